@@ -1,0 +1,75 @@
+#include "common/cli.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+
+enum gqa_status gqa_cli_number(uint64_t *out, const char *option,
+                               const char *text, uint64_t min, uint64_t max)
+{
+    unsigned long long value;
+    char *end;
+
+    /* strtoull takes white space and signs; a count has neither. */
+    if (*text < '0' || *text > '9')
+        return gqa_fail(GQA_ERR_USAGE, "%s: '%s' is not a number", option,
+                        text);
+    errno = 0;
+    value = strtoull(text, &end, 10);
+    if (*end != '\0')
+        return gqa_fail(GQA_ERR_USAGE, "%s: '%s' is not a number", option,
+                        text);
+    if (errno == ERANGE || value < min || value > max)
+        return gqa_fail(GQA_ERR_USAGE, "%s: %s is not between %llu and %llu",
+                        option, text, (unsigned long long)min,
+                        (unsigned long long)max);
+    *out = value;
+    return GQA_OK;
+}
+
+int gqa_cli_usage_error(const char *tool, const char *fmt, ...)
+{
+    char line[2048];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "%s: %s\ntry '%s --help'\n", tool, line, tool);
+    return GQA_EXIT_TROUBLE;
+}
+
+int gqa_cli_trouble(const char *tool)
+{
+    fprintf(stderr, "%s: %s\n", tool, gqa_error_message());
+    return GQA_EXIT_TROUBLE;
+}
+
+void gqa_cli_print_version(const char *tool)
+{
+    printf("%s (gqa tools) %s\n", tool, GQA_VERSION);
+}
+
+int gqa_cli_finish(const char *tool, int status)
+{
+    if (ferror(stdout) || fclose(stdout) != 0) {
+        fprintf(stderr, "%s: cannot write standard output: %s\n", tool,
+                strerror(errno));
+        return GQA_EXIT_TROUBLE;
+    }
+    return status;
+}
+
+unsigned gqa_cli_n_processors(void)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1;
+    return CPU_COUNT(&set) > 0 ? (unsigned)CPU_COUNT(&set) : 1;
+}

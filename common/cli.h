@@ -1,0 +1,42 @@
+/*
+ * What the command lines of all tools share: numbers, usage errors, the end
+ * of the program.
+ */
+#ifndef GQA_COMMON_CLI_H
+#define GQA_COMMON_CLI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/status.h"
+
+enum { GQA_EXIT_OK = 0, GQA_EXIT_CHECK_FAILED = 1, GQA_EXIT_TROUBLE = 2 };
+
+/*
+ * A decimal number in [min, max], all of text. GQA_ERR_USAGE names the
+ * option otherwise.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_cli_number(uint64_t *out, const char *option,
+                               const char *text, uint64_t min, uint64_t max);
+
+/* One line on stderr and "try 'TOOL --help'"; returns GQA_EXIT_TROUBLE. */
+int gqa_cli_usage_error(const char *tool, const char *fmt, ...)
+    GQA_PRINTF(2, 3);
+
+/* The stored message on stderr after "TOOL: "; returns GQA_EXIT_TROUBLE. */
+int gqa_cli_trouble(const char *tool);
+
+/* "TOOL (gqa tools) VERSION" on stdout. */
+void gqa_cli_print_version(const char *tool);
+
+/*
+ * Flush and close stdout: a full disk is an error. Returns status, or
+ * GQA_EXIT_TROUBLE when stdout could not be written.
+ */
+int gqa_cli_finish(const char *tool, int status);
+
+/* Processors this process may run on, at least 1. */
+unsigned gqa_cli_n_processors(void);
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * JSON from files that nobody vouches for, through jansson: duplicate keys
+ * are an error, depth is bounded, and a message says where it went wrong.
+ */
+#ifndef GQA_COMMON_JSON_H
+#define GQA_COMMON_JSON_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/status.h"
+
+/*
+ * Parse length bytes. what: the subject of the error message ("header",
+ * "config.json"). The caller owns *out (json_decref).
+ * Errors GQA_ERR_FORMAT.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_json_parse(json_t **out, const char *text, size_t length,
+                               const char *what);
+
+/*
+ * Parse a whole file of at most max_bytes. Errors GQA_ERR_IO,
+ * GQA_ERR_FORMAT.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_json_load_file(json_t **out, const char *path,
+                                   size_t max_bytes);
+
+/* A non-negative integer; false when value is anything else. */
+bool gqa_json_u64(const json_t *value, uint64_t *out);
+
+#endif

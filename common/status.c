@@ -1,0 +1,67 @@
+#include "common/status.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MESSAGE_MAX = 2048 };
+
+static _Thread_local char message[MESSAGE_MAX];
+
+/*
+ * Names from a file may hold control characters; a message is one line and
+ * must not steer a terminal.
+ */
+static void make_printable(char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+            *s = '?';
+}
+
+enum gqa_status gqa_fail(enum gqa_status st, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(message, sizeof message, fmt, ap);
+    va_end(ap);
+    make_printable(message);
+    return st;
+}
+
+enum gqa_status gqa_fail_errno(const char *fmt, ...)
+{
+    const int saved = errno;
+    char what[MESSAGE_MAX];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    return gqa_fail(GQA_ERR_IO, "%s: %s", what, strerror(saved));
+}
+
+enum gqa_status gqa_fail_nomem(void)
+{
+    return gqa_fail(GQA_ERR_NOMEM, "out of memory");
+}
+
+enum gqa_status gqa_fail_prefix(enum gqa_status st, const char *fmt, ...)
+{
+    char prefix[MESSAGE_MAX / 2];
+    char rest[MESSAGE_MAX];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(prefix, sizeof prefix, fmt, ap);
+    va_end(ap);
+    memcpy(rest, message, sizeof rest);
+    return gqa_fail(st, "%s: %s", prefix, rest);
+}
+
+const char *gqa_error_message(void)
+{
+    return message;
+}

@@ -1,0 +1,85 @@
+/*
+ * A checkpoint: one file, the shards an index lists, or a folder of them.
+ * It gives tensors, the configuration, and bytes of a tensor.
+ *
+ * The kind is found by content, never by name. Opening reads headers alone.
+ */
+#ifndef GQA_FORMATS_CHECKPOINT_H
+#define GQA_FORMATS_CHECKPOINT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "formats/source.h"
+#include "formats/tensor.h"
+
+struct gqa_checkpoint;
+
+struct gqa_checkpoint_options {
+    const char *config_path; /* --config; NULL: beside or inside the file */
+    bool salvage;            /* see gqa_gqa_open() */
+};
+
+/*
+ * Open a checkpoint.
+ *
+ * path is one of
+ *   - a file: safetensors, .gqa, HDF5 (TensorFlow, Keras, flat);
+ *   - an index: model.safetensors.index.json, tf_model.h5.index.json,
+ *     model.weights.json; it may name files of its own folder only, by
+ *     bare name;
+ *   - a folder that holds one of these.
+ *
+ * out    receives the checkpoint on GQA_OK. The caller owns it and ends it
+ *        with gqa_checkpoint_close().
+ * Errors GQA_ERR_IO, GQA_ERR_FORMAT, GQA_ERR_UNSUPPORTED, GQA_ERR_NOMEM; the
+ *        message begins with the path at fault.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_checkpoint_open(
+    struct gqa_checkpoint **out, const char *path,
+    const struct gqa_checkpoint_options *options);
+void gqa_checkpoint_close(struct gqa_checkpoint *checkpoint);
+
+/* In a sentence for people: "HDF5 (TensorFlow), 2 shards". */
+const char *gqa_checkpoint_kind(const struct gqa_checkpoint *checkpoint);
+const char *gqa_checkpoint_path(const struct gqa_checkpoint *checkpoint);
+/* The folder of the files: the path itself, or where the file lies. */
+const char *gqa_checkpoint_folder(const struct gqa_checkpoint *checkpoint);
+/* Given as a folder: its other files (tokenizer...) belong to it. */
+bool gqa_checkpoint_is_folder(const struct gqa_checkpoint *checkpoint);
+enum gqa_naming gqa_checkpoint_naming(const struct gqa_checkpoint *checkpoint);
+
+/* The files tensors lie in; all lent. */
+size_t gqa_checkpoint_n_sources(const struct gqa_checkpoint *checkpoint);
+const struct gqa_source *gqa_checkpoint_source(
+    const struct gqa_checkpoint *checkpoint, size_t i);
+
+/* Names are unique over all shards. Lent. */
+size_t gqa_checkpoint_n_tensors(const struct gqa_checkpoint *checkpoint);
+const struct gqa_tensor *gqa_checkpoint_tensor(
+    const struct gqa_checkpoint *checkpoint, size_t i);
+
+/* Index of the tensor of this name; false when there is none. */
+bool gqa_checkpoint_find(const struct gqa_checkpoint *checkpoint,
+                         const char *name, size_t *index);
+
+/*
+ * The configuration as found (Hugging Face config.json or a KerasHub
+ * preset's), or NULL. Lent. Precedence: --config, inside the file, beside
+ * it. config_path: where it came from, for messages; lent.
+ */
+const json_t *gqa_checkpoint_config(const struct gqa_checkpoint *checkpoint);
+const char *gqa_checkpoint_config_path(const struct gqa_checkpoint *checkpoint);
+
+/*
+ * Read a span of a tensor's row-major little-endian content into buf
+ * (span->piece * span->count bytes). Any thread. Errors GQA_ERR_IO,
+ * GQA_ERR_FORMAT (a damaged chunk or frame), with the path in the message.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_checkpoint_read(struct gqa_checkpoint *checkpoint,
+                                    size_t tensor, const struct gqa_span *span,
+                                    void *buf);
+
+#endif

@@ -1,0 +1,35 @@
+/* A tensor at rest, and which part of it to read. */
+#ifndef GQA_FORMATS_TENSOR_H
+#define GQA_FORMATS_TENSOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/dtype.h"
+
+/* HDF5 allows 32 dimensions; no weight needs more than 8. */
+enum { GQA_MAX_RANK = 8, GQA_MAX_NAME = 1024 };
+
+struct gqa_tensor {
+    char *name;
+    enum gqa_dtype dtype;
+    unsigned rank; /* 0: one element */
+    uint64_t shape[GQA_MAX_RANK];
+    uint64_t n_elements;
+    uint64_t n_bytes; /* of the row-major little-endian content */
+};
+
+/*
+ * `count` pieces of `piece` bytes each, the first at `offset`, the next
+ * ones `stride` bytes further on: bytes of a tensor's row-major content. A
+ * rectangle of a matrix is one span. The pieces lie one after another in
+ * the reader's buffer.
+ */
+struct gqa_span {
+    uint64_t offset;
+    uint64_t piece;
+    uint64_t stride;
+    uint64_t count;
+};
+
+#endif
