@@ -14,17 +14,13 @@
 
 /*
  * A parameter's part as it lies in a tensor of the checkpoint: a matrix of
- * rows x cols elements. Element (r, c) is element
- *
- *     base + (r / inner) * outer_stride + (r % inner) * row_stride
- *          + c * col_stride
- *
- * of the tensor's row-major content.
+ * rows x cols elements, row-major as it stands or transposed. Element
+ * (r, c) is element r * cols + c of the tensor, or c * rows + r.
  */
 struct gqa_view {
     size_t tensor; /* index in the checkpoint */
     uint64_t rows, cols;
-    uint64_t base, inner, outer_stride, row_stride, col_stride;
+    bool transposed;
 };
 
 /*
