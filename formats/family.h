@@ -35,7 +35,8 @@ struct gqa_config_keys {
     const char *n_layers;
     const char *n_decoder_layers;
     const char *vocab_size;
-    const char *rotary_share; /* of head_dim; absent: all of it */
+    const char *rotary_share; /* of head_dim; NULL: no RoPE */
+    double rotary_default;    /* where config.json has no such key */
 };
 
 /* How the family draws fresh key and value projections. */
@@ -95,6 +96,8 @@ struct gqa_keras_names {
      */
     bool numbered_through;
     const struct gqa_keras_key *keys; /* hf NULL ends */
+    /* What one key for another cannot say; NULL: nothing. */
+    void (*finish_config)(json_t *hf, const json_t *preset);
 };
 
 struct gqa_family {
@@ -110,6 +113,28 @@ struct gqa_family {
     struct gqa_initialiser initialiser;
     const struct gqa_keras_names *keras;
 };
+
+/*
+ * A whole number > 0 of the configuration; *out stays as it is where the
+ * key is NULL or absent, or its value null. Errors GQA_ERR_FORMAT.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_config_count(uint64_t *out, const json_t *config,
+                                 const char *key, const char *path);
+
+/* True for the config.json of a KerasHub preset. */
+bool gqa_config_is_preset(const json_t *config);
+
+/*
+ * Hugging Face's configuration for a KerasHub preset's. variant: NULL where
+ * the variables do not tell; then the preset's class does, and *variant
+ * receives it. The caller owns *out.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_config_from_preset(json_t **out,
+                                       const struct gqa_keras_variant **variant,
+                                       const struct gqa_family *family,
+                                       const json_t *preset);
 
 /* All families; NULL ends. */
 extern const struct gqa_family *const gqa_families[];

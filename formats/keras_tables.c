@@ -1,5 +1,7 @@
 #include "formats/keras_tables.h"
 
+#include <stdio.h>
+
 /* One variable, its elements in Hugging Face's order or transposed. */
 #define SAME(path, legacy, hf)                              \
     {                                                       \
@@ -112,8 +114,26 @@ static const struct gqa_keras_key t5_keys[] = {
     {NULL, "relative_attention_max_distance", "128"},
     END_KEYS,
 };
+
+/* "relu", or "gated-gelu" with a gate. */
+static void finish_t5_config(json_t *hf, const json_t *preset)
+{
+    const json_t *activation = json_object_get(preset, "activation");
+    const char *name = json_string_value(activation);
+    char text[64];
+
+    if (!name)
+        return;
+    snprintf(text, sizeof text, "%s%s",
+             json_is_true(json_object_get(preset, "use_gated_activation"))
+                 ? "gated-"
+                 : "",
+             name);
+    json_object_set_new(hf, "feed_forward_proj", json_string(text));
+}
+
 const struct gqa_keras_names gqa_keras_t5 = {t5_variants, t5_rules, true,
-                                             t5_keys};
+                                             t5_keys, finish_t5_config};
 
 /* --- Llama, Mistral, Qwen2 ---------------------------------------------- */
 
@@ -189,8 +209,38 @@ static const struct gqa_keras_key llama_keys[] = {
     {NULL, "hidden_act", "\"silu\""},
     END_KEYS,
 };
-const struct gqa_keras_names gqa_keras_llama = {llama_variants, llama_rules,
-                                                false, llama_keys};
+
+/* KerasHub spreads the scaling of RoPE over keys of its own. */
+static void finish_llama_config(json_t *hf, const json_t *preset)
+{
+    static const struct gqa_keras_key llama3[] = {
+        {"rope_frequency_adjustment_factor", "factor", NULL},
+        {"rope_low_freq_factor", "low_freq_factor", NULL},
+        {"rope_high_freq_factor", "high_freq_factor", NULL},
+        {"rope_pretraining_sequence_length", "original_max_position_embeddings",
+         NULL},
+    };
+    json_t *factor = json_object_get(preset, "rope_position_scaling_factor");
+    json_t *scaling;
+
+    if (!json_is_number(factor))
+        factor = json_object_get(preset, "rope_scaling_factor");
+    if (json_is_number(json_object_get(preset, llama3[0].keras))) {
+        scaling = json_pack("{s:s}", "rope_type", "llama3");
+        for (size_t i = 0; i < sizeof llama3 / sizeof *llama3; i++)
+            json_object_set(scaling, llama3[i].hf,
+                            json_object_get(preset, llama3[i].keras));
+    } else if (json_is_number(factor) && json_number_value(factor) != 1.0) {
+        scaling =
+            json_pack("{s:s, s:O}", "rope_type", "linear", "factor", factor);
+    } else {
+        return;
+    }
+    json_object_set_new(hf, "rope_scaling", scaling);
+}
+
+const struct gqa_keras_names gqa_keras_llama = {
+    llama_variants, llama_rules, false, llama_keys, finish_llama_config};
 
 /* --- GPT-2 -------------------------------------------------------------- */
 
@@ -330,4 +380,4 @@ static const struct gqa_keras_key gpt_neox_keys[] = {
     END_KEYS,
 };
 const struct gqa_keras_names gqa_keras_gpt_neox = {
-    gpt_neox_variants, gpt_neox_rules, false, gpt_neox_keys};
+    gpt_neox_variants, gpt_neox_rules, false, gpt_neox_keys, NULL};
