@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+#
+# Completion offers what it should at a few places of a command line.
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+# shellcheck source=/dev/null
+source "$root/completions/gqa-convert"
+# shellcheck source=/dev/null
+source "$root/completions/gqa-inspect"
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch"
+touch model.h5 'my model.gqa'
+mkdir folder
+
+failures=0
+
+# expect WANTED WORD...: what completes the last WORD, joined by "|"
+expect() {
+    local wanted=$1 got
+    shift
+    COMP_WORDS=("$@")
+    COMP_CWORD=$(($# - 1))
+    case $1 in
+    gqa-convert) _gqa_convert ;;
+    gqa-inspect) _gqa_inspect ;;
+    esac
+    got=$(printf '%s\n' "${COMPREPLY[@]-}" | sort | paste -sd '|')
+    if [[ $got != "$wanted" ]]; then
+        echo "completing '$*': expected '$wanted', got '$got'"
+        failures=$((failures + 1))
+    fi
+}
+
+expect '--groups=' gqa-convert --gr
+expect 'first|mean|random' gqa-convert -m ''
+expect 'first|mean|random' gqa-convert --method =
+expect 'random' gqa-convert --method = r
+expect 'bf16' gqa-convert -d b
+expect 'decoder|decoder-cross|decoder-self' gqa-convert -a dec
+expect 'encoder,decoder-cross' gqa-convert --attention = encoder,decoder-c
+expect '' gqa-convert --groups = ''
+expect '--dry-run|--dtype=' gqa-convert model.h5 --d
+expect 'model.h5|my model.gqa' gqa-convert m
+expect 'model.h5' gqa-convert -c mod
+expect '--recipe' gqa-inspect --r
+expect '' gqa-inspect --batch = ''
+expect 'folder' gqa-inspect --kv-cache f
+exit "$failures"
