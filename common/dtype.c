@@ -259,3 +259,52 @@ GQA_VECTORISED void gqa_store_f64(void *dst, enum gqa_dtype dtype,
         break;
     }
 }
+
+/*
+ * Bits without the sign: infinity is `infinity`, a NaN is above. The first
+ * loop has no counters, since nearly every tensor has none.
+ */
+#define COUNT_LOOPS(type, infinity)                                        \
+    do {                                                                   \
+        const type inf = infinity;                                         \
+        const type mask = (type)(((type)1 << (8 * sizeof(type) - 1)) - 1); \
+        type largest = 0;                                                  \
+                                                                           \
+        for (size_t i = 0; i < n; i++) {                                   \
+            type bits;                                                     \
+            memcpy(&bits, p + i * sizeof bits, sizeof bits);               \
+            bits &= mask;                                                  \
+            largest = bits > largest ? bits : largest;                     \
+        }                                                                  \
+        for (size_t i = 0; largest >= inf && i < n; i++) {                 \
+            type bits;                                                     \
+            memcpy(&bits, p + i * sizeof bits, sizeof bits);               \
+            bits &= mask;                                                  \
+            *n_inf += bits == inf;                                         \
+            *n_nan += bits > inf;                                          \
+        }                                                                  \
+    } while (0)
+
+GQA_VECTORISED
+void gqa_count_nonfinite(const void *src, enum gqa_dtype dtype, size_t n,
+                         uint64_t *n_nan, uint64_t *n_inf)
+{
+    const unsigned char *p = src;
+
+    switch (dtype) {
+    case GQA_BF16:
+        COUNT_LOOPS(uint16_t, 0x7f80);
+        break;
+    case GQA_F16:
+        COUNT_LOOPS(uint16_t, 0x7c00);
+        break;
+    case GQA_F32:
+        COUNT_LOOPS(uint32_t, 0x7f800000);
+        break;
+    case GQA_F64:
+        COUNT_LOOPS(uint64_t, UINT64_C(0x7ff0000000000000));
+        break;
+    default:
+        break;
+    }
+}

@@ -71,4 +71,11 @@ void gqa_add_f64(double *dst, const void *src, enum gqa_dtype dtype, size_t n);
 void gqa_store_f64(void *dst, enum gqa_dtype dtype, const double *src,
                    size_t n);
 
+/*
+ * How many of n elements of a float dtype are NaN and how many are
+ * infinite: added to *n_nan and *n_inf.
+ */
+void gqa_count_nonfinite(const void *src, enum gqa_dtype dtype, size_t n,
+                         uint64_t *n_nan, uint64_t *n_inf);
+
 #endif

@@ -11,6 +11,9 @@
 
 #define ULL(x) ((unsigned long long)(x))
 
+/* The cost of a plan grows with the heads, which a file must not set. */
+#define MAX_HEADS 16384
+
 /* What is gathered on the way to a model. */
 struct builder {
     const struct gqa_checkpoint *checkpoint;
@@ -296,6 +299,11 @@ static enum gqa_status resolve_heads(uint64_t *n_heads, uint64_t *head_dim,
             ULL(heads.value), heads.by ? " by " : "", heads.by ? heads.by : "",
             b->params.items[b->found[0].weight[3]].name, ULL(length),
             dim.value ? ", and head_dim is given" : "");
+    if (heads.value > MAX_HEADS)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%llu heads are more than the %llu "
+                        "that we take for possible",
+                        ULL(heads.value), ULL(MAX_HEADS));
     *n_heads = heads.value;
     *head_dim = dim.value;
     return GQA_OK;

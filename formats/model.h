@@ -152,14 +152,18 @@ const char *gqa_position_name(const struct gqa_position *position);
 
 /*
  * Read the rectangle [row, row + n_rows) x [col, col + n_cols) of a
- * parameter's matrix into buf, row-major, in the parameter's dtype.
- * scratch: at least the rectangle's bytes, for parts that lie transposed.
+ * parameter's matrix into buf, row-major, in the parameter's dtype (of
+ * whole bytes).
+ *
+ * pitch    elements from one row of buf to the next, at least n_cols.
+ * scratch  room for the rectangle's bytes, for parts that lie transposed or
+ *          do not fill the rows of buf.
  * Any thread. Errors as gqa_checkpoint_read().
  */
 GQA_MUST_USE
 enum gqa_status gqa_param_read(struct gqa_checkpoint *checkpoint,
                                const struct gqa_param *param, uint64_t row,
                                uint64_t n_rows, uint64_t col, uint64_t n_cols,
-                               void *buf, void *scratch);
+                               void *buf, uint64_t pitch, void *scratch);
 
 #endif

@@ -89,7 +89,7 @@ static enum gqa_status read_view(struct gqa_checkpoint *checkpoint,
 enum gqa_status gqa_param_read(struct gqa_checkpoint *checkpoint,
                                const struct gqa_param *param, uint64_t row,
                                uint64_t n_rows, uint64_t col, uint64_t n_cols,
-                               void *buf, void *scratch)
+                               void *buf, uint64_t pitch, void *scratch)
 {
     const size_t width = gqa_dtype_bits(param->dtype) / 8;
     uint64_t start = 0; /* of the part, along the axis */
@@ -108,10 +108,10 @@ enum gqa_status gqa_param_read(struct gqa_checkpoint *checkpoint,
             const uint64_t r = rows ? from - start : row;
             const uint64_t c = rows ? col : from - start;
             char *at = (char *)buf +
-                       (rows ? (from - row) * n_cols : from - col) * width;
-            const enum gqa_status st = read_view(
-                checkpoint, view, r, rows ? to - from : n_rows, c,
-                rows ? n_cols : to - from, width, at, n_cols, scratch);
+                       (rows ? (from - row) * pitch : from - col) * width;
+            const enum gqa_status st =
+                read_view(checkpoint, view, r, rows ? to - from : n_rows, c,
+                          rows ? n_cols : to - from, width, at, pitch, scratch);
 
             if (st != GQA_OK)
                 return st;

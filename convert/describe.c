@@ -1,0 +1,179 @@
+#include "convert/describe.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static json_t *integer(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+/* --- Configuration ------------------------------------------------------- */
+
+/*
+ * num_key_value_heads of the attentions that it speaks of (an encoder-
+ * decoder's decoder): one number, or a list where layers differ; NULL where
+ * the attentions of a layer differ, which no such key can say.
+ */
+static json_t *kv_heads(const struct gqa_plan *plan)
+{
+    const struct gqa_model *model = plan->model;
+    json_t *list = json_array();
+    json_t *result = NULL;
+    bool uniform = true;
+
+    for (size_t i = 0; i < model->n_attentions; i++) {
+        const struct gqa_attention *a = &model->attentions[i];
+        const json_int_t count = (json_int_t)plan->attentions[i].n_kv_heads;
+        const size_t n = json_array_size(list);
+
+        if (a->stack != GQA_STACK_DECODER)
+            continue;
+        if (a->layer == n)
+            json_array_append_new(list, json_integer(count));
+        else if (json_integer_value(json_array_get(list, n - 1)) != count)
+            goto done;
+        uniform = uniform &&
+                  json_integer_value(json_array_get(list, 0)) == count;
+    }
+    result = json_incref(uniform ? json_array_get(list, 0) : list);
+done:
+    json_decref(list);
+    return result;
+}
+
+/* Whether anything else than what the source's configuration says, or a
+ * loader supposes without the key, must be said of KV heads. */
+static bool must_say_kv_heads(const struct gqa_plan *plan)
+{
+    for (size_t i = 0; i < plan->model->n_attentions; i++) {
+        const struct gqa_plan_attention *out = &plan->attentions[i];
+        const struct gqa_attention *a = out->attention;
+
+        if (a->stack == GQA_STACK_DECODER &&
+            (out->n_kv_heads != a->n_kv_heads ||
+             out->n_kv_heads != a->n_heads))
+            return true;
+    }
+    return json_object_get(plan->model->config, "num_key_value_heads") != NULL;
+}
+
+/* transformers 4 says torch_dtype, 5 dtype. */
+static void set_dtype(json_t *config, enum gqa_dtype dtype)
+{
+    static const char *const keys[] = {"torch_dtype", "dtype"};
+    const char *name = dtype == GQA_F16    ? "float16"
+                       : dtype == GQA_BF16 ? "bfloat16"
+                                           : "float32";
+
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (json_object_get(config, keys[i]))
+            json_object_set_new(config, keys[i], json_string(name));
+}
+
+json_t *gqa_describe_config(const struct gqa_plan *plan)
+{
+    json_t *config = json_deep_copy(plan->model->config);
+
+    if (!config)
+        return NULL;
+    if (must_say_kv_heads(plan)) {
+        json_t *count = kv_heads(plan);
+
+        if (count)
+            json_object_set_new(config, "num_key_value_heads", count);
+        else
+            json_object_del(config, "num_key_value_heads");
+    }
+    if (!plan->options.keep_dtype)
+        set_dtype(config, plan->options.dtype);
+    return config;
+}
+
+/* --- Recipe -------------------------------------------------------------- */
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+static json_t *describe_source(const struct gqa_checkpoint *source)
+{
+    const json_t *metadata = gqa_checkpoint_source(source, 0)->metadata;
+    const char *recipe =
+        json_string_value(json_object_get(metadata, "gqa.recipe"));
+    json_t *out =
+        json_pack("{s:s, s:s}", "kind", gqa_checkpoint_kind(source), "name",
+                  base_name(gqa_checkpoint_path(source)));
+
+    /* A checkpoint that was converted before brings its own history. */
+    if (recipe)
+        json_object_set_new(out, "recipe", json_loads(recipe, 0, NULL));
+    return out;
+}
+
+static json_t *describe_attention(const struct gqa_plan_attention *out)
+{
+    const struct gqa_attention *a = out->attention;
+
+    return json_pack(
+        "{s:s, s:s, s:o, s:o, s:o, s:o}", "stack", gqa_stack_name(a->stack),
+        "kind", gqa_attention_kind_name(a->kind), "layer", integer(a->layer),
+        "n_heads", integer(a->n_heads), "source_n_kv_heads",
+        integer(a->n_kv_heads), "n_kv_heads", integer(out->n_groups));
+}
+
+json_t *gqa_describe_recipe(const struct gqa_plan *plan,
+                            const struct gqa_checkpoint *source)
+{
+    static const char *const dtypes[] = {
+        [GQA_F16] = "f16", [GQA_BF16] = "bf16", [GQA_F32] = "f32"};
+    const struct gqa_plan_options *o = &plan->options;
+    json_t *attentions = json_array();
+    json_t *recipe = json_pack(
+        "{s:s, s:o, s:s, s:s, s:b}", "tool", "gqa-convert " GQA_VERSION,
+        "source", describe_source(source), "method", gqa_method_name(o->method),
+        "dtype", o->keep_dtype ? "keep" : dtypes[o->dtype], "expanded",
+        (int)o->expand);
+
+    if (o->method == GQA_METHOD_RANDOM)
+        json_object_set_new(recipe, "seed", integer(o->seed));
+    for (size_t i = 0; i < plan->model->n_attentions; i++)
+        json_array_append_new(attentions,
+                              describe_attention(&plan->attentions[i]));
+    if (!recipe) {
+        json_decref(attentions);
+        return NULL;
+    }
+    json_object_set_new(recipe, "attentions", attentions);
+    return recipe;
+}
+
+/* --- Metadata ------------------------------------------------------------ */
+
+/* An object as a string, as __metadata__ wants it. */
+static json_t *as_text(const json_t *value)
+{
+    char *text = json_dumps(value, JSON_COMPACT);
+    json_t *string = text ? json_string(text) : NULL;
+
+    free(text);
+    return string;
+}
+
+json_t *gqa_describe_metadata(const struct gqa_checkpoint *source,
+                              const json_t *config, const json_t *recipe)
+{
+    const json_t *old = gqa_checkpoint_source(source, 0)->metadata;
+    json_t *metadata = old ? json_deep_copy(old) : json_object();
+
+    if (!metadata)
+        return NULL;
+    json_object_set_new(metadata, "format", json_string("pt"));
+    json_object_set_new(metadata, "gqa.version", json_string("1"));
+    json_object_set_new(metadata, "gqa.config", as_text(config));
+    json_object_set_new(metadata, "gqa.recipe", as_text(recipe));
+    return metadata;
+}

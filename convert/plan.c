@@ -1,0 +1,384 @@
+#include "convert/plan.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/family.h"
+
+#define ULL(x) ((unsigned long long)(x))
+
+const char *gqa_method_name(enum gqa_method method)
+{
+    static const char *const names[] = {
+        [GQA_METHOD_MEAN] = "mean",
+        [GQA_METHOD_FIRST] = "first",
+        [GQA_METHOD_RANDOM] = "random",
+    };
+
+    return names[method];
+}
+
+/* --- How many KV heads each attention keeps ------------------------------ */
+
+static unsigned selection_bit(const struct gqa_attention *a)
+{
+    if (a->stack == GQA_STACK_ENCODER)
+        return GQA_SELECT_ENCODER;
+    return a->kind == GQA_ATTENTION_SELF ? GQA_SELECT_DECODER_SELF
+                                         : GQA_SELECT_DECODER_CROSS;
+}
+
+/* The count asked for, or 0 where the attention is to stay as it is. */
+static uint64_t asked_groups(const struct gqa_plan_options *options,
+                             const struct gqa_attention *a)
+{
+    if (!(options->attentions & selection_bit(a)))
+        return 0;
+    for (size_t i = 0; i < options->n_layer_groups; i++) {
+        const struct gqa_layer_groups *l = &options->layer_groups[i];
+
+        if (a->layer >= l->first && a->layer <= l->last)
+            return l->n_kv_heads;
+    }
+    return options->n_kv_heads;
+}
+
+/* "1, 2, 4, 8, 16" */
+static void list_divisors(char *out, size_t size, uint64_t n)
+{
+    size_t length = 0;
+
+    out[0] = '\0';
+    for (uint64_t d = 1; d <= n; d++) {
+        int added;
+
+        if (n % d != 0)
+            continue;
+        added = snprintf(out + length, size - length, "%s%llu",
+                         length ? ", " : "", ULL(d));
+        if (added < 0 || (size_t)added >= size - length)
+            return;
+        length += (size_t)added;
+    }
+}
+
+static enum gqa_status plan_attention(struct gqa_plan_attention *out,
+                                      const struct gqa_plan_options *options,
+                                      const struct gqa_attention *a)
+{
+    const uint64_t groups = asked_groups(options, a);
+    char possible[256];
+
+    out->attention = a;
+    out->selected = groups != 0;
+    out->n_groups = groups ? groups : a->n_kv_heads;
+    out->n_kv_heads = options->expand && groups ? a->n_heads : out->n_groups;
+    if (out->n_groups <= a->n_kv_heads && a->n_kv_heads % out->n_groups == 0)
+        return GQA_OK;
+    list_divisors(possible, sizeof possible, a->n_kv_heads);
+    return gqa_fail(GQA_ERR_USAGE,
+                    "%llu groups do not divide the %llu KV heads of %s %s-"
+                    "attention, layer %llu; possible are %s",
+                    ULL(groups), ULL(a->n_kv_heads), gqa_stack_name(a->stack),
+                    gqa_attention_kind_name(a->kind), ULL(a->layer), possible);
+}
+
+/* Layers that --layer-groups names exist. */
+static enum gqa_status check_layers(const struct gqa_plan_options *options,
+                                    const struct gqa_model *model)
+{
+    uint64_t n_layers = 0;
+
+    for (size_t i = 0; i < model->n_attentions; i++) {
+        const struct gqa_attention *a = &model->attentions[i];
+
+        if ((options->attentions & selection_bit(a)) && a->layer >= n_layers)
+            n_layers = a->layer + 1;
+    }
+    if (n_layers == 0)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "the model has no attention of those that --attention "
+                        "selects");
+    for (size_t i = 0; i < options->n_layer_groups; i++)
+        if (options->layer_groups[i].last >= n_layers)
+            return gqa_fail(GQA_ERR_USAGE,
+                            "--layer-groups: there is no layer %llu; the model "
+                            "has layers 0 to %llu",
+                            ULL(options->layer_groups[i].last),
+                            ULL(n_layers - 1));
+    return GQA_OK;
+}
+
+/* --- Segments ------------------------------------------------------------ */
+
+/* A list being filled; one stretch after another. */
+struct segments {
+    struct gqa_segment *items;
+    size_t n, capacity;
+    uint64_t length;
+};
+
+/* Append, or lengthen the last one where both copy adjoining stretches. */
+static enum gqa_status append(struct segments *list, struct gqa_segment s)
+{
+    struct gqa_segment *last = list->n ? &list->items[list->n - 1] : NULL;
+
+    s.start = list->length;
+    list->length += s.length;
+    if (last && last->kind == GQA_SEGMENT_COPY && s.kind == GQA_SEGMENT_COPY &&
+        last->source + last->length == s.source) {
+        last->length += s.length;
+        return GQA_OK;
+    }
+    if (list->n == list->capacity) {
+        const size_t capacity = list->capacity ? 2 * list->capacity : 8;
+        struct gqa_segment *grown =
+            reallocarray(list->items, capacity, sizeof *grown);
+
+        if (!grown)
+            return gqa_fail_nomem();
+        list->items = grown;
+        list->capacity = capacity;
+    }
+    list->items[list->n++] = s;
+    return GQA_OK;
+}
+
+static enum gqa_status append_copy(struct segments *list, uint64_t source,
+                                   uint64_t length)
+{
+    return append(list, (struct gqa_segment){.kind = GQA_SEGMENT_COPY,
+                                             .length = length,
+                                             .source = source,
+                                             .n_sources = 1});
+}
+
+/* KV head `head` of the output, from slice k or v of the source. */
+static enum gqa_status append_kv_head(struct segments *list,
+                                      const struct gqa_plan *plan,
+                                      const struct gqa_plan_attention *out,
+                                      const struct gqa_slice *slice,
+                                      uint64_t head, bool is_bias)
+{
+    const struct gqa_attention *a = out->attention;
+    const uint64_t group = head / (out->n_kv_heads / out->n_groups);
+    const uint64_t n_pooled = a->n_kv_heads / out->n_groups;
+    struct gqa_segment s = {
+        .length = a->head_dim,
+        .source = gqa_slice_head(slice, a->head_dim, group * n_pooled),
+        .source_stride = slice->block_stride,
+        .n_sources = 1,
+    };
+
+    if (n_pooled == 1 || plan->options.method == GQA_METHOD_FIRST) {
+        s.kind = GQA_SEGMENT_COPY;
+    } else if (plan->options.method == GQA_METHOD_MEAN) {
+        s.kind = GQA_SEGMENT_MEAN;
+        s.n_sources = n_pooled;
+    } else {
+        s.kind = is_bias ? GQA_SEGMENT_ZERO : GQA_SEGMENT_RANDOM;
+        s.stream = 2 * group + (slice == &a->v);
+    }
+    return append(list, s);
+}
+
+static enum gqa_status append_kv_heads(struct segments *list,
+                                       const struct gqa_plan *plan,
+                                       const struct gqa_plan_attention *out,
+                                       const struct gqa_slice *slice,
+                                       bool is_bias)
+{
+    enum gqa_status st = GQA_OK;
+
+    for (uint64_t h = 0; h < out->n_kv_heads && st == GQA_OK; h++)
+        st = append_kv_head(list, plan, out, slice, h, is_bias);
+    return st;
+}
+
+/* For each KV head its query heads, k, v. */
+static enum gqa_status append_groups(struct segments *list,
+                                     const struct gqa_plan *plan,
+                                     const struct gqa_plan_attention *out,
+                                     bool is_bias)
+{
+    const struct gqa_attention *a = out->attention;
+    const uint64_t group_size = a->n_heads / out->n_kv_heads;
+    enum gqa_status st = GQA_OK;
+
+    for (uint64_t g = 0; g < out->n_kv_heads && st == GQA_OK; g++) {
+        for (uint64_t h = 0; h < group_size && st == GQA_OK; h++)
+            st = append_copy(
+                list, gqa_slice_head(&a->q, a->head_dim, g * group_size + h),
+                a->head_dim);
+        if (st == GQA_OK)
+            st = append_kv_head(list, plan, out, &a->k, g, is_bias);
+        if (st == GQA_OK)
+            st = append_kv_head(list, plan, out, &a->v, g, is_bias);
+    }
+    return st;
+}
+
+/* --- One parameter ------------------------------------------------------- */
+
+static double deviation(const struct gqa_model *model)
+{
+    const struct gqa_initialiser *init = &model->family->initialiser;
+    const json_t *said = json_object_get(model->config, init->key);
+    const double value =
+        json_is_number(said) ? json_number_value(said) : init->value;
+
+    return init->over_d_model ? value / sqrt((double)model->d_model) : value;
+}
+
+/* Give the parameter its segments and the shape they make. */
+static enum gqa_status regroup_param(struct gqa_plan *plan,
+                                     const struct gqa_plan_attention *out,
+                                     size_t index,
+                                     const struct gqa_slice *slice,
+                                     bool is_bias)
+{
+    const struct gqa_attention *a = out->attention;
+    struct gqa_plan_tensor *t = &plan->tensors[index];
+    struct segments list = {0};
+    enum gqa_status st;
+
+    if (!gqa_dtype_is_float(t->param->dtype))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "'%s' is %s: integer or quantised keys and values "
+                        "cannot be pooled; convert a floating-point checkpoint",
+                        t->param->name, gqa_dtype_name(t->param->dtype));
+    switch (a->layout) {
+    case GQA_HEADS_SEPARATE:
+        st = append_kv_heads(&list, plan, out, slice, is_bias);
+        break;
+    case GQA_HEADS_FUSED_QKV:
+        st = append_copy(&list, 0, a->n_heads * a->head_dim);
+        if (st == GQA_OK)
+            st = append_kv_heads(&list, plan, out, &a->k, is_bias);
+        if (st == GQA_OK)
+            st = append_kv_heads(&list, plan, out, &a->v, is_bias);
+        break;
+    default:
+        st = append_groups(&list, plan, out, is_bias);
+        break;
+    }
+    t->segments = list.items;
+    t->n_segments = list.n;
+    t->axis = is_bias ? 0 : slice->axis;
+    t->shape[t->axis] = list.length;
+    if (t->axis == 0)
+        t->rows = list.length;
+    else
+        t->cols = list.length;
+    t->deviation = deviation(plan->model);
+    return st;
+}
+
+static enum gqa_status regroup(struct gqa_plan *plan,
+                               const struct gqa_plan_attention *out)
+{
+    const struct gqa_attention *a = out->attention;
+    const struct gqa_slice *const slices[] = {&a->k, &a->v};
+    /* A fused weight holds both. */
+    const int n = a->layout == GQA_HEADS_SEPARATE ? 2 : 1;
+    enum gqa_status st;
+
+    for (int i = 0; i < n; i++) {
+        st = regroup_param(plan, out, slices[i]->weight, slices[i], false);
+        if (st == GQA_OK && slices[i]->bias != GQA_NO_PARAM)
+            st = regroup_param(plan, out, slices[i]->bias, slices[i], true);
+        if (st != GQA_OK)
+            return st;
+    }
+    return GQA_OK;
+}
+
+static enum gqa_status plan_tensor(struct gqa_plan_tensor *t,
+                                   const struct gqa_param *param,
+                                   const struct gqa_plan_options *options)
+{
+    t->param = param;
+    t->dtype = options->keep_dtype || !gqa_dtype_is_float(param->dtype)
+                   ? param->dtype
+                   : options->dtype;
+    t->rank = param->rank;
+    memcpy(t->shape, param->shape, sizeof t->shape);
+    t->rows = param->rows;
+    t->cols = param->cols;
+    if (gqa_dtype_bits(param->dtype) % 8 != 0 &&
+        (param->n_parts > 1 || param->parts[0].transposed))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "'%s' is %s, whose elements are no whole bytes: it "
+                        "cannot be transposed",
+                        param->name, gqa_dtype_name(param->dtype));
+    return GQA_OK;
+}
+
+static enum gqa_status fill(struct gqa_plan *plan)
+{
+    const struct gqa_model *model = plan->model;
+    enum gqa_status st;
+
+    if ((st = check_layers(&plan->options, model)) != GQA_OK)
+        return st;
+    for (size_t i = 0; i < model->n_params; i++)
+        if ((st = plan_tensor(&plan->tensors[i], &model->params[i],
+                              &plan->options)) != GQA_OK)
+            return st;
+    for (size_t i = 0; i < model->n_attentions; i++) {
+        struct gqa_plan_attention *out = &plan->attentions[i];
+
+        st = plan_attention(out, &plan->options, &model->attentions[i]);
+        if (st == GQA_OK && (out->n_groups != out->attention->n_kv_heads ||
+                             out->n_kv_heads != out->attention->n_kv_heads))
+            st = regroup(plan, out);
+        if (st != GQA_OK)
+            return st;
+    }
+    for (size_t i = 0; i < model->n_params; i++) {
+        struct gqa_plan_tensor *t = &plan->tensors[i];
+        uint64_t n = t->param->n_elements;
+
+        if (t->segments)
+            n = t->rows * t->cols;
+        if (!gqa_dtype_bytes(t->dtype, n, &t->n_bytes))
+            return gqa_fail(GQA_ERR_FORMAT, "'%s' is too large",
+                            t->param->name);
+    }
+    return GQA_OK;
+}
+
+enum gqa_status gqa_plan_create(struct gqa_plan **out,
+                                const struct gqa_model *model,
+                                const struct gqa_plan_options *options)
+{
+    struct gqa_plan *plan = calloc(1, sizeof *plan);
+    enum gqa_status st;
+
+    if (!plan)
+        return gqa_fail_nomem();
+    plan->model = model;
+    plan->options = *options;
+    plan->tensors = calloc(model->n_params, sizeof *plan->tensors);
+    plan->attentions = calloc(model->n_attentions, sizeof *plan->attentions);
+    st = plan->tensors && plan->attentions ? fill(plan) : gqa_fail_nomem();
+    if (st != GQA_OK) {
+        gqa_plan_free(plan);
+        return st;
+    }
+    *out = plan;
+    return GQA_OK;
+}
+
+void gqa_plan_free(struct gqa_plan *plan)
+{
+    if (!plan)
+        return;
+    for (size_t i = 0; plan->tensors && i < plan->model->n_params; i++)
+        free(plan->tensors[i].segments);
+    free(plan->tensors);
+    free(plan->attentions);
+    free(plan);
+}

@@ -1,0 +1,107 @@
+/*
+ * What becomes of each parameter: copied, or put together from segments of
+ * itself along the axis its heads lie on. Made from the model description
+ * alone, before any data is read.
+ */
+#ifndef GQA_CONVERT_PLAN_H
+#define GQA_CONVERT_PLAN_H
+
+#include <stdbool.h>
+
+#include "formats/model.h"
+
+enum gqa_method {
+    GQA_METHOD_MEAN,
+    GQA_METHOD_FIRST,
+    GQA_METHOD_RANDOM,
+};
+
+/* Bits of gqa_plan_options.attentions. */
+enum {
+    GQA_SELECT_ENCODER = 1,
+    GQA_SELECT_DECODER_SELF = 2,
+    GQA_SELECT_DECODER_CROSS = 4,
+    GQA_SELECT_DECODER = GQA_SELECT_DECODER_SELF | GQA_SELECT_DECODER_CROSS,
+    GQA_SELECT_ALL = GQA_SELECT_ENCODER | GQA_SELECT_DECODER,
+};
+
+/* Layers first..last keep n_kv_heads. */
+struct gqa_layer_groups {
+    uint64_t first, last, n_kv_heads;
+};
+
+struct gqa_plan_options {
+    uint64_t n_kv_heads; /* --groups; 0: only what layer_groups says */
+    const struct gqa_layer_groups *layer_groups;
+    size_t n_layer_groups;
+    unsigned attentions; /* GQA_SELECT_... */
+    enum gqa_method method;
+    uint64_t seed;
+    bool expand;
+    bool keep_dtype;
+    enum gqa_dtype dtype; /* unless keep_dtype */
+};
+
+enum gqa_segment_kind {
+    GQA_SEGMENT_COPY,   /* from source, as it is */
+    GQA_SEGMENT_MEAN,   /* mean of n_sources stretches */
+    GQA_SEGMENT_RANDOM, /* drawn afresh */
+    GQA_SEGMENT_ZERO,   /* a bias drawn afresh */
+};
+
+/*
+ * A stretch of an output parameter along its axis. Stretch j of the source
+ * begins at source + j * source_stride and has the same length.
+ */
+struct gqa_segment {
+    enum gqa_segment_kind kind;
+    uint64_t start, length;
+    uint64_t source, source_stride, n_sources;
+    uint64_t stream; /* random: equal streams give equal numbers */
+};
+
+struct gqa_plan_tensor {
+    const struct gqa_param *param; /* lent by the model */
+    enum gqa_dtype dtype;
+    unsigned rank;
+    uint64_t shape[GQA_MAX_RANK];
+    uint64_t rows, cols; /* of the output, as gqa_param has them */
+    uint64_t n_bytes;
+    unsigned axis;
+    struct gqa_segment *segments; /* NULL: the whole parameter, unchanged */
+    size_t n_segments;
+    double deviation; /* random: standard deviation */
+};
+
+/* An attention before and after. */
+struct gqa_plan_attention {
+    const struct gqa_attention *attention; /* lent by the model */
+    uint64_t n_groups;   /* KV heads that differ after conversion */
+    uint64_t n_kv_heads; /* KV heads written: n_groups, or n_heads expanded */
+    bool selected;
+};
+
+struct gqa_plan {
+    const struct gqa_model *model; /* lent */
+    struct gqa_plan_options options;
+    struct gqa_plan_tensor *tensors; /* one for each parameter, same order */
+    struct gqa_plan_attention *attentions; /* one for each of the model */
+};
+
+/*
+ * Plan the conversion of a model, which must outlive the plan. options is
+ * copied but for layer_groups, which must live on.
+ *
+ * Errors GQA_ERR_USAGE: a count that does not divide (the message lists
+ *        those that do), layers or stacks the model does not have;
+ *        GQA_ERR_UNSUPPORTED: K or V of integers, or quantised.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_plan_create(struct gqa_plan **out,
+                                const struct gqa_model *model,
+                                const struct gqa_plan_options *options);
+void gqa_plan_free(struct gqa_plan *plan);
+
+const char *gqa_method_name(enum gqa_method method);
+
+#endif

@@ -1,0 +1,462 @@
+#include "convert/produce.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "convert/random.h"
+
+/* Elements summed at a time: the sums stay in the second-level cache. */
+enum { SUM_ELEMENTS = 32768 };
+
+struct worker {
+    char *source;  /* what was read, before it is pooled or rounded */
+    char *scratch; /* of gqa_param_read() */
+    double sums[SUM_ELEMENTS];
+};
+
+struct counts {
+    _Atomic uint64_t n_nan, n_inf;
+};
+
+struct gqa_producer {
+    const struct gqa_plan *plan;
+    struct gqa_checkpoint *checkpoint;
+    size_t source_bytes, scratch_bytes; /* of each worker */
+    unsigned n_workers;
+    struct worker **workers;
+    struct counts *counts; /* one for each tensor */
+};
+
+/* A piece of work: one output tensor and the worker's buffers. */
+struct job {
+    struct gqa_producer *producer;
+    const struct gqa_plan_tensor *t;
+    struct worker *w;
+    size_t in_width, out_width; /* bytes of an element */
+};
+
+static size_t clamp(size_t value, size_t low, size_t high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static bool is_transposed(const struct gqa_param *param)
+{
+    return param->parts[0].transposed;
+}
+
+/* --- One stretch of rows or columns -------------------------------------- */
+
+/* Read a rectangle of the source that fits both buffers' size. */
+static enum gqa_status read_rect(const struct job *job, uint64_t row,
+                                 uint64_t n_rows, uint64_t col, uint64_t n_cols,
+                                 void *buf, uint64_t pitch)
+{
+    return gqa_param_read(job->producer->checkpoint, job->t->param, row, n_rows,
+                          col, n_cols, buf, pitch, job->w->scratch);
+}
+
+/* out[i] = sum[i] / n, rounded once. */
+static void store_mean(const struct job *job, char *out, size_t n,
+                       uint64_t n_sources)
+{
+    double *sums = job->w->sums;
+
+    for (size_t i = 0; i < n; i++)
+        sums[i] /= (double)n_sources;
+    gqa_store_f64(out, job->t->dtype, sums, n);
+}
+
+/*
+ * out = the mean of n_sources rows of n elements, the first at `in`, the
+ * next each `step` bytes further. One source of the same dtype is copied
+ * bit by bit.
+ */
+static void pool(const struct job *job, char *out, const char *in, size_t step,
+                 uint64_t n_sources, size_t n)
+{
+    const enum gqa_dtype dtype = job->t->param->dtype;
+
+    if (n_sources == 1 && dtype == job->t->dtype) {
+        memcpy(out, in, n * job->in_width);
+        return;
+    }
+    while (n > 0) {
+        const size_t part = n < SUM_ELEMENTS ? n : SUM_ELEMENTS;
+
+        gqa_load_f64(job->w->sums, in, dtype, part);
+        for (uint64_t j = 1; j < n_sources; j++)
+            gqa_add_f64(job->w->sums, in + j * step, dtype, part);
+        if (n_sources > 1)
+            store_mean(job, out, part, n_sources);
+        else
+            gqa_store_f64(out, job->t->dtype, job->w->sums, part);
+        in += part * job->in_width;
+        out += part * job->out_width;
+        n -= part;
+    }
+}
+
+/*
+ * Rows [row, row + n_rows) of a segment along axis 0, columns [col, col +
+ * n_cols), pooled from the segment's sources. All that is read at a time
+ * fits the source buffer: `take_rows` of each source and `take_cols`
+ * columns. Where the parameter lies transposed, few long pieces are read
+ * rather than many short ones, so all rows come at once.
+ */
+static enum gqa_status pool_rows(const struct job *job,
+                                 const struct gqa_segment *s, uint64_t row,
+                                 uint64_t n_rows, uint64_t col, uint64_t n_cols,
+                                 char *out, uint64_t pitch)
+{
+    const bool transposed = is_transposed(job->t->param);
+    const uint64_t room = job->producer->source_bytes / job->in_width;
+    const bool adjoining = n_rows == s->length && s->source_stride == s->length;
+    uint64_t take_rows, take_cols;
+
+    if (transposed) {
+        take_rows = min_u64(n_rows, room / s->n_sources);
+        take_cols = min_u64(n_cols, room / (s->n_sources * take_rows));
+    } else {
+        take_cols = min_u64(n_cols, room / s->n_sources);
+        take_rows = min_u64(n_rows, room / (s->n_sources * take_cols));
+    }
+    for (uint64_t r = 0; r < n_rows; r += take_rows)
+        for (uint64_t c = 0; c < n_cols; c += take_cols) {
+            const uint64_t nr = min_u64(take_rows, n_rows - r);
+            const uint64_t nc = min_u64(take_cols, n_cols - c);
+            const size_t step = nr * nc * job->in_width;
+            enum gqa_status st = GQA_OK;
+
+            if (adjoining && nr == n_rows)
+                st = read_rect(job, s->source, nr * s->n_sources, col + c, nc,
+                               job->w->source, nc);
+            else
+                for (uint64_t j = 0; j < s->n_sources && st == GQA_OK; j++)
+                    st = read_rect(
+                        job, s->source + j * s->source_stride + row + r, nr,
+                        col + c, nc, job->w->source + j * step, nc);
+            if (st != GQA_OK)
+                return st;
+            for (uint64_t i = 0; i < nr; i++)
+                pool(job, out + ((r + i) * pitch + c) * job->out_width,
+                     job->w->source + i * nc * job->in_width, step,
+                     s->n_sources, nc);
+        }
+    return GQA_OK;
+}
+
+/* Fresh values for a rectangle of a segment; `at` is along the axis within
+ * the segment, `other` across it, n and m their counts. */
+static void draw(const struct job *job, const struct gqa_segment *s,
+                 uint64_t row, uint64_t n_rows, uint64_t col, uint64_t n_cols,
+                 char *out, uint64_t pitch)
+{
+    const struct gqa_plan_tensor *t = job->t;
+    const uint64_t key = gqa_random_key(job->producer->plan->options.seed,
+                                        t->param->name, s->stream);
+    /* A head's numbers must not depend on where in the output it stands. */
+    const uint64_t row_length = t->axis == 0 ? t->cols : s->length;
+
+    for (uint64_t r = 0; r < n_rows; r++)
+        for (uint64_t c = 0; c < n_cols; c += SUM_ELEMENTS) {
+            const uint64_t n = min_u64(SUM_ELEMENTS, n_cols - c);
+
+            gqa_random_normal(job->w->sums, n, key,
+                              (row + r) * row_length + col + c, t->deviation);
+            gqa_store_f64(out + (r * pitch + c) * job->out_width, t->dtype,
+                          job->w->sums, n);
+        }
+}
+
+static void fill_zero(const struct job *job, uint64_t n_rows, uint64_t n_cols,
+                      char *out, uint64_t pitch)
+{
+    for (uint64_t r = 0; r < n_rows; r++)
+        memset(out + r * pitch * job->out_width, 0, n_cols * job->out_width);
+}
+
+/* The last segment that begins at or before `at`. */
+static size_t find_segment(const struct gqa_plan_tensor *t, uint64_t at)
+{
+    size_t low = 0;
+    size_t high = t->n_segments;
+
+    while (high - low > 1) {
+        const size_t middle = low + (high - low) / 2;
+
+        if (t->segments[middle].start <= at)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Output rows made of segments that stack rows. */
+static enum gqa_status produce_stacked(const struct job *job, uint64_t row,
+                                       uint64_t n_rows, uint64_t col,
+                                       uint64_t n_cols, char *out)
+{
+    const struct gqa_plan_tensor *t = job->t;
+    const uint64_t end = row + n_rows;
+
+    for (size_t i = find_segment(t, row);
+         i < t->n_segments && t->segments[i].start < end; i++) {
+        const struct gqa_segment *s = &t->segments[i];
+        const uint64_t from = row > s->start ? row - s->start : 0;
+        const uint64_t to = min_u64(s->length, end - s->start);
+        char *at = out + (s->start + from - row) * n_cols * job->out_width;
+        enum gqa_status st = GQA_OK;
+
+        if (s->kind == GQA_SEGMENT_RANDOM)
+            draw(job, s, from, to - from, col, n_cols, at, n_cols);
+        else if (s->kind == GQA_SEGMENT_ZERO)
+            fill_zero(job, to - from, n_cols, at, n_cols);
+        else
+            st = pool_rows(job, s, from, to - from, col, n_cols, at, n_cols);
+        if (st != GQA_OK)
+            return st;
+    }
+    return GQA_OK;
+}
+
+/*
+ * Output rows whose segments lie side by side: whole rows of the source are
+ * read, as many as fit, and each stretch is made from them. A row that does
+ * not fit is made stretch by stretch.
+ */
+static enum gqa_status produce_abreast(const struct job *job, uint64_t row,
+                                       uint64_t n_rows, uint64_t col,
+                                       uint64_t n_cols, char *out)
+{
+    const struct gqa_plan_tensor *t = job->t;
+    const uint64_t in_cols = t->param->cols;
+    const uint64_t take = job->producer->source_bytes / job->in_width / in_cols;
+    const uint64_t end = col + n_cols;
+
+    if (take == 0)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "'%s': rows of %llu elements are too long for an "
+                        "input-major projection",
+                        t->param->name, (unsigned long long)in_cols);
+    for (uint64_t r = 0; r < n_rows; r += take) {
+        const uint64_t nr = min_u64(take, n_rows - r);
+        const enum gqa_status st =
+            read_rect(job, row + r, nr, 0, in_cols, job->w->source, in_cols);
+
+        if (st != GQA_OK)
+            return st;
+        for (size_t i = find_segment(t, col);
+             i < t->n_segments && t->segments[i].start < end; i++) {
+            const struct gqa_segment *s = &t->segments[i];
+            const uint64_t from = col > s->start ? col - s->start : 0;
+            const uint64_t n = min_u64(s->length, end - s->start) - from;
+            char *at =
+                out + (r * n_cols + s->start + from - col) * job->out_width;
+
+            if (s->kind == GQA_SEGMENT_RANDOM) {
+                draw(job, s, row + r, nr, from, n, at, n_cols);
+                continue;
+            }
+            for (uint64_t k = 0; k < nr; k++)
+                pool(job, at + k * n_cols * job->out_width,
+                     job->w->source +
+                         (k * in_cols + s->source + from) * job->in_width,
+                     s->source_stride * job->in_width, s->n_sources, n);
+        }
+    }
+    return GQA_OK;
+}
+
+/* An unchanged parameter, perhaps in another dtype. */
+static enum gqa_status produce_whole(const struct job *job, uint64_t row,
+                                     uint64_t n_rows, uint64_t col,
+                                     uint64_t n_cols, char *out)
+{
+    const bool same = job->t->param->dtype == job->t->dtype;
+    const size_t bytes =
+        same ? job->producer->scratch_bytes : job->producer->source_bytes;
+    const uint64_t room = bytes / job->in_width;
+    const bool transposed = is_transposed(job->t->param);
+    uint64_t take_rows =
+        transposed ? min_u64(n_rows, room) : min_u64(n_rows, room / n_cols);
+    uint64_t take_cols;
+
+    take_rows = take_rows ? take_rows : 1;
+    take_cols = min_u64(n_cols, room / take_rows);
+    for (uint64_t r = 0; r < n_rows; r += take_rows)
+        for (uint64_t c = 0; c < n_cols; c += take_cols) {
+            const uint64_t nr = min_u64(take_rows, n_rows - r);
+            const uint64_t nc = min_u64(take_cols, n_cols - c);
+            char *at = out + (r * n_cols + c) * job->out_width;
+            enum gqa_status st;
+
+            if (same) {
+                st = read_rect(job, row + r, nr, col + c, nc, at, n_cols);
+            } else {
+                st = read_rect(job, row + r, nr, col + c, nc, job->w->source,
+                               nc);
+                for (uint64_t k = 0; st == GQA_OK && k < nr; k++)
+                    pool(job, at + k * n_cols * job->out_width,
+                         job->w->source + k * nc * job->in_width, 0, 1, nc);
+            }
+            if (st != GQA_OK)
+                return st;
+        }
+    return GQA_OK;
+}
+
+/* --- Blocks -------------------------------------------------------------- */
+
+/* The whole parameter is one tensor as it stands: bytes for bytes. */
+static bool is_plain_copy(const struct gqa_plan_tensor *t)
+{
+    return !t->segments && t->dtype == t->param->dtype &&
+           t->param->n_parts == 1 && !is_transposed(t->param);
+}
+
+static enum gqa_status produce_rect(const struct job *job, uint64_t row,
+                                    uint64_t n_rows, uint64_t col,
+                                    uint64_t n_cols, char *out)
+{
+    if (!job->t->segments)
+        return produce_whole(job, row, n_rows, col, n_cols, out);
+    return job->t->axis == 0
+               ? produce_stacked(job, row, n_rows, col, n_cols, out)
+               : produce_abreast(job, row, n_rows, col, n_cols, out);
+}
+
+/* Elements [first, first + n): the rest of a row, whole rows, a beginning. */
+static enum gqa_status produce_elements(const struct job *job, uint64_t first,
+                                        uint64_t n, char *out)
+{
+    const uint64_t cols = job->t->cols;
+
+    while (n > 0) {
+        const uint64_t row = first / cols;
+        const uint64_t col = first % cols;
+        const uint64_t n_rows = col == 0 && n >= cols ? n / cols : 1;
+        const uint64_t n_cols =
+            col == 0 && n >= cols ? cols : min_u64(cols - col, n);
+        const enum gqa_status st =
+            produce_rect(job, row, n_rows, col, n_cols, out);
+
+        if (st != GQA_OK)
+            return st;
+        first += n_rows * n_cols;
+        n -= n_rows * n_cols;
+        out += n_rows * n_cols * job->out_width;
+    }
+    return GQA_OK;
+}
+
+static void count(struct gqa_producer *producer, size_t tensor, const void *buf,
+                  size_t n)
+{
+    const enum gqa_dtype dtype = producer->plan->tensors[tensor].dtype;
+    uint64_t n_nan = 0;
+    uint64_t n_inf = 0;
+
+    if (!gqa_dtype_is_float(dtype))
+        return;
+    gqa_count_nonfinite(buf, dtype, n / (gqa_dtype_bits(dtype) / 8), &n_nan,
+                        &n_inf);
+    if (n_nan)
+        atomic_fetch_add(&producer->counts[tensor].n_nan, n_nan);
+    if (n_inf)
+        atomic_fetch_add(&producer->counts[tensor].n_inf, n_inf);
+}
+
+enum gqa_status gqa_produce(void *ctx, unsigned worker, size_t tensor,
+                            uint64_t offset, size_t n, void *buf)
+{
+    struct gqa_producer *producer = ctx;
+    const struct gqa_plan_tensor *t = &producer->plan->tensors[tensor];
+    enum gqa_status st;
+
+    if (is_plain_copy(t)) {
+        const struct gqa_span span = {offset, n, n, 1};
+
+        st = gqa_checkpoint_read(producer->checkpoint,
+                                 t->param->parts[0].tensor, &span, buf);
+    } else {
+        const struct job job = {
+            .producer = producer,
+            .t = t,
+            .w = producer->workers[worker],
+            .in_width = gqa_dtype_bits(t->param->dtype) / 8,
+            .out_width = gqa_dtype_bits(t->dtype) / 8,
+        };
+
+        st = produce_elements(&job, offset / job.out_width, n / job.out_width,
+                              buf);
+    }
+    if (st == GQA_OK)
+        count(producer, tensor, buf, n);
+    return st;
+}
+
+struct gqa_nonfinite gqa_producer_nonfinite(const struct gqa_producer *producer,
+                                            size_t tensor)
+{
+    return (struct gqa_nonfinite){atomic_load(&producer->counts[tensor].n_nan),
+                                  atomic_load(&producer->counts[tensor].n_inf)};
+}
+
+enum gqa_status gqa_producer_create(struct gqa_producer **out,
+                                    const struct gqa_plan *plan,
+                                    struct gqa_checkpoint *checkpoint,
+                                    unsigned n_workers)
+{
+    const size_t mib = (size_t)1 << 20;
+    struct gqa_producer *p = calloc(1, sizeof *p);
+
+    if (!p)
+        return gqa_fail_nomem();
+    p->plan = plan;
+    p->checkpoint = checkpoint;
+    p->n_workers = n_workers;
+    /* Many workers share what few may have each. */
+    p->source_bytes = clamp(32 * mib / n_workers, mib / 4, 2 * mib);
+    p->scratch_bytes = clamp(48 * mib / n_workers, mib / 2, 4 * mib);
+    p->workers = calloc(n_workers, sizeof *p->workers);
+    p->counts = calloc(plan->model->n_params, sizeof *p->counts);
+    if (!p->workers || !p->counts)
+        goto no_memory;
+    for (unsigned i = 0; i < n_workers; i++) {
+        p->workers[i] = malloc(sizeof *p->workers[i]);
+        if (!p->workers[i])
+            goto no_memory;
+        p->workers[i]->source = malloc(p->source_bytes);
+        p->workers[i]->scratch = malloc(p->scratch_bytes);
+        if (!p->workers[i]->source || !p->workers[i]->scratch)
+            goto no_memory;
+    }
+    *out = p;
+    return GQA_OK;
+no_memory:
+    gqa_producer_free(p);
+    return gqa_fail_nomem();
+}
+
+void gqa_producer_free(struct gqa_producer *producer)
+{
+    if (!producer)
+        return;
+    for (unsigned i = 0; producer->workers && i < producer->n_workers; i++)
+        if (producer->workers[i]) {
+            free(producer->workers[i]->source);
+            free(producer->workers[i]->scratch);
+            free(producer->workers[i]);
+        }
+    free(producer->workers);
+    free(producer->counts);
+    free(producer);
+}
