@@ -75,7 +75,8 @@ const char *gqa_checkpoint_config_path(const struct gqa_checkpoint *checkpoint);
 /*
  * Read a span of a tensor's row-major little-endian content into buf
  * (span->piece * span->count bytes). Any thread. Errors GQA_ERR_IO,
- * GQA_ERR_FORMAT (a damaged chunk or frame), with the path in the message.
+ * GQA_ERR_FORMAT (a damaged chunk or frame), GQA_ERR_USAGE (a span that
+ * passes the tensor's end), with the path in the message.
  */
 GQA_MUST_USE
 enum gqa_status gqa_checkpoint_read(struct gqa_checkpoint *checkpoint,

@@ -1,0 +1,373 @@
+#include "formats/checkpoint.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/file.h"
+#include "formats/config_file.h"
+#include "formats/detect.h"
+#include "formats/folder.h"
+#include "formats/index.h"
+#include "formats/span.h"
+#include "formats/tensor_table.h"
+
+struct gqa_checkpoint {
+    char *path;
+    char *folder;
+    bool is_folder;
+    bool is_sharded; /* put together by an index */
+    char *kind;
+    struct gqa_source **sources; /* [n_sources] */
+    size_t n_sources;
+    struct gqa_tensor_table table;
+    json_t *config;
+    char *config_path;
+};
+
+static enum gqa_status open_kind(struct gqa_source **out, int fd, uint64_t size,
+                                 const char *path, enum gqa_file_kind kind,
+                                 bool salvage)
+{
+    (void)salvage;
+    switch (kind) {
+    case GQA_FILE_SAFETENSORS:
+        return gqa_safetensors_open(out, fd, size, path);
+    case GQA_FILE_ZSTD:
+        close(fd);
+        return gqa_fail(GQA_ERR_UNSUPPORTED, ".gqa is not read yet");
+    case GQA_FILE_HDF5:
+        close(fd);
+        return gqa_fail(GQA_ERR_UNSUPPORTED, "HDF5 is not read yet");
+    case GQA_FILE_JSON:
+        break;
+    }
+    close(fd);
+    return gqa_fail(GQA_ERR_FORMAT,
+                    "a JSON file, where the index promises weights");
+}
+
+/* *kind tells what the file is; an index is not opened and *out stays NULL. */
+static enum gqa_status open_file(struct gqa_source **out,
+                                 enum gqa_file_kind *kind, const char *path,
+                                 bool is_shard, bool salvage)
+{
+    enum gqa_status st;
+    uint64_t size;
+    int fd;
+
+    *out = NULL;
+    if ((st = gqa_file_open(&fd, &size, path)) != GQA_OK)
+        return st;
+    if ((st = gqa_file_detect(kind, fd, size)) != GQA_OK) {
+        close(fd);
+    } else if (*kind == GQA_FILE_JSON && !is_shard) {
+        close(fd);
+        return GQA_OK;
+    } else {
+        st = open_kind(out, fd, size, path, *kind, salvage);
+    }
+    return st == GQA_OK ? GQA_OK : gqa_fail_prefix(st, "%s", path);
+}
+
+/* A checkpoint may have more shards than a process may open files. */
+static void raise_file_limit(size_t n_files)
+{
+    const rlim_t spare = 64;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+        limit.rlim_cur == RLIM_INFINITY || n_files + spare <= limit.rlim_cur)
+        return;
+    /* Where this fails, opening a shard says so. */
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static enum gqa_status check_alike(const struct gqa_source *a,
+                                   const struct gqa_source *b)
+{
+    if (a->container == b->container && a->naming == b->naming)
+        return GQA_OK;
+    return gqa_fail(GQA_ERR_FORMAT,
+                    "%s: not written like %s: the formats or the names of "
+                    "tensors differ",
+                    b->path, a->path);
+}
+
+static enum gqa_status open_shards(struct gqa_checkpoint *c,
+                                   const struct gqa_index *index, bool salvage)
+{
+    raise_file_limit(index->n_files);
+    c->sources = calloc(index->n_files, sizeof(struct gqa_source *));
+    if (!c->sources)
+        return gqa_fail_nomem();
+    for (size_t i = 0; i < index->n_files; i++) {
+        char *path = gqa_path_join(c->folder, index->files[i]);
+        enum gqa_file_kind kind;
+        enum gqa_status st;
+
+        if (!path)
+            return gqa_fail_nomem();
+        st = open_file(&c->sources[i], &kind, path, true, salvage);
+        free(path);
+        if (st != GQA_OK)
+            return st;
+        c->n_sources = i + 1;
+        if ((st = check_alike(c->sources[0], c->sources[i])) != GQA_OK)
+            return st;
+    }
+    return GQA_OK;
+}
+
+static enum gqa_status open_index(struct gqa_checkpoint *c, const char *path,
+                                  bool salvage)
+{
+    struct gqa_index index = {0};
+    enum gqa_status st;
+
+    if ((st = gqa_index_load(&index, path)) != GQA_OK)
+        goto done;
+    c->is_sharded = true;
+    if ((st = open_shards(c, &index, salvage)) != GQA_OK)
+        goto done;
+    st = gqa_tensor_table_fill(&c->table, c->sources, c->n_sources);
+    if (st == GQA_OK)
+        st = gqa_index_check(&index, &c->table, c->sources[0]->naming);
+    if (st != GQA_OK)
+        st = gqa_fail_prefix(st, "%s", path);
+done:
+    gqa_index_clear(&index);
+    return st;
+}
+
+/* path: a file of weights, or an index. */
+static enum gqa_status open_weights(struct gqa_checkpoint *c, const char *path,
+                                    bool salvage)
+{
+    struct gqa_source *source;
+    enum gqa_file_kind kind;
+    enum gqa_status st;
+
+    if ((st = open_file(&source, &kind, path, false, salvage)) != GQA_OK)
+        return st;
+    if (kind == GQA_FILE_JSON)
+        return open_index(c, path, salvage);
+    c->sources = malloc(sizeof(struct gqa_source *));
+    if (!c->sources) {
+        gqa_source_close(source);
+        return gqa_fail_nomem();
+    }
+    c->sources[0] = source;
+    c->n_sources = 1;
+    st = gqa_tensor_table_fill(&c->table, c->sources, 1);
+    return st == GQA_OK ? GQA_OK : gqa_fail_prefix(st, "%s", path);
+}
+
+static enum gqa_status find_config(struct gqa_checkpoint *c,
+                                   const char *config_path)
+{
+    if (config_path)
+        return gqa_config_load(&c->config, &c->config_path, config_path);
+    for (size_t i = 0; i < c->n_sources; i++)
+        if (c->sources[i]->config) {
+            c->config = json_incref(c->sources[i]->config);
+            c->config_path = strdup(c->sources[i]->path);
+            return c->config_path ? GQA_OK : gqa_fail_nomem();
+        }
+    return gqa_config_find(&c->config, &c->config_path, c->folder);
+}
+
+static const char *describe(const struct gqa_source *source)
+{
+    switch (source->container) {
+    case GQA_CONTAINER_SAFETENSORS:
+        return source->naming == GQA_NAMES_TF ? "safetensors (TensorFlow)"
+                                              : "safetensors";
+    case GQA_CONTAINER_GQA:
+        return ".gqa";
+    case GQA_CONTAINER_HDF5:
+        break;
+    }
+    switch (source->naming) {
+    case GQA_NAMES_TORCH:
+        return "HDF5 (state dict)";
+    case GQA_NAMES_TF:
+        return "HDF5 (TensorFlow)";
+    case GQA_NAMES_KERAS:
+        return "HDF5 (Keras)";
+    case GQA_NAMES_KERAS_LEGACY:
+        return "HDF5 (Keras, legacy)";
+    }
+    return "HDF5";
+}
+
+static enum gqa_status set_kind(struct gqa_checkpoint *c)
+{
+    const char *what = describe(c->sources[0]);
+    const int n = c->is_sharded
+                      ? asprintf(&c->kind, "%s, %zu shard%s", what,
+                                 c->n_sources, c->n_sources == 1 ? "" : "s")
+                      : asprintf(&c->kind, "%s", what);
+
+    if (n < 0) {
+        c->kind = NULL;
+        return gqa_fail_nomem();
+    }
+    return GQA_OK;
+}
+
+static enum gqa_status open_path(struct gqa_checkpoint *c, bool salvage)
+{
+    enum gqa_status st;
+    struct stat info;
+    char *file;
+
+    if (stat(c->path, &info) != 0)
+        return gqa_fail_errno("%s", c->path);
+    c->is_folder = S_ISDIR(info.st_mode);
+    c->folder = c->is_folder ? strdup(c->path) : gqa_path_folder(c->path);
+    if (!c->folder)
+        return gqa_fail_nomem();
+    if (!c->is_folder)
+        return open_weights(c, c->path, salvage);
+    if ((st = gqa_folder_find(&file, c->folder)) != GQA_OK)
+        return st;
+    st = open_weights(c, file, salvage);
+    free(file);
+    return st;
+}
+
+enum gqa_status gqa_checkpoint_open(
+    struct gqa_checkpoint **out, const char *path,
+    const struct gqa_checkpoint_options *options)
+{
+    enum gqa_status st;
+    struct gqa_checkpoint *c = calloc(1, sizeof *c);
+
+    if (!c)
+        return gqa_fail_nomem();
+    c->path = strdup(path);
+    if (!c->path) {
+        st = gqa_fail_nomem();
+        goto done;
+    }
+    if ((st = open_path(c, options->salvage)) != GQA_OK)
+        goto done;
+    if ((st = find_config(c, options->config_path)) != GQA_OK)
+        goto done;
+    if ((st = set_kind(c)) != GQA_OK)
+        goto done;
+    *out = c;
+    c = NULL; /* now the caller's */
+done:
+    gqa_checkpoint_close(c);
+    return st;
+}
+
+void gqa_checkpoint_close(struct gqa_checkpoint *c)
+{
+    if (!c)
+        return;
+    gqa_tensor_table_clear(&c->table);
+    for (size_t i = 0; i < c->n_sources; i++)
+        gqa_source_close(c->sources[i]);
+    free(c->sources);
+    json_decref(c->config);
+    free(c->config_path);
+    free(c->kind);
+    free(c->folder);
+    free(c->path);
+    free(c);
+}
+
+const char *gqa_checkpoint_kind(const struct gqa_checkpoint *c)
+{
+    return c->kind;
+}
+
+const char *gqa_checkpoint_path(const struct gqa_checkpoint *c)
+{
+    return c->path;
+}
+
+const char *gqa_checkpoint_folder(const struct gqa_checkpoint *c)
+{
+    return c->folder;
+}
+
+bool gqa_checkpoint_is_folder(const struct gqa_checkpoint *c)
+{
+    return c->is_folder;
+}
+
+enum gqa_naming gqa_checkpoint_naming(const struct gqa_checkpoint *c)
+{
+    return c->sources[0]->naming;
+}
+
+size_t gqa_checkpoint_n_sources(const struct gqa_checkpoint *c)
+{
+    return c->n_sources;
+}
+
+const struct gqa_source *gqa_checkpoint_source(const struct gqa_checkpoint *c,
+                                               size_t i)
+{
+    return c->sources[i];
+}
+
+size_t gqa_checkpoint_n_tensors(const struct gqa_checkpoint *c)
+{
+    return c->table.n;
+}
+
+const struct gqa_tensor *gqa_checkpoint_tensor(const struct gqa_checkpoint *c,
+                                               size_t i)
+{
+    return c->table.refs[i].tensor;
+}
+
+bool gqa_checkpoint_find(const struct gqa_checkpoint *c, const char *name,
+                         size_t *index)
+{
+    const struct gqa_tensor_ref *ref = gqa_tensor_table_find(&c->table, name);
+
+    if (!ref)
+        return false;
+    *index = (size_t)(ref - c->table.refs);
+    return true;
+}
+
+const json_t *gqa_checkpoint_config(const struct gqa_checkpoint *c)
+{
+    return c->config;
+}
+
+const char *gqa_checkpoint_config_path(const struct gqa_checkpoint *c)
+{
+    return c->config_path;
+}
+
+enum gqa_status gqa_checkpoint_read(struct gqa_checkpoint *c, size_t tensor,
+                                    const struct gqa_span *span, void *buf)
+{
+    const struct gqa_tensor_ref *ref = &c->table.refs[tensor];
+    struct gqa_source *source = c->sources[ref->source];
+    enum gqa_status st;
+
+    if (!gqa_span_fits(span, ref->tensor->n_bytes))
+        return gqa_fail(GQA_ERR_USAGE,
+                        "%s: tensor %s: %" PRIu64 " pieces of %" PRIu64
+                        " bytes, %" PRIu64 " apart, from byte %" PRIu64
+                        " pass the end of its %" PRIu64 " bytes",
+                        source->path, ref->tensor->name, span->count,
+                        span->piece, span->stride, span->offset,
+                        ref->tensor->n_bytes);
+    st = source->ops->read(source, ref->local, span, buf);
+    return st == GQA_OK ? GQA_OK : gqa_fail_prefix(st, "%s", source->path);
+}

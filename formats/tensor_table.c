@@ -1,0 +1,86 @@
+#include "formats/tensor_table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct gqa_tensor_ref *const *x = a, *const *y = b;
+
+    return strcmp((*x)->tensor->name, (*y)->tensor->name);
+}
+
+static enum gqa_status check_unique(const struct gqa_tensor_table *table,
+                                    struct gqa_source *const *sources)
+{
+    for (size_t i = 1; i < table->n; i++) {
+        const struct gqa_tensor_ref *a = table->by_name[i - 1];
+        const struct gqa_tensor_ref *b = table->by_name[i];
+
+        if (strcmp(a->tensor->name, b->tensor->name) == 0)
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "tensor %s is in two files, %s and %s",
+                            a->tensor->name, sources[a->source]->path,
+                            sources[b->source]->path);
+    }
+    return GQA_OK;
+}
+
+enum gqa_status gqa_tensor_table_fill(struct gqa_tensor_table *table,
+                                      struct gqa_source *const *sources,
+                                      size_t n_sources)
+{
+    size_t n = 0;
+
+    for (size_t s = 0; s < n_sources; s++)
+        n += sources[s]->n_tensors;
+    table->refs = calloc(n + 1, sizeof *table->refs);
+    table->by_name = calloc(n + 1, sizeof(struct gqa_tensor_ref *));
+    if (!table->refs || !table->by_name)
+        return gqa_fail_nomem();
+    for (size_t s = 0; s < n_sources; s++)
+        for (size_t i = 0; i < sources[s]->n_tensors; i++) {
+            struct gqa_tensor_ref *ref = &table->refs[table->n];
+
+            ref->tensor = &sources[s]->tensors[i];
+            ref->source = s;
+            ref->local = i;
+            table->by_name[table->n++] = ref;
+        }
+    qsort(table->by_name, table->n, sizeof(struct gqa_tensor_ref *),
+          compare_names);
+    return check_unique(table, sources);
+}
+
+void gqa_tensor_table_clear(struct gqa_tensor_table *table)
+{
+    free(table->refs);
+    free(table->by_name);
+    memset(table, 0, sizeof *table);
+}
+
+size_t gqa_tensor_table_lower_bound(const struct gqa_tensor_table *table,
+                                    const char *name)
+{
+    size_t low = 0, high = table->n;
+
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+
+        if (strcmp(table->by_name[middle]->tensor->name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+const struct gqa_tensor_ref *gqa_tensor_table_find(
+    const struct gqa_tensor_table *table, const char *name)
+{
+    const size_t i = gqa_tensor_table_lower_bound(table, name);
+
+    if (i == table->n || strcmp(table->by_name[i]->tensor->name, name) != 0)
+        return NULL;
+    return table->by_name[i];
+}

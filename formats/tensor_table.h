@@ -1,0 +1,42 @@
+/* All tensors of a checkpoint's files under one number and by name. */
+#ifndef GQA_FORMATS_TENSOR_TABLE_H
+#define GQA_FORMATS_TENSOR_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/status.h"
+#include "formats/source.h"
+
+struct gqa_tensor_ref {
+    const struct gqa_tensor *tensor; /* lent by its source */
+    size_t source;                   /* which file */
+    size_t local;                    /* index in that file */
+};
+
+/* Zero-initialise; gqa_tensor_table_clear() frees what filling put in. */
+struct gqa_tensor_table {
+    struct gqa_tensor_ref *refs; /* [n] file by file, in file order */
+    size_t n;
+    const struct gqa_tensor_ref **by_name; /* [n] sorted */
+};
+
+/*
+ * Errors GQA_ERR_FORMAT: a name in two files; GQA_ERR_NOMEM. The table lives
+ * no longer than the sources.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_tensor_table_fill(struct gqa_tensor_table *table,
+                                      struct gqa_source *const *sources,
+                                      size_t n_sources);
+void gqa_tensor_table_clear(struct gqa_tensor_table *table);
+
+/* The tensor of this name, or NULL. */
+const struct gqa_tensor_ref *gqa_tensor_table_find(
+    const struct gqa_tensor_table *table, const char *name);
+
+/* Position in by_name of the first name that is not less than `name`. */
+size_t gqa_tensor_table_lower_bound(const struct gqa_tensor_table *table,
+                                    const char *name);
+
+#endif

@@ -1,0 +1,457 @@
+#include <check.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "formats/checkpoint.h"
+#include "scratch.h"
+
+static const struct gqa_checkpoint_options defaults;
+
+/* A safetensors header with one tensor of four bytes. */
+#define HEADER(name)                                 \
+    "{\"" name "\":{\"dtype\":\"U8\",\"shape\":[4]," \
+    "\"data_offsets\":[0,4]}}"
+
+#define INDEX(map) "{\"metadata\":{},\"weight_map\":{" map "}}"
+
+static void write_tensor(const char *file, const char *header)
+{
+    scratch_write_safetensors(file, header, "abcd", 4);
+}
+
+static struct gqa_checkpoint *open_with(
+    const char *path, const struct gqa_checkpoint_options *options)
+{
+    struct gqa_checkpoint *c = NULL;
+
+    ck_assert_msg(gqa_checkpoint_open(&c, path, options) == GQA_OK, "%s",
+                  gqa_error_message());
+    return c;
+}
+
+static struct gqa_checkpoint *open_good(const char *path)
+{
+    return open_with(path, &defaults);
+}
+
+/* The message is "SCRATCH/" and then `message`. */
+static void refused_with(const char *path,
+                         const struct gqa_checkpoint_options *options,
+                         enum gqa_status status, const char *message)
+{
+    struct gqa_checkpoint *c = NULL;
+    const size_t n = strlen(scratch_folder());
+
+    ck_assert_int_eq(gqa_checkpoint_open(&c, path, options), status);
+    ck_assert_ptr_null(c);
+    ck_assert_int_eq(strncmp(gqa_error_message(), scratch_folder(), n), 0);
+    ck_assert_str_eq(gqa_error_message() + n, message);
+}
+
+static void refused(const char *name, enum gqa_status status,
+                    const char *message)
+{
+    refused_with(scratch_path(name), &defaults, status, message);
+}
+
+static void refused_folder(enum gqa_status status, const char *message)
+{
+    refused_with(scratch_folder(), &defaults, status, message);
+}
+
+static int config_value(const struct gqa_checkpoint *c)
+{
+    return (int)json_integer_value(
+        json_object_get(gqa_checkpoint_config(c), "v"));
+}
+
+START_TEST(opens_one_file)
+{
+    struct gqa_checkpoint *c;
+    size_t i = 9;
+
+    write_tensor("weights", HEADER("a"));
+    c = open_good(scratch_path("weights"));
+    ck_assert_str_eq(gqa_checkpoint_kind(c), "safetensors");
+    ck_assert_str_eq(gqa_checkpoint_path(c), scratch_path("weights"));
+    ck_assert_str_eq(gqa_checkpoint_folder(c), scratch_folder());
+    ck_assert(!gqa_checkpoint_is_folder(c));
+    ck_assert_uint_eq(gqa_checkpoint_n_sources(c), 1);
+    ck_assert_uint_eq(gqa_checkpoint_n_tensors(c), 1);
+    ck_assert_int_eq(gqa_checkpoint_naming(c), GQA_NAMES_TORCH);
+    ck_assert_ptr_null(gqa_checkpoint_config(c));
+    ck_assert(gqa_checkpoint_find(c, "a", &i));
+    ck_assert_uint_eq(i, 0);
+    ck_assert(!gqa_checkpoint_find(c, "b", &i));
+    gqa_checkpoint_close(c);
+}
+END_TEST
+
+START_TEST(names_the_folder_of_a_bare_name)
+{
+    struct gqa_checkpoint *c;
+
+    write_tensor("weights", HEADER("a"));
+    ck_assert_int_eq(chdir(scratch_folder()), 0);
+    c = open_good("weights");
+    ck_assert_str_eq(gqa_checkpoint_folder(c), ".");
+    gqa_checkpoint_close(c);
+}
+END_TEST
+
+START_TEST(opens_a_folder)
+{
+    struct gqa_checkpoint *c;
+
+    write_tensor("model.safetensors", HEADER("a"));
+    write_tensor("other.safetensors", HEADER("b"));
+    c = open_good(scratch_folder());
+    ck_assert(gqa_checkpoint_is_folder(c));
+    ck_assert_str_eq(gqa_checkpoint_folder(c), scratch_folder());
+    ck_assert_str_eq(gqa_checkpoint_tensor(c, 0)->name, "a");
+    gqa_checkpoint_close(c);
+}
+END_TEST
+
+START_TEST(takes_the_only_file_of_a_folder)
+{
+    struct gqa_checkpoint *c;
+
+    write_tensor("adapter.safetensors", HEADER("a"));
+    scratch_write_text("README.md", "hello");
+    c = open_good(scratch_folder());
+    ck_assert_str_eq(gqa_checkpoint_tensor(c, 0)->name, "a");
+    gqa_checkpoint_close(c);
+}
+END_TEST
+
+/* Shards in the order of their names, whatever the index begins with. */
+START_TEST(joins_shards)
+{
+    struct gqa_checkpoint *c;
+    const struct gqa_span middle = {1, 2, 2, 1};
+    char buf[2];
+    size_t i;
+
+    write_tensor("1.safetensors", HEADER("a"));
+    scratch_write_safetensors("2.safetensors", HEADER("b"), "efgh", 4);
+    scratch_write_text("model.safetensors.index.json",
+                       INDEX("\"b\":\"2.safetensors\","
+                             "\"a\":\"1.safetensors\""));
+    c = open_good(scratch_folder());
+    ck_assert_str_eq(gqa_checkpoint_kind(c), "safetensors, 2 shards");
+    ck_assert_uint_eq(gqa_checkpoint_n_tensors(c), 2);
+    ck_assert_str_eq(gqa_checkpoint_source(c, 0)->path,
+                     scratch_path("1.safetensors"));
+    ck_assert(gqa_checkpoint_find(c, "b", &i));
+    ck_assert_uint_eq(i, 1);
+    ck_assert_int_eq(gqa_checkpoint_read(c, i, &middle, buf), GQA_OK);
+    ck_assert_mem_eq(buf, "fg", 2);
+    gqa_checkpoint_close(c);
+}
+END_TEST
+
+/* TensorFlow's index keeps the model's name in front, the files do not. */
+START_TEST(matches_tensorflow_names)
+{
+    static const char header[] =
+        "{\"__metadata__\":{\"format\":\"tf\"},\"h/kernel:0\":{\"dtype\":"
+        "\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}";
+    struct gqa_checkpoint *c;
+
+    write_tensor("1", header);
+    scratch_write_text("i", INDEX("\"tf_model_1/h/kernel:0\":\"1\""));
+    c = open_good(scratch_path("i"));
+    ck_assert_str_eq(gqa_checkpoint_kind(c),
+                     "safetensors (TensorFlow), 1 shard");
+    gqa_checkpoint_close(c);
+    scratch_write_text("i", INDEX("\"h/kernel:0\":\"1\""));
+    gqa_checkpoint_close(open_good(scratch_path("i")));
+    scratch_write_text("i", INDEX("\"tf_model_1/g/kernel:0\":\"1\""));
+    refused("i", GQA_ERR_FORMAT,
+            "/i: \"tf_model_1/g/kernel:0\" is not in 1, where the index puts "
+            "it; do index and files belong together?");
+}
+END_TEST
+
+START_TEST(finds_the_configuration)
+{
+    struct gqa_checkpoint_options options = {0};
+    struct gqa_checkpoint *c;
+
+    write_tensor("weights", HEADER("a"));
+    scratch_write_text("config.json", "{\"v\":1}");
+    c = open_good(scratch_path("weights"));
+    ck_assert_int_eq(config_value(c), 1);
+    ck_assert_str_eq(gqa_checkpoint_config_path(c),
+                     scratch_path("config.json"));
+    gqa_checkpoint_close(c);
+
+    scratch_write_safetensors(
+        "inside", "{\"__metadata__\":{\"gqa.config\":\"{\\\"v\\\":2}\"}}", "",
+        0);
+    c = open_good(scratch_path("inside"));
+    ck_assert_int_eq(config_value(c), 2);
+    ck_assert_str_eq(gqa_checkpoint_config_path(c), scratch_path("inside"));
+    gqa_checkpoint_close(c);
+
+    options.config_path = scratch_write_text("mine.json", "{\"v\":3}");
+    c = open_with(scratch_path("inside"), &options);
+    ck_assert_int_eq(config_value(c), 3);
+    gqa_checkpoint_close(c);
+
+    options.config_path = scratch_folder();
+    c = open_with(scratch_path("inside"), &options);
+    ck_assert_int_eq(config_value(c), 1);
+    gqa_checkpoint_close(c);
+}
+END_TEST
+
+START_TEST(refuses_bad_configurations)
+{
+    struct gqa_checkpoint_options options = {0};
+
+    write_tensor("weights", HEADER("a"));
+    scratch_write_text("config.json", "[]");
+    refused("weights", GQA_ERR_FORMAT, "/config.json: not a JSON object");
+    scratch_write_text("config.json", "{\"v\" 1}");
+    refused("weights", GQA_ERR_FORMAT,
+            "/config.json: not valid JSON: ':' expected near '1' (at byte 6)");
+    options.config_path = scratch_path("none.json");
+    refused_with(scratch_path("weights"), &options, GQA_ERR_IO,
+                 "/none.json: No such file or directory");
+}
+END_TEST
+
+START_TEST(refuses_spans_past_the_end)
+{
+    static const struct gqa_span spans[] = {
+        {0, 5, 0, 1},          {5, 1, 0, 1},          {0, 1, 2, 3},
+        {UINT64_MAX, 2, 0, 1}, {0, 1, UINT64_MAX, 2}, {0, UINT64_MAX, 0, 2},
+        {0, 4, 0, UINT64_MAX},
+    };
+    struct gqa_checkpoint *c;
+    char buf[8] = "";
+
+    write_tensor("weights", HEADER("a"));
+    c = open_good(scratch_path("weights"));
+    for (size_t i = 0; i < sizeof spans / sizeof *spans; i++)
+        ck_assert_int_eq(gqa_checkpoint_read(c, 0, &spans[i], buf),
+                         GQA_ERR_USAGE);
+    gqa_checkpoint_close(c);
+}
+END_TEST
+
+START_TEST(refuses_names_outside_the_folder)
+{
+    static const char *const names[] = {"../a", "/a", "d/a", "..", ".", ""};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char text[64], message[200];
+
+        snprintf(text, sizeof text, INDEX("\"a\":\"%s\""), names[i]);
+        snprintf(message, sizeof message,
+                 "/i: weight_map names the file \"%s\"; only bare names of "
+                 "files beside the index are allowed",
+                 names[i]);
+        scratch_write_text("i", text);
+        refused("i", GQA_ERR_FORMAT, message);
+    }
+}
+END_TEST
+
+START_TEST(refuses_bad_indices)
+{
+    write_tensor("1", HEADER("a"));
+    scratch_write_text("i", INDEX("\"a\":3"));
+    refused("i", GQA_ERR_FORMAT,
+            "/i: the file of \"a\" in weight_map is not a string");
+    scratch_write_text("i", INDEX("\"a\":[]"));
+    refused("i", GQA_ERR_FORMAT, "/i: weight_map names no file for \"a\"");
+    scratch_write_text("i", INDEX(""));
+    refused("i", GQA_ERR_FORMAT,
+            "/i: weight_map is not an object that names tensors");
+    scratch_write_text("i", INDEX("\"a\":\"1\",\"b\":\"1\""));
+    refused("i", GQA_ERR_FORMAT,
+            "/i: \"b\" is not in 1, where the index puts it; do index and "
+            "files belong together?");
+    scratch_write_text("i", "{\"model_type\":\"t5\"}");
+    refused("i", GQA_ERR_UNSUPPORTED,
+            "/i: a configuration, not weights; give the folder or the file "
+            "of weights (and this one with --config)");
+    scratch_write_text("i", "{\"a\":1}");
+    refused("i", GQA_ERR_FORMAT,
+            "/i: a JSON file, but no index of a checkpoint (it has no "
+            "weight_map)");
+    scratch_write_text("j", INDEX("\"a\":\"i\""));
+    refused("j", GQA_ERR_FORMAT,
+            "/i: a JSON file, where the index promises weights");
+}
+END_TEST
+
+START_TEST(refuses_shards_that_do_not_fit)
+{
+    struct gqa_checkpoint *c;
+
+    write_tensor("1", HEADER("a"));
+    write_tensor("2", HEADER("b"));
+    scratch_write_text("i", INDEX("\"a\":\"1\",\"c\":\"2\""));
+    refused("i", GQA_ERR_FORMAT,
+            "/i: \"c\" is not in 2, where the index puts it; do index and "
+            "files belong together?");
+    scratch_write_text("i", INDEX("\"a\":\"2\",\"b\":\"1\""));
+    refused("i", GQA_ERR_FORMAT,
+            "/i: \"a\" is not in 2, where the index puts it; do index and "
+            "files belong together?");
+    scratch_write_safetensors(
+        "2",
+        "{\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},"
+        "\"x\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[4,4]}}",
+        "abcd", 4);
+    scratch_write_text("i", INDEX("\"a\":\"1\",\"b\":\"2\""));
+    refused("i", GQA_ERR_FORMAT,
+            "/i: tensor x of 2 is not in the index; do index and files belong "
+            "together?");
+    write_tensor("2", HEADER("a"));
+    ck_assert_int_eq(gqa_checkpoint_open(&c, scratch_path("i"), &defaults),
+                     GQA_ERR_FORMAT);
+    ck_assert_ptr_nonnull(strstr(gqa_error_message(), "is in two files"));
+    unlink(scratch_path("2"));
+    ck_assert_int_eq(gqa_checkpoint_open(&c, scratch_path("i"), &defaults),
+                     GQA_ERR_IO);
+    ck_assert_ptr_nonnull(strstr(gqa_error_message(), "No such file"));
+}
+END_TEST
+
+START_TEST(refuses_folders_without_a_choice)
+{
+    refused_folder(GQA_ERR_FORMAT,
+                   ": no checkpoint in this folder (looked for "
+                   "model.safetensors, tf_model.h5, model.weights.h5, their "
+                   "indices, *.gqa, *.safetensors and *.h5)");
+    scratch_write_text("pytorch_model.bin", "x");
+    refused_folder(GQA_ERR_UNSUPPORTED,
+                   ": no checkpoint that we read; there is "
+                   "pytorch_model.bin, but PyTorch .bin files are not read: "
+                   "save them as safetensors (transformers: "
+                   "save_pretrained)");
+    write_tensor("y.safetensors", HEADER("a"));
+    write_tensor("x.h5", HEADER("a"));
+    refused_folder(GQA_ERR_FORMAT,
+                   ": 2 files of weights and no index; give one of them by "
+                   "name: x.h5, y.safetensors");
+}
+END_TEST
+
+static const struct {
+    const char *bytes;
+    size_t n;
+    enum gqa_status status;
+    const char *message;
+} foreign[] = {
+#define FOREIGN(bytes, status, message)          \
+    {                                            \
+        bytes, sizeof bytes - 1, status, message \
+    }
+    FOREIGN("", GQA_ERR_FORMAT, "/x: the file is empty"),
+    FOREIGN("abc", GQA_ERR_FORMAT, "/x: 3 bytes: too short for a checkpoint"),
+    FOREIGN("\0\0\0\0\0\0\0\0\0\0\0\0", GQA_ERR_FORMAT,
+            "/x: not a checkpoint that we know (safetensors, .gqa, HDF5 or an "
+            "index); it begins with the bytes 00 00 00 00 00 00 00 00"),
+    FOREIGN("PK\3\4\0\0\0\0\0\0archive/data.pkl", GQA_ERR_UNSUPPORTED,
+            "/x: a PyTorch file (.bin, .pt); save it as safetensors first "
+            "(transformers: save_pretrained)"),
+    FOREIGN("PK\3\4\0\0\0\0\0\0metadata.json", GQA_ERR_UNSUPPORTED,
+            "/x: a Keras archive (.keras); unpack it (unzip) and give its "
+            "model.weights.h5"),
+    FOREIGN("PK\3\4\0\0\0\0\0\0lm_head.npy", GQA_ERR_UNSUPPORTED,
+            "/x: NumPy arrays (.npz), not a checkpoint"),
+    FOREIGN("PK\3\4\0\0\0\0\0\0hello.txt", GQA_ERR_UNSUPPORTED,
+            "/x: a zip archive; unpack it first"),
+    FOREIGN("\x80\x02\x8a\x0a", GQA_ERR_UNSUPPORTED,
+            "/x: a Python pickle (PyTorch before 1.6); save it as safetensors "
+            "first (transformers: save_pretrained)"),
+    FOREIGN("GGUF\3\0\0\0", GQA_ERR_UNSUPPORTED,
+            "/x: a GGUF file of llama.cpp; convert the checkpoint it was made "
+            "from"),
+    FOREIGN("24ka\1\0\0\0", GQA_ERR_UNSUPPORTED,
+            "/x: a llama2.c model; convert the checkpoint it was made from"),
+    FOREIGN("\x80\0\0\0\x58\1\0\0\5\0\0\0\10\0\0\0\4\0\0\0\0\2\0\0\0\2\0\0",
+            GQA_ERR_UNSUPPORTED,
+            "/x: looks like a llama2.c model; convert the checkpoint it was "
+            "made from"),
+    FOREIGN("\x1f\x8b\x08\0", GQA_ERR_UNSUPPORTED,
+            "/x: compressed with gzip; decompress it first (gunzip)"),
+    FOREIGN("version https://git-lfs.github.com/spec/v1\n", GQA_ERR_UNSUPPORTED,
+            "/x: a Git LFS pointer in place of the file; fetch it (git lfs "
+            "pull)"),
+    FOREIGN("<!doctype html><html>", GQA_ERR_UNSUPPORTED,
+            "/x: a web page; the download went wrong"),
+    FOREIGN("\x83\xa7version\3", GQA_ERR_UNSUPPORTED,
+            "/x: a T5X checkpoint; convert it to Hugging Face form first "
+            "(transformers: convert_t5x_checkpoint_to_pytorch.py)"),
+    /* '{' is the ninth byte of both; the first is text, the second is not */
+    FOREIGN("{\"abcd\":{}}", GQA_ERR_FORMAT,
+            "/x: a JSON file, but no index of a checkpoint (it has no "
+            "weight_map)"),
+    FOREIGN("\1\2\3\4\5\6\7\0{}", GQA_ERR_FORMAT,
+            "/x: the header claims 1976943448883713 bytes, more than the "
+            "100000000 that safetensors allows"),
+#undef FOREIGN
+};
+
+START_TEST(says_what_a_foreign_file_is)
+{
+    scratch_write("x", foreign[_i].bytes, foreign[_i].n);
+    refused("x", foreign[_i].status, foreign[_i].message);
+}
+END_TEST
+
+START_TEST(refuses_what_is_no_file)
+{
+    struct gqa_checkpoint *c;
+
+    refused("none", GQA_ERR_IO, "/none: No such file or directory");
+    ck_assert_int_eq(mkfifo(scratch_path("pipe"), 0600), 0);
+    refused("pipe", GQA_ERR_FORMAT, "/pipe: not a regular file");
+    ck_assert_int_eq(gqa_checkpoint_open(&c, "", &defaults), GQA_ERR_IO);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("checkpoint");
+    TCase *good = tcase_create("good"), *bad = tcase_create("bad");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_checked_fixture(good, scratch_create, scratch_remove);
+    tcase_add_test(good, opens_one_file);
+    tcase_add_test(good, names_the_folder_of_a_bare_name);
+    tcase_add_test(good, opens_a_folder);
+    tcase_add_test(good, takes_the_only_file_of_a_folder);
+    tcase_add_test(good, joins_shards);
+    tcase_add_test(good, matches_tensorflow_names);
+    tcase_add_test(good, finds_the_configuration);
+    suite_add_tcase(suite, good);
+    tcase_add_checked_fixture(bad, scratch_create, scratch_remove);
+    tcase_add_test(bad, refuses_bad_configurations);
+    tcase_add_test(bad, refuses_spans_past_the_end);
+    tcase_add_test(bad, refuses_names_outside_the_folder);
+    tcase_add_test(bad, refuses_bad_indices);
+    tcase_add_test(bad, refuses_shards_that_do_not_fit);
+    tcase_add_test(bad, refuses_folders_without_a_choice);
+    tcase_add_loop_test(bad, says_what_a_foreign_file_is, 0,
+                        (int)(sizeof foreign / sizeof *foreign));
+    tcase_add_test(bad, refuses_what_is_no_file);
+    suite_add_tcase(suite, bad);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
