@@ -33,8 +33,8 @@ static json_t *kv_heads(const struct gqa_plan *plan)
             json_array_append_new(list, json_integer(count));
         else if (json_integer_value(json_array_get(list, n - 1)) != count)
             goto done;
-        uniform = uniform &&
-                  json_integer_value(json_array_get(list, 0)) == count;
+        uniform =
+            uniform && json_integer_value(json_array_get(list, 0)) == count;
     }
     result = json_incref(uniform ? json_array_get(list, 0) : list);
 done:
@@ -51,8 +51,7 @@ static bool must_say_kv_heads(const struct gqa_plan *plan)
         const struct gqa_attention *a = out->attention;
 
         if (a->stack == GQA_STACK_DECODER &&
-            (out->n_kv_heads != a->n_kv_heads ||
-             out->n_kv_heads != a->n_heads))
+            (out->n_kv_heads != a->n_kv_heads || out->n_kv_heads != a->n_heads))
             return true;
     }
     return json_object_get(plan->model->config, "num_key_value_heads") != NULL;
@@ -104,9 +103,8 @@ static json_t *describe_source(const struct gqa_checkpoint *source)
     const json_t *metadata = gqa_checkpoint_source(source, 0)->metadata;
     const char *recipe =
         json_string_value(json_object_get(metadata, "gqa.recipe"));
-    json_t *out =
-        json_pack("{s:s, s:s}", "kind", gqa_checkpoint_kind(source), "name",
-                  base_name(gqa_checkpoint_path(source)));
+    json_t *out = json_pack("{s:s, s:s}", "kind", gqa_checkpoint_kind(source),
+                            "name", base_name(gqa_checkpoint_path(source)));
 
     /* A checkpoint that was converted before brings its own history. */
     if (recipe)

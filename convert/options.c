@@ -18,55 +18,63 @@ enum {
 };
 
 /* Heads and layers beyond any model's. */
-#define MAX_COUNT ((uint64_t)1 << 31)
-#define MAX_THREADS 1024
-#define MAX_LEVEL 19
+#define MAX_COUNT           ((uint64_t)1 << 31)
+#define MAX_THREADS         1024
+#define MAX_LEVEL           19
 #define DEFAULT_SHARD_BYTES UINT64_C(5000000000)
 
 void gqa_convert_print_help(void)
 {
-    fputs(
-        "Usage: gqa-convert [OPTION]... INPUT OUTPUT\n"
-        "Group the key and value heads of a multi-head checkpoint.\n"
-        "\n"
-        "INPUT is an HDF5 (TensorFlow, Keras, flat), safetensors or .gqa file,\n"
-        "an index of shards, or a folder. OUTPUT is NAME.gqa,\n"
-        "NAME.safetensors, or else a folder in Hugging Face's layout.\n"
-        "\n"
-        "  -g, --groups=N        KV heads to keep in each attention; N must divide\n"
-        "                        the source's; 1 is multi-query attention\n"
-        "  -m, --method=METHOD   mean (default), first, or random (fresh heads)\n"
-        "      --seed=N          seed of --method=random (default 0)\n"
-        "  -a, --attention=LIST  which attentions: decoder (default: its self-\n"
-        "                        and cross-attention), encoder, all, or a list\n"
-        "                        of encoder, decoder-self, decoder-cross\n"
-        "  -l, --layer-groups=LIST  other counts for some layers, such as\n"
-        "                        0-3=16,20-23=4\n"
-        "  -d, --dtype=TYPE      keep (default), f32, f16 or bf16\n"
-        "  -e, --expand          write grouped values in multi-head shape, which\n"
-        "                        every runtime loads\n"
-        "      --level=N         zstd level of a .gqa, 1 (default) to 19\n"
-        "      --store           do not compress a .gqa\n"
-        "      --shard-size=SIZE largest shard of a folder (default 5GB); K, M\n"
-        "                        and G are powers of 1000\n"
-        "  -t, --threads=N       threads (default: one for each processor)\n"
-        "  -c, --config=FILE     configuration, where none lies beside or inside\n"
-        "                        INPUT\n"
-        "      --n-heads=N       query heads, where neither a configuration nor\n"
-        "                        the shapes tell\n"
-        "      --head-dim=N      size of a head, likewise\n"
-        "  -f, --force           replace OUTPUT if it exists\n"
-        "  -n, --dry-run         plan and check, write nothing\n"
-        "  -j, --json            print the summary as JSON\n"
-        "  -q, --quiet           print errors only\n"
-        "  -v, --verbose         say more; repeat for debugging\n"
-        "  -h, --help            print this help and exit\n"
-        "  -V, --version         print the version and exit\n"
-        "\n"
-        "Exit status: 0 done, 2 trouble (and nothing written).\n"
-        "\n"
-        "Example: gqa-convert --groups 8 tf_model.h5 model.gqa\n",
-        stdout);
+    fputs("Usage: gqa-convert [OPTION]... INPUT OUTPUT\n"
+          "Group the key and value heads of a multi-head checkpoint.\n"
+          "\n"
+          "INPUT is an HDF5 (TensorFlow, Keras, flat), safetensors or .gqa "
+          "file,\n"
+          "an index of shards, or a folder. OUTPUT is NAME.gqa,\n"
+          "NAME.safetensors, or else a folder in Hugging Face's layout.\n"
+          "\n"
+          "  -g, --groups=N        KV heads to keep in each attention; N must "
+          "divide\n"
+          "                        the source's; 1 is multi-query attention\n"
+          "  -m, --method=METHOD   mean (default), first, or random (fresh "
+          "heads)\n"
+          "      --seed=N          seed of --method=random (default 0)\n"
+          "  -a, --attention=LIST  which attentions: decoder (default: its "
+          "self-\n"
+          "                        and cross-attention), encoder, all, or a "
+          "list\n"
+          "                        of encoder, decoder-self, decoder-cross\n"
+          "  -l, --layer-groups=LIST  other counts for some layers, such as\n"
+          "                        0-3=16,20-23=4\n"
+          "  -d, --dtype=TYPE      keep (default), f32, f16 or bf16\n"
+          "  -e, --expand          write grouped values in multi-head shape, "
+          "which\n"
+          "                        every runtime loads\n"
+          "      --level=N         zstd level of a .gqa, 1 (default) to 19\n"
+          "      --store           do not compress a .gqa\n"
+          "      --shard-size=SIZE largest shard of a folder (default 5GB); K, "
+          "M\n"
+          "                        and G are powers of 1000\n"
+          "  -t, --threads=N       threads (default: one for each processor)\n"
+          "  -c, --config=FILE     configuration, where none lies beside or "
+          "inside\n"
+          "                        INPUT\n"
+          "      --n-heads=N       query heads, where neither a configuration "
+          "nor\n"
+          "                        the shapes tell\n"
+          "      --head-dim=N      size of a head, likewise\n"
+          "  -f, --force           replace OUTPUT if it exists\n"
+          "  -n, --dry-run         plan and check, write nothing\n"
+          "  -j, --json            print the summary as JSON\n"
+          "  -q, --quiet           print errors only\n"
+          "  -v, --verbose         say more; repeat for debugging\n"
+          "  -h, --help            print this help and exit\n"
+          "  -V, --version         print the version and exit\n"
+          "\n"
+          "Exit status: 0 done, 2 trouble (and nothing written).\n"
+          "\n"
+          "Example: gqa-convert --groups 8 tf_model.h5 model.gqa\n",
+          stdout);
 }
 
 static enum gqa_status parse_method(enum gqa_method *out, const char *text)
@@ -99,9 +107,9 @@ static enum gqa_status parse_attention(unsigned *out, const char *text)
         const size_t n = strcspn(text, ",");
         size_t i = 0;
 
-        while (i < sizeof names / sizeof *names &&
-               (strlen(names[i].name) != n ||
-                memcmp(text, names[i].name, n) != 0))
+        while (
+            i < sizeof names / sizeof *names &&
+            (strlen(names[i].name) != n || memcmp(text, names[i].name, n) != 0))
             i++;
         if (i == sizeof names / sizeof *names)
             return gqa_fail(GQA_ERR_USAGE,
@@ -133,8 +141,8 @@ static enum gqa_status parse_dtype(struct gqa_plan_options *plan,
             plan->dtype = names[i].dtype;
             return GQA_OK;
         }
-    return gqa_fail(GQA_ERR_USAGE, "--dtype: '%s' is not keep, f32, f16 or bf16",
-                    text);
+    return gqa_fail(GQA_ERR_USAGE,
+                    "--dtype: '%s' is not keep, f32, f16 or bf16", text);
 }
 
 /* "5GB", "200M", "1000000" */
@@ -143,8 +151,8 @@ static enum gqa_status parse_size(uint64_t *out, const char *text)
     static const struct {
         const char *suffix;
         uint64_t factor;
-    } units[] = {{"", 1},           {"K", 1000},       {"KB", 1000},
-                 {"M", 1000000},    {"MB", 1000000},   {"G", 1000000000},
+    } units[] = {{"", 1},           {"K", 1000},     {"KB", 1000},
+                 {"M", 1000000},    {"MB", 1000000}, {"G", 1000000000},
                  {"GB", 1000000000}};
     const size_t n = strspn(text, "0123456789");
     char digits[24];
@@ -152,19 +160,23 @@ static enum gqa_status parse_size(uint64_t *out, const char *text)
     enum gqa_status st;
 
     if (n == 0 || n >= sizeof digits)
-        return gqa_fail(GQA_ERR_USAGE, "--shard-size: '%s' is not a size such "
-                        "as 5GB", text);
+        return gqa_fail(GQA_ERR_USAGE,
+                        "--shard-size: '%s' is not a size such "
+                        "as 5GB",
+                        text);
     memcpy(digits, text, n);
     digits[n] = '\0';
-    if ((st = gqa_cli_number(&number, "--shard-size", digits, 1,
-                             UINT64_MAX)) != GQA_OK)
+    if ((st = gqa_cli_number(&number, "--shard-size", digits, 1, UINT64_MAX)) !=
+        GQA_OK)
         return st;
     for (size_t i = 0; i < sizeof units / sizeof *units; i++)
         if (strcmp(text + n, units[i].suffix) == 0 &&
             gqa_mul_u64(number, units[i].factor, out))
             return GQA_OK;
-    return gqa_fail(GQA_ERR_USAGE, "--shard-size: '%s' is not a size such as "
-                    "5GB", text);
+    return gqa_fail(GQA_ERR_USAGE,
+                    "--shard-size: '%s' is not a size such as "
+                    "5GB",
+                    text);
 }
 
 /* One "FIRST-LAST=N" or "LAYER=N" of length n. */
@@ -197,10 +209,9 @@ static enum gqa_status parse_layer_range(struct gqa_layer_groups *out,
                              MAX_COUNT)) != GQA_OK)
         return st;
     if (out->first > out->last)
-        return gqa_fail(GQA_ERR_USAGE,
-                        "--layer-groups: %llu-%llu runs backwards",
-                        (unsigned long long)out->first,
-                        (unsigned long long)out->last);
+        return gqa_fail(
+            GQA_ERR_USAGE, "--layer-groups: %llu-%llu runs backwards",
+            (unsigned long long)out->first, (unsigned long long)out->last);
     return GQA_OK;
 }
 
@@ -273,13 +284,13 @@ static enum gqa_status check_together(const struct gqa_convert_options *o)
         return gqa_fail(GQA_ERR_USAGE,
                         "--groups N or --layer-groups is needed");
     if (o->level_given && o->store_given)
-        return gqa_fail(GQA_ERR_USAGE, "--level and --store exclude each other");
-    if ((o->level_given || o->store_given) && o->kind != GQA_OUTPUT_GQA)
         return gqa_fail(GQA_ERR_USAGE,
-                        "%s is for .gqa output; a %s is never compressed",
-                        o->store_given ? "--store" : "--level",
-                        o->kind == GQA_OUTPUT_FOLDER ? "folder"
-                                                     : ".safetensors file");
+                        "--level and --store exclude each other");
+    if ((o->level_given || o->store_given) && o->kind != GQA_OUTPUT_GQA)
+        return gqa_fail(
+            GQA_ERR_USAGE, "%s is for .gqa output; a %s is never compressed",
+            o->store_given ? "--store" : "--level",
+            o->kind == GQA_OUTPUT_FOLDER ? "folder" : ".safetensors file");
     if (o->shard_given && o->kind != GQA_OUTPUT_FOLDER)
         return gqa_fail(GQA_ERR_USAGE, "--shard-size is for folder output");
     if (o->seed_given && o->plan.method != GQA_METHOD_RANDOM)
