@@ -311,7 +311,7 @@ static const struct gqa_keras_key gpt2_keys[] = {
     END_KEYS,
 };
 const struct gqa_keras_names gqa_keras_gpt2 = {gpt2_variants, gpt2_rules, false,
-                                               gpt2_keys};
+                                               gpt2_keys, NULL};
 
 /* --- GPT-NeoX ----------------------------------------------------------- */
 

@@ -1,0 +1,209 @@
+#include "convert/convert.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "common/progress.h"
+#include "convert/describe.h"
+#include "convert/produce.h"
+
+static double now_s(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool same_file(const struct stat *a, const char *path)
+{
+    struct stat b;
+
+    return stat(path, &b) == 0 && a->st_dev == b.st_dev &&
+           a->st_ino == b.st_ino;
+}
+
+/* The output must be none of the files that are read, nor their folder. */
+static enum gqa_status check_output(const struct gqa_convert_options *options,
+                                    const struct gqa_checkpoint *source)
+{
+    const char *config = gqa_checkpoint_config_path(source);
+    struct stat output;
+    bool same;
+
+    if (stat(options->output, &output) != 0)
+        return GQA_OK;
+    same = same_file(&output, gqa_checkpoint_path(source)) ||
+           same_file(&output, gqa_checkpoint_folder(source)) ||
+           (config && same_file(&output, config));
+    for (size_t i = 0; !same && i < gqa_checkpoint_n_sources(source); i++)
+        same = same_file(&output, gqa_checkpoint_source(source, i)->path);
+    if (same)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "%s: the output is the input; give another name",
+                        options->output);
+    return GQA_OK;
+}
+
+/* Named so that a reader knows which file a message speaks of. */
+static enum gqa_status in_source(enum gqa_status st,
+                                 const struct gqa_convert_options *options)
+{
+    return st == GQA_OK ? st : gqa_fail_prefix(st, "%s", options->input);
+}
+
+static enum gqa_status check_config(const struct gqa_conversion *c)
+{
+    const struct gqa_convert_options *o = c->options;
+
+    if (c->model->config_is_complete)
+        return GQA_OK;
+    if (o->kind == GQA_OUTPUT_FOLDER)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "%s has no configuration, and no runtime loads a "
+                        "folder without; give --config FILE, or write a .gqa "
+                        "or .safetensors",
+                        o->input);
+    gqa_warn("%s has no configuration: the output records only what the "
+             "shapes prove (--config FILE gives one)",
+             o->input);
+    return GQA_OK;
+}
+
+static void list_outputs(struct gqa_output_tensor *list,
+                         const struct gqa_plan *plan)
+{
+    for (size_t i = 0; i < plan->model->n_params; i++) {
+        const struct gqa_plan_tensor *t = &plan->tensors[i];
+
+        list[i] = (struct gqa_output_tensor){.name = t->param->name,
+                                             .dtype = t->dtype,
+                                             .rank = t->rank,
+                                             .shape = t->shape,
+                                             .n_bytes = t->n_bytes};
+    }
+}
+
+/* Every tensor with NaN or infinities is named, up to a few. */
+static void warn_nonfinite(struct gqa_conversion *c,
+                           const struct gqa_producer *producer)
+{
+    enum { MAX_NAMED = 5 };
+    size_t n = 0;
+
+    for (size_t i = 0; i < c->model->n_params; i++) {
+        const struct gqa_nonfinite found = gqa_producer_nonfinite(producer, i);
+
+        c->n_nan += found.n_nan;
+        c->n_inf += found.n_inf;
+        if ((found.n_nan || found.n_inf) && n++ < MAX_NAMED)
+            gqa_warn("'%s' has %llu NaN and %llu infinite values",
+                     c->model->params[i].name, (unsigned long long)found.n_nan,
+                     (unsigned long long)found.n_inf);
+    }
+    if (n > MAX_NAMED)
+        gqa_warn("%zu more tensors have NaN or infinite values", n - MAX_NAMED);
+    if (n && c->options->plan.dtype == GQA_F16 && !c->options->plan.keep_dtype)
+        gqa_warn("values beyond 65504 become infinite in f16; bf16 holds them");
+}
+
+/* Output options and what the checkpoint says of itself. */
+static enum gqa_status write_output(struct gqa_conversion *c,
+                                    struct gqa_producer *producer)
+{
+    const struct gqa_convert_options *o = c->options;
+    struct gqa_progress *progress = NULL;
+    struct gqa_output_tensor *list = calloc(c->model->n_params, sizeof *list);
+    json_t *config = gqa_describe_config(c->plan);
+    json_t *recipe = gqa_describe_recipe(c->plan, c->source);
+    json_t *metadata = gqa_describe_metadata(c->source, config, recipe);
+    struct gqa_output_options out = {
+        .kind = o->kind,
+        .store = o->store,
+        .level = o->level,
+        .n_threads = o->n_threads,
+        .force = o->force,
+        .shard_bytes = o->shard_bytes,
+        .metadata = metadata,
+        .config = config,
+        .copy_from = gqa_checkpoint_is_folder(c->source)
+                         ? gqa_checkpoint_folder(c->source)
+                         : NULL,
+        .progress = gqa_progress_update,
+    };
+    enum gqa_status st = GQA_ERR_NOMEM;
+
+    if (!list || !config || !recipe || !metadata) {
+        st = gqa_fail_nomem();
+        goto done;
+    }
+    if ((st = gqa_progress_create(&progress, o->log_level)) != GQA_OK)
+        goto done;
+    out.progress_ctx = progress;
+    list_outputs(list, c->plan);
+    st = gqa_output_write(&c->output, o->output, list, c->model->n_params,
+                          gqa_produce, producer, &out);
+done:
+    gqa_progress_free(progress);
+    json_decref(metadata);
+    json_decref(recipe);
+    json_decref(config);
+    free(list);
+    return st;
+}
+
+static enum gqa_status run(struct gqa_conversion *c)
+{
+    const struct gqa_convert_options *o = c->options;
+    const struct gqa_checkpoint_options open = {.config_path = o->config_path};
+    struct gqa_producer *producer = NULL;
+    enum gqa_status st;
+
+    if ((st = gqa_checkpoint_open(&c->source, o->input, &open)) != GQA_OK)
+        return st;
+    if ((st = check_output(o, c->source)) != GQA_OK)
+        return st;
+    st = in_source(gqa_model_create(&c->model, c->source, &o->hints), o);
+    if (st == GQA_OK)
+        st = in_source(gqa_plan_create(&c->plan, c->model, &o->plan), o);
+    if (st != GQA_OK || (st = check_config(c)) != GQA_OK)
+        return st;
+    for (size_t i = 0; i < gqa_checkpoint_n_sources(c->source); i++)
+        c->source_file_bytes += gqa_checkpoint_source(c->source, i)->file_bytes;
+    for (size_t i = 0; i < c->model->n_params; i++)
+        c->content_bytes += c->plan->tensors[i].n_bytes;
+    if (o->dry_run)
+        return GQA_OK;
+    st = gqa_producer_create(&producer, c->plan, c->source, o->n_threads);
+    if (st == GQA_OK)
+        st = write_output(c, producer);
+    if (st == GQA_OK)
+        warn_nonfinite(c, producer);
+    gqa_producer_free(producer);
+    return st;
+}
+
+enum gqa_status gqa_convert(struct gqa_conversion *out,
+                            const struct gqa_convert_options *options)
+{
+    const double start = now_s();
+    enum gqa_status st;
+
+    memset(out, 0, sizeof *out);
+    out->options = options;
+    st = run(out);
+    out->elapsed_s = now_s() - start;
+    if (st != GQA_OK)
+        gqa_conversion_clear(out);
+    return st;
+}
+
+void gqa_conversion_clear(struct gqa_conversion *conversion)
+{
+    gqa_plan_free(conversion->plan);
+    gqa_model_free(conversion->model);
+    gqa_checkpoint_close(conversion->source);
+}

@@ -1,0 +1,30 @@
+/* One conversion from beginning to end. */
+#ifndef GQA_CONVERT_CONVERT_H
+#define GQA_CONVERT_CONVERT_H
+
+#include "convert/options.h"
+
+/* What was done, for the summary. */
+struct gqa_conversion {
+    const struct gqa_convert_options *options; /* lent */
+    struct gqa_checkpoint *source;
+    struct gqa_model *model;
+    struct gqa_plan *plan;
+    struct gqa_output_summary output; /* zero after a dry run */
+    uint64_t source_file_bytes;       /* of the weights */
+    uint64_t content_bytes;           /* of the tensors to write */
+    uint64_t n_nan, n_inf;            /* met in all output tensors */
+    double elapsed_s;
+};
+
+/*
+ * Convert as the options say; a dry run stops before anything is read or
+ * written. out: filled on GQA_OK and ended with gqa_conversion_clear().
+ * Errors: any; nothing is left behind.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_convert(struct gqa_conversion *out,
+                            const struct gqa_convert_options *options);
+void gqa_conversion_clear(struct gqa_conversion *conversion);
+
+#endif

@@ -1,0 +1,220 @@
+#include "convert/summary.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/units.h"
+
+#define ULL(x) ((unsigned long long)(x))
+
+/* Smallest and largest of a count over the attentions that are grouped. */
+struct range {
+    uint64_t low, high;
+};
+
+/* The attentions that a line of the summary speaks of. */
+struct totals {
+    size_t n_grouped; /* K and V changed */
+    struct range before, after;
+    /* KV-cache: bytes a token takes in the caches of decoder self-attention,
+     * and bytes a source token takes in those of cross-attention. */
+    uint64_t self_before, self_after, cross_before, cross_after;
+};
+
+static void widen(struct range *range, uint64_t value)
+{
+    if (range->low == 0 || value < range->low)
+        range->low = value;
+    if (value > range->high)
+        range->high = value;
+}
+
+static struct totals count(const struct gqa_plan *plan)
+{
+    struct totals t = {0};
+
+    for (size_t i = 0; i < plan->model->n_attentions; i++) {
+        const struct gqa_plan_attention *out = &plan->attentions[i];
+        const struct gqa_attention *a = out->attention;
+        const struct gqa_plan_tensor *k = &plan->tensors[a->k.weight];
+        const uint64_t before =
+            2 * a->head_dim * gqa_dtype_bits(k->param->dtype) / 8;
+        const uint64_t after = 2 * a->head_dim * gqa_dtype_bits(k->dtype) / 8;
+
+        if (out->selected) {
+            t.n_grouped++;
+            widen(&t.before, a->n_kv_heads);
+            widen(&t.after, out->n_groups);
+        }
+        if (a->stack != GQA_STACK_DECODER)
+            continue;
+        if (a->kind == GQA_ATTENTION_SELF) {
+            t.self_before += a->n_kv_heads * before;
+            t.self_after += out->n_kv_heads * after;
+        } else {
+            t.cross_before += a->n_kv_heads * before;
+            t.cross_after += out->n_kv_heads * after;
+        }
+    }
+    return t;
+}
+
+static void print_range(const struct range *range)
+{
+    if (range->low == range->high)
+        printf("%llu", ULL(range->low));
+    else
+        printf("%llu-%llu", ULL(range->low), ULL(range->high));
+}
+
+static void print_cache(const char *label, uint64_t before, uint64_t after)
+{
+    char from[GQA_UNITS_MAX], to[GQA_UNITS_MAX];
+
+    if (before == 0)
+        return;
+    printf("%-11s %s -> %s a token", label, gqa_units_bytes(from, before),
+           gqa_units_bytes(to, after));
+    if (after < before)
+        printf(" (%.4gx less)", (double)before / (double)after);
+    printf("\n");
+}
+
+static void print_sizes(const struct gqa_conversion *c)
+{
+    const struct gqa_convert_options *o = c->options;
+    char from[GQA_UNITS_MAX], to[GQA_UNITS_MAX], content[GQA_UNITS_MAX];
+
+    if (o->dry_run) {
+        printf("%-11s %s -> %s of tensors (dry run: nothing written)\n", "size",
+               gqa_units_bytes(from, c->source_file_bytes),
+               gqa_units_bytes(to, c->content_bytes));
+        return;
+    }
+    printf("%-11s %s -> %s", "size",
+           gqa_units_bytes(from, c->source_file_bytes),
+           gqa_units_bytes(to, c->output.file_bytes));
+    if (c->output.file_bytes != c->output.content_bytes)
+        printf(" (%s uncompressed)",
+               gqa_units_bytes(content, c->output.content_bytes));
+    if (c->output.n_files > 1)
+        printf(" in %zu files", c->output.n_files);
+    printf("\n%-11s %.2f s, %.2f GB/s\n", "time", c->elapsed_s,
+           c->elapsed_s > 0 ? (double)c->content_bytes * 1e-9 / c->elapsed_s
+                            : 0.0);
+}
+
+static const char *advice(const struct gqa_convert_options *o)
+{
+    switch (o->plan.method) {
+    case GQA_METHOD_MEAN:
+        return "Mean pooling is an initialiser: uptrain the model (the paper "
+               "takes 5 % of the\npretraining compute) before you judge its "
+               "quality.";
+    case GQA_METHOD_FIRST:
+        return "Keeping the first head of each group is a baseline: uptrain "
+               "the model before you\njudge its quality.";
+    default:
+        return "Keys and values are drawn afresh: the model is a baseline and "
+               "must be trained.";
+    }
+}
+
+void gqa_summary_print(const struct gqa_conversion *c)
+{
+    const struct totals t = count(c->plan);
+    const struct gqa_convert_options *o = c->options;
+
+    printf("%-11s %s (%s)\n", "input", o->input,
+           gqa_checkpoint_kind(c->source));
+    printf("%-11s %s\n", "output", o->output);
+    printf("%-11s %s, %zu attentions, %zu of them grouped by %s%s\n", "model",
+           c->model->model_type ? c->model->model_type
+                                : gqa_family_name(c->model->family),
+           c->model->n_attentions, t.n_grouped, gqa_method_name(o->plan.method),
+           o->plan.expand ? ", written in multi-head shape" : "");
+    printf("%-11s ", "KV heads");
+    print_range(&t.before);
+    printf(" -> ");
+    print_range(&t.after);
+    printf("\n");
+    print_cache("KV cache", t.self_before, t.self_after);
+    print_cache("  cross", t.cross_before, t.cross_after);
+    print_sizes(c);
+    if (t.after.low < t.before.high)
+        printf("\n%s\n", advice(o));
+}
+
+/* --- JSON ---------------------------------------------------------------- */
+
+static json_t *integer(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static json_t *pair(uint64_t before, uint64_t after)
+{
+    return json_pack("{s:o, s:o}", "before", integer(before), "after",
+                     integer(after));
+}
+
+static json_t *describe_attention(const struct gqa_plan_attention *out)
+{
+    const struct gqa_attention *a = out->attention;
+
+    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o}", "stack",
+                     gqa_stack_name(a->stack), "kind",
+                     gqa_attention_kind_name(a->kind), "layer",
+                     integer(a->layer), "n_heads", integer(a->n_heads),
+                     "n_kv_heads", pair(a->n_kv_heads, out->n_groups),
+                     "n_kv_heads_written", integer(out->n_kv_heads));
+}
+
+enum gqa_status gqa_summary_print_json(const struct gqa_conversion *c)
+{
+    const struct totals t = count(c->plan);
+    const struct gqa_convert_options *o = c->options;
+    json_t *attentions = json_array();
+    json_t *root = json_pack("{s:i, s:s, s:s, s:s, s:b}", "version", 1, "input",
+                             o->input, "kind", gqa_checkpoint_kind(c->source),
+                             "output", o->output, "dry_run", (int)o->dry_run);
+    char *text = NULL;
+
+    for (size_t i = 0; i < c->model->n_attentions; i++)
+        json_array_append_new(attentions,
+                              describe_attention(&c->plan->attentions[i]));
+    json_object_set_new(root, "family",
+                        json_string(gqa_family_name(c->model->family)));
+    json_object_set_new(root, "model_type",
+                        c->model->model_type ? json_string(c->model->model_type)
+                                             : json_null());
+    json_object_set_new(root, "method",
+                        json_string(gqa_method_name(o->plan.method)));
+    json_object_set_new(root, "expanded", json_boolean(o->plan.expand));
+    json_object_set_new(root, "n_grouped", integer(t.n_grouped));
+    json_object_set_new(root, "attentions", attentions);
+    json_object_set_new(root, "kv_cache_bytes_per_token",
+                        pair(t.self_before, t.self_after));
+    json_object_set_new(root, "cross_kv_cache_bytes_per_source_token",
+                        pair(t.cross_before, t.cross_after));
+    json_object_set_new(root, "source_file_bytes",
+                        integer(c->source_file_bytes));
+    json_object_set_new(root, "tensor_bytes", integer(c->content_bytes));
+    if (!o->dry_run) {
+        json_object_set_new(root, "content_bytes",
+                            integer(c->output.content_bytes));
+        json_object_set_new(root, "file_bytes", integer(c->output.file_bytes));
+        json_object_set_new(root, "n_files", integer(c->output.n_files));
+        json_object_set_new(root, "n_nan", integer(c->n_nan));
+        json_object_set_new(root, "n_inf", integer(c->n_inf));
+        json_object_set_new(root, "elapsed_s", json_real(c->elapsed_s));
+    }
+    if (root)
+        text = json_dumps(root, JSON_INDENT(2));
+    json_decref(root);
+    if (!text)
+        return gqa_fail_nomem();
+    puts(text);
+    free(text);
+    return GQA_OK;
+}
