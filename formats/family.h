@@ -122,7 +122,7 @@ GQA_MUST_USE
 enum gqa_status gqa_config_count(uint64_t *out, const json_t *config,
                                  const char *key, const char *path);
 
-/* True for the config.json of a KerasHub preset. */
+/* True for the configuration of a KerasHub backbone. */
 bool gqa_config_is_preset(const json_t *config);
 
 /*

@@ -11,6 +11,9 @@
 /* More than any family has. */
 enum { MAX_RULES = 64 };
 
+/* What number_norms() may add to a path. */
+enum { NORM_ROOM = 16 };
+
 /* One variable and the rule that explains it. */
 struct match {
     const struct gqa_keras_rule *rule;
@@ -41,7 +44,7 @@ static char *normal_path(const char *name, bool legacy)
 {
     static const char *const roots[] = {"/layers/",
                                         "/_layer_checkpoint_dependencies/"};
-    char *path = malloc(strlen(name) + 1);
+    char *path = malloc(strlen(name) + NORM_ROOM);
     char *to = path;
 
     if (!path)
@@ -116,6 +119,34 @@ static bool path_matches(const char *pattern, const char *prefix,
     return gqa_pattern_match(expanded, path, layer, NULL);
 }
 
+/*
+ * A whole-model .h5 numbers T5's norms by a counter of the process that
+ * made them ("t5_layer_norm_15"), so which is which is told by their order
+ * in a layer alone: "t5_layer_norm.0" and so on.
+ */
+static void number_norms(struct reading *in)
+{
+    static const char norm[] = "/t5_layer_norm";
+    const char *layer = "";
+    size_t n_layer = 0;
+    unsigned count = 0;
+
+    for (size_t i = 0; i < in->n; i++) {
+        char *at = in->paths[i] ? strstr(in->paths[i], norm) : NULL;
+        size_t n;
+
+        if (!at)
+            continue;
+        n = (size_t)(at - in->paths[i]);
+        if (n != n_layer || strncmp(in->paths[i], layer, n) != 0)
+            count = 0;
+        layer = in->paths[i];
+        n_layer = n;
+        /* Paths have room for it; a longer one is no norm that we know. */
+        snprintf(at, strlen(at) + NORM_ROOM, "%s.%u/weight", norm, count++);
+    }
+}
+
 static bool any_path_has(const struct reading *in, const char *component)
 {
     for (size_t i = 0; i < in->n; i++)
@@ -180,7 +211,8 @@ static size_t match_all(struct match *matches, size_t *unexplained,
                 !path_matches(pattern, prefix, in->paths[i], in->legacy,
                               &layer))
                 continue;
-            if (names->numbered_through && strchr(pattern, '%')) {
+            if (names->numbered_through && !in->legacy &&
+                strchr(pattern, '%')) {
                 const bool decoder = strncmp(r->hf, "decoder.", 8) == 0;
 
                 if (decoder != (layer >= first_decoder))
@@ -402,6 +434,8 @@ enum gqa_status gqa_params_from_keras(struct gqa_params *params,
             goto done;
         }
     }
+    if (in.legacy)
+        number_norms(&in);
     st = build(params, family, variant, &in, matches);
 done:
     for (size_t i = 0; in.paths && i < in.n; i++)

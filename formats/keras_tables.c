@@ -40,58 +40,63 @@
 
 /* --- T5 ----------------------------------------------------------------- */
 
-#define T5 "t5_transformer_layer%/"
-#define T5_SELF(stack)                                         \
-    TURN(T5 "self_attention/query_projector/0", NULL,          \
-         stack ".block.%.layer.0.SelfAttention.q.weight"),     \
-        TURN(T5 "self_attention/key_projector/0", NULL,        \
-             stack ".block.%.layer.0.SelfAttention.k.weight"), \
-        TURN(T5 "self_attention/value_projector/0", NULL,      \
-             stack ".block.%.layer.0.SelfAttention.v.weight"), \
-        TURN(T5 "self_attention/output_projector/0", NULL,     \
-             stack ".block.%.layer.0.SelfAttention.o.weight"), \
-        SAME(T5 "self_attention/0", NULL,                      \
-             stack ".block.%.layer.0.SelfAttention."           \
-                   "relative_attention_bias.weight"),          \
-        SAME(T5 "self_attention_layer_norm/0", NULL,           \
-             stack ".block.%.layer.0.layer_norm.weight")
-/* Feed-forward is layer 1 of an encoder block and layer 2 of a decoder's. */
-#define T5_FEED_FORWARD(ff)                                              \
-    TURN(T5 "output_projector/0", NULL, ff ".DenseReluDense.wo.weight"), \
-        SAME(T5 "layer_norm/0", NULL, ff ".layer_norm.weight")
+/* By class and one number through both stacks, or by the layer's name. */
+#define T5              "t5_transformer_layer%/"
+#define T5_NAMED(stack) "transformer_" stack "_layer_%/"
+#define T5_PROJECTION(stack, attention, keras, hf)                \
+    TURN(T5 attention "/" keras "_projector/0",                   \
+         T5_NAMED(stack) attention "/" keras "_projector/kernel", \
+         stack ".block.%.layer." hf ".weight")
+#define T5_ATTENTION(stack, attention, hf)                 \
+    T5_PROJECTION(stack, attention, "query", hf ".q"),     \
+        T5_PROJECTION(stack, attention, "key", hf ".k"),   \
+        T5_PROJECTION(stack, attention, "value", hf ".v"), \
+        T5_PROJECTION(stack, attention, "output", hf ".o")
+/* `norm`: which of the layer's norms it is; see number_norms(). */
+#define T5_NORM(stack, keras, norm, hf)                                  \
+    SAME(T5 keras "/0", T5_NAMED(stack) "t5_layer_norm." norm "/weight", \
+         stack ".block.%.layer." hf ".layer_norm.weight")
+/*
+ * Feed-forward is layer 1 of an encoder block and layer 2 of a decoder's.
+ * With a gate the activation is on wi_0; without, there is wi alone.
+ */
+#define T5_FEED_FORWARD(stack, layer)                                        \
+    TURN(T5 "output_projector/0", T5_NAMED(stack) "output_projector/kernel", \
+         stack ".block.%.layer." layer ".DenseReluDense.wo.weight"),         \
+        TURN(T5 "gate_projector/0", T5_NAMED(stack) "gate_projector/kernel", \
+             stack ".block.%.layer." layer ".DenseReluDense.wi_1.weight"),   \
+        TURN_WHEN("gate_projector", T5 "input_projector/0",                  \
+                  T5_NAMED(stack) "input_projector/kernel",                  \
+                  stack ".block.%.layer." layer                              \
+                        ".DenseReluDense.wi_0.weight"),                      \
+        TURN_WHEN("!gate_projector", T5 "input_projector/0",                 \
+                  T5_NAMED(stack) "input_projector/kernel",                  \
+                  stack ".block.%.layer." layer ".DenseReluDense.wi.weight")
+#define T5_STACK(stack)                                       \
+    T5_ATTENTION(stack, "self_attention", "0.SelfAttention"), \
+        SAME(T5 "self_attention/0",                           \
+             T5_NAMED(stack) "self_attention/embeddings",     \
+             stack ".block.%.layer.0.SelfAttention."          \
+                   "relative_attention_bias.weight"),         \
+        T5_NORM(stack, "self_attention_layer_norm", "0", "0")
 
 static const struct gqa_keras_rule t5_rules[] = {
-    SAME("reversible_embedding/0", NULL, "shared.weight"),
-    TURN("reversible_embedding/1", NULL, "lm_head.weight"),
-    SAME("t5_layer_norm/0", NULL, "encoder.final_layer_norm.weight"),
-    SAME("t5_layer_norm_1/0", NULL, "decoder.final_layer_norm.weight"),
-    T5_SELF("encoder"),
-    T5_FEED_FORWARD("encoder.block.%.layer.1"),
-    /* With a gate the activation is on wi_0; without there is wi alone. */
-    TURN(T5 "gate_projector/0", NULL,
-         "encoder.block.%.layer.1.DenseReluDense.wi_1.weight"),
-    TURN_WHEN("gate_projector", T5 "input_projector/0", NULL,
-              "encoder.block.%.layer.1.DenseReluDense.wi_0.weight"),
-    TURN_WHEN("!gate_projector", T5 "input_projector/0", NULL,
-              "encoder.block.%.layer.1.DenseReluDense.wi.weight"),
-    T5_SELF("decoder"),
-    T5_FEED_FORWARD("decoder.block.%.layer.2"),
-    TURN(T5 "gate_projector/0", NULL,
-         "decoder.block.%.layer.2.DenseReluDense.wi_1.weight"),
-    TURN_WHEN("gate_projector", T5 "input_projector/0", NULL,
-              "decoder.block.%.layer.2.DenseReluDense.wi_0.weight"),
-    TURN_WHEN("!gate_projector", T5 "input_projector/0", NULL,
-              "decoder.block.%.layer.2.DenseReluDense.wi.weight"),
-    TURN(T5 "cross_attention/query_projector/0", NULL,
-         "decoder.block.%.layer.1.EncDecAttention.q.weight"),
-    TURN(T5 "cross_attention/key_projector/0", NULL,
-         "decoder.block.%.layer.1.EncDecAttention.k.weight"),
-    TURN(T5 "cross_attention/value_projector/0", NULL,
-         "decoder.block.%.layer.1.EncDecAttention.v.weight"),
-    TURN(T5 "cross_attention/output_projector/0", NULL,
-         "decoder.block.%.layer.1.EncDecAttention.o.weight"),
-    SAME(T5 "cross_attention_layer_norm/0", NULL,
-         "decoder.block.%.layer.1.layer_norm.weight"),
+    SAME("reversible_embedding/0", "token_embedding/embeddings",
+         "shared.weight"),
+    TURN("reversible_embedding/1", "token_embedding/reverse_embeddings",
+         "lm_head.weight"),
+    SAME("t5_layer_norm/0", "encoder_output_layer_norm/weight",
+         "encoder.final_layer_norm.weight"),
+    SAME("t5_layer_norm_1/0", "decoder_output_layer_norm/weight",
+         "decoder.final_layer_norm.weight"),
+    T5_STACK("encoder"),
+    T5_FEED_FORWARD("encoder", "1"),
+    T5_NORM("encoder", "layer_norm", "1", "1"),
+    T5_STACK("decoder"),
+    T5_ATTENTION("decoder", "cross_attention", "1.EncDecAttention"),
+    T5_NORM("decoder", "cross_attention_layer_norm", "1", "1"),
+    T5_FEED_FORWARD("decoder", "2"),
+    T5_NORM("decoder", "layer_norm", "2", "2"),
     END_RULES,
 };
 static const struct gqa_keras_variant t5_variants[] = {
@@ -119,7 +124,10 @@ static const struct gqa_keras_key t5_keys[] = {
 static void finish_t5_config(json_t *hf, const json_t *preset)
 {
     const json_t *activation = json_object_get(preset, "activation");
-    const char *name = json_string_value(activation);
+    /* A string, or a serialised function whose name is its config. */
+    const char *name = json_string_value(
+        json_is_object(activation) ? json_object_get(activation, "config")
+                                   : activation);
     char text[64];
 
     if (!name)

@@ -185,6 +185,9 @@ static enum gqa_status take_config(struct builder *b)
 
         return st == GQA_OK ? st : gqa_fail_prefix(st, "%s", b->config_path);
     }
+    /* A Keras model of other layers describes those, not the architecture. */
+    if (json_object_get(given, "class_name"))
+        return GQA_OK;
     b->config = json_deep_copy(given);
     return b->config ? GQA_OK : gqa_fail_nomem();
 }
