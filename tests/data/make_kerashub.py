@@ -54,10 +54,10 @@ def gpt2(seed, num_layers=2):
         max_sequence_length=8), seed)
 
 
-def llama(seed, heads, kv, layers=2, dtype="float32", **options):
+def llama(seed, heads, kv, layers=2, dtype="float32"):
     model = M.LlamaBackbone(
         vocabulary_size=16, num_layers=layers, num_query_heads=heads, num_key_value_heads=kv, hidden_dim=heads * 2,
-        intermediate_dim=14, dtype=dtype, **options)
+        intermediate_dim=14, dtype=dtype)
     return assign(model, seed, "BF16" if dtype == "bfloat16" else "F32")
 
 
@@ -132,7 +132,7 @@ def main():
         preset(t5("t5", num_layers=2, use_gated_activation=True, activation="gelu", tie_embedding_weights=False),
                "kerashub-t5")
         preset(gpt2("gpt2"), "kerashub-gpt2")
-        preset(llama("llama", 6, 6, tie_word_embeddings=True), "kerashub-llama")
+        preset(llama("llama", 6, 6), "kerashub-llama")
         preset(gpt_neox("neox"), "kerashub-gpt_neox")
 
         model = gpt2("sharded", num_layers=1)
