@@ -125,11 +125,11 @@ def user_block():
 
 
 def main():
-    plain("flat-t5", t5(6, 5, 8), "flat-t5")
     gzip()
     plain("flat-zstd", llama(6, 6, 2), "zstd", "F16", options=filtered(**hdf5plugin.Zstd(clevel=3)))
-    # The format of HDF5 1.10 has other chunk indexes: fixed array, extensible array, single chunk.
-    newer = {"libver": ("v108", "v110")}
+    # The format of HDF5 1.10 has other chunk indexes (single chunk, fixed and extensible array) and takes less room.
+    newer = {"libver": ("v110", "v110"), "meta_block_size": 256}
+    plain("flat-t5", t5(6, 5, 8), "flat-t5", **newer)
     plain("flat-fletcher32", llama(6, 6, 2), "fletcher", options=filtered(fletcher32=True), **newer)
     plain("flat-f64", llama(6, 6, 2), "f64", "F64", **newer, options=lambda shape: {
         "chunks": (5, shape[1]) if shape[0] > 7 else shape, "maxshape": (None, shape[1]) if shape[0] > 7 else None,

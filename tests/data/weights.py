@@ -44,12 +44,12 @@ def awkward(heads, dtype):
 
 @contextlib.contextmanager
 def newer_format(h5py):
-    """Files in the format of HDF5 1.8 to 1.10, not of the earliest: groups take a tenth of the room.
+    """Files in the format of HDF5 1.10, not of the earliest: groups take a tenth of the room.
 
     Such groups carry the time of writing, so the bytes (not the contents) differ from run to run.
     """
     original = h5py.File.__init__
-    h5py.File.__init__ = functools.partialmethod(original, libver=("v108", "v110"))
+    h5py.File.__init__ = functools.partialmethod(original, libver=("v110", "v110"), meta_block_size=256)
     try:
         yield
     finally:
