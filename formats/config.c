@@ -34,7 +34,8 @@ bool gqa_config_is_preset(const json_t *config)
     const char *name = json_string_value(json_object_get(config, "class_name"));
     const size_t n = name ? strlen(name) : 0;
 
-    return n > sizeof end - 1 && strcmp(name + n - (sizeof end - 1), end) == 0 &&
+    return n > sizeof end - 1 &&
+           strcmp(name + n - (sizeof end - 1), end) == 0 &&
            json_is_object(json_object_get(config, "config"));
 }
 

@@ -108,6 +108,7 @@ struct gqa_family {
     size_t n_rules;
     struct gqa_config_keys keys;
     const char *embedding;          /* [vocab_size, d_model] */
+    const char *unembedding;        /* whole name; absent where tied */
     const char *const *extra_names; /* allowed in a module; NULL ends */
     const char *heads_proof;        /* in a module; its columns are the heads */
     struct gqa_initialiser initialiser;

@@ -112,7 +112,6 @@ static const struct gqa_keras_key t5_keys[] = {
     {"hidden_dim", "d_model", NULL},
     {"intermediate_dim", "d_ff", NULL},
     {"layer_norm_epsilon", "layer_norm_epsilon", NULL},
-    {"tie_embedding_weights", "tie_word_embeddings", NULL},
     {NULL, "is_encoder_decoder", "true"},
     {NULL, "decoder_start_token_id", "0"},
     {NULL, "relative_attention_num_buckets", "32"},
@@ -210,7 +209,6 @@ static const struct gqa_keras_key llama_keys[] = {
     {"head_dim", "head_dim", NULL},
     {"rope_max_wavelength", "rope_theta", NULL},
     {"layer_norm_epsilon", "rms_norm_eps", NULL},
-    {"tie_word_embeddings", "tie_word_embeddings", NULL},
     {"sliding_window", "sliding_window", NULL},
     {"use_sliding_window_attention", "use_sliding_window", NULL},
     {"sliding_window_size", "sliding_window", NULL},
@@ -315,7 +313,6 @@ static const struct gqa_keras_key gpt2_keys[] = {
     {"max_sequence_length", "n_positions", NULL},
     {NULL, "activation_function", "\"gelu_new\""},
     {NULL, "layer_norm_epsilon", "1e-05"},
-    {NULL, "tie_word_embeddings", "true"},
     END_KEYS,
 };
 const struct gqa_keras_names gqa_keras_gpt2 = {gpt2_variants, gpt2_rules, false,

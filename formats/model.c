@@ -182,8 +182,15 @@ static enum gqa_status take_config(struct builder *b)
     if (gqa_config_is_preset(given)) {
         const enum gqa_status st =
             gqa_config_from_preset(&b->config, &b->variant, b->family, given);
+        size_t index;
 
-        return st == GQA_OK ? st : gqa_fail_prefix(st, "%s", b->config_path);
+        if (st != GQA_OK)
+            return gqa_fail_prefix(st, "%s", b->config_path);
+        /* Some presets do not say so, but the variables do. */
+        json_object_set_new(b->config, "tie_word_embeddings",
+                            json_boolean(!gqa_params_find(
+                                &b->params, b->family->unembedding, &index)));
+        return GQA_OK;
     }
     /* A Keras model of other layers describes those, not the architecture. */
     if (json_object_get(given, "class_name"))
