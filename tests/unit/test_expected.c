@@ -57,13 +57,12 @@ static void digest(char hex[65], struct gqa_producer *producer, size_t index,
 
 static const json_t *find_tensor(const json_t *list, const char *name)
 {
-    size_t i;
-    json_t *item;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *item = json_array_get(list, i);
 
-    json_array_foreach(
-        list, i,
-        item) if (strcmp(json_string_value(json_object_get(item, "name")),
-                         name) == 0) return item;
+        if (strcmp(json_string_value(json_object_get(item, "name")), name) == 0)
+            return item;
+    }
     return NULL;
 }
 
@@ -128,33 +127,34 @@ static void check_case(const json_t *fixture, const json_t *one,
     gqa_plan_free(plan);
 }
 
+static void check_fixture(const json_t *fixture)
+{
+    const struct gqa_checkpoint_options options = {0};
+    const json_t *cases = json_object_get(fixture, "cases");
+    const char *name = json_string_value(json_object_get(fixture, "fixture"));
+    struct gqa_checkpoint *checkpoint = NULL;
+    struct gqa_model *model = NULL;
+    char path[4096];
+
+    snprintf(path, sizeof path, "%s/%s", data_folder(), name);
+    ck_assert_msg(gqa_checkpoint_open(&checkpoint, path, &options) == GQA_OK,
+                  "%s", gqa_error_message());
+    ck_assert_msg(gqa_model_create(&model, checkpoint, NULL) == GQA_OK,
+                  "%s: %s", name, gqa_error_message());
+    ck_assert(json_array_size(cases) > 0);
+    for (size_t i = 0; i < json_array_size(cases); i++)
+        check_case(fixture, json_array_get(cases, i), checkpoint, model);
+    gqa_model_free(model);
+    gqa_checkpoint_close(checkpoint);
+}
+
 START_TEST(equals_the_recomputation)
 {
     json_t *all = load_expected();
-    size_t i, k;
-    json_t *fixture, *one;
 
     ck_assert(json_array_size(all) > 0);
-    json_array_foreach(all, i, fixture)
-    {
-        const struct gqa_checkpoint_options options = {0};
-        const char *name =
-            json_string_value(json_object_get(fixture, "fixture"));
-        struct gqa_checkpoint *checkpoint = NULL;
-        struct gqa_model *model = NULL;
-        char path[4096];
-
-        snprintf(path, sizeof path, "%s/%s", data_folder(), name);
-        ck_assert_msg(gqa_checkpoint_open(&checkpoint, path, &options) ==
-                          GQA_OK,
-                      "%s", gqa_error_message());
-        ck_assert_msg(gqa_model_create(&model, checkpoint, NULL) == GQA_OK,
-                      "%s: %s", name, gqa_error_message());
-        json_array_foreach(json_object_get(fixture, "cases"), k, one)
-            check_case(fixture, one, checkpoint, model);
-        gqa_model_free(model);
-        gqa_checkpoint_close(checkpoint);
-    }
+    for (size_t i = 0; i < json_array_size(all); i++)
+        check_fixture(json_array_get(all, i));
     json_decref(all);
 }
 END_TEST
