@@ -33,13 +33,11 @@ static enum gqa_status open_kind(struct gqa_source **out, int fd, uint64_t size,
                                  const char *path, enum gqa_file_kind kind,
                                  bool salvage)
 {
-    (void)salvage;
     switch (kind) {
     case GQA_FILE_SAFETENSORS:
         return gqa_safetensors_open(out, fd, size, path);
     case GQA_FILE_ZSTD:
-        close(fd);
-        return gqa_fail(GQA_ERR_UNSUPPORTED, ".gqa is not read yet");
+        return gqa_gqa_open(out, fd, size, path, salvage);
     case GQA_FILE_HDF5:
         close(fd);
         return gqa_fail(GQA_ERR_UNSUPPORTED, "HDF5 is not read yet");

@@ -9,6 +9,8 @@
 #include "common/dtype.h"
 #include "common/json.h"
 
+#define METADATA "__metadata__"
+
 /* What one entry of the JSON says, before its place in the data is checked. */
 struct entry {
     struct gqa_tensor tensor; /* name still lent by the JSON */
@@ -184,12 +186,12 @@ static enum gqa_status check_metadata(json_t *metadata)
 
     if (!json_is_object(metadata))
         return gqa_fail(GQA_ERR_FORMAT,
-                        "header: __metadata__ is not an object");
+                        "header: " METADATA " is not an object");
     json_object_foreach(metadata, key, value)
     {
         if (!json_is_string(value))
             return gqa_fail(GQA_ERR_FORMAT,
-                            "header: __metadata__ entry \"%.100s\" is not a "
+                            "header: " METADATA " entry \"%.100s\" is not a "
                             "string",
                             key);
     }
@@ -232,6 +234,11 @@ enum gqa_status gqa_st_header_parse(struct gqa_st_header *header,
                         "header: does not begin with '{' after its length");
     if ((st = gqa_json_parse(&root, text, length, "header")) != GQA_OK)
         return st;
+    /* Before the tensors, which a later format may spell differently. */
+    info = json_object_get(root, METADATA);
+    if (info && (st = check_metadata(info)) != GQA_OK)
+        goto done;
+    header->metadata = json_incref(info);
     entries = calloc(json_object_size(root) + 1, sizeof *entries);
     if (!entries) {
         st = gqa_fail_nomem();
@@ -239,12 +246,8 @@ enum gqa_status gqa_st_header_parse(struct gqa_st_header *header,
     }
     json_object_foreach(root, name, info)
     {
-        if (strcmp(name, "__metadata__") == 0) {
-            if ((st = check_metadata(info)) != GQA_OK)
-                goto done;
-            header->metadata = json_incref(info);
+        if (strcmp(name, METADATA) == 0)
             continue;
-        }
         if ((st = parse_entry(&entries[n], name, info)) != GQA_OK)
             goto done;
         entries[n].position = n;
@@ -282,12 +285,12 @@ enum gqa_status gqa_st_header_move(struct gqa_source *source,
     if (config) {
         const enum gqa_status st = gqa_json_parse(
             &source->config, json_string_value(config),
-            json_string_length(config), "gqa.config in __metadata__");
+            json_string_length(config), "gqa.config in " METADATA);
         if (st != GQA_OK)
             return st;
         if (!json_is_object(source->config))
             return gqa_fail(GQA_ERR_FORMAT,
-                            "gqa.config in __metadata__: not a JSON object");
+                            "gqa.config in " METADATA ": not a JSON object");
     }
     source->metadata = header->metadata;
     source->tensors = header->tensors;

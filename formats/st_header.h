@@ -34,7 +34,8 @@ uint64_t gqa_st_header_length(const unsigned char *prefix);
 /*
  * Parse the JSON. Allocates by what the text holds, never by what it claims.
  *
- * header  receives the tensors; on an error the caller clears it, too.
+ * header  receives the tensors; on an error the caller clears it, too, and
+ *         may find the metadata in it.
  * Errors  GQA_ERR_FORMAT: not JSON, a name twice, ranges that overlap or
  *         leave a gap, a range that does not fit its shape; the message
  *         names the tensor. GQA_ERR_UNSUPPORTED: a dtype or rank that we do

@@ -1,0 +1,36 @@
+#include "common/sha256.h"
+
+#include <openssl/evp.h>
+#include <string.h>
+
+static const char digits[] = "0123456789abcdef";
+
+enum gqa_status gqa_sha256(unsigned char *digest, const void *data, size_t n)
+{
+    if (EVP_Digest(data, n, digest, NULL, EVP_sha256(), NULL) != 1)
+        return gqa_fail_nomem();
+    return GQA_OK;
+}
+
+void gqa_sha256_format(char *hex, const unsigned char *digest)
+{
+    for (size_t i = 0; i < GQA_SHA256_BYTES; i++) {
+        hex[2 * i] = digits[digest[i] >> 4];
+        hex[2 * i + 1] = digits[digest[i] & 15];
+    }
+    hex[GQA_SHA256_DIGITS] = '\0';
+}
+
+bool gqa_sha256_parse(unsigned char *digest, const char *hex)
+{
+    if (strlen(hex) != GQA_SHA256_DIGITS ||
+        strspn(hex, digits) != GQA_SHA256_DIGITS)
+        return false;
+    for (size_t i = 0; i < GQA_SHA256_BYTES; i++) {
+        const char *high = strchr(digits, hex[2 * i]);
+        const char *low = strchr(digits, hex[2 * i + 1]);
+
+        digest[i] = (unsigned char)((high - digits) << 4 | (low - digits));
+    }
+    return true;
+}
