@@ -189,7 +189,7 @@ static enum gqa_status decompress(struct decoder *decoder,
 enum gqa_status gqa_frame_reader_read(struct gqa_frame_reader *reader, size_t i,
                                       void *buf)
 {
-    struct decoder *decoder;
+    struct decoder *decoder = NULL;
     enum gqa_status st;
 
     if ((st = take_decoder(&decoder, reader)) != GQA_OK)
