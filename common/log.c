@@ -33,6 +33,7 @@ void gqa_log(enum gqa_log_level level, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
+    gqa_make_printable(line);
     /* One call, so that lines of two threads do not mix. */
     fprintf(stderr, "%s: %s%s\n", tool_name, label[level], line);
 }

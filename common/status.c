@@ -9,15 +9,19 @@ enum { MESSAGE_MAX = 2048 };
 
 static _Thread_local char message[MESSAGE_MAX];
 
-/*
- * Names from a file may hold control characters; a message is one line and
- * must not steer a terminal.
- */
-static void make_printable(char *s)
+void gqa_make_printable(char *line)
 {
-    for (; *s; s++)
-        if ((unsigned char)*s < 0x20 || *s == 0x7f)
-            *s = '?';
+    for (; *line; line++) {
+        const unsigned char next = (unsigned char)line[1];
+
+        if ((unsigned char)*line < 0x20 || *line == 0x7f) {
+            *line = '?';
+        } else if ((unsigned char)*line == 0xc2 && next >= 0x80 &&
+                   next < 0xa0) {
+            /* U+0080 to U+009F, which terminals obey too. */
+            line[0] = line[1] = '?';
+        }
+    }
 }
 
 enum gqa_status gqa_fail(enum gqa_status st, const char *fmt, ...)
@@ -27,7 +31,7 @@ enum gqa_status gqa_fail(enum gqa_status st, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(message, sizeof message, fmt, ap);
     va_end(ap);
-    make_printable(message);
+    gqa_make_printable(message);
     return st;
 }
 

@@ -36,6 +36,12 @@ enum gqa_status gqa_fail_nomem(void);
 enum gqa_status gqa_fail_prefix(enum gqa_status st, const char *fmt, ...)
     GQA_PRINTF(2, 3);
 
+/*
+ * Replace control characters by '?': names from a file may hold them, but a
+ * message is one line and must not steer a terminal.
+ */
+void gqa_make_printable(char *line);
+
 /* The message of this thread's last failure; lent until the next one. */
 const char *gqa_error_message(void);
 

@@ -55,7 +55,8 @@ size_t gqa_checkpoint_n_sources(const struct gqa_checkpoint *checkpoint);
 const struct gqa_source *gqa_checkpoint_source(
     const struct gqa_checkpoint *checkpoint, size_t i);
 
-/* Names are unique over all shards. Lent. */
+/* File by file, in the order of the sources; names are unique over all.
+ * Lent. */
 size_t gqa_checkpoint_n_tensors(const struct gqa_checkpoint *checkpoint);
 const struct gqa_tensor *gqa_checkpoint_tensor(
     const struct gqa_checkpoint *checkpoint, size_t i);
