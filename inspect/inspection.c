@@ -1,0 +1,237 @@
+#include "inspect/inspection.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "inspect/recipe.h"
+
+enum { DEFAULT_CONTEXT = 4096 };
+
+/* Sums of what is only shown stop at the top instead of wrapping. */
+static uint64_t add_capped(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+static enum gqa_status create_model(struct gqa_inspection *inspection)
+{
+    const struct gqa_inspect_options *show = &inspection->show;
+    const struct gqa_model_hints hints = {.n_heads = show->n_heads,
+                                          .head_dim = show->head_dim};
+    const char *path = gqa_checkpoint_path(inspection->checkpoint);
+    enum gqa_status st =
+        gqa_model_create(&inspection->model, inspection->checkpoint, &hints);
+
+    if (st == GQA_OK)
+        return GQA_OK;
+    if (st != GQA_ERR_UNSUPPORTED || show->kv_cache)
+        return gqa_fail_prefix(st, "%s", path);
+    inspection->model_unknown = strdup(gqa_error_message());
+    if (!inspection->model_unknown)
+        return gqa_fail_nomem();
+    gqa_warn("%s: %s; the tensors alone are shown", path,
+             inspection->model_unknown);
+    return GQA_OK;
+}
+
+/* "x.weight" as "x.bias"; NULL: memory is short, or no such ending. */
+static char *bias_name(const char *weight)
+{
+    static const char ending[] = ".weight";
+    const size_t length = strlen(weight);
+    const size_t stem = length - (sizeof ending - 1);
+    char *name;
+
+    if (length < sizeof ending - 1 || strcmp(weight + stem, ending) != 0)
+        return NULL;
+    name = malloc(stem + sizeof ".bias");
+    if (name) {
+        memcpy(name, weight, stem);
+        memcpy(name + stem, ".bias", sizeof ".bias");
+    }
+    return name;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct gqa_param *const *x = a;
+    const struct gqa_param *const *y = b;
+
+    return strcmp((*x)->name, (*y)->name);
+}
+
+static size_t find_param(const struct gqa_model *model,
+                         const struct gqa_param *const *by_name,
+                         const char *weight)
+{
+    char *name = bias_name(weight);
+    const struct gqa_param wanted = {.name = name};
+    const struct gqa_param *key = &wanted;
+    const struct gqa_param *const *found = NULL;
+
+    if (name)
+        found = bsearch(&key, by_name, model->n_params, sizeof *by_name,
+                        compare_names);
+    free(name);
+    return found ? (size_t)(*found - model->params) : GQA_NO_PARAM;
+}
+
+static enum gqa_status find_output_biases(struct gqa_inspection *inspection)
+{
+    const struct gqa_model *model = inspection->model;
+    const struct gqa_param **by_name;
+
+    /* One more: malloc(0) may give NULL. */
+    inspection->output_bias =
+        malloc((model->n_attentions + 1) * sizeof *inspection->output_bias);
+    by_name = malloc((model->n_params + 1) * sizeof *by_name);
+    if (!inspection->output_bias || !by_name) {
+        free(by_name);
+        return gqa_fail_nomem();
+    }
+    for (size_t i = 0; i < model->n_params; i++)
+        by_name[i] = &model->params[i];
+    qsort(by_name, model->n_params, sizeof *by_name, compare_names);
+    for (size_t i = 0; i < model->n_attentions; i++) {
+        const struct gqa_attention *a = &model->attentions[i];
+
+        inspection->output_bias[i] =
+            find_param(model, by_name, model->params[a->o.weight].name);
+    }
+    free(by_name);
+    return GQA_OK;
+}
+
+static enum gqa_status summarise_model(struct gqa_inspection *inspection)
+{
+    const struct gqa_model *model = inspection->model;
+    enum gqa_status st;
+
+    for (size_t i = 0; i < model->n_params; i++)
+        inspection->n_parameters =
+            add_capped(inspection->n_parameters, model->params[i].n_elements);
+    for (size_t i = 0; i < model->n_attentions; i++)
+        if (model->attentions[i].n_kv_heads < model->attentions[i].n_heads)
+            inspection->n_grouped++;
+    if ((st = find_output_biases(inspection)) != GQA_OK)
+        return st;
+    return gqa_kv_per_token(&inspection->kv_per_token, model);
+}
+
+static enum gqa_status plan_kv_cache(struct gqa_inspection *inspection)
+{
+    uint64_t context = inspection->show.context;
+
+    inspection->context_origin = GQA_CONTEXT_OPTION;
+    if (context == 0) {
+        context = gqa_kv_context_of_config(inspection->model->config);
+        inspection->context_origin = GQA_CONTEXT_CONFIG;
+    }
+    if (context == 0) {
+        context = DEFAULT_CONTEXT;
+        inspection->context_origin = GQA_CONTEXT_DEFAULT;
+    }
+    return gqa_kv_plan_create(&inspection->kv_plan, inspection->model, context,
+                              inspection->show.batch);
+}
+
+/* One line that names the first of them; the table has the rest. */
+static void warn_of_nan(const struct gqa_inspection *inspection)
+{
+    const struct gqa_stats *stats = inspection->stats;
+    size_t n = 0, first = 0;
+
+    for (size_t i = stats->n_tensors; i-- > 0;)
+        if (stats->tensors[i].n_nan > 0 || stats->tensors[i].n_inf > 0) {
+            first = i;
+            n++;
+        }
+    if (n > 0)
+        gqa_warn("%s: NaN or infinite values in %zu of %zu tensors, the "
+                 "first of them %s",
+                 gqa_checkpoint_path(inspection->checkpoint), n,
+                 stats->n_tensors,
+                 gqa_checkpoint_tensor(inspection->checkpoint, first)->name);
+}
+
+static enum gqa_status examine(struct gqa_inspection *inspection)
+{
+    const struct gqa_inspect_options *show = &inspection->show;
+    const bool wants_summary = show->json || (!show->tensors && !show->recipe);
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < gqa_checkpoint_n_tensors(inspection->checkpoint);
+         i++)
+        inspection->tensor_bytes = add_capped(
+            inspection->tensor_bytes,
+            gqa_checkpoint_tensor(inspection->checkpoint, i)->n_bytes);
+    inspection->has_recipe = gqa_recipe_exists(inspection->checkpoint);
+    if (show->recipe)
+        st = gqa_recipe_load(&inspection->recipe, inspection->checkpoint);
+    if (st == GQA_OK && (wants_summary || show->stats || show->kv_cache))
+        st = create_model(inspection);
+    if (st == GQA_OK && inspection->model)
+        st = summarise_model(inspection);
+    if (st == GQA_OK && show->kv_cache)
+        st = plan_kv_cache(inspection);
+    if (st == GQA_OK && show->stats) {
+        st = gqa_stats_create(&inspection->stats, inspection->checkpoint,
+                              inspection->model, show->n_threads);
+        if (st == GQA_OK)
+            warn_of_nan(inspection);
+    }
+    return st;
+}
+
+enum gqa_status gqa_inspection_create(struct gqa_inspection **out,
+                                      const struct gqa_inspect_options *options)
+{
+    /* A damaged seek table is no reason not to look. */
+    const struct gqa_checkpoint_options open_options = {
+        .config_path = options->config_path, .salvage = true};
+    struct gqa_inspection *inspection = calloc(1, sizeof *inspection);
+    enum gqa_status st;
+
+    if (!inspection)
+        return gqa_fail_nomem();
+    inspection->show = *options;
+    st = gqa_checkpoint_open(&inspection->checkpoint, options->path,
+                             &open_options);
+    if (st == GQA_OK)
+        st = examine(inspection);
+    if (st == GQA_OK) {
+        *out = inspection;
+        inspection = NULL;
+    }
+    gqa_inspection_free(inspection);
+    return st;
+}
+
+void gqa_inspection_free(struct gqa_inspection *inspection)
+{
+    if (!inspection)
+        return;
+    gqa_kv_plan_free(inspection->kv_plan);
+    gqa_stats_free(inspection->stats);
+    json_decref(inspection->recipe);
+    gqa_model_free(inspection->model);
+    free(inspection->model_unknown);
+    free(inspection->output_bias);
+    gqa_checkpoint_close(inspection->checkpoint);
+    free(inspection);
+}
+
+const struct gqa_source *gqa_inspection_source_of(
+    const struct gqa_inspection *inspection, size_t tensor)
+{
+    size_t i = 0;
+    const struct gqa_source *source;
+
+    for (;;) {
+        source = gqa_checkpoint_source(inspection->checkpoint, i++);
+        if (tensor < source->n_tensors)
+            return source;
+        tensor -= source->n_tensors;
+    }
+}

@@ -1,0 +1,65 @@
+/*
+ * Everything that a report may want of one checkpoint, found out once.
+ */
+#ifndef GQA_INSPECT_INSPECTION_H
+#define GQA_INSPECT_INSPECTION_H
+
+#include <jansson.h>
+
+#include "formats/checkpoint.h"
+#include "formats/model.h"
+#include "inspect/kv_cache.h"
+#include "inspect/options.h"
+#include "inspect/stats.h"
+
+/* Where a context's length came from. */
+enum gqa_context_origin {
+    GQA_CONTEXT_OPTION,
+    GQA_CONTEXT_CONFIG,
+    GQA_CONTEXT_DEFAULT,
+};
+
+struct gqa_inspection {
+    struct gqa_inspect_options show;
+    struct gqa_checkpoint *checkpoint;
+    /* NULL where the summary is not wanted, or the model is not known. */
+    struct gqa_model *model;
+    char *model_unknown; /* why, else NULL */
+    /*
+     * Param index of each attention's output bias, or GQA_NO_PARAM. A
+     * slice of o has none, since it does not divide among heads.
+     */
+    size_t *output_bias; /* [n_attentions] */
+    bool has_recipe;
+
+    uint64_t tensor_bytes;                /* of all tensors as stored */
+    uint64_t n_parameters;                /* of the model */
+    size_t n_grouped;                     /* attentions with fewer KV heads */
+    struct gqa_kv_per_token kv_per_token; /* of the model */
+
+    /* Each NULL unless asked for. */
+    json_t *recipe;
+    struct gqa_stats *stats;
+    struct gqa_kv_plan *kv_plan;
+    enum gqa_context_origin context_origin;
+};
+
+/*
+ * Open and examine options->path. A model of an unknown family is warned of
+ * and leaves its tensors to be shown.
+ *
+ * out    receives the inspection on GQA_OK; the caller ends it with
+ *        gqa_inspection_free(). It keeps a copy of the options.
+ * Errors as gqa_checkpoint_open(), gqa_model_create() but for the above,
+ *        gqa_recipe_load(), gqa_stats_create(), gqa_kv_plan_create().
+ */
+GQA_MUST_USE
+enum gqa_status gqa_inspection_create(
+    struct gqa_inspection **out, const struct gqa_inspect_options *options);
+void gqa_inspection_free(struct gqa_inspection *inspection);
+
+/* The file that a tensor lies in. Lent. */
+const struct gqa_source *gqa_inspection_source_of(
+    const struct gqa_inspection *inspection, size_t tensor);
+
+#endif

@@ -1,0 +1,53 @@
+#include "inspect/names.h"
+
+const char *gqa_container_word(enum gqa_container container)
+{
+    static const char *const words[] = {
+        [GQA_CONTAINER_SAFETENSORS] = "safetensors",
+        [GQA_CONTAINER_GQA] = "gqa",
+        [GQA_CONTAINER_HDF5] = "hdf5",
+    };
+
+    return words[container];
+}
+
+const char *gqa_naming_word(enum gqa_naming naming)
+{
+    static const char *const words[] = {
+        [GQA_NAMES_TORCH] = "torch",
+        [GQA_NAMES_TF] = "tf",
+        [GQA_NAMES_KERAS] = "keras",
+        [GQA_NAMES_KERAS_LEGACY] = "keras_legacy",
+    };
+
+    return words[naming];
+}
+
+const char *gqa_position_word(enum gqa_position_scheme scheme)
+{
+    static const char *const words[] = {
+        [GQA_POSITION_NONE] = "none",
+        [GQA_POSITION_ROPE] = "rope",
+        [GQA_POSITION_RELATIVE_BIAS] = "relative_bias",
+        [GQA_POSITION_ALIBI] = "alibi",
+        [GQA_POSITION_LEARNED] = "learned",
+    };
+
+    return words[scheme];
+}
+
+const char *gqa_layout_word(enum gqa_head_layout layout)
+{
+    static const char *const words[] = {
+        [GQA_HEADS_SEPARATE] = "separate",
+        [GQA_HEADS_FUSED_QKV] = "fused_qkv",
+        [GQA_HEADS_FUSED_GROUP] = "fused_group",
+    };
+
+    return words[layout];
+}
+
+const char *gqa_axis_word(const struct gqa_slice *slice)
+{
+    return slice->axis == 0 ? "rows" : "columns";
+}

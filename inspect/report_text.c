@@ -1,0 +1,159 @@
+/* The summary: what the checkpoint is, and a row for each attention. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "inspect/json_text.h"
+#include "inspect/report.h"
+#include "inspect/report_tables.h"
+#include "inspect/text.h"
+
+static void put_label(FILE *out, const char *label)
+{
+    fprintf(out, "%-17s", label);
+}
+
+static void put_size(FILE *out, uint64_t bytes)
+{
+    fprintf(out, "%s", gqa_text_bytes(bytes).s);
+    if (bytes >= 1024)
+        fprintf(out, " (%" PRIu64 " bytes)", bytes);
+}
+
+static void put_checkpoint(FILE *out, const struct gqa_inspection *in)
+{
+    const char *config = gqa_checkpoint_config_path(in->checkpoint);
+    uint64_t file_bytes = 0;
+
+    put_label(out, "Checkpoint");
+    gqa_text_put(out, gqa_checkpoint_path(in->checkpoint));
+    fputc('\n', out);
+    for (size_t i = 0; i < gqa_checkpoint_n_sources(in->checkpoint); i++)
+        file_bytes += gqa_checkpoint_source(in->checkpoint, i)->file_bytes;
+    put_label(out, "Kind");
+    fprintf(out, "%s, ", gqa_checkpoint_kind(in->checkpoint));
+    put_size(out, file_bytes);
+    fputc('\n', out);
+    if (config) {
+        put_label(out, "Configuration");
+        gqa_text_put(out, config);
+        fputc('\n', out);
+    }
+    if (in->has_recipe) {
+        put_label(out, "Recipe");
+        fputs("recorded; --recipe shows it\n", out);
+    }
+}
+
+static void put_model(FILE *out, const struct gqa_inspection *in)
+{
+    const struct gqa_model *model = in->model;
+    const char *family = gqa_family_name(model->family);
+
+    put_label(out, "Family");
+    fputs(family, out);
+    if (model->model_type && strcmp(model->model_type, family) != 0) {
+        fputs(", model type ", out);
+        gqa_text_put(out, model->model_type);
+    }
+    fputc('\n', out);
+    put_label(out, "Layers");
+    if (gqa_model_is_encoder_decoder(model))
+        fprintf(out, "%" PRIu64 " encoder, %" PRIu64 " decoder\n",
+                model->n_layers, model->n_decoder_layers);
+    else
+        fprintf(out, "%" PRIu64 "\n", model->n_layers);
+    put_label(out, "d_model");
+    fprintf(out, "%" PRIu64 "\n", model->d_model);
+    put_label(out, "Vocabulary");
+    fprintf(out, "%" PRIu64 "\n", model->vocab_size);
+}
+
+static void put_kv_line(FILE *out, const char *label, uint64_t stored,
+                        uint64_t mha, const char *token)
+{
+    put_label(out, label);
+    fprintf(out, "%s for each %s", gqa_text_bytes(stored).s, token);
+    if (stored < mha)
+        fprintf(out, "; %s with all heads", gqa_text_bytes(mha).s);
+    fputc('\n', out);
+}
+
+static void put_totals(FILE *out, const struct gqa_inspection *in)
+{
+    const struct gqa_kv_per_token *kv = &in->kv_per_token;
+
+    put_label(out, "Parameters");
+    fprintf(out, "%" PRIu64 "\n", in->n_parameters);
+    put_label(out, "Tensors");
+    fprintf(out, "%zu, ", gqa_checkpoint_n_tensors(in->checkpoint));
+    put_size(out, in->tensor_bytes);
+    fputc('\n', out);
+    put_label(out, "Grouped");
+    fprintf(out, "%zu of %zu attentions\n", in->n_grouped,
+            in->model->n_attentions);
+    if (gqa_model_is_encoder_decoder(in->model)) {
+        put_kv_line(out, "KV cache, self", kv->stored.self, kv->mha.self,
+                    "generated token");
+        put_kv_line(out, "KV cache, cross", kv->stored.cross, kv->mha.cross,
+                    "source token");
+    } else {
+        put_kv_line(out, "KV cache", kv->stored.self, kv->mha.self, "token");
+    }
+}
+
+static enum gqa_status put_summary(FILE *out, const struct gqa_inspection *in)
+{
+    enum gqa_status st;
+
+    put_checkpoint(out, in);
+    if (!in->model) {
+        put_label(out, "Family");
+        fputs("not known\n", out);
+        put_label(out, "Tensors");
+        fprintf(out, "%zu, ", gqa_checkpoint_n_tensors(in->checkpoint));
+        put_size(out, in->tensor_bytes);
+        fputs("\n\n", out);
+        return gqa_report_tensors(out, in);
+    }
+    put_model(out, in);
+    fputc('\n', out);
+    if ((st = gqa_report_attentions(out, in)) != GQA_OK)
+        return st;
+    if (gqa_checkpoint_naming(in->checkpoint) != GQA_NAMES_TORCH)
+        fputs("Names are Hugging Face's; --tensors lists those of the file.\n",
+              out);
+    fputc('\n', out);
+    put_totals(out, in);
+    return GQA_OK;
+}
+
+/* What was asked for, a blank line between one and the next. */
+enum gqa_status gqa_report_text(FILE *out,
+                                const struct gqa_inspection *inspection)
+{
+    const struct gqa_inspect_options *show = &inspection->show;
+    const char *gap = "";
+    enum gqa_status st = GQA_OK;
+
+    if (!show->tensors && !show->recipe && !show->stats && !show->kv_cache)
+        return put_summary(out, inspection);
+    if (show->recipe) {
+        st = gqa_json_text_print(out, inspection->recipe);
+        gap = "\n";
+    }
+    if (st == GQA_OK && show->tensors) {
+        fputs(gap, out);
+        st = gqa_report_tensors(out, inspection);
+        gap = "\n";
+    }
+    if (st == GQA_OK && show->kv_cache) {
+        fputs(gap, out);
+        st = gqa_report_kv_plan(out, inspection);
+        gap = "\n";
+    }
+    if (st == GQA_OK && show->stats) {
+        fputs(gap, out);
+        st = gqa_report_stats(out, inspection);
+    }
+    return st;
+}

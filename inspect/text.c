@@ -1,0 +1,281 @@
+#include "inspect/text.h"
+
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wchar.h>
+
+void gqa_text_init(void)
+{
+    setlocale(LC_CTYPE, "C.UTF-8");
+}
+
+/* The next character of text and its bytes; false: not one of UTF-8. */
+static bool next_character(wchar_t *wc, size_t *n, const char *text,
+                           size_t length)
+{
+    mbstate_t state;
+
+    memset(&state, 0, sizeof state);
+    *n = mbrtowc(wc, text, length, &state);
+    if (*n == (size_t)-1 || *n == (size_t)-2 || *n == 0) {
+        *n = 1;
+        return false;
+    }
+    return true;
+}
+
+static bool turns_text(wchar_t wc)
+{
+    return wc == 0x061c || wc == 0x200e || wc == 0x200f ||
+           (wc >= 0x202a && wc <= 0x202e) || (wc >= 0x2066 && wc <= 0x2069);
+}
+
+/* Whether the next character, of n bytes, can be shown as it is. */
+static bool next_is_plain(size_t *n, const char *text, size_t length)
+{
+    wchar_t wc;
+
+    return next_character(&wc, n, text, length) && wcwidth(wc) >= 0 &&
+           !turns_text(wc);
+}
+
+bool gqa_text_is_plain(const char *name)
+{
+    const char *end = name + strlen(name);
+    size_t n;
+
+    for (; name < end; name += n)
+        if (!next_is_plain(&n, name, (size_t)(end - name)))
+            return false;
+    return true;
+}
+
+void gqa_text_put(FILE *out, const char *name)
+{
+    const char *end = name + strlen(name);
+
+    while (name < end) {
+        size_t n;
+
+        if (next_is_plain(&n, name, (size_t)(end - name)))
+            fwrite(name, 1, n, out);
+        else
+            for (size_t i = 0; i < n; i++)
+                fprintf(out, "\\x%02x", (unsigned char)name[i]);
+        name += n;
+    }
+}
+
+char *gqa_text_repair(const char *text)
+{
+    static const char replacement[] = "\xef\xbf\xbd";
+    const char *end = text + strlen(text);
+    char *repaired = malloc(3 * (size_t)(end - text) + 1);
+    char *to = repaired;
+
+    if (!repaired)
+        return NULL;
+    while (text < end) {
+        wchar_t wc;
+        size_t n;
+
+        if (next_character(&wc, &n, text, (size_t)(end - text))) {
+            memcpy(to, text, n);
+            to += n;
+        } else {
+            memcpy(to, replacement, 3);
+            to += 3;
+        }
+        text += n;
+    }
+    *to = '\0';
+    return repaired;
+}
+
+size_t gqa_text_width(const char *text, size_t length)
+{
+    size_t width = 0;
+
+    for (size_t i = 0, n; i < length; i += n) {
+        wchar_t wc;
+        const bool valid = next_character(&wc, &n, text + i, length - i);
+        const int columns = valid ? wcwidth(wc) : 1;
+
+        width += columns > 0 ? (size_t)columns : 0;
+    }
+    return width;
+}
+
+struct gqa_text_size gqa_text_bytes(uint64_t bytes)
+{
+    static const char *const units[] = {"KiB", "MiB", "GiB",
+                                        "TiB", "PiB", "EiB"};
+    struct gqa_text_size size;
+    double value = (double)bytes / 1024;
+    size_t unit = 0;
+
+    if (bytes < 1024) {
+        snprintf(size.s, sizeof size.s, "%u B", (unsigned)bytes);
+        return size;
+    }
+    /* 1023.95 would print as 1024.0. */
+    while (value >= 1023.95 && unit + 1 < sizeof units / sizeof *units) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(size.s, sizeof size.s, "%.1f %s", value, units[unit]);
+    return size;
+}
+
+/* Length of what all names begin with, up to a dot or slash. */
+static size_t shared_prefix(const char *const *names, size_t n_names)
+{
+    size_t shared = 0;
+
+    for (size_t i = 0; names[0][i] != '\0'; i++) {
+        for (size_t j = 1; j < n_names; j++)
+            if (names[j][i] != names[0][i])
+                return shared;
+        if (names[0][i] == '.' || names[0][i] == '/')
+            shared = i + 1;
+    }
+    return shared;
+}
+
+/* Length of what all names end with, from a dot, slash or underscore. */
+static size_t shared_suffix(const char *const *names, size_t n_names,
+                            size_t prefix)
+{
+    const size_t length = strlen(names[0]);
+    size_t shared = 0;
+
+    for (size_t i = 1; i <= length - prefix; i++) {
+        const char c = names[0][length - i];
+
+        for (size_t j = 1; j < n_names; j++) {
+            const size_t other = strlen(names[j]);
+
+            if (i > other - prefix || names[j][other - i] != c)
+                return shared;
+        }
+        if (c == '.' || c == '/' || c == '_')
+            shared = i;
+    }
+    return shared;
+}
+
+static void put_part(FILE *out, const char *text, size_t length)
+{
+    char *part = strndup(text, length);
+
+    if (part)
+        gqa_text_put(out, part);
+    free(part);
+}
+
+void gqa_text_put_names(FILE *out, const char *const *names, size_t n_names)
+{
+    const size_t prefix = shared_prefix(names, n_names);
+    size_t suffix;
+    bool differ = false;
+
+    for (size_t i = 1; i < n_names; i++)
+        differ = differ || strcmp(names[i], names[0]) != 0;
+    if (!differ) {
+        gqa_text_put(out, names[0]);
+        return;
+    }
+    suffix = shared_suffix(names, n_names, prefix);
+    put_part(out, names[0], prefix);
+    for (size_t i = 0; i < n_names; i++) {
+        bool seen = false;
+
+        for (size_t j = 0; j < i; j++)
+            seen = seen || strcmp(names[i], names[j]) == 0;
+        if (seen)
+            continue;
+        fputc(i == 0 ? '{' : ',', out);
+        put_part(out, names[i] + prefix, strlen(names[i]) - prefix - suffix);
+    }
+    fputc('}', out);
+    put_part(out, names[0] + strlen(names[0]) - suffix, suffix);
+}
+
+static void put_spaces(FILE *out, size_t n)
+{
+    while (n-- > 0)
+        fputc(' ', out);
+}
+
+/*
+ * One cell. pending: blanks owed to the line, written only before text so
+ * that no line ends in them.
+ */
+static void put_cell(FILE *out, const char *text, size_t length, size_t width,
+                     bool right, size_t *pending)
+{
+    const size_t own = gqa_text_width(text, length);
+    const size_t pad = width > own ? width - own : 0;
+
+    if (right)
+        *pending += pad;
+    if (length > 0) {
+        put_spaces(out, *pending);
+        *pending = 0;
+        fwrite(text, 1, length, out);
+    }
+    if (!right)
+        *pending += pad;
+}
+
+enum gqa_status gqa_table_print(FILE *out, const struct gqa_column *columns,
+                                size_t n_columns, size_t n_rows,
+                                void (*cell)(FILE *out, const void *ctx,
+                                             size_t row, size_t column),
+                                const void *ctx)
+{
+    size_t widths[GQA_TABLE_MAX_COLUMNS];
+    char *text = NULL;
+    size_t length = 0, pending = 0;
+    FILE *memory = open_memstream(&text, &length);
+    enum gqa_status st = GQA_OK;
+
+    if (!memory)
+        return gqa_fail_nomem();
+    for (size_t c = 0; c < n_columns; c++)
+        widths[c] = gqa_text_width(columns[c].title, strlen(columns[c].title));
+    for (size_t row = 0; row < n_rows; row++)
+        for (size_t c = 0; c < n_columns; c++) {
+            size_t width;
+
+            fseek(memory, 0, SEEK_SET);
+            cell(memory, ctx, row, c);
+            fflush(memory);
+            width = gqa_text_width(text, length);
+            if (width > widths[c])
+                widths[c] = width;
+        }
+    for (size_t c = 0; c < n_columns; c++) {
+        put_cell(out, columns[c].title, strlen(columns[c].title), widths[c],
+                 columns[c].right, &pending);
+        pending += 2;
+    }
+    fputc('\n', out);
+    for (size_t row = 0; row < n_rows; row++) {
+        pending = 0;
+        for (size_t c = 0; c < n_columns; c++) {
+            fseek(memory, 0, SEEK_SET);
+            cell(memory, ctx, row, c);
+            fflush(memory);
+            put_cell(out, text, length, widths[c], columns[c].right, &pending);
+            pending += 2;
+        }
+        fputc('\n', out);
+    }
+    if (ferror(memory))
+        st = gqa_fail_nomem();
+    fclose(memory);
+    free(text);
+    return st;
+}

@@ -1,0 +1,186 @@
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "inspect/json_text.h"
+#include "inspect/text.h"
+
+/* What a function wrote on the stream it was given. */
+static char *text;
+static size_t length;
+static FILE *stream;
+
+static void begin(void)
+{
+    gqa_text_init();
+    stream = open_memstream(&text, &length);
+    ck_assert_ptr_nonnull(stream);
+}
+
+static void wrote(const char *expected)
+{
+    ck_assert_int_eq(fclose(stream), 0);
+    ck_assert_str_eq(text, expected);
+    free(text);
+    begin();
+}
+
+static void end(void)
+{
+    fclose(stream);
+    free(text);
+}
+
+START_TEST(escapes_what_steers_a_terminal)
+{
+    gqa_text_put(stream, "layer.0/w:0");
+    wrote("layer.0/w:0");
+    gqa_text_put(stream, "a\x1b[2Jb\n\x7f");
+    wrote("a\\x1b[2Jb\\x0a\\x7f");
+    gqa_text_put(stream, "gr\xc3\xbc\xc3\x9f"); /* UTF-8 */
+    wrote("gr\xc3\xbc\xc3\x9f");
+    gqa_text_put(stream, "a\xff\xc3"); /* not UTF-8 */
+    wrote("a\\xff\\xc3");
+    gqa_text_put(stream, "\xc2\x9b"); /* U+009B, a control sequence */
+    wrote("\\xc2\\x9b");
+    gqa_text_put(stream, "\xe2\x80\xae"); /* U+202E, right to left */
+    wrote("\\xe2\\x80\\xae");
+    ck_assert(gqa_text_is_plain("layer"));
+    ck_assert(!gqa_text_is_plain("layer\t"));
+}
+END_TEST
+
+START_TEST(repairs_what_json_cannot_hold)
+{
+    char *repaired = gqa_text_repair("a\xff\xc3\xbc");
+
+    ck_assert_str_eq(repaired, "a\xef\xbf\xbd\xc3\xbc");
+    free(repaired);
+}
+END_TEST
+
+START_TEST(measures_columns)
+{
+    ck_assert_uint_eq(gqa_text_width("abc", 3), 3);
+    ck_assert_uint_eq(gqa_text_width("\xc3\xbc", 2), 1);
+    ck_assert_uint_eq(gqa_text_width("\xe5\xb1\x82", 3), 2); /* wide */
+    ck_assert_uint_eq(gqa_text_width("e\xcc\x81", 3), 1);    /* combining */
+}
+END_TEST
+
+START_TEST(writes_sizes_in_human_units)
+{
+    ck_assert_str_eq(gqa_text_bytes(0).s, "0 B");
+    ck_assert_str_eq(gqa_text_bytes(1023).s, "1023 B");
+    ck_assert_str_eq(gqa_text_bytes(1024).s, "1.0 KiB");
+    ck_assert_str_eq(gqa_text_bytes(1536).s, "1.5 KiB");
+    ck_assert_str_eq(gqa_text_bytes((1 << 20) - 1).s, "1.0 MiB");
+    ck_assert_str_eq(gqa_text_bytes((uint64_t)100 << 30).s, "100.0 GiB");
+    ck_assert_str_eq(gqa_text_bytes(UINT64_MAX).s, "16.0 EiB");
+}
+END_TEST
+
+START_TEST(writes_names_in_braces)
+{
+    static const char *const llama[] = {
+        "l.0.q_proj.weight", "l.0.k_proj.weight", "l.0.o_proj.weight"};
+    static const char *const gpt2[] = {
+        "h.attn.c_attn.weight", "h.attn.c_attn.weight", "h.attn.c_proj.weight"};
+    static const char *const same[] = {"x.weight", "x.weight"};
+    static const char *const apart[] = {"a", "bc"};
+    static const char *const inside[] = {"x.", "x..", "x"};
+
+    gqa_text_put_names(stream, llama, 3);
+    wrote("l.0.{q,k,o}_proj.weight");
+    gqa_text_put_names(stream, gpt2, 3);
+    wrote("h.attn.{c_attn,c_proj}.weight");
+    gqa_text_put_names(stream, same, 2);
+    wrote("x.weight");
+    gqa_text_put_names(stream, apart, 2);
+    wrote("{a,bc}");
+    gqa_text_put_names(stream, inside, 3);
+    wrote("{x.,x..,x}");
+}
+END_TEST
+
+static void put_cell(FILE *out, const void *ctx, size_t row, size_t column)
+{
+    const char *const *cells = ctx; /* three to a row */
+
+    fputs(cells[3 * row + column], out);
+}
+
+/* Cells grow and shrink from row to row; lines end without blanks. */
+START_TEST(aligns_tables)
+{
+    static const struct gqa_column columns[] = {
+        {"name", false}, {"n", true}, {"", false}};
+    static const char *const cells[9] = {
+        "long name", "1", "", "\xc3\xbc", "100", "x", "", "", ""};
+
+    ck_assert_int_eq(gqa_table_print(stream, columns, 3, 3, put_cell, cells),
+                     GQA_OK);
+    wrote("name         n\n"
+          "long name    1\n"
+          "\xc3\xbc          100  x\n"
+          "\n");
+}
+END_TEST
+
+static void printed(const char *json, const char *expected)
+{
+    json_t *value = json_loads(json, JSON_DECODE_ANY, NULL);
+
+    ck_assert_ptr_nonnull(value);
+    ck_assert_int_eq(gqa_json_text_print(stream, value), GQA_OK);
+    wrote(expected);
+    json_decref(value);
+}
+
+START_TEST(prints_json_for_people)
+{
+    printed("{\"method\": \"mean\", \"n\": 3, \"on\": false, \"no\": null}",
+            "method  mean\n"
+            "n       3\n"
+            "on      no\n"
+            "no      -\n");
+    printed("{\"a\": {\"b\": [1, 2], \"c\": []}, \"d\": {}}", "a\n"
+                                                              "  b  1, 2\n"
+                                                              "  c  none\n"
+                                                              "d\n");
+    printed("{\"list\": [{\"layer\": 0, \"kind\": \"self\"},"
+            "{\"layer\": 10, \"kind\": \"cross\"}]}",
+            "list\n"
+            "layer  kind\n"
+            "    0  self\n"
+            "   10  cross\n");
+    /* Not the same members, or members that are no cells: no table. */
+    printed("[{\"a\": 1}, {\"b\": 2}]", "a  1\nb  2\n");
+    printed("[{\"a\": {\"b\": 1}}]", "a\n  b  1\n");
+    printed("[{\"\\u001b\": 1}]", "\\x1b  1\n");
+    printed("\"text\"", "text\n");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("inspect_text");
+    TCase *all = tcase_create("all");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_checked_fixture(all, begin, end);
+    tcase_add_test(all, escapes_what_steers_a_terminal);
+    tcase_add_test(all, repairs_what_json_cannot_hold);
+    tcase_add_test(all, measures_columns);
+    tcase_add_test(all, writes_sizes_in_human_units);
+    tcase_add_test(all, writes_names_in_braces);
+    tcase_add_test(all, aligns_tables);
+    tcase_add_test(all, prints_json_for_people);
+    suite_add_tcase(suite, all);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
