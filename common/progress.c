@@ -1,5 +1,6 @@
 #include "common/progress.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,12 @@
 
 enum { MIN_WIDTH = 40, MAX_WIDTH = 100, N_UPDATES = 6 };
 
+struct gqa_progress {
+    bool shown; /* stderr is a terminal that can redraw a line */
+    bool drawn;
+    uint64_t start_ns, last_ns;
+};
+
 static uint64_t now_ns(void)
 {
     struct timespec t;
@@ -17,14 +24,20 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-void gqa_progress_start(struct gqa_progress *progress, bool quiet)
+enum gqa_status gqa_progress_create(struct gqa_progress **out,
+                                    enum gqa_log_level level)
 {
+    struct gqa_progress *progress = calloc(1, sizeof *progress);
     const char *term = getenv("TERM");
 
-    progress->shown =
-        !quiet && isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
+    if (!progress)
+        return gqa_fail_nomem();
+    progress->shown = level >= GQA_LOG_WARN && isatty(STDERR_FILENO) && term &&
+                      strcmp(term, "dumb") != 0;
     progress->start_ns = now_ns();
     progress->last_ns = progress->start_ns;
+    *out = progress;
+    return GQA_OK;
 }
 
 static unsigned terminal_width(void)
@@ -82,6 +95,7 @@ void gqa_progress_update(void *arg, uint64_t done_bytes, uint64_t all_bytes)
     if (now - progress->last_ns < 1000000000u / N_UPDATES)
         return;
     progress->last_ns = now;
+    progress->drawn = true;
     /* One column stays free: some terminals wrap when it is filled. */
     gqa_progress_format(text, sizeof text, terminal_width() - 1, done_bytes,
                         all_bytes, now - progress->start_ns);
@@ -89,10 +103,13 @@ void gqa_progress_update(void *arg, uint64_t done_bytes, uint64_t all_bytes)
     fflush(stderr);
 }
 
-void gqa_progress_finish(struct gqa_progress *progress)
+void gqa_progress_free(struct gqa_progress *progress)
 {
-    if (progress->shown && progress->last_ns != progress->start_ns) {
+    if (!progress)
+        return;
+    if (progress->drawn) {
         fputs("\r\033[K", stderr);
         fflush(stderr);
     }
+    free(progress);
 }

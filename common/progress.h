@@ -5,24 +5,27 @@
 #ifndef GQA_COMMON_PROGRESS_H
 #define GQA_COMMON_PROGRESS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct gqa_progress {
-    bool shown; /* stderr is a terminal that can redraw a line */
-    uint64_t start_ns, last_ns;
-};
+#include "common/log.h"
 
-/* quiet: show nothing wherever stderr goes. */
-void gqa_progress_start(struct gqa_progress *progress, bool quiet);
+struct gqa_progress;
 
-/* Any thread, one at a time. progress: struct gqa_progress. */
+/*
+ * Start the clock. level: below GQA_LOG_WARN nothing is shown anywhere.
+ * End it with gqa_progress_free(). Errors GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_progress_create(struct gqa_progress **out,
+                                    enum gqa_log_level level);
+
+/* progress: struct gqa_progress. Any thread, one at a time. */
 void gqa_progress_update(void *progress, uint64_t done_bytes,
                          uint64_t all_bytes);
 
-/* Clear the line. */
-void gqa_progress_finish(struct gqa_progress *progress);
+/* Clear the line. Accepts NULL. */
+void gqa_progress_free(struct gqa_progress *progress);
 
 /*
  * The bar as text of at most `width` columns, without control characters.
