@@ -17,7 +17,7 @@ enum { SHARD_NAME_BYTES = 64 };
 struct shard {
     char name[SHARD_NAME_BYTES];
     size_t first, n; /* in folder.order */
-    struct gqa_st_header header;
+    struct gqa_st_text header;
 };
 
 struct folder {
@@ -83,8 +83,8 @@ static enum gqa_status make_headers(struct folder *f)
             snprintf(shard->name, sizeof shard->name,
                      "model-%05zu-of-%05zu.safetensors", i + 1, f->n_shards);
         gqa_st_sort(order, shard->n, f->tensors);
-        st = gqa_st_header_create(&shard->header, f->tensors, order, shard->n,
-                                  metadata);
+        st = gqa_st_text_create(&shard->header, f->tensors, order, shard->n,
+                                metadata);
     }
     json_decref(metadata);
     return st;
@@ -214,7 +214,7 @@ static enum gqa_status write_shards(const struct folder *f,
     for (size_t i = 0; i < f->n_shards; i++)
         all += f->shards[i].header.data_bytes;
     for (size_t i = 0; i < f->n_shards && st == GQA_OK; i++) {
-        const struct gqa_st_header *header = &f->shards[i].header;
+        const struct gqa_st_text *header = &f->shards[i].header;
         uint64_t file_bytes = 0;
 
         st = write_shard(f, &f->shards[i], done, all, &file_bytes);
@@ -262,7 +262,7 @@ static void clear(struct folder *f)
     free(f->config);
     free(f->index);
     for (size_t i = 0; i < f->n_shards; i++)
-        gqa_st_header_free(&f->shards[i].header);
+        gqa_st_text_free(&f->shards[i].header);
     free(f->shards);
     free(f->order);
 }

@@ -7,9 +7,6 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
-static const uint32_t frame_magic = 0xFD2FB528;
-static const uint32_t seekable_magic = 0x8F92EAB1;
-
 enum {
     MAX_BLOCK = 128 << 10, /* of a frame, set by the format */
     BLOCK_HEADER = 3,
@@ -17,7 +14,6 @@ enum {
     MAX_WINDOW_LOG = 22,
     CHECKSUM_FLAG = 1 << 2,
     SINGLE_SEGMENT_FLAG = 1 << 5,
-    SEEK_CHECKSUM_FLAG = 1 << 7,
 };
 
 struct gqa_frame_encoder {
@@ -70,7 +66,7 @@ size_t gqa_frame_store(void *dst, const void *src, size_t n)
     unsigned flag;
     const unsigned size_bytes = size_field(n, &flag);
 
-    to = put_le(to, frame_magic, 4);
+    to = put_le(to, GQA_ZSTD_MAGIC, 4);
     to = put_le(
         to, flag << 6 | CHECKSUM_FLAG | (single ? SINGLE_SEGMENT_FLAG : 0u), 1);
     if (!single)
@@ -153,28 +149,26 @@ enum gqa_status gqa_frame_encode(struct gqa_frame_encoder *encoder, void *dst,
 
 uint32_t gqa_frame_checksum(const void *frame, size_t frame_bytes)
 {
-    const unsigned char *p =
-        (const unsigned char *)frame + frame_bytes - CHECKSUM;
-
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
-           (uint32_t)p[3] << 24;
+    return gqa_read_u32((const unsigned char *)frame + frame_bytes - CHECKSUM);
 }
 
-void gqa_skippable_header(unsigned char dst[GQA_SKIPPABLE_HEADER],
+void gqa_skippable_header(unsigned char dst[GQA_SKIPPABLE_HEADER_BYTES],
                           uint32_t magic, uint32_t n)
 {
     put_le(put_le(dst, magic, 4), n, 4);
 }
 
-void gqa_seek_entry(unsigned char dst[GQA_SEEK_ENTRY], uint32_t frame_bytes,
-                    uint32_t content_bytes, uint32_t checksum)
+void gqa_seek_entry(unsigned char dst[GQA_SEEK_ENTRY_BYTES],
+                    uint32_t frame_bytes, uint32_t content_bytes,
+                    uint32_t checksum)
 {
     put_le(put_le(put_le(dst, frame_bytes, 4), content_bytes, 4), checksum, 4);
 }
 
-void gqa_seek_footer(unsigned char dst[GQA_SEEK_FOOTER], uint32_t n_frames)
+void gqa_seek_footer(unsigned char dst[GQA_SEEK_FOOTER_BYTES],
+                     uint32_t n_frames)
 {
     dst = put_le(dst, n_frames, 4);
-    dst = put_le(dst, SEEK_CHECKSUM_FLAG, 1);
-    put_le(dst, seekable_magic, 4);
+    dst = put_le(dst, GQA_SEEK_HAS_CHECKSUMS, 1);
+    put_le(dst, GQA_SEEK_FOOTER_MAGIC, 4);
 }

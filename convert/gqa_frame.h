@@ -8,14 +8,7 @@
 #include <stdint.h>
 
 #include "common/status.h"
-
-enum {
-    GQA_MANIFEST_MAGIC = 0x184D2A5D,
-    GQA_SEEK_TABLE_MAGIC = 0x184D2A5E,
-    GQA_SKIPPABLE_HEADER = 8,
-    GQA_SEEK_ENTRY = 12,
-    GQA_SEEK_FOOTER = 9,
-};
+#include "formats/gqa_layout.h"
 
 /* Bytes of a frame that stores n bytes of content as they are. */
 size_t gqa_frame_stored_bytes(size_t n);
@@ -51,14 +44,16 @@ enum gqa_status gqa_frame_encode(struct gqa_frame_encoder *encoder, void *dst,
 uint32_t gqa_frame_checksum(const void *frame, size_t frame_bytes);
 
 /* The 8 bytes before n bytes that decoders skip. */
-void gqa_skippable_header(unsigned char dst[GQA_SKIPPABLE_HEADER],
+void gqa_skippable_header(unsigned char dst[GQA_SKIPPABLE_HEADER_BYTES],
                           uint32_t magic, uint32_t n);
 
 /* One entry of the seek table; content and checksum 0 for a skippable one. */
-void gqa_seek_entry(unsigned char dst[GQA_SEEK_ENTRY], uint32_t frame_bytes,
-                    uint32_t content_bytes, uint32_t checksum);
+void gqa_seek_entry(unsigned char dst[GQA_SEEK_ENTRY_BYTES],
+                    uint32_t frame_bytes, uint32_t content_bytes,
+                    uint32_t checksum);
 
 /* What ends the file. */
-void gqa_seek_footer(unsigned char dst[GQA_SEEK_FOOTER], uint32_t n_frames);
+void gqa_seek_footer(unsigned char dst[GQA_SEEK_FOOTER_BYTES],
+                     uint32_t n_frames);
 
 #endif

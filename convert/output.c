@@ -11,65 +11,63 @@
 
 static enum gqa_status write_file(struct gqa_output_summary *summary,
                                   struct gqa_atomic *target,
-                                  struct gqa_weights *weights)
+                                  const struct gqa_weights *weights)
 {
-    struct gqa_st_header header = {0};
-    const size_t n = weights->n;
-    size_t *order = calloc(n ? n : 1, sizeof *order);
     enum gqa_status st;
 
-    if (!order)
-        return gqa_fail_nomem();
-    for (size_t i = 0; i < n; i++)
-        order[i] = i;
-    gqa_st_sort(order, n, weights->tensors);
-    st = gqa_st_header_create(&header, weights->tensors, order, n,
-                              weights->options->metadata);
-    if (st != GQA_OK)
-        goto done;
-    weights->order = order;
-    weights->header = &header;
-    weights->progress_all = header.data_bytes;
     st = gqa_atomic_check_space(target, gqa_weights_file_bytes(weights));
     if (st != GQA_OK)
-        goto done;
+        return st;
     st =
         gqa_weights_write(weights, gqa_atomic_fd(target), &summary->file_bytes);
     if (st != GQA_OK)
-        goto done;
-    summary->content_bytes = header.n_bytes + header.data_bytes;
+        return st;
+    summary->content_bytes =
+        weights->header->n_bytes + weights->header->data_bytes;
     summary->n_files = 1;
-    st = gqa_atomic_commit(target);
-done:
-    gqa_st_header_free(&header);
-    free(order);
-    return st;
+    return gqa_atomic_commit(target);
 }
 
-static enum gqa_status write_any(struct gqa_output_summary *summary,
+/* .gqa and .safetensors: all tensors in one file. */
+static enum gqa_status write_one(struct gqa_output_summary *summary,
                                  const char *path,
                                  const struct gqa_output_tensor *tensors,
-                                 size_t n_tensors, gqa_produce_fn produce,
+                                 size_t n, gqa_produce_fn produce,
                                  void *produce_ctx,
                                  const struct gqa_output_options *options)
 {
-    struct gqa_weights weights = {
-        .path = path,
-        .tensors = tensors,
-        .n = n_tensors,
-        .produce = produce,
-        .produce_ctx = produce_ctx,
-        .options = options,
-    };
     struct gqa_atomic *target = NULL;
+    struct gqa_st_text header = {0};
+    size_t *order = NULL;
     enum gqa_status st;
 
-    if (options->kind == GQA_OUTPUT_FOLDER)
-        return gqa_folder_write(summary, path, tensors, n_tensors, produce,
-                                produce_ctx, options);
     if ((st = gqa_atomic_create_file(&target, path, options->force)) != GQA_OK)
         return st;
-    st = write_file(summary, target, &weights);
+    order = calloc(n ? n : 1, sizeof *order);
+    if (!order) {
+        st = gqa_fail_nomem();
+        goto done;
+    }
+    for (size_t i = 0; i < n; i++)
+        order[i] = i;
+    gqa_st_sort(order, n, tensors);
+    st = gqa_st_text_create(&header, tensors, order, n, options->metadata);
+    if (st == GQA_OK)
+        st = write_file(summary, target,
+                        &(const struct gqa_weights){
+                            .path = path,
+                            .tensors = tensors,
+                            .order = order,
+                            .n = n,
+                            .header = &header,
+                            .produce = produce,
+                            .produce_ctx = produce_ctx,
+                            .options = options,
+                            .progress_all = header.data_bytes,
+                        });
+done:
+    gqa_st_text_free(&header);
+    free(order);
     gqa_atomic_free(target);
     return st;
 }
@@ -88,8 +86,8 @@ enum gqa_status gqa_output_write(struct gqa_output_summary *summary,
     /* A limit on file sizes is to be an error of write(), not our end. */
     sigaction(SIGXFSZ, &ignore, &before);
     memset(summary, 0, sizeof *summary);
-    st = write_any(summary, path, tensors, n_tensors, produce, produce_ctx,
-                   options);
+    st = (options->kind == GQA_OUTPUT_FOLDER ? gqa_folder_write : write_one)(
+        summary, path, tensors, n_tensors, produce, produce_ctx, options);
     sigaction(SIGXFSZ, &before, NULL);
     return st;
 }

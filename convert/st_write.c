@@ -4,9 +4,7 @@
 #include <string.h>
 
 #include "common/checked.h"
-
-/* The reference library refuses longer headers. */
-enum { MAX_HEADER_BYTES = 100000000 };
+#include "formats/st_header.h"
 
 static int compare_tensors(const void *a, const void *b, void *arg)
 {
@@ -108,7 +106,7 @@ static enum gqa_status add_tensors(json_t *root, uint64_t *data_bytes,
     return GQA_OK;
 }
 
-static enum gqa_status render(struct gqa_st_header *out, const json_t *root)
+static enum gqa_status render(struct gqa_st_text *out, const json_t *root)
 {
     const size_t n = json_dumpb(root, NULL, 0, JSON_COMPACT);
     const size_t padded = (n + 7) / 8 * 8;
@@ -117,30 +115,30 @@ static enum gqa_status render(struct gqa_st_header *out, const json_t *root)
 
     if (n == 0)
         return gqa_fail_nomem();
-    if (padded > MAX_HEADER_BYTES)
+    if (padded > GQA_ST_MAX_HEADER_BYTES)
         return gqa_fail(GQA_ERR_FORMAT,
-                        "the header would take %zu bytes, more than the %d "
+                        "the header would take %zu bytes, more than the %llu "
                         "that readers accept",
-                        padded, (int)MAX_HEADER_BYTES);
-    bytes = malloc(8 + padded);
+                        padded, (unsigned long long)GQA_ST_MAX_HEADER_BYTES);
+    bytes = malloc(GQA_ST_PREFIX_BYTES + padded);
     if (!bytes)
         return gqa_fail_nomem();
-    for (unsigned i = 0; i < 8; i++, length >>= 8)
+    for (unsigned i = 0; i < GQA_ST_PREFIX_BYTES; i++, length >>= 8)
         bytes[i] = (char)(length & 0xff);
-    if (json_dumpb(root, bytes + 8, n, JSON_COMPACT) != n) {
+    if (json_dumpb(root, bytes + GQA_ST_PREFIX_BYTES, n, JSON_COMPACT) != n) {
         free(bytes);
         return gqa_fail_nomem();
     }
-    memset(bytes + 8 + n, ' ', padded - n);
+    memset(bytes + GQA_ST_PREFIX_BYTES + n, ' ', padded - n);
     out->bytes = bytes;
-    out->n_bytes = 8 + padded;
+    out->n_bytes = GQA_ST_PREFIX_BYTES + padded;
     return GQA_OK;
 }
 
-enum gqa_status gqa_st_header_create(struct gqa_st_header *out,
-                                     const struct gqa_output_tensor *tensors,
-                                     const size_t *order, size_t n,
-                                     const json_t *metadata)
+enum gqa_status gqa_st_text_create(struct gqa_st_text *out,
+                                   const struct gqa_output_tensor *tensors,
+                                   const size_t *order, size_t n,
+                                   const json_t *metadata)
 {
     enum gqa_status st;
     json_t *root = json_object();
@@ -160,7 +158,7 @@ done:
     return st;
 }
 
-void gqa_st_header_free(struct gqa_st_header *header)
+void gqa_st_text_free(struct gqa_st_text *header)
 {
     free(header->bytes);
 }

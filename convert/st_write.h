@@ -8,7 +8,7 @@
 #include "common/status.h"
 #include "convert/output.h"
 
-struct gqa_st_header {
+struct gqa_st_text {
     char *bytes; /* length and header; owned */
     size_t n_bytes;
     uint64_t data_bytes; /* of all tensors */
@@ -25,15 +25,15 @@ void gqa_st_sort(size_t *order, size_t n,
  * The header of n tensors in the given order, their data without gaps.
  *
  * metadata  string -> string, or NULL for none.
- * out       receives the header on GQA_OK; end it with gqa_st_header_free().
+ * out       receives the header on GQA_OK; end it with gqa_st_text_free().
  * Errors    GQA_ERR_FORMAT: a name that occurs twice, is reserved or is not
  *           UTF-8; a header longer than readers accept. GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
-enum gqa_status gqa_st_header_create(struct gqa_st_header *out,
-                                     const struct gqa_output_tensor *tensors,
-                                     const size_t *order, size_t n,
-                                     const json_t *metadata);
-void gqa_st_header_free(struct gqa_st_header *header);
+enum gqa_status gqa_st_text_create(struct gqa_st_text *out,
+                                   const struct gqa_output_tensor *tensors,
+                                   const size_t *order, size_t n,
+                                   const json_t *metadata);
+void gqa_st_text_free(struct gqa_st_text *header);
 
 #endif

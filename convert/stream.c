@@ -40,13 +40,14 @@ struct block {
     void *content_buffer, *frame_buffer; /* of the pool, or NULL */
     unsigned char *content, *frame;      /* where in them the bytes lie */
     size_t frame_bytes;
+    struct gqa_frame_encoder *encoder; /* while it is made, or NULL */
 };
 
 struct pipeline {
     const struct gqa_stream *stream;
     struct gqa_buffers *buffers;
     size_t buffers_per_block;
-    struct gqa_hash **hashes; /* [n], one while its tensor is hashed */
+    struct gqa_sha256 **hashes; /* [n], one while its tensor is hashed */
     uint64_t n_blocks;
 
     /* Every encoder that exists, and those nobody uses now. */
@@ -156,8 +157,7 @@ static bool can_claim(const struct pipeline *p)
  * known, what will be written lies so that it can be written in place.
  * Locked.
  */
-static struct block *claim(struct pipeline *p,
-                           struct gqa_frame_encoder **encoder)
+static struct block *claim(struct pipeline *p)
 {
     struct block *b = block_at(p, p->claimed++);
     const uint64_t left = tensor_at(p, p->rank)->n_bytes - p->offset;
@@ -188,14 +188,13 @@ static struct block *claim(struct pipeline *p,
         p->file_offset += gqa_frame_stored_bytes(b->n_bytes);
         break;
     case GQA_FRAMING_COMPRESS:
-        *encoder = p->idle_encoders[--p->n_idle_encoders];
+        b->encoder = p->idle_encoders[--p->n_idle_encoders];
         break;
     }
     return b;
 }
 
 static enum gqa_status make_block(struct pipeline *p, struct block *b,
-                                  struct gqa_frame_encoder *encoder,
                                   unsigned worker)
 {
     const struct gqa_stream *s = p->stream;
@@ -211,7 +210,7 @@ static enum gqa_status make_block(struct pipeline *p, struct block *b,
         b->frame_bytes = gqa_frame_store(b->frame, b->content, b->n_bytes);
         break;
     case GQA_FRAMING_COMPRESS:
-        st = gqa_frame_encode(encoder, b->frame, &b->frame_bytes, b->content,
+        st = gqa_frame_encode(b->encoder, b->frame, &b->frame_bytes, b->content,
                               b->n_bytes);
         break;
     }
@@ -233,17 +232,17 @@ static struct block *find_hashable(struct pipeline *p)
 
 static enum gqa_status hash_block(struct pipeline *p, const struct block *b)
 {
-    struct gqa_hash **hash = &p->hashes[b->rank];
+    struct gqa_sha256 **hash = &p->hashes[b->rank];
     enum gqa_status st;
 
-    if (b->offset == 0 && !(*hash = gqa_hash_create()))
-        return gqa_fail_nomem();
-    if ((st = gqa_hash_update(*hash, b->content, b->n_bytes)) != GQA_OK)
+    if (b->offset == 0 && (st = gqa_sha256_create(hash)) != GQA_OK)
+        return st;
+    if ((st = gqa_sha256_update(*hash, b->content, b->n_bytes)) != GQA_OK)
         return st;
     if (b->offset + b->n_bytes < tensor_at(p, b->rank)->n_bytes)
         return GQA_OK;
-    st = gqa_hash_finish(*hash, &p->stream->digests[b->rank]);
-    gqa_hash_free(*hash);
+    st = gqa_sha256_finish(*hash, p->stream->digests[b->rank].bytes);
+    gqa_sha256_free(*hash);
     *hash = NULL;
     return st;
 }
@@ -254,7 +253,6 @@ static enum gqa_status hash_block(struct pipeline *p, const struct block *b)
  */
 static enum gqa_status work_once(struct pipeline *p, unsigned worker)
 {
-    struct gqa_frame_encoder *encoder = NULL;
     struct block *b = find_hashable(p);
     enum gqa_status st;
 
@@ -271,12 +269,12 @@ static enum gqa_status work_once(struct pipeline *p, unsigned worker)
         pthread_cond_wait(&p->work, &p->lock);
         return GQA_OK;
     }
-    b = claim(p, &encoder);
+    b = claim(p);
     pthread_mutex_unlock(&p->lock);
-    st = make_block(p, b, encoder, worker);
+    st = make_block(p, b, worker);
     pthread_mutex_lock(&p->lock);
-    if (encoder)
-        p->idle_encoders[p->n_idle_encoders++] = encoder;
+    if (b->encoder)
+        p->idle_encoders[p->n_idle_encoders++] = b->encoder;
     if (st == GQA_OK)
         b->state = BLOCK_READY;
     pthread_cond_broadcast(&p->work);
@@ -399,7 +397,7 @@ static enum gqa_status prepare(struct pipeline *p)
     p->n_blocks = gqa_stream_n_blocks(s);
     p->file_offset = gqa_sink_offset(s->sink);
     p->buffers_per_block = is_framed(p) ? 2 : 1;
-    p->hashes = calloc(s->n ? s->n : 1, sizeof(struct gqa_hash *));
+    p->hashes = calloc(s->n ? s->n : 1, sizeof(struct gqa_sha256 *));
     if (!p->hashes)
         return gqa_fail_nomem();
     if ((st = plan_memory(p, &n_buffers, &n_encoders)) != GQA_OK)
@@ -422,7 +420,7 @@ static enum gqa_status digest_empty(const struct pipeline *p)
 
     for (size_t i = 0; i < p->stream->n && st == GQA_OK; i++)
         if (tensor_at(p, i)->n_bytes == 0)
-            st = gqa_digest_of(&p->stream->digests[i], "", 0);
+            st = gqa_sha256(p->stream->digests[i].bytes, "", 0);
     return st;
 }
 
@@ -457,7 +455,7 @@ enum gqa_status gqa_stream_run(const struct gqa_stream *stream)
     if (st == GQA_OK && p.n_blocks > 0)
         st = run_threads(&p);
     for (size_t i = 0; p.hashes && i < stream->n; i++)
-        gqa_hash_free(p.hashes[i]);
+        gqa_sha256_free(p.hashes[i]);
     free(p.hashes);
     for (unsigned i = 0; i < p.n_encoders; i++)
         gqa_frame_encoder_free(p.encoders[i]);

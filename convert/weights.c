@@ -72,7 +72,7 @@ static enum gqa_status write_header_frame(const struct gqa_weights *w,
                                           struct gqa_sink *sink,
                                           struct gqa_frame_info *info)
 {
-    const struct gqa_st_header *header = w->header;
+    const struct gqa_st_text *header = w->header;
     struct gqa_frame_encoder *encoder = NULL;
     size_t frame_bytes = 0;
     enum gqa_status st = GQA_OK;
@@ -104,22 +104,28 @@ static enum gqa_status write_manifest(const struct gqa_weights *w,
                                       const struct gqa_digest *digests,
                                       struct gqa_frame_info *info)
 {
-    const struct gqa_st_header *h = w->header;
-    unsigned char skippable[GQA_SKIPPABLE_HEADER];
-    struct gqa_digest header_digest;
+    const struct gqa_st_text *h = w->header;
+    unsigned char skippable[GQA_SKIPPABLE_HEADER_BYTES];
+    unsigned char header_sha256[GQA_SHA256_BYTES];
     char *text = NULL;
     size_t n_bytes = 0;
     enum gqa_status st;
 
-    st = gqa_digest_of(&header_digest, h->bytes, h->n_bytes);
+    st = gqa_sha256(header_sha256, h->bytes, h->n_bytes);
     if (st == GQA_OK)
         st = gqa_manifest_create(&text, &n_bytes, h->n_bytes + h->data_bytes,
-                                 &header_digest, digests, w->tensors, w->order,
+                                 header_sha256, digests, w->tensors, w->order,
                                  w->n);
     if (st != GQA_OK)
         return st;
+    if (n_bytes > GQA_MAX_MANIFEST_BYTES)
+        st = gqa_fail(GQA_ERR_UNSUPPORTED,
+                      "%s: the manifest of %zu tensors is longer than a .gqa "
+                      "can have",
+                      w->path, w->n);
     gqa_skippable_header(skippable, GQA_MANIFEST_MAGIC, (uint32_t)n_bytes);
-    st = gqa_sink_write(sink, skippable, sizeof skippable);
+    if (st == GQA_OK)
+        st = gqa_sink_write(sink, skippable, sizeof skippable);
     if (st == GQA_OK)
         st = gqa_sink_write(sink, text, n_bytes);
     free(text);
@@ -133,9 +139,9 @@ static enum gqa_status write_seek_table(struct gqa_sink *sink,
                                         const struct gqa_frame_info *frames,
                                         size_t n)
 {
-    unsigned char skippable[GQA_SKIPPABLE_HEADER];
-    unsigned char footer[GQA_SEEK_FOOTER];
-    unsigned char entry[GQA_SEEK_ENTRY];
+    unsigned char skippable[GQA_SKIPPABLE_HEADER_BYTES];
+    unsigned char footer[GQA_SEEK_FOOTER_BYTES];
+    unsigned char entry[GQA_SEEK_ENTRY_BYTES];
     enum gqa_status st;
 
     gqa_skippable_header(skippable, GQA_SEEK_TABLE_MAGIC,
@@ -164,8 +170,7 @@ static enum gqa_status write_framed(const struct gqa_weights *w,
 
     init_stream(&stream, w, sink);
     n_frames += gqa_stream_n_blocks(&stream);
-    /* The seekable format's own limit. */
-    if (n_frames > (size_t)1 << 27)
+    if (n_frames > GQA_SEEK_MAX_FRAMES)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "%s: %zu frames are more than a .gqa can list", w->path,
                         n_frames);

@@ -10,7 +10,7 @@ struct gqa_weights {
     const struct gqa_output_tensor *tensors;
     const size_t *order; /* [n], in data order, lent */
     size_t n;
-    const struct gqa_st_header *header; /* of these tensors, lent */
+    const struct gqa_st_text *header; /* of these tensors, lent */
     gqa_produce_fn produce;
     void *produce_ctx;
     const struct gqa_output_options *options; /* kind GQA: as .gqa */
