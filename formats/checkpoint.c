@@ -39,8 +39,7 @@ static enum gqa_status open_kind(struct gqa_source **out, int fd, uint64_t size,
     case GQA_FILE_ZSTD:
         return gqa_gqa_open(out, fd, size, path, salvage);
     case GQA_FILE_HDF5:
-        close(fd);
-        return gqa_fail(GQA_ERR_UNSUPPORTED, "HDF5 is not read yet");
+        return gqa_hdf5_open(out, fd, size, path);
     case GQA_FILE_JSON:
         break;
     }

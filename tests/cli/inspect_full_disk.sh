@@ -1,1 +1,0 @@
-gqa-inspect "$DATA/good/gpt2" >/dev/full

@@ -1,1 +1,0 @@
-gqa-inspect --json --tensors --kv-cache --stats -t 2 "$DATA/good/t5-v1_1"

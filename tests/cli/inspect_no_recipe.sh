@@ -1,1 +1,0 @@
-gqa-inspect --recipe "$DATA/good/gpt2"
