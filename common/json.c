@@ -1,5 +1,6 @@
 #include "common/json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -56,4 +57,45 @@ bool gqa_json_u64(const json_t *value, uint64_t *out)
         return false;
     *out = (uint64_t)json_integer_value(value);
     return true;
+}
+
+/* Digits that a real number needs to be read back as it is. */
+static int digits_needed(double real)
+{
+    char text[64];
+    int digits = 1;
+
+    while (digits < 17) {
+        snprintf(text, sizeof text, "%.*g", digits, real);
+        if (strtod(text, NULL) == real)
+            break;
+        digits++;
+    }
+    return digits;
+}
+
+static int most_digits(const json_t *value)
+{
+    int most = 1;
+
+    if (json_is_real(value))
+        return digits_needed(json_real_value(value));
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        const int digits = most_digits(json_array_get(value, i));
+
+        most = digits > most ? digits : most;
+    }
+    /* jansson's iterators take no const, though they change nothing. */
+    for (void *it = json_object_iter((json_t *)value); it;
+         it = json_object_iter_next((json_t *)value, it)) {
+        const int digits = most_digits(json_object_iter_value(it));
+
+        most = digits > most ? digits : most;
+    }
+    return most;
+}
+
+size_t gqa_json_real_flags(const json_t *value)
+{
+    return (size_t)JSON_REAL_PRECISION(most_digits(value));
 }

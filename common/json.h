@@ -32,4 +32,10 @@ enum gqa_status gqa_json_load_file(json_t **out, const char *path,
 /* A non-negative integer; false when value is anything else. */
 bool gqa_json_u64(const json_t *value, uint64_t *out);
 
+/*
+ * Flags for json_dumps() that write each real number with as few digits as
+ * keep all of them exact, so that 1e-05 stays 1e-05.
+ */
+size_t gqa_json_real_flags(const json_t *value);
+
 #endif

@@ -1,6 +1,7 @@
 #include "common/sha256.h"
 
 #include <openssl/evp.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char digits[] = "0123456789abcdef";
@@ -8,6 +9,50 @@ static const char digits[] = "0123456789abcdef";
 enum gqa_status gqa_sha256(unsigned char *digest, const void *data, size_t n)
 {
     if (EVP_Digest(data, n, digest, NULL, EVP_sha256(), NULL) != 1)
+        return gqa_fail_nomem();
+    return GQA_OK;
+}
+
+struct gqa_sha256 {
+    EVP_MD_CTX *ctx;
+};
+
+enum gqa_status gqa_sha256_create(struct gqa_sha256 **out)
+{
+    struct gqa_sha256 *sha256 = calloc(1, sizeof *sha256);
+
+    if (!sha256)
+        return gqa_fail_nomem();
+    sha256->ctx = EVP_MD_CTX_new();
+    if (!sha256->ctx ||
+        EVP_DigestInit_ex(sha256->ctx, EVP_sha256(), NULL) != 1) {
+        gqa_sha256_free(sha256);
+        return gqa_fail_nomem();
+    }
+    *out = sha256;
+    return GQA_OK;
+}
+
+void gqa_sha256_free(struct gqa_sha256 *sha256)
+{
+    if (!sha256)
+        return;
+    EVP_MD_CTX_free(sha256->ctx);
+    free(sha256);
+}
+
+enum gqa_status gqa_sha256_update(struct gqa_sha256 *sha256, const void *data,
+                                  size_t n)
+{
+    if (EVP_DigestUpdate(sha256->ctx, data, n) != 1)
+        return gqa_fail_nomem();
+    return GQA_OK;
+}
+
+enum gqa_status gqa_sha256_finish(struct gqa_sha256 *sha256,
+                                  unsigned char *digest)
+{
+    if (EVP_DigestFinal_ex(sha256->ctx, digest, NULL) != 1)
         return gqa_fail_nomem();
     return GQA_OK;
 }

@@ -65,7 +65,7 @@ typedef enum gqa_status (*gqa_produce_fn)(void *ctx, unsigned worker,
 struct gqa_output_summary {
     uint64_t content_bytes; /* the safetensors stream(s), headers included */
     uint64_t file_bytes;    /* written: files of weights and index */
-    size_t n_files;
+    size_t n_files;         /* of weights and index */
 };
 
 /*

@@ -32,13 +32,13 @@ static enum gqa_status check_name(const char *name)
     const size_t length = strlen(name);
 
     if (length > GQA_MAX_NAME)
-        return gqa_fail(GQA_ERR_FORMAT,
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "header: a tensor name of %zu bytes (\"%.60s...\"); "
                         "at most %d are allowed",
                         length, name, GQA_MAX_NAME);
     for (size_t i = 0; i < length; i++)
         if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
-            return gqa_fail(GQA_ERR_FORMAT,
+            return gqa_fail(GQA_ERR_UNSUPPORTED,
                             "header: the tensor name \"%s\" holds a control "
                             "character (byte %zu)",
                             name, i);

@@ -38,8 +38,9 @@ uint64_t gqa_st_header_length(const unsigned char *prefix);
  *         may find the metadata in it.
  * Errors  GQA_ERR_FORMAT: not JSON, a name twice, ranges that overlap or
  *         leave a gap, a range that does not fit its shape; the message
- *         names the tensor. GQA_ERR_UNSUPPORTED: a dtype or rank that we do
- *         not know. GQA_ERR_NOMEM.
+ *         names the tensor. GQA_ERR_UNSUPPORTED: a dtype that we do not
+ *         know, too high a rank, too long a name or a control character in
+ *         one. GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
 enum gqa_status gqa_st_header_parse(struct gqa_st_header *header,

@@ -14,6 +14,14 @@ static uint64_t add_capped(uint64_t a, uint64_t b)
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
+/* Many messages already begin with the path, or a file in it. */
+static enum gqa_status fail_with_path(enum gqa_status st, const char *path)
+{
+    if (strncmp(gqa_error_message(), path, strlen(path)) == 0)
+        return st;
+    return gqa_fail_prefix(st, "%s", path);
+}
+
 static enum gqa_status create_model(struct gqa_inspection *inspection)
 {
     const struct gqa_inspect_options *show = &inspection->show;
@@ -25,13 +33,13 @@ static enum gqa_status create_model(struct gqa_inspection *inspection)
 
     if (st == GQA_OK)
         return GQA_OK;
+    st = fail_with_path(st, path);
     if (st != GQA_ERR_UNSUPPORTED || show->kv_cache)
-        return gqa_fail_prefix(st, "%s", path);
+        return st;
     inspection->model_unknown = strdup(gqa_error_message());
     if (!inspection->model_unknown)
         return gqa_fail_nomem();
-    gqa_warn("%s: %s; the tensors alone are shown", path,
-             inspection->model_unknown);
+    gqa_warn("%s; the tensors alone are shown", inspection->model_unknown);
     return GQA_OK;
 }
 

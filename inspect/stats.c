@@ -372,7 +372,7 @@ enum gqa_status gqa_stats_create(struct gqa_stats **out,
                       .stats = stats,
                       .lock = PTHREAD_MUTEX_INITIALIZER};
     enum gqa_status st;
-    size_t n_norms;
+    size_t n_norms = 0;
 
     if (!stats)
         return gqa_fail_nomem();

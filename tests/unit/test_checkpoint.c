@@ -411,6 +411,41 @@ START_TEST(says_what_a_foreign_file_is)
 }
 END_TEST
 
+static enum gqa_status status_of(const char *word)
+{
+    if (strcmp(word, "format") == 0)
+        return GQA_ERR_FORMAT;
+    if (strcmp(word, "unsupported") == 0)
+        return GQA_ERR_UNSUPPORTED;
+    ck_assert_str_eq(word, "io");
+    return GQA_ERR_IO;
+}
+
+/* The files of tests/data/bad that opening alone must refuse. */
+START_TEST(refuses_the_bad_files)
+{
+    json_t *list = json_load_file(test_data("bad.json"), 0, NULL), *item;
+    size_t i, n = 0;
+
+    json_array_foreach(list, i, item)
+    {
+        const char *path = json_string_value(json_object_get(item, "path"));
+        const char *status = json_string_value(json_object_get(item, "status"));
+        struct gqa_checkpoint *c;
+
+        if (strncmp(path, "bad/st-", 7) != 0 &&
+            strncmp(path, "bad/index-", 10) != 0)
+            continue;
+        n++;
+        ck_assert_msg(gqa_checkpoint_open(&c, test_data(path), &defaults) ==
+                          status_of(status),
+                      "%s: not %s but %s", path, status, gqa_error_message());
+    }
+    ck_assert_uint_gt(n, 50);
+    json_decref(list);
+}
+END_TEST
+
 START_TEST(refuses_what_is_no_file)
 {
     struct gqa_checkpoint *c;
@@ -447,6 +482,7 @@ int main(void)
     tcase_add_test(bad, refuses_folders_without_a_choice);
     tcase_add_loop_test(bad, says_what_a_foreign_file_is, 0,
                         (int)(sizeof foreign / sizeof *foreign));
+    tcase_add_test(bad, refuses_the_bad_files);
     tcase_add_test(bad, refuses_what_is_no_file);
     suite_add_tcase(suite, bad);
     runner = srunner_create(suite);

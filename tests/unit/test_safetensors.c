@@ -295,12 +295,12 @@ START_TEST(refuses_bad_names)
     memset(header, 'n', 4096);
     memcpy(header, "{\"", 2);
     strcpy(header + 2 + 1025, "\":3}");
-    refused(header, 0, GQA_ERR_FORMAT,
+    refused(header, 0, GQA_ERR_UNSUPPORTED,
             "header: a tensor name of 1025 bytes (\"nnnnnnnnnnnnnnnnnnnnnnnnn"
             "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn...\"); at most 1024 are "
             "allowed");
     free(header);
-    refused("{\"a\\u001b[2J\":3}", 0, GQA_ERR_FORMAT,
+    refused("{\"a\\u001b[2J\":3}", 0, GQA_ERR_UNSUPPORTED,
             "header: the tensor name \"a?[2J\" holds a control character "
             "(byte 1)");
 }

@@ -1,0 +1,1 @@
+gqa-inspect "$DATA/good/gpt2" >/dev/full

@@ -1,0 +1,1 @@
+gqa-inspect --json --tensors --kv-cache --stats -t 2 "$DATA/good/t5-v1_1"

@@ -1,0 +1,1 @@
+gqa-inspect --recipe "$DATA/good/gpt2"

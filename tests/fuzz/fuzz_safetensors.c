@@ -1,0 +1,14 @@
+/* A .safetensors file: any bytes. */
+#include "fuzz.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct gqa_source *source;
+
+    if (gqa_safetensors_open(&source, fuzz_file(data, size), size, "x") ==
+        GQA_OK) {
+        fuzz_read_tensors(source);
+        gqa_source_close(source);
+    }
+    return 0;
+}
