@@ -19,25 +19,44 @@ static void put_size(FILE *out, uint64_t bytes)
         fprintf(out, " (%" PRIu64 " bytes)", bytes);
 }
 
+/* Where the configuration was found, if it was. */
+static void put_config_path(FILE *out, const struct gqa_checkpoint *checkpoint)
+{
+    const char *path = gqa_checkpoint_config_path(checkpoint);
+
+    if (!path)
+        return;
+    put_label(out, "Configuration");
+    for (size_t i = 0; i < gqa_checkpoint_n_sources(checkpoint); i++)
+        if (strcmp(path, gqa_checkpoint_source(checkpoint, i)->path) == 0) {
+            fputs("inside the file\n", out);
+            return;
+        }
+    gqa_text_put(out, path);
+    fputc('\n', out);
+}
+
 static void put_checkpoint(FILE *out, const struct gqa_inspection *in)
 {
-    const char *config = gqa_checkpoint_config_path(in->checkpoint);
-    uint64_t file_bytes = 0;
+    uint64_t file_bytes = 0, content_bytes = 0;
 
     put_label(out, "Checkpoint");
     gqa_text_put(out, gqa_checkpoint_path(in->checkpoint));
     fputc('\n', out);
-    for (size_t i = 0; i < gqa_checkpoint_n_sources(in->checkpoint); i++)
-        file_bytes += gqa_checkpoint_source(in->checkpoint, i)->file_bytes;
+    for (size_t i = 0; i < gqa_checkpoint_n_sources(in->checkpoint); i++) {
+        const struct gqa_source *source =
+            gqa_checkpoint_source(in->checkpoint, i);
+
+        file_bytes += source->file_bytes;
+        content_bytes += source->content_bytes;
+    }
     put_label(out, "Kind");
     fprintf(out, "%s, ", gqa_checkpoint_kind(in->checkpoint));
     put_size(out, file_bytes);
+    if (content_bytes != file_bytes)
+        fprintf(out, ", %s uncompressed", gqa_text_bytes(content_bytes).s);
     fputc('\n', out);
-    if (config) {
-        put_label(out, "Configuration");
-        gqa_text_put(out, config);
-        fputc('\n', out);
-    }
+    put_config_path(out, in->checkpoint);
     if (in->has_recipe) {
         put_label(out, "Recipe");
         fputs("recorded; --recipe shows it\n", out);
