@@ -396,7 +396,8 @@ static enum gqa_status check_layers(const struct builder *b, const char *key,
 static enum gqa_status fill_attentions(struct gqa_model *m,
                                        const struct builder *b)
 {
-    uint64_t n_heads, head_dim;
+    uint64_t n_heads = 0;
+    uint64_t head_dim = 0;
     enum gqa_status st;
 
     if ((st = resolve_heads(&n_heads, &head_dim, b)) != GQA_OK)

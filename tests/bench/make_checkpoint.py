@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Write a bf16 Llama checkpoint of about a given size, for the benchmarks.
+
+Usage: make_checkpoint.py GB FOLDER [--hdf5]
+
+Weights are normal with deviation 0.02, drawn once (64 MiB) and repeated at
+odd offsets: as hard to compress as trained ones, and quick to write. Needs
+numpy, and h5py for --hdf5 (one flat file, contiguous, bf16 as 2-byte
+floats, the same bytes).
+"""
+import json
+import os
+import struct
+import sys
+
+import numpy as np
+
+D, HEADS, HEAD_DIM, FF, VOCAB = 4096, 32, 128, 11008, 32000
+
+
+def tensors(gb):
+    layer = {
+        "input_layernorm.weight": [D],
+        "post_attention_layernorm.weight": [D],
+        "self_attn.q_proj.weight": [HEADS * HEAD_DIM, D],
+        "self_attn.k_proj.weight": [HEADS * HEAD_DIM, D],
+        "self_attn.v_proj.weight": [HEADS * HEAD_DIM, D],
+        "self_attn.o_proj.weight": [D, HEADS * HEAD_DIM],
+        "mlp.gate_proj.weight": [FF, D],
+        "mlp.up_proj.weight": [FF, D],
+        "mlp.down_proj.weight": [D, FF],
+    }
+    per_layer = sum(2 * int(np.prod(s)) for s in layer.values())
+    shapes = {"model.embed_tokens.weight": [VOCAB, D],
+              "lm_head.weight": [VOCAB, D], "model.norm.weight": [D]}
+    rest = gb * 10**9 - sum(2 * int(np.prod(s)) for s in shapes.values())
+    n_layers = max(1, round(rest / per_layer))
+    for i in range(n_layers):
+        for name, shape in layer.items():
+            shapes["model.layers.%d.%s" % (i, name)] = shape
+    return n_layers, dict(sorted(shapes.items()))
+
+
+def main():
+    gb, folder = float(sys.argv[1]), sys.argv[2]
+    n_layers, shapes = tensors(gb)
+    os.makedirs(folder, exist_ok=True)
+    normal = np.random.default_rng(1).standard_normal(32 << 20, dtype="f4")
+    pool = ((normal * np.float32(0.02)).view("u4") >> 16).astype("<u2")
+    del normal
+    config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"],
+              "hidden_size": D, "num_attention_heads": HEADS,
+              "num_key_value_heads": HEADS, "head_dim": HEAD_DIM,
+              "intermediate_size": FF, "num_hidden_layers": n_layers,
+              "vocab_size": VOCAB, "torch_dtype": "bfloat16"}
+    with open(os.path.join(folder, "config.json"), "w") as f:
+        json.dump(config, f, indent=2)
+
+    def content(i, shape):
+        n, at = int(np.prod(shape)), 7919 * (i + 1) % len(pool)
+        while n:
+            part = pool[at:at + n]
+            yield part
+            n, at = n - len(part), 0
+
+    if "--hdf5" in sys.argv:
+        import h5py
+        bf16 = h5py.h5t.IEEE_F32LE.copy()
+        bf16.set_fields(15, 7, 8, 0, 7)
+        bf16.set_size(2)
+        bf16.set_ebias(127)
+        with h5py.File(os.path.join(folder, "model.h5"), "w") as h5:
+            for i, (name, shape) in enumerate(shapes.items()):
+                space = h5py.h5s.create_simple(tuple(shape))
+                d = h5py.h5d.create(h5.id, name.encode(), bf16, space)
+                data = np.concatenate(list(content(i, shape)))
+                d.write(h5py.h5s.ALL, h5py.h5s.ALL, data, mtype=bf16)
+        return
+    header, at = {"__metadata__": {"format": "pt"}}, 0
+    for name, shape in shapes.items():
+        n = 2 * int(np.prod(shape))
+        header[name] = {"dtype": "BF16", "shape": shape,
+                        "data_offsets": [at, at + n]}
+        at += n
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with open(os.path.join(folder, "model.safetensors"), "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text)
+        for i, shape in enumerate(shapes.values()):
+            for part in content(i, shape):
+                part.tofile(f)
+
+
+main()
