@@ -282,7 +282,8 @@ def keras_table(config):
     n = c["num_layers"]
     if kind == "T5Backbone":
         return table_t5(n, c["use_gated_activation"])
-    return {"LlamaBackbone": table_llama, "GPT2Backbone": table_gpt2, "GPTNeoXBackbone": table_gpt_neox}[kind](n)
+    return {"LlamaBackbone": table_llama, "MistralBackbone": table_llama, "QwenBackbone": table_llama,
+            "GPT2Backbone": table_gpt2, "GPTNeoXBackbone": table_gpt_neox}[kind](n)
 
 
 def weights_h5_key(path, n_layers):
@@ -296,11 +297,13 @@ def weights_h5_key(path, n_layers):
     if base == "t5_transformer_layer":
         stack = "encoder" if counter < n_layers else "decoder"
         top = f"transformer_{stack}_layer_{counter % n_layers}"
-    elif base in ("transformer_decoder", "llama_transformer_decoder", "gpt_neo_x_decoder"):
+    elif base in ("transformer_decoder", "llama_transformer_decoder", "mistral_transformer_decoder",
+                  "qwen_transformer_decoder", "gpt_neo_x_decoder"):
         top = f"transformer_layer_{counter}"
     else:
         top = {"reversible_embedding": "token_embedding", "layer_normalization": "layer_norm",
-               "llama_layer_norm": "sequence_output_layernorm", "t5_layer_norm": "encoder_output_layer_norm",
+               "llama_layer_norm": "sequence_output_layernorm", "qwen_layer_norm": "sequence_output_layernorm",
+               "mistral_layer_normalization": "sequence_output_layernorm", "t5_layer_norm": "encoder_output_layer_norm",
                "t5_layer_norm_1": "decoder_output_layer_norm"}.get(top, top)
     names = {"_self_attention_layer": "self_attention", "_qkv_dense": "query_key_value"}
     if base != "t5_transformer_layer":
@@ -352,7 +355,8 @@ def geometry(config):
     """(family, heads, kv heads) from whichever configuration there is."""
     kind, c = config.get("class_name"), config.get("config", config)
     if kind:
-        family = {"T5Backbone": "t5", "LlamaBackbone": "llama", "GPT2Backbone": "gpt2", "GPTNeoXBackbone": "gpt_neox"}[kind]
+        family = {"T5Backbone": "t5", "LlamaBackbone": "llama", "MistralBackbone": "llama", "QwenBackbone": "llama",
+                  "GPT2Backbone": "gpt2", "GPTNeoXBackbone": "gpt_neox"}[kind]
         heads = c.get("num_query_heads") or c["num_heads"]
         return family, heads, c.get("num_key_value_heads") or heads
     family = {"mt5": "t5", "umt5": "t5", "mistral": "llama", "qwen2": "llama"}.get(c["model_type"], c["model_type"])

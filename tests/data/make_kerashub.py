@@ -61,6 +61,18 @@ def llama(seed, heads, kv, layers=2, dtype="float32"):
     return assign(model, seed, "BF16" if dtype == "bfloat16" else "F32")
 
 
+def mistral(seed):
+    return assign(M.MistralBackbone(
+        vocabulary_size=16, num_layers=1, num_query_heads=6, num_key_value_heads=6, hidden_dim=12,
+        intermediate_dim=9), seed)
+
+
+def qwen(seed):
+    return assign(M.QwenBackbone(
+        vocabulary_size=16, num_layers=2, num_query_heads=4, num_key_value_heads=4, hidden_dim=8,
+        intermediate_dim=9, tie_word_embeddings=True), seed)
+
+
 def gpt_neox(seed):
     return assign(M.GPTNeoXBackbone(
         vocabulary_size=16, num_layers=1, num_heads=3, hidden_dim=24, intermediate_dim=9, rotary_percentage=0.25,
@@ -134,6 +146,8 @@ def main():
         preset(gpt2("gpt2"), "kerashub-gpt2")
         preset(llama("llama", 6, 6), "kerashub-llama")
         preset(gpt_neox("neox"), "kerashub-gpt_neox")
+        preset(mistral("mistral"), "kerashub-mistral")
+        preset(qwen("qwen"), "kerashub-qwen")
 
         model = gpt2("sharded", num_layers=1)
         path = preset(model, "kerashub-gpt2-sharded")
