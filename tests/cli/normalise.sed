@@ -1,0 +1,6 @@
+# Times and rates
+s/^time +[0-9.]+ s, [0-9.]+ GB\/s$/time        TIME/
+s/("elapsed_s": )[0-9.e-]+/\1TIME/
+# Compressed sizes, which depend on the version of zstd
+s/-> [0-9.]+ [KMG]?i?B \(([^)]* uncompressed)\)/-> SIZE (\1)/
+s/^(Kind +\.gqa, ).* bytes\), /\1SIZE, /

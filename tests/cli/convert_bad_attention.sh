@@ -1,0 +1,1 @@
+gqa-convert -g 8 --attention decoder,sideways model.h5 model.gqa

@@ -1,0 +1,1 @@
+gqa-convert -g 8 --dtype int8 model.h5 model.gqa

@@ -1,0 +1,1 @@
+gqa-convert -g 8 --method median model.h5 model.gqa

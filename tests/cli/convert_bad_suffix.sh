@@ -1,0 +1,1 @@
+gqa-convert -g 8 model.h5 model.gguf

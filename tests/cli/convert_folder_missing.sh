@@ -1,0 +1,1 @@
+gqa-convert -g 4 "$DATA/sample/t5-tiny16" nowhere/model.gqa

@@ -1,0 +1,1 @@
+gqa-convert --groups eight model.h5 model.gqa

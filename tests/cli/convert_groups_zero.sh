@@ -1,0 +1,1 @@
+gqa-convert --groups 0 model.h5 model.gqa

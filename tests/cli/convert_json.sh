@@ -1,0 +1,1 @@
+gqa-convert --store --json -g 4 "$DATA/sample/t5-tiny16/tf_model.h5" model.gqa

@@ -1,0 +1,1 @@
+gqa-convert --layer-groups 0-9=4 "$DATA/sample/t5-tiny16/tf_model.h5" model.gqa

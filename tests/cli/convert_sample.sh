@@ -1,0 +1,2 @@
+gqa-convert --store --groups 8 "$DATA/sample/t5-tiny16/tf_model.h5" model.gqa
+ls

@@ -1,0 +1,1 @@
+gqa-convert -g 8 --seed 1 model.h5 model.gqa

@@ -1,0 +1,1 @@
+gqa-convert --group-size 2 model.h5 model.gqa

@@ -1,0 +1,1 @@
+gqa-inspect "$DATA/sample/t5-tiny16/tf_model.h5"
