@@ -48,7 +48,7 @@ enum gqa_status gqa_zstd_header_parse(struct gqa_zstd_header *header,
         header->window_bytes = base + base / 8 * mantissa;
         at++;
     }
-    header->has_dictionary = read_uint(bytes + at, n_dictionary) != 0;
+    header->has_dictionary = n_dictionary > 0;
     at += n_dictionary;
     header->has_content_bytes = n_size > 0;
     header->content_bytes = read_uint(bytes + at, n_size);

@@ -15,7 +15,7 @@ struct gqa_file_entry {
 
 /* Zero-initialise; gqa_file_free() frees what building put in. */
 struct gqa_file {
-    unsigned char *bytes; /* [n] the file so far */
+    unsigned char *bytes; /* [n] the file so far, and room for a byte */
     size_t n;
     struct gqa_file_entry entries[GQA_FILE_MAX_ENTRIES];
     size_t n_entries;

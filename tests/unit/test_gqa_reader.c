@@ -598,6 +598,31 @@ START_TEST(refuses_wide_windows)
 }
 END_TEST
 
+/* Even one whose number is 0, which means none: the field must not be. */
+START_TEST(refuses_dictionaries)
+{
+    struct gqa_source *source;
+    unsigned char buf[3000], *last;
+
+    build_up_to_b();
+    gqa_file_add_tensor(&file, "b", b_bytes, sizeof b_bytes, 3000);
+    last = frame(2);
+    ck_assert_uint_eq(last[4], 0x64); /* one segment, no dictionary */
+    last[4] |= 1;
+    memmove(last + 6, last + 5, file.entries[2].n_bytes - 5);
+    last[5] = 0;
+    file.n++;
+    file.entries[2].n_bytes++;
+    gqa_file_add_manifest(&file);
+    gqa_file_add_table(&file, true);
+    source = open_good();
+    ck_assert_int_eq(read_all(source, 2, buf), GQA_ERR_FORMAT);
+    ck_assert_ptr_nonnull(
+        strstr(gqa_error_message(), "the frame needs a dictionary"));
+    gqa_source_close(source);
+}
+END_TEST
+
 /* a and b in one frame. */
 START_TEST(refuses_tensors_that_share_a_frame)
 {
@@ -945,6 +970,7 @@ int main(void)
                                         refuses_frames_without_checksum,
                                         refuses_frames_without_size,
                                         refuses_wide_windows,
+                                        refuses_dictionaries,
                                         refuses_tensors_that_share_a_frame};
     const TTest *const manifest_tests[] = {
         refuses_a_damaged_manifest,     refuses_a_manifest_that_is_not_json,
