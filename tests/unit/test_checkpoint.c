@@ -178,6 +178,21 @@ START_TEST(matches_tensorflow_names)
 }
 END_TEST
 
+/* As the writers make them: unstripped names; layers that span two files. */
+START_TEST(joins_hdf5_shards)
+{
+    struct gqa_checkpoint *c = open_good(test_data("good/tf-t5-sharded"));
+
+    ck_assert_str_eq(gqa_checkpoint_kind(c), "HDF5 (TensorFlow), 3 shards");
+    ck_assert_int_eq(gqa_checkpoint_naming(c), GQA_NAMES_TF);
+    gqa_checkpoint_close(c);
+    c = open_good(test_data("good/kerashub-gpt2-sharded"));
+    ck_assert_str_eq(gqa_checkpoint_kind(c), "HDF5 (Keras), 3 shards");
+    ck_assert_int_eq(gqa_checkpoint_naming(c), GQA_NAMES_KERAS);
+    gqa_checkpoint_close(c);
+}
+END_TEST
+
 START_TEST(finds_the_configuration)
 {
     struct gqa_checkpoint_options options = {0};
@@ -471,6 +486,7 @@ int main(void)
     tcase_add_test(good, takes_the_only_file_of_a_folder);
     tcase_add_test(good, joins_shards);
     tcase_add_test(good, matches_tensorflow_names);
+    tcase_add_test(good, joins_hdf5_shards);
     tcase_add_test(good, finds_the_configuration);
     suite_add_tcase(suite, good);
     tcase_add_checked_fixture(bad, scratch_create, scratch_remove);
