@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 enum {
-    N_BUCKETS = 1024,
+    N_BUCKETS = 1 << 15, /* enough also for the smallest chunks */
     /* Chunks that are being decoded or copied, by all threads together. */
     MAX_IN_WORK = 64 << 20,
     /* The struct of a chunk, and what malloc adds. */

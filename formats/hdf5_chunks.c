@@ -50,11 +50,6 @@ void gqa_h5_fill(const struct gqa_h5_dataset *dataset, unsigned char *to,
         to[i] = dataset->fill[(at + i) % size];
 }
 
-static unsigned char *chunk_block(const struct gqa_h5_dataset *d)
-{
-    return malloc(gqa_h5_decode_room(d));
-}
-
 /* Filters that a chunk went through; the others count as skipped. */
 static uint32_t skipped_filters(const struct gqa_h5_dataset *d, uint64_t chunk,
                                 const struct gqa_h5_chunk *place)
@@ -92,39 +87,59 @@ static enum gqa_status chunk_failure(const struct gqa_h5_chunked *source,
                            source->chunks[chunk].address);
 }
 
+/*
+ * By way of two blocks of `room` bytes each; *content is one of them.
+ * second: NULL where no filter has to be undone.
+ */
+static enum gqa_status read_chunk(const struct load *load,
+                                  unsigned char **content, unsigned char *first,
+                                  unsigned char *second, size_t room)
+{
+    const struct gqa_h5_dataset *d = load->source->dataset;
+    const struct gqa_h5_chunk *place = &load->source->chunks[load->chunk];
+    enum gqa_status st;
+
+    if (place->size > room)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%" PRIu32 " bytes are stored for %" PRIu64,
+                        place->size, d->chunk_bytes);
+    st = gqa_file_read(load->source->fd, first, place->size, place->address);
+    if (st == GQA_OK)
+        st = gqa_h5_decode(d, load->skipped, first, place->size, second,
+                           content);
+    if (st == GQA_OK && d->big_endian)
+        gqa_h5_swap(*content, (size_t)d->chunk_bytes, element_bytes(d));
+    return st;
+}
+
 static enum gqa_status load_chunk(void *ctx, unsigned char **content)
 {
     const struct load *load = ctx;
-    const struct gqa_h5_chunked *source = load->source;
-    const struct gqa_h5_dataset *d = source->dataset;
-    const struct gqa_h5_chunk *place = &source->chunks[load->chunk];
-    unsigned char *stored, *other, *decoded = NULL;
+    const struct gqa_h5_dataset *d = load->source->dataset;
+    const bool plain = is_plain(d, load->skipped);
+    const size_t room = plain ? (size_t)d->chunk_bytes : gqa_h5_decode_room(d);
+    unsigned char *first = malloc(room);
+    unsigned char *second = plain ? NULL : malloc(room);
+    unsigned char *decoded = NULL;
     enum gqa_status st;
 
-    if (place->size > gqa_h5_decode_room(d))
-        return chunk_failure(source,
-                             gqa_fail(GQA_ERR_FORMAT,
-                                      "%" PRIu32 " bytes are stored for "
-                                      "%" PRIu64,
-                                      place->size, d->chunk_bytes),
-                             load->chunk);
-    stored = chunk_block(d);
-    other = is_plain(d, load->skipped) ? NULL : chunk_block(d);
-    if (!stored || (!other && !is_plain(d, load->skipped)))
+    if (!first || (!plain && !second))
         st = gqa_fail_nomem();
     else
-        st = gqa_file_read(source->fd, stored, place->size, place->address);
-    if (st == GQA_OK)
-        st = gqa_h5_decode(d, load->skipped, stored, place->size, other,
-                           &decoded);
-    if (st == GQA_OK && d->big_endian)
-        gqa_h5_swap(decoded, (size_t)d->chunk_bytes, element_bytes(d));
-    if (decoded != stored)
-        free(stored);
-    if (decoded != other)
-        free(other);
-    *content = decoded;
-    return st == GQA_OK ? st : chunk_failure(source, st, load->chunk);
+        st = read_chunk(load, &decoded, first, second, room);
+    if (st != GQA_OK)
+        decoded = NULL;
+    if (decoded != first)
+        free(first);
+    if (decoded != second)
+        free(second);
+    if (st != GQA_OK)
+        return chunk_failure(load->source, st, load->chunk);
+    /* Many small chunks are kept: give the spare room back. */
+    *content = realloc(decoded, (size_t)d->chunk_bytes);
+    if (!*content)
+        *content = decoded;
+    return GQA_OK;
 }
 
 static enum gqa_status copy_cached(const struct gqa_h5_chunked *source,

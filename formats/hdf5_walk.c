@@ -61,8 +61,12 @@ static const char *reason(void)
 
 static enum gqa_status damaged(const char *path, const char *what)
 {
-    return gqa_fail(GQA_ERR_FORMAT, "%s: the HDF5 library cannot read %s (%s)",
-                    path, what, reason());
+    const char *why = reason();
+
+    return gqa_fail(
+        GQA_ERR_FORMAT, "%s: the HDF5 library cannot read %s (%s)%s", path,
+        what, why,
+        strstr(why, "version number") ? "; perhaps a newer HDF5 wrote it" : "");
 }
 
 /*
