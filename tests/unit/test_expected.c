@@ -166,7 +166,7 @@ int main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
-    tcase_set_timeout(tc, 120);
+    tcase_set_timeout(tc, 600);
     tcase_add_test(tc, equals_the_recomputation);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_ENV);

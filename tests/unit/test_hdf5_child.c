@@ -330,7 +330,7 @@ int main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
-    tcase_set_timeout(tc, 60);
+    tcase_set_timeout(tc, 600);
     tcase_add_checked_fixture(tc, scratch_create, scratch_remove);
     tcase_add_test(tc, answers_twice);
     tcase_add_test(tc, its_death_is_an_error);

@@ -460,7 +460,7 @@ int main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
-    tcase_set_timeout(tc, 120);
+    tcase_set_timeout(tc, 600);
     tcase_add_checked_fixture(tc, scratch_create, scratch_remove);
     tcase_add_loop_test(tc, undoes_filters, 0, 8);
     tcase_add_test(tc, finds_data_behind_a_user_block);

@@ -412,7 +412,7 @@ int main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
-    tcase_set_timeout(tc, 60);
+    tcase_set_timeout(tc, 600);
     tcase_add_checked_fixture(tc, scratch_create, scratch_remove);
     tcase_add_test(tc, flat_files_are_in_natural_order);
     tcase_add_test(tc, what_is_no_tensor_is_left_out);

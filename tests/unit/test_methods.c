@@ -365,7 +365,7 @@ int main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
-    tcase_set_timeout(tc, 60);
+    tcase_set_timeout(tc, 600);
     tcase_add_loop_test(tc, expanded_repeats_the_groups, 0, 3 * N_FIXTURES);
     tcase_add_loop_test(tc, first_copies_a_head, 0, N_FIXTURES);
     tcase_add_test(tc, random_follows_the_seed);
