@@ -375,6 +375,22 @@ static enum gqa_status check_kv_heads(const struct builder *b,
     return GQA_OK;
 }
 
+/* A list of KV heads has one entry for each layer that it speaks of. */
+static enum gqa_status check_kv_list(const struct builder *b,
+                                     const struct gqa_model *m)
+{
+    const json_t *list = json_object_get(b->config, "num_key_value_heads");
+    const uint64_t n_layers =
+        b->family->keys.n_decoder_layers ? m->n_decoder_layers : m->n_layers;
+
+    if (!json_is_array(list) || json_array_size(list) == n_layers)
+        return GQA_OK;
+    return gqa_fail(GQA_ERR_FORMAT,
+                    "%s: num_key_value_heads lists %zu layers, but the "
+                    "tensors have %llu",
+                    b->config_path, json_array_size(list), ULL(n_layers));
+}
+
 static enum gqa_status check_layers(const struct builder *b, const char *key,
                                     uint64_t found)
 {
@@ -421,6 +437,8 @@ static enum gqa_status fill_attentions(struct gqa_model *m,
         }
         m->n_attentions++;
     }
+    if ((st = check_kv_list(b, m)) != GQA_OK)
+        return st;
     if ((st = check_layers(b, b->family->keys.n_layers, m->n_layers)) != GQA_OK)
         return st;
     return check_layers(b, b->family->keys.n_decoder_layers,

@@ -204,6 +204,8 @@ def bad_models():
         num_attention_heads=4, num_key_value_heads=3))
     model("config-kv-more", "format", "config.json: more KV heads than heads", lambda t, c: c.update(
         num_key_value_heads=4))
+    model("config-kv-list", "format", "config.json: KV heads of three layers, where there is one", lambda t, c: c.update(
+        num_key_value_heads=[2, 2, 2]))
     model("config-other-family", "format", "config.json of a GPT-2 beside a Llama", lambda t, c: c.update(
         model_type="gpt2", n_head=2, n_layer=1, n_embd=4))
 
