@@ -1,5 +1,6 @@
 #include "common/json.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -59,17 +60,22 @@ bool gqa_json_u64(const json_t *value, uint64_t *out)
     return true;
 }
 
-/* Digits that a real number needs to be read back as it is. */
+/*
+ * Digits that a real number needs to be read back as it is, and to be
+ * written without an exponent where Python writes none.
+ */
 static int digits_needed(double real)
 {
     char text[64];
     int digits = 1;
 
-    while (digits < 17) {
+    if (fabs(real) < 1e16)
+        while (digits < 16 && fabs(real) >= pow(10, digits))
+            digits++;
+    for (; digits < 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, real);
         if (strtod(text, NULL) == real)
             break;
-        digits++;
     }
     return digits;
 }

@@ -34,7 +34,7 @@ bool gqa_json_u64(const json_t *value, uint64_t *out);
 
 /*
  * Flags for json_dumps() that write each real number with as few digits as
- * keep all of them exact, so that 1e-05 stays 1e-05.
+ * keep all of them exact: 0.1 stays 0.1, and 10000.0 gets no exponent.
  */
 size_t gqa_json_real_flags(const json_t *value);
 

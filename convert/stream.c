@@ -25,8 +25,9 @@ enum {
     RING = 64,
     /* A block, the bytes of its frame, and room to lie in place. */
     BUFFER_BYTES = (4 << 20) + 4 * GQA_SINK_ALIGN,
-    BUDGET_BYTES = 168 << 20, /* buffers and encoders */
-    SPARE_BUFFERS = 4,        /* to let blocks wait for their turn */
+    BUDGET_BYTES = 160 << 20, /* buffers and encoders */
+    SPARE_BUFFERS = 12,       /* where blocks wait for their turn */
+    MIN_SPARE_BUFFERS = 4,
 };
 
 enum block_state { BLOCK_FREE, BLOCK_WORKING, BLOCK_READY };
@@ -347,20 +348,15 @@ static void *run_writer(void *arg)
 }
 
 /*
- * How many buffers and encoders the budget holds. An encoder's size is not
- * known until it has worked, so one compresses an empty block.
+ * Memory that one encoder takes. It is not known until it has worked, so
+ * the first one compresses an empty block.
  */
-static enum gqa_status plan_memory(struct pipeline *p, size_t *n_buffers,
-                                   size_t *n_encoders)
+static enum gqa_status measure_encoder(struct pipeline *p, size_t *n_bytes)
 {
-    size_t encoder_bytes, frame_bytes, each;
+    size_t frame_bytes;
     enum gqa_status st;
     char *zeros, *frame;
 
-    *n_buffers = BUDGET_BYTES / BUFFER_BYTES;
-    *n_encoders = 0;
-    if (p->stream->framing != GQA_FRAMING_COMPRESS)
-        return GQA_OK;
     st = gqa_frame_encoder_create(&p->encoders[0], p->stream->level);
     if (st != GQA_OK)
         return st;
@@ -372,19 +368,42 @@ static enum gqa_status plan_memory(struct pipeline *p, size_t *n_buffers,
                         : gqa_fail_nomem();
     free(frame);
     free(zeros);
-    if (st != GQA_OK)
+    *n_bytes = gqa_frame_encoder_bytes(p->encoders[0]);
+    return st;
+}
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/*
+ * How many buffers and encoders: what the workers can use, as far as the
+ * budget goes. High levels take so much memory for each encoder that fewer
+ * than the workers may compress at a time.
+ */
+static enum gqa_status plan_memory(struct pipeline *p, size_t *n_buffers,
+                                   size_t *n_encoders)
+{
+    const size_t all = BUDGET_BYTES / BUFFER_BYTES;
+    const size_t n_threads = p->stream->n_threads;
+    size_t encoder_bytes = 0, left;
+    enum gqa_status st;
+
+    *n_encoders = 0;
+    *n_buffers =
+        min_size(all, 2 * p->buffers_per_block * n_threads + SPARE_BUFFERS);
+    if (p->stream->framing != GQA_FRAMING_COMPRESS)
+        return GQA_OK;
+    if ((st = measure_encoder(p, &encoder_bytes)) != GQA_OK)
         return st;
-    encoder_bytes = gqa_frame_encoder_bytes(p->encoders[0]);
-    each = encoder_bytes + 2 * (size_t)BUFFER_BYTES;
-    *n_encoders = (BUDGET_BYTES - SPARE_BUFFERS * (size_t)BUFFER_BYTES) / each;
-    if (*n_encoders < 1)
-        *n_encoders = 1;
-    if (*n_encoders > p->stream->n_threads)
-        *n_encoders = p->stream->n_threads;
-    *n_buffers = SPARE_BUFFERS + 2 * *n_encoders;
-    while ((*n_buffers + 1) * BUFFER_BYTES + *n_encoders * encoder_bytes <
-           BUDGET_BYTES)
-        (*n_buffers)++;
+    *n_encoders = (BUDGET_BYTES - MIN_SPARE_BUFFERS * (size_t)BUFFER_BYTES) /
+                  (encoder_bytes + 2 * (size_t)BUFFER_BYTES);
+    *n_encoders = min_size(*n_encoders ? *n_encoders : 1, n_threads);
+    left = BUDGET_BYTES - min_size(BUDGET_BYTES, *n_encoders * encoder_bytes);
+    *n_buffers = min_size(*n_buffers, left / BUFFER_BYTES);
+    if (*n_buffers < MIN_SPARE_BUFFERS)
+        *n_buffers = MIN_SPARE_BUFFERS;
     return GQA_OK;
 }
 
@@ -427,8 +446,7 @@ static enum gqa_status digest_empty(const struct pipeline *p)
 static enum gqa_status run_threads(struct pipeline *p)
 {
     /* More could only wait for buffers. */
-    const unsigned n_workers =
-        p->stream->n_threads < RING ? p->stream->n_threads : RING;
+    const unsigned n_workers = (unsigned)min_size(p->stream->n_threads, RING);
     enum gqa_status st;
     pthread_t writer;
 
