@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/file.h"
@@ -104,4 +105,46 @@ static int most_digits(const json_t *value)
 size_t gqa_json_real_flags(const json_t *value)
 {
     return (size_t)JSON_REAL_PRECISION(most_digits(value));
+}
+
+/* Bytes of the UTF-8 character that text begins with; 0: it does not. */
+static size_t character_bytes(const char *text)
+{
+    const size_t length = strnlen(text, 4);
+
+    for (size_t n = 1; n <= length; n++) {
+        /* jansson takes nothing else than UTF-8. */
+        json_t *character = json_stringn(text, n);
+
+        if (character) {
+            json_decref(character);
+            return n;
+        }
+    }
+    return 0;
+}
+
+json_t *gqa_json_text(const char *text)
+{
+    static const char replacement[] = "\xef\xbf\xbd";
+    json_t *string = json_string(text);
+    char *repaired, *to;
+
+    if (string)
+        return string;
+    repaired = malloc(strlen(text) * strlen(replacement) + 1);
+    if (!repaired)
+        return NULL;
+    for (to = repaired; *text;) {
+        const size_t n = character_bytes(text);
+        const char *from = n ? text : replacement;
+        const size_t written = n ? n : strlen(replacement);
+
+        memcpy(to, from, written);
+        to += written;
+        text += n ? n : 1;
+    }
+    string = json_stringn(repaired, (size_t)(to - repaired));
+    free(repaired);
+    return string;
 }

@@ -33,6 +33,13 @@ enum gqa_status gqa_json_load_file(json_t **out, const char *path,
 bool gqa_json_u64(const json_t *value, uint64_t *out);
 
 /*
+ * A string of text, which need not be UTF-8 (a file's name, say) while JSON
+ * is: other bytes become U+FFFD. The caller owns it; NULL when memory is
+ * short.
+ */
+json_t *gqa_json_text(const char *text);
+
+/*
  * Flags for json_dumps() that write each real number with as few digits as
  * keep all of them exact: 0.1 stays 0.1, and 10000.0 gets no exponent.
  */

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
+
 static json_t *integer(uint64_t value)
 {
     return json_integer((json_int_t)value);
@@ -103,8 +105,9 @@ static json_t *describe_source(const struct gqa_checkpoint *source)
     const json_t *metadata = gqa_checkpoint_source(source, 0)->metadata;
     const char *recipe =
         json_string_value(json_object_get(metadata, "gqa.recipe"));
-    json_t *out = json_pack("{s:s, s:s}", "kind", gqa_checkpoint_kind(source),
-                            "name", base_name(gqa_checkpoint_path(source)));
+    json_t *out =
+        json_pack("{s:s, s:o}", "kind", gqa_checkpoint_kind(source), "name",
+                  gqa_json_text(base_name(gqa_checkpoint_path(source))));
 
     /* A checkpoint that was converted before brings its own history. */
     if (recipe)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/json.h"
 #include "common/units.h"
 
 #define ULL(x) ((unsigned long long)(x))
@@ -175,9 +176,10 @@ enum gqa_status gqa_summary_print_json(const struct gqa_conversion *c)
     const struct totals t = count(c->plan);
     const struct gqa_convert_options *o = c->options;
     json_t *attentions = json_array();
-    json_t *root = json_pack("{s:i, s:s, s:s, s:s, s:b}", "version", 1, "input",
-                             o->input, "kind", gqa_checkpoint_kind(c->source),
-                             "output", o->output, "dry_run", (int)o->dry_run);
+    json_t *root = json_pack(
+        "{s:i, s:o, s:s, s:o, s:b}", "version", 1, "input",
+        gqa_json_text(o->input), "kind", gqa_checkpoint_kind(c->source),
+        "output", gqa_json_text(o->output), "dry_run", (int)o->dry_run);
     char *text = NULL;
 
     for (size_t i = 0; i < c->model->n_attentions; i++)

@@ -1,10 +1,9 @@
 /* The form of this output is a promise: docs/inspect-json.md. */
 #include <math.h>
-#include <stdlib.h>
 
+#include "common/json.h"
 #include "inspect/names.h"
 #include "inspect/report.h"
-#include "inspect/text.h"
 
 enum { SCHEMA_VERSION = 1 };
 
@@ -38,18 +37,7 @@ static void append(json_t **array, json_t *value)
 /* Names in files need not be UTF-8; JSON is. NULL gives null. */
 static json_t *make_text(const char *text)
 {
-    json_t *value;
-    char *repaired;
-
-    if (!text)
-        return json_null();
-    value = json_string(text);
-    if (value)
-        return value;
-    repaired = gqa_text_repair(text);
-    value = json_string(repaired);
-    free(repaired);
-    return value;
+    return text ? gqa_json_text(text) : json_null();
 }
 
 /* jansson's integers have a sign; beyond them the value is rounded. */

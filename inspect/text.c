@@ -67,32 +67,6 @@ void gqa_text_put(FILE *out, const char *name)
     }
 }
 
-char *gqa_text_repair(const char *text)
-{
-    static const char replacement[] = "\xef\xbf\xbd";
-    const char *end = text + strlen(text);
-    char *repaired = malloc(3 * (size_t)(end - text) + 1);
-    char *to = repaired;
-
-    if (!repaired)
-        return NULL;
-    while (text < end) {
-        wchar_t wc;
-        size_t n;
-
-        if (next_character(&wc, &n, text, (size_t)(end - text))) {
-            memcpy(to, text, n);
-            to += n;
-        } else {
-            memcpy(to, replacement, 3);
-            to += 3;
-        }
-        text += n;
-    }
-    *to = '\0';
-    return repaired;
-}
-
 size_t gqa_text_width(const char *text, size_t length)
 {
     size_t width = 0;

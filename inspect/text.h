@@ -27,12 +27,6 @@ void gqa_text_put(FILE *out, const char *name);
 /* True when gqa_text_put() writes name as it is. */
 bool gqa_text_is_plain(const char *name);
 
-/*
- * The same text in valid UTF-8, other bytes replaced by U+FFFD. The caller
- * frees it; NULL when memory is short.
- */
-char *gqa_text_repair(const char *text);
-
 /* Columns of a terminal that length bytes of UTF-8 take. */
 size_t gqa_text_width(const char *text, size_t length);
 

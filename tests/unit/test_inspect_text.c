@@ -50,15 +50,6 @@ START_TEST(escapes_what_steers_a_terminal)
 }
 END_TEST
 
-START_TEST(repairs_what_json_cannot_hold)
-{
-    char *repaired = gqa_text_repair("a\xff\xc3\xbc");
-
-    ck_assert_str_eq(repaired, "a\xef\xbf\xbd\xc3\xbc");
-    free(repaired);
-}
-END_TEST
-
 START_TEST(measures_columns)
 {
     ck_assert_uint_eq(gqa_text_width("abc", 3), 3);
@@ -171,7 +162,6 @@ int main(void)
 
     tcase_add_checked_fixture(all, begin, end);
     tcase_add_test(all, escapes_what_steers_a_terminal);
-    tcase_add_test(all, repairs_what_json_cannot_hold);
     tcase_add_test(all, measures_columns);
     tcase_add_test(all, writes_sizes_in_human_units);
     tcase_add_test(all, writes_names_in_braces);

@@ -1,0 +1,50 @@
+#include <check.h>
+#include <stdlib.h>
+
+#include "common/json.h"
+
+static void check_text(const char *text, const char *expected)
+{
+    json_t *string = gqa_json_text(text);
+
+    ck_assert_ptr_nonnull(string);
+    ck_assert_str_eq(json_string_value(string), expected);
+    json_decref(string);
+}
+
+START_TEST(keeps_utf8)
+{
+    check_text("", "");
+    check_text("gr\xc3\xb6\xc3\x9f"
+               "e",
+               "gr\xc3\xb6\xc3\x9f"
+               "e");
+    check_text("\xf0\x9f\x90\xa7", "\xf0\x9f\x90\xa7");
+}
+END_TEST
+
+/* Each byte that is none becomes U+FFFD, and the rest stays. */
+START_TEST(replaces_other_bytes)
+{
+    check_text("a\xff\xc3\xbc", "a\xef\xbf\xbd\xc3\xbc");
+    check_text("\xc3", "\xef\xbf\xbd");
+    check_text("\xc0\x80", "\xef\xbf\xbd\xef\xbf\xbd");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("json");
+    TCase *all = tcase_create("all");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_test(all, keeps_utf8);
+    tcase_add_test(all, replaces_other_bytes);
+    suite_add_tcase(suite, all);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
