@@ -129,10 +129,10 @@ void gqa_summary_print(const struct gqa_conversion *c)
     printf("%-11s %s (%s)\n", "input", o->input,
            gqa_checkpoint_kind(c->source));
     printf("%-11s %s\n", "output", o->output);
-    printf("%-11s %s, %zu attentions, %zu of them grouped by %s%s\n", "model",
+    printf("%-11s %s, %zu of %zu attentions grouped by %s%s\n", "model",
            c->model->model_type ? c->model->model_type
                                 : gqa_family_name(c->model->family),
-           c->model->n_attentions, t.n_grouped, gqa_method_name(o->plan.method),
+           t.n_grouped, c->model->n_attentions, gqa_method_name(o->plan.method),
            o->plan.expand ? ", written in multi-head shape" : "");
     printf("%-11s ", "KV heads");
     print_range(&t.before);
