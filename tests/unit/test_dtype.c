@@ -79,6 +79,35 @@ START_TEST(ties_go_to_even)
 }
 END_TEST
 
+/* Many at a time, alone or with others that need care: the same bits. */
+START_TEST(neighbours_do_not_matter)
+{
+    enum { N = 1000 };
+    double values[N];
+    uint16_t together[N];
+    uint64_t random = 1;
+
+    for (int i = 0; i < N; i++) {
+        random = random * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        values[i] =
+            ldexp((double)(int64_t)random, (int)(random >> 40) % 60 - 90);
+    }
+    if (_i == 1)
+        values[700] = 0;
+    gqa_store_f64(together, GQA_BF16, values, N);
+    for (int i = 0; i < N; i++)
+        ck_assert_uint_eq(together[i], store_one(values[i], GQA_BF16));
+    /* A subnormal beside each makes it go the careful way. */
+    for (int i = 0; i < N; i++) {
+        const double pair[2] = {values[i], 0x1p-130};
+        uint16_t bits[2];
+
+        gqa_store_f64(bits, GQA_BF16, pair, 2);
+        ck_assert_uint_eq(together[i], bits[0]);
+    }
+}
+END_TEST
+
 START_TEST(overflow_is_infinity)
 {
     ck_assert_uint_eq(store_one(65519.99, GQA_F16), 0x7bff);
@@ -142,6 +171,7 @@ int main(void)
     tcase_add_test(tc, known_values);
     tcase_add_loop_test(tc, sixteen_bits_return, 0, 2);
     tcase_add_loop_test(tc, ties_go_to_even, 0, 2);
+    tcase_add_loop_test(tc, neighbours_do_not_matter, 0, 2);
     tcase_add_test(tc, overflow_is_infinity);
     tcase_add_test(tc, adds_in_double);
     tcase_add_test(tc, counts_nonfinite);
