@@ -147,14 +147,15 @@ static int compare_found(const void *a, const void *b)
 
 static enum gqa_status missing(const struct finder *in,
                                const struct gqa_attention_rule *rule,
-                               uint64_t layer, const char *projection)
+                               uint64_t layer, const char *projection,
+                               const char *what)
 {
     const size_t at = strcspn(rule->module, "%");
 
-    return gqa_fail(GQA_ERR_FORMAT,
-                    "tensor '%s%.*s%llu%s.%s.weight' is missing", in->prefix,
-                    (int)at, rule->module, (unsigned long long)layer,
-                    rule->module + at + 1, projection);
+    return gqa_fail(GQA_ERR_FORMAT, "tensor '%s%.*s%llu%s.%s.%s' is missing",
+                    in->prefix, (int)at, rule->module,
+                    (unsigned long long)layer, rule->module + at + 1,
+                    projection, what);
 }
 
 /* Every layer of a stack has each of the stack's attentions, whole. */
@@ -176,12 +177,42 @@ static enum gqa_status check_complete(const struct finder *in)
                     continue;
                 if (i == in->n || found->rule_index != r ||
                     found->layer != layer)
-                    return missing(in, rule, layer, rule->q);
+                    return missing(in, rule, layer, rule->q, "weight");
                 for (int p = 0; p < 4; p++)
                     if (found->weight[p] == GQA_NO_PARAM)
-                        return missing(in, rule, layer, projections[p]);
+                        return missing(in, rule, layer, projections[p],
+                                       "weight");
                 i++;
             }
+    }
+    return GQA_OK;
+}
+
+/* Biases are there in every layer or in none, and q, k and v have them
+ * together; o may differ from those, as in Qwen2. */
+static enum gqa_status check_biases(const struct finder *in)
+{
+    for (size_t r = 0; r < in->family->n_rules; r++) {
+        const struct gqa_attention_rule *rule = &in->family->rules[r];
+        const char *const projections[] = {rule->q, rule->k, rule->v, rule->o};
+        bool qkv = false;
+        bool o = false;
+
+        for (size_t i = 0; i < in->n; i++) {
+            const size_t *bias = in->found[i].bias;
+
+            if (in->found[i].rule_index != r)
+                continue;
+            qkv = qkv || bias[0] != GQA_NO_PARAM || bias[1] != GQA_NO_PARAM ||
+                  bias[2] != GQA_NO_PARAM;
+            o = o || bias[3] != GQA_NO_PARAM;
+        }
+        for (size_t i = 0; i < in->n; i++)
+            for (int p = 0; p < 4; p++)
+                if (in->found[i].rule_index == r && (p < 3 ? qkv : o) &&
+                    in->found[i].bias[p] == GQA_NO_PARAM)
+                    return missing(in, rule, in->found[i].layer, projections[p],
+                                   "bias");
     }
     return GQA_OK;
 }
@@ -210,7 +241,9 @@ static enum gqa_status search(struct finder *in)
     }
     if (in->n)
         qsort(in->found, in->n, sizeof *in->found, compare_found);
-    return check_complete(in);
+    if ((st = check_complete(in)) != GQA_OK)
+        return st;
+    return check_biases(in);
 }
 
 enum gqa_status gqa_find_attentions(struct gqa_found_attention **out, size_t *n,

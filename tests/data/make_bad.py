@@ -188,6 +188,12 @@ def bad_models():
     model("llama-per-head-norm", "unsupported", "the same under the name of Llama", lambda t, c: t.update({
         f"model.layers.0.self_attn.{x}_norm.weight": np.float32([[1, 2], [3, 4]]) for x in "qk"}))
 
+    bias = "model.layers.{}.self_attn.{}_proj.bias".format
+    model("llama-k-bias-missing", "format", "biases of q and v, none of k", lambda t, c: t.update({
+        bias(0, x): np.ones(4, "<f4") for x in "qv"}))
+    model("llama-layer-bias-missing", "format", "biases in the first layer, none in the second", lambda t, c: t.update({
+        bias(0, x): np.ones(4, "<f4") for x in "qkvo"}), base=llama(2, 2, 2, layers=2, vocab=3, d_ff=2))
+
     def nothing(t, c):
         pass
 
