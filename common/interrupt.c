@@ -1,9 +1,11 @@
 #include "common/interrupt.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 
-static volatile sig_atomic_t pending;
+/* Written by a handler, read by any thread: lock-free, so fit for both. */
+static atomic_int pending;
 
 static void note_signal(int number)
 {

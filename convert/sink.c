@@ -90,7 +90,9 @@ static enum gqa_status fail_write(const struct gqa_sink *sink)
  */
 static void start_write_back(struct gqa_sink *sink)
 {
-    if (sink->direct || sink->written - sink->write_back < FLUSH_BYTES)
+    if (sink->direct)
+        sink->write_back = sink->written;
+    if (sink->written - sink->write_back < FLUSH_BYTES)
         return;
     /* A hint: where it is not understood, fsync does all the work. */
     (void)sync_file_range(sink->fd, (off_t)sink->write_back,
