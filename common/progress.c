@@ -54,10 +54,11 @@ char *gqa_progress_format(char *buf, size_t n, unsigned width,
                           uint64_t elapsed_ns)
 {
     const double share =
-        all_bytes ? (double)done_bytes / (double)all_bytes : 1.0;
+        done_bytes < all_bytes ? (double)done_bytes / (double)all_bytes : 1.0;
     const double seconds = (double)elapsed_ns * 1e-9;
     const double rate = seconds > 0 ? (double)done_bytes / seconds : 0;
-    const double left = rate > 0 ? (double)(all_bytes - done_bytes) / rate : 0;
+    const double left =
+        rate > 0 && share < 1 ? (double)(all_bytes - done_bytes) / rate : 0;
     const unsigned long minutes = (unsigned long)(left / 60);
     char figures[96], bar[MAX_WIDTH + 1];
     size_t bar_width, filled;
