@@ -20,7 +20,7 @@
 #include "formats/span.h"
 
 enum {
-    PARSE_LIMIT_MS = 60000, /* for one answer of the parser's process */
+    PARSE_LIMIT_MS = 20000, /* for one answer of the parser's process */
     CACHE_BYTES = 48 << 20,
     WINDOW_BYTES = 256 << 10,
 };

@@ -14,7 +14,13 @@
 #include "common/interrupt.h"
 #include "formats/hdf5_server.h"
 
-enum { SLICE_MS = 200, MAX_MESSAGE = 2048 };
+enum { SLICE_MS = 200, MAX_MESSAGE = 2048, WAIT_FACTOR = 30 };
+
+/* What is left to the process for one answer. */
+struct budget {
+    int64_t cpu_end_ms; /* of its processor time */
+    int64_t wait_ms;
+};
 
 enum gqa_status gqa_h5_child_start(struct gqa_h5_child *child, int fd,
                                    uint64_t size, unsigned limit_ms)
@@ -96,34 +102,49 @@ static enum gqa_status interrupted(struct gqa_h5_child *child)
     return gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
 }
 
-static int64_t now_ms(void)
+static int64_t clock_ms(clockid_t clock)
 {
     struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (clock_gettime(clock, &now) != 0)
+        return 0;
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+static int64_t cpu_ms(const struct gqa_h5_child *child)
+{
+    clockid_t clock;
+
+    return clock_getcpuclockid(child->pid, &clock) == 0 ? clock_ms(clock) : 0;
+}
+
+static struct budget new_budget(const struct gqa_h5_child *child)
+{
+    return (struct budget){cpu_ms(child) + child->limit_ms,
+                           (int64_t)child->limit_ms * WAIT_FACTOR};
+}
+
 /*
- * Exactly n bytes within what is left of the time. Time is counted in short
- * slices, so that a tool which was stopped (^Z) meanwhile finds it unspent.
+ * Exactly n bytes within the budget. Waiting is counted in short slices, so
+ * that a tool which was stopped (^Z) meanwhile finds it unspent.
  */
 static enum gqa_status receive(struct gqa_h5_child *child, void *data, size_t n,
-                               int64_t *left_ms)
+                               struct budget *budget)
 {
     char *at = data;
 
     while (n > 0) {
         struct pollfd ready = {.fd = child->channel, .events = POLLIN};
-        const int64_t before = now_ms();
+        const int64_t before = clock_ms(CLOCK_MONOTONIC);
         const int polled = poll(&ready, 1, SLICE_MS);
-        const int64_t spent = now_ms() - before;
+        const int64_t spent = clock_ms(CLOCK_MONOTONIC) - before;
         ssize_t got;
 
         if (gqa_interrupt_pending())
             return interrupted(child);
-        *left_ms -= spent < 2 * SLICE_MS ? spent : 2 * SLICE_MS;
-        if (*left_ms <= 0)
+        budget->wait_ms -= spent < 2 * SLICE_MS ? spent : 2 * SLICE_MS;
+        if (budget->wait_ms <= 0 ||
+            (polled <= 0 && cpu_ms(child) > budget->cpu_end_ms))
             return took_too_long(child);
         if (polled <= 0)
             continue;
@@ -149,14 +170,14 @@ static enum gqa_status nonsense(struct gqa_h5_child *child)
 /* The other side found a fault: its message becomes ours. */
 static enum gqa_status receive_failure(struct gqa_h5_child *child,
                                        const struct gqa_h5_answer *head,
-                                       int64_t *left_ms)
+                                       struct budget *budget)
 {
     char message[MAX_MESSAGE];
     enum gqa_status st;
 
     if (head->length >= sizeof message)
         return nonsense(child);
-    st = receive(child, message, (size_t)head->length, left_ms);
+    st = receive(child, message, (size_t)head->length, budget);
     if (st != GQA_OK)
         return st;
     (void)end_child(child);
@@ -174,15 +195,15 @@ static enum gqa_status receive_failure(struct gqa_h5_child *child,
 }
 
 static enum gqa_status receive_head(struct gqa_h5_child *child,
-                                    uint64_t *length, int64_t *left_ms)
+                                    uint64_t *length, struct budget *budget)
 {
     struct gqa_h5_answer head;
-    const enum gqa_status st = receive(child, &head, sizeof head, left_ms);
+    const enum gqa_status st = receive(child, &head, sizeof head, budget);
 
     if (st != GQA_OK)
         return st;
     if (head.status != GQA_OK)
-        return receive_failure(child, &head, left_ms);
+        return receive_failure(child, &head, budget);
     *length = head.length;
     return GQA_OK;
 }
@@ -191,9 +212,9 @@ enum gqa_status gqa_h5_child_table(struct gqa_h5_child *child,
                                    struct gqa_h5_table *table,
                                    uint64_t file_bytes)
 {
-    int64_t left_ms = child->limit_ms;
+    struct budget budget = new_budget(child);
     uint64_t length = 0;
-    enum gqa_status st = receive_head(child, &length, &left_ms);
+    enum gqa_status st = receive_head(child, &length, &budget);
     void *message;
 
     if (st != GQA_OK)
@@ -203,7 +224,7 @@ enum gqa_status gqa_h5_child_table(struct gqa_h5_child *child,
     message = malloc((size_t)length + 1);
     if (!message)
         return gqa_fail_nomem();
-    st = receive(child, message, (size_t)length, &left_ms);
+    st = receive(child, message, (size_t)length, &budget);
     if (st == GQA_OK)
         st = gqa_h5_table_decode(table, message, (size_t)length, file_bytes);
     free(message);
@@ -225,18 +246,18 @@ enum gqa_status gqa_h5_child_chunks(struct gqa_h5_child *child,
                                     uint64_t file_bytes)
 {
     const size_t n = (size_t)dataset->n_chunks;
-    int64_t left_ms = child->limit_ms;
+    struct budget budget = new_budget(child);
     uint64_t length = 0, end;
     enum gqa_status st;
 
     if (child->pid <= 0)
         return gqa_fail(GQA_ERR_FORMAT, "the HDF5 parser has failed before");
     if ((st = ask(child, index)) != GQA_OK ||
-        (st = receive_head(child, &length, &left_ms)) != GQA_OK)
+        (st = receive_head(child, &length, &budget)) != GQA_OK)
         return st;
     if (length != n * sizeof *chunks)
         return nonsense(child);
-    st = receive(child, chunks, n * sizeof *chunks, &left_ms);
+    st = receive(child, chunks, n * sizeof *chunks, &budget);
     for (size_t i = 0; i < n && st == GQA_OK; i++)
         if (!gqa_add_u64(chunks[i].address, chunks[i].size, &end) ||
             end > file_bytes)

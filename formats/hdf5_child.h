@@ -16,7 +16,7 @@
 struct gqa_h5_child {
     pid_t pid;         /* 0: none, or ended */
     int channel;       /* a socket */
-    unsigned limit_ms; /* for one answer */
+    unsigned limit_ms; /* processor time for one answer */
 };
 
 /*

@@ -87,7 +87,7 @@ START_TEST(its_silence_is_an_error)
 {
     start(20000);
     kill(child.pid, SIGSTOP);
-    child.limit_ms = 300;
+    child.limit_ms = 20;
     ck_assert_int_eq(ask(), GQA_ERR_FORMAT);
     ck_assert_msg(strstr(gqa_error_message(), "too long to parse") != NULL,
                   "%s", gqa_error_message());
