@@ -76,7 +76,7 @@ int main(int argc, char **argv)
         return 2;
     }
     source.n_bytes = (uint64_t)info.st_size;
-    n = (size_t)(atof(argv[3]) * 1e9 / (2.0 * ROWS * COLS)) * 2;
+    n = (size_t)(atof(argv[3]) * 1e9 / (double)(2 * ROWS * COLS)) * 2;
     tensors = calloc(n, sizeof *tensors);
     if (!tensors)
         return 2;
