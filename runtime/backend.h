@@ -1,0 +1,173 @@
+/*
+ * The operations a model is made of, on one device. The CPU backend is
+ * linked in; the CUDA one is a plug-in that exports gqa_cuda_backend().
+ *
+ * Pointers to device memory are plain void *, and may be offset. Two types
+ * of element: *real*, of the activations and the KV cache (the dtype that
+ * the device was opened with), and *wide*, of tables and logits (float64
+ * where real is float64, else float32).
+ *
+ * Activations are matrices of rows x width, row-major, without gaps. The
+ * rows of a batch: sequence s, new token i is row s * n_new + i.
+ *
+ * Operations may run behind the caller's back, in order; download() waits.
+ * Each returns GQA_OK or fails with GQA_ERR_NOMEM (memory of the device),
+ * GQA_ERR_IO (the device failed or was lost), GQA_ERR_UNSUPPORTED. Errors
+ * of work behind the caller's back come with a later call.
+ */
+#ifndef GQA_RUNTIME_BACKEND_H
+#define GQA_RUNTIME_BACKEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/dtype.h"
+#include "common/status.h"
+#include "runtime/network.h"
+
+#define GQA_BACKEND_ABI 1
+
+struct gqa_device;
+
+struct gqa_device_options {
+    enum gqa_dtype real; /* CPU: F32, F64; CUDA: F32, BF16, F16 */
+    unsigned n_threads;  /* CPU */
+    unsigned ordinal;    /* CUDA: which device */
+};
+
+struct gqa_device_info {
+    char name[128];     /* "NVIDIA H200", "AMD EPYC ..." */
+    char software[256]; /* driver and library versions, in one line */
+    uint64_t total_bytes, free_bytes;
+};
+
+/* A weight on the device, in the checkpoint's dtype (a float one). */
+struct gqa_weight {
+    const void *data;
+    enum gqa_dtype dtype;
+    uint64_t rows, cols;
+};
+
+/* The new tokens of a step; host memory, copied by set_batch(). */
+struct gqa_batch {
+    uint64_t n_sequences, n_new; /* at least 1 each */
+    const int32_t *tokens;       /* [n_sequences, n_new], padded at will */
+    const uint64_t *n_tokens;    /* [n_sequences]: new ones, <= n_new */
+    const uint64_t *starts;      /* [n_sequences]: tokens before them */
+};
+
+/* Where the heads of a projection lie in its rows: head h begins at element
+ * base + h / per_block * block_stride + h % per_block * head_dim. */
+struct gqa_head_place {
+    uint64_t n_heads, base, per_block, block_stride;
+};
+
+struct gqa_attention_op {
+    void *out; /* real [rows, n_heads * head_dim] */
+    const void *q;
+    uint64_t q_width;
+    struct gqa_head_place q_place;
+    /* real [n_sequences, n_kv_heads, capacity, head_dim]; query head h reads
+     * KV head h / (n_heads / n_kv_heads). */
+    const void *k, *v;
+    uint64_t n_kv_heads, head_dim, capacity;
+    double scale;
+    /*
+     * Keys that the query at position p = starts[s] + i sees: 0 .. p when
+     * causal, and of those only the last `window` when window > 0; else
+     * 0 .. n_keys - 1. n_keys of sequence s is key_counts[s] (host, copied),
+     * or starts[s] + n_tokens[s] where key_counts is NULL. Rows beyond
+     * n_tokens[s] are finite, whatever they hold.
+     */
+    bool causal;
+    uint64_t window;
+    const uint64_t *key_counts;
+    /* wide [n_heads, 2 * reach - 1], or NULL: added to the scaled score of
+     * query position p and key position c, at [h, c - p + reach - 1]. */
+    const void *bias;
+    uint64_t reach;
+};
+
+struct gqa_backend {
+    unsigned abi; /* GQA_BACKEND_ABI */
+    const char *name;
+
+    enum gqa_status (*open)(struct gqa_device **out,
+                            const struct gqa_device_options *options);
+    void (*close)(struct gqa_device *device);
+    enum gqa_status (*describe)(struct gqa_device *device,
+                                struct gqa_device_info *out);
+
+    /* Contents are undefined. n_bytes 0 is allowed. */
+    enum gqa_status (*alloc)(struct gqa_device *device, void **out,
+                             uint64_t n_bytes);
+    void (*free)(struct gqa_device *device, void *memory);
+    enum gqa_status (*upload)(struct gqa_device *device, void *dst,
+                              const void *src, uint64_t n_bytes);
+    enum gqa_status (*download)(struct gqa_device *device, void *dst,
+                                const void *src, uint64_t n_bytes);
+
+    enum gqa_status (*set_batch)(struct gqa_device *device,
+                                 const struct gqa_batch *batch);
+
+    /* Operations on the rows of the current batch. */
+
+    /* out[r] = table[token of r] (+ positions[position of r]) */
+    enum gqa_status (*embed)(struct gqa_device *device, void *out,
+                             const struct gqa_weight *table,
+                             const struct gqa_weight *positions);
+    /* Rotate the heads of x in place, each by its row's position. cos_sin:
+     * wide [n_positions, n_pairs, 2]. */
+    enum gqa_status (*rotate)(struct gqa_device *device, void *x,
+                              uint64_t width,
+                              const struct gqa_head_place *place,
+                              uint64_t head_dim, uint64_t n_pairs,
+                              bool interleaved, const void *cos_sin);
+    /* Append the heads of x to a KV cache laid out as in gqa_attention_op,
+     * each token at its position. */
+    enum gqa_status (*store)(struct gqa_device *device, void *cache,
+                             uint64_t capacity, const void *x, uint64_t width,
+                             const struct gqa_head_place *place,
+                             uint64_t head_dim);
+    enum gqa_status (*attend)(struct gqa_device *device,
+                              const struct gqa_attention_op *op);
+
+    /* Operations on n_rows rows. */
+
+    /* bias NULL: none. out is not x. */
+    enum gqa_status (*norm)(struct gqa_device *device, void *out, const void *x,
+                            uint64_t n_rows, enum gqa_norm_kind kind,
+                            double eps, const struct gqa_weight *weight,
+                            const struct gqa_weight *bias);
+    /* out = x W^T + bias, or out += that. x: [n_rows, inputs]. */
+    enum gqa_status (*linear)(struct gqa_device *device, void *out,
+                              const void *x, uint64_t n_rows,
+                              const struct gqa_weight *weight, bool input_major,
+                              const struct gqa_weight *bias, bool accumulate);
+    /* x = act(x), or act(x) * up where up is not NULL; n elements. */
+    enum gqa_status (*activate)(struct gqa_device *device, void *x,
+                                const void *up, uint64_t n,
+                                enum gqa_activation activation);
+    /* out[i] = x[rows[i]]; rows in host memory, copied. */
+    enum gqa_status (*gather)(struct gqa_device *device, void *out,
+                              const void *x, uint64_t width,
+                              const uint64_t *rows, uint64_t n_rows);
+    /* Logits: out (wide) = scale * x W^T + bias. */
+    enum gqa_status (*unembed)(struct gqa_device *device, void *out,
+                               const void *x, uint64_t n_rows,
+                               const struct gqa_weight *weight,
+                               bool input_major, const struct gqa_weight *bias,
+                               double scale);
+};
+
+const struct gqa_backend *gqa_cpu_backend(void);
+
+/*
+ * The CUDA plug-in, loaded on the first call. Errors GQA_ERR_UNSUPPORTED:
+ * it is not installed or of another version, or there is no driver or no
+ * device; the message says which.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_cuda_backend_load(const struct gqa_backend **out);
+
+#endif

@@ -1,0 +1,92 @@
+/*
+ * A model in motion: its weights on a device, and sessions that run tokens
+ * through it. No file is opened here: weights come through a callback.
+ */
+#ifndef GQA_RUNTIME_RUNTIME_H
+#define GQA_RUNTIME_RUNTIME_H
+
+#include "runtime/backend.h"
+
+/*
+ * Rows [row, row + n_rows) of a parameter of the network's model into buf,
+ * in the parameter's dtype and Hugging Face orientation.
+ */
+struct gqa_weight_source {
+    enum gqa_status (*read)(void *ctx, size_t param, uint64_t row,
+                            uint64_t n_rows, void *buf);
+    void *ctx;
+};
+
+struct gqa_runtime;
+struct gqa_session;
+
+/*
+ * Read the weights, each once, and keep them in their own dtype.
+ *
+ * network, device  lent; must outlive the runtime.
+ * Errors those of the callback; GQA_ERR_NOMEM with the bytes needed and the
+ *        bytes there are, before anything is read, where the device's memory
+ *        is too small.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_runtime_create(struct gqa_runtime **out,
+                                   const struct gqa_network *network,
+                                   const struct gqa_backend *backend,
+                                   struct gqa_device *device,
+                                   const struct gqa_weight_source *weights);
+void gqa_runtime_free(struct gqa_runtime *runtime);
+
+/* What to hand over as a step runs; any may be NULL. */
+struct gqa_step_output {
+    void *ctx;
+    /* Logits of n_rows tokens of sequence s from position on: [n_rows,
+     * vocab_size] as double. Sequences in order, tokens in order. */
+    enum gqa_status (*logits)(void *ctx, uint64_t s, uint64_t position,
+                              uint64_t n_rows, const double *logits);
+    bool last_only; /* logits of each sequence's last token alone */
+    /* The residual stream after a block (layer 0 ...) of a stack, before the
+     * final norm: [n_rows, d_model], for each sequence. */
+    enum gqa_status (*residual)(void *ctx, enum gqa_stack stack, uint64_t layer,
+                                uint64_t s, uint64_t position, uint64_t n_rows,
+                                const double *x);
+};
+
+/*
+ * Room for n_sequences of at most `capacity` tokens each (encoder-decoders:
+ * of the decoder), and of at most encoder_capacity tokens of input. The
+ * session is lent the runtime.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_session_create(struct gqa_session **out,
+                                   struct gqa_runtime *runtime,
+                                   uint64_t n_sequences, uint64_t capacity,
+                                   uint64_t encoder_capacity);
+void gqa_session_free(struct gqa_session *session);
+
+/* Forget the tokens seen. */
+void gqa_session_reset(struct gqa_session *session);
+
+/*
+ * Run the encoder over tokens [n_sequences, n_new], n_tokens[s] of sequence s
+ * being real, and keep what the decoder's cross-attention needs. Once after
+ * creation or reset. output may be NULL.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_session_encode(struct gqa_session *session,
+                                   const int32_t *tokens, uint64_t n_new,
+                                   const uint64_t *n_tokens,
+                                   const struct gqa_step_output *output);
+
+/*
+ * Run new tokens through the decoder behind those already seen. tokens and
+ * n_tokens as above; n_tokens[s] 0 is allowed. Errors GQA_ERR_USAGE: a token
+ * outside the vocabulary, more tokens than the capacity or than the model
+ * has positions.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_session_decode(struct gqa_session *session,
+                                   const int32_t *tokens, uint64_t n_new,
+                                   const uint64_t *n_tokens,
+                                   const struct gqa_step_output *output);
+
+#endif
