@@ -1,0 +1,236 @@
+#include "verify/report_formats.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/json.h"
+
+const char *gqa_check_group_name(enum gqa_check_group group)
+{
+    static const char *const names[] = {"file", "weights", "runtime",
+                                        "fidelity"};
+
+    return names[group];
+}
+
+const char *gqa_verdict_name(enum gqa_verdict verdict)
+{
+    static const char *const names[] = {"passed", "failed", "skipped",
+                                        "reported"};
+
+    return names[verdict];
+}
+
+static double total_seconds(const struct gqa_report *report)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < report->n_entries; i++)
+        sum += report->entries[i].seconds;
+    return sum;
+}
+
+/* --- Text ----------------------------------------------------------------- */
+
+static void write_summary(FILE *out, const struct gqa_report *report)
+{
+    const size_t failed = gqa_report_count(report, GQA_FAILED);
+    const size_t skipped = gqa_report_count(report, GQA_SKIPPED);
+
+    fprintf(out, "\n%s: %zu passed, %zu failed", failed ? "FAILED" : "PASSED",
+            gqa_report_count(report, GQA_PASSED), failed);
+    if (skipped)
+        fprintf(out, ", %zu skipped", skipped);
+    fprintf(out, " (%.2f s)\n", total_seconds(report));
+}
+
+void gqa_report_write_text(FILE *out, const struct gqa_report *report)
+{
+    json_t *facts = report->facts;
+    const char *key;
+    json_t *value;
+    size_t width = 0;
+
+    json_object_foreach(facts, key, value)
+    {
+        fprintf(out, "%-10s  %s\n", key, json_string_value(value));
+    }
+    fputc('\n', out);
+    for (size_t i = 0; i < report->n_entries; i++) {
+        const size_t n = strlen(report->entries[i].name);
+
+        width = n > width ? n : width;
+    }
+    for (size_t i = 0; i < report->n_entries; i++) {
+        const struct gqa_report_entry *e = &report->entries[i];
+        const int is_loud = e->verdict == GQA_FAILED;
+
+        fprintf(out, "%-8s  %-*s  %-8s  %s", gqa_check_group_name(e->group),
+                (int)width, e->name,
+                is_loud ? "FAILED" : gqa_verdict_name(e->verdict), e->figure);
+        if (*e->limit)
+            fprintf(out, "%s(%s)", *e->figure ? " " : "", e->limit);
+        fputc('\n', out);
+        if (*e->detail)
+            fprintf(out, "%10s%s\n", "", e->detail);
+    }
+    write_summary(out, report);
+}
+
+/* --- JSON ----------------------------------------------------------------- */
+
+static json_t *entry_json(const struct gqa_report_entry *e)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:O?, s:f}", "group",
+                     gqa_check_group_name(e->group), "name", e->name, "verdict",
+                     gqa_verdict_name(e->verdict), "figure", e->figure, "limit",
+                     e->limit, "detail", e->detail, "values", e->values,
+                     "seconds", e->seconds);
+}
+
+enum gqa_status gqa_report_write_json(FILE *out,
+                                      const struct gqa_report *report)
+{
+    json_t *checks = json_array();
+    json_t *root = NULL;
+    char *text = NULL;
+
+    for (size_t i = 0; i < report->n_entries; i++)
+        if (json_array_append_new(checks, entry_json(&report->entries[i])) !=
+            0) {
+            json_decref(checks);
+            return gqa_fail_nomem();
+        }
+    root =
+        json_pack("{s:s, s:b, s:{s:I, s:I, s:I, s:I}, s:O, s:o}", "tool",
+                  "gqa-verify " GQA_VERSION, "passed",
+                  gqa_report_count(report, GQA_FAILED) == 0, "counts", "passed",
+                  (json_int_t)gqa_report_count(report, GQA_PASSED), "failed",
+                  (json_int_t)gqa_report_count(report, GQA_FAILED), "skipped",
+                  (json_int_t)gqa_report_count(report, GQA_SKIPPED), "reported",
+                  (json_int_t)gqa_report_count(report, GQA_REPORTED), "facts",
+                  report->facts, "checks", checks);
+    if (root)
+        text = json_dumps(root, JSON_INDENT(2) | gqa_json_real_flags(root));
+    json_decref(root);
+    if (!text)
+        return gqa_fail_nomem();
+    fprintf(out, "%s\n", text);
+    free(text);
+    return GQA_OK;
+}
+
+/* --- TAP ------------------------------------------------------------------ */
+
+/* "#" would begin a directive. */
+static void write_tap_text(FILE *out, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '#' || *text == '\\')
+            fputc('\\', out);
+        fputc(*text, out);
+    }
+}
+
+void gqa_report_write_tap(FILE *out, const struct gqa_report *report)
+{
+    fprintf(out, "TAP version 13\n1..%zu\n", report->n_entries);
+    for (size_t i = 0; i < report->n_entries; i++) {
+        const struct gqa_report_entry *e = &report->entries[i];
+
+        fprintf(out, "%s %zu - %s %s",
+                e->verdict == GQA_FAILED ? "not ok" : "ok", i + 1,
+                gqa_check_group_name(e->group), e->name);
+        if (*e->figure) {
+            fputs(": ", out);
+            write_tap_text(out, e->figure);
+        }
+        if (e->verdict == GQA_SKIPPED) {
+            fputs(" # SKIP ", out);
+            write_tap_text(out, e->detail);
+        }
+        fputc('\n', out);
+        if (e->verdict != GQA_SKIPPED && *e->detail)
+            fprintf(out, "# %s\n", e->detail);
+    }
+}
+
+/* --- JUnit ---------------------------------------------------------------- */
+
+static void write_xml_text(FILE *out, const char *text)
+{
+    for (; *text; text++)
+        switch (*text) {
+        case '<':
+            fputs("&lt;", out);
+            break;
+        case '>':
+            fputs("&gt;", out);
+            break;
+        case '&':
+            fputs("&amp;", out);
+            break;
+        case '"':
+            fputs("&quot;", out);
+            break;
+        default:
+            fputc(*text, out);
+            break;
+        }
+}
+
+static void write_attribute(FILE *out, const char *name, const char *text)
+{
+    fprintf(out, " %s=\"", name);
+    write_xml_text(out, text);
+    fputc('"', out);
+}
+
+static void write_case(FILE *out, const struct gqa_report_entry *e)
+{
+    fputs("    <testcase", out);
+    fprintf(out, " classname=\"gqa-verify.%s\"",
+            gqa_check_group_name(e->group));
+    write_attribute(out, "name", e->name);
+    fprintf(out, " time=\"%.6f\">\n", e->seconds);
+    if (e->verdict == GQA_FAILED || e->verdict == GQA_SKIPPED) {
+        fprintf(out, "      <%s",
+                e->verdict == GQA_FAILED ? "failure" : "skipped");
+        write_attribute(out, "message", *e->detail ? e->detail : e->figure);
+        fputs("/>\n", out);
+    }
+    fputs("      <system-out>", out);
+    write_xml_text(out, e->figure);
+    if (*e->limit) {
+        fputs(" (", out);
+        write_xml_text(out, e->limit);
+        fputc(')', out);
+    }
+    fputs("</system-out>\n    </testcase>\n", out);
+}
+
+void gqa_report_write_junit(FILE *out, const struct gqa_report *report)
+{
+    json_t *facts = report->facts;
+    const char *key;
+    json_t *value;
+
+    fprintf(out,
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+            "<testsuites>\n"
+            "  <testsuite name=\"gqa-verify\" tests=\"%zu\" failures=\"%zu\""
+            " errors=\"0\" skipped=\"%zu\" time=\"%.6f\">\n    <properties>\n",
+            report->n_entries, gqa_report_count(report, GQA_FAILED),
+            gqa_report_count(report, GQA_SKIPPED), total_seconds(report));
+    json_object_foreach(facts, key, value)
+    {
+        fputs("      <property", out);
+        write_attribute(out, "name", key);
+        write_attribute(out, "value", json_string_value(value));
+        fputs("/>\n", out);
+    }
+    fputs("    </properties>\n", out);
+    for (size_t i = 0; i < report->n_entries; i++)
+        write_case(out, &report->entries[i]);
+    fputs("  </testsuite>\n</testsuites>\n", out);
+}
