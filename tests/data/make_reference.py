@@ -28,7 +28,7 @@ from transformers.models.umt5 import modeling_umt5
 
 import reference_model
 
-F32, F16, BF16 = torch.float32, torch.float16, torch.bfloat16
+F64, F32, F16, BF16 = torch.float64, torch.float32, torch.float16, torch.bfloat16
 GREEDY = 8
 VOCAB = 61
 
@@ -117,10 +117,10 @@ def llama(name, heads, kv, head_dim, hidden, rope=None, family="Llama", dtype=F3
     save(name, getattr(tr, family + "ForCausalLM"), config, dtype, legacy=legacy)
 
 
-def gpt2(name, dtype=F32, repeat=None):
+def gpt2(name, dtype=F32, repeat=None, cls=tr.GPT2LMHeadModel):
     config = tr.GPT2Config(vocab_size=VOCAB, n_positions=24, n_embd=20, n_layer=2, n_head=4, n_inner=31,
                            bos_token_id=1, eos_token_id=2)
-    save(name, tr.GPT2LMHeadModel, config, dtype, repeat=repeat)
+    save(name, cls, config, dtype, repeat=repeat)
 
 
 def gpt_neox(name, heads, head_dim, parallel=True, dtype=F32, repeat=None, legacy=False, bias=True):
@@ -149,6 +149,7 @@ MODELS = {
     "llama": lambda n: llama(n, 3, 3, 8, 24),
     "llama-grouped": lambda n: llama(n, 12, 4, 6, 36, dtype=F16, attention_bias=True, mlp_bias=True,
                                      tie_word_embeddings=True),
+    "llama-f64": lambda n: llama(n, 4, 2, 4, 16, dtype=F64, tie_word_embeddings=True),
     "llama-mqa": lambda n: llama(n, 6, 1, 4, 24, dtype=BF16, legacy=True),
     "llama-linear": lambda n: llama(n, 6, 2, 8, 24, {"rope_type": "linear", "factor": 2.5}, dtype=BF16, legacy=True),
     "llama-llama3": lambda n: llama(n, 4, 2, 16, 24, {**LLAMA3, "rope_theta": 500.0}, dtype=F16, legacy=True),
@@ -160,6 +161,7 @@ MODELS = {
     "qwen2": lambda n: llama(n, 6, 2, 4, 24, family="Qwen2", dtype=F16, tie_word_embeddings=False),
     "qwen2-tied": lambda n: llama(n, 4, 2, 6, 20, family="Qwen2", tie_word_embeddings=True, dtype=BF16, legacy=True),
     "gpt2": gpt2,
+    "gpt2-base": lambda n: gpt2(n, F16, cls=tr.GPT2Model),
     "gpt2-repeated": lambda n: gpt2(n, F16, repeat=2),
     "gpt_neox": lambda n: gpt_neox(n, 2, 16),
     "gpt_neox-sequential": lambda n: gpt_neox(n, 3, 8, parallel=False, dtype=BF16, legacy=True),

@@ -150,7 +150,7 @@ class Llama:
 
 class GPT2:
     def __init__(self, config, weights):
-        self.c, self.w = config, weights
+        self.c, self.w = config, {"transformer." + name.removeprefix("transformer."): w for name, w in weights.items()}
 
     def linear(self, name, x):
         return x @ self.w[name + ".weight"] + self.w[name + ".bias"]
