@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "convert/random.h"
+#include "common/random.h"
 
 /* Elements summed at a time: the sums stay in the second-level cache. */
 enum { SUM_ELEMENTS = 32768 };

@@ -1,4 +1,4 @@
-#include "convert/random.h"
+#include "common/random.h"
 
 #include <math.h>
 
@@ -23,8 +23,8 @@ uint64_t gqa_random_key(uint64_t seed, const char *name, uint64_t stream)
     return mix(key ^ stream);
 }
 
-/* Uniform in (0, 1), from 53 bits; never 0, whose logarithm is not finite. */
-static double uniform(uint64_t key, uint64_t counter)
+/* From 53 bits; never 0, whose logarithm is not finite. */
+double gqa_random_uniform(uint64_t key, uint64_t counter)
 {
     return ((double)(mix(key ^ mix(counter)) >> 11) + 0.5) * 0x1p-53;
 }
@@ -35,8 +35,10 @@ void gqa_random_normal(double *out, size_t n, uint64_t key, uint64_t first,
     static const double two_pi = 6.283185307179586;
 
     for (size_t i = 0; i < n; i++) {
-        const double radius = sqrt(-2 * log(uniform(key, 2 * (first + i))));
-        const double angle = two_pi * uniform(key, 2 * (first + i) + 1);
+        const double radius =
+            sqrt(-2 * log(gqa_random_uniform(key, 2 * (first + i))));
+        const double angle =
+            two_pi * gqa_random_uniform(key, 2 * (first + i) + 1);
 
         out[i] = deviation * radius * cos(angle);
     }
