@@ -17,7 +17,7 @@ struct gqa_token_rules gqa_token_rules_of(const struct gqa_network *network)
         .start_token = (int32_t)network->start_token,
         .end_token = (int32_t)network->end_token,
         .pad_token = (int32_t)network->pad_token,
-        .is_encoder_decoder = gqa_model_is_encoder_decoder(network->model),
+        .is_encoder_decoder = network->n_stacks == 2,
     };
 }
 

@@ -1,0 +1,205 @@
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "verify/sample.h"
+
+/*
+ * A model in the runtime's place, of eight tokens. What it says next is
+ * certain: one more than the last token (an encoder-decoder: than the sum of
+ * the last and the first of its input), counted from 3 to 7.
+ */
+enum { VOCAB = 8 };
+
+struct gqa_session {
+    uint64_t n_sequences;
+    uint64_t seen;
+    int32_t offsets[16];
+};
+
+static bool undecided; /* all tokens are equally likely */
+static bool broken;    /* logits are NaN */
+
+enum gqa_status gqa_session_create(struct gqa_session **out,
+                                   struct gqa_runtime *runtime,
+                                   uint64_t n_sequences, uint64_t capacity,
+                                   uint64_t encoder_capacity)
+{
+    (void)runtime;
+    (void)encoder_capacity;
+    ck_assert_uint_ge(capacity, 1);
+    ck_assert_uint_le(n_sequences, 16);
+    *out = calloc(1, sizeof **out);
+    ck_assert_ptr_nonnull(*out);
+    (*out)->n_sequences = n_sequences;
+    return GQA_OK;
+}
+
+void gqa_session_free(struct gqa_session *session)
+{
+    free(session);
+}
+
+enum gqa_status gqa_session_encode(struct gqa_session *session,
+                                   const int32_t *tokens, uint64_t n_new,
+                                   const uint64_t *n_tokens,
+                                   const struct gqa_step_output *output)
+{
+    (void)output;
+    for (uint64_t s = 0; s < session->n_sequences; s++) {
+        ck_assert_uint_le(n_tokens[s], n_new);
+        session->offsets[s] = tokens[s * n_new];
+    }
+    return GQA_OK;
+}
+
+enum gqa_status gqa_session_decode(struct gqa_session *session,
+                                   const int32_t *tokens, uint64_t n_new,
+                                   const uint64_t *n_tokens,
+                                   const struct gqa_step_output *output)
+{
+    enum gqa_status st = GQA_OK;
+
+    ck_assert_uint_eq(n_new, 1);
+    for (uint64_t s = 0; s < session->n_sequences && st == GQA_OK; s++) {
+        double logits[VOCAB] = {0};
+
+        ck_assert_uint_eq(n_tokens[s], 1);
+        if (!undecided)
+            logits[3 + (tokens[s] + session->offsets[s] + 1 - 3 + 5) % 5] =
+                1000;
+        if (broken)
+            logits[5] = (double)NAN;
+        st = output->logits(output->ctx, s, session->seen, 1, logits);
+    }
+    session->seen++;
+    return st;
+}
+
+static struct gqa_network network = {.n_stacks = 1,
+                                     .vocab_size = VOCAB,
+                                     .start_token = 0,
+                                     .end_token = 1,
+                                     .pad_token = 2};
+static struct gqa_tokens tokens;
+
+static void sample(uint64_t n, uint64_t length, uint64_t seed)
+{
+    const struct gqa_sample_options options = {n, length, seed};
+
+    tokens = (struct gqa_tokens){NULL, 0};
+    ck_assert_int_eq(gqa_sample(&tokens, NULL, &network, &options), GQA_OK);
+    ck_assert_uint_eq(tokens.n, n);
+}
+
+/* Start token 0, then 4, 5, 6, 7, 3: what follows is always certain. */
+START_TEST(draws_what_is_certain)
+{
+    static const int32_t expected[6] = {0, 4, 5, 6, 7, 3};
+
+    sample(20, 6, 1);
+    for (size_t s = 0; s < tokens.n; s++) {
+        ck_assert_uint_eq(tokens.sequences[s].n_decoder, 6);
+        ck_assert_mem_eq(tokens.sequences[s].decoder, expected,
+                         sizeof expected);
+        ck_assert_int_eq(tokens.sequences[s].next[5], GQA_NO_TOKEN);
+    }
+    gqa_tokens_clear(&tokens);
+}
+END_TEST
+
+/* 20 x 99 draws of 5 tokens: each near 396, none of them special. */
+START_TEST(draws_by_probability)
+{
+    unsigned counts[VOCAB] = {0};
+
+    undecided = true;
+    sample(20, 100, 7);
+    for (size_t s = 0; s < tokens.n; s++)
+        for (int i = 1; i < 100; i++)
+            counts[tokens.sequences[s].decoder[i]]++;
+    gqa_tokens_clear(&tokens);
+    for (int t = 0; t < VOCAB; t++)
+        if (t < 3)
+            ck_assert_uint_eq(counts[t], 0);
+        else
+            ck_assert(counts[t] > 320 && counts[t] < 480);
+}
+END_TEST
+
+START_TEST(follows_the_seed)
+{
+    int32_t first[50];
+
+    undecided = true;
+    sample(1, 50, 7);
+    memcpy(first, tokens.sequences[0].decoder, sizeof first);
+    gqa_tokens_clear(&tokens);
+    sample(18, 50, 7);
+    ck_assert_mem_eq(tokens.sequences[0].decoder, first, sizeof first);
+    ck_assert_mem_ne(tokens.sequences[17].decoder, first, sizeof first);
+    gqa_tokens_clear(&tokens);
+    sample(1, 50, 8);
+    ck_assert_mem_ne(tokens.sequences[0].decoder, first, sizeof first);
+    gqa_tokens_clear(&tokens);
+}
+END_TEST
+
+/* The second round's input is an output of the first; its output is fed
+ * behind the start token and asked for. */
+START_TEST(draws_two_rounds)
+{
+    network.n_stacks = 2;
+    sample(17, 5, 3);
+    for (size_t i = 0; i < tokens.n; i++) {
+        const struct gqa_sequence *s = &tokens.sequences[i];
+        int32_t last = 0;
+
+        ck_assert_uint_eq(s->n_encoder, 5);
+        ck_assert_uint_eq(s->n_decoder, 5);
+        ck_assert_int_eq(s->decoder[0], 0);
+        for (int t = 0; t < 5; t++) {
+            ck_assert_int_eq(s->decoder[t], last);
+            ck_assert_int_ge(s->encoder[t], 3);
+            last = 3 + (last + s->encoder[0] + 1 - 3 + 5) % 5;
+            ck_assert_int_eq(s->next[t], last);
+        }
+    }
+    gqa_tokens_clear(&tokens);
+}
+END_TEST
+
+START_TEST(refuses_what_is_not_finite)
+{
+    const struct gqa_sample_options options = {1, 5, 0};
+
+    broken = true;
+    tokens = (struct gqa_tokens){NULL, 0};
+    ck_assert_int_eq(gqa_sample(&tokens, NULL, &network, &options),
+                     GQA_ERR_FORMAT);
+    ck_assert_msg(strstr(gqa_error_message(), "sample 0, position 0"), "%s",
+                  gqa_error_message());
+    gqa_tokens_clear(&tokens);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("sample");
+    TCase *tc = tcase_create("sample");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_test(tc, draws_what_is_certain);
+    tcase_add_test(tc, draws_by_probability);
+    tcase_add_test(tc, follows_the_seed);
+    tcase_add_test(tc, draws_two_rounds);
+    tcase_add_test(tc, refuses_what_is_not_finite);
+    suite_add_tcase(suite, tc);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
