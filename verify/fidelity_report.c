@@ -1,0 +1,290 @@
+#include "verify/fidelity_report.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "formats/model.h"
+
+#define ULL(x) ((unsigned long long)(x))
+
+static const char *const model_names[GQA_N_MODELS] = {"original", "converted"};
+
+/* JSON has no infinity and no NaN: they are null. */
+static json_t *number(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+static struct gqa_check fidelity_check(const char *name, double seconds)
+{
+    return (struct gqa_check){.group = GQA_CHECK_FIDELITY,
+                              .name = name,
+                              .verdict = GQA_REPORTED,
+                              .seconds = seconds};
+}
+
+static enum gqa_verdict verdict_of(bool within)
+{
+    return within ? GQA_PASSED : GQA_FAILED;
+}
+
+static enum gqa_status add(struct gqa_report *report, struct gqa_check *check)
+{
+    if (!check->values)
+        return gqa_fail_nomem();
+    return gqa_report_add(report, check);
+}
+
+static enum gqa_status report_finite(struct gqa_report *report,
+                                     const struct gqa_fidelity_result *r,
+                                     double seconds)
+{
+    struct gqa_check check = fidelity_check("finite", seconds);
+    size_t used = 0;
+
+    check.verdict =
+        verdict_of(r->n_nonfinite[0] == 0 && r->n_nonfinite[1] == 0);
+    snprintf(check.figure, sizeof check.figure,
+             "%llu positions compared, %llu + %llu with NaN or infinity",
+             ULL(r->n_positions), ULL(r->n_nonfinite[0]),
+             ULL(r->n_nonfinite[1]));
+    for (int m = 0; m < GQA_N_MODELS; m++) {
+        int n;
+
+        if (r->n_nonfinite[m] == 0)
+            continue;
+        n = snprintf(check.detail + used, sizeof check.detail - used,
+                     "%sthe %s model's logits at %llu positions are not "
+                     "finite, first in sequence %llu at position %llu",
+                     used > 0 ? "; " : "", model_names[m],
+                     ULL(r->n_nonfinite[m]),
+                     ULL(r->first_nonfinite[m].sequence),
+                     ULL(r->first_nonfinite[m].position));
+        used += n > 0 ? (size_t)n : 0;
+    }
+    check.values =
+        json_pack("{s:I, s:I, s:I}", "positions", (json_int_t)r->n_positions,
+                  "original_nonfinite", (json_int_t)r->n_nonfinite[0],
+                  "converted_nonfinite", (json_int_t)r->n_nonfinite[1]);
+    return add(report, &check);
+}
+
+static enum gqa_status skip(struct gqa_report *report, const char *name,
+                            const char *why, double seconds)
+{
+    struct gqa_check check = fidelity_check(name, seconds);
+
+    check.verdict = GQA_SKIPPED;
+    snprintf(check.detail, sizeof check.detail, "%s", why);
+    return gqa_report_add(report, &check);
+}
+
+static enum gqa_status report_kl(struct gqa_report *report,
+                                 const struct gqa_fidelity_result *r,
+                                 const struct gqa_budget *budget,
+                                 double seconds)
+{
+    struct gqa_check check = fidelity_check("kl", seconds);
+
+    snprintf(check.figure, sizeof check.figure,
+             "mean %.3g, median %.3g, p99.9 %.3g, max %.3g nats", r->kl_mean,
+             r->kl_p50, r->kl_p999, r->kl_max);
+    if (budget->max_kl >= 0) {
+        check.verdict = verdict_of(r->kl_mean <= budget->max_kl);
+        snprintf(check.limit, sizeof check.limit, "mean <= %g", budget->max_kl);
+    }
+    snprintf(check.detail, sizeof check.detail,
+             "largest in sequence %llu at position %llu",
+             ULL(r->kl_max_at.sequence), ULL(r->kl_max_at.position));
+    check.values = json_pack(
+        "{s:o, s:o, s:o, s:o, s:I, s:I, s:I}", "mean", number(r->kl_mean),
+        "p50", number(r->kl_p50), "p99_9", number(r->kl_p999), "max",
+        number(r->kl_max), "max_sequence", (json_int_t)r->kl_max_at.sequence,
+        "max_position", (json_int_t)r->kl_max_at.position, "positions",
+        (json_int_t)r->n_positions);
+    return add(report, &check);
+}
+
+static enum gqa_status report_kl_p99(struct gqa_report *report,
+                                     const struct gqa_fidelity_result *r,
+                                     const struct gqa_budget *budget,
+                                     double seconds)
+{
+    struct gqa_check check = fidelity_check("kl-p99", seconds);
+
+    snprintf(check.figure, sizeof check.figure, "p99 %.3g nats", r->kl_p99);
+    if (budget->max_kl_p99 >= 0) {
+        check.verdict = verdict_of(r->kl_p99 <= budget->max_kl_p99);
+        snprintf(check.limit, sizeof check.limit, "p99 <= %g",
+                 budget->max_kl_p99);
+    }
+    check.values = json_pack("{s:o}", "p99", number(r->kl_p99));
+    return add(report, &check);
+}
+
+static enum gqa_status report_top1(struct gqa_report *report,
+                                   const struct gqa_fidelity_result *r,
+                                   const struct gqa_budget *budget,
+                                   double seconds)
+{
+    struct gqa_check check = fidelity_check("top-1", seconds);
+
+    snprintf(check.figure, sizeof check.figure,
+             "%.2f %% of positions have the same most likely token",
+             100 * r->top1);
+    if (budget->min_top1 >= 0) {
+        check.verdict = verdict_of(r->top1 >= budget->min_top1);
+        snprintf(check.limit, sizeof check.limit, ">= %g %%",
+                 100 * budget->min_top1);
+    }
+    check.values = json_pack("{s:o}", "same", number(r->top1));
+    return add(report, &check);
+}
+
+static enum gqa_status report_perplexity(struct gqa_report *report,
+                                         const struct gqa_fidelity_result *r,
+                                         const struct gqa_budget *budget,
+                                         double seconds)
+{
+    struct gqa_check check = fidelity_check("perplexity", seconds);
+
+    snprintf(check.figure, sizeof check.figure,
+             "%.5g -> %.5g, %+.3g %% +- %.2g %%", r->perplexity[0],
+             r->perplexity[1], 100 * r->perplexity_increase,
+             100 * r->perplexity_increase_error);
+    if (budget->max_ppl_increase >= 0) {
+        check.verdict =
+            verdict_of(r->perplexity_increase <= budget->max_ppl_increase);
+        snprintf(check.limit, sizeof check.limit, "<= +%g %%",
+                 100 * budget->max_ppl_increase);
+    }
+    check.values = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "original",
+        number(r->perplexity[0]), "converted", number(r->perplexity[1]),
+        "increase", number(r->perplexity_increase), "increase_error",
+        number(r->perplexity_increase_error), "log_difference",
+        number(r->log_difference), "log_difference_error",
+        number(r->log_difference_error), "tokens", (json_int_t)r->n_next);
+    return add(report, &check);
+}
+
+enum gqa_status gqa_fidelity_report(struct gqa_report *report,
+                                    const struct gqa_fidelity_result *r,
+                                    const struct gqa_budget *budget,
+                                    double seconds)
+{
+    static const char no_position[] = "no position could be compared";
+    static const char no_next[] = "no following token is known";
+    const bool any = r->n_positions > 0;
+    enum gqa_status st = report_finite(report, r, seconds);
+
+    if (st == GQA_OK)
+        st = any ? report_kl(report, r, budget, seconds)
+                 : skip(report, "kl", no_position, seconds);
+    if (st == GQA_OK)
+        st = any ? report_kl_p99(report, r, budget, seconds)
+                 : skip(report, "kl-p99", no_position, seconds);
+    if (st == GQA_OK)
+        st = any ? report_top1(report, r, budget, seconds)
+                 : skip(report, "top-1", no_position, seconds);
+    if (st == GQA_OK)
+        st = r->n_next > 0 ? report_perplexity(report, r, budget, seconds)
+                           : skip(report, "perplexity",
+                                  any ? no_next : no_position, seconds);
+    return st;
+}
+
+/* Append the layers of one stack to a JSON array. */
+static bool list_layers(json_t *list, enum gqa_stack stack,
+                        const struct gqa_drift *layers, size_t n)
+{
+    double before = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const double drift = gqa_drift_relative(&layers[i]);
+        json_t *layer =
+            json_pack("{s:s, s:I, s:o, s:o}", "stack", gqa_stack_name(stack),
+                      "layer", (json_int_t)i, "drift", number(drift), "added",
+                      number(drift - before));
+
+        if (json_array_append_new(list, layer) != 0)
+            return false;
+        before = drift;
+    }
+    return true;
+}
+
+/* "decoder 0.012, most (+0.01) from layer 3", behind what is there. */
+static void say_stack(struct gqa_check *check, enum gqa_stack stack,
+                      const struct gqa_drift *layers, size_t n)
+{
+    const size_t used = strlen(check->figure);
+    const size_t worst = gqa_drift_worst(layers, n);
+    const double before =
+        worst > 0 ? gqa_drift_relative(&layers[worst - 1]) : 0;
+
+    snprintf(check->figure + used, sizeof check->figure - used,
+             "%s%s %.3g, most (%+.2g) from layer %zu", used > 0 ? "; " : "",
+             gqa_stack_name(stack), gqa_drift_relative(&layers[n - 1]),
+             gqa_drift_relative(&layers[worst]) - before, worst);
+}
+
+enum gqa_status gqa_drift_report(struct gqa_report *report,
+                                 const struct gqa_drift *layers,
+                                 size_t n_encoder, size_t n_decoder,
+                                 double seconds)
+{
+    const size_t counts[] = {n_encoder, n_decoder};
+    struct gqa_check check = fidelity_check("drift", seconds);
+    json_t *list = json_array();
+    bool listed = list != NULL;
+
+    for (int i = 0; i < 2; i++) {
+        const enum gqa_stack stack =
+            i == 0 ? GQA_STACK_ENCODER : GQA_STACK_DECODER;
+
+        for (size_t l = 0; l < counts[i]; l++)
+            if (layers[l].n_nonfinite > 0 && check.verdict != GQA_FAILED) {
+                check.verdict = GQA_FAILED;
+                snprintf(check.detail, sizeof check.detail,
+                         "%s layer %zu is the first with values that are not "
+                         "finite (%llu of them)",
+                         gqa_stack_name(stack), l, ULL(layers[l].n_nonfinite));
+            }
+        if (counts[i] > 0)
+            say_stack(&check, stack, layers, counts[i]);
+        listed = listed && list_layers(list, stack, layers, counts[i]);
+        layers += counts[i];
+    }
+    if (!listed) {
+        json_decref(list);
+        return gqa_fail_nomem();
+    }
+    check.values = json_pack("{s:o}", "layers", list);
+    return add(report, &check);
+}
+
+enum gqa_status gqa_distance_report(struct gqa_report *report, const char *name,
+                                    const struct gqa_drift *logits,
+                                    enum gqa_distance distance, double limit,
+                                    double seconds)
+{
+    const bool squared = distance == GQA_DISTANCE_SQUARED;
+    const char *unit = squared ? "NMSE" : "relative L2";
+    const double relative = gqa_drift_relative(logits);
+    const double figure = squared ? relative * relative : relative;
+    struct gqa_check check = {
+        .group = GQA_CHECK_RUNTIME, .name = name, .seconds = seconds};
+
+    check.verdict = verdict_of(logits->n_nonfinite == 0 && figure <= limit);
+    snprintf(check.figure, sizeof check.figure, "%s %.3g", unit, figure);
+    snprintf(check.limit, sizeof check.limit, "<= %g", limit);
+    if (logits->n_nonfinite > 0)
+        snprintf(check.detail, sizeof check.detail,
+                 "%llu logits are not finite", ULL(logits->n_nonfinite));
+    check.values = json_pack(
+        "{s:o, s:o, s:I}", squared ? "nmse" : "relative_l2", number(figure),
+        "limit", number(limit), "nonfinite", (json_int_t)logits->n_nonfinite);
+    return add(report, &check);
+}

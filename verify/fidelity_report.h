@@ -1,0 +1,46 @@
+/* Figures of the runs as checks of a report. */
+#ifndef GQA_VERIFY_FIDELITY_REPORT_H
+#define GQA_VERIFY_FIDELITY_REPORT_H
+
+#include "verify/fidelity.h"
+#include "verify/report.h"
+
+/*
+ * Checks `finite`, `kl`, `kl-p99`, `top-1` and `perplexity` of the group
+ * fidelity. `finite` always has a verdict; the others have one where the
+ * budget has a limit, else they are reported, and skipped where no position
+ * or no following token could be compared. Errors GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_fidelity_report(struct gqa_report *report,
+                                    const struct gqa_fidelity_result *result,
+                                    const struct gqa_budget *budget,
+                                    double seconds);
+
+/*
+ * Check `drift` of the group fidelity: the layer that brings in most, and
+ * the drift at the end of each stack. layers: [n_encoder + n_decoder].
+ * Reported; failed where a value is not finite. Errors GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_drift_report(struct gqa_report *report,
+                                 const struct gqa_drift *layers,
+                                 size_t n_encoder, size_t n_decoder,
+                                 double seconds);
+
+enum gqa_distance {
+    GQA_DISTANCE_RELATIVE, /* |a - b| / |a|, of all values together */
+    GQA_DISTANCE_SQUARED,  /* its square: normalised mean squared error */
+};
+
+/*
+ * A check of the group runtime: logits of two computations of one thing,
+ * which may differ by `limit`. Errors GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_distance_report(struct gqa_report *report, const char *name,
+                                    const struct gqa_drift *logits,
+                                    enum gqa_distance distance, double limit,
+                                    double seconds);
+
+#endif
