@@ -195,6 +195,25 @@ enum gqa_status gqa_fidelity_report(struct gqa_report *report,
     return st;
 }
 
+enum gqa_status gqa_scale_report(struct gqa_report *report, const char *name,
+                                 const struct gqa_fidelity_result *r,
+                                 double seconds)
+{
+    struct gqa_check check = fidelity_check(name, seconds);
+
+    if (r->n_positions == 0)
+        return skip(report, name, "no position could be compared", seconds);
+    snprintf(check.figure, sizeof check.figure,
+             "KL mean %.3g, p99 %.3g nats, top-1 %.2f %%, perplexity %+.3g %%",
+             r->kl_mean, r->kl_p99, 100 * r->top1,
+             100 * r->perplexity_increase);
+    check.values =
+        json_pack("{s:o, s:o, s:o, s:o}", "kl_mean", number(r->kl_mean),
+                  "kl_p99", number(r->kl_p99), "same", number(r->top1),
+                  "increase", number(r->perplexity_increase));
+    return add(report, &check);
+}
+
 /* Append the layers of one stack to a JSON array. */
 static bool list_layers(json_t *list, enum gqa_stack stack,
                         const struct gqa_drift *layers, size_t n)

@@ -28,6 +28,15 @@ enum gqa_status gqa_drift_report(struct gqa_report *report,
                                  size_t n_encoder, size_t n_decoder,
                                  double seconds);
 
+/*
+ * A reported check of the group fidelity: what another conversion of the
+ * original does, as a measure. Errors GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_scale_report(struct gqa_report *report, const char *name,
+                                 const struct gqa_fidelity_result *result,
+                                 double seconds);
+
 enum gqa_distance {
     GQA_DISTANCE_RELATIVE, /* |a - b| / |a|, of all values together */
     GQA_DISTANCE_SQUARED,  /* its square: normalised mean squared error */

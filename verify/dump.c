@@ -1,0 +1,114 @@
+#include "verify/dump.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/checked.h"
+
+struct shape {
+    uint64_t n, length, vocab_size;
+    uint64_t n_bytes; /* of the logits of one model */
+};
+
+static enum gqa_status measure(struct shape *shape,
+                               const struct gqa_tokens *tokens,
+                               uint64_t vocab_size)
+{
+    *shape = (struct shape){.n = tokens->n, .vocab_size = vocab_size};
+    for (size_t i = 0; i < tokens->n; i++)
+        if (tokens->sequences[i].n_decoder > shape->length)
+            shape->length = tokens->sequences[i].n_decoder;
+    if (!gqa_mul_u64(shape->n, shape->length, &shape->n_bytes) ||
+        !gqa_mul_u64(shape->n_bytes, vocab_size, &shape->n_bytes) ||
+        !gqa_mul_u64(shape->n_bytes, sizeof(float), &shape->n_bytes) ||
+        shape->n_bytes > INT64_MAX / 4)
+        return gqa_fail(GQA_ERR_USAGE, "too many logits to write");
+    return GQA_OK;
+}
+
+static void write_header(FILE *out, const struct shape *s)
+{
+    const uint64_t lengths = s->n * sizeof(int64_t);
+    unsigned char size[8];
+    char header[1024];
+    int n = snprintf(
+        header, sizeof header,
+        "{\"lengths\":{\"dtype\":\"I64\",\"shape\":[%" PRIu64
+        "],\"data_offsets\":[0,%" PRIu64 "]},"
+        "\"logits\":{\"dtype\":\"F32\",\"shape\":[%" PRIu64 ",%" PRIu64
+        ",%" PRIu64 "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]},"
+        "\"original.logits\":{\"dtype\":\"F32\",\"shape\":[%" PRIu64 ",%" PRIu64
+        ",%" PRIu64 "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}}",
+        s->n, lengths, s->n, s->length, s->vocab_size, lengths,
+        lengths + s->n_bytes, s->n, s->length, s->vocab_size,
+        lengths + s->n_bytes, lengths + 2 * s->n_bytes);
+
+    /* Spaces to the next multiple of eight, so that data are aligned. */
+    while (n % 8 != 0)
+        header[n++] = ' ';
+    for (unsigned i = 0; i < sizeof size; i++)
+        size[i] = (unsigned char)((uint64_t)n >> 8 * i);
+    fwrite(size, 1, sizeof size, out);
+    fwrite(header, 1, (size_t)n, out);
+}
+
+static void write_lengths(FILE *out, const struct gqa_tokens *tokens)
+{
+    for (size_t s = 0; s < tokens->n; s++)
+        for (unsigned i = 0; i < 8; i++)
+            fputc((int)(tokens->sequences[s].n_decoder >> 8 * i & 0xff), out);
+}
+
+static enum gqa_status write_logits(FILE *out, struct gqa_trace *trace,
+                                    const struct gqa_tokens *tokens,
+                                    const struct shape *shape)
+{
+    const size_t v = shape->vocab_size;
+    double *values = calloc(v, sizeof *values);
+    float *row = calloc(v, sizeof *row);
+    enum gqa_status st = values && row ? GQA_OK : gqa_fail_nomem();
+
+    for (uint64_t s = 0; s < shape->n && st == GQA_OK; s++)
+        for (uint64_t p = 0; p < shape->length && st == GQA_OK; p++) {
+            memset(row, 0, v * sizeof *row);
+            if (p < tokens->sequences[s].n_decoder) {
+                st = gqa_trace_logits(trace, s, p, 1, values);
+                gqa_store_f64(row, GQA_F32, values, v);
+            }
+            fwrite(row, sizeof *row, v, out);
+        }
+    free(values);
+    free(row);
+    return st;
+}
+
+enum gqa_status gqa_dump_logits(const char *path, struct gqa_trace *original,
+                                struct gqa_trace *converted,
+                                const struct gqa_tokens *tokens,
+                                uint64_t vocab_size)
+{
+    struct shape shape;
+    enum gqa_status st = measure(&shape, tokens, vocab_size);
+    bool bad;
+    FILE *out;
+
+    if (st != GQA_OK)
+        return st;
+    if (!(out = fopen(path, "wbe")))
+        return gqa_fail_errno("%s", path);
+    write_header(out, &shape);
+    write_lengths(out, tokens);
+    st = write_logits(out, converted, tokens, &shape);
+    if (st == GQA_OK)
+        st = write_logits(out, original, tokens, &shape);
+    bad = ferror(out) != 0;
+    bad = fclose(out) != 0 || bad;
+    if (st == GQA_OK && bad)
+        st = gqa_fail_errno("%s", path);
+    if (st != GQA_OK)
+        unlink(path);
+    return st;
+}

@@ -1,0 +1,365 @@
+#include "verify/run_checks.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/progress.h"
+#include "verify/dump.h"
+#include "verify/fidelity_report.h"
+#include "verify/mapped.h"
+
+enum {
+    DEFAULT_SAMPLES = 8,
+    DEFAULT_LENGTH = 256,
+    /* What the runtime checks run. */
+    SHORT_SEQUENCES = 2,
+    SHORT_LENGTH = 64,
+};
+
+struct run {
+    struct gqa_report *report;
+    const struct gqa_run_model *original, *converted;
+    const struct gqa_run_check_options *options;
+    struct gqa_tokens tokens;
+    struct gqa_trace *trace; /* of the original */
+    uint64_t vocab_size;
+    size_t n_layers[2]; /* of encoder and decoder */
+    struct gqa_progress *bar;
+    struct gqa_run_progress progress;
+};
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* The bar counts bytes: those of the logits as float32. */
+static void show_progress(void *ctx, uint64_t done, uint64_t all)
+{
+    const struct run *r = ctx;
+    const uint64_t bytes = r->vocab_size * sizeof(float);
+
+    gqa_progress_update(r->bar, done * bytes, all * bytes);
+}
+
+static enum gqa_status open_model(struct gqa_running **out,
+                                  const struct gqa_run_model *model,
+                                  const struct gqa_run_options *options)
+{
+    return gqa_running_open(out, model->model, &model->weights, options);
+}
+
+static enum gqa_status state_device(const struct run *r,
+                                    struct gqa_running *running)
+{
+    struct gqa_device_info info = {0};
+    enum gqa_status st = gqa_running_describe(running, &info);
+
+    if (st == GQA_OK)
+        st = gqa_report_fact(r->report, "backend",
+                             r->options->run.backend->name);
+    if (st == GQA_OK)
+        st = gqa_report_fact(r->report, "device", info.name);
+    if (st == GQA_OK)
+        st = gqa_report_fact(r->report, "software", info.software);
+    if (st == GQA_OK)
+        st = gqa_report_fact(r->report, "computed in",
+                             gqa_dtype_name(r->options->run.device.real));
+    return st;
+}
+
+/* From a file, from text, or from the original itself. */
+static enum gqa_status get_tokens(struct run *r, struct gqa_running *running)
+{
+    const struct gqa_network *network = gqa_running_network(running);
+    const struct gqa_token_rules rules = gqa_token_rules_of(network);
+    struct gqa_sample_options samples = r->options->samples;
+    const uint64_t max = samples.n;
+    enum gqa_status st;
+
+    samples.n = max > 0 ? max : DEFAULT_SAMPLES;
+    samples.length = samples.length > 0 ? samples.length : DEFAULT_LENGTH;
+    if (network->max_positions > 0 && samples.length > network->max_positions)
+        samples.length = network->max_positions;
+    if (r->options->tokens_path) {
+        st = gqa_tokens_read(&r->tokens, r->options->tokens_path, &rules, max);
+        if (st == GQA_OK && rules.is_encoder_decoder)
+            st = gqa_sample_outputs(&r->tokens, gqa_running_runtime(running),
+                                    network, &samples);
+        return st;
+    }
+    if (r->options->text_path)
+        return gqa_tokens_from_text(&r->tokens, r->options->text_path, &rules,
+                                    samples.length, samples.n);
+    return gqa_sample(&r->tokens, gqa_running_runtime(running), network,
+                      &samples);
+}
+
+static void learn_shape(struct run *r, const struct gqa_network *network)
+{
+    r->vocab_size = network->vocab_size;
+    for (size_t i = 0; i < network->n_stacks; i++)
+        r->n_layers[network->stacks[i].stack == GQA_STACK_DECODER] +=
+            network->stacks[i].n_blocks;
+}
+
+static enum gqa_status run_original(struct run *r)
+{
+    const struct gqa_trace_options keep = {
+        r->options->run.device.real == GQA_F64 ? GQA_F64 : GQA_F32, true};
+    struct gqa_running *running = NULL;
+    enum gqa_status st = open_model(&running, r->original, &r->options->run);
+
+    if (st == GQA_OK)
+        st = state_device(r, running);
+    if (st == GQA_OK)
+        st = get_tokens(r, running);
+    if (st == GQA_OK) {
+        const uint64_t n = gqa_tokens_n_positions(&r->tokens);
+
+        learn_shape(r, gqa_running_network(running));
+        r->progress = (struct gqa_run_progress){
+            show_progress, r, 0, (r->options->scale ? 4 : 2) * n};
+        st = gqa_trace_record(&r->trace, running, &r->tokens, &keep,
+                              &r->progress);
+        r->progress.base += n;
+    }
+    gqa_running_close(running);
+    return st == GQA_OK ? st : gqa_fail_prefix(st, "original");
+}
+
+/* layers: [n_layers], or NULL. */
+static enum gqa_status compare(struct run *r, struct gqa_running *running,
+                               struct gqa_fidelity_result *result,
+                               struct gqa_drift *layers)
+{
+    const uint64_t n = gqa_tokens_n_positions(&r->tokens);
+    struct gqa_comparison to = {.layers = layers};
+    enum gqa_status st = gqa_fidelity_create(&to.fidelity, r->vocab_size, n);
+
+    if (st == GQA_OK)
+        st = gqa_trace_compare(r->trace, running, 0, false, &to, &r->progress);
+    if (st == GQA_OK)
+        gqa_fidelity_finish(to.fidelity, result);
+    r->progress.base += n;
+    gqa_fidelity_free(to.fidelity);
+    return st;
+}
+
+static enum gqa_status check_fidelity(struct run *r,
+                                      struct gqa_running *running)
+{
+    const size_t n = gqa_trace_n_layers(r->trace);
+    struct gqa_drift *layers = calloc(n ? n : 1, sizeof *layers);
+    struct gqa_fidelity_result result;
+    const double start = now();
+    enum gqa_status st = layers ? GQA_OK : gqa_fail_nomem();
+
+    if (st == GQA_OK)
+        st = compare(r, running, &result, layers);
+    if (st == GQA_OK)
+        st = gqa_fidelity_report(r->report, &result, &r->options->budget,
+                                 now() - start);
+    if (st == GQA_OK)
+        st = gqa_drift_report(r->report, layers, r->n_layers[0], r->n_layers[1],
+                              now() - start);
+    free(layers);
+    return st;
+}
+
+static enum gqa_status dump(struct run *r, struct gqa_running *running)
+{
+    const struct gqa_trace_options keep = {GQA_F32, false};
+    struct gqa_trace *converted = NULL;
+    enum gqa_status st =
+        gqa_trace_record(&converted, running, &r->tokens, &keep, NULL);
+
+    if (st == GQA_OK)
+        st = gqa_dump_logits(r->options->dump_path, r->trace, converted,
+                             &r->tokens, r->vocab_size);
+    gqa_trace_free(converted);
+    return st;
+}
+
+/* The distance between a trace and a run of the same tokens. */
+static enum gqa_status check_distance(struct run *r, const char *name,
+                                      struct gqa_trace *trace,
+                                      struct gqa_running *running,
+                                      bool token_by_token, bool squared,
+                                      double limit)
+{
+    struct gqa_drift logits = {0};
+    const struct gqa_comparison to = {.logits = &logits};
+    const double start = now();
+    enum gqa_status st =
+        gqa_trace_compare(trace, running, 0, token_by_token, &to, NULL);
+
+    if (st != GQA_OK)
+        return st;
+    return gqa_distance_report(r->report, name, &logits,
+                               squared ? GQA_DISTANCE_SQUARED
+                                       : GQA_DISTANCE_RELATIVE,
+                               limit, now() - start);
+}
+
+static bool is_half(const struct run *r)
+{
+    const enum gqa_dtype real = r->options->run.device.real;
+
+    return real == GQA_BF16 || real == GQA_F16;
+}
+
+/* Of two computations in the type of the run. */
+static double same_limit(const struct run *r)
+{
+    if (is_half(r))
+        return 5e-4;
+    return r->options->run.device.real == GQA_F64 ? 1e-9 : 2e-6;
+}
+
+static enum gqa_status check_expanded(struct run *r, struct gqa_trace *trace)
+{
+    static const char name[] = "grouped-expanded";
+    const struct gqa_model *model = r->converted->model;
+    struct gqa_running *running = NULL;
+    struct gqa_weight_source weights;
+    struct gqa_mapped *expanded = NULL;
+    bool grouped = false;
+    enum gqa_status st;
+
+    for (size_t i = 0; i < model->n_attentions; i++)
+        grouped = grouped || model->attentions[i].n_kv_heads <
+                                 model->attentions[i].n_heads;
+    if (!grouped) {
+        const struct gqa_check check = {.group = GQA_CHECK_RUNTIME,
+                                        .name = name,
+                                        .verdict = GQA_SKIPPED,
+                                        .detail = "no attention is grouped"};
+
+        return gqa_report_add(r->report, &check);
+    }
+    st = gqa_expand(&expanded, model, &r->converted->weights);
+    if (st == GQA_OK) {
+        weights = gqa_mapped_weights(expanded);
+        st = gqa_running_open(&running, gqa_mapped_model(expanded), &weights,
+                              &r->options->run);
+    }
+    if (st == GQA_OK)
+        st = check_distance(r, name, trace, running, false, is_half(r),
+                            same_limit(r));
+    gqa_running_close(running);
+    gqa_mapped_free(expanded);
+    return st == GQA_OK ? st : gqa_fail_prefix(st, "expanded");
+}
+
+static enum gqa_status check_reference(struct run *r, struct gqa_trace *trace)
+{
+    struct gqa_running *running = NULL;
+    enum gqa_status st =
+        open_model(&running, r->converted, &r->options->reference);
+
+    if (st == GQA_OK)
+        st = check_distance(r, "device-float64", trace, running, false, true,
+                            is_half(r) ? 5e-4 : 1e-7);
+    gqa_running_close(running);
+    return st == GQA_OK ? st : gqa_fail_prefix(st, "reference");
+}
+
+static enum gqa_status run_converted(struct run *r,
+                                     struct gqa_trace **short_trace,
+                                     const struct gqa_tokens *short_tokens)
+{
+    const struct gqa_trace_options keep = {GQA_F64, false};
+    struct gqa_running *running = NULL;
+    enum gqa_status st = open_model(&running, r->converted, &r->options->run);
+
+    if (st == GQA_OK)
+        st = check_fidelity(r, running);
+    if (st == GQA_OK && r->options->dump_path)
+        st = dump(r, running);
+    if (st == GQA_OK)
+        st = gqa_trace_record(short_trace, running, short_tokens, &keep, NULL);
+    if (st == GQA_OK)
+        st = check_distance(r, "decode-prefill", *short_trace, running, true,
+                            is_half(r), same_limit(r));
+    gqa_running_close(running);
+    return st == GQA_OK ? st : gqa_fail_prefix(st, "converted");
+}
+
+static enum gqa_status run_scale(struct run *r, enum gqa_regrouping regrouping,
+                                 const char *name)
+{
+    struct gqa_running *running = NULL;
+    struct gqa_weight_source weights;
+    struct gqa_mapped *mapped = NULL;
+    struct gqa_fidelity_result result;
+    const double start = now();
+    enum gqa_status st =
+        gqa_regroup(&mapped, r->original->model, &r->original->weights,
+                    r->converted->model, regrouping, r->options->samples.seed);
+
+    if (st == GQA_OK) {
+        weights = gqa_mapped_weights(mapped);
+        st = gqa_running_open(&running, gqa_mapped_model(mapped), &weights,
+                              &r->options->run);
+    }
+    if (st == GQA_OK)
+        st = compare(r, running, &result, NULL);
+    if (st == GQA_OK)
+        st = gqa_scale_report(r->report, name, &result, now() - start);
+    gqa_running_close(running);
+    gqa_mapped_free(mapped);
+    return st == GQA_OK ? st : gqa_fail_prefix(st, "%s", name);
+}
+
+/* The first sequences, cut short; lent the pointers of r->tokens. */
+static void shorten(struct gqa_sequence *list, struct gqa_tokens *out,
+                    const struct run *r)
+{
+    *out = (struct gqa_tokens){list, 0};
+    for (; out->n < r->tokens.n && out->n < SHORT_SEQUENCES; out->n++) {
+        struct gqa_sequence *s = &list[out->n];
+
+        *s = r->tokens.sequences[out->n];
+        if (s->n_decoder > SHORT_LENGTH)
+            s->n_decoder = SHORT_LENGTH;
+    }
+}
+
+enum gqa_status gqa_run_checks(struct gqa_report *report,
+                               const struct gqa_run_model *original,
+                               const struct gqa_run_model *converted,
+                               const struct gqa_run_check_options *options)
+{
+    struct run r = {.report = report,
+                    .original = original,
+                    .converted = converted,
+                    .options = options};
+    struct gqa_sequence list[SHORT_SEQUENCES];
+    struct gqa_trace *short_trace = NULL;
+    struct gqa_tokens short_tokens;
+    enum gqa_status st = gqa_progress_create(&r.bar, options->log_level);
+
+    if (st == GQA_OK)
+        st = run_original(&r);
+    if (st == GQA_OK) {
+        shorten(list, &short_tokens, &r);
+        st = run_converted(&r, &short_trace, &short_tokens);
+    }
+    if (st == GQA_OK)
+        st = check_expanded(&r, short_trace);
+    if (st == GQA_OK)
+        st = check_reference(&r, short_trace);
+    if (st == GQA_OK && options->scale)
+        st = run_scale(&r, GQA_REGROUP_FIRST, "scale-first");
+    if (st == GQA_OK && options->scale)
+        st = run_scale(&r, GQA_REGROUP_RANDOM, "scale-random");
+    gqa_trace_free(short_trace);
+    gqa_trace_free(r.trace);
+    gqa_tokens_clear(&r.tokens);
+    gqa_progress_free(r.bar);
+    return st;
+}

@@ -1,0 +1,53 @@
+/* The checks that run models: group runtime and group fidelity. */
+#ifndef GQA_VERIFY_RUN_CHECKS_H
+#define GQA_VERIFY_RUN_CHECKS_H
+
+#include "common/log.h"
+#include "verify/fidelity.h"
+#include "verify/report.h"
+#include "verify/run_models.h"
+#include "verify/sample.h"
+
+/* All lent. */
+struct gqa_run_model {
+    const struct gqa_model *model;
+    struct gqa_weight_source weights;
+};
+
+struct gqa_run_check_options {
+    struct gqa_run_options run;       /* where all is run */
+    struct gqa_run_options reference; /* CPU, F64: what it is held against */
+    const char *tokens_path;          /* --tokens, or NULL */
+    const char *text_path;            /* --text, or NULL */
+    /* n 0: 8 samples, or all that a file holds; length 0: 256. */
+    struct gqa_sample_options samples;
+    struct gqa_budget budget;
+    bool scale;            /* also first-head and random conversions */
+    const char *dump_path; /* --dump-logits, or NULL */
+    enum gqa_log_level log_level;
+};
+
+/*
+ * Run the original, then the converted model, and fill the report:
+ *
+ *   runtime   decode-prefill     tokens one by one = all at once
+ *             grouped-expanded   grouped heads = each KV head repeated
+ *             device-float64     the device = the reference
+ *   fidelity  as in fidelity_report.h, and with `scale`: scale-first,
+ *             scale-random
+ *
+ * The runtime checks run the converted model on two short sequences. Limits:
+ * relative L2 of 2e-6 (float32) and 1e-9 (float64) for the first two,
+ * normalised mean squared error of 1e-7 for the third; 5e-4 for all of them
+ * in bf16 and f16.
+ *
+ * Errors GQA_ERR_UNSUPPORTED: a model that cannot be run, or two that cannot
+ *        be compared; those of the runtime, the tokens and the report.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_run_checks(struct gqa_report *report,
+                               const struct gqa_run_model *original,
+                               const struct gqa_run_model *converted,
+                               const struct gqa_run_check_options *options);
+
+#endif
