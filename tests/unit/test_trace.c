@@ -2,166 +2,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "stand_in.h"
 #include "verify/run_models.h"
 
-/*
- * A model in the runtime's place: two layers in each stack, width 2, four
- * tokens. The residual stream of a layer is (1 + layer, token); the logits
- * at a position are (token, position, 0, of all inputs the first). The
- * second model may be off in one of them.
- */
-enum { VOCAB = 4, WIDTH = 2, LAYERS = 2 };
+enum { VOCAB = STAND_IN_VOCAB, LAYERS = STAND_IN_LAYERS };
 
-struct gqa_session {
-    struct gqa_runtime *runtime;
-    uint64_t position;
-    int32_t input;
-};
-
-struct gqa_runtime {
-    int stands_for_something;
-};
-
-static double logit_error;  /* of logit 2 */
-static double layer_error;  /* of decoder layer 1 */
-static uint64_t vocab_size; /* of networks made from now on */
-static unsigned n_steps, n_opened;
-static struct gqa_runtime the_runtime;
-
-enum gqa_status gqa_network_create(struct gqa_network **out,
-                                   const struct gqa_model *model)
-{
-    struct gqa_network *n = calloc(1, sizeof *n);
-
-    ck_assert_ptr_nonnull(n);
-    n->model = model;
-    n->n_stacks = 2;
-    n->stacks[0].stack = GQA_STACK_ENCODER;
-    n->stacks[1].stack = GQA_STACK_DECODER;
-    n->stacks[0].n_blocks = n->stacks[1].n_blocks = LAYERS;
-    n->d_model = WIDTH;
-    n->vocab_size = vocab_size;
-    *out = n;
-    return GQA_OK;
-}
-
-void gqa_network_free(struct gqa_network *network)
-{
-    free(network);
-}
-
-enum gqa_status gqa_runtime_create(struct gqa_runtime **out,
-                                   const struct gqa_network *network,
-                                   const struct gqa_backend *backend,
-                                   struct gqa_device *device,
-                                   const struct gqa_weight_source *weights)
-{
-    (void)network;
-    (void)backend;
-    (void)device;
-    (void)weights;
-    *out = &the_runtime;
-    return GQA_OK;
-}
-
-void gqa_runtime_free(struct gqa_runtime *runtime)
-{
-    (void)runtime;
-}
-
-enum gqa_status gqa_session_create(struct gqa_session **out,
-                                   struct gqa_runtime *runtime,
-                                   uint64_t n_sequences, uint64_t capacity,
-                                   uint64_t encoder_capacity)
-{
-    ck_assert_uint_eq(n_sequences, 1);
-    ck_assert_uint_eq(capacity, 3);
-    ck_assert_uint_eq(encoder_capacity, 2);
-    *out = calloc(1, sizeof **out);
-    ck_assert_ptr_nonnull(*out);
-    (*out)->runtime = runtime;
-    return GQA_OK;
-}
-
-void gqa_session_free(struct gqa_session *session)
-{
-    free(session);
-}
-
-void gqa_session_reset(struct gqa_session *session)
-{
-    session->position = 0;
-}
-
-static enum gqa_status residuals(const struct gqa_step_output *output,
-                                 enum gqa_stack stack, uint64_t position,
-                                 uint64_t n, const int32_t *tokens)
-{
-    enum gqa_status st = GQA_OK;
-
-    for (uint64_t l = 0; output->residual && l < LAYERS; l++)
-        for (uint64_t i = 0; i < n && st == GQA_OK; i++) {
-            double x[WIDTH] = {1 + (double)l, tokens[i]};
-
-            if (stack == GQA_STACK_DECODER && l == 1)
-                x[0] += layer_error;
-            st = output->residual(output->ctx, stack, l, 0, position + i, 1, x);
-        }
-    return st;
-}
-
-enum gqa_status gqa_session_encode(struct gqa_session *session,
-                                   const int32_t *tokens, uint64_t n_new,
-                                   const uint64_t *n_tokens,
-                                   const struct gqa_step_output *output)
-{
-    ck_assert_uint_eq(n_new, *n_tokens);
-    session->input = tokens[0];
-    return residuals(output, GQA_STACK_ENCODER, 0, n_new, tokens);
-}
-
-enum gqa_status gqa_session_decode(struct gqa_session *session,
-                                   const int32_t *tokens, uint64_t n_new,
-                                   const uint64_t *n_tokens,
-                                   const struct gqa_step_output *output)
-{
-    const uint64_t position = session->position;
-    double logits[3 * VOCAB];
-    enum gqa_status st;
-
-    ck_assert_uint_eq(n_new, *n_tokens);
-    n_steps++;
-    st = residuals(output, GQA_STACK_DECODER, position, n_new, tokens);
-    for (uint64_t i = 0; i < n_new; i++) {
-        logits[i * VOCAB] = tokens[i];
-        logits[i * VOCAB + 1] = (double)(position + i);
-        logits[i * VOCAB + 2] = logit_error;
-        logits[i * VOCAB + 3] = session->input;
-    }
-    session->position += n_new;
-    if (st == GQA_OK && output->logits)
-        st = output->logits(output->ctx, 0, position, n_new, logits);
-    return st;
-}
-
-static enum gqa_status open_device(struct gqa_device **out,
-                                   const struct gqa_device_options *options)
-{
-    (void)options;
-    *out = (struct gqa_device *)&n_opened;
-    n_opened++;
-    return GQA_OK;
-}
-
-static void close_device(struct gqa_device *device)
-{
-    ck_assert_ptr_eq(device, &n_opened);
-    n_opened--;
-}
-
-static const struct gqa_backend backend = {.open = open_device,
-                                           .close = close_device};
-static const struct gqa_run_options run_options = {.backend = &backend};
+static const struct gqa_run_options run_options = {.backend =
+                                                       &stand_in_backend};
 
 /* Two sequences, of 2 in and 3 out, and of 1 and 2. */
 static int32_t encoder[2][2] = {{3, 1}, {2, 0}};
@@ -186,20 +33,18 @@ static void begin(void)
 {
     const struct gqa_trace_options options = {GQA_F64, true};
 
-    logit_error = layer_error = 0;
-    n_opened = 0;
-    vocab_size = VOCAB;
+    stand_in_reset();
     open_running();
     ck_assert_int_eq(gqa_trace_record(&trace, running, &tokens, &options, NULL),
                      GQA_OK);
-    n_steps = 0;
+    stand_in_n_steps = 0;
 }
 
 static void end(void)
 {
     gqa_trace_free(trace);
     gqa_running_close(running);
-    ck_assert_uint_eq(n_opened, 0);
+    ck_assert_uint_eq(stand_in_n_open, 0);
 }
 
 START_TEST(keeps_what_a_model_gave)
@@ -238,9 +83,9 @@ static void compare(uint64_t max_sequences, bool token_by_token)
 START_TEST(finds_equal_models_equal)
 {
     for (int token_by_token = 0; token_by_token < 2; token_by_token++) {
-        n_steps = 0;
+        stand_in_n_steps = 0;
         compare(0, token_by_token);
-        ck_assert_uint_eq(n_steps, token_by_token ? 5 : 2);
+        ck_assert_uint_eq(stand_in_n_steps, token_by_token ? 5 : 2);
         ck_assert_uint_eq(fidelity.n_positions, 5);
         ck_assert_uint_eq(fidelity.n_next, 4);
         ck_assert_double_eq(fidelity.kl_max, 0);
@@ -259,8 +104,10 @@ END_TEST
 /* Logit 2 of each of 5 positions is off by 3, the last layer by 2. */
 START_TEST(finds_what_moved)
 {
-    logit_error = 3;
-    layer_error = 2;
+    gqa_running_close(running);
+    stand_in.logit_error = 3;
+    stand_in.layer_error = 2;
+    open_running();
     compare(0, false);
     ck_assert_double_eq_tol(logits.squared_distance, 5 * 9, 1e-12);
     ck_assert_double_gt(fidelity.kl_mean, 0.1);
@@ -276,7 +123,7 @@ START_TEST(refuses_another_vocabulary)
     const struct gqa_comparison to = {NULL, &logits, NULL};
 
     gqa_running_close(running);
-    vocab_size = 5;
+    stand_in.vocab_size = 5;
     open_running();
     ck_assert_int_eq(gqa_trace_compare(trace, running, 0, false, &to, NULL),
                      GQA_ERR_UNSUPPORTED);

@@ -1,0 +1,230 @@
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scratch.h"
+#include "stand_in.h"
+#include "verify/run_checks.h"
+
+/* Two heads; the converted model has them on one KV head. */
+static struct gqa_param params[] = {
+    {.name = (char *)"k",
+     .dtype = GQA_F32,
+     .rank = 2,
+     .shape = {2, 1},
+     .rows = 2,
+     .cols = 1,
+     .n_elements = 2,
+     .n_bytes = 8},
+};
+static struct gqa_attention mha = {
+    .stack = GQA_STACK_DECODER,
+    .n_heads = 2,
+    .n_kv_heads = 2,
+    .head_dim = 1,
+    .q = {.bias = GQA_NO_PARAM,
+          .n_heads = 2,
+          .per_block = 1,
+          .block_stride = 1},
+    .k = {.bias = GQA_NO_PARAM,
+          .n_heads = 2,
+          .per_block = 1,
+          .block_stride = 1},
+    .v = {.bias = GQA_NO_PARAM,
+          .n_heads = 2,
+          .per_block = 1,
+          .block_stride = 1},
+};
+static struct gqa_attention mqa;
+static const struct gqa_model original_model = {
+    .params = params, .n_params = 1, .attentions = &mha, .n_attentions = 1};
+static const struct gqa_model grouped_model = {
+    .params = params, .n_params = 1, .attentions = &mqa, .n_attentions = 1};
+
+static enum gqa_status no_weights(void *ctx, size_t param, uint64_t row,
+                                  uint64_t n_rows, void *buf)
+{
+    (void)ctx;
+    (void)param;
+    (void)row;
+    memset(buf, 0, n_rows * 4);
+    return GQA_OK;
+}
+
+static const struct gqa_run_model original = {&original_model,
+                                              {no_weights, NULL}};
+static const struct gqa_run_model grouped = {&grouped_model,
+                                             {no_weights, NULL}};
+
+static struct gqa_run_check_options options;
+static struct gqa_report *report;
+static char *text;
+
+static void begin(void)
+{
+    scratch_create();
+    stand_in_reset();
+    mqa = mha;
+    mqa.n_kv_heads = 1;
+    mqa.k.n_heads = mqa.v.n_heads = 1;
+    options = (struct gqa_run_check_options){
+        .run = {&stand_in_backend, {.real = GQA_F32}},
+        .reference = {&stand_in_backend, {.real = GQA_F64}},
+        .samples = {2, 5, 0},
+        .budget = gqa_budget_none,
+    };
+    ck_assert_int_eq(gqa_report_create(&report), GQA_OK);
+}
+
+static void end(void)
+{
+    ck_assert_uint_eq(stand_in_n_open, 0);
+    gqa_report_free(report);
+    free(text);
+    text = NULL;
+    scratch_remove();
+}
+
+static void run(const struct gqa_run_model *converted)
+{
+    size_t n_text;
+    FILE *out;
+
+    ck_assert_msg(gqa_run_checks(report, &original, converted, &options) ==
+                      GQA_OK,
+                  "%s", gqa_error_message());
+    out = open_memstream(&text, &n_text);
+    ck_assert_ptr_nonnull(out);
+    ck_assert_int_eq(gqa_report_write(out, report, GQA_REPORT_TAP), GQA_OK);
+    ck_assert_int_eq(fclose(out), 0);
+}
+
+static void counts(size_t passed, size_t failed, size_t skipped,
+                   size_t reported)
+{
+    ck_assert_msg(gqa_report_count(report, GQA_PASSED) == passed, "%s", text);
+    ck_assert_msg(gqa_report_count(report, GQA_FAILED) == failed, "%s", text);
+    ck_assert_msg(gqa_report_count(report, GQA_SKIPPED) == skipped, "%s", text);
+    ck_assert_msg(gqa_report_count(report, GQA_REPORTED) == reported, "%s",
+                  text);
+}
+
+/* decode-prefill, grouped-expanded, device-float64 and finite; kl, kl-p99,
+ * top-1, perplexity and drift. */
+START_TEST(passes_what_is_right)
+{
+    run(&grouped);
+    counts(4, 0, 0, 5);
+}
+END_TEST
+
+START_TEST(skips_expansion_of_multi_head)
+{
+    run(&original);
+    counts(3, 0, 1, 5);
+}
+END_TEST
+
+/* A runtime whose grouped attention is wrong: only its expansion differs
+ * from it, and the original. */
+START_TEST(catches_a_wrong_grouped_attention)
+{
+    stand_in.grouped_error = 0.01;
+    run(&grouped);
+    counts(3, 1, 0, 5);
+    ck_assert_msg(strstr(text, "grouped-expanded"), "%s", text);
+}
+END_TEST
+
+/* A cache that goes wrong: prefill and decoding differ. */
+START_TEST(catches_a_wrong_cache)
+{
+    stand_in.decoding_error = 0.01;
+    run(&grouped);
+    counts(3, 1, 0, 5);
+}
+END_TEST
+
+START_TEST(holds_the_budget)
+{
+    stand_in.grouped_error = 1;
+    ck_assert(gqa_budget_profile(&options.budget, "strict"));
+    run(&grouped);
+    /* grouped-expanded, kl, kl-p99 at least */
+    ck_assert_uint_ge(gqa_report_count(report, GQA_FAILED), 3);
+    ck_assert_uint_eq(gqa_report_count(report, GQA_REPORTED), 1); /* drift */
+}
+END_TEST
+
+START_TEST(adds_the_scale)
+{
+    options.scale = true;
+    run(&grouped);
+    counts(4, 0, 0, 7);
+}
+END_TEST
+
+/* Two sequences, of two and one tokens, whose output is given. */
+START_TEST(dumps_logits)
+{
+    unsigned char size[8];
+    char header[512] = {0};
+    float logits[2 * 2 * STAND_IN_VOCAB];
+    FILE *in;
+
+    options.tokens_path = scratch_write_text("ids", "1 | 2 3\n2 | 1\n");
+    options.dump_path = scratch_path("logits.safetensors");
+    run(&grouped);
+    in = fopen(options.dump_path, "rbe");
+    ck_assert_ptr_nonnull(in);
+    ck_assert_uint_eq(fread(size, 1, 8, in), 8);
+    ck_assert_uint_lt(size[0] | (unsigned)size[1] << 8, sizeof header);
+    ck_assert_uint_ne(fread(header, size[0] | (unsigned)size[1] << 8, 1, in),
+                      0);
+    ck_assert_ptr_nonnull(strstr(header, "\"shape\":[2,2,4]"));
+    ck_assert_int_eq(fseek(in, 16, SEEK_CUR), 0); /* lengths */
+    ck_assert_uint_eq(fread(logits, sizeof logits, 1, in), 1);
+    ck_assert_uint_eq(fread(logits, sizeof logits, 1, in), 1);
+    ck_assert_int_eq(fgetc(in), EOF);
+    fclose(in);
+    /* Sequence 0, position 1: token 2, position 1, input 1. */
+    ck_assert_float_eq(logits[4], 2);
+    ck_assert_float_eq(logits[5], 1);
+    ck_assert_float_eq(logits[7], 1);
+    ck_assert_float_eq(logits[12], 0); /* sequence 1 has ended */
+}
+END_TEST
+
+START_TEST(names_the_token_file)
+{
+    options.tokens_path = scratch_write_text("ids", "9\n");
+    ck_assert_int_eq(gqa_run_checks(report, &original, &grouped, &options),
+                     GQA_ERR_FORMAT);
+    ck_assert_msg(strstr(gqa_error_message(), "token 9"), "%s",
+                  gqa_error_message());
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("run_checks");
+    TCase *tc = tcase_create("run_checks");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_checked_fixture(tc, begin, end);
+    tcase_add_test(tc, passes_what_is_right);
+    tcase_add_test(tc, skips_expansion_of_multi_head);
+    tcase_add_test(tc, catches_a_wrong_grouped_attention);
+    tcase_add_test(tc, catches_a_wrong_cache);
+    tcase_add_test(tc, holds_the_budget);
+    tcase_add_test(tc, adds_the_scale);
+    tcase_add_test(tc, dumps_logits);
+    tcase_add_test(tc, names_the_token_file);
+    suite_add_tcase(suite, tc);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
