@@ -1,0 +1,314 @@
+#include "verify/file_check.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/units.h"
+#include "verify/scan.h"
+
+static struct gqa_check new_check(const char *name)
+{
+    return (struct gqa_check){
+        .group = GQA_CHECK_FILE, .name = name, .verdict = GQA_PASSED};
+}
+
+/* The stored message as the cause of a failure. */
+static void fail_check(struct gqa_check *check)
+{
+    check->verdict = GQA_FAILED;
+    snprintf(check->detail, sizeof check->detail, "%s", gqa_error_message());
+}
+
+static enum gqa_status add_skipped(struct gqa_report *report, const char *name,
+                                   const char *why)
+{
+    struct gqa_check check = new_check(name);
+
+    check.verdict = GQA_SKIPPED;
+    snprintf(check.detail, sizeof check.detail, "%s", why);
+    return gqa_report_add(report, &check);
+}
+
+/* Headers, seek table, manifest, bounds: all that opening looks at. */
+static enum gqa_status check_structure(struct gqa_subject *subject,
+                                       struct gqa_report *report,
+                                       const struct gqa_file_check *options)
+{
+    struct gqa_check check = new_check("structure");
+    const double start = gqa_verify_clock();
+    enum gqa_status st =
+        gqa_subject_open(subject, options->path, options->config_path);
+
+    check.seconds = gqa_verify_clock() - start;
+    if (st == GQA_ERR_FORMAT) {
+        fail_check(&check);
+        st = GQA_OK;
+    } else if (st == GQA_OK) {
+        const size_t n = gqa_checkpoint_n_tensors(subject->checkpoint);
+
+        snprintf(check.figure, sizeof check.figure, "%s, %zu tensors",
+                 gqa_checkpoint_kind(subject->checkpoint), n);
+        check.values = json_pack("{s:I}", "n_tensors", (json_int_t)n);
+    }
+    return st == GQA_OK ? gqa_report_add(report, &check) : st;
+}
+
+/* The manifest's digest of tensor i of a source, or NULL. Both are in data
+ * order, which the reader has seen to. */
+static const char *stated_digest(const struct gqa_source *source, size_t i)
+{
+    const json_t *list = json_object_get(source->manifest, "tensors");
+
+    return json_string_value(
+        json_object_get(json_array_get(list, i), "sha256"));
+}
+
+static enum gqa_status check_digests(const struct gqa_subject *subject,
+                                     struct gqa_report *report,
+                                     const struct gqa_tensor_scan *scans)
+{
+    struct gqa_check check = new_check("digests");
+    size_t n = 0, n_bad = 0, first = 0;
+
+    for (size_t s = 0; s < gqa_checkpoint_n_sources(subject->checkpoint); s++) {
+        const struct gqa_source *source =
+            gqa_checkpoint_source(subject->checkpoint, s);
+
+        for (size_t i = 0; i < source->n_tensors; i++, first++) {
+            const char *stated =
+                source->manifest ? stated_digest(source, i) : NULL;
+            char actual[GQA_SHA256_DIGITS + 1];
+
+            if (!stated)
+                continue;
+            n++;
+            gqa_sha256_format(actual, scans[first].sha256);
+            if (strcmp(stated, actual) == 0)
+                continue;
+            if (n_bad++ == 0)
+                snprintf(check.detail, sizeof check.detail,
+                         "'%s': SHA-256 is %s, the manifest says %s",
+                         source->tensors[i].name, actual, stated);
+        }
+    }
+    if (n == 0)
+        return add_skipped(report, "digests",
+                           "only a .gqa records digests of its tensors");
+    if (n_bad > 0)
+        check.verdict = GQA_FAILED;
+    snprintf(check.figure, sizeof check.figure,
+             "SHA-256 of %zu of %zu tensors right", n - n_bad, n);
+    check.values = json_pack("{s:I, s:I}", "n_tensors", (json_int_t)n,
+                             "n_wrong", (json_int_t)n_bad);
+    return gqa_report_add(report, &check);
+}
+
+/* --- NaN and infinity ----------------------------------------------------- */
+
+/* Whether parameter `param` lies in the tensor, wholly or in part. */
+static bool lies_in(const struct gqa_param *param, size_t tensor)
+{
+    for (size_t i = 0; i < param->n_parts; i++)
+        if (param->parts[i].tensor == tensor)
+            return true;
+    return false;
+}
+
+static const struct gqa_param *find_param(const struct gqa_model *model,
+                                          const char *name)
+{
+    for (size_t i = 0; i < model->n_params; i++)
+        if (strcmp(model->params[i].name, name) == 0)
+            return &model->params[i];
+    return NULL;
+}
+
+/* Whether the original is not finite where this tensor is not. */
+static bool is_inherited(const struct gqa_subject *subject, size_t tensor,
+                         const struct gqa_subject *original,
+                         const struct gqa_tensor_scan *scans)
+{
+    if (!original || !scans || !subject->model)
+        return false;
+    for (size_t i = 0; i < subject->model->n_params; i++) {
+        const struct gqa_param *param = &subject->model->params[i];
+        const struct gqa_param *other;
+
+        if (!lies_in(param, tensor))
+            continue;
+        other = find_param(original->model, param->name);
+        for (size_t k = 0; other && k < other->n_parts; k++) {
+            const struct gqa_tensor_scan *scan = &scans[other->parts[k].tensor];
+
+            if (scan->n_nan > 0 || scan->n_inf > 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+struct finite {
+    uint64_t n_nan, n_inf;
+    size_t n_bad, n_inherited, first_bad;
+};
+
+static struct finite count_bad(const struct gqa_subject *subject,
+                               const struct gqa_tensor_scan *scans,
+                               const struct gqa_subject *original,
+                               const struct gqa_tensor_scan *original_scans)
+{
+    const size_t n = gqa_checkpoint_n_tensors(subject->checkpoint);
+    struct finite f = {0};
+
+    for (size_t i = 0; i < n; i++) {
+        if (scans[i].n_nan == 0 && scans[i].n_inf == 0)
+            continue;
+        f.n_nan += scans[i].n_nan;
+        f.n_inf += scans[i].n_inf;
+        if (is_inherited(subject, i, original, original_scans))
+            f.n_inherited++;
+        else if (f.n_bad++ == 0)
+            f.first_bad = i;
+    }
+    return f;
+}
+
+static enum gqa_status scan_original(struct gqa_tensor_scan **out,
+                                     const struct gqa_file_check *options)
+{
+    struct gqa_checkpoint *checkpoint = options->original->checkpoint;
+    enum gqa_status st;
+
+    *out = calloc(gqa_checkpoint_n_tensors(checkpoint) + 1, sizeof **out);
+    if (!*out)
+        return gqa_fail_nomem();
+    st = gqa_scan(*out, checkpoint, false, options->n_threads, NULL);
+    return st;
+}
+
+static enum gqa_status check_finite(const struct gqa_subject *subject,
+                                    struct gqa_report *report,
+                                    const struct gqa_file_check *options,
+                                    const struct gqa_tensor_scan *scans)
+{
+    struct gqa_check check = new_check("finite");
+    struct gqa_tensor_scan *original_scans = NULL;
+    struct finite f = count_bad(subject, scans, NULL, NULL);
+    enum gqa_status st = GQA_OK;
+
+    /* The original is only read where there is something to compare. */
+    if (f.n_bad > 0 && options->original && subject->model) {
+        st = scan_original(&original_scans, options);
+        if (st == GQA_OK)
+            f = count_bad(subject, scans, options->original, original_scans);
+        free(original_scans);
+    }
+    if (st != GQA_OK)
+        return st;
+    if (f.n_nan == 0 && f.n_inf == 0)
+        snprintf(check.figure, sizeof check.figure, "no NaN, no infinity");
+    else
+        snprintf(check.figure, sizeof check.figure,
+                 "%" PRIu64 " NaN, %" PRIu64 " infinite", f.n_nan, f.n_inf);
+    if (f.n_bad > 0) {
+        check.verdict = GQA_FAILED;
+        snprintf(check.detail, sizeof check.detail,
+                 "in %zu tensors%s, the first '%s'", f.n_bad,
+                 options->original ? " that are finite in the original" : "",
+                 gqa_checkpoint_tensor(subject->checkpoint, f.first_bad)->name);
+    } else if (f.n_inherited > 0) {
+        check.verdict = GQA_REPORTED;
+        snprintf(check.detail, sizeof check.detail,
+                 "in %zu tensors that are not finite in the original either",
+                 f.n_inherited);
+    }
+    check.values = json_pack("{s:I, s:I}", "n_nan", (json_int_t)f.n_nan,
+                             "n_infinite", (json_int_t)f.n_inf);
+    return gqa_report_add(report, &check);
+}
+
+/* --- All ------------------------------------------------------------------ */
+
+/* Does the configuration fit the shapes? */
+static enum gqa_status check_config(struct gqa_subject *subject,
+                                    struct gqa_report *report)
+{
+    struct gqa_check check = new_check("config");
+    enum gqa_status st = gqa_subject_understand(subject);
+
+    if (st == GQA_ERR_FORMAT) {
+        fail_check(&check);
+        gqa_model_free(subject->model);
+        subject->model = NULL;
+    } else if (st != GQA_OK) {
+        return st;
+    } else {
+        snprintf(check.figure, sizeof check.figure,
+                 "%s, %zu attentions fit their tensors%s",
+                 gqa_family_name(subject->model->family),
+                 subject->model->n_attentions,
+                 subject->model->config_is_complete ? "" : " (no config.json)");
+    }
+    return gqa_report_add(report, &check);
+}
+
+static enum gqa_status check_content(const struct gqa_subject *subject,
+                                     struct gqa_report *report,
+                                     const struct gqa_file_check *options)
+{
+    struct gqa_checkpoint *checkpoint = subject->checkpoint;
+    const size_t n = gqa_checkpoint_n_tensors(checkpoint);
+    struct gqa_check check = new_check("content");
+    struct gqa_tensor_scan *scans = calloc(n + 1, sizeof *scans);
+    struct gqa_progress *progress = NULL;
+    const double start = gqa_verify_clock();
+    bool has_manifest = false;
+    char size[GQA_UNITS_MAX];
+    uint64_t n_bytes = 0;
+    enum gqa_status st;
+
+    if (!scans)
+        return gqa_fail_nomem();
+    for (size_t i = 0; i < gqa_checkpoint_n_sources(checkpoint); i++)
+        has_manifest |= gqa_checkpoint_source(checkpoint, i)->manifest != NULL;
+    for (size_t i = 0; i < n; i++)
+        n_bytes += gqa_checkpoint_tensor(checkpoint, i)->n_bytes;
+    st = gqa_progress_create(&progress, options->log_level);
+    if (st == GQA_OK)
+        st = gqa_scan(scans, checkpoint, has_manifest, options->n_threads,
+                      progress);
+    gqa_progress_free(progress);
+    check.seconds = gqa_verify_clock() - start;
+    if (st == GQA_ERR_FORMAT) {
+        fail_check(&check);
+        st = gqa_report_add(report, &check);
+        if (st == GQA_OK)
+            st = add_skipped(report, "digests", "the content is damaged");
+        if (st == GQA_OK)
+            st = add_skipped(report, "finite", "the content is damaged");
+    } else if (st == GQA_OK) {
+        snprintf(check.figure, sizeof check.figure, "%s read, all of it",
+                 gqa_units_bytes(size, n_bytes));
+        check.values = json_pack("{s:I}", "n_bytes", (json_int_t)n_bytes);
+        st = gqa_report_add(report, &check);
+        if (st == GQA_OK)
+            st = check_digests(subject, report, scans);
+        if (st == GQA_OK)
+            st = check_finite(subject, report, options, scans);
+    }
+    free(scans);
+    return st;
+}
+
+enum gqa_status gqa_file_check(struct gqa_subject *subject,
+                               struct gqa_report *report,
+                               const struct gqa_file_check *options)
+{
+    enum gqa_status st = check_structure(subject, report, options);
+
+    if (st != GQA_OK || !subject->checkpoint)
+        return st;
+    st = check_config(subject, report);
+    return st == GQA_OK ? check_content(subject, report, options) : st;
+}

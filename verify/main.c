@@ -1,0 +1,54 @@
+#include <stdio.h>
+
+#include "common/cli.h"
+#include "common/interrupt.h"
+#include "common/log.h"
+#include "verify/options.h"
+#include "verify/verification.h"
+
+static const char tool[] = "gqa-verify";
+
+static int verify(const struct gqa_verify_options *options)
+{
+    struct gqa_report *report = NULL;
+    int status = GQA_EXIT_TROUBLE;
+    enum gqa_status st;
+
+    gqa_log_init(tool, options->log_level);
+    gqa_interrupt_catch();
+    if ((st = gqa_report_create(&report)) == GQA_OK)
+        st = gqa_verify(report, options);
+    if (st == GQA_OK && options->report_path)
+        st = gqa_report_save(options->report_path, report);
+    if (st == GQA_OK && options->log_level >= GQA_LOG_WARN)
+        st = gqa_report_write(stdout, report, options->format);
+    if (st == GQA_OK)
+        status = gqa_report_exit_status(report);
+    else
+        gqa_cli_trouble(tool);
+    gqa_report_free(report);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct gqa_verify_options options;
+    int status = GQA_EXIT_OK;
+
+    gqa_log_init(tool, GQA_LOG_WARN);
+    switch (gqa_verify_options_parse(&options, argc, argv)) {
+    case GQA_VERIFY_RUN:
+        status = verify(&options);
+        break;
+    case GQA_VERIFY_HELP:
+        gqa_verify_print_help();
+        break;
+    case GQA_VERIFY_VERSION:
+        gqa_cli_print_version(tool);
+        break;
+    case GQA_VERIFY_USAGE_ERROR:
+        status = GQA_EXIT_TROUBLE;
+        break;
+    }
+    return gqa_cli_finish(tool, status);
+}

@@ -1,0 +1,33 @@
+/* The command line of gqa-verify. */
+#ifndef GQA_VERIFY_OPTIONS_H
+#define GQA_VERIFY_OPTIONS_H
+
+#include "common/log.h"
+#include "verify/report.h"
+
+struct gqa_verify_options {
+    const char *path;                 /* what is verified */
+    const char *original_path;        /* --against; NULL: the file alone */
+    const char *config_path;          /* --config, of path; may be NULL */
+    const char *original_config_path; /* --original-config; may be NULL */
+    const char *report_path;          /* --report; may be NULL */
+    enum gqa_report_format format;    /* of standard output; not JUnit */
+    unsigned n_threads;
+    enum gqa_log_level log_level;
+};
+
+enum gqa_verify_command {
+    GQA_VERIFY_RUN,
+    GQA_VERIFY_HELP,
+    GQA_VERIFY_VERSION,
+    GQA_VERIFY_USAGE_ERROR, /* already said on stderr */
+};
+
+/* Parse argv, whose texts are lent to *options. Options may stand before or
+ * after the path. */
+enum gqa_verify_command gqa_verify_options_parse(
+    struct gqa_verify_options *options, int argc, char **argv);
+
+void gqa_verify_print_help(void);
+
+#endif

@@ -1,0 +1,62 @@
+#include "verify/subject.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "common/json.h"
+
+enum gqa_status gqa_subject_open(struct gqa_subject *subject, const char *path,
+                                 const char *config_path)
+{
+    const struct gqa_checkpoint_options options = {.config_path = config_path};
+
+    *subject = (struct gqa_subject){0};
+    return gqa_checkpoint_open(&subject->checkpoint, path, &options);
+}
+
+static enum gqa_status load_recipe(struct gqa_subject *subject)
+{
+    for (size_t i = 0; i < gqa_checkpoint_n_sources(subject->checkpoint); i++) {
+        const struct gqa_source *source =
+            gqa_checkpoint_source(subject->checkpoint, i);
+        const char *text =
+            json_string_value(json_object_get(source->metadata, "gqa.recipe"));
+        enum gqa_status st;
+
+        if (!text)
+            continue;
+        st = gqa_json_parse(&subject->recipe, text, strlen(text), "gqa.recipe");
+        return st == GQA_OK ? st : gqa_fail_prefix(st, "%s", source->path);
+    }
+    return GQA_OK;
+}
+
+enum gqa_status gqa_subject_understand(struct gqa_subject *subject)
+{
+    const struct gqa_model_hints hints = {0};
+    const char *path = gqa_checkpoint_path(subject->checkpoint);
+    enum gqa_status st =
+        gqa_model_create(&subject->model, subject->checkpoint, &hints);
+
+    if (st == GQA_OK)
+        return load_recipe(subject);
+    if (strncmp(gqa_error_message(), path, strlen(path)) == 0)
+        return st;
+    return gqa_fail_prefix(st, "%s", path);
+}
+
+void gqa_subject_close(struct gqa_subject *subject)
+{
+    json_decref(subject->recipe);
+    gqa_model_free(subject->model);
+    gqa_checkpoint_close(subject->checkpoint);
+    *subject = (struct gqa_subject){0};
+}
+
+double gqa_verify_clock(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}

@@ -1,0 +1,30 @@
+/* A checkpoint under examination: what it holds and what that means. */
+#ifndef GQA_VERIFY_SUBJECT_H
+#define GQA_VERIFY_SUBJECT_H
+
+#include "formats/model.h"
+
+struct gqa_subject {
+    struct gqa_checkpoint *checkpoint;
+    struct gqa_model *model;
+    json_t *recipe; /* NULL: none is recorded */
+};
+
+/* Open the checkpoint alone. Errors as gqa_checkpoint_open(). */
+GQA_MUST_USE
+enum gqa_status gqa_subject_open(struct gqa_subject *subject, const char *path,
+                                 const char *config_path);
+
+/*
+ * Find out what an open one means, and read its recipe. Errors as
+ * gqa_model_create(), with the path.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_subject_understand(struct gqa_subject *subject);
+
+void gqa_subject_close(struct gqa_subject *subject);
+
+/* Seconds since some moment that stays the same; for differences. */
+double gqa_verify_clock(void);
+
+#endif

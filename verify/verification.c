@@ -1,0 +1,73 @@
+#include "verify/verification.h"
+
+#include "verify/file_check.h"
+#include "verify/subject.h"
+#include "verify/weights_check.h"
+
+static enum gqa_status open_original(struct gqa_subject *original,
+                                     const struct gqa_verify_options *options)
+{
+    enum gqa_status st = gqa_subject_open(original, options->original_path,
+                                          options->original_config_path);
+
+    return st == GQA_OK ? gqa_subject_understand(original) : st;
+}
+
+static enum gqa_status state_facts(struct gqa_report *report,
+                                   const struct gqa_verify_options *options)
+{
+    enum gqa_status st = GQA_OK;
+
+    if (options->original_path)
+        st = gqa_report_fact(report, "original", options->original_path);
+    if (st == GQA_OK)
+        st = gqa_report_fact(report,
+                             options->original_path ? "converted" : "file",
+                             options->path);
+    return st;
+}
+
+/* A checkpoint that is damaged, as has been reported, cannot be compared. */
+static enum gqa_status check_weights(struct gqa_report *report,
+                                     const struct gqa_subject *original,
+                                     const struct gqa_subject *converted,
+                                     const struct gqa_verify_options *options)
+{
+    struct gqa_check check = {.group = GQA_CHECK_WEIGHTS,
+                              .name = "unchanged",
+                              .verdict = GQA_SKIPPED,
+                              .detail = "the content is damaged"};
+    enum gqa_status st =
+        gqa_weights_check(report, original, converted, options->n_threads);
+
+    if (st != GQA_ERR_FORMAT || gqa_report_count(report, GQA_FAILED) == 0)
+        return st;
+    st = gqa_report_add(report, &check);
+    check.name = "grouped";
+    return st == GQA_OK ? gqa_report_add(report, &check) : st;
+}
+
+enum gqa_status gqa_verify(struct gqa_report *report,
+                           const struct gqa_verify_options *options)
+{
+    struct gqa_subject original = {0}, converted = {0};
+    struct gqa_file_check file = {
+        .path = options->path,
+        .config_path = options->config_path,
+        .n_threads = options->n_threads,
+        .log_level = options->log_level,
+    };
+    enum gqa_status st = state_facts(report, options);
+
+    if (st == GQA_OK && options->original_path) {
+        st = open_original(&original, options);
+        file.original = &original;
+    }
+    if (st == GQA_OK)
+        st = gqa_file_check(&converted, report, &file);
+    if (st == GQA_OK && options->original_path)
+        st = check_weights(report, &original, &converted, options);
+    gqa_subject_close(&converted);
+    gqa_subject_close(&original);
+    return st;
+}

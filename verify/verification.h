@@ -1,0 +1,16 @@
+/* All checks that the command line asks for, one after another. */
+#ifndef GQA_VERIFY_VERIFICATION_H
+#define GQA_VERIFY_VERIFICATION_H
+
+#include "verify/options.h"
+#include "verify/report.h"
+
+/*
+ * Fill the report. A failed check is no error; what keeps a check from being
+ * made at all is. The message begins with the path at fault.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_verify(struct gqa_report *report,
+                           const struct gqa_verify_options *options);
+
+#endif
