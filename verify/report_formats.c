@@ -65,11 +65,16 @@ void gqa_report_write_text(FILE *out, const struct gqa_report *report)
         const struct gqa_report_entry *e = &report->entries[i];
         const int is_loud = e->verdict == GQA_FAILED;
 
-        fprintf(out, "%-8s  %-*s  %-8s  %s", gqa_check_group_name(e->group),
+        fprintf(out, "%-8s  %-*s  %s", gqa_check_group_name(e->group),
                 (int)width, e->name,
-                is_loud ? "FAILED" : gqa_verdict_name(e->verdict), e->figure);
+                is_loud ? "FAILED" : gqa_verdict_name(e->verdict));
+        if (*e->figure)
+            fprintf(out, "%*s%s",
+                    is_loud ? 4
+                            : (int)(10 - strlen(gqa_verdict_name(e->verdict))),
+                    "", e->figure);
         if (*e->limit)
-            fprintf(out, "%s(%s)", *e->figure ? " " : "", e->limit);
+            fprintf(out, "  (%s)", e->limit);
         fputc('\n', out);
         if (*e->detail)
             fprintf(out, "%10s%s\n", "", e->detail);

@@ -378,12 +378,15 @@ static enum gqa_status add_unchanged(struct gqa_report *report,
     const struct gqa_model *b = c->converted->model;
     struct gqa_finding first = {{0}};
     size_t n = 0, n_bad = 0;
+    bool rounded = false;
     char figure[128];
 
     for (size_t i = 0; i < b->n_params; i++) {
         if (c->is_kv[i] || c->partner[i] == GQA_NO_PARAM)
             continue;
         n++;
+        rounded |= b->params[i].dtype !=
+                   c->original->model->params[c->partner[i]].dtype;
         if (c->params[i].text[0] && n_bad++ == 0)
             first = c->params[i];
     }
@@ -395,7 +398,7 @@ static enum gqa_status add_unchanged(struct gqa_report *report,
             first = c->heads[i].unchanged;
     }
     snprintf(figure, sizeof figure, "%zu of %zu tensors %s", n - n_bad, n,
-             c->is_converted ? "equal, rounded once" : "equal, bit by bit");
+             rounded ? "equal, rounded once" : "equal, bit by bit");
     return add(report, "unchanged", &first, figure,
                json_pack("{s:I, s:I}", "n_tensors", (json_int_t)n, "n_wrong",
                          (json_int_t)n_bad),

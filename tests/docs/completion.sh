@@ -8,6 +8,8 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 source "$root/completions/gqa-convert"
 # shellcheck source=/dev/null
 source "$root/completions/gqa-inspect"
+# shellcheck source=/dev/null
+source "$root/completions/gqa-verify"
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -26,6 +28,7 @@ expect() {
     case $1 in
     gqa-convert) _gqa_convert || true ;;
     gqa-inspect) _gqa_inspect || true ;;
+    gqa-verify) _gqa_verify || true ;;
     esac
     got=$(printf '%s\n' "${COMPREPLY[@]-}" | sort | paste -sd '|')
     if [[ $got != "$wanted" ]]; then
@@ -47,5 +50,7 @@ expect 'model.h5|my model.gqa' gqa-convert m
 expect 'model.h5' gqa-convert -c mod
 expect '--recipe' gqa-inspect --r
 expect '' gqa-inspect --batch = ''
+expect 'tap|text' gqa-verify --format = t
+expect '--against=' gqa-verify --ag
 expect 'folder' gqa-inspect --kv-cache f
 exit "$failures"

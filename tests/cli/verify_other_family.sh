@@ -1,0 +1,1 @@
+gqa-verify --against "$DATA/good/gpt2" "$DATA/good/qwen2"

@@ -1,0 +1,1 @@
+gqa-verify --report missing/report.xml "$DATA/good/qwen2"
