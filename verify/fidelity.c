@@ -67,6 +67,7 @@ static double log_sum(const double *x, uint64_t n, double x_max)
 
     for (uint64_t i = 0; i < n; i++)
         sum += exp(x[i] - x_max);
+    /* cppcheck-suppress invalidFunctionArg ; n is not 0, so sum is not */
     return x_max + log(sum);
 }
 
