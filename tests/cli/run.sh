@@ -18,7 +18,7 @@ root=$(cd "$here/../.." && pwd)
 build=$(cd "${GQA_BUILD:-$root/build/dev}" && pwd)
 
 export DATA=$root/tests/data
-export PATH=$build/convert:$build/inspect:$build/verify:$PATH
+export PATH=$build/convert:$build/inspect:$build/verify:$build/tests/cli:$PATH
 export LC_ALL=C
 
 scratch=$(mktemp -d)

@@ -1,0 +1,1 @@
+gqa-verify "$DATA/good/llama" >/dev/full
