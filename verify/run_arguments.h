@@ -1,0 +1,48 @@
+/* The options of gqa-verify that speak of running models. */
+#ifndef GQA_VERIFY_RUN_ARGUMENTS_H
+#define GQA_VERIFY_RUN_ARGUMENTS_H
+
+#include "verify/run_checks.h"
+
+enum gqa_backend_choice {
+    GQA_BACKEND_AUTO, /* CUDA where there is a device, else the CPU */
+    GQA_BACKEND_CPU,
+    GQA_BACKEND_CUDA,
+};
+
+/* Zero is the default of all but the budgets: gqa_run_arguments_init(). */
+struct gqa_run_arguments {
+    const char *tokens_path, *text_path, *dump_path; /* lent, or NULL */
+    struct gqa_sample_options samples;               /* n, length 0: not said */
+    struct gqa_budget limits;                        /* said one by one */
+    struct gqa_budget profile;
+    enum gqa_backend_choice backend;
+    enum gqa_dtype dtype; /* F32 unless said */
+    bool scale;
+};
+
+void gqa_run_arguments_init(struct gqa_run_arguments *arguments);
+
+/*
+ * Take --name=value: tokens, text, samples, length, seed, max-kl, max-kl-p99,
+ * min-top1, max-ppl-increase, profile, backend, dtype, dump-logits, and
+ * scale, which has no value (NULL). Shares may be said as 0.965 or 96.5%.
+ *
+ * known  receives whether the option is one of these; value is lent.
+ * Errors GQA_ERR_USAGE, naming the option.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_run_arguments_take(struct gqa_run_arguments *arguments,
+                                       const char *name, const char *value,
+                                       bool *known);
+
+/* When all are taken: what cannot go together. Errors GQA_ERR_USAGE. */
+GQA_MUST_USE
+enum gqa_status gqa_run_arguments_check(
+    const struct gqa_run_arguments *arguments);
+
+/* The profile's limits, and over them those said one by one. */
+struct gqa_budget gqa_run_arguments_budget(
+    const struct gqa_run_arguments *arguments);
+
+#endif
