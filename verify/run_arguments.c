@@ -135,6 +135,9 @@ enum gqa_status gqa_run_arguments_take(struct gqa_run_arguments *a,
                               MAX_LENGTH);
     if (strcmp(name, "seed") == 0)
         return gqa_cli_number(&a->samples.seed, "--seed", value, 0, UINT64_MAX);
+    if (strcmp(name, "generate") == 0)
+        return gqa_cli_number(&a->n_generate, "--generate", value, 1,
+                              MAX_LENGTH);
     if (strcmp(name, "backend") == 0)
         return take_backend(&a->backend, value);
     if (strcmp(name, "dtype") == 0)

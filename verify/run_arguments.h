@@ -18,6 +18,7 @@ struct gqa_run_arguments {
     struct gqa_budget profile;
     enum gqa_backend_choice backend;
     enum gqa_dtype dtype; /* F32 unless said */
+    uint64_t n_generate;
     bool scale;
 };
 
@@ -25,8 +26,9 @@ void gqa_run_arguments_init(struct gqa_run_arguments *arguments);
 
 /*
  * Take --name=value: tokens, text, samples, length, seed, max-kl, max-kl-p99,
- * min-top1, max-ppl-increase, profile, backend, dtype, dump-logits, and
- * scale, which has no value (NULL). Shares may be said as 0.965 or 96.5%.
+ * min-top1, max-ppl-increase, profile, backend, dtype, dump-logits,
+ * generate, and scale, which has no value (NULL). Shares may be said as 0.965
+ * or 96.5%.
  *
  * known  receives whether the option is one of these; value is lent.
  * Errors GQA_ERR_USAGE, naming the option.

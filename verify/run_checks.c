@@ -6,6 +6,7 @@
 #include "common/progress.h"
 #include "verify/dump.h"
 #include "verify/fidelity_report.h"
+#include "verify/generate.h"
 #include "verify/mapped.h"
 
 enum {
@@ -24,6 +25,8 @@ struct run {
     struct gqa_trace *trace; /* of the original */
     uint64_t vocab_size;
     size_t n_layers[2]; /* of encoder and decoder */
+    /* [SHORT_SEQUENCES, n_generate] of each model; NULL: none wanted */
+    int32_t *generated[GQA_N_MODELS];
     struct gqa_progress *bar;
     struct gqa_run_progress progress;
 };
@@ -106,6 +109,40 @@ static void learn_shape(struct run *r, const struct gqa_network *network)
             network->stacks[i].n_blocks;
 }
 
+static uint64_t n_short(const struct run *r)
+{
+    return r->tokens.n < SHORT_SEQUENCES ? r->tokens.n : SHORT_SEQUENCES;
+}
+
+static enum gqa_status generate(struct run *r, int model,
+                                struct gqa_running *running)
+{
+    const uint64_t n = r->options->n_generate;
+    int32_t *out = calloc(SHORT_SEQUENCES * n, sizeof *out);
+    enum gqa_status st = GQA_OK;
+
+    if (!out)
+        return gqa_fail_nomem();
+    r->generated[model] = out;
+    for (uint64_t s = 0; s < n_short(r) && st == GQA_OK; s++)
+        st = gqa_generate(out + s * n, n, running, &r->tokens.sequences[s]);
+    return st;
+}
+
+static enum gqa_status report_generated(struct run *r)
+{
+    const uint64_t n = r->options->n_generate;
+    enum gqa_status st = GQA_OK;
+
+    for (uint64_t s = 0; s < n_short(r) && st == GQA_OK; s++) {
+        const int32_t *const tokens[] = {r->generated[0] + s * n,
+                                         r->generated[1] + s * n};
+
+        st = gqa_generate_report(r->report, s, tokens, n);
+    }
+    return st;
+}
+
 static enum gqa_status run_original(struct run *r)
 {
     const struct gqa_trace_options keep = {
@@ -127,6 +164,8 @@ static enum gqa_status run_original(struct run *r)
                               &r->progress);
         r->progress.base += n;
     }
+    if (st == GQA_OK && r->options->n_generate > 0)
+        st = generate(r, 0, running);
     gqa_running_close(running);
     return st == GQA_OK ? st : gqa_fail_prefix(st, "original");
 }
@@ -278,6 +317,10 @@ static enum gqa_status run_converted(struct run *r,
 
     if (st == GQA_OK)
         st = check_fidelity(r, running);
+    if (st == GQA_OK && r->options->n_generate > 0)
+        st = generate(r, 1, running);
+    if (st == GQA_OK && r->options->n_generate > 0)
+        st = report_generated(r);
     if (st == GQA_OK && r->options->dump_path)
         st = dump(r, running);
     if (st == GQA_OK)
@@ -320,7 +363,7 @@ static void shorten(struct gqa_sequence *list, struct gqa_tokens *out,
                     const struct run *r)
 {
     *out = (struct gqa_tokens){list, 0};
-    for (; out->n < r->tokens.n && out->n < SHORT_SEQUENCES; out->n++) {
+    for (; out->n < n_short(r); out->n++) {
         struct gqa_sequence *s = &list[out->n];
 
         *s = r->tokens.sequences[out->n];
@@ -359,6 +402,8 @@ enum gqa_status gqa_run_checks(struct gqa_report *report,
         st = run_scale(&r, GQA_REGROUP_RANDOM, "scale-random");
     gqa_trace_free(short_trace);
     gqa_trace_free(r.trace);
+    for (int m = 0; m < GQA_N_MODELS; m++)
+        free(r.generated[m]);
     gqa_tokens_clear(&r.tokens);
     gqa_progress_free(r.bar);
     return st;

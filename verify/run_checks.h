@@ -22,6 +22,8 @@ struct gqa_run_check_options {
     /* n 0: 8 samples, or all that a file holds; length 0: 256. */
     struct gqa_sample_options samples;
     struct gqa_budget budget;
+    /* --generate: greedy tokens behind each of the first sequences; 0: none */
+    uint64_t n_generate;
     bool scale;            /* also first-head and random conversions */
     const char *dump_path; /* --dump-logits, or NULL */
     enum gqa_log_level log_level;
@@ -34,7 +36,7 @@ struct gqa_run_check_options {
  *             grouped-expanded   grouped heads = each KV head repeated
  *             device-float64     the device = the reference
  *   fidelity  as in fidelity_report.h, and with `scale`: scale-first,
- *             scale-random
+ *             scale-random; with n_generate: generate-0, generate-1
  *
  * The runtime checks run the converted model on two short sequences. Limits:
  * relative L2 of 2e-6 (float32) and 1e-9 (float64) for the first two,

@@ -34,6 +34,8 @@ START_TEST(takes_numbers)
     take("samples", "3");
     take("length", "100");
     take("seed", "18446744073709551615");
+    take("generate", "20");
+    ck_assert_uint_eq(a.n_generate, 20);
     ck_assert_uint_eq(a.samples.n, 3);
     ck_assert_uint_eq(a.samples.length, 100);
     ck_assert_uint_eq(a.samples.seed, UINT64_MAX);

@@ -195,6 +195,32 @@ START_TEST(dumps_logits)
 }
 END_TEST
 
+/* Behind 0, input 3: token 3 (of equals the lowest) as long as the position
+ * does not pass 3; logit 1 is the position. */
+START_TEST(prints_continuations)
+{
+    options.tokens_path = scratch_write_text("ids", "3 | 2 1 2\n");
+    options.n_generate = 6;
+    run(&grouped);
+    counts(4, 0, 0, 6);
+    ck_assert_msg(strstr(text, "all 6 tokens are the same"), "%s", text);
+    ck_assert_msg(strstr(text, "original: 3 0 0 0 1 1; converted: 3 0 0 0 1 1"),
+                  "%s", text);
+}
+END_TEST
+
+/* The grouped model says 2 always: its logit is 9. */
+START_TEST(finds_where_continuations_part)
+{
+    options.tokens_path = scratch_write_text("ids", "3 | 2 1 2\n");
+    options.n_generate = 2;
+    stand_in.grouped_error = 9;
+    run(&grouped);
+    ck_assert_msg(strstr(text, "the first 0 tokens are the same"), "%s", text);
+    ck_assert_msg(strstr(text, "converted: 2 2"), "%s", text);
+}
+END_TEST
+
 START_TEST(names_the_token_file)
 {
     options.tokens_path = scratch_write_text("ids", "9\n");
@@ -220,6 +246,8 @@ int main(void)
     tcase_add_test(tc, holds_the_budget);
     tcase_add_test(tc, adds_the_scale);
     tcase_add_test(tc, dumps_logits);
+    tcase_add_test(tc, prints_continuations);
+    tcase_add_test(tc, finds_where_continuations_part);
     tcase_add_test(tc, names_the_token_file);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
