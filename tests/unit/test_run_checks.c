@@ -195,8 +195,8 @@ START_TEST(dumps_logits)
 }
 END_TEST
 
-/* Behind 0, input 3: token 3 (of equals the lowest) as long as the position
- * does not pass 3; logit 1 is the position. */
+/* Logits (token, position, 0, 3): at position 0 token 3; at 1, of two threes,
+ * the first; ...; from 4 on the position is largest. */
 START_TEST(prints_continuations)
 {
     options.tokens_path = scratch_write_text("ids", "3 | 2 1 2\n");
@@ -204,7 +204,7 @@ START_TEST(prints_continuations)
     run(&grouped);
     counts(4, 0, 0, 6);
     ck_assert_msg(strstr(text, "all 6 tokens are the same"), "%s", text);
-    ck_assert_msg(strstr(text, "original: 3 0 0 0 1 1; converted: 3 0 0 0 1 1"),
+    ck_assert_msg(strstr(text, "original: 3 0 3 0 1 1; converted: 3 0 3 0 1 1"),
                   "%s", text);
 }
 END_TEST
