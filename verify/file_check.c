@@ -232,10 +232,11 @@ static enum gqa_status check_finite(const struct gqa_subject *subject,
 
 /* Does the configuration fit the shapes? */
 static enum gqa_status check_config(struct gqa_subject *subject,
-                                    struct gqa_report *report)
+                                    struct gqa_report *report,
+                                    const struct gqa_model_hints *hints)
 {
     struct gqa_check check = new_check("config");
-    enum gqa_status st = gqa_subject_understand(subject);
+    enum gqa_status st = gqa_subject_understand(subject, hints);
 
     if (st == GQA_ERR_FORMAT) {
         fail_check(&check);
@@ -309,6 +310,6 @@ enum gqa_status gqa_file_check(struct gqa_subject *subject,
 
     if (st != GQA_OK || !subject->checkpoint)
         return st;
-    st = check_config(subject, report);
+    st = check_config(subject, report, &options->hints);
     return st == GQA_OK ? check_content(subject, report, options) : st;
 }

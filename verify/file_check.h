@@ -10,6 +10,7 @@ struct gqa_file_check {
     const char *path, *config_path; /* config_path may be NULL */
     /* Opened and understood, or NULL: a NaN that it has too is no fault. */
     const struct gqa_subject *original;
+    struct gqa_model_hints hints;
     unsigned n_threads;
     enum gqa_log_level log_level; /* of the progress bar */
 };

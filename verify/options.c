@@ -12,6 +12,8 @@ enum {
     OPTION_ORIGINAL_CONFIG = 256,
     OPTION_REPORT,
     OPTION_FORMAT,
+    OPTION_N_HEADS,
+    OPTION_HEAD_DIM,
 };
 
 static const struct option long_options[] = {
@@ -20,6 +22,8 @@ static const struct option long_options[] = {
     {"original-config", required_argument, NULL, OPTION_ORIGINAL_CONFIG},
     {"report", required_argument, NULL, OPTION_REPORT},
     {"format", required_argument, NULL, OPTION_FORMAT},
+    {"n-heads", required_argument, NULL, OPTION_N_HEADS},
+    {"head-dim", required_argument, NULL, OPTION_HEAD_DIM},
     {"threads", required_argument, NULL, 't'},
     {"quiet", no_argument, NULL, 'q'},
     {"verbose", no_argument, NULL, 'v'},
@@ -40,6 +44,8 @@ void gqa_verify_print_help(void)
         "  -c, --config=FILE       the config.json of what is verified\n"
         "      --original-config=FILE\n"
         "                          the config.json of ORIGINAL\n"
+        "      --n-heads=N         query heads, where nothing says how many\n"
+        "      --head-dim=N        size of a head, where nothing says\n"
         "      --report=FILE       write a report too: FILE.xml (JUnit) or\n"
         "                          FILE.json\n"
         "      --format=FORMAT     of standard output: text, json or tap\n"
@@ -76,6 +82,7 @@ static enum gqa_status parse_format(enum gqa_report_format *format,
 static enum gqa_status parse_value(struct gqa_verify_options *options,
                                    int option, const char *text)
 {
+    const uint64_t most = (uint64_t)1 << 40;
     enum gqa_report_format format;
     enum gqa_status st;
     uint64_t n;
@@ -87,6 +94,12 @@ static enum gqa_status parse_value(struct gqa_verify_options *options,
         return st == GQA_OK ? st : gqa_fail_prefix(st, "--report");
     case OPTION_FORMAT:
         return parse_format(&options->format, text);
+    case OPTION_N_HEADS:
+        return gqa_cli_number(&options->hints.n_heads, "--n-heads", text, 1,
+                              most);
+    case OPTION_HEAD_DIM:
+        return gqa_cli_number(&options->hints.head_dim, "--head-dim", text, 1,
+                              most);
     default:
         st = gqa_cli_number(&n, "--threads", text, 1, 1024);
         if (st == GQA_OK)

@@ -3,6 +3,7 @@
 #define GQA_VERIFY_OPTIONS_H
 
 #include "common/log.h"
+#include "formats/model.h"
 #include "verify/report.h"
 
 struct gqa_verify_options {
@@ -12,6 +13,7 @@ struct gqa_verify_options {
     const char *original_config_path; /* --original-config; may be NULL */
     const char *report_path;          /* --report; may be NULL */
     enum gqa_report_format format;    /* of standard output; not JUnit */
+    struct gqa_model_hints hints;     /* --n-heads, --head-dim */
     unsigned n_threads;
     enum gqa_log_level log_level;
 };

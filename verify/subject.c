@@ -31,12 +31,12 @@ static enum gqa_status load_recipe(struct gqa_subject *subject)
     return GQA_OK;
 }
 
-enum gqa_status gqa_subject_understand(struct gqa_subject *subject)
+enum gqa_status gqa_subject_understand(struct gqa_subject *subject,
+                                       const struct gqa_model_hints *hints)
 {
-    const struct gqa_model_hints hints = {0};
     const char *path = gqa_checkpoint_path(subject->checkpoint);
     enum gqa_status st =
-        gqa_model_create(&subject->model, subject->checkpoint, &hints);
+        gqa_model_create(&subject->model, subject->checkpoint, hints);
 
     if (st == GQA_OK)
         return load_recipe(subject);

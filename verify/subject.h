@@ -16,11 +16,13 @@ enum gqa_status gqa_subject_open(struct gqa_subject *subject, const char *path,
                                  const char *config_path);
 
 /*
- * Find out what an open one means, and read its recipe. Errors as
+ * Find out what an open one means, and read its recipe. hints: lent, as to
+ * gqa_model_create(). Errors as
  * gqa_model_create(), with the path.
  */
 GQA_MUST_USE
-enum gqa_status gqa_subject_understand(struct gqa_subject *subject);
+enum gqa_status gqa_subject_understand(struct gqa_subject *subject,
+                                       const struct gqa_model_hints *hints);
 
 void gqa_subject_close(struct gqa_subject *subject);
 

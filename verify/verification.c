@@ -10,7 +10,8 @@ static enum gqa_status open_original(struct gqa_subject *original,
     enum gqa_status st = gqa_subject_open(original, options->original_path,
                                           options->original_config_path);
 
-    return st == GQA_OK ? gqa_subject_understand(original) : st;
+    return st == GQA_OK ? gqa_subject_understand(original, &options->hints)
+                        : st;
 }
 
 static enum gqa_status state_facts(struct gqa_report *report,
@@ -54,6 +55,7 @@ enum gqa_status gqa_verify(struct gqa_report *report,
     struct gqa_file_check file = {
         .path = options->path,
         .config_path = options->config_path,
+        .hints = options->hints,
         .n_threads = options->n_threads,
         .log_level = options->log_level,
     };

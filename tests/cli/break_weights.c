@@ -51,7 +51,7 @@ static struct file load(const char *path)
 {
     FILE *in = fopen(path, "rb");
     struct file file;
-    long size;
+    long size = 0;
 
     if (!in || fseek(in, 0, SEEK_END) != 0 || (size = ftell(in)) < 8)
         fail("cannot be read", path);
