@@ -112,7 +112,7 @@ enum gqa_status gqa_tokens_from_text(struct gqa_tokens *tokens,
 {
     uint64_t size, n_text, n_pieces;
     enum gqa_status st;
-    int64_t offset;
+    int64_t offset = 0;
     int fd;
 
     if (length < 2)
