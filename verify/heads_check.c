@@ -211,7 +211,7 @@ static enum gqa_status count_fits(struct gqa_recompute *r, uint64_t *n_fits,
                                   const struct gqa_hypothesis *h)
 {
     *n_fits = 0;
-    first->found = false;
+    *first = (struct gqa_difference){.found = false};
     for (size_t i = 0; i < pairs->n; i++)
         for (uint64_t k = 0; k < pairs->items[i].to_slice->n_heads; k++) {
             const struct gqa_head_pair *pair = &pairs->items[i];
@@ -308,7 +308,7 @@ enum gqa_status gqa_heads_check(struct gqa_heads_check *check,
     const struct gqa_attention *b =
         attention_of(check->converted, check->attention);
     struct pairs pairs = {.n = 0};
-    struct gqa_difference first;
+    struct gqa_difference first = {.found = false};
     uint64_t n_fits;
     size_t at = 0;
     enum gqa_status st = GQA_OK;
