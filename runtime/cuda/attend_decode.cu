@@ -1,0 +1,347 @@
+/*
+ * Grouped-query attention for few new tokens.
+ *
+ *   q    rows of sequence s: s * n_new + i; heads placed as in the args
+ *   k, v [n_sequences, n_kv_heads, capacity, D]   bf16 or f16
+ *   out  [rows, n_heads, D]                       likewise
+ *
+ * The query rows of one KV head (group_size * n_new of them) are the rows of
+ * tensor-core tiles, so that each K and V row is read once for all. A block
+ * of four warps walks tiles of 64 keys; WM warps lie along the rows, 4 / WM
+ * share the keys. Long sequences are split among blocks where there are too
+ * few of them; a second kernel joins the parts, in fixed order.
+ */
+#include "runtime/cuda/attend_fast.cuh"
+#include "runtime/cuda/attend_tile.cuh"
+
+enum { TILE = 64, THREADS = 128, MAX_SPLITS = 128 };
+
+/* Where the parts lie in the workspace: sums [rows * heads, splits, D], then
+ * pairs (largest score in base 2, sum of weights). */
+static __device__ __forceinline__ float2 *part_scales(float *workspace,
+                                                      int64_t n_parts, int d)
+{
+    return (float2 *)(workspace + n_parts * d);
+}
+
+template <typename T, int D, int WM, int STAGES>
+static __global__ void __launch_bounds__(THREADS)
+    decode_kernel(const struct gqa_attend_fast args)
+{
+    constexpr int WN = 4 / WM, KEYS = TILE / WN, ROWS = 16 * WM;
+    constexpr uint32_t tile_bytes = TILE * D * 2;
+    extern __shared__ __align__(128) unsigned char shared[];
+
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const int wm = warp % WM, wn = warp / WM;
+    const int64_t group = args.n_heads / args.n_kv_heads;
+    const int64_t n_rows = group * args.n_new;
+    const int64_t n_row_tiles = (n_rows + ROWS - 1) / ROWS;
+    const int64_t kv_head = blockIdx.y / n_row_tiles;
+    const int64_t first_row = blockIdx.y % n_row_tiles * ROWS;
+    const int64_t sequence = blockIdx.z;
+    const int64_t start = args.starts[sequence], n_keys = args.n_keys[sequence];
+    const T *k = (const T *)args.k +
+                 (sequence * args.n_kv_heads + kv_head) * args.capacity * D;
+    const T *v = (const T *)args.v +
+                 (sequence * args.n_kv_heads + kv_head) * args.capacity * D;
+    const uint32_t tiles = shared_address(shared);
+    const float scale_log2 = args.scale * GQA_LOG2E;
+
+    /* What any row of the block sees, and what all see. */
+    int64_t last = start + args.n_new - 1;
+    int64_t begin = args.window && start >= args.window
+                        ? start - args.window + 1
+                        : 0;
+    int64_t end = args.causal && last + 1 < n_keys ? last + 1 : n_keys;
+    int64_t all_begin = args.window && last >= args.window
+                            ? last - args.window + 1
+                            : 0;
+    int64_t all_end = args.causal && start + 1 < n_keys ? start + 1 : n_keys;
+    int64_t tile_first = begin / TILE;
+    int64_t n_tiles = end > begin ? (end + TILE - 1) / TILE - tile_first : 0;
+    int64_t t0 = tile_first + n_tiles * blockIdx.x / gridDim.x;
+    int64_t t1 = tile_first + n_tiles * (blockIdx.x + 1) / gridDim.x;
+
+    struct tile_row rows[2];
+    uint32_t q[D / 16][4];
+    float o[D / 8][4];
+
+#pragma unroll
+    for (int s = 0; s < STAGES - 1; s++) {
+        if (t0 + s < t1) {
+            tile_load<D, TILE, THREADS>(tiles + 2 * s * tile_bytes, k,
+                                        (t0 + s) * TILE, end, threadIdx.x);
+            tile_load<D, TILE, THREADS>(tiles + (2 * s + 1) * tile_bytes, v,
+                                        (t0 + s) * TILE, end, threadIdx.x);
+        }
+        copy_commit();
+    }
+
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        int64_t r = first_row + wm * 16 + half * 8 + lane / 4;
+        int64_t head = kv_head * group + r / args.n_new;
+        int64_t i = r % args.n_new, p = start + i;
+        const uint32_t *from =
+            (const uint32_t *)((const T *)args.q +
+                               (sequence * args.n_new + i) * args.q_width +
+                               args.q_base +
+                               head / args.q_per_block * args.q_block_stride +
+                               head % args.q_per_block * D);
+
+        rows[half].max = -INFINITY;
+        rows[half].sum = 0;
+        rows[half].begin =
+            args.window && p >= args.window ? p - args.window + 1 : 0;
+        rows[half].end = args.causal && p + 1 < n_keys ? p + 1 : n_keys;
+        rows[half].bias = args.bias && r < n_rows
+                              ? args.bias + head * (2 * args.reach - 1) - p +
+                                    args.reach - 1
+                              : NULL;
+#pragma unroll
+        for (int c = 0; c < D / 16; c++) {
+            q[c][half] = r < n_rows ? from[c * 8 + lane % 4] : 0;
+            q[c][2 + half] = r < n_rows ? from[c * 8 + lane % 4 + 4] : 0;
+        }
+    }
+#pragma unroll
+    for (int d = 0; d < D / 8; d++)
+        o[d][0] = o[d][1] = o[d][2] = o[d][3] = 0;
+
+    int stage = 0;
+    for (int64_t t = t0; t < t1; t++) {
+        float s[KEYS / 8][4];
+        int64_t ahead = t + STAGES - 1;
+        int free_stage = stage == 0 ? STAGES - 1 : stage - 1;
+        uint32_t tile = tiles + 2 * stage * tile_bytes;
+
+        copy_wait<STAGES - 2>();
+        __syncthreads();
+        if (ahead < t1) {
+            tile_load<D, TILE, THREADS>(tiles + 2 * free_stage * tile_bytes, k,
+                                        ahead * TILE, end, threadIdx.x);
+            tile_load<D, TILE, THREADS>(
+                tiles + (2 * free_stage + 1) * tile_bytes, v, ahead * TILE, end,
+                threadIdx.x);
+        }
+        copy_commit();
+
+        tile_scores<D, KEYS, T>(s, q, tile, wn * KEYS, lane);
+        tile_softmax<D, KEYS>(
+            s, o, rows, scale_log2, t * TILE + wn * KEYS,
+            t * TILE < all_begin || (t + 1) * TILE > all_end, lane);
+        tile_values<D, KEYS, T>(o, s, tile + tile_bytes, wn * KEYS, lane);
+        stage = stage + 1 == STAGES ? 0 : stage + 1;
+    }
+
+    /* Join the warps that shared the keys, in order of their number. */
+    copy_wait<0>();
+    __syncthreads();
+    float *sums = (float *)shared;                       /* [WN, ROWS, D] */
+    float2 *scales = (float2 *)(sums + WN * ROWS * D); /* [WN, ROWS] */
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        int r = wm * 16 + half * 8 + lane / 4;
+        float sum = rows[half].sum;
+
+        sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+        sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+        if (lane % 4 == 0)
+            scales[wn * ROWS + r] = make_float2(
+                rows[half].max * (args.bias ? 1 : scale_log2), sum);
+#pragma unroll
+        for (int d = 0; d < D / 8; d++)
+            *(float2 *)&sums[(wn * ROWS + r) * D + d * 8 + lane % 4 * 2] =
+                make_float2(o[d][half * 2], o[d][half * 2 + 1]);
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < ROWS * D; i += THREADS) {
+        int64_t r = first_row + i / D;
+        int d = i % D;
+        float max = -INFINITY, sum = 0, x = 0;
+
+        if (r >= n_rows)
+            break;
+#pragma unroll
+        for (int n = 0; n < WN; n++)
+            max = fmaxf(max, scales[n * ROWS + i / D].x);
+#pragma unroll
+        for (int n = 0; n < WN; n++) {
+            float2 part = scales[n * ROWS + i / D];
+            float weight =
+                part.x == -INFINITY ? 0 : power_of_two(part.x - max);
+
+            sum += part.y * weight;
+            x += sums[(n * ROWS + i / D) * D + d] * weight;
+        }
+
+        int64_t head = kv_head * group + r / args.n_new;
+        int64_t at = (sequence * args.n_new + r % args.n_new) * args.n_heads +
+                     head;
+        if (gridDim.x == 1) {
+            ((T *)args.out)[at * D + d] =
+                tile_type<T>::round(sum > 0 ? x / sum : 0);
+        } else {
+            int64_t n_parts =
+                args.n_sequences * args.n_new * args.n_heads * gridDim.x;
+            int64_t part = at * gridDim.x + blockIdx.x;
+
+            args.workspace[part * D + d] = x;
+            if (d == 0)
+                part_scales(args.workspace, n_parts, D)[part] =
+                    make_float2(max, sum);
+        }
+    }
+}
+
+/* One block of D threads for each row and head. */
+template <typename T, int D>
+static __global__ void __launch_bounds__(D)
+    join_kernel(T *out, float *workspace, int n_splits)
+{
+    __shared__ float2 scales[MAX_SPLITS];
+    const int64_t at = blockIdx.x;
+    const int64_t n_parts = (int64_t)gridDim.x * n_splits;
+    const float *part = workspace + at * n_splits * D + threadIdx.x;
+    float max = -INFINITY, sum = 0, x = 0;
+
+    for (int n = threadIdx.x; n < n_splits; n += D)
+        scales[n] = part_scales(workspace, n_parts, D)[at * n_splits + n];
+    __syncthreads();
+    for (int n = 0; n < n_splits; n++)
+        max = fmaxf(max, scales[n].x);
+#pragma unroll 8
+    for (int n = 0; n < n_splits; n++) {
+        float weight =
+            scales[n].x == -INFINITY ? 0 : power_of_two(scales[n].x - max);
+
+        sum += scales[n].y * weight;
+        x += part[(int64_t)n * D] * weight;
+    }
+    out[at * D + threadIdx.x] = tile_type<T>::round(sum > 0 ? x / sum : 0);
+}
+
+bool gqa_attend_fast_takes(const struct gqa_attend_fast *args)
+{
+    return (args->head_dim == 64 || args->head_dim == 128) && args->scale > 0 &&
+           args->q_width % 8 == 0 && args->q_base % 8 == 0 &&
+           args->q_block_stride % 8 == 0 && (uintptr_t)args->q % 16 == 0 &&
+           (uintptr_t)args->k % 16 == 0 && (uintptr_t)args->v % 16 == 0 &&
+           (uintptr_t)args->out % 4 == 0 && args->n_sequences <= 65535 &&
+           args->n_heads * args->n_new <= 65535;
+}
+
+struct decode_shape {
+    int row_warps, n_splits;
+};
+
+enum { N_STAGES_64 = 4, N_STAGES_128 = 3 };
+
+/* As few splits as keep the last wave of blocks nearly full. */
+static struct decode_shape shape_of(const struct gqa_attend_fast *args)
+{
+    static int n_processors;
+    int64_t rows = args->n_heads / args->n_kv_heads * args->n_new;
+    struct decode_shape shape = {rows <= 16 ? 1 : rows <= 32 ? 2 : 4, 1};
+    int64_t tile_rows = 16 * shape.row_warps;
+    int64_t blocks = (rows + tile_rows - 1) / tile_rows * args->n_kv_heads *
+                     args->n_sequences;
+    int64_t tiles = (args->max_keys + TILE - 1) / TILE;
+    double best = 0;
+
+    if (!n_processors) {
+        int device = 0;
+
+        if (cudaGetDevice(&device) != cudaSuccess ||
+            cudaDeviceGetAttribute(&n_processors,
+                                   cudaDevAttrMultiProcessorCount,
+                                   device) != cudaSuccess)
+            n_processors = 132;
+    }
+    int64_t slots = n_processors * (args->head_dim == 64 ? 3 : 2);
+    /* Eight waves balance themselves. */
+    if (blocks >= 8 * slots)
+        return shape;
+    for (int pass = 0; pass < 2; pass++) {
+        for (int n = 1; n <= MAX_SPLITS && n * 2 <= tiles; n++) {
+            int64_t all = blocks * n;
+            double share = (double)all / (double)((all + slots - 1) / slots *
+                                                  slots);
+
+            if (pass == 0 && share > best)
+                best = share;
+            if (pass == 1 && share >= 0.92 * best) {
+                shape.n_splits = n;
+                return shape;
+            }
+        }
+    }
+    return shape;
+}
+
+int64_t gqa_attend_decode_workspace(const struct gqa_attend_fast *args)
+{
+    int n_splits = shape_of(args).n_splits;
+
+    return n_splits == 1 ? 0
+                         : args->n_sequences * args->n_new * args->n_heads *
+                               n_splits * (args->head_dim + 2);
+}
+
+template <typename T, int D, int WM>
+static cudaError_t launch(const struct gqa_attend_fast *args, int n_splits,
+                          cudaStream_t stream)
+{
+    constexpr int stages = D == 64 ? N_STAGES_64 : N_STAGES_128;
+    constexpr size_t shared = (size_t)stages * 2 * TILE * D * sizeof(T);
+    static bool ready;
+    int64_t rows = args->n_heads / args->n_kv_heads * args->n_new;
+    dim3 grid((unsigned)n_splits,
+              (unsigned)((rows + 16 * WM - 1) / (16 * WM) * args->n_kv_heads),
+              (unsigned)args->n_sequences);
+
+    static_assert(shared >= (size_t)4 * 16 * (D + 2) * sizeof(float),
+                  "the join's sums need the tiles' memory");
+    if (!ready) {
+        cudaError_t error = cudaFuncSetAttribute(
+            decode_kernel<T, D, WM, stages>,
+            cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+
+        if (error != cudaSuccess)
+            return error;
+        ready = true;
+    }
+    decode_kernel<T, D, WM, stages><<<grid, THREADS, shared, stream>>>(*args);
+    if (n_splits > 1)
+        join_kernel<T, D>
+            <<<(unsigned)(args->n_sequences * args->n_new * args->n_heads), D,
+               0, stream>>>((T *)args->out, args->workspace, n_splits);
+    return cudaGetLastError();
+}
+
+template <typename T, int D>
+static cudaError_t launch_rows(const struct gqa_attend_fast *args,
+                               cudaStream_t stream)
+{
+    struct decode_shape shape = shape_of(args);
+
+    switch (shape.row_warps) {
+    case 1:
+        return launch<T, D, 1>(args, shape.n_splits, stream);
+    case 2:
+        return launch<T, D, 2>(args, shape.n_splits, stream);
+    default:
+        return launch<T, D, 4>(args, shape.n_splits, stream);
+    }
+}
+
+cudaError_t gqa_attend_decode(const struct gqa_attend_fast *args,
+                              cudaStream_t stream)
+{
+    if (args->head_dim == 64)
+        return args->bf16 ? launch_rows<__nv_bfloat16, 64>(args, stream)
+                          : launch_rows<__half, 64>(args, stream);
+    return args->bf16 ? launch_rows<__nv_bfloat16, 128>(args, stream)
+                      : launch_rows<__half, 128>(args, stream);
+}

@@ -1,0 +1,43 @@
+/*
+ * Attention on tensor cores: the arguments of a launch, all pointers to
+ * device memory. Layouts and meanings are those of gqa_attention_op.
+ */
+#ifndef GQA_RUNTIME_CUDA_ATTEND_FAST_CUH
+#define GQA_RUNTIME_CUDA_ATTEND_FAST_CUH
+
+#include <cuda_runtime.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct gqa_attend_fast {
+    void *out;
+    const void *q, *k, *v;
+    int64_t q_width, q_base, q_per_block, q_block_stride;
+    int64_t n_sequences, n_new, n_heads, n_kv_heads, head_dim, capacity;
+    float scale;
+    bool bf16; /* else f16 */
+    bool causal;
+    int64_t window;         /* 0: none */
+    const int64_t *starts;  /* [n_sequences]: position of the first query */
+    const int64_t *n_keys;  /* [n_sequences]: keys in the cache */
+    int64_t max_keys;       /* about the largest n_keys; a hint for speed */
+    const float *bias;      /* [n_heads, 2 * reach - 1], or NULL */
+    int64_t reach;
+    float *workspace; /* gqa_attend_decode_workspace() floats */
+};
+
+/* Whether the kernels below take this shape: head_dim 64 or 128, rows that
+ * 16-byte (K, V) and 4-byte (Q) accesses can reach, a positive scale. */
+bool gqa_attend_fast_takes(const struct gqa_attend_fast *args);
+
+/* For few new tokens: n_new * n_heads / n_kv_heads query rows share each
+ * read of a key and a value. */
+int64_t gqa_attend_decode_workspace(const struct gqa_attend_fast *args);
+cudaError_t gqa_attend_decode(const struct gqa_attend_fast *args,
+                              cudaStream_t stream);
+
+/* For many new tokens. */
+cudaError_t gqa_attend_prefill(const struct gqa_attend_fast *args,
+                               cudaStream_t stream);
+
+#endif

@@ -1,0 +1,263 @@
+/*
+ * What the tensor-core attention kernels share: 16-byte asynchronous
+ * copies into swizzled tiles, fragments of m16n8k16 products, and the range
+ * of keys that a query sees.
+ *
+ * A tile is [rows, D] of a 16-bit type; the 16-byte piece c of row r lies
+ * at c ^ (r & 7), so that eight rows read at one column hit all banks.
+ */
+#ifndef GQA_RUNTIME_CUDA_ATTEND_TILE_CUH
+#define GQA_RUNTIME_CUDA_ATTEND_TILE_CUH
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <stdint.h>
+
+#define GQA_LOG2E 1.4426950408889634f
+
+static __device__ __forceinline__ uint32_t shared_address(const void *p)
+{
+    return (uint32_t)__cvta_generic_to_shared(p);
+}
+
+/* Copy 16 bytes, or write zeros where valid is false. */
+static __device__ __forceinline__ void copy_async(uint32_t dst, const void *src,
+                                                  bool valid)
+{
+    int n = valid ? 16 : 0;
+
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;\n" ::"r"(
+                     dst),
+                 "l"(src), "r"(n)
+                 : "memory");
+}
+
+static __device__ __forceinline__ void copy_commit(void)
+{
+    asm volatile("cp.async.commit_group;\n" ::: "memory");
+}
+
+template <int N> static __device__ __forceinline__ void copy_wait(void)
+{
+    asm volatile("cp.async.wait_group %0;\n" ::"n"(N) : "memory");
+}
+
+static __device__ __forceinline__ void load_matrices(uint32_t r[4],
+                                                     uint32_t address)
+{
+    asm volatile(
+        "ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];\n"
+        : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+        : "r"(address)
+        : "memory");
+}
+
+static __device__ __forceinline__ void
+load_matrices_transposed(uint32_t r[4], uint32_t address)
+{
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, "
+                 "%3}, [%4];\n"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(address)
+                 : "memory");
+}
+
+/* 2^x; tiny weights become 0. exp2f() mends denormals at four times the
+ * cost. */
+static __device__ __forceinline__ float power_of_two(float x)
+{
+    float y;
+
+    asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(y) : "f"(x));
+    return y;
+}
+
+template <typename T> struct tile_type;
+
+template <> struct tile_type<__nv_bfloat16> {
+    static __device__ __forceinline__ void mma(float d[4], const uint32_t a[4],
+                                               uint32_t b0, uint32_t b1)
+    {
+        asm volatile(
+            "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, "
+            "%3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\n"
+            : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+    }
+    static __device__ __forceinline__ uint32_t pack(float lo, float hi)
+    {
+        __nv_bfloat162 x = __floats2bfloat162_rn(lo, hi);
+
+        return *(uint32_t *)&x;
+    }
+    static __device__ __forceinline__ __nv_bfloat16 round(float x)
+    {
+        return __float2bfloat16_rn(x);
+    }
+};
+
+template <> struct tile_type<__half> {
+    static __device__ __forceinline__ void mma(float d[4], const uint32_t a[4],
+                                               uint32_t b0, uint32_t b1)
+    {
+        asm volatile(
+            "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, "
+            "%3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\n"
+            : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+    }
+    static __device__ __forceinline__ uint32_t pack(float lo, float hi)
+    {
+        __half2 x = __floats2half2_rn(lo, hi);
+
+        return *(uint32_t *)&x;
+    }
+    static __device__ __forceinline__ __half round(float x)
+    {
+        return __float2half_rn(x);
+    }
+};
+
+/* Address of 16-byte piece `piece` of row `row` of a tile of width D. */
+template <int D>
+static __device__ __forceinline__ uint32_t tile_at(uint32_t tile, int row,
+                                                   int piece)
+{
+    return tile + (uint32_t)(row * D * 2 + ((piece ^ (row & 7)) << 4));
+}
+
+/* Rows first .. first + ROWS - 1 of a [.., D] matrix into a tile; rows from
+ * `end` on as zeros, for a weight of 0 does not silence a NaN. */
+template <int D, int ROWS, int THREADS, typename T>
+static __device__ __forceinline__ void
+tile_load(uint32_t tile, const T *matrix, int64_t first, int64_t end, int thread)
+{
+    constexpr int pieces = D / 8;
+
+#pragma unroll
+    for (int n = 0; n < ROWS * pieces / THREADS; n++) {
+        int i = n * THREADS + thread;
+        int row = i / pieces, piece = i % pieces;
+        bool valid = first + row < end;
+
+        copy_async(tile_at<D>(tile, row, piece),
+                   matrix + (valid ? first + row : 0) * D + piece * 8, valid);
+    }
+}
+
+/* s[j] (16 rows, keys key + 8 j ..) = A K^T, for N keys of a tile. */
+template <int D, int N, typename T>
+static __device__ __forceinline__ void
+tile_scores(float (*s)[4], const uint32_t (*a)[4], uint32_t tile, int key,
+            int lane)
+{
+#pragma unroll
+    for (int j = 0; j < N / 8; j++)
+        s[j][0] = s[j][1] = s[j][2] = s[j][3] = 0;
+#pragma unroll
+    for (int k = 0; k < D / 16; k++) {
+#pragma unroll
+        for (int j = 0; j < N / 16; j++) {
+            uint32_t b[4];
+
+            load_matrices(b, tile_at<D>(tile,
+                                        key + j * 16 + ((lane >> 4) << 3) +
+                                            (lane & 7),
+                                        k * 2 + ((lane >> 3) & 1)));
+            tile_type<T>::mma(s[2 * j], a[k], b[0], b[1]);
+            tile_type<T>::mma(s[2 * j + 1], a[k], b[2], b[3]);
+        }
+    }
+}
+
+/* o (16 rows, D columns) += P V. */
+template <int D, int N, typename T>
+static __device__ __forceinline__ void
+tile_values(float (*o)[4], const float (*p)[4], uint32_t tile, int key, int lane)
+{
+#pragma unroll
+    for (int j = 0; j < N / 16; j++) {
+        uint32_t a[4] = {tile_type<T>::pack(p[2 * j][0], p[2 * j][1]),
+                         tile_type<T>::pack(p[2 * j][2], p[2 * j][3]),
+                         tile_type<T>::pack(p[2 * j + 1][0], p[2 * j + 1][1]),
+                         tile_type<T>::pack(p[2 * j + 1][2], p[2 * j + 1][3])};
+
+#pragma unroll
+        for (int d = 0; d < D / 16; d++) {
+            uint32_t b[4];
+
+            load_matrices_transposed(
+                b, tile_at<D>(tile, key + j * 16 + (lane & 15),
+                              d * 2 + (lane >> 4)));
+            tile_type<T>::mma(o[2 * d], a, b[0], b[1]);
+            tile_type<T>::mma(o[2 * d + 1], a, b[2], b[3]);
+        }
+    }
+}
+
+/* A row's share of a softmax in base 2: its largest score, the sum of the
+ * weights relative to it (of this thread's columns only). */
+struct tile_row {
+    float max, sum;
+    int64_t begin, end;   /* the keys it sees */
+    const float *bias;    /* at key 0; NULL: none */
+};
+
+/* Turn scores (16 rows, N keys from `key` on) into weights, and scale o to
+ * the rows' new maxima. */
+template <int D, int N>
+static __device__ __forceinline__ void
+tile_softmax(float (*s)[4], float (*o)[4], struct tile_row rows[2],
+             float scale_log2, int64_t key, bool masked, int lane)
+{
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        struct tile_row *row = &rows[half];
+        float max = row->max, shift, grow, factor = scale_log2;
+
+        if (row->bias) {
+#pragma unroll
+            for (int i = 0; i < N / 4; i++) {
+                float *x = &s[i / 2][half * 2 + i % 2];
+                int64_t c = key + (i / 2) * 8 + (lane & 3) * 2 + i % 2;
+
+                *x *= scale_log2;
+                if (c >= row->begin && c < row->end)
+                    *x += row->bias[c] * GQA_LOG2E;
+            }
+            factor = 1;
+        }
+        if (masked) {
+#pragma unroll
+            for (int i = 0; i < N / 4; i++) {
+                int64_t c = key + (i / 2) * 8 + (lane & 3) * 2 + i % 2;
+
+                if (c < row->begin || c >= row->end)
+                    s[i / 2][half * 2 + i % 2] = -INFINITY;
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < N / 4; i++)
+            max = fmaxf(max, s[i / 2][half * 2 + i % 2]);
+        max = fmaxf(max, __shfl_xor_sync(0xffffffffu, max, 1));
+        max = fmaxf(max, __shfl_xor_sync(0xffffffffu, max, 2));
+        shift = max == -INFINITY ? 0 : max * factor;
+        grow = power_of_two(row->max * factor - shift);
+        row->sum *= grow;
+#pragma unroll
+        for (int i = 0; i < N / 4; i++) {
+            float *x = &s[i / 2][half * 2 + i % 2];
+
+            *x = power_of_two(*x * factor - shift);
+            row->sum += *x;
+        }
+        row->max = max;
+#pragma unroll
+        for (int d = 0; d < D / 8; d++) {
+            o[d][half * 2] *= grow;
+            o[d][half * 2 + 1] *= grow;
+        }
+    }
+}
+
+#endif
