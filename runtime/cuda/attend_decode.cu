@@ -24,9 +24,9 @@ static __device__ __forceinline__ float2 *part_scales(float *workspace,
     return (float2 *)(workspace + n_parts * d);
 }
 
-template <typename T, int D, int WM, int STAGES>
+template <typename T, int D, int WM, int STAGES, bool BIAS>
 static __global__ void __launch_bounds__(THREADS)
-    decode_kernel(const struct gqa_attend_fast args)
+    decode_kernel(struct gqa_attend_fast args)
 {
     constexpr int WN = 4 / WM, KEYS = TILE / WN, ROWS = 16 * WM;
     constexpr uint32_t tile_bytes = TILE * D * 2;
@@ -50,13 +50,11 @@ static __global__ void __launch_bounds__(THREADS)
 
     /* What any row of the block sees, and what all see. */
     int64_t last = start + args.n_new - 1;
-    int64_t begin = args.window && start >= args.window
-                        ? start - args.window + 1
-                        : 0;
+    int64_t begin =
+        args.window && start >= args.window ? start - args.window + 1 : 0;
     int64_t end = args.causal && last + 1 < n_keys ? last + 1 : n_keys;
-    int64_t all_begin = args.window && last >= args.window
-                            ? last - args.window + 1
-                            : 0;
+    int64_t all_begin =
+        args.window && last >= args.window ? last - args.window + 1 : 0;
     int64_t all_end = args.causal && start + 1 < n_keys ? start + 1 : n_keys;
     int64_t tile_first = begin / TILE;
     int64_t n_tiles = end > begin ? (end + TILE - 1) / TILE - tile_first : 0;
@@ -93,12 +91,12 @@ static __global__ void __launch_bounds__(THREADS)
         rows[half].max = -INFINITY;
         rows[half].sum = 0;
         rows[half].begin =
-            args.window && p >= args.window ? p - args.window + 1 : 0;
-        rows[half].end = args.causal && p + 1 < n_keys ? p + 1 : n_keys;
-        rows[half].bias = args.bias && r < n_rows
-                              ? args.bias + head * (2 * args.reach - 1) - p +
-                                    args.reach - 1
-                              : NULL;
+            (int)(args.window && p >= args.window ? p - args.window + 1 : 0);
+        rows[half].end = (int)(args.causal && p + 1 < n_keys ? p + 1 : n_keys);
+        rows[half].bias =
+            BIAS && r < n_rows
+                ? args.bias + head * (2 * args.reach - 1) - p + args.reach - 1
+                : NULL;
 #pragma unroll
         for (int c = 0; c < D / 16; c++) {
             q[c][half] = r < n_rows ? from[c * 8 + lane % 4] : 0;
@@ -121,15 +119,15 @@ static __global__ void __launch_bounds__(THREADS)
         if (ahead < t1) {
             tile_load<D, TILE, THREADS>(tiles + 2 * free_stage * tile_bytes, k,
                                         ahead * TILE, end, threadIdx.x);
-            tile_load<D, TILE, THREADS>(
-                tiles + (2 * free_stage + 1) * tile_bytes, v, ahead * TILE, end,
-                threadIdx.x);
+            tile_load<D, TILE, THREADS>(tiles +
+                                            (2 * free_stage + 1) * tile_bytes,
+                                        v, ahead * TILE, end, threadIdx.x);
         }
         copy_commit();
 
         tile_scores<D, KEYS, T>(s, q, tile, wn * KEYS, lane);
-        tile_softmax<D, KEYS>(
-            s, o, rows, scale_log2, t * TILE + wn * KEYS,
+        tile_softmax<D, KEYS, BIAS>(
+            s, o, rows, scale_log2, (int)t * TILE + wn * KEYS,
             t * TILE < all_begin || (t + 1) * TILE > all_end, lane);
         tile_values<D, KEYS, T>(o, s, tile + tile_bytes, wn * KEYS, lane);
         stage = stage + 1 == STAGES ? 0 : stage + 1;
@@ -138,7 +136,7 @@ static __global__ void __launch_bounds__(THREADS)
     /* Join the warps that shared the keys, in order of their number. */
     copy_wait<0>();
     __syncthreads();
-    float *sums = (float *)shared;                       /* [WN, ROWS, D] */
+    float *sums = (float *)shared;                     /* [WN, ROWS, D] */
     float2 *scales = (float2 *)(sums + WN * ROWS * D); /* [WN, ROWS] */
 #pragma unroll
     for (int half = 0; half < 2; half++) {
@@ -148,8 +146,8 @@ static __global__ void __launch_bounds__(THREADS)
         sum += __shfl_xor_sync(0xffffffffu, sum, 1);
         sum += __shfl_xor_sync(0xffffffffu, sum, 2);
         if (lane % 4 == 0)
-            scales[wn * ROWS + r] = make_float2(
-                rows[half].max * (args.bias ? 1 : scale_log2), sum);
+            scales[wn * ROWS + r] =
+                make_float2(rows[half].max * (BIAS ? 1 : scale_log2), sum);
 #pragma unroll
         for (int d = 0; d < D / 8; d++)
             *(float2 *)&sums[(wn * ROWS + r) * D + d * 8 + lane % 4 * 2] =
@@ -169,16 +167,15 @@ static __global__ void __launch_bounds__(THREADS)
 #pragma unroll
         for (int n = 0; n < WN; n++) {
             float2 part = scales[n * ROWS + i / D];
-            float weight =
-                part.x == -INFINITY ? 0 : power_of_two(part.x - max);
+            float weight = part.x == -INFINITY ? 0 : power_of_two(part.x - max);
 
             sum += part.y * weight;
             x += sums[(n * ROWS + i / D) * D + d] * weight;
         }
 
         int64_t head = kv_head * group + r / args.n_new;
-        int64_t at = (sequence * args.n_new + r % args.n_new) * args.n_heads +
-                     head;
+        int64_t at =
+            (sequence * args.n_new + r % args.n_new) * args.n_heads + head;
         if (gridDim.x == 1) {
             ((T *)args.out)[at * D + d] =
                 tile_type<T>::round(sum > 0 ? x / sum : 0);
@@ -266,8 +263,8 @@ static struct decode_shape shape_of(const struct gqa_attend_fast *args)
     for (int pass = 0; pass < 2; pass++) {
         for (int n = 1; n <= MAX_SPLITS && n * 2 <= tiles; n++) {
             int64_t all = blocks * n;
-            double share = (double)all / (double)((all + slots - 1) / slots *
-                                                  slots);
+            double share =
+                (double)all / (double)((all + slots - 1) / slots * slots);
 
             if (pass == 0 && share > best)
                 best = share;
@@ -295,7 +292,10 @@ static cudaError_t launch(const struct gqa_attend_fast *args, int n_splits,
 {
     constexpr int stages = D == 64 ? N_STAGES_64 : N_STAGES_128;
     constexpr size_t shared = (size_t)stages * 2 * TILE * D * sizeof(T);
-    static bool ready;
+    static bool ready[2];
+    void (*kernel)(struct gqa_attend_fast) =
+        args->bias ? decode_kernel<T, D, WM, stages, true>
+                   : decode_kernel<T, D, WM, stages, false>;
     int64_t rows = args->n_heads / args->n_kv_heads * args->n_new;
     dim3 grid((unsigned)n_splits,
               (unsigned)((rows + 16 * WM - 1) / (16 * WM) * args->n_kv_heads),
@@ -303,16 +303,15 @@ static cudaError_t launch(const struct gqa_attend_fast *args, int n_splits,
 
     static_assert(shared >= (size_t)4 * 16 * (D + 2) * sizeof(float),
                   "the join's sums need the tiles' memory");
-    if (!ready) {
+    if (!ready[!!args->bias]) {
         cudaError_t error = cudaFuncSetAttribute(
-            decode_kernel<T, D, WM, stages>,
-            cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+            kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
 
         if (error != cudaSuccess)
             return error;
-        ready = true;
+        ready[!!args->bias] = true;
     }
-    decode_kernel<T, D, WM, stages><<<grid, THREADS, shared, stream>>>(*args);
+    kernel<<<grid, THREADS, shared, stream>>>(*args);
     if (n_splits > 1)
         join_kernel<T, D>
             <<<(unsigned)(args->n_sequences * args->n_new * args->n_heads), D,

@@ -17,11 +17,11 @@ struct gqa_attend_fast {
     float scale;
     bool bf16; /* else f16 */
     bool causal;
-    int64_t window;         /* 0: none */
-    const int64_t *starts;  /* [n_sequences]: position of the first query */
-    const int64_t *n_keys;  /* [n_sequences]: keys in the cache */
-    int64_t max_keys;       /* about the largest n_keys; a hint for speed */
-    const float *bias;      /* [n_heads, 2 * reach - 1], or NULL */
+    int64_t window;        /* 0: none */
+    const int64_t *starts; /* [n_sequences]: position of the first query */
+    const int64_t *n_keys; /* [n_sequences]: keys in the cache */
+    int64_t max_keys;      /* about the largest n_keys; a hint for speed */
+    const float *bias;     /* [n_heads, 2 * reach - 1], or NULL */
     int64_t reach;
     float *workspace; /* gqa_attend_decode_workspace() floats */
 };

@@ -26,10 +26,10 @@ static __device__ __forceinline__ void copy_async(uint32_t dst, const void *src,
 {
     int n = valid ? 16 : 0;
 
-    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;\n" ::"r"(
-                     dst),
-                 "l"(src), "r"(n)
-                 : "memory");
+    asm volatile(
+        "cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;\n" ::"r"(dst),
+        "l"(src), "r"(n)
+        : "memory");
 }
 
 static __device__ __forceinline__ void copy_commit(void)
@@ -52,8 +52,8 @@ static __device__ __forceinline__ void load_matrices(uint32_t r[4],
         : "memory");
 }
 
-static __device__ __forceinline__ void
-load_matrices_transposed(uint32_t r[4], uint32_t address)
+static __device__ __forceinline__ void load_matrices_transposed(
+    uint32_t r[4], uint32_t address)
 {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, "
                  "%3}, [%4];\n"
@@ -129,8 +129,9 @@ static __device__ __forceinline__ uint32_t tile_at(uint32_t tile, int row,
 /* Rows first .. first + ROWS - 1 of a [.., D] matrix into a tile; rows from
  * `end` on as zeros, for a weight of 0 does not silence a NaN. */
 template <int D, int ROWS, int THREADS, typename T>
-static __device__ __forceinline__ void
-tile_load(uint32_t tile, const T *matrix, int64_t first, int64_t end, int thread)
+static __device__ __forceinline__ void tile_load(uint32_t tile, const T *matrix,
+                                                 int64_t first, int64_t end,
+                                                 int thread)
 {
     constexpr int pieces = D / 8;
 
@@ -147,9 +148,10 @@ tile_load(uint32_t tile, const T *matrix, int64_t first, int64_t end, int thread
 
 /* s[j] (16 rows, keys key + 8 j ..) = A K^T, for N keys of a tile. */
 template <int D, int N, typename T>
-static __device__ __forceinline__ void
-tile_scores(float (*s)[4], const uint32_t (*a)[4], uint32_t tile, int key,
-            int lane)
+static __device__ __forceinline__ void tile_scores(float (*s)[4],
+                                                   const uint32_t (*a)[4],
+                                                   uint32_t tile, int key,
+                                                   int lane)
 {
 #pragma unroll
     for (int j = 0; j < N / 8; j++)
@@ -160,10 +162,10 @@ tile_scores(float (*s)[4], const uint32_t (*a)[4], uint32_t tile, int key,
         for (int j = 0; j < N / 16; j++) {
             uint32_t b[4];
 
-            load_matrices(b, tile_at<D>(tile,
-                                        key + j * 16 + ((lane >> 4) << 3) +
-                                            (lane & 7),
-                                        k * 2 + ((lane >> 3) & 1)));
+            load_matrices(
+                b,
+                tile_at<D>(tile, key + j * 16 + ((lane >> 4) << 3) + (lane & 7),
+                           k * 2 + ((lane >> 3) & 1)));
             tile_type<T>::mma(s[2 * j], a[k], b[0], b[1]);
             tile_type<T>::mma(s[2 * j + 1], a[k], b[2], b[3]);
         }
@@ -172,8 +174,10 @@ tile_scores(float (*s)[4], const uint32_t (*a)[4], uint32_t tile, int key,
 
 /* o (16 rows, D columns) += P V. */
 template <int D, int N, typename T>
-static __device__ __forceinline__ void
-tile_values(float (*o)[4], const float (*p)[4], uint32_t tile, int key, int lane)
+static __device__ __forceinline__ void tile_values(float (*o)[4],
+                                                   const float (*p)[4],
+                                                   uint32_t tile, int key,
+                                                   int lane)
 {
 #pragma unroll
     for (int j = 0; j < N / 16; j++) {
@@ -186,9 +190,9 @@ tile_values(float (*o)[4], const float (*p)[4], uint32_t tile, int key, int lane
         for (int d = 0; d < D / 16; d++) {
             uint32_t b[4];
 
-            load_matrices_transposed(
-                b, tile_at<D>(tile, key + j * 16 + (lane & 15),
-                              d * 2 + (lane >> 4)));
+            load_matrices_transposed(b, tile_at<D>(tile,
+                                                   key + j * 16 + (lane & 15),
+                                                   d * 2 + (lane >> 4)));
             tile_type<T>::mma(o[2 * d], a, b[0], b[1]);
             tile_type<T>::mma(o[2 * d + 1], a, b[2], b[3]);
         }
@@ -199,27 +203,29 @@ tile_values(float (*o)[4], const float (*p)[4], uint32_t tile, int key, int lane
  * weights relative to it (of this thread's columns only). */
 struct tile_row {
     float max, sum;
-    int64_t begin, end;   /* the keys it sees */
-    const float *bias;    /* at key 0; NULL: none */
+    int begin, end;    /* the keys it sees */
+    const float *bias; /* at key 0; read where BIAS */
 };
 
 /* Turn scores (16 rows, N keys from `key` on) into weights, and scale o to
  * the rows' new maxima. */
-template <int D, int N>
-static __device__ __forceinline__ void
-tile_softmax(float (*s)[4], float (*o)[4], struct tile_row rows[2],
-             float scale_log2, int64_t key, bool masked, int lane)
+template <int D, int N, bool BIAS>
+static __device__ __forceinline__ void tile_softmax(float (*s)[4],
+                                                    float (*o)[4],
+                                                    struct tile_row rows[2],
+                                                    float scale_log2, int key,
+                                                    bool masked, int lane)
 {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
         struct tile_row *row = &rows[half];
         float max = row->max, shift, grow, factor = scale_log2;
 
-        if (row->bias) {
+        if (BIAS) {
 #pragma unroll
             for (int i = 0; i < N / 4; i++) {
                 float *x = &s[i / 2][half * 2 + i % 2];
-                int64_t c = key + (i / 2) * 8 + (lane & 3) * 2 + i % 2;
+                int c = key + (i / 2) * 8 + (lane & 3) * 2 + i % 2;
 
                 *x *= scale_log2;
                 if (c >= row->begin && c < row->end)
@@ -230,7 +236,7 @@ tile_softmax(float (*s)[4], float (*o)[4], struct tile_row rows[2],
         if (masked) {
 #pragma unroll
             for (int i = 0; i < N / 4; i++) {
-                int64_t c = key + (i / 2) * 8 + (lane & 3) * 2 + i % 2;
+                int c = key + (i / 2) * 8 + (lane & 3) * 2 + i % 2;
 
                 if (c < row->begin || c >= row->end)
                     s[i / 2][half * 2 + i % 2] = -INFINITY;

@@ -1,0 +1,241 @@
+/*
+ * Grouped-query attention for many new tokens; the scores are never stored.
+ *
+ *   q    rows of sequence s: s * n_new + i; heads placed as in the args
+ *   k, v [n_sequences, n_kv_heads, capacity, D]   bf16 or f16
+ *   out  [rows, n_heads, D]                       likewise
+ *
+ * A block of four warps holds 64 * MT queries of one head, 16 * MT in each
+ * warp, and walks tiles of 64 keys, the next being copied meanwhile. Heads
+ * of a group run side by side and meet in the L2.
+ */
+#include "runtime/cuda/attend_fast.cuh"
+#include "runtime/cuda/attend_tile.cuh"
+
+enum { TILE = 64, THREADS = 128 };
+
+template <typename T, int D, int MT, bool BIAS>
+static __global__ void __launch_bounds__(THREADS, 2)
+    prefill_kernel(struct gqa_attend_fast args)
+{
+    constexpr int ROWS = 64 * MT;
+    constexpr uint32_t tile_bytes = TILE * D * 2, q_bytes = ROWS * D * 2;
+    extern __shared__ __align__(128) unsigned char shared[];
+
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const int n_heads = (int)args.n_heads;
+    const int head = (int)blockIdx.x % n_heads;
+    const int64_t sequence = (int)blockIdx.x / n_heads;
+    const int64_t kv_head = head / (int)(args.n_heads / args.n_kv_heads);
+    /* The longest rows first. */
+    const int64_t first_row = (int64_t)(gridDim.y - 1 - blockIdx.y) * ROWS;
+    const int64_t start = args.starts[sequence], n_keys = args.n_keys[sequence];
+    const T *k = (const T *)args.k +
+                 (sequence * args.n_kv_heads + kv_head) * args.capacity * D;
+    const T *v = (const T *)args.v +
+                 (sequence * args.n_kv_heads + kv_head) * args.capacity * D;
+    const T *q = (const T *)args.q + sequence * args.n_new * args.q_width +
+                 args.q_base +
+                 head / (int)args.q_per_block * args.q_block_stride +
+                 head % (int)args.q_per_block * D;
+    const uint32_t q_tile = shared_address(shared);
+    const uint32_t tiles = q_tile + q_bytes;
+    const float scale_log2 = args.scale * GQA_LOG2E;
+
+    int64_t last_row =
+        first_row + ROWS < args.n_new ? first_row + ROWS - 1 : args.n_new - 1;
+    int64_t first = start + first_row, last = start + last_row;
+    int64_t begin =
+        args.window && first >= args.window ? first - args.window + 1 : 0;
+    int64_t end = args.causal && last + 1 < n_keys ? last + 1 : n_keys;
+    int64_t all_begin =
+        args.window && last >= args.window ? last - args.window + 1 : 0;
+    int64_t all_end = args.causal && first + 1 < n_keys ? first + 1 : n_keys;
+    int64_t t0 = begin / TILE;
+    int64_t t1 = end > begin ? (end + TILE - 1) / TILE : t0;
+
+    struct tile_row rows[MT][2];
+    float o[MT][D / 8][4];
+
+#pragma unroll
+    for (int n = 0; n < ROWS * D / 8 / THREADS; n++) {
+        int i = n * THREADS + (int)threadIdx.x;
+        int row = i / (D / 8), piece = i % (D / 8);
+        bool valid = first_row + row < args.n_new;
+
+        copy_async(tile_at<D>(q_tile, row, piece),
+                   q + (valid ? first_row + row : 0) * args.q_width + piece * 8,
+                   valid);
+    }
+    if (t0 < t1) {
+        tile_load<D, TILE, THREADS>(tiles, k, t0 * TILE, end, threadIdx.x);
+        tile_load<D, TILE, THREADS>(tiles + tile_bytes, v, t0 * TILE, end,
+                                    threadIdx.x);
+    }
+    copy_commit();
+
+#pragma unroll
+    for (int m = 0; m < MT; m++) {
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            int64_t p = first + (warp * MT + m) * 16 + half * 8 + lane / 4;
+            struct tile_row *row = &rows[m][half];
+
+            row->max = -INFINITY;
+            row->sum = 0;
+            row->begin =
+                (int)(args.window && p >= args.window ? p - args.window + 1
+                                                      : 0);
+            row->end = (int)(args.causal && p + 1 < n_keys ? p + 1 : n_keys);
+            row->bias = BIAS ? args.bias + head * (2 * args.reach - 1) - p +
+                                   args.reach - 1
+                             : NULL;
+            /* Rows past the queries look nowhere in the bias. */
+            if (p > last)
+                row->end = row->begin;
+        }
+#pragma unroll
+        for (int d = 0; d < D / 8; d++)
+            o[m][d][0] = o[m][d][1] = o[m][d][2] = o[m][d][3] = 0;
+    }
+
+    int stage = 0;
+    for (int64_t t = t0; t < t1; t++) {
+        uint32_t tile = tiles + 2 * stage * tile_bytes;
+        float s[MT][TILE / 8][4];
+        bool masked = t * TILE < all_begin || (t + 1) * TILE > all_end;
+
+        copy_wait<0>();
+        __syncthreads();
+        stage ^= 1;
+        if (t + 1 < t1) {
+            tile_load<D, TILE, THREADS>(tiles + 2 * stage * tile_bytes, k,
+                                        (t + 1) * TILE, end, threadIdx.x);
+            tile_load<D, TILE, THREADS>(tiles + (2 * stage + 1) * tile_bytes, v,
+                                        (t + 1) * TILE, end, threadIdx.x);
+        }
+        copy_commit();
+
+#pragma unroll
+        for (int m = 0; m < MT; m++)
+#pragma unroll
+            for (int j = 0; j < TILE / 8; j++)
+                s[m][j][0] = s[m][j][1] = s[m][j][2] = s[m][j][3] = 0;
+                /* S = Q K^T: each fragment of K serves all MT row tiles. */
+#pragma unroll
+        for (int c = 0; c < D / 16; c++) {
+            uint32_t a[MT][4];
+
+#pragma unroll
+            for (int m = 0; m < MT; m++)
+                load_matrices(
+                    a[m], tile_at<D>(q_tile, (warp * MT + m) * 16 + (lane & 15),
+                                     c * 2 + (lane >> 4)));
+#pragma unroll
+            for (int j = 0; j < TILE / 16; j++) {
+                uint32_t b[4];
+
+                load_matrices(
+                    b,
+                    tile_at<D>(tile, j * 16 + ((lane >> 4) << 3) + (lane & 7),
+                               c * 2 + ((lane >> 3) & 1)));
+#pragma unroll
+                for (int m = 0; m < MT; m++) {
+                    tile_type<T>::mma(s[m][2 * j], a[m], b[0], b[1]);
+                    tile_type<T>::mma(s[m][2 * j + 1], a[m], b[2], b[3]);
+                }
+            }
+        }
+#pragma unroll
+        for (int m = 0; m < MT; m++)
+            tile_softmax<D, TILE, BIAS>(s[m], o[m], rows[m], scale_log2,
+                                        (int)t * TILE, masked, lane);
+            /* O += P V, likewise. */
+#pragma unroll
+        for (int j = 0; j < TILE / 16; j++) {
+            uint32_t a[MT][4];
+
+#pragma unroll
+            for (int m = 0; m < MT; m++) {
+                a[m][0] = tile_type<T>::pack(s[m][2 * j][0], s[m][2 * j][1]);
+                a[m][1] = tile_type<T>::pack(s[m][2 * j][2], s[m][2 * j][3]);
+                a[m][2] =
+                    tile_type<T>::pack(s[m][2 * j + 1][0], s[m][2 * j + 1][1]);
+                a[m][3] =
+                    tile_type<T>::pack(s[m][2 * j + 1][2], s[m][2 * j + 1][3]);
+            }
+#pragma unroll
+            for (int d = 0; d < D / 16; d++) {
+                uint32_t b[4];
+
+                load_matrices_transposed(b, tile_at<D>(tile + tile_bytes,
+                                                       j * 16 + (lane & 15),
+                                                       d * 2 + (lane >> 4)));
+#pragma unroll
+                for (int m = 0; m < MT; m++) {
+                    tile_type<T>::mma(o[m][2 * d], a[m], b[0], b[1]);
+                    tile_type<T>::mma(o[m][2 * d + 1], a[m], b[2], b[3]);
+                }
+            }
+        }
+    }
+    copy_wait<0>();
+
+#pragma unroll
+    for (int m = 0; m < MT; m++) {
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            int64_t i = first_row + (warp * MT + m) * 16 + half * 8 + lane / 4;
+            float sum = rows[m][half].sum;
+            uint32_t *out =
+                (uint32_t *)((T *)args.out +
+                             ((sequence * args.n_new + i) * n_heads + head) *
+                                 D);
+
+            sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+            sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+            sum = sum > 0 ? 1 / sum : 0;
+            if (i < args.n_new) {
+#pragma unroll
+                for (int d = 0; d < D / 8; d++)
+                    out[d * 4 + lane % 4] = tile_type<T>::pack(
+                        o[m][d][half * 2] * sum, o[m][d][half * 2 + 1] * sum);
+            }
+        }
+    }
+}
+
+template <typename T, int D, int MT>
+static cudaError_t launch(const struct gqa_attend_fast *args,
+                          cudaStream_t stream)
+{
+    constexpr size_t shared =
+        ((size_t)64 * MT + (size_t)4 * TILE) * D * sizeof(T);
+    static bool ready[2];
+    void (*kernel)(struct gqa_attend_fast) =
+        args->bias ? prefill_kernel<T, D, MT, true>
+                   : prefill_kernel<T, D, MT, false>;
+    dim3 grid((unsigned)(args->n_heads * args->n_sequences),
+              (unsigned)((args->n_new + 64 * MT - 1) / (64 * MT)));
+
+    if (!ready[!!args->bias]) {
+        cudaError_t error = cudaFuncSetAttribute(
+            kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+
+        if (error != cudaSuccess)
+            return error;
+        ready[!!args->bias] = true;
+    }
+    kernel<<<grid, THREADS, shared, stream>>>(*args);
+    return cudaGetLastError();
+}
+
+cudaError_t gqa_attend_prefill(const struct gqa_attend_fast *args,
+                               cudaStream_t stream)
+{
+    if (args->head_dim == 64)
+        return args->bf16 ? launch<__nv_bfloat16, 64, 2>(args, stream)
+                          : launch<__half, 64, 2>(args, stream);
+    return args->bf16 ? launch<__nv_bfloat16, 128, 2>(args, stream)
+                      : launch<__half, 128, 2>(args, stream);
+}
