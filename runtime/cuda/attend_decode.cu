@@ -25,7 +25,7 @@ static __device__ __forceinline__ float2 *part_scales(float *workspace,
 }
 
 template <typename T, int D, int WM, int STAGES, bool BIAS>
-static __global__ void __launch_bounds__(THREADS)
+static __global__ void __launch_bounds__(THREADS, D == 64 ? 3 : 2)
     decode_kernel(struct gqa_attend_fast args)
 {
     constexpr int WN = 4 / WM, KEYS = TILE / WN, ROWS = 16 * WM;
@@ -34,11 +34,11 @@ static __global__ void __launch_bounds__(THREADS)
 
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const int wm = warp % WM, wn = warp / WM;
-    const int64_t group = args.n_heads / args.n_kv_heads;
-    const int64_t n_rows = group * args.n_new;
-    const int64_t n_row_tiles = (n_rows + ROWS - 1) / ROWS;
-    const int64_t kv_head = blockIdx.y / n_row_tiles;
-    const int64_t first_row = blockIdx.y % n_row_tiles * ROWS;
+    const int group = (int)args.n_heads / (int)args.n_kv_heads;
+    const int n_rows = group * (int)args.n_new;
+    const int n_row_tiles = (n_rows + ROWS - 1) / ROWS;
+    const int64_t kv_head = (int)blockIdx.y / n_row_tiles;
+    const int first_row = (int)blockIdx.y % n_row_tiles * ROWS;
     const int64_t sequence = blockIdx.z;
     const int64_t start = args.starts[sequence], n_keys = args.n_keys[sequence];
     const T *k = (const T *)args.k +
@@ -69,34 +69,42 @@ static __global__ void __launch_bounds__(THREADS)
     for (int s = 0; s < STAGES - 1; s++) {
         if (t0 + s < t1) {
             tile_load<D, TILE, THREADS>(tiles + 2 * s * tile_bytes, k,
-                                        (t0 + s) * TILE, end, threadIdx.x);
+                                        (int)(t0 + s) * TILE, (int)end,
+                                        (int)threadIdx.x);
             tile_load<D, TILE, THREADS>(tiles + (2 * s + 1) * tile_bytes, v,
-                                        (t0 + s) * TILE, end, threadIdx.x);
+                                        (int)(t0 + s) * TILE, (int)end,
+                                        (int)threadIdx.x);
         }
         copy_commit();
     }
 
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-        int64_t r = first_row + wm * 16 + half * 8 + lane / 4;
-        int64_t head = kv_head * group + r / args.n_new;
-        int64_t i = r % args.n_new, p = start + i;
+        uint32_t r = (uint32_t)first_row + wm * 16 + half * 8 + lane / 4;
+        uint32_t n_new = (uint32_t)args.n_new;
+        uint32_t head = (uint32_t)(kv_head * group) + r / n_new;
+        uint32_t per_block = (uint32_t)args.q_per_block;
+        int64_t i = r % n_new, p = start + i;
         const uint32_t *from =
             (const uint32_t *)((const T *)args.q +
                                (sequence * args.n_new + i) * args.q_width +
                                args.q_base +
-                               head / args.q_per_block * args.q_block_stride +
-                               head % args.q_per_block * D);
+                               (int64_t)(head / per_block) *
+                                   args.q_block_stride +
+                               head % per_block * D);
 
         rows[half].max = -INFINITY;
         rows[half].sum = 0;
         rows[half].begin =
             (int)(args.window && p >= args.window ? p - args.window + 1 : 0);
         rows[half].end = (int)(args.causal && p + 1 < n_keys ? p + 1 : n_keys);
-        rows[half].bias =
-            BIAS && r < n_rows
-                ? args.bias + head * (2 * args.reach - 1) - p + args.reach - 1
-                : NULL;
+        if (r >= n_rows)
+            rows[half].end = 0;
+        rows[half].bias = BIAS && r < n_rows
+                              ? args.bias +
+                                    (int64_t)head * (2 * args.reach - 1) - p +
+                                    args.reach - 1
+                              : NULL;
 #pragma unroll
         for (int c = 0; c < D / 16; c++) {
             q[c][half] = r < n_rows ? from[c * 8 + lane % 4] : 0;
@@ -118,10 +126,11 @@ static __global__ void __launch_bounds__(THREADS)
         __syncthreads();
         if (ahead < t1) {
             tile_load<D, TILE, THREADS>(tiles + 2 * free_stage * tile_bytes, k,
-                                        ahead * TILE, end, threadIdx.x);
-            tile_load<D, TILE, THREADS>(tiles +
-                                            (2 * free_stage + 1) * tile_bytes,
-                                        v, ahead * TILE, end, threadIdx.x);
+                                        (int)ahead * TILE, (int)end,
+                                        (int)threadIdx.x);
+            tile_load<D, TILE, THREADS>(
+                tiles + (2 * free_stage + 1) * tile_bytes, v, (int)ahead * TILE,
+                (int)end, (int)threadIdx.x);
         }
         copy_commit();
 
@@ -154,38 +163,45 @@ static __global__ void __launch_bounds__(THREADS)
                 make_float2(o[d][half * 2], o[d][half * 2 + 1]);
     }
     __syncthreads();
-    for (int i = threadIdx.x; i < ROWS * D; i += THREADS) {
-        int64_t r = first_row + i / D;
-        int d = i % D;
-        float max = -INFINITY, sum = 0, x = 0;
+    cudaTriggerProgrammaticLaunchCompletion();
+    for (int r = warp; r < ROWS && first_row + r < n_rows; r += 4) {
+        constexpr int width = D / 32;
+        float max = -INFINITY, sum = 0, x[width] = {};
 
-        if (r >= n_rows)
-            break;
 #pragma unroll
         for (int n = 0; n < WN; n++)
-            max = fmaxf(max, scales[n * ROWS + i / D].x);
+            max = fmaxf(max, scales[n * ROWS + r].x);
 #pragma unroll
         for (int n = 0; n < WN; n++) {
-            float2 part = scales[n * ROWS + i / D];
+            float2 part = scales[n * ROWS + r];
             float weight = part.x == -INFINITY ? 0 : power_of_two(part.x - max);
 
             sum += part.y * weight;
-            x += sums[(n * ROWS + i / D) * D + d] * weight;
+#pragma unroll
+            for (int i = 0; i < width; i++)
+                x[i] += sums[(n * ROWS + r) * D + lane * width + i] * weight;
         }
 
-        int64_t head = kv_head * group + r / args.n_new;
-        int64_t at =
-            (sequence * args.n_new + r % args.n_new) * args.n_heads + head;
+        uint32_t n_new = (uint32_t)args.n_new, row = (uint32_t)(first_row + r);
+        int64_t at = (sequence * n_new + row % n_new) * args.n_heads +
+                     kv_head * group + row / n_new;
         if (gridDim.x == 1) {
-            ((T *)args.out)[at * D + d] =
-                tile_type<T>::round(sum > 0 ? x / sum : 0);
+            uint32_t *out = (uint32_t *)((T *)args.out + at * D + lane * width);
+            float factor = sum > 0 ? 1 / sum : 0;
+
+#pragma unroll
+            for (int i = 0; i < width / 2; i++)
+                out[i] = tile_type<T>::pack(x[2 * i] * factor,
+                                            x[2 * i + 1] * factor);
         } else {
             int64_t n_parts =
-                args.n_sequences * args.n_new * args.n_heads * gridDim.x;
+                args.n_sequences * n_new * args.n_heads * gridDim.x;
             int64_t part = at * gridDim.x + blockIdx.x;
 
-            args.workspace[part * D + d] = x;
-            if (d == 0)
+#pragma unroll
+            for (int i = 0; i < width; i++)
+                args.workspace[part * D + lane * width + i] = x[i];
+            if (lane == 0)
                 part_scales(args.workspace, n_parts, D)[part] =
                     make_float2(max, sum);
         }
@@ -203,6 +219,7 @@ static __global__ void __launch_bounds__(D)
     const float *part = workspace + at * n_splits * D + threadIdx.x;
     float max = -INFINITY, sum = 0, x = 0;
 
+    cudaGridDependencySynchronize();
     for (int n = threadIdx.x; n < n_splits; n += D)
         scales[n] = part_scales(workspace, n_parts, D)[at * n_splits + n];
     __syncthreads();
@@ -225,8 +242,10 @@ bool gqa_attend_fast_takes(const struct gqa_attend_fast *args)
            args->q_width % 8 == 0 && args->q_base % 8 == 0 &&
            args->q_block_stride % 8 == 0 && (uintptr_t)args->q % 16 == 0 &&
            (uintptr_t)args->k % 16 == 0 && (uintptr_t)args->v % 16 == 0 &&
-           (uintptr_t)args->out % 4 == 0 && args->n_sequences <= 65535 &&
-           args->n_heads * args->n_new <= 65535;
+           (uintptr_t)args->out % 8 == 0 && args->n_sequences <= 65535 &&
+           args->capacity <= INT32_MAX && args->n_heads <= 65535 &&
+           args->n_heads * args->n_sequences <= INT32_MAX &&
+           args->n_new <= 65535;
 }
 
 struct decode_shape {
@@ -235,7 +254,6 @@ struct decode_shape {
 
 enum { N_STAGES_64 = 4, N_STAGES_128 = 3 };
 
-/* As few splits as keep the last wave of blocks nearly full. */
 static struct decode_shape shape_of(const struct gqa_attend_fast *args)
 {
     static int n_processors;
@@ -245,7 +263,7 @@ static struct decode_shape shape_of(const struct gqa_attend_fast *args)
     int64_t blocks = (rows + tile_rows - 1) / tile_rows * args->n_kv_heads *
                      args->n_sequences;
     int64_t tiles = (args->max_keys + TILE - 1) / TILE;
-    double best = 0;
+    int64_t best = INT64_MAX;
 
     if (!n_processors) {
         int device = 0;
@@ -257,21 +275,19 @@ static struct decode_shape shape_of(const struct gqa_attend_fast *args)
             n_processors = 132;
     }
     int64_t slots = n_processors * (args->head_dim == 64 ? 3 : 2);
-    /* Eight waves balance themselves. */
-    if (blocks >= 8 * slots)
+    /* Two waves balance themselves: the last blocks share the bandwidth. */
+    if (blocks >= 2 * slots)
         return shape;
-    for (int pass = 0; pass < 2; pass++) {
-        for (int n = 1; n <= MAX_SPLITS && n * 2 <= tiles; n++) {
-            int64_t all = blocks * n;
-            double share =
-                (double)all / (double)((all + slots - 1) / slots * slots);
+    /* In eighths of a tile's time: a block starts and ends in two tiles, and
+     * joining takes two more and a little for each part. */
+    for (int n = 1; n <= MAX_SPLITS && n <= tiles; n++) {
+        int64_t waves = (blocks * n + slots - 1) / slots;
+        int64_t cost =
+            waves * ((tiles + n - 1) / n + 2) * 8 + (n > 1 ? 16 + n : 0);
 
-            if (pass == 0 && share > best)
-                best = share;
-            if (pass == 1 && share >= 0.92 * best) {
-                shape.n_splits = n;
-                return shape;
-            }
+        if (cost < best) {
+            best = cost;
+            shape.n_splits = n;
         }
     }
     return shape;
@@ -312,10 +328,26 @@ static cudaError_t launch(const struct gqa_attend_fast *args, int n_splits,
         ready[!!args->bias] = true;
     }
     kernel<<<grid, THREADS, shared, stream>>>(*args);
-    if (n_splits > 1)
-        join_kernel<T, D>
-            <<<(unsigned)(args->n_sequences * args->n_new * args->n_heads), D,
-               0, stream>>>((T *)args->out, args->workspace, n_splits);
+    if (n_splits > 1) {
+        /* The join may be set up while the last blocks still run. */
+        cudaLaunchAttribute early = {};
+        cudaLaunchConfig_t config = {};
+
+        early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+        early.val.programmaticStreamSerializationAllowed = 1;
+        config.gridDim =
+            dim3((unsigned)(args->n_sequences * args->n_new * args->n_heads));
+        config.blockDim = dim3(D);
+        config.stream = stream;
+        config.attrs = &early;
+        config.numAttrs = 1;
+
+        cudaError_t error =
+            cudaLaunchKernelEx(&config, join_kernel<T, D>, (T *)args->out,
+                               args->workspace, n_splits);
+        if (error != cudaSuccess)
+            return error;
+    }
     return cudaGetLastError();
 }
 

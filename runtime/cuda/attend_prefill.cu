@@ -68,9 +68,10 @@ static __global__ void __launch_bounds__(THREADS, 2)
                    valid);
     }
     if (t0 < t1) {
-        tile_load<D, TILE, THREADS>(tiles, k, t0 * TILE, end, threadIdx.x);
-        tile_load<D, TILE, THREADS>(tiles + tile_bytes, v, t0 * TILE, end,
-                                    threadIdx.x);
+        tile_load<D, TILE, THREADS>(tiles, k, (int)t0 * TILE, (int)end,
+                                    (int)threadIdx.x);
+        tile_load<D, TILE, THREADS>(tiles + tile_bytes, v, (int)t0 * TILE,
+                                    (int)end, (int)threadIdx.x);
     }
     copy_commit();
 
@@ -110,9 +111,11 @@ static __global__ void __launch_bounds__(THREADS, 2)
         stage ^= 1;
         if (t + 1 < t1) {
             tile_load<D, TILE, THREADS>(tiles + 2 * stage * tile_bytes, k,
-                                        (t + 1) * TILE, end, threadIdx.x);
+                                        (int)(t + 1) * TILE, (int)end,
+                                        (int)threadIdx.x);
             tile_load<D, TILE, THREADS>(tiles + (2 * stage + 1) * tile_bytes, v,
-                                        (t + 1) * TILE, end, threadIdx.x);
+                                        (int)(t + 1) * TILE, (int)end,
+                                        (int)threadIdx.x);
         }
         copy_commit();
 

@@ -78,8 +78,7 @@ template <> struct tile_type<__nv_bfloat16> {
     static __device__ __forceinline__ void mma(float d[4], const uint32_t a[4],
                                                uint32_t b0, uint32_t b1)
     {
-        asm volatile(
-            "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, "
+        asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, "
             "%3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\n"
             : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
@@ -100,8 +99,7 @@ template <> struct tile_type<__half> {
     static __device__ __forceinline__ void mma(float d[4], const uint32_t a[4],
                                                uint32_t b0, uint32_t b1)
     {
-        asm volatile(
-            "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, "
+        asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, "
             "%3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\n"
             : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
@@ -130,8 +128,7 @@ static __device__ __forceinline__ uint32_t tile_at(uint32_t tile, int row,
  * `end` on as zeros, for a weight of 0 does not silence a NaN. */
 template <int D, int ROWS, int THREADS, typename T>
 static __device__ __forceinline__ void tile_load(uint32_t tile, const T *matrix,
-                                                 int64_t first, int64_t end,
-                                                 int thread)
+                                                 int first, int end, int thread)
 {
     constexpr int pieces = D / 8;
 
@@ -142,7 +139,8 @@ static __device__ __forceinline__ void tile_load(uint32_t tile, const T *matrix,
         bool valid = first + row < end;
 
         copy_async(tile_at<D>(tile, row, piece),
-                   matrix + (valid ? first + row : 0) * D + piece * 8, valid);
+                   matrix + (int64_t)(valid ? first + row : 0) * D + piece * 8,
+                   valid);
     }
 }
 
