@@ -152,7 +152,7 @@ def check():
     failed = 0
     for keys in cases + long:
         for prefill in ((False, True) if keys.get("new", 1) > 1 else (False,)):
-            if not prefill and keys["new" if "new" in keys else "seqs"] > 64:
+            if not prefill and keys.get("new", 1) > 64:
                 continue
             case = Case(**keys)
             case.run(prefill)
