@@ -51,7 +51,7 @@ struct gqa_weight {
 /* The new tokens of a step; host memory, copied by set_batch(). */
 struct gqa_batch {
     uint64_t n_sequences, n_new; /* at least 1 each */
-    const int32_t *tokens;       /* [n_sequences, n_new], padded at will */
+    const int32_t *tokens;       /* [n_sequences, n_new], all in the table */
     const uint64_t *n_tokens;    /* [n_sequences]: new ones, <= n_new */
     const uint64_t *starts;      /* [n_sequences]: tokens before them */
 };
@@ -102,6 +102,7 @@ struct gqa_backend {
     enum gqa_status (*alloc)(struct gqa_device *device, void **out,
                              uint64_t n_bytes);
     void (*free)(struct gqa_device *device, void *memory);
+    /* src may change once this has returned. */
     enum gqa_status (*upload)(struct gqa_device *device, void *dst,
                               const void *src, uint64_t n_bytes);
     enum gqa_status (*download)(struct gqa_device *device, void *dst,
@@ -110,7 +111,10 @@ struct gqa_backend {
     enum gqa_status (*set_batch)(struct gqa_device *device,
                                  const struct gqa_batch *batch);
 
-    /* Operations on the rows of the current batch. */
+    /*
+     * Operations on the rows of the current batch. Rows beyond n_tokens[s]
+     * stand at position 0 for embed and rotate, and are not stored.
+     */
 
     /* out[r] = table[token of r] (+ positions[position of r]) */
     enum gqa_status (*embed)(struct gqa_device *device, void *out,

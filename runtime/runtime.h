@@ -40,7 +40,7 @@ void gqa_runtime_free(struct gqa_runtime *runtime);
 struct gqa_step_output {
     void *ctx;
     /* Logits of n_rows tokens of sequence s from position on: [n_rows,
-     * vocab_size] as double. Sequences in order, tokens in order. */
+     * vocab_size] as double. Tokens of a sequence come in order. */
     enum gqa_status (*logits)(void *ctx, uint64_t s, uint64_t position,
                               uint64_t n_rows, const double *logits);
     bool last_only; /* logits of each sequence's last token alone */
