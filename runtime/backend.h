@@ -39,6 +39,7 @@ struct gqa_device_info {
     char name[128];     /* "NVIDIA H200", "AMD EPYC ..." */
     char software[256]; /* driver and library versions, in one line */
     uint64_t total_bytes, free_bytes;
+    enum gqa_dtype real; /* that it was opened with */
 };
 
 /* A weight on the device, in the checkpoint's dtype (a float one). */
