@@ -1,0 +1,138 @@
+/* Values on their way out of a device, as double. */
+#include "runtime/state.h"
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* n values of a device's dtype to session->values. */
+static enum gqa_status fetch(struct gqa_session *s, const void *src,
+                             enum gqa_dtype dtype, uint64_t n)
+{
+    const struct gqa_runtime *r = s->runtime;
+    const enum gqa_status st = r->backend->download(
+        r->device, s->raw, src, n * gqa_dtype_bits(dtype) / 8);
+
+    if (st == GQA_OK)
+        gqa_load_f64(s->values, s->raw, dtype, (size_t)n);
+    return st;
+}
+
+enum gqa_status gqa_emit_residual(const struct gqa_pass *pass, uint64_t layer)
+{
+    struct gqa_session *s = pass->session;
+    const struct gqa_runtime *r = s->runtime;
+    const struct gqa_batch *b = &pass->batch;
+    const uint64_t width = r->network->d_model;
+    const uint64_t row_bytes = width * gqa_dtype_bits(r->real) / 8;
+
+    if (!pass->output || !pass->output->residual)
+        return GQA_OK;
+    for (uint64_t i = 0; i < b->n_sequences; i++)
+        for (uint64_t j = 0; j < b->n_tokens[i]; j += s->head_rows) {
+            const uint64_t n = least(b->n_tokens[i] - j, s->head_rows);
+            const char *x =
+                (const char *)s->work.x + (i * b->n_new + j) * row_bytes;
+            enum gqa_status st = fetch(s, x, r->real, n * width);
+
+            if (st == GQA_OK)
+                st = pass->output->residual(pass->output->ctx,
+                                            pass->stack->stack, layer, i,
+                                            b->starts[i] + j, n, s->values);
+            if (st != GQA_OK)
+                return st;
+        }
+    return GQA_OK;
+}
+
+/* The rows that get logits, in order; returns how many. */
+static uint64_t choose_rows(const struct gqa_pass *pass)
+{
+    struct gqa_session *s = pass->session;
+    const struct gqa_batch *b = &pass->batch;
+    const bool last_only = pass->output->last_only;
+    uint64_t n = 0;
+
+    for (uint64_t i = 0; i < b->n_sequences; i++)
+        for (uint64_t j = 0; j < b->n_tokens[i]; j++) {
+            if (last_only && (!s->ends[i] || j + 1 < b->n_tokens[i]))
+                continue;
+            s->out_rows[n] = i * b->n_new + j;
+            s->out_sequence[n] = i;
+            s->out_position[n] = b->starts[i] + j;
+            n++;
+        }
+    return n;
+}
+
+/* Logits of n chosen rows from the first one on, to session->values. */
+static enum gqa_status compute(const struct gqa_pass *pass, uint64_t first,
+                               uint64_t n)
+{
+    struct gqa_session *s = pass->session;
+    const struct gqa_runtime *r = s->runtime;
+    const struct gqa_network *net = r->network;
+    const struct gqa_norm *norm = &pass->stack->final_norm;
+    enum gqa_status st =
+        r->backend->gather(r->device, s->work.last, s->work.x, net->d_model,
+                           s->out_rows + first, n);
+
+    if (st == GQA_OK)
+        st = r->backend->norm(r->device, s->work.last_normed, s->work.last, n,
+                              norm->kind, norm->eps,
+                              gqa_runtime_weight(r, norm->weight),
+                              gqa_runtime_weight(r, norm->bias));
+    if (st == GQA_OK)
+        st = r->backend->unembed(
+            r->device, s->work.logits, s->work.last_normed, n,
+            gqa_runtime_weight(r, net->unembedding.weight),
+            net->unembedding.input_major,
+            gqa_runtime_weight(r, net->unembedding.bias), net->logit_scale);
+    return st == GQA_OK ? fetch(s, s->work.logits, r->wide, n * net->vocab_size)
+                        : st;
+}
+
+/* Call back once for each run of rows of one sequence. */
+static enum gqa_status hand_over(const struct gqa_pass *pass, uint64_t first,
+                                 uint64_t n)
+{
+    const struct gqa_session *s = pass->session;
+    const uint64_t vocab = s->runtime->network->vocab_size;
+    uint64_t i = 0;
+
+    while (i < n) {
+        const uint64_t sequence = s->out_sequence[first + i];
+        uint64_t run = 1;
+        enum gqa_status st;
+
+        while (i + run < n && s->out_sequence[first + i + run] == sequence)
+            run++;
+        st = pass->output->logits(pass->output->ctx, sequence,
+                                  s->out_position[first + i], run,
+                                  s->values + i * vocab);
+        if (st != GQA_OK)
+            return st;
+        i += run;
+    }
+    return GQA_OK;
+}
+
+enum gqa_status gqa_emit_logits(const struct gqa_pass *pass)
+{
+    const uint64_t most = pass->session->head_rows;
+    enum gqa_status st = GQA_OK;
+    uint64_t n_rows;
+
+    if (!pass->output || !pass->output->logits)
+        return GQA_OK;
+    n_rows = choose_rows(pass);
+    for (uint64_t i = 0; i < n_rows && st == GQA_OK; i += most) {
+        const uint64_t n = least(n_rows - i, most);
+
+        st = compute(pass, i, n);
+        if (st == GQA_OK)
+            st = hand_over(pass, i, n);
+    }
+    return st;
+}

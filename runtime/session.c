@@ -1,0 +1,421 @@
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/checked.h"
+#include "runtime/relative_bias.h"
+#include "runtime/state.h"
+
+#define ULL(x) ((unsigned long long)(x))
+
+/* Rows that a product takes at once: enough to be fast, and few enough for
+ * the activations to stay small beside the weights. */
+#define MANY_ROWS ((uint64_t)2048)
+/* Logits computed at once. */
+#define MANY_LOGITS ((uint64_t)4 << 20)
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t most(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* --- Device memory -------------------------------------------------------- */
+
+static enum gqa_status alloc(struct gqa_session *s, void **out,
+                             enum gqa_dtype dtype, uint64_t rows,
+                             uint64_t width)
+{
+    const struct gqa_runtime *r = s->runtime;
+    uint64_t n, n_bytes;
+
+    if (!gqa_mul_u64(rows, width, &n) || !gqa_dtype_bytes(dtype, n, &n_bytes))
+        return gqa_fail(GQA_ERR_NOMEM,
+                        "%llu x %llu values are more than any memory holds",
+                        ULL(rows), ULL(width));
+    return r->backend->alloc(r->device, out, n_bytes);
+}
+
+static enum gqa_status alloc_cache(struct gqa_session *s,
+                                   struct gqa_kv_cache *cache,
+                                   const struct gqa_attention *a,
+                                   uint64_t capacity)
+{
+    const enum gqa_dtype real = s->runtime->real;
+    uint64_t heads;
+    enum gqa_status st;
+
+    if (!gqa_mul_u64(s->n_sequences, a->n_kv_heads, &heads) ||
+        !gqa_mul_u64(heads, a->head_dim, &heads))
+        heads = UINT64_MAX;
+    st = alloc(s, &cache->k, real, capacity, heads);
+    if (st == GQA_OK)
+        st = alloc(s, &cache->v, real, capacity, heads);
+    return st == GQA_OK ? st : gqa_fail_prefix(st, "KV cache");
+}
+
+/* The encoder's cache serves one block after another. */
+static enum gqa_status alloc_encoder_cache(struct gqa_session *s)
+{
+    const struct gqa_network_stack *encoder = &s->runtime->network->stacks[0];
+    const struct gqa_attention *largest = encoder->blocks[0].self.heads;
+
+    for (size_t i = 1; i < encoder->n_blocks; i++) {
+        const struct gqa_attention *a = encoder->blocks[i].self.heads;
+
+        if (a->n_kv_heads * a->head_dim >
+            largest->n_kv_heads * largest->head_dim)
+            largest = a;
+    }
+    return alloc_cache(s, &s->encoder, largest, s->encoder_capacity);
+}
+
+static enum gqa_status alloc_caches(struct gqa_session *s)
+{
+    const struct gqa_network *n = s->runtime->network;
+    const struct gqa_network_stack *decoder = &n->stacks[n->n_stacks - 1];
+    enum gqa_status st = GQA_OK;
+
+    s->self = calloc(decoder->n_blocks, sizeof *s->self);
+    s->cross = calloc(decoder->n_blocks, sizeof *s->cross);
+    if (!s->self || !s->cross)
+        return gqa_fail_nomem();
+    for (size_t i = 0; i < decoder->n_blocks && st == GQA_OK; i++) {
+        const struct gqa_block *b = &decoder->blocks[i];
+
+        st = alloc_cache(s, &s->self[i], b->self.heads, s->capacity);
+        if (st == GQA_OK && b->has_cross)
+            st = alloc_cache(s, &s->cross[i], b->cross.heads,
+                             s->encoder_capacity);
+    }
+    return st == GQA_OK && n->n_stacks > 1 ? alloc_encoder_cache(s) : st;
+}
+
+/* --- Tables --------------------------------------------------------------- */
+
+/* Values of a table to new memory of the device, as wide. */
+static enum gqa_status put_table(struct gqa_session *s, void **out,
+                                 const double *values, uint64_t n)
+{
+    const struct gqa_runtime *r = s->runtime;
+    enum gqa_status st = alloc(s, out, r->wide, n, 1);
+    float *narrow;
+
+    if (st != GQA_OK || r->wide == GQA_F64)
+        return st == GQA_OK ? r->backend->upload(r->device, *out, values,
+                                                 n * sizeof *values)
+                            : st;
+    narrow = malloc((size_t)n * sizeof *narrow);
+    if (!narrow)
+        return gqa_fail_nomem();
+    gqa_store_f64(narrow, r->wide, values, (size_t)n);
+    st = r->backend->upload(r->device, *out, narrow, n * sizeof *narrow);
+    free(narrow);
+    return st;
+}
+
+/* Angles are taken in double whatever the device computes in: a position of
+ * thousands times a frequency leaves float32 few digits. */
+static enum gqa_status make_rope(struct gqa_session *s)
+{
+    const struct gqa_rope *rope = &s->runtime->network->rope;
+    double *values;
+    uint64_t n, bytes;
+    enum gqa_status st;
+
+    if (rope->n_pairs == 0)
+        return GQA_OK;
+    if (!gqa_mul_u64(s->capacity, rope->n_pairs * 2, &n) ||
+        !gqa_mul_u64(n, sizeof *values, &bytes) ||
+        !(values = malloc((size_t)bytes)))
+        return gqa_fail_nomem();
+    for (uint64_t p = 0; p < s->capacity; p++)
+        for (uint64_t j = 0; j < rope->n_pairs; j++) {
+            const double angle = (double)p * rope->frequency[j];
+            double *pair = values + 2 * (p * rope->n_pairs + j);
+
+            pair[0] = cos(angle) * rope->magnitude;
+            pair[1] = sin(angle) * rope->magnitude;
+        }
+    st = put_table(s, &s->cos_sin, values, n);
+    free(values);
+    return st;
+}
+
+static enum gqa_status make_bias(struct gqa_session *s, void **out,
+                                 const struct gqa_attention_block *a,
+                                 uint64_t reach)
+{
+    const double *table = s->runtime->tables[a->bias.table];
+    double *values;
+    uint64_t n, bytes;
+    enum gqa_status st;
+
+    if (!gqa_mul_u64(reach, 2 * a->heads->n_heads, &n) ||
+        !gqa_mul_u64(n, sizeof *values, &bytes) ||
+        !(values = malloc((size_t)bytes)))
+        return gqa_fail_nomem();
+    gqa_relative_bias_spread(values, &a->bias, table, a->heads->n_heads, reach);
+    st = put_table(s, out, values, n - a->heads->n_heads);
+    free(values);
+    return st;
+}
+
+static enum gqa_status make_biases(struct gqa_session *s)
+{
+    const struct gqa_network *n = s->runtime->network;
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < n->n_stacks; i++) {
+        const struct gqa_network_stack *stack = &n->stacks[i];
+        const bool encoder = stack->stack == GQA_STACK_ENCODER;
+        void **tables = calloc(stack->n_blocks, sizeof *tables);
+
+        s->bias[stack->stack] = tables;
+        if (!tables)
+            return gqa_fail_nomem();
+        for (size_t j = 0; j < stack->n_blocks && st == GQA_OK; j++) {
+            const struct gqa_attention_block *a = &stack->blocks[j].self;
+
+            if (a->bias.table == GQA_NO_PARAM)
+                continue;
+            if (j && stack->blocks[j - 1].self.bias.table == a->bias.table)
+                tables[j] = tables[j - 1];
+            else
+                st = make_bias(s, &tables[j], a,
+                               encoder ? s->encoder_capacity : s->capacity);
+        }
+    }
+    return st;
+}
+
+/* --- Activations ---------------------------------------------------------- */
+
+/* Widest outputs of the network's projections. */
+struct widths {
+    uint64_t q, k, v, attended, ff;
+    bool gated, parallel;
+};
+
+static uint64_t outputs_of(const struct gqa_runtime *r,
+                           const struct gqa_linear *l)
+{
+    const struct gqa_weight *w = &r->weights[l->weight];
+
+    return l->input_major ? w->cols : w->rows;
+}
+
+static void widen(struct widths *w, const struct gqa_runtime *r,
+                  const struct gqa_attention_block *a)
+{
+    w->q = most(w->q, outputs_of(r, &a->q));
+    w->k = most(w->k, outputs_of(r, &a->k));
+    w->v = most(w->v, outputs_of(r, &a->v));
+    w->attended = most(w->attended, a->heads->n_heads * a->heads->head_dim);
+}
+
+static struct widths widths_of(const struct gqa_runtime *r)
+{
+    struct widths w = {.gated = false};
+
+    for (size_t i = 0; i < r->network->n_stacks; i++) {
+        const struct gqa_network_stack *stack = &r->network->stacks[i];
+
+        for (size_t j = 0; j < stack->n_blocks; j++) {
+            const struct gqa_block *b = &stack->blocks[j];
+
+            widen(&w, r, &b->self);
+            if (b->has_cross)
+                widen(&w, r, &b->cross);
+            w.ff = most(w.ff, outputs_of(r, &b->ff.up));
+            w.gated = w.gated || b->ff.gate.weight != GQA_NO_PARAM;
+            w.parallel = w.parallel || b->parallel;
+        }
+    }
+    return w;
+}
+
+static enum gqa_status alloc_workspace(struct gqa_session *s)
+{
+    const struct gqa_runtime *r = s->runtime;
+    const struct widths w = widths_of(r);
+    const uint64_t d = r->network->d_model;
+    const struct {
+        void **out;
+        enum gqa_dtype dtype;
+        uint64_t rows, width;
+    } parts[] = {
+        {&s->work.x, r->real, s->rows, d},
+        {&s->work.normed, r->real, s->rows, d},
+        {&s->work.ff_normed, r->real, w.parallel ? s->rows : 0, d},
+        {&s->work.q, r->real, s->rows, w.q},
+        {&s->work.k, r->real, s->rows, w.k},
+        {&s->work.v, r->real, s->rows, w.v},
+        {&s->work.attended, r->real, s->rows, w.attended},
+        {&s->work.up, r->real, s->ff_rows, w.ff},
+        {&s->work.gate, r->real, w.gated ? s->ff_rows : 0, w.ff},
+        {&s->work.last, r->real, s->head_rows, d},
+        {&s->work.last_normed, r->real, s->head_rows, d},
+        {&s->work.logits, r->wide, s->head_rows, r->network->vocab_size},
+    };
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && st == GQA_OK; i++)
+        st = alloc(s, parts[i].out, parts[i].dtype, parts[i].rows,
+                   parts[i].width);
+    return st;
+}
+
+static enum gqa_status alloc_host(struct gqa_session *s)
+{
+    const struct gqa_network *n = s->runtime->network;
+    const size_t values =
+        (size_t)(s->head_rows * most(n->vocab_size, n->d_model));
+
+    s->seen = calloc(s->n_sequences, sizeof *s->seen);
+    s->inputs = calloc(s->n_sequences, sizeof *s->inputs);
+    s->n_tokens = calloc(s->n_sequences, sizeof *s->n_tokens);
+    s->starts = calloc(s->n_sequences, sizeof *s->starts);
+    s->ends = calloc(s->n_sequences, sizeof *s->ends);
+    s->tokens = calloc(s->rows, sizeof *s->tokens);
+    s->out_rows = calloc(s->rows, sizeof *s->out_rows);
+    s->out_sequence = calloc(s->rows, sizeof *s->out_sequence);
+    s->out_position = calloc(s->rows, sizeof *s->out_position);
+    s->raw = calloc(values, sizeof(double));
+    s->values = calloc(values, sizeof *s->values);
+    return s->seen && s->inputs && s->n_tokens && s->starts && s->ends &&
+                   s->tokens && s->out_rows && s->out_sequence &&
+                   s->out_position && s->raw && s->values
+               ? GQA_OK
+               : gqa_fail_nomem();
+}
+
+/* --- Life ----------------------------------------------------------------- */
+
+static enum gqa_status choose_sizes(struct gqa_session *s)
+{
+    const struct gqa_network *n = s->runtime->network;
+    uint64_t inputs = 0;
+
+    s->chunk = least(s->capacity, most(MANY_ROWS / s->n_sequences, 1));
+    if (!gqa_mul_u64(s->n_sequences, s->chunk, &s->rows) ||
+        !gqa_mul_u64(s->n_sequences, s->encoder_capacity, &inputs))
+        return gqa_fail_nomem();
+    s->rows = most(s->rows, inputs);
+    s->ff_rows = least(s->rows, MANY_ROWS);
+    s->head_rows = least(s->rows, most(MANY_LOGITS / n->vocab_size, 1));
+    return GQA_OK;
+}
+
+enum gqa_status gqa_session_create(struct gqa_session **out,
+                                   struct gqa_runtime *runtime,
+                                   uint64_t n_sequences, uint64_t capacity,
+                                   uint64_t encoder_capacity)
+{
+    const struct gqa_network *n = runtime->network;
+    struct gqa_session *s;
+    enum gqa_status st;
+
+    if (n_sequences == 0 || capacity == 0 ||
+        (n->n_stacks > 1 && encoder_capacity == 0))
+        return gqa_fail(GQA_ERR_USAGE, "a session needs room for a sequence "
+                                       "and a token");
+    if (!(s = calloc(1, sizeof *s)))
+        return gqa_fail_nomem();
+    s->runtime = runtime;
+    s->n_sequences = n_sequences;
+    s->capacity = capacity;
+    s->encoder_capacity = n->n_stacks > 1 ? encoder_capacity : 0;
+    if ((st = choose_sizes(s)) == GQA_OK && (st = alloc_host(s)) == GQA_OK &&
+        (st = make_rope(s)) == GQA_OK && (st = make_biases(s)) == GQA_OK &&
+        (st = alloc_caches(s)) == GQA_OK)
+        st = alloc_workspace(s);
+    if (st == GQA_OK)
+        *out = s;
+    else
+        gqa_session_free(s);
+    return st;
+}
+
+static void release(struct gqa_session *s, void *memory)
+{
+    if (memory)
+        s->runtime->backend->free(s->runtime->device, memory);
+}
+
+static void free_biases(struct gqa_session *s)
+{
+    const struct gqa_network *n = s->runtime->network;
+
+    for (size_t i = 0; i < n->n_stacks; i++) {
+        void **tables = s->bias[n->stacks[i].stack];
+
+        for (size_t j = 0; tables && j < n->stacks[i].n_blocks; j++)
+            if (j == 0 || tables[j] != tables[j - 1])
+                release(s, tables[j]);
+        free(tables);
+    }
+}
+
+static void free_caches(struct gqa_session *s)
+{
+    const struct gqa_network *n = s->runtime->network;
+
+    for (size_t i = 0; i < n->stacks[n->n_stacks - 1].n_blocks; i++) {
+        if (s->self) {
+            release(s, s->self[i].k);
+            release(s, s->self[i].v);
+        }
+        if (s->cross) {
+            release(s, s->cross[i].k);
+            release(s, s->cross[i].v);
+        }
+    }
+    release(s, s->encoder.k);
+    release(s, s->encoder.v);
+    free(s->self);
+    free(s->cross);
+}
+
+void gqa_session_free(struct gqa_session *s)
+{
+    if (!s)
+        return;
+    free_biases(s);
+    free_caches(s);
+    release(s, s->cos_sin);
+    release(s, s->work.x);
+    release(s, s->work.normed);
+    release(s, s->work.ff_normed);
+    release(s, s->work.q);
+    release(s, s->work.k);
+    release(s, s->work.v);
+    release(s, s->work.attended);
+    release(s, s->work.up);
+    release(s, s->work.gate);
+    release(s, s->work.last);
+    release(s, s->work.last_normed);
+    release(s, s->work.logits);
+    free(s->seen);
+    free(s->inputs);
+    free(s->n_tokens);
+    free(s->starts);
+    free(s->ends);
+    free(s->tokens);
+    free(s->out_rows);
+    free(s->out_sequence);
+    free(s->out_position);
+    free(s->raw);
+    free(s->values);
+    free(s);
+}
+
+void gqa_session_reset(struct gqa_session *s)
+{
+    memset(s->seen, 0, (size_t)s->n_sequences * sizeof *s->seen);
+    memset(s->inputs, 0, (size_t)s->n_sequences * sizeof *s->inputs);
+}

@@ -1,0 +1,90 @@
+/* A model on a device, and what a session holds of it. */
+#ifndef GQA_RUNTIME_STATE_H
+#define GQA_RUNTIME_STATE_H
+
+#include "runtime/runtime.h"
+
+struct gqa_runtime {
+    const struct gqa_network *network;
+    const struct gqa_backend *backend;
+    struct gqa_device *device;
+    enum gqa_dtype real, wide;
+    /* By param index; what no block uses has no data. */
+    struct gqa_weight *weights;
+    /* Tables of relative bias, on the host, by param index; else NULL. */
+    double **tables;
+};
+
+/* The weight of a param index; NULL for GQA_NO_PARAM. */
+const struct gqa_weight *gqa_runtime_weight(const struct gqa_runtime *runtime,
+                                            size_t param);
+
+/* Keys and values of one attention, as gqa_attention_op has them. */
+struct gqa_kv_cache {
+    void *k, *v;
+};
+
+/* Device memory of a session; activations have `rows` rows. */
+struct gqa_workspace {
+    void *x;           /* real [rows, d_model]: the residual stream */
+    void *normed;      /* the same, normed for the attention */
+    void *ff_normed;   /* and for a parallel feed-forward; else unused */
+    void *q, *k, *v;   /* real [rows, outputs]: projections */
+    void *attended;    /* real [rows, heads] */
+    void *up, *gate;   /* real [ff_rows, d_ff] */
+    void *last;        /* real [head_rows, d_model]: rows that get logits */
+    void *last_normed; /* the same */
+    void *logits;      /* wide [head_rows, vocab_size] */
+};
+
+struct gqa_session {
+    struct gqa_runtime *runtime;
+    uint64_t n_sequences, capacity, encoder_capacity;
+    uint64_t *seen;   /* [n_sequences]: tokens of the decoder so far */
+    uint64_t *inputs; /* [n_sequences]: tokens of the encoder; 0: none yet */
+    /* By decoder block; cross of encoder-decoders. */
+    struct gqa_kv_cache *self, *cross;
+    struct gqa_kv_cache encoder; /* of the block that runs */
+    void *cos_sin;               /* wide [capacity, n_pairs, 2], or NULL */
+    /* By stack and block, wide [n_heads, 2 * capacity - 1] or NULL. Blocks
+     * that share a table share it here. */
+    void **bias[2];
+    struct gqa_workspace work;
+    uint64_t chunk; /* new tokens of each sequence taken at once */
+    uint64_t rows, ff_rows, head_rows;
+    /* Host memory: tokens and counts of a batch, values on their way out. */
+    int32_t *tokens; /* [rows] */
+    uint64_t *n_tokens, *starts;
+    bool *ends; /* whether a sequence's last new token is in the batch */
+    uint64_t *out_rows, *out_sequence, *out_position; /* [rows] */
+    void *raw;
+    double *values; /* as many as head_rows * max(vocab_size, d_model) */
+};
+
+/* Rows of a batch that run through a stack. */
+struct gqa_pass {
+    struct gqa_session *session;
+    const struct gqa_network_stack *stack;
+    struct gqa_batch batch;
+    uint64_t n_rows;
+    const struct gqa_step_output *output; /* or NULL */
+};
+
+/* Embed the tokens of the batch and run them through the stack's blocks. */
+GQA_MUST_USE
+enum gqa_status gqa_forward(const struct gqa_pass *pass);
+
+/* From the encoder's last residual stream, what the decoder's
+ * cross-attentions read. */
+GQA_MUST_USE
+enum gqa_status gqa_forward_cross(const struct gqa_pass *pass);
+
+/* Hand over the residual stream after a block. */
+GQA_MUST_USE
+enum gqa_status gqa_emit_residual(const struct gqa_pass *pass, uint64_t layer);
+
+/* Hand over logits of the batch. */
+GQA_MUST_USE
+enum gqa_status gqa_emit_logits(const struct gqa_pass *pass);
+
+#endif

@@ -1,0 +1,141 @@
+/* Steps of a session: tokens in, and what was asked for out. */
+#include "runtime/state.h"
+
+#define ULL(x) ((unsigned long long)(x))
+
+static enum gqa_status check_tokens(const struct gqa_session *s,
+                                    const int32_t *tokens, uint64_t n_new,
+                                    const uint64_t *n_tokens)
+{
+    const uint64_t vocab = s->runtime->network->vocab_size;
+
+    for (uint64_t i = 0; i < s->n_sequences; i++) {
+        if (n_tokens[i] > n_new)
+            return gqa_fail(GQA_ERR_USAGE,
+                            "sequence %llu: %llu of %llu tokens are real",
+                            ULL(i), ULL(n_tokens[i]), ULL(n_new));
+        for (uint64_t j = 0; j < n_tokens[i]; j++) {
+            const int32_t t = tokens[i * n_new + j];
+
+            if (t < 0 || (uint64_t)t >= vocab)
+                return gqa_fail(GQA_ERR_USAGE,
+                                "token %d (number %llu of sequence %llu) is "
+                                "not in the vocabulary of %llu",
+                                t, ULL(j), ULL(i), ULL(vocab));
+        }
+    }
+    return GQA_OK;
+}
+
+/*
+ * A batch of n of the new tokens, from the one at `first` on. Tokens that
+ * are none are set to one that is in the table.
+ */
+static void fill_batch(struct gqa_pass *pass, const int32_t *tokens,
+                       uint64_t n_new, const uint64_t *n_tokens, uint64_t first,
+                       uint64_t n)
+{
+    struct gqa_session *s = pass->session;
+
+    for (uint64_t i = 0; i < s->n_sequences; i++) {
+        const uint64_t left = n_tokens[i] > first ? n_tokens[i] - first : 0;
+
+        s->n_tokens[i] = left < n ? left : n;
+        s->ends[i] = left > 0 && left <= n;
+        for (uint64_t j = 0; j < n; j++)
+            s->tokens[i * n + j] =
+                j < s->n_tokens[i] ? tokens[i * n_new + first + j] : 0;
+    }
+    pass->batch = (struct gqa_batch){.n_sequences = s->n_sequences,
+                                     .n_new = n,
+                                     .tokens = s->tokens,
+                                     .n_tokens = s->n_tokens,
+                                     .starts = s->starts};
+    pass->n_rows = s->n_sequences * n;
+}
+
+enum gqa_status gqa_session_encode(struct gqa_session *s, const int32_t *tokens,
+                                   uint64_t n_new, const uint64_t *n_tokens,
+                                   const struct gqa_step_output *output)
+{
+    const struct gqa_network *n = s->runtime->network;
+    struct gqa_pass pass = {
+        .session = s, .stack = &n->stacks[0], .output = output};
+    enum gqa_status st;
+
+    if (n->n_stacks < 2)
+        return gqa_fail(GQA_ERR_USAGE, "the model has no encoder");
+    if (n_new == 0 || n_new > s->encoder_capacity)
+        return gqa_fail(GQA_ERR_USAGE, "%llu tokens of input are not 1 to %llu",
+                        ULL(n_new), ULL(s->encoder_capacity));
+    if ((st = check_tokens(s, tokens, n_new, n_tokens)) != GQA_OK)
+        return st;
+    for (uint64_t i = 0; i < s->n_sequences; i++) {
+        if (n_tokens[i] == 0)
+            return gqa_fail(GQA_ERR_USAGE, "sequence %llu has no input",
+                            ULL(i));
+        s->starts[i] = 0;
+    }
+    fill_batch(&pass, tokens, n_new, n_tokens, 0, n_new);
+    if ((st = gqa_forward(&pass)) != GQA_OK ||
+        (st = gqa_forward_cross(&pass)) != GQA_OK)
+        return st;
+    for (uint64_t i = 0; i < s->n_sequences; i++) {
+        s->inputs[i] = n_tokens[i];
+        s->seen[i] = 0;
+    }
+    return GQA_OK;
+}
+
+static enum gqa_status check_room(const struct gqa_session *s,
+                                  const uint64_t *n_tokens)
+{
+    const struct gqa_network *n = s->runtime->network;
+
+    for (uint64_t i = 0; i < s->n_sequences; i++) {
+        if (n->n_stacks > 1 && s->inputs[i] == 0)
+            return gqa_fail(GQA_ERR_USAGE,
+                            "the decoder has no input yet: encode first");
+        if (n_tokens[i] > s->capacity - s->seen[i])
+            return gqa_fail(GQA_ERR_USAGE,
+                            "sequence %llu: %llu tokens behind %llu are more "
+                            "than the session's %llu",
+                            ULL(i), ULL(n_tokens[i]), ULL(s->seen[i]),
+                            ULL(s->capacity));
+        if (n->max_positions && s->seen[i] + n_tokens[i] > n->max_positions)
+            return gqa_fail(GQA_ERR_USAGE,
+                            "sequence %llu has %llu tokens, but the model has "
+                            "positions for %llu",
+                            ULL(i), ULL(s->seen[i] + n_tokens[i]),
+                            ULL(n->max_positions));
+    }
+    return GQA_OK;
+}
+
+enum gqa_status gqa_session_decode(struct gqa_session *s, const int32_t *tokens,
+                                   uint64_t n_new, const uint64_t *n_tokens,
+                                   const struct gqa_step_output *output)
+{
+    const struct gqa_network *n = s->runtime->network;
+    struct gqa_pass pass = {
+        .session = s, .stack = &n->stacks[n->n_stacks - 1], .output = output};
+    enum gqa_status st;
+
+    if ((st = check_tokens(s, tokens, n_new, n_tokens)) != GQA_OK ||
+        (st = check_room(s, n_tokens)) != GQA_OK)
+        return st;
+    for (uint64_t first = 0; first < n_new; first += s->chunk) {
+        const uint64_t left = n_new - first;
+
+        for (uint64_t i = 0; i < s->n_sequences; i++)
+            s->starts[i] = s->seen[i];
+        fill_batch(&pass, tokens, n_new, n_tokens, first,
+                   left < s->chunk ? left : s->chunk);
+        if ((st = gqa_forward(&pass)) != GQA_OK ||
+            (st = gqa_emit_logits(&pass)) != GQA_OK)
+            return st;
+        for (uint64_t i = 0; i < s->n_sequences; i++)
+            s->seen[i] += s->n_tokens[i];
+    }
+    return GQA_OK;
+}
