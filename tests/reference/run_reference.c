@@ -37,6 +37,7 @@ static double limit = 1e-9;
 static double same = 0;
 static uint64_t prompt = 64;
 static int exit_status = EXIT_SUCCESS;
+static const struct gqa_checkpoint_options as_it_is;
 
 static void must(enum gqa_status st)
 {
@@ -160,7 +161,7 @@ static void read_reference(struct reference *out, const char *path,
     size_t index;
 
     memset(out, 0, sizeof *out);
-    must(gqa_checkpoint_open(&file, path, NULL));
+    must(gqa_checkpoint_open(&file, path, &as_it_is));
     if (network->n_stacks == 1) {
         read_batch(&out->text, file, "input_ids", "lengths", -1);
     } else {
@@ -288,7 +289,7 @@ static void open_subject(struct subject *s, const char *path)
     struct gqa_weight_source source;
 
     memset(s, 0, sizeof *s);
-    must(gqa_checkpoint_open(&s->checkpoint, path, NULL));
+    must(gqa_checkpoint_open(&s->checkpoint, path, &as_it_is));
     must(gqa_model_create(&s->model, s->checkpoint, NULL));
     must(gqa_network_create(&s->network, s->model));
     open_backend(s);
