@@ -1,0 +1,272 @@
+/* What is made of a model's description, and which ones are refused. */
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/json.h"
+#include "runtime/network.h"
+#include "runtime/relative_bias.h"
+#include "scratch.h"
+
+/* A fixture, its configuration perhaps another one. */
+struct opened {
+    struct gqa_checkpoint *checkpoint;
+    struct gqa_model *model;
+    struct gqa_network *network;
+};
+
+static enum gqa_status open_with(struct opened *out, const char *fixture,
+                                 const char *config_path)
+{
+    const struct gqa_checkpoint_options options = {.config_path = config_path};
+    enum gqa_status st;
+
+    memset(out, 0, sizeof *out);
+    st = gqa_checkpoint_open(&out->checkpoint, test_data(fixture), &options);
+    if (st == GQA_OK)
+        st = gqa_model_create(&out->model, out->checkpoint, NULL);
+    return st == GQA_OK ? gqa_network_create(&out->network, out->model) : st;
+}
+
+static void close_all(struct opened *o)
+{
+    gqa_network_free(o->network);
+    gqa_model_free(o->model);
+    gqa_checkpoint_close(o->checkpoint);
+}
+
+/* The fixture's configuration with one key changed ("outer.inner"), or
+ * without it where value is NULL. */
+static const char *changed_config(const char *fixture, const char *key,
+                                  const char *value)
+{
+    char path[256], outer[64];
+    json_t *config = NULL, *at, *put;
+    char *text;
+    const char *dot = strchr(key, '.');
+    const char *written;
+
+    snprintf(path, sizeof path, "%s/config.json", fixture);
+    ck_assert_int_eq(
+        gqa_json_load_file(&config, test_data(path), (size_t)1 << 20), GQA_OK);
+    at = config;
+    if (dot) {
+        snprintf(outer, sizeof outer, "%.*s", (int)(dot - key), key);
+        at = json_object_get(config, outer);
+        ck_assert_msg(json_is_object(at), "%s has no %s", fixture, outer);
+        key = dot + 1;
+    }
+    put = value ? json_loads(value, JSON_DECODE_ANY, NULL) : NULL;
+    if (put)
+        json_object_set_new(at, key, put);
+    else
+        json_object_del(at, key);
+    text = json_dumps(config, 0);
+    written = scratch_write_text("config.json", text);
+    free(text);
+    json_decref(config);
+    return written;
+}
+
+struct refusal {
+    const char *fixture, *key, *value;
+    enum gqa_status st;
+    const char *says;
+};
+
+static const struct refusal refusals[] = {
+    {"runtime/llama", "rope_parameters", "{\"rope_type\": \"longrope\"}",
+     GQA_ERR_UNSUPPORTED, "'longrope' cannot be run"},
+    {"runtime/llama", "rope_parameters", "{\"type\": \"dynamic\"}",
+     GQA_ERR_UNSUPPORTED, "'dynamic' cannot be run"},
+    {"runtime/llama", "hidden_act", "\"quick_gelu\"", GQA_ERR_UNSUPPORTED,
+     "activation 'quick_gelu' cannot be run"},
+    {"runtime/llama", "hidden_act", "7", GQA_ERR_FORMAT,
+     "hidden_act is 7, not a text"},
+    {"runtime/llama", "rms_norm_eps", "-1.0", GQA_ERR_FORMAT,
+     "rms_norm_eps is -1.0, not a number above 0"},
+    {"runtime/llama", "rms_norm_eps", "\"x\"", GQA_ERR_FORMAT,
+     "rms_norm_eps is \"x\""},
+    {"runtime/llama", "tie_word_embeddings", "1", GQA_ERR_FORMAT,
+     "tie_word_embeddings is 1, not true or false"},
+    {"runtime/llama-grouped", "tie_word_embeddings", "false", GQA_ERR_FORMAT,
+     "'lm_head.weight' is missing"},
+    {"runtime/llama", "rope_parameters", "{\"rope_theta\": 1.0}",
+     GQA_ERR_FORMAT, "the base of RoPE is 1"},
+    {"runtime/llama-linear", "rope_parameters", "{\"rope_type\": \"linear\"}",
+     GQA_ERR_FORMAT, "RoPE of kind 'linear' needs factor"},
+    {"runtime/llama-llama3", "rope_scaling.high_freq_factor", "1.0",
+     GQA_ERR_FORMAT, "high_freq_factor 1 is not above low_freq_factor 1"},
+    {"runtime/llama-llama3", "rope_scaling.low_freq_factor", NULL,
+     GQA_ERR_FORMAT, "RoPE of kind 'llama3' needs low_freq_factor"},
+    {"runtime/llama-yarn-factor", "rope_scaling.attention_factor", "\"big\"",
+     GQA_ERR_FORMAT, "attention_factor is \"big\""},
+    {"runtime/gpt_neox", "rope_parameters", "{\"partial_rotary_factor\": 0.19}",
+     GQA_ERR_UNSUPPORTED, "RoPE of 3 dimensions"},
+    {"runtime/gpt_neox", "use_parallel_residual", "\"yes\"", GQA_ERR_FORMAT,
+     "use_parallel_residual is \"yes\""},
+    {"runtime/mistral", "sliding_window", "0", GQA_ERR_FORMAT,
+     "sliding_window is 0, not a whole number above 0"},
+    {"runtime/gpt2", "add_cross_attention", "true", GQA_ERR_UNSUPPORTED,
+     "cross-attention cannot be run"},
+    {"runtime/t5-v1_1", "feed_forward_proj", "\"relu\"", GQA_ERR_FORMAT,
+     "DenseReluDense.wi.weight' is missing"},
+    {"runtime/t5-v1_1", "feed_forward_proj", "\"gated-mish\"",
+     GQA_ERR_UNSUPPORTED, "activation 'mish'"},
+    {"runtime/t5-v1_1", "relative_attention_num_buckets", "16", GQA_ERR_FORMAT,
+     "not the [16, 4] that belongs there"},
+    {"runtime/t5-v1_1", "relative_attention_max_distance", "2", GQA_ERR_FORMAT,
+     "8 buckets cannot share distances up to 2"},
+    {"runtime/t5-v1_1", "scale_decoder_outputs", "\"no\"", GQA_ERR_FORMAT,
+     "scale_decoder_outputs is \"no\""},
+};
+
+START_TEST(refuses)
+{
+    const struct refusal *r = &refusals[_i];
+    struct opened o;
+    const enum gqa_status st =
+        open_with(&o, r->fixture, changed_config(r->fixture, r->key, r->value));
+
+    ck_assert_msg(st == r->st, "%s with %s: status %d, not %d: %s", r->fixture,
+                  r->key, (int)st, (int)r->st,
+                  st == GQA_OK ? "taken" : gqa_error_message());
+    ck_assert_msg(strstr(gqa_error_message(), r->says) != NULL, "%s",
+                  gqa_error_message());
+    ck_assert_ptr_null(o.network);
+    close_all(&o);
+}
+END_TEST
+
+/* Whole models in all containers. */
+static const char *const fixtures[] = {
+    "good/tf-t5-v1_0",     "good/tf-t5-v1_1",
+    "good/tf-gpt2",        "good/tf-mistral",
+    "good/kerashub-t5",    "good/kerashub-gpt2",
+    "good/kerashub-llama", "good/kerashub-mistral",
+    "good/kerashub-qwen",  "good/kerashub-gpt_neox",
+    "good/flan-t5",        "good/umt5",
+    "good/qwen2",          "good/gpt2-base",
+    "good/llama-f64",
+};
+
+START_TEST(takes_fixtures)
+{
+    struct opened o;
+    const enum gqa_status st = open_with(&o, fixtures[_i], NULL);
+
+    ck_assert_msg(st == GQA_OK, "%s: %s", fixtures[_i], gqa_error_message());
+    ck_assert_uint_eq(o.network->d_model, o.model->d_model);
+    close_all(&o);
+}
+END_TEST
+
+START_TEST(needs_a_configuration)
+{
+    struct opened o;
+    struct gqa_model_hints hints = {.n_heads = 3};
+    const struct gqa_checkpoint_options options = {.config_path = NULL};
+    unsigned char header[1 << 16];
+    const char *copy;
+    FILE *in = fopen(test_data("runtime/llama/model.safetensors"), "rb");
+    size_t n;
+
+    ck_assert_ptr_nonnull(in);
+    n = fread(header, 1, sizeof header, in);
+    ck_assert(feof(in));
+    fclose(in);
+    copy = scratch_write("alone.safetensors", header, n);
+    memset(&o, 0, sizeof o);
+    ck_assert_int_eq(gqa_checkpoint_open(&o.checkpoint, copy, &options),
+                     GQA_OK);
+    ck_assert_int_eq(gqa_model_create(&o.model, o.checkpoint, &hints), GQA_OK);
+    ck_assert_int_eq(gqa_network_create(&o.network, o.model),
+                     GQA_ERR_UNSUPPORTED);
+    ck_assert_str_eq(gqa_error_message(),
+                     "a model of family llama cannot be run without its "
+                     "configuration; give it with --config");
+    close_all(&o);
+}
+END_TEST
+
+/* Windows: in all layers of Mistral, in those of Qwen2 that slide. */
+START_TEST(finds_windows)
+{
+    struct opened o;
+
+    ck_assert_int_eq(open_with(&o, "runtime/mistral", NULL), GQA_OK);
+    ck_assert_uint_eq(o.network->stacks[0].blocks[0].self.window, 5);
+    ck_assert_uint_eq(o.network->stacks[0].blocks[1].self.window, 5);
+    close_all(&o);
+    ck_assert_int_eq(
+        open_with(&o, "runtime/mistral",
+                  changed_config("runtime/mistral", "sliding_window", "null")),
+        GQA_OK);
+    ck_assert_uint_eq(o.network->stacks[0].blocks[0].self.window, 0);
+    close_all(&o);
+    ck_assert_int_eq(
+        open_with(&o, "runtime/mistral",
+                  changed_config("runtime/mistral", "sliding_window", NULL)),
+        GQA_OK);
+    ck_assert_uint_eq(o.network->stacks[0].blocks[0].self.window, 4096);
+    close_all(&o);
+    ck_assert_int_eq(
+        open_with(&o, "runtime/llama",
+                  changed_config("runtime/llama", "sliding_window", "5")),
+        GQA_OK);
+    ck_assert_uint_eq(o.network->stacks[0].blocks[0].self.window, 0);
+    close_all(&o);
+}
+END_TEST
+
+/* Distances whose bucket torch gave for 32 buckets up to 128. */
+START_TEST(buckets_distances)
+{
+    static const struct {
+        int64_t distance;
+        uint64_t encoder, decoder;
+    } known[] = {
+        {0, 0, 0},     {-1, 1, 1},      {1, 17, 0},     {-7, 7, 7},
+        {7, 23, 0},    {-8, 8, 8},      {8, 24, 0},     {-15, 9, 15},
+        {-16, 10, 16}, {16, 26, 0},     {-20, 10, 17},  {-31, 11, 21},
+        {-64, 14, 26}, {64, 30, 0},     {-127, 15, 31}, {-128, 15, 31},
+        {128, 31, 0},  {-5000, 15, 31}, {5000, 31, 0},
+    };
+    const struct gqa_relative_bias encoder = {
+        .n_buckets = 32, .max_distance = 128, .bidirectional = true};
+    const struct gqa_relative_bias decoder = {.n_buckets = 32,
+                                              .max_distance = 128};
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        ck_assert_uint_eq(gqa_relative_bucket(&encoder, known[i].distance),
+                          known[i].encoder);
+        ck_assert_uint_eq(gqa_relative_bucket(&decoder, known[i].distance),
+                          known[i].decoder);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("network");
+    TCase *tc = tcase_create("network");
+    SRunner *sr;
+    int failed;
+
+    tcase_add_checked_fixture(tc, scratch_create, scratch_remove);
+    tcase_add_loop_test(tc, refuses, 0,
+                        (int)(sizeof refusals / sizeof *refusals));
+    tcase_add_loop_test(tc, takes_fixtures, 0,
+                        (int)(sizeof fixtures / sizeof *fixtures));
+    tcase_add_test(tc, needs_a_configuration);
+    tcase_add_test(tc, finds_windows);
+    tcase_add_test(tc, buckets_distances);
+    suite_add_tcase(s, tc);
+    sr = srunner_create(s);
+    srunner_run_all(sr, CK_NORMAL);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
