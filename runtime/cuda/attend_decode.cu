@@ -100,11 +100,7 @@ static __global__ void __launch_bounds__(THREADS, D == 64 ? 3 : 2)
         rows[half].end = (int)(args.causal && p + 1 < n_keys ? p + 1 : n_keys);
         if (r >= n_rows)
             rows[half].end = 0;
-        rows[half].bias = BIAS && r < n_rows
-                              ? args.bias +
-                                    (int64_t)head * (2 * args.reach - 1) - p +
-                                    args.reach - 1
-                              : NULL;
+        tile_row_bias<BIAS>(&rows[half], args, (int)head, p);
 #pragma unroll
         for (int c = 0; c < D / 16; c++) {
             q[c][half] = r < n_rows ? from[c * 8 + lane % 4] : 0;
@@ -163,7 +159,9 @@ static __global__ void __launch_bounds__(THREADS, D == 64 ? 3 : 2)
                 make_float2(o[d][half * 2], o[d][half * 2 + 1]);
     }
     __syncthreads();
+#if __CUDA_ARCH__ >= 900
     cudaTriggerProgrammaticLaunchCompletion();
+#endif
     for (int r = warp; r < ROWS && first_row + r < n_rows; r += 4) {
         constexpr int width = D / 32;
         float max = -INFINITY, sum = 0, x[width] = {};
@@ -187,7 +185,7 @@ static __global__ void __launch_bounds__(THREADS, D == 64 ? 3 : 2)
                      kv_head * group + row / n_new;
         if (gridDim.x == 1) {
             uint32_t *out = (uint32_t *)((T *)args.out + at * D + lane * width);
-            float factor = sum > 0 ? 1 / sum : 0;
+            float factor = sum == 0 ? 0 : 1 / sum;
 
 #pragma unroll
             for (int i = 0; i < width / 2; i++)
@@ -219,7 +217,9 @@ static __global__ void __launch_bounds__(D)
     const float *part = workspace + at * n_splits * D + threadIdx.x;
     float max = -INFINITY, sum = 0, x = 0;
 
+#if __CUDA_ARCH__ >= 900
     cudaGridDependencySynchronize();
+#endif
     for (int n = threadIdx.x; n < n_splits; n += D)
         scales[n] = part_scales(workspace, n_parts, D)[at * n_splits + n];
     __syncthreads();
@@ -233,7 +233,7 @@ static __global__ void __launch_bounds__(D)
         sum += scales[n].y * weight;
         x += part[(int64_t)n * D] * weight;
     }
-    out[at * D + threadIdx.x] = tile_type<T>::round(sum > 0 ? x / sum : 0);
+    out[at * D + threadIdx.x] = tile_type<T>::round(sum == 0 ? 0 : x / sum);
 }
 
 bool gqa_attend_fast_takes(const struct gqa_attend_fast *args)
@@ -256,25 +256,15 @@ enum { N_STAGES_64 = 4, N_STAGES_128 = 3 };
 
 static struct decode_shape shape_of(const struct gqa_attend_fast *args)
 {
-    static int n_processors;
     int64_t rows = args->n_heads / args->n_kv_heads * args->n_new;
     struct decode_shape shape = {rows <= 16 ? 1 : rows <= 32 ? 2 : 4, 1};
     int64_t tile_rows = 16 * shape.row_warps;
     int64_t blocks = (rows + tile_rows - 1) / tile_rows * args->n_kv_heads *
                      args->n_sequences;
     int64_t tiles = (args->max_keys + TILE - 1) / TILE;
+    int64_t slots = args->n_processors * (args->head_dim == 64 ? 3 : 2);
     int64_t best = INT64_MAX;
 
-    if (!n_processors) {
-        int device = 0;
-
-        if (cudaGetDevice(&device) != cudaSuccess ||
-            cudaDeviceGetAttribute(&n_processors,
-                                   cudaDevAttrMultiProcessorCount,
-                                   device) != cudaSuccess)
-            n_processors = 132;
-    }
-    int64_t slots = n_processors * (args->head_dim == 64 ? 3 : 2);
     /* Two waves balance themselves: the last blocks share the bandwidth. */
     if (blocks >= 2 * slots)
         return shape;
@@ -308,7 +298,6 @@ static cudaError_t launch(const struct gqa_attend_fast *args, int n_splits,
 {
     constexpr int stages = D == 64 ? N_STAGES_64 : N_STAGES_128;
     constexpr size_t shared = (size_t)stages * 2 * TILE * D * sizeof(T);
-    static bool ready[2];
     void (*kernel)(struct gqa_attend_fast) =
         args->bias ? decode_kernel<T, D, WM, stages, true>
                    : decode_kernel<T, D, WM, stages, false>;
@@ -319,14 +308,11 @@ static cudaError_t launch(const struct gqa_attend_fast *args, int n_splits,
 
     static_assert(shared >= (size_t)4 * 16 * (D + 2) * sizeof(float),
                   "the join's sums need the tiles' memory");
-    if (!ready[!!args->bias]) {
-        cudaError_t error = cudaFuncSetAttribute(
-            kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
-
-        if (error != cudaSuccess)
-            return error;
-        ready[!!args->bias] = true;
-    }
+    /* Each time: it holds for the current device alone, and costs little. */
+    cudaError_t error = cudaFuncSetAttribute(
+        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+    if (error != cudaSuccess)
+        return error;
     kernel<<<grid, THREADS, shared, stream>>>(*args);
     if (n_splits > 1) {
         /* The join may be set up while the last blocks still run. */
@@ -340,9 +326,9 @@ static cudaError_t launch(const struct gqa_attend_fast *args, int n_splits,
         config.blockDim = dim3(D);
         config.stream = stream;
         config.attrs = &early;
-        config.numAttrs = 1;
+        config.numAttrs = args->overlaps ? 1 : 0;
 
-        cudaError_t error =
+        error =
             cudaLaunchKernelEx(&config, join_kernel<T, D>, (T *)args->out,
                                args->workspace, n_splits);
         if (error != cudaSuccess)

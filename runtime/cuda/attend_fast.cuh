@@ -24,6 +24,8 @@ struct gqa_attend_fast {
     const float *bias;     /* [n_heads, 2 * reach - 1], or NULL */
     int64_t reach;
     float *workspace; /* gqa_attend_decode_workspace() floats */
+    int n_processors; /* of the device */
+    bool overlaps;    /* it can begin a kernel as another ends: sm_90 */
 };
 
 /* Whether the kernels below take this shape: head_dim 64 or 128, rows that

@@ -88,10 +88,7 @@ static __global__ void __launch_bounds__(THREADS, 2)
                 (int)(args.window && p >= args.window ? p - args.window + 1
                                                       : 0);
             row->end = (int)(args.causal && p + 1 < n_keys ? p + 1 : n_keys);
-            row->bias = BIAS ? args.bias + head * (2 * args.reach - 1) - p +
-                                   args.reach - 1
-                             : NULL;
-            /* Rows past the queries look nowhere in the bias. */
+            tile_row_bias<BIAS>(row, args, head, p);
             if (p > last)
                 row->end = row->begin;
         }
@@ -197,7 +194,7 @@ static __global__ void __launch_bounds__(THREADS, 2)
 
             sum += __shfl_xor_sync(0xffffffffu, sum, 1);
             sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-            sum = sum > 0 ? 1 / sum : 0;
+            sum = sum == 0 ? 0 : 1 / sum;
             if (i < args.n_new) {
 #pragma unroll
                 for (int d = 0; d < D / 8; d++)
@@ -214,21 +211,17 @@ static cudaError_t launch(const struct gqa_attend_fast *args,
 {
     constexpr size_t shared =
         ((size_t)64 * MT + (size_t)4 * TILE) * D * sizeof(T);
-    static bool ready[2];
     void (*kernel)(struct gqa_attend_fast) =
         args->bias ? prefill_kernel<T, D, MT, true>
                    : prefill_kernel<T, D, MT, false>;
     dim3 grid((unsigned)(args->n_heads * args->n_sequences),
               (unsigned)((args->n_new + 64 * MT - 1) / (64 * MT)));
 
-    if (!ready[!!args->bias]) {
-        cudaError_t error = cudaFuncSetAttribute(
-            kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
-
-        if (error != cudaSuccess)
-            return error;
-        ready[!!args->bias] = true;
-    }
+    /* Each time: it holds for the current device alone, and costs little. */
+    cudaError_t error = cudaFuncSetAttribute(
+        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+    if (error != cudaSuccess)
+        return error;
     kernel<<<grid, THREADS, shared, stream>>>(*args);
     return cudaGetLastError();
 }

@@ -13,6 +13,8 @@
 #include <cuda_fp16.h>
 #include <stdint.h>
 
+#include "runtime/cuda/attend_fast.cuh"
+
 #define GQA_LOG2E 1.4426950408889634f
 
 static __device__ __forceinline__ uint32_t shared_address(const void *p)
@@ -204,6 +206,24 @@ struct tile_row {
     int begin, end;    /* the keys it sees */
     const float *bias; /* at key 0; read where BIAS */
 };
+
+/* Where the bias of a row begins. Padding may stand farther from the keys
+ * than the bias reaches; it then sees fewer. */
+template <bool BIAS>
+static __device__ __forceinline__ void tile_row_bias(
+    struct tile_row *row, const struct gqa_attend_fast &args, int head,
+    int64_t position)
+{
+    row->bias = NULL;
+    if (BIAS) {
+        row->bias = args.bias + head * (2 * args.reach - 1) - position +
+                    args.reach - 1;
+        if (row->begin < position - args.reach + 1)
+            row->begin = (int)(position - args.reach + 1);
+        if (row->end > position + args.reach)
+            row->end = (int)(position + args.reach);
+    }
+}
 
 /* Turn scores (16 rows, N keys from `key` on) into weights, and scale o to
  * the rows' new maxima. */

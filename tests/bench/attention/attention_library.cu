@@ -12,6 +12,7 @@ extern "C" int attention(const int64_t v[15], void *const p[8], float scale,
                          int prefill, void *stream)
 {
     struct gqa_attend_fast args;
+    int device = 0, major = 0;
 
     memset(&args, 0, sizeof args);
     args.q_width = v[0];
@@ -38,6 +39,14 @@ extern "C" int attention(const int64_t v[15], void *const p[8], float scale,
     args.n_keys = (const int64_t *)p[5];
     args.bias = (const float *)p[6];
     args.workspace = (float *)p[7];
+    if (cudaGetDevice(&device) != cudaSuccess ||
+        cudaDeviceGetAttribute(&args.n_processors,
+                               cudaDevAttrMultiProcessorCount,
+                               device) != cudaSuccess ||
+        cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor,
+                               device) != cudaSuccess)
+        return (int)cudaGetLastError();
+    args.overlaps = major >= 9;
     if (!gqa_attend_fast_takes(&args))
         return -1;
     return (int)(prefill ? gqa_attend_prefill(&args, (cudaStream_t)stream)

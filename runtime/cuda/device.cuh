@@ -1,0 +1,113 @@
+/*
+ * An opened GPU, and what the operations share: a stream, cuBLASLt, the
+ * batch, and memory that grows to the largest need. All work goes down one
+ * stream, in order, so that an operation may use scratch memory that an
+ * earlier one still works in.
+ */
+#ifndef GQA_RUNTIME_CUDA_DEVICE_CUH
+#define GQA_RUNTIME_CUDA_DEVICE_CUH
+
+#include <cublasLt.h>
+#include <cuda_runtime.h>
+
+#include "runtime/backend.h"
+#include "runtime/plugin.h"
+
+struct gqa_scratch {
+    void *data;
+    uint64_t n_bytes;
+};
+
+struct gqa_products; /* linear.cu */
+
+struct gqa_device {
+    int ordinal;
+    enum gqa_dtype real;
+    char name[128];
+    int n_processors;
+    bool overlaps; /* as in gqa_attend_fast */
+    cudaStream_t stream;
+    cublasLtHandle_t lt;
+    struct gqa_products *products;
+
+    /* Of the batch, on the device; n_keys is starts + n_tokens. */
+    struct gqa_scratch batch;
+    uint64_t n_sequences, n_new;
+    const int32_t *tokens;
+    const int64_t *n_tokens, *starts, *n_keys;
+    int64_t max_keys;
+
+    struct gqa_scratch workspace;  /* cuBLASLt's */
+    struct gqa_scratch panel;      /* a weight's part in another dtype */
+    struct gqa_scratch bias;       /* likewise */
+    struct gqa_scratch parts;      /* of attentions split along the keys */
+    struct gqa_scratch key_counts; /* of an attention */
+    struct gqa_scratch row_numbers;
+};
+
+/* The tool's gqa_fail(). */
+extern const struct gqa_host *gqa_cuda_host;
+
+/* GQA_OK, or a failure that names the device and the error. */
+enum gqa_status gqa_cuda_check(struct gqa_device *device, cudaError_t error);
+
+/* The same of the launches just made. */
+enum gqa_status gqa_cuda_launched(struct gqa_device *device);
+
+/* Make the device the current one of this thread. */
+enum gqa_status gqa_cuda_enter(struct gqa_device *device);
+
+/* At least n_bytes; the contents are lost where it grows. */
+enum gqa_status gqa_cuda_reserve(struct gqa_device *device,
+                                 struct gqa_scratch *scratch,
+                                 uint64_t n_bytes);
+
+/* Copy n_bytes of host memory, which may change afterwards, in stream
+ * order. */
+enum gqa_status gqa_cuda_send(struct gqa_device *device, void *dst,
+                              const void *src, uint64_t n_bytes);
+
+/* linear.cu */
+enum gqa_status gqa_cuda_products_create(struct gqa_device *device);
+void gqa_cuda_products_free(struct gqa_products *products);
+enum gqa_status gqa_cuda_linear(struct gqa_device *device, void *out,
+                                const void *x, uint64_t n_rows,
+                                const struct gqa_weight *weight,
+                                bool input_major, const struct gqa_weight *bias,
+                                bool accumulate);
+enum gqa_status gqa_cuda_unembed(struct gqa_device *device, void *out,
+                                 const void *x, uint64_t n_rows,
+                                 const struct gqa_weight *weight,
+                                 bool input_major,
+                                 const struct gqa_weight *bias, double scale);
+
+/* ops.cu */
+enum gqa_status gqa_cuda_embed(struct gqa_device *device, void *out,
+                               const struct gqa_weight *table,
+                               const struct gqa_weight *positions);
+enum gqa_status gqa_cuda_rotate(struct gqa_device *device, void *x,
+                                uint64_t width,
+                                const struct gqa_head_place *place,
+                                uint64_t head_dim, uint64_t n_pairs,
+                                bool interleaved, const void *cos_sin);
+enum gqa_status gqa_cuda_store(struct gqa_device *device, void *cache,
+                               uint64_t capacity, const void *x, uint64_t width,
+                               const struct gqa_head_place *place,
+                               uint64_t head_dim);
+enum gqa_status gqa_cuda_norm(struct gqa_device *device, void *out,
+                              const void *x, uint64_t n_rows,
+                              enum gqa_norm_kind kind, double eps,
+                              const struct gqa_weight *weight,
+                              const struct gqa_weight *bias);
+enum gqa_status gqa_cuda_activate(struct gqa_device *device, void *x,
+                                  const void *up, uint64_t n,
+                                  enum gqa_activation activation);
+enum gqa_status gqa_cuda_gather(struct gqa_device *device, void *out,
+                                const void *x, uint64_t width,
+                                const uint64_t *rows, uint64_t n_rows);
+
+/* attend.cu */
+enum gqa_status gqa_cuda_attend(struct gqa_device *device,
+                                const struct gqa_attention_op *op);
+
+#endif
