@@ -14,7 +14,7 @@
 /* Where it may lie as seen from the executable's folder: beside what is
  * installed, or in the build tree. */
 static const char *const relative[] = {
-    "../" GQA_LIBDIR_NAME "/gqa-tools/" PLUGIN,
+    "../" GQA_LIBDIR "/gqa-tools/" PLUGIN,
     "../runtime/" PLUGIN,
 };
 

@@ -1,0 +1,353 @@
+/*
+ * The plug-in's vtable: opening and closing a device, its memory, and the
+ * batch.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/cuda/device.cuh"
+
+enum { MIN_MAJOR = 8 }; /* what the attention kernels are written for */
+
+const struct gqa_host *gqa_cuda_host;
+
+static const double GIB = 1024.0 * 1024 * 1024;
+
+enum gqa_status gqa_cuda_check(struct gqa_device *device, cudaError_t error)
+{
+    if (error == cudaSuccess)
+        return GQA_OK;
+    if (error == cudaErrorMemoryAllocation) {
+        (void)cudaGetLastError(); /* not a lasting one */
+        return gqa_cuda_host->fail(GQA_ERR_NOMEM, "GPU %d (%s): out of memory",
+                                   device->ordinal, device->name);
+    }
+    return gqa_cuda_host->fail(GQA_ERR_IO, "GPU %d (%s) failed: %s (%s)",
+                               device->ordinal, device->name,
+                               cudaGetErrorString(error),
+                               cudaGetErrorName(error));
+}
+
+enum gqa_status gqa_cuda_launched(struct gqa_device *device)
+{
+    return gqa_cuda_check(device, cudaGetLastError());
+}
+
+enum gqa_status gqa_cuda_enter(struct gqa_device *device)
+{
+    return gqa_cuda_check(device, cudaSetDevice(device->ordinal));
+}
+
+static enum gqa_status allocate(struct gqa_device *device, void **out,
+                                uint64_t n_bytes)
+{
+    void *memory = NULL;
+    /* A byte at least, so that the pointer is not NULL. */
+    cudaError_t error = cudaMalloc(&memory, n_bytes ? n_bytes : 1);
+
+    if (error == cudaErrorMemoryAllocation) {
+        size_t free_bytes = 0, total_bytes = 0;
+
+        (void)cudaGetLastError();
+        (void)cudaMemGetInfo(&free_bytes, &total_bytes);
+        return gqa_cuda_host->fail(
+            GQA_ERR_NOMEM,
+            "GPU %d (%s): no room for %llu bytes (%.1f GiB); %.1f of its "
+            "%.1f GiB are free",
+            device->ordinal, device->name, (unsigned long long)n_bytes,
+            (double)n_bytes / GIB, (double)free_bytes / GIB,
+            (double)total_bytes / GIB);
+    }
+    if (error == cudaSuccess)
+        *out = memory;
+    return gqa_cuda_check(device, error);
+}
+
+enum gqa_status gqa_cuda_reserve(struct gqa_device *device,
+                                 struct gqa_scratch *scratch, uint64_t n_bytes)
+{
+    enum gqa_status st;
+
+    if (scratch->data && scratch->n_bytes >= n_bytes)
+        return GQA_OK;
+    /* cudaFree() waits for the work that may use it. */
+    st = gqa_cuda_check(device, cudaFree(scratch->data));
+    scratch->data = NULL;
+    scratch->n_bytes = 0;
+    if (st == GQA_OK)
+        st = allocate(device, &scratch->data, n_bytes);
+    if (st == GQA_OK)
+        scratch->n_bytes = n_bytes;
+    return st;
+}
+
+enum gqa_status gqa_cuda_send(struct gqa_device *device, void *dst,
+                              const void *src, uint64_t n_bytes)
+{
+    /* From pageable memory, this returns once src has been read. */
+    return gqa_cuda_check(device, cudaMemcpyAsync(dst, src, n_bytes,
+                                                  cudaMemcpyHostToDevice,
+                                                  device->stream));
+}
+
+static void device_close(struct gqa_device *device)
+{
+    if (!device)
+        return;
+    /* Errors of a lost device change nothing here. */
+    if (cudaSetDevice(device->ordinal) == cudaSuccess) {
+        struct gqa_scratch *const scratches[] = {
+            &device->batch, &device->workspace,  &device->panel,
+            &device->bias,  &device->parts,      &device->key_counts,
+            &device->row_numbers};
+
+        if (device->stream)
+            (void)cudaStreamSynchronize(device->stream);
+        for (struct gqa_scratch *scratch : scratches)
+            (void)cudaFree(scratch->data);
+        if (device->lt)
+            (void)cublasLtDestroy(device->lt);
+        if (device->stream)
+            (void)cudaStreamDestroy(device->stream);
+    }
+    (void)cudaGetLastError();
+    gqa_cuda_products_free(device->products);
+    free(device);
+}
+
+static enum gqa_status identify(struct gqa_device *device)
+{
+    cudaDeviceProp properties;
+    enum gqa_status st = gqa_cuda_check(
+        device, cudaGetDeviceProperties(&properties, device->ordinal));
+
+    if (st != GQA_OK)
+        return st;
+    snprintf(device->name, sizeof device->name, "%.127s", properties.name);
+    if (properties.major < MIN_MAJOR)
+        return gqa_cuda_host->fail(
+            GQA_ERR_UNSUPPORTED,
+            "GPU %d (%s) is too old: its compute capability is %d.%d, and "
+            "%d.0 is the least; run on the CPU",
+            device->ordinal, device->name, properties.major, properties.minor,
+            MIN_MAJOR);
+    device->n_processors = properties.multiProcessorCount;
+    device->overlaps = properties.major >= 9;
+    return GQA_OK;
+}
+
+static enum gqa_status device_open(struct gqa_device **out,
+                                   const struct gqa_device_options *options)
+{
+    enum gqa_status st;
+    struct gqa_device *device;
+    int n_devices = 0;
+
+    if (options->real != GQA_F32 && options->real != GQA_BF16 &&
+        options->real != GQA_F16)
+        return gqa_cuda_host->fail(
+            GQA_ERR_UNSUPPORTED,
+            "the GPU runs models in float32, bfloat16 and float16; float64 "
+            "is for the CPU");
+    if (cudaGetDeviceCount(&n_devices) != cudaSuccess ||
+        options->ordinal >= (unsigned)n_devices)
+        return gqa_cuda_host->fail(
+            GQA_ERR_USAGE,
+            "no GPU %u: this machine has %d, and they count from 0",
+            options->ordinal, n_devices);
+    device = (struct gqa_device *)calloc(1, sizeof *device);
+    if (!device)
+        return gqa_cuda_host->fail(GQA_ERR_NOMEM, "out of memory");
+    device->ordinal = (int)options->ordinal;
+    device->real = options->real;
+    if ((st = identify(device)) != GQA_OK)
+        goto done;
+    if ((st = gqa_cuda_enter(device)) != GQA_OK)
+        goto done;
+    st = gqa_cuda_check(device, cudaStreamCreateWithFlags(
+                                    &device->stream, cudaStreamNonBlocking));
+    if (st != GQA_OK)
+        goto done;
+    if ((st = gqa_cuda_products_create(device)) != GQA_OK)
+        goto done;
+    *out = device;
+    device = NULL;
+done:
+    device_close(device);
+    return st;
+}
+
+/* "; kernel module 580.1.2" or nothing. */
+static void module_version(char *text, size_t size)
+{
+    FILE *file = fopen("/sys/module/nvidia/version", "r");
+    char version[64];
+
+    text[0] = '\0';
+    if (!file)
+        return;
+    if (fgets(version, sizeof version, file)) {
+        version[strcspn(version, "\n")] = '\0';
+        snprintf(text, size, " (%s)", version);
+    }
+    fclose(file);
+}
+
+static enum gqa_status device_describe(struct gqa_device *device,
+                                       struct gqa_device_info *out)
+{
+    enum gqa_status st;
+    size_t free_bytes = 0, total_bytes = 0, lt = cublasLtGetVersion();
+    int driver = 0, runtime = 0;
+    char module[80];
+
+    if ((st = gqa_cuda_enter(device)) != GQA_OK)
+        return st;
+    st = gqa_cuda_check(device, cudaMemGetInfo(&free_bytes, &total_bytes));
+    if (st != GQA_OK)
+        return st;
+    (void)cudaDriverGetVersion(&driver);
+    (void)cudaRuntimeGetVersion(&runtime);
+    module_version(module, sizeof module);
+    memset(out, 0, sizeof *out);
+    snprintf(out->name, sizeof out->name, "%s", device->name);
+    snprintf(out->software, sizeof out->software,
+             "CUDA driver %d.%d%s, runtime %d.%d, cuBLASLt %zu.%zu.%zu",
+             driver / 1000, driver % 1000 / 10, module, runtime / 1000,
+             runtime % 1000 / 10, lt / 10000, lt / 100 % 100, lt % 100);
+    out->total_bytes = total_bytes;
+    out->free_bytes = free_bytes;
+    out->real = device->real;
+    return GQA_OK;
+}
+
+static enum gqa_status device_alloc(struct gqa_device *device, void **out,
+                                    uint64_t n_bytes)
+{
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    return st == GQA_OK ? allocate(device, out, n_bytes) : st;
+}
+
+static void device_free(struct gqa_device *device, void *memory)
+{
+    if (memory && cudaSetDevice(device->ordinal) == cudaSuccess)
+        (void)cudaFree(memory);
+}
+
+static enum gqa_status device_upload(struct gqa_device *device, void *dst,
+                                     const void *src, uint64_t n_bytes)
+{
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st == GQA_OK)
+        st = gqa_cuda_send(device, dst, src, n_bytes);
+    /* src might be memory that the device reads by itself. */
+    if (st == GQA_OK)
+        st = gqa_cuda_check(device, cudaStreamSynchronize(device->stream));
+    return st;
+}
+
+static enum gqa_status device_download(struct gqa_device *device, void *dst,
+                                       const void *src, uint64_t n_bytes)
+{
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st == GQA_OK)
+        st = gqa_cuda_check(
+            device, cudaMemcpyAsync(dst, src, n_bytes, cudaMemcpyDeviceToHost,
+                                    device->stream));
+    if (st == GQA_OK)
+        st = gqa_cuda_check(device, cudaStreamSynchronize(device->stream));
+    return st;
+}
+
+static enum gqa_status device_set_batch(struct gqa_device *device,
+                                        const struct gqa_batch *batch)
+{
+    const uint64_t n = batch->n_sequences, n_rows = n * batch->n_new;
+    const uint64_t n_bytes = 3 * n * sizeof(int64_t) + n_rows * sizeof(int32_t);
+    enum gqa_status st;
+    int64_t *numbers;
+
+    if ((st = gqa_cuda_enter(device)) != GQA_OK)
+        return st;
+    if ((st = gqa_cuda_reserve(device, &device->batch, n_bytes)) != GQA_OK)
+        return st;
+    if (!(numbers = (int64_t *)malloc(n_bytes)))
+        return gqa_cuda_host->fail(GQA_ERR_NOMEM, "out of memory");
+    device->max_keys = 0;
+    for (uint64_t s = 0; s < n; s++) {
+        numbers[s] = (int64_t)batch->n_tokens[s];
+        numbers[n + s] = (int64_t)batch->starts[s];
+        numbers[2 * n + s] = numbers[s] + numbers[n + s];
+        if (numbers[2 * n + s] > device->max_keys)
+            device->max_keys = numbers[2 * n + s];
+    }
+    memcpy(numbers + 3 * n, batch->tokens, n_rows * sizeof(int32_t));
+    device->n_sequences = n;
+    device->n_new = batch->n_new;
+    device->n_tokens = (const int64_t *)device->batch.data;
+    device->starts = device->n_tokens + n;
+    device->n_keys = device->starts + n;
+    device->tokens = (const int32_t *)(device->n_keys + n);
+    st = gqa_cuda_send(device, device->batch.data, numbers, n_bytes);
+    free(numbers);
+    return st;
+}
+
+static const struct gqa_backend backend = {
+    GQA_BACKEND_ABI, "cuda",           device_open,      device_close,
+    device_describe, device_alloc,     device_free,      device_upload,
+    device_download, device_set_batch, gqa_cuda_embed,   gqa_cuda_rotate,
+    gqa_cuda_store,  gqa_cuda_attend,  gqa_cuda_norm,    gqa_cuda_linear,
+    gqa_cuda_activate, gqa_cuda_gather, gqa_cuda_unembed,
+};
+
+extern "C" __attribute__((visibility("default"))) const struct gqa_backend *
+gqa_cuda_backend(const struct gqa_host *host)
+{
+    int driver = 0, n_devices = 0;
+    cudaError_t error;
+
+    if (host->abi != GQA_BACKEND_ABI) {
+        host->fail(GQA_ERR_UNSUPPORTED,
+                   "the CUDA plug-in is of another version: its interface is "
+                   "%u and this tool's is %u; install the two together",
+                   (unsigned)GQA_BACKEND_ABI, host->abi);
+        return NULL;
+    }
+    gqa_cuda_host = host;
+    if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
+        (void)cudaGetLastError();
+        host->fail(GQA_ERR_UNSUPPORTED,
+                   "no NVIDIA driver on this machine: install one, or run on "
+                   "the CPU");
+        return NULL;
+    }
+    error = cudaGetDeviceCount(&n_devices);
+    (void)cudaGetLastError();
+    if (error == cudaErrorInsufficientDriver) {
+        host->fail(GQA_ERR_UNSUPPORTED,
+                   "the NVIDIA driver is too old: it knows CUDA %d.%d, and "
+                   "the plug-in is built with %d.%d; install a newer driver, "
+                   "or run on the CPU",
+                   driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000,
+                   CUDART_VERSION % 1000 / 10);
+        return NULL;
+    }
+    if (error == cudaErrorNoDevice || (error == cudaSuccess && !n_devices)) {
+        host->fail(GQA_ERR_UNSUPPORTED,
+                   "the NVIDIA driver finds no GPU that this process may use "
+                   "(CUDA_VISIBLE_DEVICES?); run on the CPU");
+        return NULL;
+    }
+    if (error != cudaSuccess) {
+        host->fail(GQA_ERR_UNSUPPORTED,
+                   "the NVIDIA driver does not start: %s; run on the CPU",
+                   cudaGetErrorString(error));
+        return NULL;
+    }
+    return &backend;
+}

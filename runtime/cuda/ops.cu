@@ -1,0 +1,363 @@
+/*
+ * What surrounds products and attention: embedding, norms, rotation, the KV
+ * cache, activations, gathering. Each reads and writes its elements once; a
+ * block works on a row, or on a run of elements, and goes on to others where
+ * there are more than a grid may have.
+ */
+#include "runtime/cuda/device.cuh"
+#include "runtime/cuda/real.cuh"
+
+enum { THREADS = 256 };
+
+static const unsigned MAX_BLOCKS = 1 << 20;
+
+static unsigned blocks_for(uint64_t n)
+{
+    return n < MAX_BLOCKS ? (unsigned)n : MAX_BLOCKS;
+}
+
+/* The rows of a batch. */
+struct batch_view {
+    int64_t n_rows, n_new;
+    const int32_t *tokens;
+    const int64_t *n_tokens, *starts;
+};
+
+static struct batch_view batch_of(const struct gqa_device *device)
+{
+    struct batch_view view;
+
+    view.n_rows = (int64_t)(device->n_sequences * device->n_new);
+    view.n_new = (int64_t)device->n_new;
+    view.tokens = device->tokens;
+    view.n_tokens = device->n_tokens;
+    view.starts = device->starts;
+    return view;
+}
+
+/* Where head h begins in a row. */
+struct place_view {
+    int64_t base, per_block, block_stride;
+    int n_heads;
+};
+
+static struct place_view place_of(const struct gqa_head_place *place)
+{
+    struct place_view view;
+
+    view.base = (int64_t)place->base;
+    view.per_block = (int64_t)place->per_block;
+    view.block_stride = (int64_t)place->block_stride;
+    view.n_heads = (int)place->n_heads;
+    return view;
+}
+
+static __device__ __forceinline__ int64_t
+head_at(const struct place_view &place, int head, int head_dim)
+{
+    int per_block = (int)place.per_block;
+
+    return place.base + head / per_block * place.block_stride +
+           head % per_block * head_dim;
+}
+
+/* The position of a row; -1 where it is padding. */
+static __device__ __forceinline__ int64_t
+position_of(const struct batch_view &batch, int64_t row)
+{
+    int64_t sequence = row / batch.n_new, i = row % batch.n_new;
+
+    return i < batch.n_tokens[sequence] ? batch.starts[sequence] + i : -1;
+}
+
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    embed_kernel(T *out, struct batch_view batch, struct weight_view table,
+                 struct weight_view positions, int64_t width)
+{
+    for (int64_t row = blockIdx.x; row < batch.n_rows; row += gridDim.x) {
+        int64_t position = position_of(batch, row), token = batch.tokens[row];
+
+        if (position < 0)
+            position = 0;
+        for (int64_t c = threadIdx.x; c < width; c += THREADS) {
+            typedef typename real<T>::sum S;
+            S x = weight_at<S>(table, token * width + c) +
+                  weight_at<S>(positions, position * width + c);
+
+            out[row * width + c] = real<T>::round(x);
+        }
+    }
+}
+
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    rotate_kernel(T *x, int64_t width, struct batch_view batch,
+                  struct place_view place, int head_dim, int n_pairs,
+                  bool interleaved, const float *cos_sin)
+{
+    typedef typename real<T>::sum S;
+    const int n = place.n_heads * n_pairs;
+
+    for (int64_t row = blockIdx.x; row < batch.n_rows; row += gridDim.x) {
+        int64_t position = position_of(batch, row);
+        const float *angles =
+            cos_sin + (position < 0 ? 0 : position) * n_pairs * 2;
+
+        for (int i = (int)threadIdx.x; i < n; i += THREADS) {
+            int pair = i % n_pairs;
+            T *head = x + row * width + head_at(place, i / n_pairs, head_dim);
+            T *a = head + (interleaved ? 2 * pair : pair);
+            T *b = interleaved ? a + 1 : a + n_pairs;
+            S cosine = angles[2 * pair], sine = angles[2 * pair + 1];
+            S from_a = real<T>::load(*a), from_b = real<T>::load(*b);
+
+            *a = real<T>::round(from_a * cosine - from_b * sine);
+            *b = real<T>::round(from_b * cosine + from_a * sine);
+        }
+    }
+}
+
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    store_kernel(T *cache, int64_t capacity, const T *x, int64_t width,
+                 struct batch_view batch, struct place_view place, int head_dim)
+{
+    const int n = place.n_heads * head_dim;
+
+    for (int64_t row = blockIdx.x; row < batch.n_rows; row += gridDim.x) {
+        int64_t position = position_of(batch, row);
+        int64_t sequence = row / batch.n_new;
+
+        if (position < 0 || position >= capacity)
+            continue;
+        for (int i = (int)threadIdx.x; i < n; i += THREADS) {
+            int head = i / head_dim, d = i % head_dim;
+
+            cache[((sequence * place.n_heads + head) * capacity + position) *
+                      head_dim +
+                  d] = x[row * width + head_at(place, head, head_dim) + d];
+        }
+    }
+}
+
+/* The sum over the block's threads, for all of them. */
+template <typename S> static __device__ S block_sum(S x)
+{
+    __shared__ S sums[THREADS / 32];
+
+    for (int offset = 16; offset > 0; offset /= 2)
+        x += __shfl_xor_sync(0xffffffffu, x, offset);
+    __syncthreads(); /* the last sum has been read */
+    if (threadIdx.x % 32 == 0)
+        sums[threadIdx.x / 32] = x;
+    __syncthreads();
+    x = 0;
+    for (int i = 0; i < THREADS / 32; i++)
+        x += sums[i];
+    return x;
+}
+
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    norm_kernel(T *out, const T *x, int64_t n_rows, int64_t width, bool centred,
+                double eps, struct weight_view weight, struct weight_view bias)
+{
+    typedef typename real<T>::sum S;
+
+    for (int64_t row = blockIdx.x; row < n_rows; row += gridDim.x) {
+        const T *from = x + row * width;
+        T *to = out + row * width;
+        S mean = 0, square = 0, factor;
+
+        if (centred) {
+            for (int64_t c = threadIdx.x; c < width; c += THREADS)
+                mean += real<T>::load(from[c]);
+            mean = block_sum(mean) / (S)width;
+        }
+        for (int64_t c = threadIdx.x; c < width; c += THREADS) {
+            S d = real<T>::load(from[c]) - mean;
+
+            square += d * d;
+        }
+        factor = (S)1 / sqrt(block_sum(square) / (S)width + (S)eps);
+        for (int64_t c = threadIdx.x; c < width; c += THREADS) {
+            S y = (real<T>::load(from[c]) - mean) * factor;
+
+            to[c] = real<T>::round(y * weight_at<S>(weight, c) +
+                                   weight_at<S>(bias, c));
+        }
+    }
+}
+
+/* Written so that neither tail loses digits: 1 + erf and 1 + tanh are 0 to
+ * rounding where their products with x are not. */
+static __device__ __forceinline__ float activation(float x,
+                                                   enum gqa_activation which)
+{
+    switch (which) {
+    case GQA_ACTIVATION_RELU:
+        return x < 0 ? 0 : x; /* a NaN stays one */
+    case GQA_ACTIVATION_GELU:
+        return 0.5f * x * erfcf(x * -0.70710678f);
+    case GQA_ACTIVATION_GELU_TANH:
+        return x /
+               (1 + expf(-1.5957691f * x * (1 + 0.044715f * x * x)));
+    default: /* SiLU */
+        return x / (1 + expf(-x));
+    }
+}
+
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    activate_kernel(T *x, const T *up, int64_t n, enum gqa_activation which)
+{
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n;
+         i += (int64_t)gridDim.x * THREADS) {
+        float y = activation((float)real<T>::load(x[i]), which);
+
+        if (up)
+            y *= (float)real<T>::load(up[i]);
+        x[i] = real<T>::round(y);
+    }
+}
+
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    gather_kernel(T *out, const T *x, int64_t width, const uint64_t *rows,
+                  int64_t n_rows)
+{
+    for (int64_t row = blockIdx.x; row < n_rows; row += gridDim.x) {
+        const T *from = x + (int64_t)rows[row] * width;
+
+        for (int64_t c = threadIdx.x; c < width; c += THREADS)
+            out[row * width + c] = from[c];
+    }
+}
+
+enum gqa_status gqa_cuda_embed(struct gqa_device *device, void *out,
+                               const struct gqa_weight *table,
+                               const struct gqa_weight *positions)
+{
+    const struct batch_view batch = batch_of(device);
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        embed_kernel<T>
+            <<<blocks_for((uint64_t)batch.n_rows), THREADS, 0,
+               device->stream>>>((T *)out, batch, view_of(table),
+                                 view_of(positions), (int64_t)table->cols);
+    });
+    return gqa_cuda_launched(device);
+}
+
+enum gqa_status gqa_cuda_rotate(struct gqa_device *device, void *x,
+                                uint64_t width,
+                                const struct gqa_head_place *place,
+                                uint64_t head_dim, uint64_t n_pairs,
+                                bool interleaved, const void *cos_sin)
+{
+    const struct batch_view batch = batch_of(device);
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        rotate_kernel<T><<<blocks_for((uint64_t)batch.n_rows), THREADS, 0,
+                           device->stream>>>(
+            (T *)x, (int64_t)width, batch, place_of(place), (int)head_dim,
+            (int)n_pairs, interleaved, (const float *)cos_sin);
+    });
+    return gqa_cuda_launched(device);
+}
+
+enum gqa_status gqa_cuda_store(struct gqa_device *device, void *cache,
+                               uint64_t capacity, const void *x, uint64_t width,
+                               const struct gqa_head_place *place,
+                               uint64_t head_dim)
+{
+    const struct batch_view batch = batch_of(device);
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        store_kernel<T><<<blocks_for((uint64_t)batch.n_rows), THREADS, 0,
+                          device->stream>>>(
+            (T *)cache, (int64_t)capacity, (const T *)x, (int64_t)width, batch,
+            place_of(place), (int)head_dim);
+    });
+    return gqa_cuda_launched(device);
+}
+
+enum gqa_status gqa_cuda_norm(struct gqa_device *device, void *out,
+                              const void *x, uint64_t n_rows,
+                              enum gqa_norm_kind kind, double eps,
+                              const struct gqa_weight *weight,
+                              const struct gqa_weight *bias)
+{
+    const uint64_t width = weight->rows * weight->cols;
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK || n_rows == 0)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        norm_kernel<T><<<blocks_for(n_rows), THREADS, 0, device->stream>>>(
+            (T *)out, (const T *)x, (int64_t)n_rows, (int64_t)width,
+            kind == GQA_NORM_LAYER, eps, view_of(weight), view_of(bias));
+    });
+    return gqa_cuda_launched(device);
+}
+
+enum gqa_status gqa_cuda_activate(struct gqa_device *device, void *x,
+                                  const void *up, uint64_t n,
+                                  enum gqa_activation activation)
+{
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK || n == 0)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        activate_kernel<T><<<blocks_for((n + THREADS - 1) / THREADS), THREADS,
+                             0, device->stream>>>((T *)x, (const T *)up,
+                                                  (int64_t)n, activation);
+    });
+    return gqa_cuda_launched(device);
+}
+
+enum gqa_status gqa_cuda_gather(struct gqa_device *device, void *out,
+                                const void *x, uint64_t width,
+                                const uint64_t *rows, uint64_t n_rows)
+{
+    const uint64_t n_bytes = n_rows * sizeof *rows;
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK || n_rows == 0)
+        return st;
+    if ((st = gqa_cuda_reserve(device, &device->row_numbers, n_bytes)) !=
+        GQA_OK)
+        return st;
+    st = gqa_cuda_send(device, device->row_numbers.data, rows, n_bytes);
+    if (st != GQA_OK)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        gather_kernel<T><<<blocks_for(n_rows), THREADS, 0, device->stream>>>(
+            (T *)out, (const T *)x, (int64_t)width,
+            (const uint64_t *)device->row_numbers.data, (int64_t)n_rows);
+    });
+    return gqa_cuda_launched(device);
+}
