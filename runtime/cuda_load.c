@@ -35,8 +35,8 @@ static bool beside_executable(char path[PATH_MAX], const char *name)
     self[n] = '\0';
     if (!(slash = strrchr(self, '/')))
         return false;
-    length = snprintf(path, PATH_MAX, "%.*s/%s", (int)(slash - self), self,
-                      name);
+    length =
+        snprintf(path, PATH_MAX, "%.*s/%s", (int)(slash - self), self, name);
     return length > 0 && length < PATH_MAX;
 }
 

@@ -35,8 +35,8 @@ static enum gqa_status decode(struct gqa_device *device,
                               struct gqa_attend_fast *args)
 {
     const int64_t n = gqa_attend_decode_workspace(args);
-    enum gqa_status st = gqa_cuda_reserve(device, &device->parts,
-                                          (uint64_t)n * sizeof(float));
+    enum gqa_status st =
+        gqa_cuda_reserve(device, &device->parts, (uint64_t)n * sizeof(float));
 
     if (st != GQA_OK)
         return st;
@@ -82,10 +82,9 @@ enum gqa_status gqa_cuda_attend(struct gqa_device *device,
         (st = send_key_counts(device, &args, op->key_counts)) != GQA_OK)
         return st;
     if (device->real == GQA_F32 || !gqa_attend_fast_takes(&args))
-        return gqa_cuda_check(device,
-                              gqa_attend_simple(&args, device->real,
-                                                device->n_tokens,
-                                                device->stream));
+        return gqa_cuda_check(device, gqa_attend_simple(&args, device->real,
+                                                        device->n_tokens,
+                                                        device->stream));
     if (args.n_heads / args.n_kv_heads * args.n_new <= DECODE_ROWS)
         return decode(device, &args);
     return gqa_cuda_check(device, gqa_attend_prefill(&args, device->stream));

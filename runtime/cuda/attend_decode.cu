@@ -328,9 +328,8 @@ static cudaError_t launch(const struct gqa_attend_fast *args, int n_splits,
         config.attrs = &early;
         config.numAttrs = args->overlaps ? 1 : 0;
 
-        error =
-            cudaLaunchKernelEx(&config, join_kernel<T, D>, (T *)args->out,
-                               args->workspace, n_splits);
+        error = cudaLaunchKernelEx(&config, join_kernel<T, D>, (T *)args->out,
+                                   args->workspace, n_splits);
         if (error != cudaSuccess)
             return error;
     }

@@ -45,8 +45,7 @@ static __device__ void simple_row(struct simple_rows<ROWS> *rows, int r,
     rows->begin[r] = rows->end[r] = rows->bias[r] = 0;
     if (row >= group * a.n_new)
         return;
-    rows->out[r] =
-        ((sequence * a.n_new + i) * a.n_heads + head) * a.head_dim;
+    rows->out[r] = ((sequence * a.n_new + i) * a.n_heads + head) * a.head_dim;
     if (i >= args.n_tokens[sequence])
         return;
     rows->q[r] = (sequence * a.n_new + i) * a.q_width + a.q_base +
@@ -60,9 +59,10 @@ static __device__ void simple_row(struct simple_rows<ROWS> *rows, int r,
 /* to [DEPTH, n + PAD] = columns d .. d + DEPTH - 1 of rows, transposed;
  * zeros where there is none. */
 template <typename T, int N>
-static __device__ __forceinline__ void
-load_rows(float (*to)[N + PAD], const T *from, const int64_t *at, int64_t d,
-          int64_t head_dim)
+static __device__ __forceinline__ void load_rows(float (*to)[N + PAD],
+                                                 const T *from,
+                                                 const int64_t *at, int64_t d,
+                                                 int64_t head_dim)
 {
     const int c = (int)threadIdx.x % DEPTH;
 
@@ -74,9 +74,10 @@ load_rows(float (*to)[N + PAD], const T *from, const int64_t *at, int64_t d,
 }
 
 template <typename T>
-static __device__ __forceinline__ void
-load_keys(float (*to)[KEYS + PAD], const T *k, int64_t key, int64_t end,
-          int64_t d, int64_t head_dim)
+static __device__ __forceinline__ void load_keys(float (*to)[KEYS + PAD],
+                                                 const T *k, int64_t key,
+                                                 int64_t end, int64_t d,
+                                                 int64_t head_dim)
 {
     const int c = (int)threadIdx.x % DEPTH;
 
@@ -109,8 +110,8 @@ static __global__ void __launch_bounds__(THREADS)
          block += gridDim.x) {
         /* The longest rows first. */
         const int64_t tile =
-            args.n_tiles - 1 - block % (args.n_tiles * args.n_chunks) /
-                                   args.n_chunks;
+            args.n_tiles - 1 -
+            block % (args.n_tiles * args.n_chunks) / args.n_chunks;
         const int64_t column = block % args.n_chunks * DV;
         const int64_t which = block / (args.n_tiles * args.n_chunks);
         const int64_t sequence = which / a.n_kv_heads;
@@ -154,10 +155,10 @@ static __global__ void __launch_bounds__(THREADS)
                 __syncthreads();
 #pragma unroll 8
                 for (int c = 0; c < DEPTH; c++) {
-                    const float4 k0 = *(
-                        const float4 *)&factors.scores.k[c][x * 4];
-                    const float4 k1 = *(
-                        const float4 *)&factors.scores.k[c][32 + x * 4];
+                    const float4 k0 =
+                        *(const float4 *)&factors.scores.k[c][x * 4];
+                    const float4 k1 =
+                        *(const float4 *)&factors.scores.k[c][32 + x * 4];
 
 #pragma unroll
                     for (int i = 0; i < RT; i++) {
@@ -212,8 +213,7 @@ static __global__ void __launch_bounds__(THREADS)
                     o[i][j] *= grow;
             }
 
-            for (int half = 0; half < KEYS && key + half < end;
-                 half += DEPTH) {
+            for (int half = 0; half < KEYS && key + half < end; half += DEPTH) {
                 __syncthreads();
                 for (int n = (int)threadIdx.x; n < DEPTH * DV; n += THREADS) {
                     const int64_t c = key + half + n / DV;
@@ -261,8 +261,8 @@ static __global__ void __launch_bounds__(THREADS)
                 const int64_t d = column + j / 4 * 32 + x * 4 + j % 4;
 
                 if (out >= 0 && d < a.head_dim)
-                    ((T *)a.out)[out + d] = real<T>::round(
-                        sum[i] == 0 ? 0 : o[i][j] / sum[i]);
+                    ((T *)a.out)[out + d] =
+                        real<T>::round(sum[i] == 0 ? 0 : o[i][j] / sum[i]);
             }
         }
     }

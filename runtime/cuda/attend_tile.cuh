@@ -216,8 +216,8 @@ static __device__ __forceinline__ void tile_row_bias(
 {
     row->bias = NULL;
     if (BIAS) {
-        row->bias = args.bias + head * (2 * args.reach - 1) - position +
-                    args.reach - 1;
+        row->bias =
+            args.bias + head * (2 * args.reach - 1) - position + args.reach - 1;
         if (row->begin < position - args.reach + 1)
             row->begin = (int)(position - args.reach + 1);
         if (row->end > position + args.reach)

@@ -23,10 +23,9 @@ enum gqa_status gqa_cuda_check(struct gqa_device *device, cudaError_t error)
         return gqa_cuda_host->fail(GQA_ERR_NOMEM, "GPU %d (%s): out of memory",
                                    device->ordinal, device->name);
     }
-    return gqa_cuda_host->fail(GQA_ERR_IO, "GPU %d (%s) failed: %s (%s)",
-                               device->ordinal, device->name,
-                               cudaGetErrorString(error),
-                               cudaGetErrorName(error));
+    return gqa_cuda_host->fail(
+        GQA_ERR_IO, "GPU %d (%s) failed: %s (%s)", device->ordinal,
+        device->name, cudaGetErrorString(error), cudaGetErrorName(error));
 }
 
 enum gqa_status gqa_cuda_launched(struct gqa_device *device)
@@ -98,8 +97,8 @@ static void device_close(struct gqa_device *device)
     /* Errors of a lost device change nothing here. */
     if (cudaSetDevice(device->ordinal) == cudaSuccess) {
         struct gqa_scratch *const scratches[] = {
-            &device->batch, &device->workspace,  &device->panel,
-            &device->bias,  &device->parts,      &device->key_counts,
+            &device->batch,      &device->workspace, &device->panel,
+            &device->bias,       &device->parts,     &device->key_counts,
             &device->row_numbers};
 
         if (device->stream)
@@ -255,9 +254,9 @@ static enum gqa_status device_download(struct gqa_device *device, void *dst,
     enum gqa_status st = gqa_cuda_enter(device);
 
     if (st == GQA_OK)
-        st = gqa_cuda_check(
-            device, cudaMemcpyAsync(dst, src, n_bytes, cudaMemcpyDeviceToHost,
-                                    device->stream));
+        st = gqa_cuda_check(device, cudaMemcpyAsync(dst, src, n_bytes,
+                                                    cudaMemcpyDeviceToHost,
+                                                    device->stream));
     if (st == GQA_OK)
         st = gqa_cuda_check(device, cudaStreamSynchronize(device->stream));
     return st;
@@ -298,11 +297,11 @@ static enum gqa_status device_set_batch(struct gqa_device *device,
 }
 
 static const struct gqa_backend backend = {
-    GQA_BACKEND_ABI, "cuda",           device_open,      device_close,
-    device_describe, device_alloc,     device_free,      device_upload,
-    device_download, device_set_batch, gqa_cuda_embed,   gqa_cuda_rotate,
-    gqa_cuda_store,  gqa_cuda_attend,  gqa_cuda_norm,    gqa_cuda_linear,
-    gqa_cuda_activate, gqa_cuda_gather, gqa_cuda_unembed,
+    GQA_BACKEND_ABI,   "cuda",           device_open,      device_close,
+    device_describe,   device_alloc,     device_free,      device_upload,
+    device_download,   device_set_batch, gqa_cuda_embed,   gqa_cuda_rotate,
+    gqa_cuda_store,    gqa_cuda_attend,  gqa_cuda_norm,    gqa_cuda_linear,
+    gqa_cuda_activate, gqa_cuda_gather,  gqa_cuda_unembed,
 };
 
 extern "C" __attribute__((visibility("default"))) const struct gqa_backend *

@@ -59,8 +59,7 @@ enum gqa_status gqa_cuda_enter(struct gqa_device *device);
 
 /* At least n_bytes; the contents are lost where it grows. */
 enum gqa_status gqa_cuda_reserve(struct gqa_device *device,
-                                 struct gqa_scratch *scratch,
-                                 uint64_t n_bytes);
+                                 struct gqa_scratch *scratch, uint64_t n_bytes);
 
 /* Copy n_bytes of host memory, which may change afterwards, in stream
  * order. */

@@ -116,16 +116,16 @@ static cublasStatus_t describe(struct description *out, enum gqa_dtype real,
     const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
     cublasStatus_t status;
 
-    status = cublasLtMatmulDescInit(&out->operation, CUBLAS_COMPUTE_32F,
-                                    CUDA_R_32F);
+    status =
+        cublasLtMatmulDescInit(&out->operation, CUBLAS_COMPUTE_32F, CUDA_R_32F);
     if (status == CUBLAS_STATUS_SUCCESS)
-        status = cublasLtMatmulDescSetAttribute(
-            &out->operation, CUBLASLT_MATMUL_DESC_TRANSA, &transpose,
-            sizeof transpose);
+        status = cublasLtMatmulDescSetAttribute(&out->operation,
+                                                CUBLASLT_MATMUL_DESC_TRANSA,
+                                                &transpose, sizeof transpose);
     if (status == CUBLAS_STATUS_SUCCESS && s->has_bias)
-        status = cublasLtMatmulDescSetAttribute(
-            &out->operation, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue,
-            sizeof epilogue);
+        status = cublasLtMatmulDescSetAttribute(&out->operation,
+                                                CUBLASLT_MATMUL_DESC_EPILOGUE,
+                                                &epilogue, sizeof epilogue);
     if (status == CUBLAS_STATUS_SUCCESS && s->has_bias)
         status = cublasLtMatmulDescSetAttribute(
             &out->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &product->bias,
@@ -144,8 +144,7 @@ static cublasStatus_t describe(struct description *out, enum gqa_dtype real,
 }
 
 /* Sums of float32 factors, where these are float32. */
-static bool is_exact(const cublasLtMatmulAlgo_t *algorithm,
-                     enum gqa_dtype real)
+static bool is_exact(const cublasLtMatmulAlgo_t *algorithm, enum gqa_dtype real)
 {
     const uint64_t wanted = CUBLASLT_NUMERICAL_IMPL_FLAGS_FMA |
                             CUBLASLT_NUMERICAL_IMPL_FLAGS_ACCUMULATOR_32F |
@@ -236,8 +235,8 @@ static enum gqa_status multiply(struct gqa_device *device,
     slot = slot_of(device->products, &product->shape);
     status = describe(&is, device->real, product);
     if (status == CUBLAS_STATUS_SUCCESS &&
-        (!slot->used || memcmp(&slot->shape, &product->shape,
-                               sizeof slot->shape) != 0)) {
+        (!slot->used ||
+         memcmp(&slot->shape, &product->shape, sizeof slot->shape) != 0)) {
         slot->used = false;
         status = choose(&slot->algorithm, device, product, &is);
         if (status == CUBLAS_STATUS_SUCCESS) {
@@ -262,9 +261,8 @@ static __global__ void __launch_bounds__(THREADS)
 {
     for (int64_t row = blockIdx.x; row < n_rows; row += gridDim.x)
         for (int64_t c = threadIdx.x; c < n_cols; c += THREADS)
-            dst[row * n_cols + c] =
-                real<T>::round(weight_at<typename real<T>::sum>(
-                    src, first + row * pitch + c));
+            dst[row * n_cols + c] = real<T>::round(
+                weight_at<typename real<T>::sum>(src, first + row * pitch + c));
 }
 
 static void convert(struct gqa_device *device, void *dst,
@@ -429,10 +427,10 @@ enum gqa_status gqa_cuda_unembed(struct gqa_device *device, void *out,
     st = multiply_all(device, &product, out, x, n_rows, weight, NULL);
     if (st != GQA_OK || !bias)
         return st;
-    add_bias_kernel<<<n_rows < MAX_BLOCKS ? (unsigned)n_rows : MAX_BLOCKS,
-                      THREADS, 0, device->stream>>>(
-        (float *)out, (int64_t)n_rows, (int64_t)(input_major ? weight->cols
-                                                             : weight->rows),
-        view_of(bias));
+    add_bias_kernel < <<n_rows<MAX_BLOCKS ? (unsigned)n_rows : MAX_BLOCKS,
+                               THREADS, 0, device->stream>>>(
+                          (float *)out, (int64_t)n_rows,
+                          (int64_t)(input_major ? weight->cols : weight->rows),
+                          view_of(bias));
     return gqa_cuda_launched(device);
 }

@@ -201,8 +201,7 @@ static __device__ __forceinline__ float activation(float x,
     case GQA_ACTIVATION_GELU:
         return 0.5f * x * erfcf(x * -0.70710678f);
     case GQA_ACTIVATION_GELU_TANH:
-        return x /
-               (1 + expf(-1.5957691f * x * (1 + 0.044715f * x * x)));
+        return x / (1 + expf(-1.5957691f * x * (1 + 0.044715f * x * x)));
     default: /* SiLU */
         return x / (1 + expf(-x));
     }
@@ -247,10 +246,10 @@ enum gqa_status gqa_cuda_embed(struct gqa_device *device, void *out,
     with_real(device->real, [&](auto t) {
         typedef decltype(t) T;
 
-        embed_kernel<T>
-            <<<blocks_for((uint64_t)batch.n_rows), THREADS, 0,
-               device->stream>>>((T *)out, batch, view_of(table),
-                                 view_of(positions), (int64_t)table->cols);
+        embed_kernel<T><<<blocks_for((uint64_t)batch.n_rows), THREADS, 0,
+                          device->stream>>>((T *)out, batch, view_of(table),
+                                            view_of(positions),
+                                            (int64_t)table->cols);
     });
     return gqa_cuda_launched(device);
 }
@@ -291,9 +290,9 @@ enum gqa_status gqa_cuda_store(struct gqa_device *device, void *cache,
         typedef decltype(t) T;
 
         store_kernel<T><<<blocks_for((uint64_t)batch.n_rows), THREADS, 0,
-                          device->stream>>>(
-            (T *)cache, (int64_t)capacity, (const T *)x, (int64_t)width, batch,
-            place_of(place), (int)head_dim);
+                          device->stream>>>((T *)cache, (int64_t)capacity,
+                                            (const T *)x, (int64_t)width, batch,
+                                            place_of(place), (int)head_dim);
     });
     return gqa_cuda_launched(device);
 }
@@ -330,9 +329,9 @@ enum gqa_status gqa_cuda_activate(struct gqa_device *device, void *x,
     with_real(device->real, [&](auto t) {
         typedef decltype(t) T;
 
-        activate_kernel<T><<<blocks_for((n + THREADS - 1) / THREADS), THREADS,
-                             0, device->stream>>>((T *)x, (const T *)up,
-                                                  (int64_t)n, activation);
+        activate_kernel<T>
+            <<<blocks_for((n + THREADS - 1) / THREADS), THREADS, 0,
+               device->stream>>>((T *)x, (const T *)up, (int64_t)n, activation);
     });
     return gqa_cuda_launched(device);
 }
