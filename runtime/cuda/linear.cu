@@ -25,7 +25,12 @@ static const uint64_t MAX_ELEMENTS = (uint64_t)1 << 30;
 
 enum { THREADS = 256, N_SLOTS = 256, N_CANDIDATES = 16 };
 
-static const unsigned MAX_BLOCKS = 1 << 20;
+static unsigned blocks_for(uint64_t n_rows)
+{
+    const uint64_t most = 1 << 20;
+
+    return (unsigned)(n_rows < most ? n_rows : most);
+}
 
 /* What the choice of an algorithm depends on. */
 struct product_shape {
@@ -269,13 +274,10 @@ static void convert(struct gqa_device *device, void *dst,
                     const struct gqa_weight *src, uint64_t first,
                     uint64_t pitch, uint64_t n_rows, uint64_t n_cols)
 {
-    const unsigned n_blocks =
-        n_rows < MAX_BLOCKS ? (unsigned)n_rows : MAX_BLOCKS;
-
     with_real(device->real, [&](auto t) {
         typedef decltype(t) T;
 
-        convert_kernel<T><<<n_blocks, THREADS, 0, device->stream>>>(
+        convert_kernel<T><<<blocks_for(n_rows), THREADS, 0, device->stream>>>(
             (T *)dst, view_of(src), (int64_t)first, (int64_t)pitch,
             (int64_t)n_rows, (int64_t)n_cols);
     });
@@ -427,10 +429,8 @@ enum gqa_status gqa_cuda_unembed(struct gqa_device *device, void *out,
     st = multiply_all(device, &product, out, x, n_rows, weight, NULL);
     if (st != GQA_OK || !bias)
         return st;
-    add_bias_kernel < <<n_rows<MAX_BLOCKS ? (unsigned)n_rows : MAX_BLOCKS,
-                               THREADS, 0, device->stream>>>(
-                          (float *)out, (int64_t)n_rows,
-                          (int64_t)(input_major ? weight->cols : weight->rows),
-                          view_of(bias));
+    add_bias_kernel<<<blocks_for(n_rows), THREADS, 0, device->stream>>>(
+        (float *)out, (int64_t)n_rows,
+        (int64_t)(input_major ? weight->cols : weight->rows), view_of(bias));
     return gqa_cuda_launched(device);
 }

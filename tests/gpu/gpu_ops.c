@@ -1,0 +1,362 @@
+/* What surrounds products and attention, against the same in double. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gpu.h"
+
+static const enum gqa_dtype dtypes[] = {GQA_F32, GQA_BF16, GQA_F16, GQA_F64};
+
+/* Three sequences of four new tokens, of which 4, 1 and 0 are real. */
+enum { N_SEQUENCES = 3, N_NEW = 4, N_ROWS = N_SEQUENCES * N_NEW, CAPACITY = 9 };
+static const uint64_t n_tokens[N_SEQUENCES] = {4, 1, 0};
+static const uint64_t starts[N_SEQUENCES] = {0, 8, 3};
+
+static bool is_padding(uint64_t row)
+{
+    return row % N_NEW >= n_tokens[row / N_NEW];
+}
+
+static uint64_t position_of(uint64_t row)
+{
+    return is_padding(row) ? 0 : starts[row / N_NEW] + row % N_NEW;
+}
+
+static void set_batch(int32_t tokens[N_ROWS], uint64_t vocab)
+{
+    const struct gqa_batch batch = {N_SEQUENCES, N_NEW, tokens, n_tokens,
+                                    starts};
+
+    for (unsigned i = 0; i < N_ROWS; i++)
+        tokens[i] = (int32_t)random_below(vocab);
+    gpu_must(gpu.backend->set_batch(gpu.device, &batch), "set_batch");
+}
+
+static void check_memory(void)
+{
+    struct array a = array_random(1001, gpu.real);
+    void *nothing = NULL;
+
+    check_array(&a, a.host, a.n, 0, "upload and download");
+    gpu_must(gpu.backend->alloc(gpu.device, &nothing, 0), "alloc");
+    gpu.backend->free(gpu.device, nothing);
+    gpu.backend->free(gpu.device, NULL);
+    array_free(&a);
+}
+
+static void check_embed(enum gqa_dtype dtype, bool with_positions,
+                        uint64_t width)
+{
+    const uint64_t vocab = 11;
+    int32_t tokens[N_ROWS];
+    struct array table = array_random(vocab * width, dtype);
+    struct array positions = array_random(CAPACITY * width, dtypes[width % 4]);
+    struct array out = array_nan(N_ROWS * width, gpu.real);
+    double *expected = must_allocate(out.n, sizeof *expected);
+    const struct gqa_weight weight = array_weight(&table, vocab, width);
+    const struct gqa_weight second = array_weight(&positions, CAPACITY, width);
+
+    set_batch(tokens, vocab);
+    for (uint64_t r = 0; r < N_ROWS; r++)
+        for (uint64_t c = 0; c < width; c++)
+            expected[r * width + c] =
+                table.host[(uint64_t)tokens[r] * width + c] +
+                (with_positions ? positions.host[position_of(r) * width + c]
+                                : 0);
+    gpu_must(gpu.backend->embed(gpu.device, out.device, &weight,
+                                with_positions ? &second : NULL),
+             "embed");
+    check_array(&out, expected, out.n, rounding(), "embed %s, width %llu%s",
+                gqa_dtype_name(dtype), (unsigned long long)width,
+                with_positions ? ", positions" : "");
+    free(expected);
+    array_free(&table);
+    array_free(&positions);
+    array_free(&out);
+}
+
+static const struct gqa_head_place places[] = {
+    {.n_heads = 5, .per_block = 5},
+    {.n_heads = 6, .base = 14, .per_block = 2, .block_stride = 35},
+};
+
+static uint64_t head_at(const struct gqa_head_place *place, uint64_t h,
+                        uint64_t head_dim)
+{
+    return place->base + h / place->per_block * place->block_stride +
+           h % place->per_block * head_dim;
+}
+
+static void check_rotate(const struct gqa_head_place *place, uint64_t n_pairs,
+                         bool interleaved)
+{
+    const uint64_t head_dim = 7, width = 120;
+    int32_t tokens[N_ROWS];
+    struct array x = array_random(N_ROWS * width, gpu.real);
+    struct array angles = array_random(CAPACITY * n_pairs * 2, GQA_F32);
+    double *expected = must_allocate(x.n, sizeof *expected);
+
+    set_batch(tokens, 5);
+    memcpy(expected, x.host, x.n * sizeof *expected);
+    for (uint64_t r = 0; r < N_ROWS; r++)
+        for (uint64_t h = 0; h < place->n_heads; h++)
+            for (uint64_t j = 0; j < n_pairs; j++) {
+                const uint64_t head = r * width + head_at(place, h, head_dim);
+                const uint64_t a = head + (interleaved ? 2 * j : j);
+                const uint64_t b =
+                    head + (interleaved ? 2 * j + 1 : j + n_pairs);
+                const double *turn =
+                    angles.host + (position_of(r) * n_pairs + j) * 2;
+
+                expected[a] = x.host[a] * turn[0] - x.host[b] * turn[1];
+                expected[b] = x.host[b] * turn[0] + x.host[a] * turn[1];
+            }
+    gpu_must(gpu.backend->rotate(gpu.device, x.device, width, place, head_dim,
+                                 n_pairs, interleaved, angles.device),
+             "rotate");
+    check_array(&x, expected, x.n, rounding(), "rotate %llu pairs%s",
+                (unsigned long long)n_pairs,
+                interleaved ? ", interleaved" : "");
+    free(expected);
+    array_free(&x);
+    array_free(&angles);
+}
+
+static void check_store(const struct gqa_head_place *place)
+{
+    const uint64_t head_dim = 7, width = 120;
+    int32_t tokens[N_ROWS];
+    struct array x = array_random(N_ROWS * width, gpu.real);
+    struct array cache =
+        array_nan(N_SEQUENCES * place->n_heads * CAPACITY * head_dim, gpu.real);
+
+    set_batch(tokens, 5);
+    for (uint64_t r = 0; r < N_ROWS; r++)
+        for (uint64_t h = 0; h < place->n_heads && !is_padding(r); h++)
+            memcpy(cache.host + ((r / N_NEW * place->n_heads + h) * CAPACITY +
+                                 position_of(r)) *
+                                    head_dim,
+                   x.host + r * width + head_at(place, h, head_dim),
+                   head_dim * sizeof(double));
+    gpu_must(gpu.backend->store(gpu.device, cache.device, CAPACITY, x.device,
+                                width, place, head_dim),
+             "store");
+    check_array(&cache, cache.host, cache.n, 0, "store of %llu heads",
+                (unsigned long long)place->n_heads);
+    array_free(&x);
+    array_free(&cache);
+}
+
+static void check_norm(enum gqa_norm_kind kind, uint64_t n_rows, uint64_t width,
+                       bool has_bias)
+{
+    const double eps = 1e-6;
+    struct array x = array_random(n_rows * width, gpu.real);
+    struct array w = array_random(width, dtypes[width % 4]);
+    struct array b = array_random(width, dtypes[(width + 1) % 4]);
+    struct array out = array_nan(x.n, gpu.real);
+    double *expected = must_allocate(x.n, sizeof *expected);
+    const struct gqa_weight weight = array_weight(&w, width, 1);
+    const struct gqa_weight bias = array_weight(&b, width, 1);
+
+    for (uint64_t i = 0; i < x.n; i++)
+        x.host[i] += kind == GQA_NORM_LAYER ? 30 : 0; /* a mean to subtract */
+    array_send(&x);
+    for (uint64_t r = 0; r < n_rows; r++) {
+        const double *from = x.host + r * width;
+        double mean = 0, square = 0;
+
+        for (uint64_t c = 0; c < width && kind == GQA_NORM_LAYER; c++)
+            mean += from[c] / (double)width;
+        for (uint64_t c = 0; c < width; c++)
+            square += (from[c] - mean) * (from[c] - mean) / (double)width;
+        for (uint64_t c = 0; c < width; c++)
+            expected[r * width + c] =
+                (from[c] - mean) / sqrt(square + eps) * w.host[c] +
+                (has_bias ? b.host[c] : 0);
+    }
+    gpu_must(gpu.backend->norm(gpu.device, out.device, x.device, n_rows, kind,
+                               eps, &weight, has_bias ? &bias : NULL),
+             "norm");
+    check_array(&out, expected, x.n, rounding(), "norm %d, %llu x %llu%s", kind,
+                (unsigned long long)n_rows, (unsigned long long)width,
+                has_bias ? ", bias" : "");
+    free(expected);
+    array_free(&x);
+    array_free(&w);
+    array_free(&b);
+    array_free(&out);
+}
+
+static double activation(double x, enum gqa_activation which)
+{
+    switch (which) {
+    case GQA_ACTIVATION_RELU:
+        return x < 0 ? 0 : x;
+    case GQA_ACTIVATION_GELU:
+        return 0.5 * x * erfc(-x * sqrt(0.5));
+    case GQA_ACTIVATION_GELU_TANH:
+        return 0.5 * x *
+               (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
+    default:
+        return x / (1 + exp(-x));
+    }
+}
+
+static void check_activate(enum gqa_activation which, uint64_t n, bool has_up)
+{
+    struct array x = array_random(n, gpu.real);
+    struct array up = array_random(n, gpu.real);
+    double *expected = must_allocate(n, sizeof *expected);
+
+    for (uint64_t i = 0; i < n; i++)
+        x.host[i] *= 3;
+    array_send(&x);
+    for (uint64_t i = 0; i < n; i++)
+        expected[i] = activation(x.host[i], which) * (has_up ? up.host[i] : 1);
+    gpu_must(gpu.backend->activate(gpu.device, x.device,
+                                   has_up ? up.device : NULL, n, which),
+             "activate");
+    check_array(&x, expected, n, rounding(), "activation %d of %llu%s", which,
+                (unsigned long long)n, has_up ? ", gated" : "");
+    free(expected);
+    array_free(&x);
+    array_free(&up);
+}
+
+/* Far out, both ways, and not a number. */
+static void check_activation_ends(enum gqa_activation which)
+{
+    const double ends[] = {-30000, -100, -12, 0, 100, 30000, (double)NAN};
+    const size_t n = sizeof ends / sizeof *ends;
+    struct array x = array_random(n, gpu.real);
+    double expected[sizeof ends / sizeof *ends];
+
+    memcpy(x.host, ends, sizeof ends);
+    array_send(&x);
+    for (size_t i = 0; i < n; i++)
+        expected[i] = activation(x.host[i], which);
+    gpu_must(gpu.backend->activate(gpu.device, x.device, NULL, n, which),
+             "activate");
+    check_array(&x, expected, n, rounding(), "activation %d far out", which);
+    array_free(&x);
+}
+
+static void check_gather(uint64_t width)
+{
+    uint64_t rows[] = {3, 0, 3, 6, 1};
+    const uint64_t n_rows = sizeof rows / sizeof *rows;
+    struct array x = array_random(7 * width, gpu.real);
+    struct array out = array_nan(n_rows * width, gpu.real);
+    double *expected = must_allocate(out.n, sizeof *expected);
+
+    for (uint64_t r = 0; r < n_rows; r++)
+        memcpy(expected + r * width, x.host + rows[r] * width,
+               width * sizeof *expected);
+    gpu_must(gpu.backend->gather(gpu.device, out.device, x.device, width, rows,
+                                 n_rows),
+             "gather");
+    memset(rows, 0xff, sizeof rows); /* they were copied */
+    check_array(&out, expected, out.n, 0, "gather, width %llu",
+                (unsigned long long)width);
+    free(expected);
+    array_free(&x);
+    array_free(&out);
+}
+
+/* Elements past 2^31: the last of them, at the end of a large allocation. */
+static void check_large(void)
+{
+    const uint64_t n = (UINT64_C(1) << 31) + 65536, width = 65536;
+    const uint64_t last = n / width - 1;
+    const uint64_t size = gqa_dtype_bits(gpu.real) / 8;
+    struct array out = array_nan(width, gpu.real), tail;
+    struct gqa_device_info info;
+    void *memory = NULL;
+
+    gpu_must(gpu.backend->describe(gpu.device, &info), "describe");
+    if (info.free_bytes > 2 * n * size) {
+        gpu_must(gpu.backend->alloc(gpu.device, &memory, n * size), "alloc");
+        tail = array_random(width, gpu.real);
+        gpu.backend->free(gpu.device, tail.device);
+        tail.device = (char *)memory + (n - width) * size;
+        array_send(&tail);
+        gpu_must(gpu.backend->gather(gpu.device, out.device, memory, width,
+                                     &last, 1),
+                 "gather");
+        check_array(&out, tail.host, width, 0, "gather past 2^31");
+        gpu_must(gpu.backend->activate(gpu.device, memory, NULL, n,
+                                       GQA_ACTIVATION_RELU),
+                 "activate");
+        for (uint64_t i = 0; i < width; i++)
+            tail.host[i] = tail.host[i] < 0 ? 0 : tail.host[i];
+        check_array(&tail, tail.host, width, 0, "activation past 2^31");
+        tail.device = memory; /* which array_free() gives back */
+        array_free(&tail);
+    }
+    array_free(&out);
+}
+
+static void check_refusals(void)
+{
+    struct gqa_device_options options = {.real = GQA_F64};
+    struct gqa_device *device = NULL;
+    void *memory = NULL;
+
+    check_true(gpu.backend->open(&device, &options) == GQA_ERR_UNSUPPORTED &&
+                   strstr(gqa_error_message(), "float64"),
+               "float64 is refused: %s", gqa_error_message());
+    options.real = gpu.real;
+    options.ordinal = 1000;
+    check_true(gpu.backend->open(&device, &options) == GQA_ERR_USAGE &&
+                   strstr(gqa_error_message(), "no GPU 1000"),
+               "a device that is not there: %s", gqa_error_message());
+    check_true(gpu.backend->alloc(gpu.device, &memory, UINT64_C(1) << 50) ==
+                       GQA_ERR_NOMEM &&
+                   strstr(gqa_error_message(), "1125899906842624 bytes"),
+               "too much memory: %s", gqa_error_message());
+    check_memory(); /* which does no harm */
+}
+
+static void tests(void)
+{
+    static const uint64_t widths[] = {1, 7, 64, 1000, 4097};
+    struct gqa_device_info info;
+
+    gpu_must(gpu.backend->describe(gpu.device, &info), "describe");
+    check_true(info.real == gpu.real && info.name[0] && info.software[0] &&
+                   info.free_bytes <= info.total_bytes,
+               "describe: %s, %s", info.name, info.software);
+    check_memory();
+    for (unsigned i = 0; i < 4; i++) {
+        check_embed(dtypes[i], false, 64);
+        check_embed(dtypes[i], true, 65 + i);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        for (uint64_t n_pairs = 1; n_pairs <= 3; n_pairs++) {
+            check_rotate(&places[i], n_pairs, false);
+            check_rotate(&places[i], n_pairs, true);
+        }
+        check_store(&places[i]);
+    }
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        check_norm(GQA_NORM_RMS, 1 + i, widths[i], false);
+        check_norm(GQA_NORM_LAYER, 3, widths[i], i % 2);
+        check_gather(widths[i]);
+    }
+    for (int which = GQA_ACTIVATION_RELU; which <= GQA_ACTIVATION_SILU;
+         which++) {
+        check_activate((enum gqa_activation)which, 1, false);
+        check_activate((enum gqa_activation)which, 10007, true);
+        check_activation_ends((enum gqa_activation)which);
+    }
+    if (!gpu.small) {
+        check_refusals();
+        check_large();
+    }
+}
+
+int main(int argc, char **argv)
+{
+    return gpu_main(argc, argv, tests);
+}
