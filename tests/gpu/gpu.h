@@ -64,7 +64,7 @@ void check_values(const double *got, const double *expected, size_t n,
                   double tolerance, const char *what, ...) GQA_PRINTF(5, 6);
 void check_true(bool holds, const char *what, ...) GQA_PRINTF(2, 3);
 
-/* Error of one rounding to gpu.real, with room: of float32, of sums too. */
+/* The largest error of one rounding to gpu.real; of float32, of sums. */
 double rounding(void);
 
 void *must_allocate(size_t n, size_t size);

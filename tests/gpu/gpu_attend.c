@@ -178,9 +178,10 @@ static void check_attend(const struct shape *shape)
     check_true(finite, "padding is finite, %llu new of %llu heads",
                (unsigned long long)shape->n_new,
                (unsigned long long)shape->n_heads);
-    /* Weights are rounded too, before they meet the values. */
+    /* Many values that cancel leave errors of float32 sums; bfloat16 and
+     * float16 weights are rounded before they meet the values. */
     check_values(
-        got, expected, in.out.n, gpu.real == GQA_F32 ? 1e-6 : 1.5 * rounding(),
+        got, expected, in.out.n, gpu.real == GQA_F32 ? 2e-6 : rounding(),
         "attend %llu new, heads %llu / %llu x %llu, capacity %llu, "
         "start %llu, window %llu%s%s%s%s",
         (unsigned long long)shape->n_new, (unsigned long long)shape->n_heads,
@@ -323,10 +324,10 @@ static void tests(void)
         for (uint64_t dim = 64; dim <= 128; dim += 64)
             if (!gpu.small || i == 4)
                 check_masks(heads[i][0], heads[i][1], dim, 5);
-    check_long(4, 1, 64, 4097, false);
-    check_long(2, 2, 128, 5000, true);
+    check_long(4, 1, 64, gpu.small ? 700 : 4097, false);
+    check_long(2, 2, 128, gpu.small ? 900 : 5000, true);
     check_nan(64, 40);
-    check_nan(128, 4097);
+    check_nan(128, 900);
     check_nan(33, 40);
     /* What 16-byte accesses do not reach, and scales out of the ordinary. */
     for (unsigned variant = 0; variant < 3; variant++)

@@ -346,7 +346,7 @@ static void tests(void)
     }
     for (int which = GQA_ACTIVATION_RELU; which <= GQA_ACTIVATION_SILU;
          which++) {
-        check_activate((enum gqa_activation)which, 1, false);
+        check_activate((enum gqa_activation)which, 33, false);
         check_activate((enum gqa_activation)which, 10007, true);
         check_activation_ends((enum gqa_activation)which);
     }
