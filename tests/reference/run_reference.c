@@ -398,6 +398,16 @@ static enum gqa_status take_argmax(void *ctx, uint64_t s, uint64_t position,
     return GQA_OK;
 }
 
+/* Padding that a text begins with: transformers' generate() hides it. */
+static uint64_t count_padding(const struct subject *s, const int32_t *ids)
+{
+    uint64_t n = 0;
+
+    while (s->network->pad_token >= 0 && ids[n] == s->network->pad_token)
+        n++;
+    return n;
+}
+
 /*
  * Go on with a sequence for n tokens; returns how many are those of `want`,
  * all if it ends on the way as want does.
@@ -441,8 +451,10 @@ static void check_greedy(const struct subject *s, const struct reference *r)
         const bool text = r->input.n == 0;
         const uint64_t n_ids = !text ? 1 : whole ? prompt : r->text.lengths[i];
         const uint64_t skipped = whole ? n_ids : 0;
+        const int32_t *ids = r->text.ids + i * r->text.len;
+        const uint64_t padding = text && whole ? count_padding(s, ids) : 0;
 
-        right += go_on(s, r, i, r->text.ids + i * r->text.len, n_ids,
+        right += go_on(s, r, i, ids + padding, n_ids - padding,
                        greedy->whole + i * len + skipped, len - skipped, whole);
         all += len - skipped;
     }
