@@ -9,11 +9,12 @@
 /* Query rows and keys that an attention task holds scores of at once. */
 enum { GQA_CPU_QUERIES = 64, GQA_CPU_KEYS = 256 };
 
-/* Queries first to first + n - 1 of a sequence, of the heads of one group. */
+/* Queries first to first + n - 1 of a sequence, of the heads of one group,
+ * and n_padding rows behind them. */
 struct gqa_cpu_attend_task {
     const struct gqa_attention_op *op;
     uint64_t sequence, kv_head;
-    uint64_t n_new, first, n;
+    uint64_t n_new, first, n, n_padding;
     uint64_t start, n_keys; /* of the sequence */
 };
 

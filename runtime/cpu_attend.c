@@ -19,14 +19,16 @@ static void attend_tile(void *ctx, size_t task, void *scratch)
     t.first = (a->n_tiles - 1 - task % a->n_tiles) * GQA_CPU_QUERIES;
     t.kv_head = task / a->n_tiles % op->n_kv_heads;
     t.sequence = task / a->n_tiles / op->n_kv_heads;
-    t.n = d->n_new - t.first < GQA_CPU_QUERIES ? d->n_new - t.first
-                                               : GQA_CPU_QUERIES;
+    t.n_padding = d->n_new - t.first < GQA_CPU_QUERIES ? d->n_new - t.first
+                                                       : GQA_CPU_QUERIES;
+    if (t.first < d->n_tokens[t.sequence])
+        t.n = d->n_tokens[t.sequence] - t.first;
+    if (t.n > t.n_padding)
+        t.n = t.n_padding;
+    t.n_padding -= t.n;
     t.start = d->starts[t.sequence];
     t.n_keys = op->key_counts ? op->key_counts[t.sequence]
                               : t.start + d->n_tokens[t.sequence];
-    /* What stands behind the tokens has no keys of its own. */
-    if (t.first >= d->n_tokens[t.sequence])
-        t.n_keys = 0;
     d->real->attend(&t, scratch);
 }
 

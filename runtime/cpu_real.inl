@@ -319,23 +319,22 @@ static void begin_head(const struct gqa_cpu_attend_task *t,
         r->most[i] = -(real)INFINITY;
 }
 
-/* Rows that saw no key, those of padding, are 0. */
+/* Rows of padding are 0. */
 static void end_head(const struct gqa_cpu_attend_task *t,
                      const struct running *r, uint64_t head)
 {
     const struct gqa_attention_op *op = t->op;
     const uint64_t d = op->head_dim;
 
-    for (uint64_t row = 0; row < t->n; row++) {
+    for (uint64_t row = 0; row < t->n + t->n_padding; row++) {
         real *out =
             (real *)op->out +
             ((t->sequence * t->n_new + t->first + row) * op->q_place.n_heads +
              head) *
                 d;
-        const real total = r->total[row];
 
         for (uint64_t i = 0; i < d; i++)
-            out[i] = total == 0 ? 0 : r->out[row * d + i] / total;
+            out[i] = row < t->n ? r->out[row * d + i] / r->total[row] : 0;
     }
 }
 
@@ -358,7 +357,7 @@ static void attend(const struct gqa_cpu_attend_task *t, void *scratch)
     const struct gqa_attention_op *op = t->op;
     const uint64_t group = op->q_place.n_heads / op->n_kv_heads;
     const uint64_t head = t->kv_head * group;
-    uint64_t first, last_first, end;
+    uint64_t first = 0, end = 0, ignored;
     struct tile tile;
 
     for (uint64_t g = 0; g < group; g++) {
@@ -366,8 +365,10 @@ static void attend(const struct gqa_cpu_attend_task *t, void *scratch)
 
         begin_head(t, &r);
     }
-    seen_keys(t, t->first, &first, &end);
-    seen_keys(t, t->first + t->n - 1, &last_first, &end);
+    if (t->n > 0) {
+        seen_keys(t, t->first, &first, &ignored);
+        seen_keys(t, t->first + t->n - 1, &ignored, &end);
+    }
     for (tile.c0 = first; tile.c0 < end; tile.c0 += tile.n) {
         tile.n = end - tile.c0 < GQA_CPU_KEYS ? end - tile.c0 : GQA_CPU_KEYS;
         for (uint64_t g = 0; g < group; g++) {
