@@ -141,6 +141,7 @@ static enum gqa_status device_open(struct gqa_device **out,
 {
     enum gqa_status st;
     struct gqa_device *device;
+    cudaError_t error;
     int n_devices = 0;
 
     if (options->real != GQA_F32 && options->real != GQA_BF16 &&
@@ -149,8 +150,11 @@ static enum gqa_status device_open(struct gqa_device **out,
             GQA_ERR_UNSUPPORTED,
             "the GPU runs models in float32, bfloat16 and float16; float64 "
             "is for the CPU");
-    if (cudaGetDeviceCount(&n_devices) != cudaSuccess ||
-        options->ordinal >= (unsigned)n_devices)
+    error = cudaGetDeviceCount(&n_devices);
+    if (error != cudaSuccess)
+        return gqa_cuda_host->fail(GQA_ERR_IO, "the GPUs do not answer: %s",
+                                   cudaGetErrorString(error));
+    if (options->ordinal >= (unsigned)n_devices)
         return gqa_cuda_host->fail(
             GQA_ERR_USAGE,
             "no GPU %u: this machine has %d, and they count from 0",
