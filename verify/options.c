@@ -14,6 +14,8 @@ enum {
     OPTION_FORMAT,
     OPTION_N_HEADS,
     OPTION_HEAD_DIM,
+    OPTION_NO_RUN,
+    OPTION_OF_RUN, /* any that gqa_run_arguments_take() knows */
 };
 
 static const struct option long_options[] = {
@@ -24,6 +26,22 @@ static const struct option long_options[] = {
     {"format", required_argument, NULL, OPTION_FORMAT},
     {"n-heads", required_argument, NULL, OPTION_N_HEADS},
     {"head-dim", required_argument, NULL, OPTION_HEAD_DIM},
+    {"no-run", no_argument, NULL, OPTION_NO_RUN},
+    {"tokens", required_argument, NULL, OPTION_OF_RUN},
+    {"text", required_argument, NULL, OPTION_OF_RUN},
+    {"samples", required_argument, NULL, OPTION_OF_RUN},
+    {"length", required_argument, NULL, OPTION_OF_RUN},
+    {"seed", required_argument, NULL, OPTION_OF_RUN},
+    {"max-kl", required_argument, NULL, OPTION_OF_RUN},
+    {"max-kl-p99", required_argument, NULL, OPTION_OF_RUN},
+    {"min-top1", required_argument, NULL, OPTION_OF_RUN},
+    {"max-ppl-increase", required_argument, NULL, OPTION_OF_RUN},
+    {"profile", required_argument, NULL, OPTION_OF_RUN},
+    {"scale", no_argument, NULL, OPTION_OF_RUN},
+    {"generate", required_argument, NULL, OPTION_OF_RUN},
+    {"dump-logits", required_argument, NULL, OPTION_OF_RUN},
+    {"backend", required_argument, NULL, OPTION_OF_RUN},
+    {"dtype", required_argument, NULL, OPTION_OF_RUN},
     {"threads", required_argument, NULL, 't'},
     {"quiet", no_argument, NULL, 'q'},
     {"verbose", no_argument, NULL, 'v'},
@@ -38,7 +56,8 @@ void gqa_verify_print_help(void)
         "Usage: gqa-verify [OPTION]... FILE\n"
         "       gqa-verify [OPTION]... --against=ORIGINAL CONVERTED\n"
         "Check that a checkpoint is sound and, against the one it was made\n"
-        "from, that every value in it is what it must be.\n"
+        "from, that every value in it is what it must be; then run both and\n"
+        "say how far apart they are.\n"
         "\n"
         "  -a, --against=ORIGINAL  the checkpoint that was converted\n"
         "  -c, --config=FILE       the config.json of what is verified\n"
@@ -49,6 +68,30 @@ void gqa_verify_print_help(void)
         "      --report=FILE       write a report too: FILE.xml (JUnit) or\n"
         "                          FILE.json\n"
         "      --format=FORMAT     of standard output: text, json or tap\n"
+        "      --no-run            check files and weights; run no model\n"
+        "\n"
+        "What is run, on how much and where:\n"
+        "      --tokens=FILE       tokens: input_ids (and labels) of a\n"
+        "                          safetensors or .npy file, or numbers\n"
+        "      --text=FILE         text for a model of bytes\n"
+        "      --samples=N         sequences, 8 by default; without a file\n"
+        "                          they are sampled from ORIGINAL\n"
+        "      --length=L          tokens of each; 256 by default\n"
+        "      --seed=S            of the samples; 0 by default\n"
+        "      --backend=BACKEND   auto (a GPU where there is one), cpu, cuda\n"
+        "      --dtype=TYPE        f32 (default), f64 (CPU), bf16, f16 (GPU)\n"
+        "      --scale             also run first-head and random conversions\n"
+        "      --generate=N        greedy continuations of both, N tokens\n"
+        "      --dump-logits=FILE  all logits of both, to FILE.safetensors\n"
+        "\n"
+        "Budgets; without one, fidelity is reported and fails nothing:\n"
+        "      --max-kl=X          mean KL divergence, in nats\n"
+        "      --max-kl-p99=X      its 99th percentile\n"
+        "      --min-top1=SHARE    same most likely token: 0.99 or 99%\n"
+        "      --max-ppl-increase=SHARE\n"
+        "                          of perplexity: 0.01 or 1%\n"
+        "      --profile=NAME      strict, uptrained or initialiser\n"
+        "\n"
         "  -t, --threads=N         number of threads; default: all "
         "processors\n"
         "  -q, --quiet             print nothing but errors; the exit status\n"
@@ -132,21 +175,41 @@ static enum gqa_verify_command take_path(struct gqa_verify_options *options,
         gqa_cli_usage_error(tool, "--original-config needs --against");
         return GQA_VERIFY_USAGE_ERROR;
     }
+    if (gqa_run_arguments_check(&options->run) != GQA_OK) {
+        gqa_cli_usage_error(tool, "%s", gqa_error_message());
+        return GQA_VERIFY_USAGE_ERROR;
+    }
     return GQA_VERIFY_RUN;
+}
+
+/* The option that asked for a run, to say what it does not go with. */
+static enum gqa_status check_run(const struct gqa_verify_options *options,
+                                 const char *asked)
+{
+    if (asked && !options->original_path)
+        return gqa_fail(GQA_ERR_USAGE, "--%s needs --against", asked);
+    if (asked && options->no_run)
+        return gqa_fail(GQA_ERR_USAGE, "--%s and --no-run cannot be combined",
+                        asked);
+    return GQA_OK;
 }
 
 enum gqa_verify_command gqa_verify_options_parse(
     struct gqa_verify_options *options, int argc, char **argv)
 {
-    int option;
+    enum gqa_verify_command command;
+    const char *asked = NULL;
+    int option, index;
+    bool known;
 
     *options = (struct gqa_verify_options){
         .format = GQA_REPORT_TEXT,
         .n_threads = gqa_cli_n_processors(),
         .log_level = GQA_LOG_WARN,
     };
+    gqa_run_arguments_init(&options->run);
     while ((option = getopt_long(argc, argv, "a:c:t:qvhV", long_options,
-                                 NULL)) != -1) {
+                                 &index)) != -1) {
         switch (option) {
         case 'a':
             options->original_path = optarg;
@@ -156,6 +219,17 @@ enum gqa_verify_command gqa_verify_options_parse(
             break;
         case OPTION_ORIGINAL_CONFIG:
             options->original_config_path = optarg;
+            break;
+        case OPTION_NO_RUN:
+            options->no_run = true;
+            break;
+        case OPTION_OF_RUN:
+            asked = long_options[index].name;
+            if (gqa_run_arguments_take(&options->run, asked, optarg, &known) !=
+                GQA_OK) {
+                gqa_cli_usage_error(tool, "%s", gqa_error_message());
+                return GQA_VERIFY_USAGE_ERROR;
+            }
             break;
         case 'q':
             options->log_level = GQA_LOG_ERROR;
@@ -181,5 +255,10 @@ enum gqa_verify_command gqa_verify_options_parse(
             break;
         }
     }
-    return take_path(options, argc, argv);
+    command = take_path(options, argc, argv);
+    if (command == GQA_VERIFY_RUN && check_run(options, asked) != GQA_OK) {
+        gqa_cli_usage_error(tool, "%s", gqa_error_message());
+        return GQA_VERIFY_USAGE_ERROR;
+    }
+    return command;
 }

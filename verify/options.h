@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "formats/model.h"
 #include "verify/report.h"
+#include "verify/run_arguments.h"
 
 struct gqa_verify_options {
     const char *path;                 /* what is verified */
@@ -16,6 +17,8 @@ struct gqa_verify_options {
     struct gqa_model_hints hints;     /* --n-heads, --head-dim */
     unsigned n_threads;
     enum gqa_log_level log_level;
+    bool no_run; /* --no-run: files and weights alone */
+    struct gqa_run_arguments run;
 };
 
 enum gqa_verify_command {

@@ -69,7 +69,7 @@ static enum gqa_status state_device(const struct run *r,
     if (st == GQA_OK)
         st = gqa_report_fact(r->report, "software", info.software);
     if (st == GQA_OK)
-        st = gqa_report_fact(r->report, "computed in",
+        st = gqa_report_fact(r->report, "dtype",
                              gqa_dtype_name(r->options->run.device.real));
     return st;
 }

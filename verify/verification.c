@@ -1,6 +1,7 @@
 #include "verify/verification.h"
 
 #include "verify/file_check.h"
+#include "verify/run_step.h"
 #include "verify/subject.h"
 #include "verify/weights_check.h"
 
@@ -10,8 +11,9 @@ static enum gqa_status open_original(struct gqa_subject *original,
     enum gqa_status st = gqa_subject_open(original, options->original_path,
                                           options->original_config_path);
 
-    return st == GQA_OK ? gqa_subject_understand(original, &options->hints)
-                        : st;
+    if (st == GQA_OK)
+        st = gqa_subject_understand(original, &options->hints);
+    return st == GQA_OK && !options->no_run ? gqa_run_possible(original) : st;
 }
 
 static enum gqa_status state_facts(struct gqa_report *report,
@@ -69,6 +71,8 @@ enum gqa_status gqa_verify(struct gqa_report *report,
         st = gqa_file_check(&converted, report, &file);
     if (st == GQA_OK && options->original_path)
         st = check_weights(report, &original, &converted, options);
+    if (st == GQA_OK && options->original_path && !options->no_run)
+        st = gqa_run_step(report, &original, &converted, options);
     gqa_subject_close(&converted);
     gqa_subject_close(&original);
     return st;

@@ -1,0 +1,140 @@
+#include "verify/run_step.h"
+
+#include <stdio.h>
+
+#include "common/log.h"
+#include "verify/mapped.h"
+#include "verify/run_checks.h"
+
+enum gqa_status gqa_run_possible(const struct gqa_subject *subject)
+{
+    struct gqa_network *network = NULL;
+    const enum gqa_status st = gqa_network_create(&network, subject->model);
+
+    gqa_network_free(network);
+    if (st != GQA_ERR_UNSUPPORTED && st != GQA_ERR_FORMAT)
+        return st;
+    return gqa_fail(st,
+                    "%s: %s (--no-run checks files and weights "
+                    "alone)",
+                    gqa_checkpoint_path(subject->checkpoint),
+                    gqa_error_message());
+}
+
+/* --- Where ---------------------------------------------------------------- */
+
+static bool is_half(enum gqa_dtype dtype)
+{
+    return dtype == GQA_BF16 || dtype == GQA_F16;
+}
+
+/* Whether the GPU can be used, by doing so. */
+static enum gqa_status try_cuda(const struct gqa_run_options *cuda)
+{
+    struct gqa_device *device = NULL;
+    const enum gqa_status st = cuda->backend->open(&device, &cuda->device);
+
+    if (st == GQA_OK)
+        cuda->backend->close(device);
+    return st;
+}
+
+static enum gqa_status choose_device(struct gqa_run_options *out,
+                                     const struct gqa_verify_options *options)
+{
+    const struct gqa_run_arguments *run = &options->run;
+    enum gqa_status st;
+
+    out->device = (struct gqa_device_options){.real = run->dtype,
+                                              .n_threads = options->n_threads};
+    out->backend = gqa_cpu_backend();
+    if (run->backend == GQA_BACKEND_CPU ||
+        (run->backend == GQA_BACKEND_AUTO && run->dtype == GQA_F64))
+        return GQA_OK;
+    st = gqa_cuda_backend_load(&out->backend);
+    if (st == GQA_OK)
+        st = try_cuda(out);
+    if (st == GQA_OK)
+        return st;
+    if (run->backend == GQA_BACKEND_CUDA)
+        return gqa_fail_prefix(st, "--backend=cuda");
+    if (is_half(run->dtype))
+        return gqa_fail_prefix(st, "--dtype=%s needs a GPU",
+                               run->dtype == GQA_BF16 ? "bf16" : "f16");
+    gqa_info("on the CPU: %s", gqa_error_message());
+    out->backend = gqa_cpu_backend();
+    return GQA_OK;
+}
+
+/* --- Whether -------------------------------------------------------------- */
+
+static enum gqa_status skip(struct gqa_report *report, const char *why)
+{
+    static const struct {
+        enum gqa_check_group group;
+        const char *name;
+    } checks[] = {
+        {GQA_CHECK_RUNTIME, "decode-prefill"},
+        {GQA_CHECK_RUNTIME, "grouped-expanded"},
+        {GQA_CHECK_RUNTIME, "device-float64"},
+        {GQA_CHECK_FIDELITY, "finite"},
+        {GQA_CHECK_FIDELITY, "kl"},
+        {GQA_CHECK_FIDELITY, "kl-p99"},
+        {GQA_CHECK_FIDELITY, "top-1"},
+        {GQA_CHECK_FIDELITY, "perplexity"},
+        {GQA_CHECK_FIDELITY, "drift"},
+    };
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < sizeof checks / sizeof *checks && st == GQA_OK;
+         i++) {
+        struct gqa_check check = {.group = checks[i].group,
+                                  .name = checks[i].name,
+                                  .verdict = GQA_SKIPPED};
+
+        snprintf(check.detail, sizeof check.detail, "%s", why);
+        st = gqa_report_add(report, &check);
+    }
+    return st;
+}
+
+enum gqa_status gqa_run_step(struct gqa_report *report,
+                             const struct gqa_subject *original,
+                             const struct gqa_subject *converted,
+                             const struct gqa_verify_options *options)
+{
+    const struct gqa_run_arguments *run = &options->run;
+    struct gqa_checkpoint_weights weights[] = {
+        {original->checkpoint, original->model},
+        {converted->checkpoint, converted->model},
+    };
+    const struct gqa_run_model models[] = {
+        {original->model, gqa_checkpoint_weight_source(&weights[0])},
+        {converted->model, gqa_checkpoint_weight_source(&weights[1])},
+    };
+    struct gqa_run_check_options checks = {
+        .reference = {.backend = gqa_cpu_backend(),
+                      .device = {.real = GQA_F64,
+                                 .n_threads = options->n_threads}},
+        .tokens_path = run->tokens_path,
+        .text_path = run->text_path,
+        .samples = run->samples,
+        .budget = gqa_run_arguments_budget(run),
+        .n_generate = run->n_generate,
+        .scale = run->scale,
+        .dump_path = run->dump_path,
+        .log_level = options->log_level,
+    };
+    enum gqa_status st;
+
+    if (!converted->model)
+        return skip(report, "the checkpoint could not be understood");
+    st = gqa_run_possible(converted);
+    if (st == GQA_ERR_FORMAT && gqa_report_count(report, GQA_FAILED) > 0)
+        return skip(report, gqa_error_message());
+    if (st == GQA_OK)
+        st = choose_device(&checks.run, options);
+    return st == GQA_OK
+               ? gqa_run_checks(report, &models[0], &models[1], &checks)
+               : st;
+}

@@ -1,0 +1,29 @@
+/* The step of a verification that runs models: where, and whether at all. */
+#ifndef GQA_VERIFY_RUN_STEP_H
+#define GQA_VERIFY_RUN_STEP_H
+
+#include "verify/options.h"
+#include "verify/subject.h"
+
+/*
+ * Whether a model can be run, before anything of it is read. Errors those of
+ * gqa_network_create(), with the path and what the user can do.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_run_possible(const struct gqa_subject *subject);
+
+/*
+ * Choose a device and run the checks of run_checks.h. Where a check before
+ * this failed and the converted model cannot be run for it, they are skipped.
+ *
+ * converted  its model is NULL where it could not be understood.
+ * Errors     those of gqa_run_checks(); GQA_ERR_UNSUPPORTED: there is no
+ *            such device.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_run_step(struct gqa_report *report,
+                             const struct gqa_subject *original,
+                             const struct gqa_subject *converted,
+                             const struct gqa_verify_options *options);
+
+#endif
