@@ -26,14 +26,22 @@ struct drawing {
     uint64_t first; /* number of the batch's first sequence */
     uint64_t keys[AT_A_TIME];
     int32_t next[AT_A_TIME]; /* the tokens just drawn */
+    bool may_end;            /* the end token may be drawn, and ends */
 };
 
-static bool may_be_drawn(const struct gqa_token_rules *rules, uint64_t token)
+/* A text is as long as it was asked for: no special token is drawn. */
+static bool belongs_to_text(const struct gqa_token_rules *rules, uint64_t token)
 {
     const int64_t t = (int64_t)token;
 
     return t != rules->start_token && t != rules->end_token &&
            t != rules->pad_token;
+}
+
+static bool may_be_drawn(const struct drawing *d, uint64_t token)
+{
+    return belongs_to_text(&d->rules, token) ||
+           (d->may_end && (int64_t)token == d->rules.end_token);
 }
 
 static enum gqa_status draw(void *ctx, uint64_t s, uint64_t position,
@@ -51,15 +59,15 @@ static enum gqa_status draw(void *ctx, uint64_t s, uint64_t position,
                             "finite, nothing can be drawn; give --tokens",
                             (unsigned long long)(d->first + s),
                             (unsigned long long)position);
-        if (may_be_drawn(&d->rules, i) && logits[i] > most)
+        if (may_be_drawn(d, i) && logits[i] > most)
             most = logits[i];
     }
     for (uint64_t i = 0; i < n; i++)
-        if (may_be_drawn(&d->rules, i))
+        if (may_be_drawn(d, i))
             sum += exp(logits[i] - most);
     left = sum * gqa_random_uniform(d->keys[s], position + n_rows);
     for (uint64_t i = 0; i < n; i++) {
-        if (!may_be_drawn(&d->rules, i))
+        if (!may_be_drawn(d, i))
             continue;
         /* The last stays where rounding leaves something of `left`. */
         d->next[s] = (int32_t)i;
@@ -69,18 +77,20 @@ static enum gqa_status draw(void *ctx, uint64_t s, uint64_t position,
     return GQA_OK;
 }
 
-/* outputs: [n, length], receives the start token and what is drawn, and one
- * more: [n, length + 1]. */
+/* outputs: [n, length + 1], receives the start token and what is drawn;
+ * drawn: [n], how many. */
 static enum gqa_status draw_rows(struct gqa_session *session, struct drawing *d,
-                                 uint64_t n, uint64_t length, int64_t *outputs)
+                                 uint64_t n, uint64_t length, int64_t *outputs,
+                                 uint64_t *drawn)
 {
     const struct gqa_step_output output = {
         .ctx = d, .logits = draw, .last_only = true};
-    uint64_t ones[AT_A_TIME];
+    uint64_t ones[AT_A_TIME]; /* 0 where a sequence has ended */
     enum gqa_status st = GQA_OK;
 
     for (uint64_t s = 0; s < n; s++) {
         ones[s] = 1;
+        drawn[s] = 0;
         d->next[s] = d->rules.start_token;
         outputs[s * (length + 1)] = d->rules.start_token;
     }
@@ -89,8 +99,14 @@ static enum gqa_status draw_rows(struct gqa_session *session, struct drawing *d,
 
         memcpy(fed, d->next, sizeof fed);
         st = gqa_session_decode(session, fed, 1, ones, &output);
-        for (uint64_t s = 0; s < n; s++)
+        for (uint64_t s = 0; s < n; s++) {
+            if (ones[s] == 0)
+                continue;
             outputs[s * (length + 1) + i + 1] = d->next[s];
+            drawn[s]++;
+            if (d->may_end && d->next[s] == d->rules.end_token)
+                ones[s] = 0;
+        }
     }
     return st;
 }
@@ -117,10 +133,12 @@ static enum gqa_status encode_rows(struct gqa_session *session,
 }
 
 /*
- * length tokens after the start token for n (up to AT_A_TIME) sequences.
- * inputs: those of the encoder, or NULL. outputs: [n, length + 1].
+ * Up to length tokens after the start token for n (up to AT_A_TIME)
+ * sequences. inputs: those of the encoder, or NULL. outputs and drawn: as in
+ * draw_rows().
  */
-static enum gqa_status draw_batch(int64_t *outputs, struct gqa_runtime *runtime,
+static enum gqa_status draw_batch(int64_t *outputs, uint64_t *drawn,
+                                  struct gqa_runtime *runtime,
                                   struct drawing *d,
                                   const struct gqa_sequence *inputs, uint64_t n,
                                   uint64_t length)
@@ -136,7 +154,7 @@ static enum gqa_status draw_batch(int64_t *outputs, struct gqa_runtime *runtime,
         st = encode_rows(session, inputs, n, width,
                          d->rules.pad_token < 0 ? 0 : d->rules.pad_token);
     if (st == GQA_OK)
-        st = draw_rows(session, d, n, length, outputs);
+        st = draw_rows(session, d, n, length, outputs, drawn);
     gqa_session_free(session);
     return st;
 }
@@ -187,8 +205,9 @@ enum gqa_status gqa_sample_outputs(struct gqa_tokens *tokens,
                                    const struct gqa_network *network,
                                    const struct gqa_sample_options *options)
 {
-    struct drawing d = {.rules = gqa_token_rules_of(network)};
+    struct drawing d = {.rules = gqa_token_rules_of(network), .may_end = true};
     const uint64_t length = options->length;
+    uint64_t drawn[AT_A_TIME];
     int64_t *outputs = NULL;
     enum gqa_status st = outputs_alloc(&outputs, length);
 
@@ -197,10 +216,11 @@ enum gqa_status gqa_sample_outputs(struct gqa_tokens *tokens,
         struct gqa_sequence *batch = tokens->sequences + i;
 
         start_batch(&d, "output", options->seed, i);
-        st = draw_batch(outputs, runtime, &d, batch, n, length);
+        st = draw_batch(outputs, drawn, runtime, &d, batch, n, length);
         for (uint64_t s = 0; s < n && st == GQA_OK; s++)
             if (batch[s].n_decoder == 0)
-                st = set_output(&batch[s], outputs + s * (length + 1), length);
+                st =
+                    set_output(&batch[s], outputs + s * (length + 1), drawn[s]);
         i += n;
     }
     free(outputs);
@@ -217,7 +237,7 @@ static void random_input(int64_t *ids, uint64_t length,
 
         /* A vocabulary of special tokens alone must not hang. */
         if (token < rules->vocab_size &&
-            (may_be_drawn(rules, token) || rules->vocab_size <= 3))
+            (belongs_to_text(rules, token) || rules->vocab_size <= 3))
             ids[i++] = (int64_t)token;
     }
 }
@@ -231,6 +251,7 @@ static enum gqa_status draw_inputs(struct gqa_tokens *tokens,
 {
     const uint64_t length = options->length;
     struct gqa_tokens noise = {NULL, 0};
+    uint64_t drawn[AT_A_TIME];
     enum gqa_status st = GQA_OK;
 
     for (uint64_t i = 0; i < options->n && st == GQA_OK; i++) {
@@ -241,11 +262,12 @@ static enum gqa_status draw_inputs(struct gqa_tokens *tokens,
     for (uint64_t i = 0, n; i < options->n && st == GQA_OK; i += n) {
         n = batch_size(options->n - i);
         start_batch(d, "first round", options->seed, i);
-        st = draw_batch(outputs, runtime, d, noise.sequences + i, n, length);
+        st = draw_batch(outputs, drawn, runtime, d, noise.sequences + i, n,
+                        length);
         for (uint64_t s = 0; s < n && st == GQA_OK; s++)
-            st =
-                gqa_tokens_add(tokens, &d->rules,
-                               outputs + s * (length + 1) + 1, length, NULL, 0);
+            st = gqa_tokens_add(tokens, &d->rules,
+                                outputs + s * (length + 1) + 1, drawn[s], NULL,
+                                0);
     }
     gqa_tokens_clear(&noise);
     return st;
@@ -268,14 +290,15 @@ enum gqa_status gqa_sample(struct gqa_tokens *tokens,
         return st;
     }
     for (uint64_t i = 0, n; i < options->n && st == GQA_OK; i += n) {
-        const uint64_t drawn = options->length - 1;
+        const uint64_t length = options->length - 1;
+        uint64_t drawn[AT_A_TIME];
 
         n = batch_size(options->n - i);
         start_batch(&d, "output", options->seed, i);
-        st = draw_batch(outputs, runtime, &d, NULL, n, drawn);
+        st = draw_batch(outputs, drawn, runtime, &d, NULL, n, length);
         for (uint64_t s = 0; s < n && st == GQA_OK; s++)
-            st = gqa_tokens_add(tokens, &d.rules, outputs + s * (drawn + 1),
-                                options->length, NULL, 0);
+            st = gqa_tokens_add(tokens, &d.rules, outputs + s * (length + 1),
+                                drawn[s] + 1, NULL, 0);
     }
     free(outputs);
     return st;

@@ -19,8 +19,9 @@ struct gqa_token_rules gqa_token_rules_of(const struct gqa_network *network);
  * n sequences drawn at temperature 1. Decoder-only: the start token, then
  * length - 1 drawn ones. Encoder-decoder: uniformly random input of
  * `length` tokens gives outputs of as many; these are the input of a second
- * round, whose outputs are the labels. Start, end and padding are never
- * drawn, so that all sequences have their length.
+ * round, whose outputs are the labels. These end where the model ends them:
+ * what it says past an end is nothing it was made for. Else start, end and
+ * padding are never drawn, so that sequences have their length.
  *
  * Each number drawn depends on seed, sequence and position alone, but what
  * it picks on logits, whose last bits depend on the machine.
@@ -36,7 +37,7 @@ enum gqa_status gqa_sample(struct gqa_tokens *tokens,
                            const struct gqa_network *network,
                            const struct gqa_sample_options *options);
 
-/* Draw outputs of options->length for sequences of an encoder-decoder that
+/* Draw outputs of at most options->length for sequences of an encoder-decoder that
  * have none (tokens.h). */
 GQA_MUST_USE
 enum gqa_status gqa_sample_outputs(struct gqa_tokens *tokens,

@@ -20,6 +20,8 @@ struct gqa_session {
 
 static bool undecided; /* all tokens are equally likely */
 static bool broken;    /* logits are NaN */
+/* Sequence s ends with its token ends_after + s + 1; 0: never. */
+static uint64_t ends_after;
 
 enum gqa_status gqa_session_create(struct gqa_session **out,
                                    struct gqa_runtime *runtime,
@@ -65,7 +67,14 @@ enum gqa_status gqa_session_decode(struct gqa_session *session,
     for (uint64_t s = 0; s < session->n_sequences && st == GQA_OK; s++) {
         double logits[VOCAB] = {0};
 
+        if (n_tokens[s] == 0) { /* it has ended */
+            ck_assert_uint_gt(ends_after, 0);
+            ck_assert_uint_gt(session->seen, ends_after + s);
+            continue;
+        }
         ck_assert_uint_eq(n_tokens[s], 1);
+        if (ends_after > 0 && session->seen == ends_after + s)
+            logits[1] = 2000;
         if (!undecided)
             logits[3 + (tokens[s] + session->offsets[s] + 1 - 3 + 5) % 5] =
                 1000;
@@ -170,6 +179,25 @@ START_TEST(draws_two_rounds)
 }
 END_TEST
 
+/* Of the second round; sequences of the first have no end. */
+START_TEST(ends_with_the_model)
+{
+    network.n_stacks = 2;
+    ends_after = 2;
+    sample(3, 12, 1);
+    for (size_t i = 0; i < 3; i++) {
+        const struct gqa_sequence *s = &tokens.sequences[i];
+
+        ck_assert_uint_eq(s->n_decoder, 3 + i);
+        ck_assert_int_eq(s->decoder[0], 0);
+        ck_assert_int_eq(s->next[2 + i], 1);
+        for (size_t j = 0; j < 2 + i; j++)
+            ck_assert_int_ne(s->next[j], 1);
+    }
+    gqa_tokens_clear(&tokens);
+}
+END_TEST
+
 START_TEST(refuses_what_is_not_finite)
 {
     const struct gqa_sample_options options = {1, 5, 0};
@@ -195,6 +223,7 @@ int main(void)
     tcase_add_test(tc, draws_by_probability);
     tcase_add_test(tc, follows_the_seed);
     tcase_add_test(tc, draws_two_rounds);
+    tcase_add_test(tc, ends_with_the_model);
     tcase_add_test(tc, refuses_what_is_not_finite);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
