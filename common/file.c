@@ -20,7 +20,7 @@ enum gqa_status gqa_file_open(int *out, uint64_t *size, const char *path)
     }
     if (!S_ISREG(info.st_mode)) {
         close(fd);
-        return gqa_fail(GQA_ERR_FORMAT, "%s: not a regular file", path);
+        return gqa_fail(GQA_ERR_USAGE, "%s: not a regular file", path);
     }
     *out = fd;
     *size = (uint64_t)info.st_size;

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/checked.h"
+#include "verify/whole_file.h"
 
 struct shape {
     uint64_t n, length, vocab_size;
@@ -90,25 +90,18 @@ enum gqa_status gqa_dump_logits(const char *path, struct gqa_trace *original,
                                 const struct gqa_tokens *tokens,
                                 uint64_t vocab_size)
 {
+    struct gqa_whole_file file;
     struct shape shape;
     enum gqa_status st = measure(&shape, tokens, vocab_size);
-    bool bad;
-    FILE *out;
 
+    if (st == GQA_OK)
+        st = gqa_whole_file_begin(&file, path);
     if (st != GQA_OK)
         return st;
-    if (!(out = fopen(path, "wbe")))
-        return gqa_fail_errno("%s", path);
-    write_header(out, &shape);
-    write_lengths(out, tokens);
-    st = write_logits(out, converted, tokens, &shape);
+    write_header(file.stream, &shape);
+    write_lengths(file.stream, tokens);
+    st = write_logits(file.stream, converted, tokens, &shape);
     if (st == GQA_OK)
-        st = write_logits(out, original, tokens, &shape);
-    bad = ferror(out) != 0;
-    bad = fclose(out) != 0 || bad;
-    if (st == GQA_OK && bad)
-        st = gqa_fail_errno("%s", path);
-    if (st != GQA_OK)
-        unlink(path);
-    return st;
+        st = write_logits(file.stream, original, tokens, &shape);
+    return gqa_whole_file_end(&file, st);
 }

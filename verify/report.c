@@ -1,14 +1,12 @@
 #include "verify/report.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/cli.h"
 #include "common/json.h"
 #include "verify/report_formats.h"
+#include "verify/whole_file.h"
 
 /* A line of UTF-8 without control characters; NULL: memory is short. */
 static char *copy_line(const char *text)
@@ -71,6 +69,7 @@ enum gqa_status gqa_report_add(struct gqa_report *report,
         .values = check->values,
     };
     struct gqa_report_entry *more = NULL;
+    size_t at;
 
     if (entry.name && entry.figure && entry.limit && entry.detail)
         more = realloc(report->entries,
@@ -79,9 +78,24 @@ enum gqa_status gqa_report_add(struct gqa_report *report,
         clear_entry(&entry);
         return gqa_fail_nomem();
     }
+    /* Behind the last of its group or of one before. */
+    for (at = report->n_entries; at > 0 && more[at - 1].group > entry.group;
+         at--)
+        more[at] = more[at - 1];
+    more[at] = entry;
     report->entries = more;
-    report->entries[report->n_entries++] = entry;
+    report->n_entries++;
     return GQA_OK;
+}
+
+bool gqa_report_has(const struct gqa_report *report, enum gqa_check_group group,
+                    const char *name)
+{
+    for (size_t i = 0; i < report->n_entries; i++)
+        if (report->entries[i].group == group &&
+            strcmp(report->entries[i].name, name) == 0)
+            return true;
+    return false;
 }
 
 enum gqa_status gqa_report_fact(struct gqa_report *report, const char *key,
@@ -151,58 +165,17 @@ enum gqa_status gqa_report_format_of(enum gqa_report_format *format,
     return GQA_OK;
 }
 
-/* Into a new file beside the target. */
-static enum gqa_status write_new(int fd, const char *path,
-                                 const struct gqa_report *report,
-                                 enum gqa_report_format format)
-{
-    const mode_t mask = umask(0);
-    FILE *out = fdopen(fd, "w");
-    enum gqa_status st;
-
-    umask(mask);
-    if (!out) {
-        close(fd);
-        return gqa_fail_errno("%s", path);
-    }
-    st = gqa_report_write(out, report, format);
-    if (st == GQA_OK && (fflush(out) != 0 || ferror(out) ||
-                         fchmod(fd, 0666 & ~mask) != 0 || fsync(fd) != 0))
-        st = gqa_fail_errno("%s: cannot write the report", path);
-    if (fclose(out) != 0 && st == GQA_OK)
-        st = gqa_fail_errno("%s: cannot write the report", path);
-    return st;
-}
-
 enum gqa_status gqa_report_save(const char *path,
                                 const struct gqa_report *report)
 {
-    static const char ending[] = ".partial-XXXXXX";
     enum gqa_report_format format;
+    struct gqa_whole_file file;
     enum gqa_status st = gqa_report_format_of(&format, path);
-    struct stat info;
-    char *name;
-    int fd;
 
+    if (st == GQA_OK)
+        st = gqa_whole_file_begin(&file, path);
     if (st != GQA_OK)
         return st;
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
-        return gqa_fail(GQA_ERR_USAGE, "%s: not a regular file", path);
-    name = malloc(strlen(path) + sizeof ending);
-    if (!name)
-        return gqa_fail_nomem();
-    stpcpy(stpcpy(name, path), ending);
-    fd = mkstemp(name);
-    if (fd < 0) {
-        st = gqa_fail_errno("%s: cannot write the report", path);
-        free(name);
-        return st;
-    }
-    st = write_new(fd, path, report, format);
-    if (st == GQA_OK && rename(name, path) != 0)
-        st = gqa_fail_errno("%s: cannot write the report", path);
-    if (st != GQA_OK)
-        unlink(name);
-    free(name);
-    return st;
+    return gqa_whole_file_end(&file,
+                              gqa_report_write(file.stream, report, format));
 }

@@ -6,6 +6,7 @@
 #define GQA_VERIFY_REPORT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "common/status.h"
@@ -47,7 +48,8 @@ enum gqa_status gqa_report_create(struct gqa_report **out);
 void gqa_report_free(struct gqa_report *report);
 
 /*
- * Append a check, copied. check->values becomes the report's, also when
+ * Add a check, copied, behind the others of its group; groups stand in their
+ * order. check->values becomes the report's, also when
  * this fails. Errors GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
@@ -61,6 +63,9 @@ enum gqa_status gqa_report_add(struct gqa_report *report,
 GQA_MUST_USE
 enum gqa_status gqa_report_fact(struct gqa_report *report, const char *key,
                                 const char *text);
+
+bool gqa_report_has(const struct gqa_report *report, enum gqa_check_group group,
+                    const char *name);
 
 /* How many checks have the verdict. */
 size_t gqa_report_count(const struct gqa_report *report,

@@ -1,5 +1,6 @@
 #include "verify/run_checks.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -101,6 +102,23 @@ static enum gqa_status get_tokens(struct run *r, struct gqa_running *running)
                       &samples);
 }
 
+/* What the models run on, in a line. */
+static enum gqa_status state_data(const struct run *r)
+{
+    const struct gqa_run_check_options *o = r->options;
+    const char *path = o->tokens_path ? o->tokens_path : o->text_path;
+    char size[64], line[4200];
+
+    snprintf(size, sizeof size, "%zu sequences, %llu positions", r->tokens.n,
+             (unsigned long long)gqa_tokens_n_positions(&r->tokens));
+    if (path)
+        snprintf(line, sizeof line, "%s of %s", size, path);
+    else
+        snprintf(line, sizeof line, "%s sampled from the original, seed %llu",
+                 size, (unsigned long long)o->samples.seed);
+    return gqa_report_fact(r->report, "data", line);
+}
+
 static void learn_shape(struct run *r, const struct gqa_network *network)
 {
     r->vocab_size = network->vocab_size;
@@ -152,8 +170,13 @@ static enum gqa_status run_original(struct run *r)
 
     if (st == GQA_OK)
         st = state_device(r, running);
+    if (st == GQA_OK && (st = get_tokens(r, running)) != GQA_OK) {
+        /* Of a file, whose name the message has, or of samples. */
+        gqa_running_close(running);
+        return st;
+    }
     if (st == GQA_OK)
-        st = get_tokens(r, running);
+        st = state_data(r);
     if (st == GQA_OK) {
         const uint64_t n = gqa_tokens_n_positions(&r->tokens);
 
@@ -321,15 +344,17 @@ static enum gqa_status run_converted(struct run *r,
         st = generate(r, 1, running);
     if (st == GQA_OK && r->options->n_generate > 0)
         st = report_generated(r);
-    if (st == GQA_OK && r->options->dump_path)
-        st = dump(r, running);
     if (st == GQA_OK)
         st = gqa_trace_record(short_trace, running, short_tokens, &keep, NULL);
     if (st == GQA_OK)
         st = check_distance(r, "decode-prefill", *short_trace, running, true,
                             is_half(r), same_limit(r));
+    if (st != GQA_OK)
+        st = gqa_fail_prefix(st, "converted");
+    else if (r->options->dump_path)
+        st = dump(r, running);
     gqa_running_close(running);
-    return st == GQA_OK ? st : gqa_fail_prefix(st, "converted");
+    return st;
 }
 
 static enum gqa_status run_scale(struct run *r, enum gqa_regrouping regrouping,
@@ -355,6 +380,14 @@ static enum gqa_status run_scale(struct run *r, enum gqa_regrouping regrouping,
         st = gqa_scale_report(r->report, name, &result, now() - start);
     gqa_running_close(running);
     gqa_mapped_free(mapped);
+    /* Not every layout can be regrouped; nothing else depends on it. */
+    if (st == GQA_ERR_UNSUPPORTED) {
+        struct gqa_check check = {
+            .group = GQA_CHECK_FIDELITY, .name = name, .verdict = GQA_SKIPPED};
+
+        snprintf(check.detail, sizeof check.detail, "%s", gqa_error_message());
+        return gqa_report_add(r->report, &check);
+    }
     return st == GQA_OK ? st : gqa_fail_prefix(st, "%s", name);
 }
 

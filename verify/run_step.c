@@ -10,15 +10,14 @@ enum gqa_status gqa_run_possible(const struct gqa_subject *subject)
 {
     struct gqa_network *network = NULL;
     const enum gqa_status st = gqa_network_create(&network, subject->model);
+    char message[512];
 
     gqa_network_free(network);
     if (st != GQA_ERR_UNSUPPORTED && st != GQA_ERR_FORMAT)
         return st;
-    return gqa_fail(st,
-                    "%s: %s (--no-run checks files and weights "
-                    "alone)",
-                    gqa_checkpoint_path(subject->checkpoint),
-                    gqa_error_message());
+    snprintf(message, sizeof message, "%s", gqa_error_message());
+    return gqa_fail(st, "%s: %s (--no-run checks files and weights alone)",
+                    gqa_checkpoint_path(subject->checkpoint), message);
 }
 
 /* --- Where ---------------------------------------------------------------- */
@@ -68,6 +67,7 @@ static enum gqa_status choose_device(struct gqa_run_options *out,
 
 /* --- Whether -------------------------------------------------------------- */
 
+/* Those checks that are not in the report yet. */
 static enum gqa_status skip(struct gqa_report *report, const char *why)
 {
     static const struct {
@@ -84,16 +84,16 @@ static enum gqa_status skip(struct gqa_report *report, const char *why)
         {GQA_CHECK_FIDELITY, "perplexity"},
         {GQA_CHECK_FIDELITY, "drift"},
     };
+    struct gqa_check check = {.verdict = GQA_SKIPPED};
     enum gqa_status st = GQA_OK;
 
+    snprintf(check.detail, sizeof check.detail, "%s", why);
     for (size_t i = 0; i < sizeof checks / sizeof *checks && st == GQA_OK;
          i++) {
-        struct gqa_check check = {.group = checks[i].group,
-                                  .name = checks[i].name,
-                                  .verdict = GQA_SKIPPED};
-
-        snprintf(check.detail, sizeof check.detail, "%s", why);
-        st = gqa_report_add(report, &check);
+        check.group = checks[i].group;
+        check.name = checks[i].name;
+        if (!gqa_report_has(report, check.group, check.name))
+            st = gqa_report_add(report, &check);
     }
     return st;
 }
@@ -130,11 +130,12 @@ enum gqa_status gqa_run_step(struct gqa_report *report,
     if (!converted->model)
         return skip(report, "the checkpoint could not be understood");
     st = gqa_run_possible(converted);
-    if (st == GQA_ERR_FORMAT && gqa_report_count(report, GQA_FAILED) > 0)
-        return skip(report, gqa_error_message());
     if (st == GQA_OK)
         st = choose_device(&checks.run, options);
-    return st == GQA_OK
-               ? gqa_run_checks(report, &models[0], &models[1], &checks)
-               : st;
+    if (st == GQA_OK)
+        st = gqa_run_checks(report, &models[0], &models[1], &checks);
+    if (st == GQA_OK || st == GQA_ERR_INTERRUPTED ||
+        gqa_report_count(report, GQA_FAILED) == 0)
+        return st;
+    return skip(report, gqa_error_message());
 }

@@ -13,8 +13,9 @@ GQA_MUST_USE
 enum gqa_status gqa_run_possible(const struct gqa_subject *subject);
 
 /*
- * Choose a device and run the checks of run_checks.h. Where a check before
- * this failed and the converted model cannot be run for it, they are skipped.
+ * Choose a device and run the checks of run_checks.h. What cannot be run is
+ * an error, but where another check has failed already: that verdict is not
+ * to be lost, and the checks that could not be made are skipped.
  *
  * converted  its model is NULL where it could not be understood.
  * Errors     those of gqa_run_checks(); GQA_ERR_UNSUPPORTED: there is no

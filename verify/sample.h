@@ -37,8 +37,8 @@ enum gqa_status gqa_sample(struct gqa_tokens *tokens,
                            const struct gqa_network *network,
                            const struct gqa_sample_options *options);
 
-/* Draw outputs of at most options->length for sequences of an encoder-decoder that
- * have none (tokens.h). */
+/* Draw outputs of at most options->length for sequences of an encoder-decoder
+ * that have none (tokens.h). */
 GQA_MUST_USE
 enum gqa_status gqa_sample_outputs(struct gqa_tokens *tokens,
                                    struct gqa_runtime *runtime,

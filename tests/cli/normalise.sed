@@ -7,3 +7,7 @@ s/( time=")[0-9.]+"/\1TIME"/
 # Compressed sizes, which depend on the version of zstd
 s/-> [0-9.]+ [KMG]?i?B \(([^)]* uncompressed)\)/-> SIZE (\1)/
 s/^(Kind +\.gqa, ).* bytes\), /\1SIZE, /
+# What ran where, and figures of runs, which depend on the machine
+s/^((backend|device|software)  +).*/\1HERE/
+s/("(backend|device|software)": ").*"/\1HERE"/
+/^(data|runtime|fidelity) |^          largest in sequence/s/[0-9]+(\.[0-9]+)?(e[-+][0-9]+)?/N/g

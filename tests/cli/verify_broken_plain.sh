@@ -19,7 +19,7 @@ broken() {
     rm -rf broken && cp -R "$converted" broken
     break_weights broken/model.safetensors "$@"
     echo "== $2"
-    gqa-verify --format tap --against "$original" broken >out ||
+    gqa-verify --no-run --format tap --against "$original" broken >out ||
         status=$?
     grep -A 1 '^not ok' out
     echo "exit $status"
@@ -40,4 +40,4 @@ rm -rf broken
 cp -R expanded broken
 break_weights broken/model.safetensors $k copy original.safetensors
 break_weights broken/model.safetensors ${k/.k./.v.} copy original.safetensors
-gqa-verify --format tap --against "$sample" broken | grep -A 1 '^not ok'
+gqa-verify --no-run --format tap --against "$sample" broken | grep -A 1 '^not ok'

@@ -1,1 +1,1 @@
-gqa-verify --against "$DATA/good/qwen2" "$DATA/good/qwen2"
+gqa-verify --no-run --against "$DATA/good/qwen2" "$DATA/good/qwen2"

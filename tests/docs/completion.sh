@@ -52,5 +52,7 @@ expect '--recipe' gqa-inspect --r
 expect '' gqa-inspect --batch = ''
 expect 'tap|text' gqa-verify --format = t
 expect '--against=' gqa-verify --ag
+expect 'cpu|cuda' gqa-verify --backend = c
+expect 'strict' gqa-verify --profile = s
 expect 'folder' gqa-inspect --kv-cache f
 exit "$failures"
