@@ -1,3 +1,4 @@
+#include "common/interrupt.h"
 #include "runtime/state.h"
 
 /* --- Calls to the backend, with the pass's own arguments ------------------ */
@@ -229,10 +230,13 @@ enum gqa_status gqa_forward(const struct gqa_pass *pass)
                                 gqa_runtime_weight(r, stack->positions))) !=
             GQA_OK)
         return st;
-    for (size_t i = 0; i < stack->n_blocks; i++)
+    for (size_t i = 0; i < stack->n_blocks; i++) {
+        if (gqa_interrupt_pending())
+            return gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
         if ((st = run_block(pass, &stack->blocks[i], i)) != GQA_OK ||
             (st = gqa_emit_residual(pass, i)) != GQA_OK)
             return st;
+    }
     return GQA_OK;
 }
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "common/checked.h"
+#include "common/interrupt.h"
 #include "common/units.h"
 #include "runtime/state.h"
 
@@ -141,7 +142,9 @@ static enum gqa_status read_param(struct gqa_runtime *r,
     for (uint64_t row = 0; row < p->rows && st == GQA_OK; row += step) {
         const uint64_t n_rows = p->rows - row < step ? p->rows - row : step;
 
-        st = source->read(source->ctx, index, row, n_rows, buf);
+        st = gqa_interrupt_pending()
+                 ? gqa_fail(GQA_ERR_INTERRUPTED, "interrupted")
+                 : source->read(source->ctx, index, row, n_rows, buf);
         if (st == GQA_OK)
             st = put_slice(r, slice, row, n_rows, buf);
     }

@@ -1,6 +1,8 @@
 /*
  * A model in motion: its weights on a device, and sessions that run tokens
  * through it. No file is opened here: weights come through a callback.
+ * A signal that is pending (common/interrupt.h) ends reading and running
+ * with GQA_ERR_INTERRUPTED; a session is then fit for a reset alone.
  */
 #ifndef GQA_RUNTIME_RUNTIME_H
 #define GQA_RUNTIME_RUNTIME_H

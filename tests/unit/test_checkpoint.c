@@ -467,7 +467,7 @@ START_TEST(refuses_what_is_no_file)
 
     refused("none", GQA_ERR_IO, "/none: No such file or directory");
     ck_assert_int_eq(mkfifo(scratch_path("pipe"), 0600), 0);
-    refused("pipe", GQA_ERR_FORMAT, "/pipe: not a regular file");
+    refused("pipe", GQA_ERR_USAGE, "/pipe: not a regular file");
     ck_assert_int_eq(gqa_checkpoint_open(&c, "", &defaults), GQA_ERR_IO);
 }
 END_TEST
