@@ -11,6 +11,8 @@
 /* Rows that a product takes at once: enough to be fast, and few enough for
  * the activations to stay small beside the weights. */
 #define MANY_ROWS ((uint64_t)2048)
+/* A batch of more tokens than this is a mistake. */
+#define MAX_ROWS ((uint64_t)1 << 31)
 /* Logits computed at once. */
 #define MANY_LOGITS ((uint64_t)4 << 20)
 
@@ -304,8 +306,12 @@ static enum gqa_status choose_sizes(struct gqa_session *s)
     s->chunk = least(s->capacity, most(MANY_ROWS / s->n_sequences, 1));
     if (!gqa_mul_u64(s->n_sequences, s->chunk, &s->rows) ||
         !gqa_mul_u64(s->n_sequences, s->encoder_capacity, &inputs))
-        return gqa_fail_nomem();
+        s->rows = UINT64_MAX;
     s->rows = most(s->rows, inputs);
+    if (s->rows > MAX_ROWS)
+        return gqa_fail(GQA_ERR_NOMEM,
+                        "a batch of %llu tokens is more than any memory holds",
+                        ULL(s->rows));
     s->ff_rows = least(s->rows, MANY_ROWS);
     s->head_rows = least(s->rows, most(MANY_LOGITS / n->vocab_size, 1));
     return GQA_OK;
