@@ -83,7 +83,7 @@ static void load_reals(void *dst_, const void *src_, enum gqa_dtype dtype,
  * rest is below 6e-9; in plain arithmetic, so that a compiler may use
  * vectors. Within 2 units in the last place; a NaN stays.
  */
-static float exp_real(float x)
+static inline __attribute__((always_inline)) float exp_real(float x)
 {
     const float round = 0x1.8p23f; /* adding it rounds to a whole number */
     const float bounded = x < -104.0f ? -104.0f : x > 89.0f ? 89.0f : x;

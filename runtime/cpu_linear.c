@@ -9,7 +9,7 @@
 #include "runtime/cpu.h"
 
 /* Outputs of a panel, and inputs made real at a time. */
-enum { PANEL = 256, PANEL_LEAST = 32, INPUTS = 1024 };
+enum { PANEL = 512, PANEL_LEAST = 32, INPUTS = 1024 };
 /* Rows of a task, where panels alone are too few for the threads. */
 enum { ROWS_LEAST = 256 };
 
@@ -127,7 +127,7 @@ static enum gqa_status run(struct linear *l, const struct gqa_weight *bias)
                         INT_MAX);
     if ((st = gqa_cpu_vector(&l->bias, d, 1, bias)) != GQA_OK)
         return st;
-    l->panel = (l->outputs / (4 * threads) + 15) / 16 * 16;
+    l->panel = (l->outputs / (2 * threads) + 15) / 16 * 16;
     l->panel = l->panel < PANEL_LEAST ? PANEL_LEAST : least(l->panel, PANEL);
     l->n_panels = (l->outputs + l->panel - 1) / l->panel;
     l->rows = l->n_rows;
