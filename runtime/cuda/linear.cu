@@ -9,13 +9,15 @@
  * out^T = W x^T. Sums are float32, and of float32 factors: neither TF32 nor
  * products made of bf16 pieces, which each algorithm is asked about.
  *
- * A weight whose dtype is not real's is converted panel by panel, PANEL
- * bytes at most, so that it is never held twice.
+ * A few rows have a kernel of their own (few_rows.cu). Else a weight whose
+ * dtype is not real's is converted panel by panel, PANEL bytes at most, so
+ * that it is never held twice.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/cuda/device.cuh"
+#include "runtime/cuda/few_rows.cuh"
 #include "runtime/cuda/real.cuh"
 
 static const uint64_t PANEL = (uint64_t)64 << 20;
@@ -390,11 +392,15 @@ enum gqa_status gqa_cuda_linear(struct gqa_device *device, void *out,
                                 bool input_major, const struct gqa_weight *bias,
                                 bool accumulate)
 {
+    const struct gqa_few_rows few = {
+        out, x, weight, bias, (int64_t)n_rows, 1, accumulate, false};
     enum gqa_status st = gqa_cuda_enter(device);
     struct product product;
 
     if (st != GQA_OK || n_rows == 0)
         return st;
+    if (!input_major && gqa_few_rows_takes(&few))
+        return gqa_few_rows_multiply(device, &few);
     memset(&product, 0, sizeof product); /* shapes are compared as bytes */
     product.shape.input_major = input_major;
     product.shape.accumulate = accumulate;
@@ -417,11 +423,15 @@ enum gqa_status gqa_cuda_unembed(struct gqa_device *device, void *out,
                                  bool input_major,
                                  const struct gqa_weight *bias, double scale)
 {
+    const struct gqa_few_rows few = {
+        out, x, weight, bias, (int64_t)n_rows, (float)scale, false, true};
     enum gqa_status st = gqa_cuda_enter(device);
     struct product product;
 
     if (st != GQA_OK || n_rows == 0)
         return st;
+    if (!input_major && gqa_few_rows_takes(&few))
+        return gqa_few_rows_multiply(device, &few);
     memset(&product, 0, sizeof product);
     product.shape.input_major = input_major;
     product.shape.wide = 1;

@@ -5,6 +5,7 @@
  * there are more than a grid may have.
  */
 #include "runtime/cuda/device.cuh"
+#include "runtime/cuda/pack.cuh"
 #include "runtime/cuda/real.cuh"
 
 enum { THREADS = 256 };
@@ -207,17 +208,44 @@ static __device__ __forceinline__ float activation(float x,
     }
 }
 
+/* 16 bytes at a time, where all begin at such a border: whole. */
 template <typename T>
 static __global__ void __launch_bounds__(THREADS)
-    activate_kernel(T *x, const T *up, int64_t n, enum gqa_activation which)
+    activate_kernel(T *x, const T *up, int64_t n, bool whole,
+                    enum gqa_activation which)
 {
-    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n;
-         i += (int64_t)gridDim.x * THREADS) {
-        float y = activation((float)real<T>::load(x[i]), which);
+    constexpr int N = 16 / sizeof(T);
+    const int64_t step = (int64_t)gridDim.x * THREADS * N;
 
-        if (up)
-            y *= (float)real<T>::load(up[i]);
-        x[i] = real<T>::round(y);
+    for (int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * N; i < n;
+         i += step) {
+        const int count = n - i < N ? (int)(n - i) : N;
+        pack<T, N> some = {}, factors = {};
+
+        if (whole && count == N) {
+            some = *(const pack<T, N> *)(x + i);
+            if (up)
+                factors = *(const pack<T, N> *)(up + i);
+        } else {
+            for (int j = 0; j < count; j++) {
+                some.v[j] = x[i + j];
+                if (up)
+                    factors.v[j] = up[i + j];
+            }
+        }
+#pragma unroll
+        for (int j = 0; j < N; j++) {
+            float y = activation((float)real<T>::load(some.v[j]), which);
+
+            if (up)
+                y *= (float)real<T>::load(factors.v[j]);
+            some.v[j] = real<T>::round(y);
+        }
+        if (whole && count == N)
+            *(pack<T, N> *)(x + i) = some;
+        else
+            for (int j = 0; j < count; j++)
+                x[i + j] = some.v[j];
     }
 }
 
@@ -329,9 +357,12 @@ enum gqa_status gqa_cuda_activate(struct gqa_device *device, void *x,
     with_real(device->real, [&](auto t) {
         typedef decltype(t) T;
 
+        const uint64_t each = THREADS * (16 / sizeof(T));
+
         activate_kernel<T>
-            <<<blocks_for((n + THREADS - 1) / THREADS), THREADS, 0,
-               device->stream>>>((T *)x, (const T *)up, (int64_t)n, activation);
+            <<<blocks_for((n + each - 1) / each), THREADS, 0, device->stream>>>(
+                (T *)x, (const T *)up, (int64_t)n,
+                is_aligned(x) && is_aligned(up), activation);
     });
     return gqa_cuda_launched(device);
 }

@@ -152,8 +152,8 @@ static void check_large(void)
 static void tests(void)
 {
     static const uint64_t shapes[][3] = {
-        {1, 1, 1},    {3, 5, 7},     {1, 64, 64},    {17, 33, 65},
-        {2, 31, 129}, {65, 128, 96}, {130, 200, 72},
+        {1, 1, 1},   {3, 5, 7},    {1, 64, 64},   {17, 33, 65},   {8, 1032, 33},
+        {4, 520, 3}, {2, 31, 129}, {65, 128, 96}, {130, 200, 72},
     };
     const enum gqa_dtype other = gpu.real == GQA_F32 ? GQA_BF16 : GQA_F32;
 
