@@ -1,0 +1,900 @@
+/*
+ * The CPU backend's operations against the same in plain double, written
+ * from the contract (runtime/backend.h). Inputs are rounded to what the
+ * backend is given, so that float32 is within rounding of its own
+ * arithmetic, and float64 within that of the order of sums.
+ */
+#include <check.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/backend.h"
+
+static const enum gqa_dtype reals[] = {GQA_F32, GQA_F64};
+static const enum gqa_dtype dtypes[] = {GQA_F16, GQA_BF16, GQA_F32, GQA_F64};
+
+static const struct gqa_backend *backend;
+static struct gqa_device *device;
+static enum gqa_dtype real;
+
+static void open_device(enum gqa_dtype dtype, unsigned n_threads)
+{
+    const struct gqa_device_options options = {.real = dtype,
+                                               .n_threads = n_threads};
+
+    backend = gqa_cpu_backend();
+    real = dtype;
+    ck_assert_int_eq(backend->open(&device, &options), GQA_OK);
+}
+
+static void close_device(void)
+{
+    backend->close(device);
+    device = NULL;
+}
+
+/* --- Values --------------------------------------------------------------- */
+
+static uint64_t seed = 1;
+
+/* In [-1, 1). */
+static double draw(void)
+{
+    seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (double)(int64_t)(seed >> 11) * 0x1p-52 - 1;
+}
+
+static void *make(size_t n, size_t size)
+{
+    void *p = calloc(n ? n : 1, size);
+
+    ck_assert_ptr_nonnull(p);
+    return p;
+}
+
+static size_t bytes_of(enum gqa_dtype dtype)
+{
+    return gqa_dtype_bits(dtype) / 8;
+}
+
+/* n values as dtype in memory of their own; v becomes what they are there. */
+static void *rounded(double *v, size_t n, enum gqa_dtype dtype)
+{
+    void *p = make(n, bytes_of(dtype));
+
+    gqa_store_f64(p, dtype, v, n);
+    gqa_load_f64(v, p, dtype, n);
+    return p;
+}
+
+/* The same, drawn. */
+static void *drawn(double **v, size_t n, enum gqa_dtype dtype)
+{
+    *v = make(n, sizeof **v);
+    for (size_t i = 0; i < n; i++)
+        (*v)[i] = draw();
+    return rounded(*v, n, dtype);
+}
+
+static void *poisoned(size_t n)
+{
+    double *v = make(n, sizeof *v);
+    void *p;
+
+    for (size_t i = 0; i < n; i++)
+        v[i] = NAN;
+    p = rounded(v, n, real);
+    free(v);
+    return p;
+}
+
+/* got: n reals. The error of all, relative to the size of all. */
+static void check_close(const void *got, const double *want, size_t n,
+                        const char *what)
+{
+    const double limit = real == GQA_F32 ? 4e-7 : 1e-14;
+    double *v = make(n, sizeof *v);
+    double error = 0, all = 0;
+
+    gqa_load_f64(v, got, real, n);
+    for (size_t i = 0; i < n; i++) {
+        error += (v[i] - want[i]) * (v[i] - want[i]);
+        all += want[i] * want[i];
+    }
+    ck_assert_msg(sqrt(error) <= limit * sqrt(all), "%s in %s: %g of %g", what,
+                  gqa_dtype_name(real), sqrt(error), sqrt(all));
+    free(v);
+}
+
+/* --- Products ------------------------------------------------------------- */
+
+struct product_case {
+    size_t rows, inputs, outputs;
+    bool input_major, bias, accumulate, unembed;
+};
+
+static void check_product(const struct product_case *c, enum gqa_dtype dtype)
+{
+    const size_t n = c->rows * c->outputs;
+    const double factor = c->unembed ? 0.3 : 1;
+    double *x, *w, *b, *want;
+    void *device_x = drawn(&x, c->rows * c->inputs, real);
+    void *device_w = drawn(&w, c->inputs * c->outputs, dtype);
+    void *device_b = drawn(&b, c->outputs, dtype);
+    void *out = drawn(&want, n, real);
+    const struct gqa_weight weight = {
+        .data = device_w,
+        .dtype = dtype,
+        .rows = c->input_major ? c->inputs : c->outputs,
+        .cols = c->input_major ? c->outputs : c->inputs};
+    const struct gqa_weight bias = {device_b, dtype, c->outputs, 1};
+
+    if (!c->accumulate) {
+        free(out);
+        out = poisoned(n);
+        memset(want, 0, n * sizeof *want);
+    }
+    for (size_t r = 0; r < c->rows; r++)
+        for (size_t o = 0; o < c->outputs; o++) {
+            double sum = 0;
+
+            for (size_t i = 0; i < c->inputs; i++)
+                sum +=
+                    x[r * c->inputs + i] *
+                    w[c->input_major ? i * c->outputs + o : o * c->inputs + i];
+            want[r * c->outputs + o] += factor * sum + (c->bias ? b[o] : 0);
+        }
+    ck_assert_int_eq(
+        c->unembed
+            ? backend->unembed(device, out, device_x, c->rows, &weight,
+                               c->input_major, c->bias ? &bias : NULL, factor)
+            : backend->linear(device, out, device_x, c->rows, &weight,
+                              c->input_major, c->bias ? &bias : NULL,
+                              c->accumulate),
+        GQA_OK);
+    check_close(out, want, n, "product");
+    free(x);
+    free(w);
+    free(b);
+    free(want);
+    free(device_x);
+    free(device_w);
+    free(device_b);
+    free(out);
+}
+
+static const struct product_case products[] = {
+    {1, 1, 1, false, false, false, false},
+    {1, 33, 70, false, true, false, false},
+    {1, 1100, 515, false, true, true, false},
+    {1, 70, 515, true, false, true, false},
+    {2, 1100, 70, true, true, false, false},
+    {3, 1100, 70, false, true, true, false},
+    {17, 65, 515, true, true, true, false},
+    {300, 40, 300, false, false, true, false},
+    {530, 20, 40, true, true, false, false},
+    {1, 40, 301, false, false, false, true},
+    {5, 33, 67, true, false, false, true},
+    {1030, 9, 33, false, true, false, true},
+};
+
+START_TEST(multiplies_by_weights_of_each_dtype)
+{
+    open_device(reals[_i], 2);
+    for (size_t i = 0; i < sizeof products / sizeof *products; i++)
+        for (size_t d = 0; d < 4; d++)
+            check_product(&products[i], dtypes[d]);
+    close_device();
+}
+END_TEST
+
+/* --- Rows ----------------------------------------------------------------- */
+
+static void check_norm(enum gqa_norm_kind kind, size_t width, bool biased,
+                       enum gqa_dtype dtype)
+{
+    enum { ROWS = 67 };
+    const double eps = 1e-3;
+    double *x, *w, *b, *want = make(ROWS * width, sizeof *want);
+    void *device_x = drawn(&x, ROWS * width, real);
+    void *device_w = drawn(&w, width, dtype);
+    void *device_b = drawn(&b, width, dtype);
+    void *out = poisoned(ROWS * width);
+    const struct gqa_weight weight = {device_w, dtype, width, 1};
+    const struct gqa_weight bias = {device_b, dtype, width, 1};
+
+    /* A mean far from 0: the variance is not to be E(x^2) - E(x)^2. */
+    for (size_t i = 0; i < ROWS * width; i++)
+        x[i] += 100;
+    free(device_x);
+    device_x = rounded(x, ROWS * width, real);
+    for (size_t r = 0; r < ROWS; r++) {
+        const double *row = x + r * width;
+        double mean = 0, square = 0;
+
+        for (size_t i = 0; i < width && kind == GQA_NORM_LAYER; i++)
+            mean += row[i] / (double)width;
+        for (size_t i = 0; i < width; i++)
+            square += (row[i] - mean) * (row[i] - mean) / (double)width;
+        for (size_t i = 0; i < width; i++)
+            want[r * width + i] = (row[i] - mean) / sqrt(square + eps) * w[i] +
+                                  (biased ? b[i] : 0);
+    }
+    ck_assert_int_eq(backend->norm(device, out, device_x, ROWS, kind, eps,
+                                   &weight, biased ? &bias : NULL),
+                     GQA_OK);
+    if (real == GQA_F32 || kind == GQA_NORM_RMS)
+        check_close(out, want, ROWS * width, "norm");
+    free(x);
+    free(w);
+    free(b);
+    free(want);
+    free(device_x);
+    free(device_w);
+    free(device_b);
+    free(out);
+}
+
+START_TEST(normalises_rows)
+{
+    static const size_t widths[] = {2, 7, 16, 300, 1001};
+
+    open_device(reals[_i], 2);
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
+        for (size_t d = 0; d < 4; d++) {
+            check_norm(GQA_NORM_RMS, widths[i], false, dtypes[d]);
+            check_norm(GQA_NORM_LAYER, widths[i], true, dtypes[d]);
+            check_norm(GQA_NORM_LAYER, widths[i], false, dtypes[d]);
+        }
+    close_device();
+}
+END_TEST
+
+/* Three sequences: whole, padded, and all padding. */
+enum { N_SEQUENCES = 3, N_NEW = 5, N_ROWS = N_SEQUENCES * N_NEW, VOCAB = 11 };
+static const uint64_t some_tokens[N_SEQUENCES] = {5, 2, 0};
+static const uint64_t some_starts[N_SEQUENCES] = {0, 4, 3};
+
+static bool is_real(size_t row)
+{
+    return row % N_NEW < some_tokens[row / N_NEW];
+}
+
+static size_t position_of(size_t row)
+{
+    return is_real(row) ? some_starts[row / N_NEW] + row % N_NEW : 0;
+}
+
+static void set_some_batch(int32_t *tokens)
+{
+    const struct gqa_batch batch = {.n_sequences = N_SEQUENCES,
+                                    .n_new = N_NEW,
+                                    .tokens = tokens,
+                                    .n_tokens = some_tokens,
+                                    .starts = some_starts};
+
+    for (int i = 0; i < N_ROWS; i++)
+        tokens[i] = (i * 7 + 3) % VOCAB;
+    ck_assert_int_eq(backend->set_batch(device, &batch), GQA_OK);
+}
+
+START_TEST(embeds_tokens_and_positions)
+{
+    enum { WIDTH = 301, POSITIONS = 6 };
+    int32_t tokens[N_ROWS];
+
+    open_device(reals[_i], 2);
+    set_some_batch(tokens);
+    for (size_t d = 0; d < 8; d++) {
+        const bool placed = d % 2;
+        double *t, *p, *want = make(N_ROWS * WIDTH, sizeof *want);
+        void *table = drawn(&t, VOCAB * WIDTH, dtypes[d / 2]);
+        void *places = drawn(&p, POSITIONS * WIDTH, dtypes[d / 2]);
+        void *out = poisoned(N_ROWS * WIDTH);
+        const struct gqa_weight weight = {table, dtypes[d / 2], VOCAB, WIDTH};
+        const struct gqa_weight positions = {places, dtypes[d / 2], POSITIONS,
+                                             WIDTH};
+
+        for (size_t r = 0; r < N_ROWS; r++)
+            for (size_t i = 0; i < WIDTH; i++)
+                want[r * WIDTH + i] =
+                    t[(size_t)tokens[r] * WIDTH + i] +
+                    (placed ? p[position_of(r) * WIDTH + i] : 0);
+        ck_assert_int_eq(
+            backend->embed(device, out, &weight, placed ? &positions : NULL),
+            GQA_OK);
+        check_close(out, want, N_ROWS * WIDTH, "embedding");
+        free(t);
+        free(p);
+        free(want);
+        free(table);
+        free(places);
+        free(out);
+    }
+    close_device();
+}
+END_TEST
+
+/* Every F16 and BF16 there is, as float32 and float64. */
+START_TEST(reads_every_small_float_exactly)
+{
+    enum { ALL = 65536 };
+    const enum gqa_dtype dtype = dtypes[_i % 2];
+    uint16_t *bits = make(ALL, sizeof *bits);
+    double *want = make(ALL, sizeof *want), *got = make(ALL, sizeof *got);
+    const struct gqa_weight table = {bits, dtype, 1, ALL};
+    const int32_t token = 0;
+    const uint64_t one = 1, zero = 0;
+    void *out;
+
+    open_device(reals[_i / 2], 1);
+    for (unsigned i = 0; i < ALL; i++)
+        bits[i] = (uint16_t)i;
+    gqa_load_f64(want, bits, dtype, ALL);
+    out = make(ALL, bytes_of(real));
+    ck_assert_int_eq(
+        backend->set_batch(device,
+                           &(struct gqa_batch){1, 1, &token, &one, &zero}),
+        GQA_OK);
+    ck_assert_int_eq(backend->embed(device, out, &table, NULL), GQA_OK);
+    gqa_load_f64(got, out, real, ALL);
+    for (unsigned i = 0; i < ALL; i++)
+        ck_assert_msg(isnan(want[i]) ? isnan(got[i]) : got[i] == want[i],
+                      "%s %04x: %g, not %g", gqa_dtype_name(dtype), i, got[i],
+                      want[i]);
+    close_device();
+    free(bits);
+    free(want);
+    free(got);
+    free(out);
+}
+END_TEST
+
+/* Heads in two blocks with a gap, as where Q, K and V lie head by head. */
+static const struct gqa_head_place place = {
+    .n_heads = 4, .base = 2, .per_block = 2, .block_stride = 25};
+enum { WIDTH = 60, HEAD_DIM = 7 };
+
+static size_t head_at(size_t h)
+{
+    return 2 + h / 2 * 25 + h % 2 * HEAD_DIM;
+}
+
+START_TEST(rotates_heads_by_position)
+{
+    enum { POSITIONS = 6 };
+    int32_t tokens[N_ROWS];
+
+    open_device(reals[_i], 2);
+    set_some_batch(tokens);
+    for (size_t pairs = 1; pairs <= 3; pairs++)
+        for (int interleaved = 0; interleaved < 2; interleaved++) {
+            double *want, *cs;
+            void *x = drawn(&want, N_ROWS * WIDTH, real);
+            void *cos_sin = drawn(&cs, POSITIONS * pairs * 2, real);
+
+            for (size_t r = 0; r < N_ROWS; r++)
+                for (size_t h = 0; h < 4; h++)
+                    for (size_t j = 0; j < pairs; j++) {
+                        double *v = want + r * WIDTH + head_at(h);
+                        double *a = v + (interleaved ? 2 * j : j);
+                        double *b = v + (interleaved ? 2 * j + 1 : j + pairs);
+                        const double *t = cs + (position_of(r) * pairs + j) * 2;
+                        const double old = *a;
+
+                        *a = old * t[0] - *b * t[1];
+                        *b = *b * t[0] + old * t[1];
+                    }
+            ck_assert_int_eq(backend->rotate(device, x, WIDTH, &place, HEAD_DIM,
+                                             pairs, interleaved, cos_sin),
+                             GQA_OK);
+            check_close(x, want, N_ROWS * WIDTH, "rotation");
+            free(want);
+            free(cs);
+            free(x);
+            free(cos_sin);
+        }
+    close_device();
+}
+END_TEST
+
+START_TEST(stores_real_tokens_only)
+{
+    enum { CAPACITY = 8, CACHE = N_SEQUENCES * 4 * CAPACITY * HEAD_DIM };
+    int32_t tokens[N_ROWS];
+    double *x, *want, *got = make(CACHE, sizeof *got);
+    void *device_x, *cache;
+
+    open_device(reals[_i], 2);
+    set_some_batch(tokens);
+    device_x = drawn(&x, N_ROWS * WIDTH, real);
+    cache = drawn(&want, CACHE, real);
+    for (size_t r = 0; r < N_ROWS; r++)
+        for (size_t h = 0; h < 4 && is_real(r); h++)
+            memcpy(want + ((r / N_NEW * 4 + h) * CAPACITY + position_of(r)) *
+                              HEAD_DIM,
+                   x + r * WIDTH + head_at(h), HEAD_DIM * sizeof *x);
+    ck_assert_int_eq(backend->store(device, cache, CAPACITY, device_x, WIDTH,
+                                    &place, HEAD_DIM),
+                     GQA_OK);
+    gqa_load_f64(got, cache, real, CACHE);
+    ck_assert_mem_eq(got, want, CACHE * sizeof *got);
+    close_device();
+    free(x);
+    free(want);
+    free(got);
+    free(device_x);
+    free(cache);
+}
+END_TEST
+
+START_TEST(gathers_rows)
+{
+    enum { COLS = 3, ROWS = 4 };
+    const uint64_t rows[ROWS] = {6, 0, 6, 2};
+    double *x, got[ROWS * COLS];
+    void *device_x, *out;
+
+    open_device(reals[_i], 2);
+    device_x = drawn(&x, 7 * COLS, real);
+    out = poisoned(ROWS * COLS);
+    ck_assert_int_eq(backend->gather(device, out, device_x, COLS, rows, ROWS),
+                     GQA_OK);
+    gqa_load_f64(got, out, real, ROWS * COLS);
+    for (size_t i = 0; i < ROWS * COLS; i++)
+        ck_assert_double_eq(got[i], x[rows[i / COLS] * COLS + i % COLS]);
+    close_device();
+    free(x);
+    free(device_x);
+    free(out);
+}
+END_TEST
+
+/* --- Activations ---------------------------------------------------------- */
+
+static double activated(double x, enum gqa_activation activation)
+{
+    switch (activation) {
+    case GQA_ACTIVATION_RELU:
+        return x > 0 ? x : 0;
+    case GQA_ACTIVATION_GELU:
+        return 0.5 * x * erfc(-x * sqrt(0.5));
+    case GQA_ACTIVATION_GELU_TANH:
+        return x /
+               (1 + exp(-2 * sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
+    default:
+        return x / (1 + exp(-x));
+    }
+}
+
+/* As a whole, and each value for itself: against its own size, or against
+ * x where the result is what two large numbers leave. */
+START_TEST(activates)
+{
+    enum { N = 40001 };
+
+    open_device(reals[_i], 2);
+    for (int kind = GQA_ACTIVATION_RELU; kind <= GQA_ACTIVATION_SILU; kind++)
+        for (int gated = 0; gated < 2; gated++) {
+            const enum gqa_activation activation = (enum gqa_activation)kind;
+            const double limit = real == GQA_F32 ? 3e-7 : 1e-14;
+            double *x = make(N, sizeof *x), *got = make(N, sizeof *got), *up;
+            double *want = make(N, sizeof *want);
+            void *device_x, *device_up = drawn(&up, N, real);
+
+            for (size_t i = 0; i < N; i++)
+                x[i] = ((double)i - (N - 1) / 2) / 200;
+            device_x = rounded(x, N, real);
+            for (size_t i = 0; i < N; i++)
+                want[i] = activated(x[i], activation) * (gated ? up[i] : 1);
+            ck_assert_int_eq(backend->activate(device, device_x,
+                                               gated ? device_up : NULL, N,
+                                               activation),
+                             GQA_OK);
+            check_close(device_x, want, N, "activation");
+            gqa_load_f64(got, device_x, real, N);
+            for (size_t i = 0; i < N; i++)
+                ck_assert_msg(fabs(got[i] - want[i]) <=
+                                  limit * fmax(fabs(want[i]), fabs(x[i]) / 16),
+                              "activation %d of %g: %g, not %g", kind, x[i],
+                              got[i], want[i]);
+            free(x);
+            free(got);
+            free(up);
+            free(want);
+            free(device_x);
+            free(device_up);
+        }
+    close_device();
+}
+END_TEST
+
+/* silu(x) / x is exp(x), nearly, far below 0: the exponential's own error. */
+START_TEST(exponential_is_good_to_its_last_bits)
+{
+    enum { N = 200000 };
+    double *x = make(N, sizeof *x), *got = make(N, sizeof *got);
+    double worst = 0;
+    void *device_x;
+
+    open_device(GQA_F32, 1);
+    for (size_t i = 0; i < N; i++)
+        x[i] = -84.0 * (double)(i + 1) / N;
+    device_x = rounded(x, N, real);
+    ck_assert_int_eq(
+        backend->activate(device, device_x, NULL, N, GQA_ACTIVATION_SILU),
+        GQA_OK);
+    gqa_load_f64(got, device_x, real, N);
+    for (size_t i = 0; i < N; i++)
+        worst = fmax(worst,
+                     fabs(got[i] / activated(x[i], GQA_ACTIVATION_SILU) - 1));
+    /* 1 + exp and the division: a unit in the last place each. */
+    ck_assert_double_le(worst, 4 * 0x1p-23);
+    close_device();
+    free(x);
+    free(got);
+    free(device_x);
+}
+END_TEST
+
+START_TEST(nan_stays_nan)
+{
+    open_device(reals[_i], 1);
+    for (int kind = GQA_ACTIVATION_RELU; kind <= GQA_ACTIVATION_SILU; kind++) {
+        void *x = poisoned(19);
+        double got[19];
+
+        ck_assert_int_eq(
+            backend->activate(device, x, NULL, 19, (enum gqa_activation)kind),
+            GQA_OK);
+        gqa_load_f64(got, x, real, 19);
+        for (size_t i = 0; i < 19; i++)
+            ck_assert_msg(isnan(got[i]), "activation %d", kind);
+        free(x);
+    }
+    close_device();
+}
+END_TEST
+
+/* --- Attention ------------------------------------------------------------ */
+
+struct attention_case {
+    uint64_t n_heads, n_kv_heads, head_dim, n_new;
+    uint64_t n_tokens[N_SEQUENCES], starts[N_SEQUENCES];
+    bool causal;
+    uint64_t window;
+    bool counted, biased;
+    double size; /* of the queries: large ones make one key win */
+};
+
+static const struct attention_case attentions[] = {
+    /* one token, groups of every size */
+    {6, 6, 5, 1, {1, 1, 0}, {0, 40, 3}, true, 0, false, false, 1},
+    {6, 3, 64, 1, {1, 1, 1}, {299, 40, 255}, true, 0, false, true, 1},
+    {6, 2, 8, 1, {1, 1, 1}, {600, 256, 0}, true, 7, false, false, 1},
+    {6, 1, 1, 1, {1, 0, 1}, {5, 5, 5}, true, 0, false, true, 1},
+    {130, 1, 3, 1, {1, 1, 1}, {9, 300, 2}, true, 0, false, false, 1},
+    /* many tokens, padded, some behind others */
+    {6, 6, 16, 70, {70, 33, 0}, {0, 0, 0}, true, 0, false, true, 1},
+    {6, 3, 33, 150, {150, 1, 149}, {0, 200, 3}, true, 0, false, false, 1},
+    {6, 2, 5, 131, {131, 64, 65}, {0, 7, 300}, true, 1, false, true, 1},
+    {6, 1, 16, 97, {97, 0, 50}, {0, 7, 300}, true, 40, false, false, 1},
+    {2, 1, 8, 400, {400, 300, 1}, {0, 0, 0}, true, 130, false, false, 30},
+    /* encoders, and decoders that read them */
+    {6, 6, 8, 65, {65, 64, 1}, {0, 0, 0}, false, 0, false, true, 1},
+    {6, 3, 8, 300, {300, 257, 0}, {0, 0, 0}, false, 0, false, true, 5},
+    {6, 2, 8, 3, {3, 2, 1}, {9, 0, 300}, false, 0, true, false, 1},
+    {6, 1, 9, 1, {1, 1, 1}, {9, 0, 300}, false, 0, true, false, 30},
+};
+
+static uint64_t count_keys(const struct attention_case *c, size_t s)
+{
+    static const uint64_t counts[N_SEQUENCES] = {513, 1, 256};
+
+    return c->counted ? counts[s] : c->starts[s] + c->n_tokens[s];
+}
+
+/* The row of query i: head h of sequence s. k, v: [.., capacity, head_dim]. */
+static void attend_one(double *out, const struct attention_case *c, size_t s,
+                       uint64_t position, const double *q, const double *k,
+                       const double *v, const double *bias, uint64_t reach,
+                       double scale)
+{
+    const uint64_t n_keys = count_keys(c, s);
+    const uint64_t end = c->causal ? position + 1 : n_keys;
+    const uint64_t first =
+        c->causal && c->window && end > c->window ? end - c->window : 0;
+    double *weights = make(end, sizeof *weights);
+    double most = -INFINITY, total = 0;
+
+    for (uint64_t key = first; key < end; key++) {
+        double score = 0;
+
+        for (uint64_t i = 0; i < c->head_dim; i++)
+            score += q[i] * k[key * c->head_dim + i];
+        weights[key] =
+            score * scale + (bias ? bias[key + reach - 1 - position] : 0);
+        most = fmax(most, weights[key]);
+    }
+    for (uint64_t key = first; key < end; key++)
+        total += weights[key] = exp(weights[key] - most);
+    for (uint64_t i = 0; i < c->head_dim; i++) {
+        out[i] = 0;
+        for (uint64_t key = first; key < end; key++)
+            out[i] += weights[key] / total * v[key * c->head_dim + i];
+    }
+    free(weights);
+}
+
+/* A cache with NaNs where nothing has been written. */
+static void *make_cache(double **v, const struct attention_case *c,
+                        uint64_t capacity)
+{
+    const size_t row = (size_t)c->head_dim;
+    void *reals_of =
+        drawn(v, (size_t)(N_SEQUENCES * c->n_kv_heads * capacity) * row, real);
+
+    free(reals_of);
+    for (size_t m = 0; m < N_SEQUENCES * c->n_kv_heads; m++)
+        for (uint64_t key = count_keys(c, m / c->n_kv_heads); key < capacity;
+             key++)
+            for (size_t i = 0; i < row; i++)
+                (*v)[(m * capacity + key) * row + i] = NAN;
+    return rounded(*v, (size_t)(N_SEQUENCES * c->n_kv_heads * capacity) * row,
+                   real);
+}
+
+/* What the backend makes of a case, checked; freed by the caller. */
+static void *check_attention(const struct attention_case *c)
+{
+    enum { CAPACITY = 710, REACH = 700 };
+    const uint64_t counts[N_SEQUENCES] = {count_keys(c, 0), count_keys(c, 1),
+                                          count_keys(c, 2)};
+    /* Heads in blocks of a group, as in GPT-NeoX with its K and V between. */
+    const uint64_t group = c->n_heads / c->n_kv_heads;
+    const uint64_t stride = group * c->head_dim + 3;
+    const uint64_t q_width = c->n_kv_heads * stride + 1;
+    const size_t rows = (size_t)(N_SEQUENCES * c->n_new);
+    const size_t width = (size_t)(c->n_heads * c->head_dim);
+    const double scale = 1 / sqrt((double)c->head_dim);
+    double *q, *k, *v, *bias, *want = make(rows * width, sizeof *want);
+    double *got = make(rows * width, sizeof *got);
+    void *device_k = make_cache(&k, c, CAPACITY);
+    void *device_v = make_cache(&v, c, CAPACITY);
+    void *device_bias =
+        drawn(&bias, (size_t)(c->n_heads * (2 * REACH - 1)), real);
+    void *device_q = drawn(&q, rows * (size_t)q_width, real);
+    void *out = poisoned(rows * width);
+    int32_t *tokens = make(rows, sizeof *tokens);
+    const struct gqa_batch batch = {N_SEQUENCES, c->n_new, tokens, c->n_tokens,
+                                    c->starts};
+    struct gqa_attention_op op = {
+        .out = out,
+        .q_width = q_width,
+        .q_place = {c->n_heads, 1, group, stride},
+        .k = device_k,
+        .v = device_v,
+        .n_kv_heads = c->n_kv_heads,
+        .head_dim = c->head_dim,
+        .capacity = CAPACITY,
+        .scale = scale,
+        .causal = c->causal,
+        .window = c->window,
+        .key_counts = c->counted ? counts : NULL,
+        .bias = c->biased ? device_bias : NULL,
+        .reach = REACH,
+    };
+
+    for (size_t i = 0; i < rows * q_width; i++)
+        q[i] *= c->size;
+    free(device_q);
+    op.q = device_q = rounded(q, rows * (size_t)q_width, real);
+    for (size_t s = 0; s < N_SEQUENCES; s++)
+        for (size_t i = 0; i < c->n_tokens[s]; i++)
+            for (size_t h = 0; h < c->n_heads; h++) {
+                const size_t row = s * c->n_new + i;
+                const size_t cache =
+                    (s * c->n_kv_heads + h / group) * CAPACITY * c->head_dim;
+
+                attend_one(want + row * width + h * c->head_dim, c, s,
+                           c->starts[s] + i,
+                           q + row * q_width + 1 + h / group * stride +
+                               h % group * c->head_dim,
+                           k + cache, v + cache,
+                           c->biased ? bias + h * (2 * REACH - 1) : NULL, REACH,
+                           scale);
+            }
+    ck_assert_int_eq(backend->set_batch(device, &batch), GQA_OK);
+    ck_assert_int_eq(backend->attend(device, &op), GQA_OK);
+    gqa_load_f64(got, out, real, rows * width);
+    /* Padding is finite, and no part of the error. */
+    for (size_t i = 0; i < rows * width; i++) {
+        const size_t row = i / width;
+
+        ck_assert_msg(isfinite(got[i]), "row %zu: %g", row, got[i]);
+        if (row % c->n_new >= c->n_tokens[row / c->n_new])
+            want[i] = got[i];
+    }
+    check_close(out, want, rows * width, "attention");
+    free(q);
+    free(k);
+    free(v);
+    free(bias);
+    free(want);
+    free(got);
+    free(device_q);
+    free(device_k);
+    free(device_v);
+    free(device_bias);
+    free(tokens);
+    return out;
+}
+
+START_TEST(attends)
+{
+    open_device(reals[_i], 2);
+    for (size_t i = 0; i < sizeof attentions / sizeof *attentions; i++)
+        free(check_attention(&attentions[i]));
+    close_device();
+}
+END_TEST
+
+/* An encoder's input may have no tokens at all. */
+START_TEST(attends_to_nothing)
+{
+    const uint64_t one = 1, zero = 0;
+    const int32_t token = 0;
+    double got[4];
+    void *q, *k, *out;
+
+    open_device(reals[_i], 1);
+    q = make(4, bytes_of(real));
+    k = poisoned(4);
+    out = poisoned(4);
+    ck_assert_int_eq(
+        backend->set_batch(device,
+                           &(struct gqa_batch){1, 1, &token, &one, &zero}),
+        GQA_OK);
+    ck_assert_int_eq(
+        backend->attend(device,
+                        &(struct gqa_attention_op){.out = out,
+                                                   .q = q,
+                                                   .q_width = 4,
+                                                   .q_place = {1, 0, 1, 4},
+                                                   .k = k,
+                                                   .v = k,
+                                                   .n_kv_heads = 1,
+                                                   .head_dim = 4,
+                                                   .capacity = 1,
+                                                   .scale = 1,
+                                                   .key_counts = &zero}),
+        GQA_OK);
+    gqa_load_f64(got, out, real, 4);
+    for (size_t i = 0; i < 4; i++)
+        ck_assert_double_eq(got[i], 0);
+    close_device();
+    free(q);
+    free(k);
+    free(out);
+}
+END_TEST
+
+/* --- The device ----------------------------------------------------------- */
+
+/* Bits of a product and of an attention on n_threads. */
+static void run_on(unsigned n_threads, void **product, void **attention)
+{
+    enum { ROWS = 33, INPUTS = 200, OUTPUTS = 1500 };
+    double *x, *w, *want;
+    void *device_x, *device_w;
+    struct gqa_weight weight = {NULL, GQA_BF16, OUTPUTS, INPUTS};
+
+    open_device(GQA_F32, n_threads);
+    seed = 5;
+    device_x = drawn(&x, ROWS * INPUTS, real);
+    weight.data = device_w = drawn(&w, OUTPUTS * INPUTS, GQA_BF16);
+    *product = drawn(&want, ROWS * OUTPUTS, real);
+    ck_assert_int_eq(backend->linear(device, *product, device_x, ROWS, &weight,
+                                     false, NULL, true),
+                     GQA_OK);
+    *attention = check_attention(&attentions[6]);
+    close_device();
+    free(x);
+    free(w);
+    free(want);
+    free(device_x);
+    free(device_w);
+}
+
+START_TEST(same_bits_on_any_number_of_threads)
+{
+    static const unsigned threads[] = {2, 3, 8, 0, UINT_MAX};
+    void *product, *attention;
+
+    run_on(1, &product, &attention);
+    for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
+        void *other_product, *other_attention;
+
+        run_on(threads[i], &other_product, &other_attention);
+        ck_assert_mem_eq(product, other_product, 33 * 1500 * sizeof(float));
+        ck_assert_mem_eq(attention, other_attention,
+                         3 * 150 * 6 * 33 * sizeof(float));
+        free(other_product);
+        free(other_attention);
+    }
+    free(product);
+    free(attention);
+}
+END_TEST
+
+START_TEST(tells_what_it_is)
+{
+    struct gqa_device_info info;
+
+    open_device(reals[_i], 1);
+    ck_assert_int_eq(backend->describe(device, &info), GQA_OK);
+    ck_assert_int_eq(info.real, real);
+    ck_assert_uint_gt(strlen(info.name), 0);
+    ck_assert_ptr_nonnull(strstr(info.software, "OpenBLAS"));
+    ck_assert_uint_gt(info.free_bytes, 0);
+    ck_assert_uint_le(info.free_bytes, info.total_bytes);
+    close_device();
+}
+END_TEST
+
+START_TEST(computes_in_f32_and_f64_only)
+{
+    const struct gqa_device_options options = {.real = GQA_BF16};
+
+    ck_assert_int_eq(gqa_cpu_backend()->open(&device, &options),
+                     GQA_ERR_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(gqa_error_message(), "BF16"));
+}
+END_TEST
+
+START_TEST(allocates_nothing_and_not_everything)
+{
+    void *memory;
+
+    open_device(GQA_F32, 1);
+    ck_assert_int_eq(backend->alloc(device, &memory, 0), GQA_OK);
+    ck_assert_int_eq(backend->upload(device, memory, NULL, 0), GQA_OK);
+    backend->free(device, memory);
+    ck_assert_int_eq(backend->alloc(device, &memory, UINT64_MAX - 3),
+                     GQA_ERR_NOMEM);
+    close_device();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("cpu_backend");
+    TCase *tc = tcase_create("all");
+    SRunner *sr = srunner_create(suite);
+    int failed;
+
+    suite_add_tcase(suite, tc);
+    tcase_add_loop_test(tc, multiplies_by_weights_of_each_dtype, 0, 2);
+    tcase_add_loop_test(tc, normalises_rows, 0, 2);
+    tcase_add_loop_test(tc, embeds_tokens_and_positions, 0, 2);
+    tcase_add_loop_test(tc, reads_every_small_float_exactly, 0, 4);
+    tcase_add_loop_test(tc, rotates_heads_by_position, 0, 2);
+    tcase_add_loop_test(tc, stores_real_tokens_only, 0, 2);
+    tcase_add_loop_test(tc, gathers_rows, 0, 2);
+    tcase_add_loop_test(tc, activates, 0, 2);
+    tcase_add_test(tc, exponential_is_good_to_its_last_bits);
+    tcase_add_loop_test(tc, nan_stays_nan, 0, 2);
+    tcase_add_loop_test(tc, attends, 0, 2);
+    tcase_add_loop_test(tc, attends_to_nothing, 0, 2);
+    tcase_add_test(tc, same_bits_on_any_number_of_threads);
+    tcase_add_loop_test(tc, tells_what_it_is, 0, 2);
+    tcase_add_test(tc, computes_in_f32_and_f64_only);
+    tcase_add_test(tc, allocates_nothing_and_not_everything);
+    srunner_run_all(sr, CK_ENV);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
