@@ -9,10 +9,47 @@
 #include <unistd.h>
 
 #include "common/checked.h"
+#include "common/cli.h"
 
-enum { ALIGNMENT = 64 };
+enum {
+    ALIGNMENT = 64,
+    /* OpenBLAS has buffers for so many callers at once: distributions build
+     * it for 64 threads or more. */
+    MAX_THREADS = 64,
+    OPENBLAS_WITH_PTHREADS = 1, /* of openblas_get_parallel() */
+};
 
 /* --- Life ----------------------------------------------------------------- */
+
+/* Arithmetic for this processor; the same bits from each. */
+static const struct gqa_cpu_real *choose_f32(void)
+{
+#ifdef GQA_X86_LEVELS
+    const bool v3 = __builtin_cpu_supports("avx2") &&
+                    __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("bmi2");
+    const bool v4 = v3 && __builtin_cpu_supports("avx512f") &&
+                    __builtin_cpu_supports("avx512bw") &&
+                    __builtin_cpu_supports("avx512cd") &&
+                    __builtin_cpu_supports("avx512dq") &&
+                    __builtin_cpu_supports("avx512vl");
+
+    if (v3)
+        return v4 ? &gqa_cpu_f32_v4 : &gqa_cpu_f32_v3;
+#endif
+    return &gqa_cpu_f32;
+}
+
+/* 0: as many as there are processors. */
+static unsigned choose_threads(unsigned wanted)
+{
+    /* Other builds of OpenBLAS may not be called by several threads. */
+    if (openblas_get_parallel() != OPENBLAS_WITH_PTHREADS)
+        return 1;
+    if (wanted == 0)
+        wanted = gqa_cli_n_processors();
+    return wanted < MAX_THREADS ? wanted : MAX_THREADS;
+}
 
 static enum gqa_status cpu_open(struct gqa_device **out,
                                 const struct gqa_device_options *options)
@@ -27,8 +64,8 @@ static enum gqa_status cpu_open(struct gqa_device **out,
     if (!(d = calloc(1, sizeof *d)))
         return gqa_fail_nomem();
     d->dtype = options->real;
-    d->real = options->real == GQA_F32 ? &gqa_cpu_f32 : &gqa_cpu_f64;
-    st = gqa_cpu_pool_create(&d->pool, options->n_threads);
+    d->real = options->real == GQA_F32 ? choose_f32() : &gqa_cpu_f64;
+    st = gqa_cpu_pool_create(&d->pool, choose_threads(options->n_threads));
     if (st != GQA_OK) {
         free(d);
         return st;

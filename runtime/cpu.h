@@ -49,7 +49,9 @@ struct gqa_cpu_real {
     void (*attend)(const struct gqa_cpu_attend_task *task, void *scratch);
 };
 
-extern const struct gqa_cpu_real gqa_cpu_f32, gqa_cpu_f64;
+/* v3, v4: the same for x86-64-v3 and v4, where GQA_X86_LEVELS is defined. */
+extern const struct gqa_cpu_real gqa_cpu_f32, gqa_cpu_f32_v3, gqa_cpu_f32_v4;
+extern const struct gqa_cpu_real gqa_cpu_f64;
 
 struct gqa_device {
     enum gqa_dtype dtype;

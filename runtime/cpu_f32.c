@@ -109,13 +109,34 @@ static inline __attribute__((always_inline)) float exp_real(float x)
            from_bits((whole - half - 1) << 23);
 }
 
-static float erf_real(float x)
+/*
+ * Below -|x| it is e^(-x^2 / 2) times a polynomial in 1 / (1 + |x| / 4)
+ * without constant term: the minimax one for |x| <= 14.5, relative error
+ * 9e-9 (Remez, 40 digits). Beyond, the exponential is 0.
+ */
+static inline float normal_real(float x)
 {
-    return __builtin_erff(x);
+    const float t = 1.0f / (1.0f + 0.25f * (x < 0 ? -x : x));
+    float p = 0.01689242163f;
+    float below;
+
+    p = p * t - 0.06453724802f;
+    p = p * t + 0.05587964177f;
+    p = p * t + 0.02261070362f;
+    p = p * t + 0.01773485648f;
+    p = p * t + 0.08385116147f;
+    p = p * t + 0.07301282401f;
+    p = p * t + 0.09528785517f;
+    p = p * t + 0.09952145863f;
+    p = p * t + 0.09974632955f;
+    below = p * t * exp_real(-0.5f * x * x);
+    return x < 0 ? below : 1.0f - below;
 }
 
 #define LOAD   load_reals
 #define GEMM   cblas_sgemm
 #define GEMV   cblas_sgemv
+#ifndef EXPORT
 #define EXPORT gqa_cpu_f32
+#endif
 #include "runtime/cpu_real.inl"

@@ -10,9 +10,9 @@ static double exp_real(double x)
     return __builtin_exp(x);
 }
 
-static double erf_real(double x)
+static double normal_real(double x)
 {
-    return __builtin_erf(x);
+    return 0.5 * __builtin_erfc(-x * 0.70710678118654752440);
 }
 
 static void load_reals(void *dst, const void *src, enum gqa_dtype dtype,

@@ -4,6 +4,7 @@
  *
  *   LOAD, GEMM, GEMV   conversion and cblas for it
  *   exp_real(x)        e^x, of arguments of any size
+ *   normal_real(x)     the share of a normal distribution below x
  *   EXPORT             the name of the table
  */
 #include <math.h>
@@ -104,7 +105,7 @@ static real gelu_tanh(real x)
 
 static real gelu(real x)
 {
-    return (real)0.5 * x * ((real)1 + erf_real(x * (real)M_SQRT1_2));
+    return x * normal_real(x);
 }
 
 static void activate(void *x_, const void *up_, size_t n,
@@ -319,7 +320,7 @@ static void begin_head(const struct gqa_cpu_attend_task *t,
         r->most[i] = -(real)INFINITY;
 }
 
-/* Rows of padding are 0. */
+/* Rows of padding are 0, and so is what sees no keys. */
 static void end_head(const struct gqa_cpu_attend_task *t,
                      const struct running *r, uint64_t head)
 {
@@ -332,9 +333,10 @@ static void end_head(const struct gqa_cpu_attend_task *t,
             ((t->sequence * t->n_new + t->first + row) * op->q_place.n_heads +
              head) *
                 d;
+        const bool seen = row < t->n && r->total[row] != 0;
 
         for (uint64_t i = 0; i < d; i++)
-            out[i] = row < t->n ? r->out[row * d + i] / r->total[row] : 0;
+            out[i] = seen ? r->out[row * d + i] / r->total[row] : 0;
     }
 }
 
