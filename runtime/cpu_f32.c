@@ -133,9 +133,9 @@ static inline float normal_real(float x)
     return x < 0 ? below : 1.0f - below;
 }
 
-#define LOAD   load_reals
-#define GEMM   cblas_sgemm
-#define GEMV   cblas_sgemv
+#define LOAD load_reals
+#define GEMM cblas_sgemm
+#define GEMV cblas_sgemv
 #ifndef EXPORT
 #define EXPORT gqa_cpu_f32
 #endif

@@ -8,10 +8,13 @@
 
 #include "runtime/cpu.h"
 
-/* Outputs of a panel, and inputs made real at a time. */
-enum { PANEL = 512, PANEL_LEAST = 32, INPUTS = 1024 };
-/* Rows of a task, where panels alone are too few for the threads. */
-enum { ROWS_LEAST = 256 };
+/*
+ * Outputs and rows of a task, and inputs made real at a time. They depend on
+ * the shape alone, so that no bit of a result depends on how many threads
+ * there are.
+ */
+enum { PANEL = 256, ROWS = 256, INPUTS = 1024 };
+enum { FEW_ROWS = 16, MANY_ROWS = 1024 };
 
 struct linear {
     const struct gqa_device *device;
@@ -22,6 +25,7 @@ struct linear {
     uint64_t n_rows, inputs, outputs;
     uint64_t panel, rows; /* of a task */
     uint64_t n_panels;
+    size_t sum_offset; /* of what is accumulated, in scratch */
     bool input_major, accumulate, stored;
     double scale;
 };
@@ -60,21 +64,21 @@ static const void *part_of(const struct linear *l, const struct part *p,
     return scratch;
 }
 
-/* What the products of a task add to, where there is a bias. */
-static void begin_with_bias(const struct linear *l, uint64_t row, uint64_t end,
-                            const struct part *p)
+/* Where a task's products go: `out` itself, or a sum that is added to it. */
+struct target {
+    char *first;
+    uint64_t ld;
+};
+
+static void begin_with_bias(const struct linear *l, const struct target *t,
+                            uint64_t n_rows, const struct part *p)
 {
     const struct gqa_cpu_real *real = l->device->real;
-    const char *bias = (const char *)l->bias + p->output * real->size;
 
-    for (uint64_t r = row; r < end; r++) {
-        char *out = l->out + (r * l->outputs + p->output) * real->size;
-
-        if (l->accumulate)
-            real->add(out, bias, (size_t)p->n);
-        else
-            real->load(out, bias, l->device->dtype, (size_t)p->n);
-    }
+    for (uint64_t r = 0; r < n_rows; r++)
+        real->load(t->first + r * t->ld * real->size,
+                   (const char *)l->bias + p->output * real->size,
+                   l->device->dtype, (size_t)p->n);
 }
 
 static void multiply_panel(void *ctx, size_t task, void *scratch)
@@ -84,20 +88,27 @@ static void multiply_panel(void *ctx, size_t task, void *scratch)
     const uint64_t row = task / l->n_panels * l->rows;
     const uint64_t end = least(row + l->rows, l->n_rows);
     struct part p = {.output = task % l->n_panels * l->panel};
+    struct target target;
+    char *out;
 
     p.n = least(l->panel, l->outputs - p.output);
+    out = l->out + (row * l->outputs + p.output) * real->size;
+    target = (struct target){out, l->outputs};
+    /* BLAS would add in parts, each rounded at the size of what is there. */
+    if (l->accumulate)
+        target = (struct target){(char *)scratch + l->sum_offset, p.n};
     if (l->bias)
-        begin_with_bias(l, row, end, &p);
+        begin_with_bias(l, &target, end - row, &p);
     for (; p.input < l->inputs; p.input += p.k) {
         struct gqa_cpu_product product = {
             .x = l->x + (row * l->inputs + p.input) * real->size,
-            .out = l->out + (row * l->outputs + p.output) * real->size,
+            .out = target.first,
             .n_rows = (int)(end - row),
             .n = (int)p.n,
             .ldx = (int)l->inputs,
-            .ldout = (int)l->outputs,
+            .ldout = (int)target.ld,
             .input_major = l->input_major,
-            .accumulate = l->accumulate || l->bias || p.input > 0,
+            .accumulate = l->bias || p.input > 0,
             .scale = l->scale,
         };
         uint64_t ld;
@@ -110,12 +121,15 @@ static void multiply_panel(void *ctx, size_t task, void *scratch)
         product.ldw = (int)ld;
         real->multiply(&product);
     }
+    for (uint64_t r = 0; l->accumulate && r < end - row; r++)
+        real->add(out + r * l->outputs * real->size,
+                  target.first + r * target.ld * real->size, (size_t)p.n);
 }
 
 static enum gqa_status run(struct linear *l, const struct gqa_weight *bias)
 {
     struct gqa_device *d = (struct gqa_device *)(uintptr_t)l->device;
-    const uint64_t threads = gqa_cpu_pool_n_threads(d->pool);
+    size_t scratch_bytes;
     enum gqa_status st;
 
     l->inputs = l->input_major ? l->weight->rows : l->weight->cols;
@@ -127,18 +141,21 @@ static enum gqa_status run(struct linear *l, const struct gqa_weight *bias)
                         INT_MAX);
     if ((st = gqa_cpu_vector(&l->bias, d, 1, bias)) != GQA_OK)
         return st;
-    l->panel = (l->outputs / (2 * threads) + 15) / 16 * 16;
-    l->panel = l->panel < PANEL_LEAST ? PANEL_LEAST : least(l->panel, PANEL);
+    l->panel = l->n_rows <= FEW_ROWS   ? PANEL / 4
+               : l->n_rows < MANY_ROWS ? PANEL
+                                       : 2 * PANEL;
+    l->rows = l->n_rows < MANY_ROWS ? ROWS : 2 * ROWS;
     l->n_panels = (l->outputs + l->panel - 1) / l->panel;
-    l->rows = l->n_rows;
-    if (l->n_panels < 2 * threads && l->n_rows > ROWS_LEAST)
-        l->rows = ROWS_LEAST;
+    if (!l->stored)
+        l->sum_offset =
+            (size_t)(l->panel * least(l->inputs, INPUTS)) * d->real->size;
+    scratch_bytes = l->sum_offset;
+    if (l->accumulate)
+        scratch_bytes +=
+            (size_t)(l->panel * least(l->rows, l->n_rows)) * d->real->size;
     return gqa_cpu_pool_run(
         d->pool, (size_t)(l->n_panels * ((l->n_rows + l->rows - 1) / l->rows)),
-        l->stored
-            ? 0
-            : (size_t)(l->panel * least(l->inputs, INPUTS)) * d->real->size,
-        multiply_panel, l);
+        scratch_bytes, multiply_panel, l);
 }
 
 enum gqa_status gqa_cpu_linear(struct gqa_device *device, void *out,
