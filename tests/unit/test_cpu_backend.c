@@ -172,6 +172,7 @@ static const struct product_case products[] = {
     {1, 1100, 515, false, true, true, false},
     {1, 70, 515, true, false, true, false},
     {2, 1100, 70, true, true, false, false},
+    {4, 1100, 70, false, false, false, false},
     {3, 1100, 70, false, true, true, false},
     {17, 65, 515, true, true, true, false},
     {300, 40, 300, false, false, true, false},
