@@ -45,10 +45,14 @@ static enum gqa_status report_finite(struct gqa_report *report,
 
     check.verdict =
         verdict_of(r->n_nonfinite[0] == 0 && r->n_nonfinite[1] == 0);
-    snprintf(check.figure, sizeof check.figure,
-             "%llu positions compared, %llu + %llu with NaN or infinity",
-             ULL(r->n_positions), ULL(r->n_nonfinite[0]),
-             ULL(r->n_nonfinite[1]));
+    if (check.verdict == GQA_PASSED)
+        snprintf(check.figure, sizeof check.figure,
+                 "%llu positions, no NaN, no infinity", ULL(r->n_positions));
+    else
+        snprintf(check.figure, sizeof check.figure,
+                 "NaN or infinity at %llu + %llu positions, %llu compared",
+                 ULL(r->n_nonfinite[0]), ULL(r->n_nonfinite[1]),
+                 ULL(r->n_positions));
     for (int m = 0; m < GQA_N_MODELS; m++) {
         int n;
 
@@ -71,9 +75,9 @@ static enum gqa_status report_finite(struct gqa_report *report,
 }
 
 static enum gqa_status skip(struct gqa_report *report, const char *name,
-                            const char *why, double seconds)
+                            const char *why)
 {
-    struct gqa_check check = fidelity_check(name, seconds);
+    struct gqa_check check = fidelity_check(name, 0);
 
     check.verdict = GQA_SKIPPED;
     snprintf(check.detail, sizeof check.detail, "%s", why);
@@ -82,10 +86,9 @@ static enum gqa_status skip(struct gqa_report *report, const char *name,
 
 static enum gqa_status report_kl(struct gqa_report *report,
                                  const struct gqa_fidelity_result *r,
-                                 const struct gqa_budget *budget,
-                                 double seconds)
+                                 const struct gqa_budget *budget)
 {
-    struct gqa_check check = fidelity_check("kl", seconds);
+    struct gqa_check check = fidelity_check("kl", 0);
 
     snprintf(check.figure, sizeof check.figure,
              "mean %.3g, median %.3g, p99.9 %.3g, max %.3g nats", r->kl_mean,
@@ -94,9 +97,10 @@ static enum gqa_status report_kl(struct gqa_report *report,
         check.verdict = verdict_of(r->kl_mean <= budget->max_kl);
         snprintf(check.limit, sizeof check.limit, "mean <= %g", budget->max_kl);
     }
-    snprintf(check.detail, sizeof check.detail,
-             "largest in sequence %llu at position %llu",
-             ULL(r->kl_max_at.sequence), ULL(r->kl_max_at.position));
+    if (r->kl_max > 0)
+        snprintf(check.detail, sizeof check.detail,
+                 "largest in sequence %llu at position %llu",
+                 ULL(r->kl_max_at.sequence), ULL(r->kl_max_at.position));
     check.values = json_pack(
         "{s:o, s:o, s:o, s:o, s:I, s:I, s:I}", "mean", number(r->kl_mean),
         "p50", number(r->kl_p50), "p99_9", number(r->kl_p999), "max",
@@ -108,10 +112,9 @@ static enum gqa_status report_kl(struct gqa_report *report,
 
 static enum gqa_status report_kl_p99(struct gqa_report *report,
                                      const struct gqa_fidelity_result *r,
-                                     const struct gqa_budget *budget,
-                                     double seconds)
+                                     const struct gqa_budget *budget)
 {
-    struct gqa_check check = fidelity_check("kl-p99", seconds);
+    struct gqa_check check = fidelity_check("kl-p99", 0);
 
     snprintf(check.figure, sizeof check.figure, "p99 %.3g nats", r->kl_p99);
     if (budget->max_kl_p99 >= 0) {
@@ -125,14 +128,12 @@ static enum gqa_status report_kl_p99(struct gqa_report *report,
 
 static enum gqa_status report_top1(struct gqa_report *report,
                                    const struct gqa_fidelity_result *r,
-                                   const struct gqa_budget *budget,
-                                   double seconds)
+                                   const struct gqa_budget *budget)
 {
-    struct gqa_check check = fidelity_check("top-1", seconds);
+    struct gqa_check check = fidelity_check("top-1", 0);
 
     snprintf(check.figure, sizeof check.figure,
-             "%.2f %% of positions have the same most likely token",
-             100 * r->top1);
+             "%.2f %% have the same most likely token", 100 * r->top1);
     if (budget->min_top1 >= 0) {
         check.verdict = verdict_of(r->top1 >= budget->min_top1);
         snprintf(check.limit, sizeof check.limit, ">= %g %%",
@@ -142,17 +143,32 @@ static enum gqa_status report_top1(struct gqa_report *report,
     return add(report, &check);
 }
 
+enum { PERCENT_SIZE = 32 };
+
+/* A share as a number of percent, without an exponent while that is short. */
+static const char *percent(char out[PERCENT_SIZE], double share, bool with_sign,
+                           int digits)
+{
+    const double x = 100 * share;
+
+    if (fabs(x) >= 1000 && fabs(x) < 1e7)
+        snprintf(out, PERCENT_SIZE, with_sign ? "%+.0f" : "%.0f", x);
+    else
+        snprintf(out, PERCENT_SIZE, with_sign ? "%+.*g" : "%.*g", digits, x);
+    return out;
+}
+
 static enum gqa_status report_perplexity(struct gqa_report *report,
                                          const struct gqa_fidelity_result *r,
-                                         const struct gqa_budget *budget,
-                                         double seconds)
+                                         const struct gqa_budget *budget)
 {
-    struct gqa_check check = fidelity_check("perplexity", seconds);
+    struct gqa_check check = fidelity_check("perplexity", 0);
+    char increase[PERCENT_SIZE], error[PERCENT_SIZE];
 
-    snprintf(check.figure, sizeof check.figure,
-             "%.5g -> %.5g, %+.3g %% +- %.2g %%", r->perplexity[0],
-             r->perplexity[1], 100 * r->perplexity_increase,
-             100 * r->perplexity_increase_error);
+    snprintf(check.figure, sizeof check.figure, "%.5g -> %.5g, %s %% +- %s %%",
+             r->perplexity[0], r->perplexity[1],
+             percent(increase, r->perplexity_increase, true, 3),
+             percent(error, r->perplexity_increase_error, false, 2));
     if (budget->max_ppl_increase >= 0) {
         check.verdict =
             verdict_of(r->perplexity_increase <= budget->max_ppl_increase);
@@ -180,18 +196,18 @@ enum gqa_status gqa_fidelity_report(struct gqa_report *report,
     enum gqa_status st = report_finite(report, r, seconds);
 
     if (st == GQA_OK)
-        st = any ? report_kl(report, r, budget, seconds)
-                 : skip(report, "kl", no_position, seconds);
+        st = any ? report_kl(report, r, budget)
+                 : skip(report, "kl", no_position);
     if (st == GQA_OK)
-        st = any ? report_kl_p99(report, r, budget, seconds)
-                 : skip(report, "kl-p99", no_position, seconds);
+        st = any ? report_kl_p99(report, r, budget)
+                 : skip(report, "kl-p99", no_position);
     if (st == GQA_OK)
-        st = any ? report_top1(report, r, budget, seconds)
-                 : skip(report, "top-1", no_position, seconds);
+        st = any ? report_top1(report, r, budget)
+                 : skip(report, "top-1", no_position);
     if (st == GQA_OK)
-        st = r->n_next > 0 ? report_perplexity(report, r, budget, seconds)
-                           : skip(report, "perplexity",
-                                  any ? no_next : no_position, seconds);
+        st = r->n_next > 0
+                 ? report_perplexity(report, r, budget)
+                 : skip(report, "perplexity", any ? no_next : no_position);
     return st;
 }
 
@@ -200,13 +216,14 @@ enum gqa_status gqa_scale_report(struct gqa_report *report, const char *name,
                                  double seconds)
 {
     struct gqa_check check = fidelity_check(name, seconds);
+    char increase[PERCENT_SIZE];
 
     if (r->n_positions == 0)
-        return skip(report, name, "no position could be compared", seconds);
+        return skip(report, name, "no position could be compared");
     snprintf(check.figure, sizeof check.figure,
-             "KL mean %.3g, p99 %.3g nats, top-1 %.2f %%, perplexity %+.3g %%",
+             "KL mean %.3g, p99 %.3g nats, top-1 %.2f %%, perplexity %s %%",
              r->kl_mean, r->kl_p99, 100 * r->top1,
-             100 * r->perplexity_increase);
+             percent(increase, r->perplexity_increase, true, 3));
     check.values =
         json_pack("{s:o, s:o, s:o, s:o}", "kl_mean", number(r->kl_mean),
                   "kl_p99", number(r->kl_p99), "same", number(r->top1),
@@ -242,20 +259,24 @@ static void say_stack(struct gqa_check *check, enum gqa_stack stack,
     const size_t worst = gqa_drift_worst(layers, n);
     const double before =
         worst > 0 ? gqa_drift_relative(&layers[worst - 1]) : 0;
+    const double added = gqa_drift_relative(&layers[worst]) - before;
+    const int n_head =
+        snprintf(check->figure + used, sizeof check->figure - used, "%s%s %.3g",
+                 used > 0 ? "; " : "", gqa_stack_name(stack),
+                 gqa_drift_relative(&layers[n - 1]));
 
-    snprintf(check->figure + used, sizeof check->figure - used,
-             "%s%s %.3g, most (%+.2g) from layer %zu", used > 0 ? "; " : "",
-             gqa_stack_name(stack), gqa_drift_relative(&layers[n - 1]),
-             gqa_drift_relative(&layers[worst]) - before, worst);
+    if (added > 0 && n_head > 0)
+        snprintf(check->figure + used + n_head,
+                 sizeof check->figure - used - (size_t)n_head,
+                 ", most (%+.2g) from layer %zu", added, worst);
 }
 
 enum gqa_status gqa_drift_report(struct gqa_report *report,
                                  const struct gqa_drift *layers,
-                                 size_t n_encoder, size_t n_decoder,
-                                 double seconds)
+                                 size_t n_encoder, size_t n_decoder)
 {
     const size_t counts[] = {n_encoder, n_decoder};
-    struct gqa_check check = fidelity_check("drift", seconds);
+    struct gqa_check check = fidelity_check("drift", 0);
     json_t *list = json_array();
     bool listed = list != NULL;
 

@@ -25,8 +25,7 @@ enum gqa_status gqa_fidelity_report(struct gqa_report *report,
 GQA_MUST_USE
 enum gqa_status gqa_drift_report(struct gqa_report *report,
                                  const struct gqa_drift *layers,
-                                 size_t n_encoder, size_t n_decoder,
-                                 double seconds);
+                                 size_t n_encoder, size_t n_decoder);
 
 /*
  * A reported check of the group fidelity: what another conversion of the

@@ -129,20 +129,21 @@ enum gqa_status gqa_generate_report(struct gqa_report *report, uint64_t s,
     struct gqa_check check = {.group = GQA_CHECK_FIDELITY,
                               .verdict = GQA_REPORTED};
     char name[48];
-    uint64_t same = 0;
+    uint64_t same = 0, longest;
 
     while (same < counts[0] && same < counts[1] &&
            tokens[0][same] == tokens[1][same])
         same++;
     snprintf(name, sizeof name, "generate-%llu", (unsigned long long)s);
     check.name = name;
-    if (same == counts[0] && same == counts[1])
+    longest = counts[0] > counts[1] ? counts[0] : counts[1];
+    if (same == longest)
         snprintf(check.figure, sizeof check.figure,
                  "all %llu tokens are the same", (unsigned long long)same);
     else
         snprintf(check.figure, sizeof check.figure,
-                 "the first %llu tokens are the same",
-                 (unsigned long long)same);
+                 "the same for %llu of %llu tokens", (unsigned long long)same,
+                 (unsigned long long)longest);
     /* Half of the room for each. */
     say(check.detail, sizeof check.detail / 2, "original", tokens[0],
         counts[0]);

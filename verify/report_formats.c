@@ -21,6 +21,16 @@ const char *gqa_verdict_name(enum gqa_verdict verdict)
     return names[verdict];
 }
 
+enum { FIGURE_SIZE = 256 };
+
+/* The figure and what it was held against. */
+static void join_figure(char line[FIGURE_SIZE],
+                        const struct gqa_report_entry *e)
+{
+    snprintf(line, FIGURE_SIZE, *e->limit ? "%s (%s)" : "%s%s", e->figure,
+             e->limit);
+}
+
 static double total_seconds(const struct gqa_report *report)
 {
     double sum = 0;
@@ -30,7 +40,78 @@ static double total_seconds(const struct gqa_report *report)
     return sum;
 }
 
+static const char tool[] = "gqa-verify " GQA_VERSION;
+
 /* --- Text ----------------------------------------------------------------- */
+
+/* Bytes of the first word: what a line is not broken within, a number and
+ * its "%" or "<=" too. */
+static size_t word_length(const char *text)
+{
+    size_t n = 0;
+
+    for (;;) {
+        n += strcspn(text + n, " ");
+        if (text[n] == '\0' ||
+            (text[n + 1] != '%' && (n < 2 || text[n - 1] != '=')))
+            return n;
+        n++;
+    }
+}
+
+/* UTF-8 without combining characters. */
+static size_t n_columns(const char *text, size_t n)
+{
+    size_t columns = 0;
+
+    for (size_t i = 0; i < n; i++)
+        columns += ((unsigned char)text[i] & 0xC0) != 0x80;
+    return columns;
+}
+
+/*
+ * Put text at a column, what would pass the 80th on lines of its own below;
+ * where by_clause and that is so, each clause begins one. Ends the line.
+ */
+static void write_wrapped(FILE *out, size_t column, bool by_clause,
+                          const char *text)
+{
+    const bool fits = column + n_columns(text, strlen(text)) <= 80;
+    size_t at = column;
+
+    while (*text) {
+        const size_t n = word_length(text), wide = n_columns(text, n);
+
+        if (at > column && at + 1 + wide > 80) {
+            fprintf(out, "\n%*s", (int)column, "");
+            at = column;
+        } else if (at > column) {
+            fputc(' ', out);
+            at++;
+        }
+        fwrite(text, 1, n, out);
+        at += wide;
+        if (by_clause && !fits && n > 0 && text[n - 1] == ';')
+            at = 80; /* as if it were full */
+        text += n + strspn(text + n, " ");
+    }
+    fputc('\n', out);
+}
+
+static void write_fact(FILE *out, const char *key, const char *text)
+{
+    fprintf(out, "%-10s  ", key);
+    write_wrapped(out, 12, false, text);
+}
+
+static void write_figure(FILE *out, size_t column,
+                         const struct gqa_report_entry *e)
+{
+    char line[FIGURE_SIZE];
+
+    join_figure(line, e);
+    write_wrapped(out, column, false, line);
+}
 
 static void write_summary(FILE *out, const struct gqa_report *report)
 {
@@ -51,9 +132,10 @@ void gqa_report_write_text(FILE *out, const struct gqa_report *report)
     json_t *value;
     size_t width = 0;
 
+    write_fact(out, "tool", tool);
     json_object_foreach(facts, key, value)
     {
-        fprintf(out, "%-10s  %s\n", key, json_string_value(value));
+        write_fact(out, key, json_string_value(value));
     }
     fputc('\n', out);
     for (size_t i = 0; i < report->n_entries; i++) {
@@ -63,21 +145,21 @@ void gqa_report_write_text(FILE *out, const struct gqa_report *report)
     }
     for (size_t i = 0; i < report->n_entries; i++) {
         const struct gqa_report_entry *e = &report->entries[i];
-        const int is_loud = e->verdict == GQA_FAILED;
+        const char *verdict =
+            e->verdict == GQA_FAILED ? "FAILED" : gqa_verdict_name(e->verdict);
 
         fprintf(out, "%-8s  %-*s  %s", gqa_check_group_name(e->group),
-                (int)width, e->name,
-                is_loud ? "FAILED" : gqa_verdict_name(e->verdict));
-        if (*e->figure)
-            fprintf(out, "%*s%s",
-                    is_loud ? 4
-                            : (int)(10 - strlen(gqa_verdict_name(e->verdict))),
-                    "", e->figure);
-        if (*e->limit)
-            fprintf(out, "  (%s)", e->limit);
-        fputc('\n', out);
-        if (*e->detail)
-            fprintf(out, "%10s%s\n", "", e->detail);
+                (int)width, e->name, verdict);
+        if (*e->figure) {
+            fprintf(out, "%*s", (int)(10 - strlen(verdict)), "");
+            write_figure(out, width + 22, e);
+        } else {
+            fputc('\n', out);
+        }
+        if (*e->detail) {
+            fprintf(out, "%10s", "");
+            write_wrapped(out, 10, true, e->detail);
+        }
     }
     write_summary(out, report);
 }
@@ -106,15 +188,14 @@ enum gqa_status gqa_report_write_json(FILE *out,
             json_decref(checks);
             return gqa_fail_nomem();
         }
-    root =
-        json_pack("{s:s, s:b, s:{s:I, s:I, s:I, s:I}, s:O, s:o}", "tool",
-                  "gqa-verify " GQA_VERSION, "passed",
-                  gqa_report_count(report, GQA_FAILED) == 0, "counts", "passed",
-                  (json_int_t)gqa_report_count(report, GQA_PASSED), "failed",
-                  (json_int_t)gqa_report_count(report, GQA_FAILED), "skipped",
-                  (json_int_t)gqa_report_count(report, GQA_SKIPPED), "reported",
-                  (json_int_t)gqa_report_count(report, GQA_REPORTED), "facts",
-                  report->facts, "checks", checks);
+    root = json_pack(
+        "{s:s, s:b, s:{s:I, s:I, s:I, s:I}, s:O, s:o}", "tool", tool, "passed",
+        gqa_report_count(report, GQA_FAILED) == 0, "counts", "passed",
+        (json_int_t)gqa_report_count(report, GQA_PASSED), "failed",
+        (json_int_t)gqa_report_count(report, GQA_FAILED), "skipped",
+        (json_int_t)gqa_report_count(report, GQA_SKIPPED), "reported",
+        (json_int_t)gqa_report_count(report, GQA_REPORTED), "facts",
+        report->facts, "checks", checks);
     if (root)
         text = json_dumps(root, JSON_INDENT(2) | gqa_json_real_flags(root));
     json_decref(root);
@@ -139,16 +220,27 @@ static void write_tap_text(FILE *out, const char *text)
 
 void gqa_report_write_tap(FILE *out, const struct gqa_report *report)
 {
-    fprintf(out, "TAP version 13\n1..%zu\n", report->n_entries);
+    json_t *facts = report->facts;
+    const char *key;
+    json_t *value;
+
+    fprintf(out, "TAP version 13\n1..%zu\n# tool: %s\n", report->n_entries,
+            tool);
+    json_object_foreach(facts, key, value)
+    {
+        fprintf(out, "# %s: %s\n", key, json_string_value(value));
+    }
     for (size_t i = 0; i < report->n_entries; i++) {
         const struct gqa_report_entry *e = &report->entries[i];
+        char line[FIGURE_SIZE];
 
+        join_figure(line, e);
         fprintf(out, "%s %zu - %s %s",
                 e->verdict == GQA_FAILED ? "not ok" : "ok", i + 1,
                 gqa_check_group_name(e->group), e->name);
         if (*e->figure) {
             fputs(": ", out);
-            write_tap_text(out, e->figure);
+            write_tap_text(out, line);
         }
         if (e->verdict == GQA_SKIPPED) {
             fputs(" # SKIP ", out);
@@ -191,26 +283,38 @@ static void write_attribute(FILE *out, const char *name, const char *text)
     fputc('"', out);
 }
 
+static void write_property(FILE *out, const char *name, const char *value)
+{
+    fputs("      <property", out);
+    write_attribute(out, "name", name);
+    write_attribute(out, "value", value);
+    fputs("/>\n", out);
+}
+
 static void write_case(FILE *out, const struct gqa_report_entry *e)
 {
+    char line[FIGURE_SIZE];
+
+    join_figure(line, e);
     fputs("    <testcase", out);
     fprintf(out, " classname=\"gqa-verify.%s\"",
             gqa_check_group_name(e->group));
     write_attribute(out, "name", e->name);
     fprintf(out, " time=\"%.6f\">\n", e->seconds);
-    if (e->verdict == GQA_FAILED || e->verdict == GQA_SKIPPED) {
-        fprintf(out, "      <%s",
-                e->verdict == GQA_FAILED ? "failure" : "skipped");
-        write_attribute(out, "message", *e->detail ? e->detail : e->figure);
+    if (e->verdict == GQA_SKIPPED) {
+        fputs("      <skipped", out);
+        write_attribute(out, "message", e->detail);
         fputs("/>\n", out);
+    } else if (e->verdict == GQA_FAILED) {
+        /* The message is the line that servers show; the text its detail. */
+        fputs("      <failure", out);
+        write_attribute(out, "message", *line ? line : e->detail);
+        fputc('>', out);
+        write_xml_text(out, e->detail);
+        fputs("</failure>\n", out);
     }
     fputs("      <system-out>", out);
-    write_xml_text(out, e->figure);
-    if (*e->limit) {
-        fputs(" (", out);
-        write_xml_text(out, e->limit);
-        fputc(')', out);
-    }
+    write_xml_text(out, line);
     fputs("</system-out>\n    </testcase>\n", out);
 }
 
@@ -227,12 +331,10 @@ void gqa_report_write_junit(FILE *out, const struct gqa_report *report)
             " errors=\"0\" skipped=\"%zu\" time=\"%.6f\">\n    <properties>\n",
             report->n_entries, gqa_report_count(report, GQA_FAILED),
             gqa_report_count(report, GQA_SKIPPED), total_seconds(report));
+    write_property(out, "tool", tool);
     json_object_foreach(facts, key, value)
     {
-        fputs("      <property", out);
-        write_attribute(out, "name", key);
-        write_attribute(out, "value", json_string_value(value));
-        fputs("/>\n", out);
+        write_property(out, key, json_string_value(value));
     }
     fputs("    </properties>\n", out);
     for (size_t i = 0; i < report->n_entries; i++)

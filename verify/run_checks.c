@@ -28,6 +28,7 @@ struct run {
     size_t n_layers[2]; /* of encoder and decoder */
     /* [SHORT_SEQUENCES, n_generate] of each model; NULL: none wanted */
     int32_t *generated[GQA_N_MODELS];
+    double start; /* of the original's run */
     struct gqa_progress *bar;
     struct gqa_run_progress progress;
 };
@@ -217,17 +218,16 @@ static enum gqa_status check_fidelity(struct run *r,
     const size_t n = gqa_trace_n_layers(r->trace);
     struct gqa_drift *layers = calloc(n ? n : 1, sizeof *layers);
     struct gqa_fidelity_result result;
-    const double start = now();
     enum gqa_status st = layers ? GQA_OK : gqa_fail_nomem();
 
     if (st == GQA_OK)
         st = compare(r, running, &result, layers);
     if (st == GQA_OK)
         st = gqa_fidelity_report(r->report, &result, &r->options->budget,
-                                 now() - start);
+                                 now() - r->start);
     if (st == GQA_OK)
-        st = gqa_drift_report(r->report, layers, r->n_layers[0], r->n_layers[1],
-                              now() - start);
+        st =
+            gqa_drift_report(r->report, layers, r->n_layers[0], r->n_layers[1]);
     free(layers);
     return st;
 }
@@ -317,12 +317,31 @@ static enum gqa_status check_expanded(struct run *r, struct gqa_trace *trace)
     return st == GQA_OK ? st : gqa_fail_prefix(st, "expanded");
 }
 
+/* What the device was held against, where that is another. */
+static enum gqa_status state_reference(const struct run *r,
+                                       struct gqa_running *running)
+{
+    struct gqa_device_info info = {0};
+    char line[512];
+    enum gqa_status st;
+
+    if (r->options->run.backend == r->options->reference.backend)
+        return GQA_OK;
+    st = gqa_running_describe(running, &info);
+    if (st != GQA_OK)
+        return st;
+    snprintf(line, sizeof line, "%s, %s", info.name, info.software);
+    return gqa_report_fact(r->report, "reference", line);
+}
+
 static enum gqa_status check_reference(struct run *r, struct gqa_trace *trace)
 {
     struct gqa_running *running = NULL;
     enum gqa_status st =
         open_model(&running, r->converted, &r->options->reference);
 
+    if (st == GQA_OK)
+        st = state_reference(r, running);
     if (st == GQA_OK)
         st = check_distance(r, "device-float64", trace, running, false, true,
                             is_half(r) ? 5e-4 : 1e-7);
@@ -413,7 +432,8 @@ enum gqa_status gqa_run_checks(struct gqa_report *report,
     struct run r = {.report = report,
                     .original = original,
                     .converted = converted,
-                    .options = options};
+                    .options = options,
+                    .start = now()};
     struct gqa_sequence list[SHORT_SEQUENCES];
     struct gqa_trace *short_trace = NULL;
     struct gqa_tokens short_tokens;

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include "formats/libraries.h"
 #include "verify/file_check.h"
 #include "verify/run_step.h"
 #include "verify/subject.h"
@@ -22,6 +23,7 @@ static enum gqa_status open_original(struct gqa_subject *original,
 static enum gqa_status state_facts(struct gqa_report *report,
                                    const struct gqa_verify_options *options)
 {
+    char libraries[128];
     enum gqa_status st = GQA_OK;
 
     if (options->original_path)
@@ -30,7 +32,8 @@ static enum gqa_status state_facts(struct gqa_report *report,
         st = gqa_report_fact(report,
                              options->original_path ? "converted" : "file",
                              options->path);
-    return st;
+    gqa_format_libraries(libraries, sizeof libraries);
+    return st == GQA_OK ? gqa_report_fact(report, "libraries", libraries) : st;
 }
 
 /* A checkpoint that is damaged, as has been reported, cannot be compared. */

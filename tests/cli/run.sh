@@ -26,7 +26,8 @@ trap 'rm -rf "$scratch"' EXIT
 
 # What differs from run to run and from machine to machine, made the same.
 normalise() {
-    sed -E -f "$here/normalise.sed" -e "s|$DATA|DATA|g" "$1"
+    sed -E -f "$here/join.sed" "$1" |
+        sed -E -f "$here/normalise.sed" -e "s|$DATA|DATA|g"
 }
 
 # golden FILE: what it holds, or what its absence means.

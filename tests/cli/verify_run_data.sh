@@ -5,7 +5,8 @@ gqa-convert -q --groups 1 "$llama" llama.gqa
 gqa-convert -q --groups 2 "$t5" t5.gqa
 
 show() {
-    gqa-verify --backend cpu --against "$@" | grep -E '^(data|fidelity)|original:'
+    gqa-verify --backend cpu --against "$@" |
+        sed -n '/^data/,/^$/p; /^fidelity/,/^$/p'
 }
 
 show "$llama" --tokens "$llama/reference.safetensors" --generate 3 llama.gqa

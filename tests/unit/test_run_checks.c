@@ -216,7 +216,7 @@ START_TEST(finds_where_continuations_part)
     options.n_generate = 2;
     stand_in.grouped_error = 9;
     run(&grouped);
-    ck_assert_msg(strstr(text, "the first 0 tokens are the same"), "%s", text);
+    ck_assert_msg(strstr(text, "the same for 0 of 2 tokens"), "%s", text);
     ck_assert_msg(strstr(text, "converted: 2 2"), "%s", text);
 }
 END_TEST

@@ -1,0 +1,12 @@
+# A line of gqa-verify's report again whole: where it is broken depends on the
+# lengths of figures and paths.
+/^(software|data|original|converted|file|weights|runtime|fidelity) /{
+    :join
+    $!{
+        N
+        s/\n {12,}/ /
+        t join
+        P
+        D
+    }
+}

@@ -1,0 +1,15 @@
+# What ran, where and on what is in each form of a report.
+cp -R "$DATA/runtime/llama" original
+gqa-convert -q --groups 1 original model.gqa
+for format in text tap; do
+    gqa-verify --backend cpu --samples 2 --length 9 --format $format \
+        --report report.xml --max-kl 1e-9 --min-top1 1 \
+        --against original model.gqa >$format
+    echo "$format: exit $?"
+    grep -E '^(# )?(tool|libraries|backend|device|software|dtype|data)' $format
+done
+(($(wc -L <text) <= 80)) || cat text
+grep -A 1 'not ok' tap | sed -E 's/[0-9.]+(e-?[0-9]+)?/N/g'
+sed -n '/<properties>/,/<\/properties>/p' report.xml |
+    sed -E 's/("(device|software)" value=").*"/\1HERE"/'
+grep '<failure' report.xml | sed -E 's/[0-9.]+(e-?[0-9]+)?/N/g'
