@@ -4,12 +4,12 @@ gqa-convert -q --groups 1 original model.gqa
 for format in text tap; do
     gqa-verify --backend cpu --samples 2 --length 9 --format $format \
         --report report.xml --max-kl 1e-9 --min-top1 1 \
-        --against original model.gqa >$format
+        --against original model.gqa >"out.$format"
     echo "$format: exit $?"
-    grep -E '^(# )?(tool|libraries|backend|device|software|dtype|data)' $format
+    grep -E '^(# )?(tool|libraries|backend|device|software|dtype|data)' "out.$format"
 done
-(($(wc -L <text) <= 80)) || cat text
-grep -A 1 'not ok' tap | sed -E 's/[0-9.]+(e-?[0-9]+)?/N/g'
+(($(wc -L <out.text) <= 80)) || cat out.text
+grep -A 1 'not ok' out.tap | sed -E 's/[0-9.]+(e-?[0-9]+)?/N/g'
 sed -n '/<properties>/,/<\/properties>/p' report.xml |
     sed -E 's/("(device|software)" value=").*"/\1HERE"/'
 grep '<failure' report.xml | sed -E 's/[0-9.]+(e-?[0-9]+)?/N/g'
