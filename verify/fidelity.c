@@ -77,12 +77,14 @@ static double divergence(const double *p, double p_log_sum, const double *q,
     double kl = 0;
 
     for (uint64_t i = 0; i < n; i++) {
-        const double log_p = p[i] - p_log_sum;
+        const double log_p = p[i] - p_log_sum, share = exp(log_p);
 
-        kl += exp(log_p) * (log_p - (q[i] - q_log_sum));
+        /* What p never says may be at minus infinity in both. */
+        if (share > 0)
+            kl += share * (log_p - (q[i] - q_log_sum));
     }
     /* Never negative but by rounding. */
-    return kl > 0 ? kl : 0;
+    return kl < 0 ? 0 : kl;
 }
 
 /* Welford's update of mean and variance. */
@@ -199,6 +201,8 @@ void gqa_drift_add(struct gqa_drift *drift, const double *original,
 
 double gqa_drift_relative(const struct gqa_drift *drift)
 {
+    if (drift->n_nonfinite > 0)
+        return (double)NAN;
     if (drift->squared_distance == 0)
         return 0;
     return sqrt(drift->squared_distance / drift->squared_norm);

@@ -75,7 +75,8 @@ struct gqa_drift {
 void gqa_drift_add(struct gqa_drift *drift, const double *original,
                    const double *converted, uint64_t n);
 
-/* sqrt(distance / norm); 0 where both are 0. */
+/* sqrt(distance / norm); 0 where both are 0; NaN where any value was not
+ * finite. */
 double gqa_drift_relative(const struct gqa_drift *drift);
 
 /*

@@ -255,20 +255,24 @@ static bool list_layers(json_t *list, enum gqa_stack stack,
 static void say_stack(struct gqa_check *check, enum gqa_stack stack,
                       const struct gqa_drift *layers, size_t n)
 {
-    const size_t used = strlen(check->figure);
+    const double end = gqa_drift_relative(&layers[n - 1]);
     const size_t worst = gqa_drift_worst(layers, n);
     const double before =
         worst > 0 ? gqa_drift_relative(&layers[worst - 1]) : 0;
     const double added = gqa_drift_relative(&layers[worst]) - before;
-    const int n_head =
-        snprintf(check->figure + used, sizeof check->figure - used, "%s%s %.3g",
-                 used > 0 ? "; " : "", gqa_stack_name(stack),
-                 gqa_drift_relative(&layers[n - 1]));
+    const size_t used = strlen(check->figure);
+    char *out = check->figure + used;
+    const size_t size = sizeof check->figure - used;
+    const char *between = used > 0 ? "; " : "";
+    const char *name = gqa_stack_name(stack);
 
-    if (added > 0 && n_head > 0)
-        snprintf(check->figure + used + n_head,
-                 sizeof check->figure - used - (size_t)n_head,
-                 ", most (%+.2g) from layer %zu", added, worst);
+    if (isnan(end))
+        snprintf(out, size, "%s%s not finite", between, name);
+    else if (added > 0)
+        snprintf(out, size, "%s%s %.3g, most (%+.2g) from layer %zu", between,
+                 name, end, added, worst);
+    else
+        snprintf(out, size, "%s%s %.3g", between, name, end);
 }
 
 enum gqa_status gqa_drift_report(struct gqa_report *report,
@@ -318,11 +322,12 @@ enum gqa_status gqa_distance_report(struct gqa_report *report, const char *name,
         .group = GQA_CHECK_RUNTIME, .name = name, .seconds = seconds};
 
     check.verdict = verdict_of(logits->n_nonfinite == 0 && figure <= limit);
-    snprintf(check.figure, sizeof check.figure, "%s %.3g", unit, figure);
-    snprintf(check.limit, sizeof check.limit, "<= %g", limit);
     if (logits->n_nonfinite > 0)
-        snprintf(check.detail, sizeof check.detail,
+        snprintf(check.figure, sizeof check.figure,
                  "%llu logits are not finite", ULL(logits->n_nonfinite));
+    else
+        snprintf(check.figure, sizeof check.figure, "%s %.3g", unit, figure);
+    snprintf(check.limit, sizeof check.limit, "<= %g", limit);
     check.values = json_pack(
         "{s:o, s:o, s:I}", squared ? "nmse" : "relative_l2", number(figure),
         "limit", number(limit), "nonfinite", (json_int_t)logits->n_nonfinite);

@@ -1,5 +1,6 @@
 #include "verify/generate.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,10 +19,14 @@ static enum gqa_status choose(void *ctx, uint64_t s, uint64_t position,
 
     (void)s;
     (void)position;
+    c->token = GQA_NO_TOKEN;
     logits += (n_rows - 1) * c->vocab_size;
-    for (uint64_t i = 1; i < c->vocab_size; i++)
+    for (uint64_t i = 0; i < c->vocab_size; i++) {
+        if (!isfinite(logits[i]))
+            return GQA_OK;
         if (logits[i] > logits[best])
             best = i;
+    }
     c->token = (int32_t)best;
     return GQA_OK;
 }
@@ -42,7 +47,8 @@ static enum gqa_status continue_from(int32_t *out, uint64_t n,
         if (gqa_interrupt_pending())
             return gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
         st = gqa_session_decode(session, fed, n_fed, &n_fed, &output);
-        if (st != GQA_OK || choice.token == network->end_token)
+        if (st != GQA_OK || choice.token == network->end_token ||
+            choice.token == GQA_NO_TOKEN)
             break;
         out[i] = choice.token;
         fed = &out[i];

@@ -9,8 +9,8 @@
 /*
  * The n most likely tokens, one after another (of equals the lowest), behind
  * the first half of a decoder-only sequence, or for an encoder-decoder from
- * the start token on. From the end token on, and where the model has no more
- * positions, out holds GQA_NO_TOKEN.
+ * the start token on. From the end token on, where the model has no more
+ * positions and where a logit is not finite, out holds GQA_NO_TOKEN.
  *
  * out    [n]
  * Errors those of the session; GQA_ERR_INTERRUPTED.

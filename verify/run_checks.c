@@ -99,8 +99,9 @@ static enum gqa_status get_tokens(struct run *r, struct gqa_running *running)
     if (r->options->text_path)
         return gqa_tokens_from_text(&r->tokens, r->options->text_path, &rules,
                                     samples.length, samples.n);
-    return gqa_sample(&r->tokens, gqa_running_runtime(running), network,
-                      &samples);
+    st =
+        gqa_sample(&r->tokens, gqa_running_runtime(running), network, &samples);
+    return st == GQA_OK ? st : gqa_fail_prefix(st, "original");
 }
 
 /* What the models run on, in a line. */
@@ -172,7 +173,7 @@ static enum gqa_status run_original(struct run *r)
     if (st == GQA_OK)
         st = state_device(r, running);
     if (st == GQA_OK && (st = get_tokens(r, running)) != GQA_OK) {
-        /* Of a file, whose name the message has, or of samples. */
+        /* The message has the file's name, or says whose samples. */
         gqa_running_close(running);
         return st;
     }

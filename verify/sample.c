@@ -55,8 +55,9 @@ static enum gqa_status draw(void *ctx, uint64_t s, uint64_t position,
     for (uint64_t i = 0; i < n; i++) {
         if (!isfinite(logits[i]))
             return gqa_fail(GQA_ERR_FORMAT,
-                            "sample %llu, position %llu: a logit is not "
-                            "finite, nothing can be drawn; give --tokens",
+                            "sample %llu, position %llu: the logits are not "
+                            "finite, so that no token can be drawn; with "
+                            "--tokens, the report says where it begins",
                             (unsigned long long)(d->first + s),
                             (unsigned long long)position);
         if (may_be_drawn(d, i) && logits[i] > most)

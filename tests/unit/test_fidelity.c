@@ -145,6 +145,25 @@ START_TEST(not_a_number_is_found)
 }
 END_TEST
 
+/* Two models as sure as a double can say, of different tokens: the one is
+ * infinitely unlikely in the other, which is no NaN, and no 0. */
+START_TEST(infinitely_far_apart)
+{
+    const double one[2] = {1e308, -1e308};
+    const double other[2] = {-1e308, 1e308};
+    struct gqa_fidelity *f = create(2, 1);
+    struct gqa_fidelity_result r;
+
+    gqa_fidelity_add(f, one, other, 0, at(0));
+    r = finish(f);
+    ck_assert_double_infinite(r.kl_mean);
+    ck_assert_double_infinite(r.kl_p99);
+    ck_assert_double_infinite(r.kl_max);
+    ck_assert_double_infinite(r.perplexity_increase);
+    ck_assert_double_eq(r.top1, 0);
+}
+END_TEST
+
 START_TEST(nothing_to_compare)
 {
     const struct gqa_fidelity_result r = finish(create(2, 0));
@@ -181,7 +200,7 @@ START_TEST(drift_counts_what_is_not_finite)
 
     gqa_drift_add(&drift, x, y, 2);
     ck_assert_uint_eq(drift.n_nonfinite, 1);
-    ck_assert_double_eq(gqa_drift_relative(&drift), 0);
+    ck_assert_double_nan(gqa_drift_relative(&drift));
 }
 END_TEST
 
@@ -210,6 +229,7 @@ int main(void)
     tcase_add_test(tc, percentiles_are_exact);
     tcase_add_test(tc, standard_error_is_paired);
     tcase_add_test(tc, not_a_number_is_found);
+    tcase_add_test(tc, infinitely_far_apart);
     tcase_add_test(tc, nothing_to_compare);
     tcase_add_test(tc, drift_names_the_layer);
     tcase_add_test(tc, drift_counts_what_is_not_finite);

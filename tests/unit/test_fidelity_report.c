@@ -1,4 +1,5 @@
 #include <check.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,6 +74,27 @@ START_TEST(holds_against_a_budget)
 }
 END_TEST
 
+/* Figures that are no numbers are within no budget, however wide. */
+START_TEST(no_budget_holds_what_is_no_number)
+{
+    const struct gqa_budget budget = {1e300, 1e300, 0, 1e300};
+    struct gqa_fidelity_result broken = moved;
+
+    broken.kl_mean = broken.kl_p99 = (double)NAN;
+    broken.top1 = broken.perplexity_increase = (double)NAN;
+    ck_assert_int_eq(gqa_fidelity_report(report, &broken, &budget, 1), GQA_OK);
+    ck_assert_uint_eq(gqa_report_count(report, GQA_FAILED), 4);
+    broken.kl_mean = broken.kl_p99 = (double)INFINITY;
+    broken.perplexity_increase = (double)INFINITY;
+    gqa_report_free(report);
+    begin();
+    ck_assert_int_eq(gqa_fidelity_report(report, &broken, &budget, 1), GQA_OK);
+    ck_assert_uint_eq(gqa_report_count(report, GQA_FAILED), 4);
+    says("\"mean\": null");
+    says("\"increase\": null");
+}
+END_TEST
+
 START_TEST(fails_what_is_not_finite)
 {
     const struct gqa_fidelity_result broken = {
@@ -107,6 +129,8 @@ START_TEST(names_the_layer_that_is_not_finite)
     ck_assert_int_eq(gqa_drift_report(report, layers, 0, 2), GQA_OK);
     ck_assert_uint_eq(gqa_report_count(report, GQA_FAILED), 1);
     says("decoder layer 1 is the first");
+    says("\"decoder not finite\"");
+    says("\"drift\": null");
 }
 END_TEST
 
@@ -128,6 +152,8 @@ START_TEST(holds_distances_against_limits)
                                          GQA_DISTANCE_SQUARED, 1e-4, 1),
                      GQA_OK);
     ck_assert_uint_eq(gqa_report_count(report, GQA_FAILED), 2);
+    says("\"1 logits are not finite\"");
+    says("\"nmse\": null");
 }
 END_TEST
 
@@ -141,6 +167,7 @@ int main(void)
     tcase_add_checked_fixture(tc, begin, end);
     tcase_add_test(tc, reports_without_a_budget);
     tcase_add_test(tc, holds_against_a_budget);
+    tcase_add_test(tc, no_budget_holds_what_is_no_number);
     tcase_add_test(tc, fails_what_is_not_finite);
     tcase_add_test(tc, names_the_layer);
     tcase_add_test(tc, names_the_layer_that_is_not_finite);
