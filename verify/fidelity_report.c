@@ -74,14 +74,21 @@ static enum gqa_status report_finite(struct gqa_report *report,
     return add(report, &check);
 }
 
-static enum gqa_status skip(struct gqa_report *report, const char *name,
-                            const char *why)
-{
-    struct gqa_check check = fidelity_check(name, 0);
+static const char no_position[] = "no position could be compared";
+static const char no_next[] = "no following token is known";
 
-    check.verdict = GQA_SKIPPED;
-    snprintf(check.detail, sizeof check.detail, "%s", why);
-    return gqa_report_add(report, &check);
+/* Add a check that there is no figure for: a limit is then not kept. */
+static enum gqa_status add_without(struct gqa_report *report,
+                                   struct gqa_check *check, const char *why)
+{
+    if (*check->limit) {
+        check->verdict = GQA_FAILED;
+        snprintf(check->figure, sizeof check->figure, "%s", why);
+    } else {
+        check->verdict = GQA_SKIPPED;
+        snprintf(check->detail, sizeof check->detail, "%s", why);
+    }
+    return gqa_report_add(report, check);
 }
 
 static enum gqa_status report_kl(struct gqa_report *report,
@@ -90,13 +97,15 @@ static enum gqa_status report_kl(struct gqa_report *report,
 {
     struct gqa_check check = fidelity_check("kl", 0);
 
-    snprintf(check.figure, sizeof check.figure,
-             "mean %.3g, median %.3g, p99.9 %.3g, max %.3g nats", r->kl_mean,
-             r->kl_p50, r->kl_p999, r->kl_max);
     if (budget->max_kl >= 0) {
         check.verdict = verdict_of(r->kl_mean <= budget->max_kl);
         snprintf(check.limit, sizeof check.limit, "mean <= %g", budget->max_kl);
     }
+    if (r->n_positions == 0)
+        return add_without(report, &check, no_position);
+    snprintf(check.figure, sizeof check.figure,
+             "mean %.3g, median %.3g, p99.9 %.3g, max %.3g nats", r->kl_mean,
+             r->kl_p50, r->kl_p999, r->kl_max);
     if (r->kl_max > 0)
         snprintf(check.detail, sizeof check.detail,
                  "largest in sequence %llu at position %llu",
@@ -116,12 +125,14 @@ static enum gqa_status report_kl_p99(struct gqa_report *report,
 {
     struct gqa_check check = fidelity_check("kl-p99", 0);
 
-    snprintf(check.figure, sizeof check.figure, "p99 %.3g nats", r->kl_p99);
     if (budget->max_kl_p99 >= 0) {
         check.verdict = verdict_of(r->kl_p99 <= budget->max_kl_p99);
         snprintf(check.limit, sizeof check.limit, "p99 <= %g",
                  budget->max_kl_p99);
     }
+    if (r->n_positions == 0)
+        return add_without(report, &check, no_position);
+    snprintf(check.figure, sizeof check.figure, "p99 %.3g nats", r->kl_p99);
     check.values = json_pack("{s:o}", "p99", number(r->kl_p99));
     return add(report, &check);
 }
@@ -132,13 +143,15 @@ static enum gqa_status report_top1(struct gqa_report *report,
 {
     struct gqa_check check = fidelity_check("top-1", 0);
 
-    snprintf(check.figure, sizeof check.figure,
-             "%.2f %% have the same most likely token", 100 * r->top1);
     if (budget->min_top1 >= 0) {
         check.verdict = verdict_of(r->top1 >= budget->min_top1);
         snprintf(check.limit, sizeof check.limit, ">= %g %%",
                  100 * budget->min_top1);
     }
+    if (r->n_positions == 0)
+        return add_without(report, &check, no_position);
+    snprintf(check.figure, sizeof check.figure,
+             "%.2f %% have the same most likely token", 100 * r->top1);
     check.values = json_pack("{s:o}", "same", number(r->top1));
     return add(report, &check);
 }
@@ -165,16 +178,19 @@ static enum gqa_status report_perplexity(struct gqa_report *report,
     struct gqa_check check = fidelity_check("perplexity", 0);
     char increase[PERCENT_SIZE], error[PERCENT_SIZE];
 
-    snprintf(check.figure, sizeof check.figure, "%.5g -> %.5g, %s %% +- %s %%",
-             r->perplexity[0], r->perplexity[1],
-             percent(increase, r->perplexity_increase, true, 3),
-             percent(error, r->perplexity_increase_error, false, 2));
     if (budget->max_ppl_increase >= 0) {
         check.verdict =
             verdict_of(r->perplexity_increase <= budget->max_ppl_increase);
         snprintf(check.limit, sizeof check.limit, "<= +%g %%",
                  100 * budget->max_ppl_increase);
     }
+    if (r->n_next == 0)
+        return add_without(report, &check,
+                           r->n_positions > 0 ? no_next : no_position);
+    snprintf(check.figure, sizeof check.figure, "%.5g -> %.5g, %s %% +- %s %%",
+             r->perplexity[0], r->perplexity[1],
+             percent(increase, r->perplexity_increase, true, 3),
+             percent(error, r->perplexity_increase_error, false, 2));
     check.values = json_pack(
         "{s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "original",
         number(r->perplexity[0]), "converted", number(r->perplexity[1]),
@@ -190,25 +206,15 @@ enum gqa_status gqa_fidelity_report(struct gqa_report *report,
                                     const struct gqa_budget *budget,
                                     double seconds)
 {
-    static const char no_position[] = "no position could be compared";
-    static const char no_next[] = "no following token is known";
-    const bool any = r->n_positions > 0;
     enum gqa_status st = report_finite(report, r, seconds);
 
     if (st == GQA_OK)
-        st = any ? report_kl(report, r, budget)
-                 : skip(report, "kl", no_position);
+        st = report_kl(report, r, budget);
     if (st == GQA_OK)
-        st = any ? report_kl_p99(report, r, budget)
-                 : skip(report, "kl-p99", no_position);
+        st = report_kl_p99(report, r, budget);
     if (st == GQA_OK)
-        st = any ? report_top1(report, r, budget)
-                 : skip(report, "top-1", no_position);
-    if (st == GQA_OK)
-        st = r->n_next > 0
-                 ? report_perplexity(report, r, budget)
-                 : skip(report, "perplexity", any ? no_next : no_position);
-    return st;
+        st = report_top1(report, r, budget);
+    return st == GQA_OK ? report_perplexity(report, r, budget) : st;
 }
 
 enum gqa_status gqa_scale_report(struct gqa_report *report, const char *name,
@@ -219,7 +225,7 @@ enum gqa_status gqa_scale_report(struct gqa_report *report, const char *name,
     char increase[PERCENT_SIZE];
 
     if (r->n_positions == 0)
-        return skip(report, name, "no position could be compared");
+        return add_without(report, &check, no_position);
     snprintf(check.figure, sizeof check.figure,
              "KL mean %.3g, p99 %.3g nats, top-1 %.2f %%, perplexity %s %%",
              r->kl_mean, r->kl_p99, 100 * r->top1,

@@ -8,8 +8,9 @@
 /*
  * Checks `finite`, `kl`, `kl-p99`, `top-1` and `perplexity` of the group
  * fidelity. `finite` always has a verdict; the others have one where the
- * budget has a limit, else they are reported, and skipped where no position
- * or no following token could be compared. Errors GQA_ERR_NOMEM.
+ * budget has a limit, else they are reported. Where no position or no
+ * following token could be compared, a limit fails, and what has none is
+ * skipped. Errors GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
 enum gqa_status gqa_fidelity_report(struct gqa_report *report,

@@ -109,6 +109,26 @@ START_TEST(fails_what_is_not_finite)
 }
 END_TEST
 
+/* A limit that nothing could be held against is not kept. */
+START_TEST(fails_a_budget_without_figures)
+{
+    const struct gqa_budget budget = {-1, 1, -1, 1};
+    const struct gqa_fidelity_result nothing = {0};
+    struct gqa_fidelity_result last = moved;
+
+    ck_assert_int_eq(gqa_fidelity_report(report, &nothing, &budget, 1), GQA_OK);
+    ck_assert_uint_eq(gqa_report_count(report, GQA_FAILED), 2);
+    ck_assert_uint_eq(gqa_report_count(report, GQA_SKIPPED), 2);
+    gqa_report_free(report);
+    begin();
+    last.n_next = 0;
+    ck_assert_int_eq(gqa_fidelity_report(report, &last, &budget, 1), GQA_OK);
+    ck_assert_uint_eq(gqa_report_count(report, GQA_FAILED), 1);
+    says("no following token is known");
+    says("<= +100 %");
+}
+END_TEST
+
 /* Encoder: 0.1; decoder: 0, 0.5, 0.6: its layer 1 brings in most. */
 START_TEST(names_the_layer)
 {
@@ -169,6 +189,7 @@ int main(void)
     tcase_add_test(tc, holds_against_a_budget);
     tcase_add_test(tc, no_budget_holds_what_is_no_number);
     tcase_add_test(tc, fails_what_is_not_finite);
+    tcase_add_test(tc, fails_a_budget_without_figures);
     tcase_add_test(tc, names_the_layer);
     tcase_add_test(tc, names_the_layer_that_is_not_finite);
     tcase_add_test(tc, holds_distances_against_limits);
