@@ -1,6 +1,7 @@
 #include "verify/run_step.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "common/log.h"
 #include "verify/mapped.h"
@@ -60,7 +61,17 @@ static enum gqa_status choose_device(struct gqa_run_options *out,
     if (is_half(run->dtype))
         return gqa_fail_prefix(st, "--dtype=%s needs a GPU",
                                run->dtype == GQA_BF16 ? "bf16" : "f16");
-    gqa_info("on the CPU: %s", gqa_error_message());
+    /* A GPU that is there and fails is not passed over in silence. */
+    if (st != GQA_ERR_UNSUPPORTED) {
+        char message[512];
+
+        snprintf(message, sizeof message, "%s", gqa_error_message());
+        return gqa_fail(st, "%s (--backend=cpu runs without a GPU)", message);
+    }
+    if (getenv("GQA_CUDA_PLUGIN"))
+        gqa_warn("on the CPU: %s", gqa_error_message());
+    else
+        gqa_info("on the CPU: %s", gqa_error_message());
     out->backend = gqa_cpu_backend();
     return GQA_OK;
 }

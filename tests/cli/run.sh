@@ -19,6 +19,7 @@ build=$(cd "${GQA_BUILD:-$root/build/dev}" && pwd)
 
 export DATA=$root/tests/data
 export PATH=$build/convert:$build/inspect:$build/verify:$build/tests/cli:$PATH
+export GQA_PLUGINS=$build/tests/cli
 export LC_ALL=C
 
 scratch=$(mktemp -d)

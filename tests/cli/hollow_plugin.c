@@ -1,0 +1,228 @@
+/*
+ * A GPU in the CUDA plug-in's place, for the tests of gqa-verify: it computes
+ * nothing, so that all logits are 0, and fails where HOLLOW_FAILS says:
+ *
+ *   none      there is no device
+ *   open      the device does not answer
+ *   alloc     its memory is full
+ *   upload    it is lost while weights come
+ *   N         it is lost in the N-th forward pass
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/plugin.h"
+
+static const struct gqa_host *gqa;
+
+struct gqa_device {
+    enum gqa_dtype real;
+    int n_passes;
+};
+
+static bool fails_at(const char *point)
+{
+    const char *set = getenv("HOLLOW_FAILS");
+
+    return set && strcmp(set, point) == 0;
+}
+
+static enum gqa_status lose(void)
+{
+    return gqa->fail(GQA_ERR_IO, "GPU 0 (hollow) failed: it has fallen off "
+                                 "the bus");
+}
+
+static enum gqa_status open_device(struct gqa_device **out,
+                                   const struct gqa_device_options *options)
+{
+    struct gqa_device *device;
+
+    if (fails_at("open"))
+        return gqa->fail(GQA_ERR_IO, "the GPUs do not answer");
+    device = calloc(1, sizeof *device);
+    if (!device)
+        return gqa->fail(GQA_ERR_NOMEM, "out of memory");
+    device->real = options->real;
+    *out = device;
+    return GQA_OK;
+}
+
+static void close_device(struct gqa_device *device)
+{
+    free(device);
+}
+
+static enum gqa_status describe(struct gqa_device *device,
+                                struct gqa_device_info *out)
+{
+    *out = (struct gqa_device_info){.name = "hollow",
+                                    .software = "driver 1.2",
+                                    .total_bytes = (uint64_t)1 << 30,
+                                    .free_bytes = (uint64_t)1 << 30,
+                                    .real = device->real};
+    return GQA_OK;
+}
+
+static enum gqa_status alloc(struct gqa_device *device, void **out,
+                             uint64_t n_bytes)
+{
+    (void)device;
+    if (fails_at("alloc"))
+        return gqa->fail(GQA_ERR_NOMEM,
+                         "GPU 0 (hollow): no room for %llu "
+                         "bytes",
+                         (unsigned long long)n_bytes);
+    *out = calloc(1, (size_t)n_bytes + 1);
+    return *out ? GQA_OK : gqa->fail(GQA_ERR_NOMEM, "out of memory");
+}
+
+static void release(struct gqa_device *device, void *memory)
+{
+    (void)device;
+    free(memory);
+}
+
+static enum gqa_status upload(struct gqa_device *device, void *dst,
+                              const void *src, uint64_t n_bytes)
+{
+    (void)device;
+    if (fails_at("upload"))
+        return lose();
+    memcpy(dst, src, (size_t)n_bytes);
+    return GQA_OK;
+}
+
+static enum gqa_status download(struct gqa_device *device, void *dst,
+                                const void *src, uint64_t n_bytes)
+{
+    (void)device;
+    memcpy(dst, src, (size_t)n_bytes);
+    return GQA_OK;
+}
+
+static enum gqa_status set_batch(struct gqa_device *device,
+                                 const struct gqa_batch *batch)
+{
+    const char *set = getenv("HOLLOW_FAILS");
+
+    (void)batch;
+    return set && ++device->n_passes == atoi(set) ? lose() : GQA_OK;
+}
+
+static enum gqa_status embed(struct gqa_device *device, void *out,
+                             const struct gqa_weight *table,
+                             const struct gqa_weight *positions)
+{
+    (void)device, (void)out, (void)table, (void)positions;
+    return GQA_OK;
+}
+
+static enum gqa_status rotate(struct gqa_device *device, void *x,
+                              uint64_t width,
+                              const struct gqa_head_place *place,
+                              uint64_t head_dim, uint64_t n_pairs,
+                              bool interleaved, const void *cos_sin)
+{
+    (void)device, (void)x, (void)width, (void)place, (void)head_dim;
+    (void)n_pairs, (void)interleaved, (void)cos_sin;
+    return GQA_OK;
+}
+
+static enum gqa_status store(struct gqa_device *device, void *cache,
+                             uint64_t capacity, const void *x, uint64_t width,
+                             const struct gqa_head_place *place,
+                             uint64_t head_dim)
+{
+    (void)device, (void)cache, (void)capacity, (void)x, (void)width;
+    (void)place, (void)head_dim;
+    return GQA_OK;
+}
+
+static enum gqa_status attend(struct gqa_device *device,
+                              const struct gqa_attention_op *op)
+{
+    (void)device, (void)op;
+    return GQA_OK;
+}
+
+static enum gqa_status norm(struct gqa_device *device, void *out, const void *x,
+                            uint64_t n_rows, enum gqa_norm_kind kind,
+                            double eps, const struct gqa_weight *weight,
+                            const struct gqa_weight *bias)
+{
+    (void)device, (void)out, (void)x, (void)n_rows, (void)kind, (void)eps;
+    (void)weight, (void)bias;
+    return GQA_OK;
+}
+
+static enum gqa_status linear(struct gqa_device *device, void *out,
+                              const void *x, uint64_t n_rows,
+                              const struct gqa_weight *weight, bool input_major,
+                              const struct gqa_weight *bias, bool accumulate)
+{
+    (void)device, (void)out, (void)x, (void)n_rows, (void)weight;
+    (void)input_major, (void)bias, (void)accumulate;
+    return GQA_OK;
+}
+
+static enum gqa_status activate(struct gqa_device *device, void *x,
+                                const void *up, uint64_t n,
+                                enum gqa_activation activation)
+{
+    (void)device, (void)x, (void)up, (void)n, (void)activation;
+    return GQA_OK;
+}
+
+static enum gqa_status gather(struct gqa_device *device, void *out,
+                              const void *x, uint64_t width,
+                              const uint64_t *rows, uint64_t n_rows)
+{
+    (void)device, (void)out, (void)x, (void)width, (void)rows, (void)n_rows;
+    return GQA_OK;
+}
+
+static enum gqa_status unembed(struct gqa_device *device, void *out,
+                               const void *x, uint64_t n_rows,
+                               const struct gqa_weight *weight,
+                               bool input_major, const struct gqa_weight *bias,
+                               double scale)
+{
+    (void)device, (void)out, (void)x, (void)n_rows, (void)weight;
+    (void)input_major, (void)bias, (void)scale;
+    return GQA_OK;
+}
+
+gqa_plugin_entry gqa_cuda_backend;
+
+const struct gqa_backend *gqa_cuda_backend(const struct gqa_host *host)
+{
+    static const struct gqa_backend backend = {
+        .abi = GQA_BACKEND_ABI,
+        .name = "cuda",
+        .open = open_device,
+        .close = close_device,
+        .describe = describe,
+        .alloc = alloc,
+        .free = release,
+        .upload = upload,
+        .download = download,
+        .set_batch = set_batch,
+        .embed = embed,
+        .rotate = rotate,
+        .store = store,
+        .attend = attend,
+        .norm = norm,
+        .linear = linear,
+        .activate = activate,
+        .gather = gather,
+        .unembed = unembed,
+    };
+
+    gqa = host;
+    if (fails_at("none")) {
+        gqa->fail(GQA_ERR_UNSUPPORTED, "no NVIDIA driver on this machine");
+        return NULL;
+    }
+    return &backend;
+}
