@@ -6,21 +6,24 @@
  *   out  [rows, n_heads, D]                       likewise
  *
  * A block of four warps holds 64 * MT queries of one head, 16 * MT in each
- * warp, and walks tiles of 64 keys, the next being copied meanwhile. Heads
+ * warp, and walks tiles of TILE keys, the next being copied meanwhile. Heads
  * of a group run side by side and meet in the L2.
  */
 #include "runtime/cuda/attend_fast.cuh"
 #include "runtime/cuda/attend_tile.cuh"
 
-enum { TILE = 64, THREADS = 128 };
+#ifndef T64
+#define T64 64
+#endif
+enum { THREADS = 128, TILE_64 = T64 };
 
-template <typename T, int D, int MT, bool BIAS>
+template <typename T, int D, int MT, int TILE, bool BIAS>
 static __global__ void __launch_bounds__(THREADS, 2)
     prefill_kernel(struct gqa_attend_fast args)
 {
     constexpr int ROWS = 64 * MT;
     constexpr uint32_t tile_bytes = TILE * D * 2, q_bytes = ROWS * D * 2;
-    extern __shared__ __align__(128) unsigned char shared[];
+    extern __shared__ __align__(256) unsigned char shared[];
 
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const int n_heads = (int)args.n_heads;
@@ -29,7 +32,8 @@ static __global__ void __launch_bounds__(THREADS, 2)
     const int64_t kv_head = head / (int)(args.n_heads / args.n_kv_heads);
     /* The longest rows first. */
     const int64_t first_row = (int64_t)(gridDim.y - 1 - blockIdx.y) * ROWS;
-    const int64_t start = args.starts[sequence], n_keys = args.n_keys[sequence];
+    const int64_t start = args.starts[sequence];
+    const int n_keys = (int)args.n_keys[sequence];
     const T *k = (const T *)args.k +
                  (sequence * args.n_kv_heads + kv_head) * args.capacity * D;
     const T *v = (const T *)args.v +
@@ -42,17 +46,28 @@ static __global__ void __launch_bounds__(THREADS, 2)
     const uint32_t tiles = q_tile + q_bytes;
     const float scale_log2 = args.scale * GQA_LOG2E;
 
-    int64_t last_row =
-        first_row + ROWS < args.n_new ? first_row + ROWS - 1 : args.n_new - 1;
-    int64_t first = start + first_row, last = start + last_row;
-    int64_t begin =
-        args.window && first >= args.window ? first - args.window + 1 : 0;
-    int64_t end = args.causal && last + 1 < n_keys ? last + 1 : n_keys;
-    int64_t all_begin =
-        args.window && last >= args.window ? last - args.window + 1 : 0;
-    int64_t all_end = args.causal && first + 1 < n_keys ? first + 1 : n_keys;
-    int64_t t0 = begin / TILE;
-    int64_t t1 = end > begin ? (end + TILE - 1) / TILE : t0;
+    /* What any row of the block sees, and what all see. */
+    const int window = args.window < INT32_MAX ? (int)args.window : 0;
+    const int first = (int)(start + first_row);
+    const int last =
+        first +
+        (int)(args.n_new - first_row < ROWS ? args.n_new - first_row : ROWS) -
+        1;
+    const int begin = window && first >= window ? first - window + 1 : 0;
+    const int end = args.causal && last + 1 < n_keys ? last + 1 : n_keys;
+    const int all_begin = window && last >= window ? last - window + 1 : 0;
+    const int all_end = args.causal && first + 1 < n_keys ? first + 1 : n_keys;
+    const int t0 = begin / TILE;
+    const int t1 = end > begin ? (end + TILE - 1) / TILE : t0;
+    /* The keys that some row of the warp sees end here. */
+    const int warp_end =
+        args.causal ? min(end, first + (warp + 1) * 16 * MT) : end;
+    /* Where the lane reads in a tile whose 16-byte pieces are pieces 2 c,
+     * 2 c + 1 of a row: at ^ (c << 5), as rows begin at multiples of 128. */
+    const uint32_t rows_at = tile_at<D>(0, lane & 15, lane >> 4);
+    const uint32_t q_rows_at = q_tile + rows_at + warp * MT * 32 * D;
+    const uint32_t keys_at =
+        tile_at<D>(0, ((lane >> 4) << 3) + (lane & 7), (lane >> 3) & 1);
 
     struct tile_row rows[MT][2];
     float o[MT][D / 8][4];
@@ -68,10 +83,9 @@ static __global__ void __launch_bounds__(THREADS, 2)
                    valid);
     }
     if (t0 < t1) {
-        tile_load<D, TILE, THREADS>(tiles, k, (int)t0 * TILE, (int)end,
+        tile_load<D, TILE, THREADS>(tiles, k, t0 * TILE, end, (int)threadIdx.x);
+        tile_load<D, TILE, THREADS>(tiles + tile_bytes, v, t0 * TILE, end,
                                     (int)threadIdx.x);
-        tile_load<D, TILE, THREADS>(tiles + tile_bytes, v, (int)t0 * TILE,
-                                    (int)end, (int)threadIdx.x);
     }
     copy_commit();
 
@@ -79,18 +93,8 @@ static __global__ void __launch_bounds__(THREADS, 2)
     for (int m = 0; m < MT; m++) {
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            int64_t p = first + (warp * MT + m) * 16 + half * 8 + lane / 4;
-            struct tile_row *row = &rows[m][half];
-
-            row->max = -INFINITY;
-            row->sum = 0;
-            row->begin =
-                (int)(args.window && p >= args.window ? p - args.window + 1
-                                                      : 0);
-            row->end = (int)(args.causal && p + 1 < n_keys ? p + 1 : n_keys);
-            tile_row_bias<BIAS>(row, args, head, p);
-            if (p > last)
-                row->end = row->begin;
+            rows[m][half].max = -INFINITY;
+            rows[m][half].sum = 0;
         }
 #pragma unroll
         for (int d = 0; d < D / 8; d++)
@@ -98,8 +102,8 @@ static __global__ void __launch_bounds__(THREADS, 2)
     }
 
     int stage = 0;
-    for (int64_t t = t0; t < t1; t++) {
-        uint32_t tile = tiles + 2 * stage * tile_bytes;
+    for (int t = t0; t < t1; t++) {
+        const uint32_t tile = tiles + 2 * stage * tile_bytes;
         float s[MT][TILE / 8][4];
         bool masked = t * TILE < all_begin || (t + 1) * TILE > all_end;
 
@@ -108,13 +112,13 @@ static __global__ void __launch_bounds__(THREADS, 2)
         stage ^= 1;
         if (t + 1 < t1) {
             tile_load<D, TILE, THREADS>(tiles + 2 * stage * tile_bytes, k,
-                                        (int)(t + 1) * TILE, (int)end,
-                                        (int)threadIdx.x);
+                                        (t + 1) * TILE, end, (int)threadIdx.x);
             tile_load<D, TILE, THREADS>(tiles + (2 * stage + 1) * tile_bytes, v,
-                                        (int)(t + 1) * TILE, (int)end,
-                                        (int)threadIdx.x);
+                                        (t + 1) * TILE, end, (int)threadIdx.x);
         }
         copy_commit();
+        if (t * TILE >= warp_end)
+            continue;
 
 #pragma unroll
         for (int m = 0; m < MT; m++)
@@ -128,17 +132,12 @@ static __global__ void __launch_bounds__(THREADS, 2)
 
 #pragma unroll
             for (int m = 0; m < MT; m++)
-                load_matrices(
-                    a[m], tile_at<D>(q_tile, (warp * MT + m) * 16 + (lane & 15),
-                                     c * 2 + (lane >> 4)));
+                load_matrices(a[m], (q_rows_at ^ (c << 5)) + m * 32 * D);
 #pragma unroll
             for (int j = 0; j < TILE / 16; j++) {
                 uint32_t b[4];
 
-                load_matrices(
-                    b,
-                    tile_at<D>(tile, j * 16 + ((lane >> 4) << 3) + (lane & 7),
-                               c * 2 + ((lane >> 3) & 1)));
+                load_matrices(b, ((tile + keys_at) ^ (c << 5)) + j * 32 * D);
 #pragma unroll
                 for (int m = 0; m < MT; m++) {
                     tile_type<T>::mma(s[m][2 * j], a[m], b[0], b[1]);
@@ -147,10 +146,25 @@ static __global__ void __launch_bounds__(THREADS, 2)
             }
         }
 #pragma unroll
-        for (int m = 0; m < MT; m++)
+        for (int m = 0; m < MT; m++) {
+            /* Found anew where needed: registers are few. */
+            if (BIAS || masked) {
+#pragma unroll
+                for (int half = 0; half < 2; half++) {
+                    int p = first + (warp * MT + m) * 16 + half * 8 + lane / 4;
+                    struct tile_row *row = &rows[m][half];
+
+                    row->begin = window && p >= window ? p - window + 1 : 0;
+                    row->end = args.causal && p + 1 < n_keys ? p + 1 : n_keys;
+                    tile_row_bias<BIAS>(row, args, head, p);
+                    if (p > last)
+                        row->end = row->begin;
+                }
+            }
             tile_softmax<D, TILE, BIAS>(s[m], o[m], rows[m], scale_log2,
-                                        (int)t * TILE, masked, lane);
-            /* O += P V, likewise. */
+                                        t * TILE, masked, lane);
+        }
+        /* O += P V, likewise. */
 #pragma unroll
         for (int j = 0; j < TILE / 16; j++) {
             uint32_t a[MT][4];
@@ -168,9 +182,8 @@ static __global__ void __launch_bounds__(THREADS, 2)
             for (int d = 0; d < D / 16; d++) {
                 uint32_t b[4];
 
-                load_matrices_transposed(b, tile_at<D>(tile + tile_bytes,
-                                                       j * 16 + (lane & 15),
-                                                       d * 2 + (lane >> 4)));
+                load_matrices_transposed(
+                    b, ((tile + tile_bytes + rows_at) ^ (d << 5)) + j * 32 * D);
 #pragma unroll
                 for (int m = 0; m < MT; m++) {
                     tile_type<T>::mma(o[m][2 * d], a[m], b[0], b[1]);
@@ -205,15 +218,15 @@ static __global__ void __launch_bounds__(THREADS, 2)
     }
 }
 
-template <typename T, int D, int MT>
+template <typename T, int D, int MT, int TILE>
 static cudaError_t launch(const struct gqa_attend_fast *args,
                           cudaStream_t stream)
 {
     constexpr size_t shared =
         ((size_t)64 * MT + (size_t)4 * TILE) * D * sizeof(T);
     void (*kernel)(struct gqa_attend_fast) =
-        args->bias ? prefill_kernel<T, D, MT, true>
-                   : prefill_kernel<T, D, MT, false>;
+        args->bias ? prefill_kernel<T, D, MT, TILE, true>
+                   : prefill_kernel<T, D, MT, TILE, false>;
     dim3 grid((unsigned)(args->n_heads * args->n_sequences),
               (unsigned)((args->n_new + 64 * MT - 1) / (64 * MT)));
 
@@ -230,8 +243,8 @@ cudaError_t gqa_attend_prefill(const struct gqa_attend_fast *args,
                                cudaStream_t stream)
 {
     if (args->head_dim == 64)
-        return args->bf16 ? launch<__nv_bfloat16, 64, 2>(args, stream)
-                          : launch<__half, 64, 2>(args, stream);
-    return args->bf16 ? launch<__nv_bfloat16, 128, 2>(args, stream)
-                      : launch<__half, 128, 2>(args, stream);
+        return args->bf16 ? launch<__nv_bfloat16, 64, 2, TILE_64>(args, stream)
+                          : launch<__half, 64, 2, TILE_64>(args, stream);
+    return args->bf16 ? launch<__nv_bfloat16, 128, 2, 64>(args, stream)
+                      : launch<__half, 128, 2, 64>(args, stream);
 }

@@ -127,21 +127,23 @@ static __device__ __forceinline__ uint32_t tile_at(uint32_t tile, int row,
 }
 
 /* Rows first .. first + ROWS - 1 of a [.., D] matrix into a tile; rows from
- * `end` on as zeros, for a weight of 0 does not silence a NaN. */
+ * `end` on as zeros, for a weight of 0 does not silence a NaN. A thread keeps
+ * its column, and its row's place among eight. */
 template <int D, int ROWS, int THREADS, typename T>
 static __device__ __forceinline__ void tile_load(uint32_t tile, const T *matrix,
                                                  int first, int end, int thread)
 {
-    constexpr int pieces = D / 8;
+    constexpr int pieces = D / 8, step = THREADS / pieces;
+    const int row = thread / pieces, piece = thread % pieces;
+    const uint32_t to = tile_at<D>(tile, row, piece);
+    const T *from = matrix + (int64_t)(first + row) * D + piece * 8;
 
+    static_assert(step % 8 == 0 && ROWS % step == 0, "whole steps");
 #pragma unroll
-    for (int n = 0; n < ROWS * pieces / THREADS; n++) {
-        int i = n * THREADS + thread;
-        int row = i / pieces, piece = i % pieces;
-        bool valid = first + row < end;
+    for (int n = 0; n < ROWS / step; n++) {
+        bool valid = first + row + n * step < end;
 
-        copy_async(tile_at<D>(tile, row, piece),
-                   matrix + (int64_t)(valid ? first + row : 0) * D + piece * 8,
+        copy_async(to + n * step * D * 2, valid ? from + n * step * D : matrix,
                    valid);
     }
 }
