@@ -14,7 +14,7 @@
 #include "runtime/cuda/attend_fast.cuh"
 #include "runtime/cuda/attend_tile.cuh"
 
-enum { TILE = 64, THREADS = 128, MAX_SPLITS = 128 };
+enum { TILE = 64, MAX_SPLITS = 128 };
 
 /* Where the parts lie in the workspace: sums [rows * heads, splits, D], then
  * pairs (largest score in base 2, sum of weights). */
@@ -24,11 +24,12 @@ static __device__ __forceinline__ float2 *part_scales(float *workspace,
     return (float2 *)(workspace + n_parts * d);
 }
 
-template <typename T, int D, int WM, int STAGES, bool BIAS>
-static __global__ void __launch_bounds__(THREADS, D == 64 ? 3 : 2)
+template <typename T, int D, int WM, int WN, int STAGES, bool BIAS>
+static __global__ void __launch_bounds__(32 * WM *WN,
+                                         D == 64 && WM * WN == 4 ? 3 : 2)
     decode_kernel(struct gqa_attend_fast args)
 {
-    constexpr int WN = 4 / WM, KEYS = TILE / WN, ROWS = 16 * WM;
+    constexpr int THREADS = 32 * WM * WN, KEYS = TILE / WN, ROWS = 16 * WM;
     constexpr uint32_t tile_bytes = TILE * D * 2;
     extern __shared__ __align__(128) unsigned char shared[];
 
@@ -113,7 +114,7 @@ static __global__ void __launch_bounds__(THREADS, D == 64 ? 3 : 2)
 
     int stage = 0;
     for (int64_t t = t0; t < t1; t++) {
-        float s[KEYS / 8][4];
+        float s[KEYS / 8][4], grow[2];
         int64_t ahead = t + STAGES - 1;
         int free_stage = stage == 0 ? STAGES - 1 : stage - 1;
         uint32_t tile = tiles + 2 * stage * tile_bytes;
@@ -131,9 +132,10 @@ static __global__ void __launch_bounds__(THREADS, D == 64 ? 3 : 2)
         copy_commit();
 
         tile_scores<D, KEYS, T>(s, q, tile, wn * KEYS, lane);
-        tile_softmax<D, KEYS, BIAS>(
-            s, o, rows, scale_log2, (int)t * TILE + wn * KEYS,
+        tile_weights<KEYS, BIAS>(
+            s, grow, rows, scale_log2, (int)t * TILE + wn * KEYS,
             t * TILE < all_begin || (t + 1) * TILE > all_end, lane);
+        tile_scale<D>(o, grow);
         tile_values<D, KEYS, T>(o, s, tile + tile_bytes, wn * KEYS, lane);
         stage = stage + 1 == STAGES ? 0 : stage + 1;
     }
@@ -162,7 +164,7 @@ static __global__ void __launch_bounds__(THREADS, D == 64 ? 3 : 2)
 #if __CUDA_ARCH__ >= 900
     cudaTriggerProgrammaticLaunchCompletion();
 #endif
-    for (int r = warp; r < ROWS && first_row + r < n_rows; r += 4) {
+    for (int r = warp; r < ROWS && first_row + r < n_rows; r += WM * WN) {
         constexpr int width = D / 32;
         float max = -INFINITY, sum = 0, x[width] = {};
 
@@ -248,11 +250,20 @@ bool gqa_attend_fast_takes(const struct gqa_attend_fast *args)
            args->n_new <= 65535;
 }
 
+#ifndef W8
+#define W8 1
+#endif
 struct decode_shape {
     int row_warps, n_splits;
 };
 
-enum { N_STAGES_64 = 4, N_STAGES_128 = 3 };
+/* How a head dim and a number of warps along the rows are laid out: one
+ * block more on a processor, or twice the warps in each. */
+template <int D, int WM> struct decode_layout {
+    static constexpr bool wide = W8 && D == 64 && WM == 4;
+    static constexpr int key_warps = wide ? 2 : 4 / WM;
+    static constexpr int n_stages = wide ? 6 : D == 64 ? 4 : 3;
+};
 
 static struct decode_shape shape_of(const struct gqa_attend_fast *args)
 {
@@ -262,12 +273,16 @@ static struct decode_shape shape_of(const struct gqa_attend_fast *args)
     int64_t blocks = (rows + tile_rows - 1) / tile_rows * args->n_kv_heads *
                      args->n_sequences;
     int64_t tiles = (args->max_keys + TILE - 1) / TILE;
-    int64_t slots = args->n_processors * (args->head_dim == 64 ? 3 : 2);
+    int64_t slots = args->n_processors *
+                    (args->head_dim == 64 && !(W8 && shape.row_warps == 4) ? 3 : 2);
     int64_t best = INT64_MAX;
 
     /* Two waves balance themselves: the last blocks share the bandwidth. */
     if (blocks >= 2 * slots)
         return shape;
+#ifdef FS
+    if (shape.row_warps == 4) { shape.n_splits = FS; return shape; }
+#endif
     /* In eighths of a tile's time: a block starts and ends in two tiles, and
      * joining takes two more and a little for each part. */
     for (int n = 1; n <= MAX_SPLITS && n <= tiles; n++) {
@@ -296,25 +311,30 @@ template <typename T, int D, int WM>
 static cudaError_t launch(const struct gqa_attend_fast *args, int n_splits,
                           cudaStream_t stream)
 {
-    constexpr int stages = D == 64 ? N_STAGES_64 : N_STAGES_128;
+    constexpr int WN = decode_layout<D, WM>::key_warps;
+    constexpr int stages = decode_layout<D, WM>::n_stages;
     constexpr size_t shared = (size_t)stages * 2 * TILE * D * sizeof(T);
     void (*kernel)(struct gqa_attend_fast) =
-        args->bias ? decode_kernel<T, D, WM, stages, true>
-                   : decode_kernel<T, D, WM, stages, false>;
+        args->bias ? decode_kernel<T, D, WM, WN, stages, true>
+                   : decode_kernel<T, D, WM, WN, stages, false>;
     int64_t rows = args->n_heads / args->n_kv_heads * args->n_new;
     dim3 grid((unsigned)n_splits,
               (unsigned)((rows + 16 * WM - 1) / (16 * WM) * args->n_kv_heads),
               (unsigned)args->n_sequences);
 
-    static_assert(shared >= (size_t)4 * 16 * (D + 2) * sizeof(float),
+    static_assert(shared >= (size_t)WN * 16 * WM * (D + 2) * sizeof(float),
                   "the join's sums need the tiles' memory");
     /* Each time: it holds for the current device alone, and costs little. */
     cudaError_t error = cudaFuncSetAttribute(
         kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
     if (error != cudaSuccess)
         return error;
-    kernel<<<grid, THREADS, shared, stream>>>(*args);
+    kernel<<<grid, 32 * WM * WN, shared, stream>>>(*args);
+#ifdef NOJOIN
+    if (0) {
+#else
     if (n_splits > 1) {
+#endif
         /* The join may be set up while the last blocks still run. */
         cudaLaunchAttribute early = {};
         cudaLaunchConfig_t config = {};

@@ -42,4 +42,8 @@ cudaError_t gqa_attend_decode(const struct gqa_attend_fast *args,
 cudaError_t gqa_attend_prefill(const struct gqa_attend_fast *args,
                                cudaStream_t stream);
 
+/* Likewise on compute capability 9.0; without a bias. */
+cudaError_t gqa_attend_hopper(const struct gqa_attend_fast *args,
+                              cudaStream_t stream);
+
 #endif

@@ -12,10 +12,7 @@
 #include "runtime/cuda/attend_fast.cuh"
 #include "runtime/cuda/attend_tile.cuh"
 
-#ifndef T64
-#define T64 64
-#endif
-enum { THREADS = 128, TILE_64 = T64 };
+enum { THREADS = 128, TILE_64 = 128 };
 
 template <typename T, int D, int MT, int TILE, bool BIAS>
 static __global__ void __launch_bounds__(THREADS, 2)
@@ -147,6 +144,8 @@ static __global__ void __launch_bounds__(THREADS, 2)
         }
 #pragma unroll
         for (int m = 0; m < MT; m++) {
+            float grow[2];
+
             /* Found anew where needed: registers are few. */
             if (BIAS || masked) {
 #pragma unroll
@@ -161,8 +160,9 @@ static __global__ void __launch_bounds__(THREADS, 2)
                         row->end = row->begin;
                 }
             }
-            tile_softmax<D, TILE, BIAS>(s[m], o[m], rows[m], scale_log2,
-                                        t * TILE, masked, lane);
+            tile_weights<TILE, BIAS>(s[m], grow, rows[m], scale_log2, t * TILE,
+                                     masked, lane);
+            tile_scale<D>(o[m], grow);
         }
         /* O += P V, likewise. */
 #pragma unroll
@@ -170,14 +170,8 @@ static __global__ void __launch_bounds__(THREADS, 2)
             uint32_t a[MT][4];
 
 #pragma unroll
-            for (int m = 0; m < MT; m++) {
-                a[m][0] = tile_type<T>::pack(s[m][2 * j][0], s[m][2 * j][1]);
-                a[m][1] = tile_type<T>::pack(s[m][2 * j][2], s[m][2 * j][3]);
-                a[m][2] =
-                    tile_type<T>::pack(s[m][2 * j + 1][0], s[m][2 * j + 1][1]);
-                a[m][3] =
-                    tile_type<T>::pack(s[m][2 * j + 1][2], s[m][2 * j + 1][3]);
-            }
+            for (int m = 0; m < MT; m++)
+                tile_pack<T>(a[m], s[m] + 2 * j);
 #pragma unroll
             for (int d = 0; d < D / 16; d++) {
                 uint32_t b[4];

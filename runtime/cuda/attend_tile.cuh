@@ -174,6 +174,17 @@ static __device__ __forceinline__ void tile_scores(float (*s)[4],
     }
 }
 
+/* Weights of 16 keys, as an operand. */
+template <typename T>
+static __device__ __forceinline__ void tile_pack(uint32_t a[4],
+                                                 const float (*p)[4])
+{
+    a[0] = tile_type<T>::pack(p[0][0], p[0][1]);
+    a[1] = tile_type<T>::pack(p[0][2], p[0][3]);
+    a[2] = tile_type<T>::pack(p[1][0], p[1][1]);
+    a[3] = tile_type<T>::pack(p[1][2], p[1][3]);
+}
+
 /* o (16 rows, D columns) += P V. */
 template <int D, int N, typename T>
 static __device__ __forceinline__ void tile_values(float (*o)[4],
@@ -183,11 +194,9 @@ static __device__ __forceinline__ void tile_values(float (*o)[4],
 {
 #pragma unroll
     for (int j = 0; j < N / 16; j++) {
-        uint32_t a[4] = {tile_type<T>::pack(p[2 * j][0], p[2 * j][1]),
-                         tile_type<T>::pack(p[2 * j][2], p[2 * j][3]),
-                         tile_type<T>::pack(p[2 * j + 1][0], p[2 * j + 1][1]),
-                         tile_type<T>::pack(p[2 * j + 1][2], p[2 * j + 1][3])};
+        uint32_t a[4];
 
+        tile_pack<T>(a, p + 2 * j);
 #pragma unroll
         for (int d = 0; d < D / 16; d++) {
             uint32_t b[4];
@@ -227,19 +236,17 @@ static __device__ __forceinline__ void tile_row_bias(
     }
 }
 
-/* Turn scores (16 rows, N keys from `key` on) into weights, and scale o to
- * the rows' new maxima. */
-template <int D, int N, bool BIAS>
-static __device__ __forceinline__ void tile_softmax(float (*s)[4],
-                                                    float (*o)[4],
-                                                    struct tile_row rows[2],
-                                                    float scale_log2, int key,
-                                                    bool masked, int lane)
+/* Turn scores (16 rows, N keys from `key` on) into weights, relative to the
+ * rows' new maxima; grow: what makes weights of before such. */
+template <int N, bool BIAS>
+static __device__ __forceinline__ void
+tile_weights(float (*s)[4], float grow[2], struct tile_row rows[2],
+             float scale_log2, int key, bool masked, int lane)
 {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
         struct tile_row *row = &rows[half];
-        float max = row->max, shift, grow, factor = scale_log2;
+        float max = row->max, shift, factor = scale_log2;
 
         if (BIAS) {
 #pragma unroll
@@ -268,8 +275,8 @@ static __device__ __forceinline__ void tile_softmax(float (*s)[4],
         max = fmaxf(max, __shfl_xor_sync(0xffffffffu, max, 1));
         max = fmaxf(max, __shfl_xor_sync(0xffffffffu, max, 2));
         shift = max == -INFINITY ? 0 : max * factor;
-        grow = power_of_two(row->max * factor - shift);
-        row->sum *= grow;
+        grow[half] = power_of_two(row->max * factor - shift);
+        row->sum *= grow[half];
 #pragma unroll
         for (int i = 0; i < N / 4; i++) {
             float *x = &s[i / 2][half * 2 + i % 2];
@@ -278,11 +285,19 @@ static __device__ __forceinline__ void tile_softmax(float (*s)[4],
             row->sum += *x;
         }
         row->max = max;
+    }
+}
+
+/* o (16 rows, D columns) relative to the rows' new maxima. */
+template <int D>
+static __device__ __forceinline__ void tile_scale(float (*o)[4],
+                                                  const float grow[2])
+{
 #pragma unroll
-        for (int d = 0; d < D / 8; d++) {
-            o[d][half * 2] *= grow;
-            o[d][half * 2 + 1] *= grow;
-        }
+    for (int d = 0; d < D / 8; d++) {
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            o[d][i] *= grow[i / 2];
     }
 }
 

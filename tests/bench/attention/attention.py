@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 BANDWIDTH = 4.3e12
+DECODE, PREFILL, HOPPER = range(3)  # as attention_library.cu numbers them
 library = None
 
 
@@ -57,7 +58,7 @@ class Case:
                                 if new <= 64 else 1,), float("nan"),
                                device="cuda")
 
-    def run(self, prefill):
+    def run(self, kind):
         seqs, heads, groups, dim, new = self.shape
         numbers = (ctypes.c_int64 * 15)(
             self.width, 0, self.per_block, self.block, seqs, new, heads,
@@ -68,7 +69,7 @@ class Case:
         pointers = (ctypes.c_void_p * 8)(
             *[None if t is None else t.data_ptr() for t in tensors])
         status = library.attention(
-            numbers, pointers, ctypes.c_float(self.scale), int(prefill),
+            numbers, pointers, ctypes.c_float(self.scale), kind,
             ctypes.c_void_p(torch.cuda.current_stream().cuda_stream))
         if status:
             raise SystemExit(f"launch failed: {status}")
@@ -151,20 +152,24 @@ def check():
     ]
     failed = 0
     for keys in cases + long:
-        for prefill in ((False, True) if keys.get("new", 1) > 1 else (False,)):
-            if not prefill and keys.get("new", 1) > 64:
-                continue
+        kinds = [DECODE] if keys.get("new", 1) <= 64 else []
+        if keys.get("new", 1) > 1:
+            kinds.append(PREFILL)
+            if not keys.get("bias") and torch.cuda.get_device_capability()[0] == 9:
+                kinds.append(HOPPER)
+        for kind in kinds:
             case = Case(**keys)
-            case.run(prefill)
+            case.run(kind)
             first = case.out.clone()
             case.out.fill_(float("nan"))
-            case.run(prefill)
+            case.run(kind)
             err = error(case.out, case.reference())
             limit = 5e-3 if case.dtype == torch.bfloat16 else 1e-3
             good = err < limit and torch.equal(first, case.out)
             failed += not good
-            print("ok  " if good else "FAIL", "prefill" if prefill else
-                  "decode ", f"{err:.2e}", keys, flush=True)
+            print("ok  " if good else "FAIL",
+                  ("decode ", "prefill", "hopper ")[kind], f"{err:.2e}", keys,
+                  flush=True)
     return failed
 
 
@@ -207,30 +212,34 @@ def timing():
         cases = [Case(seqs, heads, groups, dim, [n] * seqs, seed=i)
                  for i in range(sets)]
         calls = max(sets, 8)
-        ours = [lambda c=cases[i % sets]: c.run(False) for i in range(calls)]
+        ours = [lambda c=cases[i % sets]: c.run(DECODE) for i in range(calls)]
         queries = [c.query().contiguous() for c in cases]
         theirs = [lambda c=cases[i % sets], q=queries[i % sets]: c.flash(q)
                   for i in range(calls)]
         a, b = graph_ms(theirs), graph_ms(ours)
         small = Case(1, heads, groups, dim, [n])
-        small.run(False)
+        small.run(DECODE)
         ref = small.reference()
         err = error(small.flash(small.query().contiguous())
                     .transpose(1, 2).reshape(1, -1), ref)
         print(f"| {seqs}, {heads}, {groups}, {dim}, {n} | {a:.4f} | {b:.4f} | "
               f"{a / b:.2f} | {size / BANDWIDTH * 1e3 / b:.0%} | {err:.1e} | "
               f"{error(small.out, ref):.1e} |", flush=True)
+    hopper = torch.cuda.get_device_capability()[0] == 9
+    kind = HOPPER if hopper else PREFILL
     print("\n| B, H, G, d, N causal prefill | flash TFLOP/s | ours TFLOP/s | "
-          "flash / ours (time) |\n|---|---|---|---|")
+          "flash / ours (time) | by mma.sync TFLOP/s |\n|---|---|---|---|---|")
     for seqs, heads, groups, dim, n in ((4, 32, 8, 128, 4096),
                                         (8, 64, 8, 64, 2048)):
         case = Case(seqs, heads, groups, dim, [n] * seqs, new=n)
         q = case.query().contiguous()
         work = 2 * seqs * heads * n * n * dim / 1e9
-        a = graph_ms([lambda: case.flash(q)] * 4)
-        b = graph_ms([lambda: case.run(True)] * 4)
+        a, b, c = (sorted(times)[1] for times in zip(*(
+            [graph_ms([call] * 4) for call in (
+                lambda: case.flash(q), lambda: case.run(kind),
+                lambda: case.run(PREFILL))] for _ in range(3))))
         print(f"| {seqs}, {heads}, {groups}, {dim}, {n} | {work / a:.0f} | "
-              f"{work / b:.0f} | {a / b:.2f} |", flush=True)
+              f"{work / b:.0f} | {a / b:.2f} | {work / c:.0f} |", flush=True)
 
 
 def main():
@@ -243,8 +252,11 @@ def main():
         for keys in (dict(new=1, counts=[100, 1000]),
                      dict(new=7, counts=[100, 61])):
             case = Case(2, 8, 2, 64, bias=True, window=90, **keys)
-            case.run(False)
-            case.run(True)
+            case.run(DECODE)
+            case.run(PREFILL)
+        if torch.cuda.get_device_capability()[0] == 9:
+            for dim in (64, 128):
+                Case(2, 4, 2, dim, [400, 333], new=300, window=90).run(HOPPER)
         torch.cuda.synchronize()
         return 0
     if mode == "--time":
