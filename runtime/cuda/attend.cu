@@ -78,6 +78,7 @@ enum gqa_status gqa_cuda_attend(struct gqa_device *device,
     args.reach = (int64_t)op->reach;
     args.n_processors = device->n_processors;
     args.overlaps = device->overlaps;
+    args.warpgroups = device->warpgroups;
     if (op->key_counts &&
         (st = send_key_counts(device, &args, op->key_counts)) != GQA_OK)
         return st;

@@ -7,14 +7,14 @@
  *
  * The query rows of one KV head (group_size * n_new of them) are the rows of
  * tensor-core tiles, so that each K and V row is read once for all. A block
- * of four warps walks tiles of 64 keys; WM warps lie along the rows, 4 / WM
- * share the keys. Long sequences are split among blocks where there are too
- * few of them; a second kernel joins the parts, in fixed order.
+ * of four warps walks tiles of keys; WM warps lie along the rows, 4 / WM
+ * share the keys of a tile. Long sequences are split among blocks where there
+ * are too few of them; a second kernel joins the parts, in fixed order.
  */
 #include "runtime/cuda/attend_fast.cuh"
 #include "runtime/cuda/attend_tile.cuh"
 
-enum { TILE = 64, MAX_SPLITS = 128 };
+enum { MAX_SPLITS = 128 };
 
 /* Where the parts lie in the workspace: sums [rows * heads, splits, D], then
  * pairs (largest score in base 2, sum of weights). */
@@ -24,14 +24,35 @@ static __device__ __forceinline__ float2 *part_scales(float *workspace,
     return (float2 *)(workspace + n_parts * d);
 }
 
-template <typename T, int D, int WM, int WN, int STAGES, bool BIAS>
-static __global__ void __launch_bounds__(32 * WM *WN,
-                                         D == 64 && WM * WN == 4 ? 3 : 2)
+/* How blocks are laid out: warps that share the keys of a tile, keys in a
+ * tile, tiles in flight, blocks on a processor. */
+struct decode_layout {
+    int key_warps, tile, n_stages, n_resident;
+};
+
+/* For a head dim and a number of warps along the rows. Long tiles save
+ * instructions where the rows are many. */
+static constexpr __host__ __device__ struct decode_layout layout_of(int d,
+                                                                    int wm)
+{
+    if (d == 64 && wm == 4)
+        return {1, 128, 2, 2};
+    if (d == 64)
+        return {4 / wm, 64, 4, 3};
+    return {4 / wm, 64, 3, 2};
+}
+
+template <typename T, int D, int WM, bool BIAS>
+static __global__ void __launch_bounds__(32 * WM * layout_of(D, WM).key_warps,
+                                         layout_of(D, WM).n_resident)
     decode_kernel(struct gqa_attend_fast args)
 {
-    constexpr int THREADS = 32 * WM * WN, KEYS = TILE / WN, ROWS = 16 * WM;
+    constexpr struct decode_layout layout = layout_of(D, WM);
+    constexpr int WN = layout.key_warps, TILE = layout.tile;
+    constexpr int STAGES = layout.n_stages, THREADS = 32 * WM * WN;
+    constexpr int KEYS = TILE / WN, ROWS = 16 * WM;
     constexpr uint32_t tile_bytes = TILE * D * 2;
-    extern __shared__ __align__(128) unsigned char shared[];
+    extern __shared__ __align__(256) unsigned char shared[];
 
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const int wm = warp % WM, wn = warp / WM;
@@ -140,32 +161,73 @@ static __global__ void __launch_bounds__(32 * WM *WN,
         stage = stage + 1 == STAGES ? 0 : stage + 1;
     }
 
-    /* Join the warps that shared the keys, in order of their number. */
     copy_wait<0>();
+#if __CUDA_ARCH__ >= 900
+    cudaTriggerProgrammaticLaunchCompletion();
+#endif
+    const uint32_t n_new = (uint32_t)args.n_new;
+    const int64_t first_head =
+        sequence * n_new * args.n_heads + kv_head * group;
+    const int64_t n_parts = args.n_sequences * n_new * args.n_heads * gridDim.x;
+
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        rows[half].sum += __shfl_xor_sync(0xffffffffu, rows[half].sum, 1);
+        rows[half].sum += __shfl_xor_sync(0xffffffffu, rows[half].sum, 2);
+    }
+    if constexpr (WN == 1) {
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            const uint32_t r =
+                (uint32_t)first_row + wm * 16 + half * 8 + lane / 4;
+            const int64_t at =
+                first_head + r % n_new * args.n_heads + r / n_new;
+            const int64_t part = at * gridDim.x + blockIdx.x;
+            const float sum = rows[half].sum, factor = sum == 0 ? 0 : 1 / sum;
+
+            if (r >= n_rows)
+                continue;
+            if (gridDim.x > 1 && lane % 4 == 0)
+                part_scales(args.workspace, n_parts, D)[part] =
+                    make_float2(rows[half].max * (BIAS ? 1 : scale_log2), sum);
+#pragma unroll
+            for (int d = 0; d < D / 8; d++) {
+                const int column = d * 8 + lane % 4 * 2;
+                const float x = o[d][half * 2], y = o[d][half * 2 + 1];
+
+                if (gridDim.x > 1)
+                    *(float2 *)&args.workspace[part * D + column] =
+                        make_float2(x, y);
+                else
+                    *(uint32_t *)((T *)args.out + at * D + column) =
+                        tile_type<T>::pack(x * factor, y * factor);
+            }
+        }
+        return;
+    }
+
+    /* Join the warps that shared the keys, in order of their number. */
     __syncthreads();
     float *sums = (float *)shared;                     /* [WN, ROWS, D] */
     float2 *scales = (float2 *)(sums + WN * ROWS * D); /* [WN, ROWS] */
 #pragma unroll
     for (int half = 0; half < 2; half++) {
         int r = wm * 16 + half * 8 + lane / 4;
-        float sum = rows[half].sum;
 
-        sum += __shfl_xor_sync(0xffffffffu, sum, 1);
-        sum += __shfl_xor_sync(0xffffffffu, sum, 2);
         if (lane % 4 == 0)
-            scales[wn * ROWS + r] =
-                make_float2(rows[half].max * (BIAS ? 1 : scale_log2), sum);
+            scales[wn * ROWS + r] = make_float2(
+                rows[half].max * (BIAS ? 1 : scale_log2), rows[half].sum);
 #pragma unroll
         for (int d = 0; d < D / 8; d++)
             *(float2 *)&sums[(wn * ROWS + r) * D + d * 8 + lane % 4 * 2] =
                 make_float2(o[d][half * 2], o[d][half * 2 + 1]);
     }
     __syncthreads();
-#if __CUDA_ARCH__ >= 900
-    cudaTriggerProgrammaticLaunchCompletion();
-#endif
     for (int r = warp; r < ROWS && first_row + r < n_rows; r += WM * WN) {
         constexpr int width = D / 32;
+        const uint32_t row = (uint32_t)(first_row + r);
+        const int64_t at =
+            first_head + row % n_new * args.n_heads + row / n_new;
         float max = -INFINITY, sum = 0, x[width] = {};
 
 #pragma unroll
@@ -182,9 +244,6 @@ static __global__ void __launch_bounds__(32 * WM *WN,
                 x[i] += sums[(n * ROWS + r) * D + lane * width + i] * weight;
         }
 
-        uint32_t n_new = (uint32_t)args.n_new, row = (uint32_t)(first_row + r);
-        int64_t at = (sequence * n_new + row % n_new) * args.n_heads +
-                     kv_head * group + row / n_new;
         if (gridDim.x == 1) {
             uint32_t *out = (uint32_t *)((T *)args.out + at * D + lane * width);
             float factor = sum == 0 ? 0 : 1 / sum;
@@ -194,8 +253,6 @@ static __global__ void __launch_bounds__(32 * WM *WN,
                 out[i] = tile_type<T>::pack(x[2 * i] * factor,
                                             x[2 * i + 1] * factor);
         } else {
-            int64_t n_parts =
-                args.n_sequences * n_new * args.n_heads * gridDim.x;
             int64_t part = at * gridDim.x + blockIdx.x;
 
 #pragma unroll
@@ -250,19 +307,8 @@ bool gqa_attend_fast_takes(const struct gqa_attend_fast *args)
            args->n_new <= 65535;
 }
 
-#ifndef W8
-#define W8 1
-#endif
 struct decode_shape {
     int row_warps, n_splits;
-};
-
-/* How a head dim and a number of warps along the rows are laid out: one
- * block more on a processor, or twice the warps in each. */
-template <int D, int WM> struct decode_layout {
-    static constexpr bool wide = W8 && D == 64 && WM == 4;
-    static constexpr int key_warps = wide ? 2 : 4 / WM;
-    static constexpr int n_stages = wide ? 6 : D == 64 ? 4 : 3;
 };
 
 static struct decode_shape shape_of(const struct gqa_attend_fast *args)
@@ -272,23 +318,21 @@ static struct decode_shape shape_of(const struct gqa_attend_fast *args)
     int64_t tile_rows = 16 * shape.row_warps;
     int64_t blocks = (rows + tile_rows - 1) / tile_rows * args->n_kv_heads *
                      args->n_sequences;
-    int64_t tiles = (args->max_keys + TILE - 1) / TILE;
-    int64_t slots = args->n_processors *
-                    (args->head_dim == 64 && !(W8 && shape.row_warps == 4) ? 3 : 2);
+    struct decode_layout layout =
+        layout_of((int)args->head_dim, shape.row_warps);
+    int64_t tiles = (args->max_keys + layout.tile - 1) / layout.tile;
+    int64_t slots = (int64_t)args->n_processors * layout.n_resident;
     int64_t best = INT64_MAX;
 
     /* Two waves balance themselves: the last blocks share the bandwidth. */
     if (blocks >= 2 * slots)
         return shape;
-#ifdef FS
-    if (shape.row_warps == 4) { shape.n_splits = FS; return shape; }
-#endif
     /* In eighths of a tile's time: a block starts and ends in two tiles, and
-     * joining takes two more and a little for each part. */
+     * joining takes two more and a little for each part and its rows. */
     for (int n = 1; n <= MAX_SPLITS && n <= tiles; n++) {
         int64_t waves = (blocks * n + slots - 1) / slots;
-        int64_t cost =
-            waves * ((tiles + n - 1) / n + 2) * 8 + (n > 1 ? 16 + n : 0);
+        int64_t cost = waves * ((tiles + n - 1) / n + 2) * 8 +
+                       (n > 1 ? 16 + n * shape.row_warps : 0);
 
         if (cost < best) {
             best = cost;
@@ -311,30 +355,27 @@ template <typename T, int D, int WM>
 static cudaError_t launch(const struct gqa_attend_fast *args, int n_splits,
                           cudaStream_t stream)
 {
-    constexpr int WN = decode_layout<D, WM>::key_warps;
-    constexpr int stages = decode_layout<D, WM>::n_stages;
-    constexpr size_t shared = (size_t)stages * 2 * TILE * D * sizeof(T);
+    constexpr struct decode_layout layout = layout_of(D, WM);
+    constexpr size_t shared =
+        (size_t)layout.n_stages * 2 * layout.tile * D * sizeof(T);
     void (*kernel)(struct gqa_attend_fast) =
-        args->bias ? decode_kernel<T, D, WM, WN, stages, true>
-                   : decode_kernel<T, D, WM, WN, stages, false>;
+        args->bias ? decode_kernel<T, D, WM, true>
+                   : decode_kernel<T, D, WM, false>;
     int64_t rows = args->n_heads / args->n_kv_heads * args->n_new;
     dim3 grid((unsigned)n_splits,
               (unsigned)((rows + 16 * WM - 1) / (16 * WM) * args->n_kv_heads),
               (unsigned)args->n_sequences);
 
-    static_assert(shared >= (size_t)WN * 16 * WM * (D + 2) * sizeof(float),
+    static_assert(shared >= (size_t)layout.key_warps * 16 * WM * (D + 2) *
+                                sizeof(float),
                   "the join's sums need the tiles' memory");
     /* Each time: it holds for the current device alone, and costs little. */
     cudaError_t error = cudaFuncSetAttribute(
         kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
     if (error != cudaSuccess)
         return error;
-    kernel<<<grid, 32 * WM * WN, shared, stream>>>(*args);
-#ifdef NOJOIN
-    if (0) {
-#else
+    kernel<<<grid, 32 * WM * layout.key_warps, shared, stream>>>(*args);
     if (n_splits > 1) {
-#endif
         /* The join may be set up while the last blocks still run. */
         cudaLaunchAttribute early = {};
         cudaLaunchConfig_t config = {};

@@ -25,7 +25,8 @@ struct gqa_attend_fast {
     int64_t reach;
     float *workspace; /* gqa_attend_decode_workspace() floats */
     int n_processors; /* of the device */
-    bool overlaps;    /* it can begin a kernel as another ends: sm_90 */
+    bool overlaps;    /* it can begin a kernel as another ends: from 9.0 on */
+    bool warpgroups;  /* it is 9.0, and code for it (sm_90a) is here */
 };
 
 /* Whether the kernels below take this shape: head_dim 64 or 128, rows that
@@ -42,8 +43,8 @@ cudaError_t gqa_attend_decode(const struct gqa_attend_fast *args,
 cudaError_t gqa_attend_prefill(const struct gqa_attend_fast *args,
                                cudaStream_t stream);
 
-/* Likewise on compute capability 9.0; without a bias. */
-cudaError_t gqa_attend_hopper(const struct gqa_attend_fast *args,
-                              cudaStream_t stream);
+/* Likewise, by products of warpgroups; without a bias. */
+cudaError_t gqa_attend_prefill_sm90(const struct gqa_attend_fast *args,
+                                    cudaStream_t stream);
 
 #endif

@@ -148,13 +148,18 @@ static __device__ __forceinline__ void tile_load(uint32_t tile, const T *matrix,
     }
 }
 
-/* s[j] (16 rows, keys key + 8 j ..) = A K^T, for N keys of a tile. */
+/* s[j] (16 rows, keys key + 8 j ..) = A K^T, for N keys of a tile. Tiles
+ * begin at multiples of 256: the pieces of a row lie at exclusive ors of
+ * their numbers with one address. */
 template <int D, int N, typename T>
 static __device__ __forceinline__ void tile_scores(float (*s)[4],
                                                    const uint32_t (*a)[4],
                                                    uint32_t tile, int key,
                                                    int lane)
 {
+    const uint32_t at = tile_at<D>(tile, key + ((lane >> 4) << 3) + (lane & 7),
+                                   (lane >> 3) & 1);
+
 #pragma unroll
     for (int j = 0; j < N / 8; j++)
         s[j][0] = s[j][1] = s[j][2] = s[j][3] = 0;
@@ -164,10 +169,7 @@ static __device__ __forceinline__ void tile_scores(float (*s)[4],
         for (int j = 0; j < N / 16; j++) {
             uint32_t b[4];
 
-            load_matrices(
-                b,
-                tile_at<D>(tile, key + j * 16 + ((lane >> 4) << 3) + (lane & 7),
-                           k * 2 + ((lane >> 3) & 1)));
+            load_matrices(b, (at ^ (k << 5)) + j * 32 * D);
             tile_type<T>::mma(s[2 * j], a[k], b[0], b[1]);
             tile_type<T>::mma(s[2 * j + 1], a[k], b[2], b[3]);
         }
@@ -192,6 +194,8 @@ static __device__ __forceinline__ void tile_values(float (*o)[4],
                                                    uint32_t tile, int key,
                                                    int lane)
 {
+    const uint32_t at = tile_at<D>(tile, key + (lane & 15), lane >> 4);
+
 #pragma unroll
     for (int j = 0; j < N / 16; j++) {
         uint32_t a[4];
@@ -201,9 +205,7 @@ static __device__ __forceinline__ void tile_values(float (*o)[4],
         for (int d = 0; d < D / 16; d++) {
             uint32_t b[4];
 
-            load_matrices_transposed(b, tile_at<D>(tile,
-                                                   key + j * 16 + (lane & 15),
-                                                   d * 2 + (lane >> 4)));
+            load_matrices_transposed(b, (at ^ (d << 5)) + j * 32 * D);
             tile_type<T>::mma(o[2 * d], a, b[0], b[1]);
             tile_type<T>::mma(o[2 * d + 1], a, b[2], b[3]);
         }
@@ -239,9 +241,11 @@ static __device__ __forceinline__ void tile_row_bias(
 /* Turn scores (16 rows, N keys from `key` on) into weights, relative to the
  * rows' new maxima; grow: what makes weights of before such. */
 template <int N, bool BIAS>
-static __device__ __forceinline__ void
-tile_weights(float (*s)[4], float grow[2], struct tile_row rows[2],
-             float scale_log2, int key, bool masked, int lane)
+static __device__ __forceinline__ void tile_weights(float (*s)[4],
+                                                    float grow[2],
+                                                    struct tile_row rows[2],
+                                                    float scale_log2, int key,
+                                                    bool masked, int lane)
 {
 #pragma unroll
     for (int half = 0; half < 2; half++) {

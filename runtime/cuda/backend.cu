@@ -133,6 +133,9 @@ static enum gqa_status identify(struct gqa_device *device)
             MIN_MAJOR);
     device->n_processors = properties.multiProcessorCount;
     device->overlaps = properties.major >= 9;
+#ifdef GQA_SM90A
+    device->warpgroups = properties.major == 9 && properties.minor == 0;
+#endif
     return GQA_OK;
 }
 

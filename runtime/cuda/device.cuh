@@ -25,7 +25,7 @@ struct gqa_device {
     enum gqa_dtype real;
     char name[128];
     int n_processors;
-    bool overlaps; /* as in gqa_attend_fast */
+    bool overlaps, warpgroups; /* as in gqa_attend_fast */
     cudaStream_t stream;
     cublasLtHandle_t lt;
     struct gqa_products *products;

@@ -7,7 +7,8 @@
 #include "runtime/cuda/attend_fast.cuh"
 
 /* v: the members of gqa_attend_fast that are whole numbers, in order; p: the
- * pointers; kind: 0 decode, 1 prefill, 2 prefill by warpgroups. Returns a cudaError_t, or -1 for a shape not taken. */
+ * pointers; kind: 0 decode, 1 prefill, 2 prefill by warpgroups. Returns a
+ * cudaError_t, or -1 for a shape not taken. */
 extern "C" int attention(const int64_t v[15], void *const p[8], float scale,
                          int kind, void *stream)
 {
@@ -49,14 +50,7 @@ extern "C" int attention(const int64_t v[15], void *const p[8], float scale,
     args.overlaps = major >= 9;
     if (!gqa_attend_fast_takes(&args))
         return -1;
-    switch (kind) {
-    case 0:
-        return (int)gqa_attend_decode(&args, (cudaStream_t)stream);
-    case 1:
-        return (int)gqa_attend_prefill(&args, (cudaStream_t)stream);
-    default:
-        return args.bias || major != 9
-                   ? -1
-                   : (int)gqa_attend_hopper(&args, (cudaStream_t)stream);
-    }
+    args.warpgroups = kind == 2 && major == 9;
+    return (int)(kind == 0 ? gqa_attend_decode(&args, (cudaStream_t)stream)
+                           : gqa_attend_prefill(&args, (cudaStream_t)stream));
 }

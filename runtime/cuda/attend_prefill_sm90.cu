@@ -152,7 +152,7 @@ static __device__ __forceinline__ void begin_values(float (*o)[4],
 
 template <typename T, int D>
 static __global__ void __launch_bounds__(GROUP *(CONSUMERS + 1), 1)
-    hopper_kernel(struct gqa_attend_fast args)
+    prefill_kernel(struct gqa_attend_fast args)
 {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
     constexpr uint32_t tile_bytes = TILE * D * 2, q_bytes = ROWS * D * 2;
@@ -324,17 +324,17 @@ static cudaError_t launch(const struct gqa_attend_fast *args,
 
     /* Each time: it holds for the current device alone, and costs little. */
     cudaError_t error = cudaFuncSetAttribute(
-        hopper_kernel<T, D>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+        prefill_kernel<T, D>, cudaFuncAttributeMaxDynamicSharedMemorySize,
         (int)shared);
     if (error != cudaSuccess)
         return error;
-    hopper_kernel<T, D>
+    prefill_kernel<T, D>
         <<<grid, GROUP *(CONSUMERS + 1), shared, stream>>>(*args);
     return cudaGetLastError();
 }
 
-cudaError_t gqa_attend_hopper(const struct gqa_attend_fast *args,
-                              cudaStream_t stream)
+cudaError_t gqa_attend_prefill_sm90(const struct gqa_attend_fast *args,
+                                    cudaStream_t stream)
 {
     if (args->head_dim == 64)
         return args->bf16 ? launch<__nv_bfloat16, 64>(args, stream)
