@@ -1,8 +1,10 @@
 #include <stdio.h>
+#include <unistd.h>
 
 #include "common/cli.h"
 #include "common/interrupt.h"
 #include "common/log.h"
+#include "runtime/cpu_room.h"
 #include "verify/options.h"
 #include "verify/verification.h"
 
@@ -36,6 +38,9 @@ int main(int argc, char **argv)
     int status = GQA_EXIT_OK;
 
     gqa_log_init(tool, GQA_LOG_WARN);
+    /* Before anything else: an ordinary exit would wait for OpenBLAS. */
+    if (gqa_cpu_check_room(0) != GQA_OK)
+        _exit(gqa_cli_trouble(tool));
     switch (gqa_verify_options_parse(&options, argc, argv)) {
     case GQA_VERIFY_RUN:
         status = verify(&options);

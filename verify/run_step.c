@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/log.h"
+#include "runtime/cpu_room.h"
 #include "verify/mapped.h"
 #include "verify/run_checks.h"
 
@@ -141,6 +142,8 @@ enum gqa_status gqa_run_step(struct gqa_report *report,
     if (!converted->model)
         return skip(report, "the checkpoint could not be understood");
     st = gqa_run_possible(converted);
+    if (st == GQA_OK)
+        st = gqa_cpu_check_room(options->n_threads);
     if (st == GQA_OK)
         st = choose_device(&checks.run, options);
     if (st == GQA_OK)
