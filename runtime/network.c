@@ -21,8 +21,12 @@ enum gqa_status gqa_activation_parse(enum gqa_activation *out, const char *name)
     } known[] = {
         {"relu", GQA_ACTIVATION_RELU},
         {"gelu", GQA_ACTIVATION_GELU},
+        {"gelu_python", GQA_ACTIVATION_GELU},
         {"gelu_new", GQA_ACTIVATION_GELU_TANH},
+        {"gelu_fast", GQA_ACTIVATION_GELU_TANH}, /* its 2 / pi has 10 digits */
+        {"gelu_accurate", GQA_ACTIVATION_GELU_TANH},
         {"gelu_pytorch_tanh", GQA_ACTIVATION_GELU_TANH},
+        {"gelu_python_tanh", GQA_ACTIVATION_GELU_TANH},
         {"silu", GQA_ACTIVATION_SILU},
         {"swish", GQA_ACTIVATION_SILU},
     };
@@ -34,8 +38,8 @@ enum gqa_status gqa_activation_parse(enum gqa_activation *out, const char *name)
         }
     return gqa_fail(GQA_ERR_UNSUPPORTED,
                     "configuration: activation '%.40s' cannot be run; known "
-                    "are relu, gelu, gelu_new, gelu_pytorch_tanh, silu and "
-                    "swish",
+                    "are relu, silu, gelu and gelu_new, and other names of "
+                    "these",
                     name);
 }
 
@@ -219,7 +223,8 @@ static enum gqa_status take_attention(struct gqa_attention_block *out,
     return take_projection(&out->o, b, &heads->o, true);
 }
 
-/* The table of a layer, or that of the layer before it. */
+/* The table of a layer, or that of the layer before it where layers share
+ * one. */
 static enum gqa_status take_bias(struct gqa_relative_bias *out,
                                  const struct gqa_network_builder *b,
                                  const struct gqa_attention *heads,
@@ -234,12 +239,12 @@ static enum gqa_status take_bias(struct gqa_relative_bias *out,
     uint64_t said = 0;
     enum gqa_status st;
 
-    if ((st = take(&bias.table, b, name, before != NULL)) != GQA_OK)
-        return st;
-    if (bias.table == GQA_NO_PARAM) {
+    if (before && !b->bias_by_layer) {
         *out = *before;
         return GQA_OK;
     }
+    if ((st = take(&bias.table, b, name, false)) != GQA_OK)
+        return st;
     bias.n_buckets = b->model->params[bias.table].rows;
     if ((st = gqa_config_whole(&bias.max_distance, config,
                                "relative_attention_max_distance")) != GQA_OK ||
@@ -381,6 +386,11 @@ static enum gqa_status take_stack(const struct gqa_network_builder *b,
     return st == GQA_OK ? take_norm(&stack->final_norm, b, name) : st;
 }
 
+/*
+ * One that is there is used even where the configuration ties it: transformers
+ * 5 writes that T5 v1.1 is tied beside a matrix of its own, and then reads
+ * both.
+ */
 static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
 {
     struct gqa_network *n = b->network;
@@ -388,14 +398,13 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
     size_t index;
     enum gqa_status st;
 
-    n->unembedding = (struct gqa_linear){.weight = n->stacks[0].embedding,
-                                         .bias = GQA_NO_PARAM};
-    if (b->tied)
-        return GQA_OK;
+    n->unembedding.bias = GQA_NO_PARAM;
     if (b->rule->other_unembedding && !find(b, name, &index))
         name = b->rule->other_unembedding;
     if ((st = take(&n->unembedding.weight, b, name, true)) != GQA_OK)
         return st;
+    if (n->unembedding.weight == GQA_NO_PARAM && b->tied)
+        n->unembedding.weight = n->stacks[0].embedding;
     if (n->unembedding.weight == GQA_NO_PARAM)
         return gqa_fail(GQA_ERR_FORMAT,
                         "'%s' is missing, and the configuration does not tie "

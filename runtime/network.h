@@ -97,7 +97,7 @@ struct gqa_network {
     /* Encoder (encoder-decoders only), then decoder. */
     struct gqa_network_stack stacks[2];
     size_t n_stacks;
-    struct gqa_linear unembedding; /* the embedding itself where tied */
+    struct gqa_linear unembedding; /* the embedding where it has none */
     double logit_scale;            /* of the final norm's output */
     uint64_t d_model, vocab_size;
     uint64_t max_positions;       /* rows of `positions`; 0: no such limit */

@@ -51,6 +51,19 @@ enum gqa_status gqa_config_whole(uint64_t *out, const json_t *config,
     return GQA_OK;
 }
 
+enum gqa_status gqa_config_natural(uint64_t *out, const json_t *config,
+                                   const char *key)
+{
+    const json_t *value = value_of(config, key);
+
+    if (!value)
+        return GQA_OK;
+    if (!json_is_integer(value) || json_integer_value(value) < 0)
+        return refuse(value, key, "a count");
+    *out = (uint64_t)json_integer_value(value);
+    return GQA_OK;
+}
+
 enum gqa_status gqa_config_flag(bool *out, const json_t *config,
                                 const char *key)
 {

@@ -21,6 +21,10 @@ enum gqa_status gqa_config_positive(double *out, const json_t *config,
 GQA_MUST_USE
 enum gqa_status gqa_config_whole(uint64_t *out, const json_t *config,
                                  const char *key);
+/* A whole number, 0 among them. */
+GQA_MUST_USE
+enum gqa_status gqa_config_natural(uint64_t *out, const json_t *config,
+                                   const char *key);
 GQA_MUST_USE
 enum gqa_status gqa_config_flag(bool *out, const json_t *config,
                                 const char *key);

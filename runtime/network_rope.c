@@ -26,6 +26,24 @@ static enum gqa_status need(const struct scaling *s, const char *kind,
     return st;
 }
 
+/* Of several lengths the last one read counts. */
+static enum gqa_status find_context(struct scaling *s, const char *kind)
+{
+    static const char key[] = "original_max_position_embeddings";
+    enum gqa_status st;
+
+    if ((st = gqa_config_positive(&s->context, s->config,
+                                  "max_position_embeddings")) != GQA_OK ||
+        (st = gqa_config_positive(&s->context, s->said, key)) != GQA_OK ||
+        (st = gqa_config_positive(&s->context, s->config, key)) != GQA_OK)
+        return st;
+    return isnan(s->context)
+               ? gqa_fail(GQA_ERR_FORMAT,
+                          "configuration: RoPE of kind '%s' needs %s", kind,
+                          key)
+               : GQA_OK;
+}
+
 static enum gqa_status scale_linear(struct scaling *s)
 {
     const enum gqa_status st = need(s, "linear", "factor", &s->factor);
@@ -48,8 +66,7 @@ static enum gqa_status scale_llama3(struct scaling *s)
     if ((st = need(s, "llama3", "factor", &s->factor)) != GQA_OK ||
         (st = need(s, "llama3", "low_freq_factor", &low)) != GQA_OK ||
         (st = need(s, "llama3", "high_freq_factor", &high)) != GQA_OK ||
-        (st = need(s, "llama3", "original_max_position_embeddings",
-                   &s->context)) != GQA_OK)
+        (st = find_context(s, "llama3")) != GQA_OK)
         return st;
     if (high <= low)
         return gqa_fail(GQA_ERR_FORMAT,
@@ -101,27 +118,22 @@ static enum gqa_status yarn_scale_magnitude(struct scaling *s)
     return GQA_OK;
 }
 
-static enum gqa_status yarn_context(struct scaling *s)
+/* Without a factor, that of the length of now to the one before. */
+static enum gqa_status yarn_factor(struct scaling *s)
 {
     double longest = NAN;
     enum gqa_status st;
 
-    if ((st = gqa_config_positive(&longest, s->config,
-                                  "max_position_embeddings")) != GQA_OK ||
-        (st = gqa_config_positive(&s->context, s->said,
-                                  "original_max_position_embeddings")) !=
-            GQA_OK ||
-        (st = gqa_config_positive(&s->factor, s->said, "factor")) != GQA_OK)
+    if ((st = gqa_config_positive(&s->factor, s->said, "factor")) != GQA_OK ||
+        (st = gqa_config_positive(&longest, s->config,
+                                  "max_position_embeddings")) != GQA_OK)
         return st;
-    if (isnan(s->factor) && !isnan(s->context))
+    if (isnan(s->factor))
         s->factor = longest / s->context;
-    if (isnan(s->context))
-        s->context = longest;
-    if (isnan(s->factor) || isnan(s->context))
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "configuration: RoPE of kind 'yarn' needs factor and "
-                        "original_max_position_embeddings");
-    return GQA_OK;
+    return isnan(s->factor)
+               ? gqa_fail(GQA_ERR_FORMAT,
+                          "configuration: RoPE of kind 'yarn' needs factor")
+               : GQA_OK;
 }
 
 static enum gqa_status scale_yarn(struct scaling *s)
@@ -132,7 +144,8 @@ static enum gqa_status scale_yarn(struct scaling *s)
     bool truncate = true;
     enum gqa_status st;
 
-    if ((st = yarn_context(s)) != GQA_OK ||
+    if ((st = find_context(s, "yarn")) != GQA_OK ||
+        (st = yarn_factor(s)) != GQA_OK ||
         (st = yarn_scale_magnitude(s)) != GQA_OK ||
         (st = gqa_config_positive(&fast, s->said, "beta_fast")) != GQA_OK ||
         (st = gqa_config_positive(&slow, s->said, "beta_slow")) != GQA_OK ||
@@ -192,6 +205,25 @@ static enum gqa_status scale(struct scaling *s)
                     kind);
 }
 
+/* What the configuration says of RoPE, or NULL. Models whose layers differ in
+ * it nest it by kind of layer. */
+static enum gqa_status find_said(const json_t **out, const json_t *config)
+{
+    const char *key;
+    json_t *value;
+
+    *out = json_object_get(config, "rope_scaling");
+    if (json_object_size(*out) == 0)
+        *out = json_object_get(config, "rope_parameters");
+    json_object_foreach((json_t *)(uintptr_t)*out, key, value) if (
+        json_is_object(
+            value)) return gqa_fail(GQA_ERR_UNSUPPORTED,
+                                    "configuration: RoPE that differs by layer "
+                                    "('%.40s') cannot be run",
+                                    key);
+    return GQA_OK;
+}
+
 enum gqa_status gqa_rope_create(struct gqa_rope *out, const json_t *config,
                                 const char *theta_key, double theta,
                                 const struct gqa_position *position)
@@ -207,15 +239,13 @@ enum gqa_status gqa_rope_create(struct gqa_rope *out, const json_t *config,
                         .context = NAN};
     enum gqa_status st;
 
-    s.said = json_object_get(config, "rope_parameters");
-    if (!json_is_object(s.said))
-        s.said = json_object_get(config, "rope_scaling");
     if (position->rotary_dim == 0 || position->rotary_dim % 2 != 0)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "RoPE of %llu dimensions of a head cannot be run: "
                         "they go in pairs",
                         (unsigned long long)position->rotary_dim);
-    if ((st = gqa_config_positive(&s.theta, config, theta_key)) != GQA_OK ||
+    if ((st = find_said(&s.said, config)) != GQA_OK ||
+        (st = gqa_config_positive(&s.theta, config, theta_key)) != GQA_OK ||
         (st = gqa_config_positive(&s.theta, config, "rope_theta")) != GQA_OK ||
         (st = gqa_config_positive(&s.theta, s.said, "rope_theta")) != GQA_OK)
         return st;

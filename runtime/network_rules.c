@@ -10,9 +10,26 @@ static bool is_type(const struct gqa_network_builder *b, const char *type)
     return b->model->model_type && strcmp(b->model->model_type, type) == 0;
 }
 
+/* Transformers drops a bias that the configuration does not ask for. */
+static enum gqa_status check_bias(const struct gqa_network_builder *b,
+                                  const struct gqa_linear *linear, bool asked,
+                                  const char *key)
+{
+    const bool has = linear->bias != GQA_NO_PARAM;
+
+    if (has == asked)
+        return GQA_OK;
+    return gqa_fail(GQA_ERR_FORMAT,
+                    "'%s' has %s bias, but the configuration (%s) asks for "
+                    "%s",
+                    b->model->params[linear->weight].name, has ? "a" : "no",
+                    key, asked ? "one" : "none");
+}
+
 /* --- T5, mT5, umT5 ------------------------------------------------------ */
 
-/* "gelu" or "gated-gelu"; with a gate, T5's gelu is the tanh one. */
+/* "gelu" or "gated-gelu"; with a gate, T5's gelu is the tanh one. Of what is
+ * made of that, the configuration may have a word of its own. */
 static enum gqa_status choose_t5_feed_forward(struct gqa_network_builder *b)
 {
     static const char gated[] = "gated-";
@@ -27,6 +44,11 @@ static enum gqa_status choose_t5_feed_forward(struct gqa_network_builder *b)
         kind += sizeof gated - 1;
     if (b->gated && strcmp(kind, "gelu") == 0)
         kind = "gelu_new";
+    if ((st = gqa_config_text(&kind, b->model->config, "dense_act_fn")) !=
+            GQA_OK ||
+        (st = gqa_config_flag(&b->gated, b->model->config, "is_gated_act")) !=
+            GQA_OK)
+        return st;
     return gqa_activation_parse(&b->activation, kind);
 }
 
@@ -39,6 +61,7 @@ static enum gqa_status begin_t5(struct gqa_network_builder *b)
     st = gqa_config_flag(&scaled, b->model->config, "scale_decoder_outputs");
     if (st == GQA_OK && scaled && !is_type(b, "mt5"))
         n->logit_scale = 1 / sqrt((double)n->d_model);
+    b->bias_by_layer = is_type(b, "umt5");
     return st == GQA_OK ? choose_t5_feed_forward(b) : st;
 }
 
@@ -72,27 +95,23 @@ static enum gqa_status choose_windows(struct gqa_network_builder *b)
     const json_t *config = b->model->config;
     struct gqa_network_stack *stack = &b->network->stacks[0];
     const bool qwen = is_type(b, "qwen2");
-    bool slides = !qwen;
+    bool slides = false;
     uint64_t window = 4096;
-    uint64_t first = qwen ? 28 : 0;
+    uint64_t first = 28; /* layers of Qwen2 that do not slide */
     enum gqa_status st;
 
     if (is_type(b, "llama"))
         return GQA_OK;
-    /* Null is an answer here: no window. */
-    if (json_is_null(json_object_get(config, "sliding_window")))
-        return GQA_OK;
     if ((st = gqa_config_flag(&slides, config, "use_sliding_window")) !=
             GQA_OK ||
-        !slides)
+        (st = gqa_config_natural(&first, config, "max_window_layers")) !=
+            GQA_OK ||
+        (st = gqa_config_whole(&window, config, "sliding_window")) != GQA_OK)
         return st;
-    if ((st = gqa_config_whole(&window, config, "sliding_window")) != GQA_OK)
-        return st;
-    /* A count of layers that do not slide, which may be 0. */
-    if (qwen && json_is_integer(json_object_get(config, "max_window_layers")) &&
-        json_integer_value(json_object_get(config, "max_window_layers")) >= 0)
-        first = (uint64_t)json_integer_value(
-            json_object_get(config, "max_window_layers"));
+    /* Null is an answer here: no window. */
+    if ((qwen && !slides) ||
+        json_is_null(json_object_get(config, "sliding_window")))
+        return GQA_OK;
     for (size_t i = 0; i < stack->n_blocks; i++) {
         bool here = true;
 
@@ -102,6 +121,64 @@ static enum gqa_status choose_windows(struct gqa_network_builder *b)
             stack->blocks[i].self.window = window;
     }
     return GQA_OK;
+}
+
+/* Llama turns its whole heads, whatever this key says to other models. */
+static enum gqa_status check_whole_heads(const struct gqa_network_builder *b)
+{
+    const struct gqa_attention *a = &b->model->attentions[0];
+
+    if (a->position.rotary_dim == a->head_dim)
+        return GQA_OK;
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "RoPE of %llu of a head's %llu dimensions "
+                    "(partial_rotary_factor) cannot be run in a model of type "
+                    "%s",
+                    (unsigned long long)a->position.rotary_dim,
+                    (unsigned long long)a->head_dim, b->model->model_type);
+}
+
+static enum gqa_status check_llama_biases(const struct gqa_network_builder *b)
+{
+    const bool llama = is_type(b, "llama");
+    const char *attention_key = llama ? "attention_bias" : "model_type";
+    const char *mlp_key = llama ? "mlp_bias" : "model_type";
+    bool attention = false;
+    bool mlp = false;
+    enum gqa_status st;
+
+    if (llama &&
+        ((st = gqa_config_flag(&attention, b->model->config, attention_key)) !=
+             GQA_OK ||
+         (st = gqa_config_flag(&mlp, b->model->config, mlp_key)) != GQA_OK))
+        return st;
+    for (size_t i = 0; i < b->network->stacks[0].n_blocks; i++) {
+        const struct gqa_block *block = &b->network->stacks[0].blocks[i];
+        const struct gqa_linear *const qkv[] = {&block->self.q, &block->self.k,
+                                                &block->self.v};
+        const struct gqa_linear *const ff[] = {&block->ff.gate, &block->ff.up,
+                                               &block->ff.down};
+
+        for (size_t j = 0; j < 3; j++)
+            if ((st = check_bias(b, qkv[j], attention || is_type(b, "qwen2"),
+                                 attention_key)) != GQA_OK ||
+                (st = check_bias(b, ff[j], mlp, mlp_key)) != GQA_OK)
+                return st;
+        if ((st = check_bias(b, &block->self.o, attention, attention_key)) !=
+            GQA_OK)
+            return st;
+    }
+    return GQA_OK;
+}
+
+static enum gqa_status finish_llama(struct gqa_network_builder *b)
+{
+    enum gqa_status st;
+
+    if ((st = check_whole_heads(b)) != GQA_OK ||
+        (st = check_llama_biases(b)) != GQA_OK)
+        return st;
+    return choose_windows(b);
 }
 
 /* --- GPT-2 -------------------------------------------------------------- */
@@ -139,14 +216,26 @@ static enum gqa_status finish_gpt2(struct gqa_network_builder *b)
 
 static enum gqa_status finish_gpt_neox(struct gqa_network_builder *b)
 {
+    static const char bias_key[] = "attention_bias";
+    const json_t *config = b->model->config;
     struct gqa_network_stack *stack = &b->network->stacks[0];
     bool parallel = true;
-    enum gqa_status st =
-        gqa_config_flag(&parallel, b->model->config, "use_parallel_residual");
+    bool bias = true;
+    enum gqa_status st;
 
-    for (size_t i = 0; i < stack->n_blocks; i++)
-        stack->blocks[i].parallel = parallel;
-    return st;
+    if ((st = gqa_config_flag(&parallel, config, "use_parallel_residual")) !=
+            GQA_OK ||
+        (st = gqa_config_flag(&bias, config, bias_key)) != GQA_OK)
+        return st;
+    for (size_t i = 0; i < stack->n_blocks; i++) {
+        struct gqa_block *block = &stack->blocks[i];
+
+        block->parallel = parallel;
+        if ((st = check_bias(b, &block->self.q, bias, bias_key)) != GQA_OK ||
+            (st = check_bias(b, &block->self.o, bias, bias_key)) != GQA_OK)
+            return st;
+    }
+    return GQA_OK;
 }
 
 const struct gqa_network_rule gqa_network_rules[] = {
@@ -196,7 +285,7 @@ const struct gqa_network_rule gqa_network_rules[] = {
         .scores_scaled = true,
         .theta = 10000,
         .start_key = "bos_token_id",
-        .finish = choose_windows,
+        .finish = finish_llama,
     },
     {
         .family = "gpt2",

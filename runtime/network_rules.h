@@ -33,7 +33,7 @@ struct gqa_network_rule {
     bool scores_scaled;                      /* by 1 / sqrt(head_dim) */
     const char *theta_key;
     double theta;
-    bool tied;                     /* the unembedding, by default */
+    bool tied; /* the unembedding where there is none, by default */
     const char *other_unembedding; /* another name for it, or NULL */
     const char *start_key;         /* token that a decoder begins with */
     /* What is this family's alone: before there are blocks, and when all is
@@ -49,6 +49,7 @@ struct gqa_network_builder {
     struct gqa_network *network;
     double eps;
     bool tied, gated;
+    bool bias_by_layer; /* a table of relative bias in each, not one for all */
     enum gqa_activation activation;
 };
 

@@ -117,9 +117,9 @@ def llama(name, heads, kv, head_dim, hidden, rope=None, family="Llama", dtype=F3
     save(name, getattr(tr, family + "ForCausalLM"), config, dtype, legacy=legacy)
 
 
-def gpt2(name, dtype=F32, repeat=None, cls=tr.GPT2LMHeadModel):
-    config = tr.GPT2Config(vocab_size=VOCAB, n_positions=24, n_embd=20, n_layer=2, n_head=4, n_inner=31,
-                           bos_token_id=1, eos_token_id=2)
+def gpt2(name, dtype=F32, repeat=None, cls=tr.GPT2LMHeadModel, n_inner=31, **more):
+    config = tr.GPT2Config(vocab_size=VOCAB, n_positions=24, n_embd=20, n_layer=2, n_head=4, n_inner=n_inner,
+                           bos_token_id=1, eos_token_id=2, **more)
     save(name, cls, config, dtype, repeat=repeat)
 
 
@@ -132,12 +132,18 @@ def gpt_neox(name, heads, head_dim, parallel=True, dtype=F32, repeat=None, legac
     save(name, tr.GPTNeoXForCausalLM, config, dtype, repeat=repeat, legacy=legacy)
 
 
-def t5(name, family="T5", heads=4, d_kv=5, untied=False, dtype=F32, repeat=None, **more):
+def t5(name, family="T5", heads=4, d_kv=5, untied=False, resaved=False, dtype=F32, repeat=None, **more):
     config = getattr(tr, family + "Config")(
         vocab_size=VOCAB, d_model=20, d_kv=d_kv, d_ff=29, num_layers=2, num_decoder_layers=2, num_heads=heads,
         relative_attention_num_buckets=8, relative_attention_max_distance=16, decoder_start_token_id=0,
         pad_token_id=0, eos_token_id=1, **more)
     save(name, getattr(tr, family + "ForConditionalGeneration"), config, dtype, untied, repeat)
+    if resaved:  # read and written again, it is said to be tied, and keeps its own lm_head
+        path = os.path.join("runtime", name, "config.json")
+        with open(path) as file:
+            config = {**json.load(file), "tie_word_embeddings": True}
+        with open(path, "w") as file:
+            file.write(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
@@ -156,12 +162,19 @@ MODELS = {
     "llama-yarn": lambda n: llama(n, 4, 2, 16, 24, {**YARN, "rope_theta": 100.0}, dtype=BF16),
     "llama-yarn-factor": lambda n: llama(
         n, 2, 1, 16, 24, {**YARN, "rope_theta": 100.0, "attention_factor": 0.75}, dtype=F16, legacy=True),
+    "llama-yarn-mscale": lambda n: llama(
+        n, 4, 2, 16, 24, {**YARN, "rope_theta": 100.0, "mscale": 1.3, "mscale_all_dim": 0.7, "truncate": False},
+        dtype=F16),
     "mistral": lambda n: llama(n, 6, 3, 6, 24, family="Mistral", sliding_window=5, dtype=F16),
     "mistral-full": lambda n: llama(n, 6, 2, 4, 24, family="Mistral", sliding_window=None, dtype=BF16, legacy=True),
     "qwen2": lambda n: llama(n, 6, 2, 4, 24, family="Qwen2", dtype=F16, tie_word_embeddings=False),
     "qwen2-tied": lambda n: llama(n, 4, 2, 6, 20, family="Qwen2", tie_word_embeddings=True, dtype=BF16, legacy=True),
+    "qwen2-sliding": lambda n: llama(n, 6, 2, 4, 24, family="Qwen2", dtype=F16, use_sliding_window=True,
+                                     sliding_window=3, max_window_layers=1),
     "gpt2": gpt2,
     "gpt2-base": lambda n: gpt2(n, F16, cls=tr.GPT2Model),
+    "gpt2-variant": lambda n: gpt2(n, F16, n_inner=None, scale_attn_weights=False, tie_word_embeddings=False,
+                                   scale_attn_by_inverse_layer_idx=True, activation_function="gelu_fast"),
     "gpt2-repeated": lambda n: gpt2(n, F16, repeat=2),
     "gpt_neox": lambda n: gpt_neox(n, 2, 16),
     "gpt_neox-sequential": lambda n: gpt_neox(n, 3, 8, parallel=False, dtype=BF16, legacy=True),
@@ -169,6 +182,7 @@ MODELS = {
     "gpt_neox-repeated": lambda n: gpt_neox(n, 4, 8, dtype=F16, repeat=2),
     "t5-v1_0": lambda n: t5(n, feed_forward_proj="relu"),
     "t5-v1_1": lambda n: t5(n, untied=True, dtype=BF16, **GATED),
+    "t5-resaved": lambda n: t5(n, untied=True, resaved=True, dtype=BF16, **GATED),
     "t5-tied-unscaled": lambda n: t5(n, dtype=F16, **GATED),
     "t5-repeated": lambda n: t5(n, heads=6, d_kv=6, repeat=3, dtype=F16, feed_forward_proj="relu"),
     "mt5": lambda n: t5(n, "MT5", heads=3, d_kv=7, untied=True, dtype=BF16, feed_forward_proj="gated-gelu"),

@@ -43,6 +43,7 @@ ACTIVATIONS = {
     "silu": lambda x: x / (1 + np.exp(-x)),
     "gelu": lambda x: 0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))),
     "gelu_new": gelu_tanh,
+    "gelu_fast": lambda x: 0.5 * x * (1 + np.tanh(0.7978845608 * x * (1 + 0.044715 * x * x))),
 }
 
 
@@ -68,7 +69,7 @@ def rope_of(config, head_dim):
     factor = rope["factor"]
     if kind == "linear":
         return freq / factor, 1.0
-    before = rope["original_max_position_embeddings"]
+    before = config.get("original_max_position_embeddings", rope["original_max_position_embeddings"])
     if kind == "llama3":
         low, high = rope["low_freq_factor"], rope["high_freq_factor"]
         turns = before * freq / (2 * math.pi)
@@ -78,10 +79,16 @@ def rope_of(config, head_dim):
 
     def pair_at(turns):
         return dim * math.log(before / (turns * 2 * math.pi)) / (2 * math.log(theta))
-    first = max(math.floor(pair_at(rope.get("beta_fast", 32))), 0)
-    last = min(math.ceil(pair_at(rope.get("beta_slow", 1))), dim - 1)
+    first, last = pair_at(rope.get("beta_fast", 32)), pair_at(rope.get("beta_slow", 1))
+    if rope.get("truncate", True):
+        first, last = math.floor(first), math.ceil(last)
+    first, last = max(first, 0), min(last, dim - 1)
     ramp = np.clip((np.arange(dim // 2) - first) / (last - first), 0, 1)
-    magnitude = rope.get("attention_factor") or 0.1 * math.log(factor) + 1
+    one, all_dims = rope.get("mscale"), rope.get("mscale_all_dim")
+    magnitude = 0.1 * (one if one and all_dims else 1) * math.log(factor) + 1
+    if one and all_dims:
+        magnitude /= 0.1 * all_dims * math.log(factor) + 1
+    magnitude = rope.get("attention_factor") or magnitude
     return freq * (1 - ramp + ramp / factor), magnitude
 
 
@@ -130,7 +137,9 @@ class Llama:
         c, w, hidden = self.c, self.w, []
         heads, eps = c["num_attention_heads"], c["rms_norm_eps"]
         x = w["model.embed_tokens.weight"][ids]
-        window = c.get("sliding_window") if c.get("use_sliding_window", True) else None
+        windows = [c.get("sliding_window")] * c["num_hidden_layers"]
+        if c["model_type"] == "qwen2":
+            windows = [w if kind == "sliding_attention" else None for w, kind in zip(windows, c["layer_types"])]
         for layer in range(c["num_hidden_layers"]):
             p = f"model.layers.{layer}."
             y = rms_norm(x, w[p + "input_layernorm.weight"], eps)
@@ -138,7 +147,8 @@ class Llama:
             k = heads_of(self.linear(p + "self_attn.k_proj", y), c["num_key_value_heads"])
             v = heads_of(self.linear(p + "self_attn.v_proj", y), c["num_key_value_heads"])
             rope = rope_of(c, q.shape[-1])
-            y = attend(rotate(q, *rope), rotate(k, *rope), v, q.shape[-1] ** -0.5, causal_mask(len(x), window))
+            y = attend(rotate(q, *rope), rotate(k, *rope), v, q.shape[-1] ** -0.5,
+                       causal_mask(len(x), windows[layer]))
             x = x + self.linear(p + "self_attn.o_proj", y)
             y = rms_norm(x, w[p + "post_attention_layernorm.weight"], eps)
             y = ACTIVATIONS[c["hidden_act"]](self.linear(p + "mlp.gate_proj", y)) * self.linear(p + "mlp.up_proj", y)
@@ -165,12 +175,16 @@ class GPT2:
             p = f"transformer.h.{layer}."
             qkv = self.linear(p + "attn.c_attn", self.norm(p + "ln_1", x))
             q, k, v = (heads_of(part, c["n_head"]) for part in np.split(qkv, 3, -1))
-            y = attend(q, k, v, q.shape[-1] ** -0.5, causal_mask(len(x)))
+            scale = q.shape[-1] ** -0.5 if c["scale_attn_weights"] else 1.0
+            if c["scale_attn_by_inverse_layer_idx"]:
+                scale /= layer + 1
+            y = attend(q, k, v, scale, causal_mask(len(x)))
             x = x + self.linear(p + "attn.c_proj", y)
             y = ACTIVATIONS[c["activation_function"]](self.linear(p + "mlp.c_fc", self.norm(p + "ln_2", x)))
             x = x + self.linear(p + "mlp.c_proj", y)
             hidden.append(x)
-        return self.norm("transformer.ln_f", x) @ w["transformer.wte.weight"].T, np.array(hidden)
+        unembedding = w.get("transformer.lm_head.weight", w["transformer.wte.weight"])
+        return self.norm("transformer.ln_f", x) @ unembedding.T, np.array(hidden)
 
 
 class GPTNeoX:

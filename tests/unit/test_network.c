@@ -7,6 +7,7 @@
 
 #include "common/json.h"
 #include "runtime/network.h"
+#include "runtime/network_rules.h"
 #include "runtime/relative_bias.h"
 #include "scratch.h"
 
@@ -95,7 +96,7 @@ static const struct refusal refusals[] = {
      "'lm_head.weight' is missing"},
     {"runtime/llama", "rope_parameters", "{\"rope_theta\": 1.0}",
      GQA_ERR_FORMAT, "the base of RoPE is 1"},
-    {"runtime/llama-linear", "rope_parameters", "{\"rope_type\": \"linear\"}",
+    {"runtime/llama-linear", "rope_scaling", "{\"rope_type\": \"linear\"}",
      GQA_ERR_FORMAT, "RoPE of kind 'linear' needs factor"},
     {"runtime/llama-llama3", "rope_scaling.high_freq_factor", "1.0",
      GQA_ERR_FORMAT, "high_freq_factor 1 is not above low_freq_factor 1"},
@@ -111,10 +112,34 @@ static const struct refusal refusals[] = {
      "sliding_window is 0, not a whole number above 0"},
     {"runtime/gpt2", "add_cross_attention", "true", GQA_ERR_UNSUPPORTED,
      "cross-attention cannot be run"},
-    {"runtime/t5-v1_1", "feed_forward_proj", "\"relu\"", GQA_ERR_FORMAT,
+    {"runtime/t5-v1_1", "is_gated_act", "false", GQA_ERR_FORMAT,
      "DenseReluDense.wi.weight' is missing"},
-    {"runtime/t5-v1_1", "feed_forward_proj", "\"gated-mish\"",
-     GQA_ERR_UNSUPPORTED, "activation 'mish'"},
+    {"runtime/t5-v1_1", "dense_act_fn", "\"mish\"", GQA_ERR_UNSUPPORTED,
+     "activation 'mish'"},
+    {"runtime/t5-v1_0", "model_type", "\"umt5\"", GQA_ERR_FORMAT,
+     "'encoder.block.1.layer.0.SelfAttention.relative_attention_bias.weight' "
+     "is missing"},
+    {"runtime/llama", "partial_rotary_factor", "0.5", GQA_ERR_UNSUPPORTED,
+     "RoPE of 4 of a head's 8 dimensions (partial_rotary_factor)"},
+    {"runtime/llama", "rope_parameters",
+     "{\"full_attention\": {\"rope_type\": \"yarn\"}}", GQA_ERR_UNSUPPORTED,
+     "RoPE that differs by layer ('full_attention')"},
+    {"runtime/llama", "attention_bias", "true", GQA_ERR_FORMAT,
+     "'model.layers.0.self_attn.q_proj.weight' has no bias, but the "
+     "configuration (attention_bias) asks for one"},
+    {"runtime/llama-grouped", "attention_bias", "false", GQA_ERR_FORMAT,
+     "'model.layers.0.self_attn.q_proj.weight' has a bias, but the "
+     "configuration (attention_bias) asks for none"},
+    {"runtime/llama", "mlp_bias", "true", GQA_ERR_FORMAT,
+     "'model.layers.0.mlp.gate_proj.weight' has no bias, but the "
+     "configuration (mlp_bias) asks for one"},
+    {"runtime/qwen2", "model_type", "\"mistral\"", GQA_ERR_FORMAT,
+     "'model.layers.0.self_attn.q_proj.weight' has a bias, but the "
+     "configuration (model_type) asks for none"},
+    {"runtime/gpt_neox-nobias", "attention_bias", "true", GQA_ERR_FORMAT,
+     "'gpt_neox.layers.0.attention.query_key_value.weight' has no bias"},
+    {"runtime/qwen2", "max_window_layers", "-1", GQA_ERR_FORMAT,
+     "max_window_layers is -1, not a count"},
     {"runtime/t5-v1_1", "relative_attention_num_buckets", "16", GQA_ERR_FORMAT,
      "not the [16, 4] that belongs there"},
     {"runtime/t5-v1_1", "relative_attention_max_distance", "2", GQA_ERR_FORMAT,
@@ -221,6 +246,114 @@ START_TEST(finds_windows)
 }
 END_TEST
 
+/* What transformers leaves out of a decision, and what it lets decide. */
+START_TEST(obeys_as_transformers_does)
+{
+    const struct gqa_network_stack *stack;
+    struct opened o;
+
+    /* Mistral has no such key. */
+    ck_assert_int_eq(open_with(&o, "runtime/mistral",
+                               changed_config("runtime/mistral",
+                                              "use_sliding_window", "false")),
+                     GQA_OK);
+    ck_assert_uint_eq(o.network->stacks[0].blocks[0].self.window, 5);
+    close_all(&o);
+    /* An lm_head that is there is used, whatever is said of tying. */
+    ck_assert_int_eq(open_with(&o, "runtime/t5-v1_1",
+                               changed_config("runtime/t5-v1_1",
+                                              "tie_word_embeddings", "true")),
+                     GQA_OK);
+    ck_assert_str_eq(o.model->params[o.network->unembedding.weight].name,
+                     "lm_head.weight");
+    ck_assert(o.network->logit_scale == 1);
+    close_all(&o);
+    /* T5 shares the table of its first layer. */
+    ck_assert_int_eq(
+        open_with(&o, "runtime/umt5",
+                  changed_config("runtime/umt5", "model_type", "\"t5\"")),
+        GQA_OK);
+    stack = &o.network->stacks[1];
+    ck_assert_uint_eq(stack->blocks[1].self.bias.table,
+                      stack->blocks[0].self.bias.table);
+    close_all(&o);
+    ck_assert_int_eq(open_with(&o, "runtime/t5-v1_1",
+                               changed_config("runtime/t5-v1_1", "dense_act_fn",
+                                              "\"relu\"")),
+                     GQA_OK);
+    ck_assert_int_eq(o.network->stacks[0].blocks[0].ff.activation,
+                     GQA_ACTIVATION_RELU);
+    close_all(&o);
+}
+END_TEST
+
+/* The length before scaling: beside the other keys of RoPE, or above them,
+ * which counts more; else the length of now. */
+START_TEST(finds_the_context_before_scaling)
+{
+    static const char fixture[] = "runtime/llama-llama3";
+    struct opened same, longer, now, above;
+
+    ck_assert_int_eq(open_with(&same, fixture, NULL), GQA_OK);
+    ck_assert_int_eq(
+        open_with(&longer, fixture,
+                  changed_config(
+                      fixture, "rope_scaling.original_max_position_embeddings",
+                      "64")),
+        GQA_OK);
+    ck_assert_int_eq(
+        open_with(&now, fixture,
+                  changed_config(
+                      fixture, "rope_scaling.original_max_position_embeddings",
+                      NULL)),
+        GQA_OK);
+    ck_assert_int_eq(
+        open_with(
+            &above, fixture,
+            changed_config(fixture, "original_max_position_embeddings", "64")),
+        GQA_OK);
+    for (uint64_t j = 0; j < same.network->rope.n_pairs; j++) {
+        const double frequency = longer.network->rope.frequency[j];
+
+        ck_assert(now.network->rope.frequency[j] == frequency);
+        ck_assert(above.network->rope.frequency[j] == frequency);
+    }
+    ck_assert(memcmp(same.network->rope.frequency,
+                     longer.network->rope.frequency,
+                     same.network->rope.n_pairs * sizeof(double)) != 0);
+    close_all(&same);
+    close_all(&longer);
+    close_all(&now);
+    close_all(&above);
+}
+END_TEST
+
+/* GPT-NeoX-20B asks for gelu_fast. */
+START_TEST(knows_names_of_gelu)
+{
+    static const struct {
+        const char *name;
+        enum gqa_activation activation;
+    } known[] = {
+        {"gelu", GQA_ACTIVATION_GELU},
+        {"gelu_python", GQA_ACTIVATION_GELU},
+        {"gelu_new", GQA_ACTIVATION_GELU_TANH},
+        {"gelu_fast", GQA_ACTIVATION_GELU_TANH},
+        {"gelu_accurate", GQA_ACTIVATION_GELU_TANH},
+        {"gelu_pytorch_tanh", GQA_ACTIVATION_GELU_TANH},
+        {"gelu_python_tanh", GQA_ACTIVATION_GELU_TANH},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        enum gqa_activation activation = GQA_ACTIVATION_RELU;
+
+        ck_assert_int_eq(gqa_activation_parse(&activation, known[i].name),
+                         GQA_OK);
+        ck_assert_int_eq(activation, known[i].activation);
+    }
+}
+END_TEST
+
 /* Distances whose bucket torch gave for 32 buckets up to 128. */
 START_TEST(buckets_distances)
 {
@@ -262,6 +395,9 @@ int main(void)
                         (int)(sizeof fixtures / sizeof *fixtures));
     tcase_add_test(tc, needs_a_configuration);
     tcase_add_test(tc, finds_windows);
+    tcase_add_test(tc, obeys_as_transformers_does);
+    tcase_add_test(tc, finds_the_context_before_scaling);
+    tcase_add_test(tc, knows_names_of_gelu);
     tcase_add_test(tc, buckets_distances);
     suite_add_tcase(s, tc);
     sr = srunner_create(s);
