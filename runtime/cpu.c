@@ -222,9 +222,15 @@ static enum gqa_status cpu_set_batch(struct gqa_device *d,
 {
     const uint64_t n = batch->n_sequences;
     void *tokens = d->tokens, *n_tokens = d->n_tokens, *starts = d->starts;
-    enum gqa_status st =
-        replace(&tokens, batch->tokens, n * batch->n_new, sizeof *d->tokens);
+    uint64_t n_rows;
+    enum gqa_status st;
 
+    if (!gqa_mul_u64(n, batch->n_new, &n_rows))
+        return gqa_fail(GQA_ERR_NOMEM,
+                        "a batch of %" PRIu64 " x %" PRIu64
+                        " tokens is more than any memory holds",
+                        n, batch->n_new);
+    st = replace(&tokens, batch->tokens, n_rows, sizeof *d->tokens);
     if (st == GQA_OK)
         st = replace(&n_tokens, batch->n_tokens, n, sizeof *d->n_tokens);
     if (st == GQA_OK)
@@ -232,7 +238,7 @@ static enum gqa_status cpu_set_batch(struct gqa_device *d,
     d->tokens = tokens;
     d->n_tokens = n_tokens;
     d->starts = starts;
-    d->n_sequences = n;
+    d->n_sequences = st == GQA_OK ? n : 0;
     d->n_new = batch->n_new;
     return st;
 }

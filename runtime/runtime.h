@@ -2,7 +2,8 @@
  * A model in motion: its weights on a device, and sessions that run tokens
  * through it. No file is opened here: weights come through a callback.
  * A signal that is pending (common/interrupt.h) ends reading and running
- * with GQA_ERR_INTERRUPTED; a session is then fit for a reset alone.
+ * with GQA_ERR_INTERRUPTED. A session whose step failed, of this or of
+ * anything but GQA_ERR_USAGE, is fit for a reset alone.
  */
 #ifndef GQA_RUNTIME_RUNTIME_H
 #define GQA_RUNTIME_RUNTIME_H
@@ -69,9 +70,11 @@ void gqa_session_free(struct gqa_session *session);
 void gqa_session_reset(struct gqa_session *session);
 
 /*
- * Run the encoder over tokens [n_sequences, n_new], n_tokens[s] of sequence s
- * being real, and keep what the decoder's cross-attention needs. Once after
- * creation or reset. output may be NULL.
+ * Run the encoder over tokens [n_sequences, n_new], n_tokens[s], at least 1,
+ * of sequence s being real, and keep what the decoder's cross-attention
+ * needs. What the session had seen is forgotten, but not where the call is
+ * one of GQA_ERR_USAGE: as below, or a model without an encoder. output may
+ * be NULL; there are no logits of an input.
  */
 GQA_MUST_USE
 enum gqa_status gqa_session_encode(struct gqa_session *session,

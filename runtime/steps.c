@@ -76,14 +76,14 @@ enum gqa_status gqa_session_encode(struct gqa_session *s, const int32_t *tokens,
                             ULL(i));
         s->starts[i] = 0;
     }
+    /* Until all of it has run there is no input. */
+    gqa_session_reset(s);
     fill_batch(&pass, tokens, n_new, n_tokens, 0, n_new);
     if ((st = gqa_forward(&pass)) != GQA_OK ||
         (st = gqa_forward_cross(&pass)) != GQA_OK)
         return st;
-    for (uint64_t i = 0; i < s->n_sequences; i++) {
+    for (uint64_t i = 0; i < s->n_sequences; i++)
         s->inputs[i] = n_tokens[i];
-        s->seen[i] = 0;
-    }
     return GQA_OK;
 }
 

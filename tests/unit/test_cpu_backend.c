@@ -870,6 +870,29 @@ START_TEST(allocates_nothing_and_not_everything)
 }
 END_TEST
 
+/* A batch whose tokens no size_t counts; the one before it is gone whole. */
+START_TEST(refuses_a_batch_past_all_memory)
+{
+    const int32_t token = 0;
+    const uint64_t one = 1, zero = 0;
+    struct gqa_batch batch = {.n_sequences = 1,
+                              .n_new = 1,
+                              .tokens = &token,
+                              .n_tokens = &one,
+                              .starts = &zero};
+
+    open_device(GQA_F32, 1);
+    ck_assert_int_eq(backend->set_batch(device, &batch), GQA_OK);
+    batch.n_sequences = UINT64_MAX / 2 + 1;
+    batch.n_new = 2;
+    ck_assert_int_eq(backend->set_batch(device, &batch), GQA_ERR_NOMEM);
+    batch.n_sequences = 1;
+    batch.n_new = 1;
+    ck_assert_int_eq(backend->set_batch(device, &batch), GQA_OK);
+    close_device();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cpu_backend");
@@ -894,6 +917,7 @@ int main(void)
     tcase_add_loop_test(tc, tells_what_it_is, 0, 2);
     tcase_add_test(tc, computes_in_f32_and_f64_only);
     tcase_add_test(tc, allocates_nothing_and_not_everything);
+    tcase_add_test(tc, refuses_a_batch_past_all_memory);
     srunner_run_all(sr, CK_ENV);
     failed = srunner_ntests_failed(sr);
     srunner_free(sr);

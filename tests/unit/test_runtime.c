@@ -312,6 +312,85 @@ START_TEST(survives_lack_of_memory)
 }
 END_TEST
 
+/* --- Callbacks that fail -------------------------------------------------- */
+
+static unsigned calls_left; /* that still succeed */
+
+static enum gqa_status read_some(void *ctx, size_t param, uint64_t row,
+                                 uint64_t n_rows, void *buf)
+{
+    if (calls_left-- == 0)
+        return gqa_fail(GQA_ERR_IO, "the disk is gone");
+    return count_reads(ctx, param, row, n_rows, buf);
+}
+
+START_TEST(ends_where_weights_end)
+{
+    enum gqa_status st = GQA_ERR_IO;
+    unsigned n = 0;
+
+    take_backend();
+    ck_assert_int_eq(open_subject("runtime/t5-v1_0", GQA_F32), GQA_OK);
+    while (st != GQA_OK) {
+        struct gqa_checkpoint_weights weights = {subject.checkpoint,
+                                                 subject.model};
+        struct gqa_runtime *runtime = NULL;
+
+        calls_left = n++;
+        ck_assert_uint_lt(n, 1000);
+        st = gqa_runtime_create(
+            &runtime, subject.network, &backend, subject.device,
+            &(struct gqa_weight_source){read_some, &weights});
+        if (st != GQA_OK) {
+            ck_assert_int_eq(st, GQA_ERR_IO);
+            ck_assert_ptr_null(runtime);
+        }
+        gqa_runtime_free(runtime);
+    }
+    ck_assert_uint_gt(n, 40);
+    close_subject();
+}
+END_TEST
+
+static enum gqa_status refuse_residual(void *ctx, enum gqa_stack stack,
+                                       uint64_t layer, uint64_t s,
+                                       uint64_t position, uint64_t n_rows,
+                                       const double *x)
+{
+    (void)ctx, (void)layer, (void)s, (void)position, (void)n_rows, (void)x;
+    return stack == GQA_STACK_ENCODER && calls_left-- == 0
+               ? gqa_fail(GQA_ERR_IO, "no more of that")
+               : GQA_OK;
+}
+
+/* An input that was run in part is no input. */
+START_TEST(forgets_an_input_that_failed)
+{
+    const struct gqa_step_output output = {.residual = refuse_residual};
+    const int32_t tokens[] = {1, 2, 3, 4};
+    const uint64_t lengths[] = {2, 2};
+    struct gqa_session *session = NULL;
+
+    take_backend();
+    ck_assert_int_eq(open_subject("runtime/t5-v1_0", GQA_F32), GQA_OK);
+    ck_assert_int_eq(gqa_session_create(&session, subject.runtime, 2, 2, 2),
+                     GQA_OK);
+    ck_assert_int_eq(gqa_session_encode(session, tokens, 2, lengths, NULL),
+                     GQA_OK);
+    calls_left = 1;
+    ck_assert_int_eq(gqa_session_encode(session, tokens, 2, lengths, &output),
+                     GQA_ERR_IO);
+    refused(gqa_session_decode(session, tokens, 2, lengths, NULL),
+            "encode first");
+    ck_assert_int_eq(gqa_session_encode(session, tokens, 2, lengths, NULL),
+                     GQA_OK);
+    ck_assert_int_eq(gqa_session_decode(session, tokens, 2, lengths, NULL),
+                     GQA_OK);
+    gqa_session_free(session);
+    close_subject();
+}
+END_TEST
+
 START_TEST(refuses_absurd_sessions)
 {
     static const uint64_t sizes[][3] = {
@@ -343,6 +422,8 @@ int main(void)
                         (int)(sizeof long_fixtures / sizeof *long_fixtures));
     tcase_add_test(tc, runs_one_token);
     tcase_add_test(tc, refuses_bad_steps);
+    tcase_add_test(tc, ends_where_weights_end);
+    tcase_add_test(tc, forgets_an_input_that_failed);
     tcase_add_test(tc, refuses_what_does_not_fit);
     tcase_add_test(tc, survives_lack_of_memory);
     tcase_add_loop_test(tc, refuses_absurd_sessions, 0, 5);
