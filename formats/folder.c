@@ -106,7 +106,7 @@ static enum gqa_status refuse_several(const char *folder,
             n++;
             break;
         }
-    return gqa_fail(GQA_ERR_FORMAT,
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
                     "%s: %zu files of weights and no index; give one of them "
                     "by name: %s%s",
                     folder, n, names, shown < n ? ", ..." : "");
@@ -124,7 +124,7 @@ static enum gqa_status refuse_folder(const char *folder,
                             "%s",
                             folder, first, foreign[f].advice);
     }
-    return gqa_fail(GQA_ERR_FORMAT,
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
                     "%s: no checkpoint in this folder (looked for "
                     "model.safetensors, tf_model.h5, model.weights.h5, their "
                     "indices, *.gqa, *.safetensors and *.h5)",

@@ -65,7 +65,7 @@ static enum gqa_status fill_labels(struct gqa_sequence *s,
     while (n > 0 && labels[n - 1] == IGNORED)
         n--;
     if (n == 0)
-        return gqa_fail(GQA_ERR_FORMAT, "labels: none to say");
+        return gqa_fail(GQA_ERR_FORMAT, "labels: all are -100");
     s->decoder = ids_alloc(n);
     s->next = ids_alloc(n);
     if (!s->decoder || !s->next)

@@ -1,13 +1,11 @@
 #include "verify/verification.h"
 
-#include <sys/stat.h>
-
 #include "formats/libraries.h"
 #include "verify/file_check.h"
+#include "verify/outputs.h"
 #include "verify/run_step.h"
 #include "verify/subject.h"
 #include "verify/weights_check.h"
-#include "verify/whole_file.h"
 
 static enum gqa_status open_original(struct gqa_subject *original,
                                      const struct gqa_verify_options *options)
@@ -56,39 +54,6 @@ static enum gqa_status check_weights(struct gqa_report *report,
     return st == GQA_OK ? gqa_report_add(report, &check) : st;
 }
 
-/* What is written at the end is not to fail only then. */
-static enum gqa_status try_outputs(const struct gqa_verify_options *options)
-{
-    enum gqa_status st = GQA_OK;
-
-    if (options->report_path)
-        st = gqa_whole_file_try(options->report_path);
-    if (st == GQA_OK && options->run.dump_path)
-        st = gqa_whole_file_try(options->run.dump_path);
-    return st;
-}
-
-/* A dump must not take the place of what it was made from. */
-static enum gqa_status keep_apart(const struct gqa_subject *subject,
-                                  const char *dump_path)
-{
-    struct stat dump, source;
-
-    if (!dump_path || !subject->checkpoint || stat(dump_path, &dump) != 0)
-        return GQA_OK;
-    for (size_t i = 0; i < gqa_checkpoint_n_sources(subject->checkpoint); i++) {
-        const char *path = gqa_checkpoint_source(subject->checkpoint, i)->path;
-
-        if (stat(path, &source) == 0 && source.st_dev == dump.st_dev &&
-            source.st_ino == dump.st_ino)
-            return gqa_fail(GQA_ERR_USAGE,
-                            "--dump-logits would replace %s, which is "
-                            "verified",
-                            path);
-    }
-    return GQA_OK;
-}
-
 enum gqa_status gqa_verify(struct gqa_report *report,
                            const struct gqa_verify_options *options)
 {
@@ -100,7 +65,7 @@ enum gqa_status gqa_verify(struct gqa_report *report,
         .n_threads = options->n_threads,
         .log_level = options->log_level,
     };
-    enum gqa_status st = try_outputs(options);
+    enum gqa_status st = gqa_outputs_try(options);
 
     if (st == GQA_OK)
         st = state_facts(report, options);
@@ -109,11 +74,11 @@ enum gqa_status gqa_verify(struct gqa_report *report,
         file.original = &original;
     }
     if (st == GQA_OK)
-        st = keep_apart(&original, options->run.dump_path);
+        st = gqa_outputs_keep_apart(options, &original);
     if (st == GQA_OK)
         st = gqa_file_check(&converted, report, &file);
     if (st == GQA_OK)
-        st = keep_apart(&converted, options->run.dump_path);
+        st = gqa_outputs_keep_apart(options, &converted);
     if (st == GQA_OK && options->original_path)
         st = check_weights(report, &original, &converted, options);
     if (st == GQA_OK && options->original_path && !options->no_run)

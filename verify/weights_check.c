@@ -440,6 +440,23 @@ static void compare_ways(struct comparison *c)
         }
 }
 
+/* Where nothing fits: what the two paths look like. */
+static void suspect_swap(struct gqa_finding *finding,
+                         const struct gqa_model *original,
+                         const struct gqa_model *converted)
+{
+    const size_t used = strlen(finding->text);
+
+    for (size_t i = 0; i < converted->n_attentions; i++)
+        if (converted->attentions[i].n_kv_heads >
+            original->attentions[i].n_kv_heads) {
+            snprintf(finding->text + used, sizeof finding->text - used,
+                     "; it has more KV heads than the original: are the two "
+                     "swapped?");
+            return;
+        }
+}
+
 static enum gqa_status add_grouped(struct gqa_report *report,
                                    struct comparison *c)
 {
@@ -463,6 +480,8 @@ static enum gqa_status add_grouped(struct gqa_report *report,
         if (c->heads[i].grouped.text[0] && n_bad++ == 0)
             first = c->heads[i].grouped;
     }
+    if (n > 0 && n_bad == b->n_attentions)
+        suspect_swap(&first, a, b);
     if (n < b->n_attentions)
         note(&first, "where the recipe does not fit, nothing can be "
                      "recomputed");

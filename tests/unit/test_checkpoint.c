@@ -344,7 +344,7 @@ END_TEST
 
 START_TEST(refuses_folders_without_a_choice)
 {
-    refused_folder(GQA_ERR_FORMAT,
+    refused_folder(GQA_ERR_UNSUPPORTED,
                    ": no checkpoint in this folder (looked for "
                    "model.safetensors, tf_model.h5, model.weights.h5, their "
                    "indices, *.gqa, *.safetensors and *.h5)");
@@ -356,7 +356,7 @@ START_TEST(refuses_folders_without_a_choice)
                    "save_pretrained)");
     write_tensor("y.safetensors", HEADER("a"));
     write_tensor("x.h5", HEADER("a"));
-    refused_folder(GQA_ERR_FORMAT,
+    refused_folder(GQA_ERR_UNSUPPORTED,
                    ": 2 files of weights and no index; give one of them by "
                    "name: x.h5, y.safetensors");
 }

@@ -1,0 +1,68 @@
+#include "verify/outputs.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "verify/whole_file.h"
+
+static bool is_same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev &&
+           x.st_ino == y.st_ino;
+}
+
+/* input: NULL: none. */
+static enum gqa_status refuse_same(const struct gqa_verify_options *options,
+                                   const char *input)
+{
+    const struct {
+        const char *option, *path;
+    } outputs[] = {{"--report", options->report_path},
+                   {"--dump-logits", options->run.dump_path}};
+
+    for (size_t i = 0; input && i < sizeof outputs / sizeof *outputs; i++)
+        if (outputs[i].path && is_same_file(outputs[i].path, input))
+            return gqa_fail(GQA_ERR_USAGE, "%s would replace %s, which is read",
+                            outputs[i].option, input);
+    return GQA_OK;
+}
+
+enum gqa_status gqa_outputs_try(const struct gqa_verify_options *options)
+{
+    const char *report = options->report_path, *dump = options->run.dump_path;
+    const char *const inputs[] = {
+        options->config_path, options->original_config_path,
+        options->run.tokens_path, options->run.text_path};
+    enum gqa_status st = GQA_OK;
+
+    if (report && dump &&
+        (strcmp(report, dump) == 0 || is_same_file(report, dump)))
+        return gqa_fail(GQA_ERR_USAGE,
+                        "--report and --dump-logits are one file, %s", dump);
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs && st == GQA_OK; i++)
+        st = refuse_same(options, inputs[i]);
+    if (st == GQA_OK && report)
+        st = gqa_whole_file_try(report);
+    if (st == GQA_OK && dump)
+        st = gqa_whole_file_try(dump);
+    return st;
+}
+
+enum gqa_status gqa_outputs_keep_apart(const struct gqa_verify_options *options,
+                                       const struct gqa_subject *subject)
+{
+    enum gqa_status st = GQA_OK;
+
+    if (!subject->checkpoint)
+        return GQA_OK;
+    for (size_t i = 0;
+         i < gqa_checkpoint_n_sources(subject->checkpoint) && st == GQA_OK; i++)
+        st = refuse_same(options,
+                         gqa_checkpoint_source(subject->checkpoint, i)->path);
+    if (st != GQA_OK)
+        return st;
+    return refuse_same(options,
+                       gqa_checkpoint_config_path(subject->checkpoint));
+}
