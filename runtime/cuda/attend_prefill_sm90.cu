@@ -16,12 +16,18 @@
 #include "runtime/cuda/warpgroup.cuh"
 
 enum {
-    GROUP = 128, /* threads of a warpgroup */
-    CONSUMERS = 2,
-    TILE = 128,
-    STAGES = 2,
-    ROWS = 64, /* of a consumer */
+    GROUP = 128,   /* threads of a warpgroup */
+    CONSUMERS = 2, /* warpgroups that compute */
+    ROWS = 64,     /* queries of each */
+    TILE = 128,    /* keys, or values */
+    STAGES = 2,    /* tiles of K, and of V, in flight */
+    /* Registers of a thread: copying needs few, sums many. */
+    PRODUCER_REGISTERS = 40,
+    CONSUMER_REGISTERS = 232,
 };
+static_assert(GROUP * (PRODUCER_REGISTERS + CONSUMERS * CONSUMER_REGISTERS) <=
+                  65536,
+              "more registers than a processor has");
 
 /* What some row of a set of consecutive ones sees. */
 struct span {
@@ -193,7 +199,7 @@ static __global__ void __launch_bounds__(GROUP *(CONSUMERS + 1), 1)
         const int64_t from =
             (sequence * args.n_kv_heads + kv_head) * args.capacity * D;
 
-        registers_less<40>();
+        registers_less<PRODUCER_REGISTERS>();
         produce<T, D>(tiles, &barriers, (const T *)args.k + from,
                       (const T *)args.v + from, all, n_keys, thread);
     } else {
@@ -211,7 +217,7 @@ static __global__ void __launch_bounds__(GROUP *(CONSUMERS + 1), 1)
         float s[TILE / 8][4], o[D / 8][4], grow[2];
         uint32_t p[TILE / 16][4];
 
-        registers_more<232>();
+        registers_more<CONSUMER_REGISTERS>();
         operand_load<D, ROWS, GROUP>(
             q_tile,
             (const T *)args.q + sequence * args.n_new * args.q_width +
