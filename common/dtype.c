@@ -6,7 +6,8 @@
 
 /* The inner loops, once for each instruction set; the same bits from each. */
 #if defined(__x86_64__) && defined(__GNUC__) && \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
+    !defined(__clang__)
 #define GQA_VECTORISED \
     __attribute__((    \
         target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
