@@ -5,7 +5,7 @@
 #include "common/checked.h"
 
 /* The inner loops, once for each instruction set; the same bits from each. */
-#if defined(__x86_64__) && defined(__GNUC__) && \
+#if defined(__x86_64__) && defined(__GNUC__) &&                        \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
     !defined(__clang__)
 #define GQA_VECTORISED \
