@@ -14,6 +14,9 @@ enum gqa_status gqa_json_parse(json_t **out, const char *text, size_t length,
     json_error_t error;
     json_t *root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
 
+    /* Jansson has a word for what is wrong with a text, and none for this. */
+    if (!root && error.text[0] == '\0')
+        return gqa_fail_nomem();
     if (!root)
         return gqa_fail(GQA_ERR_FORMAT, "%s: not valid JSON: %s (at byte %d)",
                         what, error.text, error.position);

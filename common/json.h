@@ -15,7 +15,7 @@
 /*
  * Parse length bytes. what: the subject of the error message ("header",
  * "config.json"). The caller owns *out (json_decref).
- * Errors GQA_ERR_FORMAT.
+ * Errors GQA_ERR_FORMAT, GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
 enum gqa_status gqa_json_parse(json_t **out, const char *text, size_t length,

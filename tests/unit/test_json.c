@@ -1,5 +1,6 @@
 #include <check.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/json.h"
 
@@ -32,6 +33,27 @@ START_TEST(replaces_other_bytes)
 }
 END_TEST
 
+static void *allocate_nothing(size_t size)
+{
+    (void)size;
+    return NULL;
+}
+
+START_TEST(tells_lack_of_memory_from_bad_text)
+{
+    static const char good[] = "{\"a\": [1, 2]}";
+    json_t *value = NULL;
+
+    json_set_alloc_funcs(allocate_nothing, free);
+    ck_assert_int_eq(gqa_json_parse(&value, good, strlen(good), "x"),
+                     GQA_ERR_NOMEM);
+    json_set_alloc_funcs(malloc, free);
+    ck_assert_int_eq(gqa_json_parse(&value, "{", 1, "x"), GQA_ERR_FORMAT);
+    ck_assert_int_eq(gqa_json_parse(&value, good, strlen(good), "x"), GQA_OK);
+    json_decref(value);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("json");
@@ -41,6 +63,7 @@ int main(void)
 
     tcase_add_test(all, keeps_utf8);
     tcase_add_test(all, replaces_other_bytes);
+    tcase_add_test(all, tells_lack_of_memory_from_bad_text);
     suite_add_tcase(suite, all);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
