@@ -126,12 +126,14 @@ static void multiply_panel(void *ctx, size_t task, void *scratch)
                   target.first + r * target.ld * real->size, (size_t)p.n);
 }
 
-static enum gqa_status run(struct linear *l, const struct gqa_weight *bias)
+/* out (+)= scale * x W^T + bias. */
+static enum gqa_status run(struct linear *l, struct gqa_device *d,
+                           const struct gqa_weight *bias)
 {
-    struct gqa_device *d = (struct gqa_device *)(uintptr_t)l->device;
     size_t scratch_bytes;
     enum gqa_status st;
 
+    l->device = d;
     l->inputs = l->input_major ? l->weight->rows : l->weight->cols;
     l->outputs = l->input_major ? l->weight->cols : l->weight->rows;
     l->stored = l->weight->dtype == d->dtype;
@@ -164,8 +166,7 @@ enum gqa_status gqa_cpu_linear(struct gqa_device *device, void *out,
                                bool input_major, const struct gqa_weight *bias,
                                bool accumulate)
 {
-    struct linear l = {.device = device,
-                       .out = out,
+    struct linear l = {.out = out,
                        .x = x,
                        .weight = weight,
                        .n_rows = n_rows,
@@ -173,7 +174,7 @@ enum gqa_status gqa_cpu_linear(struct gqa_device *device, void *out,
                        .accumulate = accumulate,
                        .scale = 1};
 
-    return run(&l, bias);
+    return run(&l, device, bias);
 }
 
 enum gqa_status gqa_cpu_unembed(struct gqa_device *device, void *out,
@@ -182,13 +183,12 @@ enum gqa_status gqa_cpu_unembed(struct gqa_device *device, void *out,
                                 bool input_major, const struct gqa_weight *bias,
                                 double scale)
 {
-    struct linear l = {.device = device,
-                       .out = out,
+    struct linear l = {.out = out,
                        .x = x,
                        .weight = weight,
                        .n_rows = n_rows,
                        .input_major = input_major,
                        .scale = scale};
 
-    return run(&l, bias);
+    return run(&l, device, bias);
 }

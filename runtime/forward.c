@@ -22,14 +22,6 @@ static enum gqa_status linear(const struct gqa_runtime *r, void *out,
                               gqa_runtime_weight(r, l->bias), accumulate);
 }
 
-static uint64_t outputs_of(const struct gqa_runtime *r,
-                           const struct gqa_linear *l)
-{
-    const struct gqa_weight *w = &r->weights[l->weight];
-
-    return l->input_major ? w->cols : w->rows;
-}
-
 static struct gqa_head_place place_of(const struct gqa_slice *slice)
 {
     return (struct gqa_head_place){slice->n_heads, slice->base,
@@ -78,7 +70,7 @@ static enum gqa_status project(const struct gqa_pass *pass, struct heads *out,
     const struct gqa_runtime *r = pass->session->runtime;
 
     out->place = place_of(slice);
-    out->width = outputs_of(r, l);
+    out->width = gqa_runtime_outputs(r, l);
     if (before && before->weight == l->weight) {
         out->x = of_before->x;
         return GQA_OK;
@@ -171,7 +163,7 @@ static enum gqa_status feed_forward(const struct gqa_pass *pass,
 {
     struct gqa_session *s = pass->session;
     const struct gqa_runtime *r = s->runtime;
-    const uint64_t width = outputs_of(r, &ff->up);
+    const uint64_t width = gqa_runtime_outputs(r, &ff->up);
     const uint64_t row_bytes =
         r->network->d_model * gqa_dtype_bits(r->real) / 8;
     const bool gated = ff->gate.weight != GQA_NO_PARAM;

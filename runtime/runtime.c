@@ -15,6 +15,14 @@ const struct gqa_weight *gqa_runtime_weight(const struct gqa_runtime *runtime,
     return param == GQA_NO_PARAM ? NULL : &runtime->weights[param];
 }
 
+uint64_t gqa_runtime_outputs(const struct gqa_runtime *runtime,
+                             const struct gqa_linear *linear)
+{
+    const struct gqa_weight *w = &runtime->weights[linear->weight];
+
+    return linear->input_major ? w->cols : w->rows;
+}
+
 /* --- Which parameters are needed ---------------------------------------- */
 
 enum use { UNUSED, ON_DEVICE, ON_HOST };

@@ -203,20 +203,12 @@ struct widths {
     bool gated, parallel;
 };
 
-static uint64_t outputs_of(const struct gqa_runtime *r,
-                           const struct gqa_linear *l)
-{
-    const struct gqa_weight *w = &r->weights[l->weight];
-
-    return l->input_major ? w->cols : w->rows;
-}
-
 static void widen(struct widths *w, const struct gqa_runtime *r,
                   const struct gqa_attention_block *a)
 {
-    w->q = most(w->q, outputs_of(r, &a->q));
-    w->k = most(w->k, outputs_of(r, &a->k));
-    w->v = most(w->v, outputs_of(r, &a->v));
+    w->q = most(w->q, gqa_runtime_outputs(r, &a->q));
+    w->k = most(w->k, gqa_runtime_outputs(r, &a->k));
+    w->v = most(w->v, gqa_runtime_outputs(r, &a->v));
     w->attended = most(w->attended, a->heads->n_heads * a->heads->head_dim);
 }
 
@@ -233,7 +225,7 @@ static struct widths widths_of(const struct gqa_runtime *r)
             widen(&w, r, &b->self);
             if (b->has_cross)
                 widen(&w, r, &b->cross);
-            w.ff = most(w.ff, outputs_of(r, &b->ff.up));
+            w.ff = most(w.ff, gqa_runtime_outputs(r, &b->ff.up));
             w.gated = w.gated || b->ff.gate.weight != GQA_NO_PARAM;
             w.parallel = w.parallel || b->parallel;
         }

@@ -19,6 +19,10 @@ struct gqa_runtime {
 const struct gqa_weight *gqa_runtime_weight(const struct gqa_runtime *runtime,
                                             size_t param);
 
+/* Width of what a linear map makes. */
+uint64_t gqa_runtime_outputs(const struct gqa_runtime *runtime,
+                             const struct gqa_linear *linear);
+
 /* Keys and values of one attention, as gqa_attention_op has them. */
 struct gqa_kv_cache {
     void *k, *v;
