@@ -76,6 +76,28 @@ static enum gqa_status state_device(const struct run *r,
     return st;
 }
 
+/* Before anything is computed: a model has so many positions and no more. */
+static enum gqa_status check_lengths(const struct gqa_tokens *tokens,
+                                     const struct gqa_network *network,
+                                     const char *path)
+{
+    const uint64_t max = network->max_positions;
+
+    for (size_t i = 0; i < tokens->n && max > 0; i++) {
+        const struct gqa_sequence *s = &tokens->sequences[i];
+        const uint64_t n =
+            s->n_encoder > s->n_decoder ? s->n_encoder : s->n_decoder;
+
+        if (n > max)
+            return gqa_fail(GQA_ERR_USAGE,
+                            "%s: sequence %zu has %llu tokens, and the model "
+                            "has positions for %llu",
+                            path, i, (unsigned long long)n,
+                            (unsigned long long)max);
+    }
+    return GQA_OK;
+}
+
 /* From a file, from text, or from the original itself. */
 static enum gqa_status get_tokens(struct run *r, struct gqa_running *running)
 {
@@ -91,6 +113,8 @@ static enum gqa_status get_tokens(struct run *r, struct gqa_running *running)
         samples.length = network->max_positions;
     if (r->options->tokens_path) {
         st = gqa_tokens_read(&r->tokens, r->options->tokens_path, &rules, max);
+        if (st == GQA_OK)
+            st = check_lengths(&r->tokens, network, r->options->tokens_path);
         if (st == GQA_OK && rules.is_encoder_decoder)
             st = gqa_sample_outputs(&r->tokens, gqa_running_runtime(running),
                                     network, &samples);

@@ -28,6 +28,8 @@ try --min-top1 101% --against "$llama" model
 try --tokens missing --against "$llama" model
 echo '1 2 61' >numbers
 try --tokens numbers --against "$llama" model
+seq -s ' ' 0 24 >numbers
+try --tokens numbers --against "$DATA/runtime/gpt2" "$DATA/runtime/gpt2"
 try --text numbers --against "$llama" model
 try --dump-logits missing/logits.safetensors --against "$llama" model
 cp model/model.safetensors copy.safetensors
