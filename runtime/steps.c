@@ -119,13 +119,17 @@ enum gqa_status gqa_session_decode(struct gqa_session *s, const int32_t *tokens,
     const struct gqa_network *n = s->runtime->network;
     struct gqa_pass pass = {
         .session = s, .stack = &n->stacks[n->n_stacks - 1], .output = output};
+    uint64_t longest = 0;
     enum gqa_status st;
 
     if ((st = check_tokens(s, tokens, n_new, n_tokens)) != GQA_OK ||
         (st = check_room(s, n_tokens)) != GQA_OK)
         return st;
-    for (uint64_t first = 0; first < n_new; first += s->chunk) {
-        const uint64_t left = n_new - first;
+    for (uint64_t i = 0; i < s->n_sequences; i++)
+        if (n_tokens[i] > longest)
+            longest = n_tokens[i];
+    for (uint64_t first = 0; first < longest; first += s->chunk) {
+        const uint64_t left = longest - first;
 
         for (uint64_t i = 0; i < s->n_sequences; i++)
             s->starts[i] = s->seen[i];

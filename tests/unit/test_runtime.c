@@ -312,7 +312,42 @@ START_TEST(survives_lack_of_memory)
 }
 END_TEST
 
-/* --- Callbacks that fail -------------------------------------------------- */
+/* --- Callbacks ------------------------------------------------------------ */
+
+static unsigned n_batches;
+
+static enum gqa_status count_batches(struct gqa_device *device,
+                                     const struct gqa_batch *batch)
+{
+    n_batches++;
+    ck_assert_uint_le(batch->n_new, 3);
+    return gqa_cpu_backend()->set_batch(device, batch);
+}
+
+/* Columns that are padding in every sequence are not computed. */
+START_TEST(leaves_common_padding_alone)
+{
+    const int32_t tokens[2 * 9] = {1, 2, 3};
+    uint64_t lengths[] = {3, 0};
+    struct gqa_session *session = NULL;
+
+    take_backend();
+    backend.set_batch = count_batches;
+    n_batches = 0;
+    ck_assert_int_eq(open_subject("runtime/llama", GQA_F32), GQA_OK);
+    ck_assert_int_eq(gqa_session_create(&session, subject.runtime, 2, 3, 0),
+                     GQA_OK);
+    ck_assert_int_eq(gqa_session_decode(session, tokens, 9, lengths, NULL),
+                     GQA_OK);
+    ck_assert_uint_eq(n_batches, 1);
+    lengths[0] = 0;
+    ck_assert_int_eq(gqa_session_decode(session, tokens, 9, lengths, NULL),
+                     GQA_OK);
+    ck_assert_uint_eq(n_batches, 1);
+    gqa_session_free(session);
+    close_subject();
+}
+END_TEST
 
 static unsigned calls_left; /* that still succeed */
 
@@ -422,6 +457,7 @@ int main(void)
                         (int)(sizeof long_fixtures / sizeof *long_fixtures));
     tcase_add_test(tc, runs_one_token);
     tcase_add_test(tc, refuses_bad_steps);
+    tcase_add_test(tc, leaves_common_padding_alone);
     tcase_add_test(tc, ends_where_weights_end);
     tcase_add_test(tc, forgets_an_input_that_failed);
     tcase_add_test(tc, refuses_what_does_not_fit);
