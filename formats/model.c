@@ -322,31 +322,39 @@ static enum gqa_status resolve_heads(uint64_t *n_heads, uint64_t *head_dim,
 /* --- Positions ---------------------------------------------------------- */
 
 /* The share of each head that RoPE turns. */
-static double rotary_share(const struct builder *b)
+static enum gqa_status rotary_share(const struct builder *b, double *share)
 {
     static const char *const nested[] = {"rope_parameters", "rope_scaling"};
-    const json_t *value =
-        json_object_get(b->config, b->family->keys.rotary_share);
+    const char *key = b->family->keys.rotary_share;
+    const json_t *value = key ? json_object_get(b->config, key) : NULL;
 
-    for (size_t i = 0; !json_is_number(value) && i < 2; i++)
-        value = json_object_get(json_object_get(b->config, nested[i]),
-                                "partial_rotary_factor");
-    if (json_is_number(value) && json_number_value(value) > 0 &&
-        json_number_value(value) <= 1)
-        return json_number_value(value);
-    return b->family->keys.rotary_default;
+    for (size_t i = 0; (!value || json_is_null(value)) && i < 2; i++) {
+        key = "partial_rotary_factor";
+        value = json_object_get(json_object_get(b->config, nested[i]), key);
+    }
+    *share = b->family->keys.rotary_default;
+    if (!value || json_is_null(value))
+        return GQA_OK;
+    *share = json_number_value(value); /* 0 where it is no number */
+    if (*share > 0 && *share <= 1)
+        return GQA_OK;
+    return gqa_fail(GQA_ERR_FORMAT, "%s: %s is not a number in (0, 1]",
+                    b->config_path, key);
 }
 
-static struct gqa_position position_of(const struct builder *b,
-                                       const struct gqa_attention_rule *rule,
-                                       uint64_t head_dim)
+static enum gqa_status position_of(struct gqa_position *position,
+                                   const struct builder *b,
+                                   const struct gqa_attention_rule *rule,
+                                   uint64_t head_dim)
 {
-    struct gqa_position position = {.scheme = rule->position};
+    enum gqa_status st = GQA_OK;
+    double share;
 
-    if (rule->position == GQA_POSITION_ROPE)
-        position.rotary_dim =
-            (uint64_t)floor((double)head_dim * rotary_share(b));
-    return position;
+    *position = (struct gqa_position){.scheme = rule->position};
+    if (rule->position == GQA_POSITION_ROPE &&
+        (st = rotary_share(b, &share)) == GQA_OK)
+        position->rotary_dim = (uint64_t)floor((double)head_dim * share);
+    return st;
 }
 
 /* --- Checks against the configuration ----------------------------------- */
@@ -427,8 +435,9 @@ static enum gqa_status fill_attentions(struct gqa_model *m,
         if ((st = gqa_place_heads(a, &b->found[i], b->params.items, n_heads,
                                   head_dim)) != GQA_OK)
             return st;
-        a->position = position_of(b, b->found[i].rule, head_dim);
-        if ((st = check_kv_heads(b, a)) != GQA_OK)
+        if ((st = position_of(&a->position, b, b->found[i].rule, head_dim)) !=
+                GQA_OK ||
+            (st = check_kv_heads(b, a)) != GQA_OK)
             return st;
         if (a->stack == GQA_STACK_DECODER && b->family->keys.n_decoder_layers) {
             m->n_decoder_layers = a->layer + 1;
