@@ -193,21 +193,11 @@ static __global__ void __launch_bounds__(THREADS, 2)
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             int64_t i = first_row + (warp * MT + m) * 16 + half * 8 + lane / 4;
-            float sum = rows[m][half].sum;
-            uint32_t *out =
-                (uint32_t *)((T *)args.out +
-                             ((sequence * args.n_new + i) * n_heads + head) *
-                                 D);
+            T *out = (T *)args.out +
+                     ((sequence * args.n_new + i) * n_heads + head) * D;
 
-            sum += __shfl_xor_sync(0xffffffffu, sum, 1);
-            sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-            sum = sum == 0 ? 0 : 1 / sum;
-            if (i < args.n_new) {
-#pragma unroll
-                for (int d = 0; d < D / 8; d++)
-                    out[d * 4 + lane % 4] = tile_type<T>::pack(
-                        o[m][d][half * 2] * sum, o[m][d][half * 2 + 1] * sum);
-            }
+            tile_store<T, D>(out, i < args.n_new, o[m], rows[m][half].sum, half,
+                             lane);
         }
     }
 }

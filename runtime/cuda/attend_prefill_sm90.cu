@@ -29,6 +29,7 @@ static_assert(GROUP * (PRODUCER_REGISTERS + CONSUMERS * CONSUMER_REGISTERS) <=
                   65536,
               "more registers than a processor has");
 
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
 /* What some row of a set of consecutive ones sees. */
 struct span {
     int first, last; /* positions */
@@ -155,6 +156,8 @@ static __device__ __forceinline__ void begin_values(float (*o)[4],
             o, p[j], operand(v + j * 16 * PART_ROW, TILE * PART_ROW));
     product_commit();
 }
+
+#endif
 
 template <typename T, int D>
 static __global__ void __launch_bounds__(GROUP *(CONSUMERS + 1), 1)
@@ -298,21 +301,11 @@ static __global__ void __launch_bounds__(GROUP *(CONSUMERS + 1), 1)
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             const int i = row0 + thread / 32 * 16 + half * 8 + lane / 4;
-            float sum = rows[half].sum;
-            uint32_t *out =
-                (uint32_t *)((T *)args.out +
-                             ((sequence * args.n_new + i) * n_heads + head) *
-                                 D);
+            T *out = (T *)args.out +
+                     ((sequence * args.n_new + i) * n_heads + head) * D;
 
-            sum += __shfl_xor_sync(0xffffffffu, sum, 1);
-            sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-            sum = sum == 0 ? 0 : 1 / sum;
-            if (i < args.n_new) {
-#pragma unroll
-                for (int d = 0; d < D / 8; d++)
-                    out[d * 4 + lane % 4] = tile_type<T>::pack(
-                        o[d][half * 2] * sum, o[d][half * 2 + 1] * sum);
-            }
+            tile_store<T, D>(out, i < args.n_new, o, rows[half].sum, half,
+                             lane);
         }
     }
 #endif

@@ -305,4 +305,24 @@ static __device__ __forceinline__ void tile_scale(float (*o)[4],
     }
 }
 
+/* What a row (`half` of 16) has summed, over the sum of its weights, to
+ * D columns at `to` if it is `valid`. All lanes call it. */
+template <typename T, int D>
+static __device__ __forceinline__ void tile_store(T *to, bool valid,
+                                                  const float (*o)[4],
+                                                  float sum, int half, int lane)
+{
+    uint32_t *out = (uint32_t *)to;
+
+    sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+    sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+    sum = sum == 0 ? 0 : 1 / sum;
+    if (valid) {
+#pragma unroll
+        for (int d = 0; d < D / 8; d++)
+            out[d * 4 + lane % 4] = tile_type<T>::pack(
+                o[d][half * 2] * sum, o[d][half * 2 + 1] * sum);
+    }
+}
+
 #endif

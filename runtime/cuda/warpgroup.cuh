@@ -154,76 +154,54 @@ static __device__ __forceinline__ void operand_load(uint32_t tile,
 
 template <typename T> struct product;
 
-template <> struct product<__nv_bfloat16> {
-    /* s [64, 128] = or += A B^T; a [64, 16], b [128, 16]. */
-    static __device__ __forceinline__ void scores(float (*s)[4], uint64_t a,
-                                                  uint64_t b, int adds)
-    {
-        asm volatile("{\n"
-                     ".reg .pred adds;\n"
-                     "setp.ne.b32 adds, %66, 0;\n"
-                     "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16."
-                     "bf16 " GQA_REGISTERS_64 "%64, %65, adds, 1, 1, 0, 0;\n"
-                     "}\n"
-                     : GQA_ROWS_8(s, 0), GQA_ROWS_8(s, 8)
-                     : "l"(a), "l"(b), "r"(adds));
-    }
-    /* o [64, D] += P V; p [64, 16] in registers, v [16, D]. */
-    template <int D>
-    static __device__ __forceinline__ void values(float (*o)[4],
-                                                  const uint32_t p[4],
-                                                  uint64_t v)
-    {
-        if constexpr (D == 64)
-            asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16."
-                         "bf16 " GQA_REGISTERS_32
-                         "{%32, %33, %34, %35}, %36, 1, 1, 1, 1;\n"
-                         : GQA_ROWS_8(o, 0)
-                         : "r"(p[0]), "r"(p[1]), "r"(p[2]), "r"(p[3]), "l"(v));
-        else
-            asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16."
-                         "bf16 " GQA_REGISTERS_64
-                         "{%64, %65, %66, %67}, %68, 1, 1, 1, 1;\n"
-                         : GQA_ROWS_8(o, 0), GQA_ROWS_8(o, 8)
-                         : "r"(p[0]), "r"(p[1]), "r"(p[2]), "r"(p[3]), "l"(v));
-    }
-};
+/*
+ *   scores   s [64, 128] = or += A B^T; a [64, 16], b [128, 16]
+ *   values   o [64, D] += P V; p [64, 16] in registers, v [16, D]
+ *
+ * dtype: as instructions name T.
+ */
+#define GQA_PRODUCT(T, dtype)                                                 \
+    template <> struct product<T> {                                           \
+        static __device__ __forceinline__ void scores(float (*s)[4],          \
+                                                      uint64_t a, uint64_t b, \
+                                                      int adds)               \
+        {                                                                     \
+            asm volatile("{\n"                                                \
+                         ".reg .pred adds;\n"                                 \
+                         "setp.ne.b32 adds, %66, 0;\n"                        \
+                         "wgmma.mma_async.sync.aligned.m64n128k16.f32." dtype \
+                         "." dtype " " GQA_REGISTERS_64                       \
+                         "%64, %65, adds, 1, 1, 0, 0;\n"                      \
+                         "}\n"                                                \
+                         : GQA_ROWS_8(s, 0), GQA_ROWS_8(s, 8)                 \
+                         : "l"(a), "l"(b), "r"(adds));                        \
+        }                                                                     \
+        template <int D>                                                      \
+        static __device__ __forceinline__ void values(float (*o)[4],          \
+                                                      const uint32_t p[4],    \
+                                                      uint64_t v)             \
+        {                                                                     \
+            if constexpr (D == 64)                                            \
+                asm volatile(                                                 \
+                    "wgmma.mma_async.sync.aligned.m64n64k16.f32." dtype       \
+                    "." dtype " " GQA_REGISTERS_32                            \
+                    "{%32, %33, %34, %35}, %36, 1, 1, 1, 1;\n"                \
+                    : GQA_ROWS_8(o, 0)                                        \
+                    : "r"(p[0]), "r"(p[1]), "r"(p[2]), "r"(p[3]), "l"(v));    \
+            else                                                              \
+                asm volatile(                                                 \
+                    "wgmma.mma_async.sync.aligned.m64n128k16.f32." dtype      \
+                    "." dtype " " GQA_REGISTERS_64                            \
+                    "{%64, %65, %66, %67}, %68, 1, 1, 1, 1;\n"                \
+                    : GQA_ROWS_8(o, 0), GQA_ROWS_8(o, 8)                      \
+                    : "r"(p[0]), "r"(p[1]), "r"(p[2]), "r"(p[3]), "l"(v));    \
+        }                                                                     \
+    };
 
-template <> struct product<__half> {
-    /* s [64, 128] = or += A B^T; a [64, 16], b [128, 16]. */
-    static __device__ __forceinline__ void scores(float (*s)[4], uint64_t a,
-                                                  uint64_t b, int adds)
-    {
-        asm volatile("{\n"
-                     ".reg .pred adds;\n"
-                     "setp.ne.b32 adds, %66, 0;\n"
-                     "wgmma.mma_async.sync.aligned.m64n128k16.f32.f16."
-                     "f16 " GQA_REGISTERS_64 "%64, %65, adds, 1, 1, 0, 0;\n"
-                     "}\n"
-                     : GQA_ROWS_8(s, 0), GQA_ROWS_8(s, 8)
-                     : "l"(a), "l"(b), "r"(adds));
-    }
-    /* o [64, D] += P V; p [64, 16] in registers, v [16, D]. */
-    template <int D>
-    static __device__ __forceinline__ void values(float (*o)[4],
-                                                  const uint32_t p[4],
-                                                  uint64_t v)
-    {
-        if constexpr (D == 64)
-            asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32.f16."
-                         "f16 " GQA_REGISTERS_32
-                         "{%32, %33, %34, %35}, %36, 1, 1, 1, 1;\n"
-                         : GQA_ROWS_8(o, 0)
-                         : "r"(p[0]), "r"(p[1]), "r"(p[2]), "r"(p[3]), "l"(v));
-        else
-            asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32.f16."
-                         "f16 " GQA_REGISTERS_64
-                         "{%64, %65, %66, %67}, %68, 1, 1, 1, 1;\n"
-                         : GQA_ROWS_8(o, 0), GQA_ROWS_8(o, 8)
-                         : "r"(p[0]), "r"(p[1]), "r"(p[2]), "r"(p[3]), "l"(v));
-    }
-};
+GQA_PRODUCT(__nv_bfloat16, "bf16")
+GQA_PRODUCT(__half, "f16")
 
+#undef GQA_PRODUCT
 #undef GQA_ROW
 #undef GQA_ROWS_8
 #undef GQA_REGISTERS_32
