@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "common/bounds.h"
 #include "common/workers.h"
 
 /* Read at once. A multiple of what a .gqa is compressed in. */
@@ -41,11 +42,6 @@ struct buffers {
     void *data, *scratch; /* BLOCK_BYTES each */
     double stage[STAGE];
 };
-
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 static void scan(struct gqa_tensor_stats *stats, const double *x, size_t n)
 {
@@ -89,7 +85,7 @@ static double sum_squares_of(struct buffers *buffers, const char *data,
     double sum = 0;
 
     for (size_t i = 0; i < n; i += STAGE) {
-        const size_t m = (size_t)smaller(STAGE, n - i);
+        const size_t m = (size_t)gqa_min_u64(STAGE, n - i);
 
         gqa_load_f64(buffers->stage, data + i * size, dtype, m);
         sum += sum_squares(buffers->stage, m);
@@ -104,7 +100,7 @@ static enum gqa_status scan_block(struct job *job, struct buffers *buffers,
         gqa_checkpoint_tensor(job->checkpoint, index);
     const size_t size = gqa_dtype_bits(tensor->dtype) / 8;
     const size_t n_bytes =
-        (size_t)smaller(BLOCK_BYTES, tensor->n_bytes - offset);
+        (size_t)gqa_min_u64(BLOCK_BYTES, tensor->n_bytes - offset);
     const size_t n = n_bytes / size;
     const struct gqa_span span = {
         .offset = offset, .piece = n_bytes, .stride = n_bytes, .count = 1};
@@ -116,7 +112,7 @@ static enum gqa_status scan_block(struct job *job, struct buffers *buffers,
     if (st != GQA_OK)
         return st;
     for (size_t i = 0; i < n; i += STAGE) {
-        const size_t m = (size_t)smaller(STAGE, n - i);
+        const size_t m = (size_t)gqa_min_u64(STAGE, n - i);
 
         gqa_load_f64(buffers->stage, (const char *)buffers->data + i * size,
                      tensor->dtype, m);
@@ -166,7 +162,7 @@ static enum gqa_status add_tile(struct job *job, struct buffers *buffers,
             uint64_t n = tile->n_cols - c;
 
             if (task->slice->axis == 1) /* up to where the head ends */
-                n = smaller(n, (head + 1) * task->head_dim - (index - run));
+                n = gqa_min_u64(n, (head + 1) * task->head_dim - (index - run));
             task->norms[first + head] +=
                 sum_squares_of(buffers, data, dtype, (size_t)n);
             data += n * size;
@@ -205,17 +201,17 @@ static enum gqa_status add_run(struct job *job, struct buffers *buffers,
     if (n_rows == 0 || n_cols == 0)
         return GQA_OK;
     if (lies_transposed(param)) {
-        tile_rows = smaller(n_rows, room);
-        tile_cols = smaller(n_cols, room / tile_rows);
+        tile_rows = gqa_min_u64(n_rows, room);
+        tile_cols = gqa_min_u64(n_cols, room / tile_rows);
     } else {
-        tile_cols = smaller(n_cols, room);
-        tile_rows = smaller(n_rows, room / tile_cols);
+        tile_cols = gqa_min_u64(n_cols, room);
+        tile_rows = gqa_min_u64(n_rows, room / tile_cols);
     }
     for (uint64_t r = 0; r < n_rows; r += tile_rows)
         for (uint64_t c = 0; c < n_cols; c += tile_cols) {
-            const struct tile tile = {row_0 + r, smaller(tile_rows, n_rows - r),
-                                      col_0 + c,
-                                      smaller(tile_cols, n_cols - c)};
+            const struct tile tile = {
+                row_0 + r, gqa_min_u64(tile_rows, n_rows - r), col_0 + c,
+                gqa_min_u64(tile_cols, n_cols - c)};
             const enum gqa_status st =
                 add_tile(job, buffers, task, &tile, first, run);
 
@@ -236,7 +232,8 @@ static enum gqa_status sum_heads(struct job *job, struct buffers *buffers,
     enum gqa_status st;
 
     for (uint64_t h = 0; h < n_heads; h += per_block) {
-        st = add_run(job, buffers, task, h, smaller(per_block, n_heads - h));
+        st =
+            add_run(job, buffers, task, h, gqa_min_u64(per_block, n_heads - h));
         if (st != GQA_OK)
             return st;
     }
@@ -258,7 +255,7 @@ static bool next_block(struct job *job, size_t *tensor, uint64_t *offset)
             job->next_offset < t->n_bytes) {
             *tensor = job->next_tensor;
             *offset = job->next_offset;
-            job->next_offset += smaller(BLOCK_BYTES, t->n_bytes - *offset);
+            job->next_offset += gqa_min_u64(BLOCK_BYTES, t->n_bytes - *offset);
             return true;
         }
         job->next_offset = 0;

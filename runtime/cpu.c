@@ -16,7 +16,6 @@ enum {
     /* OpenBLAS has buffers for so many callers at once: distributions build
      * it for 64 threads or more. */
     MAX_THREADS = 64,
-    OPENBLAS_WITH_PTHREADS = 1, /* of openblas_get_parallel() */
 };
 
 /* --- Life ----------------------------------------------------------------- */
@@ -44,7 +43,7 @@ static const struct gqa_cpu_real *choose_f32(void)
 static unsigned choose_threads(unsigned wanted)
 {
     /* Other builds of OpenBLAS may not be called by several threads. */
-    if (openblas_get_parallel() != OPENBLAS_WITH_PTHREADS)
+    if (openblas_get_parallel() != OPENBLAS_THREAD)
         return 1;
     if (wanted == 0)
         wanted = gqa_cli_n_processors();

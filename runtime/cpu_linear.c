@@ -6,6 +6,7 @@
  */
 #include <limits.h>
 
+#include "common/bounds.h"
 #include "runtime/cpu.h"
 
 /*
@@ -29,11 +30,6 @@ struct linear {
     bool input_major, accumulate, stored;
     double scale;
 };
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* Part of the weight: n outputs from `output` on, k inputs from `input`. */
 struct part {
@@ -86,12 +82,12 @@ static void multiply_panel(void *ctx, size_t task, void *scratch)
     const struct linear *l = ctx;
     const struct gqa_cpu_real *real = l->device->real;
     const uint64_t row = task / l->n_panels * l->rows;
-    const uint64_t end = least(row + l->rows, l->n_rows);
+    const uint64_t end = gqa_min_u64(row + l->rows, l->n_rows);
     struct part p = {.output = task % l->n_panels * l->panel};
     struct target target;
     char *out;
 
-    p.n = least(l->panel, l->outputs - p.output);
+    p.n = gqa_min_u64(l->panel, l->outputs - p.output);
     out = l->out + (row * l->outputs + p.output) * real->size;
     target = (struct target){out, l->outputs};
     /* BLAS would add in parts, each rounded at the size of what is there. */
@@ -115,7 +111,7 @@ static void multiply_panel(void *ctx, size_t task, void *scratch)
 
         p.k = l->inputs - p.input;
         if (!l->stored)
-            p.k = least(p.k, INPUTS);
+            p.k = gqa_min_u64(p.k, INPUTS);
         product.w = part_of(l, &p, scratch, &ld);
         product.k = (int)p.k;
         product.ldw = (int)ld;
@@ -150,11 +146,11 @@ static enum gqa_status run(struct linear *l, struct gqa_device *d,
     l->n_panels = (l->outputs + l->panel - 1) / l->panel;
     if (!l->stored)
         l->sum_offset =
-            (size_t)(l->panel * least(l->inputs, INPUTS)) * d->real->size;
+            (size_t)(l->panel * gqa_min_u64(l->inputs, INPUTS)) * d->real->size;
     scratch_bytes = l->sum_offset;
     if (l->accumulate)
-        scratch_bytes +=
-            (size_t)(l->panel * least(l->rows, l->n_rows)) * d->real->size;
+        scratch_bytes += (size_t)(l->panel * gqa_min_u64(l->rows, l->n_rows)) *
+                         d->real->size;
     return gqa_cpu_pool_run(
         d->pool, (size_t)(l->n_panels * ((l->n_rows + l->rows - 1) / l->rows)),
         scratch_bytes, multiply_panel, l);

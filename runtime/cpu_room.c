@@ -9,7 +9,6 @@ static const uint64_t MIB = (uint64_t)1 << 20;
 enum {
     BUFFER_MIB = 128, /* OpenBLAS's, for each thread; less on some machines */
     TOOL_MIB = 80,    /* the tool and its libraries */
-    OPENBLAS_WITH_PTHREADS = 1, /* of openblas_get_parallel() */
 };
 
 static enum gqa_status check(const struct rlimit *limit, const char *option,
@@ -27,7 +26,7 @@ static enum gqa_status check(const struct rlimit *limit, const char *option,
 
 enum gqa_status gqa_cpu_check_room(unsigned n_threads)
 {
-    const int n_workers = openblas_get_parallel() == OPENBLAS_WITH_PTHREADS
+    const int n_workers = openblas_get_parallel() == OPENBLAS_THREAD
                               ? openblas_get_num_threads() - 1
                               : 0;
     const uint64_t n_buffers = (uint64_t)n_workers + n_threads;

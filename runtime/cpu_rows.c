@@ -1,12 +1,8 @@
 /* Operations of the CPU backend that go row by row. */
 #include <string.h>
 
+#include "common/bounds.h"
 #include "runtime/cpu.h"
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* Rows that make a task of these elements each; at least one. */
 static uint64_t rows_of_task(uint64_t width)
@@ -40,7 +36,7 @@ static void embed_rows(void *ctx, size_t task, void *scratch)
     const struct gqa_device *d = e->device;
     const size_t width = (size_t)e->table->cols;
     const uint64_t first = task * e->rows;
-    const uint64_t end = least(first + e->rows, e->n_rows);
+    const uint64_t end = gqa_min_u64(first + e->rows, e->n_rows);
 
     for (uint64_t r = first; r < end; r++) {
         const uint64_t s = r / d->n_new;
@@ -94,7 +90,7 @@ static void rotate_rows(void *ctx, size_t task, void *scratch)
     const struct heads *a = ctx;
     const struct gqa_device *d = a->device;
     const uint64_t first = task * a->rows;
-    const uint64_t end = least(first + a->rows, a->n_rows);
+    const uint64_t end = gqa_min_u64(first + a->rows, a->n_rows);
 
     (void)scratch;
     for (uint64_t r = first; r < end; r++) {
@@ -140,7 +136,7 @@ static void store_rows(void *ctx, size_t task, void *scratch)
     const struct gqa_device *d = a->device;
     const size_t head_bytes = (size_t)a->head_dim * d->real->size;
     const uint64_t first = task * a->rows;
-    const uint64_t end = least(first + a->rows, a->n_rows);
+    const uint64_t end = gqa_min_u64(first + a->rows, a->n_rows);
 
     (void)scratch;
     for (uint64_t r = first; r < end; r++) {
@@ -200,7 +196,7 @@ static void norm_rows(void *ctx, size_t task, void *scratch)
     const struct norm *n = ctx;
     const size_t row_bytes = n->width * n->real->size;
     const uint64_t first = task * n->rows;
-    const uint64_t end = least(first + n->rows, n->n_rows);
+    const uint64_t end = gqa_min_u64(first + n->rows, n->n_rows);
 
     (void)scratch;
     for (uint64_t r = first; r < end; r++)
@@ -250,7 +246,8 @@ static void activate_part(void *ctx, size_t task, void *scratch)
 
     (void)scratch;
     a->real->activate(a->x + offset, a->up ? a->up + offset : NULL,
-                      (size_t)least(GQA_CPU_GRAIN, a->n - first), a->kind);
+                      (size_t)gqa_min_u64(GQA_CPU_GRAIN, a->n - first),
+                      a->kind);
 }
 
 enum gqa_status gqa_cpu_activate(struct gqa_device *device, void *x,

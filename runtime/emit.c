@@ -1,10 +1,6 @@
 /* Values on their way out of a device, as double. */
+#include "common/bounds.h"
 #include "runtime/state.h"
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* n values of a device's dtype to session->values. */
 static enum gqa_status fetch(struct gqa_session *s, const void *src,
@@ -31,7 +27,7 @@ enum gqa_status gqa_emit_residual(const struct gqa_pass *pass, uint64_t layer)
         return GQA_OK;
     for (uint64_t i = 0; i < b->n_sequences; i++)
         for (uint64_t j = 0; j < b->n_tokens[i]; j += s->head_rows) {
-            const uint64_t n = least(b->n_tokens[i] - j, s->head_rows);
+            const uint64_t n = gqa_min_u64(b->n_tokens[i] - j, s->head_rows);
             const char *x =
                 (const char *)s->work.x + (i * b->n_new + j) * row_bytes;
             enum gqa_status st = fetch(s, x, r->real, n * width);
@@ -128,7 +124,7 @@ enum gqa_status gqa_emit_logits(const struct gqa_pass *pass)
         return GQA_OK;
     n_rows = choose_rows(pass);
     for (uint64_t i = 0; i < n_rows && st == GQA_OK; i += most) {
-        const uint64_t n = least(n_rows - i, most);
+        const uint64_t n = gqa_min_u64(n_rows - i, most);
 
         st = compute(pass, i, n);
         if (st == GQA_OK)

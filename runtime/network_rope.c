@@ -215,12 +215,14 @@ static enum gqa_status find_said(const json_t **out, const json_t *config)
     *out = json_object_get(config, "rope_scaling");
     if (json_object_size(*out) == 0)
         *out = json_object_get(config, "rope_parameters");
-    json_object_foreach((json_t *)(uintptr_t)*out, key, value) if (
-        json_is_object(
-            value)) return gqa_fail(GQA_ERR_UNSUPPORTED,
-                                    "configuration: RoPE that differs by layer "
-                                    "('%.40s') cannot be run",
-                                    key);
+    json_object_foreach((json_t *)(uintptr_t)*out, key, value)
+    {
+        if (json_is_object(value))
+            return gqa_fail(GQA_ERR_UNSUPPORTED,
+                            "configuration: RoPE that differs by layer "
+                            "('%.40s') cannot be run",
+                            key);
+    }
     return GQA_OK;
 }
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/bounds.h"
 #include "common/checked.h"
 #include "runtime/relative_bias.h"
 #include "runtime/state.h"
@@ -15,16 +16,6 @@
 #define MAX_ROWS ((uint64_t)1 << 31)
 /* Logits computed at once. */
 #define MANY_LOGITS ((uint64_t)4 << 20)
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint64_t most(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
 
 /* --- Device memory -------------------------------------------------------- */
 
@@ -206,10 +197,11 @@ struct widths {
 static void widen(struct widths *w, const struct gqa_runtime *r,
                   const struct gqa_attention_block *a)
 {
-    w->q = most(w->q, gqa_runtime_outputs(r, &a->q));
-    w->k = most(w->k, gqa_runtime_outputs(r, &a->k));
-    w->v = most(w->v, gqa_runtime_outputs(r, &a->v));
-    w->attended = most(w->attended, a->heads->n_heads * a->heads->head_dim);
+    w->q = gqa_max_u64(w->q, gqa_runtime_outputs(r, &a->q));
+    w->k = gqa_max_u64(w->k, gqa_runtime_outputs(r, &a->k));
+    w->v = gqa_max_u64(w->v, gqa_runtime_outputs(r, &a->v));
+    w->attended =
+        gqa_max_u64(w->attended, a->heads->n_heads * a->heads->head_dim);
 }
 
 static struct widths widths_of(const struct gqa_runtime *r)
@@ -225,7 +217,7 @@ static struct widths widths_of(const struct gqa_runtime *r)
             widen(&w, r, &b->self);
             if (b->has_cross)
                 widen(&w, r, &b->cross);
-            w.ff = most(w.ff, gqa_runtime_outputs(r, &b->ff.up));
+            w.ff = gqa_max_u64(w.ff, gqa_runtime_outputs(r, &b->ff.up));
             w.gated = w.gated || b->ff.gate.weight != GQA_NO_PARAM;
             w.parallel = w.parallel || b->parallel;
         }
@@ -268,7 +260,7 @@ static enum gqa_status alloc_host(struct gqa_session *s)
 {
     const struct gqa_network *n = s->runtime->network;
     const size_t values =
-        (size_t)(s->head_rows * most(n->vocab_size, n->d_model));
+        (size_t)(s->head_rows * gqa_max_u64(n->vocab_size, n->d_model));
 
     s->seen = calloc(s->n_sequences, sizeof *s->seen);
     s->inputs = calloc(s->n_sequences, sizeof *s->inputs);
@@ -295,17 +287,19 @@ static enum gqa_status choose_sizes(struct gqa_session *s)
     const struct gqa_network *n = s->runtime->network;
     uint64_t inputs = 0;
 
-    s->chunk = least(s->capacity, most(MANY_ROWS / s->n_sequences, 1));
+    s->chunk =
+        gqa_min_u64(s->capacity, gqa_max_u64(MANY_ROWS / s->n_sequences, 1));
     if (!gqa_mul_u64(s->n_sequences, s->chunk, &s->rows) ||
         !gqa_mul_u64(s->n_sequences, s->encoder_capacity, &inputs))
         s->rows = UINT64_MAX;
-    s->rows = most(s->rows, inputs);
+    s->rows = gqa_max_u64(s->rows, inputs);
     if (s->rows > MAX_ROWS)
         return gqa_fail(GQA_ERR_NOMEM,
                         "a batch of %llu tokens is more than any memory holds",
                         ULL(s->rows));
-    s->ff_rows = least(s->rows, MANY_ROWS);
-    s->head_rows = least(s->rows, most(MANY_LOGITS / n->vocab_size, 1));
+    s->ff_rows = gqa_min_u64(s->rows, MANY_ROWS);
+    s->head_rows =
+        gqa_min_u64(s->rows, gqa_max_u64(MANY_LOGITS / n->vocab_size, 1));
     return GQA_OK;
 }
 

@@ -1,4 +1,5 @@
 /* Steps of a session: tokens in, and what was asked for out. */
+#include "common/bounds.h"
 #include "runtime/state.h"
 
 #define ULL(x) ((unsigned long long)(x))
@@ -126,8 +127,7 @@ enum gqa_status gqa_session_decode(struct gqa_session *s, const int32_t *tokens,
         (st = check_room(s, n_tokens)) != GQA_OK)
         return st;
     for (uint64_t i = 0; i < s->n_sequences; i++)
-        if (n_tokens[i] > longest)
-            longest = n_tokens[i];
+        longest = gqa_max_u64(longest, n_tokens[i]);
     for (uint64_t first = 0; first < longest; first += s->chunk) {
         const uint64_t left = longest - first;
 
