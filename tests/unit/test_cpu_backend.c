@@ -91,11 +91,10 @@ static void *poisoned(size_t n)
     return p;
 }
 
-/* got: n reals. The error of all, relative to the size of all. */
-static void check_close(const void *got, const double *want, size_t n,
-                        const char *what)
+/* got: n reals. limit: of the error of all, relative to the size of all. */
+static void check_within(double limit, const void *got, const double *want,
+                         size_t n, const char *what)
 {
-    const double limit = real == GQA_F32 ? 1e-6 : 1e-14;
     double *v = make(n, sizeof *v);
     double error = 0, all = 0;
 
@@ -107,6 +106,12 @@ static void check_close(const void *got, const double *want, size_t n,
     ck_assert_msg(sqrt(error) <= limit * sqrt(all), "%s in %s: %g of %g", what,
                   gqa_dtype_name(real), sqrt(error), sqrt(all));
     free(v);
+}
+
+static void check_close(const void *got, const double *want, size_t n,
+                        const char *what)
+{
+    check_within(real == GQA_F32 ? 1e-6 : 1e-14, got, want, n, what);
 }
 
 /* --- Products ------------------------------------------------------------- */
@@ -214,20 +219,26 @@ static void check_norm(enum gqa_norm_kind kind, size_t width, bool biased,
     device_x = rounded(x, ROWS * width, real);
     for (size_t r = 0; r < ROWS; r++) {
         const double *row = x + r * width;
-        double mean = 0, square = 0;
+        /* Wider than double, whose error would be as large as the backend's. */
+        long double mean = 0, square = 0;
 
         for (size_t i = 0; i < width && kind == GQA_NORM_LAYER; i++)
-            mean += row[i] / (double)width;
+            mean += row[i] / (long double)width;
         for (size_t i = 0; i < width; i++)
-            square += (row[i] - mean) * (row[i] - mean) / (double)width;
+            square += (row[i] - mean) * (row[i] - mean) / (long double)width;
         for (size_t i = 0; i < width; i++)
-            want[r * width + i] = (row[i] - mean) / sqrt(square + eps) * w[i] +
-                                  (biased ? b[i] : 0);
+            want[r * width + i] =
+                (double)((row[i] - mean) / sqrtl(square + (long double)eps) *
+                             w[i] +
+                         (biased ? b[i] : 0));
     }
     ck_assert_int_eq(backend->norm(device, out, device_x, ROWS, kind, eps,
                                    &weight, biased ? &bias : NULL),
                      GQA_OK);
-    if (real == GQA_F32 || kind == GQA_NORM_RMS)
+    /* Where the mean goes, two digits of what is left go with it. */
+    if (real == GQA_F64 && kind == GQA_NORM_LAYER)
+        check_within(1e-12, out, want, ROWS * width, "norm");
+    else
         check_close(out, want, ROWS * width, "norm");
     free(x);
     free(w);
