@@ -3,8 +3,8 @@
 #define GQA_CONVERT_OPTIONS_H
 
 #include "common/log.h"
-#include "convert/output.h"
 #include "convert/plan.h"
+#include "formats/write/output.h"
 
 struct gqa_convert_options {
     const char *input, *output, *config_path;

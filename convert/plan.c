@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/family.h"
+#include "formats/families/family.h"
 
 #define ULL(x) ((unsigned long long)(x))
 

@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include "common/file.h"
-#include "formats/config_file.h"
 #include "formats/detect.h"
-#include "formats/folder.h"
-#include "formats/index.h"
+#include "formats/folder/config_file.h"
+#include "formats/folder/folder.h"
+#include "formats/folder/index.h"
 #include "formats/span.h"
 #include "formats/tensor_table.h"
 

@@ -23,7 +23,7 @@
 
 #include "common/dtype.h"
 #include "common/status.h"
-#include "runtime/network.h"
+#include "formats/model/network.h"
 
 #define GQA_BACKEND_ABI 1
 

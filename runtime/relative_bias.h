@@ -2,7 +2,7 @@
 #ifndef GQA_RUNTIME_RELATIVE_BIAS_H
 #define GQA_RUNTIME_RELATIVE_BIAS_H
 
-#include "runtime/network.h"
+#include "formats/model/network.h"
 
 /*
  * Bucket of a key that stands `distance` behind the query's position

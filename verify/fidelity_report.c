@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "formats/model.h"
+#include "formats/model/model.h"
 
 #define ULL(x) ((unsigned long long)(x))
 

@@ -4,7 +4,7 @@
 #include "common/cli.h"
 #include "common/interrupt.h"
 #include "common/log.h"
-#include "runtime/cpu_room.h"
+#include "runtime/cpu/room.h"
 #include "verify/options.h"
 #include "verify/verification.h"
 

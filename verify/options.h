@@ -3,7 +3,7 @@
 #define GQA_VERIFY_OPTIONS_H
 
 #include "common/log.h"
-#include "formats/model.h"
+#include "formats/model/model.h"
 #include "verify/report.h"
 #include "verify/run_arguments.h"
 

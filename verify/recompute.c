@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/interrupt.h"
-#include "formats/family.h"
+#include "formats/families/family.h"
 
 /* Elements compared at a time. */
 enum { ROOM = 65536 };

@@ -5,10 +5,10 @@
 #include <time.h>
 
 #include "common/progress.h"
+#include "runtime/mapped.h"
 #include "verify/dump.h"
 #include "verify/fidelity_report.h"
 #include "verify/generate.h"
-#include "verify/mapped.h"
 
 enum {
     DEFAULT_SAMPLES = 8,

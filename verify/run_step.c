@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "common/log.h"
-#include "runtime/cpu_room.h"
-#include "verify/mapped.h"
+#include "runtime/cpu/room.h"
+#include "runtime/mapped.h"
 #include "verify/run_checks.h"
 
 enum gqa_status gqa_run_possible(const struct gqa_subject *subject)

@@ -2,7 +2,7 @@
 #ifndef GQA_VERIFY_SUBJECT_H
 #define GQA_VERIFY_SUBJECT_H
 
-#include "formats/model.h"
+#include "formats/model/model.h"
 
 struct gqa_subject {
     struct gqa_checkpoint *checkpoint;

@@ -7,7 +7,7 @@
 
 #include "common/json.h"
 #include "common/workers.h"
-#include "formats/attentions.h"
+#include "formats/model/attentions.h"
 #include "verify/heads_check.h"
 
 enum { MAX_THREADS = 16 };

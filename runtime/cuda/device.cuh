@@ -11,7 +11,7 @@
 #include <cuda_runtime.h>
 
 #include "runtime/backend.h"
-#include "runtime/plugin.h"
+#include "runtime/cuda/plugin.h"
 
 struct gqa_scratch {
     void *data;

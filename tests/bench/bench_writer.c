@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "common/file.h"
-#include "convert/output.h"
+#include "formats/write/output.h"
 
 enum { COLS = 4096, ROWS = 11008 }; /* as in a model of 7e9 parameters */
 

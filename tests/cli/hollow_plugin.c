@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/plugin.h"
+#include "runtime/cuda/plugin.h"
 
 static const struct gqa_host *gqa;
 

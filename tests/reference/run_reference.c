@@ -25,8 +25,8 @@
 #include <string.h>
 
 #include "formats/checkpoint.h"
+#include "runtime/mapped.h"
 #include "runtime/runtime.h"
-#include "verify/mapped.h"
 
 enum { SKIPPED = 77 };
 

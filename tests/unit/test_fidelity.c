@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "verify/fidelity.h"
+#include "runtime/measure/fidelity.h"
 
 static struct gqa_fidelity *create(uint64_t vocab_size, uint64_t n)
 {

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "common/json.h"
-#include "runtime/network.h"
-#include "runtime/network_rules.h"
+#include "formats/model/network.h"
+#include "formats/model/network_rules.h"
 #include "runtime/relative_bias.h"
 #include "scratch.h"
 

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/mapped.h"
 #include "runtime/runtime.h"
 #include "scratch.h"
-#include "verify/mapped.h"
 
 /* A fixture on the CPU. */
 struct subject {

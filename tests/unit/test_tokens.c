@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/data/tokens.h"
 #include "scratch.h"
-#include "verify/tokens.h"
 
 static const struct gqa_token_rules decoder = {
     .vocab_size = 384, .start_token = 0, .end_token = 1, .pad_token = 0};

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/measure/run_models.h"
 #include "stand_in.h"
-#include "verify/run_models.h"
 
 enum { VOCAB = STAND_IN_VOCAB, LAYERS = STAND_IN_LAYERS };
 

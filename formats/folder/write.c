@@ -1,0 +1,302 @@
+#include "formats/folder/write.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/atomic.h"
+#include "common/json.h"
+#include "formats/folder/companions.h"
+#include "formats/write/weights.h"
+
+enum { SHARD_NAME_BYTES = 64 };
+
+struct shard {
+    char name[SHARD_NAME_BYTES];
+    size_t first, n; /* in folder.order */
+    struct gqa_st_text header;
+};
+
+struct folder {
+    const char *path;
+    const struct gqa_output_tensor *tensors;
+    size_t n_tensors;
+    const struct gqa_output_options *options;
+    gqa_produce_fn produce;
+    void *produce_ctx;
+    size_t *order; /* [n_tensors], shard after shard */
+    struct shard *shards;
+    size_t n_shards;
+    char *index; /* text, or NULL where there is one shard */
+    char *config;
+    struct gqa_companions *companions;
+    struct gqa_atomic *target;
+};
+
+/*
+ * Cut the tensors, in the caller's order, into shards of at most
+ * shard_bytes; a longer tensor is a shard of its own.
+ */
+static enum gqa_status cut(struct folder *f)
+{
+    const uint64_t limit = f->options->shard_bytes;
+    uint64_t filled = 0;
+
+    f->order = calloc(f->n_tensors ? f->n_tensors : 1, sizeof *f->order);
+    f->shards = calloc(f->n_tensors ? f->n_tensors : 1, sizeof *f->shards);
+    if (!f->order || !f->shards)
+        return gqa_fail_nomem();
+    f->n_shards = 1;
+    for (size_t i = 0; i < f->n_tensors; i++) {
+        const uint64_t n_bytes = f->tensors[i].n_bytes;
+        struct shard *shard = &f->shards[f->n_shards - 1];
+
+        if (shard->n > 0 && (filled > limit || n_bytes > limit - filled)) {
+            shard = &f->shards[f->n_shards++];
+            shard->first = i;
+            filled = 0;
+        }
+        f->order[i] = i;
+        shard->n++;
+        filled += n_bytes;
+    }
+    return GQA_OK;
+}
+
+static enum gqa_status make_headers(struct folder *f)
+{
+    enum gqa_status st = GQA_OK;
+    json_t *metadata = json_pack("{s:s}", "format", "pt");
+
+    if (!metadata)
+        return gqa_fail_nomem();
+    for (size_t i = 0; i < f->n_shards && st == GQA_OK; i++) {
+        struct shard *shard = &f->shards[i];
+        size_t *order = f->order + shard->first;
+
+        if (f->n_shards == 1)
+            strcpy(shard->name, "model.safetensors");
+        else
+            snprintf(shard->name, sizeof shard->name,
+                     "model-%05zu-of-%05zu.safetensors", i + 1, f->n_shards);
+        gqa_st_sort(order, shard->n, f->tensors);
+        st = gqa_st_text_create(&shard->header, f->tensors, order, shard->n,
+                                metadata);
+    }
+    json_decref(metadata);
+    return st;
+}
+
+/* As json.dumps(indent=2) + "\n" of Hugging Face's writers. */
+static char *dump_pretty(const json_t *value, size_t flags)
+{
+    char *text = json_dumps(value, JSON_INDENT(2) | flags);
+    const size_t n = text ? strlen(text) : 0;
+    char *line = text ? realloc(text, n + 2) : NULL;
+
+    if (!line) {
+        free(text);
+        return NULL;
+    }
+    strcpy(line + n, "\n");
+    return line;
+}
+
+static json_t *map_weights(const struct folder *f, uint64_t *total)
+{
+    json_t *map = json_object();
+
+    for (size_t i = 0; map && i < f->n_shards; i++)
+        for (size_t j = 0; j < f->shards[i].n; j++) {
+            const struct gqa_output_tensor *t =
+                &f->tensors[f->order[f->shards[i].first + j]];
+
+            *total += t->n_bytes;
+            if (json_object_set_new(map, t->name,
+                                    json_string(f->shards[i].name)) != 0) {
+                json_decref(map);
+                return NULL;
+            }
+        }
+    return map;
+}
+
+static enum gqa_status make_index(struct folder *f)
+{
+    uint64_t total = 0;
+    json_t *map, *root;
+
+    map = map_weights(f, &total);
+    root = map ? json_pack("{s:{s:I}, s:o}", "metadata", "total_size",
+                           (json_int_t)total, "weight_map", map)
+               : NULL;
+    if (!root)
+        return gqa_fail_nomem();
+    if (json_object_size(map) != f->n_tensors) {
+        json_decref(root);
+        return gqa_fail(GQA_ERR_FORMAT, "two tensors have the same name");
+    }
+    if (f->n_shards > 1)
+        f->index = dump_pretty(root, JSON_SORT_KEYS);
+    json_decref(root);
+    return f->index || f->n_shards == 1 ? GQA_OK : gqa_fail_nomem();
+}
+
+static enum gqa_status make_config(struct folder *f)
+{
+    const json_t *config = f->options->config;
+
+    if (!config)
+        return GQA_OK;
+    f->config = dump_pretty(config, gqa_json_real_flags(config));
+    return f->config ? GQA_OK : gqa_fail_nomem();
+}
+
+static bool may_replace(void *ctx, int folder_fd, const char *name)
+{
+    return gqa_companions_may_replace(ctx, folder_fd, name);
+}
+
+static enum gqa_status check_space(const struct folder *f)
+{
+    uint64_t needed = f->companions->n_bytes;
+
+    for (size_t i = 0; i < f->n_shards; i++)
+        needed += f->shards[i].header.n_bytes + f->shards[i].header.data_bytes;
+    needed += f->index ? strlen(f->index) : 0;
+    needed += f->config ? strlen(f->config) : 0;
+    return gqa_atomic_check_space(f->target, needed);
+}
+
+static enum gqa_status write_shard(const struct folder *f,
+                                   const struct shard *shard, uint64_t base,
+                                   uint64_t all, uint64_t *file_bytes)
+{
+    struct gqa_weights weights = {
+        .tensors = f->tensors,
+        .order = f->order + shard->first,
+        .n = shard->n,
+        .header = &shard->header,
+        .produce = f->produce,
+        .produce_ctx = f->produce_ctx,
+        .options = f->options,
+        .progress_base = base,
+        .progress_all = all,
+    };
+    enum gqa_status st;
+    char *path;
+    int fd;
+
+    if (asprintf(&path, "%s/%s", f->path, shard->name) < 0)
+        return gqa_fail_nomem();
+    weights.path = path;
+    fd = openat(gqa_atomic_fd(f->target), shard->name,
+                O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        st = gqa_fail_errno("%s: cannot create it", path);
+    } else {
+        st = gqa_weights_write(&weights, fd, file_bytes);
+        close(fd);
+    }
+    free(path);
+    return st;
+}
+
+static enum gqa_status write_shards(const struct folder *f,
+                                    struct gqa_output_summary *summary)
+{
+    uint64_t done = 0, all = 0;
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < f->n_shards; i++)
+        all += f->shards[i].header.data_bytes;
+    for (size_t i = 0; i < f->n_shards && st == GQA_OK; i++) {
+        const struct gqa_st_text *header = &f->shards[i].header;
+        uint64_t file_bytes = 0;
+
+        st = write_shard(f, &f->shards[i], done, all, &file_bytes);
+        done += header->data_bytes;
+        summary->content_bytes += header->n_bytes + header->data_bytes;
+        summary->file_bytes += file_bytes;
+        summary->n_files++;
+    }
+    return st;
+}
+
+static enum gqa_status write_text(const struct folder *f, const char *name,
+                                  const char *text)
+{
+    if (!text)
+        return GQA_OK;
+    return gqa_small_file_write(gqa_atomic_fd(f->target), f->path, name, text,
+                                strlen(text));
+}
+
+static enum gqa_status write_all_files(const struct folder *f,
+                                       struct gqa_output_summary *summary)
+{
+    enum gqa_status st;
+
+    if ((st = write_shards(f, summary)) != GQA_OK)
+        return st;
+    st = write_text(f, "model.safetensors.index.json", f->index);
+    if (st == GQA_OK)
+        st = write_text(f, "config.json", f->config);
+    if (st == GQA_OK)
+        st = gqa_companions_copy(f->companions, gqa_atomic_fd(f->target),
+                                 f->path);
+    if (st == GQA_OK && f->index) {
+        summary->file_bytes += strlen(f->index);
+        summary->n_files++;
+    }
+    return st;
+}
+
+static void clear(struct folder *f)
+{
+    gqa_atomic_free(f->target);
+    gqa_companions_free(f->companions);
+    free(f->config);
+    free(f->index);
+    for (size_t i = 0; i < f->n_shards; i++)
+        gqa_st_text_free(&f->shards[i].header);
+    free(f->shards);
+    free(f->order);
+}
+
+enum gqa_status gqa_folder_write(struct gqa_output_summary *summary,
+                                 const char *path,
+                                 const struct gqa_output_tensor *tensors,
+                                 size_t n_tensors, gqa_produce_fn produce,
+                                 void *produce_ctx,
+                                 const struct gqa_output_options *options)
+{
+    struct folder f = {
+        .path = path,
+        .tensors = tensors,
+        .n_tensors = n_tensors,
+        .options = options,
+        .produce = produce,
+        .produce_ctx = produce_ctx,
+    };
+    enum gqa_status st;
+
+    if ((st = gqa_companions_create(&f.companions, options->copy_from)) !=
+        GQA_OK)
+        goto done;
+    if ((st = gqa_atomic_create_folder(&f.target, path, options->force,
+                                       may_replace, f.companions)) != GQA_OK)
+        goto done;
+    if ((st = cut(&f)) != GQA_OK || (st = make_headers(&f)) != GQA_OK ||
+        (st = make_index(&f)) != GQA_OK || (st = make_config(&f)) != GQA_OK ||
+        (st = check_space(&f)) != GQA_OK)
+        goto done;
+    if ((st = write_all_files(&f, summary)) == GQA_OK)
+        st = gqa_atomic_commit(f.target);
+done:
+    clear(&f);
+    return st;
+}

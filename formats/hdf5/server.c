@@ -1,0 +1,164 @@
+#include "formats/hdf5/server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "formats/hdf5/sandbox.h"
+#include "formats/hdf5/survey.h"
+#include "formats/hdf5/table.h"
+#include "formats/hdf5/walk.h"
+
+/* The other end is gone, or deaf: nobody is left to tell. */
+static void send_all(int channel, const void *data, size_t n)
+{
+    const char *at = data;
+
+    while (n > 0) {
+        const ssize_t sent = write(channel, at, n);
+
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent <= 0)
+            _exit(0);
+        at += sent;
+        n -= (size_t)sent;
+    }
+}
+
+static void receive_all(int channel, void *data, size_t n)
+{
+    char *at = data;
+
+    while (n > 0) {
+        const ssize_t got = read(channel, at, n);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            _exit(0);
+        at += got;
+        n -= (size_t)got;
+    }
+}
+
+static void answer(int channel, enum gqa_status st, const void *data, size_t n)
+{
+    const struct gqa_h5_answer head = {st, n};
+
+    send_all(channel, &head, sizeof head);
+    send_all(channel, data, n);
+}
+
+static _Noreturn void answer_failure(int channel, enum gqa_status st)
+{
+    answer(channel, st, gqa_error_message(), strlen(gqa_error_message()));
+    _exit(0);
+}
+
+/* A signal for the tool is the parent's business: it ends this process. */
+static void ignore_signals(void)
+{
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
+    static const int usual[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    sigset_t none;
+
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+        signal(ignored[i], SIG_IGN);
+    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
+        signal(usual[i], SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static enum gqa_status add_note(struct gqa_h5_table *table, const char *text)
+{
+    char *longer;
+
+    if (asprintf(&longer, "%s%s\n", table->notes ? table->notes : "", text) < 0)
+        return gqa_fail_nomem();
+    free(table->notes);
+    table->notes = longer;
+    return GQA_OK;
+}
+
+static void send_table(int channel, struct gqa_h5_table *table)
+{
+    struct gqa_wire wire = {.max = GQA_H5_MAX_TABLE_BYTES};
+
+    gqa_h5_table_encode(&wire, table);
+    if (wire.failed)
+        answer_failure(channel,
+                       gqa_fail(GQA_ERR_UNSUPPORTED,
+                                "the names and compact values take more than "
+                                "%d bytes",
+                                GQA_H5_MAX_TABLE_BYTES));
+    answer(channel, GQA_OK, wire.data, wire.length);
+    free(wire.data);
+}
+
+static void answer_chunks(int channel, const struct gqa_h5_dataset *dataset)
+{
+    const size_t n = (size_t)dataset->n_chunks;
+    struct gqa_h5_chunk *chunks = calloc(n + 1, sizeof *chunks);
+    enum gqa_status st = GQA_OK;
+
+    if (!chunks)
+        st = gqa_fail_nomem();
+    else
+        st = gqa_h5_locate_chunks(chunks, dataset);
+    if (st != GQA_OK)
+        answer_failure(channel, st);
+    answer(channel, GQA_OK, chunks, n * sizeof *chunks);
+    free(chunks);
+}
+
+static void answer_questions(int channel, const struct gqa_h5_table *table)
+{
+    for (;;) {
+        uint64_t index;
+
+        receive_all(channel, &index, sizeof index);
+        if (index >= table->n_datasets)
+            _exit(0);
+        answer_chunks(channel, &table->datasets[index]);
+    }
+}
+
+void gqa_h5_serve(int fd, uint64_t size, int channel, pid_t parent)
+{
+    struct gqa_h5_table table = {0};
+    enum gqa_status st;
+    bool confined;
+
+    ignore_signals();
+    /*
+     * Only for the survey: the signal comes when the thread that forked
+     * ends, and later that thread may end while others read on. From then
+     * on the closed channel tells.
+     */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent ||
+        !gqa_sandbox_keep(&fd, &channel))
+        _exit(1);
+    if ((st = gqa_h5_library_start()) != GQA_OK)
+        answer_failure(channel, st);
+    confined = gqa_sandbox_enter();
+    st = gqa_h5_file_open(fd, size);
+    if (st == GQA_OK)
+        st = gqa_h5_survey(&table, size);
+    if (st == GQA_OK && !confined)
+        st = add_note(&table, "this system has no system call filter; the "
+                              "file is parsed without it");
+    if (st != GQA_OK)
+        answer_failure(channel, st);
+    send_table(channel, &table);
+    prctl(PR_SET_PDEATHSIG, 0);
+    answer_questions(channel, &table);
+    _exit(0);
+}

@@ -1,0 +1,119 @@
+/*
+ * What a model computes, as data: stacks of blocks made of norms,
+ * attentions and feed-forwards, each naming its weights by parameter index.
+ * It is made from the model description of formats/ and its configuration;
+ * no weights are read. Backends never see a family, only this.
+ *
+ * Source: the modelling code of Hugging Face transformers, whose results on
+ * float64 tensors are the reference.
+ */
+#ifndef GQA_FORMATS_MODEL_NETWORK_H
+#define GQA_FORMATS_MODEL_NETWORK_H
+
+#include "formats/model/model.h"
+
+/* y = x W^T + b; W is [out, in], or [in, out] when input_major. */
+struct gqa_linear {
+    size_t weight, bias; /* param indices; weight GQA_NO_PARAM: no such part */
+    bool input_major;
+};
+
+enum gqa_norm_kind {
+    GQA_NORM_RMS,   /* x / sqrt(mean(x^2) + eps) * weight */
+    GQA_NORM_LAYER, /* (x - mean) / sqrt(variance + eps) * weight + bias */
+};
+
+struct gqa_norm {
+    enum gqa_norm_kind kind;
+    size_t weight, bias;
+    double eps;
+};
+
+enum gqa_activation {
+    GQA_ACTIVATION_RELU,
+    GQA_ACTIVATION_GELU,      /* with erf */
+    GQA_ACTIVATION_GELU_TANH, /* gelu_new, gelu_pytorch_tanh */
+    GQA_ACTIVATION_SILU,
+};
+
+/* down(act(gate(x)) * up(x)), or down(act(up(x))) without a gate. */
+struct gqa_feed_forward {
+    struct gqa_linear gate, up, down;
+    enum gqa_activation activation;
+};
+
+/* Rotation of the pair j at position p by p * frequency[j]; cos and sin are
+ * multiplied by magnitude (yarn; else 1). n_pairs 0: no rotation. */
+struct gqa_rope {
+    uint64_t n_pairs;
+    bool interleaved; /* pairs (2j, 2j + 1), not (j, j + n_pairs) */
+    double magnitude;
+    double *frequency; /* n_pairs, owned by the network */
+};
+
+/* T5: a score's addend by head and bucket of the distance; buckets as in
+ * T5Attention._relative_position_bucket, in float32 as there. */
+struct gqa_relative_bias {
+    size_t table; /* param [n_buckets, n_heads], or GQA_NO_PARAM: none */
+    uint64_t n_buckets, max_distance;
+    bool bidirectional;
+};
+
+struct gqa_attention_block {
+    const struct gqa_attention *heads; /* lent by the model */
+    struct gqa_norm norm;              /* of its input */
+    /* Distinct weights are projected once: k.weight may be q.weight. Where
+     * heads lie in the outputs is in `heads`. */
+    struct gqa_linear q, k, v, o;
+    double scale; /* of q . k */
+    bool causal;
+    uint64_t window; /* a query sees itself and window - 1 keys before it; 0:
+                        all */
+    const struct gqa_rope *rope;   /* NULL: none; lent by the network */
+    struct gqa_relative_bias bias; /* of layer 0 where layers share it */
+};
+
+struct gqa_block {
+    struct gqa_attention_block self;
+    bool has_cross;
+    struct gqa_attention_block cross;
+    struct gqa_norm ff_norm;
+    struct gqa_feed_forward ff;
+    /* x + attention(norm(x)) + ff(ff_norm(x)), not one after the other. */
+    bool parallel;
+};
+
+struct gqa_network_stack {
+    enum gqa_stack stack;
+    size_t embedding; /* param [vocab, d_model] */
+    size_t positions; /* param [n_positions, d_model] added, or GQA_NO_PARAM */
+    struct gqa_block *blocks; /* owned by the network */
+    size_t n_blocks;
+    struct gqa_norm final_norm;
+};
+
+struct gqa_network {
+    const struct gqa_model *model; /* lent; must outlive the network */
+    /* Encoder (encoder-decoders only), then decoder. */
+    struct gqa_network_stack stacks[2];
+    size_t n_stacks;
+    struct gqa_linear unembedding; /* the embedding where it has none */
+    double logit_scale;            /* of the final norm's output */
+    uint64_t d_model, vocab_size;
+    uint64_t max_positions;       /* rows of `positions`; 0: no such limit */
+    int64_t start_token;          /* what a decoder (or text) begins with */
+    int64_t end_token, pad_token; /* -1: none */
+    struct gqa_rope rope;
+};
+
+/*
+ * Errors GQA_ERR_UNSUPPORTED: names what cannot be run (a family, an
+ * activation, a RoPE variant); GQA_ERR_FORMAT: a parameter that the family
+ * needs is missing or misshapen, or a key of the configuration is bad.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_network_create(struct gqa_network **out,
+                                   const struct gqa_model *model);
+void gqa_network_free(struct gqa_network *network);
+
+#endif
