@@ -200,13 +200,13 @@ static enum gqa_status run_block(const struct gqa_pass *pass,
     enum gqa_status st = norm(pass, w->normed, w->x, &block->self.norm);
 
     if (st == GQA_OK && block->parallel)
-        st = norm(pass, w->ff_normed, w->x, &block->ff_norm);
+        st = norm(pass, w->ff_normed, w->x, &block->ff.norm);
     if (st == GQA_OK)
         st = self_attention(pass, &block->self, layer);
     if (st == GQA_OK && block->has_cross)
         st = cross_attention(pass, &block->cross, layer);
     if (st == GQA_OK && !block->parallel)
-        st = norm(pass, w->normed, w->x, &block->ff_norm);
+        st = norm(pass, w->normed, w->x, &block->ff.norm);
     return st == GQA_OK ? feed_forward(pass, &block->ff, ff_normed) : st;
 }
 

@@ -72,7 +72,7 @@ static void use_all(enum use *uses, const struct gqa_network *network)
             use_attention(uses, &block->self);
             if (block->has_cross)
                 use_attention(uses, &block->cross);
-            use_norm(uses, &block->ff_norm);
+            use_norm(uses, &block->ff.norm);
             use_linear(uses, &block->ff.gate);
             use_linear(uses, &block->ff.up);
             use_linear(uses, &block->ff.down);

@@ -96,10 +96,9 @@ static real gate_real(real x, real y)
     return x / ((real)1 + exp_real(-y));
 }
 
-static real gelu_tanh(real x)
+/* twice: 2 sqrt(2 / pi), of as many digits as the model has of it. */
+static real gelu_tanh(real x, real twice)
 {
-    const real twice = (real)1.5957691216057308; /* 2 sqrt(2 / pi) */
-
     return gate_real(x, twice * (x + (real)0.044715 * x * x * x));
 }
 
@@ -125,11 +124,23 @@ static void activate(void *x_, const void *up_, size_t n,
         break;
     case GQA_ACTIVATION_GELU_TANH:
         for (size_t i = 0; i < n; i++)
-            x[i] = gelu_tanh(x[i]);
+            x[i] = gelu_tanh(x[i], (real)1.5957691216057308);
         break;
     case GQA_ACTIVATION_SILU:
         for (size_t i = 0; i < n; i++)
             x[i] = gate_real(x[i], x[i]);
+        break;
+    case GQA_ACTIVATION_QUICK_GELU:
+        for (size_t i = 0; i < n; i++)
+            x[i] = gate_real(x[i], (real)1.702 * x[i]);
+        break;
+    case GQA_ACTIVATION_RELU2:
+        for (size_t i = 0; i < n; i++)
+            x[i] = x[i] < 0 ? 0 : x[i] * x[i];
+        break;
+    case GQA_ACTIVATION_GELU_BLOOM:
+        for (size_t i = 0; i < n; i++)
+            x[i] = gelu_tanh(x[i], (real)1.59576912);
         break;
     }
     if (!up)

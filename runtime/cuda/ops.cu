@@ -203,6 +203,12 @@ static __device__ __forceinline__ float activation(float x,
         return 0.5f * x * erfcf(x * -0.70710678f);
     case GQA_ACTIVATION_GELU_TANH:
         return x / (1 + expf(-1.5957691f * x * (1 + 0.044715f * x * x)));
+    case GQA_ACTIVATION_QUICK_GELU:
+        return x / (1 + expf(-1.702f * x));
+    case GQA_ACTIVATION_RELU2:
+        return x < 0 ? 0 : x * x;
+    case GQA_ACTIVATION_GELU_BLOOM: /* in float32, the same constant */
+        return x / (1 + expf(-1.5957691f * x * (1 + 0.044715f * x * x)));
     default: /* SiLU */
         return x / (1 + expf(-x));
     }

@@ -198,6 +198,12 @@ static double activation(double x, enum gqa_activation which)
     case GQA_ACTIVATION_GELU_TANH:
         return 0.5 * x *
                (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
+    case GQA_ACTIVATION_QUICK_GELU:
+        return x / (1 + exp(-1.702 * x));
+    case GQA_ACTIVATION_RELU2:
+        return x < 0 ? 0 : x * x;
+    case GQA_ACTIVATION_GELU_BLOOM:
+        return 0.5 * x * (1 + tanh(0.79788456 * x * (1 + 0.044715 * x * x)));
     default:
         return x / (1 + exp(-x));
     }
@@ -344,7 +350,7 @@ static void tests(void)
         check_norm(GQA_NORM_LAYER, 3, widths[i], i % 2);
         check_gather(widths[i]);
     }
-    for (int which = GQA_ACTIVATION_RELU; which <= GQA_ACTIVATION_SILU;
+    for (int which = GQA_ACTIVATION_RELU; which <= GQA_ACTIVATION_GELU_BLOOM;
          which++) {
         check_activate((enum gqa_activation)which, 33, false);
         check_activate((enum gqa_activation)which, 10007, true);

@@ -477,6 +477,12 @@ static double activated(double x, enum gqa_activation activation)
     case GQA_ACTIVATION_GELU_TANH:
         return x /
                (1 + exp(-2 * sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
+    case GQA_ACTIVATION_QUICK_GELU:
+        return x / (1 + exp(-1.702 * x));
+    case GQA_ACTIVATION_RELU2:
+        return x > 0 ? x * x : 0;
+    case GQA_ACTIVATION_GELU_BLOOM:
+        return 0.5 * x * (1 + tanh(0.79788456 * x * (1 + 0.044715 * x * x)));
     default:
         return x / (1 + exp(-x));
     }
@@ -489,7 +495,8 @@ START_TEST(activates)
     enum { N = 40001 };
 
     open_device(reals[_i], 2);
-    for (int kind = GQA_ACTIVATION_RELU; kind <= GQA_ACTIVATION_SILU; kind++)
+    for (int kind = GQA_ACTIVATION_RELU; kind <= GQA_ACTIVATION_GELU_BLOOM;
+         kind++)
         for (int gated = 0; gated < 2; gated++) {
             const enum gqa_activation activation = (enum gqa_activation)kind;
             const double limit = real == GQA_F32 ? 5 * 0x1p-23 : 1e-14;
@@ -555,7 +562,8 @@ END_TEST
 START_TEST(nan_stays_nan)
 {
     open_device(reals[_i], 1);
-    for (int kind = GQA_ACTIVATION_RELU; kind <= GQA_ACTIVATION_SILU; kind++) {
+    for (int kind = GQA_ACTIVATION_RELU; kind <= GQA_ACTIVATION_GELU_BLOOM;
+         kind++) {
         void *x = poisoned(19);
         double got[19];
 

@@ -329,7 +329,7 @@ START_TEST(finds_the_context_before_scaling)
 END_TEST
 
 /* GPT-NeoX-20B asks for gelu_fast. */
-START_TEST(knows_names_of_gelu)
+START_TEST(knows_names_of_activations)
 {
     static const struct {
         const char *name;
@@ -342,6 +342,10 @@ START_TEST(knows_names_of_gelu)
         {"gelu_accurate", GQA_ACTIVATION_GELU_TANH},
         {"gelu_pytorch_tanh", GQA_ACTIVATION_GELU_TANH},
         {"gelu_python_tanh", GQA_ACTIVATION_GELU_TANH},
+        {"gelu_bloom", GQA_ACTIVATION_GELU_BLOOM},
+        {"quick_gelu", GQA_ACTIVATION_QUICK_GELU},
+        {"relu2", GQA_ACTIVATION_RELU2},
+        {"swish", GQA_ACTIVATION_SILU},
     };
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
@@ -397,7 +401,7 @@ int main(void)
     tcase_add_test(tc, finds_windows);
     tcase_add_test(tc, obeys_as_transformers_does);
     tcase_add_test(tc, finds_the_context_before_scaling);
-    tcase_add_test(tc, knows_names_of_gelu);
+    tcase_add_test(tc, knows_names_of_activations);
     tcase_add_test(tc, buckets_distances);
     suite_add_tcase(s, tc);
     sr = srunner_create(s);
