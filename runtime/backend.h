@@ -114,7 +114,32 @@ struct gqa_backend {
                                const struct gqa_weight *weight,
                                bool input_major, const struct gqa_weight *bias,
                                double scale);
+    /*
+     * Moments: out += X^T Y. out: float64 [x_width, y_width], whatever real
+     * is; x: [n_rows, x_width]; y: [n_rows, y_width], or NULL: y is x, whose
+     * width is both, and what is added is symmetric to the bit. Rows of
+     * padding count like others: gather what is to be counted.
+     *
+     * The same calls give the same bits, on any number of threads. Factors
+     * are taken as they are; sums are float64, but over at most 1024 rows
+     * float32 where real is BF16 or F16.
+     */
+    enum gqa_status (*gram)(struct gqa_device *device, void *out, const void *x,
+                            uint64_t x_width, const void *y, uint64_t y_width,
+                            uint64_t n_rows);
 };
+
+/* out = x W, or out += that: what linear()'s inputs are to blame for, given
+ * that of its outputs. x: [n_rows, outputs]; out: [n_rows, inputs]. */
+GQA_MUST_USE
+static inline enum gqa_status gqa_linear_transposed(
+    const struct gqa_backend *backend, struct gqa_device *device, void *out,
+    const void *x, uint64_t n_rows, const struct gqa_weight *weight,
+    bool input_major, bool accumulate)
+{
+    return backend->linear(device, out, x, n_rows, weight, !input_major, NULL,
+                           accumulate);
+}
 
 const struct gqa_backend *gqa_cpu_backend(void);
 
