@@ -8,6 +8,7 @@
 #ifndef GQA_RUNTIME_RUNTIME_H
 #define GQA_RUNTIME_RUNTIME_H
 
+#include "formats/model/network.h"
 #include "runtime/backend.h"
 
 /*

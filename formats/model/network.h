@@ -10,6 +10,7 @@
 #ifndef GQA_FORMATS_MODEL_NETWORK_H
 #define GQA_FORMATS_MODEL_NETWORK_H
 
+#include "common/functions.h"
 #include "formats/model/model.h"
 
 /* y = x W^T + b; W is [out, in], or [in, out] when input_major. */
@@ -18,28 +19,11 @@ struct gqa_linear {
     bool input_major;
 };
 
-enum gqa_norm_kind {
-    GQA_NORM_NONE,  /* x */
-    GQA_NORM_RMS,   /* x / sqrt(mean(x^2) + eps) * weight + bias */
-    GQA_NORM_LAYER, /* (x - mean) / sqrt(variance + eps) * weight + bias */
-};
-
 struct gqa_norm {
     enum gqa_norm_kind kind;
     size_t weight, bias; /* param indices, or GQA_NO_PARAM: 1 and 0 */
     double eps;
     bool one_plus; /* 1 + weight in place of weight (Gemma) */
-};
-
-enum gqa_activation {
-    GQA_ACTIVATION_RELU,
-    GQA_ACTIVATION_GELU,      /* with erf */
-    GQA_ACTIVATION_GELU_TANH, /* gelu_new, gelu_pytorch_tanh */
-    GQA_ACTIVATION_SILU,
-    GQA_ACTIVATION_QUICK_GELU, /* x / (1 + e^(-1.702 x)) */
-    GQA_ACTIVATION_RELU2,      /* relu(x)^2 */
-    GQA_ACTIVATION_GELU_BLOOM, /* the tanh one, of 0.79788456 for
-                                  sqrt(2 / pi) */
 };
 
 /*

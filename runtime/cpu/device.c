@@ -290,6 +290,7 @@ const struct gqa_backend *gqa_cpu_backend(void)
         .activate = gqa_cpu_activate,
         .gather = gqa_cpu_gather,
         .unembed = gqa_cpu_unembed,
+        .gram = gqa_cpu_gram,
     };
 
     return &backend;

@@ -309,13 +309,35 @@ static enum gqa_status device_set_batch(struct gqa_device *device,
     return st;
 }
 
-static const struct gqa_backend backend = {
-    GQA_BACKEND_ABI,   "cuda",           device_open,      device_close,
-    device_describe,   device_alloc,     device_free,      device_upload,
-    device_download,   device_set_batch, gqa_cuda_embed,   gqa_cuda_rotate,
-    gqa_cuda_store,    gqa_cuda_attend,  gqa_cuda_norm,    gqa_cuda_linear,
-    gqa_cuda_activate, gqa_cuda_gather,  gqa_cuda_unembed,
-};
+/* By name, so that no order has to be kept; C++17 has no initialisers that
+ * do it. */
+static constexpr struct gqa_backend make_backend(void)
+{
+    struct gqa_backend b = {};
+
+    b.abi = GQA_BACKEND_ABI;
+    b.name = "cuda";
+    b.open = device_open;
+    b.close = device_close;
+    b.describe = device_describe;
+    b.alloc = device_alloc;
+    b.free = device_free;
+    b.upload = device_upload;
+    b.download = device_download;
+    b.set_batch = device_set_batch;
+    b.embed = gqa_cuda_embed;
+    b.rotate = gqa_cuda_rotate;
+    b.store = gqa_cuda_store;
+    b.attend = gqa_cuda_attend;
+    b.norm = gqa_cuda_norm;
+    b.linear = gqa_cuda_linear;
+    b.activate = gqa_cuda_activate;
+    b.gather = gqa_cuda_gather;
+    b.unembed = gqa_cuda_unembed;
+    return b;
+}
+
+static constexpr struct gqa_backend backend = make_backend();
 
 extern "C" __attribute__((visibility("default"))) const struct gqa_backend *
 gqa_cuda_backend(const struct gqa_host *host)

@@ -8,7 +8,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include "runtime/backend.h"
+#include "runtime/ops.h"
 
 template <typename T> struct real;
 
