@@ -1,8 +1,8 @@
-/* A model on a device, run over sequences. */
+#include "runtime/measure/running.h"
+
 #include <stdlib.h>
 
 #include "common/interrupt.h"
-#include "runtime/measure/run_models.h"
 
 struct gqa_running {
     const struct gqa_backend *backend;

@@ -1,8 +1,5 @@
-/*
- * What a model gave, on disk. For each sequence: logits [n_decoder, vocab],
- * then, where residuals are kept, each encoder layer's [n_encoder, d_model]
- * and each decoder layer's [n_decoder, d_model].
- */
+#include "runtime/measure/trace.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,8 +7,12 @@
 
 #include "common/checked.h"
 #include "common/file.h"
-#include "runtime/measure/run_models.h"
 
+/*
+ * For each sequence: logits [n_decoder, vocab], then, where residuals are
+ * kept, each encoder layer's [n_encoder, d_model] and each decoder layer's
+ * [n_decoder, d_model].
+ */
 struct gqa_trace {
     int fd;
     const struct gqa_tokens *tokens;
@@ -105,7 +106,7 @@ static enum gqa_status open_file(int *fd, uint64_t n_bytes)
     /* Reserved now, so that a full disk is found before the model runs. */
     if (n_bytes > 0 && (errno = posix_fallocate(*fd, 0, (off_t)n_bytes)) != 0)
         return gqa_fail_errno("%s: %llu bytes for what the original gives "
-                              "(TMPDIR names another folder, fewer --samples "
+                              "(TMPDIR names another folder, fewer sequences "
                               "need less)",
                               folder, (unsigned long long)n_bytes);
     return GQA_OK;

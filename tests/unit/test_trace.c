@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/measure/run_models.h"
+#include "runtime/measure/trace.h"
 #include "stand_in.h"
 
 enum { VOCAB = STAND_IN_VOCAB, LAYERS = STAND_IN_LAYERS };
