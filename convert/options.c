@@ -205,7 +205,7 @@ static enum gqa_status parse_layer_range(struct gqa_layer_groups *out,
                              MAX_COUNT)) != GQA_OK ||
         (st = gqa_cli_number(&out->last, "--layer-groups", last ? last : item,
                              0, MAX_COUNT)) != GQA_OK ||
-        (st = gqa_cli_number(&out->n_kv_heads, "--layer-groups", groups, 1,
+        (st = gqa_cli_number(&out->asked, "--layer-groups", groups, 1,
                              MAX_COUNT)) != GQA_OK)
         return st;
     if (out->first > out->last)
@@ -280,7 +280,7 @@ static enum gqa_status find_kind(struct gqa_convert_options *options)
 
 static enum gqa_status check_together(const struct gqa_convert_options *o)
 {
-    if (!o->plan.n_kv_heads && !o->plan.n_layer_groups)
+    if (!o->plan.asked && !o->plan.n_layer_groups)
         return gqa_fail(GQA_ERR_USAGE,
                         "--groups N or --layer-groups is needed");
     if (o->level_given && o->store_given)
@@ -325,8 +325,7 @@ static enum gqa_status take(struct gqa_convert_options *o, int option,
 
     switch (option) {
     case 'g':
-        return gqa_cli_number(&o->plan.n_kv_heads, "--groups", text, 1,
-                              MAX_COUNT);
+        return gqa_cli_number(&o->plan.asked, "--groups", text, 1, MAX_COUNT);
     case 'm':
         return parse_method(&o->plan.method, text);
     case OPT_SEED:

@@ -44,17 +44,17 @@ static struct totals count(const struct gqa_plan *plan)
 
         if (out->selected) {
             t.n_grouped++;
-            widen(&t.before, a->n_kv_heads);
-            widen(&t.after, out->n_groups);
+            widen(&t.before, out->source);
+            widen(&t.after, out->pooled);
         }
         if (a->stack != GQA_STACK_DECODER)
             continue;
         if (a->kind == GQA_ATTENTION_SELF) {
-            t.self_before += a->n_kv_heads * before;
-            t.self_after += out->n_kv_heads * after;
+            t.self_before += out->source * before;
+            t.self_after += out->written * after;
         } else {
-            t.cross_before += a->n_kv_heads * before;
-            t.cross_after += out->n_kv_heads * after;
+            t.cross_before += out->source * before;
+            t.cross_after += out->written * after;
         }
     }
     return t;
@@ -167,8 +167,8 @@ static json_t *describe_attention(const struct gqa_plan_attention *out)
                      gqa_stack_name(a->stack), "kind",
                      gqa_attention_kind_name(a->kind), "layer",
                      integer(a->layer), "n_heads", integer(a->n_heads),
-                     "n_kv_heads", pair(a->n_kv_heads, out->n_groups),
-                     "n_kv_heads_written", integer(out->n_kv_heads));
+                     "n_kv_heads", pair(out->source, out->pooled),
+                     "n_kv_heads_written", integer(out->written));
 }
 
 enum gqa_status gqa_summary_print_json(const struct gqa_conversion *c)

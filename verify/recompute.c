@@ -67,9 +67,9 @@ static enum gqa_status sum_group(struct gqa_recompute *r,
                                  const struct gqa_hypothesis *h, uint64_t group,
                                  const struct stretch *s)
 {
-    const uint64_t m = pair->from_slice->n_heads / h->n_groups;
+    const uint64_t m = pair->from_slice->n_heads / h->pooled;
     const bool strided = h->pooling == GQA_POOL_STRIDED;
-    const uint64_t step = strided ? h->n_groups : 1;
+    const uint64_t step = strided ? h->pooled : 1;
     uint64_t head = strided ? group : group * m;
 
     for (uint64_t j = 0; j < m; j++, head += step) {
@@ -112,21 +112,13 @@ static double uniform(uint64_t key, uint64_t counter)
     return ((double)bits + 0.5) / 9007199254740992.0;
 }
 
-static double deviation(const struct gqa_model *model)
-{
-    const struct gqa_initialiser *rule = &model->family->initialiser;
-    const json_t *said = json_object_get(model->config, rule->key);
-    const double value =
-        json_is_number(said) ? json_number_value(said) : rule->value;
-
-    return rule->over_d_model ? value / sqrt((double)model->d_model) : value;
-}
-
 static void draw(struct gqa_recompute *r, const struct gqa_head_pair *pair,
                  const struct gqa_hypothesis *h, uint64_t group,
                  const struct stretch *s)
 {
-    const double scale = deviation(pair->original_model);
+    const struct gqa_model *model = pair->original_model;
+    const double scale =
+        gqa_family_deviation(model->family, model->config, model->d_model);
     const uint64_t per_row = pair->axis == 0 ? s->n : pair->head_dim;
     const uint64_t row_length =
         pair->axis == 0 ? pair->to->cols : pair->head_dim;
@@ -235,7 +227,7 @@ static enum gqa_status recompute_stretch(struct gqa_recompute *r,
                                          uint64_t head, uint64_t group,
                                          const struct stretch *s)
 {
-    const bool one = pair->from_slice->n_heads == h->n_groups;
+    const bool one = pair->from_slice->n_heads == h->pooled;
     const bool is_copy = (one || h->pooling == GQA_POOL_FIRST) &&
                          h->pooling <= GQA_POOL_RANDOM &&
                          pair->from->dtype == pair->to->dtype;
@@ -301,7 +293,7 @@ enum gqa_status gqa_recompute_copy(struct gqa_recompute *recompute,
                                    uint64_t head)
 {
     const struct gqa_hypothesis same = {.pooling = GQA_POOL_MEAN,
-                                        .n_groups = pair->from_slice->n_heads};
+                                        .pooled = pair->from_slice->n_heads};
 
     return gqa_recompute_head(recompute, difference, pair, &same, head, head);
 }

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/families/family.h"
+#include "common/log.h"
+#include "formats/families/load.h"
 #include "formats/model/attentions.h"
 #include "formats/model/params.h"
 
@@ -19,8 +20,12 @@ struct builder {
     const struct gqa_checkpoint *checkpoint;
     const struct gqa_model_hints *hints;
     struct gqa_params params;
-    const struct gqa_family *family;
-    const struct gqa_keras_variant *variant;
+    struct gqa_family_choice choice;
+    size_t number; /* of the family among the choice */
+    struct gqa_family *family;
+    /* Model type of KerasHub's backbone, lent by the family that the names
+     * told; NULL: not known, or none. */
+    const char *backbone_type;
     struct gqa_found_attention *found;
     size_t n_found;
     json_t *config;          /* Hugging Face's, owned, or NULL */
@@ -34,7 +39,7 @@ const char *gqa_family_name(const struct gqa_family *family)
 
 bool gqa_model_is_encoder_decoder(const struct gqa_model *model)
 {
-    return model->family->keys.n_decoder_layers != NULL;
+    return gqa_family_is_encoder_decoder(model->family);
 }
 
 const char *gqa_stack_name(enum gqa_stack stack)
@@ -73,71 +78,65 @@ const char *gqa_position_name(const struct gqa_position *position)
 
 /* --- Which family ------------------------------------------------------- */
 
-static const struct gqa_family *family_of_type(const char *model_type)
+/* model_type may be lent by the family there is. */
+static enum gqa_status take_family(struct builder *b, size_t number,
+                                   const char *model_type)
 {
-    for (size_t f = 0; gqa_families[f]; f++)
-        for (size_t i = 0; gqa_families[f]->model_types[i]; i++)
-            if (strcmp(model_type, gqa_families[f]->model_types[i]) == 0)
-                return gqa_families[f];
-    return NULL;
+    struct gqa_family *family;
+    const enum gqa_status st =
+        gqa_family_load(&family, &b->choice, number, model_type);
+
+    if (st != GQA_OK)
+        return st;
+    gqa_family_free(b->family);
+    b->family = family;
+    b->number = number;
+    return GQA_OK;
 }
 
-/* "t5, mt5, ...": every model_type we know. */
-static void list_types(char *out, size_t size)
+static enum gqa_status find_attentions(struct builder *b)
 {
-    size_t n = 0;
+    return gqa_find_attentions(&b->found, &b->n_found, b->family, &b->params);
+}
 
-    out[0] = '\0';
-    for (size_t f = 0; gqa_families[f]; f++)
-        for (size_t i = 0; gqa_families[f]->model_types[i]; i++) {
-            const int added = snprintf(out + n, size - n, "%s%s", n ? ", " : "",
-                                       gqa_families[f]->model_types[i]);
-
-            if (added < 0 || (size_t)added >= size - n)
+/* Families whose attentions the names may be; number: the first to look at,
+ * and the one that was found; the number of families: none. */
+static void find_by_sign(size_t *number, const struct builder *b)
+{
+    for (; *number < gqa_family_count(&b->choice); ++*number)
+        for (size_t i = 0; i < b->params.n; i++)
+            if (gqa_family_may_name(&b->choice, *number,
+                                    b->params.items[i].name))
                 return;
-            n += (size_t)added;
-        }
 }
 
-static enum gqa_status find_by_type(struct builder *b, const char *model_type)
+/* Several families may share a part of their names: the first whose attentions
+ * are whole is it, and where none is, the first mistake is told. */
+static enum gqa_status find_by_names(struct builder *b, size_t n_families)
 {
+    enum gqa_status first = GQA_OK;
+    char message[1024] = "";
     char known[512];
-    enum gqa_status st;
+    size_t number = 0;
 
-    b->family = family_of_type(model_type);
-    list_types(known, sizeof known);
-    if (!b->family)
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "%s: model_type '%.80s' is not known; known are %s",
-                        b->config_path, model_type, known);
-    st = gqa_find_attentions(&b->found, &b->n_found, b->family, &b->params);
-    if (st == GQA_OK && b->n_found == 0)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "%s says model_type '%s', but no tensor is named like "
-                        "'%s%s.%s.weight'",
-                        b->config_path, model_type, b->family->prefixes[0],
-                        b->family->rules[0].module, b->family->rules[0].q);
-    return st;
-}
+    for (find_by_sign(&number, b); number < n_families;
+         number++, find_by_sign(&number, b)) {
+        enum gqa_status st = take_family(b, number, NULL);
 
-static enum gqa_status find_by_names(struct builder *b)
-{
-    char known[512];
-
-    for (size_t f = 0; gqa_families[f]; f++) {
-        const enum gqa_status st = gqa_find_attentions(
-            &b->found, &b->n_found, gqa_families[f], &b->params);
-
-        if (st != GQA_OK)
-            return st;
-        if (b->n_found) {
-            b->family = gqa_families[f];
+        if (st == GQA_OK)
+            st = find_attentions(b);
+        if (st == GQA_OK && b->n_found)
             return GQA_OK;
+        if (st == GQA_ERR_NOMEM)
+            return st;
+        if (st != GQA_OK && first == GQA_OK) {
+            first = st;
+            snprintf(message, sizeof message, "%s", gqa_error_message());
         }
-        free(b->found);
-        b->found = NULL;
     }
-    list_types(known, sizeof known);
+    if (first != GQA_OK)
+        return gqa_fail(first, "%s", message);
+    gqa_family_list_types(known, sizeof known, &b->choice);
     return gqa_fail(GQA_ERR_UNSUPPORTED,
                     "the tensors are named like those of no family we know "
                     "(%s)%s%s%s",
@@ -146,31 +145,71 @@ static enum gqa_status find_by_names(struct builder *b)
                     b->params.n ? "'" : "");
 }
 
-/* Name the parameters, find the family and its attentions. */
-static enum gqa_status find_family(struct builder *b)
+static enum gqa_status find_by_type(struct builder *b, const char *model_type)
 {
-    const enum gqa_naming naming = gqa_checkpoint_naming(b->checkpoint);
-    const json_t *given = gqa_checkpoint_config(b->checkpoint);
-    const char *model_type;
+    const size_t n = gqa_family_count(&b->choice);
+    char known[512];
+    size_t number = 0;
     enum gqa_status st;
 
-    if (naming == GQA_NAMES_TORCH || naming == GQA_NAMES_TF) {
-        st = naming == GQA_NAMES_TORCH
-                 ? gqa_params_from_torch(&b->params, b->checkpoint)
-                 : gqa_params_from_tf(&b->params, b->checkpoint);
-        if (st != GQA_OK)
-            return st;
-        model_type = json_string_value(json_object_get(given, "model_type"));
-        return model_type ? find_by_type(b, model_type) : find_by_names(b);
+    while (number < n && !gqa_family_has_type(&b->choice, number, model_type))
+        number++;
+    /* A user's description holds where nobody knows the type. */
+    if (number == n && b->choice.own)
+        return find_by_names(b, 1);
+    if (number == n) {
+        gqa_family_list_types(known, sizeof known, &b->choice);
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "%s: model_type '%.80s' is not known; known are %s",
+                        b->config_path, model_type, known);
     }
-    st = gqa_params_from_keras(&b->params, &b->family, &b->variant,
-                               b->checkpoint);
-    if (st != GQA_OK)
+    if (b->choice.own && number > 0)
+        gqa_warn("%s is not used: %s says model_type '%s', which is built in "
+                 "and which it does not name",
+                 gqa_family_source(&b->choice, 0), b->config_path, model_type);
+    if ((st = take_family(b, number, model_type)) != GQA_OK)
         return st;
-    return gqa_find_attentions(&b->found, &b->n_found, b->family, &b->params);
+    st = find_attentions(b);
+    if (st == GQA_OK && b->n_found == 0)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s says model_type '%s', but no tensor is named like "
+                        "'%s%s.%s.weight'",
+                        b->config_path, model_type,
+                        b->family->names.prefixes[0],
+                        b->family->attentions[0]->pattern,
+                        b->family->attentions[0]->names[0]);
+    return st;
+}
+
+static enum gqa_status take_names(struct builder *b)
+{
+    switch (gqa_checkpoint_naming(b->checkpoint)) {
+    case GQA_NAMES_TORCH:
+        return gqa_params_from_torch(&b->params, b->checkpoint);
+    case GQA_NAMES_TF:
+        return gqa_params_from_tf(&b->params, b->checkpoint);
+    default:
+        return gqa_params_from_keras(&b->params, &b->number, &b->family,
+                                     &b->backbone_type, &b->choice,
+                                     b->checkpoint);
+    }
 }
 
 /* --- Configuration ------------------------------------------------------ */
+
+/* Whether the configuration ties it is told by whether it is there. */
+static bool has_unembedding(const struct builder *b)
+{
+    char name[GQA_MAX_NAME];
+    size_t index;
+
+    for (gqa_texts u = b->family->names.unembedding; *u; u++) {
+        snprintf(name, sizeof name, "%s.weight", *u);
+        if (gqa_params_find(&b->params, name, &index))
+            return true;
+    }
+    return false;
+}
 
 static enum gqa_status take_config(struct builder *b)
 {
@@ -180,16 +219,14 @@ static enum gqa_status take_config(struct builder *b)
     if (!given)
         return GQA_OK;
     if (gqa_config_is_preset(given)) {
-        const enum gqa_status st =
-            gqa_config_from_preset(&b->config, &b->variant, b->family, given);
-        size_t index;
+        const enum gqa_status st = gqa_config_from_preset(
+            &b->config, &b->backbone_type, b->family, given);
 
         if (st != GQA_OK)
             return gqa_fail_prefix(st, "%s", b->config_path);
         /* Some presets do not say so, but the variables do. */
         json_object_set_new(b->config, "tie_word_embeddings",
-                            json_boolean(!gqa_params_find(
-                                &b->params, b->family->unembedding, &index)));
+                            json_boolean(!has_unembedding(b)));
         return GQA_OK;
     }
     /* A Keras model of other layers describes those, not the architecture. */
@@ -197,6 +234,29 @@ static enum gqa_status take_config(struct builder *b)
         return GQA_OK;
     b->config = json_deep_copy(given);
     return b->config ? GQA_OK : gqa_fail_nomem();
+}
+
+/* Name the parameters, find the family, its configuration and attentions. */
+static enum gqa_status find_family(struct builder *b)
+{
+    const char *model_type;
+    enum gqa_status st;
+
+    if ((st = take_names(b)) != GQA_OK)
+        return st;
+    if (b->family) {
+        /* The names told the family; the type, which those do not tell
+         * everywhere, is needed for what differs by it. */
+        if ((st = take_config(b)) != GQA_OK)
+            return st;
+        st = take_family(b, b->number, b->backbone_type);
+        return st == GQA_OK ? find_attentions(b) : st;
+    }
+    model_type = json_string_value(
+        json_object_get(gqa_checkpoint_config(b->checkpoint), "model_type"));
+    st = model_type ? find_by_type(b, model_type)
+                    : find_by_names(b, gqa_family_count(&b->choice));
+    return st == GQA_OK ? take_config(b) : st;
 }
 
 /* --- Heads -------------------------------------------------------------- */
@@ -321,40 +381,25 @@ static enum gqa_status resolve_heads(uint64_t *n_heads, uint64_t *head_dim,
 
 /* --- Positions ---------------------------------------------------------- */
 
-/* The share of each head that RoPE turns. */
-static enum gqa_status rotary_share(const struct builder *b, double *share)
-{
-    static const char *const nested[] = {"rope_parameters", "rope_scaling"};
-    const char *key = b->family->keys.rotary_share;
-    const json_t *value = key ? json_object_get(b->config, key) : NULL;
-
-    for (size_t i = 0; (!value || json_is_null(value)) && i < 2; i++) {
-        key = "partial_rotary_factor";
-        value = json_object_get(json_object_get(b->config, nested[i]), key);
-    }
-    *share = b->family->keys.rotary_default;
-    if (!value || json_is_null(value))
-        return GQA_OK;
-    *share = json_number_value(value); /* 0 where it is no number */
-    if (*share > 0 && *share <= 1)
-        return GQA_OK;
-    return gqa_fail(GQA_ERR_FORMAT, "%s: %s is not a number in (0, 1]",
-                    b->config_path, key);
-}
-
 static enum gqa_status position_of(struct gqa_position *position,
                                    const struct builder *b,
                                    const struct gqa_attention_rule *rule,
                                    uint64_t head_dim)
 {
-    enum gqa_status st = GQA_OK;
-    double share;
+    const struct gqa_position_rule *said = &b->family->positions;
+    double share = 1;
+    enum gqa_status st;
 
-    *position = (struct gqa_position){.scheme = rule->position};
-    if (rule->position == GQA_POSITION_ROPE &&
-        (st = rotary_share(b, &share)) == GQA_OK)
-        position->rotary_dim = (uint64_t)floor((double)head_dim * share);
-    return st;
+    *position = (struct gqa_position){
+        .scheme = rule->positions ? said->scheme : GQA_POSITION_NONE};
+    if (position->scheme != GQA_POSITION_ROPE)
+        return GQA_OK;
+    st = gqa_setting_number(&share, &said->share, b->config);
+    if (st != GQA_OK)
+        return gqa_fail_prefix(st, "%s", b->config_path);
+    position->rotary_dim = (uint64_t)floor((double)head_dim * share);
+    position->interleaved = said->interleaved;
+    return GQA_OK;
 }
 
 /* --- Checks against the configuration ----------------------------------- */
@@ -364,7 +409,8 @@ static enum gqa_status position_of(struct gqa_position *position,
 static enum gqa_status check_kv_heads(const struct builder *b,
                                       const struct gqa_attention *a)
 {
-    const json_t *value = json_object_get(b->config, "num_key_value_heads");
+    const char *key = gqa_config_key(b->config, b->family->keys.n_kv_heads);
+    const json_t *value = key ? json_object_get(b->config, key) : NULL;
     uint64_t count = 0;
 
     if (!value || json_is_null(value) || a->stack != GQA_STACK_DECODER)
@@ -375,9 +421,9 @@ static enum gqa_status check_kv_heads(const struct builder *b,
         count = (uint64_t)json_integer_value(value);
     if (count != a->n_kv_heads)
         return gqa_fail(GQA_ERR_FORMAT,
-                        "%s: num_key_value_heads does not fit the shapes: the "
+                        "%s: %s does not fit the shapes: the "
                         "%s has %llu KV heads of %llu",
-                        b->config_path,
+                        b->config_path, key,
                         gqa_attention_label(a->stack, a->kind, a->layer),
                         ULL(a->n_kv_heads), ULL(a->head_dim));
     return GQA_OK;
@@ -387,31 +433,33 @@ static enum gqa_status check_kv_heads(const struct builder *b,
 static enum gqa_status check_kv_list(const struct builder *b,
                                      const struct gqa_model *m)
 {
-    const json_t *list = json_object_get(b->config, "num_key_value_heads");
-    const uint64_t n_layers =
-        b->family->keys.n_decoder_layers ? m->n_decoder_layers : m->n_layers;
+    const char *key = gqa_config_key(b->config, b->family->keys.n_kv_heads);
+    const json_t *list = key ? json_object_get(b->config, key) : NULL;
+    const uint64_t n_layers = gqa_family_is_encoder_decoder(b->family)
+                                  ? m->n_decoder_layers
+                                  : m->n_layers;
 
     if (!json_is_array(list) || json_array_size(list) == n_layers)
         return GQA_OK;
     return gqa_fail(GQA_ERR_FORMAT,
-                    "%s: num_key_value_heads lists %zu layers, but the "
-                    "tensors have %llu",
-                    b->config_path, json_array_size(list), ULL(n_layers));
+                    "%s: %s lists %zu layers, but the tensors have %llu",
+                    b->config_path, key, json_array_size(list), ULL(n_layers));
 }
 
-static enum gqa_status check_layers(const struct builder *b, const char *key,
+static enum gqa_status check_layers(const struct builder *b, gqa_texts keys,
                                     uint64_t found)
 {
     uint64_t said = 0;
     enum gqa_status st;
 
-    if ((st = gqa_config_count(&said, b->config, key, b->config_path)) !=
+    if ((st = gqa_config_count(&said, b->config, keys, b->config_path)) !=
         GQA_OK)
         return st;
     if (said && found && said != found)
         return gqa_fail(GQA_ERR_FORMAT,
                         "%s: %s is %llu, but the tensors have %llu layers",
-                        b->config_path, key, ULL(said), ULL(found));
+                        b->config_path, gqa_config_key(b->config, keys),
+                        ULL(said), ULL(found));
     return GQA_OK;
 }
 
@@ -439,7 +487,8 @@ static enum gqa_status fill_attentions(struct gqa_model *m,
                 GQA_OK ||
             (st = check_kv_heads(b, a)) != GQA_OK)
             return st;
-        if (a->stack == GQA_STACK_DECODER && b->family->keys.n_decoder_layers) {
+        if (a->stack == GQA_STACK_DECODER &&
+            gqa_family_is_encoder_decoder(b->family)) {
             m->n_decoder_layers = a->layer + 1;
         } else {
             m->n_layers = a->layer + 1;
@@ -458,13 +507,13 @@ static void fill_dimensions(struct gqa_model *m, const struct builder *b)
 {
     const struct gqa_param *o = &b->params.items[b->found[0].weight[3]];
 
-    m->d_model = b->found[0].rule->input_major ? o->cols : o->rows;
-    for (size_t i = 0; b->family->prefixes[i]; i++) {
+    m->d_model = b->family->weights == GQA_WEIGHTS_IN_OUT ? o->cols : o->rows;
+    for (gqa_texts prefix = b->family->names.prefixes; *prefix; prefix++) {
         char name[GQA_MAX_NAME];
         size_t index;
 
-        snprintf(name, sizeof name, "%s%s", b->family->prefixes[i],
-                 b->family->embedding);
+        snprintf(name, sizeof name, "%s%s.weight", *prefix,
+                 b->family->names.embedding);
         if (gqa_params_find(&b->params, name, &index)) {
             m->vocab_size = b->params.items[index].rows;
             return;
@@ -474,24 +523,21 @@ static void fill_dimensions(struct gqa_model *m, const struct builder *b)
 
 static enum gqa_status fill_type(struct gqa_model *m, const struct builder *b)
 {
-    const char *const *types = b->family->model_types;
     const char *type =
         json_string_value(json_object_get(b->config, "model_type"));
 
-    if (!type && b->variant)
-        type = b->variant->model_type;
-    if (!type && !types[1])
-        type = types[0];
+    if (!type)
+        type = b->family->model_type;
     if (!type)
         return GQA_OK;
     m->model_type = strdup(type);
     return m->model_type ? GQA_OK : gqa_fail_nomem();
 }
 
-static void set_count(json_t *config, const char *key, uint64_t value)
+static void set_count(json_t *config, gqa_texts keys, uint64_t value)
 {
-    if (key && value)
-        json_object_set_new(config, key, json_integer((json_int_t)value));
+    if (keys && value)
+        json_object_set_new(config, keys[0], json_integer((json_int_t)value));
 }
 
 /* A configuration of what is known without one. */
@@ -524,7 +570,6 @@ static enum gqa_status fill(struct gqa_model *m, struct builder *b)
 {
     enum gqa_status st;
 
-    m->family = b->family;
     if ((st = fill_attentions(m, b)) != GQA_OK)
         return st;
     fill_dimensions(m, b);
@@ -533,6 +578,8 @@ static enum gqa_status fill(struct gqa_model *m, struct builder *b)
     m->params = b->params.items;
     m->n_params = b->params.n;
     memset(&b->params, 0, sizeof b->params);
+    m->family = b->family;
+    b->family = NULL;
     return GQA_OK;
 }
 
@@ -540,17 +587,18 @@ enum gqa_status gqa_model_create(struct gqa_model **out,
                                  const struct gqa_checkpoint *checkpoint,
                                  const struct gqa_model_hints *hints)
 {
-    static const struct gqa_model_hints none = {0, 0};
+    static const struct gqa_model_hints none = {0};
     struct builder b = {.checkpoint = checkpoint,
-                        .hints = hints ? hints : &none};
+                        .hints = hints ? hints : &none,
+                        .choice = {.library = &gqa_builtin_families}};
     struct gqa_model *m = calloc(1, sizeof *m);
     enum gqa_status st;
 
     if (!m)
         return gqa_fail_nomem();
+    b.choice.own = b.hints->family;
     b.config_path = gqa_checkpoint_config_path(checkpoint);
-    if ((st = find_family(&b)) != GQA_OK || (st = take_config(&b)) != GQA_OK ||
-        (st = fill(m, &b)) != GQA_OK)
+    if ((st = find_family(&b)) != GQA_OK || (st = fill(m, &b)) != GQA_OK)
         goto done;
     *out = m;
     m = NULL;
@@ -558,6 +606,7 @@ done:
     gqa_model_free(m);
     gqa_params_free(&b.params);
     free(b.found);
+    gqa_family_free(b.family);
     json_decref(b.config);
     return st;
 }
@@ -570,6 +619,7 @@ void gqa_model_free(struct gqa_model *model)
         return;
     params = (struct gqa_params){model->params, model->n_params, 0};
     gqa_params_free(&params);
+    gqa_family_free(model->family);
     free(model->attentions);
     free(model->model_type);
     json_decref(model->config);
