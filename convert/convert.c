@@ -123,8 +123,8 @@ static enum gqa_status write_output(struct gqa_conversion *c,
     struct gqa_output_options out = {
         .kind = o->kind,
         .store = o->store,
-        .level = o->level,
-        .n_threads = o->n_threads,
+        .level = (int)o->level,
+        .n_threads = o->common.n_threads,
         .force = o->force,
         .shard_bytes = o->shard_bytes,
         .metadata = metadata,
@@ -140,7 +140,7 @@ static enum gqa_status write_output(struct gqa_conversion *c,
         st = gqa_fail_nomem();
         goto done;
     }
-    if ((st = gqa_progress_create(&progress, o->log_level)) != GQA_OK)
+    if ((st = gqa_progress_create(&progress, o->common.log_level)) != GQA_OK)
         goto done;
     out.progress_ctx = progress;
     list_outputs(list, c->plan);
@@ -177,7 +177,7 @@ static enum gqa_status run(struct gqa_conversion *c)
         c->content_bytes += c->plan->tensors[i].n_bytes;
     if (o->dry_run)
         return GQA_OK;
-    st = gqa_producer_create(&producer, c->plan, c->source, o->n_threads);
+    st = gqa_producer_create(&producer, c->plan, c->source, o->common.n_threads);
     if (st == GQA_OK)
         st = write_output(c, producer);
     if (st == GQA_OK)

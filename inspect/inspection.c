@@ -166,7 +166,8 @@ static void warn_of_nan(const struct gqa_inspection *inspection)
 static enum gqa_status examine(struct gqa_inspection *inspection)
 {
     const struct gqa_inspect_options *show = &inspection->show;
-    const bool wants_summary = show->json || (!show->tensors && !show->recipe);
+    const bool wants_summary =
+        show->common.json || (!show->tensors && !show->recipe);
     enum gqa_status st = GQA_OK;
 
     for (size_t i = 0; i < gqa_checkpoint_n_tensors(inspection->checkpoint);
@@ -185,7 +186,7 @@ static enum gqa_status examine(struct gqa_inspection *inspection)
         st = plan_kv_cache(inspection);
     if (st == GQA_OK && show->stats) {
         st = gqa_stats_create(&inspection->stats, inspection->checkpoint,
-                              inspection->model, show->n_threads);
+                              inspection->model, show->common.n_threads);
         if (st == GQA_OK)
             warn_of_nan(inspection);
     }

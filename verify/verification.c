@@ -45,7 +45,7 @@ static enum gqa_status check_weights(struct gqa_report *report,
                               .verdict = GQA_SKIPPED,
                               .detail = "the content is damaged"};
     enum gqa_status st =
-        gqa_weights_check(report, original, converted, options->n_threads);
+        gqa_weights_check(report, original, converted, options->common.n_threads);
 
     if (st != GQA_ERR_FORMAT || gqa_report_count(report, GQA_FAILED) == 0)
         return st;
@@ -62,8 +62,8 @@ enum gqa_status gqa_verify(struct gqa_report *report,
         .path = options->path,
         .config_path = options->config_path,
         .hints = options->hints,
-        .n_threads = options->n_threads,
-        .log_level = options->log_level,
+        .n_threads = options->common.n_threads,
+        .log_level = options->common.log_level,
     };
     enum gqa_status st = gqa_outputs_try(options);
 
