@@ -277,9 +277,8 @@ static enum gqa_status check_operands(const struct parser *p)
     if (missing[0])
         return gqa_fail(GQA_ERR_USAGE, "%s is missing", missing[0]);
     if (p->extra)
-        return gqa_fail(GQA_ERR_USAGE, "'%s' is one too many behind %s%s%s",
-                        p->extra, names[p->n_operands - 1],
-                        p->tool->advice ? "; " : "",
+        return gqa_fail(GQA_ERR_USAGE, "unexpected '%s' after %s%s%s", p->extra,
+                        names[p->n_operands - 1], p->tool->advice ? "; " : "",
                         p->tool->advice ? p->tool->advice : "");
     for (size_t i = 0; i < p->n_operands; i++)
         if (*p->options->operands[i] == '\0')

@@ -4,19 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/progress.h"
 #include "convert/describe.h"
 #include "convert/produce.h"
-
-static double now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+#include "convert/say.h"
 
 static bool same_file(const struct stat *a, const char *path)
 {
@@ -160,10 +153,13 @@ static enum gqa_status run(struct gqa_conversion *c)
     const struct gqa_convert_options *o = c->options;
     const struct gqa_checkpoint_options open = {.config_path = o->config_path};
     struct gqa_producer *producer = NULL;
+    double start = gqa_clock_s();
     enum gqa_status st;
 
     if ((st = gqa_checkpoint_open(&c->source, o->input, &open)) != GQA_OK)
         return st;
+    gqa_clock_log("opening the input", start, 0);
+    start = gqa_clock_s();
     if ((st = check_output(o, c->source)) != GQA_OK)
         return st;
     st = in_source(gqa_model_create(&c->model, c->source, &o->hints), o);
@@ -171,15 +167,21 @@ static enum gqa_status run(struct gqa_conversion *c)
         st = in_source(gqa_plan_create(&c->plan, c->model, &o->plan), o);
     if (st != GQA_OK || (st = check_config(c)) != GQA_OK)
         return st;
+    gqa_say_plan(c->plan, o);
+    gqa_clock_log("planning", start, 0);
     for (size_t i = 0; i < gqa_checkpoint_n_sources(c->source); i++)
         c->source_file_bytes += gqa_checkpoint_source(c->source, i)->file_bytes;
     for (size_t i = 0; i < c->model->n_params; i++)
         c->content_bytes += c->plan->tensors[i].n_bytes;
     if (o->dry_run)
         return GQA_OK;
-    st = gqa_producer_create(&producer, c->plan, c->source, o->common.n_threads);
+    start = gqa_clock_s();
+    st =
+        gqa_producer_create(&producer, c->plan, c->source, o->common.n_threads);
     if (st == GQA_OK)
         st = write_output(c, producer);
+    if (st == GQA_OK)
+        gqa_clock_log("reading, pooling and writing", start, c->content_bytes);
     if (st == GQA_OK)
         warn_nonfinite(c, producer);
     gqa_producer_free(producer);
@@ -189,13 +191,13 @@ static enum gqa_status run(struct gqa_conversion *c)
 enum gqa_status gqa_convert(struct gqa_conversion *out,
                             const struct gqa_convert_options *options)
 {
-    const double start = now_s();
+    const double start = gqa_clock_s();
     enum gqa_status st;
 
     memset(out, 0, sizeof *out);
     out->options = options;
     st = run(out);
-    out->elapsed_s = now_s() - start;
+    out->elapsed_s = gqa_clock_s() - start;
     if (st != GQA_OK)
         gqa_conversion_clear(out);
     return st;

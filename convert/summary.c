@@ -4,12 +4,11 @@
 #include <stdlib.h>
 
 #include "common/json.h"
+#include "common/ull.h"
 #include "common/units.h"
 
 /* Raised where a member is removed or changes its meaning. */
 enum { SCHEMA_VERSION = 1 };
-
-#define ULL(x) ((unsigned long long)(x))
 
 /* Smallest and largest of a count over the attentions that are grouped. */
 struct range {

@@ -46,8 +46,8 @@ static enum gqa_status choose_device(struct gqa_run_options *out,
     const struct gqa_run_arguments *run = &options->run;
     enum gqa_status st;
 
-    out->device = (struct gqa_device_options){.real = run->dtype,
-                                              .n_threads = options->common.n_threads};
+    out->device = (struct gqa_device_options){
+        .real = run->dtype, .n_threads = options->common.n_threads};
     out->backend = gqa_cpu_backend();
     if (run->backend == GQA_BACKEND_CPU ||
         (run->backend == GQA_BACKEND_AUTO && run->dtype == GQA_F64))
@@ -146,8 +146,11 @@ enum gqa_status gqa_run_step(struct gqa_report *report,
         st = gqa_cpu_check_room(options->common.n_threads);
     if (st == GQA_OK)
         st = choose_device(&checks.run, options);
-    if (st == GQA_OK)
+    if (st == GQA_OK) {
+        gqa_info("models run on %s in %s", checks.run.backend->name,
+                 gqa_dtype_name(checks.run.device.real));
         st = gqa_run_checks(report, &models[0], &models[1], &checks);
+    }
     if (st == GQA_OK || st == GQA_ERR_INTERRUPTED ||
         gqa_report_count(report, GQA_FAILED) == 0)
         return st;

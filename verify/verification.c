@@ -1,5 +1,7 @@
 #include "verify/verification.h"
 
+#include "common/clock.h"
+#include "common/log.h"
 #include "formats/libraries.h"
 #include "verify/file_check.h"
 #include "verify/outputs.h"
@@ -10,11 +12,13 @@
 static enum gqa_status open_original(struct gqa_subject *original,
                                      const struct gqa_verify_options *options)
 {
+    const double start = gqa_clock_s();
     enum gqa_status st = gqa_subject_open(original, options->original_path,
                                           options->original_config_path);
 
     if (st == GQA_OK)
         st = gqa_subject_understand(original, &options->hints);
+    gqa_clock_log("opening the original", start, 0);
     return st == GQA_OK && !options->no_run ? gqa_run_possible(original) : st;
 }
 
@@ -44,8 +48,8 @@ static enum gqa_status check_weights(struct gqa_report *report,
                               .name = "unchanged",
                               .verdict = GQA_SKIPPED,
                               .detail = "the content is damaged"};
-    enum gqa_status st =
-        gqa_weights_check(report, original, converted, options->common.n_threads);
+    enum gqa_status st = gqa_weights_check(report, original, converted,
+                                           options->common.n_threads);
 
     if (st != GQA_ERR_FORMAT || gqa_report_count(report, GQA_FAILED) == 0)
         return st;
@@ -83,6 +87,9 @@ enum gqa_status gqa_verify(struct gqa_report *report,
         st = check_weights(report, &original, &converted, options);
     if (st == GQA_OK && options->original_path && !options->no_run)
         st = gqa_run_step(report, &original, &converted, options);
+    else if (st == GQA_OK)
+        gqa_info("models are not run: %s",
+                 options->no_run ? "--no-run" : "there is no original");
     gqa_subject_close(&converted);
     gqa_subject_close(&original);
     return st;

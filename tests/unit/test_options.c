@@ -201,7 +201,7 @@ START_TEST(says_what_is_missing)
     refuse("option --force takes no value", "--force=yes");
     refuse("IN and OUT are missing", "-f");
     refuse("OUT is missing", "a");
-    refuse("'c' is one too many behind OUT", "a", "b", "c", "d");
+    refuse("unexpected 'c' after OUT", "a", "b", "c", "d");
     refuse("OUT is empty", "a", "");
     refuse("option --file: the path is empty", "--file=", "a", "b");
 }
