@@ -3,12 +3,9 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { MAX_WORD = 63 };
+#include "common/bounds.h"
 
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
+enum { MAX_WORD = 63 };
 
 size_t gqa_word_distance(const char *a, const char *b)
 {
@@ -26,10 +23,10 @@ size_t gqa_word_distance(const char *a, const char *b)
 
         row[0] = i;
         for (size_t j = 1; j <= m; j++) {
-            row[j] = least(last[j], row[j - 1]) + 1;
-            row[j] = least(row[j], last[j - 1] + (a[i - 1] != b[j - 1]));
+            row[j] = gqa_min_size(last[j], row[j - 1]) + 1;
+            row[j] = gqa_min_size(row[j], last[j - 1] + (a[i - 1] != b[j - 1]));
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                row[j] = least(row[j], before[j - 2] + 1);
+                row[j] = gqa_min_size(row[j], before[j - 2] + 1);
         }
         before = last;
         last = row;

@@ -4,10 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/ull.h"
 #include "formats/families/family.h"
 #include "formats/model/regroup.h"
-
-#define ULL(x) ((unsigned long long)(x))
 
 const char *gqa_method_name(enum gqa_method method)
 {

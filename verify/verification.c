@@ -1,5 +1,8 @@
 #include "verify/verification.h"
 
+#include "common/clock.h"
+#include "common/log.h"
+#include "formats/families/load.h"
 #include "formats/libraries.h"
 #include "verify/file_check.h"
 #include "verify/outputs.h"
@@ -10,11 +13,13 @@
 static enum gqa_status open_original(struct gqa_subject *original,
                                      const struct gqa_verify_options *options)
 {
+    const double start = gqa_clock_s();
     enum gqa_status st = gqa_subject_open(original, options->original_path,
                                           options->original_config_path);
 
     if (st == GQA_OK)
         st = gqa_subject_understand(original, &options->hints);
+    gqa_clock_log("opening the original", start, 0);
     return st == GQA_OK && !options->no_run ? gqa_run_possible(original) : st;
 }
 
@@ -44,8 +49,8 @@ static enum gqa_status check_weights(struct gqa_report *report,
                               .name = "unchanged",
                               .verdict = GQA_SKIPPED,
                               .detail = "the content is damaged"};
-    enum gqa_status st =
-        gqa_weights_check(report, original, converted, options->n_threads);
+    enum gqa_status st = gqa_weights_check(report, original, converted,
+                                           options->common.n_threads);
 
     if (st != GQA_ERR_FORMAT || gqa_report_count(report, GQA_FAILED) == 0)
         return st;
@@ -54,16 +59,16 @@ static enum gqa_status check_weights(struct gqa_report *report,
     return st == GQA_OK ? gqa_report_add(report, &check) : st;
 }
 
-enum gqa_status gqa_verify(struct gqa_report *report,
-                           const struct gqa_verify_options *options)
+static enum gqa_status verify(struct gqa_report *report,
+                              const struct gqa_verify_options *options)
 {
     struct gqa_subject original = {0}, converted = {0};
     struct gqa_file_check file = {
         .path = options->path,
         .config_path = options->config_path,
         .hints = options->hints,
-        .n_threads = options->n_threads,
-        .log_level = options->log_level,
+        .n_threads = options->common.n_threads,
+        .log_level = options->common.log_level,
     };
     enum gqa_status st = gqa_outputs_try(options);
 
@@ -83,7 +88,26 @@ enum gqa_status gqa_verify(struct gqa_report *report,
         st = check_weights(report, &original, &converted, options);
     if (st == GQA_OK && options->original_path && !options->no_run)
         st = gqa_run_step(report, &original, &converted, options);
+    else if (st == GQA_OK)
+        gqa_info("models are not run: %s",
+                 options->no_run ? "--no-run" : "there is no original");
     gqa_subject_close(&converted);
     gqa_subject_close(&original);
+    return st;
+}
+
+enum gqa_status gqa_verify(struct gqa_report *report,
+                           const struct gqa_verify_options *options)
+{
+    struct gqa_verify_options with_family = *options;
+    struct gqa_family_file *family = NULL;
+    enum gqa_status st = GQA_OK;
+
+    if (options->family_path)
+        st = gqa_family_file_open(&family, options->family_path);
+    with_family.hints.family = family;
+    if (st == GQA_OK)
+        st = verify(report, &with_family);
+    gqa_family_file_free(family);
     return st;
 }

@@ -55,4 +55,7 @@ struct gqa_keras_names {
     enum gqa_keras_finish finish;
 };
 
+/* True for the configuration of a KerasHub backbone. */
+bool gqa_config_is_preset(const json_t *config);
+
 #endif

@@ -10,6 +10,7 @@
 
 #include "common/interrupt.h"
 #include "common/log.h"
+#include "common/strings.h"
 
 enum { COPY_BYTES = 1 << 20 };
 
@@ -94,11 +95,6 @@ static enum gqa_status consider(struct gqa_companions *c, const char *name)
     return GQA_OK;
 }
 
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 static enum gqa_status list_folder(struct gqa_companions *c)
 {
     enum gqa_status st = GQA_OK;
@@ -120,7 +116,7 @@ static enum gqa_status list_folder(struct gqa_companions *c)
         st = gqa_fail_errno("cannot list folder %s", c->folder);
     closedir(dir);
     if (c->n > 1)
-        qsort(c->names, c->n, sizeof *c->names, compare_names);
+        qsort(c->names, c->n, sizeof *c->names, gqa_compare_strings);
     return st;
 }
 
@@ -253,8 +249,8 @@ bool gqa_companions_may_replace(const struct gqa_companions *c, int folder_fd,
         (!S_ISREG(info.st_mode) && !S_ISLNK(info.st_mode)))
         return false;
     return is_known(name) ||
-           (c->n > 0 &&
-            bsearch(&name, c->names, c->n, sizeof *c->names, compare_names));
+           (c->n > 0 && bsearch(&name, c->names, c->n, sizeof *c->names,
+                                gqa_compare_strings));
 }
 
 enum gqa_status gqa_small_file_write(int folder_fd, const char *target,

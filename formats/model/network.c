@@ -5,11 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/ull.h"
 #include "formats/model/network_config.h"
 #include "formats/model/network_params.h"
 #include "formats/model/network_rope.h"
-
-#define ULL(x) ((unsigned long long)(x))
 
 /* --- Attention --------------------------------------------------------------
  */

@@ -3,9 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/ull.h"
 #include "formats/model/params.h"
-
-#define ULL(x) ((unsigned long long)(x))
 
 /* --- Names -----------------------------------------------------------------
  */

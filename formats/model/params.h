@@ -57,9 +57,6 @@ enum gqa_status gqa_params_from_keras(struct gqa_params *params, size_t *number,
                                       const struct gqa_family_choice *choice,
                                       const struct gqa_checkpoint *checkpoint);
 
-/* True for the configuration of a KerasHub backbone. */
-bool gqa_config_is_preset(const json_t *config);
-
 /*
  * Hugging Face's configuration for a KerasHub preset's. backbone_type: NULL
  * where the variables do not tell; then the preset's class does, and it
