@@ -27,6 +27,52 @@ static struct gqa_head_place place_of(const struct gqa_slice *slice)
                                    slice->per_block, slice->block_stride};
 }
 
+/* --- Taps ----------------------------------------------------------------- */
+
+static bool is_tapped(const struct gqa_pass *pass, enum gqa_tap_point point)
+{
+    return pass->output && pass->output->taps &&
+           pass->output->taps->points & GQA_TAP(point);
+}
+
+/* Rows of the whole batch at a point of an attention. */
+static enum gqa_status tap_attention(const struct gqa_pass *pass,
+                                     const struct gqa_attention_block *a,
+                                     enum gqa_tap_point point, const void *x)
+{
+    const struct gqa_tapped tapped = {
+        .point = point,
+        .stack = a->heads->stack,
+        .layer = a->heads->layer,
+        .kind = a->heads->kind,
+        .x = x,
+        .width = pass->session->runtime->network->d_model,
+        .n_rows = pass->n_rows,
+    };
+
+    return is_tapped(pass, point) ? gqa_emit_tap(pass, &tapped) : GQA_OK;
+}
+
+/* Rows [first_row, first_row + n_rows) at a point of a block that belongs to
+ * no attention. */
+static enum gqa_status tap_block(const struct gqa_pass *pass, size_t layer,
+                                 enum gqa_tap_point point, const void *x,
+                                 uint64_t width, uint64_t first_row,
+                                 uint64_t n_rows)
+{
+    const struct gqa_tapped tapped = {
+        .point = point,
+        .stack = pass->stack->stack,
+        .layer = layer,
+        .x = x,
+        .width = width,
+        .n_rows = n_rows,
+        .first_row = first_row,
+    };
+
+    return is_tapped(pass, point) ? gqa_emit_tap(pass, &tapped) : GQA_OK;
+}
+
 /* --- Attention ------------------------------------------------------------ */
 
 /* A projection's output: heads of one slice in rows of this width. */
@@ -36,17 +82,40 @@ struct heads {
     struct gqa_head_place place;
 };
 
+static enum gqa_status tap_heads(const struct gqa_pass *pass,
+                                 const struct gqa_attention_block *a,
+                                 enum gqa_tap_point point,
+                                 const struct heads *heads)
+{
+    const struct gqa_tapped tapped = {
+        .point = point,
+        .stack = a->heads->stack,
+        .layer = a->heads->layer,
+        .kind = a->heads->kind,
+        .x = heads->x,
+        .width = heads->width,
+        .n_rows = pass->n_rows,
+        .place = heads->place,
+        .head_dim = a->heads->head_dim,
+    };
+
+    return is_tapped(pass, point) ? gqa_emit_tap(pass, &tapped) : GQA_OK;
+}
+
 static enum gqa_status rotate(const struct gqa_pass *pass,
                               const struct gqa_attention_block *a,
-                              const struct heads *heads)
+                              const struct heads *heads,
+                              enum gqa_tap_point turned)
 {
     const struct gqa_runtime *r = pass->session->runtime;
+    enum gqa_status st;
 
     if (!a->rope)
         return GQA_OK;
-    return r->backend->rotate(r->device, heads->x, heads->width, &heads->place,
-                              a->heads->head_dim, a->rope->n_pairs,
-                              a->rope->interleaved, pass->session->cos_sin);
+    st = r->backend->rotate(r->device, heads->x, heads->width, &heads->place,
+                            a->heads->head_dim, a->rope->n_pairs,
+                            a->rope->interleaved, pass->session->cos_sin);
+    return st == GQA_OK ? tap_heads(pass, a, turned, heads) : st;
 }
 
 static enum gqa_status store(const struct gqa_pass *pass,
@@ -104,11 +173,20 @@ static enum gqa_status attend(const struct gqa_pass *pass,
         .bias = bias,
         .reach = capacity,
     };
-    const enum gqa_status st = r->backend->attend(r->device, &op);
+    const struct heads out = {
+        s->work.attended,
+        a->heads->n_heads * a->heads->head_dim,
+        {.n_heads = a->heads->n_heads, .per_block = a->heads->n_heads},
+    };
+    enum gqa_status st = r->backend->attend(r->device, &op);
 
-    return st == GQA_OK ? linear(r, s->work.x, s->work.attended, pass->n_rows,
-                                 &a->o, true)
-                        : st;
+    if (st == GQA_OK)
+        st = tap_heads(pass, a, GQA_TAP_ATTENDED, &out);
+    if (st == GQA_OK)
+        st = linear(r, s->work.x, out.x, pass->n_rows, &a->o, true);
+    return st == GQA_OK
+               ? tap_attention(pass, a, GQA_TAP_AFTER_ATTENTION, s->work.x)
+               : st;
 }
 
 static enum gqa_status self_attention(const struct gqa_pass *pass,
@@ -122,14 +200,19 @@ static enum gqa_status self_attention(const struct gqa_pass *pass,
     struct heads q, k, v;
     enum gqa_status st;
 
-    if ((st = project(pass, &q, s->work.q, &a->q, &a->heads->q, NULL, NULL)) !=
+    if ((st = tap_attention(pass, a, GQA_TAP_INPUT, s->work.normed)) !=
+            GQA_OK ||
+        (st = project(pass, &q, s->work.q, &a->q, &a->heads->q, NULL, NULL)) !=
             GQA_OK ||
         (st = project(pass, &k, s->work.k, &a->k, &a->heads->k, &a->q, &q)) !=
             GQA_OK ||
         (st = project(pass, &v, s->work.v, &a->v, &a->heads->v, &a->k, &k)) !=
             GQA_OK ||
-        (st = rotate(pass, a, &q)) != GQA_OK ||
-        (st = rotate(pass, a, &k)) != GQA_OK ||
+        (st = tap_heads(pass, a, GQA_TAP_Q, &q)) != GQA_OK ||
+        (st = tap_heads(pass, a, GQA_TAP_K, &k)) != GQA_OK ||
+        (st = tap_heads(pass, a, GQA_TAP_V, &v)) != GQA_OK ||
+        (st = rotate(pass, a, &q, GQA_TAP_Q_TURNED)) != GQA_OK ||
+        (st = rotate(pass, a, &k, GQA_TAP_K_TURNED)) != GQA_OK ||
         (st = store(pass, a, cache->k, capacity, &k)) != GQA_OK ||
         (st = store(pass, a, cache->v, capacity, &v)) != GQA_OK)
         return st;
@@ -143,12 +226,15 @@ static enum gqa_status cross_attention(const struct gqa_pass *pass,
 {
     struct gqa_session *s = pass->session;
     struct heads q;
-    enum gqa_status st =
-        gqa_block_norm(pass, s->work.normed, s->work.x, &a->norm);
+    enum gqa_status st;
 
-    if (st == GQA_OK)
-        st = project(pass, &q, s->work.q, &a->q, &a->heads->q, NULL, NULL);
-    if (st != GQA_OK)
+    if ((st = gqa_block_norm(pass, s->work.normed, s->work.x, &a->norm)) !=
+            GQA_OK ||
+        (st = tap_attention(pass, a, GQA_TAP_INPUT, s->work.normed)) !=
+            GQA_OK ||
+        (st = project(pass, &q, s->work.q, &a->q, &a->heads->q, NULL, NULL)) !=
+            GQA_OK ||
+        (st = tap_heads(pass, a, GQA_TAP_Q, &q)) != GQA_OK)
         return st;
     return attend(pass, a, &q, &s->cross[layer], s->encoder_capacity, s->inputs,
                   NULL);
@@ -163,10 +249,14 @@ enum gqa_status gqa_block_keys(const struct gqa_pass *pass,
     struct heads k, v;
     enum gqa_status st;
 
-    if ((st = project(pass, &k, s->work.k, &a->k, &a->heads->k, NULL, NULL)) !=
+    if ((st = tap_attention(pass, a, GQA_TAP_MEMORY, s->work.normed)) !=
+            GQA_OK ||
+        (st = project(pass, &k, s->work.k, &a->k, &a->heads->k, NULL, NULL)) !=
             GQA_OK ||
         (st = project(pass, &v, s->work.v, &a->v, &a->heads->v, &a->k, &k)) !=
             GQA_OK ||
+        (st = tap_heads(pass, a, GQA_TAP_K, &k)) != GQA_OK ||
+        (st = tap_heads(pass, a, GQA_TAP_V, &v)) != GQA_OK ||
         (st = store(pass, a, cache->k, s->encoder_capacity, &k)) != GQA_OK)
         return st;
     return store(pass, a, cache->v, s->encoder_capacity, &v);
@@ -177,7 +267,7 @@ enum gqa_status gqa_block_keys(const struct gqa_pass *pass,
 /* Add ff(normed) to the residual stream, some rows at a time. */
 static enum gqa_status feed_forward(const struct gqa_pass *pass,
                                     const struct gqa_feed_forward *ff,
-                                    const void *normed)
+                                    size_t layer, const void *normed)
 {
     struct gqa_session *s = pass->session;
     const struct gqa_runtime *r = s->runtime;
@@ -186,7 +276,8 @@ static enum gqa_status feed_forward(const struct gqa_pass *pass,
         r->network->d_model * gqa_dtype_bits(r->real) / 8;
     const bool gated = ff->gate.weight != GQA_NO_PARAM;
     void *const hidden = gated ? s->work.gate : s->work.up;
-    enum gqa_status st = GQA_OK;
+    enum gqa_status st = tap_block(pass, layer, GQA_TAP_FF_INPUT, normed,
+                                   r->network->d_model, 0, pass->n_rows);
 
     for (uint64_t row = 0; row < pass->n_rows && st == GQA_OK;
          row += s->ff_rows) {
@@ -202,6 +293,8 @@ static enum gqa_status feed_forward(const struct gqa_pass *pass,
                                       gated ? s->work.up : NULL, n * width,
                                       ff->activation);
         if (st == GQA_OK)
+            st = tap_block(pass, layer, GQA_TAP_HIDDEN, hidden, width, row, n);
+        if (st == GQA_OK)
             st = linear(r, (char *)s->work.x + row * row_bytes, hidden, n,
                         &ff->down, true);
     }
@@ -215,9 +308,12 @@ enum gqa_status gqa_block_run(const struct gqa_pass *pass,
 {
     const struct gqa_workspace *w = &pass->session->work;
     const void *ff_normed = block->parallel ? w->ff_normed : w->normed;
+    const uint64_t d = pass->session->runtime->network->d_model;
     enum gqa_status st =
-        gqa_block_norm(pass, w->normed, w->x, &block->self.norm);
+        tap_block(pass, layer, GQA_TAP_BEFORE, w->x, d, 0, pass->n_rows);
 
+    if (st == GQA_OK)
+        st = gqa_block_norm(pass, w->normed, w->x, &block->self.norm);
     if (st == GQA_OK && block->parallel)
         st = gqa_block_norm(pass, w->ff_normed, w->x, &block->ff.norm);
     if (st == GQA_OK)
@@ -226,5 +322,9 @@ enum gqa_status gqa_block_run(const struct gqa_pass *pass,
         st = cross_attention(pass, &block->cross, layer);
     if (st == GQA_OK && !block->parallel)
         st = gqa_block_norm(pass, w->normed, w->x, &block->ff.norm);
-    return st == GQA_OK ? feed_forward(pass, &block->ff, ff_normed) : st;
+    if (st == GQA_OK)
+        st = feed_forward(pass, &block->ff, layer, ff_normed);
+    return st == GQA_OK
+               ? tap_block(pass, layer, GQA_TAP_AFTER, w->x, d, 0, pass->n_rows)
+               : st;
 }

@@ -15,6 +15,23 @@ static enum gqa_status fetch(struct gqa_session *s, const void *src,
     return st;
 }
 
+enum gqa_status gqa_emit_tap(const struct gqa_pass *pass,
+                             const struct gqa_tapped *what)
+{
+    const struct gqa_session *s = pass->session;
+    struct gqa_tapped tapped = *what;
+
+    tapped.n_sequences = pass->batch.n_sequences;
+    tapped.n_new = pass->batch.n_new;
+    tapped.n_tokens = pass->batch.n_tokens;
+    tapped.starts = pass->batch.starts;
+    tapped.numbers = s->numbers;
+    tapped.backend = s->runtime->backend;
+    tapped.device = s->runtime->device;
+    tapped.real = s->runtime->real;
+    return pass->output->taps->tap(pass->output->taps->ctx, &tapped);
+}
+
 enum gqa_status gqa_emit_residual(const struct gqa_pass *pass, uint64_t layer)
 {
     struct gqa_session *s = pass->session;
@@ -33,9 +50,9 @@ enum gqa_status gqa_emit_residual(const struct gqa_pass *pass, uint64_t layer)
             enum gqa_status st = fetch(s, x, r->real, n * width);
 
             if (st == GQA_OK)
-                st = pass->output->residual(pass->output->ctx,
-                                            pass->stack->stack, layer, i,
-                                            b->starts[i] + j, n, s->values);
+                st = pass->output->residual(
+                    pass->output->ctx, pass->stack->stack, layer, s->numbers[i],
+                    b->starts[i] + j, n, s->values);
             if (st != GQA_OK)
                 return st;
         }
@@ -104,7 +121,7 @@ static enum gqa_status hand_over(const struct gqa_pass *pass, uint64_t first,
 
         while (i + run < n && s->out_sequence[first + i + run] == sequence)
             run++;
-        st = pass->output->logits(pass->output->ctx, sequence,
+        st = pass->output->logits(pass->output->ctx, s->numbers[sequence],
                                   s->out_position[first + i], run,
                                   s->values + i * vocab);
         if (st != GQA_OK)

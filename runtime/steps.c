@@ -14,7 +14,7 @@ static enum gqa_status check_tokens(const struct gqa_session *s,
         if (n_tokens[i] > n_new)
             return gqa_fail(GQA_ERR_USAGE,
                             "sequence %llu: %llu of %llu tokens are real",
-                            ULL(i), ULL(n_tokens[i]), ULL(n_new));
+                            ULL(s->numbers[i]), ULL(n_tokens[i]), ULL(n_new));
         for (uint64_t j = 0; j < n_tokens[i]; j++) {
             const int32_t t = tokens[i * n_new + j];
 
@@ -22,7 +22,7 @@ static enum gqa_status check_tokens(const struct gqa_session *s,
                 return gqa_fail(GQA_ERR_USAGE,
                                 "token %d (number %llu of sequence %llu) is "
                                 "not in the vocabulary of %llu",
-                                t, ULL(j), ULL(i), ULL(vocab));
+                                t, ULL(j), ULL(s->numbers[i]), ULL(vocab));
         }
     }
     return GQA_OK;
@@ -74,7 +74,7 @@ enum gqa_status gqa_session_encode(struct gqa_session *s, const int32_t *tokens,
     for (uint64_t i = 0; i < s->n_sequences; i++) {
         if (n_tokens[i] == 0)
             return gqa_fail(GQA_ERR_USAGE, "sequence %llu has no input",
-                            ULL(i));
+                            ULL(s->numbers[i]));
         s->starts[i] = 0;
     }
     /* Until all of it has run there is no input. */
@@ -101,13 +101,13 @@ static enum gqa_status check_room(const struct gqa_session *s,
             return gqa_fail(GQA_ERR_USAGE,
                             "sequence %llu: %llu tokens behind %llu are more "
                             "than the session's %llu",
-                            ULL(i), ULL(n_tokens[i]), ULL(s->seen[i]),
-                            ULL(s->capacity));
+                            ULL(s->numbers[i]), ULL(n_tokens[i]),
+                            ULL(s->seen[i]), ULL(s->capacity));
         if (n->max_positions && s->seen[i] + n_tokens[i] > n->max_positions)
             return gqa_fail(GQA_ERR_USAGE,
                             "sequence %llu has %llu tokens, but the model has "
                             "positions for %llu",
-                            ULL(i), ULL(s->seen[i] + n_tokens[i]),
+                            ULL(s->numbers[i]), ULL(s->seen[i] + n_tokens[i]),
                             ULL(n->max_positions));
     }
     return GQA_OK;
