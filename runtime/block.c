@@ -2,14 +2,28 @@
 
 /* --- Calls to the backend, with the pass's own arguments ------------------ */
 
-enum gqa_status gqa_block_norm(const struct gqa_pass *pass, void *out,
-                               const void *x, const struct gqa_norm *n)
+enum gqa_status gqa_block_norm(const struct gqa_pass *pass, const void **out,
+                               void *room, const struct gqa_norm *n)
 {
-    const struct gqa_runtime *r = pass->session->runtime;
+    const struct gqa_session *s = pass->session;
+    const struct gqa_runtime *r = s->runtime;
+    const struct gqa_norm_op op = gqa_runtime_norm(r, n);
 
-    return r->backend->norm(r->device, out, x, pass->n_rows, n->kind, n->eps,
-                            gqa_runtime_weight(r, n->weight),
-                            gqa_runtime_weight(r, n->bias));
+    *out = s->work.x;
+    if (n->kind == GQA_NORM_NONE)
+        return GQA_OK;
+    *out = room;
+    return r->backend->norm(r->device, room, s->work.x, pass->n_rows,
+                            r->network->d_model, &op, false);
+}
+
+/* The same in place. */
+static enum gqa_status norm_stream(const struct gqa_pass *pass,
+                                   const struct gqa_norm *n)
+{
+    const void *ignored;
+
+    return gqa_block_norm(pass, &ignored, pass->session->work.x, n);
 }
 
 static enum gqa_status linear(const struct gqa_runtime *r, void *out,
@@ -19,6 +33,27 @@ static enum gqa_status linear(const struct gqa_runtime *r, void *out,
     return r->backend->linear(r->device, out, x, n_rows,
                               gqa_runtime_weight(r, l->weight), l->input_major,
                               gqa_runtime_weight(r, l->bias), accumulate);
+}
+
+/* Add what l makes of n rows to those of the residual stream from `row` on,
+ * normed on the way where the network says so. */
+static enum gqa_status add_output(const struct gqa_session *s,
+                                  const struct gqa_linear *l,
+                                  const struct gqa_norm *output_norm,
+                                  const void *in, uint64_t row, uint64_t n)
+{
+    const struct gqa_runtime *r = s->runtime;
+    const uint64_t d = r->network->d_model;
+    const struct gqa_norm_op op = gqa_runtime_norm(r, output_norm);
+    void *x = (char *)s->work.x + row * d * gqa_dtype_bits(r->real) / 8;
+    enum gqa_status st;
+
+    if (output_norm->kind == GQA_NORM_NONE)
+        return linear(r, x, in, n, l, true);
+    st = linear(r, s->work.output, in, n, l, false);
+    return st == GQA_OK
+               ? r->backend->norm(r->device, x, s->work.output, n, d, &op, true)
+               : st;
 }
 
 static struct gqa_head_place place_of(const struct gqa_slice *slice)
@@ -102,19 +137,26 @@ static enum gqa_status tap_heads(const struct gqa_pass *pass,
     return is_tapped(pass, point) ? gqa_emit_tap(pass, &tapped) : GQA_OK;
 }
 
-static enum gqa_status rotate(const struct gqa_pass *pass,
-                              const struct gqa_attention_block *a,
-                              const struct heads *heads,
-                              enum gqa_tap_point turned)
+/* Norm and rotate the heads of q or k, where the network says so. */
+static enum gqa_status turn(const struct gqa_pass *pass,
+                            const struct gqa_attention_block *a,
+                            const struct heads *heads, const struct gqa_norm *n,
+                            enum gqa_tap_point turned)
 {
     const struct gqa_runtime *r = pass->session->runtime;
-    enum gqa_status st;
+    const struct gqa_norm_op op = gqa_runtime_norm(r, n);
+    enum gqa_status st = GQA_OK;
 
-    if (!a->rope)
+    if (n->kind == GQA_NORM_NONE && !a->rope)
         return GQA_OK;
-    st = r->backend->rotate(r->device, heads->x, heads->width, &heads->place,
-                            a->heads->head_dim, a->rope->n_pairs,
-                            a->rope->interleaved, pass->session->cos_sin);
+    if (n->kind != GQA_NORM_NONE)
+        st = r->backend->norm_heads(r->device, heads->x, heads->width,
+                                    &heads->place, a->heads->head_dim, &op);
+    if (st == GQA_OK && a->rope)
+        st =
+            r->backend->rotate(r->device, heads->x, heads->width, &heads->place,
+                               a->heads->head_dim, a->rope->n_pairs,
+                               a->rope->interleaved, pass->session->cos_sin);
     return st == GQA_OK ? tap_heads(pass, a, turned, heads) : st;
 }
 
@@ -128,9 +170,10 @@ static enum gqa_status store(const struct gqa_pass *pass,
                              &heads->place, a->heads->head_dim);
 }
 
-/* Project normed rows; a weight that another slice had is not used again. */
+/* Project rows; a weight that another slice had is not used again. */
 static enum gqa_status project(const struct gqa_pass *pass, struct heads *out,
-                               void *room, const struct gqa_linear *l,
+                               void *room, const void *in,
+                               const struct gqa_linear *l,
                                const struct gqa_slice *slice,
                                const struct gqa_linear *before,
                                const struct heads *of_before)
@@ -144,7 +187,7 @@ static enum gqa_status project(const struct gqa_pass *pass, struct heads *out,
         return GQA_OK;
     }
     out->x = room;
-    return linear(r, room, pass->session->work.normed, pass->n_rows, l, false);
+    return linear(r, room, in, pass->n_rows, l, false);
 }
 
 static enum gqa_status attend(const struct gqa_pass *pass,
@@ -167,6 +210,7 @@ static enum gqa_status attend(const struct gqa_pass *pass,
         .head_dim = a->heads->head_dim,
         .capacity = capacity,
         .scale = a->scale,
+        .soft_cap = a->soft_cap,
         .causal = a->causal,
         .window = a->window,
         .key_counts = key_counts,
@@ -183,7 +227,9 @@ static enum gqa_status attend(const struct gqa_pass *pass,
     if (st == GQA_OK)
         st = tap_heads(pass, a, GQA_TAP_ATTENDED, &out);
     if (st == GQA_OK)
-        st = linear(r, s->work.x, out.x, pass->n_rows, &a->o, true);
+        st = add_output(s, &a->o, &a->output_norm, out.x, 0, pass->n_rows);
+    if (st == GQA_OK)
+        st = norm_stream(pass, &a->after_norm);
     return st == GQA_OK
                ? tap_attention(pass, a, GQA_TAP_AFTER_ATTENTION, s->work.x)
                : st;
@@ -191,7 +237,7 @@ static enum gqa_status attend(const struct gqa_pass *pass,
 
 static enum gqa_status self_attention(const struct gqa_pass *pass,
                                       const struct gqa_attention_block *a,
-                                      size_t layer)
+                                      size_t layer, const void *in)
 {
     struct gqa_session *s = pass->session;
     const bool encoder = pass->stack->stack == GQA_STACK_ENCODER;
@@ -200,19 +246,18 @@ static enum gqa_status self_attention(const struct gqa_pass *pass,
     struct heads q, k, v;
     enum gqa_status st;
 
-    if ((st = tap_attention(pass, a, GQA_TAP_INPUT, s->work.normed)) !=
-            GQA_OK ||
-        (st = project(pass, &q, s->work.q, &a->q, &a->heads->q, NULL, NULL)) !=
-            GQA_OK ||
-        (st = project(pass, &k, s->work.k, &a->k, &a->heads->k, &a->q, &q)) !=
-            GQA_OK ||
-        (st = project(pass, &v, s->work.v, &a->v, &a->heads->v, &a->k, &k)) !=
-            GQA_OK ||
+    if ((st = tap_attention(pass, a, GQA_TAP_INPUT, in)) != GQA_OK ||
+        (st = project(pass, &q, s->work.q, in, &a->q, &a->heads->q, NULL,
+                      NULL)) != GQA_OK ||
+        (st = project(pass, &k, s->work.k, in, &a->k, &a->heads->k, &a->q,
+                      &q)) != GQA_OK ||
+        (st = project(pass, &v, s->work.v, in, &a->v, &a->heads->v, &a->k,
+                      &k)) != GQA_OK ||
         (st = tap_heads(pass, a, GQA_TAP_Q, &q)) != GQA_OK ||
         (st = tap_heads(pass, a, GQA_TAP_K, &k)) != GQA_OK ||
         (st = tap_heads(pass, a, GQA_TAP_V, &v)) != GQA_OK ||
-        (st = rotate(pass, a, &q, GQA_TAP_Q_TURNED)) != GQA_OK ||
-        (st = rotate(pass, a, &k, GQA_TAP_K_TURNED)) != GQA_OK ||
+        (st = turn(pass, a, &q, &a->q_norm, GQA_TAP_Q_TURNED)) != GQA_OK ||
+        (st = turn(pass, a, &k, &a->k_norm, GQA_TAP_K_TURNED)) != GQA_OK ||
         (st = store(pass, a, cache->k, capacity, &k)) != GQA_OK ||
         (st = store(pass, a, cache->v, capacity, &v)) != GQA_OK)
         return st;
@@ -225,22 +270,22 @@ static enum gqa_status cross_attention(const struct gqa_pass *pass,
                                        size_t layer)
 {
     struct gqa_session *s = pass->session;
+    const void *in;
     struct heads q;
     enum gqa_status st;
 
-    if ((st = gqa_block_norm(pass, s->work.normed, s->work.x, &a->norm)) !=
-            GQA_OK ||
-        (st = tap_attention(pass, a, GQA_TAP_INPUT, s->work.normed)) !=
-            GQA_OK ||
-        (st = project(pass, &q, s->work.q, &a->q, &a->heads->q, NULL, NULL)) !=
-            GQA_OK ||
-        (st = tap_heads(pass, a, GQA_TAP_Q, &q)) != GQA_OK)
+    if ((st = gqa_block_norm(pass, &in, s->work.normed, &a->norm)) != GQA_OK ||
+        (st = tap_attention(pass, a, GQA_TAP_INPUT, in)) != GQA_OK ||
+        (st = project(pass, &q, s->work.q, in, &a->q, &a->heads->q, NULL,
+                      NULL)) != GQA_OK ||
+        (st = tap_heads(pass, a, GQA_TAP_Q, &q)) != GQA_OK ||
+        (st = turn(pass, a, &q, &a->q_norm, GQA_TAP_Q_TURNED)) != GQA_OK)
         return st;
     return attend(pass, a, &q, &s->cross[layer], s->encoder_capacity, s->inputs,
                   NULL);
 }
 
-enum gqa_status gqa_block_keys(const struct gqa_pass *pass,
+enum gqa_status gqa_block_keys(const struct gqa_pass *pass, const void *memory,
                                const struct gqa_attention_block *a,
                                size_t layer)
 {
@@ -249,14 +294,14 @@ enum gqa_status gqa_block_keys(const struct gqa_pass *pass,
     struct heads k, v;
     enum gqa_status st;
 
-    if ((st = tap_attention(pass, a, GQA_TAP_MEMORY, s->work.normed)) !=
-            GQA_OK ||
-        (st = project(pass, &k, s->work.k, &a->k, &a->heads->k, NULL, NULL)) !=
-            GQA_OK ||
-        (st = project(pass, &v, s->work.v, &a->v, &a->heads->v, &a->k, &k)) !=
-            GQA_OK ||
+    if ((st = tap_attention(pass, a, GQA_TAP_MEMORY, memory)) != GQA_OK ||
+        (st = project(pass, &k, s->work.k, memory, &a->k, &a->heads->k, NULL,
+                      NULL)) != GQA_OK ||
+        (st = project(pass, &v, s->work.v, memory, &a->v, &a->heads->v, &a->k,
+                      &k)) != GQA_OK ||
         (st = tap_heads(pass, a, GQA_TAP_K, &k)) != GQA_OK ||
         (st = tap_heads(pass, a, GQA_TAP_V, &v)) != GQA_OK ||
+        (st = turn(pass, a, &k, &a->k_norm, GQA_TAP_K_TURNED)) != GQA_OK ||
         (st = store(pass, a, cache->k, s->encoder_capacity, &k)) != GQA_OK)
         return st;
     return store(pass, a, cache->v, s->encoder_capacity, &v);
@@ -264,7 +309,8 @@ enum gqa_status gqa_block_keys(const struct gqa_pass *pass,
 
 /* --- Feed-forward --------------------------------------------------------- */
 
-/* Add ff(normed) to the residual stream, some rows at a time. */
+/* Add ff(normed) to the residual stream, some rows at a time. normed may be
+ * the stream itself: rows are read before they are added to. */
 static enum gqa_status feed_forward(const struct gqa_pass *pass,
                                     const struct gqa_feed_forward *ff,
                                     size_t layer, const void *normed)
@@ -295,10 +341,9 @@ static enum gqa_status feed_forward(const struct gqa_pass *pass,
         if (st == GQA_OK)
             st = tap_block(pass, layer, GQA_TAP_HIDDEN, hidden, width, row, n);
         if (st == GQA_OK)
-            st = linear(r, (char *)s->work.x + row * row_bytes, hidden, n,
-                        &ff->down, true);
+            st = add_output(s, &ff->down, &ff->output_norm, hidden, row, n);
     }
-    return st;
+    return st == GQA_OK ? norm_stream(pass, &ff->after_norm) : st;
 }
 
 /* --- Blocks --------------------------------------------------------------- */
@@ -307,23 +352,25 @@ enum gqa_status gqa_block_run(const struct gqa_pass *pass,
                               const struct gqa_block *block, size_t layer)
 {
     const struct gqa_workspace *w = &pass->session->work;
-    const void *ff_normed = block->parallel ? w->ff_normed : w->normed;
     const uint64_t d = pass->session->runtime->network->d_model;
+    const void *in = NULL, *ff_in = NULL;
     enum gqa_status st =
         tap_block(pass, layer, GQA_TAP_BEFORE, w->x, d, 0, pass->n_rows);
 
     if (st == GQA_OK)
-        st = gqa_block_norm(pass, w->normed, w->x, &block->self.norm);
-    if (st == GQA_OK && block->parallel)
-        st = gqa_block_norm(pass, w->ff_normed, w->x, &block->ff.norm);
+        st = gqa_block_norm(pass, &in, w->normed, &block->self.norm);
+    if (block->shared_norm)
+        ff_in = in;
+    else if (st == GQA_OK && block->parallel)
+        st = gqa_block_norm(pass, &ff_in, w->ff_normed, &block->ff.norm);
     if (st == GQA_OK)
-        st = self_attention(pass, &block->self, layer);
+        st = self_attention(pass, &block->self, layer, in);
     if (st == GQA_OK && block->has_cross)
         st = cross_attention(pass, &block->cross, layer);
     if (st == GQA_OK && !block->parallel)
-        st = gqa_block_norm(pass, w->normed, w->x, &block->ff.norm);
+        st = gqa_block_norm(pass, &ff_in, w->normed, &block->ff.norm);
     if (st == GQA_OK)
-        st = feed_forward(pass, &block->ff, layer, ff_normed);
+        st = feed_forward(pass, &block->ff, layer, ff_in);
     return st == GQA_OK
                ? tap_block(pass, layer, GQA_TAP_AFTER, w->x, d, 0, pass->n_rows)
                : st;

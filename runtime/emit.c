@@ -86,22 +86,27 @@ static enum gqa_status compute(const struct gqa_pass *pass, uint64_t first,
     struct gqa_session *s = pass->session;
     const struct gqa_runtime *r = s->runtime;
     const struct gqa_network *net = r->network;
-    const struct gqa_norm *norm = &pass->stack->final_norm;
+    const struct gqa_norm_op norm =
+        gqa_runtime_norm(r, &pass->stack->final_norm);
+    const void *normed = s->work.last;
     enum gqa_status st =
         r->backend->gather(r->device, s->work.last, s->work.x, net->d_model,
                            s->out_rows + first, n);
 
-    if (st == GQA_OK)
+    if (st == GQA_OK && norm.kind != GQA_NORM_NONE) {
+        normed = s->work.last_normed;
         st = r->backend->norm(r->device, s->work.last_normed, s->work.last, n,
-                              norm->kind, norm->eps,
-                              gqa_runtime_weight(r, norm->weight),
-                              gqa_runtime_weight(r, norm->bias));
+                              net->d_model, &norm, false);
+    }
     if (st == GQA_OK)
-        st = r->backend->unembed(
-            r->device, s->work.logits, s->work.last_normed, n,
-            gqa_runtime_weight(r, net->unembedding.weight),
-            net->unembedding.input_major,
-            gqa_runtime_weight(r, net->unembedding.bias), net->logit_scale);
+        st = r->backend->unembed(r->device, s->work.logits, normed, n,
+                                 gqa_runtime_weight(r, net->unembedding.weight),
+                                 net->unembedding.input_major,
+                                 gqa_runtime_weight(r, net->unembedding.bias),
+                                 net->logit_scale);
+    if (st == GQA_OK && net->logit_soft_cap > 0)
+        st = r->backend->soft_cap(r->device, s->work.logits,
+                                  n * net->vocab_size, net->logit_soft_cap);
     return st == GQA_OK ? fetch(s, s->work.logits, r->wide, n * net->vocab_size)
                         : st;
 }

@@ -15,6 +15,18 @@ const struct gqa_weight *gqa_runtime_weight(const struct gqa_runtime *runtime,
     return param == GQA_NO_PARAM ? NULL : &runtime->weights[param];
 }
 
+struct gqa_norm_op gqa_runtime_norm(const struct gqa_runtime *runtime,
+                                    const struct gqa_norm *norm)
+{
+    return (struct gqa_norm_op){
+        .kind = norm->kind,
+        .eps = norm->eps,
+        .weight = gqa_runtime_weight(runtime, norm->weight),
+        .bias = gqa_runtime_weight(runtime, norm->bias),
+        .one_plus = norm->one_plus,
+    };
+}
+
 uint64_t gqa_runtime_outputs(const struct gqa_runtime *runtime,
                              const struct gqa_linear *linear)
 {
@@ -141,6 +153,55 @@ void gqa_runtime_unload(struct gqa_runtime *r)
         }
 }
 
+/* --- What can be run ----------------------------------------------------- */
+
+/* Both sublayers of a parallel block read the stream as it was: in rooms of
+ * their own, which a norm fills. */
+static enum gqa_status check_block(const struct gqa_block *b,
+                                   enum gqa_stack stack, size_t layer)
+{
+    const struct gqa_norm *ff_norm =
+        b->shared_norm ? &b->self.norm : &b->ff.norm;
+
+    if (!b->parallel && !b->shared_norm)
+        return GQA_OK;
+    if (b->parallel && ff_norm->kind != GQA_NORM_NONE && !b->has_cross &&
+        b->self.after_norm.kind == GQA_NORM_NONE)
+        return GQA_OK;
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "layer %zu of the %s cannot be run: where attention and "
+                    "feed-forward are parallel, or share a norm, they are "
+                    "parallel, have a norm before them and none between, and "
+                    "there is no cross-attention",
+                    layer, gqa_stack_name(stack));
+}
+
+static enum gqa_status check_network(const struct gqa_network *n)
+{
+    enum gqa_status st;
+
+    for (size_t i = 0; i < n->n_stacks; i++) {
+        const struct gqa_network_stack *stack = &n->stacks[i];
+        const struct gqa_param *p;
+
+        for (size_t j = 0; j < stack->n_blocks; j++) {
+            st = check_block(&stack->blocks[j], stack->stack, j);
+            if (st != GQA_OK)
+                return st;
+        }
+        if (stack->positions == GQA_NO_PARAM)
+            continue;
+        p = &n->model->params[stack->positions];
+        if (stack->position_offset >= p->rows)
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "'%s' has %llu rows, but the first position is "
+                            "row %llu",
+                            p->name, (unsigned long long)p->rows,
+                            (unsigned long long)stack->position_offset);
+    }
+    return GQA_OK;
+}
+
 /* --- Life --------------------------------------------------------------- */
 
 enum gqa_status gqa_runtime_create_empty(struct gqa_runtime **out,
@@ -155,6 +216,10 @@ enum gqa_status gqa_runtime_create_empty(struct gqa_runtime **out,
 
     if (!r)
         return gqa_fail_nomem();
+    if ((st = check_network(network)) != GQA_OK) {
+        free(r);
+        return st;
+    }
     r->network = network;
     r->backend = backend;
     r->device = device;

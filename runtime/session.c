@@ -170,19 +170,30 @@ static enum gqa_status make_bias(struct gqa_session *s, void **out,
                                  const struct gqa_attention_block *a,
                                  uint64_t reach)
 {
-    const double *table = s->runtime->tables[a->bias.table];
+    const uint64_t n_heads = a->heads->n_heads;
     double *values;
     uint64_t n, bytes;
     enum gqa_status st;
 
-    if (!gqa_mul_u64(reach, 2 * a->heads->n_heads, &n) ||
+    if (!gqa_mul_u64(reach, 2 * n_heads, &n) ||
         !gqa_mul_u64(n, sizeof *values, &bytes) ||
         !(values = malloc((size_t)bytes)))
         return gqa_fail_nomem();
-    gqa_relative_bias_spread(values, &a->bias, table, a->heads->n_heads, reach);
-    st = put_table(s, out, values, n - a->heads->n_heads);
+    if (a->slopes)
+        gqa_slopes_spread(values, a->slopes, n_heads, reach);
+    else
+        gqa_relative_bias_spread(values, &a->bias,
+                                 s->runtime->tables[a->bias.table], n_heads,
+                                 reach);
+    st = put_table(s, out, values, n - n_heads);
     free(values);
     return st;
+}
+
+static bool same_bias(const struct gqa_attention_block *a,
+                      const struct gqa_attention_block *b)
+{
+    return a->slopes == b->slopes && a->bias.table == b->bias.table;
 }
 
 static enum gqa_status make_biases(struct gqa_session *s)
@@ -201,9 +212,9 @@ static enum gqa_status make_biases(struct gqa_session *s)
         for (size_t j = 0; j < stack->n_blocks && st == GQA_OK; j++) {
             const struct gqa_attention_block *a = &stack->blocks[j].self;
 
-            if (a->bias.table == GQA_NO_PARAM)
+            if (!a->slopes && a->bias.table == GQA_NO_PARAM)
                 continue;
-            if (j && stack->blocks[j - 1].self.bias.table == a->bias.table)
+            if (j && same_bias(a, &stack->blocks[j - 1].self))
                 tables[j] = tables[j - 1];
             else
                 st = make_bias(s, &tables[j], a,
@@ -218,7 +229,7 @@ static enum gqa_status make_biases(struct gqa_session *s)
 /* Widest outputs of the network's projections. */
 struct widths {
     uint64_t q, k, v, attended, ff;
-    bool gated, parallel;
+    bool gated, second_norm, output_norm;
 };
 
 static void widen(struct widths *w, const struct gqa_runtime *r,
@@ -229,6 +240,7 @@ static void widen(struct widths *w, const struct gqa_runtime *r,
     w->v = gqa_max_u64(w->v, gqa_runtime_outputs(r, &a->v));
     w->attended =
         gqa_max_u64(w->attended, a->heads->n_heads * a->heads->head_dim);
+    w->output_norm = w->output_norm || a->output_norm.kind != GQA_NORM_NONE;
 }
 
 static struct widths widths_of(const struct gqa_runtime *r)
@@ -246,7 +258,9 @@ static struct widths widths_of(const struct gqa_runtime *r)
                 widen(&w, r, &b->cross);
             w.ff = gqa_max_u64(w.ff, gqa_runtime_outputs(r, &b->ff.up));
             w.gated = w.gated || b->ff.gate.weight != GQA_NO_PARAM;
-            w.parallel = w.parallel || b->parallel;
+            w.second_norm = w.second_norm || (b->parallel && !b->shared_norm);
+            w.output_norm =
+                w.output_norm || b->ff.output_norm.kind != GQA_NORM_NONE;
         }
     }
     return w;
@@ -264,7 +278,8 @@ static enum gqa_status alloc_workspace(struct gqa_session *s)
     } parts[] = {
         {&s->work.x, r->real, s->rows, d},
         {&s->work.normed, r->real, s->rows, d},
-        {&s->work.ff_normed, r->real, w.parallel ? s->rows : 0, d},
+        {&s->work.ff_normed, r->real, w.second_norm ? s->rows : 0, d},
+        {&s->work.output, r->real, w.output_norm ? s->rows : 0, d},
         {&s->work.q, r->real, s->rows, w.q},
         {&s->work.k, r->real, s->rows, w.k},
         {&s->work.v, r->real, s->rows, w.v},
@@ -433,6 +448,7 @@ void gqa_session_free(struct gqa_session *s)
     release(s, s->work.x);
     release(s, s->work.normed);
     release(s, s->work.ff_normed);
+    release(s, s->work.output);
     release(s, s->work.q);
     release(s, s->work.k);
     release(s, s->work.v);

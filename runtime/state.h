@@ -45,6 +45,10 @@ enum gqa_status gqa_runtime_check_room(const struct gqa_runtime *runtime,
 const struct gqa_weight *gqa_runtime_weight(const struct gqa_runtime *runtime,
                                             size_t param);
 
+/* The network's norm as the backend takes it. */
+struct gqa_norm_op gqa_runtime_norm(const struct gqa_runtime *runtime,
+                                    const struct gqa_norm *norm);
+
 /* Width of what a linear map makes. */
 uint64_t gqa_runtime_outputs(const struct gqa_runtime *runtime,
                              const struct gqa_linear *linear);
@@ -58,7 +62,10 @@ struct gqa_kv_cache {
 struct gqa_workspace {
     void *x;           /* real [rows, d_model]: the residual stream */
     void *normed;      /* the same, normed for the attention */
-    void *ff_normed;   /* and for a parallel feed-forward; else unused */
+    void *ff_normed;   /* and for a parallel feed-forward that has a norm of
+                          its own; else unused */
+    void *output;      /* real [rows, d_model]: a sublayer's, where a norm
+                          comes before it is added; else unused */
     void *q, *k, *v;   /* real [rows, outputs]: projections */
     void *attended;    /* real [rows, heads] */
     void *up, *gate;   /* real [ff_rows, d_ff] */
@@ -79,7 +86,8 @@ struct gqa_session {
     bool one_cache; /* one of each, which serves one block after another */
     struct gqa_kv_cache encoder; /* of the block that runs */
     void *cos_sin;               /* wide [capacity, n_pairs, 2], or NULL */
-    /* By stack and block, wide [n_heads, 2 * capacity - 1] or NULL. Blocks
+    /* By stack and block: T5's bias or ALiBi's, wide [n_heads, 2 * capacity -
+     * 1] or NULL. Blocks
      * that share a table share it here. */
     void **bias[2];
     struct gqa_workspace work;
@@ -111,6 +119,10 @@ enum gqa_status gqa_session_create_one_cache(struct gqa_session **out,
                                              uint64_t n_sequences,
                                              uint64_t capacity,
                                              uint64_t encoder_capacity);
+
+/* Embed the tokens of the batch, whose device it is set on, into work.x. */
+GQA_MUST_USE
+enum gqa_status gqa_forward_embed(const struct gqa_pass *pass);
 
 /* Embed the tokens of the batch and run them through the stack's blocks. */
 GQA_MUST_USE

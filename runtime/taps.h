@@ -6,12 +6,14 @@
  * Of each block come, in this order, for the tokens of a batch:
  *
  *   BEFORE           the residual stream before the block     [d_model]
- *   INPUT            its norm: input of q (and, of self-attention, k and v)
- *   Q, K, V          outputs of the projections
- *   Q_TURNED, K_TURNED  the same, rotated; not without RoPE
+ *   INPUT            its norm, if any: input of q (and, of self-attention, k
+ * and v) Q, K, V          outputs of the projections Q_TURNED, K_TURNED  the
+ * same, normed head by head and rotated; not where the model does neither
  *   ATTENDED         heads side by side: input of o  [n_heads * head_dim]
- *   AFTER_ATTENTION  the residual stream with o's output      [d_model]
- *   (of a cross-attention: INPUT, Q, ATTENDED, AFTER_ATTENTION again)
+ *   AFTER_ATTENTION  the residual stream with o's output, and what norms
+ *                    come before and after it is added        [d_model]
+ *   (of a cross-attention: INPUT, Q, its norm, ATTENDED, AFTER_ATTENTION
+ *   again)
  *   FF_INPUT         input of up and gate                     [d_model]
  *   HIDDEN           input of down                            [d_ff]
  *   AFTER            the residual stream after the block      [d_model]
@@ -19,7 +21,7 @@
  * and for the tokens of the encoder's input, of each cross-attention:
  *
  *   MEMORY           input of k and v: the encoder's normed output
- *   K, V             outputs of their projections
+ *   K, V             outputs of their projections, and K_TURNED
  *
  * of all decoder blocks as the input is encoded where the order is
  * token-major, before the block's tokens where it is layer-major. A long

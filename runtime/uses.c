@@ -18,6 +18,8 @@ static void use_linear(enum gqa_use *uses, const struct gqa_linear *linear)
 
 void gqa_use_norm(enum gqa_use *uses, const struct gqa_norm *norm)
 {
+    if (norm->kind == GQA_NORM_NONE)
+        return;
     use(uses, norm->weight);
     use(uses, norm->bias);
 }
@@ -26,6 +28,10 @@ static void use_attention(enum gqa_use *uses,
                           const struct gqa_attention_block *a)
 {
     gqa_use_norm(uses, &a->norm);
+    gqa_use_norm(uses, &a->output_norm);
+    gqa_use_norm(uses, &a->after_norm);
+    gqa_use_norm(uses, &a->q_norm);
+    gqa_use_norm(uses, &a->k_norm);
     use_linear(uses, &a->q);
     use_linear(uses, &a->k);
     use_linear(uses, &a->v);
@@ -40,6 +46,8 @@ void gqa_use_block(enum gqa_use *uses, const struct gqa_block *block)
     if (block->has_cross)
         use_attention(uses, &block->cross);
     gqa_use_norm(uses, &block->ff.norm);
+    gqa_use_norm(uses, &block->ff.output_norm);
+    gqa_use_norm(uses, &block->ff.after_norm);
     use_linear(uses, &block->ff.gate);
     use_linear(uses, &block->ff.up);
     use_linear(uses, &block->ff.down);
@@ -50,6 +58,7 @@ void gqa_use_embedding(enum gqa_use *uses,
 {
     use(uses, stack->embedding);
     use(uses, stack->positions);
+    gqa_use_norm(uses, &stack->embedding_norm);
 }
 
 void gqa_use_unembedding(enum gqa_use *uses, const struct gqa_network *network)

@@ -20,6 +20,7 @@ enum { THREADS = 128, KEYS = 64, DEPTH = 32, PAD = 4 };
 
 struct simple_args {
     struct gqa_attend_fast a;
+    float soft_cap; /* 0: none */
     const int64_t *n_tokens;
     int64_t n_tiles, n_chunks, n_blocks;
 };
@@ -187,6 +188,9 @@ static __global__ void __launch_bounds__(THREADS)
                     const bool seen = c >= rows.begin[r] && c < rows.end[r];
 
                     s[i][j] *= a.scale;
+                    if (args.soft_cap > 0)
+                        s[i][j] =
+                            args.soft_cap * tanhf(s[i][j] / args.soft_cap);
                     if (seen && a.bias)
                         s[i][j] += a.bias[rows.bias[r] + c];
                     if (!seen)
@@ -285,10 +289,10 @@ static void launch(struct simple_args *args, cudaStream_t stream)
 }
 
 cudaError_t gqa_attend_simple(const struct gqa_attend_fast *args,
-                              enum gqa_dtype real, const int64_t *n_tokens,
-                              cudaStream_t stream)
+                              float soft_cap, enum gqa_dtype real,
+                              const int64_t *n_tokens, cudaStream_t stream)
 {
-    struct simple_args all = {*args, n_tokens, 0, 0, 0};
+    struct simple_args all = {*args, soft_cap, n_tokens, 0, 0, 0};
 
     with_real(real, [&](auto t) {
         typedef decltype(t) T;
