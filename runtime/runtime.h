@@ -57,6 +57,11 @@ struct gqa_step_output {
     const struct gqa_taps *taps; /* lent */
 };
 
+/* Bytes of the KV cache that a token of the encoder's input, which decoders
+ * look back at, and one of the decoder take. */
+void gqa_session_token_bytes(const struct gqa_runtime *runtime,
+                             uint64_t *encoder, uint64_t *decoder);
+
 /*
  * Room for n_sequences of at most `capacity` tokens each (encoder-decoders:
  * of the decoder), and of at most encoder_capacity tokens of input. The

@@ -72,6 +72,22 @@ static const struct gqa_attention *widest(const struct gqa_network_stack *stack,
     return most;
 }
 
+void gqa_session_token_bytes(const struct gqa_runtime *r, uint64_t *encoder,
+                             uint64_t *decoder)
+{
+    const struct gqa_network *n = r->network;
+    const struct gqa_network_stack *stack = &n->stacks[n->n_stacks - 1];
+    const uint64_t pair = 2 * gqa_dtype_bits(r->real) / 8; /* of k and v */
+
+    *encoder = *decoder = 0;
+    for (size_t i = 0; i < stack->n_blocks; i++) {
+        const struct gqa_block *b = &stack->blocks[i];
+
+        *decoder += pair * kv_width(b->self.heads);
+        *encoder += b->has_cross ? pair * kv_width(b->cross.heads) : 0;
+    }
+}
+
 /* Caches of all blocks of the decoder, or one for all. */
 static enum gqa_status alloc_decoder_caches(struct gqa_session *s,
                                             struct gqa_kv_cache *caches,
