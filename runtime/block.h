@@ -8,10 +8,11 @@
 
 #include "runtime/state.h"
 
-/* Norm the pass's rows of x into out. */
+/* The pass's rows of work.x, normed: in `room`, or where they are if there
+ * is no norm. room may be work.x itself. */
 GQA_MUST_USE
-enum gqa_status gqa_block_norm(const struct gqa_pass *pass, void *out,
-                               const void *x, const struct gqa_norm *norm);
+enum gqa_status gqa_block_norm(const struct gqa_pass *pass, const void **out,
+                               void *room, const struct gqa_norm *norm);
 
 /*
  * Run block number `layer` of the pass's stack over work.x, in place. The
@@ -24,11 +25,11 @@ enum gqa_status gqa_block_run(const struct gqa_pass *pass,
 
 /*
  * Keys and values that the cross-attention of decoder block `layer` reads,
- * from the encoder's normed output in work.normed. The pass and the batch
- * are the encoder's.
+ * from the encoder's normed output, `memory`. The pass and the batch are the
+ * encoder's.
  */
 GQA_MUST_USE
-enum gqa_status gqa_block_keys(const struct gqa_pass *pass,
+enum gqa_status gqa_block_keys(const struct gqa_pass *pass, const void *memory,
                                const struct gqa_attention_block *cross,
                                size_t layer);
 

@@ -9,10 +9,7 @@ enum gqa_status gqa_forward(const struct gqa_pass *pass)
     enum gqa_status st;
 
     if ((st = r->backend->set_batch(r->device, &pass->batch)) != GQA_OK ||
-        (st = r->backend->embed(r->device, pass->session->work.x,
-                                gqa_runtime_weight(r, stack->embedding),
-                                gqa_runtime_weight(r, stack->positions))) !=
-            GQA_OK)
+        (st = gqa_forward_embed(pass)) != GQA_OK)
         return st;
     for (size_t i = 0; i < stack->n_blocks; i++) {
         if (gqa_interrupt_pending())
@@ -29,10 +26,11 @@ enum gqa_status gqa_forward_cross(const struct gqa_pass *pass)
     struct gqa_session *s = pass->session;
     const struct gqa_network *n = s->runtime->network;
     const struct gqa_network_stack *decoder = &n->stacks[n->n_stacks - 1];
-    enum gqa_status st = gqa_block_norm(pass, s->work.normed, s->work.x,
-                                        &pass->stack->final_norm);
+    const void *memory;
+    enum gqa_status st =
+        gqa_block_norm(pass, &memory, s->work.normed, &pass->stack->final_norm);
 
     for (size_t i = 0; i < decoder->n_blocks && st == GQA_OK; i++)
-        st = gqa_block_keys(pass, &decoder->blocks[i].cross, i);
+        st = gqa_block_keys(pass, memory, &decoder->blocks[i].cross, i);
     return st;
 }

@@ -249,7 +249,8 @@ static enum gqa_status compare(struct run *r, struct gqa_running *running,
 {
     const uint64_t n = gqa_tokens_n_positions(&r->tokens);
     struct gqa_comparison to = {.layers = layers};
-    enum gqa_status st = gqa_fidelity_create(&to.fidelity, r->vocab_size, n);
+    enum gqa_status st =
+        gqa_fidelity_create(&to.fidelity, r->vocab_size, r->tokens.n, n);
 
     if (st == GQA_OK)
         st = gqa_trace_compare(r->trace, running, 0, false, &to, &r->progress);

@@ -380,6 +380,8 @@ enum gqa_status gqa_family_parse(struct gqa_family **out,
         st = gqa_family_fill(family);
     if (st == GQA_OK && model_type)
         family->model_type = find_type(family, model_type);
+    /* Nothing is to be told of the texts any more, which may go. */
+    family->description->n_layers = 0;
     if (st == GQA_OK)
         *out = family;
     else

@@ -14,7 +14,7 @@ enum { GQA_MAX_LAYERS = 16 };
 /* A text that says a part of the whole: all of a file, or what it says of one
  * model type. */
 struct gqa_description_layer {
-    const char *file, *text; /* lent, for messages */
+    const char *file, *text; /* lent until all is read, for messages */
     size_t length;
     const char *model_type; /* NULL: all of the file */
 };

@@ -37,8 +37,8 @@ void gqa_family_file_free(struct gqa_family_file *file);
 
 /*
  * The family that a text describes, with what it says of a model type (NULL:
- * of all). library: what "like" may name. The texts are lent for as long as
- * the family lives. The caller ends it with gqa_family_free().
+ * of all). library: what "like" may name. The caller ends it with
+ * gqa_family_free().
  */
 GQA_MUST_USE
 enum gqa_status gqa_family_parse(struct gqa_family **out,

@@ -75,8 +75,8 @@ struct gqa_attention_block {
                         all */
     const struct gqa_rope *rope;   /* NULL: none; lent by the network */
     struct gqa_relative_bias bias; /* of layer 0 where layers share it */
-    /* ALiBi: a score's addend is -slopes[h] * distance. [n_heads], owned by
-     * the network; layers may share it. NULL: none, as where bias has a
+    /* ALiBi: a score's addend is -slopes[h] * |distance|. [n_heads], owned
+     * by the network; layers may share it. NULL: none, as where bias has a
      * table. */
     const double *slopes;
 };

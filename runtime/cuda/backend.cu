@@ -334,6 +334,8 @@ static constexpr struct gqa_backend make_backend(void)
     b.activate = gqa_cuda_activate;
     b.gather = gqa_cuda_gather;
     b.unembed = gqa_cuda_unembed;
+    b.norm_heads = gqa_cuda_norm_heads;
+    b.soft_cap = gqa_cuda_soft_cap;
     return b;
 }
 

@@ -33,7 +33,7 @@ GQA_MUST_USE
 enum gqa_status gqa_running_describe(struct gqa_running *running,
                                      struct gqa_device_info *out);
 
-/* Called as sequences end; positions of the decoder. */
+/* Called as batches end; positions of the decoder. */
 struct gqa_run_progress {
     void (*update)(void *ctx, uint64_t done, uint64_t all); /* or NULL */
     void *ctx;
@@ -41,8 +41,11 @@ struct gqa_run_progress {
 };
 
 /*
- * Run each sequence, alone. output: its callbacks get the sequence's index
- * in tokens. token_by_token: the decoder takes one token a step, from its
+ * Run all sequences, in padded batches of those of like length. output: its
+ * callbacks get the sequence's index in tokens; positions of a sequence come
+ * in order, but sequences in any, and in pieces beside one another. What is
+ * given depends on the other sequences of a batch in the last bits alone.
+ * token_by_token: the decoder takes one token a step, from its
  * KV cache, instead of all at once.
  *
  * Errors those of the session and the callbacks; GQA_ERR_USAGE where a

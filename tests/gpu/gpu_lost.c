@@ -42,7 +42,7 @@ int main(void)
     check(backend->open(&device, &options) == GQA_OK, "open");
     check(backend->alloc(device, &memory, sizeof values) == GQA_OK, "alloc");
     check(backend->set_batch(device, &batch) == GQA_OK, "set_batch");
-    check(backend->embed(device, memory, &nowhere, NULL) == GQA_OK,
+    check(backend->embed(device, memory, &nowhere, 1, NULL) == GQA_OK,
           "a launch that fails later");
     check(is_lost(backend->download(device, values, memory, sizeof values)),
           "download tells of it");

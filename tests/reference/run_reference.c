@@ -13,6 +13,7 @@
  *   --dtype F64|F32|...  of activations; default: F64
  *   --limit X            relative L2 of the first two; default: 1e-9
  *   --same X             of alone and steps; default: the limit
+ *   --family FILE        description of a family that is not built in
  *   --names PREFIX       before "logits" and "greedy"
  *   --prompt N           tokens that whole greedy sequences begin with
  *
@@ -25,6 +26,7 @@
 #include <string.h>
 
 #include "formats/checkpoint.h"
+#include "formats/families/load.h"
 #include "runtime/runtime.h"
 #include "runtime/weights.h"
 #include "tests/find_tensor.h"
@@ -32,6 +34,7 @@
 enum { SKIPPED = 77 };
 
 static const char *backend_name = "cpu";
+static const char *family_path = NULL;
 static const char *prefix = "";
 static enum gqa_dtype dtype = GQA_F64;
 static double limit = 1e-9;
@@ -288,10 +291,16 @@ static void open_subject(struct subject *s, const char *path)
 {
     struct gqa_checkpoint_weights weights;
     struct gqa_weight_source source;
+    struct gqa_model_hints hints = {0};
+    struct gqa_family_file *family = NULL;
 
     memset(s, 0, sizeof *s);
+    if (family_path)
+        must(gqa_family_file_open(&family, family_path));
+    hints.family = family;
     must(gqa_checkpoint_open(&s->checkpoint, path, &as_it_is));
-    must(gqa_model_create(&s->model, s->checkpoint, NULL));
+    must(gqa_model_create(&s->model, s->checkpoint, &hints));
+    gqa_family_file_free(family);
     must(gqa_network_create(&s->network, s->model));
     open_backend(s);
     weights = (struct gqa_checkpoint_weights){s->checkpoint, s->model};
@@ -511,6 +520,7 @@ static const struct option options[] = {
     {"dtype", required_argument, NULL, 'd'},
     {"limit", required_argument, NULL, 'l'},
     {"same", required_argument, NULL, 's'},
+    {"family", required_argument, NULL, 'f'},
     {"names", required_argument, NULL, 'n'},
     {"prompt", required_argument, NULL, 'p'},
     {NULL, 0, NULL, 0},
@@ -536,6 +546,9 @@ int main(int argc, char **argv)
             break;
         case 's':
             same = strtod(optarg, NULL);
+            break;
+        case 'f':
+            family_path = optarg;
             break;
         case 'n':
             prefix = optarg;
