@@ -194,29 +194,37 @@ static const struct gqa_builtin_family *find_like(
     return NULL;
 }
 
+/* The text that was added last alone, to tell of what it says itself. */
+static struct gqa_description last_of(const struct gqa_description *d)
+{
+    return (struct gqa_description){.layers = {d->layers[d->n_layers - 1]},
+                                    .n_layers = 1};
+}
+
 static enum gqa_status inherit(json_t **out, struct gqa_description *d,
                                const struct gqa_library *library,
                                const struct text *heir, const json_t *like)
 {
     const struct gqa_place place = {NULL, "like", 0};
+    const struct gqa_description own = last_of(d);
     const char *name = json_string_value(like);
     const struct gqa_builtin_family *base;
     const char *model_type;
     struct text text = {.heir = heir};
 
     if (!name)
-        return gqa_description_fail(d, &place,
+        return gqa_description_fail(&own, &place,
                                     "must be the name of a family or of a "
                                     "model type");
     base = find_like(&model_type, library, name);
     if (!base)
-        return gqa_description_fail(d, &place,
+        return gqa_description_fail(&own, &place,
                                     "'%.80s' is neither a family nor a model "
                                     "type that is built in",
                                     name);
     for (const struct text *t = heir; t; t = t->heir)
         if (t->text == base->text)
-            return gqa_description_fail(d, &place,
+            return gqa_description_fail(&own, &place,
                                         "'%.80s' inherits from itself in the "
                                         "end",
                                         name);
@@ -245,9 +253,11 @@ static const char *const own_keys[] = {"family", "like", "model_types",
                                        "keras"};
 enum { N_OWN_KEYS = 4 };
 
-static enum gqa_status check_model_types(const struct gqa_description *d,
+static enum gqa_status check_model_types(const struct gqa_description *whole,
                                          const json_t *types)
 {
+    const struct gqa_description own = last_of(whole);
+    const struct gqa_description *d = &own;
     const struct gqa_place place = {NULL, "model_types", 0};
     const char *key;
     json_t *value;
@@ -269,10 +279,10 @@ static enum gqa_status check_model_types(const struct gqa_description *d,
             return gqa_description_fail(d, &type,
                                         "is no name of 1 to 80 bytes");
         for (int i = 0; i < N_OWN_KEYS; i++) {
-            const struct gqa_place own = {&type, own_keys[i], 0};
+            const struct gqa_place of_file = {&type, own_keys[i], 0};
 
             if (json_object_get(value, own_keys[i]))
-                return gqa_description_fail(d, &own,
+                return gqa_description_fail(d, &of_file,
                                             "belongs to the whole file, not to "
                                             "one model type");
         }

@@ -150,6 +150,18 @@ bool gqa_family_may_name(const struct gqa_family_choice *choice, size_t i,
     return false;
 }
 
+/* Does a component of the path begin so, behind underscores? */
+static bool begins_component(const char *path, const char *sign)
+{
+    for (const char *at = path; at; at = strchr(at, '/')) {
+        at += *at == '/';
+        at += strspn(at, "_");
+        if (strncmp(at, sign, strlen(sign)) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool gqa_family_may_name_keras(const struct gqa_family_choice *choice, size_t i,
                                const char *name)
 {
@@ -158,7 +170,7 @@ bool gqa_family_may_name_keras(const struct gqa_family_choice *choice, size_t i,
     if (!builtin)
         return choice->own->family->keras.given;
     for (gqa_texts sign = builtin->keras_signs; *sign; sign++)
-        if (strstr(name, *sign))
+        if (begins_component(name, *sign))
             return true;
     return false;
 }
