@@ -61,9 +61,6 @@ struct gqa_position_rule {
     bool per_layer; /* a table in each layer, not one for all */
 };
 
-/* A projection's bias is there, is not, or either: GQA_VALUE_PRESENCE. */
-enum { GQA_PROJECTION_Q, GQA_PROJECTION_K, GQA_PROJECTION_V, GQA_PROJECTION_O };
-
 /* Norms of a sublayer f: x + output_norm(f(norm(x))), and after_norm of the
  * sum. */
 struct gqa_sublayer_norms {

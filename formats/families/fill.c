@@ -16,6 +16,10 @@ enum {
     MAX_KEYS = 1024, /* of an object that is no object of ours */
 };
 
+/* Words are stored by their place in a list. */
+_Static_assert(sizeof(enum gqa_norm_kind) == sizeof(int),
+               "an enum is as large as an int");
+
 static enum gqa_status fill_object(struct gqa_description *d, void *out,
                                    const struct gqa_schema *schema,
                                    const json_t *json,
@@ -196,7 +200,7 @@ static enum gqa_status fill_word(const struct gqa_description *d, void *at,
         return st;
     for (int i = 0; words[i]; i++)
         if (strcmp(words[i], word) == 0) {
-            memcpy(at, &i, sizeof i); /* enums are of int's size here */
+            memcpy(at, &i, sizeof i);
             return GQA_OK;
         }
     gqa_suggest(hint, sizeof hint, word, next_word, words);

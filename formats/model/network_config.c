@@ -39,30 +39,17 @@ enum gqa_status gqa_config_positive(double *out, const json_t *config,
     return GQA_OK;
 }
 
-static enum gqa_status take_integer(uint64_t *out, const json_t *config,
-                                    const char *key, json_int_t least,
-                                    const char *wanted)
+enum gqa_status gqa_config_natural(uint64_t *out, const json_t *config,
+                                   const char *key)
 {
     const json_t *value = value_of(config, key);
 
     if (!value)
         return GQA_OK;
-    if (!json_is_integer(value) || json_integer_value(value) < least)
-        return refuse(value, key, wanted);
+    if (!json_is_integer(value) || json_integer_value(value) < 0)
+        return refuse(value, key, "a count");
     *out = (uint64_t)json_integer_value(value);
     return GQA_OK;
-}
-
-enum gqa_status gqa_config_whole(uint64_t *out, const json_t *config,
-                                 const char *key)
-{
-    return take_integer(out, config, key, 1, "a whole number above 0");
-}
-
-enum gqa_status gqa_config_natural(uint64_t *out, const json_t *config,
-                                   const char *key)
-{
-    return take_integer(out, config, key, 0, "a count");
 }
 
 enum gqa_status gqa_config_flag(bool *out, const json_t *config,

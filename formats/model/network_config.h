@@ -18,10 +18,6 @@
 GQA_MUST_USE
 enum gqa_status gqa_config_positive(double *out, const json_t *config,
                                     const char *key);
-/* A whole number of at least 1. */
-GQA_MUST_USE
-enum gqa_status gqa_config_whole(uint64_t *out, const json_t *config,
-                                 const char *key);
 /* A whole number, 0 among them. */
 GQA_MUST_USE
 enum gqa_status gqa_config_natural(uint64_t *out, const json_t *config,

@@ -4,7 +4,7 @@
 
 As make_reference.py, whose way of putting float64 in the place of float32 this shares.
 
-Written with transformers VERSION, torch 2.15.0, safetensors 0.8.0, numpy 2.4.6.
+Written with transformers 4.57.1, torch 2.15.0, safetensors 0.8.0, numpy 2.4.6.
 """
 import os
 import shutil

@@ -7,7 +7,8 @@
 
 #include "formats/families/load.h"
 #include "formats/families/locate.h"
-#include "formats/model/model.h"
+#include "formats/model/network.h"
+#include "formats/model/regroup.h"
 #include "scratch.h"
 
 /* A whole description, one key a line; tests change a line of it. */
@@ -547,6 +548,184 @@ START_TEST(own_type_counts_more)
 }
 END_TEST
 
+/* A model of one layer with biases of these projections. */
+static enum gqa_status model_with_biases(struct gqa_model **out,
+                                         const char *text, const char *biases)
+{
+    static const float zeros[4 * 16 + 4 * 4];
+    struct gqa_family_file *file = NULL;
+    char header[2048];
+    size_t n = (size_t)snprintf(header, sizeof header, "{");
+    const char *path;
+    int at = 0;
+    enum gqa_status st;
+
+    for (const char *p = "qkvo"; *p; p++, at += 64)
+        n += (size_t)snprintf(
+            header + n, sizeof header - n,
+            "%s\"layers.0.attn.%c.weight\":{\"dtype\":\"F32\",\"shape\":"
+            "[4,4],\"data_offsets\":[%d,%d]}",
+            at ? "," : "", *p, at, at + 64);
+    for (; *biases; biases++, at += 16)
+        n += (size_t)snprintf(
+            header + n, sizeof header - n,
+            ",\"layers.0.attn.%c.bias\":{\"dtype\":\"F32\",\"shape\":[4],"
+            "\"data_offsets\":[%d,%d]}",
+            *biases, at, at + 16);
+    snprintf(header + n, sizeof header - n, "}");
+    path =
+        scratch_write_safetensors("m.safetensors", header, zeros, (size_t)at);
+    ck_assert_int_eq(
+        gqa_family_file_open(&file, scratch_write_text("mine.json", text)),
+        GQA_OK);
+    st = open_model(out, path, file);
+    gqa_family_file_free(file);
+    return st;
+}
+
+#define BIAS(b) changed("\"layout\"", "\"bias\": {" b "}, \"layout\"")
+
+/* As Whisper's, which has none on its keys. */
+START_TEST(biases_are_each_their_own)
+{
+    struct gqa_model *model = NULL;
+
+    ck_assert_int_eq(model_with_biases(&model, whole, "qvo"), GQA_OK);
+    ck_assert_uint_eq(model->attentions[0].k.bias, GQA_NO_PARAM);
+    ck_assert_uint_ne(model->attentions[0].v.bias, GQA_NO_PARAM);
+    gqa_model_free(model);
+    ck_assert_int_eq(
+        model_with_biases(&model, BIAS("\"q\": true, \"k\": false"), "q"),
+        GQA_OK);
+    gqa_model_free(model);
+    ck_assert_int_eq(model_with_biases(&model, BIAS("\"k\": true"), "qvo"),
+                     GQA_ERR_FORMAT);
+    ck_assert_str_eq(gqa_error_message(),
+                     "tensor 'layers.0.attn.k.bias' is missing");
+    ck_assert_int_eq(model_with_biases(&model, BIAS("\"o\": false"), "qvo"),
+                     GQA_ERR_FORMAT);
+    ck_assert_str_eq(gqa_error_message(),
+                     "'layers.0.attn.o.bias': models of type mine have no "
+                     "such bias");
+    /* What one setting decides is there together. */
+    ck_assert_int_eq(
+        model_with_biases(
+            &model, BIAS("\"q\": {\"key\": \"b\"}, \"k\": {\"key\": \"b\"}"),
+            "q"),
+        GQA_ERR_FORMAT);
+    ck_assert_str_eq(gqa_error_message(),
+                     "tensor 'layers.0.attn.k.bias' is missing");
+}
+END_TEST
+
+/* There is something to look at and to convert, and nothing to run. */
+START_TEST(encoders_alone_are_read)
+{
+    struct gqa_network *network = NULL;
+    struct gqa_model *model = NULL;
+
+    ck_assert_msg(model_with_biases(&model,
+                                    changed("\"decoder\"", "\"encoder\""),
+                                    "qkv") == GQA_OK,
+                  "%s", gqa_error_message());
+    ck_assert_int_eq(model->attentions[0].stack, GQA_STACK_ENCODER);
+    ck_assert_uint_eq(model->n_layers, 1);
+    ck_assert(!gqa_model_is_encoder_decoder(model));
+    ck_assert_int_eq(gqa_network_create(&network, model), GQA_ERR_UNSUPPORTED);
+    ck_assert_str_eq(gqa_error_message(),
+                     "a model of family mine has no decoder, and cannot be "
+                     "run");
+    gqa_model_free(model);
+}
+END_TEST
+
+/* --- Heads
+ * -------------------------------------------------------------------- */
+
+/* Eight query heads of two, by hand. */
+START_TEST(heads_lie_where_they_should)
+{
+    static const struct {
+        enum gqa_head_layout layout;
+        uint64_t n_kv_heads;
+        uint64_t q3, k1, v1, length; /* head 3 of q, head 1 of k and of v */
+    } cases[] = {
+        {GQA_HEADS_SEPARATE, 8, 6, 2, 2, 16},
+        {GQA_HEADS_SEPARATE, 2, 6, 2, 2, 4},
+        {GQA_HEADS_FUSED_QKV, 8, 6, 18, 34, 48},
+        {GQA_HEADS_FUSED_QKV, 2, 6, 18, 22, 24},
+        {GQA_HEADS_FUSED_GROUP, 8, 18, 8, 10, 48},
+        {GQA_HEADS_FUSED_GROUP, 2, 6, 20, 22, 24},
+        {GQA_HEADS_FUSED_GROUP, 4, 10, 12, 14, 32},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct gqa_attention was = {.n_heads = 8,
+                                          .n_kv_heads = 8,
+                                          .head_dim = 2,
+                                          .layout = cases[i].layout};
+        const struct gqa_attention a =
+            gqa_attention_regrouped(&was, cases[i].n_kv_heads);
+
+        ck_assert_uint_eq(a.n_heads, 8);
+        ck_assert_uint_eq(a.n_kv_heads, cases[i].n_kv_heads);
+        ck_assert_uint_eq(a.v.n_heads, cases[i].n_kv_heads);
+        ck_assert_uint_eq(gqa_slice_head(&a.q, 2, 3), cases[i].q3);
+        ck_assert_uint_eq(gqa_slice_head(&a.k, 2, 1), cases[i].k1);
+        ck_assert_uint_eq(gqa_slice_head(&a.v, 2, 1), cases[i].v1);
+        ck_assert_uint_eq(gqa_slice_head(&a.o, 2, 7), 14);
+        ck_assert_uint_eq(gqa_attention_length(&a, &a.k), cases[i].length);
+    }
+}
+END_TEST
+
+/* --- Names of KerasHub
+ * -------------------------------------------------------- */
+
+/* Each preset is of the family, the type and the names that it should be. */
+START_TEST(knows_presets)
+{
+    static const struct {
+        const char *fixture, *family, *type, *param;
+    } cases[] = {
+        {"good/kerashub-t5", "t5", "t5",
+         "decoder.block.1.layer.2.DenseReluDense.wi_0.weight"},
+        {"good/kerashub-gpt2", "gpt2", "gpt2",
+         "transformer.h.0.attn.c_attn.weight"},
+        {"good/kerashub-llama", "llama", "llama",
+         "model.layers.1.mlp.gate_proj.weight"},
+        {"good/kerashub-mistral", "llama", "mistral", "model.norm.weight"},
+        {"good/kerashub-qwen", "llama", "qwen2",
+         "model.layers.0.self_attn.q_proj.bias"},
+        {"good/kerashub-gpt_neox", "gpt_neox", "gpt_neox",
+         "gpt_neox.layers.0.attention.query_key_value.bias"},
+        {"good/keras3-t5", "t5", "t5",
+         "encoder.block.0.layer.1.layer_norm.weight"},
+        {"good/keras3-llama", "llama", "llama", "model.embed_tokens.weight"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct gqa_checkpoint *checkpoint = NULL;
+        const struct gqa_checkpoint_options options = {0};
+        struct gqa_model *model = NULL;
+        size_t index;
+
+        ck_assert_int_eq(gqa_checkpoint_open(&checkpoint,
+                                             test_data(cases[i].fixture),
+                                             &options),
+                         GQA_OK);
+        ck_assert_msg(gqa_model_create(&model, checkpoint, NULL) == GQA_OK,
+                      "%s: %s", cases[i].fixture, gqa_error_message());
+        ck_assert_str_eq(gqa_family_name(model->family), cases[i].family);
+        ck_assert_pstr_eq(model->model_type, cases[i].type);
+        ck_assert_msg(gqa_model_find(model, cases[i].param, &index), "%s: %s",
+                      cases[i].fixture, cases[i].param);
+        gqa_model_free(model);
+        gqa_checkpoint_close(checkpoint);
+    }
+}
+END_TEST
+
 START_TEST(files_are_bounded)
 {
     struct gqa_family_file *file = NULL;
@@ -594,6 +773,10 @@ int main(void)
     tcase_add_test(tc, finds_lines);
     tcase_add_test(tc, chooses_a_family);
     tcase_add_test(tc, own_type_counts_more);
+    tcase_add_test(tc, biases_are_each_their_own);
+    tcase_add_test(tc, encoders_alone_are_read);
+    tcase_add_test(tc, heads_lie_where_they_should);
+    tcase_add_test(tc, knows_presets);
     tcase_add_test(tc, files_are_bounded);
     suite_add_tcase(s, tc);
     sr = srunner_create(s);
