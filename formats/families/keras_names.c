@@ -223,7 +223,7 @@ static size_t match_all(struct match *matches, size_t *unexplained,
     const struct gqa_keras_names *names = &family->keras;
     const uint64_t first_decoder =
         names->numbered_through ? first_decoder_layer(in, family, prefix) : 0;
-    bool holds[MAX_RULES];
+    bool holds[MAX_RULES] = {false};
     size_t n_unexplained = 0;
 
     for (size_t r = 0; r < names->n_rules; r++)

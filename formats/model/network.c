@@ -146,7 +146,7 @@ static enum gqa_status take_bias(struct gqa_relative_bias *out,
         .bidirectional = heads->stack == GQA_STACK_ENCODER,
     };
     char name[4 * GQA_MAX_NAME];
-    struct gqa_stem stem;
+    struct gqa_stem stem = {""};
     uint64_t n_buckets = 0;
     enum gqa_status st;
 
@@ -203,7 +203,7 @@ static enum gqa_status take_feed_forward(struct gqa_feed_forward *out,
     const struct gqa_feed_forward_rule *rule = &stack->feed_forward;
     const uint64_t d_model = b->network->d_model;
     bool gated = false;
-    struct gqa_stem stem;
+    struct gqa_stem stem = {""};
     uint64_t width;
     enum gqa_status st;
 
@@ -341,7 +341,7 @@ static enum gqa_status take_positions(struct gqa_network_stack *stack,
     const struct gqa_embedding_rule *rule = &b->family->embedding;
     const struct gqa_param *p;
     char name[2 * GQA_MAX_NAME + 8];
-    struct gqa_stem stem;
+    struct gqa_stem stem = {""};
     enum gqa_status st;
 
     stack->positions = GQA_NO_PARAM;
@@ -367,7 +367,7 @@ static enum gqa_status take_embedding(struct gqa_network_stack *stack,
 {
     const struct gqa_network *n = b->network;
     char name[2 * GQA_MAX_NAME + 8];
-    struct gqa_stem stem;
+    struct gqa_stem stem = {""};
     enum gqa_status st;
 
     snprintf(name, sizeof name, "%s.weight",

@@ -191,7 +191,7 @@ enum gqa_status gqa_take_norm(struct gqa_norm *out,
 {
     const struct gqa_norm_rule *rule = &b->family->norm;
     const char *name = NULL;
-    struct gqa_stem stem;
+    struct gqa_stem stem = {""};
     enum gqa_status st;
 
     *out = (struct gqa_norm){

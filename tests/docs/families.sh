@@ -10,6 +10,9 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 page=$root/docs/families.md
 
+# shellcheck disable=SC2016 # these are not expansions
+rows='s/^\| `([^`]+)` \|.*/\1/p'
+
 known=$("$1")
 [[ $known ]]
 # Both stacks have the same keys, and so have self and cross.
@@ -17,7 +20,7 @@ diff -u --label 'keys that are known' --label 'keys in docs/families.md' \
     <(sed -nE 's/^key //p' <<<"$known" |
         sed -E 's/^stacks\.(encoder|decoder)/stacks.*/; s/^(stacks\.\*\.)cross\./\1self./' |
         sort -u) \
-    <(sed -nE 's/^\| `([^`]+)` \|.*/\1/p' "$page" | sort -u)
+    <(sed -nE "$rows" "$page" | sort -u)
 status=0
 while read -r word; do
     grep -qF "\`\"$word\"\`" "$page" || {

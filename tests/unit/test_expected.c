@@ -96,8 +96,7 @@ static void check_case(const json_t *fixture, const json_t *one,
     const json_t *copied = json_object_get(fixture, "copied");
     const json_t *pooled = json_object_get(one, "pooled");
     const struct gqa_plan_options options = {
-        .asked =
-            (uint64_t)json_integer_value(json_object_get(one, "groups")),
+        .asked = (uint64_t)json_integer_value(json_object_get(one, "groups")),
         .attentions = GQA_SELECT_DECODER,
         .keep_dtype = true,
     };
