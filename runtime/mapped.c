@@ -176,8 +176,11 @@ static enum gqa_status map_attention(struct gqa_mapped *m, size_t i, uint64_t n,
 static enum gqa_status set_config(struct gqa_mapped *m, uint64_t n_kv_heads)
 {
     json_t *config = m->model.config;
-    const char *key = gqa_config_key(config, m->model.family->keys.n_kv_heads);
+    const char *key;
 
+    if (!config)
+        return GQA_OK;
+    key = gqa_config_key(config, m->model.family->keys.n_kv_heads);
     if (key && json_is_integer(json_object_get(config, key)) &&
         json_object_set_new(config, key,
                             json_integer((json_int_t)n_kv_heads)) != 0)

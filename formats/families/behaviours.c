@@ -6,8 +6,7 @@
 
 #include "formats/model/network_config.h"
 
-/* --- ALiBi ------------------------------------------------------------------
- */
+/* --- ALiBi --------------------------------------------------------------- */
 
 /*
  * Powers of 2^(-8/n) for the largest power of two n that there are heads for,
@@ -33,8 +32,7 @@ void gqa_make_slopes(double *slopes, enum gqa_slopes kind, uint64_t n_heads)
         make_bloom_slopes(slopes, n_heads);
 }
 
-/* --- Layers that slide -------------------------------------------------------
- */
+/* --- Layers that slide --------------------------------------------------- */
 
 /* From max_window_layers on, unless layer_types says it of each. */
 static enum gqa_status qwen2_slides(bool *out, const json_t *config,

@@ -33,8 +33,7 @@ static bool is_literal(const struct gqa_setting *s, bool value)
     return json_is_boolean(s->json) && json_is_true(s->json) == value;
 }
 
-/* --- Positions -------------------------------------------------------------
- */
+/* --- Positions ----------------------------------------------------------- */
 
 /* What belongs to one scheme does not stand beside another. */
 static enum gqa_status check_positions(const struct gqa_family *f)
@@ -91,8 +90,7 @@ static enum gqa_status check_norm(const struct gqa_family *f)
     return GQA_OK;
 }
 
-/* --- Stacks ------------------------------------------------------------------
- */
+/* --- Stacks -------------------------------------------------------------- */
 
 static enum gqa_status check_attention(const struct gqa_family *f,
                                        const struct gqa_attention_rule *a)

@@ -7,7 +7,7 @@
 
 #include "common/json.h"
 
-/* --- Errors --------------------------------------------------------------- */
+/* --- Errors -------------------------------------------------------------- */
 
 /* The layer that says something of a place, and the line. */
 struct found {
@@ -80,8 +80,7 @@ enum gqa_status gqa_description_fail(const struct gqa_description *d,
                     at.line, at.key, what);
 }
 
-/* --- Memory -----------------------------------------------------------------
- */
+/* --- Memory -------------------------------------------------------------- */
 
 void *gqa_description_allocate(struct gqa_description *d, size_t n, size_t size)
 {
@@ -111,8 +110,7 @@ void gqa_family_free(struct gqa_family *family)
     free(family);
 }
 
-/* --- Merging ----------------------------------------------------------------
- */
+/* --- Merging ------------------------------------------------------------- */
 
 /* A copy without the members that are null, which stand for none; in a map
  * they are values. NULL: memory is short. */
@@ -163,8 +161,7 @@ static int lay_over(json_t *base, const json_t *over, bool in_map)
     return 0;
 }
 
-/* --- Reading and inheriting --------------------------------------------------
- */
+/* --- Reading and inheriting ---------------------------------------------- */
 
 /* A text in the chain of those that inherit from each other. */
 struct text {

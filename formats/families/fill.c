@@ -25,7 +25,7 @@ static enum gqa_status fill_object(struct gqa_description *d, void *out,
                                    const json_t *json,
                                    const struct gqa_place *place);
 
-/* --- Errors --------------------------------------------------------------- */
+/* --- Errors -------------------------------------------------------------- */
 
 static enum gqa_status refuse(const struct gqa_description *d,
                               const struct gqa_place *place,
@@ -82,8 +82,7 @@ static enum gqa_status unknown_key(const struct gqa_description *d,
     return gqa_description_fail(d, place, "no such key is known%s", hint);
 }
 
-/* --- Plain values ----------------------------------------------------------
- */
+/* --- Plain values -------------------------------------------------------- */
 
 static enum gqa_status check_text(const struct gqa_description *d,
                                   const json_t *json,
@@ -221,8 +220,7 @@ static enum gqa_status fill_part(const struct gqa_description *d, void *at,
     return GQA_OK;
 }
 
-/* --- Settings ---------------------------------------------------------------
- */
+/* --- Settings ------------------------------------------------------------ */
 
 /* A value that the description itself says. */
 static enum gqa_status check_own(const struct gqa_description *d,
@@ -361,8 +359,7 @@ static enum gqa_status fill_settings(struct gqa_description *d, void *at,
     return GQA_OK;
 }
 
-/* --- Structures -------------------------------------------------------------
- */
+/* --- Structures ---------------------------------------------------------- */
 
 static enum gqa_status fill_list(struct gqa_description *d, void *out,
                                  const struct gqa_field *field,
@@ -489,8 +486,7 @@ static enum gqa_status fill_object(struct gqa_description *d, void *out,
     return GQA_OK;
 }
 
-/* --- The family -------------------------------------------------------------
- */
+/* --- The family ---------------------------------------------------------- */
 
 /* "layers.%" and "self_attn" as one pattern. */
 static enum gqa_status join_pattern(struct gqa_description *d,

@@ -16,8 +16,7 @@ struct gqa_family_file {
     struct gqa_family *family; /* of all its model types */
 };
 
-/* --- A user's file ---------------------------------------------------------
- */
+/* --- A user's file ------------------------------------------------------- */
 
 void gqa_family_file_free(struct gqa_family_file *file)
 {
@@ -90,8 +89,7 @@ enum gqa_status gqa_family_file_open(struct gqa_family_file **out,
     return st;
 }
 
-/* --- Choosing ----------------------------------------------------------------
- */
+/* --- Choosing ------------------------------------------------------------ */
 
 size_t gqa_family_count(const struct gqa_family_choice *choice)
 {

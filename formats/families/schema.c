@@ -2,7 +2,7 @@
 
 #include "formats/families/family.h"
 
-/* --- Words, in the order of their enums ----------------------------------- */
+/* --- Words, in the order of their enums ---------------------------------- */
 
 static const char *const weights_words[] = {"out-in", "in-out", NULL};
 static const char *const norm_words[] = {[GQA_NORM_NONE] = "",
@@ -35,8 +35,7 @@ static const char *const finish_words[] = {[GQA_KERAS_FINISH_NONE] = "",
                                            [GQA_KERAS_FINISH_LLAMA] = "llama",
                                            NULL};
 
-/* --- Fields ----------------------------------------------------------------
- */
+/* --- Fields -------------------------------------------------------------- */
 
 #define AT(type, field) .offset = offsetof(struct type, field)
 #define REQUIRED        .required = true

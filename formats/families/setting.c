@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- Values --------------------------------------------------------------- */
+/* --- Values -------------------------------------------------------------- */
 
 const char *gqa_value_kind_text(enum gqa_value_kind kind)
 {
@@ -80,8 +80,7 @@ void gqa_value_text(char *out, size_t size, const json_t *value)
     free(text);
 }
 
-/* --- Settings --------------------------------------------------------------
- */
+/* --- Settings ------------------------------------------------------------ */
 
 bool gqa_is_setting(const json_t *json)
 {

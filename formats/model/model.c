@@ -8,30 +8,14 @@
 
 #include "common/log.h"
 #include "common/ull.h"
-#include "formats/families/load.h"
+#include "formats/families/family.h"
 #include "formats/model/attentions.h"
+#include "formats/model/find_family.h"
 #include "formats/model/params.h"
 #include "formats/model/say.h"
 
 /* The cost of a plan grows with the heads, which a file must not set. */
 #define MAX_HEADS 16384
-
-/* What is gathered on the way to a model. */
-struct builder {
-    const struct gqa_checkpoint *checkpoint;
-    const struct gqa_model_hints *hints;
-    struct gqa_params params;
-    struct gqa_family_choice choice;
-    size_t number; /* of the family among the choice */
-    struct gqa_family *family;
-    /* Model type of KerasHub's backbone, lent by the family that the names
-     * told; NULL: not known, or none. */
-    const char *backbone_type;
-    struct gqa_found_attention *found;
-    size_t n_found;
-    json_t *config;          /* Hugging Face's, owned, or NULL */
-    const char *config_path; /* for messages */
-};
 
 const char *gqa_family_name(const struct gqa_family *family)
 {
@@ -77,189 +61,6 @@ const char *gqa_position_name(const struct gqa_position *position)
     return names[position->scheme];
 }
 
-/* --- Which family ------------------------------------------------------- */
-
-/* model_type may be lent by the family there is. */
-static enum gqa_status take_family(struct builder *b, size_t number,
-                                   const char *model_type)
-{
-    struct gqa_family *family;
-    const enum gqa_status st =
-        gqa_family_load(&family, &b->choice, number, model_type);
-
-    if (st != GQA_OK)
-        return st;
-    gqa_family_free(b->family);
-    b->family = family;
-    b->number = number;
-    return GQA_OK;
-}
-
-static enum gqa_status find_attentions(struct builder *b)
-{
-    return gqa_find_attentions(&b->found, &b->n_found, b->family, &b->params);
-}
-
-/* Families whose attentions the names may be; number: the first to look at,
- * and the one that was found; the number of families: none. */
-static void find_by_sign(size_t *number, const struct builder *b)
-{
-    for (; *number < gqa_family_count(&b->choice); ++*number)
-        for (size_t i = 0; i < b->params.n; i++)
-            if (gqa_family_may_name(&b->choice, *number,
-                                    b->params.items[i].name))
-                return;
-}
-
-/* Several families may share a part of their names: the first whose attentions
- * are whole is it, and where none is, the first mistake is told. */
-static enum gqa_status find_by_names(struct builder *b, size_t n_families)
-{
-    enum gqa_status first = GQA_OK;
-    char message[1024] = "";
-    char known[512];
-    size_t number = 0;
-
-    for (find_by_sign(&number, b); number < n_families;
-         number++, find_by_sign(&number, b)) {
-        enum gqa_status st = take_family(b, number, NULL);
-
-        if (st == GQA_OK)
-            st = find_attentions(b);
-        if (st == GQA_OK && b->n_found)
-            return GQA_OK;
-        if (st == GQA_ERR_NOMEM)
-            return st;
-        if (st != GQA_OK && first == GQA_OK) {
-            first = st;
-            snprintf(message, sizeof message, "%s", gqa_error_message());
-        }
-    }
-    if (first != GQA_OK)
-        return gqa_fail(first, "%s", message);
-    gqa_family_list_types(known, sizeof known, &b->choice);
-    return gqa_fail(GQA_ERR_UNSUPPORTED,
-                    "the tensors are named like those of no family we know "
-                    "(%s)%s%s%s",
-                    known, b->params.n ? "; the first is '" : "",
-                    b->params.n ? b->params.items[0].name : "",
-                    b->params.n ? "'" : "");
-}
-
-static enum gqa_status find_by_type(struct builder *b, const char *model_type)
-{
-    const size_t n = gqa_family_count(&b->choice);
-    char known[512];
-    size_t number = 0;
-    enum gqa_status st;
-
-    while (number < n && !gqa_family_has_type(&b->choice, number, model_type))
-        number++;
-    /* A user's description holds where nobody knows the type. */
-    if (number == n && b->choice.own)
-        return find_by_names(b, 1);
-    if (number == n) {
-        gqa_family_list_types(known, sizeof known, &b->choice);
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "%s: model_type '%.80s' is not known; known are %s",
-                        b->config_path, model_type, known);
-    }
-    if (b->choice.own && number > 0)
-        gqa_warn("%s is not used: %s says model_type '%s', which is built in "
-                 "and which it does not name",
-                 gqa_family_source(&b->choice, 0), b->config_path, model_type);
-    if ((st = take_family(b, number, model_type)) != GQA_OK)
-        return st;
-    st = find_attentions(b);
-    if (st == GQA_OK && b->n_found == 0)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "%s says model_type '%s', but no tensor is named like "
-                        "'%s%s.%s.weight'",
-                        b->config_path, model_type,
-                        b->family->names.prefixes[0],
-                        b->family->attentions[0]->pattern,
-                        b->family->attentions[0]->names[0]);
-    return st;
-}
-
-static enum gqa_status take_names(struct builder *b)
-{
-    switch (gqa_checkpoint_naming(b->checkpoint)) {
-    case GQA_NAMES_TORCH:
-        return gqa_params_from_torch(&b->params, b->checkpoint);
-    case GQA_NAMES_TF:
-        return gqa_params_from_tf(&b->params, b->checkpoint);
-    default:
-        return gqa_params_from_keras(&b->params, &b->number, &b->family,
-                                     &b->backbone_type, &b->choice,
-                                     b->checkpoint);
-    }
-}
-
-/* --- Configuration ------------------------------------------------------ */
-
-/* Whether the configuration ties it is told by whether it is there. */
-static bool has_unembedding(const struct builder *b)
-{
-    char name[GQA_MAX_NAME];
-    size_t index;
-
-    for (gqa_texts u = b->family->names.unembedding; *u; u++) {
-        snprintf(name, sizeof name, "%s.weight", *u);
-        if (gqa_params_find(&b->params, name, &index))
-            return true;
-    }
-    return false;
-}
-
-static enum gqa_status take_config(struct builder *b)
-{
-    const json_t *given = gqa_checkpoint_config(b->checkpoint);
-
-    b->config_path = gqa_checkpoint_config_path(b->checkpoint);
-    if (!given)
-        return GQA_OK;
-    if (gqa_config_is_preset(given)) {
-        const enum gqa_status st = gqa_config_from_preset(
-            &b->config, &b->backbone_type, b->family, given);
-
-        if (st != GQA_OK)
-            return gqa_fail_prefix(st, "%s", b->config_path);
-        /* Some presets do not say so, but the variables do. */
-        json_object_set_new(b->config, "tie_word_embeddings",
-                            json_boolean(!has_unembedding(b)));
-        return GQA_OK;
-    }
-    /* A Keras model of other layers describes those, not the architecture. */
-    if (json_object_get(given, "class_name"))
-        return GQA_OK;
-    b->config = json_deep_copy(given);
-    return b->config ? GQA_OK : gqa_fail_nomem();
-}
-
-/* Name the parameters, find the family, its configuration and attentions. */
-static enum gqa_status find_family(struct builder *b)
-{
-    const char *model_type;
-    enum gqa_status st;
-
-    if ((st = take_names(b)) != GQA_OK)
-        return st;
-    if (b->family) {
-        /* The names told the family; the type, which those do not tell
-         * everywhere, is needed for what differs by it. */
-        if ((st = take_config(b)) != GQA_OK)
-            return st;
-        st = take_family(b, b->number, b->backbone_type);
-        return st == GQA_OK ? find_attentions(b) : st;
-    }
-    model_type = json_string_value(
-        json_object_get(gqa_checkpoint_config(b->checkpoint), "model_type"));
-    st = model_type ? find_by_type(b, model_type)
-                    : find_by_names(b, gqa_family_count(&b->choice));
-    return st == GQA_OK ? take_config(b) : st;
-}
-
 /* --- Heads -------------------------------------------------------------- */
 
 /* A count and who said it. */
@@ -287,7 +88,7 @@ static enum gqa_status agree(struct said *said, const char *what,
  * table of relative biases a column for each.
  */
 static enum gqa_status ask_shapes(struct said *n_heads, struct said *head_dim,
-                                  const struct builder *b)
+                                  const struct gqa_model_builder *b)
 {
     const enum gqa_naming naming = gqa_checkpoint_naming(b->checkpoint);
     const struct gqa_found_attention *first = &b->found[0];
@@ -318,7 +119,7 @@ static enum gqa_status ask_shapes(struct said *n_heads, struct said *head_dim,
 }
 
 static enum gqa_status ask_config(struct said *n_heads, struct said *head_dim,
-                                  const struct builder *b)
+                                  const struct gqa_model_builder *b)
 {
     const struct gqa_config_keys *keys = &b->family->keys;
     uint64_t heads = 0;
@@ -336,7 +137,7 @@ static enum gqa_status ask_config(struct said *n_heads, struct said *head_dim,
 }
 
 static enum gqa_status resolve_heads(uint64_t *n_heads, uint64_t *head_dim,
-                                     const struct builder *b)
+                                     const struct gqa_model_builder *b)
 {
     const uint64_t length = gqa_query_length(&b->found[0], b->params.items);
     struct said heads = {0, NULL};
@@ -386,7 +187,7 @@ static enum gqa_status resolve_heads(uint64_t *n_heads, uint64_t *head_dim,
 /* --- Positions ---------------------------------------------------------- */
 
 static enum gqa_status position_of(struct gqa_position *position,
-                                   const struct builder *b,
+                                   const struct gqa_model_builder *b,
                                    const struct gqa_attention_rule *rule,
                                    uint64_t head_dim)
 {
@@ -410,7 +211,7 @@ static enum gqa_status position_of(struct gqa_position *position,
 
 /* config.json's KV heads, one number or one for each layer, fit the shapes;
  * for an encoder-decoder they speak of the decoder. */
-static enum gqa_status check_kv_heads(const struct builder *b,
+static enum gqa_status check_kv_heads(const struct gqa_model_builder *b,
                                       const struct gqa_attention *a)
 {
     const char *key = gqa_config_key(b->config, b->family->keys.n_kv_heads);
@@ -434,7 +235,7 @@ static enum gqa_status check_kv_heads(const struct builder *b,
 }
 
 /* A list of KV heads has one entry for each layer that it speaks of. */
-static enum gqa_status check_kv_list(const struct builder *b,
+static enum gqa_status check_kv_list(const struct gqa_model_builder *b,
                                      const struct gqa_model *m)
 {
     const char *key = gqa_config_key(b->config, b->family->keys.n_kv_heads);
@@ -450,8 +251,8 @@ static enum gqa_status check_kv_list(const struct builder *b,
                     b->config_path, key, json_array_size(list), ULL(n_layers));
 }
 
-static enum gqa_status check_layers(const struct builder *b, gqa_texts keys,
-                                    uint64_t found)
+static enum gqa_status check_layers(const struct gqa_model_builder *b,
+                                    gqa_texts keys, uint64_t found)
 {
     uint64_t said = 0;
     enum gqa_status st;
@@ -470,7 +271,7 @@ static enum gqa_status check_layers(const struct builder *b, gqa_texts keys,
 /* --- Putting it together ------------------------------------------------ */
 
 static enum gqa_status fill_attentions(struct gqa_model *m,
-                                       const struct builder *b)
+                                       const struct gqa_model_builder *b)
 {
     uint64_t n_heads = 0;
     uint64_t head_dim = 0;
@@ -507,7 +308,8 @@ static enum gqa_status fill_attentions(struct gqa_model *m,
                         m->n_decoder_layers);
 }
 
-static void fill_dimensions(struct gqa_model *m, const struct builder *b)
+static void fill_dimensions(struct gqa_model *m,
+                            const struct gqa_model_builder *b)
 {
     const struct gqa_param *o = &b->params.items[b->found[0].weight[3]];
 
@@ -525,7 +327,8 @@ static void fill_dimensions(struct gqa_model *m, const struct builder *b)
     }
 }
 
-static enum gqa_status fill_type(struct gqa_model *m, const struct builder *b)
+static enum gqa_status fill_type(struct gqa_model *m,
+                                 const struct gqa_model_builder *b)
 {
     const char *type =
         json_string_value(json_object_get(b->config, "model_type"));
@@ -545,7 +348,8 @@ static void set_count(json_t *config, gqa_texts keys, uint64_t value)
 }
 
 /* A configuration of what is known without one. */
-static enum gqa_status fill_config(struct gqa_model *m, struct builder *b)
+static enum gqa_status fill_config(struct gqa_model *m,
+                                   struct gqa_model_builder *b)
 {
     const struct gqa_config_keys *keys = &b->family->keys;
     const struct gqa_attention *a = &m->attentions[0];
@@ -570,7 +374,7 @@ static enum gqa_status fill_config(struct gqa_model *m, struct builder *b)
     return GQA_OK;
 }
 
-static enum gqa_status fill(struct gqa_model *m, struct builder *b)
+static enum gqa_status fill(struct gqa_model *m, struct gqa_model_builder *b)
 {
     enum gqa_status st;
 
@@ -592,9 +396,9 @@ enum gqa_status gqa_model_create(struct gqa_model **out,
                                  const struct gqa_model_hints *hints)
 {
     static const struct gqa_model_hints none = {0};
-    struct builder b = {.checkpoint = checkpoint,
-                        .hints = hints ? hints : &none,
-                        .choice = {.library = &gqa_builtin_families}};
+    struct gqa_model_builder b = {.checkpoint = checkpoint,
+                                  .hints = hints ? hints : &none,
+                                  .choice = {.library = &gqa_builtin_families}};
     struct gqa_model *m = calloc(1, sizeof *m);
     enum gqa_status st;
 
@@ -602,7 +406,7 @@ enum gqa_status gqa_model_create(struct gqa_model **out,
         return gqa_fail_nomem();
     b.choice.own = b.hints->family;
     b.config_path = gqa_checkpoint_config_path(checkpoint);
-    if ((st = find_family(&b)) != GQA_OK || (st = fill(m, &b)) != GQA_OK)
+    if ((st = gqa_find_family(&b)) != GQA_OK || (st = fill(m, &b)) != GQA_OK)
         goto done;
     gqa_say_model(m, checkpoint);
     *out = m;

@@ -10,8 +10,7 @@
 #include "formats/model/network_params.h"
 #include "formats/model/network_rope.h"
 
-/* --- Attention --------------------------------------------------------------
- */
+/* --- Attention ----------------------------------------------------------- */
 
 /* The norms of a sublayer of layer `layer`. */
 static enum gqa_status take_norms(struct gqa_norm *before,

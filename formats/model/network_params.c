@@ -6,8 +6,7 @@
 #include "common/ull.h"
 #include "formats/model/params.h"
 
-/* --- Names -----------------------------------------------------------------
- */
+/* --- Names --------------------------------------------------------------- */
 
 const char *gqa_stem_of(struct gqa_stem *out,
                         const struct gqa_network_builder *b, const char *module)
@@ -66,8 +65,7 @@ enum gqa_status gqa_take_param(size_t *out, const struct gqa_network_builder *b,
     return GQA_OK;
 }
 
-/* --- Shapes -----------------------------------------------------------------
- */
+/* --- Shapes -------------------------------------------------------------- */
 
 static enum gqa_status check_vector(const struct gqa_network_builder *b,
                                     size_t index, uint64_t length)
@@ -116,8 +114,7 @@ enum gqa_status gqa_check_linear(const struct gqa_network_builder *b,
     return st == GQA_OK ? check_vector(b, l->bias, outputs) : st;
 }
 
-/* --- Parts -------------------------------------------------------------------
- */
+/* --- Parts --------------------------------------------------------------- */
 
 /* Stock loaders drop a bias that the configuration does not ask for. */
 static enum gqa_status check_bias(const struct gqa_network_builder *b,

@@ -317,8 +317,7 @@ START_TEST(builtin_families_are_whole)
 }
 END_TEST
 
-/* --- Settings --------------------------------------------------------------
- */
+/* --- Settings ------------------------------------------------------------ */
 
 static json_t *json_of(const char *text)
 {
@@ -391,8 +390,7 @@ START_TEST(settings_refuse)
 }
 END_TEST
 
-/* --- Lines -----------------------------------------------------------------
- */
+/* --- Lines --------------------------------------------------------------- */
 
 START_TEST(finds_lines)
 {
@@ -427,8 +425,7 @@ START_TEST(finds_lines)
 }
 END_TEST
 
-/* --- Which family ------------------------------------------------------------
- */
+/* --- Which family -------------------------------------------------------- */
 
 static enum gqa_status open_model(struct gqa_model **out, const char *path,
                                   const struct gqa_family_file *own)
