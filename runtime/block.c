@@ -12,6 +12,15 @@ enum gqa_status gqa_block_norm(const struct gqa_pass *pass, void *out,
                             gqa_runtime_weight(r, n->bias));
 }
 
+enum gqa_status gqa_block_embed(const struct gqa_pass *pass)
+{
+    const struct gqa_runtime *r = pass->session->runtime;
+
+    return r->backend->embed(r->device, pass->session->work.x,
+                             gqa_runtime_weight(r, pass->stack->embedding),
+                             gqa_runtime_weight(r, pass->stack->positions));
+}
+
 static enum gqa_status linear(const struct gqa_runtime *r, void *out,
                               const void *x, uint64_t n_rows,
                               const struct gqa_linear *l, bool accumulate)
@@ -171,7 +180,9 @@ static enum gqa_status attend(const struct gqa_pass *pass,
         .window = a->window,
         .key_counts = key_counts,
         .bias = bias,
-        .reach = capacity,
+        .reach = pass->stack->stack == GQA_STACK_ENCODER
+                     ? s->room.encoder_capacity
+                     : s->room.capacity,
     };
     const struct heads out = {
         s->work.attended,

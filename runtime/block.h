@@ -8,6 +8,10 @@
 
 #include "runtime/state.h"
 
+/* The tokens of the batch, which is set, become work.x. */
+GQA_MUST_USE
+enum gqa_status gqa_block_embed(const struct gqa_pass *pass);
+
 /* Norm the pass's rows of x into out. */
 GQA_MUST_USE
 enum gqa_status gqa_block_norm(const struct gqa_pass *pass, void *out,

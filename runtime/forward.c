@@ -9,10 +9,7 @@ enum gqa_status gqa_forward(const struct gqa_pass *pass)
     enum gqa_status st;
 
     if ((st = r->backend->set_batch(r->device, &pass->batch)) != GQA_OK ||
-        (st = r->backend->embed(r->device, pass->session->work.x,
-                                gqa_runtime_weight(r, stack->embedding),
-                                gqa_runtime_weight(r, stack->positions))) !=
-            GQA_OK)
+        (st = gqa_block_embed(pass)) != GQA_OK)
         return st;
     for (size_t i = 0; i < stack->n_blocks; i++) {
         if (gqa_interrupt_pending())
