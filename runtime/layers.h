@@ -2,8 +2,8 @@
  * The layer-major order: all rows of a set of token sequences through one
  * block, then through the next, with the weights of one block alone on the
  * device. What a block computes is what it computes in sessions
- * (runtime.h), through the same code; in batches of the same shape it is
- * the same bit for bit.
+ * (runtime.h), through the same code; in batches of the same shape and order
+ * it is the same bit for bit.
  *
  * Between blocks the residual streams of all rows lie in memory of the host,
  * or in a file without a name in $TMPDIR; on the device there is the batch

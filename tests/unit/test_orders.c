@@ -577,14 +577,22 @@ static void check_block(const struct seen *seen, const struct gqa_block *b,
                             tolerance);
         free(up);
     }
-    if (layer > 0)
-        ck_assert_double_eq(
-            relative(SELF(GQA_TAP_BEFORE),
-                     seen->rows[stack][layer - 1][0][GQA_TAP_AFTER][s],
-                     n * network->d_model),
-            0);
 #undef SELF
 #undef CROSS
+}
+
+/* The stream after a block is the one before the next. */
+static void check_streams(const struct seen *seen, enum gqa_stack stack,
+                          size_t n_blocks, int s)
+{
+    const uint64_t n = length_of((uint64_t)s, stack == GQA_STACK_ENCODER);
+
+    for (size_t l = 1; l < n_blocks; l++)
+        ck_assert_double_eq(
+            relative(seen->rows[stack][l][0][GQA_TAP_BEFORE][s],
+                     seen->rows[stack][l - 1][0][GQA_TAP_AFTER][s],
+                     n * network->d_model),
+            0);
 }
 
 static void check_heads(const struct seen *seen, const struct gqa_block *b,
@@ -621,6 +629,10 @@ START_TEST(taps_see_what_projections_do)
             for (int s = 0; s < N; s++)
                 check_block(&seen, &stack->blocks[l], stack->stack, l, s);
         }
+    for (size_t k = 0; k < network->n_stacks; k++)
+        for (int s = 0; s < N; s++)
+            check_streams(&seen, network->stacks[k].stack,
+                          network->stacks[k].n_blocks, s);
     forget(&seen);
 }
 END_TEST
