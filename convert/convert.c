@@ -26,6 +26,26 @@ static bool same_file(const struct stat *a, const char *path)
            a->st_ino == b.st_ino;
 }
 
+/* Where the file really lies: a link may lead into the output. */
+static bool lies_in(const struct stat *folder, const char *path)
+{
+    char *real = realpath(path, NULL);
+    char *slash = real ? strrchr(real, '/') : NULL;
+    bool lies = false;
+
+    if (slash) {
+        slash[slash == real ? 1 : 0] = '\0';
+        lies = same_file(folder, real);
+    }
+    free(real);
+    return lies;
+}
+
+static bool is_read(const struct stat *output, const char *path)
+{
+    return same_file(output, path) || lies_in(output, path);
+}
+
 /* The output must be none of the files that are read, nor their folder. */
 static enum gqa_status check_output(const struct gqa_convert_options *options,
                                     const struct gqa_checkpoint *source)
@@ -36,11 +56,11 @@ static enum gqa_status check_output(const struct gqa_convert_options *options,
 
     if (stat(options->output, &output) != 0)
         return GQA_OK;
-    same = same_file(&output, gqa_checkpoint_path(source)) ||
+    same = is_read(&output, gqa_checkpoint_path(source)) ||
            same_file(&output, gqa_checkpoint_folder(source)) ||
-           (config && same_file(&output, config));
+           (config && is_read(&output, config));
     for (size_t i = 0; !same && i < gqa_checkpoint_n_sources(source); i++)
-        same = same_file(&output, gqa_checkpoint_source(source, i)->path);
+        same = is_read(&output, gqa_checkpoint_source(source, i)->path);
     if (same)
         return gqa_fail(GQA_ERR_USAGE,
                         "%s: the output is the input; give another name",
