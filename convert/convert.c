@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "common/interrupt.h"
 #include "common/progress.h"
 #include "convert/describe.h"
 #include "convert/produce.h"
@@ -198,6 +199,8 @@ static enum gqa_status run(struct gqa_conversion *c)
     if (o->dry_run)
         return GQA_OK;
     st = gqa_producer_create(&producer, c->plan, c->source, o->n_threads);
+    /* Up to here there is nothing to clean up: a signal ends us at once. */
+    gqa_interrupt_catch(NULL);
     if (st == GQA_OK)
         st = write_output(c, producer);
     if (st == GQA_OK)

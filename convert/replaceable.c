@@ -125,7 +125,7 @@ static bool is_part_of_checkpoint(const struct judge *j, const char *name)
 static bool digest_is(const struct judge *j, int fd, uint64_t n_bytes,
                       const unsigned char *expected)
 {
-    unsigned char digest[GQA_SHA256_BYTES];
+    unsigned char digest[GQA_SHA256_BYTES] = {0};
     struct gqa_sha256 *sha256 = NULL;
     enum gqa_status st = gqa_sha256_create(&sha256);
 

@@ -6,15 +6,13 @@ convert --force -g 8
 ls out
 gqa-inspect out | grep Grouped
 
-cd out
 for name in other.gguf results.json data.npz thesis.keras my.h5 other.gqa \
     README.md LICENSE tokenizer.json pytorch_model.bin weights.pt .hidden \
     merges.txt vocab.txt spiece.model notes.txt; do
-    echo "$name" >"$name"
+    echo "$name" >"out/$name"
 done
-mkdir runs
-ln -s notes.txt link
-cd ..
+mkdir out/runs
+ln -s notes.txt out/link
 cp -a out before
 convert --force -g 2
 echo "exit $?"
