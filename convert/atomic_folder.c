@@ -250,8 +250,15 @@ static bool hidden_is(const struct gqa_atomic *a, int fd)
 
 static enum gqa_status replace_folder(struct gqa_atomic *a)
 {
-    if (gqa_atomic_exchange(a) != 0)
+    if (gqa_atomic_exchange(a) != 0) {
+        if (errno == EINVAL || errno == ENOSYS)
+            return gqa_fail(GQA_ERR_IO,
+                            "%s: not replaced, as its file system cannot let "
+                            "two folders change places; remove it first, or "
+                            "choose another name",
+                            a->path);
         return gqa_atomic_fail_appear(a);
+    }
     if (!hidden_is(a, a->old_fd)) {
         if (gqa_atomic_exchange(a) != 0)
             gqa_warn("%s: what was there is %s beside it now: %s", a->path,

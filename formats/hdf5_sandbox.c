@@ -28,8 +28,8 @@
 #define MEMORY_BYTES (UINT64_C(1) << 30)
 
 /*
- * Should the parent end without killing the parser, it must not spin for
- * ever; far more than any sound file takes.
+ * Should nobody end the parser it must not spin for ever; far more than any
+ * sound file takes.
  */
 enum { CPU_SECONDS = 300 };
 

@@ -588,6 +588,20 @@ START_TEST(a_new_folder_needs_no_exchange)
 }
 END_TEST
 
+START_TEST(an_old_folder_stays_where_none_can_be_exchanged)
+{
+    struct gqa_atomic *a = begin_folder();
+
+    cannot_exchange = true;
+    ck_assert_int_eq(gqa_atomic_commit(a), GQA_ERR_IO);
+    failed_with("/out: not replaced, as its file system cannot let two folders "
+                "change places; remove it first, or choose another name");
+    gqa_atomic_free(a);
+    check_text("out/old.txt", "old");
+    ck_assert_uint_eq(count_entries(scratch_folder()), 1);
+}
+END_TEST
+
 START_TEST(a_failed_run_deletes_its_own_files_alone)
 {
     struct gqa_atomic *a = begin_folder();
@@ -723,6 +737,7 @@ int main(void)
     tcase_add_test(folder, another_folder_at_the_last_moment_comes_back);
     tcase_add_loop_test(folder, a_folder_that_comes_to_exist_is_kept, 0, 2);
     tcase_add_test(folder, a_new_folder_needs_no_exchange);
+    tcase_add_test(folder, an_old_folder_stays_where_none_can_be_exchanged);
     tcase_add_test(folder, a_failed_run_deletes_its_own_files_alone);
     suite_add_tcase(suite, folder);
     tcase_add_checked_fixture(file, set_up, scratch_remove);
