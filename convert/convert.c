@@ -10,6 +10,7 @@
 #include "common/progress.h"
 #include "convert/describe.h"
 #include "convert/produce.h"
+#include "formats/unwritten.h"
 
 static double now_s(void)
 {
@@ -74,6 +75,29 @@ static enum gqa_status in_source(enum gqa_status st,
                                  const struct gqa_convert_options *options)
 {
     return st == GQA_OK ? st : gqa_fail_prefix(st, "%s", options->input);
+}
+
+/* What nobody wrote reads as a fill value, and is no weight. */
+static enum gqa_status check_written(struct gqa_conversion *c)
+{
+    char text[GQA_UNWRITTEN_MAX];
+    const struct gqa_tensor *tensor;
+    size_t n, first = 0;
+
+    if (!c->options->strict) {
+        c->n_unwritten = gqa_unwritten_warn(c->source);
+        return GQA_OK;
+    }
+    n = gqa_unwritten_count(c->source, &first);
+    if (n == 0)
+        return GQA_OK;
+    tensor = gqa_checkpoint_tensor(c->source, first);
+    return gqa_fail(GQA_ERR_FORMAT,
+                    "%s: '%s' %s%s; write the file anew, or convert it without "
+                    "--strict",
+                    c->options->input, tensor->name,
+                    gqa_unwritten_describe(text, tensor),
+                    n > 1 ? ", and it is not the only one" : "");
 }
 
 static enum gqa_status check_config(const struct gqa_conversion *c)
@@ -185,7 +209,8 @@ static enum gqa_status run(struct gqa_conversion *c)
 
     if ((st = gqa_checkpoint_open(&c->source, o->input, &open)) != GQA_OK)
         return st;
-    if ((st = check_output(o, c->source)) != GQA_OK)
+    if ((st = check_output(o, c->source)) != GQA_OK ||
+        (st = check_written(c)) != GQA_OK)
         return st;
     st = in_source(gqa_model_create(&c->model, c->source, &o->hints), o);
     if (st == GQA_OK)

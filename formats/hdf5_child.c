@@ -256,7 +256,7 @@ enum gqa_status gqa_h5_child_chunks(struct gqa_h5_child *child,
 {
     const size_t n = (size_t)dataset->n_chunks;
     struct budget budget = new_budget(child);
-    uint64_t length = 0, end;
+    uint64_t length = 0, n_written = 0, end;
     enum gqa_status st;
 
     if (child->pid <= 0)
@@ -267,10 +267,15 @@ enum gqa_status gqa_h5_child_chunks(struct gqa_h5_child *child,
     if (length != n * sizeof *chunks)
         return nonsense(child);
     st = receive(child, chunks, n * sizeof *chunks, &budget);
-    for (size_t i = 0; i < n && st == GQA_OK; i++)
+    for (size_t i = 0; i < n && st == GQA_OK; i++) {
+        n_written += chunks[i].size > 0;
         if (!gqa_add_u64(chunks[i].address, chunks[i].size, &end) ||
             end > file_bytes)
             st = gqa_fail(GQA_ERR_FORMAT,
                           "chunk %zu passes the end of the file", i);
+    }
+    /* Users have been told how many there are. */
+    if (st == GQA_OK && n_written != dataset->n_written)
+        return nonsense(child);
     return st;
 }

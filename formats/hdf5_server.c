@@ -131,11 +131,9 @@ static void send_table(int channel, struct gqa_h5_table *table)
 
     gqa_h5_table_encode(&wire, table);
     if (wire.failed)
-        answer_failure(channel,
-                       gqa_fail(GQA_ERR_UNSUPPORTED,
-                                "the names and compact values take more than "
-                                "%d bytes",
-                                GQA_H5_MAX_TABLE_BYTES));
+        answer_failure(channel, gqa_fail(GQA_ERR_UNSUPPORTED,
+                                         "the names take more than %d bytes",
+                                         GQA_H5_MAX_TABLE_BYTES));
     answer(channel, GQA_OK, wire.data, wire.length);
     free(wire.data);
 }
@@ -183,7 +181,7 @@ void gqa_h5_serve(int fd, uint64_t size, int channel, pid_t parent)
     confined = gqa_sandbox_enter();
     st = gqa_h5_file_open(fd, size);
     if (st == GQA_OK)
-        st = gqa_h5_survey(&table, size);
+        st = gqa_h5_survey(&table);
     if (st == GQA_OK && !confined)
         st = add_note(&table, "this system has no system call filter; the "
                               "file is parsed without it");

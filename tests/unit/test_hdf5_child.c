@@ -72,6 +72,18 @@ START_TEST(answers_twice)
 }
 END_TEST
 
+/* How many chunks there are was said before where they lie. */
+START_TEST(its_answers_agree)
+{
+    start(20000);
+    ck_assert_uint_eq(table.datasets[0].n_written, 4);
+    table.datasets[0].n_written = 3;
+    ck_assert_int_eq(ask(), GQA_ERR_FORMAT);
+    ck_assert_ptr_nonnull(strstr(gqa_error_message(), "sent nonsense"));
+    finish();
+}
+END_TEST
+
 START_TEST(its_death_is_an_error)
 {
     start(20000);
@@ -239,7 +251,11 @@ START_TEST(answers_are_checked)
     d.chunk[0] = 4;
     ck_assert_int_eq(decode_dataset(d), GQA_ERR_FORMAT); /* chunk[1] is 0 */
     d.chunk[1] = 5;
+    d.n_written = 1;
     ck_assert_int_eq(decode_dataset(d), GQA_OK);
+    d.n_written = 2; /* of one */
+    ck_assert_int_eq(decode_dataset(d), GQA_ERR_FORMAT);
+    d.n_written = 0;
     d.n_filters = 1;
     d.filters[0].id = 32000;
     ck_assert_int_eq(decode_dataset(d), GQA_ERR_FORMAT);
@@ -394,6 +410,7 @@ int main(void)
     tcase_set_timeout(tc, 600);
     tcase_add_checked_fixture(tc, scratch_create, scratch_remove);
     tcase_add_test(tc, answers_twice);
+    tcase_add_test(tc, its_answers_agree);
     tcase_add_test(tc, its_death_is_an_error);
     tcase_add_test(tc, its_silence_is_an_error);
     tcase_add_test(tc, it_ends_with_us);
