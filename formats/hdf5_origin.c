@@ -5,7 +5,7 @@
 
 #include "common/file.h"
 
-enum { WINDOW = 64 << 10, BEFORE = 4 << 10 };
+enum { WINDOW = 64 << 10, BEFORE = 4 << 10, NEAR = 16 << 10 };
 
 void gqa_h5_origin_note(struct gqa_h5_origin *origin, uint64_t address,
                         uint64_t n)
@@ -106,8 +106,8 @@ static bool try_near(struct gqa_h5_origin *origin, const void *bytes, size_t n)
     whole = near = origin->ranges[origin->last];
     if (origin->near > near.start + BEFORE)
         near.start = origin->near - BEFORE;
-    if (near.end - near.start > WINDOW)
-        near.end = near.start + WINDOW;
+    if (near.end - near.start > NEAR)
+        near.end = near.start + NEAR;
     return try_range(origin, origin->last, near, bytes, n) ||
            try_range(origin, origin->last, whole, bytes, n);
 }
