@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/interrupt.h"
 #include "common/log.h"
 
 enum gqa_status gqa_cli_number(uint64_t *out, const char *option,
@@ -60,8 +61,9 @@ int gqa_cli_finish(const char *tool, int status)
     if (ferror(stdout) || fclose(stdout) != 0) {
         fprintf(stderr, "%s: cannot write standard output: %s\n", tool,
                 strerror(errno));
-        return GQA_EXIT_TROUBLE;
+        status = GQA_EXIT_TROUBLE;
     }
+    gqa_interrupt_end();
     return status;
 }
 

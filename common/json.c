@@ -24,34 +24,37 @@ enum gqa_status gqa_json_parse(json_t **out, const char *text, size_t length,
     return GQA_OK;
 }
 
+enum gqa_status gqa_json_load_fd(json_t **out, int fd, uint64_t size,
+                                 const char *path, size_t max_bytes)
+{
+    enum gqa_status st;
+    char *text;
+
+    if (size > max_bytes)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: %llu bytes, more than the %zu allowed", path,
+                        (unsigned long long)size, max_bytes);
+    text = malloc((size_t)size + 1);
+    if (!text)
+        return gqa_fail_nomem();
+    if ((st = gqa_file_read(fd, text, (size_t)size, 0)) != GQA_OK)
+        st = gqa_fail_prefix(st, "%s", path);
+    else
+        st = gqa_json_parse(out, text, (size_t)size, path);
+    free(text);
+    return st;
+}
+
 enum gqa_status gqa_json_load_file(json_t **out, const char *path,
                                    size_t max_bytes)
 {
     enum gqa_status st;
-    char *text = NULL;
     uint64_t size;
     int fd;
 
     if ((st = gqa_file_open(&fd, &size, path)) != GQA_OK)
         return st;
-    if (size > max_bytes) {
-        st = gqa_fail(GQA_ERR_FORMAT,
-                      "%s: %llu bytes, more than the %zu allowed", path,
-                      (unsigned long long)size, max_bytes);
-        goto done;
-    }
-    text = malloc((size_t)size + 1);
-    if (!text) {
-        st = gqa_fail_nomem();
-        goto done;
-    }
-    if ((st = gqa_file_read(fd, text, (size_t)size, 0)) != GQA_OK) {
-        st = gqa_fail_prefix(st, "%s", path);
-        goto done;
-    }
-    st = gqa_json_parse(out, text, (size_t)size, path);
-done:
-    free(text);
+    st = gqa_json_load_fd(out, fd, size, path, max_bytes);
     close(fd);
     return st;
 }

@@ -29,6 +29,11 @@ GQA_MUST_USE
 enum gqa_status gqa_json_load_file(json_t **out, const char *path,
                                    size_t max_bytes);
 
+/* The same of a file that is open and has size bytes; path for messages. */
+GQA_MUST_USE
+enum gqa_status gqa_json_load_fd(json_t **out, int fd, uint64_t size,
+                                 const char *path, size_t max_bytes);
+
 /* A non-negative integer; false when value is anything else. */
 bool gqa_json_u64(const json_t *value, uint64_t *out);
 

@@ -6,9 +6,11 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "common/interrupt.h"
 #include "common/progress.h"
 #include "convert/describe.h"
 #include "convert/produce.h"
+#include "formats/unwritten.h"
 
 static double now_s(void)
 {
@@ -26,6 +28,26 @@ static bool same_file(const struct stat *a, const char *path)
            a->st_ino == b.st_ino;
 }
 
+/* Where the file really lies: a link may lead into the output. */
+static bool lies_in(const struct stat *folder, const char *path)
+{
+    char *real = realpath(path, NULL);
+    char *slash = real ? strrchr(real, '/') : NULL;
+    bool lies = false;
+
+    if (slash) {
+        slash[slash == real ? 1 : 0] = '\0';
+        lies = same_file(folder, real);
+    }
+    free(real);
+    return lies;
+}
+
+static bool is_read(const struct stat *output, const char *path)
+{
+    return same_file(output, path) || lies_in(output, path);
+}
+
 /* The output must be none of the files that are read, nor their folder. */
 static enum gqa_status check_output(const struct gqa_convert_options *options,
                                     const struct gqa_checkpoint *source)
@@ -36,11 +58,11 @@ static enum gqa_status check_output(const struct gqa_convert_options *options,
 
     if (stat(options->output, &output) != 0)
         return GQA_OK;
-    same = same_file(&output, gqa_checkpoint_path(source)) ||
+    same = is_read(&output, gqa_checkpoint_path(source)) ||
            same_file(&output, gqa_checkpoint_folder(source)) ||
-           (config && same_file(&output, config));
+           (config && is_read(&output, config));
     for (size_t i = 0; !same && i < gqa_checkpoint_n_sources(source); i++)
-        same = same_file(&output, gqa_checkpoint_source(source, i)->path);
+        same = is_read(&output, gqa_checkpoint_source(source, i)->path);
     if (same)
         return gqa_fail(GQA_ERR_USAGE,
                         "%s: the output is the input; give another name",
@@ -53,6 +75,29 @@ static enum gqa_status in_source(enum gqa_status st,
                                  const struct gqa_convert_options *options)
 {
     return st == GQA_OK ? st : gqa_fail_prefix(st, "%s", options->input);
+}
+
+/* What nobody wrote reads as a fill value, and is no weight. */
+static enum gqa_status check_written(struct gqa_conversion *c)
+{
+    char text[GQA_UNWRITTEN_MAX];
+    const struct gqa_tensor *tensor;
+    size_t n, first = 0;
+
+    if (!c->options->strict) {
+        c->n_unwritten = gqa_unwritten_warn(c->source);
+        return GQA_OK;
+    }
+    n = gqa_unwritten_count(c->source, &first);
+    if (n == 0)
+        return GQA_OK;
+    tensor = gqa_checkpoint_tensor(c->source, first);
+    return gqa_fail(GQA_ERR_FORMAT,
+                    "%s: '%s' %s%s; write the file anew, or convert it without "
+                    "--strict",
+                    c->options->input, tensor->name,
+                    gqa_unwritten_describe(text, tensor),
+                    n > 1 ? ", and it is not the only one" : "");
 }
 
 static enum gqa_status check_config(const struct gqa_conversion *c)
@@ -164,7 +209,8 @@ static enum gqa_status run(struct gqa_conversion *c)
 
     if ((st = gqa_checkpoint_open(&c->source, o->input, &open)) != GQA_OK)
         return st;
-    if ((st = check_output(o, c->source)) != GQA_OK)
+    if ((st = check_output(o, c->source)) != GQA_OK ||
+        (st = check_written(c)) != GQA_OK)
         return st;
     st = in_source(gqa_model_create(&c->model, c->source, &o->hints), o);
     if (st == GQA_OK)
@@ -178,6 +224,8 @@ static enum gqa_status run(struct gqa_conversion *c)
     if (o->dry_run)
         return GQA_OK;
     st = gqa_producer_create(&producer, c->plan, c->source, o->n_threads);
+    /* Up to here there is nothing to clean up: a signal ends us at once. */
+    gqa_interrupt_catch(NULL);
     if (st == GQA_OK)
         st = write_output(c, producer);
     if (st == GQA_OK)

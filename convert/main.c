@@ -1,5 +1,4 @@
 #include "common/cli.h"
-#include "common/interrupt.h"
 #include "convert/convert.h"
 #include "convert/summary.h"
 
@@ -10,7 +9,6 @@ static int convert(const struct gqa_convert_options *options)
     struct gqa_conversion c;
     int status = GQA_EXIT_OK;
 
-    gqa_interrupt_catch();
     if (gqa_convert(&c, options) != GQA_OK)
         return gqa_cli_trouble(tool);
     if (options->json) {

@@ -15,6 +15,7 @@ enum {
     OPT_N_HEADS,
     OPT_HEAD_DIM,
     OPT_SHARD_SIZE,
+    OPT_STRICT,
 };
 
 /* Heads and layers beyond any model's. */
@@ -63,7 +64,12 @@ void gqa_convert_print_help(void)
           "nor\n"
           "                        the shapes tell\n"
           "      --head-dim=N      size of a head, likewise\n"
-          "  -f, --force           replace OUTPUT if it exists\n"
+          "      --strict          refuse an INPUT with tensors that were "
+          "never written,\n"
+          "                        or not wholly, instead of warning\n"
+          "  -f, --force           replace OUTPUT if it exists; of a folder, "
+          "what a\n"
+          "                        conversion wrote, and nothing else\n"
           "  -n, --dry-run         plan and check, write nothing\n"
           "  -j, --json            print the summary as JSON\n"
           "  -q, --quiet           print errors only\n"
@@ -365,6 +371,9 @@ static enum gqa_status take(struct gqa_convert_options *o, int option,
     case OPT_HEAD_DIM:
         return gqa_cli_number(&o->hints.head_dim, "--head-dim", text, 1,
                               MAX_COUNT);
+    case OPT_STRICT:
+        o->strict = true;
+        break;
     case 'f':
         o->force = true;
         break;
@@ -411,6 +420,7 @@ enum gqa_status gqa_convert_options_parse(struct gqa_convert_options *out,
         {"config", required_argument, NULL, 'c'},
         {"n-heads", required_argument, NULL, OPT_N_HEADS},
         {"head-dim", required_argument, NULL, OPT_HEAD_DIM},
+        {"strict", no_argument, NULL, OPT_STRICT},
         {"force", no_argument, NULL, 'f'},
         {"dry-run", no_argument, NULL, 'n'},
         {"json", no_argument, NULL, 'j'},

@@ -13,7 +13,7 @@ struct gqa_convert_options {
     struct gqa_model_hints hints;
     enum gqa_output_kind kind; /* by the name of output */
     int level;
-    bool store, force, dry_run, json;
+    bool store, strict, force, dry_run, json;
     bool level_given, store_given, shard_given, seed_given;
     uint64_t shard_bytes;
     unsigned n_threads;

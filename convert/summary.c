@@ -201,6 +201,7 @@ enum gqa_status gqa_summary_print_json(const struct gqa_conversion *c)
                         pair(t.cross_before, t.cross_after));
     json_object_set_new(root, "source_file_bytes",
                         integer(c->source_file_bytes));
+    json_object_set_new(root, "n_unwritten", integer(c->n_unwritten));
     json_object_set_new(root, "tensor_bytes", integer(c->content_bytes));
     if (!o->dry_run) {
         json_object_set_new(root, "content_bytes",

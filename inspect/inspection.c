@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "formats/unwritten.h"
 #include "inspect/recipe.h"
 
 enum { DEFAULT_CONTEXT = 4096 };
@@ -174,6 +175,7 @@ static enum gqa_status examine(struct gqa_inspection *inspection)
         inspection->tensor_bytes = add_capped(
             inspection->tensor_bytes,
             gqa_checkpoint_tensor(inspection->checkpoint, i)->n_bytes);
+    inspection->n_unwritten = gqa_unwritten_warn(inspection->checkpoint);
     inspection->has_recipe = gqa_recipe_exists(inspection->checkpoint);
     if (show->recipe)
         st = gqa_recipe_load(&inspection->recipe, inspection->checkpoint);

@@ -86,6 +86,7 @@ static json_t *make_checkpoint(const struct gqa_inspection *in)
     put(&checkpoint, "n_tensors",
         make_count(gqa_checkpoint_n_tensors(in->checkpoint)));
     put(&checkpoint, "tensor_bytes", make_count(in->tensor_bytes));
+    put(&checkpoint, "n_unwritten", make_count(in->n_unwritten));
     put(&checkpoint, "files", make_files(in));
     return checkpoint;
 }
@@ -205,6 +206,13 @@ static json_t *make_model(const struct gqa_inspection *in)
     return object;
 }
 
+static const char *written_word(const struct gqa_tensor *tensor)
+{
+    if (tensor->n_unwritten == 0)
+        return "all";
+    return tensor->n_unwritten < tensor->n_parts ? "part" : "none";
+}
+
 static json_t *make_tensors(const struct gqa_inspection *in)
 {
     json_t *list = json_array();
@@ -222,6 +230,7 @@ static json_t *make_tensors(const struct gqa_inspection *in)
         put(&object, "shape", shape);
         put(&object, "bytes", make_count(tensor->n_bytes));
         put(&object, "file", make_text(gqa_inspection_source_of(in, i)->path));
+        put(&object, "written", json_string(written_word(tensor)));
         append(&list, object);
     }
     return list;

@@ -7,6 +7,7 @@
 #include "runtime/cpu/room.h"
 #include "verify/options.h"
 #include "verify/verification.h"
+#include "verify/whole_file.h"
 
 static const char tool[] = "gqa-verify";
 
@@ -17,7 +18,7 @@ static int verify(const struct gqa_verify_options *options)
     enum gqa_status st;
 
     gqa_log_init(tool, options->log_level);
-    gqa_interrupt_catch();
+    gqa_interrupt_catch(gqa_whole_file_clean);
     if ((st = gqa_report_create(&report)) == GQA_OK)
         st = gqa_verify(report, options);
     if (st == GQA_OK && options->report_path)

@@ -1,6 +1,7 @@
 #include "verify/verification.h"
 
 #include "formats/libraries.h"
+#include "formats/unwritten.h"
 #include "verify/file_check.h"
 #include "verify/outputs.h"
 #include "verify/run_step.h"
@@ -13,8 +14,10 @@ static enum gqa_status open_original(struct gqa_subject *original,
     enum gqa_status st = gqa_subject_open(original, options->original_path,
                                           options->original_config_path);
 
-    if (st == GQA_OK)
+    if (st == GQA_OK) {
+        (void)gqa_unwritten_warn(original->checkpoint);
         st = gqa_subject_understand(original, &options->hints);
+    }
     return st == GQA_OK && !options->no_run ? gqa_run_possible(original) : st;
 }
 

@@ -1,7 +1,5 @@
 #include "formats/folder/write.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,9 +8,14 @@
 #include "common/atomic.h"
 #include "common/json.h"
 #include "formats/folder/companions.h"
+#include "formats/folder/manifest.h"
+#include "formats/folder/replaceable.h"
 #include "formats/write/weights.h"
 
 enum { SHARD_NAME_BYTES = 64 };
+
+static const char index_name[] = "model.safetensors.index.json";
+static const char config_name[] = "config.json";
 
 struct shard {
     char name[SHARD_NAME_BYTES];
@@ -33,6 +36,7 @@ struct folder {
     char *index; /* text, or NULL where there is one shard */
     char *config;
     struct gqa_companions *companions;
+    struct gqa_folder_manifest manifest;
     struct gqa_atomic *target;
 };
 
@@ -155,14 +159,24 @@ static enum gqa_status make_config(struct folder *f)
     return f->config ? GQA_OK : gqa_fail_nomem();
 }
 
-static bool may_replace(void *ctx, int folder_fd, const char *name)
+/* Bytes of the manifest, or a few more. */
+static uint64_t manifest_bytes(const struct folder *f)
 {
-    return gqa_companions_may_replace(ctx, folder_fd, name);
+    size_t n_files = f->n_shards + f->companions->n;
+    uint64_t name_bytes = f->companions->name_bytes;
+
+    for (size_t i = 0; i < f->n_shards; i++)
+        name_bytes += strlen(f->shards[i].name);
+    n_files += f->index ? 1 : 0;
+    name_bytes += f->index ? strlen(index_name) : 0;
+    n_files += f->config ? 1 : 0;
+    name_bytes += f->config ? strlen(config_name) : 0;
+    return gqa_folder_manifest_most_bytes(n_files, name_bytes);
 }
 
 static enum gqa_status check_space(const struct folder *f)
 {
-    uint64_t needed = f->companions->n_bytes;
+    uint64_t needed = f->companions->n_bytes + manifest_bytes(f);
 
     for (size_t i = 0; i < f->n_shards; i++)
         needed += f->shards[i].header.n_bytes + f->shards[i].header.data_bytes;
@@ -171,9 +185,21 @@ static enum gqa_status check_space(const struct folder *f)
     return gqa_atomic_check_space(f->target, needed);
 }
 
-static enum gqa_status write_shard(const struct folder *f,
-                                   const struct shard *shard, uint64_t base,
-                                   uint64_t all, uint64_t *file_bytes)
+static enum gqa_status list_shard(struct folder *f, const struct shard *shard,
+                                  uint64_t file_bytes)
+{
+    struct gqa_listed_file file = {.n_bytes = file_bytes, .is_header = true};
+    const enum gqa_status st =
+        gqa_sha256(file.sha256, shard->header.bytes, shard->header.n_bytes);
+
+    return st == GQA_OK
+               ? gqa_folder_manifest_add(&f->manifest, shard->name, &file)
+               : st;
+}
+
+static enum gqa_status write_shard(struct folder *f, const struct shard *shard,
+                                   uint64_t base, uint64_t all,
+                                   uint64_t *file_bytes)
 {
     struct gqa_weights weights = {
         .tensors = f->tensors,
@@ -193,19 +219,15 @@ static enum gqa_status write_shard(const struct folder *f,
     if (asprintf(&path, "%s/%s", f->path, shard->name) < 0)
         return gqa_fail_nomem();
     weights.path = path;
-    fd = openat(gqa_atomic_fd(f->target), shard->name,
-                O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        st = gqa_fail_errno("%s: cannot create it", path);
-    } else {
+    if ((st = gqa_atomic_create_in(f->target, &fd, shard->name)) == GQA_OK) {
         st = gqa_weights_write(&weights, fd, file_bytes);
         close(fd);
     }
     free(path);
-    return st;
+    return st == GQA_OK ? list_shard(f, shard, *file_bytes) : st;
 }
 
-static enum gqa_status write_shards(const struct folder *f,
+static enum gqa_status write_shards(struct folder *f,
                                     struct gqa_output_summary *summary)
 {
     uint64_t done = 0, all = 0;
@@ -226,28 +248,42 @@ static enum gqa_status write_shards(const struct folder *f,
     return st;
 }
 
-static enum gqa_status write_text(const struct folder *f, const char *name,
+static enum gqa_status write_text(struct folder *f, const char *name,
                                   const char *text)
 {
     if (!text)
         return GQA_OK;
-    return gqa_small_file_write(gqa_atomic_fd(f->target), f->path, name, text,
-                                strlen(text));
+    return gqa_small_file_write(f->target, f->path, name, text, &f->manifest);
 }
 
-static enum gqa_status write_all_files(const struct folder *f,
+/* Last of all, since it lists all others. */
+static enum gqa_status write_manifest(struct folder *f)
+{
+    json_t *root = gqa_folder_manifest_describe(&f->manifest);
+    char *text = root ? dump_pretty(root, 0) : NULL;
+    const enum gqa_status st =
+        text ? write_text(f, GQA_FOLDER_MANIFEST_NAME, text) : gqa_fail_nomem();
+
+    free(text);
+    json_decref(root);
+    return st;
+}
+
+static enum gqa_status write_all_files(struct folder *f,
                                        struct gqa_output_summary *summary)
 {
     enum gqa_status st;
 
     if ((st = write_shards(f, summary)) != GQA_OK)
         return st;
-    st = write_text(f, "model.safetensors.index.json", f->index);
+    st = write_text(f, index_name, f->index);
     if (st == GQA_OK)
-        st = write_text(f, "config.json", f->config);
+        st = write_text(f, config_name, f->config);
     if (st == GQA_OK)
-        st = gqa_companions_copy(f->companions, gqa_atomic_fd(f->target),
-                                 f->path);
+        st = gqa_companions_copy(f->companions, f->target, f->path,
+                                 &f->manifest);
+    if (st == GQA_OK)
+        st = write_manifest(f);
     if (st == GQA_OK && f->index) {
         summary->file_bytes += strlen(f->index);
         summary->n_files++;
@@ -259,6 +295,7 @@ static void clear(struct folder *f)
 {
     gqa_atomic_free(f->target);
     gqa_companions_free(f->companions);
+    gqa_folder_manifest_clear(&f->manifest);
     free(f->config);
     free(f->index);
     for (size_t i = 0; i < f->n_shards; i++)
@@ -288,7 +325,8 @@ enum gqa_status gqa_folder_write(struct gqa_output_summary *summary,
         GQA_OK)
         goto done;
     if ((st = gqa_atomic_create_folder(&f.target, path, options->force,
-                                       may_replace, f.companions)) != GQA_OK)
+                                       gqa_replaceable_judge, f.companions)) !=
+        GQA_OK)
         goto done;
     if ((st = cut(&f)) != GQA_OK || (st = make_headers(&f)) != GQA_OK ||
         (st = make_index(&f)) != GQA_OK || (st = make_config(&f)) != GQA_OK ||

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "formats/hdf5/sandbox.h"
@@ -63,9 +63,17 @@ static _Noreturn void answer_failure(int channel, enum gqa_status st)
 }
 
 /* A signal for the tool is the parent's business: it ends this process. */
-static void ignore_signals(void)
+static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
+
+void gqa_h5_not_for_child(sigset_t *set)
 {
-    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
+    sigemptyset(set);
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+        sigaddset(set, ignored[i]);
+}
+
+static void set_signals(void)
+{
     static const int usual[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     sigset_t none;
 
@@ -75,6 +83,35 @@ static void ignore_signals(void)
         signal(usual[i], SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static pid_t who_forked;
+
+static void look_for_parent(int number)
+{
+    (void)number;
+    if (getppid() != who_forked)
+        _exit(1);
+}
+
+/*
+ * Where this process waits, the closed channel tells that its parent has
+ * ended. Where it computes, it looks now and then. (The signal that the
+ * kernel can send comes when the thread ends that forked.)
+ */
+static void watch_parent(pid_t parent)
+{
+    const struct timeval often = {.tv_usec = 100000};
+    const struct itimerval timer = {often, often};
+    struct sigaction action = {.sa_handler = look_for_parent,
+                               .sa_flags = SA_RESTART};
+
+    who_forked = parent;
+    sigemptyset(&action.sa_mask);
+    if (sigaction(SIGPROF, &action, NULL) != 0 ||
+        setitimer(ITIMER_PROF, &timer, NULL) != 0)
+        _exit(1);
+    look_for_parent(0);
 }
 
 static enum gqa_status add_note(struct gqa_h5_table *table, const char *text)
@@ -94,11 +131,9 @@ static void send_table(int channel, struct gqa_h5_table *table)
 
     gqa_h5_table_encode(&wire, table);
     if (wire.failed)
-        answer_failure(channel,
-                       gqa_fail(GQA_ERR_UNSUPPORTED,
-                                "the names and compact values take more than "
-                                "%d bytes",
-                                GQA_H5_MAX_TABLE_BYTES));
+        answer_failure(channel, gqa_fail(GQA_ERR_UNSUPPORTED,
+                                         "the names take more than %d bytes",
+                                         GQA_H5_MAX_TABLE_BYTES));
     answer(channel, GQA_OK, wire.data, wire.length);
     free(wire.data);
 }
@@ -137,28 +172,22 @@ void gqa_h5_serve(int fd, uint64_t size, int channel, pid_t parent)
     enum gqa_status st;
     bool confined;
 
-    ignore_signals();
-    /*
-     * Only for the survey: the signal comes when the thread that forked
-     * ends, and later that thread may end while others read on. From then
-     * on the closed channel tells.
-     */
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent ||
-        !gqa_sandbox_keep(&fd, &channel))
+    set_signals();
+    watch_parent(parent);
+    if (!gqa_sandbox_keep(&fd, &channel))
         _exit(1);
     if ((st = gqa_h5_library_start()) != GQA_OK)
         answer_failure(channel, st);
     confined = gqa_sandbox_enter();
     st = gqa_h5_file_open(fd, size);
     if (st == GQA_OK)
-        st = gqa_h5_survey(&table, size);
+        st = gqa_h5_survey(&table);
     if (st == GQA_OK && !confined)
         st = add_note(&table, "this system has no system call filter; the "
                               "file is parsed without it");
     if (st != GQA_OK)
         answer_failure(channel, st);
     send_table(channel, &table);
-    prctl(PR_SET_PDEATHSIG, 0);
     answer_questions(channel, &table);
     _exit(0);
 }

@@ -167,7 +167,13 @@ static enum gqa_status find_family(struct builder *b)
                                b->checkpoint);
     if (st != GQA_OK)
         return st;
-    return gqa_find_attentions(&b->found, &b->n_found, b->family, &b->params);
+    st = gqa_find_attentions(&b->found, &b->n_found, b->family, &b->params);
+    if (st == GQA_OK && b->n_found == 0)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "a Keras model (%s) without an attention; of a "
+                        "checkpoint in shards, give the folder or the index",
+                        gqa_family_name(b->family));
+    return st;
 }
 
 /* --- Configuration ------------------------------------------------------ */
