@@ -38,10 +38,10 @@ struct gqa_loader {
     const struct gqa_model *model;
     const struct gqa_backend *backend;
     struct gqa_device *device;
-    struct gqa_weight_source weights;
     unsigned n_threads;
     struct worker workers[MAX_THREADS];
     /* Of a run. */
+    const struct gqa_weight_source *weights;
     struct slice *slices;
     size_t n_slices;
     uint64_t slice_bytes; /* of the largest */
@@ -56,8 +56,7 @@ struct gqa_loader {
 enum gqa_status gqa_loader_create(struct gqa_loader **out,
                                   const struct gqa_model *model,
                                   const struct gqa_backend *backend,
-                                  struct gqa_device *device,
-                                  const struct gqa_weight_source *weights)
+                                  struct gqa_device *device)
 {
     struct gqa_device_info info = {.n_threads = 0};
     const enum gqa_status st = backend->describe(device, &info);
@@ -70,7 +69,6 @@ enum gqa_status gqa_loader_create(struct gqa_loader **out,
     l->model = model;
     l->backend = backend;
     l->device = device;
-    l->weights = *weights;
     l->n_threads = info.n_threads ? info.n_threads : gqa_cli_n_processors();
     if (l->n_threads > MAX_THREADS)
         l->n_threads = MAX_THREADS;
@@ -144,8 +142,8 @@ static enum gqa_status cut(struct gqa_loader *l, const struct gqa_load *loads,
 static enum gqa_status read_slice(struct gqa_loader *l,
                                   const struct slice *slice, void *buf)
 {
-    return l->weights.read(l->weights.ctx, slice->load->param, slice->row,
-                           slice->n_rows, buf);
+    return l->weights->read(l->weights->ctx, slice->load->param, slice->row,
+                            slice->n_rows, buf);
 }
 
 static enum gqa_status fill_table(struct gqa_loader *l,
@@ -265,12 +263,14 @@ static enum gqa_status wait_for_uploads(const struct gqa_loader *l)
 }
 
 enum gqa_status gqa_loader_run(struct gqa_loader *l,
+                               const struct gqa_weight_source *weights,
                                const struct gqa_load *loads, size_t n)
 {
     enum gqa_status st = cut(l, loads, n), uploaded;
 
     if (st != GQA_OK)
         return st;
+    l->weights = weights;
     l->next = 0;
     l->failed = l->n_slices;
     st = gqa_workers_run(
@@ -282,5 +282,6 @@ enum gqa_status gqa_loader_run(struct gqa_loader *l,
                                      : uploaded;
     free(l->slices);
     l->slices = NULL;
+    l->weights = NULL;
     return st;
 }

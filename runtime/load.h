@@ -17,14 +17,13 @@ struct gqa_load {
 
 struct gqa_loader;
 
-/* model, device lent, and what weights->ctx points to; must outlive it.
+/* model, device  lent; must outlive the loader.
  * Errors GQA_ERR_NOMEM; those of describe(). */
 GQA_MUST_USE
 enum gqa_status gqa_loader_create(struct gqa_loader **out,
                                   const struct gqa_model *model,
                                   const struct gqa_backend *backend,
-                                  struct gqa_device *device,
-                                  const struct gqa_weight_source *weights);
+                                  struct gqa_device *device);
 void gqa_loader_free(struct gqa_loader *loader);
 
 /*
@@ -36,6 +35,7 @@ void gqa_loader_free(struct gqa_loader *loader);
  */
 GQA_MUST_USE
 enum gqa_status gqa_loader_run(struct gqa_loader *loader,
+                               const struct gqa_weight_source *weights,
                                const struct gqa_load *loads, size_t n);
 
 #endif

@@ -131,16 +131,18 @@ static enum gqa_status load(struct gqa_runtime *r,
     const struct gqa_model *model = r->network->model;
     struct gqa_load *loads = calloc(model->n_params, sizeof *loads);
     struct gqa_loader *loader = NULL;
-    enum gqa_status st = loads ? GQA_OK : gqa_fail_nomem();
+    enum gqa_status st = GQA_OK;
     size_t n = 0;
 
+    if (!loads)
+        return gqa_fail_nomem();
     for (size_t i = 0; i < model->n_params && st == GQA_OK; i++)
         if (uses[i] != UNUSED)
             st = make_room(r, i, uses[i], &loads[n++]);
     if (st == GQA_OK)
-        st = gqa_loader_create(&loader, model, r->backend, r->device, source);
+        st = gqa_loader_create(&loader, model, r->backend, r->device);
     if (st == GQA_OK)
-        st = gqa_loader_run(loader, loads, n);
+        st = gqa_loader_run(loader, source, loads, n);
     gqa_loader_free(loader);
     free(loads);
     return st;

@@ -174,9 +174,8 @@ static void teardown(void)
 static enum gqa_status run(const struct gqa_backend *backend, unsigned threads)
 {
     n_threads = threads;
-    ck_assert_int_eq(gqa_loader_create(&loader, &model, backend, NULL, &source),
-                     GQA_OK);
-    return gqa_loader_run(loader, loads, N_PARAMS);
+    ck_assert_int_eq(gqa_loader_create(&loader, &model, backend, NULL), GQA_OK);
+    return gqa_loader_run(loader, &source, loads, N_PARAMS);
 }
 
 static void check_loaded(void)
@@ -209,13 +208,12 @@ START_TEST(runs_again)
 {
     setup();
     n_threads = 2;
-    ck_assert_int_eq(gqa_loader_create(&loader, &model, &staged, NULL, &source),
-                     GQA_OK);
-    ck_assert_int_eq(gqa_loader_run(loader, loads, 0), GQA_OK);
+    ck_assert_int_eq(gqa_loader_create(&loader, &model, &staged, NULL), GQA_OK);
+    ck_assert_int_eq(gqa_loader_run(loader, &source, loads, 0), GQA_OK);
     ck_assert_int_eq(n_open, 0);
     for (size_t i = 1; i <= N_PARAMS; i++)
-        ck_assert_int_eq(gqa_loader_run(loader, &loads[i % N_PARAMS], 1),
-                         GQA_OK);
+        ck_assert_int_eq(
+            gqa_loader_run(loader, &source, &loads[i % N_PARAMS], 1), GQA_OK);
     ck_assert_int_le(n_open, 4);
     check_loaded();
     gqa_loader_free(loader);
@@ -253,7 +251,7 @@ static void fails_then_runs(atomic_int *left, int n, const char *message)
     ck_assert_int_ne(run(&staged, 4), GQA_OK);
     ck_assert_str_eq(gqa_error_message(), message);
     *left = -1;
-    ck_assert_int_eq(gqa_loader_run(loader, loads, N_PARAMS), GQA_OK);
+    ck_assert_int_eq(gqa_loader_run(loader, &source, loads, N_PARAMS), GQA_OK);
     check_loaded();
     gqa_loader_free(loader);
     teardown();
