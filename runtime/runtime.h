@@ -8,11 +8,13 @@
 #ifndef GQA_RUNTIME_RUNTIME_H
 #define GQA_RUNTIME_RUNTIME_H
 
+#include "formats/model/network.h"
 #include "runtime/backend.h"
 
 /*
  * Rows [row, row + n_rows) of a parameter of the network's model into buf,
- * in the parameter's dtype and Hugging Face orientation.
+ * in the parameter's dtype and Hugging Face orientation. Called from several
+ * threads at once.
  */
 struct gqa_weight_source {
     enum gqa_status (*read)(void *ctx, size_t param, uint64_t row,
@@ -24,7 +26,8 @@ struct gqa_runtime;
 struct gqa_session;
 
 /*
- * Read the weights, each once, and keep them in their own dtype.
+ * Read the weights, each once, on the threads that the device was opened
+ * with, and keep them in their own dtype.
  *
  * network, device  lent; must outlive the runtime.
  * Errors those of the callback; GQA_ERR_NOMEM with the bytes needed and the

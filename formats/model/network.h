@@ -10,6 +10,7 @@
 #ifndef GQA_FORMATS_MODEL_NETWORK_H
 #define GQA_FORMATS_MODEL_NETWORK_H
 
+#include "common/functions.h"
 #include "formats/model/model.h"
 
 /* y = x W^T + b; W is [out, in], or [in, out] when input_major. */
@@ -18,22 +19,10 @@ struct gqa_linear {
     bool input_major;
 };
 
-enum gqa_norm_kind {
-    GQA_NORM_RMS,   /* x / sqrt(mean(x^2) + eps) * weight */
-    GQA_NORM_LAYER, /* (x - mean) / sqrt(variance + eps) * weight + bias */
-};
-
 struct gqa_norm {
     enum gqa_norm_kind kind;
     size_t weight, bias;
     double eps;
-};
-
-enum gqa_activation {
-    GQA_ACTIVATION_RELU,
-    GQA_ACTIVATION_GELU,      /* with erf */
-    GQA_ACTIVATION_GELU_TANH, /* gelu_new, gelu_pytorch_tanh */
-    GQA_ACTIVATION_SILU,
 };
 
 /* down(act(gate(x)) * up(x)), or down(act(up(x))) without a gate. */

@@ -126,5 +126,8 @@ enum gqa_status gqa_cpu_unembed(struct gqa_device *device, void *out,
                                 const struct gqa_weight *weight,
                                 bool input_major, const struct gqa_weight *bias,
                                 double scale);
+enum gqa_status gqa_cpu_gram(struct gqa_device *device, void *out,
+                             const void *x, uint64_t x_width, const void *y,
+                             uint64_t y_width, uint64_t n_rows);
 
 #endif

@@ -166,6 +166,7 @@ static enum gqa_status cpu_describe(struct gqa_device *d,
     snprintf(out->software, sizeof out->software, "%s, %u threads",
              openblas_get_config(), gqa_cpu_pool_n_threads(d->pool));
     out->real = d->dtype;
+    out->n_threads = gqa_cpu_pool_n_threads(d->pool);
     measure_memory(out);
     return GQA_OK;
 }
@@ -273,6 +274,7 @@ const struct gqa_backend *gqa_cpu_backend(void)
     static const struct gqa_backend backend = {
         .abi = GQA_BACKEND_ABI,
         .name = "cpu",
+        .in_place = true,
         .open = cpu_open,
         .close = cpu_close,
         .describe = cpu_describe,
@@ -290,6 +292,7 @@ const struct gqa_backend *gqa_cpu_backend(void)
         .activate = gqa_cpu_activate,
         .gather = gqa_cpu_gather,
         .unembed = gqa_cpu_unembed,
+        .gram = gqa_cpu_gram,
     };
 
     return &backend;

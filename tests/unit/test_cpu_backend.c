@@ -197,6 +197,129 @@ START_TEST(multiplies_by_weights_of_each_dtype)
 }
 END_TEST
 
+/* out (+)= x W: of a sum's slope by its outputs, that by its inputs. */
+static void check_transposed(size_t rows, size_t inputs, size_t outputs,
+                             bool input_major, bool accumulate,
+                             enum gqa_dtype dtype)
+{
+    const size_t n = rows * inputs;
+    double *x, *w, *want;
+    void *device_x = drawn(&x, rows * outputs, real);
+    void *device_w = drawn(&w, inputs * outputs, dtype);
+    void *out = drawn(&want, n, real);
+    const struct gqa_weight weight = {device_w, dtype,
+                                      input_major ? inputs : outputs,
+                                      input_major ? outputs : inputs};
+
+    if (!accumulate) {
+        free(out);
+        out = poisoned(n);
+        memset(want, 0, n * sizeof *want);
+    }
+    for (size_t r = 0; r < rows; r++)
+        for (size_t o = 0; o < outputs; o++)
+            for (size_t i = 0; i < inputs; i++)
+                want[r * inputs + i] +=
+                    x[r * outputs + o] *
+                    w[input_major ? i * outputs + o : o * inputs + i];
+    ck_assert_int_eq(gqa_linear_transposed(backend, device, out, device_x, rows,
+                                           &weight, input_major, accumulate),
+                     GQA_OK);
+    check_close(out, want, n, "transposed product");
+    free(x);
+    free(w);
+    free(want);
+    free(device_x);
+    free(device_w);
+    free(out);
+}
+
+START_TEST(multiplies_by_transposed_weights)
+{
+    open_device(reals[_i], 2);
+    for (size_t d = 0; d < 4; d++)
+        for (int variant = 0; variant < 4; variant++) {
+            check_transposed(1, 300, 70, variant & 1, variant & 2, dtypes[d]);
+            check_transposed(19, 33, 1100, variant & 1, variant & 2, dtypes[d]);
+        }
+    close_device();
+}
+END_TEST
+
+/* --- Moments -------------------------------------------------------------- */
+
+/*
+ * Two calls, of 2/3 of the rows and of the rest; y_width 0: of x with itself.
+ * Values lie around 1/2, so that errors of sums do not cancel. Rows behind
+ * them are NaN. The caller frees the result.
+ */
+static double *check_gram(size_t rows, size_t x_width, size_t y_width)
+{
+    const size_t n_cols = y_width ? y_width : x_width;
+    const size_t first = rows * 2 / 3;
+    const size_t size = bytes_of(real);
+    double *x, *y, *out = make(x_width * n_cols, sizeof *out);
+    char *device_x, *device_y;
+
+    free(drawn(&x, (rows + 1) * x_width, real));
+    free(drawn(&y, (rows + 1) * n_cols, real));
+    for (size_t i = 0; i < (rows + 1) * x_width; i++)
+        x[i] = i < rows * x_width ? x[i] + 0.5 : (double)NAN;
+    for (size_t i = 0; i < (rows + 1) * n_cols; i++)
+        y[i] = i < rows * n_cols ? y[i] + 0.5 : (double)NAN;
+    device_x = rounded(x, (rows + 1) * x_width, real);
+    device_y = rounded(y, (rows + 1) * n_cols, real);
+    if (!y_width)
+        memcpy(y, x, rows * x_width * sizeof *y);
+    for (size_t i = 0; i < x_width; i++)
+        for (size_t j = 0; j < n_cols; j++)
+            out[i * n_cols + j] = 0.25; /* what was there before */
+    for (size_t call = 0; call < 2; call++) {
+        const size_t row = call ? first : 0;
+
+        ck_assert_int_eq(
+            backend->gram(device, out, device_x + row * x_width * size, x_width,
+                          y_width ? device_y + row * n_cols * size : NULL,
+                          y_width, call ? rows - first : first),
+            GQA_OK);
+    }
+    for (size_t i = 0; i < x_width; i++)
+        for (size_t j = 0; j < n_cols; j++) {
+            double sum = 0.25, xx = 0, yy = 0;
+
+            for (size_t r = 0; r < rows; r++) {
+                const double a = x[r * x_width + i];
+                const double b = y[r * n_cols + j];
+
+                sum += a * b;
+                xx += a * a;
+                yy += b * b;
+            }
+            ck_assert_double_le(fabs(out[i * n_cols + j] - sum),
+                                1e-13 * (sqrt(xx * yy) + 0.25));
+            if (!y_width)
+                ck_assert(out[i * n_cols + j] == out[j * n_cols + i]);
+        }
+    free(x);
+    free(y);
+    free(device_x);
+    free(device_y);
+    return out;
+}
+
+START_TEST(sums_moments_in_float64)
+{
+    static const size_t shapes[][3] = {
+        {1, 1, 0},    {5, 33, 0},   {1200, 129, 0}, {600, 300, 0},
+        {3, 200, 70}, {700, 7, 70}, {520, 130, 257}};
+
+    open_device(reals[_i], 2);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        free(check_gram(shapes[i][0], shapes[i][1], shapes[i][2]));
+    close_device();
+}
+END_TEST
+
 /* --- Rows ----------------------------------------------------------------- */
 
 static void check_norm(enum gqa_norm_kind kind, size_t width, bool biased,
@@ -796,8 +919,9 @@ END_TEST
 
 /* --- The device ----------------------------------------------------------- */
 
-/* Bits of a product and of an attention on n_threads. */
-static void run_on(unsigned n_threads, void **product, void **attention)
+/* Bits of a product, of an attention and of moments on n_threads. */
+static void run_on(unsigned n_threads, void **product, void **attention,
+                   double **moments)
 {
     enum { ROWS = 33, INPUTS = 200, OUTPUTS = 1500 };
     double *x, *w, *want;
@@ -813,6 +937,7 @@ static void run_on(unsigned n_threads, void **product, void **attention)
                                      false, NULL, true),
                      GQA_OK);
     *attention = check_attention(&attentions[6]);
+    *moments = check_gram(600, 300, 0);
     close_device();
     free(x);
     free(w);
@@ -825,20 +950,25 @@ START_TEST(same_bits_on_any_number_of_threads)
 {
     static const unsigned threads[] = {2, 3, 8, 0, UINT_MAX};
     void *product, *attention;
+    double *moments;
 
-    run_on(1, &product, &attention);
+    run_on(1, &product, &attention, &moments);
     for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
         void *other_product, *other_attention;
+        double *other_moments;
 
-        run_on(threads[i], &other_product, &other_attention);
+        run_on(threads[i], &other_product, &other_attention, &other_moments);
         ck_assert_mem_eq(product, other_product, 33 * 1500 * sizeof(float));
         ck_assert_mem_eq(attention, other_attention,
                          3 * 150 * 6 * 33 * sizeof(float));
         free(other_product);
+        ck_assert_mem_eq(moments, other_moments, 300 * 300 * sizeof(double));
         free(other_attention);
+        free(other_moments);
     }
     free(product);
     free(attention);
+    free(moments);
 }
 END_TEST
 
@@ -913,6 +1043,8 @@ int main(void)
 
     suite_add_tcase(suite, tc);
     tcase_add_loop_test(tc, multiplies_by_weights_of_each_dtype, 0, 2);
+    tcase_add_loop_test(tc, multiplies_by_transposed_weights, 0, 2);
+    tcase_add_loop_test(tc, sums_moments_in_float64, 0, 2);
     tcase_add_loop_test(tc, normalises_rows, 0, 2);
     tcase_add_loop_test(tc, embeds_tokens_and_positions, 0, 2);
     tcase_add_loop_test(tc, reads_every_small_float_exactly, 0, 4);
