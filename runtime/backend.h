@@ -99,9 +99,10 @@ struct gqa_backend {
      * stand at position 0 for embed and rotate, and are not stored.
      */
 
-    /* out[r] = table[token of r] (+ positions[position of r]) */
+    /* out[r] = table[token of r] * scale (+ positions[position of r]); scale
+     * is rounded to real first. positions may be NULL. */
     enum gqa_status (*embed)(struct gqa_device *device, void *out,
-                             const struct gqa_weight *table,
+                             const struct gqa_weight *table, double scale,
                              const struct gqa_weight *positions);
     /* Rotate the heads of x in place, each by its row's position. cos_sin:
      * wide [n_positions, n_pairs, 2]. */
@@ -121,11 +122,10 @@ struct gqa_backend {
 
     /* Operations on n_rows rows. */
 
-    /* bias NULL: none. out is not x. */
+    /* out = norm(x), or out += that. out may be x where it is not added. */
     enum gqa_status (*norm)(struct gqa_device *device, void *out, const void *x,
-                            uint64_t n_rows, enum gqa_norm_kind kind,
-                            double eps, const struct gqa_weight *weight,
-                            const struct gqa_weight *bias);
+                            uint64_t n_rows, uint64_t width,
+                            const struct gqa_norm_op *op, bool accumulate);
     /* out = x W^T + bias, or out += that. x: [n_rows, inputs]. */
     enum gqa_status (*linear)(struct gqa_device *device, void *out,
                               const void *x, uint64_t n_rows,
@@ -158,6 +158,16 @@ struct gqa_backend {
     enum gqa_status (*gram)(struct gqa_device *device, void *out, const void *x,
                             uint64_t x_width, const void *y, uint64_t y_width,
                             uint64_t n_rows);
+    /* Norm each head of x by itself, in place; rows of the current batch,
+     * as for rotate. */
+    enum gqa_status (*norm_heads)(struct gqa_device *device, void *x,
+                                  uint64_t width,
+                                  const struct gqa_head_place *place,
+                                  uint64_t head_dim,
+                                  const struct gqa_norm_op *op);
+    /* x = cap * tanh(x / cap), of n wide elements; cap > 0. */
+    enum gqa_status (*soft_cap)(struct gqa_device *device, void *x, uint64_t n,
+                                double cap);
 };
 
 /* out = x W, or out += that: what linear()'s inputs are to blame for, given

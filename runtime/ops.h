@@ -32,6 +32,14 @@ struct gqa_head_place {
     uint64_t n_heads, base, per_block, block_stride;
 };
 
+/* What a norm does to a row of `width` elements; common/functions.h. */
+struct gqa_norm_op {
+    enum gqa_norm_kind kind; /* not NONE */
+    double eps;
+    const struct gqa_weight *weight, *bias; /* width elements; NULL: 1, 0 */
+    bool one_plus;                          /* 1 + weight in its place */
+};
+
 struct gqa_attention_op {
     void *out; /* real [rows, n_heads * head_dim] */
     const void *q;
@@ -42,6 +50,8 @@ struct gqa_attention_op {
     const void *k, *v;
     uint64_t n_kv_heads, head_dim, capacity;
     double scale;
+    double soft_cap; /* a scaled score s counts as soft_cap * tanh(s /
+                        soft_cap); 0: as it is */
     /*
      * Keys that the query at position p = starts[s] + i sees: 0 .. p when
      * causal, and of those only the last `window` when window > 0; else
@@ -52,8 +62,8 @@ struct gqa_attention_op {
     bool causal;
     uint64_t window;
     const uint64_t *key_counts;
-    /* wide [n_heads, 2 * reach - 1], or NULL: added to the scaled score of
-     * query position p and key position c, at [h, c - p + reach - 1]. */
+    /* wide [n_heads, 2 * reach - 1], or NULL: added to the scaled, capped score
+     * of query position p and key position c, at [h, c - p + reach - 1]. */
     const void *bias;
     uint64_t reach;
 };

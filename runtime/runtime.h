@@ -10,6 +10,7 @@
 
 #include "formats/model/network.h"
 #include "runtime/backend.h"
+#include "runtime/taps.h"
 
 /*
  * Rows [row, row + n_rows) of a parameter of the network's model into buf,
@@ -55,7 +56,13 @@ struct gqa_step_output {
     enum gqa_status (*residual)(void *ctx, enum gqa_stack stack, uint64_t layer,
                                 uint64_t s, uint64_t position, uint64_t n_rows,
                                 const double *x);
+    const struct gqa_taps *taps; /* lent */
 };
+
+/* Bytes of the KV cache that a token of the encoder's input, which decoders
+ * look back at, and one of the decoder take. */
+void gqa_session_token_bytes(const struct gqa_runtime *runtime,
+                             uint64_t *encoder, uint64_t *decoder);
 
 /*
  * Room for n_sequences of at most `capacity` tokens each (encoder-decoders:
@@ -71,6 +78,16 @@ void gqa_session_free(struct gqa_session *session);
 
 /* Forget the tokens seen. */
 void gqa_session_reset(struct gqa_session *session);
+
+/*
+ * Forget the tokens seen, and take n_sequences at once from here on, which
+ * callbacks and messages call numbers[s] (NULL: 0, 1 ...; copied). Errors
+ * GQA_ERR_USAGE: none, or more than there is room for.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_session_begin(struct gqa_session *session,
+                                  uint64_t n_sequences,
+                                  const uint64_t *numbers);
 
 /*
  * Run the encoder over tokens [n_sequences, n_new], n_tokens[s], at least 1,

@@ -42,7 +42,7 @@ static enum gqa_status alloc_cache(struct gqa_session *s,
     uint64_t heads;
     enum gqa_status st;
 
-    if (!gqa_mul_u64(s->n_sequences, a->n_kv_heads, &heads) ||
+    if (!gqa_mul_u64(s->most_sequences, a->n_kv_heads, &heads) ||
         !gqa_mul_u64(heads, a->head_dim, &heads))
         heads = UINT64_MAX;
     st = alloc(s, &cache->k, real, capacity, heads);
@@ -51,41 +51,84 @@ static enum gqa_status alloc_cache(struct gqa_session *s,
     return st == GQA_OK ? st : gqa_fail_prefix(st, "KV cache");
 }
 
-/* The encoder's cache serves one block after another. */
-static enum gqa_status alloc_encoder_cache(struct gqa_session *s)
+static uint64_t kv_width(const struct gqa_attention *a)
 {
-    const struct gqa_network_stack *encoder = &s->runtime->network->stacks[0];
-    const struct gqa_attention *largest = encoder->blocks[0].self.heads;
-
-    for (size_t i = 1; i < encoder->n_blocks; i++) {
-        const struct gqa_attention *a = encoder->blocks[i].self.heads;
-
-        if (a->n_kv_heads * a->head_dim >
-            largest->n_kv_heads * largest->head_dim)
-            largest = a;
-    }
-    return alloc_cache(s, &s->encoder, largest, s->encoder_capacity);
+    return a->n_kv_heads * a->head_dim;
 }
 
-static enum gqa_status alloc_caches(struct gqa_session *s)
+/* Whose keys and values are widest: a cache for it serves all. */
+static const struct gqa_attention *widest(const struct gqa_network_stack *stack,
+                                          bool cross)
+{
+    const struct gqa_attention *most = NULL;
+
+    for (size_t i = 0; i < stack->n_blocks; i++) {
+        const struct gqa_block *b = &stack->blocks[i];
+        const struct gqa_attention *a = cross ? b->cross.heads : b->self.heads;
+
+        if (!most || kv_width(a) > kv_width(most))
+            most = a;
+    }
+    return most;
+}
+
+void gqa_session_token_bytes(const struct gqa_runtime *r, uint64_t *encoder,
+                             uint64_t *decoder)
+{
+    const struct gqa_network *n = r->network;
+    const struct gqa_network_stack *stack = &n->stacks[n->n_stacks - 1];
+    const uint64_t pair = 2 * gqa_dtype_bits(r->real) / 8; /* of k and v */
+
+    *encoder = *decoder = 0;
+    for (size_t i = 0; i < stack->n_blocks; i++) {
+        const struct gqa_block *b = &stack->blocks[i];
+
+        *decoder += pair * kv_width(b->self.heads);
+        *encoder += b->has_cross ? pair * kv_width(b->cross.heads) : 0;
+    }
+}
+
+/* Caches of all blocks of the decoder, or one for all. */
+static enum gqa_status alloc_decoder_caches(struct gqa_session *s,
+                                            struct gqa_kv_cache *caches,
+                                            bool cross, uint64_t capacity)
 {
     const struct gqa_network *n = s->runtime->network;
     const struct gqa_network_stack *decoder = &n->stacks[n->n_stacks - 1];
     enum gqa_status st = GQA_OK;
 
-    s->self = calloc(decoder->n_blocks, sizeof *s->self);
-    s->cross = calloc(decoder->n_blocks, sizeof *s->cross);
-    if (!s->self || !s->cross)
-        return gqa_fail_nomem();
+    if (s->one_cache) {
+        st = alloc_cache(s, &caches[0], widest(decoder, cross), capacity);
+        for (size_t i = 1; i < decoder->n_blocks; i++)
+            caches[i] = caches[0];
+        return st;
+    }
     for (size_t i = 0; i < decoder->n_blocks && st == GQA_OK; i++) {
         const struct gqa_block *b = &decoder->blocks[i];
 
-        st = alloc_cache(s, &s->self[i], b->self.heads, s->capacity);
-        if (st == GQA_OK && b->has_cross)
-            st = alloc_cache(s, &s->cross[i], b->cross.heads,
-                             s->encoder_capacity);
+        st = alloc_cache(s, &caches[i], cross ? b->cross.heads : b->self.heads,
+                         capacity);
     }
-    return st == GQA_OK && n->n_stacks > 1 ? alloc_encoder_cache(s) : st;
+    return st;
+}
+
+static enum gqa_status alloc_caches(struct gqa_session *s)
+{
+    const struct gqa_network *n = s->runtime->network;
+    const size_t n_blocks = n->stacks[n->n_stacks - 1].n_blocks;
+    enum gqa_status st;
+
+    s->self = calloc(n_blocks, sizeof *s->self);
+    s->cross = calloc(n_blocks, sizeof *s->cross);
+    if (!s->self || !s->cross)
+        return gqa_fail_nomem();
+    st = alloc_decoder_caches(s, s->self, false, s->capacity);
+    if (st == GQA_OK && n->n_stacks > 1)
+        st = alloc_decoder_caches(s, s->cross, true, s->encoder_capacity);
+    if (st == GQA_OK && n->n_stacks > 1)
+        st = alloc_cache(s, &s->encoder, widest(&n->stacks[0], false),
+                         s->encoder_capacity);
+    return st;
 }
 
 /* --- Tables --------------------------------------------------------------- */
@@ -143,19 +186,30 @@ static enum gqa_status make_bias(struct gqa_session *s, void **out,
                                  const struct gqa_attention_block *a,
                                  uint64_t reach)
 {
-    const double *table = s->runtime->tables[a->bias.table];
+    const uint64_t n_heads = a->heads->n_heads;
     double *values;
     uint64_t n, bytes;
     enum gqa_status st;
 
-    if (!gqa_mul_u64(reach, 2 * a->heads->n_heads, &n) ||
+    if (!gqa_mul_u64(reach, 2 * n_heads, &n) ||
         !gqa_mul_u64(n, sizeof *values, &bytes) ||
         !(values = malloc((size_t)bytes)))
         return gqa_fail_nomem();
-    gqa_relative_bias_spread(values, &a->bias, table, a->heads->n_heads, reach);
-    st = put_table(s, out, values, n - a->heads->n_heads);
+    if (a->slopes)
+        gqa_slopes_spread(values, a->slopes, n_heads, reach);
+    else
+        gqa_relative_bias_spread(values, &a->bias,
+                                 s->runtime->tables[a->bias.table], n_heads,
+                                 reach);
+    st = put_table(s, out, values, n - n_heads);
     free(values);
     return st;
+}
+
+static bool same_bias(const struct gqa_attention_block *a,
+                      const struct gqa_attention_block *b)
+{
+    return a->slopes == b->slopes && a->bias.table == b->bias.table;
 }
 
 static enum gqa_status make_biases(struct gqa_session *s)
@@ -174,9 +228,9 @@ static enum gqa_status make_biases(struct gqa_session *s)
         for (size_t j = 0; j < stack->n_blocks && st == GQA_OK; j++) {
             const struct gqa_attention_block *a = &stack->blocks[j].self;
 
-            if (a->bias.table == GQA_NO_PARAM)
+            if (!a->slopes && a->bias.table == GQA_NO_PARAM)
                 continue;
-            if (j && stack->blocks[j - 1].self.bias.table == a->bias.table)
+            if (j && same_bias(a, &stack->blocks[j - 1].self))
                 tables[j] = tables[j - 1];
             else
                 st = make_bias(s, &tables[j], a,
@@ -191,7 +245,7 @@ static enum gqa_status make_biases(struct gqa_session *s)
 /* Widest outputs of the network's projections. */
 struct widths {
     uint64_t q, k, v, attended, ff;
-    bool gated, parallel;
+    bool gated, second_norm, output_norm;
 };
 
 static void widen(struct widths *w, const struct gqa_runtime *r,
@@ -202,6 +256,7 @@ static void widen(struct widths *w, const struct gqa_runtime *r,
     w->v = gqa_max_u64(w->v, gqa_runtime_outputs(r, &a->v));
     w->attended =
         gqa_max_u64(w->attended, a->heads->n_heads * a->heads->head_dim);
+    w->output_norm = w->output_norm || a->output_norm.kind != GQA_NORM_NONE;
 }
 
 static struct widths widths_of(const struct gqa_runtime *r)
@@ -219,7 +274,9 @@ static struct widths widths_of(const struct gqa_runtime *r)
                 widen(&w, r, &b->cross);
             w.ff = gqa_max_u64(w.ff, gqa_runtime_outputs(r, &b->ff.up));
             w.gated = w.gated || b->ff.gate.weight != GQA_NO_PARAM;
-            w.parallel = w.parallel || b->parallel;
+            w.second_norm = w.second_norm || (b->parallel && !b->shared_norm);
+            w.output_norm =
+                w.output_norm || b->ff.output_norm.kind != GQA_NORM_NONE;
         }
     }
     return w;
@@ -237,7 +294,8 @@ static enum gqa_status alloc_workspace(struct gqa_session *s)
     } parts[] = {
         {&s->work.x, r->real, s->rows, d},
         {&s->work.normed, r->real, s->rows, d},
-        {&s->work.ff_normed, r->real, w.parallel ? s->rows : 0, d},
+        {&s->work.ff_normed, r->real, w.second_norm ? s->rows : 0, d},
+        {&s->work.output, r->real, w.output_norm ? s->rows : 0, d},
         {&s->work.q, r->real, s->rows, w.q},
         {&s->work.k, r->real, s->rows, w.k},
         {&s->work.v, r->real, s->rows, w.v},
@@ -262,19 +320,20 @@ static enum gqa_status alloc_host(struct gqa_session *s)
     const size_t values =
         (size_t)(s->head_rows * gqa_max_u64(n->vocab_size, n->d_model));
 
-    s->seen = calloc(s->n_sequences, sizeof *s->seen);
-    s->inputs = calloc(s->n_sequences, sizeof *s->inputs);
-    s->n_tokens = calloc(s->n_sequences, sizeof *s->n_tokens);
-    s->starts = calloc(s->n_sequences, sizeof *s->starts);
-    s->ends = calloc(s->n_sequences, sizeof *s->ends);
+    s->numbers = calloc(s->most_sequences, sizeof *s->numbers);
+    s->seen = calloc(s->most_sequences, sizeof *s->seen);
+    s->inputs = calloc(s->most_sequences, sizeof *s->inputs);
+    s->n_tokens = calloc(s->most_sequences, sizeof *s->n_tokens);
+    s->starts = calloc(s->most_sequences, sizeof *s->starts);
+    s->ends = calloc(s->most_sequences, sizeof *s->ends);
     s->tokens = calloc(s->rows, sizeof *s->tokens);
     s->out_rows = calloc(s->rows, sizeof *s->out_rows);
     s->out_sequence = calloc(s->rows, sizeof *s->out_sequence);
     s->out_position = calloc(s->rows, sizeof *s->out_position);
     s->raw = calloc(values, sizeof(double));
     s->values = calloc(values, sizeof *s->values);
-    return s->seen && s->inputs && s->n_tokens && s->starts && s->ends &&
-                   s->tokens && s->out_rows && s->out_sequence &&
+    return s->numbers && s->seen && s->inputs && s->n_tokens && s->starts &&
+                   s->ends && s->tokens && s->out_rows && s->out_sequence &&
                    s->out_position && s->raw && s->values
                ? GQA_OK
                : gqa_fail_nomem();
@@ -288,9 +347,9 @@ static enum gqa_status choose_sizes(struct gqa_session *s)
     uint64_t inputs = 0;
 
     s->chunk =
-        gqa_min_u64(s->capacity, gqa_max_u64(MANY_ROWS / s->n_sequences, 1));
-    if (!gqa_mul_u64(s->n_sequences, s->chunk, &s->rows) ||
-        !gqa_mul_u64(s->n_sequences, s->encoder_capacity, &inputs))
+        gqa_min_u64(s->capacity, gqa_max_u64(MANY_ROWS / s->most_sequences, 1));
+    if (!gqa_mul_u64(s->most_sequences, s->chunk, &s->rows) ||
+        !gqa_mul_u64(s->most_sequences, s->encoder_capacity, &inputs))
         s->rows = UINT64_MAX;
     s->rows = gqa_max_u64(s->rows, inputs);
     if (s->rows > MAX_ROWS)
@@ -303,10 +362,10 @@ static enum gqa_status choose_sizes(struct gqa_session *s)
     return GQA_OK;
 }
 
-enum gqa_status gqa_session_create(struct gqa_session **out,
-                                   struct gqa_runtime *runtime,
-                                   uint64_t n_sequences, uint64_t capacity,
-                                   uint64_t encoder_capacity)
+static enum gqa_status create(struct gqa_session **out,
+                              struct gqa_runtime *runtime, bool one_cache,
+                              uint64_t n_sequences, uint64_t capacity,
+                              uint64_t encoder_capacity)
 {
     const struct gqa_network *n = runtime->network;
     struct gqa_session *s;
@@ -319,7 +378,8 @@ enum gqa_status gqa_session_create(struct gqa_session **out,
     if (!(s = calloc(1, sizeof *s)))
         return gqa_fail_nomem();
     s->runtime = runtime;
-    s->n_sequences = n_sequences;
+    s->one_cache = one_cache;
+    s->most_sequences = n_sequences;
     s->capacity = capacity;
     s->encoder_capacity = n->n_stacks > 1 ? encoder_capacity : 0;
     if ((st = choose_sizes(s)) == GQA_OK && (st = alloc_host(s)) == GQA_OK &&
@@ -327,10 +387,29 @@ enum gqa_status gqa_session_create(struct gqa_session **out,
         (st = alloc_caches(s)) == GQA_OK)
         st = alloc_workspace(s);
     if (st == GQA_OK)
+        st = gqa_session_begin(s, n_sequences, NULL);
+    if (st == GQA_OK)
         *out = s;
     else
         gqa_session_free(s);
     return st;
+}
+
+enum gqa_status gqa_session_create(struct gqa_session **out,
+                                   struct gqa_runtime *runtime,
+                                   uint64_t n_sequences, uint64_t capacity,
+                                   uint64_t encoder_capacity)
+{
+    return create(out, runtime, false, n_sequences, capacity, encoder_capacity);
+}
+
+enum gqa_status gqa_session_create_one_cache(struct gqa_session **out,
+                                             struct gqa_runtime *runtime,
+                                             uint64_t n_sequences,
+                                             uint64_t capacity,
+                                             uint64_t encoder_capacity)
+{
+    return create(out, runtime, true, n_sequences, capacity, encoder_capacity);
 }
 
 static void release(struct gqa_session *s, void *memory)
@@ -356,8 +435,10 @@ static void free_biases(struct gqa_session *s)
 static void free_caches(struct gqa_session *s)
 {
     const struct gqa_network *n = s->runtime->network;
+    const size_t n_caches =
+        s->one_cache ? 1 : n->stacks[n->n_stacks - 1].n_blocks;
 
-    for (size_t i = 0; i < n->stacks[n->n_stacks - 1].n_blocks; i++) {
+    for (size_t i = 0; i < n_caches; i++) {
         if (s->self) {
             release(s, s->self[i].k);
             release(s, s->self[i].v);
@@ -383,6 +464,7 @@ void gqa_session_free(struct gqa_session *s)
     release(s, s->work.x);
     release(s, s->work.normed);
     release(s, s->work.ff_normed);
+    release(s, s->work.output);
     release(s, s->work.q);
     release(s, s->work.k);
     release(s, s->work.v);
@@ -392,6 +474,7 @@ void gqa_session_free(struct gqa_session *s)
     release(s, s->work.last);
     release(s, s->work.last_normed);
     release(s, s->work.logits);
+    free(s->numbers);
     free(s->seen);
     free(s->inputs);
     free(s->n_tokens);
@@ -410,4 +493,21 @@ void gqa_session_reset(struct gqa_session *s)
 {
     memset(s->seen, 0, (size_t)s->n_sequences * sizeof *s->seen);
     memset(s->inputs, 0, (size_t)s->n_sequences * sizeof *s->inputs);
+}
+
+enum gqa_status gqa_session_begin(struct gqa_session *s, uint64_t n_sequences,
+                                  const uint64_t *numbers)
+{
+    if (n_sequences == 0 || n_sequences > s->most_sequences)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "%llu sequences are not 1 to the session's %llu",
+                        ULL(n_sequences), ULL(s->most_sequences));
+    s->n_sequences = n_sequences;
+    s->chunk = gqa_min_u64(
+        s->capacity,
+        gqa_max_u64(gqa_min_u64(s->rows, MANY_ROWS) / n_sequences, 1));
+    for (uint64_t i = 0; i < n_sequences; i++)
+        s->numbers[i] = numbers ? numbers[i] : i;
+    gqa_session_reset(s);
+    return GQA_OK;
 }

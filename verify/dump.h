@@ -2,7 +2,7 @@
 #ifndef GQA_VERIFY_DUMP_H
 #define GQA_VERIFY_DUMP_H
 
-#include "runtime/measure/run_models.h"
+#include "runtime/measure/trace.h"
 
 /*
  * Write a safetensors file: `logits` of the converted model and

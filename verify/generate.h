@@ -3,7 +3,7 @@
 #define GQA_VERIFY_GENERATE_H
 
 #include "runtime/measure/fidelity.h"
-#include "runtime/measure/run_models.h"
+#include "runtime/measure/running.h"
 #include "verify/report.h"
 
 /*

@@ -5,7 +5,10 @@
 #include <time.h>
 
 #include "common/progress.h"
+#include "runtime/data/token_file.h"
+#include "runtime/data/token_text.h"
 #include "runtime/mapped.h"
+#include "runtime/measure/trace.h"
 #include "verify/dump.h"
 #include "verify/fidelity_report.h"
 #include "verify/generate.h"
@@ -98,6 +101,18 @@ static enum gqa_status check_lengths(const struct gqa_tokens *tokens,
     return GQA_OK;
 }
 
+/* The error, and which option helps where it is this one. */
+static enum gqa_status advise(enum gqa_status st, enum gqa_status which,
+                              const char *help)
+{
+    char message[512];
+
+    if (st != which)
+        return st;
+    snprintf(message, sizeof message, "%s", gqa_error_message());
+    return gqa_fail(st, "%s%s", message, help);
+}
+
 /* From a file, from text, or from the original itself. */
 static enum gqa_status get_tokens(struct run *r, struct gqa_running *running)
 {
@@ -120,11 +135,15 @@ static enum gqa_status get_tokens(struct run *r, struct gqa_running *running)
                                     network, &samples);
         return st;
     }
-    if (r->options->text_path)
-        return gqa_tokens_from_text(&r->tokens, r->options->text_path, &rules,
-                                    samples.length, samples.n);
+    if (r->options->text_path) {
+        st = gqa_tokens_from_text(&r->tokens, r->options->text_path, &rules,
+                                  samples.length, samples.n);
+        return advise(st, GQA_ERR_UNSUPPORTED, " and give them by --tokens");
+    }
     st =
         gqa_sample(&r->tokens, gqa_running_runtime(running), network, &samples);
+    st = advise(st, GQA_ERR_FORMAT,
+                "; with --tokens, the report says where it begins");
     return st == GQA_OK ? st : gqa_fail_prefix(st, "original");
 }
 
@@ -226,7 +245,8 @@ static enum gqa_status compare(struct run *r, struct gqa_running *running,
 {
     const uint64_t n = gqa_tokens_n_positions(&r->tokens);
     struct gqa_comparison to = {.layers = layers};
-    enum gqa_status st = gqa_fidelity_create(&to.fidelity, r->vocab_size, n);
+    enum gqa_status st =
+        gqa_fidelity_create(&to.fidelity, r->vocab_size, r->tokens.n, n);
 
     if (st == GQA_OK)
         st = gqa_trace_compare(r->trace, running, 0, false, &to, &r->progress);

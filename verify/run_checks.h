@@ -5,7 +5,7 @@
 #include "common/log.h"
 #include "runtime/data/sample.h"
 #include "runtime/measure/fidelity.h"
-#include "runtime/measure/run_models.h"
+#include "runtime/measure/running.h"
 #include "verify/report.h"
 
 /* All lent. */

@@ -5,7 +5,7 @@
 
 #include "common/log.h"
 #include "runtime/cpu/room.h"
-#include "runtime/mapped.h"
+#include "runtime/weights.h"
 #include "verify/run_checks.h"
 
 enum gqa_status gqa_run_possible(const struct gqa_subject *subject)

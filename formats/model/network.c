@@ -29,6 +29,9 @@ enum gqa_status gqa_activation_parse(enum gqa_activation *out, const char *name)
         {"gelu_python_tanh", GQA_ACTIVATION_GELU_TANH},
         {"silu", GQA_ACTIVATION_SILU},
         {"swish", GQA_ACTIVATION_SILU},
+        {"quick_gelu", GQA_ACTIVATION_QUICK_GELU},
+        {"relu2", GQA_ACTIVATION_RELU2},
+        {"gelu_bloom", GQA_ACTIVATION_GELU_BLOOM},
     };
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -38,8 +41,8 @@ enum gqa_status gqa_activation_parse(enum gqa_activation *out, const char *name)
         }
     return gqa_fail(GQA_ERR_UNSUPPORTED,
                     "configuration: activation '%.40s' cannot be run; known "
-                    "are relu, silu, gelu and gelu_new, and other names of "
-                    "these",
+                    "are relu, relu2, silu, gelu, gelu_new, gelu_bloom, "
+                    "quick_gelu, and other names of these",
                     name);
 }
 
@@ -143,7 +146,10 @@ static enum gqa_status take_norm(struct gqa_norm *out,
     char name[2 * GQA_MAX_NAME];
     enum gqa_status st;
 
-    *out = (struct gqa_norm){b->rule->norm, GQA_NO_PARAM, GQA_NO_PARAM, b->eps};
+    *out = (struct gqa_norm){.kind = b->rule->norm,
+                             .weight = GQA_NO_PARAM,
+                             .bias = GQA_NO_PARAM,
+                             .eps = b->eps};
     snprintf(name, sizeof name, "%s.weight", stem);
     if ((st = take(&out->weight, b, name, false)) != GQA_OK ||
         (st = check_vector(b, out->weight, b->network->d_model)) != GQA_OK ||
@@ -276,9 +282,12 @@ static enum gqa_status take_feed_forward(struct gqa_feed_forward *out,
     *out = (struct gqa_feed_forward){
         .gate = {.weight = GQA_NO_PARAM, .bias = GQA_NO_PARAM},
         .activation = b->activation};
-    st = take_linear(&out->up, b,
-                     stem_in(&stem, b, rule->layer, layer,
-                             b->gated ? rule->up : rule->plain));
+    st = take_norm(&out->norm, b,
+                   stem_in(&stem, b, rule->layer, layer, rule->ff_norm));
+    if (st == GQA_OK)
+        st = take_linear(&out->up, b,
+                         stem_in(&stem, b, rule->layer, layer,
+                                 b->gated ? rule->up : rule->plain));
     if (st == GQA_OK)
         st = take_linear(&out->down, b,
                          stem_in(&stem, b, rule->layer, layer, rule->down));
@@ -338,9 +347,6 @@ static enum gqa_status take_block(const struct gqa_network_builder *b,
         st = take_attention(
             &block->cross, b, cross,
             stem_in(&stem, b, rule->layer, layer, rule->cross_norm));
-    if (st == GQA_OK)
-        st = take_norm(&block->ff_norm, b,
-                       stem_in(&stem, b, rule->layer, layer, rule->ff_norm));
     return st == GQA_OK ? take_feed_forward(&block->ff, b, rule, layer) : st;
 }
 
@@ -362,6 +368,7 @@ static enum gqa_status take_stack(const struct gqa_network_builder *b,
 
     stack->stack = which;
     stack->positions = GQA_NO_PARAM;
+    stack->embedding_scale = 1;
     snprintf(name, sizeof name, "%s%s", b->prefix, m->family->embedding);
     if ((st = take(&stack->embedding, b, name, false)) != GQA_OK ||
         (st = check_matrix(b, stack->embedding, n->vocab_size, n->d_model)) !=

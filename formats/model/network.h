@@ -21,12 +21,22 @@ struct gqa_linear {
 
 struct gqa_norm {
     enum gqa_norm_kind kind;
-    size_t weight, bias;
+    size_t weight, bias; /* param indices, or GQA_NO_PARAM: 1 and 0 */
     double eps;
+    bool one_plus; /* 1 + weight in place of weight (Gemma) */
 };
+
+/*
+ * A sublayer f (an attention, a feed-forward) of the residual stream x:
+ *
+ *   y = output_norm(f(norm(x)));  x = after_norm(x + y)
+ *
+ * each norm of kind NONE where the model has none.
+ */
 
 /* down(act(gate(x)) * up(x)), or down(act(up(x))) without a gate. */
 struct gqa_feed_forward {
+    struct gqa_norm norm, output_norm, after_norm;
     struct gqa_linear gate, up, down;
     enum gqa_activation activation;
 };
@@ -50,32 +60,47 @@ struct gqa_relative_bias {
 
 struct gqa_attention_block {
     const struct gqa_attention *heads; /* lent by the model */
-    struct gqa_norm norm;              /* of its input */
+    struct gqa_norm norm, output_norm, after_norm;
     /* Distinct weights are projected once: k.weight may be q.weight. Where
      * heads lie in the outputs is in `heads`. */
     struct gqa_linear q, k, v, o;
-    double scale; /* of q . k */
+    /* Of each head by itself, before it is rotated: width head_dim, the same
+     * weights for all heads. */
+    struct gqa_norm q_norm, k_norm;
+    double scale;    /* of q . k */
+    double soft_cap; /* a scaled score s is soft_cap * tanh(s / soft_cap); 0:
+                        s as it is */
     bool causal;
     uint64_t window; /* a query sees itself and window - 1 keys before it; 0:
                         all */
     const struct gqa_rope *rope;   /* NULL: none; lent by the network */
     struct gqa_relative_bias bias; /* of layer 0 where layers share it */
+    /* ALiBi: a score's addend is -slopes[h] * |distance|. [n_heads], owned
+     * by the network; layers may share it. NULL: none, as where bias has a
+     * table. */
+    const double *slopes;
 };
 
 struct gqa_block {
     struct gqa_attention_block self;
     bool has_cross;
     struct gqa_attention_block cross;
-    struct gqa_norm ff_norm;
     struct gqa_feed_forward ff;
-    /* x + attention(norm(x)) + ff(ff_norm(x)), not one after the other. */
+    /* x + attention(self.norm(x)) + ff(ff.norm(x)), not one after the other;
+     * output norms are as ever, and only ff.after_norm may be. */
     bool parallel;
+    bool shared_norm; /* and the feed-forward reads self.norm(x) */
 };
 
 struct gqa_network_stack {
     enum gqa_stack stack;
     size_t embedding; /* param [vocab, d_model] */
-    size_t positions; /* param [n_positions, d_model] added, or GQA_NO_PARAM */
+    size_t positions; /* param [n_rows, d_model] added, or GQA_NO_PARAM */
+    uint64_t position_offset; /* position p's row is p + position_offset */
+    /* x = embedding_norm(embedding * embedding_scale + positions). The scale
+     * is rounded to the type of the activations, as Gemma rounds it. */
+    double embedding_scale;
+    struct gqa_norm embedding_norm;
     struct gqa_block *blocks; /* owned by the network */
     size_t n_blocks;
     struct gqa_norm final_norm;
@@ -89,7 +114,9 @@ struct gqa_network {
     struct gqa_linear unembedding; /* the embedding where it has none */
     double logit_scale;            /* of the final norm's output */
     uint64_t d_model, vocab_size;
-    uint64_t max_positions;       /* rows of `positions`; 0: no such limit */
+    double logit_soft_cap;        /* as an attention's, of logits; 0: none */
+    uint64_t max_positions;       /* rows of `positions` less the offset; 0: no
+                                     such limit */
     int64_t start_token;          /* what a decoder (or text) begins with */
     int64_t end_token, pad_token; /* -1: none */
     struct gqa_rope rope;

@@ -29,20 +29,29 @@ struct gqa_cpu_product {
     double scale;
 };
 
+/* gqa_norm_op with its vectors as reals, or NULL. */
+struct gqa_cpu_norm {
+    enum gqa_norm_kind kind;
+    double eps;
+    const void *weight, *bias;
+    bool one_plus, accumulate;
+};
+
 /* Arithmetic on one type of reals: float or double. No function fails. */
 struct gqa_cpu_real {
     size_t size;
     /* dst[i] = src[i], rounded once. */
     void (*load)(void *dst, const void *src, enum gqa_dtype dtype, size_t n);
     void (*add)(void *x, const void *y, size_t n);
+    void (*scale)(void *x, size_t n, double factor);
     void (*norm)(void *out, const void *x, size_t width,
-                 enum gqa_norm_kind kind, double eps, const void *weight,
-                 const void *bias);
+                 const struct gqa_cpu_norm *norm);
     /* One head; cos_sin is its position's. */
     void (*rotate)(void *head, uint64_t n_pairs, bool interleaved,
                    const void *cos_sin);
     void (*activate)(void *x, const void *up, size_t n,
                      enum gqa_activation activation);
+    void (*soft_cap)(void *x, size_t n, double cap);
     void (*multiply)(const struct gqa_cpu_product *product);
     /* scratch: attend_bytes(head_dim, group). */
     size_t (*attend_bytes)(uint64_t head_dim, uint64_t group);
@@ -92,7 +101,7 @@ static inline uint64_t gqa_cpu_head(const struct gqa_head_place *place,
 
 /* Operations of the backend, as in backend.h. */
 enum gqa_status gqa_cpu_embed(struct gqa_device *device, void *out,
-                              const struct gqa_weight *table,
+                              const struct gqa_weight *table, double scale,
                               const struct gqa_weight *positions);
 enum gqa_status gqa_cpu_rotate(struct gqa_device *device, void *x,
                                uint64_t width,
@@ -106,10 +115,15 @@ enum gqa_status gqa_cpu_store(struct gqa_device *device, void *cache,
 enum gqa_status gqa_cpu_attend(struct gqa_device *device,
                                const struct gqa_attention_op *op);
 enum gqa_status gqa_cpu_norm(struct gqa_device *device, void *out,
-                             const void *x, uint64_t n_rows,
-                             enum gqa_norm_kind kind, double eps,
-                             const struct gqa_weight *weight,
-                             const struct gqa_weight *bias);
+                             const void *x, uint64_t n_rows, uint64_t width,
+                             const struct gqa_norm_op *op, bool accumulate);
+enum gqa_status gqa_cpu_norm_heads(struct gqa_device *device, void *x,
+                                   uint64_t width,
+                                   const struct gqa_head_place *place,
+                                   uint64_t head_dim,
+                                   const struct gqa_norm_op *op);
+enum gqa_status gqa_cpu_soft_cap(struct gqa_device *device, void *x, uint64_t n,
+                                 double cap);
 enum gqa_status gqa_cpu_linear(struct gqa_device *device, void *out,
                                const void *x, uint64_t n_rows,
                                const struct gqa_weight *weight,

@@ -293,6 +293,8 @@ const struct gqa_backend *gqa_cpu_backend(void)
         .gather = gqa_cpu_gather,
         .unembed = gqa_cpu_unembed,
         .gram = gqa_cpu_gram,
+        .norm_heads = gqa_cpu_norm_heads,
+        .soft_cap = gqa_cpu_soft_cap,
     };
 
     return &backend;

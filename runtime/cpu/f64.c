@@ -10,6 +10,11 @@ static double exp_real(double x)
     return __builtin_exp(x);
 }
 
+static double tanh_real(double x)
+{
+    return __builtin_tanh(x);
+}
+
 static double normal_real(double x)
 {
     return 0.5 * __builtin_erfc(-x * 0.70710678118654752440);

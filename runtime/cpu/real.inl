@@ -4,6 +4,7 @@
  *
  *   LOAD, GEMM, GEMV   conversion and cblas for it
  *   exp_real(x)        e^x, of arguments of any size
+ *   tanh_real(x)       its hyperbolic tangent
  *   normal_real(x)     the share of a normal distribution below x
  *   EXPORT             the name of the table
  */
@@ -22,6 +23,24 @@ static void add_reals(void *x, const void *y, size_t n)
 
     for (size_t i = 0; i < n; i++)
         a[i] += b[i];
+}
+
+static void scale_reals(void *x, size_t n, double factor)
+{
+    const real f = (real)factor;
+    real *a = x;
+
+    for (size_t i = 0; i < n; i++)
+        a[i] *= f;
+}
+
+static void cap_reals(void *x, size_t n, double cap)
+{
+    const real c = (real)cap;
+    real *a = x;
+
+    for (size_t i = 0; i < n; i++)
+        a[i] = c * tanh_real(a[i] / c);
 }
 
 /* --- Norms ---------------------------------------------------------------- */
@@ -49,23 +68,51 @@ static double sum_reals(const real *x, size_t n, double center, bool squares)
     return sum;
 }
 
+/* out += norm(x), rounded once before it is added. */
+static void add_normed(real *out, const real *x, size_t width, double mean,
+                       double factor, const struct gqa_cpu_norm *norm)
+{
+    const real *weight = norm->weight;
+    const real *bias = norm->bias;
+    const double plus = norm->one_plus ? 1 : 0;
+
+    for (size_t i = 0; i < width; i++) {
+        double y = ((double)x[i] - mean) * factor;
+
+        if (weight)
+            y *= (double)weight[i] + plus;
+        if (bias)
+            y += (double)bias[i];
+        out[i] += (real)y;
+    }
+}
+
 static void norm_row(void *out_, const void *x_, size_t width,
-                     enum gqa_norm_kind kind, double eps, const void *weight_,
-                     const void *bias_)
+                     const struct gqa_cpu_norm *norm)
 {
     real *out = out_;
     const real *x = x_;
-    const real *weight = weight_;
-    const real *bias = bias_;
+    const real *weight = norm->weight;
     const double n = (double)width;
     const double mean =
-        kind == GQA_NORM_LAYER ? sum_reals(x, width, 0, false) / n : 0;
-    const double factor = 1 / sqrt(sum_reals(x, width, mean, true) / n + eps);
+        norm->kind == GQA_NORM_LAYER ? sum_reals(x, width, 0, false) / n : 0;
+    const double factor =
+        1 / sqrt(sum_reals(x, width, mean, true) / n + norm->eps);
+    const double plus = norm->one_plus ? 1 : 0;
 
-    for (size_t i = 0; i < width; i++)
-        out[i] = (real)(((double)x[i] - mean) * factor * (double)weight[i]);
-    if (bias)
-        add_reals(out, bias, width);
+    if (norm->accumulate) {
+        add_normed(out, x, width, mean, factor, norm);
+        return;
+    }
+    if (weight)
+        for (size_t i = 0; i < width; i++)
+            out[i] = (real)(((double)x[i] - mean) * factor *
+                            ((double)weight[i] + plus));
+    else
+        for (size_t i = 0; i < width; i++)
+            out[i] = (real)(((double)x[i] - mean) * factor);
+    if (norm->bias)
+        add_reals(out, norm->bias, width);
 }
 
 /* --- Rotation ------------------------------------------------------------- */
@@ -96,10 +143,9 @@ static real gate_real(real x, real y)
     return x / ((real)1 + exp_real(-y));
 }
 
-static real gelu_tanh(real x)
+/* twice: 2 sqrt(2 / pi), of as many digits as the model has of it. */
+static real gelu_tanh(real x, real twice)
 {
-    const real twice = (real)1.5957691216057308; /* 2 sqrt(2 / pi) */
-
     return gate_real(x, twice * (x + (real)0.044715 * x * x * x));
 }
 
@@ -125,11 +171,23 @@ static void activate(void *x_, const void *up_, size_t n,
         break;
     case GQA_ACTIVATION_GELU_TANH:
         for (size_t i = 0; i < n; i++)
-            x[i] = gelu_tanh(x[i]);
+            x[i] = gelu_tanh(x[i], (real)1.5957691216057308);
         break;
     case GQA_ACTIVATION_SILU:
         for (size_t i = 0; i < n; i++)
             x[i] = gate_real(x[i], x[i]);
+        break;
+    case GQA_ACTIVATION_QUICK_GELU:
+        for (size_t i = 0; i < n; i++)
+            x[i] = gate_real(x[i], (real)1.702 * x[i]);
+        break;
+    case GQA_ACTIVATION_RELU2:
+        for (size_t i = 0; i < n; i++)
+            x[i] = x[i] < 0 ? 0 : x[i] * x[i];
+        break;
+    case GQA_ACTIVATION_GELU_BLOOM:
+        for (size_t i = 0; i < n; i++)
+            x[i] = gelu_tanh(x[i], (real)1.59576912);
         break;
     }
     if (!up)
@@ -255,6 +313,8 @@ static void weigh_row(const struct gqa_cpu_attend_task *t,
     }
     memset(scores, 0, first * sizeof *scores);
     memset(scores + end, 0, (tile->n - end) * sizeof *scores);
+    if (t->op->soft_cap > 0)
+        cap_reals(scores + first, (size_t)(end - first), t->op->soft_cap);
     if (bias) {
         const real *b =
             bias + tile->c0 + t->op->reach - 1 - (t->start + t->first + row);
@@ -390,9 +450,11 @@ const struct gqa_cpu_real EXPORT = {
     .size = sizeof(real),
     .load = LOAD,
     .add = add_reals,
+    .scale = scale_reals,
     .norm = norm_row,
     .rotate = rotate_head,
     .activate = activate,
+    .soft_cap = cap_reals,
     .multiply = multiply,
     .attend_bytes = attend_bytes,
     .attend = attend,

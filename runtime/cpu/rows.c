@@ -21,6 +21,7 @@ struct embedding {
     const struct gqa_device *device;
     char *out;
     const struct gqa_weight *table, *positions;
+    double scale;
     uint64_t n_rows, rows;
 };
 
@@ -44,6 +45,8 @@ static void embed_rows(void *ctx, size_t task, void *scratch)
 
         d->real->load(out, weight_row(e->table, (uint64_t)d->tokens[r]),
                       e->table->dtype, width);
+        if (e->scale != 1)
+            d->real->scale(out, width, e->scale);
         if (!e->positions)
             continue;
         d->real->load(
@@ -55,7 +58,7 @@ static void embed_rows(void *ctx, size_t task, void *scratch)
 }
 
 enum gqa_status gqa_cpu_embed(struct gqa_device *device, void *out,
-                              const struct gqa_weight *table,
+                              const struct gqa_weight *table, double scale,
                               const struct gqa_weight *positions)
 {
     struct embedding e = {
@@ -63,6 +66,7 @@ enum gqa_status gqa_cpu_embed(struct gqa_device *device, void *out,
         .out = out,
         .table = table,
         .positions = positions,
+        .scale = scale,
         .n_rows = device->n_sequences * device->n_new,
         .rows = rows_of_task(table->cols),
     };
@@ -181,50 +185,101 @@ enum gqa_status gqa_cpu_store(struct gqa_device *device, void *cache,
 /* --- Norms ---------------------------------------------------------------- */
 
 struct norm {
-    const struct gqa_cpu_real *real;
+    const struct gqa_device *device;
+    struct gqa_cpu_norm norm;
     char *out;
     const char *x;
-    size_t width;
-    enum gqa_norm_kind kind;
-    double eps;
-    const void *weight, *bias;
+    uint64_t width;
     uint64_t n_rows, rows;
+    /* Of heads within the rows. */
+    const struct gqa_head_place *place;
+    uint64_t head_dim;
 };
+
+static enum gqa_status take_vectors(struct gqa_cpu_norm *out,
+                                    struct gqa_device *device,
+                                    const struct gqa_norm_op *op)
+{
+    const enum gqa_status st =
+        gqa_cpu_vector(&out->weight, device, 0, op->weight);
+
+    out->kind = op->kind;
+    out->eps = op->eps;
+    out->one_plus = op->one_plus;
+    return st == GQA_OK ? gqa_cpu_vector(&out->bias, device, 1, op->bias) : st;
+}
 
 static void norm_rows(void *ctx, size_t task, void *scratch)
 {
     const struct norm *n = ctx;
-    const size_t row_bytes = n->width * n->real->size;
+    const struct gqa_cpu_real *real = n->device->real;
+    const size_t row_bytes = (size_t)n->width * real->size;
     const uint64_t first = task * n->rows;
     const uint64_t end = gqa_min_u64(first + n->rows, n->n_rows);
 
     (void)scratch;
     for (uint64_t r = first; r < end; r++)
-        n->real->norm(n->out + r * row_bytes, n->x + r * row_bytes, n->width,
-                      n->kind, n->eps, n->weight, n->bias);
+        real->norm(n->out + r * row_bytes, n->x + r * row_bytes,
+                   (size_t)n->width, &n->norm);
 }
 
 enum gqa_status gqa_cpu_norm(struct gqa_device *device, void *out,
-                             const void *x, uint64_t n_rows,
-                             enum gqa_norm_kind kind, double eps,
-                             const struct gqa_weight *weight,
-                             const struct gqa_weight *bias)
+                             const void *x, uint64_t n_rows, uint64_t width,
+                             const struct gqa_norm_op *op, bool accumulate)
 {
-    struct norm n = {.real = device->real,
+    struct norm n = {.device = device,
+                     .norm = {.accumulate = accumulate},
                      .out = out,
                      .x = x,
-                     .width = (size_t)weight->rows,
-                     .kind = kind,
-                     .eps = eps,
+                     .width = width,
                      .n_rows = n_rows,
-                     .rows = rows_of_task(weight->rows)};
-    enum gqa_status st = gqa_cpu_vector(&n.weight, device, 0, weight);
+                     .rows = rows_of_task(width)};
+    const enum gqa_status st = take_vectors(&n.norm, device, op);
 
-    if (st == GQA_OK)
-        st = gqa_cpu_vector(&n.bias, device, 1, bias);
     return st == GQA_OK
                ? gqa_cpu_pool_run(device->pool, tasks_of(n_rows, n.rows), 0,
                                   norm_rows, &n)
+               : st;
+}
+
+static void norm_heads_of_rows(void *ctx, size_t task, void *scratch)
+{
+    const struct norm *n = ctx;
+    const struct gqa_cpu_real *real = n->device->real;
+    const uint64_t first = task * n->rows;
+    const uint64_t end = gqa_min_u64(first + n->rows, n->n_rows);
+
+    (void)scratch;
+    for (uint64_t r = first; r < end; r++)
+        for (uint64_t h = 0; h < n->place->n_heads; h++) {
+            char *head = n->out + (r * n->width +
+                                   gqa_cpu_head(n->place, n->head_dim, h)) *
+                                      real->size;
+
+            real->norm(head, head, (size_t)n->head_dim, &n->norm);
+        }
+}
+
+enum gqa_status gqa_cpu_norm_heads(struct gqa_device *device, void *x,
+                                   uint64_t width,
+                                   const struct gqa_head_place *place,
+                                   uint64_t head_dim,
+                                   const struct gqa_norm_op *op)
+{
+    struct norm n = {
+        .device = device,
+        .out = x,
+        .width = width,
+        .n_rows = device->n_sequences * device->n_new,
+        .rows = rows_of_task(place->n_heads * head_dim),
+        .place = place,
+        .head_dim = head_dim,
+    };
+    const enum gqa_status st = take_vectors(&n.norm, device, op);
+
+    return st == GQA_OK
+               ? gqa_cpu_pool_run(device->pool, tasks_of(n.n_rows, n.rows), 0,
+                                  norm_heads_of_rows, &n)
                : st;
 }
 
@@ -258,6 +313,32 @@ enum gqa_status gqa_cpu_activate(struct gqa_device *device, void *x,
 
     return gqa_cpu_pool_run(device->pool, tasks_of(n, GQA_CPU_GRAIN), 0,
                             activate_part, &a);
+}
+
+struct cap {
+    const struct gqa_cpu_real *real;
+    char *x;
+    uint64_t n;
+    double cap;
+};
+
+static void cap_part(void *ctx, size_t task, void *scratch)
+{
+    const struct cap *c = ctx;
+    const uint64_t first = task * GQA_CPU_GRAIN;
+
+    (void)scratch;
+    c->real->soft_cap(c->x + first * c->real->size,
+                      (size_t)gqa_min_u64(GQA_CPU_GRAIN, c->n - first), c->cap);
+}
+
+enum gqa_status gqa_cpu_soft_cap(struct gqa_device *device, void *x, uint64_t n,
+                                 double cap)
+{
+    struct cap c = {device->real, x, n, cap};
+
+    return gqa_cpu_pool_run(device->pool, tasks_of(n, GQA_CPU_GRAIN), 0,
+                            cap_part, &c);
 }
 
 enum gqa_status gqa_cpu_gather(struct gqa_device *device, void *out,

@@ -435,6 +435,8 @@ static constexpr struct gqa_backend make_backend(void)
     b.gather = gqa_cuda_gather;
     b.unembed = gqa_cuda_unembed;
     b.gram = gqa_cuda_gram;
+    b.norm_heads = gqa_cuda_norm_heads;
+    b.soft_cap = gqa_cuda_soft_cap;
     return b;
 }
 

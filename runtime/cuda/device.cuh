@@ -89,7 +89,7 @@ enum gqa_status gqa_cuda_unembed(struct gqa_device *device, void *out,
 
 /* ops.cu */
 enum gqa_status gqa_cuda_embed(struct gqa_device *device, void *out,
-                               const struct gqa_weight *table,
+                               const struct gqa_weight *table, double scale,
                                const struct gqa_weight *positions);
 enum gqa_status gqa_cuda_rotate(struct gqa_device *device, void *x,
                                 uint64_t width,
@@ -101,10 +101,15 @@ enum gqa_status gqa_cuda_store(struct gqa_device *device, void *cache,
                                const struct gqa_head_place *place,
                                uint64_t head_dim);
 enum gqa_status gqa_cuda_norm(struct gqa_device *device, void *out,
-                              const void *x, uint64_t n_rows,
-                              enum gqa_norm_kind kind, double eps,
-                              const struct gqa_weight *weight,
-                              const struct gqa_weight *bias);
+                              const void *x, uint64_t n_rows, uint64_t width,
+                              const struct gqa_norm_op *op, bool accumulate);
+enum gqa_status gqa_cuda_norm_heads(struct gqa_device *device, void *x,
+                                    uint64_t width,
+                                    const struct gqa_head_place *place,
+                                    uint64_t head_dim,
+                                    const struct gqa_norm_op *op);
+enum gqa_status gqa_cuda_soft_cap(struct gqa_device *device, void *x,
+                                  uint64_t n, double cap);
 enum gqa_status gqa_cuda_activate(struct gqa_device *device, void *x,
                                   const void *up, uint64_t n,
                                   enum gqa_activation activation);

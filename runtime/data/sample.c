@@ -56,8 +56,7 @@ static enum gqa_status draw(void *ctx, uint64_t s, uint64_t position,
         if (!isfinite(logits[i]))
             return gqa_fail(GQA_ERR_FORMAT,
                             "sample %llu, position %llu: the logits are not "
-                            "finite, so that no token can be drawn; with "
-                            "--tokens, the report says where it begins",
+                            "finite, so that no token can be drawn",
                             (unsigned long long)(d->first + s),
                             (unsigned long long)position);
         if (may_be_drawn(d, i) && logits[i] > most)

@@ -1,4 +1,5 @@
-/* --tokens: safetensors, .npy or numbers as text. */
+#include "runtime/data/token_file.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,7 +8,6 @@
 #include "common/file.h"
 #include "formats/source.h"
 #include "runtime/data/npy.h"
-#include "runtime/data/tokens.h"
 
 /* Far beyond any test set, and what is held in memory while it is read. */
 #define MAX_FILE_BYTES (UINT64_C(1) << 30)

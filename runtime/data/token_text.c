@@ -1,10 +1,10 @@
-/* --text: pieces of a file for byte-level models. */
+#include "runtime/data/token_text.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/file.h"
-#include "runtime/data/tokens.h"
 
 enum {
     N_BYTES = 256,
@@ -26,9 +26,8 @@ static enum gqa_status byte_offset(int64_t *offset,
         *offset = 3;
     else
         return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "--text is for byte-level models, and a vocabulary of "
-                        "%llu is none: make tokens with the model's tokenizer "
-                        "and give them by --tokens",
+                        "text is for byte-level models, and a vocabulary of "
+                        "%llu is none: make tokens with the model's tokenizer",
                         (unsigned long long)v);
     return GQA_OK;
 }
@@ -116,7 +115,8 @@ enum gqa_status gqa_tokens_from_text(struct gqa_tokens *tokens,
     int fd;
 
     if (length < 2)
-        return gqa_fail(GQA_ERR_USAGE, "--length: text needs at least 2");
+        return gqa_fail(GQA_ERR_USAGE,
+                        "text is cut into pieces of 2 tokens at least");
     if ((st = byte_offset(&offset, rules)) != GQA_OK)
         return st;
     if ((st = gqa_file_open(&fd, &size, path)) != GQA_OK)

@@ -1,6 +1,6 @@
 /*
- * Token sequences that both models are run on: read from a file, cut from
- * text, or drawn from a model (sample.h).
+ * Token sequences that models are run on: read from a file (token_file.h),
+ * cut from text (token_text.h), or drawn from a model (sample.h).
  */
 #ifndef GQA_RUNTIME_DATA_TOKENS_H
 #define GQA_RUNTIME_DATA_TOKENS_H
@@ -59,44 +59,5 @@ enum gqa_status gqa_tokens_add(struct gqa_tokens *tokens,
                                const struct gqa_token_rules *rules,
                                const int64_t *ids, uint64_t n_ids,
                                const int64_t *labels, uint64_t n_labels);
-
-/*
- * Tokens of a file, told apart by content:
- *   - safetensors: input_ids and, for encoder-decoders, labels, of an
- *     integer type, [n, len] or [len]; attention_mask, where there is one,
- *     [n, len] of 1 then 0, ends each sequence;
- *   - .npy: input_ids, likewise;
- *   - text: a sequence of decimal numbers on each line, apart by blanks or
- *     commas; the labels of an encoder-decoder behind a '|'.
- *
- * tokens  empty; filled with at most max_sequences (0: all).
- * Errors  GQA_ERR_IO, GQA_ERR_FORMAT, GQA_ERR_UNSUPPORTED, GQA_ERR_NOMEM; the
- *         message begins with the path.
- */
-GQA_MUST_USE
-enum gqa_status gqa_tokens_read(struct gqa_tokens *tokens, const char *path,
-                                const struct gqa_token_rules *rules,
-                                uint64_t max_sequences);
-
-/*
- * A file of text for a byte-level model, in pieces of `length` tokens, at
- * most max_sequences of them (0: all), evenly over the file. What is
- * assumed: byte b is token b + 3 in a vocabulary of 259 to 384 (as in ByT5
- * and the trained models of this project), or token b in one of 256; other
- * vocabularies need a tokenizer and are refused.
- *
- * Decoder-only: start token, then bytes. Encoder-decoder: span filling as
- * ByT5 is trained: each 128 bytes of a piece (at most four times) lose 19
- * in their middle to a sentinel, the highest token first; the labels are
- * sentinel and bytes of each gap, then the end token, which also ends the
- * piece.
- *
- * Errors as gqa_tokens_read(), and GQA_ERR_USAGE for a length under 2.
- */
-GQA_MUST_USE
-enum gqa_status gqa_tokens_from_text(struct gqa_tokens *tokens,
-                                     const char *path,
-                                     const struct gqa_token_rules *rules,
-                                     uint64_t length, uint64_t max_sequences);
 
 #endif

@@ -6,18 +6,27 @@
 
 #include "common/checked.h"
 
-struct gqa_fidelity {
-    uint64_t vocab_size, max_positions;
-    double *kl; /* [n_positions of result] */
-    uint64_t n_same;
-    struct gqa_fidelity_result result;
+/* Sums over the tokens that follow, whose last bits depend on the order:
+ * kept for each sequence, they depend on no order of sequences. */
+struct sums {
+    uint64_t n;
     double log_likelihood[GQA_N_MODELS];
     /* Of the differences: running mean and sum of squares about it. */
     double mean, squares;
 };
 
+struct gqa_fidelity {
+    uint64_t vocab_size, max_positions;
+    double *kl; /* [n_positions of result] */
+    uint64_t n_same;
+    struct gqa_fidelity_result result;
+    struct sums *sums; /* [n_sequences] */
+    uint64_t n_sequences;
+};
+
 enum gqa_status gqa_fidelity_create(struct gqa_fidelity **out,
-                                    uint64_t vocab_size, uint64_t max_positions)
+                                    uint64_t vocab_size, uint64_t n_sequences,
+                                    uint64_t max_positions)
 {
     struct gqa_fidelity *f = calloc(1, sizeof *f);
     uint64_t n_bytes;
@@ -28,10 +37,12 @@ enum gqa_status gqa_fidelity_create(struct gqa_fidelity **out,
                     &n_bytes) &&
         n_bytes <= SIZE_MAX)
         f->kl = malloc(n_bytes);
-    if (!f->kl) {
-        free(f);
+    f->sums = calloc(n_sequences ? n_sequences : 1, sizeof *f->sums);
+    if (!f->kl || !f->sums) {
+        gqa_fidelity_free(f);
         return gqa_fail_nomem();
     }
+    f->n_sequences = n_sequences;
     f->vocab_size = vocab_size;
     f->max_positions = max_positions;
     *out = f;
@@ -43,6 +54,7 @@ void gqa_fidelity_free(struct gqa_fidelity *f)
     if (!f)
         return;
     free(f->kl);
+    free(f->sums);
     free(f);
 }
 
@@ -88,12 +100,34 @@ static double divergence(const double *p, double p_log_sum, const double *q,
 }
 
 /* Welford's update of mean and variance. */
-static void add_difference(struct gqa_fidelity *f, double d)
+static void add_difference(struct sums *s, double d)
 {
-    const double before = d - f->mean;
+    const double before = d - s->mean;
 
-    f->mean += before / (double)f->result.n_next;
-    f->squares += before * (d - f->mean);
+    s->mean += before / (double)s->n;
+    s->squares += before * (d - s->mean);
+}
+
+/* Chan's, of two parts. */
+static void add_sums(struct sums *s, const struct sums *more)
+{
+    const double n = (double)s->n + (double)more->n;
+    const double between = more->mean - s->mean;
+
+    if (more->n == 0)
+        return;
+    s->squares += more->squares +
+                  between * between * ((double)s->n * (double)more->n / n);
+    s->mean += between * ((double)more->n / n);
+    for (int m = 0; m < GQA_N_MODELS; m++)
+        s->log_likelihood[m] += more->log_likelihood[m];
+    s->n += more->n;
+}
+
+static bool is_before(struct gqa_place a, struct gqa_place b)
+{
+    return a.sequence != b.sequence ? a.sequence < b.sequence
+                                    : a.position < b.position;
 }
 
 void gqa_fidelity_add(struct gqa_fidelity *f, const double *original,
@@ -109,7 +143,8 @@ void gqa_fidelity_add(struct gqa_fidelity *f, const double *original,
 
     for (int m = 0; m < GQA_N_MODELS; m++) {
         top[m] = largest(logits[m], n);
-        if (top[m] == n && r->n_nonfinite[m]++ == 0)
+        if (top[m] == n && (r->n_nonfinite[m]++ == 0 ||
+                            is_before(place, r->first_nonfinite[m])))
             r->first_nonfinite[m] = place;
     }
     if (top[0] == n || top[1] == n || r->n_positions == f->max_positions)
@@ -117,21 +152,23 @@ void gqa_fidelity_add(struct gqa_fidelity *f, const double *original,
     for (int m = 0; m < GQA_N_MODELS; m++)
         sums[m] = log_sum(logits[m], n, logits[m][top[m]]);
     kl = divergence(original, sums[0], converted, sums[1], n);
-    if (r->n_positions == 0 || kl > r->kl_max) {
+    if (r->n_positions == 0 || kl > r->kl_max ||
+        (kl == r->kl_max && is_before(place, r->kl_max_at))) {
         r->kl_max = kl;
         r->kl_max_at = place;
     }
     f->kl[r->n_positions++] = kl;
     f->n_same += top[0] == top[1];
     if (next != GQA_NO_TOKEN) {
+        struct sums *s = &f->sums[place.sequence];
         double log_p[GQA_N_MODELS];
 
         for (int m = 0; m < GQA_N_MODELS; m++) {
             log_p[m] = logits[m][next] - sums[m];
-            f->log_likelihood[m] += log_p[m];
+            s->log_likelihood[m] += log_p[m];
         }
-        r->n_next++;
-        add_difference(f, log_p[0] - log_p[1]);
+        s->n++;
+        add_difference(s, log_p[0] - log_p[1]);
     }
 }
 
@@ -157,8 +194,12 @@ void gqa_fidelity_finish(struct gqa_fidelity *f,
 {
     struct gqa_fidelity_result *r = &f->result;
     const uint64_t n = r->n_positions;
+    struct sums all = {.n = 0};
     double sum = 0;
 
+    for (uint64_t i = 0; i < f->n_sequences; i++)
+        add_sums(&all, &f->sums[i]);
+    r->n_next = all.n;
     if (n > 0) {
         qsort(f->kl, n, sizeof *f->kl, by_value);
         /* Smallest first: least is lost. */
@@ -174,12 +215,12 @@ void gqa_fidelity_finish(struct gqa_fidelity *f,
         const double n_next = (double)r->n_next;
 
         for (int m = 0; m < GQA_N_MODELS; m++)
-            r->perplexity[m] = exp(-f->log_likelihood[m] / n_next);
-        r->log_difference = f->mean;
+            r->perplexity[m] = exp(-all.log_likelihood[m] / n_next);
+        r->log_difference = all.mean;
         if (r->n_next > 1)
-            r->log_difference_error = sqrt(f->squares / (n_next - 1) / n_next);
-        r->perplexity_increase = expm1(f->mean);
-        r->perplexity_increase_error = exp(f->mean) * r->log_difference_error;
+            r->log_difference_error = sqrt(all.squares / (n_next - 1) / n_next);
+        r->perplexity_increase = expm1(all.mean);
+        r->perplexity_increase_error = exp(all.mean) * r->log_difference_error;
     }
     *out = *r;
 }
@@ -197,6 +238,13 @@ void gqa_drift_add(struct gqa_drift *drift, const double *original,
         drift->squared_distance += d * d;
         drift->squared_norm += original[i] * original[i];
     }
+}
+
+void gqa_drift_merge(struct gqa_drift *drift, const struct gqa_drift *more)
+{
+    drift->squared_distance += more->squared_distance;
+    drift->squared_norm += more->squared_norm;
+    drift->n_nonfinite += more->n_nonfinite;
 }
 
 double gqa_drift_relative(const struct gqa_drift *drift)

@@ -44,16 +44,18 @@ struct gqa_fidelity_result {
     struct gqa_place first_nonfinite[GQA_N_MODELS];
 };
 
-/* Room for max_positions. Errors GQA_ERR_NOMEM. */
+/* Room for max_positions of n_sequences. Errors GQA_ERR_NOMEM. */
 GQA_MUST_USE
 enum gqa_status gqa_fidelity_create(struct gqa_fidelity **out,
-                                    uint64_t vocab_size,
+                                    uint64_t vocab_size, uint64_t n_sequences,
                                     uint64_t max_positions);
 void gqa_fidelity_free(struct gqa_fidelity *fidelity);
 
 /*
  * One position's logits, [vocab_size] of each model. next: the token that
- * follows, or GQA_NO_TOKEN. At most max_positions of them.
+ * follows, or GQA_NO_TOKEN. At most max_positions of them. Those of a
+ * sequence come in order; the result is the same, bit by bit, in whatever
+ * order the sequences come.
  */
 void gqa_fidelity_add(struct gqa_fidelity *fidelity, const double *original,
                       const double *converted, int32_t next,
@@ -74,6 +76,9 @@ struct gqa_drift {
 
 void gqa_drift_add(struct gqa_drift *drift, const double *original,
                    const double *converted, uint64_t n);
+
+/* Add what was seen elsewhere. */
+void gqa_drift_merge(struct gqa_drift *drift, const struct gqa_drift *more);
 
 /* sqrt(distance / norm); 0 where both are 0; NaN where any value was not
  * finite. */

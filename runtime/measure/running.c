@@ -1,8 +1,11 @@
-/* A model on a device, run over sequences. */
-#include <stdlib.h>
+#include "runtime/measure/running.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/bounds.h"
 #include "common/interrupt.h"
-#include "runtime/measure/run_models.h"
+#include "runtime/data/batches.h"
 
 struct gqa_running {
     const struct gqa_backend *backend;
@@ -63,53 +66,115 @@ enum gqa_status gqa_running_describe(struct gqa_running *r,
     return r->backend->describe(r->device, out);
 }
 
-/* Callbacks of a session of one sequence, given its true index. */
-struct renamed {
-    const struct gqa_step_output *output;
-    uint64_t sequence;
+/* --- Running -------------------------------------------------------------- */
+
+/*
+ * Rows of a batch: as many as a session takes at once. A processor is no
+ * faster with more than this, and its memory is everybody's.
+ */
+#define BATCH_ROWS     ((uint64_t)2048)
+#define CPU_BATCH_ROWS ((uint64_t)256)
+/* Of KV caches: what a 7B multi-head model needs for so many in 16 bits. */
+#define BATCH_BYTES ((uint64_t)1 << 30)
+
+struct batches_run {
+    const struct gqa_tokens *tokens;
+    struct gqa_batches batches;
+    struct gqa_session *session;
+    /* Of a batch, padded, and of one step. */
+    int32_t *ids, *fed;
+    uint64_t *lengths, *ones;
 };
 
-static enum gqa_status rename_logits(void *ctx, uint64_t s, uint64_t position,
-                                     uint64_t n_rows, const double *logits)
-{
-    const struct renamed *r = ctx;
-
-    (void)s;
-    return r->output->logits(r->output->ctx, r->sequence, position, n_rows,
-                             logits);
-}
-
-static enum gqa_status rename_residual(void *ctx, enum gqa_stack stack,
-                                       uint64_t layer, uint64_t s,
-                                       uint64_t position, uint64_t n_rows,
-                                       const double *x)
-{
-    const struct renamed *r = ctx;
-
-    (void)s;
-    return r->output->residual(r->output->ctx, stack, layer, r->sequence,
-                               position, n_rows, x);
-}
-
-static enum gqa_status run_sequence(struct gqa_session *session,
-                                    const struct gqa_sequence *sequence,
-                                    bool token_by_token,
+static enum gqa_status step_by_step(const struct batches_run *run,
+                                    const struct gqa_token_batch *batch,
                                     const struct gqa_step_output *output)
 {
-    const uint64_t step = token_by_token ? 1 : sequence->n_decoder;
     enum gqa_status st = GQA_OK;
 
-    gqa_session_reset(session);
-    if (sequence->encoder)
-        st = gqa_session_encode(session, sequence->encoder, sequence->n_encoder,
-                                &sequence->n_encoder, output);
-    for (uint64_t i = 0; st == GQA_OK && i < sequence->n_decoder; i += step) {
+    for (uint64_t i = 0; i < batch->n_decoder && st == GQA_OK; i++) {
         if (gqa_interrupt_pending())
             return gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
-        st = gqa_session_decode(session, sequence->decoder + i, step, &step,
-                                output);
+        for (size_t s = 0; s < batch->n; s++) {
+            run->fed[s] = run->ids[s * batch->n_decoder + i];
+            run->ones[s] = i < run->lengths[s];
+        }
+        st = gqa_session_decode(run->session, run->fed, 1, run->ones, output);
     }
     return st;
+}
+
+static enum gqa_status run_batch(const struct batches_run *run, size_t index,
+                                 bool token_by_token,
+                                 const struct gqa_step_output *output)
+{
+    const struct gqa_token_batch *batch = &run->batches.items[index];
+    enum gqa_status st = gqa_session_begin(run->session, batch->n,
+                                           run->batches.order + batch->first);
+
+    if (st == GQA_OK && batch->n_encoder > 0) {
+        gqa_batches_fill(run->ids, run->lengths, &run->batches, index,
+                         run->tokens, true);
+        st = gqa_session_encode(run->session, run->ids, batch->n_encoder,
+                                run->lengths, output);
+    }
+    if (st != GQA_OK)
+        return st;
+    gqa_batches_fill(run->ids, run->lengths, &run->batches, index, run->tokens,
+                     false);
+    return token_by_token
+               ? step_by_step(run, batch, output)
+               : gqa_session_decode(run->session, run->ids, batch->n_decoder,
+                                    run->lengths, output);
+}
+
+static enum gqa_status alloc_host(struct batches_run *run)
+{
+    const uint64_t n = gqa_max_u64(run->batches.most_sequences, 1);
+
+    run->ids = calloc(gqa_max_u64(run->batches.most_rows, 1), sizeof *run->ids);
+    run->fed = calloc(n, sizeof *run->fed);
+    run->lengths = calloc(n, sizeof *run->lengths);
+    run->ones = calloc(n, sizeof *run->ones);
+    return run->ids && run->fed && run->lengths && run->ones ? GQA_OK
+                                                             : gqa_fail_nomem();
+}
+
+/* Batches and a session for them; smaller ones where memory is short. */
+static enum gqa_status prepare(struct batches_run *run,
+                               const struct gqa_running *r)
+{
+    const bool on_cpu = strcmp(r->backend->name, "cpu") == 0;
+    struct gqa_batch_limits limits = {
+        .rows = on_cpu ? CPU_BATCH_ROWS : BATCH_ROWS, .bytes = BATCH_BYTES};
+    enum gqa_status st;
+
+    gqa_session_token_bytes(r->runtime, &limits.encoder_token_bytes,
+                            &limits.decoder_token_bytes);
+    for (;;) {
+        const struct gqa_batches *b = &run->batches;
+
+        st = gqa_batches_create(&run->batches, run->tokens, &limits);
+        if (st == GQA_OK)
+            st =
+                gqa_session_create(&run->session, r->runtime, b->most_sequences,
+                                   b->most_decoder, b->most_encoder);
+        if (st != GQA_ERR_NOMEM || b->most_sequences < 2)
+            break;
+        limits.sequences = b->most_sequences / 2;
+        gqa_batches_clear(&run->batches);
+    }
+    return st == GQA_OK ? alloc_host(run) : st;
+}
+
+static uint64_t count_positions(const struct batches_run *run, size_t index)
+{
+    const struct gqa_token_batch *batch = &run->batches.items[index];
+    uint64_t n = 0;
+
+    for (size_t i = batch->first; i < batch->first + batch->n; i++)
+        n += run->tokens->sequences[run->batches.order[i]].n_decoder;
+    return n;
 }
 
 enum gqa_status gqa_running_run(struct gqa_running *r,
@@ -118,40 +183,25 @@ enum gqa_status gqa_running_run(struct gqa_running *r,
                                 const struct gqa_step_output *output,
                                 const struct gqa_run_progress *progress)
 {
-    struct renamed renamed = {.output = output};
-    const struct gqa_step_output inner = {
-        .ctx = &renamed,
-        .logits = output->logits ? rename_logits : NULL,
-        .last_only = output->last_only,
-        .residual = output->residual ? rename_residual : NULL,
-    };
-    uint64_t capacity = 0, encoder_capacity = 0, done = 0;
-    struct gqa_session *session = NULL;
+    struct batches_run run = {.tokens = tokens};
+    uint64_t done = 0;
     enum gqa_status st;
 
-    for (size_t i = 0; i < tokens->n; i++) {
-        const struct gqa_sequence *s = &tokens->sequences[i];
-
-        if (s->n_decoder == 0)
-            return gqa_fail(GQA_ERR_USAGE, "sequence %zu has no labels", i);
-        if (s->n_decoder > capacity)
-            capacity = s->n_decoder;
-        if (s->n_encoder > encoder_capacity)
-            encoder_capacity = s->n_encoder;
-    }
-    st =
-        gqa_session_create(&session, r->runtime, 1, capacity, encoder_capacity);
-    for (size_t i = 0; i < tokens->n && st == GQA_OK; i++) {
-        renamed.sequence = i;
-        st = run_sequence(session, &tokens->sequences[i], token_by_token,
-                          &inner);
-        if (st != GQA_OK)
-            st = gqa_fail_prefix(st, "sequence %zu", i);
-        done += tokens->sequences[i].n_decoder;
+    if (tokens->n == 0)
+        return GQA_OK;
+    st = prepare(&run, r);
+    for (size_t i = 0; i < run.batches.n && st == GQA_OK; i++) {
+        st = run_batch(&run, i, token_by_token, output);
+        done += count_positions(&run, i);
         if (st == GQA_OK && progress && progress->update)
             progress->update(progress->ctx, progress->base + done,
                              progress->all);
     }
-    gqa_session_free(session);
+    gqa_session_free(run.session);
+    gqa_batches_clear(&run.batches);
+    free(run.ids);
+    free(run.fed);
+    free(run.lengths);
+    free(run.ones);
     return st;
 }

@@ -1,8 +1,5 @@
-/*
- * What a model gave, on disk. For each sequence: logits [n_decoder, vocab],
- * then, where residuals are kept, each encoder layer's [n_encoder, d_model]
- * and each decoder layer's [n_decoder, d_model].
- */
+#include "runtime/measure/trace.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,8 +7,12 @@
 
 #include "common/checked.h"
 #include "common/file.h"
-#include "runtime/measure/run_models.h"
 
+/*
+ * For each sequence: logits [n_decoder, vocab], then, where residuals are
+ * kept, each encoder layer's [n_encoder, d_model] and each decoder layer's
+ * [n_decoder, d_model].
+ */
 struct gqa_trace {
     int fd;
     const struct gqa_tokens *tokens;
@@ -105,7 +106,7 @@ static enum gqa_status open_file(int *fd, uint64_t n_bytes)
     /* Reserved now, so that a full disk is found before the model runs. */
     if (n_bytes > 0 && (errno = posix_fallocate(*fd, 0, (off_t)n_bytes)) != 0)
         return gqa_fail_errno("%s: %llu bytes for what the original gives "
-                              "(TMPDIR names another folder, fewer --samples "
+                              "(TMPDIR names another folder, fewer sequences "
                               "need less)",
                               folder, (unsigned long long)n_bytes);
     return GQA_OK;
@@ -253,6 +254,10 @@ enum gqa_status gqa_trace_logits(struct gqa_trace *t, uint64_t s,
 struct comparing {
     struct gqa_trace *trace;
     const struct gqa_comparison *to;
+    /* For each sequence, of logits and of each layer: put together at the
+     * end in the sequences' order, whatever order they came in. */
+    struct gqa_drift *drifts;
+    size_t per_sequence;
 };
 
 static enum gqa_status compare_logits(void *ctx, uint64_t s, uint64_t position,
@@ -268,7 +273,8 @@ static enum gqa_status compare_logits(void *ctx, uint64_t s, uint64_t position,
     if (st != GQA_OK)
         return st;
     if (c->to->logits)
-        gqa_drift_add(c->to->logits, t->values, logits, n_rows * v);
+        gqa_drift_add(&c->drifts[s * c->per_sequence], t->values, logits,
+                      n_rows * v);
     for (uint64_t r = 0; c->to->fidelity && r < n_rows; r++)
         gqa_fidelity_add(c->to->fidelity, t->values + r * v, logits + r * v,
                          next[r], (struct gqa_place){s, position + r});
@@ -289,7 +295,8 @@ static enum gqa_status compare_residual(void *ctx, enum gqa_stack stack,
 
     st = recall(t, residual_at(t, stack, layer, s, position), n);
     if (st == GQA_OK)
-        gqa_drift_add(&c->to->layers[index], t->values, x, n);
+        gqa_drift_add(&c->drifts[s * c->per_sequence + 1 + index], t->values, x,
+                      n);
     return st;
 }
 
@@ -317,13 +324,26 @@ static enum gqa_status check_shape(const struct gqa_trace *t,
     return GQA_OK;
 }
 
+static void merge(const struct comparing *c, size_t n_sequences)
+{
+    for (size_t s = 0; s < n_sequences; s++) {
+        const struct gqa_drift *of = c->drifts + s * c->per_sequence;
+
+        if (c->to->logits)
+            gqa_drift_merge(c->to->logits, &of[0]);
+        for (size_t i = 1; c->to->layers && i < c->per_sequence; i++)
+            gqa_drift_merge(&c->to->layers[i - 1], &of[i]);
+    }
+}
+
 enum gqa_status gqa_trace_compare(struct gqa_trace *t,
                                   struct gqa_running *running,
                                   uint64_t max_sequences, bool token_by_token,
                                   const struct gqa_comparison *comparison,
                                   const struct gqa_run_progress *progress)
 {
-    struct comparing comparing = {t, comparison};
+    struct comparing comparing = {t, comparison, NULL,
+                                  1 + gqa_trace_n_layers(t)};
     struct gqa_step_output output = {.ctx = &comparing,
                                      .logits = compare_logits};
     struct gqa_tokens tokens = *t->tokens;
@@ -335,5 +355,14 @@ enum gqa_status gqa_trace_compare(struct gqa_trace *t,
         tokens.n = max_sequences;
     if (comparison->layers && t->options.residual)
         output.residual = compare_residual;
-    return gqa_running_run(running, &tokens, token_by_token, &output, progress);
+    comparing.drifts =
+        calloc((tokens.n ? tokens.n : 1) * comparing.per_sequence,
+               sizeof *comparing.drifts);
+    if (!comparing.drifts)
+        return gqa_fail_nomem();
+    st = gqa_running_run(running, &tokens, token_by_token, &output, progress);
+    if (st == GQA_OK)
+        merge(&comparing, tokens.n);
+    free(comparing.drifts);
+    return st;
 }

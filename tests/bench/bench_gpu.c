@@ -148,9 +148,12 @@ static void attention(const struct layer *l)
 
 static void norms(const struct layer *l)
 {
+    const struct gqa_norm_op op = {
+        .kind = GQA_NORM_RMS, .eps = 1e-5, .weight = &l->norm};
+
     for (unsigned i = 0; i < 2; i++)
-        must(backend->norm(device, l->normed, l->x, l->n_rows, GQA_NORM_RMS,
-                           1e-5, &l->norm, NULL));
+        must(backend->norm(device, l->normed, l->x, l->n_rows, l->norm.rows,
+                           &op, false));
 }
 
 static void rotations(const struct layer *l)

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "runtime/mapped.h"
 #include "runtime/runtime.h"
+#include "runtime/weights.h"
 
 enum { MAX_RUNS = 101 };
 

@@ -11,8 +11,8 @@
 #include <time.h>
 
 #include "formats/checkpoint.h"
-#include "runtime/mapped.h"
 #include "runtime/runtime.h"
+#include "runtime/weights.h"
 
 enum { TURNS = 5 };
 

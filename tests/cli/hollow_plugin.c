@@ -148,10 +148,10 @@ static enum gqa_status set_batch(struct gqa_device *device,
 }
 
 static enum gqa_status embed(struct gqa_device *device, void *out,
-                             const struct gqa_weight *table,
+                             const struct gqa_weight *table, double scale,
                              const struct gqa_weight *positions)
 {
-    (void)device, (void)out, (void)table, (void)positions;
+    (void)device, (void)out, (void)table, (void)scale, (void)positions;
     return GQA_OK;
 }
 
@@ -184,12 +184,11 @@ static enum gqa_status attend(struct gqa_device *device,
 }
 
 static enum gqa_status norm(struct gqa_device *device, void *out, const void *x,
-                            uint64_t n_rows, enum gqa_norm_kind kind,
-                            double eps, const struct gqa_weight *weight,
-                            const struct gqa_weight *bias)
+                            uint64_t n_rows, uint64_t width,
+                            const struct gqa_norm_op *op, bool accumulate)
 {
-    (void)device, (void)out, (void)x, (void)n_rows, (void)kind, (void)eps;
-    (void)weight, (void)bias;
+    (void)device, (void)out, (void)x, (void)n_rows, (void)width, (void)op;
+    (void)accumulate;
     return GQA_OK;
 }
 

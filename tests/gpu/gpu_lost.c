@@ -45,7 +45,7 @@ int main(void)
     check(backend->stage_open(device, &staging, sizeof values) == GQA_OK,
           "stage_open");
     check(backend->set_batch(device, &batch) == GQA_OK, "set_batch");
-    check(backend->embed(device, memory, &nowhere, NULL) == GQA_OK,
+    check(backend->embed(device, memory, &nowhere, 1, NULL) == GQA_OK,
           "a launch that fails later");
     check(is_lost(backend->download(device, values, memory, sizeof values)),
           "download tells of it");

@@ -25,8 +25,8 @@
 #include <string.h>
 
 #include "formats/checkpoint.h"
-#include "runtime/mapped.h"
 #include "runtime/runtime.h"
+#include "runtime/weights.h"
 
 enum { SKIPPED = 77 };
 

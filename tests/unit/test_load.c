@@ -269,7 +269,7 @@ END_TEST
 
 START_TEST(ends_after_a_signal)
 {
-    gqa_interrupt_catch();
+    gqa_interrupt_catch(NULL);
     ck_assert_int_eq(raise(SIGTERM), 0);
     setup();
     ck_assert_int_eq(run(backends[_i], 4), GQA_ERR_INTERRUPTED);

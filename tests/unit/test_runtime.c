@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/mapped.h"
 #include "runtime/runtime.h"
+#include "runtime/weights.h"
 #include "scratch.h"
 
 /* A fixture on the CPU. */

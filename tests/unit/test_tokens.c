@@ -2,7 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/data/tokens.h"
+#include "runtime/data/token_file.h"
+#include "runtime/data/token_text.h"
 #include "scratch.h"
 
 static const struct gqa_token_rules decoder = {
@@ -355,7 +356,7 @@ START_TEST(bad_text)
     refuses(GQA_ERR_UNSUPPORTED,
             gqa_tokens_from_text(&tokens, scratch_write_text("a", "abc"),
                                  &words_of, 4, 0),
-            "--tokens");
+            "tokenizer");
     refuses(GQA_ERR_FORMAT,
             gqa_tokens_from_text(&tokens, scratch_write_text("b", "a"),
                                  &decoder, 4, 0),
@@ -363,7 +364,7 @@ START_TEST(bad_text)
     refuses(GQA_ERR_USAGE,
             gqa_tokens_from_text(&tokens, scratch_write_text("c", "abc"),
                                  &decoder, 1, 0),
-            "--length");
+            "2 tokens at least");
 }
 END_TEST
 
