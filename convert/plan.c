@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/ull.h"
 #include "formats/families/family.h"
-
-#define ULL(x) ((unsigned long long)(x))
 
 const char *gqa_method_name(enum gqa_method method)
 {

@@ -1,8 +1,10 @@
 #include "inspect/inspection.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "formats/unwritten.h"
 #include "inspect/recipe.h"
@@ -44,72 +46,44 @@ static enum gqa_status create_model(struct gqa_inspection *inspection)
     return GQA_OK;
 }
 
-/* "x.weight" as "x.bias"; NULL: memory is short, or no such ending. */
+/* "x.weight" as "x.bias"; NULL: memory is short. */
 static char *bias_name(const char *weight)
 {
-    static const char ending[] = ".weight";
-    const size_t length = strlen(weight);
-    const size_t stem = length - (sizeof ending - 1);
+    const char *end = strrchr(weight, '.');
+    const int stem = (int)(end ? (size_t)(end - weight) : strlen(weight));
     char *name;
 
-    if (length < sizeof ending - 1 || strcmp(weight + stem, ending) != 0)
-        return NULL;
-    name = malloc(stem + sizeof ".bias");
-    if (name) {
-        memcpy(name, weight, stem);
-        memcpy(name + stem, ".bias", sizeof ".bias");
-    }
-    return name;
+    return asprintf(&name, "%.*s.bias", stem, weight) < 0 ? NULL : name;
 }
 
-static int compare_names(const void *a, const void *b)
-{
-    const struct gqa_param *const *x = a;
-    const struct gqa_param *const *y = b;
-
-    return strcmp((*x)->name, (*y)->name);
-}
-
-static size_t find_param(const struct gqa_model *model,
-                         const struct gqa_param *const *by_name,
-                         const char *weight)
+/* The bias beside a weight. */
+static enum gqa_status find_bias(size_t *out, const struct gqa_model *model,
+                                 const char *weight)
 {
     char *name = bias_name(weight);
-    const struct gqa_param wanted = {.name = name};
-    const struct gqa_param *key = &wanted;
-    const struct gqa_param *const *found = NULL;
 
-    if (name)
-        found = bsearch(&key, by_name, model->n_params, sizeof *by_name,
-                        compare_names);
+    if (!name)
+        return gqa_fail_nomem();
+    if (!gqa_model_find(model, name, out))
+        *out = GQA_NO_PARAM;
     free(name);
-    return found ? (size_t)(*found - model->params) : GQA_NO_PARAM;
+    return GQA_OK;
 }
 
 static enum gqa_status find_output_biases(struct gqa_inspection *inspection)
 {
     const struct gqa_model *model = inspection->model;
-    const struct gqa_param **by_name;
+    enum gqa_status st = GQA_OK;
 
     /* One more: malloc(0) may give NULL. */
     inspection->output_bias =
         malloc((model->n_attentions + 1) * sizeof *inspection->output_bias);
-    by_name = malloc((model->n_params + 1) * sizeof *by_name);
-    if (!inspection->output_bias || !by_name) {
-        free(by_name);
+    if (!inspection->output_bias)
         return gqa_fail_nomem();
-    }
-    for (size_t i = 0; i < model->n_params; i++)
-        by_name[i] = &model->params[i];
-    qsort(by_name, model->n_params, sizeof *by_name, compare_names);
-    for (size_t i = 0; i < model->n_attentions; i++) {
-        const struct gqa_attention *a = &model->attentions[i];
-
-        inspection->output_bias[i] =
-            find_param(model, by_name, model->params[a->o.weight].name);
-    }
-    free(by_name);
-    return GQA_OK;
+    for (size_t i = 0; i < model->n_attentions && st == GQA_OK; i++)
+        st = find_bias(&inspection->output_bias[i], model,
+                       model->params[model->attentions[i].o.weight].name);
+    return st;
 }
 
 static enum gqa_status summarise_model(struct gqa_inspection *inspection)
@@ -167,8 +141,10 @@ static void warn_of_nan(const struct gqa_inspection *inspection)
 static enum gqa_status examine(struct gqa_inspection *inspection)
 {
     const struct gqa_inspect_options *show = &inspection->show;
-    const bool wants_summary = show->json || (!show->tensors && !show->recipe);
+    const bool wants_summary =
+        show->common.json || (!show->tensors && !show->recipe);
     enum gqa_status st = GQA_OK;
+    double start;
 
     for (size_t i = 0; i < gqa_checkpoint_n_tensors(inspection->checkpoint);
          i++)
@@ -179,17 +155,22 @@ static enum gqa_status examine(struct gqa_inspection *inspection)
     inspection->has_recipe = gqa_recipe_exists(inspection->checkpoint);
     if (show->recipe)
         st = gqa_recipe_load(&inspection->recipe, inspection->checkpoint);
+    start = gqa_clock_s();
     if (st == GQA_OK && (wants_summary || show->stats || show->kv_cache))
         st = create_model(inspection);
+    gqa_clock_log("understanding the tensors", start, 0);
     if (st == GQA_OK && inspection->model)
         st = summarise_model(inspection);
     if (st == GQA_OK && show->kv_cache)
         st = plan_kv_cache(inspection);
+    start = gqa_clock_s();
     if (st == GQA_OK && show->stats) {
         st = gqa_stats_create(&inspection->stats, inspection->checkpoint,
-                              inspection->model, show->n_threads);
+                              inspection->model, show->common.n_threads);
         if (st == GQA_OK)
             warn_of_nan(inspection);
+        gqa_clock_log("reading for statistics", start,
+                      inspection->tensor_bytes);
     }
     return st;
 }
@@ -201,6 +182,7 @@ enum gqa_status gqa_inspection_create(struct gqa_inspection **out,
     const struct gqa_checkpoint_options open_options = {
         .config_path = options->config_path, .salvage = true};
     struct gqa_inspection *inspection = calloc(1, sizeof *inspection);
+    const double start = gqa_clock_s();
     enum gqa_status st;
 
     if (!inspection)
@@ -208,6 +190,7 @@ enum gqa_status gqa_inspection_create(struct gqa_inspection **out,
     inspection->show = *options;
     st = gqa_checkpoint_open(&inspection->checkpoint, options->path,
                              &open_options);
+    gqa_clock_log("opening", start, 0);
     if (st == GQA_OK)
         st = examine(inspection);
     if (st == GQA_OK) {

@@ -4,10 +4,9 @@
 
 #include "common/bounds.h"
 #include "common/checked.h"
+#include "common/ull.h"
 #include "runtime/relative_bias.h"
 #include "runtime/state.h"
-
-#define ULL(x) ((unsigned long long)(x))
 
 /* Rows that a product takes at once: enough to be fast, and few enough for
  * the activations to stay small beside the weights. */

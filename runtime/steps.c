@@ -1,8 +1,7 @@
 /* Steps of a session: tokens in, and what was asked for out. */
 #include "common/bounds.h"
+#include "common/ull.h"
 #include "runtime/state.h"
-
-#define ULL(x) ((unsigned long long)(x))
 
 static enum gqa_status check_tokens(const struct gqa_session *s,
                                     const int32_t *tokens, uint64_t n_new,

@@ -26,7 +26,4 @@ enum gqa_status gqa_subject_understand(struct gqa_subject *subject,
 
 void gqa_subject_close(struct gqa_subject *subject);
 
-/* Seconds since some moment that stays the same; for differences. */
-double gqa_verify_clock(void);
-
 #endif

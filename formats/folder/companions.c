@@ -11,6 +11,7 @@
 #include "common/file.h"
 #include "common/interrupt.h"
 #include "common/log.h"
+#include "common/strings.h"
 
 enum { COPY_BYTES = 1 << 20 };
 
@@ -76,11 +77,6 @@ static enum gqa_status consider(struct gqa_companions *c, const char *name)
     return GQA_OK;
 }
 
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 static enum gqa_status list_folder(struct gqa_companions *c)
 {
     enum gqa_status st = GQA_OK;
@@ -102,7 +98,7 @@ static enum gqa_status list_folder(struct gqa_companions *c)
         st = gqa_fail_errno("cannot list folder %s", c->folder);
     closedir(dir);
     if (c->n > 1)
-        qsort(c->names, c->n, sizeof *c->names, compare_names);
+        qsort(c->names, c->n, sizeof *c->names, gqa_compare_strings);
     return st;
 }
 
@@ -265,7 +261,8 @@ bool gqa_companions_equal(const struct gqa_companions *c, const char *name,
     int own;
 
     if (c->n == 0 ||
-        !bsearch(&name, c->names, c->n, sizeof *c->names, compare_names) ||
+        !bsearch(&name, c->names, c->n, sizeof *c->names,
+                 gqa_compare_strings) ||
         (own = open_companion(c, name)) < 0)
         return false;
     equal = fstat(own, &info) == 0 && S_ISREG(info.st_mode) &&

@@ -10,6 +10,8 @@
 #include "common/file.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/strings.h"
+#include "formats/families/family.h"
 #include "formats/hdf5/cache.h"
 #include "formats/hdf5/child.h"
 #include "formats/hdf5/chunks.h"
@@ -275,11 +277,6 @@ static enum gqa_status take_tensors(struct hdf5 *h)
     return GQA_OK;
 }
 
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* The survey gives unique names; but who knows who answered for it. */
 static enum gqa_status check_names(const struct gqa_h5_table *table)
 {
@@ -297,7 +294,7 @@ static enum gqa_status check_names(const struct gqa_h5_table *table)
         json_decref(text);
     }
     if (st == GQA_OK)
-        qsort(names, table->n_variables, sizeof *names, compare_names);
+        qsort(names, table->n_variables, sizeof *names, gqa_compare_strings);
     for (size_t i = 1; i < table->n_variables && st == GQA_OK; i++)
         if (strcmp(names[i - 1], names[i]) == 0)
             st = gqa_fail(GQA_ERR_FORMAT, "two tensors are named %s", names[i]);
@@ -310,17 +307,6 @@ static enum gqa_status check_names(const struct gqa_h5_table *table)
  * that was put together from layers would hide a config.json beside the
  * file.
  */
-static bool is_backbone(const json_t *config)
-{
-    static const char end[] = "Backbone";
-    const char *name = json_string_value(json_object_get(config, "class_name"));
-    const size_t length = name ? strlen(name) : 0;
-
-    return length >= sizeof end - 1 &&
-           strcmp(name + length - (sizeof end - 1), end) == 0 &&
-           json_is_object(json_object_get(config, "config"));
-}
-
 static void take_config(struct hdf5 *h)
 {
     const char *text = h->table.config;
@@ -330,7 +316,10 @@ static void take_config(struct hdf5 *h)
     if (gqa_json_parse(&h->base.config, text, strlen(text), "model_config") !=
         GQA_OK) {
         gqa_info("%s: %s; ignored", h->base.path, gqa_error_message());
-    } else if (!is_backbone(h->base.config)) {
+    } else if (!gqa_config_is_preset(h->base.config)) {
+        gqa_info("%s: the configuration inside is that of layers, not of a "
+                 "backbone; ignored",
+                 h->base.path);
         json_decref(h->base.config);
         h->base.config = NULL;
     }

@@ -1,15 +1,17 @@
 #include "formats/model/model.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/log.h"
+#include "common/ull.h"
 #include "formats/families/family.h"
 #include "formats/model/attentions.h"
 #include "formats/model/params.h"
-
-#define ULL(x) ((unsigned long long)(x))
+#include "formats/model/say.h"
 
 /* The cost of a plan grows with the heads, which a file must not set. */
 #define MAX_HEADS 16384
@@ -320,6 +322,9 @@ static enum gqa_status resolve_heads(uint64_t *n_heads, uint64_t *head_dim,
                         "%llu heads are more than the %llu "
                         "that we take for possible",
                         ULL(heads.value), ULL(MAX_HEADS));
+    gqa_info("%" PRIu64 " heads%s%s, each of %" PRIu64 "%s%s", heads.value,
+             heads.by ? " by " : "", heads.by ? heads.by : "", dim.value,
+             dim.by ? " by " : "", dim.by ? dim.by : "");
     *n_heads = heads.value;
     *head_dim = dim.value;
     return GQA_OK;
@@ -558,6 +563,7 @@ enum gqa_status gqa_model_create(struct gqa_model **out,
     if ((st = find_family(&b)) != GQA_OK || (st = take_config(&b)) != GQA_OK ||
         (st = fill(m, &b)) != GQA_OK)
         goto done;
+    gqa_say_model(m, checkpoint);
     *out = m;
     m = NULL;
 done:

@@ -107,7 +107,7 @@ struct gqa_model {
     uint64_t n_layers;         /* encoder layers of an encoder-decoder */
     uint64_t n_decoder_layers; /* encoder-decoder only, else 0 */
     uint64_t d_model, vocab_size;
-    struct gqa_param *params;
+    struct gqa_param *params; /* in the order of their names */
     size_t n_params;
     struct gqa_attention *attentions; /* encoder first, by layer, self
                                          before cross */
@@ -142,6 +142,10 @@ enum gqa_status gqa_model_create(struct gqa_model **out,
                                  const struct gqa_checkpoint *checkpoint,
                                  const struct gqa_model_hints *hints);
 void gqa_model_free(struct gqa_model *model);
+
+/* Index of the parameter of this name; false where there is none. */
+bool gqa_model_find(const struct gqa_model *model, const char *name,
+                    size_t *index);
 
 const char *gqa_family_name(const struct gqa_family *family);
 bool gqa_model_is_encoder_decoder(const struct gqa_model *model);

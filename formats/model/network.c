@@ -5,13 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/ull.h"
 #include "formats/families/family.h"
 #include "formats/model/network_config.h"
 #include "formats/model/network_rope.h"
 #include "formats/model/network_rules.h"
 #include "formats/model/params.h"
-
-#define ULL(x) ((unsigned long long)(x))
 
 enum gqa_status gqa_activation_parse(enum gqa_activation *out, const char *name)
 {
@@ -51,9 +50,7 @@ enum gqa_status gqa_activation_parse(enum gqa_activation *out, const char *name)
 static bool find(const struct gqa_network_builder *b, const char *name,
                  size_t *index)
 {
-    const struct gqa_params params = {b->model->params, b->model->n_params, 0};
-
-    return gqa_params_find(&params, name, index);
+    return gqa_model_find(b->model, name, index);
 }
 
 /* A parameter of floats; optional ones that are missing are GQA_NO_PARAM. */
@@ -275,7 +272,7 @@ static enum gqa_status take_feed_forward(struct gqa_feed_forward *out,
                                          size_t layer)
 {
     const uint64_t d_model = b->network->d_model;
-    struct stem stem;
+    struct stem stem = {""};
     uint64_t width;
     enum gqa_status st;
 
@@ -327,7 +324,7 @@ static enum gqa_status take_block(const struct gqa_network_builder *b,
     const struct gqa_attention *cross =
         attention_of(b->model, stack->stack, GQA_ATTENTION_CROSS, layer);
     char table[2 * GQA_MAX_NAME];
-    struct stem stem;
+    struct stem stem = {""};
     enum gqa_status st;
 
     if (!self || (rule->cross_norm && !cross))

@@ -63,6 +63,14 @@ enum gqa_status gqa_params_finish(struct gqa_params *params)
     return GQA_OK;
 }
 
+bool gqa_model_find(const struct gqa_model *model, const char *name,
+                    size_t *index)
+{
+    const struct gqa_params params = {model->params, model->n_params, 0};
+
+    return gqa_params_find(&params, name, index);
+}
+
 bool gqa_params_find(const struct gqa_params *params, const char *name,
                      size_t *index)
 {

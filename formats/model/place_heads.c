@@ -1,3 +1,4 @@
+#include "common/ull.h"
 #include "formats/model/attentions.h"
 
 /* Length of a weight along the axis that its heads lie on. */
@@ -38,8 +39,6 @@ static const char *label(const struct gqa_found_attention *found)
     return gqa_attention_label(found->rule->stack, found->rule->kind,
                                found->layer);
 }
-
-#define ULL(x) ((unsigned long long)(x))
 
 /* Matrices are matrices, and biases as long as their weights. */
 static enum gqa_status check_shapes(const struct gqa_found_attention *found,

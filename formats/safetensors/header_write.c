@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/checked.h"
+#include "common/strings.h"
 #include "formats/safetensors/header.h"
 
 static int compare_tensors(const void *a, const void *b, void *arg)
@@ -25,11 +26,6 @@ void gqa_st_sort(size_t *order, size_t n,
         qsort_r(order, n, sizeof *order, compare_tensors, (void *)tensors);
 }
 
-static int compare_keys(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* A copy with sorted keys, so that the same input gives the same bytes. */
 static json_t *sorted_copy(const json_t *object)
 {
@@ -44,7 +40,7 @@ static json_t *sorted_copy(const json_t *object)
     for (void *it = json_object_iter((json_t *)object); it;
          it = json_object_iter_next((json_t *)object, it))
         keys[n_keys++] = json_object_iter_key(it);
-    qsort(keys, n_keys, sizeof *keys, compare_keys);
+    qsort(keys, n_keys, sizeof *keys, gqa_compare_strings);
     for (size_t i = 0; i < n_keys; i++)
         if (json_object_set(copy, keys[i], json_object_get(object, keys[i])) !=
             0)

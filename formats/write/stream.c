@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/bounds.h"
 #include "common/interrupt.h"
 #include "common/workers.h"
 #include "formats/gqa/frame_write.h"
@@ -372,11 +373,6 @@ static enum gqa_status measure_encoder(struct pipeline *p, size_t *n_bytes)
     return st;
 }
 
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /*
  * How many buffers and encoders: what the workers can use, as far as the
  * budget goes. High levels take so much memory for each encoder that fewer
@@ -392,16 +388,17 @@ static enum gqa_status plan_memory(struct pipeline *p, size_t *n_buffers,
 
     *n_encoders = 0;
     *n_buffers =
-        min_size(all, 2 * p->buffers_per_block * n_threads + SPARE_BUFFERS);
+        gqa_min_size(all, 2 * p->buffers_per_block * n_threads + SPARE_BUFFERS);
     if (p->stream->framing != GQA_FRAMING_COMPRESS)
         return GQA_OK;
     if ((st = measure_encoder(p, &encoder_bytes)) != GQA_OK)
         return st;
     *n_encoders = (BUDGET_BYTES - MIN_SPARE_BUFFERS * (size_t)BUFFER_BYTES) /
                   (encoder_bytes + 2 * (size_t)BUFFER_BYTES);
-    *n_encoders = min_size(*n_encoders ? *n_encoders : 1, n_threads);
-    left = BUDGET_BYTES - min_size(BUDGET_BYTES, *n_encoders * encoder_bytes);
-    *n_buffers = min_size(*n_buffers, left / BUFFER_BYTES);
+    *n_encoders = gqa_min_size(*n_encoders ? *n_encoders : 1, n_threads);
+    left =
+        BUDGET_BYTES - gqa_min_size(BUDGET_BYTES, *n_encoders * encoder_bytes);
+    *n_buffers = gqa_min_size(*n_buffers, left / BUFFER_BYTES);
     if (*n_buffers < MIN_SPARE_BUFFERS)
         *n_buffers = MIN_SPARE_BUFFERS;
     return GQA_OK;
@@ -446,7 +443,8 @@ static enum gqa_status digest_empty(const struct pipeline *p)
 static enum gqa_status run_threads(struct pipeline *p)
 {
     /* More could only wait for buffers. */
-    const unsigned n_workers = (unsigned)min_size(p->stream->n_threads, RING);
+    const unsigned n_workers =
+        (unsigned)gqa_min_size(p->stream->n_threads, RING);
     enum gqa_status st;
     pthread_t writer;
 

@@ -9,8 +9,8 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "runtime/backend.h"
 
 enum { RUNS = 9, REPEATS = 4 };
@@ -27,14 +27,6 @@ static void must(enum gqa_status st)
         return;
     fprintf(stderr, "bench_gpu: %s\n", gqa_error_message());
     exit(st == GQA_ERR_UNSUPPORTED ? 77 : 2);
-}
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 /* n elements, not zeros: those would run faster than real data. */
@@ -214,11 +206,11 @@ static double measure(const struct layer *l, void (*part)(const struct layer *))
         double start;
 
         must(backend->download(device, last, l->x, sizeof last));
-        start = now();
+        start = gqa_clock_s();
         for (unsigned j = 0; j < REPEATS; j++)
             part(l);
         must(backend->download(device, last, l->x, sizeof last));
-        times[i] = (now() - start) / REPEATS;
+        times[i] = (gqa_clock_s() - start) / REPEATS;
     }
     qsort(times, RUNS, sizeof *times, by_size);
     return times[RUNS / 2];

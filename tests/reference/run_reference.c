@@ -27,6 +27,7 @@
 #include "formats/checkpoint.h"
 #include "runtime/runtime.h"
 #include "runtime/weights.h"
+#include "tests/find_tensor.h"
 
 enum { SKIPPED = 77 };
 
@@ -75,7 +76,7 @@ static bool read_array(struct array *out, struct gqa_checkpoint *file,
 
     memset(out, 0, sizeof *out);
     snprintf(full, sizeof full, "%s%s", before, name);
-    if (!gqa_checkpoint_find(file, full, &index))
+    if (!find_tensor(file, full, &index))
         return false;
     t = gqa_checkpoint_tensor(file, index);
     out->rank = t->rank;
@@ -166,7 +167,7 @@ static void read_reference(struct reference *out, const char *path,
         read_batch(&out->text, file, "input_ids", "lengths", -1);
     } else {
         read_batch(&out->input, file, "input_ids", "lengths", -1);
-        if (gqa_checkpoint_find(file, "decoder_input_ids", &index))
+        if (find_tensor(file, "decoder_input_ids", &index))
             read_batch(&out->text, file, "decoder_input_ids", "decoder_lengths",
                        -1);
         else
