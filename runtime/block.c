@@ -215,7 +215,9 @@ static enum gqa_status attend(const struct gqa_pass *pass,
         .window = a->window,
         .key_counts = key_counts,
         .bias = bias,
-        .reach = capacity,
+        .reach = pass->stack->stack == GQA_STACK_ENCODER
+                     ? s->room.encoder_capacity
+                     : s->room.capacity,
     };
     const struct heads out = {
         s->work.attended,

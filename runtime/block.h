@@ -8,6 +8,10 @@
 
 #include "runtime/state.h"
 
+/* The tokens of the batch, which is set, become work.x (embed.c). */
+GQA_MUST_USE
+enum gqa_status gqa_block_embed(const struct gqa_pass *pass);
+
 /* The pass's rows of work.x, normed: in `room`, or where they are if there
  * is no norm. room may be work.x itself. */
 GQA_MUST_USE

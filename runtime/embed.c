@@ -17,7 +17,7 @@ static const struct gqa_weight *positions_of(
     return room;
 }
 
-enum gqa_status gqa_forward_embed(const struct gqa_pass *pass)
+enum gqa_status gqa_block_embed(const struct gqa_pass *pass)
 {
     const struct gqa_runtime *r = pass->session->runtime;
     const struct gqa_network_stack *stack = pass->stack;

@@ -9,7 +9,7 @@ enum gqa_status gqa_forward(const struct gqa_pass *pass)
     enum gqa_status st;
 
     if ((st = r->backend->set_batch(r->device, &pass->batch)) != GQA_OK ||
-        (st = gqa_forward_embed(pass)) != GQA_OK)
+        (st = gqa_block_embed(pass)) != GQA_OK)
         return st;
     for (size_t i = 0; i < stack->n_blocks; i++) {
         if (gqa_interrupt_pending())

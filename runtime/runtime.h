@@ -79,14 +79,29 @@ void gqa_session_free(struct gqa_session *session);
 /* Forget the tokens seen. */
 void gqa_session_reset(struct gqa_session *session);
 
+/* What sessions of changing batches have room for. */
+struct gqa_session_room {
+    uint64_t n_sequences;                /* at once */
+    uint64_t capacity, encoder_capacity; /* tokens of a sequence */
+    /* Of all sequences at once: n_sequences * capacity of any batch. */
+    uint64_t tokens, encoder_tokens;
+};
+
+GQA_MUST_USE
+enum gqa_status gqa_session_create_for(struct gqa_session **out,
+                                       struct gqa_runtime *runtime,
+                                       const struct gqa_session_room *room);
+
 /*
- * Forget the tokens seen, and take n_sequences at once from here on, which
- * callbacks and messages call numbers[s] (NULL: 0, 1 ...; copied). Errors
- * GQA_ERR_USAGE: none, or more than there is room for.
+ * Forget the tokens seen, and take other sequences from here on, with room
+ * for so many tokens of each; callbacks and messages call them numbers[s]
+ * (NULL: 0, 1 ...; copied). Errors GQA_ERR_USAGE: none, or more than there
+ * is room for.
  */
 GQA_MUST_USE
 enum gqa_status gqa_session_begin(struct gqa_session *session,
-                                  uint64_t n_sequences,
+                                  uint64_t n_sequences, uint64_t capacity,
+                                  uint64_t encoder_capacity,
                                   const uint64_t *numbers);
 
 /*

@@ -32,27 +32,22 @@ static enum gqa_status alloc(struct gqa_session *s, void **out,
     return r->backend->alloc(r->device, out, n_bytes);
 }
 
-static enum gqa_status alloc_cache(struct gqa_session *s,
-                                   struct gqa_kv_cache *cache,
-                                   const struct gqa_attention *a,
-                                   uint64_t capacity)
-{
-    const enum gqa_dtype real = s->runtime->real;
-    uint64_t heads;
-    enum gqa_status st;
-
-    if (!gqa_mul_u64(s->most_sequences, a->n_kv_heads, &heads) ||
-        !gqa_mul_u64(heads, a->head_dim, &heads))
-        heads = UINT64_MAX;
-    st = alloc(s, &cache->k, real, capacity, heads);
-    if (st == GQA_OK)
-        st = alloc(s, &cache->v, real, capacity, heads);
-    return st == GQA_OK ? st : gqa_fail_prefix(st, "KV cache");
-}
-
 static uint64_t kv_width(const struct gqa_attention *a)
 {
     return a->n_kv_heads * a->head_dim;
+}
+
+static enum gqa_status alloc_cache(struct gqa_session *s,
+                                   struct gqa_kv_cache *cache,
+                                   const struct gqa_attention *a,
+                                   uint64_t tokens)
+{
+    const enum gqa_dtype real = s->runtime->real;
+    enum gqa_status st = alloc(s, &cache->k, real, tokens, kv_width(a));
+
+    if (st == GQA_OK)
+        st = alloc(s, &cache->v, real, tokens, kv_width(a));
+    return st == GQA_OK ? st : gqa_fail_prefix(st, "KV cache");
 }
 
 /* Whose keys and values are widest: a cache for it serves all. */
@@ -90,14 +85,14 @@ void gqa_session_token_bytes(const struct gqa_runtime *r, uint64_t *encoder,
 /* Caches of all blocks of the decoder, or one for all. */
 static enum gqa_status alloc_decoder_caches(struct gqa_session *s,
                                             struct gqa_kv_cache *caches,
-                                            bool cross, uint64_t capacity)
+                                            bool cross, uint64_t tokens)
 {
     const struct gqa_network *n = s->runtime->network;
     const struct gqa_network_stack *decoder = &n->stacks[n->n_stacks - 1];
     enum gqa_status st = GQA_OK;
 
     if (s->one_cache) {
-        st = alloc_cache(s, &caches[0], widest(decoder, cross), capacity);
+        st = alloc_cache(s, &caches[0], widest(decoder, cross), tokens);
         for (size_t i = 1; i < decoder->n_blocks; i++)
             caches[i] = caches[0];
         return st;
@@ -106,7 +101,7 @@ static enum gqa_status alloc_decoder_caches(struct gqa_session *s,
         const struct gqa_block *b = &decoder->blocks[i];
 
         st = alloc_cache(s, &caches[i], cross ? b->cross.heads : b->self.heads,
-                         capacity);
+                         tokens);
     }
     return st;
 }
@@ -121,12 +116,12 @@ static enum gqa_status alloc_caches(struct gqa_session *s)
     s->cross = calloc(n_blocks, sizeof *s->cross);
     if (!s->self || !s->cross)
         return gqa_fail_nomem();
-    st = alloc_decoder_caches(s, s->self, false, s->capacity);
+    st = alloc_decoder_caches(s, s->self, false, s->room.tokens);
     if (st == GQA_OK && n->n_stacks > 1)
-        st = alloc_decoder_caches(s, s->cross, true, s->encoder_capacity);
+        st = alloc_decoder_caches(s, s->cross, true, s->room.encoder_tokens);
     if (st == GQA_OK && n->n_stacks > 1)
         st = alloc_cache(s, &s->encoder, widest(&n->stacks[0], false),
-                         s->encoder_capacity);
+                         s->room.encoder_tokens);
     return st;
 }
 
@@ -164,11 +159,11 @@ static enum gqa_status make_rope(struct gqa_session *s)
 
     if (rope->n_pairs == 0)
         return GQA_OK;
-    if (!gqa_mul_u64(s->capacity, rope->n_pairs * 2, &n) ||
+    if (!gqa_mul_u64(s->room.capacity, rope->n_pairs * 2, &n) ||
         !gqa_mul_u64(n, sizeof *values, &bytes) ||
         !(values = malloc((size_t)bytes)))
         return gqa_fail_nomem();
-    for (uint64_t p = 0; p < s->capacity; p++)
+    for (uint64_t p = 0; p < s->room.capacity; p++)
         for (uint64_t j = 0; j < rope->n_pairs; j++) {
             const double angle = (double)p * rope->frequency[j];
             double *pair = values + 2 * (p * rope->n_pairs + j);
@@ -233,7 +228,8 @@ static enum gqa_status make_biases(struct gqa_session *s)
                 tables[j] = tables[j - 1];
             else
                 st = make_bias(s, &tables[j], a,
-                               encoder ? s->encoder_capacity : s->capacity);
+                               encoder ? s->room.encoder_capacity
+                                       : s->room.capacity);
         }
     }
     return st;
@@ -319,12 +315,12 @@ static enum gqa_status alloc_host(struct gqa_session *s)
     const size_t values =
         (size_t)(s->head_rows * gqa_max_u64(n->vocab_size, n->d_model));
 
-    s->numbers = calloc(s->most_sequences, sizeof *s->numbers);
-    s->seen = calloc(s->most_sequences, sizeof *s->seen);
-    s->inputs = calloc(s->most_sequences, sizeof *s->inputs);
-    s->n_tokens = calloc(s->most_sequences, sizeof *s->n_tokens);
-    s->starts = calloc(s->most_sequences, sizeof *s->starts);
-    s->ends = calloc(s->most_sequences, sizeof *s->ends);
+    s->numbers = calloc(s->room.n_sequences, sizeof *s->numbers);
+    s->seen = calloc(s->room.n_sequences, sizeof *s->seen);
+    s->inputs = calloc(s->room.n_sequences, sizeof *s->inputs);
+    s->n_tokens = calloc(s->room.n_sequences, sizeof *s->n_tokens);
+    s->starts = calloc(s->room.n_sequences, sizeof *s->starts);
+    s->ends = calloc(s->room.n_sequences, sizeof *s->ends);
     s->tokens = calloc(s->rows, sizeof *s->tokens);
     s->out_rows = calloc(s->rows, sizeof *s->out_rows);
     s->out_sequence = calloc(s->rows, sizeof *s->out_sequence);
@@ -343,14 +339,12 @@ static enum gqa_status alloc_host(struct gqa_session *s)
 static enum gqa_status choose_sizes(struct gqa_session *s)
 {
     const struct gqa_network *n = s->runtime->network;
-    uint64_t inputs = 0;
+    const struct gqa_session_room *room = &s->room;
 
-    s->chunk =
-        gqa_min_u64(s->capacity, gqa_max_u64(MANY_ROWS / s->most_sequences, 1));
-    if (!gqa_mul_u64(s->most_sequences, s->chunk, &s->rows) ||
-        !gqa_mul_u64(s->most_sequences, s->encoder_capacity, &inputs))
-        s->rows = UINT64_MAX;
-    s->rows = gqa_max_u64(s->rows, inputs);
+    /* Of decoders some at a time, of encoders all. */
+    s->rows = gqa_max_u64(
+        gqa_min_u64(room->tokens, gqa_max_u64(MANY_ROWS, room->n_sequences)),
+        room->encoder_tokens);
     if (s->rows > MAX_ROWS)
         return gqa_fail(GQA_ERR_NOMEM,
                         "a batch of %llu tokens is more than any memory holds",
@@ -363,30 +357,27 @@ static enum gqa_status choose_sizes(struct gqa_session *s)
 
 static enum gqa_status create(struct gqa_session **out,
                               struct gqa_runtime *runtime, bool one_cache,
-                              uint64_t n_sequences, uint64_t capacity,
-                              uint64_t encoder_capacity)
+                              const struct gqa_session_room *room)
 {
     const struct gqa_network *n = runtime->network;
     struct gqa_session *s;
     enum gqa_status st;
 
-    if (n_sequences == 0 || capacity == 0 ||
-        (n->n_stacks > 1 && encoder_capacity == 0))
+    if (room->n_sequences == 0 || room->capacity == 0 ||
+        (n->n_stacks > 1 && room->encoder_capacity == 0))
         return gqa_fail(GQA_ERR_USAGE, "a session needs room for a sequence "
                                        "and a token");
     if (!(s = calloc(1, sizeof *s)))
         return gqa_fail_nomem();
     s->runtime = runtime;
     s->one_cache = one_cache;
-    s->most_sequences = n_sequences;
-    s->capacity = capacity;
-    s->encoder_capacity = n->n_stacks > 1 ? encoder_capacity : 0;
+    s->room = *room;
+    if (n->n_stacks < 2)
+        s->room.encoder_capacity = s->room.encoder_tokens = 0;
     if ((st = choose_sizes(s)) == GQA_OK && (st = alloc_host(s)) == GQA_OK &&
         (st = make_rope(s)) == GQA_OK && (st = make_biases(s)) == GQA_OK &&
         (st = alloc_caches(s)) == GQA_OK)
         st = alloc_workspace(s);
-    if (st == GQA_OK)
-        st = gqa_session_begin(s, n_sequences, NULL);
     if (st == GQA_OK)
         *out = s;
     else
@@ -394,21 +385,43 @@ static enum gqa_status create(struct gqa_session **out,
     return st;
 }
 
+enum gqa_status gqa_session_create_for(struct gqa_session **out,
+                                       struct gqa_runtime *runtime,
+                                       const struct gqa_session_room *room)
+{
+    return create(out, runtime, false, room);
+}
+
+enum gqa_status gqa_session_create_one_cache(
+    struct gqa_session **out, struct gqa_runtime *runtime,
+    const struct gqa_session_room *room)
+{
+    return create(out, runtime, true, room);
+}
+
 enum gqa_status gqa_session_create(struct gqa_session **out,
                                    struct gqa_runtime *runtime,
                                    uint64_t n_sequences, uint64_t capacity,
                                    uint64_t encoder_capacity)
 {
-    return create(out, runtime, false, n_sequences, capacity, encoder_capacity);
-}
+    struct gqa_session_room room = {n_sequences, capacity, encoder_capacity, 0,
+                                    0};
+    struct gqa_session *s = NULL;
+    enum gqa_status st;
 
-enum gqa_status gqa_session_create_one_cache(struct gqa_session **out,
-                                             struct gqa_runtime *runtime,
-                                             uint64_t n_sequences,
-                                             uint64_t capacity,
-                                             uint64_t encoder_capacity)
-{
-    return create(out, runtime, true, n_sequences, capacity, encoder_capacity);
+    if (!gqa_mul_u64(n_sequences, capacity, &room.tokens))
+        room.tokens = UINT64_MAX;
+    if (!gqa_mul_u64(n_sequences, encoder_capacity, &room.encoder_tokens))
+        room.encoder_tokens = UINT64_MAX;
+    st = gqa_session_create_for(&s, runtime, &room);
+    if (st == GQA_OK)
+        st =
+            gqa_session_begin(s, n_sequences, capacity, encoder_capacity, NULL);
+    if (st == GQA_OK)
+        *out = s;
+    else
+        gqa_session_free(s);
+    return st;
 }
 
 static void release(struct gqa_session *s, void *memory)
@@ -494,17 +507,34 @@ void gqa_session_reset(struct gqa_session *s)
     memset(s->inputs, 0, (size_t)s->n_sequences * sizeof *s->inputs);
 }
 
+/* Whether n rows of `each` tokens are within what there is. */
+static bool has_room(uint64_t n, uint64_t each, uint64_t most, uint64_t tokens)
+{
+    uint64_t all;
+
+    return each <= most && gqa_mul_u64(n, each, &all) && all <= tokens;
+}
+
 enum gqa_status gqa_session_begin(struct gqa_session *s, uint64_t n_sequences,
+                                  uint64_t capacity, uint64_t encoder_capacity,
                                   const uint64_t *numbers)
 {
-    if (n_sequences == 0 || n_sequences > s->most_sequences)
+    const struct gqa_session_room *room = &s->room;
+
+    if (s->runtime->network->n_stacks < 2)
+        encoder_capacity = 0;
+    if (n_sequences == 0 || n_sequences > room->n_sequences ||
+        !has_room(n_sequences, capacity, room->capacity, room->tokens) ||
+        !has_room(n_sequences, encoder_capacity, room->encoder_capacity,
+                  room->encoder_tokens))
         return gqa_fail(GQA_ERR_USAGE,
-                        "%llu sequences are not 1 to the session's %llu",
-                        ULL(n_sequences), ULL(s->most_sequences));
+                        "the session has no room for %llu sequences of %llu "
+                        "and %llu tokens",
+                        ULL(n_sequences), ULL(encoder_capacity), ULL(capacity));
     s->n_sequences = n_sequences;
-    s->chunk = gqa_min_u64(
-        s->capacity,
-        gqa_max_u64(gqa_min_u64(s->rows, MANY_ROWS) / n_sequences, 1));
+    s->capacity = capacity;
+    s->encoder_capacity = encoder_capacity;
+    s->chunk = gqa_min_u64(capacity, gqa_max_u64(MANY_ROWS / n_sequences, 1));
     for (uint64_t i = 0; i < n_sequences; i++)
         s->numbers[i] = numbers ? numbers[i] : i;
     gqa_session_reset(s);

@@ -77,8 +77,8 @@ struct gqa_workspace {
 
 struct gqa_session {
     struct gqa_runtime *runtime;
-    uint64_t n_sequences; /* in use, of most_sequences that there is room for */
-    uint64_t most_sequences, capacity, encoder_capacity;
+    struct gqa_session_room room;                     /* what there is */
+    uint64_t n_sequences, capacity, encoder_capacity; /* what is in use */
     uint64_t *numbers; /* [n_sequences]: what callbacks call the sequences */
     uint64_t *seen;    /* [n_sequences]: tokens of the decoder so far */
     uint64_t *inputs;  /* [n_sequences]: tokens of the encoder; 0: none yet */
@@ -113,17 +113,19 @@ struct gqa_pass {
 };
 
 /* A session whose KV cache serves one block at a time: nothing of a block
- * is left once another has run. Else as gqa_session_create(). */
+ * is left once another has run. Else as gqa_session_create_for(). */
 GQA_MUST_USE
-enum gqa_status gqa_session_create_one_cache(struct gqa_session **out,
-                                             struct gqa_runtime *runtime,
-                                             uint64_t n_sequences,
-                                             uint64_t capacity,
-                                             uint64_t encoder_capacity);
+enum gqa_status gqa_session_create_one_cache(
+    struct gqa_session **out, struct gqa_runtime *runtime,
+    const struct gqa_session_room *room);
 
-/* Embed the tokens of the batch, whose device it is set on, into work.x. */
-GQA_MUST_USE
-enum gqa_status gqa_forward_embed(const struct gqa_pass *pass);
+/*
+ * Make the pass's batch of n of the new tokens [n_sequences, n_new], from the
+ * one at `first` on; session->starts is set already. The batch points to the
+ * session's memory.
+ */
+void gqa_pass_fill(struct gqa_pass *pass, const int32_t *tokens, uint64_t n_new,
+                   const uint64_t *n_tokens, uint64_t first, uint64_t n);
 
 /* Embed the tokens of the batch and run them through the stack's blocks. */
 GQA_MUST_USE

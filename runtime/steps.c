@@ -27,13 +27,9 @@ static enum gqa_status check_tokens(const struct gqa_session *s,
     return GQA_OK;
 }
 
-/*
- * A batch of n of the new tokens, from the one at `first` on. Tokens that
- * are none are set to one that is in the table.
- */
-static void fill_batch(struct gqa_pass *pass, const int32_t *tokens,
-                       uint64_t n_new, const uint64_t *n_tokens, uint64_t first,
-                       uint64_t n)
+/* Tokens that are none are set to one that is in the table. */
+void gqa_pass_fill(struct gqa_pass *pass, const int32_t *tokens, uint64_t n_new,
+                   const uint64_t *n_tokens, uint64_t first, uint64_t n)
 {
     struct gqa_session *s = pass->session;
 
@@ -104,7 +100,7 @@ enum gqa_status gqa_session_encode(struct gqa_session *s, const int32_t *tokens,
     }
     /* Until all of it has run there is no input. */
     gqa_session_reset(s);
-    fill_batch(&pass, tokens, n_new, n_tokens, 0, n_new);
+    gqa_pass_fill(&pass, tokens, n_new, n_tokens, 0, n_new);
     if ((st = gqa_forward(&pass)) != GQA_OK ||
         (st = gqa_forward_cross(&pass)) != GQA_OK)
         return st;
@@ -157,8 +153,8 @@ enum gqa_status gqa_session_decode(struct gqa_session *s, const int32_t *tokens,
 
         for (uint64_t i = 0; i < s->n_sequences; i++)
             s->starts[i] = s->seen[i];
-        fill_batch(&pass, tokens, n_new, n_tokens, first,
-                   left < s->chunk ? left : s->chunk);
+        gqa_pass_fill(&pass, tokens, n_new, n_tokens, first,
+                      left < s->chunk ? left : s->chunk);
         if ((st = gqa_forward(&pass)) != GQA_OK ||
             (st = gqa_emit_logits(&pass)) != GQA_OK)
             return st;

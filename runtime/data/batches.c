@@ -92,9 +92,10 @@ static void cut(struct gqa_batches *out, const struct entry *entries, size_t n,
         out->most_sequences = gqa_max_u64(out->most_sequences, batch->n);
         out->most_encoder = gqa_max_u64(out->most_encoder, batch->n_encoder);
         out->most_decoder = gqa_max_u64(out->most_decoder, batch->n_decoder);
-        out->most_rows = gqa_max_u64(
-            out->most_rows,
-            batch->n * gqa_max_u64(batch->n_encoder, batch->n_decoder));
+        out->encoder_rows =
+            gqa_max_u64(out->encoder_rows, batch->n * batch->n_encoder);
+        out->decoder_rows =
+            gqa_max_u64(out->decoder_rows, batch->n * batch->n_decoder);
     }
 }
 

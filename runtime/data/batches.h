@@ -25,7 +25,8 @@ struct gqa_batches {
     struct gqa_token_batch *items;
     size_t n;
     /* The most that any batch has. */
-    uint64_t most_sequences, most_encoder, most_decoder, most_rows;
+    uint64_t most_sequences, most_encoder, most_decoder;
+    uint64_t encoder_rows, decoder_rows; /* with padding */
 };
 
 /*

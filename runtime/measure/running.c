@@ -109,8 +109,9 @@ static enum gqa_status run_batch(const struct batches_run *run, size_t index,
                                  const struct gqa_step_output *output)
 {
     const struct gqa_token_batch *batch = &run->batches.items[index];
-    enum gqa_status st = gqa_session_begin(run->session, batch->n,
-                                           run->batches.order + batch->first);
+    enum gqa_status st =
+        gqa_session_begin(run->session, batch->n, batch->n_decoder,
+                          batch->n_encoder, run->batches.order + batch->first);
 
     if (st == GQA_OK && batch->n_encoder > 0) {
         gqa_batches_fill(run->ids, run->lengths, &run->batches, index,
@@ -130,14 +131,27 @@ static enum gqa_status run_batch(const struct batches_run *run, size_t index,
 
 static enum gqa_status alloc_host(struct batches_run *run)
 {
-    const uint64_t n = gqa_max_u64(run->batches.most_sequences, 1);
+    const uint64_t n = run->batches.most_sequences;
 
-    run->ids = calloc(gqa_max_u64(run->batches.most_rows, 1), sizeof *run->ids);
+    run->ids = calloc(
+        gqa_max_u64(run->batches.encoder_rows, run->batches.decoder_rows),
+        sizeof *run->ids);
     run->fed = calloc(n, sizeof *run->fed);
     run->lengths = calloc(n, sizeof *run->lengths);
     run->ones = calloc(n, sizeof *run->ones);
     return run->ids && run->fed && run->lengths && run->ones ? GQA_OK
                                                              : gqa_fail_nomem();
+}
+
+static enum gqa_status create_session(struct batches_run *run,
+                                      struct gqa_runtime *runtime)
+{
+    const struct gqa_batches *b = &run->batches;
+    const struct gqa_session_room room = {b->most_sequences, b->most_decoder,
+                                          b->most_encoder, b->decoder_rows,
+                                          b->encoder_rows};
+
+    return gqa_session_create_for(&run->session, runtime, &room);
 }
 
 /* Batches and a session for them; smaller ones where memory is short. */
@@ -156,9 +170,7 @@ static enum gqa_status prepare(struct batches_run *run,
 
         st = gqa_batches_create(&run->batches, run->tokens, &limits);
         if (st == GQA_OK)
-            st =
-                gqa_session_create(&run->session, r->runtime, b->most_sequences,
-                                   b->most_decoder, b->most_encoder);
+            st = create_session(run, r->runtime);
         if (st != GQA_ERR_NOMEM || b->most_sequences < 2)
             break;
         limits.sequences = b->most_sequences / 2;

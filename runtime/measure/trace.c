@@ -1,12 +1,11 @@
 #include "runtime/measure/trace.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "common/checked.h"
 #include "common/file.h"
+#include "common/temporary.h"
 
 /*
  * For each sequence: logits [n_decoder, vocab], then, where residuals are
@@ -93,25 +92,6 @@ static enum gqa_status lay_out(struct gqa_trace *t, uint64_t *n_bytes)
     return GQA_OK;
 }
 
-static enum gqa_status open_file(int *fd, uint64_t n_bytes)
-{
-    const char *folder = getenv("TMPDIR");
-
-    folder = folder && *folder ? folder : "/tmp";
-    *fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (*fd < 0)
-        return gqa_fail_errno("%s: no temporary file (TMPDIR names another "
-                              "folder)",
-                              folder);
-    /* Reserved now, so that a full disk is found before the model runs. */
-    if (n_bytes > 0 && (errno = posix_fallocate(*fd, 0, (off_t)n_bytes)) != 0)
-        return gqa_fail_errno("%s: %llu bytes for what the original gives "
-                              "(TMPDIR names another folder, fewer sequences "
-                              "need less)",
-                              folder, (unsigned long long)n_bytes);
-    return GQA_OK;
-}
-
 /* Room for n values in the buffers. */
 static enum gqa_status reserve(struct gqa_trace *t, size_t n)
 {
@@ -128,23 +108,6 @@ static enum gqa_status reserve(struct gqa_trace *t, size_t n)
     return GQA_OK;
 }
 
-static enum gqa_status write_all(int fd, const char *bytes, size_t n,
-                                 uint64_t offset)
-{
-    while (n > 0) {
-        const ssize_t wrote = pwrite(fd, bytes, n, (off_t)offset);
-
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote < 0)
-            return gqa_fail_errno("temporary file");
-        bytes += wrote;
-        n -= (size_t)wrote;
-        offset += (uint64_t)wrote;
-    }
-    return GQA_OK;
-}
-
 static enum gqa_status keep(struct gqa_trace *t, uint64_t at,
                             const double *values, size_t n)
 {
@@ -153,7 +116,8 @@ static enum gqa_status keep(struct gqa_trace *t, uint64_t at,
     if (st != GQA_OK)
         return st;
     gqa_store_f64(t->stored, t->options.dtype, values, n);
-    return write_all(t->fd, t->stored, n * width_of(t), at * width_of(t));
+    return gqa_temporary_write(t->fd, t->stored, n * width_of(t),
+                               at * width_of(t));
 }
 
 /* n values from element `at` on into t->values. */
@@ -229,7 +193,7 @@ enum gqa_status gqa_trace_record(struct gqa_trace **out,
         output.residual = keep_residual;
     st = lay_out(t, &n_bytes);
     if (st == GQA_OK)
-        st = open_file(&t->fd, n_bytes);
+        st = gqa_temporary_open(&t->fd, n_bytes, "what a model gives");
     if (st == GQA_OK)
         st = gqa_running_run(running, tokens, false, &output, progress);
     if (st == GQA_OK)

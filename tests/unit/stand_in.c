@@ -86,14 +86,22 @@ enum gqa_status gqa_session_create(struct gqa_session **out,
                                    uint64_t n_sequences, uint64_t capacity,
                                    uint64_t encoder_capacity)
 {
-    (void)encoder_capacity;
     ck_assert_uint_le(n_sequences, 16);
     ck_assert_uint_le(capacity, MAX_NEW);
     *out = calloc(1, sizeof **out);
     ck_assert_ptr_nonnull(*out);
     (*out)->runtime = runtime;
     (*out)->most_sequences = n_sequences;
-    return gqa_session_begin(*out, n_sequences, NULL);
+    return gqa_session_begin(*out, n_sequences, capacity, encoder_capacity,
+                             NULL);
+}
+
+enum gqa_status gqa_session_create_for(struct gqa_session **out,
+                                       struct gqa_runtime *runtime,
+                                       const struct gqa_session_room *room)
+{
+    return gqa_session_create(out, runtime, room->n_sequences, room->capacity,
+                              room->encoder_capacity);
 }
 
 void gqa_session_token_bytes(const struct gqa_runtime *runtime,
@@ -104,8 +112,12 @@ void gqa_session_token_bytes(const struct gqa_runtime *runtime,
 }
 
 enum gqa_status gqa_session_begin(struct gqa_session *session,
-                                  uint64_t n_sequences, const uint64_t *numbers)
+                                  uint64_t n_sequences, uint64_t capacity,
+                                  uint64_t encoder_capacity,
+                                  const uint64_t *numbers)
 {
+    (void)capacity;
+    (void)encoder_capacity;
     ck_assert_uint_le(n_sequences, session->most_sequences);
     session->n_sequences = n_sequences;
     for (uint64_t s = 0; s < n_sequences; s++)

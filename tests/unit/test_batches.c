@@ -45,7 +45,7 @@ START_TEST(sorts_by_length)
     ck_assert_uint_eq(batches.n, 1);
     ck_assert_uint_eq(batches.most_sequences, 4);
     ck_assert_uint_eq(batches.most_decoder, 9);
-    ck_assert_uint_eq(batches.most_rows, 36);
+    ck_assert_uint_eq(batches.decoder_rows, 36);
     gqa_batches_fill(rows, counts, &batches, 0, &tokens, false);
     for (int i = 0; i < 4; i++) {
         ck_assert_uint_eq(batches.order[i], order[i]);

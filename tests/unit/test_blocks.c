@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "cpu_device.h"
-#include "runtime/runtime.h"
+#include "runtime/layers.h"
 
 enum {
     D_MODEL = 12,
@@ -633,6 +633,35 @@ static void run(struct gqa_session *session, double *got, const int32_t *tokens,
     }
 }
 
+/* All of it layer by layer, in two batches. */
+static void run_layers(struct made *m, double *got, int32_t *tokens,
+                       int32_t *inputs)
+{
+    const struct gqa_weight_source source = {read_rows, m};
+    const struct gqa_layers_options options = {.rows = 2 * N_TOKENS,
+                                               .host_bytes = UINT64_MAX};
+    const struct gqa_layers_output output = {
+        .step = {.ctx = got, .logits = take_logits}};
+    struct gqa_sequence sequences[N_SEQUENCES] = {{.encoder = NULL}};
+    const struct gqa_tokens all = {sequences, N_SEQUENCES};
+    struct gqa_layers *layers = NULL;
+
+    for (size_t s = 0; s < N_SEQUENCES; s++) {
+        if (m->network.n_stacks > 1) {
+            sequences[s].encoder = inputs + s * N_TOKENS;
+            sequences[s].n_encoder = input_lengths[s];
+        }
+        sequences[s].decoder = tokens + s * N_TOKENS;
+        sequences[s].n_decoder = lengths[s];
+    }
+    ck_assert_int_eq(gqa_layers_create(&layers, &m->network, backend, device,
+                                       &source, &all, &options),
+                     GQA_OK);
+    ck_assert_int_eq(gqa_layers_run(layers, &output), GQA_OK);
+    gqa_layers_free(layers);
+}
+
+/* n_new: tokens at a time; 0: layers. */
 static void check_logits(const struct design *d, const double *got,
                          const double *want, uint64_t n_new)
 {
@@ -679,6 +708,9 @@ static void check_design(const struct design *d)
         run(session, got, tokens, steps[i]);
         check_logits(d, got, want, steps[i]);
     }
+    memset(got, 0, sizeof got);
+    run_layers(m, got, tokens, inputs);
+    check_logits(d, got, want, 0);
     gqa_session_free(session);
     gqa_runtime_free(runtime);
     free_network(m);
