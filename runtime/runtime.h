@@ -43,7 +43,8 @@ enum gqa_status gqa_runtime_create(struct gqa_runtime **out,
                                    const struct gqa_weight_source *weights);
 void gqa_runtime_free(struct gqa_runtime *runtime);
 
-/* What to hand over as a step runs; any may be NULL. */
+/* What to hand over as a step runs; any may be NULL. s is what the sequence
+ * is called: its place in the batch, or what gqa_session_begin() said. */
 struct gqa_step_output {
     void *ctx;
     /* Logits of n_rows tokens of sequence s from position on: [n_rows,
@@ -87,6 +88,8 @@ struct gqa_session_room {
     uint64_t tokens, encoder_tokens;
 };
 
+/* A session that gqa_session_begin() gives its first sequences; else as
+ * gqa_session_create(). */
 GQA_MUST_USE
 enum gqa_status gqa_session_create_for(struct gqa_session **out,
                                        struct gqa_runtime *runtime,
