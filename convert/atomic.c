@@ -26,6 +26,7 @@ struct gqa_atomic {
     char *name; /* within the parent */
     int parent;
     int fd;
+    DIR *entries; /* of a folder, to delete them without new memory */
     bool is_folder, force;
     bool exists;               /* something to replace */
     mode_t mode;               /* its permissions */
@@ -103,6 +104,8 @@ static enum gqa_status resolve(struct gqa_atomic *a)
 
     /* What exists is replaced where it really lies. */
     path = realpath(a->path, NULL);
+    if (!path && errno == ENOMEM)
+        return gqa_fail_nomem();
     if (!path && lstat(a->path, &info) == 0 && S_ISLNK(info.st_mode))
         return gqa_fail(GQA_ERR_USAGE, "%s: a symbolic link that leads nowhere",
                         a->path);
@@ -291,6 +294,20 @@ static enum gqa_status check_folder_target(struct gqa_atomic *a)
     return for_each_entry(a, a->name, check_entry);
 }
 
+static enum gqa_status open_entries(struct gqa_atomic *a)
+{
+    const int fd = openat(a->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return gqa_fail_errno("%s: cannot open its folder", a->path);
+    a->entries = fdopendir(fd);
+    if (!a->entries) {
+        close(fd);
+        return gqa_fail_nomem();
+    }
+    return GQA_OK;
+}
+
 static enum gqa_status create_hidden_folder(struct gqa_atomic *a)
 {
     char hidden[HIDDEN_BYTES];
@@ -305,7 +322,7 @@ static enum gqa_status create_hidden_folder(struct gqa_atomic *a)
                            O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
             if (a->fd < 0)
                 return gqa_fail_errno("%s: cannot open its folder", a->path);
-            return GQA_OK;
+            return open_entries(a);
         }
         if (errno != EEXIST)
             break;
@@ -468,29 +485,29 @@ enum gqa_status gqa_atomic_commit(struct gqa_atomic *a)
     return GQA_OK;
 }
 
-static enum gqa_status delete_own_entry(struct gqa_atomic *a, int fd,
-                                        const char *entry)
+static void delete_own_entries(struct gqa_atomic *a)
 {
-    (void)a;
-    (void)unlinkat(fd, entry, 0);
-    return GQA_OK;
+    const struct dirent *entry;
+
+    if (!a->entries)
+        return;
+    rewinddir(a->entries);
+    while ((entry = readdir(a->entries)))
+        (void)unlinkat(a->fd, entry->d_name, 0);
 }
 
 void gqa_atomic_free(struct gqa_atomic *a)
 {
-    char message[2048];
-
     if (!a)
         return;
     if (*a->hidden && a->is_folder) {
-        /* The message to keep is the one of the failure that led here. */
-        snprintf(message, sizeof message, "%s", gqa_error_message());
-        if (for_each_entry(a, a->hidden, delete_own_entry) == GQA_OK)
-            (void)unlinkat(a->parent, a->hidden, AT_REMOVEDIR);
-        (void)gqa_fail(GQA_OK, "%s", message);
+        delete_own_entries(a);
+        (void)unlinkat(a->parent, a->hidden, AT_REMOVEDIR);
     } else if (*a->hidden) {
         (void)unlinkat(a->parent, a->hidden, 0);
     }
+    if (a->entries)
+        closedir(a->entries);
     if (a->fd >= 0)
         close(a->fd);
     if (a->parent >= 0)

@@ -83,6 +83,8 @@ static enum gqa_status died(struct gqa_h5_child *child)
 {
     const int status = end_child(child);
 
+    if (WIFEXITED(status) && WEXITSTATUS(status) == GQA_H5_EXIT_NOMEM)
+        return gqa_fail_nomem();
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
         return took_too_long(child);
     if (WIFSIGNALED(status))

@@ -9,6 +9,7 @@ enum gqa_status gqa_whole_file_begin(struct gqa_whole_file *file,
                                      const char *path)
 {
     static const char ending[] = ".partial-XXXXXX";
+    enum gqa_status st;
     struct stat info;
     int fd;
 
@@ -22,20 +23,23 @@ enum gqa_status gqa_whole_file_begin(struct gqa_whole_file *file,
     fd = mkstemp(file->name);
     if (fd >= 0 && (file->stream = fdopen(fd, "w")))
         return GQA_OK;
-    gqa_fail_errno("%s: cannot be written", path);
+    st = gqa_fail_errno("%s: cannot be written", path);
     if (fd >= 0) {
         close(fd);
         unlink(file->name);
     }
     free(file->name);
-    return GQA_ERR_IO;
+    return st;
 }
 
 enum gqa_status gqa_whole_file_end(struct gqa_whole_file *file,
                                    enum gqa_status st)
 {
-    const mode_t mask = umask(0);
+    mode_t mask;
 
+    if (!file->stream)
+        return st;
+    mask = umask(0);
     umask(mask);
     if (st == GQA_OK && (fflush(file->stream) != 0 || ferror(file->stream) ||
                          fchmod(fileno(file->stream), 0666 & ~mask) != 0 ||
