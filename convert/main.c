@@ -1,4 +1,7 @@
+#include <stdio.h>
+
 #include "common/cli.h"
+#include "common/json.h"
 #include "convert/convert.h"
 #include "convert/summary.h"
 
@@ -7,18 +10,15 @@ static const char tool[] = "gqa-convert";
 static int convert(const struct gqa_convert_options *options)
 {
     struct gqa_conversion c;
-    int status = GQA_EXIT_OK;
 
     if (gqa_convert(&c, options) != GQA_OK)
         return gqa_cli_trouble(tool);
-    if (options->json) {
-        if (gqa_summary_print_json(&c) != GQA_OK)
-            status = gqa_cli_trouble(tool);
-    } else if (options->log_level >= GQA_LOG_WARN) {
+    if (options->json)
+        puts(c.json);
+    else if (options->log_level >= GQA_LOG_WARN)
         gqa_summary_print(&c);
-    }
     gqa_conversion_clear(&c);
-    return status;
+    return GQA_EXIT_OK;
 }
 
 int main(int argc, char **argv)
@@ -26,6 +26,7 @@ int main(int argc, char **argv)
     struct gqa_convert_options options;
     int status = GQA_EXIT_OK;
 
+    gqa_json_watch_memory();
     gqa_log_init(tool, GQA_LOG_WARN);
     if (gqa_convert_options_parse(&options, argc, argv) != GQA_OK) {
         status = gqa_cli_usage_error(tool, "%s", gqa_error_message());

@@ -171,7 +171,7 @@ static json_t *describe_attention(const struct gqa_plan_attention *out)
                      "n_kv_heads_written", integer(out->n_kv_heads));
 }
 
-enum gqa_status gqa_summary_print_json(const struct gqa_conversion *c)
+enum gqa_status gqa_summary_json(char **out, const struct gqa_conversion *c)
 {
     const struct totals t = count(c->plan);
     const struct gqa_convert_options *o = c->options;
@@ -180,7 +180,7 @@ enum gqa_status gqa_summary_print_json(const struct gqa_conversion *c)
         "{s:i, s:o, s:s, s:o, s:b}", "version", 1, "input",
         gqa_json_text(o->input), "kind", gqa_checkpoint_kind(c->source),
         "output", gqa_json_text(o->output), "dry_run", (int)o->dry_run);
-    char *text = NULL;
+    enum gqa_status st;
 
     for (size_t i = 0; i < c->model->n_attentions; i++)
         json_array_append_new(attentions,
@@ -212,12 +212,7 @@ enum gqa_status gqa_summary_print_json(const struct gqa_conversion *c)
         json_object_set_new(root, "n_inf", integer(c->n_inf));
         json_object_set_new(root, "elapsed_s", json_real(c->elapsed_s));
     }
-    if (root)
-        text = json_dumps(root, JSON_INDENT(2));
+    st = gqa_json_dump(out, root, JSON_INDENT(2));
     json_decref(root);
-    if (!text)
-        return gqa_fail_nomem();
-    puts(text);
-    free(text);
-    return GQA_OK;
+    return st;
 }

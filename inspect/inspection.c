@@ -44,22 +44,22 @@ static enum gqa_status create_model(struct gqa_inspection *inspection)
     return GQA_OK;
 }
 
-/* "x.weight" as "x.bias"; NULL: memory is short, or no such ending. */
-static char *bias_name(const char *weight)
+/* "x.weight" as "x.bias"; NULL where it has no such ending. */
+static enum gqa_status bias_name(char **out, const char *weight)
 {
     static const char ending[] = ".weight";
     const size_t length = strlen(weight);
     const size_t stem = length - (sizeof ending - 1);
-    char *name;
 
+    *out = NULL;
     if (length < sizeof ending - 1 || strcmp(weight + stem, ending) != 0)
-        return NULL;
-    name = malloc(stem + sizeof ".bias");
-    if (name) {
-        memcpy(name, weight, stem);
-        memcpy(name + stem, ".bias", sizeof ".bias");
-    }
-    return name;
+        return GQA_OK;
+    *out = malloc(stem + sizeof ".bias");
+    if (!*out)
+        return gqa_fail_nomem();
+    memcpy(*out, weight, stem);
+    memcpy(*out + stem, ".bias", sizeof ".bias");
+    return GQA_OK;
 }
 
 static int compare_names(const void *a, const void *b)
@@ -70,26 +70,29 @@ static int compare_names(const void *a, const void *b)
     return strcmp((*x)->name, (*y)->name);
 }
 
-static size_t find_param(const struct gqa_model *model,
-                         const struct gqa_param *const *by_name,
-                         const char *weight)
+/* out: receives the bias of a weight, or GQA_NO_PARAM. */
+static enum gqa_status find_bias(size_t *out, const struct gqa_model *model,
+                                 const struct gqa_param *const *by_name,
+                                 const char *weight)
 {
-    char *name = bias_name(weight);
-    const struct gqa_param wanted = {.name = name};
+    struct gqa_param wanted = {0};
     const struct gqa_param *key = &wanted;
     const struct gqa_param *const *found = NULL;
+    const enum gqa_status st = bias_name(&wanted.name, weight);
 
-    if (name)
+    if (wanted.name)
         found = bsearch(&key, by_name, model->n_params, sizeof *by_name,
                         compare_names);
-    free(name);
-    return found ? (size_t)(*found - model->params) : GQA_NO_PARAM;
+    free(wanted.name);
+    *out = found ? (size_t)(*found - model->params) : GQA_NO_PARAM;
+    return st;
 }
 
 static enum gqa_status find_output_biases(struct gqa_inspection *inspection)
 {
     const struct gqa_model *model = inspection->model;
     const struct gqa_param **by_name;
+    enum gqa_status st = GQA_OK;
 
     /* One more: malloc(0) may give NULL. */
     inspection->output_bias =
@@ -102,14 +105,11 @@ static enum gqa_status find_output_biases(struct gqa_inspection *inspection)
     for (size_t i = 0; i < model->n_params; i++)
         by_name[i] = &model->params[i];
     qsort(by_name, model->n_params, sizeof *by_name, compare_names);
-    for (size_t i = 0; i < model->n_attentions; i++) {
-        const struct gqa_attention *a = &model->attentions[i];
-
-        inspection->output_bias[i] =
-            find_param(model, by_name, model->params[a->o.weight].name);
-    }
+    for (size_t i = 0; i < model->n_attentions && st == GQA_OK; i++)
+        st = find_bias(&inspection->output_bias[i], model, by_name,
+                       model->params[model->attentions[i].o.weight].name);
     free(by_name);
-    return GQA_OK;
+    return st;
 }
 
 static enum gqa_status summarise_model(struct gqa_inspection *inspection)

@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "common/cli.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "inspect/inspection.h"
 #include "inspect/options.h"
@@ -18,6 +19,8 @@ static int inspect(const struct gqa_inspect_options *options)
     gqa_log_init(tool, options->log_level);
     st = gqa_inspection_create(&inspection, options);
     if (st == GQA_OK)
+        st = gqa_json_check();
+    if (st == GQA_OK)
         st = options->json ? gqa_report_json(stdout, inspection)
                            : gqa_report_text(stdout, inspection);
     gqa_inspection_free(inspection);
@@ -29,6 +32,7 @@ int main(int argc, char **argv)
     struct gqa_inspect_options options;
     int status = GQA_EXIT_OK;
 
+    gqa_json_watch_memory();
     switch (gqa_inspect_options_parse(&options, argc, argv)) {
     case GQA_INSPECT_RUN:
         status = inspect(&options);

@@ -1,8 +1,10 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "common/cli.h"
 #include "common/interrupt.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "runtime/cpu_room.h"
 #include "verify/options.h"
@@ -11,24 +13,51 @@
 
 static const char tool[] = "gqa-verify";
 
+/* The report for standard output: all of it, or an error. */
+static enum gqa_status render(char **out, const struct gqa_report *report,
+                              enum gqa_report_format format)
+{
+    size_t n;
+    FILE *stream = open_memstream(out, &n);
+    enum gqa_status st;
+
+    if (!stream)
+        return gqa_fail_nomem();
+    st = gqa_report_write(stream, report, format);
+    /* Memory is all that such a stream can lack. */
+    if (st == GQA_OK && (fflush(stream) != 0 || ferror(stream)))
+        st = gqa_fail_nomem();
+    if (fclose(stream) != 0 && st == GQA_OK)
+        st = gqa_fail_nomem();
+    return st;
+}
+
 static int verify(const struct gqa_verify_options *options)
 {
     struct gqa_report *report = NULL;
+    struct gqa_whole_file dump = {0};
     int status = GQA_EXIT_TROUBLE;
+    char *text = NULL;
     enum gqa_status st;
 
     gqa_log_init(tool, options->log_level);
     gqa_interrupt_catch(gqa_whole_file_clean);
     if ((st = gqa_report_create(&report)) == GQA_OK)
-        st = gqa_verify(report, options);
+        st = gqa_verify(report, &dump, options);
+    if (st == GQA_OK)
+        st = gqa_json_check();
+    if (st == GQA_OK && options->log_level >= GQA_LOG_WARN)
+        st = render(&text, report, options->format);
     if (st == GQA_OK && options->report_path)
         st = gqa_report_save(options->report_path, report);
-    if (st == GQA_OK && options->log_level >= GQA_LOG_WARN)
-        st = gqa_report_write(stdout, report, options->format);
+    st = gqa_whole_file_end(&dump, st);
+    if (st == GQA_OK && text)
+        fputs(text, stdout);
     if (st == GQA_OK)
         status = gqa_report_exit_status(report);
     else
         gqa_cli_trouble(tool);
+    free(text);
     gqa_report_free(report);
     return status;
 }
@@ -38,6 +67,7 @@ int main(int argc, char **argv)
     struct gqa_verify_options options;
     int status = GQA_EXIT_OK;
 
+    gqa_json_watch_memory();
     gqa_log_init(tool, GQA_LOG_WARN);
     /* Before anything else: an ordinary exit would wait for OpenBLAS. */
     if (gqa_cpu_check_room(0) != GQA_OK)
