@@ -108,7 +108,8 @@ static enum gqa_status dump_pretty(char **out, const json_t *value,
         free(text);
         return gqa_fail_nomem();
     }
-    *out = strcat(line, "\n");
+    strcat(line, "\n");
+    *out = line;
     return GQA_OK;
 }
 

@@ -77,11 +77,13 @@ static void end_if_short_of_memory(void)
         _exit(GQA_H5_EXIT_NOMEM);
 }
 
-/* Else the fault comes again, and ends us as usual. */
-static void crashed(int number)
+/* Else a fault comes again, and ends us as usual; what was sent does not. */
+static void crashed(int number, siginfo_t *info, void *context)
 {
-    (void)number;
+    (void)context;
     end_if_short_of_memory();
+    if (info->si_code <= 0)
+        _exit(128 + number);
 }
 
 /* A signal for the tool is the parent's business: it ends this process. */
@@ -99,7 +101,8 @@ static void set_signals(void)
     static char stack[STACK_BYTES];
     const stack_t other = {.ss_sp = stack, .ss_size = sizeof stack};
     const struct sigaction crash = {
-        .sa_handler = crashed, .sa_flags = (int)(SA_RESETHAND | SA_ONSTACK)};
+        .sa_sigaction = crashed,
+        .sa_flags = (int)(SA_RESETHAND | SA_ONSTACK | SA_SIGINFO)};
     static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     sigset_t none;
 

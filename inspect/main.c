@@ -13,11 +13,11 @@ static const char tool[] = "gqa-inspect";
 static int inspect(const struct gqa_inspect_options *options)
 {
     struct gqa_inspection *inspection = NULL;
-    enum gqa_status st;
+    enum gqa_status st = gqa_text_init();
 
-    gqa_text_init();
     gqa_log_init(tool, options->log_level);
-    st = gqa_inspection_create(&inspection, options);
+    if (st == GQA_OK)
+        st = gqa_inspection_create(&inspection, options);
     if (st == GQA_OK)
         st = gqa_json_check();
     if (st == GQA_OK)

@@ -70,6 +70,7 @@ gqa-convert -q --threads 1 -g 1 "$llama" model.gqa
 gqa-convert -q --threads 1 -g 1 "$llama" model.safetensors
 gqa-convert -q --threads 1 -g 1 --expand model.gqa expanded.gqa
 echo '1 2 3 4' >tokens.json
+cp model.gqa grün.gqa
 
 convert=(gqa-convert --threads 1 -g 1)
 inspect=(gqa-inspect --threads 1)
@@ -89,7 +90,7 @@ torture convert-keras "${convert[@]}" --json "$keras" out/model.safetensors
 torture convert-kerashub "${convert[@]}" "$kerashub" out/model.gqa
 torture inspect-text "${inspect[@]}" --tensors "$llama"
 torture inspect-json "${inspect[@]}" --json --kv-cache --recipe --stats model.gqa
-torture inspect-gqa "${inspect[@]}" --kv-cache --recipe --stats model.gqa
+torture inspect-gqa "${inspect[@]}" --kv-cache --recipe --stats grün.gqa
 torture inspect-tf "${inspect[@]}" --json "$tf"
 torture inspect-chunks "${inspect[@]}" --stats "$data/good/flat-gzip"
 torture verify-alone "${verify[@]}" model.gqa
