@@ -7,10 +7,12 @@
 
 #include "common/clock.h"
 #include "common/interrupt.h"
+#include "common/json.h"
 #include "common/progress.h"
 #include "convert/describe.h"
 #include "convert/produce.h"
 #include "convert/say.h"
+#include "convert/summary.h"
 #include "formats/unwritten.h"
 
 static bool same_file(const struct stat *a, const char *path)
@@ -126,7 +128,7 @@ static void list_outputs(struct gqa_output_tensor *list,
 }
 
 /* Every tensor with NaN or infinities is named, up to a few. */
-static void warn_nonfinite(struct gqa_conversion *c,
+static void warn_nonfinite(const struct gqa_conversion *c,
                            const struct gqa_producer *producer)
 {
     enum { MAX_NAMED = 5 };
@@ -135,8 +137,6 @@ static void warn_nonfinite(struct gqa_conversion *c,
     for (size_t i = 0; i < c->model->n_params; i++) {
         const struct gqa_nonfinite found = gqa_producer_nonfinite(producer, i);
 
-        c->n_nan += found.n_nan;
-        c->n_inf += found.n_inf;
         if ((found.n_nan || found.n_inf) && n++ < MAX_NAMED)
             gqa_warn("'%s' has %llu NaN and %llu infinite values",
                      c->model->params[i].name, (unsigned long long)found.n_nan,
@@ -148,11 +148,46 @@ static void warn_nonfinite(struct gqa_conversion *c,
         gqa_warn("values beyond 65504 become infinite in f16; bf16 holds them");
 }
 
+/* What the summary says, and as JSON. */
+static enum gqa_status summarise(struct gqa_conversion *c)
+{
+    c->elapsed_s = gqa_clock_s() - c->start_s;
+    return c->options->common.json ? gqa_summary_json(&c->json, c) : GQA_OK;
+}
+
+struct written {
+    struct gqa_conversion *c;
+    const struct gqa_producer *producer;
+};
+
+/* All is written, and nothing has its name: what can fail does so now. */
+static enum gqa_status finish(void *ctx,
+                              const struct gqa_output_summary *output)
+{
+    const struct written *written = ctx;
+    struct gqa_conversion *c = written->c;
+    enum gqa_status st = gqa_json_check();
+
+    if (st != GQA_OK)
+        return st;
+    c->output = *output;
+    for (size_t i = 0; i < c->model->n_params; i++) {
+        const struct gqa_nonfinite found =
+            gqa_producer_nonfinite(written->producer, i);
+
+        c->n_nan += found.n_nan;
+        c->n_inf += found.n_inf;
+    }
+    return summarise(c);
+}
+
 /* Output options and what the checkpoint says of itself. */
 static enum gqa_status write_output(struct gqa_conversion *c,
                                     struct gqa_producer *producer)
 {
     const struct gqa_convert_options *o = c->options;
+    struct written written = {c, producer};
+    struct gqa_output_summary output;
     struct gqa_progress *progress = NULL;
     struct gqa_output_tensor *list = calloc(c->model->n_params, sizeof *list);
     json_t *config = gqa_describe_config(c->plan);
@@ -171,18 +206,18 @@ static enum gqa_status write_output(struct gqa_conversion *c,
                          ? gqa_checkpoint_folder(c->source)
                          : NULL,
         .progress = gqa_progress_update,
+        .ready = finish,
+        .ready_ctx = &written,
     };
-    enum gqa_status st = GQA_ERR_NOMEM;
+    enum gqa_status st = list ? gqa_json_check() : gqa_fail_nomem();
 
-    if (!list || !config || !recipe || !metadata) {
-        st = gqa_fail_nomem();
+    if (st != GQA_OK)
         goto done;
-    }
     if ((st = gqa_progress_create(&progress, o->common.log_level)) != GQA_OK)
         goto done;
     out.progress_ctx = progress;
     list_outputs(list, c->plan);
-    st = gqa_output_write(&c->output, o->output, list, c->model->n_params,
+    st = gqa_output_write(&output, o->output, list, c->model->n_params,
                           gqa_produce, producer, &out);
 done:
     gqa_progress_free(progress);
@@ -219,8 +254,8 @@ static enum gqa_status run(struct gqa_conversion *c)
         c->source_file_bytes += gqa_checkpoint_source(c->source, i)->file_bytes;
     for (size_t i = 0; i < c->model->n_params; i++)
         c->content_bytes += c->plan->tensors[i].n_bytes;
-    if (o->dry_run)
-        return GQA_OK;
+    if ((st = gqa_json_check()) != GQA_OK || o->dry_run)
+        return st == GQA_OK ? summarise(c) : st;
     start = gqa_clock_s();
     st =
         gqa_producer_create(&producer, c->plan, c->source, o->common.n_threads);
@@ -239,13 +274,12 @@ static enum gqa_status run(struct gqa_conversion *c)
 enum gqa_status gqa_convert(struct gqa_conversion *out,
                             const struct gqa_convert_options *options)
 {
-    const double start = gqa_clock_s();
     enum gqa_status st;
 
     memset(out, 0, sizeof *out);
     out->options = options;
+    out->start_s = gqa_clock_s();
     st = run(out);
-    out->elapsed_s = gqa_clock_s() - start;
     if (st != GQA_OK)
         gqa_conversion_clear(out);
     return st;
@@ -253,6 +287,7 @@ enum gqa_status gqa_convert(struct gqa_conversion *out,
 
 void gqa_conversion_clear(struct gqa_conversion *conversion)
 {
+    free(conversion->json);
     gqa_plan_free(conversion->plan);
     gqa_model_free(conversion->model);
     gqa_checkpoint_close(conversion->source);

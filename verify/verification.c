@@ -62,6 +62,7 @@ static enum gqa_status check_weights(struct gqa_report *report,
 }
 
 enum gqa_status gqa_verify(struct gqa_report *report,
+                           struct gqa_whole_file *dump,
                            const struct gqa_verify_options *options)
 {
     struct gqa_subject original = {0}, converted = {0};
@@ -89,7 +90,7 @@ enum gqa_status gqa_verify(struct gqa_report *report,
     if (st == GQA_OK && options->original_path)
         st = check_weights(report, &original, &converted, options);
     if (st == GQA_OK && options->original_path && !options->no_run)
-        st = gqa_run_step(report, &original, &converted, options);
+        st = gqa_run_step(report, &original, &converted, options, dump);
     else if (st == GQA_OK)
         gqa_info("models are not run: %s",
                  options->no_run ? "--no-run" : "there is no original");

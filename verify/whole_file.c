@@ -40,6 +40,7 @@ void gqa_whole_file_clean(void)
 enum gqa_status gqa_whole_file_begin(struct gqa_whole_file *file,
                                      const char *path)
 {
+    enum gqa_status st;
     struct stat info;
     int fd;
 
@@ -55,21 +56,23 @@ enum gqa_status gqa_whole_file_begin(struct gqa_whole_file *file,
     fd = mkstemp(file->partial->name);
     if (fd >= 0 && (file->stream = fdopen(fd, "w")))
         return GQA_OK;
-    gqa_fail_errno("%s: cannot be written", path);
+    st = gqa_fail_errno("%s: cannot be written", path);
     if (fd >= 0) {
         close(fd);
         unlink(file->partial->name);
     }
     file->partial->is_used = false;
-    return GQA_ERR_IO;
+    return st;
 }
 
 enum gqa_status gqa_whole_file_end(struct gqa_whole_file *file,
                                    enum gqa_status st)
 {
-    const char *name = file->partial->name;
-    const mode_t mask = umask(0);
+    mode_t mask;
 
+    if (!file->stream)
+        return st;
+    mask = umask(0);
     umask(mask);
     if (st == GQA_OK && (fflush(file->stream) != 0 || ferror(file->stream) ||
                          fchmod(fileno(file->stream), 0666 & ~mask) != 0 ||
@@ -77,10 +80,10 @@ enum gqa_status gqa_whole_file_end(struct gqa_whole_file *file,
         st = gqa_fail_errno("%s: cannot be written", file->path);
     if (fclose(file->stream) != 0 && st == GQA_OK)
         st = gqa_fail_errno("%s: cannot be written", file->path);
-    if (st == GQA_OK && rename(name, file->path) != 0)
+    if (st == GQA_OK && rename(file->partial->name, file->path) != 0)
         st = gqa_fail_errno("%s: cannot be written", file->path);
     if (st != GQA_OK)
-        unlink(name);
+        unlink(file->partial->name);
     file->partial->is_used = false;
     return st;
 }

@@ -26,7 +26,7 @@ enum gqa_status gqa_whole_file_begin(struct gqa_whole_file *file,
 
 /*
  * End it: where st is GQA_OK and all could be written, it takes its place;
- * else there is none. Returns st, or GQA_ERR_IO.
+ * else there is none. Of a zeroed one nothing. Returns st, or GQA_ERR_IO.
  */
 enum gqa_status gqa_whole_file_end(struct gqa_whole_file *file,
                                    enum gqa_status st);

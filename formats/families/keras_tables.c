@@ -1,7 +1,5 @@
 #include "formats/families/keras_tables.h"
 
-#include <stdio.h>
-
 /* One variable, its elements in Hugging Face's order or transposed. */
 #define SAME(path, legacy, hf)                              \
     {                                                       \
@@ -127,16 +125,12 @@ static void finish_t5_config(json_t *hf, const json_t *preset)
     const char *name = json_string_value(
         json_is_object(activation) ? json_object_get(activation, "config")
                                    : activation);
-    char text[64];
+    const bool gated =
+        json_is_true(json_object_get(preset, "use_gated_activation"));
 
-    if (!name)
-        return;
-    snprintf(text, sizeof text, "%s%s",
-             json_is_true(json_object_get(preset, "use_gated_activation"))
-                 ? "gated-"
-                 : "",
-             name);
-    json_object_set_new(hf, "feed_forward_proj", json_string(text));
+    if (name)
+        json_object_set_new(hf, "feed_forward_proj",
+                            json_pack("s+", gated ? "gated-" : "", name));
 }
 
 const struct gqa_keras_names gqa_keras_t5 = {t5_variants, t5_rules, true,

@@ -62,14 +62,10 @@ json_t *gqa_folder_manifest_describe(struct gqa_folder_manifest *m)
         const struct gqa_listed_file *f = &m->files[i];
 
         gqa_sha256_format(hex, f->sha256);
-        if (json_array_append_new(
-                list, json_pack("{s:s, s:I, s:s}", "name", f->name, "bytes",
-                                (json_int_t)f->n_bytes,
-                                f->is_header ? "header_sha256" : "sha256",
-                                hex)) != 0) {
-            json_decref(list);
-            return NULL;
-        }
+        json_array_append_new(
+            list, json_pack("{s:s, s:I, s:s}", "name", f->name, "bytes",
+                            (json_int_t)f->n_bytes,
+                            f->is_header ? "header_sha256" : "sha256", hex));
     }
     return json_pack("{s:i, s:s, s:o}", "schema_version", SCHEMA_VERSION,
                      "tool", "gqa-convert " GQA_VERSION, "files", list);
@@ -88,7 +84,8 @@ static bool is_plain(const char *name)
            strcmp(name, GQA_FOLDER_MANIFEST_NAME) != 0;
 }
 
-static bool parse_file(struct gqa_folder_manifest *m, const json_t *item)
+static enum gqa_status parse_file(bool *is_sound, struct gqa_folder_manifest *m,
+                                  const json_t *item)
 {
     struct gqa_listed_file file = {0};
     const char *name = json_string_value(json_object_get(item, "name"));
@@ -98,10 +95,10 @@ static bool parse_file(struct gqa_folder_manifest *m, const json_t *item)
         hex = json_string_value(json_object_get(item, "header_sha256"));
         file.is_header = true;
     }
-    return name && hex && is_plain(name) &&
-           gqa_sha256_parse(file.sha256, hex) &&
-           gqa_json_u64(json_object_get(item, "bytes"), &file.n_bytes) &&
-           gqa_folder_manifest_add(m, name, &file) == GQA_OK;
+    *is_sound = name && hex && is_plain(name) &&
+                gqa_sha256_parse(file.sha256, hex) &&
+                gqa_json_u64(json_object_get(item, "bytes"), &file.n_bytes);
+    return *is_sound ? gqa_folder_manifest_add(m, name, &file) : GQA_OK;
 }
 
 static bool is_ours(const json_t *root)
@@ -123,20 +120,23 @@ static bool has_twice(const struct gqa_folder_manifest *m)
     return false;
 }
 
-bool gqa_folder_manifest_parse(struct gqa_folder_manifest *m,
-                               const json_t *root)
+enum gqa_status gqa_folder_manifest_parse(bool *is_sound,
+                                          struct gqa_folder_manifest *m,
+                                          const json_t *root)
 {
     const json_t *files = json_object_get(root, "files");
-    bool is_sound = is_ours(root);
+    enum gqa_status st = GQA_OK;
 
-    for (size_t i = 0; is_sound && i < json_array_size(files); i++)
-        is_sound = parse_file(m, json_array_get(files, i));
+    *is_sound = is_ours(root);
+    for (size_t i = 0; st == GQA_OK && *is_sound && i < json_array_size(files);
+         i++)
+        st = parse_file(is_sound, m, json_array_get(files, i));
     if (m->n > 1)
         qsort(m->files, m->n, sizeof *m->files, compare);
-    if (is_sound && !has_twice(m))
-        return true;
-    gqa_folder_manifest_clear(m);
-    return false;
+    *is_sound = *is_sound && !has_twice(m);
+    if (st != GQA_OK || !*is_sound)
+        gqa_folder_manifest_clear(m);
+    return st;
 }
 
 const struct gqa_listed_file *gqa_folder_manifest_find(

@@ -42,7 +42,7 @@ enum gqa_status gqa_folder_manifest_add(struct gqa_folder_manifest *manifest,
                                         const struct gqa_listed_file *file);
 void gqa_folder_manifest_clear(struct gqa_folder_manifest *manifest);
 
-/* What is to be written, sorted by name. Owned; NULL: out of memory. */
+/* What is to be written, sorted by name. Owned; as gqa_json_check() says. */
 json_t *gqa_folder_manifest_describe(struct gqa_folder_manifest *manifest);
 
 /* No less than what n_files with names of name_bytes in all will take. */
@@ -50,11 +50,13 @@ uint64_t gqa_folder_manifest_most_bytes(size_t n_files, uint64_t name_bytes);
 
 /*
  * What a manifest says; sorted, no name twice, each the name of a file in
- * the folder and not a path. False: it is damaged, or of another version,
- * and manifest is left empty.
+ * the folder and not a path. *is_sound false: it is damaged, or of another
+ * version, and manifest is left empty. Errors GQA_ERR_NOMEM.
  */
-bool gqa_folder_manifest_parse(struct gqa_folder_manifest *manifest,
-                               const json_t *root);
+GQA_MUST_USE
+enum gqa_status gqa_folder_manifest_parse(bool *is_sound,
+                                          struct gqa_folder_manifest *manifest,
+                                          const json_t *root);
 
 /* Of a sorted one. NULL: it does not list that name. Lent. */
 const struct gqa_listed_file *gqa_folder_manifest_find(

@@ -27,7 +27,16 @@ struct judge {
     bool has_manifest, has_config;
     json_t *shards; /* keys: the files that the index names; NULL: no index */
     unsigned char *piece;
+    /* Lent. Lack of memory; what cannot be read for other reasons is not
+     * ours, but this says nothing of it. */
+    enum gqa_status *memory;
 };
+
+static void note(const struct judge *j, enum gqa_status st)
+{
+    if (st == GQA_ERR_NOMEM)
+        *j->memory = st;
+}
 
 /* For reading, if it is still the file that was listed; else -1. */
 static int open_entry(const struct judge *j, const struct gqa_entry *e)
@@ -55,9 +64,8 @@ static json_t *load(const struct judge *j, const char *name, size_t max_bytes)
 
     if (fd < 0)
         return NULL;
-    if (gqa_json_load_fd(&root, fd, (uint64_t)e->info.st_size, name,
-                         max_bytes) != GQA_OK)
-        root = NULL;
+    note(j, gqa_json_load_fd(&root, fd, (uint64_t)e->info.st_size, name,
+                             max_bytes));
     close(fd);
     return root;
 }
@@ -79,9 +87,8 @@ static json_t *read_index(const struct judge *j)
          it = json_object_iter_next(map, it)) {
         const char *name = json_string_value(json_object_iter_value(it));
 
-        /* Without memory it would name fewer, and that is safe. */
         if (name)
-            (void)json_object_set_new(shards, name, json_true());
+            json_object_set_new(shards, name, json_true());
     }
     json_decref(root);
     return shards;
@@ -92,7 +99,7 @@ static void read_folder(struct judge *j)
     json_t *root =
         load(j, GQA_FOLDER_MANIFEST_NAME, GQA_FOLDER_MANIFEST_MAX_BYTES);
 
-    j->has_manifest = gqa_folder_manifest_parse(&j->manifest, root);
+    note(j, gqa_folder_manifest_parse(&j->has_manifest, &j->manifest, root));
     json_decref(root);
     root = load(j, "config.json", MAX_CONFIG_BYTES);
     j->has_config = is_config(root);
@@ -144,6 +151,7 @@ static bool digest_is(const struct judge *j, int fd, uint64_t n_bytes,
     if (st == GQA_OK)
         st = gqa_sha256_finish(sha256, digest);
     gqa_sha256_free(sha256);
+    note(j, st);
     return st == GQA_OK && memcmp(digest, expected, sizeof digest) == 0;
 }
 
@@ -209,7 +217,9 @@ static enum gqa_verdict judge_one(const struct judge *j,
 enum gqa_status gqa_replaceable_judge(void *companions, int folder_fd,
                                       struct gqa_entries *entries)
 {
+    enum gqa_status memory = GQA_OK;
     struct judge j = {
+        .memory = &memory,
         .folder_fd = folder_fd,
         .entries = entries,
         .companions = companions,
@@ -226,5 +236,5 @@ enum gqa_status gqa_replaceable_judge(void *companions, int folder_fd,
     free(j.piece);
     if (gqa_interrupt_pending())
         return gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
-    return GQA_OK;
+    return memory == GQA_OK ? gqa_json_check() : gqa_fail_nomem();
 }

@@ -18,7 +18,8 @@
  *
  * companions  a const struct gqa_companions.
  * folder_fd   of the folder, whose entries these are.
- * Errors      GQA_ERR_INTERRUPTED. What cannot be read is not ours.
+ * Errors      GQA_ERR_INTERRUPTED, GQA_ERR_NOMEM. What cannot be read is not
+ *             ours.
  */
 GQA_MUST_USE
 enum gqa_status gqa_replaceable_judge(void *companions, int folder_fd,

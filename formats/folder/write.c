@@ -95,35 +95,35 @@ static enum gqa_status make_headers(struct folder *f)
 }
 
 /* As json.dumps(indent=2) + "\n" of Hugging Face's writers. */
-static char *dump_pretty(const json_t *value, size_t flags)
+static enum gqa_status dump_pretty(char **out, const json_t *value,
+                                   size_t flags)
 {
-    char *text = json_dumps(value, JSON_INDENT(2) | flags);
-    const size_t n = text ? strlen(text) : 0;
-    char *line = text ? realloc(text, n + 2) : NULL;
+    char *text, *line;
+    enum gqa_status st;
 
+    if ((st = gqa_json_dump(&text, value, JSON_INDENT(2) | flags)) != GQA_OK)
+        return st;
+    line = realloc(text, strlen(text) + 2);
     if (!line) {
         free(text);
-        return NULL;
+        return gqa_fail_nomem();
     }
-    strcpy(line + n, "\n");
-    return line;
+    strcat(line, "\n");
+    *out = line;
+    return GQA_OK;
 }
 
 static json_t *map_weights(const struct folder *f, uint64_t *total)
 {
     json_t *map = json_object();
 
-    for (size_t i = 0; map && i < f->n_shards; i++)
+    for (size_t i = 0; i < f->n_shards; i++)
         for (size_t j = 0; j < f->shards[i].n; j++) {
             const struct gqa_output_tensor *t =
                 &f->tensors[f->order[f->shards[i].first + j]];
 
             *total += t->n_bytes;
-            if (json_object_set_new(map, t->name,
-                                    json_string(f->shards[i].name)) != 0) {
-                json_decref(map);
-                return NULL;
-            }
+            json_object_set_new(map, t->name, json_string(f->shards[i].name));
         }
     return map;
 }
@@ -131,32 +131,26 @@ static json_t *map_weights(const struct folder *f, uint64_t *total)
 static enum gqa_status make_index(struct folder *f)
 {
     uint64_t total = 0;
-    json_t *map, *root;
+    json_t *map = map_weights(f, &total);
+    json_t *root = json_pack("{s:{s:I}, s:O}", "metadata", "total_size",
+                             (json_int_t)total, "weight_map", map);
+    enum gqa_status st = gqa_json_check();
 
-    map = map_weights(f, &total);
-    root = map ? json_pack("{s:{s:I}, s:o}", "metadata", "total_size",
-                           (json_int_t)total, "weight_map", map)
-               : NULL;
-    if (!root)
-        return gqa_fail_nomem();
-    if (json_object_size(map) != f->n_tensors) {
-        json_decref(root);
-        return gqa_fail(GQA_ERR_FORMAT, "two tensors have the same name");
-    }
-    if (f->n_shards > 1)
-        f->index = dump_pretty(root, JSON_SORT_KEYS);
+    if (st == GQA_OK && json_object_size(map) != f->n_tensors)
+        st = gqa_fail(GQA_ERR_FORMAT, "two tensors have the same name");
+    if (st == GQA_OK && f->n_shards > 1)
+        st = dump_pretty(&f->index, root, JSON_SORT_KEYS);
     json_decref(root);
-    return f->index || f->n_shards == 1 ? GQA_OK : gqa_fail_nomem();
+    json_decref(map);
+    return st;
 }
 
 static enum gqa_status make_config(struct folder *f)
 {
     const json_t *config = f->options->config;
 
-    if (!config)
-        return GQA_OK;
-    f->config = dump_pretty(config, gqa_json_real_flags(config));
-    return f->config ? GQA_OK : gqa_fail_nomem();
+    return config ? dump_pretty(&f->config, config, gqa_json_real_flags(config))
+                  : GQA_OK;
 }
 
 /* Bytes of the manifest, or a few more. */
@@ -260,10 +254,11 @@ static enum gqa_status write_text(struct folder *f, const char *name,
 static enum gqa_status write_manifest(struct folder *f)
 {
     json_t *root = gqa_folder_manifest_describe(&f->manifest);
-    char *text = root ? dump_pretty(root, 0) : NULL;
-    const enum gqa_status st =
-        text ? write_text(f, GQA_FOLDER_MANIFEST_NAME, text) : gqa_fail_nomem();
+    char *text = NULL;
+    enum gqa_status st = dump_pretty(&text, root, 0);
 
+    if (st == GQA_OK)
+        st = write_text(f, GQA_FOLDER_MANIFEST_NAME, text);
     free(text);
     json_decref(root);
     return st;
@@ -332,7 +327,10 @@ enum gqa_status gqa_folder_write(struct gqa_output_summary *summary,
         (st = make_index(&f)) != GQA_OK || (st = make_config(&f)) != GQA_OK ||
         (st = check_space(&f)) != GQA_OK)
         goto done;
-    if ((st = write_all_files(&f, summary)) == GQA_OK)
+    st = write_all_files(&f, summary);
+    if (st == GQA_OK && options->ready)
+        st = options->ready(options->ready_ctx, summary);
+    if (st == GQA_OK)
         st = gqa_atomic_commit(f.target);
 done:
     clear(&f);

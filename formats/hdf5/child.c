@@ -98,6 +98,8 @@ static enum gqa_status died(struct gqa_h5_child *child)
     /* Who ends us may end all of our processes. */
     if (gqa_interrupt_pending())
         return interrupted(child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == GQA_H5_EXIT_NOMEM)
+        return gqa_fail_nomem();
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
         return took_too_long(child);
     if (WIFSIGNALED(status))

@@ -7,7 +7,7 @@
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -40,15 +40,22 @@ bool gqa_sandbox_keep(int *file, int *channel)
     /* First out of the way, since either may be where the other goes. */
     const int f = fcntl(*file, F_DUPFD, CHANNEL_FD + 1);
     const int c = fcntl(*channel, F_DUPFD, CHANNEL_FD + 1);
+    int null;
 
     if (f < 0 || c < 0 || dup2(f, FILE_FD) < 0 || dup2(c, CHANNEL_FD) < 0)
         return false;
     closefrom(CHANNEL_FD + 1);
+    null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     close(STDIN_FILENO);
     close(STDOUT_FILENO);
-    /* A sanitizer's report must come through. */
-    if (!SANITIZED)
-        close(STDERR_FILENO);
+    /*
+     * A sanitizer's report must come through. The library prints why it does
+     * not start, which goes nowhere, and must not fail: errno is asked for
+     * the real reason.
+     */
+    if (!SANITIZED && (null < 0 || dup2(null, STDERR_FILENO) < 0))
+        return false;
+    close(null);
     *file = FILE_FD;
     *channel = CHANNEL_FD;
     return true;
@@ -65,13 +72,14 @@ static void limit(int resource, rlim_t value)
 /* Beyond what the process has inherited, which may be much. */
 static void limit_memory(void)
 {
+    const int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    char text[128] = "";
     unsigned long long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
 
-    if (f) {
-        if (fscanf(f, "%llu", &pages) != 1)
-            pages = 0;
-        fclose(f);
+    if (fd >= 0) {
+        if (read(fd, text, sizeof text - 1) > 0)
+            pages = strtoull(text, NULL, 10);
+        close(fd);
     }
     if (pages > 0)
         limit(RLIMIT_AS,

@@ -15,6 +15,9 @@
 #include "formats/hdf5/table.h"
 #include "formats/hdf5/walk.h"
 
+/* For the handler of crashes; more than any processor's state takes. */
+enum { STACK_BYTES = 64 << 10 };
+
 /* The other end is gone, or deaf: nobody is left to tell. */
 static void send_all(int channel, const void *data, size_t n)
 {
@@ -58,8 +61,29 @@ static void answer(int channel, enum gqa_status st, const void *data, size_t n)
 
 static _Noreturn void answer_failure(int channel, enum gqa_status st)
 {
+    if (gqa_h5_short_of_memory())
+        st = gqa_fail_nomem();
     answer(channel, st, gqa_error_message(), strlen(gqa_error_message()));
     _exit(0);
+}
+
+/*
+ * The library does not live through every failed allocation: it crashes, or
+ * ends the process. errno is still that of malloc() then.
+ */
+static void end_if_short_of_memory(void)
+{
+    if (errno == ENOMEM || gqa_h5_short_of_memory())
+        _exit(GQA_H5_EXIT_NOMEM);
+}
+
+/* Else a fault comes again, and ends us as usual; what was sent does not. */
+static void crashed(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    end_if_short_of_memory();
+    if (info->si_code <= 0)
+        _exit(128 + number);
 }
 
 /* A signal for the tool is the parent's business: it ends this process. */
@@ -74,13 +98,20 @@ void gqa_h5_not_for_child(sigset_t *set)
 
 static void set_signals(void)
 {
-    static const int usual[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    static char stack[STACK_BYTES];
+    const stack_t other = {.ss_sp = stack, .ss_size = sizeof stack};
+    const struct sigaction crash = {
+        .sa_sigaction = crashed,
+        .sa_flags = (int)(SA_RESETHAND | SA_ONSTACK | SA_SIGINFO)};
+    static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     sigset_t none;
 
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         signal(ignored[i], SIG_IGN);
-    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
-        signal(usual[i], SIG_DFL);
+    /* It may have filled its own, telling itself of the failure for ever. */
+    sigaltstack(&other, NULL);
+    for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
+        sigaction(crashes[i], &crash, NULL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -130,6 +161,8 @@ static void send_table(int channel, struct gqa_h5_table *table)
     struct gqa_wire wire = {.max = GQA_H5_MAX_TABLE_BYTES};
 
     gqa_h5_table_encode(&wire, table);
+    if (wire.no_memory)
+        answer_failure(channel, gqa_fail_nomem());
     if (wire.failed)
         answer_failure(channel, gqa_fail(GQA_ERR_UNSUPPORTED,
                                          "the names take more than %d bytes",
@@ -148,7 +181,7 @@ static void answer_chunks(int channel, const struct gqa_h5_dataset *dataset)
         st = gqa_fail_nomem();
     else
         st = gqa_h5_locate_chunks(chunks, dataset);
-    if (st != GQA_OK)
+    if (st != GQA_OK || gqa_h5_short_of_memory())
         answer_failure(channel, st);
     answer(channel, GQA_OK, chunks, n * sizeof *chunks);
     free(chunks);
@@ -176,6 +209,8 @@ void gqa_h5_serve(int fd, uint64_t size, int channel, pid_t parent)
     watch_parent(parent);
     if (!gqa_sandbox_keep(&fd, &channel))
         _exit(1);
+    if (atexit(end_if_short_of_memory) != 0)
+        answer_failure(channel, gqa_fail_nomem());
     if ((st = gqa_h5_library_start()) != GQA_OK)
         answer_failure(channel, st);
     confined = gqa_sandbox_enter();
@@ -185,7 +220,7 @@ void gqa_h5_serve(int fd, uint64_t size, int channel, pid_t parent)
     if (st == GQA_OK && !confined)
         st = add_note(&table, "this system has no system call filter; the "
                               "file is parsed without it");
-    if (st != GQA_OK)
+    if (st != GQA_OK || gqa_h5_short_of_memory())
         answer_failure(channel, st);
     send_table(channel, &table);
     answer_questions(channel, &table);

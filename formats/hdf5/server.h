@@ -15,6 +15,9 @@ struct gqa_h5_answer {
     uint64_t length;
 };
 
+/* The process ends with it where the library ended it for lack of memory. */
+enum { GQA_H5_EXIT_NOMEM = 3 };
+
 /*
  * A question is the number of a dataset (uint64_t) whose chunks are wanted.
  * The table comes unasked. Ends when the channel closes, or when parent, who

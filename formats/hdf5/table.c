@@ -196,8 +196,10 @@ void gqa_h5_table_encode(struct gqa_wire *wire,
     }
 }
 
-static enum gqa_status nonsense(void)
+static enum gqa_status nonsense(const struct gqa_wire_reader *in)
 {
+    if (in->no_memory)
+        return gqa_fail_nomem();
     return gqa_fail(GQA_ERR_FORMAT,
                     "the process that parses the HDF5 structures sent "
                     "nonsense; the file is damaged or hostile");
@@ -273,7 +275,7 @@ static enum gqa_status decode_dataset(struct gqa_wire_reader *in,
                                       uint64_t file_bytes)
 {
     if (!get_dataset(in, d))
-        return nonsense();
+        return nonsense(in);
     return gqa_h5_dataset_check(d, file_bytes);
 }
 
@@ -314,7 +316,7 @@ static enum gqa_status decode_variable(struct gqa_h5_table *table,
     n_copies = gqa_wire_u64(in);
     if (!v->name || v->name[0] == '\0' || n_copies == 0 ||
         n_copies > n_datasets - table->n_datasets)
-        return nonsense();
+        return nonsense(in);
     for (uint64_t k = 0; k < n_copies; k++) {
         struct gqa_h5_dataset *d = &table->datasets[table->n_datasets++];
         const enum gqa_status st = decode_dataset(in, d, file_bytes);
@@ -322,7 +324,7 @@ static enum gqa_status decode_variable(struct gqa_h5_table *table,
         if (st != GQA_OK)
             return st;
         if (!same_kind(d, &table->datasets[v->first]))
-            return nonsense();
+            return nonsense(in);
     }
     v->n_copies = (size_t)n_copies;
     return GQA_OK;
@@ -342,7 +344,7 @@ static enum gqa_status decode_head(struct gqa_h5_table *table,
     if (in->failed || table->naming > GQA_NAMES_KERAS_LEGACY ||
         datasets > GQA_H5_MAX_OBJECTS || variables > datasets ||
         datasets > in->left / MIN_DATASET_BYTES)
-        return nonsense();
+        return nonsense(in);
     if (table->config[0] == '\0') {
         free(table->config);
         table->config = NULL;
@@ -356,7 +358,7 @@ enum gqa_status gqa_h5_table_decode(struct gqa_h5_table *table,
                                     const void *message, size_t length,
                                     uint64_t file_bytes)
 {
-    struct gqa_wire_reader in = {message, length, false};
+    struct gqa_wire_reader in = {.at = message, .left = length};
     size_t n_variables = 0, n_datasets = 0;
     enum gqa_status st = decode_head(table, &in, &n_variables, &n_datasets);
 
@@ -373,6 +375,6 @@ enum gqa_status gqa_h5_table_decode(struct gqa_h5_table *table,
             return st;
     }
     if (in.left > 0 || table->n_datasets != n_datasets)
-        return nonsense();
+        return nonsense(&in);
     return check_total(table, file_bytes);
 }

@@ -33,6 +33,7 @@ static struct {
     uint64_t size;
     bool opened;
     struct gqa_h5_origin origin; /* of what was read, but for chunks */
+    bool short_of_memory;        /* the library was, at some time */
     /*
      * While set, raw data is not read but its place noted: so H5Dread_chunk
      * tells where a chunk lies, without moving it. H5Dget_chunk_info would
@@ -43,6 +44,25 @@ static struct {
     haddr_t noted_address;
     size_t noted_size;
 } file = {.driver = -1, .id = -1, .fd = -1};
+
+/*
+ * Called for each function of the library that fails. Short of memory, it
+ * may say so, something else or nothing, and its callers may take it for the
+ * answer "no"; but errno still has what malloc() put there.
+ */
+static herr_t note_failure(hid_t stack, void *arg)
+{
+    (void)stack;
+    (void)arg;
+    if (errno == ENOMEM)
+        file.short_of_memory = true;
+    return 0;
+}
+
+bool gqa_h5_short_of_memory(void)
+{
+    return file.short_of_memory;
+}
 
 /* What the library itself says of its last failure. */
 static herr_t first_reason(unsigned n, const H5E_error2_t *error, void *text)
@@ -204,11 +224,16 @@ static const H5FD_class_t driver_class = {
 
 enum gqa_status gqa_h5_library_start(void)
 {
-    if (H5open() < 0 || H5Eset_auto2(H5E_DEFAULT, NULL, NULL) < 0 ||
+    errno = 0;
+    /* The process ends without ceremony. Fails where it is too late. */
+    (void)H5dont_atexit();
+    if (H5open() < 0 || H5Eset_auto2(H5E_DEFAULT, note_failure, NULL) < 0 ||
         H5PLset_loading_state(0) < 0 || H5Lunregister(H5L_TYPE_EXTERNAL) < 0 ||
         (file.driver = H5FDregister(&driver_class)) < 0)
-        return gqa_fail(GQA_ERR_IO, "the HDF5 library does not start (%s)",
-                        reason());
+        return errno == ENOMEM
+                   ? gqa_fail_nomem()
+                   : gqa_fail(GQA_ERR_IO,
+                              "the HDF5 library does not start (%s)", reason());
     return GQA_OK;
 }
 
@@ -406,11 +431,15 @@ enum gqa_status gqa_h5_read_texts(struct gqa_h5_texts *texts, bool *found,
 static bool attribute_is(hid_t object, const char *name, const char *value)
 {
     struct gqa_h5_texts texts = {0};
+    enum gqa_status st;
     bool is = false;
 
-    if (H5Aexists(object, name) > 0 &&
-        read_texts(&texts, object, name) == GQA_OK)
-        is = texts.n == 1 && strcmp(texts.items[0], value) == 0;
+    if (H5Aexists(object, name) > 0) {
+        st = read_texts(&texts, object, name);
+        is = st == GQA_OK && texts.n == 1 && strcmp(texts.items[0], value) == 0;
+        if (st == GQA_ERR_NOMEM)
+            file.short_of_memory = true;
+    }
     gqa_h5_texts_clear(&texts);
     return is;
 }
