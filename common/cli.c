@@ -4,35 +4,11 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/interrupt.h"
 #include "common/json.h"
 #include "common/log.h"
-
-enum gqa_status gqa_cli_number(uint64_t *out, const char *option,
-                               const char *text, uint64_t min, uint64_t max)
-{
-    unsigned long long value;
-    char *end;
-
-    /* strtoull takes white space and signs; a count has neither. */
-    if (*text < '0' || *text > '9')
-        return gqa_fail(GQA_ERR_USAGE, "%s: '%s' is not a number", option,
-                        text);
-    errno = 0;
-    value = strtoull(text, &end, 10);
-    if (*end != '\0')
-        return gqa_fail(GQA_ERR_USAGE, "%s: '%s' is not a number", option,
-                        text);
-    if (errno == ERANGE || value < min || value > max)
-        return gqa_fail(GQA_ERR_USAGE, "%s: %s is not between %llu and %llu",
-                        option, text, (unsigned long long)min,
-                        (unsigned long long)max);
-    *out = value;
-    return GQA_OK;
-}
 
 int gqa_cli_usage_error(const char *tool, const char *fmt, ...)
 {

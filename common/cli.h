@@ -1,6 +1,6 @@
 /*
- * What the command lines of all tools share: numbers, usage errors, the end
- * of the program.
+ * What the command lines of all tools share: usage errors, the version, the
+ * end of the program.
  */
 #ifndef GQA_COMMON_CLI_H
 #define GQA_COMMON_CLI_H
@@ -11,14 +11,6 @@
 #include "common/status.h"
 
 enum { GQA_EXIT_OK = 0, GQA_EXIT_CHECK_FAILED = 1, GQA_EXIT_TROUBLE = 2 };
-
-/*
- * A decimal number in [min, max], all of text. GQA_ERR_USAGE names the
- * option otherwise.
- */
-GQA_MUST_USE
-enum gqa_status gqa_cli_number(uint64_t *out, const char *option,
-                               const char *text, uint64_t min, uint64_t max);
 
 /* One line on stderr and "try 'TOOL --help'"; returns GQA_EXIT_TROUBLE. */
 int gqa_cli_usage_error(const char *tool, const char *fmt, ...)

@@ -19,12 +19,6 @@ enum gqa_log_level gqa_log_level(void)
 
 void gqa_log(enum gqa_log_level level, const char *fmt, ...)
 {
-    static const char *const label[] = {
-        [GQA_LOG_ERROR] = "",
-        [GQA_LOG_WARN] = "warning: ",
-        [GQA_LOG_INFO] = "",
-        [GQA_LOG_DEBUG] = "debug: ",
-    };
     char line[2304];
     va_list ap;
 
@@ -35,5 +29,6 @@ void gqa_log(enum gqa_log_level level, const char *fmt, ...)
     va_end(ap);
     gqa_make_printable(line);
     /* One call, so that lines of two threads do not mix. */
-    fprintf(stderr, "%s: %s%s\n", tool_name, label[level], line);
+    fprintf(stderr, "%s: %s%s\n", tool_name,
+            level == GQA_LOG_WARN ? "warning: " : "", line);
 }

@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "common/clock.h"
 
 enum { MIN_WIDTH = 40, MAX_WIDTH = 100, N_UPDATES = 6 };
 
@@ -15,14 +16,6 @@ struct gqa_progress {
     bool drawn;
     uint64_t start_ns, last_ns;
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 enum gqa_status gqa_progress_create(struct gqa_progress **out,
                                     enum gqa_log_level level)
@@ -34,7 +27,7 @@ enum gqa_status gqa_progress_create(struct gqa_progress **out,
         return gqa_fail_nomem();
     progress->shown = level >= GQA_LOG_WARN && isatty(STDERR_FILENO) && term &&
                       strcmp(term, "dumb") != 0;
-    progress->start_ns = now_ns();
+    progress->start_ns = gqa_clock_ns();
     progress->last_ns = progress->start_ns;
     *out = progress;
     return GQA_OK;
@@ -92,7 +85,7 @@ void gqa_progress_update(void *arg, uint64_t done_bytes, uint64_t all_bytes)
 
     if (!progress->shown)
         return;
-    now = now_ns();
+    now = gqa_clock_ns();
     if (now - progress->last_ns < 1000000000u / N_UPDATES)
         return;
     progress->last_ns = now;

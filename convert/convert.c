@@ -4,23 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/interrupt.h"
 #include "common/json.h"
 #include "common/progress.h"
 #include "convert/describe.h"
 #include "convert/produce.h"
+#include "convert/say.h"
 #include "convert/summary.h"
 #include "formats/unwritten.h"
-
-static double now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static bool same_file(const struct stat *a, const char *path)
 {
@@ -158,8 +151,8 @@ static void warn_nonfinite(const struct gqa_conversion *c,
 /* What the summary says, and as JSON. */
 static enum gqa_status summarise(struct gqa_conversion *c)
 {
-    c->elapsed_s = now_s() - c->start_s;
-    return c->options->json ? gqa_summary_json(&c->json, c) : GQA_OK;
+    c->elapsed_s = gqa_clock_s() - c->start_s;
+    return c->options->common.json ? gqa_summary_json(&c->json, c) : GQA_OK;
 }
 
 struct written {
@@ -203,8 +196,8 @@ static enum gqa_status write_output(struct gqa_conversion *c,
     struct gqa_output_options out = {
         .kind = o->kind,
         .store = o->store,
-        .level = o->level,
-        .n_threads = o->n_threads,
+        .level = (int)o->level,
+        .n_threads = o->common.n_threads,
         .force = o->force,
         .shard_bytes = o->shard_bytes,
         .metadata = metadata,
@@ -220,7 +213,7 @@ static enum gqa_status write_output(struct gqa_conversion *c,
 
     if (st != GQA_OK)
         goto done;
-    if ((st = gqa_progress_create(&progress, o->log_level)) != GQA_OK)
+    if ((st = gqa_progress_create(&progress, o->common.log_level)) != GQA_OK)
         goto done;
     out.progress_ctx = progress;
     list_outputs(list, c->plan);
@@ -240,10 +233,13 @@ static enum gqa_status run(struct gqa_conversion *c)
     const struct gqa_convert_options *o = c->options;
     const struct gqa_checkpoint_options open = {.config_path = o->config_path};
     struct gqa_producer *producer = NULL;
+    double start = gqa_clock_s();
     enum gqa_status st;
 
     if ((st = gqa_checkpoint_open(&c->source, o->input, &open)) != GQA_OK)
         return st;
+    gqa_clock_log("opening the input", start, 0);
+    start = gqa_clock_s();
     if ((st = check_output(o, c->source)) != GQA_OK ||
         (st = check_written(c)) != GQA_OK)
         return st;
@@ -252,17 +248,23 @@ static enum gqa_status run(struct gqa_conversion *c)
         st = in_source(gqa_plan_create(&c->plan, c->model, &o->plan), o);
     if (st != GQA_OK || (st = check_config(c)) != GQA_OK)
         return st;
+    gqa_say_plan(c->plan, o);
+    gqa_clock_log("planning", start, 0);
     for (size_t i = 0; i < gqa_checkpoint_n_sources(c->source); i++)
         c->source_file_bytes += gqa_checkpoint_source(c->source, i)->file_bytes;
     for (size_t i = 0; i < c->model->n_params; i++)
         c->content_bytes += c->plan->tensors[i].n_bytes;
     if ((st = gqa_json_check()) != GQA_OK || o->dry_run)
         return st == GQA_OK ? summarise(c) : st;
-    st = gqa_producer_create(&producer, c->plan, c->source, o->n_threads);
+    start = gqa_clock_s();
+    st =
+        gqa_producer_create(&producer, c->plan, c->source, o->common.n_threads);
     /* Up to here there is nothing to clean up: a signal ends us at once. */
     gqa_interrupt_catch(NULL);
     if (st == GQA_OK)
         st = write_output(c, producer);
+    if (st == GQA_OK)
+        gqa_clock_log("reading, pooling and writing", start, c->content_bytes);
     if (st == GQA_OK)
         warn_nonfinite(c, producer);
     gqa_producer_free(producer);
@@ -276,7 +278,7 @@ enum gqa_status gqa_convert(struct gqa_conversion *out,
 
     memset(out, 0, sizeof *out);
     out->options = options;
-    out->start_s = now_s();
+    out->start_s = gqa_clock_s();
     st = run(out);
     if (st != GQA_OK)
         gqa_conversion_clear(out);

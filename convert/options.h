@@ -2,24 +2,25 @@
 #ifndef GQA_CONVERT_OPTIONS_H
 #define GQA_CONVERT_OPTIONS_H
 
-#include "common/log.h"
-#include "convert/output.h"
+#include "common/options.h"
 #include "convert/plan.h"
+#include "formats/write/output.h"
 
 struct gqa_convert_options {
+    struct gqa_options common; /* first: gqa_options_parse() */
     const char *input, *output, *config_path;
     struct gqa_plan_options plan;
     struct gqa_layer_groups *layer_groups; /* owned; plan lends them */
     struct gqa_model_hints hints;
     enum gqa_output_kind kind; /* by the name of output */
-    int level;
-    bool store, strict, force, dry_run, json;
-    bool level_given, store_given, shard_given, seed_given;
+    int dtype;                 /* as chosen; plan says what it means */
+    unsigned level;
+    bool store, strict, force, dry_run;
     uint64_t shard_bytes;
-    unsigned n_threads;
-    enum gqa_log_level log_level;
-    bool show_help, show_version;
 };
+
+/* Its options, for help and completions. */
+extern const struct gqa_tool gqa_convert_tool;
 
 /*
  * Parse the arguments; strings are lent by argv. Errors GQA_ERR_USAGE. The
@@ -29,8 +30,5 @@ GQA_MUST_USE
 enum gqa_status gqa_convert_options_parse(struct gqa_convert_options *out,
                                           int argc, char **argv);
 void gqa_convert_options_clear(struct gqa_convert_options *options);
-
-/* --help, on stdout. */
-void gqa_convert_print_help(void);
 
 #endif

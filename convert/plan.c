@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/family.h"
-
-#define ULL(x) ((unsigned long long)(x))
+#include "common/ull.h"
+#include "formats/families/family.h"
 
 const char *gqa_method_name(enum gqa_method method)
 {

@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "formats/model.h"
+#include "formats/model/model.h"
 
 enum gqa_method {
     GQA_METHOD_MEAN,

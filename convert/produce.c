@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/bounds.h"
 #include "common/random.h"
 
 /* Elements summed at a time: the sums stay in the second-level cache. */
@@ -39,11 +40,6 @@ struct job {
 static size_t clamp(size_t value, size_t low, size_t high)
 {
     return value < low ? low : value > high ? high : value;
-}
-
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 static bool is_transposed(const struct gqa_param *param)
@@ -121,16 +117,16 @@ static enum gqa_status pool_rows(const struct job *job,
     uint64_t take_rows, take_cols;
 
     if (transposed) {
-        take_rows = min_u64(n_rows, room / s->n_sources);
-        take_cols = min_u64(n_cols, room / (s->n_sources * take_rows));
+        take_rows = gqa_min_u64(n_rows, room / s->n_sources);
+        take_cols = gqa_min_u64(n_cols, room / (s->n_sources * take_rows));
     } else {
-        take_cols = min_u64(n_cols, room / s->n_sources);
-        take_rows = min_u64(n_rows, room / (s->n_sources * take_cols));
+        take_cols = gqa_min_u64(n_cols, room / s->n_sources);
+        take_rows = gqa_min_u64(n_rows, room / (s->n_sources * take_cols));
     }
     for (uint64_t r = 0; r < n_rows; r += take_rows)
         for (uint64_t c = 0; c < n_cols; c += take_cols) {
-            const uint64_t nr = min_u64(take_rows, n_rows - r);
-            const uint64_t nc = min_u64(take_cols, n_cols - c);
+            const uint64_t nr = gqa_min_u64(take_rows, n_rows - r);
+            const uint64_t nc = gqa_min_u64(take_cols, n_cols - c);
             const size_t step = nr * nc * job->in_width;
             enum gqa_status st = GQA_OK;
 
@@ -166,7 +162,7 @@ static void draw(const struct job *job, const struct gqa_segment *s,
 
     for (uint64_t r = 0; r < n_rows; r++)
         for (uint64_t c = 0; c < n_cols; c += SUM_ELEMENTS) {
-            const uint64_t n = min_u64(SUM_ELEMENTS, n_cols - c);
+            const uint64_t n = gqa_min_u64(SUM_ELEMENTS, n_cols - c);
 
             gqa_random_normal(job->w->sums, n, key,
                               (row + r) * row_length + col + c, t->deviation);
@@ -211,7 +207,7 @@ static enum gqa_status produce_stacked(const struct job *job, uint64_t row,
          i < t->n_segments && t->segments[i].start < end; i++) {
         const struct gqa_segment *s = &t->segments[i];
         const uint64_t from = row > s->start ? row - s->start : 0;
-        const uint64_t to = min_u64(s->length, end - s->start);
+        const uint64_t to = gqa_min_u64(s->length, end - s->start);
         char *at = out + (s->start + from - row) * n_cols * job->out_width;
         enum gqa_status st = GQA_OK;
 
@@ -247,7 +243,7 @@ static enum gqa_status produce_abreast(const struct job *job, uint64_t row,
                         "input-major projection",
                         t->param->name, (unsigned long long)in_cols);
     for (uint64_t r = 0; r < n_rows; r += take) {
-        const uint64_t nr = min_u64(take, n_rows - r);
+        const uint64_t nr = gqa_min_u64(take, n_rows - r);
         const enum gqa_status st =
             read_rect(job, row + r, nr, 0, in_cols, job->w->source, in_cols);
 
@@ -257,7 +253,7 @@ static enum gqa_status produce_abreast(const struct job *job, uint64_t row,
              i < t->n_segments && t->segments[i].start < end; i++) {
             const struct gqa_segment *s = &t->segments[i];
             const uint64_t from = col > s->start ? col - s->start : 0;
-            const uint64_t n = min_u64(s->length, end - s->start) - from;
+            const uint64_t n = gqa_min_u64(s->length, end - s->start) - from;
             char *at =
                 out + (r * n_cols + s->start + from - col) * job->out_width;
 
@@ -285,16 +281,16 @@ static enum gqa_status produce_whole(const struct job *job, uint64_t row,
         same ? job->producer->scratch_bytes : job->producer->source_bytes;
     const uint64_t room = bytes / job->in_width;
     const bool transposed = is_transposed(job->t->param);
-    uint64_t take_rows =
-        transposed ? min_u64(n_rows, room) : min_u64(n_rows, room / n_cols);
+    uint64_t take_rows = transposed ? gqa_min_u64(n_rows, room)
+                                    : gqa_min_u64(n_rows, room / n_cols);
     uint64_t take_cols;
 
     take_rows = take_rows ? take_rows : 1;
-    take_cols = min_u64(n_cols, room / take_rows);
+    take_cols = gqa_min_u64(n_cols, room / take_rows);
     for (uint64_t r = 0; r < n_rows; r += take_rows)
         for (uint64_t c = 0; c < n_cols; c += take_cols) {
-            const uint64_t nr = min_u64(take_rows, n_rows - r);
-            const uint64_t nc = min_u64(take_cols, n_cols - c);
+            const uint64_t nr = gqa_min_u64(take_rows, n_rows - r);
+            const uint64_t nc = gqa_min_u64(take_cols, n_cols - c);
             char *at = out + (r * n_cols + c) * job->out_width;
             enum gqa_status st;
 
@@ -344,7 +340,7 @@ static enum gqa_status produce_elements(const struct job *job, uint64_t first,
         const uint64_t col = first % cols;
         const uint64_t n_rows = col == 0 && n >= cols ? n / cols : 1;
         const uint64_t n_cols =
-            col == 0 && n >= cols ? cols : min_u64(cols - col, n);
+            col == 0 && n >= cols ? cols : gqa_min_u64(cols - col, n);
         const enum gqa_status st =
             produce_rect(job, row, n_rows, col, n_cols, out);
 

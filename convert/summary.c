@@ -4,9 +4,11 @@
 #include <stdlib.h>
 
 #include "common/json.h"
+#include "common/ull.h"
 #include "common/units.h"
 
-#define ULL(x) ((unsigned long long)(x))
+/* Raised where a member is removed or changes its meaning. */
+enum { SCHEMA_VERSION = 1 };
 
 /* Smallest and largest of a count over the attentions that are grouped. */
 struct range {
@@ -177,9 +179,10 @@ enum gqa_status gqa_summary_json(char **out, const struct gqa_conversion *c)
     const struct gqa_convert_options *o = c->options;
     json_t *attentions = json_array();
     json_t *root = json_pack(
-        "{s:i, s:o, s:s, s:o, s:b}", "version", 1, "input",
-        gqa_json_text(o->input), "kind", gqa_checkpoint_kind(c->source),
-        "output", gqa_json_text(o->output), "dry_run", (int)o->dry_run);
+        "{s:i, s:i, s:o, s:s, s:o, s:b}", "schema_version", SCHEMA_VERSION,
+        "version", SCHEMA_VERSION, "input", gqa_json_text(o->input), "kind",
+        gqa_checkpoint_kind(c->source), "output", gqa_json_text(o->output),
+        "dry_run", (int)o->dry_run);
     enum gqa_status st;
 
     for (size_t i = 0; i < c->model->n_attentions; i++)

@@ -9,10 +9,11 @@
 #include <unistd.h>
 
 #include "common/file.h"
-#include "formats/config_file.h"
 #include "formats/detect.h"
-#include "formats/folder.h"
-#include "formats/index.h"
+#include "formats/folder/config_file.h"
+#include "formats/folder/folder.h"
+#include "formats/folder/index.h"
+#include "formats/model/say.h"
 #include "formats/span.h"
 #include "formats/tensor_table.h"
 
@@ -259,6 +260,7 @@ enum gqa_status gqa_checkpoint_open(
         goto done;
     if ((st = set_kind(c)) != GQA_OK)
         goto done;
+    gqa_say_checkpoint(c);
     *out = c;
     c = NULL; /* now the caller's */
 done:
@@ -327,17 +329,6 @@ const struct gqa_tensor *gqa_checkpoint_tensor(const struct gqa_checkpoint *c,
                                                size_t i)
 {
     return c->table.refs[i].tensor;
-}
-
-bool gqa_checkpoint_find(const struct gqa_checkpoint *c, const char *name,
-                         size_t *index)
-{
-    const struct gqa_tensor_ref *ref = gqa_tensor_table_find(&c->table, name);
-
-    if (!ref)
-        return false;
-    *index = (size_t)(ref - c->table.refs);
-    return true;
 }
 
 const json_t *gqa_checkpoint_config(const struct gqa_checkpoint *c)

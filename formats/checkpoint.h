@@ -61,10 +61,6 @@ size_t gqa_checkpoint_n_tensors(const struct gqa_checkpoint *checkpoint);
 const struct gqa_tensor *gqa_checkpoint_tensor(
     const struct gqa_checkpoint *checkpoint, size_t i);
 
-/* Index of the tensor of this name; false when there is none. */
-bool gqa_checkpoint_find(const struct gqa_checkpoint *checkpoint,
-                         const char *name, size_t *index);
-
 /*
  * The configuration as found (Hugging Face config.json or a KerasHub
  * preset's), or NULL. Lent. Precedence: --config, inside the file, beside

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/file.h"
-#include "formats/st_header.h"
+#include "formats/safetensors/header.h"
 
 /* Enough for every mark below; a tar's lies furthest in. */
 enum { HEAD_BYTES = 512 };

@@ -1,8 +1,10 @@
 #include "inspect/inspection.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "formats/unwritten.h"
 #include "inspect/recipe.h"
@@ -62,53 +64,32 @@ static enum gqa_status bias_name(char **out, const char *weight)
     return GQA_OK;
 }
 
-static int compare_names(const void *a, const void *b)
-{
-    const struct gqa_param *const *x = a;
-    const struct gqa_param *const *y = b;
-
-    return strcmp((*x)->name, (*y)->name);
-}
-
 /* out: receives the bias of a weight, or GQA_NO_PARAM. */
 static enum gqa_status find_bias(size_t *out, const struct gqa_model *model,
-                                 const struct gqa_param *const *by_name,
                                  const char *weight)
 {
-    struct gqa_param wanted = {0};
-    const struct gqa_param *key = &wanted;
-    const struct gqa_param *const *found = NULL;
-    const enum gqa_status st = bias_name(&wanted.name, weight);
+    char *name;
+    const enum gqa_status st = bias_name(&name, weight);
 
-    if (wanted.name)
-        found = bsearch(&key, by_name, model->n_params, sizeof *by_name,
-                        compare_names);
-    free(wanted.name);
-    *out = found ? (size_t)(*found - model->params) : GQA_NO_PARAM;
+    if (!name || !gqa_model_find(model, name, out))
+        *out = GQA_NO_PARAM;
+    free(name);
     return st;
 }
 
 static enum gqa_status find_output_biases(struct gqa_inspection *inspection)
 {
     const struct gqa_model *model = inspection->model;
-    const struct gqa_param **by_name;
     enum gqa_status st = GQA_OK;
 
     /* One more: malloc(0) may give NULL. */
     inspection->output_bias =
         malloc((model->n_attentions + 1) * sizeof *inspection->output_bias);
-    by_name = malloc((model->n_params + 1) * sizeof *by_name);
-    if (!inspection->output_bias || !by_name) {
-        free(by_name);
+    if (!inspection->output_bias)
         return gqa_fail_nomem();
-    }
-    for (size_t i = 0; i < model->n_params; i++)
-        by_name[i] = &model->params[i];
-    qsort(by_name, model->n_params, sizeof *by_name, compare_names);
     for (size_t i = 0; i < model->n_attentions && st == GQA_OK; i++)
-        st = find_bias(&inspection->output_bias[i], model, by_name,
+        st = find_bias(&inspection->output_bias[i], model,
                        model->params[model->attentions[i].o.weight].name);
-    free(by_name);
     return st;
 }
 
@@ -167,8 +148,10 @@ static void warn_of_nan(const struct gqa_inspection *inspection)
 static enum gqa_status examine(struct gqa_inspection *inspection)
 {
     const struct gqa_inspect_options *show = &inspection->show;
-    const bool wants_summary = show->json || (!show->tensors && !show->recipe);
+    const bool wants_summary =
+        show->common.json || (!show->tensors && !show->recipe);
     enum gqa_status st = GQA_OK;
+    double start;
 
     for (size_t i = 0; i < gqa_checkpoint_n_tensors(inspection->checkpoint);
          i++)
@@ -179,17 +162,22 @@ static enum gqa_status examine(struct gqa_inspection *inspection)
     inspection->has_recipe = gqa_recipe_exists(inspection->checkpoint);
     if (show->recipe)
         st = gqa_recipe_load(&inspection->recipe, inspection->checkpoint);
+    start = gqa_clock_s();
     if (st == GQA_OK && (wants_summary || show->stats || show->kv_cache))
         st = create_model(inspection);
+    gqa_clock_log("understanding the tensors", start, 0);
     if (st == GQA_OK && inspection->model)
         st = summarise_model(inspection);
     if (st == GQA_OK && show->kv_cache)
         st = plan_kv_cache(inspection);
+    start = gqa_clock_s();
     if (st == GQA_OK && show->stats) {
         st = gqa_stats_create(&inspection->stats, inspection->checkpoint,
-                              inspection->model, show->n_threads);
+                              inspection->model, show->common.n_threads);
         if (st == GQA_OK)
             warn_of_nan(inspection);
+        gqa_clock_log("reading for statistics", start,
+                      inspection->tensor_bytes);
     }
     return st;
 }
@@ -201,6 +189,7 @@ enum gqa_status gqa_inspection_create(struct gqa_inspection **out,
     const struct gqa_checkpoint_options open_options = {
         .config_path = options->config_path, .salvage = true};
     struct gqa_inspection *inspection = calloc(1, sizeof *inspection);
+    const double start = gqa_clock_s();
     enum gqa_status st;
 
     if (!inspection)
@@ -208,6 +197,7 @@ enum gqa_status gqa_inspection_create(struct gqa_inspection **out,
     inspection->show = *options;
     st = gqa_checkpoint_open(&inspection->checkpoint, options->path,
                              &open_options);
+    gqa_clock_log("opening", start, 0);
     if (st == GQA_OK)
         st = examine(inspection);
     if (st == GQA_OK) {

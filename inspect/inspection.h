@@ -7,7 +7,7 @@
 #include <jansson.h>
 
 #include "formats/checkpoint.h"
-#include "formats/model.h"
+#include "formats/model/model.h"
 #include "inspect/kv_cache.h"
 #include "inspect/options.h"
 #include "inspect/stats.h"

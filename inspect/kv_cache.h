@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "formats/model.h"
+#include "formats/model/model.h"
 
 struct gqa_kv_bytes {
     uint64_t self;  /* for one generated (or prompt) token */

@@ -2,7 +2,7 @@
 #ifndef GQA_INSPECT_NAMES_H
 #define GQA_INSPECT_NAMES_H
 
-#include "formats/model.h"
+#include "formats/model/model.h"
 #include "formats/source.h"
 
 const char *gqa_container_word(enum gqa_container container);

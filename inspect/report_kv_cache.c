@@ -1,6 +1,7 @@
 /* The table of KV-cache sizes. */
 #include <inttypes.h>
 
+#include "common/units.h"
 #include "inspect/report_tables.h"
 #include "inspect/text.h"
 
@@ -57,13 +58,15 @@ static void put_kv_cell(FILE *out, const void *ctx, size_t row, size_t column)
             fprintf(out, "%" PRIu64, r->n_kv_heads);
         break;
     case KV_SELF:
-        fputs(gqa_text_bytes(r->per_token.self).s, out);
+        fputs(gqa_units_bytes((char[GQA_UNITS_MAX]){""}, r->per_token.self),
+              out);
         break;
     case KV_CROSS:
-        fputs(gqa_text_bytes(r->per_token.cross).s, out);
+        fputs(gqa_units_bytes((char[GQA_UNITS_MAX]){""}, r->per_token.cross),
+              out);
         break;
     case KV_TOTAL:
-        fputs(gqa_text_bytes(r->total_bytes).s, out);
+        fputs(gqa_units_bytes((char[GQA_UNITS_MAX]){""}, r->total_bytes), out);
         break;
     case KV_BYTES:
         fprintf(out, "%" PRIu64, r->total_bytes);

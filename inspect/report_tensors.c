@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/units.h"
 #include "inspect/report_tables.h"
 #include "inspect/text.h"
 
@@ -51,7 +52,7 @@ static void put_tensor_cell(FILE *out, const void *ctx, size_t row,
         put_shape(out, tensor);
         break;
     case TENSOR_SIZE:
-        fputs(gqa_text_bytes(tensor->n_bytes).s, out);
+        fputs(gqa_units_bytes((char[GQA_UNITS_MAX]){""}, tensor->n_bytes), out);
         break;
     case TENSOR_BYTES:
         fprintf(out, "%" PRIu64, tensor->n_bytes);

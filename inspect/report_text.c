@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/units.h"
 #include "inspect/json_text.h"
 #include "inspect/report.h"
 #include "inspect/report_tables.h"
@@ -14,7 +15,7 @@ static void put_label(FILE *out, const char *label)
 
 static void put_size(FILE *out, uint64_t bytes)
 {
-    fprintf(out, "%s", gqa_text_bytes(bytes).s);
+    fprintf(out, "%s", gqa_units_bytes((char[GQA_UNITS_MAX]){""}, bytes));
     if (bytes >= 1024)
         fprintf(out, " (%" PRIu64 " bytes)", bytes);
 }
@@ -54,7 +55,8 @@ static void put_checkpoint(FILE *out, const struct gqa_inspection *in)
     fprintf(out, "%s, ", gqa_checkpoint_kind(in->checkpoint));
     put_size(out, file_bytes);
     if (content_bytes != file_bytes)
-        fprintf(out, ", %s uncompressed", gqa_text_bytes(content_bytes).s);
+        fprintf(out, ", %s uncompressed",
+                gqa_units_bytes((char[GQA_UNITS_MAX]){""}, content_bytes));
     fputc('\n', out);
     put_config_path(out, in->checkpoint);
     if (in->has_recipe) {
@@ -91,9 +93,11 @@ static void put_kv_line(FILE *out, const char *label, uint64_t stored,
                         uint64_t mha, const char *token)
 {
     put_label(out, label);
-    fprintf(out, "%s for each %s", gqa_text_bytes(stored).s, token);
+    fprintf(out, "%s for each %s",
+            gqa_units_bytes((char[GQA_UNITS_MAX]){""}, stored), token);
     if (stored < mha)
-        fprintf(out, "; %s with all heads", gqa_text_bytes(mha).s);
+        fprintf(out, "; %s with all heads",
+                gqa_units_bytes((char[GQA_UNITS_MAX]){""}, mha));
     fputc('\n', out);
 }
 

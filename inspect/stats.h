@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "formats/checkpoint.h"
-#include "formats/model.h"
+#include "formats/model/model.h"
 
 struct gqa_tensor_stats {
     bool is_float; /* else nothing was read */

@@ -97,27 +97,6 @@ size_t gqa_text_width(const char *text, size_t length)
     return width;
 }
 
-struct gqa_text_size gqa_text_bytes(uint64_t bytes)
-{
-    static const char *const units[] = {"KiB", "MiB", "GiB",
-                                        "TiB", "PiB", "EiB"};
-    struct gqa_text_size size;
-    double value = (double)bytes / 1024;
-    size_t unit = 0;
-
-    if (bytes < 1024) {
-        snprintf(size.s, sizeof size.s, "%u B", (unsigned)bytes);
-        return size;
-    }
-    /* 1023.95 would print as 1024.0. */
-    while (value >= 1023.95 && unit + 1 < sizeof units / sizeof *units) {
-        value /= 1024;
-        unit++;
-    }
-    snprintf(size.s, sizeof size.s, "%.1f %s", value, units[unit]);
-    return size;
-}
-
 /* Length of what all names begin with, up to a dot or slash. */
 static size_t shared_prefix(const char *const *names, size_t n_names)
 {

@@ -31,12 +31,6 @@ bool gqa_text_is_plain(const char *name);
 /* Columns of a terminal that length bytes of UTF-8 take. */
 size_t gqa_text_width(const char *text, size_t length);
 
-/* "512 B", "1.5 KiB", "13.0 GiB". */
-struct gqa_text_size {
-    char s[32];
-};
-struct gqa_text_size gqa_text_bytes(uint64_t bytes);
-
 /*
  * Several names as a shell would spell them in braces, with what they share
  * once: "layers.0.self_attn.{q,k,v,o}_proj.weight". Repeated names count

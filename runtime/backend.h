@@ -18,20 +18,18 @@
 #ifndef GQA_RUNTIME_BACKEND_H
 #define GQA_RUNTIME_BACKEND_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "common/dtype.h"
 #include "common/status.h"
-#include "runtime/network.h"
+#include "runtime/ops.h"
 
-#define GQA_BACKEND_ABI 1
+/* Raised with every change of this header, of ops.h and of what they
+ * include: the tools and the plug-in must agree. */
+#define GQA_BACKEND_ABI 2
 
 struct gqa_device;
 
 struct gqa_device_options {
     enum gqa_dtype real; /* CPU: F32, F64; CUDA: F32, BF16, F16 */
-    unsigned n_threads;  /* CPU */
+    unsigned n_threads;  /* of the host; 0: as many as there are processors */
     unsigned ordinal;    /* CUDA: which device */
 };
 
@@ -40,58 +38,25 @@ struct gqa_device_info {
     char software[256]; /* driver and library versions, in one line */
     uint64_t total_bytes, free_bytes;
     enum gqa_dtype real; /* that it was opened with */
+    unsigned n_threads;  /* the same */
 };
 
-/* A weight on the device, in the checkpoint's dtype (a float one). */
-struct gqa_weight {
-    const void *data;
-    enum gqa_dtype dtype;
-    uint64_t rows, cols;
+/* Memory of the host that the device reads by itself; the backend's own
+ * struct begins with this. */
+struct gqa_staging {
+    void *data;
+    uint64_t n_bytes;
 };
 
-/* The new tokens of a step; host memory, copied by set_batch(). */
-struct gqa_batch {
-    uint64_t n_sequences, n_new; /* at least 1 each */
-    const int32_t *tokens;       /* [n_sequences, n_new], all in the table */
-    const uint64_t *n_tokens;    /* [n_sequences]: new ones, <= n_new */
-    const uint64_t *starts;      /* [n_sequences]: tokens before them */
-};
-
-/* Where the heads of a projection lie in its rows: head h begins at element
- * base + h / per_block * block_stride + h % per_block * head_dim. */
-struct gqa_head_place {
-    uint64_t n_heads, base, per_block, block_stride;
-};
-
-struct gqa_attention_op {
-    void *out; /* real [rows, n_heads * head_dim] */
-    const void *q;
-    uint64_t q_width;
-    struct gqa_head_place q_place;
-    /* real [n_sequences, n_kv_heads, capacity, head_dim]; query head h reads
-     * KV head h / (n_heads / n_kv_heads). */
-    const void *k, *v;
-    uint64_t n_kv_heads, head_dim, capacity;
-    double scale;
-    /*
-     * Keys that the query at position p = starts[s] + i sees: 0 .. p when
-     * causal, and of those only the last `window` when window > 0; else
-     * 0 .. n_keys - 1. n_keys of sequence s is key_counts[s] (host, copied),
-     * or starts[s] + n_tokens[s] where key_counts is NULL. Rows beyond
-     * n_tokens[s] are finite, whatever they hold.
-     */
-    bool causal;
-    uint64_t window;
-    const uint64_t *key_counts;
-    /* wide [n_heads, 2 * reach - 1], or NULL: added to the scaled score of
-     * query position p and key position c, at [h, c - p + reach - 1]. */
-    const void *bias;
-    uint64_t reach;
-};
-
+/*
+ * A device serves one thread at a time; where more may call, it says so.
+ */
 struct gqa_backend {
     unsigned abi; /* GQA_BACKEND_ABI */
     const char *name;
+    /* What alloc() gives is memory of the host and may be written where it
+     * is. There is no staging then: its functions are NULL. */
+    bool in_place;
 
     enum gqa_status (*open)(struct gqa_device **out,
                             const struct gqa_device_options *options);
@@ -109,6 +74,23 @@ struct gqa_backend {
     enum gqa_status (*download)(struct gqa_device *device, void *dst,
                                 const void *src, uint64_t n_bytes);
 
+    /*
+     * Uploads that go on while the host does something else. Several threads
+     * may call these at once, each with a staging of its own.
+     */
+    enum gqa_status (*stage_open)(struct gqa_device *device,
+                                  struct gqa_staging **out, uint64_t n_bytes);
+    /* Waits first, where it has to. */
+    void (*stage_close)(struct gqa_device *device, struct gqa_staging *staging);
+    /* Begin to copy the first n_bytes to dst. Operations that are called
+     * later find them there. */
+    enum gqa_status (*stage_send)(struct gqa_device *device,
+                                  struct gqa_staging *staging, void *dst,
+                                  uint64_t n_bytes);
+    /* Return once what was sent is there: the staging may be written. */
+    enum gqa_status (*stage_wait)(struct gqa_device *device,
+                                  struct gqa_staging *staging);
+
     enum gqa_status (*set_batch)(struct gqa_device *device,
                                  const struct gqa_batch *batch);
 
@@ -117,9 +99,10 @@ struct gqa_backend {
      * stand at position 0 for embed and rotate, and are not stored.
      */
 
-    /* out[r] = table[token of r] (+ positions[position of r]) */
+    /* out[r] = table[token of r] * scale (+ positions[position of r]); scale
+     * is rounded to real first. positions may be NULL. */
     enum gqa_status (*embed)(struct gqa_device *device, void *out,
-                             const struct gqa_weight *table,
+                             const struct gqa_weight *table, double scale,
                              const struct gqa_weight *positions);
     /* Rotate the heads of x in place, each by its row's position. cos_sin:
      * wide [n_positions, n_pairs, 2]. */
@@ -139,11 +122,10 @@ struct gqa_backend {
 
     /* Operations on n_rows rows. */
 
-    /* bias NULL: none. out is not x. */
+    /* out = norm(x), or out += that. out may be x where it is not added. */
     enum gqa_status (*norm)(struct gqa_device *device, void *out, const void *x,
-                            uint64_t n_rows, enum gqa_norm_kind kind,
-                            double eps, const struct gqa_weight *weight,
-                            const struct gqa_weight *bias);
+                            uint64_t n_rows, uint64_t width,
+                            const struct gqa_norm_op *op, bool accumulate);
     /* out = x W^T + bias, or out += that. x: [n_rows, inputs]. */
     enum gqa_status (*linear)(struct gqa_device *device, void *out,
                               const void *x, uint64_t n_rows,
@@ -163,7 +145,42 @@ struct gqa_backend {
                                const struct gqa_weight *weight,
                                bool input_major, const struct gqa_weight *bias,
                                double scale);
+    /*
+     * Moments: out += X^T Y. out: float64 [x_width, y_width], whatever real
+     * is; x: [n_rows, x_width]; y: [n_rows, y_width], or NULL: y is x, whose
+     * width is both, and a symmetric `out` stays so to the bit. Rows of
+     * padding count like others: gather what is to be counted.
+     *
+     * The same calls give the same bits, on any number of threads. Factors
+     * are taken as they are; sums are float64, but over at most 1024 rows
+     * float32 where real is BF16 or F16.
+     */
+    enum gqa_status (*gram)(struct gqa_device *device, void *out, const void *x,
+                            uint64_t x_width, const void *y, uint64_t y_width,
+                            uint64_t n_rows);
+    /* Norm each head of x by itself, in place; rows of the current batch,
+     * as for rotate. */
+    enum gqa_status (*norm_heads)(struct gqa_device *device, void *x,
+                                  uint64_t width,
+                                  const struct gqa_head_place *place,
+                                  uint64_t head_dim,
+                                  const struct gqa_norm_op *op);
+    /* x = cap * tanh(x / cap), of n wide elements; cap > 0. */
+    enum gqa_status (*soft_cap)(struct gqa_device *device, void *x, uint64_t n,
+                                double cap);
 };
+
+/* out = x W, or out += that: what linear()'s inputs are to blame for, given
+ * that of its outputs. x: [n_rows, outputs]; out: [n_rows, inputs]. */
+GQA_MUST_USE
+static inline enum gqa_status gqa_linear_transposed(
+    const struct gqa_backend *backend, struct gqa_device *device, void *out,
+    const void *x, uint64_t n_rows, const struct gqa_weight *weight,
+    bool input_major, bool accumulate)
+{
+    return backend->linear(device, out, x, n_rows, weight, !input_major, NULL,
+                           accumulate);
+}
 
 const struct gqa_backend *gqa_cpu_backend(void);
 

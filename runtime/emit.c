@@ -15,6 +15,23 @@ static enum gqa_status fetch(struct gqa_session *s, const void *src,
     return st;
 }
 
+enum gqa_status gqa_emit_tap(const struct gqa_pass *pass,
+                             const struct gqa_tapped *what)
+{
+    const struct gqa_session *s = pass->session;
+    struct gqa_tapped tapped = *what;
+
+    tapped.n_sequences = pass->batch.n_sequences;
+    tapped.n_new = pass->batch.n_new;
+    tapped.n_tokens = pass->batch.n_tokens;
+    tapped.starts = pass->batch.starts;
+    tapped.numbers = s->numbers;
+    tapped.backend = s->runtime->backend;
+    tapped.device = s->runtime->device;
+    tapped.real = s->runtime->real;
+    return pass->output->taps->tap(pass->output->taps->ctx, &tapped);
+}
+
 enum gqa_status gqa_emit_residual(const struct gqa_pass *pass, uint64_t layer)
 {
     struct gqa_session *s = pass->session;
@@ -33,9 +50,9 @@ enum gqa_status gqa_emit_residual(const struct gqa_pass *pass, uint64_t layer)
             enum gqa_status st = fetch(s, x, r->real, n * width);
 
             if (st == GQA_OK)
-                st = pass->output->residual(pass->output->ctx,
-                                            pass->stack->stack, layer, i,
-                                            b->starts[i] + j, n, s->values);
+                st = pass->output->residual(
+                    pass->output->ctx, pass->stack->stack, layer, s->numbers[i],
+                    b->starts[i] + j, n, s->values);
             if (st != GQA_OK)
                 return st;
         }
@@ -69,22 +86,27 @@ static enum gqa_status compute(const struct gqa_pass *pass, uint64_t first,
     struct gqa_session *s = pass->session;
     const struct gqa_runtime *r = s->runtime;
     const struct gqa_network *net = r->network;
-    const struct gqa_norm *norm = &pass->stack->final_norm;
+    const struct gqa_norm_op norm =
+        gqa_runtime_norm(r, &pass->stack->final_norm);
+    const void *normed = s->work.last;
     enum gqa_status st =
         r->backend->gather(r->device, s->work.last, s->work.x, net->d_model,
                            s->out_rows + first, n);
 
-    if (st == GQA_OK)
+    if (st == GQA_OK && norm.kind != GQA_NORM_NONE) {
+        normed = s->work.last_normed;
         st = r->backend->norm(r->device, s->work.last_normed, s->work.last, n,
-                              norm->kind, norm->eps,
-                              gqa_runtime_weight(r, norm->weight),
-                              gqa_runtime_weight(r, norm->bias));
+                              net->d_model, &norm, false);
+    }
     if (st == GQA_OK)
-        st = r->backend->unembed(
-            r->device, s->work.logits, s->work.last_normed, n,
-            gqa_runtime_weight(r, net->unembedding.weight),
-            net->unembedding.input_major,
-            gqa_runtime_weight(r, net->unembedding.bias), net->logit_scale);
+        st = r->backend->unembed(r->device, s->work.logits, normed, n,
+                                 gqa_runtime_weight(r, net->unembedding.weight),
+                                 net->unembedding.input_major,
+                                 gqa_runtime_weight(r, net->unembedding.bias),
+                                 net->logit_scale);
+    if (st == GQA_OK && net->logit_soft_cap > 0)
+        st = r->backend->soft_cap(r->device, s->work.logits,
+                                  n * net->vocab_size, net->logit_soft_cap);
     return st == GQA_OK ? fetch(s, s->work.logits, r->wide, n * net->vocab_size)
                         : st;
 }
@@ -104,7 +126,7 @@ static enum gqa_status hand_over(const struct gqa_pass *pass, uint64_t first,
 
         while (i + run < n && s->out_sequence[first + i + run] == sequence)
             run++;
-        st = pass->output->logits(pass->output->ctx, sequence,
+        st = pass->output->logits(pass->output->ctx, s->numbers[sequence],
                                   s->out_position[first + i], run,
                                   s->values + i * vocab);
         if (st != GQA_OK)

@@ -1,214 +1,6 @@
+/* The token-major order: tokens of a step through all blocks. */
 #include "common/interrupt.h"
-#include "runtime/state.h"
-
-/* --- Calls to the backend, with the pass's own arguments ------------------ */
-
-static enum gqa_status norm(const struct gqa_pass *pass, void *out,
-                            const void *x, const struct gqa_norm *n)
-{
-    const struct gqa_runtime *r = pass->session->runtime;
-
-    return r->backend->norm(r->device, out, x, pass->n_rows, n->kind, n->eps,
-                            gqa_runtime_weight(r, n->weight),
-                            gqa_runtime_weight(r, n->bias));
-}
-
-static enum gqa_status linear(const struct gqa_runtime *r, void *out,
-                              const void *x, uint64_t n_rows,
-                              const struct gqa_linear *l, bool accumulate)
-{
-    return r->backend->linear(r->device, out, x, n_rows,
-                              gqa_runtime_weight(r, l->weight), l->input_major,
-                              gqa_runtime_weight(r, l->bias), accumulate);
-}
-
-static struct gqa_head_place place_of(const struct gqa_slice *slice)
-{
-    return (struct gqa_head_place){slice->n_heads, slice->base,
-                                   slice->per_block, slice->block_stride};
-}
-
-/* --- Attention ------------------------------------------------------------ */
-
-/* A projection's output: heads of one slice in rows of this width. */
-struct heads {
-    void *x;
-    uint64_t width;
-    struct gqa_head_place place;
-};
-
-static enum gqa_status rotate(const struct gqa_pass *pass,
-                              const struct gqa_attention_block *a,
-                              const struct heads *heads)
-{
-    const struct gqa_runtime *r = pass->session->runtime;
-
-    if (!a->rope)
-        return GQA_OK;
-    return r->backend->rotate(r->device, heads->x, heads->width, &heads->place,
-                              a->heads->head_dim, a->rope->n_pairs,
-                              a->rope->interleaved, pass->session->cos_sin);
-}
-
-static enum gqa_status store(const struct gqa_pass *pass,
-                             const struct gqa_attention_block *a, void *cache,
-                             uint64_t capacity, const struct heads *heads)
-{
-    const struct gqa_runtime *r = pass->session->runtime;
-
-    return r->backend->store(r->device, cache, capacity, heads->x, heads->width,
-                             &heads->place, a->heads->head_dim);
-}
-
-/* Project normed rows; a weight that another slice had is not used again. */
-static enum gqa_status project(const struct gqa_pass *pass, struct heads *out,
-                               void *room, const struct gqa_linear *l,
-                               const struct gqa_slice *slice,
-                               const struct gqa_linear *before,
-                               const struct heads *of_before)
-{
-    const struct gqa_runtime *r = pass->session->runtime;
-
-    out->place = place_of(slice);
-    out->width = gqa_runtime_outputs(r, l);
-    if (before && before->weight == l->weight) {
-        out->x = of_before->x;
-        return GQA_OK;
-    }
-    out->x = room;
-    return linear(r, room, pass->session->work.normed, pass->n_rows, l, false);
-}
-
-static enum gqa_status attend(const struct gqa_pass *pass,
-                              const struct gqa_attention_block *a,
-                              const struct heads *q,
-                              const struct gqa_kv_cache *cache,
-                              uint64_t capacity, const uint64_t *key_counts,
-                              const void *bias)
-{
-    struct gqa_session *s = pass->session;
-    const struct gqa_runtime *r = s->runtime;
-    const struct gqa_attention_op op = {
-        .out = s->work.attended,
-        .q = q->x,
-        .q_width = q->width,
-        .q_place = q->place,
-        .k = cache->k,
-        .v = cache->v,
-        .n_kv_heads = a->heads->n_kv_heads,
-        .head_dim = a->heads->head_dim,
-        .capacity = capacity,
-        .scale = a->scale,
-        .causal = a->causal,
-        .window = a->window,
-        .key_counts = key_counts,
-        .bias = bias,
-        .reach = capacity,
-    };
-    const enum gqa_status st = r->backend->attend(r->device, &op);
-
-    return st == GQA_OK ? linear(r, s->work.x, s->work.attended, pass->n_rows,
-                                 &a->o, true)
-                        : st;
-}
-
-static enum gqa_status self_attention(const struct gqa_pass *pass,
-                                      const struct gqa_attention_block *a,
-                                      size_t layer)
-{
-    struct gqa_session *s = pass->session;
-    const bool encoder = pass->stack->stack == GQA_STACK_ENCODER;
-    const struct gqa_kv_cache *cache = encoder ? &s->encoder : &s->self[layer];
-    const uint64_t capacity = encoder ? s->encoder_capacity : s->capacity;
-    struct heads q, k, v;
-    enum gqa_status st;
-
-    if ((st = project(pass, &q, s->work.q, &a->q, &a->heads->q, NULL, NULL)) !=
-            GQA_OK ||
-        (st = project(pass, &k, s->work.k, &a->k, &a->heads->k, &a->q, &q)) !=
-            GQA_OK ||
-        (st = project(pass, &v, s->work.v, &a->v, &a->heads->v, &a->k, &k)) !=
-            GQA_OK ||
-        (st = rotate(pass, a, &q)) != GQA_OK ||
-        (st = rotate(pass, a, &k)) != GQA_OK ||
-        (st = store(pass, a, cache->k, capacity, &k)) != GQA_OK ||
-        (st = store(pass, a, cache->v, capacity, &v)) != GQA_OK)
-        return st;
-    return attend(pass, a, &q, cache, capacity, NULL,
-                  s->bias[pass->stack->stack][layer]);
-}
-
-static enum gqa_status cross_attention(const struct gqa_pass *pass,
-                                       const struct gqa_attention_block *a,
-                                       size_t layer)
-{
-    struct gqa_session *s = pass->session;
-    struct heads q;
-    enum gqa_status st = norm(pass, s->work.normed, s->work.x, &a->norm);
-
-    if (st == GQA_OK)
-        st = project(pass, &q, s->work.q, &a->q, &a->heads->q, NULL, NULL);
-    if (st != GQA_OK)
-        return st;
-    return attend(pass, a, &q, &s->cross[layer], s->encoder_capacity, s->inputs,
-                  NULL);
-}
-
-/* --- Feed-forward --------------------------------------------------------- */
-
-/* Add ff(normed) to the residual stream, some rows at a time. */
-static enum gqa_status feed_forward(const struct gqa_pass *pass,
-                                    const struct gqa_feed_forward *ff,
-                                    const void *normed)
-{
-    struct gqa_session *s = pass->session;
-    const struct gqa_runtime *r = s->runtime;
-    const uint64_t width = gqa_runtime_outputs(r, &ff->up);
-    const uint64_t row_bytes =
-        r->network->d_model * gqa_dtype_bits(r->real) / 8;
-    const bool gated = ff->gate.weight != GQA_NO_PARAM;
-    void *const hidden = gated ? s->work.gate : s->work.up;
-    enum gqa_status st = GQA_OK;
-
-    for (uint64_t row = 0; row < pass->n_rows && st == GQA_OK;
-         row += s->ff_rows) {
-        const uint64_t n =
-            pass->n_rows - row < s->ff_rows ? pass->n_rows - row : s->ff_rows;
-        const char *in = (const char *)normed + row * row_bytes;
-
-        st = linear(r, s->work.up, in, n, &ff->up, false);
-        if (st == GQA_OK && gated)
-            st = linear(r, s->work.gate, in, n, &ff->gate, false);
-        if (st == GQA_OK)
-            st = r->backend->activate(r->device, hidden,
-                                      gated ? s->work.up : NULL, n * width,
-                                      ff->activation);
-        if (st == GQA_OK)
-            st = linear(r, (char *)s->work.x + row * row_bytes, hidden, n,
-                        &ff->down, true);
-    }
-    return st;
-}
-
-/* --- Blocks --------------------------------------------------------------- */
-
-static enum gqa_status run_block(const struct gqa_pass *pass,
-                                 const struct gqa_block *block, size_t layer)
-{
-    const struct gqa_workspace *w = &pass->session->work;
-    const void *ff_normed = block->parallel ? w->ff_normed : w->normed;
-    enum gqa_status st = norm(pass, w->normed, w->x, &block->self.norm);
-
-    if (st == GQA_OK && block->parallel)
-        st = norm(pass, w->ff_normed, w->x, &block->ff_norm);
-    if (st == GQA_OK)
-        st = self_attention(pass, &block->self, layer);
-    if (st == GQA_OK && block->has_cross)
-        st = cross_attention(pass, &block->cross, layer);
-    if (st == GQA_OK && !block->parallel)
-        st = norm(pass, w->normed, w->x, &block->ff_norm);
-    return st == GQA_OK ? feed_forward(pass, &block->ff, ff_normed) : st;
-}
+#include "runtime/block.h"
 
 enum gqa_status gqa_forward(const struct gqa_pass *pass)
 {
@@ -217,15 +9,12 @@ enum gqa_status gqa_forward(const struct gqa_pass *pass)
     enum gqa_status st;
 
     if ((st = r->backend->set_batch(r->device, &pass->batch)) != GQA_OK ||
-        (st = r->backend->embed(r->device, pass->session->work.x,
-                                gqa_runtime_weight(r, stack->embedding),
-                                gqa_runtime_weight(r, stack->positions))) !=
-            GQA_OK)
+        (st = gqa_block_embed(pass)) != GQA_OK)
         return st;
     for (size_t i = 0; i < stack->n_blocks; i++) {
         if (gqa_interrupt_pending())
             return gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
-        if ((st = run_block(pass, &stack->blocks[i], i)) != GQA_OK ||
+        if ((st = gqa_block_run(pass, &stack->blocks[i], i)) != GQA_OK ||
             (st = gqa_emit_residual(pass, i)) != GQA_OK)
             return st;
     }
@@ -237,21 +26,11 @@ enum gqa_status gqa_forward_cross(const struct gqa_pass *pass)
     struct gqa_session *s = pass->session;
     const struct gqa_network *n = s->runtime->network;
     const struct gqa_network_stack *decoder = &n->stacks[n->n_stacks - 1];
+    const void *memory;
     enum gqa_status st =
-        norm(pass, s->work.normed, s->work.x, &pass->stack->final_norm);
+        gqa_block_norm(pass, &memory, s->work.normed, &pass->stack->final_norm);
 
-    for (size_t i = 0; i < decoder->n_blocks && st == GQA_OK; i++) {
-        const struct gqa_attention_block *a = &decoder->blocks[i].cross;
-        struct heads k, v;
-
-        if ((st = project(pass, &k, s->work.k, &a->k, &a->heads->k, NULL,
-                          NULL)) != GQA_OK ||
-            (st = project(pass, &v, s->work.v, &a->v, &a->heads->v, &a->k,
-                          &k)) != GQA_OK ||
-            (st = store(pass, a, s->cross[i].k, s->encoder_capacity, &k)) !=
-                GQA_OK)
-            return st;
-        st = store(pass, a, s->cross[i].v, s->encoder_capacity, &v);
-    }
+    for (size_t i = 0; i < decoder->n_blocks && st == GQA_OK; i++)
+        st = gqa_block_keys(pass, memory, &decoder->blocks[i].cross, i);
     return st;
 }

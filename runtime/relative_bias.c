@@ -44,3 +44,14 @@ void gqa_relative_bias_spread(double *out, const struct gqa_relative_bias *bias,
             out[h * width + i] = table[bucket * n_heads + h];
     }
 }
+
+void gqa_slopes_spread(double *out, const double *slopes, uint64_t n_heads,
+                       uint64_t reach)
+{
+    const uint64_t width = 2 * reach - 1;
+
+    for (uint64_t h = 0; h < n_heads; h++)
+        for (uint64_t i = 0; i < width; i++)
+            out[h * width + i] =
+                -slopes[h] * fabs((double)i - (double)(reach - 1));
+}

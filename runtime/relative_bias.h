@@ -1,8 +1,9 @@
-/* T5's bias of attention scores by distance, laid out for a backend. */
+/* Biases of attention scores by distance, T5's and ALiBi's, laid out for a
+ * backend. */
 #ifndef GQA_RUNTIME_RELATIVE_BIAS_H
 #define GQA_RUNTIME_RELATIVE_BIAS_H
 
-#include "runtime/network.h"
+#include "formats/model/network.h"
 
 /*
  * Bucket of a key that stands `distance` behind the query's position
@@ -21,5 +22,9 @@ uint64_t gqa_relative_bucket(const struct gqa_relative_bias *bias,
 void gqa_relative_bias_spread(double *out, const struct gqa_relative_bias *bias,
                               const double *table, uint64_t n_heads,
                               uint64_t reach);
+
+/* ALiBi: the same of -slopes[h] * |distance|. */
+void gqa_slopes_spread(double *out, const double *slopes, uint64_t n_heads,
+                       uint64_t reach);
 
 #endif

@@ -8,11 +8,14 @@
 #ifndef GQA_RUNTIME_RUNTIME_H
 #define GQA_RUNTIME_RUNTIME_H
 
+#include "formats/model/network.h"
 #include "runtime/backend.h"
+#include "runtime/taps.h"
 
 /*
  * Rows [row, row + n_rows) of a parameter of the network's model into buf,
- * in the parameter's dtype and Hugging Face orientation.
+ * in the parameter's dtype and Hugging Face orientation. Called from several
+ * threads at once.
  */
 struct gqa_weight_source {
     enum gqa_status (*read)(void *ctx, size_t param, uint64_t row,
@@ -24,7 +27,8 @@ struct gqa_runtime;
 struct gqa_session;
 
 /*
- * Read the weights, each once, and keep them in their own dtype.
+ * Read the weights, each once, on the threads that the device was opened
+ * with, and keep them in their own dtype.
  *
  * network, device  lent; must outlive the runtime.
  * Errors those of the callback; GQA_ERR_NOMEM with the bytes needed and the
@@ -39,7 +43,8 @@ enum gqa_status gqa_runtime_create(struct gqa_runtime **out,
                                    const struct gqa_weight_source *weights);
 void gqa_runtime_free(struct gqa_runtime *runtime);
 
-/* What to hand over as a step runs; any may be NULL. */
+/* What to hand over as a step runs; any may be NULL. s is what the sequence
+ * is called: its place in the batch, or what gqa_session_begin() said. */
 struct gqa_step_output {
     void *ctx;
     /* Logits of n_rows tokens of sequence s from position on: [n_rows,
@@ -52,7 +57,13 @@ struct gqa_step_output {
     enum gqa_status (*residual)(void *ctx, enum gqa_stack stack, uint64_t layer,
                                 uint64_t s, uint64_t position, uint64_t n_rows,
                                 const double *x);
+    const struct gqa_taps *taps; /* lent */
 };
+
+/* Bytes of the KV cache that a token of the encoder's input, which decoders
+ * look back at, and one of the decoder take. */
+void gqa_session_token_bytes(const struct gqa_runtime *runtime,
+                             uint64_t *encoder, uint64_t *decoder);
 
 /*
  * Room for n_sequences of at most `capacity` tokens each (encoder-decoders:
@@ -68,6 +79,33 @@ void gqa_session_free(struct gqa_session *session);
 
 /* Forget the tokens seen. */
 void gqa_session_reset(struct gqa_session *session);
+
+/* What sessions of changing batches have room for. */
+struct gqa_session_room {
+    uint64_t n_sequences;                /* at once */
+    uint64_t capacity, encoder_capacity; /* tokens of a sequence */
+    /* Of all sequences at once: n_sequences * capacity of any batch. */
+    uint64_t tokens, encoder_tokens;
+};
+
+/* A session that gqa_session_begin() gives its first sequences; else as
+ * gqa_session_create(). */
+GQA_MUST_USE
+enum gqa_status gqa_session_create_for(struct gqa_session **out,
+                                       struct gqa_runtime *runtime,
+                                       const struct gqa_session_room *room);
+
+/*
+ * Forget the tokens seen, and take other sequences from here on, with room
+ * for so many tokens of each; callbacks and messages call them numbers[s]
+ * (NULL: 0, 1 ...; copied). Errors GQA_ERR_USAGE: none, or more than there
+ * is room for.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_session_begin(struct gqa_session *session,
+                                  uint64_t n_sequences, uint64_t capacity,
+                                  uint64_t encoder_capacity,
+                                  const uint64_t *numbers);
 
 /*
  * Run the encoder over tokens [n_sequences, n_new], n_tokens[s], at least 1,

@@ -4,10 +4,9 @@
 
 #include "common/bounds.h"
 #include "common/checked.h"
+#include "common/ull.h"
 #include "runtime/relative_bias.h"
 #include "runtime/state.h"
-
-#define ULL(x) ((unsigned long long)(x))
 
 /* Rows that a product takes at once: enough to be fast, and few enough for
  * the activations to stay small beside the weights. */
@@ -33,59 +32,97 @@ static enum gqa_status alloc(struct gqa_session *s, void **out,
     return r->backend->alloc(r->device, out, n_bytes);
 }
 
+static uint64_t kv_width(const struct gqa_attention *a)
+{
+    return a->n_kv_heads * a->head_dim;
+}
+
 static enum gqa_status alloc_cache(struct gqa_session *s,
                                    struct gqa_kv_cache *cache,
                                    const struct gqa_attention *a,
-                                   uint64_t capacity)
+                                   uint64_t tokens)
 {
     const enum gqa_dtype real = s->runtime->real;
-    uint64_t heads;
-    enum gqa_status st;
+    enum gqa_status st = alloc(s, &cache->k, real, tokens, kv_width(a));
 
-    if (!gqa_mul_u64(s->n_sequences, a->n_kv_heads, &heads) ||
-        !gqa_mul_u64(heads, a->head_dim, &heads))
-        heads = UINT64_MAX;
-    st = alloc(s, &cache->k, real, capacity, heads);
     if (st == GQA_OK)
-        st = alloc(s, &cache->v, real, capacity, heads);
+        st = alloc(s, &cache->v, real, tokens, kv_width(a));
     return st == GQA_OK ? st : gqa_fail_prefix(st, "KV cache");
 }
 
-/* The encoder's cache serves one block after another. */
-static enum gqa_status alloc_encoder_cache(struct gqa_session *s)
+/* Whose keys and values are widest: a cache for it serves all. */
+static const struct gqa_attention *widest(const struct gqa_network_stack *stack,
+                                          bool cross)
 {
-    const struct gqa_network_stack *encoder = &s->runtime->network->stacks[0];
-    const struct gqa_attention *largest = encoder->blocks[0].self.heads;
+    const struct gqa_attention *most = NULL;
 
-    for (size_t i = 1; i < encoder->n_blocks; i++) {
-        const struct gqa_attention *a = encoder->blocks[i].self.heads;
+    for (size_t i = 0; i < stack->n_blocks; i++) {
+        const struct gqa_block *b = &stack->blocks[i];
+        const struct gqa_attention *a = cross ? b->cross.heads : b->self.heads;
 
-        if (a->n_kv_heads * a->head_dim >
-            largest->n_kv_heads * largest->head_dim)
-            largest = a;
+        if (!most || kv_width(a) > kv_width(most))
+            most = a;
     }
-    return alloc_cache(s, &s->encoder, largest, s->encoder_capacity);
+    return most;
 }
 
-static enum gqa_status alloc_caches(struct gqa_session *s)
+void gqa_session_token_bytes(const struct gqa_runtime *r, uint64_t *encoder,
+                             uint64_t *decoder)
+{
+    const struct gqa_network *n = r->network;
+    const struct gqa_network_stack *stack = &n->stacks[n->n_stacks - 1];
+    const uint64_t pair = 2 * gqa_dtype_bits(r->real) / 8; /* of k and v */
+
+    *encoder = *decoder = 0;
+    for (size_t i = 0; i < stack->n_blocks; i++) {
+        const struct gqa_block *b = &stack->blocks[i];
+
+        *decoder += pair * kv_width(b->self.heads);
+        *encoder += b->has_cross ? pair * kv_width(b->cross.heads) : 0;
+    }
+}
+
+/* Caches of all blocks of the decoder, or one for all. */
+static enum gqa_status alloc_decoder_caches(struct gqa_session *s,
+                                            struct gqa_kv_cache *caches,
+                                            bool cross, uint64_t tokens)
 {
     const struct gqa_network *n = s->runtime->network;
     const struct gqa_network_stack *decoder = &n->stacks[n->n_stacks - 1];
     enum gqa_status st = GQA_OK;
 
-    s->self = calloc(decoder->n_blocks, sizeof *s->self);
-    s->cross = calloc(decoder->n_blocks, sizeof *s->cross);
-    if (!s->self || !s->cross)
-        return gqa_fail_nomem();
+    if (s->one_cache) {
+        st = alloc_cache(s, &caches[0], widest(decoder, cross), tokens);
+        for (size_t i = 1; i < decoder->n_blocks; i++)
+            caches[i] = caches[0];
+        return st;
+    }
     for (size_t i = 0; i < decoder->n_blocks && st == GQA_OK; i++) {
         const struct gqa_block *b = &decoder->blocks[i];
 
-        st = alloc_cache(s, &s->self[i], b->self.heads, s->capacity);
-        if (st == GQA_OK && b->has_cross)
-            st = alloc_cache(s, &s->cross[i], b->cross.heads,
-                             s->encoder_capacity);
+        st = alloc_cache(s, &caches[i], cross ? b->cross.heads : b->self.heads,
+                         tokens);
     }
-    return st == GQA_OK && n->n_stacks > 1 ? alloc_encoder_cache(s) : st;
+    return st;
+}
+
+static enum gqa_status alloc_caches(struct gqa_session *s)
+{
+    const struct gqa_network *n = s->runtime->network;
+    const size_t n_blocks = n->stacks[n->n_stacks - 1].n_blocks;
+    enum gqa_status st;
+
+    s->self = calloc(n_blocks, sizeof *s->self);
+    s->cross = calloc(n_blocks, sizeof *s->cross);
+    if (!s->self || !s->cross)
+        return gqa_fail_nomem();
+    st = alloc_decoder_caches(s, s->self, false, s->room.tokens);
+    if (st == GQA_OK && n->n_stacks > 1)
+        st = alloc_decoder_caches(s, s->cross, true, s->room.encoder_tokens);
+    if (st == GQA_OK && n->n_stacks > 1)
+        st = alloc_cache(s, &s->encoder, widest(&n->stacks[0], false),
+                         s->room.encoder_tokens);
+    return st;
 }
 
 /* --- Tables --------------------------------------------------------------- */
@@ -122,11 +159,11 @@ static enum gqa_status make_rope(struct gqa_session *s)
 
     if (rope->n_pairs == 0)
         return GQA_OK;
-    if (!gqa_mul_u64(s->capacity, rope->n_pairs * 2, &n) ||
+    if (!gqa_mul_u64(s->room.capacity, rope->n_pairs * 2, &n) ||
         !gqa_mul_u64(n, sizeof *values, &bytes) ||
         !(values = malloc((size_t)bytes)))
         return gqa_fail_nomem();
-    for (uint64_t p = 0; p < s->capacity; p++)
+    for (uint64_t p = 0; p < s->room.capacity; p++)
         for (uint64_t j = 0; j < rope->n_pairs; j++) {
             const double angle = (double)p * rope->frequency[j];
             double *pair = values + 2 * (p * rope->n_pairs + j);
@@ -143,19 +180,30 @@ static enum gqa_status make_bias(struct gqa_session *s, void **out,
                                  const struct gqa_attention_block *a,
                                  uint64_t reach)
 {
-    const double *table = s->runtime->tables[a->bias.table];
+    const uint64_t n_heads = a->heads->n_heads;
     double *values;
     uint64_t n, bytes;
     enum gqa_status st;
 
-    if (!gqa_mul_u64(reach, 2 * a->heads->n_heads, &n) ||
+    if (!gqa_mul_u64(reach, 2 * n_heads, &n) ||
         !gqa_mul_u64(n, sizeof *values, &bytes) ||
         !(values = malloc((size_t)bytes)))
         return gqa_fail_nomem();
-    gqa_relative_bias_spread(values, &a->bias, table, a->heads->n_heads, reach);
-    st = put_table(s, out, values, n - a->heads->n_heads);
+    if (a->slopes)
+        gqa_slopes_spread(values, a->slopes, n_heads, reach);
+    else
+        gqa_relative_bias_spread(values, &a->bias,
+                                 s->runtime->tables[a->bias.table], n_heads,
+                                 reach);
+    st = put_table(s, out, values, n - n_heads);
     free(values);
     return st;
+}
+
+static bool same_bias(const struct gqa_attention_block *a,
+                      const struct gqa_attention_block *b)
+{
+    return a->slopes == b->slopes && a->bias.table == b->bias.table;
 }
 
 static enum gqa_status make_biases(struct gqa_session *s)
@@ -174,13 +222,14 @@ static enum gqa_status make_biases(struct gqa_session *s)
         for (size_t j = 0; j < stack->n_blocks && st == GQA_OK; j++) {
             const struct gqa_attention_block *a = &stack->blocks[j].self;
 
-            if (a->bias.table == GQA_NO_PARAM)
+            if (!a->slopes && a->bias.table == GQA_NO_PARAM)
                 continue;
-            if (j && stack->blocks[j - 1].self.bias.table == a->bias.table)
+            if (j && same_bias(a, &stack->blocks[j - 1].self))
                 tables[j] = tables[j - 1];
             else
                 st = make_bias(s, &tables[j], a,
-                               encoder ? s->encoder_capacity : s->capacity);
+                               encoder ? s->room.encoder_capacity
+                                       : s->room.capacity);
         }
     }
     return st;
@@ -191,7 +240,7 @@ static enum gqa_status make_biases(struct gqa_session *s)
 /* Widest outputs of the network's projections. */
 struct widths {
     uint64_t q, k, v, attended, ff;
-    bool gated, parallel;
+    bool gated, second_norm, output_norm;
 };
 
 static void widen(struct widths *w, const struct gqa_runtime *r,
@@ -202,6 +251,7 @@ static void widen(struct widths *w, const struct gqa_runtime *r,
     w->v = gqa_max_u64(w->v, gqa_runtime_outputs(r, &a->v));
     w->attended =
         gqa_max_u64(w->attended, a->heads->n_heads * a->heads->head_dim);
+    w->output_norm = w->output_norm || a->output_norm.kind != GQA_NORM_NONE;
 }
 
 static struct widths widths_of(const struct gqa_runtime *r)
@@ -219,7 +269,9 @@ static struct widths widths_of(const struct gqa_runtime *r)
                 widen(&w, r, &b->cross);
             w.ff = gqa_max_u64(w.ff, gqa_runtime_outputs(r, &b->ff.up));
             w.gated = w.gated || b->ff.gate.weight != GQA_NO_PARAM;
-            w.parallel = w.parallel || b->parallel;
+            w.second_norm = w.second_norm || (b->parallel && !b->shared_norm);
+            w.output_norm =
+                w.output_norm || b->ff.output_norm.kind != GQA_NORM_NONE;
         }
     }
     return w;
@@ -237,7 +289,8 @@ static enum gqa_status alloc_workspace(struct gqa_session *s)
     } parts[] = {
         {&s->work.x, r->real, s->rows, d},
         {&s->work.normed, r->real, s->rows, d},
-        {&s->work.ff_normed, r->real, w.parallel ? s->rows : 0, d},
+        {&s->work.ff_normed, r->real, w.second_norm ? s->rows : 0, d},
+        {&s->work.output, r->real, w.output_norm ? s->rows : 0, d},
         {&s->work.q, r->real, s->rows, w.q},
         {&s->work.k, r->real, s->rows, w.k},
         {&s->work.v, r->real, s->rows, w.v},
@@ -262,19 +315,20 @@ static enum gqa_status alloc_host(struct gqa_session *s)
     const size_t values =
         (size_t)(s->head_rows * gqa_max_u64(n->vocab_size, n->d_model));
 
-    s->seen = calloc(s->n_sequences, sizeof *s->seen);
-    s->inputs = calloc(s->n_sequences, sizeof *s->inputs);
-    s->n_tokens = calloc(s->n_sequences, sizeof *s->n_tokens);
-    s->starts = calloc(s->n_sequences, sizeof *s->starts);
-    s->ends = calloc(s->n_sequences, sizeof *s->ends);
+    s->numbers = calloc(s->room.n_sequences, sizeof *s->numbers);
+    s->seen = calloc(s->room.n_sequences, sizeof *s->seen);
+    s->inputs = calloc(s->room.n_sequences, sizeof *s->inputs);
+    s->n_tokens = calloc(s->room.n_sequences, sizeof *s->n_tokens);
+    s->starts = calloc(s->room.n_sequences, sizeof *s->starts);
+    s->ends = calloc(s->room.n_sequences, sizeof *s->ends);
     s->tokens = calloc(s->rows, sizeof *s->tokens);
     s->out_rows = calloc(s->rows, sizeof *s->out_rows);
     s->out_sequence = calloc(s->rows, sizeof *s->out_sequence);
     s->out_position = calloc(s->rows, sizeof *s->out_position);
     s->raw = calloc(values, sizeof(double));
     s->values = calloc(values, sizeof *s->values);
-    return s->seen && s->inputs && s->n_tokens && s->starts && s->ends &&
-                   s->tokens && s->out_rows && s->out_sequence &&
+    return s->numbers && s->seen && s->inputs && s->n_tokens && s->starts &&
+                   s->ends && s->tokens && s->out_rows && s->out_sequence &&
                    s->out_position && s->raw && s->values
                ? GQA_OK
                : gqa_fail_nomem();
@@ -285,14 +339,12 @@ static enum gqa_status alloc_host(struct gqa_session *s)
 static enum gqa_status choose_sizes(struct gqa_session *s)
 {
     const struct gqa_network *n = s->runtime->network;
-    uint64_t inputs = 0;
+    const struct gqa_session_room *room = &s->room;
 
-    s->chunk =
-        gqa_min_u64(s->capacity, gqa_max_u64(MANY_ROWS / s->n_sequences, 1));
-    if (!gqa_mul_u64(s->n_sequences, s->chunk, &s->rows) ||
-        !gqa_mul_u64(s->n_sequences, s->encoder_capacity, &inputs))
-        s->rows = UINT64_MAX;
-    s->rows = gqa_max_u64(s->rows, inputs);
+    /* Of decoders some at a time, of encoders all. */
+    s->rows = gqa_max_u64(
+        gqa_min_u64(room->tokens, gqa_max_u64(MANY_ROWS, room->n_sequences)),
+        room->encoder_tokens);
     if (s->rows > MAX_ROWS)
         return gqa_fail(GQA_ERR_NOMEM,
                         "a batch of %llu tokens is more than any memory holds",
@@ -303,29 +355,68 @@ static enum gqa_status choose_sizes(struct gqa_session *s)
     return GQA_OK;
 }
 
-enum gqa_status gqa_session_create(struct gqa_session **out,
-                                   struct gqa_runtime *runtime,
-                                   uint64_t n_sequences, uint64_t capacity,
-                                   uint64_t encoder_capacity)
+static enum gqa_status create(struct gqa_session **out,
+                              struct gqa_runtime *runtime, bool one_cache,
+                              const struct gqa_session_room *room)
 {
     const struct gqa_network *n = runtime->network;
     struct gqa_session *s;
     enum gqa_status st;
 
-    if (n_sequences == 0 || capacity == 0 ||
-        (n->n_stacks > 1 && encoder_capacity == 0))
+    if (room->n_sequences == 0 || room->capacity == 0 ||
+        (n->n_stacks > 1 && room->encoder_capacity == 0))
         return gqa_fail(GQA_ERR_USAGE, "a session needs room for a sequence "
                                        "and a token");
     if (!(s = calloc(1, sizeof *s)))
         return gqa_fail_nomem();
     s->runtime = runtime;
-    s->n_sequences = n_sequences;
-    s->capacity = capacity;
-    s->encoder_capacity = n->n_stacks > 1 ? encoder_capacity : 0;
+    s->one_cache = one_cache;
+    s->room = *room;
+    if (n->n_stacks < 2)
+        s->room.encoder_capacity = s->room.encoder_tokens = 0;
     if ((st = choose_sizes(s)) == GQA_OK && (st = alloc_host(s)) == GQA_OK &&
         (st = make_rope(s)) == GQA_OK && (st = make_biases(s)) == GQA_OK &&
         (st = alloc_caches(s)) == GQA_OK)
         st = alloc_workspace(s);
+    if (st == GQA_OK)
+        *out = s;
+    else
+        gqa_session_free(s);
+    return st;
+}
+
+enum gqa_status gqa_session_create_for(struct gqa_session **out,
+                                       struct gqa_runtime *runtime,
+                                       const struct gqa_session_room *room)
+{
+    return create(out, runtime, false, room);
+}
+
+enum gqa_status gqa_session_create_one_cache(
+    struct gqa_session **out, struct gqa_runtime *runtime,
+    const struct gqa_session_room *room)
+{
+    return create(out, runtime, true, room);
+}
+
+enum gqa_status gqa_session_create(struct gqa_session **out,
+                                   struct gqa_runtime *runtime,
+                                   uint64_t n_sequences, uint64_t capacity,
+                                   uint64_t encoder_capacity)
+{
+    struct gqa_session_room room = {n_sequences, capacity, encoder_capacity, 0,
+                                    0};
+    struct gqa_session *s = NULL;
+    enum gqa_status st;
+
+    if (!gqa_mul_u64(n_sequences, capacity, &room.tokens))
+        room.tokens = UINT64_MAX;
+    if (!gqa_mul_u64(n_sequences, encoder_capacity, &room.encoder_tokens))
+        room.encoder_tokens = UINT64_MAX;
+    st = gqa_session_create_for(&s, runtime, &room);
+    if (st == GQA_OK)
+        st =
+            gqa_session_begin(s, n_sequences, capacity, encoder_capacity, NULL);
     if (st == GQA_OK)
         *out = s;
     else
@@ -356,8 +447,10 @@ static void free_biases(struct gqa_session *s)
 static void free_caches(struct gqa_session *s)
 {
     const struct gqa_network *n = s->runtime->network;
+    const size_t n_caches =
+        s->one_cache ? 1 : n->stacks[n->n_stacks - 1].n_blocks;
 
-    for (size_t i = 0; i < n->stacks[n->n_stacks - 1].n_blocks; i++) {
+    for (size_t i = 0; i < n_caches; i++) {
         if (s->self) {
             release(s, s->self[i].k);
             release(s, s->self[i].v);
@@ -383,6 +476,7 @@ void gqa_session_free(struct gqa_session *s)
     release(s, s->work.x);
     release(s, s->work.normed);
     release(s, s->work.ff_normed);
+    release(s, s->work.output);
     release(s, s->work.q);
     release(s, s->work.k);
     release(s, s->work.v);
@@ -392,6 +486,7 @@ void gqa_session_free(struct gqa_session *s)
     release(s, s->work.last);
     release(s, s->work.last_normed);
     release(s, s->work.logits);
+    free(s->numbers);
     free(s->seen);
     free(s->inputs);
     free(s->n_tokens);
@@ -410,4 +505,38 @@ void gqa_session_reset(struct gqa_session *s)
 {
     memset(s->seen, 0, (size_t)s->n_sequences * sizeof *s->seen);
     memset(s->inputs, 0, (size_t)s->n_sequences * sizeof *s->inputs);
+}
+
+/* Whether n rows of `each` tokens are within what there is. */
+static bool has_room(uint64_t n, uint64_t each, uint64_t most, uint64_t tokens)
+{
+    uint64_t all;
+
+    return each <= most && gqa_mul_u64(n, each, &all) && all <= tokens;
+}
+
+enum gqa_status gqa_session_begin(struct gqa_session *s, uint64_t n_sequences,
+                                  uint64_t capacity, uint64_t encoder_capacity,
+                                  const uint64_t *numbers)
+{
+    const struct gqa_session_room *room = &s->room;
+
+    if (s->runtime->network->n_stacks < 2)
+        encoder_capacity = 0;
+    if (n_sequences == 0 || n_sequences > room->n_sequences ||
+        !has_room(n_sequences, capacity, room->capacity, room->tokens) ||
+        !has_room(n_sequences, encoder_capacity, room->encoder_capacity,
+                  room->encoder_tokens))
+        return gqa_fail(GQA_ERR_USAGE,
+                        "the session has no room for %llu sequences of %llu "
+                        "and %llu tokens",
+                        ULL(n_sequences), ULL(encoder_capacity), ULL(capacity));
+    s->n_sequences = n_sequences;
+    s->capacity = capacity;
+    s->encoder_capacity = encoder_capacity;
+    s->chunk = gqa_min_u64(capacity, gqa_max_u64(MANY_ROWS / n_sequences, 1));
+    for (uint64_t i = 0; i < n_sequences; i++)
+        s->numbers[i] = numbers ? numbers[i] : i;
+    gqa_session_reset(s);
+    return GQA_OK;
 }

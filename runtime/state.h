@@ -3,6 +3,7 @@
 #define GQA_RUNTIME_STATE_H
 
 #include "runtime/runtime.h"
+#include "runtime/uses.h"
 
 struct gqa_runtime {
     const struct gqa_network *network;
@@ -13,11 +14,41 @@ struct gqa_runtime {
     struct gqa_weight *weights;
     /* Tables of relative bias, on the host, by param index; else NULL. */
     double **tables;
+    struct gqa_loader *loader; /* made with the first weights */
 };
+
+/* A runtime without weights: what it runs on is loaded in parts. */
+GQA_MUST_USE
+enum gqa_status gqa_runtime_create_empty(struct gqa_runtime **out,
+                                         const struct gqa_network *network,
+                                         const struct gqa_backend *backend,
+                                         struct gqa_device *device);
+
+/*
+ * Load the parameters of `uses`, none of which is on the device yet; tables
+ * of the host stay once they are there. After an error some are loaded.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_runtime_load(struct gqa_runtime *runtime,
+                                 const struct gqa_weight_source *source,
+                                 const enum gqa_use *uses);
+
+/* Free all weights on the device. */
+void gqa_runtime_unload(struct gqa_runtime *runtime);
+
+/* GQA_ERR_NOMEM where the device has not so many bytes free. what: "the
+ * model's weights take", before the number. */
+GQA_MUST_USE
+enum gqa_status gqa_runtime_check_room(const struct gqa_runtime *runtime,
+                                       const char *what, uint64_t n_bytes);
 
 /* The weight of a param index; NULL for GQA_NO_PARAM. */
 const struct gqa_weight *gqa_runtime_weight(const struct gqa_runtime *runtime,
                                             size_t param);
+
+/* The network's norm as the backend takes it. */
+struct gqa_norm_op gqa_runtime_norm(const struct gqa_runtime *runtime,
+                                    const struct gqa_norm *norm);
 
 /* Width of what a linear map makes. */
 uint64_t gqa_runtime_outputs(const struct gqa_runtime *runtime,
@@ -32,7 +63,10 @@ struct gqa_kv_cache {
 struct gqa_workspace {
     void *x;           /* real [rows, d_model]: the residual stream */
     void *normed;      /* the same, normed for the attention */
-    void *ff_normed;   /* and for a parallel feed-forward; else unused */
+    void *ff_normed;   /* and for a parallel feed-forward that has a norm of
+                          its own; else unused */
+    void *output;      /* real [rows, d_model]: a sublayer's, where a norm
+                          comes before it is added; else unused */
     void *q, *k, *v;   /* real [rows, outputs]: projections */
     void *attended;    /* real [rows, heads] */
     void *up, *gate;   /* real [ff_rows, d_ff] */
@@ -43,14 +77,18 @@ struct gqa_workspace {
 
 struct gqa_session {
     struct gqa_runtime *runtime;
-    uint64_t n_sequences, capacity, encoder_capacity;
-    uint64_t *seen;   /* [n_sequences]: tokens of the decoder so far */
-    uint64_t *inputs; /* [n_sequences]: tokens of the encoder; 0: none yet */
+    struct gqa_session_room room;                     /* what there is */
+    uint64_t n_sequences, capacity, encoder_capacity; /* what is in use */
+    uint64_t *numbers; /* [n_sequences]: what callbacks call the sequences */
+    uint64_t *seen;    /* [n_sequences]: tokens of the decoder so far */
+    uint64_t *inputs;  /* [n_sequences]: tokens of the encoder; 0: none yet */
     /* By decoder block; cross of encoder-decoders. */
     struct gqa_kv_cache *self, *cross;
+    bool one_cache; /* one of each, which serves one block after another */
     struct gqa_kv_cache encoder; /* of the block that runs */
     void *cos_sin;               /* wide [capacity, n_pairs, 2], or NULL */
-    /* By stack and block, wide [n_heads, 2 * capacity - 1] or NULL. Blocks
+    /* By stack and block: T5's bias or ALiBi's, wide [n_heads, 2 * capacity -
+     * 1] or NULL. Blocks
      * that share a table share it here. */
     void **bias[2];
     struct gqa_workspace work;
@@ -74,6 +112,21 @@ struct gqa_pass {
     const struct gqa_step_output *output; /* or NULL */
 };
 
+/* A session whose KV cache serves one block at a time: nothing of a block
+ * is left once another has run. Else as gqa_session_create_for(). */
+GQA_MUST_USE
+enum gqa_status gqa_session_create_one_cache(
+    struct gqa_session **out, struct gqa_runtime *runtime,
+    const struct gqa_session_room *room);
+
+/*
+ * Make the pass's batch of n of the new tokens [n_sequences, n_new], from the
+ * one at `first` on; session->starts is set already. The batch points to the
+ * session's memory.
+ */
+void gqa_pass_fill(struct gqa_pass *pass, const int32_t *tokens, uint64_t n_new,
+                   const uint64_t *n_tokens, uint64_t first, uint64_t n);
+
 /* Embed the tokens of the batch and run them through the stack's blocks. */
 GQA_MUST_USE
 enum gqa_status gqa_forward(const struct gqa_pass *pass);
@@ -82,6 +135,11 @@ enum gqa_status gqa_forward(const struct gqa_pass *pass);
  * cross-attentions read. */
 GQA_MUST_USE
 enum gqa_status gqa_forward_cross(const struct gqa_pass *pass);
+
+/* Hand rows to a tap that wants them; the pass fills in the rest. */
+GQA_MUST_USE
+enum gqa_status gqa_emit_tap(const struct gqa_pass *pass,
+                             const struct gqa_tapped *what);
 
 /* Hand over the residual stream after a block. */
 GQA_MUST_USE

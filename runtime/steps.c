@@ -1,8 +1,7 @@
 /* Steps of a session: tokens in, and what was asked for out. */
 #include "common/bounds.h"
+#include "common/ull.h"
 #include "runtime/state.h"
-
-#define ULL(x) ((unsigned long long)(x))
 
 static enum gqa_status check_tokens(const struct gqa_session *s,
                                     const int32_t *tokens, uint64_t n_new,
@@ -14,7 +13,7 @@ static enum gqa_status check_tokens(const struct gqa_session *s,
         if (n_tokens[i] > n_new)
             return gqa_fail(GQA_ERR_USAGE,
                             "sequence %llu: %llu of %llu tokens are real",
-                            ULL(i), ULL(n_tokens[i]), ULL(n_new));
+                            ULL(s->numbers[i]), ULL(n_tokens[i]), ULL(n_new));
         for (uint64_t j = 0; j < n_tokens[i]; j++) {
             const int32_t t = tokens[i * n_new + j];
 
@@ -22,19 +21,15 @@ static enum gqa_status check_tokens(const struct gqa_session *s,
                 return gqa_fail(GQA_ERR_USAGE,
                                 "token %d (number %llu of sequence %llu) is "
                                 "not in the vocabulary of %llu",
-                                t, ULL(j), ULL(i), ULL(vocab));
+                                t, ULL(j), ULL(s->numbers[i]), ULL(vocab));
         }
     }
     return GQA_OK;
 }
 
-/*
- * A batch of n of the new tokens, from the one at `first` on. Tokens that
- * are none are set to one that is in the table.
- */
-static void fill_batch(struct gqa_pass *pass, const int32_t *tokens,
-                       uint64_t n_new, const uint64_t *n_tokens, uint64_t first,
-                       uint64_t n)
+/* Tokens that are none are set to one that is in the table. */
+void gqa_pass_fill(struct gqa_pass *pass, const int32_t *tokens, uint64_t n_new,
+                   const uint64_t *n_tokens, uint64_t first, uint64_t n)
 {
     struct gqa_session *s = pass->session;
 
@@ -53,6 +48,30 @@ static void fill_batch(struct gqa_pass *pass, const int32_t *tokens,
                                      .n_tokens = s->n_tokens,
                                      .starts = s->starts};
     pass->n_rows = s->n_sequences * n;
+}
+
+/* Positions that a stack has rows for. */
+static uint64_t positions_of(const struct gqa_network *n,
+                             const struct gqa_network_stack *stack)
+{
+    return stack->positions == GQA_NO_PARAM
+               ? UINT64_MAX
+               : n->model->params[stack->positions].rows -
+                     stack->position_offset;
+}
+
+static enum gqa_status check_positions(const struct gqa_session *s,
+                                       const struct gqa_network_stack *stack,
+                                       uint64_t sequence, uint64_t n_tokens)
+{
+    const uint64_t most = positions_of(s->runtime->network, stack);
+
+    if (n_tokens <= most)
+        return GQA_OK;
+    return gqa_fail(GQA_ERR_USAGE,
+                    "sequence %llu has %llu tokens, but the model has "
+                    "positions for %llu",
+                    ULL(s->numbers[sequence]), ULL(n_tokens), ULL(most));
 }
 
 enum gqa_status gqa_session_encode(struct gqa_session *s, const int32_t *tokens,
@@ -74,12 +93,14 @@ enum gqa_status gqa_session_encode(struct gqa_session *s, const int32_t *tokens,
     for (uint64_t i = 0; i < s->n_sequences; i++) {
         if (n_tokens[i] == 0)
             return gqa_fail(GQA_ERR_USAGE, "sequence %llu has no input",
-                            ULL(i));
+                            ULL(s->numbers[i]));
+        if ((st = check_positions(s, pass.stack, i, n_tokens[i])) != GQA_OK)
+            return st;
         s->starts[i] = 0;
     }
     /* Until all of it has run there is no input. */
     gqa_session_reset(s);
-    fill_batch(&pass, tokens, n_new, n_tokens, 0, n_new);
+    gqa_pass_fill(&pass, tokens, n_new, n_tokens, 0, n_new);
     if ((st = gqa_forward(&pass)) != GQA_OK ||
         (st = gqa_forward_cross(&pass)) != GQA_OK)
         return st;
@@ -92,6 +113,7 @@ static enum gqa_status check_room(const struct gqa_session *s,
                                   const uint64_t *n_tokens)
 {
     const struct gqa_network *n = s->runtime->network;
+    enum gqa_status st;
 
     for (uint64_t i = 0; i < s->n_sequences; i++) {
         if (n->n_stacks > 1 && s->inputs[i] == 0)
@@ -101,14 +123,12 @@ static enum gqa_status check_room(const struct gqa_session *s,
             return gqa_fail(GQA_ERR_USAGE,
                             "sequence %llu: %llu tokens behind %llu are more "
                             "than the session's %llu",
-                            ULL(i), ULL(n_tokens[i]), ULL(s->seen[i]),
-                            ULL(s->capacity));
-        if (n->max_positions && s->seen[i] + n_tokens[i] > n->max_positions)
-            return gqa_fail(GQA_ERR_USAGE,
-                            "sequence %llu has %llu tokens, but the model has "
-                            "positions for %llu",
-                            ULL(i), ULL(s->seen[i] + n_tokens[i]),
-                            ULL(n->max_positions));
+                            ULL(s->numbers[i]), ULL(n_tokens[i]),
+                            ULL(s->seen[i]), ULL(s->capacity));
+        st = check_positions(s, &n->stacks[n->n_stacks - 1], i,
+                             s->seen[i] + n_tokens[i]);
+        if (st != GQA_OK)
+            return st;
     }
     return GQA_OK;
 }
@@ -133,8 +153,8 @@ enum gqa_status gqa_session_decode(struct gqa_session *s, const int32_t *tokens,
 
         for (uint64_t i = 0; i < s->n_sequences; i++)
             s->starts[i] = s->seen[i];
-        fill_batch(&pass, tokens, n_new, n_tokens, first,
-                   left < s->chunk ? left : s->chunk);
+        gqa_pass_fill(&pass, tokens, n_new, n_tokens, first,
+                      left < s->chunk ? left : s->chunk);
         if ((st = gqa_forward(&pass)) != GQA_OK ||
             (st = gqa_emit_logits(&pass)) != GQA_OK)
             return st;

@@ -1,11 +1,12 @@
 #include "verify/dump.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/checked.h"
+#include "formats/safetensors/header_write.h"
+#include "verify/whole_file.h"
 
 struct shape {
     uint64_t n, length, vocab_size;
@@ -28,30 +29,26 @@ static enum gqa_status measure(struct shape *shape,
     return GQA_OK;
 }
 
-static void write_header(FILE *out, const struct shape *s)
+/* lengths, logits, original.logits: the order of their data. */
+static enum gqa_status write_header(FILE *out, const struct shape *s)
 {
-    const uint64_t lengths = s->n * sizeof(int64_t);
-    unsigned char size[8];
-    char header[1024];
-    int n = snprintf(
-        header, sizeof header,
-        "{\"lengths\":{\"dtype\":\"I64\",\"shape\":[%" PRIu64
-        "],\"data_offsets\":[0,%" PRIu64 "]},"
-        "\"logits\":{\"dtype\":\"F32\",\"shape\":[%" PRIu64 ",%" PRIu64
-        ",%" PRIu64 "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]},"
-        "\"original.logits\":{\"dtype\":\"F32\",\"shape\":[%" PRIu64 ",%" PRIu64
-        ",%" PRIu64 "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}}",
-        s->n, lengths, s->n, s->length, s->vocab_size, lengths,
-        lengths + s->n_bytes, s->n, s->length, s->vocab_size,
-        lengths + s->n_bytes, lengths + 2 * s->n_bytes);
+    const uint64_t lengths[] = {s->n};
+    const uint64_t logits[] = {s->n, s->length, s->vocab_size};
+    const struct gqa_output_tensor tensors[] = {
+        {"lengths", GQA_I64, 1, lengths, s->n * sizeof(int64_t)},
+        {"logits", GQA_F32, 3, logits, s->n_bytes},
+        {"original.logits", GQA_F32, 3, logits, s->n_bytes},
+    };
+    const size_t order[] = {0, 1, 2};
+    struct gqa_st_text header;
+    const enum gqa_status st =
+        gqa_st_text_create(&header, tensors, order, 3, NULL);
 
-    /* Spaces to the next multiple of eight, so that data are aligned. */
-    while (n % 8 != 0)
-        header[n++] = ' ';
-    for (unsigned i = 0; i < sizeof size; i++)
-        size[i] = (unsigned char)((uint64_t)n >> 8 * i);
-    fwrite(size, 1, sizeof size, out);
-    fwrite(header, 1, (size_t)n, out);
+    if (st != GQA_OK)
+        return st;
+    fwrite(header.bytes, 1, header.n_bytes, out);
+    gqa_st_text_free(&header);
+    return GQA_OK;
 }
 
 static void write_lengths(FILE *out, const struct gqa_tokens *tokens)
@@ -98,9 +95,10 @@ enum gqa_status gqa_dump_logits(struct gqa_whole_file *out, const char *path,
         st = gqa_whole_file_begin(&file, path);
     if (st != GQA_OK)
         return st;
-    write_header(file.stream, &shape);
+    st = write_header(file.stream, &shape);
     write_lengths(file.stream, tokens);
-    st = write_logits(file.stream, converted, tokens, &shape);
+    if (st == GQA_OK)
+        st = write_logits(file.stream, converted, tokens, &shape);
     if (st == GQA_OK)
         st = write_logits(file.stream, original, tokens, &shape);
     if (st == GQA_OK && (fflush(file.stream) != 0 || ferror(file.stream)))

@@ -2,7 +2,7 @@
 #ifndef GQA_VERIFY_DUMP_H
 #define GQA_VERIFY_DUMP_H
 
-#include "verify/run_models.h"
+#include "runtime/measure/trace.h"
 #include "verify/whole_file.h"
 
 /*

@@ -4,9 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "formats/model.h"
-
-#define ULL(x) ((unsigned long long)(x))
+#include "common/ull.h"
+#include "formats/model/model.h"
 
 static const char *const model_names[GQA_N_MODELS] = {"original", "converted"};
 

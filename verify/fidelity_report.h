@@ -2,7 +2,7 @@
 #ifndef GQA_VERIFY_FIDELITY_REPORT_H
 #define GQA_VERIFY_FIDELITY_REPORT_H
 
-#include "verify/fidelity.h"
+#include "runtime/measure/fidelity.h"
 #include "verify/report.h"
 
 /*

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/units.h"
 #include "formats/unwritten.h"
 #include "verify/scan.h"
@@ -37,11 +38,11 @@ static enum gqa_status check_structure(struct gqa_subject *subject,
                                        const struct gqa_file_check *options)
 {
     struct gqa_check check = new_check("structure");
-    const double start = gqa_verify_clock();
+    const double start = gqa_clock_s();
     enum gqa_status st =
         gqa_subject_open(subject, options->path, options->config_path);
 
-    check.seconds = gqa_verify_clock() - start;
+    check.seconds = gqa_clock_s() - start;
     if (st == GQA_ERR_FORMAT) {
         fail_check(&check);
         st = GQA_OK;
@@ -284,7 +285,7 @@ static enum gqa_status check_content(const struct gqa_subject *subject,
     struct gqa_check check = new_check("content");
     struct gqa_tensor_scan *scans = calloc(n + 1, sizeof *scans);
     struct gqa_progress *progress = NULL;
-    const double start = gqa_verify_clock();
+    const double start = gqa_clock_s();
     bool has_manifest = false;
     char size[GQA_UNITS_MAX];
     uint64_t n_bytes = 0;
@@ -302,7 +303,8 @@ static enum gqa_status check_content(const struct gqa_subject *subject,
         st = gqa_scan(scans, checkpoint, has_manifest, options->n_threads,
                       progress);
     gqa_progress_free(progress);
-    check.seconds = gqa_verify_clock() - start;
+    check.seconds = gqa_clock_s() - start;
+    gqa_clock_log("reading all of the file", start, n_bytes);
     if (st == GQA_ERR_FORMAT) {
         fail_check(&check);
         st = gqa_report_add(report, &check);

@@ -2,9 +2,9 @@
 #ifndef GQA_VERIFY_GENERATE_H
 #define GQA_VERIFY_GENERATE_H
 
-#include "verify/fidelity.h"
+#include "runtime/measure/fidelity.h"
+#include "runtime/measure/running.h"
 #include "verify/report.h"
-#include "verify/run_models.h"
 
 /*
  * The n most likely tokens, one after another (of equals the lowest), behind

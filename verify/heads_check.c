@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "formats/attentions.h"
+#include "formats/model/attentions.h"
 
 enum { MAX_PAIRS = 4 };
 

@@ -6,12 +6,10 @@
 #include "common/interrupt.h"
 #include "common/json.h"
 #include "common/log.h"
-#include "runtime/cpu_room.h"
+#include "runtime/cpu/room.h"
 #include "verify/options.h"
 #include "verify/verification.h"
 #include "verify/whole_file.h"
-
-static const char tool[] = "gqa-verify";
 
 /* The report for standard output: all of it, or an error. */
 static enum gqa_status render(char **out, const struct gqa_report *report,
@@ -40,13 +38,13 @@ static int verify(const struct gqa_verify_options *options)
     char *text = NULL;
     enum gqa_status st;
 
-    gqa_log_init(tool, options->log_level);
     gqa_interrupt_catch(gqa_whole_file_clean);
     if ((st = gqa_report_create(&report)) == GQA_OK)
         st = gqa_verify(report, &dump, options);
     if (st == GQA_OK)
         st = gqa_json_check();
-    if (st == GQA_OK && options->log_level >= GQA_LOG_WARN)
+    if (st == GQA_OK && (options->common.log_level >= GQA_LOG_WARN ||
+                         options->format != GQA_REPORT_TEXT))
         st = render(&text, report, options->format);
     if (st == GQA_OK && options->report_path)
         st = gqa_report_save(options->report_path, report);
@@ -56,7 +54,7 @@ static int verify(const struct gqa_verify_options *options)
     if (st == GQA_OK)
         status = gqa_report_exit_status(report);
     else
-        gqa_cli_trouble(tool);
+        gqa_cli_trouble(gqa_verify_tool.name);
     free(text);
     gqa_report_free(report);
     return status;
@@ -65,26 +63,15 @@ static int verify(const struct gqa_verify_options *options)
 int main(int argc, char **argv)
 {
     struct gqa_verify_options options;
-    int status = GQA_EXIT_OK;
+    enum gqa_status st;
+    int status;
 
     gqa_json_watch_memory();
-    gqa_log_init(tool, GQA_LOG_WARN);
     /* Before anything else: an ordinary exit would wait for OpenBLAS. */
     if (gqa_cpu_check_room(0) != GQA_OK)
-        _exit(gqa_cli_trouble(tool));
-    switch (gqa_verify_options_parse(&options, argc, argv)) {
-    case GQA_VERIFY_RUN:
+        _exit(gqa_cli_trouble(gqa_verify_tool.name));
+    st = gqa_verify_options_parse(&options, argc, argv);
+    if (!gqa_options_done(&status, &options.common, &gqa_verify_tool, st))
         status = verify(&options);
-        break;
-    case GQA_VERIFY_HELP:
-        gqa_verify_print_help();
-        break;
-    case GQA_VERIFY_VERSION:
-        gqa_cli_print_version(tool);
-        break;
-    case GQA_VERIFY_USAGE_ERROR:
-        status = GQA_EXIT_TROUBLE;
-        break;
-    }
-    return gqa_cli_finish(tool, status);
+    return gqa_cli_finish(gqa_verify_tool.name, status);
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/interrupt.h"
-#include "formats/family.h"
+#include "formats/families/family.h"
 
 /* Elements compared at a time. */
 enum { ROOM = 65536 };
@@ -112,21 +112,32 @@ static double uniform(uint64_t key, uint64_t counter)
     return ((double)bits + 0.5) / 9007199254740992.0;
 }
 
-static double deviation(const struct gqa_model *model)
+/*
+ * The standard deviation of docs/numerics.md: what the configuration says
+ * under the family's key, or its default; for some families that over the
+ * root of the inputs that a head has, which the weight itself tells.
+ */
+static double spread(const struct gqa_head_pair *pair)
 {
-    const struct gqa_initialiser *rule = &model->family->initialiser;
-    const json_t *said = json_object_get(model->config, rule->key);
-    const double value =
-        json_is_number(said) ? json_number_value(said) : rule->value;
+    const struct gqa_initialiser *rule =
+        &pair->original_model->family->initialiser;
+    const uint64_t inputs = pair->axis == 0 ? pair->to->cols : pair->to->rows;
+    double result = rule->value;
+    const json_t *key;
 
-    return rule->over_d_model ? value / sqrt((double)model->d_model) : value;
+    if ((key = json_object_get(pair->original_model->config, rule->key)) &&
+        json_is_number(key))
+        result = json_number_value(key);
+    if (rule->over_d_model)
+        result /= sqrt((double)inputs);
+    return result;
 }
 
 static void draw(struct gqa_recompute *r, const struct gqa_head_pair *pair,
                  const struct gqa_hypothesis *h, uint64_t group,
                  const struct stretch *s)
 {
-    const double scale = deviation(pair->original_model);
+    const double scale = spread(pair);
     const uint64_t per_row = pair->axis == 0 ? s->n : pair->head_dim;
     const uint64_t row_length =
         pair->axis == 0 ? pair->to->cols : pair->head_dim;

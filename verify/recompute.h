@@ -6,7 +6,7 @@
 #ifndef GQA_VERIFY_RECOMPUTE_H
 #define GQA_VERIFY_RECOMPUTE_H
 
-#include "formats/model.h"
+#include "formats/model/model.h"
 
 enum gqa_pooling {
     GQA_POOL_MEAN,

@@ -166,6 +166,9 @@ void gqa_report_write_text(FILE *out, const struct gqa_report *report)
 
 /* --- JSON ----------------------------------------------------------------- */
 
+/* Raised where a key is removed or changes its meaning. */
+enum { SCHEMA_VERSION = 1 };
+
 static json_t *entry_json(const struct gqa_report_entry *e)
 {
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:O?, s:f}", "group",
@@ -185,14 +188,15 @@ enum gqa_status gqa_report_write_json(FILE *out,
 
     for (size_t i = 0; i < report->n_entries; i++)
         json_array_append_new(checks, entry_json(&report->entries[i]));
-    root = json_pack(
-        "{s:s, s:b, s:{s:I, s:I, s:I, s:I}, s:O, s:o}", "tool", tool, "passed",
-        gqa_report_count(report, GQA_FAILED) == 0, "counts", "passed",
-        (json_int_t)gqa_report_count(report, GQA_PASSED), "failed",
-        (json_int_t)gqa_report_count(report, GQA_FAILED), "skipped",
-        (json_int_t)gqa_report_count(report, GQA_SKIPPED), "reported",
-        (json_int_t)gqa_report_count(report, GQA_REPORTED), "facts",
-        report->facts, "checks", checks);
+    root =
+        json_pack("{s:i, s:s, s:b, s:{s:I, s:I, s:I, s:I}, s:O, s:o}",
+                  "schema_version", SCHEMA_VERSION, "tool", tool, "passed",
+                  gqa_report_count(report, GQA_FAILED) == 0, "counts", "passed",
+                  (json_int_t)gqa_report_count(report, GQA_PASSED), "failed",
+                  (json_int_t)gqa_report_count(report, GQA_FAILED), "skipped",
+                  (json_int_t)gqa_report_count(report, GQA_SKIPPED), "reported",
+                  (json_int_t)gqa_report_count(report, GQA_REPORTED), "facts",
+                  report->facts, "checks", checks);
     st = gqa_json_dump(&text, root, JSON_INDENT(2) | gqa_json_real_flags(root));
     json_decref(root);
     if (st != GQA_OK)

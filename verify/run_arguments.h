@@ -24,21 +24,8 @@ struct gqa_run_arguments {
 
 void gqa_run_arguments_init(struct gqa_run_arguments *arguments);
 
-/*
- * Take --name=value: tokens, text, samples, length, seed, max-kl, max-kl-p99,
- * min-top1, max-ppl-increase, profile, backend, dtype, dump-logits,
- * generate, and scale, which has no value (NULL). Shares may be said as 0.965
- * or 96.5%.
- *
- * known  receives whether the option is one of these; value is lent.
- * Errors GQA_ERR_USAGE, naming the option.
- */
-GQA_MUST_USE
-enum gqa_status gqa_run_arguments_take(struct gqa_run_arguments *arguments,
-                                       const char *name, const char *value,
-                                       bool *known);
-
-/* When all are taken: what cannot go together. Errors GQA_ERR_USAGE. */
+/* What the table of options cannot say: what cannot go together. Errors
+ * GQA_ERR_USAGE. */
 GQA_MUST_USE
 enum gqa_status gqa_run_arguments_check(
     const struct gqa_run_arguments *arguments);

@@ -2,13 +2,16 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/progress.h"
+#include "runtime/data/token_file.h"
+#include "runtime/data/token_text.h"
+#include "runtime/mapped.h"
+#include "runtime/measure/trace.h"
 #include "verify/dump.h"
 #include "verify/fidelity_report.h"
 #include "verify/generate.h"
-#include "verify/mapped.h"
 
 enum {
     DEFAULT_SAMPLES = 8,
@@ -33,14 +36,6 @@ struct run {
     struct gqa_run_progress progress;
 };
 
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 /* The bar counts bytes: those of the logits as float32. */
 static void show_progress(void *ctx, uint64_t done, uint64_t all)
 {
@@ -54,7 +49,15 @@ static enum gqa_status open_model(struct gqa_running **out,
                                   const struct gqa_run_model *model,
                                   const struct gqa_run_options *options)
 {
-    return gqa_running_open(out, model->model, &model->weights, options);
+    const double start = gqa_clock_s();
+    uint64_t n_bytes = 0;
+    enum gqa_status st =
+        gqa_running_open(out, model->model, &model->weights, options);
+
+    for (size_t i = 0; i < model->model->n_params; i++)
+        n_bytes += model->model->params[i].n_bytes;
+    gqa_clock_log("loading the weights of a model", start, n_bytes);
+    return st;
 }
 
 static enum gqa_status state_device(const struct run *r,
@@ -98,6 +101,18 @@ static enum gqa_status check_lengths(const struct gqa_tokens *tokens,
     return GQA_OK;
 }
 
+/* The error, and which option helps where it is this one. */
+static enum gqa_status advise(enum gqa_status st, enum gqa_status which,
+                              const char *help)
+{
+    char message[512];
+
+    if (st != which)
+        return st;
+    snprintf(message, sizeof message, "%s", gqa_error_message());
+    return gqa_fail(st, "%s%s", message, help);
+}
+
 /* From a file, from text, or from the original itself. */
 static enum gqa_status get_tokens(struct run *r, struct gqa_running *running)
 {
@@ -120,11 +135,15 @@ static enum gqa_status get_tokens(struct run *r, struct gqa_running *running)
                                     network, &samples);
         return st;
     }
-    if (r->options->text_path)
-        return gqa_tokens_from_text(&r->tokens, r->options->text_path, &rules,
-                                    samples.length, samples.n);
+    if (r->options->text_path) {
+        st = gqa_tokens_from_text(&r->tokens, r->options->text_path, &rules,
+                                  samples.length, samples.n);
+        return advise(st, GQA_ERR_UNSUPPORTED, " and give them by --tokens");
+    }
     st =
         gqa_sample(&r->tokens, gqa_running_runtime(running), network, &samples);
+    st = advise(st, GQA_ERR_FORMAT,
+                "; with --tokens, the report says where it begins");
     return st == GQA_OK ? st : gqa_fail_prefix(st, "original");
 }
 
@@ -193,6 +212,7 @@ static enum gqa_status run_original(struct run *r)
         r->options->run.device.real == GQA_F64 ? GQA_F64 : GQA_F32, true};
     struct gqa_running *running = NULL;
     enum gqa_status st = open_model(&running, r->original, &r->options->run);
+    double start = gqa_clock_s();
 
     if (st == GQA_OK)
         st = state_device(r, running);
@@ -201,6 +221,7 @@ static enum gqa_status run_original(struct run *r)
         gqa_running_close(running);
         return st;
     }
+    gqa_clock_log("getting the tokens", start, 0);
     if (st == GQA_OK)
         st = state_data(r);
     if (st == GQA_OK) {
@@ -209,8 +230,10 @@ static enum gqa_status run_original(struct run *r)
         learn_shape(r, gqa_running_network(running));
         r->progress = (struct gqa_run_progress){
             show_progress, r, 0, (r->options->scale ? 4 : 2) * n};
+        start = gqa_clock_s();
         st = gqa_trace_record(&r->trace, running, &r->tokens, &keep,
                               &r->progress);
+        gqa_clock_log("running the original", start, 0);
         r->progress.base += n;
     }
     if (st == GQA_OK && r->options->n_generate > 0)
@@ -226,7 +249,8 @@ static enum gqa_status compare(struct run *r, struct gqa_running *running,
 {
     const uint64_t n = gqa_tokens_n_positions(&r->tokens);
     struct gqa_comparison to = {.layers = layers};
-    enum gqa_status st = gqa_fidelity_create(&to.fidelity, r->vocab_size, n);
+    enum gqa_status st =
+        gqa_fidelity_create(&to.fidelity, r->vocab_size, r->tokens.n, n);
 
     if (st == GQA_OK)
         st = gqa_trace_compare(r->trace, running, 0, false, &to, &r->progress);
@@ -243,13 +267,15 @@ static enum gqa_status check_fidelity(struct run *r,
     const size_t n = gqa_trace_n_layers(r->trace);
     struct gqa_drift *layers = calloc(n ? n : 1, sizeof *layers);
     struct gqa_fidelity_result result;
+    const double start = gqa_clock_s();
     enum gqa_status st = layers ? GQA_OK : gqa_fail_nomem();
 
     if (st == GQA_OK)
         st = compare(r, running, &result, layers);
+    gqa_clock_log("running the converted model", start, 0);
     if (st == GQA_OK)
         st = gqa_fidelity_report(r->report, &result, &r->options->budget,
-                                 now() - r->start);
+                                 gqa_clock_s() - r->start);
     if (st == GQA_OK)
         st =
             gqa_drift_report(r->report, layers, r->n_layers[0], r->n_layers[1]);
@@ -280,7 +306,7 @@ static enum gqa_status check_distance(struct run *r, const char *name,
 {
     struct gqa_drift logits = {0};
     const struct gqa_comparison to = {.logits = &logits};
-    const double start = now();
+    const double start = gqa_clock_s();
     enum gqa_status st =
         gqa_trace_compare(trace, running, 0, token_by_token, &to, NULL);
 
@@ -289,7 +315,7 @@ static enum gqa_status check_distance(struct run *r, const char *name,
     return gqa_distance_report(r->report, name, &logits,
                                squared ? GQA_DISTANCE_SQUARED
                                        : GQA_DISTANCE_RELATIVE,
-                               limit, now() - start);
+                               limit, gqa_clock_s() - start);
 }
 
 static bool is_half(const struct run *r)
@@ -408,7 +434,7 @@ static enum gqa_status run_scale(struct run *r, enum gqa_regrouping regrouping,
     struct gqa_weight_source weights;
     struct gqa_mapped *mapped = NULL;
     struct gqa_fidelity_result result;
-    const double start = now();
+    const double start = gqa_clock_s();
     enum gqa_status st =
         gqa_regroup(&mapped, r->original->model, &r->original->weights,
                     r->converted->model, regrouping, r->options->samples.seed);
@@ -421,7 +447,7 @@ static enum gqa_status run_scale(struct run *r, enum gqa_regrouping regrouping,
     if (st == GQA_OK)
         st = compare(r, running, &result, NULL);
     if (st == GQA_OK)
-        st = gqa_scale_report(r->report, name, &result, now() - start);
+        st = gqa_scale_report(r->report, name, &result, gqa_clock_s() - start);
     gqa_running_close(running);
     gqa_mapped_free(mapped);
     /* Not every layout can be regrouped; nothing else depends on it. */
@@ -458,10 +484,11 @@ enum gqa_status gqa_run_checks(struct gqa_report *report,
                     .original = original,
                     .converted = converted,
                     .options = options,
-                    .start = now()};
+                    .start = gqa_clock_s()};
     struct gqa_sequence list[SHORT_SEQUENCES];
     struct gqa_trace *short_trace = NULL;
     struct gqa_tokens short_tokens;
+    double start;
     enum gqa_status st = gqa_progress_create(&r.bar, options->log_level);
 
     if (st == GQA_OK)
@@ -470,10 +497,12 @@ enum gqa_status gqa_run_checks(struct gqa_report *report,
         shorten(list, &short_tokens, &r);
         st = run_converted(&r, &short_trace, &short_tokens);
     }
+    start = gqa_clock_s();
     if (st == GQA_OK)
         st = check_expanded(&r, short_trace);
     if (st == GQA_OK)
         st = check_reference(&r, short_trace);
+    gqa_clock_log("checking the runtime", start, 0);
     if (st == GQA_OK && options->scale)
         st = run_scale(&r, GQA_REGROUP_FIRST, "scale-first");
     if (st == GQA_OK && options->scale)

@@ -3,10 +3,10 @@
 #define GQA_VERIFY_RUN_CHECKS_H
 
 #include "common/log.h"
-#include "verify/fidelity.h"
+#include "runtime/data/sample.h"
+#include "runtime/measure/fidelity.h"
+#include "runtime/measure/running.h"
 #include "verify/report.h"
-#include "verify/run_models.h"
-#include "verify/sample.h"
 #include "verify/whole_file.h"
 
 /* All lent. */

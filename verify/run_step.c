@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "common/log.h"
-#include "runtime/cpu_room.h"
-#include "verify/mapped.h"
+#include "runtime/cpu/room.h"
+#include "runtime/weights.h"
 #include "verify/run_checks.h"
 
 enum gqa_status gqa_run_possible(const struct gqa_subject *subject)
@@ -46,8 +46,8 @@ static enum gqa_status choose_device(struct gqa_run_options *out,
     const struct gqa_run_arguments *run = &options->run;
     enum gqa_status st;
 
-    out->device = (struct gqa_device_options){.real = run->dtype,
-                                              .n_threads = options->n_threads};
+    out->device = (struct gqa_device_options){
+        .real = run->dtype, .n_threads = options->common.n_threads};
     out->backend = gqa_cpu_backend();
     if (run->backend == GQA_BACKEND_CPU ||
         (run->backend == GQA_BACKEND_AUTO && run->dtype == GQA_F64))
@@ -128,7 +128,7 @@ enum gqa_status gqa_run_step(struct gqa_report *report,
     struct gqa_run_check_options checks = {
         .reference = {.backend = gqa_cpu_backend(),
                       .device = {.real = GQA_F64,
-                                 .n_threads = options->n_threads}},
+                                 .n_threads = options->common.n_threads}},
         .tokens_path = run->tokens_path,
         .text_path = run->text_path,
         .samples = run->samples,
@@ -137,7 +137,7 @@ enum gqa_status gqa_run_step(struct gqa_report *report,
         .scale = run->scale,
         .dump_path = run->dump_path,
         .dump = dump,
-        .log_level = options->log_level,
+        .log_level = options->common.log_level,
     };
     enum gqa_status st;
 
@@ -145,11 +145,14 @@ enum gqa_status gqa_run_step(struct gqa_report *report,
         return skip(report, "the checkpoint could not be understood");
     st = gqa_run_possible(converted);
     if (st == GQA_OK)
-        st = gqa_cpu_check_room(options->n_threads);
+        st = gqa_cpu_check_room(options->common.n_threads);
     if (st == GQA_OK)
         st = choose_device(&checks.run, options);
-    if (st == GQA_OK)
+    if (st == GQA_OK) {
+        gqa_info("models run on %s in %s", checks.run.backend->name,
+                 gqa_dtype_name(checks.run.device.real));
         st = gqa_run_checks(report, &models[0], &models[1], &checks);
+    }
     if (st == GQA_OK || st == GQA_ERR_INTERRUPTED ||
         gqa_report_count(report, GQA_FAILED) == 0)
         return st;

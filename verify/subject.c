@@ -1,9 +1,9 @@
 #include "verify/subject.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "common/json.h"
+#include "common/log.h"
 
 enum gqa_status gqa_subject_open(struct gqa_subject *subject, const char *path,
                                  const char *config_path)
@@ -25,6 +25,7 @@ static enum gqa_status load_recipe(struct gqa_subject *subject)
 
         if (!text)
             continue;
+        gqa_info("%s: recipe of the conversion that made it", source->path);
         st = gqa_json_parse(&subject->recipe, text, strlen(text), "gqa.recipe");
         return st == GQA_OK ? st : gqa_fail_prefix(st, "%s", source->path);
     }
@@ -51,12 +52,4 @@ void gqa_subject_close(struct gqa_subject *subject)
     gqa_model_free(subject->model);
     gqa_checkpoint_close(subject->checkpoint);
     *subject = (struct gqa_subject){0};
-}
-
-double gqa_verify_clock(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }

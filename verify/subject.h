@@ -2,7 +2,7 @@
 #ifndef GQA_VERIFY_SUBJECT_H
 #define GQA_VERIFY_SUBJECT_H
 
-#include "formats/model.h"
+#include "formats/model/model.h"
 
 struct gqa_subject {
     struct gqa_checkpoint *checkpoint;
@@ -25,8 +25,5 @@ enum gqa_status gqa_subject_understand(struct gqa_subject *subject,
                                        const struct gqa_model_hints *hints);
 
 void gqa_subject_close(struct gqa_subject *subject);
-
-/* Seconds since some moment that stays the same; for differences. */
-double gqa_verify_clock(void);
 
 #endif

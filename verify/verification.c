@@ -1,5 +1,7 @@
 #include "verify/verification.h"
 
+#include "common/clock.h"
+#include "common/log.h"
 #include "formats/libraries.h"
 #include "formats/unwritten.h"
 #include "verify/file_check.h"
@@ -11,6 +13,7 @@
 static enum gqa_status open_original(struct gqa_subject *original,
                                      const struct gqa_verify_options *options)
 {
+    const double start = gqa_clock_s();
     enum gqa_status st = gqa_subject_open(original, options->original_path,
                                           options->original_config_path);
 
@@ -18,6 +21,7 @@ static enum gqa_status open_original(struct gqa_subject *original,
         (void)gqa_unwritten_warn(original->checkpoint);
         st = gqa_subject_understand(original, &options->hints);
     }
+    gqa_clock_log("opening the original", start, 0);
     return st == GQA_OK && !options->no_run ? gqa_run_possible(original) : st;
 }
 
@@ -47,8 +51,8 @@ static enum gqa_status check_weights(struct gqa_report *report,
                               .name = "unchanged",
                               .verdict = GQA_SKIPPED,
                               .detail = "the content is damaged"};
-    enum gqa_status st =
-        gqa_weights_check(report, original, converted, options->n_threads);
+    enum gqa_status st = gqa_weights_check(report, original, converted,
+                                           options->common.n_threads);
 
     if (st != GQA_ERR_FORMAT || gqa_report_count(report, GQA_FAILED) == 0)
         return st;
@@ -66,8 +70,8 @@ enum gqa_status gqa_verify(struct gqa_report *report,
         .path = options->path,
         .config_path = options->config_path,
         .hints = options->hints,
-        .n_threads = options->n_threads,
-        .log_level = options->log_level,
+        .n_threads = options->common.n_threads,
+        .log_level = options->common.log_level,
     };
     enum gqa_status st = gqa_outputs_try(options);
 
@@ -87,6 +91,9 @@ enum gqa_status gqa_verify(struct gqa_report *report,
         st = check_weights(report, &original, &converted, options);
     if (st == GQA_OK && options->original_path && !options->no_run)
         st = gqa_run_step(report, &original, &converted, options, dump);
+    else if (st == GQA_OK)
+        gqa_info("models are not run: %s",
+                 options->no_run ? "--no-run" : "there is no original");
     gqa_subject_close(&converted);
     gqa_subject_close(&original);
     return st;

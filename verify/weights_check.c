@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/json.h"
 #include "common/workers.h"
-#include "formats/attentions.h"
+#include "formats/model/attentions.h"
 #include "verify/heads_check.h"
 
 enum { MAX_THREADS = 16 };
@@ -200,14 +201,6 @@ static void read_recipe(struct comparison *c)
 
 /* --- Parameters ----------------------------------------------------------- */
 
-static int compare_names(const void *a, const void *b)
-{
-    const struct gqa_param *const *x = a;
-    const struct gqa_param *const *y = b;
-
-    return strcmp((*x)->name, (*y)->name);
-}
-
 static void check_dtype(struct comparison *c, const struct gqa_param *a,
                         const struct gqa_param *b)
 {
@@ -247,41 +240,31 @@ static void mark_kv(struct comparison *c)
 static enum gqa_status pair_params(struct comparison *c)
 {
     const struct gqa_model *a = c->original->model, *b = c->converted->model;
-    const struct gqa_param **by_name =
-        malloc((a->n_params + 1) * sizeof *by_name);
     bool *taken = calloc(a->n_params + 1, sizeof *taken);
 
-    if (!by_name || !taken) {
-        free(by_name);
-        free(taken);
+    if (!taken)
         return gqa_fail_nomem();
-    }
-    for (size_t i = 0; i < a->n_params; i++)
-        by_name[i] = &a->params[i];
-    qsort(by_name, a->n_params, sizeof *by_name, compare_names);
     for (size_t i = 0; i < b->n_params; i++) {
         const struct gqa_param *p = &b->params[i];
-        const struct gqa_param *const *found =
-            bsearch(&p, by_name, a->n_params, sizeof *by_name, compare_names);
+        size_t found;
 
-        c->partner[i] = found ? (size_t)(*found - a->params) : GQA_NO_PARAM;
-        if (!found) {
+        c->partner[i] = GQA_NO_PARAM;
+        if (!gqa_model_find(a, p->name, &found)) {
             note(&c->names, "'%.300s' is not in the original", p->name);
             continue;
         }
-        taken[*found - a->params] = true;
-        check_dtype(c, *found, p);
-        if (!c->is_kv[i] && !same_shape(*found, p)) {
+        taken[found] = true;
+        check_dtype(c, &a->params[found], p);
+        if (!c->is_kv[i] && !same_shape(&a->params[found], p))
             note(&c->names, "'%.300s' has another shape than in the original",
                  p->name);
-            c->partner[i] = GQA_NO_PARAM;
-        }
+        else
+            c->partner[i] = found;
     }
     for (size_t i = 0; i < a->n_params; i++)
         if (!taken[i])
             note(&c->names, "'%.300s' of the original is missing",
                  a->params[i].name);
-    free(by_name);
     free(taken);
     return GQA_OK;
 }
@@ -506,7 +489,7 @@ static enum gqa_status add_grouped(struct gqa_report *report,
 static enum gqa_status compare(struct gqa_report *report, struct comparison *c,
                                unsigned n_threads)
 {
-    const double start = gqa_verify_clock();
+    const double start = gqa_clock_s();
     char figure[64];
     double seconds;
     enum gqa_status st;
@@ -522,7 +505,8 @@ static enum gqa_status compare(struct gqa_report *report, struct comparison *c,
     }
     st = gqa_workers_run(n_threads < MAX_THREADS ? n_threads : MAX_THREADS,
                          work, c);
-    seconds = gqa_verify_clock() - start;
+    seconds = gqa_clock_s() - start;
+    gqa_clock_log("comparing the weights", start, 0);
     if (st == GQA_OK)
         st = add_recipe(report, c);
     snprintf(figure, sizeof figure, "%zu, those of the original",

@@ -82,10 +82,11 @@ enum gqa_status gqa_cuda_attend(struct gqa_device *device,
     if (op->key_counts &&
         (st = send_key_counts(device, &args, op->key_counts)) != GQA_OK)
         return st;
-    if (device->real == GQA_F32 || !gqa_attend_fast_takes(&args))
-        return gqa_cuda_check(device, gqa_attend_simple(&args, device->real,
-                                                        device->n_tokens,
-                                                        device->stream));
+    if (device->real == GQA_F32 || op->soft_cap > 0 ||
+        !gqa_attend_fast_takes(&args))
+        return gqa_cuda_check(
+            device, gqa_attend_simple(&args, (float)op->soft_cap, device->real,
+                                      device->n_tokens, device->stream));
     if (args.n_heads / args.n_kv_heads * args.n_new <= DECODE_ROWS)
         return decode(device, &args);
     return gqa_cuda_check(device, gqa_attend_prefill(&args, device->stream));

@@ -20,6 +20,7 @@ enum { THREADS = 128, KEYS = 64, DEPTH = 32, PAD = 4 };
 
 struct simple_args {
     struct gqa_attend_fast a;
+    float soft_cap; /* 0: none */
     const int64_t *n_tokens;
     int64_t n_tiles, n_chunks, n_blocks;
 };
@@ -88,7 +89,8 @@ static __device__ __forceinline__ void load_keys(float (*to)[KEYS + PAD],
                        : 0;
 }
 
-template <typename T, int RT, int DV>
+/* CAPPED: scores have a soft cap; most have none, and no room for it. */
+template <typename T, int RT, int DV, bool CAPPED>
 static __global__ void __launch_bounds__(THREADS)
     simple_kernel(struct simple_args args)
 {
@@ -187,6 +189,9 @@ static __global__ void __launch_bounds__(THREADS)
                     const bool seen = c >= rows.begin[r] && c < rows.end[r];
 
                     s[i][j] *= a.scale;
+                    if (CAPPED)
+                        s[i][j] =
+                            args.soft_cap * tanhf(s[i][j] / args.soft_cap);
                     if (seen && a.bias)
                         s[i][j] += a.bias[rows.bias[r] + c];
                     if (!seen)
@@ -274,21 +279,24 @@ static void launch(struct simple_args *args, cudaStream_t stream)
     const struct gqa_attend_fast *a = &args->a;
     const int64_t n_rows = a->n_heads / a->n_kv_heads * a->n_new;
     const int64_t most = (int64_t)1 << 30;
+    unsigned n;
 
     args->n_tiles = (n_rows + 16 * RT - 1) / (16 * RT);
     args->n_chunks = (a->head_dim + DV - 1) / DV;
     args->n_blocks =
         args->n_tiles * args->n_chunks * a->n_kv_heads * a->n_sequences;
-    simple_kernel<T, RT, DV>
-        <<<(unsigned)(args->n_blocks < most ? args->n_blocks : most), THREADS,
-           0, stream>>>(*args);
+    n = (unsigned)(args->n_blocks < most ? args->n_blocks : most);
+    if (args->soft_cap > 0)
+        simple_kernel<T, RT, DV, true><<<n, THREADS, 0, stream>>>(*args);
+    else
+        simple_kernel<T, RT, DV, false><<<n, THREADS, 0, stream>>>(*args);
 }
 
 cudaError_t gqa_attend_simple(const struct gqa_attend_fast *args,
-                              enum gqa_dtype real, const int64_t *n_tokens,
-                              cudaStream_t stream)
+                              float soft_cap, enum gqa_dtype real,
+                              const int64_t *n_tokens, cudaStream_t stream)
 {
-    struct simple_args all = {*args, n_tokens, 0, 0, 0};
+    struct simple_args all = {*args, soft_cap, n_tokens, 0, 0, 0};
 
     with_real(real, [&](auto t) {
         typedef decltype(t) T;

@@ -9,9 +9,10 @@
 #include "runtime/cuda/attend_fast.cuh"
 
 /* n_tokens [n_sequences]: new tokens of each; the rest is padding, whose
- * rows become zeros. args->bf16 is not looked at. */
+ * rows become zeros. soft_cap as in gqa_attention_op. args->bf16 is not
+ * looked at. */
 cudaError_t gqa_attend_simple(const struct gqa_attend_fast *args,
-                              enum gqa_dtype real, const int64_t *n_tokens,
-                              cudaStream_t stream);
+                              float soft_cap, enum gqa_dtype real,
+                              const int64_t *n_tokens, cudaStream_t stream);
 
 #endif

@@ -74,16 +74,18 @@ position_of(const struct batch_view &batch, int64_t row)
 template <typename T>
 static __global__ void __launch_bounds__(THREADS)
     embed_kernel(T *out, struct batch_view batch, struct weight_view table,
-                 struct weight_view positions, int64_t width)
+                 double scale, struct weight_view positions, int64_t width)
 {
+    typedef typename real<T>::sum S;
+    const S factor = real<T>::load(real<T>::round((S)scale));
+
     for (int64_t row = blockIdx.x; row < batch.n_rows; row += gridDim.x) {
         int64_t position = position_of(batch, row), token = batch.tokens[row];
 
         if (position < 0)
             position = 0;
         for (int64_t c = threadIdx.x; c < width; c += THREADS) {
-            typedef typename real<T>::sum S;
-            S x = weight_at<S>(table, token * width + c) +
+            S x = weight_at<S>(table, token * width + c) * factor +
                   weight_at<S>(positions, position * width + c);
 
             out[row * width + c] = real<T>::round(x);
@@ -142,6 +144,28 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
+/* A norm inside a kernel. plus: added to the weight, whose view is zeros
+ * where there is none. */
+struct norm_view {
+    bool centred, accumulate;
+    double eps;
+    struct weight_view weight, bias;
+    float plus;
+};
+
+static struct norm_view norm_of(const struct gqa_norm_op *op, bool accumulate)
+{
+    struct norm_view view;
+
+    view.centred = op->kind == GQA_NORM_LAYER;
+    view.accumulate = accumulate;
+    view.eps = op->eps;
+    view.weight = view_of(op->weight);
+    view.bias = view_of(op->bias);
+    view.plus = op->one_plus || !op->weight ? 1 : 0;
+    return view;
+}
+
 /* The sum over the block's threads, for all of them. */
 template <typename S> static __device__ S block_sum(S x)
 {
@@ -161,8 +185,8 @@ template <typename S> static __device__ S block_sum(S x)
 
 template <typename T>
 static __global__ void __launch_bounds__(THREADS)
-    norm_kernel(T *out, const T *x, int64_t n_rows, int64_t width, bool centred,
-                double eps, struct weight_view weight, struct weight_view bias)
+    norm_kernel(T *out, const T *x, int64_t n_rows, int64_t width,
+                struct norm_view norm)
 {
     typedef typename real<T>::sum S;
 
@@ -171,7 +195,7 @@ static __global__ void __launch_bounds__(THREADS)
         T *to = out + row * width;
         S mean = 0, square = 0, factor;
 
-        if (centred) {
+        if (norm.centred) {
             for (int64_t c = threadIdx.x; c < width; c += THREADS)
                 mean += real<T>::load(from[c]);
             mean = block_sum(mean) / (S)width;
@@ -181,14 +205,74 @@ static __global__ void __launch_bounds__(THREADS)
 
             square += d * d;
         }
-        factor = (S)1 / sqrt(block_sum(square) / (S)width + (S)eps);
+        factor = (S)1 / sqrt(block_sum(square) / (S)width + (S)norm.eps);
         for (int64_t c = threadIdx.x; c < width; c += THREADS) {
             S y = (real<T>::load(from[c]) - mean) * factor;
 
-            to[c] = real<T>::round(y * weight_at<S>(weight, c) +
-                                   weight_at<S>(bias, c));
+            y = y * (weight_at<S>(norm.weight, c) + (S)norm.plus) +
+                weight_at<S>(norm.bias, c);
+            if (norm.accumulate)
+                y += real<T>::load(to[c]);
+            to[c] = real<T>::round(y);
         }
     }
+}
+
+/* The sum over a warp's threads, for all of them. */
+template <typename S> static __device__ S warp_sum(S x)
+{
+    for (int offset = 16; offset > 0; offset /= 2)
+        x += __shfl_xor_sync(0xffffffffu, x, offset);
+    return x;
+}
+
+/* A warp takes a head; each thread writes what it alone has read. */
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    norm_heads_kernel(T *x, int64_t width, int64_t n_rows,
+                      struct place_view place, int head_dim,
+                      struct norm_view norm)
+{
+    typedef typename real<T>::sum S;
+    const int lane = (int)threadIdx.x % 32;
+    const int64_t n = n_rows * place.n_heads;
+    const int64_t step = (int64_t)gridDim.x * (THREADS / 32);
+
+    for (int64_t i = (int64_t)blockIdx.x * (THREADS / 32) + threadIdx.x / 32;
+         i < n; i += step) {
+        T *head = x + i / place.n_heads * width +
+                  head_at(place, (int)(i % place.n_heads), head_dim);
+        S mean = 0, square = 0, factor;
+
+        if (norm.centred) {
+            for (int c = lane; c < head_dim; c += 32)
+                mean += real<T>::load(head[c]);
+            mean = warp_sum(mean) / (S)head_dim;
+        }
+        for (int c = lane; c < head_dim; c += 32) {
+            S d = real<T>::load(head[c]) - mean;
+
+            square += d * d;
+        }
+        factor = (S)1 / sqrt(warp_sum(square) / (S)head_dim + (S)norm.eps);
+        for (int c = lane; c < head_dim; c += 32) {
+            S y = (real<T>::load(head[c]) - mean) * factor;
+
+            head[c] = real<T>::round(
+                y * (weight_at<S>(norm.weight, c) + (S)norm.plus) +
+                weight_at<S>(norm.bias, c));
+        }
+    }
+}
+
+static __global__ void __launch_bounds__(THREADS)
+    cap_kernel(float *x, int64_t n, float cap)
+{
+    const int64_t step = (int64_t)gridDim.x * THREADS;
+
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n;
+         i += step)
+        x[i] = cap * tanhf(x[i] / cap);
 }
 
 /* Written so that neither tail loses digits: 1 + erf and 1 + tanh are 0 to
@@ -202,6 +286,12 @@ static __device__ __forceinline__ float activation(float x,
     case GQA_ACTIVATION_GELU:
         return 0.5f * x * erfcf(x * -0.70710678f);
     case GQA_ACTIVATION_GELU_TANH:
+        return x / (1 + expf(-1.5957691f * x * (1 + 0.044715f * x * x)));
+    case GQA_ACTIVATION_QUICK_GELU:
+        return x / (1 + expf(-1.702f * x));
+    case GQA_ACTIVATION_RELU2:
+        return x < 0 ? 0 : x * x;
+    case GQA_ACTIVATION_GELU_BLOOM: /* in float32, the same constant */
         return x / (1 + expf(-1.5957691f * x * (1 + 0.044715f * x * x)));
     default: /* SiLU */
         return x / (1 + expf(-x));
@@ -263,7 +353,7 @@ static __global__ void __launch_bounds__(THREADS)
 }
 
 enum gqa_status gqa_cuda_embed(struct gqa_device *device, void *out,
-                               const struct gqa_weight *table,
+                               const struct gqa_weight *table, double scale,
                                const struct gqa_weight *positions)
 {
     const struct batch_view batch = batch_of(device);
@@ -276,7 +366,7 @@ enum gqa_status gqa_cuda_embed(struct gqa_device *device, void *out,
 
         embed_kernel<T><<<blocks_for((uint64_t)batch.n_rows), THREADS, 0,
                           device->stream>>>((T *)out, batch, view_of(table),
-                                            view_of(positions),
+                                            scale, view_of(positions),
                                             (int64_t)table->cols);
     });
     return gqa_cuda_launched(device);
@@ -326,12 +416,10 @@ enum gqa_status gqa_cuda_store(struct gqa_device *device, void *cache,
 }
 
 enum gqa_status gqa_cuda_norm(struct gqa_device *device, void *out,
-                              const void *x, uint64_t n_rows,
-                              enum gqa_norm_kind kind, double eps,
-                              const struct gqa_weight *weight,
-                              const struct gqa_weight *bias)
+                              const void *x, uint64_t n_rows, uint64_t width,
+                              const struct gqa_norm_op *op, bool accumulate)
 {
-    const uint64_t width = weight->rows * weight->cols;
+    const struct norm_view norm = norm_of(op, accumulate);
     enum gqa_status st = gqa_cuda_enter(device);
 
     if (st != GQA_OK || n_rows == 0)
@@ -340,9 +428,44 @@ enum gqa_status gqa_cuda_norm(struct gqa_device *device, void *out,
         typedef decltype(t) T;
 
         norm_kernel<T><<<blocks_for(n_rows), THREADS, 0, device->stream>>>(
-            (T *)out, (const T *)x, (int64_t)n_rows, (int64_t)width,
-            kind == GQA_NORM_LAYER, eps, view_of(weight), view_of(bias));
+            (T *)out, (const T *)x, (int64_t)n_rows, (int64_t)width, norm);
     });
+    return gqa_cuda_launched(device);
+}
+
+enum gqa_status gqa_cuda_norm_heads(struct gqa_device *device, void *x,
+                                    uint64_t width,
+                                    const struct gqa_head_place *place,
+                                    uint64_t head_dim,
+                                    const struct gqa_norm_op *op)
+{
+    const uint64_t n_rows = device->n_sequences * device->n_new;
+    const uint64_t each = THREADS / 32;
+    const struct norm_view norm = norm_of(op, false);
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        norm_heads_kernel<T>
+            <<<blocks_for((n_rows * place->n_heads + each - 1) / each), THREADS,
+               0, device->stream>>>((T *)x, (int64_t)width, (int64_t)n_rows,
+                                    place_of(place), (int)head_dim, norm);
+    });
+    return gqa_cuda_launched(device);
+}
+
+enum gqa_status gqa_cuda_soft_cap(struct gqa_device *device, void *x,
+                                  uint64_t n, double cap)
+{
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK || n == 0)
+        return st;
+    cap_kernel<<<blocks_for((n + THREADS - 1) / THREADS), THREADS, 0,
+                 device->stream>>>((float *)x, (int64_t)n, (float)cap);
     return gqa_cuda_launched(device);
 }
 

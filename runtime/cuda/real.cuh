@@ -8,7 +8,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include "runtime/backend.h"
+#include "runtime/ops.h"
 
 template <typename T> struct real;
 
@@ -49,6 +49,12 @@ template <> struct real<__half> {
         return __float2half_rn(x);
     }
 };
+
+/* Bytes of an element. */
+static inline uint64_t gqa_size_of(enum gqa_dtype dtype)
+{
+    return dtype == GQA_F64 ? 8 : dtype == GQA_F32 ? 4 : 2;
+}
 
 /* A weight inside a kernel; data NULL: zeros. */
 struct weight_view {

@@ -8,11 +8,11 @@
 #include <cblas.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "formats/checkpoint.h"
 #include "runtime/runtime.h"
-#include "verify/mapped.h"
+#include "runtime/weights.h"
 
 enum { TURNS = 5 };
 
@@ -22,14 +22,6 @@ static void must(enum gqa_status st)
         return;
     fprintf(stderr, "bench_prefill: %s\n", gqa_error_message());
     exit(2);
-}
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 /* --- Arithmetic of one row ------------------------------------------------ */
@@ -99,11 +91,11 @@ static double sgemm_rate(const struct sgemm *s, unsigned threads)
     double begin;
 
     openblas_set_num_threads((int)threads);
-    begin = now();
+    begin = gqa_clock_s();
     for (int i = 0; i < times; i++)
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, s->rows, s->out,
                     s->in, 1, s->x, s->in, s->w, s->in, 0, s->y, s->out);
-    begin = now() - begin;
+    begin = gqa_clock_s() - begin;
     openblas_set_num_threads(1); /* as the backend has it */
     return flops * times / begin;
 }
@@ -164,12 +156,12 @@ int main(int argc, char **argv)
 
     for (int i = 0; i < TURNS; i++) {
         const double rate = sgemm_rate(&sgemm, threads);
-        const double begin = now();
+        const double begin = gqa_clock_s();
         double prefill;
 
         gqa_session_reset(session);
         must(gqa_session_decode(session, tokens, length, lengths, NULL));
-        prefill = flops / (now() - begin);
+        prefill = flops / (gqa_clock_s() - begin);
         if (rate > best_sgemm)
             best_sgemm = rate;
         if (prefill > best)

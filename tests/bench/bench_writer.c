@@ -13,11 +13,11 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/file.h"
-#include "convert/output.h"
+#include "formats/write/output.h"
 
 enum { COLS = 4096, ROWS = 11008 }; /* as in a model of 7e9 parameters */
 
@@ -35,14 +35,6 @@ static enum gqa_status produce(void *ctx, unsigned worker, size_t tensor,
     (void)worker;
     return gqa_file_read(source->fd, buf, n,
                          start % (source->n_bytes - GQA_BLOCK_BYTES));
-}
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 int main(int argc, char **argv)
@@ -93,13 +85,13 @@ int main(int argc, char **argv)
         tensors[i].shape = i % 2 ? vector : matrix;
         tensors[i].n_bytes = i % 2 ? 2 * COLS : UINT64_C(2) * ROWS * COLS;
     }
-    start = now();
+    start = gqa_clock_s();
     if (gqa_output_write(&summary, argv[2], tensors, n, produce, &source,
                          &options) != GQA_OK) {
         fprintf(stderr, "bench_writer: %s\n", gqa_error_message());
         return 2;
     }
-    seconds = now() - start;
+    seconds = gqa_clock_s() - start;
     getrusage(RUSAGE_SELF, &usage);
     printf("%-11s %.2f GB in %.2f s: %.3f GB/s, %.3f of it, %.2f s of "
            "processors, %ld MiB\n",

@@ -11,12 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/plugin.h"
+#include "runtime/cuda/plugin.h"
 
 static const struct gqa_host *gqa;
 
 struct gqa_device {
     enum gqa_dtype real;
+    unsigned n_threads;
     int n_passes;
 };
 
@@ -44,6 +45,7 @@ static enum gqa_status open_device(struct gqa_device **out,
     if (!device)
         return gqa->fail(GQA_ERR_NOMEM, "out of memory");
     device->real = options->real;
+    device->n_threads = options->n_threads;
     *out = device;
     return GQA_OK;
 }
@@ -60,7 +62,8 @@ static enum gqa_status describe(struct gqa_device *device,
                                     .software = "driver 1.2",
                                     .total_bytes = (uint64_t)1 << 30,
                                     .free_bytes = (uint64_t)1 << 30,
-                                    .real = device->real};
+                                    .real = device->real,
+                                    .n_threads = device->n_threads};
     return GQA_OK;
 }
 
@@ -87,9 +90,43 @@ static enum gqa_status upload(struct gqa_device *device, void *dst,
                               const void *src, uint64_t n_bytes)
 {
     (void)device;
+    memcpy(dst, src, (size_t)n_bytes);
+    return GQA_OK;
+}
+
+static enum gqa_status stage_open(struct gqa_device *device,
+                                  struct gqa_staging **out, uint64_t n_bytes)
+{
+    struct gqa_staging *staging = calloc(1, sizeof *staging + (size_t)n_bytes);
+
+    (void)device;
+    if (!staging)
+        return gqa->fail(GQA_ERR_NOMEM, "out of memory");
+    staging->data = staging + 1;
+    staging->n_bytes = n_bytes;
+    *out = staging;
+    return GQA_OK;
+}
+
+static void stage_close(struct gqa_device *device, struct gqa_staging *staging)
+{
+    (void)device;
+    free(staging);
+}
+
+static enum gqa_status stage_send(struct gqa_device *device,
+                                  struct gqa_staging *staging, void *dst,
+                                  uint64_t n_bytes)
+{
     if (fails_at("upload"))
         return lose();
-    memcpy(dst, src, (size_t)n_bytes);
+    return upload(device, dst, staging->data, n_bytes);
+}
+
+static enum gqa_status stage_wait(struct gqa_device *device,
+                                  struct gqa_staging *staging)
+{
+    (void)device, (void)staging;
     return GQA_OK;
 }
 
@@ -111,10 +148,10 @@ static enum gqa_status set_batch(struct gqa_device *device,
 }
 
 static enum gqa_status embed(struct gqa_device *device, void *out,
-                             const struct gqa_weight *table,
+                             const struct gqa_weight *table, double scale,
                              const struct gqa_weight *positions)
 {
-    (void)device, (void)out, (void)table, (void)positions;
+    (void)device, (void)out, (void)table, (void)scale, (void)positions;
     return GQA_OK;
 }
 
@@ -147,12 +184,11 @@ static enum gqa_status attend(struct gqa_device *device,
 }
 
 static enum gqa_status norm(struct gqa_device *device, void *out, const void *x,
-                            uint64_t n_rows, enum gqa_norm_kind kind,
-                            double eps, const struct gqa_weight *weight,
-                            const struct gqa_weight *bias)
+                            uint64_t n_rows, uint64_t width,
+                            const struct gqa_norm_op *op, bool accumulate)
 {
-    (void)device, (void)out, (void)x, (void)n_rows, (void)kind, (void)eps;
-    (void)weight, (void)bias;
+    (void)device, (void)out, (void)x, (void)n_rows, (void)width, (void)op;
+    (void)accumulate;
     return GQA_OK;
 }
 
@@ -193,6 +229,15 @@ static enum gqa_status unembed(struct gqa_device *device, void *out,
     return GQA_OK;
 }
 
+static enum gqa_status gram(struct gqa_device *device, void *out, const void *x,
+                            uint64_t x_width, const void *y, uint64_t y_width,
+                            uint64_t n_rows)
+{
+    (void)device, (void)out, (void)x, (void)x_width, (void)y, (void)y_width;
+    (void)n_rows;
+    return GQA_OK;
+}
+
 gqa_plugin_entry gqa_cuda_backend;
 
 const struct gqa_backend *gqa_cuda_backend(const struct gqa_host *host)
@@ -207,6 +252,10 @@ const struct gqa_backend *gqa_cuda_backend(const struct gqa_host *host)
         .free = release,
         .upload = upload,
         .download = download,
+        .stage_open = stage_open,
+        .stage_close = stage_close,
+        .stage_send = stage_send,
+        .stage_wait = stage_wait,
         .set_batch = set_batch,
         .embed = embed,
         .rotate = rotate,
@@ -217,6 +266,7 @@ const struct gqa_backend *gqa_cuda_backend(const struct gqa_host *host)
         .activate = activate,
         .gather = gather,
         .unembed = unembed,
+        .gram = gram,
     };
 
     gqa = host;

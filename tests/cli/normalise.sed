@@ -4,6 +4,7 @@ s/("elapsed_s": )[0-9.e-]+/\1TIME/
 s/^((PASSED|FAILED): .*)\([0-9.]+ s\)$/\1(TIME)/
 s/("seconds": )[0-9.e-]+/\1TIME/
 s/( time=")[0-9.]+"/\1TIME"/
+s/(: time: [^:]*: ).*/\1TIME/
 # Compressed sizes, which depend on the version of zstd
 s/-> [0-9.]+ [KMG]?i?B \(([^)]* uncompressed)\)/-> SIZE (\1)/
 s/^(Kind +\.gqa, ).* bytes\), /\1SIZE, /

@@ -23,7 +23,7 @@ try() {
     ls -A
 }
 
-for point in none open alloc upload 3 20; do
+for point in none open alloc upload 3 10; do
     try $point --backend cuda
     try $point
 done

@@ -1,15 +1,22 @@
 #!/usr/bin/env bash
 #
 # Completion offers what it should at a few places of a command line.
+#
+# usage: completion.sh    (GQA_BUILD: the build folder)
 set -euo pipefail
 
-root=$(cd "$(dirname "$0")/../.." && pwd)
-# shellcheck source=/dev/null
-source "$root/completions/gqa-convert"
-# shellcheck source=/dev/null
-source "$root/completions/gqa-inspect"
-# shellcheck source=/dev/null
-source "$root/completions/gqa-verify"
+scripts=$(cd "$GQA_BUILD/completions" && pwd)
+for tool in gqa-convert gqa-inspect gqa-verify; do
+    # shellcheck source=/dev/null
+    source "$scripts/bash/$tool"
+    # The other shells' are read, where they are there.
+    if command -v zsh >/dev/null; then
+        zsh -n "$scripts/zsh/_$tool"
+    fi
+    if command -v fish >/dev/null; then
+        fish -n "$scripts/fish/$tool.fish"
+    fi
+done
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -50,9 +57,22 @@ expect 'model.h5|my model.gqa' gqa-convert m
 expect 'model.h5' gqa-convert -c mod
 expect '--recipe' gqa-inspect --r
 expect '' gqa-inspect --batch = ''
+expect 'model.h5' gqa-verify --against = mod
 expect 'tap|text' gqa-verify --format = t
 expect '--against=' gqa-verify --ag
 expect 'cpu|cuda' gqa-verify --backend = c
 expect 'strict' gqa-verify --profile = s
 expect 'folder' gqa-inspect --kv-cache f
+
+# fish can be asked what it would offer.
+if command -v fish >/dev/null; then
+    offers() {
+        fish -N -c "source '$scripts/fish/gqa-convert.fish'
+            complete -C '$1'" | cut -f 1 | sort | paste -sd '|'
+    }
+    [[ $(offers 'gqa-convert -m ') == 'first|mean|random' ]] ||
+        failures=$((failures + 1))
+    [[ $(offers 'gqa-convert --attention encoder,decoder-c') == \
+        'encoder,decoder-cross' ]] || failures=$((failures + 1))
+fi
 exit "$failures"

@@ -20,7 +20,11 @@ for tool in gqa-convert gqa-inspect gqa-verify; do
     "bin/$tool" --version >/dev/null || fail "$tool does not run"
     [[ -s share/man/man1/$tool.1 ]] || fail "$tool has no page"
     [[ -s share/bash-completion/completions/$tool ]] ||
-        fail "$tool has no completion"
+        fail "$tool has no completion for bash"
+    [[ -s share/zsh/site-functions/_$tool ]] ||
+        fail "$tool has no completion for zsh"
+    [[ -s share/fish/vendor_completions.d/$tool.fish ]] ||
+        fail "$tool has no completion for fish"
 done
 [[ -s share/man/man5/gqa.5 && -s share/man/man7/gqa.7 ]] ||
     fail "gqa(5) or gqa(7) is missing"

@@ -24,7 +24,16 @@ diff -u --label "$tool --help" --label "man/$tool.1" \
     <(printf '%s\n' "$help") <(printf '%s\n' "$page")
 
 # Completion gives names alone, and "=" where an argument follows.
-diff -u --label "$tool --help" --label "completions/$tool" \
+diff -u --label "$tool --help" --label "$tool's bash completion" \
     <(sed -E 's/, /\n/; s/=.*/=/' <<<"$help" | sort) \
-    <(sed -n "/local options='/,/'$/p" "$root/completions/$tool" |
+    <(sed -n "/local options='/,/'$/p" "$GQA_BUILD/completions/bash/$tool" |
         grep -oE -- '-[-A-Za-z0-9]+=?' | sort)
+diff -u --label "$tool --help" --label "$tool's fish completion" \
+    <(sed -E 's/^(-., )?//; s/=.*//' <<<"$help" | sort) \
+    <(sed -nE 's/^complete -c [^ ]+ -l ([^ ]+).*/--\1/p' \
+        "$GQA_BUILD/completions/fish/$tool.fish" | sort)
+diff -u --label "$tool --help" --label "$tool's zsh completion" \
+    <(sed -E 's/^(-., )?//; s/=.*/=/' <<<"$help" | sort) \
+    <(sed -E "s/^ +//; s/^'[^']*'//; s/^\\\\\*//; s/^\{-.\+?,//" \
+        "$GQA_BUILD/completions/zsh/_$tool" |
+        sed -nE 's/^(--[a-z0-9-]+=?).*/\1/p' | sort)

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "formats/hdf5_chunks.h"
+#include "formats/hdf5/chunks.h"
 #include "fuzz.h"
 
 enum { MAX_READ = 1 << 16 };

@@ -10,6 +10,7 @@
 
 #include "formats/checkpoint.h"
 #include "fuzz.h"
+#include "tests/find_tensor.h"
 
 static char folder[] = "/tmp/gqa-fuzz-XXXXXX";
 
@@ -82,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     snprintf(path, sizeof path, "%s/i", folder);
     if (gqa_checkpoint_open(&checkpoint, path, &options) != GQA_OK)
         return 0;
-    if (gqa_checkpoint_find(checkpoint, "a", &i) &&
+    if (find_tensor(checkpoint, "a", &i) &&
         gqa_checkpoint_tensor(checkpoint, i)->n_bytes == 4 &&
         gqa_checkpoint_read(checkpoint, i, &all, buf) != GQA_OK)
         abort();

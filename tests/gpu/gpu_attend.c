@@ -20,6 +20,7 @@ struct shape {
     bool fused;      /* Q among K and V in its rows */
     unsigned offset; /* elements by which Q begins off its allocation */
     double scale;    /* 0: 1 / sqrt(head_dim) */
+    double soft_cap; /* 0: none */
 };
 
 static uint64_t n_keys_of(const struct shape *shape, uint64_t s)
@@ -61,6 +62,8 @@ static void expect_head(double *out, const struct shape *shape,
         for (uint64_t n = 0; n < d; n++)
             score += q[n] * in->k.host[cache + c * d + n];
         weights[c] = score * in->scale;
+        if (shape->soft_cap > 0)
+            weights[c] = shape->soft_cap * tanh(weights[c] / shape->soft_cap);
         if (shape->has_bias)
             weights[c] +=
                 in->bias.host[h * (2 * in->reach - 1) + c + in->reach - 1 - p];
@@ -148,6 +151,7 @@ static void check_attend(const struct shape *shape)
         .head_dim = d,
         .capacity = shape->capacity,
         .scale = in.scale,
+        .soft_cap = shape->soft_cap,
         .causal = shape->causal,
         .window = shape->window,
         .key_counts = shape->has_counts ? counts : NULL,
@@ -183,13 +187,14 @@ static void check_attend(const struct shape *shape)
     check_values(
         got, expected, in.out.n, gpu.real == GQA_F32 ? 2e-6 : rounding(),
         "attend %llu new, heads %llu / %llu x %llu, capacity %llu, "
-        "start %llu, window %llu%s%s%s%s",
+        "start %llu, window %llu, cap %g%s%s%s%s",
         (unsigned long long)shape->n_new, (unsigned long long)shape->n_heads,
         (unsigned long long)shape->n_kv_heads, (unsigned long long)d,
         (unsigned long long)shape->capacity,
         (unsigned long long)shape->starts[0], (unsigned long long)shape->window,
-        shape->causal ? ", causal" : "", shape->has_bias ? ", bias" : "",
-        shape->has_counts ? ", counts" : "", shape->fused ? ", fused" : "");
+        shape->soft_cap, shape->causal ? ", causal" : "",
+        shape->has_bias ? ", bias" : "", shape->has_counts ? ", counts" : "",
+        shape->fused ? ", fused" : "");
     free(got);
     free(expected);
     array_free(&in.q);
@@ -310,6 +315,33 @@ static void check_nan(uint64_t head_dim, uint64_t length)
     array_free(&in.out);
 }
 
+/* Scores of about the cap's size: one token and many, which without a cap
+ * other kernels would take. */
+static void check_cap(uint64_t head_dim)
+{
+    struct shape shape = {
+        .n_sequences = 2,
+        .n_heads = 4,
+        .n_kv_heads = 2,
+        .head_dim = head_dim,
+        .capacity = 150,
+        .n_new = 1,
+        .starts = {149, 5},
+        .n_tokens = {1, 1},
+        .causal = true,
+        .window = 40,
+        .scale = 0.5,
+        .soft_cap = 5,
+    };
+
+    check_attend(&shape);
+    shape.has_bias = true;
+    shape.n_new = 131;
+    memcpy(shape.starts, (uint64_t[]){19, 0}, 2 * sizeof(uint64_t));
+    memcpy(shape.n_tokens, (uint64_t[]){131, 10}, 2 * sizeof(uint64_t));
+    check_attend(&shape);
+}
+
 static void tests(void)
 {
     static const uint64_t dims[] = {64, 128, 1, 7, 33, 80, 129, 256};
@@ -326,6 +358,9 @@ static void tests(void)
                 check_masks(heads[i][0], heads[i][1], dim, 5);
     check_long(4, 1, 64, gpu.small ? 700 : 4097, false);
     check_long(2, 2, 128, gpu.small ? 900 : 5000, true);
+    check_cap(33);
+    check_cap(64);
+    check_cap(128);
     check_nan(64, 40);
     check_nan(128, 900);
     check_nan(33, 40);

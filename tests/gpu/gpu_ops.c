@@ -44,9 +44,10 @@ static void check_memory(void)
     array_free(&a);
 }
 
-static void check_embed(enum gqa_dtype dtype, bool with_positions,
+static void check_embed(enum gqa_dtype dtype, double scale, bool with_positions,
                         uint64_t width)
 {
+    double used = scale; /* as the device rounds it */
     const uint64_t vocab = 11;
     int32_t tokens[N_ROWS];
     struct array table = array_random(vocab * width, dtype);
@@ -57,18 +58,19 @@ static void check_embed(enum gqa_dtype dtype, bool with_positions,
     const struct gqa_weight second = array_weight(&positions, CAPACITY, width);
 
     set_batch(tokens, vocab);
+    round_to(&used, 1, gpu.real);
     for (uint64_t r = 0; r < N_ROWS; r++)
         for (uint64_t c = 0; c < width; c++)
             expected[r * width + c] =
-                table.host[(uint64_t)tokens[r] * width + c] +
+                table.host[(uint64_t)tokens[r] * width + c] * used +
                 (with_positions ? positions.host[position_of(r) * width + c]
                                 : 0);
-    gpu_must(gpu.backend->embed(gpu.device, out.device, &weight,
+    gpu_must(gpu.backend->embed(gpu.device, out.device, &weight, scale,
                                 with_positions ? &second : NULL),
              "embed");
-    check_array(&out, expected, out.n, rounding(), "embed %s, width %llu%s",
-                gqa_dtype_name(dtype), (unsigned long long)width,
-                with_positions ? ", positions" : "");
+    check_array(&out, expected, out.n, rounding(),
+                "embed %s by %g, width %llu%s", gqa_dtype_name(dtype), scale,
+                (unsigned long long)width, with_positions ? ", positions" : "");
     free(expected);
     array_free(&table);
     array_free(&positions);
@@ -147,45 +149,141 @@ static void check_store(const struct gqa_head_place *place)
     array_free(&cache);
 }
 
-static void check_norm(enum gqa_norm_kind kind, uint64_t n_rows, uint64_t width,
-                       bool has_bias)
+struct norm_case {
+    enum gqa_norm_kind kind;
+    bool weight, bias, one_plus;
+};
+
+static const struct norm_case norms[] = {
+    {GQA_NORM_RMS, true, false, false},    {GQA_NORM_RMS, false, false, false},
+    {GQA_NORM_RMS, true, false, true},     {GQA_NORM_RMS, true, true, false},
+    {GQA_NORM_LAYER, true, true, false},   {GQA_NORM_LAYER, true, false, false},
+    {GQA_NORM_LAYER, true, true, true},    {GQA_NORM_LAYER, false, true, false},
+    {GQA_NORM_LAYER, false, false, false},
+};
+enum { N_NORMS = sizeof norms / sizeof *norms };
+
+/* Where the result goes. */
+enum target { FRESH, IN_PLACE, ADDED };
+
+/* out may be x. */
+static void norm_of(double *out, const double *x, uint64_t n,
+                    const struct norm_case *c, double eps, const double *w,
+                    const double *b)
+{
+    double mean = 0, square = 0;
+
+    for (uint64_t i = 0; i < n && c->kind == GQA_NORM_LAYER; i++)
+        mean += x[i] / (double)n;
+    for (uint64_t i = 0; i < n; i++)
+        square += (x[i] - mean) * (x[i] - mean) / (double)n;
+    for (uint64_t i = 0; i < n; i++)
+        out[i] = (x[i] - mean) / sqrt(square + eps) *
+                     (c->weight ? w[i] + (c->one_plus ? 1 : 0) : 1) +
+                 (c->bias ? b[i] : 0);
+}
+
+static void check_norm(const struct norm_case *c, uint64_t n_rows,
+                       uint64_t width, enum target target)
 {
     const double eps = 1e-6;
     struct array x = array_random(n_rows * width, gpu.real);
     struct array w = array_random(width, dtypes[width % 4]);
     struct array b = array_random(width, dtypes[(width + 1) % 4]);
-    struct array out = array_nan(x.n, gpu.real);
+    struct array fresh = array_nan(x.n, gpu.real);
+    struct array sum = array_random(x.n, gpu.real);
+    struct array *out = target == FRESH ? &fresh : target == ADDED ? &sum : &x;
     double *expected = must_allocate(x.n, sizeof *expected);
     const struct gqa_weight weight = array_weight(&w, width, 1);
     const struct gqa_weight bias = array_weight(&b, width, 1);
+    const struct gqa_norm_op op = {.kind = c->kind,
+                                   .eps = eps,
+                                   .weight = c->weight ? &weight : NULL,
+                                   .bias = c->bias ? &bias : NULL,
+                                   .one_plus = c->one_plus};
 
     for (uint64_t i = 0; i < x.n; i++)
-        x.host[i] += kind == GQA_NORM_LAYER ? 30 : 0; /* a mean to subtract */
+        x.host[i] += c->kind == GQA_NORM_LAYER ? 30 : 0; /* to subtract */
     array_send(&x);
-    for (uint64_t r = 0; r < n_rows; r++) {
-        const double *from = x.host + r * width;
-        double mean = 0, square = 0;
-
-        for (uint64_t c = 0; c < width && kind == GQA_NORM_LAYER; c++)
-            mean += from[c] / (double)width;
-        for (uint64_t c = 0; c < width; c++)
-            square += (from[c] - mean) * (from[c] - mean) / (double)width;
-        for (uint64_t c = 0; c < width; c++)
-            expected[r * width + c] =
-                (from[c] - mean) / sqrt(square + eps) * w.host[c] +
-                (has_bias ? b.host[c] : 0);
-    }
-    gpu_must(gpu.backend->norm(gpu.device, out.device, x.device, n_rows, kind,
-                               eps, &weight, has_bias ? &bias : NULL),
+    for (uint64_t r = 0; r < n_rows; r++)
+        norm_of(expected + r * width, x.host + r * width, width, c, eps, w.host,
+                b.host);
+    for (uint64_t i = 0; i < x.n && target == ADDED; i++)
+        expected[i] += sum.host[i];
+    gpu_must(gpu.backend->norm(gpu.device, out->device, x.device, n_rows, width,
+                               &op, target == ADDED),
              "norm");
-    check_array(&out, expected, x.n, rounding(), "norm %d, %llu x %llu%s", kind,
-                (unsigned long long)n_rows, (unsigned long long)width,
-                has_bias ? ", bias" : "");
+    check_array(out, expected, x.n, rounding(), "norm %d, %llu x %llu%s%s%s%s",
+                c->kind, (unsigned long long)n_rows, (unsigned long long)width,
+                c->weight ? ", weight" : "", c->bias ? ", bias" : "",
+                c->one_plus ? ", 1 +" : "",
+                target == ADDED      ? ", added"
+                : target == IN_PLACE ? ", in place"
+                                     : "");
     free(expected);
     array_free(&x);
     array_free(&w);
     array_free(&b);
-    array_free(&out);
+    array_free(&fresh);
+    array_free(&sum);
+}
+
+/* What lies between the heads stays. */
+static void check_norm_heads(const struct norm_case *c,
+                             const struct gqa_head_place *place)
+{
+    const uint64_t head_dim = 7, width = 120;
+    int32_t tokens[N_ROWS];
+    struct array x = array_random(N_ROWS * width, gpu.real);
+    struct array w = array_random(head_dim, dtypes[place->n_heads % 4]);
+    struct array b = array_random(head_dim, GQA_F32);
+    double *expected = must_allocate(x.n, sizeof *expected);
+    const struct gqa_weight weight = array_weight(&w, head_dim, 1);
+    const struct gqa_weight bias = array_weight(&b, head_dim, 1);
+    const struct gqa_norm_op op = {.kind = c->kind,
+                                   .eps = 1e-2,
+                                   .weight = c->weight ? &weight : NULL,
+                                   .bias = c->bias ? &bias : NULL,
+                                   .one_plus = c->one_plus};
+
+    set_batch(tokens, 5);
+    memcpy(expected, x.host, x.n * sizeof *expected);
+    for (uint64_t r = 0; r < N_ROWS; r++)
+        for (uint64_t h = 0; h < place->n_heads; h++) {
+            const uint64_t at = r * width + head_at(place, h, head_dim);
+
+            norm_of(expected + at, x.host + at, head_dim, c, op.eps, w.host,
+                    b.host);
+        }
+    gpu_must(gpu.backend->norm_heads(gpu.device, x.device, width, place,
+                                     head_dim, &op),
+             "norm_heads");
+    check_array(&x, expected, x.n, rounding(), "norm %d of %llu heads%s%s%s",
+                c->kind, (unsigned long long)place->n_heads,
+                c->weight ? ", weight" : "", c->bias ? ", bias" : "",
+                c->one_plus ? ", 1 +" : "");
+    free(expected);
+    array_free(&x);
+    array_free(&w);
+    array_free(&b);
+}
+
+static void check_soft_cap(uint64_t n, double cap)
+{
+    struct array x = array_random(n, GQA_F32);
+    double *expected = must_allocate(n, sizeof *expected);
+
+    for (uint64_t i = 0; i < n; i++)
+        x.host[i] *= cap;
+    x.host[n / 2] = n > 1 ? (double)NAN : 1e30;
+    array_send(&x);
+    for (uint64_t i = 0; i < n; i++)
+        expected[i] = cap * tanh(x.host[i] / cap);
+    gpu_must(gpu.backend->soft_cap(gpu.device, x.device, n, cap), "soft_cap");
+    check_array(&x, expected, n, 1e-6, "soft cap %g of %llu", cap,
+                (unsigned long long)n);
+    free(expected);
+    array_free(&x);
 }
 
 static double activation(double x, enum gqa_activation which)
@@ -198,6 +296,12 @@ static double activation(double x, enum gqa_activation which)
     case GQA_ACTIVATION_GELU_TANH:
         return 0.5 * x *
                (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
+    case GQA_ACTIVATION_QUICK_GELU:
+        return x / (1 + exp(-1.702 * x));
+    case GQA_ACTIVATION_RELU2:
+        return x < 0 ? 0 : x * x;
+    case GQA_ACTIVATION_GELU_BLOOM:
+        return 0.5 * x * (1 + tanh(0.79788456 * x * (1 + 0.044715 * x * x)));
     default:
         return x / (1 + exp(-x));
     }
@@ -297,6 +401,51 @@ static void check_large(void)
     array_free(&out);
 }
 
+/* Two stagings in turn, as large as many uploads; each is overwritten as soon
+ * as it may be. */
+static void check_staging(void)
+{
+    enum { N = 1 << 20, PIECES = 24 };
+    struct gqa_staging *stagings[2] = {NULL, NULL};
+    uint32_t *got = must_allocate((size_t)N * PIECES, sizeof *got);
+    uint64_t n_wrong = 0;
+    void *memory = NULL;
+
+    gpu_must(gpu.backend->alloc(gpu.device, &memory, sizeof *got * N * PIECES),
+             "alloc");
+    for (int i = 0; i < 2; i++) {
+        gpu_must(
+            gpu.backend->stage_open(gpu.device, &stagings[i], sizeof *got * N),
+            "stage_open");
+        gpu_must(gpu.backend->stage_wait(gpu.device, stagings[i]),
+                 "stage_wait of nothing");
+    }
+    for (uint32_t piece = 0; piece < PIECES; piece++) {
+        struct gqa_staging *staging = stagings[piece % 2];
+        uint32_t *data = staging->data;
+
+        gpu_must(gpu.backend->stage_wait(gpu.device, staging), "stage_wait");
+        for (uint32_t i = 0; i < N; i++)
+            data[i] = piece * N + i;
+        gpu_must(gpu.backend->stage_send(gpu.device, staging,
+                                         (uint32_t *)memory + piece * N,
+                                         sizeof *got * N),
+                 "stage_send");
+    }
+    /* Behind them all. */
+    gpu_must(gpu.backend->download(gpu.device, got, memory,
+                                   sizeof *got * N * PIECES),
+             "download");
+    for (uint32_t i = 0; i < (uint32_t)N * PIECES; i++)
+        n_wrong += got[i] != i;
+    check_true(n_wrong == 0, "staging: %llu numbers are wrong",
+               (unsigned long long)n_wrong);
+    for (int i = 0; i < 2; i++)
+        gpu.backend->stage_close(gpu.device, stagings[i]);
+    gpu.backend->free(gpu.device, memory);
+    free(got);
+}
+
 static void check_refusals(void)
 {
     struct gqa_device_options options = {.real = GQA_F64};
@@ -328,9 +477,12 @@ static void tests(void)
                    info.free_bytes <= info.total_bytes,
                "describe: %s, %s", info.name, info.software);
     check_memory();
+    if (!gpu.small)
+        check_staging();
     for (unsigned i = 0; i < 4; i++) {
-        check_embed(dtypes[i], false, 64);
-        check_embed(dtypes[i], true, 65 + i);
+        check_embed(dtypes[i], 1, false, 64);
+        check_embed(dtypes[i], 1, true, 65 + i);
+        check_embed(dtypes[i], 55.4256258422, i % 2, 67);
     }
     for (unsigned i = 0; i < 2; i++) {
         for (uint64_t n_pairs = 1; n_pairs <= 3; n_pairs++) {
@@ -338,13 +490,20 @@ static void tests(void)
             check_rotate(&places[i], n_pairs, true);
         }
         check_store(&places[i]);
+        for (size_t j = 0; j < N_NORMS; j++)
+            check_norm_heads(&norms[j], &places[i]);
     }
+    for (size_t j = 0; j < N_NORMS; j++)
+        for (int target = FRESH; target <= ADDED; target++)
+            check_norm(&norms[j], 3, 300, (enum target)target);
+    check_soft_cap(1, 30);
+    check_soft_cap(10007, 50);
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
-        check_norm(GQA_NORM_RMS, 1 + i, widths[i], false);
-        check_norm(GQA_NORM_LAYER, 3, widths[i], i % 2);
+        check_norm(&norms[0], 1 + i, widths[i], FRESH);
+        check_norm(&norms[i % 2 ? 4 : 5], 3, widths[i], FRESH);
         check_gather(widths[i]);
     }
-    for (int which = GQA_ACTIVATION_RELU; which <= GQA_ACTIVATION_SILU;
+    for (int which = GQA_ACTIVATION_RELU; which <= GQA_ACTIVATION_GELU_BLOOM;
          which++) {
         check_activate((enum gqa_activation)which, 33, false);
         check_activate((enum gqa_activation)which, 10007, true);

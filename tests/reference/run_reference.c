@@ -15,6 +15,11 @@
  *   --same X             of alone and steps; default: the limit
  *   --names PREFIX       before "logits" and "greedy"
  *   --prompt N           tokens that whole greedy sequences begin with
+ *   --layer-major        all rows through one layer after another, with the
+ *                        weights of one at a time, and only this:
+ *     logits, hidden     as above
+ *     orders             the same, with those of sessions
+ *     alone              logits of batches of one sequence, with those
  *
  * Exit status 0 all within the limits, 1 not, 2 trouble, 77 no such device.
  */
@@ -25,8 +30,10 @@
 #include <string.h>
 
 #include "formats/checkpoint.h"
+#include "runtime/layers.h"
 #include "runtime/runtime.h"
-#include "verify/mapped.h"
+#include "runtime/weights.h"
+#include "tests/find_tensor.h"
 
 enum { SKIPPED = 77 };
 
@@ -36,6 +43,7 @@ static enum gqa_dtype dtype = GQA_F64;
 static double limit = 1e-9;
 static double same = 0;
 static uint64_t prompt = 64;
+static bool layer_major;
 static int exit_status = EXIT_SUCCESS;
 static const struct gqa_checkpoint_options as_it_is;
 
@@ -75,7 +83,7 @@ static bool read_array(struct array *out, struct gqa_checkpoint *file,
 
     memset(out, 0, sizeof *out);
     snprintf(full, sizeof full, "%s%s", before, name);
-    if (!gqa_checkpoint_find(file, full, &index))
+    if (!find_tensor(file, full, &index))
         return false;
     t = gqa_checkpoint_tensor(file, index);
     out->rank = t->rank;
@@ -166,7 +174,7 @@ static void read_reference(struct reference *out, const char *path,
         read_batch(&out->text, file, "input_ids", "lengths", -1);
     } else {
         read_batch(&out->input, file, "input_ids", "lengths", -1);
-        if (gqa_checkpoint_find(file, "decoder_input_ids", &index))
+        if (find_tensor(file, "decoder_input_ids", &index))
             read_batch(&out->text, file, "decoder_input_ids", "decoder_lengths",
                        -1);
         else
@@ -259,6 +267,8 @@ struct subject {
     struct gqa_checkpoint *checkpoint;
     struct gqa_model *model;
     struct gqa_network *network;
+    struct gqa_checkpoint_weights weights;
+    struct gqa_weight_source source;
     const struct gqa_backend *backend;
     struct gqa_device *device;
     struct gqa_runtime *runtime;
@@ -285,18 +295,15 @@ static void open_backend(struct subject *s)
 
 static void open_subject(struct subject *s, const char *path)
 {
-    struct gqa_checkpoint_weights weights;
-    struct gqa_weight_source source;
-
     memset(s, 0, sizeof *s);
     must(gqa_checkpoint_open(&s->checkpoint, path, &as_it_is));
     must(gqa_model_create(&s->model, s->checkpoint, NULL));
     must(gqa_network_create(&s->network, s->model));
     open_backend(s);
-    weights = (struct gqa_checkpoint_weights){s->checkpoint, s->model};
-    source = gqa_checkpoint_weight_source(&weights);
+    s->weights = (struct gqa_checkpoint_weights){s->checkpoint, s->model};
+    s->source = gqa_checkpoint_weight_source(&s->weights);
     must(gqa_runtime_create(&s->runtime, s->network, s->backend, s->device,
-                            &source));
+                            &s->source));
 }
 
 static void close_subject(struct subject *s)
@@ -375,6 +382,43 @@ static void run_steps(const struct subject *s, const struct reference *r,
     free(ids);
     free(counts);
     gqa_session_free(session);
+}
+
+/* --- Layer by layer ------------------------------------------------------- */
+
+static struct gqa_tokens sequences_of(const struct reference *r)
+{
+    struct gqa_sequence *list = allocate(r->text.n, sizeof *list);
+
+    for (uint64_t i = 0; i < r->text.n; i++) {
+        list[i].decoder = r->text.ids + i * r->text.len;
+        list[i].n_decoder = r->text.lengths[i];
+        if (r->input.n == 0)
+            continue;
+        list[i].encoder = r->input.ids + i * r->input.len;
+        list[i].n_encoder = r->input.lengths[i];
+    }
+    return (struct gqa_tokens){list, r->text.n};
+}
+
+static void run_layers(const struct subject *s, const struct reference *r,
+                       uint64_t rows, struct results *out)
+{
+    const struct gqa_layers_output output = {
+        .step = {.ctx = out, .logits = take_logits, .residual = take_residual}};
+    /* Once in memory and read ahead, once neither. */
+    const struct gqa_layers_options options = {
+        .rows = rows,
+        .host_bytes = rows > 1 ? UINT64_C(1) << 30 : 0,
+        .read_ahead = rows > 1};
+    const struct gqa_tokens tokens = sequences_of(r);
+    struct gqa_layers *layers = NULL;
+
+    must(gqa_layers_create(&layers, s->network, s->backend, s->device,
+                           &s->source, &tokens, &options));
+    must(gqa_layers_run(layers, &output));
+    gqa_layers_free(layers);
+    free(tokens.sequences);
 }
 
 /* --- Greedy decoding ------------------------------------------------------ */
@@ -466,6 +510,42 @@ static void check_greedy(const struct subject *s, const struct reference *r)
 
 /* --- All of it ------------------------------------------------------------ */
 
+static void free_results(struct results *r)
+{
+    free(r->logits);
+    free(r->hidden);
+}
+
+/* token_major: of sessions. */
+static void compare_orders(const struct subject *s, const struct reference *r,
+                           const struct results *token_major,
+                           struct results *out)
+{
+    const uint64_t layers =
+        s->network->stacks[s->network->n_stacks - 1].n_blocks;
+
+    run_layers(s, r, r->text.n * (r->text.len + r->input.len), out);
+    report("logits",
+           distance(out->logits, r->logits.real, &r->text, 1, out->width),
+           limit);
+    if (r->hidden.real)
+        report("hidden",
+               distance(out->hidden, r->hidden.real, &r->text, layers,
+                        out->d_model),
+               limit);
+    report("orders",
+           distance(out->logits, token_major->logits, &r->text, 1, out->width),
+           same);
+    report("orders",
+           distance(out->hidden, token_major->hidden, &r->text, layers,
+                    out->d_model),
+           same);
+    run_layers(s, r, 1, out);
+    report("alone",
+           distance(out->logits, token_major->logits, &r->text, 1, out->width),
+           same);
+}
+
 static void compare(const struct subject *s, const struct reference *r)
 {
     const uint64_t width = s->network->vocab_size;
@@ -492,6 +572,13 @@ static void compare(const struct subject *s, const struct reference *r)
                         batch.d_model),
                limit);
     other.logits = allocate(n * width, sizeof(double));
+    other.hidden = allocate(layers * n * batch.d_model, sizeof(double));
+    if (layer_major) {
+        compare_orders(s, r, &batch, &other);
+        free_results(&batch);
+        free_results(&other);
+        return;
+    }
     run_alone(s, r, &other);
     report("alone", distance(other.logits, batch.logits, &r->text, 1, width),
            same);
@@ -500,9 +587,8 @@ static void compare(const struct subject *s, const struct reference *r)
     report("steps", distance(other.logits, batch.logits, &r->text, 1, width),
            same);
     check_greedy(s, r);
-    free(batch.logits);
-    free(batch.hidden);
-    free(other.logits);
+    free_results(&batch);
+    free_results(&other);
 }
 
 static const struct option options[] = {
@@ -512,6 +598,7 @@ static const struct option options[] = {
     {"same", required_argument, NULL, 's'},
     {"names", required_argument, NULL, 'n'},
     {"prompt", required_argument, NULL, 'p'},
+    {"layer-major", no_argument, NULL, 'L'},
     {NULL, 0, NULL, 0},
 };
 
@@ -538,6 +625,9 @@ int main(int argc, char **argv)
             break;
         case 'n':
             prefix = optarg;
+            break;
+        case 'L':
+            layer_major = true;
             break;
         case 'p':
             prompt = strtoull(optarg, NULL, 10);

@@ -7,7 +7,7 @@
 #include <zstd.h>
 
 #include "common/sha256.h"
-#include "formats/gqa_layout.h"
+#include "formats/gqa/layout.h"
 
 static unsigned char *extend(struct gqa_file *file, size_t n)
 {

@@ -5,7 +5,7 @@
 #ifndef GQA_TESTS_OUTPUT_MODEL_H
 #define GQA_TESTS_OUTPUT_MODEL_H
 
-#include "convert/output.h"
+#include "formats/write/output.h"
 
 enum { N_MODEL_TENSORS = 8 };
 

@@ -1,6 +1,6 @@
 /* A shared module in the CUDA plug-in's place: STUB_SYMBOL returns a backend
  * of interface STUB_ABI. */
-#include "runtime/plugin.h"
+#include "runtime/cuda/plugin.h"
 
 gqa_plugin_entry STUB_SYMBOL;
 

@@ -2,6 +2,7 @@
 
 #include <check.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     VOCAB = STAND_IN_VOCAB,
@@ -12,8 +13,8 @@ enum {
 
 struct gqa_session {
     struct gqa_runtime *runtime;
-    uint64_t n_sequences;
-    uint64_t position;
+    uint64_t n_sequences, most_sequences;
+    uint64_t numbers[16], positions[16];
     int32_t inputs[16];
 };
 
@@ -85,13 +86,43 @@ enum gqa_status gqa_session_create(struct gqa_session **out,
                                    uint64_t n_sequences, uint64_t capacity,
                                    uint64_t encoder_capacity)
 {
-    (void)encoder_capacity;
     ck_assert_uint_le(n_sequences, 16);
     ck_assert_uint_le(capacity, MAX_NEW);
     *out = calloc(1, sizeof **out);
     ck_assert_ptr_nonnull(*out);
     (*out)->runtime = runtime;
-    (*out)->n_sequences = n_sequences;
+    (*out)->most_sequences = n_sequences;
+    return gqa_session_begin(*out, n_sequences, capacity, encoder_capacity,
+                             NULL);
+}
+
+enum gqa_status gqa_session_create_for(struct gqa_session **out,
+                                       struct gqa_runtime *runtime,
+                                       const struct gqa_session_room *room)
+{
+    return gqa_session_create(out, runtime, room->n_sequences, room->capacity,
+                              room->encoder_capacity);
+}
+
+void gqa_session_token_bytes(const struct gqa_runtime *runtime,
+                             uint64_t *encoder, uint64_t *decoder)
+{
+    (void)runtime;
+    *encoder = *decoder = 8;
+}
+
+enum gqa_status gqa_session_begin(struct gqa_session *session,
+                                  uint64_t n_sequences, uint64_t capacity,
+                                  uint64_t encoder_capacity,
+                                  const uint64_t *numbers)
+{
+    (void)capacity;
+    (void)encoder_capacity;
+    ck_assert_uint_le(n_sequences, session->most_sequences);
+    session->n_sequences = n_sequences;
+    for (uint64_t s = 0; s < n_sequences; s++)
+        session->numbers[s] = numbers ? numbers[s] : s;
+    gqa_session_reset(session);
     return GQA_OK;
 }
 
@@ -102,13 +133,15 @@ void gqa_session_free(struct gqa_session *session)
 
 void gqa_session_reset(struct gqa_session *session)
 {
-    session->position = 0;
+    memset(session->positions, 0, sizeof session->positions);
 }
 
+/* Of sequence s, n tokens from a position on. */
 static enum gqa_status residuals(const struct gqa_session *session,
                                  const struct gqa_step_output *output,
-                                 enum gqa_stack stack, uint64_t position,
-                                 uint64_t n, const int32_t *tokens)
+                                 enum gqa_stack stack, uint64_t s,
+                                 uint64_t position, uint64_t n,
+                                 const int32_t *tokens)
 {
     enum gqa_status st = GQA_OK;
 
@@ -118,7 +151,8 @@ static enum gqa_status residuals(const struct gqa_session *session,
 
             if (stack == GQA_STACK_DECODER && l == 1)
                 x[0] += session->runtime->errors.layer_error;
-            st = output->residual(output->ctx, stack, l, 0, position + i, 1, x);
+            st = output->residual(output->ctx, stack, l, session->numbers[s],
+                                  position + i, 1, x);
         }
     return st;
 }
@@ -128,10 +162,14 @@ enum gqa_status gqa_session_encode(struct gqa_session *session,
                                    const uint64_t *n_tokens,
                                    const struct gqa_step_output *output)
 {
-    for (uint64_t s = 0; s < session->n_sequences; s++)
+    enum gqa_status st = GQA_OK;
+
+    for (uint64_t s = 0; s < session->n_sequences && st == GQA_OK; s++) {
         session->inputs[s] = tokens[s * n_new];
-    return residuals(session, output, GQA_STACK_ENCODER, 0, n_tokens[0],
-                     tokens);
+        st = residuals(session, output, GQA_STACK_ENCODER, s, 0, n_tokens[s],
+                       tokens + s * n_new);
+    }
+    return st;
 }
 
 static enum gqa_status say(const struct gqa_session *session, uint64_t s,
@@ -139,7 +177,7 @@ static enum gqa_status say(const struct gqa_session *session, uint64_t s,
                            const struct gqa_step_output *output)
 {
     const struct gqa_runtime *runtime = session->runtime;
-    const uint64_t position = session->position;
+    const uint64_t position = session->positions[s];
     double logits[MAX_NEW * VOCAB];
 
     for (uint64_t i = 0; i < n; i++) {
@@ -152,7 +190,8 @@ static enum gqa_status say(const struct gqa_session *session, uint64_t s,
         logits[i * VOCAB + 2] = error;
         logits[i * VOCAB + 3] = session->inputs[s];
     }
-    return output->logits(output->ctx, s, position, n, logits);
+    return output->logits(output->ctx, session->numbers[s], position, n,
+                          logits);
 }
 
 enum gqa_status gqa_session_decode(struct gqa_session *session,
@@ -160,16 +199,21 @@ enum gqa_status gqa_session_decode(struct gqa_session *session,
                                    const uint64_t *n_tokens,
                                    const struct gqa_step_output *output)
 {
-    enum gqa_status st;
+    enum gqa_status st = GQA_OK;
 
     stand_in_n_steps++;
-    st = residuals(session, output, GQA_STACK_DECODER, session->position, n_new,
-                   tokens);
     for (uint64_t s = 0; s < session->n_sequences && st == GQA_OK; s++) {
-        ck_assert_uint_eq(n_new, n_tokens[s]);
-        st = say(session, s, n_new, tokens + s * n_new, output);
+        const int32_t *row = tokens + s * n_new;
+
+        ck_assert_uint_le(n_tokens[s], n_new);
+        if (n_tokens[s] == 0)
+            continue;
+        st = residuals(session, output, GQA_STACK_DECODER, s,
+                       session->positions[s], n_tokens[s], row);
+        if (st == GQA_OK)
+            st = say(session, s, n_tokens[s], row, output);
+        session->positions[s] += n_tokens[s];
     }
-    session->position += n_new;
     return st;
 }
 

@@ -8,6 +8,7 @@
 
 #include "formats/checkpoint.h"
 #include "scratch.h"
+#include "tests/find_tensor.h"
 
 static const struct gqa_checkpoint_options defaults;
 
@@ -84,9 +85,9 @@ START_TEST(opens_one_file)
     ck_assert_uint_eq(gqa_checkpoint_n_tensors(c), 1);
     ck_assert_int_eq(gqa_checkpoint_naming(c), GQA_NAMES_TORCH);
     ck_assert_ptr_null(gqa_checkpoint_config(c));
-    ck_assert(gqa_checkpoint_find(c, "a", &i));
+    ck_assert(find_tensor(c, "a", &i));
     ck_assert_uint_eq(i, 0);
-    ck_assert(!gqa_checkpoint_find(c, "b", &i));
+    ck_assert(!find_tensor(c, "b", &i));
     gqa_checkpoint_close(c);
 }
 END_TEST
@@ -147,7 +148,7 @@ START_TEST(joins_shards)
     ck_assert_uint_eq(gqa_checkpoint_n_tensors(c), 2);
     ck_assert_str_eq(gqa_checkpoint_source(c, 0)->path,
                      scratch_path("1.safetensors"));
-    ck_assert(gqa_checkpoint_find(c, "b", &i));
+    ck_assert(find_tensor(c, "b", &i));
     ck_assert_uint_eq(i, 1);
     ck_assert_int_eq(gqa_checkpoint_read(c, i, &middle, buf), GQA_OK);
     ck_assert_mem_eq(buf, "fg", 2);

@@ -11,108 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/backend.h"
-
-static const enum gqa_dtype reals[] = {GQA_F32, GQA_F64};
-static const enum gqa_dtype dtypes[] = {GQA_F16, GQA_BF16, GQA_F32, GQA_F64};
-
-static const struct gqa_backend *backend;
-static struct gqa_device *device;
-static enum gqa_dtype real;
-
-static void open_device(enum gqa_dtype dtype, unsigned n_threads)
-{
-    const struct gqa_device_options options = {.real = dtype,
-                                               .n_threads = n_threads};
-
-    backend = gqa_cpu_backend();
-    real = dtype;
-    ck_assert_int_eq(backend->open(&device, &options), GQA_OK);
-}
-
-static void close_device(void)
-{
-    backend->close(device);
-    device = NULL;
-}
-
-/* --- Values --------------------------------------------------------------- */
-
-static uint64_t seed = 1;
-
-/* In [-1, 1). */
-static double draw(void)
-{
-    seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (double)(int64_t)(seed >> 11) * 0x1p-52 - 1;
-}
-
-static void *make(size_t n, size_t size)
-{
-    void *p = calloc(n ? n : 1, size);
-
-    ck_assert_ptr_nonnull(p);
-    return p;
-}
-
-static size_t bytes_of(enum gqa_dtype dtype)
-{
-    return gqa_dtype_bits(dtype) / 8;
-}
-
-/* n values as dtype in memory of their own; v becomes what they are there. */
-static void *rounded(double *v, size_t n, enum gqa_dtype dtype)
-{
-    void *p = make(n, bytes_of(dtype));
-
-    gqa_store_f64(p, dtype, v, n);
-    gqa_load_f64(v, p, dtype, n);
-    return p;
-}
-
-/* The same, drawn. */
-static void *drawn(double **v, size_t n, enum gqa_dtype dtype)
-{
-    *v = make(n, sizeof **v);
-    for (size_t i = 0; i < n; i++)
-        (*v)[i] = draw();
-    return rounded(*v, n, dtype);
-}
-
-static void *poisoned(size_t n)
-{
-    double *v = make(n, sizeof *v);
-    void *p;
-
-    for (size_t i = 0; i < n; i++)
-        v[i] = NAN;
-    p = rounded(v, n, real);
-    free(v);
-    return p;
-}
-
-/* got: n reals. limit: of the error of all, relative to the size of all. */
-static void check_within(double limit, const void *got, const double *want,
-                         size_t n, const char *what)
-{
-    double *v = make(n, sizeof *v);
-    double error = 0, all = 0;
-
-    gqa_load_f64(v, got, real, n);
-    for (size_t i = 0; i < n; i++) {
-        error += (v[i] - want[i]) * (v[i] - want[i]);
-        all += want[i] * want[i];
-    }
-    ck_assert_msg(sqrt(error) <= limit * sqrt(all), "%s in %s: %g of %g", what,
-                  gqa_dtype_name(real), sqrt(error), sqrt(all));
-    free(v);
-}
-
-static void check_close(const void *got, const double *want, size_t n,
-                        const char *what)
-{
-    check_within(real == GQA_F32 ? 1e-6 : 1e-14, got, want, n, what);
-}
+#include "cpu_device.h"
 
 /* --- Products ------------------------------------------------------------- */
 
@@ -197,73 +96,130 @@ START_TEST(multiplies_by_weights_of_each_dtype)
 }
 END_TEST
 
-/* --- Rows ----------------------------------------------------------------- */
-
-static void check_norm(enum gqa_norm_kind kind, size_t width, bool biased,
-                       enum gqa_dtype dtype)
+/* out (+)= x W: of a sum's slope by its outputs, that by its inputs. */
+static void check_transposed(size_t rows, size_t inputs, size_t outputs,
+                             bool input_major, bool accumulate,
+                             enum gqa_dtype dtype)
 {
-    enum { ROWS = 67 };
-    const double eps = 1e-3;
-    double *x, *w, *b, *want = make(ROWS * width, sizeof *want);
-    void *device_x = drawn(&x, ROWS * width, real);
-    void *device_w = drawn(&w, width, dtype);
-    void *device_b = drawn(&b, width, dtype);
-    void *out = poisoned(ROWS * width);
-    const struct gqa_weight weight = {device_w, dtype, width, 1};
-    const struct gqa_weight bias = {device_b, dtype, width, 1};
+    const size_t n = rows * inputs;
+    double *x, *w, *want;
+    void *device_x = drawn(&x, rows * outputs, real);
+    void *device_w = drawn(&w, inputs * outputs, dtype);
+    void *out = drawn(&want, n, real);
+    const struct gqa_weight weight = {device_w, dtype,
+                                      input_major ? inputs : outputs,
+                                      input_major ? outputs : inputs};
 
-    /* A mean far from 0: the variance is not to be E(x^2) - E(x)^2. */
-    for (size_t i = 0; i < ROWS * width; i++)
-        x[i] += 100;
-    free(device_x);
-    device_x = rounded(x, ROWS * width, real);
-    for (size_t r = 0; r < ROWS; r++) {
-        const double *row = x + r * width;
-        /* Wider than double, whose error would be as large as the backend's. */
-        long double mean = 0, square = 0;
-
-        for (size_t i = 0; i < width && kind == GQA_NORM_LAYER; i++)
-            mean += row[i] / (long double)width;
-        for (size_t i = 0; i < width; i++)
-            square += (row[i] - mean) * (row[i] - mean) / (long double)width;
-        for (size_t i = 0; i < width; i++)
-            want[r * width + i] =
-                (double)((row[i] - mean) / sqrtl(square + (long double)eps) *
-                             w[i] +
-                         (biased ? b[i] : 0));
+    if (!accumulate) {
+        free(out);
+        out = poisoned(n);
+        memset(want, 0, n * sizeof *want);
     }
-    ck_assert_int_eq(backend->norm(device, out, device_x, ROWS, kind, eps,
-                                   &weight, biased ? &bias : NULL),
+    for (size_t r = 0; r < rows; r++)
+        for (size_t o = 0; o < outputs; o++)
+            for (size_t i = 0; i < inputs; i++)
+                want[r * inputs + i] +=
+                    x[r * outputs + o] *
+                    w[input_major ? i * outputs + o : o * inputs + i];
+    ck_assert_int_eq(gqa_linear_transposed(backend, device, out, device_x, rows,
+                                           &weight, input_major, accumulate),
                      GQA_OK);
-    /* Where the mean goes, two digits of what is left go with it. */
-    if (real == GQA_F64 && kind == GQA_NORM_LAYER)
-        check_within(1e-12, out, want, ROWS * width, "norm");
-    else
-        check_close(out, want, ROWS * width, "norm");
+    check_close(out, want, n, "transposed product");
     free(x);
     free(w);
-    free(b);
     free(want);
     free(device_x);
     free(device_w);
-    free(device_b);
     free(out);
 }
 
-START_TEST(normalises_rows)
+START_TEST(multiplies_by_transposed_weights)
 {
-    static const size_t widths[] = {2, 7, 16, 300, 1001};
-
     open_device(reals[_i], 2);
-    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
-        for (size_t d = 0; d < 4; d++) {
-            check_norm(GQA_NORM_RMS, widths[i], false, dtypes[d]);
-            check_norm(GQA_NORM_LAYER, widths[i], true, dtypes[d]);
-            check_norm(GQA_NORM_LAYER, widths[i], false, dtypes[d]);
+    for (size_t d = 0; d < 4; d++)
+        for (int variant = 0; variant < 4; variant++) {
+            check_transposed(1, 300, 70, variant & 1, variant & 2, dtypes[d]);
+            check_transposed(19, 33, 1100, variant & 1, variant & 2, dtypes[d]);
         }
     close_device();
 }
 END_TEST
+
+/* --- Moments -------------------------------------------------------------- */
+
+/*
+ * Two calls, of 2/3 of the rows and of the rest; y_width 0: of x with itself.
+ * Values lie around 1/2, so that errors of sums do not cancel. Rows behind
+ * them are NaN. The caller frees the result.
+ */
+static double *check_gram(size_t rows, size_t x_width, size_t y_width)
+{
+    const size_t n_cols = y_width ? y_width : x_width;
+    const size_t first = rows * 2 / 3;
+    const size_t size = bytes_of(real);
+    double *x, *y, *out = make(x_width * n_cols, sizeof *out);
+    char *device_x, *device_y;
+
+    free(drawn(&x, (rows + 1) * x_width, real));
+    free(drawn(&y, (rows + 1) * n_cols, real));
+    for (size_t i = 0; i < (rows + 1) * x_width; i++)
+        x[i] = i < rows * x_width ? x[i] + 0.5 : (double)NAN;
+    for (size_t i = 0; i < (rows + 1) * n_cols; i++)
+        y[i] = i < rows * n_cols ? y[i] + 0.5 : (double)NAN;
+    device_x = rounded(x, (rows + 1) * x_width, real);
+    device_y = rounded(y, (rows + 1) * n_cols, real);
+    if (!y_width)
+        memcpy(y, x, rows * x_width * sizeof *y);
+    for (size_t i = 0; i < x_width; i++)
+        for (size_t j = 0; j < n_cols; j++)
+            out[i * n_cols + j] = 0.25; /* what was there before */
+    for (size_t call = 0; call < 2; call++) {
+        const size_t row = call ? first : 0;
+
+        ck_assert_int_eq(
+            backend->gram(device, out, device_x + row * x_width * size, x_width,
+                          y_width ? device_y + row * n_cols * size : NULL,
+                          y_width, call ? rows - first : first),
+            GQA_OK);
+    }
+    for (size_t i = 0; i < x_width; i++)
+        for (size_t j = 0; j < n_cols; j++) {
+            double sum = 0.25, xx = 0, yy = 0;
+
+            for (size_t r = 0; r < rows; r++) {
+                const double a = x[r * x_width + i];
+                const double b = y[r * n_cols + j];
+
+                sum += a * b;
+                xx += a * a;
+                yy += b * b;
+            }
+            ck_assert_double_le(fabs(out[i * n_cols + j] - sum),
+                                1e-13 * (sqrt(xx * yy) + 0.25));
+            if (!y_width)
+                ck_assert(out[i * n_cols + j] == out[j * n_cols + i]);
+        }
+    free(x);
+    free(y);
+    free(device_x);
+    free(device_y);
+    return out;
+}
+
+START_TEST(sums_moments_in_float64)
+{
+    static const size_t shapes[][3] = {
+        {1, 1, 0},    {5, 33, 0},   {1200, 129, 0}, {600, 300, 0},
+        {3, 200, 70}, {700, 7, 70}, {520, 130, 257}};
+
+    open_device(reals[_i], 2);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        free(check_gram(shapes[i][0], shapes[i][1], shapes[i][2]));
+    close_device();
+}
+END_TEST
+
+/* --- Rows ----------------------------------------------------------------- */
 
 /* Three sequences: whole, padded, and all padding. */
 enum { N_SEQUENCES = 3, N_NEW = 5, N_ROWS = N_SEQUENCES * N_NEW, VOCAB = 11 };
@@ -316,7 +272,7 @@ START_TEST(embeds_tokens_and_positions)
                     t[(size_t)tokens[r] * WIDTH + i] +
                     (placed ? p[position_of(r) * WIDTH + i] : 0);
         ck_assert_int_eq(
-            backend->embed(device, out, &weight, placed ? &positions : NULL),
+            backend->embed(device, out, &weight, 1, placed ? &positions : NULL),
             GQA_OK);
         check_close(out, want, N_ROWS * WIDTH, "embedding");
         free(t);
@@ -351,7 +307,7 @@ START_TEST(reads_every_small_float_exactly)
         backend->set_batch(device,
                            &(struct gqa_batch){1, 1, &token, &one, &zero}),
         GQA_OK);
-    ck_assert_int_eq(backend->embed(device, out, &table, NULL), GQA_OK);
+    ck_assert_int_eq(backend->embed(device, out, &table, 1, NULL), GQA_OK);
     gqa_load_f64(got, out, real, ALL);
     for (unsigned i = 0; i < ALL; i++)
         ck_assert_msg(isnan(want[i]) ? isnan(got[i]) : got[i] == want[i],
@@ -477,6 +433,12 @@ static double activated(double x, enum gqa_activation activation)
     case GQA_ACTIVATION_GELU_TANH:
         return x /
                (1 + exp(-2 * sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
+    case GQA_ACTIVATION_QUICK_GELU:
+        return x / (1 + exp(-1.702 * x));
+    case GQA_ACTIVATION_RELU2:
+        return x > 0 ? x * x : 0;
+    case GQA_ACTIVATION_GELU_BLOOM:
+        return 0.5 * x * (1 + tanh(0.79788456 * x * (1 + 0.044715 * x * x)));
     default:
         return x / (1 + exp(-x));
     }
@@ -489,7 +451,8 @@ START_TEST(activates)
     enum { N = 40001 };
 
     open_device(reals[_i], 2);
-    for (int kind = GQA_ACTIVATION_RELU; kind <= GQA_ACTIVATION_SILU; kind++)
+    for (int kind = GQA_ACTIVATION_RELU; kind <= GQA_ACTIVATION_GELU_BLOOM;
+         kind++)
         for (int gated = 0; gated < 2; gated++) {
             const enum gqa_activation activation = (enum gqa_activation)kind;
             const double limit = real == GQA_F32 ? 5 * 0x1p-23 : 1e-14;
@@ -555,7 +518,8 @@ END_TEST
 START_TEST(nan_stays_nan)
 {
     open_device(reals[_i], 1);
-    for (int kind = GQA_ACTIVATION_RELU; kind <= GQA_ACTIVATION_SILU; kind++) {
+    for (int kind = GQA_ACTIVATION_RELU; kind <= GQA_ACTIVATION_GELU_BLOOM;
+         kind++) {
         void *x = poisoned(19);
         double got[19];
 
@@ -580,26 +544,31 @@ struct attention_case {
     uint64_t window;
     bool counted, biased;
     double size; /* of the queries: large ones make one key win */
+    double soft_cap;
 };
 
 static const struct attention_case attentions[] = {
     /* one token, groups of every size */
-    {6, 6, 5, 1, {1, 1, 0}, {0, 40, 3}, true, 0, false, false, 1},
-    {6, 3, 64, 1, {1, 1, 1}, {299, 40, 255}, true, 0, false, true, 1},
-    {6, 2, 8, 1, {1, 1, 1}, {600, 256, 0}, true, 7, false, false, 1},
-    {6, 1, 1, 1, {1, 0, 1}, {5, 5, 5}, true, 0, false, true, 1},
-    {130, 1, 3, 1, {1, 1, 1}, {9, 300, 2}, true, 0, false, false, 1},
+    {6, 6, 5, 1, {1, 1, 0}, {0, 40, 3}, true, 0, false, false, 1, 0},
+    {6, 3, 64, 1, {1, 1, 1}, {299, 40, 255}, true, 0, false, true, 1, 0},
+    {6, 2, 8, 1, {1, 1, 1}, {600, 256, 0}, true, 7, false, false, 1, 0},
+    {6, 1, 1, 1, {1, 0, 1}, {5, 5, 5}, true, 0, false, true, 1, 0},
+    {130, 1, 3, 1, {1, 1, 1}, {9, 300, 2}, true, 0, false, false, 1, 0},
     /* many tokens, padded, some behind others */
-    {6, 6, 16, 70, {70, 33, 0}, {0, 0, 0}, true, 0, false, true, 1},
-    {6, 3, 33, 150, {150, 1, 149}, {0, 200, 3}, true, 0, false, false, 1},
-    {6, 2, 5, 131, {131, 64, 65}, {0, 7, 300}, true, 1, false, true, 1},
-    {6, 1, 16, 97, {97, 0, 50}, {0, 7, 300}, true, 40, false, false, 1},
-    {2, 1, 8, 400, {400, 300, 1}, {0, 0, 0}, true, 130, false, false, 30},
+    {6, 6, 16, 70, {70, 33, 0}, {0, 0, 0}, true, 0, false, true, 1, 0},
+    {6, 3, 33, 150, {150, 1, 149}, {0, 200, 3}, true, 0, false, false, 1, 0},
+    {6, 2, 5, 131, {131, 64, 65}, {0, 7, 300}, true, 1, false, true, 1, 0},
+    {6, 1, 16, 97, {97, 0, 50}, {0, 7, 300}, true, 40, false, false, 1, 0},
+    {2, 1, 8, 400, {400, 300, 1}, {0, 0, 0}, true, 130, false, false, 30, 0},
     /* encoders, and decoders that read them */
-    {6, 6, 8, 65, {65, 64, 1}, {0, 0, 0}, false, 0, false, true, 1},
-    {6, 3, 8, 300, {300, 257, 0}, {0, 0, 0}, false, 0, false, true, 5},
-    {6, 2, 8, 3, {3, 2, 1}, {9, 0, 300}, false, 0, true, false, 1},
-    {6, 1, 9, 1, {1, 1, 1}, {9, 0, 300}, false, 0, true, false, 30},
+    {6, 6, 8, 65, {65, 64, 1}, {0, 0, 0}, false, 0, false, true, 1, 0},
+    {6, 3, 8, 300, {300, 257, 0}, {0, 0, 0}, false, 0, false, true, 5, 0},
+    {6, 2, 8, 3, {3, 2, 1}, {9, 0, 300}, false, 0, true, false, 1, 0},
+    {6, 1, 9, 1, {1, 1, 1}, {9, 0, 300}, false, 0, true, false, 30, 0},
+    /* capped: scores of about the cap's size, and far beyond it */
+    {6, 3, 64, 1, {1, 1, 0}, {299, 40, 3}, true, 0, false, true, 5, 2},
+    {6, 2, 16, 97, {97, 33, 0}, {0, 7, 3}, true, 40, false, false, 30, 5},
+    {6, 6, 8, 65, {65, 64, 1}, {0, 0, 0}, false, 0, false, true, 3, 50},
 };
 
 static uint64_t count_keys(const struct attention_case *c, size_t s)
@@ -627,8 +596,10 @@ static void attend_one(double *out, const struct attention_case *c, size_t s,
 
         for (uint64_t i = 0; i < c->head_dim; i++)
             score += q[i] * k[key * c->head_dim + i];
-        weights[key] =
-            score * scale + (bias ? bias[key + reach - 1 - position] : 0);
+        score *= scale;
+        if (c->soft_cap > 0)
+            score = c->soft_cap * tanh(score / c->soft_cap);
+        weights[key] = score + (bias ? bias[key + reach - 1 - position] : 0);
         most = fmax(most, weights[key]);
     }
     for (uint64_t key = first; key < end; key++)
@@ -693,6 +664,7 @@ static void *check_attention(const struct attention_case *c)
         .head_dim = c->head_dim,
         .capacity = CAPACITY,
         .scale = scale,
+        .soft_cap = c->soft_cap,
         .causal = c->causal,
         .window = c->window,
         .key_counts = c->counted ? counts : NULL,
@@ -796,8 +768,9 @@ END_TEST
 
 /* --- The device ----------------------------------------------------------- */
 
-/* Bits of a product and of an attention on n_threads. */
-static void run_on(unsigned n_threads, void **product, void **attention)
+/* Bits of a product, of an attention and of moments on n_threads. */
+static void run_on(unsigned n_threads, void **product, void **attention,
+                   double **moments)
 {
     enum { ROWS = 33, INPUTS = 200, OUTPUTS = 1500 };
     double *x, *w, *want;
@@ -805,7 +778,7 @@ static void run_on(unsigned n_threads, void **product, void **attention)
     struct gqa_weight weight = {NULL, GQA_BF16, OUTPUTS, INPUTS};
 
     open_device(GQA_F32, n_threads);
-    seed = 5;
+    seed_draws(5);
     device_x = drawn(&x, ROWS * INPUTS, real);
     weight.data = device_w = drawn(&w, OUTPUTS * INPUTS, GQA_BF16);
     *product = drawn(&want, ROWS * OUTPUTS, real);
@@ -813,6 +786,7 @@ static void run_on(unsigned n_threads, void **product, void **attention)
                                      false, NULL, true),
                      GQA_OK);
     *attention = check_attention(&attentions[6]);
+    *moments = check_gram(600, 300, 0);
     close_device();
     free(x);
     free(w);
@@ -825,20 +799,25 @@ START_TEST(same_bits_on_any_number_of_threads)
 {
     static const unsigned threads[] = {2, 3, 8, 0, UINT_MAX};
     void *product, *attention;
+    double *moments;
 
-    run_on(1, &product, &attention);
+    run_on(1, &product, &attention, &moments);
     for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
         void *other_product, *other_attention;
+        double *other_moments;
 
-        run_on(threads[i], &other_product, &other_attention);
+        run_on(threads[i], &other_product, &other_attention, &other_moments);
         ck_assert_mem_eq(product, other_product, 33 * 1500 * sizeof(float));
         ck_assert_mem_eq(attention, other_attention,
                          3 * 150 * 6 * 33 * sizeof(float));
         free(other_product);
+        ck_assert_mem_eq(moments, other_moments, 300 * 300 * sizeof(double));
         free(other_attention);
+        free(other_moments);
     }
     free(product);
     free(attention);
+    free(moments);
 }
 END_TEST
 
@@ -913,7 +892,8 @@ int main(void)
 
     suite_add_tcase(suite, tc);
     tcase_add_loop_test(tc, multiplies_by_weights_of_each_dtype, 0, 2);
-    tcase_add_loop_test(tc, normalises_rows, 0, 2);
+    tcase_add_loop_test(tc, multiplies_by_transposed_weights, 0, 2);
+    tcase_add_loop_test(tc, sums_moments_in_float64, 0, 2);
     tcase_add_loop_test(tc, embeds_tokens_and_positions, 0, 2);
     tcase_add_loop_test(tc, reads_every_small_float_exactly, 0, 4);
     tcase_add_loop_test(tc, rotates_heads_by_position, 0, 2);

@@ -2,13 +2,13 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "verify/fidelity.h"
+#include "runtime/measure/fidelity.h"
 
 static struct gqa_fidelity *create(uint64_t vocab_size, uint64_t n)
 {
     struct gqa_fidelity *f = NULL;
 
-    ck_assert_int_eq(gqa_fidelity_create(&f, vocab_size, n), GQA_OK);
+    ck_assert_int_eq(gqa_fidelity_create(&f, vocab_size, 4, n), GQA_OK);
     return f;
 }
 
@@ -217,6 +217,44 @@ START_TEST(profiles)
 }
 END_TEST
 
+/* Whatever order sequences come in, the same bits come out. */
+START_TEST(is_the_same_in_any_order)
+{
+    static const int orders[][3] = {{0, 1, 2}, {2, 0, 1}, {1, 2, 0}};
+    struct gqa_fidelity_result results[3];
+
+    for (int o = 0; o < 3; o++) {
+        struct gqa_fidelity *f = create(3, 30);
+
+        for (int i = 0; i < 3; i++)
+            for (int p = 0; p < 10; p++) {
+                const double s = orders[o][i];
+                const double a[] = {0.1 * s, sin(p + s), -0.3};
+                const double b[] = {0.2, cos(p * s), s / 7};
+                const bool odd = s == 2 && p > 7;
+                const double lost[] = {0, 0, (double)NAN};
+
+                gqa_fidelity_add(f, a, odd ? lost : b, p % 3,
+                                 (struct gqa_place){(uint64_t)s, (uint64_t)p});
+            }
+        gqa_fidelity_finish(f, &results[o]);
+        gqa_fidelity_free(f);
+        ck_assert_uint_eq(results[o].n_next, 28);
+        ck_assert_uint_eq(results[o].first_nonfinite[1].sequence, 2);
+        ck_assert_uint_eq(results[o].first_nonfinite[1].position, 8);
+        ck_assert_double_eq(results[o].kl_mean, results[0].kl_mean);
+        ck_assert_double_eq(results[o].perplexity[0], results[0].perplexity[0]);
+        ck_assert_double_eq(results[o].perplexity[1], results[0].perplexity[1]);
+        ck_assert_double_eq(results[o].log_difference,
+                            results[0].log_difference);
+        ck_assert_double_eq(results[o].log_difference_error,
+                            results[0].log_difference_error);
+        ck_assert_uint_eq(results[o].kl_max_at.sequence,
+                          results[0].kl_max_at.sequence);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("fidelity");
@@ -234,6 +272,7 @@ int main(void)
     tcase_add_test(tc, drift_names_the_layer);
     tcase_add_test(tc, drift_counts_what_is_not_finite);
     tcase_add_test(tc, profiles);
+    tcase_add_test(tc, is_the_same_in_any_order);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -7,7 +7,7 @@
 
 #include "common/file.h"
 #include "common/log.h"
-#include "formats/gqa_layout.h"
+#include "formats/gqa/layout.h"
 #include "formats/source.h"
 #include "gqa_file.h"
 #include "scratch.h"

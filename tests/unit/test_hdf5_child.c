@@ -14,10 +14,10 @@
 
 #include "common/file.h"
 #include "common/interrupt.h"
-#include "formats/hdf5_cache.h"
-#include "formats/hdf5_child.h"
-#include "formats/hdf5_filters.h"
-#include "formats/hdf5_table.h"
+#include "formats/hdf5/cache.h"
+#include "formats/hdf5/child.h"
+#include "formats/hdf5/filters.h"
+#include "formats/hdf5/table.h"
 #include "h5_make.h"
 #include "scratch.h"
 

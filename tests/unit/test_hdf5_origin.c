@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "common/file.h"
-#include "formats/hdf5_origin.h"
+#include "formats/hdf5/origin.h"
 #include "scratch.h"
 
 enum { SIZE = 300000 };

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/units.h"
 #include "inspect/json_text.h"
 #include "inspect/text.h"
 
@@ -61,13 +62,15 @@ END_TEST
 
 START_TEST(writes_sizes_in_human_units)
 {
-    ck_assert_str_eq(gqa_text_bytes(0).s, "0 B");
-    ck_assert_str_eq(gqa_text_bytes(1023).s, "1023 B");
-    ck_assert_str_eq(gqa_text_bytes(1024).s, "1.0 KiB");
-    ck_assert_str_eq(gqa_text_bytes(1536).s, "1.5 KiB");
-    ck_assert_str_eq(gqa_text_bytes((1 << 20) - 1).s, "1.0 MiB");
-    ck_assert_str_eq(gqa_text_bytes((uint64_t)100 << 30).s, "100.0 GiB");
-    ck_assert_str_eq(gqa_text_bytes(UINT64_MAX).s, "16.0 EiB");
+    char buf[GQA_UNITS_MAX];
+
+    ck_assert_str_eq(gqa_units_bytes(buf, 0), "0 B");
+    ck_assert_str_eq(gqa_units_bytes(buf, 1023), "1023 B");
+    ck_assert_str_eq(gqa_units_bytes(buf, 1024), "1.0 KiB");
+    ck_assert_str_eq(gqa_units_bytes(buf, 1536), "1.5 KiB");
+    ck_assert_str_eq(gqa_units_bytes(buf, (1 << 20) - 1), "1.0 MiB");
+    ck_assert_str_eq(gqa_units_bytes(buf, (uint64_t)100 << 30), "100.0 GiB");
+    ck_assert_str_eq(gqa_units_bytes(buf, UINT64_MAX), "16.0 EiB");
 }
 END_TEST
 

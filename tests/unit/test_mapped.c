@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "verify/mapped.h"
+#include "runtime/mapped.h"
 
 /*
  * Models of two columns for each input, whose element (r, c) is 100 r + c,

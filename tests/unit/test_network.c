@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "common/json.h"
-#include "runtime/network.h"
-#include "runtime/network_rules.h"
+#include "formats/model/network.h"
+#include "formats/model/network_rules.h"
 #include "runtime/relative_bias.h"
 #include "scratch.h"
 
@@ -82,8 +82,8 @@ static const struct refusal refusals[] = {
      GQA_ERR_UNSUPPORTED, "'longrope' cannot be run"},
     {"runtime/llama", "rope_parameters", "{\"type\": \"dynamic\"}",
      GQA_ERR_UNSUPPORTED, "'dynamic' cannot be run"},
-    {"runtime/llama", "hidden_act", "\"quick_gelu\"", GQA_ERR_UNSUPPORTED,
-     "activation 'quick_gelu' cannot be run"},
+    {"runtime/llama", "hidden_act", "\"mish\"", GQA_ERR_UNSUPPORTED,
+     "activation 'mish' cannot be run"},
     {"runtime/llama", "hidden_act", "7", GQA_ERR_FORMAT,
      "hidden_act is 7, not a text"},
     {"runtime/llama", "rms_norm_eps", "-1.0", GQA_ERR_FORMAT,
@@ -329,7 +329,7 @@ START_TEST(finds_the_context_before_scaling)
 END_TEST
 
 /* GPT-NeoX-20B asks for gelu_fast. */
-START_TEST(knows_names_of_gelu)
+START_TEST(knows_names_of_activations)
 {
     static const struct {
         const char *name;
@@ -342,6 +342,10 @@ START_TEST(knows_names_of_gelu)
         {"gelu_accurate", GQA_ACTIVATION_GELU_TANH},
         {"gelu_pytorch_tanh", GQA_ACTIVATION_GELU_TANH},
         {"gelu_python_tanh", GQA_ACTIVATION_GELU_TANH},
+        {"gelu_bloom", GQA_ACTIVATION_GELU_BLOOM},
+        {"quick_gelu", GQA_ACTIVATION_QUICK_GELU},
+        {"relu2", GQA_ACTIVATION_RELU2},
+        {"swish", GQA_ACTIVATION_SILU},
     };
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
@@ -397,7 +401,7 @@ int main(void)
     tcase_add_test(tc, finds_windows);
     tcase_add_test(tc, obeys_as_transformers_does);
     tcase_add_test(tc, finds_the_context_before_scaling);
-    tcase_add_test(tc, knows_names_of_gelu);
+    tcase_add_test(tc, knows_names_of_activations);
     tcase_add_test(tc, buckets_distances);
     suite_add_tcase(s, tc);
     sr = srunner_create(s);

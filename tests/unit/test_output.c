@@ -7,8 +7,8 @@
 #include <zstd.h>
 
 #include "common/interrupt.h"
-#include "convert/gqa_frame.h"
-#include "convert/st_write.h"
+#include "formats/gqa/frame_write.h"
+#include "formats/safetensors/header_write.h"
 #include "output_model.h"
 #include "scratch.h"
 

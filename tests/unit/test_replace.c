@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/atomic.h"
 #include "common/sha256.h"
-#include "convert/atomic.h"
 #include "output_model.h"
 #include "scratch.h"
 

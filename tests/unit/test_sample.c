@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "verify/sample.h"
+#include "runtime/data/sample.h"
 
 /*
  * A model in the runtime's place, of eight tokens. What it says next is

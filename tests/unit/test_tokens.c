@@ -2,8 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/data/token_file.h"
+#include "runtime/data/token_text.h"
 #include "scratch.h"
-#include "verify/tokens.h"
 
 static const struct gqa_token_rules decoder = {
     .vocab_size = 384, .start_token = 0, .end_token = 1, .pad_token = 0};
@@ -355,7 +356,7 @@ START_TEST(bad_text)
     refuses(GQA_ERR_UNSUPPORTED,
             gqa_tokens_from_text(&tokens, scratch_write_text("a", "abc"),
                                  &words_of, 4, 0),
-            "--tokens");
+            "tokenizer");
     refuses(GQA_ERR_FORMAT,
             gqa_tokens_from_text(&tokens, scratch_write_text("b", "a"),
                                  &decoder, 4, 0),
@@ -363,7 +364,7 @@ START_TEST(bad_text)
     refuses(GQA_ERR_USAGE,
             gqa_tokens_from_text(&tokens, scratch_write_text("c", "abc"),
                                  &decoder, 1, 0),
-            "--length");
+            "2 tokens at least");
 }
 END_TEST
 

@@ -1,0 +1,77 @@
+#include "convert/say.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/units.h"
+
+static void say_attention(const struct gqa_plan *plan,
+                          const struct gqa_plan_attention *out)
+{
+    const struct gqa_attention *a = out->attention;
+    const char *stack = gqa_stack_name(a->stack);
+    const char *kind = gqa_attention_kind_name(a->kind);
+    char expanded[64] = "";
+
+    if (out->n_groups == a->n_kv_heads) {
+        gqa_info("%s %s, layer %" PRIu64 ": its %" PRIu64 " KV heads stay: %s",
+                 stack, kind, a->layer, a->n_kv_heads,
+                 out->selected ? "as many are asked for"
+                               : "it is not among those to group");
+        return;
+    }
+    if (out->n_kv_heads != out->n_groups)
+        snprintf(expanded, sizeof expanded, ", written as %" PRIu64,
+                 out->n_kv_heads);
+    gqa_info("%s %s, layer %" PRIu64 ": %" PRIu64 " KV heads to %" PRIu64
+             " by %s%s",
+             stack, kind, a->layer, a->n_kv_heads, out->n_groups,
+             gqa_method_name(plan->options.method), expanded);
+}
+
+static void say_tensors(const struct gqa_plan *plan)
+{
+    const size_t n = plan->model->n_params;
+    size_t n_made = 0, n_converted = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct gqa_plan_tensor *t = &plan->tensors[i];
+
+        n_made += t->segments != NULL;
+        if (t->dtype != t->param->dtype && n_converted++ == 0)
+            gqa_info("%s: %s, written as %s", t->param->name,
+                     gqa_dtype_name(t->param->dtype), gqa_dtype_name(t->dtype));
+    }
+    if (n_converted > 1)
+        gqa_info("%zu more tensors change their type", n_converted - 1);
+    gqa_info("%zu tensors: %zu with heads that are made anew, %zu copied", n,
+             n_made, n - n_made);
+}
+
+static void say_output(const struct gqa_convert_options *o)
+{
+    char size[GQA_UNITS_MAX];
+
+    if (o->dry_run)
+        gqa_info("%s: not written, by --dry-run", o->output);
+    else if (o->kind == GQA_OUTPUT_FOLDER)
+        gqa_info("%s: by its name a folder, in shards of at most %s", o->output,
+                 gqa_units_bytes(size, o->shard_bytes));
+    else if (o->kind == GQA_OUTPUT_SAFETENSORS)
+        gqa_info("%s: by its name a safetensors file", o->output);
+    else if (o->store)
+        gqa_info("%s: by its name a .gqa, not compressed", o->output);
+    else
+        gqa_info("%s: by its name a .gqa, zstd level %u", o->output, o->level);
+}
+
+void gqa_say_plan(const struct gqa_plan *plan,
+                  const struct gqa_convert_options *options)
+{
+    if (gqa_log_level() < GQA_LOG_INFO)
+        return;
+    for (size_t i = 0; i < plan->model->n_attentions; i++)
+        say_attention(plan, &plan->attentions[i]);
+    say_tensors(plan);
+    say_output(options);
+}

@@ -1,0 +1,446 @@
+/*
+ * KerasHub variables, turned into the parameters of the Hugging Face model
+ * of the same family by the family's rules.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/model/params.h"
+
+/* More than any family has. */
+enum { MAX_RULES = 64 };
+
+/* What number_norms() may add to a path. */
+enum { NORM_ROOM = 16 };
+
+/* One variable and the rule that explains it. */
+struct match {
+    const struct gqa_keras_rule *rule;
+    uint64_t layer; /* as the file numbers them */
+};
+
+/* A family's reading of the file. */
+struct reading {
+    const struct gqa_checkpoint *checkpoint;
+    bool legacy;  /* variable paths of a whole-model .h5 */
+    char **paths; /* normalised, one a tensor; NULL: not a weight */
+    size_t n;
+};
+
+/* Saved beside the weights, and no part of the model. */
+static bool is_training_state(const char *name)
+{
+    return strstr(name, "optimizer/") || strstr(name, "optimizer_weights/") ||
+           strstr(name, "seed_generator") || strstr(name, "/metrics/");
+}
+
+/*
+ * The path that rules are written for: below "layers/" (or the name that
+ * files of Keras 2.13 use), without leading underscores (some versions of a
+ * class have them) and without "vars/". The caller frees it.
+ */
+static char *normal_path(const char *name, bool legacy)
+{
+    static const char *const roots[] = {"/layers/",
+                                        "/_layer_checkpoint_dependencies/"};
+    char *path = malloc(strlen(name) + NORM_ROOM);
+    char *to = path;
+
+    if (!path)
+        return NULL;
+    for (size_t i = 0; !legacy && i < sizeof roots / sizeof *roots; i++) {
+        const char *root = strstr(name, roots[i]);
+
+        if (root) {
+            name = root + strlen(roots[i]);
+            break;
+        }
+    }
+    while (*name == '/')
+        name++;
+    while (*name) {
+        size_t n = strcspn(name, "/");
+
+        if (!legacy && n == 4 && strncmp(name, "vars", n) == 0) {
+            name += n + (name[n] == '/');
+            continue;
+        }
+        while (!legacy && *name == '_') {
+            name++;
+            n--;
+        }
+        memcpy(to, name, n);
+        to += n;
+        name += n;
+        if (*name == '/')
+            *to++ = *name++;
+    }
+    *to = '\0';
+    if (to - path > 2 && strcmp(to - 2, ":0") == 0)
+        to[-2] = '\0';
+    return path;
+}
+
+/*
+ * Does path match the rule's? A '%' in a .weights.h5 path stands for Keras'
+ * suffix of repeated classes: nothing for 0, "_1" for 1, ...
+ */
+static bool path_matches(const char *pattern, const char *prefix,
+                         const char *path, bool legacy, uint64_t *layer)
+{
+    char expanded[256];
+    size_t n = 0;
+
+    for (const char *p = pattern; *p && n < sizeof expanded - 1; p++) {
+        if (*p == '$') {
+            const int added =
+                snprintf(expanded + n, sizeof expanded - n, "%s", prefix);
+
+            n += (size_t)added < sizeof expanded - n ? (size_t)added : 0;
+        } else {
+            expanded[n++] = *p;
+        }
+    }
+    expanded[n] = '\0';
+    *layer = 0;
+    if (!legacy && strchr(expanded, '%')) {
+        char with_suffix[sizeof expanded + 1];
+        const size_t at = strcspn(expanded, "%");
+
+        /* The first of a class carries no number. */
+        if (strncmp(path, expanded, at) == 0 &&
+            strcmp(path + at, expanded + at + 1) == 0)
+            return true;
+        snprintf(with_suffix, sizeof with_suffix, "%.*s_%s", (int)at, expanded,
+                 expanded + at);
+        return gqa_pattern_match(with_suffix, path, layer, NULL);
+    }
+    return gqa_pattern_match(expanded, path, layer, NULL);
+}
+
+/*
+ * A whole-model .h5 numbers T5's norms by a counter of the process that
+ * made them ("t5_layer_norm_15"), so which is which is told by their order
+ * in a layer alone: "t5_layer_norm.0" and so on.
+ */
+static void number_norms(struct reading *in)
+{
+    static const char norm[] = "/t5_layer_norm";
+    const char *layer = "";
+    size_t n_layer = 0;
+    unsigned count = 0;
+
+    for (size_t i = 0; i < in->n; i++) {
+        char *at = in->paths[i] ? strstr(in->paths[i], norm) : NULL;
+        size_t n;
+
+        if (!at)
+            continue;
+        n = (size_t)(at - in->paths[i]);
+        if (n != n_layer || strncmp(in->paths[i], layer, n) != 0)
+            count = 0;
+        layer = in->paths[i];
+        n_layer = n;
+        /* Paths have room for it; a longer one is no norm that we know. */
+        snprintf(at, strlen(at) + NORM_ROOM, "%s.%u/weight", norm, count++);
+    }
+}
+
+static bool any_path_has(const struct reading *in, const char *component)
+{
+    for (size_t i = 0; i < in->n; i++)
+        if (in->paths[i] && strstr(in->paths[i], component))
+            return true;
+    return false;
+}
+
+static bool rule_holds(const struct reading *in,
+                       const struct gqa_keras_rule *rule)
+{
+    if (!rule->when)
+        return true;
+    return *rule->when == '!' ? !any_path_has(in, rule->when + 1)
+                              : any_path_has(in, rule->when);
+}
+
+/* First layer with cross-attention, where layers are numbered through. */
+static uint64_t first_decoder_layer(const struct reading *in,
+                                    const struct gqa_keras_names *names,
+                                    const char *prefix)
+{
+    uint64_t first = UINT64_MAX;
+
+    for (const struct gqa_keras_rule *r = names->rules; r->path; r++)
+        for (size_t i = 0; strstr(r->path, "%/cross_attention/") && i < in->n;
+             i++) {
+            uint64_t layer;
+
+            if (in->paths[i] &&
+                path_matches(r->path, prefix, in->paths[i], false, &layer) &&
+                layer < first)
+                first = layer;
+        }
+    return first;
+}
+
+/*
+ * Find the rule for each variable. Returns how many have none;
+ * `unexplained` is the first of them.
+ */
+static size_t match_all(struct match *matches, size_t *unexplained,
+                        const struct reading *in,
+                        const struct gqa_keras_names *names, const char *prefix)
+{
+    const uint64_t first_decoder =
+        names->numbered_through ? first_decoder_layer(in, names, prefix) : 0;
+    bool holds[MAX_RULES];
+    size_t n_unexplained = 0;
+
+    for (size_t k = 0; k < MAX_RULES && names->rules[k].path; k++)
+        holds[k] = rule_holds(in, &names->rules[k]);
+    for (size_t i = 0; i < in->n; i++) {
+        matches[i].rule = NULL;
+        if (!in->paths[i])
+            continue;
+        for (const struct gqa_keras_rule *r = names->rules; r->path; r++) {
+            const char *pattern = in->legacy ? r->legacy : r->path;
+            uint64_t layer;
+
+            if (!pattern || !holds[r - names->rules] ||
+                !path_matches(pattern, prefix, in->paths[i], in->legacy,
+                              &layer))
+                continue;
+            if (names->numbered_through && !in->legacy &&
+                strchr(pattern, '%')) {
+                const bool decoder = strncmp(r->hf, "decoder.", 8) == 0;
+
+                if (decoder != (layer >= first_decoder))
+                    continue;
+                layer -= decoder ? first_decoder : 0;
+            }
+            matches[i].rule = r;
+            matches[i].layer = layer;
+            break;
+        }
+        if (!matches[i].rule && n_unexplained++ == 0)
+            *unexplained = i;
+    }
+    return n_unexplained;
+}
+
+static void expand_name(char *out, size_t size, const char *pattern,
+                        uint64_t layer)
+{
+    const size_t at = strcspn(pattern, "%");
+
+    if (pattern[at])
+        snprintf(out, size, "%.*s%llu%s", (int)at, pattern,
+                 (unsigned long long)layer, pattern + at + 1);
+    else
+        snprintf(out, size, "%s", pattern);
+}
+
+/* The variable as a matrix in Hugging Face orientation. */
+static struct gqa_view make_view(const struct gqa_keras_rule *rule,
+                                 const struct gqa_tensor *tensor, size_t index)
+{
+    struct gqa_view view = {index, 1, 1, rule->shape == GQA_KERAS_TURN};
+    uint64_t in = 1;
+    uint64_t out = 1;
+
+    if (tensor->rank < 2 || rule->shape == GQA_KERAS_AS_IS)
+        view.transposed = false;
+    /* A bias has no input axes: (H, d) is one row of H * d. */
+    if (tensor->rank == 1 || strcmp(strrchr(rule->hf, '.'), ".bias") == 0) {
+        view.rows = tensor->n_elements;
+        return view;
+    }
+    for (unsigned i = 0; i < tensor->rank; i++)
+        if (i < rule->n_in_axes)
+            in *= tensor->shape[i];
+        else
+            out *= tensor->shape[i];
+    view.rows = view.transposed ? out : in;
+    view.cols = view.transposed ? in : out;
+    return view;
+}
+
+static enum gqa_status add_variable(struct gqa_params *params,
+                                    const struct match *match,
+                                    const struct gqa_tensor *tensor,
+                                    size_t index)
+{
+    char name[GQA_MAX_NAME];
+    struct gqa_param *param = NULL;
+    struct gqa_view *part;
+
+    expand_name(name, sizeof name, match->rule->hf, match->layer);
+    for (size_t i = 0; match->rule->n_parts > 1 && i < params->n && !param; i++)
+        if (strcmp(params->items[i].name, name) == 0)
+            param = &params->items[i];
+    if (!param) {
+        param = gqa_params_add(params, name, match->rule->n_parts);
+        if (!param)
+            return gqa_fail_nomem();
+        param->dtype = tensor->dtype;
+        param->axis = match->rule->axis;
+    }
+    if (param->dtype != tensor->dtype)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "tensor '%s' is %s, but others of '%s' are %s",
+                        tensor->name, gqa_dtype_name(tensor->dtype), name,
+                        gqa_dtype_name(param->dtype));
+    part = &param->parts[match->rule->part];
+    if (part->rows)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "two tensors stand for the parameter '%s'", name);
+    *part = make_view(match->rule, tensor, index);
+    return GQA_OK;
+}
+
+/* Put the parts' sizes together into the parameter's shape. */
+static enum gqa_status finish_param(struct gqa_param *param)
+{
+    bool vector = strlen(param->name) > 5 &&
+                  strcmp(param->name + strlen(param->name) - 5, ".bias") == 0;
+
+    param->rows = param->parts[0].rows;
+    param->cols = param->parts[0].cols;
+    for (size_t i = 0; i < param->n_parts; i++) {
+        const struct gqa_view *part = &param->parts[i];
+
+        if (part->rows == 0)
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "part %zu of %zu of the parameter '%s' is missing",
+                            i + 1, param->n_parts, param->name);
+        if (i == 0)
+            continue;
+        if (param->axis == 0 ? part->cols != param->cols
+                             : part->rows != param->rows)
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "the parts of the parameter '%s' do not fit "
+                            "together",
+                            param->name);
+        if (param->axis == 0)
+            param->rows += part->rows;
+        else
+            param->cols += part->cols;
+    }
+    vector = vector || (param->cols == 1 && !param->parts[0].transposed);
+    param->rank = vector ? 1 : 2;
+    param->shape[0] = param->rows;
+    param->shape[1] = vector ? 0 : param->cols;
+    param->n_elements = param->rows * param->cols;
+    if (!gqa_dtype_bytes(param->dtype, param->n_elements, &param->n_bytes))
+        return gqa_fail(GQA_ERR_FORMAT, "the parameter '%s' is too large",
+                        param->name);
+    return GQA_OK;
+}
+
+/* The reading that explains most variables, which should be all. */
+struct best {
+    const struct gqa_family *family;
+    const struct gqa_keras_variant *variant;
+    size_t n_unexplained, unexplained;
+};
+
+static void try_families(struct best *best, struct match *matches,
+                         const struct reading *in)
+{
+    best->family = NULL;
+    best->n_unexplained = SIZE_MAX;
+    for (size_t f = 0; gqa_families[f]; f++) {
+        const struct gqa_keras_names *names = gqa_families[f]->keras;
+        const struct gqa_keras_variant *v = names ? names->variants : NULL;
+
+        for (; v && v->prefix; v++) {
+            size_t first = 0;
+            const size_t n = match_all(matches, &first, in, names, v->prefix);
+
+            if (n >= best->n_unexplained)
+                continue;
+            *best = (struct best){gqa_families[f], v, n, first};
+        }
+    }
+}
+
+static enum gqa_status build(struct gqa_params *params,
+                             const struct gqa_family **family,
+                             const struct gqa_keras_variant **variant,
+                             const struct reading *in, struct match *matches)
+{
+    size_t n_weights = 0;
+    struct best best;
+    enum gqa_status st;
+
+    try_families(&best, matches, in);
+    for (size_t i = 0; i < in->n; i++)
+        n_weights += in->paths[i] != NULL;
+    if (!best.family || best.n_unexplained == n_weights)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "a Keras model whose layers belong to no family we "
+                        "know (its first variable is '%s')",
+                        in->n ? gqa_checkpoint_tensor(in->checkpoint, 0)->name
+                              : "none");
+    if (best.n_unexplained > 0)
+        return gqa_fail(
+            GQA_ERR_UNSUPPORTED,
+            "looks like KerasHub's %s, but variable '%s' is no part of it",
+            best.family->name,
+            gqa_checkpoint_tensor(in->checkpoint, best.unexplained)->name);
+    match_all(matches, &best.unexplained, in, best.family->keras,
+              best.variant->prefix);
+    for (size_t i = 0; i < in->n; i++)
+        if (matches[i].rule &&
+            (st = add_variable(params, &matches[i],
+                               gqa_checkpoint_tensor(in->checkpoint, i), i)) !=
+                GQA_OK)
+            return st;
+    for (size_t i = 0; i < params->n; i++)
+        if ((st = finish_param(&params->items[i])) != GQA_OK)
+            return st;
+    *family = best.family;
+    /* Variable paths are the same for all backbones of a family. */
+    *variant = in->legacy ? NULL : best.variant;
+    return gqa_params_finish(params);
+}
+
+enum gqa_status gqa_params_from_keras(struct gqa_params *params,
+                                      const struct gqa_family **family,
+                                      const struct gqa_keras_variant **variant,
+                                      const struct gqa_checkpoint *checkpoint)
+{
+    struct reading in = {.checkpoint = checkpoint};
+    struct match *matches = NULL;
+    enum gqa_status st;
+
+    in.n = gqa_checkpoint_n_tensors(checkpoint);
+    in.legacy = gqa_checkpoint_naming(checkpoint) == GQA_NAMES_KERAS_LEGACY;
+    in.paths = calloc(in.n + 1, sizeof *in.paths);
+    matches = calloc(in.n + 1, sizeof *matches);
+    if (!in.paths || !matches) {
+        st = gqa_fail_nomem();
+        goto done;
+    }
+    for (size_t i = 0; i < in.n; i++) {
+        const char *name = gqa_checkpoint_tensor(checkpoint, i)->name;
+
+        if (is_training_state(name))
+            continue;
+        in.paths[i] = normal_path(name, in.legacy);
+        if (!in.paths[i]) {
+            st = gqa_fail_nomem();
+            goto done;
+        }
+    }
+    if (in.legacy)
+        number_norms(&in);
+    st = build(params, family, variant, &in, matches);
+done:
+    for (size_t i = 0; in.paths && i < in.n; i++)
+        free(in.paths[i]);
+    free(in.paths);
+    free(matches);
+    return st;
+}

@@ -1,0 +1,118 @@
+/*
+ * TensorFlow names and orientation of transformers' TF classes, turned into
+ * those of its PyTorch classes.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/model/params.h"
+
+static bool ends_with(const char *text, const char *end)
+{
+    const size_t n = strlen(text);
+    const size_t m = strlen(end);
+
+    return n >= m && memcmp(text + n - m, end, m) == 0;
+}
+
+/* "h_._0/attn/c_attn/weight:0" -> "h.0.attn.c_attn.weight", in place. */
+static void rename_path(char *name)
+{
+    const size_t n = strlen(name);
+    char *to = name;
+
+    if (ends_with(name, ":0"))
+        name[n - 2] = '\0';
+    for (const char *from = name; *from;) {
+        if (strncmp(from, "_._", 3) == 0) {
+            *to++ = '.';
+            from += 3;
+        } else {
+            *to++ = *from == '/' ? '.' : *from;
+            from++;
+        }
+    }
+    *to = '\0';
+}
+
+/* Replace a Keras variable's own name by PyTorch's; out: room for more. */
+static void rename_leaf(char *name)
+{
+    static const struct {
+        const char *tf, *torch;
+    } leaves[] = {
+        {"kernel", "weight"},
+        {"embeddings", "weight"},
+        {"gamma", "weight"},
+        {"beta", "bias"},
+    };
+    char *leaf = strrchr(name, '.');
+
+    leaf = leaf ? leaf + 1 : name;
+    for (size_t i = 0; i < sizeof leaves / sizeof *leaves; i++)
+        if (strcmp(leaf, leaves[i].tf) == 0) {
+            /* "gamma" is shorter than "weight": callers leave a byte. */
+            strcpy(leaf, leaves[i].torch);
+            return;
+        }
+}
+
+static enum gqa_status add(struct gqa_params *params,
+                           const struct gqa_tensor *tensor, size_t index)
+{
+    const size_t room = strlen(tensor->name) + sizeof "weight";
+    struct gqa_tensor shaped = *tensor;
+    struct gqa_param *param;
+    enum gqa_status st;
+    char *name = malloc(room);
+    bool is_kernel;
+
+    if (!name)
+        return gqa_fail_nomem();
+    strcpy(name, tensor->name);
+    rename_path(name);
+    is_kernel = ends_with(name, ".kernel");
+    rename_leaf(name);
+    if (is_kernel && tensor->rank > 2) {
+        st = gqa_fail(GQA_ERR_UNSUPPORTED,
+                      "tensor '%s': a TensorFlow kernel of %u dimensions (a "
+                      "convolution) is not handled",
+                      tensor->name, tensor->rank);
+        goto done;
+    }
+    /* Conv1D keeps its bias as one row. */
+    if (tensor->rank == 2 && tensor->shape[0] == 1 &&
+        ends_with(name, ".bias")) {
+        shaped.rank = 1;
+        shaped.shape[0] = tensor->shape[1];
+    }
+    if ((st = gqa_params_add_tensor(params, name, &shaped, index)) != GQA_OK)
+        goto done;
+    if (is_kernel && tensor->rank == 2) {
+        param = &params->items[params->n - 1];
+        param->rows = param->shape[0] = tensor->shape[1];
+        param->cols = param->shape[1] = tensor->shape[0];
+        param->parts[0].rows = param->rows;
+        param->parts[0].cols = param->cols;
+        param->parts[0].transposed = true;
+    }
+done:
+    free(name);
+    return st;
+}
+
+enum gqa_status gqa_params_from_tf(struct gqa_params *params,
+                                   const struct gqa_checkpoint *checkpoint)
+{
+    const size_t n = gqa_checkpoint_n_tensors(checkpoint);
+
+    for (size_t i = 0; i < n; i++) {
+        const enum gqa_status st =
+            add(params, gqa_checkpoint_tensor(checkpoint, i), i);
+
+        if (st != GQA_OK)
+            return st;
+    }
+    return gqa_params_finish(params);
+}

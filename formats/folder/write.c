@@ -1,0 +1,338 @@
+#include "formats/folder/write.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/atomic.h"
+#include "common/json.h"
+#include "formats/folder/companions.h"
+#include "formats/folder/manifest.h"
+#include "formats/folder/replaceable.h"
+#include "formats/write/weights.h"
+
+enum { SHARD_NAME_BYTES = 64 };
+
+static const char index_name[] = "model.safetensors.index.json";
+static const char config_name[] = "config.json";
+
+struct shard {
+    char name[SHARD_NAME_BYTES];
+    size_t first, n; /* in folder.order */
+    struct gqa_st_text header;
+};
+
+struct folder {
+    const char *path;
+    const struct gqa_output_tensor *tensors;
+    size_t n_tensors;
+    const struct gqa_output_options *options;
+    gqa_produce_fn produce;
+    void *produce_ctx;
+    size_t *order; /* [n_tensors], shard after shard */
+    struct shard *shards;
+    size_t n_shards;
+    char *index; /* text, or NULL where there is one shard */
+    char *config;
+    struct gqa_companions *companions;
+    struct gqa_folder_manifest manifest;
+    struct gqa_atomic *target;
+};
+
+/*
+ * Cut the tensors, in the caller's order, into shards of at most
+ * shard_bytes; a longer tensor is a shard of its own.
+ */
+static enum gqa_status cut(struct folder *f)
+{
+    const uint64_t limit = f->options->shard_bytes;
+    uint64_t filled = 0;
+
+    f->order = calloc(f->n_tensors ? f->n_tensors : 1, sizeof *f->order);
+    f->shards = calloc(f->n_tensors ? f->n_tensors : 1, sizeof *f->shards);
+    if (!f->order || !f->shards)
+        return gqa_fail_nomem();
+    f->n_shards = 1;
+    for (size_t i = 0; i < f->n_tensors; i++) {
+        const uint64_t n_bytes = f->tensors[i].n_bytes;
+        struct shard *shard = &f->shards[f->n_shards - 1];
+
+        if (shard->n > 0 && (filled > limit || n_bytes > limit - filled)) {
+            shard = &f->shards[f->n_shards++];
+            shard->first = i;
+            filled = 0;
+        }
+        f->order[i] = i;
+        shard->n++;
+        filled += n_bytes;
+    }
+    return GQA_OK;
+}
+
+static enum gqa_status make_headers(struct folder *f)
+{
+    enum gqa_status st = GQA_OK;
+    json_t *metadata = json_pack("{s:s}", "format", "pt");
+
+    if (!metadata)
+        return gqa_fail_nomem();
+    for (size_t i = 0; i < f->n_shards && st == GQA_OK; i++) {
+        struct shard *shard = &f->shards[i];
+        size_t *order = f->order + shard->first;
+
+        if (f->n_shards == 1)
+            strcpy(shard->name, "model.safetensors");
+        else
+            snprintf(shard->name, sizeof shard->name,
+                     "model-%05zu-of-%05zu.safetensors", i + 1, f->n_shards);
+        gqa_st_sort(order, shard->n, f->tensors);
+        st = gqa_st_text_create(&shard->header, f->tensors, order, shard->n,
+                                metadata);
+    }
+    json_decref(metadata);
+    return st;
+}
+
+/* As json.dumps(indent=2) + "\n" of Hugging Face's writers. */
+static enum gqa_status dump_pretty(char **out, const json_t *value,
+                                   size_t flags)
+{
+    char *text, *line;
+    enum gqa_status st;
+
+    if ((st = gqa_json_dump(&text, value, JSON_INDENT(2) | flags)) != GQA_OK)
+        return st;
+    line = realloc(text, strlen(text) + 2);
+    if (!line) {
+        free(text);
+        return gqa_fail_nomem();
+    }
+    strcat(line, "\n");
+    *out = line;
+    return GQA_OK;
+}
+
+static json_t *map_weights(const struct folder *f, uint64_t *total)
+{
+    json_t *map = json_object();
+
+    for (size_t i = 0; i < f->n_shards; i++)
+        for (size_t j = 0; j < f->shards[i].n; j++) {
+            const struct gqa_output_tensor *t =
+                &f->tensors[f->order[f->shards[i].first + j]];
+
+            *total += t->n_bytes;
+            json_object_set_new(map, t->name, json_string(f->shards[i].name));
+        }
+    return map;
+}
+
+static enum gqa_status make_index(struct folder *f)
+{
+    uint64_t total = 0;
+    json_t *map = map_weights(f, &total);
+    json_t *root = json_pack("{s:{s:I}, s:O}", "metadata", "total_size",
+                             (json_int_t)total, "weight_map", map);
+    enum gqa_status st = gqa_json_check();
+
+    if (st == GQA_OK && json_object_size(map) != f->n_tensors)
+        st = gqa_fail(GQA_ERR_FORMAT, "two tensors have the same name");
+    if (st == GQA_OK && f->n_shards > 1)
+        st = dump_pretty(&f->index, root, JSON_SORT_KEYS);
+    json_decref(root);
+    json_decref(map);
+    return st;
+}
+
+static enum gqa_status make_config(struct folder *f)
+{
+    const json_t *config = f->options->config;
+
+    return config ? dump_pretty(&f->config, config, gqa_json_real_flags(config))
+                  : GQA_OK;
+}
+
+/* Bytes of the manifest, or a few more. */
+static uint64_t manifest_bytes(const struct folder *f)
+{
+    size_t n_files = f->n_shards + f->companions->n;
+    uint64_t name_bytes = f->companions->name_bytes;
+
+    for (size_t i = 0; i < f->n_shards; i++)
+        name_bytes += strlen(f->shards[i].name);
+    n_files += f->index ? 1 : 0;
+    name_bytes += f->index ? strlen(index_name) : 0;
+    n_files += f->config ? 1 : 0;
+    name_bytes += f->config ? strlen(config_name) : 0;
+    return gqa_folder_manifest_most_bytes(n_files, name_bytes);
+}
+
+static enum gqa_status check_space(const struct folder *f)
+{
+    uint64_t needed = f->companions->n_bytes + manifest_bytes(f);
+
+    for (size_t i = 0; i < f->n_shards; i++)
+        needed += f->shards[i].header.n_bytes + f->shards[i].header.data_bytes;
+    needed += f->index ? strlen(f->index) : 0;
+    needed += f->config ? strlen(f->config) : 0;
+    return gqa_atomic_check_space(f->target, needed);
+}
+
+static enum gqa_status list_shard(struct folder *f, const struct shard *shard,
+                                  uint64_t file_bytes)
+{
+    struct gqa_listed_file file = {.n_bytes = file_bytes, .is_header = true};
+    const enum gqa_status st =
+        gqa_sha256(file.sha256, shard->header.bytes, shard->header.n_bytes);
+
+    return st == GQA_OK
+               ? gqa_folder_manifest_add(&f->manifest, shard->name, &file)
+               : st;
+}
+
+static enum gqa_status write_shard(struct folder *f, const struct shard *shard,
+                                   uint64_t base, uint64_t all,
+                                   uint64_t *file_bytes)
+{
+    struct gqa_weights weights = {
+        .tensors = f->tensors,
+        .order = f->order + shard->first,
+        .n = shard->n,
+        .header = &shard->header,
+        .produce = f->produce,
+        .produce_ctx = f->produce_ctx,
+        .options = f->options,
+        .progress_base = base,
+        .progress_all = all,
+    };
+    enum gqa_status st;
+    char *path;
+    int fd;
+
+    if (asprintf(&path, "%s/%s", f->path, shard->name) < 0)
+        return gqa_fail_nomem();
+    weights.path = path;
+    if ((st = gqa_atomic_create_in(f->target, &fd, shard->name)) == GQA_OK) {
+        st = gqa_weights_write(&weights, fd, file_bytes);
+        close(fd);
+    }
+    free(path);
+    return st == GQA_OK ? list_shard(f, shard, *file_bytes) : st;
+}
+
+static enum gqa_status write_shards(struct folder *f,
+                                    struct gqa_output_summary *summary)
+{
+    uint64_t done = 0, all = 0;
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < f->n_shards; i++)
+        all += f->shards[i].header.data_bytes;
+    for (size_t i = 0; i < f->n_shards && st == GQA_OK; i++) {
+        const struct gqa_st_text *header = &f->shards[i].header;
+        uint64_t file_bytes = 0;
+
+        st = write_shard(f, &f->shards[i], done, all, &file_bytes);
+        done += header->data_bytes;
+        summary->content_bytes += header->n_bytes + header->data_bytes;
+        summary->file_bytes += file_bytes;
+        summary->n_files++;
+    }
+    return st;
+}
+
+static enum gqa_status write_text(struct folder *f, const char *name,
+                                  const char *text)
+{
+    if (!text)
+        return GQA_OK;
+    return gqa_small_file_write(f->target, f->path, name, text, &f->manifest);
+}
+
+/* Last of all, since it lists all others. */
+static enum gqa_status write_manifest(struct folder *f)
+{
+    json_t *root = gqa_folder_manifest_describe(&f->manifest);
+    char *text = NULL;
+    enum gqa_status st = dump_pretty(&text, root, 0);
+
+    if (st == GQA_OK)
+        st = write_text(f, GQA_FOLDER_MANIFEST_NAME, text);
+    free(text);
+    json_decref(root);
+    return st;
+}
+
+static enum gqa_status write_all_files(struct folder *f,
+                                       struct gqa_output_summary *summary)
+{
+    enum gqa_status st;
+
+    if ((st = write_shards(f, summary)) != GQA_OK)
+        return st;
+    st = write_text(f, index_name, f->index);
+    if (st == GQA_OK)
+        st = write_text(f, config_name, f->config);
+    if (st == GQA_OK)
+        st = gqa_companions_copy(f->companions, f->target, f->path,
+                                 &f->manifest);
+    if (st == GQA_OK)
+        st = write_manifest(f);
+    if (st == GQA_OK && f->index) {
+        summary->file_bytes += strlen(f->index);
+        summary->n_files++;
+    }
+    return st;
+}
+
+static void clear(struct folder *f)
+{
+    gqa_atomic_free(f->target);
+    gqa_companions_free(f->companions);
+    gqa_folder_manifest_clear(&f->manifest);
+    free(f->config);
+    free(f->index);
+    for (size_t i = 0; i < f->n_shards; i++)
+        gqa_st_text_free(&f->shards[i].header);
+    free(f->shards);
+    free(f->order);
+}
+
+enum gqa_status gqa_folder_write(struct gqa_output_summary *summary,
+                                 const char *path,
+                                 const struct gqa_output_tensor *tensors,
+                                 size_t n_tensors, gqa_produce_fn produce,
+                                 void *produce_ctx,
+                                 const struct gqa_output_options *options)
+{
+    struct folder f = {
+        .path = path,
+        .tensors = tensors,
+        .n_tensors = n_tensors,
+        .options = options,
+        .produce = produce,
+        .produce_ctx = produce_ctx,
+    };
+    enum gqa_status st;
+
+    if ((st = gqa_companions_create(&f.companions, options->copy_from)) !=
+        GQA_OK)
+        goto done;
+    if ((st = gqa_atomic_create_folder(&f.target, path, options->force,
+                                       gqa_replaceable_judge, f.companions)) !=
+        GQA_OK)
+        goto done;
+    if ((st = cut(&f)) != GQA_OK || (st = make_headers(&f)) != GQA_OK ||
+        (st = make_index(&f)) != GQA_OK || (st = make_config(&f)) != GQA_OK ||
+        (st = check_space(&f)) != GQA_OK)
+        goto done;
+    st = write_all_files(&f, summary);
+    if (st == GQA_OK && options->ready)
+        st = options->ready(options->ready_ctx, summary);
+    if (st == GQA_OK)
+        st = gqa_atomic_commit(f.target);
+done:
+    clear(&f);
+    return st;
+}

@@ -1,0 +1,195 @@
+#include "formats/hdf5/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+#define MEMORY_BYTES (UINT64_C(1) << 30)
+
+/*
+ * Should nobody end the parser it must not spin for ever; far more than any
+ * sound file takes.
+ */
+enum { CPU_SECONDS = 300 };
+
+enum { FILE_FD = 3, CHANNEL_FD = 4 };
+
+bool gqa_sandbox_keep(int *file, int *channel)
+{
+    /* First out of the way, since either may be where the other goes. */
+    const int f = fcntl(*file, F_DUPFD, CHANNEL_FD + 1);
+    const int c = fcntl(*channel, F_DUPFD, CHANNEL_FD + 1);
+    int null;
+
+    if (f < 0 || c < 0 || dup2(f, FILE_FD) < 0 || dup2(c, CHANNEL_FD) < 0)
+        return false;
+    closefrom(CHANNEL_FD + 1);
+    null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    close(STDIN_FILENO);
+    close(STDOUT_FILENO);
+    /*
+     * A sanitizer's report must come through. The library prints why it does
+     * not start, which goes nowhere, and must not fail: errno is asked for
+     * the real reason.
+     */
+    if (!SANITIZED && (null < 0 || dup2(null, STDERR_FILENO) < 0))
+        return false;
+    close(null);
+    *file = FILE_FD;
+    *channel = CHANNEL_FD;
+    return true;
+}
+
+static void limit(int resource, rlim_t value)
+{
+    const struct rlimit both = {value, value};
+
+    /* It can only fail where the limit is lower already. */
+    (void)setrlimit((__rlimit_resource_t)resource, &both);
+}
+
+/* Beyond what the process has inherited, which may be much. */
+static void limit_memory(void)
+{
+    const int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    char text[128] = "";
+    unsigned long long pages = 0;
+
+    if (fd >= 0) {
+        if (read(fd, text, sizeof text - 1) > 0)
+            pages = strtoull(text, NULL, 10);
+        close(fd);
+    }
+    if (pages > 0)
+        limit(RLIMIT_AS,
+              (rlim_t)(pages * (uint64_t)sysconf(_SC_PAGESIZE) + MEMORY_BYTES));
+}
+
+#if defined(__x86_64__)
+#define ARCHITECTURE AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define ARCHITECTURE AUDIT_ARCH_AARCH64
+#endif
+
+#ifdef ARCHITECTURE
+
+static const int allowed[] = {
+    __NR_read,
+    __NR_pread64,
+    __NR_write,
+    __NR_lseek,
+    __NR_fstat,
+    __NR_close,
+    __NR_munmap,
+    __NR_mremap,
+    __NR_madvise,
+    __NR_brk,
+    __NR_futex,
+    __NR_exit,
+    __NR_exit_group,
+    __NR_rt_sigaction,
+    __NR_rt_sigprocmask,
+    __NR_rt_sigreturn,
+    __NR_sigaltstack,
+    __NR_clock_gettime,
+    __NR_gettimeofday,
+    __NR_getrandom,
+    __NR_getpid,
+    __NR_getppid,
+    __NR_gettid,
+    __NR_sched_yield,
+    __NR_restart_syscall,
+#ifdef __NR_time
+    __NR_time,
+#endif
+};
+
+enum { N_ALLOWED = sizeof allowed / sizeof *allowed };
+
+/* The low half of an argument: both architectures are little-endian. */
+#define ARGUMENT(i)    ((uint32_t)(offsetof(struct seccomp_data, args) + 8 * (i)))
+#define LOAD(offset)   BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (offset))
+#define RETURN(action) BPF_STMT(BPF_RET | BPF_K, (action))
+/* Skip n instructions unless the loaded value is this. */
+#define UNLESS(value, n) \
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), 0, (n))
+
+static bool filter_calls(void)
+{
+    static const struct sock_filter start[] = {
+        LOAD((uint32_t)offsetof(struct seccomp_data, arch)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0),
+        RETURN(SECCOMP_RET_KILL_PROCESS),
+        LOAD((uint32_t)offsetof(struct seccomp_data, nr)),
+        /* Memory, but none to run code from. */
+        UNLESS(__NR_mmap, 4),
+        LOAD(ARGUMENT(2)),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 0, 1),
+        RETURN(SECCOMP_RET_ERRNO | EACCES),
+        RETURN(SECCOMP_RET_ALLOW),
+        UNLESS(__NR_mprotect, 4),
+        LOAD(ARGUMENT(2)),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 0, 1),
+        RETURN(SECCOMP_RET_ERRNO | EACCES),
+        RETURN(SECCOMP_RET_ALLOW),
+    };
+    enum { N_START = sizeof start / sizeof *start };
+    struct sock_filter code[N_START + 2 * N_ALLOWED + 1];
+    struct sock_fprog program = {.filter = code};
+    unsigned short n = 0;
+
+    while (n < N_START) {
+        code[n] = start[n];
+        n++;
+    }
+    for (unsigned i = 0; i < N_ALLOWED; i++) {
+        code[n++] = (struct sock_filter)UNLESS(allowed[i], 1);
+        code[n++] = (struct sock_filter)RETURN(SECCOMP_RET_ALLOW);
+    }
+    code[n++] = (struct sock_filter)RETURN(SECCOMP_RET_ERRNO | EACCES);
+    program.len = n;
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+#else
+
+static bool filter_calls(void)
+{
+    return false;
+}
+
+#endif
+
+bool gqa_sandbox_enter(void)
+{
+    limit(RLIMIT_CORE, 0);
+    limit(RLIMIT_CPU, CPU_SECONDS);
+    /* Sanitizers reserve terabytes, and write their reports to files. */
+    if (!SANITIZED) {
+        limit(RLIMIT_FSIZE, 0);
+        limit_memory();
+    }
+    return filter_calls();
+}

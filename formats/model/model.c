@@ -1,0 +1,589 @@
+#include "formats/model/model.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/ull.h"
+#include "formats/families/family.h"
+#include "formats/model/attentions.h"
+#include "formats/model/params.h"
+#include "formats/model/say.h"
+
+/* The cost of a plan grows with the heads, which a file must not set. */
+#define MAX_HEADS 16384
+
+/* What is gathered on the way to a model. */
+struct builder {
+    const struct gqa_checkpoint *checkpoint;
+    const struct gqa_model_hints *hints;
+    struct gqa_params params;
+    const struct gqa_family *family;
+    const struct gqa_keras_variant *variant;
+    struct gqa_found_attention *found;
+    size_t n_found;
+    json_t *config;          /* Hugging Face's, owned, or NULL */
+    const char *config_path; /* for messages */
+};
+
+const char *gqa_family_name(const struct gqa_family *family)
+{
+    return family->name;
+}
+
+bool gqa_model_is_encoder_decoder(const struct gqa_model *model)
+{
+    return model->family->keys.n_decoder_layers != NULL;
+}
+
+const char *gqa_stack_name(enum gqa_stack stack)
+{
+    return stack == GQA_STACK_ENCODER ? "encoder" : "decoder";
+}
+
+const char *gqa_attention_kind_name(enum gqa_attention_kind kind)
+{
+    return kind == GQA_ATTENTION_SELF ? "self" : "cross";
+}
+
+const char *gqa_head_layout_name(enum gqa_head_layout layout)
+{
+    static const char *const names[] = {
+        [GQA_HEADS_SEPARATE] = "separate",
+        [GQA_HEADS_FUSED_QKV] = "fused [q|k|v]",
+        [GQA_HEADS_FUSED_GROUP] = "fused per KV head",
+    };
+
+    return names[layout];
+}
+
+const char *gqa_position_name(const struct gqa_position *position)
+{
+    static const char *const names[] = {
+        [GQA_POSITION_NONE] = "none",
+        [GQA_POSITION_ROPE] = "rope",
+        [GQA_POSITION_RELATIVE_BIAS] = "relative bias",
+        [GQA_POSITION_ALIBI] = "alibi",
+        [GQA_POSITION_LEARNED] = "learned",
+    };
+
+    return names[position->scheme];
+}
+
+/* --- Which family ------------------------------------------------------- */
+
+static const struct gqa_family *family_of_type(const char *model_type)
+{
+    for (size_t f = 0; gqa_families[f]; f++)
+        for (size_t i = 0; gqa_families[f]->model_types[i]; i++)
+            if (strcmp(model_type, gqa_families[f]->model_types[i]) == 0)
+                return gqa_families[f];
+    return NULL;
+}
+
+/* "t5, mt5, ...": every model_type we know. */
+static void list_types(char *out, size_t size)
+{
+    size_t n = 0;
+
+    out[0] = '\0';
+    for (size_t f = 0; gqa_families[f]; f++)
+        for (size_t i = 0; gqa_families[f]->model_types[i]; i++) {
+            const int added = snprintf(out + n, size - n, "%s%s", n ? ", " : "",
+                                       gqa_families[f]->model_types[i]);
+
+            if (added < 0 || (size_t)added >= size - n)
+                return;
+            n += (size_t)added;
+        }
+}
+
+static enum gqa_status find_by_type(struct builder *b, const char *model_type)
+{
+    char known[512];
+    enum gqa_status st;
+
+    b->family = family_of_type(model_type);
+    list_types(known, sizeof known);
+    if (!b->family)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "%s: model_type '%.80s' is not known; known are %s",
+                        b->config_path, model_type, known);
+    st = gqa_find_attentions(&b->found, &b->n_found, b->family, &b->params);
+    if (st == GQA_OK && b->n_found == 0)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s says model_type '%s', but no tensor is named like "
+                        "'%s%s.%s.weight'",
+                        b->config_path, model_type, b->family->prefixes[0],
+                        b->family->rules[0].module, b->family->rules[0].q);
+    return st;
+}
+
+static enum gqa_status find_by_names(struct builder *b)
+{
+    char known[512];
+
+    for (size_t f = 0; gqa_families[f]; f++) {
+        const enum gqa_status st = gqa_find_attentions(
+            &b->found, &b->n_found, gqa_families[f], &b->params);
+
+        if (st != GQA_OK)
+            return st;
+        if (b->n_found) {
+            b->family = gqa_families[f];
+            return GQA_OK;
+        }
+        free(b->found);
+        b->found = NULL;
+    }
+    list_types(known, sizeof known);
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "the tensors are named like those of no family we know "
+                    "(%s)%s%s%s",
+                    known, b->params.n ? "; the first is '" : "",
+                    b->params.n ? b->params.items[0].name : "",
+                    b->params.n ? "'" : "");
+}
+
+/* Name the parameters, find the family and its attentions. */
+static enum gqa_status find_family(struct builder *b)
+{
+    const enum gqa_naming naming = gqa_checkpoint_naming(b->checkpoint);
+    const json_t *given = gqa_checkpoint_config(b->checkpoint);
+    const char *model_type;
+    enum gqa_status st;
+
+    if (naming == GQA_NAMES_TORCH || naming == GQA_NAMES_TF) {
+        st = naming == GQA_NAMES_TORCH
+                 ? gqa_params_from_torch(&b->params, b->checkpoint)
+                 : gqa_params_from_tf(&b->params, b->checkpoint);
+        if (st != GQA_OK)
+            return st;
+        model_type = json_string_value(json_object_get(given, "model_type"));
+        return model_type ? find_by_type(b, model_type) : find_by_names(b);
+    }
+    st = gqa_params_from_keras(&b->params, &b->family, &b->variant,
+                               b->checkpoint);
+    if (st != GQA_OK)
+        return st;
+    st = gqa_find_attentions(&b->found, &b->n_found, b->family, &b->params);
+    if (st == GQA_OK && b->n_found == 0)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "a Keras model (%s) without an attention; of a "
+                        "checkpoint in shards, give the folder or the index",
+                        gqa_family_name(b->family));
+    return st;
+}
+
+/* --- Configuration ------------------------------------------------------ */
+
+static enum gqa_status take_config(struct builder *b)
+{
+    const json_t *given = gqa_checkpoint_config(b->checkpoint);
+
+    b->config_path = gqa_checkpoint_config_path(b->checkpoint);
+    if (!given)
+        return GQA_OK;
+    if (gqa_config_is_preset(given)) {
+        const enum gqa_status st =
+            gqa_config_from_preset(&b->config, &b->variant, b->family, given);
+        size_t index;
+
+        if (st != GQA_OK)
+            return gqa_fail_prefix(st, "%s", b->config_path);
+        /* Some presets do not say so, but the variables do. */
+        json_object_set_new(b->config, "tie_word_embeddings",
+                            json_boolean(!gqa_params_find(
+                                &b->params, b->family->unembedding, &index)));
+        return GQA_OK;
+    }
+    /* A Keras model of other layers describes those, not the architecture. */
+    if (json_object_get(given, "class_name"))
+        return GQA_OK;
+    b->config = json_deep_copy(given);
+    return b->config ? GQA_OK : gqa_fail_nomem();
+}
+
+/* --- Heads -------------------------------------------------------------- */
+
+/* A count and who said it. */
+struct said {
+    uint64_t value; /* 0: nobody */
+    const char *by;
+};
+
+/* Another voice on the same count. */
+static enum gqa_status agree(struct said *said, const char *what,
+                             uint64_t value, const char *by)
+{
+    if (value == 0)
+        return GQA_OK;
+    if (said->value && said->value != value)
+        return gqa_fail(GQA_ERR_FORMAT, "%s is %llu by %s, but %llu by %s",
+                        what, ULL(said->value), said->by, ULL(value), by);
+    said->value = value;
+    said->by = by;
+    return GQA_OK;
+}
+
+/*
+ * What shapes prove: KerasHub's kernels have an axis of heads, and T5's
+ * table of relative biases a column for each.
+ */
+static enum gqa_status ask_shapes(struct said *n_heads, struct said *head_dim,
+                                  const struct builder *b)
+{
+    const enum gqa_naming naming = gqa_checkpoint_naming(b->checkpoint);
+    const struct gqa_found_attention *first = &b->found[0];
+    enum gqa_status st;
+
+    for (size_t i = 0; i < b->n_found; i++)
+        if (b->found[i].proof != GQA_NO_PARAM &&
+            (st = agree(n_heads, "the number of heads",
+                        b->params.items[b->found[i].proof].cols,
+                        b->params.items[b->found[i].proof].name)) != GQA_OK)
+            return st;
+    if (naming == GQA_NAMES_KERAS || naming == GQA_NAMES_KERAS_LEGACY) {
+        const struct gqa_param *q = &b->params.items[first->weight[0]];
+        const struct gqa_tensor *t =
+            gqa_checkpoint_tensor(b->checkpoint, q->parts[0].tensor);
+        /* (d_model, heads, head_dim); GPT-NeoX has q, k and v in the last. */
+        const uint64_t fused =
+            first->rule->layout == GQA_HEADS_FUSED_GROUP ? 3 : 1;
+
+        if (t->rank != 3)
+            return GQA_OK;
+        if ((st = agree(n_heads, "the number of heads", t->shape[1],
+                        t->name)) != GQA_OK)
+            return st;
+        return agree(head_dim, "head_dim", t->shape[2] / fused, t->name);
+    }
+    return GQA_OK;
+}
+
+static enum gqa_status ask_config(struct said *n_heads, struct said *head_dim,
+                                  const struct builder *b)
+{
+    const struct gqa_config_keys *keys = &b->family->keys;
+    uint64_t heads = 0;
+    uint64_t dim = 0;
+    enum gqa_status st;
+
+    if ((st = gqa_config_count(&heads, b->config, keys->n_heads,
+                               b->config_path)) != GQA_OK ||
+        (st = gqa_config_count(&dim, b->config, keys->head_dim,
+                               b->config_path)) != GQA_OK ||
+        (st = agree(n_heads, "the number of heads", heads, b->config_path)) !=
+            GQA_OK)
+        return st;
+    return agree(head_dim, "head_dim", dim, b->config_path);
+}
+
+static enum gqa_status resolve_heads(uint64_t *n_heads, uint64_t *head_dim,
+                                     const struct builder *b)
+{
+    const uint64_t length = gqa_query_length(&b->found[0], b->params.items);
+    struct said heads = {0, NULL};
+    struct said dim = {0, NULL};
+    enum gqa_status st;
+
+    if ((st = ask_shapes(&heads, &dim, b)) != GQA_OK ||
+        (st = ask_config(&heads, &dim, b)) != GQA_OK ||
+        (st = agree(&heads, "the number of heads", b->hints->n_heads,
+                    "--n-heads")) != GQA_OK ||
+        (st = agree(&dim, "head_dim", b->hints->head_dim, "--head-dim")) !=
+            GQA_OK)
+        return st;
+    if (!heads.value && !dim.value)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "the number of heads is not known: there is no "
+                        "configuration that says it, and the shapes prove only "
+                        "that all heads together have length %llu; give "
+                        "--n-heads N or --config FILE",
+                        ULL(length));
+    if (!heads.value)
+        heads.value = length / dim.value;
+    if (!dim.value && length % heads.value == 0)
+        dim.value = length / heads.value;
+    if (!dim.value || !heads.value || length / heads.value != dim.value ||
+        length % heads.value != 0)
+        return gqa_fail(
+            GQA_ERR_FORMAT,
+            "%llu heads%s%s do not fit the shapes: '%s' takes %llu inputs "
+            "from all heads together%s",
+            ULL(heads.value), heads.by ? " by " : "", heads.by ? heads.by : "",
+            b->params.items[b->found[0].weight[3]].name, ULL(length),
+            dim.value ? ", and head_dim is given" : "");
+    if (heads.value > MAX_HEADS)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%llu heads are more than the %llu "
+                        "that we take for possible",
+                        ULL(heads.value), ULL(MAX_HEADS));
+    gqa_info("%" PRIu64 " heads%s%s, each of %" PRIu64 "%s%s", heads.value,
+             heads.by ? " by " : "", heads.by ? heads.by : "", dim.value,
+             dim.by ? " by " : "", dim.by ? dim.by : "");
+    *n_heads = heads.value;
+    *head_dim = dim.value;
+    return GQA_OK;
+}
+
+/* --- Positions ---------------------------------------------------------- */
+
+/* The share of each head that RoPE turns. */
+static enum gqa_status rotary_share(const struct builder *b, double *share)
+{
+    static const char *const nested[] = {"rope_parameters", "rope_scaling"};
+    const char *key = b->family->keys.rotary_share;
+    const json_t *value = key ? json_object_get(b->config, key) : NULL;
+
+    for (size_t i = 0; (!value || json_is_null(value)) && i < 2; i++) {
+        key = "partial_rotary_factor";
+        value = json_object_get(json_object_get(b->config, nested[i]), key);
+    }
+    *share = b->family->keys.rotary_default;
+    if (!value || json_is_null(value))
+        return GQA_OK;
+    *share = json_number_value(value); /* 0 where it is no number */
+    if (*share > 0 && *share <= 1)
+        return GQA_OK;
+    return gqa_fail(GQA_ERR_FORMAT, "%s: %s is not a number in (0, 1]",
+                    b->config_path, key);
+}
+
+static enum gqa_status position_of(struct gqa_position *position,
+                                   const struct builder *b,
+                                   const struct gqa_attention_rule *rule,
+                                   uint64_t head_dim)
+{
+    enum gqa_status st = GQA_OK;
+    double share;
+
+    *position = (struct gqa_position){.scheme = rule->position};
+    if (rule->position == GQA_POSITION_ROPE &&
+        (st = rotary_share(b, &share)) == GQA_OK)
+        position->rotary_dim = (uint64_t)floor((double)head_dim * share);
+    return st;
+}
+
+/* --- Checks against the configuration ----------------------------------- */
+
+/* config.json's KV heads, one number or one for each layer, fit the shapes;
+ * for an encoder-decoder they speak of the decoder. */
+static enum gqa_status check_kv_heads(const struct builder *b,
+                                      const struct gqa_attention *a)
+{
+    const json_t *value = json_object_get(b->config, "num_key_value_heads");
+    uint64_t count = 0;
+
+    if (!value || json_is_null(value) || a->stack != GQA_STACK_DECODER)
+        return GQA_OK;
+    if (json_is_array(value))
+        value = json_array_get(value, (size_t)a->layer);
+    if (json_is_integer(value) && json_integer_value(value) > 0)
+        count = (uint64_t)json_integer_value(value);
+    if (count != a->n_kv_heads)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: num_key_value_heads does not fit the shapes: the "
+                        "%s has %llu KV heads of %llu",
+                        b->config_path,
+                        gqa_attention_label(a->stack, a->kind, a->layer),
+                        ULL(a->n_kv_heads), ULL(a->head_dim));
+    return GQA_OK;
+}
+
+/* A list of KV heads has one entry for each layer that it speaks of. */
+static enum gqa_status check_kv_list(const struct builder *b,
+                                     const struct gqa_model *m)
+{
+    const json_t *list = json_object_get(b->config, "num_key_value_heads");
+    const uint64_t n_layers =
+        b->family->keys.n_decoder_layers ? m->n_decoder_layers : m->n_layers;
+
+    if (!json_is_array(list) || json_array_size(list) == n_layers)
+        return GQA_OK;
+    return gqa_fail(GQA_ERR_FORMAT,
+                    "%s: num_key_value_heads lists %zu layers, but the "
+                    "tensors have %llu",
+                    b->config_path, json_array_size(list), ULL(n_layers));
+}
+
+static enum gqa_status check_layers(const struct builder *b, const char *key,
+                                    uint64_t found)
+{
+    uint64_t said = 0;
+    enum gqa_status st;
+
+    if ((st = gqa_config_count(&said, b->config, key, b->config_path)) !=
+        GQA_OK)
+        return st;
+    if (said && found && said != found)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: %s is %llu, but the tensors have %llu layers",
+                        b->config_path, key, ULL(said), ULL(found));
+    return GQA_OK;
+}
+
+/* --- Putting it together ------------------------------------------------ */
+
+static enum gqa_status fill_attentions(struct gqa_model *m,
+                                       const struct builder *b)
+{
+    uint64_t n_heads = 0;
+    uint64_t head_dim = 0;
+    enum gqa_status st;
+
+    if ((st = resolve_heads(&n_heads, &head_dim, b)) != GQA_OK)
+        return st;
+    m->attentions = calloc(b->n_found, sizeof *m->attentions);
+    if (!m->attentions)
+        return gqa_fail_nomem();
+    for (size_t i = 0; i < b->n_found; i++) {
+        struct gqa_attention *a = &m->attentions[m->n_attentions];
+
+        if ((st = gqa_place_heads(a, &b->found[i], b->params.items, n_heads,
+                                  head_dim)) != GQA_OK)
+            return st;
+        if ((st = position_of(&a->position, b, b->found[i].rule, head_dim)) !=
+                GQA_OK ||
+            (st = check_kv_heads(b, a)) != GQA_OK)
+            return st;
+        if (a->stack == GQA_STACK_DECODER && b->family->keys.n_decoder_layers) {
+            m->n_decoder_layers = a->layer + 1;
+        } else {
+            m->n_layers = a->layer + 1;
+        }
+        m->n_attentions++;
+    }
+    if ((st = check_kv_list(b, m)) != GQA_OK)
+        return st;
+    if ((st = check_layers(b, b->family->keys.n_layers, m->n_layers)) != GQA_OK)
+        return st;
+    return check_layers(b, b->family->keys.n_decoder_layers,
+                        m->n_decoder_layers);
+}
+
+static void fill_dimensions(struct gqa_model *m, const struct builder *b)
+{
+    const struct gqa_param *o = &b->params.items[b->found[0].weight[3]];
+
+    m->d_model = b->found[0].rule->input_major ? o->cols : o->rows;
+    for (size_t i = 0; b->family->prefixes[i]; i++) {
+        char name[GQA_MAX_NAME];
+        size_t index;
+
+        snprintf(name, sizeof name, "%s%s", b->family->prefixes[i],
+                 b->family->embedding);
+        if (gqa_params_find(&b->params, name, &index)) {
+            m->vocab_size = b->params.items[index].rows;
+            return;
+        }
+    }
+}
+
+static enum gqa_status fill_type(struct gqa_model *m, const struct builder *b)
+{
+    const char *const *types = b->family->model_types;
+    const char *type =
+        json_string_value(json_object_get(b->config, "model_type"));
+
+    if (!type && b->variant)
+        type = b->variant->model_type;
+    if (!type && !types[1])
+        type = types[0];
+    if (!type)
+        return GQA_OK;
+    m->model_type = strdup(type);
+    return m->model_type ? GQA_OK : gqa_fail_nomem();
+}
+
+static void set_count(json_t *config, const char *key, uint64_t value)
+{
+    if (key && value)
+        json_object_set_new(config, key, json_integer((json_int_t)value));
+}
+
+/* A configuration of what is known without one. */
+static enum gqa_status fill_config(struct gqa_model *m, struct builder *b)
+{
+    const struct gqa_config_keys *keys = &b->family->keys;
+    const struct gqa_attention *a = &m->attentions[0];
+
+    m->config_is_complete = b->config != NULL;
+    m->config = b->config;
+    b->config = NULL;
+    if (m->config)
+        return GQA_OK;
+    m->config = json_object();
+    if (!m->config)
+        return gqa_fail_nomem();
+    if (m->model_type)
+        json_object_set_new(m->config, "model_type",
+                            json_string(m->model_type));
+    set_count(m->config, keys->d_model, m->d_model);
+    set_count(m->config, keys->n_layers, m->n_layers);
+    set_count(m->config, keys->n_decoder_layers, m->n_decoder_layers);
+    set_count(m->config, keys->n_heads, a->n_heads);
+    set_count(m->config, keys->head_dim, a->head_dim);
+    set_count(m->config, keys->vocab_size, m->vocab_size);
+    return GQA_OK;
+}
+
+static enum gqa_status fill(struct gqa_model *m, struct builder *b)
+{
+    enum gqa_status st;
+
+    m->family = b->family;
+    if ((st = fill_attentions(m, b)) != GQA_OK)
+        return st;
+    fill_dimensions(m, b);
+    if ((st = fill_type(m, b)) != GQA_OK || (st = fill_config(m, b)) != GQA_OK)
+        return st;
+    m->params = b->params.items;
+    m->n_params = b->params.n;
+    memset(&b->params, 0, sizeof b->params);
+    return GQA_OK;
+}
+
+enum gqa_status gqa_model_create(struct gqa_model **out,
+                                 const struct gqa_checkpoint *checkpoint,
+                                 const struct gqa_model_hints *hints)
+{
+    static const struct gqa_model_hints none = {0, 0};
+    struct builder b = {.checkpoint = checkpoint,
+                        .hints = hints ? hints : &none};
+    struct gqa_model *m = calloc(1, sizeof *m);
+    enum gqa_status st;
+
+    if (!m)
+        return gqa_fail_nomem();
+    b.config_path = gqa_checkpoint_config_path(checkpoint);
+    if ((st = find_family(&b)) != GQA_OK || (st = take_config(&b)) != GQA_OK ||
+        (st = fill(m, &b)) != GQA_OK)
+        goto done;
+    gqa_say_model(m, checkpoint);
+    *out = m;
+    m = NULL;
+done:
+    gqa_model_free(m);
+    gqa_params_free(&b.params);
+    free(b.found);
+    json_decref(b.config);
+    return st;
+}
+
+void gqa_model_free(struct gqa_model *model)
+{
+    struct gqa_params params;
+
+    if (!model)
+        return;
+    params = (struct gqa_params){model->params, model->n_params, 0};
+    gqa_params_free(&params);
+    free(model->attentions);
+    free(model->model_type);
+    json_decref(model->config);
+    free(model);
+}

@@ -1,0 +1,135 @@
+/*
+ * What a model computes, as data: stacks of blocks made of norms,
+ * attentions and feed-forwards, each naming its weights by parameter index.
+ * It is made from the model description of formats/ and its configuration;
+ * no weights are read. Backends never see a family, only this.
+ *
+ * Source: the modelling code of Hugging Face transformers, whose results on
+ * float64 tensors are the reference.
+ */
+#ifndef GQA_FORMATS_MODEL_NETWORK_H
+#define GQA_FORMATS_MODEL_NETWORK_H
+
+#include "common/functions.h"
+#include "formats/model/model.h"
+
+/* y = x W^T + b; W is [out, in], or [in, out] when input_major. */
+struct gqa_linear {
+    size_t weight, bias; /* param indices; weight GQA_NO_PARAM: no such part */
+    bool input_major;
+};
+
+struct gqa_norm {
+    enum gqa_norm_kind kind;
+    size_t weight, bias; /* param indices, or GQA_NO_PARAM: 1 and 0 */
+    double eps;
+    bool one_plus; /* 1 + weight in place of weight (Gemma) */
+};
+
+/*
+ * A sublayer f (an attention, a feed-forward) of the residual stream x:
+ *
+ *   y = output_norm(f(norm(x)));  x = after_norm(x + y)
+ *
+ * each norm of kind NONE where the model has none.
+ */
+
+/* down(act(gate(x)) * up(x)), or down(act(up(x))) without a gate. */
+struct gqa_feed_forward {
+    struct gqa_norm norm, output_norm, after_norm;
+    struct gqa_linear gate, up, down;
+    enum gqa_activation activation;
+};
+
+/* Rotation of the pair j at position p by p * frequency[j]; cos and sin are
+ * multiplied by magnitude (yarn; else 1). n_pairs 0: no rotation. */
+struct gqa_rope {
+    uint64_t n_pairs;
+    bool interleaved; /* pairs (2j, 2j + 1), not (j, j + n_pairs) */
+    double magnitude;
+    double *frequency; /* n_pairs, owned by the network */
+};
+
+/* T5: a score's addend by head and bucket of the distance; buckets as in
+ * T5Attention._relative_position_bucket, in float32 as there. */
+struct gqa_relative_bias {
+    size_t table; /* param [n_buckets, n_heads], or GQA_NO_PARAM: none */
+    uint64_t n_buckets, max_distance;
+    bool bidirectional;
+};
+
+struct gqa_attention_block {
+    const struct gqa_attention *heads; /* lent by the model */
+    struct gqa_norm norm, output_norm, after_norm;
+    /* Distinct weights are projected once: k.weight may be q.weight. Where
+     * heads lie in the outputs is in `heads`. */
+    struct gqa_linear q, k, v, o;
+    /* Of each head by itself, before it is rotated: width head_dim, the same
+     * weights for all heads. */
+    struct gqa_norm q_norm, k_norm;
+    double scale;    /* of q . k */
+    double soft_cap; /* a scaled score s is soft_cap * tanh(s / soft_cap); 0:
+                        s as it is */
+    bool causal;
+    uint64_t window; /* a query sees itself and window - 1 keys before it; 0:
+                        all */
+    const struct gqa_rope *rope;   /* NULL: none; lent by the network */
+    struct gqa_relative_bias bias; /* of layer 0 where layers share it */
+    /* ALiBi: a score's addend is -slopes[h] * |distance|. [n_heads], owned
+     * by the network; layers may share it. NULL: none, as where bias has a
+     * table. */
+    const double *slopes;
+};
+
+struct gqa_block {
+    struct gqa_attention_block self;
+    bool has_cross;
+    struct gqa_attention_block cross;
+    struct gqa_feed_forward ff;
+    /* x + attention(self.norm(x)) + ff(ff.norm(x)), not one after the other;
+     * output norms are as ever, and only ff.after_norm may be. */
+    bool parallel;
+    bool shared_norm; /* and the feed-forward reads self.norm(x) */
+};
+
+struct gqa_network_stack {
+    enum gqa_stack stack;
+    size_t embedding; /* param [vocab, d_model] */
+    size_t positions; /* param [n_rows, d_model] added, or GQA_NO_PARAM */
+    uint64_t position_offset; /* position p's row is p + position_offset */
+    /* x = embedding_norm(embedding * embedding_scale + positions). The scale
+     * is rounded to the type of the activations, as Gemma rounds it. */
+    double embedding_scale;
+    struct gqa_norm embedding_norm;
+    struct gqa_block *blocks; /* owned by the network */
+    size_t n_blocks;
+    struct gqa_norm final_norm;
+};
+
+struct gqa_network {
+    const struct gqa_model *model; /* lent; must outlive the network */
+    /* Encoder (encoder-decoders only), then decoder. */
+    struct gqa_network_stack stacks[2];
+    size_t n_stacks;
+    struct gqa_linear unembedding; /* the embedding where it has none */
+    double logit_scale;            /* of the final norm's output */
+    uint64_t d_model, vocab_size;
+    double logit_soft_cap;        /* as an attention's, of logits; 0: none */
+    uint64_t max_positions;       /* rows of `positions` less the offset; 0: no
+                                     such limit */
+    int64_t start_token;          /* what a decoder (or text) begins with */
+    int64_t end_token, pad_token; /* -1: none */
+    struct gqa_rope rope;
+};
+
+/*
+ * Errors GQA_ERR_UNSUPPORTED: names what cannot be run (a family, an
+ * activation, a RoPE variant); GQA_ERR_FORMAT: a parameter that the family
+ * needs is missing or misshapen, or a key of the configuration is bad.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_network_create(struct gqa_network **out,
+                                   const struct gqa_model *model);
+void gqa_network_free(struct gqa_network *network);
+
+#endif

@@ -1,0 +1,269 @@
+#include "formats/model/network_rope.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/model/network_config.h"
+
+/* What makes the frequencies. */
+struct scaling {
+    struct gqa_rope *rope;
+    const json_t *config; /* of the model */
+    const json_t *said;   /* rope_parameters or rope_scaling, or NULL */
+    double theta, dim;
+    double factor, context; /* context: of the model before it was scaled */
+};
+
+static enum gqa_status need(const struct scaling *s, const char *kind,
+                            const char *key, double *out)
+{
+    const enum gqa_status st = gqa_config_positive(out, s->said, key);
+
+    if (st == GQA_OK && isnan(*out))
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "configuration: RoPE of kind '%s' needs %s", kind, key);
+    return st;
+}
+
+/* Of several lengths the last one read counts. */
+static enum gqa_status find_context(struct scaling *s, const char *kind)
+{
+    static const char key[] = "original_max_position_embeddings";
+    enum gqa_status st;
+
+    if ((st = gqa_config_positive(&s->context, s->config,
+                                  "max_position_embeddings")) != GQA_OK ||
+        (st = gqa_config_positive(&s->context, s->said, key)) != GQA_OK ||
+        (st = gqa_config_positive(&s->context, s->config, key)) != GQA_OK)
+        return st;
+    return isnan(s->context)
+               ? gqa_fail(GQA_ERR_FORMAT,
+                          "configuration: RoPE of kind '%s' needs %s", kind,
+                          key)
+               : GQA_OK;
+}
+
+static enum gqa_status scale_linear(struct scaling *s)
+{
+    const enum gqa_status st = need(s, "linear", "factor", &s->factor);
+
+    if (st != GQA_OK)
+        return st;
+    for (uint64_t j = 0; j < s->rope->n_pairs; j++)
+        s->rope->frequency[j] /= s->factor;
+    return GQA_OK;
+}
+
+/* Low frequencies are divided by the factor, high ones stay, and those
+ * between are blended by the turns they make within the old context. */
+static enum gqa_status scale_llama3(struct scaling *s)
+{
+    double low = NAN;
+    double high = NAN;
+    enum gqa_status st;
+
+    if ((st = need(s, "llama3", "factor", &s->factor)) != GQA_OK ||
+        (st = need(s, "llama3", "low_freq_factor", &low)) != GQA_OK ||
+        (st = need(s, "llama3", "high_freq_factor", &high)) != GQA_OK ||
+        (st = find_context(s, "llama3")) != GQA_OK)
+        return st;
+    if (high <= low)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "configuration: RoPE's high_freq_factor %g is not "
+                        "above low_freq_factor %g",
+                        high, low);
+    for (uint64_t j = 0; j < s->rope->n_pairs; j++) {
+        double *f = &s->rope->frequency[j];
+        const double turns = s->context * *f / (2 * M_PI);
+        const double blend = fmin(fmax((turns - low) / (high - low), 0), 1);
+
+        *f *= blend + (1 - blend) / s->factor;
+    }
+    return GQA_OK;
+}
+
+/* The pair, as a real number, that makes this many turns in the context. */
+static double yarn_pair(const struct scaling *s, double turns)
+{
+    return s->dim * log(s->context / (turns * 2 * M_PI)) / (2 * log(s->theta));
+}
+
+static double yarn_magnitude(double factor, double mscale)
+{
+    return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1;
+}
+
+static enum gqa_status yarn_scale_magnitude(struct scaling *s)
+{
+    double one = NAN;
+    double all = NAN;
+    double *magnitude = &s->rope->magnitude;
+    enum gqa_status st;
+
+    *magnitude = NAN;
+    if ((st = gqa_config_positive(magnitude, s->said, "attention_factor")) !=
+            GQA_OK ||
+        !isnan(*magnitude))
+        return st;
+    /* 0 stands for none, so these may not be above 0. */
+    if (json_number_value(json_object_get(s->said, "mscale")) != 0 &&
+        json_number_value(json_object_get(s->said, "mscale_all_dim")) != 0 &&
+        ((st = gqa_config_positive(&one, s->said, "mscale")) != GQA_OK ||
+         (st = gqa_config_positive(&all, s->said, "mscale_all_dim")) != GQA_OK))
+        return st;
+    *magnitude = isnan(all) || isnan(one) ? yarn_magnitude(s->factor, 1)
+                                          : yarn_magnitude(s->factor, one) /
+                                                yarn_magnitude(s->factor, all);
+    return GQA_OK;
+}
+
+/* Without a factor, that of the length of now to the one before. */
+static enum gqa_status yarn_factor(struct scaling *s)
+{
+    double longest = NAN;
+    enum gqa_status st;
+
+    if ((st = gqa_config_positive(&s->factor, s->said, "factor")) != GQA_OK ||
+        (st = gqa_config_positive(&longest, s->config,
+                                  "max_position_embeddings")) != GQA_OK)
+        return st;
+    if (isnan(s->factor))
+        s->factor = longest / s->context;
+    return isnan(s->factor)
+               ? gqa_fail(GQA_ERR_FORMAT,
+                          "configuration: RoPE of kind 'yarn' needs factor")
+               : GQA_OK;
+}
+
+static enum gqa_status scale_yarn(struct scaling *s)
+{
+    double fast = 32;
+    double slow = 1;
+    double first, last;
+    bool truncate = true;
+    enum gqa_status st;
+
+    if ((st = find_context(s, "yarn")) != GQA_OK ||
+        (st = yarn_factor(s)) != GQA_OK ||
+        (st = yarn_scale_magnitude(s)) != GQA_OK ||
+        (st = gqa_config_positive(&fast, s->said, "beta_fast")) != GQA_OK ||
+        (st = gqa_config_positive(&slow, s->said, "beta_slow")) != GQA_OK ||
+        (st = gqa_config_flag(&truncate, s->said, "truncate")) != GQA_OK)
+        return st;
+    first = yarn_pair(s, fast);
+    last = yarn_pair(s, slow);
+    if (truncate) {
+        first = floor(first);
+        last = ceil(last);
+    }
+    first = fmax(first, 0);
+    last = fmin(last, s->dim - 1);
+    if (first == last)
+        last += 0.001; /* as the source does against a division by 0 */
+    for (uint64_t j = 0; j < s->rope->n_pairs; j++) {
+        const double ramp =
+            fmin(fmax(((double)j - first) / (last - first), 0), 1);
+
+        s->rope->frequency[j] *= 1 - ramp + ramp / s->factor;
+    }
+    return GQA_OK;
+}
+
+static enum gqa_status keep(struct scaling *s)
+{
+    (void)s;
+    return GQA_OK;
+}
+
+static enum gqa_status scale(struct scaling *s)
+{
+    static const struct {
+        const char *name;
+        enum gqa_status (*apply)(struct scaling *s);
+    } kinds[] = {
+        {"default", keep},
+        {"linear", scale_linear},
+        {"llama3", scale_llama3},
+        {"yarn", scale_yarn},
+    };
+    const char *kind = NULL;
+    enum gqa_status st;
+
+    /* "type" is the key's old name. */
+    if ((st = gqa_config_text(&kind, s->said, "type")) != GQA_OK ||
+        (st = gqa_config_text(&kind, s->said, "rope_type")) != GQA_OK)
+        return st;
+    if (!kind)
+        kind = "default";
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kind, kinds[i].name) == 0)
+            return kinds[i].apply(s);
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "configuration: RoPE of kind '%.40s' cannot be run; known "
+                    "are default, linear, llama3 and yarn",
+                    kind);
+}
+
+/* What the configuration says of RoPE, or NULL. Models whose layers differ in
+ * it nest it by kind of layer. */
+static enum gqa_status find_said(const json_t **out, const json_t *config)
+{
+    const char *key;
+    json_t *value;
+
+    *out = json_object_get(config, "rope_scaling");
+    if (json_object_size(*out) == 0)
+        *out = json_object_get(config, "rope_parameters");
+    json_object_foreach((json_t *)(uintptr_t)*out, key, value)
+    {
+        if (json_is_object(value))
+            return gqa_fail(GQA_ERR_UNSUPPORTED,
+                            "configuration: RoPE that differs by layer "
+                            "('%.40s') cannot be run",
+                            key);
+    }
+    return GQA_OK;
+}
+
+enum gqa_status gqa_rope_create(struct gqa_rope *out, const json_t *config,
+                                const char *theta_key, double theta,
+                                const struct gqa_position *position)
+{
+    struct gqa_rope rope = {.n_pairs = position->rotary_dim / 2,
+                            .interleaved = position->interleaved,
+                            .magnitude = 1};
+    struct scaling s = {.rope = &rope,
+                        .config = config,
+                        .theta = theta,
+                        .dim = (double)position->rotary_dim,
+                        .factor = NAN,
+                        .context = NAN};
+    enum gqa_status st;
+
+    if (position->rotary_dim == 0 || position->rotary_dim % 2 != 0)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "RoPE of %llu dimensions of a head cannot be run: "
+                        "they go in pairs",
+                        (unsigned long long)position->rotary_dim);
+    if ((st = find_said(&s.said, config)) != GQA_OK ||
+        (st = gqa_config_positive(&s.theta, config, theta_key)) != GQA_OK ||
+        (st = gqa_config_positive(&s.theta, config, "rope_theta")) != GQA_OK ||
+        (st = gqa_config_positive(&s.theta, s.said, "rope_theta")) != GQA_OK)
+        return st;
+    if (s.theta <= 1)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "configuration: the base of RoPE is %g, not above 1",
+                        s.theta);
+    rope.frequency = calloc(rope.n_pairs, sizeof *rope.frequency);
+    if (!rope.frequency)
+        return gqa_fail_nomem();
+    for (uint64_t j = 0; j < rope.n_pairs; j++)
+        rope.frequency[j] = pow(s.theta, -2.0 * (double)j / s.dim);
+    st = scale(&s);
+    if (st == GQA_OK)
+        *out = rope;
+    else
+        free(rope.frequency);
+    return st;
+}

@@ -1,0 +1,23 @@
+/* Frequencies of rotary position embeddings, as the configuration asks. */
+#ifndef GQA_FORMATS_MODEL_NETWORK_ROPE_H
+#define GQA_FORMATS_MODEL_NETWORK_ROPE_H
+
+#include <jansson.h>
+
+#include "formats/model/network.h"
+
+/*
+ * position  of the model's attentions.
+ * theta     the base where the configuration has none under theta_key.
+ *
+ * The caller owns out->frequency. Errors GQA_ERR_UNSUPPORTED: a kind of
+ * scaling that is not known, or nothing to rotate; GQA_ERR_FORMAT.
+ *
+ * Source: transformers, modeling_rope_utils.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_rope_create(struct gqa_rope *out, const json_t *config,
+                                const char *theta_key, double theta,
+                                const struct gqa_position *position);
+
+#endif

@@ -1,0 +1,56 @@
+/* A growing list of parameters, for the code that names them. */
+#ifndef GQA_FORMATS_MODEL_PARAMS_H
+#define GQA_FORMATS_MODEL_PARAMS_H
+
+#include "formats/families/family.h"
+
+struct gqa_params {
+    struct gqa_param *items;
+    size_t n, capacity;
+};
+
+void gqa_params_free(struct gqa_params *params);
+
+/*
+ * Append a parameter with room for n_parts parts, all unset (their rows are
+ * 0), and return it; NULL when memory runs out. name is copied.
+ */
+struct gqa_param *gqa_params_add(struct gqa_params *params, const char *name,
+                                 size_t n_parts);
+
+/* Index of the parameter of this name. Only after gqa_params_finish(). */
+bool gqa_params_find(const struct gqa_params *params, const char *name,
+                     size_t *index);
+
+/*
+ * Sort by name and refuse two of the same name. Errors GQA_ERR_FORMAT.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_params_finish(struct gqa_params *params);
+
+/* The parameter is the tensor, as it stands. */
+GQA_MUST_USE
+enum gqa_status gqa_params_add_tensor(struct gqa_params *params,
+                                      const char *name,
+                                      const struct gqa_tensor *tensor,
+                                      size_t index);
+
+/*
+ * Give each way of naming its parameters. Errors GQA_ERR_FORMAT,
+ * GQA_ERR_UNSUPPORTED, GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_params_from_torch(struct gqa_params *params,
+                                      const struct gqa_checkpoint *checkpoint);
+GQA_MUST_USE
+enum gqa_status gqa_params_from_tf(struct gqa_params *params,
+                                   const struct gqa_checkpoint *checkpoint);
+/* Also finds the family, and the KerasHub backbone where names tell it
+ * (else *variant is NULL). */
+GQA_MUST_USE
+enum gqa_status gqa_params_from_keras(struct gqa_params *params,
+                                      const struct gqa_family **family,
+                                      const struct gqa_keras_variant **variant,
+                                      const struct gqa_checkpoint *checkpoint);
+
+#endif

@@ -1,0 +1,171 @@
+#include "common/ull.h"
+#include "formats/model/attentions.h"
+
+/* Length of a weight along the axis that its heads lie on. */
+static uint64_t heads_length(const struct gqa_param *weight, unsigned axis)
+{
+    return axis == 0 ? weight->rows : weight->cols;
+}
+
+static uint64_t other_length(const struct gqa_param *weight, unsigned axis)
+{
+    return axis == 0 ? weight->cols : weight->rows;
+}
+
+uint64_t gqa_slice_head(const struct gqa_slice *slice, uint64_t head_dim,
+                        uint64_t h)
+{
+    return slice->base + h / slice->per_block * slice->block_stride +
+           h % slice->per_block * head_dim;
+}
+
+/* Outputs of q, k, v lie in rows, but in columns of an input-major weight;
+ * o takes its inputs from the other side. */
+static unsigned axis_of(const struct gqa_found_attention *found, int projection)
+{
+    const bool in_columns = found->rule->input_major != (projection == 3);
+
+    return in_columns ? 1 : 0;
+}
+
+uint64_t gqa_query_length(const struct gqa_found_attention *found,
+                          const struct gqa_param *params)
+{
+    return heads_length(&params[found->weight[3]], axis_of(found, 3));
+}
+
+static const char *label(const struct gqa_found_attention *found)
+{
+    return gqa_attention_label(found->rule->stack, found->rule->kind,
+                               found->layer);
+}
+
+/* Matrices are matrices, and biases as long as their weights. */
+static enum gqa_status check_shapes(const struct gqa_found_attention *found,
+                                    const struct gqa_param *params)
+{
+    const uint64_t d_model =
+        other_length(&params[found->weight[0]], axis_of(found, 0));
+
+    for (int i = 0; i < 4; i++) {
+        const struct gqa_param *w = &params[found->weight[i]];
+        const uint64_t length = i == 3 ? other_length(w, axis_of(found, i))
+                                       : heads_length(w, axis_of(found, i));
+
+        if (w->rank != 2)
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "'%s' has %u dimensions, not the 2 of a "
+                            "projection",
+                            w->name, w->rank);
+        /* Cross-attention takes keys from another stack. */
+        if (i < 3 && other_length(w, axis_of(found, i)) != d_model)
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "'%s' takes %llu inputs, but '%s' takes %llu",
+                            w->name, ULL(other_length(w, axis_of(found, i))),
+                            params[found->weight[0]].name, ULL(d_model));
+        if (found->bias[i] != GQA_NO_PARAM) {
+            const struct gqa_param *b = &params[found->bias[i]];
+
+            if (b->rank != 1 || b->rows != length)
+                return gqa_fail(GQA_ERR_FORMAT,
+                                "'%s' does not have the %llu elements that "
+                                "'%s' asks for",
+                                b->name, ULL(length), w->name);
+        }
+    }
+    return GQA_OK;
+}
+
+/* The slices of a fused or separate layout, the counts being known. */
+static void place(struct gqa_attention *a,
+                  const struct gqa_found_attention *found)
+{
+    const uint64_t d = a->head_dim;
+    const uint64_t group = a->n_heads / a->n_kv_heads;
+    struct gqa_slice *const slices[] = {&a->q, &a->k, &a->v, &a->o};
+
+    for (int i = 0; i < 4; i++)
+        *slices[i] = (struct gqa_slice){
+            .weight = found->weight[i],
+            .bias = i == 3 ? GQA_NO_PARAM : found->bias[i],
+            .axis = axis_of(found, i),
+            .n_heads = i == 1 || i == 2 ? a->n_kv_heads : a->n_heads,
+            .per_block = 1,
+            .block_stride = d,
+        };
+    if (a->layout == GQA_HEADS_FUSED_QKV) {
+        a->k.base = a->n_heads * d;
+        a->v.base = (a->n_heads + a->n_kv_heads) * d;
+    } else if (a->layout == GQA_HEADS_FUSED_GROUP) {
+        a->q.per_block = group;
+        a->q.block_stride = a->k.block_stride = a->v.block_stride =
+            (group + 2) * d;
+        a->k.base = group * d;
+        a->v.base = (group + 1) * d;
+    }
+}
+
+enum gqa_status gqa_place_heads(struct gqa_attention *out,
+                                const struct gqa_found_attention *found,
+                                const struct gqa_param *params,
+                                uint64_t n_heads, uint64_t head_dim)
+{
+    const struct gqa_param *k = &params[found->weight[1]];
+    const struct gqa_param *v = &params[found->weight[2]];
+    const bool fused = found->rule->layout != GQA_HEADS_SEPARATE;
+    const uint64_t q_length = gqa_query_length(found, params);
+    const uint64_t k_length = heads_length(k, axis_of(found, 1));
+    uint64_t kv_length = k_length;
+    struct gqa_attention a = {.stack = found->rule->stack,
+                              .kind = found->rule->kind,
+                              .layer = found->layer,
+                              .n_heads = n_heads,
+                              .head_dim = head_dim,
+                              .layout = found->rule->layout};
+    enum gqa_status st;
+
+    if ((st = check_shapes(found, params)) != GQA_OK)
+        return st;
+    if (q_length / head_dim != n_heads || q_length % head_dim != 0)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: %llu heads of %llu do not fit the shapes: '%s' "
+                        "takes %llu inputs from them",
+                        label(found), ULL(n_heads), ULL(head_dim),
+                        params[found->weight[3]].name, ULL(q_length));
+    if (fused) {
+        if (k_length <= q_length || (k_length - q_length) % 2 != 0)
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "%s: '%s' has length %llu, too little for %llu "
+                            "query heads of %llu, keys and values",
+                            label(found), k->name, ULL(k_length), ULL(n_heads),
+                            ULL(head_dim));
+        kv_length = (k_length - q_length) / 2;
+    } else {
+        const struct gqa_param *q = &params[found->weight[0]];
+
+        if (heads_length(q, axis_of(found, 0)) != q_length)
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "%s: '%s' makes %llu outputs, but '%s' takes %llu "
+                            "inputs",
+                            label(found), q->name,
+                            ULL(heads_length(q, axis_of(found, 0))),
+                            params[found->weight[3]].name, ULL(q_length));
+        if (heads_length(v, axis_of(found, 2)) != k_length)
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "%s: '%s' has length %llu, but '%s' %llu",
+                            label(found), k->name, ULL(k_length), v->name,
+                            ULL(heads_length(v, axis_of(found, 2))));
+    }
+    a.n_kv_heads = kv_length / head_dim;
+    if (kv_length == 0 || kv_length % head_dim != 0 ||
+        n_heads % a.n_kv_heads != 0)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: '%s' holds %llu key outputs, which heads of %llu "
+                        "do not divide into KV heads that %llu query heads "
+                        "can share",
+                        label(found), k->name, ULL(kv_length), ULL(head_dim),
+                        ULL(n_heads));
+    place(&a, found);
+    *out = a;
+    return GQA_OK;
+}

@@ -1,0 +1,99 @@
+/*
+ * Writing a grouped checkpoint: blocks of every tensor are produced on
+ * several threads, hashed, compressed and written, and the result appears
+ * under its name at once or not at all.
+ */
+#ifndef GQA_FORMATS_WRITE_OUTPUT_H
+#define GQA_FORMATS_WRITE_OUTPUT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/dtype.h"
+#include "common/status.h"
+
+struct gqa_output_summary {
+    uint64_t content_bytes; /* the safetensors stream(s), headers included */
+    uint64_t file_bytes;    /* written: files of weights and index */
+    size_t n_files;         /* of weights and index */
+};
+
+enum gqa_output_kind {
+    GQA_OUTPUT_GQA,         /* one .gqa */
+    GQA_OUTPUT_SAFETENSORS, /* one .safetensors */
+    GQA_OUTPUT_FOLDER,      /* shards with index, config.json, other files */
+};
+
+/* A tensor is produced in blocks of this many bytes, the last one shorter. */
+#define GQA_BLOCK_BYTES ((size_t)4 << 20)
+
+struct gqa_output_tensor {
+    const char *name; /* lent */
+    enum gqa_dtype dtype;
+    unsigned rank;
+    const uint64_t *shape; /* [rank], lent */
+    uint64_t n_bytes;
+};
+
+struct gqa_output_options {
+    enum gqa_output_kind kind;
+    bool store;           /* .gqa: frames without compression */
+    int level;            /* .gqa: zstd level */
+    unsigned n_threads;   /* at least 1 */
+    bool force;           /* replace what exists */
+    uint64_t shard_bytes; /* folder: largest data size of one shard */
+
+    /*
+     * __metadata__ of a .gqa or .safetensors, string -> string, lent. The
+     * shards of a folder carry `format` alone.
+     */
+    const json_t *metadata;
+    /* Folder: config.json, and a folder whose other files come along (all
+     * but weights, indices and config.json); each NULL for none. Lent. */
+    const json_t *config;
+    const char *copy_from;
+
+    /* Called from one thread at a time, now and then; NULL for none. */
+    void (*progress)(void *ctx, uint64_t done_bytes, uint64_t all_bytes);
+    void *progress_ctx;
+
+    /*
+     * Called when all is written and on the device, before it appears: the
+     * last moment for the caller to fail. NULL for none.
+     */
+    enum gqa_status (*ready)(void *ctx,
+                             const struct gqa_output_summary *summary);
+    void *ready_ctx;
+};
+
+/*
+ * Fill buf with the n content bytes of a tensor from offset on (a multiple
+ * of GQA_BLOCK_BYTES; n is a whole block or the last of the tensor). worker:
+ * number of the calling thread, below n_threads. Any order, any thread.
+ */
+typedef enum gqa_status (*gqa_produce_fn)(void *ctx, unsigned worker,
+                                          size_t tensor, uint64_t offset,
+                                          size_t n, void *buf);
+
+/*
+ * Write tensors to path.
+ *
+ * tensors  any order; written sorted by dtype (widest first), then name, as
+ *          the safetensors library does, so that data stays aligned.
+ * Errors   GQA_ERR_USAGE: path exists and force is false, or replacing it
+ *          would lose other files; GQA_ERR_IO: not writable, disk full;
+ *          GQA_ERR_INTERRUPTED: gqa_interrupt_pending() came true; whatever
+ *          produce or ready returns. After an error nothing is left behind and
+ * what was at path is untouched.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_output_write(struct gqa_output_summary *summary,
+                                 const char *path,
+                                 const struct gqa_output_tensor *tensors,
+                                 size_t n_tensors, gqa_produce_fn produce,
+                                 void *produce_ctx,
+                                 const struct gqa_output_options *options);
+
+#endif

@@ -1,0 +1,379 @@
+#include "runtime/block.h"
+
+/* --- Calls to the backend, with the pass's own arguments ------------------ */
+
+enum gqa_status gqa_block_norm(const struct gqa_pass *pass, const void **out,
+                               void *room, const struct gqa_norm *n)
+{
+    const struct gqa_session *s = pass->session;
+    const struct gqa_runtime *r = s->runtime;
+    const struct gqa_norm_op op = gqa_runtime_norm(r, n);
+
+    *out = s->work.x;
+    if (n->kind == GQA_NORM_NONE)
+        return GQA_OK;
+    *out = room;
+    return r->backend->norm(r->device, room, s->work.x, pass->n_rows,
+                            r->network->d_model, &op, false);
+}
+
+/* The same in place. */
+static enum gqa_status norm_stream(const struct gqa_pass *pass,
+                                   const struct gqa_norm *n)
+{
+    const void *ignored;
+
+    return gqa_block_norm(pass, &ignored, pass->session->work.x, n);
+}
+
+static enum gqa_status linear(const struct gqa_runtime *r, void *out,
+                              const void *x, uint64_t n_rows,
+                              const struct gqa_linear *l, bool accumulate)
+{
+    return r->backend->linear(r->device, out, x, n_rows,
+                              gqa_runtime_weight(r, l->weight), l->input_major,
+                              gqa_runtime_weight(r, l->bias), accumulate);
+}
+
+/* Add what l makes of n rows to those of the residual stream from `row` on,
+ * normed on the way where the network says so. */
+static enum gqa_status add_output(const struct gqa_session *s,
+                                  const struct gqa_linear *l,
+                                  const struct gqa_norm *output_norm,
+                                  const void *in, uint64_t row, uint64_t n)
+{
+    const struct gqa_runtime *r = s->runtime;
+    const uint64_t d = r->network->d_model;
+    const struct gqa_norm_op op = gqa_runtime_norm(r, output_norm);
+    void *x = (char *)s->work.x + row * d * gqa_dtype_bits(r->real) / 8;
+    enum gqa_status st;
+
+    if (output_norm->kind == GQA_NORM_NONE)
+        return linear(r, x, in, n, l, true);
+    st = linear(r, s->work.output, in, n, l, false);
+    return st == GQA_OK
+               ? r->backend->norm(r->device, x, s->work.output, n, d, &op, true)
+               : st;
+}
+
+static struct gqa_head_place place_of(const struct gqa_slice *slice)
+{
+    return (struct gqa_head_place){slice->n_heads, slice->base,
+                                   slice->per_block, slice->block_stride};
+}
+
+/* --- Taps ----------------------------------------------------------------- */
+
+static bool is_tapped(const struct gqa_pass *pass, enum gqa_tap_point point)
+{
+    return pass->output && pass->output->taps &&
+           pass->output->taps->points & GQA_TAP(point);
+}
+
+/* Rows of the whole batch at a point of an attention. */
+static enum gqa_status tap_attention(const struct gqa_pass *pass,
+                                     const struct gqa_attention_block *a,
+                                     enum gqa_tap_point point, const void *x)
+{
+    const struct gqa_tapped tapped = {
+        .point = point,
+        .stack = a->heads->stack,
+        .layer = a->heads->layer,
+        .kind = a->heads->kind,
+        .x = x,
+        .width = pass->session->runtime->network->d_model,
+        .n_rows = pass->n_rows,
+    };
+
+    return is_tapped(pass, point) ? gqa_emit_tap(pass, &tapped) : GQA_OK;
+}
+
+/* Rows [first_row, first_row + n_rows) at a point of a block that belongs to
+ * no attention. */
+static enum gqa_status tap_block(const struct gqa_pass *pass, size_t layer,
+                                 enum gqa_tap_point point, const void *x,
+                                 uint64_t width, uint64_t first_row,
+                                 uint64_t n_rows)
+{
+    const struct gqa_tapped tapped = {
+        .point = point,
+        .stack = pass->stack->stack,
+        .layer = layer,
+        .x = x,
+        .width = width,
+        .n_rows = n_rows,
+        .first_row = first_row,
+    };
+
+    return is_tapped(pass, point) ? gqa_emit_tap(pass, &tapped) : GQA_OK;
+}
+
+/* --- Attention ------------------------------------------------------------ */
+
+/* A projection's output: heads of one slice in rows of this width. */
+struct heads {
+    void *x;
+    uint64_t width;
+    struct gqa_head_place place;
+};
+
+static enum gqa_status tap_heads(const struct gqa_pass *pass,
+                                 const struct gqa_attention_block *a,
+                                 enum gqa_tap_point point,
+                                 const struct heads *heads)
+{
+    const struct gqa_tapped tapped = {
+        .point = point,
+        .stack = a->heads->stack,
+        .layer = a->heads->layer,
+        .kind = a->heads->kind,
+        .x = heads->x,
+        .width = heads->width,
+        .n_rows = pass->n_rows,
+        .place = heads->place,
+        .head_dim = a->heads->head_dim,
+    };
+
+    return is_tapped(pass, point) ? gqa_emit_tap(pass, &tapped) : GQA_OK;
+}
+
+/* Norm and rotate the heads of q or k, where the network says so. */
+static enum gqa_status turn(const struct gqa_pass *pass,
+                            const struct gqa_attention_block *a,
+                            const struct heads *heads, const struct gqa_norm *n,
+                            enum gqa_tap_point turned)
+{
+    const struct gqa_runtime *r = pass->session->runtime;
+    const struct gqa_norm_op op = gqa_runtime_norm(r, n);
+    enum gqa_status st = GQA_OK;
+
+    if (n->kind == GQA_NORM_NONE && !a->rope)
+        return GQA_OK;
+    if (n->kind != GQA_NORM_NONE)
+        st = r->backend->norm_heads(r->device, heads->x, heads->width,
+                                    &heads->place, a->heads->head_dim, &op);
+    if (st == GQA_OK && a->rope)
+        st =
+            r->backend->rotate(r->device, heads->x, heads->width, &heads->place,
+                               a->heads->head_dim, a->rope->n_pairs,
+                               a->rope->interleaved, pass->session->cos_sin);
+    return st == GQA_OK ? tap_heads(pass, a, turned, heads) : st;
+}
+
+static enum gqa_status store(const struct gqa_pass *pass,
+                             const struct gqa_attention_block *a, void *cache,
+                             uint64_t capacity, const struct heads *heads)
+{
+    const struct gqa_runtime *r = pass->session->runtime;
+
+    return r->backend->store(r->device, cache, capacity, heads->x, heads->width,
+                             &heads->place, a->heads->head_dim);
+}
+
+/* Project rows; a weight that another slice had is not used again. */
+static enum gqa_status project(const struct gqa_pass *pass, struct heads *out,
+                               void *room, const void *in,
+                               const struct gqa_linear *l,
+                               const struct gqa_slice *slice,
+                               const struct gqa_linear *before,
+                               const struct heads *of_before)
+{
+    const struct gqa_runtime *r = pass->session->runtime;
+
+    out->place = place_of(slice);
+    out->width = gqa_runtime_outputs(r, l);
+    if (before && before->weight == l->weight) {
+        out->x = of_before->x;
+        return GQA_OK;
+    }
+    out->x = room;
+    return linear(r, room, in, pass->n_rows, l, false);
+}
+
+static enum gqa_status attend(const struct gqa_pass *pass,
+                              const struct gqa_attention_block *a,
+                              const struct heads *q,
+                              const struct gqa_kv_cache *cache,
+                              uint64_t capacity, const uint64_t *key_counts,
+                              const void *bias)
+{
+    struct gqa_session *s = pass->session;
+    const struct gqa_runtime *r = s->runtime;
+    const struct gqa_attention_op op = {
+        .out = s->work.attended,
+        .q = q->x,
+        .q_width = q->width,
+        .q_place = q->place,
+        .k = cache->k,
+        .v = cache->v,
+        .n_kv_heads = a->heads->n_kv_heads,
+        .head_dim = a->heads->head_dim,
+        .capacity = capacity,
+        .scale = a->scale,
+        .soft_cap = a->soft_cap,
+        .causal = a->causal,
+        .window = a->window,
+        .key_counts = key_counts,
+        .bias = bias,
+        .reach = pass->stack->stack == GQA_STACK_ENCODER
+                     ? s->room.encoder_capacity
+                     : s->room.capacity,
+    };
+    const struct heads out = {
+        s->work.attended,
+        a->heads->n_heads * a->heads->head_dim,
+        {.n_heads = a->heads->n_heads, .per_block = a->heads->n_heads},
+    };
+    enum gqa_status st = r->backend->attend(r->device, &op);
+
+    if (st == GQA_OK)
+        st = tap_heads(pass, a, GQA_TAP_ATTENDED, &out);
+    if (st == GQA_OK)
+        st = add_output(s, &a->o, &a->output_norm, out.x, 0, pass->n_rows);
+    if (st == GQA_OK)
+        st = norm_stream(pass, &a->after_norm);
+    return st == GQA_OK
+               ? tap_attention(pass, a, GQA_TAP_AFTER_ATTENTION, s->work.x)
+               : st;
+}
+
+static enum gqa_status self_attention(const struct gqa_pass *pass,
+                                      const struct gqa_attention_block *a,
+                                      size_t layer, const void *in)
+{
+    struct gqa_session *s = pass->session;
+    const bool encoder = pass->stack->stack == GQA_STACK_ENCODER;
+    const struct gqa_kv_cache *cache = encoder ? &s->encoder : &s->self[layer];
+    const uint64_t capacity = encoder ? s->encoder_capacity : s->capacity;
+    struct heads q, k, v;
+    enum gqa_status st;
+
+    if ((st = tap_attention(pass, a, GQA_TAP_INPUT, in)) != GQA_OK ||
+        (st = project(pass, &q, s->work.q, in, &a->q, &a->heads->q, NULL,
+                      NULL)) != GQA_OK ||
+        (st = project(pass, &k, s->work.k, in, &a->k, &a->heads->k, &a->q,
+                      &q)) != GQA_OK ||
+        (st = project(pass, &v, s->work.v, in, &a->v, &a->heads->v, &a->k,
+                      &k)) != GQA_OK ||
+        (st = tap_heads(pass, a, GQA_TAP_Q, &q)) != GQA_OK ||
+        (st = tap_heads(pass, a, GQA_TAP_K, &k)) != GQA_OK ||
+        (st = tap_heads(pass, a, GQA_TAP_V, &v)) != GQA_OK ||
+        (st = turn(pass, a, &q, &a->q_norm, GQA_TAP_Q_TURNED)) != GQA_OK ||
+        (st = turn(pass, a, &k, &a->k_norm, GQA_TAP_K_TURNED)) != GQA_OK ||
+        (st = store(pass, a, cache->k, capacity, &k)) != GQA_OK ||
+        (st = store(pass, a, cache->v, capacity, &v)) != GQA_OK)
+        return st;
+    return attend(pass, a, &q, cache, capacity, NULL,
+                  s->bias[pass->stack->stack][layer]);
+}
+
+static enum gqa_status cross_attention(const struct gqa_pass *pass,
+                                       const struct gqa_attention_block *a,
+                                       size_t layer)
+{
+    struct gqa_session *s = pass->session;
+    const void *in;
+    struct heads q;
+    enum gqa_status st;
+
+    if ((st = gqa_block_norm(pass, &in, s->work.normed, &a->norm)) != GQA_OK ||
+        (st = tap_attention(pass, a, GQA_TAP_INPUT, in)) != GQA_OK ||
+        (st = project(pass, &q, s->work.q, in, &a->q, &a->heads->q, NULL,
+                      NULL)) != GQA_OK ||
+        (st = tap_heads(pass, a, GQA_TAP_Q, &q)) != GQA_OK ||
+        (st = turn(pass, a, &q, &a->q_norm, GQA_TAP_Q_TURNED)) != GQA_OK)
+        return st;
+    return attend(pass, a, &q, &s->cross[layer], s->encoder_capacity, s->inputs,
+                  NULL);
+}
+
+enum gqa_status gqa_block_keys(const struct gqa_pass *pass, const void *memory,
+                               const struct gqa_attention_block *a,
+                               size_t layer)
+{
+    struct gqa_session *s = pass->session;
+    const struct gqa_kv_cache *cache = &s->cross[layer];
+    struct heads k, v;
+    enum gqa_status st;
+
+    if ((st = tap_attention(pass, a, GQA_TAP_MEMORY, memory)) != GQA_OK ||
+        (st = project(pass, &k, s->work.k, memory, &a->k, &a->heads->k, NULL,
+                      NULL)) != GQA_OK ||
+        (st = project(pass, &v, s->work.v, memory, &a->v, &a->heads->v, &a->k,
+                      &k)) != GQA_OK ||
+        (st = tap_heads(pass, a, GQA_TAP_K, &k)) != GQA_OK ||
+        (st = tap_heads(pass, a, GQA_TAP_V, &v)) != GQA_OK ||
+        (st = turn(pass, a, &k, &a->k_norm, GQA_TAP_K_TURNED)) != GQA_OK ||
+        (st = store(pass, a, cache->k, s->encoder_capacity, &k)) != GQA_OK)
+        return st;
+    return store(pass, a, cache->v, s->encoder_capacity, &v);
+}
+
+/* --- Feed-forward --------------------------------------------------------- */
+
+/* Add ff(normed) to the residual stream, some rows at a time. normed may be
+ * the stream itself: rows are read before they are added to. */
+static enum gqa_status feed_forward(const struct gqa_pass *pass,
+                                    const struct gqa_feed_forward *ff,
+                                    size_t layer, const void *normed)
+{
+    struct gqa_session *s = pass->session;
+    const struct gqa_runtime *r = s->runtime;
+    const uint64_t width = gqa_runtime_outputs(r, &ff->up);
+    const uint64_t row_bytes =
+        r->network->d_model * gqa_dtype_bits(r->real) / 8;
+    const bool gated = ff->gate.weight != GQA_NO_PARAM;
+    void *const hidden = gated ? s->work.gate : s->work.up;
+    enum gqa_status st = tap_block(pass, layer, GQA_TAP_FF_INPUT, normed,
+                                   r->network->d_model, 0, pass->n_rows);
+
+    for (uint64_t row = 0; row < pass->n_rows && st == GQA_OK;
+         row += s->ff_rows) {
+        const uint64_t n =
+            pass->n_rows - row < s->ff_rows ? pass->n_rows - row : s->ff_rows;
+        const char *in = (const char *)normed + row * row_bytes;
+
+        st = linear(r, s->work.up, in, n, &ff->up, false);
+        if (st == GQA_OK && gated)
+            st = linear(r, s->work.gate, in, n, &ff->gate, false);
+        if (st == GQA_OK)
+            st = r->backend->activate(r->device, hidden,
+                                      gated ? s->work.up : NULL, n * width,
+                                      ff->activation);
+        if (st == GQA_OK)
+            st = tap_block(pass, layer, GQA_TAP_HIDDEN, hidden, width, row, n);
+        if (st == GQA_OK)
+            st = add_output(s, &ff->down, &ff->output_norm, hidden, row, n);
+    }
+    return st == GQA_OK ? norm_stream(pass, &ff->after_norm) : st;
+}
+
+/* --- Blocks --------------------------------------------------------------- */
+
+enum gqa_status gqa_block_run(const struct gqa_pass *pass,
+                              const struct gqa_block *block, size_t layer)
+{
+    const struct gqa_workspace *w = &pass->session->work;
+    const uint64_t d = pass->session->runtime->network->d_model;
+    const void *in = NULL, *ff_in = NULL;
+    enum gqa_status st =
+        tap_block(pass, layer, GQA_TAP_BEFORE, w->x, d, 0, pass->n_rows);
+
+    if (st == GQA_OK)
+        st = gqa_block_norm(pass, &in, w->normed, &block->self.norm);
+    if (block->shared_norm)
+        ff_in = in;
+    else if (st == GQA_OK && block->parallel)
+        st = gqa_block_norm(pass, &ff_in, w->ff_normed, &block->ff.norm);
+    if (st == GQA_OK)
+        st = self_attention(pass, &block->self, layer, in);
+    if (st == GQA_OK && block->has_cross)
+        st = cross_attention(pass, &block->cross, layer);
+    if (st == GQA_OK && !block->parallel)
+        st = gqa_block_norm(pass, &ff_in, w->normed, &block->ff.norm);
+    if (st == GQA_OK)
+        st = feed_forward(pass, &block->ff, layer, ff_in);
+    return st == GQA_OK
+               ? tap_block(pass, layer, GQA_TAP_AFTER, w->x, d, 0, pass->n_rows)
+               : st;
+}

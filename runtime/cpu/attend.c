@@ -1,0 +1,48 @@
+/* Attention of the CPU backend: which task takes which queries. */
+#include "runtime/cpu/cpu.h"
+
+struct attention {
+    const struct gqa_device *device;
+    const struct gqa_attention_op *op;
+    uint64_t n_tiles; /* of queries, for each sequence and KV head */
+};
+
+static void attend_tile(void *ctx, size_t task, void *scratch)
+{
+    const struct attention *a = ctx;
+    const struct gqa_device *d = a->device;
+    const struct gqa_attention_op *op = a->op;
+    struct gqa_cpu_attend_task t = {.op = op, .n_new = d->n_new};
+
+    /* The last tiles of a causal sequence have the most keys: they come
+     * first, so that no thread is left with one at the end. */
+    t.first = (a->n_tiles - 1 - task % a->n_tiles) * GQA_CPU_QUERIES;
+    t.kv_head = task / a->n_tiles % op->n_kv_heads;
+    t.sequence = task / a->n_tiles / op->n_kv_heads;
+    t.n_padding = d->n_new - t.first < GQA_CPU_QUERIES ? d->n_new - t.first
+                                                       : GQA_CPU_QUERIES;
+    if (t.first < d->n_tokens[t.sequence])
+        t.n = d->n_tokens[t.sequence] - t.first;
+    if (t.n > t.n_padding)
+        t.n = t.n_padding;
+    t.n_padding -= t.n;
+    t.start = d->starts[t.sequence];
+    t.n_keys = op->key_counts ? op->key_counts[t.sequence]
+                              : t.start + d->n_tokens[t.sequence];
+    d->real->attend(&t, scratch);
+}
+
+enum gqa_status gqa_cpu_attend(struct gqa_device *device,
+                               const struct gqa_attention_op *op)
+{
+    struct attention a = {.device = device,
+                          .op = op,
+                          .n_tiles = (device->n_new + GQA_CPU_QUERIES - 1) /
+                                     GQA_CPU_QUERIES};
+    const uint64_t group = op->q_place.n_heads / op->n_kv_heads;
+
+    return gqa_cpu_pool_run(
+        device->pool,
+        (size_t)(a.n_tiles * op->n_kv_heads * device->n_sequences),
+        device->real->attend_bytes(op->head_dim, group), attend_tile, &a);
+}

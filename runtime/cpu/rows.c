@@ -1,0 +1,354 @@
+/* Operations of the CPU backend that go row by row. */
+#include <string.h>
+
+#include "common/bounds.h"
+#include "runtime/cpu/cpu.h"
+
+/* Rows that make a task of these elements each; at least one. */
+static uint64_t rows_of_task(uint64_t width)
+{
+    return width < GQA_CPU_GRAIN ? GQA_CPU_GRAIN / (width ? width : 1) : 1;
+}
+
+static size_t tasks_of(uint64_t n_rows, uint64_t rows)
+{
+    return (size_t)((n_rows + rows - 1) / rows);
+}
+
+/* --- Embedding ------------------------------------------------------------ */
+
+struct embedding {
+    const struct gqa_device *device;
+    char *out;
+    const struct gqa_weight *table, *positions;
+    double scale;
+    uint64_t n_rows, rows;
+};
+
+static const void *weight_row(const struct gqa_weight *weight, uint64_t row)
+{
+    return (const char *)weight->data +
+           row * weight->cols * gqa_dtype_bits(weight->dtype) / 8;
+}
+
+static void embed_rows(void *ctx, size_t task, void *scratch)
+{
+    const struct embedding *e = ctx;
+    const struct gqa_device *d = e->device;
+    const size_t width = (size_t)e->table->cols;
+    const uint64_t first = task * e->rows;
+    const uint64_t end = gqa_min_u64(first + e->rows, e->n_rows);
+
+    for (uint64_t r = first; r < end; r++) {
+        const uint64_t s = r / d->n_new;
+        char *out = e->out + r * width * d->real->size;
+
+        d->real->load(out, weight_row(e->table, (uint64_t)d->tokens[r]),
+                      e->table->dtype, width);
+        if (e->scale != 1)
+            d->real->scale(out, width, e->scale);
+        if (!e->positions)
+            continue;
+        d->real->load(
+            scratch,
+            weight_row(e->positions, gqa_cpu_position(d, s, r % d->n_new)),
+            e->positions->dtype, width);
+        d->real->add(out, scratch, width);
+    }
+}
+
+enum gqa_status gqa_cpu_embed(struct gqa_device *device, void *out,
+                              const struct gqa_weight *table, double scale,
+                              const struct gqa_weight *positions)
+{
+    struct embedding e = {
+        .device = device,
+        .out = out,
+        .table = table,
+        .positions = positions,
+        .scale = scale,
+        .n_rows = device->n_sequences * device->n_new,
+        .rows = rows_of_task(table->cols),
+    };
+
+    return gqa_cpu_pool_run(device->pool, tasks_of(e.n_rows, e.rows),
+                            (size_t)table->cols * device->real->size,
+                            embed_rows, &e);
+}
+
+/* --- Heads ---------------------------------------------------------------- */
+
+struct heads {
+    const struct gqa_device *device;
+    char *x, *cache;
+    uint64_t width, head_dim, capacity;
+    const struct gqa_head_place *place;
+    uint64_t n_pairs;
+    bool interleaved;
+    const char *cos_sin;
+    uint64_t n_rows, rows;
+};
+
+static void rotate_rows(void *ctx, size_t task, void *scratch)
+{
+    const struct heads *a = ctx;
+    const struct gqa_device *d = a->device;
+    const uint64_t first = task * a->rows;
+    const uint64_t end = gqa_min_u64(first + a->rows, a->n_rows);
+
+    (void)scratch;
+    for (uint64_t r = first; r < end; r++) {
+        const uint64_t position =
+            gqa_cpu_position(d, r / d->n_new, r % d->n_new);
+        const char *cos_sin =
+            a->cos_sin + position * a->n_pairs * 2 * d->real->size;
+
+        for (uint64_t h = 0; h < a->place->n_heads; h++)
+            d->real->rotate(
+                a->x + (r * a->width + gqa_cpu_head(a->place, a->head_dim, h)) *
+                           d->real->size,
+                a->n_pairs, a->interleaved, cos_sin);
+    }
+}
+
+enum gqa_status gqa_cpu_rotate(struct gqa_device *device, void *x,
+                               uint64_t width,
+                               const struct gqa_head_place *place,
+                               uint64_t head_dim, uint64_t n_pairs,
+                               bool interleaved, const void *cos_sin)
+{
+    struct heads a = {
+        .device = device,
+        .x = x,
+        .width = width,
+        .head_dim = head_dim,
+        .place = place,
+        .n_pairs = n_pairs,
+        .interleaved = interleaved,
+        .cos_sin = cos_sin,
+        .n_rows = device->n_sequences * device->n_new,
+        .rows = rows_of_task(place->n_heads * n_pairs * 2),
+    };
+
+    return gqa_cpu_pool_run(device->pool, tasks_of(a.n_rows, a.rows), 0,
+                            rotate_rows, &a);
+}
+
+static void store_rows(void *ctx, size_t task, void *scratch)
+{
+    const struct heads *a = ctx;
+    const struct gqa_device *d = a->device;
+    const size_t head_bytes = (size_t)a->head_dim * d->real->size;
+    const uint64_t first = task * a->rows;
+    const uint64_t end = gqa_min_u64(first + a->rows, a->n_rows);
+
+    (void)scratch;
+    for (uint64_t r = first; r < end; r++) {
+        const uint64_t s = r / d->n_new;
+        const uint64_t i = r % d->n_new;
+        const uint64_t position = d->starts[s] + i;
+
+        if (i >= d->n_tokens[s])
+            continue;
+        for (uint64_t h = 0; h < a->place->n_heads; h++)
+            memcpy(a->cache +
+                       ((s * a->place->n_heads + h) * a->capacity + position) *
+                           head_bytes,
+                   a->x +
+                       (r * a->width + gqa_cpu_head(a->place, a->head_dim, h)) *
+                           d->real->size,
+                   head_bytes);
+    }
+}
+
+enum gqa_status gqa_cpu_store(struct gqa_device *device, void *cache,
+                              uint64_t capacity, const void *x, uint64_t width,
+                              const struct gqa_head_place *place,
+                              uint64_t head_dim)
+{
+    struct heads a = {
+        .device = device,
+        .x = (char *)(uintptr_t)x, /* only read */
+        .cache = cache,
+        .capacity = capacity,
+        .width = width,
+        .head_dim = head_dim,
+        .place = place,
+        .n_rows = device->n_sequences * device->n_new,
+        .rows = rows_of_task(place->n_heads * head_dim),
+    };
+
+    return gqa_cpu_pool_run(device->pool, tasks_of(a.n_rows, a.rows), 0,
+                            store_rows, &a);
+}
+
+/* --- Norms ---------------------------------------------------------------- */
+
+struct norm {
+    const struct gqa_device *device;
+    struct gqa_cpu_norm norm;
+    char *out;
+    const char *x;
+    uint64_t width;
+    uint64_t n_rows, rows;
+    /* Of heads within the rows. */
+    const struct gqa_head_place *place;
+    uint64_t head_dim;
+};
+
+static enum gqa_status take_vectors(struct gqa_cpu_norm *out,
+                                    struct gqa_device *device,
+                                    const struct gqa_norm_op *op)
+{
+    const enum gqa_status st =
+        gqa_cpu_vector(&out->weight, device, 0, op->weight);
+
+    out->kind = op->kind;
+    out->eps = op->eps;
+    out->one_plus = op->one_plus;
+    return st == GQA_OK ? gqa_cpu_vector(&out->bias, device, 1, op->bias) : st;
+}
+
+static void norm_rows(void *ctx, size_t task, void *scratch)
+{
+    const struct norm *n = ctx;
+    const struct gqa_cpu_real *real = n->device->real;
+    const size_t row_bytes = (size_t)n->width * real->size;
+    const uint64_t first = task * n->rows;
+    const uint64_t end = gqa_min_u64(first + n->rows, n->n_rows);
+
+    (void)scratch;
+    for (uint64_t r = first; r < end; r++)
+        real->norm(n->out + r * row_bytes, n->x + r * row_bytes,
+                   (size_t)n->width, &n->norm);
+}
+
+enum gqa_status gqa_cpu_norm(struct gqa_device *device, void *out,
+                             const void *x, uint64_t n_rows, uint64_t width,
+                             const struct gqa_norm_op *op, bool accumulate)
+{
+    struct norm n = {.device = device,
+                     .norm = {.accumulate = accumulate},
+                     .out = out,
+                     .x = x,
+                     .width = width,
+                     .n_rows = n_rows,
+                     .rows = rows_of_task(width)};
+    const enum gqa_status st = take_vectors(&n.norm, device, op);
+
+    return st == GQA_OK
+               ? gqa_cpu_pool_run(device->pool, tasks_of(n_rows, n.rows), 0,
+                                  norm_rows, &n)
+               : st;
+}
+
+static void norm_heads_of_rows(void *ctx, size_t task, void *scratch)
+{
+    const struct norm *n = ctx;
+    const struct gqa_cpu_real *real = n->device->real;
+    const uint64_t first = task * n->rows;
+    const uint64_t end = gqa_min_u64(first + n->rows, n->n_rows);
+
+    (void)scratch;
+    for (uint64_t r = first; r < end; r++)
+        for (uint64_t h = 0; h < n->place->n_heads; h++) {
+            char *head = n->out + (r * n->width +
+                                   gqa_cpu_head(n->place, n->head_dim, h)) *
+                                      real->size;
+
+            real->norm(head, head, (size_t)n->head_dim, &n->norm);
+        }
+}
+
+enum gqa_status gqa_cpu_norm_heads(struct gqa_device *device, void *x,
+                                   uint64_t width,
+                                   const struct gqa_head_place *place,
+                                   uint64_t head_dim,
+                                   const struct gqa_norm_op *op)
+{
+    struct norm n = {
+        .device = device,
+        .out = x,
+        .width = width,
+        .n_rows = device->n_sequences * device->n_new,
+        .rows = rows_of_task(place->n_heads * head_dim),
+        .place = place,
+        .head_dim = head_dim,
+    };
+    const enum gqa_status st = take_vectors(&n.norm, device, op);
+
+    return st == GQA_OK
+               ? gqa_cpu_pool_run(device->pool, tasks_of(n.n_rows, n.rows), 0,
+                                  norm_heads_of_rows, &n)
+               : st;
+}
+
+/* --- Activations ---------------------------------------------------------- */
+
+struct activation {
+    const struct gqa_cpu_real *real;
+    char *x;
+    const char *up;
+    uint64_t n;
+    enum gqa_activation kind;
+};
+
+static void activate_part(void *ctx, size_t task, void *scratch)
+{
+    const struct activation *a = ctx;
+    const uint64_t first = task * GQA_CPU_GRAIN;
+    const uint64_t offset = first * a->real->size;
+
+    (void)scratch;
+    a->real->activate(a->x + offset, a->up ? a->up + offset : NULL,
+                      (size_t)gqa_min_u64(GQA_CPU_GRAIN, a->n - first),
+                      a->kind);
+}
+
+enum gqa_status gqa_cpu_activate(struct gqa_device *device, void *x,
+                                 const void *up, uint64_t n,
+                                 enum gqa_activation activation)
+{
+    struct activation a = {device->real, x, up, n, activation};
+
+    return gqa_cpu_pool_run(device->pool, tasks_of(n, GQA_CPU_GRAIN), 0,
+                            activate_part, &a);
+}
+
+struct cap {
+    const struct gqa_cpu_real *real;
+    char *x;
+    uint64_t n;
+    double cap;
+};
+
+static void cap_part(void *ctx, size_t task, void *scratch)
+{
+    const struct cap *c = ctx;
+    const uint64_t first = task * GQA_CPU_GRAIN;
+
+    (void)scratch;
+    c->real->soft_cap(c->x + first * c->real->size,
+                      (size_t)gqa_min_u64(GQA_CPU_GRAIN, c->n - first), c->cap);
+}
+
+enum gqa_status gqa_cpu_soft_cap(struct gqa_device *device, void *x, uint64_t n,
+                                 double cap)
+{
+    struct cap c = {device->real, x, n, cap};
+
+    return gqa_cpu_pool_run(device->pool, tasks_of(n, GQA_CPU_GRAIN), 0,
+                            cap_part, &c);
+}
+
+enum gqa_status gqa_cpu_gather(struct gqa_device *device, void *out,
+                               const void *x, uint64_t width,
+                               const uint64_t *rows, uint64_t n_rows)
+{
+    const size_t row_bytes = (size_t)width * device->real->size;
+
+    for (uint64_t i = 0; i < n_rows; i++)
+        memcpy((char *)out + i * row_bytes,
+               (const char *)x + rows[i] * row_bytes, row_bytes);
+    return GQA_OK;
+}

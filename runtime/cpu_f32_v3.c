@@ -1,3 +1,0 @@
-/* cpu_f32.c, compiled for processors with AVX2. */
-#define EXPORT gqa_cpu_f32_v3
-#include "runtime/cpu_f32.c"

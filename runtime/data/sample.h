@@ -1,0 +1,48 @@
+/*
+ * Tokens drawn from a model itself, so that any checkpoint can be checked
+ * with no tokenizer and no data.
+ */
+#ifndef GQA_RUNTIME_DATA_SAMPLE_H
+#define GQA_RUNTIME_DATA_SAMPLE_H
+
+#include "runtime/data/tokens.h"
+#include "runtime/runtime.h"
+
+struct gqa_sample_options {
+    uint64_t n, length; /* sequences, tokens in each; at least 1 and 2 */
+    uint64_t seed;
+};
+
+struct gqa_token_rules gqa_token_rules_of(const struct gqa_network *network);
+
+/*
+ * n sequences drawn at temperature 1. Decoder-only: the start token, then
+ * length - 1 drawn ones. Encoder-decoder: uniformly random input of
+ * `length` tokens gives outputs of as many; these are the input of a second
+ * round, whose outputs are the labels. These end where the model ends them:
+ * what it says past an end is nothing it was made for. Else start, end and
+ * padding are never drawn, so that sequences have their length.
+ *
+ * Each number drawn depends on seed, sequence and position alone, but what
+ * it picks on logits, whose last bits depend on the machine.
+ *
+ * runtime  of the original; network is what it was made of.
+ * tokens   empty; filled.
+ * Errors   those of the session, and GQA_ERR_FORMAT for logits that are not
+ *          finite.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_sample(struct gqa_tokens *tokens,
+                           struct gqa_runtime *runtime,
+                           const struct gqa_network *network,
+                           const struct gqa_sample_options *options);
+
+/* Draw outputs of at most options->length for sequences of an encoder-decoder
+ * that have none (tokens.h). */
+GQA_MUST_USE
+enum gqa_status gqa_sample_outputs(struct gqa_tokens *tokens,
+                                   struct gqa_runtime *runtime,
+                                   const struct gqa_network *network,
+                                   const struct gqa_sample_options *options);
+
+#endif

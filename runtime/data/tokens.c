@@ -1,0 +1,139 @@
+#include "runtime/data/tokens.h"
+
+#include <stdlib.h>
+
+#include "common/checked.h"
+
+/* What transformers leaves out of the loss. */
+enum { IGNORED = -100 };
+
+void gqa_tokens_clear(struct gqa_tokens *tokens)
+{
+    for (size_t i = 0; i < tokens->n; i++) {
+        free(tokens->sequences[i].encoder);
+        free(tokens->sequences[i].decoder);
+        free(tokens->sequences[i].next);
+    }
+    free(tokens->sequences);
+    *tokens = (struct gqa_tokens){NULL, 0};
+}
+
+uint64_t gqa_tokens_n_positions(const struct gqa_tokens *tokens)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < tokens->n; i++)
+        n += tokens->sequences[i].n_decoder;
+    return n;
+}
+
+static enum gqa_status check_ids(const char *what, const int64_t *ids,
+                                 uint64_t n,
+                                 const struct gqa_token_rules *rules,
+                                 bool may_ignore)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        if (may_ignore && ids[i] == IGNORED)
+            continue;
+        if (ids[i] < 0 || (uint64_t)ids[i] >= rules->vocab_size)
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "%s, position %llu: token %lld is not in the "
+                            "vocabulary of %llu",
+                            what, (unsigned long long)i, (long long)ids[i],
+                            (unsigned long long)rules->vocab_size);
+    }
+    return GQA_OK;
+}
+
+/* [n] int32, and room for at least one. */
+static int32_t *ids_alloc(uint64_t n)
+{
+    uint64_t n_bytes;
+
+    if (!gqa_mul_u64(n ? n : 1, sizeof(int32_t), &n_bytes) ||
+        n_bytes > SIZE_MAX)
+        return NULL;
+    return malloc(n_bytes);
+}
+
+static enum gqa_status fill_labels(struct gqa_sequence *s,
+                                   const struct gqa_token_rules *rules,
+                                   const int64_t *labels, uint64_t n)
+{
+    const int32_t pad = rules->pad_token == GQA_NO_TOKEN ? 0 : rules->pad_token;
+
+    while (n > 0 && labels[n - 1] == IGNORED)
+        n--;
+    if (n == 0)
+        return gqa_fail(GQA_ERR_FORMAT, "labels: all are -100");
+    s->decoder = ids_alloc(n);
+    s->next = ids_alloc(n);
+    if (!s->decoder || !s->next)
+        return gqa_fail_nomem();
+    for (uint64_t i = 0; i < n; i++) {
+        const int32_t label =
+            labels[i] == IGNORED ? GQA_NO_TOKEN : (int32_t)labels[i];
+
+        s->next[i] = label;
+        if (i + 1 < n)
+            s->decoder[i + 1] = label == GQA_NO_TOKEN ? pad : label;
+    }
+    s->decoder[0] = rules->start_token;
+    s->n_decoder = n;
+    return GQA_OK;
+}
+
+static enum gqa_status fill_ids(struct gqa_sequence *s,
+                                const struct gqa_token_rules *rules,
+                                const int64_t *ids, uint64_t n)
+{
+    int32_t *copy = ids_alloc(n);
+
+    if (!copy)
+        return gqa_fail_nomem();
+    for (uint64_t i = 0; i < n; i++)
+        copy[i] = (int32_t)ids[i];
+    if (rules->is_encoder_decoder) {
+        s->encoder = copy;
+        s->n_encoder = n;
+        return GQA_OK;
+    }
+    s->decoder = copy;
+    s->n_decoder = n;
+    if (!(s->next = ids_alloc(n)))
+        return gqa_fail_nomem();
+    for (uint64_t i = 0; i < n; i++)
+        s->next[i] = i + 1 < n ? copy[i + 1] : GQA_NO_TOKEN;
+    return GQA_OK;
+}
+
+enum gqa_status gqa_tokens_add(struct gqa_tokens *tokens,
+                               const struct gqa_token_rules *rules,
+                               const int64_t *ids, uint64_t n_ids,
+                               const int64_t *labels, uint64_t n_labels)
+{
+    struct gqa_sequence *grown;
+    struct gqa_sequence *s;
+    enum gqa_status st;
+
+    if (n_ids == 0)
+        return gqa_fail(GQA_ERR_FORMAT, "input_ids: the sequence is empty");
+    st = check_ids("input_ids", ids, n_ids, rules, false);
+    if (st == GQA_OK && labels)
+        st = check_ids("labels", labels, n_labels, rules, true);
+    if (st != GQA_OK)
+        return st;
+    if (tokens->n >= SIZE_MAX / sizeof *grown - 1)
+        return gqa_fail_nomem();
+    grown = realloc(tokens->sequences, (tokens->n + 1) * sizeof *grown);
+    if (!grown)
+        return gqa_fail_nomem();
+    tokens->sequences = grown;
+    /* Counted at once, so that a failure leaves nothing unowned. */
+    s = &grown[tokens->n++];
+    *s = (struct gqa_sequence){0};
+    st = fill_ids(s, rules, ids, n_ids);
+    if (st == GQA_OK && labels && rules->is_encoder_decoder)
+        st = fill_labels(s, rules, labels, n_labels);
+    return st;
+}

@@ -1,0 +1,332 @@
+#include "runtime/measure/trace.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/checked.h"
+#include "common/file.h"
+#include "common/temporary.h"
+
+/*
+ * For each sequence: logits [n_decoder, vocab], then, where residuals are
+ * kept, each encoder layer's [n_encoder, d_model] and each decoder layer's
+ * [n_decoder, d_model].
+ */
+struct gqa_trace {
+    int fd;
+    const struct gqa_tokens *tokens;
+    struct gqa_trace_options options;
+    uint64_t vocab_size, d_model;
+    uint64_t n_layers[2]; /* of encoder and decoder */
+    uint64_t *starts;     /* [tokens->n]: first element of each */
+    /* Values of a few rows, as kept and as double. */
+    void *stored;
+    double *values;
+    size_t room;
+};
+
+void gqa_trace_free(struct gqa_trace *t)
+{
+    if (!t)
+        return;
+    if (t->fd >= 0)
+        close(t->fd);
+    free(t->starts);
+    free(t->stored);
+    free(t->values);
+    free(t);
+}
+
+static void count_layers(uint64_t n_layers[2],
+                         const struct gqa_network *network)
+{
+    n_layers[0] = n_layers[1] = 0;
+    for (size_t i = 0; i < network->n_stacks; i++)
+        n_layers[network->stacks[i].stack == GQA_STACK_DECODER] +=
+            network->stacks[i].n_blocks;
+}
+
+size_t gqa_trace_n_layers(const struct gqa_trace *t)
+{
+    return t->n_layers[0] + t->n_layers[1];
+}
+
+/* Elements of a sequence: rows x width of each part. */
+static bool sequence_elements(const struct gqa_trace *t,
+                              const struct gqa_sequence *s, uint64_t *n)
+{
+    uint64_t encoder, decoder, residual;
+
+    if (!gqa_mul_u64(s->n_decoder, t->vocab_size, n))
+        return false;
+    if (!t->options.residual)
+        return true;
+    return gqa_mul_u64(t->n_layers[0], s->n_encoder, &encoder) &&
+           gqa_mul_u64(t->n_layers[1], s->n_decoder, &decoder) &&
+           gqa_add_u64(encoder, decoder, &residual) &&
+           gqa_mul_u64(residual, t->d_model, &residual) &&
+           gqa_add_u64(*n, residual, n);
+}
+
+static unsigned width_of(const struct gqa_trace *t)
+{
+    return gqa_dtype_bits(t->options.dtype) / 8;
+}
+
+/* n_bytes: of all sequences. */
+static enum gqa_status lay_out(struct gqa_trace *t, uint64_t *n_bytes)
+{
+    uint64_t at = 0, n;
+
+    t->starts = calloc(t->tokens->n ? t->tokens->n : 1, sizeof *t->starts);
+    if (!t->starts)
+        return gqa_fail_nomem();
+    for (size_t i = 0; i < t->tokens->n; i++) {
+        t->starts[i] = at;
+        if (!sequence_elements(t, &t->tokens->sequences[i], &n) ||
+            !gqa_add_u64(at, n, &at))
+            return gqa_fail(GQA_ERR_USAGE, "too many tokens to keep");
+    }
+    if (!gqa_mul_u64(at, width_of(t), n_bytes) || *n_bytes > INT64_MAX)
+        return gqa_fail(GQA_ERR_USAGE, "too many tokens to keep");
+    return GQA_OK;
+}
+
+/* Room for n values in the buffers. */
+static enum gqa_status reserve(struct gqa_trace *t, size_t n)
+{
+    if (n <= t->room)
+        return GQA_OK;
+    free(t->stored);
+    free(t->values);
+    t->room = 0;
+    t->stored = calloc(n, sizeof(double));
+    t->values = calloc(n, sizeof *t->values);
+    if (!t->stored || !t->values)
+        return gqa_fail_nomem();
+    t->room = n;
+    return GQA_OK;
+}
+
+static enum gqa_status keep(struct gqa_trace *t, uint64_t at,
+                            const double *values, size_t n)
+{
+    enum gqa_status st = reserve(t, n);
+
+    if (st != GQA_OK)
+        return st;
+    gqa_store_f64(t->stored, t->options.dtype, values, n);
+    return gqa_temporary_write(t->fd, t->stored, n * width_of(t),
+                               at * width_of(t));
+}
+
+/* n values from element `at` on into t->values. */
+static enum gqa_status recall(struct gqa_trace *t, uint64_t at, size_t n)
+{
+    enum gqa_status st = reserve(t, n);
+
+    if (st == GQA_OK)
+        st = gqa_file_read(t->fd, t->stored, n * width_of(t), at * width_of(t));
+    if (st == GQA_OK)
+        gqa_load_f64(t->values, t->stored, t->options.dtype, n);
+    return st;
+}
+
+static uint64_t logits_at(const struct gqa_trace *t, uint64_t s,
+                          uint64_t position)
+{
+    return t->starts[s] + position * t->vocab_size;
+}
+
+static uint64_t residual_at(const struct gqa_trace *t, enum gqa_stack stack,
+                            uint64_t layer, uint64_t s, uint64_t position)
+{
+    const struct gqa_sequence *sequence = &t->tokens->sequences[s];
+    uint64_t row = layer * sequence->n_encoder + position;
+
+    if (stack == GQA_STACK_DECODER)
+        row = t->n_layers[0] * sequence->n_encoder +
+              layer * sequence->n_decoder + position;
+    return logits_at(t, s, sequence->n_decoder) + row * t->d_model;
+}
+
+static enum gqa_status keep_logits(void *ctx, uint64_t s, uint64_t position,
+                                   uint64_t n_rows, const double *logits)
+{
+    struct gqa_trace *t = ctx;
+
+    return keep(t, logits_at(t, s, position), logits, n_rows * t->vocab_size);
+}
+
+static enum gqa_status keep_residual(void *ctx, enum gqa_stack stack,
+                                     uint64_t layer, uint64_t s,
+                                     uint64_t position, uint64_t n_rows,
+                                     const double *x)
+{
+    struct gqa_trace *t = ctx;
+
+    return keep(t, residual_at(t, stack, layer, s, position), x,
+                n_rows * t->d_model);
+}
+
+enum gqa_status gqa_trace_record(struct gqa_trace **out,
+                                 struct gqa_running *running,
+                                 const struct gqa_tokens *tokens,
+                                 const struct gqa_trace_options *options,
+                                 const struct gqa_run_progress *progress)
+{
+    const struct gqa_network *network = gqa_running_network(running);
+    struct gqa_trace *t = calloc(1, sizeof *t);
+    struct gqa_step_output output = {.ctx = t, .logits = keep_logits};
+    uint64_t n_bytes = 0;
+    enum gqa_status st;
+
+    if (!t)
+        return gqa_fail_nomem();
+    t->fd = -1;
+    t->tokens = tokens;
+    t->options = *options;
+    t->vocab_size = network->vocab_size;
+    t->d_model = network->d_model;
+    count_layers(t->n_layers, network);
+    if (options->residual)
+        output.residual = keep_residual;
+    st = lay_out(t, &n_bytes);
+    if (st == GQA_OK)
+        st = gqa_temporary_open(&t->fd, n_bytes, "what a model gives");
+    if (st == GQA_OK)
+        st = gqa_running_run(running, tokens, false, &output, progress);
+    if (st == GQA_OK)
+        *out = t;
+    else
+        gqa_trace_free(t);
+    return st;
+}
+
+enum gqa_status gqa_trace_logits(struct gqa_trace *t, uint64_t s,
+                                 uint64_t position, uint64_t n_rows,
+                                 double *logits)
+{
+    const size_t n = n_rows * t->vocab_size;
+    enum gqa_status st = recall(t, logits_at(t, s, position), n);
+
+    for (size_t i = 0; i < n && st == GQA_OK; i++)
+        logits[i] = t->values[i];
+    return st;
+}
+
+struct comparing {
+    struct gqa_trace *trace;
+    const struct gqa_comparison *to;
+    /* For each sequence, of logits and of each layer: put together at the
+     * end in the sequences' order, whatever order they came in. */
+    struct gqa_drift *drifts;
+    size_t per_sequence;
+};
+
+static enum gqa_status compare_logits(void *ctx, uint64_t s, uint64_t position,
+                                      uint64_t n_rows, const double *logits)
+{
+    const struct comparing *c = ctx;
+    struct gqa_trace *t = c->trace;
+    const uint64_t v = t->vocab_size;
+    const int32_t *next = t->tokens->sequences[s].next + position;
+    enum gqa_status st;
+
+    st = recall(t, logits_at(t, s, position), n_rows * v);
+    if (st != GQA_OK)
+        return st;
+    if (c->to->logits)
+        gqa_drift_add(&c->drifts[s * c->per_sequence], t->values, logits,
+                      n_rows * v);
+    for (uint64_t r = 0; c->to->fidelity && r < n_rows; r++)
+        gqa_fidelity_add(c->to->fidelity, t->values + r * v, logits + r * v,
+                         next[r], (struct gqa_place){s, position + r});
+    return GQA_OK;
+}
+
+static enum gqa_status compare_residual(void *ctx, enum gqa_stack stack,
+                                        uint64_t layer, uint64_t s,
+                                        uint64_t position, uint64_t n_rows,
+                                        const double *x)
+{
+    const struct comparing *c = ctx;
+    struct gqa_trace *t = c->trace;
+    const size_t n = n_rows * t->d_model;
+    const uint64_t index =
+        layer + (stack == GQA_STACK_DECODER ? t->n_layers[0] : 0);
+    enum gqa_status st;
+
+    st = recall(t, residual_at(t, stack, layer, s, position), n);
+    if (st == GQA_OK)
+        gqa_drift_add(&c->drifts[s * c->per_sequence + 1 + index], t->values, x,
+                      n);
+    return st;
+}
+
+static enum gqa_status check_shape(const struct gqa_trace *t,
+                                   const struct gqa_network *network)
+{
+    uint64_t n_layers[2];
+
+    count_layers(n_layers, network);
+    if (t->vocab_size != network->vocab_size)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "vocabularies of %llu and %llu cannot be compared",
+                        (unsigned long long)t->vocab_size,
+                        (unsigned long long)network->vocab_size);
+    if (t->d_model != network->d_model || t->n_layers[0] != n_layers[0] ||
+        t->n_layers[1] != n_layers[1])
+        return gqa_fail(
+            GQA_ERR_UNSUPPORTED,
+            "models of %llu + %llu layers of width %llu and of "
+            "%llu + %llu of %llu cannot be compared layer by layer",
+            (unsigned long long)t->n_layers[0],
+            (unsigned long long)t->n_layers[1], (unsigned long long)t->d_model,
+            (unsigned long long)n_layers[0], (unsigned long long)n_layers[1],
+            (unsigned long long)network->d_model);
+    return GQA_OK;
+}
+
+static void merge(const struct comparing *c, size_t n_sequences)
+{
+    for (size_t s = 0; s < n_sequences; s++) {
+        const struct gqa_drift *of = c->drifts + s * c->per_sequence;
+
+        if (c->to->logits)
+            gqa_drift_merge(c->to->logits, &of[0]);
+        for (size_t i = 1; c->to->layers && i < c->per_sequence; i++)
+            gqa_drift_merge(&c->to->layers[i - 1], &of[i]);
+    }
+}
+
+enum gqa_status gqa_trace_compare(struct gqa_trace *t,
+                                  struct gqa_running *running,
+                                  uint64_t max_sequences, bool token_by_token,
+                                  const struct gqa_comparison *comparison,
+                                  const struct gqa_run_progress *progress)
+{
+    struct comparing comparing = {t, comparison, NULL,
+                                  1 + gqa_trace_n_layers(t)};
+    struct gqa_step_output output = {.ctx = &comparing,
+                                     .logits = compare_logits};
+    struct gqa_tokens tokens = *t->tokens;
+    enum gqa_status st = check_shape(t, gqa_running_network(running));
+
+    if (st != GQA_OK)
+        return st;
+    if (max_sequences > 0 && max_sequences < tokens.n)
+        tokens.n = max_sequences;
+    if (comparison->layers && t->options.residual)
+        output.residual = compare_residual;
+    comparing.drifts =
+        calloc((tokens.n ? tokens.n : 1) * comparing.per_sequence,
+               sizeof *comparing.drifts);
+    if (!comparing.drifts)
+        return gqa_fail_nomem();
+    st = gqa_running_run(running, &tokens, token_by_token, &output, progress);
+    if (st == GQA_OK)
+        merge(&comparing, tokens.n);
+    free(comparing.drifts);
+    return st;
+}

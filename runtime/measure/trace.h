@@ -1,0 +1,66 @@
+/*
+ * Models are run one at a time: what the first gives is kept in a file, and
+ * what the next gives is held against it block by block, so that two models
+ * are never in memory together.
+ */
+#ifndef GQA_RUNTIME_MEASURE_TRACE_H
+#define GQA_RUNTIME_MEASURE_TRACE_H
+
+#include "runtime/measure/fidelity.h"
+#include "runtime/measure/running.h"
+
+/* What a model gave, on disk. */
+struct gqa_trace;
+
+struct gqa_trace_options {
+    enum gqa_dtype dtype; /* F32 or F64: how values are kept */
+    bool residual;        /* also the residual streams of all layers */
+};
+
+/*
+ * Run the model and keep its logits (and residual streams) in a file
+ * without a name in $TMPDIR or /tmp.
+ *
+ * tokens  lent until gqa_trace_free().
+ * Errors  those of gqa_running_run(); GQA_ERR_IO with the bytes needed.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_trace_record(struct gqa_trace **out,
+                                 struct gqa_running *running,
+                                 const struct gqa_tokens *tokens,
+                                 const struct gqa_trace_options *options,
+                                 const struct gqa_run_progress *progress);
+void gqa_trace_free(struct gqa_trace *trace);
+
+/* Layers of both stacks, encoder first: elements of a comparison's drift. */
+size_t gqa_trace_n_layers(const struct gqa_trace *trace);
+
+/* Logits of n_rows positions of a sequence, [n_rows, vocab_size]. */
+GQA_MUST_USE
+enum gqa_status gqa_trace_logits(struct gqa_trace *trace, uint64_t s,
+                                 uint64_t position, uint64_t n_rows,
+                                 double *logits);
+
+/* What a comparison adds to; each may be NULL. */
+struct gqa_comparison {
+    struct gqa_fidelity *fidelity;
+    struct gqa_drift *logits; /* the distance of all logits */
+    struct gqa_drift *layers; /* [gqa_trace_n_layers()], of a trace with
+                                 residuals */
+};
+
+/*
+ * Run a model over the trace's tokens (the first max_sequences; 0: all) and
+ * compare.
+ *
+ * Errors those of gqa_running_run(); GQA_ERR_UNSUPPORTED: the models differ
+ *        in vocabulary, width or number of layers.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_trace_compare(struct gqa_trace *trace,
+                                  struct gqa_running *running,
+                                  uint64_t max_sequences, bool token_by_token,
+                                  const struct gqa_comparison *comparison,
+                                  const struct gqa_run_progress *progress);
+
+#endif

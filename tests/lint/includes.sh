@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+#
+# Who may include whom: docs/architecture.md.
+#
+#   - arrows run down only: tools -> runtime -> formats -> common
+#   - no tool includes another
+#   - the operations on a device, and what fills their table from outside
+#     (the CUDA plug-in and what stands in its place in tests), reach
+#     nothing of formats/ and no JSON
+#
+# usage: tests/lint/includes.sh [FOLDER]   of the sources; "." if not given
+set -euo pipefail
+cd "${1-.}"
+
+folders=(common formats runtime convert inspect verify)
+# Starting points of what must stay apart
+apart=(runtime/backend.h runtime/ops.h runtime/cuda/*.cu
+    tests/unit/plugin_stub.c tests/cli/hollow_plugin.c)
+
+for file in "${apart[@]}"; do
+    if [[ ! -f $file ]]; then
+        echo "includes.sh: $file is not there" >&2
+        exit 1
+    fi
+done
+
+grep -rHE '^[[:space:]]*#[[:space:]]*include' \
+    --include='*.[ch]' --include='*.inl' --include='*.cu' --include='*.cuh' \
+    "${folders[@]}" tests/unit/plugin_stub.c tests/cli/hollow_plugin.c |
+    awk -v apart="${apart[*]}" '
+function complain(text) {
+    print text
+    failed = 1
+}
+function folder_of(path) {
+    return path ~ /\// ? substr(path, 1, index(path, "/") - 1) : ""
+}
+BEGIN {
+    rank["common"] = 1
+    rank["formats"] = 2
+    rank["runtime"] = 3
+    rank["convert"] = rank["inspect"] = rank["verify"] = 4
+}
+{
+    file = substr($0, 1, index($0, ":") - 1)
+    target = substr($0, index($0, ":") + 1)
+    sub(/^[^"<]*["<]/, "", target)
+    sub(/[">].*$/, "", target)
+    targets[file, n[file]++] = target
+    from = folder_of(file)
+    to = folder_of(target)
+    if (!(from in rank) || !(to in rank))
+        next
+    if (rank[to] > rank[from])
+        complain(file " includes " target ": an arrow that runs up")
+    else if (rank[to] == 4 && to != from)
+        complain(file " includes " target ": one tool includes another")
+}
+END {
+    n_apart = split(apart, queue, " ")
+    for (i = 1; i <= n_apart; i++) {
+        tail = 1
+        split("", seen)
+        split("", path)
+        path[1] = queue[i]
+        for (head = 1; head <= tail; head++)
+            for (j = 0; j < n[path[head]]; j++) {
+                target = targets[path[head], j]
+                if (target in seen)
+                    continue
+                seen[target] = 1
+                path[++tail] = target
+                if (target ~ /jansson/)
+                    complain(queue[i] " needs JSON: " path[head] \
+                             " includes " target)
+                if (target ~ /^formats\//)
+                    complain(queue[i] " needs formats/: " path[head] \
+                             " includes " target)
+            }
+    }
+    if (NR == 0)
+        complain("no includes were found")
+    exit failed
+}'
