@@ -1,6 +1,5 @@
 #include "common/atomic.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -8,41 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "common/atomic_target.h"
 #include "common/checked.h"
 #include "common/log.h"
 
-enum {
-    MAX_NAME_PART = 200, /* of the target's name in a hidden one */
-    HIDDEN_BYTES = MAX_NAME_PART + 32,
-    N_TRIES = 100,
-};
+enum { N_TRIES = 100 };
 
-struct gqa_atomic {
-    char *path; /* as given, for messages */
-    char *name; /* within the parent */
-    int parent;
-    int fd;
-    bool is_folder, force;
-    bool exists;               /* something to replace */
-    mode_t mode;               /* its permissions */
-    char hidden[HIDDEN_BYTES]; /* the name it has meanwhile, or "" */
-    bool (*may_replace)(void *ctx, int folder_fd, const char *name);
-    void *may_replace_ctx;
-};
-
-static enum gqa_status fail_exists(const struct gqa_atomic *a)
-{
-    return gqa_fail(GQA_ERR_USAGE, "%s: exists; --force would replace it",
-                    a->path);
-}
-
-/* A new name for each call. */
-static enum gqa_status choose_hidden(struct gqa_atomic *a,
-                                     char hidden[HIDDEN_BYTES])
+enum gqa_status gqa_atomic_name_beside(const struct gqa_atomic *a,
+                                       char name[GQA_BESIDE_BYTES],
+                                       const char *before, const char *after)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz012345";
     unsigned char random[6];
@@ -54,12 +30,13 @@ static enum gqa_status choose_hidden(struct gqa_atomic *a,
     for (size_t i = 0; i < sizeof random; i++)
         suffix[i] = letters[random[i] % 32];
     suffix[sizeof random] = '\0';
-    if (n > MAX_NAME_PART) {
-        n = MAX_NAME_PART;
+    if (n > GQA_MAX_NAME_PART) {
+        n = GQA_MAX_NAME_PART;
         while (n > 0 && ((unsigned char)a->name[n] & 0xc0) == 0x80)
             n--; /* not in the middle of a UTF-8 character */
     }
-    snprintf(hidden, HIDDEN_BYTES, ".%.*s.partial-%s", (int)n, a->name, suffix);
+    snprintf(name, GQA_BESIDE_BYTES, "%s%.*s%s%s", before, (int)n, a->name,
+             after, suffix);
     return GQA_OK;
 }
 
@@ -115,15 +92,15 @@ static enum gqa_status resolve(struct gqa_atomic *a)
     return st;
 }
 
-static enum gqa_status begin(struct gqa_atomic **out, const char *path,
-                             bool is_folder, bool force)
+enum gqa_status gqa_atomic_begin(struct gqa_atomic **out, const char *path,
+                                 bool is_folder, bool force)
 {
     struct gqa_atomic *a = calloc(1, sizeof *a);
     enum gqa_status st;
 
     if (!a)
         return gqa_fail_nomem();
-    a->parent = a->fd = -1;
+    a->parent = a->fd = a->old_fd = -1;
     a->is_folder = is_folder;
     a->force = force;
     a->path = strdup(path);
@@ -136,11 +113,34 @@ static enum gqa_status begin(struct gqa_atomic **out, const char *path,
     return GQA_OK;
 }
 
-static enum gqa_status fail_create(const struct gqa_atomic *a)
+enum gqa_status gqa_atomic_look(struct gqa_atomic *a, struct stat *info)
+{
+    a->exists = fstatat(a->parent, a->name, info, AT_SYMLINK_NOFOLLOW) == 0;
+    if (!a->exists && errno != ENOENT)
+        return gqa_fail_errno("%s", a->path);
+    return GQA_OK;
+}
+
+enum gqa_status gqa_atomic_fail_create(const struct gqa_atomic *a)
 {
     if (errno == EACCES || errno == EPERM)
         return gqa_fail(GQA_ERR_IO, "%s: its folder is not writable", a->path);
     return gqa_fail_errno("%s: cannot create it", a->path);
+}
+
+enum gqa_status gqa_atomic_fail_appear(const struct gqa_atomic *a)
+{
+    if (errno == EEXIST || errno == ENOTEMPTY)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "%s: has come to exist meanwhile, and is not replaced",
+                        a->path);
+    return gqa_fail_errno("%s: cannot give the result its name", a->path);
+}
+
+enum gqa_status gqa_atomic_fail_changed(const struct gqa_atomic *a)
+{
+    return gqa_fail(GQA_ERR_USAGE,
+                    "%s: was changed meanwhile, and is not replaced", a->path);
 }
 
 /*
@@ -164,11 +164,11 @@ static bool create_unnamed(struct gqa_atomic *a)
 
 static enum gqa_status create_hidden_file(struct gqa_atomic *a)
 {
-    char hidden[HIDDEN_BYTES];
+    char hidden[GQA_BESIDE_BYTES];
     enum gqa_status st;
 
     for (int i = 0; i < N_TRIES; i++) {
-        if ((st = choose_hidden(a, hidden)) != GQA_OK)
+        if ((st = gqa_atomic_name_hidden(a, hidden)) != GQA_OK)
             return st;
         a->fd = openat(a->parent, hidden, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC,
                        0666);
@@ -179,29 +179,25 @@ static enum gqa_status create_hidden_file(struct gqa_atomic *a)
         if (errno != EEXIST)
             break;
     }
-    return fail_create(a);
+    return gqa_atomic_fail_create(a);
 }
 
 static enum gqa_status check_file_target(struct gqa_atomic *a)
 {
-    struct stat info;
+    const enum gqa_status st = gqa_atomic_look(a, &a->old);
 
-    if (fstatat(a->parent, a->name, &info, AT_SYMLINK_NOFOLLOW) != 0) {
-        if (errno == ENOENT)
-            return GQA_OK;
-        return gqa_fail_errno("%s", a->path);
-    }
-    if (S_ISDIR(info.st_mode))
+    if (st != GQA_OK || !a->exists)
+        return st;
+    if (S_ISDIR(a->old.st_mode))
         return gqa_fail(GQA_ERR_USAGE, "%s: is a folder", a->path);
-    if (!S_ISREG(info.st_mode))
+    if (!S_ISREG(a->old.st_mode))
         return gqa_fail(GQA_ERR_USAGE,
                         "%s: is not a regular file, and nothing else is "
                         "replaced",
                         a->path);
     if (!a->force)
-        return fail_exists(a);
-    a->exists = true;
-    a->mode = info.st_mode & 0777;
+        return gqa_fail(GQA_ERR_USAGE, "%s: exists; --force would replace it",
+                        a->path);
     return GQA_OK;
 }
 
@@ -211,14 +207,14 @@ enum gqa_status gqa_atomic_create_file(struct gqa_atomic **out,
     struct gqa_atomic *a = NULL;
     enum gqa_status st;
 
-    if ((st = begin(&a, path, false, force)) != GQA_OK)
+    if ((st = gqa_atomic_begin(&a, path, false, force)) != GQA_OK)
         return st;
     if ((st = check_file_target(a)) != GQA_OK)
         goto fail;
     if (!create_unnamed(a) && (st = create_hidden_file(a)) != GQA_OK)
         goto fail;
     /* The new file has the permissions of the one that it replaces. */
-    if (a->exists && fchmod(a->fd, a->mode) != 0) {
+    if (a->exists && fchmod(a->fd, a->old.st_mode & 0777) != 0) {
         st = gqa_fail_errno("%s: cannot set permissions", a->path);
         goto fail;
     }
@@ -227,110 +223,6 @@ enum gqa_status gqa_atomic_create_file(struct gqa_atomic **out,
 fail:
     gqa_atomic_free(a);
     return st;
-}
-
-/* Entries of the folder `name` in the parent, one by one; see below. */
-static enum gqa_status for_each_entry(
-    struct gqa_atomic *a, const char *name,
-    enum gqa_status (*fn)(struct gqa_atomic *a, int fd, const char *entry))
-{
-    enum gqa_status st = GQA_OK;
-    struct dirent *entry;
-    DIR *dir;
-    const int fd = openat(a->parent, name,
-                          O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-    if (fd < 0)
-        return gqa_fail_errno("%s: cannot open folder", a->path);
-    dir = fdopendir(fd);
-    if (!dir) {
-        close(fd);
-        return gqa_fail_nomem();
-    }
-    errno = 0;
-    while (st == GQA_OK && (entry = readdir(dir))) {
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            st = fn(a, dirfd(dir), entry->d_name);
-        errno = 0;
-    }
-    if (st == GQA_OK && errno != 0)
-        st = gqa_fail_errno("%s: cannot list folder", a->path);
-    closedir(dir);
-    return st;
-}
-
-static enum gqa_status check_entry(struct gqa_atomic *a, int fd,
-                                   const char *entry)
-{
-    if (!a->force)
-        return gqa_fail(GQA_ERR_USAGE,
-                        "%s: exists and is not empty; --force would replace it",
-                        a->path);
-    if (!a->may_replace(a->may_replace_ctx, fd, entry))
-        return gqa_fail(GQA_ERR_USAGE,
-                        "%s: not replaced, as it holds %s, which is no part "
-                        "of a checkpoint",
-                        a->path, entry);
-    return GQA_OK;
-}
-
-static enum gqa_status check_folder_target(struct gqa_atomic *a)
-{
-    struct stat info;
-
-    if (fstatat(a->parent, a->name, &info, AT_SYMLINK_NOFOLLOW) != 0) {
-        if (errno == ENOENT)
-            return GQA_OK;
-        return gqa_fail_errno("%s", a->path);
-    }
-    if (!S_ISDIR(info.st_mode))
-        return gqa_fail(GQA_ERR_USAGE, "%s: exists and is not a folder",
-                        a->path);
-    a->exists = true;
-    a->mode = info.st_mode & 0777;
-    return for_each_entry(a, a->name, check_entry);
-}
-
-static enum gqa_status create_hidden_folder(struct gqa_atomic *a)
-{
-    char hidden[HIDDEN_BYTES];
-    enum gqa_status st;
-
-    for (int i = 0; i < N_TRIES; i++) {
-        if ((st = choose_hidden(a, hidden)) != GQA_OK)
-            return st;
-        if (mkdirat(a->parent, hidden, 0777) == 0) {
-            memcpy(a->hidden, hidden, sizeof hidden);
-            a->fd = openat(a->parent, hidden,
-                           O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-            if (a->fd < 0)
-                return gqa_fail_errno("%s: cannot open its folder", a->path);
-            return GQA_OK;
-        }
-        if (errno != EEXIST)
-            break;
-    }
-    return fail_create(a);
-}
-
-enum gqa_status gqa_atomic_create_folder(
-    struct gqa_atomic **out, const char *path, bool force,
-    bool (*may_replace)(void *ctx, int folder_fd, const char *name), void *ctx)
-{
-    struct gqa_atomic *a = NULL;
-    enum gqa_status st;
-
-    if ((st = begin(&a, path, true, force)) != GQA_OK)
-        return st;
-    a->may_replace = may_replace;
-    a->may_replace_ctx = ctx;
-    if ((st = check_folder_target(a)) != GQA_OK ||
-        (st = create_hidden_folder(a)) != GQA_OK) {
-        gqa_atomic_free(a);
-        return st;
-    }
-    *out = a;
-    return GQA_OK;
 }
 
 int gqa_atomic_fd(const struct gqa_atomic *atomic)
@@ -354,20 +246,27 @@ enum gqa_status gqa_atomic_check_space(const struct gqa_atomic *a,
 }
 
 /*
- * Rename the hidden entry to the target's name unless that exists. Old
- * kernels and some network file systems lack the flag; a hard link fails
- * just as well where the name is taken.
+ * Old kernels and some network file systems lack the flag. A hard link fails
+ * just as well where the name is taken; and of all that there may be a
+ * folder replaces an empty one alone.
  */
-static int rename_new(const struct gqa_atomic *a)
+int gqa_atomic_rename_new(const struct gqa_atomic *a)
 {
     if (renameat2(a->parent, a->hidden, a->parent, a->name, RENAME_NOREPLACE) ==
         0)
         return 0;
-    if ((errno != EINVAL && errno != ENOSYS) || a->is_folder)
+    if (errno != EINVAL && errno != ENOSYS)
         return -1;
+    if (a->is_folder)
+        return renameat(a->parent, a->hidden, a->parent, a->name);
     if (linkat(a->parent, a->hidden, a->parent, a->name, 0) != 0)
         return -1;
     return unlinkat(a->parent, a->hidden, 0);
+}
+
+int gqa_atomic_exchange(const struct gqa_atomic *a)
+{
+    return renameat2(a->parent, a->hidden, a->parent, a->name, RENAME_EXCHANGE);
 }
 
 /* Give a file without a name one. */
@@ -379,85 +278,73 @@ static int link_unnamed(const struct gqa_atomic *a, const char *name)
     return linkat(AT_FDCWD, link, a->parent, name, AT_SYMLINK_FOLLOW);
 }
 
-static enum gqa_status fail_appear(const struct gqa_atomic *a)
+static enum gqa_status commit_new_file(struct gqa_atomic *a)
 {
-    if (errno == EEXIST || errno == ENOTEMPTY)
-        return gqa_fail(GQA_ERR_USAGE, "%s: has come to exist meanwhile",
-                        a->path);
-    return gqa_fail_errno("%s: cannot give the result its name", a->path);
+    if ((*a->hidden ? gqa_atomic_rename_new(a) : link_unnamed(a, a->name)) != 0)
+        return gqa_atomic_fail_appear(a);
+    return GQA_OK;
+}
+
+/* Whether what the hidden name leads to is the old file, and not written to. */
+static bool hidden_is_old(const struct gqa_atomic *a)
+{
+    struct stat info;
+
+    /* Its new name is a change of its own, so that ctime says nothing. */
+    return fstatat(a->parent, a->hidden, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+           gqa_is_unwritten(&a->old, &info);
+}
+
+static enum gqa_status replace_file(struct gqa_atomic *a)
+{
+    if (gqa_atomic_exchange(a) != 0) {
+        /* The target was looked at just now; nothing safer is to be had. */
+        if ((errno != EINVAL && errno != ENOSYS) ||
+            renameat(a->parent, a->hidden, a->parent, a->name) != 0)
+            return gqa_atomic_fail_appear(a);
+        return GQA_OK;
+    }
+    if (!hidden_is_old(a)) {
+        if (gqa_atomic_exchange(a) != 0)
+            gqa_warn("%s: what was there is %s beside it now: %s", a->path,
+                     a->hidden, strerror(errno));
+        return gqa_atomic_fail_changed(a);
+    }
+    if (unlinkat(a->parent, a->hidden, 0) != 0)
+        gqa_warn("%s: the old file is left, as %s beside it: %s", a->path,
+                 a->hidden, strerror(errno));
+    return GQA_OK;
 }
 
 static enum gqa_status commit_file(struct gqa_atomic *a)
 {
-    char hidden[HIDDEN_BYTES];
+    char hidden[GQA_BESIDE_BYTES];
+    struct stat now;
     enum gqa_status st;
 
-    if (!a->force) {
-        if ((*a->hidden ? rename_new(a) : link_unnamed(a, a->name)) != 0)
-            return fail_appear(a);
-        return GQA_OK;
-    }
+    if (!a->exists)
+        return commit_new_file(a);
+    if ((st = gqa_atomic_look(a, &now)) != GQA_OK)
+        return st;
+    if (!a->exists)
+        return commit_new_file(a);
+    if (!gqa_is_untouched(&a->old, &now))
+        return gqa_atomic_fail_changed(a);
     if (!*a->hidden) {
         /* A link cannot replace, a rename can. */
-        if ((st = choose_hidden(a, hidden)) != GQA_OK)
+        if ((st = gqa_atomic_name_hidden(a, hidden)) != GQA_OK)
             return st;
         if (link_unnamed(a, hidden) != 0)
-            return fail_appear(a);
+            return gqa_atomic_fail_appear(a);
         memcpy(a->hidden, hidden, sizeof hidden);
     }
-    if (renameat(a->parent, a->hidden, a->parent, a->name) != 0)
-        return fail_appear(a);
-    return GQA_OK;
-}
-
-static enum gqa_status delete_entry(struct gqa_atomic *a, int fd,
-                                    const char *entry)
-{
-    if (!a->may_replace(a->may_replace_ctx, fd, entry))
-        return gqa_fail(GQA_ERR_USAGE, "%s is no part of a checkpoint", entry);
-    if (unlinkat(fd, entry, 0) != 0)
-        return gqa_fail_errno("%s", entry);
-    return GQA_OK;
-}
-
-/*
- * Remove the hidden folder and the files in it. Nothing depends on it any
- * more, so that what resists is only told of.
- */
-static void delete_hidden_folder(struct gqa_atomic *a)
-{
-    enum gqa_status st = for_each_entry(a, a->hidden, delete_entry);
-
-    if (st == GQA_OK && unlinkat(a->parent, a->hidden, AT_REMOVEDIR) != 0)
-        st = gqa_fail_errno("cannot remove it");
-    if (st != GQA_OK)
-        gqa_warn("%s: the folder %s beside it is left: %s", a->path, a->hidden,
-                 gqa_error_message());
-}
-
-static enum gqa_status commit_folder(struct gqa_atomic *a)
-{
-    if (a->exists && fchmod(a->fd, a->mode) != 0)
-        return gqa_fail_errno("%s: cannot set permissions", a->path);
-    if (fsync(a->fd) != 0)
-        return gqa_fail_errno("%s", a->path);
-    if (!a->exists)
-        return rename_new(a) == 0 ? GQA_OK : fail_appear(a);
-    /* rename() replaces an empty folder, and no other. */
-    if (renameat(a->parent, a->hidden, a->parent, a->name) == 0)
-        return GQA_OK;
-    if (!a->force || (errno != ENOTEMPTY && errno != EEXIST))
-        return fail_appear(a);
-    if (renameat2(a->parent, a->hidden, a->parent, a->name, RENAME_EXCHANGE) !=
-        0)
-        return fail_appear(a);
-    delete_hidden_folder(a);
-    return GQA_OK;
+    return replace_file(a);
 }
 
 enum gqa_status gqa_atomic_commit(struct gqa_atomic *a)
 {
-    const enum gqa_status st = a->is_folder ? commit_folder(a) : commit_file(a);
+    const enum gqa_status st =
+        a->is_folder ? gqa_atomic_commit_folder(a) : commit_file(a);
 
     if (st != GQA_OK)
         return st;
@@ -468,29 +355,31 @@ enum gqa_status gqa_atomic_commit(struct gqa_atomic *a)
     return GQA_OK;
 }
 
-static enum gqa_status delete_own_entry(struct gqa_atomic *a, int fd,
-                                        const char *entry)
+/* The new file, and nothing that has taken its name. */
+static void discard_file(const struct gqa_atomic *a)
 {
-    (void)a;
-    (void)unlinkat(fd, entry, 0);
-    return GQA_OK;
+    struct stat own, there;
+
+    if (fstat(a->fd, &own) == 0 &&
+        fstatat(a->parent, a->hidden, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+        gqa_is_same(&own, &there))
+        (void)unlinkat(a->parent, a->hidden, 0);
 }
 
 void gqa_atomic_free(struct gqa_atomic *a)
 {
-    char message[2048];
-
     if (!a)
         return;
-    if (*a->hidden && a->is_folder) {
-        /* The message to keep is the one of the failure that led here. */
-        snprintf(message, sizeof message, "%s", gqa_error_message());
-        if (for_each_entry(a, a->hidden, delete_own_entry) == GQA_OK)
-            (void)unlinkat(a->parent, a->hidden, AT_REMOVEDIR);
-        (void)gqa_fail(GQA_OK, "%s", message);
-    } else if (*a->hidden) {
-        (void)unlinkat(a->parent, a->hidden, 0);
-    }
+    if (*a->hidden && a->is_folder)
+        gqa_atomic_discard_folder(a);
+    else if (*a->hidden)
+        discard_file(a);
+    gqa_entries_clear(&a->old_entries);
+    for (size_t i = 0; i < a->n_created; i++)
+        free(a->created[i].name);
+    free(a->created);
+    if (a->old_fd >= 0)
+        close(a->old_fd);
     if (a->fd >= 0)
         close(a->fd);
     if (a->parent >= 0)

@@ -5,6 +5,9 @@
  * A file has no name until then where the system can do that, and a hidden
  * one (.NAME.partial-XXXXXX) elsewhere; a folder always has a hidden one.
  * A run that is killed can leave no more than such a hidden entry.
+ *
+ * What is deleted is what was looked at when it was begun, and is still the
+ * same: nothing that came or changed meanwhile.
  */
 #ifndef GQA_COMMON_ATOMIC_H
 #define GQA_COMMON_ATOMIC_H
@@ -12,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/entries.h"
 #include "common/status.h"
 
 struct gqa_atomic;
@@ -31,20 +35,29 @@ enum gqa_status gqa_atomic_create_file(struct gqa_atomic **out,
                                        const char *path, bool force);
 
 /*
- * Begin a folder. An empty folder is replaced always, one that
- * may_replace() accepts with force.
+ * Begin a folder. An empty folder is replaced always, another one with
+ * force, if judge() finds GQA_VERDICT_OURS for all that it holds.
  *
- * may_replace  called for each entry of an existing folder but `.` and
- *              `..`; false refuses, and the message names the entry. Its
- *              entries are asked for again before they are deleted.
+ * judge  sets the verdict of each entry of an existing folder; those which
+ *        are not ours are named in the message.
  */
 GQA_MUST_USE
 enum gqa_status gqa_atomic_create_folder(
     struct gqa_atomic **out, const char *path, bool force,
-    bool (*may_replace)(void *ctx, int folder_fd, const char *name), void *ctx);
+    enum gqa_status (*judge)(void *ctx, int folder_fd,
+                             struct gqa_entries *entries),
+    void *ctx);
 
-/* Of the file, or of the folder to create files in. Lent. */
+/* Of the file. Lent. */
 int gqa_atomic_fd(const struct gqa_atomic *atomic);
+
+/*
+ * Create a file in the folder, for reading and writing; the caller closes
+ * it. Errors GQA_ERR_IO, GQA_ERR_NOMEM; the message begins with the path.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_atomic_create_in(struct gqa_atomic *atomic, int *fd,
+                                     const char *name);
 
 /* GQA_ERR_IO when fewer than n_bytes are free there; both are named. */
 GQA_MUST_USE
@@ -54,7 +67,8 @@ enum gqa_status gqa_atomic_check_space(const struct gqa_atomic *atomic,
 /*
  * Make it appear. The caller has brought a file's data to the device. On
  * an error what was there before is still there.
- * Errors GQA_ERR_USAGE: it has come to exist meanwhile; GQA_ERR_IO.
+ * Errors GQA_ERR_USAGE: it has come to exist or has changed meanwhile;
+ * GQA_ERR_IO, GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
 enum gqa_status gqa_atomic_commit(struct gqa_atomic *atomic);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/interrupt.h"
+#include "common/json.h"
 #include "common/log.h"
 
 int gqa_cli_usage_error(const char *tool, const char *fmt, ...)
@@ -22,7 +24,11 @@ int gqa_cli_usage_error(const char *tool, const char *fmt, ...)
 
 int gqa_cli_trouble(const char *tool)
 {
-    fprintf(stderr, "%s: %s\n", tool, gqa_error_message());
+    /* What was read is incomplete then: other complaints would mislead. */
+    const bool short_of_memory = gqa_json_check() != GQA_OK;
+
+    fprintf(stderr, "%s: %s\n", tool,
+            short_of_memory ? "out of memory" : gqa_error_message());
     return GQA_EXIT_TROUBLE;
 }
 
@@ -36,8 +42,9 @@ int gqa_cli_finish(const char *tool, int status)
     if (ferror(stdout) || fclose(stdout) != 0) {
         fprintf(stderr, "%s: cannot write standard output: %s\n", tool,
                 strerror(errno));
-        return GQA_EXIT_TROUBLE;
+        status = GQA_EXIT_TROUBLE;
     }
+    gqa_interrupt_end();
     return status;
 }
 

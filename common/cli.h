@@ -24,7 +24,8 @@ void gqa_cli_print_version(const char *tool);
 
 /*
  * Flush and close stdout: a full disk is an error. Returns status, or
- * GQA_EXIT_TROUBLE when stdout could not be written.
+ * GQA_EXIT_TROUBLE when stdout could not be written; or does not return, but
+ * ends by the signal that came (common/interrupt.h).
  */
 int gqa_cli_finish(const char *tool, int status);
 

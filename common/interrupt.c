@@ -2,32 +2,87 @@
 
 #include <signal.h>
 #include <stdatomic.h>
-#include <string.h>
+#include <stddef.h>
+#include <unistd.h>
 
-/* Written by a handler, read by any thread: lock-free, so fit for both. */
+enum { N_SIGNALS = 3, PATIENCE_SECONDS = 1 };
+
+static const int signals[N_SIGNALS] = {SIGINT, SIGTERM, SIGHUP};
+
+/* Those that were ignored when the tool was started stay so: nohup. */
+static bool is_caught[N_SIGNALS];
+
+/*
+ * The first one that came, or 0. Written by a handler, read by any thread:
+ * lock-free, so fit for both.
+ */
 static atomic_int pending;
+
+static void (*clean_up)(void);
+
+static void handle(int number, void (*handler)(int))
+{
+    struct sigaction action = {.sa_handler = handler};
+
+    sigemptyset(&action.sa_mask);
+    sigaction(number, &action, NULL);
+}
+
+static void restore_defaults(void)
+{
+    for (size_t i = 0; i < N_SIGNALS; i++)
+        if (is_caught[i])
+            handle(signals[i], SIG_DFL);
+}
+
+/* In a handler: the end comes when that returns, or now. */
+static void end_now(int number)
+{
+    if (clean_up)
+        clean_up();
+    restore_defaults();
+    raise(number);
+}
 
 static void note_signal(int number)
 {
-    (void)number;
-    pending = 1;
+    int none = 0;
+
+    if (!atomic_compare_exchange_strong(&pending, &none, number))
+        end_now(number);
+    else if (clean_up)
+        alarm(PATIENCE_SECONDS);
 }
 
-void gqa_interrupt_catch(void)
+static void lose_patience(int number)
 {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action;
+    (void)number;
+    end_now(pending);
+}
 
-    memset(&action, 0, sizeof action);
-    action.sa_handler = note_signal;
-    /* The default comes back after the first: the second one ends us. */
-    action.sa_flags = (int)SA_RESETHAND;
-    sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
-        sigaction(signals[i], &action, NULL);
+void gqa_interrupt_catch(void (*clean)(void))
+{
+    struct sigaction before;
+
+    clean_up = clean;
+    if (clean)
+        handle(SIGALRM, lose_patience);
+    for (size_t i = 0; i < N_SIGNALS; i++) {
+        is_caught[i] = sigaction(signals[i], NULL, &before) == 0 &&
+                       before.sa_handler != SIG_IGN;
+        if (is_caught[i])
+            handle(signals[i], note_signal);
+    }
 }
 
 bool gqa_interrupt_pending(void)
 {
     return pending != 0;
+}
+
+void gqa_interrupt_end(void)
+{
+    restore_defaults();
+    if (pending)
+        raise(pending);
 }

@@ -1,16 +1,30 @@
 /*
  * SIGINT, SIGTERM and SIGHUP as a flag that long loops look at, so that a
- * run which is asked to stop can clean up after itself.
+ * run which is asked to stop can clean up after itself. Then it ends by that
+ * very signal: a shell that sees a tool exit goes on with its loop.
+ *
+ * Who has nothing to clean up does better not to catch them.
  */
 #ifndef GQA_COMMON_INTERRUPT_H
 #define GQA_COMMON_INTERRUPT_H
 
 #include <stdbool.h>
 
-/* Catch the signals; a second one ends the process at once. */
-void gqa_interrupt_catch(void);
+/*
+ * Catch the signals, but for those that are ignored. A second one ends the
+ * process at once.
+ *
+ * clean  NULL, or what removes all that must not stay behind. It is then
+ *        called in a signal handler, on any thread, before the process ends
+ *        by a second signal, or because a second after the first one no loop
+ *        has looked at the flag.
+ */
+void gqa_interrupt_catch(void (*clean)(void));
 
 /* True once one has come. Any thread. */
 bool gqa_interrupt_pending(void);
+
+/* End by the signal if one has come; from now on the next one does so. */
+void gqa_interrupt_end(void);
 
 #endif

@@ -1,6 +1,8 @@
 #include "common/json.h"
 
 #include <math.h>
+#include <setjmp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,12 +10,60 @@
 
 #include "common/file.h"
 
+static atomic_bool ran_short;
+static _Thread_local jmp_buf *parsing; /* NULL outside of parse() */
+
+/*
+ * Jansson's lexer does not notice that its buffer has not grown (2.14), and
+ * writes behind what it has. It is left at once, with what it had allocated.
+ */
+static void *allocate(size_t n)
+{
+    void *block = malloc(n);
+
+    if (!block) {
+        atomic_store(&ran_short, true);
+        if (parsing)
+            longjmp(*parsing, 1);
+    }
+    return block;
+}
+
+static json_t *parse(const char *text, size_t length, json_error_t *error)
+{
+    jmp_buf short_of_memory;
+    json_t *root;
+
+    if (setjmp(short_of_memory) != 0) {
+        parsing = NULL;
+        return NULL;
+    }
+    parsing = &short_of_memory;
+    root = json_loadb(text, length, JSON_REJECT_DUPLICATES, error);
+    parsing = NULL;
+    return root;
+}
+
+void gqa_json_watch_memory(void)
+{
+    json_set_alloc_funcs(allocate, free);
+}
+
+enum gqa_status gqa_json_check(void)
+{
+    return atomic_load(&ran_short) ? gqa_fail_nomem() : GQA_OK;
+}
+
 enum gqa_status gqa_json_parse(json_t **out, const char *text, size_t length,
                                const char *what)
 {
     json_error_t error;
-    json_t *root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+    json_t *root = parse(text, length, &error);
 
+    if (gqa_json_check() != GQA_OK) {
+        json_decref(root);
+        return GQA_ERR_NOMEM;
+    }
     /* Jansson has a word for what is wrong with a text, and none for this. */
     if (!root && error.text[0] == '\0')
         return gqa_fail_nomem();
@@ -24,34 +74,37 @@ enum gqa_status gqa_json_parse(json_t **out, const char *text, size_t length,
     return GQA_OK;
 }
 
+enum gqa_status gqa_json_load_fd(json_t **out, int fd, uint64_t size,
+                                 const char *path, size_t max_bytes)
+{
+    enum gqa_status st;
+    char *text;
+
+    if (size > max_bytes)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: %llu bytes, more than the %zu allowed", path,
+                        (unsigned long long)size, max_bytes);
+    text = malloc((size_t)size + 1);
+    if (!text)
+        return gqa_fail_nomem();
+    if ((st = gqa_file_read(fd, text, (size_t)size, 0)) != GQA_OK)
+        st = gqa_fail_prefix(st, "%s", path);
+    else
+        st = gqa_json_parse(out, text, (size_t)size, path);
+    free(text);
+    return st;
+}
+
 enum gqa_status gqa_json_load_file(json_t **out, const char *path,
                                    size_t max_bytes)
 {
     enum gqa_status st;
-    char *text = NULL;
     uint64_t size;
     int fd;
 
     if ((st = gqa_file_open(&fd, &size, path)) != GQA_OK)
         return st;
-    if (size > max_bytes) {
-        st = gqa_fail(GQA_ERR_FORMAT,
-                      "%s: %llu bytes, more than the %zu allowed", path,
-                      (unsigned long long)size, max_bytes);
-        goto done;
-    }
-    text = malloc((size_t)size + 1);
-    if (!text) {
-        st = gqa_fail_nomem();
-        goto done;
-    }
-    if ((st = gqa_file_read(fd, text, (size_t)size, 0)) != GQA_OK) {
-        st = gqa_fail_prefix(st, "%s", path);
-        goto done;
-    }
-    st = gqa_json_parse(out, text, (size_t)size, path);
-done:
-    free(text);
+    st = gqa_json_load_fd(out, fd, size, path, max_bytes);
     close(fd);
     return st;
 }
@@ -150,4 +203,16 @@ json_t *gqa_json_text(const char *text)
     string = json_stringn(repaired, (size_t)(to - repaired));
     free(repaired);
     return string;
+}
+
+enum gqa_status gqa_json_dump(char **out, const json_t *value, size_t flags)
+{
+    char *text = json_dumps(value, flags);
+
+    if (!text || gqa_json_check() != GQA_OK) {
+        free(text);
+        return gqa_fail_nomem();
+    }
+    *out = text;
+    return GQA_OK;
 }

@@ -13,6 +13,18 @@
 #include "common/status.h"
 
 /*
+ * Notice from now on when an allocation of jansson's fails, in any thread,
+ * so that makers of JSON need no check at each step: gqa_json_check() once,
+ * before anything is printed or put in its place, tells of all of them. A
+ * tool calls this first.
+ */
+void gqa_json_watch_memory(void);
+
+/* GQA_ERR_NOMEM for ever once an allocation has failed. */
+GQA_MUST_USE
+enum gqa_status gqa_json_check(void);
+
+/*
  * Parse length bytes. what: the subject of the error message ("header",
  * "config.json"). The caller owns *out (json_decref).
  * Errors GQA_ERR_FORMAT, GQA_ERR_NOMEM.
@@ -23,11 +35,16 @@ enum gqa_status gqa_json_parse(json_t **out, const char *text, size_t length,
 
 /*
  * Parse a whole file of at most max_bytes. Errors GQA_ERR_IO,
- * GQA_ERR_FORMAT.
+ * GQA_ERR_FORMAT, GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
 enum gqa_status gqa_json_load_file(json_t **out, const char *path,
                                    size_t max_bytes);
+
+/* The same of a file that is open and has size bytes; path for messages. */
+GQA_MUST_USE
+enum gqa_status gqa_json_load_fd(json_t **out, int fd, uint64_t size,
+                                 const char *path, size_t max_bytes);
 
 /* A non-negative integer; false when value is anything else. */
 bool gqa_json_u64(const json_t *value, uint64_t *out);
@@ -38,6 +55,14 @@ bool gqa_json_u64(const json_t *value, uint64_t *out);
  * short.
  */
 json_t *gqa_json_text(const char *text);
+
+/*
+ * The text of value, flags as for json_dumps(). The caller owns *out (free).
+ * Errors GQA_ERR_NOMEM, also where value is NULL or was made while memory
+ * ran short.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_json_dump(char **out, const json_t *value, size_t flags);
 
 /*
  * Flags for json_dumps() that write each real number with as few digits as

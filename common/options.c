@@ -208,7 +208,7 @@ static enum gqa_status take_long(struct parser *p, const char *name)
     const char *value = name[n] ? name + n + 1 : NULL;
     const struct gqa_option *row;
     enum gqa_status st;
-    size_t i;
+    size_t i = 0;
 
     if ((st = find_long(&i, p->tool, name, n)) != GQA_OK)
         return st;
@@ -224,7 +224,7 @@ static enum gqa_status take_letters(struct parser *p, const char *letters)
 {
     for (; *letters; letters++) {
         enum gqa_status st;
-        size_t i;
+        size_t i = 0;
 
         if ((st = find_letter(&i, p->tool, *letters)) != GQA_OK)
             return st;

@@ -44,6 +44,8 @@ enum gqa_status gqa_fail_errno(const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
+    if (saved == ENOMEM)
+        return gqa_fail(GQA_ERR_NOMEM, "%s: out of memory", what);
     return gqa_fail(GQA_ERR_IO, "%s: %s", what, strerror(saved));
 }
 

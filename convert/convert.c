@@ -6,11 +6,15 @@
 #include <sys/stat.h>
 
 #include "common/clock.h"
+#include "common/interrupt.h"
+#include "common/json.h"
 #include "common/progress.h"
 #include "convert/describe.h"
 #include "convert/produce.h"
 #include "convert/say.h"
+#include "convert/summary.h"
 #include "formats/families/load.h"
+#include "formats/unwritten.h"
 
 static bool same_file(const struct stat *a, const char *path)
 {
@@ -18,6 +22,26 @@ static bool same_file(const struct stat *a, const char *path)
 
     return stat(path, &b) == 0 && a->st_dev == b.st_dev &&
            a->st_ino == b.st_ino;
+}
+
+/* Where the file really lies: a link may lead into the output. */
+static bool lies_in(const struct stat *folder, const char *path)
+{
+    char *real = realpath(path, NULL);
+    char *slash = real ? strrchr(real, '/') : NULL;
+    bool lies = false;
+
+    if (slash) {
+        slash[slash == real ? 1 : 0] = '\0';
+        lies = same_file(folder, real);
+    }
+    free(real);
+    return lies;
+}
+
+static bool is_read(const struct stat *output, const char *path)
+{
+    return same_file(output, path) || lies_in(output, path);
 }
 
 /* The output must be none of the files that are read, nor their folder. */
@@ -30,11 +54,11 @@ static enum gqa_status check_output(const struct gqa_convert_options *options,
 
     if (stat(options->output, &output) != 0)
         return GQA_OK;
-    same = same_file(&output, gqa_checkpoint_path(source)) ||
+    same = is_read(&output, gqa_checkpoint_path(source)) ||
            same_file(&output, gqa_checkpoint_folder(source)) ||
-           (config && same_file(&output, config));
+           (config && is_read(&output, config));
     for (size_t i = 0; !same && i < gqa_checkpoint_n_sources(source); i++)
-        same = same_file(&output, gqa_checkpoint_source(source, i)->path);
+        same = is_read(&output, gqa_checkpoint_source(source, i)->path);
     if (same)
         return gqa_fail(GQA_ERR_USAGE,
                         "%s: the output is the input; give another name",
@@ -47,6 +71,29 @@ static enum gqa_status in_source(enum gqa_status st,
                                  const struct gqa_convert_options *options)
 {
     return st == GQA_OK ? st : gqa_fail_prefix(st, "%s", options->input);
+}
+
+/* What nobody wrote reads as a fill value, and is no weight. */
+static enum gqa_status check_written(struct gqa_conversion *c)
+{
+    char text[GQA_UNWRITTEN_MAX];
+    const struct gqa_tensor *tensor;
+    size_t n, first = 0;
+
+    if (!c->options->strict) {
+        c->n_unwritten = gqa_unwritten_warn(c->source);
+        return GQA_OK;
+    }
+    n = gqa_unwritten_count(c->source, &first);
+    if (n == 0)
+        return GQA_OK;
+    tensor = gqa_checkpoint_tensor(c->source, first);
+    return gqa_fail(GQA_ERR_FORMAT,
+                    "%s: '%s' %s%s; write the file anew, or convert it without "
+                    "--strict",
+                    c->options->input, tensor->name,
+                    gqa_unwritten_describe(text, tensor),
+                    n > 1 ? ", and it is not the only one" : "");
 }
 
 static enum gqa_status check_config(const struct gqa_conversion *c)
@@ -82,7 +129,7 @@ static void list_outputs(struct gqa_output_tensor *list,
 }
 
 /* Every tensor with NaN or infinities is named, up to a few. */
-static void warn_nonfinite(struct gqa_conversion *c,
+static void warn_nonfinite(const struct gqa_conversion *c,
                            const struct gqa_producer *producer)
 {
     enum { MAX_NAMED = 5 };
@@ -91,8 +138,6 @@ static void warn_nonfinite(struct gqa_conversion *c,
     for (size_t i = 0; i < c->model->n_params; i++) {
         const struct gqa_nonfinite found = gqa_producer_nonfinite(producer, i);
 
-        c->n_nan += found.n_nan;
-        c->n_inf += found.n_inf;
         if ((found.n_nan || found.n_inf) && n++ < MAX_NAMED)
             gqa_warn("'%s' has %llu NaN and %llu infinite values",
                      c->model->params[i].name, (unsigned long long)found.n_nan,
@@ -104,11 +149,46 @@ static void warn_nonfinite(struct gqa_conversion *c,
         gqa_warn("values beyond 65504 become infinite in f16; bf16 holds them");
 }
 
+/* What the summary says, and as JSON. */
+static enum gqa_status summarise(struct gqa_conversion *c)
+{
+    c->elapsed_s = gqa_clock_s() - c->start_s;
+    return c->options->common.json ? gqa_summary_json(&c->json, c) : GQA_OK;
+}
+
+struct written {
+    struct gqa_conversion *c;
+    const struct gqa_producer *producer;
+};
+
+/* All is written, and nothing has its name: what can fail does so now. */
+static enum gqa_status finish(void *ctx,
+                              const struct gqa_output_summary *output)
+{
+    const struct written *written = ctx;
+    struct gqa_conversion *c = written->c;
+    enum gqa_status st = gqa_json_check();
+
+    if (st != GQA_OK)
+        return st;
+    c->output = *output;
+    for (size_t i = 0; i < c->model->n_params; i++) {
+        const struct gqa_nonfinite found =
+            gqa_producer_nonfinite(written->producer, i);
+
+        c->n_nan += found.n_nan;
+        c->n_inf += found.n_inf;
+    }
+    return summarise(c);
+}
+
 /* Output options and what the checkpoint says of itself. */
 static enum gqa_status write_output(struct gqa_conversion *c,
                                     struct gqa_producer *producer)
 {
     const struct gqa_convert_options *o = c->options;
+    struct written written = {c, producer};
+    struct gqa_output_summary output;
     struct gqa_progress *progress = NULL;
     struct gqa_output_tensor *list = calloc(c->model->n_params, sizeof *list);
     json_t *config = gqa_describe_config(c->plan);
@@ -127,18 +207,18 @@ static enum gqa_status write_output(struct gqa_conversion *c,
                          ? gqa_checkpoint_folder(c->source)
                          : NULL,
         .progress = gqa_progress_update,
+        .ready = finish,
+        .ready_ctx = &written,
     };
-    enum gqa_status st = GQA_ERR_NOMEM;
+    enum gqa_status st = list ? gqa_json_check() : gqa_fail_nomem();
 
-    if (!list || !config || !recipe || !metadata) {
-        st = gqa_fail_nomem();
+    if (st != GQA_OK)
         goto done;
-    }
     if ((st = gqa_progress_create(&progress, o->common.log_level)) != GQA_OK)
         goto done;
     out.progress_ctx = progress;
     list_outputs(list, c->plan);
-    st = gqa_output_write(&c->output, o->output, list, c->model->n_params,
+    st = gqa_output_write(&output, o->output, list, c->model->n_params,
                           gqa_produce, producer, &out);
 done:
     gqa_progress_free(progress);
@@ -166,7 +246,8 @@ static enum gqa_status run(struct gqa_conversion *c)
         return st;
     gqa_clock_log("opening the input", start, 0);
     start = gqa_clock_s();
-    if ((st = check_output(o, c->source)) != GQA_OK)
+    if ((st = check_output(o, c->source)) != GQA_OK ||
+        (st = check_written(c)) != GQA_OK)
         return st;
     st = in_source(gqa_model_create(&c->model, c->source, &hints), o);
     if (st == GQA_OK)
@@ -179,11 +260,13 @@ static enum gqa_status run(struct gqa_conversion *c)
         c->source_file_bytes += gqa_checkpoint_source(c->source, i)->file_bytes;
     for (size_t i = 0; i < c->model->n_params; i++)
         c->content_bytes += c->plan->tensors[i].n_bytes;
-    if (o->dry_run)
-        return GQA_OK;
+    if ((st = gqa_json_check()) != GQA_OK || o->dry_run)
+        return st == GQA_OK ? summarise(c) : st;
     start = gqa_clock_s();
     st =
         gqa_producer_create(&producer, c->plan, c->source, o->common.n_threads);
+    /* Up to here there is nothing to clean up: a signal ends us at once. */
+    gqa_interrupt_catch(NULL);
     if (st == GQA_OK)
         st = write_output(c, producer);
     if (st == GQA_OK)
@@ -197,13 +280,12 @@ static enum gqa_status run(struct gqa_conversion *c)
 enum gqa_status gqa_convert(struct gqa_conversion *out,
                             const struct gqa_convert_options *options)
 {
-    const double start = gqa_clock_s();
     enum gqa_status st;
 
     memset(out, 0, sizeof *out);
     out->options = options;
+    out->start_s = gqa_clock_s();
     st = run(out);
-    out->elapsed_s = gqa_clock_s() - start;
     if (st != GQA_OK)
         gqa_conversion_clear(out);
     return st;
@@ -211,6 +293,7 @@ enum gqa_status gqa_convert(struct gqa_conversion *out,
 
 void gqa_conversion_clear(struct gqa_conversion *conversion)
 {
+    free(conversion->json);
     gqa_plan_free(conversion->plan);
     gqa_model_free(conversion->model);
     gqa_checkpoint_close(conversion->source);

@@ -14,8 +14,10 @@ struct gqa_conversion {
     struct gqa_output_summary output; /* zero after a dry run */
     uint64_t source_file_bytes;       /* of the weights */
     uint64_t content_bytes;           /* of the tensors to write */
+    size_t n_unwritten;               /* tensors of the source, or in part */
     uint64_t n_nan, n_inf;            /* met in all output tensors */
-    double elapsed_s;
+    double start_s, elapsed_s;
+    char *json; /* the summary; NULL unless the options ask for it. Owned */
 };
 
 /*

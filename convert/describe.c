@@ -85,8 +85,6 @@ json_t *gqa_describe_config(const struct gqa_plan *plan)
 {
     json_t *config = json_deep_copy(plan->model->config);
 
-    if (!config)
-        return NULL;
     if (kv_heads_key(plan) && must_say_kv_heads(plan)) {
         json_t *count = kv_heads(plan);
 
@@ -117,10 +115,12 @@ static json_t *describe_source(const struct gqa_checkpoint *source)
     json_t *out =
         json_pack("{s:s, s:o}", "kind", gqa_checkpoint_kind(source), "name",
                   gqa_json_text(base_name(gqa_checkpoint_path(source))));
+    json_t *old;
 
     /* A checkpoint that was converted before brings its own history. */
-    if (recipe)
-        json_object_set_new(out, "recipe", json_loads(recipe, 0, NULL));
+    if (recipe &&
+        gqa_json_parse(&old, recipe, strlen(recipe), "gqa.recipe") == GQA_OK)
+        json_object_set_new(out, "recipe", old);
     return out;
 }
 
@@ -153,10 +153,6 @@ json_t *gqa_describe_recipe(const struct gqa_plan *plan,
     for (size_t i = 0; i < plan->model->n_attentions; i++)
         json_array_append_new(attentions,
                               describe_attention(&plan->attentions[i]));
-    if (!recipe) {
-        json_decref(attentions);
-        return NULL;
-    }
     json_object_set_new(recipe, "attentions", attentions);
     return recipe;
 }
@@ -179,8 +175,6 @@ json_t *gqa_describe_metadata(const struct gqa_checkpoint *source,
     const json_t *old = gqa_checkpoint_source(source, 0)->metadata;
     json_t *metadata = old ? json_deep_copy(old) : json_object();
 
-    if (!metadata)
-        return NULL;
     json_object_set_new(metadata, "format", json_string("pt"));
     json_object_set_new(metadata, "gqa.version", json_string("1"));
     json_object_set_new(metadata, "gqa.config", as_text(config));

@@ -1,6 +1,7 @@
 /*
  * What a converted checkpoint says of itself: configuration, recipe and
- * metadata.
+ * metadata. Each is incomplete or NULL where memory was short, which
+ * gqa_json_check() tells. The caller owns them.
  */
 #ifndef GQA_CONVERT_DESCRIBE_H
 #define GQA_CONVERT_DESCRIBE_H
@@ -11,16 +12,15 @@
 
 /*
  * config.json of the grouped model: the source's, changed only where the
- * conversion requires. The caller owns the result; NULL: out of memory.
+ * conversion requires.
  */
 json_t *gqa_describe_config(const struct gqa_plan *plan);
 
-/* How it was made; see docs/gqa-format.md. Owned by the caller; NULL: out of
- * memory. */
+/* How it was made; see docs/gqa-format.md. */
 json_t *gqa_describe_recipe(const struct gqa_plan *plan,
                             const struct gqa_checkpoint *source);
 
-/* __metadata__: strings only. Owned by the caller; NULL: out of memory. */
+/* __metadata__: strings only. */
 json_t *gqa_describe_metadata(const struct gqa_checkpoint *source,
                               const json_t *config, const json_t *recipe);
 

@@ -197,10 +197,15 @@ static const struct gqa_option rows[] = {
      .min = 1,
      .max = MAX_COUNT,
      .help = "size of a head, likewise"},
+    {.name = "strict",
+     .offset = AT(strict),
+     .help = "refuse an INPUT with tensors that were never written, or not "
+             "wholly, instead of warning"},
     {.name = "force",
      .letter = 'f',
      .offset = AT(force),
-     .help = "replace OUTPUT if it exists"},
+     .help = "replace OUTPUT if it exists; of a folder, what a conversion "
+             "wrote, and nothing else"},
     {.name = "dry-run",
      .letter = 'n',
      .offset = AT(dry_run),

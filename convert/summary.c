@@ -211,7 +211,7 @@ static json_t *describe_attention(const struct gqa_plan_attention *out)
                      "n_kv_heads_written", integer(out->written));
 }
 
-enum gqa_status gqa_summary_print_json(const struct gqa_conversion *c)
+enum gqa_status gqa_summary_json(char **out, const struct gqa_conversion *c)
 {
     const struct totals t = count(c->plan);
     const struct gqa_convert_options *o = c->options;
@@ -221,7 +221,7 @@ enum gqa_status gqa_summary_print_json(const struct gqa_conversion *c)
         "version", SCHEMA_VERSION, "input", gqa_json_text(o->input), "kind",
         gqa_checkpoint_kind(c->source), "output", gqa_json_text(o->output),
         "dry_run", (int)o->dry_run);
-    char *text = NULL;
+    enum gqa_status st;
 
     for (size_t i = 0; i < c->model->n_attentions; i++)
         json_array_append_new(attentions,
@@ -242,6 +242,7 @@ enum gqa_status gqa_summary_print_json(const struct gqa_conversion *c)
                         pair(t.cross_before, t.cross_after));
     json_object_set_new(root, "source_file_bytes",
                         integer(c->source_file_bytes));
+    json_object_set_new(root, "n_unwritten", integer(c->n_unwritten));
     json_object_set_new(root, "tensor_bytes", integer(c->content_bytes));
     if (!o->dry_run) {
         json_object_set_new(root, "content_bytes",
@@ -252,12 +253,7 @@ enum gqa_status gqa_summary_print_json(const struct gqa_conversion *c)
         json_object_set_new(root, "n_inf", integer(c->n_inf));
         json_object_set_new(root, "elapsed_s", json_real(c->elapsed_s));
     }
-    if (root)
-        text = json_dumps(root, JSON_INDENT(2));
+    st = gqa_json_dump(out, root, JSON_INDENT(2));
     json_decref(root);
-    if (!text)
-        return gqa_fail_nomem();
-    puts(text);
-    free(text);
-    return GQA_OK;
+    return st;
 }

@@ -7,8 +7,11 @@
 /* Text on stdout. */
 void gqa_summary_print(const struct gqa_conversion *c);
 
-/* JSON on stdout; see docs/convert-json.md. Errors GQA_ERR_NOMEM. */
+/*
+ * JSON; see docs/convert-json.md. The caller owns *out (free). Errors
+ * GQA_ERR_NOMEM.
+ */
 GQA_MUST_USE
-enum gqa_status gqa_summary_print_json(const struct gqa_conversion *c);
+enum gqa_status gqa_summary_json(char **out, const struct gqa_conversion *c);
 
 #endif

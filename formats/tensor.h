@@ -17,6 +17,12 @@ struct gqa_tensor {
     uint64_t shape[GQA_MAX_RANK];
     uint64_t n_elements;
     uint64_t n_bytes; /* of the row-major little-endian content */
+    /*
+     * HDF5 may know of a tensor that nobody wrote, or of chunks of it: they
+     * read as a fill value. Parts it is stored in, and how many of them are
+     * not there; 0 and 0 in formats that always have all.
+     */
+    uint64_t n_parts, n_unwritten;
 };
 
 /*

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "formats/families/load.h"
+#include "formats/unwritten.h"
 #include "inspect/recipe.h"
 
 enum { DEFAULT_CONTEXT = 4096 };
@@ -47,28 +48,35 @@ static enum gqa_status create_model(struct gqa_inspection *inspection)
     return GQA_OK;
 }
 
-/* "x.weight" as "x.bias"; NULL: memory is short. */
-static char *bias_name(const char *weight)
+/* "x.weight" as "x.bias"; NULL where it has no such ending. */
+static enum gqa_status bias_name(char **out, const char *weight)
 {
-    const char *end = strrchr(weight, '.');
-    const int stem = (int)(end ? (size_t)(end - weight) : strlen(weight));
-    char *name;
+    static const char ending[] = ".weight";
+    const size_t length = strlen(weight);
+    const size_t stem = length - (sizeof ending - 1);
 
-    return asprintf(&name, "%.*s.bias", stem, weight) < 0 ? NULL : name;
+    *out = NULL;
+    if (length < sizeof ending - 1 || strcmp(weight + stem, ending) != 0)
+        return GQA_OK;
+    *out = malloc(stem + sizeof ".bias");
+    if (!*out)
+        return gqa_fail_nomem();
+    memcpy(*out, weight, stem);
+    memcpy(*out + stem, ".bias", sizeof ".bias");
+    return GQA_OK;
 }
 
-/* The bias beside a weight. */
+/* out: receives the bias of a weight, or GQA_NO_PARAM. */
 static enum gqa_status find_bias(size_t *out, const struct gqa_model *model,
                                  const char *weight)
 {
-    char *name = bias_name(weight);
+    char *name;
+    const enum gqa_status st = bias_name(&name, weight);
 
-    if (!name)
-        return gqa_fail_nomem();
-    if (!gqa_model_find(model, name, out))
+    if (!name || !gqa_model_find(model, name, out))
         *out = GQA_NO_PARAM;
     free(name);
-    return GQA_OK;
+    return st;
 }
 
 static enum gqa_status find_output_biases(struct gqa_inspection *inspection)
@@ -152,6 +160,7 @@ static enum gqa_status examine(struct gqa_inspection *inspection)
         inspection->tensor_bytes = add_capped(
             inspection->tensor_bytes,
             gqa_checkpoint_tensor(inspection->checkpoint, i)->n_bytes);
+    inspection->n_unwritten = gqa_unwritten_warn(inspection->checkpoint);
     inspection->has_recipe = gqa_recipe_exists(inspection->checkpoint);
     if (show->recipe)
         st = gqa_recipe_load(&inspection->recipe, inspection->checkpoint);

@@ -34,6 +34,7 @@ struct gqa_inspection {
     bool has_recipe;
 
     uint64_t tensor_bytes;                /* of all tensors as stored */
+    size_t n_unwritten;                   /* tensors, or in part */
     uint64_t n_parameters;                /* of the model */
     size_t n_grouped;                     /* attentions with fewer KV heads */
     struct gqa_kv_per_token kv_per_token; /* of the model */

@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "common/cli.h"
+#include "common/json.h"
 #include "inspect/inspection.h"
 #include "inspect/options.h"
 #include "inspect/report.h"
@@ -9,10 +10,12 @@
 static int inspect(const struct gqa_inspect_options *options)
 {
     struct gqa_inspection *inspection = NULL;
-    enum gqa_status st;
+    enum gqa_status st = gqa_text_init();
 
-    gqa_text_init();
-    st = gqa_inspection_create(&inspection, options);
+    if (st == GQA_OK)
+        st = gqa_inspection_create(&inspection, options);
+    if (st == GQA_OK)
+        st = gqa_json_check();
     if (st == GQA_OK && options->common.json)
         st = gqa_report_json(stdout, inspection);
     else if (st == GQA_OK && options->common.log_level >= GQA_LOG_WARN)
@@ -27,6 +30,7 @@ int main(int argc, char **argv)
     const enum gqa_status st = gqa_inspect_options_parse(&options, argc, argv);
     int status;
 
+    gqa_json_watch_memory();
     if (!gqa_options_done(&status, &options.common, &gqa_inspect_tool, st))
         status = inspect(&options);
     return gqa_cli_finish(gqa_inspect_tool.name, status);

@@ -1,5 +1,6 @@
 /* The form of this output is a promise: docs/inspect-json.md. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "common/json.h"
 #include "inspect/names.h"
@@ -8,31 +9,9 @@
 enum { SCHEMA_VERSION = 1 };
 
 /*
- * Every maker below returns a new reference, or NULL when memory is short;
- * put() and append() take over what they are given, NULL too, so that a
- * failure anywhere makes the whole NULL.
+ * Every maker below returns a new reference. What memory is short for is
+ * missing in it; gqa_json_dump() tells.
  */
-static void put(json_t **object, const char *key, json_t *value)
-{
-    if (*object && json_object_set_new(*object, key, value) != 0) {
-        json_decref(*object);
-        *object = NULL;
-        return;
-    }
-    if (!*object)
-        json_decref(value);
-}
-
-static void append(json_t **array, json_t *value)
-{
-    if (*array && json_array_append_new(*array, value) != 0) {
-        json_decref(*array);
-        *array = NULL;
-        return;
-    }
-    if (!*array)
-        json_decref(value);
-}
 
 /* Names in files need not be UTF-8; JSON is. NULL gives null. */
 static json_t *make_text(const char *text)
@@ -61,13 +40,14 @@ static json_t *make_files(const struct gqa_inspection *in)
             gqa_checkpoint_source(in->checkpoint, i);
         json_t *file = json_object();
 
-        put(&file, "path", make_text(source->path));
-        put(&file, "container",
-            json_string(gqa_container_word(source->container)));
-        put(&file, "file_bytes", make_count(source->file_bytes));
-        put(&file, "content_bytes", make_count(source->content_bytes));
-        put(&file, "n_tensors", make_count(source->n_tensors));
-        append(&files, file);
+        json_object_set_new(file, "path", make_text(source->path));
+        json_object_set_new(file, "container",
+                            json_string(gqa_container_word(source->container)));
+        json_object_set_new(file, "file_bytes", make_count(source->file_bytes));
+        json_object_set_new(file, "content_bytes",
+                            make_count(source->content_bytes));
+        json_object_set_new(file, "n_tensors", make_count(source->n_tensors));
+        json_array_append_new(files, file);
     }
     return files;
 }
@@ -76,17 +56,22 @@ static json_t *make_checkpoint(const struct gqa_inspection *in)
 {
     json_t *checkpoint = json_object();
 
-    put(&checkpoint, "path", make_text(gqa_checkpoint_path(in->checkpoint)));
-    put(&checkpoint, "kind", make_text(gqa_checkpoint_kind(in->checkpoint)));
-    put(&checkpoint, "naming",
+    json_object_set_new(checkpoint, "path",
+                        make_text(gqa_checkpoint_path(in->checkpoint)));
+    json_object_set_new(checkpoint, "kind",
+                        make_text(gqa_checkpoint_kind(in->checkpoint)));
+    json_object_set_new(
+        checkpoint, "naming",
         json_string(gqa_naming_word(gqa_checkpoint_naming(in->checkpoint))));
-    put(&checkpoint, "config_path",
-        make_text(gqa_checkpoint_config_path(in->checkpoint)));
-    put(&checkpoint, "has_recipe", json_boolean(in->has_recipe));
-    put(&checkpoint, "n_tensors",
-        make_count(gqa_checkpoint_n_tensors(in->checkpoint)));
-    put(&checkpoint, "tensor_bytes", make_count(in->tensor_bytes));
-    put(&checkpoint, "files", make_files(in));
+    json_object_set_new(checkpoint, "config_path",
+                        make_text(gqa_checkpoint_config_path(in->checkpoint)));
+    json_object_set_new(checkpoint, "has_recipe", json_boolean(in->has_recipe));
+    json_object_set_new(checkpoint, "n_tensors",
+                        make_count(gqa_checkpoint_n_tensors(in->checkpoint)));
+    json_object_set_new(checkpoint, "tensor_bytes",
+                        make_count(in->tensor_bytes));
+    json_object_set_new(checkpoint, "n_unwritten", make_count(in->n_unwritten));
+    json_object_set_new(checkpoint, "files", make_files(in));
     return checkpoint;
 }
 
@@ -103,12 +88,14 @@ static json_t *make_param(const struct gqa_inspection *in, size_t index)
     }
     param = &in->model->params[index];
     for (size_t i = 0; i < param->n_parts; i++)
-        append(&stored, make_text(gqa_checkpoint_tensor(in->checkpoint,
-                                                        param->parts[i].tensor)
-                                      ->name));
-    put(&object, "name", make_text(param->name));
-    put(&object, "dtype", json_string(gqa_dtype_name(param->dtype)));
-    put(&object, "stored_in", stored);
+        json_array_append_new(
+            stored, make_text(gqa_checkpoint_tensor(in->checkpoint,
+                                                    param->parts[i].tensor)
+                                  ->name));
+    json_object_set_new(object, "name", make_text(param->name));
+    json_object_set_new(object, "dtype",
+                        json_string(gqa_dtype_name(param->dtype)));
+    json_object_set_new(object, "stored_in", stored);
     return object;
 }
 
@@ -117,13 +104,14 @@ static json_t *make_slice(const struct gqa_inspection *in,
 {
     json_t *object = json_object();
 
-    put(&object, "weight", make_param(in, slice->weight));
-    put(&object, "bias", make_param(in, bias));
-    put(&object, "axis", json_string(gqa_axis_word(slice)));
-    put(&object, "n_heads", make_count(slice->n_heads));
-    put(&object, "base", make_count(slice->base));
-    put(&object, "per_block", make_count(slice->per_block));
-    put(&object, "block_stride", make_count(slice->block_stride));
+    json_object_set_new(object, "weight", make_param(in, slice->weight));
+    json_object_set_new(object, "bias", make_param(in, bias));
+    json_object_set_new(object, "axis", json_string(gqa_axis_word(slice)));
+    json_object_set_new(object, "n_heads", make_count(slice->n_heads));
+    json_object_set_new(object, "base", make_count(slice->base));
+    json_object_set_new(object, "per_block", make_count(slice->per_block));
+    json_object_set_new(object, "block_stride",
+                        make_count(slice->block_stride));
     return object;
 }
 
@@ -131,10 +119,13 @@ static json_t *make_position(const struct gqa_position *position)
 {
     json_t *object = json_object();
 
-    put(&object, "scheme", json_string(gqa_position_word(position->scheme)));
+    json_object_set_new(object, "scheme",
+                        json_string(gqa_position_word(position->scheme)));
     if (position->scheme == GQA_POSITION_ROPE) {
-        put(&object, "rotary_dim", make_count(position->rotary_dim));
-        put(&object, "interleaved", json_boolean(position->interleaved));
+        json_object_set_new(object, "rotary_dim",
+                            make_count(position->rotary_dim));
+        json_object_set_new(object, "interleaved",
+                            json_boolean(position->interleaved));
     }
     return object;
 }
@@ -144,9 +135,10 @@ static json_t *make_attention_key(const struct gqa_attention *a)
 {
     json_t *object = json_object();
 
-    put(&object, "stack", json_string(gqa_stack_name(a->stack)));
-    put(&object, "kind", json_string(gqa_attention_kind_name(a->kind)));
-    put(&object, "layer", make_count(a->layer));
+    json_object_set_new(object, "stack", json_string(gqa_stack_name(a->stack)));
+    json_object_set_new(object, "kind",
+                        json_string(gqa_attention_kind_name(a->kind)));
+    json_object_set_new(object, "layer", make_count(a->layer));
     return object;
 }
 
@@ -158,17 +150,20 @@ static json_t *make_attentions(const struct gqa_inspection *in)
         const struct gqa_attention *a = &in->model->attentions[i];
         json_t *object = make_attention_key(a);
 
-        put(&object, "n_heads", make_count(a->n_heads));
-        put(&object, "n_kv_heads", make_count(a->n_kv_heads));
-        put(&object, "group_size", make_count(a->n_heads / a->n_kv_heads));
-        put(&object, "head_dim", make_count(a->head_dim));
-        put(&object, "layout", json_string(gqa_layout_word(a->layout)));
-        put(&object, "position", make_position(&a->position));
-        put(&object, "q", make_slice(in, &a->q, a->q.bias));
-        put(&object, "k", make_slice(in, &a->k, a->k.bias));
-        put(&object, "v", make_slice(in, &a->v, a->v.bias));
-        put(&object, "o", make_slice(in, &a->o, in->output_bias[i]));
-        append(&list, object);
+        json_object_set_new(object, "n_heads", make_count(a->n_heads));
+        json_object_set_new(object, "n_kv_heads", make_count(a->n_kv_heads));
+        json_object_set_new(object, "group_size",
+                            make_count(a->n_heads / a->n_kv_heads));
+        json_object_set_new(object, "head_dim", make_count(a->head_dim));
+        json_object_set_new(object, "layout",
+                            json_string(gqa_layout_word(a->layout)));
+        json_object_set_new(object, "position", make_position(&a->position));
+        json_object_set_new(object, "q", make_slice(in, &a->q, a->q.bias));
+        json_object_set_new(object, "k", make_slice(in, &a->k, a->k.bias));
+        json_object_set_new(object, "v", make_slice(in, &a->v, a->v.bias));
+        json_object_set_new(object, "o",
+                            make_slice(in, &a->o, in->output_bias[i]));
+        json_array_append_new(list, object);
     }
     return list;
 }
@@ -177,8 +172,8 @@ static json_t *make_kv_bytes(const struct gqa_kv_bytes *bytes)
 {
     json_t *object = json_object();
 
-    put(&object, "self", make_count(bytes->self));
-    put(&object, "cross", make_count(bytes->cross));
+    json_object_set_new(object, "self", make_count(bytes->self));
+    json_object_set_new(object, "cross", make_count(bytes->cross));
     return object;
 }
 
@@ -188,21 +183,31 @@ static json_t *make_model(const struct gqa_inspection *in)
     json_t *object = json_object();
     json_t *kv = json_object();
 
-    put(&kv, "stored", make_kv_bytes(&in->kv_per_token.stored));
-    put(&kv, "mha", make_kv_bytes(&in->kv_per_token.mha));
-    put(&object, "family", json_string(gqa_family_name(model->family)));
-    put(&object, "model_type", make_text(model->model_type));
-    put(&object, "encoder_decoder",
-        json_boolean(gqa_model_is_encoder_decoder(model)));
-    put(&object, "n_layers", make_count(model->n_layers));
-    put(&object, "n_decoder_layers", make_count(model->n_decoder_layers));
-    put(&object, "d_model", make_count(model->d_model));
-    put(&object, "vocab_size", make_count(model->vocab_size));
-    put(&object, "n_parameters", make_count(in->n_parameters));
-    put(&object, "n_grouped_attentions", make_count(in->n_grouped));
-    put(&object, "kv_bytes_per_token", kv);
-    put(&object, "attentions", make_attentions(in));
+    json_object_set_new(kv, "stored", make_kv_bytes(&in->kv_per_token.stored));
+    json_object_set_new(kv, "mha", make_kv_bytes(&in->kv_per_token.mha));
+    json_object_set_new(object, "family",
+                        json_string(gqa_family_name(model->family)));
+    json_object_set_new(object, "model_type", make_text(model->model_type));
+    json_object_set_new(object, "encoder_decoder",
+                        json_boolean(gqa_model_is_encoder_decoder(model)));
+    json_object_set_new(object, "n_layers", make_count(model->n_layers));
+    json_object_set_new(object, "n_decoder_layers",
+                        make_count(model->n_decoder_layers));
+    json_object_set_new(object, "d_model", make_count(model->d_model));
+    json_object_set_new(object, "vocab_size", make_count(model->vocab_size));
+    json_object_set_new(object, "n_parameters", make_count(in->n_parameters));
+    json_object_set_new(object, "n_grouped_attentions",
+                        make_count(in->n_grouped));
+    json_object_set_new(object, "kv_bytes_per_token", kv);
+    json_object_set_new(object, "attentions", make_attentions(in));
     return object;
+}
+
+static const char *written_word(const struct gqa_tensor *tensor)
+{
+    if (tensor->n_unwritten == 0)
+        return "all";
+    return tensor->n_unwritten < tensor->n_parts ? "part" : "none";
 }
 
 static json_t *make_tensors(const struct gqa_inspection *in)
@@ -216,13 +221,17 @@ static json_t *make_tensors(const struct gqa_inspection *in)
         json_t *object = json_object();
 
         for (unsigned d = 0; d < tensor->rank; d++)
-            append(&shape, make_count(tensor->shape[d]));
-        put(&object, "name", make_text(tensor->name));
-        put(&object, "dtype", json_string(gqa_dtype_name(tensor->dtype)));
-        put(&object, "shape", shape);
-        put(&object, "bytes", make_count(tensor->n_bytes));
-        put(&object, "file", make_text(gqa_inspection_source_of(in, i)->path));
-        append(&list, object);
+            json_array_append_new(shape, make_count(tensor->shape[d]));
+        json_object_set_new(object, "name", make_text(tensor->name));
+        json_object_set_new(object, "dtype",
+                            json_string(gqa_dtype_name(tensor->dtype)));
+        json_object_set_new(object, "shape", shape);
+        json_object_set_new(object, "bytes", make_count(tensor->n_bytes));
+        json_object_set_new(object, "file",
+                            make_text(gqa_inspection_source_of(in, i)->path));
+        json_object_set_new(object, "written",
+                            json_string(written_word(tensor)));
+        json_array_append_new(list, object);
     }
     return list;
 }
@@ -235,16 +244,19 @@ static json_t *make_tensor_stats(const struct gqa_inspection *in)
         const struct gqa_tensor_stats *stats = &in->stats->tensors[i];
         json_t *object = json_object();
 
-        put(&object, "name",
+        json_object_set_new(
+            object, "name",
             make_text(gqa_checkpoint_tensor(in->checkpoint, i)->name));
-        put(&object, "n_nan",
-            stats->is_float ? make_count(stats->n_nan) : json_null());
-        put(&object, "n_inf",
-            stats->is_float ? make_count(stats->n_inf) : json_null());
+        json_object_set_new(object, "n_nan",
+                            stats->is_float ? make_count(stats->n_nan)
+                                            : json_null());
+        json_object_set_new(object, "n_inf",
+                            stats->is_float ? make_count(stats->n_inf)
+                                            : json_null());
         /* Without a finite element they are infinite, and so null. */
-        put(&object, "min", make_real(stats->min));
-        put(&object, "max", make_real(stats->max));
-        append(&list, object);
+        json_object_set_new(object, "min", make_real(stats->min));
+        json_object_set_new(object, "max", make_real(stats->max));
+        json_array_append_new(list, object);
     }
     return list;
 }
@@ -257,7 +269,7 @@ static json_t *make_norms(const double *norms, uint64_t n)
         return json_null();
     list = json_array();
     for (uint64_t i = 0; i < n; i++)
-        append(&list, make_real(norms[i]));
+        json_array_append_new(list, make_real(norms[i]));
     return list;
 }
 
@@ -271,12 +283,14 @@ static json_t *make_stats(const struct gqa_inspection *in)
         const struct gqa_head_stats *norms = &in->stats->heads[i];
         json_t *row = make_attention_key(a);
 
-        put(&row, "k_norms", make_norms(norms->k, a->n_kv_heads));
-        put(&row, "v_norms", make_norms(norms->v, a->n_kv_heads));
-        append(&heads, row);
+        json_object_set_new(row, "k_norms",
+                            make_norms(norms->k, a->n_kv_heads));
+        json_object_set_new(row, "v_norms",
+                            make_norms(norms->v, a->n_kv_heads));
+        json_array_append_new(heads, row);
     }
-    put(&object, "tensors", make_tensor_stats(in));
-    put(&object, "heads", heads);
+    json_object_set_new(object, "tensors", make_tensor_stats(in));
+    json_object_set_new(object, "heads", heads);
     return object;
 }
 
@@ -295,20 +309,23 @@ static json_t *make_kv_plan(const struct gqa_inspection *in)
         const struct gqa_kv_row *r = &plan->rows[i];
         json_t *row = json_object();
 
-        put(&row, "n_kv_heads",
-            r->n_kv_heads ? make_count(r->n_kv_heads) : json_null());
-        put(&row, "is_mha", json_boolean(r->is_mha));
-        put(&row, "is_stored", json_boolean(r->is_stored));
-        put(&row, "bytes_per_token", make_kv_bytes(&r->per_token));
-        put(&row, "self_bytes", make_count(r->self_bytes));
-        put(&row, "cross_bytes", make_count(r->cross_bytes));
-        put(&row, "total_bytes", make_count(r->total_bytes));
-        append(&rows, row);
+        json_object_set_new(row, "n_kv_heads",
+                            r->n_kv_heads ? make_count(r->n_kv_heads)
+                                          : json_null());
+        json_object_set_new(row, "is_mha", json_boolean(r->is_mha));
+        json_object_set_new(row, "is_stored", json_boolean(r->is_stored));
+        json_object_set_new(row, "bytes_per_token",
+                            make_kv_bytes(&r->per_token));
+        json_object_set_new(row, "self_bytes", make_count(r->self_bytes));
+        json_object_set_new(row, "cross_bytes", make_count(r->cross_bytes));
+        json_object_set_new(row, "total_bytes", make_count(r->total_bytes));
+        json_array_append_new(rows, row);
     }
-    put(&object, "context", make_count(plan->context));
-    put(&object, "context_from", json_string(origins[in->context_origin]));
-    put(&object, "batch", make_count(plan->batch));
-    put(&object, "rows", rows);
+    json_object_set_new(object, "context", make_count(plan->context));
+    json_object_set_new(object, "context_from",
+                        json_string(origins[in->context_origin]));
+    json_object_set_new(object, "batch", make_count(plan->batch));
+    json_object_set_new(object, "rows", rows);
     return object;
 }
 
@@ -317,25 +334,30 @@ enum gqa_status gqa_report_json(FILE *out,
 {
     const struct gqa_inspect_options *show = &inspection->show;
     json_t *root = json_object();
+    char *text = NULL;
+    enum gqa_status st;
 
-    put(&root, "schema_version", json_integer(SCHEMA_VERSION));
-    put(&root, "checkpoint", make_checkpoint(inspection));
-    put(&root, "model",
-        inspection->model ? make_model(inspection) : json_null());
+    json_object_set_new(root, "schema_version", json_integer(SCHEMA_VERSION));
+    json_object_set_new(root, "checkpoint", make_checkpoint(inspection));
+    json_object_set_new(root, "model",
+                        inspection->model ? make_model(inspection)
+                                          : json_null());
     if (inspection->model_unknown)
-        put(&root, "model_unknown", make_text(inspection->model_unknown));
+        json_object_set_new(root, "model_unknown",
+                            make_text(inspection->model_unknown));
     if (show->tensors || !inspection->model)
-        put(&root, "tensors", make_tensors(inspection));
+        json_object_set_new(root, "tensors", make_tensors(inspection));
     if (show->recipe)
-        put(&root, "recipe", json_incref(inspection->recipe));
+        json_object_set_new(root, "recipe", json_incref(inspection->recipe));
     if (show->kv_cache)
-        put(&root, "kv_cache", make_kv_plan(inspection));
+        json_object_set_new(root, "kv_cache", make_kv_plan(inspection));
     if (show->stats)
-        put(&root, "stats", make_stats(inspection));
-    if (!root)
-        return gqa_fail_nomem();
-    json_dumpf(root, out, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-    fputc('\n', out);
+        json_object_set_new(root, "stats", make_stats(inspection));
+    st = gqa_json_dump(&text, root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     json_decref(root);
+    if (st != GQA_OK)
+        return st;
+    fprintf(out, "%s\n", text);
+    free(text);
     return GQA_OK;
 }

@@ -1,14 +1,10 @@
 #include "inspect/text.h"
 
+#include <errno.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
-
-void gqa_text_init(void)
-{
-    setlocale(LC_CTYPE, "C.UTF-8");
-}
 
 /* The next character of text and its bytes; false: not one of UTF-8. */
 static bool next_character(wchar_t *wc, size_t *n, const char *text,
@@ -23,6 +19,21 @@ static bool next_character(wchar_t *wc, size_t *n, const char *text,
         return false;
     }
     return true;
+}
+
+enum gqa_status gqa_text_init(void)
+{
+    static const char sample[] = "\xc3\xbc";
+    wchar_t wc;
+    size_t n;
+
+    errno = 0;
+    if (!setlocale(LC_CTYPE, "C.UTF-8"))
+        return errno == ENOMEM ? gqa_fail_nomem() : GQA_OK;
+    /* Where its tables could not be loaded, it is the C locale in silence. */
+    return next_character(&wc, &n, sample, sizeof sample - 1)
+               ? GQA_OK
+               : gqa_fail_nomem();
 }
 
 static bool turns_text(wchar_t wc)
@@ -51,20 +62,25 @@ bool gqa_text_is_plain(const char *name)
     return true;
 }
 
-void gqa_text_put(FILE *out, const char *name)
+static void put_part(FILE *out, const char *text, size_t length)
 {
-    const char *end = name + strlen(name);
+    const char *end = text + length;
 
-    while (name < end) {
+    while (text < end) {
         size_t n;
 
-        if (next_is_plain(&n, name, (size_t)(end - name)))
-            fwrite(name, 1, n, out);
+        if (next_is_plain(&n, text, (size_t)(end - text)))
+            fwrite(text, 1, n, out);
         else
             for (size_t i = 0; i < n; i++)
-                fprintf(out, "\\x%02x", (unsigned char)name[i]);
-        name += n;
+                fprintf(out, "\\x%02x", (unsigned char)text[i]);
+        text += n;
     }
+}
+
+void gqa_text_put(FILE *out, const char *name)
+{
+    put_part(out, name, strlen(name));
 }
 
 size_t gqa_text_width(const char *text, size_t length)
@@ -116,15 +132,6 @@ static size_t shared_suffix(const char *const *names, size_t n_names,
             shared = i;
     }
     return shared;
-}
-
-static void put_part(FILE *out, const char *text, size_t length)
-{
-    char *part = strndup(text, length);
-
-    if (part)
-        gqa_text_put(out, part);
-    free(part);
 }
 
 void gqa_text_put_names(FILE *out, const char *const *names, size_t n_names)

@@ -16,7 +16,8 @@
  * Make the functions below read and measure UTF-8, whatever the user's
  * locale. Where the system cannot, they escape all that is not ASCII.
  */
-void gqa_text_init(void);
+GQA_MUST_USE
+enum gqa_status gqa_text_init(void);
 
 /*
  * Write a name with control characters, bytes that are not UTF-8, and what

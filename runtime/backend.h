@@ -29,7 +29,7 @@ struct gqa_device;
 
 struct gqa_device_options {
     enum gqa_dtype real; /* CPU: F32, F64; CUDA: F32, BF16, F16 */
-    unsigned n_threads;  /* CPU */
+    unsigned n_threads;  /* of the host; 0: as many as there are processors */
     unsigned ordinal;    /* CUDA: which device */
 };
 
@@ -38,11 +38,25 @@ struct gqa_device_info {
     char software[256]; /* driver and library versions, in one line */
     uint64_t total_bytes, free_bytes;
     enum gqa_dtype real; /* that it was opened with */
+    unsigned n_threads;  /* the same */
 };
 
+/* Memory of the host that the device reads by itself; the backend's own
+ * struct begins with this. */
+struct gqa_staging {
+    void *data;
+    uint64_t n_bytes;
+};
+
+/*
+ * A device serves one thread at a time; where more may call, it says so.
+ */
 struct gqa_backend {
     unsigned abi; /* GQA_BACKEND_ABI */
     const char *name;
+    /* What alloc() gives is memory of the host and may be written where it
+     * is. There is no staging then: its functions are NULL. */
+    bool in_place;
 
     enum gqa_status (*open)(struct gqa_device **out,
                             const struct gqa_device_options *options);
@@ -59,6 +73,23 @@ struct gqa_backend {
                               const void *src, uint64_t n_bytes);
     enum gqa_status (*download)(struct gqa_device *device, void *dst,
                                 const void *src, uint64_t n_bytes);
+
+    /*
+     * Uploads that go on while the host does something else. Several threads
+     * may call these at once, each with a staging of its own.
+     */
+    enum gqa_status (*stage_open)(struct gqa_device *device,
+                                  struct gqa_staging **out, uint64_t n_bytes);
+    /* Waits first, where it has to. */
+    void (*stage_close)(struct gqa_device *device, struct gqa_staging *staging);
+    /* Begin to copy the first n_bytes to dst. Operations that are called
+     * later find them there. */
+    enum gqa_status (*stage_send)(struct gqa_device *device,
+                                  struct gqa_staging *staging, void *dst,
+                                  uint64_t n_bytes);
+    /* Return once what was sent is there: the staging may be written. */
+    enum gqa_status (*stage_wait)(struct gqa_device *device,
+                                  struct gqa_staging *staging);
 
     enum gqa_status (*set_batch)(struct gqa_device *device,
                                  const struct gqa_batch *batch);
@@ -117,7 +148,7 @@ struct gqa_backend {
     /*
      * Moments: out += X^T Y. out: float64 [x_width, y_width], whatever real
      * is; x: [n_rows, x_width]; y: [n_rows, y_width], or NULL: y is x, whose
-     * width is both, and what is added is symmetric to the bit. Rows of
+     * width is both, and a symmetric `out` stays so to the bit. Rows of
      * padding count like others: gather what is to be counted.
      *
      * The same calls give the same bits, on any number of threads. Factors

@@ -2,12 +2,9 @@
 #include <string.h>
 
 #include "common/checked.h"
-#include "common/interrupt.h"
 #include "common/units.h"
+#include "runtime/load.h"
 #include "runtime/state.h"
-
-/* Bytes of a weight that are read at a time. */
-#define SLICE_BYTES ((uint64_t)16 << 20)
 
 const struct gqa_weight *gqa_runtime_weight(const struct gqa_runtime *runtime,
                                             size_t param)
@@ -56,57 +53,24 @@ enum gqa_status gqa_runtime_check_room(const struct gqa_runtime *r,
                         : "; --backend cpu may have more");
 }
 
-/* Where a slice of a parameter goes. */
-struct slice {
-    const struct gqa_param *param;
-    void *data; /* of the whole parameter, on the device */
-    double *table;
-};
-
-static enum gqa_status put_slice(struct gqa_runtime *r,
-                                 const struct slice *slice, uint64_t row,
-                                 uint64_t n_rows, const void *buf)
+/* Memory for parameter i, where it is used. */
+static enum gqa_status make_room(struct gqa_runtime *r, size_t i,
+                                 enum gqa_use used, struct gqa_load *out)
 {
-    const struct gqa_param *p = slice->param;
-    const uint64_t row_bytes = p->n_bytes / p->rows;
-
-    if (slice->table) {
-        gqa_load_f64(slice->table + row * p->cols, buf, p->dtype,
-                     (size_t)(n_rows * p->cols));
-        return GQA_OK;
-    }
-    return r->backend->upload(r->device, (char *)slice->data + row * row_bytes,
-                              buf, n_rows * row_bytes);
-}
-
-static enum gqa_status read_param(struct gqa_runtime *r,
-                                  const struct gqa_weight_source *source,
-                                  size_t index, const struct slice *slice)
-{
-    const struct gqa_param *p = slice->param;
-    const uint64_t row_bytes = p->n_bytes / p->rows;
-    uint64_t step = SLICE_BYTES / row_bytes;
+    const struct gqa_param *p = &r->network->model->params[i];
     enum gqa_status st = GQA_OK;
-    void *buf;
 
-    if (step == 0)
-        step = 1;
-    if (step > p->rows)
-        step = p->rows;
-    buf = malloc((size_t)(step * row_bytes));
-    if (!buf)
-        return gqa_fail_nomem();
-    for (uint64_t row = 0; row < p->rows && st == GQA_OK; row += step) {
-        const uint64_t n_rows = p->rows - row < step ? p->rows - row : step;
-
-        st = gqa_interrupt_pending()
-                 ? gqa_fail(GQA_ERR_INTERRUPTED, "interrupted")
-                 : source->read(source->ctx, index, row, n_rows, buf);
-        if (st == GQA_OK)
-            st = put_slice(r, slice, row, n_rows, buf);
+    out->param = i;
+    if (used == GQA_USE_HOST) {
+        out->table = r->tables[i] =
+            calloc((size_t)p->n_elements, sizeof **r->tables);
+        return out->table ? GQA_OK : gqa_fail_nomem();
     }
-    free(buf);
-    return st;
+    st = r->backend->alloc(r->device, &out->data, p->n_bytes);
+    if (st != GQA_OK)
+        return gqa_fail_prefix(st, "'%s'", p->name);
+    r->weights[i] = (struct gqa_weight){out->data, p->dtype, p->rows, p->cols};
+    return GQA_OK;
 }
 
 enum gqa_status gqa_runtime_load(struct gqa_runtime *r,
@@ -114,32 +78,25 @@ enum gqa_status gqa_runtime_load(struct gqa_runtime *r,
                                  const enum gqa_use *uses)
 {
     const struct gqa_model *model = r->network->model;
+    struct gqa_load *loads = calloc(model->n_params, sizeof *loads);
     enum gqa_status st = GQA_OK;
+    size_t n = 0;
 
-    for (size_t i = 0; i < model->n_params && st == GQA_OK; i++) {
-        const struct gqa_param *p = &model->params[i];
-        struct slice slice = {.param = p};
-
-        if (uses[i] == GQA_USE_NONE || r->tables[i])
-            continue;
-        if (uses[i] == GQA_USE_HOST) {
-            slice.table = r->tables[i] =
-                calloc((size_t)p->n_elements, sizeof **r->tables);
-            if (!slice.table)
-                return gqa_fail_nomem();
-        } else {
-            st = r->backend->alloc(r->device, &slice.data, p->n_bytes);
-            if (st != GQA_OK)
-                return gqa_fail_prefix(st, "'%s'", p->name);
-            r->weights[i] =
-                (struct gqa_weight){slice.data, p->dtype, p->rows, p->cols};
+    if (!loads)
+        return gqa_fail_nomem();
+    for (size_t i = 0; i < model->n_params && st == GQA_OK; i++)
+        if (uses[i] != GQA_USE_NONE && !r->tables[i])
+            st = make_room(r, i, uses[i], &loads[n++]);
+    if (st == GQA_OK && !r->loader)
+        st = gqa_loader_create(&r->loader, model, r->backend, r->device);
+    if (st == GQA_OK)
+        st = gqa_loader_run(r->loader, source, loads, n);
+    for (size_t i = 0; i < n && st != GQA_OK; i++)
+        if (loads[i].table) {
+            free(loads[i].table);
+            r->tables[loads[i].param] = NULL;
         }
-        st = read_param(r, source, i, &slice);
-        if (st != GQA_OK && slice.table) {
-            free(r->tables[i]);
-            r->tables[i] = NULL;
-        }
-    }
+    free(loads);
     return st;
 }
 
@@ -278,6 +235,7 @@ void gqa_runtime_free(struct gqa_runtime *runtime)
         return;
     if (runtime->weights)
         gqa_runtime_unload(runtime);
+    gqa_loader_free(runtime->loader);
     for (size_t i = 0; runtime->tables && i < runtime->network->model->n_params;
          i++)
         free(runtime->tables[i]);

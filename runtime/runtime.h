@@ -14,7 +14,8 @@
 
 /*
  * Rows [row, row + n_rows) of a parameter of the network's model into buf,
- * in the parameter's dtype and Hugging Face orientation.
+ * in the parameter's dtype and Hugging Face orientation. Called from several
+ * threads at once.
  */
 struct gqa_weight_source {
     enum gqa_status (*read)(void *ctx, size_t param, uint64_t row,
@@ -26,7 +27,8 @@ struct gqa_runtime;
 struct gqa_session;
 
 /*
- * Read the weights, each once, and keep them in their own dtype.
+ * Read the weights, each once, on the threads that the device was opened
+ * with, and keep them in their own dtype.
  *
  * network, device  lent; must outlive the runtime.
  * Errors those of the callback; GQA_ERR_NOMEM with the bytes needed and the
@@ -41,7 +43,8 @@ enum gqa_status gqa_runtime_create(struct gqa_runtime **out,
                                    const struct gqa_weight_source *weights);
 void gqa_runtime_free(struct gqa_runtime *runtime);
 
-/* What to hand over as a step runs; any may be NULL. */
+/* What to hand over as a step runs; any may be NULL. s is what the sequence
+ * is called: its place in the batch, or what gqa_session_begin() said. */
 struct gqa_step_output {
     void *ctx;
     /* Logits of n_rows tokens of sequence s from position on: [n_rows,
@@ -85,6 +88,8 @@ struct gqa_session_room {
     uint64_t tokens, encoder_tokens;
 };
 
+/* A session that gqa_session_begin() gives its first sequences; else as
+ * gqa_session_create(). */
 GQA_MUST_USE
 enum gqa_status gqa_session_create_for(struct gqa_session **out,
                                        struct gqa_runtime *runtime,

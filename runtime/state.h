@@ -14,6 +14,7 @@ struct gqa_runtime {
     struct gqa_weight *weights;
     /* Tables of relative bias, on the host, by param index; else NULL. */
     double **tables;
+    struct gqa_loader *loader; /* made with the first weights */
 };
 
 /* A runtime without weights: what it runs on is loaded in parts. */

@@ -23,7 +23,7 @@ enum gqa_status gqa_streams_create(struct gqa_streams **out,
 {
     struct gqa_streams *s = calloc(1, sizeof *s);
     enum gqa_status st = GQA_OK;
-    uint64_t n_bytes, room;
+    uint64_t n_bytes, room = 0;
 
     if (!s)
         return gqa_fail_nomem();

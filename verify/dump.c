@@ -81,7 +81,8 @@ static enum gqa_status write_logits(FILE *out, struct gqa_trace *trace,
     return st;
 }
 
-enum gqa_status gqa_dump_logits(const char *path, struct gqa_trace *original,
+enum gqa_status gqa_dump_logits(struct gqa_whole_file *out, const char *path,
+                                struct gqa_trace *original,
                                 struct gqa_trace *converted,
                                 const struct gqa_tokens *tokens,
                                 uint64_t vocab_size)
@@ -100,5 +101,10 @@ enum gqa_status gqa_dump_logits(const char *path, struct gqa_trace *original,
         st = write_logits(file.stream, converted, tokens, &shape);
     if (st == GQA_OK)
         st = write_logits(file.stream, original, tokens, &shape);
-    return gqa_whole_file_end(&file, st);
+    if (st == GQA_OK && (fflush(file.stream) != 0 || ferror(file.stream)))
+        st = gqa_fail_errno("%s: cannot be written", path);
+    if (st != GQA_OK)
+        return gqa_whole_file_end(&file, st);
+    *out = file;
+    return GQA_OK;
 }

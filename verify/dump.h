@@ -3,16 +3,19 @@
 #define GQA_VERIFY_DUMP_H
 
 #include "runtime/measure/trace.h"
+#include "verify/whole_file.h"
 
 /*
  * Write a safetensors file: `logits` of the converted model and
  * `original.logits`, F32 [n, len, vocab], zeros behind the end of shorter
- * sequences, and `lengths`, I64 [n]. A failed write leaves no file.
+ * sequences, and `lengths`, I64 [n]. On GQA_OK the caller ends it
+ * (gqa_whole_file_end()); otherwise there is none.
  *
  * Both traces are of the same tokens. Errors GQA_ERR_IO, GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
-enum gqa_status gqa_dump_logits(const char *path, struct gqa_trace *original,
+enum gqa_status gqa_dump_logits(struct gqa_whole_file *out, const char *path,
+                                struct gqa_trace *original,
                                 struct gqa_trace *converted,
                                 const struct gqa_tokens *tokens,
                                 uint64_t vocab_size);

@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/units.h"
+#include "formats/unwritten.h"
 #include "verify/scan.h"
 
 static struct gqa_check new_check(const char *name)
@@ -255,6 +256,26 @@ static enum gqa_status check_config(struct gqa_subject *subject,
     return gqa_report_add(report, &check);
 }
 
+/* A fill value in the place of weights is no content. */
+static size_t check_written(struct gqa_check *check,
+                            const struct gqa_checkpoint *checkpoint)
+{
+    char text[GQA_UNWRITTEN_MAX];
+    const struct gqa_tensor *tensor;
+    size_t first = 0;
+    const size_t n = gqa_unwritten_count(checkpoint, &first);
+
+    if (n == 0)
+        return 0;
+    tensor = gqa_checkpoint_tensor(checkpoint, first);
+    check->verdict = GQA_FAILED;
+    snprintf(check->detail, sizeof check->detail,
+             "'%.512s' %s; of %zu tensors %zu were not written, or not wholly",
+             tensor->name, gqa_unwritten_describe(text, tensor),
+             gqa_checkpoint_n_tensors(checkpoint), n);
+    return n;
+}
+
 static enum gqa_status check_content(const struct gqa_subject *subject,
                                      struct gqa_report *report,
                                      const struct gqa_file_check *options)
@@ -268,6 +289,7 @@ static enum gqa_status check_content(const struct gqa_subject *subject,
     bool has_manifest = false;
     char size[GQA_UNITS_MAX];
     uint64_t n_bytes = 0;
+    size_t n_unwritten;
     enum gqa_status st;
 
     if (!scans)
@@ -293,7 +315,9 @@ static enum gqa_status check_content(const struct gqa_subject *subject,
     } else if (st == GQA_OK) {
         snprintf(check.figure, sizeof check.figure, "%s read, all of it",
                  gqa_units_bytes(size, n_bytes));
-        check.values = json_pack("{s:I}", "n_bytes", (json_int_t)n_bytes);
+        n_unwritten = check_written(&check, checkpoint);
+        check.values = json_pack("{s:I, s:I}", "n_bytes", (json_int_t)n_bytes,
+                                 "n_unwritten", (json_int_t)n_unwritten);
         st = gqa_report_add(report, &check);
         if (st == GQA_OK)
             st = check_digests(subject, report, scans);

@@ -182,15 +182,12 @@ enum gqa_status gqa_report_write_json(FILE *out,
                                       const struct gqa_report *report)
 {
     json_t *checks = json_array();
-    json_t *root = NULL;
     char *text = NULL;
+    enum gqa_status st;
+    json_t *root;
 
     for (size_t i = 0; i < report->n_entries; i++)
-        if (json_array_append_new(checks, entry_json(&report->entries[i])) !=
-            0) {
-            json_decref(checks);
-            return gqa_fail_nomem();
-        }
+        json_array_append_new(checks, entry_json(&report->entries[i]));
     root =
         json_pack("{s:i, s:s, s:b, s:{s:I, s:I, s:I, s:I}, s:O, s:o}",
                   "schema_version", SCHEMA_VERSION, "tool", tool, "passed",
@@ -200,11 +197,10 @@ enum gqa_status gqa_report_write_json(FILE *out,
                   (json_int_t)gqa_report_count(report, GQA_SKIPPED), "reported",
                   (json_int_t)gqa_report_count(report, GQA_REPORTED), "facts",
                   report->facts, "checks", checks);
-    if (root)
-        text = json_dumps(root, JSON_INDENT(2) | gqa_json_real_flags(root));
+    st = gqa_json_dump(&text, root, JSON_INDENT(2) | gqa_json_real_flags(root));
     json_decref(root);
-    if (!text)
-        return gqa_fail_nomem();
+    if (st != GQA_OK)
+        return st;
     fprintf(out, "%s\n", text);
     free(text);
     return GQA_OK;

@@ -291,8 +291,8 @@ static enum gqa_status dump(struct run *r, struct gqa_running *running)
         gqa_trace_record(&converted, running, &r->tokens, &keep, NULL);
 
     if (st == GQA_OK)
-        st = gqa_dump_logits(r->options->dump_path, r->trace, converted,
-                             &r->tokens, r->vocab_size);
+        st = gqa_dump_logits(r->options->dump, r->options->dump_path, r->trace,
+                             converted, &r->tokens, r->vocab_size);
     gqa_trace_free(converted);
     return st;
 }

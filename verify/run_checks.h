@@ -7,6 +7,7 @@
 #include "runtime/measure/fidelity.h"
 #include "runtime/measure/running.h"
 #include "verify/report.h"
+#include "verify/whole_file.h"
 
 /* All lent. */
 struct gqa_run_model {
@@ -26,6 +27,8 @@ struct gqa_run_check_options {
     uint64_t n_generate;
     bool scale;            /* also first-head and random conversions */
     const char *dump_path; /* --dump-logits, or NULL */
+    /* Receives its file, zeroed before; the caller ends it. */
+    struct gqa_whole_file *dump;
     enum gqa_log_level log_level;
 };
 

@@ -113,7 +113,8 @@ static enum gqa_status skip(struct gqa_report *report, const char *why)
 enum gqa_status gqa_run_step(struct gqa_report *report,
                              const struct gqa_subject *original,
                              const struct gqa_subject *converted,
-                             const struct gqa_verify_options *options)
+                             const struct gqa_verify_options *options,
+                             struct gqa_whole_file *dump)
 {
     const struct gqa_run_arguments *run = &options->run;
     struct gqa_checkpoint_weights weights[] = {
@@ -135,6 +136,7 @@ enum gqa_status gqa_run_step(struct gqa_report *report,
         .n_generate = run->n_generate,
         .scale = run->scale,
         .dump_path = run->dump_path,
+        .dump = dump,
         .log_level = options->common.log_level,
     };
     enum gqa_status st;

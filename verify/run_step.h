@@ -4,6 +4,7 @@
 
 #include "verify/options.h"
 #include "verify/subject.h"
+#include "verify/whole_file.h"
 
 /*
  * Whether a model can be run, before anything of it is read. Errors those of
@@ -18,6 +19,7 @@ enum gqa_status gqa_run_possible(const struct gqa_subject *subject);
  * to be lost, and the checks that could not be made are skipped.
  *
  * converted  its model is NULL where it could not be understood.
+ * dump       as in run_checks.h.
  * Errors     those of gqa_run_checks(); GQA_ERR_UNSUPPORTED: there is no
  *            such device.
  */
@@ -25,6 +27,7 @@ GQA_MUST_USE
 enum gqa_status gqa_run_step(struct gqa_report *report,
                              const struct gqa_subject *original,
                              const struct gqa_subject *converted,
-                             const struct gqa_verify_options *options);
+                             const struct gqa_verify_options *options,
+                             struct gqa_whole_file *dump);
 
 #endif

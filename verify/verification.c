@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "formats/families/load.h"
 #include "formats/libraries.h"
+#include "formats/unwritten.h"
 #include "verify/file_check.h"
 #include "verify/outputs.h"
 #include "verify/run_step.h"
@@ -17,8 +18,10 @@ static enum gqa_status open_original(struct gqa_subject *original,
     enum gqa_status st = gqa_subject_open(original, options->original_path,
                                           options->original_config_path);
 
-    if (st == GQA_OK)
+    if (st == GQA_OK) {
+        (void)gqa_unwritten_warn(original->checkpoint);
         st = gqa_subject_understand(original, &options->hints);
+    }
     gqa_clock_log("opening the original", start, 0);
     return st == GQA_OK && !options->no_run ? gqa_run_possible(original) : st;
 }
@@ -60,6 +63,7 @@ static enum gqa_status check_weights(struct gqa_report *report,
 }
 
 static enum gqa_status verify(struct gqa_report *report,
+                              struct gqa_whole_file *dump,
                               const struct gqa_verify_options *options)
 {
     struct gqa_subject original = {0}, converted = {0};
@@ -87,7 +91,7 @@ static enum gqa_status verify(struct gqa_report *report,
     if (st == GQA_OK && options->original_path)
         st = check_weights(report, &original, &converted, options);
     if (st == GQA_OK && options->original_path && !options->no_run)
-        st = gqa_run_step(report, &original, &converted, options);
+        st = gqa_run_step(report, &original, &converted, options, dump);
     else if (st == GQA_OK)
         gqa_info("models are not run: %s",
                  options->no_run ? "--no-run" : "there is no original");
@@ -97,6 +101,7 @@ static enum gqa_status verify(struct gqa_report *report,
 }
 
 enum gqa_status gqa_verify(struct gqa_report *report,
+                           struct gqa_whole_file *dump,
                            const struct gqa_verify_options *options)
 {
     struct gqa_verify_options with_family = *options;
@@ -107,7 +112,7 @@ enum gqa_status gqa_verify(struct gqa_report *report,
         st = gqa_family_file_open(&family, options->family_path);
     with_family.hints.family = family;
     if (st == GQA_OK)
-        st = verify(report, &with_family);
+        st = verify(report, dump, &with_family);
     gqa_family_file_free(family);
     return st;
 }

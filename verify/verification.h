@@ -4,13 +4,18 @@
 
 #include "verify/options.h"
 #include "verify/report.h"
+#include "verify/whole_file.h"
 
 /*
  * Fill the report. A failed check is no error; what keeps a check from being
  * made at all is. The message begins with the path at fault.
+ *
+ * dump  zeroed; receives the file of --dump-logits, which the caller ends
+ *       whatever is returned.
  */
 GQA_MUST_USE
 enum gqa_status gqa_verify(struct gqa_report *report,
+                           struct gqa_whole_file *dump,
                            const struct gqa_verify_options *options);
 
 #endif

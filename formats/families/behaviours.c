@@ -1,7 +1,6 @@
 #include "formats/families/behaviours.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "formats/model/network_config.h"
@@ -106,16 +105,10 @@ static json_t *t5_feed_forward(const json_t *preset)
     const char *name = json_string_value(
         json_is_object(activation) ? json_object_get(activation, "config")
                                    : activation);
-    char text[64];
+    const bool gated =
+        json_is_true(json_object_get(preset, "use_gated_activation"));
 
-    if (!name)
-        return NULL;
-    snprintf(text, sizeof text, "%s%s",
-             json_is_true(json_object_get(preset, "use_gated_activation"))
-                 ? "gated-"
-                 : "",
-             name);
-    return json_string(text);
+    return name ? json_pack("s+", gated ? "gated-" : "", name) : NULL;
 }
 
 /* KerasHub spreads the scaling of RoPE over keys of its own. */

@@ -382,6 +382,8 @@ enum gqa_status gqa_family_parse(struct gqa_family **out,
     st = collect(&family->description->root, family->description, library,
                  &whole, model_type);
     if (st == GQA_OK)
+        st = gqa_json_check();
+    if (st == GQA_OK)
         st = list_types(family);
     if (st == GQA_OK)
         st = gqa_family_fill(family);

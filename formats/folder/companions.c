@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/interrupt.h"
 #include "common/log.h"
 #include "common/strings.h"
@@ -18,13 +19,6 @@ static const char *const weight_suffixes[] = {
     ".safetensors", ".h5",   ".bin", ".gqa",  ".gguf",  ".pt",  ".pth",
     ".msgpack",     ".onnx", ".ot",  ".ckpt", ".keras", ".npz",
 };
-
-/* Of the files beside weights, those that every checkpoint folder has. */
-static const char *const known_suffixes[] = {".json", ".jinja", ".model",
-                                             ".tiktoken"};
-static const char *const known_names[] = {"merges.txt", "vocab.txt",
-                                          "README.md",  "LICENSE",
-                                          "LICENSE.md", "LICENSE.txt"};
 
 static bool has_suffix(const char *name, const char *suffix)
 {
@@ -43,23 +37,10 @@ static bool is_weights(const char *name)
     return has_suffix(name, ".index.json") || has_suffix(name, ".weights.json");
 }
 
-static bool is_known(const char *name)
-{
-    if (is_weights(name))
-        return true;
-    for (size_t i = 0; i < sizeof known_suffixes / sizeof *known_suffixes; i++)
-        if (has_suffix(name, known_suffixes[i]))
-            return true;
-    for (size_t i = 0; i < sizeof known_names / sizeof *known_names; i++)
-        if (strcmp(name, known_names[i]) == 0)
-            return true;
-    return false;
-}
-
 static bool is_companion(const char *name)
 {
     return *name != '.' && strcmp(name, "config.json") != 0 &&
-           !is_weights(name);
+           strcmp(name, GQA_FOLDER_MANIFEST_NAME) != 0 && !is_weights(name);
 }
 
 static enum gqa_status add(struct gqa_companions *c, const char *name,
@@ -74,6 +55,7 @@ static enum gqa_status add(struct gqa_companions *c, const char *name,
     if (!c->names[c->n])
         return gqa_fail_nomem();
     c->n++;
+    c->name_bytes += strlen(name);
     c->n_bytes += size;
     return GQA_OK;
 }
@@ -175,22 +157,17 @@ static bool write_all(int fd, const char *data, size_t n)
     return true;
 }
 
-static int create_in(int folder_fd, const char *name)
-{
-    return openat(folder_fd, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC,
-                  0666);
-}
-
+/* file: receives length and digest of what was copied. */
 static enum gqa_status copy_bytes(const struct gqa_companions *c,
                                   const char *name, int from, int to,
-                                  const char *target)
+                                  const char *target,
+                                  struct gqa_listed_file *file)
 {
+    struct gqa_sha256 *sha256 = NULL;
     char *buf = malloc(COPY_BYTES);
-    enum gqa_status st = GQA_OK;
+    enum gqa_status st = buf ? gqa_sha256_create(&sha256) : gqa_fail_nomem();
     ssize_t got = 1;
 
-    if (!buf)
-        return gqa_fail_nomem();
     while (st == GQA_OK && got != 0) {
         if (gqa_interrupt_pending()) {
             st = gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
@@ -199,71 +176,117 @@ static enum gqa_status copy_bytes(const struct gqa_companions *c,
         got = read(from, buf, COPY_BYTES);
         if (got < 0 && errno != EINTR)
             st = gqa_fail_errno("cannot read %s/%s", c->folder, name);
-        if (got > 0 && !write_all(to, buf, (size_t)got))
+        if (got <= 0)
+            continue;
+        if (!write_all(to, buf, (size_t)got))
             st = fail_target(target, name);
+        else
+            st = gqa_sha256_update(sha256, buf, (size_t)got);
+        file->n_bytes += (uint64_t)got;
     }
+    if (st == GQA_OK)
+        st = gqa_sha256_finish(sha256, file->sha256);
+    gqa_sha256_free(sha256);
     free(buf);
     return st;
 }
 
-static enum gqa_status copy_one(const struct gqa_companions *c,
-                                const char *name, int fd, const char *target)
+/* Nothing but the regular file that it was; and no waiting otherwise. */
+static int open_companion(const struct gqa_companions *c, const char *name)
 {
+    return openat(c->fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+}
+
+static enum gqa_status copy_one(const struct gqa_companions *c,
+                                const char *name, struct gqa_atomic *target,
+                                const char *path,
+                                struct gqa_folder_manifest *manifest)
+{
+    struct gqa_listed_file file = {0};
     enum gqa_status st;
-    /* Nothing but the regular file that it was; and no waiting otherwise. */
-    const int from = openat(c->fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    const int from = open_companion(c, name);
     int to;
 
     if (from < 0)
         return gqa_fail_errno("cannot read %s/%s", c->folder, name);
-    to = create_in(fd, name);
-    if (to < 0) {
-        st = fail_target(target, name);
+    if ((st = gqa_atomic_create_in(target, &to, name)) != GQA_OK) {
         close(from);
         return st;
     }
-    st = copy_bytes(c, name, from, to, target);
+    st = copy_bytes(c, name, from, to, path, &file);
     if (st == GQA_OK && fsync(to) != 0)
-        st = fail_target(target, name);
+        st = fail_target(path, name);
+    if (st == GQA_OK)
+        st = gqa_folder_manifest_add(manifest, name, &file);
     close(to);
     close(from);
     return st;
 }
 
-enum gqa_status gqa_companions_copy(const struct gqa_companions *c, int fd,
-                                    const char *target)
+enum gqa_status gqa_companions_copy(const struct gqa_companions *c,
+                                    struct gqa_atomic *target, const char *path,
+                                    struct gqa_folder_manifest *manifest)
 {
     enum gqa_status st = GQA_OK;
 
     for (size_t i = 0; i < c->n && st == GQA_OK; i++)
-        st = copy_one(c, c->names[i], fd, target);
+        st = copy_one(c, c->names[i], target, path, manifest);
     return st;
 }
 
-bool gqa_companions_may_replace(const struct gqa_companions *c, int folder_fd,
-                                const char *name)
+static bool equal_bytes(int a, int b, uint64_t n_bytes)
 {
-    struct stat info;
+    char *bytes = malloc(2 * (size_t)COPY_BYTES);
+    bool equal = bytes != NULL;
 
-    if (fstatat(folder_fd, name, &info, AT_SYMLINK_NOFOLLOW) != 0 ||
-        (!S_ISREG(info.st_mode) && !S_ISLNK(info.st_mode)))
-        return false;
-    return is_known(name) ||
-           (c->n > 0 && bsearch(&name, c->names, c->n, sizeof *c->names,
-                                gqa_compare_strings));
+    for (uint64_t at = 0; at < n_bytes && equal;) {
+        const size_t n =
+            n_bytes - at < COPY_BYTES ? (size_t)(n_bytes - at) : COPY_BYTES;
+
+        equal = !gqa_interrupt_pending() &&
+                gqa_file_read(a, bytes, n, at) == GQA_OK &&
+                gqa_file_read(b, bytes + COPY_BYTES, n, at) == GQA_OK &&
+                memcmp(bytes, bytes + COPY_BYTES, n) == 0;
+        at += n;
+    }
+    free(bytes);
+    return equal;
 }
 
-enum gqa_status gqa_small_file_write(int folder_fd, const char *target,
-                                     const char *name, const char *text,
-                                     size_t n)
+bool gqa_companions_equal(const struct gqa_companions *c, const char *name,
+                          int fd, uint64_t n_bytes)
 {
-    const int fd = create_in(folder_fd, name);
-    enum gqa_status st = GQA_OK;
+    struct stat info;
+    bool equal;
+    int own;
 
-    if (fd < 0)
-        return fail_target(target, name);
-    if (!write_all(fd, text, n) || fsync(fd) != 0)
-        st = fail_target(target, name);
+    if (c->n == 0 ||
+        !bsearch(&name, c->names, c->n, sizeof *c->names,
+                 gqa_compare_strings) ||
+        (own = open_companion(c, name)) < 0)
+        return false;
+    equal = fstat(own, &info) == 0 && S_ISREG(info.st_mode) &&
+            (uint64_t)info.st_size == n_bytes && equal_bytes(own, fd, n_bytes);
+    close(own);
+    return equal;
+}
+
+enum gqa_status gqa_small_file_write(struct gqa_atomic *target,
+                                     const char *path, const char *name,
+                                     const char *text,
+                                     struct gqa_folder_manifest *manifest)
+{
+    struct gqa_listed_file file = {.n_bytes = strlen(text)};
+    enum gqa_status st = gqa_sha256(file.sha256, text, strlen(text));
+    int fd;
+
+    if (st != GQA_OK ||
+        (st = gqa_atomic_create_in(target, &fd, name)) != GQA_OK)
+        return st;
+    if (!write_all(fd, text, strlen(text)) || fsync(fd) != 0)
+        st = fail_target(path, name);
+    else
+        st = gqa_folder_manifest_add(manifest, name, &file);
     close(fd);
     return st;
 }

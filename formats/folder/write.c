@@ -1,7 +1,5 @@
 #include "formats/folder/write.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,9 +8,14 @@
 #include "common/atomic.h"
 #include "common/json.h"
 #include "formats/folder/companions.h"
+#include "formats/folder/manifest.h"
+#include "formats/folder/replaceable.h"
 #include "formats/write/weights.h"
 
 enum { SHARD_NAME_BYTES = 64 };
+
+static const char index_name[] = "model.safetensors.index.json";
+static const char config_name[] = "config.json";
 
 struct shard {
     char name[SHARD_NAME_BYTES];
@@ -33,6 +36,7 @@ struct folder {
     char *index; /* text, or NULL where there is one shard */
     char *config;
     struct gqa_companions *companions;
+    struct gqa_folder_manifest manifest;
     struct gqa_atomic *target;
 };
 
@@ -91,35 +95,35 @@ static enum gqa_status make_headers(struct folder *f)
 }
 
 /* As json.dumps(indent=2) + "\n" of Hugging Face's writers. */
-static char *dump_pretty(const json_t *value, size_t flags)
+static enum gqa_status dump_pretty(char **out, const json_t *value,
+                                   size_t flags)
 {
-    char *text = json_dumps(value, JSON_INDENT(2) | flags);
-    const size_t n = text ? strlen(text) : 0;
-    char *line = text ? realloc(text, n + 2) : NULL;
+    char *text, *line;
+    enum gqa_status st;
 
+    if ((st = gqa_json_dump(&text, value, JSON_INDENT(2) | flags)) != GQA_OK)
+        return st;
+    line = realloc(text, strlen(text) + 2);
     if (!line) {
         free(text);
-        return NULL;
+        return gqa_fail_nomem();
     }
-    strcpy(line + n, "\n");
-    return line;
+    strcat(line, "\n");
+    *out = line;
+    return GQA_OK;
 }
 
 static json_t *map_weights(const struct folder *f, uint64_t *total)
 {
     json_t *map = json_object();
 
-    for (size_t i = 0; map && i < f->n_shards; i++)
+    for (size_t i = 0; i < f->n_shards; i++)
         for (size_t j = 0; j < f->shards[i].n; j++) {
             const struct gqa_output_tensor *t =
                 &f->tensors[f->order[f->shards[i].first + j]];
 
             *total += t->n_bytes;
-            if (json_object_set_new(map, t->name,
-                                    json_string(f->shards[i].name)) != 0) {
-                json_decref(map);
-                return NULL;
-            }
+            json_object_set_new(map, t->name, json_string(f->shards[i].name));
         }
     return map;
 }
@@ -127,42 +131,46 @@ static json_t *map_weights(const struct folder *f, uint64_t *total)
 static enum gqa_status make_index(struct folder *f)
 {
     uint64_t total = 0;
-    json_t *map, *root;
+    json_t *map = map_weights(f, &total);
+    json_t *root = json_pack("{s:{s:I}, s:O}", "metadata", "total_size",
+                             (json_int_t)total, "weight_map", map);
+    enum gqa_status st = gqa_json_check();
 
-    map = map_weights(f, &total);
-    root = map ? json_pack("{s:{s:I}, s:o}", "metadata", "total_size",
-                           (json_int_t)total, "weight_map", map)
-               : NULL;
-    if (!root)
-        return gqa_fail_nomem();
-    if (json_object_size(map) != f->n_tensors) {
-        json_decref(root);
-        return gqa_fail(GQA_ERR_FORMAT, "two tensors have the same name");
-    }
-    if (f->n_shards > 1)
-        f->index = dump_pretty(root, JSON_SORT_KEYS);
+    if (st == GQA_OK && json_object_size(map) != f->n_tensors)
+        st = gqa_fail(GQA_ERR_FORMAT, "two tensors have the same name");
+    if (st == GQA_OK && f->n_shards > 1)
+        st = dump_pretty(&f->index, root, JSON_SORT_KEYS);
     json_decref(root);
-    return f->index || f->n_shards == 1 ? GQA_OK : gqa_fail_nomem();
+    json_decref(map);
+    return st;
 }
 
 static enum gqa_status make_config(struct folder *f)
 {
     const json_t *config = f->options->config;
 
-    if (!config)
-        return GQA_OK;
-    f->config = dump_pretty(config, gqa_json_real_flags(config));
-    return f->config ? GQA_OK : gqa_fail_nomem();
+    return config ? dump_pretty(&f->config, config, gqa_json_real_flags(config))
+                  : GQA_OK;
 }
 
-static bool may_replace(void *ctx, int folder_fd, const char *name)
+/* Bytes of the manifest, or a few more. */
+static uint64_t manifest_bytes(const struct folder *f)
 {
-    return gqa_companions_may_replace(ctx, folder_fd, name);
+    size_t n_files = f->n_shards + f->companions->n;
+    uint64_t name_bytes = f->companions->name_bytes;
+
+    for (size_t i = 0; i < f->n_shards; i++)
+        name_bytes += strlen(f->shards[i].name);
+    n_files += f->index ? 1 : 0;
+    name_bytes += f->index ? strlen(index_name) : 0;
+    n_files += f->config ? 1 : 0;
+    name_bytes += f->config ? strlen(config_name) : 0;
+    return gqa_folder_manifest_most_bytes(n_files, name_bytes);
 }
 
 static enum gqa_status check_space(const struct folder *f)
 {
-    uint64_t needed = f->companions->n_bytes;
+    uint64_t needed = f->companions->n_bytes + manifest_bytes(f);
 
     for (size_t i = 0; i < f->n_shards; i++)
         needed += f->shards[i].header.n_bytes + f->shards[i].header.data_bytes;
@@ -171,9 +179,21 @@ static enum gqa_status check_space(const struct folder *f)
     return gqa_atomic_check_space(f->target, needed);
 }
 
-static enum gqa_status write_shard(const struct folder *f,
-                                   const struct shard *shard, uint64_t base,
-                                   uint64_t all, uint64_t *file_bytes)
+static enum gqa_status list_shard(struct folder *f, const struct shard *shard,
+                                  uint64_t file_bytes)
+{
+    struct gqa_listed_file file = {.n_bytes = file_bytes, .is_header = true};
+    const enum gqa_status st =
+        gqa_sha256(file.sha256, shard->header.bytes, shard->header.n_bytes);
+
+    return st == GQA_OK
+               ? gqa_folder_manifest_add(&f->manifest, shard->name, &file)
+               : st;
+}
+
+static enum gqa_status write_shard(struct folder *f, const struct shard *shard,
+                                   uint64_t base, uint64_t all,
+                                   uint64_t *file_bytes)
 {
     struct gqa_weights weights = {
         .tensors = f->tensors,
@@ -193,19 +213,15 @@ static enum gqa_status write_shard(const struct folder *f,
     if (asprintf(&path, "%s/%s", f->path, shard->name) < 0)
         return gqa_fail_nomem();
     weights.path = path;
-    fd = openat(gqa_atomic_fd(f->target), shard->name,
-                O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        st = gqa_fail_errno("%s: cannot create it", path);
-    } else {
+    if ((st = gqa_atomic_create_in(f->target, &fd, shard->name)) == GQA_OK) {
         st = gqa_weights_write(&weights, fd, file_bytes);
         close(fd);
     }
     free(path);
-    return st;
+    return st == GQA_OK ? list_shard(f, shard, *file_bytes) : st;
 }
 
-static enum gqa_status write_shards(const struct folder *f,
+static enum gqa_status write_shards(struct folder *f,
                                     struct gqa_output_summary *summary)
 {
     uint64_t done = 0, all = 0;
@@ -226,28 +242,43 @@ static enum gqa_status write_shards(const struct folder *f,
     return st;
 }
 
-static enum gqa_status write_text(const struct folder *f, const char *name,
+static enum gqa_status write_text(struct folder *f, const char *name,
                                   const char *text)
 {
     if (!text)
         return GQA_OK;
-    return gqa_small_file_write(gqa_atomic_fd(f->target), f->path, name, text,
-                                strlen(text));
+    return gqa_small_file_write(f->target, f->path, name, text, &f->manifest);
 }
 
-static enum gqa_status write_all_files(const struct folder *f,
+/* Last of all, since it lists all others. */
+static enum gqa_status write_manifest(struct folder *f)
+{
+    json_t *root = gqa_folder_manifest_describe(&f->manifest);
+    char *text = NULL;
+    enum gqa_status st = dump_pretty(&text, root, 0);
+
+    if (st == GQA_OK)
+        st = write_text(f, GQA_FOLDER_MANIFEST_NAME, text);
+    free(text);
+    json_decref(root);
+    return st;
+}
+
+static enum gqa_status write_all_files(struct folder *f,
                                        struct gqa_output_summary *summary)
 {
     enum gqa_status st;
 
     if ((st = write_shards(f, summary)) != GQA_OK)
         return st;
-    st = write_text(f, "model.safetensors.index.json", f->index);
+    st = write_text(f, index_name, f->index);
     if (st == GQA_OK)
-        st = write_text(f, "config.json", f->config);
+        st = write_text(f, config_name, f->config);
     if (st == GQA_OK)
-        st = gqa_companions_copy(f->companions, gqa_atomic_fd(f->target),
-                                 f->path);
+        st = gqa_companions_copy(f->companions, f->target, f->path,
+                                 &f->manifest);
+    if (st == GQA_OK)
+        st = write_manifest(f);
     if (st == GQA_OK && f->index) {
         summary->file_bytes += strlen(f->index);
         summary->n_files++;
@@ -259,6 +290,7 @@ static void clear(struct folder *f)
 {
     gqa_atomic_free(f->target);
     gqa_companions_free(f->companions);
+    gqa_folder_manifest_clear(&f->manifest);
     free(f->config);
     free(f->index);
     for (size_t i = 0; i < f->n_shards; i++)
@@ -288,13 +320,17 @@ enum gqa_status gqa_folder_write(struct gqa_output_summary *summary,
         GQA_OK)
         goto done;
     if ((st = gqa_atomic_create_folder(&f.target, path, options->force,
-                                       may_replace, f.companions)) != GQA_OK)
+                                       gqa_replaceable_judge, f.companions)) !=
+        GQA_OK)
         goto done;
     if ((st = cut(&f)) != GQA_OK || (st = make_headers(&f)) != GQA_OK ||
         (st = make_index(&f)) != GQA_OK || (st = make_config(&f)) != GQA_OK ||
         (st = check_space(&f)) != GQA_OK)
         goto done;
-    if ((st = write_all_files(&f, summary)) == GQA_OK)
+    st = write_all_files(&f, summary);
+    if (st == GQA_OK && options->ready)
+        st = options->ready(options->ready_ctx, summary);
+    if (st == GQA_OK)
         st = gqa_atomic_commit(f.target);
 done:
     clear(&f);

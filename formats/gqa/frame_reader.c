@@ -176,6 +176,8 @@ static enum gqa_status decompress(struct decoder *decoder,
     if (ZSTD_getErrorCode(result) == ZSTD_error_checksum_wrong)
         return gqa_fail(GQA_ERR_FORMAT,
                         "the content does not fit the checksum; it is damaged");
+    if (ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation)
+        return gqa_fail_nomem();
     if (ZSTD_isError(result))
         return gqa_fail(GQA_ERR_FORMAT, "it is damaged: %s",
                         ZSTD_getErrorName(result));

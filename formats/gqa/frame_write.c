@@ -150,8 +150,10 @@ enum gqa_status gqa_frame_encode(struct gqa_frame_encoder *encoder, void *dst,
         *frame_bytes = result;
     else if (ZSTD_getErrorCode(result) == ZSTD_error_dstSize_tooSmall)
         *frame_bytes = gqa_frame_store(dst, src, n);
+    else if (ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation)
+        return gqa_fail_nomem();
     else
-        return gqa_fail(GQA_ERR_NOMEM, "zstd: %s", ZSTD_getErrorName(result));
+        return gqa_fail(GQA_ERR_IO, "zstd: %s", ZSTD_getErrorName(result));
     return GQA_OK;
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "common/file.h"
 #include "formats/gqa/layout.h"
@@ -89,6 +90,8 @@ static enum gqa_status decompress(struct text *text, uint64_t *frame_bytes,
             return st;
         out = (ZSTD_outBuffer){text->bytes, text->capacity, text->n};
         result = ZSTD_decompressStream(stream, &out, &in);
+        if (ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation)
+            return gqa_fail_nomem();
         if (ZSTD_isError(result))
             return gqa_fail(GQA_ERR_FORMAT, "the header's frame is damaged: %s",
                             ZSTD_getErrorName(result));

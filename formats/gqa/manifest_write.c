@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "formats/gqa/layout.h"
 
 /* One digest over the header's and the tensors', in data order. */
@@ -34,12 +35,9 @@ static json_t *list_tensors(const struct gqa_digest *digests,
 
     for (size_t i = 0; i < n; i++) {
         gqa_sha256_format(hex, digests[i].bytes);
-        if (json_array_append_new(list, json_pack("{s:s, s:s}", "name",
-                                                  tensors[order[i]].name,
-                                                  "sha256", hex)) != 0) {
-            json_decref(list);
-            return NULL;
-        }
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s}", "name",
+                                        tensors[order[i]].name, "sha256", hex));
     }
     return list;
 }
@@ -87,10 +85,10 @@ enum gqa_status gqa_manifest_create(char **out, size_t *n_bytes,
         "{s:i, s:I, s:s, s:o, s:s, s:s}", "gqa.manifest", GQA_MANIFEST_VERSION,
         "content_bytes", (json_int_t)content_bytes, "header_sha256", header_hex,
         "tensors", list, "stream_digest", stream_hex, "manifest_sha256", zeros);
-    text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    st = gqa_json_dump(&text, root, JSON_COMPACT);
     json_decref(root);
-    if (!text)
-        return gqa_fail_nomem();
+    if (st != GQA_OK)
+        return st;
     *n_bytes = strlen(text);
     if ((st = sign(text, *n_bytes)) != GQA_OK) {
         free(text);

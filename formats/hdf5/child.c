@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,14 +27,19 @@ enum gqa_status gqa_h5_child_start(struct gqa_h5_child *child, int fd,
                                    uint64_t size, unsigned limit_ms)
 {
     const pid_t parent = getpid();
+    sigset_t held, before;
     int ends[2];
     pid_t pid;
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         return gqa_fail_errno("cannot make a socket for the HDF5 parser");
+    /* None of them is for the child, not even before it can say so. */
+    gqa_h5_not_for_child(&held);
+    pthread_sigmask(SIG_BLOCK, &held, &before);
     pid = fork();
     if (pid == 0)
         gqa_h5_serve(fd, size, ends[1], parent);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     close(ends[1]);
     if (pid < 0) {
         const enum gqa_status st =
@@ -79,10 +85,21 @@ static enum gqa_status took_too_long(struct gqa_h5_child *child)
                     "damaged or hostile");
 }
 
+static enum gqa_status interrupted(struct gqa_h5_child *child)
+{
+    (void)end_child(child);
+    return gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
+}
+
 static enum gqa_status died(struct gqa_h5_child *child)
 {
     const int status = end_child(child);
 
+    /* Who ends us may end all of our processes. */
+    if (gqa_interrupt_pending())
+        return interrupted(child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == GQA_H5_EXIT_NOMEM)
+        return gqa_fail_nomem();
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
         return took_too_long(child);
     if (WIFSIGNALED(status))
@@ -94,12 +111,6 @@ static enum gqa_status died(struct gqa_h5_child *child)
                     "the HDF5 library could not parse it (the process ended "
                     "with status %d): the file is damaged or hostile",
                     WEXITSTATUS(status));
-}
-
-static enum gqa_status interrupted(struct gqa_h5_child *child)
-{
-    (void)end_child(child);
-    return gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
 }
 
 static int64_t clock_ms(clockid_t clock)
@@ -247,7 +258,7 @@ enum gqa_status gqa_h5_child_chunks(struct gqa_h5_child *child,
 {
     const size_t n = (size_t)dataset->n_chunks;
     struct budget budget = new_budget(child);
-    uint64_t length = 0, end;
+    uint64_t length = 0, n_written = 0, end;
     enum gqa_status st;
 
     if (child->pid <= 0)
@@ -258,10 +269,15 @@ enum gqa_status gqa_h5_child_chunks(struct gqa_h5_child *child,
     if (length != n * sizeof *chunks)
         return nonsense(child);
     st = receive(child, chunks, n * sizeof *chunks, &budget);
-    for (size_t i = 0; i < n && st == GQA_OK; i++)
+    for (size_t i = 0; i < n && st == GQA_OK; i++) {
+        n_written += chunks[i].size > 0;
         if (!gqa_add_u64(chunks[i].address, chunks[i].size, &end) ||
             end > file_bytes)
             st = gqa_fail(GQA_ERR_FORMAT,
                           "chunk %zu passes the end of the file", i);
+    }
+    /* Users have been told how many there are. */
+    if (st == GQA_OK && n_written != dataset->n_written)
+        return nonsense(child);
     return st;
 }

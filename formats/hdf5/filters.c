@@ -4,6 +4,7 @@
 #include <string.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 void gqa_h5_swap(void *data, size_t n, unsigned element_bytes)
 {
@@ -139,6 +140,8 @@ static enum gqa_status unzstd_chunk(unsigned char *to, size_t room,
 {
     const size_t got = ZSTD_decompress(to, room, from, *n);
 
+    if (ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation)
+        return gqa_fail_nomem();
     if (ZSTD_isError(got))
         return gqa_fail(GQA_ERR_FORMAT, "its zstd frame: %s",
                         ZSTD_getErrorName(got));

@@ -105,19 +105,13 @@ static enum gqa_status read_contiguous(const struct hdf5 *h,
     return st;
 }
 
-/* Compact values, turned little-endian when the file was opened, or none. */
-static void read_from_table(const struct gqa_h5_dataset *d,
-                            const struct gqa_span *span, unsigned char *buf)
+/* Never written: the fill value everywhere. */
+static void read_fill(const struct gqa_h5_dataset *d,
+                      const struct gqa_span *span, unsigned char *buf)
 {
-    for (uint64_t i = 0; i < span->count; i++) {
-        const uint64_t at = span->offset + i * span->stride;
-
-        if (d->layout == GQA_H5_COMPACT)
-            memcpy(buf, d->compact + at, (size_t)span->piece);
-        else
-            gqa_h5_fill(d, buf, at, (size_t)span->piece);
-        buf += span->piece;
-    }
+    for (uint64_t i = 0; i < span->count; i++)
+        gqa_h5_fill(d, buf + i * span->piece, span->offset + i * span->stride,
+                    (size_t)span->piece);
 }
 
 static enum gqa_status read_dataset(struct hdf5 *h, size_t index,
@@ -134,9 +128,8 @@ static enum gqa_status read_dataset(struct hdf5 *h, size_t index,
     case GQA_H5_CHUNKED:
         st = read_chunked(h, index, span, buf);
         break;
-    case GQA_H5_COMPACT:
     case GQA_H5_ABSENT:
-        read_from_table(d, span, buf);
+        read_fill(d, span, buf);
         break;
     }
     return st == GQA_OK ? st : gqa_fail_prefix(st, "%s", d->path);
@@ -278,6 +271,8 @@ static enum gqa_status take_tensors(struct hdf5 *h)
         memcpy(t->shape, d->shape, sizeof t->shape);
         t->n_elements = d->n_elements;
         t->n_bytes = d->n_bytes;
+        t->n_parts = gqa_h5_n_parts(d);
+        t->n_unwritten = gqa_h5_n_unwritten(d);
     }
     return GQA_OK;
 }
@@ -330,19 +325,16 @@ static void take_config(struct hdf5 *h)
     }
 }
 
-/* Swap once what is small and in memory; look for what needs the parser. */
+/* Sum up the content; look for what needs the parser. */
 static bool prepare_datasets(struct hdf5 *h)
 {
     bool filtered = false, chunked = false;
     uint64_t content_bytes = 0;
 
     for (size_t i = 0; i < h->table.n_datasets; i++) {
-        struct gqa_h5_dataset *d = &h->table.datasets[i];
+        const struct gqa_h5_dataset *d = &h->table.datasets[i];
 
         content_bytes += d->n_bytes;
-        if (d->layout == GQA_H5_COMPACT && d->big_endian)
-            gqa_h5_swap(d->compact, (size_t)d->n_bytes,
-                        gqa_dtype_bits(d->dtype) / 8);
         if (d->layout == GQA_H5_CHUNKED) {
             chunked = true;
             filtered = filtered || d->n_filters > 0;

@@ -7,13 +7,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "formats/hdf5/sandbox.h"
 #include "formats/hdf5/survey.h"
 #include "formats/hdf5/table.h"
 #include "formats/hdf5/walk.h"
+
+/* For the handler of crashes; more than any processor's state takes. */
+enum { STACK_BYTES = 64 << 10 };
 
 /* The other end is gone, or deaf: nobody is left to tell. */
 static void send_all(int channel, const void *data, size_t n)
@@ -58,23 +61,88 @@ static void answer(int channel, enum gqa_status st, const void *data, size_t n)
 
 static _Noreturn void answer_failure(int channel, enum gqa_status st)
 {
+    if (gqa_h5_short_of_memory())
+        st = gqa_fail_nomem();
     answer(channel, st, gqa_error_message(), strlen(gqa_error_message()));
     _exit(0);
 }
 
-/* A signal for the tool is the parent's business: it ends this process. */
-static void ignore_signals(void)
+/*
+ * The library does not live through every failed allocation: it crashes, or
+ * ends the process. errno is still that of malloc() then.
+ */
+static void end_if_short_of_memory(void)
 {
-    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
-    static const int usual[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    if (errno == ENOMEM || gqa_h5_short_of_memory())
+        _exit(GQA_H5_EXIT_NOMEM);
+}
+
+/* Else a fault comes again, and ends us as usual; what was sent does not. */
+static void crashed(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    end_if_short_of_memory();
+    if (info->si_code <= 0)
+        _exit(128 + number);
+}
+
+/* A signal for the tool is the parent's business: it ends this process. */
+static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
+
+void gqa_h5_not_for_child(sigset_t *set)
+{
+    sigemptyset(set);
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+        sigaddset(set, ignored[i]);
+}
+
+static void set_signals(void)
+{
+    static char stack[STACK_BYTES];
+    const stack_t other = {.ss_sp = stack, .ss_size = sizeof stack};
+    const struct sigaction crash = {
+        .sa_sigaction = crashed,
+        .sa_flags = (int)(SA_RESETHAND | SA_ONSTACK | SA_SIGINFO)};
+    static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     sigset_t none;
 
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         signal(ignored[i], SIG_IGN);
-    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
-        signal(usual[i], SIG_DFL);
+    /* It may have filled its own, telling itself of the failure for ever. */
+    sigaltstack(&other, NULL);
+    for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
+        sigaction(crashes[i], &crash, NULL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static pid_t who_forked;
+
+static void look_for_parent(int number)
+{
+    (void)number;
+    if (getppid() != who_forked)
+        _exit(1);
+}
+
+/*
+ * Where this process waits, the closed channel tells that its parent has
+ * ended. Where it computes, it looks now and then. (The signal that the
+ * kernel can send comes when the thread ends that forked.)
+ */
+static void watch_parent(pid_t parent)
+{
+    const struct timeval often = {.tv_usec = 100000};
+    const struct itimerval timer = {often, often};
+    struct sigaction action = {.sa_handler = look_for_parent,
+                               .sa_flags = SA_RESTART};
+
+    who_forked = parent;
+    sigemptyset(&action.sa_mask);
+    if (sigaction(SIGPROF, &action, NULL) != 0 ||
+        setitimer(ITIMER_PROF, &timer, NULL) != 0)
+        _exit(1);
+    look_for_parent(0);
 }
 
 static enum gqa_status add_note(struct gqa_h5_table *table, const char *text)
@@ -93,12 +161,12 @@ static void send_table(int channel, struct gqa_h5_table *table)
     struct gqa_wire wire = {.max = GQA_H5_MAX_TABLE_BYTES};
 
     gqa_h5_table_encode(&wire, table);
+    if (wire.no_memory)
+        answer_failure(channel, gqa_fail_nomem());
     if (wire.failed)
-        answer_failure(channel,
-                       gqa_fail(GQA_ERR_UNSUPPORTED,
-                                "the names and compact values take more than "
-                                "%d bytes",
-                                GQA_H5_MAX_TABLE_BYTES));
+        answer_failure(channel, gqa_fail(GQA_ERR_UNSUPPORTED,
+                                         "the names take more than %d bytes",
+                                         GQA_H5_MAX_TABLE_BYTES));
     answer(channel, GQA_OK, wire.data, wire.length);
     free(wire.data);
 }
@@ -113,7 +181,7 @@ static void answer_chunks(int channel, const struct gqa_h5_dataset *dataset)
         st = gqa_fail_nomem();
     else
         st = gqa_h5_locate_chunks(chunks, dataset);
-    if (st != GQA_OK)
+    if (st != GQA_OK || gqa_h5_short_of_memory())
         answer_failure(channel, st);
     answer(channel, GQA_OK, chunks, n * sizeof *chunks);
     free(chunks);
@@ -137,28 +205,24 @@ void gqa_h5_serve(int fd, uint64_t size, int channel, pid_t parent)
     enum gqa_status st;
     bool confined;
 
-    ignore_signals();
-    /*
-     * Only for the survey: the signal comes when the thread that forked
-     * ends, and later that thread may end while others read on. From then
-     * on the closed channel tells.
-     */
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent ||
-        !gqa_sandbox_keep(&fd, &channel))
+    set_signals();
+    watch_parent(parent);
+    if (!gqa_sandbox_keep(&fd, &channel))
         _exit(1);
+    if (atexit(end_if_short_of_memory) != 0)
+        answer_failure(channel, gqa_fail_nomem());
     if ((st = gqa_h5_library_start()) != GQA_OK)
         answer_failure(channel, st);
     confined = gqa_sandbox_enter();
     st = gqa_h5_file_open(fd, size);
     if (st == GQA_OK)
-        st = gqa_h5_survey(&table, size);
+        st = gqa_h5_survey(&table);
     if (st == GQA_OK && !confined)
         st = add_note(&table, "this system has no system call filter; the "
                               "file is parsed without it");
-    if (st != GQA_OK)
+    if (st != GQA_OK || gqa_h5_short_of_memory())
         answer_failure(channel, st);
     send_table(channel, &table);
-    prctl(PR_SET_PDEATHSIG, 0);
     answer_questions(channel, &table);
     _exit(0);
 }

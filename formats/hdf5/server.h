@@ -2,6 +2,7 @@
 #ifndef GQA_FORMATS_HDF5_SERVER_H
 #define GQA_FORMATS_HDF5_SERVER_H
 
+#include <signal.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -14,11 +15,18 @@ struct gqa_h5_answer {
     uint64_t length;
 };
 
+/* The process ends with it where the library ended it for lack of memory. */
+enum { GQA_H5_EXIT_NOMEM = 3 };
+
 /*
  * A question is the number of a dataset (uint64_t) whose chunks are wanted.
- * The table comes unasked. Ends when the channel closes. parent: who must
- * live on while the file is surveyed.
+ * The table comes unasked. Ends when the channel closes, or when parent, who
+ * forked it, has ended. To be called with the signals held that are not for
+ * it.
  */
 _Noreturn void gqa_h5_serve(int fd, uint64_t size, int channel, pid_t parent);
+
+/* The signals that the process ignores: they are its parent's business. */
+void gqa_h5_not_for_child(sigset_t *set);
 
 #endif

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/checked.h"
 #include "formats/hdf5/walk.h"
 
 enum { MAX_NOTES_BYTES = 1 << 16 };
@@ -83,6 +82,20 @@ static enum gqa_status note(struct survey *s, const char *text)
     s->notes_length += length + 1;
     s->table->notes = longer;
     return GQA_OK;
+}
+
+static enum gqa_status note_path(struct survey *s,
+                                 const struct gqa_h5_object *object,
+                                 const char *what)
+{
+    enum gqa_status st;
+    char *text;
+
+    if (asprintf(&text, "%s: %s", object->dataset.path, what) < 0)
+        return gqa_fail_nomem();
+    st = note(s, text);
+    free(text);
+    return st;
 }
 
 /* named: the file itself calls it a weight. */
@@ -252,6 +265,20 @@ static enum gqa_status add_layers(struct survey *s,
     return st;
 }
 
+/* Datasets that no list names are no weights: of an optimizer, say. */
+static enum gqa_status note_unlisted(struct survey *s)
+{
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < s->objects.n && st == GQA_OK; i++) {
+        const struct gqa_h5_object *object = &s->objects.items[i];
+
+        if (object->kind != GQA_H5_GROUP && !object->listed)
+            st = note_path(s, object, "in no list of weights; left out");
+    }
+    return st;
+}
+
 /* A shard of a tf_model.h5: layer_names lists datasets. */
 static enum gqa_status add_shard(struct survey *s,
                                  const struct gqa_h5_texts *names)
@@ -287,6 +314,7 @@ static enum gqa_status name_by_lists(struct survey *s,
                                      const struct gqa_h5_texts *layers)
 {
     const struct gqa_h5_object *first = NULL;
+    enum gqa_status st;
     char *path;
 
     s->table->naming = find_naming(s);
@@ -296,8 +324,9 @@ static enum gqa_status name_by_lists(struct survey *s,
         first = find(s, path);
         free(path);
     }
-    return first && first->kind != GQA_H5_GROUP ? add_shard(s, layers)
-                                                : add_layers(s, layers);
+    st = first && first->kind != GQA_H5_GROUP ? add_shard(s, layers)
+                                              : add_layers(s, layers);
+    return st == GQA_OK ? note_unlisted(s) : st;
 }
 
 /* ".../vars/0"; a shard may begin at any number. */
@@ -321,11 +350,13 @@ static bool is_keras(const struct gqa_h5_objects *objects)
     return false;
 }
 
-/* A record of this name is a weight in a form that we do not know. */
-static bool is_weight_name(const char *path)
+/* What has this name is a weight, if in a form that we do not know. */
+static bool is_weight_name(const char *path, bool keras)
 {
     const char *dot = strrchr(path, '.');
 
+    if (keras)
+        return is_keras_variable(path);
     return dot && (strcmp(dot, ".weight") == 0 || strcmp(dot, ".bias") == 0);
 }
 
@@ -344,8 +375,10 @@ static enum gqa_status name_by_path(struct survey *s)
         if (object->kind == GQA_H5_GROUP)
             continue;
         if (keras && strncmp(path, optimizer, sizeof optimizer - 1) == 0)
-            continue;
-        st = add(s, object, keras ? path : path + 1, is_weight_name(path));
+            st = note_path(s, object, "of the optimizer; left out");
+        else
+            st = add(s, object, keras ? path : path + 1,
+                     is_weight_name(path, keras));
     }
     return st;
 }
@@ -442,7 +475,7 @@ static bool same_values(const struct gqa_h5_dataset *a,
                         const struct gqa_h5_dataset *b)
 {
     return a->layout == GQA_H5_CONTIGUOUS && b->layout == GQA_H5_CONTIGUOUS &&
-           a->offset == b->offset;
+           a->offset == b->offset && a->big_endian == b->big_endian;
 }
 
 /* Add to the variable that is last in the table. */
@@ -465,13 +498,9 @@ static enum gqa_status add_copy(struct gqa_h5_table *table,
     }
     *copy = *d;
     copy->path = strdup(d->path);
-    if (d->layout == GQA_H5_COMPACT)
-        copy->compact = malloc((size_t)d->n_bytes + 1);
     table->n_datasets++;
-    if (!copy->path || (d->layout == GQA_H5_COMPACT && !copy->compact))
+    if (!copy->path)
         return gqa_fail_nomem();
-    if (d->layout == GQA_H5_COMPACT)
-        memcpy(copy->compact, d->compact, (size_t)d->n_bytes);
     v->n_copies++;
     return GQA_OK;
 }
@@ -505,22 +534,6 @@ static enum gqa_status fill_table(struct survey *s)
     return st;
 }
 
-static enum gqa_status check_total(const struct gqa_h5_table *table,
-                                   uint64_t file_bytes)
-{
-    uint64_t total = 0;
-
-    for (size_t i = 0; i < table->n_datasets; i++)
-        if (!gqa_add_u64(total, table->datasets[i].n_bytes, &total))
-            total = UINT64_MAX;
-    if (total > UINT64_C(4) << 30 && total / 1000 > file_bytes)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "the datasets declare %" PRIu64
-                        " bytes, but the file has only %" PRIu64,
-                        total, file_bytes);
-    return GQA_OK;
-}
-
 static void survey_clear(struct survey *s)
 {
     for (size_t i = 0; i < s->n_candidates; i++)
@@ -530,15 +543,13 @@ static void survey_clear(struct survey *s)
     gqa_h5_objects_clear(&s->objects);
 }
 
-enum gqa_status gqa_h5_survey(struct gqa_h5_table *table, uint64_t file_bytes)
+enum gqa_status gqa_h5_survey(struct gqa_h5_table *table)
 {
     struct survey s = {.table = table, .base = ""};
     enum gqa_status st = find_candidates(&s);
 
     if (st == GQA_OK)
         st = fill_table(&s);
-    if (st == GQA_OK)
-        st = check_total(table, file_bytes);
     survey_clear(&s);
     return st;
 }

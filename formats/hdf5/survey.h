@@ -14,6 +14,6 @@
  * Errors GQA_ERR_FORMAT, GQA_ERR_UNSUPPORTED, GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
-enum gqa_status gqa_h5_survey(struct gqa_h5_table *table, uint64_t file_bytes);
+enum gqa_status gqa_h5_survey(struct gqa_h5_table *table);
 
 #endif

@@ -68,7 +68,32 @@ static enum gqa_status check_chunks(struct gqa_h5_dataset *d,
     }
     d->chunk_bytes = bytes;
     d->n_chunks = n;
+    if (d->n_written > n)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: its index has %" PRIu64 " chunks, its shape "
+                        "%" PRIu64,
+                        d->path, d->n_written, n);
     return check_chunk_bytes(d, bytes, file_bytes);
+}
+
+uint64_t gqa_h5_n_parts(const struct gqa_h5_dataset *dataset)
+{
+    if (dataset->layout == GQA_H5_CHUNKED)
+        return dataset->n_chunks;
+    return dataset->n_bytes > 0;
+}
+
+uint64_t gqa_h5_n_unwritten(const struct gqa_h5_dataset *dataset)
+{
+    switch (dataset->layout) {
+    case GQA_H5_CHUNKED:
+        return dataset->n_chunks - dataset->n_written;
+    case GQA_H5_ABSENT:
+        return dataset->n_bytes > 0;
+    case GQA_H5_CONTIGUOUS:
+        break;
+    }
+    return 0;
 }
 
 enum gqa_status gqa_h5_dataset_measure(struct gqa_h5_dataset *d)
@@ -109,7 +134,6 @@ enum gqa_status gqa_h5_dataset_check(struct gqa_h5_dataset *d,
 void gqa_h5_dataset_clear(struct gqa_h5_dataset *dataset)
 {
     free(dataset->path);
-    free(dataset->compact);
 }
 
 void gqa_h5_table_clear(struct gqa_h5_table *table)
@@ -138,12 +162,10 @@ static void put_dataset(struct gqa_wire *wire, const struct gqa_h5_dataset *d)
     case GQA_H5_CONTIGUOUS:
         gqa_wire_put_u64(wire, d->offset);
         break;
-    case GQA_H5_COMPACT:
-        gqa_wire_put_block(wire, d->compact, (size_t)d->n_bytes);
-        break;
     case GQA_H5_CHUNKED:
         for (unsigned i = 0; i < d->rank; i++)
             gqa_wire_put_u64(wire, d->chunk[i]);
+        gqa_wire_put_u64(wire, d->n_written);
         gqa_wire_put_u32(wire, d->raw_edges);
         gqa_wire_put_u32(wire, d->n_filters);
         for (unsigned i = 0; i < d->n_filters; i++) {
@@ -174,8 +196,10 @@ void gqa_h5_table_encode(struct gqa_wire *wire,
     }
 }
 
-static enum gqa_status nonsense(void)
+static enum gqa_status nonsense(const struct gqa_wire_reader *in)
 {
+    if (in->no_memory)
+        return gqa_fail_nomem();
     return gqa_fail(GQA_ERR_FORMAT,
                     "the process that parses the HDF5 structures sent "
                     "nonsense; the file is damaged or hostile");
@@ -199,6 +223,7 @@ static bool get_chunked(struct gqa_wire_reader *in, struct gqa_h5_dataset *d)
 {
     for (unsigned i = 0; i < d->rank; i++)
         d->chunk[i] = gqa_wire_u64(in);
+    d->n_written = gqa_wire_u64(in);
     d->raw_edges = gqa_wire_u32(in) != 0;
     d->n_filters = gqa_wire_u32(in);
     if (d->n_filters > GQA_H5_MAX_FILTERS)
@@ -212,11 +237,8 @@ static bool get_chunked(struct gqa_wire_reader *in, struct gqa_h5_dataset *d)
     return true;
 }
 
-static bool get_dataset(struct gqa_wire_reader *in, struct gqa_h5_dataset *d,
-                        const void **compact, size_t *compact_bytes)
+static bool get_dataset(struct gqa_wire_reader *in, struct gqa_h5_dataset *d)
 {
-    *compact = NULL;
-    *compact_bytes = 0;
     d->path = gqa_wire_text(in, GQA_H5_MAX_PATH);
     d->dtype = gqa_wire_u32(in);
     d->big_endian = gqa_wire_u32(in) != 0;
@@ -236,9 +258,6 @@ static bool get_dataset(struct gqa_wire_reader *in, struct gqa_h5_dataset *d,
     case GQA_H5_CONTIGUOUS:
         d->offset = gqa_wire_u64(in);
         break;
-    case GQA_H5_COMPACT:
-        *compact = gqa_wire_block(in, GQA_H5_MAX_TABLE_BYTES, compact_bytes);
-        break;
     case GQA_H5_CHUNKED:
         if (!get_chunked(in, d))
             return false;
@@ -255,22 +274,25 @@ static enum gqa_status decode_dataset(struct gqa_wire_reader *in,
                                       struct gqa_h5_dataset *d,
                                       uint64_t file_bytes)
 {
-    const void *compact;
-    size_t compact_bytes;
-    enum gqa_status st;
+    if (!get_dataset(in, d))
+        return nonsense(in);
+    return gqa_h5_dataset_check(d, file_bytes);
+}
 
-    if (!get_dataset(in, d, &compact, &compact_bytes))
-        return nonsense();
-    if ((st = gqa_h5_dataset_check(d, file_bytes)) != GQA_OK)
-        return st;
-    if (d->layout == GQA_H5_COMPACT) {
-        if (compact_bytes != d->n_bytes)
-            return nonsense();
-        d->compact = malloc(compact_bytes + 1);
-        if (!d->compact)
-            return gqa_fail_nomem();
-        memcpy(d->compact, compact, compact_bytes);
-    }
+/* Small files must not stand for terabytes together either. */
+static enum gqa_status check_total(const struct gqa_h5_table *table,
+                                   uint64_t file_bytes)
+{
+    uint64_t total = 0;
+
+    for (size_t i = 0; i < table->n_datasets; i++)
+        if (!gqa_add_u64(total, table->datasets[i].n_bytes, &total))
+            total = UINT64_MAX;
+    if (total > UINT64_C(4) << 30 && total / 1000 > file_bytes)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "the datasets declare %" PRIu64
+                        " bytes, but the file has only %" PRIu64,
+                        total, file_bytes);
     return GQA_OK;
 }
 
@@ -294,7 +316,7 @@ static enum gqa_status decode_variable(struct gqa_h5_table *table,
     n_copies = gqa_wire_u64(in);
     if (!v->name || v->name[0] == '\0' || n_copies == 0 ||
         n_copies > n_datasets - table->n_datasets)
-        return nonsense();
+        return nonsense(in);
     for (uint64_t k = 0; k < n_copies; k++) {
         struct gqa_h5_dataset *d = &table->datasets[table->n_datasets++];
         const enum gqa_status st = decode_dataset(in, d, file_bytes);
@@ -302,7 +324,7 @@ static enum gqa_status decode_variable(struct gqa_h5_table *table,
         if (st != GQA_OK)
             return st;
         if (!same_kind(d, &table->datasets[v->first]))
-            return nonsense();
+            return nonsense(in);
     }
     v->n_copies = (size_t)n_copies;
     return GQA_OK;
@@ -322,7 +344,7 @@ static enum gqa_status decode_head(struct gqa_h5_table *table,
     if (in->failed || table->naming > GQA_NAMES_KERAS_LEGACY ||
         datasets > GQA_H5_MAX_OBJECTS || variables > datasets ||
         datasets > in->left / MIN_DATASET_BYTES)
-        return nonsense();
+        return nonsense(in);
     if (table->config[0] == '\0') {
         free(table->config);
         table->config = NULL;
@@ -336,7 +358,7 @@ enum gqa_status gqa_h5_table_decode(struct gqa_h5_table *table,
                                     const void *message, size_t length,
                                     uint64_t file_bytes)
 {
-    struct gqa_wire_reader in = {message, length, false};
+    struct gqa_wire_reader in = {.at = message, .left = length};
     size_t n_variables = 0, n_datasets = 0;
     enum gqa_status st = decode_head(table, &in, &n_variables, &n_datasets);
 
@@ -353,6 +375,6 @@ enum gqa_status gqa_h5_table_decode(struct gqa_h5_table *table,
             return st;
     }
     if (in.left > 0 || table->n_datasets != n_datasets)
-        return nonsense();
-    return GQA_OK;
+        return nonsense(&in);
+    return check_total(table, file_bytes);
 }

@@ -26,8 +26,7 @@ enum {
 };
 
 enum gqa_h5_layout {
-    GQA_H5_CONTIGUOUS,
-    GQA_H5_COMPACT, /* in the table itself */
+    GQA_H5_CONTIGUOUS, /* in one piece; also what HDF5 calls compact */
     GQA_H5_CHUNKED,
     GQA_H5_ABSENT, /* never written: the fill value everywhere */
 };
@@ -53,9 +52,9 @@ struct gqa_h5_dataset {
     uint64_t shape[GQA_MAX_RANK];
     enum gqa_h5_layout layout;
     uint64_t offset;              /* contiguous: in the file */
-    unsigned char *compact;       /* compact: n_bytes, owned */
     unsigned char fill[8];        /* one element, little-endian */
     uint64_t chunk[GQA_MAX_RANK]; /* chunked: elements in each dimension */
+    uint64_t n_written;           /* chunked: chunks that are in the file */
     bool raw_edges;               /* chunks that stick out are not filtered */
     unsigned n_filters;           /* in the order of writing */
     struct gqa_h5_filter filters[GQA_H5_MAX_FILTERS];
@@ -90,6 +89,11 @@ struct gqa_h5_chunk {
     uint32_t size;    /* bytes as stored */
     uint32_t skipped; /* bit i: filter i was not applied */
 };
+
+/* What a dataset is stored in: its chunks, or 1; none where it is empty. */
+uint64_t gqa_h5_n_parts(const struct gqa_h5_dataset *dataset);
+/* How many of them are not in the file, and read as the fill value. */
+uint64_t gqa_h5_n_unwritten(const struct gqa_h5_dataset *dataset);
 
 /* Derive n_elements and n_bytes from the shape. Errors GQA_ERR_FORMAT. */
 GQA_MUST_USE

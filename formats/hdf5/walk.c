@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "formats/hdf5/filters.h"
+#include "formats/hdf5/origin.h"
 
 #if !H5_VERSION_GE(1, 10, 5)
 #error "HDF5 1.10.5 or newer is needed (H5Dget_num_chunks)"
@@ -31,6 +32,8 @@ static struct {
     int fd;
     uint64_t size;
     bool opened;
+    struct gqa_h5_origin origin; /* of what was read, but for chunks */
+    bool short_of_memory;        /* the library was, at some time */
     /*
      * While set, raw data is not read but its place noted: so H5Dread_chunk
      * tells where a chunk lies, without moving it. H5Dget_chunk_info would
@@ -41,6 +44,25 @@ static struct {
     haddr_t noted_address;
     size_t noted_size;
 } file = {.driver = -1, .id = -1, .fd = -1};
+
+/*
+ * Called for each function of the library that fails. Short of memory, it
+ * may say so, something else or nothing, and its callers may take it for the
+ * answer "no"; but errno still has what malloc() put there.
+ */
+static herr_t note_failure(hid_t stack, void *arg)
+{
+    (void)stack;
+    (void)arg;
+    if (errno == ENOMEM)
+        file.short_of_memory = true;
+    return 0;
+}
+
+bool gqa_h5_short_of_memory(void)
+{
+    return file.short_of_memory;
+}
 
 /* What the library itself says of its last failure. */
 static herr_t first_reason(unsigned n, const H5E_error2_t *error, void *text)
@@ -57,6 +79,14 @@ static const char *reason(void)
     snprintf(text, sizeof text, "no reason given");
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first_reason, text);
     return text;
+}
+
+/* Whether the library has these bytes from the file, and nowhere else. */
+static bool is_from_file(const void *bytes, size_t n)
+{
+    uint64_t address;
+
+    return gqa_h5_origin_find(&file.origin, bytes, n, &address);
 }
 
 static enum gqa_status damaged(const char *path, const char *what)
@@ -153,6 +183,7 @@ static herr_t driver_read(H5FD_t *handle, H5FD_mem_t type, hid_t dxpl,
             memset(at, 0, size);
             break;
         }
+        gqa_h5_origin_note(&file.origin, address, (uint64_t)got);
         at += got;
         size -= (size_t)got;
         address += (haddr_t)got;
@@ -193,11 +224,16 @@ static const H5FD_class_t driver_class = {
 
 enum gqa_status gqa_h5_library_start(void)
 {
-    if (H5open() < 0 || H5Eset_auto2(H5E_DEFAULT, NULL, NULL) < 0 ||
+    errno = 0;
+    /* The process ends without ceremony. Fails where it is too late. */
+    (void)H5dont_atexit();
+    if (H5open() < 0 || H5Eset_auto2(H5E_DEFAULT, note_failure, NULL) < 0 ||
         H5PLset_loading_state(0) < 0 || H5Lunregister(H5L_TYPE_EXTERNAL) < 0 ||
         (file.driver = H5FDregister(&driver_class)) < 0)
-        return gqa_fail(GQA_ERR_IO, "the HDF5 library does not start (%s)",
-                        reason());
+        return errno == ENOMEM
+                   ? gqa_fail_nomem()
+                   : gqa_fail(GQA_ERR_IO,
+                              "the HDF5 library does not start (%s)", reason());
     return GQA_OK;
 }
 
@@ -207,12 +243,21 @@ enum gqa_status gqa_h5_file_open(int fd, uint64_t size)
 
     file.fd = fd;
     file.size = size;
+    file.origin.fd = fd;
     if (access < 0 || H5Pset_driver(access, file.driver, NULL) < 0 ||
         (file.id = H5Fopen("gqa", H5F_ACC_RDONLY, access)) < 0)
         return gqa_fail(GQA_ERR_FORMAT,
                         "the HDF5 library cannot open the file (%s)", reason());
     H5Pclose(access);
     return GQA_OK;
+}
+
+static enum gqa_status not_in_file(const char *path, const char *what)
+{
+    return gqa_fail(GQA_ERR_FORMAT,
+                    "%s: damaged: the file does not hold %s that the library "
+                    "read from it",
+                    path, what);
 }
 
 bool gqa_h5_exists(const char *path)
@@ -255,8 +300,12 @@ static enum gqa_status make_room(struct gqa_h5_texts *texts, hssize_t n)
 static enum gqa_status append_text(struct gqa_h5_texts *texts, const char *text,
                                    size_t length)
 {
-    char *copy = strndup(text, length);
+    char *copy;
 
+    if (!is_from_file(text, length))
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "damaged: it has bytes that are not in the file");
+    copy = strndup(text, length);
     if (!copy)
         return gqa_fail_nomem();
     texts->items[texts->n++] = copy;
@@ -274,7 +323,11 @@ static enum gqa_status read_fixed(struct gqa_h5_texts *texts, hid_t attribute,
     if (size == 0 || size > MAX_TEXT_BYTES / n)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "an attribute of more than %d bytes", MAX_TEXT_BYTES);
-    block = malloc(n * size);
+    if (H5Aget_storage_size(attribute) != n * size)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "an attribute of %zu bytes stores %" PRIu64, n * size,
+                        (uint64_t)H5Aget_storage_size(attribute));
+    block = calloc(n, size);
     if (!block)
         return gqa_fail_nomem();
     if (H5Aread(attribute, type, block) < 0)
@@ -359,11 +412,16 @@ enum gqa_status gqa_h5_read_texts(struct gqa_h5_texts *texts, bool *found,
 {
     const hid_t object = H5Oopen(file.id, path, H5P_DEFAULT);
     enum gqa_status st = GQA_OK;
+    htri_t exists;
 
     if (object < 0)
         return damaged(path, "this object");
-    *found = H5Aexists(object, attribute) > 0;
-    if (*found)
+    exists = H5Aexists(object, attribute);
+    *found = exists > 0;
+    if (exists < 0)
+        st = gqa_fail(GQA_ERR_FORMAT, "an attribute cannot be read (%s)",
+                      reason());
+    else if (*found)
         st = read_texts(texts, object, attribute);
     H5Oclose(object);
     return st == GQA_OK ? st : gqa_fail_prefix(st, "%s: %s", path, attribute);
@@ -373,11 +431,15 @@ enum gqa_status gqa_h5_read_texts(struct gqa_h5_texts *texts, bool *found,
 static bool attribute_is(hid_t object, const char *name, const char *value)
 {
     struct gqa_h5_texts texts = {0};
+    enum gqa_status st;
     bool is = false;
 
-    if (H5Aexists(object, name) > 0 &&
-        read_texts(&texts, object, name) == GQA_OK)
-        is = texts.n == 1 && strcmp(texts.items[0], value) == 0;
+    if (H5Aexists(object, name) > 0) {
+        st = read_texts(&texts, object, name);
+        is = st == GQA_OK && texts.n == 1 && strcmp(texts.items[0], value) == 0;
+        if (st == GQA_ERR_NOMEM)
+            file.short_of_memory = true;
+    }
     gqa_h5_texts_clear(&texts);
     return is;
 }
@@ -638,14 +700,29 @@ static enum gqa_status describe_filters(struct gqa_h5_dataset *d, hid_t plist)
     return GQA_OK;
 }
 
-static enum gqa_status describe_chunks(struct gqa_h5_dataset *d, hid_t plist)
+static bool count_chunks(hid_t dataset, hsize_t *n)
 {
-    hsize_t chunk[H5S_MAX_RANK];
+    /* H5S_ALL fails here up to 1.10.8 at least. */
+    const hid_t space = H5Dget_space(dataset);
+    const bool counted = H5Dget_num_chunks(dataset, space, n) >= 0;
+
+    H5Sclose(space);
+    return counted;
+}
+
+static enum gqa_status describe_chunks(struct gqa_h5_dataset *d, hid_t dataset,
+                                       hid_t plist)
+{
+    hsize_t chunk[H5S_MAX_RANK], n_written = 0;
     unsigned options;
 
     if (H5Pget_chunk(plist, H5S_MAX_RANK, chunk) != (int)d->rank ||
         H5Pget_chunk_opts(plist, &options) < 0)
         return damaged(d->path, "the shape of the chunks");
+    /* Without elements there is no index to ask. */
+    if (d->n_bytes > 0 && !count_chunks(dataset, &n_written))
+        return damaged(d->path, "the index of the chunks");
+    d->n_written = n_written;
     for (unsigned i = 0; i < d->rank; i++)
         d->chunk[i] = chunk[i];
     d->raw_edges = (options & H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS) != 0;
@@ -664,40 +741,84 @@ static enum gqa_status describe_fill(struct gqa_h5_dataset *d, hid_t plist,
         (H5Tget_size(type) != size ||
          H5Pget_fill_value(plist, type, d->fill) < 0))
         return damaged(d->path, "the fill value");
+    if (defined == H5D_FILL_VALUE_USER_DEFINED && !is_from_file(d->fill, size))
+        return not_in_file(d->path, "the fill value");
     if (d->big_endian)
         gqa_h5_swap(d->fill, sizeof d->fill, size);
     return GQA_OK;
 }
 
-static enum gqa_status read_compact(struct gqa_h5_dataset *d, hid_t dataset,
-                                    hid_t type)
+/* What was never written has to have a value all the same. */
+static enum gqa_status check_unwritten(const struct gqa_h5_dataset *d,
+                                       hid_t plist)
 {
+    H5D_fill_value_t defined;
+    H5D_fill_time_t when;
+
+    if (gqa_h5_n_unwritten(d) == 0)
+        return GQA_OK;
+    if (H5Pfill_value_defined(plist, &defined) < 0 ||
+        H5Pget_fill_time(plist, &when) < 0)
+        return damaged(d->path, "the fill value");
+    if (defined != H5D_FILL_VALUE_UNDEFINED && when != H5D_FILL_TIME_NEVER)
+        return GQA_OK;
+    return gqa_fail(GQA_ERR_FORMAT,
+                    "%s: not all of it was written, and there is no fill value "
+                    "for the rest; write it whole",
+                    d->path);
+}
+
+/*
+ * The values lie in the description of the dataset itself. Where, the library
+ * does not tell: they are looked for in what it has read.
+ */
+static enum gqa_status locate_compact(struct gqa_h5_dataset *d, hid_t dataset,
+                                      hid_t type)
+{
+    enum gqa_status st = GQA_OK;
+    void *values;
+
     if (d->n_bytes > MAX_COMPACT_BYTES)
         return gqa_fail(GQA_ERR_FORMAT,
                         "%s: compact storage of %" PRIu64 " bytes", d->path,
                         d->n_bytes);
-    d->compact = calloc(1, (size_t)d->n_bytes + 1);
-    if (!d->compact)
+    values = calloc(1, (size_t)d->n_bytes + 1);
+    if (!values)
         return gqa_fail_nomem();
     /* The file's own type: nothing is converted. */
-    if (d->n_bytes > 0 &&
-        H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, d->compact) < 0)
-        return damaged(d->path, "the compact values");
-    return GQA_OK;
+    if (H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
+        st = damaged(d->path, "the compact values");
+    else if (!gqa_h5_origin_find(&file.origin, values, (size_t)d->n_bytes,
+                                 &d->offset))
+        st = not_in_file(d->path, "the compact values");
+    free(values);
+    return st;
 }
 
-static enum gqa_status describe_contiguous(struct gqa_h5_dataset *d,
-                                           hid_t dataset)
+/* All but chunks: values that lie in one piece. */
+static enum gqa_status describe_place(struct gqa_h5_dataset *d, hid_t dataset,
+                                      hid_t type, H5D_layout_t layout)
 {
     const hsize_t stored = H5Dget_storage_size(dataset);
+    H5D_space_status_t space;
     haddr_t offset;
 
-    if (stored == 0) {
-        /* Its offset would be nonsense behind a user block. */
+    if (H5Dget_space_status(dataset, &space) < 0)
+        return damaged(d->path, "the place of the values");
+    /* Its offset would be nonsense behind a user block. */
+    if (d->n_bytes == 0 ||
+        (layout == H5D_CONTIGUOUS && space == H5D_SPACE_STATUS_NOT_ALLOCATED)) {
         d->layout = GQA_H5_ABSENT;
         return GQA_OK;
     }
     d->layout = GQA_H5_CONTIGUOUS;
+    if (stored != d->n_bytes)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: the shape asks for %" PRIu64 " bytes, but "
+                        "%" PRIu64 " are stored",
+                        d->path, d->n_bytes, (uint64_t)stored);
+    if (layout == H5D_COMPACT)
+        return locate_compact(d, dataset, type);
     offset = H5Dget_offset(dataset);
     if (offset == HADDR_UNDEF)
         return damaged(d->path, "the place of the values");
@@ -726,37 +847,27 @@ static enum gqa_status describe_layout(struct gqa_h5_object *object,
                                        H5D_layout_t layout)
 {
     struct gqa_h5_dataset *d = &object->dataset;
-    enum gqa_status st = describe_fill(d, plist, type);
+    enum gqa_status st;
 
-    if (st != GQA_OK)
+    if ((st = describe_fill(d, plist, type)) != GQA_OK ||
+        (st = gqa_h5_dataset_measure(d)) != GQA_OK ||
+        (st = check_bomb(d, dataset)) != GQA_OK)
         return st;
     switch (layout) {
     case H5D_COMPACT:
-        d->layout = GQA_H5_COMPACT;
-        break;
     case H5D_CONTIGUOUS:
-        st = describe_contiguous(d, dataset);
+        st = describe_place(d, dataset, type, layout);
         break;
     case H5D_CHUNKED:
         d->layout = GQA_H5_CHUNKED;
-        st = describe_chunks(d, plist);
+        st = describe_chunks(d, dataset, plist);
         break;
     default:
         st = damaged(d->path, "the layout");
     }
-    if (st != GQA_OK || (st = gqa_h5_dataset_measure(d)) != GQA_OK ||
-        (st = check_bomb(d, dataset)) != GQA_OK ||
-        (st = gqa_h5_dataset_check(d, file.size)) != GQA_OK)
-        return st;
-    if (d->layout == GQA_H5_CONTIGUOUS &&
-        H5Dget_storage_size(dataset) != d->n_bytes)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "%s: the shape asks for %" PRIu64 " bytes, but "
-                        "%" PRIu64 " are stored",
-                        d->path, d->n_bytes,
-                        (uint64_t)H5Dget_storage_size(dataset));
-    return d->layout == GQA_H5_COMPACT ? read_compact(d, dataset, type)
-                                       : GQA_OK;
+    if (st == GQA_OK)
+        st = gqa_h5_dataset_check(d, file.size);
+    return st == GQA_OK ? check_unwritten(d, plist) : st;
 }
 
 static enum gqa_status describe(struct gqa_h5_object *object, hid_t dataset,
@@ -791,26 +902,45 @@ static enum gqa_status describe(struct gqa_h5_object *object, hid_t dataset,
 }
 
 /* What cannot be read is a failure only if it turns out to be a weight. */
+static enum gqa_status keep_reason(struct gqa_h5_object *object,
+                                   enum gqa_status st)
+{
+    object->status = st;
+    if (st == GQA_OK || st == GQA_ERR_NOMEM)
+        return st;
+    if (object->kind != GQA_H5_OTHER)
+        object->kind = GQA_H5_REFUSED;
+    object->why = strdup(gqa_error_message());
+    return object->why ? GQA_OK : gqa_fail_nomem();
+}
+
 static enum gqa_status describe_dataset(struct gqa_h5_object *object,
                                         hid_t dataset)
 {
     const hid_t plist = H5Dget_create_plist(dataset);
+    const htri_t tagged = H5Aexists(dataset, "__H5_TYPE__");
+    enum gqa_status st;
 
     object->kind = GQA_H5_TENSOR;
-    object->has_type_tag = H5Aexists(dataset, "__H5_TYPE__") > 0;
-    object->status = plist < 0 ? damaged(object->dataset.path, "this dataset")
-                               : describe(object, dataset, plist);
+    object->has_type_tag = tagged > 0;
+    if (plist < 0)
+        st = damaged(object->dataset.path, "this dataset");
+    else if (tagged < 0)
+        st = damaged(object->dataset.path, "its attributes");
+    else
+        st = describe(object, dataset, plist);
     H5Pclose(plist);
-    if (object->status == GQA_ERR_NOMEM)
-        return object->status;
-    if (object->status != GQA_OK) {
-        if (object->kind != GQA_H5_OTHER)
-            object->kind = GQA_H5_REFUSED;
-        object->why = strdup(gqa_error_message());
-        if (!object->why)
-            return gqa_fail_nomem();
-    }
-    return GQA_OK;
+    return keep_reason(object, st);
+}
+
+/* Neither a group nor a dataset */
+static enum gqa_status describe_other(struct gqa_h5_object *object,
+                                      const char *what)
+{
+    object->kind = GQA_H5_OTHER;
+    return keep_reason(object,
+                       gqa_fail(GQA_ERR_UNSUPPORTED, "%s: %s, not a tensor",
+                                object->dataset.path, what));
 }
 
 /* Groups */
@@ -920,6 +1050,13 @@ static enum gqa_status list_links(struct links *links, hid_t group,
                    : damaged(path[0] ? path : "/", "this group");
     if (links->n > 0)
         qsort(links->items, links->n, sizeof *links->items, compare_links);
+    /* In order, since then each mostly lies near the one before. */
+    for (size_t i = 0; i < links->n; i++)
+        if (!is_from_file(links->items[i].name, strlen(links->items[i].name)))
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "%s: damaged: a name in it has bytes that are not "
+                            "in the file",
+                            path[0] ? path : "/");
     return GQA_OK;
 }
 
@@ -1015,8 +1152,12 @@ static enum gqa_status visit(struct gqa_h5_objects *objects, hid_t group,
     case H5I_DATASET:
         st = describe_dataset(&objects->items[objects->n - 1], object);
         break;
-    default: /* a named type: nothing to read, nothing to enter */
+    case H5I_DATATYPE:
+        st = describe_other(&objects->items[objects->n - 1], "a named type");
         break;
+    default:
+        st = describe_other(&objects->items[objects->n - 1],
+                            "an object of a kind that weights do not have");
     }
     H5Oclose(object);
     return st;
@@ -1071,16 +1212,6 @@ static void locate_chunk(struct gqa_h5_chunk *chunk, hid_t dataset,
     chunk->address = file.noted_address;
     chunk->size = (uint32_t)file.noted_size;
     chunk->skipped = skipped;
-}
-
-static bool count_chunks(hid_t dataset, hsize_t *n)
-{
-    /* H5S_ALL fails here up to 1.10.8 at least. */
-    const hid_t space = H5Dget_space(dataset);
-    const bool counted = H5Dget_num_chunks(dataset, space, n) >= 0;
-
-    H5Sclose(space);
-    return counted;
 }
 
 enum gqa_status gqa_h5_locate_chunks(struct gqa_h5_chunk *chunks,

@@ -56,6 +56,12 @@ enum gqa_status gqa_h5_library_start(void);
 GQA_MUST_USE
 enum gqa_status gqa_h5_file_open(int fd, uint64_t size);
 
+/*
+ * Whether an allocation has failed at any time since the start, so that what
+ * has been found, or not found, may be wrong.
+ */
+bool gqa_h5_short_of_memory(void);
+
 /* Whether there is an object at an absolute h5 path of hard links. */
 bool gqa_h5_exists(const char *path);
 

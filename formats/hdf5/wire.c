@@ -16,7 +16,7 @@ void gqa_wire_put(struct gqa_wire *wire, const void *data, size_t n)
         unsigned char *larger = realloc(wire->data, room);
 
         if (!larger) {
-            wire->failed = true;
+            wire->failed = wire->no_memory = true;
             return;
         }
         wire->data = larger;
@@ -112,7 +112,7 @@ char *gqa_wire_text(struct gqa_wire_reader *reader, size_t max)
     }
     text = malloc(n + 1);
     if (!text) {
-        reader->failed = true;
+        reader->failed = reader->no_memory = true;
         return NULL;
     }
     memcpy(text, at, n);

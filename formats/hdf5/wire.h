@@ -16,6 +16,7 @@ struct gqa_wire {
     size_t room;
     size_t max;  /* a put beyond this many bytes fails; 0: no limit */
     bool failed; /* out of memory or beyond max: what follows is dropped */
+    bool no_memory;
 };
 
 void gqa_wire_put(struct gqa_wire *wire, const void *data, size_t n);
@@ -30,6 +31,7 @@ struct gqa_wire_reader {
     const unsigned char *at;
     size_t left;
     bool failed; /* something was missing or too long; all reads give 0 */
+    bool no_memory;
 };
 
 uint32_t gqa_wire_u32(struct gqa_wire_reader *reader);
@@ -39,7 +41,7 @@ const void *gqa_wire_block(struct gqa_wire_reader *reader, size_t max,
                            size_t *n);
 /*
  * A text of at most max bytes and without NUL; owned by the caller, NULL on
- * failure or when memory ran out.
+ * failure, no_memory among them.
  */
 char *gqa_wire_text(struct gqa_wire_reader *reader, size_t max);
 

@@ -180,7 +180,15 @@ enum gqa_status gqa_find_family(struct gqa_model_builder *b)
         if ((st = take_config(b)) != GQA_OK)
             return st;
         st = take_family(b, b->number, b->backbone_type);
-        return st == GQA_OK ? find_attentions(b) : st;
+        if (st == GQA_OK)
+            st = find_attentions(b);
+        if (st == GQA_OK && b->n_found == 0)
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "a Keras model (%s) without an attention; of a "
+                            "checkpoint in shards, give the folder or the "
+                            "index",
+                            b->family->name);
+        return st;
     }
     model_type = json_string_value(
         json_object_get(gqa_checkpoint_config(b->checkpoint), "model_type"));

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/checked.h"
+#include "common/json.h"
 #include "common/strings.h"
 #include "formats/safetensors/header.h"
 
@@ -92,10 +93,13 @@ static enum gqa_status add_tensors(json_t *root, uint64_t *data_bytes,
         entry = describe_tensor(t, begin, end);
         if (!entry)
             return gqa_fail_nomem();
-        /* The only other reason for it to fail is memory for one entry. */
+        /* Its other reason to fail is memory for one entry. */
         if (json_object_set_new(root, t->name, entry) != 0)
-            return gqa_fail(GQA_ERR_FORMAT,
-                            "the name of tensor %s is not UTF-8", t->name);
+            return gqa_json_check() != GQA_OK
+                       ? GQA_ERR_NOMEM
+                       : gqa_fail(GQA_ERR_FORMAT,
+                                  "the name of tensor %s is not UTF-8",
+                                  t->name);
         begin = end;
     }
     *data_bytes = begin;

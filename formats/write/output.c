@@ -25,7 +25,9 @@ static enum gqa_status write_file(struct gqa_output_summary *summary,
     summary->content_bytes =
         weights->header->n_bytes + weights->header->data_bytes;
     summary->n_files = 1;
-    return gqa_atomic_commit(target);
+    if (weights->options->ready)
+        st = weights->options->ready(weights->options->ready_ctx, summary);
+    return st == GQA_OK ? gqa_atomic_commit(target) : st;
 }
 
 /* .gqa and .safetensors: all tensors in one file. */

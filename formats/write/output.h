@@ -12,6 +12,13 @@
 #include <stdint.h>
 
 #include "common/dtype.h"
+#include "common/status.h"
+
+struct gqa_output_summary {
+    uint64_t content_bytes; /* the safetensors stream(s), headers included */
+    uint64_t file_bytes;    /* written: files of weights and index */
+    size_t n_files;         /* of weights and index */
+};
 
 enum gqa_output_kind {
     GQA_OUTPUT_GQA,         /* one .gqa */
@@ -51,6 +58,14 @@ struct gqa_output_options {
     /* Called from one thread at a time, now and then; NULL for none. */
     void (*progress)(void *ctx, uint64_t done_bytes, uint64_t all_bytes);
     void *progress_ctx;
+
+    /*
+     * Called when all is written and on the device, before it appears: the
+     * last moment for the caller to fail. NULL for none.
+     */
+    enum gqa_status (*ready)(void *ctx,
+                             const struct gqa_output_summary *summary);
+    void *ready_ctx;
 };
 
 /*
@@ -62,12 +77,6 @@ typedef enum gqa_status (*gqa_produce_fn)(void *ctx, unsigned worker,
                                           size_t tensor, uint64_t offset,
                                           size_t n, void *buf);
 
-struct gqa_output_summary {
-    uint64_t content_bytes; /* the safetensors stream(s), headers included */
-    uint64_t file_bytes;    /* written: files of weights and index */
-    size_t n_files;         /* of weights and index */
-};
-
 /*
  * Write tensors to path.
  *
@@ -76,8 +85,8 @@ struct gqa_output_summary {
  * Errors   GQA_ERR_USAGE: path exists and force is false, or replacing it
  *          would lose other files; GQA_ERR_IO: not writable, disk full;
  *          GQA_ERR_INTERRUPTED: gqa_interrupt_pending() came true; whatever
- *          produce returns. After an error nothing is left behind and what
- *          was at path is untouched.
+ *          produce or ready returns. After an error nothing is left behind and
+ * what was at path is untouched.
  */
 GQA_MUST_USE
 enum gqa_status gqa_output_write(struct gqa_output_summary *summary,

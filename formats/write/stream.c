@@ -449,7 +449,7 @@ static enum gqa_status run_threads(struct pipeline *p)
     pthread_t writer;
 
     if (pthread_create(&writer, NULL, run_writer, p) != 0)
-        return gqa_fail(GQA_ERR_NOMEM, "cannot start a thread");
+        return gqa_fail(GQA_ERR_NOMEM, "out of memory for a thread");
     st = gqa_workers_run(n_workers, run_worker, p);
     if (st != GQA_OK)
         note_failure(p, st);

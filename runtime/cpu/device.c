@@ -1,6 +1,7 @@
 #include "runtime/cpu/cpu.h"
 
 #include <cblas.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,25 +91,36 @@ static void cpu_close(struct gqa_device *d)
 
 /* --- What it is ----------------------------------------------------------- */
 
-/* The value of the first line of a file that begins with key; false: none. */
+/*
+ * The value of the first line of a file of the system's that begins with key,
+ * which is near its start; false: none. Needs no memory, so that a lack of it
+ * is not taken for that.
+ */
 static bool find_line(char *out, size_t size, const char *path, const char *key)
 {
-    FILE *file = fopen(path, "r");
-    char line[512];
-    bool found = false;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char text[4096];
+    ssize_t n = -1;
 
-    while (file && !found && fgets(line, sizeof line, file)) {
+    if (fd >= 0) {
+        n = read(fd, text, sizeof text - 1);
+        close(fd);
+    }
+    if (n < 0)
+        return false;
+    text[n] = '\0';
+    for (const char *line = text; *line; line += *line == '\n') {
+        const size_t length = strcspn(line, "\n");
         const char *value = line + strlen(key);
 
-        if (strncmp(line, key, strlen(key)) != 0)
-            continue;
-        value += strspn(value, " \t:");
-        snprintf(out, size, "%.*s", (int)strcspn(value, "\n"), value);
-        found = true;
+        if (strncmp(line, key, strlen(key)) == 0) {
+            value += strspn(value, " \t:");
+            snprintf(out, size, "%.*s", (int)strcspn(value, "\n"), value);
+            return true;
+        }
+        line += length;
     }
-    if (file)
-        fclose(file);
-    return found;
+    return false;
 }
 
 static void name_processor(char *out, size_t size)
@@ -166,6 +178,7 @@ static enum gqa_status cpu_describe(struct gqa_device *d,
     snprintf(out->software, sizeof out->software, "%s, %u threads",
              openblas_get_config(), gqa_cpu_pool_n_threads(d->pool));
     out->real = d->dtype;
+    out->n_threads = gqa_cpu_pool_n_threads(d->pool);
     measure_memory(out);
     return GQA_OK;
 }
@@ -273,6 +286,7 @@ const struct gqa_backend *gqa_cpu_backend(void)
     static const struct gqa_backend backend = {
         .abi = GQA_BACKEND_ABI,
         .name = "cpu",
+        .in_place = true,
         .open = cpu_open,
         .close = cpu_close,
         .describe = cpu_describe,

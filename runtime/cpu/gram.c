@@ -40,7 +40,7 @@ static const double *columns_of(const struct gram *g, const struct columns *c,
 
     if (dtype == GQA_F64) {
         *ld = (int)c->width;
-        return (const double *)from;
+        return (const void *)from;
     }
     for (uint64_t r = 0; r < n_rows; r++)
         gqa_load_f64(room + r * c->n, from + r * c->width * size, dtype,
@@ -76,7 +76,7 @@ static void add_square(void *ctx, size_t task, void *scratch)
         int lda, ldb;
         const double *left = columns_of(g, &a, row, n, room, &lda);
         const double *right =
-            columns_of(g, &b, row, n, room + SLAB * SIDE, &ldb);
+            columns_of(g, &b, row, n, room + (size_t)SLAB * SIDE, &ldb);
 
         cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)a.n, (int)b.n,
                     (int)n, 1, left, lda, right, ldb, 1,
@@ -107,6 +107,6 @@ enum gqa_status gqa_cpu_gram(struct gqa_device *device, void *out,
     g.n_squares = (g.y_width + SIDE - 1) / SIDE;
     return gqa_cpu_pool_run(
         device->pool, (size_t)((g.x_width + SIDE - 1) / SIDE * g.n_squares),
-        device->dtype == GQA_F64 ? 0 : 2 * SLAB * SIDE * sizeof(double),
+        device->dtype == GQA_F64 ? 0 : (size_t)2 * SLAB * SIDE * sizeof(double),
         add_square, &g);
 }

@@ -103,9 +103,9 @@ static void device_close(struct gqa_device *device)
     /* Errors of a lost device change nothing here. */
     if (cudaSetDevice(device->ordinal) == cudaSuccess) {
         struct gqa_scratch *const scratches[] = {
-            &device->batch,      &device->workspace, &device->panel,
-            &device->bias,       &device->parts,     &device->key_counts,
-            &device->row_numbers};
+            &device->batch,      &device->workspace,  &device->panel,
+            &device->factors,    &device->bias,       &device->parts,
+            &device->key_counts, &device->row_numbers};
 
         if (device->stream)
             (void)cudaStreamSynchronize(device->stream);
@@ -118,6 +118,7 @@ static void device_close(struct gqa_device *device)
     }
     (void)cudaGetLastError();
     gqa_cuda_products_free(device->products);
+    free(device->numbers);
     free(device);
 }
 
@@ -173,6 +174,7 @@ static enum gqa_status device_open(struct gqa_device **out,
         return gqa_cuda_host->fail(GQA_ERR_NOMEM, "out of memory");
     device->ordinal = (int)options->ordinal;
     device->real = options->real;
+    device->n_threads = options->n_threads;
     if ((st = identify(device)) != GQA_OK)
         goto done;
     if ((st = gqa_cuda_enter(device)) != GQA_OK)
@@ -231,6 +233,7 @@ static enum gqa_status device_describe(struct gqa_device *device,
     out->total_bytes = total_bytes;
     out->free_bytes = free_bytes;
     out->real = device->real;
+    out->n_threads = device->n_threads;
     return GQA_OK;
 }
 
@@ -275,6 +278,95 @@ static enum gqa_status device_download(struct gqa_device *device, void *dst,
     return st;
 }
 
+/* Pinned memory, and an event behind its last upload. */
+struct staging {
+    struct gqa_staging base;
+    cudaEvent_t sent;
+};
+
+static void stage_close(struct gqa_device *device, struct gqa_staging *base)
+{
+    struct staging *staging = (struct staging *)base;
+
+    if (!staging)
+        return;
+    /* Errors of a lost device change nothing here. */
+    if (cudaSetDevice(device->ordinal) == cudaSuccess) {
+        if (staging->sent) {
+            (void)cudaEventSynchronize(staging->sent);
+            (void)cudaEventDestroy(staging->sent);
+        }
+        (void)cudaFreeHost(staging->base.data);
+    }
+    (void)cudaGetLastError();
+    free(staging);
+}
+
+static enum gqa_status stage_open(struct gqa_device *device,
+                                  struct gqa_staging **out, uint64_t n_bytes)
+{
+    struct staging *staging = (struct staging *)calloc(1, sizeof *staging);
+    enum gqa_status st;
+    cudaError_t error;
+
+    if (!staging)
+        return gqa_cuda_host->fail(GQA_ERR_NOMEM, "out of memory");
+    if ((st = gqa_cuda_enter(device)) != GQA_OK)
+        goto done;
+    error = cudaHostAlloc(&staging->base.data, n_bytes, cudaHostAllocDefault);
+    if (error == cudaErrorMemoryAllocation) {
+        (void)cudaGetLastError();
+        st = gqa_cuda_host->fail(
+            GQA_ERR_NOMEM,
+            "GPU %d (%s): no %llu bytes of this machine's memory can be "
+            "pinned for it",
+            device->ordinal, device->name, (unsigned long long)n_bytes);
+        goto done;
+    }
+    if ((st = gqa_cuda_check(device, error)) != GQA_OK)
+        goto done;
+    staging->base.n_bytes = n_bytes;
+    /* Whoever waits leaves the processor to those who read. */
+    st = gqa_cuda_check(
+        device,
+        cudaEventCreateWithFlags(&staging->sent, cudaEventBlockingSync |
+                                                     cudaEventDisableTiming));
+    if (st != GQA_OK)
+        goto done;
+    *out = &staging->base;
+    staging = NULL;
+done:
+    stage_close(device, (struct gqa_staging *)staging);
+    return st;
+}
+
+static enum gqa_status stage_send(struct gqa_device *device,
+                                  struct gqa_staging *base, void *dst,
+                                  uint64_t n_bytes)
+{
+    struct staging *staging = (struct staging *)base;
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st == GQA_OK)
+        st = gqa_cuda_send(device, dst, staging->base.data, n_bytes);
+    if (st == GQA_OK)
+        st = gqa_cuda_check(device,
+                            cudaEventRecord(staging->sent, device->stream));
+    return st;
+}
+
+static enum gqa_status stage_wait(struct gqa_device *device,
+                                  struct gqa_staging *base)
+{
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    /* At once where nothing has been sent. */
+    if (st == GQA_OK)
+        st = gqa_cuda_check(
+            device, cudaEventSynchronize(((struct staging *)base)->sent));
+    return st;
+}
+
 static enum gqa_status device_set_batch(struct gqa_device *device,
                                         const struct gqa_batch *batch)
 {
@@ -287,8 +379,14 @@ static enum gqa_status device_set_batch(struct gqa_device *device,
         return st;
     if ((st = gqa_cuda_reserve(device, &device->batch, n_bytes)) != GQA_OK)
         return st;
-    if (!(numbers = (int64_t *)malloc(n_bytes)))
-        return gqa_cuda_host->fail(GQA_ERR_NOMEM, "out of memory");
+    if (n_bytes > device->numbers_bytes) {
+        numbers = (int64_t *)realloc(device->numbers, n_bytes);
+        if (!numbers)
+            return gqa_cuda_host->fail(GQA_ERR_NOMEM, "out of memory");
+        device->numbers = numbers;
+        device->numbers_bytes = n_bytes;
+    }
+    numbers = device->numbers;
     device->max_keys = 0;
     for (uint64_t s = 0; s < n; s++) {
         numbers[s] = (int64_t)batch->n_tokens[s];
@@ -304,9 +402,7 @@ static enum gqa_status device_set_batch(struct gqa_device *device,
     device->starts = device->n_tokens + n;
     device->n_keys = device->starts + n;
     device->tokens = (const int32_t *)(device->n_keys + n);
-    st = gqa_cuda_send(device, device->batch.data, numbers, n_bytes);
-    free(numbers);
-    return st;
+    return gqa_cuda_send(device, device->batch.data, numbers, n_bytes);
 }
 
 /* By name, so that no order has to be kept; C++17 has no initialisers that
@@ -324,6 +420,10 @@ static constexpr struct gqa_backend make_backend(void)
     b.free = device_free;
     b.upload = device_upload;
     b.download = device_download;
+    b.stage_open = stage_open;
+    b.stage_close = stage_close;
+    b.stage_send = stage_send;
+    b.stage_wait = stage_wait;
     b.set_batch = device_set_batch;
     b.embed = gqa_cuda_embed;
     b.rotate = gqa_cuda_rotate;
@@ -334,6 +434,7 @@ static constexpr struct gqa_backend make_backend(void)
     b.activate = gqa_cuda_activate;
     b.gather = gqa_cuda_gather;
     b.unembed = gqa_cuda_unembed;
+    b.gram = gqa_cuda_gram;
     b.norm_heads = gqa_cuda_norm_heads;
     b.soft_cap = gqa_cuda_soft_cap;
     return b;

@@ -18,11 +18,12 @@ struct gqa_scratch {
     uint64_t n_bytes;
 };
 
-struct gqa_products; /* linear.cu */
+struct gqa_products; /* products.cu */
 
 struct gqa_device {
     int ordinal;
     enum gqa_dtype real;
+    unsigned n_threads; /* of the host, as it was opened with */
     char name[128];
     int n_processors;
     bool overlaps, warpgroups; /* as in gqa_attend_fast */
@@ -30,6 +31,8 @@ struct gqa_device {
     cublasLtHandle_t lt;
     struct gqa_products *products;
 
+    int64_t *numbers; /* of the batch, on the host */
+    uint64_t numbers_bytes;
     /* Of the batch, on the device; n_keys is starts + n_tokens. */
     struct gqa_scratch batch;
     uint64_t n_sequences, n_new;
@@ -38,7 +41,9 @@ struct gqa_device {
     int64_t max_keys;
 
     struct gqa_scratch workspace;  /* cuBLASLt's */
-    struct gqa_scratch panel;      /* a weight's part in another dtype */
+    struct gqa_scratch panel;      /* a weight's part in another dtype, and
+                                      moments of a slab */
+    struct gqa_scratch factors;    /* of these, as float64 */
     struct gqa_scratch bias;       /* likewise */
     struct gqa_scratch parts;      /* of attentions split along the keys */
     struct gqa_scratch key_counts; /* of an attention */
@@ -66,9 +71,11 @@ enum gqa_status gqa_cuda_reserve(struct gqa_device *device,
 enum gqa_status gqa_cuda_send(struct gqa_device *device, void *dst,
                               const void *src, uint64_t n_bytes);
 
-/* linear.cu */
+/* products.cu */
 enum gqa_status gqa_cuda_products_create(struct gqa_device *device);
 void gqa_cuda_products_free(struct gqa_products *products);
+
+/* linear.cu */
 enum gqa_status gqa_cuda_linear(struct gqa_device *device, void *out,
                                 const void *x, uint64_t n_rows,
                                 const struct gqa_weight *weight,
@@ -109,6 +116,11 @@ enum gqa_status gqa_cuda_activate(struct gqa_device *device, void *x,
 enum gqa_status gqa_cuda_gather(struct gqa_device *device, void *out,
                                 const void *x, uint64_t width,
                                 const uint64_t *rows, uint64_t n_rows);
+
+/* gram.cu */
+enum gqa_status gqa_cuda_gram(struct gqa_device *device, void *out,
+                              const void *x, uint64_t x_width, const void *y,
+                              uint64_t y_width, uint64_t n_rows);
 
 /* attend.cu */
 enum gqa_status gqa_cuda_attend(struct gqa_device *device,

@@ -1,4 +1,5 @@
 #include <dlfcn.h>
+#include <errno.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -106,7 +107,12 @@ enum gqa_status gqa_cuda_backend_load(const struct gqa_backend **out)
         goto done;
     if ((st = find(path)) != GQA_OK)
         goto done;
+    errno = 0;
     plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!plugin && errno == ENOMEM) {
+        st = gqa_fail_nomem();
+        goto done;
+    }
     if (!plugin) {
         st = gqa_fail(GQA_ERR_UNSUPPORTED,
                       "the CUDA plug-in %s cannot be loaded: %s; if it lacks "

@@ -50,6 +50,12 @@ template <> struct real<__half> {
     }
 };
 
+/* Bytes of an element. */
+static inline uint64_t gqa_size_of(enum gqa_dtype dtype)
+{
+    return dtype == GQA_F64 ? 8 : dtype == GQA_F32 ? 4 : 2;
+}
+
 /* A weight inside a kernel; data NULL: zeros. */
 struct weight_view {
     const void *data;

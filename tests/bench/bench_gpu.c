@@ -4,7 +4,8 @@
  * A layer of the shape of Llama-2-7B, grouped by 4, on a GPU: the time of
  * each kind of operation and its share, and the rate of the products beside
  * that of one large product (8192 cubed). TOKENS new tokens a sequence,
- * behind BEFORE. Medians of 9 runs.
+ * behind BEFORE. Then the moments of a projection's input, of which half a
+ * product is counted. Medians of 9 runs.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -179,6 +180,13 @@ static void large_product(const struct layer *l)
                          false));
 }
 
+static void *sums;
+
+static void moments(const struct layer *l)
+{
+    must(backend->gram(device, sums, l->normed, WIDTH, NULL, WIDTH, l->n_rows));
+}
+
 static int by_size(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;
@@ -219,7 +227,7 @@ int main(int argc, char **argv)
         {"KV cache", stores},   {"activation", activations},
     };
     enum { N_PARTS = sizeof parts / sizeof *parts };
-    double seconds[N_PARTS], sum = 0, peak, rate;
+    double seconds[N_PARTS], sum = 0, peak, rate, of_moments;
     struct gqa_device_info info;
     struct layer layer;
 
@@ -237,9 +245,11 @@ int main(int argc, char **argv)
     cube = weight(8192, 8192);
     cube_x = elements(8192 * 8192, real);
     cube_out = elements(8192 * 8192, real);
+    sums = elements(WIDTH * WIDTH, GQA_F64);
     peak = 2 * 8192.0 * 8192.0 * 8192.0 / measure(&layer, large_product);
     for (unsigned i = 0; i < N_PARTS; i++)
         sum += seconds[i] = measure(&layer, parts[i].run);
+    of_moments = measure(&layer, moments);
     rate = 2.0 * (double)layer.n_rows * WIDTH *
            (2 * HEADS * HEAD + 2 * KV_HEADS * HEAD + 3 * HIDDEN) / seconds[0];
     printf("%s, %s; %s, %llu x %llu tokens behind %llu\n", info.name,
@@ -250,6 +260,8 @@ int main(int argc, char **argv)
                seconds[i] / sum * 100);
     printf("products: %.1f TFLOP/s, %.0f%% of the %.1f of 8192 cubed\n",
            rate * 1e-12, rate / peak * 100, peak * 1e-12);
+    printf("moments %d wide: %.4f ms, %.1f TFLOP/s\n", WIDTH, of_moments * 1e3,
+           (double)layer.n_rows * WIDTH * WIDTH / of_moments * 1e-12);
     backend->close(device);
     return 0;
 }

@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
 """Write a bf16 Llama checkpoint of about a given size, for the benchmarks.
 
-Usage: make_checkpoint.py GB FOLDER [--hdf5]
+Usage: make_checkpoint.py GB FOLDER [--hdf5 | --sparse]
 
 Weights are normal with deviation 0.02, drawn once (64 MiB) and repeated at
 odd offsets: as hard to compress as trained ones, and quick to write. Needs
 numpy, and h5py for --hdf5 (one flat file, contiguous, bf16 as 2-byte
-floats, the same bytes).
+floats, the same bytes). With --sparse, which needs neither and takes no
+time, all weights are 0 and lie in a hole of the file: for bench_load.
 """
 import json
+import math
 import os
 import struct
 import sys
-
-import numpy as np
 
 D, HEADS, HEAD_DIM, FF, VOCAB = 4096, 32, 128, 11008, 32000
 
@@ -30,10 +30,10 @@ def tensors(gb):
         "mlp.up_proj.weight": [FF, D],
         "mlp.down_proj.weight": [D, FF],
     }
-    per_layer = sum(2 * int(np.prod(s)) for s in layer.values())
+    per_layer = sum(2 * math.prod(s) for s in layer.values())
     shapes = {"model.embed_tokens.weight": [VOCAB, D],
               "lm_head.weight": [VOCAB, D], "model.norm.weight": [D]}
-    rest = gb * 10**9 - sum(2 * int(np.prod(s)) for s in shapes.values())
+    rest = gb * 10**9 - sum(2 * math.prod(s) for s in shapes.values())
     n_layers = max(1, round(rest / per_layer))
     for i in range(n_layers):
         for name, shape in layer.items():
@@ -41,13 +41,19 @@ def tensors(gb):
     return n_layers, dict(sorted(shapes.items()))
 
 
+def make_pool(np):
+    normal = np.random.default_rng(1).standard_normal(32 << 20, dtype="f4")
+    return ((normal * np.float32(0.02)).view("u4") >> 16).astype("<u2")
+
+
 def main():
     gb, folder = float(sys.argv[1]), sys.argv[2]
     n_layers, shapes = tensors(gb)
     os.makedirs(folder, exist_ok=True)
-    normal = np.random.default_rng(1).standard_normal(32 << 20, dtype="f4")
-    pool = ((normal * np.float32(0.02)).view("u4") >> 16).astype("<u2")
-    del normal
+    sparse = "--sparse" in sys.argv
+    if not sparse:
+        import numpy as np
+        pool = make_pool(np)
     config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"],
               "hidden_size": D, "num_attention_heads": HEADS,
               "num_key_value_heads": HEADS, "head_dim": HEAD_DIM,
@@ -57,7 +63,7 @@ def main():
         json.dump(config, f, indent=2)
 
     def content(i, shape):
-        n, at = int(np.prod(shape)), 7919 * (i + 1) % len(pool)
+        n, at = math.prod(shape), 7919 * (i + 1) % len(pool)
         while n:
             part = pool[at:at + n]
             yield part
@@ -78,7 +84,7 @@ def main():
         return
     header, at = {"__metadata__": {"format": "pt"}}, 0
     for name, shape in shapes.items():
-        n = 2 * int(np.prod(shape))
+        n = 2 * math.prod(shape)
         header[name] = {"dtype": "BF16", "shape": shape,
                         "data_offsets": [at, at + n]}
         at += n
@@ -86,6 +92,9 @@ def main():
     text += b" " * (-len(text) % 8)
     with open(os.path.join(folder, "model.safetensors"), "wb") as f:
         f.write(struct.pack("<Q", len(text)) + text)
+        if sparse:
+            f.truncate(8 + len(text) + at)
+            return
         for i, shape in enumerate(shapes.values()):
             for part in content(i, shape):
                 part.tofile(f)

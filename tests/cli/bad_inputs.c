@@ -1,6 +1,7 @@
 /*
  * gqa-convert on every file of tests/data/bad: one clear line, exit status
- * 2, and nothing written.
+ * 2, and nothing written. Where the HDF5 library reads beyond its memory, a
+ * sanitizer may say more.
  *
  * Usage: bad_inputs GQA_CONVERT TESTS_DATA
  */
@@ -9,6 +10,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,18 +71,20 @@ static int run(const char *tool, const char *input, const char *messages)
 }
 
 /* The last line begins with the tool's name, those before are warnings. */
-static const char *judge_messages(const char *path, char *line, size_t size)
+static const char *judge_messages(const char *path, char *line, size_t size,
+                                  bool has_report)
 {
     FILE *f = fopen(path, "r");
     unsigned n_errors = 0;
 
     line[0] = '\0';
     while (f && fgets(line, (int)size, f)) {
-        if (strncmp(line, "gqa-convert: ", 13) != 0) {
+        if (strncmp(line, "gqa-convert: ", 13) == 0) {
+            n_errors += strncmp(line + 13, "warning: ", 9) != 0;
+        } else if (!has_report) {
             fclose(f);
             return "a line of another form";
         }
-        n_errors += strncmp(line + 13, "warning: ", 9) != 0;
     }
     if (f)
         fclose(f);
@@ -92,6 +96,8 @@ static int check(const char *tool, const char *data, const json_t *item,
                  const char *messages)
 {
     const char *name = json_string_value(json_object_get(item, "path"));
+    const bool has_report =
+        json_is_true(json_object_get(item, "library_overreads"));
     const char *wrong = NULL;
     char path[4096], line[4096];
     int status;
@@ -105,9 +111,9 @@ static int check(const char *tool, const char *data, const json_t *item,
     else if (count_entries(".") != 0)
         wrong = "something was written";
     if (wrong)
-        judge_messages(messages, line, sizeof line);
+        judge_messages(messages, line, sizeof line, has_report);
     else
-        wrong = judge_messages(messages, line, sizeof line);
+        wrong = judge_messages(messages, line, sizeof line, has_report);
     printf("%s %s: %s\n", wrong ? "FAIL" : "ok  ", name, line);
     if (wrong)
         printf("     %s (%s)\n", wrong,

@@ -17,6 +17,7 @@ static const struct gqa_host *gqa;
 
 struct gqa_device {
     enum gqa_dtype real;
+    unsigned n_threads;
     int n_passes;
 };
 
@@ -44,6 +45,7 @@ static enum gqa_status open_device(struct gqa_device **out,
     if (!device)
         return gqa->fail(GQA_ERR_NOMEM, "out of memory");
     device->real = options->real;
+    device->n_threads = options->n_threads;
     *out = device;
     return GQA_OK;
 }
@@ -60,7 +62,8 @@ static enum gqa_status describe(struct gqa_device *device,
                                     .software = "driver 1.2",
                                     .total_bytes = (uint64_t)1 << 30,
                                     .free_bytes = (uint64_t)1 << 30,
-                                    .real = device->real};
+                                    .real = device->real,
+                                    .n_threads = device->n_threads};
     return GQA_OK;
 }
 
@@ -87,9 +90,43 @@ static enum gqa_status upload(struct gqa_device *device, void *dst,
                               const void *src, uint64_t n_bytes)
 {
     (void)device;
+    memcpy(dst, src, (size_t)n_bytes);
+    return GQA_OK;
+}
+
+static enum gqa_status stage_open(struct gqa_device *device,
+                                  struct gqa_staging **out, uint64_t n_bytes)
+{
+    struct gqa_staging *staging = calloc(1, sizeof *staging + (size_t)n_bytes);
+
+    (void)device;
+    if (!staging)
+        return gqa->fail(GQA_ERR_NOMEM, "out of memory");
+    staging->data = staging + 1;
+    staging->n_bytes = n_bytes;
+    *out = staging;
+    return GQA_OK;
+}
+
+static void stage_close(struct gqa_device *device, struct gqa_staging *staging)
+{
+    (void)device;
+    free(staging);
+}
+
+static enum gqa_status stage_send(struct gqa_device *device,
+                                  struct gqa_staging *staging, void *dst,
+                                  uint64_t n_bytes)
+{
     if (fails_at("upload"))
         return lose();
-    memcpy(dst, src, (size_t)n_bytes);
+    return upload(device, dst, staging->data, n_bytes);
+}
+
+static enum gqa_status stage_wait(struct gqa_device *device,
+                                  struct gqa_staging *staging)
+{
+    (void)device, (void)staging;
     return GQA_OK;
 }
 
@@ -192,6 +229,15 @@ static enum gqa_status unembed(struct gqa_device *device, void *out,
     return GQA_OK;
 }
 
+static enum gqa_status gram(struct gqa_device *device, void *out, const void *x,
+                            uint64_t x_width, const void *y, uint64_t y_width,
+                            uint64_t n_rows)
+{
+    (void)device, (void)out, (void)x, (void)x_width, (void)y, (void)y_width;
+    (void)n_rows;
+    return GQA_OK;
+}
+
 gqa_plugin_entry gqa_cuda_backend;
 
 const struct gqa_backend *gqa_cuda_backend(const struct gqa_host *host)
@@ -206,6 +252,10 @@ const struct gqa_backend *gqa_cuda_backend(const struct gqa_host *host)
         .free = release,
         .upload = upload,
         .download = download,
+        .stage_open = stage_open,
+        .stage_close = stage_close,
+        .stage_send = stage_send,
+        .stage_wait = stage_wait,
         .set_batch = set_batch,
         .embed = embed,
         .rotate = rotate,
@@ -216,6 +266,7 @@ const struct gqa_backend *gqa_cuda_backend(const struct gqa_host *host)
         .activate = activate,
         .gather = gather,
         .unembed = unembed,
+        .gram = gram,
     };
 
     gqa = host;

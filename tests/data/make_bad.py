@@ -14,6 +14,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 
+from bad_sizes import bad_sizes
 from weights import llama, state, t5
 
 CASES = []
@@ -21,9 +22,9 @@ NEWER = {"libver": ("v110", "v110"), "meta_block_size": 256}  # smaller files
 DTYPE = {"<f8": "F64", "<f4": "F32", "<f2": "F16", "|i1": "I8", "<i8": "I64", "|u1": "U8", "|b1": "BOOL", "<c8": "C64"}
 
 
-def case(name, status, fault):
+def case(name, status, fault, **more):
     """-> the path to write. status: what opening, understanding or converting it has to end in."""
-    CASES.append({"path": "bad/" + name, "status": status, "fault": fault})
+    CASES.append({"path": "bad/" + name, "status": status, "fault": fault, **more})
     path = os.path.join("bad", name)
     if "." not in name:
         os.makedirs(path)
@@ -394,6 +395,7 @@ def main():
     bad_index()
     bad_models()
     bad_h5()
+    bad_sizes(case)
     unknown_family()
     with open("bad.json", "w") as f:
         f.write("[\n" + ",\n".join(" " + json.dumps(c, ensure_ascii=False) for c in CASES) + "\n]\n")

@@ -32,6 +32,7 @@ int main(void)
     const struct gqa_backend *backend = NULL;
     struct gqa_device *device = NULL, *other = NULL;
     struct gqa_device_info info;
+    struct gqa_staging *staging = NULL, *late = NULL;
     float values[64] = {0};
     void *memory = NULL;
 
@@ -41,6 +42,8 @@ int main(void)
     }
     check(backend->open(&device, &options) == GQA_OK, "open");
     check(backend->alloc(device, &memory, sizeof values) == GQA_OK, "alloc");
+    check(backend->stage_open(device, &staging, sizeof values) == GQA_OK,
+          "stage_open");
     check(backend->set_batch(device, &batch) == GQA_OK, "set_batch");
     check(backend->embed(device, memory, &nowhere, 1, NULL) == GQA_OK,
           "a launch that fails later");
@@ -48,11 +51,16 @@ int main(void)
           "download tells of it");
     check(is_lost(backend->upload(device, memory, values, sizeof values)),
           "upload");
+    check(is_lost(backend->stage_send(device, staging, memory, sizeof values)),
+          "stage_send");
+    check(is_lost(backend->stage_open(device, &late, sizeof values)) && !late,
+          "stage_open of a lost device");
     check(is_lost(backend->set_batch(device, &batch)), "set_batch");
     check(is_lost(
               backend->activate(device, memory, NULL, 64, GQA_ACTIVATION_RELU)),
           "activate");
     check(is_lost(backend->describe(device, &info)), "describe");
+    backend->stage_close(device, staging);
     backend->free(device, memory);
     backend->close(device);
     check(backend->open(&other, &options) != GQA_OK && !other, "open again");

@@ -401,6 +401,51 @@ static void check_large(void)
     array_free(&out);
 }
 
+/* Two stagings in turn, as large as many uploads; each is overwritten as soon
+ * as it may be. */
+static void check_staging(void)
+{
+    enum { N = 1 << 20, PIECES = 24 };
+    struct gqa_staging *stagings[2] = {NULL, NULL};
+    uint32_t *got = must_allocate((size_t)N * PIECES, sizeof *got);
+    uint64_t n_wrong = 0;
+    void *memory = NULL;
+
+    gpu_must(gpu.backend->alloc(gpu.device, &memory, sizeof *got * N * PIECES),
+             "alloc");
+    for (int i = 0; i < 2; i++) {
+        gpu_must(
+            gpu.backend->stage_open(gpu.device, &stagings[i], sizeof *got * N),
+            "stage_open");
+        gpu_must(gpu.backend->stage_wait(gpu.device, stagings[i]),
+                 "stage_wait of nothing");
+    }
+    for (uint32_t piece = 0; piece < PIECES; piece++) {
+        struct gqa_staging *staging = stagings[piece % 2];
+        uint32_t *data = staging->data;
+
+        gpu_must(gpu.backend->stage_wait(gpu.device, staging), "stage_wait");
+        for (uint32_t i = 0; i < N; i++)
+            data[i] = piece * N + i;
+        gpu_must(gpu.backend->stage_send(gpu.device, staging,
+                                         (uint32_t *)memory + piece * N,
+                                         sizeof *got * N),
+                 "stage_send");
+    }
+    /* Behind them all. */
+    gpu_must(gpu.backend->download(gpu.device, got, memory,
+                                   sizeof *got * N * PIECES),
+             "download");
+    for (uint32_t i = 0; i < (uint32_t)N * PIECES; i++)
+        n_wrong += got[i] != i;
+    check_true(n_wrong == 0, "staging: %llu numbers are wrong",
+               (unsigned long long)n_wrong);
+    for (int i = 0; i < 2; i++)
+        gpu.backend->stage_close(gpu.device, stagings[i]);
+    gpu.backend->free(gpu.device, memory);
+    free(got);
+}
+
 static void check_refusals(void)
 {
     struct gqa_device_options options = {.real = GQA_F64};
@@ -432,6 +477,8 @@ static void tests(void)
                    info.free_bytes <= info.total_bytes,
                "describe: %s, %s", info.name, info.software);
     check_memory();
+    if (!gpu.small)
+        check_staging();
     for (unsigned i = 0; i < 4; i++) {
         check_embed(dtypes[i], 1, false, 64);
         check_embed(dtypes[i], 1, true, 65 + i);

@@ -8,10 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/file.h"
+#include "common/interrupt.h"
 #include "formats/hdf5/cache.h"
 #include "formats/hdf5/child.h"
 #include "formats/hdf5/filters.h"
@@ -70,6 +72,18 @@ START_TEST(answers_twice)
 }
 END_TEST
 
+/* How many chunks there are was said before where they lie. */
+START_TEST(its_answers_agree)
+{
+    start(20000);
+    ck_assert_uint_eq(table.datasets[0].n_written, 4);
+    table.datasets[0].n_written = 3;
+    ck_assert_int_eq(ask(), GQA_ERR_FORMAT);
+    ck_assert_ptr_nonnull(strstr(gqa_error_message(), "sent nonsense"));
+    finish();
+}
+END_TEST
+
 START_TEST(its_death_is_an_error)
 {
     start(20000);
@@ -102,6 +116,65 @@ START_TEST(it_ends_with_us)
     close(child.channel);
     ck_assert_int_eq(waitpid(child.pid, NULL, 0), child.pid);
     child.pid = 0;
+    finish();
+}
+END_TEST
+
+/*
+ * Nor does it outlive us where it computes: SIGPROF, which its clock sends,
+ * makes it look. A process between starts it, stops it and ends; stopped, it
+ * has not seen that the channel is closed.
+ */
+START_TEST(it_ends_with_us_in_the_midst_of_work)
+{
+    int ends[2], status;
+    pid_t between, pid = 0;
+
+    ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+    ck_assert_int_eq(pipe(ends), 0);
+    between = fork();
+    ck_assert_int_ge(between, 0);
+    if (between == 0) {
+        start(20000);
+        kill(child.pid, SIGSTOP);
+        waitpid(child.pid, &status, WUNTRACED);
+        _exit(write(ends[1], &child.pid, sizeof child.pid) !=
+              (ssize_t)sizeof child.pid);
+    }
+    ck_assert_int_eq(waitpid(between, &status, 0), between);
+    ck_assert_int_eq(status, 0);
+    ck_assert_int_eq(read(ends[0], &pid, sizeof pid), (int)sizeof pid);
+    kill(pid, SIGPROF);
+    kill(pid, SIGCONT);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+    close(ends[0]);
+    close(ends[1]);
+}
+END_TEST
+
+/* They reach all processes of a terminal: ^C, and a window that is closed. */
+START_TEST(signals_for_the_tool_do_not_reach_it)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+
+    start(20000);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        kill(child.pid, signals[i]);
+    ck_assert_int_eq(ask(), GQA_OK);
+    finish();
+}
+END_TEST
+
+/* Its death is no fault of the file's where we are to end, too. */
+START_TEST(its_death_by_the_signal_that_ends_us_is_none)
+{
+    gqa_interrupt_catch(NULL);
+    start(20000);
+    raise(SIGTERM);
+    kill(child.pid, SIGKILL);
+    ck_assert_int_eq(ask(), GQA_ERR_INTERRUPTED);
+    ck_assert_str_eq(gqa_error_message(), "interrupted");
     finish();
 }
 END_TEST
@@ -178,7 +251,11 @@ START_TEST(answers_are_checked)
     d.chunk[0] = 4;
     ck_assert_int_eq(decode_dataset(d), GQA_ERR_FORMAT); /* chunk[1] is 0 */
     d.chunk[1] = 5;
+    d.n_written = 1;
     ck_assert_int_eq(decode_dataset(d), GQA_OK);
+    d.n_written = 2; /* of one */
+    ck_assert_int_eq(decode_dataset(d), GQA_ERR_FORMAT);
+    d.n_written = 0;
     d.n_filters = 1;
     d.filters[0].id = 32000;
     ck_assert_int_eq(decode_dataset(d), GQA_ERR_FORMAT);
@@ -333,9 +410,13 @@ int main(void)
     tcase_set_timeout(tc, 600);
     tcase_add_checked_fixture(tc, scratch_create, scratch_remove);
     tcase_add_test(tc, answers_twice);
+    tcase_add_test(tc, its_answers_agree);
     tcase_add_test(tc, its_death_is_an_error);
     tcase_add_test(tc, its_silence_is_an_error);
     tcase_add_test(tc, it_ends_with_us);
+    tcase_add_test(tc, it_ends_with_us_in_the_midst_of_work);
+    tcase_add_test(tc, signals_for_the_tool_do_not_reach_it);
+    tcase_add_test(tc, its_death_by_the_signal_that_ends_us_is_none);
     tcase_add_test(tc, answers_are_checked);
     tcase_add_test(tc, knows_fletcher32);
     tcase_add_test(tc, unshuffles_odd_elements);

@@ -113,6 +113,51 @@ START_TEST(tensorflow_names_come_from_the_lists)
 }
 END_TEST
 
+/* Never, in part, or wholly written; what is empty lacks nothing. */
+START_TEST(knows_what_was_never_written)
+{
+    static const struct {
+        const char *name;
+        uint64_t n_parts, n_unwritten;
+    } wanted[] = {
+        {"chunked", 3, 3}, {"compact", 1, 0}, {"contiguous", 1, 1},
+        {"empty", 0, 0},   {"half", 3, 2},    {"whole", 1, 0},
+    };
+    const hsize_t n = 6, chunk = 2, none = 0;
+    const float values[6] = {1, 2};
+    const float fill = 2.5F;
+    const hid_t file = h5_create("f", 512, 0);
+    const hid_t compact = H5Pcreate(H5P_DATASET_CREATE);
+    const hid_t filled = h5_chunks(1, &chunk);
+    struct gqa_source *source;
+    hid_t dataset;
+
+    H5Pset_layout(compact, H5D_COMPACT);
+    H5Pset_fill_value(filled, H5T_IEEE_F32LE, &fill);
+    h5_write(file, "contiguous", H5T_IEEE_F32LE, 1, &n, H5P_DEFAULT, NULL);
+    h5_write(file, "chunked", H5T_IEEE_F32LE, 1, &n, H5Pcopy(filled), NULL);
+    h5_write(file, "half", H5T_IEEE_F32LE, 1, &n, filled, NULL);
+    h5_write(file, "compact", H5T_IEEE_F32LE, 1, &n, compact, NULL);
+    h5_write(file, "empty", H5T_IEEE_F32LE, 1, &none, h5_chunks(1, &chunk),
+             NULL);
+    h5_write(file, "whole", H5T_IEEE_F32LE, 1, &n, H5P_DEFAULT, values);
+    dataset = H5Dopen2(file, "half", H5P_DEFAULT);
+    ck_assert_int_ge(H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, &chunk, 8, values),
+                     0);
+    H5Dclose(dataset);
+    H5Fclose(file);
+    source = h5_open_good(scratch_path("f"));
+    ck_assert_uint_eq(source->n_tensors, sizeof wanted / sizeof *wanted);
+    for (size_t i = 0; i < source->n_tensors; i++) {
+        ck_assert_str_eq(source->tensors[i].name, wanted[i].name);
+        ck_assert_uint_eq(source->tensors[i].n_parts, wanted[i].n_parts);
+        ck_assert_uint_eq(source->tensors[i].n_unwritten,
+                          wanted[i].n_unwritten);
+    }
+    gqa_source_close(source);
+}
+END_TEST
+
 START_TEST(copies_of_a_variable_have_to_be_equal)
 {
     const hid_t file = make_tensorflow(0);
@@ -343,6 +388,22 @@ static const struct {
     {"h5-weight-twice.h5", GQA_ERR_FORMAT, "twice"},
     {"h5-layer-number.h5", GQA_ERR_FORMAT, "layer_names: an attribute is no"},
     {"h5-layer-many.h5", GQA_ERR_FORMAT, "twice"},
+    {"h5-compact-short.h5", GQA_ERR_FORMAT, "for 60000 bytes, but 64 are"},
+    {"h5-compact-long.h5", GQA_ERR_FORMAT, "for 32 bytes, but 64 are"},
+    {"h5-compact-past-message.h5", GQA_ERR_FORMAT, "/a.weight: "},
+    {"h5-contiguous-short.h5", GQA_ERR_FORMAT, "for 64 bytes, but 32 are"},
+    {"h5-contiguous-none.h5", GQA_ERR_FORMAT, "for 64 bytes, but 0 are"},
+    {"h5-contiguous-long.h5", GQA_ERR_FORMAT, "4294967296 bytes, but 64"},
+    {"h5-contiguous-past-end.h5", GQA_ERR_FORMAT, "pass the end of the file"},
+    {"h5-contiguous-wrapped.h5", GQA_ERR_FORMAT, "pass the end of the file"},
+    {"h5-fill-none.h5", GQA_ERR_FORMAT, "there is no fill value"},
+    {"h5-fill-none-chunk.h5", GQA_ERR_FORMAT, "there is no fill value"},
+    /* Either that is said, or a sanitizer has ended the process before. */
+    {"h5-name-past-heap.h5", GQA_ERR_FORMAT, "damaged"},
+    {"h5-text-past-message.h5", GQA_ERR_FORMAT, "layer_names: an attribute"},
+    {"h5-text-past-object.h5", GQA_ERR_FORMAT, "layer_names"},
+    {"h5-named-type.h5", GQA_ERR_UNSUPPORTED, "/a.weight: a named type"},
+    {"h5-named-type-keras.h5", GQA_ERR_UNSUPPORTED, "/vars/1: a named type"},
 };
 
 START_TEST(damaged_files_are_refused)
@@ -360,7 +421,7 @@ START_TEST(damaged_files_are_refused)
 END_TEST
 
 static const struct {
-    const char *path;
+    const char *path; /* a folder of a Llama, or a file of one tensor */
     const char *message;
 } damaged_chunks[] = {
     {"h5-deflate-corrupt", "its deflate stream is damaged"},
@@ -373,23 +434,39 @@ static const struct {
     {"h5-fletcher32-short", "no room for its checksum"},
     {"h5-zstd-corrupt", "its zstd frame: "},
     {"h5-zstd-bomb", "its zstd frame: "},
+    {"h5-chunk-short.h5", "it holds 60 bytes instead of 64"},
+    {"h5-chunk-none.h5", "only 0 of them are found"},
+    {"h5-chunk-long.h5", "only 0 of them are found"},
+    {"h5-chunk-elsewhere.h5", "only 0 of them are found"},
+    {"h5-chunk-past-end.h5", "only 0 of them are found"},
+    {"h5-chunk-undefined.h5", "only 0 of them are found"},
+    {"h5-deflate-skipped.h5", "72 bytes are stored for 64"},
+    {"h5-deflate-long.h5", "it holds 68 bytes instead of 64"},
+    {"h5-shuffle-short.h5", "it holds 62 bytes instead of 64"},
+    {"h5-fletcher32-right-short.h5", "it holds 60 bytes instead of 64"},
+    {"h5-zstd-short.h5", "it holds 60 bytes instead of 64"},
 };
 
 START_TEST(damaged_chunks_are_found)
 {
-    static const char name[] = "model.layers.0.self_attn.k_proj.weight";
+    const bool is_file = strstr(damaged_chunks[_i].path, ".h5") != NULL;
+    const char *name =
+        is_file ? "a.weight" : "model.layers.0.self_attn.k_proj.weight";
+    /* A parser that cannot find a chunk ends. */
+    const int n_times = strstr(damaged_chunks[_i].message, "found") ? 1 : 2;
     struct gqa_source *source;
     struct gqa_span span = {0, 0, 0, 1};
     unsigned char buf[4096];
     char path[256];
     size_t index;
 
-    snprintf(path, sizeof path, "bad/%s/model.h5", damaged_chunks[_i].path);
+    snprintf(path, sizeof path, "bad/%s%s", damaged_chunks[_i].path,
+             is_file ? "" : "/model.h5");
     source = h5_open_good(test_data(path));
     index = h5_find(source, name);
     span.piece = source->tensors[index].n_bytes;
     ck_assert_uint_le(span.piece, sizeof buf);
-    for (int twice = 0; twice < 2; twice++) {
+    for (int i = 0; i < n_times; i++) {
         ck_assert_int_eq(source->ops->read(source, index, &span, buf),
                          GQA_ERR_FORMAT);
         ck_assert_msg(strstr(gqa_error_message(), damaged_chunks[_i].message) !=
@@ -417,6 +494,7 @@ int main(void)
     tcase_add_test(tc, flat_files_are_in_natural_order);
     tcase_add_test(tc, what_is_no_tensor_is_left_out);
     tcase_add_loop_test(tc, tensorflow_names_come_from_the_lists, 0, 2);
+    tcase_add_test(tc, knows_what_was_never_written);
     tcase_add_test(tc, copies_of_a_variable_have_to_be_equal);
     tcase_add_test(tc, copies_of_a_variable_have_one_shape);
     tcase_add_test(tc, shards_list_datasets);

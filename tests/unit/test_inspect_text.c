@@ -13,7 +13,7 @@ static FILE *stream;
 
 static void begin(void)
 {
-    gqa_text_init();
+    ck_assert_int_eq(gqa_text_init(), GQA_OK);
     stream = open_memstream(&text, &length);
     ck_assert_ptr_nonnull(stream);
 }

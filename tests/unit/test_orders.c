@@ -855,7 +855,7 @@ START_TEST(is_interrupted)
 
     open_model("runtime/llama");
     make_tokens();
-    gqa_interrupt_catch();
+    gqa_interrupt_catch(NULL);
     ck_assert_int_eq(raise(SIGTERM), 0);
     ck_assert_int_eq(run_layers(&seen, &options), GQA_ERR_INTERRUPTED);
 }

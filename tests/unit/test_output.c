@@ -386,7 +386,7 @@ START_TEST(a_signal_leaves_nothing)
 {
     struct model_trouble trouble = {.is_signaled = true};
 
-    gqa_interrupt_catch();
+    gqa_interrupt_catch(NULL);
     fails_and_leaves_nothing(&trouble, all_kinds[_i], GQA_ERR_INTERRUPTED,
                              "interrupted");
 }

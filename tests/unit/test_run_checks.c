@@ -170,11 +170,15 @@ START_TEST(dumps_logits)
     unsigned char size[8];
     char header[512] = {0};
     float logits[2 * 2 * STAND_IN_VOCAB];
+    struct gqa_whole_file dump = {0};
     FILE *in;
 
     options.tokens_path = scratch_write_text("ids", "1 | 2 3\n2 | 1\n");
     options.dump_path = scratch_path("logits.safetensors");
+    options.dump = &dump;
     run(&grouped);
+    ck_assert_ptr_null(fopen(options.dump_path, "rbe"));
+    ck_assert_int_eq(gqa_whole_file_end(&dump, GQA_OK), GQA_OK);
     in = fopen(options.dump_path, "rbe");
     ck_assert_ptr_nonnull(in);
     ck_assert_uint_eq(fread(size, 1, 8, in), 8);

@@ -1,6 +1,7 @@
 /* Sessions at their limits; what they compute is tested in tests/reference. */
 #include <check.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +20,7 @@ struct subject {
 
 static struct subject subject;
 static struct gqa_backend backend; /* the CPU's, perhaps changed */
-static unsigned n_reads;
+static atomic_uint n_reads;        /* by any thread */
 
 static enum gqa_status count_reads(void *ctx, size_t param, uint64_t row,
                                    uint64_t n_rows, void *buf)
@@ -349,7 +350,7 @@ START_TEST(leaves_common_padding_alone)
 }
 END_TEST
 
-static unsigned calls_left; /* that still succeed */
+static atomic_uint calls_left; /* that still succeed */
 
 static enum gqa_status read_some(void *ctx, size_t param, uint64_t row,
                                  uint64_t n_rows, void *buf)

@@ -1,0 +1,318 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/atomic.h"
+#include "common/atomic_target.h"
+#include "common/log.h"
+
+enum {
+    N_TRIES = 100,
+    MAX_NAMED = 6,         /* of what is in the way */
+    MAX_NAMED_BYTES = 600, /* a line has room for */
+    N_SWEEPS = 3,
+};
+
+/* "a, b (changed since) and 3 more": what is not ours; the caller frees it. */
+static char *list_in_the_way(const struct gqa_entries *entries)
+{
+    char *text = NULL;
+    size_t n_bytes, n = 0, n_named = 0;
+    FILE *stream = open_memstream(&text, &n_bytes);
+
+    if (!stream)
+        return NULL;
+    for (size_t i = 0; i < entries->n; i++) {
+        const struct gqa_entry *e = &entries->list[i];
+
+        if (e->verdict == GQA_VERDICT_OURS)
+            continue;
+        if (n++ > n_named || n_named == MAX_NAMED ||
+            ftell(stream) + (long)strlen(e->name) > MAX_NAMED_BYTES)
+            continue;
+        n_named++;
+        fprintf(stream, "%s%s%s", n > 1 ? ", " : "", e->name,
+                e->verdict == GQA_VERDICT_CHANGED ? " (changed since)" : "");
+    }
+    if (n > n_named)
+        fprintf(stream, " and %zu more", n - n_named);
+    if (fclose(stream) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+static enum gqa_status check_verdicts(const struct gqa_atomic *a)
+{
+    enum gqa_status st;
+    char *list;
+    size_t i = 0;
+
+    while (i < a->old_entries.n &&
+           a->old_entries.list[i].verdict == GQA_VERDICT_OURS)
+        i++;
+    if (i == a->old_entries.n)
+        return GQA_OK;
+    list = list_in_the_way(&a->old_entries);
+    if (!list)
+        return gqa_fail_nomem();
+    st = gqa_fail(GQA_ERR_USAGE,
+                  "%s: not replaced, as it holds what gqa-convert did not "
+                  "write there: %s; move that away, or choose another name",
+                  a->path, list);
+    free(list);
+    return st;
+}
+
+static enum gqa_status check_folder_target(
+    struct gqa_atomic *a,
+    enum gqa_status (*judge)(void *ctx, int folder_fd,
+                             struct gqa_entries *entries),
+    void *ctx)
+{
+    enum gqa_status st = gqa_atomic_look(a, &a->old);
+
+    if (st != GQA_OK || !a->exists)
+        return st;
+    if (!S_ISDIR(a->old.st_mode))
+        return gqa_fail(GQA_ERR_USAGE, "%s: exists and is not a folder",
+                        a->path);
+    a->old_fd = openat(a->parent, a->name,
+                       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (a->old_fd < 0 || fstat(a->old_fd, &a->old) != 0)
+        return gqa_fail_errno("%s: cannot open folder", a->path);
+    if ((st = gqa_entries_list(&a->old_entries, a->old_fd)) != GQA_OK)
+        return gqa_fail_prefix(st, "%s", a->path);
+    if (a->old_entries.n == 0)
+        return GQA_OK;
+    if (!a->force)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "%s: exists and is not empty; --force would replace it",
+                        a->path);
+    if ((st = judge(ctx, a->old_fd, &a->old_entries)) != GQA_OK)
+        return st;
+    return check_verdicts(a);
+}
+
+static enum gqa_status create_hidden_folder(struct gqa_atomic *a)
+{
+    char hidden[GQA_BESIDE_BYTES];
+    enum gqa_status st;
+
+    for (int i = 0; i < N_TRIES; i++) {
+        if ((st = gqa_atomic_name_hidden(a, hidden)) != GQA_OK)
+            return st;
+        if (mkdirat(a->parent, hidden, 0777) == 0) {
+            memcpy(a->hidden, hidden, sizeof hidden);
+            a->fd = openat(a->parent, hidden,
+                           O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+            if (a->fd < 0)
+                return gqa_fail_errno("%s: cannot open its folder", a->path);
+            return GQA_OK;
+        }
+        if (errno != EEXIST)
+            break;
+    }
+    return gqa_atomic_fail_create(a);
+}
+
+enum gqa_status gqa_atomic_create_folder(
+    struct gqa_atomic **out, const char *path, bool force,
+    enum gqa_status (*judge)(void *ctx, int folder_fd,
+                             struct gqa_entries *entries),
+    void *ctx)
+{
+    struct gqa_atomic *a = NULL;
+    enum gqa_status st;
+
+    if ((st = gqa_atomic_begin(&a, path, true, force)) != GQA_OK)
+        return st;
+    if ((st = check_folder_target(a, judge, ctx)) != GQA_OK ||
+        (st = create_hidden_folder(a)) != GQA_OK) {
+        gqa_atomic_free(a);
+        return st;
+    }
+    *out = a;
+    return GQA_OK;
+}
+
+enum gqa_status gqa_atomic_create_in(struct gqa_atomic *a, int *fd,
+                                     const char *name)
+{
+    struct gqa_entry *created =
+        realloc(a->created, (a->n_created + 1) * sizeof *created);
+    struct gqa_entry *entry;
+
+    if (!created)
+        return gqa_fail_nomem();
+    a->created = created;
+    entry = &created[a->n_created];
+    *entry = (struct gqa_entry){.name = strdup(name)};
+    if (!entry->name)
+        return gqa_fail_nomem();
+    *fd = openat(a->fd, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
+    if (*fd < 0 || fstat(*fd, &entry->info) != 0) {
+        const enum gqa_status st =
+            gqa_fail_errno("%s: cannot create %s", a->path, name);
+
+        if (*fd >= 0)
+            close(*fd);
+        free(entry->name);
+        return st;
+    }
+    a->n_created++;
+    return GQA_OK;
+}
+
+/*
+ * That the target is the folder which was looked at, and holds nothing that
+ * is new or has changed.
+ */
+static enum gqa_status check_untouched(const struct gqa_atomic *a)
+{
+    struct gqa_entries now = {0};
+    enum gqa_status st = gqa_entries_list(&now, a->old_fd);
+
+    if (st != GQA_OK)
+        st = gqa_fail_prefix(st, "%s", a->path);
+    for (size_t i = 0; i < now.n && st == GQA_OK; i++) {
+        const struct gqa_entry *before =
+            gqa_entries_find(&a->old_entries, now.list[i].name);
+
+        if (!before || !gqa_is_untouched(&before->info, &now.list[i].info))
+            st = gqa_fail(GQA_ERR_USAGE,
+                          "%s: not replaced, as %s in it %s meanwhile", a->path,
+                          now.list[i].name,
+                          before ? "was changed" : "has come to exist");
+    }
+    gqa_entries_clear(&now);
+    return st;
+}
+
+/*
+ * Delete from the folder that was replaced what has been looked at. What
+ * else there is came at the very last moment: it goes to the new folder.
+ */
+static enum gqa_status sweep(const struct gqa_atomic *a)
+{
+    struct gqa_entries now = {0};
+    const enum gqa_status st = gqa_entries_list(&now, a->old_fd);
+
+    for (size_t i = 0; i < now.n; i++) {
+        const char *name = now.list[i].name;
+        const struct gqa_entry *before =
+            gqa_entries_find(&a->old_entries, name);
+
+        if (before && gqa_is_untouched(&before->info, &now.list[i].info))
+            (void)unlinkat(a->old_fd, name, 0);
+        else if (renameat2(a->old_fd, name, a->fd, name, RENAME_NOREPLACE) == 0)
+            gqa_warn("%s: %s has come to exist in it meanwhile, and is kept",
+                     a->path, name);
+    }
+    gqa_entries_clear(&now);
+    return st;
+}
+
+/* Under a name that is seen: somebody may miss what is in it. */
+static void show_old_folder(const struct gqa_atomic *a)
+{
+    char name[GQA_BESIDE_BYTES];
+
+    if (gqa_atomic_name_beside(a, name, "", ".replaced-") != GQA_OK ||
+        renameat(a->parent, a->hidden, a->parent, name) != 0)
+        memcpy(name, a->hidden, sizeof name);
+    gqa_warn("%s: replaced; what gqa-convert did not write is kept in %s "
+             "beside it",
+             a->path, name);
+}
+
+static void clear_old_folder(const struct gqa_atomic *a)
+{
+    for (int i = 0; i < N_SWEEPS; i++)
+        if (sweep(a) == GQA_OK &&
+            unlinkat(a->parent, a->hidden, AT_REMOVEDIR) == 0)
+            return;
+    show_old_folder(a);
+}
+
+static bool hidden_is(const struct gqa_atomic *a, int fd)
+{
+    struct stat own, there;
+
+    return fstat(fd, &own) == 0 &&
+           fstatat(a->parent, a->hidden, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+           gqa_is_same(&own, &there);
+}
+
+static enum gqa_status replace_folder(struct gqa_atomic *a)
+{
+    if (gqa_atomic_exchange(a) != 0) {
+        if (errno == EINVAL || errno == ENOSYS)
+            return gqa_fail(GQA_ERR_IO,
+                            "%s: not replaced, as its file system cannot let "
+                            "two folders change places; remove it first, or "
+                            "choose another name",
+                            a->path);
+        return gqa_atomic_fail_appear(a);
+    }
+    if (!hidden_is(a, a->old_fd)) {
+        if (gqa_atomic_exchange(a) != 0)
+            gqa_warn("%s: what was there is %s beside it now: %s", a->path,
+                     a->hidden, strerror(errno));
+        return gqa_atomic_fail_changed(a);
+    }
+    clear_old_folder(a);
+    return GQA_OK;
+}
+
+static enum gqa_status commit_new_folder(const struct gqa_atomic *a)
+{
+    return gqa_atomic_rename_new(a) == 0 ? GQA_OK : gqa_atomic_fail_appear(a);
+}
+
+enum gqa_status gqa_atomic_commit_folder(struct gqa_atomic *a)
+{
+    struct stat now;
+    enum gqa_status st;
+
+    if (a->exists && fchmod(a->fd, a->old.st_mode & 0777) != 0)
+        return gqa_fail_errno("%s: cannot set permissions", a->path);
+    if (fsync(a->fd) != 0)
+        return gqa_fail_errno("%s", a->path);
+    if (!a->exists)
+        return commit_new_folder(a);
+    if ((st = gqa_atomic_look(a, &now)) != GQA_OK)
+        return st;
+    if (!a->exists)
+        return commit_new_folder(a);
+    if (!gqa_is_same(&a->old, &now))
+        return gqa_atomic_fail_changed(a);
+    if ((st = check_untouched(a)) != GQA_OK)
+        return st;
+    /* rename() replaces an empty folder, and no other. */
+    if (renameat(a->parent, a->hidden, a->parent, a->name) == 0)
+        return GQA_OK;
+    if (a->old_entries.n == 0 || (errno != ENOTEMPTY && errno != EEXIST))
+        return gqa_atomic_fail_appear(a);
+    return replace_folder(a);
+}
+
+/* Nothing but what was created here, and the folder if that was all. */
+void gqa_atomic_discard_folder(struct gqa_atomic *a)
+{
+    struct stat there;
+
+    for (size_t i = 0; i < a->n_created; i++)
+        if (fstatat(a->fd, a->created[i].name, &there, AT_SYMLINK_NOFOLLOW) ==
+                0 &&
+            gqa_is_same(&a->created[i].info, &there))
+            (void)unlinkat(a->fd, a->created[i].name, 0);
+    if (hidden_is(a, a->fd) &&
+        unlinkat(a->parent, a->hidden, AT_REMOVEDIR) != 0)
+        gqa_warn("%s: the folder %s beside it is left: %s", a->path, a->hidden,
+                 strerror(errno));
+}

@@ -1,0 +1,76 @@
+/* What files and folders that appear at once have in common. */
+#ifndef GQA_COMMON_ATOMIC_TARGET_H
+#define GQA_COMMON_ATOMIC_TARGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/stat.h>
+
+#include "common/entries.h"
+#include "common/status.h"
+
+enum {
+    GQA_MAX_NAME_PART = 200, /* of the target's name in one made from it */
+    GQA_BESIDE_BYTES = GQA_MAX_NAME_PART + 32,
+};
+
+struct gqa_atomic {
+    char *path; /* as given, for messages */
+    char *name; /* within the parent */
+    int parent;
+    int fd;
+    bool is_folder, force;
+    bool exists;                   /* something to replace */
+    struct stat old;               /* what that is */
+    char hidden[GQA_BESIDE_BYTES]; /* the name it has meanwhile, or "" */
+
+    /* Of a folder alone. */
+    int old_fd;                     /* what is replaced */
+    struct gqa_entries old_entries; /* what that holds */
+    struct gqa_entry *created;      /* [n_created], in the new one */
+    size_t n_created;
+};
+
+/*
+ * A new name for each call: the target's with `before` in front, `after` and
+ * six letters behind. Errors GQA_ERR_IO.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_atomic_name_beside(const struct gqa_atomic *atomic,
+                                       char name[GQA_BESIDE_BYTES],
+                                       const char *before, const char *after);
+#define gqa_atomic_name_hidden(atomic, name) \
+    gqa_atomic_name_beside((atomic), (name), ".", ".partial-")
+
+/* Split the path into the folder, opened, and the name in it. */
+GQA_MUST_USE
+enum gqa_status gqa_atomic_begin(struct gqa_atomic **out, const char *path,
+                                 bool is_folder, bool force);
+
+/*
+ * What is there now; atomic->exists becomes false where it has gone. Errors
+ * GQA_ERR_IO.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_atomic_look(struct gqa_atomic *atomic, struct stat *info);
+
+/*
+ * Rename the hidden entry to the target's name unless that exists; 0, or -1
+ * and errno.
+ */
+int gqa_atomic_rename_new(const struct gqa_atomic *atomic);
+
+/* Let the hidden entry and the target change places; 0, or -1 and errno. */
+int gqa_atomic_exchange(const struct gqa_atomic *atomic);
+
+/* Messages by errno: it cannot be begun; it cannot appear. */
+enum gqa_status gqa_atomic_fail_create(const struct gqa_atomic *atomic);
+enum gqa_status gqa_atomic_fail_appear(const struct gqa_atomic *atomic);
+enum gqa_status gqa_atomic_fail_changed(const struct gqa_atomic *atomic);
+
+/* gqa_atomic_commit() and gqa_atomic_free() of a folder. */
+GQA_MUST_USE
+enum gqa_status gqa_atomic_commit_folder(struct gqa_atomic *atomic);
+void gqa_atomic_discard_folder(struct gqa_atomic *atomic);
+
+#endif

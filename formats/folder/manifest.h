@@ -1,0 +1,65 @@
+/*
+ * gqa-manifest.json: what gqa-convert has written into a folder, so that
+ * --force replaces that and nothing else.
+ */
+#ifndef GQA_FORMATS_FOLDER_MANIFEST_H
+#define GQA_FORMATS_FOLDER_MANIFEST_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/sha256.h"
+
+#define GQA_FOLDER_MANIFEST_NAME "gqa-manifest.json"
+
+/* The longest one that is read: far more files than a folder is cut into. */
+#define GQA_FOLDER_MANIFEST_MAX_BYTES ((size_t)16 << 20)
+
+struct gqa_listed_file {
+    char *name; /* owned */
+    uint64_t n_bytes;
+    /* The digest is that of a safetensors header, its length included, and
+     * not of the whole file: hashing all weights would take too long. */
+    bool is_header;
+    unsigned char sha256[GQA_SHA256_BYTES];
+};
+
+/* Zero-initialise; gqa_folder_manifest_clear() frees what came in. */
+struct gqa_folder_manifest {
+    struct gqa_listed_file *files; /* [n] */
+    size_t n;
+};
+
+/*
+ * Add a copy of file under the name. A name that is not UTF-8
+ * cannot be listed, and is left out. Errors GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_folder_manifest_add(struct gqa_folder_manifest *manifest,
+                                        const char *name,
+                                        const struct gqa_listed_file *file);
+void gqa_folder_manifest_clear(struct gqa_folder_manifest *manifest);
+
+/* What is to be written, sorted by name. Owned; as gqa_json_check() says. */
+json_t *gqa_folder_manifest_describe(struct gqa_folder_manifest *manifest);
+
+/* No less than what n_files with names of name_bytes in all will take. */
+uint64_t gqa_folder_manifest_most_bytes(size_t n_files, uint64_t name_bytes);
+
+/*
+ * What a manifest says; sorted, no name twice, each the name of a file in
+ * the folder and not a path. *is_sound false: it is damaged, or of another
+ * version, and manifest is left empty. Errors GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_folder_manifest_parse(bool *is_sound,
+                                          struct gqa_folder_manifest *manifest,
+                                          const json_t *root);
+
+/* Of a sorted one. NULL: it does not list that name. Lent. */
+const struct gqa_listed_file *gqa_folder_manifest_find(
+    const struct gqa_folder_manifest *manifest, const char *name);
+
+#endif

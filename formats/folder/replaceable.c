@@ -1,0 +1,240 @@
+#include "formats/folder/replaceable.h"
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/file.h"
+#include "common/interrupt.h"
+#include "common/json.h"
+#include "formats/folder/manifest.h"
+#include "formats/safetensors/header.h"
+
+enum {
+    PIECE_BYTES = 1 << 20,
+    MAX_CONFIG_BYTES = 16 << 20,
+    MAX_INDEX_BYTES = 100000000,
+};
+
+/* What the folder says of what it holds. */
+struct judge {
+    int folder_fd;
+    const struct gqa_entries *entries;
+    const struct gqa_companions *companions;
+    struct gqa_folder_manifest manifest;
+    bool has_manifest, has_config;
+    json_t *shards; /* keys: the files that the index names; NULL: no index */
+    unsigned char *piece;
+    /* Lent. Lack of memory; what cannot be read for other reasons is not
+     * ours, but this says nothing of it. */
+    enum gqa_status *memory;
+};
+
+static void note(const struct judge *j, enum gqa_status st)
+{
+    if (st == GQA_ERR_NOMEM)
+        *j->memory = st;
+}
+
+/* For reading, if it is still the file that was listed; else -1. */
+static int open_entry(const struct judge *j, const struct gqa_entry *e)
+{
+    struct stat info;
+    int fd;
+
+    if (!S_ISREG(e->info.st_mode))
+        return -1;
+    fd = openat(j->folder_fd, e->name,
+                O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0 && fstat(fd, &info) == 0 && gqa_is_untouched(&e->info, &info))
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* NULL where there is none, or none that is sound. */
+static json_t *load(const struct judge *j, const char *name, size_t max_bytes)
+{
+    const struct gqa_entry *e = gqa_entries_find(j->entries, name);
+    const int fd = e ? open_entry(j, e) : -1;
+    json_t *root = NULL;
+
+    if (fd < 0)
+        return NULL;
+    note(j, gqa_json_load_fd(&root, fd, (uint64_t)e->info.st_size, name,
+                             max_bytes));
+    close(fd);
+    return root;
+}
+
+static bool is_config(const json_t *root)
+{
+    return json_is_string(json_object_get(root, "model_type")) ||
+           json_is_array(json_object_get(root, "architectures"));
+}
+
+/* NULL: there is no index. */
+static json_t *read_index(const struct judge *j)
+{
+    json_t *root = load(j, "model.safetensors.index.json", MAX_INDEX_BYTES);
+    json_t *map = json_object_get(root, "weight_map");
+    json_t *shards = json_is_object(map) ? json_object() : NULL;
+
+    for (void *it = shards ? json_object_iter(map) : NULL; it;
+         it = json_object_iter_next(map, it)) {
+        const char *name = json_string_value(json_object_iter_value(it));
+
+        if (name)
+            json_object_set_new(shards, name, json_true());
+    }
+    json_decref(root);
+    return shards;
+}
+
+static void read_folder(struct judge *j)
+{
+    json_t *root =
+        load(j, GQA_FOLDER_MANIFEST_NAME, GQA_FOLDER_MANIFEST_MAX_BYTES);
+
+    note(j, gqa_folder_manifest_parse(&j->has_manifest, &j->manifest, root));
+    json_decref(root);
+    root = load(j, "config.json", MAX_CONFIG_BYTES);
+    j->has_config = is_config(root);
+    json_decref(root);
+    j->shards = read_index(j);
+}
+
+static bool is_named_by_index(const struct judge *j, const char *name)
+{
+    static const char suffix[] = ".safetensors";
+    const size_t n = strlen(name), n_suffix = strlen(suffix);
+
+    return n >= n_suffix && strcmp(name + n - n_suffix, suffix) == 0 &&
+           json_object_get(j->shards, name) != NULL;
+}
+
+static bool is_part_of_checkpoint(const struct judge *j, const char *name)
+{
+    if (strcmp(name, GQA_FOLDER_MANIFEST_NAME) == 0)
+        return j->has_manifest;
+    if (strcmp(name, "config.json") == 0)
+        return j->has_config;
+    if (strcmp(name, "model.safetensors.index.json") == 0)
+        return j->shards != NULL;
+    if (strcmp(name, "model.safetensors") == 0 && j->has_config)
+        return true;
+    return is_named_by_index(j, name);
+}
+
+static bool digest_is(const struct judge *j, int fd, uint64_t n_bytes,
+                      const unsigned char *expected)
+{
+    unsigned char digest[GQA_SHA256_BYTES] = {0};
+    struct gqa_sha256 *sha256 = NULL;
+    enum gqa_status st = gqa_sha256_create(&sha256);
+
+    for (uint64_t at = 0; at < n_bytes && st == GQA_OK;) {
+        const size_t n =
+            n_bytes - at < PIECE_BYTES ? (size_t)(n_bytes - at) : PIECE_BYTES;
+
+        if (gqa_interrupt_pending())
+            st = GQA_ERR_INTERRUPTED;
+        if (st == GQA_OK)
+            st = gqa_file_read(fd, j->piece, n, at);
+        if (st == GQA_OK)
+            st = gqa_sha256_update(sha256, j->piece, n);
+        at += n;
+    }
+    if (st == GQA_OK)
+        st = gqa_sha256_finish(sha256, digest);
+    gqa_sha256_free(sha256);
+    note(j, st);
+    return st == GQA_OK && memcmp(digest, expected, sizeof digest) == 0;
+}
+
+/* Of the length and the JSON that a safetensors file begins with; 0: none. */
+static uint64_t header_bytes(int fd, uint64_t n_bytes)
+{
+    unsigned char prefix[GQA_ST_PREFIX_BYTES];
+    uint64_t length;
+
+    if (n_bytes < sizeof prefix ||
+        gqa_file_read(fd, prefix, sizeof prefix, 0) != GQA_OK)
+        return 0;
+    length = gqa_st_header_length(prefix);
+    return length > GQA_ST_MAX_HEADER_BYTES || length > n_bytes - sizeof prefix
+               ? 0
+               : sizeof prefix + length;
+}
+
+static bool is_as_listed(const struct judge *j, const struct gqa_entry *e,
+                         const struct gqa_listed_file *file)
+{
+    uint64_t n_bytes = file->n_bytes;
+    bool is_same = false;
+    int fd;
+
+    if ((uint64_t)e->info.st_size != n_bytes || (fd = open_entry(j, e)) < 0)
+        return false;
+    if (file->is_header)
+        n_bytes = header_bytes(fd, n_bytes);
+    if (n_bytes > 0 || !file->is_header)
+        is_same = digest_is(j, fd, n_bytes, file->sha256);
+    close(fd);
+    return is_same;
+}
+
+static bool is_written_again(const struct judge *j, const struct gqa_entry *e)
+{
+    const int fd = open_entry(j, e);
+    bool is_same;
+
+    if (fd < 0)
+        return false;
+    is_same = gqa_companions_equal(j->companions, e->name, fd,
+                                   (uint64_t)e->info.st_size);
+    close(fd);
+    return is_same;
+}
+
+static enum gqa_verdict judge_one(const struct judge *j,
+                                  const struct gqa_entry *e)
+{
+    const struct gqa_listed_file *file =
+        gqa_folder_manifest_find(&j->manifest, e->name);
+
+    if (!S_ISREG(e->info.st_mode))
+        return GQA_VERDICT_FOREIGN;
+    if (is_part_of_checkpoint(j, e->name) ||
+        (file && is_as_listed(j, e, file)) || is_written_again(j, e))
+        return GQA_VERDICT_OURS;
+    return file ? GQA_VERDICT_CHANGED : GQA_VERDICT_FOREIGN;
+}
+
+enum gqa_status gqa_replaceable_judge(void *companions, int folder_fd,
+                                      struct gqa_entries *entries)
+{
+    enum gqa_status memory = GQA_OK;
+    struct judge j = {
+        .memory = &memory,
+        .folder_fd = folder_fd,
+        .entries = entries,
+        .companions = companions,
+        .piece = malloc(PIECE_BYTES),
+    };
+
+    if (!j.piece)
+        return gqa_fail_nomem();
+    read_folder(&j);
+    for (size_t i = 0; i < entries->n && !gqa_interrupt_pending(); i++)
+        entries->list[i].verdict = judge_one(&j, &entries->list[i]);
+    gqa_folder_manifest_clear(&j.manifest);
+    json_decref(j.shards);
+    free(j.piece);
+    if (gqa_interrupt_pending())
+        return gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
+    return memory == GQA_OK ? gqa_json_check() : gqa_fail_nomem();
+}

@@ -1,0 +1,14 @@
+/* What fail_each tells the preloaded fail_alloc.so, and hears from it. */
+#ifndef GQA_TESTS_FAIL_ALLOC_H
+#define GQA_TESTS_FAIL_ALLOC_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct gqa_fail_alloc {
+    _Atomic uint64_t count; /* allocations so far, in all processes */
+    uint64_t fail_at;       /* counted from 1; UINT64_MAX: none fails */
+    uint32_t and_later;     /* 1: and all after it */
+};
+
+#endif

@@ -1,0 +1,310 @@
+/*
+ * Run a command again and again, each time with another allocation failing.
+ *
+ * usage: fail_each [-t TRIES] [-a N] SHIM FOLDER COMMAND [ARGUMENT]...
+ *
+ *   SHIM    fail_alloc.so
+ *   FOLDER  what the command writes goes in here; it is emptied before each
+ *           run
+ *   -t      no more than TRIES allocations, spread over the run
+ *           (default: each one)
+ *   -a      allocation N alone, and tell what its run said
+ *
+ * Each allocation fails once alone and once with all that follow. The run
+ * must then say that it was out of memory, end with 2 and leave FOLDER empty
+ * and no half of a JSON text on standard output; or do all that it does when
+ * nothing fails, byte for byte. Ends with 1 where one did not.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fail_alloc.h"
+
+enum { SECONDS = 60, ROOM = 4096 };
+
+struct bytes {
+    char *data;
+    size_t n;
+};
+
+/* What a run left behind. */
+struct result {
+    int status; /* as waitpid() gives it */
+    uint64_t n_allocations;
+    struct bytes out, err, folder;
+};
+
+static struct {
+    const char *shim, *folder;
+    char **command;
+    uint64_t tries, only;
+    char scratch[64], map_path[80], out_path[80], err_path[80];
+    struct gqa_fail_alloc *map;
+} run;
+
+static _Noreturn void die(const char *what)
+{
+    fprintf(stderr, "fail_each: %s: %s\n", what, strerror(errno));
+    exit(2);
+}
+
+static void append(struct bytes *to, const void *data, size_t n)
+{
+    to->data = realloc(to->data, to->n + n + 1);
+    if (!to->data)
+        die("realloc");
+    memcpy(to->data + to->n, data, n);
+    to->n += n;
+    to->data[to->n] = '\0';
+}
+
+static void append_file(struct bytes *to, int folder, const char *name)
+{
+    const int fd = openat(folder, name, O_RDONLY);
+    char buf[ROOM];
+    ssize_t got;
+
+    if (fd < 0)
+        die(name);
+    append(to, "", 0);
+    while ((got = read(fd, buf, sizeof buf)) > 0)
+        append(to, buf, (size_t)got);
+    close(fd);
+}
+
+/* Names and contents of all in a folder, in the order of the names. */
+static void append_folder(struct bytes *to, int parent, const char *name)
+{
+    const int fd = openat(parent, name, O_RDONLY | O_DIRECTORY);
+    struct dirent **entries;
+    const int n = fd < 0 ? -1 : scandirat(fd, ".", &entries, NULL, alphasort);
+
+    if (n < 0)
+        die(name);
+    append(to, "", 0);
+    for (int i = 0; i < n; i++) {
+        const char *entry = entries[i]->d_name;
+        struct stat info;
+
+        if (strcmp(entry, ".") != 0 && strcmp(entry, "..") != 0) {
+            if (fstatat(fd, entry, &info, AT_SYMLINK_NOFOLLOW) != 0)
+                die(entry);
+            append(to, entry, strlen(entry) + 1);
+            if (S_ISDIR(info.st_mode))
+                append_folder(to, fd, entry);
+            else
+                append_file(to, fd, entry);
+        }
+        free(entries[i]);
+    }
+    free(entries);
+    close(fd);
+}
+
+static void empty_folder(int parent, const char *name)
+{
+    const int fd = openat(parent, name, O_RDONLY | O_DIRECTORY);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+
+    if (!dir)
+        die(name);
+    while ((entry = readdir(dir))) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (unlinkat(fd, entry->d_name, 0) == 0)
+            continue;
+        empty_folder(fd, entry->d_name);
+        if (unlinkat(fd, entry->d_name, AT_REMOVEDIR) != 0)
+            die(entry->d_name);
+    }
+    closedir(dir);
+}
+
+static void send_to(int fd, const char *path)
+{
+    const int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+    if (file < 0 || dup2(file, fd) < 0)
+        die(path);
+    close(file);
+}
+
+static _Noreturn void become_command(void)
+{
+    const struct rlimit no_core = {0, 0};
+
+    setrlimit(RLIMIT_CORE, &no_core);
+    send_to(STDOUT_FILENO, run.out_path);
+    send_to(STDERR_FILENO, run.err_path);
+    setenv("GQA_FAIL_ALLOC", run.map_path, 1);
+    setenv("LD_PRELOAD", run.shim, 1);
+    alarm(SECONDS); /* one that hangs is killed by it */
+    execvp(run.command[0], run.command);
+    _exit(127);
+}
+
+static struct result run_once(uint64_t fail_at, bool and_later)
+{
+    struct result r = {0};
+    pid_t pid;
+
+    empty_folder(AT_FDCWD, run.folder);
+    run.map->count = 0;
+    run.map->fail_at = fail_at;
+    run.map->and_later = and_later;
+    pid = fork();
+    if (pid == 0)
+        become_command();
+    if (pid < 0 || waitpid(pid, &r.status, 0) != pid)
+        die("fork");
+    r.n_allocations = run.map->count;
+    append_file(&r.out, AT_FDCWD, run.out_path);
+    append_file(&r.err, AT_FDCWD, run.err_path);
+    append_folder(&r.folder, AT_FDCWD, run.folder);
+    return r;
+}
+
+static void result_clear(struct result *r)
+{
+    free(r->out.data);
+    free(r->err.data);
+    free(r->folder.data);
+}
+
+static bool same(const struct bytes *a, const struct bytes *b)
+{
+    return a->n == b->n && memcmp(a->data, b->data, a->n) == 0;
+}
+
+/* What is wrong with a run in which memory was short; NULL: nothing. */
+static const char *find_fault(const struct result *r,
+                              const struct result *expected)
+{
+    if (WIFSIGNALED(r->status))
+        return WTERMSIG(r->status) == SIGALRM ? "hangs" : "dies of a signal";
+    if (r->status == expected->status) {
+        if (!same(&r->out, &expected->out))
+            return "does not say it, and standard output differs";
+        if (!same(&r->folder, &expected->folder))
+            return "does not say it, and what it writes differs";
+        return NULL;
+    }
+    if (WEXITSTATUS(r->status) != 2)
+        return "ends with another status than 2";
+    if (!strstr(r->err.data, "out of memory"))
+        return "does not say that it is out of memory";
+    if (r->folder.n > 0)
+        return "leaves files behind";
+    if (r->out.n > 0 && *r->out.data == '{')
+        return "leaves half a text on standard output";
+    return NULL;
+}
+
+static bool try_one(uint64_t n, bool and_later, const struct result *expected)
+{
+    struct result r = run_once(n, and_later);
+    const char *fault = find_fault(&r, expected);
+
+    if (fault || run.only)
+        printf("  allocation %llu%s: %s (status %#x)\n%s",
+               (unsigned long long)n, and_later ? " and all later" : "",
+               fault ? fault : "well", (unsigned)r.status, r.err.data);
+    result_clear(&r);
+    return !fault;
+}
+
+static int run_all(void)
+{
+    struct result expected = run_once(UINT64_MAX, false);
+    const uint64_t n = expected.n_allocations;
+    const uint64_t step = run.tries && n > run.tries ? n / run.tries : 1;
+    unsigned long long tried = 0, failed = 0;
+
+    if (!WIFEXITED(expected.status) || WEXITSTATUS(expected.status) > 1 ||
+        n == 0) {
+        fprintf(stderr, "fail_each: undisturbed: status %#x, %llu counted\n%s",
+                (unsigned)expected.status, (unsigned long long)n,
+                expected.err.data);
+        exit(2);
+    }
+    for (uint64_t i = run.only ? run.only : (step + 1) / 2; i <= n; i += step) {
+        tried += 2;
+        failed += !try_one(i, false, &expected);
+        failed += !try_one(i, true, &expected);
+        if (run.only)
+            break;
+    }
+    printf("%llu of %llu tries went wrong, %llu allocations:", failed, tried,
+           (unsigned long long)n);
+    for (char **word = run.command; *word; word++)
+        printf(" %s", *word);
+    printf("\n");
+    result_clear(&expected);
+    return failed > 0;
+}
+
+static void make_scratch(void)
+{
+    int fd;
+
+    strcpy(run.scratch, "/tmp/fail_each-XXXXXX");
+    if (!mkdtemp(run.scratch))
+        die(run.scratch);
+    snprintf(run.map_path, sizeof run.map_path, "%s/map", run.scratch);
+    snprintf(run.out_path, sizeof run.out_path, "%s/out", run.scratch);
+    snprintf(run.err_path, sizeof run.err_path, "%s/err", run.scratch);
+    fd = open(run.map_path, O_RDWR | O_CREAT | O_EXCL, 0600);
+    if (fd < 0 || ftruncate(fd, sizeof *run.map) != 0)
+        die(run.map_path);
+    run.map =
+        mmap(NULL, sizeof *run.map, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (run.map == MAP_FAILED)
+        die(run.map_path);
+    close(fd);
+}
+
+static void remove_scratch(void)
+{
+    unlink(run.map_path);
+    unlink(run.out_path);
+    unlink(run.err_path);
+    rmdir(run.scratch);
+}
+
+int main(int argc, char **argv)
+{
+    int option, status;
+
+    while ((option = getopt(argc, argv, "+t:a:")) != -1) {
+        if (option == 't')
+            run.tries = strtoull(optarg, NULL, 10);
+        else if (option == 'a')
+            run.only = strtoull(optarg, NULL, 10);
+        else
+            return 2;
+    }
+    if (argc - optind < 3) {
+        fprintf(stderr, "usage: fail_each [-t TRIES] [-a N] SHIM FOLDER "
+                        "COMMAND [ARGUMENT]...\n");
+        return 2;
+    }
+    run.shim = argv[optind];
+    run.folder = argv[optind + 1];
+    run.command = argv + optind + 2;
+    make_scratch();
+    status = run_all();
+    remove_scratch();
+    return status;
+}

@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+#
+# No allocation that fails gives a wrong result: representative runs of the
+# tools, each again and again with another allocation failing (fail_each.c).
+#
+# usage: tests/torture/run.sh [--all | --tries N] [NAME]...
+#
+#   --all       each allocation, not a sample; takes hours of one processor
+#   --tries     so many allocations, spread over a run (default: 60)
+#   GQA_BUILD   environment: the build folder, without sanitizers (default:
+#               build/release)
+#
+# NAME is that of a run below, or the part of it before the "-". Without one
+# all are run.
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+build=$(cd "${GQA_BUILD:-$root/build/release}" && pwd)
+torture=$build/tests/torture
+data=$root/tests/data
+
+export PATH=$build/convert:$build/inspect:$build/verify:$PATH
+export LC_ALL=C
+# Its own threads are not wanted, and allocate in an order of their own.
+export OPENBLAS_NUM_THREADS=1
+
+tries=60
+while [[ ${1-} == --* ]]; do
+    case $1 in
+    --all) tries=0 ;;
+    --tries)
+        tries=$2
+        shift
+        ;;
+    *)
+        echo "run.sh: unknown option $1" >&2
+        exit 2
+        ;;
+    esac
+    shift
+done
+wanted=" $* "
+
+# In memory, where there is such a folder: each run waits for the device.
+scratch=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch"
+mkdir out
+
+ran=0
+failed=0
+# torture NAME COMMAND [ARGUMENT]...: what it writes goes into out/
+torture() {
+    local name=$1
+    shift
+    [[ $wanted == '  ' || $wanted == *" $name "* ||
+        $wanted == *" ${name%%-*} "* ]] || return 0
+    ran=$((ran + 1))
+    echo "$name"
+    "$torture/fail_each" -t "$tries" "$torture/fail_alloc.so" out "$@" ||
+        failed=$((failed + 1))
+}
+
+llama=$data/runtime/llama
+tf=$data/good/tf-gpt2
+sharded=$data/good/t5-sharded
+keras=$data/good/keras3-llama/model.h5
+kerashub=$data/good/kerashub-gpt2-sharded
+gqa-convert -q --threads 1 -g 1 "$llama" model.gqa
+gqa-convert -q --threads 1 -g 1 "$llama" model.safetensors
+gqa-convert -q --threads 1 -g 1 --expand model.gqa expanded.gqa
+echo '1 2 3 4' >tokens.json
+cp model.gqa grün.gqa
+
+convert=(gqa-convert --threads 1 -g 1)
+inspect=(gqa-inspect --threads 1)
+verify=(gqa-verify --threads 1 --no-run)
+run=(gqa-verify --threads 1 --backend cpu --samples 1 --length 4)
+
+torture convert-safetensors "${convert[@]}" "$llama" out/model.gqa
+torture convert-threads gqa-convert --threads 2 -g 1 "$llama" out/model.gqa
+torture convert-store "${convert[@]}" --store "$llama" out/model.gqa
+torture convert-json "${convert[@]}" --json "$llama" out/model.safetensors
+torture convert-dry-run "${convert[@]}" --json --dry-run "$llama" out/model.gqa
+torture convert-shards "${convert[@]}" --json --shard-size 20K "$sharded" out/s
+torture convert-gqa "${convert[@]}" --expand model.gqa out/model
+torture convert-gqa-again "${convert[@]}" --json expanded.gqa out/model.gqa
+torture convert-tf "${convert[@]}" "$tf" out/model.gqa
+torture convert-keras "${convert[@]}" --json "$keras" out/model.safetensors
+torture convert-kerashub "${convert[@]}" "$kerashub" out/model.gqa
+torture inspect-text "${inspect[@]}" --tensors "$llama"
+torture inspect-json "${inspect[@]}" --json --kv-cache --recipe --stats model.gqa
+torture inspect-gqa "${inspect[@]}" --kv-cache --recipe --stats grün.gqa
+torture inspect-tf "${inspect[@]}" --json "$tf"
+torture inspect-chunks "${inspect[@]}" --stats "$data/good/flat-gzip"
+torture verify-alone "${verify[@]}" model.gqa
+torture verify-against "${verify[@]}" --format json --report out/report.xml \
+    --against "$llama" model.gqa
+torture verify-tap "${verify[@]}" --format tap --against "$llama" expanded.gqa
+torture verify-tf "${verify[@]}" --against "$tf" "$tf"
+torture verify-run "${run[@]}" --format json --generate 2 --scale \
+    --report out/report.json --against "$llama" model.gqa
+torture verify-data "${run[@]}" --tokens tokens.json \
+    --dump-logits out/logits.safetensors --against "$llama" model.gqa
+
+if ((ran == 0)); then
+    echo "run.sh: no run of that name" >&2
+    exit 2
+fi
+((failed == 0))
