@@ -51,10 +51,4 @@ enum gqa_status gqa_family_fill(struct gqa_family *family);
 GQA_MUST_USE
 enum gqa_status gqa_family_check(const struct gqa_family *family);
 
-/* "; did you mean 'theta'?" where the word is close to a known one, else
- * "". next: the i-th known word, NULL at the end. */
-void gqa_suggest(char *out, size_t size, const char *word,
-                 const char *(*next)(const void *ctx, size_t i),
-                 const void *ctx);
-
 #endif

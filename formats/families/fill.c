@@ -51,9 +51,11 @@ static const char *next_word(const void *ctx, size_t i)
     return words[i];
 }
 
-void gqa_suggest(char *out, size_t size, const char *word,
-                 const char *(*next)(const void *ctx, size_t i),
-                 const void *ctx)
+/* "; did you mean 'theta'?" where the word is close to a known one, else "".
+ * next: the i-th known word, NULL at the end. */
+static void suggest(char *out, size_t size, const char *word,
+                    const char *(*next)(const void *ctx, size_t i),
+                    const void *ctx)
 {
     const char *best = NULL;
     size_t least = SIZE_MAX;
@@ -78,7 +80,7 @@ static enum gqa_status unknown_key(const struct gqa_description *d,
 {
     char hint[300];
 
-    gqa_suggest(hint, sizeof hint, key, next_field, schema);
+    suggest(hint, sizeof hint, key, next_field, schema);
     return gqa_description_fail(d, place, "no such key is known%s", hint);
 }
 
@@ -202,7 +204,7 @@ static enum gqa_status fill_word(const struct gqa_description *d, void *at,
             memcpy(at, &i, sizeof i);
             return GQA_OK;
         }
-    gqa_suggest(hint, sizeof hint, word, next_word, words);
+    suggest(hint, sizeof hint, word, next_word, words);
     return gqa_description_fail(d, place, "'%s' is not known%s", word, hint);
 }
 
@@ -292,7 +294,7 @@ static enum gqa_status check_setting(struct gqa_description *d,
         } else if (strcmp(key, "default") == 0 || strcmp(key, "null") == 0) {
             st = check_own(d, value, kind, &part);
         } else {
-            gqa_suggest(hint, sizeof hint, key, next_part, NULL);
+            suggest(hint, sizeof hint, key, next_part, NULL);
             st = gqa_description_fail(d, &part,
                                       "no such part of a setting is "
                                       "known%s",
