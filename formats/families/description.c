@@ -112,15 +112,16 @@ void gqa_family_free(struct gqa_family *family)
 
 /* --- Merging ------------------------------------------------------------- */
 
-/* A copy without the members that are null, which stand for none; in a map
- * they are values. NULL: memory is short. */
+/* What it says, without the members that are null, which stand for none; in a
+ * map they are values. NULL: memory is short. */
 static json_t *copy_without_null(const json_t *json, bool in_map)
 {
     const char *key;
     json_t *value, *out;
 
+    /* Lists and plain values are never changed: they can be shared. */
     if (!json_is_object(json))
-        return json_deep_copy(json);
+        return json_incref((json_t *)(uintptr_t)json);
     out = json_object();
     json_object_foreach((json_t *)(uintptr_t)json, key, value)
     {
