@@ -13,6 +13,7 @@
 #include "convert/produce.h"
 #include "convert/say.h"
 #include "convert/summary.h"
+#include "formats/families/load.h"
 #include "formats/unwritten.h"
 
 static bool same_file(const struct stat *a, const char *path)
@@ -232,10 +233,15 @@ static enum gqa_status run(struct gqa_conversion *c)
 {
     const struct gqa_convert_options *o = c->options;
     const struct gqa_checkpoint_options open = {.config_path = o->config_path};
+    struct gqa_model_hints hints = o->hints;
     struct gqa_producer *producer = NULL;
     double start = gqa_clock_s();
     enum gqa_status st;
 
+    if (o->family_path &&
+        (st = gqa_family_file_open(&c->family, o->family_path)) != GQA_OK)
+        return st;
+    hints.family = c->family;
     if ((st = gqa_checkpoint_open(&c->source, o->input, &open)) != GQA_OK)
         return st;
     gqa_clock_log("opening the input", start, 0);
@@ -243,7 +249,7 @@ static enum gqa_status run(struct gqa_conversion *c)
     if ((st = check_output(o, c->source)) != GQA_OK ||
         (st = check_written(c)) != GQA_OK)
         return st;
-    st = in_source(gqa_model_create(&c->model, c->source, &o->hints), o);
+    st = in_source(gqa_model_create(&c->model, c->source, &hints), o);
     if (st == GQA_OK)
         st = in_source(gqa_plan_create(&c->plan, c->model, &o->plan), o);
     if (st != GQA_OK || (st = check_config(c)) != GQA_OK)
@@ -291,4 +297,5 @@ void gqa_conversion_clear(struct gqa_conversion *conversion)
     gqa_plan_free(conversion->plan);
     gqa_model_free(conversion->model);
     gqa_checkpoint_close(conversion->source);
+    gqa_family_file_free(conversion->family);
 }

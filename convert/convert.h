@@ -7,6 +7,7 @@
 /* What was done, for the summary. */
 struct gqa_conversion {
     const struct gqa_convert_options *options; /* lent */
+    struct gqa_family_file *family;            /* --family, or NULL */
     struct gqa_checkpoint *source;
     struct gqa_model *model;
     struct gqa_plan *plan;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "formats/families/family.h"
 
 static json_t *integer(uint64_t value)
 {
@@ -13,7 +14,7 @@ static json_t *integer(uint64_t value)
 /* --- Configuration ------------------------------------------------------- */
 
 /*
- * num_key_value_heads of the attentions that it speaks of (an encoder-
+ * KV heads of the attentions that it speaks of (an encoder-
  * decoder's decoder): one number, or a list where layers differ; NULL where
  * the attentions of a layer differ, which no such key can say.
  */
@@ -26,7 +27,7 @@ static json_t *kv_heads(const struct gqa_plan *plan)
 
     for (size_t i = 0; i < model->n_attentions; i++) {
         const struct gqa_attention *a = &model->attentions[i];
-        const json_int_t count = (json_int_t)plan->attentions[i].n_kv_heads;
+        const json_int_t count = (json_int_t)plan->attentions[i].written;
         const size_t n = json_array_size(list);
 
         if (a->stack != GQA_STACK_DECODER)
@@ -44,6 +45,14 @@ done:
     return result;
 }
 
+/* The family's key for them; NULL: it has none, and shapes alone tell. */
+static const char *kv_heads_key(const struct gqa_plan *plan)
+{
+    const struct gqa_model *model = plan->model;
+
+    return gqa_config_key(model->config, model->family->keys.n_kv_heads);
+}
+
 /* Whether anything else than what the source's configuration says, or a
  * loader supposes without the key, must be said of KV heads. */
 static bool must_say_kv_heads(const struct gqa_plan *plan)
@@ -53,10 +62,10 @@ static bool must_say_kv_heads(const struct gqa_plan *plan)
         const struct gqa_attention *a = out->attention;
 
         if (a->stack == GQA_STACK_DECODER &&
-            (out->n_kv_heads != a->n_kv_heads || out->n_kv_heads != a->n_heads))
+            (out->written != out->source || out->written != a->n_heads))
             return true;
     }
-    return json_object_get(plan->model->config, "num_key_value_heads") != NULL;
+    return json_object_get(plan->model->config, kv_heads_key(plan)) != NULL;
 }
 
 /* transformers 4 says torch_dtype, 5 dtype. */
@@ -76,13 +85,13 @@ json_t *gqa_describe_config(const struct gqa_plan *plan)
 {
     json_t *config = json_deep_copy(plan->model->config);
 
-    if (must_say_kv_heads(plan)) {
+    if (kv_heads_key(plan) && must_say_kv_heads(plan)) {
         json_t *count = kv_heads(plan);
 
         if (count)
-            json_object_set_new(config, "num_key_value_heads", count);
+            json_object_set_new(config, kv_heads_key(plan), count);
         else
-            json_object_del(config, "num_key_value_heads");
+            json_object_del(config, kv_heads_key(plan));
     }
     if (!plan->options.keep_dtype)
         set_dtype(config, plan->options.dtype);
@@ -123,7 +132,7 @@ static json_t *describe_attention(const struct gqa_plan_attention *out)
         "{s:s, s:s, s:o, s:o, s:o, s:o}", "stack", gqa_stack_name(a->stack),
         "kind", gqa_attention_kind_name(a->kind), "layer", integer(a->layer),
         "n_heads", integer(a->n_heads), "source_n_kv_heads",
-        integer(a->n_kv_heads), "n_kv_heads", integer(out->n_groups));
+        integer(out->source), "n_kv_heads", integer(out->pooled));
 }
 
 json_t *gqa_describe_recipe(const struct gqa_plan *plan,

@@ -36,8 +36,7 @@ static enum gqa_status parse_layer_range(struct gqa_layer_groups *out,
     if ((st = gqa_option_count(&out->first, item, 0, MAX_COUNT)) != GQA_OK ||
         (st = gqa_option_count(&out->last, last ? last : item, 0, MAX_COUNT)) !=
             GQA_OK ||
-        (st = gqa_option_count(&out->n_kv_heads, groups, 1, MAX_COUNT)) !=
-            GQA_OK)
+        (st = gqa_option_count(&out->asked, groups, 1, MAX_COUNT)) != GQA_OK)
         return st;
     if (out->first > out->last)
         return gqa_fail(GQA_ERR_USAGE, "%" PRIu64 "-%" PRIu64 " runs backwards",
@@ -111,7 +110,7 @@ static const struct gqa_option rows[] = {
      .letter = 'g',
      .kind = GQA_OPTION_COUNT,
      .value = "N",
-     .offset = AT(plan.n_kv_heads),
+     .offset = AT(plan.asked),
      .min = 1,
      .max = MAX_COUNT,
      .help = "KV heads to keep in each attention; N must divide the source's; "
@@ -179,6 +178,11 @@ static const struct gqa_option rows[] = {
      .value = "FILE",
      .offset = AT(config_path),
      .help = "configuration, where none lies beside or inside INPUT"},
+    {.name = "family",
+     .kind = GQA_OPTION_FILE,
+     .value = "FILE",
+     .offset = AT(family_path),
+     .help = "description of a family that is not built in"},
     {.name = "n-heads",
      .kind = GQA_OPTION_COUNT,
      .value = "N",
@@ -263,7 +267,7 @@ static enum gqa_status check_together(const struct gqa_convert_options *o)
 {
     const bool store = given(o, "store");
 
-    if (!o->plan.n_kv_heads && !o->plan.n_layer_groups)
+    if (!o->plan.asked && !o->plan.n_layer_groups)
         return gqa_fail(GQA_ERR_USAGE,
                         "--groups N or --layer-groups is needed");
     if ((store || given(o, "level")) && o->kind != GQA_OUTPUT_GQA)

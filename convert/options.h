@@ -8,7 +8,7 @@
 
 struct gqa_convert_options {
     struct gqa_options common; /* first: gqa_options_parse() */
-    const char *input, *output, *config_path;
+    const char *input, *output, *config_path, *family_path;
     struct gqa_plan_options plan;
     struct gqa_layer_groups *layer_groups; /* owned; plan lends them */
     struct gqa_model_hints hints;

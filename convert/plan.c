@@ -1,12 +1,12 @@
 #include "convert/plan.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/ull.h"
 #include "formats/families/family.h"
+#include "formats/model/regroup.h"
 
 const char *gqa_method_name(enum gqa_method method)
 {
@@ -29,9 +29,9 @@ static unsigned selection_bit(const struct gqa_attention *a)
                                          : GQA_SELECT_DECODER_CROSS;
 }
 
-/* The count asked for, or 0 where the attention is to stay as it is. */
-static uint64_t asked_groups(const struct gqa_plan_options *options,
-                             const struct gqa_attention *a)
+/* The KV heads asked for, or 0 where the attention is to stay as it is. */
+static uint64_t asked_of(const struct gqa_plan_options *options,
+                         const struct gqa_attention *a)
 {
     if (!(options->attentions & selection_bit(a)))
         return 0;
@@ -39,9 +39,9 @@ static uint64_t asked_groups(const struct gqa_plan_options *options,
         const struct gqa_layer_groups *l = &options->layer_groups[i];
 
         if (a->layer >= l->first && a->layer <= l->last)
-            return l->n_kv_heads;
+            return l->asked;
     }
-    return options->n_kv_heads;
+    return options->asked;
 }
 
 /* "1, 2, 4, 8, 16" */
@@ -67,20 +67,21 @@ static enum gqa_status plan_attention(struct gqa_plan_attention *out,
                                       const struct gqa_plan_options *options,
                                       const struct gqa_attention *a)
 {
-    const uint64_t groups = asked_groups(options, a);
+    const uint64_t asked = asked_of(options, a);
     char possible[256];
 
     out->attention = a;
-    out->selected = groups != 0;
-    out->n_groups = groups ? groups : a->n_kv_heads;
-    out->n_kv_heads = options->expand && groups ? a->n_heads : out->n_groups;
-    if (out->n_groups <= a->n_kv_heads && a->n_kv_heads % out->n_groups == 0)
+    out->selected = asked != 0;
+    out->source = a->n_kv_heads;
+    out->pooled = asked ? asked : out->source;
+    out->written = options->expand && asked ? a->n_heads : out->pooled;
+    if (out->pooled <= out->source && out->source % out->pooled == 0)
         return GQA_OK;
-    list_divisors(possible, sizeof possible, a->n_kv_heads);
+    list_divisors(possible, sizeof possible, out->source);
     return gqa_fail(GQA_ERR_USAGE,
                     "%llu groups do not divide the %llu KV heads of %s %s-"
                     "attention, layer %llu; possible are %s",
-                    ULL(groups), ULL(a->n_kv_heads), gqa_stack_name(a->stack),
+                    ULL(asked), ULL(out->source), gqa_stack_name(a->stack),
                     gqa_attention_kind_name(a->kind), ULL(a->layer), possible);
 }
 
@@ -162,20 +163,20 @@ static enum gqa_status append_kv_head(struct segments *list,
                                       uint64_t head, bool is_bias)
 {
     const struct gqa_attention *a = out->attention;
-    const uint64_t group = head / (out->n_kv_heads / out->n_groups);
-    const uint64_t n_pooled = a->n_kv_heads / out->n_groups;
+    const uint64_t group = head / (out->written / out->pooled);
+    const uint64_t n_sources = out->source / out->pooled;
     struct gqa_segment s = {
         .length = a->head_dim,
-        .source = gqa_slice_head(slice, a->head_dim, group * n_pooled),
+        .source = gqa_slice_head(slice, a->head_dim, group * n_sources),
         .source_stride = slice->block_stride,
         .n_sources = 1,
     };
 
-    if (n_pooled == 1 || plan->options.method == GQA_METHOD_FIRST) {
+    if (n_sources == 1 || plan->options.method == GQA_METHOD_FIRST) {
         s.kind = GQA_SEGMENT_COPY;
     } else if (plan->options.method == GQA_METHOD_MEAN) {
         s.kind = GQA_SEGMENT_MEAN;
-        s.n_sources = n_pooled;
+        s.n_sources = n_sources;
     } else {
         s.kind = is_bias ? GQA_SEGMENT_ZERO : GQA_SEGMENT_RANDOM;
         s.stream = 2 * group + (slice == &a->v);
@@ -183,53 +184,58 @@ static enum gqa_status append_kv_head(struct segments *list,
     return append(list, s);
 }
 
-static enum gqa_status append_kv_heads(struct segments *list,
-                                       const struct gqa_plan *plan,
-                                       const struct gqa_plan_attention *out,
-                                       const struct gqa_slice *slice,
-                                       bool is_bias)
-{
-    enum gqa_status st = GQA_OK;
+/* A head of the output, by where it begins there. */
+struct head {
+    uint64_t start, number;
+    const struct gqa_slice *from; /* q, k or v of the source */
+};
 
-    for (uint64_t h = 0; h < out->n_kv_heads && st == GQA_OK; h++)
-        st = append_kv_head(list, plan, out, slice, h, is_bias);
-    return st;
+static int compare_heads(const void *a, const void *b)
+{
+    const struct head *x = a;
+    const struct head *y = b;
+
+    return x->start < y->start ? -1 : x->start > y->start;
 }
 
-/* For each KV head its query heads, k, v. */
-static enum gqa_status append_groups(struct segments *list,
-                                     const struct gqa_plan *plan,
-                                     const struct gqa_plan_attention *out,
-                                     bool is_bias)
+/* All heads of a parameter's output: its keys or values, or of a fused one
+ * those and the queries between them. */
+static enum gqa_status append_heads(struct segments *list,
+                                    const struct gqa_plan *plan,
+                                    const struct gqa_plan_attention *out,
+                                    size_t param, bool is_bias)
 {
     const struct gqa_attention *a = out->attention;
-    const uint64_t group_size = a->n_heads / out->n_kv_heads;
-    enum gqa_status st = GQA_OK;
+    const struct gqa_attention to = gqa_attention_regrouped(a, out->written);
+    const struct gqa_slice *const from_slices[] = {&a->q, &a->k, &a->v};
+    const struct gqa_slice *const to_slices[] = {&to.q, &to.k, &to.v};
+    struct head *heads = calloc(to.n_heads + 2 * to.n_kv_heads, sizeof *heads);
+    enum gqa_status st = heads ? GQA_OK : gqa_fail_nomem();
+    size_t n = 0;
 
-    for (uint64_t g = 0; g < out->n_kv_heads && st == GQA_OK; g++) {
-        for (uint64_t h = 0; h < group_size && st == GQA_OK; h++)
-            st = append_copy(
-                list, gqa_slice_head(&a->q, a->head_dim, g * group_size + h),
-                a->head_dim);
-        if (st == GQA_OK)
-            st = append_kv_head(list, plan, out, &a->k, g, is_bias);
-        if (st == GQA_OK)
-            st = append_kv_head(list, plan, out, &a->v, g, is_bias);
+    for (int i = 0; i < 3 && heads; i++) {
+        const struct gqa_slice *s = to_slices[i];
+
+        for (uint64_t h = 0;
+             (is_bias ? s->bias : s->weight) == param && h < s->n_heads; h++)
+            heads[n++] = (struct head){gqa_slice_head(s, to.head_dim, h), h,
+                                       from_slices[i]};
     }
+    if (heads)
+        qsort(heads, n, sizeof *heads, compare_heads);
+    for (size_t i = 0; i < n && st == GQA_OK; i++)
+        st =
+            heads[i].from == &a->q
+                ? append_copy(
+                      list, gqa_slice_head(&a->q, a->head_dim, heads[i].number),
+                      a->head_dim)
+                : append_kv_head(list, plan, out, heads[i].from,
+                                 heads[i].number, is_bias);
+    free(heads);
     return st;
 }
 
 /* --- One parameter ------------------------------------------------------- */
-
-static double deviation(const struct gqa_model *model)
-{
-    const struct gqa_initialiser *init = &model->family->initialiser;
-    const json_t *said = json_object_get(model->config, init->key);
-    const double value =
-        json_is_number(said) ? json_number_value(said) : init->value;
-
-    return init->over_d_model ? value / sqrt((double)model->d_model) : value;
-}
 
 /* Give the parameter its segments and the shape they make. */
 static enum gqa_status regroup_param(struct gqa_plan *plan,
@@ -238,7 +244,6 @@ static enum gqa_status regroup_param(struct gqa_plan *plan,
                                      const struct gqa_slice *slice,
                                      bool is_bias)
 {
-    const struct gqa_attention *a = out->attention;
     struct gqa_plan_tensor *t = &plan->tensors[index];
     struct segments list = {0};
     enum gqa_status st;
@@ -248,21 +253,7 @@ static enum gqa_status regroup_param(struct gqa_plan *plan,
                         "'%s' is %s: integer or quantised keys and values "
                         "cannot be pooled; convert a floating-point checkpoint",
                         t->param->name, gqa_dtype_name(t->param->dtype));
-    switch (a->layout) {
-    case GQA_HEADS_SEPARATE:
-        st = append_kv_heads(&list, plan, out, slice, is_bias);
-        break;
-    case GQA_HEADS_FUSED_QKV:
-        st = append_copy(&list, 0, a->n_heads * a->head_dim);
-        if (st == GQA_OK)
-            st = append_kv_heads(&list, plan, out, &a->k, is_bias);
-        if (st == GQA_OK)
-            st = append_kv_heads(&list, plan, out, &a->v, is_bias);
-        break;
-    default:
-        st = append_groups(&list, plan, out, is_bias);
-        break;
-    }
+    st = append_heads(&list, plan, out, index, is_bias);
     t->segments = list.items;
     t->n_segments = list.n;
     t->axis = is_bias ? 0 : slice->axis;
@@ -271,7 +262,8 @@ static enum gqa_status regroup_param(struct gqa_plan *plan,
         t->rows = list.length;
     else
         t->cols = list.length;
-    t->deviation = deviation(plan->model);
+    t->deviation = gqa_family_deviation(
+        plan->model->family, plan->model->config, plan->model->d_model);
     return st;
 }
 
@@ -330,8 +322,8 @@ static enum gqa_status fill(struct gqa_plan *plan)
         struct gqa_plan_attention *out = &plan->attentions[i];
 
         st = plan_attention(out, &plan->options, &model->attentions[i]);
-        if (st == GQA_OK && (out->n_groups != out->attention->n_kv_heads ||
-                             out->n_kv_heads != out->attention->n_kv_heads))
+        if (st == GQA_OK &&
+            (out->pooled != out->source || out->written != out->source))
             st = regroup(plan, out);
         if (st != GQA_OK)
             return st;

@@ -25,13 +25,13 @@ enum {
     GQA_SELECT_ALL = GQA_SELECT_ENCODER | GQA_SELECT_DECODER,
 };
 
-/* Layers first..last keep n_kv_heads. */
+/* Layers first..last keep as many KV heads as are asked for. */
 struct gqa_layer_groups {
-    uint64_t first, last, n_kv_heads;
+    uint64_t first, last, asked;
 };
 
 struct gqa_plan_options {
-    uint64_t n_kv_heads; /* --groups; 0: only what layer_groups says */
+    uint64_t asked; /* KV heads, --groups; 0: only what layer_groups says */
     const struct gqa_layer_groups *layer_groups;
     size_t n_layer_groups;
     unsigned attentions; /* GQA_SELECT_... */
@@ -76,8 +76,9 @@ struct gqa_plan_tensor {
 /* An attention before and after. */
 struct gqa_plan_attention {
     const struct gqa_attention *attention; /* lent by the model */
-    uint64_t n_groups;   /* KV heads that differ after conversion */
-    uint64_t n_kv_heads; /* KV heads written: n_groups, or n_heads expanded */
+    /* KV heads: those there are, those that differ after conversion, and
+     * those written: as many as pooled, or n_heads where they are expanded. */
+    uint64_t source, pooled, written;
     bool selected;
 };
 

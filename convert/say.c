@@ -13,19 +13,19 @@ static void say_attention(const struct gqa_plan *plan,
     const char *kind = gqa_attention_kind_name(a->kind);
     char expanded[64] = "";
 
-    if (out->n_groups == a->n_kv_heads) {
+    if (out->pooled == out->source) {
         gqa_info("%s %s, layer %" PRIu64 ": its %" PRIu64 " KV heads stay: %s",
-                 stack, kind, a->layer, a->n_kv_heads,
+                 stack, kind, a->layer, out->source,
                  out->selected ? "as many are asked for"
                                : "it is not among those to group");
         return;
     }
-    if (out->n_kv_heads != out->n_groups)
+    if (out->written != out->pooled)
         snprintf(expanded, sizeof expanded, ", written as %" PRIu64,
-                 out->n_kv_heads);
+                 out->written);
     gqa_info("%s %s, layer %" PRIu64 ": %" PRIu64 " KV heads to %" PRIu64
              " by %s%s",
-             stack, kind, a->layer, a->n_kv_heads, out->n_groups,
+             stack, kind, a->layer, out->source, out->pooled,
              gqa_method_name(plan->options.method), expanded);
 }
 

@@ -6,6 +6,7 @@
 #include "common/json.h"
 #include "common/ull.h"
 #include "common/units.h"
+#include "formats/families/family.h"
 
 /* Raised where a member is removed or changes its meaning. */
 enum { SCHEMA_VERSION = 1 };
@@ -46,17 +47,17 @@ static struct totals count(const struct gqa_plan *plan)
 
         if (out->selected) {
             t.n_grouped++;
-            widen(&t.before, a->n_kv_heads);
-            widen(&t.after, out->n_groups);
+            widen(&t.before, out->source);
+            widen(&t.after, out->pooled);
         }
         if (a->stack != GQA_STACK_DECODER)
             continue;
         if (a->kind == GQA_ATTENTION_SELF) {
-            t.self_before += a->n_kv_heads * before;
-            t.self_after += out->n_kv_heads * after;
+            t.self_before += out->source * before;
+            t.self_after += out->written * after;
         } else {
-            t.cross_before += a->n_kv_heads * before;
-            t.cross_after += out->n_kv_heads * after;
+            t.cross_before += out->source * before;
+            t.cross_after += out->written * after;
         }
     }
     return t;
@@ -123,10 +124,44 @@ static const char *advice(const struct gqa_convert_options *o)
     }
 }
 
+/* As many KV heads in each attention of the decoder. */
+static bool is_uniform(const struct gqa_plan *plan)
+{
+    uint64_t first = 0;
+
+    for (size_t i = 0; i < plan->model->n_attentions; i++) {
+        const struct gqa_plan_attention *out = &plan->attentions[i];
+
+        if (out->attention->stack != GQA_STACK_DECODER)
+            continue;
+        if (first && out->written != first)
+            return false;
+        first = out->written;
+    }
+    return true;
+}
+
+/* What a stock loader would not make of the output, or NULL. */
+static const char *stock_note(const struct gqa_conversion *c)
+{
+    const struct gqa_convert_options *o = c->options;
+
+    if (o->kind == GQA_OUTPUT_GQA || o->plan.expand)
+        return NULL;
+    if (c->model->family->stock_grouped == GQA_STOCK_NONE)
+        return "Stock transformers has no grouped attention for this family: "
+               "--expand writes a\nmodel that it loads.";
+    return is_uniform(c->plan)
+               ? NULL
+               : "Stock transformers takes one number of KV heads for all "
+                 "layers: --expand writes a\nmodel that it loads.";
+}
+
 void gqa_summary_print(const struct gqa_conversion *c)
 {
     const struct totals t = count(c->plan);
     const struct gqa_convert_options *o = c->options;
+    const char *note = stock_note(c);
 
     printf("%-11s %s (%s)\n", "input", o->input,
            gqa_checkpoint_kind(c->source));
@@ -144,8 +179,11 @@ void gqa_summary_print(const struct gqa_conversion *c)
     print_cache("KV cache", t.self_before, t.self_after);
     print_cache("  cross", t.cross_before, t.cross_after);
     print_sizes(c);
-    if (t.after.low < t.before.high)
-        printf("\n%s\n", advice(o));
+    if (t.after.low >= t.before.high)
+        return;
+    printf("\n%s\n", advice(o));
+    if (note)
+        printf("%s\n", note);
 }
 
 /* --- JSON ---------------------------------------------------------------- */
@@ -169,8 +207,8 @@ static json_t *describe_attention(const struct gqa_plan_attention *out)
                      gqa_stack_name(a->stack), "kind",
                      gqa_attention_kind_name(a->kind), "layer",
                      integer(a->layer), "n_heads", integer(a->n_heads),
-                     "n_kv_heads", pair(a->n_kv_heads, out->n_groups),
-                     "n_kv_heads_written", integer(out->n_kv_heads));
+                     "n_kv_heads", pair(out->source, out->pooled),
+                     "n_kv_heads_written", integer(out->written));
 }
 
 enum gqa_status gqa_summary_json(char **out, const struct gqa_conversion *c)

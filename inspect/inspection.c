@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "formats/families/load.h"
 #include "formats/unwritten.h"
 #include "inspect/recipe.h"
 
@@ -29,7 +30,8 @@ static enum gqa_status create_model(struct gqa_inspection *inspection)
 {
     const struct gqa_inspect_options *show = &inspection->show;
     const struct gqa_model_hints hints = {.n_heads = show->n_heads,
-                                          .head_dim = show->head_dim};
+                                          .head_dim = show->head_dim,
+                                          .family = inspection->family};
     const char *path = gqa_checkpoint_path(inspection->checkpoint);
     enum gqa_status st =
         gqa_model_create(&inspection->model, inspection->checkpoint, &hints);
@@ -195,8 +197,12 @@ enum gqa_status gqa_inspection_create(struct gqa_inspection **out,
     if (!inspection)
         return gqa_fail_nomem();
     inspection->show = *options;
-    st = gqa_checkpoint_open(&inspection->checkpoint, options->path,
-                             &open_options);
+    st = options->family_path
+             ? gqa_family_file_open(&inspection->family, options->family_path)
+             : GQA_OK;
+    if (st == GQA_OK)
+        st = gqa_checkpoint_open(&inspection->checkpoint, options->path,
+                                 &open_options);
     gqa_clock_log("opening", start, 0);
     if (st == GQA_OK)
         st = examine(inspection);
@@ -219,6 +225,7 @@ void gqa_inspection_free(struct gqa_inspection *inspection)
     free(inspection->model_unknown);
     free(inspection->output_bias);
     gqa_checkpoint_close(inspection->checkpoint);
+    gqa_family_file_free(inspection->family);
     free(inspection);
 }
 

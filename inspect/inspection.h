@@ -21,6 +21,7 @@ enum gqa_context_origin {
 
 struct gqa_inspection {
     struct gqa_inspect_options show;
+    struct gqa_family_file *family; /* --family, or NULL */
     struct gqa_checkpoint *checkpoint;
     /* NULL where the summary is not wanted, or the model is not known. */
     struct gqa_model *model;

@@ -8,6 +8,7 @@ struct gqa_inspect_options {
     struct gqa_options common; /* first: gqa_options_parse() */
     const char *path;
     const char *config_path; /* NULL: not given */
+    const char *family_path; /* NULL: not given */
     uint64_t n_heads;        /* 0: not given */
     uint64_t head_dim;       /* 0: not given */
     uint64_t context;        /* 0: not given */

@@ -6,6 +6,8 @@
 
 #include "common/checked.h"
 #include "common/random.h"
+#include "formats/families/family.h"
+#include "formats/model/regroup.h"
 
 /* Heads of noise in a parameter: indices [start, start + n) of its axis. */
 struct noise {
@@ -87,26 +89,6 @@ static enum gqa_status copy_model(struct gqa_mapped **out,
     return GQA_OK;
 }
 
-/* Heads of q, k and v, for n_kv_heads of them, in the layout there is. */
-static void place_heads(struct gqa_attention *a, uint64_t n_kv_heads)
-{
-    const uint64_t d = a->head_dim;
-    const uint64_t group = a->n_heads / n_kv_heads;
-
-    a->n_kv_heads = n_kv_heads;
-    a->k.n_heads = a->v.n_heads = n_kv_heads;
-    if (a->layout == GQA_HEADS_FUSED_QKV) {
-        a->k.base = a->n_heads * d;
-        a->v.base = (a->n_heads + n_kv_heads) * d;
-    } else if (a->layout == GQA_HEADS_FUSED_GROUP) {
-        a->q.per_block = group;
-        a->q.block_stride = a->k.block_stride = a->v.block_stride =
-            (group + 2) * d;
-        a->k.base = group * d;
-        a->v.base = (group + 1) * d;
-    }
-}
-
 /* The mapping of a parameter, made on first use, and its new shape. */
 static enum gqa_status open_mapping(struct gqa_mapped *m, size_t param,
                                     unsigned axis, uint64_t length)
@@ -163,9 +145,7 @@ static enum gqa_status map_slice(struct gqa_mapped *m,
                                  uint64_t step)
 {
     const uint64_t d = a->head_dim;
-    const uint64_t length = a->layout == GQA_HEADS_SEPARATE
-                                ? to->n_heads * d
-                                : (a->n_heads + 2 * a->n_kv_heads) * d;
+    const uint64_t length = gqa_attention_length(a, to);
     enum gqa_status st;
 
     st = map_heads(m, to->weight, to->axis, length, to, from, d, spread, step);
@@ -182,7 +162,7 @@ static enum gqa_status map_attention(struct gqa_mapped *m, size_t i, uint64_t n,
     struct gqa_attention *a = &m->model.attentions[i];
     enum gqa_status st = GQA_OK;
 
-    place_heads(a, n);
+    *a = gqa_attention_regrouped(old, n);
     if (a->layout != GQA_HEADS_SEPARATE)
         st = map_slice(m, a, &a->q, &old->q, 1, 1);
     if (st == GQA_OK)
@@ -192,13 +172,16 @@ static enum gqa_status map_attention(struct gqa_mapped *m, size_t i, uint64_t n,
     return st;
 }
 
-/* The configuration of Hugging Face where it says how many there are. */
+/* The configuration, where it says how many there are. */
 static enum gqa_status set_config(struct gqa_mapped *m, uint64_t n_kv_heads)
 {
-    static const char key[] = "num_key_value_heads";
     json_t *config = m->model.config;
+    const char *key;
 
-    if (config && json_is_integer(json_object_get(config, key)) &&
+    if (!config)
+        return GQA_OK;
+    key = gqa_config_key(config, m->model.family->keys.n_kv_heads);
+    if (key && json_is_integer(json_object_get(config, key)) &&
         json_object_set_new(config, key,
                             json_integer((json_int_t)n_kv_heads)) != 0)
         return gqa_fail_nomem();

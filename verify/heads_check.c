@@ -55,7 +55,7 @@ static void add_pairs(struct pairs *pairs, const struct gqa_heads_check *check,
 static uint64_t group_of(const struct gqa_head_pair *pair,
                          const struct gqa_hypothesis *h, uint64_t head)
 {
-    return head / (pair->to_slice->n_heads / h->n_groups);
+    return head / (pair->to_slice->n_heads / h->pooled);
 }
 
 const char *gqa_hypothesis_text(char *buf, size_t n,
@@ -72,7 +72,7 @@ const char *gqa_hypothesis_text(char *buf, size_t n,
         [GQA_POOL_PERMUTED] = "rows permuted from half to interleaved RoPE",
         [GQA_POOL_UNPERMUTED] = "rows permuted from interleaved to half RoPE",
     };
-    const bool one = hypothesis->n_groups == original->n_kv_heads;
+    const bool one = hypothesis->pooled == original->n_kv_heads;
 
     snprintf(buf, n, "%s%s%s%s",
              one && hypothesis->pooling <= GQA_POOL_RANDOM
@@ -82,7 +82,7 @@ const char *gqa_hypothesis_text(char *buf, size_t n,
              hypothesis->pooling == GQA_POOL_NARROW
                  ? gqa_dtype_name(hypothesis->step)
                  : "",
-             converted->n_kv_heads > hypothesis->n_groups ? ", expanded" : "");
+             converted->n_kv_heads > hypothesis->pooled ? ", expanded" : "");
     return buf;
 }
 
@@ -110,7 +110,7 @@ static enum gqa_status find_swapped(struct gqa_recompute *r, bool *found,
     enum gqa_status st = GQA_OK;
 
     *found = false;
-    for (uint64_t g = 0; g < h->n_groups && st == GQA_OK && !*found; g++) {
+    for (uint64_t g = 0; g < h->pooled && st == GQA_OK && !*found; g++) {
         if (g == group_of(pair, h, head))
             continue;
         st = try_one(r, found, pair, h, head, g);
@@ -127,26 +127,24 @@ static enum gqa_status find_mistake(struct gqa_recompute *r, bool *found,
                                     uint64_t head)
 {
     const uint64_t n_source = pair->from_slice->n_heads;
-    const bool pooled = h->n_groups < n_source;
+    const bool pooled = h->pooled < n_source;
     const bool divides = pair->to_slice->n_heads % n_source == 0;
     const struct {
         struct gqa_hypothesis h;
         bool possible;
     } candidates[] = {
-        {{.pooling = GQA_POOL_MEAN, .n_groups = n_source}, divides},
-        {{.pooling = GQA_POOL_MEAN, .n_groups = h->n_groups}, pooled},
-        {{.pooling = GQA_POOL_FIRST, .n_groups = h->n_groups}, pooled},
-        {{.pooling = GQA_POOL_STRIDED, .n_groups = h->n_groups}, pooled},
-        {{.pooling = GQA_POOL_NARROW,
-          .n_groups = h->n_groups,
-          .step = GQA_BF16},
+        {{.pooling = GQA_POOL_MEAN, .pooled = n_source}, divides},
+        {{.pooling = GQA_POOL_MEAN, .pooled = h->pooled}, pooled},
+        {{.pooling = GQA_POOL_FIRST, .pooled = h->pooled}, pooled},
+        {{.pooling = GQA_POOL_STRIDED, .pooled = h->pooled}, pooled},
+        {{.pooling = GQA_POOL_NARROW, .pooled = h->pooled, .step = GQA_BF16},
          pooled},
-        {{.pooling = GQA_POOL_NARROW, .n_groups = h->n_groups, .step = GQA_F16},
+        {{.pooling = GQA_POOL_NARROW, .pooled = h->pooled, .step = GQA_F16},
          pooled},
-        {{.pooling = GQA_POOL_NARROW, .n_groups = h->n_groups, .step = GQA_F32},
+        {{.pooling = GQA_POOL_NARROW, .pooled = h->pooled, .step = GQA_F32},
          pooled},
-        {{.pooling = GQA_POOL_PERMUTED, .n_groups = h->n_groups}, true},
-        {{.pooling = GQA_POOL_UNPERMUTED, .n_groups = h->n_groups}, true},
+        {{.pooling = GQA_POOL_PERMUTED, .pooled = h->pooled}, true},
+        {{.pooling = GQA_POOL_UNPERMUTED, .pooled = h->pooled}, true},
     };
     enum gqa_status st = GQA_OK;
 
@@ -183,7 +181,7 @@ static enum gqa_status explain(struct gqa_heads_check *check,
         snprintf(cause, sizeof cause,
                  "; it is what KV head %" PRIu64
                  " must be: KV heads are swapped",
-                 other * (b->n_kv_heads / check->hypothesis.n_groups));
+                 other * (b->n_kv_heads / check->hypothesis.pooled));
     else if (st == GQA_OK) {
         st = find_mistake(r, &found, &mistake, pair, &check->hypothesis,
                           d->head);
@@ -245,7 +243,7 @@ static enum gqa_status find_best(struct gqa_heads_check *check,
 
     for (uint64_t g = n_from < n_to ? n_from : n_to; g > 0; g--)
         for (size_t i = 0; i < 2 && n_from % g == 0 && n_to % g == 0; i++) {
-            const struct gqa_hypothesis h = {.pooling = ways[i], .n_groups = g};
+            const struct gqa_hypothesis h = {.pooling = ways[i], .pooled = g};
             struct gqa_difference first;
             uint64_t n_fits;
             size_t at;

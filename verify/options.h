@@ -13,6 +13,7 @@ struct gqa_verify_options {
     const char *original_path;        /* --against; NULL: the file alone */
     const char *config_path;          /* --config, of path; may be NULL */
     const char *original_config_path; /* --original-config; may be NULL */
+    const char *family_path;          /* --family, of both; may be NULL */
     const char *report_path;          /* --report; may be NULL */
     enum gqa_report_format format;    /* of standard output; not JUnit */
     struct gqa_model_hints hints;     /* --n-heads, --head-dim */

@@ -67,9 +67,9 @@ static enum gqa_status sum_group(struct gqa_recompute *r,
                                  const struct gqa_hypothesis *h, uint64_t group,
                                  const struct stretch *s)
 {
-    const uint64_t m = pair->from_slice->n_heads / h->n_groups;
+    const uint64_t m = pair->from_slice->n_heads / h->pooled;
     const bool strided = h->pooling == GQA_POOL_STRIDED;
-    const uint64_t step = strided ? h->n_groups : 1;
+    const uint64_t step = strided ? h->pooled : 1;
     uint64_t head = strided ? group : group * m;
 
     for (uint64_t j = 0; j < m; j++, head += step) {
@@ -122,12 +122,12 @@ static double spread(const struct gqa_head_pair *pair)
     const struct gqa_initialiser *rule =
         &pair->original_model->family->initialiser;
     const uint64_t inputs = pair->axis == 0 ? pair->to->cols : pair->to->rows;
-    double result = rule->value;
-    const json_t *key;
+    const json_t *said = json_object_get(rule->deviation.json, "default");
+    double result = json_number_value(said);
 
-    if ((key = json_object_get(pair->original_model->config, rule->key)) &&
-        json_is_number(key))
-        result = json_number_value(key);
+    if (gqa_setting_number(&result, &rule->deviation,
+                           pair->original_model->config) != GQA_OK)
+        result = json_number_value(said);
     if (rule->over_d_model)
         result /= sqrt((double)inputs);
     return result;
@@ -246,7 +246,7 @@ static enum gqa_status recompute_stretch(struct gqa_recompute *r,
                                          uint64_t head, uint64_t group,
                                          const struct stretch *s)
 {
-    const bool one = pair->from_slice->n_heads == h->n_groups;
+    const bool one = pair->from_slice->n_heads == h->pooled;
     const bool is_copy = (one || h->pooling == GQA_POOL_FIRST) &&
                          h->pooling <= GQA_POOL_RANDOM &&
                          pair->from->dtype == pair->to->dtype;
@@ -312,7 +312,7 @@ enum gqa_status gqa_recompute_copy(struct gqa_recompute *recompute,
                                    uint64_t head)
 {
     const struct gqa_hypothesis same = {.pooling = GQA_POOL_MEAN,
-                                        .n_groups = pair->from_slice->n_heads};
+                                        .pooled = pair->from_slice->n_heads};
 
     return gqa_recompute_head(recompute, difference, pair, &same, head, head);
 }

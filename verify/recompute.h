@@ -21,7 +21,7 @@ enum gqa_pooling {
 
 struct gqa_hypothesis {
     enum gqa_pooling pooling;
-    uint64_t n_groups;   /* divides both numbers of KV heads */
+    uint64_t pooled;     /* divides both numbers of KV heads */
     enum gqa_dtype step; /* of GQA_POOL_NARROW */
     uint64_t seed;       /* of GQA_POOL_RANDOM */
 };

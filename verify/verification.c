@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "formats/families/load.h"
 #include "formats/libraries.h"
 #include "formats/unwritten.h"
 #include "verify/file_check.h"
@@ -61,9 +62,9 @@ static enum gqa_status check_weights(struct gqa_report *report,
     return st == GQA_OK ? gqa_report_add(report, &check) : st;
 }
 
-enum gqa_status gqa_verify(struct gqa_report *report,
-                           struct gqa_whole_file *dump,
-                           const struct gqa_verify_options *options)
+static enum gqa_status verify(struct gqa_report *report,
+                              struct gqa_whole_file *dump,
+                              const struct gqa_verify_options *options)
 {
     struct gqa_subject original = {0}, converted = {0};
     struct gqa_file_check file = {
@@ -96,5 +97,22 @@ enum gqa_status gqa_verify(struct gqa_report *report,
                  options->no_run ? "--no-run" : "there is no original");
     gqa_subject_close(&converted);
     gqa_subject_close(&original);
+    return st;
+}
+
+enum gqa_status gqa_verify(struct gqa_report *report,
+                           struct gqa_whole_file *dump,
+                           const struct gqa_verify_options *options)
+{
+    struct gqa_verify_options with_family = *options;
+    struct gqa_family_file *family = NULL;
+    enum gqa_status st = GQA_OK;
+
+    if (options->family_path)
+        st = gqa_family_file_open(&family, options->family_path);
+    with_family.hints.family = family;
+    if (st == GQA_OK)
+        st = verify(report, dump, &with_family);
+    gqa_family_file_free(family);
     return st;
 }

@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/workers.h"
+#include "formats/families/family.h"
 #include "formats/model/attentions.h"
 #include "verify/heads_check.h"
 
@@ -159,7 +160,7 @@ static void read_attention(struct comparison *c, size_t i,
     else {
         c->heads[i].has_recipe = true;
         c->heads[i].hypothesis = (struct gqa_hypothesis){
-            .pooling = pooling, .n_groups = n, .seed = seed};
+            .pooling = pooling, .pooled = n, .seed = seed};
     }
 }
 
@@ -395,8 +396,8 @@ static enum gqa_status add_unchanged(struct gqa_report *report,
 static void compare_ways(struct comparison *c)
 {
     const struct gqa_model *a = c->original->model, *b = c->converted->model;
-    const bool has_list =
-        json_is_array(json_object_get(b->config, "num_key_value_heads"));
+    const char *key = gqa_config_key(b->config, b->family->keys.n_kv_heads);
+    const bool has_list = key && json_is_array(json_object_get(b->config, key));
 
     for (size_t i = 0; i < b->n_attentions && !has_list; i++)
         for (size_t k = 0; k < i; k++) {
@@ -407,7 +408,7 @@ static void compare_ways(struct comparison *c)
             char one[128], other[128], label[128];
 
             if (x->stack != y->stack || x->kind != y->kind ||
-                (g->n_groups == h->n_groups && g->pooling == h->pooling))
+                (g->pooled == h->pooled && g->pooling == h->pooling))
                 continue;
             snprintf(label, sizeof label, "%s",
                      gqa_attention_label(x->stack, x->kind, x->layer));
@@ -456,7 +457,7 @@ static enum gqa_status add_grouped(struct gqa_report *report,
             continue;
         }
         n++;
-        if (c->heads[i].hypothesis.n_groups == a->attentions[i].n_kv_heads)
+        if (c->heads[i].hypothesis.pooled == a->attentions[i].n_kv_heads)
             n_ungrouped++;
         else if (shown == GQA_NO_PARAM)
             shown = i;
@@ -475,7 +476,7 @@ static enum gqa_status add_grouped(struct gqa_report *report,
             figure, sizeof figure,
             "%zu of %zu attentions %" PRIu64 " -> %" PRIu64 " KV heads, %s",
             n - n_ungrouped, b->n_attentions, a->attentions[shown].n_kv_heads,
-            c->heads[shown].hypothesis.n_groups,
+            c->heads[shown].hypothesis.pooled,
             gqa_hypothesis_text(way, sizeof way, &c->heads[shown].hypothesis,
                                 &a->attentions[shown], &b->attentions[shown]));
     return add(report, "grouped", &first, figure,

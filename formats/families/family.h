@@ -1,144 +1,184 @@
 /*
- * Families of models, as data: adding one is a table entry and a fixture.
- * Only the code that makes a gqa_model reads this.
+ * A family of models, as its description says (docs/families.md): the file in
+ * memory, with what it inherits and what it says of one model type merged.
+ * The code that makes a gqa_model and a gqa_network reads this; nothing else
+ * knows one family from another.
  *
- * Patterns: '%' stands for a layer number, '$' for the class prefix of a
- * KerasHub variant.
+ * All texts are lent by the family. Names of modules have no prefix of the
+ * family's, and ".weight" and ".bias" follow; NULL: no such part. In patterns
+ * '%' stands for a layer's number.
  */
 #ifndef GQA_FORMATS_FAMILIES_FAMILY_H
 #define GQA_FORMATS_FAMILIES_FAMILY_H
 
-#include "formats/model/model.h"
+#include "formats/families/behaviours.h"
+#include "formats/families/keras.h"
+#include "formats/families/setting.h"
+#include "formats/model/network.h"
 
-/*
- * Attentions of one stack and kind. `module` is the Hugging Face name of
- * the attention without the family's prefix; q, k, v and o name its
- * projections (".weight", ".bias" follow). A fused projection has q, k and
- * v equal.
- */
-struct gqa_attention_rule {
-    enum gqa_stack stack;
-    enum gqa_attention_kind kind;
-    const char *module;
-    const char *q, *k, *v, *o;
-    enum gqa_head_layout layout;
-    /* Conv1D: weights are [in, out], so heads lie in columns. */
-    bool input_major;
-    enum gqa_position_scheme position;
+/* Texts, of which the first is preferred; NULL ends. */
+typedef const char *const *gqa_texts;
+
+/* Keys of the configuration. Where there are several, the first that is
+ * there counts, and the first of all is written. NULL: the family has none. */
+struct gqa_config_keys {
+    gqa_texts n_heads, n_kv_heads, head_dim, d_model;
+    gqa_texts n_layers, n_decoder_layers; /* decoder: of an encoder-decoder */
+    gqa_texts vocab_size;
+    gqa_texts start_token, end_token, pad_token;
 };
 
-/* Keys of config.json; NULL where the family has none. */
-struct gqa_config_keys {
-    const char *n_heads;
-    const char *head_dim;
-    const char *d_model;
-    const char *n_layers;
-    const char *n_decoder_layers;
-    const char *vocab_size;
-    const char *rotary_share; /* of head_dim; NULL: no RoPE */
-    double rotary_default;    /* where config.json has no such key */
+struct gqa_family_names {
+    gqa_texts prefixes; /* before all names but `unembedding` */
+    const char *embedding;
+    gqa_texts unembedding;   /* whole names */
+    gqa_texts ignored;       /* in an attention, read by nothing */
+    const char *heads_proof; /* in an attention; its columns are the heads */
+};
+
+enum gqa_part_presence { GQA_PART_ABSENT, GQA_PART_PRESENT, GQA_PART_OPTIONAL };
+
+struct gqa_norm_rule {
+    enum gqa_norm_kind kind;
+    struct gqa_setting eps;
+    enum gqa_part_presence weight, bias;
+    bool one_plus; /* times 1 + weight */
+};
+
+struct gqa_embedding_rule {
+    struct gqa_setting scale, norm;
+    const char *positions;    /* learned ones */
+    uint64_t position_offset; /* row of position 0 */
+};
+
+struct gqa_position_rule {
+    enum gqa_position_scheme scheme;
+    struct gqa_setting theta, share;
+    bool interleaved;
+    enum gqa_slopes slopes;
+    const char *table; /* in an attention */
+    struct gqa_setting buckets, max_distance;
+    bool per_layer; /* a table in each layer, not one for all */
+};
+
+/* Norms of a sublayer f: x + output_norm(f(norm(x))), and after_norm of the
+ * sum. */
+struct gqa_sublayer_norms {
+    struct gqa_setting norm, output_norm, after_norm;
+};
+
+struct gqa_attention_rule {
+    bool given;
+    enum gqa_stack stack;
+    enum gqa_attention_kind kind;
+    const char *pattern; /* of the whole module: "layers.%.self_attn" */
+    const char *module;
+    const char *names[4]; /* of q, k, v, o; equal where they are fused */
+    enum gqa_head_layout layout;
+    struct gqa_setting bias[4];
+    struct gqa_setting scale, window, soft_cap;
+    struct gqa_sublayer_norms norms;
+    bool positions; /* it has what `positions` of the family says */
+};
+
+enum { GQA_FF_GATE, GQA_FF_UP, GQA_FF_DOWN };
+
+struct gqa_feed_forward_rule {
+    bool given;
+    struct gqa_setting gated;
+    /* plain: the only projection up where there is no gate */
+    const char *gate, *up, *plain, *down;
+    struct gqa_setting activation;
+    struct gqa_setting bias[3];
+    struct gqa_sublayer_norms norms;
+};
+
+struct gqa_stack_rule {
+    bool given;
+    const char *layers; /* pattern */
+    struct gqa_attention_rule self, cross;
+    struct gqa_feed_forward_rule feed_forward;
+    struct gqa_setting residual, shared_norm, final_norm;
+};
+
+struct gqa_logits_rule {
+    struct gqa_setting tied, bias, scale, soft_cap;
 };
 
 /* How the family draws fresh key and value projections. */
 struct gqa_initialiser {
-    const char *key;   /* config.json: standard deviation or factor */
-    double value;      /* where the key is absent */
-    bool over_d_model; /* the deviation is the value / sqrt(d_model) */
+    struct gqa_setting deviation;
+    bool over_d_model; /* the deviation is divided by sqrt(d_model) */
 };
 
-/* How a KerasHub variable becomes (a part of) a Hugging Face parameter. */
-enum gqa_keras_shape {
-    GQA_KERAS_AS_IS, /* same order of elements, flattened to a matrix */
-    GQA_KERAS_TURN,  /* transposed to [out, in] */
+/* What is not to be run. */
+struct gqa_refusal {
+    gqa_texts keys;
+    const json_t *is, *is_not; /* one of them */
+    const char *because;
 };
 
-struct gqa_keras_rule {
-    /*
-     * Path of the variable: layer, attributes and variable number of a
-     * .weights.h5 ("llama_transformer_decoder%/feedforward_gate_dense/0"),
-     * leading underscores dropped.
-     */
-    const char *path;
-    /* The variable's path in a whole-model .h5, or NULL. */
-    const char *legacy;
-    const char *hf; /* without the family's prefix where it has one */
-    enum gqa_keras_shape shape;
-    /* Leading axes of the kernel that are its input: (D,H,d) 1, (H,d,D) 2. */
-    unsigned n_in_axes;
-    /* Which part of a fused parameter, and along which axis. */
-    unsigned part, n_parts, axis;
-    /* The rule holds where some path has this component ("!": where none
-     * has); NULL: always. */
-    const char *when;
+/* What stock loaders accept of a grouped checkpoint. */
+enum gqa_stock_grouped {
+    GQA_STOCK_NONE,    /* nothing: it has to be expanded */
+    GQA_STOCK_UNIFORM, /* one number of KV heads for all layers */
 };
 
-/* A KerasHub backbone that a family's rules describe. */
-struct gqa_keras_variant {
-    const char *prefix;     /* '$' of its layer classes */
-    const char *backbone;   /* class_name of the preset */
-    const char *model_type; /* Hugging Face's */
-};
-
-/* A key of a KerasHub preset and Hugging Face's; a constant has no keras. */
-struct gqa_keras_key {
-    const char *keras;
-    const char *hf;
-    const char *constant; /* JSON text */
-};
-
-struct gqa_keras_names {
-    const struct gqa_keras_variant *variants; /* prefix NULL ends */
-    const struct gqa_keras_rule *rules;       /* path NULL ends */
-    /*
-     * Layers numbered through both stacks: rules whose Hugging Face name
-     * begins with "decoder." apply to layers with cross-attention, numbered
-     * from the first one; those with "encoder." to the others.
-     */
-    bool numbered_through;
-    const struct gqa_keras_key *keys; /* hf NULL ends */
-    /* What one key for another cannot say; NULL: nothing. */
-    void (*finish_config)(json_t *hf, const json_t *preset);
-};
+enum gqa_weights { GQA_WEIGHTS_OUT_IN, GQA_WEIGHTS_IN_OUT };
 
 struct gqa_family {
     const char *name;
-    const char *const *model_types; /* NULL ends */
-    const char *const *prefixes;    /* of names; NULL ends; preferred first */
-    const struct gqa_attention_rule *rules;
-    size_t n_rules;
+    const char *model_type; /* the one that is described; NULL: all of them */
+    gqa_texts model_types;
+    bool needs_config; /* to be run: several types share the names */
     struct gqa_config_keys keys;
-    const char *embedding;          /* [vocab_size, d_model] */
-    const char *unembedding;        /* whole name; absent where tied */
-    const char *const *extra_names; /* allowed in a module; NULL ends */
-    const char *heads_proof;        /* in a module; its columns are the heads */
+    struct gqa_family_names names;
+    enum gqa_weights weights;
+    struct gqa_norm_rule norm;
+    struct gqa_embedding_rule embedding;
+    struct gqa_position_rule positions;
+    struct gqa_stack_rule stacks[2]; /* by gqa_stack */
+    struct gqa_logits_rule logits;
     struct gqa_initialiser initialiser;
-    const struct gqa_keras_names *keras;
+    struct gqa_behaviours behaviours;
+    const struct gqa_refusal *refusals;
+    size_t n_refusals;
+    struct gqa_keras_names keras;
+    enum gqa_stock_grouped stock_grouped;
+    /* The attentions of its stacks, in the order of gqa_model. */
+    const struct gqa_attention_rule *attentions[3];
+    size_t n_attentions;
+    struct gqa_description *description; /* owned: what all of it is lent by */
 };
 
+void gqa_family_free(struct gqa_family *family);
+
+/* The bias that a rule with this setting says, where the description itself
+ * does; GQA_PART_OPTIONAL where the configuration decides. */
+enum gqa_part_presence gqa_bias_said(const struct gqa_setting *bias);
+
+/* Where a family's encoder and decoder are two stacks of one model. */
+bool gqa_family_is_encoder_decoder(const struct gqa_family *family);
+
+/* Whether a value of one of its keys is what the refusal speaks of. */
+bool gqa_refusal_holds(const struct gqa_refusal *refusal, const json_t *value);
+
+/* Standard deviation of key and value projections that are drawn afresh. */
+double gqa_family_deviation(const struct gqa_family *family,
+                            const json_t *config, uint64_t d_model);
+
 /*
- * A whole number > 0 of the configuration; *out stays as it is where the
- * key is NULL or absent, or its value null. Errors GQA_ERR_FORMAT.
+ * A whole number > 0 of the configuration, by the first key that is there;
+ * *out stays as it is where keys is NULL, none is there, or its value null.
+ * Errors GQA_ERR_FORMAT.
  */
 GQA_MUST_USE
 enum gqa_status gqa_config_count(uint64_t *out, const json_t *config,
-                                 const char *key, const char *path);
+                                 gqa_texts keys, const char *path);
 
-/* True for the configuration of a KerasHub backbone. */
-bool gqa_config_is_preset(const json_t *config);
-
-/*
- * Hugging Face's configuration for a KerasHub preset's. variant: NULL where
- * the variables do not tell; then the preset's class does, and *variant
- * receives it. The caller owns *out.
- */
-GQA_MUST_USE
-enum gqa_status gqa_config_from_preset(json_t **out,
-                                       const struct gqa_keras_variant **variant,
-                                       const struct gqa_family *family,
-                                       const json_t *preset);
-
-/* All families; NULL ends. */
-extern const struct gqa_family *const gqa_families[];
+/* The key among these that the configuration has, or the first; NULL for
+ * NULL. */
+const char *gqa_config_key(const json_t *config, gqa_texts keys);
 
 /*
  * Does name match pattern? '%' matches a decimal number without leading

@@ -8,8 +8,8 @@
 
 #include "formats/model/params.h"
 
-/* More than any family has. */
-enum { MAX_RULES = 64 };
+/* As many as a description may have. */
+enum { MAX_RULES = 256 };
 
 /* What number_norms() may add to a path. */
 enum { NORM_ROOM = 16 };
@@ -119,23 +119,34 @@ static bool path_matches(const char *pattern, const char *prefix,
     return gqa_pattern_match(expanded, path, layer, NULL);
 }
 
+/* "/" before the norm's name; NULL: there is no such part. */
+static char *find_component(char *path, const char *name)
+{
+    const size_t n = strlen(name);
+
+    for (char *at = strchr(path, '/'); at; at = strchr(at + 1, '/'))
+        if (strncmp(at + 1, name, n) == 0)
+            return at;
+    return NULL;
+}
+
 /*
  * A whole-model .h5 numbers T5's norms by a counter of the process that
  * made them ("t5_layer_norm_15"), so which is which is told by their order
  * in a layer alone: "t5_layer_norm.0" and so on.
  */
-static void number_norms(struct reading *in)
+static void number_norms(struct reading *in, const char *norm)
 {
-    static const char norm[] = "/t5_layer_norm";
     const char *layer = "";
     size_t n_layer = 0;
     unsigned count = 0;
 
     for (size_t i = 0; i < in->n; i++) {
-        char *at = in->paths[i] ? strstr(in->paths[i], norm) : NULL;
+        char *at = in->paths[i] ? find_component(in->paths[i], norm) : NULL;
         size_t n;
 
-        if (!at)
+        /* Numbered already, for a family that was tried before. */
+        if (!at || at[strlen(norm) + 1] == '.')
             continue;
         n = (size_t)(at - in->paths[i]);
         if (n != n_layer || strncmp(in->paths[i], layer, n) != 0)
@@ -143,7 +154,7 @@ static void number_norms(struct reading *in)
         layer = in->paths[i];
         n_layer = n;
         /* Paths have room for it; a longer one is no norm that we know. */
-        snprintf(at, strlen(at) + NORM_ROOM, "%s.%u/weight", norm, count++);
+        snprintf(at, strlen(norm) + NORM_ROOM, "/%s.%u/weight", norm, count++);
     }
 }
 
@@ -164,23 +175,40 @@ static bool rule_holds(const struct reading *in,
                               : any_path_has(in, rule->when);
 }
 
+/* Does the rule stand for a parameter of this attention? */
+static bool is_part_of(const struct gqa_keras_rule *rule,
+                       const struct gqa_attention_rule *attention)
+{
+    return strstr(rule->is, attention->pattern) != NULL;
+}
+
+static bool is_of_decoder(const struct gqa_keras_rule *rule,
+                          const struct gqa_family *family)
+{
+    return strstr(rule->is, family->stacks[GQA_STACK_DECODER].layers) != NULL;
+}
+
 /* First layer with cross-attention, where layers are numbered through. */
 static uint64_t first_decoder_layer(const struct reading *in,
-                                    const struct gqa_keras_names *names,
+                                    const struct gqa_family *family,
                                     const char *prefix)
 {
+    const struct gqa_attention_rule *cross =
+        &family->stacks[GQA_STACK_DECODER].cross;
     uint64_t first = UINT64_MAX;
 
-    for (const struct gqa_keras_rule *r = names->rules; r->path; r++)
-        for (size_t i = 0; strstr(r->path, "%/cross_attention/") && i < in->n;
-             i++) {
+    for (size_t r = 0; cross->given && r < family->keras.n_rules; r++) {
+        const struct gqa_keras_rule *rule = &family->keras.rules[r];
+
+        for (size_t i = 0; is_part_of(rule, cross) && i < in->n; i++) {
             uint64_t layer;
 
             if (in->paths[i] &&
-                path_matches(r->path, prefix, in->paths[i], false, &layer) &&
+                path_matches(rule->path, prefix, in->paths[i], false, &layer) &&
                 layer < first)
                 first = layer;
         }
+    }
     return first;
 }
 
@@ -190,40 +218,40 @@ static uint64_t first_decoder_layer(const struct reading *in,
  */
 static size_t match_all(struct match *matches, size_t *unexplained,
                         const struct reading *in,
-                        const struct gqa_keras_names *names, const char *prefix)
+                        const struct gqa_family *family, const char *prefix)
 {
+    const struct gqa_keras_names *names = &family->keras;
     const uint64_t first_decoder =
-        names->numbered_through ? first_decoder_layer(in, names, prefix) : 0;
-    bool holds[MAX_RULES];
+        names->numbered_through ? first_decoder_layer(in, family, prefix) : 0;
+    bool holds[MAX_RULES] = {false};
     size_t n_unexplained = 0;
 
-    for (size_t k = 0; k < MAX_RULES && names->rules[k].path; k++)
-        holds[k] = rule_holds(in, &names->rules[k]);
+    for (size_t r = 0; r < names->n_rules; r++)
+        holds[r] = rule_holds(in, &names->rules[r]);
     for (size_t i = 0; i < in->n; i++) {
         matches[i].rule = NULL;
-        if (!in->paths[i])
-            continue;
-        for (const struct gqa_keras_rule *r = names->rules; r->path; r++) {
-            const char *pattern = in->legacy ? r->legacy : r->path;
+        for (size_t r = 0; in->paths[i] && r < names->n_rules; r++) {
+            const struct gqa_keras_rule *rule = &names->rules[r];
+            const char *pattern = in->legacy ? rule->whole : rule->path;
             uint64_t layer;
 
-            if (!pattern || !holds[r - names->rules] ||
+            if (!pattern || !holds[r] ||
                 !path_matches(pattern, prefix, in->paths[i], in->legacy,
                               &layer))
                 continue;
             if (names->numbered_through && !in->legacy &&
                 strchr(pattern, '%')) {
-                const bool decoder = strncmp(r->hf, "decoder.", 8) == 0;
+                const bool decoder = is_of_decoder(rule, family);
 
                 if (decoder != (layer >= first_decoder))
                     continue;
                 layer -= decoder ? first_decoder : 0;
             }
-            matches[i].rule = r;
+            matches[i].rule = rule;
             matches[i].layer = layer;
             break;
         }
-        if (!matches[i].rule && n_unexplained++ == 0)
+        if (in->paths[i] && !matches[i].rule && n_unexplained++ == 0)
             *unexplained = i;
     }
     return n_unexplained;
@@ -245,19 +273,19 @@ static void expand_name(char *out, size_t size, const char *pattern,
 static struct gqa_view make_view(const struct gqa_keras_rule *rule,
                                  const struct gqa_tensor *tensor, size_t index)
 {
-    struct gqa_view view = {index, 1, 1, rule->shape == GQA_KERAS_TURN};
+    struct gqa_view view = {index, 1, 1, rule->turned};
     uint64_t in = 1;
     uint64_t out = 1;
 
-    if (tensor->rank < 2 || rule->shape == GQA_KERAS_AS_IS)
+    if (tensor->rank < 2 || !rule->turned)
         view.transposed = false;
     /* A bias has no input axes: (H, d) is one row of H * d. */
-    if (tensor->rank == 1 || strcmp(strrchr(rule->hf, '.'), ".bias") == 0) {
+    if (tensor->rank == 1 || strcmp(strrchr(rule->is, '.'), ".bias") == 0) {
         view.rows = tensor->n_elements;
         return view;
     }
     for (unsigned i = 0; i < tensor->rank; i++)
-        if (i < rule->n_in_axes)
+        if (i < rule->input_axes)
             in *= tensor->shape[i];
         else
             out *= tensor->shape[i];
@@ -275,16 +303,16 @@ static enum gqa_status add_variable(struct gqa_params *params,
     struct gqa_param *param = NULL;
     struct gqa_view *part;
 
-    expand_name(name, sizeof name, match->rule->hf, match->layer);
-    for (size_t i = 0; match->rule->n_parts > 1 && i < params->n && !param; i++)
+    expand_name(name, sizeof name, match->rule->is, match->layer);
+    for (size_t i = 0; match->rule->parts > 1 && i < params->n && !param; i++)
         if (strcmp(params->items[i].name, name) == 0)
             param = &params->items[i];
     if (!param) {
-        param = gqa_params_add(params, name, match->rule->n_parts);
+        param = gqa_params_add(params, name, match->rule->parts);
         if (!param)
             return gqa_fail_nomem();
         param->dtype = tensor->dtype;
-        param->axis = match->rule->axis;
+        param->axis = (unsigned)match->rule->axis;
     }
     if (param->dtype != tensor->dtype)
         return gqa_fail(GQA_ERR_FORMAT,
@@ -340,57 +368,90 @@ static enum gqa_status finish_param(struct gqa_param *param)
 
 /* The reading that explains most variables, which should be all. */
 struct best {
-    const struct gqa_family *family;
-    const struct gqa_keras_variant *variant;
+    struct gqa_family *family; /* owned */
+    size_t number, backbone;
     size_t n_unexplained, unexplained;
 };
 
-static void try_families(struct best *best, struct match *matches,
-                         const struct reading *in)
+/* Whether some variable shows that this family may describe the file. */
+static bool may_be(const struct reading *in,
+                   const struct gqa_family_choice *choice, size_t number)
+{
+    for (size_t i = 0; i < in->n; i++)
+        if (in->paths[i] &&
+            gqa_family_may_name_keras(
+                choice, number, gqa_checkpoint_tensor(in->checkpoint, i)->name))
+            return true;
+    return false;
+}
+
+/* Keep the family where it explains more than the best one. */
+static void try_family(struct best *best, struct gqa_family *family,
+                       size_t number, struct match *matches, struct reading *in)
+{
+    bool better = false;
+
+    if (in->legacy && family->keras.ordered_norms)
+        number_norms(in, family->keras.ordered_norms);
+    for (size_t i = 0; i < family->keras.n_backbones; i++) {
+        size_t first = 0;
+        const size_t n = match_all(matches, &first, in, family,
+                                   family->keras.backbones[i].layers);
+
+        if (n >= best->n_unexplained)
+            continue;
+        if (!better)
+            gqa_family_free(best->family);
+        better = true;
+        *best = (struct best){family, number, i, n, first};
+    }
+    if (!better)
+        gqa_family_free(family);
+}
+
+static enum gqa_status try_families(struct best *best, struct match *matches,
+                                    struct reading *in,
+                                    const struct gqa_family_choice *choice)
 {
     best->family = NULL;
     best->n_unexplained = SIZE_MAX;
-    for (size_t f = 0; gqa_families[f]; f++) {
-        const struct gqa_keras_names *names = gqa_families[f]->keras;
-        const struct gqa_keras_variant *v = names ? names->variants : NULL;
+    for (size_t i = 0; i < gqa_family_count(choice); i++) {
+        struct gqa_family *family;
+        enum gqa_status st;
 
-        for (; v && v->prefix; v++) {
-            size_t first = 0;
-            const size_t n = match_all(matches, &first, in, names, v->prefix);
-
-            if (n >= best->n_unexplained)
-                continue;
-            *best = (struct best){gqa_families[f], v, n, first};
-        }
+        if (!may_be(in, choice, i))
+            continue;
+        if ((st = gqa_family_load(&family, choice, i, NULL)) != GQA_OK)
+            return st;
+        try_family(best, family, i, matches, in);
     }
+    return GQA_OK;
 }
 
-static enum gqa_status build(struct gqa_params *params,
-                             const struct gqa_family **family,
-                             const struct gqa_keras_variant **variant,
+static enum gqa_status build(struct gqa_params *params, const struct best *best,
                              const struct reading *in, struct match *matches)
 {
+    const struct gqa_keras_backbone *backbone;
     size_t n_weights = 0;
-    struct best best;
+    size_t first;
     enum gqa_status st;
 
-    try_families(&best, matches, in);
     for (size_t i = 0; i < in->n; i++)
         n_weights += in->paths[i] != NULL;
-    if (!best.family || best.n_unexplained == n_weights)
+    if (!best->family || best->n_unexplained == n_weights)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "a Keras model whose layers belong to no family we "
                         "know (its first variable is '%s')",
                         in->n ? gqa_checkpoint_tensor(in->checkpoint, 0)->name
                               : "none");
-    if (best.n_unexplained > 0)
+    if (best->n_unexplained > 0)
         return gqa_fail(
             GQA_ERR_UNSUPPORTED,
             "looks like KerasHub's %s, but variable '%s' is no part of it",
-            best.family->name,
-            gqa_checkpoint_tensor(in->checkpoint, best.unexplained)->name);
-    match_all(matches, &best.unexplained, in, best.family->keras,
-              best.variant->prefix);
+            best->family->name,
+            gqa_checkpoint_tensor(in->checkpoint, best->unexplained)->name);
+    backbone = &best->family->keras.backbones[best->backbone];
+    match_all(matches, &first, in, best->family, backbone->layers);
     for (size_t i = 0; i < in->n; i++)
         if (matches[i].rule &&
             (st = add_variable(params, &matches[i],
@@ -400,19 +461,18 @@ static enum gqa_status build(struct gqa_params *params,
     for (size_t i = 0; i < params->n; i++)
         if ((st = finish_param(&params->items[i])) != GQA_OK)
             return st;
-    *family = best.family;
-    /* Variable paths are the same for all backbones of a family. */
-    *variant = in->legacy ? NULL : best.variant;
     return gqa_params_finish(params);
 }
 
-enum gqa_status gqa_params_from_keras(struct gqa_params *params,
-                                      const struct gqa_family **family,
-                                      const struct gqa_keras_variant **variant,
+enum gqa_status gqa_params_from_keras(struct gqa_params *params, size_t *number,
+                                      struct gqa_family **family,
+                                      const char **backbone_type,
+                                      const struct gqa_family_choice *choice,
                                       const struct gqa_checkpoint *checkpoint)
 {
     struct reading in = {.checkpoint = checkpoint};
     struct match *matches = NULL;
+    struct best best = {NULL, 0, 0, 0, 0};
     enum gqa_status st;
 
     in.n = gqa_checkpoint_n_tensors(checkpoint);
@@ -434,10 +494,20 @@ enum gqa_status gqa_params_from_keras(struct gqa_params *params,
             goto done;
         }
     }
-    if (in.legacy)
-        number_norms(&in);
-    st = build(params, family, variant, &in, matches);
+    st = try_families(&best, matches, &in, choice);
+    if (st == GQA_OK)
+        st = build(params, &best, &in, matches);
+    if (st == GQA_OK) {
+        *number = best.number;
+        *family = best.family;
+        /* Variable paths of whole models are the same for all backbones. */
+        *backbone_type =
+            in.legacy ? NULL
+                      : best.family->keras.backbones[best.backbone].model_type;
+        best.family = NULL;
+    }
 done:
+    gqa_family_free(best.family);
     for (size_t i = 0; in.paths && i < in.n; i++)
         free(in.paths[i]);
     free(in.paths);

@@ -11,7 +11,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/strings.h"
-#include "formats/families/family.h"
+#include "formats/families/keras.h"
 #include "formats/hdf5/cache.h"
 #include "formats/hdf5/child.h"
 #include "formats/hdf5/chunks.h"

@@ -13,6 +13,7 @@ struct gqa_found_attention {
     const struct gqa_attention_rule *rule;
     size_t rule_index;
     uint64_t layer;
+    bool input_major;          /* weights are [in, out] */
     size_t weight[4], bias[4]; /* q, k, v, o: param index or GQA_NO_PARAM */
     size_t proof;              /* of n_heads, or GQA_NO_PARAM */
 };

@@ -43,9 +43,10 @@ static struct gqa_found_attention *get(struct finder *in, size_t rule,
         in->capacity = capacity;
     }
     last = &in->found[in->n++];
-    last->rule = &in->family->rules[rule];
+    last->rule = in->family->attentions[rule];
     last->rule_index = rule;
     last->layer = layer;
+    last->input_major = in->family->weights == GQA_WEIGHTS_IN_OUT;
     last->proof = GQA_NO_PARAM;
     for (int i = 0; i < 4; i++)
         last->weight[i] = last->bias[i] = GQA_NO_PARAM;
@@ -62,9 +63,9 @@ static bool is_projection(const char *leaf, const char *projection,
            strcmp(leaf + n + 1, what) == 0;
 }
 
-static bool is_listed(const char *leaf, const char *const *names)
+static bool is_listed(const char *leaf, gqa_texts names)
 {
-    for (; *names; names++)
+    for (; names && *names; names++)
         if (strcmp(leaf, *names) == 0)
             return true;
     return false;
@@ -106,27 +107,27 @@ static enum gqa_status refuse_extra(const struct gqa_param *param,
 static enum gqa_status take(struct finder *in, size_t rule, uint64_t layer,
                             const char *leaf, size_t index)
 {
-    const struct gqa_attention_rule *r = &in->family->rules[rule];
-    const char *const projections[] = {r->q, r->k, r->v, r->o};
+    const struct gqa_attention_rule *r = in->family->attentions[rule];
+    const struct gqa_family_names *names = &in->family->names;
     struct gqa_found_attention *found = get(in, rule, layer);
     bool known = false;
 
     if (!found)
         return gqa_fail_nomem();
     for (int i = 0; i < 4; i++) {
-        if (is_projection(leaf, projections[i], "weight")) {
+        if (is_projection(leaf, r->names[i], "weight")) {
             found->weight[i] = index;
             known = true;
-        } else if (is_projection(leaf, projections[i], "bias")) {
+        } else if (is_projection(leaf, r->names[i], "bias")) {
             found->bias[i] = index;
             known = true;
         }
     }
-    if (in->family->heads_proof && strcmp(leaf, in->family->heads_proof) == 0) {
+    if (names->heads_proof && strcmp(leaf, names->heads_proof) == 0) {
         found->proof = index;
         known = true;
     }
-    if (known || is_listed(leaf, in->family->extra_names))
+    if (known || is_listed(leaf, names->ignored))
         return GQA_OK;
     return refuse_extra(&in->params->items[index], leaf, in->family);
 }
@@ -150,11 +151,11 @@ static enum gqa_status missing(const struct finder *in,
                                uint64_t layer, const char *projection,
                                const char *what)
 {
-    const size_t at = strcspn(rule->module, "%");
+    const size_t at = strcspn(rule->pattern, "%");
 
     return gqa_fail(GQA_ERR_FORMAT, "tensor '%s%.*s%llu%s.%s.%s' is missing",
-                    in->prefix, (int)at, rule->module,
-                    (unsigned long long)layer, rule->module + at + 1,
+                    in->prefix, (int)at, rule->pattern,
+                    (unsigned long long)layer, rule->pattern + at + 1,
                     projection, what);
 }
 
@@ -167,20 +168,19 @@ static enum gqa_status check_complete(const struct finder *in)
         uint64_t layer = 0;
 
         for (; i < in->n && (int)in->found[i].rule->stack == stack; layer++)
-            for (size_t r = 0; r < in->family->n_rules; r++) {
-                const struct gqa_attention_rule *rule = &in->family->rules[r];
-                const char *const projections[] = {rule->q, rule->k, rule->v,
-                                                   rule->o};
+            for (size_t r = 0; r < in->family->n_attentions; r++) {
+                const struct gqa_attention_rule *rule =
+                    in->family->attentions[r];
                 const struct gqa_found_attention *found = &in->found[i];
 
                 if ((int)rule->stack != stack)
                     continue;
                 if (i == in->n || found->rule_index != r ||
                     found->layer != layer)
-                    return missing(in, rule, layer, rule->q, "weight");
+                    return missing(in, rule, layer, rule->names[0], "weight");
                 for (int p = 0; p < 4; p++)
                     if (found->weight[p] == GQA_NO_PARAM)
-                        return missing(in, rule, layer, projections[p],
+                        return missing(in, rule, layer, rule->names[p],
                                        "weight");
                 i++;
             }
@@ -188,33 +188,64 @@ static enum gqa_status check_complete(const struct finder *in)
     return GQA_OK;
 }
 
-/* Biases are there in every layer or in none, and q, k and v have them
- * together; o may differ from those, as in Qwen2. */
-static enum gqa_status check_biases(const struct finder *in)
+/* Whether some layer has the bias, or that of a projection among q, k and v
+ * whose biases the same setting decides. */
+static bool any_has(const struct finder *in, size_t r, int projection)
 {
-    for (size_t r = 0; r < in->family->n_rules; r++) {
-        const struct gqa_attention_rule *rule = &in->family->rules[r];
-        const char *const projections[] = {rule->q, rule->k, rule->v, rule->o};
-        bool qkv = false;
-        bool o = false;
+    const struct gqa_attention_rule *rule = in->family->attentions[r];
 
-        for (size_t i = 0; i < in->n; i++) {
-            const size_t *bias = in->found[i].bias;
+    for (size_t i = 0; i < in->n; i++) {
+        const struct gqa_found_attention *found = &in->found[i];
 
-            if (in->found[i].rule_index != r)
-                continue;
-            qkv = qkv || bias[0] != GQA_NO_PARAM || bias[1] != GQA_NO_PARAM ||
-                  bias[2] != GQA_NO_PARAM;
-            o = o || bias[3] != GQA_NO_PARAM;
+        if (found->rule_index != r)
+            continue;
+        if (found->bias[projection] != GQA_NO_PARAM)
+            return true;
+        for (int p = 0; p < 3 && projection < 3; p++)
+            if (found->bias[p] != GQA_NO_PARAM &&
+                json_equal(rule->bias[p].json, rule->bias[projection].json))
+                return true;
+    }
+    return false;
+}
+
+/* Biases are there in every layer or in none, and where the family says. */
+static enum gqa_status check_bias(const struct finder *in, size_t r,
+                                  int projection)
+{
+    const struct gqa_attention_rule *rule = in->family->attentions[r];
+    const char *name = rule->names[projection];
+    const enum gqa_part_presence said = gqa_bias_said(&rule->bias[projection]);
+    const bool needed = said == GQA_PART_PRESENT || any_has(in, r, projection);
+
+    for (size_t i = 0; i < in->n; i++) {
+        const struct gqa_found_attention *found = &in->found[i];
+
+        if (found->rule_index != r)
+            continue;
+        if (found->bias[projection] == GQA_NO_PARAM) {
+            if (needed)
+                return missing(in, rule, found->layer, name, "bias");
+        } else if (said == GQA_PART_ABSENT) {
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "'%s': models of %s %s have no such bias",
+                            in->params->items[found->bias[projection]].name,
+                            in->family->model_type ? "type" : "family",
+                            in->family->model_type ? in->family->model_type
+                                                   : in->family->name);
         }
-        for (size_t i = 0; i < in->n; i++)
-            for (int p = 0; p < 4; p++)
-                if (in->found[i].rule_index == r && (p < 3 ? qkv : o) &&
-                    in->found[i].bias[p] == GQA_NO_PARAM)
-                    return missing(in, rule, in->found[i].layer, projections[p],
-                                   "bias");
     }
     return GQA_OK;
+}
+
+static enum gqa_status check_biases(const struct finder *in)
+{
+    enum gqa_status st = GQA_OK;
+
+    for (size_t r = 0; r < in->family->n_attentions; r++)
+        for (int p = 0; p < 4 && st == GQA_OK; p++)
+            st = check_bias(in, r, p);
+    return st;
 }
 
 static enum gqa_status search(struct finder *in)
@@ -227,12 +258,12 @@ static enum gqa_status search(struct finder *in)
 
         if (strncmp(name, in->prefix, n_prefix) != 0)
             continue;
-        for (size_t r = 0; r < in->family->n_rules; r++) {
+        for (size_t r = 0; r < in->family->n_attentions; r++) {
             uint64_t layer;
             const char *leaf;
 
-            if (!gqa_pattern_match(in->family->rules[r].module, name + n_prefix,
-                                   &layer, &leaf) ||
+            if (!gqa_pattern_match(in->family->attentions[r]->pattern,
+                                   name + n_prefix, &layer, &leaf) ||
                 *leaf != '.')
                 continue;
             if ((st = take(in, r, layer, leaf + 1, i)) != GQA_OK)
@@ -253,8 +284,11 @@ enum gqa_status gqa_find_attentions(struct gqa_found_attention **out, size_t *n,
     struct finder in = {.family = family, .params = params};
     enum gqa_status st = GQA_OK;
 
-    for (size_t i = 0; family->prefixes[i] && in.n == 0 && st == GQA_OK; i++) {
-        in.prefix = family->prefixes[i];
+    *out = NULL;
+    *n = 0;
+    for (gqa_texts prefix = family->names.prefixes;
+         *prefix && in.n == 0 && st == GQA_OK; prefix++) {
+        in.prefix = *prefix;
         st = search(&in);
     }
     if (st != GQA_OK) {

@@ -10,24 +10,12 @@
 #include "common/ull.h"
 #include "formats/families/family.h"
 #include "formats/model/attentions.h"
+#include "formats/model/find_family.h"
 #include "formats/model/params.h"
 #include "formats/model/say.h"
 
 /* The cost of a plan grows with the heads, which a file must not set. */
 #define MAX_HEADS 16384
-
-/* What is gathered on the way to a model. */
-struct builder {
-    const struct gqa_checkpoint *checkpoint;
-    const struct gqa_model_hints *hints;
-    struct gqa_params params;
-    const struct gqa_family *family;
-    const struct gqa_keras_variant *variant;
-    struct gqa_found_attention *found;
-    size_t n_found;
-    json_t *config;          /* Hugging Face's, owned, or NULL */
-    const char *config_path; /* for messages */
-};
 
 const char *gqa_family_name(const struct gqa_family *family)
 {
@@ -36,7 +24,7 @@ const char *gqa_family_name(const struct gqa_family *family)
 
 bool gqa_model_is_encoder_decoder(const struct gqa_model *model)
 {
-    return model->family->keys.n_decoder_layers != NULL;
+    return gqa_family_is_encoder_decoder(model->family);
 }
 
 const char *gqa_stack_name(enum gqa_stack stack)
@@ -73,140 +61,6 @@ const char *gqa_position_name(const struct gqa_position *position)
     return names[position->scheme];
 }
 
-/* --- Which family ------------------------------------------------------- */
-
-static const struct gqa_family *family_of_type(const char *model_type)
-{
-    for (size_t f = 0; gqa_families[f]; f++)
-        for (size_t i = 0; gqa_families[f]->model_types[i]; i++)
-            if (strcmp(model_type, gqa_families[f]->model_types[i]) == 0)
-                return gqa_families[f];
-    return NULL;
-}
-
-/* "t5, mt5, ...": every model_type we know. */
-static void list_types(char *out, size_t size)
-{
-    size_t n = 0;
-
-    out[0] = '\0';
-    for (size_t f = 0; gqa_families[f]; f++)
-        for (size_t i = 0; gqa_families[f]->model_types[i]; i++) {
-            const int added = snprintf(out + n, size - n, "%s%s", n ? ", " : "",
-                                       gqa_families[f]->model_types[i]);
-
-            if (added < 0 || (size_t)added >= size - n)
-                return;
-            n += (size_t)added;
-        }
-}
-
-static enum gqa_status find_by_type(struct builder *b, const char *model_type)
-{
-    char known[512];
-    enum gqa_status st;
-
-    b->family = family_of_type(model_type);
-    list_types(known, sizeof known);
-    if (!b->family)
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "%s: model_type '%.80s' is not known; known are %s",
-                        b->config_path, model_type, known);
-    st = gqa_find_attentions(&b->found, &b->n_found, b->family, &b->params);
-    if (st == GQA_OK && b->n_found == 0)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "%s says model_type '%s', but no tensor is named like "
-                        "'%s%s.%s.weight'",
-                        b->config_path, model_type, b->family->prefixes[0],
-                        b->family->rules[0].module, b->family->rules[0].q);
-    return st;
-}
-
-static enum gqa_status find_by_names(struct builder *b)
-{
-    char known[512];
-
-    for (size_t f = 0; gqa_families[f]; f++) {
-        const enum gqa_status st = gqa_find_attentions(
-            &b->found, &b->n_found, gqa_families[f], &b->params);
-
-        if (st != GQA_OK)
-            return st;
-        if (b->n_found) {
-            b->family = gqa_families[f];
-            return GQA_OK;
-        }
-        free(b->found);
-        b->found = NULL;
-    }
-    list_types(known, sizeof known);
-    return gqa_fail(GQA_ERR_UNSUPPORTED,
-                    "the tensors are named like those of no family we know "
-                    "(%s)%s%s%s",
-                    known, b->params.n ? "; the first is '" : "",
-                    b->params.n ? b->params.items[0].name : "",
-                    b->params.n ? "'" : "");
-}
-
-/* Name the parameters, find the family and its attentions. */
-static enum gqa_status find_family(struct builder *b)
-{
-    const enum gqa_naming naming = gqa_checkpoint_naming(b->checkpoint);
-    const json_t *given = gqa_checkpoint_config(b->checkpoint);
-    const char *model_type;
-    enum gqa_status st;
-
-    if (naming == GQA_NAMES_TORCH || naming == GQA_NAMES_TF) {
-        st = naming == GQA_NAMES_TORCH
-                 ? gqa_params_from_torch(&b->params, b->checkpoint)
-                 : gqa_params_from_tf(&b->params, b->checkpoint);
-        if (st != GQA_OK)
-            return st;
-        model_type = json_string_value(json_object_get(given, "model_type"));
-        return model_type ? find_by_type(b, model_type) : find_by_names(b);
-    }
-    st = gqa_params_from_keras(&b->params, &b->family, &b->variant,
-                               b->checkpoint);
-    if (st != GQA_OK)
-        return st;
-    st = gqa_find_attentions(&b->found, &b->n_found, b->family, &b->params);
-    if (st == GQA_OK && b->n_found == 0)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "a Keras model (%s) without an attention; of a "
-                        "checkpoint in shards, give the folder or the index",
-                        gqa_family_name(b->family));
-    return st;
-}
-
-/* --- Configuration ------------------------------------------------------ */
-
-static enum gqa_status take_config(struct builder *b)
-{
-    const json_t *given = gqa_checkpoint_config(b->checkpoint);
-
-    b->config_path = gqa_checkpoint_config_path(b->checkpoint);
-    if (!given)
-        return GQA_OK;
-    if (gqa_config_is_preset(given)) {
-        const enum gqa_status st =
-            gqa_config_from_preset(&b->config, &b->variant, b->family, given);
-        size_t index;
-
-        if (st != GQA_OK)
-            return gqa_fail_prefix(st, "%s", b->config_path);
-        /* Some presets do not say so, but the variables do. */
-        json_object_set_new(b->config, "tie_word_embeddings",
-                            json_boolean(!gqa_params_find(
-                                &b->params, b->family->unembedding, &index)));
-        return GQA_OK;
-    }
-    /* A Keras model of other layers describes those, not the architecture. */
-    if (json_object_get(given, "class_name"))
-        return GQA_OK;
-    b->config = json_deep_copy(given);
-    return b->config ? GQA_OK : gqa_fail_nomem();
-}
-
 /* --- Heads -------------------------------------------------------------- */
 
 /* A count and who said it. */
@@ -234,7 +88,7 @@ static enum gqa_status agree(struct said *said, const char *what,
  * table of relative biases a column for each.
  */
 static enum gqa_status ask_shapes(struct said *n_heads, struct said *head_dim,
-                                  const struct builder *b)
+                                  const struct gqa_model_builder *b)
 {
     const enum gqa_naming naming = gqa_checkpoint_naming(b->checkpoint);
     const struct gqa_found_attention *first = &b->found[0];
@@ -265,7 +119,7 @@ static enum gqa_status ask_shapes(struct said *n_heads, struct said *head_dim,
 }
 
 static enum gqa_status ask_config(struct said *n_heads, struct said *head_dim,
-                                  const struct builder *b)
+                                  const struct gqa_model_builder *b)
 {
     const struct gqa_config_keys *keys = &b->family->keys;
     uint64_t heads = 0;
@@ -283,7 +137,7 @@ static enum gqa_status ask_config(struct said *n_heads, struct said *head_dim,
 }
 
 static enum gqa_status resolve_heads(uint64_t *n_heads, uint64_t *head_dim,
-                                     const struct builder *b)
+                                     const struct gqa_model_builder *b)
 {
     const uint64_t length = gqa_query_length(&b->found[0], b->params.items);
     struct said heads = {0, NULL};
@@ -332,50 +186,36 @@ static enum gqa_status resolve_heads(uint64_t *n_heads, uint64_t *head_dim,
 
 /* --- Positions ---------------------------------------------------------- */
 
-/* The share of each head that RoPE turns. */
-static enum gqa_status rotary_share(const struct builder *b, double *share)
-{
-    static const char *const nested[] = {"rope_parameters", "rope_scaling"};
-    const char *key = b->family->keys.rotary_share;
-    const json_t *value = key ? json_object_get(b->config, key) : NULL;
-
-    for (size_t i = 0; (!value || json_is_null(value)) && i < 2; i++) {
-        key = "partial_rotary_factor";
-        value = json_object_get(json_object_get(b->config, nested[i]), key);
-    }
-    *share = b->family->keys.rotary_default;
-    if (!value || json_is_null(value))
-        return GQA_OK;
-    *share = json_number_value(value); /* 0 where it is no number */
-    if (*share > 0 && *share <= 1)
-        return GQA_OK;
-    return gqa_fail(GQA_ERR_FORMAT, "%s: %s is not a number in (0, 1]",
-                    b->config_path, key);
-}
-
 static enum gqa_status position_of(struct gqa_position *position,
-                                   const struct builder *b,
+                                   const struct gqa_model_builder *b,
                                    const struct gqa_attention_rule *rule,
                                    uint64_t head_dim)
 {
-    enum gqa_status st = GQA_OK;
-    double share;
+    const struct gqa_position_rule *said = &b->family->positions;
+    double share = 1;
+    enum gqa_status st;
 
-    *position = (struct gqa_position){.scheme = rule->position};
-    if (rule->position == GQA_POSITION_ROPE &&
-        (st = rotary_share(b, &share)) == GQA_OK)
-        position->rotary_dim = (uint64_t)floor((double)head_dim * share);
-    return st;
+    *position = (struct gqa_position){
+        .scheme = rule->positions ? said->scheme : GQA_POSITION_NONE};
+    if (position->scheme != GQA_POSITION_ROPE)
+        return GQA_OK;
+    st = gqa_setting_number(&share, &said->share, b->config);
+    if (st != GQA_OK)
+        return gqa_fail_prefix(st, "%s", b->config_path);
+    position->rotary_dim = (uint64_t)floor((double)head_dim * share);
+    position->interleaved = said->interleaved;
+    return GQA_OK;
 }
 
 /* --- Checks against the configuration ----------------------------------- */
 
 /* config.json's KV heads, one number or one for each layer, fit the shapes;
  * for an encoder-decoder they speak of the decoder. */
-static enum gqa_status check_kv_heads(const struct builder *b,
+static enum gqa_status check_kv_heads(const struct gqa_model_builder *b,
                                       const struct gqa_attention *a)
 {
-    const json_t *value = json_object_get(b->config, "num_key_value_heads");
+    const char *key = gqa_config_key(b->config, b->family->keys.n_kv_heads);
+    const json_t *value = key ? json_object_get(b->config, key) : NULL;
     uint64_t count = 0;
 
     if (!value || json_is_null(value) || a->stack != GQA_STACK_DECODER)
@@ -386,50 +226,52 @@ static enum gqa_status check_kv_heads(const struct builder *b,
         count = (uint64_t)json_integer_value(value);
     if (count != a->n_kv_heads)
         return gqa_fail(GQA_ERR_FORMAT,
-                        "%s: num_key_value_heads does not fit the shapes: the "
+                        "%s: %s does not fit the shapes: the "
                         "%s has %llu KV heads of %llu",
-                        b->config_path,
+                        b->config_path, key,
                         gqa_attention_label(a->stack, a->kind, a->layer),
                         ULL(a->n_kv_heads), ULL(a->head_dim));
     return GQA_OK;
 }
 
 /* A list of KV heads has one entry for each layer that it speaks of. */
-static enum gqa_status check_kv_list(const struct builder *b,
+static enum gqa_status check_kv_list(const struct gqa_model_builder *b,
                                      const struct gqa_model *m)
 {
-    const json_t *list = json_object_get(b->config, "num_key_value_heads");
-    const uint64_t n_layers =
-        b->family->keys.n_decoder_layers ? m->n_decoder_layers : m->n_layers;
+    const char *key = gqa_config_key(b->config, b->family->keys.n_kv_heads);
+    const json_t *list = key ? json_object_get(b->config, key) : NULL;
+    const uint64_t n_layers = gqa_family_is_encoder_decoder(b->family)
+                                  ? m->n_decoder_layers
+                                  : m->n_layers;
 
     if (!json_is_array(list) || json_array_size(list) == n_layers)
         return GQA_OK;
     return gqa_fail(GQA_ERR_FORMAT,
-                    "%s: num_key_value_heads lists %zu layers, but the "
-                    "tensors have %llu",
-                    b->config_path, json_array_size(list), ULL(n_layers));
+                    "%s: %s lists %zu layers, but the tensors have %llu",
+                    b->config_path, key, json_array_size(list), ULL(n_layers));
 }
 
-static enum gqa_status check_layers(const struct builder *b, const char *key,
-                                    uint64_t found)
+static enum gqa_status check_layers(const struct gqa_model_builder *b,
+                                    gqa_texts keys, uint64_t found)
 {
     uint64_t said = 0;
     enum gqa_status st;
 
-    if ((st = gqa_config_count(&said, b->config, key, b->config_path)) !=
+    if ((st = gqa_config_count(&said, b->config, keys, b->config_path)) !=
         GQA_OK)
         return st;
     if (said && found && said != found)
         return gqa_fail(GQA_ERR_FORMAT,
                         "%s: %s is %llu, but the tensors have %llu layers",
-                        b->config_path, key, ULL(said), ULL(found));
+                        b->config_path, gqa_config_key(b->config, keys),
+                        ULL(said), ULL(found));
     return GQA_OK;
 }
 
 /* --- Putting it together ------------------------------------------------ */
 
 static enum gqa_status fill_attentions(struct gqa_model *m,
-                                       const struct builder *b)
+                                       const struct gqa_model_builder *b)
 {
     uint64_t n_heads = 0;
     uint64_t head_dim = 0;
@@ -450,7 +292,8 @@ static enum gqa_status fill_attentions(struct gqa_model *m,
                 GQA_OK ||
             (st = check_kv_heads(b, a)) != GQA_OK)
             return st;
-        if (a->stack == GQA_STACK_DECODER && b->family->keys.n_decoder_layers) {
+        if (a->stack == GQA_STACK_DECODER &&
+            gqa_family_is_encoder_decoder(b->family)) {
             m->n_decoder_layers = a->layer + 1;
         } else {
             m->n_layers = a->layer + 1;
@@ -465,17 +308,18 @@ static enum gqa_status fill_attentions(struct gqa_model *m,
                         m->n_decoder_layers);
 }
 
-static void fill_dimensions(struct gqa_model *m, const struct builder *b)
+static void fill_dimensions(struct gqa_model *m,
+                            const struct gqa_model_builder *b)
 {
     const struct gqa_param *o = &b->params.items[b->found[0].weight[3]];
 
-    m->d_model = b->found[0].rule->input_major ? o->cols : o->rows;
-    for (size_t i = 0; b->family->prefixes[i]; i++) {
+    m->d_model = b->family->weights == GQA_WEIGHTS_IN_OUT ? o->cols : o->rows;
+    for (gqa_texts prefix = b->family->names.prefixes; *prefix; prefix++) {
         char name[GQA_MAX_NAME];
         size_t index;
 
-        snprintf(name, sizeof name, "%s%s", b->family->prefixes[i],
-                 b->family->embedding);
+        snprintf(name, sizeof name, "%s%s.weight", *prefix,
+                 b->family->names.embedding);
         if (gqa_params_find(&b->params, name, &index)) {
             m->vocab_size = b->params.items[index].rows;
             return;
@@ -483,30 +327,29 @@ static void fill_dimensions(struct gqa_model *m, const struct builder *b)
     }
 }
 
-static enum gqa_status fill_type(struct gqa_model *m, const struct builder *b)
+static enum gqa_status fill_type(struct gqa_model *m,
+                                 const struct gqa_model_builder *b)
 {
-    const char *const *types = b->family->model_types;
     const char *type =
         json_string_value(json_object_get(b->config, "model_type"));
 
-    if (!type && b->variant)
-        type = b->variant->model_type;
-    if (!type && !types[1])
-        type = types[0];
+    if (!type)
+        type = b->family->model_type;
     if (!type)
         return GQA_OK;
     m->model_type = strdup(type);
     return m->model_type ? GQA_OK : gqa_fail_nomem();
 }
 
-static void set_count(json_t *config, const char *key, uint64_t value)
+static void set_count(json_t *config, gqa_texts keys, uint64_t value)
 {
-    if (key && value)
-        json_object_set_new(config, key, json_integer((json_int_t)value));
+    if (keys && value)
+        json_object_set_new(config, keys[0], json_integer((json_int_t)value));
 }
 
 /* A configuration of what is known without one. */
-static enum gqa_status fill_config(struct gqa_model *m, struct builder *b)
+static enum gqa_status fill_config(struct gqa_model *m,
+                                   struct gqa_model_builder *b)
 {
     const struct gqa_config_keys *keys = &b->family->keys;
     const struct gqa_attention *a = &m->attentions[0];
@@ -531,11 +374,10 @@ static enum gqa_status fill_config(struct gqa_model *m, struct builder *b)
     return GQA_OK;
 }
 
-static enum gqa_status fill(struct gqa_model *m, struct builder *b)
+static enum gqa_status fill(struct gqa_model *m, struct gqa_model_builder *b)
 {
     enum gqa_status st;
 
-    m->family = b->family;
     if ((st = fill_attentions(m, b)) != GQA_OK)
         return st;
     fill_dimensions(m, b);
@@ -544,6 +386,8 @@ static enum gqa_status fill(struct gqa_model *m, struct builder *b)
     m->params = b->params.items;
     m->n_params = b->params.n;
     memset(&b->params, 0, sizeof b->params);
+    m->family = b->family;
+    b->family = NULL;
     return GQA_OK;
 }
 
@@ -551,17 +395,18 @@ enum gqa_status gqa_model_create(struct gqa_model **out,
                                  const struct gqa_checkpoint *checkpoint,
                                  const struct gqa_model_hints *hints)
 {
-    static const struct gqa_model_hints none = {0, 0};
-    struct builder b = {.checkpoint = checkpoint,
-                        .hints = hints ? hints : &none};
+    static const struct gqa_model_hints none = {0};
+    struct gqa_model_builder b = {.checkpoint = checkpoint,
+                                  .hints = hints ? hints : &none,
+                                  .choice = {.library = &gqa_builtin_families}};
     struct gqa_model *m = calloc(1, sizeof *m);
     enum gqa_status st;
 
     if (!m)
         return gqa_fail_nomem();
+    b.choice.own = b.hints->family;
     b.config_path = gqa_checkpoint_config_path(checkpoint);
-    if ((st = find_family(&b)) != GQA_OK || (st = take_config(&b)) != GQA_OK ||
-        (st = fill(m, &b)) != GQA_OK)
+    if ((st = gqa_find_family(&b)) != GQA_OK || (st = fill(m, &b)) != GQA_OK)
         goto done;
     gqa_say_model(m, checkpoint);
     *out = m;
@@ -570,6 +415,7 @@ done:
     gqa_model_free(m);
     gqa_params_free(&b.params);
     free(b.found);
+    gqa_family_free(b.family);
     json_decref(b.config);
     return st;
 }
@@ -582,6 +428,7 @@ void gqa_model_free(struct gqa_model *model)
         return;
     params = (struct gqa_params){model->params, model->n_params, 0};
     gqa_params_free(&params);
+    gqa_family_free(model->family);
     free(model->attentions);
     free(model->model_type);
     json_decref(model->config);

@@ -100,9 +100,10 @@ struct gqa_attention {
 };
 
 struct gqa_family;
+struct gqa_family_file;
 
 struct gqa_model {
-    const struct gqa_family *family;
+    struct gqa_family *family; /* owned */
     char *model_type;          /* Hugging Face's, or NULL: not known */
     uint64_t n_layers;         /* encoder layers of an encoder-decoder */
     uint64_t n_decoder_layers; /* encoder-decoder only, else 0 */
@@ -124,6 +125,9 @@ struct gqa_model {
 struct gqa_model_hints {
     uint64_t n_heads;
     uint64_t head_dim;
+    /* A description of a family that is not built in (families/load.h), lent;
+     * it counts more than those that are. */
+    const struct gqa_family_file *family;
 };
 
 /*

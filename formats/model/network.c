@@ -6,181 +6,34 @@
 #include <string.h>
 
 #include "common/ull.h"
-#include "formats/families/family.h"
 #include "formats/model/network_config.h"
+#include "formats/model/network_params.h"
 #include "formats/model/network_rope.h"
-#include "formats/model/network_rules.h"
-#include "formats/model/params.h"
 
-enum gqa_status gqa_activation_parse(enum gqa_activation *out, const char *name)
+/* --- Attention ----------------------------------------------------------- */
+
+/* The norms of a sublayer of layer `layer`. */
+static enum gqa_status take_norms(struct gqa_norm *before,
+                                  struct gqa_norm *output,
+                                  struct gqa_norm *after,
+                                  const struct gqa_network_builder *b,
+                                  const char *layers, size_t layer,
+                                  const struct gqa_sublayer_norms *rule)
 {
-    static const struct {
-        const char *name;
-        enum gqa_activation activation;
-    } known[] = {
-        {"relu", GQA_ACTIVATION_RELU},
-        {"gelu", GQA_ACTIVATION_GELU},
-        {"gelu_python", GQA_ACTIVATION_GELU},
-        {"gelu_new", GQA_ACTIVATION_GELU_TANH},
-        {"gelu_fast", GQA_ACTIVATION_GELU_TANH}, /* its 2 / pi has 10 digits */
-        {"gelu_accurate", GQA_ACTIVATION_GELU_TANH},
-        {"gelu_pytorch_tanh", GQA_ACTIVATION_GELU_TANH},
-        {"gelu_python_tanh", GQA_ACTIVATION_GELU_TANH},
-        {"silu", GQA_ACTIVATION_SILU},
-        {"swish", GQA_ACTIVATION_SILU},
-        {"quick_gelu", GQA_ACTIVATION_QUICK_GELU},
-        {"relu2", GQA_ACTIVATION_RELU2},
-        {"gelu_bloom", GQA_ACTIVATION_GELU_BLOOM},
-    };
-
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(name, known[i].name) == 0) {
-            *out = known[i].activation;
-            return GQA_OK;
-        }
-    return gqa_fail(GQA_ERR_UNSUPPORTED,
-                    "configuration: activation '%.40s' cannot be run; known "
-                    "are relu, relu2, silu, gelu, gelu_new, gelu_bloom, "
-                    "quick_gelu, and other names of these",
-                    name);
-}
-
-/* --- Parameters by name ------------------------------------------------- */
-
-static bool find(const struct gqa_network_builder *b, const char *name,
-                 size_t *index)
-{
-    return gqa_model_find(b->model, name, index);
-}
-
-/* A parameter of floats; optional ones that are missing are GQA_NO_PARAM. */
-static enum gqa_status take(size_t *out, const struct gqa_network_builder *b,
-                            const char *name, bool optional)
-{
-    *out = GQA_NO_PARAM;
-    if (!find(b, name, out))
-        return optional ? GQA_OK
-                        : gqa_fail(GQA_ERR_FORMAT,
-                                   "'%s' is missing: a model of family %s "
-                                   "cannot be run without it",
-                                   name, b->rule->family);
-    if (b->model->params[*out].n_elements == 0)
-        return gqa_fail(GQA_ERR_FORMAT, "'%s' is empty", name);
-    if (!gqa_dtype_is_float(b->model->params[*out].dtype))
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "'%s' is of type %s; only floats can be run", name,
-                        gqa_dtype_name(b->model->params[*out].dtype));
-    return GQA_OK;
-}
-
-static enum gqa_status check_vector(const struct gqa_network_builder *b,
-                                    size_t index, uint64_t length)
-{
-    const struct gqa_param *p;
-
-    if (index == GQA_NO_PARAM)
-        return GQA_OK;
-    p = &b->model->params[index];
-    if (p->rank == 1 && p->rows == length)
-        return GQA_OK;
-    return gqa_fail(GQA_ERR_FORMAT,
-                    "'%s' is no vector of the %llu elements that belong there",
-                    p->name, ULL(length));
-}
-
-static enum gqa_status check_matrix(const struct gqa_network_builder *b,
-                                    size_t index, uint64_t rows, uint64_t cols)
-{
-    const struct gqa_param *p = &b->model->params[index];
-
-    if (p->rank == 2 && p->rows == rows && p->cols == cols)
-        return GQA_OK;
-    return gqa_fail(GQA_ERR_FORMAT,
-                    "'%s' has shape [%llu, %llu], not the [%llu, %llu] that "
-                    "belongs there",
-                    p->name, ULL(p->rows), ULL(p->cols), ULL(rows), ULL(cols));
-}
-
-static uint64_t outputs_of(const struct gqa_network_builder *b,
-                           const struct gqa_linear *l)
-{
-    const struct gqa_param *p = &b->model->params[l->weight];
-
-    return l->input_major ? p->cols : p->rows;
-}
-
-static enum gqa_status check_linear(const struct gqa_network_builder *b,
-                                    const struct gqa_linear *l, uint64_t inputs,
-                                    uint64_t outputs)
-{
-    const enum gqa_status st =
-        l->input_major ? check_matrix(b, l->weight, inputs, outputs)
-                       : check_matrix(b, l->weight, outputs, inputs);
-
-    return st == GQA_OK ? check_vector(b, l->bias, outputs) : st;
-}
-
-/* The weight `stem`.weight and the bias it may have. */
-static enum gqa_status take_linear(struct gqa_linear *out,
-                                   const struct gqa_network_builder *b,
-                                   const char *stem)
-{
-    char name[2 * GQA_MAX_NAME];
     enum gqa_status st;
 
-    out->input_major = b->rule->input_major;
-    snprintf(name, sizeof name, "%s.weight", stem);
-    if ((st = take(&out->weight, b, name, false)) != GQA_OK)
+    if ((st = gqa_take_norm(before, b, layers, layer, &rule->norm)) != GQA_OK ||
+        (st = gqa_take_norm(output, b, layers, layer, &rule->output_norm)) !=
+            GQA_OK)
         return st;
-    snprintf(name, sizeof name, "%s.bias", stem);
-    return take(&out->bias, b, name, true);
-}
-
-static enum gqa_status take_norm(struct gqa_norm *out,
-                                 const struct gqa_network_builder *b,
-                                 const char *stem)
-{
-    char name[2 * GQA_MAX_NAME];
-    enum gqa_status st;
-
-    *out = (struct gqa_norm){.kind = b->rule->norm,
-                             .weight = GQA_NO_PARAM,
-                             .bias = GQA_NO_PARAM,
-                             .eps = b->eps};
-    snprintf(name, sizeof name, "%s.weight", stem);
-    if ((st = take(&out->weight, b, name, false)) != GQA_OK ||
-        (st = check_vector(b, out->weight, b->network->d_model)) != GQA_OK ||
-        b->rule->norm == GQA_NORM_RMS)
-        return st;
-    snprintf(name, sizeof name, "%s.bias", stem);
-    st = take(&out->bias, b, name, false);
-    return st == GQA_OK ? check_vector(b, out->bias, b->network->d_model) : st;
-}
-
-/* --- Blocks ------------------------------------------------------------- */
-
-/* A module of a layer, by its whole name; lent until the next call. */
-struct stem {
-    char text[GQA_MAX_NAME];
-};
-
-static const char *stem_in(struct stem *out,
-                           const struct gqa_network_builder *b,
-                           const char *layer_pattern, size_t layer,
-                           const char *module)
-{
-    const char *number = strchr(layer_pattern, '%');
-
-    snprintf(out->text, sizeof out->text, "%s%.*s%zu%s.%s", b->prefix,
-             (int)(number - layer_pattern), layer_pattern, layer, number + 1,
-             module);
-    return out->text;
+    return gqa_take_norm(after, b, layers, layer, &rule->after_norm);
 }
 
 /* The projection that a slice of heads lies in; inputs are known. */
 static enum gqa_status take_projection(struct gqa_linear *out,
                                        const struct gqa_network_builder *b,
                                        const struct gqa_slice *slice,
+                                       const struct gqa_setting *bias,
                                        bool is_output)
 {
     static const char end[] = ".weight";
@@ -194,67 +47,126 @@ static enum gqa_status take_projection(struct gqa_linear *out,
         return gqa_fail(GQA_ERR_FORMAT, "'%s' is no name of a weight", p->name);
     memcpy(stem, p->name, length - (sizeof end - 1));
     stem[length - (sizeof end - 1)] = '\0';
-    if ((st = take_linear(out, b, stem)) != GQA_OK)
+    if ((st = gqa_take_linear(out, b, stem, bias)) != GQA_OK)
         return st;
     return is_output
-               ? check_linear(b, out, out->input_major ? p->rows : p->cols,
-                              b->network->d_model)
-               : check_linear(b, out, b->network->d_model, outputs_of(b, out));
+               ? gqa_check_linear(b, out, out->input_major ? p->rows : p->cols,
+                                  b->network->d_model)
+               : gqa_check_linear(b, out, b->network->d_model,
+                                  gqa_linear_outputs(b, out));
+}
+
+/* What scores are multiplied with. */
+static enum gqa_status choose_scale(double *out,
+                                    const struct gqa_network_builder *b,
+                                    const struct gqa_attention_rule *rule,
+                                    const struct gqa_attention *heads)
+{
+    const json_t *value;
+    const enum gqa_status st =
+        gqa_setting_get(&value, NULL, &rule->scale, b->model->config);
+
+    if (st != GQA_OK)
+        return st;
+    *out = json_is_number(value) ? json_number_value(value)
+                                 : 1 / sqrt((double)heads->head_dim);
+    return gqa_scale_scores(out, b->family->behaviours.score_scale,
+                            b->model->config, (size_t)heads->layer);
+}
+
+static enum gqa_status choose_window(uint64_t *out,
+                                     const struct gqa_network_builder *b,
+                                     const struct gqa_attention_rule *rule,
+                                     size_t layer)
+{
+    uint64_t window = 0;
+    bool slides;
+    enum gqa_status st;
+
+    if ((st = gqa_layer_slides(&slides, b->family->behaviours.sliding_layers,
+                               b->model->config, layer)) != GQA_OK ||
+        (st = gqa_setting_count(&window, &rule->window, b->model->config)) !=
+            GQA_OK)
+        return st;
+    *out = slides ? window : 0;
+    return GQA_OK;
 }
 
 static enum gqa_status take_attention(struct gqa_attention_block *out,
                                       const struct gqa_network_builder *b,
-                                      const struct gqa_attention *heads,
-                                      const char *norm)
+                                      const struct gqa_attention_rule *rule,
+                                      const struct gqa_attention *heads)
 {
+    const char *layers = b->family->stacks[heads->stack].layers;
+    const size_t layer = (size_t)heads->layer;
+    const enum gqa_position_scheme scheme = heads->position.scheme;
     enum gqa_status st;
 
     *out = (struct gqa_attention_block){
         .heads = heads,
-        .scale = b->rule->scores_scaled ? 1 / sqrt((double)heads->head_dim) : 1,
         .causal = heads->stack == GQA_STACK_DECODER &&
                   heads->kind == GQA_ATTENTION_SELF,
-        .rope = heads->position.scheme == GQA_POSITION_ROPE ? &b->network->rope
-                                                            : NULL,
+        .rope = scheme == GQA_POSITION_ROPE ? &b->network->rope : NULL,
         .bias = {.table = GQA_NO_PARAM},
+        .slopes = scheme == GQA_POSITION_ALIBI ? b->network->slopes : NULL,
+        .q_norm = {.weight = GQA_NO_PARAM, .bias = GQA_NO_PARAM},
+        .k_norm = {.weight = GQA_NO_PARAM, .bias = GQA_NO_PARAM},
     };
-    if ((st = take_norm(&out->norm, b, norm)) != GQA_OK ||
-        (st = take_projection(&out->q, b, &heads->q, false)) != GQA_OK ||
-        (st = take_projection(&out->k, b, &heads->k, false)) != GQA_OK ||
-        (st = take_projection(&out->v, b, &heads->v, false)) != GQA_OK)
+    if ((st = take_norms(&out->norm, &out->output_norm, &out->after_norm, b,
+                         layers, layer, &rule->norms)) != GQA_OK ||
+        (st = choose_scale(&out->scale, b, rule, heads)) != GQA_OK ||
+        (st = choose_window(&out->window, b, rule, layer)) != GQA_OK ||
+        (st = gqa_setting_number(&out->soft_cap, &rule->soft_cap,
+                                 b->model->config)) != GQA_OK ||
+        (st = take_projection(&out->q, b, &heads->q, &rule->bias[0], false)) !=
+            GQA_OK ||
+        (st = take_projection(&out->k, b, &heads->k, &rule->bias[1], false)) !=
+            GQA_OK ||
+        (st = take_projection(&out->v, b, &heads->v, &rule->bias[2], false)) !=
+            GQA_OK)
         return st;
-    return take_projection(&out->o, b, &heads->o, true);
+    return take_projection(&out->o, b, &heads->o, &rule->bias[3], true);
 }
+
+/* --- Relative bias
+ * ------------------------------------------------------------ */
 
 /* The table of a layer, or that of the layer before it where layers share
  * one. */
 static enum gqa_status take_bias(struct gqa_relative_bias *out,
                                  const struct gqa_network_builder *b,
+                                 const struct gqa_attention_rule *rule,
                                  const struct gqa_attention *heads,
-                                 const char *name,
                                  const struct gqa_relative_bias *before)
 {
-    const json_t *config = b->model->config;
+    const struct gqa_position_rule *said = &b->family->positions;
     struct gqa_relative_bias bias = {
         .max_distance = 128,
         .bidirectional = heads->stack == GQA_STACK_ENCODER,
     };
-    uint64_t said = 0;
+    char name[4 * GQA_MAX_NAME];
+    struct gqa_stem stem = {""};
+    uint64_t n_buckets = 0;
     enum gqa_status st;
 
-    if (before && !b->bias_by_layer) {
+    if (before && !said->per_layer) {
         *out = *before;
         return GQA_OK;
     }
-    if ((st = take(&bias.table, b, name, false)) != GQA_OK)
+    snprintf(name, sizeof name, "%s.%s.weight",
+             gqa_stem_in(&stem, b, b->family->stacks[heads->stack].layers,
+                         (size_t)heads->layer, rule->module),
+             said->table);
+    if ((st = gqa_take_param(&bias.table, b, name, false)) != GQA_OK)
         return st;
     bias.n_buckets = b->model->params[bias.table].rows;
-    if ((st = gqa_config_whole(&bias.max_distance, config,
-                               "relative_attention_max_distance")) != GQA_OK ||
-        (st = gqa_config_whole(&said, config,
-                               "relative_attention_num_buckets")) != GQA_OK ||
-        (st = check_matrix(b, bias.table, said ? said : bias.n_buckets,
-                           heads->n_heads)) != GQA_OK)
+    if ((st = gqa_setting_count(&bias.max_distance, &said->max_distance,
+                                b->model->config)) != GQA_OK ||
+        (st = gqa_setting_count(&n_buckets, &said->buckets,
+                                b->model->config)) != GQA_OK ||
+        (st = gqa_check_matrix(b, bias.table,
+                               n_buckets ? n_buckets : bias.n_buckets,
+                               heads->n_heads)) != GQA_OK)
         return st;
     if (bias.n_buckets < (bias.bidirectional ? 4 : 2) ||
         bias.n_buckets > INT32_MAX || bias.max_distance > INT32_MAX ||
@@ -266,39 +178,66 @@ static enum gqa_status take_bias(struct gqa_relative_bias *out,
     return GQA_OK;
 }
 
+/* --- Feed-forward
+ * ---------------------------------------------------------------- */
+
+static enum gqa_status choose_activation(enum gqa_activation *out,
+                                         const struct gqa_network_builder *b,
+                                         const struct gqa_setting *setting)
+{
+    const char *name = NULL;
+    enum gqa_status st = gqa_setting_text(&name, setting, b->model->config);
+
+    if (st == GQA_OK && !name)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "configuration: no activation of the feed-forward");
+    return st == GQA_OK ? gqa_activation_parse(out, name) : st;
+}
+
 static enum gqa_status take_feed_forward(struct gqa_feed_forward *out,
                                          const struct gqa_network_builder *b,
-                                         const struct gqa_stack_rule *rule,
+                                         const struct gqa_stack_rule *stack,
                                          size_t layer)
 {
+    const struct gqa_feed_forward_rule *rule = &stack->feed_forward;
     const uint64_t d_model = b->network->d_model;
-    struct stem stem = {""};
+    bool gated = false;
+    struct gqa_stem stem = {""};
     uint64_t width;
     enum gqa_status st;
 
     *out = (struct gqa_feed_forward){
-        .gate = {.weight = GQA_NO_PARAM, .bias = GQA_NO_PARAM},
-        .activation = b->activation};
-    st = take_norm(&out->norm, b,
-                   stem_in(&stem, b, rule->layer, layer, rule->ff_norm));
-    if (st == GQA_OK)
-        st = take_linear(&out->up, b,
-                         stem_in(&stem, b, rule->layer, layer,
-                                 b->gated ? rule->up : rule->plain));
-    if (st == GQA_OK)
-        st = take_linear(&out->down, b,
-                         stem_in(&stem, b, rule->layer, layer, rule->down));
-    if (st == GQA_OK && b->gated)
-        st = take_linear(&out->gate, b,
-                         stem_in(&stem, b, rule->layer, layer, rule->gate));
+        .gate = {.weight = GQA_NO_PARAM, .bias = GQA_NO_PARAM}};
+    if ((st = take_norms(&out->norm, &out->output_norm, &out->after_norm, b,
+                         stack->layers, layer, &rule->norms)) != GQA_OK ||
+        (st = choose_activation(&out->activation, b, &rule->activation)) !=
+            GQA_OK ||
+        (st = gqa_setting_flag(&gated, &rule->gated, b->model->config)) !=
+            GQA_OK)
+        return st;
+    gqa_stem_in(&stem, b, stack->layers, layer, gated ? rule->up : rule->plain);
+    st = gqa_take_linear(&out->up, b, stem.text, &rule->bias[GQA_FF_UP]);
+    if (st == GQA_OK) {
+        gqa_stem_in(&stem, b, stack->layers, layer, rule->down);
+        st =
+            gqa_take_linear(&out->down, b, stem.text, &rule->bias[GQA_FF_DOWN]);
+    }
+    if (st == GQA_OK && gated) {
+        gqa_stem_in(&stem, b, stack->layers, layer, rule->gate);
+        st =
+            gqa_take_linear(&out->gate, b, stem.text, &rule->bias[GQA_FF_GATE]);
+    }
     if (st != GQA_OK)
         return st;
-    width = outputs_of(b, &out->up);
-    if ((st = check_linear(b, &out->up, d_model, width)) != GQA_OK ||
-        (st = check_linear(b, &out->down, width, d_model)) != GQA_OK)
+    width = gqa_linear_outputs(b, &out->up);
+    if ((st = gqa_check_linear(b, &out->up, d_model, width)) != GQA_OK ||
+        (st = gqa_check_linear(b, &out->down, width, d_model)) != GQA_OK)
         return st;
-    return b->gated ? check_linear(b, &out->gate, d_model, width) : GQA_OK;
+    return gated ? gqa_check_linear(b, &out->gate, d_model, width) : GQA_OK;
 }
+
+/* --- Blocks
+ * ---------------------------------------------------------------------- */
 
 static const struct gqa_attention *attention_of(const struct gqa_model *model,
                                                 enum gqa_stack stack,
@@ -314,6 +253,40 @@ static const struct gqa_attention *attention_of(const struct gqa_model *model,
     return NULL;
 }
 
+/* In sequence or side by side. */
+static enum gqa_status choose_order(struct gqa_block *block,
+                                    const struct gqa_network_builder *b,
+                                    const struct gqa_stack_rule *rule)
+{
+    const char *residual = "sequential";
+    enum gqa_status st;
+
+    if ((st = gqa_setting_text(&residual, &rule->residual, b->model->config)) !=
+            GQA_OK ||
+        (st = gqa_setting_flag(&block->shared_norm, &rule->shared_norm,
+                               b->model->config)) != GQA_OK)
+        return st;
+    block->parallel = residual[0] == 'p';
+    if (block->shared_norm && !block->parallel)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "family %s: attention and feed-forward share a norm, "
+                        "but are not parallel",
+                        b->family->name);
+    if (block->shared_norm && block->ff.norm.kind != GQA_NORM_NONE)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "family %s: attention and feed-forward share a norm, "
+                        "but the feed-forward has one of its own",
+                        b->family->name);
+    if (block->parallel &&
+        (block->has_cross || block->self.after_norm.kind != GQA_NORM_NONE))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "family %s: a parallel residual with %s cannot be run",
+                        b->family->name,
+                        block->has_cross ? "cross-attention"
+                                         : "a norm after its attention");
+    return GQA_OK;
+}
+
 static enum gqa_status take_block(const struct gqa_network_builder *b,
                                   const struct gqa_stack_rule *rule,
                                   struct gqa_network_stack *stack, size_t layer)
@@ -323,72 +296,126 @@ static enum gqa_status take_block(const struct gqa_network_builder *b,
         attention_of(b->model, stack->stack, GQA_ATTENTION_SELF, layer);
     const struct gqa_attention *cross =
         attention_of(b->model, stack->stack, GQA_ATTENTION_CROSS, layer);
-    char table[2 * GQA_MAX_NAME];
-    struct stem stem = {""};
     enum gqa_status st;
 
-    if (!self || (rule->cross_norm && !cross))
+    if (!self || (rule->cross.given && !cross))
         return gqa_fail(GQA_ERR_FORMAT, "layer %zu of the %s has no attention",
                         layer, gqa_stack_name(stack->stack));
-    st = take_attention(&block->self, b, self,
-                        stem_in(&stem, b, rule->layer, layer, rule->self_norm));
-    if (st == GQA_OK && self->position.scheme == GQA_POSITION_RELATIVE_BIAS) {
-        snprintf(
-            table, sizeof table, "%s.relative_attention_bias.weight",
-            stem_in(&stem, b, rule->layer, layer, "layer.0.SelfAttention"));
-        st = take_bias(&block->self.bias, b, self, table,
+    st = take_attention(&block->self, b, &rule->self, self);
+    if (st == GQA_OK && self->position.scheme == GQA_POSITION_RELATIVE_BIAS)
+        st = take_bias(&block->self.bias, b, &rule->self, self,
                        layer ? &stack->blocks[layer - 1].self.bias : NULL);
-    }
     block->has_cross = cross != NULL;
     if (st == GQA_OK && cross)
-        st = take_attention(
-            &block->cross, b, cross,
-            stem_in(&stem, b, rule->layer, layer, rule->cross_norm));
-    return st == GQA_OK ? take_feed_forward(&block->ff, b, rule, layer) : st;
+        st = take_attention(&block->cross, b, &rule->cross, cross);
+    if (st == GQA_OK)
+        st = take_feed_forward(&block->ff, b, rule, layer);
+    return st == GQA_OK ? choose_order(block, b, rule) : st;
 }
 
-/* --- Stacks ------------------------------------------------------------- */
+/* --- Stacks
+ * ------------------------------------------------------------------------ */
+
+/* The width's root where the word says so, else a number. */
+static enum gqa_status choose_width(double *out,
+                                    const struct gqa_network_builder *b,
+                                    const struct gqa_setting *setting)
+{
+    const json_t *value;
+    const enum gqa_status st =
+        gqa_setting_get(&value, NULL, setting, b->model->config);
+    const double root = sqrt((double)b->network->d_model);
+
+    *out = 1;
+    if (st == GQA_OK && json_is_number(value))
+        *out = json_number_value(value);
+    else if (st == GQA_OK && value)
+        *out = setting->kind == GQA_VALUE_RWIDTH ? 1 / root : root;
+    return st;
+}
+
+static enum gqa_status take_positions(struct gqa_network_stack *stack,
+                                      const struct gqa_network_builder *b)
+{
+    const struct gqa_embedding_rule *rule = &b->family->embedding;
+    const struct gqa_param *p;
+    char name[2 * GQA_MAX_NAME + 8];
+    struct gqa_stem stem = {""};
+    enum gqa_status st;
+
+    stack->positions = GQA_NO_PARAM;
+    if (!rule->positions)
+        return GQA_OK;
+    snprintf(name, sizeof name, "%s.weight",
+             gqa_stem_of(&stem, b, rule->positions));
+    if ((st = gqa_take_param(&stack->positions, b, name, false)) != GQA_OK)
+        return st;
+    p = &b->model->params[stack->positions];
+    if (p->rows <= rule->position_offset)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "'%s' has %llu rows, which is no more than the offset "
+                        "of positions",
+                        name, ULL(p->rows));
+    stack->position_offset = rule->position_offset;
+    b->network->max_positions = p->rows - rule->position_offset;
+    return gqa_check_matrix(b, stack->positions, p->rows, b->network->d_model);
+}
+
+static enum gqa_status take_embedding(struct gqa_network_stack *stack,
+                                      const struct gqa_network_builder *b)
+{
+    const struct gqa_network *n = b->network;
+    char name[2 * GQA_MAX_NAME + 8];
+    struct gqa_stem stem = {""};
+    enum gqa_status st;
+
+    snprintf(name, sizeof name, "%s.weight",
+             gqa_stem_of(&stem, b, b->family->names.embedding));
+    if ((st = gqa_take_param(&stack->embedding, b, name, false)) != GQA_OK ||
+        (st = gqa_check_matrix(b, stack->embedding, n->vocab_size,
+                               n->d_model)) != GQA_OK ||
+        (st = take_positions(stack, b)) != GQA_OK ||
+        (st = choose_width(&stack->embedding_scale, b,
+                           &b->family->embedding.scale)) != GQA_OK)
+        return st;
+    return gqa_take_norm(&stack->embedding_norm, b, NULL, 0,
+                         &b->family->embedding.norm);
+}
 
 static enum gqa_status take_stack(const struct gqa_network_builder *b,
                                   enum gqa_stack which)
 {
     const struct gqa_model *m = b->model;
-    const struct gqa_stack_rule *rule = &b->rule->stacks[which];
+    const struct gqa_stack_rule *rule = &b->family->stacks[which];
     struct gqa_network *n = b->network;
     struct gqa_network_stack *stack = &n->stacks[n->n_stacks++];
     const uint64_t n_blocks =
         which == GQA_STACK_DECODER && gqa_model_is_encoder_decoder(m)
             ? m->n_decoder_layers
             : m->n_layers;
-    char name[2 * GQA_MAX_NAME];
-    enum gqa_status st = GQA_OK;
+    enum gqa_status st;
 
     stack->stack = which;
-    stack->positions = GQA_NO_PARAM;
-    stack->embedding_scale = 1;
-    snprintf(name, sizeof name, "%s%s", b->prefix, m->family->embedding);
-    if ((st = take(&stack->embedding, b, name, false)) != GQA_OK ||
-        (st = check_matrix(b, stack->embedding, n->vocab_size, n->d_model)) !=
-            GQA_OK)
+    if ((st = take_embedding(stack, b)) != GQA_OK)
         return st;
-    if (rule->positions) {
-        snprintf(name, sizeof name, "%s%s.weight", b->prefix, rule->positions);
-        if ((st = take(&stack->positions, b, name, false)) != GQA_OK)
-            return st;
-        n->max_positions = m->params[stack->positions].rows;
-        if ((st = check_matrix(b, stack->positions, n->max_positions,
-                               n->d_model)) != GQA_OK)
-            return st;
-    }
+    if (n_blocks == 0)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "there are no layers of the %s: a model without them "
+                        "cannot be run",
+                        gqa_stack_name(which));
     stack->blocks = calloc(n_blocks, sizeof *stack->blocks);
     if (!stack->blocks)
         return gqa_fail_nomem();
     stack->n_blocks = (size_t)n_blocks;
     for (size_t i = 0; i < stack->n_blocks && st == GQA_OK; i++)
         st = take_block(b, rule, stack, i);
-    snprintf(name, sizeof name, "%s%s", b->prefix, rule->final_norm);
-    return st == GQA_OK ? take_norm(&stack->final_norm, b, name) : st;
+    return st == GQA_OK ? gqa_take_norm(&stack->final_norm, b, NULL, 0,
+                                        &rule->final_norm)
+                        : st;
 }
+
+/* --- Logits
+ * -------------------------------------------------------------------------- */
 
 /*
  * One that is there is used even where the configuration ties it: transformers
@@ -397,39 +424,62 @@ static enum gqa_status take_stack(const struct gqa_network_builder *b,
  */
 static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
 {
+    const struct gqa_logits_rule *rule = &b->family->logits;
     struct gqa_network *n = b->network;
-    const char *name = b->model->family->unembedding;
+    char name[GQA_MAX_NAME];
+    gqa_texts stem = b->family->names.unembedding;
+    bool tied = false;
     size_t index;
     enum gqa_status st;
 
-    n->unembedding.bias = GQA_NO_PARAM;
-    if (b->rule->other_unembedding && !find(b, name, &index))
-        name = b->rule->other_unembedding;
-    if ((st = take(&n->unembedding.weight, b, name, true)) != GQA_OK)
+    if ((st = gqa_setting_flag(&tied, &rule->tied, b->model->config)) != GQA_OK)
         return st;
-    if (n->unembedding.weight == GQA_NO_PARAM && b->tied)
-        n->unembedding.weight = n->stacks[0].embedding;
-    if (n->unembedding.weight == GQA_NO_PARAM)
+    for (; *stem; stem++) {
+        snprintf(name, sizeof name, "%s.weight", *stem);
+        if (gqa_find_param(b, name, &index))
+            break;
+    }
+    if (*stem) {
+        st = gqa_take_linear(&n->unembedding, b, *stem, &rule->bias);
+        n->unembedding.input_major = false;
+    } else if (tied) {
+        n->unembedding = (struct gqa_linear){.weight = n->stacks[0].embedding,
+                                             .bias = GQA_NO_PARAM};
+    } else {
         return gqa_fail(GQA_ERR_FORMAT,
-                        "'%s' is missing, and the configuration does not tie "
-                        "it to the embedding (tie_word_embeddings)",
-                        b->model->family->unembedding);
-    return check_linear(b, &n->unembedding, n->d_model, n->vocab_size);
+                        "'%s.weight' is missing, and the configuration does "
+                        "not tie it to the embedding (tie_word_embeddings)",
+                        b->family->names.unembedding[0]);
+    }
+    if (st != GQA_OK ||
+        (st = choose_width(&n->logit_scale, b, &rule->scale)) != GQA_OK ||
+        (st = gqa_setting_number(&n->logit_soft_cap, &rule->soft_cap,
+                                 b->model->config)) != GQA_OK)
+        return st;
+    return gqa_check_linear(b, &n->unembedding, n->d_model, n->vocab_size);
+}
+
+static enum gqa_status take_token(int64_t *out,
+                                  const struct gqa_network_builder *b,
+                                  gqa_texts keys)
+{
+    const char *key = gqa_config_key(b->model->config, keys);
+
+    *out = -1;
+    return key ? gqa_config_token(out, b->model->config, key,
+                                  b->network->vocab_size)
+               : GQA_OK;
 }
 
 static enum gqa_status take_tokens(const struct gqa_network_builder *b)
 {
-    const json_t *config = b->model->config;
+    const struct gqa_config_keys *keys = &b->family->keys;
     struct gqa_network *n = b->network;
     enum gqa_status st;
 
-    n->start_token = n->end_token = n->pad_token = -1;
-    if ((st = gqa_config_token(&n->end_token, config, "eos_token_id",
-                               n->vocab_size)) != GQA_OK ||
-        (st = gqa_config_token(&n->pad_token, config, "pad_token_id",
-                               n->vocab_size)) != GQA_OK ||
-        (st = gqa_config_token(&n->start_token, config, b->rule->start_key,
-                               n->vocab_size)) != GQA_OK)
+    if ((st = take_token(&n->end_token, b, keys->end_token)) != GQA_OK ||
+        (st = take_token(&n->pad_token, b, keys->pad_token)) != GQA_OK ||
+        (st = take_token(&n->start_token, b, keys->start_token)) != GQA_OK)
         return st;
     if (n->start_token < 0)
         n->start_token = n->pad_token >= 0   ? n->pad_token
@@ -438,110 +488,110 @@ static enum gqa_status take_tokens(const struct gqa_network_builder *b)
     return GQA_OK;
 }
 
-/* --- Putting it together ------------------------------------------------ */
+/* --- Putting it together
+ * ---------------------------------------------------------------- */
 
-static enum gqa_status find_rule(struct gqa_network_builder *b)
+static enum gqa_status check_runnable(const struct gqa_network_builder *b)
 {
-    const char *family = gqa_family_name(b->model->family);
+    const struct gqa_family *family = b->family;
+    const json_t *config = b->model->config;
 
-    for (b->rule = gqa_network_rules; b->rule->family; b->rule++)
-        if (strcmp(b->rule->family, family) == 0)
-            break;
-    if (!b->rule->family)
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "a model of family %s cannot be run yet", family);
-    if (b->rule->needs_config &&
+    if (family->needs_config &&
         (!b->model->config_is_complete || !b->model->model_type))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "a model of family %s cannot be run without its "
                         "configuration; give it with --config",
-                        family);
+                        family->name);
+    if (!family->stacks[GQA_STACK_DECODER].given)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "a model of family %s has no decoder, and cannot be "
+                        "run",
+                        family->name);
+    for (size_t i = 0; i < family->n_refusals; i++) {
+        const struct gqa_refusal *r = &family->refusals[i];
+
+        for (gqa_texts key = r->keys; *key; key++) {
+            const json_t *value = gqa_config_at(config, *key);
+            char text[41];
+
+            if (!value || json_is_null(value) || !gqa_refusal_holds(r, value))
+                continue;
+            gqa_value_text(text, sizeof text, value);
+            return gqa_fail(GQA_ERR_UNSUPPORTED, "configuration: %s is %s: %s",
+                            *key, text, r->because);
+        }
+    }
     return GQA_OK;
 }
 
 static enum gqa_status find_prefix(struct gqa_network_builder *b)
 {
-    const struct gqa_family *family = b->model->family;
+    const struct gqa_family_names *names = &b->family->names;
     char name[2 * GQA_MAX_NAME];
     size_t index;
 
-    for (size_t i = 0; family->prefixes[i]; i++) {
-        b->prefix = family->prefixes[i];
-        snprintf(name, sizeof name, "%s%s", b->prefix, family->embedding);
-        if (find(b, name, &index)) {
+    for (gqa_texts prefix = names->prefixes; *prefix; prefix++) {
+        b->prefix = *prefix;
+        snprintf(name, sizeof name, "%s%s.weight", *prefix, names->embedding);
+        if (gqa_find_param(b, name, &index)) {
             b->network->vocab_size = b->model->params[index].rows;
             break;
         }
     }
     if (b->network->vocab_size == 0 || b->network->vocab_size > INT32_MAX)
         return gqa_fail(GQA_ERR_FORMAT,
-                        "'%s%s' is missing, or is no embedding of 1 to %d "
-                        "tokens: the model cannot be run",
-                        family->prefixes[0], family->embedding, INT32_MAX);
+                        "'%s%s.weight' is missing, or is no embedding of 1 to "
+                        "%d tokens: the model cannot be run",
+                        names->prefixes[0], names->embedding, INT32_MAX);
     return GQA_OK;
 }
 
-static enum gqa_status choose(struct gqa_network_builder *b)
+/* What all attentions share: angles or slopes. */
+static enum gqa_status make_positions(const struct gqa_network_builder *b)
 {
-    const json_t *config = b->model->config;
-    const char *activation = b->rule->activation;
+    const struct gqa_position_rule *rule = &b->family->positions;
+    const struct gqa_attention *first = &b->model->attentions[0];
+    struct gqa_network *n = b->network;
+    double theta = 0;
     enum gqa_status st;
 
-    b->eps = b->rule->eps;
-    b->tied = b->rule->tied;
-    b->gated = b->rule->stacks[GQA_STACK_DECODER].plain == NULL;
-    if ((st = gqa_config_positive(&b->eps, config, b->rule->eps_key)) !=
-            GQA_OK ||
-        (st = gqa_config_flag(&b->tied, config, "tie_word_embeddings")) !=
-            GQA_OK)
-        return st;
-    if (!activation)
+    if (rule->scheme == GQA_POSITION_ROPE) {
+        st = gqa_setting_number(&theta, &rule->theta, b->model->config);
+        return st == GQA_OK ? gqa_rope_create(&n->rope, b->model->config, theta,
+                                              &first->position)
+                            : st;
+    }
+    if (rule->scheme != GQA_POSITION_ALIBI)
         return GQA_OK;
-    st = gqa_config_text(&activation, config, b->rule->activation_key);
-    return st == GQA_OK ? gqa_activation_parse(&b->activation, activation) : st;
-}
-
-static enum gqa_status call(
-    enum gqa_status (*hook)(struct gqa_network_builder *),
-    struct gqa_network_builder *b)
-{
-    return hook ? hook(b) : GQA_OK;
-}
-
-static enum gqa_status take_rope(const struct gqa_network_builder *b)
-{
-    const struct gqa_position *position = &b->model->attentions[0].position;
-
-    if (position->scheme != GQA_POSITION_ROPE)
-        return GQA_OK;
-    return gqa_rope_create(&b->network->rope, b->model->config,
-                           b->rule->theta_key ? b->rule->theta_key
-                                              : "rope_theta",
-                           b->rule->theta, position);
+    n->slopes = calloc(first->n_heads, sizeof *n->slopes);
+    if (!n->slopes)
+        return gqa_fail_nomem();
+    gqa_make_slopes(n->slopes, rule->slopes, first->n_heads);
+    return GQA_OK;
 }
 
 static enum gqa_status build(struct gqa_network_builder *b)
 {
     enum gqa_status st;
 
-    if ((st = find_rule(b)) != GQA_OK || (st = find_prefix(b)) != GQA_OK ||
-        (st = choose(b)) != GQA_OK || (st = take_rope(b)) != GQA_OK ||
-        (st = call(b->rule->begin, b)) != GQA_OK)
+    if ((st = check_runnable(b)) != GQA_OK || (st = find_prefix(b)) != GQA_OK ||
+        (st = make_positions(b)) != GQA_OK)
         return st;
-    if (b->rule->stacks[GQA_STACK_ENCODER].layer &&
-        (st = take_stack(b, GQA_STACK_ENCODER)) != GQA_OK)
+    for (int s = 0; s < 2; s++)
+        if (b->family->stacks[s].given &&
+            (st = take_stack(b, (enum gqa_stack)s)) != GQA_OK)
+            return st;
+    if ((st = take_unembedding(b)) != GQA_OK)
         return st;
-    if ((st = take_stack(b, GQA_STACK_DECODER)) != GQA_OK ||
-        (st = take_unembedding(b)) != GQA_OK || (st = take_tokens(b)) != GQA_OK)
-        return st;
-    return call(b->rule->finish, b);
+    return take_tokens(b);
 }
 
 enum gqa_status gqa_network_create(struct gqa_network **out,
                                    const struct gqa_model *model)
 {
     struct gqa_network *n = calloc(1, sizeof *n);
-    struct gqa_network_builder b = {.model = model, .network = n};
+    struct gqa_network_builder b = {
+        .family = model->family, .model = model, .network = n};
     enum gqa_status st;
 
     if (!n)
@@ -564,5 +614,6 @@ void gqa_network_free(struct gqa_network *network)
     for (size_t i = 0; i < network->n_stacks; i++)
         free(network->stacks[i].blocks);
     free(network->rope.frequency);
+    free(network->slopes);
     free(network);
 }

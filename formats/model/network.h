@@ -120,6 +120,7 @@ struct gqa_network {
     int64_t start_token;          /* what a decoder (or text) begins with */
     int64_t end_token, pad_token; /* -1: none */
     struct gqa_rope rope;
+    double *slopes; /* of ALiBi: [n_heads], owned; NULL: none */
 };
 
 /*

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* The key's value, or NULL where it says nothing. */
 static const json_t *value_of(const json_t *config, const char *key)
@@ -38,30 +39,17 @@ enum gqa_status gqa_config_positive(double *out, const json_t *config,
     return GQA_OK;
 }
 
-static enum gqa_status take_integer(uint64_t *out, const json_t *config,
-                                    const char *key, json_int_t least,
-                                    const char *wanted)
+enum gqa_status gqa_config_natural(uint64_t *out, const json_t *config,
+                                   const char *key)
 {
     const json_t *value = value_of(config, key);
 
     if (!value)
         return GQA_OK;
-    if (!json_is_integer(value) || json_integer_value(value) < least)
-        return refuse(value, key, wanted);
+    if (!json_is_integer(value) || json_integer_value(value) < 0)
+        return refuse(value, key, "a count");
     *out = (uint64_t)json_integer_value(value);
     return GQA_OK;
-}
-
-enum gqa_status gqa_config_whole(uint64_t *out, const json_t *config,
-                                 const char *key)
-{
-    return take_integer(out, config, key, 1, "a whole number above 0");
-}
-
-enum gqa_status gqa_config_natural(uint64_t *out, const json_t *config,
-                                   const char *key)
-{
-    return take_integer(out, config, key, 0, "a count");
 }
 
 enum gqa_status gqa_config_flag(bool *out, const json_t *config,
@@ -105,4 +93,37 @@ enum gqa_status gqa_config_token(int64_t *out, const json_t *config,
         (uint64_t)json_integer_value(value) < vocab_size)
         *out = json_integer_value(value);
     return GQA_OK;
+}
+
+enum gqa_status gqa_activation_parse(enum gqa_activation *out, const char *name)
+{
+    static const struct {
+        const char *name;
+        enum gqa_activation activation;
+    } known[] = {
+        {"relu", GQA_ACTIVATION_RELU},
+        {"gelu", GQA_ACTIVATION_GELU},
+        {"gelu_python", GQA_ACTIVATION_GELU},
+        {"gelu_new", GQA_ACTIVATION_GELU_TANH},
+        {"gelu_fast", GQA_ACTIVATION_GELU_TANH}, /* its 2 / pi has 10 digits */
+        {"gelu_accurate", GQA_ACTIVATION_GELU_TANH},
+        {"gelu_pytorch_tanh", GQA_ACTIVATION_GELU_TANH},
+        {"gelu_python_tanh", GQA_ACTIVATION_GELU_TANH},
+        {"silu", GQA_ACTIVATION_SILU},
+        {"swish", GQA_ACTIVATION_SILU},
+        {"quick_gelu", GQA_ACTIVATION_QUICK_GELU},
+        {"relu2", GQA_ACTIVATION_RELU2},
+        {"gelu_bloom", GQA_ACTIVATION_GELU_BLOOM},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(name, known[i].name) == 0) {
+            *out = known[i].activation;
+            return GQA_OK;
+        }
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "configuration: activation '%.40s' cannot be run; known "
+                    "are relu, relu2, silu, gelu, gelu_new, gelu_bloom, "
+                    "quick_gelu, and other names of these",
+                    name);
 }

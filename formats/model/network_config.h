@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/functions.h"
 #include "common/status.h"
 
 /*
@@ -17,10 +18,6 @@
 GQA_MUST_USE
 enum gqa_status gqa_config_positive(double *out, const json_t *config,
                                     const char *key);
-/* A whole number of at least 1. */
-GQA_MUST_USE
-enum gqa_status gqa_config_whole(uint64_t *out, const json_t *config,
-                                 const char *key);
 /* A whole number, 0 among them. */
 GQA_MUST_USE
 enum gqa_status gqa_config_natural(uint64_t *out, const json_t *config,
@@ -37,5 +34,11 @@ enum gqa_status gqa_config_text(const char **out, const json_t *config,
 GQA_MUST_USE
 enum gqa_status gqa_config_token(int64_t *out, const json_t *config,
                                  const char *key, uint64_t vocab_size);
+
+/* An activation by one of its names in configurations. Errors
+ * GQA_ERR_UNSUPPORTED. */
+GQA_MUST_USE
+enum gqa_status gqa_activation_parse(enum gqa_activation *out,
+                                     const char *name);
 
 #endif

@@ -227,7 +227,7 @@ static enum gqa_status find_said(const json_t **out, const json_t *config)
 }
 
 enum gqa_status gqa_rope_create(struct gqa_rope *out, const json_t *config,
-                                const char *theta_key, double theta,
+                                double theta,
                                 const struct gqa_position *position)
 {
     struct gqa_rope rope = {.n_pairs = position->rotary_dim / 2,
@@ -246,10 +246,7 @@ enum gqa_status gqa_rope_create(struct gqa_rope *out, const json_t *config,
                         "RoPE of %llu dimensions of a head cannot be run: "
                         "they go in pairs",
                         (unsigned long long)position->rotary_dim);
-    if ((st = find_said(&s.said, config)) != GQA_OK ||
-        (st = gqa_config_positive(&s.theta, config, theta_key)) != GQA_OK ||
-        (st = gqa_config_positive(&s.theta, config, "rope_theta")) != GQA_OK ||
-        (st = gqa_config_positive(&s.theta, s.said, "rope_theta")) != GQA_OK)
+    if ((st = find_said(&s.said, config)) != GQA_OK)
         return st;
     if (s.theta <= 1)
         return gqa_fail(GQA_ERR_FORMAT,

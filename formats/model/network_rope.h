@@ -17,7 +17,7 @@
  */
 GQA_MUST_USE
 enum gqa_status gqa_rope_create(struct gqa_rope *out, const json_t *config,
-                                const char *theta_key, double theta,
+                                double theta,
                                 const struct gqa_position *position);
 
 #endif

@@ -2,7 +2,7 @@
 #ifndef GQA_FORMATS_MODEL_PARAMS_H
 #define GQA_FORMATS_MODEL_PARAMS_H
 
-#include "formats/families/family.h"
+#include "formats/families/load.h"
 
 struct gqa_params {
     struct gqa_param *items;
@@ -45,12 +45,26 @@ enum gqa_status gqa_params_from_torch(struct gqa_params *params,
 GQA_MUST_USE
 enum gqa_status gqa_params_from_tf(struct gqa_params *params,
                                    const struct gqa_checkpoint *checkpoint);
-/* Also finds the family, and the KerasHub backbone where names tell it
- * (else *variant is NULL). */
+/*
+ * Also finds the family: its number among the choice, the family itself, for
+ * all its model types, which the caller owns then, and the type of the
+ * KerasHub backbone (lent by the family) where names tell it, else NULL.
+ */
 GQA_MUST_USE
-enum gqa_status gqa_params_from_keras(struct gqa_params *params,
-                                      const struct gqa_family **family,
-                                      const struct gqa_keras_variant **variant,
+enum gqa_status gqa_params_from_keras(struct gqa_params *params, size_t *number,
+                                      struct gqa_family **family,
+                                      const char **backbone_type,
+                                      const struct gqa_family_choice *choice,
                                       const struct gqa_checkpoint *checkpoint);
+
+/*
+ * Hugging Face's configuration for a KerasHub preset's. backbone_type: NULL
+ * where the variables do not tell; then the preset's class does, and it
+ * receives that, lent by the family. The caller owns *out.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_config_from_preset(json_t **out, const char **backbone_type,
+                                       const struct gqa_family *family,
+                                       const json_t *preset);
 
 #endif

@@ -1,5 +1,6 @@
 #include "common/ull.h"
 #include "formats/model/attentions.h"
+#include "formats/model/regroup.h"
 
 /* Length of a weight along the axis that its heads lie on. */
 static uint64_t heads_length(const struct gqa_param *weight, unsigned axis)
@@ -23,7 +24,7 @@ uint64_t gqa_slice_head(const struct gqa_slice *slice, uint64_t head_dim,
  * o takes its inputs from the other side. */
 static unsigned axis_of(const struct gqa_found_attention *found, int projection)
 {
-    const bool in_columns = found->rule->input_major != (projection == 3);
+    const bool in_columns = found->input_major != (projection == 3);
 
     return in_columns ? 1 : 0;
 }
@@ -76,12 +77,11 @@ static enum gqa_status check_shapes(const struct gqa_found_attention *found,
     return GQA_OK;
 }
 
-/* The slices of a fused or separate layout, the counts being known. */
+/* Parameters and axes; where along those the heads lie follows from the
+ * counts. */
 static void place(struct gqa_attention *a,
                   const struct gqa_found_attention *found)
 {
-    const uint64_t d = a->head_dim;
-    const uint64_t group = a->n_heads / a->n_kv_heads;
     struct gqa_slice *const slices[] = {&a->q, &a->k, &a->v, &a->o};
 
     for (int i = 0; i < 4; i++)
@@ -89,20 +89,8 @@ static void place(struct gqa_attention *a,
             .weight = found->weight[i],
             .bias = i == 3 ? GQA_NO_PARAM : found->bias[i],
             .axis = axis_of(found, i),
-            .n_heads = i == 1 || i == 2 ? a->n_kv_heads : a->n_heads,
-            .per_block = 1,
-            .block_stride = d,
         };
-    if (a->layout == GQA_HEADS_FUSED_QKV) {
-        a->k.base = a->n_heads * d;
-        a->v.base = (a->n_heads + a->n_kv_heads) * d;
-    } else if (a->layout == GQA_HEADS_FUSED_GROUP) {
-        a->q.per_block = group;
-        a->q.block_stride = a->k.block_stride = a->v.block_stride =
-            (group + 2) * d;
-        a->k.base = group * d;
-        a->v.base = (group + 1) * d;
-    }
+    *a = gqa_attention_regrouped(a, a->n_kv_heads);
 }
 
 enum gqa_status gqa_place_heads(struct gqa_attention *out,

@@ -8,7 +8,8 @@
 #
 # Examples are the lines that begin with "$ ", in the EXAMPLES section of a
 # page and in the console blocks of a Markdown file; the lines below one, to
-# the next one or the end of the block, are what it prints.
+# the next one or the end of the block, are what it prints. A Markdown file's
+# blocks "```json NAME" lie there as files NAME.
 set -euo pipefail
 
 file=$(realpath "$1")
@@ -35,6 +36,9 @@ cp "$root"/tests/data/sample/t5-tiny16/config.json "$scratch"
 cp "$root"/tests/data/sample/t5-tiny16/tf_model.h5 "$scratch/model.h5"
 ln -s "$root/tests" "$scratch/tests"
 cd "$scratch"
+[[ $file != *.md ]] || awk '/^```json ./ { name = $2; next }
+    /^```$/ { name = "" }
+    name { print >name }' "$file"
 
 normalise() {
     sed -E -f "$root/tests/cli/join.sed" |

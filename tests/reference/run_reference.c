@@ -13,6 +13,7 @@
  *   --dtype F64|F32|...  of activations; default: F64
  *   --limit X            relative L2 of the first two; default: 1e-9
  *   --same X             of alone and steps; default: the limit
+ *   --family FILE        description of a family that is not built in
  *   --names PREFIX       before "logits" and "greedy"
  *   --prompt N           tokens that whole greedy sequences begin with
  *   --layer-major        all rows through one layer after another, with the
@@ -30,6 +31,7 @@
 #include <string.h>
 
 #include "formats/checkpoint.h"
+#include "formats/families/load.h"
 #include "runtime/layers.h"
 #include "runtime/runtime.h"
 #include "runtime/weights.h"
@@ -38,6 +40,7 @@
 enum { SKIPPED = 77 };
 
 static const char *backend_name = "cpu";
+static const char *family_path = NULL;
 static const char *prefix = "";
 static enum gqa_dtype dtype = GQA_F64;
 static double limit = 1e-9;
@@ -295,9 +298,16 @@ static void open_backend(struct subject *s)
 
 static void open_subject(struct subject *s, const char *path)
 {
+    struct gqa_model_hints hints = {0};
+    struct gqa_family_file *family = NULL;
+
     memset(s, 0, sizeof *s);
+    if (family_path)
+        must(gqa_family_file_open(&family, family_path));
+    hints.family = family;
     must(gqa_checkpoint_open(&s->checkpoint, path, &as_it_is));
-    must(gqa_model_create(&s->model, s->checkpoint, NULL));
+    must(gqa_model_create(&s->model, s->checkpoint, &hints));
+    gqa_family_file_free(family);
     must(gqa_network_create(&s->network, s->model));
     open_backend(s);
     s->weights = (struct gqa_checkpoint_weights){s->checkpoint, s->model};
@@ -596,6 +606,7 @@ static const struct option options[] = {
     {"dtype", required_argument, NULL, 'd'},
     {"limit", required_argument, NULL, 'l'},
     {"same", required_argument, NULL, 's'},
+    {"family", required_argument, NULL, 'f'},
     {"names", required_argument, NULL, 'n'},
     {"prompt", required_argument, NULL, 'p'},
     {"layer-major", no_argument, NULL, 'L'},
@@ -622,6 +633,9 @@ int main(int argc, char **argv)
             break;
         case 's':
             same = strtod(optarg, NULL);
+            break;
+        case 'f':
+            family_path = optarg;
             break;
         case 'n':
             prefix = optarg;

@@ -96,8 +96,7 @@ static void check_case(const json_t *fixture, const json_t *one,
     const json_t *copied = json_object_get(fixture, "copied");
     const json_t *pooled = json_object_get(one, "pooled");
     const struct gqa_plan_options options = {
-        .n_kv_heads =
-            (uint64_t)json_integer_value(json_object_get(one, "groups")),
+        .asked = (uint64_t)json_integer_value(json_object_get(one, "groups")),
         .attentions = GQA_SELECT_DECODER,
         .keep_dtype = true,
     };
@@ -107,7 +106,7 @@ static void check_case(const json_t *fixture, const json_t *one,
 
     snprintf(what, sizeof what, "%s, %llu groups",
              json_string_value(json_object_get(fixture, "fixture")),
-             (unsigned long long)options.n_kv_heads);
+             (unsigned long long)options.asked);
     ck_assert_msg(gqa_plan_create(&plan, model, &options) == GQA_OK, "%s: %s",
                   what, gqa_error_message());
     ck_assert_int_eq(gqa_producer_create(&producer, plan, checkpoint, 1),

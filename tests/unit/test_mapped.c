@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "formats/families/family.h"
 #include "runtime/mapped.h"
 
 /*
@@ -53,6 +54,9 @@ static struct gqa_param params[5];
 static struct gqa_attention attention;
 static struct gqa_model model;
 
+static const char *const kv_keys[] = {"num_key_value_heads", NULL};
+static struct gqa_family family = {.keys = {.n_kv_heads = kv_keys}};
+
 static void begin(enum gqa_head_layout layout, size_t n_params)
 {
     attention = (struct gqa_attention){.stack = GQA_STACK_DECODER,
@@ -60,7 +64,8 @@ static void begin(enum gqa_head_layout layout, size_t n_params)
                                        .n_kv_heads = N_KV,
                                        .head_dim = 1,
                                        .layout = layout};
-    model = (struct gqa_model){.params = params,
+    model = (struct gqa_model){.family = &family,
+                               .params = params,
                                .n_params = n_params,
                                .attentions = &attention,
                                .n_attentions = 1};

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "convert/produce.h"
+#include "formats/model/regroup.h"
 
 /* A fixture opened, and one conversion of it. */
 struct conversion {
@@ -83,22 +84,14 @@ static double kv_at(const struct conversion *c, const double *tensor,
                             : tensor[j * t->cols + along];
 }
 
-/* Where the heads of the output lie: as in the source, with its counts. */
+/* Where the heads of the output lie. */
 static struct gqa_slice output_slice(const struct gqa_plan_attention *out,
                                      bool value)
 {
-    const struct gqa_attention *a = out->attention;
-    struct gqa_slice s = value ? a->v : a->k;
-    const uint64_t d = a->head_dim;
-    const uint64_t group = a->n_heads / out->n_kv_heads;
+    const struct gqa_attention to =
+        gqa_attention_regrouped(out->attention, out->written);
 
-    if (a->layout == GQA_HEADS_FUSED_QKV) {
-        s.base = (a->n_heads + (value ? out->n_kv_heads : 0)) * d;
-    } else if (a->layout == GQA_HEADS_FUSED_GROUP) {
-        s.block_stride = (group + 2) * d;
-        s.base = (group + (value ? 1 : 0)) * d;
-    }
-    return s;
+    return value ? to.v : to.k;
 }
 
 static const char *const fixtures[] = {"llama", "gpt2", "gpt_neox"};
@@ -120,7 +113,7 @@ static void compare_heads(struct conversion *a, struct conversion *b,
         double *va = values(a, sa.weight, &na);
         double *vb = values(b, sb.weight, &nb);
 
-        for (uint64_t h = 0; h < pb->n_kv_heads; h++)
+        for (uint64_t h = 0; h < pb->written; h++)
             for (uint64_t i = 0; i < d; i++)
                 for (uint64_t j = 0; j < a->model->d_model; j++)
                     ck_assert_double_eq(
@@ -153,11 +146,11 @@ START_TEST(expanded_repeats_the_groups)
     open_fixture(&grouped, fixtures[_i % N_FIXTURES]);
     n_heads = grouped.model->attentions[0].n_heads;
     close_conversion(&grouped);
-    options.n_kv_heads = 2;
+    options.asked = 2;
     convert(&grouped, fixtures[_i % N_FIXTURES], &options);
     options.expand = true;
     convert(&expanded, fixtures[_i % N_FIXTURES], &options);
-    ck_assert_uint_eq(expanded.plan->attentions[0].n_kv_heads, n_heads);
+    ck_assert_uint_eq(expanded.plan->attentions[0].written, n_heads);
     compare_heads(&grouped, &expanded, divide, n_heads / 2);
     close_conversion(&grouped);
     close_conversion(&expanded);
@@ -172,10 +165,10 @@ START_TEST(first_copies_a_head)
     uint64_t ratio;
 
     options.method = GQA_METHOD_FIRST;
-    options.n_kv_heads = 2;
+    options.asked = 2;
     convert(&first, fixtures[_i], &options);
     ratio = first.model->attentions[0].n_kv_heads / 2;
-    options.n_kv_heads = first.model->attentions[0].n_kv_heads;
+    options.asked = first.model->attentions[0].n_kv_heads;
     convert(&source, fixtures[_i], &options);
     compare_heads(&source, &first, multiply, ratio);
     close_conversion(&source);
@@ -194,7 +187,7 @@ START_TEST(random_follows_the_seed)
     unsigned n_equal = 0;
 
     options.method = GQA_METHOD_RANDOM;
-    options.n_kv_heads = 2;
+    options.asked = 2;
     options.seed = 7;
     convert(&a, "llama", &options);
     convert(&b, "llama", &options);
@@ -232,7 +225,7 @@ START_TEST(random_biases_are_zero)
     double *v;
 
     options.method = GQA_METHOD_RANDOM;
-    options.n_kv_heads = 1;
+    options.asked = 1;
     convert(&c, "qwen2", &options);
     v = values(&c, c.model->attentions[0].v.bias, &n);
     ck_assert_uint_eq(n, c.model->attentions[0].head_dim);
@@ -253,12 +246,12 @@ START_TEST(dtype_rounds_once)
     uint64_t n, m;
     double *in, *out;
 
-    options.n_kv_heads = 2;
+    options.asked = 2;
     options.keep_dtype = false;
     options.dtype = dtypes[_i];
     convert(&c, "llama-f64", &options);
     options = keep;
-    options.n_kv_heads = c.model->attentions[0].n_kv_heads;
+    options.asked = c.model->attentions[0].n_kv_heads;
     convert(&source, "llama-f64", &options);
     a = &c.model->attentions[0];
     in = values(&source, a->k.weight, &n);
@@ -291,7 +284,7 @@ START_TEST(selects_attentions)
     struct gqa_plan_options options = keep;
     struct conversion c;
 
-    options.n_kv_heads = 1;
+    options.asked = 1;
     options.attentions = GQA_SELECT_ENCODER | GQA_SELECT_DECODER_CROSS;
     convert(&c, "t5-v1_1", &options);
     for (size_t i = 0; i < c.model->n_attentions; i++) {
@@ -299,7 +292,7 @@ START_TEST(selects_attentions)
         const bool decoder_self =
             a->stack == GQA_STACK_DECODER && a->kind == GQA_ATTENTION_SELF;
 
-        ck_assert_uint_eq(c.plan->attentions[i].n_kv_heads,
+        ck_assert_uint_eq(c.plan->attentions[i].written,
                           decoder_self ? a->n_heads : 1);
     }
     close_conversion(&c);
@@ -320,7 +313,7 @@ START_TEST(layers_may_differ)
         const bool named = a->stack == GQA_STACK_DECODER && a->layer == 1;
 
         ck_assert(c.plan->attentions[i].selected == named);
-        ck_assert_uint_eq(c.plan->attentions[i].n_kv_heads, named ? 2 : 6);
+        ck_assert_uint_eq(c.plan->attentions[i].written, named ? 2 : 6);
     }
     close_conversion(&c);
 }
@@ -344,11 +337,11 @@ START_TEST(refuses_what_does_not_fit)
     const struct gqa_layer_groups beyond[] = {{0, 99, 2}};
     struct gqa_plan_options options = keep;
 
-    options.n_kv_heads = 5;
+    options.asked = 5;
     expect_refusal("llama", &options, "possible are 1, 2, 3, 4, 6, 12");
-    options.n_kv_heads = 24;
+    options.asked = 24;
     expect_refusal("llama", &options, "possible are 1, 2, 3, 4, 6, 12");
-    options.n_kv_heads = 2;
+    options.asked = 2;
     options.attentions = GQA_SELECT_ENCODER;
     expect_refusal("llama", &options, "no attention of those");
     options.attentions = GQA_SELECT_DECODER;

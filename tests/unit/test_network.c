@@ -7,7 +7,7 @@
 
 #include "common/json.h"
 #include "formats/model/network.h"
-#include "formats/model/network_rules.h"
+#include "formats/model/network_config.h"
 #include "runtime/relative_bias.h"
 #include "scratch.h"
 
@@ -120,7 +120,7 @@ static const struct refusal refusals[] = {
      "'encoder.block.1.layer.0.SelfAttention.relative_attention_bias.weight' "
      "is missing"},
     {"runtime/llama", "partial_rotary_factor", "0.5", GQA_ERR_UNSUPPORTED,
-     "RoPE of 4 of a head's 8 dimensions (partial_rotary_factor)"},
+     "partial_rotary_factor is 0.5: models of these types rotate whole heads"},
     {"runtime/llama", "rope_parameters",
      "{\"full_attention\": {\"rope_type\": \"yarn\"}}", GQA_ERR_UNSUPPORTED,
      "RoPE that differs by layer ('full_attention')"},
@@ -131,11 +131,11 @@ static const struct refusal refusals[] = {
      "'model.layers.0.self_attn.q_proj.weight' has a bias, but the "
      "configuration (attention_bias) asks for none"},
     {"runtime/llama", "mlp_bias", "true", GQA_ERR_FORMAT,
-     "'model.layers.0.mlp.gate_proj.weight' has no bias, but the "
+     "'model.layers.0.mlp.up_proj.weight' has no bias, but the "
      "configuration (mlp_bias) asks for one"},
     {"runtime/qwen2", "model_type", "\"mistral\"", GQA_ERR_FORMAT,
-     "'model.layers.0.self_attn.q_proj.weight' has a bias, but the "
-     "configuration (model_type) asks for none"},
+     "'model.layers.0.self_attn.q_proj.bias': models of type mistral have no "
+     "such bias"},
     {"runtime/gpt_neox-nobias", "attention_bias", "true", GQA_ERR_FORMAT,
      "'gpt_neox.layers.0.attention.query_key_value.weight' has no bias"},
     {"runtime/qwen2", "max_window_layers", "-1", GQA_ERR_FORMAT,

@@ -1,0 +1,158 @@
+#include "formats/families/behaviours.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "formats/model/network_config.h"
+
+/* --- ALiBi --------------------------------------------------------------- */
+
+/*
+ * Powers of 2^(-8/n) for the largest power of two n that there are heads for,
+ * and the odd powers of 2^(-8/2n) for the rest.
+ */
+static void make_bloom_slopes(double *slopes, uint64_t n_heads)
+{
+    uint64_t n = 1;
+
+    while (n <= n_heads / 2)
+        n *= 2;
+    for (uint64_t h = 0; h < n_heads; h++) {
+        const bool extra = h >= n;
+        const double power = (double)(extra ? 2 * (h - n) + 1 : h + 1);
+
+        slopes[h] = exp2(-8.0 * power / (double)(extra ? 2 * n : n));
+    }
+}
+
+void gqa_make_slopes(double *slopes, enum gqa_slopes kind, uint64_t n_heads)
+{
+    if (kind == GQA_SLOPES_BLOOM)
+        make_bloom_slopes(slopes, n_heads);
+}
+
+/* --- Layers that slide --------------------------------------------------- */
+
+/* From max_window_layers on, unless layer_types says it of each. */
+static enum gqa_status qwen2_slides(bool *out, const json_t *config,
+                                    size_t layer)
+{
+    const json_t *types = json_object_get(config, "layer_types");
+    const char *type = json_string_value(json_array_get(types, layer));
+    bool slides = false;
+    uint64_t first = 28;
+    enum gqa_status st;
+
+    *out = false;
+    if ((st = gqa_config_flag(&slides, config, "use_sliding_window")) !=
+            GQA_OK ||
+        (st = gqa_config_natural(&first, config, "max_window_layers")) !=
+            GQA_OK ||
+        !slides)
+        return st;
+    *out = layer >= first;
+    if (!json_is_array(types))
+        return GQA_OK;
+    if (type && (strcmp(type, "full_attention") == 0 ||
+                 strcmp(type, "sliding_attention") == 0)) {
+        *out = type[0] == 's';
+        return GQA_OK;
+    }
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "configuration: layer_types of layer %zu is '%.40s', not "
+                    "full_attention or sliding_attention",
+                    layer, type ? type : "?");
+}
+
+enum gqa_status gqa_layer_slides(bool *out, enum gqa_sliding_layers kind,
+                                 const json_t *config, size_t layer)
+{
+    *out = true;
+    return kind == GQA_SLIDING_QWEN2 ? qwen2_slides(out, config, layer)
+                                     : GQA_OK;
+}
+
+/* --- Scale of scores
+ * ---------------------------------------------------------- */
+
+static enum gqa_status scale_as_gpt2(double *scale, const json_t *config,
+                                     size_t layer)
+{
+    bool by_layer = false;
+    const enum gqa_status st =
+        gqa_config_flag(&by_layer, config, "scale_attn_by_inverse_layer_idx");
+
+    if (st == GQA_OK && by_layer)
+        *scale /= (double)(layer + 1);
+    return st;
+}
+
+enum gqa_status gqa_scale_scores(double *scale, enum gqa_score_scale kind,
+                                 const json_t *config, size_t layer)
+{
+    return kind == GQA_SCORE_SCALE_GPT2 ? scale_as_gpt2(scale, config, layer)
+                                        : GQA_OK;
+}
+
+/* --- Presets of KerasHub
+ * -------------------------------------------------------- */
+
+/* "relu", or "gated-gelu" with a gate. */
+static json_t *t5_feed_forward(const json_t *preset)
+{
+    const json_t *activation = json_object_get(preset, "activation");
+    /* A string, or a serialised function whose name is its config. */
+    const char *name = json_string_value(
+        json_is_object(activation) ? json_object_get(activation, "config")
+                                   : activation);
+    const bool gated =
+        json_is_true(json_object_get(preset, "use_gated_activation"));
+
+    return name ? json_pack("s+", gated ? "gated-" : "", name) : NULL;
+}
+
+/* KerasHub spreads the scaling of RoPE over keys of its own. */
+static json_t *llama_rope_scaling(const json_t *preset)
+{
+    static const struct {
+        const char *keras, *hf;
+    } llama3[] = {
+        {"rope_frequency_adjustment_factor", "factor"},
+        {"rope_low_freq_factor", "low_freq_factor"},
+        {"rope_high_freq_factor", "high_freq_factor"},
+        {"rope_pretraining_sequence_length",
+         "original_max_position_embeddings"},
+    };
+    json_t *factor = json_object_get(preset, "rope_position_scaling_factor");
+    json_t *scaling;
+
+    if (!json_is_number(factor))
+        factor = json_object_get(preset, "rope_scaling_factor");
+    if (json_is_number(json_object_get(preset, llama3[0].keras))) {
+        scaling = json_pack("{s:s}", "rope_type", "llama3");
+        for (size_t i = 0; i < sizeof llama3 / sizeof *llama3; i++)
+            json_object_set(scaling, llama3[i].hf,
+                            json_object_get(preset, llama3[i].keras));
+        return scaling;
+    }
+    if (json_is_number(factor) && json_number_value(factor) != 1.0)
+        return json_pack("{s:s, s:O}", "rope_type", "linear", "factor", factor);
+    return NULL;
+}
+
+enum gqa_status gqa_finish_preset(json_t *hf, enum gqa_keras_finish kind,
+                                  const json_t *preset)
+{
+    if (kind == GQA_KERAS_FINISH_T5) {
+        json_t *word = t5_feed_forward(preset);
+
+        if (word)
+            json_object_set_new(hf, "feed_forward_proj", word);
+    } else if (kind == GQA_KERAS_FINISH_LLAMA) {
+        json_t *scaling = llama_rope_scaling(preset);
+
+        if (scaling)
+            json_object_set_new(hf, "rope_scaling", scaling);
+    }
+    return GQA_OK;
+}

@@ -1,0 +1,54 @@
+/*
+ * What a description cannot say as data, and asks for by name. Each is here
+ * once, for any family that asks; 0 is none of them.
+ */
+#ifndef GQA_FORMATS_FAMILIES_BEHAVIOURS_H
+#define GQA_FORMATS_FAMILIES_BEHAVIOURS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/status.h"
+
+/* positions.slopes: what ALiBi takes from a score by head and distance. */
+enum gqa_slopes { GQA_SLOPES_NONE, GQA_SLOPES_BLOOM };
+
+/* behaviours.sliding_layers: which layers `window` holds for. */
+enum gqa_sliding_layers { GQA_SLIDING_ALL, GQA_SLIDING_QWEN2 };
+
+/* behaviours.score_scale: what `scale` is multiplied with, by layer. */
+enum gqa_score_scale { GQA_SCORE_SCALE_AS_IT_IS, GQA_SCORE_SCALE_GPT2 };
+
+/* keras.finish: what one key for another cannot say of a preset. */
+enum gqa_keras_finish {
+    GQA_KERAS_FINISH_NONE,
+    GQA_KERAS_FINISH_T5,
+    GQA_KERAS_FINISH_LLAMA,
+};
+
+struct gqa_behaviours {
+    enum gqa_sliding_layers sliding_layers;
+    enum gqa_score_scale score_scale;
+};
+
+/* slopes: [n_heads], of one of the enum but NONE. */
+void gqa_make_slopes(double *slopes, enum gqa_slopes kind, uint64_t n_heads);
+
+/* Does the window hold for this layer? Errors GQA_ERR_FORMAT,
+ * GQA_ERR_UNSUPPORTED, naming what the configuration says. */
+GQA_MUST_USE
+enum gqa_status gqa_layer_slides(bool *out, enum gqa_sliding_layers kind,
+                                 const json_t *config, size_t layer);
+
+GQA_MUST_USE
+enum gqa_status gqa_scale_scores(double *scale, enum gqa_score_scale kind,
+                                 const json_t *config, size_t layer);
+
+/* hf: what the preset's keys have made so far. GQA_ERR_NOMEM alone. */
+GQA_MUST_USE
+enum gqa_status gqa_finish_preset(json_t *hf, enum gqa_keras_finish kind,
+                                  const json_t *preset);
+
+#endif

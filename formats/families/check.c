@@ -1,0 +1,300 @@
+/* Contradictions: what each key alone does not show. */
+#include <string.h>
+
+#include "formats/families/description.h"
+#include "formats/model/network_config.h"
+
+/* A place of at most four keys, for errors. */
+struct path {
+    struct gqa_place at[4];
+};
+
+static const struct gqa_place *path_of(struct path *path, const char *a,
+                                       const char *b, const char *c,
+                                       const char *d)
+{
+    const char *const keys[] = {a, b, c, d};
+    const struct gqa_place *up = NULL;
+
+    for (int i = 0; i < 4 && keys[i]; i++) {
+        path->at[i] = (struct gqa_place){up, keys[i], 0};
+        up = &path->at[i];
+    }
+    return up;
+}
+
+#define FAIL(family, a, b, c, d, ...)                                \
+    gqa_description_fail((family)->description,                      \
+                         path_of(&(struct path){{{0}}}, a, b, c, d), \
+                         __VA_ARGS__)
+
+static bool is_literal(const struct gqa_setting *s, bool value)
+{
+    return json_is_boolean(s->json) && json_is_true(s->json) == value;
+}
+
+/* --- Positions ----------------------------------------------------------- */
+
+/* What belongs to one scheme does not stand beside another. */
+static enum gqa_status check_positions(const struct gqa_family *f)
+{
+    const struct gqa_position_rule *p = &f->positions;
+    const struct {
+        const char *key;
+        bool given;
+        enum gqa_position_scheme scheme;
+    } parts[] = {
+        {"theta", p->theta.json != NULL, GQA_POSITION_ROPE},
+        {"share", p->share.json != NULL, GQA_POSITION_ROPE},
+        {"interleaved", p->interleaved, GQA_POSITION_ROPE},
+        {"slopes", p->slopes != GQA_SLOPES_NONE, GQA_POSITION_ALIBI},
+        {"table", p->table != NULL, GQA_POSITION_RELATIVE_BIAS},
+        {"buckets", p->buckets.json != NULL, GQA_POSITION_RELATIVE_BIAS},
+        {"max_distance", p->max_distance.json != NULL,
+         GQA_POSITION_RELATIVE_BIAS},
+        {"per_layer", p->per_layer, GQA_POSITION_RELATIVE_BIAS},
+    };
+
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i].given && parts[i].scheme != p->scheme)
+            return FAIL(f, "positions", parts[i].key, NULL, NULL,
+                        "belongs to another scheme than this one");
+    if (p->scheme == GQA_POSITION_ROPE && !p->theta.json)
+        return FAIL(f, "positions", "theta", NULL, NULL,
+                    "is missing, and RoPE needs it");
+    if (p->scheme == GQA_POSITION_ALIBI && !p->slopes)
+        return FAIL(f, "positions", "slopes", NULL, NULL,
+                    "is missing, and ALiBi needs it");
+    if (p->scheme == GQA_POSITION_RELATIVE_BIAS && !p->table)
+        return FAIL(f, "positions", "table", NULL, NULL,
+                    "is missing, and a relative bias needs it");
+    if ((p->scheme == GQA_POSITION_LEARNED) != (f->embedding.positions != NULL))
+        return FAIL(f, "embedding", "positions", NULL, NULL,
+                    f->embedding.positions
+                        ? "stands for learned positions, but "
+                          "'positions.scheme' is another"
+                        : "is missing, and learned positions need it");
+    if (f->embedding.position_offset && !f->embedding.positions)
+        return FAIL(f, "embedding", "position_offset", NULL, NULL,
+                    "has no 'embedding.positions' to be the offset of");
+    return GQA_OK;
+}
+
+static enum gqa_status check_norm(const struct gqa_family *f)
+{
+    if (f->norm.kind == GQA_NORM_RMS && f->norm.bias != GQA_PART_ABSENT)
+        return FAIL(f, "norm", "bias", NULL, NULL, "an RMS norm has no bias");
+    if (f->norm.one_plus && f->norm.weight == GQA_PART_ABSENT)
+        return FAIL(f, "norm", "one_plus", NULL, NULL,
+                    "has no weight to add 1 to");
+    return GQA_OK;
+}
+
+/* --- Stacks -------------------------------------------------------------- */
+
+static enum gqa_status check_attention(const struct gqa_family *f,
+                                       const struct gqa_attention_rule *a)
+{
+    static const char *const keys[] = {"q", "k", "v", "o"};
+    const char *stack = gqa_stack_name(a->stack);
+    const char *kind = gqa_attention_kind_name(a->kind);
+    const bool fused = a->layout != GQA_HEADS_SEPARATE;
+
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < i; k++) {
+            const bool same = strcmp(a->names[i], a->names[k]) == 0;
+
+            if (same == (fused && i < 3))
+                continue;
+            return FAIL(f, "stacks", stack, kind, keys[i],
+                        same ? "is '%s', as '%s' is, which the layout does "
+                               "not allow"
+                             : "is '%s', but in a fused layout '%s' is the "
+                               "same",
+                        a->names[i], keys[k]);
+        }
+    if (strchr(a->module, '%'))
+        return FAIL(f, "stacks", stack, kind, "module",
+                    "'%s': '%%' stands in 'layers' alone", a->module);
+    if (a->kind == GQA_ATTENTION_CROSS && fused)
+        return FAIL(f, "stacks", stack, kind, "layout",
+                    "cross-attention takes keys and values from elsewhere "
+                    "than queries: they cannot be fused");
+    if (a->kind == GQA_ATTENTION_CROSS && a->positions)
+        return FAIL(f, "stacks", stack, kind, "positions",
+                    "cross-attention has none");
+    return GQA_OK;
+}
+
+static enum gqa_status check_feed_forward(const struct gqa_family *f,
+                                          enum gqa_stack s)
+{
+    const struct gqa_feed_forward_rule *ff = &f->stacks[s].feed_forward;
+    const char *stack = gqa_stack_name(s);
+    const bool always = is_literal(&ff->gated, true);
+    const bool never = is_literal(&ff->gated, false) || !ff->gated.json;
+    const struct {
+        const char *key, *name;
+        bool needed, useless;
+    } parts[] = {
+        {"gate", ff->gate, !never, never},
+        {"up", ff->up, !never, never},
+        {"plain", ff->plain, !always, always},
+    };
+    enum gqa_activation activation;
+
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i].name ? parts[i].useless : parts[i].needed)
+            return FAIL(f, "stacks", stack, "feed_forward", parts[i].key,
+                        "%s, while 'gated' is %s",
+                        parts[i].name ? "has no use" : "is missing",
+                        always  ? "true"
+                        : never ? "false"
+                                : "said by the configuration");
+    if (json_is_string(ff->activation.json) &&
+        gqa_activation_parse(&activation,
+                             json_string_value(ff->activation.json)) != GQA_OK)
+        return FAIL(f, "stacks", stack, "feed_forward", "activation",
+                    "'%s' is no activation that is known",
+                    json_string_value(ff->activation.json));
+    return GQA_OK;
+}
+
+static enum gqa_status check_stack(const struct gqa_family *f, enum gqa_stack s)
+{
+    const struct gqa_stack_rule *stack = &f->stacks[s];
+    const char *name = gqa_stack_name(s);
+    enum gqa_status st;
+
+    if (!stack->given)
+        return GQA_OK;
+    if (stack->cross.given &&
+        (s == GQA_STACK_ENCODER || !f->stacks[GQA_STACK_ENCODER].given))
+        return FAIL(f, "stacks", name, "cross", NULL,
+                    "there is no encoder that this could attend to");
+    if ((st = check_attention(f, &stack->self)) != GQA_OK ||
+        (stack->cross.given &&
+         (st = check_attention(f, &stack->cross)) != GQA_OK))
+        return st;
+    if (is_literal(&stack->shared_norm, true) &&
+        stack->feed_forward.norms.norm.json)
+        return FAIL(f, "stacks", name, "shared_norm", NULL,
+                    "the feed-forward has a norm of its own");
+    return check_feed_forward(f, s);
+}
+
+static enum gqa_status check_stacks(const struct gqa_family *f)
+{
+    enum gqa_status st;
+
+    if (f->n_attentions == 0)
+        return FAIL(f, "stacks", NULL, NULL, NULL,
+                    "has neither an encoder nor a decoder");
+    if ((f->keys.n_decoder_layers != NULL) != gqa_family_is_encoder_decoder(f))
+        return FAIL(f, "config", "n_decoder_layers", NULL, NULL,
+                    f->keys.n_decoder_layers
+                        ? "there are no encoder and decoder in 'stacks'"
+                        : "is missing: there are two stacks");
+    if ((st = check_stack(f, GQA_STACK_ENCODER)) != GQA_OK)
+        return st;
+    return check_stack(f, GQA_STACK_DECODER);
+}
+
+/* --- The rest
+ * ------------------------------------------------------------------ */
+
+static enum gqa_status check_refusals(const struct gqa_family *f)
+{
+    const struct gqa_place list = {NULL, "refuse", 0};
+
+    for (size_t i = 0; i < f->n_refusals; i++) {
+        const struct gqa_place item = {&list, NULL, i};
+
+        if ((f->refusals[i].is != NULL) == (f->refusals[i].is_not != NULL))
+            return gqa_description_fail(f->description, &item,
+                                        "needs one of \"is\" and \"is_not\"");
+    }
+    return GQA_OK;
+}
+
+static size_t count_of(const char *text, char c)
+{
+    size_t n = 0;
+
+    for (; text && *text; text++)
+        n += *text == c;
+    return n;
+}
+
+static enum gqa_status check_keras_rule(const struct gqa_family *f,
+                                        const struct gqa_keras_rule *r,
+                                        size_t i)
+{
+    const struct gqa_place keras = {NULL, "keras", 0};
+    const struct gqa_place rules = {&keras, "rules", 0};
+    const struct gqa_place at = {&rules, NULL, i};
+    const struct gqa_place is = {&at, "is", 0};
+    const size_t layers = count_of(r->is, '%');
+    const char *leaf = strrchr(r->is, '.');
+
+    if (layers > 1 || count_of(r->path, '%') != layers ||
+        (r->whole && count_of(r->whole, '%') != layers))
+        return gqa_description_fail(f->description, &at,
+                                    "'%%' stands for the layer's number, once "
+                                    "in each name or in none");
+    if (!leaf || (strcmp(leaf, ".weight") != 0 && strcmp(leaf, ".bias") != 0))
+        return gqa_description_fail(f->description, &is,
+                                    "'%s' is no name of a weight or a bias",
+                                    r->is);
+    if (r->parts > 8 || r->part >= r->parts || r->axis > 1 || r->input_axes > 7)
+        return gqa_description_fail(f->description, &at,
+                                    "'part' is one of at most 8 'parts', "
+                                    "'axis' 0 or 1, 'input_axes' at most 7");
+    return GQA_OK;
+}
+
+static enum gqa_status check_keras(const struct gqa_family *f)
+{
+    const struct gqa_keras_names *k = &f->keras;
+    const struct gqa_place keras = {NULL, "keras", 0};
+    const struct gqa_place list = {&keras, "backbones", 0};
+    enum gqa_status st;
+
+    for (size_t i = 0; i < k->n_backbones; i++) {
+        const struct gqa_place item = {&list, NULL, i};
+        const struct gqa_place type = {&item, "model_type", 0};
+        gqa_texts t = f->model_types;
+
+        while (*t && strcmp(*t, k->backbones[i].model_type) != 0)
+            t++;
+        if (!*t)
+            return gqa_description_fail(f->description, &type,
+                                        "'%s' is none of the model types",
+                                        k->backbones[i].model_type);
+    }
+    for (size_t i = 0; i < k->n_rules; i++)
+        if ((st = check_keras_rule(f, &k->rules[i], i)) != GQA_OK)
+            return st;
+    if (k->numbered_through && !gqa_family_is_encoder_decoder(f))
+        return FAIL(f, "keras", "numbered_through", NULL, NULL,
+                    "there is one stack only");
+    return GQA_OK;
+}
+
+enum gqa_status gqa_family_check(const struct gqa_family *family)
+{
+    enum gqa_status st;
+
+    for (const char *c = family->name; *c; c++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyz0123456789_-", *c))
+            return FAIL(family, "family", NULL, NULL, NULL,
+                        "'%s' has other characters than a to z, 0 to 9, '_' "
+                        "and '-'",
+                        family->name);
+    if ((st = check_norm(family)) != GQA_OK ||
+        (st = check_stacks(family)) != GQA_OK ||
+        (st = check_positions(family)) != GQA_OK ||
+        (st = check_refusals(family)) != GQA_OK)
+        return st;
+    return check_keras(family);
+}

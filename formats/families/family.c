@@ -1,0 +1,74 @@
+#include "formats/families/family.h"
+
+#include <math.h>
+
+#include "common/json.h"
+
+/* No model has a dimension as large as this. */
+#define MAX_COUNT ((uint64_t)1 << 32)
+
+enum gqa_part_presence gqa_bias_said(const struct gqa_setting *bias)
+{
+    if (!json_is_boolean(bias->json))
+        return GQA_PART_OPTIONAL;
+    return json_is_true(bias->json) ? GQA_PART_PRESENT : GQA_PART_ABSENT;
+}
+
+bool gqa_family_is_encoder_decoder(const struct gqa_family *family)
+{
+    return family->stacks[GQA_STACK_ENCODER].given &&
+           family->stacks[GQA_STACK_DECODER].given;
+}
+
+static bool is_same(const json_t *a, const json_t *b)
+{
+    return json_is_number(a) && json_is_number(b)
+               ? json_number_value(a) == json_number_value(b)
+               : json_equal(a, b);
+}
+
+bool gqa_refusal_holds(const struct gqa_refusal *refusal, const json_t *value)
+{
+    return refusal->is ? is_same(value, refusal->is)
+                       : !is_same(value, refusal->is_not);
+}
+
+double gqa_family_deviation(const struct gqa_family *family,
+                            const json_t *config, uint64_t d_model)
+{
+    const struct gqa_initialiser *rule = &family->initialiser;
+    const json_t *said = json_object_get(rule->deviation.json, "default");
+    double value = json_number_value(said);
+
+    /* A configuration that says nonsense here is no reason to stop. */
+    if (gqa_setting_number(&value, &rule->deviation, config) != GQA_OK)
+        value = json_number_value(said);
+    return rule->over_d_model ? value / sqrt((double)d_model) : value;
+}
+
+const char *gqa_config_key(const json_t *config, gqa_texts keys)
+{
+    for (gqa_texts k = keys; k && *k; k++)
+        if (json_object_get(config, *k))
+            return *k;
+    return keys ? keys[0] : NULL;
+}
+
+enum gqa_status gqa_config_count(uint64_t *out, const json_t *config,
+                                 gqa_texts keys, const char *path)
+{
+    const char *key = gqa_config_key(config, keys);
+    const json_t *value = key ? json_object_get(config, key) : NULL;
+    char text[41];
+    uint64_t count;
+
+    if (!value || json_is_null(value))
+        return GQA_OK;
+    if (gqa_json_u64(value, &count) && count > 0 && count <= MAX_COUNT) {
+        *out = count;
+        return GQA_OK;
+    }
+    gqa_value_text(text, sizeof text, value);
+    return gqa_fail(GQA_ERR_FORMAT, "%s: %s is %s, not a count", path, key,
+                    text);
+}

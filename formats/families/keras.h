@@ -1,0 +1,61 @@
+/* What KerasHub calls a family's parameters and its configuration. */
+#ifndef GQA_FORMATS_FAMILIES_KERAS_H
+#define GQA_FORMATS_FAMILIES_KERAS_H
+
+#include "formats/families/behaviours.h"
+#include "formats/families/setting.h"
+
+/*
+ * How a KerasHub variable becomes (a part of) a Hugging Face parameter. In
+ * paths '%' stands for a layer's number, '$' for the backbone's `layers`.
+ */
+struct gqa_keras_rule {
+    /*
+     * Path of the variable: layer, attributes and variable number of a
+     * .weights.h5 ("llama_transformer_decoder%/feedforward_gate_dense/0"),
+     * leading underscores dropped.
+     */
+    const char *path;
+    const char *whole; /* its path in a whole-model .h5, or NULL */
+    const char *is;    /* the parameter's whole name */
+    bool turned;       /* its matrix lies transposed, [in, out] */
+    /* Leading axes of the kernel that are its input: (D,H,d) 1, (H,d,D) 2. */
+    uint64_t input_axes;
+    /* Which part of a fused parameter, and along which axis. */
+    uint64_t part, parts, axis;
+    /* The rule holds where some path has this component ("!": where none
+     * has); NULL: always. */
+    const char *when;
+};
+
+/* A KerasHub backbone that the rules describe. */
+struct gqa_keras_backbone {
+    const char *class_name; /* of the preset */
+    const char *layers;     /* '$': how its layer classes begin */
+    const char *model_type; /* Hugging Face's */
+};
+
+struct gqa_keras_names {
+    bool given;
+    const struct gqa_keras_backbone *backbones;
+    size_t n_backbones;
+    const struct gqa_keras_rule *rules;
+    size_t n_rules;
+    /*
+     * Layers numbered through both stacks: rules for the decoder's layers
+     * apply to those with cross-attention, numbered from the first one; those
+     * for the encoder's to the others.
+     */
+    bool numbered_through;
+    /* A norm that a whole-model .h5 numbers by a counter of the process that
+     * made it; which is which is told by their order in a layer. NULL: none.
+     */
+    const char *ordered_norms;
+    const json_t *config; /* Hugging Face's key to a setting of the preset */
+    enum gqa_keras_finish finish;
+};
+
+/* True for the configuration of a KerasHub backbone. */
+bool gqa_config_is_preset(const json_t *config);
+
+#endif

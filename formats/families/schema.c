@@ -1,0 +1,374 @@
+#include "formats/families/schema.h"
+
+#include "formats/families/family.h"
+
+/* --- Words, in the order of their enums ---------------------------------- */
+
+static const char *const weights_words[] = {"out-in", "in-out", NULL};
+static const char *const norm_words[] = {[GQA_NORM_NONE] = "",
+                                         [GQA_NORM_RMS] = "rms",
+                                         [GQA_NORM_LAYER] = "layer",
+                                         NULL};
+static const char *const scheme_words[] = {[GQA_POSITION_NONE] = "none",
+                                           [GQA_POSITION_ROPE] = "rope",
+                                           [GQA_POSITION_RELATIVE_BIAS] =
+                                               "relative-bias",
+                                           [GQA_POSITION_ALIBI] = "alibi",
+                                           [GQA_POSITION_LEARNED] = "learned",
+                                           NULL};
+static const char *const layout_words[] = {[GQA_HEADS_SEPARATE] = "separate",
+                                           [GQA_HEADS_FUSED_QKV] = "fused-qkv",
+                                           [GQA_HEADS_FUSED_GROUP] =
+                                               "fused-group",
+                                           NULL};
+static const char *const stock_words[] = {
+    [GQA_STOCK_NONE] = "none", [GQA_STOCK_UNIFORM] = "uniform", NULL};
+/* Behaviours: 0 is what holds where none is asked for, and has no name. */
+static const char *const slopes_words[] = {
+    [GQA_SLOPES_NONE] = "", [GQA_SLOPES_BLOOM] = "bloom", NULL};
+static const char *const sliding_words[] = {
+    [GQA_SLIDING_ALL] = "", [GQA_SLIDING_QWEN2] = "qwen2", NULL};
+static const char *const score_words[] = {
+    [GQA_SCORE_SCALE_AS_IT_IS] = "", [GQA_SCORE_SCALE_GPT2] = "gpt2", NULL};
+static const char *const finish_words[] = {[GQA_KERAS_FINISH_NONE] = "",
+                                           [GQA_KERAS_FINISH_T5] = "t5",
+                                           [GQA_KERAS_FINISH_LLAMA] = "llama",
+                                           NULL};
+
+/* --- Fields -------------------------------------------------------------- */
+
+#define AT(type, field) .offset = offsetof(struct type, field)
+#define REQUIRED        .required = true
+
+#define TEXT(name, type, field)               \
+    {                                         \
+        name, GQA_FIELD_TEXT, AT(type, field) \
+    }
+#define TEXTS(name, type, field)               \
+    {                                          \
+        name, GQA_FIELD_TEXTS, AT(type, field) \
+    }
+#define FLAG(name, type, field)               \
+    {                                         \
+        name, GQA_FIELD_FLAG, AT(type, field) \
+    }
+#define PART(name, type, field)               \
+    {                                         \
+        name, GQA_FIELD_PART, AT(type, field) \
+    }
+#define COUNT(name, type, field)               \
+    {                                          \
+        name, GQA_FIELD_COUNT, AT(type, field) \
+    }
+#define SETTING(name, type, field, kind)                          \
+    {                                                             \
+        name, GQA_FIELD_SETTING, AT(type, field), .value = (kind) \
+    }
+#define WORD(name, type, field, words)                         \
+    {                                                          \
+        name, GQA_FIELD_WORD, AT(type, field), .more = (words) \
+    }
+#define OBJECT(name, type, field, schema)                          \
+    {                                                              \
+        name, GQA_FIELD_OBJECT, AT(type, field), .more = &(schema) \
+    }
+#define LIST(name, type, field, n, schema)                              \
+    {                                                                   \
+        name, GQA_FIELD_LIST, AT(type, field),                          \
+            .more = &(schema), .count_offset = offsetof(struct type, n) \
+    }
+/* The same where a description is none without it. */
+#define TEXT_NEEDED(name, type, field)                  \
+    {                                                   \
+        name, GQA_FIELD_TEXT, AT(type, field), REQUIRED \
+    }
+#define TEXTS_NEEDED(name, type, field)                  \
+    {                                                    \
+        name, GQA_FIELD_TEXTS, AT(type, field), REQUIRED \
+    }
+#define OBJECT_NEEDED(name, type, field, schema)                             \
+    {                                                                        \
+        name, GQA_FIELD_OBJECT, AT(type, field), .more = &(schema), REQUIRED \
+    }
+#define END         \
+    {               \
+        .key = NULL \
+    }
+#define SCHEMA(fields_, type, given)                                           \
+    {                                                                          \
+        .fields = (fields_), .size = sizeof(struct type), .has_given = (given) \
+    }
+
+/* clang-format off */
+static const struct gqa_field config_fields[] = {
+    TEXTS_NEEDED("n_heads", gqa_config_keys, n_heads),
+    TEXTS("n_kv_heads", gqa_config_keys, n_kv_heads),
+    TEXTS("head_dim", gqa_config_keys, head_dim),
+    TEXTS("d_model", gqa_config_keys, d_model),
+    TEXTS("n_layers", gqa_config_keys, n_layers),
+    TEXTS("n_decoder_layers", gqa_config_keys, n_decoder_layers),
+    TEXTS("vocab_size", gqa_config_keys, vocab_size),
+    TEXTS("start_token", gqa_config_keys, start_token),
+    TEXTS("end_token", gqa_config_keys, end_token),
+    TEXTS("pad_token", gqa_config_keys, pad_token),
+    END,
+};
+static const struct gqa_schema config_schema =
+    SCHEMA(config_fields, gqa_config_keys, false);
+
+static const struct gqa_field names_fields[] = {
+    {"prefixes", GQA_FIELD_PREFIXES, AT(gqa_family_names, prefixes), REQUIRED},
+    TEXT_NEEDED("embedding", gqa_family_names, embedding),
+    TEXTS_NEEDED("unembedding", gqa_family_names, unembedding),
+    TEXTS("ignored", gqa_family_names, ignored),
+    TEXT("heads_proof", gqa_family_names, heads_proof),
+    END,
+};
+static const struct gqa_schema names_schema =
+    SCHEMA(names_fields, gqa_family_names, false);
+
+static const struct gqa_field norm_fields[] = {
+    {"kind", GQA_FIELD_WORD, AT(gqa_norm_rule, kind), .more = norm_words,
+     REQUIRED},
+    {"eps", GQA_FIELD_SETTING, AT(gqa_norm_rule, eps),
+     .value = GQA_VALUE_POSITIVE, REQUIRED},
+    PART("weight", gqa_norm_rule, weight),
+    PART("bias", gqa_norm_rule, bias),
+    FLAG("one_plus", gqa_norm_rule, one_plus),
+    END,
+};
+static const struct gqa_schema norm_schema =
+    SCHEMA(norm_fields, gqa_norm_rule, false);
+
+static const struct gqa_field embedding_fields[] = {
+    SETTING("scale", gqa_embedding_rule, scale, GQA_VALUE_WIDTH),
+    SETTING("norm", gqa_embedding_rule, norm, GQA_VALUE_MODULE),
+    TEXT("positions", gqa_embedding_rule, positions),
+    COUNT("position_offset", gqa_embedding_rule, position_offset),
+    END,
+};
+static const struct gqa_schema embedding_schema =
+    SCHEMA(embedding_fields, gqa_embedding_rule, false);
+
+static const struct gqa_field positions_fields[] = {
+    {"scheme", GQA_FIELD_WORD, AT(gqa_position_rule, scheme),
+     .more = scheme_words, REQUIRED},
+    SETTING("theta", gqa_position_rule, theta, GQA_VALUE_POSITIVE),
+    SETTING("share", gqa_position_rule, share, GQA_VALUE_SHARE),
+    FLAG("interleaved", gqa_position_rule, interleaved),
+    WORD("slopes", gqa_position_rule, slopes, slopes_words),
+    TEXT("table", gqa_position_rule, table),
+    SETTING("buckets", gqa_position_rule, buckets, GQA_VALUE_WHOLE),
+    SETTING("max_distance", gqa_position_rule, max_distance, GQA_VALUE_WHOLE),
+    FLAG("per_layer", gqa_position_rule, per_layer),
+    END,
+};
+static const struct gqa_schema positions_schema =
+    SCHEMA(positions_fields, gqa_position_rule, false);
+
+static const struct gqa_field attention_bias_fields[] = {
+    SETTING("q", gqa_attention_rule, bias[0], GQA_VALUE_PRESENCE),
+    SETTING("k", gqa_attention_rule, bias[1], GQA_VALUE_PRESENCE),
+    SETTING("v", gqa_attention_rule, bias[2], GQA_VALUE_PRESENCE),
+    SETTING("o", gqa_attention_rule, bias[3], GQA_VALUE_PRESENCE),
+    END,
+};
+static const struct gqa_schema attention_bias_schema =
+    SCHEMA(attention_bias_fields, gqa_attention_rule, false);
+
+static const struct gqa_field attention_fields[] = {
+    TEXT_NEEDED("module", gqa_attention_rule, module),
+    TEXT_NEEDED("q", gqa_attention_rule, names[0]),
+    TEXT_NEEDED("k", gqa_attention_rule, names[1]),
+    TEXT_NEEDED("v", gqa_attention_rule, names[2]),
+    TEXT_NEEDED("o", gqa_attention_rule, names[3]),
+    {"layout", GQA_FIELD_WORD, AT(gqa_attention_rule, layout),
+     .more = layout_words, REQUIRED},
+    /* Its fields are the attention's. */
+    {"bias", GQA_FIELD_OBJECT, .offset = 0, .more = &attention_bias_schema},
+    SETTING("scale", gqa_attention_rule, scale, GQA_VALUE_SCORES),
+    SETTING("norm", gqa_attention_rule, norms.norm, GQA_VALUE_MODULE),
+    SETTING("output_norm", gqa_attention_rule, norms.output_norm,
+            GQA_VALUE_MODULE),
+    SETTING("after_norm", gqa_attention_rule, norms.after_norm,
+            GQA_VALUE_MODULE),
+    FLAG("positions", gqa_attention_rule, positions),
+    SETTING("window", gqa_attention_rule, window, GQA_VALUE_WINDOW),
+    SETTING("soft_cap", gqa_attention_rule, soft_cap, GQA_VALUE_POSITIVE),
+    END,
+};
+static const struct gqa_schema attention_schema =
+    SCHEMA(attention_fields, gqa_attention_rule, true);
+
+static const struct gqa_field ff_bias_fields[] = {
+    SETTING("gate", gqa_feed_forward_rule, bias[GQA_FF_GATE],
+            GQA_VALUE_PRESENCE),
+    SETTING("up", gqa_feed_forward_rule, bias[GQA_FF_UP], GQA_VALUE_PRESENCE),
+    SETTING("down", gqa_feed_forward_rule, bias[GQA_FF_DOWN],
+            GQA_VALUE_PRESENCE),
+    END,
+};
+static const struct gqa_schema ff_bias_schema =
+    SCHEMA(ff_bias_fields, gqa_feed_forward_rule, false);
+
+static const struct gqa_field ff_fields[] = {
+    SETTING("gated", gqa_feed_forward_rule, gated, GQA_VALUE_FLAG),
+    TEXT("gate", gqa_feed_forward_rule, gate),
+    TEXT("up", gqa_feed_forward_rule, up),
+    TEXT("plain", gqa_feed_forward_rule, plain),
+    TEXT_NEEDED("down", gqa_feed_forward_rule, down),
+    {"activation", GQA_FIELD_SETTING, AT(gqa_feed_forward_rule, activation),
+     .value = GQA_VALUE_TEXT, REQUIRED},
+    {"bias", GQA_FIELD_OBJECT, .offset = 0, .more = &ff_bias_schema},
+    SETTING("norm", gqa_feed_forward_rule, norms.norm, GQA_VALUE_MODULE),
+    SETTING("output_norm", gqa_feed_forward_rule, norms.output_norm,
+            GQA_VALUE_MODULE),
+    SETTING("after_norm", gqa_feed_forward_rule, norms.after_norm,
+            GQA_VALUE_MODULE),
+    END,
+};
+static const struct gqa_schema ff_schema =
+    SCHEMA(ff_fields, gqa_feed_forward_rule, true);
+
+static const struct gqa_field stack_fields[] = {
+    {"layers", GQA_FIELD_PATTERN, AT(gqa_stack_rule, layers), REQUIRED},
+    OBJECT_NEEDED("self", gqa_stack_rule, self, attention_schema),
+    OBJECT("cross", gqa_stack_rule, cross, attention_schema),
+    OBJECT_NEEDED("feed_forward", gqa_stack_rule, feed_forward, ff_schema),
+    SETTING("residual", gqa_stack_rule, residual, GQA_VALUE_RESIDUAL),
+    SETTING("shared_norm", gqa_stack_rule, shared_norm, GQA_VALUE_FLAG),
+    SETTING("final_norm", gqa_stack_rule, final_norm, GQA_VALUE_MODULE),
+    END,
+};
+static const struct gqa_schema stack_schema =
+    SCHEMA(stack_fields, gqa_stack_rule, true);
+
+static const struct gqa_field stacks_fields[] = {
+    OBJECT("encoder", gqa_family, stacks[GQA_STACK_ENCODER], stack_schema),
+    OBJECT("decoder", gqa_family, stacks[GQA_STACK_DECODER], stack_schema),
+    END,
+};
+static const struct gqa_schema stacks_schema =
+    SCHEMA(stacks_fields, gqa_family, false);
+
+static const struct gqa_field logits_fields[] = {
+    {"tied", GQA_FIELD_SETTING, AT(gqa_logits_rule, tied),
+     .value = GQA_VALUE_FLAG, REQUIRED},
+    SETTING("bias", gqa_logits_rule, bias, GQA_VALUE_PRESENCE),
+    SETTING("scale", gqa_logits_rule, scale, GQA_VALUE_RWIDTH),
+    SETTING("soft_cap", gqa_logits_rule, soft_cap, GQA_VALUE_POSITIVE),
+    END,
+};
+static const struct gqa_schema logits_schema =
+    SCHEMA(logits_fields, gqa_logits_rule, false);
+
+/* "key" and "default" are a setting's own. */
+static const struct gqa_field initialiser_fields[] = {
+    {"key", GQA_FIELD_DEVIATION, AT(gqa_initialiser, deviation), REQUIRED},
+    {"default", GQA_FIELD_DEVIATION, AT(gqa_initialiser, deviation), REQUIRED},
+    FLAG("over_d_model", gqa_initialiser, over_d_model),
+    END,
+};
+static const struct gqa_schema initialiser_schema =
+    SCHEMA(initialiser_fields, gqa_initialiser, false);
+
+static const struct gqa_field behaviours_fields[] = {
+    WORD("sliding_layers", gqa_behaviours, sliding_layers, sliding_words),
+    WORD("score_scale", gqa_behaviours, score_scale, score_words),
+    END,
+};
+static const struct gqa_schema behaviours_schema =
+    SCHEMA(behaviours_fields, gqa_behaviours, false);
+
+static const struct gqa_field refusal_fields[] = {
+    TEXTS_NEEDED("key", gqa_refusal, keys),
+    {"is", GQA_FIELD_JSON, AT(gqa_refusal, is)},
+    {"is_not", GQA_FIELD_JSON, AT(gqa_refusal, is_not)},
+    TEXT_NEEDED("because", gqa_refusal, because),
+    END,
+};
+static const struct gqa_schema refusal_schema =
+    SCHEMA(refusal_fields, gqa_refusal, false);
+
+static const struct gqa_field backbone_fields[] = {
+    TEXT_NEEDED("class", gqa_keras_backbone, class_name),
+    TEXT_NEEDED("layers", gqa_keras_backbone, layers),
+    TEXT_NEEDED("model_type", gqa_keras_backbone, model_type),
+    END,
+};
+static const struct gqa_schema backbone_schema =
+    SCHEMA(backbone_fields, gqa_keras_backbone, false);
+
+static const struct gqa_field keras_rule_fields[] = {
+    TEXT_NEEDED("path", gqa_keras_rule, path),
+    TEXT("whole", gqa_keras_rule, whole),
+    TEXT_NEEDED("is", gqa_keras_rule, is),
+    FLAG("turned", gqa_keras_rule, turned),
+    COUNT("input_axes", gqa_keras_rule, input_axes),
+    COUNT("part", gqa_keras_rule, part),
+    COUNT("parts", gqa_keras_rule, parts),
+    COUNT("axis", gqa_keras_rule, axis),
+    TEXT("when", gqa_keras_rule, when),
+    END,
+};
+static const struct gqa_schema keras_rule_schema =
+    SCHEMA(keras_rule_fields, gqa_keras_rule, false);
+
+static const struct gqa_field keras_fields[] = {
+    {"backbones", GQA_FIELD_LIST, AT(gqa_keras_names, backbones),
+     .more = &backbone_schema, REQUIRED,
+     .count_offset = offsetof(struct gqa_keras_names, n_backbones)},
+    {"rules", GQA_FIELD_LIST, AT(gqa_keras_names, rules),
+     .more = &keras_rule_schema, REQUIRED,
+     .count_offset = offsetof(struct gqa_keras_names, n_rules)},
+    FLAG("numbered_through", gqa_keras_names, numbered_through),
+    TEXT("ordered_norms", gqa_keras_names, ordered_norms),
+    {"config", GQA_FIELD_SETTINGS, AT(gqa_keras_names, config)},
+    WORD("finish", gqa_keras_names, finish, finish_words),
+    END,
+};
+static const struct gqa_schema keras_schema =
+    SCHEMA(keras_fields, gqa_keras_names, true);
+
+static const struct gqa_field stock_fields[] = {
+    {"grouped", GQA_FIELD_WORD, AT(gqa_family, stock_grouped),
+     .more = stock_words, REQUIRED},
+    END,
+};
+static const struct gqa_schema stock_schema =
+    SCHEMA(stock_fields, gqa_family, false);
+
+static const struct gqa_field family_fields[] = {
+    TEXT_NEEDED("family", gqa_family, name),
+    {"like", GQA_FIELD_LIKE, .offset = 0},
+    {"model_types", GQA_FIELD_TYPES, .offset = 0, REQUIRED},
+    FLAG("needs_config", gqa_family, needs_config),
+    OBJECT_NEEDED("config", gqa_family, keys, config_schema),
+    OBJECT_NEEDED("names", gqa_family, names, names_schema),
+    WORD("weights", gqa_family, weights, weights_words),
+    OBJECT_NEEDED("norm", gqa_family, norm, norm_schema),
+    OBJECT("embedding", gqa_family, embedding, embedding_schema),
+    OBJECT_NEEDED("positions", gqa_family, positions, positions_schema),
+    {"stacks", GQA_FIELD_OBJECT, .offset = 0, .more = &stacks_schema,
+     REQUIRED},
+    OBJECT_NEEDED("logits", gqa_family, logits, logits_schema),
+    OBJECT_NEEDED("initialiser", gqa_family, initialiser, initialiser_schema),
+    OBJECT("behaviours", gqa_family, behaviours, behaviours_schema),
+    LIST("refuse", gqa_family, refusals, n_refusals, refusal_schema),
+    OBJECT("keras", gqa_family, keras, keras_schema),
+    {"stock", GQA_FIELD_OBJECT, .offset = 0, .more = &stock_schema},
+    END,
+};
+/* clang-format on */
+const struct gqa_schema gqa_family_schema =
+    SCHEMA(family_fields, gqa_family, false);
+
+const char *const *gqa_field_words(const struct gqa_field *field)
+{
+    return field->more;
+}
+
+const struct gqa_schema *gqa_field_inner(const struct gqa_field *field)
+{
+    return field->more;
+}

@@ -1,0 +1,242 @@
+#include "formats/families/setting.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- Values -------------------------------------------------------------- */
+
+const char *gqa_value_kind_text(enum gqa_value_kind kind)
+{
+    static const char *const texts[] = {
+        [GQA_VALUE_ANY] = "a value",
+        [GQA_VALUE_FLAG] = "true or false",
+        [GQA_VALUE_POSITIVE] = "a number above 0",
+        [GQA_VALUE_WHOLE] = "a whole number above 0",
+        [GQA_VALUE_WINDOW] = "a whole number above 0",
+        [GQA_VALUE_SHARE] = "a number in (0, 1]",
+        [GQA_VALUE_TEXT] = "a text",
+        [GQA_VALUE_MODULE] = "the name of a module",
+        [GQA_VALUE_PRESENCE] = "true, false or \"optional\"",
+        [GQA_VALUE_RESIDUAL] = "\"sequential\" or \"parallel\"",
+        [GQA_VALUE_SCORES] = "a number above 0 or \"head_dim\"",
+        [GQA_VALUE_WIDTH] = "a number above 0 or \"sqrt_d_model\"",
+        [GQA_VALUE_RWIDTH] = "a number above 0 or \"rsqrt_d_model\"",
+    };
+
+    return texts[kind];
+}
+
+static bool is_positive(const json_t *value)
+{
+    const double number = json_number_value(value);
+
+    return json_is_number(value) && isfinite(number) && number > 0;
+}
+
+static bool is_word(const json_t *value, const char *word)
+{
+    const char *text = json_string_value(value);
+
+    return text && strcmp(text, word) == 0;
+}
+
+bool gqa_value_fits(const json_t *value, enum gqa_value_kind kind)
+{
+    switch (kind) {
+    case GQA_VALUE_FLAG:
+        return json_is_boolean(value);
+    case GQA_VALUE_POSITIVE:
+        return is_positive(value);
+    case GQA_VALUE_WHOLE:
+    case GQA_VALUE_WINDOW:
+        return json_is_integer(value) && json_integer_value(value) >= 1;
+    case GQA_VALUE_SHARE:
+        return is_positive(value) && json_number_value(value) <= 1;
+    case GQA_VALUE_TEXT:
+    case GQA_VALUE_MODULE:
+        return json_string_length(value) > 0;
+    case GQA_VALUE_PRESENCE:
+        return json_is_boolean(value) || is_word(value, "optional");
+    case GQA_VALUE_RESIDUAL:
+        return is_word(value, "sequential") || is_word(value, "parallel");
+    case GQA_VALUE_SCORES:
+        return is_positive(value) || is_word(value, "head_dim");
+    case GQA_VALUE_WIDTH:
+        return is_positive(value) || is_word(value, "sqrt_d_model");
+    case GQA_VALUE_RWIDTH:
+        return is_positive(value) || is_word(value, "rsqrt_d_model");
+    default:
+        return value != NULL;
+    }
+}
+
+void gqa_value_text(char *out, size_t size, const json_t *value)
+{
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+
+    snprintf(out, size, "%s", text ? text : "?");
+    free(text);
+}
+
+/* --- Settings ------------------------------------------------------------ */
+
+bool gqa_is_setting(const json_t *json)
+{
+    return json_object_get(json, "key") != NULL;
+}
+
+const json_t *gqa_config_at(const json_t *config, const char *key)
+{
+    const json_t *value = json_object_get(config, key);
+    const char *dot = strchr(key, '.');
+    char outer[128];
+
+    if (value || !dot || (size_t)(dot - key) >= sizeof outer)
+        return value;
+    snprintf(outer, sizeof outer, "%.*s", (int)(dot - key), key);
+    return json_object_get(json_object_get(config, outer), dot + 1);
+}
+
+/* The first key that says something; NULL: none does. */
+static const json_t *find_said(const char **key, const json_t *setting,
+                               const json_t *config)
+{
+    const json_t *keys = json_object_get(setting, "key");
+    const bool null_counts = json_object_get(setting, "null") != NULL;
+    const size_t n = json_is_array(keys) ? json_array_size(keys) : 1;
+
+    for (size_t i = 0; i < n; i++) {
+        const char *name = json_string_value(
+            json_is_array(keys) ? json_array_get(keys, i) : keys);
+        const json_t *value = gqa_config_at(config, name);
+
+        if (!value || (json_is_null(value) && !null_counts))
+            continue;
+        *key = name;
+        return value;
+    }
+    return NULL;
+}
+
+/* How a value is written as a key of a map: true is "true", 1 is "1". */
+static const char *map_key(char *room, size_t size, const json_t *value)
+{
+    if (json_is_string(value))
+        return json_string_value(value);
+    gqa_value_text(room, size, value);
+    return room;
+}
+
+/* "'gelu', 'relu'": what a map translates. */
+static void list_map(char *out, size_t size, const json_t *map)
+{
+    const char *key;
+    json_t *value;
+    size_t n = 0;
+
+    out[0] = '\0';
+    json_object_foreach((json_t *)(uintptr_t)map, key, value)
+    {
+        const int added =
+            snprintf(out + n, size - n, "%s%s", n ? ", " : "", key);
+
+        if (added < 0 || (size_t)added >= size - n)
+            return;
+        n += (size_t)added;
+    }
+}
+
+static enum gqa_status refuse(const struct gqa_setting *setting,
+                              const char *key, const json_t *value)
+{
+    const json_t *map = json_object_get(setting->json, "map");
+    char text[41], known[256];
+
+    gqa_value_text(text, sizeof text, value);
+    list_map(known, sizeof known, map);
+    return gqa_fail(GQA_ERR_FORMAT, "configuration: %s is %s, not %s%s", key,
+                    text, map ? "one of " : gqa_value_kind_text(setting->kind),
+                    known);
+}
+
+enum gqa_status gqa_setting_get(const json_t **out, const char **key,
+                                const struct gqa_setting *setting,
+                                const json_t *config)
+{
+    const json_t *said, *value, *translated;
+    const char *by = NULL;
+    char room[64];
+
+    *out = NULL;
+    if (key)
+        *key = NULL;
+    if (!gqa_is_setting(setting->json)) {
+        value = setting->json;
+    } else if (!(said = find_said(&by, setting->json, config))) {
+        value = json_object_get(setting->json, "default");
+    } else if (json_is_null(said)) {
+        value = json_object_get(setting->json, "null");
+    } else {
+        translated = json_object_get(json_object_get(setting->json, "map"),
+                                     map_key(room, sizeof room, said));
+        value = translated ? translated : said;
+        /* What the description itself says was checked when it was read. */
+        if (!translated && !gqa_value_fits(said, setting->kind))
+            return refuse(setting, by, said);
+    }
+    if (json_is_null(value))
+        value = NULL;
+    *out = value;
+    if (key)
+        *key = by;
+    return GQA_OK;
+}
+
+enum gqa_status gqa_setting_number(double *out,
+                                   const struct gqa_setting *setting,
+                                   const json_t *config)
+{
+    const json_t *value;
+    const enum gqa_status st = gqa_setting_get(&value, NULL, setting, config);
+
+    if (st == GQA_OK && value)
+        *out = json_number_value(value);
+    return st;
+}
+
+enum gqa_status gqa_setting_count(uint64_t *out,
+                                  const struct gqa_setting *setting,
+                                  const json_t *config)
+{
+    const json_t *value;
+    const enum gqa_status st = gqa_setting_get(&value, NULL, setting, config);
+
+    if (st == GQA_OK && value)
+        *out = (uint64_t)json_integer_value(value);
+    return st;
+}
+
+enum gqa_status gqa_setting_flag(bool *out, const struct gqa_setting *setting,
+                                 const json_t *config)
+{
+    const json_t *value;
+    const enum gqa_status st = gqa_setting_get(&value, NULL, setting, config);
+
+    if (st == GQA_OK && value)
+        *out = json_is_true(value);
+    return st;
+}
+
+enum gqa_status gqa_setting_text(const char **out,
+                                 const struct gqa_setting *setting,
+                                 const json_t *config)
+{
+    const json_t *value;
+    const enum gqa_status st = gqa_setting_get(&value, NULL, setting, config);
+
+    if (st == GQA_OK && value)
+        *out = json_string_value(value);
+    return st;
+}

@@ -1,0 +1,198 @@
+#include "formats/model/find_family.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/log.h"
+
+/* --- Which family ------------------------------------------------------- */
+
+/* model_type may be lent by the family there is. */
+static enum gqa_status take_family(struct gqa_model_builder *b, size_t number,
+                                   const char *model_type)
+{
+    struct gqa_family *family;
+    const enum gqa_status st =
+        gqa_family_load(&family, &b->choice, number, model_type);
+
+    if (st != GQA_OK)
+        return st;
+    gqa_family_free(b->family);
+    b->family = family;
+    b->number = number;
+    return GQA_OK;
+}
+
+static enum gqa_status find_attentions(struct gqa_model_builder *b)
+{
+    return gqa_find_attentions(&b->found, &b->n_found, b->family, &b->params);
+}
+
+/* Families whose attentions the names may be; number: the first to look at,
+ * and the one that was found; the number of families: none. */
+static void find_by_sign(size_t *number, const struct gqa_model_builder *b)
+{
+    for (; *number < gqa_family_count(&b->choice); ++*number)
+        for (size_t i = 0; i < b->params.n; i++)
+            if (gqa_family_may_name(&b->choice, *number,
+                                    b->params.items[i].name))
+                return;
+}
+
+/* Several families may share a part of their names: the first whose attentions
+ * are whole is it, and where none is, the first mistake is told. */
+static enum gqa_status find_by_names(struct gqa_model_builder *b,
+                                     size_t n_families)
+{
+    enum gqa_status first = GQA_OK;
+    char message[1024] = "";
+    char known[512];
+    size_t number = 0;
+
+    for (find_by_sign(&number, b); number < n_families;
+         number++, find_by_sign(&number, b)) {
+        enum gqa_status st = take_family(b, number, NULL);
+
+        if (st == GQA_OK)
+            st = find_attentions(b);
+        if (st == GQA_OK && b->n_found)
+            return GQA_OK;
+        if (st == GQA_ERR_NOMEM)
+            return st;
+        if (st != GQA_OK && first == GQA_OK) {
+            first = st;
+            snprintf(message, sizeof message, "%s", gqa_error_message());
+        }
+    }
+    if (first != GQA_OK)
+        return gqa_fail(first, "%s", message);
+    gqa_family_list_types(known, sizeof known, &b->choice);
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "the tensors are named like those of no family we know "
+                    "(%s)%s%s%s",
+                    known, b->params.n ? "; the first is '" : "",
+                    b->params.n ? b->params.items[0].name : "",
+                    b->params.n ? "'" : "");
+}
+
+static enum gqa_status find_by_type(struct gqa_model_builder *b,
+                                    const char *model_type)
+{
+    const size_t n = gqa_family_count(&b->choice);
+    char known[512];
+    size_t number = 0;
+    enum gqa_status st;
+
+    while (number < n && !gqa_family_has_type(&b->choice, number, model_type))
+        number++;
+    /* A user's description holds where nobody knows the type. */
+    if (number == n && b->choice.own)
+        return find_by_names(b, 1);
+    if (number == n) {
+        gqa_family_list_types(known, sizeof known, &b->choice);
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "%s: model_type '%.80s' is not known; known are %s",
+                        b->config_path, model_type, known);
+    }
+    if (b->choice.own && number > 0)
+        gqa_warn("%s is not used: %s says model_type '%s', which is built in "
+                 "and which it does not name",
+                 gqa_family_source(&b->choice, 0), b->config_path, model_type);
+    if ((st = take_family(b, number, model_type)) != GQA_OK)
+        return st;
+    st = find_attentions(b);
+    if (st == GQA_OK && b->n_found == 0)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s says model_type '%s', but no tensor is named like "
+                        "'%s%s.%s.weight'",
+                        b->config_path, model_type,
+                        b->family->names.prefixes[0],
+                        b->family->attentions[0]->pattern,
+                        b->family->attentions[0]->names[0]);
+    return st;
+}
+
+static enum gqa_status take_names(struct gqa_model_builder *b)
+{
+    switch (gqa_checkpoint_naming(b->checkpoint)) {
+    case GQA_NAMES_TORCH:
+        return gqa_params_from_torch(&b->params, b->checkpoint);
+    case GQA_NAMES_TF:
+        return gqa_params_from_tf(&b->params, b->checkpoint);
+    default:
+        return gqa_params_from_keras(&b->params, &b->number, &b->family,
+                                     &b->backbone_type, &b->choice,
+                                     b->checkpoint);
+    }
+}
+
+/* --- Configuration ------------------------------------------------------ */
+
+/* Whether the configuration ties it is told by whether it is there. */
+static bool has_unembedding(const struct gqa_model_builder *b)
+{
+    char name[GQA_MAX_NAME];
+    size_t index;
+
+    for (gqa_texts u = b->family->names.unembedding; *u; u++) {
+        snprintf(name, sizeof name, "%s.weight", *u);
+        if (gqa_params_find(&b->params, name, &index))
+            return true;
+    }
+    return false;
+}
+
+static enum gqa_status take_config(struct gqa_model_builder *b)
+{
+    const json_t *given = gqa_checkpoint_config(b->checkpoint);
+
+    b->config_path = gqa_checkpoint_config_path(b->checkpoint);
+    if (!given)
+        return GQA_OK;
+    if (gqa_config_is_preset(given)) {
+        const enum gqa_status st = gqa_config_from_preset(
+            &b->config, &b->backbone_type, b->family, given);
+
+        if (st != GQA_OK)
+            return gqa_fail_prefix(st, "%s", b->config_path);
+        /* Some presets do not say so, but the variables do. */
+        json_object_set_new(b->config, "tie_word_embeddings",
+                            json_boolean(!has_unembedding(b)));
+        return GQA_OK;
+    }
+    /* A Keras model of other layers describes those, not the architecture. */
+    if (json_object_get(given, "class_name"))
+        return GQA_OK;
+    b->config = json_deep_copy(given);
+    return b->config ? GQA_OK : gqa_fail_nomem();
+}
+
+enum gqa_status gqa_find_family(struct gqa_model_builder *b)
+{
+    const char *model_type;
+    enum gqa_status st;
+
+    if ((st = take_names(b)) != GQA_OK)
+        return st;
+    if (b->family) {
+        /* The names told the family; the type, which those do not tell
+         * everywhere, is needed for what differs by it. */
+        if ((st = take_config(b)) != GQA_OK)
+            return st;
+        st = take_family(b, b->number, b->backbone_type);
+        if (st == GQA_OK)
+            st = find_attentions(b);
+        if (st == GQA_OK && b->n_found == 0)
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "a Keras model (%s) without an attention; of a "
+                            "checkpoint in shards, give the folder or the "
+                            "index",
+                            b->family->name);
+        return st;
+    }
+    model_type = json_string_value(
+        json_object_get(gqa_checkpoint_config(b->checkpoint), "model_type"));
+    st = model_type ? find_by_type(b, model_type)
+                    : find_by_names(b, gqa_family_count(&b->choice));
+    return st == GQA_OK ? take_config(b) : st;
+}

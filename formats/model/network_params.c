@@ -1,0 +1,211 @@
+#include "formats/model/network_params.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/ull.h"
+#include "formats/model/params.h"
+
+/* --- Names --------------------------------------------------------------- */
+
+const char *gqa_stem_of(struct gqa_stem *out,
+                        const struct gqa_network_builder *b, const char *module)
+{
+    snprintf(out->text, sizeof out->text, "%s%s", b->prefix, module);
+    return out->text;
+}
+
+const char *gqa_stem_in(struct gqa_stem *out,
+                        const struct gqa_network_builder *b, const char *layers,
+                        size_t layer, const char *module)
+{
+    const size_t at = strcspn(layers, "%");
+
+    snprintf(out->text, sizeof out->text, "%s%.*s%zu%s.%s", b->prefix, (int)at,
+             layers, layer, layers + at + 1, module);
+    return out->text;
+}
+
+bool gqa_find_param(const struct gqa_network_builder *b, const char *name,
+                    size_t *index)
+{
+    const struct gqa_params params = {b->model->params, b->model->n_params, 0};
+
+    return gqa_params_find(&params, name, index);
+}
+
+/* "stem.what" */
+static enum gqa_status take_part(size_t *out,
+                                 const struct gqa_network_builder *b,
+                                 const char *stem, const char *what,
+                                 bool optional)
+{
+    char name[2 * GQA_MAX_NAME + 8];
+
+    snprintf(name, sizeof name, "%s.%s", stem, what);
+    return gqa_take_param(out, b, name, optional);
+}
+
+enum gqa_status gqa_take_param(size_t *out, const struct gqa_network_builder *b,
+                               const char *name, bool optional)
+{
+    *out = GQA_NO_PARAM;
+    if (!gqa_find_param(b, name, out))
+        return optional ? GQA_OK
+                        : gqa_fail(GQA_ERR_FORMAT,
+                                   "'%s' is missing: a model of family %s "
+                                   "cannot be run without it",
+                                   name, b->family->name);
+    if (b->model->params[*out].n_elements == 0)
+        return gqa_fail(GQA_ERR_FORMAT, "'%s' is empty", name);
+    if (!gqa_dtype_is_float(b->model->params[*out].dtype))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "'%s' is of type %s; only floats can be run", name,
+                        gqa_dtype_name(b->model->params[*out].dtype));
+    return GQA_OK;
+}
+
+/* --- Shapes -------------------------------------------------------------- */
+
+static enum gqa_status check_vector(const struct gqa_network_builder *b,
+                                    size_t index, uint64_t length)
+{
+    const struct gqa_param *p;
+
+    if (index == GQA_NO_PARAM)
+        return GQA_OK;
+    p = &b->model->params[index];
+    if (p->rank == 1 && p->rows == length)
+        return GQA_OK;
+    return gqa_fail(GQA_ERR_FORMAT,
+                    "'%s' is no vector of the %llu elements that belong there",
+                    p->name, ULL(length));
+}
+
+enum gqa_status gqa_check_matrix(const struct gqa_network_builder *b,
+                                 size_t index, uint64_t rows, uint64_t cols)
+{
+    const struct gqa_param *p = &b->model->params[index];
+
+    if (p->rank == 2 && p->rows == rows && p->cols == cols)
+        return GQA_OK;
+    return gqa_fail(GQA_ERR_FORMAT,
+                    "'%s' has shape [%llu, %llu], not the [%llu, %llu] that "
+                    "belongs there",
+                    p->name, ULL(p->rows), ULL(p->cols), ULL(rows), ULL(cols));
+}
+
+uint64_t gqa_linear_outputs(const struct gqa_network_builder *b,
+                            const struct gqa_linear *l)
+{
+    const struct gqa_param *p = &b->model->params[l->weight];
+
+    return l->input_major ? p->cols : p->rows;
+}
+
+enum gqa_status gqa_check_linear(const struct gqa_network_builder *b,
+                                 const struct gqa_linear *l, uint64_t inputs,
+                                 uint64_t outputs)
+{
+    const enum gqa_status st =
+        l->input_major ? gqa_check_matrix(b, l->weight, inputs, outputs)
+                       : gqa_check_matrix(b, l->weight, outputs, inputs);
+
+    return st == GQA_OK ? check_vector(b, l->bias, outputs) : st;
+}
+
+/* --- Parts --------------------------------------------------------------- */
+
+/* Stock loaders drop a bias that the configuration does not ask for. */
+static enum gqa_status check_bias(const struct gqa_network_builder *b,
+                                  const struct gqa_linear *linear,
+                                  const struct gqa_setting *bias)
+{
+    const bool has = linear->bias != GQA_NO_PARAM;
+    const char *name = b->model->params[linear->weight].name;
+    const json_t *value;
+    const char *key;
+    enum gqa_status st;
+
+    st = gqa_setting_get(&value, &key, bias, b->model->config);
+    if (st != GQA_OK || !value || !json_is_boolean(value) ||
+        json_is_true(value) == has)
+        return st;
+    /* A default is the key's too. */
+    if (!key && gqa_is_setting(bias->json)) {
+        const json_t *keys = json_object_get(bias->json, "key");
+
+        key = json_string_value(json_is_array(keys) ? json_array_get(keys, 0)
+                                                    : keys);
+    }
+    if (key)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "'%s' has %s bias, but the configuration (%s) asks "
+                        "for %s",
+                        name, has ? "a" : "no", key, has ? "none" : "one");
+    return gqa_fail(GQA_ERR_FORMAT,
+                    "'%s' has %s bias, but models of family %s have %s", name,
+                    has ? "a" : "no", b->family->name, has ? "none" : "one");
+}
+
+enum gqa_status gqa_take_linear(struct gqa_linear *out,
+                                const struct gqa_network_builder *b,
+                                const char *stem,
+                                const struct gqa_setting *bias)
+{
+    enum gqa_status st;
+
+    out->input_major = b->family->weights == GQA_WEIGHTS_IN_OUT;
+    if ((st = take_part(&out->weight, b, stem, "weight", false)) != GQA_OK ||
+        (st = take_part(&out->bias, b, stem, "bias", true)) != GQA_OK)
+        return st;
+    return check_bias(b, out, bias);
+}
+
+/* A vector of a norm; a part that the family's norms have not, but that is
+ * there, would be left out of what is computed. */
+static enum gqa_status take_norm_part(size_t *out,
+                                      const struct gqa_network_builder *b,
+                                      const char *stem, const char *what,
+                                      enum gqa_part_presence presence)
+{
+    enum gqa_status st =
+        take_part(out, b, stem, what, presence != GQA_PART_PRESENT);
+
+    if (st != GQA_OK)
+        return st;
+    if (presence == GQA_PART_ABSENT && *out != GQA_NO_PARAM)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "'%s' is there, but norms of family %s have no %s",
+                        b->model->params[*out].name, b->family->name, what);
+    return check_vector(b, *out, b->network->d_model);
+}
+
+enum gqa_status gqa_take_norm(struct gqa_norm *out,
+                              const struct gqa_network_builder *b,
+                              const char *layers, size_t layer,
+                              const struct gqa_setting *module)
+{
+    const struct gqa_norm_rule *rule = &b->family->norm;
+    const char *name = NULL;
+    struct gqa_stem stem = {""};
+    enum gqa_status st;
+
+    *out = (struct gqa_norm){
+        .kind = GQA_NORM_NONE, .weight = GQA_NO_PARAM, .bias = GQA_NO_PARAM};
+    st = gqa_setting_text(&name, module, b->model->config);
+    if (st != GQA_OK || !name)
+        return st;
+    out->kind = rule->kind;
+    out->one_plus = rule->one_plus;
+    if (layers)
+        gqa_stem_in(&stem, b, layers, layer, name);
+    else
+        gqa_stem_of(&stem, b, name);
+    if ((st = gqa_setting_number(&out->eps, &rule->eps, b->model->config)) !=
+            GQA_OK ||
+        (st = take_norm_part(&out->weight, b, stem.text, "weight",
+                             rule->weight)) != GQA_OK)
+        return st;
+    return take_norm_part(&out->bias, b, stem.text, "bias", rule->bias);
+}

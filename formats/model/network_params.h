@@ -1,0 +1,67 @@
+/* Parameters of a network's parts by their names, for the code that makes
+ * one. */
+#ifndef GQA_FORMATS_MODEL_NETWORK_PARAMS_H
+#define GQA_FORMATS_MODEL_NETWORK_PARAMS_H
+
+#include "formats/families/family.h"
+
+struct gqa_network_builder {
+    const struct gqa_family *family;
+    const struct gqa_model *model;
+    const char *prefix; /* of the parameters' names */
+    struct gqa_network *network;
+};
+
+/* A module of a layer, or of the whole model, by its whole name. */
+struct gqa_stem {
+    char text[2 * GQA_MAX_NAME];
+};
+
+/* A module without a layer, behind the family's prefix. */
+const char *gqa_stem_of(struct gqa_stem *out,
+                        const struct gqa_network_builder *b,
+                        const char *module);
+
+/* A module of layer `layer`; layers: the pattern of its stack. */
+const char *gqa_stem_in(struct gqa_stem *out,
+                        const struct gqa_network_builder *b, const char *layers,
+                        size_t layer, const char *module);
+
+bool gqa_find_param(const struct gqa_network_builder *b, const char *name,
+                    size_t *index);
+
+/*
+ * Each errors GQA_ERR_FORMAT where a parameter is missing or misshapen,
+ * GQA_ERR_UNSUPPORTED where it is not of floats.
+ */
+
+/* Optional ones that are missing are GQA_NO_PARAM. */
+GQA_MUST_USE
+enum gqa_status gqa_take_param(size_t *out, const struct gqa_network_builder *b,
+                               const char *name, bool optional);
+GQA_MUST_USE
+enum gqa_status gqa_check_matrix(const struct gqa_network_builder *b,
+                                 size_t index, uint64_t rows, uint64_t cols);
+
+/* The weight of a module and the bias that `bias` says it has. */
+GQA_MUST_USE
+enum gqa_status gqa_take_linear(struct gqa_linear *out,
+                                const struct gqa_network_builder *b,
+                                const char *stem,
+                                const struct gqa_setting *bias);
+GQA_MUST_USE
+enum gqa_status gqa_check_linear(const struct gqa_network_builder *b,
+                                 const struct gqa_linear *linear,
+                                 uint64_t inputs, uint64_t outputs);
+uint64_t gqa_linear_outputs(const struct gqa_network_builder *b,
+                            const struct gqa_linear *linear);
+
+/* The norm of a module as the family has them; of kind NONE where it has none
+ * there by the configuration. layers NULL: not in a layer. */
+GQA_MUST_USE
+enum gqa_status gqa_take_norm(struct gqa_norm *out,
+                              const struct gqa_network_builder *b,
+                              const char *layers, size_t layer,
+                              const struct gqa_setting *module);
+
+#endif

@@ -1,0 +1,38 @@
+#include "formats/model/regroup.h"
+
+struct gqa_attention gqa_attention_regrouped(const struct gqa_attention *a,
+                                             uint64_t n_kv_heads)
+{
+    const uint64_t d = a->head_dim;
+    const uint64_t queries = a->n_heads / n_kv_heads; /* of each KV head */
+    struct gqa_attention out = *a;
+    struct gqa_slice *const slices[] = {&out.q, &out.k, &out.v, &out.o};
+
+    out.n_kv_heads = n_kv_heads;
+    for (int i = 0; i < 4; i++) {
+        slices[i]->n_heads = i == 1 || i == 2 ? n_kv_heads : a->n_heads;
+        slices[i]->base = 0;
+        slices[i]->per_block = 1;
+        slices[i]->block_stride = d;
+    }
+    if (a->layout == GQA_HEADS_FUSED_QKV) {
+        out.k.base = a->n_heads * d;
+        out.v.base = (a->n_heads + n_kv_heads) * d;
+    } else if (a->layout == GQA_HEADS_FUSED_GROUP) {
+        out.q.per_block = queries;
+        out.q.block_stride = out.k.block_stride = out.v.block_stride =
+            (queries + 2) * d;
+        out.k.base = queries * d;
+        out.v.base = (queries + 1) * d;
+    }
+    return out;
+}
+
+uint64_t gqa_attention_length(const struct gqa_attention *a,
+                              const struct gqa_slice *slice)
+{
+    /* A fused parameter holds all three. */
+    if (a->layout == GQA_HEADS_SEPARATE)
+        return slice->n_heads * a->head_dim;
+    return (a->n_heads + 2 * a->n_kv_heads) * a->head_dim;
+}

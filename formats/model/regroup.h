@@ -1,0 +1,20 @@
+/* Where the heads of an attention lie: the one place that says it. */
+#ifndef GQA_FORMATS_MODEL_REGROUP_H
+#define GQA_FORMATS_MODEL_REGROUP_H
+
+#include "formats/model/model.h"
+
+/*
+ * The same attention with another number of KV heads, which divides its query
+ * heads: the layout, the parameters and their axes stay, and every slice is
+ * where that many heads put it.
+ */
+struct gqa_attention gqa_attention_regrouped(const struct gqa_attention *a,
+                                             uint64_t n_kv_heads);
+
+/* Length of the parameters of a's slice q, k or v, along the axis that its
+ * heads lie on. */
+uint64_t gqa_attention_length(const struct gqa_attention *a,
+                              const struct gqa_slice *slice);
+
+#endif

@@ -1,0 +1,130 @@
+"""Small models of families that are described by files alone (families/*.json), and what transformers computes.
+
+    python make_families.py [NAME...]                 (writes below families/)
+
+As make_reference.py, whose way of putting float64 in the place of float32 this shares.
+
+Written with transformers 4.57.1, torch 2.15.0, safetensors 0.8.0, numpy 2.4.6.
+"""
+import os
+import shutil
+import sys
+
+import safetensors.numpy
+import numpy as np
+import torch
+import transformers as tr
+
+import make_reference as made
+
+VOCAB = 47
+LENGTHS = [7, 1, 4]
+
+
+def repeat_heads(key, value, heads, times):
+    parts = key.split(".")
+    if parts[-2] in ("k_proj", "v_proj"):
+        key = ".".join([*parts[:-2], parts[-2][0], parts[-1]])
+    made.repeat_heads(key, value, heads, times)
+
+
+def save(name, cls, config, dtype=torch.float16, repeat=None):
+    model = cls(config).to(dtype)
+    done = set()
+    with torch.no_grad():
+        for key, tensor in model.state_dict().items():
+            if tensor.data_ptr() in done:  # tied
+                continue
+            done.add(tensor.data_ptr())
+            value = made.value_of(name, key, tuple(tensor.shape))
+            if repeat:
+                repeat_heads(key, value, config.num_attention_heads, repeat)
+            tensor.copy_(torch.from_numpy(value).to(dtype))
+    folder = os.path.join("families", name)
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save_pretrained(folder)
+    if os.path.exists(os.path.join(folder, "generation_config.json")):
+        os.remove(os.path.join(folder, "generation_config.json"))
+    os.chmod(os.path.join(folder, "model.safetensors"), 0o644)
+
+
+def stablelm(name, kv=4, **more):
+    save(name, tr.StableLmForCausalLM, tr.StableLmConfig(
+        vocab_size=VOCAB, hidden_size=32, intermediate_size=29, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=kv, max_position_embeddings=64, bos_token_id=1, eos_token_id=2, **more))
+
+
+def phi(name, kv=4, repeat=None):
+    save(name, tr.PhiForCausalLM, tr.PhiConfig(
+        vocab_size=VOCAB, hidden_size=32, intermediate_size=29, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=kv, max_position_embeddings=64, bos_token_id=1, eos_token_id=2), repeat=repeat)
+
+
+def opt(name, repeat=None, **more):
+    save(name, tr.OPTForCausalLM, tr.OPTConfig(
+        vocab_size=VOCAB, hidden_size=24, ffn_dim=29, num_hidden_layers=2, num_attention_heads=4,
+        word_embed_proj_dim=24, max_position_embeddings=16, bos_token_id=1, eos_token_id=2, pad_token_id=0, **more),
+        repeat=repeat)
+
+
+def bloom(name, heads, cls=tr.BloomForCausalLM, repeat=None):
+    save(name, cls, tr.BloomConfig(vocab_size=VOCAB, hidden_size=4 * heads, n_layer=2, n_head=heads, bos_token_id=1,
+                                   eos_token_id=2), repeat=repeat)
+
+
+MODELS = {
+    "stablelm": lambda n: stablelm(n, use_qkv_bias=True),
+    "stablelm-parallel": lambda n: stablelm(n, kv=2, use_parallel_residual=True),
+    "phi": lambda n: phi(n, repeat=2),
+    "phi-grouped": lambda n: phi(n, kv=2),
+    "opt": lambda n: opt(n, repeat=2),
+    "opt-post": lambda n: opt(n, do_layer_norm_before=False, activation_function="gelu"),
+    "bloom": lambda n: bloom(n, 8, repeat=2),
+    "bloom-base": lambda n: bloom(n, 6, tr.BloomModel),
+}
+
+
+def load(folder):
+    """The model on double tensors, its rotary frequencies worked out again in float64."""
+    model = tr.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
+    with made.in_doubles():
+        for module in model.modules():
+            if hasattr(module, "rotary_emb"):
+                module.rotary_emb = type(module.rotary_emb)(model.config)
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        assert tensor.dtype in (torch.float64, torch.bool), (name, tensor.dtype)
+    return model
+
+
+def blocks_of(model):
+    base = model.base_model
+    if hasattr(base, "decoder"):
+        base = base.decoder
+    return base.h if hasattr(base, "h") else base.layers
+
+
+def reference(name):
+    model = load(os.path.join("families", name))
+    with made.in_doubles():
+        ids = made.tokens(name, LENGTHS, VOCAB)
+        logits, hidden = made.run(model, input_ids=ids, attention_mask=made.mask(LENGTHS))
+        real = made.mask(LENGTHS)[..., None].bool()
+        data = {"input_ids": ids, "lengths": torch.tensor(LENGTHS), "logits": torch.where(real, logits, 0.0),
+                "hidden": torch.where(real, hidden, 0.0), "greedy": made.greedy(model, ids[0, :LENGTHS[0]], None)}
+    assert torch.isfinite(data["logits"]).all() and torch.isfinite(data["hidden"]).all()
+    path = os.path.join("families", name, "reference.safetensors")
+    safetensors.numpy.save_file({key: np.ascontiguousarray(value.numpy()) for key, value in data.items()}, path)
+    os.chmod(path, 0o644)
+
+
+def main():
+    os.chdir(os.path.dirname(os.path.abspath(__file__)))
+    torch.set_num_threads(1)
+    made.blocks_of = blocks_of
+    for name in sys.argv[1:] or MODELS:
+        MODELS[name](name)
+        reference(name)
+
+
+if __name__ == "__main__":
+    main()
