@@ -57,7 +57,7 @@ enum gqa_status gqa_json_check(void)
 enum gqa_status gqa_json_parse(json_t **out, const char *text, size_t length,
                                const char *what)
 {
-    json_error_t error;
+    json_error_t error = {.text = ""};
     json_t *root = parse(text, length, &error);
 
     if (gqa_json_check() != GQA_OK) {

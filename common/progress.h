@@ -20,9 +20,8 @@ GQA_MUST_USE
 enum gqa_status gqa_progress_create(struct gqa_progress **out,
                                     enum gqa_log_level level);
 
-/* progress: struct gqa_progress. Any thread, one at a time. */
-void gqa_progress_update(void *progress, uint64_t done_bytes,
-                         uint64_t all_bytes);
+/* arg: a struct gqa_progress. Any thread, one at a time. */
+void gqa_progress_update(void *arg, uint64_t done_bytes, uint64_t all_bytes);
 
 /* Clear the line. Accepts NULL. */
 void gqa_progress_free(struct gqa_progress *progress);

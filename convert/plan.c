@@ -1,5 +1,6 @@
 #include "convert/plan.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,6 +143,7 @@ static enum gqa_status append(struct segments *list, struct gqa_segment s)
         list->items = grown;
         list->capacity = capacity;
     }
+    assert(list->items); /* room was made */
     list->items[list->n++] = s;
     return GQA_OK;
 }
@@ -248,6 +250,7 @@ static enum gqa_status regroup_param(struct gqa_plan *plan,
     struct segments list = {0};
     enum gqa_status st;
 
+    assert(t->param);
     if (!gqa_dtype_is_float(t->param->dtype))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "'%s' is %s: integer or quantised keys and values "

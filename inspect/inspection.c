@@ -1,5 +1,6 @@
 #include "inspect/inspection.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,6 +116,7 @@ static enum gqa_status plan_kv_cache(struct gqa_inspection *inspection)
 {
     uint64_t context = inspection->show.context;
 
+    assert(inspection->model);
     inspection->context_origin = GQA_CONTEXT_OPTION;
     if (context == 0) {
         context = gqa_kv_context_of_config(inspection->model->config);

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -315,6 +316,7 @@ static enum gqa_status alloc_host(struct gqa_session *s)
     const size_t values =
         (size_t)(s->head_rows * gqa_max_u64(n->vocab_size, n->d_model));
 
+    assert(s->rows > 0 && s->room.n_sequences > 0);
     s->numbers = calloc(s->room.n_sequences, sizeof *s->numbers);
     s->seen = calloc(s->room.n_sequences, sizeof *s->seen);
     s->inputs = calloc(s->room.n_sequences, sizeof *s->inputs);

@@ -2,6 +2,7 @@
  * KerasHub variables, turned into the parameters of the Hugging Face model
  * of the same family by the family's rules.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -498,6 +499,7 @@ enum gqa_status gqa_params_from_keras(struct gqa_params *params, size_t *number,
     if (st == GQA_OK)
         st = build(params, &best, &in, matches);
     if (st == GQA_OK) {
+        assert(best.family);
         *number = best.number;
         *family = best.family;
         /* Variable paths of whole models are the same for all backbones. */

@@ -1,5 +1,6 @@
 #include "formats/gqa/frame_reader.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -166,6 +167,7 @@ static enum gqa_status decompress(struct decoder *decoder,
             return gqa_fail_nomem();
         decoder->capacity = n;
     }
+    assert(decoder->in); /* no frame is empty */
     st = gqa_file_read(reader->fd, decoder->in, n, frame->offset);
     if (st != GQA_OK)
         return st;

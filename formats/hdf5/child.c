@@ -147,13 +147,14 @@ static enum gqa_status receive(struct gqa_h5_child *child, void *data, size_t n,
     while (n > 0) {
         struct pollfd ready = {.fd = child->channel, .events = POLLIN};
         const int64_t before = clock_ms(CLOCK_MONOTONIC);
+        const int64_t at_most = (int64_t)2 * SLICE_MS;
         const int polled = poll(&ready, 1, SLICE_MS);
         const int64_t spent = clock_ms(CLOCK_MONOTONIC) - before;
         ssize_t got;
 
         if (gqa_interrupt_pending())
             return interrupted(child);
-        budget->wait_ms -= spent < 2 * SLICE_MS ? spent : 2 * SLICE_MS;
+        budget->wait_ms -= spent < at_most ? spent : at_most;
         if (budget->wait_ms <= 0 ||
             (polled <= 0 && cpu_ms(child) > budget->cpu_end_ms))
             return took_too_long(child);

@@ -1,5 +1,6 @@
 #include "formats/hdf5/origin.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,7 @@ void gqa_h5_origin_note(struct gqa_h5_origin *origin, uint64_t address,
         origin->ranges = larger;
         origin->room = room;
     }
+    assert(origin->ranges);
     origin->ranges[origin->n++] = (struct gqa_h5_range){address, end};
 }
 

@@ -128,7 +128,8 @@ static const int allowed[] = {
 enum { N_ALLOWED = sizeof allowed / sizeof *allowed };
 
 /* The low half of an argument: both architectures are little-endian. */
-#define ARGUMENT(i)    ((uint32_t)(offsetof(struct seccomp_data, args) + 8 * (i)))
+#define ARGUMENT(i) \
+    ((uint32_t)(offsetof(struct seccomp_data, args) + (size_t)8 * (i)))
 #define LOAD(offset)   BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (offset))
 #define RETURN(action) BPF_STMT(BPF_RET | BPF_K, (action))
 /* Skip n instructions unless the loaded value is this. */

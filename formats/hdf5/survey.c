@@ -77,8 +77,7 @@ static enum gqa_status note(struct survey *s, const char *text)
     longer = realloc(s->table->notes, s->notes_length + length + 2);
     if (!longer)
         return gqa_fail_nomem();
-    memcpy(longer + s->notes_length, text, length);
-    memcpy(longer + s->notes_length + length, "\n", 2);
+    stpcpy(stpcpy(longer + s->notes_length, text), "\n");
     s->notes_length += length + 1;
     s->table->notes = longer;
     return GQA_OK;

@@ -1,6 +1,7 @@
 #include "runtime/cpu/cpu.h"
 
 #include <cblas.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -132,6 +133,16 @@ static void name_processor(char *out, size_t size)
                  uname(&system) == 0 ? system.machine : "processor");
 }
 
+/* The number that a text begins with; false: none. */
+static bool take_number(uint64_t *out, const char *text)
+{
+    char *end;
+
+    errno = 0;
+    *out = strtoull(text, &end, 10);
+    return end > text && errno == 0;
+}
+
 /* A size in KiB of /proc/meminfo as bytes; 0: not said. */
 static uint64_t memory_of(const char *key)
 {
@@ -139,7 +150,7 @@ static uint64_t memory_of(const char *key)
     uint64_t n;
 
     if (!find_line(text, sizeof text, "/proc/meminfo", key) ||
-        sscanf(text, "%" SCNu64, &n) != 1 || !gqa_mul_u64(n, 1024, &n))
+        !take_number(&n, text) || !gqa_mul_u64(n, 1024, &n))
         return 0;
     return n;
 }
@@ -149,8 +160,7 @@ static bool group_memory(uint64_t *out, const char *path)
 {
     char text[64];
 
-    return find_line(text, sizeof text, path, "") &&
-           sscanf(text, "%" SCNu64, out) == 1;
+    return find_line(text, sizeof text, path, "") && take_number(out, text);
 }
 
 static void measure_memory(struct gqa_device_info *out)

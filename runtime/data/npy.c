@@ -7,6 +7,7 @@
  */
 #include "runtime/data/npy.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ enum gqa_status gqa_load_integers(int64_t **out, const void *src, uint64_t n,
     uint64_t n_bytes;
     int64_t *values;
 
+    assert(width > 0);
     if (!gqa_mul_u64(n ? n : 1, sizeof *values, &n_bytes) || n_bytes > SIZE_MAX)
         return gqa_fail_nomem();
     if (!(values = malloc(n_bytes)))
@@ -113,7 +115,7 @@ static enum gqa_status bad_header(void)
 
 static enum gqa_status parse_descr(struct header *h, struct cursor *c)
 {
-    char descr[16];
+    char descr[16] = "";
 
     if (h->has_descr || !take_string(c, descr, sizeof descr))
         return bad_header();

@@ -116,7 +116,7 @@ static enum gqa_status encode_rows(struct gqa_session *session,
                                    const struct gqa_sequence *sequences,
                                    uint64_t n, uint64_t width, int32_t pad)
 {
-    int32_t *ids = calloc(n * width, sizeof *ids);
+    int32_t *ids = calloc(n * width + 1, sizeof *ids);
     uint64_t lengths[AT_A_TIME];
     enum gqa_status st;
 
