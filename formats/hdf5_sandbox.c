@@ -54,7 +54,7 @@ bool gqa_sandbox_keep(int *file, int *channel)
      * the real reason.
      */
     if (!SANITIZED && (null < 0 || dup2(null, STDERR_FILENO) < 0))
-        return false;
+        close(STDERR_FILENO);
     close(null);
     *file = FILE_FD;
     *channel = CHANNEL_FD;
