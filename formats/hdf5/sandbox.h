@@ -12,9 +12,9 @@ bool gqa_sandbox_keep(int *file, int *channel);
 
 /*
  * For good: bounded memory and processor time, no new files, no core dump,
- * and only the system calls that reading, allocating and exiting take. All
- * others fail. Where the kernel knows no system call filter the limits stay;
- * then the result is false.
+ * and only the system calls that reading, allocating and exiting take, and
+ * some that tell nothing new. All others fail. Where the kernel knows no system
+ * call filter the limits stay; then the result is false.
  */
 bool gqa_sandbox_enter(void);
 

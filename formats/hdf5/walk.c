@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "formats/hdf5/filters.h"
@@ -224,6 +225,15 @@ static const H5FD_class_t driver_class = {
 
 enum gqa_status gqa_h5_library_start(void)
 {
+    static char zone[] = "TZ=UTC0";
+
+    /*
+     * The library asks for local time, which no one wants to know. The file
+     * of the zone would be refused later, and errno be lost.
+     */
+    if (putenv(zone) != 0)
+        return gqa_fail_nomem();
+    tzset();
     errno = 0;
     /* The process ends without ceremony. Fails where it is too late. */
     (void)H5dont_atexit();

@@ -303,6 +303,7 @@ int main(int argc, char **argv)
     run.shim = argv[optind];
     run.folder = argv[optind + 1];
     run.command = argv + optind + 2;
+    setlinebuf(stdout);
     make_scratch();
     status = run_all();
     remove_scratch();
