@@ -5,6 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Defined here, whatever they are to others. */
+#undef gqa_fail
+#undef gqa_fail_errno
+#undef gqa_fail_nomem
+#undef gqa_fail_prefix
+
 enum { MESSAGE_MAX = 2048 };
 
 static _Thread_local char message[MESSAGE_MAX];
