@@ -8,9 +8,8 @@ s/(: time: [^:]*: ).*/\1TIME/
 # Compressed sizes, which depend on the version of zstd
 s/-> [0-9.]+ [KMG]?i?B \(([^)]* uncompressed)\)/-> SIZE (\1)/
 s/^(Kind +\.gqa, ).* bytes\), /\1SIZE, /
-# What ran where, and figures of runs, which depend on the machine
+# What ran where
 s/^((backend|device|libraries|software) +).*/\1HERE/
 s/^(# (backend|device|libraries|software): ).*/\1HERE/
 s/("(backend|device|libraries|software)": ").*"/\1HERE"/
 s/(name="libraries" value=").*"/\1HERE"/
-/^(data|runtime|fidelity) |^          largest in sequence/s/[0-9]+(\.[0-9]+)?(e[-+][0-9]+)?/N/g

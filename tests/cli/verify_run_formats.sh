@@ -9,7 +9,7 @@ for format in text tap; do
     grep -E '^(# )?(tool|libraries|backend|device|software|dtype|data)' "out.$format"
 done
 (($(wc -L <out.text) <= 80)) || cat out.text
-grep -A 1 'not ok' out.tap | sed -E 's/[0-9.]+(e-?[0-9]+)?/N/g'
+grep -A 1 'not ok' out.tap
 sed -n '/<properties>/,/<\/properties>/p' report.xml |
     sed -E 's/("(device|software)" value=").*"/\1HERE"/'
-grep '<failure' report.xml | sed -E 's/[0-9.]+(e-?[0-9]+)?/N/g'
+grep '<failure' report.xml

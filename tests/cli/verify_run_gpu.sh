@@ -15,7 +15,8 @@ try() {
         >out 2>err || status=$?
     echo "== $HOLLOW_FAILS $* -> $status"
     cat err
-    grep -E '^(PASSED|FAILED)|device-float64' out
+    grep -E '^(PASSED|FAILED)|device-float64' out |
+        sed -E -f "$CLI/rounding.sed"
     if [[ -e report.json ]]; then
         grep -o -E '"(backend|device|software|reference)": "(cpu|cuda|hollow|driver)?' report.json
         rm report.json logits.safetensors

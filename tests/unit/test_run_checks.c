@@ -2,59 +2,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "faulty_backend.h"
 #include "scratch.h"
-#include "stand_in.h"
+#include "tiny_model.h"
 #include "verify/run_checks.h"
 
-/* Two heads; the converted model has them on one KV head. */
-static struct gqa_param params[] = {
-    {.name = (char *)"k",
-     .dtype = GQA_F32,
-     .rank = 2,
-     .shape = {2, 1},
-     .rows = 2,
-     .cols = 1,
-     .n_elements = 2,
-     .n_bytes = 8},
-};
-static struct gqa_attention mha = {
-    .stack = GQA_STACK_DECODER,
-    .n_heads = 2,
-    .n_kv_heads = 2,
-    .head_dim = 1,
-    .q = {.bias = GQA_NO_PARAM,
-          .n_heads = 2,
-          .per_block = 1,
-          .block_stride = 1},
-    .k = {.bias = GQA_NO_PARAM,
-          .n_heads = 2,
-          .per_block = 1,
-          .block_stride = 1},
-    .v = {.bias = GQA_NO_PARAM,
-          .n_heads = 2,
-          .per_block = 1,
-          .block_stride = 1},
-};
-static struct gqa_attention mqa;
-static const struct gqa_model original_model = {
-    .params = params, .n_params = 1, .attentions = &mha, .n_attentions = 1};
-static const struct gqa_model grouped_model = {
-    .params = params, .n_params = 1, .attentions = &mqa, .n_attentions = 1};
-
-static enum gqa_status no_weights(void *ctx, size_t param, uint64_t row,
-                                  uint64_t n_rows, void *buf)
-{
-    (void)ctx;
-    (void)param;
-    (void)row;
-    memset(buf, 0, n_rows * 4);
-    return GQA_OK;
-}
-
-static const struct gqa_run_model original = {&original_model,
-                                              {no_weights, NULL}};
-static const struct gqa_run_model grouped = {&grouped_model,
-                                             {no_weights, NULL}};
+/* Two KV heads, and those on one. */
+static struct tiny_model multi_head, single;
+static struct gqa_run_model original, grouped;
 
 static struct gqa_run_check_options options;
 static struct gqa_report *report;
@@ -62,14 +17,16 @@ static char *text;
 
 static void begin(void)
 {
+    const struct gqa_backend *backend = faulty_backend();
+
     scratch_create();
-    stand_in_reset();
-    mqa = mha;
-    mqa.n_kv_heads = 1;
-    mqa.k.n_heads = mqa.v.n_heads = 1;
+    tiny_model_open(&multi_head, TINY_VOCAB, TINY_HEADS);
+    tiny_model_open(&single, TINY_VOCAB, 1);
+    original = (struct gqa_run_model){multi_head.model, multi_head.source};
+    grouped = (struct gqa_run_model){single.model, single.source};
     options = (struct gqa_run_check_options){
-        .run = {&stand_in_backend, {.real = GQA_F32}},
-        .reference = {&stand_in_backend, {.real = GQA_F64}},
+        .run = {backend, {.real = GQA_F32, .n_threads = 1}},
+        .reference = {backend, {.real = GQA_F64, .n_threads = 1}},
         .samples = {2, 5, 0},
         .budget = gqa_budget_none,
     };
@@ -78,10 +35,12 @@ static void begin(void)
 
 static void end(void)
 {
-    ck_assert_uint_eq(stand_in_n_open, 0);
+    ck_assert_uint_eq(faulty_n_open, 0);
     gqa_report_free(report);
     free(text);
     text = NULL;
+    tiny_model_close(&single);
+    tiny_model_close(&multi_head);
     scratch_remove();
 }
 
@@ -129,25 +88,28 @@ END_TEST
  * from it, and the original. */
 START_TEST(catches_a_wrong_grouped_attention)
 {
-    stand_in.grouped_error = 0.01;
+    faults.grouped = 0.01;
     run(&grouped);
     counts(3, 1, 0, 5);
-    ck_assert_msg(strstr(text, "grouped-expanded"), "%s", text);
+    ck_assert_msg(strstr(text, "not ok 2 - runtime grouped-expanded"), "%s",
+                  text);
 }
 END_TEST
 
 /* A cache that goes wrong: prefill and decoding differ. */
 START_TEST(catches_a_wrong_cache)
 {
-    stand_in.decoding_error = 0.01;
+    faults.decoding = 0.01;
     run(&grouped);
     counts(3, 1, 0, 5);
+    ck_assert_msg(strstr(text, "not ok 1 - runtime decode-prefill"), "%s",
+                  text);
 }
 END_TEST
 
 START_TEST(holds_the_budget)
 {
-    stand_in.grouped_error = 1;
+    faults.grouped = 1;
     ck_assert(gqa_budget_profile(&options.budget, "strict"));
     run(&grouped);
     /* grouped-expanded, kl, kl-p99 at least */
@@ -169,7 +131,7 @@ START_TEST(dumps_logits)
 {
     unsigned char size[8];
     char header[512] = {0};
-    float logits[2 * 2 * STAND_IN_VOCAB];
+    float logits[2 * 2 * TINY_VOCAB];
     struct gqa_whole_file dump = {0};
     FILE *in;
 
@@ -191,16 +153,20 @@ START_TEST(dumps_logits)
     ck_assert_uint_eq(fread(logits, sizeof logits, 1, in), 1);
     ck_assert_int_eq(fgetc(in), EOF);
     fclose(in);
-    /* Sequence 0, position 1: token 2, position 1, input 1. */
-    ck_assert_float_eq(logits[4], 2);
-    ck_assert_float_eq(logits[5], 1);
-    ck_assert_float_eq(logits[7], 1);
-    ck_assert_float_eq(logits[12], 0); /* sequence 1 has ended */
+    /* Sequence 0, position 1: token 2, input 1. */
+    ck_assert_float_eq_tol(logits[4], 4, 1e-5F);
+    ck_assert_float_eq_tol(logits[5], 0, 1e-5F);
+    ck_assert_float_eq_tol(logits[7], 1, 1e-5F);
+    /* Sequence 1: token 0, input 2; then it has ended. */
+    ck_assert_float_eq_tol(logits[9], 4, 1e-5F);
+    ck_assert_float_eq_tol(logits[11], 2, 1e-5F);
+    for (int i = 12; i < 16; i++)
+        ck_assert_float_eq(logits[i], 0);
 }
 END_TEST
 
-/* Logits (token, position, 0, 3): at position 0 token 3; at 1, of two threes,
- * the first; ...; from 4 on the position is largest. */
+/* With input 3 the logits of token 0 are (0, 4, 4, 3): of two fours, the
+ * first; of 1 (2, 0, 0, 3); of 3 (6, 0, 0, 3). */
 START_TEST(prints_continuations)
 {
     options.tokens_path = scratch_write_text("ids", "3 | 2 1 2\n");
@@ -208,20 +174,20 @@ START_TEST(prints_continuations)
     run(&grouped);
     counts(4, 0, 0, 6);
     ck_assert_msg(strstr(text, "all 6 tokens are the same"), "%s", text);
-    ck_assert_msg(strstr(text, "original: 3 0 3 0 1 1; converted: 3 0 3 0 1 1"),
+    ck_assert_msg(strstr(text, "original: 1 3 0 1 3 0; converted: 1 3 0 1 3 0"),
                   "%s", text);
 }
 END_TEST
 
-/* The grouped model says 2 always: its logit is 9. */
+/* The grouped model says 2 always: its logit is above 50. */
 START_TEST(finds_where_continuations_part)
 {
     options.tokens_path = scratch_write_text("ids", "3 | 2 1 2\n");
     options.n_generate = 2;
-    stand_in.grouped_error = 9;
+    faults.grouped = 9;
     run(&grouped);
     ck_assert_msg(strstr(text, "the same for 0 of 2 tokens"), "%s", text);
-    ck_assert_msg(strstr(text, "converted: 2 2"), "%s", text);
+    ck_assert_msg(strstr(text, "original: 1 3; converted: 2 2"), "%s", text);
 }
 END_TEST
 

@@ -2,13 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "faulty_backend.h"
 #include "runtime/measure/trace.h"
-#include "stand_in.h"
+#include "scratch.h"
+#include "tiny_model.h"
 
-enum { VOCAB = STAND_IN_VOCAB, LAYERS = STAND_IN_LAYERS };
-
-static const struct gqa_run_options run_options = {.backend =
-                                                       &stand_in_backend};
+enum { VOCAB = TINY_VOCAB, LAYERS = TINY_LAYERS };
 
 /* Two sequences, of 2 in and 3 out, and of 1 and 2. */
 static int32_t encoder[2][2] = {{3, 1}, {2, 0}};
@@ -20,42 +19,52 @@ static struct gqa_sequence sequences[2] = {
 };
 static const struct gqa_tokens tokens = {sequences, 2};
 
+static struct gqa_run_options run_options = {
+    .device = {.real = GQA_F64, .n_threads = 1}};
+static struct tiny_model tiny;
 static struct gqa_running *running;
 static struct gqa_trace *trace;
 
-static void open_running(void)
+static void open_running(const struct tiny_model *model)
 {
-    ck_assert_int_eq(gqa_running_open(&running, NULL, NULL, &run_options),
-                     GQA_OK);
+    const enum gqa_status st =
+        gqa_running_open(&running, model->model, &model->source, &run_options);
+
+    ck_assert_msg(st == GQA_OK, "%s", gqa_error_message());
 }
 
 static void begin(void)
 {
     const struct gqa_trace_options options = {GQA_F64, true};
 
-    stand_in_reset();
-    open_running();
+    scratch_create();
+    tiny_model_open(&tiny, VOCAB, TINY_HEADS);
+    run_options.backend = faulty_backend();
+    open_running(&tiny);
     ck_assert_int_eq(gqa_trace_record(&trace, running, &tokens, &options, NULL),
                      GQA_OK);
-    stand_in_n_steps = 0;
+    faulty_n_steps = 0;
 }
 
 static void end(void)
 {
     gqa_trace_free(trace);
     gqa_running_close(running);
-    ck_assert_uint_eq(stand_in_n_open, 0);
+    ck_assert_uint_eq(faulty_n_open, 0);
+    tiny_model_close(&tiny);
+    scratch_remove();
 }
 
+/* Of tokens 0 and 3, with input 2. */
 START_TEST(keeps_what_a_model_gave)
 {
-    const double expected[2 * VOCAB] = {0, 0, 0, 2, 3, 1, 0, 2};
+    const double expected[2 * VOCAB] = {0, 4, 4, 2, 6, 0, 0, 2};
     double logits[2 * VOCAB];
 
     ck_assert_uint_eq(gqa_trace_n_layers(trace), 2 * LAYERS);
     ck_assert_int_eq(gqa_trace_logits(trace, 1, 0, 2, logits), GQA_OK);
     for (int i = 0; i < 2 * VOCAB; i++)
-        ck_assert_double_eq(logits[i], expected[i]);
+        ck_assert_double_eq_tol(logits[i], expected[i], 1e-12);
 }
 END_TEST
 
@@ -83,16 +92,16 @@ static void compare(uint64_t max_sequences, bool token_by_token)
 START_TEST(finds_equal_models_equal)
 {
     for (int token_by_token = 0; token_by_token < 2; token_by_token++) {
-        stand_in_n_steps = 0;
+        faulty_n_steps = 0;
         compare(0, token_by_token);
-        ck_assert_uint_eq(stand_in_n_steps, token_by_token ? 3 : 1);
+        ck_assert_uint_eq(faulty_n_steps, token_by_token ? 3 : 1);
         ck_assert_uint_eq(fidelity.n_positions, 5);
         ck_assert_uint_eq(fidelity.n_next, 4);
-        ck_assert_double_eq(fidelity.kl_max, 0);
-        ck_assert_double_eq(logits.squared_distance, 0);
+        ck_assert_double_lt(fidelity.kl_max, 1e-24);
+        ck_assert_double_lt(logits.squared_distance, 1e-24);
         ck_assert_double_gt(logits.squared_norm, 0);
         for (int l = 0; l < 2 * LAYERS; l++) {
-            ck_assert_double_eq(layers[l].squared_distance, 0);
+            ck_assert_double_lt(layers[l].squared_distance, 1e-24);
             ck_assert_double_gt(layers[l].squared_norm, 0);
         }
     }
@@ -101,32 +110,44 @@ START_TEST(finds_equal_models_equal)
 }
 END_TEST
 
-/* Logit 2 of each of 5 positions is off by 3, the last layer by 2. */
-START_TEST(finds_what_moved)
+/* Logit 2 of each of 5 positions is off by 3. */
+START_TEST(finds_logits_that_moved)
 {
-    gqa_running_close(running);
-    stand_in.logit_error = 3;
-    stand_in.layer_error = 2;
-    open_running();
+    faults.logit = 3;
     compare(0, false);
     ck_assert_double_eq_tol(logits.squared_distance, 5 * 9, 1e-12);
     ck_assert_double_gt(fidelity.kl_mean, 0.1);
-    ck_assert_double_eq(layers[0].squared_distance, 0);
-    ck_assert_double_eq(layers[2].squared_distance, 0);
+    for (int l = 0; l < 2 * LAYERS; l++)
+        ck_assert_double_eq(layers[l].squared_distance, 0);
+}
+END_TEST
+
+/* The last layer is off by 2. */
+START_TEST(finds_the_layer_that_moved)
+{
+    faults.layer = 2;
+    compare(0, false);
+    for (int l = 0; l < 2 * LAYERS - 1; l++)
+        ck_assert_double_eq(layers[l].squared_distance, 0);
     ck_assert_double_eq_tol(layers[3].squared_distance, 5 * 4, 1e-12);
     ck_assert_uint_eq(gqa_drift_worst(layers + LAYERS, LAYERS), 1);
+    ck_assert_double_gt(logits.squared_distance, 0.1);
 }
 END_TEST
 
 START_TEST(refuses_another_vocabulary)
 {
     const struct gqa_comparison to = {NULL, &logits, NULL};
+    struct tiny_model larger;
 
     gqa_running_close(running);
-    stand_in.vocab_size = 5;
-    open_running();
+    tiny_model_open(&larger, VOCAB + 1, TINY_HEADS);
+    open_running(&larger);
     ck_assert_int_eq(gqa_trace_compare(trace, running, 0, false, &to, NULL),
                      GQA_ERR_UNSUPPORTED);
+    gqa_running_close(running);
+    running = NULL;
+    tiny_model_close(&larger);
 }
 END_TEST
 
@@ -174,7 +195,8 @@ int main(void)
     tcase_add_checked_fixture(tc, begin, end);
     tcase_add_test(tc, keeps_what_a_model_gave);
     tcase_add_test(tc, finds_equal_models_equal);
-    tcase_add_test(tc, finds_what_moved);
+    tcase_add_test(tc, finds_logits_that_moved);
+    tcase_add_test(tc, finds_the_layer_that_moved);
     tcase_add_test(tc, refuses_another_vocabulary);
     tcase_add_test(tc, refuses_sequences_without_labels);
     tcase_add_test(tc, tells_how_far_it_is);

@@ -1,0 +1,306 @@
+/* KerasHub's variables, and what Hugging Face calls them. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/model/params.h"
+#include "h5_make.h"
+#include "scratch.h"
+
+static const struct gqa_family_choice builtin = {.library =
+                                                     &gqa_builtin_families};
+
+static hid_t file;
+static struct gqa_checkpoint *checkpoint;
+static struct gqa_params params;
+static struct gqa_family *family;
+static const char *backbone;
+
+static void begin(void)
+{
+    scratch_create();
+    file = h5_create("model.weights.h5", 0, 0);
+}
+
+static void end(void)
+{
+    gqa_params_free(&params);
+    gqa_family_free(family);
+    gqa_checkpoint_close(checkpoint);
+    scratch_remove();
+}
+
+/* Of shape [a, b, c]; c 0: of rank 2, b 0 too: of rank 1. */
+static void put_typed(const char *path, hid_t type, hsize_t a, hsize_t b,
+                      hsize_t c)
+{
+    static const double values[256];
+    const hsize_t shape[] = {a, b, c};
+    char whole[256];
+
+    snprintf(whole, sizeof whole, "/layers/%s", path);
+    h5_write(file, whole, type, c ? 3 : b ? 2 : 1, shape, H5P_DEFAULT, values);
+}
+
+static void put(const char *path, hsize_t a, hsize_t b, hsize_t c)
+{
+    put_typed(path, H5T_IEEE_F32LE, a, b, c);
+}
+
+static enum gqa_status name_them(void)
+{
+    static const struct gqa_checkpoint_options as_it_is;
+    size_t number;
+
+    H5Fclose(file);
+    ck_assert_msg(gqa_checkpoint_open(&checkpoint,
+                                      scratch_path("model.weights.h5"),
+                                      &as_it_is) == GQA_OK,
+                  "%s", gqa_error_message());
+    ck_assert_int_eq((int)gqa_checkpoint_naming(checkpoint),
+                     (int)GQA_NAMES_KERAS);
+    return gqa_params_from_keras(&params, &number, &family, &backbone, &builtin,
+                                 checkpoint);
+}
+
+static void named(void)
+{
+    ck_assert_msg(name_them() == GQA_OK, "%s", gqa_error_message());
+}
+
+static void refused(enum gqa_status st, const char *says)
+{
+    ck_assert_int_eq(name_them(), st);
+    ck_assert_msg(strstr(gqa_error_message(), says) != NULL, "%s",
+                  gqa_error_message());
+}
+
+static const struct gqa_param *param(const char *name)
+{
+    size_t i;
+
+    ck_assert_msg(gqa_params_find(&params, name, &i), "no %s", name);
+    return &params.items[i];
+}
+
+#define GPT2_LAYER "transformer_decoder/_self_attention_layer/"
+
+/* Width 6, three heads of 2. */
+static void put_gpt2_attention(void)
+{
+    put(GPT2_LAYER "query_dense/vars/0", 6, 3, 2);
+    put(GPT2_LAYER "key_dense/vars/0", 6, 3, 2);
+    put(GPT2_LAYER "value_dense/vars/0", 6, 3, 2);
+    put(GPT2_LAYER "query_dense/vars/1", 3, 2, 0);
+    put(GPT2_LAYER "key_dense/vars/1", 3, 2, 0);
+    put(GPT2_LAYER "value_dense/vars/1", 3, 2, 0);
+}
+
+/* (D, H, d) is a matrix of D x H d, and three of them one of D x 3 H d. */
+START_TEST(joins_parts)
+{
+    const struct gqa_param *p;
+
+    put_gpt2_attention();
+    named();
+    ck_assert_str_eq(gqa_family_name(family), "gpt2");
+    ck_assert_str_eq(backbone, "gpt2");
+    ck_assert_uint_eq(params.n, 2);
+    p = param("transformer.h.0.attn.c_attn.weight");
+    ck_assert_uint_eq(p->n_parts, 3);
+    ck_assert_uint_eq(p->axis, 1);
+    ck_assert_uint_eq(p->rank, 2);
+    ck_assert_uint_eq(p->rows, 6);
+    ck_assert_uint_eq(p->cols, 18);
+    ck_assert_uint_eq(p->n_bytes, 4 * 6 * 18);
+    for (int i = 0; i < 3; i++) {
+        static const char *const kinds[] = {"query", "key", "value"};
+        const struct gqa_view *part = &p->parts[i];
+
+        ck_assert_uint_eq(part->rows, 6);
+        ck_assert_uint_eq(part->cols, 6);
+        ck_assert(!part->transposed);
+        ck_assert_ptr_nonnull(strstr(
+            gqa_checkpoint_tensor(checkpoint, part->tensor)->name, kinds[i]));
+    }
+    p = param("transformer.h.0.attn.c_attn.bias");
+    ck_assert_uint_eq(p->axis, 0);
+    ck_assert_uint_eq(p->rank, 1);
+    ck_assert_uint_eq(p->shape[0], 18);
+}
+END_TEST
+
+/* The first layer of a class has no number. An output (H, d, D) has two axes
+ * of input. */
+START_TEST(numbers_layers)
+{
+    const struct gqa_param *p;
+
+    put(GPT2_LAYER "output_dense/vars/0", 3, 2, 6);
+    put("transformer_decoder_1/self_attention_layer/output_dense/vars/0", 3, 2,
+        6);
+    put("transformer_decoder_12/feedforward_layer_norm/vars/1", 6, 0, 0);
+    named();
+    ck_assert_uint_eq(params.n, 3);
+    p = param("transformer.h.0.attn.c_proj.weight");
+    ck_assert_uint_eq(p->rows, 6);
+    ck_assert_uint_eq(p->cols, 6);
+    (void)param("transformer.h.1.attn.c_proj.weight");
+    p = param("transformer.h.12.ln_2.bias");
+    ck_assert_uint_eq(p->rank, 1);
+    ck_assert_uint_eq(p->rows, 6);
+}
+END_TEST
+
+/* [in, out] there, [out, in] here: (D 6, H 3, d 2) is 6 x 6 turned, the
+ * feed-forward 6 x 5 is 5 x 6. */
+START_TEST(turns_matrices)
+{
+    const struct gqa_param *p;
+
+    put("llama_transformer_decoder/_self_attention_layer/_query_dense/vars/0",
+        6, 4, 2);
+    put("llama_transformer_decoder/_feedforward_gate_dense/vars/0", 6, 5, 0);
+    put("reversible_embedding/vars/0", 7, 6, 0);
+    named();
+    ck_assert_str_eq(backbone, "llama");
+    p = param("model.layers.0.self_attn.q_proj.weight");
+    ck_assert_uint_eq(p->rows, 8);
+    ck_assert_uint_eq(p->cols, 6);
+    ck_assert(p->parts[0].transposed);
+    p = param("model.layers.0.mlp.gate_proj.weight");
+    ck_assert_uint_eq(p->rows, 5);
+    ck_assert_uint_eq(p->cols, 6);
+    p = param("model.embed_tokens.weight");
+    ck_assert_uint_eq(p->rows, 7);
+    ck_assert(!p->parts[0].transposed);
+}
+END_TEST
+
+/* One family's rules stand for several backbones. */
+START_TEST(tells_backbones_apart)
+{
+    put("qwen_transformer_decoder/_self_attention_layer/_key_dense/vars/1", 2,
+        2, 0);
+    named();
+    ck_assert_str_eq(gqa_family_name(family), "llama");
+    ck_assert_str_eq(backbone, "qwen2");
+    ck_assert_uint_eq(param("model.layers.0.self_attn.k_proj.bias")->rows, 4);
+}
+END_TEST
+
+/* Layers numbered through: those with cross-attention are the decoder's. */
+START_TEST(parts_stacks)
+{
+    for (int i = 0; i < 4; i++) {
+        char path[128];
+
+        snprintf(path, sizeof path,
+                 i ? "t5_transformer_layer_%d/self_attention/key_projector/"
+                     "vars/0"
+                   : "t5_transformer_layer/self_attention/key_projector/vars/0",
+                 i);
+        put(path, 6, 4, 0);
+    }
+    put("t5_transformer_layer_2/cross_attention/key_projector/vars/0", 6, 4, 0);
+    put("t5_transformer_layer_3/cross_attention/key_projector/vars/0", 6, 4, 0);
+    named();
+    ck_assert_uint_eq(params.n, 6);
+    for (int i = 0; i < 2; i++) {
+        char name[128];
+
+        snprintf(name, sizeof name,
+                 "encoder.block.%d.layer.0.SelfAttention.k.weight", i);
+        (void)param(name);
+        snprintf(name, sizeof name,
+                 "decoder.block.%d.layer.0.SelfAttention.k.weight", i);
+        (void)param(name);
+        snprintf(name, sizeof name,
+                 "decoder.block.%d.layer.1.EncDecAttention.k.weight", i);
+        (void)param(name);
+    }
+}
+END_TEST
+
+START_TEST(refuses_parts_that_are_missing)
+{
+    put(GPT2_LAYER "query_dense/vars/0", 6, 3, 2);
+    put(GPT2_LAYER "value_dense/vars/0", 6, 3, 2);
+    refused(GQA_ERR_FORMAT, "part 2 of 3 of the parameter "
+                            "'transformer.h.0.attn.c_attn.weight' is missing");
+}
+END_TEST
+
+START_TEST(refuses_parts_that_do_not_fit)
+{
+    put(GPT2_LAYER "query_dense/vars/0", 6, 3, 2);
+    put(GPT2_LAYER "key_dense/vars/0", 5, 3, 2);
+    put(GPT2_LAYER "value_dense/vars/0", 6, 3, 2);
+    refused(GQA_ERR_FORMAT, "the parts of the parameter "
+                            "'transformer.h.0.attn.c_attn.weight' do not fit");
+}
+END_TEST
+
+START_TEST(refuses_parts_of_two_dtypes)
+{
+    put(GPT2_LAYER "query_dense/vars/0", 6, 3, 2);
+    put_typed(GPT2_LAYER "key_dense/vars/0", H5T_IEEE_F64LE, 6, 3, 2);
+    refused(GQA_ERR_FORMAT, "of 'transformer.h.0.attn.c_attn.weight' are F");
+}
+END_TEST
+
+/* With and without underscores they are the same variable. */
+START_TEST(refuses_two_for_one)
+{
+    put("transformer_decoder/_self_attention_layer/query_dense/vars/0", 6, 3,
+        2);
+    put("transformer_decoder/self_attention_layer/query_dense/vars/0", 6, 3, 2);
+    refused(GQA_ERR_FORMAT, "two tensors stand for the parameter "
+                            "'transformer.h.0.attn.c_attn.weight'");
+}
+END_TEST
+
+START_TEST(refuses_what_is_no_part)
+{
+    put_gpt2_attention();
+    put("transformer_decoder/adapter/vars/0", 6, 6, 0);
+    refused(GQA_ERR_UNSUPPORTED,
+            "looks like KerasHub's gpt2, but variable "
+            "'/layers/transformer_decoder/adapter/vars/0' is no part of it");
+}
+END_TEST
+
+START_TEST(refuses_other_models)
+{
+    put("dense/vars/0", 6, 6, 0);
+    refused(GQA_ERR_UNSUPPORTED, "belong to no family we know (its first "
+                                 "variable is '/layers/dense/vars/0')");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("keras_names");
+    TCase *tc = tcase_create("keras_names");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_checked_fixture(tc, begin, end);
+    tcase_add_test(tc, joins_parts);
+    tcase_add_test(tc, numbers_layers);
+    tcase_add_test(tc, turns_matrices);
+    tcase_add_test(tc, tells_backbones_apart);
+    tcase_add_test(tc, parts_stacks);
+    tcase_add_test(tc, refuses_parts_that_are_missing);
+    tcase_add_test(tc, refuses_parts_that_do_not_fit);
+    tcase_add_test(tc, refuses_parts_of_two_dtypes);
+    tcase_add_test(tc, refuses_two_for_one);
+    tcase_add_test(tc, refuses_what_is_no_part);
+    tcase_add_test(tc, refuses_other_models);
+    suite_add_tcase(suite, tc);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
