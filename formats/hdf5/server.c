@@ -10,10 +10,10 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "formats/hdf5/library/library.h"
 #include "formats/hdf5/sandbox.h"
 #include "formats/hdf5/survey.h"
 #include "formats/hdf5/table.h"
-#include "formats/hdf5/walk.h"
 
 /* For the handler of crashes; more than any processor's state takes. */
 enum { STACK_BYTES = 64 << 10 };

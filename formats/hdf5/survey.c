@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/hdf5/walk.h"
+#include "formats/hdf5/library/library.h"
 
 enum { MAX_NOTES_BYTES = 1 << 16 };
 

@@ -2,8 +2,8 @@
  * The HDF5 library behind plain C: find objects, read lists of strings,
  * locate chunks. Only the parser's process calls this.
  */
-#ifndef GQA_FORMATS_HDF5_WALK_H
-#define GQA_FORMATS_HDF5_WALK_H
+#ifndef GQA_FORMATS_HDF5_LIBRARY_LIBRARY_H
+#define GQA_FORMATS_HDF5_LIBRARY_LIBRARY_H
 
 #include <stdbool.h>
 #include <stddef.h>
