@@ -19,6 +19,7 @@ struct candidate {
 };
 
 struct survey {
+    struct gqa_h5_file *file;
     struct gqa_h5_table *table;
     const char *base; /* the group that holds the weights; "" for the root */
     bool legacy;      /* a whole Keras model */
@@ -141,10 +142,11 @@ static enum gqa_status add(struct survey *s, const struct gqa_h5_object *object,
  * A list that h5py could not store as one attribute (64 KiB) is in
  * layer_names0, layer_names1, ...
  */
-static enum gqa_status read_list(struct gqa_h5_texts *texts, bool *found,
+static enum gqa_status read_list(struct gqa_h5_file *file,
+                                 struct gqa_h5_texts *texts, bool *found,
                                  const char *path, const char *attribute)
 {
-    enum gqa_status st = gqa_h5_read_texts(texts, found, path, attribute);
+    enum gqa_status st = gqa_h5_read_texts(file, texts, found, path, attribute);
     bool more = true;
 
     if (st != GQA_OK || *found)
@@ -153,7 +155,7 @@ static enum gqa_status read_list(struct gqa_h5_texts *texts, bool *found,
         char part[32];
 
         snprintf(part, sizeof part, "%s%u", attribute, i);
-        st = gqa_h5_read_texts(texts, &more, path, part);
+        st = gqa_h5_read_texts(file, texts, &more, path, part);
         *found = *found || more;
     }
     return st;
@@ -230,8 +232,8 @@ static enum gqa_status add_layer(struct survey *s, const char *layer)
                       "layer_names lists %s, but there is no group %s", layer,
                       path);
     else if ((st = list_once(object)) == GQA_OK &&
-             (st = read_list(&weights, &found, path, "weight_names")) ==
-                 GQA_OK &&
+             (st = read_list(s->file, &weights, &found, path,
+                             "weight_names")) == GQA_OK &&
              !found)
         st =
             gqa_fail(GQA_ERR_FORMAT, "%s: the group has no weight_names", path);
@@ -400,7 +402,8 @@ static enum gqa_status keep_config(struct survey *s)
 {
     struct gqa_h5_texts texts = {0};
     bool found;
-    enum gqa_status st = gqa_h5_read_texts(&texts, &found, "/", "model_config");
+    enum gqa_status st =
+        gqa_h5_read_texts(s->file, &texts, &found, "/", "model_config");
 
     if (st == GQA_OK && texts.n == 1) {
         if (strlen(texts.items[0]) <= GQA_H5_MAX_CONFIG_BYTES) {
@@ -420,16 +423,19 @@ static enum gqa_status find_candidates(struct survey *s)
     enum gqa_status st = GQA_OK;
     bool found = false;
 
-    if (gqa_h5_exists("/model_weights"))
-        st = gqa_h5_read_texts(&config, &s->legacy, "/", "model_config");
+    if (gqa_h5_exists(s->file, "/model_weights"))
+        st = gqa_h5_read_texts(s->file, &config, &s->legacy, "/",
+                               "model_config");
     gqa_h5_texts_clear(&config);
     s->base = s->legacy ? "/model_weights" : "";
     if (st != GQA_OK ||
-        (st = gqa_h5_walk(&s->objects, s->legacy ? s->base : "/")) != GQA_OK ||
+        (st = gqa_h5_walk(s->file, &s->objects, s->legacy ? s->base : "/")) !=
+            GQA_OK ||
         (st = refuse_cerebras(&s->objects)) != GQA_OK ||
         (st = index_paths(s)) != GQA_OK)
         return st;
-    st = read_list(&layers, &found, s->legacy ? s->base : "/", "layer_names");
+    st = read_list(s->file, &layers, &found, s->legacy ? s->base : "/",
+                   "layer_names");
     if (st == GQA_OK)
         st = found ? name_by_lists(s, &layers) : name_by_path(s);
     gqa_h5_texts_clear(&layers);
@@ -543,9 +549,10 @@ static void survey_clear(struct survey *s)
     gqa_h5_objects_clear(&s->objects);
 }
 
-enum gqa_status gqa_h5_survey(struct gqa_h5_table *table)
+enum gqa_status gqa_h5_survey(struct gqa_h5_table *table,
+                              struct gqa_h5_file *file)
 {
-    struct survey s = {.table = table, .base = ""};
+    struct survey s = {.file = file, .table = table, .base = ""};
     enum gqa_status st = find_candidates(&s);
 
     if (st == GQA_OK)

@@ -30,12 +30,13 @@ static enum gqa_status make_room(struct gqa_h5_texts *texts, hssize_t n)
     return GQA_OK;
 }
 
-static enum gqa_status append_text(struct gqa_h5_texts *texts, const char *text,
+static enum gqa_status append_text(struct gqa_h5_file *file,
+                                   struct gqa_h5_texts *texts, const char *text,
                                    size_t length)
 {
     char *copy;
 
-    if (!gqa_h5_is_from_file(text, length))
+    if (!gqa_h5_is_from_file(file, text, length))
         return gqa_fail(GQA_ERR_FORMAT,
                         "damaged: it has bytes that are not in the file");
     copy = strndup(text, length);
@@ -45,7 +46,8 @@ static enum gqa_status append_text(struct gqa_h5_texts *texts, const char *text,
     return GQA_OK;
 }
 
-static enum gqa_status read_fixed(struct gqa_h5_texts *texts, hid_t attribute,
+static enum gqa_status read_fixed(struct gqa_h5_file *file,
+                                  struct gqa_h5_texts *texts, hid_t attribute,
                                   hid_t type, size_t n)
 {
     const size_t size = H5Tget_size(type);
@@ -72,13 +74,14 @@ static enum gqa_status read_fixed(struct gqa_h5_texts *texts, hid_t attribute,
 
         while (spaces && length > 0 && text[length - 1] == ' ')
             length--;
-        st = append_text(texts, text, length);
+        st = append_text(file, texts, text, length);
     }
     free(block);
     return st;
 }
 
-static enum gqa_status read_variable(struct gqa_h5_texts *texts,
+static enum gqa_status read_variable(struct gqa_h5_file *file,
+                                     struct gqa_h5_texts *texts,
                                      hid_t attribute, hid_t type, hid_t space,
                                      size_t n)
 {
@@ -102,7 +105,7 @@ static enum gqa_status read_variable(struct gqa_h5_texts *texts,
             st = gqa_fail(GQA_ERR_UNSUPPORTED,
                           "an attribute of more than %d bytes", MAX_TEXT_BYTES);
         else
-            st = append_text(texts, text, length);
+            st = append_text(file, texts, text, length);
         total += length;
     }
     if (strings && memory >= 0)
@@ -112,7 +115,8 @@ static enum gqa_status read_variable(struct gqa_h5_texts *texts,
     return st;
 }
 
-static enum gqa_status read_texts(struct gqa_h5_texts *texts, hid_t object,
+static enum gqa_status read_texts(struct gqa_h5_file *file,
+                                  struct gqa_h5_texts *texts, hid_t object,
                                   const char *name)
 {
     const hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
@@ -131,19 +135,20 @@ static enum gqa_status read_texts(struct gqa_h5_texts *texts, hid_t object,
     else if ((st = make_room(texts, n)) != GQA_OK)
         ;
     else if (H5Tis_variable_str(type) > 0)
-        st = read_variable(texts, attribute, type, space, (size_t)n);
+        st = read_variable(file, texts, attribute, type, space, (size_t)n);
     else
-        st = read_fixed(texts, attribute, type, (size_t)n);
+        st = read_fixed(file, texts, attribute, type, (size_t)n);
     H5Sclose(space);
     H5Tclose(type);
     H5Aclose(attribute);
     return st;
 }
 
-enum gqa_status gqa_h5_read_texts(struct gqa_h5_texts *texts, bool *found,
+enum gqa_status gqa_h5_read_texts(struct gqa_h5_file *file,
+                                  struct gqa_h5_texts *texts, bool *found,
                                   const char *path, const char *attribute)
 {
-    const hid_t object = H5Oopen(gqa_h5_file.id, path, H5P_DEFAULT);
+    const hid_t object = H5Oopen(file->id, path, H5P_DEFAULT);
     enum gqa_status st = GQA_OK;
     htri_t exists;
 
@@ -155,22 +160,23 @@ enum gqa_status gqa_h5_read_texts(struct gqa_h5_texts *texts, bool *found,
         st = gqa_fail(GQA_ERR_FORMAT, "an attribute cannot be read (%s)",
                       gqa_h5_reason());
     else if (*found)
-        st = read_texts(texts, object, attribute);
+        st = read_texts(file, texts, object, attribute);
     H5Oclose(object);
     return st == GQA_OK ? st : gqa_fail_prefix(st, "%s: %s", path, attribute);
 }
 
-bool gqa_h5_attribute_is(hid_t object, const char *name, const char *value)
+bool gqa_h5_attribute_is(struct gqa_h5_file *file, hid_t object,
+                         const char *name, const char *value)
 {
     struct gqa_h5_texts texts = {0};
     enum gqa_status st;
     bool is = false;
 
     if (H5Aexists(object, name) > 0) {
-        st = read_texts(&texts, object, name);
+        st = read_texts(file, &texts, object, name);
         is = st == GQA_OK && texts.n == 1 && strcmp(texts.items[0], value) == 0;
         if (st == GQA_ERR_NOMEM)
-            gqa_h5_file.short_of_memory = true;
+            gqa_h5_note_no_memory();
     }
     gqa_h5_texts_clear(&texts);
     return is;

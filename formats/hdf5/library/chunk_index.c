@@ -13,45 +13,42 @@ bool gqa_h5_count_chunks(hid_t dataset, hsize_t *n)
     return counted;
 }
 
-/* Leaves the chunk as it is where the library knows no place for it. */
-static void locate_chunk(struct gqa_h5_chunk *chunk, hid_t dataset,
-                         const hsize_t *offset)
+/* One chunk, asked for without reading it; left as it is where it has none. */
+static void locate_chunk(struct gqa_h5_file *file, struct gqa_h5_chunk *chunk,
+                         hid_t dataset, const hsize_t *offset)
 {
+    struct gqa_h5_place place = {0};
     uint32_t skipped = 0;
     char nothing[1];
 
-    gqa_h5_file.n_noted = 0;
-    gqa_h5_file.noting = true;
+    file->place = &place;
     /* The driver does not touch the buffer while it takes notes. */
 #if H5_VERSION_GE(2, 0, 0)
     H5Dread_chunk1(dataset, H5P_DEFAULT, offset, &skipped, nothing);
 #else
     H5Dread_chunk(dataset, H5P_DEFAULT, offset, &skipped, nothing);
 #endif
-    gqa_h5_file.noting = false;
-    if (gqa_h5_file.n_noted != 1 || gqa_h5_file.noted_size > UINT32_MAX)
+    file->place = NULL;
+    if (place.n != 1 || place.size > UINT32_MAX)
         return;
-    chunk->address = gqa_h5_file.noted_address;
-    chunk->size = (uint32_t)gqa_h5_file.noted_size;
+    chunk->address = place.address;
+    chunk->size = (uint32_t)place.size;
     chunk->skipped = skipped;
 }
 
-enum gqa_status gqa_h5_locate_chunks(struct gqa_h5_chunk *chunks,
-                                     const struct gqa_h5_dataset *d)
+/*
+ * Fill in chunks, all zero before, that the index has, and count them. Stops
+ * at n_there. H5Dget_chunk_info would scan all chunks for each one.
+ */
+static hsize_t locate_all(struct gqa_h5_file *file, struct gqa_h5_chunk *chunks,
+                          hid_t dataset, const struct gqa_h5_dataset *d,
+                          hsize_t n_there)
 {
-    const hid_t dataset = H5Dopen2(gqa_h5_file.id, d->path, H5P_DEFAULT);
     hsize_t offset[GQA_MAX_RANK] = {0};
-    hsize_t n_there = 0, n_found = 0;
-    enum gqa_status st = GQA_OK;
+    hsize_t n_found = 0;
 
-    memset(chunks, 0, (size_t)d->n_chunks * sizeof *chunks);
-    if (dataset < 0 || !gqa_h5_count_chunks(dataset, &n_there))
-        st = gqa_fail(GQA_ERR_FORMAT,
-                      "the HDF5 library cannot read the index of its chunks "
-                      "(%s)",
-                      gqa_h5_reason());
     for (uint64_t i = 0; n_found < n_there && i < d->n_chunks; i++) {
-        locate_chunk(&chunks[i], dataset, offset);
+        locate_chunk(file, &chunks[i], dataset, offset);
         n_found += chunks[i].size > 0;
         /* To the next one, the last dimension running fastest. */
         for (unsigned k = d->rank; k-- > 0;) {
@@ -61,6 +58,25 @@ enum gqa_status gqa_h5_locate_chunks(struct gqa_h5_chunk *chunks,
             offset[k] = 0;
         }
     }
+    return n_found;
+}
+
+enum gqa_status gqa_h5_locate_chunks(struct gqa_h5_file *file,
+                                     struct gqa_h5_chunk *chunks,
+                                     const struct gqa_h5_dataset *d)
+{
+    const hid_t dataset = H5Dopen2(file->id, d->path, H5P_DEFAULT);
+    hsize_t n_there = 0, n_found = 0;
+    enum gqa_status st = GQA_OK;
+
+    memset(chunks, 0, (size_t)d->n_chunks * sizeof *chunks);
+    if (dataset < 0 || !gqa_h5_count_chunks(dataset, &n_there))
+        st = gqa_fail(GQA_ERR_FORMAT,
+                      "the HDF5 library cannot read the index of its chunks "
+                      "(%s)",
+                      gqa_h5_reason());
+    else
+        n_found = locate_all(file, chunks, dataset, d, n_there);
     /* One that was never written and one that is lost look alike. */
     if (st == GQA_OK && n_found != n_there)
         st = gqa_fail(GQA_ERR_FORMAT,

@@ -54,9 +54,9 @@ struct way {
     unsigned depth;
 };
 
-bool gqa_h5_exists(const char *path)
+bool gqa_h5_exists(struct gqa_h5_file *file, const char *path)
 {
-    return H5Lexists(gqa_h5_file.id, path, H5P_DEFAULT) > 0;
+    return H5Lexists(file->id, path, H5P_DEFAULT) > 0;
 }
 
 static herr_t add_link(hid_t group, const char *name, const link_info *info,
@@ -105,8 +105,8 @@ static void links_clear(struct links *links)
     free(links->items);
 }
 
-static enum gqa_status list_links(struct links *links, hid_t group,
-                                  const char *path)
+static enum gqa_status list_links(struct gqa_h5_file *file, struct links *links,
+                                  hid_t group, const char *path)
 {
     hsize_t at = 0;
 
@@ -118,7 +118,7 @@ static enum gqa_status list_links(struct links *links, hid_t group,
         qsort(links->items, links->n, sizeof *links->items, compare_links);
     /* In order, since then each mostly lies near the one before. */
     for (size_t i = 0; i < links->n; i++)
-        if (!gqa_h5_is_from_file(links->items[i].name,
+        if (!gqa_h5_is_from_file(file, links->items[i].name,
                                  strlen(links->items[i].name)))
             return gqa_fail(GQA_ERR_FORMAT,
                             "%s: damaged: a name in it has bytes that are not "
@@ -152,10 +152,12 @@ static enum gqa_status add_object(struct gqa_h5_objects *objects, char *path)
     return GQA_OK;
 }
 
-static enum gqa_status walk_group(struct gqa_h5_objects *objects, hid_t group,
+static enum gqa_status walk_group(struct gqa_h5_file *file,
+                                  struct gqa_h5_objects *objects, hid_t group,
                                   const struct way *way);
 
-static enum gqa_status enter_group(struct gqa_h5_objects *objects, hid_t group,
+static enum gqa_status enter_group(struct gqa_h5_file *file,
+                                   struct gqa_h5_objects *objects, hid_t group,
                                    const char *path, const struct way *up)
 {
     struct way way = {.up = up, .path = path, .depth = up->depth + 1};
@@ -171,7 +173,7 @@ static enum gqa_status enter_group(struct gqa_h5_objects *objects, hid_t group,
                             "%s: leads back to the group %s that holds it (a "
                             "link cycle)",
                             path, w->path[0] ? w->path : "/");
-    return walk_group(objects, group, &way);
+    return walk_group(file, objects, group, &way);
 }
 
 static enum gqa_status check_link(const struct link *link, const char *path)
@@ -187,7 +189,8 @@ static enum gqa_status check_link(const struct link *link, const char *path)
                     "%s: a user-defined link, which cannot be followed", path);
 }
 
-static enum gqa_status visit(struct gqa_h5_objects *objects, hid_t group,
+static enum gqa_status visit(struct gqa_h5_file *file,
+                             struct gqa_h5_objects *objects, hid_t group,
                              const struct link *link, const struct way *way)
 {
     enum gqa_status st;
@@ -214,10 +217,11 @@ static enum gqa_status visit(struct gqa_h5_objects *objects, hid_t group,
                    : gqa_h5_damaged(path, "this object");
     switch (H5Iget_type(object)) {
     case H5I_GROUP:
-        st = enter_group(objects, object, path, way);
+        st = enter_group(file, objects, object, path, way);
         break;
     case H5I_DATASET:
-        st = gqa_h5_describe_dataset(&objects->items[objects->n - 1], object);
+        st = gqa_h5_describe_dataset(file, &objects->items[objects->n - 1],
+                                     object);
         break;
     case H5I_DATATYPE:
         st = gqa_h5_describe_other(&objects->items[objects->n - 1],
@@ -232,28 +236,30 @@ static enum gqa_status visit(struct gqa_h5_objects *objects, hid_t group,
     return st;
 }
 
-static enum gqa_status walk_group(struct gqa_h5_objects *objects, hid_t group,
+static enum gqa_status walk_group(struct gqa_h5_file *file,
+                                  struct gqa_h5_objects *objects, hid_t group,
                                   const struct way *way)
 {
     struct links links = {0};
-    enum gqa_status st = list_links(&links, group, way->path);
+    enum gqa_status st = list_links(file, &links, group, way->path);
 
     for (size_t i = 0; i < links.n && st == GQA_OK; i++)
-        st = visit(objects, group, &links.items[i], way);
+        st = visit(file, objects, group, &links.items[i], way);
     links_clear(&links);
     return st;
 }
 
-enum gqa_status gqa_h5_walk(struct gqa_h5_objects *objects, const char *base)
+enum gqa_status gqa_h5_walk(struct gqa_h5_file *file,
+                            struct gqa_h5_objects *objects, const char *base)
 {
     struct way way = {.path = strcmp(base, "/") == 0 ? "" : base};
-    const hid_t group = H5Gopen2(gqa_h5_file.id, base, H5P_DEFAULT);
+    const hid_t group = H5Gopen2(file->id, base, H5P_DEFAULT);
     enum gqa_status st;
 
     if (group < 0 || !get_identity(group, &way.id))
         st = gqa_h5_damaged(base, "this group");
     else
-        st = walk_group(objects, group, &way);
+        st = walk_group(file, objects, group, &way);
     H5Gclose(group);
     return st;
 }

@@ -88,7 +88,8 @@ static enum gqa_status describe_chunks(struct gqa_h5_dataset *d, hid_t dataset,
     return describe_filters(d, plist);
 }
 
-static enum gqa_status describe_fill(struct gqa_h5_dataset *d, hid_t plist,
+static enum gqa_status describe_fill(struct gqa_h5_file *file,
+                                     struct gqa_h5_dataset *d, hid_t plist,
                                      hid_t type)
 {
     const unsigned size = gqa_dtype_bits(d->dtype) / 8;
@@ -101,7 +102,7 @@ static enum gqa_status describe_fill(struct gqa_h5_dataset *d, hid_t plist,
          H5Pget_fill_value(plist, type, d->fill) < 0))
         return gqa_h5_damaged(d->path, "the fill value");
     if (defined == H5D_FILL_VALUE_USER_DEFINED &&
-        !gqa_h5_is_from_file(d->fill, size))
+        !gqa_h5_is_from_file(file, d->fill, size))
         return gqa_h5_not_in_file(d->path, "the fill value");
     if (d->big_endian)
         gqa_h5_swap(d->fill, sizeof d->fill, size);
@@ -132,7 +133,8 @@ static enum gqa_status check_unwritten(const struct gqa_h5_dataset *d,
  * The values lie in the description of the dataset itself. Where, the library
  * does not tell: they are looked for in what it has read.
  */
-static enum gqa_status locate_compact(struct gqa_h5_dataset *d, hid_t dataset,
+static enum gqa_status locate_compact(struct gqa_h5_file *file,
+                                      struct gqa_h5_dataset *d, hid_t dataset,
                                       hid_t type)
 {
     enum gqa_status st = GQA_OK;
@@ -148,15 +150,16 @@ static enum gqa_status locate_compact(struct gqa_h5_dataset *d, hid_t dataset,
     /* The file's own type: nothing is converted. */
     if (H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
         st = gqa_h5_damaged(d->path, "the compact values");
-    else if (!gqa_h5_origin_find(&gqa_h5_file.origin, values,
-                                 (size_t)d->n_bytes, &d->offset))
+    else if (!gqa_h5_origin_find(&file->origin, values, (size_t)d->n_bytes,
+                                 &d->offset))
         st = gqa_h5_not_in_file(d->path, "the compact values");
     free(values);
     return st;
 }
 
 /* All but chunks: values that lie in one piece. */
-static enum gqa_status describe_place(struct gqa_h5_dataset *d, hid_t dataset,
+static enum gqa_status describe_place(struct gqa_h5_file *file,
+                                      struct gqa_h5_dataset *d, hid_t dataset,
                                       hid_t type, H5D_layout_t layout)
 {
     const hsize_t stored = H5Dget_storage_size(dataset);
@@ -178,7 +181,7 @@ static enum gqa_status describe_place(struct gqa_h5_dataset *d, hid_t dataset,
                         "%" PRIu64 " are stored",
                         d->path, d->n_bytes, (uint64_t)stored);
     if (layout == H5D_COMPACT)
-        return locate_compact(d, dataset, type);
+        return locate_compact(file, d, dataset, type);
     offset = H5Dget_offset(dataset);
     if (offset == HADDR_UNDEF)
         return gqa_h5_damaged(d->path, "the place of the values");
@@ -202,21 +205,22 @@ static enum gqa_status check_bomb(const struct gqa_h5_dataset *d, hid_t dataset)
     return GQA_OK;
 }
 
-enum gqa_status gqa_h5_describe_layout(struct gqa_h5_object *object,
+enum gqa_status gqa_h5_describe_layout(struct gqa_h5_file *file,
+                                       struct gqa_h5_object *object,
                                        hid_t dataset, hid_t plist, hid_t type,
                                        H5D_layout_t layout)
 {
     struct gqa_h5_dataset *d = &object->dataset;
     enum gqa_status st;
 
-    if ((st = describe_fill(d, plist, type)) != GQA_OK ||
+    if ((st = describe_fill(file, d, plist, type)) != GQA_OK ||
         (st = gqa_h5_dataset_measure(d)) != GQA_OK ||
         (st = check_bomb(d, dataset)) != GQA_OK)
         return st;
     switch (layout) {
     case H5D_COMPACT:
     case H5D_CONTIGUOUS:
-        st = describe_place(d, dataset, type, layout);
+        st = describe_place(file, d, dataset, type, layout);
         break;
     case H5D_CHUNKED:
         d->layout = GQA_H5_CHUNKED;
@@ -226,6 +230,6 @@ enum gqa_status gqa_h5_describe_layout(struct gqa_h5_object *object,
         st = gqa_h5_damaged(d->path, "the layout");
     }
     if (st == GQA_OK)
-        st = gqa_h5_dataset_check(d, gqa_h5_file.size);
+        st = gqa_h5_dataset_check(d, file->size);
     return st == GQA_OK ? check_unwritten(d, plist) : st;
 }

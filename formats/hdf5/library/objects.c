@@ -43,7 +43,8 @@ static enum gqa_status describe_shape(struct gqa_h5_object *object, hid_t space)
     return GQA_OK;
 }
 
-static enum gqa_status describe(struct gqa_h5_object *object, hid_t dataset,
+static enum gqa_status describe(struct gqa_h5_file *file,
+                                struct gqa_h5_object *object, hid_t dataset,
                                 hid_t plist)
 {
     const char *path = object->dataset.path;
@@ -66,9 +67,10 @@ static enum gqa_status describe(struct gqa_h5_object *object, hid_t dataset,
     space = H5Dget_space(dataset);
     if (type < 0 || space < 0)
         st = gqa_h5_damaged(path, "the type or shape");
-    else if ((st = gqa_h5_describe_type(object, dataset, type)) == GQA_OK &&
+    else if ((st = gqa_h5_describe_type(file, object, dataset, type)) ==
+                 GQA_OK &&
              (st = describe_shape(object, space)) == GQA_OK)
-        st = gqa_h5_describe_layout(object, dataset, plist, type, layout);
+        st = gqa_h5_describe_layout(file, object, dataset, plist, type, layout);
     H5Sclose(space);
     H5Tclose(type);
     return st;
@@ -87,7 +89,8 @@ static enum gqa_status keep_reason(struct gqa_h5_object *object,
     return object->why ? GQA_OK : gqa_fail_nomem();
 }
 
-enum gqa_status gqa_h5_describe_dataset(struct gqa_h5_object *object,
+enum gqa_status gqa_h5_describe_dataset(struct gqa_h5_file *file,
+                                        struct gqa_h5_object *object,
                                         hid_t dataset)
 {
     const hid_t plist = H5Dget_create_plist(dataset);
@@ -101,7 +104,7 @@ enum gqa_status gqa_h5_describe_dataset(struct gqa_h5_object *object,
     else if (tagged < 0)
         st = gqa_h5_damaged(object->dataset.path, "its attributes");
     else
-        st = describe(object, dataset, plist);
+        st = describe(file, object, dataset, plist);
     H5Pclose(plist);
     return keep_reason(object, st);
 }

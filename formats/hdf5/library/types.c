@@ -64,7 +64,8 @@ static bool is_truth_value(hid_t type)
            H5Tenum_valueof(type, "TRUE", &yes) >= 0 && yes == 1;
 }
 
-static enum gqa_status describe_number(struct gqa_h5_object *object,
+static enum gqa_status describe_number(struct gqa_h5_file *file,
+                                       struct gqa_h5_object *object,
                                        hid_t dataset, hid_t type,
                                        H5T_class_t class)
 {
@@ -82,13 +83,14 @@ static enum gqa_status describe_number(struct gqa_h5_object *object,
     d->big_endian = order == H5T_ORDER_BE && H5Tget_size(type) > 1;
     if ((d->dtype == GQA_U16 || d->dtype == GQA_I16) &&
         (gqa_h5_attribute_is_true(dataset, "is_bfloat16") ||
-         gqa_h5_attribute_is(dataset, "dtype", "bfloat16")))
+         gqa_h5_attribute_is(file, dataset, "dtype", "bfloat16")))
         d->dtype = GQA_BF16;
     return GQA_OK;
 }
 
 /* HDF5 has had no bfloat16: Keras and others write two opaque bytes. */
-static enum gqa_status describe_opaque(struct gqa_h5_object *object,
+static enum gqa_status describe_opaque(struct gqa_h5_file *file,
+                                       struct gqa_h5_object *object,
                                        hid_t dataset, hid_t type)
 {
     struct gqa_h5_dataset *d = &object->dataset;
@@ -98,7 +100,7 @@ static enum gqa_status describe_opaque(struct gqa_h5_object *object,
                         d->path, H5Tget_size(type));
     d->dtype = GQA_BF16;
     if (H5Aexists(dataset, "dtype") > 0) {
-        if (!gqa_h5_attribute_is(dataset, "dtype", "bfloat16"))
+        if (!gqa_h5_attribute_is(file, dataset, "dtype", "bfloat16"))
             return gqa_fail(GQA_ERR_UNSUPPORTED,
                             "%s: opaque elements whose attribute dtype is "
                             "not bfloat16",
@@ -109,7 +111,8 @@ static enum gqa_status describe_opaque(struct gqa_h5_object *object,
     return GQA_OK;
 }
 
-enum gqa_status gqa_h5_describe_type(struct gqa_h5_object *object,
+enum gqa_status gqa_h5_describe_type(struct gqa_h5_file *file,
+                                     struct gqa_h5_object *object,
                                      hid_t dataset, hid_t type)
 {
     const H5T_class_t class = H5Tget_class(type);
@@ -117,14 +120,14 @@ enum gqa_status gqa_h5_describe_type(struct gqa_h5_object *object,
     switch (class) {
     case H5T_FLOAT:
     case H5T_INTEGER:
-        return describe_number(object, dataset, type, class);
+        return describe_number(file, object, dataset, type, class);
     case H5T_ENUM:
         if (!is_truth_value(type))
             return gqa_h5_is_other(object, "an enumeration");
         object->dataset.dtype = GQA_BOOL;
         return GQA_OK;
     case H5T_OPAQUE:
-        return describe_opaque(object, dataset, type);
+        return describe_opaque(file, object, dataset, type);
     case H5T_STRING:
         return gqa_h5_is_other(object, "text");
     case H5T_COMPOUND:
