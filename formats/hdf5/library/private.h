@@ -19,6 +19,12 @@
 #error "HDF5 1.10.5 or newer is needed (H5Dget_num_chunks)"
 #endif
 
+/*
+ * H5Dchunk_iter tells where all chunks lie. Before 1.14.4 it forgot the user
+ * block; 1.10.10 and 1.12.3 have it with the same fault.
+ */
+#define GQA_H5_HAS_CHUNK_ITER H5_VERSION_GE(1, 14, 4)
+
 /* Where the one piece of raw data lay that the library asked for. */
 struct gqa_h5_place {
     unsigned n; /* times that it asked */
@@ -32,7 +38,8 @@ struct gqa_h5_file {
     uint64_t size;
     bool opened;                 /* once; nothing in a file may open it again */
     struct gqa_h5_origin origin; /* of what was read, but for chunks */
-    /* Unless NULL, raw data is not read but its place noted. */
+    /* Unless NULL, raw data is not read but its place noted: the way to find
+     * chunks without H5Dchunk_iter. */
     struct gqa_h5_place *place;
 };
 
