@@ -1,6 +1,7 @@
 #include "formats/detect.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "common/file.h"
 #include "formats/start.h"
@@ -11,16 +12,21 @@ enum { LEAST_BYTES = 8 };
 static enum gqa_status refuse_unknown(const struct gqa_file_start *start)
 {
     const unsigned char *b = start->bytes;
+    const struct gqa_format *f = NULL;
+    char known[256] = "";
+    size_t n = 0;
 
     if (start->n <= LEAST_BYTES)
         return gqa_fail(GQA_ERR_FORMAT,
                         "%" PRIu64 " bytes: too short for a checkpoint",
                         start->size);
+    while ((f = gqa_format_next_preferred(f)) && n < sizeof known)
+        n += (size_t)snprintf(known + n, sizeof known - n, "%s%s",
+                              n > 0 ? ", " : "", f->label);
     return gqa_fail(GQA_ERR_FORMAT,
-                    "not a checkpoint that we know (safetensors, .gqa, HDF5 "
-                    "or an index); it begins with the bytes %02x %02x %02x "
-                    "%02x %02x %02x %02x %02x",
-                    b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]);
+                    "not a checkpoint that we know (%s or an index); it begins "
+                    "with the bytes %02x %02x %02x %02x %02x %02x %02x %02x",
+                    known, b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]);
 }
 
 static enum gqa_status recognise(bool *is, const struct gqa_format *format,

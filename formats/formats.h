@@ -75,7 +75,8 @@ struct gqa_name_ending {
 };
 
 struct gqa_format {
-    const char *word; /* for programs; NULL: no source is of this format */
+    const char *word;  /* for programs; NULL: no source is of this format */
+    const char *label; /* in lists for people; NULL as above */
     /* For people, of a source: "HDF5 (TensorFlow)". */
     const char *(*describe)(enum gqa_naming naming);
 
@@ -121,5 +122,10 @@ GQA_FORMATS(GQA_FORMAT_DECLARE)
 
 extern const struct gqa_format *const gqa_formats[];
 extern const size_t gqa_n_formats;
+
+/* The format with names that comes after `last`, by preference; NULL: the
+ * first, and none after the last. */
+const struct gqa_format *gqa_format_next_preferred(
+    const struct gqa_format *last);
 
 #endif

@@ -29,8 +29,7 @@ struct gqa_file_handle {
      */
     int fd;
     uint64_t size;
-    /* Where the file is damaged in what can be found out otherwise: warn and
-     * go on (--salvage of the tools). */
+    /* What is damaged but can be found out otherwise: warn and go on. */
     bool salvage;
 };
 

@@ -111,36 +111,76 @@ static const char *find_advice(const struct listing *list, const char **name)
     return NULL;
 }
 
+/* Whether the names of a format have all files with an ending. */
+static bool names_ending(const struct gqa_format *f, const char *ending)
+{
+    for (const char *const *name = f->names; *name; name++)
+        if (**name == '*' && strcmp(*name + 1, ending) == 0)
+            return true;
+    return false;
+}
+
+static bool is_index_name(const char *name)
+{
+    for (const struct gqa_name_ending *e = gqa_format_index.endings; e->text;
+         e++)
+        if (ends_in(name, strlen(name), e->text))
+            return true;
+    return false;
+}
+
+/* "model.safetensors, tf_model.h5, their indices, *.gqa and *.h5" */
+static void list_names(FILE *out)
+{
+    const struct gqa_format *f = NULL;
+    const char *held = NULL; /* the last so far, to come after "and" */
+
+    while ((f = gqa_format_next_preferred(f)))
+        for (const char *const *name = f->names; *name; name++)
+            if (**name != '*' && !is_index_name(*name))
+                fprintf(out, "%s, ", *name);
+    fputs("their indices", out);
+    while ((f = gqa_format_next_preferred(f)))
+        for (const char *const *name = f->names; *name; name++)
+            if (**name == '*')
+                fprintf(out, ", %s", *name);
+    while ((f = gqa_format_next_preferred(f)))
+        for (const struct gqa_name_ending *e = f->endings; e && e->text; e++) {
+            if (names_ending(f, e->text))
+                continue;
+            if (held)
+                fprintf(out, ", *%s", held);
+            held = e->text;
+        }
+    if (held)
+        fprintf(out, " and *%s", held);
+}
+
 static enum gqa_status refuse_folder(const char *folder,
                                      const struct listing *list)
 {
+    enum gqa_status st;
     const char *name;
     const char *advice = find_advice(list, &name);
+    char *looked_for = NULL;
+    size_t n;
+    FILE *out;
 
     if (advice)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "%s: no checkpoint that we read; there is %s, but %s",
                         folder, name, advice);
-    return gqa_fail(GQA_ERR_UNSUPPORTED,
-                    "%s: no checkpoint in this folder (looked for "
-                    "model.safetensors, tf_model.h5, model.weights.h5, their "
-                    "indices, *.gqa, *.safetensors and *.h5)",
-                    folder);
-}
-
-/* The format that comes after `last` in order of preference, or NULL. */
-static const struct gqa_format *next_preferred(const struct gqa_format *last)
-{
-    const struct gqa_format *next = NULL;
-
-    for (size_t i = 0; i < gqa_n_formats; i++) {
-        const struct gqa_format *f = gqa_formats[i];
-
-        if (f->names && f->preference > (last ? last->preference : 0) &&
-            (!next || f->preference < next->preference))
-            next = f;
-    }
-    return next;
+    out = open_memstream(&looked_for, &n);
+    if (out)
+        list_names(out);
+    if (!out || fclose(out) != 0)
+        st = gqa_fail_nomem();
+    else
+        st = gqa_fail(GQA_ERR_UNSUPPORTED,
+                      "%s: no checkpoint in this folder (looked for %s)",
+                      folder, looked_for);
+    free(looked_for);
+    return st;
 }
 
 static enum gqa_status choose(const char **name, const char *folder,
@@ -149,7 +189,7 @@ static enum gqa_status choose(const char **name, const char *folder,
     const struct gqa_format *f = NULL;
     size_t n;
 
-    while ((f = next_preferred(f)))
+    while ((f = gqa_format_next_preferred(f)))
         for (const char *const *pattern = f->names; *pattern; pattern++) {
             n = count_matches(list, name, *pattern);
             if (n == 1)

@@ -19,6 +19,7 @@ static const char *describe(enum gqa_naming naming)
 
 const struct gqa_format gqa_format_gqa = {
     .word = "gqa",
+    .label = ".gqa",
     .describe = describe,
     .recognise = recognise,
     .open = gqa_gqa_open,

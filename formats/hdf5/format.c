@@ -23,6 +23,7 @@ static const char *describe(enum gqa_naming naming)
 
 const struct gqa_format gqa_format_hdf5 = {
     .word = "hdf5",
+    .label = "HDF5",
     .describe = describe,
     .marks = (const struct gqa_mark[]){GQA_MARK(0, SIGNATURE), {0}},
     .open = gqa_hdf5_open,

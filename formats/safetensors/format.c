@@ -24,6 +24,7 @@ static const char *describe(enum gqa_naming naming)
 
 const struct gqa_format gqa_format_safetensors = {
     .word = "safetensors",
+    .label = "safetensors",
     .describe = describe,
     .recognise = recognise,
     .open = gqa_safetensors_open,

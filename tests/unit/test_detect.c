@@ -230,10 +230,10 @@ START_TEST(entries_are_whole)
 
         ck_assert(is_told || f->endings);
         if (f->word)
-            ck_assert(f->describe && f->open);
+            ck_assert(f->label && f->describe && f->open);
         if (is_told && !f->open && !f->is_index)
             ck_assert(f->advice || f->advise);
-        ck_assert(!f->names || f->preference > 0);
+        ck_assert(!f->names || (f->word && f->preference > 0));
         for (size_t k = 0; k < i; k++) {
             ck_assert(!f->names || !gqa_formats[k]->names ||
                       f->preference != gqa_formats[k]->preference);
