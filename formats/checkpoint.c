@@ -30,46 +30,36 @@ struct gqa_checkpoint {
     char *config_path;
 };
 
-static enum gqa_status open_kind(struct gqa_source **out, int fd, uint64_t size,
-                                 const char *path, enum gqa_file_kind kind,
-                                 bool salvage)
-{
-    switch (kind) {
-    case GQA_FILE_SAFETENSORS:
-        return gqa_safetensors_open(out, fd, size, path);
-    case GQA_FILE_ZSTD:
-        return gqa_gqa_open(out, fd, size, path, salvage);
-    case GQA_FILE_HDF5:
-        return gqa_hdf5_open(out, fd, size, path);
-    case GQA_FILE_JSON:
-        break;
-    }
-    close(fd);
-    return gqa_fail(GQA_ERR_FORMAT,
-                    "a JSON file, where the index promises weights");
-}
-
-/* *kind tells what the file is; an index is not opened and *out stays NULL. */
+/* *format tells what the file is; an index is not opened, *out stays NULL. */
 static enum gqa_status open_file(struct gqa_source **out,
-                                 enum gqa_file_kind *kind, const char *path,
-                                 bool is_shard, bool salvage)
+                                 const struct gqa_format **format,
+                                 const char *path, bool salvage)
 {
+    struct gqa_file_handle file = {.path = path, .salvage = salvage};
     enum gqa_status st;
-    uint64_t size;
-    int fd;
 
     *out = NULL;
-    if ((st = gqa_file_open(&fd, &size, path)) != GQA_OK)
+    if ((st = gqa_file_open(&file.fd, &file.size, path)) != GQA_OK)
         return st;
-    if ((st = gqa_file_detect(kind, fd, size)) != GQA_OK) {
-        close(fd);
-    } else if (*kind == GQA_FILE_JSON && !is_shard) {
-        close(fd);
-        return GQA_OK;
-    } else {
-        st = open_kind(out, fd, size, path, *kind, salvage);
-    }
+    st = gqa_file_detect(format, file.fd, file.size);
+    if (st == GQA_OK && !(*format)->is_index)
+        st = (*format)->open(out, &file);
+    else
+        close(file.fd);
     return st == GQA_OK ? GQA_OK : gqa_fail_prefix(st, "%s", path);
+}
+
+static enum gqa_status open_shard(struct gqa_source **out, const char *path,
+                                  bool salvage)
+{
+    const struct gqa_format *format;
+    const enum gqa_status st = open_file(out, &format, path, salvage);
+
+    if (st == GQA_OK && format->is_index)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: a JSON file, where the index promises weights",
+                        path);
+    return st;
 }
 
 /* A checkpoint may have more shards than a process may open files. */
@@ -89,7 +79,7 @@ static void raise_file_limit(size_t n_files)
 static enum gqa_status check_alike(const struct gqa_source *a,
                                    const struct gqa_source *b)
 {
-    if (a->container == b->container && a->naming == b->naming)
+    if (a->format == b->format && a->naming == b->naming)
         return GQA_OK;
     return gqa_fail(GQA_ERR_FORMAT,
                     "%s: not written like %s: the formats or the names of "
@@ -106,12 +96,11 @@ static enum gqa_status open_shards(struct gqa_checkpoint *c,
         return gqa_fail_nomem();
     for (size_t i = 0; i < index->n_files; i++) {
         char *path = gqa_path_join(c->folder, index->files[i]);
-        enum gqa_file_kind kind;
         enum gqa_status st;
 
         if (!path)
             return gqa_fail_nomem();
-        st = open_file(&c->sources[i], &kind, path, true, salvage);
+        st = open_shard(&c->sources[i], path, salvage);
         free(path);
         if (st != GQA_OK)
             return st;
@@ -148,12 +137,12 @@ static enum gqa_status open_weights(struct gqa_checkpoint *c, const char *path,
                                     bool salvage)
 {
     struct gqa_source *source;
-    enum gqa_file_kind kind;
+    const struct gqa_format *format;
     enum gqa_status st;
 
-    if ((st = open_file(&source, &kind, path, false, salvage)) != GQA_OK)
+    if ((st = open_file(&source, &format, path, salvage)) != GQA_OK)
         return st;
-    if (kind == GQA_FILE_JSON)
+    if (format->is_index)
         return open_index(c, path, salvage);
     c->sources = malloc(sizeof(struct gqa_source *));
     if (!c->sources) {
@@ -180,33 +169,10 @@ static enum gqa_status find_config(struct gqa_checkpoint *c,
     return gqa_config_find(&c->config, &c->config_path, c->folder);
 }
 
-static const char *describe(const struct gqa_source *source)
-{
-    switch (source->container) {
-    case GQA_CONTAINER_SAFETENSORS:
-        return source->naming == GQA_NAMES_TF ? "safetensors (TensorFlow)"
-                                              : "safetensors";
-    case GQA_CONTAINER_GQA:
-        return ".gqa";
-    case GQA_CONTAINER_HDF5:
-        break;
-    }
-    switch (source->naming) {
-    case GQA_NAMES_TORCH:
-        return "HDF5 (state dict)";
-    case GQA_NAMES_TF:
-        return "HDF5 (TensorFlow)";
-    case GQA_NAMES_KERAS:
-        return "HDF5 (Keras)";
-    case GQA_NAMES_KERAS_LEGACY:
-        return "HDF5 (Keras, legacy)";
-    }
-    return "HDF5";
-}
-
 static enum gqa_status set_kind(struct gqa_checkpoint *c)
 {
-    const char *what = describe(c->sources[0]);
+    const struct gqa_source *first = c->sources[0];
+    const char *what = first->format->describe(first->naming);
     const int n = c->is_sharded
                       ? asprintf(&c->kind, "%s, %zu shard%s", what,
                                  c->n_sources, c->n_sources == 1 ? "" : "s")

@@ -17,7 +17,7 @@ struct gqa_checkpoint;
 
 struct gqa_checkpoint_options {
     const char *config_path; /* --config; NULL: beside or inside the file */
-    bool salvage;            /* see gqa_gqa_open() */
+    bool salvage;            /* see struct gqa_file_handle */
 };
 
 /*

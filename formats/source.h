@@ -18,10 +18,19 @@ enum gqa_naming {
     GQA_NAMES_KERAS_LEGACY, /* variable paths of a whole-model .h5 */
 };
 
-enum gqa_container {
-    GQA_CONTAINER_SAFETENSORS,
-    GQA_CONTAINER_GQA,
-    GQA_CONTAINER_HDF5,
+struct gqa_format;
+
+/* What a source is opened from. */
+struct gqa_file_handle {
+    const char *path; /* for messages, copied; a folder's where fd is -1 */
+    /*
+     * Open for reading; the source's from the call on, also when it fails.
+     * -1: a format that reads a folder as a whole.
+     */
+    int fd;
+    uint64_t size;
+    /* What is damaged but can be found out otherwise: warn and go on. */
+    bool salvage;
 };
 
 struct gqa_source;
@@ -42,7 +51,7 @@ struct gqa_source_ops {
 struct gqa_source {
     const struct gqa_source_ops *ops;
     char *path; /* as the user would name it */
-    enum gqa_container container;
+    const struct gqa_format *format;
     enum gqa_naming naming;
     struct gqa_tensor *tensors; /* in file order, names unique, owned */
     size_t n_tensors;
@@ -53,35 +62,6 @@ struct gqa_source {
     uint64_t file_bytes;
     uint64_t content_bytes; /* uncompressed; file_bytes if not compressed */
 };
-
-/*
- * Open one file. Only headers are read. fd: open for reading, owned by the
- * source from the call on, also when it fails. path: for messages, copied.
- *
- * Each returns GQA_ERR_FORMAT with a message that names the cause (without
- * the path: the caller puts it in front), GQA_ERR_UNSUPPORTED for sound
- * files that we cannot read, GQA_ERR_IO, GQA_ERR_NOMEM.
- */
-GQA_MUST_USE
-enum gqa_status gqa_safetensors_open(struct gqa_source **out, int fd,
-                                     uint64_t size, const char *path);
-
-/*
- * A Zstandard stream in the seekable format whose content is a safetensors
- * file. salvage: where only the seek table is bad, warn and find the frames
- * by a scan instead of failing.
- */
-GQA_MUST_USE
-enum gqa_status gqa_gqa_open(struct gqa_source **out, int fd, uint64_t size,
-                             const char *path, bool salvage);
-
-/*
- * HDF5. The library parses the file in a sandboxed child process; tensors
- * are read by this one.
- */
-GQA_MUST_USE
-enum gqa_status gqa_hdf5_open(struct gqa_source **out, int fd, uint64_t size,
-                              const char *path);
 
 /* Accepts NULL. */
 void gqa_source_close(struct gqa_source *source);

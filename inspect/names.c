@@ -1,16 +1,5 @@
 #include "inspect/names.h"
 
-const char *gqa_container_word(enum gqa_container container)
-{
-    static const char *const words[] = {
-        [GQA_CONTAINER_SAFETENSORS] = "safetensors",
-        [GQA_CONTAINER_GQA] = "gqa",
-        [GQA_CONTAINER_HDF5] = "hdf5",
-    };
-
-    return words[container];
-}
-
 const char *gqa_naming_word(enum gqa_naming naming)
 {
     static const char *const words[] = {

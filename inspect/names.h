@@ -5,7 +5,6 @@
 #include "formats/model/model.h"
 #include "formats/source.h"
 
-const char *gqa_container_word(enum gqa_container container);
 const char *gqa_naming_word(enum gqa_naming naming);
 const char *gqa_position_word(enum gqa_position_scheme scheme);
 const char *gqa_layout_word(enum gqa_head_layout layout);

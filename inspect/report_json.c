@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/json.h"
+#include "formats/formats.h"
 #include "inspect/names.h"
 #include "inspect/report.h"
 
@@ -43,7 +44,7 @@ static json_t *make_files(const struct gqa_inspection *in)
 
         json_object_set_new(file, "path", make_text(source->path));
         json_object_set_new(file, "container",
-                            json_string(gqa_container_word(source->container)));
+                            json_string(source->format->word));
         json_object_set_new(file, "file_bytes", make_count(source->file_bytes));
         json_object_set_new(file, "content_bytes",
                             make_count(source->content_bytes));

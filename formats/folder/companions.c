@@ -12,13 +12,9 @@
 #include "common/interrupt.h"
 #include "common/log.h"
 #include "common/strings.h"
+#include "formats/formats.h"
 
 enum { COPY_BYTES = 1 << 20 };
-
-static const char *const weight_suffixes[] = {
-    ".safetensors", ".h5",   ".bin", ".gqa",  ".gguf",  ".pt",  ".pth",
-    ".msgpack",     ".onnx", ".ot",  ".ckpt", ".keras", ".npz",
-};
 
 static bool has_suffix(const char *name, const char *suffix)
 {
@@ -27,14 +23,15 @@ static bool has_suffix(const char *name, const char *suffix)
     return n >= m && strcmp(name + n - m, suffix) == 0;
 }
 
+/* Of whatever format, or an index of such. */
 static bool is_weights(const char *name)
 {
-    for (size_t i = 0; i < sizeof weight_suffixes / sizeof *weight_suffixes;
-         i++)
-        if (has_suffix(name, weight_suffixes[i]))
-            return true;
-    /* Indices: Hugging Face's and Keras's. */
-    return has_suffix(name, ".index.json") || has_suffix(name, ".weights.json");
+    for (size_t i = 0; i < gqa_n_formats; i++)
+        for (const struct gqa_name_ending *e = gqa_formats[i]->endings;
+             e && e->text; e++)
+            if (!e->may_be_else && has_suffix(name, e->text))
+                return true;
+    return false;
 }
 
 static bool is_companion(const char *name)

@@ -6,37 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/formats.h"
+
 struct listing {
     struct dirent **entries; /* [n] sorted by name */
     size_t n;
-};
-
-/* In order of preference. A pattern is a whole name, or '*' and an ending. */
-static const char *const wanted[] = {
-    "model.safetensors.index.json",
-    "model.safetensors",
-    "*.gqa",
-    "tf_model.h5.index.json",
-    "tf_model.h5",
-    "model.weights.json",
-    "model.weights.h5",
-};
-
-/* What is left when none of these is there: any one file of weights. */
-static const char *const any_weights[] = {"*.safetensors", "*.h5"};
-
-static const struct {
-    const char *pattern, *advice;
-} foreign[] = {
-    {"*.bin", "PyTorch .bin files are not read: save them as safetensors "
-              "(transformers: save_pretrained)"},
-    {"*.pt", "PyTorch .pt files are not read: save them as safetensors"},
-    {"*.pth", "PyTorch .pth files are not read: save them as safetensors"},
-    {"*.gguf",
-     "GGUF files are not read: convert the checkpoint they were made from"},
-    {"*.keras", "a .keras archive is not read: unpack it (unzip) and give its "
-                "model.weights.h5"},
-    {"*.zst", "compressed files are not read: decompress them (zstd -d)"},
 };
 
 char *gqa_path_join(const char *folder, const char *name)
@@ -57,96 +31,175 @@ char *gqa_path_folder(const char *path)
     return strndup(path, slash == path ? 1 : (size_t)(slash - path));
 }
 
-static bool name_matches(const char *name, const char *pattern)
+static bool ends_in(const char *name, size_t n, const char *ending)
 {
-    const size_t n = strlen(name);
-    size_t ending;
+    const size_t m = strlen(ending);
 
-    if (pattern[0] != '*')
-        return strcmp(name, pattern) == 0;
-    ending = strlen(pattern + 1);
-    return n > ending && strcmp(name + n - ending, pattern + 1) == 0;
+    return n > m && strcmp(name + n - m, ending) == 0;
 }
 
-/* How many names match any of the patterns, and the first of them. */
+static bool name_matches(const char *name, const char *pattern)
+{
+    return pattern[0] == '*' ? ends_in(name, strlen(name), pattern + 1)
+                             : strcmp(name, pattern) == 0;
+}
+
+/* What is looked for: a pattern or, if NULL, the ending of any format read. */
+static bool is_wanted(const char *name, const char *pattern)
+{
+    const size_t n = strlen(name);
+
+    if (pattern)
+        return name_matches(name, pattern);
+    for (size_t i = 0; i < gqa_n_formats; i++)
+        for (const struct gqa_name_ending *e =
+                 gqa_formats[i]->open ? gqa_formats[i]->endings : NULL;
+             e && e->text; e++)
+            if (ends_in(name, n, e->text))
+                return true;
+    return false;
+}
+
+/* How many names are wanted, and the first of them. */
 static size_t count_matches(const struct listing *list, const char **first,
-                            const char *const *patterns, size_t n_patterns)
+                            const char *pattern)
 {
     size_t n = 0;
 
     for (size_t i = 0; i < list->n; i++)
-        for (size_t p = 0; p < n_patterns; p++)
-            if (name_matches(list->entries[i]->d_name, patterns[p])) {
-                if (n++ == 0)
-                    *first = list->entries[i]->d_name;
-                break;
-            }
+        if (is_wanted(list->entries[i]->d_name, pattern) && n++ == 0)
+            *first = list->entries[i]->d_name;
     return n;
 }
 
 static enum gqa_status refuse_several(const char *folder,
                                       const struct listing *list,
-                                      const char *const *patterns,
-                                      size_t n_patterns)
+                                      const char *pattern)
 {
     char names[512] = "";
     size_t used = 0, shown = 0, n = 0;
 
-    for (size_t i = 0; i < list->n; i++)
-        for (size_t p = 0; p < n_patterns; p++) {
-            const char *name = list->entries[i]->d_name;
+    for (size_t i = 0; i < list->n; i++) {
+        const char *name = list->entries[i]->d_name;
 
-            if (!name_matches(name, patterns[p]))
-                continue;
-            if (used + strlen(name) + 3 < sizeof names) {
-                used += (size_t)snprintf(names + used, sizeof names - used,
-                                         "%s%s", n ? ", " : "", name);
-                shown++;
-            }
-            n++;
-            break;
+        if (!is_wanted(name, pattern))
+            continue;
+        if (used + strlen(name) + 3 < sizeof names) {
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s",
+                                     n ? ", " : "", name);
+            shown++;
         }
+        n++;
+    }
     return gqa_fail(GQA_ERR_UNSUPPORTED,
                     "%s: %zu files of weights and no index; give one of them "
                     "by name: %s%s",
                     folder, n, names, shown < n ? ", ..." : "");
 }
 
+/* A file whose ending has an advice, the endings in their order. */
+static const char *find_advice(const struct listing *list, const char **name)
+{
+    for (size_t f = 0; f < gqa_n_formats; f++)
+        for (const struct gqa_name_ending *e = gqa_formats[f]->endings;
+             e && e->text; e++)
+            for (size_t i = 0; i < list->n && e->advice; i++) {
+                *name = list->entries[i]->d_name;
+                if (ends_in(*name, strlen(*name), e->text))
+                    return e->advice;
+            }
+    return NULL;
+}
+
+/* Whether the names of a format have all files with an ending. */
+static bool names_ending(const struct gqa_format *f, const char *ending)
+{
+    for (const char *const *name = f->names; *name; name++)
+        if (**name == '*' && strcmp(*name + 1, ending) == 0)
+            return true;
+    return false;
+}
+
+static bool is_index_name(const char *name)
+{
+    for (const struct gqa_name_ending *e = gqa_format_index.endings; e->text;
+         e++)
+        if (ends_in(name, strlen(name), e->text))
+            return true;
+    return false;
+}
+
+/* "model.safetensors, tf_model.h5, their indices, *.gqa and *.h5" */
+static void list_names(FILE *out)
+{
+    const struct gqa_format *f = NULL;
+    const char *held = NULL; /* the last so far, to come after "and" */
+
+    while ((f = gqa_format_next_preferred(f)))
+        for (const char *const *name = f->names; *name; name++)
+            if (**name != '*' && !is_index_name(*name))
+                fprintf(out, "%s, ", *name);
+    fputs("their indices", out);
+    while ((f = gqa_format_next_preferred(f)))
+        for (const char *const *name = f->names; *name; name++)
+            if (**name == '*')
+                fprintf(out, ", %s", *name);
+    while ((f = gqa_format_next_preferred(f)))
+        for (const struct gqa_name_ending *e = f->endings; e && e->text; e++) {
+            if (names_ending(f, e->text))
+                continue;
+            if (held)
+                fprintf(out, ", *%s", held);
+            held = e->text;
+        }
+    if (held)
+        fprintf(out, " and *%s", held);
+}
+
 static enum gqa_status refuse_folder(const char *folder,
                                      const struct listing *list)
 {
-    for (size_t f = 0; f < sizeof foreign / sizeof *foreign; f++) {
-        const char *first = NULL;
+    enum gqa_status st;
+    const char *name;
+    const char *advice = find_advice(list, &name);
+    char *looked_for = NULL;
+    size_t n;
+    FILE *out;
 
-        if (count_matches(list, &first, &foreign[f].pattern, 1) > 0)
-            return gqa_fail(GQA_ERR_UNSUPPORTED,
-                            "%s: no checkpoint that we read; there is %s, but "
-                            "%s",
-                            folder, first, foreign[f].advice);
-    }
-    return gqa_fail(GQA_ERR_UNSUPPORTED,
-                    "%s: no checkpoint in this folder (looked for "
-                    "model.safetensors, tf_model.h5, model.weights.h5, their "
-                    "indices, *.gqa, *.safetensors and *.h5)",
-                    folder);
+    if (advice)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "%s: no checkpoint that we read; there is %s, but %s",
+                        folder, name, advice);
+    out = open_memstream(&looked_for, &n);
+    if (out)
+        list_names(out);
+    if (!out || fclose(out) != 0)
+        st = gqa_fail_nomem();
+    else
+        st = gqa_fail(GQA_ERR_UNSUPPORTED,
+                      "%s: no checkpoint in this folder (looked for %s)",
+                      folder, looked_for);
+    free(looked_for);
+    return st;
 }
 
 static enum gqa_status choose(const char **name, const char *folder,
                               const struct listing *list)
 {
-    const size_t n_any = sizeof any_weights / sizeof *any_weights;
+    const struct gqa_format *f = NULL;
     size_t n;
 
-    for (size_t w = 0; w < sizeof wanted / sizeof *wanted; w++) {
-        n = count_matches(list, name, &wanted[w], 1);
-        if (n == 1)
-            return GQA_OK;
-        if (n > 1)
-            return refuse_several(folder, list, &wanted[w], 1);
-    }
-    n = count_matches(list, name, any_weights, n_any);
+    while ((f = gqa_format_next_preferred(f)))
+        for (const char *const *pattern = f->names; *pattern; pattern++) {
+            n = count_matches(list, name, *pattern);
+            if (n == 1)
+                return GQA_OK;
+            if (n > 1)
+                return refuse_several(folder, list, *pattern);
+        }
+    n = count_matches(list, name, NULL);
     if (n > 1)
-        return refuse_several(folder, list, any_weights, n_any);
+        return refuse_several(folder, list, NULL);
     return n == 1 ? GQA_OK : refuse_folder(folder, list);
 }
 

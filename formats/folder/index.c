@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "formats/formats.h"
+#include "formats/start.h"
 
 /* As for the header of a safetensors file: names of as many tensors. */
 enum { MAX_INDEX_BYTES = 100000000 };
@@ -205,3 +207,18 @@ enum gqa_status gqa_index_check(const struct gqa_index *index,
     }
     return naming == GQA_NAMES_TORCH ? check_no_others(index, table) : GQA_OK;
 }
+
+static enum gqa_status recognise(bool *is, const struct gqa_file_start *start)
+{
+    *is = gqa_start_is_json(start);
+    return GQA_OK;
+}
+
+/* Which names are looked for, the formats of the files say. */
+const struct gqa_format gqa_format_index = {
+    .recognise = recognise,
+    .is_index = true,
+    .endings = (const struct gqa_name_ending[]){{.text = ".index.json"},
+                                                {.text = ".weights.json"},
+                                                {0}},
+};

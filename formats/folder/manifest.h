@@ -1,6 +1,6 @@
 /*
- * gqa-manifest.json: what gqa-convert has written into a folder, so that
- * --force replaces that and nothing else.
+ * gqa-manifest.json: what we have written into a folder, so that replacing it
+ * later replaces that and nothing else.
  */
 #ifndef GQA_FORMATS_FOLDER_MANIFEST_H
 #define GQA_FORMATS_FOLDER_MANIFEST_H

@@ -6,12 +6,13 @@
 #include "common/checked.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "formats/formats.h"
 #include "formats/gqa/frame_reader.h"
 #include "formats/gqa/frame_table.h"
 #include "formats/gqa/header.h"
 #include "formats/gqa/layout.h"
 #include "formats/gqa/manifest.h"
-#include "formats/source.h"
+#include "formats/gqa/reader.h"
 #include "formats/span.h"
 
 struct gqa_reader {
@@ -251,25 +252,25 @@ done:
     return st;
 }
 
-enum gqa_status gqa_gqa_open(struct gqa_source **out, int fd, uint64_t size,
-                             const char *path, bool salvage)
+enum gqa_status gqa_gqa_open(struct gqa_source **out,
+                             const struct gqa_file_handle *file)
 {
     enum gqa_status st;
     struct gqa_reader *r = calloc(1, sizeof *r);
 
     if (!r) {
-        close(fd);
+        close(file->fd);
         return gqa_fail_nomem();
     }
     r->base.ops = &gqa_reader_ops;
-    r->base.container = GQA_CONTAINER_GQA;
-    r->base.file_bytes = size;
-    r->fd = fd;
-    r->base.path = strdup(path);
+    r->base.format = &gqa_format_gqa;
+    r->base.file_bytes = file->size;
+    r->fd = file->fd;
+    r->base.path = strdup(file->path);
     if (!r->base.path)
         st = gqa_fail_nomem();
     else
-        st = parse_file(r, salvage);
+        st = parse_file(r, file->salvage);
     if (st != GQA_OK) {
         gqa_reader_close(&r->base);
         return st;

@@ -12,13 +12,14 @@
 #include "common/log.h"
 #include "common/strings.h"
 #include "formats/families/keras.h"
+#include "formats/formats.h"
 #include "formats/hdf5/cache.h"
 #include "formats/hdf5/child.h"
 #include "formats/hdf5/chunks.h"
 #include "formats/hdf5/filters.h"
 #include "formats/hdf5/maps.h"
+#include "formats/hdf5/reader.h"
 #include "formats/hdf5/table.h"
-#include "formats/source.h"
 #include "formats/span.h"
 
 enum {
@@ -369,21 +370,21 @@ static enum gqa_status survey(struct hdf5 *h)
     return gqa_h5_maps_create(&h->maps, &h->child, &h->table, size);
 }
 
-enum gqa_status gqa_hdf5_open(struct gqa_source **out, int fd, uint64_t size,
-                              const char *path)
+enum gqa_status gqa_hdf5_open(struct gqa_source **out,
+                              const struct gqa_file_handle *file)
 {
     struct hdf5 *h = calloc(1, sizeof *h);
     enum gqa_status st;
 
     if (!h) {
-        close(fd);
+        close(file->fd);
         return gqa_fail_nomem();
     }
     h->base.ops = &hdf5_ops;
-    h->base.container = GQA_CONTAINER_HDF5;
-    h->base.file_bytes = h->base.content_bytes = size;
-    h->fd = fd;
-    h->base.path = strdup(path);
+    h->base.format = &gqa_format_hdf5;
+    h->base.file_bytes = h->base.content_bytes = file->size;
+    h->fd = file->fd;
+    h->base.path = strdup(file->path);
     st = h->base.path ? survey(h) : gqa_fail_nomem();
     if (st != GQA_OK) {
         hdf5_close(&h->base);

@@ -10,10 +10,10 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "formats/hdf5/library/library.h"
 #include "formats/hdf5/sandbox.h"
 #include "formats/hdf5/survey.h"
 #include "formats/hdf5/table.h"
-#include "formats/hdf5/walk.h"
 
 /* For the handler of crashes; more than any processor's state takes. */
 enum { STACK_BYTES = 64 << 10 };
@@ -171,7 +171,8 @@ static void send_table(int channel, struct gqa_h5_table *table)
     free(wire.data);
 }
 
-static void answer_chunks(int channel, const struct gqa_h5_dataset *dataset)
+static void answer_chunks(int channel, struct gqa_h5_file *file,
+                          const struct gqa_h5_dataset *dataset)
 {
     const size_t n = (size_t)dataset->n_chunks;
     struct gqa_h5_chunk *chunks = calloc(n + 1, sizeof *chunks);
@@ -180,14 +181,15 @@ static void answer_chunks(int channel, const struct gqa_h5_dataset *dataset)
     if (!chunks)
         st = gqa_fail_nomem();
     else
-        st = gqa_h5_locate_chunks(chunks, dataset);
+        st = gqa_h5_locate_chunks(file, chunks, dataset);
     if (st != GQA_OK || gqa_h5_short_of_memory())
         answer_failure(channel, st);
     answer(channel, GQA_OK, chunks, n * sizeof *chunks);
     free(chunks);
 }
 
-static void answer_questions(int channel, const struct gqa_h5_table *table)
+static void answer_questions(int channel, struct gqa_h5_file *file,
+                             const struct gqa_h5_table *table)
 {
     for (;;) {
         uint64_t index;
@@ -195,13 +197,14 @@ static void answer_questions(int channel, const struct gqa_h5_table *table)
         receive_all(channel, &index, sizeof index);
         if (index >= table->n_datasets)
             _exit(0);
-        answer_chunks(channel, &table->datasets[index]);
+        answer_chunks(channel, file, &table->datasets[index]);
     }
 }
 
 void gqa_h5_serve(int fd, uint64_t size, int channel, pid_t parent)
 {
     struct gqa_h5_table table = {0};
+    struct gqa_h5_file *file = NULL;
     enum gqa_status st;
     bool confined;
 
@@ -214,15 +217,15 @@ void gqa_h5_serve(int fd, uint64_t size, int channel, pid_t parent)
     if ((st = gqa_h5_library_start()) != GQA_OK)
         answer_failure(channel, st);
     confined = gqa_sandbox_enter();
-    st = gqa_h5_file_open(fd, size);
+    st = gqa_h5_file_open(&file, fd, size);
     if (st == GQA_OK)
-        st = gqa_h5_survey(&table);
+        st = gqa_h5_survey(&table, file);
     if (st == GQA_OK && !confined)
         st = add_note(&table, "this system has no system call filter; the "
                               "file is parsed without it");
     if (st != GQA_OK || gqa_h5_short_of_memory())
         answer_failure(channel, st);
     send_table(channel, &table);
-    answer_questions(channel, &table);
+    answer_questions(channel, file, &table);
     _exit(0);
 }

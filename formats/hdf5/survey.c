@@ -6,27 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/hdf5/walk.h"
+#include "formats/hdf5/candidates.h"
+#include "formats/hdf5/library/library.h"
 
 enum { MAX_NOTES_BYTES = 1 << 16 };
 
-/* A dataset that is to be a tensor, and its name. */
-struct candidate {
-    char *name; /* owned */
-    const struct gqa_h5_object *object;
-    size_t order;
-    size_t first; /* order of the first candidate of this name */
-};
-
 struct survey {
+    struct gqa_h5_file *file;
     struct gqa_h5_table *table;
     const char *base; /* the group that holds the weights; "" for the root */
     bool legacy;      /* a whole Keras model */
     struct gqa_h5_objects objects;
     struct gqa_h5_object **by_path; /* [objects.n] sorted */
-    struct candidate *candidates;
-    size_t n_candidates;
-    size_t room;
+    struct gqa_h5_candidates candidates;
     size_t notes_length;
 };
 
@@ -117,33 +109,18 @@ static enum gqa_status add(struct survey *s, const struct gqa_h5_object *object,
     if (strlen(name) > GQA_MAX_NAME)
         return gqa_fail(GQA_ERR_UNSUPPORTED, "%s: a name of more than %d bytes",
                         path, GQA_MAX_NAME);
-    if (s->n_candidates == s->room) {
-        const size_t room = 2 * s->room + 64;
-        struct candidate *larger =
-            realloc(s->candidates, room * sizeof *larger);
-
-        if (!larger)
-            return gqa_fail_nomem();
-        s->candidates = larger;
-        s->room = room;
-    }
-    s->candidates[s->n_candidates].name = strdup(name);
-    if (!s->candidates[s->n_candidates].name)
-        return gqa_fail_nomem();
-    s->candidates[s->n_candidates].object = object;
-    s->candidates[s->n_candidates].order = s->n_candidates;
-    s->n_candidates++;
-    return GQA_OK;
+    return gqa_h5_candidates_add(&s->candidates, object, name);
 }
 
 /*
  * A list that h5py could not store as one attribute (64 KiB) is in
  * layer_names0, layer_names1, ...
  */
-static enum gqa_status read_list(struct gqa_h5_texts *texts, bool *found,
+static enum gqa_status read_list(struct gqa_h5_file *file,
+                                 struct gqa_h5_texts *texts, bool *found,
                                  const char *path, const char *attribute)
 {
-    enum gqa_status st = gqa_h5_read_texts(texts, found, path, attribute);
+    enum gqa_status st = gqa_h5_read_texts(file, texts, found, path, attribute);
     bool more = true;
 
     if (st != GQA_OK || *found)
@@ -152,7 +129,7 @@ static enum gqa_status read_list(struct gqa_h5_texts *texts, bool *found,
         char part[32];
 
         snprintf(part, sizeof part, "%s%u", attribute, i);
-        st = gqa_h5_read_texts(texts, &more, path, part);
+        st = gqa_h5_read_texts(file, texts, &more, path, part);
         *found = *found || more;
     }
     return st;
@@ -229,8 +206,8 @@ static enum gqa_status add_layer(struct survey *s, const char *layer)
                       "layer_names lists %s, but there is no group %s", layer,
                       path);
     else if ((st = list_once(object)) == GQA_OK &&
-             (st = read_list(&weights, &found, path, "weight_names")) ==
-                 GQA_OK &&
+             (st = read_list(s->file, &weights, &found, path,
+                             "weight_names")) == GQA_OK &&
              !found)
         st =
             gqa_fail(GQA_ERR_FORMAT, "%s: the group has no weight_names", path);
@@ -399,7 +376,8 @@ static enum gqa_status keep_config(struct survey *s)
 {
     struct gqa_h5_texts texts = {0};
     bool found;
-    enum gqa_status st = gqa_h5_read_texts(&texts, &found, "/", "model_config");
+    enum gqa_status st =
+        gqa_h5_read_texts(s->file, &texts, &found, "/", "model_config");
 
     if (st == GQA_OK && texts.n == 1) {
         if (strlen(texts.items[0]) <= GQA_H5_MAX_CONFIG_BYTES) {
@@ -419,16 +397,19 @@ static enum gqa_status find_candidates(struct survey *s)
     enum gqa_status st = GQA_OK;
     bool found = false;
 
-    if (gqa_h5_exists("/model_weights"))
-        st = gqa_h5_read_texts(&config, &s->legacy, "/", "model_config");
+    if (gqa_h5_exists(s->file, "/model_weights"))
+        st = gqa_h5_read_texts(s->file, &config, &s->legacy, "/",
+                               "model_config");
     gqa_h5_texts_clear(&config);
     s->base = s->legacy ? "/model_weights" : "";
     if (st != GQA_OK ||
-        (st = gqa_h5_walk(&s->objects, s->legacy ? s->base : "/")) != GQA_OK ||
+        (st = gqa_h5_walk(s->file, &s->objects, s->legacy ? s->base : "/")) !=
+            GQA_OK ||
         (st = refuse_cerebras(&s->objects)) != GQA_OK ||
         (st = index_paths(s)) != GQA_OK)
         return st;
-    st = read_list(&layers, &found, s->legacy ? s->base : "/", "layer_names");
+    st = read_list(s->file, &layers, &found, s->legacy ? s->base : "/",
+                   "layer_names");
     if (st == GQA_OK)
         st = found ? name_by_lists(s, &layers) : name_by_path(s);
     gqa_h5_texts_clear(&layers);
@@ -437,118 +418,21 @@ static enum gqa_status find_candidates(struct survey *s)
     return st;
 }
 
-static int compare_names(const void *a, const void *b)
-{
-    const struct candidate *x = a;
-    const struct candidate *y = b;
-    const int names = strcmp(x->name, y->name);
-
-    return names != 0 ? names : (x->order > y->order) - (x->order < y->order);
-}
-
-static int compare_order(const void *a, const void *b)
-{
-    const struct candidate *x = a;
-    const struct candidate *y = b;
-
-    if (x->first != y->first)
-        return x->first < y->first ? -1 : 1;
-    return (x->order > y->order) - (x->order < y->order);
-}
-
-/* Bring those of one name together, at the place of the first. */
-static void group_candidates(struct candidate *candidates, size_t n)
-{
-    if (n == 0)
-        return;
-    qsort(candidates, n, sizeof *candidates, compare_names);
-    for (size_t i = 0; i < n; i++)
-        candidates[i].first =
-            i > 0 && strcmp(candidates[i].name, candidates[i - 1].name) == 0
-                ? candidates[i - 1].first
-                : candidates[i].order;
-    qsort(candidates, n, sizeof *candidates, compare_order);
-}
-
-static bool same_values(const struct gqa_h5_dataset *a,
-                        const struct gqa_h5_dataset *b)
-{
-    return a->layout == GQA_H5_CONTIGUOUS && b->layout == GQA_H5_CONTIGUOUS &&
-           a->offset == b->offset && a->big_endian == b->big_endian;
-}
-
-/* Add to the variable that is last in the table. */
-static enum gqa_status add_copy(struct gqa_h5_table *table,
-                                const struct gqa_h5_dataset *d)
-{
-    struct gqa_h5_variable *v = &table->variables[table->n_variables - 1];
-    const struct gqa_h5_dataset *first = &table->datasets[v->first];
-    struct gqa_h5_dataset *copy = &table->datasets[table->n_datasets];
-
-    if (v->n_copies > 0) {
-        if (d->dtype != first->dtype || d->rank != first->rank ||
-            memcmp(d->shape, first->shape, d->rank * sizeof *d->shape) != 0)
-            return gqa_fail(GQA_ERR_FORMAT,
-                            "%s and %s are one variable (%s), but differ in "
-                            "shape or type",
-                            first->path, d->path, v->name);
-        if (same_values(d, first))
-            return GQA_OK;
-    }
-    *copy = *d;
-    copy->path = strdup(d->path);
-    table->n_datasets++;
-    if (!copy->path)
-        return gqa_fail_nomem();
-    v->n_copies++;
-    return GQA_OK;
-}
-
-/*
- * Variables in the order of their first candidates. A table that encoder
- * and decoder share is there once for each of them, under one name.
- */
-static enum gqa_status fill_table(struct survey *s)
-{
-    struct gqa_h5_table *t = s->table;
-    enum gqa_status st = GQA_OK;
-
-    t->variables = calloc(s->n_candidates + 1, sizeof *t->variables);
-    t->datasets = calloc(s->n_candidates + 1, sizeof *t->datasets);
-    if (!t->variables || !t->datasets)
-        return gqa_fail_nomem();
-    group_candidates(s->candidates, s->n_candidates);
-    for (size_t i = 0; i < s->n_candidates && st == GQA_OK; i++) {
-        struct candidate *c = &s->candidates[i];
-
-        if (i == 0 || c->first != s->candidates[i - 1].first) {
-            struct gqa_h5_variable *v = &t->variables[t->n_variables++];
-
-            v->first = t->n_datasets;
-            v->name = c->name;
-            c->name = NULL;
-        }
-        st = add_copy(t, &c->object->dataset);
-    }
-    return st;
-}
-
 static void survey_clear(struct survey *s)
 {
-    for (size_t i = 0; i < s->n_candidates; i++)
-        free(s->candidates[i].name);
-    free(s->candidates);
+    gqa_h5_candidates_clear(&s->candidates);
     free(s->by_path);
     gqa_h5_objects_clear(&s->objects);
 }
 
-enum gqa_status gqa_h5_survey(struct gqa_h5_table *table)
+enum gqa_status gqa_h5_survey(struct gqa_h5_table *table,
+                              struct gqa_h5_file *file)
 {
-    struct survey s = {.table = table, .base = ""};
+    struct survey s = {.file = file, .table = table, .base = ""};
     enum gqa_status st = find_candidates(&s);
 
     if (st == GQA_OK)
-        st = fill_table(&s);
+        st = gqa_h5_candidates_fill(table, &s.candidates);
     survey_clear(&s);
     return st;
 }

@@ -4,8 +4,9 @@
 #include <unistd.h>
 
 #include "common/file.h"
+#include "formats/formats.h"
 #include "formats/safetensors/header.h"
-#include "formats/source.h"
+#include "formats/safetensors/reader.h"
 #include "formats/span.h"
 
 struct safetensors {
@@ -122,21 +123,21 @@ done:
     return st;
 }
 
-enum gqa_status gqa_safetensors_open(struct gqa_source **out, int fd,
-                                     uint64_t size, const char *path)
+enum gqa_status gqa_safetensors_open(struct gqa_source **out,
+                                     const struct gqa_file_handle *file)
 {
     enum gqa_status st;
     struct safetensors *s = calloc(1, sizeof *s);
 
     if (!s) {
-        close(fd);
+        close(file->fd);
         return gqa_fail_nomem();
     }
     s->base.ops = &safetensors_ops;
-    s->base.container = GQA_CONTAINER_SAFETENSORS;
-    s->base.file_bytes = s->base.content_bytes = size;
-    s->fd = fd;
-    s->base.path = strdup(path);
+    s->base.format = &gqa_format_safetensors;
+    s->base.file_bytes = s->base.content_bytes = file->size;
+    s->fd = file->fd;
+    s->base.path = strdup(file->path);
     if (!s->base.path)
         st = gqa_fail_nomem();
     else

@@ -6,6 +6,7 @@
 
 #include "common/checked.h"
 #include "common/file.h"
+#include "formats/safetensors/reader.h"
 #include "formats/source.h"
 #include "runtime/data/npy.h"
 
@@ -135,7 +136,9 @@ static enum gqa_status read_safetensors(struct gqa_tokens *tokens, int *fd,
     struct gqa_source *source = NULL;
     enum gqa_status st;
 
-    st = gqa_safetensors_open(&source, *fd, size, path);
+    st = gqa_safetensors_open(
+        &source,
+        &(const struct gqa_file_handle){.path = path, .fd = *fd, .size = size});
     *fd = -1; /* the source's from here on */
     if (st == GQA_OK)
         st = load_tensor(&ids, source, "input_ids");

@@ -1,13 +1,17 @@
 /* A .gqa file: any bytes, read strictly and with salvage. */
 #include "common/log.h"
+#include "formats/gqa/reader.h"
 #include "fuzz.h"
 
 static void read_file(const uint8_t *data, size_t size, bool salvage)
 {
     struct gqa_source *source;
 
-    if (gqa_gqa_open(&source, fuzz_file(data, size), size, "x", salvage) ==
-        GQA_OK) {
+    if (gqa_gqa_open(&source, &(const struct gqa_file_handle){
+                                  .path = "x",
+                                  .fd = fuzz_file(data, size),
+                                  .size = size,
+                                  .salvage = salvage}) == GQA_OK) {
         fuzz_read_tensors(source);
         gqa_source_close(source);
     }

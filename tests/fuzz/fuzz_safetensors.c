@@ -1,12 +1,15 @@
 /* A .safetensors file: any bytes. */
+#include "formats/safetensors/reader.h"
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct gqa_source *source;
 
-    if (gqa_safetensors_open(&source, fuzz_file(data, size), size, "x") ==
-        GQA_OK) {
+    if (gqa_safetensors_open(&source, &(const struct gqa_file_handle){
+                                          .path = "x",
+                                          .fd = fuzz_file(data, size),
+                                          .size = size}) == GQA_OK) {
         fuzz_read_tensors(source);
         gqa_source_close(source);
     }

@@ -7,6 +7,7 @@
 #   - the operations on a device, and what fills their table from outside
 #     (the CUDA plug-in and what stands in its place in tests), reach
 #     nothing of formats/ and no JSON
+#   - HDF5's own types stay in formats/hdf5/library
 #
 # usage: tests/lint/includes.sh [FOLDER]   of the sources; "." if not given
 set -euo pipefail
@@ -47,6 +48,9 @@ BEGIN {
     sub(/^[^"<]*["<]/, "", target)
     sub(/[">].*$/, "", target)
     targets[file, n[file]++] = target
+    if (target == "hdf5.h" || target ~ /hdf5\/library\/private\.h$/)
+        if (file !~ /^formats\/hdf5\/library\//)
+            complain(file " includes " target ": HDF5 outside its folder")
     from = folder_of(file)
     to = folder_of(target)
     if (!(from in rank) || !(to in rank))

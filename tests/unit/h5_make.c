@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/file.h"
+#include "formats/hdf5/reader.h"
 #include "scratch.h"
 
 hid_t h5_create(const char *name, unsigned user_block, int latest)
@@ -111,7 +112,8 @@ enum gqa_status h5_open(struct gqa_source **out, const char *path)
     int fd;
 
     ck_assert_int_eq(gqa_file_open(&fd, &size, path), GQA_OK);
-    return gqa_hdf5_open(out, fd, size, path);
+    return gqa_hdf5_open(out, &(const struct gqa_file_handle){
+                                  .path = path, .fd = fd, .size = size});
 }
 
 struct gqa_source *h5_open_good(const char *path)

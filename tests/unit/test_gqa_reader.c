@@ -7,7 +7,9 @@
 
 #include "common/file.h"
 #include "common/log.h"
+#include "formats/formats.h"
 #include "formats/gqa/layout.h"
+#include "formats/gqa/reader.h"
 #include "formats/source.h"
 #include "gqa_file.h"
 #include "scratch.h"
@@ -88,7 +90,9 @@ static enum gqa_status open_bytes(struct gqa_source **out, const void *bytes,
     int fd;
 
     ck_assert_int_eq(gqa_file_open(&fd, &size, path), GQA_OK);
-    return gqa_gqa_open(out, fd, size, "x", salvage);
+    return gqa_gqa_open(
+        out, &(const struct gqa_file_handle){
+                 .path = "x", .fd = fd, .size = size, .salvage = salvage});
 }
 
 static struct gqa_source *open_good(void)
@@ -159,7 +163,7 @@ START_TEST(reads_the_sample)
 
     build_sample();
     source = open_good();
-    ck_assert_int_eq(source->container, GQA_CONTAINER_GQA);
+    ck_assert_ptr_eq(source->format, &gqa_format_gqa);
     ck_assert_int_eq(source->naming, GQA_NAMES_TORCH);
     ck_assert_uint_eq(source->content_bytes, file.content_bytes);
     ck_assert_uint_eq(source->file_bytes, file.n);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "formats/formats.h"
 #include "formats/source.h"
 #include "h5_make.h"
 #include "scratch.h"
@@ -16,7 +17,7 @@ static void check_names(const char *path, enum gqa_naming naming,
     struct gqa_source *source = h5_open_good(path);
 
     ck_assert_int_eq(source->naming, naming);
-    ck_assert_int_eq(source->container, GQA_CONTAINER_HDF5);
+    ck_assert_ptr_eq(source->format, &gqa_format_hdf5);
     for (size_t i = 0; i < source->n_tensors && i < n; i++)
         ck_assert_str_eq(source->tensors[i].name, names[i]);
     ck_assert_uint_eq(source->n_tensors, n);

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include "common/file.h"
+#include "formats/formats.h"
+#include "formats/safetensors/reader.h"
 #include "formats/source.h"
 #include "scratch.h"
 
@@ -15,7 +17,8 @@ static enum gqa_status open_source(struct gqa_source **out, const char *path)
     int fd;
 
     ck_assert_int_eq(gqa_file_open(&fd, &size, path), GQA_OK);
-    return gqa_safetensors_open(out, fd, size, path);
+    return gqa_safetensors_open(out, &(const struct gqa_file_handle){
+                                         .path = path, .fd = fd, .size = size});
 }
 
 static struct gqa_source *open_good(const char *header, const void *data,
@@ -67,7 +70,7 @@ START_TEST(lists_tensors_in_data_order)
     ck_assert_str_eq(source->tensors[0].name, "a");
     ck_assert_str_eq(source->tensors[1].name, "b");
     ck_assert_int_eq(source->naming, GQA_NAMES_TORCH);
-    ck_assert_int_eq(source->container, GQA_CONTAINER_SAFETENSORS);
+    ck_assert_ptr_eq(source->format, &gqa_format_safetensors);
     ck_assert_int_eq(source->ops->read(source, 1, &all, buf), GQA_OK);
     ck_assert_mem_eq(buf, "efgh", 4);
     gqa_source_close(source);

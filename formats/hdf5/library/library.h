@@ -2,8 +2,8 @@
  * The HDF5 library behind plain C: find objects, read lists of strings,
  * locate chunks. Only the parser's process calls this.
  */
-#ifndef GQA_FORMATS_HDF5_WALK_H
-#define GQA_FORMATS_HDF5_WALK_H
+#ifndef GQA_FORMATS_HDF5_LIBRARY_LIBRARY_H
+#define GQA_FORMATS_HDF5_LIBRARY_LIBRARY_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -52,9 +52,16 @@ void gqa_h5_texts_clear(struct gqa_h5_texts *texts);
 GQA_MUST_USE
 enum gqa_status gqa_h5_library_start(void);
 
-/* Open the file of this process; fd and size as in gqa_hdf5_open(). */
+struct gqa_h5_file;
+
+/*
+ * Open a file of `size` bytes, once. It lives as long as the process, and fd
+ * as long as it is used.
+ * Errors GQA_ERR_FORMAT, GQA_ERR_NOMEM.
+ */
 GQA_MUST_USE
-enum gqa_status gqa_h5_file_open(int fd, uint64_t size);
+enum gqa_status gqa_h5_file_open(struct gqa_h5_file **out, int fd,
+                                 uint64_t size);
 
 /*
  * Whether an allocation has failed at any time since the start, so that what
@@ -63,7 +70,7 @@ enum gqa_status gqa_h5_file_open(int fd, uint64_t size);
 bool gqa_h5_short_of_memory(void);
 
 /* Whether there is an object at an absolute h5 path of hard links. */
-bool gqa_h5_exists(const char *path);
+bool gqa_h5_exists(struct gqa_h5_file *file, const char *path);
 
 /*
  * Append every object below the group `base`, itself not included, in
@@ -72,14 +79,16 @@ bool gqa_h5_exists(const char *path);
  * links out of the file, too many objects), GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
-enum gqa_status gqa_h5_walk(struct gqa_h5_objects *objects, const char *base);
+enum gqa_status gqa_h5_walk(struct gqa_h5_file *file,
+                            struct gqa_h5_objects *objects, const char *base);
 
 /*
  * Append the strings of an attribute; fixed and variable length, any shape.
  * found: false, and nothing appended, where there is no such attribute.
  */
 GQA_MUST_USE
-enum gqa_status gqa_h5_read_texts(struct gqa_h5_texts *texts, bool *found,
+enum gqa_status gqa_h5_read_texts(struct gqa_h5_file *file,
+                                  struct gqa_h5_texts *texts, bool *found,
                                   const char *path, const char *attribute);
 
 /*
@@ -87,7 +96,8 @@ enum gqa_status gqa_h5_read_texts(struct gqa_h5_texts *texts, bool *found,
  * GQA_ERR_FORMAT; the message does not name the dataset.
  */
 GQA_MUST_USE
-enum gqa_status gqa_h5_locate_chunks(struct gqa_h5_chunk *chunks,
+enum gqa_status gqa_h5_locate_chunks(struct gqa_h5_file *file,
+                                     struct gqa_h5_chunk *chunks,
                                      const struct gqa_h5_dataset *dataset);
 
 #endif

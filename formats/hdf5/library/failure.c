@@ -1,0 +1,39 @@
+#include "formats/hdf5/library/private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What the library itself says of its last failure. */
+static herr_t first_reason(unsigned n, const H5E_error2_t *error, void *text)
+{
+    if (n == 0 && error->desc)
+        snprintf(text, 160, "%s", error->desc);
+    return 0;
+}
+
+const char *gqa_h5_reason(void)
+{
+    static char text[160];
+
+    snprintf(text, sizeof text, "no reason given");
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first_reason, text);
+    return text;
+}
+
+enum gqa_status gqa_h5_damaged(const char *path, const char *what)
+{
+    const char *why = gqa_h5_reason();
+
+    return gqa_fail(
+        GQA_ERR_FORMAT, "%s: the HDF5 library cannot read %s (%s)%s", path,
+        what, why,
+        strstr(why, "version number") ? "; perhaps a newer HDF5 wrote it" : "");
+}
+
+enum gqa_status gqa_h5_not_in_file(const char *path, const char *what)
+{
+    return gqa_fail(GQA_ERR_FORMAT,
+                    "%s: damaged: the file does not hold %s that the library "
+                    "read from it",
+                    path, what);
+}

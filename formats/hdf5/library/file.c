@@ -1,0 +1,82 @@
+#include "formats/hdf5/library/private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static bool short_of_memory;
+
+void gqa_h5_note_no_memory(void)
+{
+    short_of_memory = true;
+}
+
+bool gqa_h5_short_of_memory(void)
+{
+    return short_of_memory;
+}
+
+/*
+ * Called for each function of the library that fails. Short of memory, it
+ * may say so, something else or nothing, and its callers may take it for the
+ * answer "no"; but errno still has what malloc() put there.
+ */
+static herr_t note_failure(hid_t stack, void *arg)
+{
+    (void)stack;
+    (void)arg;
+    if (errno == ENOMEM)
+        gqa_h5_note_no_memory();
+    return 0;
+}
+
+enum gqa_status gqa_h5_library_start(void)
+{
+    errno = 0;
+    /* The process ends without ceremony. Fails where it is too late. */
+    (void)H5dont_atexit();
+    if (H5open() < 0 || H5Eset_auto2(H5E_DEFAULT, note_failure, NULL) < 0 ||
+        H5PLset_loading_state(0) < 0 || H5Lunregister(H5L_TYPE_EXTERNAL) < 0 ||
+        !gqa_h5_driver_register())
+        return errno == ENOMEM
+                   ? gqa_fail_nomem()
+                   : gqa_fail(GQA_ERR_IO,
+                              "the HDF5 library does not start (%s)",
+                              gqa_h5_reason());
+    return GQA_OK;
+}
+
+enum gqa_status gqa_h5_file_open(struct gqa_h5_file **out, int fd,
+                                 uint64_t size)
+{
+    struct gqa_h5_file *file = calloc(1, sizeof *file);
+    const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    enum gqa_status st = GQA_OK;
+
+    if (!file) {
+        st = gqa_fail_nomem();
+        goto done;
+    }
+    file->fd = fd;
+    file->size = size;
+    file->origin.fd = fd;
+    if (access < 0 || !gqa_h5_driver_set(access, file) ||
+        (file->id = H5Fopen("gqa", H5F_ACC_RDONLY, access)) < 0) {
+        st = gqa_fail(GQA_ERR_FORMAT,
+                      "the HDF5 library cannot open the file (%s)",
+                      gqa_h5_reason());
+        goto done;
+    }
+    *out = file;
+    file = NULL; /* now the caller's */
+done:
+    H5Pclose(access);
+    free(file);
+    return st;
+}
+
+bool gqa_h5_is_from_file(struct gqa_h5_file *file, const void *bytes, size_t n)
+{
+    uint64_t address;
+
+    return gqa_h5_origin_find(&file->origin, bytes, n, &address);
+}

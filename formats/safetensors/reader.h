@@ -1,0 +1,12 @@
+/* Reading a safetensors file. */
+#ifndef GQA_FORMATS_SAFETENSORS_READER_H
+#define GQA_FORMATS_SAFETENSORS_READER_H
+
+#include "formats/source.h"
+
+/* See struct gqa_format. */
+GQA_MUST_USE
+enum gqa_status gqa_safetensors_open(struct gqa_source **out,
+                                     const struct gqa_file_handle *file);
+
+#endif
