@@ -1,5 +1,5 @@
 /*
- * HDF5 checkpoints: the parser's process finds the tensors (hdf5_child.h),
+ * HDF5 checkpoints: the parser's process finds the tensors (child.h),
  * this one reads their bytes.
  */
 #include <inttypes.h>
