@@ -80,6 +80,8 @@ static enum gqa_status resolve(struct gqa_atomic *a)
 
     /* What exists is replaced where it really lies. */
     path = realpath(a->path, NULL);
+    if (!path && errno != ENOENT && errno != ENOTDIR && errno != ENAMETOOLONG)
+        return gqa_fail_errno("%s", a->path);
     if (!path && lstat(a->path, &info) == 0 && S_ISLNK(info.st_mode))
         return gqa_fail(GQA_ERR_USAGE, "%s: a symbolic link that leads nowhere",
                         a->path);

@@ -16,32 +16,43 @@
 #include "formats/families/load.h"
 #include "formats/unwritten.h"
 
-static bool same_file(const struct stat *a, const char *path)
+/* False where nothing is there. What cannot be told is an error, never "no". */
+static enum gqa_status same_file(bool *same, const struct stat *a,
+                                 const char *path)
 {
     struct stat b;
 
-    return stat(path, &b) == 0 && a->st_dev == b.st_dev &&
-           a->st_ino == b.st_ino;
+    *same = false;
+    if (stat(path, &b) != 0)
+        return errno == ENOENT ? GQA_OK : gqa_fail_errno("%s", path);
+    *same = a->st_dev == b.st_dev && a->st_ino == b.st_ino;
+    return GQA_OK;
 }
 
 /* Where the file really lies: a link may lead into the output. */
-static bool lies_in(const struct stat *folder, const char *path)
+static enum gqa_status lies_in(bool *lies, const struct stat *folder,
+                               const char *path)
 {
     char *real = realpath(path, NULL);
-    char *slash = real ? strrchr(real, '/') : NULL;
-    bool lies = false;
+    enum gqa_status st;
+    char *slash;
 
-    if (slash) {
-        slash[slash == real ? 1 : 0] = '\0';
-        lies = same_file(folder, real);
-    }
+    *lies = false;
+    if (!real)
+        return errno == ENOENT ? GQA_OK : gqa_fail_errno("%s", path);
+    slash = strrchr(real, '/');
+    slash[slash == real ? 1 : 0] = '\0';
+    st = same_file(lies, folder, real);
     free(real);
-    return lies;
+    return st;
 }
 
-static bool is_read(const struct stat *output, const char *path)
+static enum gqa_status is_read(bool *read, const struct stat *output,
+                               const char *path)
 {
-    return same_file(output, path) || lies_in(output, path);
+    const enum gqa_status st = same_file(read, output, path);
+
+    return st == GQA_OK && !*read ? lies_in(read, output, path) : st;
 }
 
 /* The output must be none of the files that are read, nor their folder. */
@@ -49,21 +60,29 @@ static enum gqa_status check_output(const struct gqa_convert_options *options,
                                     const struct gqa_checkpoint *source)
 {
     const char *config = gqa_checkpoint_config_path(source);
+    enum gqa_status st;
     struct stat output;
     bool same;
 
     if (stat(options->output, &output) != 0)
-        return GQA_OK;
-    same = is_read(&output, gqa_checkpoint_path(source)) ||
-           same_file(&output, gqa_checkpoint_folder(source)) ||
-           (config && is_read(&output, config));
-    for (size_t i = 0; !same && i < gqa_checkpoint_n_sources(source); i++)
-        same = is_read(&output, gqa_checkpoint_source(source, i)->path);
-    if (same)
+        return errno == ENOENT || errno == ENOTDIR
+                   ? GQA_OK
+                   : gqa_fail_errno("%s", options->output);
+    st = is_read(&same, &output, gqa_checkpoint_path(source));
+    if (st == GQA_OK && !same)
+        st = same_file(&same, &output, gqa_checkpoint_folder(source));
+    if (st == GQA_OK && !same && config)
+        st = is_read(&same, &output, config);
+    if (st == GQA_OK && !same && options->family_path)
+        st = is_read(&same, &output, options->family_path);
+    for (size_t i = 0;
+         st == GQA_OK && !same && i < gqa_checkpoint_n_sources(source); i++)
+        st = is_read(&same, &output, gqa_checkpoint_source(source, i)->path);
+    if (st == GQA_OK && same)
         return gqa_fail(GQA_ERR_USAGE,
                         "%s: the output is the input; give another name",
                         options->output);
-    return GQA_OK;
+    return st;
 }
 
 /* Named so that a reader knows which file a message speaks of. */

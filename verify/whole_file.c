@@ -1,5 +1,6 @@
 #include "verify/whole_file.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -45,7 +46,10 @@ enum gqa_status gqa_whole_file_begin(struct gqa_whole_file *file,
     int fd;
 
     *file = (struct gqa_whole_file){.path = path};
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+    if (stat(path, &info) != 0) {
+        if (errno != ENOENT)
+            return gqa_fail_errno("%s: cannot be written", path);
+    } else if (!S_ISREG(info.st_mode))
         return gqa_fail(GQA_ERR_USAGE, "%s: not a regular file", path);
     if (strlen(path) + sizeof ending > PATH_MAX)
         return gqa_fail(GQA_ERR_USAGE, "%s: the name is too long", path);
