@@ -308,13 +308,13 @@ static enum gqa_status replace_file(struct gqa_atomic *a)
     }
     if (!hidden_is_old(a)) {
         if (gqa_atomic_exchange(a) != 0)
-            gqa_warn("%s: what was there is %s beside it now: %s", a->path,
-                     a->hidden, strerror(errno));
+            gqa_alert("%s: what was there is %s beside it now: %s", a->path,
+                      a->hidden, strerror(errno));
         return gqa_atomic_fail_changed(a);
     }
     if (unlinkat(a->parent, a->hidden, 0) != 0)
-        gqa_warn("%s: the old file is left, as %s beside it: %s", a->path,
-                 a->hidden, strerror(errno));
+        gqa_alert("%s: the old file is left, as %s beside it: %s", a->path,
+                  a->hidden, strerror(errno));
     return GQA_OK;
 }
 

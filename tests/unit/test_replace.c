@@ -20,6 +20,7 @@
  */
 static void (*at_the_last_moment)(void);
 static bool cannot_exchange;
+static int n_moments_before; /* calls that pass, before that one */
 
 int __real_renameat2(int from_fd, const char *from, int to_fd, const char *to,
                      unsigned flags);
@@ -29,9 +30,12 @@ int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to,
 int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to,
                      unsigned flags)
 {
-    void (*act)(void) = at_the_last_moment;
+    void (*act)(void) = n_moments_before > 0 ? NULL : at_the_last_moment;
 
-    at_the_last_moment = NULL;
+    if (n_moments_before > 0)
+        n_moments_before--;
+    else
+        at_the_last_moment = NULL;
     if (act)
         act();
     if (cannot_exchange) {
@@ -44,6 +48,7 @@ int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to,
 static void set_up(void)
 {
     at_the_last_moment = NULL;
+    n_moments_before = 0;
     cannot_exchange = false;
     scratch_create();
 }
@@ -535,6 +540,30 @@ START_TEST(what_has_no_place_in_the_new_folder_stays_in_sight)
 }
 END_TEST
 
+static void put_in_place_of_old(void)
+{
+    char path[1024];
+
+    scratch_write_text("stranger", "stranger");
+    snprintf(path, sizeof path, "%s/old.txt", find_beside(".out.partial-"));
+    ck_assert_int_eq(rename(scratch_path("stranger"), scratch_path(path)), 0);
+}
+
+/* It came after the last look, and before the old file was deleted. */
+START_TEST(another_file_in_the_old_folder_moves_over)
+{
+    struct gqa_atomic *a = begin_folder();
+
+    n_moments_before = 1;
+    at_the_last_moment = put_in_place_of_old;
+    ck_assert_int_eq(gqa_atomic_commit(a), GQA_OK);
+    gqa_atomic_free(a);
+    check_text("out/new.txt", "new");
+    check_text("out/old.txt", "stranger");
+    ck_assert_uint_eq(count_entries(scratch_folder()), 1);
+}
+END_TEST
+
 static void swap_folder(void)
 {
     ck_assert_int_eq(rename(scratch_path("out"), scratch_path("moved")), 0);
@@ -734,6 +763,7 @@ int main(void)
     tcase_add_test(folder, a_folder_that_went_away_is_no_obstacle);
     tcase_add_test(folder, what_comes_at_the_last_moment_moves_over);
     tcase_add_test(folder, what_has_no_place_in_the_new_folder_stays_in_sight);
+    tcase_add_test(folder, another_file_in_the_old_folder_moves_over);
     tcase_add_test(folder, another_folder_at_the_last_moment_comes_back);
     tcase_add_loop_test(folder, a_folder_that_comes_to_exist_is_kept, 0, 2);
     tcase_add_test(folder, a_new_folder_needs_no_exchange);
