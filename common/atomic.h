@@ -76,4 +76,11 @@ enum gqa_status gqa_atomic_commit(struct gqa_atomic *atomic);
 /* Free, and remove what was not committed. Accepts NULL. */
 void gqa_atomic_free(struct gqa_atomic *atomic);
 
+/*
+ * For gqa_interrupt_catch(): remove all that is not committed. No thread gets
+ * to change any of it after that. False, and nothing is done, where one is at
+ * it right now: creating, committing or removing.
+ */
+bool gqa_atomic_clean(void);
+
 #endif

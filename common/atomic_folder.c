@@ -101,11 +101,14 @@ static enum gqa_status create_hidden_folder(struct gqa_atomic *a)
         if ((st = gqa_atomic_name_hidden(a, hidden)) != GQA_OK)
             return st;
         if (mkdirat(a->parent, hidden, 0777) == 0) {
-            memcpy(a->hidden, hidden, sizeof hidden);
             a->fd = openat(a->parent, hidden,
                            O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-            if (a->fd < 0)
-                return gqa_fail_errno("%s: cannot open its folder", a->path);
+            if (a->fd < 0) {
+                st = gqa_fail_errno("%s: cannot open its folder", a->path);
+                (void)unlinkat(a->parent, hidden, AT_REMOVEDIR);
+                return st;
+            }
+            memcpy(a->hidden, hidden, sizeof hidden);
             return GQA_OK;
         }
         if (errno != EEXIST)
@@ -125,8 +128,12 @@ enum gqa_status gqa_atomic_create_folder(
 
     if ((st = gqa_atomic_begin(&a, path, true, force)) != GQA_OK)
         return st;
-    if ((st = check_folder_target(a, judge, ctx)) != GQA_OK ||
-        (st = create_hidden_folder(a)) != GQA_OK) {
+    if ((st = check_folder_target(a, judge, ctx)) == GQA_OK) {
+        gqa_atomic_lock();
+        st = create_hidden_folder(a);
+        gqa_atomic_unlock();
+    }
+    if (st != GQA_OK) {
         gqa_atomic_free(a);
         return st;
     }
@@ -134,8 +141,8 @@ enum gqa_status gqa_atomic_create_folder(
     return GQA_OK;
 }
 
-enum gqa_status gqa_atomic_create_in(struct gqa_atomic *a, int *fd,
-                                     const char *name)
+static enum gqa_status create_in(struct gqa_atomic *a, int *fd,
+                                 const char *name)
 {
     struct gqa_entry *created =
         realloc(a->created, (a->n_created + 1) * sizeof *created);
@@ -160,6 +167,17 @@ enum gqa_status gqa_atomic_create_in(struct gqa_atomic *a, int *fd,
     }
     a->n_created++;
     return GQA_OK;
+}
+
+enum gqa_status gqa_atomic_create_in(struct gqa_atomic *a, int *fd,
+                                     const char *name)
+{
+    enum gqa_status st;
+
+    gqa_atomic_lock();
+    st = create_in(a, fd, name);
+    gqa_atomic_unlock();
+    return st;
 }
 
 /*
@@ -316,7 +334,7 @@ enum gqa_status gqa_atomic_commit_folder(struct gqa_atomic *a)
 }
 
 /* Nothing but what was created here, and the folder if that was all. */
-void gqa_atomic_discard_folder(struct gqa_atomic *a)
+bool gqa_atomic_discard_folder(const struct gqa_atomic *a)
 {
     struct stat there;
 
@@ -325,8 +343,6 @@ void gqa_atomic_discard_folder(struct gqa_atomic *a)
                 0 &&
             gqa_is_same(&a->created[i].info, &there))
             (void)unlinkat(a->fd, a->created[i].name, 0);
-    if (hidden_is(a, a->fd) &&
-        unlinkat(a->parent, a->hidden, AT_REMOVEDIR) != 0)
-        gqa_alert("%s: the folder %s beside it is left: %s", a->path, a->hidden,
-                  strerror(errno));
+    return !hidden_is(a, a->fd) ||
+           unlinkat(a->parent, a->hidden, AT_REMOVEDIR) == 0;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/atomic.h"
 #include "common/clock.h"
 #include "common/interrupt.h"
 #include "common/json.h"
@@ -285,7 +286,7 @@ static enum gqa_status run(struct gqa_conversion *c)
     st =
         gqa_producer_create(&producer, c->plan, c->source, o->common.n_threads);
     /* Up to here there is nothing to clean up: a signal ends us at once. */
-    gqa_interrupt_catch(NULL);
+    gqa_interrupt_catch(gqa_atomic_clean);
     if (st == GQA_OK)
         st = write_output(c, producer);
     if (st == GQA_OK)

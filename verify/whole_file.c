@@ -31,11 +31,12 @@ static struct gqa_partial *take_partial(const char *path)
     return NULL;
 }
 
-void gqa_whole_file_clean(void)
+bool gqa_whole_file_clean(void)
 {
     for (size_t i = 0; i < GQA_WHOLE_FILES; i++)
         if (partials[i].is_used)
             unlink(partials[i].name);
+    return true;
 }
 
 enum gqa_status gqa_whole_file_begin(struct gqa_whole_file *file,
