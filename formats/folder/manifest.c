@@ -62,10 +62,11 @@ json_t *gqa_folder_manifest_describe(struct gqa_folder_manifest *m)
         const struct gqa_listed_file *f = &m->files[i];
 
         gqa_sha256_format(hex, f->sha256);
-        json_array_append_new(
-            list, json_pack("{s:s, s:I, s:s}", "name", f->name, "bytes",
-                            (json_int_t)f->n_bytes,
-                            f->is_header ? "header_sha256" : "sha256", hex));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:I, s:s}", "name", f->name,
+                                        "bytes", (json_int_t)f->n_bytes,
+                                        f->is_weights ? "xxh3_128" : "sha256",
+                                        f->is_weights ? f->xxh3_128 : hex));
     }
     return json_pack("{s:i, s:s, s:o}", "schema_version", SCHEMA_VERSION,
                      "tool", "gqa-convert " GQA_VERSION, "files", list);
@@ -89,14 +90,13 @@ static enum gqa_status parse_file(bool *is_sound, struct gqa_folder_manifest *m,
 {
     struct gqa_listed_file file = {0};
     const char *name = json_string_value(json_object_get(item, "name"));
-    const char *hex = json_string_value(json_object_get(item, "sha256"));
+    const char *sha256 = json_string_value(json_object_get(item, "sha256"));
+    const char *xxh3 = json_string_value(json_object_get(item, "xxh3_128"));
 
-    if (!hex) {
-        hex = json_string_value(json_object_get(item, "header_sha256"));
-        file.is_header = true;
-    }
-    *is_sound = name && hex && is_plain(name) &&
-                gqa_sha256_parse(file.sha256, hex) &&
+    file.is_weights = !sha256;
+    *is_sound = name && is_plain(name) && (sha256 || xxh3) &&
+                (sha256 ? gqa_sha256_parse(file.sha256, sha256)
+                        : gqa_content_digest_parse(file.xxh3_128, xxh3)) &&
                 gqa_json_u64(json_object_get(item, "bytes"), &file.n_bytes);
     return *is_sound ? gqa_folder_manifest_add(m, name, &file) : GQA_OK;
 }
