@@ -311,7 +311,9 @@ enum gqa_status gqa_atomic_commit_folder(struct gqa_atomic *a)
     struct stat now;
     enum gqa_status st;
 
-    if (a->exists && fchmod(a->fd, a->old.st_mode & 0777) != 0)
+    /* Set-group-ID may be more than we are allowed to give. */
+    if (a->exists && fchmod(a->fd, a->old.st_mode & 07777) != 0 &&
+        fchmod(a->fd, a->old.st_mode & 0777) != 0)
         return gqa_fail_errno("%s: cannot set permissions", a->path);
     if (fsync(a->fd) != 0)
         return gqa_fail_errno("%s", a->path);

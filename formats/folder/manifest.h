@@ -34,8 +34,8 @@ struct gqa_folder_manifest {
 };
 
 /*
- * Add a copy of file under the name. A name that is not UTF-8
- * cannot be listed, and is left out. Errors GQA_ERR_NOMEM.
+ * Add a copy of file under the name, which need not be UTF-8.
+ * Errors GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
 enum gqa_status gqa_folder_manifest_add(struct gqa_folder_manifest *manifest,

@@ -69,10 +69,16 @@ static json_t *load(const struct judge *j, const char *name, size_t max_bytes)
     return root;
 }
 
+/* A model's, and no other program's that happens to have a key of it. */
 static bool is_config(const json_t *root)
 {
-    return json_is_string(json_object_get(root, "model_type")) ||
-           json_is_array(json_object_get(root, "architectures"));
+    static const char *const widths[] = {"hidden_size", "d_model", "n_embd"};
+    bool has_more = json_is_array(json_object_get(root, "architectures"));
+
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
+        has_more =
+            has_more || json_is_integer(json_object_get(root, widths[i]));
+    return json_is_string(json_object_get(root, "model_type")) && has_more;
 }
 
 /* NULL: there is no index. */

@@ -79,7 +79,8 @@ static void failed_with(const char *message)
 static enum gqa_status write_folder(bool force)
 {
     struct gqa_output_options options = model_options(GQA_OUTPUT_FOLDER);
-    json_t *config = json_pack("{s:s}", "model_type", "llama");
+    json_t *config =
+        json_pack("{s:s, s:i}", "model_type", "llama", "hidden_size", 8);
     struct model_trouble none = {0};
     struct gqa_output_summary summary;
     enum gqa_status st;
@@ -290,10 +291,47 @@ START_TEST(what_was_changed_since_is_kept)
     ck_assert_int_eq(unlink(scratch_path("out/a")), 0);
     is_replaced();
     /* A configuration may be mended by hand, as long as it is one. */
-    scratch_write_text("out/config.json", "{\"architectures\": []}");
+    scratch_write_text("out/config.json", "{\"model_type\": \"llama\", "
+                                          "\"architectures\": []}");
     is_replaced();
+    scratch_write_text("out/config.json",
+                       "{\"architectures\": [\"x64\", \"arm64\"]}");
+    is_refused("write there: config.json (changed since); move");
+    scratch_write_text("out/config.json", "{\"model_type\": \"printer 3\"}");
+    is_refused("write there: config.json (changed since); move");
     scratch_write_text("out/config.json", "[]");
     is_refused("write there: config.json (changed since); move");
+}
+END_TEST
+
+START_TEST(a_name_that_is_not_utf8_is_known_again)
+{
+    make_source();
+    scratch_write_text("source/gr\xfcn", "theirs");
+    ck_assert_int_eq(write_folder(false), GQA_OK);
+    check_text("out/gr\xfcn", "theirs");
+    /* Nothing but the manifest knows that a conversion wrote it. */
+    ck_assert_int_eq(unlink(scratch_path("source/gr\xfcn")), 0);
+    is_replaced();
+    ck_assert(!exists("out/gr\xfcn"));
+    scratch_write_text("source/gr\xfcn", "theirs");
+    is_replaced();
+    ck_assert_int_eq(unlink(scratch_path("source/gr\xfcn")), 0);
+    scratch_write_text("out/gr\xfcn", "mine");
+    is_refused("n (changed since); move");
+}
+END_TEST
+
+/* The whole mode goes on: set-group-ID of a folder that a group shares. */
+START_TEST(a_folder_keeps_its_mode)
+{
+    struct stat info;
+
+    ck_assert_int_eq(write_folder(false), GQA_OK);
+    ck_assert_int_eq(chmod(scratch_path("out"), 02750), 0);
+    is_replaced();
+    ck_assert_int_eq(stat(scratch_path("out"), &info), 0);
+    ck_assert_uint_eq(info.st_mode & 07777, 02750);
 }
 END_TEST
 
@@ -756,6 +794,8 @@ int main(void)
                         N_STRANGERS);
     tcase_add_test(judged, nothing_but_regular_files_is_deleted);
     tcase_add_test(judged, what_was_changed_since_is_kept);
+    tcase_add_test(judged, a_name_that_is_not_utf8_is_known_again);
+    tcase_add_test(judged, a_folder_keeps_its_mode);
     tcase_add_test(judged, shards_are_known_by_their_bytes);
     tcase_add_loop_test(judged, a_damaged_manifest_is_none, 0, N_DAMAGED);
     tcase_add_test(judged, a_manifest_that_is_too_long_is_none);
