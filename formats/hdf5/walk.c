@@ -45,6 +45,15 @@ static struct {
     size_t noted_size;
 } file = {.driver = -1, .id = -1, .fd = -1};
 
+static herr_t find_no_memory(unsigned n, const H5E_error2_t *error, void *arg)
+{
+    (void)n;
+    (void)arg;
+    if (error->maj_num == H5E_RESOURCE && error->min_num == H5E_NOSPACE)
+        file.short_of_memory = true;
+    return 0;
+}
+
 /*
  * Called for each function of the library that fails. Short of memory, it
  * may say so, something else or nothing, and its callers may take it for the
@@ -52,10 +61,11 @@ static struct {
  */
 static herr_t note_failure(hid_t stack, void *arg)
 {
-    (void)stack;
     (void)arg;
     if (errno == ENOMEM)
         file.short_of_memory = true;
+    /* Other calls may have changed errno since. */
+    H5Ewalk2(stack, H5E_WALK_UPWARD, find_no_memory, NULL);
     return 0;
 }
 
@@ -72,12 +82,35 @@ static herr_t first_reason(unsigned n, const H5E_error2_t *error, void *text)
     return 0;
 }
 
+/* Addresses of the process are no business of the reader, nor twice the same:
+ * "0x55d9a8e0" becomes "0x..". */
+static void drop_addresses(char *text)
+{
+    static const char digits[] = "0123456789abcdefABCDEF";
+    char *to = text;
+
+    while (*text) {
+        const size_t n =
+            strncmp(text, "0x", 2) == 0 ? strspn(text + 2, digits) : 0;
+
+        if (n == 0) {
+            *to++ = *text++;
+            continue;
+        }
+        memcpy(to, n == 1 ? "0x." : "0x..", n == 1 ? 3 : 4);
+        to += n == 1 ? 3 : 4;
+        text += 2 + n;
+    }
+    *to = '\0';
+}
+
 static const char *reason(void)
 {
     static char text[160];
 
     snprintf(text, sizeof text, "no reason given");
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first_reason, text);
+    drop_addresses(text);
     return text;
 }
 
