@@ -231,6 +231,26 @@ fail:
     return st;
 }
 
+enum gqa_status gqa_atomic_check_parent(const struct gqa_atomic *a)
+{
+    return faccessat(a->parent, ".", W_OK | X_OK, AT_EACCESS) == 0
+               ? GQA_OK
+               : gqa_atomic_fail_create(a);
+}
+
+enum gqa_status gqa_atomic_try_file(const char *path, bool force)
+{
+    struct gqa_atomic *a = NULL;
+    enum gqa_status st;
+
+    if ((st = gqa_atomic_begin(&a, path, false, force)) != GQA_OK)
+        return st;
+    if ((st = check_file_target(a)) == GQA_OK)
+        st = gqa_atomic_check_parent(a);
+    gqa_atomic_free(a);
+    return st;
+}
+
 int gqa_atomic_fd(const struct gqa_atomic *atomic)
 {
     return atomic->fd;

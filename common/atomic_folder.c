@@ -141,6 +141,23 @@ enum gqa_status gqa_atomic_create_folder(
     return GQA_OK;
 }
 
+enum gqa_status gqa_atomic_try_folder(
+    const char *path, bool force,
+    enum gqa_status (*judge)(void *ctx, int folder_fd,
+                             struct gqa_entries *entries),
+    void *ctx)
+{
+    struct gqa_atomic *a = NULL;
+    enum gqa_status st;
+
+    if ((st = gqa_atomic_begin(&a, path, true, force)) != GQA_OK)
+        return st;
+    if ((st = check_folder_target(a, judge, ctx)) == GQA_OK)
+        st = gqa_atomic_check_parent(a);
+    gqa_atomic_free(a);
+    return st;
+}
+
 static enum gqa_status create_in(struct gqa_atomic *a, int *fd,
                                  const char *name)
 {

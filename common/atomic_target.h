@@ -48,6 +48,10 @@ GQA_MUST_USE
 enum gqa_status gqa_atomic_begin(struct gqa_atomic **out, const char *path,
                                  bool is_folder, bool force);
 
+/* That the folder lets us create something in it. Errors GQA_ERR_IO. */
+GQA_MUST_USE
+enum gqa_status gqa_atomic_check_parent(const struct gqa_atomic *atomic);
+
 /*
  * What is there now; atomic->exists becomes false where it has gone. Errors
  * GQA_ERR_IO.

@@ -249,6 +249,20 @@ done:
     return st;
 }
 
+/* --dry-run: the output is refused here where it would be refused then. */
+static enum gqa_status try_output(const struct gqa_conversion *c)
+{
+    const struct gqa_output_options out = {
+        .kind = c->options->kind,
+        .force = c->options->force,
+        .copy_from = gqa_checkpoint_is_folder(c->source)
+                         ? gqa_checkpoint_folder(c->source)
+                         : NULL,
+    };
+
+    return gqa_output_try(c->options->output, &out);
+}
+
 static enum gqa_status run(struct gqa_conversion *c)
 {
     const struct gqa_convert_options *o = c->options;
@@ -280,8 +294,12 @@ static enum gqa_status run(struct gqa_conversion *c)
         c->source_file_bytes += gqa_checkpoint_source(c->source, i)->file_bytes;
     for (size_t i = 0; i < c->model->n_params; i++)
         c->content_bytes += c->plan->tensors[i].n_bytes;
-    if ((st = gqa_json_check()) != GQA_OK || o->dry_run)
+    if ((st = gqa_json_check()) != GQA_OK)
+        return st;
+    if (o->dry_run) {
+        st = try_output(c);
         return st == GQA_OK ? summarise(c) : st;
+    }
     start = gqa_clock_s();
     st =
         gqa_producer_create(&producer, c->plan, c->source, o->common.n_threads);

@@ -304,6 +304,20 @@ static void clear(struct folder *f)
     free(f->order);
 }
 
+enum gqa_status gqa_folder_try(const char *path,
+                               const struct gqa_output_options *options)
+{
+    struct gqa_companions *companions = NULL;
+    enum gqa_status st;
+
+    st = gqa_companions_create(&companions, options->copy_from);
+    if (st == GQA_OK)
+        st = gqa_atomic_try_folder(path, options->force, gqa_replaceable_judge,
+                                   companions);
+    gqa_companions_free(companions);
+    return st;
+}
+
 enum gqa_status gqa_folder_write(struct gqa_output_summary *summary,
                                  const char *path,
                                  const struct gqa_output_tensor *tensors,
