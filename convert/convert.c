@@ -210,7 +210,8 @@ static enum gqa_status write_output(struct gqa_conversion *c,
     struct written written = {c, producer};
     struct gqa_output_summary output;
     struct gqa_progress *progress = NULL;
-    struct gqa_output_tensor *list = calloc(c->model->n_params, sizeof *list);
+    const size_t n = c->model->n_params;
+    struct gqa_output_tensor *list = calloc(n ? n : 1, sizeof *list);
     json_t *config = gqa_describe_config(c->plan);
     json_t *recipe = gqa_describe_recipe(c->plan, c->source);
     json_t *metadata = gqa_describe_metadata(c->source, config, recipe);
