@@ -80,6 +80,8 @@ static enum gqa_status resolve(struct gqa_atomic *a)
 
     /* What exists is replaced where it really lies. */
     path = realpath(a->path, NULL);
+    if (!path && errno != ENOENT && errno != ENOTDIR && errno != ENAMETOOLONG)
+        return gqa_fail_errno("%s", a->path);
     if (!path && lstat(a->path, &info) == 0 && S_ISLNK(info.st_mode))
         return gqa_fail(GQA_ERR_USAGE, "%s: a symbolic link that leads nowhere",
                         a->path);
@@ -109,6 +111,7 @@ enum gqa_status gqa_atomic_begin(struct gqa_atomic **out, const char *path,
         gqa_atomic_free(a);
         return st;
     }
+    gqa_atomic_note(a);
     *out = a;
     return GQA_OK;
 }
@@ -211,7 +214,10 @@ enum gqa_status gqa_atomic_create_file(struct gqa_atomic **out,
         return st;
     if ((st = check_file_target(a)) != GQA_OK)
         goto fail;
-    if (!create_unnamed(a) && (st = create_hidden_file(a)) != GQA_OK)
+    gqa_atomic_lock();
+    st = create_unnamed(a) ? GQA_OK : create_hidden_file(a);
+    gqa_atomic_unlock();
+    if (st != GQA_OK)
         goto fail;
     /* The new file has the permissions of the one that it replaces. */
     if (a->exists && fchmod(a->fd, a->old.st_mode & 0777) != 0) {
@@ -221,6 +227,26 @@ enum gqa_status gqa_atomic_create_file(struct gqa_atomic **out,
     *out = a;
     return GQA_OK;
 fail:
+    gqa_atomic_free(a);
+    return st;
+}
+
+enum gqa_status gqa_atomic_check_parent(const struct gqa_atomic *a)
+{
+    return faccessat(a->parent, ".", W_OK | X_OK, AT_EACCESS) == 0
+               ? GQA_OK
+               : gqa_atomic_fail_create(a);
+}
+
+enum gqa_status gqa_atomic_try_file(const char *path, bool force)
+{
+    struct gqa_atomic *a = NULL;
+    enum gqa_status st;
+
+    if ((st = gqa_atomic_begin(&a, path, false, force)) != GQA_OK)
+        return st;
+    if ((st = check_file_target(a)) == GQA_OK)
+        st = gqa_atomic_check_parent(a);
     gqa_atomic_free(a);
     return st;
 }
@@ -306,13 +332,13 @@ static enum gqa_status replace_file(struct gqa_atomic *a)
     }
     if (!hidden_is_old(a)) {
         if (gqa_atomic_exchange(a) != 0)
-            gqa_warn("%s: what was there is %s beside it now: %s", a->path,
-                     a->hidden, strerror(errno));
+            gqa_alert("%s: what was there is %s beside it now: %s", a->path,
+                      a->hidden, strerror(errno));
         return gqa_atomic_fail_changed(a);
     }
     if (unlinkat(a->parent, a->hidden, 0) != 0)
-        gqa_warn("%s: the old file is left, as %s beside it: %s", a->path,
-                 a->hidden, strerror(errno));
+        gqa_alert("%s: the old file is left, as %s beside it: %s", a->path,
+                  a->hidden, strerror(errno));
     return GQA_OK;
 }
 
@@ -343,19 +369,21 @@ static enum gqa_status commit_file(struct gqa_atomic *a)
 
 enum gqa_status gqa_atomic_commit(struct gqa_atomic *a)
 {
-    const enum gqa_status st =
-        a->is_folder ? gqa_atomic_commit_folder(a) : commit_file(a);
+    enum gqa_status st;
 
+    gqa_atomic_lock();
+    st = a->is_folder ? gqa_atomic_commit_folder(a) : commit_file(a);
+    if (st == GQA_OK)
+        *a->hidden = '\0';
+    gqa_atomic_unlock();
     if (st != GQA_OK)
         return st;
-    *a->hidden = '\0';
     /* It is there; whether its name survives a power failure is open. */
     if (fsync(a->parent) != 0)
         gqa_warn("%s: fsync of its folder: %s", a->path, strerror(errno));
     return GQA_OK;
 }
 
-/* The new file, and nothing that has taken its name. */
 static void discard_file(const struct gqa_atomic *a)
 {
     struct stat own, there;
@@ -366,14 +394,25 @@ static void discard_file(const struct gqa_atomic *a)
         (void)unlinkat(a->parent, a->hidden, 0);
 }
 
+bool gqa_atomic_discard(const struct gqa_atomic *a)
+{
+    if (*a->hidden && a->is_folder)
+        return gqa_atomic_discard_folder(a);
+    if (*a->hidden)
+        discard_file(a);
+    return true;
+}
+
 void gqa_atomic_free(struct gqa_atomic *a)
 {
     if (!a)
         return;
-    if (*a->hidden && a->is_folder)
-        gqa_atomic_discard_folder(a);
-    else if (*a->hidden)
-        discard_file(a);
+    gqa_atomic_lock();
+    if (!gqa_atomic_discard(a))
+        gqa_alert("%s: the folder %s beside it is left: %s", a->path, a->hidden,
+                  strerror(errno));
+    gqa_atomic_forget(a);
+    gqa_atomic_unlock();
     gqa_entries_clear(&a->old_entries);
     for (size_t i = 0; i < a->n_created; i++)
         free(a->created[i].name);

@@ -48,6 +48,16 @@ enum gqa_status gqa_atomic_create_folder(
                              struct gqa_entries *entries),
     void *ctx);
 
+/* Whether these would find anything to refuse; nothing is created. */
+GQA_MUST_USE
+enum gqa_status gqa_atomic_try_file(const char *path, bool force);
+GQA_MUST_USE
+enum gqa_status gqa_atomic_try_folder(
+    const char *path, bool force,
+    enum gqa_status (*judge)(void *ctx, int folder_fd,
+                             struct gqa_entries *entries),
+    void *ctx);
+
 /* Of the file. Lent. */
 int gqa_atomic_fd(const struct gqa_atomic *atomic);
 
@@ -75,5 +85,12 @@ enum gqa_status gqa_atomic_commit(struct gqa_atomic *atomic);
 
 /* Free, and remove what was not committed. Accepts NULL. */
 void gqa_atomic_free(struct gqa_atomic *atomic);
+
+/*
+ * For gqa_interrupt_catch(): remove all that is not committed. No thread gets
+ * to change any of it after that. False, and nothing is done, where one is at
+ * it right now: creating, committing or removing.
+ */
+bool gqa_atomic_clean(void);
 
 #endif

@@ -8,6 +8,7 @@
 #include "common/atomic.h"
 #include "common/atomic_target.h"
 #include "common/log.h"
+#include "common/memory_stream.h"
 
 enum {
     N_TRIES = 100,
@@ -16,40 +17,32 @@ enum {
     N_SWEEPS = 3,
 };
 
-/* "a, b (changed since) and 3 more": what is not ours; the caller frees it. */
-static char *list_in_the_way(const struct gqa_entries *entries)
+/* "a, b (changed since) and 3 more": what is not ours. */
+static void list_in_the_way(FILE *out, const struct gqa_entries *entries)
 {
-    char *text = NULL;
-    size_t n_bytes, n = 0, n_named = 0;
-    FILE *stream = open_memstream(&text, &n_bytes);
+    size_t n = 0, n_named = 0, n_bytes = 0;
 
-    if (!stream)
-        return NULL;
     for (size_t i = 0; i < entries->n; i++) {
         const struct gqa_entry *e = &entries->list[i];
 
         if (e->verdict == GQA_VERDICT_OURS)
             continue;
         if (n++ > n_named || n_named == MAX_NAMED ||
-            ftell(stream) + (long)strlen(e->name) > MAX_NAMED_BYTES)
+            n_bytes + strlen(e->name) > MAX_NAMED_BYTES)
             continue;
         n_named++;
-        fprintf(stream, "%s%s%s", n > 1 ? ", " : "", e->name,
+        n_bytes += strlen(e->name);
+        fprintf(out, "%s%s%s", n > 1 ? ", " : "", e->name,
                 e->verdict == GQA_VERDICT_CHANGED ? " (changed since)" : "");
     }
     if (n > n_named)
-        fprintf(stream, " and %zu more", n - n_named);
-    if (fclose(stream) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
+        fprintf(out, " and %zu more", n - n_named);
 }
 
 static enum gqa_status check_verdicts(const struct gqa_atomic *a)
 {
+    struct gqa_memory_stream list;
     enum gqa_status st;
-    char *list;
     size_t i = 0;
 
     while (i < a->old_entries.n &&
@@ -57,14 +50,15 @@ static enum gqa_status check_verdicts(const struct gqa_atomic *a)
         i++;
     if (i == a->old_entries.n)
         return GQA_OK;
-    list = list_in_the_way(&a->old_entries);
-    if (!list)
-        return gqa_fail_nomem();
-    st = gqa_fail(GQA_ERR_USAGE,
-                  "%s: not replaced, as it holds what gqa-convert did not "
-                  "write there: %s; move that away, or choose another name",
-                  a->path, list);
-    free(list);
+    if ((st = gqa_memory_stream_open(&list)) != GQA_OK)
+        return st;
+    list_in_the_way(list.out, &a->old_entries);
+    if ((st = gqa_memory_stream_flush(&list)) == GQA_OK)
+        st = gqa_fail(GQA_ERR_USAGE,
+                      "%s: not replaced, as it holds what gqa-convert did not "
+                      "write there: %s; move that away, or choose another name",
+                      a->path, list.text);
+    gqa_memory_stream_free(&list);
     return st;
 }
 
@@ -107,11 +101,14 @@ static enum gqa_status create_hidden_folder(struct gqa_atomic *a)
         if ((st = gqa_atomic_name_hidden(a, hidden)) != GQA_OK)
             return st;
         if (mkdirat(a->parent, hidden, 0777) == 0) {
-            memcpy(a->hidden, hidden, sizeof hidden);
             a->fd = openat(a->parent, hidden,
                            O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-            if (a->fd < 0)
-                return gqa_fail_errno("%s: cannot open its folder", a->path);
+            if (a->fd < 0) {
+                st = gqa_fail_errno("%s: cannot open its folder", a->path);
+                (void)unlinkat(a->parent, hidden, AT_REMOVEDIR);
+                return st;
+            }
+            memcpy(a->hidden, hidden, sizeof hidden);
             return GQA_OK;
         }
         if (errno != EEXIST)
@@ -131,8 +128,12 @@ enum gqa_status gqa_atomic_create_folder(
 
     if ((st = gqa_atomic_begin(&a, path, true, force)) != GQA_OK)
         return st;
-    if ((st = check_folder_target(a, judge, ctx)) != GQA_OK ||
-        (st = create_hidden_folder(a)) != GQA_OK) {
+    if ((st = check_folder_target(a, judge, ctx)) == GQA_OK) {
+        gqa_atomic_lock();
+        st = create_hidden_folder(a);
+        gqa_atomic_unlock();
+    }
+    if (st != GQA_OK) {
         gqa_atomic_free(a);
         return st;
     }
@@ -140,8 +141,25 @@ enum gqa_status gqa_atomic_create_folder(
     return GQA_OK;
 }
 
-enum gqa_status gqa_atomic_create_in(struct gqa_atomic *a, int *fd,
-                                     const char *name)
+enum gqa_status gqa_atomic_try_folder(
+    const char *path, bool force,
+    enum gqa_status (*judge)(void *ctx, int folder_fd,
+                             struct gqa_entries *entries),
+    void *ctx)
+{
+    struct gqa_atomic *a = NULL;
+    enum gqa_status st;
+
+    if ((st = gqa_atomic_begin(&a, path, true, force)) != GQA_OK)
+        return st;
+    if ((st = check_folder_target(a, judge, ctx)) == GQA_OK)
+        st = gqa_atomic_check_parent(a);
+    gqa_atomic_free(a);
+    return st;
+}
+
+static enum gqa_status create_in(struct gqa_atomic *a, int *fd,
+                                 const char *name)
 {
     struct gqa_entry *created =
         realloc(a->created, (a->n_created + 1) * sizeof *created);
@@ -166,6 +184,17 @@ enum gqa_status gqa_atomic_create_in(struct gqa_atomic *a, int *fd,
     }
     a->n_created++;
     return GQA_OK;
+}
+
+enum gqa_status gqa_atomic_create_in(struct gqa_atomic *a, int *fd,
+                                     const char *name)
+{
+    enum gqa_status st;
+
+    gqa_atomic_lock();
+    st = create_in(a, fd, name);
+    gqa_atomic_unlock();
+    return st;
 }
 
 /*
@@ -194,27 +223,43 @@ static enum gqa_status check_untouched(const struct gqa_atomic *a)
 }
 
 /*
- * Delete from the folder that was replaced what has been looked at. What
- * else there is came at the very last moment: it goes to the new folder.
+ * Delete a file of the folder that was replaced if it is still what was
+ * looked at. Under a name that nobody else knows nobody can put another one
+ * in its place between the look and the deletion.
  */
-static enum gqa_status sweep(const struct gqa_atomic *a)
+static void delete_entry(const struct gqa_atomic *a, const struct gqa_entry *e)
+{
+    char aside[GQA_BESIDE_BYTES];
+    struct stat now;
+
+    if (fstatat(a->old_fd, e->name, &now, AT_SYMLINK_NOFOLLOW) != 0 ||
+        !gqa_is_untouched(&e->info, &now) ||
+        gqa_atomic_name_beside(a, aside, "", ".kept-") != GQA_OK ||
+        renameat2(a->old_fd, e->name, a->old_fd, aside, RENAME_NOREPLACE) != 0)
+        return;
+    /* Its new name is a change of its own, so that ctime says nothing. */
+    if (fstatat(a->old_fd, aside, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+        gqa_is_unwritten(&e->info, &now))
+        (void)unlinkat(a->old_fd, aside, 0);
+    else
+        (void)renameat2(a->old_fd, aside, a->old_fd, e->name, RENAME_NOREPLACE);
+}
+
+/* What has not been looked at came at the very last moment. */
+static void move_to_new_folder(const struct gqa_atomic *a)
 {
     struct gqa_entries now = {0};
+    /* Where it cannot be listed, the folder stays and is told of. */
     const enum gqa_status st = gqa_entries_list(&now, a->old_fd);
 
-    for (size_t i = 0; i < now.n; i++) {
+    for (size_t i = 0; st == GQA_OK && i < now.n; i++) {
         const char *name = now.list[i].name;
-        const struct gqa_entry *before =
-            gqa_entries_find(&a->old_entries, name);
 
-        if (before && gqa_is_untouched(&before->info, &now.list[i].info))
-            (void)unlinkat(a->old_fd, name, 0);
-        else if (renameat2(a->old_fd, name, a->fd, name, RENAME_NOREPLACE) == 0)
-            gqa_warn("%s: %s has come to exist in it meanwhile, and is kept",
-                     a->path, name);
+        if (renameat2(a->old_fd, name, a->fd, name, RENAME_NOREPLACE) == 0)
+            gqa_alert("%s: %s has come to exist in it meanwhile, and is kept",
+                      a->path, name);
     }
     gqa_entries_clear(&now);
-    return st;
 }
 
 /* Under a name that is seen: somebody may miss what is in it. */
@@ -225,18 +270,22 @@ static void show_old_folder(const struct gqa_atomic *a)
     if (gqa_atomic_name_beside(a, name, "", ".replaced-") != GQA_OK ||
         renameat(a->parent, a->hidden, a->parent, name) != 0)
         memcpy(name, a->hidden, sizeof name);
-    gqa_warn("%s: replaced; what gqa-convert did not write is kept in %s "
-             "beside it",
-             a->path, name);
+    gqa_alert("%s: replaced; what gqa-convert did not write is kept in %s "
+              "beside it",
+              a->path, name);
 }
 
 static void clear_old_folder(const struct gqa_atomic *a)
 {
-    for (int i = 0; i < N_SWEEPS; i++)
-        if (sweep(a) == GQA_OK &&
-            unlinkat(a->parent, a->hidden, AT_REMOVEDIR) == 0)
+    for (int i = 0; i < N_SWEEPS; i++) {
+        for (size_t j = 0; j < a->old_entries.n; j++)
+            delete_entry(a, &a->old_entries.list[j]);
+        if (unlinkat(a->parent, a->hidden, AT_REMOVEDIR) == 0)
             return;
-    show_old_folder(a);
+        move_to_new_folder(a);
+    }
+    if (unlinkat(a->parent, a->hidden, AT_REMOVEDIR) != 0)
+        show_old_folder(a);
 }
 
 static bool hidden_is(const struct gqa_atomic *a, int fd)
@@ -261,8 +310,8 @@ static enum gqa_status replace_folder(struct gqa_atomic *a)
     }
     if (!hidden_is(a, a->old_fd)) {
         if (gqa_atomic_exchange(a) != 0)
-            gqa_warn("%s: what was there is %s beside it now: %s", a->path,
-                     a->hidden, strerror(errno));
+            gqa_alert("%s: what was there is %s beside it now: %s", a->path,
+                      a->hidden, strerror(errno));
         return gqa_atomic_fail_changed(a);
     }
     clear_old_folder(a);
@@ -279,7 +328,9 @@ enum gqa_status gqa_atomic_commit_folder(struct gqa_atomic *a)
     struct stat now;
     enum gqa_status st;
 
-    if (a->exists && fchmod(a->fd, a->old.st_mode & 0777) != 0)
+    /* Set-group-ID may be more than we are allowed to give. */
+    if (a->exists && fchmod(a->fd, a->old.st_mode & 07777) != 0 &&
+        fchmod(a->fd, a->old.st_mode & 0777) != 0)
         return gqa_fail_errno("%s: cannot set permissions", a->path);
     if (fsync(a->fd) != 0)
         return gqa_fail_errno("%s", a->path);
@@ -302,7 +353,7 @@ enum gqa_status gqa_atomic_commit_folder(struct gqa_atomic *a)
 }
 
 /* Nothing but what was created here, and the folder if that was all. */
-void gqa_atomic_discard_folder(struct gqa_atomic *a)
+bool gqa_atomic_discard_folder(const struct gqa_atomic *a)
 {
     struct stat there;
 
@@ -311,8 +362,6 @@ void gqa_atomic_discard_folder(struct gqa_atomic *a)
                 0 &&
             gqa_is_same(&a->created[i].info, &there))
             (void)unlinkat(a->fd, a->created[i].name, 0);
-    if (hidden_is(a, a->fd) &&
-        unlinkat(a->parent, a->hidden, AT_REMOVEDIR) != 0)
-        gqa_warn("%s: the folder %s beside it is left: %s", a->path, a->hidden,
-                 strerror(errno));
+    return !hidden_is(a, a->fd) ||
+           unlinkat(a->parent, a->hidden, AT_REMOVEDIR) == 0;
 }

@@ -23,6 +23,7 @@ struct gqa_atomic {
     bool exists;                   /* something to replace */
     struct stat old;               /* what that is */
     char hidden[GQA_BESIDE_BYTES]; /* the name it has meanwhile, or "" */
+    struct gqa_atomic *next;       /* of those that are not committed */
 
     /* Of a folder alone. */
     int old_fd;                     /* what is replaced */
@@ -47,6 +48,10 @@ GQA_MUST_USE
 enum gqa_status gqa_atomic_begin(struct gqa_atomic **out, const char *path,
                                  bool is_folder, bool force);
 
+/* That the folder lets us create something in it. Errors GQA_ERR_IO. */
+GQA_MUST_USE
+enum gqa_status gqa_atomic_check_parent(const struct gqa_atomic *atomic);
+
 /*
  * What is there now; atomic->exists becomes false where it has gone. Errors
  * GQA_ERR_IO.
@@ -68,9 +73,27 @@ enum gqa_status gqa_atomic_fail_create(const struct gqa_atomic *atomic);
 enum gqa_status gqa_atomic_fail_appear(const struct gqa_atomic *atomic);
 enum gqa_status gqa_atomic_fail_changed(const struct gqa_atomic *atomic);
 
-/* gqa_atomic_commit() and gqa_atomic_free() of a folder. */
+/*
+ * What exists under hidden names, and what we know of it, is changed between
+ * these, so that gqa_atomic_clean() finds both the same. Where that has done
+ * its work, lock() does not return: the process is about to end.
+ */
+void gqa_atomic_lock(void);
+void gqa_atomic_unlock(void);
+
+/* From now on gqa_atomic_clean() knows of it; with the lock, no longer. */
+void gqa_atomic_note(struct gqa_atomic *atomic);
+void gqa_atomic_forget(const struct gqa_atomic *atomic);
+
+/* gqa_atomic_commit() of a folder. */
 GQA_MUST_USE
 enum gqa_status gqa_atomic_commit_folder(struct gqa_atomic *atomic);
-void gqa_atomic_discard_folder(struct gqa_atomic *atomic);
+
+/*
+ * Remove the hidden entry, but nothing that has taken its name. False and
+ * errno: a folder is left. Fit for a signal handler.
+ */
+bool gqa_atomic_discard(const struct gqa_atomic *atomic);
+bool gqa_atomic_discard_folder(const struct gqa_atomic *atomic);
 
 #endif

@@ -1,5 +1,6 @@
 #include "common/clock.h"
 
+#include <math.h>
 #include <time.h>
 
 #include "common/log.h"
@@ -15,6 +16,11 @@ uint64_t gqa_clock_ns(void)
 double gqa_clock_s(void)
 {
     return 1e-9 * (double)gqa_clock_ns();
+}
+
+double gqa_clock_round(double seconds)
+{
+    return round(seconds * 1e6) / 1e6;
 }
 
 void gqa_clock_log(const char *what, double start_s, uint64_t n_bytes)

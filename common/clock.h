@@ -9,6 +9,12 @@ uint64_t gqa_clock_ns(void);
 double gqa_clock_s(void);
 
 /*
+ * A time for JSON, to a microsecond: no more digits than 15 hold, so that how
+ * long a run took does not decide with how many others are written.
+ */
+double gqa_clock_round(double seconds);
+
+/*
  * Say at GQA_LOG_TIME how long `what` took, which began at start_s of
  * gqa_clock_s(), and how fast that was; n_bytes 0: no more than the time.
  */

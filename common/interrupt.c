@@ -18,7 +18,7 @@ static bool is_caught[N_SIGNALS];
  */
 static atomic_int pending;
 
-static void (*clean_up)(void);
+static bool (*clean_up)(void);
 
 static void handle(int number, void (*handler)(int))
 {
@@ -38,8 +38,10 @@ static void restore_defaults(void)
 /* In a handler: the end comes when that returns, or now. */
 static void end_now(int number)
 {
-    if (clean_up)
-        clean_up();
+    if (clean_up && !clean_up()) {
+        alarm(PATIENCE_SECONDS);
+        return;
+    }
     restore_defaults();
     raise(number);
 }
@@ -60,7 +62,7 @@ static void lose_patience(int number)
     end_now(pending);
 }
 
-void gqa_interrupt_catch(void (*clean)(void))
+void gqa_interrupt_catch(bool (*clean)(void))
 {
     struct sigaction before;
 

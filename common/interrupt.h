@@ -17,9 +17,10 @@
  * clean  NULL, or what removes all that must not stay behind. It is then
  *        called in a signal handler, on any thread, before the process ends
  *        by a second signal, or because a second after the first one no loop
- *        has looked at the flag.
+ *        has looked at the flag. Where it returns false, the process does not
+ *        end now: it is tried again a second later.
  */
-void gqa_interrupt_catch(void (*clean)(void));
+void gqa_interrupt_catch(bool (*clean)(void));
 
 /* True once one has come. Any thread. */
 bool gqa_interrupt_pending(void);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/atomic.h"
 #include "common/clock.h"
 #include "common/interrupt.h"
 #include "common/json.h"
@@ -16,32 +17,43 @@
 #include "formats/families/load.h"
 #include "formats/unwritten.h"
 
-static bool same_file(const struct stat *a, const char *path)
+/* False where nothing is there. What cannot be told is an error, never "no". */
+static enum gqa_status same_file(bool *same, const struct stat *a,
+                                 const char *path)
 {
     struct stat b;
 
-    return stat(path, &b) == 0 && a->st_dev == b.st_dev &&
-           a->st_ino == b.st_ino;
+    *same = false;
+    if (stat(path, &b) != 0)
+        return errno == ENOENT ? GQA_OK : gqa_fail_errno("%s", path);
+    *same = a->st_dev == b.st_dev && a->st_ino == b.st_ino;
+    return GQA_OK;
 }
 
 /* Where the file really lies: a link may lead into the output. */
-static bool lies_in(const struct stat *folder, const char *path)
+static enum gqa_status lies_in(bool *lies, const struct stat *folder,
+                               const char *path)
 {
     char *real = realpath(path, NULL);
-    char *slash = real ? strrchr(real, '/') : NULL;
-    bool lies = false;
+    enum gqa_status st;
+    char *slash;
 
-    if (slash) {
-        slash[slash == real ? 1 : 0] = '\0';
-        lies = same_file(folder, real);
-    }
+    *lies = false;
+    if (!real)
+        return errno == ENOENT ? GQA_OK : gqa_fail_errno("%s", path);
+    slash = strrchr(real, '/');
+    slash[slash == real ? 1 : 0] = '\0';
+    st = same_file(lies, folder, real);
     free(real);
-    return lies;
+    return st;
 }
 
-static bool is_read(const struct stat *output, const char *path)
+static enum gqa_status is_read(bool *read, const struct stat *output,
+                               const char *path)
 {
-    return same_file(output, path) || lies_in(output, path);
+    const enum gqa_status st = same_file(read, output, path);
+
+    return st == GQA_OK && !*read ? lies_in(read, output, path) : st;
 }
 
 /* The output must be none of the files that are read, nor their folder. */
@@ -49,21 +61,29 @@ static enum gqa_status check_output(const struct gqa_convert_options *options,
                                     const struct gqa_checkpoint *source)
 {
     const char *config = gqa_checkpoint_config_path(source);
+    enum gqa_status st;
     struct stat output;
     bool same;
 
     if (stat(options->output, &output) != 0)
-        return GQA_OK;
-    same = is_read(&output, gqa_checkpoint_path(source)) ||
-           same_file(&output, gqa_checkpoint_folder(source)) ||
-           (config && is_read(&output, config));
-    for (size_t i = 0; !same && i < gqa_checkpoint_n_sources(source); i++)
-        same = is_read(&output, gqa_checkpoint_source(source, i)->path);
-    if (same)
+        return errno == ENOENT || errno == ENOTDIR
+                   ? GQA_OK
+                   : gqa_fail_errno("%s", options->output);
+    st = is_read(&same, &output, gqa_checkpoint_path(source));
+    if (st == GQA_OK && !same)
+        st = same_file(&same, &output, gqa_checkpoint_folder(source));
+    if (st == GQA_OK && !same && config)
+        st = is_read(&same, &output, config);
+    if (st == GQA_OK && !same && options->family_path)
+        st = is_read(&same, &output, options->family_path);
+    for (size_t i = 0;
+         st == GQA_OK && !same && i < gqa_checkpoint_n_sources(source); i++)
+        st = is_read(&same, &output, gqa_checkpoint_source(source, i)->path);
+    if (st == GQA_OK && same)
         return gqa_fail(GQA_ERR_USAGE,
                         "%s: the output is the input; give another name",
                         options->output);
-    return GQA_OK;
+    return st;
 }
 
 /* Named so that a reader knows which file a message speaks of. */
@@ -190,8 +210,8 @@ static enum gqa_status write_output(struct gqa_conversion *c,
     struct written written = {c, producer};
     struct gqa_output_summary output;
     struct gqa_progress *progress = NULL;
-    struct gqa_output_tensor *list =
-        calloc(c->model->n_params + 1, sizeof *list);
+    const size_t n = c->model->n_params;
+    struct gqa_output_tensor *list = calloc(n ? n : 1, sizeof *list);
     json_t *config = gqa_describe_config(c->plan);
     json_t *recipe = gqa_describe_recipe(c->plan, c->source);
     json_t *metadata = gqa_describe_metadata(c->source, config, recipe);
@@ -230,6 +250,20 @@ done:
     return st;
 }
 
+/* --dry-run: the output is refused here where it would be refused then. */
+static enum gqa_status try_output(const struct gqa_conversion *c)
+{
+    const struct gqa_output_options out = {
+        .kind = c->options->kind,
+        .force = c->options->force,
+        .copy_from = gqa_checkpoint_is_folder(c->source)
+                         ? gqa_checkpoint_folder(c->source)
+                         : NULL,
+    };
+
+    return gqa_output_try(c->options->output, &out);
+}
+
 static enum gqa_status run(struct gqa_conversion *c)
 {
     const struct gqa_convert_options *o = c->options;
@@ -261,13 +295,17 @@ static enum gqa_status run(struct gqa_conversion *c)
         c->source_file_bytes += gqa_checkpoint_source(c->source, i)->file_bytes;
     for (size_t i = 0; i < c->model->n_params; i++)
         c->content_bytes += c->plan->tensors[i].n_bytes;
-    if ((st = gqa_json_check()) != GQA_OK || o->dry_run)
+    if ((st = gqa_json_check()) != GQA_OK)
+        return st;
+    if (o->dry_run) {
+        st = try_output(c);
         return st == GQA_OK ? summarise(c) : st;
+    }
     start = gqa_clock_s();
     st =
         gqa_producer_create(&producer, c->plan, c->source, o->common.n_threads);
     /* Up to here there is nothing to clean up: a signal ends us at once. */
-    gqa_interrupt_catch(NULL);
+    gqa_interrupt_catch(gqa_atomic_clean);
     if (st == GQA_OK)
         st = write_output(c, producer);
     if (st == GQA_OK)

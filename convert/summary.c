@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/json.h"
 #include "common/ull.h"
 #include "common/units.h"
@@ -251,9 +252,10 @@ enum gqa_status gqa_summary_json(char **out, const struct gqa_conversion *c)
         json_object_set_new(root, "n_files", integer(c->output.n_files));
         json_object_set_new(root, "n_nan", integer(c->n_nan));
         json_object_set_new(root, "n_inf", integer(c->n_inf));
-        json_object_set_new(root, "elapsed_s", json_real(c->elapsed_s));
+        json_object_set_new(root, "elapsed_s",
+                            json_real(gqa_clock_round(c->elapsed_s)));
     }
-    st = gqa_json_dump(out, root, JSON_INDENT(2));
+    st = gqa_json_dump(out, root, JSON_INDENT(2) | gqa_json_real_flags(root));
     json_decref(root);
     return st;
 }

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <wchar.h>
 
+#include "common/memory_stream.h"
+
 /* The next character of text and its bytes; false: not one of UTF-8. */
 static bool next_character(wchar_t *wc, size_t *n, const char *text,
                            size_t length)
@@ -189,6 +191,16 @@ static void put_cell(FILE *out, const char *text, size_t length, size_t width,
         *pending += pad;
 }
 
+static enum gqa_status print_cell(struct gqa_memory_stream *memory,
+                                  void (*cell)(FILE *out, const void *ctx,
+                                               size_t row, size_t column),
+                                  const void *ctx, size_t row, size_t column)
+{
+    gqa_memory_stream_rewind(memory);
+    cell(memory->out, ctx, row, column);
+    return gqa_memory_stream_flush(memory);
+}
+
 enum gqa_status gqa_table_print(FILE *out, const struct gqa_column *columns,
                                 size_t n_columns, size_t n_rows,
                                 void (*cell)(FILE *out, const void *ctx,
@@ -196,23 +208,21 @@ enum gqa_status gqa_table_print(FILE *out, const struct gqa_column *columns,
                                 const void *ctx)
 {
     size_t widths[GQA_TABLE_MAX_COLUMNS];
-    char *text = NULL;
-    size_t length = 0, pending = 0;
-    FILE *memory = open_memstream(&text, &length);
-    enum gqa_status st = GQA_OK;
+    struct gqa_memory_stream memory;
+    enum gqa_status st = gqa_memory_stream_open(&memory);
+    size_t pending = 0;
 
-    if (!memory)
-        return gqa_fail_nomem();
+    if (st != GQA_OK)
+        return st;
     for (size_t c = 0; c < n_columns; c++)
         widths[c] = gqa_text_width(columns[c].title, strlen(columns[c].title));
     for (size_t row = 0; row < n_rows; row++)
         for (size_t c = 0; c < n_columns; c++) {
             size_t width;
 
-            fseek(memory, 0, SEEK_SET);
-            cell(memory, ctx, row, c);
-            fflush(memory);
-            width = gqa_text_width(text, length);
+            if ((st = print_cell(&memory, cell, ctx, row, c)) != GQA_OK)
+                goto done;
+            width = gqa_text_width(memory.text, memory.n);
             if (width > widths[c])
                 widths[c] = width;
         }
@@ -225,17 +235,15 @@ enum gqa_status gqa_table_print(FILE *out, const struct gqa_column *columns,
     for (size_t row = 0; row < n_rows; row++) {
         pending = 0;
         for (size_t c = 0; c < n_columns; c++) {
-            fseek(memory, 0, SEEK_SET);
-            cell(memory, ctx, row, c);
-            fflush(memory);
-            put_cell(out, text, length, widths[c], columns[c].right, &pending);
+            if ((st = print_cell(&memory, cell, ctx, row, c)) != GQA_OK)
+                goto done;
+            put_cell(out, memory.text, memory.n, widths[c], columns[c].right,
+                     &pending);
             pending += 2;
         }
         fputc('\n', out);
     }
-    if (ferror(memory))
-        st = gqa_fail_nomem();
-    fclose(memory);
-    free(text);
+done:
+    gqa_memory_stream_free(&memory);
     return st;
 }

@@ -6,28 +6,22 @@
 #include "common/interrupt.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/memory_stream.h"
 #include "runtime/cpu/room.h"
 #include "verify/options.h"
 #include "verify/verification.h"
 #include "verify/whole_file.h"
 
 /* The report for standard output: all of it, or an error. */
-static enum gqa_status render(char **out, const struct gqa_report *report,
+static enum gqa_status render(struct gqa_memory_stream *text,
+                              const struct gqa_report *report,
                               enum gqa_report_format format)
 {
-    size_t n;
-    FILE *stream = open_memstream(out, &n);
-    enum gqa_status st;
+    enum gqa_status st = gqa_memory_stream_open(text);
 
-    if (!stream)
-        return gqa_fail_nomem();
-    st = gqa_report_write(stream, report, format);
-    /* Memory is all that such a stream can lack. */
-    if (st == GQA_OK && (fflush(stream) != 0 || ferror(stream)))
-        st = gqa_fail_nomem();
-    if (fclose(stream) != 0 && st == GQA_OK)
-        st = gqa_fail_nomem();
-    return st;
+    if (st == GQA_OK)
+        st = gqa_report_write(text->out, report, format);
+    return st == GQA_OK ? gqa_memory_stream_flush(text) : st;
 }
 
 static int verify(const struct gqa_verify_options *options)
@@ -35,7 +29,7 @@ static int verify(const struct gqa_verify_options *options)
     struct gqa_report *report = NULL;
     struct gqa_whole_file dump = {0};
     int status = GQA_EXIT_TROUBLE;
-    char *text = NULL;
+    struct gqa_memory_stream text = {0};
     enum gqa_status st;
 
     gqa_interrupt_catch(gqa_whole_file_clean);
@@ -49,13 +43,13 @@ static int verify(const struct gqa_verify_options *options)
     if (st == GQA_OK && options->report_path)
         st = gqa_report_save(options->report_path, report);
     st = gqa_whole_file_end(&dump, st);
-    if (st == GQA_OK && text)
-        fputs(text, stdout);
+    if (st == GQA_OK && text.n > 0)
+        fputs(text.text, stdout);
     if (st == GQA_OK)
         status = gqa_report_exit_status(report);
     else
         gqa_cli_trouble(gqa_verify_tool.name);
-    free(text);
+    gqa_memory_stream_free(&text);
     gqa_report_free(report);
     return status;
 }

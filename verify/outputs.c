@@ -1,16 +1,23 @@
 #include "verify/outputs.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "verify/whole_file.h"
 
-static bool is_same_file(const char *a, const char *b)
+/* False where nothing is there. What cannot be told is an error, never "no". */
+static enum gqa_status is_same_file(bool *same, const char *a, const char *b)
 {
     struct stat x, y;
 
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev &&
-           x.st_ino == y.st_ino;
+    *same = false;
+    if (stat(a, &x) != 0)
+        return errno == ENOENT ? GQA_OK : gqa_fail_errno("%s", a);
+    if (stat(b, &y) != 0)
+        return errno == ENOENT ? GQA_OK : gqa_fail_errno("%s", b);
+    *same = x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    return GQA_OK;
 }
 
 /* input: NULL: none. */
@@ -22,11 +29,19 @@ static enum gqa_status refuse_same(const struct gqa_verify_options *options,
     } outputs[] = {{"--report", options->report_path},
                    {"--dump-logits", options->run.dump_path}};
 
-    for (size_t i = 0; input && i < sizeof outputs / sizeof *outputs; i++)
-        if (outputs[i].path && is_same_file(outputs[i].path, input))
-            return gqa_fail(GQA_ERR_USAGE, "%s would replace %s, which is read",
-                            outputs[i].option, input);
-    return GQA_OK;
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0;
+         st == GQA_OK && input && i < sizeof outputs / sizeof *outputs; i++) {
+        bool same = false;
+
+        if (outputs[i].path)
+            st = is_same_file(&same, outputs[i].path, input);
+        if (st == GQA_OK && same)
+            st = gqa_fail(GQA_ERR_USAGE, "%s would replace %s, which is read",
+                          outputs[i].option, input);
+    }
+    return st;
 }
 
 enum gqa_status gqa_outputs_try(const struct gqa_verify_options *options)
@@ -36,9 +51,11 @@ enum gqa_status gqa_outputs_try(const struct gqa_verify_options *options)
         options->config_path, options->original_config_path,
         options->run.tokens_path, options->run.text_path};
     enum gqa_status st = GQA_OK;
+    bool same = false;
 
-    if (report && dump &&
-        (strcmp(report, dump) == 0 || is_same_file(report, dump)))
+    if (report && dump && !(same = strcmp(report, dump) == 0))
+        st = is_same_file(&same, report, dump);
+    if (st == GQA_OK && same)
         return gqa_fail(GQA_ERR_USAGE,
                         "--report and --dump-logits are one file, %s", dump);
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs && st == GQA_OK; i++)

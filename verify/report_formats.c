@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/json.h"
 
 const char *gqa_check_group_name(enum gqa_check_group group)
@@ -175,7 +176,7 @@ static json_t *entry_json(const struct gqa_report_entry *e)
                      gqa_check_group_name(e->group), "name", e->name, "verdict",
                      gqa_verdict_name(e->verdict), "figure", e->figure, "limit",
                      e->limit, "detail", e->detail, "values", e->values,
-                     "seconds", e->seconds);
+                     "seconds", gqa_clock_round(e->seconds));
 }
 
 enum gqa_status gqa_report_write_json(FILE *out,

@@ -1,5 +1,6 @@
 #include "verify/whole_file.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -30,11 +31,12 @@ static struct gqa_partial *take_partial(const char *path)
     return NULL;
 }
 
-void gqa_whole_file_clean(void)
+bool gqa_whole_file_clean(void)
 {
     for (size_t i = 0; i < GQA_WHOLE_FILES; i++)
         if (partials[i].is_used)
             unlink(partials[i].name);
+    return true;
 }
 
 enum gqa_status gqa_whole_file_begin(struct gqa_whole_file *file,
@@ -45,7 +47,10 @@ enum gqa_status gqa_whole_file_begin(struct gqa_whole_file *file,
     int fd;
 
     *file = (struct gqa_whole_file){.path = path};
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+    if (stat(path, &info) != 0) {
+        if (errno != ENOENT)
+            return gqa_fail_errno("%s: cannot be written", path);
+    } else if (!S_ISREG(info.st_mode))
         return gqa_fail(GQA_ERR_USAGE, "%s: not a regular file", path);
     if (strlen(path) + sizeof ending > PATH_MAX)
         return gqa_fail(GQA_ERR_USAGE, "%s: the name is too long", path);

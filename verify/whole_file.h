@@ -2,6 +2,7 @@
 #ifndef GQA_VERIFY_WHOLE_FILE_H
 #define GQA_VERIFY_WHOLE_FILE_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "common/status.h"
@@ -32,7 +33,7 @@ enum gqa_status gqa_whole_file_end(struct gqa_whole_file *file,
                                    enum gqa_status st);
 
 /* Remove all that have begun; for a signal handler, before the process ends. */
-void gqa_whole_file_clean(void);
+bool gqa_whole_file_clean(void);
 
 /* Whether a file could be written there. Errors as gqa_whole_file_begin(). */
 GQA_MUST_USE

@@ -1,5 +1,6 @@
 #include "formats/folder/manifest.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,13 +20,9 @@ enum gqa_status gqa_folder_manifest_add(struct gqa_folder_manifest *m,
                                         const char *name,
                                         const struct gqa_listed_file *file)
 {
-    struct gqa_listed_file *files;
-    json_t *text = json_string(name);
+    struct gqa_listed_file *files =
+        realloc(m->files, (m->n + 1) * sizeof *files);
 
-    if (!text)
-        return GQA_OK;
-    json_decref(text);
-    files = realloc(m->files, (m->n + 1) * sizeof *files);
     if (!files)
         return gqa_fail_nomem();
     m->files = files;
@@ -51,6 +48,42 @@ static int compare(const void *a, const void *b)
                   ((const struct gqa_listed_file *)b)->name);
 }
 
+/* What JSON cannot say, as hexadecimal digits of its bytes. */
+static json_t *describe_bytes(const char *name)
+{
+    const size_t n = strlen(name);
+    char *hex = malloc(2 * n + 1);
+    json_t *value;
+
+    if (!hex)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        snprintf(hex + 2 * i, 3, "%02x", (unsigned char)name[i]);
+    value = json_stringn(hex, 2 * n);
+    free(hex);
+    return value;
+}
+
+/* *name: the one that such digits tell, owned; NULL: they are none. */
+static enum gqa_status parse_bytes(char **name, const char *hex)
+{
+    const size_t n = strlen(hex) / 2;
+
+    *name = NULL;
+    if (strlen(hex) % 2 != 0 || strspn(hex, "0123456789abcdef") != strlen(hex))
+        return GQA_OK;
+    *name = malloc(n + 1);
+    if (!*name)
+        return gqa_fail_nomem();
+    for (size_t i = 0; i < n; i++) {
+        const char digits[] = {hex[2 * i], hex[2 * i + 1], '\0'};
+
+        (*name)[i] = (char)strtoul(digits, NULL, 16);
+    }
+    (*name)[n] = '\0';
+    return GQA_OK;
+}
+
 json_t *gqa_folder_manifest_describe(struct gqa_folder_manifest *m)
 {
     json_t *list = json_array();
@@ -61,11 +94,17 @@ json_t *gqa_folder_manifest_describe(struct gqa_folder_manifest *m)
     for (size_t i = 0; i < m->n; i++) {
         const struct gqa_listed_file *f = &m->files[i];
 
+        json_t *name = json_string(f->name);
+        const bool is_utf8 = name != NULL;
+
+        if (!is_utf8)
+            name = describe_bytes(f->name);
         gqa_sha256_format(hex, f->sha256);
         json_array_append_new(
-            list, json_pack("{s:s, s:I, s:s}", "name", f->name, "bytes",
-                            (json_int_t)f->n_bytes,
-                            f->is_header ? "header_sha256" : "sha256", hex));
+            list, json_pack("{s:o, s:I, s:s}", is_utf8 ? "name" : "name_hex",
+                            name, "bytes", (json_int_t)f->n_bytes,
+                            f->is_weights ? "xxh3_128" : "sha256",
+                            f->is_weights ? f->xxh3_128 : hex));
     }
     return json_pack("{s:i, s:s, s:o}", "schema_version", SCHEMA_VERSION,
                      "tool", "gqa-convert " GQA_VERSION, "files", list);
@@ -89,16 +128,24 @@ static enum gqa_status parse_file(bool *is_sound, struct gqa_folder_manifest *m,
 {
     struct gqa_listed_file file = {0};
     const char *name = json_string_value(json_object_get(item, "name"));
-    const char *hex = json_string_value(json_object_get(item, "sha256"));
+    const char *hex = json_string_value(json_object_get(item, "name_hex"));
+    char *bytes = NULL;
+    enum gqa_status st = GQA_OK;
+    const char *sha256 = json_string_value(json_object_get(item, "sha256"));
+    const char *xxh3 = json_string_value(json_object_get(item, "xxh3_128"));
 
-    if (!hex) {
-        hex = json_string_value(json_object_get(item, "header_sha256"));
-        file.is_header = true;
-    }
-    *is_sound = name && hex && is_plain(name) &&
-                gqa_sha256_parse(file.sha256, hex) &&
+    if (!name && hex && (st = parse_bytes(&bytes, hex)) != GQA_OK)
+        return st;
+    name = name ? name : bytes;
+    file.is_weights = !sha256;
+    *is_sound = name && is_plain(name) && (sha256 || xxh3) &&
+                (sha256 ? gqa_sha256_parse(file.sha256, sha256)
+                        : gqa_content_digest_parse(file.xxh3_128, xxh3)) &&
                 gqa_json_u64(json_object_get(item, "bytes"), &file.n_bytes);
-    return *is_sound ? gqa_folder_manifest_add(m, name, &file) : GQA_OK;
+    if (*is_sound)
+        st = gqa_folder_manifest_add(m, name, &file);
+    free(bytes);
+    return st;
 }
 
 static bool is_ours(const json_t *root)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/sha256.h"
+#include "formats/content_digest.h"
 
 #define GQA_FOLDER_MANIFEST_NAME "gqa-manifest.json"
 
@@ -20,10 +21,10 @@
 struct gqa_listed_file {
     char *name; /* owned */
     uint64_t n_bytes;
-    /* The digest is that of a safetensors header, its length included, and
-     * not of the whole file: hashing all weights would take too long. */
-    bool is_header;
-    unsigned char sha256[GQA_SHA256_BYTES];
+    /* Weights have a digest that takes no time beside writing them. */
+    bool is_weights;
+    char xxh3_128[GQA_CONTENT_DIGITS + 1];  /* of weights */
+    unsigned char sha256[GQA_SHA256_BYTES]; /* of all others */
 };
 
 /* Zero-initialise; gqa_folder_manifest_clear() frees what came in. */
@@ -33,8 +34,8 @@ struct gqa_folder_manifest {
 };
 
 /*
- * Add a copy of file under the name. A name that is not UTF-8
- * cannot be listed, and is left out. Errors GQA_ERR_NOMEM.
+ * Add a copy of file under the name, which need not be UTF-8.
+ * Errors GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
 enum gqa_status gqa_folder_manifest_add(struct gqa_folder_manifest *manifest,

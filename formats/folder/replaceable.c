@@ -10,7 +10,6 @@
 #include "common/interrupt.h"
 #include "common/json.h"
 #include "formats/folder/manifest.h"
-#include "formats/safetensors/header.h"
 
 enum {
     PIECE_BYTES = 1 << 20,
@@ -70,10 +69,16 @@ static json_t *load(const struct judge *j, const char *name, size_t max_bytes)
     return root;
 }
 
+/* A model's, and no other program's that happens to have a key of it. */
 static bool is_config(const json_t *root)
 {
-    return json_is_string(json_object_get(root, "model_type")) ||
-           json_is_array(json_object_get(root, "architectures"));
+    static const char *const widths[] = {"hidden_size", "d_model", "n_embd"};
+    bool has_more = json_is_array(json_object_get(root, "architectures"));
+
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
+        has_more =
+            has_more || json_is_integer(json_object_get(root, widths[i]));
+    return json_is_string(json_object_get(root, "model_type")) && has_more;
 }
 
 /* NULL: there is no index. */
@@ -129,60 +134,75 @@ static bool is_part_of_checkpoint(const struct judge *j, const char *name)
     return is_named_by_index(j, name);
 }
 
-static bool digest_is(const struct judge *j, int fd, uint64_t n_bytes,
-                      const unsigned char *expected)
+/* Of a file, either digest. */
+struct digests {
+    struct gqa_content_digest *content; /* or NULL */
+    struct gqa_sha256 *sha256;
+};
+
+static enum gqa_status update(const struct digests *d,
+                              const unsigned char *bytes, size_t n)
 {
-    unsigned char digest[GQA_SHA256_BYTES] = {0};
-    struct gqa_sha256 *sha256 = NULL;
-    enum gqa_status st = gqa_sha256_create(&sha256);
+    if (!d->content)
+        return gqa_sha256_update(d->sha256, bytes, n);
+    gqa_content_digest_update(d->content, bytes, n);
+    return GQA_OK;
+}
+
+static enum gqa_status read_through(const struct judge *j, int fd,
+                                    uint64_t n_bytes, const struct digests *d)
+{
+    enum gqa_status st = GQA_OK;
 
     for (uint64_t at = 0; at < n_bytes && st == GQA_OK;) {
         const size_t n =
             n_bytes - at < PIECE_BYTES ? (size_t)(n_bytes - at) : PIECE_BYTES;
 
         if (gqa_interrupt_pending())
-            st = GQA_ERR_INTERRUPTED;
+            return GQA_ERR_INTERRUPTED;
+        st = gqa_file_read(fd, j->piece, n, at);
         if (st == GQA_OK)
-            st = gqa_file_read(fd, j->piece, n, at);
-        if (st == GQA_OK)
-            st = gqa_sha256_update(sha256, j->piece, n);
+            st = update(d, j->piece, n);
         at += n;
     }
-    if (st == GQA_OK)
-        st = gqa_sha256_finish(sha256, digest);
-    gqa_sha256_free(sha256);
-    note(j, st);
-    return st == GQA_OK && memcmp(digest, expected, sizeof digest) == 0;
+    return st;
 }
 
-/* Of the length and the JSON that a safetensors file begins with; 0: none. */
-static uint64_t header_bytes(int fd, uint64_t n_bytes)
+static enum gqa_status compare_digest(bool *is_same, const struct judge *j,
+                                      int fd,
+                                      const struct gqa_listed_file *file)
 {
-    unsigned char prefix[GQA_ST_PREFIX_BYTES];
-    uint64_t length;
+    unsigned char sha256[GQA_SHA256_BYTES] = {0};
+    char content[GQA_CONTENT_DIGITS + 1];
+    struct digests d = {0};
+    enum gqa_status st = file->is_weights
+                             ? gqa_content_digest_create(&d.content)
+                             : gqa_sha256_create(&d.sha256);
 
-    if (n_bytes < sizeof prefix ||
-        gqa_file_read(fd, prefix, sizeof prefix, 0) != GQA_OK)
-        return 0;
-    length = gqa_st_header_length(prefix);
-    return length > GQA_ST_MAX_HEADER_BYTES || length > n_bytes - sizeof prefix
-               ? 0
-               : sizeof prefix + length;
+    if (st == GQA_OK)
+        st = read_through(j, fd, file->n_bytes, &d);
+    if (st == GQA_OK && file->is_weights) {
+        gqa_content_digest_format(content, d.content);
+        *is_same = strcmp(content, file->xxh3_128) == 0;
+    } else if (st == GQA_OK &&
+               (st = gqa_sha256_finish(d.sha256, sha256)) == GQA_OK) {
+        *is_same = memcmp(sha256, file->sha256, sizeof sha256) == 0;
+    }
+    gqa_content_digest_free(d.content);
+    gqa_sha256_free(d.sha256);
+    return st;
 }
 
 static bool is_as_listed(const struct judge *j, const struct gqa_entry *e,
                          const struct gqa_listed_file *file)
 {
-    uint64_t n_bytes = file->n_bytes;
     bool is_same = false;
     int fd;
 
-    if ((uint64_t)e->info.st_size != n_bytes || (fd = open_entry(j, e)) < 0)
+    if ((uint64_t)e->info.st_size != file->n_bytes ||
+        (fd = open_entry(j, e)) < 0)
         return false;
-    if (file->is_header)
-        n_bytes = header_bytes(fd, n_bytes);
-    if (n_bytes > 0 || !file->is_header)
-        is_same = digest_is(j, fd, n_bytes, file->sha256);
+    note(j, compare_digest(&is_same, j, fd, file));
     close(fd);
     return is_same;
 }

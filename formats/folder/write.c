@@ -180,15 +180,13 @@ static enum gqa_status check_space(const struct folder *f)
 }
 
 static enum gqa_status list_shard(struct folder *f, const struct shard *shard,
+                                  const struct gqa_content_digest *digest,
                                   uint64_t file_bytes)
 {
-    struct gqa_listed_file file = {.n_bytes = file_bytes, .is_header = true};
-    const enum gqa_status st =
-        gqa_sha256(file.sha256, shard->header.bytes, shard->header.n_bytes);
+    struct gqa_listed_file file = {.n_bytes = file_bytes, .is_weights = true};
 
-    return st == GQA_OK
-               ? gqa_folder_manifest_add(&f->manifest, shard->name, &file)
-               : st;
+    gqa_content_digest_format(file.xxh3_128, digest);
+    return gqa_folder_manifest_add(&f->manifest, shard->name, &file);
 }
 
 static enum gqa_status write_shard(struct folder *f, const struct shard *shard,
@@ -210,15 +208,22 @@ static enum gqa_status write_shard(struct folder *f, const struct shard *shard,
     char *path;
     int fd;
 
-    if (asprintf(&path, "%s/%s", f->path, shard->name) < 0)
+    if ((st = gqa_content_digest_create(&weights.digest)) != GQA_OK)
+        return st;
+    if (asprintf(&path, "%s/%s", f->path, shard->name) < 0) {
+        gqa_content_digest_free(weights.digest);
         return gqa_fail_nomem();
+    }
     weights.path = path;
     if ((st = gqa_atomic_create_in(f->target, &fd, shard->name)) == GQA_OK) {
         st = gqa_weights_write(&weights, fd, file_bytes);
         close(fd);
     }
+    if (st == GQA_OK)
+        st = list_shard(f, shard, weights.digest, *file_bytes);
     free(path);
-    return st == GQA_OK ? list_shard(f, shard, *file_bytes) : st;
+    gqa_content_digest_free(weights.digest);
+    return st;
 }
 
 static enum gqa_status write_shards(struct folder *f,
@@ -297,6 +302,20 @@ static void clear(struct folder *f)
         gqa_st_text_free(&f->shards[i].header);
     free(f->shards);
     free(f->order);
+}
+
+enum gqa_status gqa_folder_try(const char *path,
+                               const struct gqa_output_options *options)
+{
+    struct gqa_companions *companions = NULL;
+    enum gqa_status st;
+
+    st = gqa_companions_create(&companions, options->copy_from);
+    if (st == GQA_OK)
+        st = gqa_atomic_try_folder(path, options->force, gqa_replaceable_judge,
+                                   companions);
+    gqa_companions_free(companions);
+    return st;
 }
 
 enum gqa_status gqa_folder_write(struct gqa_output_summary *summary,

@@ -16,4 +16,10 @@ enum gqa_status gqa_folder_write(struct gqa_output_summary *summary,
                                  void *produce_ctx,
                                  const struct gqa_output_options *options);
 
+/* Whether that would refuse what is at path; of options kind, force and
+ * copy_from count. */
+GQA_MUST_USE
+enum gqa_status gqa_folder_try(const char *path,
+                               const struct gqa_output_options *options);
+
 #endif

@@ -13,6 +13,7 @@
 
 #include "common/checked.h"
 #include "common/interrupt.h"
+#include "formats/hdf5/sandbox.h"
 #include "formats/hdf5/server.h"
 
 enum { SLICE_MS = 200, MAX_MESSAGE = 2048, WAIT_FACTOR = 30 };
@@ -102,6 +103,11 @@ static enum gqa_status died(struct gqa_h5_child *child)
         return gqa_fail_nomem();
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
         return took_too_long(child);
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "the HDF5 library asked for more memory than it is "
+                        "allowed (%d MiB): the file is damaged or hostile",
+                        GQA_SANDBOX_MIB);
     if (WIFSIGNALED(status))
         return gqa_fail(GQA_ERR_FORMAT,
                         "the HDF5 library could not parse it (signal %d, %s): "

@@ -25,7 +25,7 @@
 #define SANITIZED 0
 #endif
 
-#define MEMORY_BYTES (UINT64_C(1) << 30)
+#define MEMORY_BYTES ((uint64_t)GQA_SANDBOX_MIB << 20)
 
 /*
  * Should nobody end the parser it must not spin for ever; far more than any
@@ -143,6 +143,16 @@ enum { N_ALLOWED = sizeof allowed / sizeof *allowed };
 #define UNLESS(value, n) \
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), 0, (n))
 
+/*
+ * What asks for as much memory in one piece as the limit leaves in all follows
+ * a damaged size: it ends here, and is told from a machine that is short.
+ */
+#define KILL_IF_LONG(i)                                                      \
+    LOAD(ARGUMENT(i) + 4), UNLESS(0, 2), LOAD(ARGUMENT(i)),                  \
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, (uint32_t)GQA_SANDBOX_MIB << 20, \
+                 0, 1),                                                      \
+        RETURN(SECCOMP_RET_KILL_PROCESS)
+
 static bool filter_calls(void)
 {
     static const struct sock_filter start[] = {
@@ -150,12 +160,22 @@ static bool filter_calls(void)
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0),
         RETURN(SECCOMP_RET_KILL_PROCESS),
         LOAD((uint32_t)offsetof(struct seccomp_data, nr)),
-        /* Memory, but none to run code from. */
+#if !SANITIZED
+        UNLESS(__NR_mmap, 5 + 4),
+        KILL_IF_LONG(1),
+#else
         UNLESS(__NR_mmap, 4),
+#endif
+        /* Memory, but none to run code from. */
         LOAD(ARGUMENT(2)),
         BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 0, 1),
         RETURN(SECCOMP_RET_ERRNO | EACCES),
         RETURN(SECCOMP_RET_ALLOW),
+#if !SANITIZED
+        UNLESS(__NR_mremap, 5 + 1),
+        KILL_IF_LONG(2),
+        RETURN(SECCOMP_RET_ALLOW),
+#endif
         UNLESS(__NR_mprotect, 4),
         LOAD(ARGUMENT(2)),
         BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 0, 1),

@@ -4,6 +4,9 @@
 
 #include <stdbool.h>
 
+/* Memory that the parser may take. */
+enum { GQA_SANDBOX_MIB = 1024 };
+
 /*
  * Close every descriptor but two, which move to *file and *channel.
  * False when that is impossible.

@@ -93,3 +93,11 @@ enum gqa_status gqa_output_write(struct gqa_output_summary *summary,
     sigaction(SIGXFSZ, &before, NULL);
     return st;
 }
+
+enum gqa_status gqa_output_try(const char *path,
+                               const struct gqa_output_options *options)
+{
+    return options->kind == GQA_OUTPUT_FOLDER
+               ? gqa_folder_try(path, options)
+               : gqa_atomic_try_file(path, options->force);
+}

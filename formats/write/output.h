@@ -96,4 +96,12 @@ enum gqa_status gqa_output_write(struct gqa_output_summary *summary,
                                  void *produce_ctx,
                                  const struct gqa_output_options *options);
 
+/*
+ * Whether gqa_output_write() would refuse what is at path, or its folder;
+ * nothing is written. Of options kind, force and copy_from count.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_output_try(const char *path,
+                               const struct gqa_output_options *options);
+
 #endif

@@ -3,8 +3,8 @@
  * produced into the first and, where frames are wanted, framed into the
  * second. From then on it waits for two things that keep their order: the
  * writer thread, which takes one block after the other, and the digest of
- * its tensor, which any worker that looks for work continues as soon as
- * the block before has been hashed. When both are done its buffers are
+ * its tensor or of the file, which any worker that looks for work continues as
+ * soon as the block before has been hashed. When both are done its buffers are
  * free.
  *
  * Blocks in flight are in a ring, at their number modulo its length.
@@ -178,7 +178,7 @@ static struct block *claim(struct pipeline *p)
         b->frame_buffer = gqa_buffers_take(p->buffers);
         b->frame = (unsigned char *)b->frame_buffer + GQA_SINK_ALIGN;
     } else {
-        b->hashed = true;
+        b->hashed = !p->stream->content_digest;
     }
     switch (p->stream->framing) {
     case GQA_FRAMING_NONE:
@@ -226,7 +226,8 @@ static struct block *find_hashable(struct pipeline *p)
         struct block *b = block_at(p, i);
 
         if (b->state == BLOCK_READY && !b->hashing && !b->hashed &&
-            (b->offset == 0 || i == p->tail || block_at(p, i - 1)->hashed))
+            ((b->offset == 0 && !p->stream->content_digest) || i == p->tail ||
+             block_at(p, i - 1)->hashed))
             return b;
     }
     return NULL;
@@ -237,6 +238,11 @@ static enum gqa_status hash_block(struct pipeline *p, const struct block *b)
     struct gqa_sha256 **hash = &p->hashes[b->rank];
     enum gqa_status st;
 
+    if (p->stream->content_digest) {
+        gqa_content_digest_update(p->stream->content_digest, b->content,
+                                  b->n_bytes);
+        return GQA_OK;
+    }
     if (b->offset == 0 && (st = gqa_sha256_create(hash)) != GQA_OK)
         return st;
     if ((st = gqa_sha256_update(*hash, b->content, b->n_bytes)) != GQA_OK)

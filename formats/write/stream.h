@@ -5,6 +5,7 @@
 #ifndef GQA_FORMATS_WRITE_STREAM_H
 #define GQA_FORMATS_WRITE_STREAM_H
 
+#include "formats/content_digest.h"
 #include "formats/gqa/manifest_write.h"
 #include "formats/write/output.h"
 #include "formats/write/sink.h"
@@ -38,6 +39,9 @@ struct gqa_stream {
     /* Filled when framed, both lent. */
     struct gqa_digest *digests;    /* [n], in data order */
     struct gqa_frame_info *frames; /* [gqa_stream_n_blocks()] */
+
+    /* Unframed: all bytes go into it, in their order; lent, or NULL. */
+    struct gqa_content_digest *content_digest;
 };
 
 /* Blocks that the tensors are cut into. */

@@ -64,6 +64,10 @@ static enum gqa_status write_plain(const struct gqa_weights *w,
     if (st != GQA_OK)
         return st;
     init_stream(&stream, w, sink);
+    if (w->digest)
+        gqa_content_digest_update(w->digest, w->header->bytes,
+                                  w->header->n_bytes);
+    stream.content_digest = w->digest;
     return gqa_stream_run(&stream);
 }
 

@@ -2,6 +2,7 @@
 #ifndef GQA_FORMATS_WRITE_WEIGHTS_H
 #define GQA_FORMATS_WRITE_WEIGHTS_H
 
+#include "formats/content_digest.h"
 #include "formats/safetensors/header_write.h"
 #include "formats/write/output.h"
 
@@ -15,6 +16,7 @@ struct gqa_weights {
     void *produce_ctx;
     const struct gqa_output_options *options; /* kind GQA: as .gqa */
     uint64_t progress_base, progress_all;     /* content bytes */
+    struct gqa_content_digest *digest; /* of the file, no .gqa; or NULL */
 };
 
 /* The file's size where it is known beforehand, else 0. */

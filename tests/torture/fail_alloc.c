@@ -33,6 +33,10 @@ enum { MAX_CALLS = 64 };
 static struct gqa_fail_alloc *shared;
 static bool traced;
 
+/* Of the process that is `owner`; a fork inherits both, and takes its own. */
+static _Atomic uint64_t *last;
+static pid_t owner;
+
 __attribute__((constructor)) static void start(void)
 {
     const char *path = getenv("GQA_FAIL_ALLOC");
@@ -63,6 +67,18 @@ static void trace(void)
     backtrace_symbols_fd(calls, n, STDERR_FILENO);
 }
 
+static void note_last(uint64_t count)
+{
+    if (owner != getpid()) {
+        const uint32_t i = atomic_fetch_add(&shared->n_processes, 1);
+
+        owner = getpid();
+        last = i < GQA_FAIL_ALLOC_PROCESSES ? &shared->last[i] : NULL;
+    }
+    if (last)
+        *last = count;
+}
+
 static bool fails(void)
 {
     uint64_t i;
@@ -70,6 +86,7 @@ static bool fails(void)
     if (!shared)
         return false;
     i = atomic_fetch_add(&shared->count, 1) + 1;
+    note_last(i);
     if (i < shared->fail_at || (i > shared->fail_at && !shared->and_later))
         return false;
     if (traced && i == shared->fail_at)

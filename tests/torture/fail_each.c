@@ -1,19 +1,23 @@
 /*
  * Run a command again and again, each time with another allocation failing.
  *
- * usage: fail_each [-t TRIES] [-a N] SHIM FOLDER COMMAND [ARGUMENT]...
+ * usage: fail_each [-t TRIES] [-a N] [-s SEED] SHIM FOLDER COMMAND
+ * [ARGUMENT]...
  *
  *   SHIM    fail_alloc.so
  *   FOLDER  what the command writes goes in here; it is emptied before each
  *           run
- *   -t      no more than TRIES allocations, spread over the run
- *           (default: each one)
+ *   -s      before each run FOLDER is a copy of this one; a command that
+ *           refuses is fine, then
+ *   -t      no more than TRIES allocations, spread over the run, and the last
+ *           LAST ones of each process (default: each one)
  *   -a      allocation N alone, and tell what its run said
  *
  * Each allocation fails once alone and once with all that follow. The run
  * must then say that it was out of memory, end with 2 and leave FOLDER empty
  * and no half of a JSON text on standard output; or do all that it does when
- * nothing fails, byte for byte. Ends with 1 where one did not.
+ * nothing fails, byte for byte. With -s "empty" is "as it was". Ends with 1
+ * where one did not.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -31,7 +35,7 @@
 
 #include "fail_alloc.h"
 
-enum { SECONDS = 60, ROOM = 4096 };
+enum { SECONDS = 60, ROOM = 4096, LAST = 100 };
 
 struct bytes {
     char *data;
@@ -42,15 +46,17 @@ struct bytes {
 struct result {
     int status; /* as waitpid() gives it */
     uint64_t n_allocations;
+    uint64_t last[GQA_FAIL_ALLOC_PROCESSES];
     struct bytes out, err, folder;
 };
 
 static struct {
-    const char *shim, *folder;
+    const char *shim, *folder, *seed;
     char **command;
     uint64_t tries, only;
     char scratch[64], map_path[80], out_path[80], err_path[80];
     struct gqa_fail_alloc *map;
+    struct bytes before; /* FOLDER, when a run begins */
 } run;
 
 static _Noreturn void die(const char *what)
@@ -132,6 +138,26 @@ static void empty_folder(int parent, const char *name)
     closedir(dir);
 }
 
+/* FOLDER as it is when a run begins. */
+static void prepare_folder(void)
+{
+    char from[ROOM];
+    int status;
+    pid_t pid;
+
+    empty_folder(AT_FDCWD, run.folder);
+    if (!run.seed)
+        return;
+    snprintf(from, sizeof from, "%s/.", run.seed);
+    pid = fork();
+    if (pid == 0) {
+        execlp("cp", "cp", "-a", from, run.folder, (char *)NULL);
+        _exit(127);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+        die("cp");
+}
+
 static void send_to(int fd, const char *path)
 {
     const int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -160,8 +186,8 @@ static struct result run_once(uint64_t fail_at, bool and_later)
     struct result r = {0};
     pid_t pid;
 
-    empty_folder(AT_FDCWD, run.folder);
-    run.map->count = 0;
+    prepare_folder();
+    memset(run.map, 0, sizeof *run.map);
     run.map->fail_at = fail_at;
     run.map->and_later = and_later;
     pid = fork();
@@ -170,6 +196,8 @@ static struct result run_once(uint64_t fail_at, bool and_later)
     if (pid < 0 || waitpid(pid, &r.status, 0) != pid)
         die("fork");
     r.n_allocations = run.map->count;
+    for (size_t i = 0; i < GQA_FAIL_ALLOC_PROCESSES; i++)
+        r.last[i] = run.map->last[i];
     append_file(&r.out, AT_FDCWD, run.out_path);
     append_file(&r.err, AT_FDCWD, run.err_path);
     append_folder(&r.folder, AT_FDCWD, run.folder);
@@ -194,7 +222,8 @@ static const char *find_fault(const struct result *r,
 {
     if (WIFSIGNALED(r->status))
         return WTERMSIG(r->status) == SIGALRM ? "hangs" : "dies of a signal";
-    if (r->status == expected->status) {
+    if (r->status == expected->status &&
+        (WEXITSTATUS(r->status) != 2 || same(&r->err, &expected->err))) {
         if (!same(&r->out, &expected->out))
             return "does not say it, and standard output differs";
         if (!same(&r->folder, &expected->folder))
@@ -205,8 +234,8 @@ static const char *find_fault(const struct result *r,
         return "ends with another status than 2";
     if (!strstr(r->err.data, "out of memory"))
         return "does not say that it is out of memory";
-    if (r->folder.n > 0)
-        return "leaves files behind";
+    if (!same(&r->folder, &run.before))
+        return run.seed ? "changes files" : "leaves files behind";
     if (r->out.n > 0 && *r->out.data == '{')
         return "leaves half a text on standard output";
     return NULL;
@@ -225,26 +254,43 @@ static bool try_one(uint64_t n, bool and_later, const struct result *expected)
     return !fault;
 }
 
+/* Every step-th one, and the last ones of each process. */
+static bool is_wanted(uint64_t n, uint64_t step, const struct result *expected)
+{
+    bool is_last = false;
+
+    if (run.only)
+        return n == run.only;
+    for (size_t i = 0; i < GQA_FAIL_ALLOC_PROCESSES; i++)
+        is_last =
+            is_last || (n <= expected->last[i] && n + LAST > expected->last[i]);
+    return is_last || n % step == (step + 1) / 2 % step;
+}
+
 static int run_all(void)
 {
-    struct result expected = run_once(UINT64_MAX, false);
-    const uint64_t n = expected.n_allocations;
-    const uint64_t step = run.tries && n > run.tries ? n / run.tries : 1;
+    struct result expected;
+    uint64_t n, step;
     unsigned long long tried = 0, failed = 0;
 
-    if (!WIFEXITED(expected.status) || WEXITSTATUS(expected.status) > 1 ||
-        n == 0) {
+    prepare_folder();
+    append_folder(&run.before, AT_FDCWD, run.folder);
+    expected = run_once(UINT64_MAX, false);
+    n = expected.n_allocations;
+    step = run.tries && n > run.tries ? n / run.tries : 1;
+    if (!WIFEXITED(expected.status) ||
+        WEXITSTATUS(expected.status) > (run.seed ? 2 : 1) || n == 0) {
         fprintf(stderr, "fail_each: undisturbed: status %#x, %llu counted\n%s",
                 (unsigned)expected.status, (unsigned long long)n,
                 expected.err.data);
         exit(2);
     }
-    for (uint64_t i = run.only ? run.only : (step + 1) / 2; i <= n; i += step) {
+    for (uint64_t i = 1; i <= n; i++) {
+        if (!is_wanted(i, step, &expected))
+            continue;
         tried += 2;
         failed += !try_one(i, false, &expected);
         failed += !try_one(i, true, &expected);
-        if (run.only)
-            break;
     }
     printf("%llu of %llu tries went wrong, %llu allocations:", failed, tried,
            (unsigned long long)n);
@@ -252,6 +298,7 @@ static int run_all(void)
         printf(" %s", *word);
     printf("\n");
     result_clear(&expected);
+    free(run.before.data);
     return failed > 0;
 }
 
@@ -287,17 +334,19 @@ int main(int argc, char **argv)
 {
     int option, status;
 
-    while ((option = getopt(argc, argv, "+t:a:")) != -1) {
+    while ((option = getopt(argc, argv, "+t:a:s:")) != -1) {
         if (option == 't')
             run.tries = strtoull(optarg, NULL, 10);
         else if (option == 'a')
             run.only = strtoull(optarg, NULL, 10);
+        else if (option == 's')
+            run.seed = optarg;
         else
             return 2;
     }
     if (argc - optind < 3) {
-        fprintf(stderr, "usage: fail_each [-t TRIES] [-a N] SHIM FOLDER "
-                        "COMMAND [ARGUMENT]...\n");
+        fprintf(stderr, "usage: fail_each [-t TRIES] [-a N] [-s SEED] SHIM "
+                        "FOLDER COMMAND [ARGUMENT]...\n");
         return 2;
     }
     run.shim = argv[optind];

@@ -6,7 +6,8 @@
 # usage: tests/torture/run.sh [--all | --tries N] [NAME]...
 #
 #   --all       each allocation, not a sample; takes hours of one processor
-#   --tries     so many allocations, spread over a run (default: 60)
+#   --tries     so many allocations, spread over a run (default: 60); the last
+#               ones of each process come on top
 #   GQA_BUILD   environment: the build folder, without sanitizers (default:
 #               build/release)
 #
@@ -57,8 +58,8 @@ torture() {
         $wanted == *" ${name%%-*} "* ]] || return 0
     ran=$((ran + 1))
     echo "$name"
-    "$torture/fail_each" -t "$tries" "$torture/fail_alloc.so" out "$@" ||
-        failed=$((failed + 1))
+    "$torture/fail_each" -t "$tries" ${seed:+-s "$seed"} \
+        "$torture/fail_alloc.so" out "$@" || failed=$((failed + 1))
 }
 
 llama=$data/runtime/llama
@@ -71,6 +72,10 @@ gqa-convert -q --threads 1 -g 1 "$llama" model.safetensors
 gqa-convert -q --threads 1 -g 1 --expand model.gqa expanded.gqa
 echo '1 2 3 4' >tokens.json
 cp model.gqa grün.gqa
+# What is there already: an older conversion, and links to its files.
+mkdir -p older/links
+gqa-convert -q --threads 1 -g 1 "$llama" older/model
+ln -s ../model/model.safetensors ../model/config.json older/links/
 
 convert=(gqa-convert --threads 1 -g 1)
 inspect=(gqa-inspect --threads 1)
@@ -88,6 +93,10 @@ torture convert-gqa-again "${convert[@]}" --json expanded.gqa out/model.gqa
 torture convert-tf "${convert[@]}" "$tf" out/model.gqa
 torture convert-keras "${convert[@]}" --json "$keras" out/model.safetensors
 torture convert-kerashub "${convert[@]}" "$kerashub" out/model.gqa
+seed=older torture convert-force "${convert[@]}" --force "$llama" out/model
+seed=older torture convert-overlap "${convert[@]}" --force out/links out/model
+seed=older torture convert-linked "${convert[@]}" --force \
+    out/links/model.safetensors out/model
 torture inspect-text "${inspect[@]}" --tensors "$llama"
 torture inspect-json "${inspect[@]}" --json --kv-cache --recipe --stats model.gqa
 torture inspect-gqa "${inspect[@]}" --kv-cache --recipe --stats grün.gqa

@@ -97,6 +97,20 @@ START_TEST(its_death_is_an_error)
 }
 END_TEST
 
+/* As the filter ends it that asks for too much memory in one piece. */
+START_TEST(its_greed_is_an_error)
+{
+    start(20000);
+    kill(child.pid, SIGSYS);
+    ck_assert_int_eq(ask(), GQA_ERR_FORMAT);
+    ck_assert_msg(strstr(gqa_error_message(),
+                         "asked for more memory than it is allowed (1024 "
+                         "MiB)") != NULL,
+                  "%s", gqa_error_message());
+    finish();
+}
+END_TEST
+
 START_TEST(its_silence_is_an_error)
 {
     start(20000);
@@ -412,6 +426,7 @@ int main(void)
     tcase_add_test(tc, answers_twice);
     tcase_add_test(tc, its_answers_agree);
     tcase_add_test(tc, its_death_is_an_error);
+    tcase_add_test(tc, its_greed_is_an_error);
     tcase_add_test(tc, its_silence_is_an_error);
     tcase_add_test(tc, it_ends_with_us);
     tcase_add_test(tc, it_ends_with_us_in_the_midst_of_work);

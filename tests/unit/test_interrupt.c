@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/atomic.h"
+#include "common/atomic_target.h"
 #include "common/cli.h"
 #include "common/interrupt.h"
 #include "scratch.h"
@@ -149,6 +151,72 @@ static void come_twice_with_files(int number)
     raise(number);
 }
 
+static struct gqa_atomic *begin_folder(void)
+{
+    struct gqa_atomic *folder;
+    int fd;
+
+    if (gqa_atomic_create_folder(&folder, scratch_path("out"), false, NULL,
+                                 NULL) != GQA_OK ||
+        gqa_atomic_create_in(folder, &fd, "weights") != GQA_OK ||
+        gqa_atomic_create_in(folder, &fd, "config") != GQA_OK)
+        _exit(97);
+    gqa_interrupt_catch(gqa_atomic_clean);
+    return folder;
+}
+
+static void come_twice_with_folder(int number)
+{
+    (void)begin_folder();
+    raise(number);
+    raise(number);
+}
+
+static void look_away_with_folder(int number)
+{
+    (void)begin_folder();
+    raise(number);
+    for (;;)
+        pause();
+}
+
+START_TEST(a_folder_that_is_not_committed_goes)
+{
+    void (*const how[])(int) = {come_twice_with_folder, look_away_with_folder};
+
+    for (size_t i = 0; i < sizeof how / sizeof *how; i++) {
+        ends_by(how[i], signals[_i]);
+        ck_assert_int_eq(rmdir(scratch_folder()), 0);
+        scratch_create();
+    }
+}
+END_TEST
+
+/* The second one comes while the folder is being committed: not now. */
+static void come_while_locked(int number)
+{
+    struct gqa_atomic *folder = begin_folder();
+
+    gqa_atomic_lock();
+    raise(number);
+    raise(number);
+    gqa_atomic_unlock();
+    if (gqa_atomic_commit(folder) != GQA_OK)
+        _exit(96);
+    gqa_atomic_free(folder);
+    for (;;)
+        pause();
+}
+
+START_TEST(a_folder_that_is_committed_stays)
+{
+    ends_by(come_while_locked, signals[_i]);
+    ck_assert_int_eq(unlink(scratch_path("out/weights")), 0);
+    ck_assert_int_eq(unlink(scratch_path("out/config")), 0);
+    ck_assert_int_eq(rmdir(scratch_path("out")), 0);
+}
+END_TEST
+
 START_TEST(files_that_are_not_whole_go)
 {
     void (*const how[])(int) = {look_away, come_twice_with_files};
@@ -199,6 +267,9 @@ int main(void)
     tcase_add_loop_test(ends, what_was_ignored_stays_so, 0, N_SIGNALS);
     tcase_add_loop_test(ends, files_that_are_not_whole_go, 0, N_SIGNALS);
     tcase_add_test(ends, files_that_are_whole_stay);
+    tcase_add_loop_test(ends, a_folder_that_is_not_committed_goes, 0,
+                        N_SIGNALS);
+    tcase_add_loop_test(ends, a_folder_that_is_committed_stays, 0, N_SIGNALS);
     suite_add_tcase(suite, ends);
     srunner_run_all(runner, CK_ENV);
     n_failed = srunner_ntests_failed(runner);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "common/atomic.h"
 #include "common/sha256.h"
@@ -20,6 +21,7 @@
  */
 static void (*at_the_last_moment)(void);
 static bool cannot_exchange;
+static int n_moments_before; /* calls that pass, before that one */
 
 int __real_renameat2(int from_fd, const char *from, int to_fd, const char *to,
                      unsigned flags);
@@ -29,9 +31,12 @@ int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to,
 int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to,
                      unsigned flags)
 {
-    void (*act)(void) = at_the_last_moment;
+    void (*act)(void) = n_moments_before > 0 ? NULL : at_the_last_moment;
 
-    at_the_last_moment = NULL;
+    if (n_moments_before > 0)
+        n_moments_before--;
+    else
+        at_the_last_moment = NULL;
     if (act)
         act();
     if (cannot_exchange) {
@@ -44,6 +49,7 @@ int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to,
 static void set_up(void)
 {
     at_the_last_moment = NULL;
+    n_moments_before = 0;
     cannot_exchange = false;
     scratch_create();
 }
@@ -73,7 +79,8 @@ static void failed_with(const char *message)
 static enum gqa_status write_folder(bool force)
 {
     struct gqa_output_options options = model_options(GQA_OUTPUT_FOLDER);
-    json_t *config = json_pack("{s:s}", "model_type", "llama");
+    json_t *config =
+        json_pack("{s:s, s:i}", "model_type", "llama", "hidden_size", 8);
     struct model_trouble none = {0};
     struct gqa_output_summary summary;
     enum gqa_status st;
@@ -107,16 +114,24 @@ static void make_source(void)
     scratch_write_text("source/gqa-manifest.json", "of the source");
 }
 
-static void digest_is(const json_t *file, const char *key, const char *name,
-                      size_t n_bytes)
+static void digest_is(const json_t *file, const char *name, bool is_weights)
 {
+    const char *key = is_weights ? "xxh3_128" : "sha256";
     unsigned char digest[GQA_SHA256_BYTES];
     char hex[GQA_SHA256_DIGITS + 1];
     size_t n;
     unsigned char *bytes = read_file(scratch_path(name), &n);
 
-    ck_assert_int_eq(gqa_sha256(digest, bytes, n_bytes ? n_bytes : n), GQA_OK);
-    gqa_sha256_format(hex, digest);
+    if (is_weights) {
+        const XXH128_hash_t hash = XXH3_128bits(bytes, n);
+
+        snprintf(hex, sizeof hex, "%016llx%016llx",
+                 (unsigned long long)hash.high64,
+                 (unsigned long long)hash.low64);
+    } else {
+        ck_assert_int_eq(gqa_sha256(digest, bytes, n), GQA_OK);
+        gqa_sha256_format(hex, digest);
+    }
     ck_assert_str_eq(json_string_value(json_object_get(file, key)), hex);
     ck_assert_int_eq(json_integer_value(json_object_get(file, "bytes")),
                      (json_int_t)n);
@@ -147,21 +162,12 @@ START_TEST(a_manifest_lists_what_was_written)
     ck_assert_uint_eq(json_array_size(files), 6);
     for (size_t i = 0; i < 6; i++) {
         const json_t *file = json_array_get(files, i);
-        const bool is_shard = i == 2 || i == 3;
-        size_t n_header = 0;
 
         ck_assert_str_eq(json_string_value(json_object_get(file, "name")),
                          names[i]);
         ck_assert_uint_eq(json_object_size(file), 3);
         snprintf(path, sizeof path, "out/%s", names[i]);
-        if (is_shard) {
-            size_t n;
-            unsigned char *bytes = read_file(scratch_path(path), &n);
-
-            n_header = 8 + (bytes[0] | (size_t)bytes[1] << 8);
-            free(bytes);
-        }
-        digest_is(file, is_shard ? "header_sha256" : "sha256", path, n_header);
+        digest_is(file, path, i == 2 || i == 3);
     }
     json_decref(root);
     ck_assert_uint_eq(count_entries(scratch_path("out")), 7);
@@ -285,14 +291,51 @@ START_TEST(what_was_changed_since_is_kept)
     ck_assert_int_eq(unlink(scratch_path("out/a")), 0);
     is_replaced();
     /* A configuration may be mended by hand, as long as it is one. */
-    scratch_write_text("out/config.json", "{\"architectures\": []}");
+    scratch_write_text("out/config.json", "{\"model_type\": \"llama\", "
+                                          "\"architectures\": []}");
     is_replaced();
+    scratch_write_text("out/config.json",
+                       "{\"architectures\": [\"x64\", \"arm64\"]}");
+    is_refused("write there: config.json (changed since); move");
+    scratch_write_text("out/config.json", "{\"model_type\": \"printer 3\"}");
+    is_refused("write there: config.json (changed since); move");
     scratch_write_text("out/config.json", "[]");
     is_refused("write there: config.json (changed since); move");
 }
 END_TEST
 
-START_TEST(shards_are_known_by_size_and_header)
+START_TEST(a_name_that_is_not_utf8_is_known_again)
+{
+    make_source();
+    scratch_write_text("source/gr\xfcn", "theirs");
+    ck_assert_int_eq(write_folder(false), GQA_OK);
+    check_text("out/gr\xfcn", "theirs");
+    /* Nothing but the manifest knows that a conversion wrote it. */
+    ck_assert_int_eq(unlink(scratch_path("source/gr\xfcn")), 0);
+    is_replaced();
+    ck_assert(!exists("out/gr\xfcn"));
+    scratch_write_text("source/gr\xfcn", "theirs");
+    is_replaced();
+    ck_assert_int_eq(unlink(scratch_path("source/gr\xfcn")), 0);
+    scratch_write_text("out/gr\xfcn", "mine");
+    is_refused("n (changed since); move");
+}
+END_TEST
+
+/* The whole mode goes on: set-group-ID of a folder that a group shares. */
+START_TEST(a_folder_keeps_its_mode)
+{
+    struct stat info;
+
+    ck_assert_int_eq(write_folder(false), GQA_OK);
+    ck_assert_int_eq(chmod(scratch_path("out"), 02750), 0);
+    is_replaced();
+    ck_assert_int_eq(stat(scratch_path("out"), &info), 0);
+    ck_assert_uint_eq(info.st_mode & 07777, 02750);
+}
+END_TEST
+
+START_TEST(shards_are_known_by_their_bytes)
 {
     const char *shard = "out/model-00001-of-00002.safetensors";
     size_t n;
@@ -306,6 +349,11 @@ START_TEST(shards_are_known_by_size_and_header)
     scratch_write(shard, bytes, n);
     is_refused(": model-00001-of-00002.safetensors (changed since); move");
     bytes[20] ^= 1;
+    /* A weight that was trained on. */
+    bytes[n - 1] ^= 1;
+    scratch_write(shard, bytes, n);
+    is_refused(": model-00001-of-00002.safetensors (changed since); move");
+    bytes[n - 1] ^= 1;
     scratch_write(shard, bytes, n - 1);
     is_refused(": model-00001-of-00002.safetensors (changed since); move");
     memset(bytes, 0xff, 8);
@@ -535,6 +583,30 @@ START_TEST(what_has_no_place_in_the_new_folder_stays_in_sight)
 }
 END_TEST
 
+static void put_in_place_of_old(void)
+{
+    char path[1024];
+
+    scratch_write_text("stranger", "stranger");
+    snprintf(path, sizeof path, "%s/old.txt", find_beside(".out.partial-"));
+    ck_assert_int_eq(rename(scratch_path("stranger"), scratch_path(path)), 0);
+}
+
+/* It came after the last look, and before the old file was deleted. */
+START_TEST(another_file_in_the_old_folder_moves_over)
+{
+    struct gqa_atomic *a = begin_folder();
+
+    n_moments_before = 1;
+    at_the_last_moment = put_in_place_of_old;
+    ck_assert_int_eq(gqa_atomic_commit(a), GQA_OK);
+    gqa_atomic_free(a);
+    check_text("out/new.txt", "new");
+    check_text("out/old.txt", "stranger");
+    ck_assert_uint_eq(count_entries(scratch_folder()), 1);
+}
+END_TEST
+
 static void swap_folder(void)
 {
     ck_assert_int_eq(rename(scratch_path("out"), scratch_path("moved")), 0);
@@ -722,7 +794,9 @@ int main(void)
                         N_STRANGERS);
     tcase_add_test(judged, nothing_but_regular_files_is_deleted);
     tcase_add_test(judged, what_was_changed_since_is_kept);
-    tcase_add_test(judged, shards_are_known_by_size_and_header);
+    tcase_add_test(judged, a_name_that_is_not_utf8_is_known_again);
+    tcase_add_test(judged, a_folder_keeps_its_mode);
+    tcase_add_test(judged, shards_are_known_by_their_bytes);
     tcase_add_loop_test(judged, a_damaged_manifest_is_none, 0, N_DAMAGED);
     tcase_add_test(judged, a_manifest_that_is_too_long_is_none);
     tcase_add_test(judged, a_folder_without_a_manifest_is_known_by_its_names);
@@ -734,6 +808,7 @@ int main(void)
     tcase_add_test(folder, a_folder_that_went_away_is_no_obstacle);
     tcase_add_test(folder, what_comes_at_the_last_moment_moves_over);
     tcase_add_test(folder, what_has_no_place_in_the_new_folder_stays_in_sight);
+    tcase_add_test(folder, another_file_in_the_old_folder_moves_over);
     tcase_add_test(folder, another_folder_at_the_last_moment_comes_back);
     tcase_add_loop_test(folder, a_folder_that_comes_to_exist_is_kept, 0, 2);
     tcase_add_test(folder, a_new_folder_needs_no_exchange);

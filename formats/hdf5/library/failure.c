@@ -11,12 +11,36 @@ static herr_t first_reason(unsigned n, const H5E_error2_t *error, void *text)
     return 0;
 }
 
+/* Addresses of the process are no business of the reader, nor twice the same:
+ * "0x55d9a8e0" becomes "0x..". */
+static void drop_addresses(char *text)
+{
+    static const char digits[] = "0123456789abcdefABCDEF";
+    char *to = text;
+
+    while (*text) {
+        const size_t n =
+            strncmp(text, "0x", 2) == 0 ? strspn(text + 2, digits) : 0;
+
+        if (n == 0) {
+            *to++ = *text++;
+            continue;
+        }
+        /* No longer than what was there. */
+        memcpy(to, "0x..", n == 1 ? 3 : 4);
+        to += n == 1 ? 3 : 4;
+        text += 2 + n;
+    }
+    *to = '\0';
+}
+
 const char *gqa_h5_reason(void)
 {
     static char text[160];
 
     snprintf(text, sizeof text, "no reason given");
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first_reason, text);
+    drop_addresses(text);
     return text;
 }
 

@@ -16,6 +16,15 @@ bool gqa_h5_short_of_memory(void)
     return short_of_memory;
 }
 
+static herr_t find_no_memory(unsigned n, const H5E_error2_t *error, void *arg)
+{
+    (void)n;
+    (void)arg;
+    if (error->maj_num == H5E_RESOURCE && error->min_num == H5E_NOSPACE)
+        gqa_h5_note_no_memory();
+    return 0;
+}
+
 /*
  * Called for each function of the library that fails. Short of memory, it
  * may say so, something else or nothing, and its callers may take it for the
@@ -23,10 +32,11 @@ bool gqa_h5_short_of_memory(void)
  */
 static herr_t note_failure(hid_t stack, void *arg)
 {
-    (void)stack;
     (void)arg;
     if (errno == ENOMEM)
         gqa_h5_note_no_memory();
+    /* Other calls may have changed errno since. */
+    H5Ewalk2(stack, H5E_WALK_UPWARD, find_no_memory, NULL);
     return 0;
 }
 
