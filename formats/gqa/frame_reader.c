@@ -1,6 +1,5 @@
 #include "formats/gqa/frame_reader.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -159,15 +158,14 @@ static enum gqa_status decompress(struct decoder *decoder,
     enum gqa_status st;
     size_t result;
 
-    if (decoder->capacity < n) {
+    if (!decoder->in || decoder->capacity < n) {
         free(decoder->in);
         decoder->capacity = 0;
-        decoder->in = malloc(n);
+        decoder->in = malloc(n + 1); /* an empty one is an error told below */
         if (!decoder->in)
             return gqa_fail_nomem();
         decoder->capacity = n;
     }
-    assert(decoder->in); /* no frame is empty */
     st = gqa_file_read(reader->fd, decoder->in, n, frame->offset);
     if (st != GQA_OK)
         return st;
