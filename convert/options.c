@@ -1,4 +1,5 @@
 #include "convert/options.h"
+#include "formats/model/option_rows.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -178,25 +179,12 @@ static const struct gqa_option rows[] = {
      .value = "FILE",
      .offset = AT(config_path),
      .help = "configuration, where none lies beside or inside INPUT"},
-    {.name = "family",
-     .kind = GQA_OPTION_FILE,
-     .value = "FILE",
-     .offset = AT(family_path),
-     .help = "description of a family that is not built in"},
-    {.name = "n-heads",
-     .kind = GQA_OPTION_COUNT,
-     .value = "N",
-     .offset = AT(hints.n_heads),
-     .min = 1,
-     .max = MAX_COUNT,
-     .help = "query heads, where neither a configuration nor the shapes tell"},
-    {.name = "head-dim",
-     .kind = GQA_OPTION_COUNT,
-     .value = "N",
-     .offset = AT(hints.head_dim),
-     .min = 1,
-     .max = MAX_COUNT,
-     .help = "size of a head, likewise"},
+    GQA_FAMILY_ROW(AT(family_path)),
+    GQA_HEADS_ROW(
+        "n-heads", AT(hints.n_heads), MAX_COUNT,
+        "query heads, where neither a configuration nor the shapes tell"),
+    GQA_HEADS_ROW("head-dim", AT(hints.head_dim), MAX_COUNT,
+                  "size of a head, likewise"),
     {.name = "strict",
      .offset = AT(strict),
      .help = "refuse an INPUT with tensors that were never written, or not "

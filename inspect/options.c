@@ -1,4 +1,5 @@
 #include "inspect/options.h"
+#include "formats/model/option_rows.h"
 
 /* Products of these are checked where they are made. */
 #define MAX_COUNT ((uint64_t)1 << 40)
@@ -40,25 +41,11 @@ static const struct gqa_option rows[] = {
      .value = "FILE",
      .offset = AT(config_path),
      .help = "the model's config.json"},
-    {.name = "family",
-     .kind = GQA_OPTION_FILE,
-     .value = "FILE",
-     .offset = AT(family_path),
-     .help = "description of a family that is not built in"},
-    {.name = "n-heads",
-     .kind = GQA_OPTION_COUNT,
-     .value = "N",
-     .offset = AT(n_heads),
-     .min = 1,
-     .max = MAX_COUNT,
-     .help = "query heads, where nothing says how many"},
-    {.name = "head-dim",
-     .kind = GQA_OPTION_COUNT,
-     .value = "N",
-     .offset = AT(head_dim),
-     .min = 1,
-     .max = MAX_COUNT,
-     .help = "size of a head, where nothing says"},
+    GQA_FAMILY_ROW(AT(family_path)),
+    GQA_HEADS_ROW("n-heads", AT(n_heads), MAX_COUNT,
+                  "query heads, where nothing says how many"),
+    GQA_HEADS_ROW("head-dim", AT(head_dim), MAX_COUNT,
+                  "size of a head, where nothing says"),
 };
 
 const struct gqa_tool gqa_inspect_tool = {

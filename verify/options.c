@@ -1,4 +1,5 @@
 #include "verify/options.h"
+#include "formats/model/option_rows.h"
 
 /* Heads beyond any model's. */
 #define MAX_COUNT ((uint64_t)1 << 31)
@@ -73,25 +74,11 @@ static const struct gqa_option rows[] = {
      .offset = AT(original_config_path),
      .needs = "against",
      .help = "the config.json of ORIGINAL"},
-    {.name = "family",
-     .kind = GQA_OPTION_FILE,
-     .value = "FILE",
-     .offset = AT(family_path),
-     .help = "description of a family that is not built in"},
-    {.name = "n-heads",
-     .kind = GQA_OPTION_COUNT,
-     .value = "N",
-     .offset = AT(hints.n_heads),
-     .min = 1,
-     .max = MAX_COUNT,
-     .help = "query heads, where nothing says how many"},
-    {.name = "head-dim",
-     .kind = GQA_OPTION_COUNT,
-     .value = "N",
-     .offset = AT(hints.head_dim),
-     .min = 1,
-     .max = MAX_COUNT,
-     .help = "size of a head, where nothing says"},
+    GQA_FAMILY_ROW(AT(family_path)),
+    GQA_HEADS_ROW("n-heads", AT(hints.n_heads), MAX_COUNT,
+                  "query heads, where nothing says how many"),
+    GQA_HEADS_ROW("head-dim", AT(hints.head_dim), MAX_COUNT,
+                  "size of a head, where nothing says"),
     {.name = "report",
      .kind = GQA_OPTION_FILE,
      .value = "FILE",
