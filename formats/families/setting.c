@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
+
 /* --- Values -------------------------------------------------------------- */
 
 const char *gqa_value_kind_text(enum gqa_value_kind kind)
@@ -74,7 +76,8 @@ bool gqa_value_fits(const json_t *value, enum gqa_value_kind kind)
 
 void gqa_value_text(char *out, size_t size, const json_t *value)
 {
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT |
+                                       gqa_json_real_flags(value));
 
     snprintf(out, size, "%s", text ? text : "?");
     free(text);
