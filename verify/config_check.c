@@ -220,7 +220,7 @@ static enum gqa_status compare_original(struct finding *f,
 
     view.generation = generation[1];
     if (st == GQA_OK)
-        st = gqa_meaning_create(&second, b ? b->family : a->family,
+        st = gqa_meaning_create(&second, a->family,
                                 b ? b->config : raw_config(subject), &view);
     if (st == GQA_OK)
         st = compare(f, "original", "the original", first, second);

@@ -542,7 +542,8 @@ static void add_difference(json_t *list, const json_t *first,
         json_object_set(difference, "first", a);
     if (b)
         json_object_set(difference, "second", b);
-    if (!is_listed(list, difference))
+    /* Where one key means two things, it is said where it shows. */
+    if (!is_same(a, b) && !is_listed(list, difference))
         json_array_append(list, difference);
     json_decref(difference);
 }
