@@ -62,9 +62,14 @@ static void value_text(char *out, size_t size, const json_t *value)
     free(text);
 }
 
-/* first: what the other is called in JSON; first_is: in a sentence. */
-static void add_difference(struct finding *f, const char *first,
-                           const char *first_is, const json_t *difference)
+/* The other configuration, and how both are spoken of. */
+struct other {
+    const char *name; /* in JSON */
+    const char *in, *here;
+};
+
+static void add_difference(struct finding *f, const struct other *other,
+                           const json_t *difference)
 {
     const char *key = json_string_value(json_object_get(difference, "key"));
     json_t *a = json_object_get(difference, "first");
@@ -74,20 +79,19 @@ static void add_difference(struct finding *f, const char *first,
 
     json_object_set(item, "key", json_object_get(difference, "key"));
     if (a)
-        json_object_set(item, first, a);
+        json_object_set(item, other->name, a);
     if (b)
         json_object_set(item, "converted", b);
     json_array_append_new(f->list, item);
     value_text(left, sizeof left, a);
     value_text(right, sizeof right, b);
-    snprintf(clause, sizeof clause, "%.100s: %s in %.200s, %s here",
-             key ? key : "?", left, first_is, right);
+    snprintf(clause, sizeof clause, "%.100s: %s in %.200s, %s %s",
+             key ? key : "?", left, other->in, right, other->here);
     fail(f, clause);
 }
 
-static enum gqa_status compare(struct finding *f, const char *first,
-                               const char *first_is, const json_t *a,
-                               const json_t *b)
+static enum gqa_status compare(struct finding *f, const struct other *other,
+                               const json_t *a, const json_t *b)
 {
     json_t *differences = NULL;
     json_t *difference;
@@ -95,7 +99,7 @@ static enum gqa_status compare(struct finding *f, const char *first,
     const enum gqa_status st = gqa_meaning_compare(&differences, a, b);
 
     json_array_foreach(differences, i, difference)
-        add_difference(f, first, first_is, difference);
+        add_difference(f, other, difference);
     json_decref(differences);
     return st;
 }
@@ -208,6 +212,7 @@ static enum gqa_status compare_original(struct finding *f,
     const struct gqa_model *a = original->model, *b = subject->model;
     const bool alike = is_hugging_face(raw_config(original)) &&
                        is_hugging_face(raw_config(subject));
+    static const struct other other = {"original", "the original", "here"};
     json_t *generation[2] = {find_generation(original),
                              find_generation(subject)};
     struct gqa_meaning_view view = {.n_layers = n_decoder_layers(a),
@@ -223,7 +228,7 @@ static enum gqa_status compare_original(struct finding *f,
         st = gqa_meaning_create(&second, a->family,
                                 b ? b->config : raw_config(subject), &view);
     if (st == GQA_OK)
-        st = compare(f, "original", "the original", first, second);
+        st = compare(f, &other, first, second);
     if (st == GQA_OK && alike)
         check_dtype(f, subject, original);
     json_decref(first);
@@ -258,6 +263,7 @@ static enum gqa_status compare_other(struct finding *f,
     const struct gqa_model *m = subject->model;
     const struct gqa_meaning_view view = {.n_layers = n_decoder_layers(m),
                                           .kv_heads = true};
+    const struct other beside = {"beside", path, "inside the file"};
     json_t *first = NULL;
     json_t *second = NULL;
     enum gqa_status st = gqa_meaning_create(&first, m->family, other, &view);
@@ -265,7 +271,7 @@ static enum gqa_status compare_other(struct finding *f,
     if (st == GQA_OK)
         st = gqa_meaning_create(&second, m->family, raw_config(subject), &view);
     if (st == GQA_OK)
-        st = compare(f, "beside", path, first, second);
+        st = compare(f, &beside, first, second);
     json_decref(first);
     json_decref(second);
     return st;
@@ -352,7 +358,7 @@ static enum gqa_status check_others(struct finding *f,
 
 /* --- All ----------------------------------------------------------------- */
 
-enum gqa_status gqa_config_check(struct gqa_check *check,
+enum gqa_status gqa_config_check(size_t *n_found, struct gqa_check *check,
                                  const struct gqa_subject *subject,
                                  const struct gqa_subject *original)
 {
@@ -372,5 +378,6 @@ enum gqa_status gqa_config_check(struct gqa_check *check,
     if (!check->values)
         check->values = json_object();
     json_object_set_new(check->values, "differences", f.list);
+    *n_found = f.n;
     return st;
 }

@@ -16,10 +16,11 @@
  *           values.
  * subject   its model may be NULL: the configuration does not fit the tensors.
  * original  understood, or NULL.
+ * n_found   receives how many things differ.
  * Errors GQA_ERR_IO, GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
-enum gqa_status gqa_config_check(struct gqa_check *check,
+enum gqa_status gqa_config_check(size_t *n_found, struct gqa_check *check,
                                  const struct gqa_subject *subject,
                                  const struct gqa_subject *original);
 

@@ -239,12 +239,13 @@ static enum gqa_status check_config(struct gqa_subject *subject,
                                     const struct gqa_file_check *options)
 {
     struct gqa_check check = new_check("config");
-    enum gqa_status understood = GQA_OK;
     enum gqa_status st = gqa_subject_understand(subject, &options->hints);
+    const enum gqa_status understood = st;
+    size_t n_found = 0;
 
     if (st == GQA_ERR_FORMAT ||
-        (st == GQA_ERR_UNSUPPORTED && options->original)) {
-        understood = st;
+        (options->original &&
+         (st == GQA_ERR_UNSUPPORTED || st == GQA_ERR_USAGE))) {
         fail_check(&check);
         gqa_model_free(subject->model);
         subject->model = NULL;
@@ -257,11 +258,11 @@ static enum gqa_status check_config(struct gqa_subject *subject,
                  subject->model->n_attentions,
                  subject->model->config_is_complete ? "" : " (no config.json)");
     }
-    st = gqa_config_check(&check, subject, options->original);
-    /* What is not known is a mistake where the original says another thing,
-     * as a type of models that there is not. */
-    if (st == GQA_OK && understood == GQA_ERR_UNSUPPORTED &&
-        json_array_size(json_object_get(check.values, "differences")) == 0)
+    st = gqa_config_check(&n_found, &check, subject, options->original);
+    /* What cannot be understood is a mistake where the original's says another
+     * thing, as a type of models that there is not. */
+    if (st == GQA_OK && understood != GQA_OK && understood != GQA_ERR_FORMAT &&
+        n_found == 0)
         st = gqa_fail(understood, "%s", check.detail);
     if (st == GQA_OK)
         return gqa_report_add(report, &check);
