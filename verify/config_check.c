@@ -11,9 +11,9 @@
 #include "formats/families/meaning.h"
 #include "formats/folder/config_file.h"
 #include "formats/folder/folder.h"
-#include "formats/model/params.h"
+#include "verify/clauses.h"
 
-enum { MAX_GENERATION_BYTES = 1 << 20, MAX_SHOWN = 60 };
+enum { MAX_GENERATION_BYTES = 1 << 20 };
 
 /* --- What is found ------------------------------------------------------- */
 
@@ -24,69 +24,26 @@ struct finding {
     size_t n, n_shown; /* n_shown: in the detail */
 };
 
-/* A clause more, if there is room. */
-static bool add_clause(struct gqa_check *check, const char *clause)
-{
-    const size_t used = strlen(check->detail);
-    const size_t room = sizeof check->detail - 32; /* for "; and N more" */
-
-    if (used + strlen(clause) + 3 > room)
-        return false;
-    snprintf(check->detail + used, sizeof check->detail - used, "%s%s",
-             used ? "; " : "", clause);
-    return true;
-}
-
 static void fail(struct finding *f, const char *clause)
 {
     f->check->verdict = GQA_FAILED;
     f->n++;
-    f->n_shown += add_clause(f->check, clause);
-}
-
-/* "500000", "absent"; escaped, and cut to fit. */
-static void value_text(char *out, size_t size, const json_t *value)
-{
-    char *text = NULL;
-
-    if (!value) {
-        snprintf(out, size, "absent");
-        return;
-    }
-    if (gqa_json_dump(&text, value,
-                      JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII |
-                          JSON_SORT_KEYS | gqa_json_real_flags(value)) ==
-        GQA_OK)
-        snprintf(out, size, "%.*s%s", (int)size - 4, text,
-                 strlen(text) < size - 3 ? "" : "...");
-    free(text);
+    f->n_shown += gqa_clause_add(f->check, clause);
 }
 
 /* The other configuration, and how both are spoken of. */
 struct other {
     const char *name; /* in JSON */
-    const char *in, *here;
+    struct gqa_clause_words words;
 };
 
 static void add_difference(struct finding *f, const struct other *other,
                            const json_t *difference)
 {
-    const char *key = json_string_value(json_object_get(difference, "key"));
-    json_t *a = json_object_get(difference, "first");
-    json_t *b = json_object_get(difference, "second");
-    json_t *item = json_object();
-    char clause[512], left[MAX_SHOWN], right[MAX_SHOWN];
+    char clause[GQA_CLAUSE_MAX];
 
-    json_object_set(item, "key", json_object_get(difference, "key"));
-    if (a)
-        json_object_set(item, other->name, a);
-    if (b)
-        json_object_set(item, "converted", b);
-    json_array_append_new(f->list, item);
-    value_text(left, sizeof left, a);
-    value_text(right, sizeof right, b);
-    snprintf(clause, sizeof clause, "%.100s: %s in %.200s, %s %s",
-             key ? key : "?", left, other->in, right, other->here);
+    json_array_append_new(f->list, gqa_clause_json(difference, other->name));
+    gqa_clause_of(clause, difference, &other->words);
     fail(f, clause);
 }
 
@@ -94,12 +51,10 @@ static enum gqa_status compare(struct finding *f, const struct other *other,
                                const json_t *a, const json_t *b)
 {
     json_t *differences = NULL;
-    json_t *difference;
-    size_t i;
     const enum gqa_status st = gqa_meaning_compare(&differences, a, b);
 
-    json_array_foreach(differences, i, difference)
-        add_difference(f, other, difference);
+    for (size_t i = 0; i < json_array_size(differences); i++)
+        add_difference(f, other, json_array_get(differences, i));
     json_decref(differences);
     return st;
 }
@@ -212,7 +167,7 @@ static enum gqa_status compare_original(struct finding *f,
     const struct gqa_model *a = original->model, *b = subject->model;
     const bool alike = is_hugging_face(raw_config(original)) &&
                        is_hugging_face(raw_config(subject));
-    static const struct other other = {"original", "the original", "here"};
+    static const struct other other = {"original", {"the original", "here"}};
     json_t *generation[2] = {find_generation(original),
                              find_generation(subject)};
     struct gqa_meaning_view view = {.n_layers = n_decoder_layers(a),
@@ -263,7 +218,7 @@ static enum gqa_status compare_other(struct finding *f,
     const struct gqa_model *m = subject->model;
     const struct gqa_meaning_view view = {.n_layers = n_decoder_layers(m),
                                           .kv_heads = true};
-    const struct other beside = {"beside", path, "inside the file"};
+    const struct other beside = {"beside", {path, "inside the file"}};
     json_t *first = NULL;
     json_t *second = NULL;
     enum gqa_status st = gqa_meaning_create(&first, m->family, other, &view);

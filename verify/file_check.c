@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/units.h"
 #include "formats/unwritten.h"
+#include "verify/companions_check.h"
 #include "verify/config_check.h"
 #include "verify/scan.h"
 
@@ -351,5 +352,7 @@ enum gqa_status gqa_file_check(struct gqa_subject *subject,
     if (st != GQA_OK || !subject->checkpoint)
         return st;
     st = check_config(subject, report, options);
+    if (st == GQA_OK && options->original)
+        st = gqa_companions_check(report, subject, options->original);
     return st == GQA_OK ? check_content(subject, report, options) : st;
 }

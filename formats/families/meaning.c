@@ -142,7 +142,6 @@ static void state_settings(const struct meaning *m, const json_t *part,
 {
     const char *key;
     json_t *value;
-    size_t i;
 
     if (gqa_is_setting(part)) {
         state_setting(m, part, path);
@@ -155,8 +154,8 @@ static void state_settings(const struct meaning *m, const json_t *part,
         snprintf(inner, sizeof inner, "%s.%s", path, key);
         state_settings(m, value, inner);
     }
-    json_array_foreach((json_t *)(uintptr_t)part, i, value)
-        state_settings(m, value, path);
+    for (size_t i = 0; i < json_array_size(part); i++)
+        state_settings(m, json_array_get(part, i), path);
 }
 
 /* All that says how a model computes. */
@@ -182,9 +181,14 @@ static void unite_tied(const struct meaning *m)
     const char *first = scale ? setting_key(scale, 0) : NULL;
     const char *second = scale ? setting_key(scale, 1) : NULL;
     const char *key = setting_key(tied, 0);
+    char aside[2 * GQA_MAX_NAME];
 
-    if (second && key && strcmp(second, key) == 0 &&
-        json_is_false(json_object_get(m->config, first)))
+    if (!second || !key || strcmp(second, key) != 0)
+        return;
+    /* One fact of the key is enough. */
+    snprintf(aside, sizeof aside, "logits.scale/%s", key);
+    json_object_del(m->facts, aside);
+    if (json_is_false(json_object_get(m->config, first)))
         state(m, path, key, json_false(), json_object_get(m->config, key));
 }
 
@@ -395,19 +399,22 @@ static bool ends_in(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
+/* A list of one token is that token. */
+static const json_t *plain_token(const char *key, const json_t *value)
+{
+    return ends_in(key, "_token_id") && json_array_size(value) == 1
+               ? json_array_get(value, 0)
+               : value;
+}
+
 static void state_key(const struct meaning *m, const char *key,
                       const json_t *value, bool silent)
 {
-    /* A list of one token is that token. */
-    const json_t *only =
-        ends_in(key, "_token_id") && json_array_size(value) == 1
-            ? json_array_get(value, 0)
-            : value;
-
     if (is_used(m, key) || decides_nothing(m, key))
         return;
-    json_object_set_new(state(m, key, key, copy(only), value), "silent",
-                        json_boolean(silent));
+    json_object_set_new(
+        state(m, key, key, copy(plain_token(key, value)), value), "silent",
+        json_boolean(silent));
 }
 
 static void state_others(const struct meaning *m)
@@ -416,7 +423,9 @@ static void state_others(const struct meaning *m)
     json_t *value;
 
     json_object_foreach((json_t *)(uintptr_t)m->config, key, value)
+    {
         state_key(m, key, value, false);
+    }
     json_object_foreach(m->silent, key, value)
     {
         if (!json_object_get(m->config, key))
@@ -473,110 +482,9 @@ enum gqa_status gqa_meaning_create(json_t **out,
     return m.facts ? gqa_json_check() : gqa_fail_nomem();
 }
 
-/* --- Comparison ---------------------------------------------------------- */
-
-/* 10000 is 10000.0. */
-static bool is_same(const json_t *a, const json_t *b)
+void gqa_meaning_state(json_t *meaning, const char *key, const json_t *value)
 {
-    const char *key;
-    json_t *value;
-    size_t i;
+    const struct meaning m = {.facts = meaning};
 
-    if (json_is_number(a) && json_is_number(b))
-        return json_is_integer(a) && json_is_integer(b)
-                   ? json_integer_value(a) == json_integer_value(b)
-                   : json_number_value(a) == json_number_value(b);
-    if (!a || !b || json_typeof(a) != json_typeof(b) ||
-        json_array_size(a) != json_array_size(b) ||
-        json_object_size(a) != json_object_size(b))
-        return (!a || json_is_null(a)) && (!b || json_is_null(b));
-    if (!json_is_array(a) && !json_is_object(a))
-        return json_equal(a, b);
-    json_array_foreach((json_t *)(uintptr_t)a, i, value)
-    {
-        if (!is_same(value, json_array_get(b, i)))
-            return false;
-    }
-    json_object_foreach((json_t *)(uintptr_t)a, key, value)
-    {
-        if (!is_same(value, json_object_get(b, key)))
-            return false;
-    }
-    return true;
-}
-
-/* Several facts may be made of one key. */
-static bool is_listed(const json_t *list, const json_t *difference)
-{
-    size_t i;
-    json_t *item;
-
-    json_array_foreach((json_t *)(uintptr_t)list, i, item)
-    {
-        if (json_equal(item, difference))
-            return true;
-    }
-    return false;
-}
-
-/* "a", or "a / b" where they say it under two. */
-static json_t *both_keys(const json_t *first, const json_t *second)
-{
-    json_t *a = json_object_get(first, "key");
-    json_t *b = json_object_get(second, "key");
-
-    if (!a || !b || json_equal(a, b))
-        return json_incref(a ? a : b);
-    return json_sprintf("%s / %s", json_string_value(a), json_string_value(b));
-}
-
-static void add_difference(json_t *list, const json_t *first,
-                           const json_t *second)
-{
-    json_t *difference = json_object();
-    json_t *a = json_object_get(first, "shown");
-    json_t *b = json_object_get(second, "shown");
-
-    json_object_set_new(difference, "key", both_keys(first, second));
-    if (a)
-        json_object_set(difference, "first", a);
-    if (b)
-        json_object_set(difference, "second", b);
-    /* Where one key means two things, it is said where it shows. */
-    if (!is_same(a, b) && !is_listed(list, difference))
-        json_array_append(list, difference);
-    json_decref(difference);
-}
-
-static void compare_fact(json_t *list, const json_t *first,
-                         const json_t *second)
-{
-    const bool aside =
-        json_object_get(first, "aside") || json_object_get(second, "aside");
-    const bool silent = json_is_true(json_object_get(first, "silent")) &&
-                        json_is_true(json_object_get(second, "silent"));
-
-    if ((aside && (!first || !second)) || silent ||
-        is_same(json_object_get(first, "value"),
-                json_object_get(second, "value")))
-        return;
-    add_difference(list, first, second);
-}
-
-enum gqa_status gqa_meaning_compare(json_t **out, const json_t *first,
-                                    const json_t *second)
-{
-    json_t *list = json_array();
-    const char *of;
-    json_t *fact;
-
-    json_object_foreach((json_t *)(uintptr_t)first, of, fact)
-        compare_fact(list, fact, json_object_get(second, of));
-    json_object_foreach((json_t *)(uintptr_t)second, of, fact)
-    {
-        if (!json_object_get(first, of))
-            compare_fact(list, NULL, fact);
-    }
-    *out = list;
-    return list ? gqa_json_check() : gqa_fail_nomem();
+    state(&m, key, key, copy(plain_token(key, value)), value);
 }

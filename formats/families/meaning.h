@@ -21,7 +21,7 @@ struct gqa_meaning_view {
 };
 
 /*
- * *out receives the meaning, an object for gqa_meaning_compare() alone; the
+ * *out receives the meaning, an object for the functions below alone; the
  * caller owns it. config: in Hugging Face's keys.
  * Errors GQA_ERR_NOMEM.
  */
@@ -30,6 +30,10 @@ enum gqa_status gqa_meaning_create(json_t **out,
                                    const struct gqa_family *family,
                                    const json_t *config,
                                    const struct gqa_meaning_view *view);
+
+/* Add what one key says to a meaning that is made of such alone, as of
+ * generation_config.json. value: lent. */
+void gqa_meaning_state(json_t *meaning, const char *key, const json_t *value);
 
 /*
  * *out receives a list of {"key", "first", "second"}, one for each thing that

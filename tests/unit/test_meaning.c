@@ -68,14 +68,13 @@ static char *compare(const json_t *a, const json_t *b,
     json_t *first = meaning_of(family, a, view);
     json_t *second = meaning_of(family, b, view);
     json_t *list = NULL;
-    json_t *item;
     char *out = NULL;
-    size_t i, size;
+    size_t size;
     FILE *text = open_memstream(&out, &size);
 
     ck_assert_int_eq(gqa_meaning_compare(&list, first, second), GQA_OK);
-    json_array_foreach(list, i, item)
-    {
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *item = json_array_get(list, i);
         char left[256], right[256];
 
         show(left, sizeof left, json_object_get(item, "first"));
@@ -267,6 +266,7 @@ static const struct edit edits[] = {
      "tie_word_embeddings: true, false\n"},
     {"t5-v1_1", "4", "tie_word_embeddings", "true",
      "tie_word_embeddings: false, true\n"},
+    {"t5-v1_1", "5", "tie_word_embeddings", "false", NULL},
     {"t5", "5", "tie_word_embeddings", "false",
      "tie_word_embeddings: true, false\n"},
     {"llama", "4", "architectures", "[\"LlamaModel\"]",
