@@ -7,6 +7,7 @@
 
 #include "common/json.h"
 #include "common/log.h"
+#include "common/ull.h"
 #include "formats/families/family.h"
 #include "formats/families/meaning.h"
 #include "formats/folder/config_file.h"
@@ -208,6 +209,54 @@ static enum gqa_status check_original(struct finding *f,
     return GQA_OK;
 }
 
+/* --- KV heads ------------------------------------------------------------ */
+
+/* The first attention of a decoder that is grouped; NULL: none is, or those of
+ * a layer differ, which no key can say. */
+static const struct gqa_attention *find_grouped(const struct gqa_model *m)
+{
+    const struct gqa_attention *first = NULL;
+
+    for (size_t i = 0; i < m->n_attentions; i++) {
+        const struct gqa_attention *a = &m->attentions[i];
+
+        if (a->stack != GQA_STACK_DECODER)
+            continue;
+        if (a->kind == GQA_ATTENTION_CROSS && i > 0 &&
+            a->n_kv_heads != m->attentions[i - 1].n_kv_heads)
+            return NULL;
+        if (!first && a->n_kv_heads != a->n_heads)
+            first = a;
+    }
+    return first;
+}
+
+/* Without the key a loader takes as many as there are query heads, as the
+ * configuration of a model that was not grouped yet. One that contradicts the
+ * tensors is no understood model. */
+static void check_kv_heads(struct finding *f, const struct gqa_subject *subject)
+{
+    const struct gqa_model *m = subject->model;
+    const char *key =
+        m ? gqa_config_key(m->config, m->family->keys.n_kv_heads) : NULL;
+    const json_t *said = key ? json_object_get(m->config, key) : NULL;
+    const struct gqa_attention *a = key ? find_grouped(m) : NULL;
+    char clause[GQA_CLAUSE_MAX];
+
+    if (!a || (said && !json_is_null(said)) ||
+        !is_hugging_face(raw_config(subject)))
+        return;
+    json_array_append_new(f->list,
+                          json_pack("{s:s, s:I}", "key", key, "tensors",
+                                    (json_int_t)a->n_kv_heads));
+    snprintf(clause, sizeof clause,
+             "%.100s: %s here, so that loaders take %llu, but the tensors of "
+             "layer %llu have %llu",
+             key, said ? "null" : "absent", ULL(a->n_heads), ULL(a->layer),
+             ULL(a->n_kv_heads));
+    fail(f, clause);
+}
+
 /* --- Inside and beside --------------------------------------------------- */
 
 /* other: a configuration that holds for the same tensors. */
@@ -319,8 +368,10 @@ enum gqa_status gqa_config_check(size_t *n_found, struct gqa_check *check,
 {
     struct finding f = {.check = check, .list = json_array()};
     const bool failed = check->verdict == GQA_FAILED;
-    enum gqa_status st = check_others(&f, subject, original);
+    enum gqa_status st;
 
+    check_kv_heads(&f, subject);
+    st = check_others(&f, subject, original);
     if (st == GQA_OK && original)
         st = check_original(&f, subject, original);
     if (f.n > f.n_shown)

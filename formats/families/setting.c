@@ -99,6 +99,10 @@ const json_t *gqa_config_at(const json_t *config, const char *key)
     if (value || !dot || (size_t)(dot - key) >= sizeof outer)
         return value;
     snprintf(outer, sizeof outer, "%.*s", (int)(dot - key), key);
+    /* transformers 5 reads rope_scaling in its place, where that says any. */
+    if (strcmp(outer, "rope_parameters") == 0 &&
+        json_object_size(json_object_get(config, "rope_scaling")) > 0)
+        return NULL;
     return json_object_get(json_object_get(config, outer), dot + 1);
 }
 

@@ -158,6 +158,22 @@ static const struct edit edits[] = {
      "partial_rotary_factor: 0.25, 0.5\n"},
     {"gpt_neox", "4", "rotary_emb_base", "5000",
      "rotary_emb_base: 10000, 5000\n"},
+    {"llama-linear", "5", "rope_scaling",
+     "{\"rope_type\": \"linear\", \"factor\": 2.0}", NULL},
+    {"llama-llama3", "5", "rope_scaling", "{\"rope_theta\": 9.0}",
+     "rope_theta: 500000.0, 9.0\n"
+     "rope_scaling.rope_type: \"llama3\", \"default\"\n"
+     "rope_scaling.original_max_position_embeddings: 8192, absent\n"
+     "rope_scaling.factor: 8.0, absent\n"
+     "rope_scaling.high_freq_factor: 4.0, absent\n"
+     "rope_scaling.low_freq_factor: 1.0, absent\n"},
+    {"llama-yarn", "54", "rope_scaling", "{\"type\": \"linear\"}",
+     "rope_scaling.rope_type: \"yarn\", \"linear\"\n"
+     "rope_scaling.beta_fast: 32, absent\n"
+     "rope_scaling.beta_slow: 1, absent\n"
+     "rope_scaling.truncate: true, absent\n"
+     "rope_scaling.original_max_position_embeddings: 2048, absent\n"
+     "rope_scaling.factor: 4.0, absent\n"},
     /* Of two spellings, both there before, the idle one too */
     {"gpt_neox", "4", "rope_theta", "5000", "rope_theta: 10000, 5000\n"},
     {"t5", "4", "feed_forward_proj", "\"gated-gelu\"",
