@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/json.h"
 #include "common/strings.h"
 #include "formats/families/meaning.h"
@@ -63,36 +64,47 @@ static bool has(const struct gqa_companions *c, const char *name)
 
 /* --- One file in both ---------------------------------------------------- */
 
-static bool equal_bytes(const struct companions *c, const char *name)
+/* Nothing but a regular file, and no waiting for another. */
+static enum gqa_status open_file(int *fd, uint64_t *size,
+                                 const struct gqa_companions *c,
+                                 const char *name)
 {
-    const int fd =
-        openat(c->converted->fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     struct stat info;
-    bool equal;
 
-    if (fd < 0)
-        return false;
-    equal = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) &&
-            gqa_companions_equal(c->original, name, fd, (uint64_t)info.st_size);
-    close(fd);
-    return equal;
+    *fd = openat(c->fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (*fd < 0 || fstat(*fd, &info) != 0)
+        return gqa_fail_errno("cannot be read in %s", c->folder);
+    *size = S_ISREG(info.st_mode) ? (uint64_t)info.st_size : 0;
+    return GQA_OK;
 }
 
-/* NULL: not JSON, or too large to be read. */
-static json_t *load(const struct gqa_companions *c, const char *name)
+static enum gqa_status equal_bytes(bool *equal, int a, int b, uint64_t n_bytes)
 {
-    const int fd = openat(c->fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    struct stat info;
-    json_t *out = NULL;
+    char bytes[2][4096];
+    enum gqa_status st = GQA_OK;
 
-    if (fd < 0)
-        return NULL;
-    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) ||
-        gqa_json_load_fd(&out, fd, (uint64_t)info.st_size, name,
-                         MAX_JSON_BYTES) != GQA_OK)
-        out = NULL;
-    close(fd);
-    return out;
+    *equal = true;
+    for (uint64_t at = 0; at < n_bytes && *equal && st == GQA_OK;
+         at += sizeof *bytes) {
+        const size_t n = n_bytes - at < sizeof *bytes ? (size_t)(n_bytes - at)
+                                                      : sizeof *bytes;
+
+        st = gqa_file_read(a, bytes[0], n, at);
+        if (st == GQA_OK)
+            st = gqa_file_read(b, bytes[1], n, at);
+        *equal = st == GQA_OK && memcmp(bytes[0], bytes[1], n) == 0;
+    }
+    return st;
+}
+
+/* *out stays NULL where it is no JSON, or too large to be read. */
+static enum gqa_status load(json_t **out, int fd, uint64_t size,
+                            const char *name)
+{
+    const enum gqa_status st =
+        gqa_json_load_fd(out, fd, size, name, MAX_JSON_BYTES);
+
+    return st == GQA_ERR_FORMAT ? GQA_OK : st;
 }
 
 /* Keys that decide something, with what stands for those that are not there,
@@ -128,15 +140,17 @@ static enum gqa_status compare_generation(json_t **out, const json_t *a,
 
 /* *differences: a list where they can be named; else NULL. */
 static enum gqa_status compare_json(bool *same, json_t **differences,
-                                    const struct companions *c,
-                                    const char *name)
+                                    const char *name, const int fds[2],
+                                    const uint64_t sizes[2])
 {
-    json_t *a = load(c->original, name);
-    json_t *b = load(c->converted, name);
-    enum gqa_status st = GQA_OK;
+    json_t *a = NULL;
+    json_t *b = NULL;
+    enum gqa_status st = load(&a, fds[0], sizes[0], name);
 
+    if (st == GQA_OK)
+        st = load(&b, fds[1], sizes[1], name);
     *same = a && b && json_equal(a, b);
-    if (json_is_object(a) && json_is_object(b) &&
+    if (st == GQA_OK && json_is_object(a) && json_is_object(b) &&
         strcmp(name, generation_name) == 0) {
         st = compare_generation(differences, a, b);
         *same = json_array_size(*differences) == 0;
@@ -144,6 +158,27 @@ static enum gqa_status compare_json(bool *same, json_t **differences,
     json_decref(a);
     json_decref(b);
     return st;
+}
+
+static enum gqa_status compare_file(bool *same, json_t **differences,
+                                    const struct companions *c,
+                                    const char *name)
+{
+    int fds[2] = {-1, -1};
+    uint64_t sizes[2] = {0, 0};
+    enum gqa_status st = open_file(&fds[0], &sizes[0], c->original, name);
+
+    if (st == GQA_OK)
+        st = open_file(&fds[1], &sizes[1], c->converted, name);
+    *same = false;
+    if (st == GQA_OK && sizes[0] == sizes[1])
+        st = equal_bytes(same, fds[0], fds[1], sizes[0]);
+    if (st == GQA_OK && !*same && ends(name, ".json"))
+        st = compare_json(same, differences, name, fds, sizes);
+    for (int i = 0; i < 2; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    return st == GQA_OK ? GQA_OK : gqa_fail_prefix(st, "%s", name);
 }
 
 /* --- Saying it ----------------------------------------------------------- */
@@ -190,7 +225,7 @@ static enum gqa_status look_at(struct companions *c, const char *name)
     json_t *differences = NULL;
     char text[256];
     bool same = false;
-    enum gqa_status st = GQA_OK;
+    enum gqa_status st;
 
     if (!has(c->converted, name) || !has(c->original, name)) {
         const bool gone = !has(c->converted, name);
@@ -201,9 +236,7 @@ static enum gqa_status look_at(struct companions *c, const char *name)
         say(c, text);
         return GQA_OK;
     }
-    same = equal_bytes(c, name);
-    if (!same && ends(name, ".json"))
-        st = compare_json(&same, &differences, c, name);
+    st = compare_file(&same, &differences, c, name);
     note(c, name, same ? "same" : "differs", differences);
     if (!same && !differences) {
         snprintf(text, sizeof text, "%.100s: differs", name);

@@ -78,20 +78,23 @@ static uint64_t n_decoder_layers(const struct gqa_model *m)
     return gqa_model_is_encoder_decoder(m) ? m->n_decoder_layers : m->n_layers;
 }
 
-/* generation_config.json of a folder; NULL: there is none that can be read,
- * which is another check's to say. */
-static json_t *find_generation(const struct gqa_subject *s)
+/* generation_config.json of a folder; *out stays NULL where there is none that
+ * can be read, which is another check's to say. */
+static enum gqa_status find_generation(json_t **out,
+                                       const struct gqa_subject *s)
 {
-    json_t *out = NULL;
-    char *path = gqa_checkpoint_is_folder(s->checkpoint)
-                     ? gqa_path_join(gqa_checkpoint_folder(s->checkpoint),
-                                     "generation_config.json")
-                     : NULL;
+    enum gqa_status st;
+    char *path;
 
-    if (path && gqa_json_load_file(&out, path, MAX_GENERATION_BYTES) != GQA_OK)
-        out = NULL;
+    if (!gqa_checkpoint_is_folder(s->checkpoint))
+        return GQA_OK;
+    path = gqa_path_join(gqa_checkpoint_folder(s->checkpoint),
+                         "generation_config.json");
+    if (!path)
+        return gqa_fail_nomem();
+    st = gqa_json_load_file(out, path, MAX_GENERATION_BYTES);
     free(path);
-    return out;
+    return st == GQA_ERR_NOMEM ? st : GQA_OK;
 }
 
 /* --- The original's ------------------------------------------------------ */
@@ -169,16 +172,18 @@ static enum gqa_status compare_original(struct finding *f,
     const bool alike = is_hugging_face(raw_config(original)) &&
                        is_hugging_face(raw_config(subject));
     static const struct other other = {"original", {"the original", "here"}};
-    json_t *generation[2] = {find_generation(original),
-                             find_generation(subject)};
+    json_t *generation[2] = {NULL, NULL};
     struct gqa_meaning_view view = {.n_layers = n_decoder_layers(a),
-                                    .network_alone = !alike,
-                                    .generation = generation[0]};
+                                    .network_alone = !alike};
     json_t *first = NULL;
     json_t *second = NULL;
-    enum gqa_status st =
-        gqa_meaning_create(&first, a->family, a->config, &view);
+    enum gqa_status st = find_generation(&generation[0], original);
 
+    if (st == GQA_OK)
+        st = find_generation(&generation[1], subject);
+    view.generation = generation[0];
+    if (st == GQA_OK)
+        st = gqa_meaning_create(&first, a->family, a->config, &view);
     view.generation = generation[1];
     if (st == GQA_OK)
         st = gqa_meaning_create(&second, a->family,
@@ -302,19 +307,25 @@ static bool is_same_file(const char *a, const char *b)
 }
 
 /* A config.json in a folder with other weights is those', not a file's. */
-static bool is_its_own(const struct gqa_subject *subject,
-                       const struct gqa_subject *original, const char *beside)
+static enum gqa_status is_its_own(bool *own, const struct gqa_subject *subject,
+                                  const struct gqa_subject *original,
+                                  const char *beside)
 {
     const struct gqa_checkpoint *c = subject->checkpoint;
     const char *path = gqa_checkpoint_path(c);
     const char *slash = strrchr(path, '/');
 
+    *own = true;
     if (gqa_checkpoint_is_folder(c))
-        return true;
+        return GQA_OK;
     if (original &&
-        is_same_file(gqa_checkpoint_config_path(original->checkpoint), beside))
-        return false;
-    return gqa_folder_is_of(gqa_checkpoint_folder(c), slash ? slash + 1 : path);
+        is_same_file(gqa_checkpoint_config_path(original->checkpoint),
+                     beside)) {
+        *own = false;
+        return GQA_OK;
+    }
+    return gqa_folder_is_of(own, gqa_checkpoint_folder(c),
+                            slash ? slash + 1 : path);
 }
 
 static enum gqa_status check_beside(struct finding *f,
@@ -323,6 +334,7 @@ static enum gqa_status check_beside(struct finding *f,
 {
     json_t *config = NULL;
     char *path = NULL;
+    bool own = false;
     enum gqa_status st = gqa_config_find(
         &config, &path, gqa_checkpoint_folder(subject->checkpoint));
 
@@ -330,7 +342,9 @@ static enum gqa_status check_beside(struct finding *f,
         fail(f, gqa_error_message());
         return GQA_OK;
     }
-    if (st == GQA_OK && config && !is_its_own(subject, original, path))
+    if (st == GQA_OK && config)
+        st = is_its_own(&own, subject, original, path);
+    if (st == GQA_OK && config && !own)
         gqa_info("%s: not compared: it belongs to other weights", path);
     else if (st == GQA_OK && is_hugging_face(config))
         st = compare_other(f, subject, config, path);

@@ -1,6 +1,8 @@
 /* Two meanings held against each other. */
 #include "formats/families/meaning.h"
 
+#include <stdio.h>
+
 #include "common/json.h"
 
 /* 10000 is 10000.0. */
@@ -44,10 +46,13 @@ static json_t *both_keys(const json_t *first, const json_t *second)
 {
     json_t *a = json_object_get(first, "key");
     json_t *b = json_object_get(second, "key");
+    char both[2 * GQA_MAX_NAME];
 
     if (!a || !b || json_equal(a, b))
         return json_incref(a ? a : b);
-    return json_sprintf("%s / %s", json_string_value(a), json_string_value(b));
+    snprintf(both, sizeof both, "%s / %s", json_string_value(a),
+             json_string_value(b));
+    return json_string(both);
 }
 
 static void add_difference(json_t *list, const json_t *first,
@@ -68,6 +73,17 @@ static void add_difference(json_t *list, const json_t *first,
     json_decref(difference);
 }
 
+/* As good as no key at all, where it is not known what one stands for: newer
+ * versions write what they have learned since. */
+static bool is_nothing(const json_t *fact)
+{
+    const json_t *value = json_object_get(fact, "value");
+
+    return !value || json_is_null(value) || json_is_false(value) ||
+           (json_is_object(value) && json_object_size(value) == 0) ||
+           (json_is_array(value) && json_array_size(value) == 0);
+}
+
 static void compare_fact(json_t *list, const json_t *first,
                          const json_t *second)
 {
@@ -77,6 +93,7 @@ static void compare_fact(json_t *list, const json_t *first,
                         json_is_true(json_object_get(second, "silent"));
 
     if ((aside && (!first || !second)) || silent ||
+        (!first && is_nothing(second)) || (!second && is_nothing(first)) ||
         is_same(json_object_get(first, "value"),
                 json_object_get(second, "value")))
         return;

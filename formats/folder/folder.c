@@ -237,14 +237,16 @@ enum gqa_status gqa_folder_find(char **path, const char *folder)
     return st;
 }
 
-bool gqa_folder_is_of(const char *folder, const char *name)
+enum gqa_status gqa_folder_is_of(bool *alone, const char *folder,
+                                 const char *name)
 {
     struct listing list = {0};
-    bool alone = list_folder(&list, folder) == GQA_OK;
+    const enum gqa_status st = list_folder(&list, folder);
 
-    for (size_t i = 0; i < list.n && alone; i++)
-        alone = strcmp(list.entries[i]->d_name, name) == 0 ||
-                !is_wanted(list.entries[i]->d_name, NULL);
+    *alone = true;
+    for (size_t i = 0; i < list.n && *alone; i++)
+        *alone = strcmp(list.entries[i]->d_name, name) == 0 ||
+                 !is_wanted(list.entries[i]->d_name, NULL);
     clear_listing(&list);
-    return alone;
+    return st;
 }

@@ -24,9 +24,11 @@ GQA_MUST_USE
 enum gqa_status gqa_folder_find(char **path, const char *folder);
 
 /*
- * Whether the file of that name is all there is of weights in the folder, so
- * that what else lies there is its own. False where it cannot be listed.
+ * *alone: whether the file of that name is all there is of weights in the
+ * folder, so that what else lies there is its own. Errors GQA_ERR_IO.
  */
-bool gqa_folder_is_of(const char *folder, const char *name);
+GQA_MUST_USE
+enum gqa_status gqa_folder_is_of(bool *alone, const char *folder,
+                                 const char *name);
 
 #endif

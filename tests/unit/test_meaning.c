@@ -248,6 +248,8 @@ static const struct edit edits[] = {
     {"llama", "4", "query_pre_attn_scalar", "256",
      "query_pre_attn_scalar: absent, 256\n"},
     {"llama", "4", "logit_scale", "null", NULL},
+    {"llama", "4", "use_qk_norm", "false", NULL},
+    {"llama", "4", "use_qk_norm", "true", "use_qk_norm: absent, true\n"},
     {"llama", "4", "layer_types", "[\"full_attention\"]",
      "layer_types: absent, [\"full_attention\"]\n"},
     {"llama", "4", "quantization_config", "{\"bits\": 4}",
