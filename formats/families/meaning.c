@@ -15,7 +15,8 @@
  * which it is compared, "shown": what the configuration says}. One with
  * "aside" is a second spelling that another overrules; it counts only where
  * both meanings have it. One that is "silent" stands for a key that is not
- * there, and counts only where the other is there.
+ * there, and counts only where the other is there. One that is "additional"
+ * may be there where it was not before: who saves a model adds it.
  */
 struct meaning {
     const struct gqa_family *family;
@@ -410,11 +411,14 @@ static const json_t *plain_token(const char *key, const json_t *value)
 static void state_key(const struct meaning *m, const char *key,
                       const json_t *value, bool silent)
 {
+    json_t *fact;
+
     if (is_used(m, key) || decides_nothing(m, key))
         return;
-    json_object_set_new(
-        state(m, key, key, copy(plain_token(key, value)), value), "silent",
-        json_boolean(silent));
+    fact = state(m, key, key, copy(plain_token(key, value)), value);
+    json_object_set_new(fact, "silent", json_boolean(silent));
+    json_object_set_new(fact, "additional",
+                        json_boolean(strcmp(key, "architectures") == 0));
 }
 
 static void state_others(const struct meaning *m)

@@ -38,7 +38,8 @@ void gqa_meaning_state(json_t *meaning, const char *key, const json_t *value);
 /*
  * *out receives a list of {"key", "first", "second"}, one for each thing that
  * they say differently, with what the keys say or stand for; a value that
- * there is not is left out. The caller owns it. Errors GQA_ERR_NOMEM.
+ * there is not is left out. first: of what was there before. The caller owns
+ * the list. Errors GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
 enum gqa_status gqa_meaning_compare(json_t **out, const json_t *first,

@@ -93,7 +93,9 @@ static void compare_fact(json_t *list, const json_t *first,
                         json_is_true(json_object_get(second, "silent"));
 
     if ((aside && (!first || !second)) || silent ||
-        (!first && is_nothing(second)) || (!second && is_nothing(first)) ||
+        (!first && (is_nothing(second) ||
+                    json_is_true(json_object_get(second, "additional")))) ||
+        (!second && is_nothing(first)) ||
         is_same(json_object_get(first, "value"),
                 json_object_get(second, "value")))
         return;

@@ -428,6 +428,22 @@ START_TEST(keys_of_generation_may_lie_in_either_file)
 }
 END_TEST
 
+START_TEST(classes_may_be_added)
+{
+    json_t *all = load_forms("llama");
+    json_t *config = json_object_get(all, "4");
+    json_t *without = json_deep_copy(config);
+    char *text;
+
+    json_object_del(without, "architectures");
+    text = compare(without, config, (struct gqa_meaning_view){0});
+    ck_assert_str_eq(text, "");
+    free(text);
+    json_decref(without);
+    json_decref(all);
+}
+END_TEST
+
 START_TEST(layers_may_each_have_their_rope)
 {
     static const char one[] =
@@ -466,6 +482,7 @@ int main(void)
     tcase_add_test(tcase, kv_heads_count_where_they_are_asked_for);
     tcase_add_test(tcase, the_network_alone_has_no_tokens);
     tcase_add_test(tcase, keys_of_generation_may_lie_in_either_file);
+    tcase_add_test(tcase, classes_may_be_added);
     tcase_add_test(tcase, layers_may_each_have_their_rope);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
