@@ -13,10 +13,11 @@
  * A meaning is an object of facts, by what they are of: a setting's place in
  * the description, or a key. Each is {"key": its name for people, "value": by
  * which it is compared, "shown": what the configuration says}. One with
- * "aside" is a second spelling that another overrules; it counts only where
- * both meanings have it. One that is "silent" stands for a key that is not
- * there, and counts only where the other is there. One that is "additional"
- * may be there where it was not before: who saves a model adds it.
+ * "aside" is a second spelling that another overrules, or of a key that not
+ * every configuration has; it counts only where both meanings have it. One that
+ * is "silent" stands for a key that is not there, and counts only where the
+ * other is there. One that is "additional" may be there where it was not
+ * before: who saves a model adds it.
  */
 struct meaning {
     const struct gqa_family *family;
@@ -92,6 +93,20 @@ static json_t *plain_value(const json_t *value)
     return copy(value);
 }
 
+/* A key that is there and decides nothing beside others. */
+static void state_aside(const struct meaning *m, const char *path,
+                        const char *key)
+{
+    const json_t *said = gqa_config_at(m->config, key);
+    char of[2 * GQA_MAX_NAME];
+
+    if (!said || json_is_null(said))
+        return;
+    snprintf(of, sizeof of, "%s/%s", path, key);
+    json_object_set_new(state(m, of, key, copy(said), NULL), "aside",
+                        json_true());
+}
+
 /* Spellings behind the one that says it. */
 static void state_overruled(const struct meaning *m, const json_t *setting,
                             const char *path, const char *by)
@@ -100,14 +115,8 @@ static void state_overruled(const struct meaning *m, const json_t *setting,
     const char *key;
 
     for (size_t i = 0; (key = setting_key(setting, i)); i++) {
-        const json_t *said = gqa_config_at(m->config, key);
-        char of[2 * GQA_MAX_NAME];
-
-        if (behind && said && !json_is_null(said)) {
-            snprintf(of, sizeof of, "%s/%s", path, key);
-            json_object_set_new(state(m, of, key, copy(said), NULL), "aside",
-                                json_true());
-        }
+        if (behind)
+            state_aside(m, path, key);
         behind = behind || (by && strcmp(key, by) == 0);
     }
 }
@@ -219,6 +228,7 @@ static void state_windows(const struct meaning *m)
                                        "use_sliding_window"};
     const bool by_layer =
         m->family->behaviours.sliding_layers != GQA_SLIDING_ALL;
+    const json_t *types = json_object_get(m->config, keys[0]);
     const json_t *fact = json_object_get(m->facts, path);
     const char *key = json_string_value(json_object_get(fact, "key"));
     json_t *list;
@@ -233,9 +243,16 @@ static void state_windows(const struct meaning *m)
         uniform = uniform &&
                   json_equal(json_array_get(list, 0), json_array_get(list, i));
     }
+    if (by_layer && json_is_array(types))
+        known = known && json_array_size(types) == m->view->n_layers;
+    if (by_layer)
+        state_aside(m, path, key);
     /* Where they make no sense, each stands as it is. */
-    for (size_t i = 0; by_layer && known && i < sizeof keys / sizeof *keys; i++)
+    for (size_t i = 0; by_layer && known && i < sizeof keys / sizeof *keys;
+         i++) {
         use_key(m, keys[i]);
+        state_aside(m, path, keys[i]);
+    }
     if (known && m->view->n_layers > 0)
         state(m, path, key, copy(uniform ? json_array_get(list, 0) : list),
               NULL);
@@ -417,6 +434,8 @@ static void state_key(const struct meaning *m, const char *key,
         return;
     fact = state(m, key, key, copy(plain_token(key, value)), value);
     json_object_set_new(fact, "silent", json_boolean(silent));
+    if (m->view->network_alone)
+        json_object_set_new(fact, "aside", json_true());
     json_object_set_new(fact, "additional",
                         json_boolean(strcmp(key, "architectures") == 0));
 }
@@ -430,6 +449,8 @@ static void state_others(const struct meaning *m)
     {
         state_key(m, key, value, false);
     }
+    if (m->view->network_alone)
+        return;
     json_object_foreach(m->silent, key, value)
     {
         if (!json_object_get(m->config, key))
@@ -478,8 +499,7 @@ enum gqa_status gqa_meaning_create(json_t **out,
     state_windows(&m);
     state_rope(&m);
     state_sizes(&m);
-    if (!view->network_alone)
-        state_others(&m);
+    state_others(&m);
     json_decref(m.silent);
     json_decref(m.used);
     *out = m.facts;

@@ -12,8 +12,8 @@
 struct gqa_meaning_view {
     uint64_t n_layers; /* that windows are told of: the decoder's, if two */
     bool kv_heads;     /* their number too, which a conversion changes */
-    /* Nothing but what the runtime computes: one of the two is no config.json
-     * of Hugging Face, and has no other keys. */
+    /* What the runtime computes, and of other keys what both say: one of the
+     * two is no config.json of Hugging Face, and has few of them. */
     bool network_alone;
     /* generation_config.json beside it, or NULL: it has the keys of generation
      * that newer versions no longer write into a config.json. */

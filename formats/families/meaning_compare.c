@@ -73,13 +73,20 @@ static void add_difference(json_t *list, const json_t *first,
     json_decref(difference);
 }
 
+static bool says_none(const json_t *fact)
+{
+    const json_t *value = json_object_get(fact, "value");
+
+    return !value || json_is_null(value);
+}
+
 /* As good as no key at all, where it is not known what one stands for: newer
  * versions write what they have learned since. */
 static bool is_nothing(const json_t *fact)
 {
     const json_t *value = json_object_get(fact, "value");
 
-    return !value || json_is_null(value) || json_is_false(value) ||
+    return says_none(fact) || json_is_false(value) ||
            (json_is_object(value) && json_object_size(value) == 0) ||
            (json_is_array(value) && json_array_size(value) == 0);
 }
@@ -92,7 +99,7 @@ static void compare_fact(json_t *list, const json_t *first,
     const bool silent = json_is_true(json_object_get(first, "silent")) &&
                         json_is_true(json_object_get(second, "silent"));
 
-    if ((aside && (!first || !second)) || silent ||
+    if ((aside && (says_none(first) || says_none(second))) || silent ||
         (!first && (is_nothing(second) ||
                     json_is_true(json_object_get(second, "additional")))) ||
         (!second && is_nothing(first)) ||

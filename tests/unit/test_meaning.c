@@ -213,14 +213,21 @@ static const struct edit edits[] = {
     {"mistral", "4", "sliding_window", NULL, NULL},
     {"mistral-full", "5", "sliding_window", "4096",
      "sliding_window: null, 4096\n"},
-    {"qwen2", "original", "sliding_window", "8", NULL},
+    {"qwen2", "original", "sliding_window", "null", NULL},
+    {"qwen2", "original", "sliding_window", "8", "sliding_window: 4096, 8\n"},
+    {"qwen2", "5", "max_window_layers", "1", "max_window_layers: 28, 1\n"},
+    {"qwen2", "5", "layer_types", "[\"sliding_attention\", \"full_attention\"]",
+     "layer_types: [\"full_attention\",\"full_attention\"], "
+     "[\"sliding_attention\",\"full_attention\"]\n"},
     {"qwen2-sliding", "original", "use_sliding_window", "false",
-     "sliding_window: [null,16], null\n"},
+     "sliding_window: [null,16], null\nuse_sliding_window: true, false\n"},
     {"qwen2-sliding", "original", "max_window_layers", "0",
-     "sliding_window: [null,16], 16\n"},
+     "sliding_window: [null,16], 16\nmax_window_layers: 1, 0\n"},
     {"qwen2-sliding", "5", "layer_types",
      "[\"full_attention\", \"full_attention\"]",
-     "sliding_window: [null,16], null\n"},
+     "sliding_window: [null,16], null\n"
+     "layer_types: [\"full_attention\",\"sliding_attention\"], "
+     "[\"full_attention\",\"full_attention\"]\n"},
     {"qwen2-sliding", "5", "layer_types", "[\"round\", \"square\"]",
      "sliding_window: [null,16], 16\n"
      "layer_types: absent, [\"round\",\"square\"]\n"
@@ -404,12 +411,14 @@ START_TEST(kv_heads_count_where_they_are_asked_for)
 }
 END_TEST
 
-START_TEST(the_network_alone_has_no_tokens)
+START_TEST(the_network_alone_is_what_both_say)
 {
     const struct gqa_meaning_view view = {.network_alone = true};
 
-    holds("{\"eos_token_id\": 7, \"architectures\": null, \"rms_norm_eps\": 1}",
+    holds("{\"pad_token_id\": 7, \"logit_scale\": 2, \"rms_norm_eps\": 1}",
           view, "rms_norm_eps: 1e-6, 1\n");
+    holds("{\"eos_token_id\": 7}", view, "eos_token_id: 2, 7\n");
+    holds("{\"eos_token_id\": null}", view, "");
 }
 END_TEST
 
@@ -480,7 +489,7 @@ int main(void)
                         sizeof names / sizeof *names);
     tcase_add_loop_test(tcase, what_decides_something_is_told, 0, N_EDITS);
     tcase_add_test(tcase, kv_heads_count_where_they_are_asked_for);
-    tcase_add_test(tcase, the_network_alone_has_no_tokens);
+    tcase_add_test(tcase, the_network_alone_is_what_both_say);
     tcase_add_test(tcase, keys_of_generation_may_lie_in_either_file);
     tcase_add_test(tcase, classes_may_be_added);
     tcase_add_test(tcase, layers_may_each_have_their_rope);
