@@ -200,6 +200,11 @@ static const struct gqa_option rows[] = {
      .help = "plan and check, write nothing"},
 };
 
+static const char *const advices[GQA_N_ADVICES] = {
+    GQA_MODEL_ADVICES,
+    [GQA_ADVICE_REPLACE] = "; --force would replace it",
+};
+
 const struct gqa_tool gqa_convert_tool = {
     .name = "gqa-convert",
     .usage = "Usage: gqa-convert [OPTION]... INPUT OUTPUT\n"
@@ -213,6 +218,7 @@ const struct gqa_tool gqa_convert_tool = {
              "\n"
              "Example: gqa-convert --groups 8 tf_model.h5 model.gqa\n",
     .operands = {"INPUT", "OUTPUT"},
+    .advices = advices,
     .rows = rows,
     .n_rows = sizeof rows / sizeof *rows,
 };

@@ -312,8 +312,8 @@ enum gqa_status gqa_folder_try(const char *path,
 
     st = gqa_companions_create(&companions, options->copy_from);
     if (st == GQA_OK)
-        st = gqa_atomic_try_folder(path, options->force, gqa_replaceable_judge,
-                                   companions);
+        st = gqa_atomic_try_folder(path, options->force,
+                                   &GQA_REPLACEABLE(companions));
     gqa_companions_free(companions);
     return st;
 }
@@ -339,7 +339,7 @@ enum gqa_status gqa_folder_write(struct gqa_output_summary *summary,
         GQA_OK)
         goto done;
     if ((st = gqa_atomic_create_folder(&f.target, path, options->force,
-                                       gqa_replaceable_judge, f.companions)) !=
+                                       &GQA_REPLACEABLE(f.companions))) !=
         GQA_OK)
         goto done;
     if ((st = cut(&f)) != GQA_OK || (st = make_headers(&f)) != GQA_OK ||

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/advice.h"
 #include "common/ull.h"
 #include "formats/model/network_config.h"
 #include "formats/model/network_params.h"
@@ -500,8 +501,8 @@ static enum gqa_status check_runnable(const struct gqa_network_builder *b)
         (!b->model->config_is_complete || !b->model->model_type))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "a model of family %s cannot be run without its "
-                        "configuration; give it with --config",
-                        family->name);
+                        "configuration%s",
+                        family->name, gqa_advice(GQA_ADVICE_CONFIG));
     if (!family->stacks[GQA_STACK_DECODER].given)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "a model of family %s has no decoder, and cannot be "

@@ -298,7 +298,7 @@ START_TEST(refuses_bad_indices)
     scratch_write_text("i", "{\"model_type\":\"t5\"}");
     refused("i", GQA_ERR_UNSUPPORTED,
             "/i: a configuration, not weights; give the folder or the file "
-            "of weights (and this one with --config)");
+            "of weights");
     scratch_write_text("i", "{\"a\":1}");
     refused("i", GQA_ERR_FORMAT,
             "/i: a JSON file, but no index of a checkpoint (it has no "

@@ -156,8 +156,8 @@ static struct gqa_atomic *begin_folder(void)
     struct gqa_atomic *folder;
     int fd;
 
-    if (gqa_atomic_create_folder(&folder, scratch_path("out"), false, NULL,
-                                 NULL) != GQA_OK ||
+    if (gqa_atomic_create_folder(&folder, scratch_path("out"), false, NULL) !=
+            GQA_OK ||
         gqa_atomic_create_in(folder, &fd, "weights") != GQA_OK ||
         gqa_atomic_create_in(folder, &fd, "config") != GQA_OK)
         _exit(97);

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/advice.h"
 #include "output_model.h"
 #include "scratch.h"
 
@@ -54,14 +55,18 @@ static void refused(const char *path, const struct gqa_output_options *options,
 
 START_TEST(an_existing_file_needs_force)
 {
+    static const char *const words[GQA_N_ADVICES] = {
+        [GQA_ADVICE_REPLACE] = "; --yes would replace it"};
     struct gqa_output_options options = model_options(GQA_OUTPUT_SAFETENSORS);
     struct model_trouble trouble = {.fails = true};
     const char *path = scratch_write_text("model", "mine");
     struct gqa_output_summary summary;
     struct stat info;
 
+    refused(path, &options, GQA_ERR_USAGE, "/model: exists");
+    gqa_advice_use(words);
     refused(path, &options, GQA_ERR_USAGE,
-            "/model: exists; --force would replace it");
+            "/model: exists; --yes would replace it");
     check_text(path, "mine");
     options.force = true;
     ck_assert_int_eq(gqa_output_write(&summary, path, model_tensors,
@@ -327,8 +332,7 @@ START_TEST(an_existing_folder_needs_force)
 
     ck_assert_int_eq(mkdir(out, 0750), 0);
     model_write(out, &options, 0);
-    refused(out, &options, GQA_ERR_USAGE,
-            "/out: exists and is not empty; --force would replace it");
+    refused(out, &options, GQA_ERR_USAGE, "/out: exists and is not empty");
     options.force = true;
     model_write(out, &options, 5);
     check_content(scratch_path("out/model.safetensors"), 5);
