@@ -78,14 +78,14 @@ static void failed_with(const char *message)
 /* Write a folder with config.json, and copies from `source` if that exists. */
 static enum gqa_status write_folder(bool force)
 {
-    struct gqa_output_options options = model_options(GQA_OUTPUT_FOLDER);
+    struct gqa_output_options options = model_options(&gqa_writer_folder);
     json_t *config =
         json_pack("{s:s, s:i}", "model_type", "llama", "hidden_size", 8);
     struct model_trouble none = {0};
     struct gqa_output_summary summary;
     enum gqa_status st;
 
-    options.shard_bytes = 12582932;
+    options.settings.shard_bytes = 12582932;
     options.config = config;
     options.force = force;
     options.copy_from = exists("source") ? scratch_path("source") : NULL;
