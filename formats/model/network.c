@@ -110,11 +110,13 @@ static enum gqa_status take_attention(struct gqa_attention_block *out,
         .rope = scheme == GQA_POSITION_ROPE ? &b->network->rope : NULL,
         .bias = {.table = GQA_NO_PARAM},
         .slopes = scheme == GQA_POSITION_ALIBI ? b->network->slopes : NULL,
-        .q_norm = {.weight = GQA_NO_PARAM, .bias = GQA_NO_PARAM},
-        .k_norm = {.weight = GQA_NO_PARAM, .bias = GQA_NO_PARAM},
     };
     if ((st = take_norms(&out->norm, &out->output_norm, &out->after_norm, b,
                          layers, layer, &rule->norms)) != GQA_OK ||
+        (st = gqa_take_head_norm(&out->q_norm, b, rule, heads,
+                                 &rule->head_norms.module[0])) != GQA_OK ||
+        (st = gqa_take_head_norm(&out->k_norm, b, rule, heads,
+                                 &rule->head_norms.module[1])) != GQA_OK ||
         (st = choose_scale(&out->scale, b, rule, heads)) != GQA_OK ||
         (st = choose_window(&out->window, b, rule, layer)) != GQA_OK ||
         (st = gqa_setting_number(&out->soft_cap, &rule->soft_cap,
