@@ -24,7 +24,7 @@ typedef const char *const *gqa_texts;
 struct gqa_config_keys {
     gqa_texts n_heads, n_kv_heads, head_dim, d_model;
     gqa_texts n_layers, n_decoder_layers; /* decoder: of an encoder-decoder */
-    gqa_texts vocab_size;
+    gqa_texts vocab_size, max_positions;
     gqa_texts start_token, end_token, pad_token;
 };
 

@@ -174,7 +174,8 @@ END_TEST
 static uint64_t context_of(const char *text)
 {
     json_t *config = json_loads(text, 0, NULL);
-    const uint64_t context = gqa_kv_context_of_config(config);
+    const uint64_t context = gqa_kv_context_of_config(
+        config, (const char *const[]){"longest", "n_positions", NULL});
 
     ck_assert_ptr_nonnull(config);
     json_decref(config);
@@ -183,13 +184,14 @@ static uint64_t context_of(const char *text)
 
 START_TEST(reads_the_context_of_a_configuration)
 {
-    ck_assert_uint_eq(context_of("{\"max_position_embeddings\": 8192}"), 8192);
+    ck_assert_uint_eq(context_of("{\"longest\": 8192}"), 8192);
     ck_assert_uint_eq(context_of("{\"n_positions\": 1024}"), 1024);
     ck_assert_uint_eq(context_of("{}"), 0);
     ck_assert_uint_eq(context_of("{\"n_positions\": \"long\"}"), 0);
     ck_assert_uint_eq(context_of("{\"n_positions\": -1}"), 0);
     ck_assert_uint_eq(context_of("{\"n_positions\": 4294967297}"), 0);
-    ck_assert_uint_eq(gqa_kv_context_of_config(NULL), 0);
+    ck_assert_uint_eq(gqa_kv_context_of_config(NULL, NULL), 0);
+    ck_assert_uint_eq(context_of("{\"longest\": 0, \"n_positions\": 9}"), 9);
 }
 END_TEST
 
