@@ -8,6 +8,7 @@
 #include "formats/families/load.h"
 #include "formats/model/network.h"
 #include "scratch.h"
+#include "suite.h"
 
 /* A family whose attention has the head norms `said`. */
 static struct gqa_family_file *family_with(const char *said)
@@ -237,8 +238,6 @@ int main(void)
 {
     Suite *suite = suite_create("head_norms");
     TCase *all = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(all, scratch_create, scratch_remove);
     tcase_add_loop_test(all, reads_what_all_heads_share, 0,
@@ -246,8 +245,5 @@ int main(void)
     tcase_add_test(all, has_a_norm_of_its_own);
     tcase_add_test(all, the_configuration_decides);
     suite_add_tcase(suite, all);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

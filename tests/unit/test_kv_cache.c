@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "inspect/kv_cache.h"
+#include "suite.h"
 
 /* Weights of attentions that differ in type. */
 static struct gqa_param params[] = {
@@ -199,8 +200,6 @@ int main(void)
 {
     Suite *suite = suite_create("kv_cache");
     TCase *all = tcase_create("all");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(all, counts_self_attention);
     tcase_add_test(all, keeps_encoder_and_cross_attention_apart);
@@ -211,9 +210,5 @@ int main(void)
     tcase_add_test(all, refuses_what_cannot_be_counted);
     tcase_add_test(all, reads_the_context_of_a_configuration);
     suite_add_tcase(suite, all);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -10,6 +10,7 @@
 #include "formats/model/network_config.h"
 #include "runtime/relative_bias.h"
 #include "scratch.h"
+#include "suite.h"
 
 /* A fixture, its configuration perhaps another one. */
 struct opened {
@@ -389,8 +390,6 @@ int main(void)
 {
     Suite *s = suite_create("network");
     TCase *tc = tcase_create("network");
-    SRunner *sr;
-    int failed;
 
     tcase_add_checked_fixture(tc, scratch_create, scratch_remove);
     tcase_add_loop_test(tc, refuses, 0,
@@ -404,9 +403,5 @@ int main(void)
     tcase_add_test(tc, knows_names_of_activations);
     tcase_add_test(tc, buckets_distances);
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_NORMAL);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

@@ -11,6 +11,7 @@
 #include "formats/safetensors/header_write.h"
 #include "output_model.h"
 #include "scratch.h"
+#include "suite.h"
 
 static const char *header_text(const struct gqa_st_text *header)
 {
@@ -442,8 +443,6 @@ int main(void)
     Suite *suite = suite_create("output");
     TCase *content = tcase_create("content");
     TCase *trouble = tcase_create("trouble");
-    SRunner *runner;
-    int n_failed;
 
     tcase_add_checked_fixture(content, scratch_create, scratch_remove);
     tcase_set_timeout(content, 60);
@@ -466,9 +465,5 @@ int main(void)
     tcase_add_loop_test(trouble, a_signal_leaves_nothing, 0,
                         (int)gqa_n_writers);
     suite_add_tcase(suite, trouble);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

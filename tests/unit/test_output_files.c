@@ -16,6 +16,7 @@
 #include "common/advice.h"
 #include "output_model.h"
 #include "scratch.h"
+#include "suite.h"
 
 static void check_content(const char *path, unsigned seed)
 {
@@ -362,8 +363,6 @@ int main(void)
     Suite *suite = suite_create("output files");
     TCase *file = tcase_create("file");
     TCase *folder = tcase_create("folder");
-    SRunner *runner;
-    int n_failed;
 
     tcase_add_checked_fixture(file, scratch_create, scratch_remove);
     tcase_set_timeout(file, 60);
@@ -382,9 +381,5 @@ int main(void)
     tcase_add_test(folder, an_existing_folder_needs_force);
     tcase_add_test(folder, a_file_is_not_replaced_by_a_folder);
     suite_add_tcase(suite, folder);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -14,6 +14,7 @@
 #include "common/sha256.h"
 #include "output_model.h"
 #include "scratch.h"
+#include "suite.h"
 
 /*
  * Called in place of renameat2() by the code under test: what others do at
@@ -786,8 +787,6 @@ int main(void)
     TCase *judged = tcase_create("judged");
     TCase *folder = tcase_create("folder races");
     TCase *file = tcase_create("file races");
-    SRunner *runner;
-    int n_failed;
 
     tcase_add_checked_fixture(judged, set_up, scratch_remove);
     tcase_add_test(judged, a_manifest_lists_what_was_written);
@@ -824,9 +823,5 @@ int main(void)
     tcase_add_test(file, a_file_that_went_away_is_no_obstacle);
     tcase_add_test(file, another_file_at_the_last_moment_comes_back);
     suite_add_tcase(suite, file);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }
