@@ -39,7 +39,7 @@ static enum gqa_status fail_unwritten(const char *output)
                 gqa_writers[i]->form);
     if ((st = gqa_memory_stream_flush(&list)) == GQA_OK)
         st = gqa_fail(GQA_ERR_USAGE,
-                      "%s: cannot write files of this kind; OUTPUT is %s",
+                      "%s: cannot write files of this kind; an output is %s",
                       output, list.text);
     gqa_memory_stream_free(&list);
     return st;

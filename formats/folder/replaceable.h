@@ -1,5 +1,5 @@
 /*
- * What a folder may hold and yet be replaced: what gqa-convert has written
+ * What a folder may hold and yet be replaced: what a conversion has written
  * into it, and what the names of a checkpoint's own parts cover.
  */
 #ifndef GQA_FORMATS_FOLDER_REPLACEABLE_H
@@ -28,6 +28,6 @@ enum gqa_status gqa_replaceable_judge(void *companions, int folder_fd,
 /* For gqa_atomic_create_folder(). */
 #define GQA_REPLACEABLE(companions)                                     \
     ((const struct gqa_atomic_judge){gqa_replaceable_judge, companions, \
-                                     "what gqa-convert did not write"})
+                                     "what no conversion wrote"})
 
 #endif

@@ -374,7 +374,7 @@ START_TEST(an_output_is_of_the_kind_that_its_name_says)
     }
     ck_assert_int_eq(gqa_writer_find(&found, "a.gguf"), GQA_ERR_USAGE);
     ck_assert_str_eq(gqa_error_message(),
-                     "a.gguf: cannot write files of this kind; OUTPUT is "
+                     "a.gguf: cannot write files of this kind; an output is "
                      "NAME.gqa, NAME.safetensors or a folder");
 }
 END_TEST

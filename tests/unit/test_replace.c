@@ -235,8 +235,8 @@ START_TEST(a_folder_of_strangers_stays)
     scratch_write_text("out/model.safetensors", "weights?");
     ck_assert_int_eq(mkdir(scratch_path("out/runs"), 0755), 0);
     ck_assert_int_eq(symlink("notes", scratch_path("out/link")), 0);
-    is_refused("/out: not replaced, as it holds what gqa-convert did not "
-               "write there: .DS_Store, .hidden, .out.partial-abcdef, LICENSE, "
+    is_refused("/out: not replaced, as it holds what no conversion "
+               "wrote there: .DS_Store, .hidden, .out.partial-abcdef, LICENSE, "
                "README.md, adapter.safetensors and 26 more; move that away, or "
                "choose another name");
     for (size_t i = 0; i < N_STRANGERS; i++)
@@ -253,7 +253,7 @@ START_TEST(a_stranger_alone_keeps_a_folder)
 
     ck_assert_int_eq(write_folder(false), GQA_OK);
     write_stranger(strangers[_i]);
-    snprintf(message, sizeof message, "write there: %s; move", strangers[_i]);
+    snprintf(message, sizeof message, "wrote there: %s; move", strangers[_i]);
     is_refused(message);
     check_stranger(strangers[_i]);
     ck_assert_uint_eq(count_entries(scratch_path("out")), 6);
@@ -267,13 +267,13 @@ START_TEST(nothing_but_regular_files_is_deleted)
         rename(scratch_path("out/config.json"), scratch_path("elsewhere")), 0);
     ck_assert_int_eq(symlink("../elsewhere", scratch_path("out/config.json")),
                      0);
-    is_refused("write there: config.json; move");
+    is_refused("wrote there: config.json; move");
     ck_assert_int_eq(unlink(scratch_path("out/config.json")), 0);
     ck_assert_int_eq(mkdir(scratch_path("out/config.json"), 0755), 0);
-    is_refused("write there: config.json; move");
+    is_refused("wrote there: config.json; move");
     ck_assert_int_eq(rmdir(scratch_path("out/config.json")), 0);
     ck_assert_int_eq(mkfifo(scratch_path("out/pipe"), 0600), 0);
-    is_refused("write there: pipe; move");
+    is_refused("wrote there: pipe; move");
     ck_assert_int_eq(unlink(scratch_path("out/pipe")), 0);
     is_replaced();
 }
@@ -285,7 +285,7 @@ START_TEST(what_was_changed_since_is_kept)
     ck_assert_int_eq(write_folder(false), GQA_OK);
     scratch_write_text("out/README.md", "mine  ");
     scratch_write_text("out/a", "mine");
-    is_refused("write there: README.md (changed since), a; move");
+    is_refused("wrote there: README.md (changed since), a; move");
     check_text("out/README.md", "mine  ");
     /* Back to what the source has: nothing is lost. */
     scratch_write_text("out/README.md", "theirs");
@@ -297,11 +297,11 @@ START_TEST(what_was_changed_since_is_kept)
     is_replaced();
     scratch_write_text("out/config.json",
                        "{\"architectures\": [\"x64\", \"arm64\"]}");
-    is_refused("write there: config.json (changed since); move");
+    is_refused("wrote there: config.json (changed since); move");
     scratch_write_text("out/config.json", "{\"model_type\": \"printer 3\"}");
-    is_refused("write there: config.json (changed since); move");
+    is_refused("wrote there: config.json (changed since); move");
     scratch_write_text("out/config.json", "[]");
-    is_refused("write there: config.json (changed since); move");
+    is_refused("wrote there: config.json (changed since); move");
 }
 END_TEST
 
@@ -394,7 +394,7 @@ START_TEST(a_damaged_manifest_is_none)
     ck_assert_int_eq(mkdir(scratch_path("out"), 0755), 0);
     scratch_write_text("out/a", "{}");
     scratch_write_text("out/gqa-manifest.json", damaged[_i]);
-    is_refused("write there: a, gqa-manifest.json; move");
+    is_refused("wrote there: a, gqa-manifest.json; move");
     scratch_write_text("out/gqa-manifest.json", MANIFEST(LISTING("a")));
     is_replaced();
 }
@@ -406,7 +406,7 @@ START_TEST(a_manifest_that_is_too_long_is_none)
     scratch_write_text("out/gqa-manifest.json", MANIFEST(LISTING("a")));
     ck_assert_int_eq(
         truncate(scratch_path("out/gqa-manifest.json"), (off_t)1 << 40), 0);
-    is_refused("write there: gqa-manifest.json; move");
+    is_refused("wrote there: gqa-manifest.json; move");
 }
 END_TEST
 
