@@ -22,7 +22,7 @@ typedef const char *const *gqa_texts;
 /* Keys of the configuration. Where there are several, the first that is
  * there counts, and the first of all is written. NULL: the family has none. */
 struct gqa_config_keys {
-    gqa_texts n_heads, n_kv_heads, head_dim, d_model;
+    gqa_texts n_heads, n_kv_heads, head_dim, d_model, d_ff;
     gqa_texts n_layers, n_decoder_layers; /* decoder: of an encoder-decoder */
     gqa_texts vocab_size, max_positions;
     gqa_texts start_token, end_token, pad_token;

@@ -110,6 +110,7 @@ static const struct gqa_field config_fields[] = {
     TEXTS("n_kv_heads", gqa_config_keys, n_kv_heads),
     TEXTS("head_dim", gqa_config_keys, head_dim),
     TEXTS("d_model", gqa_config_keys, d_model),
+    TEXTS("d_ff", gqa_config_keys, d_ff),
     TEXTS("n_layers", gqa_config_keys, n_layers),
     TEXTS("n_decoder_layers", gqa_config_keys, n_decoder_layers),
     TEXTS("vocab_size", gqa_config_keys, vocab_size),

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/advice.h"
+#include "common/json.h"
 #include "common/ull.h"
 #include "formats/model/network_config.h"
 #include "formats/model/network_params.h"
@@ -197,6 +198,22 @@ static enum gqa_status choose_activation(enum gqa_activation *out,
     return st == GQA_OK ? gqa_activation_parse(out, name) : st;
 }
 
+/* Stock loaders make room for what the configuration says. */
+static enum gqa_status check_width(const struct gqa_network_builder *b,
+                                   const struct gqa_linear *up, uint64_t width)
+{
+    const char *key = gqa_config_key(b->model->config, b->family->keys.d_ff);
+    const json_t *value = key ? json_object_get(b->model->config, key) : NULL;
+    uint64_t said;
+
+    /* null: a multiple of the residual stream's; a list: each layer's. */
+    if (!gqa_json_u64(value, &said) || said == width)
+        return GQA_OK;
+    return gqa_fail(GQA_ERR_FORMAT,
+                    "configuration: %s is %llu, but '%s' has %llu outputs", key,
+                    ULL(said), b->model->params[up->weight].name, ULL(width));
+}
+
 static enum gqa_status take_feed_forward(struct gqa_feed_forward *out,
                                          const struct gqa_network_builder *b,
                                          const struct gqa_stack_rule *stack,
@@ -236,7 +253,10 @@ static enum gqa_status take_feed_forward(struct gqa_feed_forward *out,
     if ((st = gqa_check_linear(b, &out->up, d_model, width)) != GQA_OK ||
         (st = gqa_check_linear(b, &out->down, width, d_model)) != GQA_OK)
         return st;
-    return gated ? gqa_check_linear(b, &out->gate, d_model, width) : GQA_OK;
+    if (gated &&
+        (st = gqa_check_linear(b, &out->gate, d_model, width)) != GQA_OK)
+        return st;
+    return check_width(b, &out->up, width);
 }
 
 /* --- Blocks
