@@ -9,6 +9,7 @@
 #include "formats/families/load.h"
 #include "formats/families/meaning.h"
 #include "scratch.h"
+#include "suite.h"
 
 static const char *const forms[] = {"original", "4", "5", "45", "54"};
 
@@ -481,8 +482,6 @@ int main(void)
 {
     Suite *suite = suite_create("meaning");
     TCase *tcase = tcase_create("meaning");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, scratch_create, scratch_remove);
     tcase_add_loop_test(tcase, a_resave_means_the_same, 0,
@@ -494,9 +493,5 @@ int main(void)
     tcase_add_test(tcase, classes_may_be_added);
     tcase_add_test(tcase, layers_may_each_have_their_rope);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }
