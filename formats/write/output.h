@@ -46,8 +46,8 @@ struct gqa_output_options {
     uint64_t shard_bytes; /* folder: largest data size of one shard */
 
     /*
-     * __metadata__ of a .gqa or .safetensors, string -> string, lent. The
-     * shards of a folder carry `format` alone.
+     * __metadata__ of the file or of every shard of a folder, string ->
+     * string, lent. NULL: the shards of a folder carry `format` alone.
      */
     const json_t *metadata;
     /* Folder: config.json, and a folder whose other files come along (all
