@@ -52,8 +52,10 @@ static enum gqa_status check_weights(struct gqa_report *report,
                               .name = "unchanged",
                               .verdict = GQA_SKIPPED,
                               .detail = "the content is damaged"};
-    enum gqa_status st = gqa_weights_check(report, original, converted,
-                                           options->common.n_threads);
+    const struct gqa_weights_options weights = {
+        .n_threads = options->common.n_threads, .trained = options->trained};
+    enum gqa_status st =
+        gqa_weights_check(report, original, converted, &weights);
 
     if (st != GQA_ERR_FORMAT || gqa_report_count(report, GQA_FAILED) == 0)
         return st;

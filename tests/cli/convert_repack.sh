@@ -9,4 +9,4 @@ done
 
 # A second conversion has the first inside.
 gqa-convert -q -g 4 folder second
-gqa-inspect --recipe second | grep -c '"method"'
+gqa-inspect --recipe second | grep -c method

@@ -38,9 +38,11 @@ broken "$sample" t5 $k nan 100
 broken "$sample" expanded $k copy original.safetensors
 broken "$qwen" qwen $rope permute 4
 
-# A whole attention left as it was: its K and V fit, but not its neighbours.
+# A whole attention left as it was: its K and V fit, and --layer-groups may have
+# meant that, so that it is said and fails nothing.
 rm -rf broken
 cp -R expanded broken
 break_weights broken/model.safetensors $k copy original.safetensors
 break_weights broken/model.safetensors ${k/.k./.v.} copy original.safetensors
-gqa-verify --no-run --format tap --against "$sample" broken | grep -A 1 '^not ok'
+gqa-verify --no-run --format tap --against "$sample" broken |
+    grep -A 1 'weights grouped'

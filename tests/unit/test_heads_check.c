@@ -5,7 +5,7 @@
 
 #include "plain_model.h"
 #include "scratch.h"
-#include "verify/heads_check.h"
+#include "verify/mistakes.h"
 
 static struct plain_model from, to;
 static struct gqa_subject original, converted;
@@ -35,6 +35,7 @@ static void run(void)
     ck_assert_msg(gqa_heads_check(&check, recompute) == GQA_OK, "%s",
                   gqa_error_message());
     ck_assert_str_eq(check.unchanged.text, "");
+    ck_assert_int_eq(gqa_mistakes_explain(&check, recompute), GQA_OK);
 }
 
 static void close_both(void)
@@ -118,7 +119,7 @@ END_TEST
 START_TEST(names_the_element)
 {
     to.k[0][1][3] = 7;
-    fails(K " head 1, element 3: 7, but must be 43");
+    fails(K " head 1, element 3: 7, but must be 43; 1 of 16 elements differ");
 }
 END_TEST
 
@@ -127,7 +128,8 @@ START_TEST(names_values)
     to.v[0][0][0] = 1;
     fails("'model.layers.0.self_attn.v_proj.weight' (decoder self-attention of "
           "layer 0), "
-          "value head 0, element 0: 1, but must be -8");
+          "value head 0, element 0: 1, but must be -8; 1 of 16 elements "
+          "differ");
 }
 END_TEST
 

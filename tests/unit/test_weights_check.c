@@ -11,11 +11,13 @@ static struct plain_model from, to;
 static struct gqa_subject original, converted;
 static struct gqa_report *report;
 static char *text;
+static struct gqa_weights_options options;
 
 static void begin(void)
 {
     scratch_create();
     ck_assert_int_eq(gqa_report_create(&report), GQA_OK);
+    options = (struct gqa_weights_options){.n_threads = 2};
     from = plain_multi_head();
     to = plain_grouped();
 }
@@ -41,7 +43,8 @@ static void check(void)
     size_t n_text;
     FILE *out;
 
-    ck_assert_msg(gqa_weights_check(report, &original, &converted, 2) == GQA_OK,
+    ck_assert_msg(gqa_weights_check(report, &original, &converted, &options) ==
+                      GQA_OK,
                   "%s", gqa_error_message());
     out = open_memstream(&text, &n_text);
     ck_assert_ptr_nonnull(out);
@@ -179,7 +182,7 @@ START_TEST(refuses_unknown_recipes)
 END_TEST
 
 /* Layer 1 has the heads twice that layer 0 has as they were. */
-START_TEST(finds_layers_that_differ)
+START_TEST(remarks_on_layers_that_differ)
 {
     from.n_layers = to.n_layers = 2;
     memcpy(from.k[1], from.k[0], sizeof from.k[0]);
@@ -194,9 +197,9 @@ START_TEST(finds_layers_that_differ)
     memcpy(to.v[0], from.v[0], sizeof to.v[0]);
     open_both();
     check();
-    ck_assert_uint_eq(gqa_report_count(report, GQA_FAILED), 1);
+    ck_assert_uint_eq(gqa_report_count(report, GQA_FAILED), 0);
     says("decoder self-attention of layer 1 is mean over contiguous groups, "
-         "expanded, while layer 0 is not grouped, and no configuration says "
+         "expanded (2), while layer 0 is not grouped (4), and no recipe says "
          "that they differ");
 }
 END_TEST
@@ -209,7 +212,8 @@ START_TEST(suspects_swapped_paths)
     to = other;
     open_both();
     check();
-    says("it has more KV heads than the original: are the two swapped?");
+    says("the original is a grouping of the converted one: the two were given "
+         "the wrong way round");
 }
 END_TEST
 
@@ -217,7 +221,7 @@ START_TEST(refuses_another_model)
 {
     from.n_layers = 2;
     open_both();
-    ck_assert_int_eq(gqa_weights_check(report, &original, &converted, 1),
+    ck_assert_int_eq(gqa_weights_check(report, &original, &converted, &options),
                      GQA_ERR_USAGE);
     ck_assert_msg(strstr(gqa_error_message(),
                          "the number of layers is 1 here and 2 there"),
@@ -230,7 +234,8 @@ START_TEST(skips_what_is_not_understood)
     const struct gqa_subject nothing = {0};
 
     plain_model_open(&original, "original", &from);
-    ck_assert_int_eq(gqa_weights_check(report, &original, &nothing, 1), GQA_OK);
+    ck_assert_int_eq(gqa_weights_check(report, &original, &nothing, &options),
+                     GQA_OK);
     ck_assert_uint_eq(gqa_report_count(report, GQA_SKIPPED), 2);
 }
 END_TEST
@@ -253,7 +258,7 @@ int main(void)
     tcase_add_test(tc, finds_another_method);
     tcase_add_test(tc, finds_another_recipe);
     tcase_add_test(tc, refuses_unknown_recipes);
-    tcase_add_test(tc, finds_layers_that_differ);
+    tcase_add_test(tc, remarks_on_layers_that_differ);
     tcase_add_test(tc, suspects_swapped_paths);
     tcase_add_test(tc, refuses_another_model);
     tcase_add_test(tc, skips_what_is_not_understood);
