@@ -21,7 +21,7 @@ static bool are_floats(const struct gqa_param *a, const struct gqa_param *b)
 static bool is_said(const struct gqa_comparison *c)
 {
     return c->converted->recipe &&
-           (c->recipe.is_whole || !c->recipe.keeps_dtype);
+           (c->recipe.is_whole || c->recipe.n_dtypes > 0);
 }
 
 static void must_be(struct gqa_comparison *c, const struct gqa_param *p,
@@ -109,7 +109,10 @@ void gqa_compare_dtypes(struct gqa_comparison *c)
         if (!are_floats(a, b))
             must_be(c, b, a->dtype);
         else if (is_said(c) && !c->options.trained)
-            must_be(c, b, c->recipe.keeps_dtype ? a->dtype : c->recipe.dtype);
+            must_be(c, b,
+                    c->recipe.n_dtypes > 0
+                        ? c->recipe.dtypes[c->recipe.n_dtypes - 1]
+                        : a->dtype);
     }
     if (!is_said(c) && !c->options.trained)
         check_unsaid(c);

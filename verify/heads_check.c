@@ -182,7 +182,7 @@ static enum gqa_status try_way(struct search *s, struct gqa_hypothesis h)
 
 static bool is_possible(const struct search *s, uint64_t g)
 {
-    return s->n_from % g == 0 && s->n_to % g == 0;
+    return g > 0 && s->n_from % g == 0 && s->n_to % g == 0;
 }
 
 static enum gqa_status try_exact(struct search *s)
@@ -363,11 +363,14 @@ static enum gqa_status check_queries(struct gqa_heads_check *check,
         if (bias && (a->q.bias == GQA_NO_PARAM || b->q.bias == GQA_NO_PARAM))
             break;
         for (uint64_t h = 0; h < a->n_heads; h++) {
-            const struct gqa_head_pair pair =
+            struct gqa_head_pair pair =
                 gqa_head_pair_make(check, &a->q, &b->q, bias != 0, false);
             struct gqa_difference d;
-            const enum gqa_status st = gqa_recompute_copy(r, &d, &pair, h);
+            enum gqa_status st;
 
+            pair.through = check->through;
+            pair.n_through = check->n_through;
+            st = gqa_recompute_copy(r, &d, &pair, h);
             if (st != GQA_OK)
                 return st;
             if (!d.found)

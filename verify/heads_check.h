@@ -16,7 +16,10 @@ struct gqa_head_pairs {
 struct gqa_heads_check {
     const struct gqa_subject *original, *converted;
     size_t attention; /* the same index in both models */
-    bool has_recipe;  /* hypothesis is what it says */
+    /* Of queries: as of a head pair. */
+    const enum gqa_dtype *through;
+    size_t n_through;
+    bool has_recipe; /* hypothesis is what it says */
     /* By the recipe; else receives what fits best, before the steps in it that
      * come after. */
     struct gqa_hypothesis hypothesis;

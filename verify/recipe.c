@@ -247,7 +247,6 @@ static void read_all(struct gqa_recipe *r, const struct chain *chain,
     const struct gqa_model *a = original->model, *b = converted->model;
     bool any_expanded = false, says_expanded = false;
 
-    r->keeps_dtype = true;
     for (size_t i = 0; i < r->n_steps; i++) {
         const json_t *recipe = chain->items[start + i];
         const size_t n = json_array_size(json_object_get(recipe, "attentions"));
@@ -256,10 +255,8 @@ static void read_all(struct gqa_recipe *r, const struct chain *chain,
         if (n != b->n_attentions)
             gqa_note(&r->finding, "it lists %zu attentions, the model has %zu",
                      n, b->n_attentions);
-        if (said[i].step.keeps_dtype)
-            continue;
-        r->keeps_dtype = false;
-        r->dtype = said[i].step.dtype;
+        if (!said[i].step.keeps_dtype)
+            r->dtypes[r->n_dtypes++] = said[i].step.dtype;
     }
     for (size_t i = 0; i < b->n_attentions; i++) {
         struct gqa_pool_step *steps = r->steps + i * r->n_steps;

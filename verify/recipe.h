@@ -17,8 +17,10 @@ struct gqa_recipe {
      * recorded. */
     bool is_whole;
     const char *method; /* of the last step that groups, or NULL */
-    bool keeps_dtype;
-    enum gqa_dtype dtype; /* of floats, unless keeps_dtype */
+    /* Types that floats were converted to, one after another; none: they
+     * kept theirs. */
+    enum gqa_dtype dtypes[GQA_MAX_STEPS];
+    size_t n_dtypes;
     struct gqa_finding finding, remark;
 };
 

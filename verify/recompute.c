@@ -58,6 +58,29 @@ bool gqa_hypothesis_is_right(const struct gqa_hypothesis *h)
     return h->pooling <= GQA_POOL_WIDENED;
 }
 
+/* x rounded to a narrower type and back. */
+static void narrow(double *x, enum gqa_dtype step, size_t n, void *buf)
+{
+    gqa_store_f64(buf, step, x, n);
+    gqa_load_f64(x, buf, step, n);
+}
+
+/* Through all types that lie between. */
+static void pass_through(double *x, const struct gqa_head_pair *pair, size_t n,
+                         void *buf)
+{
+    for (size_t i = 0; i < pair->n_through; i++)
+        narrow(x, pair->through[i], n, buf);
+}
+
+static bool keeps_dtype(const struct gqa_head_pair *pair)
+{
+    for (size_t i = 0; i < pair->n_through; i++)
+        if (pair->through[i] != pair->from->dtype)
+            return false;
+    return pair->from->dtype == pair->to->dtype;
+}
+
 static enum gqa_status read_head(struct gqa_recompute *r,
                                  struct gqa_checkpoint *checkpoint,
                                  const struct gqa_param *param, unsigned axis,
@@ -78,13 +101,6 @@ static enum gqa_status read_source(struct gqa_recompute *r,
     return read_head(r, pair->original, pair->from, pair->axis,
                      gqa_slice_head(pair->from_slice, pair->head_dim, head),
                      pair->head_dim, s, r->source);
-}
-
-/* x rounded to a narrower type and back. */
-static void narrow(double *x, enum gqa_dtype step, size_t n, void *buf)
-{
-    gqa_store_f64(buf, step, x, n);
-    gqa_load_f64(x, buf, step, n);
 }
 
 /* Heads of group `group`: how many, the first, and from one to the next. */
@@ -322,10 +338,10 @@ static enum gqa_status make_group(struct gqa_recompute *r,
 static bool is_copy(const struct gqa_head_pair *pair,
                     const struct gqa_hypothesis *h)
 {
-    bool copies = pair->from->dtype == pair->to->dtype &&
-                  (h->pooling == GQA_POOL_FIRST ||
-                   (h->pooling <= GQA_POOL_RANDOM &&
-                    pair->from_slice->n_heads == h->pooled));
+    bool copies =
+        keeps_dtype(pair) && (h->pooling == GQA_POOL_FIRST ||
+                              (h->pooling <= GQA_POOL_RANDOM &&
+                               pair->from_slice->n_heads == h->pooled));
 
     for (size_t i = 0; i < h->n_then && copies; i++)
         copies = dtype_after(pair, h, i) == pair->from->dtype &&
@@ -505,6 +521,7 @@ static enum gqa_status recompute_stretch(struct gqa_recompute *r,
         return st;
     if (h->pooling == GQA_POOL_PERMUTED || h->pooling == GQA_POOL_UNPERMUTED)
         permute(r, pair, h, s);
+    pass_through(r->sums[h->n_then], pair, s->size, r->scratch);
     gqa_store_f64(r->expected, pair->to->dtype, r->sums[h->n_then], s->size);
     if (c.is_copy)
         c.expected = r->source;
@@ -604,7 +621,7 @@ enum gqa_status gqa_recompute_whole(struct gqa_recompute *r,
                                     struct gqa_measure *measure,
                                     const struct gqa_head_pair *pair)
 {
-    const bool copies = pair->from->dtype == pair->to->dtype;
+    const bool copies = keeps_dtype(pair);
     const uint64_t rows = pair->to->rows, cols = pair->to->cols;
     const uint64_t take_cols = cols < ROOM ? cols : ROOM;
     const uint64_t take_rows = take_cols ? ROOM / take_cols : 1;
@@ -633,6 +650,7 @@ enum gqa_status gqa_recompute_whole(struct gqa_recompute *r,
             c.n = nr * nc;
             if (!copies) {
                 gqa_load_f64(r->values, r->source, pair->from->dtype, c.n);
+                pass_through(r->values, pair, c.n, r->scratch);
                 gqa_store_f64(r->expected, pair->to->dtype, r->values, c.n);
                 note_changes(difference, r, &c);
             }

@@ -66,6 +66,9 @@ struct gqa_head_pair {
     unsigned axis; /* 0 for a bias */
     uint64_t head_dim;
     bool is_bias, is_value;
+    /* Types that a value that is copied was rounded to on its way, lent. */
+    const enum gqa_dtype *through;
+    size_t n_through;
 };
 
 /* The first element that is not what was expected. */

@@ -54,7 +54,9 @@ static enum gqa_status check_param(struct gqa_comparison *c, size_t i,
     const struct gqa_param *to = &c->converted->model->params[i];
     struct gqa_head_pair pair = {.original = c->original->checkpoint,
                                  .converted = c->converted->checkpoint,
-                                 .to = to};
+                                 .to = to,
+                                 .through = c->recipe.dtypes,
+                                 .n_through = c->recipe.n_dtypes};
     struct gqa_difference d;
     enum gqa_status st;
 
@@ -65,6 +67,8 @@ static enum gqa_status check_param(struct gqa_comparison *c, size_t i,
         (!gqa_dtype_is_float(pair.from->dtype) ||
          !gqa_dtype_is_float(to->dtype)))
         return GQA_OK; /* a failure of "parameters" */
+    if (!gqa_dtype_is_float(to->dtype))
+        pair.n_through = 0;
     if (gqa_dtype_bits(to->dtype) % 8 != 0)
         return gqa_fail(GQA_ERR_UNSUPPORTED, "'%s': %s cannot be verified",
                         to->name, gqa_dtype_name(to->dtype));
@@ -161,6 +165,8 @@ static enum gqa_status prepare(struct gqa_comparison *c)
         c->heads[i].attention = i;
         if (!c->converted->recipe || !c->recipe.fits[i])
             continue;
+        c->heads[i].through = c->recipe.dtypes;
+        c->heads[i].n_through = c->recipe.n_dtypes;
         c->heads[i].has_recipe = c->recipe.is_whole;
         c->heads[i].hypothesis = gqa_recipe_hypothesis(
             &c->recipe, i, c->original->model->attentions[i].n_kv_heads);
