@@ -171,7 +171,23 @@ static bool find_divisor(struct gqa_finding *cause, const struct heads *p)
 
 /* --- Another rounding ----------------------------------------------------- */
 
-enum rounding { TOWARDS_ZERO, TIES_AWAY, AWAY_FROM_ZERO, N_ROUNDINGS };
+enum rounding {
+    TOWARDS_ZERO,
+    TIES_AWAY,
+    AWAY_FROM_ZERO,
+    BY_BF16, /* and then to the type */
+    BY_F16,
+    N_ROUNDINGS
+};
+
+static double by_way_of(const struct heads *p, double x, enum gqa_dtype dtype)
+{
+    unsigned char stored[sizeof x];
+
+    gqa_store_f64(stored, dtype, &x, 1);
+    gqa_load_f64(&x, stored, dtype, 1);
+    return rounded(p, x);
+}
 
 static double round_otherwise(const struct heads *p, double x,
                               enum rounding rounding)
@@ -184,6 +200,10 @@ static double round_otherwise(const struct heads *p, double x,
         return fabs(nearest) > fabs(x) ? next_to(p, nearest, -1) : nearest;
     case AWAY_FROM_ZERO:
         return fabs(nearest) < fabs(x) ? after : nearest;
+    case BY_BF16:
+        return by_way_of(p, x, GQA_BF16);
+    case BY_F16:
+        return by_way_of(p, x, GQA_F16);
     case TIES_AWAY:
     case N_ROUNDINGS:
         break;
@@ -196,6 +216,8 @@ static bool find_rounding(struct gqa_finding *cause, const struct heads *p)
     static const char *const names[] = {
         [TOWARDS_ZERO] = "mean that was truncated, not rounded",
         [TIES_AWAY] = "mean rounded with ties away from zero, not to even",
+        [BY_BF16] = "mean rounded twice, to BF16 and then again",
+        [BY_F16] = "mean rounded twice, to F16 and then again",
         [AWAY_FROM_ZERO] = "mean rounded away from zero, not to nearest",
     };
 
