@@ -161,17 +161,18 @@ static bool read_step(struct gqa_pool_step *step, struct gqa_finding *finding,
     const char *label = gqa_attention_label(a->stack, a->kind, a->layer);
     const json_t *item = find_recorded(recipe, a);
     const json_t *said_heads = json_object_get(item, "n_heads");
-    uint64_t n_heads = a->n_heads;
+    uint64_t n_heads = a->n_heads, source = 0, pooled = 0;
 
     *step = said->step;
     if (!item ||
-        !gqa_json_u64(json_object_get(item, "source_n_kv_heads"),
-                      &step->source) ||
-        !gqa_json_u64(json_object_get(item, "n_kv_heads"), &step->pooled) ||
-        step->pooled == 0 || step->source == 0) {
+        !gqa_json_u64(json_object_get(item, "source_n_kv_heads"), &source) ||
+        !gqa_json_u64(json_object_get(item, "n_kv_heads"), &pooled) ||
+        pooled == 0 || source == 0) {
         gqa_note(finding, "%s is not in the recipe", label);
         return false;
     }
+    step->source = source;
+    step->pooled = pooled;
     if (said_heads &&
         (!gqa_json_u64(said_heads, &n_heads) || n_heads != a->n_heads)) {
         gqa_note(finding,
