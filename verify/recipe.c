@@ -181,10 +181,11 @@ static bool read_step(struct gqa_pool_step *step, struct gqa_finding *finding,
                  label, n_heads, a->n_heads);
         return false;
     }
-    if (step->source % step->pooled != 0) {
+    if (step->source % step->pooled != 0 || a->n_heads % step->source != 0) {
         gqa_note(finding,
-                 "%s: the recipe groups %" PRIu64 " KV heads into %" PRIu64,
-                 label, step->source, step->pooled);
+                 "%s: the recipe groups %" PRIu64 " KV heads into %" PRIu64
+                 ", of %" PRIu64 " query heads",
+                 label, step->source, step->pooled, a->n_heads);
         return false;
     }
     step->written = heads_written(said, step, a, next);
@@ -287,7 +288,7 @@ enum gqa_status gqa_recipe_read(struct gqa_recipe *out,
                                 const struct gqa_subject *converted)
 {
     const size_t n = converted->model->n_attentions;
-    struct chain chain;
+    struct chain chain = {.n = 0};
     struct said *said;
     size_t start;
 

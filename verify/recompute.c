@@ -10,8 +10,13 @@
 /* Elements compared at a time. */
 enum { ROOM = 65536 };
 
+#define NO_GROUP UINT64_MAX
+
 struct gqa_recompute {
     double *sums[GQA_MAX_STEPS + 1]; /* [ROOM] of each step, when needed */
+    /* The group of the stretch that they hold, rounded, or NO_GROUP: heads
+     * that were expanded are made once, else steps would multiply. */
+    uint64_t made[GQA_MAX_STEPS + 1];
     double values[ROOM], magnitudes[ROOM];
     float *members; /* an element of each head of a group, one after another */
     size_t n_members;
@@ -287,12 +292,15 @@ static enum gqa_status make_head(struct gqa_recompute *r,
                                  uint64_t head, const struct stretch *s)
 {
     const uint64_t pooled = step == 0 ? h->pooled : h->then[step - 1].pooled;
-    const uint64_t written = h->then[step].source;
-    enum gqa_status st =
-        make_group(r, pair, h, step, head / (written / pooled), s);
+    const uint64_t group = head / (h->then[step].source / pooled);
+    enum gqa_status st;
 
+    if (r->made[step] == group)
+        return GQA_OK;
+    st = make_group(r, pair, h, step, group, s);
     if (st == GQA_OK)
         narrow(r->sums[step], dtype_after(pair, h, step), s->size, r->scratch);
+    r->made[step] = st == GQA_OK ? group : NO_GROUP;
     return st;
 }
 
@@ -512,6 +520,8 @@ static enum gqa_status recompute_stretch(struct gqa_recompute *r,
                            .is_copy = is_copy(pair, h)};
     enum gqa_status st = GQA_OK;
 
+    for (size_t i = 0; i < h->n_then; i++)
+        r->made[i] = NO_GROUP;
     st = read_head(r, pair->converted, pair->to, pair->axis,
                    gqa_slice_head(pair->to_slice, pair->head_dim, head),
                    pair->head_dim, s, r->actual);

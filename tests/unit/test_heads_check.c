@@ -198,6 +198,68 @@ START_TEST(knows_other_rotations)
 }
 END_TEST
 
+/* --- Means of others -------------------------------------------------------
+ */
+
+/* Sums of 1 and three halves of its last bit: 1 from the first on, a bit more
+ * in pairs, and two from the last on. */
+static void make_sums(const double *means, size_t n)
+{
+    to.n_kv_heads = 1;
+    for (int e = 0; e < PLAIN_HEAD; e++) {
+        for (int h = 0; h < 4; h++)
+            from.k[0][h][e] = from.v[0][h][e] = h == 0 ? 1 : 0x1p-24;
+        to.k[0][0][e] = to.v[0][0][e] = means[(size_t)e % n] / 4;
+    }
+}
+
+START_TEST(takes_float32_sums)
+{
+    make_sums((const double[]){1}, 1);
+    fits(GQA_POOL_FLOAT32, 1, "mean over contiguous groups");
+    ck_assert_int_eq((int)check.of_pair[0].order, GQA_SUM_ASCENDING);
+}
+END_TEST
+
+START_TEST(takes_float32_sums_in_pairs)
+{
+    make_sums((const double[]){1 + 0x1p-23}, 1);
+    fits(GQA_POOL_FLOAT32, 1, "mean over contiguous groups");
+    ck_assert_int_eq((int)check.of_pair[0].order, GQA_SUM_NEIGHBOURS);
+}
+END_TEST
+
+/* No order that is known gave all of them. */
+START_TEST(takes_float32_sums_in_any_order)
+{
+    make_sums((const double[]){1, 1 + 0x1p-23}, 2);
+    fits(GQA_POOL_WITHIN, 1, "mean over contiguous groups");
+}
+END_TEST
+
+START_TEST(refuses_what_no_sum_gives)
+{
+    make_sums((const double[]){1 + 0x1p-20, 1}, 2);
+    run();
+    ck_assert(check.is_wrong);
+    close_both();
+}
+END_TEST
+
+/* 1 + 1.5 * 2^-8 is no BF16. */
+START_TEST(knows_truncation)
+{
+    from.dtype = GQA_F32;
+    to.dtype = GQA_BF16;
+    from.k[0][0][0] = from.k[0][1][0] = 1 + 0x1.8p-8;
+    to.k[0][0][0] = 1;
+    run();
+    ck_assert_msg(strstr(check.grouped.text, "truncated, not rounded"), "%s",
+                  check.grouped.text);
+    close_both();
+}
+END_TEST
+
 /* --- Heads that share a tensor -------------------------------------------- */
 
 /* The fixture is held against itself, its query heads against those of one
@@ -249,6 +311,11 @@ int main(void)
     tcase_add_test(tc, knows_strides);
     tcase_add_test(tc, knows_double_rounding);
     tcase_add_test(tc, knows_other_rotations);
+    tcase_add_test(tc, takes_float32_sums);
+    tcase_add_test(tc, takes_float32_sums_in_pairs);
+    tcase_add_test(tc, takes_float32_sums_in_any_order);
+    tcase_add_test(tc, refuses_what_no_sum_gives);
+    tcase_add_test(tc, knows_truncation);
     tcase_add_test(tc, looks_at_fused_queries);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);

@@ -172,6 +172,82 @@ START_TEST(finds_another_recipe)
 }
 END_TEST
 
+/* A recipe of what the one that is there was made of. */
+static void precede(const char *method, int source, int n)
+{
+    json_t *outer = converted.recipe;
+
+    record(method, n, "keep");
+    json_object_set_new(
+        json_array_get(json_object_get(converted.recipe, "attentions"), 0),
+        "source_n_kv_heads", json_integer(source));
+    json_object_set_new(outer, "source",
+                        json_pack("{s:o}", "recipe", converted.recipe));
+    converted.recipe = outer;
+}
+
+/* 4 heads to 4, as they are, and to 2. */
+START_TEST(replays_two_conversions)
+{
+    open_both();
+    record("mean", 2, "keep");
+    precede("first", 4, 4);
+    check();
+    ck_assert_uint_eq(gqa_report_count(report, GQA_PASSED), 4);
+    says("weights recipe: 2 conversions, the last mean");
+}
+END_TEST
+
+/* 2 heads to 1 cannot be what followed 4 to 4. */
+START_TEST(finds_steps_that_do_not_follow)
+{
+    open_both();
+    record("mean", 1, "keep");
+    precede("mean", 2, 2);
+    check();
+    ck_assert_uint_eq(gqa_report_count(report, GQA_FAILED), 2);
+}
+END_TEST
+
+START_TEST(finds_heads_that_no_model_has)
+{
+    open_both();
+    record("mean", 3, "keep");
+    precede("mean", 12, 4);
+    check();
+    says("the recipe groups 4 KV heads into 3, of 4 query heads");
+}
+END_TEST
+
+/* Means of two heads that the recipe says are expanded to four. */
+START_TEST(finds_expansion_that_is_none)
+{
+    open_both();
+    record("mean", 2, "keep");
+    json_object_set_new(converted.recipe, "expanded", json_true());
+    check();
+    says("the recipe says that its 2 KV heads are expanded to 4, the tensors "
+         "have 2");
+}
+END_TEST
+
+/* Values fail nothing, and are told. */
+START_TEST(reports_what_was_trained)
+{
+    options.trained = true;
+    to.norm = 2;
+    to.k[0][0][0] = 100;
+    open_both();
+    check();
+    ck_assert_uint_eq(gqa_report_count(report, GQA_FAILED), 0);
+    ck_assert_uint_eq(gqa_report_count(report, GQA_REPORTED), 2);
+    says("weights unchanged: 9 of 10 tensors equal, the others off by ");
+    says("most: 'model.norm.weight', by 1; the largest difference of an "
+         "element is 1");
+    says("weights grouped: 0 of 1 attentions' keys and values equal");
+}
+END_TEST
+
 START_TEST(refuses_unknown_recipes)
 {
     open_both();
@@ -257,6 +333,11 @@ int main(void)
     tcase_add_test(tc, finds_another_dtype);
     tcase_add_test(tc, finds_another_method);
     tcase_add_test(tc, finds_another_recipe);
+    tcase_add_test(tc, replays_two_conversions);
+    tcase_add_test(tc, finds_steps_that_do_not_follow);
+    tcase_add_test(tc, finds_heads_that_no_model_has);
+    tcase_add_test(tc, finds_expansion_that_is_none);
+    tcase_add_test(tc, reports_what_was_trained);
     tcase_add_test(tc, refuses_unknown_recipes);
     tcase_add_test(tc, remarks_on_layers_that_differ);
     tcase_add_test(tc, suspects_swapped_paths);
