@@ -5,6 +5,7 @@
 
 #include "plain_model.h"
 #include "scratch.h"
+#include "suite.h"
 #include "verify/mistakes.h"
 
 static struct plain_model from, to;
@@ -296,8 +297,6 @@ int main(void)
 {
     Suite *suite = suite_create("heads_check");
     TCase *tc = tcase_create("heads_check");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, begin, end);
     tcase_add_test(tc, finds_the_mean);
@@ -318,9 +317,5 @@ int main(void)
     tcase_add_test(tc, knows_truncation);
     tcase_add_test(tc, looks_at_fused_queries);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }
