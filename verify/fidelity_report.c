@@ -236,6 +236,28 @@ enum gqa_status gqa_scale_report(struct gqa_report *report, const char *name,
     return add(report, &check);
 }
 
+enum gqa_status gqa_kl_of_first_report(struct gqa_report *report,
+                                       const struct gqa_fidelity_result *r,
+                                       const struct gqa_fidelity_result *first,
+                                       const struct gqa_budget *budget)
+{
+    struct gqa_check check = fidelity_check("kl-of-first", 0);
+    const double limit = budget->max_kl_of_first * first->kl_mean;
+
+    snprintf(check.limit, sizeof check.limit, "<= %g times",
+             budget->max_kl_of_first);
+    if (r->n_positions == 0 || first->n_positions == 0)
+        return add_without(report, &check, no_position);
+    check.verdict = verdict_of(r->kl_mean <= limit);
+    snprintf(check.figure, sizeof check.figure,
+             "KL mean %.3g, that of first heads %.3g", r->kl_mean,
+             first->kl_mean);
+    check.values =
+        json_pack("{s:o, s:o, s:o}", "mean", number(r->kl_mean), "first",
+                  number(first->kl_mean), "limit", number(limit));
+    return add(report, &check);
+}
+
 /* Append the layers of one stack to a JSON array. */
 static bool list_layers(json_t *list, enum gqa_stack stack,
                         const struct gqa_drift *layers, size_t n)

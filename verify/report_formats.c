@@ -316,6 +316,11 @@ static void write_case(FILE *out, const struct gqa_report_entry *e)
     }
     fputs("      <system-out>", out);
     write_xml_text(out, line);
+    if ((e->verdict == GQA_PASSED || e->verdict == GQA_REPORTED) &&
+        *e->detail) {
+        fputc('\n', out);
+        write_xml_text(out, e->detail);
+    }
     fputs("</system-out>\n    </testcase>\n", out);
 }
 

@@ -31,7 +31,8 @@ struct run {
     size_t n_layers[2]; /* of encoder and decoder */
     /* [SHORT_SEQUENCES, n_generate] of each model; NULL: none wanted */
     int32_t *generated[GQA_N_MODELS];
-    double start; /* of the original's run */
+    struct gqa_fidelity_result result; /* of the converted model */
+    double start;                      /* of the original's run */
     struct gqa_progress *bar;
     struct gqa_run_progress progress;
 };
@@ -43,6 +44,16 @@ static void show_progress(void *ctx, uint64_t done, uint64_t all)
     const uint64_t bytes = r->vocab_size * sizeof(float);
 
     gqa_progress_update(r->bar, done * bytes, all * bytes);
+}
+
+static bool needs_first(const struct run *r)
+{
+    return r->options->scale || r->options->budget.max_kl_of_first >= 0;
+}
+
+static uint64_t n_runs(const struct run *r)
+{
+    return 2U + needs_first(r) + r->options->scale;
 }
 
 static enum gqa_status open_model(struct gqa_running **out,
@@ -228,8 +239,8 @@ static enum gqa_status run_original(struct run *r)
         const uint64_t n = gqa_tokens_n_positions(&r->tokens);
 
         learn_shape(r, gqa_running_network(running));
-        r->progress = (struct gqa_run_progress){
-            show_progress, r, 0, (r->options->scale ? 4 : 2) * n};
+        r->progress =
+            (struct gqa_run_progress){show_progress, r, 0, n_runs(r) * n};
         start = gqa_clock_s();
         st = gqa_trace_record(&r->trace, running, &r->tokens, &keep,
                               &r->progress);
@@ -266,15 +277,14 @@ static enum gqa_status check_fidelity(struct run *r,
 {
     const size_t n = gqa_trace_n_layers(r->trace);
     struct gqa_drift *layers = calloc(n ? n : 1, sizeof *layers);
-    struct gqa_fidelity_result result;
     const double start = gqa_clock_s();
     enum gqa_status st = layers ? GQA_OK : gqa_fail_nomem();
 
     if (st == GQA_OK)
-        st = compare(r, running, &result, layers);
+        st = compare(r, running, &r->result, layers);
     gqa_clock_log("running the converted model", start, 0);
     if (st == GQA_OK)
-        st = gqa_fidelity_report(r->report, &result, &r->options->budget,
+        st = gqa_fidelity_report(r->report, &r->result, &r->options->budget,
                                  gqa_clock_s() - r->start);
     if (st == GQA_OK)
         st =
@@ -448,6 +458,10 @@ static enum gqa_status run_scale(struct run *r, enum gqa_regrouping regrouping,
         st = compare(r, running, &result, NULL);
     if (st == GQA_OK)
         st = gqa_scale_report(r->report, name, &result, gqa_clock_s() - start);
+    if (st == GQA_OK && regrouping == GQA_REGROUP_FIRST &&
+        r->options->budget.max_kl_of_first >= 0)
+        st = gqa_kl_of_first_report(r->report, &r->result, &result,
+                                    &r->options->budget);
     gqa_running_close(running);
     gqa_mapped_free(mapped);
     /* Not every layout can be regrouped; nothing else depends on it. */
@@ -455,6 +469,10 @@ static enum gqa_status run_scale(struct run *r, enum gqa_regrouping regrouping,
         struct gqa_check check = {
             .group = GQA_CHECK_FIDELITY, .name = name, .verdict = GQA_SKIPPED};
 
+        /* A limit that nothing can be held against is not kept. */
+        if (regrouping == GQA_REGROUP_FIRST &&
+            r->options->budget.max_kl_of_first >= 0)
+            check.verdict = GQA_FAILED;
         snprintf(check.detail, sizeof check.detail, "%s", gqa_error_message());
         return gqa_report_add(r->report, &check);
     }
@@ -503,7 +521,7 @@ enum gqa_status gqa_run_checks(struct gqa_report *report,
     if (st == GQA_OK)
         st = check_reference(&r, short_trace);
     gqa_clock_log("checking the runtime", start, 0);
-    if (st == GQA_OK && options->scale)
+    if (st == GQA_OK && needs_first(&r))
         st = run_scale(&r, GQA_REGROUP_FIRST, "scale-first");
     if (st == GQA_OK && options->scale)
         st = run_scale(&r, GQA_REGROUP_RANDOM, "scale-random");

@@ -64,8 +64,10 @@ static enum gqa_status check_weights(struct gqa_report *report,
     struct gqa_check check = {.group = GQA_CHECK_WEIGHTS,
                               .name = "unchanged",
                               .verdict = GQA_SKIPPED};
-    enum gqa_status st = gqa_weights_check(report, original, converted,
-                                           options->common.n_threads);
+    const struct gqa_weights_options weights = {
+        .n_threads = options->common.n_threads, .trained = options->trained};
+    enum gqa_status st =
+        gqa_weights_check(report, original, converted, &weights);
 
     if (gqa_report_count(report, GQA_FAILED) == 0)
         return st;

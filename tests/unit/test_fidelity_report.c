@@ -66,7 +66,7 @@ END_TEST
 /* Mean and top-1 are within the budget, p99 and perplexity are not. */
 START_TEST(holds_against_a_budget)
 {
-    const struct gqa_budget budget = {0.01, 0.1, 0.9, 0.05};
+    const struct gqa_budget budget = {0.01, 0.1, 0.9, 0.05, -1};
 
     ck_assert_int_eq(gqa_fidelity_report(report, &moved, &budget, 1), GQA_OK);
     ck_assert_uint_eq(gqa_report_count(report, GQA_PASSED), 3);
@@ -78,7 +78,7 @@ END_TEST
 /* Figures that are no numbers are within no budget, however wide. */
 START_TEST(no_budget_holds_what_is_no_number)
 {
-    const struct gqa_budget budget = {1e300, 1e300, 0, 1e300};
+    const struct gqa_budget budget = {1e300, 1e300, 0, 1e300, -1};
     struct gqa_fidelity_result broken = moved;
 
     broken.kl_mean = broken.kl_p99 = (double)NAN;
@@ -113,7 +113,7 @@ END_TEST
 /* A limit that nothing could be held against is not kept. */
 START_TEST(fails_a_budget_without_figures)
 {
-    const struct gqa_budget budget = {-1, 1, -1, 1};
+    const struct gqa_budget budget = {-1, 1, -1, 1, -1};
     const struct gqa_fidelity_result nothing = {0};
     struct gqa_fidelity_result last = moved;
 
@@ -178,6 +178,26 @@ START_TEST(holds_distances_against_limits)
 }
 END_TEST
 
+/* 1.2 times the KL of first heads is within 1.25 times, 1.3 times is not. */
+START_TEST(holds_against_first_heads)
+{
+    const struct gqa_budget budget = {-1, -1, -1, -1, 1.25};
+    struct gqa_fidelity_result first = {.n_positions = 8, .kl_mean = 2};
+    struct gqa_fidelity_result result = {.n_positions = 8, .kl_mean = 2.4};
+
+    ck_assert_int_eq(gqa_kl_of_first_report(report, &result, &first, &budget),
+                     GQA_OK);
+    ck_assert_uint_eq(gqa_report_count(report, GQA_PASSED), 1);
+    result.kl_mean = 2.6;
+    ck_assert_int_eq(gqa_kl_of_first_report(report, &result, &first, &budget),
+                     GQA_OK);
+    first.n_positions = 0;
+    ck_assert_int_eq(gqa_kl_of_first_report(report, &result, &first, &budget),
+                     GQA_OK);
+    ck_assert_uint_eq(gqa_report_count(report, GQA_FAILED), 2);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("fidelity_report");
@@ -192,6 +212,7 @@ int main(void)
     tcase_add_test(tc, names_the_layer);
     tcase_add_test(tc, names_the_layer_that_is_not_finite);
     tcase_add_test(tc, holds_distances_against_limits);
+    tcase_add_test(tc, holds_against_first_heads);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
 }
