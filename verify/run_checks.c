@@ -128,6 +128,8 @@ static enum gqa_status get_tokens(struct run *r, struct gqa_running *running)
         samples.length = network->max_positions;
     if (r->options->tokens_path) {
         st = gqa_tokens_read(&r->tokens, r->options->tokens_path, &rules, max);
+        if (st == GQA_OK && r->options->samples.length > 0)
+            gqa_tokens_cut(&r->tokens, r->options->samples.length);
         if (st == GQA_OK)
             st = check_lengths(&r->tokens, network, r->options->tokens_path);
         if (st == GQA_OK && rules.is_encoder_decoder)

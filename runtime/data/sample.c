@@ -181,6 +181,7 @@ static enum gqa_status set_output(struct gqa_sequence *s, const int64_t *row,
         s->next[i] = (int32_t)row[i + 1];
     }
     s->n_decoder = n;
+    s->starts = true;
     return GQA_OK;
 }
 
@@ -300,6 +301,8 @@ enum gqa_status gqa_sample(struct gqa_tokens *tokens,
             st = gqa_tokens_add(tokens, &d.rules, outputs + s * (length + 1),
                                 drawn[s] + 1, NULL, 0);
     }
+    for (size_t i = 0; i < tokens->n; i++)
+        tokens->sequences[i].starts = true;
     free(outputs);
     return st;
 }
