@@ -27,7 +27,7 @@ static void begin(void)
     options = (struct gqa_run_check_options){
         .run = {backend, {.real = GQA_F32, .n_threads = 1}},
         .reference = {backend, {.real = GQA_F64, .n_threads = 1}},
-        .samples = {2, 5, 0},
+        .samples = {.n = 2, .length = 5},
         .budget = gqa_budget_none,
     };
     ck_assert_int_eq(gqa_report_create(&report), GQA_OK);
