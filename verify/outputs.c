@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "verify/whole_file.h"
 
@@ -82,4 +83,13 @@ enum gqa_status gqa_outputs_keep_apart(const struct gqa_verify_options *options,
         return st;
     return refuse_same(options,
                        gqa_checkpoint_config_path(subject->checkpoint));
+}
+
+enum gqa_status gqa_outputs_clear(const struct gqa_verify_options *options)
+{
+    const char *report = options->report_path;
+
+    if (report && unlink(report) != 0 && errno != ENOENT)
+        return gqa_fail_errno("%s: cannot be replaced", report);
+    return GQA_OK;
 }

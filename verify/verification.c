@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/progress.h"
 #include "formats/families/load.h"
 #include "formats/libraries.h"
 #include "formats/unwritten.h"
@@ -52,9 +53,15 @@ static enum gqa_status check_weights(struct gqa_report *report,
                               .name = "unchanged",
                               .verdict = GQA_SKIPPED,
                               .detail = "the content is damaged"};
-    enum gqa_status st = gqa_weights_check(report, original, converted,
-                                           options->common.n_threads);
+    struct gqa_progress *bar = NULL;
+    enum gqa_status st = gqa_progress_create(&bar, options->common.log_level);
 
+    if (st != GQA_OK)
+        return st;
+    gqa_progress_phase(bar, "comparing the weights", GQA_PROGRESS_BYTES);
+    st = gqa_weights_check(report, original, converted,
+                           options->common.n_threads);
+    gqa_progress_free(bar);
     if (st != GQA_ERR_FORMAT || gqa_report_count(report, GQA_FAILED) == 0)
         return st;
     st = gqa_report_add(report, &check);
@@ -88,6 +95,8 @@ static enum gqa_status verify(struct gqa_report *report,
         st = gqa_file_check(&converted, report, &file);
     if (st == GQA_OK)
         st = gqa_outputs_keep_apart(options, &converted);
+    if (st == GQA_OK)
+        st = gqa_outputs_clear(options);
     if (st == GQA_OK && options->original_path)
         st = check_weights(report, &original, &converted, options);
     if (st == GQA_OK && options->original_path && !options->no_run)

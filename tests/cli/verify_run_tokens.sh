@@ -13,8 +13,8 @@ for model in llama t5; do
     figures --samples 3 --length 20 --dump-logits $model.safetensors \
         --against "${!model}" $model.gqa >drawn
     figures --tokens $model.safetensors --dump-logits again.safetensors \
-        --against "${!model}" $model.gqa >read
-    cmp drawn read && cmp $model.safetensors again.safetensors &&
+        --against "${!model}" $model.gqa >pinned
+    cmp drawn pinned && cmp $model.safetensors again.safetensors &&
         echo "$model: the same"
 done
 # So with labels that mask.
@@ -22,8 +22,8 @@ echo '5 6 7 8 9 | -100 -100 7 -100 9
 3 4 | -100 4' >masked
 figures --tokens masked --dump-logits llama.safetensors \
     --against "$llama" llama.gqa >drawn
-figures --tokens llama.safetensors --against "$llama" llama.gqa >read
-cmp drawn read && echo "masked: the same"
+figures --tokens llama.safetensors --against "$llama" llama.gqa >pinned
+cmp drawn pinned && echo "masked: the same"
 
 show() {
     gqa-verify --backend cpu --against "$@" |
