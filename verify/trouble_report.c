@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "verify/companions_check.h"
+
 static const char option[] = "--report";
 
 const char *gqa_trouble_report_path(int argc, char **argv)
@@ -49,8 +51,8 @@ static bool is_report(const char *path)
 /* What a checkpoint may consist of, and a report be called too. */
 static bool has_name_of_checkpoint(const char *name)
 {
-    return has_ending(name, "config.json") || has_ending(name, ".index.json") ||
-           strncmp(name, "tokenizer", 9) == 0 ||
+    return strcmp(name, "config.json") == 0 ||
+           has_ending(name, ".index.json") || gqa_is_companion(name) ||
            strcmp(name, "gqa-manifest.json") == 0;
 }
 
