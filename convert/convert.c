@@ -237,6 +237,7 @@ static enum gqa_status write_output(struct gqa_conversion *c,
         goto done;
     if ((st = gqa_progress_create(&progress, o->common.log_level)) != GQA_OK)
         goto done;
+    gqa_progress_phase(progress, "writing", GQA_PROGRESS_BYTES);
     out.progress_ctx = progress;
     list_outputs(list, c->plan);
     st = gqa_output_write(&output, o->output, list, c->model->n_params,

@@ -338,6 +338,8 @@ static enum gqa_status check_content(const struct gqa_subject *subject,
         n_bytes += gqa_checkpoint_tensor(checkpoint, i)->n_bytes;
     st = gqa_progress_create(&progress, options->log_level);
     if (st == GQA_OK)
+        gqa_progress_phase(progress, "reading", GQA_PROGRESS_BYTES);
+    if (st == GQA_OK)
         st = gqa_scan(scans, checkpoint, has_manifest, options->n_threads,
                       progress);
     gqa_progress_free(progress);
