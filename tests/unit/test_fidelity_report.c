@@ -125,7 +125,7 @@ END_TEST
 START_TEST(ends_with_two_verdicts)
 {
     struct gqa_fidelity_result far = moved;
-    const struct gqa_budget budget = {1, -1, 0.99, -1};
+    const struct gqa_budget budget = {1, -1, 0.99, -1, -1};
     struct gqa_check check = {
         .group = GQA_CHECK_WEIGHTS, .name = "grouped", .verdict = GQA_PASSED};
 
