@@ -9,27 +9,31 @@
 #   NOISE      the program: build/release/tests/noise/noise; of a build with
 #              CUDA on a machine with a GPU, with --backend cuda behind it
 #              and GQA_CUDA_PLUGIN naming gqa-cuda.so
-#   SHAPES     environment: lines of LAYERS WIDTH KV_HEADS, instead of ours
+#   SHAPES     environment: lines of LAYERS WIDTH KV_HEADS and more arguments,
+#              instead of ours
 #
-# Takes half an hour of two cores, 2 GB of memory and 1 GB in $TMPDIR.
+# Takes a quarter of an hour of two cores, 1 GB of memory and as much in
+# $TMPDIR. What is run goes to stderr, the table to stdout.
 set -euo pipefail
 
 noise=$1
 shift
-shapes=${SHAPES:-1 5120 8
-2 4096 32
-2 4096 1
-4 2048 4
+shapes=${SHAPES:-1 5120 8 --ff 1024 --length 6
+2 4096 32 --ff 1024 --length 6
+2 4096 1 --ff 1024 --length 6
+4 2048 4 --length 8
 16 512 1
-24 1024 2
+24 1024 2 --length 8
 48 512 4
 48 256 8}
 
-while read -r layers width kv_heads; do
+while read -r layers width kv_heads more; do
     for uneven in 0 1; do
         for dtype in f32 bf16 f16; do
+            # shellcheck disable=SC2086 # several words
             "$noise" --layers "$layers" --width "$width" \
-                --kv-heads "$kv_heads" --uneven "$uneven" --dtype "$dtype" "$@"
+                --kv-heads "$kv_heads" $more --uneven "$uneven" \
+                --dtype "$dtype" "$@"
         done
     done
 done <<<"$shapes" | tee /dev/stderr | awk '
