@@ -240,3 +240,27 @@ enum gqa_status gqa_setting_text(const char **out,
         *out = json_string_value(value);
     return st;
 }
+
+const char *gqa_setting_choice(const struct gqa_setting *setting, size_t i)
+{
+    static const char *const parts[] = {"default", "null"};
+    json_t *map = json_object_get(setting->json, "map");
+
+    if (!gqa_is_setting(setting->json))
+        return i == 0 ? json_string_value(setting->json) : NULL;
+    for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
+        const char *text =
+            json_string_value(json_object_get(setting->json, parts[p]));
+
+        if (text && i-- == 0)
+            return text;
+    }
+    for (void *it = json_object_iter(map); it;
+         it = json_object_iter_next(map, it)) {
+        const char *text = json_string_value(json_object_iter_value(it));
+
+        if (text && i-- == 0)
+            return text;
+    }
+    return NULL;
+}

@@ -31,31 +31,16 @@ char *gqa_path_folder(const char *path)
     return strndup(path, slash == path ? 1 : (size_t)(slash - path));
 }
 
-static bool ends_in(const char *name, size_t n, const char *ending)
-{
-    const size_t m = strlen(ending);
-
-    return n > m && strcmp(name + n - m, ending) == 0;
-}
-
-static bool name_matches(const char *name, const char *pattern)
-{
-    return pattern[0] == '*' ? ends_in(name, strlen(name), pattern + 1)
-                             : strcmp(name, pattern) == 0;
-}
-
 /* What is looked for: a pattern or, if NULL, the ending of any format read. */
 static bool is_wanted(const char *name, const char *pattern)
 {
-    const size_t n = strlen(name);
-
     if (pattern)
-        return name_matches(name, pattern);
+        return gqa_name_fits(name, pattern);
     for (size_t i = 0; i < gqa_n_formats; i++)
         for (const struct gqa_name_ending *e =
                  gqa_formats[i]->open ? gqa_formats[i]->endings : NULL;
              e && e->text; e++)
-            if (ends_in(name, n, e->text))
+            if (gqa_name_ends(name, e->text))
                 return true;
     return false;
 }
@@ -105,7 +90,7 @@ static const char *find_advice(const struct listing *list, const char **name)
              e && e->text; e++)
             for (size_t i = 0; i < list->n && e->advice; i++) {
                 *name = list->entries[i]->d_name;
-                if (ends_in(*name, strlen(*name), e->text))
+                if (gqa_name_ends(*name, e->text))
                     return e->advice;
             }
     return NULL;
@@ -124,7 +109,7 @@ static bool is_index_name(const char *name)
 {
     for (const struct gqa_name_ending *e = gqa_format_index.endings; e->text;
          e++)
-        if (ends_in(name, strlen(name), e->text))
+        if (gqa_name_ends(name, e->text))
             return true;
     return false;
 }
