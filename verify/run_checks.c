@@ -57,7 +57,9 @@ static enum gqa_status open_model(struct gqa_running **out,
 
     for (size_t i = 0; i < model->model->n_params; i++)
         n_bytes += model->model->params[i].n_bytes;
-    gqa_clock_log("loading the weights of a model", start, n_bytes);
+    /* By layer nothing was loaded yet. */
+    if (st == GQA_OK && gqa_running_runtime(*out))
+        gqa_clock_log("loading the weights of a model", start, n_bytes);
     return st;
 }
 

@@ -62,31 +62,32 @@ static double measure(const struct gqa_network *n, enum gqa_use *uses,
     return products;
 }
 
-struct gqa_reference_cost gqa_reference_cost_of(
-    const struct gqa_network *network)
+enum gqa_status gqa_reference_cost_of(struct gqa_reference_cost *out,
+                                      const struct gqa_network *network)
 {
-    struct gqa_reference_cost cost = {.length = GQA_REFERENCE_LENGTH};
     const size_t n = network->model->n_params;
     enum gqa_use *uses = calloc(n ? n : 1, sizeof *uses);
     double per_token; /* of each sequence */
 
     if (!uses)
-        return cost;
-    per_token = 2 * measure(network, uses, &cost.n_bytes) *
+        return gqa_fail_nomem();
+    per_token = 2 * measure(network, uses, &out->n_bytes) *
                 GQA_REFERENCE_SEQUENCES * N_COMPUTATIONS;
     free(uses);
-    if (per_token * (double)cost.length > MAX_FLOP)
-        cost.length = gqa_max_u64((uint64_t)(MAX_FLOP / per_token), MIN_LENGTH);
-    cost.flop = per_token * (double)cost.length;
-    cost.n_bytes += WORK_BYTES;
-    return cost;
+    out->length = GQA_REFERENCE_LENGTH;
+    if (per_token * (double)out->length > MAX_FLOP)
+        out->length = gqa_max_u64((uint64_t)(MAX_FLOP / per_token), MIN_LENGTH);
+    out->flop = per_token * (double)out->length;
+    out->n_bytes += WORK_BYTES;
+    return GQA_OK;
 }
 
 enum gqa_status gqa_run_plan_state(struct gqa_report *report,
                                    const struct gqa_network *network,
+                                   const struct gqa_reference_cost *cost,
                                    const struct gqa_run_check_options *checks)
 {
-    struct gqa_reference_cost cost = gqa_reference_cost_of(network);
+    uint64_t length = cost->length;
     const struct gqa_sample_options samples = gqa_run_samples(checks, network);
     const char *path =
         checks->tokens_path ? checks->tokens_path : checks->text_path;
@@ -99,18 +100,16 @@ enum gqa_status gqa_run_plan_state(struct gqa_report *report,
         snprintf(data, sizeof data, "%llu sample%s of %llu tokens",
                  (unsigned long long)samples.n, samples.n == 1 ? "" : "s",
                  (unsigned long long)samples.length);
-        if (samples.length < cost.length) {
-            cost.flop *= (double)samples.length / (double)cost.length;
-            cost.length = samples.length;
-        }
+        length = gqa_min_u64(length, samples.length);
     }
     snprintf(line, sizeof line,
              "%s on %s in %s; reference: float64 and plain %s of at most %d "
              "sequences of %llu tokens, layer by layer on the CPU, %.3g GFLOP, "
              "at most %s of memory",
              data, checks->run.backend->name, type, type,
-             GQA_REFERENCE_SEQUENCES, (unsigned long long)cost.length,
-             cost.flop / 1e9, gqa_units_bytes(memory, cost.n_bytes));
+             GQA_REFERENCE_SEQUENCES, (unsigned long long)length,
+             cost->flop / (double)cost->length * (double)length / 1e9,
+             gqa_units_bytes(memory, cost->n_bytes));
     /* On a terminal it is the first line; elsewhere the report has it. */
     if (isatty(STDERR_FILENO) && checks->log_level == GQA_LOG_WARN)
         fprintf(stderr, "will run %s\n", line);

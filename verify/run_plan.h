@@ -14,18 +14,20 @@ struct gqa_reference_cost {
 /*
  * The more a token costs, the fewer there are: what is paid is bounded, but
  * for the shortest sequences that still have a past. Depends on the model
- * alone, so that every machine checks the same.
+ * alone, so that every machine checks the same. Errors GQA_ERR_NOMEM.
  */
-struct gqa_reference_cost gqa_reference_cost_of(
-    const struct gqa_network *network);
+GQA_MUST_USE
+enum gqa_status gqa_reference_cost_of(struct gqa_reference_cost *out,
+                                      const struct gqa_network *network);
 
 /*
  * Say it in a line, as the fact `plan`, and at once on a terminal or with -v.
- * network: the original's. Errors GQA_ERR_NOMEM.
+ * network, cost: the original's. Errors GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
 enum gqa_status gqa_run_plan_state(struct gqa_report *report,
                                    const struct gqa_network *network,
+                                   const struct gqa_reference_cost *cost,
                                    const struct gqa_run_check_options *checks);
 
 #endif

@@ -122,7 +122,6 @@ static enum gqa_status prepare(struct gqa_run_check_options *out,
         .reference = {.backend = gqa_cpu_backend(),
                       .device = {.real = GQA_F64,
                                  .n_threads = options->common.n_threads}},
-        .reference_length = gqa_reference_cost_of(network).length,
         .tokens_path = run->tokens_path,
         .text_path = run->text_path,
         .samples = run->samples,
@@ -133,10 +132,15 @@ static enum gqa_status prepare(struct gqa_run_check_options *out,
         .dump = out->dump,
         .log_level = options->common.log_level,
     };
-    enum gqa_status st = choose_device(&checks.run, options);
+    struct gqa_reference_cost cost;
+    enum gqa_status st = gqa_reference_cost_of(&cost, network);
 
+    if (st != GQA_OK)
+        return st;
+    checks.reference_length = cost.length;
+    st = choose_device(&checks.run, options);
     if (st == GQA_OK)
-        st = gqa_run_plan_state(report, network, &checks);
+        st = gqa_run_plan_state(report, network, &cost, &checks);
     if (st == GQA_OK)
         *out = checks;
     return st;

@@ -1,8 +1,8 @@
 #include <check.h>
 #include <math.h>
-#include <stdlib.h>
 
 #include "runtime/measure/errors.h"
+#include "suite.h"
 
 /* Positions (3, 4) and (0, 10), off by 0.5 and 1: relative 0.1 and 0.1. */
 static const double reference[] = {3, 4, 0, 10};
@@ -140,8 +140,6 @@ int main(void)
 {
     Suite *suite = suite_create("errors");
     TCase *tc = tcase_create("errors");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tc, takes_each_position_by_itself);
     tcase_add_test(tc, counts_zeros_and_what_is_not_finite);
@@ -151,9 +149,5 @@ int main(void)
     tcase_add_test(tc, leaves_out_points_that_tell_nothing);
     tcase_add_test(tc, names_where_it_is_not_finite);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -1,8 +1,8 @@
 #include <check.h>
 #include <math.h>
-#include <stdlib.h>
 
 #include "runtime/cpu/plain.h"
+#include "suite.h"
 
 /* More inputs than are summed at a time, more outputs than a panel has. */
 enum { INPUTS = 300, OUTPUTS = 37, ROWS = 6 };
@@ -115,16 +115,10 @@ int main(void)
 {
     Suite *suite = suite_create("plain");
     TCase *tc = tcase_create("plain");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tc, sums_in_the_order_of_inputs);
     tcase_add_test(tc, rounds_before_and_after_it_adds);
     tcase_add_test(tc, rounds_what_functions_give);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }
