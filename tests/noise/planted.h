@@ -28,12 +28,12 @@ enum planted_fault {
 
 extern const char *const planted_names[PLANTED_N];
 
-/* What is wrong from now on. n_layers: of the model. */
-void planted_set(enum planted_fault fault, unsigned n_layers);
+/* What is wrong from now on. layers: how many the model has. */
+void planted_set(enum planted_fault planted, unsigned layers);
 
-/* Lent. rounded: BF16 or F16 to round an F32 inner device's results to, else
+/* Lent. rounded_to: BF16 or F16 to round an F32 inner device's results to, else
  * F32. */
-const struct gqa_backend *planted_backend(const struct gqa_backend *inner,
-                                          enum gqa_dtype rounded);
+const struct gqa_backend *planted_backend(const struct gqa_backend *of,
+                                          enum gqa_dtype rounded_to);
 
 #endif

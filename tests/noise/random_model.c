@@ -23,8 +23,8 @@ static const char *const names[N_OF_LAYER] = {
 
 static size_t list(struct matrix *out, const struct random_model_shape *s)
 {
-    const uint64_t d = s->d_model, q = s->n_heads * s->head_dim;
-    const uint64_t kv = s->n_kv_heads * s->head_dim, ff = s->d_ff;
+    const uint64_t d = s->d_model, q = (uint64_t)s->n_heads * s->head_dim;
+    const uint64_t kv = (uint64_t)s->n_kv_heads * s->head_dim, ff = s->d_ff;
     const uint64_t shapes[N_OF_LAYER][2] = {{d, 0},  {q, d},  {kv, d},
                                             {kv, d}, {d, q},  {d, 0},
                                             {ff, d}, {ff, d}, {d, ff}};
@@ -125,6 +125,7 @@ static bool write_weights(const char *path, const struct random_model_shape *s,
     for (size_t i = 0; i < n && good; i++) {
         const struct matrix *m = &matrices[i];
         const uint64_t bytes = 2 * m->rows * (m->cols ? m->cols : 1);
+        const unsigned long long at_end = at + bytes;
         char shape[64];
 
         snprintf(shape, sizeof shape, m->cols ? "%llu,%llu" : "%llu",
@@ -133,8 +134,7 @@ static bool write_weights(const char *path, const struct random_model_shape *s,
             header + used, HEADER_SIZE - used,
             "%c\"%s\":{\"dtype\":\"BF16\",\"shape\":[%s],\"data_offsets\":["
             "%llu,%llu]}",
-            i ? ',' : '{', m->name, shape, (unsigned long long)at,
-            (unsigned long long)(at + bytes));
+            i ? ',' : '{', m->name, shape, (unsigned long long)at, at_end);
         at += bytes;
         good = used + 256 < HEADER_SIZE;
     }
