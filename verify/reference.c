@@ -46,7 +46,7 @@ struct gqa_error_limits gqa_runtime_limits(enum gqa_dtype type)
     const bool half = type == GQA_BF16 || type == GQA_F16;
 
     return (struct gqa_error_limits){
-        .factor = half ? 3 : 4,
+        .factor = half ? 3 : 8,
         .scale = type == GQA_F64 ? roundoff(GQA_F64) / roundoff(GQA_F32) : 1,
         .floor = (half ? 1 : 8) * roundoff(type),
         .ceiling = 1,

@@ -96,6 +96,8 @@ static enum gqa_status read_file(struct gqa_tokens *tokens,
     enum gqa_status st = gqa_tokens_read(tokens, options->tokens_path, &rules,
                                          options->samples.n);
 
+    if (st == GQA_OK && options->samples.length > 0)
+        gqa_tokens_cut(tokens, options->samples.length);
     if (st == GQA_OK)
         st = check_lengths(tokens, network, options->tokens_path);
     if (st != GQA_OK || !rules.is_encoder_decoder)
@@ -131,10 +133,21 @@ static enum gqa_status draw(struct gqa_tokens *tokens,
 enum gqa_status gqa_run_tokens(struct gqa_tokens *tokens,
                                struct gqa_report *report,
                                struct gqa_running *running,
-                               const struct gqa_run_check_options *options)
+                               const struct gqa_run_check_options *asked,
+                               struct gqa_progress *bar)
 {
     const struct gqa_network *network = gqa_running_network(running);
+    struct gqa_run_check_options with_bar = *asked;
+    const struct gqa_run_check_options *options = &with_bar;
     enum gqa_status st;
+
+    with_bar.samples.progress = gqa_progress_update;
+    with_bar.samples.progress_ctx = bar;
+    gqa_progress_phase(bar,
+                       options->tokens_path || options->text_path
+                           ? "getting the tokens"
+                           : "drawing samples",
+                       GQA_PROGRESS_TOKENS);
 
     if (options->tokens_path) {
         st = read_file(tokens, running, options);

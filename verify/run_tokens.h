@@ -2,6 +2,7 @@
 #ifndef GQA_VERIFY_RUN_TOKENS_H
 #define GQA_VERIFY_RUN_TOKENS_H
 
+#include "common/progress.h"
 #include "verify/run_checks.h"
 
 /* Sequences and tokens of each where nothing says how many. */
@@ -22,7 +23,8 @@ GQA_MUST_USE
 enum gqa_status gqa_run_tokens(struct gqa_tokens *tokens,
                                struct gqa_report *report,
                                struct gqa_running *running,
-                               const struct gqa_run_check_options *options);
+                               const struct gqa_run_check_options *asked,
+                               struct gqa_progress *bar);
 
 /* The first sequences, at most max_sequences, cut to `length` tokens of
  * each stack; list: room for them, lent the pointers of `tokens`. */

@@ -6,6 +6,7 @@ gqa-convert -q --groups 2 "$t5" t5.gqa
 
 show() {
     gqa-verify --backend cpu --against "$@" |
+        sed -E -f "$CLI/join.sed" | sed -E -f "$CLI/rounding.sed" |
         sed -n '/^data/,/^$/p; /^fidelity/,/^$/p'
 }
 
@@ -24,4 +25,4 @@ gqa-verify --backend cpu --samples 2 --length 20 --seed 8 --format json \
 cmp -s first third || echo another
 gqa-verify -q --backend cpu --samples 3 --length 20 \
     --dump-logits logits.safetensors --against "$llama" llama.gqa
-head -c 300 logits.safetensors | tail -c +9 | grep -ao '{.*}}' | sed 's/,"__metadata__.*//'
+head -c 600 logits.safetensors | tail -c +9 | grep -ao '{.*}}' | sed 's/,"__metadata__.*//'

@@ -11,6 +11,7 @@
 #              and GQA_CUDA_PLUGIN naming gqa-cuda.so
 #   SHAPES     environment: lines of LAYERS WIDTH KV_HEADS and more arguments,
 #              instead of ours
+#   DTYPES     environment: "f32 bf16 f16"
 #
 # Takes a quarter of an hour of two cores, 1 GB of memory and as much in
 # $TMPDIR. What is run goes to stderr, the table to stdout.
@@ -29,7 +30,7 @@ shapes=${SHAPES:-1 5120 8 --ff 1024 --length 6
 
 while read -r layers width kv_heads more; do
     for uneven in 0 1; do
-        for dtype in f32 bf16 f16; do
+        for dtype in ${DTYPES:-f32 bf16 f16}; do
             # shellcheck disable=SC2086 # several words
             "$noise" --layers "$layers" --width "$width" \
                 --kv-heads "$kv_heads" $more --uneven "$uneven" \
