@@ -30,6 +30,9 @@ struct gqa_description {
     size_t n_owned;
 };
 
+/* The keys of a whole description that say how a model computes. */
+extern const char *const gqa_computing_parts[];
+
 /*
  * What a description says at a place is wrong: "FILE:LINE: key 'a.b': ...",
  * or of the nearest place above it that there is. GQA_ERR_FORMAT.

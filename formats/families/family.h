@@ -179,6 +179,10 @@ enum gqa_part_presence gqa_bias_said(const struct gqa_setting *bias);
 /* Where a family's encoder and decoder are two stacks of one model. */
 bool gqa_family_is_encoder_decoder(const struct gqa_family *family);
 
+/* Whether some setting of what is computed reads the key (of a dotted one the
+ * part before the dot), or `config.unread` lists it. */
+bool gqa_family_reads(const struct gqa_family *family, const char *key);
+
 /* Whether a value of one of its keys is what the refusal speaks of. */
 bool gqa_refusal_holds(const struct gqa_refusal *refusal, const json_t *value);
 
