@@ -365,6 +365,14 @@ static const char *find_type(const struct gqa_family *family,
     return NULL;
 }
 
+static const char *keep_text(struct gqa_description *d, const char *text)
+{
+    const size_t n = strlen(text) + 1;
+    char *copy = gqa_description_allocate(d, n, 1);
+
+    return copy ? memcpy(copy, text, n) : NULL;
+}
+
 enum gqa_status gqa_family_parse(struct gqa_family **out,
                                  const struct gqa_library *library,
                                  const char *file, const char *text,
@@ -392,6 +400,8 @@ enum gqa_status gqa_family_parse(struct gqa_family **out,
         family->model_type = find_type(family, model_type);
     /* Nothing is to be told of the texts any more, which may go. */
     family->description->n_layers = 0;
+    if (st == GQA_OK && !(family->file = keep_text(family->description, file)))
+        st = gqa_fail_nomem();
     if (st == GQA_OK)
         *out = family;
     else

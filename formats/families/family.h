@@ -147,6 +147,8 @@ enum gqa_weights { GQA_WEIGHTS_OUT_IN, GQA_WEIGHTS_IN_OUT };
 
 struct gqa_family {
     const char *name;
+    const char *file; /* where its description stands, for messages */
+    bool is_own;      /* the file is the user's: it is not built in */
     const char *model_type; /* the one that is described; NULL: all of them */
     gqa_texts model_types;
     bool needs_config; /* to be run: several types share the names */

@@ -494,8 +494,16 @@ START_TEST(chooses_a_family)
         {"layers.0.attn", "mine", true, "mine", "mine", NULL},
         {"layers.0.attn", "other", false, NULL, NULL,
          "model_type 'other' is not known; known are gpt2"},
-        /* A type that nobody knows, and names that the user's file knows */
-        {"layers.0.attn", "other", true, "mine", "other", NULL},
+        /* A type that nobody knows, though the names fit the user's file */
+        {"layers.0.attn", "other", true, NULL, NULL,
+         "model_type 'other' is not one that "},
+        {"layers.0.attn", "other", true, NULL, NULL,
+         "mine.json names (mine); if that describes it, add it to "
+         "'model_types' there"},
+        {"layers.0.att", "mine", true, NULL, NULL,
+         "mine.json: no tensor is named like 'model.layers.%.attn.q.weight'"},
+        {"layers.0.att", NULL, true, NULL, NULL,
+         "mine.json takes names like 'model.layers.%.attn.q.weight'"},
         /* A type that is built in is that, whatever file is given. */
         {"model.layers.0.self_attn", "llama", true, "llama", "llama", NULL},
         {"layers.0.attn", "gpt2", false, NULL, NULL,
