@@ -45,6 +45,13 @@ enum gqa_status gqa_description_fail(const struct gqa_description *d,
 void *gqa_description_allocate(struct gqa_description *d, size_t n,
                                size_t size);
 
+/* Without the inherited refusals of keys that the description itself, with
+ * what it says of model_type (or NULL), lays settings over. GQA_ERR_NOMEM
+ * alone. */
+GQA_MUST_USE
+enum gqa_status gqa_lift_refusals(struct gqa_description *d,
+                                  const char *model_type);
+
 /* Fill the family from description->root, whose layers it owns already.
  * Errors by gqa_description_fail(). */
 GQA_MUST_USE

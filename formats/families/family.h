@@ -147,8 +147,8 @@ enum gqa_weights { GQA_WEIGHTS_OUT_IN, GQA_WEIGHTS_IN_OUT };
 
 struct gqa_family {
     const char *name;
-    const char *file; /* where its description stands, for messages */
-    bool is_own;      /* the file is the user's: it is not built in */
+    const char *file;       /* where its description stands, for messages */
+    bool is_own;            /* the file is the user's: it is not built in */
     const char *model_type; /* the one that is described; NULL: all of them */
     gqa_texts model_types;
     bool needs_config; /* to be run: several types share the names */
@@ -164,6 +164,8 @@ struct gqa_family {
     struct gqa_behaviours behaviours;
     const struct gqa_refusal *refusals;
     size_t n_refusals;
+    const char *refused_at; /* "FILE:LINE" of them; NULL: there are none */
+    bool refusals_inherited;
     struct gqa_keras_names keras;
     enum gqa_stock_grouped stock_grouped;
     /* The attentions of its stacks, in the order of gqa_model. */

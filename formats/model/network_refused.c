@@ -1,6 +1,7 @@
 #include "formats/model/network_refused.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *where(const struct gqa_network_builder *b)
@@ -10,6 +11,21 @@ static const char *where(const struct gqa_network_builder *b)
 
 /* --- What the description refuses ----------------------------------------- */
 
+/* Of a user's description: what could be mended in it. */
+static const char *say_source(char *out, size_t size,
+                              const struct gqa_family *family)
+{
+    out[0] = '\0';
+    if (family->is_own && family->refusals_inherited)
+        snprintf(out, size,
+                 " (%s: 'refuse', inherited by %s, whose own 'refuse' would "
+                 "replace it)",
+                 family->refused_at, family->file);
+    else if (family->is_own)
+        snprintf(out, size, " (%s: 'refuse')", family->refused_at);
+    return out;
+}
+
 static enum gqa_status check_refusals(const struct gqa_network_builder *b)
 {
     for (size_t i = 0; i < b->family->n_refusals; i++) {
@@ -17,13 +33,14 @@ static enum gqa_status check_refusals(const struct gqa_network_builder *b)
 
         for (gqa_texts key = r->keys; *key; key++) {
             const json_t *value = gqa_config_at(b->model->config, *key);
-            char text[41];
+            char text[41], source[1024];
 
             if (!value || json_is_null(value) || !gqa_refusal_holds(r, value))
                 continue;
             gqa_value_text(text, sizeof text, value);
-            return gqa_fail(GQA_ERR_UNSUPPORTED, "%s: %s is %s: %s", where(b),
-                            *key, text, r->because);
+            return gqa_fail(GQA_ERR_UNSUPPORTED, "%s: %s is %s: %s%s", where(b),
+                            *key, text, r->because,
+                            say_source(source, sizeof source, b->family));
         }
     }
     return GQA_OK;
