@@ -39,7 +39,7 @@ cat >tokens <<END
 END
 compare llama 1
 compare gpt2 1
-compare gpt_neox 2
+compare gpt_neox 1
 cat >tokens <<END
 1 5 9 60 12 | 3 4 44 17 9 1
 2 2 2 51 | 7 60

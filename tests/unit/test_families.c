@@ -59,9 +59,10 @@ struct refusal {
 
 static const struct refusal refusals[] = {
     /* Not JSON, no object, none at all */
-    {"{\n\"family\"", "{\n'family'", "mine.json: not valid JSON"},
+    {"{\n\"family\"", "{\n'family'", "(line 2, column 1)"},
     {"\"family\": \"mine\"", "\"family\": \"mine\", \"family\": \"mine\"",
-     "duplicate"},
+     "mine.json: not valid JSON: duplicate object key near '\"family\"' (line "
+     "2, "},
     /* Keys */
     {"\"logits\"", "\"logit\"",
      "mine.json:17: key 'logit': no such key is known; did you mean 'logits'?"},
