@@ -276,7 +276,7 @@ static enum gqa_status regroup(struct gqa_plan *plan,
     const struct gqa_attention *a = out->attention;
     const struct gqa_slice *const slices[] = {&a->k, &a->v};
     /* A fused weight holds both. */
-    const int n = a->layout == GQA_HEADS_SEPARATE ? 2 : 1;
+    const int n = a->k.weight == a->v.weight ? 1 : 2;
     enum gqa_status st;
 
     for (int i = 0; i < n; i++) {

@@ -313,7 +313,7 @@ enum gqa_status gqa_heads_check(struct gqa_heads_check *check,
 
     add_pairs(&pairs, check, &a->k, &b->k, false);
     add_pairs(&pairs, check, &a->v, &b->v, true);
-    if (a->layout != GQA_HEADS_SEPARATE)
+    if (a->q.weight == a->k.weight)
         st = check_queries(check, recompute);
     if (st == GQA_OK && !check->has_recipe)
         st = find_best(check, recompute, &pairs);

@@ -375,7 +375,7 @@ static enum gqa_status add_unchanged(struct gqa_report *report,
             first = c->params[i];
     }
     for (size_t i = 0; i < b->n_attentions; i++) {
-        if (b->attentions[i].layout == GQA_HEADS_SEPARATE)
+        if (b->attentions[i].q.weight != b->attentions[i].k.weight)
             continue;
         n++;
         if (c->heads[i].unchanged.text[0] && n_bad++ == 0)

@@ -159,6 +159,18 @@ static enum gqa_status missing(const struct finder *in,
                     projection, what);
 }
 
+/* An attention that not every model of the family has: a layer has it where
+ * another one does. */
+static bool is_absent(const struct finder *in, size_t r)
+{
+    if (!in->family->attentions[r]->when.json)
+        return false;
+    for (size_t i = 0; i < in->n; i++)
+        if (in->found[i].rule_index == r)
+            return false;
+    return true;
+}
+
 /* Every layer of a stack has each of the stack's attentions, whole. */
 static enum gqa_status check_complete(const struct finder *in)
 {
@@ -173,7 +185,7 @@ static enum gqa_status check_complete(const struct finder *in)
                     in->family->attentions[r];
                 const struct gqa_found_attention *found = &in->found[i];
 
-                if ((int)rule->stack != stack)
+                if ((int)rule->stack != stack || is_absent(in, r))
                     continue;
                 if (i == in->n || found->rule_index != r ||
                     found->layer != layer)

@@ -100,7 +100,7 @@ enum gqa_status gqa_place_heads(struct gqa_attention *out,
 {
     const struct gqa_param *k = &params[found->weight[1]];
     const struct gqa_param *v = &params[found->weight[2]];
-    const bool fused = found->rule->layout != GQA_HEADS_SEPARATE;
+    const bool fused = found->weight[0] == found->weight[1];
     const uint64_t q_length = gqa_query_length(found, params);
     const uint64_t k_length = heads_length(k, axis_of(found, 1));
     uint64_t kv_length = k_length;
@@ -138,7 +138,14 @@ enum gqa_status gqa_place_heads(struct gqa_attention *out,
                             label(found), q->name,
                             ULL(heads_length(q, axis_of(found, 0))),
                             params[found->weight[3]].name, ULL(q_length));
-        if (heads_length(v, axis_of(found, 2)) != k_length)
+        if (k == v) {
+            if (k_length % 2 != 0)
+                return gqa_fail(GQA_ERR_FORMAT,
+                                "%s: '%s' has length %llu, which is odd: it "
+                                "cannot hold keys and values",
+                                label(found), k->name, ULL(k_length));
+            kv_length = k_length / 2;
+        } else if (heads_length(v, axis_of(found, 2)) != k_length)
             return gqa_fail(GQA_ERR_FORMAT,
                             "%s: '%s' has length %llu, but '%s' %llu",
                             label(found), k->name, ULL(k_length), v->name,
