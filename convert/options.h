@@ -15,7 +15,7 @@ struct gqa_convert_options {
     enum gqa_output_kind kind; /* by the name of output */
     int dtype;                 /* as chosen; plan says what it means */
     unsigned level;
-    bool store, strict, force, dry_run;
+    bool store, strict, allow_extra, force, dry_run;
     uint64_t shard_bytes;
 };
 

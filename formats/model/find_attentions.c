@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "formats/model/attentions.h"
+#include "formats/model/leftover.h"
 
 struct finder {
     const struct gqa_family *family;
@@ -76,6 +77,8 @@ static enum gqa_status refuse_extra(const struct gqa_param *param,
                                     const char *leaf,
                                     const struct gqa_family *family)
 {
+    const char *cause;
+
     if (strncmp(leaf, "k_norm", 6) == 0 ||
         strncmp(leaf, "k_layernorm", 11) == 0 ||
         strncmp(leaf, "q_norm", 6) == 0 ||
@@ -98,9 +101,12 @@ static enum gqa_status refuse_extra(const struct gqa_param *param,
                         "'%s': quantised projections cannot be pooled; convert "
                         "the unquantised checkpoint, then quantise",
                         param->name);
+    cause = gqa_leftover_cause(leaf);
     return gqa_fail(GQA_ERR_FORMAT,
-                    "'%s' is no parameter that an attention of family %s has",
-                    param->name, family->name);
+                    "'%s' is no parameter that an attention of family %s "
+                    "has%s%s",
+                    param->name, family->name, cause ? ": " : "",
+                    cause ? cause : "");
 }
 
 /* A parameter inside an attention: note which one it is. */

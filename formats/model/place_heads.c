@@ -121,6 +121,15 @@ enum gqa_status gqa_place_heads(struct gqa_attention *out,
                         label(found), ULL(n_heads), ULL(head_dim),
                         params[found->weight[3]].name, ULL(q_length));
     if (fused) {
+        if (other_length(k, axis_of(found, 1)) == 3 * q_length &&
+            k_length == q_length)
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "%s: '%s' lies transposed: it is [%llu, %llu], "
+                            "and matrices of this family are [%s] (nanoGPT "
+                            "writes GPT-2's so)",
+                            label(found), k->name, ULL(k->rows), ULL(k->cols),
+                            found->input_major ? "inputs, outputs"
+                                               : "outputs, inputs");
         if (k_length <= q_length || (k_length - q_length) % 2 != 0)
             return gqa_fail(GQA_ERR_FORMAT,
                             "%s: '%s' has length %llu, too little for %llu "
