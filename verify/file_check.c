@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/units.h"
 #include "formats/unwritten.h"
+#include "verify/inventory_check.h"
 #include "verify/scan.h"
 
 static struct gqa_check new_check(const char *name)
@@ -242,8 +243,7 @@ static enum gqa_status check_config(struct gqa_subject *subject,
 
     if (st == GQA_ERR_FORMAT) {
         fail_check(&check);
-        gqa_model_free(subject->model);
-        subject->model = NULL;
+        gqa_subject_forget(subject);
     } else if (st != GQA_OK) {
         return st;
     } else {
@@ -252,6 +252,7 @@ static enum gqa_status check_config(struct gqa_subject *subject,
                  gqa_family_name(subject->model->family),
                  subject->model->n_attentions,
                  subject->model->config_is_complete ? "" : " (no config.json)");
+        gqa_inventory_check_config(&check, subject);
     }
     return gqa_report_add(report, &check);
 }
@@ -337,5 +338,7 @@ enum gqa_status gqa_file_check(struct gqa_subject *subject,
     if (st != GQA_OK || !subject->checkpoint)
         return st;
     st = check_config(subject, report, &options->hints);
+    if (st == GQA_OK)
+        st = gqa_inventory_check(report, subject, options->allow_extra);
     return st == GQA_OK ? check_content(subject, report, options) : st;
 }

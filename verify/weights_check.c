@@ -203,14 +203,17 @@ static void read_recipe(struct comparison *c)
 /* --- Parameters ----------------------------------------------------------- */
 
 static void check_dtype(struct comparison *c, const struct gqa_param *a,
-                        const struct gqa_param *b)
+                        size_t index)
 {
+    const struct gqa_param *b = &c->converted->model->params[index];
+    const bool keeps = gqa_subject_keeps_dtype(c->converted, index);
     enum gqa_dtype wanted = a->dtype;
 
     if (gqa_dtype_is_float(a->dtype) && gqa_dtype_is_float(b->dtype)) {
         if (!c->converted->recipe)
             return;
-        if (c->is_converted)
+        /* An older gqa-convert converted buffers, too. */
+        if (c->is_converted && (b->dtype != a->dtype || !keeps))
             wanted = c->dtype;
     }
     if (b->dtype != wanted)
@@ -255,7 +258,7 @@ static enum gqa_status pair_params(struct comparison *c)
             continue;
         }
         taken[found] = true;
-        check_dtype(c, &a->params[found], p);
+        check_dtype(c, &a->params[found], i);
         if (!c->is_kv[i] && !same_shape(&a->params[found], p))
             note(&c->names, "'%.300s' has another shape than in the original",
                  p->name);

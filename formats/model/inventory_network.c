@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/ull.h"
 #include "formats/model/inventory_taking.h"
 #include "formats/model/regroup.h"
 
@@ -12,19 +13,36 @@ static bool has(const struct gqa_taking *t, const char *name)
     return gqa_taking_find(t, name, &index);
 }
 
+/* "[any, 24]": a length of 0 is not known. */
+static const char *wanted_text(struct gqa_shape_text *out, unsigned rank,
+                               uint64_t rows, uint64_t cols)
+{
+    char lengths[2][24] = {"any", "any"};
+
+    if (rows)
+        snprintf(lengths[0], sizeof lengths[0], "%llu", ULL(rows));
+    if (cols)
+        snprintf(lengths[1], sizeof lengths[1], "%llu", ULL(cols));
+    if (rank == 1)
+        snprintf(out->text, sizeof out->text, "[%s]", lengths[0]);
+    else
+        snprintf(out->text, sizeof out->text, "[%s, %s]", lengths[0],
+                 lengths[1]);
+    return out->text;
+}
+
 /* A vector (cols 0, rank 1) or a matrix; a length of 0 is any. One that is
  * absent by the description stays a left-over. */
 static enum gqa_status expect(struct gqa_taking *t, const char *name,
                               enum gqa_part_presence presence, unsigned rank,
                               uint64_t rows, uint64_t cols)
 {
-    const uint64_t wanted[] = {rows, cols};
     struct gqa_shape_text found = {""}, expected = {""};
     size_t index;
 
     if (presence == GQA_PART_ABSENT)
         return GQA_OK;
-    gqa_shape_text(&expected, rank, wanted);
+    wanted_text(&expected, rank, rows, cols);
     if (!gqa_taking_find(t, name, &index))
         return presence == GQA_PART_PRESENT
                    ? gqa_taking_fault(t, GQA_FAULT_MISSING, name, "'%s' %s",

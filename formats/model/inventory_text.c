@@ -97,14 +97,21 @@ void gqa_inventory_text(char *out, size_t size,
     size_t used = 0;
 
     out[0] = '\0';
-    for (int kind = (int)first; kind <= (int)last; kind++) {
+    for (int i = (int)first; i <= (int)last; i++) {
+        const enum gqa_fault_kind kind = (enum gqa_fault_kind)i;
+        const char *other = cause_of(inventory, kind);
+
         if (inventory->n_of[kind] == 0)
             continue;
+        /* The cause of several kinds is said behind the last of them. */
+        if (*cause && cause != other) {
+            put(out, size, &used, ": ");
+            put(out, size, &used, cause);
+        }
         if (used)
             put(out, size, &used, "; ");
-        put_kind(out, size, &used, inventory, (enum gqa_fault_kind)kind);
-        if (!*cause)
-            cause = cause_of(inventory, (enum gqa_fault_kind)kind);
+        put_kind(out, size, &used, inventory, kind);
+        cause = other;
     }
     if (*cause) {
         put(out, size, &used, ": ");
