@@ -4,22 +4,25 @@
 #include "common/ull.h"
 #include "formats/model/inventory_taking.h"
 
-/* The width that a projection up has. */
+/* The width that a projection up or down of a layer has; 0: it has none. */
 static uint64_t width_of(const struct gqa_taking *t, enum gqa_stack stack,
-                         uint64_t layer, const char *module)
+                         uint64_t layer, const char *module, bool is_down)
 {
     struct gqa_stem stem = {""};
     char name[2 * GQA_MAX_NAME + 8];
     const struct gqa_param *p;
     size_t index;
 
+    if (!module)
+        return 0;
     snprintf(name, sizeof name, "%s.weight",
              gqa_stem_in(&stem, &t->names, t->family->stacks[stack].layers,
                          (size_t)layer, module));
     if (!gqa_taking_find(t, name, &index))
         return 0;
     p = &t->model->params[index];
-    return t->family->weights == GQA_WEIGHTS_IN_OUT ? p->cols : p->rows;
+    return (t->family->weights == GQA_WEIGHTS_IN_OUT) == is_down ? p->rows
+                                                                 : p->cols;
 }
 
 /* What the configuration says, where that is a number; 0: nothing. */
@@ -106,13 +109,17 @@ static enum gqa_status choose_d_ff(struct gqa_taking *t)
             continue;
         if ((st = gqa_taking_gated(&gated, t, (enum gqa_stack)s)) != GQA_OK)
             return st;
-        for (uint64_t i = 0; i < gqa_taking_layers(t, (enum gqa_stack)s); i++) {
-            const uint64_t width = width_of(t, (enum gqa_stack)s, i,
-                                            gated ? rule->up : rule->plain);
+        for (uint64_t i = 0; i < gqa_taking_layers(t, (enum gqa_stack)s); i++)
+            for (int k = 0; k < 3; k++) {
+                const char *const modules[] = {gated ? rule->up : rule->plain,
+                                               gated ? rule->gate : NULL,
+                                               rule->down};
+                const uint64_t width =
+                    width_of(t, (enum gqa_stack)s, i, modules[k], k == 2);
 
-            if (!t->d_ff || (width && width == said))
-                t->d_ff = width;
-        }
+                if (width && (!t->d_ff || width == said))
+                    t->d_ff = width;
+            }
     }
     if (is_default && t->d_ff && said != t->d_ff)
         return gqa_taking_fault(
