@@ -41,28 +41,35 @@ enum gqa_status gqa_check_inventory(const struct gqa_inventory *inventory,
                                     bool allow_extra)
 {
     const bool has_attention = inventory->n_of[GQA_FAULT_ATTENTION] > 0;
+    const bool has_extra =
+        has_attention || inventory->n_of[GQA_FAULT_EXTRA] > 0;
     char text[MAX_TEXT];
 
     say_all(inventory);
-    gqa_inventory_text(text, sizeof text, inventory, GQA_FAULT_CONFIG,
-                       GQA_FAULT_CONFIG);
-    if (*text)
+    if (inventory->n_of[GQA_FAULT_CONFIG] > 0) {
+        gqa_inventory_text(text, sizeof text, inventory, GQA_FAULT_CONFIG,
+                           GQA_FAULT_CONFIG);
         return gqa_fail(GQA_ERR_FORMAT,
-                        "%s: not the configuration of this "
-                        "model, or not its tensors",
+                        "%s: not the configuration of this model, or not its "
+                        "tensors",
                         text);
-    gqa_inventory_text(text, sizeof text, inventory, GQA_FAULT_MISSING,
-                       GQA_FAULT_SHAPE);
-    if (*text)
+    }
+    if (inventory->n_of[GQA_FAULT_MISSING] > 0 ||
+        inventory->n_of[GQA_FAULT_SHAPE] > 0) {
+        gqa_inventory_text(text, sizeof text, inventory, GQA_FAULT_MISSING,
+                           GQA_FAULT_SHAPE);
         return gqa_fail(GQA_ERR_FORMAT, "%s", text);
-    gqa_inventory_text(text, sizeof text, inventory, GQA_FAULT_EXTRA,
-                       GQA_FAULT_ATTENTION);
-    if (*text && (has_attention || !allow_extra))
-        return gqa_fail(
-            GQA_ERR_FORMAT, "%s%s", text,
-            has_attention ? "" : " (--allow-extra copies what is left over)");
-    if (*text)
+    }
+    if (has_extra) {
+        gqa_inventory_text(text, sizeof text, inventory, GQA_FAULT_EXTRA,
+                           GQA_FAULT_ATTENTION);
+        if (has_attention || !allow_extra)
+            return gqa_fail(GQA_ERR_FORMAT, "%s%s", text,
+                            has_attention ? ""
+                                          : " (--allow-extra copies what is "
+                                            "left over)");
         gqa_warn("%s; copied", text);
+    }
     warn_head(inventory, model);
     return GQA_OK;
 }
