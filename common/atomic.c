@@ -10,6 +10,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "common/advice.h"
 #include "common/atomic_target.h"
 #include "common/checked.h"
 #include "common/log.h"
@@ -116,6 +117,24 @@ enum gqa_status gqa_atomic_begin(struct gqa_atomic **out, const char *path,
     return GQA_OK;
 }
 
+enum gqa_status gqa_atomic_hand_over(struct gqa_atomic **out,
+                                     struct gqa_atomic *a, enum gqa_status st)
+{
+    if (st == GQA_OK)
+        *out = a;
+    else
+        gqa_atomic_free(a);
+    return st;
+}
+
+enum gqa_status gqa_atomic_end_try(struct gqa_atomic *a, enum gqa_status st)
+{
+    if (st == GQA_OK && faccessat(a->parent, ".", W_OK | X_OK, AT_EACCESS) != 0)
+        st = gqa_atomic_fail_create(a);
+    gqa_atomic_free(a);
+    return st;
+}
+
 enum gqa_status gqa_atomic_look(struct gqa_atomic *a, struct stat *info)
 {
     a->exists = fstatat(a->parent, a->name, info, AT_SYMLINK_NOFOLLOW) == 0;
@@ -199,56 +218,45 @@ static enum gqa_status check_file_target(struct gqa_atomic *a)
                         "replaced",
                         a->path);
     if (!a->force)
-        return gqa_fail(GQA_ERR_USAGE, "%s: exists; --force would replace it",
-                        a->path);
+        return gqa_fail(GQA_ERR_USAGE, "%s: exists%s", a->path,
+                        gqa_advice(GQA_ADVICE_REPLACE));
     return GQA_OK;
+}
+
+static enum gqa_status create_file(struct gqa_atomic *a)
+{
+    enum gqa_status st;
+
+    gqa_atomic_lock();
+    st = create_unnamed(a) ? GQA_OK : create_hidden_file(a);
+    gqa_atomic_unlock();
+    /* The new file has the permissions of the one that it replaces. */
+    if (st == GQA_OK && a->exists && fchmod(a->fd, a->old.st_mode & 0777) != 0)
+        st = gqa_fail_errno("%s: cannot set permissions", a->path);
+    return st;
 }
 
 enum gqa_status gqa_atomic_create_file(struct gqa_atomic **out,
                                        const char *path, bool force)
 {
     struct gqa_atomic *a = NULL;
-    enum gqa_status st;
+    enum gqa_status st = gqa_atomic_begin(&a, path, false, force);
 
-    if ((st = gqa_atomic_begin(&a, path, false, force)) != GQA_OK)
-        return st;
-    if ((st = check_file_target(a)) != GQA_OK)
-        goto fail;
-    gqa_atomic_lock();
-    st = create_unnamed(a) ? GQA_OK : create_hidden_file(a);
-    gqa_atomic_unlock();
-    if (st != GQA_OK)
-        goto fail;
-    /* The new file has the permissions of the one that it replaces. */
-    if (a->exists && fchmod(a->fd, a->old.st_mode & 0777) != 0) {
-        st = gqa_fail_errno("%s: cannot set permissions", a->path);
-        goto fail;
-    }
-    *out = a;
-    return GQA_OK;
-fail:
-    gqa_atomic_free(a);
-    return st;
-}
-
-enum gqa_status gqa_atomic_check_parent(const struct gqa_atomic *a)
-{
-    return faccessat(a->parent, ".", W_OK | X_OK, AT_EACCESS) == 0
-               ? GQA_OK
-               : gqa_atomic_fail_create(a);
+    if (st == GQA_OK)
+        st = check_file_target(a);
+    if (st == GQA_OK)
+        st = create_file(a);
+    return gqa_atomic_hand_over(out, a, st);
 }
 
 enum gqa_status gqa_atomic_try_file(const char *path, bool force)
 {
     struct gqa_atomic *a = NULL;
-    enum gqa_status st;
+    enum gqa_status st = gqa_atomic_begin(&a, path, false, force);
 
-    if ((st = gqa_atomic_begin(&a, path, false, force)) != GQA_OK)
-        return st;
-    if ((st = check_file_target(a)) == GQA_OK)
-        st = gqa_atomic_check_parent(a);
-    gqa_atomic_free(a);
-    return st;
+    if (st == GQA_OK)
+        st = check_file_target(a);
+    return gqa_atomic_end_try(a, st);
 }
 
 int gqa_atomic_fd(const struct gqa_atomic *atomic)

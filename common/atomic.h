@@ -34,29 +34,33 @@ GQA_MUST_USE
 enum gqa_status gqa_atomic_create_file(struct gqa_atomic **out,
                                        const char *path, bool force);
 
+/* Who knows what a folder may hold and yet be replaced. */
+struct gqa_atomic_judge {
+    /* Set the verdict of each entry. */
+    enum gqa_status (*judge)(void *ctx, int folder_fd,
+                             struct gqa_entries *entries);
+    void *ctx;
+    /* What the entries are that are not ours, for messages: "what such and
+     * such did not write". Lent until the folder is freed. */
+    const char *others;
+};
+
 /*
  * Begin a folder. An empty folder is replaced always, another one with
- * force, if judge() finds GQA_VERDICT_OURS for all that it holds.
- *
- * judge  sets the verdict of each entry of an existing folder; those which
- *        are not ours are named in the message.
+ * force, if the judge finds GQA_VERDICT_OURS for all that it holds; entries
+ * that are not ours are named in the message.
  */
 GQA_MUST_USE
-enum gqa_status gqa_atomic_create_folder(
-    struct gqa_atomic **out, const char *path, bool force,
-    enum gqa_status (*judge)(void *ctx, int folder_fd,
-                             struct gqa_entries *entries),
-    void *ctx);
+enum gqa_status gqa_atomic_create_folder(struct gqa_atomic **out,
+                                         const char *path, bool force,
+                                         const struct gqa_atomic_judge *judge);
 
 /* Whether these would find anything to refuse; nothing is created. */
 GQA_MUST_USE
 enum gqa_status gqa_atomic_try_file(const char *path, bool force);
 GQA_MUST_USE
-enum gqa_status gqa_atomic_try_folder(
-    const char *path, bool force,
-    enum gqa_status (*judge)(void *ctx, int folder_fd,
-                             struct gqa_entries *entries),
-    void *ctx);
+enum gqa_status gqa_atomic_try_folder(const char *path, bool force,
+                                      const struct gqa_atomic_judge *judge);
 
 /* Of the file. Lent. */
 int gqa_atomic_fd(const struct gqa_atomic *atomic);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/advice.h"
 #include "common/atomic.h"
 #include "common/atomic_target.h"
 #include "common/log.h"
@@ -55,18 +56,15 @@ static enum gqa_status check_verdicts(const struct gqa_atomic *a)
     list_in_the_way(list.out, &a->old_entries);
     if ((st = gqa_memory_stream_flush(&list)) == GQA_OK)
         st = gqa_fail(GQA_ERR_USAGE,
-                      "%s: not replaced, as it holds what gqa-convert did not "
-                      "write there: %s; move that away, or choose another name",
-                      a->path, list.text);
+                      "%s: not replaced, as it holds %s there: %s; move that "
+                      "away, or choose another name",
+                      a->path, a->others, list.text);
     gqa_memory_stream_free(&list);
     return st;
 }
 
-static enum gqa_status check_folder_target(
-    struct gqa_atomic *a,
-    enum gqa_status (*judge)(void *ctx, int folder_fd,
-                             struct gqa_entries *entries),
-    void *ctx)
+static enum gqa_status check_folder_target(struct gqa_atomic *a,
+                                           const struct gqa_atomic_judge *judge)
 {
     enum gqa_status st = gqa_atomic_look(a, &a->old);
 
@@ -84,10 +82,11 @@ static enum gqa_status check_folder_target(
     if (a->old_entries.n == 0)
         return GQA_OK;
     if (!a->force)
-        return gqa_fail(GQA_ERR_USAGE,
-                        "%s: exists and is not empty; --force would replace it",
-                        a->path);
-    if ((st = judge(ctx, a->old_fd, &a->old_entries)) != GQA_OK)
+        return gqa_fail(GQA_ERR_USAGE, "%s: exists and is not empty%s", a->path,
+                        gqa_advice(GQA_ADVICE_REPLACE));
+    a->others = judge->others;
+    st = judge->judge(judge->ctx, a->old_fd, &a->old_entries);
+    if (st != GQA_OK)
         return st;
     return check_verdicts(a);
 }
@@ -117,45 +116,32 @@ static enum gqa_status create_hidden_folder(struct gqa_atomic *a)
     return gqa_atomic_fail_create(a);
 }
 
-enum gqa_status gqa_atomic_create_folder(
-    struct gqa_atomic **out, const char *path, bool force,
-    enum gqa_status (*judge)(void *ctx, int folder_fd,
-                             struct gqa_entries *entries),
-    void *ctx)
+enum gqa_status gqa_atomic_create_folder(struct gqa_atomic **out,
+                                         const char *path, bool force,
+                                         const struct gqa_atomic_judge *judge)
 {
     struct gqa_atomic *a = NULL;
-    enum gqa_status st;
+    enum gqa_status st = gqa_atomic_begin(&a, path, true, force);
 
-    if ((st = gqa_atomic_begin(&a, path, true, force)) != GQA_OK)
-        return st;
-    if ((st = check_folder_target(a, judge, ctx)) == GQA_OK) {
+    if (st == GQA_OK)
+        st = check_folder_target(a, judge);
+    if (st == GQA_OK) {
         gqa_atomic_lock();
         st = create_hidden_folder(a);
         gqa_atomic_unlock();
     }
-    if (st != GQA_OK) {
-        gqa_atomic_free(a);
-        return st;
-    }
-    *out = a;
-    return GQA_OK;
+    return gqa_atomic_hand_over(out, a, st);
 }
 
-enum gqa_status gqa_atomic_try_folder(
-    const char *path, bool force,
-    enum gqa_status (*judge)(void *ctx, int folder_fd,
-                             struct gqa_entries *entries),
-    void *ctx)
+enum gqa_status gqa_atomic_try_folder(const char *path, bool force,
+                                      const struct gqa_atomic_judge *judge)
 {
     struct gqa_atomic *a = NULL;
-    enum gqa_status st;
+    enum gqa_status st = gqa_atomic_begin(&a, path, true, force);
 
-    if ((st = gqa_atomic_begin(&a, path, true, force)) != GQA_OK)
-        return st;
-    if ((st = check_folder_target(a, judge, ctx)) == GQA_OK)
-        st = gqa_atomic_check_parent(a);
-    gqa_atomic_free(a);
-    return st;
+    if (st == GQA_OK)
+        st = check_folder_target(a, judge);
+    return gqa_atomic_end_try(a, st);
 }
 
 static enum gqa_status create_in(struct gqa_atomic *a, int *fd,
@@ -270,9 +256,8 @@ static void show_old_folder(const struct gqa_atomic *a)
     if (gqa_atomic_name_beside(a, name, "", ".replaced-") != GQA_OK ||
         renameat(a->parent, a->hidden, a->parent, name) != 0)
         memcpy(name, a->hidden, sizeof name);
-    gqa_alert("%s: replaced; what gqa-convert did not write is kept in %s "
-              "beside it",
-              a->path, name);
+    gqa_alert("%s: replaced; %s is kept in %s beside it", a->path, a->others,
+              name);
 }
 
 static void clear_old_folder(const struct gqa_atomic *a)

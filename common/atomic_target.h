@@ -26,6 +26,7 @@ struct gqa_atomic {
     struct gqa_atomic *next;       /* of those that are not committed */
 
     /* Of a folder alone. */
+    const char *others;             /* as its judge calls them */
     int old_fd;                     /* what is replaced */
     struct gqa_entries old_entries; /* what that holds */
     struct gqa_entry *created;      /* [n_created], in the new one */
@@ -48,9 +49,15 @@ GQA_MUST_USE
 enum gqa_status gqa_atomic_begin(struct gqa_atomic **out, const char *path,
                                  bool is_folder, bool force);
 
-/* That the folder lets us create something in it. Errors GQA_ERR_IO. */
+/* The ends of creating one, which the caller gets where all went well, and of
+ * trying to, which needs a folder to create it in. st: so far. */
 GQA_MUST_USE
-enum gqa_status gqa_atomic_check_parent(const struct gqa_atomic *atomic);
+enum gqa_status gqa_atomic_hand_over(struct gqa_atomic **out,
+                                     struct gqa_atomic *atomic,
+                                     enum gqa_status st);
+GQA_MUST_USE
+enum gqa_status gqa_atomic_end_try(struct gqa_atomic *atomic,
+                                   enum gqa_status st);
 
 /*
  * What is there now; atomic->exists becomes false where it has gone. Errors

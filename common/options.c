@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/advice.h"
 #include "common/cli.h"
 #include "common/nearest.h"
 
@@ -298,6 +299,7 @@ enum gqa_status gqa_options_parse(void *options, const struct gqa_tool *tool,
     enum gqa_status st = GQA_OK;
 
     assert(tool->n_rows + n_common_rows <= MAX_ROWS);
+    gqa_advice_use(tool->advices);
     *p.options = (struct gqa_options){.n_threads = gqa_cli_n_processors(),
                                       .log_level = GQA_LOG_WARN};
     while (p.next < argc && st == GQA_OK) {

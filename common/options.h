@@ -79,6 +79,7 @@ struct gqa_tool {
     const char *notes; /* and below them */
     const char *operands[GQA_OPTIONS_MAX_OPERANDS + 1]; /* ends in NULL */
     const char *advice; /* where there is an operand too many; or NULL */
+    const char *const *advices;    /* for gqa_advice_use() */
     const struct gqa_option *rows; /* without the common ones */
     size_t n_rows;
 };

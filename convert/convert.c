@@ -123,12 +123,12 @@ static enum gqa_status check_config(const struct gqa_conversion *c)
 
     if (c->model->config_is_complete)
         return GQA_OK;
-    if (o->kind == GQA_OUTPUT_FOLDER)
+    if (o->writer->needs_config)
         return gqa_fail(GQA_ERR_USAGE,
                         "%s has no configuration, and no runtime loads a "
-                        "folder without; give --config FILE, or write a .gqa "
+                        "%s without; give --config FILE, or write a .gqa "
                         "or .safetensors",
-                        o->input);
+                        o->input, o->writer->label);
     gqa_warn("%s has no configuration: the output records only what the "
              "shapes prove (--config FILE gives one)",
              o->input);
@@ -217,12 +217,10 @@ static enum gqa_status write_output(struct gqa_conversion *c,
     json_t *recipe = gqa_describe_recipe(c->plan, c->source);
     json_t *metadata = gqa_describe_metadata(c->source, config, recipe);
     struct gqa_output_options out = {
-        .kind = o->kind,
-        .store = o->store,
-        .level = (int)o->level,
+        .writer = o->writer,
+        .settings = o->settings,
         .n_threads = o->common.n_threads,
         .force = o->force,
-        .shard_bytes = o->shard_bytes,
         .metadata = metadata,
         .config = config,
         .copy_from = gqa_checkpoint_is_folder(c->source)
@@ -255,7 +253,7 @@ done:
 static enum gqa_status try_output(const struct gqa_conversion *c)
 {
     const struct gqa_output_options out = {
-        .kind = c->options->kind,
+        .writer = c->options->writer,
         .force = c->options->force,
         .copy_from = gqa_checkpoint_is_folder(c->source)
                          ? gqa_checkpoint_folder(c->source)

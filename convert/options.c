@@ -2,6 +2,7 @@
 #include "formats/model/option_rows.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -159,16 +160,18 @@ static const struct gqa_option rows[] = {
     {.name = "level",
      .kind = GQA_OPTION_NUMBER,
      .value = "N",
-     .offset = AT(level),
+     .offset = AT(settings.level),
      .min = 1,
      .max = MAX_LEVEL,
      .excludes = {"store"},
      .help = "zstd level of a .gqa, 1 (default) to 19"},
-    {.name = "store", .offset = AT(store), .help = "do not compress a .gqa"},
+    {.name = "store",
+     .offset = AT(settings.store),
+     .help = "do not compress a .gqa"},
     {.name = "shard-size",
      .kind = GQA_OPTION_BYTES,
      .value = "SIZE",
-     .offset = AT(shard_bytes),
+     .offset = AT(settings.shard_bytes),
      .min = 1,
      .max = UINT64_MAX,
      .help = "largest shard of a folder (default 5GB); K, M and G are powers "
@@ -204,6 +207,11 @@ static const struct gqa_option rows[] = {
      .help = "plan and check, write nothing"},
 };
 
+static const char *const advices[GQA_N_ADVICES] = {
+    GQA_MODEL_ADVICES,
+    [GQA_ADVICE_REPLACE] = "; --force would replace it",
+};
+
 const struct gqa_tool gqa_convert_tool = {
     .name = "gqa-convert",
     .usage = "Usage: gqa-convert [OPTION]... INPUT OUTPUT\n"
@@ -217,42 +225,27 @@ const struct gqa_tool gqa_convert_tool = {
              "\n"
              "Example: gqa-convert --groups 8 tf_model.h5 model.gqa\n",
     .operands = {"INPUT", "OUTPUT"},
+    .advices = advices,
     .rows = rows,
     .n_rows = sizeof rows / sizeof *rows,
 };
 
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text);
-    const size_t m = strlen(end);
-
-    return n > m && strcmp(text + n - m, end) == 0;
-}
-
-/* What to write is said by the name of the output. */
-static enum gqa_status find_kind(struct gqa_convert_options *options)
-{
-    static const char *const others[] = {".h5",  ".hdf5", ".bin",  ".pt",
-                                         ".pth", ".gguf", ".json", ".npz",
-                                         ".zst", ".keras"};
-
-    options->kind = GQA_OUTPUT_FOLDER;
-    if (ends_with(options->output, ".gqa"))
-        options->kind = GQA_OUTPUT_GQA;
-    else if (ends_with(options->output, ".safetensors"))
-        options->kind = GQA_OUTPUT_SAFETENSORS;
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (ends_with(options->output, others[i]))
-            return gqa_fail(GQA_ERR_USAGE,
-                            "%s: cannot write files of this kind; OUTPUT is "
-                            "NAME.gqa, NAME.safetensors or a folder",
-                            options->output);
-    return GQA_OK;
-}
-
 static bool given(const struct gqa_convert_options *options, const char *name)
 {
     return gqa_options_given(&options->common, &gqa_convert_tool, name);
+}
+
+/* The outputs that a setting is for: "folder", or "this or that". */
+static const char *outputs_with(enum gqa_writer_setting setting)
+{
+    static char words[64];
+    size_t used = 0;
+
+    for (size_t i = 0; i < gqa_n_writers && used < sizeof words; i++)
+        if (gqa_writers[i]->settings & setting)
+            used += (size_t)snprintf(words + used, sizeof words - used, "%s%s",
+                                     used ? " or " : "", gqa_writers[i]->word);
+    return words;
 }
 
 static enum gqa_status check_together(const struct gqa_convert_options *o)
@@ -262,16 +255,17 @@ static enum gqa_status check_together(const struct gqa_convert_options *o)
     if (!o->plan.asked && !o->plan.n_layer_groups)
         return gqa_fail(GQA_ERR_USAGE,
                         "--groups N or --layer-groups is needed");
-    if ((store || given(o, "level")) && o->kind != GQA_OUTPUT_GQA)
+    if ((store || given(o, "level")) &&
+        !(o->writer->settings & GQA_SETTING_COMPRESSION))
         return gqa_fail(GQA_ERR_USAGE,
-                        "option --%s is for .gqa output; a %s is never "
+                        "option --%s is for %s output; a %s is never "
                         "compressed",
                         store ? "store" : "level",
-                        o->kind == GQA_OUTPUT_FOLDER ? "folder"
-                                                     : ".safetensors file");
-    if (given(o, "shard-size") && o->kind != GQA_OUTPUT_FOLDER)
-        return gqa_fail(GQA_ERR_USAGE,
-                        "option --shard-size is for folder output");
+                        outputs_with(GQA_SETTING_COMPRESSION),
+                        o->writer->label);
+    if (given(o, "shard-size") && !(o->writer->settings & GQA_SETTING_SHARDS))
+        return gqa_fail(GQA_ERR_USAGE, "option --shard-size is for %s output",
+                        outputs_with(GQA_SETTING_SHARDS));
     if (given(o, "seed") && o->plan.method != GQA_METHOD_RANDOM)
         return gqa_fail(GQA_ERR_USAGE, "option --seed is for --method=random");
     return GQA_OK;
@@ -285,8 +279,7 @@ enum gqa_status gqa_convert_options_parse(struct gqa_convert_options *out,
     *out = (struct gqa_convert_options){
         .plan = {.attentions = GQA_SELECT_DECODER},
         .dtype = KEEP_DTYPE,
-        .level = 1,
-        .shard_bytes = DEFAULT_SHARD_BYTES,
+        .settings = {.level = 1, .shard_bytes = DEFAULT_SHARD_BYTES},
     };
     st = gqa_options_parse(out, &gqa_convert_tool, argc, argv);
     if (st != GQA_OK || out->common.help || out->common.version)
@@ -296,7 +289,7 @@ enum gqa_status gqa_convert_options_parse(struct gqa_convert_options *out,
     out->plan.keep_dtype = out->dtype == KEEP_DTYPE;
     if (!out->plan.keep_dtype)
         out->plan.dtype = (enum gqa_dtype)out->dtype;
-    if ((st = find_kind(out)) != GQA_OK)
+    if ((st = gqa_writer_find(&out->writer, out->output)) != GQA_OK)
         return st;
     return check_together(out);
 }

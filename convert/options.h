@@ -4,7 +4,7 @@
 
 #include "common/options.h"
 #include "convert/plan.h"
-#include "formats/write/output.h"
+#include "formats/writers.h"
 
 struct gqa_convert_options {
     struct gqa_options common; /* first: gqa_options_parse() */
@@ -12,11 +12,10 @@ struct gqa_convert_options {
     struct gqa_plan_options plan;
     struct gqa_layer_groups *layer_groups; /* owned; plan lends them */
     struct gqa_model_hints hints;
-    enum gqa_output_kind kind; /* by the name of output */
-    int dtype;                 /* as chosen; plan says what it means */
-    unsigned level;
-    bool store, strict, allow_extra, force, dry_run;
-    uint64_t shard_bytes;
+    const struct gqa_writer *writer; /* by the name of output */
+    struct gqa_output_settings settings;
+    int dtype; /* as chosen; plan says what it means */
+    bool strict, allow_extra, force, dry_run;
 };
 
 /* Its options, for help and completions. */

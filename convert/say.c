@@ -3,8 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "common/units.h"
-
 static void say_attention(const struct gqa_plan *plan,
                           const struct gqa_plan_attention *out)
 {
@@ -50,19 +48,14 @@ static void say_tensors(const struct gqa_plan *plan)
 
 static void say_output(const struct gqa_convert_options *o)
 {
-    char size[GQA_UNITS_MAX];
+    char what[128];
 
-    if (o->dry_run)
+    if (o->dry_run) {
         gqa_info("%s: not written, by --dry-run", o->output);
-    else if (o->kind == GQA_OUTPUT_FOLDER)
-        gqa_info("%s: by its name a folder, in shards of at most %s", o->output,
-                 gqa_units_bytes(size, o->shard_bytes));
-    else if (o->kind == GQA_OUTPUT_SAFETENSORS)
-        gqa_info("%s: by its name a safetensors file", o->output);
-    else if (o->store)
-        gqa_info("%s: by its name a .gqa, not compressed", o->output);
-    else
-        gqa_info("%s: by its name a .gqa, zstd level %u", o->output, o->level);
+        return;
+    }
+    o->writer->describe(what, sizeof what, &o->settings);
+    gqa_info("%s: by its name %s", o->output, what);
 }
 
 void gqa_say_plan(const struct gqa_plan *plan,

@@ -147,7 +147,7 @@ static const char *stock_note(const struct gqa_conversion *c)
 {
     const struct gqa_convert_options *o = c->options;
 
-    if (o->kind == GQA_OUTPUT_GQA || o->plan.expand)
+    if (!o->writer->stock || o->plan.expand)
         return NULL;
     if (c->model->family->stock_grouped == GQA_STOCK_NONE)
         return "Stock transformers has no grouped attention for this family: "

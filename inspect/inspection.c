@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "formats/families/family.h"
 #include "formats/families/load.h"
 #include "formats/model/inventory.h"
 #include "formats/unwritten.h"
@@ -144,7 +145,9 @@ static enum gqa_status plan_kv_cache(struct gqa_inspection *inspection)
     assert(inspection->model);
     inspection->context_origin = GQA_CONTEXT_OPTION;
     if (context == 0) {
-        context = gqa_kv_context_of_config(inspection->model->config);
+        context = gqa_kv_context_of_config(
+            inspection->model->config,
+            inspection->model->family->keys.max_positions);
         inspection->context_origin = GQA_CONTEXT_CONFIG;
     }
     if (context == 0) {

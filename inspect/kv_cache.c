@@ -253,17 +253,15 @@ void gqa_kv_plan_free(struct gqa_kv_plan *plan)
     free(plan);
 }
 
-uint64_t gqa_kv_context_of_config(const json_t *config)
+uint64_t gqa_kv_context_of_config(const json_t *config, gqa_texts keys)
 {
-    static const char *const keys[] = {"max_position_embeddings",
-                                       "n_positions"};
     /* Longer than any model's; some configurations write 10^30. */
     const uint64_t most = (uint64_t)1 << 32;
     uint64_t value;
 
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (gqa_json_u64(json_object_get(config, keys[i]), &value) &&
-            value > 0 && value <= most)
+    for (; keys && *keys; keys++)
+        if (gqa_json_u64(json_object_get(config, *keys), &value) && value > 0 &&
+            value <= most)
             return value;
     return 0;
 }

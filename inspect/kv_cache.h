@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "formats/families/family.h"
 #include "formats/model/model.h"
 
 struct gqa_kv_bytes {
@@ -63,10 +64,10 @@ enum gqa_status gqa_kv_plan_create(struct gqa_kv_plan **out,
 void gqa_kv_plan_free(struct gqa_kv_plan *plan);
 
 /*
- * The longest context the configuration names (max_position_embeddings or
- * n_positions), or 0 where it names none that makes sense.
+ * The longest context that the configuration names under one of the keys, or 0
+ * where it names none that makes sense; keys NULL: none.
  */
-uint64_t gqa_kv_context_of_config(const json_t *config);
+uint64_t gqa_kv_context_of_config(const json_t *config, gqa_texts keys);
 
 /* True for attentions that keep a cache. */
 bool gqa_kv_is_cached(const struct gqa_attention *attention);

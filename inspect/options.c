@@ -48,6 +48,10 @@ static const struct gqa_option rows[] = {
                   "size of a head, where nothing says"),
 };
 
+static const char *const advices[GQA_N_ADVICES] = {
+    GQA_MODEL_ADVICES,
+};
+
 const struct gqa_tool gqa_inspect_tool = {
     .name = "gqa-inspect",
     .usage =
@@ -59,6 +63,7 @@ const struct gqa_tool gqa_inspect_tool = {
              "\n"
              "Example: gqa-inspect --kv-cache --context 128K model.gqa\n",
     .operands = {"PATH"},
+    .advices = advices,
     .rows = rows,
     .n_rows = sizeof rows / sizeof *rows,
 };

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/advice.h"
 #include "common/checked.h"
 #include "common/units.h"
 #include "runtime/load.h"
@@ -44,13 +45,12 @@ enum gqa_status gqa_runtime_check_room(const struct gqa_runtime *r,
 
     if (st != GQA_OK || n_bytes <= info.free_bytes)
         return st;
-    return gqa_fail(GQA_ERR_NOMEM, "%s %s, but %s has %s free of %s%s", what,
-                    gqa_units_bytes(needed, n_bytes), info.name,
-                    gqa_units_bytes(free_text, info.free_bytes),
-                    gqa_units_bytes(all, info.total_bytes),
-                    strcmp(r->backend->name, "cpu") == 0
-                        ? ""
-                        : "; --backend cpu may have more");
+    return gqa_fail(
+        GQA_ERR_NOMEM, "%s %s, but %s has %s free of %s%s", what,
+        gqa_units_bytes(needed, n_bytes), info.name,
+        gqa_units_bytes(free_text, info.free_bytes),
+        gqa_units_bytes(all, info.total_bytes),
+        strcmp(r->backend->name, "cpu") == 0 ? "" : gqa_advice(GQA_ADVICE_CPU));
 }
 
 /* Memory for parameter i, where it is used. */

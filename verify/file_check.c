@@ -7,6 +7,8 @@
 #include "common/clock.h"
 #include "common/units.h"
 #include "formats/unwritten.h"
+#include "verify/companions_check.h"
+#include "verify/config_check.h"
 #include "verify/inventory_check.h"
 #include "verify/scan.h"
 
@@ -236,12 +238,16 @@ static enum gqa_status check_finite(const struct gqa_subject *subject,
 /* Does the configuration fit the shapes? */
 static enum gqa_status check_config(struct gqa_subject *subject,
                                     struct gqa_report *report,
-                                    const struct gqa_model_hints *hints)
+                                    const struct gqa_file_check *options)
 {
     struct gqa_check check = new_check("config");
-    enum gqa_status st = gqa_subject_understand(subject, hints);
+    enum gqa_status st = gqa_subject_understand(subject, &options->hints);
+    const enum gqa_status understood = st;
+    size_t n_found = 0;
 
-    if (st == GQA_ERR_FORMAT) {
+    if (st == GQA_ERR_FORMAT ||
+        (options->original &&
+         (st == GQA_ERR_UNSUPPORTED || st == GQA_ERR_USAGE))) {
         fail_check(&check);
         gqa_subject_forget(subject);
     } else if (st != GQA_OK) {
@@ -252,9 +258,19 @@ static enum gqa_status check_config(struct gqa_subject *subject,
                  gqa_family_name(subject->model->family),
                  subject->model->n_attentions,
                  subject->model->config_is_complete ? "" : " (no config.json)");
-        gqa_inventory_check_config(&check, subject);
     }
-    return gqa_report_add(report, &check);
+    st = gqa_config_check(&n_found, &check, subject, options->original);
+    if (st == GQA_OK && check.verdict == GQA_PASSED)
+        gqa_inventory_check_config(&check, subject);
+    /* What cannot be understood is a mistake where the original's says another
+     * thing, as a type of models that there is not. */
+    if (st == GQA_OK && understood != GQA_OK && understood != GQA_ERR_FORMAT &&
+        n_found == 0)
+        st = gqa_fail(understood, "%s", check.detail);
+    if (st == GQA_OK)
+        return gqa_report_add(report, &check);
+    json_decref(check.values);
+    return st;
 }
 
 /* A fill value in the place of weights is no content. */
@@ -337,8 +353,10 @@ enum gqa_status gqa_file_check(struct gqa_subject *subject,
 
     if (st != GQA_OK || !subject->checkpoint)
         return st;
-    st = check_config(subject, report, &options->hints);
+    st = check_config(subject, report, options);
     if (st == GQA_OK)
         st = gqa_inventory_check(report, subject, options->allow_extra);
+    if (st == GQA_OK && options->original)
+        st = gqa_companions_check(report, subject, options->original);
     return st == GQA_OK ? check_content(subject, report, options) : st;
 }

@@ -218,6 +218,12 @@ static const struct gqa_option rows[] = {
      .help = "strict, uptrained or initialiser"},
 };
 
+static const char *const advices[GQA_N_ADVICES] = {
+    GQA_MODEL_ADVICES,
+    [GQA_ADVICE_CPU] = "; --backend cpu may have more",
+    [GQA_ADVICE_ONE_THREAD] = " and give --threads=1",
+};
+
 const struct gqa_tool gqa_verify_tool = {
     .name = "gqa-verify",
     .usage =
@@ -231,6 +237,7 @@ const struct gqa_tool gqa_verify_tool = {
              "Example: gqa-verify --against model.h5 model.gqa\n",
     .operands = {"FILE"},
     .advice = "--against names the original",
+    .advices = advices,
     .rows = rows,
     .n_rows = sizeof rows / sizeof *rows,
 };

@@ -1,5 +1,7 @@
 #include "verify/verification.h"
 
+#include <stdio.h>
+
 #include "common/clock.h"
 #include "common/log.h"
 #include "formats/families/load.h"
@@ -42,7 +44,18 @@ static enum gqa_status state_facts(struct gqa_report *report,
     return st == GQA_OK ? gqa_report_fact(report, "libraries", libraries) : st;
 }
 
-/* A checkpoint that is damaged, as has been reported, cannot be compared. */
+/* Tensors of the same sizes, whatever the configurations make of them. */
+static bool are_alike(const struct gqa_model *a, const struct gqa_model *b)
+{
+    return a->n_attentions == b->n_attentions && a->n_layers == b->n_layers &&
+           a->n_decoder_layers == b->n_decoder_layers &&
+           a->d_model == b->d_model && a->vocab_size == b->vocab_size &&
+           a->attentions[0].n_heads * a->attentions[0].head_dim ==
+               b->attentions[0].n_heads * b->attentions[0].head_dim;
+}
+
+/* A checkpoint that is damaged, or whose configuration makes another model of
+ * the same tensors, as has been reported, cannot be compared. */
 static enum gqa_status check_weights(struct gqa_report *report,
                                      const struct gqa_subject *original,
                                      const struct gqa_subject *converted,
@@ -50,12 +63,18 @@ static enum gqa_status check_weights(struct gqa_report *report,
 {
     struct gqa_check check = {.group = GQA_CHECK_WEIGHTS,
                               .name = "unchanged",
-                              .verdict = GQA_SKIPPED,
-                              .detail = "the content is damaged"};
+                              .verdict = GQA_SKIPPED};
     enum gqa_status st = gqa_weights_check(report, original, converted,
                                            options->common.n_threads);
 
-    if (st != GQA_ERR_FORMAT || gqa_report_count(report, GQA_FAILED) == 0)
+    if (gqa_report_count(report, GQA_FAILED) == 0)
+        return st;
+    if (st == GQA_ERR_FORMAT)
+        snprintf(check.detail, sizeof check.detail, "the content is damaged");
+    else if (st == GQA_ERR_USAGE &&
+             are_alike(original->model, converted->model))
+        snprintf(check.detail, sizeof check.detail, "%s", gqa_error_message());
+    else
         return st;
     st = gqa_report_add(report, &check);
     check.name = "grouped";

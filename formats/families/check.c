@@ -80,17 +80,42 @@ static enum gqa_status check_positions(const struct gqa_family *f)
     return GQA_OK;
 }
 
-static enum gqa_status check_norm(const struct gqa_family *f)
+/* place: of the norm. */
+static enum gqa_status check_norm(const struct gqa_family *f,
+                                  const struct gqa_norm_rule *norm,
+                                  const struct gqa_place *place)
 {
-    if (f->norm.kind == GQA_NORM_RMS && f->norm.bias != GQA_PART_ABSENT)
-        return FAIL(f, "norm", "bias", NULL, NULL, "an RMS norm has no bias");
-    if (f->norm.one_plus && f->norm.weight == GQA_PART_ABSENT)
-        return FAIL(f, "norm", "one_plus", NULL, NULL,
-                    "has no weight to add 1 to");
+    const struct gqa_place bias = {place, "bias", 0};
+    const struct gqa_place one_plus = {place, "one_plus", 0};
+
+    if (norm->kind == GQA_NORM_RMS && norm->bias != GQA_PART_ABSENT)
+        return gqa_description_fail(f->description, &bias,
+                                    "an RMS norm has no bias");
+    if (norm->one_plus && norm->weight == GQA_PART_ABSENT)
+        return gqa_description_fail(f->description, &one_plus,
+                                    "has no weight to add 1 to");
     return GQA_OK;
 }
 
 /* --- Stacks -------------------------------------------------------------- */
+
+static enum gqa_status check_head_norms(const struct gqa_family *f,
+                                        const struct gqa_attention_rule *a)
+{
+    const struct gqa_head_norms_rule *norms = &a->head_norms;
+    struct path path;
+    const struct gqa_place *at =
+        path_of(&path, "stacks", gqa_stack_name(a->stack),
+                gqa_attention_kind_name(a->kind), "head_norms");
+    const struct gqa_place norm = {at, "norm", 0};
+
+    if (norms->weights != GQA_HEAD_NORM_SHARED && !norms->module[0].json &&
+        !norms->module[1].json)
+        return gqa_description_fail(f->description, at,
+                                    "says neither of 'q' and 'k' which module "
+                                    "it is");
+    return check_norm(f, &norms->norm, &norm);
+}
 
 static enum gqa_status check_attention(const struct gqa_family *f,
                                        const struct gqa_attention_rule *a)
@@ -129,7 +154,7 @@ static enum gqa_status check_attention(const struct gqa_family *f,
     if (a->kind == GQA_ATTENTION_CROSS && a->positions)
         return FAIL(f, "stacks", stack, kind, "positions",
                     "cross-attention has none");
-    return GQA_OK;
+    return check_head_norms(f, a);
 }
 
 static enum gqa_status check_feed_forward(const struct gqa_family *f,
@@ -290,6 +315,7 @@ static enum gqa_status check_keras(const struct gqa_family *f)
 
 enum gqa_status gqa_family_check(const struct gqa_family *family)
 {
+    const struct gqa_place norm = {NULL, "norm", 0};
     enum gqa_status st;
 
     for (const char *c = family->name; *c; c++)
@@ -298,7 +324,7 @@ enum gqa_status gqa_family_check(const struct gqa_family *family)
                         "'%s' has other characters than a to z, 0 to 9, '_' "
                         "and '-'",
                         family->name);
-    if ((st = check_norm(family)) != GQA_OK ||
+    if ((st = check_norm(family, &family->norm, &norm)) != GQA_OK ||
         (st = check_stacks(family)) != GQA_OK ||
         (st = check_positions(family)) != GQA_OK ||
         (st = check_refusals(family)) != GQA_OK)

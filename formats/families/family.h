@@ -22,13 +22,15 @@ typedef const char *const *gqa_texts;
 /* Keys of the configuration. Where there are several, the first that is
  * there counts, and the first of all is written. NULL: the family has none. */
 struct gqa_config_keys {
-    gqa_texts n_heads, n_kv_heads, head_dim, d_model;
+    gqa_texts n_heads, n_kv_heads, head_dim, d_model, d_ff;
     gqa_texts n_layers, n_decoder_layers; /* decoder: of an encoder-decoder */
-    gqa_texts vocab_size;
-    gqa_texts d_ff;            /* width of the feed-forward */
     uint64_t d_ff_per_d_model; /* times d_model where d_ff says nothing, or 0 */
-    gqa_texts max_positions;   /* learned ones */
+    gqa_texts vocab_size, max_positions;
     gqa_texts start_token, end_token, pad_token;
+    /* For comparing configurations: what keys stand for where they are not
+     * there (an object of settings, or NULL), and those nothing reads. */
+    const json_t *defaults;
+    gqa_texts unread;
 };
 
 struct gqa_family_names {
@@ -71,6 +73,20 @@ struct gqa_sublayer_norms {
     struct gqa_setting norm, output_norm, after_norm;
 };
 
+/* Over what a norm of queries or keys goes, and what its weights are. */
+enum gqa_head_norm_weights {
+    GQA_HEAD_NORM_SHARED,     /* each head by itself: [head_dim], of all */
+    GQA_HEAD_NORM_PER_HEAD,   /* likewise: [n_heads, head_dim], or modules */
+    GQA_HEAD_NORM_FULL_WIDTH, /* all heads together: [n_heads * head_dim] */
+};
+
+/* Norms of queries and keys, before they are rotated. */
+struct gqa_head_norms_rule {
+    struct gqa_setting module[2]; /* of queries, of keys; in the attention */
+    enum gqa_head_norm_weights weights;
+    struct gqa_norm_rule norm; /* the family's where nothing else is said */
+};
+
 struct gqa_attention_rule {
     bool given;
     enum gqa_stack stack;
@@ -84,6 +100,7 @@ struct gqa_attention_rule {
     struct gqa_setting bias[4];
     struct gqa_setting scale, window, soft_cap;
     struct gqa_sublayer_norms norms;
+    struct gqa_head_norms_rule head_norms;
     bool positions; /* it has what `positions` of the family says */
 };
 

@@ -531,23 +531,58 @@ static enum gqa_status list_attentions(struct gqa_family *family)
 /* What holds where a description says nothing, and is not 0. */
 static void set_defaults(struct gqa_family *family)
 {
-    for (int s = 0; s < 2; s++)
+    for (int s = 0; s < 2; s++) {
         family->stacks[s].self.positions = true;
+        family->stacks[s].self.head_norms.norm.weight = GQA_PART_PRESENT;
+        family->stacks[s].cross.head_norms.norm.weight = GQA_PART_PRESENT;
+    }
     family->norm.weight = GQA_PART_PRESENT;
+}
+
+/* Layer norms have a bias, RMS norms have none. */
+static void finish_norm(struct gqa_norm_rule *norm, const json_t *json)
+{
+    if (!json_object_get(json, "bias"))
+        norm->bias =
+            norm->kind == GQA_NORM_LAYER ? GQA_PART_PRESENT : GQA_PART_ABSENT;
+}
+
+/* Norms of heads are the family's unless they are said to be others. */
+static void finish_head_norms(struct gqa_family *family)
+{
+    const json_t *stacks = json_object_get(family->description->root, "stacks");
+
+    for (int s = 0; s < 2; s++) {
+        struct gqa_attention_rule *const rules[] = {&family->stacks[s].self,
+                                                    &family->stacks[s].cross};
+        const json_t *stack =
+            json_object_get(stacks, gqa_stack_name((enum gqa_stack)s));
+
+        for (int k = 0; k < 2; k++) {
+            struct gqa_norm_rule *norm = &rules[k]->head_norms.norm;
+            const json_t *attention = json_object_get(
+                stack, gqa_attention_kind_name((enum gqa_attention_kind)k));
+
+            if (norm->kind == GQA_NORM_NONE)
+                *norm = family->norm;
+            else
+                finish_norm(norm, json_object_get(
+                                      json_object_get(attention, "head_norms"),
+                                      "norm"));
+        }
+    }
 }
 
 /* Likewise, where it depends on what is said. */
 static void finish_defaults(struct gqa_family *family)
 {
-    const json_t *norm = json_object_get(family->description->root, "norm");
     /* A list is lent for reading; this is where it is made. */
     struct gqa_keras_rule *rules =
         (struct gqa_keras_rule *)(uintptr_t)family->keras.rules;
 
-    if (!json_object_get(norm, "bias"))
-        family->norm.bias = family->norm.kind == GQA_NORM_LAYER
-                                ? GQA_PART_PRESENT
-                                : GQA_PART_ABSENT;
+    finish_norm(&family->norm,
+                json_object_get(family->description->root, "norm"));
+    finish_head_norms(family);
     for (size_t i = 0; i < family->keras.n_rules; i++) {
         if (rules[i].input_axes == 0)
             rules[i].input_axes = 1;

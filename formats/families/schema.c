@@ -22,6 +22,11 @@ static const char *const layout_words[] = {[GQA_HEADS_SEPARATE] = "separate",
                                                "fused-group",
                                            [GQA_HEADS_FUSED_KV] = "fused-kv",
                                            NULL};
+static const char *const head_norm_words[] = {
+    [GQA_HEAD_NORM_SHARED] = "shared",
+    [GQA_HEAD_NORM_PER_HEAD] = "per-head",
+    [GQA_HEAD_NORM_FULL_WIDTH] = "full-width",
+    NULL};
 static const char *const stock_words[] = {
     [GQA_STOCK_NONE] = "none", [GQA_STOCK_UNIFORM] = "uniform", NULL};
 /* Behaviours: 0 is what holds where none is asked for, and has no name. */
@@ -106,15 +111,17 @@ static const struct gqa_field config_fields[] = {
     TEXTS("n_kv_heads", gqa_config_keys, n_kv_heads),
     TEXTS("head_dim", gqa_config_keys, head_dim),
     TEXTS("d_model", gqa_config_keys, d_model),
+    TEXTS("d_ff", gqa_config_keys, d_ff),
     TEXTS("n_layers", gqa_config_keys, n_layers),
     TEXTS("n_decoder_layers", gqa_config_keys, n_decoder_layers),
     TEXTS("vocab_size", gqa_config_keys, vocab_size),
-    TEXTS("d_ff", gqa_config_keys, d_ff),
     COUNT("d_ff_per_d_model", gqa_config_keys, d_ff_per_d_model),
     TEXTS("max_positions", gqa_config_keys, max_positions),
     TEXTS("start_token", gqa_config_keys, start_token),
     TEXTS("end_token", gqa_config_keys, end_token),
     TEXTS("pad_token", gqa_config_keys, pad_token),
+    {"defaults", GQA_FIELD_SETTINGS, AT(gqa_config_keys, defaults)},
+    TEXTS("unread", gqa_config_keys, unread),
     END,
 };
 static const struct gqa_schema config_schema =
@@ -181,6 +188,16 @@ static const struct gqa_field attention_bias_fields[] = {
 static const struct gqa_schema attention_bias_schema =
     SCHEMA(attention_bias_fields, gqa_attention_rule, false);
 
+static const struct gqa_field head_norms_fields[] = {
+    SETTING("q", gqa_head_norms_rule, module[0], GQA_VALUE_MODULE),
+    SETTING("k", gqa_head_norms_rule, module[1], GQA_VALUE_MODULE),
+    WORD("weights", gqa_head_norms_rule, weights, head_norm_words),
+    OBJECT("norm", gqa_head_norms_rule, norm, norm_schema),
+    END,
+};
+static const struct gqa_schema head_norms_schema =
+    SCHEMA(head_norms_fields, gqa_head_norms_rule, false);
+
 static const struct gqa_field attention_fields[] = {
     TEXT_NEEDED("module", gqa_attention_rule, module),
     TEXT_NEEDED("q", gqa_attention_rule, names[0]),
@@ -197,6 +214,7 @@ static const struct gqa_field attention_fields[] = {
             GQA_VALUE_MODULE),
     SETTING("after_norm", gqa_attention_rule, norms.after_norm,
             GQA_VALUE_MODULE),
+    OBJECT("head_norms", gqa_attention_rule, head_norms, head_norms_schema),
     FLAG("positions", gqa_attention_rule, positions),
     SETTING("when", gqa_attention_rule, when, GQA_VALUE_FLAG),
     SETTING("window", gqa_attention_rule, window, GQA_VALUE_WINDOW),

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
+
 /* --- Values -------------------------------------------------------------- */
 
 const char *gqa_value_kind_text(enum gqa_value_kind kind)
@@ -74,7 +76,8 @@ bool gqa_value_fits(const json_t *value, enum gqa_value_kind kind)
 
 void gqa_value_text(char *out, size_t size, const json_t *value)
 {
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT |
+                                       gqa_json_real_flags(value));
 
     snprintf(out, size, "%s", text ? text : "?");
     free(text);
@@ -96,6 +99,10 @@ const json_t *gqa_config_at(const json_t *config, const char *key)
     if (value || !dot || (size_t)(dot - key) >= sizeof outer)
         return value;
     snprintf(outer, sizeof outer, "%.*s", (int)(dot - key), key);
+    /* transformers 5 reads rope_scaling in its place, where that says any. */
+    if (strcmp(outer, "rope_parameters") == 0 &&
+        json_object_size(json_object_get(config, "rope_scaling")) > 0)
+        return NULL;
     return json_object_get(json_object_get(config, outer), dot + 1);
 }
 
@@ -239,4 +246,28 @@ enum gqa_status gqa_setting_text(const char **out,
     if (st == GQA_OK && value)
         *out = json_string_value(value);
     return st;
+}
+
+const char *gqa_setting_choice(const struct gqa_setting *setting, size_t i)
+{
+    static const char *const parts[] = {"default", "null"};
+    json_t *map = json_object_get(setting->json, "map");
+
+    if (!gqa_is_setting(setting->json))
+        return i == 0 ? json_string_value(setting->json) : NULL;
+    for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
+        const char *text =
+            json_string_value(json_object_get(setting->json, parts[p]));
+
+        if (text && i-- == 0)
+            return text;
+    }
+    for (void *it = json_object_iter(map); it;
+         it = json_object_iter_next(map, it)) {
+        const char *text = json_string_value(json_object_iter_value(it));
+
+        if (text && i-- == 0)
+            return text;
+    }
+    return NULL;
 }

@@ -80,6 +80,10 @@ enum gqa_status gqa_setting_text(const char **out,
                                  const struct gqa_setting *setting,
                                  const json_t *config);
 
+/* The texts that the description itself has for it, one by one from 0 on; NULL
+ * behind the last. */
+const char *gqa_setting_choice(const struct gqa_setting *setting, size_t i);
+
 /* The value of a key that may be dotted ("rope_parameters.rope_theta"); NULL:
  * none. */
 const json_t *gqa_config_at(const json_t *config, const char *key);

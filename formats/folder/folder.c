@@ -33,34 +33,19 @@ char *gqa_path_folder(const char *path)
     return strndup(path, slash == path ? 1 : (size_t)(slash - path));
 }
 
-static bool ends_in(const char *name, size_t n, const char *ending)
-{
-    const size_t m = strlen(ending);
-
-    return n > m && strcmp(name + n - m, ending) == 0;
-}
-
-static bool name_matches(const char *name, const char *pattern)
-{
-    return pattern[0] == '*' ? ends_in(name, strlen(name), pattern + 1)
-                             : strcmp(name, pattern) == 0;
-}
-
 /* What is looked for: a pattern or, if NULL, the ending of any format read. */
 static bool is_wanted(const char *name, const char *pattern)
 {
-    const size_t n = strlen(name);
-
     /* Hidden ones are no candidates: macOS's "._" files, unfinished ones. */
     if (name[0] == '.')
         return false;
     if (pattern)
-        return name_matches(name, pattern);
+        return gqa_name_fits(name, pattern);
     for (size_t i = 0; i < gqa_n_formats; i++)
         for (const struct gqa_name_ending *e =
                  gqa_formats[i]->open ? gqa_formats[i]->endings : NULL;
              e && e->text; e++)
-            if (ends_in(name, n, e->text))
+            if (gqa_name_ends(name, e->text))
                 return true;
     return false;
 }
@@ -115,7 +100,7 @@ static const char *find_advice(const struct listing *list, const char **name)
              e && e->text; e++)
             for (size_t i = 0; i < list->n && e->advice; i++) {
                 *name = list->entries[i]->d_name;
-                if (ends_in(*name, strlen(*name), e->text))
+                if (gqa_name_ends(*name, e->text))
                     return e->advice;
             }
     return NULL;
@@ -134,7 +119,7 @@ static bool is_index_name(const char *name)
 {
     for (const struct gqa_name_ending *e = gqa_format_index.endings; e->text;
          e++)
-        if (ends_in(name, strlen(name), e->text))
+        if (gqa_name_ends(name, e->text))
             return true;
     return false;
 }
@@ -213,8 +198,8 @@ static enum gqa_status is_converted(bool *is, const char *folder,
     enum gqa_status st;
     char *path;
 
-    *is = ends_in(name, strlen(name), ".gqa");
-    if (*is || !ends_in(name, strlen(name), ".safetensors"))
+    *is = gqa_name_ends(name, ".gqa");
+    if (*is || !gqa_name_ends(name, ".safetensors"))
         return GQA_OK;
     path = gqa_path_join(folder, name);
     if (!path)
@@ -338,24 +323,50 @@ static enum gqa_status choose(const char **name, const char *folder,
     return GQA_OK;
 }
 
+static enum gqa_status list_folder(struct listing *list, const char *folder)
+{
+    const int n = scandir(folder, &list->entries, NULL, alphasort);
+
+    if (n < 0)
+        return gqa_fail_errno("%s", folder);
+    list->n = (size_t)n;
+    return GQA_OK;
+}
+
+static void clear_listing(struct listing *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        free(list->entries[i]);
+    free(list->entries);
+}
+
 enum gqa_status gqa_folder_find(char **path, const char *folder)
 {
     struct listing list = {0};
     const char *name = NULL;
-    enum gqa_status st;
-    const int n = scandir(folder, &list.entries, NULL, alphasort);
+    enum gqa_status st = list_folder(&list, folder);
 
-    if (n < 0)
-        return gqa_fail_errno("%s", folder);
-    list.n = (size_t)n;
-    st = choose(&name, folder, &list);
+    if (st == GQA_OK)
+        st = choose(&name, folder, &list);
     if (st == GQA_OK) {
         *path = gqa_path_join(folder, name);
         if (!*path)
             st = gqa_fail_nomem();
     }
-    for (size_t i = 0; i < list.n; i++)
-        free(list.entries[i]);
-    free(list.entries);
+    clear_listing(&list);
+    return st;
+}
+
+enum gqa_status gqa_folder_is_of(bool *alone, const char *folder,
+                                 const char *name)
+{
+    struct listing list = {0};
+    const enum gqa_status st = list_folder(&list, folder);
+
+    *alone = true;
+    for (size_t i = 0; i < list.n && *alone; i++)
+        *alone = strcmp(list.entries[i]->d_name, name) == 0 ||
+                 !is_wanted(list.entries[i]->d_name, NULL);
+    clear_listing(&list);
     return st;
 }

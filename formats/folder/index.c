@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/advice.h"
 #include "common/json.h"
 #include "formats/formats.h"
 #include "formats/start.h"
@@ -73,8 +74,8 @@ static enum gqa_status refuse_json(const char *path, const json_t *root)
         json_object_get(root, "registered_name"))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "%s: a configuration, not weights; give the folder or "
-                        "the file of weights (and this one with --config)",
-                        path);
+                        "the file of weights%s",
+                        path, gqa_advice(GQA_ADVICE_THIS_CONFIG));
     return gqa_fail(GQA_ERR_FORMAT,
                     "%s: a JSON file, but no index of a checkpoint (it has no "
                     "weight_map)",

@@ -1,11 +1,11 @@
 /*
- * What a folder may hold and yet be replaced: what gqa-convert has written
+ * What a folder may hold and yet be replaced: what a conversion has written
  * into it, and what the names of a checkpoint's own parts cover.
  */
 #ifndef GQA_FORMATS_FOLDER_REPLACEABLE_H
 #define GQA_FORMATS_FOLDER_REPLACEABLE_H
 
-#include "common/entries.h"
+#include "common/atomic.h"
 #include "formats/folder/companions.h"
 
 /*
@@ -24,5 +24,10 @@
 GQA_MUST_USE
 enum gqa_status gqa_replaceable_judge(void *companions, int folder_fd,
                                       struct gqa_entries *entries);
+
+/* For gqa_atomic_create_folder(). */
+#define GQA_REPLACEABLE(companions)                                     \
+    ((const struct gqa_atomic_judge){gqa_replaceable_judge, companions, \
+                                     "what no conversion wrote"})
 
 #endif

@@ -1,5 +1,7 @@
-#include "formats/folder/write.h"
-
+/*
+ * A Hugging Face folder: weights in shards with an index, config.json, and
+ * the other files of the source's folder.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,10 +9,12 @@
 
 #include "common/atomic.h"
 #include "common/json.h"
+#include "common/units.h"
 #include "formats/folder/companions.h"
 #include "formats/folder/manifest.h"
 #include "formats/folder/replaceable.h"
-#include "formats/write/weights.h"
+#include "formats/safetensors/write.h"
+#include "formats/writers.h"
 
 enum { SHARD_NAME_BYTES = 64 };
 
@@ -24,13 +28,8 @@ struct shard {
 };
 
 struct folder {
-    const char *path;
-    const struct gqa_output_tensor *tensors;
-    size_t n_tensors;
-    const struct gqa_output_options *options;
-    gqa_produce_fn produce;
-    void *produce_ctx;
-    size_t *order; /* [n_tensors], shard after shard */
+    const struct gqa_output *out;
+    size_t *order; /* [out->n_tensors], shard after shard */
     struct shard *shards;
     size_t n_shards;
     char *index; /* text, or NULL where there is one shard */
@@ -46,16 +45,18 @@ struct folder {
  */
 static enum gqa_status cut(struct folder *f)
 {
-    const uint64_t limit = f->options->shard_bytes;
+    const uint64_t limit = f->out->options->settings.shard_bytes;
     uint64_t filled = 0;
 
-    f->order = calloc(f->n_tensors ? f->n_tensors : 1, sizeof *f->order);
-    f->shards = calloc(f->n_tensors ? f->n_tensors : 1, sizeof *f->shards);
+    f->order =
+        calloc(f->out->n_tensors ? f->out->n_tensors : 1, sizeof *f->order);
+    f->shards =
+        calloc(f->out->n_tensors ? f->out->n_tensors : 1, sizeof *f->shards);
     if (!f->order || !f->shards)
         return gqa_fail_nomem();
     f->n_shards = 1;
-    for (size_t i = 0; i < f->n_tensors; i++) {
-        const uint64_t n_bytes = f->tensors[i].n_bytes;
+    for (size_t i = 0; i < f->out->n_tensors; i++) {
+        const uint64_t n_bytes = f->out->tensors[i].n_bytes;
         struct shard *shard = &f->shards[f->n_shards - 1];
 
         if (shard->n > 0 && (filled > limit || n_bytes > limit - filled)) {
@@ -86,9 +87,9 @@ static enum gqa_status make_headers(struct folder *f)
         else
             snprintf(shard->name, sizeof shard->name,
                      "model-%05zu-of-%05zu.safetensors", i + 1, f->n_shards);
-        gqa_st_sort(order, shard->n, f->tensors);
-        st = gqa_st_text_create(&shard->header, f->tensors, order, shard->n,
-                                metadata);
+        gqa_st_sort(order, shard->n, f->out->tensors);
+        st = gqa_st_text_create(&shard->header, f->out->tensors, order,
+                                shard->n, metadata);
     }
     json_decref(metadata);
     return st;
@@ -120,7 +121,7 @@ static json_t *map_weights(const struct folder *f, uint64_t *total)
     for (size_t i = 0; i < f->n_shards; i++)
         for (size_t j = 0; j < f->shards[i].n; j++) {
             const struct gqa_output_tensor *t =
-                &f->tensors[f->order[f->shards[i].first + j]];
+                &f->out->tensors[f->order[f->shards[i].first + j]];
 
             *total += t->n_bytes;
             json_object_set_new(map, t->name, json_string(f->shards[i].name));
@@ -136,7 +137,7 @@ static enum gqa_status make_index(struct folder *f)
                              (json_int_t)total, "weight_map", map);
     enum gqa_status st = gqa_json_check();
 
-    if (st == GQA_OK && json_object_size(map) != f->n_tensors)
+    if (st == GQA_OK && json_object_size(map) != f->out->n_tensors)
         st = gqa_fail(GQA_ERR_FORMAT, "two tensors have the same name");
     if (st == GQA_OK && f->n_shards > 1)
         st = dump_pretty(&f->index, root, JSON_SORT_KEYS);
@@ -147,7 +148,7 @@ static enum gqa_status make_index(struct folder *f)
 
 static enum gqa_status make_config(struct folder *f)
 {
-    const json_t *config = f->options->config;
+    const json_t *config = f->out->options->config;
 
     return config ? dump_pretty(&f->config, config, gqa_json_real_flags(config))
                   : GQA_OK;
@@ -194,13 +195,10 @@ static enum gqa_status write_shard(struct folder *f, const struct shard *shard,
                                    uint64_t *file_bytes)
 {
     struct gqa_weights weights = {
-        .tensors = f->tensors,
+        .output = f->out,
         .order = f->order + shard->first,
         .n = shard->n,
         .header = &shard->header,
-        .produce = f->produce,
-        .produce_ctx = f->produce_ctx,
-        .options = f->options,
         .progress_base = base,
         .progress_all = all,
     };
@@ -210,13 +208,13 @@ static enum gqa_status write_shard(struct folder *f, const struct shard *shard,
 
     if ((st = gqa_content_digest_create(&weights.digest)) != GQA_OK)
         return st;
-    if (asprintf(&path, "%s/%s", f->path, shard->name) < 0) {
+    if (asprintf(&path, "%s/%s", f->out->path, shard->name) < 0) {
         gqa_content_digest_free(weights.digest);
         return gqa_fail_nomem();
     }
     weights.path = path;
     if ((st = gqa_atomic_create_in(f->target, &fd, shard->name)) == GQA_OK) {
-        st = gqa_weights_write(&weights, fd, file_bytes);
+        st = gqa_weights_write(&weights, &gqa_safetensors_form, fd, file_bytes);
         close(fd);
     }
     if (st == GQA_OK)
@@ -252,7 +250,8 @@ static enum gqa_status write_text(struct folder *f, const char *name,
 {
     if (!text)
         return GQA_OK;
-    return gqa_small_file_write(f->target, f->path, name, text, &f->manifest);
+    return gqa_small_file_write(f->target, f->out->path, name, text,
+                                &f->manifest);
 }
 
 /* Last of all, since it lists all others. */
@@ -280,7 +279,7 @@ static enum gqa_status write_all_files(struct folder *f,
     if (st == GQA_OK) /* The analyser loses sight of who owns the text. */
         st = write_text(f, config_name, f->config); /* NOLINT */
     if (st == GQA_OK)
-        st = gqa_companions_copy(f->companions, f->target, f->path,
+        st = gqa_companions_copy(f->companions, f->target, f->out->path,
                                  &f->manifest);
     if (st == GQA_OK)
         st = write_manifest(f);
@@ -304,54 +303,64 @@ static void clear(struct folder *f)
     free(f->order);
 }
 
-enum gqa_status gqa_folder_try(const char *path,
-                               const struct gqa_output_options *options)
+static enum gqa_status check(const char *path,
+                             const struct gqa_output_options *options)
 {
     struct gqa_companions *companions = NULL;
     enum gqa_status st;
 
     st = gqa_companions_create(&companions, options->copy_from);
     if (st == GQA_OK)
-        st = gqa_atomic_try_folder(path, options->force, gqa_replaceable_judge,
-                                   companions);
+        st = gqa_atomic_try_folder(path, options->force,
+                                   &GQA_REPLACEABLE(companions));
     gqa_companions_free(companions);
     return st;
 }
 
-enum gqa_status gqa_folder_write(struct gqa_output_summary *summary,
-                                 const char *path,
-                                 const struct gqa_output_tensor *tensors,
-                                 size_t n_tensors, gqa_produce_fn produce,
-                                 void *produce_ctx,
-                                 const struct gqa_output_options *options)
+static enum gqa_status write_folder(struct gqa_output_summary *summary,
+                                    const struct gqa_output *output)
 {
-    struct folder f = {
-        .path = path,
-        .tensors = tensors,
-        .n_tensors = n_tensors,
-        .options = options,
-        .produce = produce,
-        .produce_ctx = produce_ctx,
-    };
+    struct folder f = {.out = output};
     enum gqa_status st;
 
-    if ((st = gqa_companions_create(&f.companions, options->copy_from)) !=
-        GQA_OK)
+    if ((st = gqa_companions_create(&f.companions,
+                                    output->options->copy_from)) != GQA_OK)
         goto done;
-    if ((st = gqa_atomic_create_folder(&f.target, path, options->force,
-                                       gqa_replaceable_judge, f.companions)) !=
-        GQA_OK)
+    if ((st = gqa_atomic_create_folder(
+             &f.target, output->path, output->options->force,
+             &GQA_REPLACEABLE(f.companions))) != GQA_OK)
         goto done;
     if ((st = cut(&f)) != GQA_OK || (st = make_headers(&f)) != GQA_OK ||
         (st = make_index(&f)) != GQA_OK || (st = make_config(&f)) != GQA_OK ||
         (st = check_space(&f)) != GQA_OK)
         goto done;
     st = write_all_files(&f, summary);
-    if (st == GQA_OK && options->ready)
-        st = options->ready(options->ready_ctx, summary);
+    if (st == GQA_OK && output->options->ready)
+        st = output->options->ready(output->options->ready_ctx, summary);
     if (st == GQA_OK)
         st = gqa_atomic_commit(f.target);
 done:
     clear(&f);
     return st;
 }
+
+static void describe(char *out, size_t size,
+                     const struct gqa_output_settings *settings)
+{
+    char bytes[GQA_UNITS_MAX];
+
+    snprintf(out, size, "a folder, in shards of at most %s",
+             gqa_units_bytes(bytes, settings->shard_bytes));
+}
+
+const struct gqa_writer gqa_writer_folder = {
+    .word = "folder",
+    .label = "folder",
+    .form = "a folder",
+    .settings = GQA_SETTING_SHARDS,
+    .needs_config = true,
+    .stock = true,
+    .describe = describe,
+    .check = check,
+    .write = write_folder,
+};

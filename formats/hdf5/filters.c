@@ -6,37 +6,29 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
+/* Element by element: what compilers make instructions for many of. */
+#define SWAP_EACH(type, swap)                                      \
+    for (size_t i = 0; i + sizeof(type) <= n; i += sizeof(type)) { \
+        type v;                                                    \
+                                                                   \
+        memcpy(&v, at + i, sizeof v);                              \
+        v = swap(v);                                               \
+        memcpy(at + i, &v, sizeof v);                              \
+    }
+
 void gqa_h5_swap(void *data, size_t n, unsigned element_bytes)
 {
     unsigned char *at = data;
 
     switch (element_bytes) {
     case 2:
-        for (size_t i = 0; i + 2 <= n; i += 2) {
-            uint16_t v;
-
-            memcpy(&v, at + i, 2);
-            v = __builtin_bswap16(v);
-            memcpy(at + i, &v, 2);
-        }
+        SWAP_EACH(uint16_t, __builtin_bswap16)
         break;
     case 4:
-        for (size_t i = 0; i + 4 <= n; i += 4) {
-            uint32_t v;
-
-            memcpy(&v, at + i, 4);
-            v = __builtin_bswap32(v);
-            memcpy(at + i, &v, 4);
-        }
+        SWAP_EACH(uint32_t, __builtin_bswap32)
         break;
     case 8:
-        for (size_t i = 0; i + 8 <= n; i += 8) {
-            uint64_t v;
-
-            memcpy(&v, at + i, 8);
-            v = __builtin_bswap64(v);
-            memcpy(at + i, &v, 8);
-        }
+        SWAP_EACH(uint64_t, __builtin_bswap64)
         break;
     default:
         assert(element_bytes == 1);

@@ -51,6 +51,8 @@ static struct gqa_found_attention *get(struct finder *in, size_t rule,
     last->proof = GQA_NO_PARAM;
     for (int i = 0; i < 4; i++)
         last->weight[i] = last->bias[i] = GQA_NO_PARAM;
+    for (int i = 0; i < 2; i++)
+        last->head_norm[i][0] = last->head_norm[i][1] = GQA_NO_PARAM;
     return last;
 }
 
@@ -72,6 +74,15 @@ static bool is_listed(const char *leaf, gqa_texts names)
     return false;
 }
 
+static enum gqa_status refuse_per_head(const struct gqa_param *param)
+{
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "'%s' normalises each key head with weights of its "
+                    "own: the mean of such heads is not what any one "
+                    "norm makes of it, so they cannot be pooled",
+                    param->name);
+}
+
 /* Something inside an attention that the family does not have. */
 static enum gqa_status refuse_extra(const struct gqa_param *param,
                                     const char *leaf,
@@ -84,11 +95,7 @@ static enum gqa_status refuse_extra(const struct gqa_param *param,
         strncmp(leaf, "q_norm", 6) == 0 ||
         strncmp(leaf, "q_layernorm", 11) == 0) {
         if (strstr(leaf, ".norms.") || param->rank > 1)
-            return gqa_fail(GQA_ERR_UNSUPPORTED,
-                            "'%s' normalises each key head with weights of its "
-                            "own: the mean of such heads is not what any one "
-                            "norm makes of it, so they cannot be pooled",
-                            param->name);
+            return refuse_per_head(param);
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "'%s' normalises queries or keys, which models of "
                         "family %s do not do: not a model we know",
@@ -109,6 +116,55 @@ static enum gqa_status refuse_extra(const struct gqa_param *param,
                     cause ? cause : "");
 }
 
+/* What stands behind the module of a norm of queries (0) or keys (1), or
+ * NULL. */
+static const char *in_head_norm(struct gqa_found_attention *found, int which,
+                                const char *leaf)
+{
+    const struct gqa_setting *s = &found->rule->head_norms.module[which];
+    const char *module;
+
+    for (size_t i = 0; (module = gqa_setting_choice(s, i)); i++) {
+        const size_t n = strlen(module);
+
+        if (strncmp(leaf, module, n) != 0 || leaf[n] != '.')
+            continue;
+        found->head_norm_module[which] = module;
+        return leaf + n + 1;
+    }
+    return NULL;
+}
+
+/* A parameter of such a norm; *known: it is one. */
+static enum gqa_status take_head_norm(bool *known,
+                                      struct gqa_found_attention *found,
+                                      const struct gqa_param *param,
+                                      const char *leaf, size_t index)
+{
+    for (int which = 0; which < 2; which++) {
+        const char *part = in_head_norm(found, which, leaf);
+
+        if (!part)
+            continue;
+        switch (found->rule->head_norms.weights) {
+        case GQA_HEAD_NORM_PER_HEAD:
+            return refuse_per_head(param);
+        case GQA_HEAD_NORM_FULL_WIDTH:
+            return gqa_fail(GQA_ERR_UNSUPPORTED,
+                            "'%s' normalises all heads together: with fewer "
+                            "key heads it is another norm, and such models are "
+                            "not handled yet",
+                            param->name);
+        case GQA_HEAD_NORM_SHARED:
+            break;
+        }
+        *known = strcmp(part, "weight") == 0 || strcmp(part, "bias") == 0;
+        if (*known)
+            found->head_norm[which][part[0] == 'b'] = index;
+    }
+    return GQA_OK;
+}
+
 /* A parameter inside an attention: note which one it is. */
 static enum gqa_status take(struct finder *in, size_t rule, uint64_t layer,
                             const char *leaf, size_t index)
@@ -117,9 +173,13 @@ static enum gqa_status take(struct finder *in, size_t rule, uint64_t layer,
     const struct gqa_family_names *names = &in->family->names;
     struct gqa_found_attention *found = get(in, rule, layer);
     bool known = false;
+    enum gqa_status st;
 
     if (!found)
         return gqa_fail_nomem();
+    st = take_head_norm(&known, found, &in->params->items[index], leaf, index);
+    if (st != GQA_OK)
+        return st;
     for (int i = 0; i < 4; i++) {
         if (is_projection(leaf, r->names[i], "weight")) {
             found->weight[i] = index;
@@ -266,6 +326,34 @@ static enum gqa_status check_biases(const struct finder *in)
     return st;
 }
 
+/* Likewise the norms of heads. */
+static enum gqa_status check_head_norm(const struct finder *in, size_t r,
+                                       int which, int part)
+{
+    const char *module = NULL;
+
+    for (size_t i = 0; i < in->n; i++)
+        if (in->found[i].rule_index == r &&
+            in->found[i].head_norm[which][part] != GQA_NO_PARAM)
+            module = in->found[i].head_norm_module[which];
+    for (size_t i = 0; i < in->n && module; i++)
+        if (in->found[i].rule_index == r &&
+            in->found[i].head_norm[which][part] == GQA_NO_PARAM)
+            return missing(in, in->family->attentions[r], in->found[i].layer,
+                           module, part ? "bias" : "weight");
+    return GQA_OK;
+}
+
+static enum gqa_status check_head_norms(const struct finder *in)
+{
+    enum gqa_status st = GQA_OK;
+
+    for (size_t r = 0; r < in->family->n_attentions; r++)
+        for (int i = 0; i < 4 && st == GQA_OK; i++)
+            st = check_head_norm(in, r, i / 2, i % 2);
+    return st;
+}
+
 static enum gqa_status search(struct finder *in)
 {
     const size_t n_prefix = strlen(in->prefix);
@@ -290,9 +378,10 @@ static enum gqa_status search(struct finder *in)
     }
     if (in->n)
         qsort(in->found, in->n, sizeof *in->found, compare_found);
-    if ((st = check_complete(in)) != GQA_OK)
+    if ((st = check_complete(in)) != GQA_OK ||
+        (st = check_biases(in)) != GQA_OK)
         return st;
-    return check_biases(in);
+    return check_head_norms(in);
 }
 
 enum gqa_status gqa_find_attentions(struct gqa_found_attention **out, size_t *n,

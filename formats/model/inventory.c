@@ -140,16 +140,20 @@ static enum gqa_status sort_out(struct gqa_taking *t, size_t index)
 /* --- Causes --------------------------------------------------------------- */
 
 /* "model-00001-of-00002.safetensors": its number and how many there are. */
-static bool is_shard(const char *path, unsigned *number, unsigned *n)
+static bool is_shard(const char *path, unsigned long *number, unsigned long *n)
 {
     const char *base = strrchr(path, '/');
     const char *of = strstr(base ? base : path, "-of-");
     const char *at = of;
+    char *end;
 
     while (at && at > path && at[-1] >= '0' && at[-1] <= '9')
         at--;
-    return of && at < of && sscanf(at, "%u", number) == 1 &&
-           sscanf(of + 4, "%u", n) == 1;
+    if (!of || at == of)
+        return false;
+    *number = strtoul(at, NULL, 10);
+    *n = strtoul(of + 4, &end, 10);
+    return end != of + 4;
 }
 
 static void find_cause(struct gqa_taking *t)
@@ -161,11 +165,11 @@ static void find_cause(struct gqa_taking *t)
         "quant_method"));
     char *out = t->out->missing_cause;
     const size_t size = sizeof t->out->missing_cause;
-    unsigned number = 0, n = 0;
+    unsigned long number = 0, n = 0;
 
     if (is_shard(path, &number, &n) && gqa_checkpoint_n_sources(c) < n)
         snprintf(out, size,
-                 "'%.200s' is shard %u of %u, and the others were not read: "
+                 "'%.200s' is shard %lu of %lu, and the others were not read: "
                  "fetch what is missing, and the index",
                  strrchr(path, '/') ? strrchr(path, '/') + 1 : path, number, n);
     else if (t->out->extra_cause)

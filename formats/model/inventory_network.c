@@ -223,6 +223,32 @@ static enum gqa_status expect_projections(struct gqa_taking *t,
     return st;
 }
 
+/* Norms of queries and keys, each head by itself: all heads share one. */
+static enum gqa_status expect_head_norms(struct gqa_taking *t,
+                                         const struct gqa_attention_rule *rule,
+                                         const struct gqa_attention *a)
+{
+    const struct gqa_norm_rule *norm = &rule->head_norms.norm;
+    enum gqa_status st = GQA_OK;
+
+    for (int which = 0; which < 2 && st == GQA_OK; which++) {
+        const struct gqa_setting *module = &rule->head_norms.module[which];
+        struct gqa_stem stem = {""};
+        const char *name = NULL;
+
+        st = gqa_setting_text(&name, module, t->model->config);
+        if (st != GQA_OK || !name)
+            continue;
+        gqa_stem_in(&stem, &t->names, rule->pattern, (size_t)a->layer, name);
+        st = expect_part(t, stem.text, "weight", norm->weight, 1, a->head_dim,
+                         0);
+        if (st == GQA_OK)
+            st = expect_part(t, stem.text, "bias", norm->bias, 1, a->head_dim,
+                             0);
+    }
+    return st;
+}
+
 /* T5's table of biases by distance, in a layer or in the first for all. */
 static enum gqa_status expect_table(struct gqa_taking *t,
                                     const struct gqa_attention_rule *rule,
@@ -327,6 +353,8 @@ static enum gqa_status expect_stacks(struct gqa_taking *t)
             a->kind == GQA_ATTENTION_SELF ? &rule->self : &rule->cross;
 
         st = expect_norms(t, a->stack, a->layer, &attention->norms);
+        if (st == GQA_OK)
+            st = expect_head_norms(t, attention, a);
         if (st == GQA_OK)
             st = expect_table(t, attention, a);
     }

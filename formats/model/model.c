@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/advice.h"
 #include "common/log.h"
 #include "common/ull.h"
 #include "formats/families/family.h"
@@ -156,9 +157,8 @@ static enum gqa_status resolve_heads(uint64_t *n_heads, uint64_t *head_dim,
         return gqa_fail(GQA_ERR_USAGE,
                         "the number of heads is not known: there is no "
                         "configuration that says it, and the shapes prove only "
-                        "that all heads together have length %llu; give "
-                        "--n-heads N or --config FILE",
-                        ULL(length));
+                        "that all heads together have length %llu%s",
+                        ULL(length), gqa_advice(GQA_ADVICE_HEADS));
     if (!heads.value)
         heads.value = length / dim.value;
     if (!dim.value && length % heads.value == 0)

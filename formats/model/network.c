@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/advice.h"
+#include "common/json.h"
 #include "common/ull.h"
 #include "formats/model/network_config.h"
 #include "formats/model/network_params.h"
@@ -109,11 +111,13 @@ static enum gqa_status take_attention(struct gqa_attention_block *out,
         .rope = scheme == GQA_POSITION_ROPE ? &b->network->rope : NULL,
         .bias = {.table = GQA_NO_PARAM},
         .slopes = scheme == GQA_POSITION_ALIBI ? b->network->slopes : NULL,
-        .q_norm = {.weight = GQA_NO_PARAM, .bias = GQA_NO_PARAM},
-        .k_norm = {.weight = GQA_NO_PARAM, .bias = GQA_NO_PARAM},
     };
     if ((st = take_norms(&out->norm, &out->output_norm, &out->after_norm, b,
                          layers, layer, &rule->norms)) != GQA_OK ||
+        (st = gqa_take_head_norm(&out->q_norm, b, rule, heads,
+                                 &rule->head_norms.module[0])) != GQA_OK ||
+        (st = gqa_take_head_norm(&out->k_norm, b, rule, heads,
+                                 &rule->head_norms.module[1])) != GQA_OK ||
         (st = choose_scale(&out->scale, b, rule, heads)) != GQA_OK ||
         (st = choose_window(&out->window, b, rule, layer)) != GQA_OK ||
         (st = gqa_setting_number(&out->soft_cap, &rule->soft_cap,
@@ -194,6 +198,22 @@ static enum gqa_status choose_activation(enum gqa_activation *out,
     return st == GQA_OK ? gqa_activation_parse(out, name) : st;
 }
 
+/* Stock loaders make room for what the configuration says. */
+static enum gqa_status check_width(const struct gqa_network_builder *b,
+                                   const struct gqa_linear *up, uint64_t width)
+{
+    const char *key = gqa_config_key(b->model->config, b->family->keys.d_ff);
+    const json_t *value = key ? json_object_get(b->model->config, key) : NULL;
+    uint64_t said;
+
+    /* null: a multiple of the residual stream's; a list: each layer's. */
+    if (!gqa_json_u64(value, &said) || said == width)
+        return GQA_OK;
+    return gqa_fail(GQA_ERR_FORMAT,
+                    "configuration: %s is %llu, but '%s' has %llu outputs", key,
+                    ULL(said), b->model->params[up->weight].name, ULL(width));
+}
+
 static enum gqa_status take_feed_forward(struct gqa_feed_forward *out,
                                          const struct gqa_network_builder *b,
                                          const struct gqa_stack_rule *stack,
@@ -233,7 +253,10 @@ static enum gqa_status take_feed_forward(struct gqa_feed_forward *out,
     if ((st = gqa_check_linear(b, &out->up, d_model, width)) != GQA_OK ||
         (st = gqa_check_linear(b, &out->down, width, d_model)) != GQA_OK)
         return st;
-    return gated ? gqa_check_linear(b, &out->gate, d_model, width) : GQA_OK;
+    if (gated &&
+        (st = gqa_check_linear(b, &out->gate, d_model, width)) != GQA_OK)
+        return st;
+    return check_width(b, &out->up, width);
 }
 
 /* --- Blocks
@@ -505,8 +528,8 @@ static enum gqa_status check_runnable(const struct gqa_network_builder *b)
         (!b->model->config_is_complete || !b->model->model_type))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "a model of family %s cannot be run without its "
-                        "configuration; give it with --config",
-                        family->name);
+                        "configuration%s",
+                        family->name, gqa_advice(GQA_ADVICE_CONFIG));
     if (!family->stacks[GQA_STACK_DECODER].given)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "a model of family %s has no decoder, and cannot be "

@@ -167,7 +167,8 @@ enum gqa_status gqa_take_linear(struct gqa_linear *out,
 static enum gqa_status take_norm_part(size_t *out,
                                       const struct gqa_network_builder *b,
                                       const char *stem, const char *what,
-                                      enum gqa_part_presence presence)
+                                      enum gqa_part_presence presence,
+                                      uint64_t width)
 {
     enum gqa_status st =
         take_part(out, b, stem, what, presence != GQA_PART_PRESENT);
@@ -178,34 +179,93 @@ static enum gqa_status take_norm_part(size_t *out,
         return gqa_fail(GQA_ERR_FORMAT,
                         "'%s' is there, but norms of family %s have no %s",
                         b->model->params[*out].name, b->family->name, what);
-    return check_vector(b, *out, b->network->d_model);
+    return check_vector(b, *out, width);
 }
+
+/* The norm of a module, as the rule says. */
+static enum gqa_status take_norm(struct gqa_norm *out,
+                                 const struct gqa_network_builder *b,
+                                 const char *stem,
+                                 const struct gqa_norm_rule *rule,
+                                 uint64_t width)
+{
+    enum gqa_status st;
+
+    out->kind = rule->kind;
+    out->one_plus = rule->one_plus;
+    if ((st = gqa_setting_number(&out->eps, &rule->eps, b->model->config)) !=
+            GQA_OK ||
+        (st = take_norm_part(&out->weight, b, stem, "weight", rule->weight,
+                             width)) != GQA_OK)
+        return st;
+    return take_norm_part(&out->bias, b, stem, "bias", rule->bias, width);
+}
+
+static const struct gqa_norm no_norm = {
+    .kind = GQA_NORM_NONE, .weight = GQA_NO_PARAM, .bias = GQA_NO_PARAM};
 
 enum gqa_status gqa_take_norm(struct gqa_norm *out,
                               const struct gqa_network_builder *b,
                               const char *layers, size_t layer,
                               const struct gqa_setting *module)
 {
-    const struct gqa_norm_rule *rule = &b->family->norm;
     const char *name = NULL;
     struct gqa_stem stem = {""};
     enum gqa_status st;
 
-    *out = (struct gqa_norm){
-        .kind = GQA_NORM_NONE, .weight = GQA_NO_PARAM, .bias = GQA_NO_PARAM};
+    *out = no_norm;
     st = gqa_setting_text(&name, module, b->model->config);
     if (st != GQA_OK || !name)
         return st;
-    out->kind = rule->kind;
-    out->one_plus = rule->one_plus;
     if (layers)
         gqa_stem_in(&stem, b, layers, layer, name);
     else
         gqa_stem_of(&stem, b, name);
-    if ((st = gqa_setting_number(&out->eps, &rule->eps, b->model->config)) !=
-            GQA_OK ||
-        (st = take_norm_part(&out->weight, b, stem.text, "weight",
-                             rule->weight)) != GQA_OK)
+    return take_norm(out, b, stem.text, &b->family->norm, b->network->d_model);
+}
+
+/* Stock loaders drop a norm that the configuration does not ask for. */
+static enum gqa_status check_no_head_norm(const struct gqa_network_builder *b,
+                                          const struct gqa_attention_rule *rule,
+                                          const struct gqa_attention *heads,
+                                          const struct gqa_setting *module)
+{
+    const char *choice;
+
+    for (size_t i = 0; (choice = gqa_setting_choice(module, i)); i++) {
+        struct gqa_stem stem = {""};
+        size_t weight;
+        enum gqa_status st;
+
+        gqa_stem_in(&stem, b, rule->pattern, (size_t)heads->layer, choice);
+        st = take_part(&weight, b, stem.text, "weight", true);
+        if (st == GQA_OK && weight != GQA_NO_PARAM)
+            st = gqa_fail(GQA_ERR_FORMAT,
+                          "'%s' is there, but the configuration asks for no "
+                          "such norm",
+                          b->model->params[weight].name);
+        if (st != GQA_OK)
+            return st;
+    }
+    return GQA_OK;
+}
+
+enum gqa_status gqa_take_head_norm(struct gqa_norm *out,
+                                   const struct gqa_network_builder *b,
+                                   const struct gqa_attention_rule *rule,
+                                   const struct gqa_attention *heads,
+                                   const struct gqa_setting *module)
+{
+    const char *name = NULL;
+    struct gqa_stem stem = {""};
+    enum gqa_status st;
+
+    *out = no_norm;
+    if ((st = gqa_setting_text(&name, module, b->model->config)) != GQA_OK)
         return st;
-    return take_norm_part(&out->bias, b, stem.text, "bias", rule->bias);
+    if (!name)
+        return check_no_head_norm(b, rule, heads, module);
+    gqa_stem_in(&stem, b, rule->pattern, (size_t)heads->layer, name);
+    return take_norm(out, b, stem.text, &rule->head_norms.norm,
+                     heads->head_dim);
 }

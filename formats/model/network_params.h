@@ -64,4 +64,12 @@ enum gqa_status gqa_take_norm(struct gqa_norm *out,
                               const char *layers, size_t layer,
                               const struct gqa_setting *module);
 
+/* The norm of queries or keys that a module of the attention is, likewise. */
+GQA_MUST_USE
+enum gqa_status gqa_take_head_norm(struct gqa_norm *out,
+                                   const struct gqa_network_builder *b,
+                                   const struct gqa_attention_rule *rule,
+                                   const struct gqa_attention *heads,
+                                   const struct gqa_setting *module);
+
 #endif

@@ -2,6 +2,7 @@
 #ifndef GQA_FORMATS_MODEL_OPTION_ROWS_H
 #define GQA_FORMATS_MODEL_OPTION_ROWS_H
 
+#include "common/advice.h"
 #include "common/options.h"
 
 /* at: offset of a const char * in the tool's options. */
@@ -19,5 +20,11 @@
         .name = (row), .kind = GQA_OPTION_COUNT, .value = "N", .offset = (at), \
         .min = 1, .max = (most), .help = (text)                                \
     }
+
+/* Beside these a tool has --config; what they can do about failures. */
+#define GQA_MODEL_ADVICES                                       \
+    [GQA_ADVICE_CONFIG] = "; give it with --config",            \
+    [GQA_ADVICE_THIS_CONFIG] = " (and this one with --config)", \
+    [GQA_ADVICE_HEADS] = "; give --n-heads N or --config FILE"
 
 #endif

@@ -77,6 +77,24 @@ static enum gqa_status check_shapes(const struct gqa_found_attention *found,
     return GQA_OK;
 }
 
+/* A norm that all heads share is as long as any of them. */
+static enum gqa_status check_head_norms(const struct gqa_found_attention *found,
+                                        const struct gqa_param *params,
+                                        uint64_t head_dim)
+{
+    for (int i = 0; i < 4; i++) {
+        const size_t index = found->head_norm[i / 2][i % 2];
+        const struct gqa_param *p = &params[index == GQA_NO_PARAM ? 0 : index];
+
+        if (index != GQA_NO_PARAM && (p->rank != 1 || p->rows != head_dim))
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "'%s' is no vector of the %llu elements that a "
+                            "norm shared by all heads has",
+                            p->name, ULL(head_dim));
+    }
+    return GQA_OK;
+}
+
 /* Parameters and axes; where along those the heads lie follows from the
  * counts. */
 static void place(struct gqa_attention *a,
@@ -112,7 +130,8 @@ enum gqa_status gqa_place_heads(struct gqa_attention *out,
                               .layout = found->rule->layout};
     enum gqa_status st;
 
-    if ((st = check_shapes(found, params)) != GQA_OK)
+    if ((st = check_shapes(found, params)) != GQA_OK ||
+        (st = check_head_norms(found, params, head_dim)) != GQA_OK)
         return st;
     if (q_length / head_dim != n_heads || q_length % head_dim != 0)
         return gqa_fail(GQA_ERR_FORMAT,

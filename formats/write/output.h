@@ -20,11 +20,7 @@ struct gqa_output_summary {
     size_t n_files;         /* of weights and index */
 };
 
-enum gqa_output_kind {
-    GQA_OUTPUT_GQA,         /* one .gqa */
-    GQA_OUTPUT_SAFETENSORS, /* one .safetensors */
-    GQA_OUTPUT_FOLDER,      /* shards with index, config.json, other files */
-};
+struct gqa_writer; /* formats/writers.h */
 
 /* A tensor is produced in blocks of this many bytes, the last one shorter. */
 #define GQA_BLOCK_BYTES ((size_t)4 << 20)
@@ -37,20 +33,25 @@ struct gqa_output_tensor {
     uint64_t n_bytes;
 };
 
+/* What is for some writers: each takes what it can (writers.h). */
+struct gqa_output_settings {
+    bool store;           /* frames without compression */
+    unsigned level;       /* of zstd */
+    uint64_t shard_bytes; /* largest data size of one shard */
+};
+
 struct gqa_output_options {
-    enum gqa_output_kind kind;
-    bool store;           /* .gqa: frames without compression */
-    int level;            /* .gqa: zstd level */
-    unsigned n_threads;   /* at least 1 */
-    bool force;           /* replace what exists */
-    uint64_t shard_bytes; /* folder: largest data size of one shard */
+    const struct gqa_writer *writer;
+    struct gqa_output_settings settings;
+    unsigned n_threads; /* at least 1 */
+    bool force;         /* replace what exists */
 
     /*
-     * __metadata__ of a .gqa or .safetensors, string -> string, lent. The
+     * __metadata__ of an output that is one file, string -> string, lent. The
      * shards of a folder carry `format` alone.
      */
     const json_t *metadata;
-    /* Folder: config.json, and a folder whose other files come along (all
+    /* Of a folder: config.json, and a folder whose other files come along (all
      * but weights, indices and config.json); each NULL for none. Lent. */
     const json_t *config;
     const char *copy_from;
@@ -77,6 +78,16 @@ typedef enum gqa_status (*gqa_produce_fn)(void *ctx, unsigned worker,
                                           size_t tensor, uint64_t offset,
                                           size_t n, void *buf);
 
+/* What gqa_output_write() is given, all of it lent. */
+struct gqa_output {
+    const char *path;
+    const struct gqa_output_tensor *tensors;
+    size_t n_tensors;
+    gqa_produce_fn produce;
+    void *produce_ctx;
+    const struct gqa_output_options *options;
+};
+
 /*
  * Write tensors to path.
  *
@@ -98,7 +109,7 @@ enum gqa_status gqa_output_write(struct gqa_output_summary *summary,
 
 /*
  * Whether gqa_output_write() would refuse what is at path, or its folder;
- * nothing is written. Of options kind, force and copy_from count.
+ * nothing is written. Of options writer, force and copy_from count.
  */
 GQA_MUST_USE
 enum gqa_status gqa_output_try(const char *path,

@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <sys/resource.h>
 
+#include "common/advice.h"
+
 static const uint64_t MIB = (uint64_t)1 << 20;
 
 enum {
@@ -19,9 +21,10 @@ static enum gqa_status check(const struct rlimit *limit, const char *option,
     return gqa_fail(GQA_ERR_NOMEM,
                     "memory is limited to %llu MiB (ulimit %s), and OpenBLAS "
                     "needs about %llu for its threads; raise the limit, or "
-                    "set OPENBLAS_NUM_THREADS=1 and give --threads=1",
+                    "set OPENBLAS_NUM_THREADS=1%s",
                     (unsigned long long)(limit->rlim_cur / MIB), option,
-                    (unsigned long long)needed);
+                    (unsigned long long)needed,
+                    gqa_advice(GQA_ADVICE_ONE_THREAD));
 }
 
 enum gqa_status gqa_cpu_check_room(unsigned n_threads)

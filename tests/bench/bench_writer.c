@@ -17,7 +17,7 @@
 
 #include "common/clock.h"
 #include "common/file.h"
-#include "formats/write/output.h"
+#include "formats/writers.h"
 
 enum { COLS = 4096, ROWS = 11008 }; /* as in a model of 7e9 parameters */
 
@@ -42,7 +42,7 @@ int main(int argc, char **argv)
     static const uint64_t matrix[2] = {ROWS, COLS};
     static const uint64_t vector[1] = {COLS};
     struct gqa_output_options options = {.force = true,
-                                         .shard_bytes = 5000000000};
+                                         .settings.shard_bytes = 5000000000};
     struct gqa_output_summary summary;
     struct gqa_output_tensor *tensors;
     struct source source;
@@ -56,12 +56,13 @@ int main(int argc, char **argv)
                         "SOURCE [LEVEL]\n");
         return 2;
     }
-    options.kind = strcmp(argv[1], "safetensors") == 0 ? GQA_OUTPUT_SAFETENSORS
-                   : strcmp(argv[1], "folder") == 0    ? GQA_OUTPUT_FOLDER
-                                                       : GQA_OUTPUT_GQA;
-    options.store = strcmp(argv[1], "store") == 0;
+    options.writer = strcmp(argv[1], "safetensors") == 0
+                         ? &gqa_writer_safetensors
+                     : strcmp(argv[1], "folder") == 0 ? &gqa_writer_folder
+                                                      : &gqa_writer_gqa;
+    options.settings.store = strcmp(argv[1], "store") == 0;
     options.n_threads = (unsigned)atoi(argv[4]);
-    options.level = argc > 6 ? atoi(argv[6]) : 1;
+    options.settings.level = argc > 6 ? (unsigned)atoi(argv[6]) : 1;
     source.fd = open(argv[5], O_RDONLY);
     if (source.fd < 0 || fstat(source.fd, &info) != 0) {
         perror(argv[5]);

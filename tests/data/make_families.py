@@ -54,10 +54,25 @@ def stablelm(name, kv=4, **more):
         num_key_value_heads=kv, max_position_embeddings=64, bos_token_id=1, eos_token_id=2, **more))
 
 
-def phi(name, kv=4, repeat=None):
+def phi(name, kv=4, repeat=None, **more):
     save(name, tr.PhiForCausalLM, tr.PhiConfig(
         vocab_size=VOCAB, hidden_size=32, intermediate_size=29, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=kv, max_position_embeddings=64, bos_token_id=1, eos_token_id=2), repeat=repeat)
+        num_key_value_heads=kv, max_position_embeddings=64, bos_token_id=1, eos_token_id=2, **more),
+        repeat=repeat)
+
+
+def qwen3(name, kv=4, repeat=None, **more):
+    save(name, tr.Qwen3ForCausalLM, tr.Qwen3Config(
+        vocab_size=VOCAB, hidden_size=32, intermediate_size=29, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=kv, head_dim=6, max_position_embeddings=64, bos_token_id=1, eos_token_id=2, **more),
+        repeat=repeat)
+
+
+def cohere(name, kv=4, repeat=None):
+    save(name, tr.CohereForCausalLM, tr.CohereConfig(
+        vocab_size=VOCAB, hidden_size=32, intermediate_size=29, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=kv, max_position_embeddings=64, pad_token_id=0, bos_token_id=1, eos_token_id=2),
+        repeat=repeat)
 
 
 def opt(name, repeat=None, **more):
@@ -77,6 +92,10 @@ MODELS = {
     "stablelm-parallel": lambda n: stablelm(n, kv=2, use_parallel_residual=True),
     "phi": lambda n: phi(n, repeat=2),
     "phi-grouped": lambda n: phi(n, kv=2),
+    "phi-norms": lambda n: phi(n, kv=2, qk_layernorm=True),
+    "qwen3": lambda n: qwen3(n, repeat=2),
+    "qwen3-grouped": lambda n: qwen3(n, kv=2, use_sliding_window=True, sliding_window=3, max_window_layers=1),
+    "cohere": lambda n: cohere(n, repeat=2),
     "opt": lambda n: opt(n, repeat=2),
     "opt-post": lambda n: opt(n, do_layer_norm_before=False, activation_function="gelu"),
     "bloom": lambda n: bloom(n, 8, repeat=2),

@@ -59,17 +59,16 @@ enum gqa_status model_produce(void *ctx, unsigned worker, size_t tensor,
     return GQA_OK;
 }
 
-struct gqa_output_options model_options(enum gqa_output_kind kind)
+struct gqa_output_options model_options(const struct gqa_writer *writer)
 {
     static json_t *metadata;
 
     if (!metadata)
         metadata = json_pack("{s:s}", "format", "pt");
     return (struct gqa_output_options){
-        .kind = kind,
-        .level = 1,
+        .writer = writer,
+        .settings = {.level = 1, .shard_bytes = UINT64_C(1) << 40},
         .n_threads = 1,
-        .shard_bytes = UINT64_C(1) << 40,
         .metadata = metadata,
     };
 }

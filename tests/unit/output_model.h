@@ -5,7 +5,7 @@
 #ifndef GQA_TESTS_OUTPUT_MODEL_H
 #define GQA_TESTS_OUTPUT_MODEL_H
 
-#include "formats/write/output.h"
+#include "formats/writers.h"
 
 enum { N_MODEL_TENSORS = 8 };
 
@@ -25,7 +25,7 @@ enum gqa_status model_produce(void *ctx, unsigned worker, size_t tensor,
                               uint64_t offset, size_t n, void *buf);
 
 /* Options with one thread and __metadata__ {"format": "pt"}; lent. */
-struct gqa_output_options model_options(enum gqa_output_kind kind);
+struct gqa_output_options model_options(const struct gqa_writer *writer);
 
 /* Write the model with content `seed` to path; must succeed. */
 struct gqa_output_summary model_write(const char *path,

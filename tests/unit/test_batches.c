@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "runtime/data/batches.h"
+#include "suite.h"
 
 static struct gqa_sequence sequences[8];
 static int32_t ids[1000];
@@ -134,8 +135,6 @@ int main(void)
 {
     Suite *suite = suite_create("batches");
     TCase *tc = tcase_create("batches");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, NULL, end);
     tcase_add_test(tc, sorts_by_length);
@@ -144,9 +143,5 @@ int main(void)
     tcase_add_test(tc, fills_both_stacks);
     tcase_add_test(tc, refuses_sequences_without_labels);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

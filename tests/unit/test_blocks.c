@@ -9,6 +9,7 @@
 
 #include "cpu_device.h"
 #include "runtime/layers.h"
+#include "suite.h"
 
 enum {
     D_MODEL = 12,
@@ -818,8 +819,6 @@ int main(void)
 {
     Suite *suite = suite_create("blocks");
     TCase *tc = tcase_create("all");
-    SRunner *sr = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_add_loop_test(tc, runs_each_design, 0,
@@ -827,8 +826,5 @@ int main(void)
     tcase_add_test(tc, refuses_parallel_blocks_without_a_norm);
     tcase_add_test(tc, refuses_positions_behind_the_table);
     tcase_add_test(tc, refuses_tokens_without_a_position);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 
 #include "formats/checkpoint.h"
 #include "scratch.h"
+#include "suite.h"
 #include "tests/find_tensor.h"
 
 static const struct gqa_checkpoint_options defaults;
@@ -339,7 +340,7 @@ START_TEST(refuses_bad_indices)
     scratch_write_text("i", "{\"model_type\":\"t5\"}");
     refused("i", GQA_ERR_UNSUPPORTED,
             "/i: a configuration, not weights; give the folder or the file "
-            "of weights (and this one with --config)");
+            "of weights");
     scratch_write_text("i", "{\"a\":1}");
     refused("i", GQA_ERR_FORMAT,
             "/i: a JSON file, but no index of a checkpoint (it has no "
@@ -545,8 +546,6 @@ int main(void)
 {
     Suite *suite = suite_create("checkpoint");
     TCase *good = tcase_create("good"), *bad = tcase_create("bad");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(good, scratch_create, scratch_remove);
     tcase_add_test(good, opens_one_file);
@@ -574,9 +573,5 @@ int main(void)
     tcase_add_test(bad, refuses_the_bad_files);
     tcase_add_test(bad, refuses_what_is_no_file);
     suite_add_tcase(suite, bad);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "cpu_device.h"
+#include "suite.h"
 
 /* --- Products ------------------------------------------------------------- */
 
@@ -887,8 +888,6 @@ int main(void)
 {
     Suite *suite = suite_create("cpu_backend");
     TCase *tc = tcase_create("all");
-    SRunner *sr = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_add_loop_test(tc, multiplies_by_weights_of_each_dtype, 0, 2);
@@ -909,8 +908,5 @@ int main(void)
     tcase_add_test(tc, computes_in_f32_and_f64_only);
     tcase_add_test(tc, allocates_nothing_and_not_everything);
     tcase_add_test(tc, refuses_a_batch_past_all_memory);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

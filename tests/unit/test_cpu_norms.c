@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cpu_device.h"
+#include "suite.h"
 
 /* --- Norms of rows -------------------------------------------------------- */
 
@@ -269,16 +270,11 @@ int main(void)
 {
     Suite *suite = suite_create("cpu_norms");
     TCase *tc = tcase_create("all");
-    SRunner *sr = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_add_loop_test(tc, normalises_rows, 0, 2);
     tcase_add_loop_test(tc, normalises_heads, 0, 2);
     tcase_add_loop_test(tc, scales_embeddings, 0, 2);
     tcase_add_loop_test(tc, caps_softly, 0, 2);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

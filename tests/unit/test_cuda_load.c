@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "runtime/backend.h"
+#include "suite.h"
 
 /* Load with GQA_CUDA_PLUGIN=path; the failure's message. */
 static const char *refusal(const char *path)
@@ -33,7 +34,7 @@ END_TEST
 
 START_TEST(says_why_a_file_cannot_be_loaded)
 {
-    const char *message = refusal(__FILE__);
+    const char *message = refusal(NOT_A_LIBRARY);
 
     expect(message, "cannot be loaded");
     expect(message, "invalid ELF header");
@@ -88,8 +89,6 @@ int main(void)
 {
     Suite *suite = suite_create("cuda_load");
     TCase *tcase = tcase_create("messages");
-    SRunner *runner = srunner_create(suite);
-    int n_failed;
 
     tcase_add_test(tcase, names_the_missing_file);
     tcase_add_test(tcase, says_why_a_file_cannot_be_loaded);
@@ -100,8 +99,5 @@ int main(void)
     tcase_add_test(tcase, loads_or_names_what_is_missing);
 #endif
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_ENV);
-    n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

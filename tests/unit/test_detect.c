@@ -8,6 +8,7 @@
 #include "formats/checkpoint.h"
 #include "formats/detect.h"
 #include "scratch.h"
+#include "suite.h"
 
 #define HDF5_SIGNATURE "\x89HDF\r\n\x1a\n"
 #define SAVE_IT        "save it as safetensors first (transformers: save_pretrained)"
@@ -248,8 +249,6 @@ int main(void)
 {
     Suite *suite = suite_create("detect");
     TCase *tests = tcase_create("detect");
-    SRunner *runner;
-    int n_failed;
 
     tcase_add_checked_fixture(tests, scratch_create, scratch_remove);
     tcase_add_test(tests, knows_what_is_read);
@@ -263,9 +262,5 @@ int main(void)
     tcase_add_test(tests, a_folder_is_no_file);
     tcase_add_test(tests, entries_are_whole);
     suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/dtype.h"
+#include "suite.h"
 
 static double load_one(uint16_t bits, enum gqa_dtype dtype)
 {
@@ -165,8 +166,6 @@ int main(void)
 {
     Suite *suite = suite_create("dtype");
     TCase *tc = tcase_create("conversion");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_test(tc, known_values);
     tcase_add_loop_test(tc, sixteen_bits_return, 0, 2);
@@ -177,8 +176,5 @@ int main(void)
     tcase_add_test(tc, counts_nonfinite);
     tcase_add_test(tc, sizes_do_not_wrap);
     suite_add_tcase(suite, tc);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -10,6 +10,7 @@
 
 #include "common/json.h"
 #include "convert/produce.h"
+#include "suite.h"
 
 /* Odd on purpose, so that blocks end within rows; elements of 8 bytes fit. */
 enum { BLOCK = 104 };
@@ -162,14 +163,9 @@ int main(void)
 {
     Suite *suite = suite_create("expected");
     TCase *tc = tcase_create("fixtures");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(tc, 600);
     tcase_add_test(tc, equals_the_recomputation);
     suite_add_tcase(suite, tc);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

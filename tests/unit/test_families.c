@@ -10,6 +10,7 @@
 #include "formats/model/network.h"
 #include "formats/model/regroup.h"
 #include "scratch.h"
+#include "suite.h"
 
 /* A whole description, one key a line; tests change a line of it. */
 static const char whole[] =
@@ -768,8 +769,6 @@ int main(void)
 {
     Suite *s = suite_create("families");
     TCase *tc = tcase_create("families");
-    SRunner *sr;
-    int failed;
 
     tcase_add_checked_fixture(tc, scratch_create, scratch_remove);
     tcase_add_loop_test(tc, refuses, 0,
@@ -789,9 +788,5 @@ int main(void)
     tcase_add_test(tc, knows_presets);
     tcase_add_test(tc, files_are_bounded);
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_NORMAL);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

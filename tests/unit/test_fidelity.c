@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "runtime/measure/fidelity.h"
+#include "suite.h"
 
 static struct gqa_fidelity *create(uint64_t vocab_size, uint64_t n)
 {
@@ -259,8 +260,6 @@ int main(void)
 {
     Suite *suite = suite_create("fidelity");
     TCase *tc = tcase_create("fidelity");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tc, divergence_of_two_coins);
     tcase_add_test(tc, nothing_moved);
@@ -274,9 +273,5 @@ int main(void)
     tcase_add_test(tc, profiles);
     tcase_add_test(tc, is_the_same_in_any_order);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "suite.h"
 #include "verify/fidelity_report.h"
 
 static struct gqa_report *report;
@@ -181,8 +182,6 @@ int main(void)
 {
     Suite *suite = suite_create("fidelity_report");
     TCase *tc = tcase_create("fidelity_report");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, begin, end);
     tcase_add_test(tc, reports_without_a_budget);
@@ -194,9 +193,5 @@ int main(void)
     tcase_add_test(tc, names_the_layer_that_is_not_finite);
     tcase_add_test(tc, holds_distances_against_limits);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

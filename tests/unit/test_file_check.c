@@ -5,6 +5,7 @@
 
 #include "gqa_file.h"
 #include "scratch.h"
+#include "suite.h"
 #include "verify/file_check.h"
 
 /* A GPT-2 of one layer and one head, width 2: name, shape, elements. */
@@ -123,17 +124,11 @@ int main(void)
 {
     Suite *suite = suite_create("file_check");
     TCase *tc = tcase_create("file_check");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, scratch_create, scratch_remove);
     tcase_add_test(tc, passes_what_is_sound);
     tcase_add_test(tc, names_what_is_missing);
     tcase_add_test(tc, finds_a_wrong_digest);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -13,6 +13,7 @@
 #include "formats/source.h"
 #include "gqa_file.h"
 #include "scratch.h"
+#include "suite.h"
 
 #define METADATA(version)                                                  \
     "\"__metadata__\":{\"format\":\"pt\",\"gqa.version\":\"" version "\"," \
@@ -989,8 +990,6 @@ int main(void)
                                         refuses_a_file_twice,
                                         refuses_every_cut,
                                         refuses_a_bomb};
-    SRunner *runner;
-    int failed;
 
 #define ADD(tcase, tests) add_all(tcase, tests, sizeof tests / sizeof *tests)
     ADD(good, good_tests);
@@ -1006,9 +1005,5 @@ int main(void)
     suite_add_tcase(suite, other);
     /* Salvaging warns, thousands of times in these tests. */
     gqa_log_init("test", GQA_LOG_ERROR);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

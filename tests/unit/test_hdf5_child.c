@@ -20,6 +20,7 @@
 #include "formats/hdf5/table.h"
 #include "h5_make.h"
 #include "scratch.h"
+#include "suite.h"
 
 static struct gqa_h5_child child;
 static struct gqa_h5_table table;
@@ -418,8 +419,6 @@ int main(void)
 {
     Suite *suite = suite_create("hdf5_child");
     TCase *tc = tcase_create("process");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(tc, 600);
     tcase_add_checked_fixture(tc, scratch_create, scratch_remove);
@@ -437,8 +436,5 @@ int main(void)
     tcase_add_test(tc, unshuffles_odd_elements);
     tcase_add_test(tc, a_chunk_is_decoded_once);
     suite_add_tcase(suite, tc);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

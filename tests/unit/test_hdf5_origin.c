@@ -7,6 +7,7 @@
 #include "common/file.h"
 #include "formats/hdf5/origin.h"
 #include "scratch.h"
+#include "suite.h"
 
 enum { SIZE = 300000 };
 
@@ -112,8 +113,6 @@ int main(void)
 {
     Suite *suite = suite_create("hdf5_origin");
     TCase *tc = tcase_create("origin");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(tc, start, finish);
     tcase_add_test(tc, only_what_was_read_is_found);
@@ -121,8 +120,5 @@ int main(void)
     tcase_add_test(tc, long_ranges_are_searched);
     tcase_add_test(tc, impossible_ranges_are_not_searched);
     suite_add_tcase(suite, tc);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

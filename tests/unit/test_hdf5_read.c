@@ -8,6 +8,7 @@
 #include "formats/source.h"
 #include "h5_make.h"
 #include "scratch.h"
+#include "suite.h"
 
 enum { ROWS = 10, COLUMNS = 9, N = ROWS * COLUMNS };
 
@@ -457,8 +458,6 @@ int main(void)
 {
     Suite *suite = suite_create("hdf5_read");
     TCase *tc = tcase_create("values");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(tc, 600);
     tcase_add_checked_fixture(tc, scratch_create, scratch_remove);
@@ -474,8 +473,5 @@ int main(void)
     tcase_add_test(tc, reads_parts_of_large_plain_chunks);
     tcase_add_test(tc, several_threads_read_at_once);
     suite_add_tcase(suite, tc);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -9,6 +9,7 @@
 #include "formats/source.h"
 #include "h5_make.h"
 #include "scratch.h"
+#include "suite.h"
 
 /* Names in this order, and no others. */
 static void check_names(const char *path, enum gqa_naming naming,
@@ -487,8 +488,6 @@ int main(void)
 {
     Suite *suite = suite_create("hdf5_survey");
     TCase *tc = tcase_create("files");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(tc, 600);
     tcase_add_checked_fixture(tc, scratch_create, scratch_remove);
@@ -510,8 +509,5 @@ int main(void)
     tcase_add_loop_test(tc, damaged_files_are_refused, 0, COUNT(damaged));
     tcase_add_loop_test(tc, damaged_chunks_are_found, 0, COUNT(damaged_chunks));
     suite_add_tcase(suite, tc);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 
 #include "plain_model.h"
 #include "scratch.h"
+#include "suite.h"
 #include "verify/heads_check.h"
 
 static struct plain_model from, to;
@@ -232,8 +233,6 @@ int main(void)
 {
     Suite *suite = suite_create("heads_check");
     TCase *tc = tcase_create("heads_check");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, begin, end);
     tcase_add_test(tc, finds_the_mean);
@@ -249,9 +248,5 @@ int main(void)
     tcase_add_test(tc, knows_other_rotations);
     tcase_add_test(tc, looks_at_fused_queries);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 #include "common/units.h"
 #include "inspect/json_text.h"
 #include "inspect/text.h"
+#include "suite.h"
 
 /* What a function wrote on the stream it was given. */
 static char *text;
@@ -160,8 +161,6 @@ int main(void)
 {
     Suite *suite = suite_create("inspect_text");
     TCase *all = tcase_create("all");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(all, begin, end);
     tcase_add_test(all, escapes_what_steers_a_terminal);
@@ -171,9 +170,5 @@ int main(void)
     tcase_add_test(all, aligns_tables);
     tcase_add_test(all, prints_json_for_people);
     suite_add_tcase(suite, all);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -10,6 +10,7 @@
 #include "common/cli.h"
 #include "common/interrupt.h"
 #include "scratch.h"
+#include "suite.h"
 #include "verify/whole_file.h"
 
 static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
@@ -156,8 +157,8 @@ static struct gqa_atomic *begin_folder(void)
     struct gqa_atomic *folder;
     int fd;
 
-    if (gqa_atomic_create_folder(&folder, scratch_path("out"), false, NULL,
-                                 NULL) != GQA_OK ||
+    if (gqa_atomic_create_folder(&folder, scratch_path("out"), false, NULL) !=
+            GQA_OK ||
         gqa_atomic_create_in(folder, &fd, "weights") != GQA_OK ||
         gqa_atomic_create_in(folder, &fd, "config") != GQA_OK)
         _exit(97);
@@ -256,8 +257,6 @@ int main(void)
 {
     Suite *suite = suite_create("interrupt");
     TCase *ends = tcase_create("ends");
-    SRunner *runner = srunner_create(suite);
-    int n_failed;
 
     tcase_add_checked_fixture(ends, scratch_create, scratch_remove);
     tcase_add_loop_test(ends, the_end_is_the_signal_that_came, 0, N_SIGNALS);
@@ -271,8 +270,5 @@ int main(void)
                         N_SIGNALS);
     tcase_add_loop_test(ends, a_folder_that_is_committed_stays, 0, N_SIGNALS);
     suite_add_tcase(suite, ends);
-    srunner_run_all(runner, CK_ENV);
-    n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "suite.h"
 
 static void check_text(const char *text, const char *expected)
 {
@@ -58,16 +59,10 @@ int main(void)
 {
     Suite *suite = suite_create("json");
     TCase *all = tcase_create("all");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(all, keeps_utf8);
     tcase_add_test(all, replaces_other_bytes);
     tcase_add_test(all, tells_lack_of_memory_from_bad_text);
     suite_add_tcase(suite, all);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

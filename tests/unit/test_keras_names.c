@@ -6,6 +6,7 @@
 #include "formats/model/params.h"
 #include "h5_make.h"
 #include "scratch.h"
+#include "suite.h"
 
 static const struct gqa_family_choice builtin = {.library =
                                                      &gqa_builtin_families};
@@ -282,8 +283,6 @@ int main(void)
 {
     Suite *suite = suite_create("keras_names");
     TCase *tc = tcase_create("keras_names");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, begin, end);
     tcase_add_test(tc, joins_parts);
@@ -298,9 +297,5 @@ int main(void)
     tcase_add_test(tc, refuses_what_is_no_part);
     tcase_add_test(tc, refuses_other_models);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "inspect/kv_cache.h"
+#include "suite.h"
 
 /* Weights of attentions that differ in type. */
 static struct gqa_param params[] = {
@@ -174,7 +175,8 @@ END_TEST
 static uint64_t context_of(const char *text)
 {
     json_t *config = json_loads(text, 0, NULL);
-    const uint64_t context = gqa_kv_context_of_config(config);
+    const uint64_t context = gqa_kv_context_of_config(
+        config, (const char *const[]){"longest", "n_positions", NULL});
 
     ck_assert_ptr_nonnull(config);
     json_decref(config);
@@ -183,13 +185,14 @@ static uint64_t context_of(const char *text)
 
 START_TEST(reads_the_context_of_a_configuration)
 {
-    ck_assert_uint_eq(context_of("{\"max_position_embeddings\": 8192}"), 8192);
+    ck_assert_uint_eq(context_of("{\"longest\": 8192}"), 8192);
     ck_assert_uint_eq(context_of("{\"n_positions\": 1024}"), 1024);
     ck_assert_uint_eq(context_of("{}"), 0);
     ck_assert_uint_eq(context_of("{\"n_positions\": \"long\"}"), 0);
     ck_assert_uint_eq(context_of("{\"n_positions\": -1}"), 0);
     ck_assert_uint_eq(context_of("{\"n_positions\": 4294967297}"), 0);
-    ck_assert_uint_eq(gqa_kv_context_of_config(NULL), 0);
+    ck_assert_uint_eq(gqa_kv_context_of_config(NULL, NULL), 0);
+    ck_assert_uint_eq(context_of("{\"longest\": 0, \"n_positions\": 9}"), 9);
 }
 END_TEST
 
@@ -197,8 +200,6 @@ int main(void)
 {
     Suite *suite = suite_create("kv_cache");
     TCase *all = tcase_create("all");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(all, counts_self_attention);
     tcase_add_test(all, keeps_encoder_and_cross_attention_apart);
@@ -209,9 +210,5 @@ int main(void)
     tcase_add_test(all, refuses_what_cannot_be_counted);
     tcase_add_test(all, reads_the_context_of_a_configuration);
     suite_add_tcase(suite, all);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -7,6 +7,7 @@
 
 #include "common/interrupt.h"
 #include "runtime/load.h"
+#include "suite.h"
 
 /* --- A device with staging ------------------------------------------------ */
 
@@ -282,8 +283,6 @@ int main(void)
 {
     Suite *suite = suite_create("load");
     TCase *tc = tcase_create("load");
-    SRunner *runner;
-    int failed;
 
     tcase_add_loop_test(tc, puts_each_row_in_its_place, 0, 8);
     tcase_add_test(tc, runs_again);
@@ -291,9 +290,5 @@ int main(void)
     tcase_add_test(tc, survives_the_device);
     tcase_add_loop_test(tc, ends_after_a_signal, 0, 2);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -4,6 +4,7 @@
 
 #include "formats/families/family.h"
 #include "runtime/mapped.h"
+#include "suite.h"
 
 /*
  * Models of two columns for each input, whose element (r, c) is 100 r + c,
@@ -281,8 +282,6 @@ int main(void)
 {
     Suite *suite = suite_create("mapped");
     TCase *tc = tcase_create("mapped");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tc, expands_separate_heads);
     tcase_add_test(tc, expands_fused_columns);
@@ -292,9 +291,5 @@ int main(void)
     tcase_add_test(tc, makes_random_heads);
     tcase_add_test(tc, refuses_what_does_not_divide);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/memory_stream.h"
+#include "suite.h"
 
 /* Called in place of realloc() by the code under test. */
 static bool memory_is_short;
@@ -62,14 +63,9 @@ int main(void)
 {
     Suite *suite = suite_create("memory_stream");
     TCase *streams = tcase_create("streams");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_test(streams, all_that_is_printed_is_there);
     tcase_add_test(streams, what_does_not_fit_is_an_error_for_good);
     suite_add_tcase(suite, streams);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

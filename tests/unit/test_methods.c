@@ -10,6 +10,7 @@
 
 #include "convert/produce.h"
 #include "formats/model/regroup.h"
+#include "suite.h"
 
 /* A fixture opened, and one conversion of it. */
 struct conversion {
@@ -355,8 +356,6 @@ int main(void)
 {
     Suite *suite = suite_create("methods");
     TCase *tc = tcase_create("heads");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(tc, 600);
     tcase_add_loop_test(tc, expanded_repeats_the_groups, 0, 3 * N_FIXTURES);
@@ -368,8 +367,5 @@ int main(void)
     tcase_add_test(tc, layers_may_differ);
     tcase_add_test(tc, refuses_what_does_not_fit);
     suite_add_tcase(suite, tc);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -10,6 +10,7 @@
 #include "formats/model/network_config.h"
 #include "runtime/relative_bias.h"
 #include "scratch.h"
+#include "suite.h"
 
 /* A fixture, its configuration perhaps another one. */
 struct opened {
@@ -84,6 +85,10 @@ static const struct refusal refusals[] = {
      GQA_ERR_UNSUPPORTED, "'dynamic' cannot be run"},
     {"runtime/llama", "hidden_act", "\"mish\"", GQA_ERR_UNSUPPORTED,
      "activation 'mish' cannot be run"},
+    {"runtime/llama", "intermediate_size", "7", GQA_ERR_FORMAT,
+     "intermediate_size is 7, but 'model.layers.0.mlp.up_proj.weight' has"},
+    {"runtime/gpt2", "n_inner", "7", GQA_ERR_FORMAT,
+     "n_inner is 7, but 'transformer.h.0.mlp.c_fc.weight' has"},
     {"runtime/llama", "hidden_act", "7", GQA_ERR_FORMAT,
      "hidden_act is 7, not a text"},
     {"runtime/llama", "rms_norm_eps", "-1.0", GQA_ERR_FORMAT,
@@ -211,7 +216,7 @@ START_TEST(needs_a_configuration)
                      GQA_ERR_UNSUPPORTED);
     ck_assert_str_eq(gqa_error_message(),
                      "a model of family llama cannot be run without its "
-                     "configuration; give it with --config");
+                     "configuration");
     close_all(&o);
 }
 END_TEST
@@ -389,8 +394,6 @@ int main(void)
 {
     Suite *s = suite_create("network");
     TCase *tc = tcase_create("network");
-    SRunner *sr;
-    int failed;
 
     tcase_add_checked_fixture(tc, scratch_create, scratch_remove);
     tcase_add_loop_test(tc, refuses, 0,
@@ -404,9 +407,5 @@ int main(void)
     tcase_add_test(tc, knows_names_of_activations);
     tcase_add_test(tc, buckets_distances);
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_NORMAL);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

@@ -4,6 +4,7 @@
 
 #include "common/nearest.h"
 #include "common/options.h"
+#include "suite.h"
 
 enum { MAX_ARGUMENTS = 8, MAX_NAMES = 4 };
 
@@ -360,8 +361,6 @@ int main(void)
 {
     Suite *suite = suite_create("options");
     TCase *tc = tcase_create("options");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tc, takes_values_in_each_way);
     tcase_add_test(tc, takes_options_anywhere);
@@ -377,9 +376,5 @@ int main(void)
     tcase_add_test(tc, checks_options_beside_help);
     tcase_add_test(tc, measures_words);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -12,6 +12,7 @@
 #include "runtime/measure/running.h"
 #include "runtime/weights.h"
 #include "scratch.h"
+#include "suite.h"
 
 static struct gqa_checkpoint *checkpoint;
 static struct gqa_model *model;
@@ -918,8 +919,6 @@ int main(void)
 {
     Suite *suite = suite_create("orders");
     TCase *tc = tcase_create("orders");
-    SRunner *runner;
-    int failed;
 
     choose_backend();
     tcase_add_checked_fixture(tc, begin, end);
@@ -935,9 +934,5 @@ int main(void)
     /* Last: the signal stays pending. */
     tcase_add_test(tc, is_interrupted);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

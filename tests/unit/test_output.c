@@ -11,6 +11,7 @@
 #include "formats/safetensors/header_write.h"
 #include "output_model.h"
 #include "scratch.h"
+#include "suite.h"
 
 static const char *header_text(const struct gqa_st_text *header)
 {
@@ -143,7 +144,7 @@ END_TEST
 
 START_TEST(safetensors_is_header_and_data)
 {
-    struct gqa_output_options options = model_options(GQA_OUTPUT_SAFETENSORS);
+    struct gqa_output_options options = model_options(&gqa_writer_safetensors);
     const char *path = scratch_path("model");
     struct gqa_output_summary summary;
     unsigned char *got, *expected;
@@ -293,7 +294,7 @@ static void check_gqa(const char *path, size_t max_content)
 
 START_TEST(gqa_is_frames_manifest_and_table)
 {
-    struct gqa_output_options options = model_options(GQA_OUTPUT_GQA);
+    struct gqa_output_options options = model_options(&gqa_writer_gqa);
     const char *path = scratch_path("model.gqa");
     struct gqa_output_summary summary;
 
@@ -301,7 +302,7 @@ START_TEST(gqa_is_frames_manifest_and_table)
     summary = model_write(path, &options, 0);
     check_gqa(path, GQA_BLOCK_BYTES);
     ck_assert_uint_lt(summary.file_bytes, summary.content_bytes);
-    options.store = true;
+    options.settings.store = true;
     options.force = true;
     summary = model_write(path, &options, 0);
     check_gqa(path, GQA_BLOCK_BYTES);
@@ -313,14 +314,14 @@ END_TEST
 START_TEST(threads_do_not_change_a_byte)
 {
     static const unsigned threads[] = {2, 7, 64};
-    static const int levels[] = {1, 3, 12};
-    const int level = levels[_i % 3];
-    struct gqa_output_options options = model_options(GQA_OUTPUT_GQA);
+    static const unsigned levels[] = {1, 3, 12};
+    const unsigned level = levels[_i % 3];
+    struct gqa_output_options options = model_options(&gqa_writer_gqa);
     size_t n, n_again;
     unsigned char *once, *again;
 
-    options.level = level;
-    options.store = _i == 3;
+    options.settings.level = level;
+    options.settings.store = _i == 3;
     model_write(scratch_path("once"), &options, 0);
     once = read_file(scratch_path("once"), &n);
     for (size_t i = 0; i < 3; i++) {
@@ -338,8 +339,8 @@ END_TEST
 
 START_TEST(a_model_without_tensors_is_a_header)
 {
-    static const enum gqa_output_kind kinds[] = {GQA_OUTPUT_SAFETENSORS,
-                                                 GQA_OUTPUT_GQA};
+    static const struct gqa_writer *const kinds[] = {&gqa_writer_safetensors,
+                                                     &gqa_writer_gqa};
     struct gqa_output_summary summary;
 
     for (size_t i = 0; i < 2; i++) {
@@ -353,15 +354,37 @@ START_TEST(a_model_without_tensors_is_a_header)
 }
 END_TEST
 
-static const enum gqa_output_kind all_kinds[] = {
-    GQA_OUTPUT_GQA, GQA_OUTPUT_SAFETENSORS, GQA_OUTPUT_FOLDER};
+START_TEST(an_output_is_of_the_kind_that_its_name_says)
+{
+    static const struct {
+        const char *name;
+        const struct gqa_writer *writer;
+    } names[] = {
+        {"a.gqa", &gqa_writer_gqa},
+        {"a.b/c.safetensors", &gqa_writer_safetensors},
+        {"a.gqa/b", &gqa_writer_folder},
+        {".gqa", &gqa_writer_folder}, /* nothing before it */
+        {"safetensors", &gqa_writer_folder},
+    };
+    const struct gqa_writer *found = NULL;
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        ck_assert_int_eq(gqa_writer_find(&found, names[i].name), GQA_OK);
+        ck_assert_ptr_eq(found, names[i].writer);
+    }
+    ck_assert_int_eq(gqa_writer_find(&found, "a.gguf"), GQA_ERR_USAGE);
+    ck_assert_str_eq(gqa_error_message(),
+                     "a.gguf: cannot write files of this kind; an output is "
+                     "NAME.gqa, NAME.safetensors or a folder");
+}
+END_TEST
 
 static void fails_and_leaves_nothing(struct model_trouble *trouble,
-                                     enum gqa_output_kind kind,
+                                     const struct gqa_writer *writer,
                                      enum gqa_status status,
                                      const char *message)
 {
-    struct gqa_output_options options = model_options(kind);
+    struct gqa_output_options options = model_options(writer);
     struct gqa_output_summary summary;
 
     options.n_threads = 3;
@@ -377,7 +400,7 @@ START_TEST(a_failed_block_leaves_nothing)
 {
     struct model_trouble trouble = {.fails = true};
 
-    fails_and_leaves_nothing(&trouble, all_kinds[_i], GQA_ERR_FORMAT,
+    fails_and_leaves_nothing(&trouble, gqa_writers[_i], GQA_ERR_FORMAT,
                              "source.h5: chunk 7 is damaged");
 }
 END_TEST
@@ -387,7 +410,7 @@ START_TEST(a_signal_leaves_nothing)
     struct model_trouble trouble = {.is_signaled = true};
 
     gqa_interrupt_catch(NULL);
-    fails_and_leaves_nothing(&trouble, all_kinds[_i], GQA_ERR_INTERRUPTED,
+    fails_and_leaves_nothing(&trouble, gqa_writers[_i], GQA_ERR_INTERRUPTED,
                              "interrupted");
 }
 END_TEST
@@ -403,11 +426,11 @@ static void count_calls(void *ctx, uint64_t done_bytes, uint64_t all_bytes)
 
 START_TEST(progress_grows_to_the_end)
 {
-    struct gqa_output_options options = model_options(all_kinds[_i]);
+    struct gqa_output_options options = model_options(gqa_writers[_i]);
     uint64_t last = 0;
 
     options.n_threads = 3;
-    options.shard_bytes = 5000000;
+    options.settings.shard_bytes = 5000000;
     options.progress = count_calls;
     options.progress_ctx = &last;
     model_write(scratch_path("model"), &options, 0);
@@ -420,8 +443,6 @@ int main(void)
     Suite *suite = suite_create("output");
     TCase *content = tcase_create("content");
     TCase *trouble = tcase_create("trouble");
-    SRunner *runner;
-    int n_failed;
 
     tcase_add_checked_fixture(content, scratch_create, scratch_remove);
     tcase_set_timeout(content, 60);
@@ -432,17 +453,17 @@ int main(void)
     tcase_add_test(content, safetensors_is_header_and_data);
     tcase_add_test(content, gqa_is_frames_manifest_and_table);
     tcase_add_loop_test(content, threads_do_not_change_a_byte, 0, 4);
+    tcase_add_test(content, an_output_is_of_the_kind_that_its_name_says);
     tcase_add_test(content, a_model_without_tensors_is_a_header);
-    tcase_add_loop_test(content, progress_grows_to_the_end, 0, 3);
+    tcase_add_loop_test(content, progress_grows_to_the_end, 0,
+                        (int)gqa_n_writers);
     suite_add_tcase(suite, content);
     tcase_add_checked_fixture(trouble, scratch_create, scratch_remove);
     tcase_set_timeout(trouble, 60);
-    tcase_add_loop_test(trouble, a_failed_block_leaves_nothing, 0, 3);
-    tcase_add_loop_test(trouble, a_signal_leaves_nothing, 0, 3);
+    tcase_add_loop_test(trouble, a_failed_block_leaves_nothing, 0,
+                        (int)gqa_n_writers);
+    tcase_add_loop_test(trouble, a_signal_leaves_nothing, 0,
+                        (int)gqa_n_writers);
     suite_add_tcase(suite, trouble);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -13,8 +13,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/advice.h"
 #include "output_model.h"
 #include "scratch.h"
+#include "suite.h"
 
 static void check_content(const char *path, unsigned seed)
 {
@@ -54,14 +56,18 @@ static void refused(const char *path, const struct gqa_output_options *options,
 
 START_TEST(an_existing_file_needs_force)
 {
-    struct gqa_output_options options = model_options(GQA_OUTPUT_SAFETENSORS);
+    static const char *const words[GQA_N_ADVICES] = {
+        [GQA_ADVICE_REPLACE] = "; --yes would replace it"};
+    struct gqa_output_options options = model_options(&gqa_writer_safetensors);
     struct model_trouble trouble = {.fails = true};
     const char *path = scratch_write_text("model", "mine");
     struct gqa_output_summary summary;
     struct stat info;
 
+    refused(path, &options, GQA_ERR_USAGE, "/model: exists");
+    gqa_advice_use(words);
     refused(path, &options, GQA_ERR_USAGE,
-            "/model: exists; --force would replace it");
+            "/model: exists; --yes would replace it");
     check_text(path, "mine");
     options.force = true;
     ck_assert_int_eq(gqa_output_write(&summary, path, model_tensors,
@@ -80,7 +86,7 @@ END_TEST
 
 START_TEST(a_link_stays_and_its_file_is_replaced)
 {
-    struct gqa_output_options options = model_options(GQA_OUTPUT_SAFETENSORS);
+    struct gqa_output_options options = model_options(&gqa_writer_safetensors);
     const char *link = scratch_path("link");
     struct stat info;
 
@@ -99,7 +105,7 @@ END_TEST
 
 START_TEST(nothing_but_files_is_replaced)
 {
-    struct gqa_output_options options = model_options(GQA_OUTPUT_GQA);
+    struct gqa_output_options options = model_options(&gqa_writer_gqa);
     const char *pipe = scratch_path("pipe");
     const char *folder = scratch_path("folder");
 
@@ -119,7 +125,7 @@ END_TEST
 
 START_TEST(a_name_of_the_longest_kind_is_fine)
 {
-    struct gqa_output_options options = model_options(GQA_OUTPUT_SAFETENSORS);
+    struct gqa_output_options options = model_options(&gqa_writer_safetensors);
     char name[256];
 
     memset(name, 'x', 255);
@@ -137,7 +143,7 @@ END_TEST
 START_TEST(a_limit_on_file_sizes_is_an_error)
 {
     const struct gqa_output_options options =
-        model_options(_i ? GQA_OUTPUT_FOLDER : GQA_OUTPUT_GQA);
+        model_options(_i ? &gqa_writer_folder : &gqa_writer_gqa);
     struct rlimit limit, before;
 
     ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
@@ -178,7 +184,7 @@ static bool mount_small(const char *path)
 
 START_TEST(a_full_disk_is_told_of_before_or_when_it_happens)
 {
-    struct gqa_output_options options = model_options(GQA_OUTPUT_GQA);
+    struct gqa_output_options options = model_options(&gqa_writer_gqa);
     const char *small = scratch_path("small");
     char path[512];
 
@@ -188,10 +194,10 @@ START_TEST(a_full_disk_is_told_of_before_or_when_it_happens)
     snprintf(path, sizeof path, "%s/model", small);
     refused(path, &options, GQA_ERR_IO, "no space left on the device, after ");
     ck_assert_uint_eq(count_entries(small), 0);
-    options.store = true;
+    options.settings.store = true;
     refused(path, &options, GQA_ERR_IO,
             "model: needs 22021378 bytes, but 12582912 are free there");
-    options.kind = GQA_OUTPUT_FOLDER;
+    options.writer = &gqa_writer_folder;
     refused(path, &options, GQA_ERR_IO, "bytes, but 12582912 are free there");
     ck_assert_uint_eq(count_entries(small), 0);
     umount(small);
@@ -202,7 +208,7 @@ END_TEST
 START_TEST(a_killed_run_leaves_the_old_or_the_new)
 {
     struct gqa_output_options options =
-        model_options(_i ? GQA_OUTPUT_FOLDER : GQA_OUTPUT_SAFETENSORS);
+        model_options(_i ? &gqa_writer_folder : &gqa_writer_safetensors);
     const char *path = scratch_path("model");
     const char *file = _i ? scratch_path("model/model.safetensors") : path;
     size_t n, n_expected;
@@ -277,7 +283,7 @@ static char *make_source(void)
  */
 START_TEST(a_folder_has_shards_config_and_other_files)
 {
-    struct gqa_output_options options = model_options(GQA_OUTPUT_FOLDER);
+    struct gqa_output_options options = model_options(&gqa_writer_folder);
     json_t *config = json_pack("{s:s, s:f, s:[], s:i, s:f, s:n}", "model_type",
                                "llama", "rms_norm_eps", 1e-05, "list", "a", 1,
                                "theta", 10000.0, "none");
@@ -285,7 +291,7 @@ START_TEST(a_folder_has_shards_config_and_other_files)
     struct gqa_output_summary summary;
 
     options.n_threads = 2;
-    options.shard_bytes = 12582932;
+    options.settings.shard_bytes = 12582932;
     options.config = config;
     options.copy_from = source;
     summary = model_write(scratch_path("out/"), &options, 0);
@@ -310,7 +316,7 @@ END_TEST
 
 START_TEST(a_small_folder_has_one_file_as_alone)
 {
-    const struct gqa_output_options options = model_options(GQA_OUTPUT_FOLDER);
+    const struct gqa_output_options options = model_options(&gqa_writer_folder);
 
     model_write(scratch_path("out"), &options, 3);
     check_content(scratch_path("out/model.safetensors"), 3);
@@ -321,14 +327,13 @@ END_TEST
 /* What else may be in it, and may not: test_replace.c. */
 START_TEST(an_existing_folder_needs_force)
 {
-    struct gqa_output_options options = model_options(GQA_OUTPUT_FOLDER);
+    struct gqa_output_options options = model_options(&gqa_writer_folder);
     const char *out = scratch_path("out");
     struct stat info;
 
     ck_assert_int_eq(mkdir(out, 0750), 0);
     model_write(out, &options, 0);
-    refused(out, &options, GQA_ERR_USAGE,
-            "/out: exists and is not empty; --force would replace it");
+    refused(out, &options, GQA_ERR_USAGE, "/out: exists and is not empty");
     options.force = true;
     model_write(out, &options, 5);
     check_content(scratch_path("out/model.safetensors"), 5);
@@ -341,7 +346,7 @@ END_TEST
 
 START_TEST(a_file_is_not_replaced_by_a_folder)
 {
-    struct gqa_output_options options = model_options(GQA_OUTPUT_FOLDER);
+    struct gqa_output_options options = model_options(&gqa_writer_folder);
 
     options.force = true;
     refused(scratch_write_text("out", "mine"), &options, GQA_ERR_USAGE,
@@ -358,8 +363,6 @@ int main(void)
     Suite *suite = suite_create("output files");
     TCase *file = tcase_create("file");
     TCase *folder = tcase_create("folder");
-    SRunner *runner;
-    int n_failed;
 
     tcase_add_checked_fixture(file, scratch_create, scratch_remove);
     tcase_set_timeout(file, 60);
@@ -378,9 +381,5 @@ int main(void)
     tcase_add_test(folder, an_existing_folder_needs_force);
     tcase_add_test(folder, a_file_is_not_replaced_by_a_folder);
     suite_add_tcase(suite, folder);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

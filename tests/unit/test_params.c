@@ -5,6 +5,7 @@
 
 #include "formats/model/params.h"
 #include "scratch.h"
+#include "suite.h"
 #include "tensor_file.h"
 
 static struct gqa_params params;
@@ -198,8 +199,6 @@ int main(void)
 {
     Suite *suite = suite_create("params");
     TCase *tc = tcase_create("params");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, begin, end);
     tcase_add_test(tc, sorts_and_finds);
@@ -212,9 +211,5 @@ int main(void)
     tcase_add_test(tc, reads_turned_parts);
     tcase_add_test(tc, reads_turned_parts_above_one_another);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

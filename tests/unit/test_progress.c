@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/progress.h"
+#include "suite.h"
 
 static const uint64_t second = 1000000000;
 
@@ -59,17 +60,11 @@ int main(void)
 {
     Suite *suite = suite_create("progress");
     TCase *bar = tcase_create("bar");
-    SRunner *runner;
-    int n_failed;
 
     tcase_add_test(bar, tells_share_rate_and_rest);
     tcase_add_test(bar, fits_every_width);
     tcase_add_test(bar, bears_the_ends);
     tcase_add_test(bar, is_silent_when_quiet);
     suite_add_tcase(suite, bar);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

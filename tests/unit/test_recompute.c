@@ -6,6 +6,7 @@
 
 #include "formats/model/params.h"
 #include "scratch.h"
+#include "suite.h"
 #include "tensor_file.h"
 #include "verify/recompute.h"
 
@@ -241,8 +242,6 @@ int main(void)
 {
     Suite *suite = suite_create("recompute");
     TCase *tc = tcase_create("recompute");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, begin, end);
     tcase_add_test(tc, mean);
@@ -257,9 +256,5 @@ int main(void)
     tcase_add_test(tc, whole);
     tcase_add_test(tc, refuses_long_heads);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -14,6 +14,7 @@
 #include "common/sha256.h"
 #include "output_model.h"
 #include "scratch.h"
+#include "suite.h"
 
 /*
  * Called in place of renameat2() by the code under test: what others do at
@@ -78,14 +79,14 @@ static void failed_with(const char *message)
 /* Write a folder with config.json, and copies from `source` if that exists. */
 static enum gqa_status write_folder(bool force)
 {
-    struct gqa_output_options options = model_options(GQA_OUTPUT_FOLDER);
+    struct gqa_output_options options = model_options(&gqa_writer_folder);
     json_t *config =
         json_pack("{s:s, s:i}", "model_type", "llama", "hidden_size", 8);
     struct model_trouble none = {0};
     struct gqa_output_summary summary;
     enum gqa_status st;
 
-    options.shard_bytes = 12582932;
+    options.settings.shard_bytes = 12582932;
     options.config = config;
     options.force = force;
     options.copy_from = exists("source") ? scratch_path("source") : NULL;
@@ -234,8 +235,8 @@ START_TEST(a_folder_of_strangers_stays)
     scratch_write_text("out/model.safetensors", "weights?");
     ck_assert_int_eq(mkdir(scratch_path("out/runs"), 0755), 0);
     ck_assert_int_eq(symlink("notes", scratch_path("out/link")), 0);
-    is_refused("/out: not replaced, as it holds what gqa-convert did not "
-               "write there: .DS_Store, .hidden, .out.partial-abcdef, LICENSE, "
+    is_refused("/out: not replaced, as it holds what no conversion "
+               "wrote there: .DS_Store, .hidden, .out.partial-abcdef, LICENSE, "
                "README.md, adapter.safetensors and 26 more; move that away, or "
                "choose another name");
     for (size_t i = 0; i < N_STRANGERS; i++)
@@ -252,7 +253,7 @@ START_TEST(a_stranger_alone_keeps_a_folder)
 
     ck_assert_int_eq(write_folder(false), GQA_OK);
     write_stranger(strangers[_i]);
-    snprintf(message, sizeof message, "write there: %s; move", strangers[_i]);
+    snprintf(message, sizeof message, "wrote there: %s; move", strangers[_i]);
     is_refused(message);
     check_stranger(strangers[_i]);
     ck_assert_uint_eq(count_entries(scratch_path("out")), 6);
@@ -266,13 +267,13 @@ START_TEST(nothing_but_regular_files_is_deleted)
         rename(scratch_path("out/config.json"), scratch_path("elsewhere")), 0);
     ck_assert_int_eq(symlink("../elsewhere", scratch_path("out/config.json")),
                      0);
-    is_refused("write there: config.json; move");
+    is_refused("wrote there: config.json; move");
     ck_assert_int_eq(unlink(scratch_path("out/config.json")), 0);
     ck_assert_int_eq(mkdir(scratch_path("out/config.json"), 0755), 0);
-    is_refused("write there: config.json; move");
+    is_refused("wrote there: config.json; move");
     ck_assert_int_eq(rmdir(scratch_path("out/config.json")), 0);
     ck_assert_int_eq(mkfifo(scratch_path("out/pipe"), 0600), 0);
-    is_refused("write there: pipe; move");
+    is_refused("wrote there: pipe; move");
     ck_assert_int_eq(unlink(scratch_path("out/pipe")), 0);
     is_replaced();
 }
@@ -284,7 +285,7 @@ START_TEST(what_was_changed_since_is_kept)
     ck_assert_int_eq(write_folder(false), GQA_OK);
     scratch_write_text("out/README.md", "mine  ");
     scratch_write_text("out/a", "mine");
-    is_refused("write there: README.md (changed since), a; move");
+    is_refused("wrote there: README.md (changed since), a; move");
     check_text("out/README.md", "mine  ");
     /* Back to what the source has: nothing is lost. */
     scratch_write_text("out/README.md", "theirs");
@@ -296,11 +297,11 @@ START_TEST(what_was_changed_since_is_kept)
     is_replaced();
     scratch_write_text("out/config.json",
                        "{\"architectures\": [\"x64\", \"arm64\"]}");
-    is_refused("write there: config.json (changed since); move");
+    is_refused("wrote there: config.json (changed since); move");
     scratch_write_text("out/config.json", "{\"model_type\": \"printer 3\"}");
-    is_refused("write there: config.json (changed since); move");
+    is_refused("wrote there: config.json (changed since); move");
     scratch_write_text("out/config.json", "[]");
-    is_refused("write there: config.json (changed since); move");
+    is_refused("wrote there: config.json (changed since); move");
 }
 END_TEST
 
@@ -393,7 +394,7 @@ START_TEST(a_damaged_manifest_is_none)
     ck_assert_int_eq(mkdir(scratch_path("out"), 0755), 0);
     scratch_write_text("out/a", "{}");
     scratch_write_text("out/gqa-manifest.json", damaged[_i]);
-    is_refused("write there: a, gqa-manifest.json; move");
+    is_refused("wrote there: a, gqa-manifest.json; move");
     scratch_write_text("out/gqa-manifest.json", MANIFEST(LISTING("a")));
     is_replaced();
 }
@@ -405,7 +406,7 @@ START_TEST(a_manifest_that_is_too_long_is_none)
     scratch_write_text("out/gqa-manifest.json", MANIFEST(LISTING("a")));
     ck_assert_int_eq(
         truncate(scratch_path("out/gqa-manifest.json"), (off_t)1 << 40), 0);
-    is_refused("write there: gqa-manifest.json; move");
+    is_refused("wrote there: gqa-manifest.json; move");
 }
 END_TEST
 
@@ -446,6 +447,8 @@ static enum gqa_status all_ours(void *ctx, int folder_fd,
     return GQA_OK;
 }
 
+static const struct gqa_atomic_judge lenient = {.judge = all_ours};
+
 /* out/ with old.txt, and a new out/ with new.txt to be committed. */
 static struct gqa_atomic *begin_folder(void)
 {
@@ -455,7 +458,7 @@ static struct gqa_atomic *begin_folder(void)
     ck_assert_int_eq(mkdir(scratch_path("out"), 0755), 0);
     scratch_write_text("out/old.txt", "old");
     ck_assert_int_eq(
-        gqa_atomic_create_folder(&a, scratch_path("out"), true, all_ours, NULL),
+        gqa_atomic_create_folder(&a, scratch_path("out"), true, &lenient),
         GQA_OK);
     ck_assert_int_eq(gqa_atomic_create_in(a, &fd, "new.txt"), GQA_OK);
     ck_assert_int_eq(write(fd, "new", 3), 3);
@@ -634,7 +637,7 @@ START_TEST(a_folder_that_comes_to_exist_is_kept)
 
     cannot_exchange = _i == 1;
     ck_assert_int_eq(
-        gqa_atomic_create_folder(&a, scratch_path("out"), true, all_ours, NULL),
+        gqa_atomic_create_folder(&a, scratch_path("out"), true, &lenient),
         GQA_OK);
     ck_assert_int_eq(mkdir(scratch_path("out"), 0755), 0);
     scratch_write_text("out/old.txt", "other");
@@ -651,9 +654,9 @@ START_TEST(a_new_folder_needs_no_exchange)
     struct gqa_atomic *a = NULL;
 
     cannot_exchange = true;
-    ck_assert_int_eq(gqa_atomic_create_folder(&a, scratch_path("out"), false,
-                                              all_ours, NULL),
-                     GQA_OK);
+    ck_assert_int_eq(
+        gqa_atomic_create_folder(&a, scratch_path("out"), false, &lenient),
+        GQA_OK);
     ck_assert_int_eq(gqa_atomic_commit(a), GQA_OK);
     gqa_atomic_free(a);
     ck_assert(exists("out"));
@@ -784,8 +787,6 @@ int main(void)
     TCase *judged = tcase_create("judged");
     TCase *folder = tcase_create("folder races");
     TCase *file = tcase_create("file races");
-    SRunner *runner;
-    int n_failed;
 
     tcase_add_checked_fixture(judged, set_up, scratch_remove);
     tcase_add_test(judged, a_manifest_lists_what_was_written);
@@ -822,9 +823,5 @@ int main(void)
     tcase_add_test(file, a_file_that_went_away_is_no_obstacle);
     tcase_add_test(file, another_file_at_the_last_moment_comes_back);
     suite_add_tcase(suite, file);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -1,6 +1,7 @@
 #include <check.h>
 #include <stdlib.h>
 
+#include "suite.h"
 #include "verify/options.h"
 
 enum { MAX_ARGUMENTS = 8 };
@@ -126,8 +127,6 @@ int main(void)
 {
     Suite *suite = suite_create("run_arguments");
     TCase *tc = tcase_create("run_arguments");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tc, takes_numbers);
     tcase_add_test(tc, takes_choices);
@@ -138,9 +137,5 @@ int main(void)
     tcase_add_test(tc, refuses_what_does_not_go_together);
     tcase_add_test(tc, takes_json_by_its_letter);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

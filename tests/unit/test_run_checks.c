@@ -4,6 +4,7 @@
 
 #include "faulty_backend.h"
 #include "scratch.h"
+#include "suite.h"
 #include "tiny_model.h"
 #include "verify/run_checks.h"
 
@@ -205,8 +206,6 @@ int main(void)
 {
     Suite *suite = suite_create("run_checks");
     TCase *tc = tcase_create("run_checks");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, begin, end);
     tcase_add_test(tc, passes_what_is_right);
@@ -220,9 +219,5 @@ int main(void)
     tcase_add_test(tc, finds_where_continuations_part);
     tcase_add_test(tc, names_the_token_file);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

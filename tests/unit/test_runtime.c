@@ -8,6 +8,7 @@
 #include "runtime/runtime.h"
 #include "runtime/weights.h"
 #include "scratch.h"
+#include "suite.h"
 
 /* A fixture on the CPU. */
 struct subject {
@@ -451,8 +452,6 @@ int main(void)
 {
     Suite *suite = suite_create("runtime");
     TCase *tc = tcase_create("runtime");
-    SRunner *runner;
-    int failed;
 
     tcase_add_loop_test(tc, runs_long_sequences, 0,
                         (int)(sizeof long_fixtures / sizeof *long_fixtures));
@@ -465,9 +464,5 @@ int main(void)
     tcase_add_test(tc, survives_lack_of_memory);
     tcase_add_loop_test(tc, refuses_absurd_sessions, 0, 5);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

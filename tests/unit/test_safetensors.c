@@ -10,6 +10,7 @@
 #include "formats/safetensors/reader.h"
 #include "formats/source.h"
 #include "scratch.h"
+#include "suite.h"
 
 static enum gqa_status open_source(struct gqa_source **out, const char *path)
 {
@@ -360,8 +361,6 @@ int main(void)
 {
     Suite *suite = suite_create("safetensors");
     TCase *good = tcase_create("good"), *bad = tcase_create("bad");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(good, scratch_create, scratch_remove);
     tcase_add_test(good, lists_tensors_in_data_order);
@@ -382,9 +381,5 @@ int main(void)
     tcase_add_test(bad, refuses_bad_json);
     tcase_add_test(bad, says_when_the_file_shrinks);
     suite_add_tcase(suite, bad);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "runtime/data/sample.h"
+#include "suite.h"
 
 /*
  * A model in the runtime's place, of eight tokens. What it says next is
@@ -216,8 +217,6 @@ int main(void)
 {
     Suite *suite = suite_create("sample");
     TCase *tc = tcase_create("sample");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tc, draws_what_is_certain);
     tcase_add_test(tc, draws_by_probability);
@@ -226,9 +225,5 @@ int main(void)
     tcase_add_test(tc, ends_with_the_model);
     tcase_add_test(tc, refuses_what_is_not_finite);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

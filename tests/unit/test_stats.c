@@ -5,6 +5,7 @@
 
 #include "inspect/stats.h"
 #include "scratch.h"
+#include "suite.h"
 
 /* One tensor w of f32 values, and it as a parameter. */
 static struct gqa_checkpoint *open_w(uint64_t rows, uint64_t cols,
@@ -185,8 +186,6 @@ int main(void)
 {
     Suite *suite = suite_create("stats");
     TCase *all = tcase_create("all");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(all, scratch_create, scratch_remove);
     tcase_add_test(all, takes_norms_of_rows);
@@ -196,9 +195,5 @@ int main(void)
     tcase_add_test(all, counts_nan_and_infinity);
     tcase_add_test(all, streams_and_does_not_depend_on_threads);
     suite_add_tcase(suite, all);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 #include "runtime/data/token_file.h"
 #include "runtime/data/token_text.h"
 #include "scratch.h"
+#include "suite.h"
 
 static const struct gqa_token_rules decoder = {
     .vocab_size = 384, .start_token = 0, .end_token = 1, .pad_token = 0};
@@ -372,8 +373,6 @@ int main(void)
 {
     Suite *suite = suite_create("tokens");
     TCase *tc = tcase_create("tokens");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, begin, end);
     tcase_add_test(tc, numbers_of_a_decoder);
@@ -391,9 +390,5 @@ int main(void)
     tcase_add_test(tc, text_with_four_gaps);
     tcase_add_test(tc, bad_text);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 #include "faulty_backend.h"
 #include "runtime/measure/trace.h"
 #include "scratch.h"
+#include "suite.h"
 #include "tiny_model.h"
 
 enum { VOCAB = TINY_VOCAB, LAYERS = TINY_LAYERS };
@@ -189,8 +190,6 @@ int main(void)
 {
     Suite *suite = suite_create("trace");
     TCase *tc = tcase_create("trace");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, begin, end);
     tcase_add_test(tc, keeps_what_a_model_gave);
@@ -201,9 +200,5 @@ int main(void)
     tcase_add_test(tc, refuses_sequences_without_labels);
     tcase_add_test(tc, tells_how_far_it_is);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 
 #include "plain_model.h"
 #include "scratch.h"
+#include "suite.h"
 #include "verify/weights_check.h"
 
 static struct plain_model from, to;
@@ -239,8 +240,6 @@ int main(void)
 {
     Suite *suite = suite_create("weights_check");
     TCase *tc = tcase_create("weights_check");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, begin, end);
     tcase_add_test(tc, passes_without_a_recipe);
@@ -258,9 +257,5 @@ int main(void)
     tcase_add_test(tc, refuses_another_model);
     tcase_add_test(tc, skips_what_is_not_understood);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -1,0 +1,75 @@
+/* Outputs that are one file of weights. */
+#include <stdlib.h>
+
+#include "common/atomic.h"
+#include "formats/write/weights.h"
+
+static enum gqa_status write_file(struct gqa_output_summary *summary,
+                                  struct gqa_atomic *target,
+                                  const struct gqa_weights *weights,
+                                  const struct gqa_weights_form *form)
+{
+    enum gqa_status st;
+
+    st = gqa_atomic_check_space(target, form->file_bytes(weights));
+    if (st != GQA_OK)
+        return st;
+    st = gqa_weights_write(weights, form, gqa_atomic_fd(target),
+                           &summary->file_bytes);
+    if (st != GQA_OK)
+        return st;
+    summary->content_bytes =
+        weights->header->n_bytes + weights->header->data_bytes;
+    summary->n_files = 1;
+    if (weights->output->options->ready)
+        st = weights->output->options->ready(
+            weights->output->options->ready_ctx, summary);
+    return st == GQA_OK ? gqa_atomic_commit(target) : st;
+}
+
+enum gqa_status gqa_one_file_write(struct gqa_output_summary *summary,
+                                   const struct gqa_output *output,
+                                   const struct gqa_weights_form *form)
+{
+    const size_t n = output->n_tensors;
+    struct gqa_atomic *target = NULL;
+    struct gqa_st_text header = {0};
+    size_t *order = NULL;
+    enum gqa_status st;
+
+    if ((st = gqa_atomic_create_file(&target, output->path,
+                                     output->options->force)) != GQA_OK)
+        return st;
+    order = calloc(n ? n : 1, sizeof *order);
+    if (!order) {
+        st = gqa_fail_nomem();
+        goto done;
+    }
+    for (size_t i = 0; i < n; i++)
+        order[i] = i;
+    gqa_st_sort(order, n, output->tensors);
+    st = gqa_st_text_create(&header, output->tensors, order, n,
+                            output->options->metadata);
+    if (st == GQA_OK)
+        st = write_file(summary, target,
+                        &(const struct gqa_weights){
+                            .path = output->path,
+                            .output = output,
+                            .order = order,
+                            .n = n,
+                            .header = &header,
+                            .progress_all = header.data_bytes,
+                        },
+                        form);
+done:
+    gqa_st_text_free(&header);
+    free(order);
+    gqa_atomic_free(target);
+    return st;
+}
+
+enum gqa_status gqa_one_file_check(const char *path,
+                                   const struct gqa_output_options *options)
+{
+    return gqa_atomic_try_file(path, options->force);
+}

@@ -1,0 +1,62 @@
+/*
+ * What is written: each kind of output is an entry, defined in the folder of
+ * its format beside the reader, and a line here. All that depends on the kind
+ * of an output asks its entry.
+ */
+#ifndef GQA_FORMATS_WRITERS_H
+#define GQA_FORMATS_WRITERS_H
+
+#include "formats/write/output.h"
+
+/* In the order in which a name is tried: the first that takes it has it. */
+#define GQA_WRITERS(X) \
+    X(gqa)             \
+    X(safetensors)     \
+    X(folder)
+
+/* Which of gqa_output_settings are for a writer. */
+enum gqa_writer_setting {
+    GQA_SETTING_COMPRESSION = 1, /* store, level */
+    GQA_SETTING_SHARDS = 2,      /* shard_bytes */
+};
+
+struct gqa_writer {
+    const char *word;  /* "folder": in "--shard-size is for folder output" */
+    const char *label; /* in sentences, behind "a" */
+    const char *form;  /* in lists of what an output may be: "NAME.gqa" */
+    /* Of outputs: as `names` of a gqa_format; NULL: what no other takes. */
+    const char *const *names;
+
+    /* What it can hold, and needs. */
+    unsigned settings; /* gqa_writer_setting, or-ed */
+    bool needs_config; /* nobody reads it without a configuration */
+    bool stock;        /* read by loaders that know no grouped attention but
+                          their own */
+
+    /* What an output is: "a .gqa, zstd level 3". */
+    void (*describe)(char *out, size_t size,
+                     const struct gqa_output_settings *settings);
+    /* gqa_output_try(), gqa_output_write() */
+    enum gqa_status (*check)(const char *path,
+                             const struct gqa_output_options *options);
+    enum gqa_status (*write)(struct gqa_output_summary *summary,
+                             const struct gqa_output *output);
+};
+
+#define GQA_WRITER_DECLARE(name) \
+    extern const struct gqa_writer gqa_writer_##name;
+GQA_WRITERS(GQA_WRITER_DECLARE)
+#undef GQA_WRITER_DECLARE
+
+extern const struct gqa_writer *const gqa_writers[];
+extern const size_t gqa_n_writers;
+
+/*
+ * The writer of outputs with this name. Errors GQA_ERR_USAGE: a file of a kind
+ * that none writes.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_writer_find(const struct gqa_writer **out,
+                                const char *output);
+
+#endif
