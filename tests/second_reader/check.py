@@ -145,8 +145,8 @@ class Check:
         with open(source, "wb") as file:
             file.write(data)
         out = os.path.join(folder, "out.gqa")
-        done = self.run(self.convert, f"--groups={groups}", "--allow-extra",
-                        source, out)
+        done = self.run(self.convert, "--quiet", f"--groups={groups}",
+                        "--allow-extra", source, out)
         left = os.listdir(folder)
         if done.returncode == 0 and verdict == "good":
             self.accepted(what, done, out)
