@@ -43,7 +43,7 @@ static bool ends(const char *name, const char *with)
     return n >= m && strcmp(name + n - m, with) == 0;
 }
 
-static bool is_wanted(const char *name)
+bool gqa_is_companion(const char *name)
 {
     static const char *const beginnings[] = {
         "tokenizer",    "vocab",         "merges", "special_tokens_map",
@@ -254,10 +254,10 @@ static enum gqa_status look_at_all(struct companions *c)
     enum gqa_status st = GQA_OK;
 
     for (size_t i = 0; i < c->original->n && st == GQA_OK; i++)
-        if (is_wanted(c->original->names[i]))
+        if (gqa_is_companion(c->original->names[i]))
             st = look_at(c, c->original->names[i]);
     for (size_t i = 0; i < c->converted->n && st == GQA_OK; i++)
-        if (is_wanted(c->converted->names[i]) &&
+        if (gqa_is_companion(c->converted->names[i]) &&
             !has(c->original, c->converted->names[i]))
             st = look_at(c, c->converted->names[i]);
     return st;

@@ -5,6 +5,9 @@
 #include "verify/report.h"
 #include "verify/subject.h"
 
+/* Whether a file of this name is of tokenizer or generation. */
+bool gqa_is_companion(const char *name);
+
 /*
  * Add the check "companions": which files of tokenizer and generation are in
  * both folders and the same, JSON by what it says. It fails nothing. Nothing is

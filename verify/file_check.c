@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/units.h"
+#include "formats/model/buffers.h"
 #include "formats/unwritten.h"
 #include "verify/companions_check.h"
 #include "verify/config_check.h"
@@ -129,6 +130,23 @@ static const struct gqa_param *find_param(const struct gqa_model *model,
     return NULL;
 }
 
+/* Whether nothing reads what lies in the tensor. */
+static bool is_buffer(const struct gqa_subject *subject, size_t tensor)
+{
+    bool is_one = false;
+
+    for (size_t i = 0; subject->model && i < subject->model->n_params; i++) {
+        const struct gqa_param *param = &subject->model->params[i];
+
+        if (!lies_in(param, tensor))
+            continue;
+        if (!gqa_model_is_buffer(subject->model, param->name))
+            return false;
+        is_one = true;
+    }
+    return is_one;
+}
+
 /* Whether the original is not finite where this tensor is not. */
 static bool is_inherited(const struct gqa_subject *subject, size_t tensor,
                          const struct gqa_subject *original,
@@ -155,7 +173,7 @@ static bool is_inherited(const struct gqa_subject *subject, size_t tensor,
 
 struct finite {
     uint64_t n_nan, n_inf;
-    size_t n_bad, n_inherited, first_bad;
+    size_t n_bad, n_inherited, n_unread, first_bad;
 };
 
 static struct finite count_bad(const struct gqa_subject *subject,
@@ -171,7 +189,9 @@ static struct finite count_bad(const struct gqa_subject *subject,
             continue;
         f.n_nan += scans[i].n_nan;
         f.n_inf += scans[i].n_inf;
-        if (is_inherited(subject, i, original, original_scans))
+        if (is_buffer(subject, i))
+            f.n_unread++;
+        else if (is_inherited(subject, i, original, original_scans))
             f.n_inherited++;
         else if (f.n_bad++ == 0)
             f.first_bad = i;
@@ -227,6 +247,9 @@ static enum gqa_status check_finite(const struct gqa_subject *subject,
         snprintf(check.detail, sizeof check.detail,
                  "in %zu tensors that are not finite in the original either",
                  f.n_inherited);
+    } else if (f.n_unread > 0) {
+        snprintf(check.detail, sizeof check.detail,
+                 "in %zu buffers that nothing reads", f.n_unread);
     }
     check.values = json_pack("{s:I, s:I}", "n_nan", (json_int_t)f.n_nan,
                              "n_infinite", (json_int_t)f.n_inf);
@@ -316,6 +339,8 @@ static enum gqa_status check_content(const struct gqa_subject *subject,
     for (size_t i = 0; i < n; i++)
         n_bytes += gqa_checkpoint_tensor(checkpoint, i)->n_bytes;
     st = gqa_progress_create(&progress, options->log_level);
+    if (st == GQA_OK)
+        gqa_progress_phase(progress, "reading", GQA_PROGRESS_BYTES);
     if (st == GQA_OK)
         st = gqa_scan(scans, checkpoint, has_manifest, options->n_threads,
                       progress);

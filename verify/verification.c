@@ -4,6 +4,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/progress.h"
 #include "formats/families/load.h"
 #include "formats/libraries.h"
 #include "formats/unwritten.h"
@@ -64,9 +65,16 @@ static enum gqa_status check_weights(struct gqa_report *report,
     struct gqa_check check = {.group = GQA_CHECK_WEIGHTS,
                               .name = "unchanged",
                               .verdict = GQA_SKIPPED};
-    enum gqa_status st = gqa_weights_check(report, original, converted,
-                                           options->common.n_threads);
+    const struct gqa_weights_options weights = {
+        .n_threads = options->common.n_threads, .trained = options->trained};
+    struct gqa_progress *bar = NULL;
+    enum gqa_status st = gqa_progress_create(&bar, options->common.log_level);
 
+    if (st != GQA_OK)
+        return st;
+    gqa_progress_phase(bar, "comparing the weights", GQA_PROGRESS_BYTES);
+    st = gqa_weights_check(report, original, converted, &weights);
+    gqa_progress_free(bar);
     if (gqa_report_count(report, GQA_FAILED) == 0)
         return st;
     if (st == GQA_ERR_FORMAT)
@@ -108,6 +116,8 @@ static enum gqa_status verify(struct gqa_report *report,
         st = gqa_file_check(&converted, report, &file);
     if (st == GQA_OK)
         st = gqa_outputs_keep_apart(options, &converted);
+    if (st == GQA_OK)
+        st = gqa_outputs_clear(options);
     if (st == GQA_OK && options->original_path)
         st = check_weights(report, &original, &converted, options);
     if (st == GQA_OK && options->original_path && !options->no_run)
