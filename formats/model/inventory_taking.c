@@ -62,14 +62,9 @@ bool gqa_taking_find(const struct gqa_taking *t, const char *name,
 bool gqa_shape_fits(const struct gqa_param *p, unsigned rank, uint64_t rows,
                     uint64_t cols)
 {
-    const uint64_t wanted[] = {rows, cols};
-
-    if (p->rank != rank)
+    if (p->rank != rank || (rows && p->shape[0] != rows))
         return false;
-    for (unsigned i = 0; i < rank; i++)
-        if (wanted[i] && p->shape[i] != wanted[i])
-            return false;
-    return true;
+    return rank < 2 || cols == 0 || p->shape[1] == cols;
 }
 
 uint64_t gqa_taking_layers(const struct gqa_taking *t, enum gqa_stack stack)

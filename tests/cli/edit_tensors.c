@@ -121,7 +121,8 @@ static void add(struct file *file, const char *name, const char *dtype,
 {
     json_t *dims = json_array();
     enum gqa_dtype type;
-    uint64_t n = 1, n_bytes = 0, at = file->n_bytes - 8 - file->n_header;
+    const uint64_t at = file->n_bytes - 8 - file->n_header;
+    uint64_t n = 1, n_bytes = 0, end_at;
     unsigned char *grown;
 
     if (!gqa_dtype_parse(dtype, &type))
@@ -138,6 +139,7 @@ static void add(struct file *file, const char *name, const char *dtype,
     }
     if (!gqa_dtype_bytes(type, n, &n_bytes))
         fail("is too large", shape);
+    end_at = at + n_bytes;
     grown = take(file->n_bytes + n_bytes);
     memcpy(grown, file->bytes, file->n_bytes);
     for (uint64_t i = 0; type == GQA_F32 && i < n; i++) {
@@ -151,7 +153,7 @@ static void add(struct file *file, const char *name, const char *dtype,
     json_object_set_new(file->header, name,
                         json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype,
                                   "shape", dims, "data_offsets", (json_int_t)at,
-                                  (json_int_t)(at + n_bytes)));
+                                  (json_int_t)end_at));
 }
 
 /* --- Writing ------------------------------------------------------------- */
@@ -169,14 +171,14 @@ static void save(struct file *file, const char *path)
 
     json_object_foreach(header, name, tensor)
     {
-        const uint64_t length = end_of(tensor) - begin_of(tensor);
+        const uint64_t from = at;
 
         if (strcmp(name, "__metadata__") == 0)
             continue;
+        at += end_of(tensor) - begin_of(tensor);
         json_object_set_new(
             tensor, "data_offsets",
-            json_pack("[I, I]", (json_int_t)at, (json_int_t)(at + length)));
-        at += length;
+            json_pack("[I, I]", (json_int_t)from, (json_int_t)at));
     }
     text = json_dumps(header, JSON_COMPACT);
     n = strlen(text);
