@@ -26,6 +26,7 @@ static const struct {
     {"ln_f.weight", "2", 2},
     {"wpe.weight", "3,2", 6},
     {"wte.weight", "4,2", 8},
+    {"h.0.attn.masked_bias", "", 1},
 };
 enum { N_TENSORS = sizeof tensors / sizeof *tensors };
 
