@@ -19,6 +19,7 @@
 
 struct gqa_checkpoint {
     char *path;
+    char *file; /* the one that was found in the folder, or path itself */
     char *folder;
     bool is_folder;
     bool is_sharded; /* put together by an index */
@@ -189,7 +190,6 @@ static enum gqa_status open_path(struct gqa_checkpoint *c, bool salvage)
 {
     enum gqa_status st;
     struct stat info;
-    char *file;
 
     if (stat(c->path, &info) != 0)
         return gqa_fail_errno("%s", c->path);
@@ -197,13 +197,11 @@ static enum gqa_status open_path(struct gqa_checkpoint *c, bool salvage)
     c->folder = c->is_folder ? strdup(c->path) : gqa_path_folder(c->path);
     if (!c->folder)
         return gqa_fail_nomem();
-    if (!c->is_folder)
-        return open_weights(c, c->path, salvage);
-    if ((st = gqa_folder_find(&file, c->folder)) != GQA_OK)
+    if (c->is_folder && (st = gqa_folder_find(&c->file, c->folder)) != GQA_OK)
         return st;
-    st = open_weights(c, file, salvage);
-    free(file);
-    return st;
+    if (!c->file && !(c->file = strdup(c->path)))
+        return gqa_fail_nomem();
+    return open_weights(c, c->file, salvage);
 }
 
 enum gqa_status gqa_checkpoint_open(
@@ -245,6 +243,7 @@ void gqa_checkpoint_close(struct gqa_checkpoint *c)
     json_decref(c->config);
     free(c->config_path);
     free(c->kind);
+    free(c->file);
     free(c->folder);
     free(c->path);
     free(c);
@@ -258,6 +257,11 @@ const char *gqa_checkpoint_kind(const struct gqa_checkpoint *c)
 const char *gqa_checkpoint_path(const struct gqa_checkpoint *c)
 {
     return c->path;
+}
+
+const char *gqa_checkpoint_file(const struct gqa_checkpoint *c)
+{
+    return c->file;
 }
 
 const char *gqa_checkpoint_folder(const struct gqa_checkpoint *c)

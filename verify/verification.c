@@ -99,6 +99,7 @@ static enum gqa_status verify(struct gqa_report *report,
         .path = options->path,
         .config_path = options->config_path,
         .hints = options->hints,
+        .allow_extra = options->allow_extra,
         .n_threads = options->common.n_threads,
         .log_level = options->common.log_level,
     };
