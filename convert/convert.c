@@ -265,7 +265,8 @@ static enum gqa_status try_output(const struct gqa_conversion *c)
 static enum gqa_status run(struct gqa_conversion *c)
 {
     const struct gqa_convert_options *o = c->options;
-    const struct gqa_checkpoint_options open = {.config_path = o->config_path};
+    const struct gqa_checkpoint_options open = {
+        .config_path = o->config_path, .unsafe_hdf5 = o->common.unsafe_hdf5};
     struct gqa_model_hints hints = o->hints;
     struct gqa_producer *producer = NULL;
     double start = gqa_clock_s();

@@ -33,9 +33,12 @@ struct gqa_checkpoint {
 /* *format tells what the file is; an index is not opened, *out stays NULL. */
 static enum gqa_status open_file(struct gqa_source **out,
                                  const struct gqa_format **format,
-                                 const char *path, bool salvage)
+                                 const char *path,
+                                 const struct gqa_checkpoint_options *options)
 {
-    struct gqa_file_handle file = {.path = path, .salvage = salvage};
+    struct gqa_file_handle file = {.path = path,
+                                   .salvage = options->salvage,
+                                   .unsafe_hdf5 = options->unsafe_hdf5};
     enum gqa_status st;
 
     *out = NULL;
@@ -50,10 +53,10 @@ static enum gqa_status open_file(struct gqa_source **out,
 }
 
 static enum gqa_status open_shard(struct gqa_source **out, const char *path,
-                                  bool salvage)
+                                  const struct gqa_checkpoint_options *options)
 {
     const struct gqa_format *format;
-    const enum gqa_status st = open_file(out, &format, path, salvage);
+    const enum gqa_status st = open_file(out, &format, path, options);
 
     if (st == GQA_OK && format->is_index)
         return gqa_fail(GQA_ERR_FORMAT,
@@ -88,7 +91,8 @@ static enum gqa_status check_alike(const struct gqa_source *a,
 }
 
 static enum gqa_status open_shards(struct gqa_checkpoint *c,
-                                   const struct gqa_index *index, bool salvage)
+                                   const struct gqa_index *index,
+                                   const struct gqa_checkpoint_options *options)
 {
     raise_file_limit(index->n_files);
     c->sources = calloc(index->n_files, sizeof(struct gqa_source *));
@@ -100,7 +104,7 @@ static enum gqa_status open_shards(struct gqa_checkpoint *c,
 
         if (!path)
             return gqa_fail_nomem();
-        st = open_shard(&c->sources[i], path, salvage);
+        st = open_shard(&c->sources[i], path, options);
         free(path);
         if (st != GQA_OK)
             return st;
@@ -112,7 +116,7 @@ static enum gqa_status open_shards(struct gqa_checkpoint *c,
 }
 
 static enum gqa_status open_index(struct gqa_checkpoint *c, const char *path,
-                                  bool salvage)
+                                  const struct gqa_checkpoint_options *options)
 {
     struct gqa_index index = {0};
     enum gqa_status st;
@@ -120,7 +124,7 @@ static enum gqa_status open_index(struct gqa_checkpoint *c, const char *path,
     if ((st = gqa_index_load(&index, path)) != GQA_OK)
         goto done;
     c->is_sharded = true;
-    if ((st = open_shards(c, &index, salvage)) != GQA_OK)
+    if ((st = open_shards(c, &index, options)) != GQA_OK)
         goto done;
     st = gqa_tensor_table_fill(&c->table, c->sources, c->n_sources);
     if (st == GQA_OK)
@@ -133,17 +137,18 @@ done:
 }
 
 /* path: a file of weights, or an index. */
-static enum gqa_status open_weights(struct gqa_checkpoint *c, const char *path,
-                                    bool salvage)
+static enum gqa_status open_weights(
+    struct gqa_checkpoint *c, const char *path,
+    const struct gqa_checkpoint_options *options)
 {
     struct gqa_source *source;
     const struct gqa_format *format;
     enum gqa_status st;
 
-    if ((st = open_file(&source, &format, path, salvage)) != GQA_OK)
+    if ((st = open_file(&source, &format, path, options)) != GQA_OK)
         return st;
     if (format->is_index)
-        return open_index(c, path, salvage);
+        return open_index(c, path, options);
     c->sources = malloc(sizeof(struct gqa_source *));
     if (!c->sources) {
         gqa_source_close(source);
@@ -185,7 +190,8 @@ static enum gqa_status set_kind(struct gqa_checkpoint *c)
     return GQA_OK;
 }
 
-static enum gqa_status open_path(struct gqa_checkpoint *c, bool salvage)
+static enum gqa_status open_path(struct gqa_checkpoint *c,
+                                 const struct gqa_checkpoint_options *options)
 {
     enum gqa_status st;
     struct stat info;
@@ -198,10 +204,10 @@ static enum gqa_status open_path(struct gqa_checkpoint *c, bool salvage)
     if (!c->folder)
         return gqa_fail_nomem();
     if (!c->is_folder)
-        return open_weights(c, c->path, salvage);
+        return open_weights(c, c->path, options);
     if ((st = gqa_folder_find(&file, c->folder)) != GQA_OK)
         return st;
-    st = open_weights(c, file, salvage);
+    st = open_weights(c, file, options);
     free(file);
     return st;
 }
@@ -220,7 +226,7 @@ enum gqa_status gqa_checkpoint_open(
         st = gqa_fail_nomem();
         goto done;
     }
-    if ((st = open_path(c, options->salvage)) != GQA_OK)
+    if ((st = open_path(c, options)) != GQA_OK)
         goto done;
     if ((st = find_config(c, options->config_path)) != GQA_OK)
         goto done;

@@ -18,6 +18,7 @@ struct gqa_checkpoint;
 struct gqa_checkpoint_options {
     const char *config_path; /* --config; NULL: beside or inside the file */
     bool salvage;            /* see struct gqa_file_handle */
+    bool unsafe_hdf5;        /* likewise */
 };
 
 /*

@@ -194,7 +194,9 @@ enum gqa_status gqa_inspection_create(struct gqa_inspection **out,
 {
     /* A damaged seek table is no reason not to look. */
     const struct gqa_checkpoint_options open_options = {
-        .config_path = options->config_path, .salvage = true};
+        .config_path = options->config_path,
+        .salvage = true,
+        .unsafe_hdf5 = options->common.unsafe_hdf5};
     struct gqa_inspection *inspection = calloc(1, sizeof *inspection);
     const double start = gqa_clock_s();
     enum gqa_status st;

@@ -16,7 +16,8 @@ static enum gqa_status open_original(struct gqa_subject *original,
 {
     const double start = gqa_clock_s();
     enum gqa_status st = gqa_subject_open(original, options->original_path,
-                                          options->original_config_path);
+                                          options->original_config_path,
+                                          options->common.unsafe_hdf5);
 
     if (st == GQA_OK) {
         (void)gqa_unwritten_warn(original->checkpoint);
@@ -70,6 +71,7 @@ static enum gqa_status verify(struct gqa_report *report,
     struct gqa_file_check file = {
         .path = options->path,
         .config_path = options->config_path,
+        .unsafe_hdf5 = options->common.unsafe_hdf5,
         .hints = options->hints,
         .n_threads = options->common.n_threads,
         .log_level = options->common.log_level,
