@@ -169,11 +169,15 @@ static void warn_nonfinite(const struct gqa_conversion *c,
         gqa_warn("values beyond 65504 become infinite in f16; bf16 holds them");
 }
 
-/* What the summary says, and as JSON. */
+/* What the summary says, and as JSON; who asked for it is told. */
 static enum gqa_status summarise(struct gqa_conversion *c)
 {
+    enum gqa_status st = GQA_OK;
+
     c->elapsed_s = gqa_clock_s() - c->start_s;
-    return c->options->common.json ? gqa_summary_json(&c->json, c) : GQA_OK;
+    if (c->options->common.json)
+        st = gqa_summary_json(&c->json, c);
+    return st == GQA_OK ? c->report(c) : st;
 }
 
 struct written {
@@ -315,13 +319,15 @@ static enum gqa_status run(struct gqa_conversion *c)
     return st;
 }
 
-enum gqa_status gqa_convert(struct gqa_conversion *out,
-                            const struct gqa_convert_options *options)
+enum gqa_status gqa_convert(
+    struct gqa_conversion *out, const struct gqa_convert_options *options,
+    enum gqa_status (*report)(const struct gqa_conversion *c))
 {
     enum gqa_status st;
 
     memset(out, 0, sizeof *out);
     out->options = options;
+    out->report = report;
     out->start_s = gqa_clock_s();
     st = run(out);
     if (st != GQA_OK)

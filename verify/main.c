@@ -40,11 +40,13 @@ static int verify(const struct gqa_verify_options *options)
     if (st == GQA_OK && (options->common.log_level >= GQA_LOG_WARN ||
                          options->format != GQA_REPORT_TEXT))
         st = render(&text, report, options->format);
+    if (st == GQA_OK && text.n > 0) {
+        fputs(text.text, stdout);
+        st = gqa_cli_flush();
+    }
     if (st == GQA_OK && options->report_path)
         st = gqa_report_save(options->report_path, report);
     st = gqa_whole_file_end(&dump, st);
-    if (st == GQA_OK && text.n > 0)
-        fputs(text.text, stdout);
     if (st == GQA_OK)
         status = gqa_report_exit_status(report);
     else
@@ -60,6 +62,7 @@ int main(int argc, char **argv)
     enum gqa_status st;
     int status;
 
+    gqa_cli_begin();
     gqa_json_watch_memory();
     /* Before anything else: an ordinary exit would wait for OpenBLAS. */
     if (gqa_cpu_check_room(0) != GQA_OK)

@@ -14,10 +14,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#ifdef __has_include
-#if __has_include(<valgrind/valgrind.h>)
+#ifdef GQA_HAVE_VALGRIND
 #include <valgrind/valgrind.h>
-#endif
 #endif
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -37,7 +35,7 @@ enum { FILE_FD = 3, CHANNEL_FD = 4 };
 
 bool gqa_sandbox_is_watched(void)
 {
-#ifdef RUNNING_ON_VALGRIND
+#ifdef GQA_HAVE_VALGRIND
     return RUNNING_ON_VALGRIND > 0;
 #else
     return false;
