@@ -25,13 +25,15 @@ int gqa_cli_usage_error(const char *tool, const char *fmt, ...)
     return GQA_EXIT_TROUBLE;
 }
 
-int gqa_cli_trouble(const char *tool)
+const char *gqa_cli_message(void)
 {
     /* What was read is incomplete then: other complaints would mislead. */
-    const bool short_of_memory = gqa_json_check() != GQA_OK;
+    return gqa_json_check() == GQA_OK ? gqa_error_message() : "out of memory";
+}
 
-    fprintf(stderr, "%s: %s\n", tool,
-            short_of_memory ? "out of memory" : gqa_error_message());
+int gqa_cli_trouble(const char *tool)
+{
+    fprintf(stderr, "%s: %s\n", tool, gqa_cli_message());
     return GQA_EXIT_TROUBLE;
 }
 

@@ -16,7 +16,10 @@ enum { GQA_EXIT_OK = 0, GQA_EXIT_CHECK_FAILED = 1, GQA_EXIT_TROUBLE = 2 };
 int gqa_cli_usage_error(const char *tool, const char *fmt, ...)
     GQA_PRINTF(2, 3);
 
-/* The stored message on stderr after "TOOL: "; returns GQA_EXIT_TROUBLE. */
+/* The stored message, or that memory was short where that explains it. */
+const char *gqa_cli_message(void);
+
+/* That message on stderr after "TOOL: "; returns GQA_EXIT_TROUBLE. */
 int gqa_cli_trouble(const char *tool);
 
 /* "TOOL (gqa tools) VERSION" on stdout. */

@@ -9,7 +9,7 @@
 #include "common/status.h"
 
 /* To be set by who judges; see gqa_atomic_create_folder(). */
-enum gqa_verdict {
+enum gqa_entry_verdict {
     GQA_VERDICT_FOREIGN, /* not ours to delete */
     GQA_VERDICT_CHANGED, /* ours once, and not as we left it */
     GQA_VERDICT_OURS,
@@ -18,7 +18,7 @@ enum gqa_verdict {
 struct gqa_entry {
     char *name;       /* owned */
     struct stat info; /* of itself where it is a symbolic link */
-    enum gqa_verdict verdict;
+    enum gqa_entry_verdict verdict;
 };
 
 /* Zero-initialise; gqa_entries_clear() frees what listing put in. */

@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "common/progress.h"
+
 static const char *tool_name = "gqa";
 static enum gqa_log_level max_level = GQA_LOG_WARN;
 
@@ -28,6 +30,7 @@ void gqa_log(enum gqa_log_level level, const char *fmt, ...)
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
     gqa_make_printable(line);
+    gqa_progress_clear();
     /* One call, so that lines of two threads do not mix. */
     fprintf(stderr, "%s: %s%s\n", tool_name,
             level == GQA_LOG_WARN ? "warning: " : "", line);

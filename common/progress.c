@@ -1,5 +1,7 @@
 #include "common/progress.h"
 
+#include <math.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,14 +10,19 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/ull.h"
 
-enum { MIN_WIDTH = 40, MAX_WIDTH = 100, N_UPDATES = 6 };
+enum { MAX_WIDTH = 100, MIN_BAR = 10, N_UPDATES = 6 };
 
 struct gqa_progress {
     bool shown; /* stderr is a terminal that can redraw a line */
-    bool drawn;
+    const char *label;
+    enum gqa_progress_unit unit;
     uint64_t start_ns, last_ns;
 };
+
+/* Whether a bar stands in the terminal's last line, whosever it is. */
+static atomic_bool drawn;
 
 enum gqa_status gqa_progress_create(struct gqa_progress **out,
                                     enum gqa_log_level level)
@@ -33,6 +40,7 @@ enum gqa_status gqa_progress_create(struct gqa_progress **out,
     return GQA_OK;
 }
 
+/* Asked each time: terminals are resized. */
 static unsigned terminal_width(void)
 {
     struct winsize size;
@@ -42,68 +50,134 @@ static unsigned terminal_width(void)
     return size.ws_col;
 }
 
-char *gqa_progress_format(char *buf, size_t n, unsigned width,
-                          uint64_t done_bytes, uint64_t all_bytes,
-                          uint64_t elapsed_ns)
+/* --- Text ----------------------------------------------------------------- */
+
+enum { PART_SIZE = 64, N_TEXTS = 6 };
+
+/* "2.00 of 8.00 GB", "1200 of 8192 tokens" */
+static void say_done(char out[PART_SIZE], const struct gqa_progress_state *s)
+{
+    const bool giga = s->all >= 1000000000;
+    const double unit = giga ? 1e9 : 1e6;
+
+    if (s->unit == GQA_PROGRESS_TOKENS)
+        snprintf(out, PART_SIZE, "%llu of %llu tokens", ULL(s->done),
+                 ULL(s->all));
+    else
+        snprintf(out, PART_SIZE, "%.2f of %.2f %s", (double)s->done / unit,
+                 (double)s->all / unit, giga ? "GB" : "MB");
+}
+
+static void say_rate(char out[PART_SIZE], const struct gqa_progress_state *s,
+                     double rate)
+{
+    if (s->unit == GQA_PROGRESS_TOKENS)
+        snprintf(out, PART_SIZE, "%.*f tokens/s", rate < 10 ? 1 : 0, rate);
+    else
+        snprintf(out, PART_SIZE, "%.2f GB/s", rate * 1e-9);
+}
+
+char *gqa_progress_format(char buf[GQA_PROGRESS_SIZE], unsigned width,
+                          const struct gqa_progress_state *s)
 {
     const double share =
-        done_bytes < all_bytes ? (double)done_bytes / (double)all_bytes : 1.0;
-    const double seconds = (double)elapsed_ns * 1e-9;
-    const double rate = seconds > 0 ? (double)done_bytes / seconds : 0;
+        s->done < s->all ? (double)s->done / (double)s->all : 1.0;
+    const double seconds = (double)s->elapsed_ns * 1e-9;
+    const double rate = seconds > 0 ? (double)s->done / seconds : 0;
     const double left =
-        rate > 0 && share < 1 ? (double)(all_bytes - done_bytes) / rate : 0;
-    const unsigned long minutes = (unsigned long)(left / 60);
-    char figures[96], bar[MAX_WIDTH + 1];
-    size_t bar_width, filled;
-    int used;
+        rate > 0 && share < 1 ? (double)(s->all - s->done) / rate : 0;
+    /* Full is only what is. */
+    const int percent = s->done < s->all ? (int)fmin(share * 100, 99) : 100;
+    const char *label = s->label ? s->label : "";
+    const char *gap = s->label ? "  " : "";
+    char done[PART_SIZE], speed[PART_SIZE], eta[PART_SIZE];
+    char bar[MAX_WIDTH + 1], texts[N_TEXTS][GQA_PROGRESS_SIZE];
+    size_t n, room;
 
-    used = snprintf(figures, sizeof figures,
-                    " %3d%%  %.2f of %.2f GB  %.2f GB/s  ETA %lu:%02lu",
-                    (int)(share * 100), (double)done_bytes * 1e-9,
-                    (double)all_bytes * 1e-9, rate * 1e-9, minutes,
-                    (unsigned long)(left - (double)minutes * 60));
-    width = width < MIN_WIDTH ? MIN_WIDTH : width;
     width = width > MAX_WIDTH ? MAX_WIDTH : width;
-    bar_width = width > (unsigned)used + 12 ? width - (unsigned)used - 2 : 0;
-    if (bar_width == 0) {
-        snprintf(buf, n, "%.*s", (int)width, figures + 1);
-        return buf;
+    say_done(done, s);
+    say_rate(speed, s, rate);
+    snprintf(eta, sizeof eta, "ETA %.0f:%02u", floor(left / 60),
+             (unsigned)fmod(left, 60));
+    /* From the longest to the shortest, and nothing. */
+    n = (size_t)snprintf(texts[0], GQA_PROGRESS_SIZE,
+                         "%.64s%s%3d%%  %s  %s  %s", label, gap, percent, done,
+                         speed, eta);
+    snprintf(texts[1], GQA_PROGRESS_SIZE, "%.64s%s%3d%%  %s", label, gap,
+             percent, eta);
+    snprintf(texts[2], GQA_PROGRESS_SIZE, "%.64s%s%3d%%", label, gap, percent);
+    snprintf(texts[3], GQA_PROGRESS_SIZE, "%3d%%  %s", percent, eta);
+    snprintf(texts[4], GQA_PROGRESS_SIZE, "%3d%%", percent);
+    texts[5][0] = '\0';
+    if (s->all == 0)
+        snprintf(texts[0], GQA_PROGRESS_SIZE, "%.*s", (int)width, label);
+    else if (n + MIN_BAR + 3 <= width) {
+        room = width - n - 3;
+        memset(bar, '.', room);
+        memset(bar, '#', (size_t)(share * (double)room));
+        bar[room] = '\0';
+        snprintf(texts[0], GQA_PROGRESS_SIZE, "%.64s%s[%s] %3d%%  %s  %s  %s",
+                 label, gap, bar, percent, done, speed, eta);
     }
-    filled = (size_t)(share * (double)bar_width);
-    memset(bar, '#', filled);
-    memset(bar + filled, '.', bar_width - filled);
-    bar[bar_width] = '\0';
-    snprintf(buf, n, "[%s]%s", bar, figures);
+    for (n = 0; strlen(texts[n]) > width;)
+        n++;
+    memcpy(buf, texts[n], GQA_PROGRESS_SIZE);
     return buf;
 }
 
-void gqa_progress_update(void *arg, uint64_t done_bytes, uint64_t all_bytes)
+/* --- Drawing -------------------------------------------------------------- */
+
+static void draw(const struct gqa_progress_state *state)
+{
+    char text[GQA_PROGRESS_SIZE];
+
+    /* One column stays free: some terminals wrap when it is filled. */
+    gqa_progress_format(text, terminal_width() - 1, state);
+    fprintf(stderr, "\r%s\033[K", text);
+    fflush(stderr);
+    drawn = true;
+}
+
+void gqa_progress_clear(void)
+{
+    if (!atomic_exchange(&drawn, false))
+        return;
+    fputs("\r\033[K", stderr);
+    fflush(stderr);
+}
+
+void gqa_progress_phase(struct gqa_progress *progress, const char *label,
+                        enum gqa_progress_unit unit)
+{
+    progress->label = label;
+    progress->unit = unit;
+    progress->start_ns = progress->last_ns = gqa_clock_ns();
+    if (progress->shown)
+        draw(&(const struct gqa_progress_state){.label = label});
+}
+
+void gqa_progress_update(void *arg, uint64_t done, uint64_t all)
 {
     struct gqa_progress *progress = arg;
-    char text[2 * MAX_WIDTH];
     uint64_t now;
 
     if (!progress->shown)
         return;
+    if (done >= all) {
+        gqa_progress_clear();
+        return;
+    }
     now = gqa_clock_ns();
     if (now - progress->last_ns < 1000000000u / N_UPDATES)
         return;
     progress->last_ns = now;
-    progress->drawn = true;
-    /* One column stays free: some terminals wrap when it is filled. */
-    gqa_progress_format(text, sizeof text, terminal_width() - 1, done_bytes,
-                        all_bytes, now - progress->start_ns);
-    fprintf(stderr, "\r%s\033[K", text);
-    fflush(stderr);
+    draw(&(const struct gqa_progress_state){
+        progress->label, progress->unit, done, all, now - progress->start_ns});
 }
 
 void gqa_progress_free(struct gqa_progress *progress)
 {
-    if (!progress)
-        return;
-    if (progress->drawn) {
-        fputs("\r\033[K", stderr);
-        fflush(stderr);
-    }
+    if (progress)
+        gqa_progress_clear();
     free(progress);
 }

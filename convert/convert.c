@@ -218,7 +218,9 @@ static enum gqa_status write_output(struct gqa_conversion *c,
     struct gqa_output_tensor *list = calloc(n ? n : 1, sizeof *list);
     json_t *config = gqa_describe_config(c->plan);
     json_t *recipe = gqa_describe_recipe(c->plan, c->source);
-    json_t *metadata = gqa_describe_metadata(c->source, config, recipe);
+    json_t *metadata = o->writer->needs_config
+                           ? gqa_describe_shards(c->plan, c->source, recipe)
+                           : gqa_describe_metadata(c->source, config, recipe);
     struct gqa_output_options out = {
         .writer = o->writer,
         .settings = o->settings,
@@ -239,6 +241,7 @@ static enum gqa_status write_output(struct gqa_conversion *c,
         goto done;
     if ((st = gqa_progress_create(&progress, o->common.log_level)) != GQA_OK)
         goto done;
+    gqa_progress_phase(progress, "writing", GQA_PROGRESS_BYTES);
     out.progress_ctx = progress;
     list_outputs(list, c->plan);
     st = gqa_output_write(&output, o->output, list, c->model->n_params,

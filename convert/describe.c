@@ -107,21 +107,48 @@ static const char *base_name(const char *path)
     return slash && slash[1] ? slash + 1 : path;
 }
 
-static json_t *describe_source(const struct gqa_checkpoint *source)
+/* The recipe of the checkpoint itself, where it was converted before; NULL:
+ * there is none that can be read. The caller owns it. */
+static json_t *recipe_of(const struct gqa_checkpoint *source)
 {
-    const json_t *metadata = gqa_checkpoint_source(source, 0)->metadata;
-    const char *recipe =
-        json_string_value(json_object_get(metadata, "gqa.recipe"));
+    for (size_t i = 0; i < gqa_checkpoint_n_sources(source); i++) {
+        const char *text = json_string_value(json_object_get(
+            gqa_checkpoint_source(source, i)->metadata, "gqa.recipe"));
+        json_t *recipe;
+
+        if (text &&
+            gqa_json_parse(&recipe, text, strlen(text), "gqa.recipe") == GQA_OK)
+            return recipe;
+    }
+    return NULL;
+}
+
+/* recipe: of the source, which this takes, or NULL. */
+static json_t *describe_source(const struct gqa_checkpoint *source,
+                               json_t *recipe)
+{
     json_t *out =
         json_pack("{s:s, s:o}", "kind", gqa_checkpoint_kind(source), "name",
                   gqa_json_text(base_name(gqa_checkpoint_path(source))));
-    json_t *old;
 
-    /* A checkpoint that was converted before brings its own history. */
-    if (recipe &&
-        gqa_json_parse(&old, recipe, strlen(recipe), "gqa.recipe") == GQA_OK)
-        json_object_set_new(out, "recipe", old);
+    if (recipe)
+        json_object_set_new(out, "recipe", recipe);
     return out;
+}
+
+/* Whether the weights come out as they went in. */
+static bool is_repacking(const struct gqa_plan *plan)
+{
+    for (size_t i = 0; i < plan->model->n_attentions; i++) {
+        const struct gqa_plan_attention *out = &plan->attentions[i];
+
+        if (out->pooled != out->source || out->written != out->source)
+            return false;
+    }
+    for (size_t i = 0; i < plan->model->n_params; i++)
+        if (plan->tensors[i].dtype != plan->model->params[i].dtype)
+            return false;
+    return true;
 }
 
 static json_t *describe_attention(const struct gqa_plan_attention *out)
@@ -141,12 +168,17 @@ json_t *gqa_describe_recipe(const struct gqa_plan *plan,
     static const char *const dtypes[] = {
         [GQA_F16] = "f16", [GQA_BF16] = "bf16", [GQA_F32] = "f32"};
     const struct gqa_plan_options *o = &plan->options;
-    json_t *attentions = json_array();
-    json_t *recipe = json_pack(
+    json_t *attentions, *recipe, *old = recipe_of(source);
+
+    /* How the weights were made has not changed. */
+    if (old && is_repacking(plan))
+        return old;
+    attentions = json_array();
+    recipe = json_pack(
         "{s:s, s:o, s:s, s:s, s:b}", "tool", "gqa-convert " GQA_VERSION,
-        "source", describe_source(source), "method", gqa_method_name(o->method),
-        "dtype", o->keep_dtype ? "keep" : dtypes[o->dtype], "expanded",
-        (int)o->expand);
+        "source", describe_source(source, old), "method",
+        gqa_method_name(o->method), "dtype",
+        o->keep_dtype ? "keep" : dtypes[o->dtype], "expanded", (int)o->expand);
 
     if (o->method == GQA_METHOD_RANDOM)
         json_object_set_new(recipe, "seed", integer(o->seed));
@@ -167,6 +199,22 @@ static json_t *as_text(const json_t *value)
 
     free(text);
     return string;
+}
+
+json_t *gqa_describe_shards(const struct gqa_plan *plan,
+                            const struct gqa_checkpoint *source,
+                            const json_t *recipe)
+{
+    const json_t *old = gqa_checkpoint_source(source, 0)->metadata;
+    json_t *metadata = old ? json_deep_copy(old) : json_object();
+
+    json_object_set_new(metadata, "format", json_string("pt"));
+    json_object_del(metadata, "gqa.config");
+    if (is_repacking(plan))
+        return metadata;
+    json_object_set_new(metadata, "gqa.version", json_string("1"));
+    json_object_set_new(metadata, "gqa.recipe", as_text(recipe));
+    return metadata;
 }
 
 json_t *gqa_describe_metadata(const struct gqa_checkpoint *source,

@@ -16,11 +16,23 @@
  */
 json_t *gqa_describe_config(const struct gqa_plan *plan);
 
-/* How it was made; see docs/gqa-format.md. */
+/*
+ * How it was made; see docs/gqa-format.md. That of the source, if it has one,
+ * is part of it; where nothing but the container changes, it is that one.
+ */
 json_t *gqa_describe_recipe(const struct gqa_plan *plan,
                             const struct gqa_checkpoint *source);
 
-/* __metadata__: strings only. */
+/*
+ * __metadata__ of each shard of a folder, whose configuration is a file of its
+ * own. Where nothing but the container changes it is the source's: as many
+ * groups as heads give the source's bytes.
+ */
+json_t *gqa_describe_shards(const struct gqa_plan *plan,
+                            const struct gqa_checkpoint *source,
+                            const json_t *recipe);
+
+/* __metadata__ of a file by itself: strings only. */
 json_t *gqa_describe_metadata(const struct gqa_checkpoint *source,
                               const json_t *config, const json_t *recipe);
 

@@ -316,7 +316,7 @@ static enum gqa_status visit(struct gqa_layers *l, size_t stack, size_t batch,
     enum gqa_status st = GQA_OK;
 
     gqa_batches_fill(l->ids, l->lengths[stack], &l->batches, batch, l->tokens,
-                     encoder);
+                     encoder, (int32_t)l->network->start_token);
     for (uint64_t first = 0; first < n_new && st == GQA_OK; first += step) {
         if (gqa_interrupt_pending())
             return gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");

@@ -8,7 +8,9 @@
 /*
  * Write a safetensors file: `logits` of the converted model and
  * `original.logits`, F32 [n, len, vocab], zeros behind the end of shorter
- * sequences, and `lengths`, I64 [n]. On GQA_OK the caller ends it
+ * sequences, and `lengths`, I64 [n]; and the tokens as gqa_tokens_read()
+ * takes them: `input_ids`, `attention_mask` and, of an encoder-decoder and
+ * where some were given, `labels`. On GQA_OK the caller ends it
  * (gqa_whole_file_end()); otherwise there is none.
  *
  * Both traces are of the same tokens. Errors GQA_ERR_IO, GQA_ERR_NOMEM.

@@ -6,6 +6,7 @@
 
 #include "common/ull.h"
 #include "formats/model/model.h"
+#include "verify/summary.h"
 
 static const char *const model_names[GQA_N_MODELS] = {"original", "converted"};
 
@@ -46,7 +47,8 @@ static enum gqa_status report_finite(struct gqa_report *report,
         verdict_of(r->n_nonfinite[0] == 0 && r->n_nonfinite[1] == 0);
     if (check.verdict == GQA_PASSED)
         snprintf(check.figure, sizeof check.figure,
-                 "%llu positions, no NaN, no infinity", ULL(r->n_positions));
+                 "%llu position%s, no NaN, no infinity", ULL(r->n_positions),
+                 r->n_positions == 1 ? "" : "s");
     else
         snprintf(check.figure, sizeof check.figure,
                  "NaN or infinity at %llu + %llu positions, %llu compared",
@@ -155,19 +157,29 @@ static enum gqa_status report_top1(struct gqa_report *report,
     return add(report, &check);
 }
 
-enum { PERCENT_SIZE = 32 };
-
-/* A share as a number of percent, without an exponent while that is short. */
-static const char *percent(char out[PERCENT_SIZE], double share, bool with_sign,
-                           int digits)
+/* "12.742 -> 2000, x157 (x115 to x214)", "36.5 -> 56.5, +54.8 % +- 23 %" */
+static void say_perplexity(char *out, size_t n,
+                           const struct gqa_fidelity_result *r)
 {
-    const double x = 100 * share;
+    const double error = r->log_difference_error;
+    char increase[GQA_INCREASE_SIZE], low[GQA_INCREASE_SIZE];
+    char high[GQA_INCREASE_SIZE];
+    int used;
 
-    if (fabs(x) >= 1000 && fabs(x) < 1e7)
-        snprintf(out, PERCENT_SIZE, with_sign ? "%+.0f" : "%.0f", x);
+    used =
+        snprintf(out, n, "%.5g -> %.5g, %s", r->perplexity[0], r->perplexity[1],
+                 gqa_say_increase(increase, r->perplexity_increase));
+    /* Of one token no error is known. */
+    if (r->n_next < 2)
+        return;
+    /* In either unit one standard error of the mean logarithm. */
+    if (*increase == 'x')
+        snprintf(out + used, n - (size_t)used, " (%s to %s)",
+                 gqa_say_factor(low, exp(r->log_difference - error)),
+                 gqa_say_factor(high, exp(r->log_difference + error)));
     else
-        snprintf(out, PERCENT_SIZE, with_sign ? "%+.*g" : "%.*g", digits, x);
-    return out;
+        snprintf(out + used, n - (size_t)used, " +- %.2g %%",
+                 100 * r->perplexity_increase_error);
 }
 
 static enum gqa_status report_perplexity(struct gqa_report *report,
@@ -175,7 +187,6 @@ static enum gqa_status report_perplexity(struct gqa_report *report,
                                          const struct gqa_budget *budget)
 {
     struct gqa_check check = fidelity_check("perplexity", 0);
-    char increase[PERCENT_SIZE], error[PERCENT_SIZE];
 
     if (budget->max_ppl_increase >= 0) {
         check.verdict =
@@ -186,10 +197,7 @@ static enum gqa_status report_perplexity(struct gqa_report *report,
     if (r->n_next == 0)
         return add_without(report, &check,
                            r->n_positions > 0 ? no_next : no_position);
-    snprintf(check.figure, sizeof check.figure, "%.5g -> %.5g, %s %% +- %s %%",
-             r->perplexity[0], r->perplexity[1],
-             percent(increase, r->perplexity_increase, true, 3),
-             percent(error, r->perplexity_increase_error, false, 2));
+    say_perplexity(check.figure, sizeof check.figure, r);
     check.values = json_pack(
         "{s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "original",
         number(r->perplexity[0]), "converted", number(r->perplexity[1]),
@@ -221,18 +229,40 @@ enum gqa_status gqa_scale_report(struct gqa_report *report, const char *name,
                                  double seconds)
 {
     struct gqa_check check = fidelity_check(name, seconds);
-    char increase[PERCENT_SIZE];
+    char increase[GQA_INCREASE_SIZE];
 
     if (r->n_positions == 0)
         return add_without(report, &check, no_position);
     snprintf(check.figure, sizeof check.figure,
-             "KL mean %.3g, p99 %.3g nats, top-1 %.2f %%, perplexity %s %%",
+             "KL mean %.3g, p99 %.3g nats, top-1 %.2f %%, perplexity %s",
              r->kl_mean, r->kl_p99, 100 * r->top1,
-             percent(increase, r->perplexity_increase, true, 3));
+             gqa_say_increase(increase, r->perplexity_increase));
     check.values =
         json_pack("{s:o, s:o, s:o, s:o}", "kl_mean", number(r->kl_mean),
                   "kl_p99", number(r->kl_p99), "same", number(r->top1),
                   "increase", number(r->perplexity_increase));
+    return add(report, &check);
+}
+
+enum gqa_status gqa_kl_of_first_report(struct gqa_report *report,
+                                       const struct gqa_fidelity_result *r,
+                                       const struct gqa_fidelity_result *first,
+                                       const struct gqa_budget *budget)
+{
+    struct gqa_check check = fidelity_check("kl-of-first", 0);
+    const double limit = budget->max_kl_of_first * first->kl_mean;
+
+    snprintf(check.limit, sizeof check.limit, "<= %g times",
+             budget->max_kl_of_first);
+    if (r->n_positions == 0 || first->n_positions == 0)
+        return add_without(report, &check, no_position);
+    check.verdict = verdict_of(r->kl_mean <= limit);
+    snprintf(check.figure, sizeof check.figure,
+             "KL mean %.3g, that of first heads %.3g", r->kl_mean,
+             first->kl_mean);
+    check.values =
+        json_pack("{s:o, s:o, s:o}", "mean", number(r->kl_mean), "first",
+                  number(first->kl_mean), "limit", number(limit));
     return add(report, &check);
 }
 

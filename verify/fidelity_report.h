@@ -37,6 +37,17 @@ enum gqa_status gqa_scale_report(struct gqa_report *report, const char *name,
                                  const struct gqa_fidelity_result *result,
                                  double seconds);
 
+/*
+ * Check `kl-of-first` of the group fidelity: the mean KL divergence of a
+ * conversion beside that of the first heads of the same groups, against
+ * budget->max_kl_of_first. Errors GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_kl_of_first_report(struct gqa_report *report,
+                                       const struct gqa_fidelity_result *result,
+                                       const struct gqa_fidelity_result *first,
+                                       const struct gqa_budget *budget);
+
 enum gqa_distance {
     GQA_DISTANCE_RELATIVE, /* |a - b| / |a|, of all values together */
     GQA_DISTANCE_SQUARED,  /* its square: normalised mean squared error */

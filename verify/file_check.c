@@ -6,7 +6,10 @@
 
 #include "common/clock.h"
 #include "common/units.h"
+#include "formats/model/buffers.h"
 #include "formats/unwritten.h"
+#include "verify/companions_check.h"
+#include "verify/config_check.h"
 #include "verify/scan.h"
 
 static struct gqa_check new_check(const char *name)
@@ -126,6 +129,23 @@ static const struct gqa_param *find_param(const struct gqa_model *model,
     return NULL;
 }
 
+/* Whether nothing reads what lies in the tensor. */
+static bool is_buffer(const struct gqa_subject *subject, size_t tensor)
+{
+    bool is_one = false;
+
+    for (size_t i = 0; subject->model && i < subject->model->n_params; i++) {
+        const struct gqa_param *param = &subject->model->params[i];
+
+        if (!lies_in(param, tensor))
+            continue;
+        if (!gqa_model_is_buffer(subject->model, param->name))
+            return false;
+        is_one = true;
+    }
+    return is_one;
+}
+
 /* Whether the original is not finite where this tensor is not. */
 static bool is_inherited(const struct gqa_subject *subject, size_t tensor,
                          const struct gqa_subject *original,
@@ -152,7 +172,7 @@ static bool is_inherited(const struct gqa_subject *subject, size_t tensor,
 
 struct finite {
     uint64_t n_nan, n_inf;
-    size_t n_bad, n_inherited, first_bad;
+    size_t n_bad, n_inherited, n_unread, first_bad;
 };
 
 static struct finite count_bad(const struct gqa_subject *subject,
@@ -168,7 +188,9 @@ static struct finite count_bad(const struct gqa_subject *subject,
             continue;
         f.n_nan += scans[i].n_nan;
         f.n_inf += scans[i].n_inf;
-        if (is_inherited(subject, i, original, original_scans))
+        if (is_buffer(subject, i))
+            f.n_unread++;
+        else if (is_inherited(subject, i, original, original_scans))
             f.n_inherited++;
         else if (f.n_bad++ == 0)
             f.first_bad = i;
@@ -224,6 +246,9 @@ static enum gqa_status check_finite(const struct gqa_subject *subject,
         snprintf(check.detail, sizeof check.detail,
                  "in %zu tensors that are not finite in the original either",
                  f.n_inherited);
+    } else if (f.n_unread > 0) {
+        snprintf(check.detail, sizeof check.detail,
+                 "in %zu buffers that nothing reads", f.n_unread);
     }
     check.values = json_pack("{s:I, s:I}", "n_nan", (json_int_t)f.n_nan,
                              "n_infinite", (json_int_t)f.n_inf);
@@ -235,12 +260,16 @@ static enum gqa_status check_finite(const struct gqa_subject *subject,
 /* Does the configuration fit the shapes? */
 static enum gqa_status check_config(struct gqa_subject *subject,
                                     struct gqa_report *report,
-                                    const struct gqa_model_hints *hints)
+                                    const struct gqa_file_check *options)
 {
     struct gqa_check check = new_check("config");
-    enum gqa_status st = gqa_subject_understand(subject, hints);
+    enum gqa_status st = gqa_subject_understand(subject, &options->hints);
+    const enum gqa_status understood = st;
+    size_t n_found = 0;
 
-    if (st == GQA_ERR_FORMAT) {
+    if (st == GQA_ERR_FORMAT ||
+        (options->original &&
+         (st == GQA_ERR_UNSUPPORTED || st == GQA_ERR_USAGE))) {
         fail_check(&check);
         gqa_model_free(subject->model);
         subject->model = NULL;
@@ -253,7 +282,16 @@ static enum gqa_status check_config(struct gqa_subject *subject,
                  subject->model->n_attentions,
                  subject->model->config_is_complete ? "" : " (no config.json)");
     }
-    return gqa_report_add(report, &check);
+    st = gqa_config_check(&n_found, &check, subject, options->original);
+    /* What cannot be understood is a mistake where the original's says another
+     * thing, as a type of models that there is not. */
+    if (st == GQA_OK && understood != GQA_OK && understood != GQA_ERR_FORMAT &&
+        n_found == 0)
+        st = gqa_fail(understood, "%s", check.detail);
+    if (st == GQA_OK)
+        return gqa_report_add(report, &check);
+    json_decref(check.values);
+    return st;
 }
 
 /* A fill value in the place of weights is no content. */
@@ -300,6 +338,8 @@ static enum gqa_status check_content(const struct gqa_subject *subject,
         n_bytes += gqa_checkpoint_tensor(checkpoint, i)->n_bytes;
     st = gqa_progress_create(&progress, options->log_level);
     if (st == GQA_OK)
+        gqa_progress_phase(progress, "reading", GQA_PROGRESS_BYTES);
+    if (st == GQA_OK)
         st = gqa_scan(scans, checkpoint, has_manifest, options->n_threads,
                       progress);
     gqa_progress_free(progress);
@@ -336,6 +376,8 @@ enum gqa_status gqa_file_check(struct gqa_subject *subject,
 
     if (st != GQA_OK || !subject->checkpoint)
         return st;
-    st = check_config(subject, report, &options->hints);
+    st = check_config(subject, report, options);
+    if (st == GQA_OK && options->original)
+        st = gqa_companions_check(report, subject, options->original);
     return st == GQA_OK ? check_content(subject, report, options) : st;
 }

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/interrupt.h"
@@ -66,6 +67,7 @@ enum gqa_status gqa_generate(int32_t *out, uint64_t n,
     const uint64_t n_prompt =
         sequence->encoder ? 1 : (sequence->n_decoder + 1) / 2;
     struct gqa_session *session = NULL;
+    int32_t *prompt;
     enum gqa_status st;
 
     for (uint64_t i = 0; i < n; i++)
@@ -74,15 +76,20 @@ enum gqa_status gqa_generate(int32_t *out, uint64_t n,
         return GQA_OK;
     if (max > 0 && n > max - n_prompt)
         n = max - n_prompt;
+    if (!(prompt = calloc(n_prompt, sizeof *prompt)))
+        return gqa_fail_nomem();
+    memcpy(prompt, sequence->decoder, n_prompt * sizeof *prompt);
+    if (sequence->starts)
+        prompt[0] = (int32_t)network->start_token;
     st = gqa_session_create(&session, gqa_running_runtime(running), 1,
                             n_prompt + n, sequence->n_encoder);
     if (st == GQA_OK && sequence->encoder)
         st = gqa_session_encode(session, sequence->encoder, sequence->n_encoder,
                                 &sequence->n_encoder, NULL);
     if (st == GQA_OK)
-        st = continue_from(out, n, session, network, sequence->decoder,
-                           n_prompt);
+        st = continue_from(out, n, session, network, prompt, n_prompt);
     gqa_session_free(session);
+    free(prompt);
     return st;
 }
 

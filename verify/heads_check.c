@@ -2,16 +2,9 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "formats/model/attentions.h"
-
-enum { MAX_PAIRS = 4 };
-
-/* The weights of k and v, and their biases where there are any. */
-struct pairs {
-    struct gqa_head_pair items[MAX_PAIRS];
-    size_t n;
-};
 
 static const struct gqa_attention *attention_of(
     const struct gqa_subject *subject, size_t i)
@@ -19,10 +12,10 @@ static const struct gqa_attention *attention_of(
     return &subject->model->attentions[i];
 }
 
-static struct gqa_head_pair make_pair(const struct gqa_heads_check *check,
-                                      const struct gqa_slice *from,
-                                      const struct gqa_slice *to, bool is_bias,
-                                      bool is_value)
+struct gqa_head_pair gqa_head_pair_make(const struct gqa_heads_check *check,
+                                        const struct gqa_slice *from,
+                                        const struct gqa_slice *to,
+                                        bool is_bias, bool is_value)
 {
     const struct gqa_model *a = check->original->model;
     const struct gqa_model *b = check->converted->model;
@@ -42,20 +35,35 @@ static struct gqa_head_pair make_pair(const struct gqa_heads_check *check,
     };
 }
 
-static void add_pairs(struct pairs *pairs, const struct gqa_heads_check *check,
+static void add_pairs(struct gqa_head_pairs *pairs,
+                      const struct gqa_heads_check *check,
                       const struct gqa_slice *from, const struct gqa_slice *to,
                       bool is_value)
 {
-    pairs->items[pairs->n++] = make_pair(check, from, to, false, is_value);
+    pairs->items[pairs->n++] =
+        gqa_head_pair_make(check, from, to, false, is_value);
     if (from->bias != GQA_NO_PARAM && to->bias != GQA_NO_PARAM)
-        pairs->items[pairs->n++] = make_pair(check, from, to, true, is_value);
+        pairs->items[pairs->n++] =
+            gqa_head_pair_make(check, from, to, true, is_value);
 }
 
-/* Group of KV head `head` of the converted checkpoint. */
-static uint64_t group_of(const struct gqa_head_pair *pair,
-                         const struct gqa_hypothesis *h, uint64_t head)
+void gqa_head_pairs_make(struct gqa_head_pairs *out,
+                         const struct gqa_heads_check *check)
 {
-    return head / (pair->to_slice->n_heads / h->pooled);
+    const struct gqa_attention *a =
+        attention_of(check->original, check->attention);
+    const struct gqa_attention *b =
+        attention_of(check->converted, check->attention);
+
+    out->n = 0;
+    add_pairs(out, check, &a->k, &b->k, false);
+    add_pairs(out, check, &a->v, &b->v, true);
+}
+
+uint64_t gqa_head_group(const struct gqa_head_pair *pair,
+                        const struct gqa_hypothesis *h, uint64_t head)
+{
+    return head / (pair->to_slice->n_heads / gqa_hypothesis_groups(h));
 }
 
 const char *gqa_hypothesis_text(char *buf, size_t n,
@@ -67,13 +75,23 @@ const char *gqa_hypothesis_text(char *buf, size_t n,
         [GQA_POOL_MEAN] = "mean over contiguous groups",
         [GQA_POOL_FIRST] = "first head of contiguous groups",
         [GQA_POOL_RANDOM] = "random heads",
+        [GQA_POOL_FLOAT32] = "mean over contiguous groups",
+        [GQA_POOL_WITHIN] = "mean over contiguous groups",
+        [GQA_POOL_WIDENED] = "mean over contiguous groups",
         [GQA_POOL_STRIDED] = "mean over strided groups, not contiguous ones",
         [GQA_POOL_NARROW] = "mean rounded more than once",
         [GQA_POOL_PERMUTED] = "rows permuted from half to interleaved RoPE",
         [GQA_POOL_UNPERMUTED] = "rows permuted from interleaved to half RoPE",
     };
-    const bool one = hypothesis->pooled == original->n_kv_heads;
+    const uint64_t pooled = gqa_hypothesis_groups(hypothesis);
+    const bool one = pooled == original->n_kv_heads;
 
+    if (hypothesis->n_then > 0) {
+        snprintf(buf, n, "%zu conversions one after another%s",
+                 hypothesis->n_then + 1,
+                 converted->n_kv_heads > pooled ? ", expanded" : "");
+        return buf;
+    }
     snprintf(buf, n, "%s%s%s%s",
              one && hypothesis->pooling <= GQA_POOL_RANDOM
                  ? "not grouped"
@@ -82,188 +100,254 @@ const char *gqa_hypothesis_text(char *buf, size_t n,
              hypothesis->pooling == GQA_POOL_NARROW
                  ? gqa_dtype_name(hypothesis->step)
                  : "",
-             converted->n_kv_heads > hypothesis->pooled ? ", expanded" : "");
+             converted->n_kv_heads > pooled ? ", expanded" : "");
     return buf;
-}
-
-/* --- Diagnosis ------------------------------------------------------------ */
-
-static enum gqa_status try_one(struct gqa_recompute *r, bool *fits,
-                               const struct gqa_head_pair *pair,
-                               const struct gqa_hypothesis *h, uint64_t head,
-                               uint64_t group)
-{
-    struct gqa_difference d;
-    const enum gqa_status st = gqa_recompute_head(r, &d, pair, h, head, group);
-
-    *fits = st == GQA_OK && !d.found;
-    return st;
-}
-
-/* The group that a head was made of, if another: *other is set. */
-static enum gqa_status find_swapped(struct gqa_recompute *r, bool *found,
-                                    uint64_t *other,
-                                    const struct gqa_head_pair *pair,
-                                    const struct gqa_hypothesis *h,
-                                    uint64_t head)
-{
-    enum gqa_status st = GQA_OK;
-
-    *found = false;
-    for (uint64_t g = 0; g < h->pooled && st == GQA_OK && !*found; g++) {
-        if (g == group_of(pair, h, head))
-            continue;
-        st = try_one(r, found, pair, h, head, g);
-        *other = g;
-    }
-    return st;
-}
-
-/* A hypothesis, right or a named mistake, that does explain the head. */
-static enum gqa_status find_mistake(struct gqa_recompute *r, bool *found,
-                                    struct gqa_hypothesis *mistake,
-                                    const struct gqa_head_pair *pair,
-                                    const struct gqa_hypothesis *h,
-                                    uint64_t head)
-{
-    const uint64_t n_source = pair->from_slice->n_heads;
-    const bool pooled = h->pooled < n_source;
-    const bool divides = pair->to_slice->n_heads % n_source == 0;
-    const struct {
-        struct gqa_hypothesis h;
-        bool possible;
-    } candidates[] = {
-        {{.pooling = GQA_POOL_MEAN, .pooled = n_source}, divides},
-        {{.pooling = GQA_POOL_MEAN, .pooled = h->pooled}, pooled},
-        {{.pooling = GQA_POOL_FIRST, .pooled = h->pooled}, pooled},
-        {{.pooling = GQA_POOL_STRIDED, .pooled = h->pooled}, pooled},
-        {{.pooling = GQA_POOL_NARROW, .pooled = h->pooled, .step = GQA_BF16},
-         pooled},
-        {{.pooling = GQA_POOL_NARROW, .pooled = h->pooled, .step = GQA_F16},
-         pooled},
-        {{.pooling = GQA_POOL_NARROW, .pooled = h->pooled, .step = GQA_F32},
-         pooled},
-        {{.pooling = GQA_POOL_PERMUTED, .pooled = h->pooled}, true},
-        {{.pooling = GQA_POOL_UNPERMUTED, .pooled = h->pooled}, true},
-    };
-    enum gqa_status st = GQA_OK;
-
-    *found = false;
-    for (size_t i = 0;
-         i < sizeof candidates / sizeof *candidates && !*found && st == GQA_OK;
-         i++) {
-        if (!candidates[i].possible)
-            continue;
-        *mistake = candidates[i].h;
-        st = try_one(r, found, pair, mistake, head,
-                     group_of(pair, mistake, head));
-    }
-    return st;
-}
-
-static enum gqa_status explain(struct gqa_heads_check *check,
-                               struct gqa_recompute *r,
-                               const struct gqa_head_pair *pair,
-                               const struct gqa_difference *d)
-{
-    const struct gqa_attention *a =
-        attention_of(check->original, check->attention);
-    const struct gqa_attention *b =
-        attention_of(check->converted, check->attention);
-    struct gqa_hypothesis mistake;
-    char cause[256] = "", text[128];
-    uint64_t other = 0;
-    bool found;
-    enum gqa_status st =
-        find_swapped(r, &found, &other, pair, &check->hypothesis, d->head);
-
-    if (st == GQA_OK && found)
-        snprintf(cause, sizeof cause,
-                 "; it is what KV head %" PRIu64
-                 " must be: KV heads are swapped",
-                 other * (b->n_kv_heads / check->hypothesis.pooled));
-    else if (st == GQA_OK) {
-        st = find_mistake(r, &found, &mistake, pair, &check->hypothesis,
-                          d->head);
-        if (st == GQA_OK && found)
-            snprintf(cause, sizeof cause, "; it fits: %s",
-                     gqa_hypothesis_text(text, sizeof text, &mistake, a, b));
-    }
-    if (st == GQA_OK)
-        snprintf(check->grouped.text, sizeof check->grouped.text,
-                 "'%.300s' (%s), %s head %" PRIu64 ", element %" PRIu64
-                 ": %.9g, but must be %.9g%s",
-                 pair->to->name,
-                 gqa_attention_label(a->stack, a->kind, a->layer),
-                 pair->is_value ? "value" : "key", d->head, d->element,
-                 d->actual, d->expected, cause);
-    return st;
 }
 
 /* --- Search --------------------------------------------------------------- */
 
-/* How many heads fit; the first that does not is *first of pair *at. */
-static enum gqa_status count_fits(struct gqa_recompute *r, uint64_t *n_fits,
-                                  struct gqa_difference *first, size_t *at,
-                                  const struct pairs *pairs,
+struct fits {
+    uint64_t n;
+    struct gqa_difference first; /* of those that do not */
+    size_t at;                   /* its pair */
+    bool zero_signs;
+};
+
+/* Of pair `i`, beside those of the others that have been counted. */
+static enum gqa_status count_pair(struct gqa_recompute *r, struct fits *fits,
+                                  const struct gqa_head_pairs *pairs, size_t i,
                                   const struct gqa_hypothesis *h)
 {
-    *n_fits = 0;
-    *first = (struct gqa_difference){.found = false};
-    for (size_t i = 0; i < pairs->n; i++)
-        for (uint64_t k = 0; k < pairs->items[i].to_slice->n_heads; k++) {
-            const struct gqa_head_pair *pair = &pairs->items[i];
-            struct gqa_difference d;
-            const enum gqa_status st =
-                gqa_recompute_head(r, &d, pair, h, k, group_of(pair, h, k));
+    const struct gqa_head_pair *pair = &pairs->items[i];
 
-            if (st != GQA_OK)
-                return st;
-            if (!d.found) {
-                ++*n_fits;
-            } else if (!first->found) {
-                *first = d;
-                *at = i;
-            }
+    for (uint64_t k = 0; k < pair->to_slice->n_heads; k++) {
+        struct gqa_difference d;
+        const enum gqa_status st =
+            gqa_recompute_head(r, &d, pair, h, k, gqa_head_group(pair, h, k));
+
+        if (st != GQA_OK)
+            return st;
+        fits->zero_signs |= d.zero_signs;
+        if (!d.found) {
+            fits->n++;
+        } else if (!fits->first.found) {
+            fits->first = d;
+            fits->at = i;
         }
+    }
     return GQA_OK;
 }
 
-/* Without a recipe: each way that the heads could have been made. */
-static enum gqa_status find_best(struct gqa_heads_check *check,
-                                 struct gqa_recompute *r,
-                                 const struct pairs *pairs)
+/* Without a recipe, or with one that leaves out how it began: each way that
+ * the heads could have been made. */
+struct search {
+    struct gqa_heads_check *check;
+    struct gqa_recompute *recompute;
+    const struct gqa_head_pairs *pairs;
+    uint64_t n_from, n_to, all; /* KV heads; heads of all pairs */
+    uint64_t best;
+    bool any;
+};
+
+/* Takes the hypotheses of the pairs if they fit more heads than the best so
+ * far. */
+static void take_better(struct search *s, const struct gqa_hypothesis *h,
+                        uint64_t n_fits)
+{
+    if (s->any && n_fits <= s->best)
+        return;
+    memcpy(s->check->of_pair, h, s->pairs->n * sizeof *h);
+    s->check->hypothesis = h[0];
+    s->best = n_fits;
+    s->any = true;
+}
+
+static enum gqa_status try_way(struct search *s, struct gqa_hypothesis h)
+{
+    struct gqa_hypothesis all[GQA_MAX_PAIRS];
+    struct fits fits = {.n = 0};
+    enum gqa_status st = GQA_OK;
+
+    h.then = s->check->hypothesis.then;
+    h.n_then = s->check->hypothesis.n_then;
+    h.keeps_dtype = true;
+    for (size_t i = 0; i < s->pairs->n && st == GQA_OK; i++) {
+        all[i] = h;
+        st = count_pair(s->recompute, &fits, s->pairs, i, &h);
+    }
+    if (st == GQA_OK)
+        take_better(s, all, fits.n);
+    return st;
+}
+
+static bool is_possible(const struct search *s, uint64_t g)
+{
+    return g > 0 && s->n_from % g == 0 && s->n_to % g == 0;
+}
+
+static enum gqa_status try_exact(struct search *s)
 {
     static const enum gqa_pooling ways[] = {GQA_POOL_MEAN, GQA_POOL_FIRST};
-    const uint64_t n_from = pairs->items[0].from_slice->n_heads;
-    const uint64_t n_to = pairs->items[0].to_slice->n_heads;
-    const uint64_t all = n_to * pairs->n;
-    uint64_t best = 0;
-    bool any = false;
+    enum gqa_status st = GQA_OK;
 
-    for (uint64_t g = n_from < n_to ? n_from : n_to; g > 0; g--)
-        for (size_t i = 0; i < 2 && n_from % g == 0 && n_to % g == 0; i++) {
-            const struct gqa_hypothesis h = {.pooling = ways[i], .pooled = g};
-            struct gqa_difference first;
-            uint64_t n_fits;
-            size_t at;
-            enum gqa_status st;
-
+    for (uint64_t g = s->n_from < s->n_to ? s->n_from : s->n_to; g > 0; g--)
+        for (size_t i = 0; i < 2 && is_possible(s, g); i++) {
             /* Groups of one: their mean is their first. */
-            if (g == n_from && ways[i] != GQA_POOL_MEAN)
+            if (g == s->n_from && ways[i] != GQA_POOL_MEAN)
                 continue;
-            st = count_fits(r, &n_fits, &first, &at, pairs, &h);
-            if (st != GQA_OK)
+            st = try_way(
+                s, (struct gqa_hypothesis){.pooling = ways[i], .pooled = g});
+            if (st != GQA_OK || s->best == s->all)
                 return st;
-            if (!any || n_fits > best) {
-                check->hypothesis = h;
-                best = n_fits;
-                any = true;
-            }
-            if (n_fits == all)
-                return GQA_OK;
         }
+    return st;
+}
+
+enum gqa_status gqa_heads_measure(struct gqa_measure *measure,
+                                  struct gqa_recompute *r,
+                                  const struct gqa_head_pair *pair,
+                                  const struct gqa_hypothesis *h)
+{
+    enum gqa_status st = GQA_OK;
+
+    for (uint64_t k = 0; k < pair->to_slice->n_heads && st == GQA_OK; k++)
+        st = gqa_recompute_measure(r, measure, pair, h, k,
+                                   gqa_head_group(pair, h, k));
+    return st;
+}
+
+/*
+ * Where every float32 sum is as good as any other, one wrong bit is within
+ * what they differ by. But whoever added up a tensor did so in one order: an
+ * order, or the exact mean, that nearly all elements agree with was it, and
+ * those that do not are wrong.
+ */
+static enum gqa_status prefer_order(struct search *s,
+                                    struct gqa_hypothesis *best,
+                                    const struct gqa_head_pair *pair)
+{
+    const double nearly_all = 0.99;
+    struct gqa_hypothesis h = {.pooling = GQA_POOL_MEAN,
+                               .pooled = best->pooled};
+    enum gqa_status st = GQA_OK;
+
+    for (int order = -1; order < GQA_N_SUM_ORDERS && st == GQA_OK; order++) {
+        struct gqa_measure m = {.n_all = 0};
+
+        if (order >= 0) {
+            h.pooling = GQA_POOL_FLOAT32;
+            h.order = (enum gqa_sum_order)order;
+        }
+        st = gqa_heads_measure(&m, s->recompute, pair, &h);
+        if (st == GQA_OK && (double)m.n_equal >= nearly_all * (double)m.n_all) {
+            *best = h;
+            return GQA_OK;
+        }
+    }
+    return st;
+}
+
+/* Whether h fits more heads of the pair than *best, which it becomes then. */
+static enum gqa_status try_on_pair(struct search *s, size_t i,
+                                   struct gqa_hypothesis *best,
+                                   uint64_t *n_best, struct gqa_hypothesis h)
+{
+    struct fits fits = {.n = 0};
+    const enum gqa_status st = count_pair(s->recompute, &fits, s->pairs, i, &h);
+
+    if (st == GQA_OK && (h.pooling == GQA_POOL_MEAN || fits.n > *n_best)) {
+        *best = h;
+        *n_best = fits.n;
+    }
+    return st;
+}
+
+/* The means of a pair's groups, as they may have been made. */
+static enum gqa_status search_pair(struct search *s, size_t i,
+                                   struct gqa_hypothesis *best,
+                                   uint64_t *n_best, uint64_t g)
+{
+    const struct gqa_head_pair *pair = &s->pairs->items[i];
+    const uint64_t all = pair->to_slice->n_heads;
+    const enum gqa_dtype to = pair->to->dtype;
+    struct gqa_hypothesis h = {.pooling = GQA_POOL_MEAN, .pooled = g};
+    enum gqa_status st = try_on_pair(s, i, best, n_best, h);
+
+    h.pooling = GQA_POOL_WIDENED;
+    if (st == GQA_OK && *n_best < all &&
+        gqa_dtype_bits(to) > gqa_dtype_bits(pair->from->dtype))
+        st = try_on_pair(s, i, best, n_best, h);
+    h.pooling = GQA_POOL_FLOAT32;
+    for (int order = 0;
+         order < GQA_N_SUM_ORDERS && st == GQA_OK && *n_best < all; order++) {
+        h.order = (enum gqa_sum_order)order;
+        st = try_on_pair(s, i, best, n_best, h);
+    }
+    /* Two numbers can be added in one order only. */
+    if (st != GQA_OK || *n_best == all || s->n_from / g < 3)
+        return st;
+    h.pooling = GQA_POOL_WITHIN;
+    st = try_on_pair(s, i, best, n_best, h);
+    if (st == GQA_OK && *n_best == all && to == GQA_F32) {
+        st = prefer_order(s, best, pair);
+        if (best->pooling != GQA_POOL_WITHIN)
+            *n_best = all - 1;
+    }
+    return st;
+}
+
+static enum gqa_status try_float32_of(struct search *s, uint64_t g)
+{
+    struct gqa_hypothesis best[GQA_MAX_PAIRS];
+    uint64_t n_fits = 0;
+
+    for (size_t i = 0; i < s->pairs->n; i++) {
+        uint64_t n = 0;
+        const enum gqa_status st = search_pair(s, i, &best[i], &n, g);
+
+        if (st != GQA_OK)
+            return st;
+        n_fits += n;
+    }
+    take_better(s, best, n_fits);
     return GQA_OK;
+}
+
+/* Means as others make them. */
+static enum gqa_status try_float32(struct search *s)
+{
+    const enum gqa_dtype from = s->pairs->items[0].from->dtype;
+    const enum gqa_dtype to = s->pairs->items[0].to->dtype;
+    enum gqa_status st = GQA_OK;
+
+    /* Wider numbers are not theirs. */
+    if (s->check->hypothesis.n_then > 0 || gqa_dtype_bits(from) > 32 ||
+        gqa_dtype_bits(to) > 32)
+        return GQA_OK;
+    for (uint64_t g = s->n_from < s->n_to ? s->n_from : s->n_to;
+         g > 0 && st == GQA_OK && s->best < s->all; g--)
+        if (is_possible(s, g) && g < s->n_from)
+            st = try_float32_of(s, g);
+    return st;
+}
+
+static enum gqa_status find_best(struct gqa_heads_check *check,
+                                 struct gqa_recompute *r,
+                                 const struct gqa_head_pairs *pairs)
+{
+    const struct gqa_hypothesis *h = &check->hypothesis;
+    struct search s = {
+        .check = check,
+        .recompute = r,
+        .pairs = pairs,
+        .n_from = pairs->items[0].from_slice->n_heads,
+        .n_to = h->n_then > 0 ? h->then[0].source
+                              : pairs->items[0].to_slice->n_heads,
+        .all = pairs->items[0].to_slice->n_heads * pairs->n,
+    };
+    const enum gqa_status st = try_exact(&s);
+
+    return st == GQA_OK && s.best < s.all ? try_float32(&s) : st;
 }
 
 /* Queries that share a tensor with keys and values. */
@@ -279,11 +363,14 @@ static enum gqa_status check_queries(struct gqa_heads_check *check,
         if (bias && (a->q.bias == GQA_NO_PARAM || b->q.bias == GQA_NO_PARAM))
             break;
         for (uint64_t h = 0; h < a->n_heads; h++) {
-            const struct gqa_head_pair pair =
-                make_pair(check, &a->q, &b->q, bias != 0, false);
+            struct gqa_head_pair pair =
+                gqa_head_pair_make(check, &a->q, &b->q, bias != 0, false);
             struct gqa_difference d;
-            const enum gqa_status st = gqa_recompute_copy(r, &d, &pair, h);
+            enum gqa_status st;
 
+            pair.through = check->through;
+            pair.n_through = check->n_through;
+            st = gqa_recompute_copy(r, &d, &pair, h);
             if (st != GQA_OK)
                 return st;
             if (!d.found)
@@ -298,29 +385,47 @@ static enum gqa_status check_queries(struct gqa_heads_check *check,
     return GQA_OK;
 }
 
-enum gqa_status gqa_heads_check(struct gqa_heads_check *check,
-                                struct gqa_recompute *recompute)
+static void describe(struct gqa_heads_check *check)
 {
     const struct gqa_attention *a =
         attention_of(check->original, check->attention);
-    const struct gqa_attention *b =
-        attention_of(check->converted, check->attention);
-    struct pairs pairs = {.n = 0};
-    struct gqa_difference first = {.found = false};
-    uint64_t n_fits;
-    size_t at = 0;
+    const struct gqa_difference *d = &check->first;
+
+    snprintf(check->grouped.text, sizeof check->grouped.text,
+             "'%.300s' (%s), %s head %" PRIu64 ", element %" PRIu64
+             ": %.9g, but must be %.9g",
+             check->pair.to->name,
+             gqa_attention_label(a->stack, a->kind, a->layer),
+             check->pair.is_value ? "value" : "key", d->head, d->element,
+             d->actual, d->expected);
+}
+
+enum gqa_status gqa_heads_check(struct gqa_heads_check *check,
+                                struct gqa_recompute *recompute)
+{
+    struct gqa_head_pairs pairs;
+    struct fits fits = {.n = 0};
     enum gqa_status st = GQA_OK;
 
-    add_pairs(&pairs, check, &a->k, &b->k, false);
-    add_pairs(&pairs, check, &a->v, &b->v, true);
-    if (a->layout != GQA_HEADS_SEPARATE)
+    for (size_t i = 0; i < GQA_MAX_PAIRS; i++)
+        check->of_pair[i] = check->hypothesis;
+    gqa_head_pairs_make(&pairs, check);
+    if (attention_of(check->original, check->attention)->layout !=
+        GQA_HEADS_SEPARATE)
         st = check_queries(check, recompute);
     if (st == GQA_OK && !check->has_recipe)
         st = find_best(check, recompute, &pairs);
-    if (st == GQA_OK)
-        st = count_fits(recompute, &n_fits, &first, &at, &pairs,
-                        &check->hypothesis);
-    if (st == GQA_OK && first.found)
-        st = explain(check, recompute, &pairs.items[at], &first);
-    return st;
+    for (size_t i = 0; i < pairs.n && st == GQA_OK; i++)
+        st = count_pair(recompute, &fits, &pairs, i, &check->of_pair[i]);
+    if (st != GQA_OK)
+        return st;
+    check->zero_signs |= fits.zero_signs;
+    check->is_wrong = fits.first.found;
+    check->first = fits.first;
+    check->pair = pairs.items[fits.at];
+    if (check->is_wrong) {
+        check->hypothesis = check->of_pair[fits.at];
+        describe(check);
+    }
+    return GQA_OK;
 }

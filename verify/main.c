@@ -1,3 +1,4 @@
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -9,51 +10,120 @@
 #include "common/memory_stream.h"
 #include "runtime/cpu/room.h"
 #include "verify/options.h"
+#include "verify/trouble_report.h"
 #include "verify/verification.h"
 #include "verify/whole_file.h"
 
-/* The report for standard output: all of it, or an error. */
+struct command {
+    const struct gqa_verify_options *options;
+    int argc;
+    char **argv;
+};
+
+/* On a terminal text comes check by check. */
+static bool follows(const struct gqa_verify_options *options)
+{
+    return options->format == GQA_REPORT_TEXT &&
+           options->common.log_level >= GQA_LOG_WARN && isatty(STDOUT_FILENO);
+}
+
+/* The report for standard output: all of it, or an error; nothing where none
+ * is wanted. */
 static enum gqa_status render(struct gqa_memory_stream *text,
                               const struct gqa_report *report,
-                              enum gqa_report_format format)
+                              const struct gqa_verify_options *options)
 {
-    enum gqa_status st = gqa_memory_stream_open(text);
+    enum gqa_status st = GQA_OK;
 
+    if (options->format == GQA_REPORT_TEXT &&
+        options->common.log_level < GQA_LOG_WARN)
+        return GQA_OK;
+    st = gqa_memory_stream_open(text);
     if (st == GQA_OK)
-        st = gqa_report_write(text->out, report, format);
+        st = gqa_report_write(text->out, report, options->format);
     return st == GQA_OK ? gqa_memory_stream_flush(text) : st;
 }
 
-static int verify(const struct gqa_verify_options *options)
+/* Now, while the report can still say that it failed. */
+static enum gqa_status print(const struct gqa_memory_stream *text)
 {
+    if (text->n > 0)
+        fputs(text->text, stdout);
+    return fflush(stdout) == 0 ? GQA_OK
+                               : gqa_fail_errno("cannot write standard output");
+}
+
+/* What was wrong: on standard error, in the report, and on standard output
+ * where that is for a program. */
+static int trouble(struct gqa_report *report, const struct command *command)
+{
+    const struct gqa_verify_options *options = command->options;
+    struct gqa_memory_stream text = {0};
+
+    /* The end of the tool says so. */
+    if (!ferror(stdout))
+        gqa_cli_trouble(gqa_verify_tool.name);
+    if (!report || gqa_interrupt_pending())
+        return GQA_EXIT_TROUBLE;
+    gqa_report_trouble(report, gqa_cli_message());
+    if (options->report_path)
+        gqa_trouble_report_save(options->report_path, report, command->argc,
+                                command->argv);
+    if (options->format != GQA_REPORT_TEXT && !ferror(stdout) &&
+        render(&text, report, options) == GQA_OK)
+        (void)!print(&text);
+    gqa_memory_stream_free(&text);
+    return GQA_EXIT_TROUBLE;
+}
+
+static int verify(const struct command *command)
+{
+    const struct gqa_verify_options *options = command->options;
     struct gqa_report *report = NULL;
     struct gqa_whole_file dump = {0};
-    int status = GQA_EXIT_TROUBLE;
     struct gqa_memory_stream text = {0};
+    int status;
     enum gqa_status st;
 
     gqa_interrupt_catch(gqa_whole_file_clean);
-    if ((st = gqa_report_create(&report)) == GQA_OK)
+    st = gqa_report_create(&report);
+    if (st == GQA_OK && follows(options))
+        gqa_report_follow(report);
+    if (st == GQA_OK)
         st = gqa_verify(report, &dump, options);
     if (st == GQA_OK)
         st = gqa_json_check();
-    if (st == GQA_OK && (options->common.log_level >= GQA_LOG_WARN ||
-                         options->format != GQA_REPORT_TEXT))
-        st = render(&text, report, options->format);
-    if (st == GQA_OK && text.n > 0) {
-        fputs(text.text, stdout);
-        st = gqa_cli_flush();
-    }
+    if (st == GQA_OK)
+        st = render(&text, report, options);
+    /* What is printed arrives before a file appears, or none does. */
+    if (st == GQA_OK)
+        st = print(&text);
     if (st == GQA_OK && options->report_path)
         st = gqa_report_save(options->report_path, report);
     st = gqa_whole_file_end(&dump, st);
-    if (st == GQA_OK)
-        status = gqa_report_exit_status(report);
-    else
-        gqa_cli_trouble(gqa_verify_tool.name);
     gqa_memory_stream_free(&text);
+    status = st == GQA_OK ? gqa_report_exit_status(report)
+                          : trouble(report, command);
     gqa_report_free(report);
     return status;
+}
+
+/* A command line that is wrong has a report, too. */
+static void report_usage(const struct gqa_verify_options *options, int argc,
+                         char **argv)
+{
+    const char *path = gqa_trouble_report_path(argc, argv);
+    struct gqa_report *report = NULL;
+    char message[2048];
+
+    snprintf(message, sizeof message, "%s", gqa_cli_message());
+    if (!path)
+        path = options->report_path;
+    if (!path || gqa_report_create(&report) != GQA_OK)
+        return;
+    gqa_report_trouble(report, message);
+    gqa_trouble_report_save(path, report, argc, argv);
+    gqa_report_free(report);
 }
 
 int main(int argc, char **argv)
@@ -65,10 +135,16 @@ int main(int argc, char **argv)
     gqa_cli_begin();
     gqa_json_watch_memory();
     /* Before anything else: an ordinary exit would wait for OpenBLAS. */
-    if (gqa_cpu_check_room(0) != GQA_OK)
-        _exit(gqa_cli_trouble(gqa_verify_tool.name));
+    if (gqa_cpu_check_room(0) != GQA_OK) {
+        gqa_cli_trouble(gqa_verify_tool.name);
+        options.report_path = NULL;
+        report_usage(&options, argc, argv);
+        _exit(GQA_EXIT_TROUBLE);
+    }
     st = gqa_verify_options_parse(&options, argc, argv);
     if (!gqa_options_done(&status, &options.common, &gqa_verify_tool, st))
-        status = verify(&options);
+        status = verify(&(const struct command){&options, argc, argv});
+    else if (st != GQA_OK)
+        report_usage(&options, argc, argv);
     return gqa_cli_finish(gqa_verify_tool.name, status);
 }

@@ -1,9 +1,13 @@
 #include "verify/outputs.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "verify/companions_check.h"
 #include "verify/whole_file.h"
 
 /* False where nothing is there. What cannot be told is an error, never "no". */
@@ -18,6 +22,20 @@ static enum gqa_status is_same_file(bool *same, const char *a, const char *b)
         return errno == ENOENT ? GQA_OK : gqa_fail_errno("%s", b);
     *same = x.st_dev == y.st_dev && x.st_ino == y.st_ino;
     return GQA_OK;
+}
+
+/* Where a file of the output's name would lie in the folder; false: it could
+ * be none of tokenizer or generation. */
+static bool companion(char path[PATH_MAX], const char *output,
+                      const struct gqa_checkpoint *checkpoint)
+{
+    const char *slash = output ? strrchr(output, '/') : NULL;
+    const char *name = slash ? slash + 1 : output;
+
+    return output && gqa_checkpoint_is_folder(checkpoint) &&
+           gqa_is_companion(name) &&
+           snprintf(path, PATH_MAX, "%s/%s", gqa_checkpoint_folder(checkpoint),
+                    name) < PATH_MAX;
 }
 
 /* input: NULL: none. */
@@ -70,6 +88,9 @@ enum gqa_status gqa_outputs_try(const struct gqa_verify_options *options)
 enum gqa_status gqa_outputs_keep_apart(const struct gqa_verify_options *options,
                                        const struct gqa_subject *subject)
 {
+    const char *const outputs[] = {options->report_path,
+                                   options->run.dump_path};
+    char path[PATH_MAX];
     enum gqa_status st = GQA_OK;
 
     if (!subject->checkpoint)
@@ -78,8 +99,20 @@ enum gqa_status gqa_outputs_keep_apart(const struct gqa_verify_options *options,
          i < gqa_checkpoint_n_sources(subject->checkpoint) && st == GQA_OK; i++)
         st = refuse_same(options,
                          gqa_checkpoint_source(subject->checkpoint, i)->path);
+    for (size_t i = 0; i < 2 && st == GQA_OK; i++)
+        if (companion(path, outputs[i], subject->checkpoint))
+            st = refuse_same(options, path);
     if (st != GQA_OK)
         return st;
     return refuse_same(options,
                        gqa_checkpoint_config_path(subject->checkpoint));
+}
+
+enum gqa_status gqa_outputs_clear(const struct gqa_verify_options *options)
+{
+    const char *report = options->report_path;
+
+    if (report && unlink(report) != 0 && errno != ENOENT)
+        return gqa_fail_errno("%s: cannot be replaced", report);
+    return GQA_OK;
 }

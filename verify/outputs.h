@@ -14,8 +14,16 @@ GQA_MUST_USE
 enum gqa_status gqa_outputs_try(const struct gqa_verify_options *options);
 
 /*
- * That they are no part of a checkpoint, nor its configuration; one that is
- * not open has none. Errors GQA_ERR_USAGE.
+ * Remove an older report, so that it is not taken for this run's whatever
+ * happens. Only when both checkpoints are kept apart. Errors GQA_ERR_IO.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_outputs_clear(const struct gqa_verify_options *options);
+
+/*
+ * That they are no part of a checkpoint, nor its configuration or a file of
+ * its tokenizer or generation; one that is not open has none. Errors
+ * GQA_ERR_USAGE.
  */
 GQA_MUST_USE
 enum gqa_status gqa_outputs_keep_apart(const struct gqa_verify_options *options,

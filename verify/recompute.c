@@ -10,8 +10,16 @@
 /* Elements compared at a time. */
 enum { ROOM = 65536 };
 
+#define NO_GROUP UINT64_MAX
+
 struct gqa_recompute {
-    double sums[ROOM], values[ROOM];
+    double *sums[GQA_MAX_STEPS + 1]; /* [ROOM] of each step, when needed */
+    /* The group of the stretch that they hold, rounded, or NO_GROUP: heads
+     * that were expanded are made once, else steps would multiply. */
+    uint64_t made[GQA_MAX_STEPS + 1];
+    double values[ROOM], magnitudes[ROOM];
+    float *members; /* an element of each head of a group, one after another */
+    size_t n_members;
     unsigned char source[8 * ROOM], actual[8 * ROOM], expected[8 * ROOM];
     unsigned char scratch[8 * ROOM];
 };
@@ -24,13 +32,58 @@ struct stretch {
 
 enum gqa_status gqa_recompute_create(struct gqa_recompute **out)
 {
-    *out = malloc(sizeof **out);
-    return *out ? GQA_OK : gqa_fail_nomem();
+    struct gqa_recompute *r = malloc(sizeof *r);
+
+    *out = r;
+    if (!r)
+        return gqa_fail_nomem();
+    memset(r->sums, 0, sizeof r->sums);
+    r->members = NULL;
+    r->n_members = 0;
+    return GQA_OK;
 }
 
 void gqa_recompute_free(struct gqa_recompute *recompute)
 {
+    if (!recompute)
+        return;
+    for (size_t i = 0; i <= GQA_MAX_STEPS; i++)
+        free(recompute->sums[i]);
+    free(recompute->members);
     free(recompute);
+}
+
+uint64_t gqa_hypothesis_groups(const struct gqa_hypothesis *h)
+{
+    return h->n_then > 0 ? h->then[h->n_then - 1].pooled : h->pooled;
+}
+
+bool gqa_hypothesis_is_right(const struct gqa_hypothesis *h)
+{
+    return h->pooling <= GQA_POOL_WIDENED;
+}
+
+/* x rounded to a narrower type and back. */
+static void narrow(double *x, enum gqa_dtype step, size_t n, void *buf)
+{
+    gqa_store_f64(buf, step, x, n);
+    gqa_load_f64(x, buf, step, n);
+}
+
+/* Through all types that lie between. */
+static void pass_through(double *x, const struct gqa_head_pair *pair, size_t n,
+                         void *buf)
+{
+    for (size_t i = 0; i < pair->n_through; i++)
+        narrow(x, pair->through[i], n, buf);
+}
+
+static bool keeps_dtype(const struct gqa_head_pair *pair)
+{
+    for (size_t i = 0; i < pair->n_through; i++)
+        if (pair->through[i] != pair->from->dtype)
+            return false;
+    return pair->from->dtype == pair->to->dtype;
 }
 
 static enum gqa_status read_head(struct gqa_recompute *r,
@@ -55,11 +108,19 @@ static enum gqa_status read_source(struct gqa_recompute *r,
                      pair->head_dim, s, r->source);
 }
 
-/* x rounded to a narrower type and back. */
-static void narrow(double *x, enum gqa_dtype step, size_t n, void *buf)
+/* Heads of group `group`: how many, the first, and from one to the next. */
+struct members {
+    uint64_t n, first, step;
+};
+
+static struct members members_of(const struct gqa_head_pair *pair,
+                                 const struct gqa_hypothesis *h, uint64_t group)
 {
-    gqa_store_f64(buf, step, x, n);
-    gqa_load_f64(x, buf, step, n);
+    const uint64_t m = pair->from_slice->n_heads / h->pooled;
+    const bool strided = h->pooling == GQA_POOL_STRIDED;
+
+    return (struct members){m, strided ? group : group * m,
+                            strided ? h->pooled : 1};
 }
 
 static enum gqa_status sum_group(struct gqa_recompute *r,
@@ -67,29 +128,64 @@ static enum gqa_status sum_group(struct gqa_recompute *r,
                                  const struct gqa_hypothesis *h, uint64_t group,
                                  const struct stretch *s)
 {
-    const uint64_t m = pair->from_slice->n_heads / h->pooled;
-    const bool strided = h->pooling == GQA_POOL_STRIDED;
-    const uint64_t step = strided ? h->pooled : 1;
-    uint64_t head = strided ? group : group * m;
+    const struct members of = members_of(pair, h, group);
+    double *sums = r->sums[0];
 
-    for (uint64_t j = 0; j < m; j++, head += step) {
-        enum gqa_status st = read_source(r, pair, head, s);
+    for (uint64_t j = 0; j < of.n; j++) {
+        enum gqa_status st = read_source(r, pair, of.first + j * of.step, s);
+
+        if (st != GQA_OK)
+            return st;
+        gqa_load_f64(r->values, r->source, pair->from->dtype, s->size);
+        for (size_t i = 0; i < s->size; i++) {
+            sums[i] = j == 0 ? r->values[i] : sums[i] + r->values[i];
+            r->magnitudes[i] =
+                fabs(r->values[i]) + (j == 0 ? 0 : r->magnitudes[i]);
+        }
+        if (h->pooling == GQA_POOL_NARROW)
+            narrow(sums, h->step, s->size, r->scratch);
+        if (h->pooling == GQA_POOL_FIRST)
+            return GQA_OK;
+    }
+    if (of.n > 1)
+        for (size_t i = 0; i < s->size; i++)
+            sums[i] /= (double)of.n;
+    if (h->pooling == GQA_POOL_NARROW)
+        narrow(sums, h->step, s->size, r->scratch);
+    if (h->pooling == GQA_POOL_WIDENED)
+        narrow(sums, pair->from->dtype, s->size, r->scratch);
+    return GQA_OK;
+}
+
+/* The same in float32, from the members of each element side by side. */
+static enum gqa_status sum_float32(struct gqa_recompute *r,
+                                   const struct gqa_head_pair *pair,
+                                   const struct gqa_hypothesis *h,
+                                   uint64_t group, const struct stretch *s)
+{
+    const struct members of = members_of(pair, h, group);
+    const size_t n = s->size * of.n;
+
+    if (n > r->n_members) {
+        float *larger = reallocarray(r->members, n, sizeof *larger);
+
+        if (!larger)
+            return gqa_fail_nomem();
+        r->members = larger;
+        r->n_members = n;
+    }
+    for (uint64_t j = 0; j < of.n; j++) {
+        enum gqa_status st = read_source(r, pair, of.first + j * of.step, s);
 
         if (st != GQA_OK)
             return st;
         gqa_load_f64(r->values, r->source, pair->from->dtype, s->size);
         for (size_t i = 0; i < s->size; i++)
-            r->sums[i] = j == 0 ? r->values[i] : r->sums[i] + r->values[i];
-        if (h->pooling == GQA_POOL_NARROW)
-            narrow(r->sums, h->step, s->size, r->scratch);
-        if (h->pooling == GQA_POOL_FIRST)
-            return GQA_OK;
+            r->members[i * of.n + j] = (float)r->values[i];
     }
-    if (m > 1)
-        for (size_t i = 0; i < s->size; i++)
-            r->sums[i] /= (double)m;
-    if (h->pooling == GQA_POOL_NARROW)
-        narrow(r->sums, h->step, s->size, r->scratch);
+    for (size_t i = 0; i < s->size; i++)
+        r->sums[0][i] = (double)gqa_float32_mean(r->members + i * of.n,
+                                                 (size_t)of.n, h->order);
     return GQA_OK;
 }
 
@@ -133,17 +229,16 @@ static double spread(const struct gqa_head_pair *pair)
     return result;
 }
 
-static void draw(struct gqa_recompute *r, const struct gqa_head_pair *pair,
-                 const struct gqa_hypothesis *h, uint64_t group,
-                 const struct stretch *s)
+static void draw(double *out, const struct gqa_head_pair *pair, uint64_t seed,
+                 uint64_t group, const struct stretch *s)
 {
     const double scale = spread(pair);
     const uint64_t per_row = pair->axis == 0 ? s->n : pair->head_dim;
     const uint64_t row_length =
         pair->axis == 0 ? pair->to->cols : pair->head_dim;
-    uint64_t key = mix(h->seed);
+    uint64_t key = mix(seed);
 
-    for (const char *c = pair->to->name; *c; c++)
+    for (const char *c = pair->from->name; *c; c++)
         key = mix(key ^ (unsigned char)*c);
     key = mix(key ^ (2 * group + pair->is_value));
     for (uint64_t i = 0; i < s->size; i++) {
@@ -154,8 +249,113 @@ static void draw(struct gqa_recompute *r, const struct gqa_head_pair *pair,
         const double radius = sqrt(-2 * log(uniform(key, 2 * place)));
         const double angle = 6.283185307179586 * uniform(key, 2 * place + 1);
 
-        r->sums[i] = pair->is_bias ? 0 : scale * radius * cos(angle);
+        out[i] = pair->is_bias ? 0 : scale * radius * cos(angle);
     }
+}
+
+/* --- Conversions one after another ---------------------------------------- */
+
+static enum gqa_status first_step(struct gqa_recompute *r,
+                                  const struct gqa_head_pair *pair,
+                                  const struct gqa_hypothesis *h,
+                                  uint64_t group, const struct stretch *s)
+{
+    if (h->pooling == GQA_POOL_FLOAT32)
+        return sum_float32(r, pair, h, group, s);
+    if (h->pooling != GQA_POOL_RANDOM || pair->from_slice->n_heads == h->pooled)
+        return sum_group(r, pair, h, group, s);
+    draw(r->sums[0], pair, h->seed, group, s);
+    return GQA_OK;
+}
+
+/* The type of what step `step` wrote; 0 is the first. */
+static enum gqa_dtype dtype_after(const struct gqa_head_pair *pair,
+                                  const struct gqa_hypothesis *h, size_t step)
+{
+    enum gqa_dtype dtype = h->keeps_dtype ? pair->from->dtype : h->dtype;
+
+    for (size_t i = 0; i < step; i++)
+        if (!h->then[i].keeps_dtype)
+            dtype = h->then[i].dtype;
+    return dtype;
+}
+
+static enum gqa_status make_group(struct gqa_recompute *r,
+                                  const struct gqa_head_pair *pair,
+                                  const struct gqa_hypothesis *h, size_t step,
+                                  uint64_t group, const struct stretch *s);
+
+/* KV head `head` as step `step` wrote it, rounded. */
+static enum gqa_status make_head(struct gqa_recompute *r,
+                                 const struct gqa_head_pair *pair,
+                                 const struct gqa_hypothesis *h, size_t step,
+                                 uint64_t head, const struct stretch *s)
+{
+    const uint64_t pooled = step == 0 ? h->pooled : h->then[step - 1].pooled;
+    const uint64_t group = head / (h->then[step].source / pooled);
+    enum gqa_status st;
+
+    if (r->made[step] == group)
+        return GQA_OK;
+    st = make_group(r, pair, h, step, group, s);
+    if (st == GQA_OK)
+        narrow(r->sums[step], dtype_after(pair, h, step), s->size, r->scratch);
+    r->made[step] = st == GQA_OK ? group : NO_GROUP;
+    return st;
+}
+
+/* Group `group` of step `step`, into its sums, not rounded yet. */
+static enum gqa_status make_group(struct gqa_recompute *r,
+                                  const struct gqa_head_pair *pair,
+                                  const struct gqa_hypothesis *h, size_t step,
+                                  uint64_t group, const struct stretch *s)
+{
+    const struct gqa_pool_step *now = step > 0 ? &h->then[step - 1] : NULL;
+    const uint64_t m = now ? now->source / now->pooled : 0;
+    double *sums;
+
+    if (!r->sums[step] &&
+        !(r->sums[step] = malloc(ROOM * sizeof *r->sums[step])))
+        return gqa_fail_nomem();
+    if (step == 0)
+        return first_step(r, pair, h, group, s);
+    sums = r->sums[step];
+    if (now->pooling == GQA_POOL_RANDOM && m > 1) {
+        draw(sums, pair, now->seed, group, s);
+        return GQA_OK;
+    }
+    for (uint64_t j = 0; j < m; j++) {
+        const double *head;
+        enum gqa_status st = make_head(r, pair, h, step - 1, group * m + j, s);
+
+        if (st != GQA_OK)
+            return st;
+        head = r->sums[step - 1];
+        for (size_t i = 0; i < s->size; i++)
+            sums[i] = j == 0 ? head[i] : sums[i] + head[i];
+        if (now->pooling == GQA_POOL_FIRST)
+            return GQA_OK;
+    }
+    if (m > 1)
+        for (size_t i = 0; i < s->size; i++)
+            sums[i] /= (double)m;
+    return GQA_OK;
+}
+
+/* Whether the bytes of one head of the original must come out. */
+static bool is_copy(const struct gqa_head_pair *pair,
+                    const struct gqa_hypothesis *h)
+{
+    bool copies =
+        keeps_dtype(pair) && (h->pooling == GQA_POOL_FIRST ||
+                              (h->pooling <= GQA_POOL_RANDOM &&
+                               pair->from_slice->n_heads == h->pooled));
+
+    for (size_t i = 0; i < h->n_then && copies; i++)
+        copies = dtype_after(pair, h, i) == pair->from->dtype &&
+                 (h->then[i].pooling == GQA_POOL_FIRST ||
+                  h->then[i].source == h->then[i].pooled);
+    return copies;
 }
 
 /* --- Comparison ----------------------------------------------------------- */
@@ -171,19 +371,21 @@ static uint64_t permuted(const struct gqa_hypothesis *h, uint64_t head_dim,
     return i < half ? 2 * i : 2 * (i - half) + 1;
 }
 
-/* Reorder r->sums as a rotary embedding of the other layout would need. */
+/* Reorder the sums as a rotary embedding of the other layout would need. */
 static void permute(struct gqa_recompute *r, const struct gqa_head_pair *pair,
                     const struct gqa_hypothesis *h, const struct stretch *s)
 {
-    memcpy(r->values, r->sums, s->size * sizeof *r->sums);
+    double *sums = r->sums[0];
+
+    memcpy(r->values, sums, s->size * sizeof *sums);
     for (uint64_t i = 0; i < pair->head_dim; i++) {
         const uint64_t from = permuted(h, pair->head_dim, i);
 
         for (uint64_t k = 0; k < s->n; k++) {
             if (pair->axis == 0)
-                r->sums[i * s->n + k] = r->values[from * s->n + k];
+                sums[i * s->n + k] = r->values[from * s->n + k];
             else
-                r->sums[k * pair->head_dim + i] =
+                sums[k * pair->head_dim + i] =
                     r->values[k * pair->head_dim + from];
         }
     }
@@ -200,81 +402,154 @@ static double value_at(const void *buf, enum gqa_dtype dtype, size_t i)
     return value;
 }
 
-/*
- * The first of n elements that differs, or n. A NaN that was computed has no
- * payload to compare; one that was copied has.
- */
-static size_t first_difference(const unsigned char *expected,
-                               const unsigned char *actual,
-                               enum gqa_dtype dtype, size_t n, bool is_copy)
-{
-    const size_t width = gqa_dtype_bits(dtype) / 8;
+/* What is held against what: n elements of a type. */
+struct comparison {
+    const unsigned char *expected, *actual;
+    enum gqa_dtype dtype;
+    size_t n;
+    bool is_copy;
+    /* What a float32 mean may be off, from means and magnitudes; or NULL. */
+    const double *means, *magnitudes;
+    size_t n_summed;
+};
 
-    if (memcmp(expected, actual, n * width) == 0)
-        return n;
-    for (size_t i = 0; i < n; i++) {
-        if (memcmp(expected + i * width, actual + i * width, width) == 0)
-            continue;
-        if (is_copy || !isnan(value_at(expected, dtype, i)) ||
-            !isnan(value_at(actual, dtype, i)))
-            return i;
-    }
-    return n;
+static bool is_within(const struct comparison *c, size_t i, double actual)
+{
+    const double off = gqa_float32_mean_error(c->magnitudes[i], c->n_summed);
+    double ends[] = {c->means[i] - off, c->means[i] + off};
+    unsigned char stored[2 * sizeof(double)];
+
+    gqa_store_f64(stored, c->dtype, ends, 2);
+    gqa_load_f64(ends, stored, c->dtype, 2);
+    return ends[0] <= actual && actual <= ends[1];
 }
 
-/* Note the difference of two buffers of size elements, if there is one. */
-static void compare(struct gqa_difference *d, const struct gqa_recompute *r,
-                    const void *expected, const struct gqa_head_pair *pair,
-                    size_t size, bool is_copy)
+/*
+ * Whether element i, whose bits differ, is right all the same. A NaN that was
+ * computed has no payload to compare; one that was copied has.
+ */
+static bool is_tolerated(struct gqa_difference *d, const struct comparison *c,
+                         size_t i)
 {
-    const enum gqa_dtype dtype = pair->to->dtype;
-    const size_t i =
-        first_difference(expected, r->actual, dtype, size, is_copy);
+    const double expected = value_at(c->expected, c->dtype, i);
+    const double actual = value_at(c->actual, c->dtype, i);
 
-    if (i == size)
+    if (!gqa_dtype_is_float(c->dtype))
+        return false;
+    if (expected == 0 && actual == 0) {
+        d->zero_signs = true;
+        return true;
+    }
+    if (isnan(expected) || isnan(actual))
+        return !c->is_copy && isnan(expected) && isnan(actual);
+    return c->magnitudes && is_within(c, i, actual);
+}
+
+static void add_to(struct gqa_measure *m, double expected, double actual)
+{
+    const double off = fabs(actual - expected);
+
+    if (off > m->max || isnan(off))
+        m->max = off;
+    m->squares += off * off;
+}
+
+static void add_reference(struct gqa_measure *m, const struct comparison *c)
+{
+    m->n_all += c->n;
+    for (size_t i = 0; i < c->n; i++) {
+        const double x = value_at(c->expected, c->dtype, i);
+
+        m->reference += x * x;
+    }
+}
+
+/* Note the first difference, if there is one; and measure all of them, unless
+ * measure is NULL. */
+static void compare(struct gqa_difference *d, struct gqa_measure *measure,
+                    const struct comparison *c)
+{
+    const size_t width = gqa_dtype_bits(c->dtype) / 8;
+    const bool same = memcmp(c->expected, c->actual, c->n * width) == 0;
+    size_t n_wrong = 0;
+
+    for (size_t i = 0; i < c->n && !same && (measure || n_wrong == 0); i++) {
+        double expected, actual;
+
+        if (memcmp(c->expected + i * width, c->actual + i * width, width) ==
+                0 ||
+            is_tolerated(d, c, i))
+            continue;
+        n_wrong++;
+        expected = value_at(c->expected, c->dtype, i);
+        actual = value_at(c->actual, c->dtype, i);
+        if (measure)
+            add_to(measure, expected, actual);
+        if (d->found)
+            continue;
+        d->found = true;
+        d->element = i;
+        d->expected = expected;
+        d->actual = actual;
+    }
+    if (!measure)
         return;
-    d->found = true;
-    d->element = i;
-    d->expected = value_at(expected, dtype, i);
-    d->actual = value_at(r->actual, dtype, i);
+    add_reference(measure, c);
+    measure->n_equal += c->n - n_wrong;
+}
+
+double gqa_measure_relative(const struct gqa_measure *m)
+{
+    if (m->squares == 0)
+        return 0;
+    return m->reference > 0 ? sqrt(m->squares / m->reference) : INFINITY;
 }
 
 static enum gqa_status recompute_stretch(struct gqa_recompute *r,
                                          struct gqa_difference *d,
+                                         struct gqa_measure *measure,
                                          const struct gqa_head_pair *pair,
                                          const struct gqa_hypothesis *h,
                                          uint64_t head, uint64_t group,
                                          const struct stretch *s)
 {
-    const bool one = pair->from_slice->n_heads == h->pooled;
-    const bool is_copy = (one || h->pooling == GQA_POOL_FIRST) &&
-                         h->pooling <= GQA_POOL_RANDOM &&
-                         pair->from->dtype == pair->to->dtype;
+    struct comparison c = {.expected = r->expected,
+                           .actual = r->actual,
+                           .dtype = pair->to->dtype,
+                           .n = s->size,
+                           .is_copy = is_copy(pair, h)};
     enum gqa_status st = GQA_OK;
 
+    for (size_t i = 0; i < h->n_then; i++)
+        r->made[i] = NO_GROUP;
     st = read_head(r, pair->converted, pair->to, pair->axis,
                    gqa_slice_head(pair->to_slice, pair->head_dim, head),
                    pair->head_dim, s, r->actual);
-    if (st != GQA_OK)
-        return st;
-    if (h->pooling == GQA_POOL_RANDOM && !one)
-        draw(r, pair, h, group, s);
-    else
-        st = sum_group(r, pair, h, group, s);
+    if (st == GQA_OK)
+        st = make_group(r, pair, h, h->n_then, group, s);
     if (st != GQA_OK)
         return st;
     if (h->pooling == GQA_POOL_PERMUTED || h->pooling == GQA_POOL_UNPERMUTED)
         permute(r, pair, h, s);
-    gqa_store_f64(r->expected, pair->to->dtype, r->sums, s->size);
-    compare(d, r, is_copy ? r->source : r->expected, pair, s->size, is_copy);
+    pass_through(r->sums[h->n_then], pair, s->size, r->scratch);
+    gqa_store_f64(r->expected, pair->to->dtype, r->sums[h->n_then], s->size);
+    if (c.is_copy)
+        c.expected = r->source;
+    if (h->pooling == GQA_POOL_WITHIN) {
+        c.means = r->sums[0];
+        c.magnitudes = r->magnitudes;
+        c.n_summed = (size_t)members_of(pair, h, group).n;
+    }
+    compare(d, measure, &c);
     return GQA_OK;
 }
 
-enum gqa_status gqa_recompute_head(struct gqa_recompute *recompute,
-                                   struct gqa_difference *difference,
-                                   const struct gqa_head_pair *pair,
-                                   const struct gqa_hypothesis *hypothesis,
-                                   uint64_t head, uint64_t group)
+static enum gqa_status recompute(struct gqa_recompute *r,
+                                 struct gqa_difference *difference,
+                                 struct gqa_measure *measure,
+                                 const struct gqa_head_pair *pair,
+                                 const struct gqa_hypothesis *h, uint64_t head,
+                                 uint64_t group)
 {
     const uint64_t across =
         pair->axis == 0 ? pair->from->cols : pair->from->rows;
@@ -286,24 +561,48 @@ enum gqa_status gqa_recompute_head(struct gqa_recompute *recompute,
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "'%s': heads of %llu are too long to verify",
                         pair->to->name, (unsigned long long)pair->head_dim);
-    for (uint64_t at = 0; at < across && !difference->found; at += take) {
+    for (uint64_t at = 0; at < across && (measure || !difference->found);
+         at += take) {
         const uint64_t n = across - at < take ? across - at : take;
         const struct stretch s = {at, n, n * pair->head_dim};
+        const bool found = difference->found;
         enum gqa_status st;
 
         if (gqa_interrupt_pending())
             return gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
-        st = recompute_stretch(recompute, difference, pair, hypothesis, head,
-                               group, &s);
+        st =
+            recompute_stretch(r, difference, measure, pair, h, head, group, &s);
         if (st != GQA_OK)
             return st;
-        if (difference->found && pair->axis == 0)
+        if (found || !difference->found)
+            continue;
+        if (pair->axis == 0)
             difference->element = difference->element / n * row_length + at +
                                   difference->element % n;
-        else if (difference->found)
+        else
             difference->element += at * row_length;
     }
     return GQA_OK;
+}
+
+enum gqa_status gqa_recompute_head(struct gqa_recompute *r,
+                                   struct gqa_difference *difference,
+                                   const struct gqa_head_pair *pair,
+                                   const struct gqa_hypothesis *hypothesis,
+                                   uint64_t head, uint64_t group)
+{
+    return recompute(r, difference, NULL, pair, hypothesis, head, group);
+}
+
+enum gqa_status gqa_recompute_measure(struct gqa_recompute *r,
+                                      struct gqa_measure *measure,
+                                      const struct gqa_head_pair *pair,
+                                      const struct gqa_hypothesis *hypothesis,
+                                      uint64_t head, uint64_t group)
+{
+    struct gqa_difference difference;
+
+    return recompute(r, &difference, measure, pair, hypothesis, head, group);
 }
 
 enum gqa_status gqa_recompute_copy(struct gqa_recompute *recompute,
@@ -317,14 +616,30 @@ enum gqa_status gqa_recompute_copy(struct gqa_recompute *recompute,
     return gqa_recompute_head(recompute, difference, pair, &same, head, head);
 }
 
+/* Whether rounding to another type left each of r->values what it was. */
+static void note_changes(struct gqa_difference *d, struct gqa_recompute *r,
+                         const struct comparison *c)
+{
+    gqa_load_f64(r->magnitudes, c->expected, c->dtype, c->n);
+    for (size_t i = 0; i < c->n && !d->changed; i++)
+        d->changed = r->magnitudes[i] != r->values[i] &&
+                     !(isnan(r->magnitudes[i]) && isnan(r->values[i]));
+}
+
 enum gqa_status gqa_recompute_whole(struct gqa_recompute *r,
                                     struct gqa_difference *difference,
+                                    struct gqa_measure *measure,
                                     const struct gqa_head_pair *pair)
 {
-    const bool is_copy = pair->from->dtype == pair->to->dtype;
+    const bool copies = keeps_dtype(pair);
     const uint64_t rows = pair->to->rows, cols = pair->to->cols;
     const uint64_t take_cols = cols < ROOM ? cols : ROOM;
     const uint64_t take_rows = take_cols ? ROOM / take_cols : 1;
+    struct comparison c = {.expected = copies ? r->source : r->expected,
+                           .actual = r->actual,
+                           .dtype = pair->to->dtype,
+                           .is_copy = copies};
+    bool found;
 
     *difference = (struct gqa_difference){0};
     for (uint64_t row = 0; row < rows; row += take_rows)
@@ -342,17 +657,20 @@ enum gqa_status gqa_recompute_whole(struct gqa_recompute *r,
                                     r->actual, nc, r->scratch);
             if (st != GQA_OK)
                 return st;
-            if (!is_copy) {
-                gqa_load_f64(r->sums, r->source, pair->from->dtype, nr * nc);
-                gqa_store_f64(r->expected, pair->to->dtype, r->sums, nr * nc);
+            c.n = nr * nc;
+            if (!copies) {
+                gqa_load_f64(r->values, r->source, pair->from->dtype, c.n);
+                pass_through(r->values, pair, c.n, r->scratch);
+                gqa_store_f64(r->expected, pair->to->dtype, r->values, c.n);
+                note_changes(difference, r, &c);
             }
-            compare(difference, r, is_copy ? r->source : r->expected, pair,
-                    nr * nc, is_copy);
-            if (difference->found) {
+            found = difference->found;
+            compare(difference, measure, &c);
+            if (difference->found && !found)
                 difference->element = (row + difference->element / nc) * cols +
                                       col + difference->element % nc;
+            if (difference->found && !measure)
                 return GQA_OK;
-            }
         }
     return GQA_OK;
 }

@@ -7,11 +7,19 @@
 #define GQA_VERIFY_RECOMPUTE_H
 
 #include "formats/model/model.h"
+#include "verify/float32_mean.h"
+
+/* Conversions that a recipe may record one after another. */
+enum { GQA_MAX_STEPS = 32 };
 
 enum gqa_pooling {
     GQA_POOL_MEAN,
     GQA_POOL_FIRST,
     GQA_POOL_RANDOM,
+    /* Means that others make, and that are right too (docs/numerics.md) */
+    GQA_POOL_FLOAT32, /* added up in float32, in the order `order` */
+    GQA_POOL_WITHIN,  /* added up in float32, in whatever order */
+    GQA_POOL_WIDENED, /* rounded to the type of the original, then widened */
     /* Mistakes that have a name */
     GQA_POOL_STRIDED,    /* group g: heads g, g + groups, g + 2 groups... */
     GQA_POOL_NARROW,     /* every sum rounded to `step` */
@@ -19,12 +27,35 @@ enum gqa_pooling {
     GQA_POOL_UNPERMUTED, /* the other way */
 };
 
+/* A conversion that a recipe records: numbers of KV heads before it, of those
+ * that differ after it, and of those that there are then. */
+struct gqa_pool_step {
+    enum gqa_pooling pooling; /* MEAN, FIRST or RANDOM */
+    uint64_t source, pooled, written;
+    uint64_t seed;
+    bool keeps_dtype;
+    enum gqa_dtype dtype; /* unless keeps_dtype */
+};
+
 struct gqa_hypothesis {
     enum gqa_pooling pooling;
-    uint64_t pooled;     /* divides both numbers of KV heads */
-    enum gqa_dtype step; /* of GQA_POOL_NARROW */
-    uint64_t seed;       /* of GQA_POOL_RANDOM */
+    uint64_t pooled;          /* divides both numbers of KV heads */
+    enum gqa_dtype step;      /* of GQA_POOL_NARROW */
+    enum gqa_sum_order order; /* of GQA_POOL_FLOAT32 */
+    uint64_t seed;            /* of GQA_POOL_RANDOM */
+    /* Conversions after this one, lent. Where there are any, this one's heads
+     * were rounded to `dtype`, or, if it keeps it, stayed what they were. */
+    const struct gqa_pool_step *then;
+    size_t n_then;
+    bool keeps_dtype;
+    enum gqa_dtype dtype;
 };
+
+/* KV heads of the converted checkpoint that differ. */
+uint64_t gqa_hypothesis_groups(const struct gqa_hypothesis *hypothesis);
+
+/* Whether it is right to have made heads so. */
+bool gqa_hypothesis_is_right(const struct gqa_hypothesis *hypothesis);
 
 /* One of k, v and their biases, in both checkpoints. */
 struct gqa_head_pair {
@@ -35,6 +66,9 @@ struct gqa_head_pair {
     unsigned axis; /* 0 for a bias */
     uint64_t head_dim;
     bool is_bias, is_value;
+    /* Types that a value that is copied was rounded to on its way, lent. */
+    const enum gqa_dtype *through;
+    size_t n_through;
 };
 
 /* The first element that is not what was expected. */
@@ -42,6 +76,8 @@ struct gqa_difference {
     bool found;
     uint64_t head, element; /* row-major in the head */
     double expected, actual;
+    bool zero_signs; /* zeros that differ in their sign alone are no find */
+    bool changed;    /* of a whole parameter: a value was rounded */
 };
 
 struct gqa_recompute; /* buffers of one thread */
@@ -61,6 +97,24 @@ enum gqa_status gqa_recompute_head(struct gqa_recompute *recompute,
                                    const struct gqa_hypothesis *hypothesis,
                                    uint64_t head, uint64_t group);
 
+/* How far elements are from what they must be; zero it to begin. */
+struct gqa_measure {
+    uint64_t n_equal, n_all;
+    double squares, reference; /* of the differences, of what they must be */
+    double max;                /* the largest difference */
+};
+
+/* Relative L2 distance. */
+double gqa_measure_relative(const struct gqa_measure *measure);
+
+/* Add all elements of a head to a measure. */
+GQA_MUST_USE
+enum gqa_status gqa_recompute_measure(struct gqa_recompute *recompute,
+                                      struct gqa_measure *measure,
+                                      const struct gqa_head_pair *pair,
+                                      const struct gqa_hypothesis *hypothesis,
+                                      uint64_t head, uint64_t group);
+
 /* Compare head `head` of both: a copy, but for the dtype. */
 GQA_MUST_USE
 enum gqa_status gqa_recompute_copy(struct gqa_recompute *recompute,
@@ -68,11 +122,15 @@ enum gqa_status gqa_recompute_copy(struct gqa_recompute *recompute,
                                    const struct gqa_head_pair *pair,
                                    uint64_t head);
 
-/* Compare two parameters of one shape element by element; difference->head
- * stays 0. Bits where the dtypes are the same, else rounded once. */
+/*
+ * Compare two parameters of one shape element by element; difference->head
+ * stays 0. Bits where the dtypes are the same, else rounded once. measure: all
+ * elements are added to it; NULL: the first difference is enough.
+ */
 GQA_MUST_USE
 enum gqa_status gqa_recompute_whole(struct gqa_recompute *recompute,
                                     struct gqa_difference *difference,
+                                    struct gqa_measure *measure,
                                     const struct gqa_head_pair *pair);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "common/cli.h"
 #include "common/json.h"
+#include "common/progress.h"
 #include "verify/report_formats.h"
 #include "verify/whole_file.h"
 
@@ -52,8 +53,44 @@ void gqa_report_free(struct gqa_report *report)
         clear_entry(&report->entries[i]);
     free(report->entries);
     json_decref(report->facts);
+    free(report->error);
     free(report);
 }
+
+/* --- Following ------------------------------------------------------------ */
+
+/* Wide enough for the longest of the names. */
+enum { NAME_WIDTH = 16 };
+
+static void tell_fact(struct gqa_report *report, const char *key,
+                      const char *text)
+{
+    gqa_progress_clear();
+    if (report->in_checks)
+        fputc('\n', stdout);
+    report->in_checks = false;
+    gqa_report_write_fact(stdout, key, text);
+    fflush(stdout);
+}
+
+static void tell_check(struct gqa_report *report,
+                       const struct gqa_report_entry *entry)
+{
+    gqa_progress_clear();
+    if (!report->in_checks)
+        fputc('\n', stdout);
+    report->in_checks = true;
+    gqa_report_write_check(stdout, entry, NAME_WIDTH);
+    fflush(stdout);
+}
+
+void gqa_report_follow(struct gqa_report *report)
+{
+    report->followed = true;
+    tell_fact(report, "tool", gqa_report_tool);
+}
+
+/* --- Filling -------------------------------------------------------------- */
 
 enum gqa_status gqa_report_add(struct gqa_report *report,
                                const struct gqa_check *check)
@@ -69,7 +106,6 @@ enum gqa_status gqa_report_add(struct gqa_report *report,
         .values = check->values,
     };
     struct gqa_report_entry *more = NULL;
-    size_t at;
 
     if (entry.name && entry.figure && entry.limit && entry.detail)
         more = realloc(report->entries,
@@ -78,13 +114,10 @@ enum gqa_status gqa_report_add(struct gqa_report *report,
         clear_entry(&entry);
         return gqa_fail_nomem();
     }
-    /* Behind the last of its group or of one before. */
-    for (at = report->n_entries; at > 0 && more[at - 1].group > entry.group;
-         at--)
-        more[at] = more[at - 1];
-    more[at] = entry;
     report->entries = more;
-    report->n_entries++;
+    report->entries[report->n_entries++] = entry;
+    if (report->followed)
+        tell_check(report, &entry);
     return GQA_OK;
 }
 
@@ -106,6 +139,8 @@ enum gqa_status gqa_report_fact(struct gqa_report *report, const char *key,
 
     if (line)
         failed = json_object_set_new(report->facts, key, json_string(line));
+    if (!failed && report->followed)
+        tell_fact(report, key, line);
     free(line);
     return failed ? gqa_fail_nomem() : GQA_OK;
 }
@@ -120,10 +155,26 @@ size_t gqa_report_count(const struct gqa_report *report,
     return n;
 }
 
+void gqa_report_trouble(struct gqa_report *report, const char *message)
+{
+    char *line = copy_line(message);
+
+    if (!line)
+        return;
+    free(report->error);
+    report->error = line;
+}
+
+bool gqa_report_passed(const struct gqa_report *report)
+{
+    return gqa_report_count(report, GQA_FAILED) == 0 && !report->error;
+}
+
 int gqa_report_exit_status(const struct gqa_report *report)
 {
-    return gqa_report_count(report, GQA_FAILED) > 0 ? GQA_EXIT_CHECK_FAILED
-                                                    : GQA_EXIT_OK;
+    if (report->error)
+        return GQA_EXIT_TROUBLE;
+    return gqa_report_passed(report) ? GQA_EXIT_OK : GQA_EXIT_CHECK_FAILED;
 }
 
 enum gqa_status gqa_report_write(FILE *out, const struct gqa_report *report,
@@ -137,6 +188,9 @@ enum gqa_status gqa_report_write(FILE *out, const struct gqa_report *report,
         return GQA_OK;
     case GQA_REPORT_JUNIT:
         gqa_report_write_junit(out, report);
+        return GQA_OK;
+    case GQA_REPORT_MARKDOWN:
+        gqa_report_write_markdown(out, report);
         return GQA_OK;
     case GQA_REPORT_TEXT:
         break;
@@ -159,9 +213,12 @@ enum gqa_status gqa_report_format_of(enum gqa_report_format *format,
         *format = GQA_REPORT_JSON;
     else if (has_ending(path, ".xml"))
         *format = GQA_REPORT_JUNIT;
+    else if (has_ending(path, ".md"))
+        *format = GQA_REPORT_MARKDOWN;
     else
         return gqa_fail(GQA_ERR_USAGE,
-                        "%s: a report ends in .xml (JUnit) or .json", path);
+                        "%s: a report ends in .xml (JUnit), .json or .md",
+                        path);
     return GQA_OK;
 }
 

@@ -48,9 +48,16 @@ enum gqa_status gqa_report_create(struct gqa_report **out);
 void gqa_report_free(struct gqa_report *report);
 
 /*
- * Add a check, copied, behind the others of its group; groups stand in their
- * order. check->values becomes the report's, also when
- * this fails. Errors GQA_ERR_NOMEM.
+ * From here on write facts and checks to standard output as they come, in
+ * the place of a bar that is drawn there; gqa_report_write() of text then
+ * gives the end alone.
+ */
+void gqa_report_follow(struct gqa_report *report);
+
+/*
+ * Add a check, copied. Text gives them in this order, the other forms group
+ * by group. check->values becomes the report's, also when this fails. Errors
+ * GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
 enum gqa_status gqa_report_add(struct gqa_report *report,
@@ -67,11 +74,20 @@ enum gqa_status gqa_report_fact(struct gqa_report *report, const char *key,
 bool gqa_report_has(const struct gqa_report *report, enum gqa_check_group group,
                     const char *name);
 
+/*
+ * That the rest could not be checked, and why: no such report passes.
+ * Where memory is short it is left as it was.
+ */
+void gqa_report_trouble(struct gqa_report *report, const char *message);
+
 /* How many checks have the verdict. */
 size_t gqa_report_count(const struct gqa_report *report,
                         enum gqa_verdict verdict);
 
-/* The GQA_EXIT_ status: whether any check failed. */
+/* No check failed, and there was no trouble. */
+bool gqa_report_passed(const struct gqa_report *report);
+
+/* The GQA_EXIT_ status. */
 int gqa_report_exit_status(const struct gqa_report *report);
 
 enum gqa_report_format {
@@ -79,6 +95,7 @@ enum gqa_report_format {
     GQA_REPORT_JSON, /* docs/verify-json.md */
     GQA_REPORT_TAP,  /* Test Anything Protocol, version 13 */
     GQA_REPORT_JUNIT,
+    GQA_REPORT_MARKDOWN, /* a summary for the page of a CI job */
 };
 
 /* Errors GQA_ERR_NOMEM; what the stream itself meets stays in ferror(). */
@@ -86,7 +103,8 @@ GQA_MUST_USE
 enum gqa_status gqa_report_write(FILE *out, const struct gqa_report *report,
                                  enum gqa_report_format format);
 
-/* JSON for .json, JUnit for .xml. GQA_ERR_USAGE for any other ending. */
+/* JSON for .json, JUnit for .xml, Markdown for .md. GQA_ERR_USAGE for any other
+ * ending. */
 GQA_MUST_USE
 enum gqa_status gqa_report_format_of(enum gqa_report_format *format,
                                      const char *path);

@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "common/json.h"
+#include "verify/summary.h"
 
 const char *gqa_check_group_name(enum gqa_check_group group)
 {
@@ -22,17 +23,24 @@ const char *gqa_verdict_name(enum gqa_verdict verdict)
     return names[verdict];
 }
 
-enum { FIGURE_SIZE = 256 };
-
-/* The figure and what it was held against. */
-static void join_figure(char line[FIGURE_SIZE],
-                        const struct gqa_report_entry *e)
+void gqa_report_join_figure(char line[GQA_FIGURE_SIZE],
+                            const struct gqa_report_entry *e)
 {
-    snprintf(line, FIGURE_SIZE, *e->limit ? "%s (%s)" : "%s%s", e->figure,
+    snprintf(line, GQA_FIGURE_SIZE, *e->limit ? "%s (%s)" : "%s%s", e->figure,
              e->limit);
 }
 
-static double total_seconds(const struct gqa_report *report)
+const struct gqa_report_entry *gqa_report_by_group(
+    const struct gqa_report *report, size_t i)
+{
+    for (int group = 0; group <= GQA_CHECK_FIDELITY; group++)
+        for (size_t j = 0; j < report->n_entries; j++)
+            if ((int)report->entries[j].group == group && i-- == 0)
+                return &report->entries[j];
+    return NULL;
+}
+
+double gqa_report_seconds(const struct gqa_report *report)
 {
     double sum = 0;
 
@@ -41,129 +49,7 @@ static double total_seconds(const struct gqa_report *report)
     return sum;
 }
 
-static const char tool[] = "gqa-verify " GQA_VERSION;
-
-/* --- Text ----------------------------------------------------------------- */
-
-/* Bytes of the first word: what a line is not broken within, a number and
- * its "%" or "<=" too. */
-static size_t word_length(const char *text)
-{
-    size_t n = 0;
-
-    for (;;) {
-        n += strcspn(text + n, " ");
-        if (text[n] == '\0' ||
-            (text[n + 1] != '%' && (n < 2 || text[n - 1] != '=')))
-            return n;
-        n++;
-    }
-}
-
-/* UTF-8 without combining characters. */
-static size_t n_columns(const char *text, size_t n)
-{
-    size_t columns = 0;
-
-    for (size_t i = 0; i < n; i++)
-        columns += ((unsigned char)text[i] & 0xC0) != 0x80;
-    return columns;
-}
-
-/*
- * Put text at a column, what would pass the 80th on lines of its own below;
- * where by_clause and that is so, each clause begins one. Ends the line.
- */
-static void write_wrapped(FILE *out, size_t column, bool by_clause,
-                          const char *text)
-{
-    const bool fits = column + n_columns(text, strlen(text)) <= 80;
-    size_t at = column;
-
-    while (*text) {
-        const size_t n = word_length(text), wide = n_columns(text, n);
-
-        if (at > column && at + 1 + wide > 80) {
-            fprintf(out, "\n%*s", (int)column, "");
-            at = column;
-        } else if (at > column) {
-            fputc(' ', out);
-            at++;
-        }
-        fwrite(text, 1, n, out);
-        at += wide;
-        if (by_clause && !fits && n > 0 && text[n - 1] == ';')
-            at = 80; /* as if it were full */
-        text += n + strspn(text + n, " ");
-    }
-    fputc('\n', out);
-}
-
-static void write_fact(FILE *out, const char *key, const char *text)
-{
-    fprintf(out, "%-10s  ", key);
-    write_wrapped(out, 12, false, text);
-}
-
-static void write_figure(FILE *out, size_t column,
-                         const struct gqa_report_entry *e)
-{
-    char line[FIGURE_SIZE];
-
-    join_figure(line, e);
-    write_wrapped(out, column, false, line);
-}
-
-static void write_summary(FILE *out, const struct gqa_report *report)
-{
-    const size_t failed = gqa_report_count(report, GQA_FAILED);
-    const size_t skipped = gqa_report_count(report, GQA_SKIPPED);
-
-    fprintf(out, "\n%s: %zu passed, %zu failed", failed ? "FAILED" : "PASSED",
-            gqa_report_count(report, GQA_PASSED), failed);
-    if (skipped)
-        fprintf(out, ", %zu skipped", skipped);
-    fprintf(out, " (%.2f s)\n", total_seconds(report));
-}
-
-void gqa_report_write_text(FILE *out, const struct gqa_report *report)
-{
-    json_t *facts = report->facts;
-    const char *key;
-    json_t *value;
-    size_t width = 0;
-
-    write_fact(out, "tool", tool);
-    json_object_foreach(facts, key, value)
-    {
-        write_fact(out, key, json_string_value(value));
-    }
-    fputc('\n', out);
-    for (size_t i = 0; i < report->n_entries; i++) {
-        const size_t n = strlen(report->entries[i].name);
-
-        width = n > width ? n : width;
-    }
-    for (size_t i = 0; i < report->n_entries; i++) {
-        const struct gqa_report_entry *e = &report->entries[i];
-        const char *verdict =
-            e->verdict == GQA_FAILED ? "FAILED" : gqa_verdict_name(e->verdict);
-
-        fprintf(out, "%-8s  %-*s  %s", gqa_check_group_name(e->group),
-                (int)width, e->name, verdict);
-        if (*e->figure) {
-            fprintf(out, "%*s", (int)(10 - strlen(verdict)), "");
-            write_figure(out, width + 22, e);
-        } else {
-            fputc('\n', out);
-        }
-        if (*e->detail) {
-            fprintf(out, "%10s", "");
-            write_wrapped(out, 10, true, e->detail);
-        }
-    }
-    write_summary(out, report);
-}
+const char gqa_report_tool[] = "gqa-verify " GQA_VERSION;
 
 /* --- JSON ----------------------------------------------------------------- */
 
@@ -179,25 +65,48 @@ static json_t *entry_json(const struct gqa_report_entry *e)
                      "seconds", gqa_clock_round(e->seconds));
 }
 
+static json_t *exact_json(const struct gqa_summary *s,
+                          const struct gqa_report *report)
+{
+    return json_pack("{s:b, s:I, s:I, s:s}", "passed",
+                     s->n_exact_failed == 0 && !report->error, "checks",
+                     (json_int_t)s->n_exact, "failed",
+                     (json_int_t)s->n_exact_failed, "words", s->exact);
+}
+
+/* passed: of a budget or, without one, of what is finite. */
+static json_t *fidelity_json(const struct gqa_summary *s)
+{
+    if (!*s->fidelity)
+        return json_null();
+    return json_pack("{s:b, s:s?, s:s}", "passed", s->n_limits_failed == 0,
+                     "nearness", gqa_nearness_name(s->nearness), "words",
+                     s->fidelity);
+}
+
 enum gqa_status gqa_report_write_json(FILE *out,
                                       const struct gqa_report *report)
 {
     json_t *checks = json_array();
+    struct gqa_summary summary;
     char *text = NULL;
     enum gqa_status st;
     json_t *root;
 
+    gqa_summarise(&summary, report);
     for (size_t i = 0; i < report->n_entries; i++)
-        json_array_append_new(checks, entry_json(&report->entries[i]));
-    root =
-        json_pack("{s:i, s:s, s:b, s:{s:I, s:I, s:I, s:I}, s:O, s:o}",
-                  "schema_version", SCHEMA_VERSION, "tool", tool, "passed",
-                  gqa_report_count(report, GQA_FAILED) == 0, "counts", "passed",
-                  (json_int_t)gqa_report_count(report, GQA_PASSED), "failed",
-                  (json_int_t)gqa_report_count(report, GQA_FAILED), "skipped",
-                  (json_int_t)gqa_report_count(report, GQA_SKIPPED), "reported",
-                  (json_int_t)gqa_report_count(report, GQA_REPORTED), "facts",
-                  report->facts, "checks", checks);
+        json_array_append_new(checks,
+                              entry_json(gqa_report_by_group(report, i)));
+    root = json_pack(
+        "{s:i, s:s, s:b, s:s?, s:{s:I, s:I, s:I, s:I}, s:o, s:o, s:O, s:o}",
+        "schema_version", SCHEMA_VERSION, "tool", gqa_report_tool, "passed",
+        gqa_report_passed(report), "error", report->error, "counts", "passed",
+        (json_int_t)gqa_report_count(report, GQA_PASSED), "failed",
+        (json_int_t)gqa_report_count(report, GQA_FAILED), "skipped",
+        (json_int_t)gqa_report_count(report, GQA_SKIPPED), "reported",
+        (json_int_t)gqa_report_count(report, GQA_REPORTED), "exact",
+        exact_json(&summary, report), "fidelity", fidelity_json(&summary),
+        "facts", report->facts, "checks", checks);
     st = gqa_json_dump(&text, root, JSON_INDENT(2) | gqa_json_real_flags(root));
     json_decref(root);
     if (st != GQA_OK)
@@ -222,20 +131,21 @@ static void write_tap_text(FILE *out, const char *text)
 void gqa_report_write_tap(FILE *out, const struct gqa_report *report)
 {
     json_t *facts = report->facts;
+    struct gqa_summary summary;
     const char *key;
     json_t *value;
 
     fprintf(out, "TAP version 13\n1..%zu\n# tool: %s\n", report->n_entries,
-            tool);
+            gqa_report_tool);
     json_object_foreach(facts, key, value)
     {
         fprintf(out, "# %s: %s\n", key, json_string_value(value));
     }
     for (size_t i = 0; i < report->n_entries; i++) {
-        const struct gqa_report_entry *e = &report->entries[i];
-        char line[FIGURE_SIZE];
+        const struct gqa_report_entry *e = gqa_report_by_group(report, i);
+        char line[GQA_FIGURE_SIZE];
 
-        join_figure(line, e);
+        gqa_report_join_figure(line, e);
         fprintf(out, "%s %zu - %s %s",
                 e->verdict == GQA_FAILED ? "not ok" : "ok", i + 1,
                 gqa_check_group_name(e->group), e->name);
@@ -251,6 +161,12 @@ void gqa_report_write_tap(FILE *out, const struct gqa_report *report)
         if (e->verdict != GQA_SKIPPED && *e->detail)
             fprintf(out, "# %s\n", e->detail);
     }
+    gqa_summarise(&summary, report);
+    fprintf(out, "# exact: %s\n", summary.exact);
+    if (*summary.fidelity)
+        fprintf(out, "# fidelity: %s\n", summary.fidelity);
+    if (report->error)
+        fprintf(out, "Bail out! %s\n", report->error);
 }
 
 /* --- JUnit ---------------------------------------------------------------- */
@@ -294,9 +210,9 @@ static void write_property(FILE *out, const char *name, const char *value)
 
 static void write_case(FILE *out, const struct gqa_report_entry *e)
 {
-    char line[FIGURE_SIZE];
+    char line[GQA_FIGURE_SIZE];
 
-    join_figure(line, e);
+    gqa_report_join_figure(line, e);
     fputs("    <testcase", out);
     fprintf(out, " classname=\"gqa-verify.%s\"",
             gqa_check_group_name(e->group));
@@ -316,29 +232,52 @@ static void write_case(FILE *out, const struct gqa_report_entry *e)
     }
     fputs("      <system-out>", out);
     write_xml_text(out, line);
+    if ((e->verdict == GQA_PASSED || e->verdict == GQA_REPORTED) &&
+        *e->detail) {
+        fputc('\n', out);
+        write_xml_text(out, e->detail);
+    }
     fputs("</system-out>\n    </testcase>\n", out);
+}
+
+/* What kept the rest from being checked is no failure of a check. */
+static void write_error(FILE *out, const char *error)
+{
+    fputs("    <testcase classname=\"gqa-verify\" name=\"run\">\n      <error",
+          out);
+    write_attribute(out, "message", error);
+    fputs("/>\n    </testcase>\n", out);
 }
 
 void gqa_report_write_junit(FILE *out, const struct gqa_report *report)
 {
     json_t *facts = report->facts;
+    struct gqa_summary summary;
     const char *key;
     json_t *value;
 
+    gqa_summarise(&summary, report);
     fprintf(out,
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
             "<testsuites>\n"
             "  <testsuite name=\"gqa-verify\" tests=\"%zu\" failures=\"%zu\""
-            " errors=\"0\" skipped=\"%zu\" time=\"%.6f\">\n    <properties>\n",
-            report->n_entries, gqa_report_count(report, GQA_FAILED),
-            gqa_report_count(report, GQA_SKIPPED), total_seconds(report));
-    write_property(out, "tool", tool);
+            " errors=\"%d\" skipped=\"%zu\" time=\"%.6f\">\n"
+            "    <properties>\n",
+            report->n_entries + (report->error ? 1 : 0),
+            gqa_report_count(report, GQA_FAILED), report->error ? 1 : 0,
+            gqa_report_count(report, GQA_SKIPPED), gqa_report_seconds(report));
+    write_property(out, "tool", gqa_report_tool);
     json_object_foreach(facts, key, value)
     {
         write_property(out, key, json_string_value(value));
     }
+    write_property(out, "exact", summary.exact);
+    if (*summary.fidelity)
+        write_property(out, "fidelity", summary.fidelity);
     fputs("    </properties>\n", out);
     for (size_t i = 0; i < report->n_entries; i++)
-        write_case(out, &report->entries[i]);
+        write_case(out, gqa_report_by_group(report, i));
+    if (report->error)
+        write_error(out, report->error);
     fputs("  </testsuite>\n</testsuites>\n", out);
 }

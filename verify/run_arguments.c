@@ -35,5 +35,6 @@ struct gqa_budget gqa_run_arguments_budget(const struct gqa_run_arguments *a)
         .min_top1 = limit(a->limits.min_top1, a->profile.min_top1),
         .max_ppl_increase =
             limit(a->limits.max_ppl_increase, a->profile.max_ppl_increase),
+        .max_kl_of_first = a->profile.max_kl_of_first,
     };
 }

@@ -31,28 +31,27 @@ struct run {
     size_t n_layers[2]; /* of encoder and decoder */
     /* [SHORT_SEQUENCES, n_generate] of each model; NULL: none wanted */
     int32_t *generated[GQA_N_MODELS];
-    double start; /* of the original's run */
+    struct gqa_fidelity_result result; /* of the converted model */
+    double start;                      /* of the original's run */
     struct gqa_progress *bar;
     struct gqa_run_progress progress;
 };
 
-/* The bar counts bytes: those of the logits as float32. */
-static void show_progress(void *ctx, uint64_t done, uint64_t all)
+static bool needs_first(const struct run *r)
 {
-    const struct run *r = ctx;
-    const uint64_t bytes = r->vocab_size * sizeof(float);
-
-    gqa_progress_update(r->bar, done * bytes, all * bytes);
+    return r->options->scale || r->options->budget.max_kl_of_first >= 0;
 }
 
-static enum gqa_status open_model(struct gqa_running **out,
+static enum gqa_status open_model(const struct run *r, struct gqa_running **out,
                                   const struct gqa_run_model *model,
                                   const struct gqa_run_options *options)
 {
     const double start = gqa_clock_s();
     uint64_t n_bytes = 0;
-    enum gqa_status st =
-        gqa_running_open(out, model->model, &model->weights, options);
+    enum gqa_status st;
+
+    gqa_progress_phase(r->bar, "loading a model", GQA_PROGRESS_BYTES);
+    st = gqa_running_open(out, model->model, &model->weights, options);
 
     for (size_t i = 0; i < model->model->n_params; i++)
         n_bytes += model->model->params[i].n_bytes;
@@ -122,12 +121,22 @@ static enum gqa_status get_tokens(struct run *r, struct gqa_running *running)
     const uint64_t max = samples.n;
     enum gqa_status st;
 
+    gqa_progress_phase(r->bar,
+                       r->options->tokens_path || r->options->text_path
+                           ? "getting the tokens"
+                           : "drawing samples",
+                       GQA_PROGRESS_TOKENS);
+    samples.progress = gqa_progress_update;
+    samples.progress_ctx = r->bar;
+
     samples.n = max > 0 ? max : DEFAULT_SAMPLES;
     samples.length = samples.length > 0 ? samples.length : DEFAULT_LENGTH;
     if (network->max_positions > 0 && samples.length > network->max_positions)
         samples.length = network->max_positions;
     if (r->options->tokens_path) {
         st = gqa_tokens_read(&r->tokens, r->options->tokens_path, &rules, max);
+        if (st == GQA_OK && r->options->samples.length > 0)
+            gqa_tokens_cut(&r->tokens, r->options->samples.length);
         if (st == GQA_OK)
             st = check_lengths(&r->tokens, network, r->options->tokens_path);
         if (st == GQA_OK && rules.is_encoder_decoder)
@@ -211,7 +220,7 @@ static enum gqa_status run_original(struct run *r)
     const struct gqa_trace_options keep = {
         r->options->run.device.real == GQA_F64 ? GQA_F64 : GQA_F32, true};
     struct gqa_running *running = NULL;
-    enum gqa_status st = open_model(&running, r->original, &r->options->run);
+    enum gqa_status st = open_model(r, &running, r->original, &r->options->run);
     double start = gqa_clock_s();
 
     if (st == GQA_OK)
@@ -228,13 +237,13 @@ static enum gqa_status run_original(struct run *r)
         const uint64_t n = gqa_tokens_n_positions(&r->tokens);
 
         learn_shape(r, gqa_running_network(running));
-        r->progress = (struct gqa_run_progress){
-            show_progress, r, 0, (r->options->scale ? 4 : 2) * n};
+        r->progress =
+            (struct gqa_run_progress){gqa_progress_update, r->bar, 0, n};
+        gqa_progress_phase(r->bar, "running the original", GQA_PROGRESS_TOKENS);
         start = gqa_clock_s();
         st = gqa_trace_record(&r->trace, running, &r->tokens, &keep,
                               &r->progress);
         gqa_clock_log("running the original", start, 0);
-        r->progress.base += n;
     }
     if (st == GQA_OK && r->options->n_generate > 0)
         st = generate(r, 0, running);
@@ -243,7 +252,8 @@ static enum gqa_status run_original(struct run *r)
 }
 
 /* layers: [n_layers], or NULL. */
-static enum gqa_status compare(struct run *r, struct gqa_running *running,
+static enum gqa_status compare(struct run *r, const char *phase,
+                               struct gqa_running *running,
                                struct gqa_fidelity_result *result,
                                struct gqa_drift *layers)
 {
@@ -252,11 +262,11 @@ static enum gqa_status compare(struct run *r, struct gqa_running *running,
     enum gqa_status st =
         gqa_fidelity_create(&to.fidelity, r->vocab_size, r->tokens.n, n);
 
+    gqa_progress_phase(r->bar, phase, GQA_PROGRESS_TOKENS);
     if (st == GQA_OK)
         st = gqa_trace_compare(r->trace, running, 0, false, &to, &r->progress);
     if (st == GQA_OK)
         gqa_fidelity_finish(to.fidelity, result);
-    r->progress.base += n;
     gqa_fidelity_free(to.fidelity);
     return st;
 }
@@ -266,15 +276,15 @@ static enum gqa_status check_fidelity(struct run *r,
 {
     const size_t n = gqa_trace_n_layers(r->trace);
     struct gqa_drift *layers = calloc(n ? n : 1, sizeof *layers);
-    struct gqa_fidelity_result result;
     const double start = gqa_clock_s();
     enum gqa_status st = layers ? GQA_OK : gqa_fail_nomem();
 
     if (st == GQA_OK)
-        st = compare(r, running, &result, layers);
+        st = compare(r, "comparing the converted model", running, &r->result,
+                     layers);
     gqa_clock_log("running the converted model", start, 0);
     if (st == GQA_OK)
-        st = gqa_fidelity_report(r->report, &result, &r->options->budget,
+        st = gqa_fidelity_report(r->report, &r->result, &r->options->budget,
                                  gqa_clock_s() - r->start);
     if (st == GQA_OK)
         st =
@@ -307,9 +317,10 @@ static enum gqa_status check_distance(struct run *r, const char *name,
     struct gqa_drift logits = {0};
     const struct gqa_comparison to = {.logits = &logits};
     const double start = gqa_clock_s();
-    enum gqa_status st =
-        gqa_trace_compare(trace, running, 0, token_by_token, &to, NULL);
+    enum gqa_status st;
 
+    gqa_progress_phase(r->bar, "checking the runtime", GQA_PROGRESS_TOKENS);
+    st = gqa_trace_compare(trace, running, 0, token_by_token, &to, NULL);
     if (st != GQA_OK)
         return st;
     return gqa_distance_report(r->report, name, &logits,
@@ -389,7 +400,7 @@ static enum gqa_status check_reference(struct run *r, struct gqa_trace *trace)
 {
     struct gqa_running *running = NULL;
     enum gqa_status st =
-        open_model(&running, r->converted, &r->options->reference);
+        open_model(r, &running, r->converted, &r->options->reference);
 
     if (st == GQA_OK)
         st = state_reference(r, running);
@@ -406,7 +417,8 @@ static enum gqa_status run_converted(struct run *r,
 {
     const struct gqa_trace_options keep = {GQA_F64, false};
     struct gqa_running *running = NULL;
-    enum gqa_status st = open_model(&running, r->converted, &r->options->run);
+    enum gqa_status st =
+        open_model(r, &running, r->converted, &r->options->run);
 
     if (st == GQA_OK)
         st = check_fidelity(r, running);
@@ -445,9 +457,13 @@ static enum gqa_status run_scale(struct run *r, enum gqa_regrouping regrouping,
                               &r->options->run);
     }
     if (st == GQA_OK)
-        st = compare(r, running, &result, NULL);
+        st = compare(r, "comparing another conversion", running, &result, NULL);
     if (st == GQA_OK)
         st = gqa_scale_report(r->report, name, &result, gqa_clock_s() - start);
+    if (st == GQA_OK && regrouping == GQA_REGROUP_FIRST &&
+        r->options->budget.max_kl_of_first >= 0)
+        st = gqa_kl_of_first_report(r->report, &r->result, &result,
+                                    &r->options->budget);
     gqa_running_close(running);
     gqa_mapped_free(mapped);
     /* Not every layout can be regrouped; nothing else depends on it. */
@@ -455,6 +471,10 @@ static enum gqa_status run_scale(struct run *r, enum gqa_regrouping regrouping,
         struct gqa_check check = {
             .group = GQA_CHECK_FIDELITY, .name = name, .verdict = GQA_SKIPPED};
 
+        /* A limit that nothing can be held against is not kept. */
+        if (regrouping == GQA_REGROUP_FIRST &&
+            r->options->budget.max_kl_of_first >= 0)
+            check.verdict = GQA_FAILED;
         snprintf(check.detail, sizeof check.detail, "%s", gqa_error_message());
         return gqa_report_add(r->report, &check);
     }
@@ -503,7 +523,7 @@ enum gqa_status gqa_run_checks(struct gqa_report *report,
     if (st == GQA_OK)
         st = check_reference(&r, short_trace);
     gqa_clock_log("checking the runtime", start, 0);
-    if (st == GQA_OK && options->scale)
+    if (st == GQA_OK && needs_first(&r))
         st = run_scale(&r, GQA_REGROUP_FIRST, "scale-first");
     if (st == GQA_OK && options->scale)
         st = run_scale(&r, GQA_REGROUP_RANDOM, "scale-random");

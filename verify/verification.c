@@ -1,7 +1,10 @@
 #include "verify/verification.h"
 
+#include <stdio.h>
+
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/progress.h"
 #include "formats/families/load.h"
 #include "formats/libraries.h"
 #include "formats/unwritten.h"
@@ -43,7 +46,18 @@ static enum gqa_status state_facts(struct gqa_report *report,
     return st == GQA_OK ? gqa_report_fact(report, "libraries", libraries) : st;
 }
 
-/* A checkpoint that is damaged, as has been reported, cannot be compared. */
+/* Tensors of the same sizes, whatever the configurations make of them. */
+static bool are_alike(const struct gqa_model *a, const struct gqa_model *b)
+{
+    return a->n_attentions == b->n_attentions && a->n_layers == b->n_layers &&
+           a->n_decoder_layers == b->n_decoder_layers &&
+           a->d_model == b->d_model && a->vocab_size == b->vocab_size &&
+           a->attentions[0].n_heads * a->attentions[0].head_dim ==
+               b->attentions[0].n_heads * b->attentions[0].head_dim;
+}
+
+/* A checkpoint that is damaged, or whose configuration makes another model of
+ * the same tensors, as has been reported, cannot be compared. */
 static enum gqa_status check_weights(struct gqa_report *report,
                                      const struct gqa_subject *original,
                                      const struct gqa_subject *converted,
@@ -51,12 +65,25 @@ static enum gqa_status check_weights(struct gqa_report *report,
 {
     struct gqa_check check = {.group = GQA_CHECK_WEIGHTS,
                               .name = "unchanged",
-                              .verdict = GQA_SKIPPED,
-                              .detail = "the content is damaged"};
-    enum gqa_status st = gqa_weights_check(report, original, converted,
-                                           options->common.n_threads);
+                              .verdict = GQA_SKIPPED};
+    const struct gqa_weights_options weights = {
+        .n_threads = options->common.n_threads, .trained = options->trained};
+    struct gqa_progress *bar = NULL;
+    enum gqa_status st = gqa_progress_create(&bar, options->common.log_level);
 
-    if (st != GQA_ERR_FORMAT || gqa_report_count(report, GQA_FAILED) == 0)
+    if (st != GQA_OK)
+        return st;
+    gqa_progress_phase(bar, "comparing the weights", GQA_PROGRESS_BYTES);
+    st = gqa_weights_check(report, original, converted, &weights);
+    gqa_progress_free(bar);
+    if (gqa_report_count(report, GQA_FAILED) == 0)
+        return st;
+    if (st == GQA_ERR_FORMAT)
+        snprintf(check.detail, sizeof check.detail, "the content is damaged");
+    else if (st == GQA_ERR_USAGE &&
+             are_alike(original->model, converted->model))
+        snprintf(check.detail, sizeof check.detail, "%s", gqa_error_message());
+    else
         return st;
     st = gqa_report_add(report, &check);
     check.name = "grouped";
@@ -90,6 +117,8 @@ static enum gqa_status verify(struct gqa_report *report,
         st = gqa_file_check(&converted, report, &file);
     if (st == GQA_OK)
         st = gqa_outputs_keep_apart(options, &converted);
+    if (st == GQA_OK)
+        st = gqa_outputs_clear(options);
     if (st == GQA_OK && options->original_path)
         st = check_weights(report, &original, &converted, options);
     if (st == GQA_OK && options->original_path && !options->no_run)

@@ -26,6 +26,10 @@ struct gqa_config_keys {
     gqa_texts n_layers, n_decoder_layers; /* decoder: of an encoder-decoder */
     gqa_texts vocab_size, max_positions;
     gqa_texts start_token, end_token, pad_token;
+    /* For comparing configurations: what keys stand for where they are not
+     * there (an object of settings, or NULL), and those nothing reads. */
+    const json_t *defaults;
+    gqa_texts unread;
 };
 
 struct gqa_family_names {

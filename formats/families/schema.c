@@ -118,6 +118,8 @@ static const struct gqa_field config_fields[] = {
     TEXTS("start_token", gqa_config_keys, start_token),
     TEXTS("end_token", gqa_config_keys, end_token),
     TEXTS("pad_token", gqa_config_keys, pad_token),
+    {"defaults", GQA_FIELD_SETTINGS, AT(gqa_config_keys, defaults)},
+    TEXTS("unread", gqa_config_keys, unread),
     END,
 };
 static const struct gqa_schema config_schema =

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
+
 /* --- Values -------------------------------------------------------------- */
 
 const char *gqa_value_kind_text(enum gqa_value_kind kind)
@@ -74,7 +76,8 @@ bool gqa_value_fits(const json_t *value, enum gqa_value_kind kind)
 
 void gqa_value_text(char *out, size_t size, const json_t *value)
 {
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT |
+                                       gqa_json_real_flags(value));
 
     snprintf(out, size, "%s", text ? text : "?");
     free(text);
@@ -96,6 +99,10 @@ const json_t *gqa_config_at(const json_t *config, const char *key)
     if (value || !dot || (size_t)(dot - key) >= sizeof outer)
         return value;
     snprintf(outer, sizeof outer, "%.*s", (int)(dot - key), key);
+    /* transformers 5 reads rope_scaling in its place, where that says any. */
+    if (strcmp(outer, "rope_parameters") == 0 &&
+        json_object_size(json_object_get(config, "rope_scaling")) > 0)
+        return NULL;
     return json_object_get(json_object_get(config, outer), dot + 1);
 }
 

@@ -188,24 +188,50 @@ static enum gqa_status choose(const char **name, const char *folder,
     return n == 1 ? GQA_OK : refuse_folder(folder, list);
 }
 
+static enum gqa_status list_folder(struct listing *list, const char *folder)
+{
+    const int n = scandir(folder, &list->entries, NULL, alphasort);
+
+    if (n < 0)
+        return gqa_fail_errno("%s", folder);
+    list->n = (size_t)n;
+    return GQA_OK;
+}
+
+static void clear_listing(struct listing *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        free(list->entries[i]);
+    free(list->entries);
+}
+
 enum gqa_status gqa_folder_find(char **path, const char *folder)
 {
     struct listing list = {0};
     const char *name = NULL;
-    enum gqa_status st;
-    const int n = scandir(folder, &list.entries, NULL, alphasort);
+    enum gqa_status st = list_folder(&list, folder);
 
-    if (n < 0)
-        return gqa_fail_errno("%s", folder);
-    list.n = (size_t)n;
-    st = choose(&name, folder, &list);
+    if (st == GQA_OK)
+        st = choose(&name, folder, &list);
     if (st == GQA_OK) {
         *path = gqa_path_join(folder, name);
         if (!*path)
             st = gqa_fail_nomem();
     }
-    for (size_t i = 0; i < list.n; i++)
-        free(list.entries[i]);
-    free(list.entries);
+    clear_listing(&list);
+    return st;
+}
+
+enum gqa_status gqa_folder_is_of(bool *alone, const char *folder,
+                                 const char *name)
+{
+    struct listing list = {0};
+    const enum gqa_status st = list_folder(&list, folder);
+
+    *alone = true;
+    for (size_t i = 0; i < list.n && *alone; i++)
+        *alone = strcmp(list.entries[i]->d_name, name) == 0 ||
+                 !is_wanted(list.entries[i]->d_name, NULL);
+    clear_listing(&list);
     return st;
 }

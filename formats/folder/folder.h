@@ -2,6 +2,8 @@
 #ifndef GQA_FORMATS_FOLDER_FOLDER_H
 #define GQA_FORMATS_FOLDER_FOLDER_H
 
+#include <stdbool.h>
+
 #include "common/status.h"
 
 /* "folder/name"; NULL when out of memory. The caller frees it. */
@@ -20,5 +22,13 @@ char *gqa_path_folder(const char *path);
  */
 GQA_MUST_USE
 enum gqa_status gqa_folder_find(char **path, const char *folder);
+
+/*
+ * *alone: whether the file of that name is all there is of weights in the
+ * folder, so that what else lies there is its own. Errors GQA_ERR_IO.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_folder_is_of(bool *alone, const char *folder,
+                                 const char *name);
 
 #endif

@@ -220,8 +220,8 @@ static bool is_written_again(const struct judge *j, const struct gqa_entry *e)
     return is_same;
 }
 
-static enum gqa_verdict judge_one(const struct judge *j,
-                                  const struct gqa_entry *e)
+static enum gqa_entry_verdict judge_one(const struct judge *j,
+                                        const struct gqa_entry *e)
 {
     const struct gqa_listed_file *file =
         gqa_folder_manifest_find(&j->manifest, e->name);

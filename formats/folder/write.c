@@ -73,11 +73,11 @@ static enum gqa_status cut(struct folder *f)
 
 static enum gqa_status make_headers(struct folder *f)
 {
-    enum gqa_status st = GQA_OK;
-    json_t *metadata = json_pack("{s:s}", "format", "pt");
+    const json_t *given = f->out->options->metadata;
+    json_t *metadata =
+        given ? json_deep_copy(given) : json_pack("{s:s}", "format", "pt");
+    enum gqa_status st = gqa_json_check();
 
-    if (!metadata)
-        return gqa_fail_nomem();
     for (size_t i = 0; i < f->n_shards && st == GQA_OK; i++) {
         struct shard *shard = &f->shards[i];
         size_t *order = f->order + shard->first;

@@ -7,7 +7,6 @@
 
 #include <stdint.h>
 
-#define GQA_FORMAT_VERSION   "1"
 #define GQA_MANIFEST_VERSION 1
 
 /* Content bytes of one frame of a tensor: as written, and at most. */

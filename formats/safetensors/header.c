@@ -279,7 +279,14 @@ enum gqa_status gqa_st_header_move(struct gqa_source *source,
     const char *format =
         json_string_value(json_object_get(header->metadata, "format"));
     const json_t *config = json_object_get(header->metadata, "gqa.config");
+    const char *version =
+        json_string_value(json_object_get(header->metadata, "gqa.version"));
 
+    if (version && strcmp(version, GQA_FORMAT_VERSION) != 0)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "gqa.version in " METADATA " is \"%.40s\"; this tool "
+                        "reads version %s, so a newer one is needed",
+                        version, GQA_FORMAT_VERSION);
     source->naming =
         format && strcmp(format, "tf") == 0 ? GQA_NAMES_TF : GQA_NAMES_TORCH;
     if (config) {

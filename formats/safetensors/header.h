@@ -18,6 +18,8 @@
 #define GQA_ST_PREFIX_BYTES ((size_t)8)
 /* The longest JSON that the safetensors library reads, and so do we. */
 #define GQA_ST_MAX_HEADER_BYTES ((uint64_t)100000000)
+/* The gqa.version of the metadata that we know. */
+#define GQA_FORMAT_VERSION "1"
 
 /* Zero-initialise; gqa_st_header_clear() frees what parsing put in. */
 struct gqa_st_header {
@@ -50,7 +52,8 @@ void gqa_st_header_clear(struct gqa_st_header *header);
 /*
  * Give the tensors and the metadata to a source, with what the metadata
  * says: naming, and the configuration if there is one inside. header keeps
- * its offsets. Errors GQA_ERR_FORMAT: the configuration is not an object.
+ * its offsets. Errors GQA_ERR_FORMAT: the configuration is not an object;
+ * GQA_ERR_UNSUPPORTED: a gqa.version that we do not know.
  */
 GQA_MUST_USE
 enum gqa_status gqa_st_header_move(struct gqa_source *source,

@@ -47,8 +47,8 @@ struct gqa_output_options {
     bool force;         /* replace what exists */
 
     /*
-     * __metadata__ of an output that is one file, string -> string, lent. The
-     * shards of a folder carry `format` alone.
+     * __metadata__ of the file or of every shard of a folder, string ->
+     * string, lent. NULL: the shards of a folder carry `format` alone.
      */
     const json_t *metadata;
     /* Of a folder: config.json, and a folder whose other files come along (all

@@ -133,7 +133,8 @@ enum gqa_status gqa_batches_create(struct gqa_batches *out,
 
 void gqa_batches_fill(int32_t *ids, uint64_t *lengths,
                       const struct gqa_batches *batches, size_t index,
-                      const struct gqa_tokens *tokens, bool encoder)
+                      const struct gqa_tokens *tokens, bool encoder,
+                      int32_t start_token)
 {
     const struct gqa_token_batch *batch = &batches->items[index];
     const uint64_t width = encoder ? batch->n_encoder : batch->n_decoder;
@@ -146,6 +147,8 @@ void gqa_batches_fill(int32_t *ids, uint64_t *lengths,
 
         lengths[i] = n;
         memcpy(row, encoder ? s->encoder : s->decoder, n * sizeof *row);
+        if (!encoder && s->starts)
+            row[0] = start_token;
         memset(row + n, 0, (width - n) * sizeof *row);
     }
 }

@@ -41,10 +41,12 @@ void gqa_batches_clear(struct gqa_batches *batches);
 
 /*
  * Tokens of a batch, of the encoder or the decoder, as sessions take them:
- * ids [n, n_encoder or n_decoder], padded with 0; lengths [n].
+ * ids [n, n_encoder or n_decoder], padded with 0; lengths [n]. start_token:
+ * of the model, which a decoder is fed where its sequence `starts`.
  */
 void gqa_batches_fill(int32_t *ids, uint64_t *lengths,
                       const struct gqa_batches *batches, size_t index,
-                      const struct gqa_tokens *tokens, bool encoder);
+                      const struct gqa_tokens *tokens, bool encoder,
+                      int32_t start_token);
 
 #endif

@@ -27,6 +27,8 @@ struct drawing {
     uint64_t keys[AT_A_TIME];
     int32_t next[AT_A_TIME]; /* the tokens just drawn */
     bool may_end;            /* the end token may be drawn, and ends */
+    const struct gqa_sample_options *options;
+    uint64_t done, all; /* tokens: what progress is told */
 };
 
 /* A text is as long as it was asked for: no special token is drawn. */
@@ -107,6 +109,9 @@ static enum gqa_status draw_rows(struct gqa_session *session, struct drawing *d,
             if (d->may_end && d->next[s] == d->rules.end_token)
                 ones[s] = 0;
         }
+        d->done += n;
+        if (st == GQA_OK && d->options->progress)
+            d->options->progress(d->options->progress_ctx, d->done, d->all);
     }
     return st;
 }
@@ -181,6 +186,7 @@ static enum gqa_status set_output(struct gqa_sequence *s, const int64_t *row,
         s->next[i] = (int32_t)row[i + 1];
     }
     s->n_decoder = n;
+    s->starts = true;
     return GQA_OK;
 }
 
@@ -200,13 +206,12 @@ static uint64_t batch_size(uint64_t left)
     return left < AT_A_TIME ? left : AT_A_TIME;
 }
 
-enum gqa_status gqa_sample_outputs(struct gqa_tokens *tokens,
-                                   struct gqa_runtime *runtime,
-                                   const struct gqa_network *network,
-                                   const struct gqa_sample_options *options)
+/* d: with rules, options and what has been done. */
+static enum gqa_status draw_outputs(struct gqa_tokens *tokens,
+                                    struct gqa_runtime *runtime,
+                                    struct drawing *d)
 {
-    struct drawing d = {.rules = gqa_token_rules_of(network), .may_end = true};
-    const uint64_t length = options->length;
+    const uint64_t length = d->options->length;
     uint64_t drawn[AT_A_TIME];
     int64_t *outputs = NULL;
     enum gqa_status st = outputs_alloc(&outputs, length);
@@ -215,8 +220,8 @@ enum gqa_status gqa_sample_outputs(struct gqa_tokens *tokens,
         const uint64_t n = batch_size(tokens->n - i);
         struct gqa_sequence *batch = tokens->sequences + i;
 
-        start_batch(&d, "output", options->seed, i);
-        st = draw_batch(outputs, drawn, runtime, &d, batch, n, length);
+        start_batch(d, "output", d->options->seed, i);
+        st = draw_batch(outputs, drawn, runtime, d, batch, n, length);
         for (uint64_t s = 0; s < n && st == GQA_OK; s++)
             if (batch[s].n_decoder == 0)
                 st =
@@ -225,6 +230,19 @@ enum gqa_status gqa_sample_outputs(struct gqa_tokens *tokens,
     }
     free(outputs);
     return st;
+}
+
+enum gqa_status gqa_sample_outputs(struct gqa_tokens *tokens,
+                                   struct gqa_runtime *runtime,
+                                   const struct gqa_network *network,
+                                   const struct gqa_sample_options *options)
+{
+    struct drawing d = {.rules = gqa_token_rules_of(network),
+                        .may_end = true,
+                        .options = options,
+                        .all = tokens->n * options->length};
+
+    return draw_outputs(tokens, runtime, &d);
 }
 
 /* `length` uniformly random tokens, none of the special ones. */
@@ -278,14 +296,19 @@ enum gqa_status gqa_sample(struct gqa_tokens *tokens,
                            const struct gqa_network *network,
                            const struct gqa_sample_options *options)
 {
-    struct drawing d = {.rules = gqa_token_rules_of(network)};
+    struct drawing d = {.rules = gqa_token_rules_of(network),
+                        .options = options,
+                        .all = options->n * options->length};
     int64_t *outputs = NULL;
     enum gqa_status st = outputs_alloc(&outputs, options->length);
 
     if (st == GQA_OK && d.rules.is_encoder_decoder) {
+        /* Two rounds. */
+        d.all *= 2;
         st = draw_inputs(tokens, runtime, &d, options, outputs);
+        d.may_end = true;
         if (st == GQA_OK)
-            st = gqa_sample_outputs(tokens, runtime, network, options);
+            st = draw_outputs(tokens, runtime, &d);
         free(outputs);
         return st;
     }
@@ -300,6 +323,8 @@ enum gqa_status gqa_sample(struct gqa_tokens *tokens,
             st = gqa_tokens_add(tokens, &d.rules, outputs + s * (length + 1),
                                 drawn[s] + 1, NULL, 0);
     }
+    for (size_t i = 0; i < tokens->n; i++)
+        tokens->sequences[i].starts = true;
     free(outputs);
     return st;
 }

@@ -11,6 +11,9 @@
 struct gqa_sample_options {
     uint64_t n, length; /* sequences, tokens in each; at least 1 and 2 */
     uint64_t seed;
+    /* Told of each step, in tokens; may be NULL. */
+    void (*progress)(void *ctx, uint64_t done, uint64_t all);
+    void *progress_ctx;
 };
 
 struct gqa_token_rules gqa_token_rules_of(const struct gqa_network *network);

@@ -108,6 +108,13 @@ static enum gqa_status add_rows(struct gqa_tokens *tokens,
         return gqa_fail(
             GQA_ERR_FORMAT, "labels of %llu sequences, input_ids of %llu",
             (unsigned long long)labels->rows, (unsigned long long)ids->rows);
+    if (labels->values && !rules->is_encoder_decoder &&
+        labels->cols != ids->cols)
+        return gqa_fail(
+            GQA_ERR_FORMAT,
+            "labels of %llu columns, input_ids of %llu: of a model without an "
+            "encoder they have one shape",
+            (unsigned long long)labels->cols, (unsigned long long)ids->cols);
     if (mask->values && (mask->rows != ids->rows || mask->cols != ids->cols))
         return gqa_fail(GQA_ERR_FORMAT,
                         "attention_mask does not have the shape of input_ids");
@@ -119,8 +126,9 @@ static enum gqa_status add_rows(struct gqa_tokens *tokens,
         if (mask->values)
             st = masked_length(&length, mask, r);
         if (st == GQA_OK)
-            st = gqa_tokens_add(tokens, rules, ids->values + r * ids->cols,
-                                length, said, labels->cols);
+            st = gqa_tokens_add(
+                tokens, rules, ids->values + r * ids->cols, length, said,
+                rules->is_encoder_decoder ? labels->cols : length);
         if (st != GQA_OK)
             return gqa_fail_prefix(st, "sequence %llu", (unsigned long long)r);
     }
@@ -144,7 +152,7 @@ static enum gqa_status read_safetensors(struct gqa_tokens *tokens, int *fd,
         st = load_tensor(&ids, source, "input_ids");
     if (st == GQA_OK && !ids.values)
         st = gqa_fail(GQA_ERR_FORMAT, "it holds no tensor 'input_ids'");
-    if (st == GQA_OK && rules->is_encoder_decoder)
+    if (st == GQA_OK)
         st = load_tensor(&labels, source, "labels");
     if (st == GQA_OK)
         st = load_tensor(&mask, source, "attention_mask");
@@ -242,9 +250,6 @@ static enum gqa_status read_numbers(struct gqa_tokens *tokens, const char *text,
         line++;
         st =
             parse_line(text, stop, ids, &n_ids, labels, &n_labels, &has_labels);
-        if (st == GQA_OK && has_labels && !rules->is_encoder_decoder)
-            st = gqa_fail(GQA_ERR_FORMAT,
-                          "labels behind '|', but the model has no encoder");
         if (st == GQA_OK && (n_ids > 0 || has_labels))
             st = gqa_tokens_add(tokens, rules, ids, n_ids,
                                 has_labels ? labels : NULL, n_labels);
@@ -297,6 +302,8 @@ enum gqa_status gqa_tokens_read(struct gqa_tokens *tokens, const char *path,
     }
     if (st == GQA_OK && tokens->n == 0)
         st = gqa_fail(GQA_ERR_FORMAT, "it holds no sequence of tokens");
+    if (st == GQA_OK && !gqa_tokens_any_counted(tokens))
+        st = gqa_fail(GQA_ERR_FORMAT, "labels: all are -100");
     free(bytes);
     if (fd >= 0)
         close(fd);

@@ -38,11 +38,15 @@ static enum gqa_status add_plain(struct gqa_tokens *tokens,
                                  int64_t offset, int64_t *ids)
 {
     uint64_t n_ids = 0;
+    enum gqa_status st;
 
     ids[n_ids++] = rules->start_token;
     for (uint64_t i = 0; i < n; i++)
         ids[n_ids++] = text[i] + offset;
-    return gqa_tokens_add(tokens, rules, ids, n_ids, NULL, 0);
+    st = gqa_tokens_add(tokens, rules, ids, n_ids, NULL, 0);
+    if (st == GQA_OK)
+        tokens->sequences[tokens->n - 1].starts = true;
+    return st;
 }
 
 /* ids and labels: room for n + 1 and n + MAX_GAPS + 1. */

@@ -12,6 +12,10 @@
 #include "common/status.h"
 
 #define GQA_NO_TOKEN (-1)
+/* A label that transformers leaves out of the loss. */
+#define GQA_LABEL_IGNORED (-100)
+/* What follows is masked: the position is in no figure. */
+#define GQA_NOT_COUNTED (-2)
 
 /* What a model makes of tokens. */
 struct gqa_token_rules {
@@ -23,14 +27,17 @@ struct gqa_token_rules {
 
 /*
  * The decoder (of a decoder-only model: the model) is fed decoder[i] and
- * should say next[i], or anything where that is GQA_NO_TOKEN. Empty decoder
- * of an encoder-decoder: its output is yet to be drawn.
+ * should say next[i], or anything where that is GQA_NO_TOKEN or
+ * GQA_NOT_COUNTED. Empty decoder of an encoder-decoder: its output is yet to
+ * be drawn.
  */
 struct gqa_sequence {
     int32_t *encoder; /* [n_encoder], of an encoder-decoder, else NULL */
     uint64_t n_encoder;
     int32_t *decoder, *next; /* [n_decoder] */
     uint64_t n_decoder;
+    /* decoder[0] was put there: each model is fed its own start token. */
+    bool starts;
 };
 
 /* Owned, with all that it points to; end it with gqa_tokens_clear(). */
@@ -44,15 +51,24 @@ void gqa_tokens_clear(struct gqa_tokens *tokens);
 /* Decoder positions of all sequences. */
 uint64_t gqa_tokens_n_positions(const struct gqa_tokens *tokens);
 
+/* Whether any position of any sequence is in a figure. */
+bool gqa_tokens_any_counted(const struct gqa_tokens *tokens);
+
+/* The first `length` tokens of each sequence, input and labels. */
+void gqa_tokens_cut(struct gqa_tokens *tokens, uint64_t length);
+
 /*
  * Append a sequence. ids: [n_ids], of the encoder or of a decoder-only
- * model, which should say at each position what comes next. labels:
- * [n_labels], encoder-decoders only, or NULL: the decoder is fed the labels
- * shifted right behind the start token. Labels of -100 are not asked for
- * (fed as padding), and dropped at the end.
+ * model, which should say at each position what comes next.
+ *
+ * labels: [n_labels], or NULL; -100 is not counted. An encoder-decoder is fed
+ * the labels shifted right behind the start token, -100 as padding, and those
+ * at the end are dropped. Of a decoder-only model there are n_ids of them;
+ * as in transformers, position i should say labels[i + 1], and the last is
+ * not counted.
  *
  * Errors GQA_ERR_FORMAT: an id that is not in the vocabulary, with its
- * position, or no ids at all; GQA_ERR_NOMEM.
+ * position, no ids at all, or labels of another number; GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
 enum gqa_status gqa_tokens_add(struct gqa_tokens *tokens,

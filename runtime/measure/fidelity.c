@@ -273,7 +273,7 @@ size_t gqa_drift_worst(const struct gqa_drift *layers, size_t n)
     return worst;
 }
 
-const struct gqa_budget gqa_budget_none = {-1, -1, -1, -1};
+const struct gqa_budget gqa_budget_none = {-1, -1, -1, -1, -1};
 
 bool gqa_budget_profile(struct gqa_budget *out, const char *name)
 {
@@ -281,9 +281,9 @@ bool gqa_budget_profile(struct gqa_budget *out, const char *name)
         const char *name;
         struct gqa_budget budget;
     } profiles[] = {
-        {"strict", {1e-6, 1e-5, 0.999, 1e-4}},
-        {"uptrained", {4.7e-3, 0.1, 0.965, 0.01}},
-        {"initialiser", {0.16, -1, 0.817, -1}},
+        {"strict", {1e-10, 1e-9, 0.9999, 1e-5, -1}},
+        {"uptrained", {0.9, -1, 0.55, 1.35, -1}},
+        {"initialiser", {-1, -1, -1, -1, 1.25}},
     };
 
     for (size_t i = 0; i < sizeof profiles / sizeof *profiles; i++)

@@ -96,6 +96,8 @@ struct gqa_budget {
     double max_kl_p99;       /* nats */
     double min_top1;         /* share */
     double max_ppl_increase; /* share: 0.01 is one percent */
+    /* Mean KL as a multiple of that of the first heads of the groups. */
+    double max_kl_of_first;
 };
 
 extern const struct gqa_budget gqa_budget_none;
@@ -103,13 +105,11 @@ extern const struct gqa_budget gqa_budget_none;
 /*
  * The budget of a profile, or false where there is none of this name:
  *
- *   strict       numerically the same (float32 noise): mean KL 1e-6, p99
- *                1e-5, top-1 99.9 %, perplexity +0.01 %
- *   uptrained    as near as 5-bit weights are to a model of 8 billion
- *                parameters: mean KL 4.7e-3, p99 0.1, top-1 96.5 %,
- *                perplexity +1 %
- *   initialiser  a start for uptraining, no further off than 3-bit weights:
- *                mean KL 0.16, top-1 81.7 %
+ *   strict       the same function but for float32 noise
+ *   uptrained    trained far enough to be of use
+ *   initialiser  a start for uptraining: as near as first heads are
+ *
+ * docs/fidelity.md says where the figures come from.
  */
 bool gqa_budget_profile(struct gqa_budget *out, const char *name);
 

@@ -81,6 +81,7 @@ struct batches_run {
     const struct gqa_tokens *tokens;
     struct gqa_batches batches;
     struct gqa_session *session;
+    int32_t start_token; /* of the model */
     /* Of a batch, padded, and of one step. */
     int32_t *ids, *fed;
     uint64_t *lengths, *ones;
@@ -115,14 +116,14 @@ static enum gqa_status run_batch(const struct batches_run *run, size_t index,
 
     if (st == GQA_OK && batch->n_encoder > 0) {
         gqa_batches_fill(run->ids, run->lengths, &run->batches, index,
-                         run->tokens, true);
+                         run->tokens, true, run->start_token);
         st = gqa_session_encode(run->session, run->ids, batch->n_encoder,
                                 run->lengths, output);
     }
     if (st != GQA_OK)
         return st;
     gqa_batches_fill(run->ids, run->lengths, &run->batches, index, run->tokens,
-                     false);
+                     false, run->start_token);
     return token_by_token
                ? step_by_step(run, batch, output)
                : gqa_session_decode(run->session, run->ids, batch->n_decoder,
@@ -195,7 +196,9 @@ enum gqa_status gqa_running_run(struct gqa_running *r,
                                 const struct gqa_step_output *output,
                                 const struct gqa_run_progress *progress)
 {
-    struct batches_run run = {.tokens = tokens};
+    struct batches_run run = {.tokens = tokens,
+                              .start_token =
+                                  (int32_t)gqa_running_network(r)->start_token};
     uint64_t done = 0;
     enum gqa_status st;
 

@@ -239,9 +239,12 @@ static enum gqa_status compare_logits(void *ctx, uint64_t s, uint64_t position,
     if (c->to->logits)
         gqa_drift_add(&c->drifts[s * c->per_sequence], t->values, logits,
                       n_rows * v);
-    for (uint64_t r = 0; c->to->fidelity && r < n_rows; r++)
+    for (uint64_t r = 0; c->to->fidelity && r < n_rows; r++) {
+        if (next[r] == GQA_NOT_COUNTED)
+            continue;
         gqa_fidelity_add(c->to->fidelity, t->values + r * v, logits + r * v,
                          next[r], (struct gqa_place){s, position + r});
+    }
     return GQA_OK;
 }
 

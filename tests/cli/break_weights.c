@@ -11,6 +11,13 @@
  *   copy ORIGINAL             the content of the tensor of another file
  *   strided ORIGINAL HEAD_DIM groups of heads g, g + groups...
  *   narrow ORIGINAL HEAD_DIM  means of neighbours, summed in bfloat16
+ *   float32 ORIGINAL HEAD_DIM likewise in float32, head after head
+ *   last ORIGINAL HEAD_DIM    the last head of each group
+ *   minor ORIGINAL HEAD_DIM   means of rows taken as [head_dim, heads]
+ *   round                     to bfloat16 and back
+ *   scale FACTOR              all of it
+ *   transpose                 and read in its own shape
+ *   exchange TENSOR           the content with that of another of its size
  *
  * Tensors are F32 matrices; ORIGINAL is a safetensors file too.
  */
@@ -136,6 +143,47 @@ static double round_bf16(double x)
     return x;
 }
 
+static void transpose(struct matrix m)
+{
+    const size_t n = m.rows * m.cols;
+    float *old = take(n * sizeof *old);
+
+    memcpy(old, m.at, n * sizeof *old);
+    for (size_t k = 0; k < n; k++)
+        m.at[k] = old[k % m.rows * m.cols + k / m.rows];
+    free(old);
+}
+
+/* Row `row` of a group's head: of the last head, or the mean in float32. */
+static float pool_row(struct matrix m, struct matrix original, size_t head_dim,
+                      size_t row, size_t col, const char *way)
+{
+    const size_t size = original.rows / m.rows;
+    const size_t n_heads = original.rows / head_dim;
+    const size_t first = row / head_dim * size, i = row % head_dim;
+    float sum = 0;
+
+    for (size_t j = 0; j < size; j++) {
+        const size_t from = strcmp(way, "minor") == 0
+                                ? i * n_heads + first + j
+                                : (first + j) * head_dim + i;
+
+        if (strcmp(way, "last") == 0)
+            sum = 0;
+        sum += original.at[from * m.cols + col];
+    }
+    return strcmp(way, "last") == 0 ? sum : sum / (float)size;
+}
+
+static void pool_otherwise(struct matrix m, struct matrix original,
+                           size_t head_dim, const char *way)
+{
+    for (size_t row = 0; row < m.rows; row++)
+        for (size_t col = 0; col < m.cols; col++)
+            m.at[row * m.cols + col] =
+                pool_row(m, original, head_dim, row, col, way);
+}
+
 /* m: rows of groups; original: rows of all heads. */
 static void pool(struct matrix m, struct matrix original, size_t head_dim,
                  int is_strided)
@@ -168,16 +216,55 @@ static size_t number(char **argv, int i)
     return argv[i] ? (size_t)strtoul(argv[i], NULL, 10) : 0;
 }
 
+static int is_one_of(const char *word, const char *const *list)
+{
+    while (*list && strcmp(word, *list) != 0)
+        list++;
+    return *list != NULL;
+}
+
+/* Those that need nothing but the tensor. */
+static int change_itself(struct matrix m, char **argv)
+{
+    const size_t n = m.rows * m.cols;
+
+    if (strcmp(argv[0], "transpose") == 0)
+        transpose(m);
+    else if (strcmp(argv[0], "round") == 0)
+        for (size_t i = 0; i < n; i++)
+            m.at[i] = (float)round_bf16((double)m.at[i]);
+    else if (strcmp(argv[0], "scale") == 0)
+        for (size_t i = 0; i < n; i++)
+            m.at[i] *= strtof(argv[1], NULL);
+    else
+        return 0;
+    return 1;
+}
+
+static void exchange(struct file *file, struct matrix m, const char *name)
+{
+    size_t offset;
+    struct matrix other = get(file, name, &offset);
+    const size_t n = m.rows * m.cols * sizeof *m.at;
+
+    memcpy(file->bytes + offset, m.at, n);
+    memcpy(m.at, other.at, n);
+    free(other.at);
+}
+
 static void make_mistake(struct matrix m, const char *name, char **argv)
 {
+    static const char *const pooled[] = {"copy",    "strided", "narrow", "last",
+                                         "float32", "minor",   NULL};
     const char *mistake = argv[0];
     struct matrix original = {0};
     struct file other = {0};
     size_t offset;
     uint32_t bits;
 
-    if (strcmp(mistake, "copy") == 0 || strcmp(mistake, "strided") == 0 ||
-        strcmp(mistake, "narrow") == 0) {
+    if (change_itself(m, argv))
+        return;
+    if (is_one_of(mistake, pooled)) {
         other = load(argv[1]);
         original = get(&other, name, &offset);
     }
@@ -196,6 +283,9 @@ static void make_mistake(struct matrix m, const char *name, char **argv)
         permute(m, number(argv, 1));
     } else if (strcmp(mistake, "copy") == 0) {
         memcpy(m.at, original.at, m.rows * m.cols * sizeof *m.at);
+    } else if (original.at && strcmp(mistake, "strided") != 0 &&
+               strcmp(mistake, "narrow") != 0) {
+        pool_otherwise(m, original, number(argv, 2), mistake);
     } else if (original.at) {
         pool(m, original, number(argv, 2), strcmp(mistake, "strided") == 0);
     } else {
@@ -216,7 +306,10 @@ int main(int argc, char **argv)
         fail("FILE TENSOR MISTAKE", "usage");
     file = load(argv[1]);
     m = get(&file, argv[2], &offset);
-    make_mistake(m, argv[2], argv + 3);
+    if (strcmp(argv[3], "exchange") == 0 && argv[4])
+        exchange(&file, m, argv[4]);
+    else
+        make_mistake(m, argv[2], argv + 3);
     memcpy(file.bytes + offset, m.at, m.rows * m.cols * sizeof *m.at);
     out = fopen(argv[1], "wb");
     if (!out || fwrite(file.bytes, 1, file.n_bytes, out) != file.n_bytes ||

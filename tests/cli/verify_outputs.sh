@@ -18,6 +18,9 @@ try --dump-logits tokens.json --tokens tokens.json
 try --report original/config.json
 try --report converted/config.json
 try --report other.json
+echo '{}' >original/generation_config.json
+try --report original/generation_config.json
+rm original/generation_config.json
 try --dump-logits original/model.safetensors
 try --report converted/../original/config.json --dump-logits logits
 cat tokens.json

@@ -24,4 +24,4 @@ gqa-verify --backend cpu --samples 2 --length 20 --seed 8 --format json \
 cmp -s first third || echo another
 gqa-verify -q --backend cpu --samples 3 --length 20 \
     --dump-logits logits.safetensors --against "$llama" llama.gqa
-head -c 300 logits.safetensors | tail -c +9 | grep -ao '{.*}}' | sed 's/,"__metadata__.*//'
+head -c 600 logits.safetensors | tail -c +9 | grep -ao '{.*}}' | sed 's/,"__metadata__.*//'

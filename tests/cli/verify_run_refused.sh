@@ -14,7 +14,7 @@ try() {
 }
 
 try --against long model
-try --no-run --against long model
+try --no-run --against long long
 GQA_CUDA_PLUGIN=missing/none.so try --backend cuda --against "$llama" model
 GQA_CUDA_PLUGIN=missing/none.so try --dtype bf16 --against "$llama" model
 GQA_CUDA_PLUGIN=missing/none.so try --samples 1 --length 2 --against "$llama" model

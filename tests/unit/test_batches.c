@@ -47,13 +47,32 @@ START_TEST(sorts_by_length)
     ck_assert_uint_eq(batches.most_sequences, 4);
     ck_assert_uint_eq(batches.most_decoder, 9);
     ck_assert_uint_eq(batches.decoder_rows, 36);
-    gqa_batches_fill(rows, counts, &batches, 0, &tokens, false);
+    gqa_batches_fill(rows, counts, &batches, 0, &tokens, false, 0);
     for (int i = 0; i < 4; i++) {
         ck_assert_uint_eq(batches.order[i], order[i]);
         ck_assert_uint_eq(counts[i], lengths[order[i]][1]);
         for (int j = 0; j < 9; j++)
             ck_assert_int_eq(rows[i * 9 + j], j < (int)counts[i] ? j : 0);
     }
+}
+END_TEST
+
+/* Each model has its own start token, where one was put there. */
+START_TEST(begins_with_the_start_token)
+{
+    static const uint64_t lengths[][2] = {{2, 2}, {2, 2}};
+    const struct gqa_tokens tokens = make(lengths, 2);
+    int32_t rows[4];
+    uint64_t counts[2];
+
+    sequences[1].starts = true;
+    cut(&tokens, &(struct gqa_batch_limits){.rows = 4});
+    gqa_batches_fill(rows, counts, &batches, 0, &tokens, false, 9);
+    ck_assert_int_eq(rows[0], 0);
+    ck_assert_int_eq(rows[2], 9);
+    ck_assert_int_eq(rows[3], 1);
+    gqa_batches_fill(rows, counts, &batches, 0, &tokens, true, 9);
+    ck_assert_int_eq(rows[2], 100);
 }
 END_TEST
 
@@ -108,7 +127,7 @@ START_TEST(fills_both_stacks)
 
     cut(&tokens, &(struct gqa_batch_limits){.rows = 8});
     ck_assert_uint_eq(batches.n, 1);
-    gqa_batches_fill(rows, counts, &batches, 0, &tokens, true);
+    gqa_batches_fill(rows, counts, &batches, 0, &tokens, true, 0);
     /* The second sequence is longer, both stacks together. */
     ck_assert_uint_eq(batches.order[0], 1);
     ck_assert_int_eq(rows[1], 101);
@@ -137,6 +156,7 @@ int main(void)
     TCase *tc = tcase_create("batches");
 
     tcase_add_checked_fixture(tc, NULL, end);
+    tcase_add_test(tc, begins_with_the_start_token);
     tcase_add_test(tc, sorts_by_length);
     tcase_add_test(tc, keeps_the_limits);
     tcase_add_test(tc, pads_little);

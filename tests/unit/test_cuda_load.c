@@ -34,7 +34,7 @@ END_TEST
 
 START_TEST(says_why_a_file_cannot_be_loaded)
 {
-    const char *message = refusal(__FILE__);
+    const char *message = refusal(NOT_A_LIBRARY);
 
     expect(message, "cannot be loaded");
     expect(message, "invalid ELF header");

@@ -63,10 +63,90 @@ START_TEST(reports_without_a_budget)
 }
 END_TEST
 
+/* e^5 = 148.4; e^4.5 and e^5.5 are one standard error away. Of one token no
+ * error is known. */
+START_TEST(says_what_a_person_can_read)
+{
+    struct gqa_fidelity_result far = moved;
+
+    far.perplexity[1] = 593.65;
+    far.perplexity_increase = 147.41;
+    far.log_difference = 5;
+    far.log_difference_error = 0.5;
+    ck_assert_int_eq(gqa_fidelity_report(report, &far, &gqa_budget_none, 1),
+                     GQA_OK);
+    says("4 -> 593.65, x148 (x90.0 to x245)");
+    gqa_report_free(report);
+    begin();
+    far.n_next = 1;
+    far.n_positions = 1;
+    ck_assert_int_eq(gqa_fidelity_report(report, &far, &gqa_budget_none, 1),
+                     GQA_OK);
+    says("\"4 -> 593.65, x148\"");
+    says("1 position, no NaN");
+}
+END_TEST
+
+/* By mean KL and top-1, whichever says more. */
+START_TEST(says_how_near_it_is)
+{
+    static const struct {
+        double kl, top1;
+        const char *words;
+    } known[] = {
+        {0, 1, "\"nearness\": \"equal\""},
+        {1e-6, 0.999, "the same as the original but for rounding: mean KL"},
+        {2.4e-4, 0.992,
+         "as close as 8-bit quantisation: mean KL 0.00024 "
+         "nats, top-1 99.2 %, perplexity +10 %\""},
+        {2.4e-4, 0.991, "as close as 5-bit quantisation"},
+        {0.0047, 0.965, "\"nearness\": \"5-bit\""},
+        {0.0048, 1, "as close as 3-bit quantisation"},
+        {0.161, 1, "far from the original"},
+        {0, 0.8, "perplexity +10 %; uptrain it before use"},
+        {(double)NAN, 1, "not measured"},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        struct gqa_fidelity_result r = moved;
+
+        gqa_report_free(report);
+        begin();
+        r.kl_mean = known[i].kl;
+        r.top1 = known[i].top1;
+        ck_assert_int_eq(gqa_fidelity_report(report, &r, &gqa_budget_none, 1),
+                         GQA_OK);
+        says(known[i].words);
+    }
+}
+END_TEST
+
+/* The exact checks and the budget are two things. */
+START_TEST(ends_with_two_verdicts)
+{
+    struct gqa_fidelity_result far = moved;
+    const struct gqa_budget budget = {1, -1, 0.99, -1};
+    struct gqa_check check = {
+        .group = GQA_CHECK_WEIGHTS, .name = "grouped", .verdict = GQA_PASSED};
+
+    far.top1 = 0.5;
+    ck_assert_int_eq(gqa_report_add(report, &check), GQA_OK);
+    ck_assert_int_eq(gqa_fidelity_report(report, &far, &budget, 1), GQA_OK);
+    says("\"words\": \"PASSED (1 check)\"");
+    says("\"words\": \"FAILED: 1 of 3 checks (top-1); far from the original");
+    check.verdict = GQA_FAILED;
+    check.name = "recipe";
+    ck_assert_int_eq(gqa_report_add(report, &check), GQA_OK);
+    says("\"words\": \"FAILED: 1 of 2 checks (weights recipe)\"");
+    /* What is wrong is not to be trained. */
+    says("top-1 50 %, perplexity +10 %\"");
+}
+END_TEST
+
 /* Mean and top-1 are within the budget, p99 and perplexity are not. */
 START_TEST(holds_against_a_budget)
 {
-    const struct gqa_budget budget = {0.01, 0.1, 0.9, 0.05};
+    const struct gqa_budget budget = {0.01, 0.1, 0.9, 0.05, -1};
 
     ck_assert_int_eq(gqa_fidelity_report(report, &moved, &budget, 1), GQA_OK);
     ck_assert_uint_eq(gqa_report_count(report, GQA_PASSED), 3);
@@ -78,7 +158,7 @@ END_TEST
 /* Figures that are no numbers are within no budget, however wide. */
 START_TEST(no_budget_holds_what_is_no_number)
 {
-    const struct gqa_budget budget = {1e300, 1e300, 0, 1e300};
+    const struct gqa_budget budget = {1e300, 1e300, 0, 1e300, -1};
     struct gqa_fidelity_result broken = moved;
 
     broken.kl_mean = broken.kl_p99 = (double)NAN;
@@ -113,7 +193,7 @@ END_TEST
 /* A limit that nothing could be held against is not kept. */
 START_TEST(fails_a_budget_without_figures)
 {
-    const struct gqa_budget budget = {-1, 1, -1, 1};
+    const struct gqa_budget budget = {-1, 1, -1, 1, -1};
     const struct gqa_fidelity_result nothing = {0};
     struct gqa_fidelity_result last = moved;
 
@@ -178,6 +258,26 @@ START_TEST(holds_distances_against_limits)
 }
 END_TEST
 
+/* 1.2 times the KL of first heads is within 1.25 times, 1.3 times is not. */
+START_TEST(holds_against_first_heads)
+{
+    const struct gqa_budget budget = {-1, -1, -1, -1, 1.25};
+    struct gqa_fidelity_result first = {.n_positions = 8, .kl_mean = 2};
+    struct gqa_fidelity_result result = {.n_positions = 8, .kl_mean = 2.4};
+
+    ck_assert_int_eq(gqa_kl_of_first_report(report, &result, &first, &budget),
+                     GQA_OK);
+    ck_assert_uint_eq(gqa_report_count(report, GQA_PASSED), 1);
+    result.kl_mean = 2.6;
+    ck_assert_int_eq(gqa_kl_of_first_report(report, &result, &first, &budget),
+                     GQA_OK);
+    first.n_positions = 0;
+    ck_assert_int_eq(gqa_kl_of_first_report(report, &result, &first, &budget),
+                     GQA_OK);
+    ck_assert_uint_eq(gqa_report_count(report, GQA_FAILED), 2);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("fidelity_report");
@@ -185,6 +285,9 @@ int main(void)
 
     tcase_add_checked_fixture(tc, begin, end);
     tcase_add_test(tc, reports_without_a_budget);
+    tcase_add_test(tc, says_what_a_person_can_read);
+    tcase_add_test(tc, says_how_near_it_is);
+    tcase_add_test(tc, ends_with_two_verdicts);
     tcase_add_test(tc, holds_against_a_budget);
     tcase_add_test(tc, no_budget_holds_what_is_no_number);
     tcase_add_test(tc, fails_what_is_not_finite);
@@ -192,6 +295,7 @@ int main(void)
     tcase_add_test(tc, names_the_layer);
     tcase_add_test(tc, names_the_layer_that_is_not_finite);
     tcase_add_test(tc, holds_distances_against_limits);
+    tcase_add_test(tc, holds_against_first_heads);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
 }

@@ -1,5 +1,6 @@
 /* Damage that only the digests of tensors tell: every checksum is right. */
 #include <check.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,6 +79,28 @@ START_TEST(finds_a_wrong_digest)
 }
 END_TEST
 
+/* What nothing reads may be infinite. */
+START_TEST(overlooks_buffers)
+{
+    static const char with_mask[] =
+        "{\"__metadata__\":{\"gqa.version\":\"1\"},"
+        "\"h.0.attn.c_attn.weight\":{\"dtype\":\"F32\",\"shape\":[2,6],"
+        "\"data_offsets\":[0,48]},"
+        "\"h.0.attn.c_proj.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],"
+        "\"data_offsets\":[48,64]},"
+        "\"h.0.attn.masked_bias\":{\"dtype\":\"F32\",\"shape\":[],"
+        "\"data_offsets\":[64,68]}}";
+    const float infinite = -INFINITY;
+    struct gqa_file file = {0};
+
+    gqa_file_add_header(&file, with_mask);
+    gqa_file_add_tensor(&file, "h.0.attn.c_attn.weight", values, 48, 4096);
+    gqa_file_add_tensor(&file, "h.0.attn.c_proj.weight", values + 12, 16, 4096);
+    gqa_file_add_tensor(&file, "h.0.attn.masked_bias", &infinite, 4, 4096);
+    ck_assert_uint_eq(check(&file, "in 1 buffers that nothing reads"), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("file_check");
@@ -86,6 +109,7 @@ int main(void)
     tcase_add_checked_fixture(tc, scratch_create, scratch_remove);
     tcase_add_test(tc, passes_what_is_sound);
     tcase_add_test(tc, finds_a_wrong_digest);
+    tcase_add_test(tc, overlooks_buffers);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
 }

@@ -6,7 +6,7 @@
 #include "plain_model.h"
 #include "scratch.h"
 #include "suite.h"
-#include "verify/heads_check.h"
+#include "verify/mistakes.h"
 
 static struct plain_model from, to;
 static struct gqa_subject original, converted;
@@ -36,6 +36,7 @@ static void run(void)
     ck_assert_msg(gqa_heads_check(&check, recompute) == GQA_OK, "%s",
                   gqa_error_message());
     ck_assert_str_eq(check.unchanged.text, "");
+    ck_assert_int_eq(gqa_mistakes_explain(&check, recompute), GQA_OK);
 }
 
 static void close_both(void)
@@ -119,7 +120,7 @@ END_TEST
 START_TEST(names_the_element)
 {
     to.k[0][1][3] = 7;
-    fails(K " head 1, element 3: 7, but must be 43");
+    fails(K " head 1, element 3: 7, but must be 43; 1 of 16 elements differ");
 }
 END_TEST
 
@@ -128,7 +129,8 @@ START_TEST(names_values)
     to.v[0][0][0] = 1;
     fails("'model.layers.0.self_attn.v_proj.weight' (decoder self-attention of "
           "layer 0), "
-          "value head 0, element 0: 1, but must be -8");
+          "value head 0, element 0: 1, but must be -8; 1 of 16 elements "
+          "differ");
 }
 END_TEST
 
@@ -197,6 +199,68 @@ START_TEST(knows_other_rotations)
 }
 END_TEST
 
+/* --- Means of others -------------------------------------------------------
+ */
+
+/* Sums of 1 and three halves of its last bit: 1 from the first on, a bit more
+ * in pairs, and two from the last on. */
+static void make_sums(const double *means, size_t n)
+{
+    to.n_kv_heads = 1;
+    for (int e = 0; e < PLAIN_HEAD; e++) {
+        for (int h = 0; h < 4; h++)
+            from.k[0][h][e] = from.v[0][h][e] = h == 0 ? 1 : 0x1p-24;
+        to.k[0][0][e] = to.v[0][0][e] = means[(size_t)e % n] / 4;
+    }
+}
+
+START_TEST(takes_float32_sums)
+{
+    make_sums((const double[]){1}, 1);
+    fits(GQA_POOL_FLOAT32, 1, "mean over contiguous groups");
+    ck_assert_int_eq((int)check.of_pair[0].order, GQA_SUM_ASCENDING);
+}
+END_TEST
+
+START_TEST(takes_float32_sums_in_pairs)
+{
+    make_sums((const double[]){1 + 0x1p-23}, 1);
+    fits(GQA_POOL_FLOAT32, 1, "mean over contiguous groups");
+    ck_assert_int_eq((int)check.of_pair[0].order, GQA_SUM_NEIGHBOURS);
+}
+END_TEST
+
+/* No order that is known gave all of them. */
+START_TEST(takes_float32_sums_in_any_order)
+{
+    make_sums((const double[]){1, 1 + 0x1p-23}, 2);
+    fits(GQA_POOL_WITHIN, 1, "mean over contiguous groups");
+}
+END_TEST
+
+START_TEST(refuses_what_no_sum_gives)
+{
+    make_sums((const double[]){1 + 0x1p-20, 1}, 2);
+    run();
+    ck_assert(check.is_wrong);
+    close_both();
+}
+END_TEST
+
+/* 1 + 1.5 * 2^-8 is no BF16. */
+START_TEST(knows_truncation)
+{
+    from.dtype = GQA_F32;
+    to.dtype = GQA_BF16;
+    from.k[0][0][0] = from.k[0][1][0] = 1 + 0x1.8p-8;
+    to.k[0][0][0] = 1;
+    run();
+    ck_assert_msg(strstr(check.grouped.text, "truncated, not rounded"), "%s",
+                  check.grouped.text);
+    close_both();
+}
+END_TEST
+
 /* --- Heads that share a tensor -------------------------------------------- */
 
 /* The fixture is held against itself, its query heads against those of one
@@ -247,6 +311,11 @@ int main(void)
     tcase_add_test(tc, knows_strides);
     tcase_add_test(tc, knows_double_rounding);
     tcase_add_test(tc, knows_other_rotations);
+    tcase_add_test(tc, takes_float32_sums);
+    tcase_add_test(tc, takes_float32_sums_in_pairs);
+    tcase_add_test(tc, takes_float32_sums_in_any_order);
+    tcase_add_test(tc, refuses_what_no_sum_gives);
+    tcase_add_test(tc, knows_truncation);
     tcase_add_test(tc, looks_at_fused_queries);
     suite_add_tcase(suite, tc);
     return suite_run(suite);

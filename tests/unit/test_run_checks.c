@@ -28,7 +28,7 @@ static void begin(void)
     options = (struct gqa_run_check_options){
         .run = {backend, {.real = GQA_F32, .n_threads = 1}},
         .reference = {backend, {.real = GQA_F64, .n_threads = 1}},
-        .samples = {2, 5, 0},
+        .samples = {.n = 2, .length = 5},
         .budget = gqa_budget_none,
     };
     ck_assert_int_eq(gqa_report_create(&report), GQA_OK);
@@ -131,7 +131,10 @@ END_TEST
 START_TEST(dumps_logits)
 {
     unsigned char size[8];
-    char header[512] = {0};
+    char header[1024] = {0};
+    /* Input, its mask, labels. */
+    static const int64_t expected[] = {1, 2, 1, 1, 2, 3, 1, -100};
+    int64_t tokens[8];
     float logits[2 * 2 * TINY_VOCAB];
     struct gqa_whole_file dump = {0};
     FILE *in;
@@ -150,6 +153,9 @@ START_TEST(dumps_logits)
                       0);
     ck_assert_ptr_nonnull(strstr(header, "\"shape\":[2,2,4]"));
     ck_assert_int_eq(fseek(in, 16, SEEK_CUR), 0); /* lengths */
+    ck_assert_uint_eq(fread(tokens, sizeof tokens, 1, in), 1);
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
+        ck_assert_int_eq(tokens[i], expected[i]);
     ck_assert_uint_eq(fread(logits, sizeof logits, 1, in), 1);
     ck_assert_uint_eq(fread(logits, sizeof logits, 1, in), 1);
     ck_assert_int_eq(fgetc(in), EOF);

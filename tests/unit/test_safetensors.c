@@ -318,6 +318,10 @@ START_TEST(refuses_bad_metadata)
             "header: __metadata__ entry \"step\" is not a string");
     refused("{\"__metadata__\":{\"gqa.config\":\"[]\"}}", 0, GQA_ERR_FORMAT,
             "gqa.config in __metadata__: not a JSON object");
+    refused("{\"__metadata__\":{\"gqa.version\":\"2\"}}", 0,
+            GQA_ERR_UNSUPPORTED,
+            "gqa.version in __metadata__ is \"2\"; this tool reads version 1, "
+            "so a newer one is needed");
 }
 END_TEST
 

@@ -96,7 +96,8 @@ static struct gqa_tokens tokens;
 
 static void sample(uint64_t n, uint64_t length, uint64_t seed)
 {
-    const struct gqa_sample_options options = {n, length, seed};
+    const struct gqa_sample_options options = {
+        .n = n, .length = length, .seed = seed};
 
     tokens = (struct gqa_tokens){NULL, 0};
     ck_assert_int_eq(gqa_sample(&tokens, NULL, &network, &options), GQA_OK);
@@ -201,7 +202,7 @@ END_TEST
 
 START_TEST(refuses_what_is_not_finite)
 {
-    const struct gqa_sample_options options = {1, 5, 0};
+    const struct gqa_sample_options options = {.n = 1, .length = 5};
 
     broken = true;
     tokens = (struct gqa_tokens){NULL, 0};

@@ -75,7 +75,52 @@ START_TEST(labels_are_shifted)
     s = tokens.sequences;
     CHECK_IDS(s->encoder, s->n_encoder, 5, 6);
     CHECK_IDS(s->decoder, s->n_decoder, 0, 7, 2);
-    CHECK_IDS(s->next, 3, 7, -1, 9);
+    CHECK_IDS(s->next, 3, 7, GQA_NOT_COUNTED, 9);
+    ck_assert(s->starts);
+}
+END_TEST
+
+/* As in transformers, position i should say labels[i + 1]; without labels
+ * all is counted. */
+START_TEST(labels_mask_what_a_decoder_says)
+{
+    const char *path = scratch_write_text("ids", "5 6 7 8 | -100 -100 7 9\n");
+    struct gqa_sequence *s;
+
+    ck_assert_int_eq(gqa_tokens_read(&tokens, path, &decoder, 0), GQA_OK);
+    s = tokens.sequences;
+    CHECK_IDS(s->decoder, s->n_decoder, 5, 6, 7, 8);
+    CHECK_IDS(s->next, 4, GQA_NOT_COUNTED, 7, 9, GQA_NOT_COUNTED);
+    ck_assert(!s->starts);
+    gqa_tokens_clear(&tokens);
+    path = scratch_write_text("ids", "5 6 | -100 -100\n7 8 | 7 8\n");
+    ck_assert_int_eq(gqa_tokens_read(&tokens, path, &decoder, 0), GQA_OK);
+    gqa_tokens_clear(&tokens);
+    refuses(GQA_ERR_FORMAT, gqa_tokens_read(&tokens, path, &decoder, 1),
+            "ids: labels: all are -100");
+}
+END_TEST
+
+/* As if the file held no more. */
+START_TEST(cut_to_a_length)
+{
+    const char *path = scratch_write_text("ids", "5 6 7 | 5 6 7\n5\n5 6 7\n");
+
+    ck_assert_int_eq(gqa_tokens_read(&tokens, path, &decoder, 0), GQA_OK);
+    gqa_tokens_cut(&tokens, 2);
+    CHECK_IDS(tokens.sequences[0].next, tokens.sequences[0].n_decoder, 6,
+              GQA_NOT_COUNTED);
+    CHECK_IDS(tokens.sequences[1].next, tokens.sequences[1].n_decoder,
+              GQA_NO_TOKEN);
+    CHECK_IDS(tokens.sequences[2].next, tokens.sequences[2].n_decoder, 6,
+              GQA_NO_TOKEN);
+    gqa_tokens_clear(&tokens);
+    path = scratch_write_text("ids", "1 2 3 4 | 5 -100 -100 6\n7 8 9\n");
+    ck_assert_int_eq(gqa_tokens_read(&tokens, path, &t5, 0), GQA_OK);
+    gqa_tokens_cut(&tokens, 3);
+    ck_assert_uint_eq(tokens.sequences[0].n_encoder, 3);
+    CHECK_IDS(tokens.sequences[0].next, tokens.sequences[0].n_decoder, 5);
+    ck_assert_uint_eq(tokens.sequences[1].n_decoder, 0);
 }
 END_TEST
 
@@ -112,8 +157,8 @@ START_TEST(bad_numbers)
         "no sequence");
     refuses(
         GQA_ERR_FORMAT,
-        gqa_tokens_read(&tokens, scratch_write_text("e", "1|2"), &decoder, 0),
-        "no encoder");
+        gqa_tokens_read(&tokens, scratch_write_text("e", "1 3|2"), &decoder, 0),
+        "1 labels for 2 input_ids");
     refuses(GQA_ERR_FORMAT,
             gqa_tokens_read(&tokens,
                             scratch_write_text("f", "99999999999999999999"),
@@ -151,8 +196,8 @@ START_TEST(safetensors)
     CHECK_IDS(tokens.sequences[1].encoder, tokens.sequences[1].n_encoder, 5);
     CHECK_IDS(tokens.sequences[1].next, tokens.sequences[1].n_decoder, 8);
     gqa_tokens_clear(&tokens);
-    ck_assert_int_eq(gqa_tokens_read(&tokens, path, &decoder, 1), GQA_OK);
-    ck_assert_uint_eq(tokens.n, 1);
+    refuses(GQA_ERR_FORMAT, gqa_tokens_read(&tokens, path, &decoder, 1),
+            "labels of 1 columns, input_ids of 2");
 }
 END_TEST
 
@@ -377,6 +422,8 @@ int main(void)
     tcase_add_checked_fixture(tc, begin, end);
     tcase_add_test(tc, numbers_of_a_decoder);
     tcase_add_test(tc, labels_are_shifted);
+    tcase_add_test(tc, labels_mask_what_a_decoder_says);
+    tcase_add_test(tc, cut_to_a_length);
     tcase_add_test(tc, output_yet_to_be_drawn);
     tcase_add_test(tc, bad_numbers);
     tcase_add_test(tc, safetensors);

@@ -15,8 +15,8 @@ static int32_t encoder[2][2] = {{3, 1}, {2, 0}};
 static int32_t decoder[2][3] = {{0, 1, 2}, {0, 3, 0}};
 static int32_t next[2][3] = {{1, 2, 3}, {3, GQA_NO_TOKEN, 0}};
 static struct gqa_sequence sequences[2] = {
-    {encoder[0], 2, decoder[0], next[0], 3},
-    {encoder[1], 1, decoder[1], next[1], 2},
+    {encoder[0], 2, decoder[0], next[0], 3, false},
+    {encoder[1], 1, decoder[1], next[1], 2, false},
 };
 static const struct gqa_tokens tokens = {sequences, 2};
 
@@ -155,7 +155,7 @@ END_TEST
 START_TEST(refuses_sequences_without_labels)
 {
     const struct gqa_trace_options options = {GQA_F32, false};
-    struct gqa_sequence bare = {encoder[0], 2, NULL, NULL, 0};
+    struct gqa_sequence bare = {encoder[0], 2, NULL, NULL, 0, false};
     const struct gqa_tokens inputs = {&bare, 1};
     struct gqa_trace *none = NULL;
 

@@ -1,0 +1,514 @@
+#include "formats/families/meaning.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/json.h"
+#include "formats/families/description.h"
+#include "formats/families/silent.h"
+#include "formats/model/network_config.h"
+
+/*
+ * A meaning is an object of facts, by what they are of: a setting's place in
+ * the description, or a key. Each is {"key": its name for people, "value": by
+ * which it is compared, "shown": what the configuration says}. One with
+ * "aside" is a second spelling that another overrules, or of a key that not
+ * every configuration has; it counts only where both meanings have it. One that
+ * is "silent" stands for a key that is not there, and counts only where the
+ * other is there. One that is "additional" may be there where it was not
+ * before: who saves a model adds it.
+ */
+struct meaning {
+    const struct gqa_family *family;
+    const json_t *config;
+    const struct gqa_meaning_view *view;
+    json_t *facts;
+    json_t *used;   /* keys of the configuration that a fact was made of */
+    json_t *silent; /* what keys stand for where they are not there */
+};
+
+/* value: the fact's from now on; NULL: null. shown: lent; NULL: the value. */
+static json_t *state(const struct meaning *m, const char *of, const char *key,
+                     json_t *value, const json_t *shown)
+{
+    json_t *fact = json_object();
+
+    if (!value)
+        value = json_null();
+    json_object_set_new(fact, "key", json_string(key));
+    json_object_set(fact, "shown", shown ? (json_t *)(uintptr_t)shown : value);
+    json_object_set_new(fact, "value", value);
+    json_object_set_new(m->facts, of, fact);
+    return fact;
+}
+
+static json_t *copy(const json_t *value)
+{
+    return value ? json_deep_copy(value) : NULL;
+}
+
+/* The part of a dotted key that the configuration has at its top. */
+static void use_key(const struct meaning *m, const char *key)
+{
+    char top[GQA_MAX_NAME];
+
+    snprintf(top, sizeof top, "%.*s", (int)strcspn(key, "."), key);
+    json_object_set_new(m->used, top, json_true());
+}
+
+static bool is_used(const struct meaning *m, const char *key)
+{
+    return json_object_get(m->used, key) != NULL;
+}
+
+static bool decides_nothing(const struct meaning *m, const char *key)
+{
+    for (gqa_texts t = m->family->keys.unread; t && *t; t++)
+        if (strcmp(*t, key) == 0)
+            return true;
+    return gqa_is_idle_key(key);
+}
+
+/* --- Settings ------------------------------------------------------------ */
+
+/* Key i of a setting; NULL: there are no more. */
+static const char *setting_key(const json_t *setting, size_t i)
+{
+    const json_t *keys = json_object_get(setting, "key");
+
+    if (json_is_array(keys))
+        return json_string_value(json_array_get(keys, i));
+    return i == 0 ? json_string_value(keys) : NULL;
+}
+
+/* Functions have several names. */
+static json_t *plain_value(const json_t *value)
+{
+    const char *text = json_string_value(value);
+    enum gqa_activation activation;
+
+    if (text && gqa_activation_parse(&activation, text) == GQA_OK)
+        return json_integer((json_int_t)activation);
+    return copy(value);
+}
+
+/* A key that is there and decides nothing beside others. */
+static void state_aside(const struct meaning *m, const char *path,
+                        const char *key)
+{
+    const json_t *said = gqa_config_at(m->config, key);
+    char of[2 * GQA_MAX_NAME];
+
+    if (!said || json_is_null(said))
+        return;
+    snprintf(of, sizeof of, "%s/%s", path, key);
+    json_object_set_new(state(m, of, key, copy(said), NULL), "aside",
+                        json_true());
+}
+
+/* Spellings behind the one that says it. */
+static void state_overruled(const struct meaning *m, const json_t *setting,
+                            const char *path, const char *by)
+{
+    bool behind = false;
+    const char *key;
+
+    for (size_t i = 0; (key = setting_key(setting, i)); i++) {
+        if (behind)
+            state_aside(m, path, key);
+        behind = behind || (by && strcmp(key, by) == 0);
+    }
+}
+
+static void state_setting(const struct meaning *m, const json_t *json,
+                          const char *path)
+{
+    const struct gqa_setting setting = {json, GQA_VALUE_ANY};
+    const char *first = setting_key(json, 0);
+    const char *by = NULL;
+    const char *key, *dot;
+    const json_t *value;
+
+    /* Nothing is refused where any value will do. */
+    if (gqa_setting_get(&value, &by, &setting, m->config) != GQA_OK)
+        value = NULL;
+    for (size_t i = 0; (key = setting_key(json, i)); i++)
+        use_key(m, key);
+    if (decides_nothing(m, first))
+        return;
+    key = by ? by : first;
+    dot = strrchr(key, '.');
+    if (!by && !value)
+        value = json_object_get(m->silent, key);
+    state(m, path, dot ? dot + 1 : key, plain_value(value),
+          by ? gqa_config_at(m->config, by) : value);
+    state_overruled(m, json, path, by);
+}
+
+/* Every setting of a part of the description. */
+static void state_settings(const struct meaning *m, const json_t *part,
+                           const char *path)
+{
+    const char *key;
+    json_t *value;
+
+    if (gqa_is_setting(part)) {
+        state_setting(m, part, path);
+        return;
+    }
+    json_object_foreach((json_t *)(uintptr_t)part, key, value)
+    {
+        char inner[2 * GQA_MAX_NAME];
+
+        snprintf(inner, sizeof inner, "%s.%s", path, key);
+        state_settings(m, value, inner);
+    }
+    for (size_t i = 0; i < json_array_size(part); i++)
+        state_settings(m, json_array_get(part, i), path);
+}
+
+/* All that says how a model computes. */
+static void state_description(const struct meaning *m)
+{
+    static const char *const parts[] = {"norm", "embedding", "positions",
+                                        "stacks", "logits"};
+    const json_t *root = m->family->description->root;
+
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        state_settings(m, json_object_get(root, parts[i]), parts[i]);
+}
+
+/*
+ * transformers 5 writes that T5 v1.1 is tied, and in a key of its own that its
+ * logits are not scaled, where 4 wrote that it is not tied for both.
+ */
+static void unite_tied(const struct meaning *m)
+{
+    static const char path[] = "logits.tied";
+    const json_t *scale = m->family->logits.scale.json;
+    const json_t *tied = m->family->logits.tied.json;
+    const char *first = scale ? setting_key(scale, 0) : NULL;
+    const char *second = scale ? setting_key(scale, 1) : NULL;
+    const char *key = setting_key(tied, 0);
+    char aside[2 * GQA_MAX_NAME];
+
+    if (!second || !key || strcmp(second, key) != 0)
+        return;
+    /* One fact of the key is enough. */
+    snprintf(aside, sizeof aside, "logits.scale/%s", key);
+    json_object_del(m->facts, aside);
+    if (json_is_false(json_object_get(m->config, first)))
+        state(m, path, key, json_false(), json_object_get(m->config, key));
+}
+
+/* --- Windows ------------------------------------------------------------- */
+
+static json_t *window_of(const struct meaning *m, size_t layer, bool *known)
+{
+    const struct gqa_attention_rule *rule =
+        &m->family->stacks[GQA_STACK_DECODER].self;
+    uint64_t window = 0;
+    bool slides = false;
+
+    if (gqa_layer_slides(&slides, m->family->behaviours.sliding_layers,
+                         m->config, layer) != GQA_OK ||
+        gqa_setting_count(&window, &rule->window, m->config) != GQA_OK)
+        *known = false;
+    return slides && window > 0 ? json_integer((json_int_t)window)
+                                : json_null();
+}
+
+/* Of each layer, in place of the keys that it takes to say it; one number
+ * where all have the same. */
+static void state_windows(const struct meaning *m)
+{
+    static const char path[] = "stacks.decoder.self.window";
+    static const char *const keys[] = {"layer_types", "max_window_layers",
+                                       "use_sliding_window"};
+    const bool by_layer =
+        m->family->behaviours.sliding_layers != GQA_SLIDING_ALL;
+    const json_t *types = json_object_get(m->config, keys[0]);
+    const json_t *fact = json_object_get(m->facts, path);
+    const char *key = json_string_value(json_object_get(fact, "key"));
+    json_t *list;
+    bool known = true;
+    bool uniform = true;
+
+    if (!key)
+        return;
+    list = json_array();
+    for (size_t i = 0; i < m->view->n_layers && known; i++) {
+        json_array_append_new(list, window_of(m, i, &known));
+        uniform = uniform &&
+                  json_equal(json_array_get(list, 0), json_array_get(list, i));
+    }
+    if (by_layer && json_is_array(types))
+        known = known && json_array_size(types) == m->view->n_layers;
+    if (by_layer)
+        state_aside(m, path, key);
+    /* Where they make no sense, each stands as it is. */
+    for (size_t i = 0; by_layer && known && i < sizeof keys / sizeof *keys;
+         i++) {
+        use_key(m, keys[i]);
+        state_aside(m, path, keys[i]);
+    }
+    if (known && m->view->n_layers > 0)
+        state(m, path, key, copy(uniform ? json_array_get(list, 0) : list),
+              NULL);
+    json_decref(list);
+}
+
+/* --- RoPE ---------------------------------------------------------------- */
+
+/* What each key of a scaling stands for where it is not there. */
+static json_t *silent_scaling(const struct meaning *m, const char *kind)
+{
+    static const char *const context = "original_max_position_embeddings";
+    json_t *out = json_object();
+    const json_t *length = json_object_get(m->config, context);
+
+    if (strcmp(kind, "yarn") == 0) {
+        json_object_set_new(out, "beta_fast", json_integer(32));
+        json_object_set_new(out, "beta_slow", json_integer(1));
+        json_object_set_new(out, "truncate", json_true());
+    } else if (strcmp(kind, "llama3") != 0 && strcmp(kind, "longrope") != 0) {
+        return out;
+    }
+    if (!length)
+        length = json_object_get(m->config, "max_position_embeddings");
+    if (length)
+        json_object_set_new(out, context, copy(length));
+    return out;
+}
+
+static void state_scaling(const struct meaning *m, const char *before,
+                          const json_t *said)
+{
+    static const char *const elsewhere[] = {"type", "rope_type"};
+    const char *kind = json_string_value(json_object_get(said, "rope_type"));
+    const char *key;
+    char of[2 * GQA_MAX_NAME];
+    json_t *all, *value;
+
+    if (!kind)
+        kind = json_string_value(json_object_get(said, "type"));
+    if (!kind)
+        kind = "default";
+    snprintf(of, sizeof of, "%s.rope_type", before);
+    state(m, of, of, json_string(kind), NULL);
+    all = silent_scaling(m, kind);
+    json_object_update(all, (json_t *)(uintptr_t)said);
+    for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
+        json_object_del(all, elsewhere[i]);
+    json_object_foreach(all, key, value)
+    {
+        if (strcmp(kind, "default") == 0 && strcmp(key, "rope_theta") != 0 &&
+            strcmp(key, "partial_rotary_factor") != 0)
+            continue;
+        snprintf(of, sizeof of, "%s.%.*s", before, GQA_MAX_NAME, key);
+        state(m, of, of, copy(value), NULL);
+    }
+    json_decref(all);
+}
+
+/* rope_scaling or, as transformers 5 has it, rope_parameters, which may say it
+ * for each kind of layer. Base and share are settings. */
+static void state_rope(const struct meaning *m)
+{
+    static const char name[] = "rope_scaling";
+    const json_t *said = json_object_get(m->config, name);
+    json_t *flat = json_object();
+    const char *key;
+    json_t *value;
+
+    if (m->family->positions.scheme == GQA_POSITION_ROPE) {
+        if (json_object_size(said) == 0)
+            said = json_object_get(m->config, "rope_parameters");
+        json_object_foreach((json_t *)(uintptr_t)said, key, value)
+        {
+            char inner[2 * GQA_MAX_NAME];
+
+            snprintf(inner, sizeof inner, "%s.%.*s", name, GQA_MAX_NAME, key);
+            if (json_is_object(value))
+                state_scaling(m, inner, value);
+            else if (strcmp(key, "rope_theta") != 0 &&
+                     strcmp(key, "partial_rotary_factor") != 0)
+                json_object_set(flat, key, value);
+        }
+        state_scaling(m, name, flat);
+        use_key(m, name);
+        use_key(m, "rope_parameters");
+        use_key(m, "original_max_position_embeddings");
+    }
+    json_decref(flat);
+}
+
+/* --- Sizes --------------------------------------------------------------- */
+
+/* The number of KV heads where layers differ is a list. */
+static json_t *plain_count(const json_t *value)
+{
+    const json_t *first = json_array_get(value, 0);
+
+    for (size_t i = 1; i < json_array_size(value); i++)
+        if (!json_equal(first, json_array_get(value, i)))
+            return copy(value);
+    return copy(first ? first : value);
+}
+
+/* A size under whichever of its keys is there; otherwise: what it is where
+ * none is, the fact's from now on, or NULL. */
+static void state_size(const struct meaning *m, gqa_texts keys,
+                       json_t *otherwise)
+{
+    const char *key = gqa_config_key(m->config, keys);
+    const json_t *value = key ? json_object_get(m->config, key) : NULL;
+
+    if (key && (!value || json_is_null(value)))
+        value = json_object_get(m->silent, key);
+    if (key && value && !json_is_null(value))
+        state(m, keys[0], key, plain_count(value), value);
+    else if (key && otherwise)
+        state(m, keys[0], key, json_incref(otherwise), NULL);
+    json_decref(otherwise);
+    for (; keys && *keys; keys++)
+        use_key(m, *keys);
+}
+
+static const json_t *size_of(const struct meaning *m, gqa_texts keys)
+{
+    return keys ? json_object_get(json_object_get(m->facts, keys[0]), "value")
+                : NULL;
+}
+
+static json_t *even_share(const json_t *width, const json_t *n_heads)
+{
+    const json_int_t n = json_integer_value(n_heads);
+    const json_int_t all = json_integer_value(width);
+
+    return n > 0 && all > 0 ? json_integer(all / n) : NULL;
+}
+
+static void state_sizes(const struct meaning *m)
+{
+    const struct gqa_config_keys *k = &m->family->keys;
+    gqa_texts kv = k->n_kv_heads;
+
+    state_size(m, k->d_model, NULL);
+    state_size(m, k->n_layers, NULL);
+    state_size(m, k->n_decoder_layers, copy(size_of(m, k->n_layers)));
+    state_size(m, k->vocab_size, NULL);
+    state_size(m, k->n_heads, NULL);
+    state_size(m, k->head_dim,
+               even_share(size_of(m, k->d_model), size_of(m, k->n_heads)));
+    if (m->view->kv_heads)
+        state_size(m, kv, copy(size_of(m, k->n_heads)));
+    for (; kv && *kv; kv++)
+        use_key(m, *kv);
+}
+
+/* --- All other keys ------------------------------------------------------ */
+
+static bool ends_in(const char *text, const char *end)
+{
+    const size_t n = strlen(text), m = strlen(end);
+
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* A list of one token is that token. */
+static const json_t *plain_token(const char *key, const json_t *value)
+{
+    return ends_in(key, "_token_id") && json_array_size(value) == 1
+               ? json_array_get(value, 0)
+               : value;
+}
+
+static void state_key(const struct meaning *m, const char *key,
+                      const json_t *value, bool silent)
+{
+    json_t *fact;
+
+    if (is_used(m, key) || decides_nothing(m, key))
+        return;
+    fact = state(m, key, key, copy(plain_token(key, value)), value);
+    json_object_set_new(fact, "silent", json_boolean(silent));
+    if (m->view->network_alone)
+        json_object_set_new(fact, "aside", json_true());
+    json_object_set_new(fact, "additional",
+                        json_boolean(strcmp(key, "architectures") == 0));
+}
+
+static void state_others(const struct meaning *m)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)m->config, key, value)
+    {
+        state_key(m, key, value, false);
+    }
+    if (m->view->network_alone)
+        return;
+    json_object_foreach(m->silent, key, value)
+    {
+        if (!json_object_get(m->config, key))
+            state_key(m, key, value, true);
+    }
+}
+
+/* The family's over those of generation_config.json, over those of all. */
+static json_t *all_silent(const struct meaning *m)
+{
+    json_t *out = gqa_silent_generation();
+    json_t *all = gqa_silent_common();
+    const char *key;
+    json_t *value;
+
+    json_object_update_existing(out, (json_t *)(uintptr_t)m->view->generation);
+    json_object_update(out, all);
+    json_decref(all);
+    json_object_foreach((json_t *)(uintptr_t)m->family->keys.defaults, key,
+                        value)
+    {
+        const struct gqa_setting setting = {value, GQA_VALUE_ANY};
+        const json_t *taken;
+
+        if (gqa_setting_get(&taken, NULL, &setting, m->config) == GQA_OK &&
+            taken)
+            json_object_set(out, key, (json_t *)(uintptr_t)taken);
+    }
+    return out;
+}
+
+enum gqa_status gqa_meaning_create(json_t **out,
+                                   const struct gqa_family *family,
+                                   const json_t *config,
+                                   const struct gqa_meaning_view *view)
+{
+    struct meaning m = {.family = family,
+                        .config = config,
+                        .view = view,
+                        .facts = json_object(),
+                        .used = json_object()};
+
+    m.silent = all_silent(&m);
+    state_description(&m);
+    unite_tied(&m);
+    state_windows(&m);
+    state_rope(&m);
+    state_sizes(&m);
+    state_others(&m);
+    json_decref(m.silent);
+    json_decref(m.used);
+    *out = m.facts;
+    return m.facts ? gqa_json_check() : gqa_fail_nomem();
+}
+
+void gqa_meaning_state(json_t *meaning, const char *key, const json_t *value)
+{
+    const struct meaning m = {.facts = meaning};
+
+    state(&m, key, key, copy(plain_token(key, value)), value);
+}

@@ -1,0 +1,48 @@
+/*
+ * What a configuration says, whichever way it is spelt: each thing that
+ * decides what a model computes, generates or how it is loaded, once, with
+ * what transformers takes where the configuration is silent. Two that mean
+ * the same have the same meaning, as before and after a re-save.
+ */
+#ifndef GQA_FORMATS_FAMILIES_MEANING_H
+#define GQA_FORMATS_FAMILIES_MEANING_H
+
+#include "formats/families/family.h"
+
+struct gqa_meaning_view {
+    uint64_t n_layers; /* that windows are told of: the decoder's, if two */
+    bool kv_heads;     /* their number too, which a conversion changes */
+    /* What the runtime computes, and of other keys what both say: one of the
+     * two is no config.json of Hugging Face, and has few of them. */
+    bool network_alone;
+    /* generation_config.json beside it, or NULL: it has the keys of generation
+     * that newer versions no longer write into a config.json. */
+    const json_t *generation;
+};
+
+/*
+ * *out receives the meaning, an object for the functions below alone; the
+ * caller owns it. config: in Hugging Face's keys.
+ * Errors GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_meaning_create(json_t **out,
+                                   const struct gqa_family *family,
+                                   const json_t *config,
+                                   const struct gqa_meaning_view *view);
+
+/* Add what one key says to a meaning that is made of such alone, as of
+ * generation_config.json. value: lent. */
+void gqa_meaning_state(json_t *meaning, const char *key, const json_t *value);
+
+/*
+ * *out receives a list of {"key", "first", "second"}, one for each thing that
+ * they say differently, with what the keys say or stand for; a value that
+ * there is not is left out. first: of what was there before. The caller owns
+ * the list. Errors GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_meaning_compare(json_t **out, const json_t *first,
+                                    const json_t *second);
+
+#endif

@@ -1,0 +1,129 @@
+"""Configurations and what transformers makes of them when it saves them again.
+
+Run by a Python with transformers 4.57.1 and by one with 5.24.0, in turn:
+
+    python4 make_configs.py        # the originals, and what 4 makes of them
+    python5 make_configs.py        # what 5 makes of all there is
+    python4 make_configs.py        # what 4 makes of that
+
+Each file in configs/ is an object: "original", "4", "5", "45" (by 4, then by
+5) and "54". Keys of generation that 5 moves into generation_config.json are
+left out: the configuration alone is saved.
+"""
+
+import json
+import os
+import tempfile
+
+import transformers
+
+HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "configs")
+MAJOR = transformers.__version__[0]
+
+LLAMA = dict(architectures=["LlamaForCausalLM"], model_type="llama",
+             hidden_size=32, num_attention_heads=4, intermediate_size=48,
+             num_hidden_layers=2, vocab_size=97, torch_dtype="bfloat16")
+T5 = dict(architectures=["T5ForConditionalGeneration"], d_ff=51, d_kv=8,
+          d_model=32, decoder_start_token_id=0, dropout_rate=0.1,
+          eos_token_id=1, initializer_factor=1.0, is_encoder_decoder=True,
+          layer_norm_epsilon=1e-06, model_type="t5", n_positions=512,
+          num_heads=4, num_layers=2, output_past=True, pad_token_id=0,
+          relative_attention_num_buckets=32,
+          task_specific_params={"summarization": {
+              "num_beams": 4, "prefix": "summarize: "}}, vocab_size=107)
+MT5 = dict(architectures=["MT5ForConditionalGeneration"], d_ff=51, d_kv=8,
+           d_model=32, decoder_start_token_id=0, dropout_rate=0.1,
+           eos_token_id=1, feed_forward_proj="gated-gelu",
+           initializer_factor=1.0, is_encoder_decoder=True,
+           layer_norm_epsilon=1e-06, model_type="mt5", num_decoder_layers=2,
+           num_heads=4, num_layers=2, pad_token_id=0,
+           relative_attention_num_buckets=32, tie_word_embeddings=False,
+           tokenizer_class="T5Tokenizer", use_cache=True, vocab_size=107)
+MISTRAL = dict(LLAMA, architectures=["MistralForCausalLM"],
+               model_type="mistral", num_key_value_heads=2,
+               sliding_window=4096, rope_theta=10000.0)
+QWEN2 = dict(LLAMA, architectures=["Qwen2ForCausalLM"], model_type="qwen2",
+             num_key_value_heads=4, sliding_window=4096,
+             use_sliding_window=False, max_window_layers=28, rope_theta=1e6,
+             bos_token_id=1, eos_token_id=2, tie_word_embeddings=True)
+
+ORIGINALS = {
+    "llama": LLAMA,
+    "llama-llama3": dict(
+        LLAMA, rope_theta=500000.0, rope_scaling=dict(
+            factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+            original_max_position_embeddings=8192, rope_type="llama3"),
+        bos_token_id=128000, eos_token_id=[128001, 128008, 128009],
+        max_position_embeddings=131072, tie_word_embeddings=True,
+        rms_norm_eps=1e-5),
+    "llama-linear": dict(LLAMA, rope_scaling=dict(type="linear", factor=2.0),
+                         pad_token_id=-1, max_position_embeddings=4096),
+    "llama-yarn": dict(
+        LLAMA, max_position_embeddings=8192, rope_scaling=dict(
+            rope_type="yarn", factor=4.0,
+            original_max_position_embeddings=2048)),
+    "mistral": MISTRAL,
+    "mistral-full": dict(MISTRAL, sliding_window=None, rope_theta=1e6),
+    "qwen2": QWEN2,
+    "qwen2-sliding": dict(QWEN2, use_sliding_window=True, max_window_layers=1,
+                          sliding_window=16),
+    "gpt2": dict(
+        activation_function="gelu_new", architectures=["GPT2LMHeadModel"],
+        attn_pdrop=0.1, bos_token_id=50256, embd_pdrop=0.1,
+        eos_token_id=50256, initializer_range=0.02, layer_norm_epsilon=1e-05,
+        model_type="gpt2", n_ctx=1024, n_embd=48, n_head=4, n_layer=2,
+        n_positions=1024, resid_pdrop=0.1, summary_activation=None,
+        summary_first_dropout=0.1, summary_proj_to_labels=True,
+        summary_type="cls_index", summary_use_proj=True,
+        task_specific_params={"text-generation": {
+            "do_sample": True, "max_length": 50}}, vocab_size=103),
+    "gpt_neox": dict(
+        architectures=["GPTNeoXForCausalLM"], bos_token_id=0, eos_token_id=0,
+        hidden_act="gelu", hidden_size=48, initializer_range=0.02,
+        intermediate_size=96, layer_norm_eps=1e-5,
+        max_position_embeddings=2048, model_type="gpt_neox",
+        num_attention_heads=4, num_hidden_layers=2, rotary_emb_base=10000,
+        rotary_pct=0.25, tie_word_embeddings=False, torch_dtype="float16",
+        use_cache=True, use_parallel_residual=True, vocab_size=101),
+    "t5": T5,
+    "t5-v1_1": dict(T5, feed_forward_proj="gated-gelu",
+                    tie_word_embeddings=False, num_decoder_layers=2,
+                    use_cache=True),
+    "mt5": MT5,
+    "umt5": dict(MT5, architectures=["UMT5ForConditionalGeneration"],
+                 model_type="umt5", dense_act_fn="gelu_new",
+                 is_gated_act=True, scalable_attention=True,
+                 torch_dtype="float32"),
+}
+
+
+def resave(config):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "config.json")
+        with open(path, "w") as file:
+            json.dump(config, file)
+        transformers.AutoConfig.from_pretrained(folder).save_pretrained(folder)
+        with open(path) as file:
+            return json.load(file)
+
+
+def main():
+    os.makedirs(HERE, exist_ok=True)
+    for name, original in ORIGINALS.items():
+        path = os.path.join(HERE, name + ".json")
+        forms = {}
+        if os.path.exists(path):
+            with open(path) as file:
+                forms = json.load(file)
+        forms["original"] = original
+        forms[MAJOR] = resave(original)
+        other = "5" if MAJOR == "4" else "4"
+        if other in forms:
+            forms[other + MAJOR] = resave(forms[other])
+        with open(path, "w") as file:
+            file.write("{\n" + ",\n".join(
+                json.dumps(key) + ": " + json.dumps(forms[key])
+                for key in sorted(forms)) + "\n}\n")
+
+
+main()

@@ -1,0 +1,403 @@
+#include "verify/config_check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/json.h"
+#include "common/log.h"
+#include "common/ull.h"
+#include "formats/families/family.h"
+#include "formats/families/meaning.h"
+#include "formats/folder/config_file.h"
+#include "formats/folder/folder.h"
+#include "verify/clauses.h"
+
+enum { MAX_GENERATION_BYTES = 1 << 20 };
+
+/* --- What is found ------------------------------------------------------- */
+
+/* The check, and differences that were listed with it. */
+struct finding {
+    struct gqa_check *check;
+    json_t *list;      /* of {"key", "original" or "beside", "converted"} */
+    size_t n, n_shown; /* n_shown: in the detail */
+};
+
+static void fail(struct finding *f, const char *clause)
+{
+    f->check->verdict = GQA_FAILED;
+    f->n++;
+    f->n_shown += gqa_clause_add(f->check, clause);
+}
+
+/* The other configuration, and how both are spoken of. */
+struct other {
+    const char *name; /* in JSON */
+    struct gqa_clause_words words;
+};
+
+static void add_difference(struct finding *f, const struct other *other,
+                           const json_t *difference)
+{
+    char clause[GQA_CLAUSE_MAX];
+
+    json_array_append_new(f->list, gqa_clause_json(difference, other->name));
+    gqa_clause_of(clause, difference, &other->words);
+    fail(f, clause);
+}
+
+static enum gqa_status compare(struct finding *f, const struct other *other,
+                               const json_t *a, const json_t *b)
+{
+    json_t *differences = NULL;
+    const enum gqa_status st = gqa_meaning_compare(&differences, a, b);
+
+    for (size_t i = 0; i < json_array_size(differences); i++)
+        add_difference(f, other, json_array_get(differences, i));
+    json_decref(differences);
+    return st;
+}
+
+/* --- Configurations ------------------------------------------------------ */
+
+/* A config.json of Hugging Face, and not Keras's. */
+static bool is_hugging_face(const json_t *config)
+{
+    return config && !json_object_get(config, "class_name");
+}
+
+static const json_t *raw_config(const struct gqa_subject *s)
+{
+    return gqa_checkpoint_config(s->checkpoint);
+}
+
+static uint64_t n_decoder_layers(const struct gqa_model *m)
+{
+    return gqa_model_is_encoder_decoder(m) ? m->n_decoder_layers : m->n_layers;
+}
+
+/* generation_config.json of a folder; *out stays NULL where there is none that
+ * can be read, which is another check's to say. */
+static enum gqa_status find_generation(json_t **out,
+                                       const struct gqa_subject *s)
+{
+    enum gqa_status st;
+    char *path;
+
+    if (!gqa_checkpoint_is_folder(s->checkpoint))
+        return GQA_OK;
+    path = gqa_path_join(gqa_checkpoint_folder(s->checkpoint),
+                         "generation_config.json");
+    if (!path)
+        return gqa_fail_nomem();
+    st = gqa_json_load_file(out, path, MAX_GENERATION_BYTES);
+    free(path);
+    return st == GQA_ERR_NOMEM ? st : GQA_OK;
+}
+
+/* --- The original's ------------------------------------------------------ */
+
+/* In the tensors, of most elements. */
+static enum gqa_dtype most_common_float(const struct gqa_checkpoint *c)
+{
+    static const enum gqa_dtype floats[] = {GQA_F32, GQA_BF16, GQA_F16,
+                                            GQA_F64};
+    enum gqa_dtype best = GQA_F32;
+    uint64_t most = 0;
+
+    for (size_t f = 0; f < sizeof floats / sizeof *floats; f++) {
+        uint64_t n = 0;
+
+        for (size_t i = 0; i < gqa_checkpoint_n_tensors(c); i++) {
+            const struct gqa_tensor *t = gqa_checkpoint_tensor(c, i);
+
+            if (t->dtype == floats[f])
+                n += t->n_bytes;
+        }
+        if (n > most) {
+            most = n;
+            best = floats[f];
+        }
+    }
+    return best;
+}
+
+/* transformers 4 says torch_dtype, 5 dtype, which goes before it. */
+static const char *stated_dtype(const char **key, const json_t *config)
+{
+    static const char before[] = "torch.";
+    const char *text = json_string_value(json_object_get(config, "dtype"));
+
+    *key = text ? "dtype" : "torch_dtype";
+    if (!text)
+        text = json_string_value(json_object_get(config, *key));
+    return text && strncmp(text, before, sizeof before - 1) == 0
+               ? text + sizeof before - 1
+               : text;
+}
+
+/* It may say another than the original does, but only what the tensors are. */
+static void check_dtype(struct finding *f, const struct gqa_subject *subject,
+                        const struct gqa_subject *original)
+{
+    static const char *const names[] = {[GQA_F32] = "float32",
+                                        [GQA_BF16] = "bfloat16",
+                                        [GQA_F16] = "float16",
+                                        [GQA_F64] = "float64"};
+    const char *key, *other;
+    const char *was = stated_dtype(&other, raw_config(original));
+    const char *is = stated_dtype(&key, raw_config(subject));
+    const char *fact = names[most_common_float(subject->checkpoint)];
+    json_t *difference;
+    char clause[256];
+
+    if (!is || strcmp(is, fact) == 0 || (was && strcmp(is, was) == 0))
+        return;
+    difference = json_pack("{s:s, s:s*, s:s, s:s}", "key", key, "original", was,
+                           "converted", is, "tensors", fact);
+    json_array_append_new(f->list, difference);
+    snprintf(clause, sizeof clause,
+             "%s: %.40s in the original, %.40s here, but the tensors are %s",
+             key, was ? was : "absent", is, fact);
+    fail(f, clause);
+}
+
+static enum gqa_status compare_original(struct finding *f,
+                                        const struct gqa_subject *subject,
+                                        const struct gqa_subject *original)
+{
+    const struct gqa_model *a = original->model, *b = subject->model;
+    const bool alike = is_hugging_face(raw_config(original)) &&
+                       is_hugging_face(raw_config(subject));
+    static const struct other other = {"original", {"the original", "here"}};
+    json_t *generation[2] = {NULL, NULL};
+    struct gqa_meaning_view view = {.n_layers = n_decoder_layers(a),
+                                    .network_alone = !alike};
+    json_t *first = NULL;
+    json_t *second = NULL;
+    enum gqa_status st = find_generation(&generation[0], original);
+
+    if (st == GQA_OK)
+        st = find_generation(&generation[1], subject);
+    view.generation = generation[0];
+    if (st == GQA_OK)
+        st = gqa_meaning_create(&first, a->family, a->config, &view);
+    view.generation = generation[1];
+    if (st == GQA_OK)
+        st = gqa_meaning_create(&second, a->family,
+                                b ? b->config : raw_config(subject), &view);
+    if (st == GQA_OK)
+        st = compare(f, &other, first, second);
+    if (st == GQA_OK && alike)
+        check_dtype(f, subject, original);
+    json_decref(first);
+    json_decref(second);
+    json_decref(generation[0]);
+    json_decref(generation[1]);
+    return st;
+}
+
+static enum gqa_status check_original(struct finding *f,
+                                      const struct gqa_subject *subject,
+                                      const struct gqa_subject *original)
+{
+    const struct gqa_model *m = subject->model;
+
+    if (!original->model->config_is_complete)
+        return GQA_OK;
+    if (m ? m->config_is_complete : is_hugging_face(raw_config(subject)))
+        return compare_original(f, subject, original);
+    if (!raw_config(subject) && gqa_checkpoint_is_folder(subject->checkpoint))
+        fail(f, "there is no config.json, and the original has one");
+    return GQA_OK;
+}
+
+/* --- KV heads ------------------------------------------------------------ */
+
+/* The first attention of a decoder that is grouped; NULL: none is, or those of
+ * a layer differ, which no key can say. */
+static const struct gqa_attention *find_grouped(const struct gqa_model *m)
+{
+    const struct gqa_attention *first = NULL;
+
+    for (size_t i = 0; i < m->n_attentions; i++) {
+        const struct gqa_attention *a = &m->attentions[i];
+
+        if (a->stack != GQA_STACK_DECODER)
+            continue;
+        if (a->kind == GQA_ATTENTION_CROSS && i > 0 &&
+            a->n_kv_heads != m->attentions[i - 1].n_kv_heads)
+            return NULL;
+        if (!first && a->n_kv_heads != a->n_heads)
+            first = a;
+    }
+    return first;
+}
+
+/* Without the key a loader takes as many as there are query heads, as the
+ * configuration of a model that was not grouped yet. One that contradicts the
+ * tensors is no understood model. */
+static void check_kv_heads(struct finding *f, const struct gqa_subject *subject)
+{
+    const struct gqa_model *m = subject->model;
+    const char *key =
+        m ? gqa_config_key(m->config, m->family->keys.n_kv_heads) : NULL;
+    const json_t *said = key ? json_object_get(m->config, key) : NULL;
+    const struct gqa_attention *a = key ? find_grouped(m) : NULL;
+    char clause[GQA_CLAUSE_MAX];
+
+    if (!a || (said && !json_is_null(said)) ||
+        !is_hugging_face(raw_config(subject)))
+        return;
+    json_array_append_new(f->list,
+                          json_pack("{s:s, s:I}", "key", key, "tensors",
+                                    (json_int_t)a->n_kv_heads));
+    snprintf(clause, sizeof clause,
+             "%.100s: %s here, so that loaders take %llu, but the tensors of "
+             "layer %llu have %llu",
+             key, said ? "null" : "absent", ULL(a->n_heads), ULL(a->layer),
+             ULL(a->n_kv_heads));
+    fail(f, clause);
+}
+
+/* --- Inside and beside --------------------------------------------------- */
+
+/* other: a configuration that holds for the same tensors. */
+static enum gqa_status compare_other(struct finding *f,
+                                     const struct gqa_subject *subject,
+                                     const json_t *other, const char *path)
+{
+    const struct gqa_model *m = subject->model;
+    const struct gqa_meaning_view view = {.n_layers = n_decoder_layers(m),
+                                          .kv_heads = true};
+    const struct other beside = {"beside", {path, "inside the file"}};
+    json_t *first = NULL;
+    json_t *second = NULL;
+    enum gqa_status st = gqa_meaning_create(&first, m->family, other, &view);
+
+    if (st == GQA_OK)
+        st = gqa_meaning_create(&second, m->family, raw_config(subject), &view);
+    if (st == GQA_OK)
+        st = compare(f, &beside, first, second);
+    json_decref(first);
+    json_decref(second);
+    return st;
+}
+
+/* Index of the file that the configuration came from; n: from none. */
+static size_t config_source(const struct gqa_checkpoint *c)
+{
+    const size_t n = gqa_checkpoint_n_sources(c);
+    const char *path = gqa_checkpoint_config_path(c);
+    size_t i = 0;
+
+    while (i < n && path && strcmp(path, gqa_checkpoint_source(c, i)->path))
+        i++;
+    return path ? i : n;
+}
+
+static bool is_same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    return a && b && stat(a, &x) == 0 && stat(b, &y) == 0 &&
+           x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* A config.json in a folder with other weights is those', not a file's. */
+static enum gqa_status is_its_own(bool *own, const struct gqa_subject *subject,
+                                  const struct gqa_subject *original,
+                                  const char *beside)
+{
+    const struct gqa_checkpoint *c = subject->checkpoint;
+    const char *path = gqa_checkpoint_path(c);
+    const char *slash = strrchr(path, '/');
+
+    *own = true;
+    if (gqa_checkpoint_is_folder(c))
+        return GQA_OK;
+    if (original &&
+        is_same_file(gqa_checkpoint_config_path(original->checkpoint),
+                     beside)) {
+        *own = false;
+        return GQA_OK;
+    }
+    return gqa_folder_is_of(own, gqa_checkpoint_folder(c),
+                            slash ? slash + 1 : path);
+}
+
+static enum gqa_status check_beside(struct finding *f,
+                                    const struct gqa_subject *subject,
+                                    const struct gqa_subject *original)
+{
+    json_t *config = NULL;
+    char *path = NULL;
+    bool own = false;
+    enum gqa_status st = gqa_config_find(
+        &config, &path, gqa_checkpoint_folder(subject->checkpoint));
+
+    if (st == GQA_ERR_FORMAT) {
+        fail(f, gqa_error_message());
+        return GQA_OK;
+    }
+    if (st == GQA_OK && config)
+        st = is_its_own(&own, subject, original, path);
+    if (st == GQA_OK && config && !own)
+        gqa_info("%s: not compared: it belongs to other weights", path);
+    else if (st == GQA_OK && is_hugging_face(config))
+        st = compare_other(f, subject, config, path);
+    json_decref(config);
+    free(path);
+    return st;
+}
+
+static enum gqa_status check_others(struct finding *f,
+                                    const struct gqa_subject *subject,
+                                    const struct gqa_subject *original)
+{
+    const struct gqa_checkpoint *c = subject->checkpoint;
+    enum gqa_status st = GQA_OK;
+
+    if (!subject->model || !is_hugging_face(raw_config(subject)))
+        return GQA_OK;
+    for (size_t i = config_source(c) + 1;
+         i < gqa_checkpoint_n_sources(c) && st == GQA_OK; i++) {
+        const struct gqa_source *s = gqa_checkpoint_source(c, i);
+
+        if (is_hugging_face(s->config))
+            st = compare_other(f, subject, s->config, s->path);
+    }
+    if (st == GQA_OK && config_source(c) < gqa_checkpoint_n_sources(c))
+        st = check_beside(f, subject, original);
+    return st;
+}
+
+/* --- All ----------------------------------------------------------------- */
+
+enum gqa_status gqa_config_check(size_t *n_found, struct gqa_check *check,
+                                 const struct gqa_subject *subject,
+                                 const struct gqa_subject *original)
+{
+    struct finding f = {.check = check, .list = json_array()};
+    const bool failed = check->verdict == GQA_FAILED;
+    enum gqa_status st;
+
+    check_kv_heads(&f, subject);
+    st = check_others(&f, subject, original);
+    if (st == GQA_OK && original)
+        st = check_original(&f, subject, original);
+    if (f.n > f.n_shown)
+        snprintf(check->detail + strlen(check->detail),
+                 sizeof check->detail - strlen(check->detail), "; and %zu more",
+                 f.n - f.n_shown);
+    if (f.n > 0 && !failed)
+        snprintf(check->figure, sizeof check->figure, "%zu difference%s", f.n,
+                 f.n == 1 ? "" : "s");
+    if (!check->values)
+        check->values = json_object();
+    json_object_set_new(check->values, "differences", f.list);
+    *n_found = f.n;
+    return st;
+}

@@ -1,0 +1,194 @@
+#include "verify/pairing.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/families/family.h"
+#include "formats/model/buffers.h"
+
+/* Of another prefix of the family's than `name` has. */
+static bool find_renamed(size_t *found, const char **prefix,
+                         const struct gqa_model *model, const char *name)
+{
+    for (gqa_texts p = model->family->names.prefixes; *p; p++) {
+        const size_t n = strlen(*p);
+        char longer[2 * GQA_MAX_NAME];
+
+        *prefix = *p;
+        if (n == 0)
+            continue;
+        if (strncmp(name, *p, n) == 0 && gqa_model_find(model, name + n, found))
+            return true;
+        snprintf(longer, sizeof longer, "%s%s", *p, name);
+        if (gqa_model_find(model, longer, found))
+            return true;
+    }
+    return false;
+}
+
+static bool find_embedding(size_t *found, const struct gqa_model *model)
+{
+    for (gqa_texts p = model->family->names.prefixes; *p; p++) {
+        char name[2 * GQA_MAX_NAME];
+
+        snprintf(name, sizeof name, "%s%s.weight", *p,
+                 model->family->names.embedding);
+        if (gqa_model_find(model, name, found))
+            return true;
+    }
+    return false;
+}
+
+static bool is_unembedding(const struct gqa_model *model, const char *name)
+{
+    for (gqa_texts stem = model->family->names.unembedding; stem && *stem;
+         stem++) {
+        const size_t n = strlen(*stem);
+
+        if (strncmp(name, *stem, n) == 0 && strcmp(name + n, ".weight") == 0)
+            return true;
+    }
+    return false;
+}
+
+/* T5's encoder.embed_tokens and decoder.embed_tokens. */
+static bool is_embedding_of_stack(const char *name)
+{
+    static const char ending[] = ".embed_tokens.weight";
+    const size_t n = strlen(name), m = sizeof ending - 1;
+
+    return n > m && strcmp(name + n - m, ending) == 0;
+}
+
+/* Whether a model without the parameter takes the embedding for it. */
+static enum gqa_status is_shared(bool *shared, const struct gqa_model *without,
+                                 const char *name)
+{
+    *shared = false;
+    if (is_unembedding(without, name))
+        return gqa_setting_flag(shared, &without->family->logits.tied,
+                                without->config);
+    *shared = is_embedding_of_stack(name);
+    return GQA_OK;
+}
+
+/* Whether parameter i, which the other side lacks, is a copy of the
+ * embedding on its own side. */
+static enum gqa_status is_copy(bool *copy, const struct gqa_subject *has,
+                               size_t i)
+{
+    struct gqa_recompute *recompute;
+    struct gqa_head_pair pair = {.original = has->checkpoint,
+                                 .converted = has->checkpoint,
+                                 .to = &has->model->params[i]};
+    struct gqa_difference d;
+    enum gqa_status st;
+    size_t embedding;
+
+    *copy = false;
+    if (!find_embedding(&embedding, has->model) || embedding == i)
+        return GQA_OK;
+    pair.from = &has->model->params[embedding];
+    if (pair.from->dtype != pair.to->dtype ||
+        !gqa_dtype_is_float(pair.to->dtype) ||
+        pair.from->rows != pair.to->rows || pair.from->cols != pair.to->cols)
+        return GQA_OK;
+    st = gqa_recompute_create(&recompute);
+    if (st == GQA_OK)
+        st = gqa_recompute_whole(recompute, &d, NULL, &pair);
+    if (st == GQA_OK)
+        *copy = !d.found;
+    gqa_recompute_free(recompute);
+    return st;
+}
+
+/* A parameter that one side alone has: whether nothing depends on it. */
+static enum gqa_status judge_lone(struct gqa_pairing *p, bool *harmless,
+                                  const struct gqa_subject *has, size_t i,
+                                  const struct gqa_subject *lacks,
+                                  const char *where)
+{
+    const char *name = has->model->params[i].name;
+    bool shared;
+    enum gqa_status st;
+
+    *harmless = gqa_model_is_buffer(has->model, name);
+    if (*harmless) {
+        gqa_note(&p->remark, "'%.200s', a buffer that nothing reads, is in %s",
+                 name, where);
+        return GQA_OK;
+    }
+    st = is_shared(&shared, lacks->model, name);
+    if (st == GQA_OK && shared)
+        st = is_copy(harmless, has, i);
+    if (st == GQA_OK && *harmless)
+        gqa_note(&p->remark,
+                 "'%.200s', a copy of the embedding, is in %s; the other "
+                 "shares it",
+                 name, where);
+    return st;
+}
+
+static void check_prefix(struct gqa_pairing *p, bool *renamed, const char *from,
+                         const char *to, const char *prefix)
+{
+    if (!*renamed)
+        gqa_note_more(&p->remark, "names %s the prefix '%s', as of a model %s",
+                      strlen(to) < strlen(from) ? "lack" : "have", prefix,
+                      strlen(to) < strlen(from) ? "without its head"
+                                                : "with its head");
+    *renamed = true;
+}
+
+enum gqa_status gqa_pairing_make(struct gqa_pairing *out,
+                                 const struct gqa_subject *original,
+                                 const struct gqa_subject *converted)
+{
+    const struct gqa_model *a = original->model, *b = converted->model;
+    bool *taken = calloc(a->n_params + 1, sizeof *taken);
+    bool renamed = false, harmless;
+    enum gqa_status st = GQA_OK;
+
+    memset(out, 0, sizeof *out);
+    out->partner = calloc(b->n_params + 1, sizeof *out->partner);
+    if (!taken || !out->partner) {
+        free(taken);
+        return gqa_fail_nomem();
+    }
+    for (size_t i = 0; i < b->n_params && st == GQA_OK; i++) {
+        const char *name = b->params[i].name, *prefix;
+        size_t found;
+
+        out->partner[i] = GQA_NO_PARAM;
+        if (!gqa_model_find(a, name, &found)) {
+            if (!find_renamed(&found, &prefix, a, name) || taken[found]) {
+                st = judge_lone(out, &harmless, converted, i, original,
+                                "the converted one alone");
+                if (st == GQA_OK && !harmless)
+                    gqa_note(&out->finding, "'%.300s' is not in the original",
+                             name);
+                continue;
+            }
+            check_prefix(out, &renamed, a->params[found].name, name, prefix);
+        }
+        taken[found] = true;
+        out->partner[i] = found;
+    }
+    for (size_t i = 0; i < a->n_params && st == GQA_OK; i++) {
+        if (taken[i])
+            continue;
+        st = judge_lone(out, &harmless, original, i, converted,
+                        "the original alone");
+        if (st == GQA_OK && !harmless)
+            gqa_note(&out->finding, "'%.300s' of the original is missing",
+                     a->params[i].name);
+    }
+    free(taken);
+    return st;
+}
+
+void gqa_pairing_free(struct gqa_pairing *pairing)
+{
+    free(pairing->partner);
+    memset(pairing, 0, sizeof *pairing);
+}

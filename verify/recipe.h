@@ -1,0 +1,42 @@
+/*
+ * The recorded recipe of a converted checkpoint, as it bears on an original:
+ * which of the conversions that it tells of were made since.
+ */
+#ifndef GQA_VERIFY_RECIPE_H
+#define GQA_VERIFY_RECIPE_H
+
+#include "verify/finding.h"
+#include "verify/recompute.h"
+#include "verify/subject.h"
+
+struct gqa_recipe {
+    size_t n_steps;              /* since the original; may be 0 */
+    struct gqa_pool_step *steps; /* [n_attentions][n_steps] */
+    bool *fits;                  /* [n_attentions] */
+    /* False: how the heads came from the original to the first step is not
+     * recorded. */
+    bool is_whole;
+    const char *method; /* of the last step that groups, or NULL */
+    /* Types that floats were converted to, one after another; none: they
+     * kept theirs. */
+    enum gqa_dtype dtypes[GQA_MAX_STEPS];
+    size_t n_dtypes;
+    struct gqa_finding finding, remark;
+};
+
+/*
+ * Read it; converted->recipe must be there. *out: end it with
+ * gqa_recipe_free(), also on an error. What is wrong with it is its finding.
+ * Errors GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_recipe_read(struct gqa_recipe *out,
+                                const struct gqa_subject *original,
+                                const struct gqa_subject *converted);
+void gqa_recipe_free(struct gqa_recipe *recipe);
+
+/* What attention `i` must be: its steps, less those that change nothing. */
+struct gqa_hypothesis gqa_recipe_hypothesis(const struct gqa_recipe *recipe,
+                                            size_t i, uint64_t source);
+
+#endif

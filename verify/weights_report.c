@@ -1,0 +1,472 @@
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "formats/families/family.h"
+#include "formats/model/attentions.h"
+#include "verify/comparison.h"
+
+static enum gqa_status add(struct gqa_report *report, const char *name,
+                           const struct gqa_finding *finding,
+                           const struct gqa_finding *remark, const char *figure,
+                           json_t *values, double seconds)
+{
+    struct gqa_check check = {.group = GQA_CHECK_WEIGHTS,
+                              .name = name,
+                              .values = values,
+                              .seconds = seconds};
+
+    check.verdict = finding->text[0] ? GQA_FAILED : GQA_PASSED;
+    snprintf(check.figure, sizeof check.figure, "%s", figure);
+    snprintf(check.detail, sizeof check.detail, "%s",
+             finding->text[0] ? finding->text : remark->text);
+    return gqa_report_add(report, &check);
+}
+
+static enum gqa_status add_recipe(struct gqa_report *report,
+                                  const struct gqa_comparison *c)
+{
+    struct gqa_check check = {
+        .group = GQA_CHECK_WEIGHTS, .name = "recipe", .verdict = GQA_SKIPPED};
+    char figure[64];
+
+    if (c->converted->recipe) {
+        if (c->recipe.n_steps > 1)
+            snprintf(figure, sizeof figure, "%zu conversions, the last %s",
+                     c->recipe.n_steps,
+                     c->recipe.method ? c->recipe.method : "unknown");
+        else
+            snprintf(figure, sizeof figure, "%s",
+                     c->recipe.n_steps == 0 ? "that of the original"
+                     : c->recipe.method     ? c->recipe.method
+                                            : "");
+        return add(report, "recipe", &c->recipe.finding, &c->recipe.remark,
+                   figure, NULL, 0);
+    }
+    snprintf(check.detail, sizeof check.detail,
+             "none is recorded; each way to group is tried");
+    return gqa_report_add(report, &check);
+}
+
+static enum gqa_status add_parameters(struct gqa_report *report,
+                                      const struct gqa_comparison *c)
+{
+    const struct gqa_pairing *p = &c->pairing;
+    char figure[64];
+
+    snprintf(figure, sizeof figure, "%zu, those of the original",
+             c->converted->model->n_params);
+    return add(report, "parameters", &p->finding, &p->remark,
+               p->finding.text[0] ? "" : figure, NULL, 0);
+}
+
+/* --- Unchanged ones ------------------------------------------------------- */
+
+struct unchanged {
+    size_t n, n_bad;
+    bool rounded;
+    struct gqa_finding first;
+};
+
+static void count_unchanged(struct unchanged *u, const struct gqa_comparison *c)
+{
+    const struct gqa_model *b = c->converted->model;
+
+    memset(u, 0, sizeof *u);
+    for (size_t i = 0; i < b->n_params; i++) {
+        const size_t partner = c->pairing.partner[i];
+
+        if (c->is_kv[i] || partner == GQA_NO_PARAM)
+            continue;
+        u->n++;
+        u->rounded |=
+            b->params[i].dtype != c->original->model->params[partner].dtype;
+        if (c->params[i].text[0] && u->n_bad++ == 0)
+            u->first = c->params[i];
+    }
+    for (size_t i = 0; i < b->n_attentions; i++) {
+        if (b->attentions[i].layout == GQA_HEADS_SEPARATE)
+            continue;
+        u->n++;
+        if (c->heads[i].unchanged.text[0] && u->n_bad++ == 0)
+            u->first = c->heads[i].unchanged;
+    }
+}
+
+static enum gqa_status add_unchanged(struct gqa_report *report,
+                                     struct gqa_comparison *c)
+{
+    struct gqa_finding remark = {{0}};
+    struct unchanged u;
+    char figure[128];
+
+    count_unchanged(&u, c);
+    if (atomic_load(&c->zero_signs))
+        gqa_note(&remark, "zeros have another sign than in the original");
+    if (2 * u.n_bad > u.n)
+        gqa_note_more(&u.first, "most tensors differ: if the model was trained "
+                                "since, --trained says by how much");
+    snprintf(figure, sizeof figure, "%zu of %zu tensors %s", u.n - u.n_bad, u.n,
+             u.rounded ? "equal, rounded once" : "equal, bit by bit");
+    return add(report, "unchanged", &u.first, &remark, figure,
+               json_pack("{s:I, s:I}", "n_tensors", (json_int_t)u.n, "n_wrong",
+                         (json_int_t)u.n_bad),
+               c->seconds);
+}
+
+/* --- Keys and values ------------------------------------------------------ */
+
+/* Ways that differ in rounding alone are one. */
+static enum gqa_pooling kind_of(const struct gqa_hypothesis *h)
+{
+    return h->pooling == GQA_POOL_FLOAT32 || h->pooling == GQA_POOL_WITHIN ||
+                   h->pooling == GQA_POOL_WIDENED
+               ? GQA_POOL_MEAN
+               : h->pooling;
+}
+
+static void say_differ(struct gqa_finding *finding,
+                       const struct gqa_comparison *c, size_t i, size_t k,
+                       const char *what)
+{
+    const struct gqa_model *a = c->original->model, *b = c->converted->model;
+    const struct gqa_attention *x = &b->attentions[i], *y = &b->attentions[k];
+    char one[128], other[128], label[128];
+
+    snprintf(label, sizeof label, "%s",
+             gqa_attention_label(x->stack, x->kind, x->layer));
+    gqa_hypothesis_text(one, sizeof one, &c->heads[i].hypothesis,
+                        &a->attentions[i], x);
+    gqa_hypothesis_text(other, sizeof other, &c->heads[k].hypothesis,
+                        &a->attentions[k], y);
+    gqa_note(finding,
+             "%s is %s (%" PRIu64 "), while layer %" PRIu64 " is %s (%" PRIu64
+             "), and no %s says that they differ",
+             label, one, gqa_hypothesis_groups(&c->heads[i].hypothesis),
+             y->layer, other, gqa_hypothesis_groups(&c->heads[k].hypothesis),
+             what);
+}
+
+/*
+ * Without a recipe: attentions of one kind that were made in different ways
+ * are wrong, unless the configuration has a number for each layer. Where the
+ * shapes are the same, as of expanded ones, it has nothing to say, and
+ * different numbers of groups may have been meant.
+ */
+static void compare_ways(struct gqa_comparison *c, struct gqa_finding *remark)
+{
+    const struct gqa_model *a = c->original->model, *b = c->converted->model;
+    const char *key = gqa_config_key(b->config, b->family->keys.n_kv_heads);
+    const bool has_list = key && json_is_array(json_object_get(b->config, key));
+
+    for (size_t i = 0; i < b->n_attentions && !has_list; i++)
+        for (size_t k = 0; k < i; k++) {
+            const struct gqa_attention *x = &b->attentions[i];
+            const struct gqa_attention *y = &b->attentions[k];
+            const struct gqa_hypothesis *g = &c->heads[i].hypothesis;
+            const struct gqa_hypothesis *h = &c->heads[k].hypothesis;
+            const bool grouped = g->pooled < a->attentions[i].n_kv_heads &&
+                                 h->pooled < a->attentions[k].n_kv_heads;
+
+            if (x->stack != y->stack || x->kind != y->kind ||
+                c->heads[i].is_wrong || c->heads[k].is_wrong ||
+                (g->pooled == h->pooled && kind_of(g) == kind_of(h)))
+                continue;
+            if (x->n_kv_heads == y->n_kv_heads &&
+                (!grouped || kind_of(g) == kind_of(h)))
+                say_differ(remark, c, i, k, "recipe");
+            else if (!c->heads[i].grouped.text[0]) {
+                say_differ(&c->heads[i].grouped, c, i, k, "configuration");
+                c->heads[i].is_explained = true;
+            }
+            break;
+        }
+}
+
+static void remark_on(struct gqa_finding *remark,
+                      const struct gqa_comparison *c)
+{
+    static const char *const orders[] = {
+        [GQA_SUM_ASCENDING] = "head after head",
+        [GQA_SUM_DESCENDING] = "from the last head on",
+        [GQA_SUM_NEIGHBOURS] = "in pairs of neighbours",
+        [GQA_SUM_HALVES] = "in halves",
+        [GQA_SUM_LANES] = "in four lanes",
+        [GQA_SUM_PAIRS] = "even and odd heads apart",
+    };
+    size_t n_float32 = 0, n_widened = 0;
+    const char *order = NULL;
+    bool zero_signs = false;
+
+    for (size_t i = 0; i < c->converted->model->n_attentions; i++) {
+        bool in_float32 = false, widened = false;
+
+        for (size_t k = 0; k < GQA_MAX_PAIRS; k++) {
+            const struct gqa_hypothesis *h = &c->heads[i].of_pair[k];
+
+            in_float32 |=
+                h->pooling == GQA_POOL_FLOAT32 || h->pooling == GQA_POOL_WITHIN;
+            widened |= h->pooling == GQA_POOL_WIDENED;
+            if (h->pooling == GQA_POOL_FLOAT32 && !order)
+                order = orders[h->order];
+        }
+        n_float32 += in_float32;
+        n_widened += widened;
+        zero_signs |= c->heads[i].zero_signs;
+    }
+    if (n_float32 > 0)
+        gqa_note_more(remark,
+                      "means of %zu attentions were added up in float32, %s, "
+                      "not in float64 as here",
+                      n_float32, order ? order : "in an order that is unknown");
+    if (n_widened > 0)
+        gqa_note_more(remark,
+                      "means of %zu attentions were rounded to the type of the "
+                      "original and then widened",
+                      n_widened);
+    if (zero_signs)
+        gqa_note_more(remark, "zeros have another sign than their mean");
+}
+
+/* Whether the original was made of the converted checkpoint. */
+static enum gqa_status are_reversed(bool *reversed,
+                                    const struct gqa_comparison *c)
+{
+    struct gqa_heads_check check = {.original = c->converted,
+                                    .converted = c->original};
+    struct gqa_recompute *recompute = NULL;
+    enum gqa_status st = GQA_OK;
+
+    *reversed = true;
+    if (gqa_recompute_create(&recompute) != GQA_OK)
+        return gqa_fail_nomem();
+    for (size_t i = 0;
+         i < c->original->model->n_attentions && st == GQA_OK && *reversed;
+         i++) {
+        check.attention = i;
+        check.is_wrong = false;
+        st = gqa_heads_check(&check, recompute);
+        *reversed = st == GQA_OK && !check.is_wrong;
+    }
+    gqa_recompute_free(recompute);
+    return st;
+}
+
+struct grouped {
+    size_t n, n_bad, n_ungrouped, shown;
+    bool explained; /* the first that is wrong */
+    struct gqa_finding first;
+};
+
+static void count_grouped(struct grouped *g, const struct gqa_comparison *c)
+{
+    const struct gqa_model *a = c->original->model, *b = c->converted->model;
+
+    memset(g, 0, sizeof *g);
+    g->shown = GQA_NO_PARAM;
+    for (size_t i = 0; i < b->n_attentions; i++) {
+        const struct gqa_heads_check *check = &c->heads[i];
+
+        if (c->converted->recipe && !c->recipe.fits[i]) {
+            g->n_bad++;
+            continue;
+        }
+        g->n++;
+        if (gqa_hypothesis_groups(&check->hypothesis) ==
+            a->attentions[i].n_kv_heads)
+            g->n_ungrouped++;
+        else if (g->shown == GQA_NO_PARAM)
+            g->shown = i;
+        if (check->grouped.text[0] && g->n_bad++ == 0) {
+            g->first = check->grouped;
+            g->explained = check->is_explained;
+        }
+    }
+}
+
+static void say_grouped(char *figure, size_t size, const struct grouped *g,
+                        const struct gqa_comparison *c)
+{
+    const struct gqa_model *a = c->original->model, *b = c->converted->model;
+    struct gqa_finding text = {{0}};
+    char way[128];
+
+    if (g->shown == GQA_NO_PARAM) {
+        snprintf(figure, size,
+                 g->n_bad > 0 ? "%zu of %zu attentions right, none grouped"
+                              : "%zu attentions, none grouped",
+                 b->n_attentions - g->n_bad, b->n_attentions);
+        return;
+    }
+    gqa_hypothesis_text(way, sizeof way, &c->heads[g->shown].hypothesis,
+                        &a->attentions[g->shown], &b->attentions[g->shown]);
+    gqa_note(&text,
+             "%zu of %zu attentions%s %" PRIu64 " -> %" PRIu64 " KV heads, %s",
+             g->n_bad > 0 ? b->n_attentions - g->n_bad : g->n - g->n_ungrouped,
+             b->n_attentions, g->n_bad > 0 ? " right," : "",
+             a->attentions[g->shown].n_kv_heads,
+             gqa_hypothesis_groups(&c->heads[g->shown].hypothesis), way);
+    snprintf(figure, size, "%.*s", (int)size - 1, text.text);
+}
+
+static enum gqa_status suspect(struct grouped *g,
+                               const struct gqa_comparison *c)
+{
+    const size_t n = c->converted->model->n_attentions;
+    bool reversed = false;
+    enum gqa_status st = GQA_OK;
+
+    if (g->n > 0 && 2 * g->n_bad > n && !g->explained)
+        st = are_reversed(&reversed, c);
+    if (st != GQA_OK)
+        return st;
+    if (reversed)
+        gqa_note_more(&g->first,
+                      "the original is a grouping of the converted one: the "
+                      "two were given the wrong way round");
+    else if (2 * g->n_bad > n && !g->explained && g->n > 0)
+        gqa_note_more(&g->first,
+                      "most attentions differ: if the model was trained since, "
+                      "--trained says by how much");
+    if (g->n < n)
+        gqa_note(&g->first, "where the recipe does not fit, nothing can be "
+                            "recomputed");
+    return GQA_OK;
+}
+
+static enum gqa_status add_grouped(struct gqa_report *report,
+                                   struct gqa_comparison *c)
+{
+    const size_t n = c->converted->model->n_attentions;
+    struct gqa_finding remark = {{0}};
+    struct grouped g;
+    char figure[128];
+    enum gqa_status st;
+
+    if (!c->converted->recipe)
+        compare_ways(c, &remark);
+    count_grouped(&g, c);
+    if ((st = suspect(&g, c)) != GQA_OK)
+        return st;
+    remark_on(&remark, c);
+    say_grouped(figure, sizeof figure, &g, c);
+    return add(report, "grouped", &g.first, &remark, figure,
+               json_pack("{s:I, s:I, s:I, s:I}", "n_attentions", (json_int_t)n,
+                         "n_grouped", (json_int_t)(g.n - g.n_ungrouped),
+                         "n_right", (json_int_t)(n - g.n_bad), "n_wrong",
+                         (json_int_t)g.n_bad),
+               0);
+}
+
+/* --- Weights that were trained -------------------------------------------- */
+
+struct moved {
+    size_t n, n_equal;
+    double squares, reference, most, max;
+    char name[GQA_MAX_NAME + 1]; /* of the one that moved most */
+    json_t *list;
+};
+
+static json_t *number(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+static void add_moved(struct moved *m, const char *name,
+                      const struct gqa_measure *measure)
+{
+    const double relative = gqa_measure_relative(measure);
+
+    m->n++;
+    m->n_equal += measure->n_equal == measure->n_all;
+    m->squares += measure->squares;
+    m->reference += measure->reference;
+    if (measure->max > m->max || isnan(measure->max))
+        m->max = measure->max;
+    if (relative > m->most || isnan(relative)) {
+        m->most = relative;
+        snprintf(m->name, sizeof m->name, "%s", name);
+    }
+    json_array_append_new(
+        m->list, json_pack("{s:s, s:b, s:I, s:I, s:o, s:o}", "name", name,
+                           "equal", (int)(measure->n_equal == measure->n_all),
+                           "n_elements", (json_int_t)measure->n_all, "n_differ",
+                           (json_int_t)(measure->n_all - measure->n_equal),
+                           "relative_l2", number(relative), "max",
+                           number(measure->max)));
+}
+
+static enum gqa_status add_report_of(struct gqa_report *report,
+                                     const char *name, struct moved *m,
+                                     const char *what, double seconds)
+{
+    const struct gqa_measure all = {.squares = m->squares,
+                                    .reference = m->reference};
+    const double relative = gqa_measure_relative(&all);
+    struct gqa_check check = {.group = GQA_CHECK_WEIGHTS,
+                              .name = name,
+                              .verdict = GQA_REPORTED,
+                              .seconds = seconds};
+
+    if (!m->list)
+        return gqa_fail_nomem();
+    snprintf(check.figure, sizeof check.figure,
+             "%zu of %zu %s equal, the others off by %.3g (relative L2 of all)",
+             m->n_equal, m->n, what, relative);
+    if (m->n_equal == m->n)
+        snprintf(check.figure, sizeof check.figure, "all %zu %s equal", m->n,
+                 what);
+    else
+        snprintf(check.detail, sizeof check.detail,
+                 "most: '%.300s', by %.3g; the largest difference of an "
+                 "element is %.3g",
+                 m->name, m->most, m->max);
+    check.values =
+        json_pack("{s:I, s:I, s:o, s:o, s:o}", "n_tensors", (json_int_t)m->n,
+                  "n_equal", (json_int_t)m->n_equal, "relative_l2",
+                  number(relative), "max", number(m->max), "tensors", m->list);
+    if (!check.values)
+        return gqa_fail_nomem();
+    return gqa_report_add(report, &check);
+}
+
+static enum gqa_status add_trained(struct gqa_report *report,
+                                   const struct gqa_comparison *c)
+{
+    const struct gqa_model *b = c->converted->model;
+    struct moved m = {.list = json_array()};
+    enum gqa_status st;
+
+    for (size_t i = 0; i < b->n_params; i++)
+        if (!c->is_kv[i] && c->pairing.partner[i] != GQA_NO_PARAM)
+            add_moved(&m, b->params[i].name, &c->measures[i]);
+    st = add_report_of(report, "unchanged", &m, "tensors", c->seconds);
+    m = (struct moved){.list = json_array()};
+    for (size_t i = 0; i < b->n_attentions; i++) {
+        const struct gqa_attention *a = &b->attentions[i];
+
+        if (!c->converted->recipe || c->recipe.fits[i])
+            add_moved(&m, gqa_attention_label(a->stack, a->kind, a->layer),
+                      &c->moved[i]);
+    }
+    if (st != GQA_OK) {
+        json_decref(m.list);
+        return st;
+    }
+    return add_report_of(report, "grouped", &m, "attentions' keys and values",
+                         0);
+}
+
+enum gqa_status gqa_comparison_report(struct gqa_report *report,
+                                      struct gqa_comparison *c)
+{
+    enum gqa_status st = add_recipe(report, c);
+
+    if (st == GQA_OK)
+        st = add_parameters(report, c);
+    if (st == GQA_OK && c->options.trained)
+        return add_trained(report, c);
+    if (st == GQA_OK)
+        st = add_unchanged(report, c);
+    return st == GQA_OK ? add_grouped(report, c) : st;
+}
