@@ -193,6 +193,8 @@ static enum gqa_status finish(void *ctx,
     struct gqa_conversion *c = written->c;
     enum gqa_status st = gqa_json_check();
 
+    if (st == GQA_OK)
+        st = gqa_checkpoint_check_unchanged(c->source);
     if (st != GQA_OK)
         return st;
     c->output = *output;

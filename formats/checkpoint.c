@@ -16,6 +16,7 @@
 #include "formats/model/say.h"
 #include "formats/span.h"
 #include "formats/tensor_table.h"
+#include "formats/watch.h"
 
 struct gqa_checkpoint {
     char *path;
@@ -28,10 +29,13 @@ struct gqa_checkpoint {
     struct gqa_tensor_table table;
     json_t *config;
     char *config_path;
+    struct gqa_watch files; /* all that was read */
+    char *found;            /* of the folder, what was opened; or NULL */
 };
 
 /* *format tells what the file is; an index is not opened, *out stays NULL. */
-static enum gqa_status open_file(struct gqa_source **out,
+static enum gqa_status open_file(struct gqa_checkpoint *c,
+                                 struct gqa_source **out,
                                  const struct gqa_format **format,
                                  const char *path,
                                  const struct gqa_checkpoint_options *options)
@@ -44,7 +48,9 @@ static enum gqa_status open_file(struct gqa_source **out,
     *out = NULL;
     if ((st = gqa_file_open(&file.fd, &file.size, path)) != GQA_OK)
         return st;
-    st = gqa_file_detect(format, file.fd, file.size);
+    st = gqa_watch_add(&c->files, path, file.fd);
+    if (st == GQA_OK)
+        st = gqa_file_detect(format, file.fd, file.size);
     if (st == GQA_OK && !(*format)->is_index)
         st = (*format)->open(out, &file);
     else
@@ -52,11 +58,12 @@ static enum gqa_status open_file(struct gqa_source **out,
     return st == GQA_OK ? GQA_OK : gqa_fail_prefix(st, "%s", path);
 }
 
-static enum gqa_status open_shard(struct gqa_source **out, const char *path,
+static enum gqa_status open_shard(struct gqa_checkpoint *c,
+                                  struct gqa_source **out, const char *path,
                                   const struct gqa_checkpoint_options *options)
 {
     const struct gqa_format *format;
-    const enum gqa_status st = open_file(out, &format, path, options);
+    const enum gqa_status st = open_file(c, out, &format, path, options);
 
     if (st == GQA_OK && format->is_index)
         return gqa_fail(GQA_ERR_FORMAT,
@@ -104,7 +111,7 @@ static enum gqa_status open_shards(struct gqa_checkpoint *c,
 
         if (!path)
             return gqa_fail_nomem();
-        st = open_shard(&c->sources[i], path, options);
+        st = open_shard(c, &c->sources[i], path, options);
         free(path);
         if (st != GQA_OK)
             return st;
@@ -145,7 +152,7 @@ static enum gqa_status open_weights(
     const struct gqa_format *format;
     enum gqa_status st;
 
-    if ((st = open_file(&source, &format, path, options)) != GQA_OK)
+    if ((st = open_file(c, &source, &format, path, options)) != GQA_OK)
         return st;
     if (format->is_index)
         return open_index(c, path, options);
@@ -172,6 +179,21 @@ static enum gqa_status find_config(struct gqa_checkpoint *c,
             return c->config_path ? GQA_OK : gqa_fail_nomem();
         }
     return gqa_config_find(&c->config, &c->config_path, c->folder);
+}
+
+static enum gqa_status watch_config(struct gqa_checkpoint *c)
+{
+    enum gqa_status st;
+    uint64_t size;
+    int fd;
+
+    if (!c->config_path)
+        return GQA_OK;
+    if ((st = gqa_file_open(&fd, &size, c->config_path)) != GQA_OK)
+        return st;
+    st = gqa_watch_add(&c->files, c->config_path, fd);
+    close(fd);
+    return st;
 }
 
 static enum gqa_status set_kind(struct gqa_checkpoint *c)
@@ -207,9 +229,8 @@ static enum gqa_status open_path(struct gqa_checkpoint *c,
         return open_weights(c, c->path, options);
     if ((st = gqa_folder_find(&file, c->folder)) != GQA_OK)
         return st;
-    st = open_weights(c, file, options);
-    free(file);
-    return st;
+    c->found = file;
+    return open_weights(c, file, options);
 }
 
 enum gqa_status gqa_checkpoint_open(
@@ -229,6 +250,8 @@ enum gqa_status gqa_checkpoint_open(
     if ((st = open_path(c, options)) != GQA_OK)
         goto done;
     if ((st = find_config(c, options->config_path)) != GQA_OK)
+        goto done;
+    if ((st = watch_config(c)) != GQA_OK)
         goto done;
     if ((st = set_kind(c)) != GQA_OK)
         goto done;
@@ -250,10 +273,29 @@ void gqa_checkpoint_close(struct gqa_checkpoint *c)
     free(c->sources);
     json_decref(c->config);
     free(c->config_path);
+    gqa_watch_clear(&c->files);
+    free(c->found);
     free(c->kind);
     free(c->folder);
     free(c->path);
     free(c);
+}
+
+enum gqa_status gqa_checkpoint_check_unchanged(const struct gqa_checkpoint *c)
+{
+    enum gqa_status st = gqa_watch_check(&c->files);
+    char *now = NULL;
+
+    if (st != GQA_OK || !c->found)
+        return st;
+    st = gqa_folder_find(&now, c->folder);
+    if (st == GQA_OK && strcmp(now, c->found) != 0)
+        st = gqa_fail(GQA_ERR_IO,
+                      "%s: files came or went while it was read: a reader "
+                      "would take %s now, not %s; try again when it is at rest",
+                      c->folder, now, c->found);
+    free(now);
+    return st;
 }
 
 const char *gqa_checkpoint_kind(const struct gqa_checkpoint *c)

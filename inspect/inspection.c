@@ -213,6 +213,8 @@ enum gqa_status gqa_inspection_create(struct gqa_inspection **out,
     gqa_clock_log("opening", start, 0);
     if (st == GQA_OK)
         st = examine(inspection);
+    if (st == GQA_OK)
+        st = gqa_checkpoint_check_unchanged(inspection->checkpoint);
     if (st == GQA_OK) {
         *out = inspection;
         inspection = NULL;

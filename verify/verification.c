@@ -126,6 +126,10 @@ static enum gqa_status verify(struct gqa_report *report,
     else if (st == GQA_OK)
         gqa_info("models are not run: %s",
                  options->no_run ? "--no-run" : "there is no original");
+    if (st == GQA_OK && original.checkpoint)
+        st = gqa_checkpoint_check_unchanged(original.checkpoint);
+    if (st == GQA_OK && converted.checkpoint)
+        st = gqa_checkpoint_check_unchanged(converted.checkpoint);
     gqa_subject_close(&converted);
     gqa_subject_close(&original);
     return st;
