@@ -133,10 +133,16 @@ static enum gqa_status open_index(struct gqa_checkpoint *c, const char *path,
     c->is_sharded = true;
     if ((st = open_shards(c, &index, options)) != GQA_OK)
         goto done;
-    st = gqa_tensor_table_fill(&c->table, c->sources, c->n_sources);
+    st = gqa_tensor_table_fill(
+        &c->table, c->sources, c->n_sources,
+        c->sources[0]->naming == GQA_NAMES_TORCH
+            ? &(const struct gqa_tensor_filter){gqa_index_keeps, &index}
+            : NULL);
     if (st == GQA_OK)
         st = gqa_index_check(&index, &c->table, c->sources[0]->naming);
-    if (st != GQA_OK)
+    if (st == GQA_OK)
+        gqa_index_say_left_out(&index, path);
+    else
         st = gqa_fail_prefix(st, "%s", path);
 done:
     gqa_index_clear(&index);
@@ -163,7 +169,7 @@ static enum gqa_status open_weights(
     }
     c->sources[0] = source;
     c->n_sources = 1;
-    st = gqa_tensor_table_fill(&c->table, c->sources, 1);
+    st = gqa_tensor_table_fill(&c->table, c->sources, 1, NULL);
     return st == GQA_OK ? GQA_OK : gqa_fail_prefix(st, "%s", path);
 }
 
@@ -343,6 +349,12 @@ const struct gqa_tensor *gqa_checkpoint_tensor(const struct gqa_checkpoint *c,
                                                size_t i)
 {
     return c->table.refs[i].tensor;
+}
+
+const struct gqa_source *gqa_checkpoint_source_of(
+    const struct gqa_checkpoint *c, size_t tensor)
+{
+    return c->sources[c->table.refs[tensor].source];
 }
 
 const json_t *gqa_checkpoint_config(const struct gqa_checkpoint *c)

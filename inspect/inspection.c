@@ -241,13 +241,5 @@ void gqa_inspection_free(struct gqa_inspection *inspection)
 const struct gqa_source *gqa_inspection_source_of(
     const struct gqa_inspection *inspection, size_t tensor)
 {
-    size_t i = 0;
-    const struct gqa_source *source;
-
-    for (;;) {
-        source = gqa_checkpoint_source(inspection->checkpoint, i++);
-        if (tensor < source->n_tensors)
-            return source;
-        tensor -= source->n_tensors;
-    }
+    return gqa_checkpoint_source_of(inspection->checkpoint, tensor);
 }

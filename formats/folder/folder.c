@@ -188,9 +188,16 @@ static enum gqa_status choose(const char **name, const char *folder,
     return n == 1 ? GQA_OK : refuse_folder(folder, list);
 }
 
+/* macOS keeps attributes beside files where a disk has none: "._" + name. */
+static int is_no_attribute_file(const struct dirent *entry)
+{
+    return strncmp(entry->d_name, "._", 2) != 0;
+}
+
 static enum gqa_status list_folder(struct listing *list, const char *folder)
 {
-    const int n = scandir(folder, &list->entries, NULL, alphasort);
+    const int n =
+        scandir(folder, &list->entries, is_no_attribute_file, alphasort);
 
     if (n < 0)
         return gqa_fail_errno("%s", folder);

@@ -290,7 +290,8 @@ static enum gqa_status check_names(const struct gqa_h5_table *table)
         json_t *text = json_string(table->variables[i].name);
 
         names[i] = table->variables[i].name;
-        if (!text)
+        st = gqa_tensor_name_check(names[i]);
+        if (!text && st == GQA_OK)
             st = gqa_fail(GQA_ERR_FORMAT, "the name %s is not UTF-8", names[i]);
         json_decref(text);
     }
