@@ -10,6 +10,7 @@
 #include "common/interrupt.h"
 #include "common/json.h"
 #include "common/progress.h"
+#include "convert/check_inventory.h"
 #include "convert/describe.h"
 #include "convert/produce.h"
 #include "convert/say.h"
@@ -271,6 +272,27 @@ static enum gqa_status try_output(const struct gqa_conversion *c)
     return gqa_output_try(c->options->output, &out);
 }
 
+/* What the tensors mean, and whether they are all there. */
+static enum gqa_status understand(struct gqa_conversion *c,
+                                  const struct gqa_model_hints *hints)
+{
+    enum gqa_status st = gqa_model_create(&c->model, c->source, hints);
+
+    if (st == GQA_OK)
+        st = gqa_inventory_create(&c->inventory, c->model, c->source);
+    return st == GQA_OK ? gqa_check_inventory(c->inventory, c->model,
+                                              c->options->allow_extra)
+                        : st;
+}
+
+static enum gqa_status plan(struct gqa_conversion *c)
+{
+    struct gqa_plan_options options = c->options->plan;
+
+    options.roles = c->inventory->roles;
+    return gqa_plan_create(&c->plan, c->model, &options);
+}
+
 static enum gqa_status run(struct gqa_conversion *c)
 {
     const struct gqa_convert_options *o = c->options;
@@ -292,9 +314,9 @@ static enum gqa_status run(struct gqa_conversion *c)
     if ((st = check_output(o, c->source)) != GQA_OK ||
         (st = check_written(c)) != GQA_OK)
         return st;
-    st = in_source(gqa_model_create(&c->model, c->source, &hints), o);
+    st = in_source(understand(c, &hints), o);
     if (st == GQA_OK)
-        st = in_source(gqa_plan_create(&c->plan, c->model, &o->plan), o);
+        st = in_source(plan(c), o);
     if (st != GQA_OK || (st = check_config(c)) != GQA_OK)
         return st;
     gqa_say_plan(c->plan, o);
@@ -344,6 +366,7 @@ void gqa_conversion_clear(struct gqa_conversion *conversion)
 {
     free(conversion->json);
     gqa_plan_free(conversion->plan);
+    gqa_inventory_free(conversion->inventory);
     gqa_model_free(conversion->model);
     gqa_checkpoint_close(conversion->source);
     gqa_family_file_free(conversion->family);

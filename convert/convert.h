@@ -10,6 +10,7 @@ struct gqa_conversion {
     struct gqa_family_file *family;            /* --family, or NULL */
     struct gqa_checkpoint *source;
     struct gqa_model *model;
+    struct gqa_inventory *inventory; /* of the model */
     struct gqa_plan *plan;
     struct gqa_output_summary output; /* zero after a dry run */
     uint64_t source_file_bytes;       /* of the weights */

@@ -20,6 +20,7 @@
 
 struct gqa_checkpoint {
     char *path;
+    char *file; /* the one that was found in the folder, or path itself */
     char *folder;
     bool is_folder;
     bool is_sharded; /* put together by an index */
@@ -30,7 +31,6 @@ struct gqa_checkpoint {
     json_t *config;
     char *config_path;
     struct gqa_watch files; /* all that was read */
-    char *found;            /* of the folder, what was opened; or NULL */
 };
 
 /* *format tells what the file is; an index is not opened, *out stays NULL. */
@@ -223,7 +223,6 @@ static enum gqa_status open_path(struct gqa_checkpoint *c,
 {
     enum gqa_status st;
     struct stat info;
-    char *file;
 
     if (stat(c->path, &info) != 0)
         return gqa_fail_errno("%s", c->path);
@@ -231,12 +230,11 @@ static enum gqa_status open_path(struct gqa_checkpoint *c,
     c->folder = c->is_folder ? strdup(c->path) : gqa_path_folder(c->path);
     if (!c->folder)
         return gqa_fail_nomem();
-    if (!c->is_folder)
-        return open_weights(c, c->path, options);
-    if ((st = gqa_folder_find(&file, c->folder)) != GQA_OK)
+    if (c->is_folder && (st = gqa_folder_find(&c->file, c->folder)) != GQA_OK)
         return st;
-    c->found = file;
-    return open_weights(c, file, options);
+    if (!c->file && !(c->file = strdup(c->path)))
+        return gqa_fail_nomem();
+    return open_weights(c, c->file, options);
 }
 
 enum gqa_status gqa_checkpoint_open(
@@ -280,8 +278,8 @@ void gqa_checkpoint_close(struct gqa_checkpoint *c)
     json_decref(c->config);
     free(c->config_path);
     gqa_watch_clear(&c->files);
-    free(c->found);
     free(c->kind);
+    free(c->file);
     free(c->folder);
     free(c->path);
     free(c);
@@ -292,14 +290,14 @@ enum gqa_status gqa_checkpoint_check_unchanged(const struct gqa_checkpoint *c)
     enum gqa_status st = gqa_watch_check(&c->files);
     char *now = NULL;
 
-    if (st != GQA_OK || !c->found)
+    if (st != GQA_OK || !c->is_folder)
         return st;
     st = gqa_folder_find(&now, c->folder);
-    if (st == GQA_OK && strcmp(now, c->found) != 0)
+    if (st == GQA_OK && strcmp(now, c->file) != 0)
         st = gqa_fail(GQA_ERR_IO,
                       "%s: files came or went while it was read: a reader "
                       "would take %s now, not %s; try again when it is at rest",
-                      c->folder, now, c->found);
+                      c->folder, now, c->file);
     free(now);
     return st;
 }
@@ -312,6 +310,11 @@ const char *gqa_checkpoint_kind(const struct gqa_checkpoint *c)
 const char *gqa_checkpoint_path(const struct gqa_checkpoint *c)
 {
     return c->path;
+}
+
+const char *gqa_checkpoint_file(const struct gqa_checkpoint *c)
+{
+    return c->file;
 }
 
 const char *gqa_checkpoint_folder(const struct gqa_checkpoint *c)

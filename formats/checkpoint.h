@@ -55,6 +55,9 @@ enum gqa_status gqa_checkpoint_check_unchanged(
 /* In a sentence for people: "HDF5 (TensorFlow), 2 shards". */
 const char *gqa_checkpoint_kind(const struct gqa_checkpoint *checkpoint);
 const char *gqa_checkpoint_path(const struct gqa_checkpoint *checkpoint);
+/* The file that was read: weights, or the index that lists them; of a folder,
+ * the one that was chosen. */
+const char *gqa_checkpoint_file(const struct gqa_checkpoint *checkpoint);
 /* The folder of the files: the path itself, or where the file lies. */
 const char *gqa_checkpoint_folder(const struct gqa_checkpoint *checkpoint);
 /* Given as a folder: its other files (tokenizer...) belong to it. */

@@ -26,7 +26,8 @@ struct gqa_layers {
     struct gqa_batches batches;
     struct gqa_session *session;
     struct gqa_streams *streams;
-    uint64_t *rows[2];    /* by stack, [batches.n]: first row of each */
+    uint64_t *rows[2]; /* by stack, [batches.n]: first row of each */
+    bool token_by_token;
     size_t next;          /* block, counted through both stacks */
     bool is_embedded[2];  /* by stack */
     enum gqa_use *uses;   /* of a part */
@@ -263,6 +264,7 @@ enum gqa_status gqa_layers_create(struct gqa_layers **out,
     l->network = network;
     l->source = *weights;
     l->tokens = tokens;
+    l->token_by_token = options->token_by_token;
     st = gqa_runtime_create_empty(&l->runtime, network, backend, device);
     if (st == GQA_OK)
         st = prepare(l, options);
@@ -309,7 +311,9 @@ static enum gqa_status visit(struct gqa_layers *l, size_t stack, size_t batch,
     const struct gqa_token_batch *b = &l->batches.items[batch];
     const bool encoder = stack + 1 < l->network->n_stacks;
     const uint64_t n_new = encoder ? b->n_encoder : b->n_decoder;
-    const uint64_t step = encoder ? n_new : l->session->chunk;
+    const uint64_t step = encoder             ? n_new
+                          : l->token_by_token ? 1
+                                              : l->session->chunk;
     struct gqa_pass pass = {.session = l->session,
                             .stack = &l->network->stacks[stack],
                             .output = output};

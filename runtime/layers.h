@@ -25,6 +25,9 @@ struct gqa_layers_options {
      * while one runs, and kept on the host: for sources that may be read by
      * any thread, and whose weights do not change on the way. */
     bool read_ahead;
+    /* Decoders take one token of each sequence a step, from the keys and
+     * values that the block has cached. */
+    bool token_by_token;
 };
 
 /* What to hand over; any may be NULL. Sequences are called by their index in

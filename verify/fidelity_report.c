@@ -343,28 +343,3 @@ enum gqa_status gqa_drift_report(struct gqa_report *report,
     check.values = json_pack("{s:o}", "layers", list);
     return add(report, &check);
 }
-
-enum gqa_status gqa_distance_report(struct gqa_report *report, const char *name,
-                                    const struct gqa_drift *logits,
-                                    enum gqa_distance distance, double limit,
-                                    double seconds)
-{
-    const bool squared = distance == GQA_DISTANCE_SQUARED;
-    const char *unit = squared ? "NMSE" : "relative L2";
-    const double relative = gqa_drift_relative(logits);
-    const double figure = squared ? relative * relative : relative;
-    struct gqa_check check = {
-        .group = GQA_CHECK_RUNTIME, .name = name, .seconds = seconds};
-
-    check.verdict = verdict_of(logits->n_nonfinite == 0 && figure <= limit);
-    if (logits->n_nonfinite > 0)
-        snprintf(check.figure, sizeof check.figure,
-                 "%llu logits are not finite", ULL(logits->n_nonfinite));
-    else
-        snprintf(check.figure, sizeof check.figure, "%s %.3g", unit, figure);
-    snprintf(check.limit, sizeof check.limit, "<= %g", limit);
-    check.values = json_pack(
-        "{s:o, s:o, s:I}", squared ? "nmse" : "relative_l2", number(figure),
-        "limit", number(limit), "nonfinite", (json_int_t)logits->n_nonfinite);
-    return add(report, &check);
-}

@@ -48,19 +48,4 @@ enum gqa_status gqa_kl_of_first_report(struct gqa_report *report,
                                        const struct gqa_fidelity_result *first,
                                        const struct gqa_budget *budget);
 
-enum gqa_distance {
-    GQA_DISTANCE_RELATIVE, /* |a - b| / |a|, of all values together */
-    GQA_DISTANCE_SQUARED,  /* its square: normalised mean squared error */
-};
-
-/*
- * A check of the group runtime: logits of two computations of one thing,
- * which may differ by `limit`. Errors GQA_ERR_NOMEM.
- */
-GQA_MUST_USE
-enum gqa_status gqa_distance_report(struct gqa_report *report, const char *name,
-                                    const struct gqa_drift *logits,
-                                    enum gqa_distance distance, double limit,
-                                    double seconds);
-
 #endif

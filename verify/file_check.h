@@ -12,6 +12,7 @@ struct gqa_file_check {
     const struct gqa_subject *original;
     struct gqa_model_hints hints;
     bool unsafe_hdf5; /* see struct gqa_file_handle */
+    bool allow_extra; /* left-overs outside of attention are no failure */
     unsigned n_threads;
     enum gqa_log_level log_level; /* of the progress bar */
 };

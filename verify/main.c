@@ -135,14 +135,14 @@ int main(int argc, char **argv)
 
     gqa_cli_begin();
     gqa_json_watch_memory();
-    /* Before anything else: an ordinary exit would wait for OpenBLAS. */
+    st = gqa_verify_options_parse(&options, argc, argv);
+    /* An ordinary exit would wait for OpenBLAS, also where there is nothing to
+     * verify. */
     if (gqa_cpu_check_room(0) != GQA_OK) {
         gqa_cli_trouble(gqa_verify_tool.name);
-        options.report_path = NULL;
         report_usage(&options, argc, argv);
         _exit(GQA_EXIT_TROUBLE);
     }
-    st = gqa_verify_options_parse(&options, argc, argv);
     if (!gqa_options_done(&status, &options.common, &gqa_verify_tool, st))
         status = verify(&(const struct command){&options, argc, argv});
     else if (st != GQA_OK)

@@ -29,6 +29,13 @@ static const struct gqa_choice dtypes[] = {
     {.name = NULL},
 };
 
+static const struct gqa_choice orders[] = {
+    {.name = "auto", .value = GQA_ORDER_AUTO},
+    {.name = "token", .value = GQA_ORDER_TOKEN},
+    {.name = "layer", .value = GQA_ORDER_LAYER},
+    {.name = NULL},
+};
+
 /* Those of gqa_budget_profile(). */
 static const struct gqa_choice profiles[] = {
     {.name = "strict"},
@@ -80,6 +87,10 @@ static const struct gqa_option rows[] = {
                   "query heads, where nothing says how many"),
     GQA_HEADS_ROW("head-dim", AT(hints.head_dim), MAX_COUNT,
                   "size of a head, where nothing says"),
+    {.name = "allow-extra",
+     .offset = AT(allow_extra),
+     .help = "report tensors that belong to no part of the model, outside of "
+             "attention; they are a failure otherwise"},
     {.name = "trained",
      .offset = AT(trained),
      .needs = "against",
@@ -158,6 +169,14 @@ static const struct gqa_option rows[] = {
      .needs = "against",
      .excludes = {"no-run"},
      .help = "f32 (default), f64 (CPU), bf16, f16 (GPU)"},
+    {.name = "order",
+     .kind = GQA_OPTION_CHOICE,
+     .value = "ORDER",
+     .offset = AT(run.order),
+     .choices = orders,
+     .needs = "against",
+     .excludes = {"no-run"},
+     .help = "token, or layer: one layer's weights at a time; auto"},
     {.name = "scale",
      .offset = AT(run.scale),
      .needs = "against",

@@ -225,7 +225,7 @@ enum gqa_status gqa_report_format_of(enum gqa_report_format *format,
 enum gqa_status gqa_report_save(const char *path,
                                 const struct gqa_report *report)
 {
-    enum gqa_report_format format;
+    enum gqa_report_format format = GQA_REPORT_TEXT;
     struct gqa_whole_file file;
     enum gqa_status st = gqa_report_format_of(&format, path);
 

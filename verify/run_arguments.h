@@ -18,6 +18,7 @@ struct gqa_run_arguments {
     struct gqa_budget profile;
     enum gqa_backend_choice backend;
     enum gqa_dtype dtype; /* F32 unless said */
+    enum gqa_order order;
     uint64_t n_generate;
     bool scale;
 };

@@ -2,24 +2,21 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/progress.h"
-#include "runtime/data/token_file.h"
-#include "runtime/data/token_text.h"
+#include "common/units.h"
 #include "runtime/mapped.h"
 #include "runtime/measure/trace.h"
 #include "verify/dump.h"
 #include "verify/fidelity_report.h"
 #include "verify/generate.h"
+#include "verify/reference.h"
+#include "verify/run_tokens.h"
 
-enum {
-    DEFAULT_SAMPLES = 8,
-    DEFAULT_LENGTH = 256,
-    /* What the runtime checks run. */
-    SHORT_SEQUENCES = 2,
-    SHORT_LENGTH = 64,
-};
+/* Sequences that have continuations. */
+enum { SHORT_SEQUENCES = 2 };
 
 struct run {
     struct gqa_report *report;
@@ -27,6 +24,10 @@ struct run {
     const struct gqa_run_check_options *options;
     struct gqa_tokens tokens;
     struct gqa_trace *trace; /* of the original */
+    /* What the runtime checks run, lent the pointers of tokens. */
+    struct gqa_sequence short_list[GQA_REFERENCE_SEQUENCES];
+    struct gqa_tokens short_tokens;
+    struct gqa_reference *reference;
     uint64_t vocab_size;
     size_t n_layers[2]; /* of encoder and decoder */
     /* [SHORT_SEQUENCES, n_generate] of each model; NULL: none wanted */
@@ -52,10 +53,11 @@ static enum gqa_status open_model(const struct run *r, struct gqa_running **out,
 
     gqa_progress_phase(r->bar, "loading a model", GQA_PROGRESS_BYTES);
     st = gqa_running_open(out, model->model, &model->weights, options);
-
     for (size_t i = 0; i < model->model->n_params; i++)
         n_bytes += model->model->params[i].n_bytes;
-    gqa_clock_log("loading the weights of a model", start, n_bytes);
+    /* By layer nothing was loaded yet. */
+    if (st == GQA_OK && gqa_running_runtime(*out))
+        gqa_clock_log("loading the weights of a model", start, n_bytes);
     return st;
 }
 
@@ -78,99 +80,28 @@ static enum gqa_status state_device(const struct run *r,
     return st;
 }
 
-/* Before anything is computed: a model has so many positions and no more. */
-static enum gqa_status check_lengths(const struct gqa_tokens *tokens,
-                                     const struct gqa_network *network,
-                                     const char *path)
+/* By layer: why, in the report; by token it is what one expects. */
+static enum gqa_status state_order(const struct run *r,
+                                   const struct gqa_running *running)
 {
-    const uint64_t max = network->max_positions;
+    const struct gqa_order_choice choice = gqa_running_order(running);
+    char weights[GQA_UNITS_MAX], room[GQA_UNITS_MAX], line[128];
 
-    for (size_t i = 0; i < tokens->n && max > 0; i++) {
-        const struct gqa_sequence *s = &tokens->sequences[i];
-        const uint64_t n =
-            s->n_encoder > s->n_decoder ? s->n_encoder : s->n_decoder;
-
-        if (n > max)
-            return gqa_fail(GQA_ERR_USAGE,
-                            "%s: sequence %zu has %llu tokens, and the model "
-                            "has positions for %llu",
-                            path, i, (unsigned long long)n,
-                            (unsigned long long)max);
+    gqa_units_bytes(weights, choice.weight_bytes);
+    gqa_units_bytes(room, choice.free_bytes);
+    if (choice.order == GQA_ORDER_TOKEN) {
+        gqa_info("order: by token; the weights take %s of %s free", weights,
+                 room);
+        return GQA_OK;
     }
-    return GQA_OK;
-}
-
-/* The error, and which option helps where it is this one. */
-static enum gqa_status advise(enum gqa_status st, enum gqa_status which,
-                              const char *help)
-{
-    char message[512];
-
-    if (st != which)
-        return st;
-    snprintf(message, sizeof message, "%s", gqa_error_message());
-    return gqa_fail(st, "%s%s", message, help);
-}
-
-/* From a file, from text, or from the original itself. */
-static enum gqa_status get_tokens(struct run *r, struct gqa_running *running)
-{
-    const struct gqa_network *network = gqa_running_network(running);
-    const struct gqa_token_rules rules = gqa_token_rules_of(network);
-    struct gqa_sample_options samples = r->options->samples;
-    const uint64_t max = samples.n;
-    enum gqa_status st;
-
-    gqa_progress_phase(r->bar,
-                       r->options->tokens_path || r->options->text_path
-                           ? "getting the tokens"
-                           : "drawing samples",
-                       GQA_PROGRESS_TOKENS);
-    samples.progress = gqa_progress_update;
-    samples.progress_ctx = r->bar;
-
-    samples.n = max > 0 ? max : DEFAULT_SAMPLES;
-    samples.length = samples.length > 0 ? samples.length : DEFAULT_LENGTH;
-    if (network->max_positions > 0 && samples.length > network->max_positions)
-        samples.length = network->max_positions;
-    if (r->options->tokens_path) {
-        st = gqa_tokens_read(&r->tokens, r->options->tokens_path, &rules, max);
-        if (st == GQA_OK && r->options->samples.length > 0)
-            gqa_tokens_cut(&r->tokens, r->options->samples.length);
-        if (st == GQA_OK)
-            st = check_lengths(&r->tokens, network, r->options->tokens_path);
-        if (st == GQA_OK && rules.is_encoder_decoder)
-            st = gqa_sample_outputs(&r->tokens, gqa_running_runtime(running),
-                                    network, &samples);
-        return st;
-    }
-    if (r->options->text_path) {
-        st = gqa_tokens_from_text(&r->tokens, r->options->text_path, &rules,
-                                  samples.length, samples.n);
-        return advise(st, GQA_ERR_UNSUPPORTED, " and give them by --tokens");
-    }
-    st =
-        gqa_sample(&r->tokens, gqa_running_runtime(running), network, &samples);
-    st = advise(st, GQA_ERR_FORMAT,
-                "; with --tokens, the report says where it begins");
-    return st == GQA_OK ? st : gqa_fail_prefix(st, "original");
-}
-
-/* What the models run on, in a line. */
-static enum gqa_status state_data(const struct run *r)
-{
-    const struct gqa_run_check_options *o = r->options;
-    const char *path = o->tokens_path ? o->tokens_path : o->text_path;
-    char size[64], line[4200];
-
-    snprintf(size, sizeof size, "%zu sequences, %llu positions", r->tokens.n,
-             (unsigned long long)gqa_tokens_n_positions(&r->tokens));
-    if (path)
-        snprintf(line, sizeof line, "%s of %s", size, path);
-    else
-        snprintf(line, sizeof line, "%s sampled from the original, seed %llu",
-                 size, (unsigned long long)o->samples.seed);
-    return gqa_report_fact(r->report, "data", line);
+    snprintf(line, sizeof line, "layer by layer, as %s",
+             r->options->run.order == GQA_ORDER_LAYER ? "--order=layer says"
+                                                      : "the weights take ");
+    if (r->options->run.order == GQA_ORDER_AUTO)
+        snprintf(line + strlen(line), sizeof line - strlen(line),
+                 "%s of %s free", weights, room);
+    gqa_info("order: %s", line);
+    return gqa_report_fact(r->report, "order", line);
 }
 
 static void learn_shape(struct run *r, const struct gqa_network *network)
@@ -184,6 +115,12 @@ static void learn_shape(struct run *r, const struct gqa_network *network)
 static uint64_t n_short(const struct run *r)
 {
     return r->tokens.n < SHORT_SEQUENCES ? r->tokens.n : SHORT_SEQUENCES;
+}
+
+/* By layer each token would take a pass over the weights. */
+static bool generates(const struct run *r, struct gqa_running *running)
+{
+    return r->options->n_generate > 0 && gqa_running_runtime(running);
 }
 
 static enum gqa_status generate(struct run *r, int model,
@@ -204,8 +141,16 @@ static enum gqa_status generate(struct run *r, int model,
 static enum gqa_status report_generated(struct run *r)
 {
     const uint64_t n = r->options->n_generate;
+    const struct gqa_check skipped = {
+        .group = GQA_CHECK_FIDELITY,
+        .name = "generate-0",
+        .verdict = GQA_SKIPPED,
+        .detail = "layer by layer, each token would take a pass over the "
+                  "weights"};
     enum gqa_status st = GQA_OK;
 
+    if (!r->generated[0] || !r->generated[1])
+        return gqa_report_add(r->report, &skipped);
     for (uint64_t s = 0; s < n_short(r) && st == GQA_OK; s++) {
         const int32_t *const tokens[] = {r->generated[0] + s * n,
                                          r->generated[1] + s * n};
@@ -215,24 +160,50 @@ static enum gqa_status report_generated(struct run *r)
     return st;
 }
 
+/* Where a GPU works, the CPU has nothing else to do. */
+static bool runs_aside(const struct run *r)
+{
+    return !r->options->run.backend->in_place;
+}
+
+static enum gqa_status begin_reference(struct run *r)
+{
+    const struct gqa_reference_options options = {
+        .run = r->options->reference,
+        .type = r->options->run.device.real,
+        .aside = runs_aside(r)};
+
+    r->short_tokens = gqa_run_tokens_first(
+        r->short_list, &r->tokens, GQA_REFERENCE_SEQUENCES,
+        r->options->reference_length > 0 ? r->options->reference_length
+                                         : GQA_REFERENCE_LENGTH);
+    return gqa_reference_begin(&r->reference, r->converted->model,
+                               &r->converted->weights, &r->short_tokens,
+                               &options);
+}
+
 static enum gqa_status run_original(struct run *r)
 {
     const struct gqa_trace_options keep = {
-        r->options->run.device.real == GQA_F64 ? GQA_F64 : GQA_F32, true};
+        .dtype = r->options->run.device.real == GQA_F64 ? GQA_F64 : GQA_F32,
+        .residual = true};
     struct gqa_running *running = NULL;
     enum gqa_status st = open_model(r, &running, r->original, &r->options->run);
     double start = gqa_clock_s();
 
     if (st == GQA_OK)
         st = state_device(r, running);
-    if (st == GQA_OK && (st = get_tokens(r, running)) != GQA_OK) {
+    if (st == GQA_OK)
+        st = state_order(r, running);
+    if (st == GQA_OK && (st = gqa_run_tokens(&r->tokens, r->report, running,
+                                             r->options, r->bar)) != GQA_OK) {
         /* The message has the file's name, or says whose samples. */
         gqa_running_close(running);
         return st;
     }
     gqa_clock_log("getting the tokens", start, 0);
-    if (st == GQA_OK)
-        st = state_data(r);
+    if (st == GQA_OK && runs_aside(r))
+        st = begin_reference(r);
     if (st == GQA_OK) {
         const uint64_t n = gqa_tokens_n_positions(&r->tokens);
 
@@ -245,7 +216,7 @@ static enum gqa_status run_original(struct run *r)
                               &r->progress);
         gqa_clock_log("running the original", start, 0);
     }
-    if (st == GQA_OK && r->options->n_generate > 0)
+    if (st == GQA_OK && generates(r, running))
         st = generate(r, 0, running);
     gqa_running_close(running);
     return st == GQA_OK ? st : gqa_fail_prefix(st, "original");
@@ -295,7 +266,7 @@ static enum gqa_status check_fidelity(struct run *r,
 
 static enum gqa_status dump(struct run *r, struct gqa_running *running)
 {
-    const struct gqa_trace_options keep = {GQA_F32, false};
+    const struct gqa_trace_options keep = {.dtype = GQA_F32};
     struct gqa_trace *converted = NULL;
     enum gqa_status st =
         gqa_trace_record(&converted, running, &r->tokens, &keep, NULL);
@@ -307,44 +278,7 @@ static enum gqa_status dump(struct run *r, struct gqa_running *running)
     return st;
 }
 
-/* The distance between a trace and a run of the same tokens. */
-static enum gqa_status check_distance(struct run *r, const char *name,
-                                      struct gqa_trace *trace,
-                                      struct gqa_running *running,
-                                      bool token_by_token, bool squared,
-                                      double limit)
-{
-    struct gqa_drift logits = {0};
-    const struct gqa_comparison to = {.logits = &logits};
-    const double start = gqa_clock_s();
-    enum gqa_status st;
-
-    gqa_progress_phase(r->bar, "checking the runtime", GQA_PROGRESS_TOKENS);
-    st = gqa_trace_compare(trace, running, 0, token_by_token, &to, NULL);
-    if (st != GQA_OK)
-        return st;
-    return gqa_distance_report(r->report, name, &logits,
-                               squared ? GQA_DISTANCE_SQUARED
-                                       : GQA_DISTANCE_RELATIVE,
-                               limit, gqa_clock_s() - start);
-}
-
-static bool is_half(const struct run *r)
-{
-    const enum gqa_dtype real = r->options->run.device.real;
-
-    return real == GQA_BF16 || real == GQA_F16;
-}
-
-/* Of two computations in the type of the run. */
-static double same_limit(const struct run *r)
-{
-    if (is_half(r))
-        return 5e-4;
-    return r->options->run.device.real == GQA_F64 ? 1e-9 : 2e-6;
-}
-
-static enum gqa_status check_expanded(struct run *r, struct gqa_trace *trace)
+static enum gqa_status check_expanded(struct run *r)
 {
     static const char name[] = "grouped-expanded";
     const struct gqa_model *model = r->converted->model;
@@ -372,65 +306,31 @@ static enum gqa_status check_expanded(struct run *r, struct gqa_trace *trace)
                               &r->options->run);
     }
     if (st == GQA_OK)
-        st = check_distance(r, name, trace, running, false, is_half(r),
-                            same_limit(r));
+        st = gqa_reference_check(r->reference, r->report, name, running, false);
     gqa_running_close(running);
     gqa_mapped_free(expanded);
     return st == GQA_OK ? st : gqa_fail_prefix(st, "expanded");
 }
 
-/* What the device was held against, where that is another. */
-static enum gqa_status state_reference(const struct run *r,
-                                       struct gqa_running *running)
+static enum gqa_status run_converted(struct run *r)
 {
-    struct gqa_device_info info = {0};
-    char line[512];
-    enum gqa_status st;
-
-    if (r->options->run.backend == r->options->reference.backend)
-        return GQA_OK;
-    st = gqa_running_describe(running, &info);
-    if (st != GQA_OK)
-        return st;
-    snprintf(line, sizeof line, "%s, %s", info.name, info.software);
-    return gqa_report_fact(r->report, "reference", line);
-}
-
-static enum gqa_status check_reference(struct run *r, struct gqa_trace *trace)
-{
-    struct gqa_running *running = NULL;
-    enum gqa_status st =
-        open_model(r, &running, r->converted, &r->options->reference);
-
-    if (st == GQA_OK)
-        st = state_reference(r, running);
-    if (st == GQA_OK)
-        st = check_distance(r, "device-float64", trace, running, false, true,
-                            is_half(r) ? 5e-4 : 1e-7);
-    gqa_running_close(running);
-    return st == GQA_OK ? st : gqa_fail_prefix(st, "reference");
-}
-
-static enum gqa_status run_converted(struct run *r,
-                                     struct gqa_trace **short_trace,
-                                     const struct gqa_tokens *short_tokens)
-{
-    const struct gqa_trace_options keep = {GQA_F64, false};
     struct gqa_running *running = NULL;
     enum gqa_status st =
         open_model(r, &running, r->converted, &r->options->run);
 
     if (st == GQA_OK)
         st = check_fidelity(r, running);
-    if (st == GQA_OK && r->options->n_generate > 0)
+    if (st == GQA_OK && generates(r, running))
         st = generate(r, 1, running);
     if (st == GQA_OK && r->options->n_generate > 0)
         st = report_generated(r);
+    gqa_progress_phase(r->bar, "checking the runtime", GQA_PROGRESS_TOKENS);
     if (st == GQA_OK)
-        st = gqa_trace_record(short_trace, running, short_tokens, &keep, NULL);
+        st = gqa_reference_check(r->reference, r->report, "decode-prefill",
+                                 running, true);
     if (st == GQA_OK)
-        st = check_distance(r, "decode-prefill", *short_trace, running, true,
-                            is_half(r), same_limit(r));
+        st = gqa_reference_check(r->reference, r->report, "device-float64",
+                                 running, false);
     if (st != GQA_OK)
         st = gqa_fail_prefix(st, "converted");
     else if (r->options->dump_path)
@@ -481,20 +381,6 @@ static enum gqa_status run_scale(struct run *r, enum gqa_regrouping regrouping,
     return st == GQA_OK ? st : gqa_fail_prefix(st, "%s", name);
 }
 
-/* The first sequences, cut short; lent the pointers of r->tokens. */
-static void shorten(struct gqa_sequence *list, struct gqa_tokens *out,
-                    const struct run *r)
-{
-    *out = (struct gqa_tokens){list, 0};
-    for (; out->n < n_short(r); out->n++) {
-        struct gqa_sequence *s = &list[out->n];
-
-        *s = r->tokens.sequences[out->n];
-        if (s->n_decoder > SHORT_LENGTH)
-            s->n_decoder = SHORT_LENGTH;
-    }
-}
-
 enum gqa_status gqa_run_checks(struct gqa_report *report,
                                const struct gqa_run_model *original,
                                const struct gqa_run_model *converted,
@@ -505,29 +391,25 @@ enum gqa_status gqa_run_checks(struct gqa_report *report,
                     .converted = converted,
                     .options = options,
                     .start = gqa_clock_s()};
-    struct gqa_sequence list[SHORT_SEQUENCES];
-    struct gqa_trace *short_trace = NULL;
-    struct gqa_tokens short_tokens;
-    double start;
     enum gqa_status st = gqa_progress_create(&r.bar, options->log_level);
 
     if (st == GQA_OK)
         st = run_original(&r);
-    if (st == GQA_OK) {
-        shorten(list, &short_tokens, &r);
-        st = run_converted(&r, &short_trace, &short_tokens);
+    if (st == GQA_OK && !r.reference) {
+        gqa_progress_phase(r.bar, "running the reference", GQA_PROGRESS_TOKENS);
+        st = begin_reference(&r);
     }
-    start = gqa_clock_s();
     if (st == GQA_OK)
-        st = check_expanded(&r, short_trace);
+        st = run_converted(&r);
     if (st == GQA_OK)
-        st = check_reference(&r, short_trace);
-    gqa_clock_log("checking the runtime", start, 0);
+        st = check_expanded(&r);
+    if (st == GQA_OK && options->run.backend != options->reference.backend)
+        st = gqa_reference_state(r.reference, report);
     if (st == GQA_OK && needs_first(&r))
         st = run_scale(&r, GQA_REGROUP_FIRST, "scale-first");
     if (st == GQA_OK && options->scale)
         st = run_scale(&r, GQA_REGROUP_RANDOM, "scale-random");
-    gqa_trace_free(short_trace);
+    gqa_reference_free(r.reference);
     gqa_trace_free(r.trace);
     for (int m = 0; m < GQA_N_MODELS; m++)
         free(r.generated[m]);

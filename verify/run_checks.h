@@ -15,9 +15,14 @@ struct gqa_run_model {
     struct gqa_weight_source weights;
 };
 
+/* What the runtime checks run: the first sequences, and at most so many
+ * tokens of each. */
+enum { GQA_REFERENCE_SEQUENCES = 2, GQA_REFERENCE_LENGTH = 64 };
+
 struct gqa_run_check_options {
     struct gqa_run_options run;       /* where all is run */
     struct gqa_run_options reference; /* CPU, F64: what it is held against */
+    uint64_t reference_length;        /* tokens of a sequence; 0: the most */
     const char *tokens_path;          /* --tokens, or NULL */
     const char *text_path;            /* --text, or NULL */
     /* n 0: 8 samples, or all that a file holds; length 0: 256. */
@@ -35,16 +40,16 @@ struct gqa_run_check_options {
 /*
  * Run the original, then the converted model, and fill the report:
  *
- *   runtime   decode-prefill     tokens one by one = all at once
- *             grouped-expanded   grouped heads = each KV head repeated
- *             device-float64     the device = the reference
+ *   runtime   decode-prefill     tokens one by one, from the KV cache
+ *             device-float64     all at once
+ *             grouped-expanded   all at once, each KV head repeated for each
+ *                                query head
  *   fidelity  as in fidelity_report.h, and with `scale`: scale-first,
  *             scale-random; with n_generate: generate-0, generate-1
  *
- * The runtime checks run the converted model on two short sequences. Limits:
- * relative L2 of 2e-6 (float32) and 1e-9 (float64) for the first two,
- * normalised mean squared error of 1e-7 for the third; 5e-4 for all of them
- * in bf16 and f16.
+ * The runtime checks run the converted model on the first sequences, cut
+ * short, each held against the same in float64 with the limits of
+ * reference.h.
  *
  * Errors GQA_ERR_UNSUPPORTED: a model that cannot be run, or two that cannot
  *        be compared; those of the runtime, the tokens and the report.

@@ -7,6 +7,7 @@
 #include "runtime/cpu/room.h"
 #include "runtime/weights.h"
 #include "verify/run_checks.h"
+#include "verify/run_plan.h"
 
 enum gqa_status gqa_run_possible(const struct gqa_subject *subject)
 {
@@ -48,6 +49,7 @@ static enum gqa_status choose_device(struct gqa_run_options *out,
 
     out->device = (struct gqa_device_options){
         .real = run->dtype, .n_threads = options->common.n_threads};
+    out->order = run->order;
     out->backend = gqa_cpu_backend();
     if (run->backend == GQA_BACKEND_CPU ||
         (run->backend == GQA_BACKEND_AUTO && run->dtype == GQA_F64))
@@ -87,8 +89,8 @@ static enum gqa_status skip(struct gqa_report *report, const char *why)
         const char *name;
     } checks[] = {
         {GQA_CHECK_RUNTIME, "decode-prefill"},
-        {GQA_CHECK_RUNTIME, "grouped-expanded"},
         {GQA_CHECK_RUNTIME, "device-float64"},
+        {GQA_CHECK_RUNTIME, "grouped-expanded"},
         {GQA_CHECK_FIDELITY, "finite"},
         {GQA_CHECK_FIDELITY, "kl"},
         {GQA_CHECK_FIDELITY, "kl-p99"},
@@ -110,21 +112,12 @@ static enum gqa_status skip(struct gqa_report *report, const char *why)
     return st;
 }
 
-enum gqa_status gqa_run_step(struct gqa_report *report,
-                             const struct gqa_subject *original,
-                             const struct gqa_subject *converted,
-                             const struct gqa_verify_options *options,
-                             struct gqa_whole_file *dump)
+static enum gqa_status prepare(struct gqa_run_check_options *out,
+                               struct gqa_report *report,
+                               const struct gqa_network *network,
+                               const struct gqa_verify_options *options)
 {
     const struct gqa_run_arguments *run = &options->run;
-    struct gqa_checkpoint_weights weights[] = {
-        {original->checkpoint, original->model},
-        {converted->checkpoint, converted->model},
-    };
-    const struct gqa_run_model models[] = {
-        {original->model, gqa_checkpoint_weight_source(&weights[0])},
-        {converted->model, gqa_checkpoint_weight_source(&weights[1])},
-    };
     struct gqa_run_check_options checks = {
         .reference = {.backend = gqa_cpu_backend(),
                       .device = {.real = GQA_F64,
@@ -136,22 +129,64 @@ enum gqa_status gqa_run_step(struct gqa_report *report,
         .n_generate = run->n_generate,
         .scale = run->scale,
         .dump_path = run->dump_path,
-        .dump = dump,
+        .dump = out->dump,
         .log_level = options->common.log_level,
+    };
+    struct gqa_reference_cost cost;
+    enum gqa_status st = gqa_reference_cost_of(&cost, network);
+
+    if (st != GQA_OK)
+        return st;
+    checks.reference_length = cost.length;
+    st = choose_device(&checks.run, options);
+    if (st == GQA_OK)
+        st = gqa_run_plan_state(report, network, &cost, &checks);
+    if (st == GQA_OK)
+        *out = checks;
+    return st;
+}
+
+enum gqa_status gqa_run_prepare(struct gqa_run_check_options *checks,
+                                struct gqa_report *report,
+                                const struct gqa_subject *original,
+                                const struct gqa_verify_options *options)
+{
+    struct gqa_network *network = NULL;
+    enum gqa_status st = gqa_network_create(&network, original->model);
+
+    if (st == GQA_OK)
+        st = gqa_cpu_check_room(options->common.n_threads);
+    if (st == GQA_OK)
+        st = prepare(checks, report, network, options);
+    gqa_network_free(network);
+    return st;
+}
+
+enum gqa_status gqa_run_step(struct gqa_report *report,
+                             const struct gqa_subject *original,
+                             const struct gqa_subject *converted,
+                             const struct gqa_verify_options *options,
+                             struct gqa_run_check_options *checks)
+{
+    struct gqa_checkpoint_weights weights[] = {
+        {original->checkpoint, original->model},
+        {converted->checkpoint, converted->model},
+    };
+    const struct gqa_run_model models[] = {
+        {original->model, gqa_checkpoint_weight_source(&weights[0])},
+        {converted->model, gqa_checkpoint_weight_source(&weights[1])},
     };
     enum gqa_status st;
 
     if (!converted->model)
         return skip(report, "the checkpoint could not be understood");
     st = gqa_run_possible(converted);
-    if (st == GQA_OK)
-        st = gqa_cpu_check_room(options->common.n_threads);
-    if (st == GQA_OK)
-        st = choose_device(&checks.run, options);
+    if (st == GQA_OK && !checks->run.backend)
+        st = gqa_run_prepare(checks, report, original, options);
     if (st == GQA_OK) {
-        gqa_info("models run on %s in %s", checks.run.backend->name,
-                 gqa_dtype_name(checks.run.device.real));
-        st = gqa_run_checks(report, &models[0], &models[1], &checks);
+        gqa_info("models run on %s in %s", checks->run.backend->name,
+                 gqa_dtype_name(checks->run.device.real));
+        st = gqa_run_checks(report, &models[0], &models[1], checks);
     }
     if (st == GQA_OK || st == GQA_ERR_INTERRUPTED ||
         gqa_report_count(report, GQA_FAILED) == 0)

@@ -95,11 +95,13 @@ static enum gqa_status verify(struct gqa_report *report,
                               const struct gqa_verify_options *options)
 {
     struct gqa_subject original = {0}, converted = {0};
+    struct gqa_run_check_options checks = {.dump = dump};
     struct gqa_file_check file = {
         .path = options->path,
         .config_path = options->config_path,
         .unsafe_hdf5 = options->common.unsafe_hdf5,
         .hints = options->hints,
+        .allow_extra = options->allow_extra,
         .n_threads = options->common.n_threads,
         .log_level = options->common.log_level,
     };
@@ -113,6 +115,11 @@ static enum gqa_status verify(struct gqa_report *report,
     }
     if (st == GQA_OK)
         st = gqa_outputs_keep_apart(options, &original);
+    /* A device that is not there is an error where models are to run, and
+     * not before: what the files are comes first. */
+    if (st == GQA_OK && options->original_path && !options->no_run &&
+        gqa_run_prepare(&checks, report, &original, options) != GQA_OK)
+        gqa_info("models cannot be run: %s", gqa_error_message());
     if (st == GQA_OK)
         st = gqa_file_check(&converted, report, &file);
     if (st == GQA_OK)
@@ -122,7 +129,7 @@ static enum gqa_status verify(struct gqa_report *report,
     if (st == GQA_OK && options->original_path)
         st = check_weights(report, &original, &converted, options);
     if (st == GQA_OK && options->original_path && !options->no_run)
-        st = gqa_run_step(report, &original, &converted, options, dump);
+        st = gqa_run_step(report, &original, &converted, options, &checks);
     else if (st == GQA_OK)
         gqa_info("models are not run: %s",
                  options->no_run ? "--no-run" : "there is no original");

@@ -62,8 +62,12 @@ struct gqa_cpu_real {
 extern const struct gqa_cpu_real gqa_cpu_f32, gqa_cpu_f32_v3, gqa_cpu_f32_v4;
 extern const struct gqa_cpu_real gqa_cpu_f64;
 
+/* 3, 4: this processor has x86-64-v3 or v4; 0: it has neither. */
+unsigned gqa_cpu_level(void);
+
 struct gqa_device {
     enum gqa_dtype dtype;
+    enum gqa_dtype rounded; /* of plain.c: what results are rounded to */
     const struct gqa_cpu_real *real;
     struct gqa_cpu_pool *pool;
     /* The batch. */

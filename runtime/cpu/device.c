@@ -22,8 +22,7 @@ enum {
 
 /* --- Life ----------------------------------------------------------------- */
 
-/* Arithmetic for this processor; the same bits from each. */
-static const struct gqa_cpu_real *choose_f32(void)
+unsigned gqa_cpu_level(void)
 {
 #ifdef GQA_X86_LEVELS
     const bool v3 = __builtin_cpu_supports("avx2") &&
@@ -35,8 +34,20 @@ static const struct gqa_cpu_real *choose_f32(void)
                     __builtin_cpu_supports("avx512dq") &&
                     __builtin_cpu_supports("avx512vl");
 
-    if (v3)
-        return v4 ? &gqa_cpu_f32_v4 : &gqa_cpu_f32_v3;
+    return v4 ? 4 : v3 ? 3 : 0;
+#else
+    return 0;
+#endif
+}
+
+/* Arithmetic for this processor; the same bits from each. */
+static const struct gqa_cpu_real *choose_f32(void)
+{
+#ifdef GQA_X86_LEVELS
+    const unsigned level = gqa_cpu_level();
+
+    if (level >= 3)
+        return level >= 4 ? &gqa_cpu_f32_v4 : &gqa_cpu_f32_v3;
 #endif
     return &gqa_cpu_f32;
 }

@@ -328,3 +328,53 @@ enum gqa_status gqa_sample(struct gqa_tokens *tokens,
     free(outputs);
     return st;
 }
+
+enum gqa_status gqa_sample_uniform(struct gqa_tokens *tokens,
+                                   const struct gqa_network *network,
+                                   const struct gqa_sample_options *options)
+{
+    const struct gqa_token_rules rules = gqa_token_rules_of(network);
+    const uint64_t length = options->length;
+    int64_t *ids = NULL, *labels = NULL;
+    enum gqa_status st = outputs_alloc(&ids, length);
+
+    if (st == GQA_OK)
+        st = outputs_alloc(&labels, length);
+    for (uint64_t i = 0; i < options->n && st == GQA_OK; i++) {
+        const uint64_t key = gqa_random_key(options->seed, "output", i);
+
+        random_input(ids, length, &rules,
+                     gqa_random_key(options->seed, "input", i));
+        random_input(labels, length, &rules, key);
+        if (!rules.is_encoder_decoder)
+            ids[0] = rules.start_token;
+        st = gqa_tokens_add(tokens, &rules, ids, length,
+                            rules.is_encoder_decoder ? labels : NULL,
+                            rules.is_encoder_decoder ? length : 0);
+        if (st == GQA_OK)
+            tokens->sequences[i].starts = true;
+    }
+    free(ids);
+    free(labels);
+    return st;
+}
+
+enum gqa_status gqa_sample_uniform_outputs(
+    struct gqa_tokens *tokens, const struct gqa_network *network,
+    const struct gqa_sample_options *options)
+{
+    const struct gqa_token_rules rules = gqa_token_rules_of(network);
+    int64_t *row = NULL;
+    enum gqa_status st = outputs_alloc(&row, options->length);
+
+    for (size_t i = 0; i < tokens->n && st == GQA_OK; i++) {
+        if (tokens->sequences[i].n_decoder > 0)
+            continue;
+        row[0] = rules.start_token;
+        random_input(row + 1, options->length, &rules,
+                     gqa_random_key(options->seed, "output", i));
+        st = set_output(&tokens->sequences[i], row, options->length);
+    }
+    free(row);
+    return st;
+}

@@ -40,6 +40,16 @@ enum gqa_status gqa_sample(struct gqa_tokens *tokens,
                            const struct gqa_network *network,
                            const struct gqa_sample_options *options);
 
+/*
+ * The same, of tokens that are all equally likely: no model is run. For
+ * models that are run layer by layer, whose weights would have to be read
+ * anew for each token that is drawn. Errors GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_sample_uniform(struct gqa_tokens *tokens,
+                                   const struct gqa_network *network,
+                                   const struct gqa_sample_options *options);
+
 /* Draw outputs of at most options->length for sequences of an encoder-decoder
  * that have none (tokens.h). */
 GQA_MUST_USE
@@ -47,5 +57,11 @@ enum gqa_status gqa_sample_outputs(struct gqa_tokens *tokens,
                                    struct gqa_runtime *runtime,
                                    const struct gqa_network *network,
                                    const struct gqa_sample_options *options);
+
+/* The same, all tokens equally likely. Errors GQA_ERR_NOMEM. */
+GQA_MUST_USE
+enum gqa_status gqa_sample_uniform_outputs(
+    struct gqa_tokens *tokens, const struct gqa_network *network,
+    const struct gqa_sample_options *options);
 
 #endif

@@ -5,16 +5,26 @@
 #include "runtime/data/tokens.h"
 #include "runtime/runtime.h"
 
+/* In which order tokens meet layers; both compute the same. */
+enum gqa_order {
+    GQA_ORDER_AUTO,  /* by token where the device has room for all weights */
+    GQA_ORDER_TOKEN, /* tokens through all layers (runtime.h) */
+    GQA_ORDER_LAYER, /* all tokens through one layer after another, with the
+                        weights of one on the device (layers.h) */
+};
+
 struct gqa_run_options {
     const struct gqa_backend *backend; /* lent */
     struct gqa_device_options device;
+    enum gqa_order order;
 };
 
 /* A model on a device. */
 struct gqa_running;
 
 /*
- * model, weights  lent until gqa_running_close().
+ * weights  may be read from any thread as long as the model is open; lent,
+ *          as is model, until gqa_running_close().
  * Errors those of gqa_network_create(), of opening the device and of
  *        gqa_runtime_create().
  */
@@ -25,10 +35,18 @@ enum gqa_status gqa_running_open(struct gqa_running **out,
                                  const struct gqa_run_options *options);
 void gqa_running_close(struct gqa_running *running);
 
-/* All lent. */
+/* All lent. runtime: NULL where the order is by layer. */
 const struct gqa_network *gqa_running_network(
     const struct gqa_running *running);
 struct gqa_runtime *gqa_running_runtime(struct gqa_running *running);
+
+/* What the order was chosen by. */
+struct gqa_order_choice {
+    enum gqa_order order;              /* never AUTO */
+    uint64_t weight_bytes, free_bytes; /* of the model; of the device */
+};
+
+struct gqa_order_choice gqa_running_order(const struct gqa_running *running);
 GQA_MUST_USE
 enum gqa_status gqa_running_describe(struct gqa_running *running,
                                      struct gqa_device_info *out);
@@ -47,6 +65,9 @@ struct gqa_run_progress {
  * given depends on the other sequences of a batch in the last bits alone.
  * token_by_token: the decoder takes one token a step, from its
  * KV cache, instead of all at once.
+ *
+ * By layer, the weights are read anew, a layer at a time; progress counts
+ * positions as each layer's share of them.
  *
  * Errors those of the session and the callbacks; GQA_ERR_USAGE where a
  * sequence has no decoder tokens; GQA_ERR_INTERRUPTED.

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/bounds.h"
 #include "common/checked.h"
 #include "common/file.h"
 #include "common/temporary.h"
@@ -10,7 +11,9 @@
 /*
  * For each sequence: logits [n_decoder, vocab], then, where residuals are
  * kept, each encoder layer's [n_encoder, d_model] and each decoder layer's
- * [n_decoder, d_model].
+ * [n_decoder, d_model]; then, where they are kept, what attentions give, in
+ * rows as wide as the widest: those of the encoder, of the decoder, and its
+ * cross-attentions.
  */
 struct gqa_trace {
     int fd;
@@ -18,7 +21,8 @@ struct gqa_trace {
     struct gqa_trace_options options;
     uint64_t vocab_size, d_model;
     uint64_t n_layers[2]; /* of encoder and decoder */
-    uint64_t *starts;     /* [tokens->n]: first element of each */
+    uint64_t attended_width;
+    uint64_t *starts; /* [tokens->n]: first element of each */
     /* Values of a few rows, as kept and as double. */
     void *stored;
     double *values;
@@ -51,21 +55,73 @@ size_t gqa_trace_n_layers(const struct gqa_trace *t)
     return t->n_layers[0] + t->n_layers[1];
 }
 
+/* A layer's points are its attention, its cross-attention and the stream. */
+enum { POINTS = GQA_POINT_AFTER + 1 };
+
+size_t gqa_trace_n_points(const struct gqa_trace *t)
+{
+    return POINTS * gqa_trace_n_layers(t) + 1;
+}
+
+struct gqa_trace_point gqa_trace_point(const struct gqa_trace *t, size_t index)
+{
+    const size_t layer = index / POINTS;
+    struct gqa_trace_point point = {.kind = GQA_POINT_LOGITS};
+
+    if (layer >= gqa_trace_n_layers(t))
+        return point;
+    point.kind = index % POINTS;
+    point.stack =
+        layer < t->n_layers[0] ? GQA_STACK_ENCODER : GQA_STACK_DECODER;
+    point.layer = layer < t->n_layers[0] ? layer : layer - t->n_layers[0];
+    return point;
+}
+
+static uint64_t widest_attention(const struct gqa_network *network)
+{
+    uint64_t most = 0;
+
+    for (size_t i = 0; i < network->n_stacks; i++)
+        for (size_t j = 0; j < network->stacks[i].n_blocks; j++) {
+            const struct gqa_block *b = &network->stacks[i].blocks[j];
+            const struct gqa_attention *self = b->self.heads;
+            const struct gqa_attention *cross =
+                b->has_cross ? b->cross.heads : self;
+
+            most = gqa_max_u64(most, self->n_heads * self->head_dim);
+            most = gqa_max_u64(most, cross->n_heads * cross->head_dim);
+        }
+    return most;
+}
+
+static uint64_t residual_rows(const struct gqa_trace *t,
+                              const struct gqa_sequence *s)
+{
+    return t->n_layers[0] * s->n_encoder + t->n_layers[1] * s->n_decoder;
+}
+
 /* Elements of a sequence: rows x width of each part. */
 static bool sequence_elements(const struct gqa_trace *t,
                               const struct gqa_sequence *s, uint64_t *n)
 {
-    uint64_t encoder, decoder, residual;
+    uint64_t encoder, decoder, attended, cross, residual;
 
     if (!gqa_mul_u64(s->n_decoder, t->vocab_size, n))
         return false;
     if (!t->options.residual)
         return true;
-    return gqa_mul_u64(t->n_layers[0], s->n_encoder, &encoder) &&
-           gqa_mul_u64(t->n_layers[1], s->n_decoder, &decoder) &&
-           gqa_add_u64(encoder, decoder, &residual) &&
-           gqa_mul_u64(residual, t->d_model, &residual) &&
-           gqa_add_u64(*n, residual, n);
+    if (!gqa_mul_u64(t->n_layers[0], s->n_encoder, &encoder) ||
+        !gqa_mul_u64(t->n_layers[1], s->n_decoder, &decoder) ||
+        !gqa_add_u64(encoder, decoder, &attended) ||
+        !gqa_mul_u64(attended, t->d_model, &residual) ||
+        !gqa_add_u64(*n, residual, n))
+        return false;
+    if (!t->options.attended)
+        return true;
+    cross = t->n_layers[0] > 0 ? decoder : 0;
+    return gqa_add_u64(attended, cross, &attended) &&
+           gqa_mul_u64(attended, t->attended_width, &attended) &&
+           gqa_add_u64(*n, attended, n);
 }
 
 static unsigned width_of(const struct gqa_trace *t)
@@ -150,6 +206,43 @@ static uint64_t residual_at(const struct gqa_trace *t, enum gqa_stack stack,
     return logits_at(t, s, sequence->n_decoder) + row * t->d_model;
 }
 
+/* Of row r of what is tapped; false: it is padding. */
+static bool attended_at(uint64_t *at, const struct gqa_trace *t,
+                        const struct gqa_tapped *tapped, uint64_t r,
+                        uint64_t *s)
+{
+    const struct gqa_sequence *sequence;
+    uint64_t position, row;
+
+    if (!gqa_tapped_row(tapped, r, s, &position))
+        return false;
+    sequence = &t->tokens->sequences[*s];
+    row = tapped->layer * sequence->n_encoder + position;
+    if (tapped->stack == GQA_STACK_DECODER)
+        row = t->n_layers[0] * sequence->n_encoder +
+              tapped->layer * sequence->n_decoder + position;
+    if (tapped->kind == GQA_ATTENTION_CROSS)
+        row += t->n_layers[1] * sequence->n_decoder;
+    *at = logits_at(t, *s, sequence->n_decoder) +
+          residual_rows(t, sequence) * t->d_model + row * t->attended_width;
+    return true;
+}
+
+static enum gqa_status keep_attended(void *ctx, const struct gqa_tapped *tapped)
+{
+    struct gqa_trace *t = ctx;
+    double *values = calloc(tapped->n_rows * tapped->width + 1, sizeof *values);
+    enum gqa_status st =
+        values ? gqa_tapped_fetch(tapped, values) : gqa_fail_nomem();
+    uint64_t at, s;
+
+    for (uint64_t r = 0; r < tapped->n_rows && st == GQA_OK; r++)
+        if (attended_at(&at, t, tapped, r, &s))
+            st = keep(t, at, values + r * tapped->width, tapped->width);
+    free(values);
+    return st;
+}
+
 static enum gqa_status keep_logits(void *ctx, uint64_t s, uint64_t position,
                                    uint64_t n_rows, const double *logits)
 {
@@ -178,6 +271,7 @@ enum gqa_status gqa_trace_record(struct gqa_trace **out,
     const struct gqa_network *network = gqa_running_network(running);
     struct gqa_trace *t = calloc(1, sizeof *t);
     struct gqa_step_output output = {.ctx = t, .logits = keep_logits};
+    const struct gqa_taps taps = {GQA_TAP(GQA_TAP_ATTENDED), keep_attended, t};
     uint64_t n_bytes = 0;
     enum gqa_status st;
 
@@ -188,9 +282,12 @@ enum gqa_status gqa_trace_record(struct gqa_trace **out,
     t->options = *options;
     t->vocab_size = network->vocab_size;
     t->d_model = network->d_model;
+    t->attended_width = widest_attention(network);
     count_layers(t->n_layers, network);
     if (options->residual)
         output.residual = keep_residual;
+    if (options->residual && options->attended)
+        output.taps = &taps;
     st = lay_out(t, &n_bytes);
     if (st == GQA_OK)
         st = gqa_temporary_open(&t->fd, n_bytes, "what a model gives");
@@ -222,6 +319,8 @@ struct comparing {
      * end in the sequences' order, whatever order they came in. */
     struct gqa_drift *drifts;
     size_t per_sequence;
+    struct gqa_errors *errors; /* likewise, of each point */
+    size_t points;
 };
 
 static enum gqa_status compare_logits(void *ctx, uint64_t s, uint64_t position,
@@ -239,6 +338,9 @@ static enum gqa_status compare_logits(void *ctx, uint64_t s, uint64_t position,
     if (c->to->logits)
         gqa_drift_add(&c->drifts[s * c->per_sequence], t->values, logits,
                       n_rows * v);
+    if (c->to->errors)
+        gqa_errors_add(&c->errors[(s + 1) * c->points - 1], t->values, logits,
+                       n_rows, v);
     for (uint64_t r = 0; c->to->fidelity && r < n_rows; r++) {
         if (next[r] == GQA_NOT_COUNTED)
             continue;
@@ -261,9 +363,43 @@ static enum gqa_status compare_residual(void *ctx, enum gqa_stack stack,
     enum gqa_status st;
 
     st = recall(t, residual_at(t, stack, layer, s, position), n);
-    if (st == GQA_OK)
+    if (st != GQA_OK)
+        return st;
+    if (c->to->layers)
         gqa_drift_add(&c->drifts[s * c->per_sequence + 1 + index], t->values, x,
                       n);
+    if (c->to->errors)
+        gqa_errors_add(
+            &c->errors[s * c->points + POINTS * index + GQA_POINT_AFTER],
+            t->values, x, n_rows, t->d_model);
+    return GQA_OK;
+}
+
+static enum gqa_status compare_attended(void *ctx,
+                                        const struct gqa_tapped *tapped)
+{
+    const struct comparing *c = ctx;
+    struct gqa_trace *t = c->trace;
+    const size_t point =
+        POINTS * (tapped->layer +
+                  (tapped->stack == GQA_STACK_DECODER ? t->n_layers[0] : 0)) +
+        (tapped->kind == GQA_ATTENTION_CROSS ? GQA_POINT_CROSS
+                                             : GQA_POINT_SELF);
+    const size_t width = tapped->width;
+    double *values = calloc(tapped->n_rows * width + 1, sizeof *values);
+    enum gqa_status st =
+        values ? gqa_tapped_fetch(tapped, values) : gqa_fail_nomem();
+    uint64_t at, s;
+
+    for (uint64_t r = 0; r < tapped->n_rows && st == GQA_OK; r++) {
+        if (!attended_at(&at, t, tapped, r, &s))
+            continue;
+        st = recall(t, at, width);
+        if (st == GQA_OK)
+            gqa_errors_add(&c->errors[s * c->points + point], t->values,
+                           values + r * width, 1, width);
+    }
+    free(values);
     return st;
 }
 
@@ -300,6 +436,8 @@ static void merge(const struct comparing *c, size_t n_sequences)
             gqa_drift_merge(c->to->logits, &of[0]);
         for (size_t i = 1; c->to->layers && i < c->per_sequence; i++)
             gqa_drift_merge(&c->to->layers[i - 1], &of[i]);
+        for (size_t i = 0; c->to->errors && i < c->points; i++)
+            gqa_errors_merge(&c->to->errors[i], &c->errors[s * c->points + i]);
     }
 }
 
@@ -309,27 +447,37 @@ enum gqa_status gqa_trace_compare(struct gqa_trace *t,
                                   const struct gqa_comparison *comparison,
                                   const struct gqa_run_progress *progress)
 {
-    struct comparing comparing = {t, comparison, NULL,
-                                  1 + gqa_trace_n_layers(t)};
+    struct comparing comparing = {.trace = t,
+                                  .to = comparison,
+                                  .per_sequence = 1 + gqa_trace_n_layers(t),
+                                  .points = gqa_trace_n_points(t)};
+    const struct gqa_taps taps = {GQA_TAP(GQA_TAP_ATTENDED), compare_attended,
+                                  &comparing};
     struct gqa_step_output output = {.ctx = &comparing,
                                      .logits = compare_logits};
     struct gqa_tokens tokens = *t->tokens;
+    size_t n;
     enum gqa_status st = check_shape(t, gqa_running_network(running));
 
     if (st != GQA_OK)
         return st;
     if (max_sequences > 0 && max_sequences < tokens.n)
         tokens.n = max_sequences;
-    if (comparison->layers && t->options.residual)
+    if ((comparison->layers || comparison->errors) && t->options.residual)
         output.residual = compare_residual;
+    if (comparison->errors && t->options.residual && t->options.attended)
+        output.taps = &taps;
+    n = tokens.n ? tokens.n : 1;
     comparing.drifts =
-        calloc((tokens.n ? tokens.n : 1) * comparing.per_sequence,
-               sizeof *comparing.drifts);
-    if (!comparing.drifts)
-        return gqa_fail_nomem();
-    st = gqa_running_run(running, &tokens, token_by_token, &output, progress);
+        calloc(n * comparing.per_sequence, sizeof *comparing.drifts);
+    comparing.errors = calloc(n * comparing.points, sizeof *comparing.errors);
+    st = comparing.drifts && comparing.errors ? GQA_OK : gqa_fail_nomem();
+    if (st == GQA_OK)
+        st = gqa_running_run(running, &tokens, token_by_token, &output,
+                             progress);
     if (st == GQA_OK)
         merge(&comparing, tokens.n);
     free(comparing.drifts);
+    free(comparing.errors);
     return st;
 }

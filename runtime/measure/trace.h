@@ -6,6 +6,7 @@
 #ifndef GQA_RUNTIME_MEASURE_TRACE_H
 #define GQA_RUNTIME_MEASURE_TRACE_H
 
+#include "runtime/measure/errors.h"
 #include "runtime/measure/fidelity.h"
 #include "runtime/measure/running.h"
 
@@ -15,6 +16,7 @@ struct gqa_trace;
 struct gqa_trace_options {
     enum gqa_dtype dtype; /* F32 or F64: how values are kept */
     bool residual;        /* also the residual streams of all layers */
+    bool attended;        /* and what their attentions give, before o */
 };
 
 /*
@@ -35,6 +37,23 @@ void gqa_trace_free(struct gqa_trace *trace);
 /* Layers of both stacks, encoder first: elements of a comparison's drift. */
 size_t gqa_trace_n_layers(const struct gqa_trace *trace);
 
+/* Where errors are looked at, in running order; of an attention that a model
+ * does not have there are none. */
+struct gqa_trace_point {
+    enum {
+        GQA_POINT_SELF,  /* what an attention gives, before o */
+        GQA_POINT_CROSS, /* the same of a cross-attention */
+        GQA_POINT_AFTER, /* the residual stream after a layer */
+        GQA_POINT_LOGITS
+    } kind;
+    enum gqa_stack stack; /* and layer: not of LOGITS */
+    size_t layer;
+};
+
+size_t gqa_trace_n_points(const struct gqa_trace *trace);
+struct gqa_trace_point gqa_trace_point(const struct gqa_trace *trace,
+                                       size_t index);
+
 /* Logits of n_rows positions of a sequence, [n_rows, vocab_size]. */
 GQA_MUST_USE
 enum gqa_status gqa_trace_logits(struct gqa_trace *trace, uint64_t s,
@@ -47,6 +66,8 @@ struct gqa_comparison {
     struct gqa_drift *logits; /* the distance of all logits */
     struct gqa_drift *layers; /* [gqa_trace_n_layers()], of a trace with
                                  residuals */
+    /* [gqa_trace_n_points()], of a trace with residuals and attentions */
+    struct gqa_errors *errors;
 };
 
 /*

@@ -1,6 +1,6 @@
 # A line of gqa-verify's report again whole: where it is broken depends on the
 # lengths of figures and paths.
-/^(software|data|original|converted|file|weights|runtime|fidelity) /{
+/^(plan|software|data|original|converted|file|weights|runtime|fidelity) /{
     :join
     $!{
         N

@@ -6,6 +6,7 @@ gqa-convert -q --groups 2 "$t5" t5.gqa
 
 show() {
     gqa-verify --backend cpu --against "$@" |
+        sed -E -f "$CLI/join.sed" | sed -E -f "$CLI/rounding.sed" |
         sed -n '/^data/,/^$/p; /^fidelity/,/^$/p'
 }
 

@@ -12,7 +12,7 @@ verify="gqa-verify --backend cpu --samples 2 --length 9 --against $llama model.g
 
 esc=$(printf '\033')
 terminal 80 "$verify" >out
-tr "$esc" '\n' <out | grep -oE '(reading|comparing the weights|loading a model|drawing samples|running the original|comparing the converted model|checking the runtime)$' | uniq
+tr "$esc" '\n' <out | grep -oE '(reading|comparing the weights|loading a model|drawing samples|running the original|running the reference|comparing the converted model|checking the runtime)$' | uniq
 # The same checks in the same order as in a pipe, the end too.
 plain() {
     sed -E "s/.*$esc\[K//" | grep -E '^(file|weights|runtime|fidelity|exact)\b' |

@@ -42,7 +42,8 @@ cd "$scratch"
 
 normalise() {
     sed -E -f "$root/tests/cli/join.sed" |
-        sed -E -f "$root/tests/cli/normalise.sed" | sed -e '/^$/d'
+        sed -E -f "$root/tests/cli/normalise.sed" |
+        sed -E -f "$root/tests/cli/rounding.sed" -e '/^$/d'
 }
 
 # Run $command; its output must be $expected, where that is not empty.

@@ -27,7 +27,7 @@ static void begin(void)
     grouped = (struct gqa_run_model){single.model, single.source};
     options = (struct gqa_run_check_options){
         .run = {backend, {.real = GQA_F32, .n_threads = 1}},
-        .reference = {backend, {.real = GQA_F64, .n_threads = 1}},
+        .reference = {gqa_cpu_backend(), {.real = GQA_F64, .n_threads = 1}},
         .samples = {.n = 2, .length = 5},
         .budget = gqa_budget_none,
     };
@@ -69,7 +69,7 @@ static void counts(size_t passed, size_t failed, size_t skipped,
                   text);
 }
 
-/* decode-prefill, grouped-expanded, device-float64 and finite; kl, kl-p99,
+/* decode-prefill, device-float64, grouped-expanded and finite; kl, kl-p99,
  * top-1, perplexity and drift. */
 START_TEST(passes_what_is_right)
 {
@@ -85,19 +85,20 @@ START_TEST(skips_expansion_of_multi_head)
 }
 END_TEST
 
-/* A runtime whose grouped attention is wrong: only its expansion differs
- * from it, and the original. */
+/* A runtime whose grouped attention is wrong: its expansion is right. */
 START_TEST(catches_a_wrong_grouped_attention)
 {
     faults.grouped = 0.01;
     run(&grouped);
-    counts(3, 1, 0, 5);
-    ck_assert_msg(strstr(text, "not ok 2 - runtime grouped-expanded"), "%s",
+    counts(2, 2, 0, 5);
+    ck_assert_msg(strstr(text, "not ok 1 - runtime decode-prefill"), "%s",
+                  text);
+    ck_assert_msg(strstr(text, "not ok 2 - runtime device-float64"), "%s",
                   text);
 }
 END_TEST
 
-/* A cache that goes wrong: prefill and decoding differ. */
+/* A cache that goes wrong: decoding alone does. */
 START_TEST(catches_a_wrong_cache)
 {
     faults.decoding = 0.01;
@@ -108,12 +109,46 @@ START_TEST(catches_a_wrong_cache)
 }
 END_TEST
 
+/* The first layer that is wrong is named, whatever is worst. */
+START_TEST(names_the_layer_that_is_wrong)
+{
+    faults.layer = 0.01;
+    run(&grouped);
+    counts(1, 3, 0, 5);
+    ck_assert_msg(strstr(text, "first at decoder layer 1"), "%s", text);
+}
+END_TEST
+
+/* The same checks of the same models, one layer at a time; tokens are drawn
+ * of all alike. */
+START_TEST(runs_layer_by_layer)
+{
+    options.run.order = GQA_ORDER_LAYER;
+    options.n_generate = 2;
+    run(&grouped);
+    counts(4, 0, 1, 5);
+    ck_assert_msg(strstr(text, "# order: layer by layer, as --order=layer"),
+                  "%s", text);
+    ck_assert_msg(strstr(text, "equally likely"), "%s", text);
+    ck_assert_msg(strstr(text, "generate-0 # SKIP"), "%s", text);
+}
+END_TEST
+
+START_TEST(finds_a_wrong_cache_layer_by_layer)
+{
+    options.run.order = GQA_ORDER_LAYER;
+    faults.decoding = 0.01;
+    run(&grouped);
+    counts(3, 1, 0, 5);
+}
+END_TEST
+
 START_TEST(holds_the_budget)
 {
     faults.grouped = 1;
     ck_assert(gqa_budget_profile(&options.budget, "strict"));
     run(&grouped);
-    /* grouped-expanded, kl, kl-p99 at least */
+    /* decode-prefill, device-float64, kl, kl-p99 at least */
     ck_assert_uint_ge(gqa_report_count(report, GQA_FAILED), 3);
     ck_assert_uint_eq(gqa_report_count(report, GQA_REPORTED), 1); /* drift */
 }
@@ -218,6 +253,9 @@ int main(void)
     tcase_add_test(tc, skips_expansion_of_multi_head);
     tcase_add_test(tc, catches_a_wrong_grouped_attention);
     tcase_add_test(tc, catches_a_wrong_cache);
+    tcase_add_test(tc, names_the_layer_that_is_wrong);
+    tcase_add_test(tc, runs_layer_by_layer);
+    tcase_add_test(tc, finds_a_wrong_cache_layer_by_layer);
     tcase_add_test(tc, holds_the_budget);
     tcase_add_test(tc, adds_the_scale);
     tcase_add_test(tc, dumps_logits);

@@ -36,7 +36,7 @@ static void open_running(const struct tiny_model *model)
 
 static void begin(void)
 {
-    const struct gqa_trace_options options = {GQA_F64, true};
+    const struct gqa_trace_options options = {GQA_F64, true, true};
 
     scratch_create();
     tiny_model_open(&tiny, VOCAB, TINY_HEADS);
@@ -76,7 +76,7 @@ static struct gqa_fidelity_result fidelity;
 static void compare(uint64_t max_sequences, bool token_by_token)
 {
     struct gqa_fidelity *f = NULL;
-    struct gqa_comparison to = {NULL, &logits, layers};
+    struct gqa_comparison to = {.logits = &logits, .layers = layers};
 
     memset(layers, 0, sizeof layers);
     memset(&logits, 0, sizeof logits);
@@ -136,9 +136,40 @@ START_TEST(finds_the_layer_that_moved)
 }
 END_TEST
 
+/* The decoder's last layer is off by 2 where the stream has (0, 2, 2 ...) of
+ * tokens: of the points it is the last but the logits. */
+START_TEST(finds_the_point_that_moved)
+{
+    struct gqa_errors errors[3 * 2 * LAYERS + 1] = {{0}};
+    const struct gqa_comparison to = {.errors = errors};
+    const size_t n = gqa_trace_n_points(trace);
+
+    ck_assert_uint_eq(n, 3 * 2 * LAYERS + 1);
+    faults.layer = 2;
+    ck_assert_int_eq(gqa_trace_compare(trace, running, 0, false, &to, NULL),
+                     GQA_OK);
+    for (size_t i = 0; i < n; i++) {
+        const struct gqa_trace_point point = gqa_trace_point(trace, i);
+        const bool cross = point.kind == GQA_POINT_CROSS;
+        const bool in_encoder = i < 3 * LAYERS;
+
+        /* 3 and 5 positions; the encoder has no cross-attention. */
+        ck_assert_uint_eq(errors[i].n, !in_encoder ? 5 : cross ? 0 : 3);
+        if (i + 2 < n)
+            ck_assert_double_lt(errors[i].most, 1e-12);
+        else
+            ck_assert_double_gt(errors[i].most, 0.1);
+    }
+    ck_assert_int_eq(gqa_trace_point(trace, n - 2).kind, GQA_POINT_AFTER);
+    ck_assert_int_eq(gqa_trace_point(trace, n - 2).stack, GQA_STACK_DECODER);
+    ck_assert_uint_eq(gqa_trace_point(trace, n - 2).layer, LAYERS - 1);
+    ck_assert_int_eq(gqa_trace_point(trace, n - 1).kind, GQA_POINT_LOGITS);
+}
+END_TEST
+
 START_TEST(refuses_another_vocabulary)
 {
-    const struct gqa_comparison to = {NULL, &logits, NULL};
+    const struct gqa_comparison to = {.logits = &logits};
     struct tiny_model larger;
 
     gqa_running_close(running);
@@ -154,7 +185,7 @@ END_TEST
 
 START_TEST(refuses_sequences_without_labels)
 {
-    const struct gqa_trace_options options = {GQA_F32, false};
+    const struct gqa_trace_options options = {.dtype = GQA_F32};
     struct gqa_sequence bare = {encoder[0], 2, NULL, NULL, 0, false};
     const struct gqa_tokens inputs = {&bare, 1};
     struct gqa_trace *none = NULL;
@@ -178,7 +209,7 @@ START_TEST(tells_how_far_it_is)
 {
     uint64_t last = 10;
     const struct gqa_run_progress progress = {count, &last, 10, 15};
-    const struct gqa_comparison to = {NULL, &logits, NULL};
+    const struct gqa_comparison to = {.logits = &logits};
 
     ck_assert_int_eq(
         gqa_trace_compare(trace, running, 0, false, &to, &progress), GQA_OK);
@@ -196,6 +227,7 @@ int main(void)
     tcase_add_test(tc, finds_equal_models_equal);
     tcase_add_test(tc, finds_logits_that_moved);
     tcase_add_test(tc, finds_the_layer_that_moved);
+    tcase_add_test(tc, finds_the_point_that_moved);
     tcase_add_test(tc, refuses_another_vocabulary);
     tcase_add_test(tc, refuses_sequences_without_labels);
     tcase_add_test(tc, tells_how_far_it_is);
