@@ -170,11 +170,15 @@ static void warn_nonfinite(const struct gqa_conversion *c,
         gqa_warn("values beyond 65504 become infinite in f16; bf16 holds them");
 }
 
-/* What the summary says, and as JSON. */
+/* What the summary says, and as JSON; who asked for it is told. */
 static enum gqa_status summarise(struct gqa_conversion *c)
 {
+    enum gqa_status st = GQA_OK;
+
     c->elapsed_s = gqa_clock_s() - c->start_s;
-    return c->options->common.json ? gqa_summary_json(&c->json, c) : GQA_OK;
+    if (c->options->common.json)
+        st = gqa_summary_json(&c->json, c);
+    return st == GQA_OK ? c->report(c) : st;
 }
 
 struct written {
@@ -190,6 +194,8 @@ static enum gqa_status finish(void *ctx,
     struct gqa_conversion *c = written->c;
     enum gqa_status st = gqa_json_check();
 
+    if (st == GQA_OK)
+        st = gqa_checkpoint_check_unchanged(c->source);
     if (st != GQA_OK)
         return st;
     c->output = *output;
@@ -290,7 +296,8 @@ static enum gqa_status plan(struct gqa_conversion *c)
 static enum gqa_status run(struct gqa_conversion *c)
 {
     const struct gqa_convert_options *o = c->options;
-    const struct gqa_checkpoint_options open = {.config_path = o->config_path};
+    const struct gqa_checkpoint_options open = {
+        .config_path = o->config_path, .unsafe_hdf5 = o->common.unsafe_hdf5};
     struct gqa_model_hints hints = o->hints;
     struct gqa_producer *producer = NULL;
     double start = gqa_clock_s();
@@ -339,13 +346,15 @@ static enum gqa_status run(struct gqa_conversion *c)
     return st;
 }
 
-enum gqa_status gqa_convert(struct gqa_conversion *out,
-                            const struct gqa_convert_options *options)
+enum gqa_status gqa_convert(
+    struct gqa_conversion *out, const struct gqa_convert_options *options,
+    enum gqa_status (*report)(const struct gqa_conversion *c))
 {
     enum gqa_status st;
 
     memset(out, 0, sizeof *out);
     out->options = options;
+    out->report = report;
     out->start_s = gqa_clock_s();
     st = run(out);
     if (st != GQA_OK)

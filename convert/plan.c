@@ -251,6 +251,14 @@ static enum gqa_status regroup_param(struct gqa_plan *plan,
     enum gqa_status st;
 
     assert(t->param);
+    if (t->param->dtype == GQA_U16 || t->param->dtype == GQA_I16)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "'%s' is %s, integers of 16 bits; if they are "
+                        "bfloat16, say so: give the datasets of an HDF5 file "
+                        "the attribute dtype=\"bfloat16\" (h5py: "
+                        "dataset.attrs[\"dtype\"] = \"bfloat16\"), or write "
+                        "the tensors anew as BF16",
+                        t->param->name, gqa_dtype_name(t->param->dtype));
     if (!gqa_dtype_is_float(t->param->dtype))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "'%s' is %s: integer or quantised keys and values "

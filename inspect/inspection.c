@@ -219,7 +219,9 @@ enum gqa_status gqa_inspection_create(struct gqa_inspection **out,
 {
     /* A damaged seek table is no reason not to look. */
     const struct gqa_checkpoint_options open_options = {
-        .config_path = options->config_path, .salvage = true};
+        .config_path = options->config_path,
+        .salvage = true,
+        .unsafe_hdf5 = options->common.unsafe_hdf5};
     struct gqa_inspection *inspection = calloc(1, sizeof *inspection);
     const double start = gqa_clock_s();
     enum gqa_status st;
@@ -236,6 +238,8 @@ enum gqa_status gqa_inspection_create(struct gqa_inspection **out,
     gqa_clock_log("opening", start, 0);
     if (st == GQA_OK)
         st = examine(inspection);
+    if (st == GQA_OK)
+        st = gqa_checkpoint_check_unchanged(inspection->checkpoint);
     if (st == GQA_OK) {
         *out = inspection;
         inspection = NULL;
@@ -263,13 +267,5 @@ void gqa_inspection_free(struct gqa_inspection *inspection)
 const struct gqa_source *gqa_inspection_source_of(
     const struct gqa_inspection *inspection, size_t tensor)
 {
-    size_t i = 0;
-    const struct gqa_source *source;
-
-    for (;;) {
-        source = gqa_checkpoint_source(inspection->checkpoint, i++);
-        if (tensor < source->n_tensors)
-            return source;
-        tensor -= source->n_tensors;
-    }
+    return gqa_checkpoint_source_of(inspection->checkpoint, tensor);
 }

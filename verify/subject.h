@@ -11,10 +11,13 @@ struct gqa_subject {
     json_t *recipe;                  /* NULL: none is recorded */
 };
 
-/* Open the checkpoint alone. Errors as gqa_checkpoint_open(). */
+/*
+ * Open the checkpoint alone; the last two as in struct gqa_checkpoint_options.
+ * Errors as gqa_checkpoint_open().
+ */
 GQA_MUST_USE
 enum gqa_status gqa_subject_open(struct gqa_subject *subject, const char *path,
-                                 const char *config_path);
+                                 const char *config_path, bool unsafe_hdf5);
 
 /*
  * Find out what an open one means, and read its recipe. hints: lent, as to

@@ -19,7 +19,8 @@ static enum gqa_status open_original(struct gqa_subject *original,
 {
     const double start = gqa_clock_s();
     enum gqa_status st = gqa_subject_open(original, options->original_path,
-                                          options->original_config_path);
+                                          options->original_config_path,
+                                          options->common.unsafe_hdf5);
 
     if (st == GQA_OK) {
         (void)gqa_unwritten_warn(original->checkpoint);
@@ -98,6 +99,7 @@ static enum gqa_status verify(struct gqa_report *report,
     struct gqa_file_check file = {
         .path = options->path,
         .config_path = options->config_path,
+        .unsafe_hdf5 = options->common.unsafe_hdf5,
         .hints = options->hints,
         .allow_extra = options->allow_extra,
         .n_threads = options->common.n_threads,
@@ -132,6 +134,10 @@ static enum gqa_status verify(struct gqa_report *report,
         gqa_info("models are not run: %s",
                  options->no_run ? "--no-run" : "there is no original");
     gqa_run_job_end(&job);
+    if (st == GQA_OK && original.checkpoint)
+        st = gqa_checkpoint_check_unchanged(original.checkpoint);
+    if (st == GQA_OK && converted.checkpoint)
+        st = gqa_checkpoint_check_unchanged(converted.checkpoint);
     gqa_subject_close(&converted);
     gqa_subject_close(&original);
     return st;
