@@ -11,25 +11,27 @@
 #include <unistd.h>
 
 #include "common/advice.h"
+#include "common/atomic_litter.h"
 #include "common/atomic_target.h"
 #include "common/checked.h"
 #include "common/log.h"
 
 enum { N_TRIES = 100 };
 
+const char gqa_beside_letters[] = "abcdefghijklmnopqrstuvwxyz012345";
+
 enum gqa_status gqa_atomic_name_beside(const struct gqa_atomic *a,
                                        char name[GQA_BESIDE_BYTES],
                                        const char *before, const char *after)
 {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz012345";
-    unsigned char random[6];
+    unsigned char random[GQA_BESIDE_LETTERS];
     char suffix[sizeof random + 1];
     size_t n = strlen(a->name);
 
     if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
         return gqa_fail_errno("%s: no random name", a->path);
     for (size_t i = 0; i < sizeof random; i++)
-        suffix[i] = letters[random[i] % 32];
+        suffix[i] = gqa_beside_letters[random[i] % 32];
     suffix[sizeof random] = '\0';
     if (n > GQA_MAX_NAME_PART) {
         n = GQA_MAX_NAME_PART;
@@ -103,7 +105,7 @@ enum gqa_status gqa_atomic_begin(struct gqa_atomic **out, const char *path,
 
     if (!a)
         return gqa_fail_nomem();
-    a->parent = a->fd = a->old_fd = -1;
+    a->parent = a->fd = a->old_fd = a->journal = -1;
     a->is_folder = is_folder;
     a->force = force;
     a->path = strdup(path);
@@ -194,12 +196,15 @@ static enum gqa_status create_hidden_file(struct gqa_atomic *a)
             return st;
         a->fd = openat(a->parent, hidden, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC,
                        0666);
-        if (a->fd >= 0) {
+        if (a->fd >= 0 && gqa_atomic_hold(a->parent, hidden, a->fd)) {
             memcpy(a->hidden, hidden, sizeof hidden);
             return GQA_OK;
         }
-        if (errno != EEXIST)
+        if (a->fd < 0 && errno != EEXIST)
             break;
+        if (a->fd >= 0)
+            close(a->fd);
+        a->fd = -1;
     }
     return gqa_atomic_fail_create(a);
 }
@@ -244,6 +249,8 @@ enum gqa_status gqa_atomic_create_file(struct gqa_atomic **out,
 
     if (st == GQA_OK)
         st = check_file_target(a);
+    if (st == GQA_OK)
+        st = gqa_atomic_clean_litter(a, NULL);
     if (st == GQA_OK)
         st = create_file(a);
     return gqa_atomic_hand_over(out, a, st);
@@ -364,14 +371,17 @@ static enum gqa_status commit_file(struct gqa_atomic *a)
         return commit_new_file(a);
     if (!gqa_is_untouched(&a->old, &now))
         return gqa_atomic_fail_changed(a);
-    if (!*a->hidden) {
-        /* A link cannot replace, a rename can. */
-        if ((st = gqa_atomic_name_hidden(a, hidden)) != GQA_OK)
-            return st;
-        if (link_unnamed(a, hidden) != 0)
-            return gqa_atomic_fail_appear(a);
-        memcpy(a->hidden, hidden, sizeof hidden);
-    }
+    /*
+     * A link cannot replace, a rename can. Not under the name of what is
+     * partial: for a moment the old file will have it, and no run may take
+     * that for litter.
+     */
+    if ((st = gqa_atomic_name_beside(a, hidden, ".", ".replaced-")) != GQA_OK)
+        return st;
+    if ((*a->hidden ? renameat(a->parent, a->hidden, a->parent, hidden)
+                    : link_unnamed(a, hidden)) != 0)
+        return gqa_atomic_fail_appear(a);
+    memcpy(a->hidden, hidden, sizeof hidden);
     return replace_file(a);
 }
 
@@ -425,6 +435,8 @@ void gqa_atomic_free(struct gqa_atomic *a)
     for (size_t i = 0; i < a->n_created; i++)
         free(a->created[i].name);
     free(a->created);
+    if (a->journal >= 0)
+        close(a->journal);
     if (a->old_fd >= 0)
         close(a->old_fd);
     if (a->fd >= 0)

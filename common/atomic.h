@@ -4,7 +4,8 @@
  *
  * A file has no name until then where the system can do that, and a hidden
  * one (.NAME.partial-XXXXXX) elsewhere; a folder always has a hidden one.
- * A run that is killed can leave no more than such a hidden entry.
+ * A run that is killed can leave no more than such a hidden entry, which the
+ * next one into the same place removes (atomic_litter.h).
  *
  * What is deleted is what was looked at when it was begun, and is still the
  * same: nothing that came or changed meanwhile.

@@ -3,10 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "common/advice.h"
 #include "common/atomic.h"
+#include "common/atomic_litter.h"
 #include "common/atomic_target.h"
 #include "common/log.h"
 #include "common/memory_stream.h"
@@ -91,6 +93,62 @@ static enum gqa_status check_folder_target(struct gqa_atomic *a,
     return check_verdicts(a);
 }
 
+/*
+ * A name is in the journal before its file is there: what the journal of a
+ * folder that is left does not name, this did not create.
+ */
+static enum gqa_status note_in_journal(struct gqa_atomic *a, const char *name)
+{
+    const size_t n = strlen(name) + 1;
+
+    if (a->journal < 0 || write(a->journal, name, n) == (ssize_t)n)
+        return GQA_OK;
+    return gqa_fail_errno("%s: cannot create %s", a->path, name);
+}
+
+static enum gqa_status create_in(struct gqa_atomic *a, int *fd,
+                                 const char *name)
+{
+    struct gqa_entry *created =
+        realloc(a->created, (a->n_created + 1) * sizeof *created);
+    struct gqa_entry *entry;
+    enum gqa_status st;
+
+    if (!created)
+        return gqa_fail_nomem();
+    a->created = created;
+    if ((st = note_in_journal(a, name)) != GQA_OK)
+        return st;
+    entry = &created[a->n_created];
+    *entry = (struct gqa_entry){.name = strdup(name)};
+    if (!entry->name)
+        return gqa_fail_nomem();
+    *fd = openat(a->fd, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
+    if (*fd < 0 || fstat(*fd, &entry->info) != 0) {
+        st = gqa_fail_errno("%s: cannot create %s", a->path, name);
+        if (*fd >= 0)
+            close(*fd);
+        free(entry->name);
+        return st;
+    }
+    a->n_created++;
+    return GQA_OK;
+}
+
+static enum gqa_status begin_journal(struct gqa_atomic *a)
+{
+    return create_in(a, &a->journal, GQA_ATOMIC_JOURNAL);
+}
+
+/* The result is complete, and holds no more than it should. */
+static enum gqa_status end_journal(const struct gqa_atomic *a)
+{
+    return unlinkat(a->fd, GQA_ATOMIC_JOURNAL, 0) == 0
+               ? GQA_OK
+               : gqa_fail_errno("%s: cannot remove %s", a->path,
+                                GQA_ATOMIC_JOURNAL);
+}
+
 static enum gqa_status create_hidden_folder(struct gqa_atomic *a)
 {
     char hidden[GQA_BESIDE_BYTES];
@@ -102,16 +160,22 @@ static enum gqa_status create_hidden_folder(struct gqa_atomic *a)
         if (mkdirat(a->parent, hidden, 0777) == 0) {
             a->fd = openat(a->parent, hidden,
                            O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+            if (a->fd < 0 && errno == ENOENT)
+                continue; /* a run took it for litter, just now */
             if (a->fd < 0) {
                 st = gqa_fail_errno("%s: cannot open its folder", a->path);
                 (void)unlinkat(a->parent, hidden, AT_REMOVEDIR);
                 return st;
             }
-            memcpy(a->hidden, hidden, sizeof hidden);
-            return GQA_OK;
-        }
-        if (errno != EEXIST)
+            if (gqa_atomic_hold(a->parent, hidden, a->fd)) {
+                memcpy(a->hidden, hidden, sizeof hidden);
+                return begin_journal(a);
+            }
+            close(a->fd);
+            a->fd = -1;
+        } else if (errno != EEXIST) {
             break;
+        }
     }
     return gqa_atomic_fail_create(a);
 }
@@ -125,6 +189,8 @@ enum gqa_status gqa_atomic_create_folder(struct gqa_atomic **out,
 
     if (st == GQA_OK)
         st = check_folder_target(a, judge);
+    if (st == GQA_OK)
+        st = gqa_atomic_clean_litter(a, judge);
     if (st == GQA_OK) {
         gqa_atomic_lock();
         st = create_hidden_folder(a);
@@ -142,34 +208,6 @@ enum gqa_status gqa_atomic_try_folder(const char *path, bool force,
     if (st == GQA_OK)
         st = check_folder_target(a, judge);
     return gqa_atomic_end_try(a, st);
-}
-
-static enum gqa_status create_in(struct gqa_atomic *a, int *fd,
-                                 const char *name)
-{
-    struct gqa_entry *created =
-        realloc(a->created, (a->n_created + 1) * sizeof *created);
-    struct gqa_entry *entry;
-
-    if (!created)
-        return gqa_fail_nomem();
-    a->created = created;
-    entry = &created[a->n_created];
-    *entry = (struct gqa_entry){.name = strdup(name)};
-    if (!entry->name)
-        return gqa_fail_nomem();
-    *fd = openat(a->fd, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
-    if (*fd < 0 || fstat(*fd, &entry->info) != 0) {
-        const enum gqa_status st =
-            gqa_fail_errno("%s: cannot create %s", a->path, name);
-
-        if (*fd >= 0)
-            close(*fd);
-        free(entry->name);
-        return st;
-    }
-    a->n_created++;
-    return GQA_OK;
 }
 
 enum gqa_status gqa_atomic_create_in(struct gqa_atomic *a, int *fd,
@@ -284,6 +322,8 @@ static bool hidden_is(const struct gqa_atomic *a, int fd)
 
 static enum gqa_status replace_folder(struct gqa_atomic *a)
 {
+    /* It gets a name that others clean up, and is ours to empty. */
+    (void)flock(a->old_fd, LOCK_EX | LOCK_NB);
     if (gqa_atomic_exchange(a) != 0) {
         if (errno == EINVAL || errno == ENOSYS)
             return gqa_fail(GQA_ERR_IO,
@@ -317,6 +357,8 @@ enum gqa_status gqa_atomic_commit_folder(struct gqa_atomic *a)
     if (a->exists && fchmod(a->fd, a->old.st_mode & 07777) != 0 &&
         fchmod(a->fd, a->old.st_mode & 0777) != 0)
         return gqa_fail_errno("%s: cannot set permissions", a->path);
+    if ((st = end_journal(a)) != GQA_OK)
+        return st;
     if (fsync(a->fd) != 0)
         return gqa_fail_errno("%s", a->path);
     if (!a->exists)

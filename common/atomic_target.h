@@ -12,6 +12,7 @@
 enum {
     GQA_MAX_NAME_PART = 200, /* of the target's name in one made from it */
     GQA_BESIDE_BYTES = GQA_MAX_NAME_PART + 32,
+    GQA_BESIDE_LETTERS = 6, /* at random, behind it */
 };
 
 struct gqa_atomic {
@@ -29,9 +30,12 @@ struct gqa_atomic {
     const char *others;             /* as its judge calls them */
     int old_fd;                     /* what is replaced */
     struct gqa_entries old_entries; /* what that holds */
+    int journal;                    /* of the new one; or -1 */
     struct gqa_entry *created;      /* [n_created], in the new one */
     size_t n_created;
 };
+
+extern const char gqa_beside_letters[];
 
 /*
  * A new name for each call: the target's with `before` in front, `after` and

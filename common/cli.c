@@ -1,10 +1,13 @@
 #include "common/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/interrupt.h"
 #include "common/json.h"
@@ -37,6 +40,27 @@ int gqa_cli_trouble(const char *tool)
 void gqa_cli_print_version(const char *tool)
 {
     printf("%s (gqa tools) %s\n", tool, GQA_VERSION);
+}
+
+void gqa_cli_begin(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 &&
+            /* The lowest that is free. */
+            open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR) != fd)
+            _exit(GQA_EXIT_TROUBLE);
+}
+
+enum gqa_status gqa_cli_flush(void)
+{
+    enum gqa_status st;
+
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return GQA_OK;
+    st = gqa_fail_errno("cannot write standard output");
+    __fpurge(stdout);
+    clearerr(stdout);
+    return st;
 }
 
 int gqa_cli_finish(const char *tool, int status)

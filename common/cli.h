@@ -26,6 +26,20 @@ int gqa_cli_trouble(const char *tool);
 void gqa_cli_print_version(const char *tool);
 
 /*
+ * Before anything is opened: where a tool is started without standard input,
+ * output or error, no file of its own may take that place and be written to.
+ * Writing to a standard output that is missing fails.
+ */
+void gqa_cli_begin(void);
+
+/*
+ * Whatever was printed on stdout has got there, or: GQA_ERR_IO, and what has
+ * not is forgotten.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_cli_flush(void);
+
+/*
  * Flush and close stdout: a full disk is an error. Returns status, or
  * GQA_EXIT_TROUBLE when stdout could not be written; or does not return, but
  * ends by the signal that came (common/interrupt.h).

@@ -67,6 +67,7 @@ void gqa_interrupt_catch(bool (*clean)(void))
     struct sigaction before;
 
     clean_up = clean;
+    handle(SIGPIPE, SIG_IGN);
     if (clean)
         handle(SIGALRM, lose_patience);
     for (size_t i = 0; i < N_SIGNALS; i++) {

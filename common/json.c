@@ -75,8 +75,44 @@ enum gqa_status gqa_json_parse(json_t **out, const char *text, size_t length,
     return GQA_OK;
 }
 
-enum gqa_status gqa_json_load_fd(json_t **out, int fd, uint64_t size,
-                                 const char *path, size_t max_bytes)
+/* Texts are passed over: what is in them separates nothing. */
+size_t gqa_json_n_values(const char *text, size_t length)
+{
+    size_t n = 1;
+    bool in_text = false;
+
+    for (size_t i = 0; i < length; i++) {
+        if (in_text && text[i] == '\\')
+            i++;
+        else if (text[i] == '"')
+            in_text = !in_text;
+        else if (!in_text &&
+                 (text[i] == ',' || text[i] == '{' || text[i] == '['))
+            n++;
+    }
+    return n;
+}
+
+enum gqa_status gqa_json_parse_list(json_t **out, const char *text,
+                                    size_t length, const char *what)
+{
+    const size_t n = gqa_json_n_values(text, length);
+
+    if (n > GQA_JSON_MAX_VALUES)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "%s: %zu values of JSON; at most %zu are read, which "
+                        "take 64 MiB of memory (%zu tensors of two dimensions "
+                        "in one file): write the checkpoint in more shards",
+                        what, n, GQA_JSON_MAX_VALUES, GQA_JSON_MAX_VALUES / 8);
+    return gqa_json_parse(out, text, length, what);
+}
+
+typedef enum gqa_status (*parse_fn)(json_t **out, const char *text,
+                                    size_t length, const char *what);
+
+static enum gqa_status load_fd(json_t **out, int fd, uint64_t size,
+                               const char *path, size_t max_bytes,
+                               parse_fn parse_text)
 {
     enum gqa_status st;
     char *text;
@@ -91,13 +127,13 @@ enum gqa_status gqa_json_load_fd(json_t **out, int fd, uint64_t size,
     if ((st = gqa_file_read(fd, text, (size_t)size, 0)) != GQA_OK)
         st = gqa_fail_prefix(st, "%s", path);
     else
-        st = gqa_json_parse(out, text, (size_t)size, path);
+        st = parse_text(out, text, (size_t)size, path);
     free(text);
     return st;
 }
 
-enum gqa_status gqa_json_load_file(json_t **out, const char *path,
-                                   size_t max_bytes)
+static enum gqa_status load_file(json_t **out, const char *path,
+                                 size_t max_bytes, parse_fn parse_text)
 {
     enum gqa_status st;
     uint64_t size;
@@ -105,9 +141,27 @@ enum gqa_status gqa_json_load_file(json_t **out, const char *path,
 
     if ((st = gqa_file_open(&fd, &size, path)) != GQA_OK)
         return st;
-    st = gqa_json_load_fd(out, fd, size, path, max_bytes);
+    st = load_fd(out, fd, size, path, max_bytes, parse_text);
     close(fd);
     return st;
+}
+
+enum gqa_status gqa_json_load_fd(json_t **out, int fd, uint64_t size,
+                                 const char *path, size_t max_bytes)
+{
+    return load_fd(out, fd, size, path, max_bytes, gqa_json_parse);
+}
+
+enum gqa_status gqa_json_load_file(json_t **out, const char *path,
+                                   size_t max_bytes)
+{
+    return load_file(out, path, max_bytes, gqa_json_parse);
+}
+
+enum gqa_status gqa_json_load_list(json_t **out, const char *path,
+                                   size_t max_bytes)
+{
+    return load_file(out, path, max_bytes, gqa_json_parse_list);
 }
 
 bool gqa_json_u64(const json_t *value, uint64_t *out)

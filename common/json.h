@@ -34,11 +34,31 @@ enum gqa_status gqa_json_parse(json_t **out, const char *text, size_t length,
                                const char *what);
 
 /*
+ * As many values as a text may have that lists tensors: parsed they take up to
+ * some 200 bytes each, which keeps below 64 MiB. A tensor of two dimensions
+ * is 8 of them in a header, and 1 in an index.
+ */
+#define GQA_JSON_MAX_VALUES ((size_t)300000)
+
+/* How many values a text has at most: numbers, texts, lists and objects. */
+size_t gqa_json_n_values(const char *text, size_t length);
+
+/* gqa_json_parse() of no more than GQA_JSON_MAX_VALUES; also: _UNSUPPORTED. */
+GQA_MUST_USE
+enum gqa_status gqa_json_parse_list(json_t **out, const char *text,
+                                    size_t length, const char *what);
+
+/*
  * Parse a whole file of at most max_bytes. Errors GQA_ERR_IO,
  * GQA_ERR_FORMAT, GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
 enum gqa_status gqa_json_load_file(json_t **out, const char *path,
+                                   size_t max_bytes);
+
+/* The same with gqa_json_parse_list(). */
+GQA_MUST_USE
+enum gqa_status gqa_json_load_list(json_t **out, const char *path,
                                    size_t max_bytes);
 
 /* The same of a file that is open and has size bytes; path for messages. */

@@ -44,6 +44,10 @@ static const struct gqa_option common_rows[] = {
      .min = 1,
      .max = GQA_OPTIONS_MAX_THREADS,
      .help = "threads; default: one for each processor"},
+    {.name = "unsafe-hdf5",
+     .offset = offsetof(struct gqa_options, unsafe_hdf5),
+     .help = "parse HDF5 files without a sandbox, for a system that has none; "
+             "only files that you trust"},
     {.name = "quiet",
      .letter = 'q',
      .take = take_quiet,

@@ -10,6 +10,7 @@
 #include "common/interrupt.h"
 #include "common/json.h"
 #include "common/progress.h"
+#include "convert/check_inventory.h"
 #include "convert/describe.h"
 #include "convert/produce.h"
 #include "convert/say.h"
@@ -169,11 +170,15 @@ static void warn_nonfinite(const struct gqa_conversion *c,
         gqa_warn("values beyond 65504 become infinite in f16; bf16 holds them");
 }
 
-/* What the summary says, and as JSON. */
+/* What the summary says, and as JSON; who asked for it is told. */
 static enum gqa_status summarise(struct gqa_conversion *c)
 {
+    enum gqa_status st = GQA_OK;
+
     c->elapsed_s = gqa_clock_s() - c->start_s;
-    return c->options->common.json ? gqa_summary_json(&c->json, c) : GQA_OK;
+    if (c->options->common.json)
+        st = gqa_summary_json(&c->json, c);
+    return st == GQA_OK ? c->report(c) : st;
 }
 
 struct written {
@@ -189,6 +194,8 @@ static enum gqa_status finish(void *ctx,
     struct gqa_conversion *c = written->c;
     enum gqa_status st = gqa_json_check();
 
+    if (st == GQA_OK)
+        st = gqa_checkpoint_check_unchanged(c->source);
     if (st != GQA_OK)
         return st;
     c->output = *output;
@@ -265,10 +272,32 @@ static enum gqa_status try_output(const struct gqa_conversion *c)
     return gqa_output_try(c->options->output, &out);
 }
 
+/* What the tensors mean, and whether they are all there. */
+static enum gqa_status understand(struct gqa_conversion *c,
+                                  const struct gqa_model_hints *hints)
+{
+    enum gqa_status st = gqa_model_create(&c->model, c->source, hints);
+
+    if (st == GQA_OK)
+        st = gqa_inventory_create(&c->inventory, c->model, c->source);
+    return st == GQA_OK ? gqa_check_inventory(c->inventory, c->model,
+                                              c->options->allow_extra)
+                        : st;
+}
+
+static enum gqa_status plan(struct gqa_conversion *c)
+{
+    struct gqa_plan_options options = c->options->plan;
+
+    options.roles = c->inventory->roles;
+    return gqa_plan_create(&c->plan, c->model, &options);
+}
+
 static enum gqa_status run(struct gqa_conversion *c)
 {
     const struct gqa_convert_options *o = c->options;
-    const struct gqa_checkpoint_options open = {.config_path = o->config_path};
+    const struct gqa_checkpoint_options open = {
+        .config_path = o->config_path, .unsafe_hdf5 = o->common.unsafe_hdf5};
     struct gqa_model_hints hints = o->hints;
     struct gqa_producer *producer = NULL;
     double start = gqa_clock_s();
@@ -285,9 +314,9 @@ static enum gqa_status run(struct gqa_conversion *c)
     if ((st = check_output(o, c->source)) != GQA_OK ||
         (st = check_written(c)) != GQA_OK)
         return st;
-    st = in_source(gqa_model_create(&c->model, c->source, &hints), o);
+    st = in_source(understand(c, &hints), o);
     if (st == GQA_OK)
-        st = in_source(gqa_plan_create(&c->plan, c->model, &o->plan), o);
+        st = in_source(plan(c), o);
     if (st != GQA_OK || (st = check_config(c)) != GQA_OK)
         return st;
     gqa_say_plan(c->plan, o);
@@ -317,13 +346,15 @@ static enum gqa_status run(struct gqa_conversion *c)
     return st;
 }
 
-enum gqa_status gqa_convert(struct gqa_conversion *out,
-                            const struct gqa_convert_options *options)
+enum gqa_status gqa_convert(
+    struct gqa_conversion *out, const struct gqa_convert_options *options,
+    enum gqa_status (*report)(const struct gqa_conversion *c))
 {
     enum gqa_status st;
 
     memset(out, 0, sizeof *out);
     out->options = options;
+    out->report = report;
     out->start_s = gqa_clock_s();
     st = run(out);
     if (st != GQA_OK)
@@ -335,6 +366,7 @@ void gqa_conversion_clear(struct gqa_conversion *conversion)
 {
     free(conversion->json);
     gqa_plan_free(conversion->plan);
+    gqa_inventory_free(conversion->inventory);
     gqa_model_free(conversion->model);
     gqa_checkpoint_close(conversion->source);
     gqa_family_file_free(conversion->family);

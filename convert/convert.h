@@ -10,24 +10,31 @@ struct gqa_conversion {
     struct gqa_family_file *family;            /* --family, or NULL */
     struct gqa_checkpoint *source;
     struct gqa_model *model;
+    struct gqa_inventory *inventory; /* of the model */
     struct gqa_plan *plan;
     struct gqa_output_summary output; /* zero after a dry run */
     uint64_t source_file_bytes;       /* of the weights */
     uint64_t content_bytes;           /* of the tensors to write */
     size_t n_unwritten;               /* tensors of the source, or in part */
     uint64_t n_nan, n_inf;            /* met in all output tensors */
+    enum gqa_status (*report)(const struct gqa_conversion *c);
     double start_s, elapsed_s;
     char *json; /* the summary; NULL unless the options ask for it. Owned */
 };
 
 /*
  * Convert as the options say; a dry run stops before anything is read or
- * written. out: filled on GQA_OK and ended with gqa_conversion_clear().
- * Errors: any; nothing is left behind.
+ * written.
+ *
+ * out     filled on GQA_OK and ended with gqa_conversion_clear().
+ * report  called once, when all is written and on the device, before it
+ *         appears: what it has to say arrives, or nothing is left behind.
+ * Errors  any; nothing is left behind.
  */
 GQA_MUST_USE
-enum gqa_status gqa_convert(struct gqa_conversion *out,
-                            const struct gqa_convert_options *options);
+enum gqa_status gqa_convert(
+    struct gqa_conversion *out, const struct gqa_convert_options *options,
+    enum gqa_status (*report)(const struct gqa_conversion *c));
 void gqa_conversion_clear(struct gqa_conversion *conversion);
 
 #endif

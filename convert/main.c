@@ -5,16 +5,24 @@
 #include "convert/convert.h"
 #include "convert/summary.h"
 
+/* The last thing before the output appears: what it says must arrive. */
+static enum gqa_status print(const struct gqa_conversion *c)
+{
+    const struct gqa_options *common = &c->options->common;
+
+    if (common->json)
+        puts(c->json);
+    else if (common->log_level >= GQA_LOG_WARN)
+        gqa_summary_print(c);
+    return gqa_cli_flush();
+}
+
 static int convert(const struct gqa_convert_options *options)
 {
     struct gqa_conversion c;
 
-    if (gqa_convert(&c, options) != GQA_OK)
+    if (gqa_convert(&c, options, print) != GQA_OK)
         return gqa_cli_trouble(gqa_convert_tool.name);
-    if (options->common.json)
-        puts(c.json);
-    else if (options->common.log_level >= GQA_LOG_WARN)
-        gqa_summary_print(&c);
     gqa_conversion_clear(&c);
     return GQA_EXIT_OK;
 }
@@ -22,10 +30,12 @@ static int convert(const struct gqa_convert_options *options)
 int main(int argc, char **argv)
 {
     struct gqa_convert_options options;
-    const enum gqa_status st = gqa_convert_options_parse(&options, argc, argv);
+    enum gqa_status st;
     int status;
 
+    gqa_cli_begin();
     gqa_json_watch_memory();
+    st = gqa_convert_options_parse(&options, argc, argv);
     if (!gqa_options_done(&status, &options.common, &gqa_convert_tool, st))
         status = convert(&options);
     gqa_convert_options_clear(&options);

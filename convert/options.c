@@ -192,6 +192,10 @@ static const struct gqa_option rows[] = {
      .offset = AT(strict),
      .help = "refuse an INPUT with tensors that were never written, or not "
              "wholly, instead of warning"},
+    {.name = "allow-extra",
+     .offset = AT(allow_extra),
+     .help = "copy tensors that belong to no part of the model, outside of "
+             "attention, with a warning; they are refused otherwise"},
     {.name = "force",
      .letter = 'f',
      .offset = AT(force),

@@ -15,7 +15,7 @@ struct gqa_convert_options {
     const struct gqa_writer *writer; /* by the name of output */
     struct gqa_output_settings settings;
     int dtype; /* as chosen; plan says what it means */
-    bool strict, force, dry_run;
+    bool strict, allow_extra, force, dry_run;
 };
 
 /* Its options, for help and completions. */

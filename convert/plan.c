@@ -251,6 +251,14 @@ static enum gqa_status regroup_param(struct gqa_plan *plan,
     enum gqa_status st;
 
     assert(t->param);
+    if (t->param->dtype == GQA_U16 || t->param->dtype == GQA_I16)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "'%s' is %s, integers of 16 bits; if they are "
+                        "bfloat16, say so: give the datasets of an HDF5 file "
+                        "the attribute dtype=\"bfloat16\" (h5py: "
+                        "dataset.attrs[\"dtype\"] = \"bfloat16\"), or write "
+                        "the tensors anew as BF16",
+                        t->param->name, gqa_dtype_name(t->param->dtype));
     if (!gqa_dtype_is_float(t->param->dtype))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "'%s' is %s: integer or quantised keys and values "
@@ -276,7 +284,7 @@ static enum gqa_status regroup(struct gqa_plan *plan,
     const struct gqa_attention *a = out->attention;
     const struct gqa_slice *const slices[] = {&a->k, &a->v};
     /* A fused weight holds both. */
-    const int n = a->layout == GQA_HEADS_SEPARATE ? 2 : 1;
+    const int n = a->k.weight == a->v.weight ? 1 : 2;
     enum gqa_status st;
 
     for (int i = 0; i < n; i++) {
@@ -289,14 +297,23 @@ static enum gqa_status regroup(struct gqa_plan *plan,
     return GQA_OK;
 }
 
-static enum gqa_status plan_tensor(struct gqa_plan_tensor *t,
-                                   const struct gqa_param *param,
-                                   const struct gqa_plan_options *options)
+/* A buffer or a scale that is rounded is another one. */
+static bool changes_dtype(const struct gqa_plan *plan, size_t index)
 {
+    const struct gqa_plan_options *o = &plan->options;
+
+    return !o->keep_dtype &&
+           gqa_dtype_is_float(plan->model->params[index].dtype) &&
+           (!o->roles || gqa_role_is_converted(o->roles[index]));
+}
+
+static enum gqa_status plan_tensor(struct gqa_plan *plan, size_t index)
+{
+    const struct gqa_param *param = &plan->model->params[index];
+    struct gqa_plan_tensor *t = &plan->tensors[index];
+
     t->param = param;
-    t->dtype = options->keep_dtype || !gqa_dtype_is_float(param->dtype)
-                   ? param->dtype
-                   : options->dtype;
+    t->dtype = changes_dtype(plan, index) ? plan->options.dtype : param->dtype;
     t->rank = param->rank;
     memcpy(t->shape, param->shape, sizeof t->shape);
     t->rows = param->rows;
@@ -318,8 +335,7 @@ static enum gqa_status fill(struct gqa_plan *plan)
     if ((st = check_layers(&plan->options, model)) != GQA_OK)
         return st;
     for (size_t i = 0; i < model->n_params; i++)
-        if ((st = plan_tensor(&plan->tensors[i], &model->params[i],
-                              &plan->options)) != GQA_OK)
+        if ((st = plan_tensor(plan, i)) != GQA_OK)
             return st;
     for (size_t i = 0; i < model->n_attentions; i++) {
         struct gqa_plan_attention *out = &plan->attentions[i];

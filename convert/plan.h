@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "formats/model/model.h"
+#include "formats/model/inventory.h"
 
 enum gqa_method {
     GQA_METHOD_MEAN,
@@ -40,6 +40,8 @@ struct gqa_plan_options {
     bool expand;
     bool keep_dtype;
     enum gqa_dtype dtype; /* unless keep_dtype */
+    /* Of each parameter, lent: which of them change their type; NULL: all. */
+    const enum gqa_param_role *roles;
 };
 
 enum gqa_segment_kind {
@@ -91,7 +93,7 @@ struct gqa_plan {
 
 /*
  * Plan the conversion of a model, which must outlive the plan. options is
- * copied but for layer_groups, which must live on.
+ * copied but for layer_groups and roles, which must live on.
  *
  * Errors GQA_ERR_USAGE: a count that does not divide (the message lists
  *        those that do), layers or stacks the model does not have;

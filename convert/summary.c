@@ -164,7 +164,7 @@ void gqa_summary_print(const struct gqa_conversion *c)
     const struct gqa_convert_options *o = c->options;
     const char *note = stock_note(c);
 
-    printf("%-11s %s (%s)\n", "input", o->input,
+    printf("%-11s %s (%s)\n", "input", gqa_checkpoint_file(c->source),
            gqa_checkpoint_kind(c->source));
     printf("%-11s %s\n", "output", o->output);
     printf("%-11s %s, %zu of %zu attentions grouped by %s%s\n", "model",

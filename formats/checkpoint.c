@@ -16,9 +16,11 @@
 #include "formats/model/say.h"
 #include "formats/span.h"
 #include "formats/tensor_table.h"
+#include "formats/watch.h"
 
 struct gqa_checkpoint {
     char *path;
+    char *file; /* the one that was found in the folder, or path itself */
     char *folder;
     bool is_folder;
     bool is_sharded; /* put together by an index */
@@ -28,20 +30,27 @@ struct gqa_checkpoint {
     struct gqa_tensor_table table;
     json_t *config;
     char *config_path;
+    struct gqa_watch files; /* all that was read */
 };
 
 /* *format tells what the file is; an index is not opened, *out stays NULL. */
-static enum gqa_status open_file(struct gqa_source **out,
+static enum gqa_status open_file(struct gqa_checkpoint *c,
+                                 struct gqa_source **out,
                                  const struct gqa_format **format,
-                                 const char *path, bool salvage)
+                                 const char *path,
+                                 const struct gqa_checkpoint_options *options)
 {
-    struct gqa_file_handle file = {.path = path, .salvage = salvage};
+    struct gqa_file_handle file = {.path = path,
+                                   .salvage = options->salvage,
+                                   .unsafe_hdf5 = options->unsafe_hdf5};
     enum gqa_status st;
 
     *out = NULL;
     if ((st = gqa_file_open(&file.fd, &file.size, path)) != GQA_OK)
         return st;
-    st = gqa_file_detect(format, file.fd, file.size);
+    st = gqa_watch_add(&c->files, path, file.fd);
+    if (st == GQA_OK)
+        st = gqa_file_detect(format, file.fd, file.size);
     if (st == GQA_OK && !(*format)->is_index)
         st = (*format)->open(out, &file);
     else
@@ -49,11 +58,12 @@ static enum gqa_status open_file(struct gqa_source **out,
     return st == GQA_OK ? GQA_OK : gqa_fail_prefix(st, "%s", path);
 }
 
-static enum gqa_status open_shard(struct gqa_source **out, const char *path,
-                                  bool salvage)
+static enum gqa_status open_shard(struct gqa_checkpoint *c,
+                                  struct gqa_source **out, const char *path,
+                                  const struct gqa_checkpoint_options *options)
 {
     const struct gqa_format *format;
-    const enum gqa_status st = open_file(out, &format, path, salvage);
+    const enum gqa_status st = open_file(c, out, &format, path, options);
 
     if (st == GQA_OK && format->is_index)
         return gqa_fail(GQA_ERR_FORMAT,
@@ -88,7 +98,8 @@ static enum gqa_status check_alike(const struct gqa_source *a,
 }
 
 static enum gqa_status open_shards(struct gqa_checkpoint *c,
-                                   const struct gqa_index *index, bool salvage)
+                                   const struct gqa_index *index,
+                                   const struct gqa_checkpoint_options *options)
 {
     raise_file_limit(index->n_files);
     c->sources = calloc(index->n_files, sizeof(struct gqa_source *));
@@ -100,7 +111,7 @@ static enum gqa_status open_shards(struct gqa_checkpoint *c,
 
         if (!path)
             return gqa_fail_nomem();
-        st = open_shard(&c->sources[i], path, salvage);
+        st = open_shard(c, &c->sources[i], path, options);
         free(path);
         if (st != GQA_OK)
             return st;
@@ -112,7 +123,7 @@ static enum gqa_status open_shards(struct gqa_checkpoint *c,
 }
 
 static enum gqa_status open_index(struct gqa_checkpoint *c, const char *path,
-                                  bool salvage)
+                                  const struct gqa_checkpoint_options *options)
 {
     struct gqa_index index = {0};
     enum gqa_status st;
@@ -120,12 +131,18 @@ static enum gqa_status open_index(struct gqa_checkpoint *c, const char *path,
     if ((st = gqa_index_load(&index, path)) != GQA_OK)
         goto done;
     c->is_sharded = true;
-    if ((st = open_shards(c, &index, salvage)) != GQA_OK)
+    if ((st = open_shards(c, &index, options)) != GQA_OK)
         goto done;
-    st = gqa_tensor_table_fill(&c->table, c->sources, c->n_sources);
+    st = gqa_tensor_table_fill(
+        &c->table, c->sources, c->n_sources,
+        c->sources[0]->naming == GQA_NAMES_TORCH
+            ? &(const struct gqa_tensor_filter){gqa_index_keeps, &index}
+            : NULL);
     if (st == GQA_OK)
         st = gqa_index_check(&index, &c->table, c->sources[0]->naming);
-    if (st != GQA_OK)
+    if (st == GQA_OK)
+        gqa_index_say_left_out(&index, path);
+    else
         st = gqa_fail_prefix(st, "%s", path);
 done:
     gqa_index_clear(&index);
@@ -133,17 +150,18 @@ done:
 }
 
 /* path: a file of weights, or an index. */
-static enum gqa_status open_weights(struct gqa_checkpoint *c, const char *path,
-                                    bool salvage)
+static enum gqa_status open_weights(
+    struct gqa_checkpoint *c, const char *path,
+    const struct gqa_checkpoint_options *options)
 {
     struct gqa_source *source;
     const struct gqa_format *format;
     enum gqa_status st;
 
-    if ((st = open_file(&source, &format, path, salvage)) != GQA_OK)
+    if ((st = open_file(c, &source, &format, path, options)) != GQA_OK)
         return st;
     if (format->is_index)
-        return open_index(c, path, salvage);
+        return open_index(c, path, options);
     c->sources = malloc(sizeof(struct gqa_source *));
     if (!c->sources) {
         gqa_source_close(source);
@@ -151,7 +169,7 @@ static enum gqa_status open_weights(struct gqa_checkpoint *c, const char *path,
     }
     c->sources[0] = source;
     c->n_sources = 1;
-    st = gqa_tensor_table_fill(&c->table, c->sources, 1);
+    st = gqa_tensor_table_fill(&c->table, c->sources, 1, NULL);
     return st == GQA_OK ? GQA_OK : gqa_fail_prefix(st, "%s", path);
 }
 
@@ -167,6 +185,21 @@ static enum gqa_status find_config(struct gqa_checkpoint *c,
             return c->config_path ? GQA_OK : gqa_fail_nomem();
         }
     return gqa_config_find(&c->config, &c->config_path, c->folder);
+}
+
+static enum gqa_status watch_config(struct gqa_checkpoint *c)
+{
+    enum gqa_status st;
+    uint64_t size;
+    int fd;
+
+    if (!c->config_path)
+        return GQA_OK;
+    if ((st = gqa_file_open(&fd, &size, c->config_path)) != GQA_OK)
+        return st;
+    st = gqa_watch_add(&c->files, c->config_path, fd);
+    close(fd);
+    return st;
 }
 
 static enum gqa_status set_kind(struct gqa_checkpoint *c)
@@ -185,11 +218,11 @@ static enum gqa_status set_kind(struct gqa_checkpoint *c)
     return GQA_OK;
 }
 
-static enum gqa_status open_path(struct gqa_checkpoint *c, bool salvage)
+static enum gqa_status open_path(struct gqa_checkpoint *c,
+                                 const struct gqa_checkpoint_options *options)
 {
     enum gqa_status st;
     struct stat info;
-    char *file;
 
     if (stat(c->path, &info) != 0)
         return gqa_fail_errno("%s", c->path);
@@ -197,13 +230,12 @@ static enum gqa_status open_path(struct gqa_checkpoint *c, bool salvage)
     c->folder = c->is_folder ? strdup(c->path) : gqa_path_folder(c->path);
     if (!c->folder)
         return gqa_fail_nomem();
-    if (!c->is_folder)
-        return open_weights(c, c->path, salvage);
-    if ((st = gqa_folder_find(&file, c->folder)) != GQA_OK)
+    if (c->is_folder &&
+        (st = gqa_folder_find(&c->file, c->folder, true)) != GQA_OK)
         return st;
-    st = open_weights(c, file, salvage);
-    free(file);
-    return st;
+    if (!c->file && !(c->file = strdup(c->path)))
+        return gqa_fail_nomem();
+    return open_weights(c, c->file, options);
 }
 
 enum gqa_status gqa_checkpoint_open(
@@ -220,9 +252,11 @@ enum gqa_status gqa_checkpoint_open(
         st = gqa_fail_nomem();
         goto done;
     }
-    if ((st = open_path(c, options->salvage)) != GQA_OK)
+    if ((st = open_path(c, options)) != GQA_OK)
         goto done;
     if ((st = find_config(c, options->config_path)) != GQA_OK)
+        goto done;
+    if ((st = watch_config(c)) != GQA_OK)
         goto done;
     if ((st = set_kind(c)) != GQA_OK)
         goto done;
@@ -244,10 +278,29 @@ void gqa_checkpoint_close(struct gqa_checkpoint *c)
     free(c->sources);
     json_decref(c->config);
     free(c->config_path);
+    gqa_watch_clear(&c->files);
     free(c->kind);
+    free(c->file);
     free(c->folder);
     free(c->path);
     free(c);
+}
+
+enum gqa_status gqa_checkpoint_check_unchanged(const struct gqa_checkpoint *c)
+{
+    enum gqa_status st = gqa_watch_check(&c->files);
+    char *now = NULL;
+
+    if (st != GQA_OK || !c->is_folder)
+        return st;
+    st = gqa_folder_find(&now, c->folder, false);
+    if (st == GQA_OK && strcmp(now, c->file) != 0)
+        st = gqa_fail(GQA_ERR_IO,
+                      "%s: files came or went while it was read: a reader "
+                      "would take %s now, not %s; try again when it is at rest",
+                      c->folder, now, c->file);
+    free(now);
+    return st;
 }
 
 const char *gqa_checkpoint_kind(const struct gqa_checkpoint *c)
@@ -258,6 +311,11 @@ const char *gqa_checkpoint_kind(const struct gqa_checkpoint *c)
 const char *gqa_checkpoint_path(const struct gqa_checkpoint *c)
 {
     return c->path;
+}
+
+const char *gqa_checkpoint_file(const struct gqa_checkpoint *c)
+{
+    return c->file;
 }
 
 const char *gqa_checkpoint_folder(const struct gqa_checkpoint *c)
@@ -295,6 +353,12 @@ const struct gqa_tensor *gqa_checkpoint_tensor(const struct gqa_checkpoint *c,
                                                size_t i)
 {
     return c->table.refs[i].tensor;
+}
+
+const struct gqa_source *gqa_checkpoint_source_of(
+    const struct gqa_checkpoint *c, size_t tensor)
+{
+    return c->sources[c->table.refs[tensor].source];
 }
 
 const json_t *gqa_checkpoint_config(const struct gqa_checkpoint *c)

@@ -18,6 +18,7 @@ struct gqa_checkpoint;
 struct gqa_checkpoint_options {
     const char *config_path; /* --config; NULL: beside or inside the file */
     bool salvage;            /* see struct gqa_file_handle */
+    bool unsafe_hdf5;        /* likewise */
 };
 
 /*
@@ -41,9 +42,22 @@ enum gqa_status gqa_checkpoint_open(
     const struct gqa_checkpoint_options *options);
 void gqa_checkpoint_close(struct gqa_checkpoint *checkpoint);
 
+/*
+ * That none of the files that were read (weights, index, configuration) has
+ * been written to, replaced or removed since they were opened, and that a
+ * folder's weights would still be found in the same one.
+ * Errors GQA_ERR_IO, GQA_ERR_NOMEM; the message begins with the path.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_checkpoint_check_unchanged(
+    const struct gqa_checkpoint *checkpoint);
+
 /* In a sentence for people: "HDF5 (TensorFlow), 2 shards". */
 const char *gqa_checkpoint_kind(const struct gqa_checkpoint *checkpoint);
 const char *gqa_checkpoint_path(const struct gqa_checkpoint *checkpoint);
+/* The file that was read: weights, or the index that lists them; of a folder,
+ * the one that was chosen. */
+const char *gqa_checkpoint_file(const struct gqa_checkpoint *checkpoint);
 /* The folder of the files: the path itself, or where the file lies. */
 const char *gqa_checkpoint_folder(const struct gqa_checkpoint *checkpoint);
 /* Given as a folder: its other files (tokenizer...) belong to it. */
@@ -59,6 +73,9 @@ const struct gqa_source *gqa_checkpoint_source(
  * Lent. */
 size_t gqa_checkpoint_n_tensors(const struct gqa_checkpoint *checkpoint);
 const struct gqa_tensor *gqa_checkpoint_tensor(
+    const struct gqa_checkpoint *checkpoint, size_t i);
+/* The file that it lies in. Lent. */
+const struct gqa_source *gqa_checkpoint_source_of(
     const struct gqa_checkpoint *checkpoint, size_t i);
 
 /*

@@ -31,6 +31,8 @@ struct gqa_file_handle {
     uint64_t size;
     /* What is damaged but can be found out otherwise: warn and go on. */
     bool salvage;
+    /* HDF5 is parsed without its sandbox. */
+    bool unsafe_hdf5;
 };
 
 struct gqa_source;

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "common/dtype.h"
+#include "common/status.h"
 
 /* HDF5 allows 32 dimensions; no weight needs more than 8. */
 enum { GQA_MAX_RANK = 8, GQA_MAX_NAME = 1024 };
@@ -24,6 +25,14 @@ struct gqa_tensor {
      */
     uint64_t n_parts, n_unwritten;
 };
+
+/*
+ * Whether a tensor may have that name, whatever format it is in: what is read
+ * is also written, and shown on terminals. Errors GQA_ERR_UNSUPPORTED: longer
+ * than GQA_MAX_NAME, or a control character in it.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_tensor_name_check(const char *name);
 
 /*
  * `count` pieces of `piece` bytes each, the first at `offset`, the next

@@ -28,7 +28,8 @@ static enum gqa_status check_unique(const struct gqa_tensor_table *table,
 
 enum gqa_status gqa_tensor_table_fill(struct gqa_tensor_table *table,
                                       struct gqa_source *const *sources,
-                                      size_t n_sources)
+                                      size_t n_sources,
+                                      const struct gqa_tensor_filter *filter)
 {
     size_t n = 0;
 
@@ -43,6 +44,8 @@ enum gqa_status gqa_tensor_table_fill(struct gqa_tensor_table *table,
             struct gqa_tensor_ref *ref = &table->refs[table->n];
 
             ref->tensor = &sources[s]->tensors[i];
+            if (filter && !filter->keeps(filter->ctx, s, ref->tensor->name))
+                continue;
             ref->source = s;
             ref->local = i;
             table->by_name[table->n++] = ref;

@@ -21,14 +21,21 @@ struct gqa_tensor_table {
     const struct gqa_tensor_ref **by_name; /* [n] sorted */
 };
 
+/* Who decides which tensors of the files count. */
+struct gqa_tensor_filter {
+    bool (*keeps)(void *ctx, size_t source, const char *name);
+    void *ctx;
+};
+
 /*
- * Errors GQA_ERR_FORMAT: a name in two files; GQA_ERR_NOMEM. The table lives
- * no longer than the sources.
+ * filter: NULL for all tensors. Errors GQA_ERR_FORMAT: a name in two files;
+ * GQA_ERR_NOMEM. The table lives no longer than the sources.
  */
 GQA_MUST_USE
 enum gqa_status gqa_tensor_table_fill(struct gqa_tensor_table *table,
                                       struct gqa_source *const *sources,
-                                      size_t n_sources);
+                                      size_t n_sources,
+                                      const struct gqa_tensor_filter *filter);
 void gqa_tensor_table_clear(struct gqa_tensor_table *table);
 
 /* The tensor of this name, or NULL. */

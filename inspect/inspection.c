@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "formats/families/family.h"
 #include "formats/families/load.h"
+#include "formats/model/inventory.h"
 #include "formats/unwritten.h"
 #include "inspect/recipe.h"
 
@@ -28,6 +29,30 @@ static enum gqa_status fail_with_path(enum gqa_status st, const char *path)
     return gqa_fail_prefix(st, "%s", path);
 }
 
+/* What is wrong with the model is told, and all of it shown. */
+static enum gqa_status take_inventory(struct gqa_inspection *inspection)
+{
+    const struct gqa_checkpoint *checkpoint = inspection->checkpoint;
+    struct gqa_inventory *inventory = NULL;
+    char text[1536];
+    enum gqa_status st =
+        gqa_inventory_create(&inventory, inspection->model, checkpoint);
+
+    if (st == GQA_OK)
+        gqa_inventory_text(text, sizeof text, inventory, GQA_FAULT_CONFIG,
+                           GQA_FAULT_ATTENTION);
+    else if (st == GQA_ERR_FORMAT)
+        snprintf(text, sizeof text, "%s", gqa_error_message());
+    else
+        return st;
+    gqa_inventory_free(inventory);
+    if (!*text)
+        return GQA_OK;
+    gqa_warn("%s: %s", gqa_checkpoint_path(checkpoint), text);
+    inspection->faults = strdup(text);
+    return inspection->faults ? GQA_OK : gqa_fail_nomem();
+}
+
 static enum gqa_status create_model(struct gqa_inspection *inspection)
 {
     const struct gqa_inspect_options *show = &inspection->show;
@@ -39,7 +64,7 @@ static enum gqa_status create_model(struct gqa_inspection *inspection)
         gqa_model_create(&inspection->model, inspection->checkpoint, &hints);
 
     if (st == GQA_OK)
-        return GQA_OK;
+        return take_inventory(inspection);
     st = fail_with_path(st, path);
     if (st != GQA_ERR_UNSUPPORTED || show->kv_cache)
         return st;
@@ -194,7 +219,9 @@ enum gqa_status gqa_inspection_create(struct gqa_inspection **out,
 {
     /* A damaged seek table is no reason not to look. */
     const struct gqa_checkpoint_options open_options = {
-        .config_path = options->config_path, .salvage = true};
+        .config_path = options->config_path,
+        .salvage = true,
+        .unsafe_hdf5 = options->common.unsafe_hdf5};
     struct gqa_inspection *inspection = calloc(1, sizeof *inspection);
     const double start = gqa_clock_s();
     enum gqa_status st;
@@ -211,6 +238,8 @@ enum gqa_status gqa_inspection_create(struct gqa_inspection **out,
     gqa_clock_log("opening", start, 0);
     if (st == GQA_OK)
         st = examine(inspection);
+    if (st == GQA_OK)
+        st = gqa_checkpoint_check_unchanged(inspection->checkpoint);
     if (st == GQA_OK) {
         *out = inspection;
         inspection = NULL;
@@ -228,6 +257,7 @@ void gqa_inspection_free(struct gqa_inspection *inspection)
     json_decref(inspection->recipe);
     gqa_model_free(inspection->model);
     free(inspection->model_unknown);
+    free(inspection->faults);
     free(inspection->output_bias);
     gqa_checkpoint_close(inspection->checkpoint);
     gqa_family_file_free(inspection->family);
@@ -237,13 +267,5 @@ void gqa_inspection_free(struct gqa_inspection *inspection)
 const struct gqa_source *gqa_inspection_source_of(
     const struct gqa_inspection *inspection, size_t tensor)
 {
-    size_t i = 0;
-    const struct gqa_source *source;
-
-    for (;;) {
-        source = gqa_checkpoint_source(inspection->checkpoint, i++);
-        if (tensor < source->n_tensors)
-            return source;
-        tensor -= source->n_tensors;
-    }
+    return gqa_checkpoint_source_of(inspection->checkpoint, tensor);
 }

@@ -26,6 +26,8 @@ struct gqa_inspection {
     /* NULL where the summary is not wanted, or the model is not known. */
     struct gqa_model *model;
     char *model_unknown; /* why, else NULL */
+    /* What the model lacks or has too much; NULL: nothing, or no model. */
+    char *faults;
     /*
      * Param index of each attention's output bias, or GQA_NO_PARAM. A
      * slice of o has none, since it does not divide among heads.

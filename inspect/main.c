@@ -27,10 +27,12 @@ static int inspect(const struct gqa_inspect_options *options)
 int main(int argc, char **argv)
 {
     struct gqa_inspect_options options;
-    const enum gqa_status st = gqa_inspect_options_parse(&options, argc, argv);
+    enum gqa_status st;
     int status;
 
+    gqa_cli_begin();
     gqa_json_watch_memory();
+    st = gqa_inspect_options_parse(&options, argc, argv);
     if (!gqa_options_done(&status, &options.common, &gqa_inspect_tool, st))
         status = inspect(&options);
     return gqa_cli_finish(gqa_inspect_tool.name, status);

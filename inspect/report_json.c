@@ -344,6 +344,9 @@ enum gqa_status gqa_report_json(FILE *out,
     json_object_set_new(root, "model",
                         inspection->model ? make_model(inspection)
                                           : json_null());
+    if (inspection->faults)
+        json_object_set_new(root, "model_faults",
+                            make_text(inspection->faults));
     if (inspection->model_unknown)
         json_object_set_new(root, "model_unknown",
                             make_text(inspection->model_unknown));

@@ -114,7 +114,7 @@ static void put_totals(FILE *out, const struct gqa_inspection *in)
     put_label(out, "Grouped");
     fprintf(out, "%zu of %zu attentions\n", in->n_grouped,
             in->model->n_attentions);
-    if (gqa_model_is_encoder_decoder(in->model)) {
+    if (gqa_model_is_encoder_decoder(in->model) || kv->mha.cross) {
         put_kv_line(out, "KV cache, self", kv->stored.self, kv->mha.self,
                     "generated token");
         put_kv_line(out, "KV cache, cross", kv->stored.cross, kv->mha.cross,

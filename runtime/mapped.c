@@ -163,7 +163,7 @@ static enum gqa_status map_attention(struct gqa_mapped *m, size_t i, uint64_t n,
     enum gqa_status st = GQA_OK;
 
     *a = gqa_attention_regrouped(old, n);
-    if (a->layout != GQA_HEADS_SEPARATE)
+    if (a->q.weight == a->k.weight)
         st = map_slice(m, a, &a->q, &old->q, 1, 1);
     if (st == GQA_OK)
         st = map_slice(m, a, &a->k, &old->k, spread, step);

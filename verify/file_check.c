@@ -10,6 +10,7 @@
 #include "formats/unwritten.h"
 #include "verify/companions_check.h"
 #include "verify/config_check.h"
+#include "verify/inventory_check.h"
 #include "verify/scan.h"
 
 static struct gqa_check new_check(const char *name)
@@ -42,8 +43,8 @@ static enum gqa_status check_structure(struct gqa_subject *subject,
 {
     struct gqa_check check = new_check("structure");
     const double start = gqa_clock_s();
-    enum gqa_status st =
-        gqa_subject_open(subject, options->path, options->config_path);
+    enum gqa_status st = gqa_subject_open(
+        subject, options->path, options->config_path, options->unsafe_hdf5);
 
     check.seconds = gqa_clock_s() - start;
     if (st == GQA_ERR_FORMAT) {
@@ -271,8 +272,7 @@ static enum gqa_status check_config(struct gqa_subject *subject,
         (options->original &&
          (st == GQA_ERR_UNSUPPORTED || st == GQA_ERR_USAGE))) {
         fail_check(&check);
-        gqa_model_free(subject->model);
-        subject->model = NULL;
+        gqa_subject_forget(subject);
     } else if (st != GQA_OK) {
         return st;
     } else {
@@ -283,6 +283,8 @@ static enum gqa_status check_config(struct gqa_subject *subject,
                  subject->model->config_is_complete ? "" : " (no config.json)");
     }
     st = gqa_config_check(&n_found, &check, subject, options->original);
+    if (st == GQA_OK && check.verdict == GQA_PASSED)
+        gqa_inventory_check_config(&check, subject);
     /* What cannot be understood is a mistake where the original's says another
      * thing, as a type of models that there is not. */
     if (st == GQA_OK && understood != GQA_OK && understood != GQA_ERR_FORMAT &&
@@ -377,6 +379,8 @@ enum gqa_status gqa_file_check(struct gqa_subject *subject,
     if (st != GQA_OK || !subject->checkpoint)
         return st;
     st = check_config(subject, report, options);
+    if (st == GQA_OK)
+        st = gqa_inventory_check(report, subject, options->allow_extra);
     if (st == GQA_OK && options->original)
         st = gqa_companions_check(report, subject, options->original);
     return st == GQA_OK ? check_content(subject, report, options) : st;

@@ -410,8 +410,8 @@ enum gqa_status gqa_heads_check(struct gqa_heads_check *check,
     for (size_t i = 0; i < GQA_MAX_PAIRS; i++)
         check->of_pair[i] = check->hypothesis;
     gqa_head_pairs_make(&pairs, check);
-    if (attention_of(check->original, check->attention)->layout !=
-        GQA_HEADS_SEPARATE)
+    if (attention_of(check->original, check->attention)->q.weight ==
+        attention_of(check->original, check->attention)->k.weight)
         st = check_queries(check, recompute);
     if (st == GQA_OK && !check->has_recipe)
         st = find_best(check, recompute, &pairs);

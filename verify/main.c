@@ -49,27 +49,25 @@ static enum gqa_status print(const struct gqa_memory_stream *text)
 {
     if (text->n > 0)
         fputs(text->text, stdout);
-    return fflush(stdout) == 0 ? GQA_OK
-                               : gqa_fail_errno("cannot write standard output");
+    return gqa_cli_flush();
 }
 
 /* What was wrong: on standard error, in the report, and on standard output
- * where that is for a program. */
-static int trouble(struct gqa_report *report, const struct command *command)
+ * where that is for a program and can be written. */
+static int trouble(struct gqa_report *report, const struct command *command,
+                   bool can_print)
 {
     const struct gqa_verify_options *options = command->options;
     struct gqa_memory_stream text = {0};
 
-    /* The end of the tool says so. */
-    if (!ferror(stdout))
-        gqa_cli_trouble(gqa_verify_tool.name);
+    gqa_cli_trouble(gqa_verify_tool.name);
     if (!report || gqa_interrupt_pending())
         return GQA_EXIT_TROUBLE;
     gqa_report_trouble(report, gqa_cli_message());
     if (options->report_path)
         gqa_trouble_report_save(options->report_path, report, command->argc,
                                 command->argv);
-    if (options->format != GQA_REPORT_TEXT && !ferror(stdout) &&
+    if (options->format != GQA_REPORT_TEXT && can_print &&
         render(&text, report, options) == GQA_OK)
         (void)!print(&text);
     gqa_memory_stream_free(&text);
@@ -82,6 +80,7 @@ static int verify(const struct command *command)
     struct gqa_report *report = NULL;
     struct gqa_whole_file dump = {0};
     struct gqa_memory_stream text = {0};
+    bool can_print = true;
     int status;
     enum gqa_status st;
 
@@ -95,14 +94,17 @@ static int verify(const struct command *command)
         st = gqa_json_check();
     if (st == GQA_OK)
         st = render(&text, report, options);
+    /* What is printed arrives before a file appears, or none does. */
+    if (st == GQA_OK) {
+        st = print(&text);
+        can_print = st == GQA_OK;
+    }
     if (st == GQA_OK && options->report_path)
         st = gqa_report_save(options->report_path, report);
     st = gqa_whole_file_end(&dump, st);
-    if (st == GQA_OK)
-        st = print(&text);
     gqa_memory_stream_free(&text);
     status = st == GQA_OK ? gqa_report_exit_status(report)
-                          : trouble(report, command);
+                          : trouble(report, command, can_print);
     gqa_report_free(report);
     return status;
 }
@@ -131,6 +133,7 @@ int main(int argc, char **argv)
     enum gqa_status st;
     int status;
 
+    gqa_cli_begin();
     gqa_json_watch_memory();
     st = gqa_verify_options_parse(&options, argc, argv);
     /* An ordinary exit would wait for OpenBLAS, also where there is nothing to

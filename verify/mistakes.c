@@ -255,8 +255,8 @@ enum gqa_status gqa_mistakes_explain(struct gqa_heads_check *check,
     bool found = false;
     enum gqa_status st = GQA_OK;
 
-    if (original_attention(check, check->attention)->layout !=
-            GQA_HEADS_SEPARATE &&
+    if (original_attention(check, check->attention)->q.weight ==
+            original_attention(check, check->attention)->k.weight &&
         h->n_then == 0) {
         st = gqa_mistakes_of_order(&found, &cause, check);
         if (st == GQA_OK && found && check->unchanged.text[0])

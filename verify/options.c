@@ -88,6 +88,10 @@ static const struct gqa_option rows[] = {
                   "query heads, where nothing says how many"),
     GQA_HEADS_ROW("head-dim", AT(hints.head_dim), MAX_COUNT,
                   "size of a head, where nothing says"),
+    {.name = "allow-extra",
+     .offset = AT(allow_extra),
+     .help = "report tensors that belong to no part of the model, outside of "
+             "attention; they are a failure otherwise"},
     {.name = "trained",
      .offset = AT(trained),
      .needs = "against",

@@ -17,6 +17,7 @@ struct gqa_verify_options {
     const char *report_path;          /* --report; may be NULL */
     enum gqa_report_format format;    /* of standard output; not JUnit */
     struct gqa_model_hints hints;     /* --n-heads, --head-dim */
+    bool allow_extra;                 /* --allow-extra: left-overs pass */
     bool trained;                     /* --trained: weights are reported */
     bool no_run;                      /* --no-run: files and weights alone */
     struct gqa_run_arguments run;

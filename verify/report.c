@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/cli.h"
+#include "common/clock.h"
 #include "common/json.h"
 #include "common/progress.h"
 #include "verify/report_formats.h"
@@ -32,6 +33,7 @@ enum gqa_status gqa_report_create(struct gqa_report **out)
         free(report);
         return gqa_fail_nomem();
     }
+    report->start = gqa_clock_s();
     *out = report;
     return GQA_OK;
 }
@@ -145,6 +147,18 @@ enum gqa_status gqa_report_fact(struct gqa_report *report, const char *key,
     return failed ? gqa_fail_nomem() : GQA_OK;
 }
 
+enum gqa_status gqa_report_add_facts(struct gqa_report *report,
+                                     const struct gqa_report *from)
+{
+    enum gqa_status st = GQA_OK;
+    const char *key;
+    json_t *text;
+
+    json_object_foreach(from->facts, key, text) if (st == GQA_OK) st =
+        gqa_report_fact(report, key, json_string_value(text));
+    return st;
+}
+
 size_t gqa_report_count(const struct gqa_report *report,
                         enum gqa_verdict verdict)
 {
@@ -225,7 +239,7 @@ enum gqa_status gqa_report_format_of(enum gqa_report_format *format,
 enum gqa_status gqa_report_save(const char *path,
                                 const struct gqa_report *report)
 {
-    enum gqa_report_format format;
+    enum gqa_report_format format = GQA_REPORT_TEXT;
     struct gqa_whole_file file;
     enum gqa_status st = gqa_report_format_of(&format, path);
 

@@ -6,9 +6,10 @@
 #include "common/log.h"
 
 enum gqa_status gqa_subject_open(struct gqa_subject *subject, const char *path,
-                                 const char *config_path)
+                                 const char *config_path, bool unsafe_hdf5)
 {
-    const struct gqa_checkpoint_options options = {.config_path = config_path};
+    const struct gqa_checkpoint_options options = {.config_path = config_path,
+                                                   .unsafe_hdf5 = unsafe_hdf5};
 
     *subject = (struct gqa_subject){0};
     return gqa_checkpoint_open(&subject->checkpoint, path, &options);
@@ -40,16 +41,32 @@ enum gqa_status gqa_subject_understand(struct gqa_subject *subject,
         gqa_model_create(&subject->model, subject->checkpoint, hints);
 
     if (st == GQA_OK)
+        st = gqa_inventory_create(&subject->inventory, subject->model,
+                                  subject->checkpoint);
+    if (st == GQA_OK)
         return load_recipe(subject);
     if (strncmp(gqa_error_message(), path, strlen(path)) == 0)
         return st;
     return gqa_fail_prefix(st, "%s", path);
 }
 
+void gqa_subject_forget(struct gqa_subject *subject)
+{
+    gqa_inventory_free(subject->inventory);
+    gqa_model_free(subject->model);
+    subject->inventory = NULL;
+    subject->model = NULL;
+}
+
+bool gqa_subject_keeps_dtype(const struct gqa_subject *subject, size_t param)
+{
+    return !gqa_role_is_converted(subject->inventory->roles[param]);
+}
+
 void gqa_subject_close(struct gqa_subject *subject)
 {
     json_decref(subject->recipe);
-    gqa_model_free(subject->model);
+    gqa_subject_forget(subject);
     gqa_checkpoint_close(subject->checkpoint);
     *subject = (struct gqa_subject){0};
 }

@@ -85,7 +85,7 @@ static void count_unchanged(struct unchanged *u, const struct gqa_comparison *c)
             u->first = c->params[i];
     }
     for (size_t i = 0; i < b->n_attentions; i++) {
-        if (b->attentions[i].layout == GQA_HEADS_SEPARATE)
+        if (b->attentions[i].q.weight != b->attentions[i].k.weight)
             continue;
         u->n++;
         if (c->heads[i].unchanged.text[0] && u->n_bad++ == 0)

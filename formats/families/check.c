@@ -123,13 +123,16 @@ static enum gqa_status check_attention(const struct gqa_family *f,
     static const char *const keys[] = {"q", "k", "v", "o"};
     const char *stack = gqa_stack_name(a->stack);
     const char *kind = gqa_attention_kind_name(a->kind);
-    const bool fused = a->layout != GQA_HEADS_SEPARATE;
+    const bool fused =
+        a->layout == GQA_HEADS_FUSED_QKV || a->layout == GQA_HEADS_FUSED_GROUP;
 
     for (int i = 0; i < 4; i++)
         for (int k = 0; k < i; k++) {
             const bool same = strcmp(a->names[i], a->names[k]) == 0;
+            const bool together =
+                i < 3 && (fused || (k > 0 && a->layout == GQA_HEADS_FUSED_KV));
 
-            if (same == (fused && i < 3))
+            if (same == together)
                 continue;
             return FAIL(f, "stacks", stack, kind, keys[i],
                         same ? "is '%s', as '%s' is, which the layout does "
@@ -145,6 +148,9 @@ static enum gqa_status check_attention(const struct gqa_family *f,
         return FAIL(f, "stacks", stack, kind, "layout",
                     "cross-attention takes keys and values from elsewhere "
                     "than queries: they cannot be fused");
+    if (a->kind == GQA_ATTENTION_SELF && a->when.json)
+        return FAIL(f, "stacks", stack, kind, "when",
+                    "a layer always has its self-attention");
     if (a->kind == GQA_ATTENTION_CROSS && a->positions)
         return FAIL(f, "stacks", stack, kind, "positions",
                     "cross-attention has none");
@@ -194,7 +200,8 @@ static enum gqa_status check_stack(const struct gqa_family *f, enum gqa_stack s)
     if (!stack->given)
         return GQA_OK;
     if (stack->cross.given &&
-        (s == GQA_STACK_ENCODER || !f->stacks[GQA_STACK_ENCODER].given))
+        (s == GQA_STACK_ENCODER ||
+         (!f->stacks[GQA_STACK_ENCODER].given && !stack->cross.when.json)))
         return FAIL(f, "stacks", name, "cross", NULL,
                     "there is no encoder that this could attend to");
     if ((st = check_attention(f, &stack->self)) != GQA_OK ||

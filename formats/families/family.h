@@ -24,6 +24,7 @@ typedef const char *const *gqa_texts;
 struct gqa_config_keys {
     gqa_texts n_heads, n_kv_heads, head_dim, d_model, d_ff;
     gqa_texts n_layers, n_decoder_layers; /* decoder: of an encoder-decoder */
+    uint64_t d_ff_per_d_model; /* times d_model where d_ff says nothing, or 0 */
     gqa_texts vocab_size, max_positions;
     gqa_texts start_token, end_token, pad_token;
     /* For comparing configurations: what keys stand for where they are not
@@ -36,6 +37,7 @@ struct gqa_family_names {
     gqa_texts prefixes; /* before all names but `unembedding` */
     const char *embedding;
     gqa_texts unembedding;   /* whole names */
+    gqa_texts copies;        /* of the embedding: modules, read by nothing */
     gqa_texts ignored;       /* in an attention, read by nothing */
     const char *heads_proof; /* in an attention; its columns are the heads */
 };
@@ -91,6 +93,8 @@ struct gqa_attention_rule {
     enum gqa_attention_kind kind;
     const char *pattern; /* of the whole module: "layers.%.self_attn" */
     const char *module;
+    /* Whether it is there: true where nothing is said. */
+    struct gqa_setting when;
     const char *names[4]; /* of q, k, v, o; equal where they are fused */
     enum gqa_head_layout layout;
     struct gqa_setting bias[4];

@@ -20,6 +20,7 @@ static const char *const layout_words[] = {[GQA_HEADS_SEPARATE] = "separate",
                                            [GQA_HEADS_FUSED_QKV] = "fused-qkv",
                                            [GQA_HEADS_FUSED_GROUP] =
                                                "fused-group",
+                                           [GQA_HEADS_FUSED_KV] = "fused-kv",
                                            NULL};
 static const char *const head_norm_words[] = {
     [GQA_HEAD_NORM_SHARED] = "shared",
@@ -117,6 +118,7 @@ static const struct gqa_field config_fields[] = {
     TEXTS("n_layers", gqa_config_keys, n_layers),
     TEXTS("n_decoder_layers", gqa_config_keys, n_decoder_layers),
     TEXTS("vocab_size", gqa_config_keys, vocab_size),
+    COUNT("d_ff_per_d_model", gqa_config_keys, d_ff_per_d_model),
     TEXTS("max_positions", gqa_config_keys, max_positions),
     TEXTS("start_token", gqa_config_keys, start_token),
     TEXTS("end_token", gqa_config_keys, end_token),
@@ -132,6 +134,7 @@ static const struct gqa_field names_fields[] = {
     {"prefixes", GQA_FIELD_PREFIXES, AT(gqa_family_names, prefixes), REQUIRED},
     TEXT_NEEDED("embedding", gqa_family_names, embedding),
     TEXTS_NEEDED("unembedding", gqa_family_names, unembedding),
+    TEXTS("copies", gqa_family_names, copies),
     TEXTS("ignored", gqa_family_names, ignored),
     TEXT("heads_proof", gqa_family_names, heads_proof),
     END,
@@ -216,6 +219,7 @@ static const struct gqa_field attention_fields[] = {
             GQA_VALUE_MODULE),
     OBJECT("head_norms", gqa_attention_rule, head_norms, head_norms_schema),
     FLAG("positions", gqa_attention_rule, positions),
+    SETTING("when", gqa_attention_rule, when, GQA_VALUE_FLAG),
     SETTING("window", gqa_attention_rule, window, GQA_VALUE_WINDOW),
     SETTING("soft_cap", gqa_attention_rule, soft_cap, GQA_VALUE_POSITIVE),
     END,

@@ -6,11 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/file.h"
+#include "common/log.h"
 #include "formats/formats.h"
 
 struct listing {
     struct dirent **entries; /* [n] sorted by name */
     size_t n;
+    bool say; /* what is there too, and is not read */
 };
 
 char *gqa_path_join(const char *folder, const char *name)
@@ -34,6 +37,9 @@ char *gqa_path_folder(const char *path)
 /* What is looked for: a pattern or, if NULL, the ending of any format read. */
 static bool is_wanted(const char *name, const char *pattern)
 {
+    /* Hidden ones are no candidates: macOS's "._" files, unfinished ones. */
+    if (name[0] == '.')
+        return false;
     if (pattern)
         return gqa_name_fits(name, pattern);
     for (size_t i = 0; i < gqa_n_formats; i++)
@@ -76,6 +82,11 @@ static enum gqa_status refuse_several(const char *folder,
         }
         n++;
     }
+    if (strstr(names, "-of-"))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "%s: %zu shards and no index, which says what belongs "
+                        "together; fetch it (*.index.json): %s%s",
+                        folder, n, names, shown < n ? ", ..." : "");
     return gqa_fail(GQA_ERR_UNSUPPORTED,
                     "%s: %zu files of weights and no index; give one of them "
                     "by name: %s%s",
@@ -168,29 +179,163 @@ static enum gqa_status refuse_folder(const char *folder,
     return st;
 }
 
+/* --- The choice ----------------------------------------------------------- */
+
+static bool is_there(const struct listing *list, const char *name)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (strcmp(list->entries[i]->d_name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Whether gqa-convert wrote it. What cannot be opened says so when it is
+ * read. */
+static enum gqa_status is_converted(bool *is, const char *folder,
+                                    const char *name)
+{
+    struct gqa_file_handle file = {.fd = -1};
+    struct gqa_source *source = NULL;
+    enum gqa_status st;
+    char *path;
+
+    *is = gqa_name_ends(name, ".gqa");
+    if (*is || !gqa_name_ends(name, ".safetensors"))
+        return GQA_OK;
+    path = gqa_path_join(folder, name);
+    if (!path)
+        return gqa_fail_nomem();
+    file.path = path;
+    st = gqa_file_open(&file.fd, &file.size, path);
+    if (st == GQA_OK)
+        st = gqa_format_safetensors.open(&source, &file);
+    if (st == GQA_OK)
+        *is = json_object_get(source->metadata, "gqa.recipe") != NULL;
+    gqa_source_close(source);
+    free(path);
+    return st == GQA_ERR_NOMEM ? st : GQA_OK;
+}
+
+/* The name that is there of those that loaders look for, from *format and
+ * *pattern on, which move behind it; NULL: none. */
+static const char *next_usual(const struct listing *list,
+                              const struct gqa_format **format,
+                              const char *const **pattern)
+{
+    while (*format) {
+        for (; **pattern; ++*pattern)
+            if (***pattern != '*' && is_there(list, **pattern))
+                return *(*pattern)++;
+        *format = gqa_format_next_preferred(*format);
+        *pattern = *format ? (*format)->names : NULL;
+    }
+    return NULL;
+}
+
+static enum gqa_status refuse_both(const char *folder, const char *a,
+                                   const char *b, const char *why)
+{
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "%s: both %s and %s are there%s; give one of them by name",
+                    folder, a, b, why);
+}
+
+/* A name that loaders look for decides as it does there: model.safetensors
+ * before its index. NULL: there is none. */
+static enum gqa_status choose_usual(const char **name, const char *folder,
+                                    const struct listing *list)
+{
+    const struct gqa_format *format = gqa_format_next_preferred(NULL);
+    const char *const *pattern = format->names;
+    const struct gqa_format *of_other;
+    const char *other;
+    bool is_ours;
+    enum gqa_status st;
+
+    *name = next_usual(list, &format, &pattern);
+    if (!*name)
+        return GQA_OK;
+    of_other = format;
+    other = next_usual(list, &of_other, &pattern);
+    if (!other)
+        return GQA_OK;
+    if ((st = is_converted(&is_ours, folder, *name)) != GQA_OK)
+        return st;
+    if (is_ours)
+        return refuse_both(folder, *name, other,
+                           ", and the first is the output of a conversion");
+    /* One that stands for the same in another framework is no rival. */
+    if (of_other != format)
+        return GQA_OK;
+    if (!is_index_name(other))
+        return refuse_both(folder, *name, other, "");
+    if (list->say)
+        gqa_warn(
+            "%s: %s is read, as loaders do; %s, which is there too, is not",
+            folder, *name, other);
+    return GQA_OK;
+}
+
+/* Among files of any name: the only one that no conversion wrote, or else the
+ * only one. */
+static enum gqa_status choose_any(const char **name, const char *folder,
+                                  const struct listing *list)
+{
+    const char *ours = NULL;
+    size_t n_ours = 0, n = 0;
+
+    for (size_t i = 0; i < list->n; i++) {
+        const char *entry = list->entries[i]->d_name;
+        bool converted = false;
+        enum gqa_status st;
+
+        if (!is_wanted(entry, NULL))
+            continue;
+        if ((st = is_converted(&converted, folder, entry)) != GQA_OK)
+            return st;
+        if (converted) {
+            n_ours++;
+            ours = entry;
+        } else if (n++ == 0) {
+            *name = entry;
+        }
+    }
+    if (n > 1 || (n == 0 && n_ours > 1))
+        return refuse_several(folder, list, NULL);
+    if (n == 1 && n_ours > 0 && list->say)
+        gqa_warn("%s: %s is read; %s, the output of a conversion, is not",
+                 folder, *name, ours);
+    if (n == 0)
+        *name = ours;
+    return *name ? GQA_OK : refuse_folder(folder, list);
+}
+
 static enum gqa_status choose(const char **name, const char *folder,
                               const struct listing *list)
 {
-    const struct gqa_format *f = NULL;
-    size_t n;
+    const enum gqa_status st = choose_usual(name, folder, list);
+    const char *gqa = NULL;
 
-    while ((f = gqa_format_next_preferred(f)))
-        for (const char *const *pattern = f->names; *pattern; pattern++) {
-            n = count_matches(list, name, *pattern);
-            if (n == 1)
-                return GQA_OK;
-            if (n > 1)
-                return refuse_several(folder, list, *pattern);
-        }
-    n = count_matches(list, name, NULL);
-    if (n > 1)
-        return refuse_several(folder, list, NULL);
-    return n == 1 ? GQA_OK : refuse_folder(folder, list);
+    if (st != GQA_OK)
+        return st;
+    if (!*name)
+        return choose_any(name, folder, list);
+    if (count_matches(list, &gqa, "*.gqa") > 0 && list->say)
+        gqa_warn("%s: %s is read; %s, the output of a conversion, is not",
+                 folder, *name, gqa);
+    return GQA_OK;
+}
+
+/* macOS keeps attributes beside files where a disk has none: "._" + name. */
+static int is_no_attribute_file(const struct dirent *entry)
+{
+    return strncmp(entry->d_name, "._", 2) != 0;
 }
 
 static enum gqa_status list_folder(struct listing *list, const char *folder)
 {
-    const int n = scandir(folder, &list->entries, NULL, alphasort);
+    const int n =
+        scandir(folder, &list->entries, is_no_attribute_file, alphasort);
 
     if (n < 0)
         return gqa_fail_errno("%s", folder);
@@ -205,9 +350,9 @@ static void clear_listing(struct listing *list)
     free(list->entries);
 }
 
-enum gqa_status gqa_folder_find(char **path, const char *folder)
+enum gqa_status gqa_folder_find(char **path, const char *folder, bool say)
 {
-    struct listing list = {0};
+    struct listing list = {.say = say};
     const char *name = NULL;
     enum gqa_status st = list_folder(&list, folder);
 

@@ -1,11 +1,13 @@
 #include "formats/folder/index.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/advice.h"
 #include "common/json.h"
+#include "common/log.h"
 #include "formats/formats.h"
 #include "formats/start.h"
 
@@ -103,7 +105,7 @@ enum gqa_status gqa_index_load(struct gqa_index *index, const char *path)
     json_t *value;
     const char *key;
     enum gqa_status st =
-        gqa_json_load_file(&index->root, path, MAX_INDEX_BYTES);
+        gqa_json_load_list(&index->root, path, MAX_INDEX_BYTES);
 
     if (st != GQA_OK)
         return st;
@@ -177,17 +179,28 @@ static bool matches(const struct gqa_index *index,
            is_in_file(index, table, slash + 1, file);
 }
 
-static enum gqa_status check_no_others(const struct gqa_index *index,
-                                       const struct gqa_tensor_table *table)
+bool gqa_index_keeps(void *ctx, size_t source, const char *name)
 {
-    for (size_t i = 0; i < table->n; i++)
-        if (!json_object_get(index->weight_map, table->refs[i].tensor->name))
-            return gqa_fail(GQA_ERR_FORMAT,
-                            "tensor %s of %s is not in the index; do index "
-                            "and files belong together?",
-                            table->refs[i].tensor->name,
-                            index->files[table->refs[i].source]);
-    return GQA_OK;
+    struct gqa_index *index = ctx;
+    const json_t *value = json_object_get(index->weight_map, name);
+
+    for (size_t i = 0; value && i < n_files(value); i++)
+        if (strcmp(file_at(value, i), index->files[source]) == 0)
+            return true;
+    if (index->n_left_out++ == 0) {
+        snprintf(index->left_out, sizeof index->left_out, "%s", name);
+        index->left_out_of = source;
+    }
+    return false;
+}
+
+void gqa_index_say_left_out(const struct gqa_index *index, const char *path)
+{
+    if (index->n_left_out > 0)
+        gqa_warn("%s: %zu of the tensors in its files left out, as the index "
+                 "does not name them there; the first is %s of %s",
+                 path, index->n_left_out, index->left_out,
+                 index->files[index->left_out_of]);
 }
 
 enum gqa_status gqa_index_check(const struct gqa_index *index,
@@ -206,7 +219,7 @@ enum gqa_status gqa_index_check(const struct gqa_index *index,
                                 "puts it; do index and files belong together?",
                                 key, file_at(value, i));
     }
-    return naming == GQA_NAMES_TORCH ? check_no_others(index, table) : GQA_OK;
+    return GQA_OK;
 }
 
 static enum gqa_status recognise(bool *is, const struct gqa_file_start *start)

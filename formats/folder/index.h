@@ -12,6 +12,7 @@
 #define GQA_FORMATS_FOLDER_INDEX_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/status.h"
@@ -25,6 +26,9 @@ struct gqa_index {
     json_t *names;      /* the keys: each file once */
     const char **files; /* [n_files] bare names, sorted, lent by names */
     size_t n_files;
+    /* Tensors that are in its files and do not count; the first of them. */
+    size_t n_left_out, left_out_of;
+    char left_out[GQA_MAX_NAME + 1];
 };
 
 /*
@@ -39,8 +43,17 @@ enum gqa_status gqa_index_load(struct gqa_index *index, const char *path);
 void gqa_index_clear(struct gqa_index *index);
 
 /*
- * Check that each tensor of the index is in the file it names and, where
- * names are spelled alike (GQA_NAMES_TORCH), that no file holds others.
+ * For a struct gqa_tensor_filter, where names are spelled alike
+ * (GQA_NAMES_TORCH): a tensor counts in the file where the index puts it.
+ * Others are left over, or replaced by that of another file. ctx: the index.
+ */
+bool gqa_index_keeps(void *ctx, size_t source, const char *name);
+
+/* A warning, where there are such. path: of the index. */
+void gqa_index_say_left_out(const struct gqa_index *index, const char *path);
+
+/*
+ * Check that each tensor of the index is in the file it names.
  * table: of the opened files, in the order of index->files.
  * Errors GQA_ERR_FORMAT; the message has no path.
  */

@@ -154,7 +154,7 @@ enum gqa_status gqa_manifest_parse(json_t **manifest, char *text, size_t length,
     enum gqa_status st;
     json_t *root;
 
-    if ((st = gqa_json_parse(&root, text, length, "manifest")) != GQA_OK)
+    if ((st = gqa_json_parse_list(&root, text, length, "manifest")) != GQA_OK)
         return st;
     if ((st = check_version(root)) != GQA_OK)
         goto done;

@@ -28,8 +28,8 @@ const struct gqa_format gqa_format_hdf5 = {
     .marks = (const struct gqa_mark[]){GQA_MARK(0, SIGNATURE), {0}},
     .open = gqa_hdf5_open,
     .names =
-        (const char *const[]){"tf_model.h5.index.json", "tf_model.h5",
-                              "model.weights.json", "model.weights.h5", NULL},
+        (const char *const[]){"tf_model.h5", "tf_model.h5.index.json",
+                              "model.weights.h5", "model.weights.json", NULL},
     .preference = 3,
     .endings = (const struct gqa_name_ending[]){{.text = ".h5"}, {0}},
 };

@@ -13,6 +13,7 @@
 #include "common/strings.h"
 #include "formats/families/keras.h"
 #include "formats/formats.h"
+#include "formats/hdf5/budget.h"
 #include "formats/hdf5/cache.h"
 #include "formats/hdf5/child.h"
 #include "formats/hdf5/chunks.h"
@@ -23,7 +24,6 @@
 #include "formats/span.h"
 
 enum {
-    PARSE_LIMIT_MS = 20000, /* for one answer of the parser's process */
     CACHE_BYTES = 48 << 20,
     WINDOW_BYTES = 256 << 10,
 };
@@ -290,7 +290,8 @@ static enum gqa_status check_names(const struct gqa_h5_table *table)
         json_t *text = json_string(table->variables[i].name);
 
         names[i] = table->variables[i].name;
-        if (!text)
+        st = gqa_tensor_name_check(names[i]);
+        if (!text && st == GQA_OK)
             st = gqa_fail(GQA_ERR_FORMAT, "the name %s is not UTF-8", names[i]);
         json_decref(text);
     }
@@ -346,14 +347,14 @@ static bool prepare_datasets(struct hdf5 *h)
     return chunked;
 }
 
-static enum gqa_status survey(struct hdf5 *h)
+static enum gqa_status survey(struct hdf5 *h, bool unconfined)
 {
     const uint64_t size = h->base.file_bytes;
     enum gqa_status st;
 
     if ((st = check_signature(h->fd, size)) != GQA_OK ||
-        (st = gqa_h5_child_start(&h->child, h->fd, size, PARSE_LIMIT_MS)) !=
-            GQA_OK ||
+        (st = gqa_h5_child_start(&h->child, h->fd, size, gqa_h5_budget_ms(size),
+                                 unconfined)) != GQA_OK ||
         (st = gqa_h5_child_table(&h->child, &h->table, size)) != GQA_OK ||
         (st = check_names(&h->table)) != GQA_OK ||
         (st = take_tensors(h)) != GQA_OK)
@@ -385,7 +386,7 @@ enum gqa_status gqa_hdf5_open(struct gqa_source **out,
     h->base.file_bytes = h->base.content_bytes = file->size;
     h->fd = file->fd;
     h->base.path = strdup(file->path);
-    st = h->base.path ? survey(h) : gqa_fail_nomem();
+    st = h->base.path ? survey(h, file->unsafe_hdf5) : gqa_fail_nomem();
     if (st != GQA_OK) {
         hdf5_close(&h->base);
         return st;

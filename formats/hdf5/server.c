@@ -130,7 +130,7 @@ static void look_for_parent(int number)
  * ended. Where it computes, it looks now and then. (The signal that the
  * kernel can send comes when the thread ends that forked.)
  */
-static void watch_parent(pid_t parent)
+static enum gqa_status watch_parent(pid_t parent)
 {
     const struct timeval often = {.tv_usec = 100000};
     const struct itimerval timer = {often, often};
@@ -141,8 +141,9 @@ static void watch_parent(pid_t parent)
     sigemptyset(&action.sa_mask);
     if (sigaction(SIGPROF, &action, NULL) != 0 ||
         setitimer(ITIMER_PROF, &timer, NULL) != 0)
-        _exit(1);
+        return gqa_fail_errno("cannot set the timer of the HDF5 parser");
     look_for_parent(0);
+    return GQA_OK;
 }
 
 static enum gqa_status add_note(struct gqa_h5_table *table, const char *text)
@@ -201,28 +202,66 @@ static void answer_questions(int channel, struct gqa_h5_file *file,
     }
 }
 
-void gqa_h5_serve(int fd, uint64_t size, int channel, pid_t parent)
+/* Everything that may fail for reasons which are not the file's. */
+static enum gqa_status prepare(int *fd, int *channel,
+                               const struct gqa_h5_service *service)
+{
+    enum gqa_status st;
+
+    set_signals();
+    if ((st = watch_parent(service->parent)) != GQA_OK)
+        return st;
+    if (!gqa_sandbox_keep(fd, channel))
+        return gqa_fail_errno("cannot set up the process of the HDF5 parser");
+    if (atexit(end_if_short_of_memory) != 0)
+        return gqa_fail_nomem();
+    return gqa_h5_library_start();
+}
+
+/* note: what is to be said of it, or NULL. */
+static enum gqa_status confine(const char **note,
+                               const struct gqa_h5_service *service)
+{
+    gqa_sandbox_limit(service->cpu_s);
+    if (service->unconfined || gqa_sandbox_is_watched()) {
+        *note = service->unconfined ? "parsed without a sandbox, as asked for"
+                                    : "parsed without a sandbox, which "
+                                      "valgrind cannot run in";
+        return GQA_OK;
+    }
+    switch (gqa_sandbox_enter()) {
+    case GQA_SANDBOX_CALLS:
+        return GQA_OK;
+    case GQA_SANDBOX_FILES:
+        *note = "this system has no system call filter; the file is parsed "
+                "without access to files and network (Landlock)";
+        return GQA_OK;
+    case GQA_SANDBOX_NONE:
+        break;
+    }
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "no HDF5 file is parsed here, as this system cannot "
+                    "confine the parser: it has neither a system call filter "
+                    "(seccomp) nor Landlock; --unsafe-hdf5 parses without, "
+                    "for files that you trust");
+}
+
+void gqa_h5_serve(const struct gqa_h5_service *service)
 {
     struct gqa_h5_table table = {0};
     struct gqa_h5_file *file = NULL;
+    int fd = service->fd, channel = service->channel;
+    const char *note = NULL;
     enum gqa_status st;
-    bool confined;
 
-    set_signals();
-    watch_parent(parent);
-    if (!gqa_sandbox_keep(&fd, &channel))
-        _exit(1);
-    if (atexit(end_if_short_of_memory) != 0)
-        answer_failure(channel, gqa_fail_nomem());
-    if ((st = gqa_h5_library_start()) != GQA_OK)
+    if ((st = prepare(&fd, &channel, service)) != GQA_OK ||
+        (st = confine(&note, service)) != GQA_OK)
         answer_failure(channel, st);
-    confined = gqa_sandbox_enter();
-    st = gqa_h5_file_open(&file, fd, size);
+    st = gqa_h5_file_open(&file, fd, service->size);
     if (st == GQA_OK)
         st = gqa_h5_survey(&table, file);
-    if (st == GQA_OK && !confined)
-        st = add_note(&table, "this system has no system call filter; the "
-                              "file is parsed without it");
+    if (st == GQA_OK && note)
+        st = add_note(&table, note);
     if (st != GQA_OK || gqa_h5_short_of_memory())
         answer_failure(channel, st);
     send_table(channel, &table);

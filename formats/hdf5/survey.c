@@ -336,11 +336,51 @@ static bool is_weight_name(const char *path, bool keras)
     return dot && (strcmp(dot, ".weight") == 0 || strcmp(dot, ".bias") == 0);
 }
 
+/*
+ * A state dict that was written with a slash for each dot: no dot anywhere,
+ * and groups that end in weights. Its own names come back.
+ */
+static bool is_slashed(const struct gqa_h5_objects *objects)
+{
+    bool has_weight = false;
+
+    for (size_t i = 0; i < objects->n; i++) {
+        const char *path = objects->items[i].dataset.path;
+        const char *last = strrchr(path, '/');
+
+        if (objects->items[i].kind == GQA_H5_GROUP)
+            continue;
+        if (strchr(path, '.'))
+            return false;
+        has_weight =
+            has_weight || (last > path && strcmp(last + 1, "weight") == 0);
+    }
+    return has_weight;
+}
+
+static enum gqa_status add_by_path(struct survey *s,
+                                   const struct gqa_h5_object *object,
+                                   bool keras, bool slashed)
+{
+    char *name = strdup(object->dataset.path + (keras ? 0 : 1));
+    enum gqa_status st;
+
+    if (!name)
+        return gqa_fail_nomem();
+    for (char *c = name; slashed && *c; c++)
+        if (*c == '/')
+            *c = '.';
+    st = add(s, object, name, is_weight_name(name, keras));
+    free(name);
+    return st;
+}
+
 /* Every dataset is a weight, named by its path. */
 static enum gqa_status name_by_path(struct survey *s)
 {
     static const char optimizer[] = "/optimizer/";
     const bool keras = is_keras(&s->objects);
+    const bool slashed = !keras && is_slashed(&s->objects);
     enum gqa_status st = GQA_OK;
 
     s->table->naming = keras ? GQA_NAMES_KERAS : GQA_NAMES_TORCH;
@@ -353,9 +393,11 @@ static enum gqa_status name_by_path(struct survey *s)
         if (keras && strncmp(path, optimizer, sizeof optimizer - 1) == 0)
             st = note_path(s, object, "of the optimizer; left out");
         else
-            st = add(s, object, keras ? path : path + 1,
-                     is_weight_name(path, keras));
+            st = add_by_path(s, object, keras, slashed);
     }
+    if (st == GQA_OK && slashed)
+        st = note(s, "names are written with / for ., and read as a state "
+                     "dict's");
     return st;
 }
 

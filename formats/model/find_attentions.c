@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "formats/model/attentions.h"
+#include "formats/model/leftover.h"
 
 struct finder {
     const struct gqa_family *family;
@@ -87,6 +88,8 @@ static enum gqa_status refuse_extra(const struct gqa_param *param,
                                     const char *leaf,
                                     const struct gqa_family *family)
 {
+    const char *cause;
+
     if (strncmp(leaf, "k_norm", 6) == 0 ||
         strncmp(leaf, "k_layernorm", 11) == 0 ||
         strncmp(leaf, "q_norm", 6) == 0 ||
@@ -105,9 +108,12 @@ static enum gqa_status refuse_extra(const struct gqa_param *param,
                         "'%s': quantised projections cannot be pooled; convert "
                         "the unquantised checkpoint, then quantise",
                         param->name);
+    cause = gqa_leftover_cause(leaf);
     return gqa_fail(GQA_ERR_FORMAT,
-                    "'%s' is no parameter that an attention of family %s has",
-                    param->name, family->name);
+                    "'%s' is no parameter that an attention of family %s "
+                    "has%s%s",
+                    param->name, family->name, cause ? ": " : "",
+                    cause ? cause : "");
 }
 
 /* What stands behind the module of a norm of queries (0) or keys (1), or
@@ -219,6 +225,18 @@ static enum gqa_status missing(const struct finder *in,
                     projection, what);
 }
 
+/* An attention that not every model of the family has: a layer has it where
+ * another one does. */
+static bool is_absent(const struct finder *in, size_t r)
+{
+    if (!in->family->attentions[r]->when.json)
+        return false;
+    for (size_t i = 0; i < in->n; i++)
+        if (in->found[i].rule_index == r)
+            return false;
+    return true;
+}
+
 /* Every layer of a stack has each of the stack's attentions, whole. */
 static enum gqa_status check_complete(const struct finder *in)
 {
@@ -233,7 +251,7 @@ static enum gqa_status check_complete(const struct finder *in)
                     in->family->attentions[r];
                 const struct gqa_found_attention *found = &in->found[i];
 
-                if ((int)rule->stack != stack)
+                if ((int)rule->stack != stack || is_absent(in, r))
                     continue;
                 if (i == in->n || found->rule_index != r ||
                     found->layer != layer)

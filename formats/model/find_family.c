@@ -5,6 +5,7 @@
 
 #include "common/advice.h"
 #include "common/log.h"
+#include "formats/model/leftover.h"
 
 /* --- Which family ------------------------------------------------------- */
 
@@ -24,9 +25,57 @@ static enum gqa_status take_family(struct gqa_model_builder *b, size_t number,
     return GQA_OK;
 }
 
+/* Where in the name, behind a '.', one of an attention of the family begins,
+ * with a prefix of the family's; 0: nowhere. */
+static size_t find_inside(const struct gqa_family *family, const char *name)
+{
+    for (const char *dot = strchr(name, '.'); dot; dot = strchr(dot + 1, '.'))
+        for (gqa_texts prefix = family->names.prefixes; *prefix; prefix++) {
+            const size_t n = strlen(*prefix);
+
+            if (strncmp(dot + 1, *prefix, n) != 0)
+                continue;
+            for (size_t r = 0; r < family->n_attentions; r++) {
+                uint64_t layer;
+                const char *leaf;
+
+                if (gqa_pattern_match(family->attentions[r]->pattern,
+                                      dot + 1 + n, &layer, &leaf) &&
+                    *leaf == '.')
+                    return (size_t)(dot + 1 - name);
+            }
+        }
+    return 0;
+}
+
+/* The family's attentions may be there behind something that a wrapper put
+ * before all names. */
+static enum gqa_status refuse_prefix(const struct gqa_model_builder *b)
+{
+    char prefix[GQA_MAX_NAME];
+
+    for (size_t i = 0; i < b->params.n; i++) {
+        const char *name = b->params.items[i].name;
+        const size_t n = find_inside(b->family, name);
+
+        if (n == 0 || n >= sizeof prefix)
+            continue;
+        snprintf(prefix, sizeof prefix, "%.*s", (int)n, name);
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "'%s' has '%s' before the name that it has in a model "
+                        "of family %s: %s",
+                        name, prefix, b->family->name,
+                        gqa_prefix_cause(prefix));
+    }
+    return GQA_OK;
+}
+
 static enum gqa_status find_attentions(struct gqa_model_builder *b)
 {
-    return gqa_find_attentions(&b->found, &b->n_found, b->family, &b->params);
+    const enum gqa_status st =
+        gqa_find_attentions(&b->found, &b->n_found, b->family, &b->params);
+
+    return st == GQA_OK && b->n_found == 0 ? refuse_prefix(b) : st;
 }
 
 /* Families whose attentions the names may be; number: the first to look at,
@@ -118,6 +167,7 @@ static enum gqa_status fail_by_type(const struct gqa_model_builder *b,
 static enum gqa_status fail_by_names(const struct gqa_model_builder *b,
                                      const char *model_type)
 {
+    const char *first = b->params.n ? b->params.items[0].name : "";
     char name[GQA_MAX_NAME];
 
     name_first(name, sizeof name, b->family);
@@ -126,12 +176,11 @@ static enum gqa_status fail_by_names(const struct gqa_model_builder *b,
                         "%s: no tensor is named like '%s', which "
                         "'names.prefixes', 'stacks.*.layers', 'module' and "
                         "'q' say there; the first is '%s'",
-                        b->family->file, name,
-                        b->params.n ? b->params.items[0].name : "");
+                        b->family->file, name, first);
     return gqa_fail(GQA_ERR_FORMAT,
                     "%s says model_type '%s', but no tensor is named like "
-                    "'%s'",
-                    b->config_path, model_type, name);
+                    "'%s'; the first is '%s'",
+                    b->config_path, model_type, name, first);
 }
 
 static enum gqa_status find_by_type(struct gqa_model_builder *b,

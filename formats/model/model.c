@@ -44,6 +44,7 @@ const char *gqa_head_layout_name(enum gqa_head_layout layout)
         [GQA_HEADS_SEPARATE] = "separate",
         [GQA_HEADS_FUSED_QKV] = "fused [q|k|v]",
         [GQA_HEADS_FUSED_GROUP] = "fused per KV head",
+        [GQA_HEADS_FUSED_KV] = "fused [k|v]",
     };
 
     return names[layout];
@@ -262,9 +263,12 @@ static enum gqa_status check_layers(const struct gqa_model_builder *b,
         return st;
     if (said && found && said != found)
         return gqa_fail(GQA_ERR_FORMAT,
-                        "%s: %s is %llu, but the tensors have %llu layers",
+                        "%s: %s is %llu, but the tensors have %llu layers%s",
                         b->config_path, gqa_config_key(b->config, keys),
-                        ULL(said), ULL(found));
+                        ULL(said), ULL(found),
+                        found < said ? ": an interrupted download, or the "
+                                       "configuration of another model"
+                                     : "");
     return GQA_OK;
 }
 

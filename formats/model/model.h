@@ -65,6 +65,7 @@ enum gqa_head_layout {
     GQA_HEADS_SEPARATE,    /* q, k, v each of their own */
     GQA_HEADS_FUSED_QKV,   /* [all of q | all of k | all of v] */
     GQA_HEADS_FUSED_GROUP, /* for each KV head: its q heads, k, v */
+    GQA_HEADS_FUSED_KV,    /* q of its own, [all of k | all of v] */
 };
 
 /*

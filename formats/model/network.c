@@ -325,7 +325,12 @@ static enum gqa_status take_block(const struct gqa_network_builder *b,
         attention_of(b->model, stack->stack, GQA_ATTENTION_CROSS, layer);
     enum gqa_status st;
 
-    if (!self || (rule->cross.given && !cross))
+    if (cross && !gqa_model_is_encoder_decoder(b->model))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "family %s: cross-attention without an encoder of the "
+                        "model's own cannot be run",
+                        b->family->name);
+    if (!self || (rule->cross.given && !rule->cross.when.json && !cross))
         return gqa_fail(GQA_ERR_FORMAT, "layer %zu of the %s has no attention",
                         layer, gqa_stack_name(stack->stack));
     st = take_attention(&block->self, b, &rule->self, self);

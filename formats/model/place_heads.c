@@ -118,7 +118,7 @@ enum gqa_status gqa_place_heads(struct gqa_attention *out,
 {
     const struct gqa_param *k = &params[found->weight[1]];
     const struct gqa_param *v = &params[found->weight[2]];
-    const bool fused = found->rule->layout != GQA_HEADS_SEPARATE;
+    const bool fused = found->weight[0] == found->weight[1];
     const uint64_t q_length = gqa_query_length(found, params);
     const uint64_t k_length = heads_length(k, axis_of(found, 1));
     uint64_t kv_length = k_length;
@@ -140,6 +140,15 @@ enum gqa_status gqa_place_heads(struct gqa_attention *out,
                         label(found), ULL(n_heads), ULL(head_dim),
                         params[found->weight[3]].name, ULL(q_length));
     if (fused) {
+        if (other_length(k, axis_of(found, 1)) == 3 * q_length &&
+            k_length == q_length)
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "%s: '%s' lies transposed: it is [%llu, %llu], "
+                            "and matrices of this family are [%s] (nanoGPT "
+                            "writes GPT-2's so)",
+                            label(found), k->name, ULL(k->rows), ULL(k->cols),
+                            found->input_major ? "inputs, outputs"
+                                               : "outputs, inputs");
         if (k_length <= q_length || (k_length - q_length) % 2 != 0)
             return gqa_fail(GQA_ERR_FORMAT,
                             "%s: '%s' has length %llu, too little for %llu "
@@ -157,7 +166,14 @@ enum gqa_status gqa_place_heads(struct gqa_attention *out,
                             label(found), q->name,
                             ULL(heads_length(q, axis_of(found, 0))),
                             params[found->weight[3]].name, ULL(q_length));
-        if (heads_length(v, axis_of(found, 2)) != k_length)
+        if (k == v) {
+            if (k_length % 2 != 0)
+                return gqa_fail(GQA_ERR_FORMAT,
+                                "%s: '%s' has length %llu, which is odd: it "
+                                "cannot hold keys and values",
+                                label(found), k->name, ULL(k_length));
+            kv_length = k_length / 2;
+        } else if (heads_length(v, axis_of(found, 2)) != k_length)
             return gqa_fail(GQA_ERR_FORMAT,
                             "%s: '%s' has length %llu, but '%s' %llu",
                             label(found), k->name, ULL(k_length), v->name,

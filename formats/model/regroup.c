@@ -24,6 +24,8 @@ struct gqa_attention gqa_attention_regrouped(const struct gqa_attention *a,
             (queries + 2) * d;
         out.k.base = queries * d;
         out.v.base = (queries + 1) * d;
+    } else if (a->layout == GQA_HEADS_FUSED_KV) {
+        out.v.base = n_kv_heads * d;
     }
     return out;
 }
@@ -31,8 +33,12 @@ struct gqa_attention gqa_attention_regrouped(const struct gqa_attention *a,
 uint64_t gqa_attention_length(const struct gqa_attention *a,
                               const struct gqa_slice *slice)
 {
-    /* A fused parameter holds all three. */
-    if (a->layout == GQA_HEADS_SEPARATE)
-        return slice->n_heads * a->head_dim;
-    return (a->n_heads + 2 * a->n_kv_heads) * a->head_dim;
+    const struct gqa_slice *const slices[] = {&a->q, &a->k, &a->v};
+    uint64_t n_heads = 0;
+
+    /* A fused parameter holds all three, or keys and values. */
+    for (int i = 0; i < 3; i++)
+        if (slices[i]->weight == slice->weight)
+            n_heads += slices[i]->n_heads;
+    return n_heads * a->head_dim;
 }

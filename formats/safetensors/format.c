@@ -28,8 +28,9 @@ const struct gqa_format gqa_format_safetensors = {
     .describe = describe,
     .recognise = recognise,
     .open = gqa_safetensors_open,
-    .names = (const char *const[]){"model.safetensors.index.json",
-                                   "model.safetensors", NULL},
+    /* transformers' order */
+    .names = (const char *const[]){"model.safetensors",
+                                   "model.safetensors.index.json", NULL},
     .preference = 1,
     .endings = (const struct gqa_name_ending[]){{.text = ".safetensors"}, {0}},
 };

@@ -29,20 +29,9 @@ uint64_t gqa_st_header_length(const unsigned char *prefix)
 
 static enum gqa_status check_name(const char *name)
 {
-    const size_t length = strlen(name);
+    const enum gqa_status st = gqa_tensor_name_check(name);
 
-    if (length > GQA_MAX_NAME)
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "header: a tensor name of %zu bytes (\"%.60s...\"); "
-                        "at most %d are allowed",
-                        length, name, GQA_MAX_NAME);
-    for (size_t i = 0; i < length; i++)
-        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
-            return gqa_fail(GQA_ERR_UNSUPPORTED,
-                            "header: the tensor name \"%s\" holds a control "
-                            "character (byte %zu)",
-                            name, i);
-    return GQA_OK;
+    return st == GQA_OK ? st : gqa_fail_prefix(st, "header");
 }
 
 static enum gqa_status parse_shape(struct gqa_tensor *tensor,
@@ -232,10 +221,13 @@ enum gqa_status gqa_st_header_parse(struct gqa_st_header *header,
     if (length == 0 || text[0] != '{')
         return gqa_fail(GQA_ERR_FORMAT,
                         "header: does not begin with '{' after its length");
-    if ((st = gqa_json_parse(&root, text, length, "header")) != GQA_OK)
+    if ((st = gqa_json_parse_list(&root, text, length, "header")) != GQA_OK)
         return st;
     /* Before the tensors, which a later format may spell differently. */
     info = json_object_get(root, METADATA);
+    /* The safetensors library takes null for none, and writes it. */
+    if (json_is_null(info))
+        info = NULL;
     if (info && (st = check_metadata(info)) != GQA_OK)
         goto done;
     header->metadata = json_incref(info);

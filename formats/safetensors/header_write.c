@@ -79,8 +79,11 @@ static enum gqa_status add_tensors(json_t *root, uint64_t *data_bytes,
 
     for (size_t i = 0; i < n; i++) {
         const struct gqa_output_tensor *t = &tensors[order[i]];
+        enum gqa_status st = gqa_tensor_name_check(t->name);
         json_t *entry;
 
+        if (st != GQA_OK)
+            return st;
         if (!gqa_add_u64(begin, t->n_bytes, &end) || end > INT64_MAX)
             return gqa_fail(GQA_ERR_FORMAT,
                             "the tensors are larger than a file can be");
@@ -130,6 +133,14 @@ static enum gqa_status render(struct gqa_st_text *out, const json_t *root)
         return gqa_fail_nomem();
     }
     memset(bytes + GQA_ST_PREFIX_BYTES + n, ' ', padded - n);
+    if (gqa_json_n_values(bytes + GQA_ST_PREFIX_BYTES, n) >
+        GQA_JSON_MAX_VALUES) {
+        free(bytes);
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "more tensors than one file may have that is to be "
+                        "read again (about %zu); choose a folder, in shards",
+                        GQA_JSON_MAX_VALUES / 8);
+    }
     out->bytes = bytes;
     out->n_bytes = GQA_ST_PREFIX_BYTES + padded;
     return GQA_OK;

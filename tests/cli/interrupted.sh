@@ -15,7 +15,16 @@ for layer in 0 1 2; do
         add "model.layers.$layer.self_attn.${part}_proj.weight" 65536,65536 \
             4294967296
     done
+    for part in gate up; do
+        add "model.layers.$layer.mlp.${part}_proj.weight" 1,65536 65536
+    done
+    add "model.layers.$layer.mlp.down_proj.weight" 65536,1 65536
+    for part in input post_attention; do
+        add "model.layers.$layer.${part}_layernorm.weight" 65536 65536
+    done
 done
+add model.norm.weight 65536 65536
+add model.embed_tokens.weight 1,65536 65536
 header="{$header}"
 length=$(printf '%016x' ${#header} |
     sed -E 's/(..)(..)(..)(..)(..)(..)(..)(..)/\\x\8\\x\7\\x\6\\x\5\\x\4\\x\3\\x\2\\x\1/')

@@ -131,8 +131,6 @@ def bad_index():
     index("index-shard-missing", "a shard is not there", {"a": s1, "b": s2}, {s1: first}, "io")
     index("index-tensor-missing", "a tensor is not in the shard named", {"a": s1, "c": s2}, {s1: first, s2: second})
     index("index-wrong-shard", "a tensor lies in another shard", {"a": s2, "b": s1}, {s1: first, s2: second})
-    index("index-twice", "a tensor lies in both shards", {"a": s1, "b": s2}, {
-        s1: first, s2: safetensors({"a": np.float32([5, 6]), "b": np.float32([3])})})
     index("index-json", "the index is not JSON", '{"weight_map": {')
     index("index-number", "a shard's name is a number", {"a": 1})
     index("index-no-map", "no weight_map", '{"metadata": {}}')

@@ -743,13 +743,24 @@ START_TEST(heads_lie_where_they_should)
         {GQA_HEADS_FUSED_GROUP, 8, 18, 8, 10, 48},
         {GQA_HEADS_FUSED_GROUP, 2, 6, 20, 22, 24},
         {GQA_HEADS_FUSED_GROUP, 4, 10, 12, 14, 32},
+        {GQA_HEADS_FUSED_KV, 8, 6, 2, 18, 32},
+        {GQA_HEADS_FUSED_KV, 2, 6, 2, 6, 8},
     };
+    /* Of q, k and v: which share one. */
+    static const size_t weights[][3] = {[GQA_HEADS_SEPARATE] = {0, 1, 2},
+                                        [GQA_HEADS_FUSED_QKV] = {0, 0, 0},
+                                        [GQA_HEADS_FUSED_GROUP] = {0, 0, 0},
+                                        [GQA_HEADS_FUSED_KV] = {0, 1, 1}};
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const size_t *weight = weights[cases[i].layout];
         const struct gqa_attention was = {.n_heads = 8,
                                           .n_kv_heads = 8,
                                           .head_dim = 2,
-                                          .layout = cases[i].layout};
+                                          .layout = cases[i].layout,
+                                          .q = {.weight = weight[0]},
+                                          .k = {.weight = weight[1]},
+                                          .v = {.weight = weight[2]}};
         const struct gqa_attention a =
             gqa_attention_regrouped(&was, cases[i].n_kv_heads);
 
@@ -761,6 +772,8 @@ START_TEST(heads_lie_where_they_should)
         ck_assert_uint_eq(gqa_slice_head(&a.v, 2, 1), cases[i].v1);
         ck_assert_uint_eq(gqa_slice_head(&a.o, 2, 7), 14);
         ck_assert_uint_eq(gqa_attention_length(&a, &a.k), cases[i].length);
+        ck_assert_uint_eq(gqa_attention_length(&a, &a.q),
+                          weight[0] == weight[1] ? cases[i].length : 16);
     }
 }
 END_TEST

@@ -9,14 +9,29 @@
 #include "suite.h"
 #include "verify/file_check.h"
 
-/* A GPT-2 of one layer, one head and nothing but its attention. */
-static const char header[] =
-    "{\"__metadata__\":{\"gqa.version\":\"1\"},"
-    "\"h.0.attn.c_attn.weight\":{\"dtype\":\"F32\",\"shape\":[2,6],"
-    "\"data_offsets\":[0,48]},"
-    "\"h.0.attn.c_proj.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],"
-    "\"data_offsets\":[48,64]}}";
+/* A GPT-2 of one layer and one head, width 2: name, shape, elements. */
+static const struct {
+    const char *name, *shape;
+    size_t n;
+} tensors[] = {
+    {"h.0.attn.c_attn.weight", "2,6", 12},
+    {"h.0.attn.c_proj.weight", "2,2", 4},
+    {"h.0.ln_1.bias", "2", 2},
+    {"h.0.ln_1.weight", "2", 2},
+    {"h.0.ln_2.bias", "2", 2},
+    {"h.0.ln_2.weight", "2", 2},
+    {"h.0.mlp.c_fc.weight", "2,1", 2},
+    {"h.0.mlp.c_proj.weight", "1,2", 2},
+    {"ln_f.bias", "2", 2},
+    {"ln_f.weight", "2", 2},
+    {"wpe.weight", "3,2", 6},
+    {"wte.weight", "4,2", 8},
+    {"h.0.attn.masked_bias", "", 1},
+};
+enum { N_TENSORS = sizeof tensors / sizeof *tensors };
+
 static const float values[16] = {1, 2, 3, 4, 5, 6, 7, 8};
+static const float infinite = -INFINITY;
 
 /* Names the wrong tensor where one is; returns how many checks failed. */
 static size_t check(struct gqa_file *file, const char *named)
@@ -47,20 +62,53 @@ static size_t check(struct gqa_file *file, const char *named)
     return n_failed;
 }
 
-static void begin(struct gqa_file *file)
+#define BUFFER "h.0.attn.masked_bias"
+
+/* All of the model but the tensor `without`. */
+static void begin(struct gqa_file *file, const char *without)
 {
+    char header[2048] = "{\"__metadata__\":{\"gqa.version\":\"1\"}";
+    size_t used = strlen(header), at = 0;
+
+    for (size_t i = 0; i < N_TENSORS; i++) {
+        if (strcmp(tensors[i].name, without) == 0)
+            continue;
+        used += (size_t)snprintf(header + used, sizeof header - used,
+                                 ",\"%s\":{\"dtype\":\"F32\",\"shape\":[%s],"
+                                 "\"data_offsets\":[%zu,%zu]}",
+                                 tensors[i].name, tensors[i].shape, at,
+                                 at + 4 * tensors[i].n);
+        at += 4 * tensors[i].n;
+    }
+    snprintf(header + used, sizeof header - used, "}");
     *file = (struct gqa_file){0};
     gqa_file_add_header(file, header);
-    gqa_file_add_tensor(file, "h.0.attn.c_attn.weight", values, 48, 4096);
-    gqa_file_add_tensor(file, "h.0.attn.c_proj.weight", values + 12, 16, 4096);
+    for (size_t i = 0; i < N_TENSORS; i++)
+        if (strcmp(tensors[i].name, without) != 0)
+            gqa_file_add_tensor(file, tensors[i].name,
+                                strcmp(tensors[i].name, BUFFER) == 0 ? &infinite
+                                                                     : values,
+                                4 * tensors[i].n, 4096);
 }
 
 START_TEST(passes_what_is_sound)
 {
     struct gqa_file file;
 
-    begin(&file);
-    ck_assert_uint_eq(check(&file, "SHA-256 of 2 of 2 tensors right"), 0);
+    begin(&file, BUFFER);
+    ck_assert_uint_eq(check(&file, "SHA-256 of 12 of 12 tensors right"), 0);
+}
+END_TEST
+
+/* With its name and shape, as far as that is known. */
+START_TEST(names_what_is_missing)
+{
+    struct gqa_file file;
+
+    begin(&file, "h.0.ln_2.bias");
+    ck_assert_uint_eq(check(&file, "'h.0.ln_2.bias' [2]"), 1);
+    begin(&file, "wpe.weight");
+    ck_assert_uint_eq(check(&file, "'wpe.weight' [any, 2]"), 1);
 }
 END_TEST
 
@@ -70,7 +118,7 @@ START_TEST(finds_a_wrong_digest)
     struct gqa_file file;
     json_t *list;
 
-    begin(&file);
+    begin(&file, BUFFER);
     list = json_object_get(file.manifest, "tensors");
     json_object_set(json_array_get(list, 1), "sha256",
                     json_object_get(json_array_get(list, 0), "sha256"));
@@ -82,21 +130,9 @@ END_TEST
 /* What nothing reads may be infinite. */
 START_TEST(overlooks_buffers)
 {
-    static const char with_mask[] =
-        "{\"__metadata__\":{\"gqa.version\":\"1\"},"
-        "\"h.0.attn.c_attn.weight\":{\"dtype\":\"F32\",\"shape\":[2,6],"
-        "\"data_offsets\":[0,48]},"
-        "\"h.0.attn.c_proj.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],"
-        "\"data_offsets\":[48,64]},"
-        "\"h.0.attn.masked_bias\":{\"dtype\":\"F32\",\"shape\":[],"
-        "\"data_offsets\":[64,68]}}";
-    const float infinite = -INFINITY;
-    struct gqa_file file = {0};
+    struct gqa_file file;
 
-    gqa_file_add_header(&file, with_mask);
-    gqa_file_add_tensor(&file, "h.0.attn.c_attn.weight", values, 48, 4096);
-    gqa_file_add_tensor(&file, "h.0.attn.c_proj.weight", values + 12, 16, 4096);
-    gqa_file_add_tensor(&file, "h.0.attn.masked_bias", &infinite, 4, 4096);
+    begin(&file, "");
     ck_assert_uint_eq(check(&file, "in 1 buffers that nothing reads"), 0);
 }
 END_TEST
@@ -108,6 +144,7 @@ int main(void)
 
     tcase_add_checked_fixture(tc, scratch_create, scratch_remove);
     tcase_add_test(tc, passes_what_is_sound);
+    tcase_add_test(tc, names_what_is_missing);
     tcase_add_test(tc, finds_a_wrong_digest);
     tcase_add_test(tc, overlooks_buffers);
     suite_add_tcase(suite, tc);

@@ -3,20 +3,26 @@
  * harms this one.
  */
 #include <check.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/file.h"
 #include "common/interrupt.h"
+#include "deprive.h"
+#include "formats/hdf5/budget.h"
 #include "formats/hdf5/cache.h"
 #include "formats/hdf5/child.h"
 #include "formats/hdf5/filters.h"
+#include "formats/hdf5/sandbox.h"
 #include "formats/hdf5/table.h"
 #include "h5_make.h"
 #include "scratch.h"
@@ -39,8 +45,8 @@ static void start(unsigned limit_ms)
     H5Fclose(file);
     ck_assert_int_eq(gqa_file_open(&fd, &file_bytes, scratch_path("f")),
                      GQA_OK);
-    ck_assert_int_eq(gqa_h5_child_start(&child, fd, file_bytes, limit_ms),
-                     GQA_OK);
+    ck_assert_int_eq(
+        gqa_h5_child_start(&child, fd, file_bytes, limit_ms, false), GQA_OK);
     ck_assert_msg(gqa_h5_child_table(&child, &table, file_bytes) == GQA_OK,
                   "%s", gqa_error_message());
 }
@@ -116,11 +122,118 @@ START_TEST(its_silence_is_an_error)
 {
     start(20000);
     kill(child.pid, SIGSTOP);
-    child.limit_ms = 20;
+    child.left_ms = 500;
     ck_assert_int_eq(ask(), GQA_ERR_FORMAT);
-    ck_assert_msg(strstr(gqa_error_message(), "too long to parse") != NULL,
+    ck_assert_msg(strstr(gqa_error_message(),
+                         "too long to parse: more than 600 s of waiting, "
+                         "which is the most for a file of ") != NULL,
                   "%s", gqa_error_message());
     finish();
+}
+END_TEST
+
+/* The system ends it where memory is short: that is not the file's fault. */
+START_TEST(its_death_by_the_system_is_not_the_files_fault)
+{
+    start(20000);
+    kill(child.pid, SIGKILL);
+    ck_assert_int_eq(ask(), GQA_ERR_IO);
+    ck_assert_msg(strstr(gqa_error_message(), "was killed") != NULL, "%s",
+                  gqa_error_message());
+    finish();
+}
+END_TEST
+
+/* Nor that the user has set a limit, which is over sooner than ours. */
+START_TEST(its_death_by_the_users_limit_is_not_the_files_fault)
+{
+    const struct rlimit limit = {5, RLIM_INFINITY};
+
+    ck_assert_int_eq(setrlimit(RLIMIT_CPU, &limit), 0);
+    start(20000);
+    kill(child.pid, SIGXCPU);
+    ck_assert_int_eq(ask(), GQA_ERR_IO);
+    ck_assert_msg(strstr(gqa_error_message(), "(ulimit -t)") != NULL, "%s",
+                  gqa_error_message());
+    finish();
+}
+END_TEST
+
+START_TEST(its_own_limit_is_the_files_fault)
+{
+    start(20000);
+    kill(child.pid, SIGXCPU);
+    ck_assert_int_eq(ask(), GQA_ERR_FORMAT);
+    ck_assert_msg(strstr(gqa_error_message(), "more than 20 s of processor") !=
+                      NULL,
+                  "%s", gqa_error_message());
+    finish();
+}
+END_TEST
+
+/* No descriptor is left for it: the limit is one more than are open. */
+START_TEST(its_failure_to_begin_is_not_the_files_fault)
+{
+    struct rlimit limit;
+    enum gqa_status st;
+    char *message;
+    int next;
+
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    start(20000);
+    gqa_h5_child_end(&child);
+    gqa_h5_table_clear(&table);
+    memset(&table, 0, sizeof table);
+    next = dup(fd);
+    close(next);
+    limit.rlim_cur = (rlim_t)next + 2; /* two for the socket, none beyond */
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert_int_eq(gqa_h5_child_start(&child, fd, file_bytes, 20000, false),
+                     GQA_OK);
+    st = gqa_h5_child_table(&child, &table, file_bytes);
+    message = strdup(gqa_error_message());
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    ck_assert_int_eq(st, GQA_ERR_IO);
+    ck_assert_str_eq(message, "cannot set up the process of the HDF5 parser: "
+                              "Too many open files");
+    free(message);
+    finish();
+}
+END_TEST
+
+/* 2 s, and 1 s a MiB up to 120. */
+START_TEST(the_budget_grows_with_the_file)
+{
+    const unsigned factor = gqa_sandbox_is_watched() ? 50 : 1;
+
+    ck_assert_uint_eq(gqa_h5_budget_ms(8192), factor * 2007);
+    ck_assert_uint_eq(gqa_h5_budget_ms(10 << 20), factor * 12000);
+    ck_assert_uint_eq(gqa_h5_budget_ms(UINT64_MAX), factor * 122000);
+}
+END_TEST
+
+/* Where there is no filter, Landlock closes the file system as well. */
+START_TEST(landlock_closes_all_files)
+{
+    int status;
+    pid_t pid;
+
+    if (!deprive_has_landlock())
+        return;
+    pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        deprive(DEPRIVE_FILTER);
+        if (gqa_sandbox_enter() != GQA_SANDBOX_FILES)
+            _exit(2);
+        _exit(open("/dev/null", O_RDONLY) >= 0 ||
+              open(scratch_path("f"), O_WRONLY | O_CREAT, 0600) >= 0 ||
+              mkdir(scratch_path("d"), 0700) == 0);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), 0);
 }
 END_TEST
 
@@ -427,6 +540,12 @@ int main(void)
     tcase_add_test(tc, its_death_is_an_error);
     tcase_add_test(tc, its_greed_is_an_error);
     tcase_add_test(tc, its_silence_is_an_error);
+    tcase_add_test(tc, its_death_by_the_system_is_not_the_files_fault);
+    tcase_add_test(tc, its_death_by_the_users_limit_is_not_the_files_fault);
+    tcase_add_test(tc, its_own_limit_is_the_files_fault);
+    tcase_add_test(tc, its_failure_to_begin_is_not_the_files_fault);
+    tcase_add_test(tc, the_budget_grows_with_the_file);
+    tcase_add_test(tc, landlock_closes_all_files);
     tcase_add_test(tc, it_ends_with_us);
     tcase_add_test(tc, it_ends_with_us_in_the_midst_of_work);
     tcase_add_test(tc, signals_for_the_tool_do_not_reach_it);

@@ -55,11 +55,50 @@ START_TEST(tells_lack_of_memory_from_bad_text)
 }
 END_TEST
 
+/* Numbers, texts, lists and objects; what stands in a text is none. */
+START_TEST(values_are_counted)
+{
+    static const char text[] = "{\"a,[{\\\"\": [1, \"x,\"], \"b\": {}}";
+
+    /* At most: the object and its two members, two in the list, and one that
+     * an empty object might have. */
+    ck_assert_uint_eq(gqa_json_n_values(text, sizeof text - 1), 6);
+}
+END_TEST
+
+/* A million tensors: refused with the figure, before memory is taken. */
+START_TEST(lists_are_bounded)
+{
+    const size_t n = GQA_JSON_MAX_VALUES;
+    char *text = malloc(2 * n + 3);
+    json_t *root = NULL;
+
+    memset(text, ',', 2 * n + 2);
+    for (size_t i = 1; i < 2 * n + 2; i += 2)
+        text[i] = '1';
+    text[0] = '[';
+    text[2 * n] = ']';
+    ck_assert_int_eq(gqa_json_parse_list(&root, text, 2 * n + 1, "header"),
+                     GQA_ERR_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(gqa_error_message(),
+                                 "header: 300001 values of JSON; at most "
+                                 "300000 are read"));
+    text[2 * n - 2] = ']';
+    ck_assert_int_eq(gqa_json_parse_list(&root, text, 2 * n - 1, "header"),
+                     GQA_OK);
+    ck_assert_uint_eq(json_array_size(root), n - 1);
+    json_decref(root);
+    free(text);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("json");
     TCase *all = tcase_create("all");
 
+    tcase_add_test(all, values_are_counted);
+    tcase_add_test(all, lists_are_bounded);
     tcase_add_test(all, keeps_utf8);
     tcase_add_test(all, replaces_other_bytes);
     tcase_add_test(all, tells_lack_of_memory_from_bad_text);

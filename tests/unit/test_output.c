@@ -32,14 +32,14 @@ START_TEST(header_is_that_of_the_reference_library)
         "\"data_offsets\":[0,48]},"
         "\"x_int64\":{\"dtype\":\"I64\",\"shape\":[2,3],"
         "\"data_offsets\":[48,96]},"
-        "\"esc\\\"\\\\/\xc3\xa9\\n\\u0001\x7f\":{\"dtype\":\"F32\","
+        "\"esc\\\"\\\\/\xc3\xa9\":{\"dtype\":\"F32\","
         "\"shape\":[],\"data_offsets\":[96,100]},"
         "\"x_float16\":{\"dtype\":\"F16\",\"shape\":[2,3],"
         "\"data_offsets\":[100,112]}}";
     static const uint64_t shape[2] = {2, 3};
     const struct gqa_output_tensor tensors[4] = {
         {"x_float16", GQA_F16, 2, shape, 12},
-        {"esc\"\\/\xc3\xa9\n\x01\x7f", GQA_F32, 0, NULL, 4},
+        {"esc\"\\/\xc3\xa9", GQA_F32, 0, NULL, 4},
         {"x_int64", GQA_I64, 2, shape, 48},
         {"x_uint64", GQA_U64, 2, shape, 48},
     };
@@ -82,6 +82,9 @@ START_TEST(names_that_no_header_can_hold_are_refused)
 {
     header_refused("a", "a", "two tensors are named a");
     header_refused("__metadata__", "a", "no tensor may be named __metadata__");
+    header_refused("a\n", "a",
+                   "the tensor name \"a?\" holds a control character (byte "
+                   "1)");
     header_refused("a\xff", "a", "the name of tensor a\xff is not UTF-8");
 }
 END_TEST

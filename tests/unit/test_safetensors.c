@@ -307,6 +307,19 @@ START_TEST(refuses_bad_names)
     refused("{\"a\\u001b[2J\":3}", 0, GQA_ERR_UNSUPPORTED,
             "header: the tensor name \"a?[2J\" holds a control character "
             "(byte 1)");
+    refused("{\"a\\u009b\":3}", 0, GQA_ERR_UNSUPPORTED,
+            "header: the tensor name \"a??\" holds a control character "
+            "(byte 1)");
+}
+END_TEST
+
+/* What torch's loaders take for none. */
+START_TEST(metadata_may_be_null)
+{
+    struct gqa_source *source = open_good("{\"__metadata__\":null}", "", 0);
+
+    ck_assert_ptr_null(source->metadata);
+    gqa_source_close(source);
 }
 END_TEST
 
@@ -381,6 +394,7 @@ int main(void)
     tcase_add_test(bad, refuses_ranges_that_do_not_tile);
     tcase_add_test(bad, refuses_shapes_that_lie);
     tcase_add_test(bad, refuses_bad_names);
+    tcase_add_test(bad, metadata_may_be_null);
     tcase_add_test(bad, refuses_bad_metadata);
     tcase_add_test(bad, refuses_bad_json);
     tcase_add_test(bad, says_when_the_file_shrinks);

@@ -1,0 +1,75 @@
+#include "convert/check_inventory.h"
+
+#include "common/log.h"
+
+enum { MAX_TEXT = 1536 };
+
+static void say_all(const struct gqa_inventory *inventory)
+{
+    static const char *const words[] = {
+        [GQA_FAULT_CONFIG] = "",
+        [GQA_FAULT_MISSING] = "missing: ",
+        [GQA_FAULT_SHAPE] = "of another shape: ",
+        [GQA_FAULT_EXTRA] = "left over: ",
+        [GQA_FAULT_ATTENTION] = "left over, looks like an attention: ",
+    };
+
+    for (size_t i = 0; i < inventory->n_faults; i++)
+        gqa_info("%s%s", words[inventory->faults[i].kind],
+                 inventory->faults[i].text);
+}
+
+/* A head of the task is part of such a model, and none of what is run. */
+static void warn_head(const struct gqa_inventory *inventory,
+                      const struct gqa_model *model)
+{
+    const char *first = NULL;
+    size_t n = 0;
+
+    for (size_t i = 0; i < model->n_params; i++)
+        if (inventory->roles[i] == GQA_ROLE_HEAD && n++ == 0)
+            first = model->params[i].name;
+    if (n == 1)
+        gqa_warn("'%s', a head of its task, is copied", first);
+    else if (n > 1)
+        gqa_warn("'%s' and %zu more tensors, a head of its task, are copied",
+                 first, n - 1);
+}
+
+enum gqa_status gqa_check_inventory(const struct gqa_inventory *inventory,
+                                    const struct gqa_model *model,
+                                    bool allow_extra)
+{
+    const bool has_attention = inventory->n_of[GQA_FAULT_ATTENTION] > 0;
+    const bool has_extra =
+        has_attention || inventory->n_of[GQA_FAULT_EXTRA] > 0;
+    char text[MAX_TEXT];
+
+    say_all(inventory);
+    if (inventory->n_of[GQA_FAULT_CONFIG] > 0) {
+        gqa_inventory_text(text, sizeof text, inventory, GQA_FAULT_CONFIG,
+                           GQA_FAULT_CONFIG);
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: not the configuration of this model, or not its "
+                        "tensors",
+                        text);
+    }
+    if (inventory->n_of[GQA_FAULT_MISSING] > 0 ||
+        inventory->n_of[GQA_FAULT_SHAPE] > 0) {
+        gqa_inventory_text(text, sizeof text, inventory, GQA_FAULT_MISSING,
+                           GQA_FAULT_SHAPE);
+        return gqa_fail(GQA_ERR_FORMAT, "%s", text);
+    }
+    if (has_extra) {
+        gqa_inventory_text(text, sizeof text, inventory, GQA_FAULT_EXTRA,
+                           GQA_FAULT_ATTENTION);
+        if (has_attention || !allow_extra)
+            return gqa_fail(GQA_ERR_FORMAT, "%s%s", text,
+                            has_attention ? ""
+                                          : " (--allow-extra copies what is "
+                                            "left over)");
+        gqa_warn("%s; copied", text);
+    }
+    warn_head(inventory, model);
+    return GQA_OK;
+}

@@ -1,0 +1,239 @@
+/* A configuration against the tensors. */
+#include <stdio.h>
+
+#include "common/ull.h"
+#include "formats/model/inventory_taking.h"
+
+/* The width that a projection up or down of a layer has; 0: it has none. */
+static uint64_t width_of(const struct gqa_taking *t, enum gqa_stack stack,
+                         uint64_t layer, const char *module, bool is_down)
+{
+    struct gqa_stem stem = {""};
+    char name[2 * GQA_MAX_NAME + 8];
+    const struct gqa_param *p;
+    size_t index;
+
+    if (!module)
+        return 0;
+    snprintf(name, sizeof name, "%s.weight",
+             gqa_stem_in(&stem, &t->names, t->family->stacks[stack].layers,
+                         (size_t)layer, module));
+    if (!gqa_taking_find(t, name, &index))
+        return 0;
+    p = &t->model->params[index];
+    return (t->family->weights == GQA_WEIGHTS_IN_OUT) == is_down ? p->rows
+                                                                 : p->cols;
+}
+
+/* What the configuration says, where that is a number; 0: nothing. */
+static uint64_t said_by(const struct gqa_taking *t, gqa_texts keys)
+{
+    const char *key =
+        t->is_known ? gqa_config_key(t->model->config, keys) : NULL;
+    const json_t *value = key ? json_object_get(t->model->config, key) : NULL;
+
+    return json_is_integer(value) && json_integer_value(value) > 0
+               ? (uint64_t)json_integer_value(value)
+               : 0;
+}
+
+static const char *config_path(const struct gqa_taking *t)
+{
+    const char *path = gqa_checkpoint_config_path(t->checkpoint);
+
+    return path ? path : "the configuration";
+}
+
+static enum gqa_status hold_against(struct gqa_taking *t, gqa_texts keys,
+                                    uint64_t said, uint64_t found)
+{
+    const char *key;
+
+    if (!said || !found || said == found)
+        return GQA_OK;
+    key = gqa_config_key(t->model->config, keys);
+    return gqa_taking_fault(t, GQA_FAULT_CONFIG, key,
+                            "%s is %llu in %s, the tensors have %llu", key,
+                            ULL(said), config_path(t), ULL(found));
+}
+
+/* Rows of a matrix behind the family's prefix, or without; 0: none. */
+static uint64_t rows_of(const struct gqa_taking *t, const char *module,
+                        bool has_prefix)
+{
+    struct gqa_stem stem = {""};
+    char name[2 * GQA_MAX_NAME + 8];
+    size_t index;
+
+    snprintf(name, sizeof name, "%s.weight",
+             has_prefix ? gqa_stem_of(&stem, &t->names, module) : module);
+    return gqa_taking_find(t, name, &index) ? t->model->params[index].rows : 0;
+}
+
+/* The vocabulary is what the configuration says where one of the two matrices
+ * is so large: the other is at fault then. */
+static enum gqa_status choose_vocabulary(struct gqa_taking *t)
+{
+    const gqa_texts keys = t->family->keys.vocab_size;
+    const uint64_t said = said_by(t, keys);
+    const uint64_t rows = rows_of(t, t->family->names.embedding, true);
+    gqa_texts stem = t->family->names.unembedding;
+    uint64_t logits = 0;
+
+    for (; *stem && !logits; stem++)
+        logits = rows_of(t, *stem, false);
+    t->vocab_size = rows ? rows : logits;
+    if (said && (said == rows || said == logits))
+        t->vocab_size = said;
+    return hold_against(t, keys, said, t->vocab_size);
+}
+
+/* The same of the feed-forward, where any layer is so wide. */
+static enum gqa_status choose_d_ff(struct gqa_taking *t)
+{
+    const struct gqa_config_keys *keys = &t->family->keys;
+    uint64_t said = said_by(t, keys->d_ff);
+    bool is_default = false;
+
+    if (!said && t->is_known && keys->d_ff_per_d_model) {
+        is_default = true;
+        said = keys->d_ff_per_d_model * t->model->d_model;
+    }
+    for (int s = 0; s < 2; s++) {
+        const struct gqa_feed_forward_rule *rule =
+            &t->family->stacks[s].feed_forward;
+        bool gated = false;
+        enum gqa_status st;
+
+        if (!t->family->stacks[s].given)
+            continue;
+        if ((st = gqa_taking_gated(&gated, t, (enum gqa_stack)s)) != GQA_OK)
+            return st;
+        for (uint64_t i = 0; i < gqa_taking_layers(t, (enum gqa_stack)s); i++)
+            for (int k = 0; k < 3; k++) {
+                const char *const modules[] = {gated ? rule->up : rule->plain,
+                                               gated ? rule->gate : NULL,
+                                               rule->down};
+                const uint64_t width =
+                    width_of(t, (enum gqa_stack)s, i, modules[k], k == 2);
+
+                if (width && (!t->d_ff || width == said))
+                    t->d_ff = width;
+            }
+    }
+    if (is_default && t->d_ff && said != t->d_ff)
+        return gqa_taking_fault(
+            t, GQA_FAULT_CONFIG, keys->d_ff[0],
+            "%s says no %s, which makes it %llu; the tensors "
+            "have %llu",
+            config_path(t), keys->d_ff[0], ULL(said), ULL(t->d_ff));
+    return hold_against(t, keys->d_ff, said, t->d_ff);
+}
+
+/* Where it is not said, loaders take the share of each head. */
+static enum gqa_status check_head_dim(struct gqa_taking *t)
+{
+    const struct gqa_config_keys *keys = &t->family->keys;
+    const struct gqa_attention *a = &t->model->attentions[0];
+    const uint64_t d_model = said_by(t, keys->d_model);
+    const uint64_t n_heads = said_by(t, keys->n_heads);
+
+    if (said_by(t, keys->head_dim) || d_model != t->model->d_model ||
+        !n_heads || n_heads != a->n_heads || d_model / n_heads == a->head_dim)
+        return GQA_OK;
+    return gqa_taking_fault(
+        t, GQA_FAULT_CONFIG,
+        keys->head_dim ? keys->head_dim[0] : keys->n_heads[0],
+        "%s says no %s, and %s / %s is %llu; the tensors have "
+        "heads of %llu",
+        config_path(t), keys->head_dim ? keys->head_dim[0] : "size of a head",
+        gqa_config_key(t->model->config, keys->d_model),
+        gqa_config_key(t->model->config, keys->n_heads), ULL(d_model / n_heads),
+        ULL(a->head_dim));
+}
+
+/* Loaders take as many as query heads where it is not said. That it says
+ * another number was an error of making the model. */
+static enum gqa_status check_kv_heads(struct gqa_taking *t)
+{
+    const gqa_texts keys = t->family->keys.n_kv_heads;
+    const char *key = gqa_config_key(t->model->config, keys);
+    const json_t *value = key ? json_object_get(t->model->config, key) : NULL;
+    const struct gqa_attention *last = NULL, *grouped = NULL;
+
+    if (!keys || !t->is_known || (value && !json_is_null(value)))
+        return GQA_OK;
+    for (size_t i = 0; i < t->model->n_attentions; i++) {
+        const struct gqa_attention *a = &t->model->attentions[i];
+
+        if (a->stack != GQA_STACK_DECODER)
+            continue;
+        /* What the key cannot say is not said by it. */
+        if (last && last->layer == a->layer &&
+            last->n_kv_heads != a->n_kv_heads)
+            return GQA_OK;
+        if (!grouped && a->n_kv_heads != a->n_heads)
+            grouped = a;
+        last = a;
+    }
+    if (!grouped)
+        return GQA_OK;
+    return gqa_taking_fault(
+        t, GQA_FAULT_CONFIG, keys[0],
+        "%s is %s in %s, which makes it %llu; the tensors have "
+        "%llu",
+        key, value ? "null" : "missing", config_path(t), ULL(grouped->n_heads),
+        ULL(grouped->n_kv_heads));
+}
+
+/* Shapes of projections tell all heads together; RoPE's frequencies, which old
+ * checkpoints hold, tell the size of one. */
+static enum gqa_status check_frequencies(struct gqa_taking *t)
+{
+    const struct gqa_attention *a = &t->model->attentions[0];
+    const struct gqa_stack_rule *rule = &t->family->stacks[a->stack];
+    const gqa_texts keys = t->family->keys.n_heads;
+    struct gqa_stem stem = {""};
+    char name[2 * GQA_MAX_NAME];
+    const struct gqa_param *p;
+    size_t index;
+
+    snprintf(name, sizeof name, "%s.rotary_emb.inv_freq", rule->self.module);
+    if (!t->is_known || a->position.scheme != GQA_POSITION_ROPE ||
+        !gqa_taking_find(
+            t,
+            gqa_stem_in(&stem, &t->names, rule->layers, (size_t)a->layer, name),
+            &index))
+        return GQA_OK;
+    p = &t->model->params[index];
+    if (p->rank != 1 || p->rows == (a->position.rotary_dim + 1) / 2)
+        return GQA_OK;
+    return gqa_taking_fault(
+        t, GQA_FAULT_CONFIG, gqa_config_key(t->model->config, keys),
+        "%s is %llu in %s, which makes %llu frequencies of RoPE; the tensors "
+        "have %llu",
+        gqa_config_key(t->model->config, keys), ULL(a->n_heads), config_path(t),
+        ULL((a->position.rotary_dim + 1) / 2), ULL(p->rows));
+}
+
+enum gqa_status gqa_take_config(struct gqa_taking *t)
+{
+    const struct gqa_config_keys *keys = &t->family->keys;
+    const struct gqa_embedding_rule *embedding = &t->family->embedding;
+    uint64_t rows = 0;
+    enum gqa_status st;
+
+    if (embedding->positions)
+        rows = rows_of(t, embedding->positions, true);
+    if (rows >= embedding->position_offset)
+        rows -= embedding->position_offset;
+    if ((st = hold_against(t, keys->d_model, said_by(t, keys->d_model),
+                           t->model->d_model)) != GQA_OK ||
+        (st = check_head_dim(t)) != GQA_OK ||
+        (st = check_frequencies(t)) != GQA_OK ||
+        (st = check_kv_heads(t)) != GQA_OK || (st = choose_d_ff(t)) != GQA_OK ||
+        (st = choose_vocabulary(t)) != GQA_OK)
+        return st;
+    return hold_against(t, keys->max_positions, said_by(t, keys->max_positions),
+                        rows);
+}

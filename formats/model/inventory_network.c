@@ -1,0 +1,443 @@
+/* What there must and may be. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/ull.h"
+#include "formats/model/inventory_taking.h"
+#include "formats/model/regroup.h"
+
+static bool has(const struct gqa_taking *t, const char *name)
+{
+    size_t index;
+
+    return gqa_taking_find(t, name, &index);
+}
+
+/* "[any, 24]": a length of 0 is not known. */
+static const char *wanted_text(struct gqa_shape_text *out, unsigned rank,
+                               uint64_t rows, uint64_t cols)
+{
+    char lengths[2][24] = {"any", "any"};
+
+    if (rows)
+        snprintf(lengths[0], sizeof lengths[0], "%llu", ULL(rows));
+    if (cols)
+        snprintf(lengths[1], sizeof lengths[1], "%llu", ULL(cols));
+    if (rank == 1)
+        snprintf(out->text, sizeof out->text, "[%s]", lengths[0]);
+    else
+        snprintf(out->text, sizeof out->text, "[%s, %s]", lengths[0],
+                 lengths[1]);
+    return out->text;
+}
+
+/* A vector (cols 0, rank 1) or a matrix; a length of 0 is any. One that is
+ * absent by the description stays a left-over. */
+static enum gqa_status expect(struct gqa_taking *t, const char *name,
+                              enum gqa_part_presence presence, unsigned rank,
+                              uint64_t rows, uint64_t cols)
+{
+    struct gqa_shape_text found = {""}, expected = {""};
+    size_t index;
+
+    if (presence == GQA_PART_ABSENT)
+        return GQA_OK;
+    wanted_text(&expected, rank, rows, cols);
+    if (!gqa_taking_find(t, name, &index))
+        return presence == GQA_PART_PRESENT
+                   ? gqa_taking_fault(t, GQA_FAULT_MISSING, name, "'%s' %s",
+                                      name, expected.text)
+                   : GQA_OK;
+    t->out->roles[index] = GQA_ROLE_NETWORK;
+    if (gqa_shape_fits(&t->model->params[index], rank, rows, cols))
+        return GQA_OK;
+    t->n_turned +=
+        rank == 2 && gqa_shape_fits(&t->model->params[index], 2, cols, rows);
+    return gqa_taking_fault(t, GQA_FAULT_SHAPE, name, "'%s' is %s, not %s",
+                            name,
+                            gqa_shape_text(&found, t->model->params[index].rank,
+                                           t->model->params[index].shape),
+                            expected.text);
+}
+
+/* "stem.what" */
+static enum gqa_status expect_part(struct gqa_taking *t, const char *stem,
+                                   const char *what,
+                                   enum gqa_part_presence presence,
+                                   unsigned rank, uint64_t rows, uint64_t cols)
+{
+    char name[2 * GQA_MAX_NAME + 8];
+
+    snprintf(name, sizeof name, "%s.%s", stem, what);
+    return expect(t, name, presence, rank, rows, cols);
+}
+
+/* What a setting of biases says with this configuration. */
+static enum gqa_status presence_of(enum gqa_part_presence *out,
+                                   const struct gqa_taking *t,
+                                   const struct gqa_setting *setting)
+{
+    const json_t *value = NULL;
+    enum gqa_status st = GQA_OK;
+
+    if (t->is_known || !gqa_is_setting(setting->json))
+        st = gqa_setting_get(&value, NULL, setting, t->model->config);
+    *out = !json_is_boolean(value) ? GQA_PART_OPTIONAL
+           : json_is_true(value)   ? GQA_PART_PRESENT
+                                   : GQA_PART_ABSENT;
+    return st;
+}
+
+/* --- Modules -------------------------------------------------------------- */
+static enum gqa_status expect_weight(struct gqa_taking *t, const char *stem,
+                                     uint64_t outputs, uint64_t inputs)
+{
+    const bool turned = t->family->weights == GQA_WEIGHTS_IN_OUT;
+
+    return expect_part(t, stem, "weight", GQA_PART_PRESENT, 2,
+                       turned ? inputs : outputs, turned ? outputs : inputs);
+}
+
+/* A module of a stack's layers. */
+struct layer_module {
+    enum gqa_stack stack;
+    const char *name;
+    const struct gqa_setting *bias;
+};
+
+static const char *stem_in(struct gqa_stem *stem, const struct gqa_taking *t,
+                           const struct layer_module *module, uint64_t layer)
+{
+    return gqa_stem_in(stem, &t->names, t->family->stacks[module->stack].layers,
+                       (size_t)layer, module->name);
+}
+
+/* A bias that nobody decides is there in all layers or in none. */
+static enum gqa_status bias_of(enum gqa_part_presence *out,
+                               const struct gqa_taking *t,
+                               const struct layer_module *module)
+{
+    struct gqa_stem stem = {""};
+    char name[2 * GQA_MAX_NAME + 8];
+    const enum gqa_status st = presence_of(out, t, module->bias);
+
+    if (st != GQA_OK || *out != GQA_PART_OPTIONAL)
+        return st;
+    for (uint64_t i = 0; i < gqa_taking_layers(t, module->stack); i++) {
+        snprintf(name, sizeof name, "%s.bias", stem_in(&stem, t, module, i));
+        if (has(t, name)) {
+            *out = GQA_PART_PRESENT;
+            break;
+        }
+    }
+    return GQA_OK;
+}
+
+/* The module's weight and bias in one layer. */
+static enum gqa_status expect_linear(struct gqa_taking *t,
+                                     const struct layer_module *module,
+                                     uint64_t layer, uint64_t outputs,
+                                     uint64_t inputs,
+                                     enum gqa_part_presence bias)
+{
+    struct gqa_stem stem = {""};
+    const char *name = stem_in(&stem, t, module, layer);
+    const enum gqa_status st = expect_weight(t, name, outputs, inputs);
+
+    return st == GQA_OK ? expect_part(t, name, "bias", bias, 1, outputs, 0)
+                        : st;
+}
+
+/* layers NULL: not in a layer. */
+static enum gqa_status expect_norm(struct gqa_taking *t, const char *layers,
+                                   uint64_t layer,
+                                   const struct gqa_setting *module)
+{
+    const struct gqa_norm_rule *rule = &t->family->norm;
+    const uint64_t width = t->model->d_model;
+    struct gqa_stem stem = {""};
+    const char *name = NULL;
+    enum gqa_status st = gqa_setting_text(&name, module, t->model->config);
+
+    if (st != GQA_OK || !name)
+        return st;
+    if (layers)
+        gqa_stem_in(&stem, &t->names, layers, (size_t)layer, name);
+    else
+        gqa_stem_of(&stem, &t->names, name);
+    st = expect_part(t, stem.text, "weight", rule->weight, 1, width, 0);
+    return st == GQA_OK
+               ? expect_part(t, stem.text, "bias", rule->bias, 1, width, 0)
+               : st;
+}
+
+static enum gqa_status expect_norms(struct gqa_taking *t, enum gqa_stack stack,
+                                    uint64_t layer,
+                                    const struct gqa_sublayer_norms *norms)
+{
+    const char *layers = t->family->stacks[stack].layers;
+    enum gqa_status st;
+
+    if ((st = expect_norm(t, layers, layer, &norms->norm)) != GQA_OK ||
+        (st = expect_norm(t, layers, layer, &norms->output_norm)) != GQA_OK)
+        return st;
+    return expect_norm(t, layers, layer, &norms->after_norm);
+}
+
+/* Projection i of q, k, v and o, in all layers. */
+static enum gqa_status expect_projection(struct gqa_taking *t,
+                                         const struct gqa_attention_rule *rule,
+                                         int i)
+{
+    const uint64_t d_model = t->model->d_model;
+    char name[2 * GQA_MAX_NAME];
+    const struct layer_module module = {rule->stack, name, &rule->bias[i]};
+    enum gqa_part_presence bias;
+    enum gqa_status st;
+
+    snprintf(name, sizeof name, "%s.%s", rule->module, rule->names[i]);
+    st = bias_of(&bias, t, &module);
+    for (size_t k = 0; k < t->model->n_attentions && st == GQA_OK; k++) {
+        const struct gqa_attention *a = &t->model->attentions[k];
+        const struct gqa_slice *const slices[] = {&a->q, &a->k, &a->v};
+        const uint64_t heads = i == 3 ? a->n_heads * a->head_dim
+                                      : gqa_attention_length(a, slices[i]);
+
+        if (a->stack != rule->stack || a->kind != rule->kind)
+            continue;
+        st = expect_linear(t, &module, a->layer, i == 3 ? d_model : heads,
+                           i == 3 ? heads : d_model, bias);
+    }
+    return st;
+}
+
+static enum gqa_status expect_projections(struct gqa_taking *t,
+                                          const struct gqa_attention_rule *rule)
+{
+    enum gqa_status st = GQA_OK;
+
+    /* What is fused is one. */
+    for (int i = 0; i < 4 && st == GQA_OK; i++)
+        if (i == 0 || strcmp(rule->names[i], rule->names[i - 1]) != 0)
+            st = expect_projection(t, rule, i);
+    return st;
+}
+
+/* Norms of queries and keys, each head by itself: all heads share one. */
+static enum gqa_status expect_head_norms(struct gqa_taking *t,
+                                         const struct gqa_attention_rule *rule,
+                                         const struct gqa_attention *a)
+{
+    const struct gqa_norm_rule *norm = &rule->head_norms.norm;
+    enum gqa_status st = GQA_OK;
+
+    for (int which = 0; which < 2 && st == GQA_OK; which++) {
+        const struct gqa_setting *module = &rule->head_norms.module[which];
+        struct gqa_stem stem = {""};
+        const char *name = NULL;
+
+        st = gqa_setting_text(&name, module, t->model->config);
+        if (st != GQA_OK || !name)
+            continue;
+        gqa_stem_in(&stem, &t->names, rule->pattern, (size_t)a->layer, name);
+        st = expect_part(t, stem.text, "weight", norm->weight, 1, a->head_dim,
+                         0);
+        if (st == GQA_OK)
+            st = expect_part(t, stem.text, "bias", norm->bias, 1, a->head_dim,
+                             0);
+    }
+    return st;
+}
+
+/* T5's table of biases by distance, in a layer or in the first for all. */
+static enum gqa_status expect_table(struct gqa_taking *t,
+                                    const struct gqa_attention_rule *rule,
+                                    const struct gqa_attention *a)
+{
+    const struct gqa_position_rule *said = &t->family->positions;
+    struct gqa_stem stem = {""};
+    char name[2 * GQA_MAX_NAME];
+    uint64_t n_buckets = 0;
+    enum gqa_status st;
+
+    if (a->position.scheme != GQA_POSITION_RELATIVE_BIAS)
+        return GQA_OK;
+    snprintf(name, sizeof name, "%s.%s", rule->module, said->table);
+    gqa_stem_in(&stem, &t->names, t->family->stacks[a->stack].layers,
+                (size_t)a->layer, name);
+    st = gqa_setting_count(&n_buckets, &said->buckets, t->model->config);
+    if (st != GQA_OK)
+        return st;
+    /* Without a type nobody knows whether other layers have one. */
+    if (a->layer > 0 && !said->per_layer)
+        return t->family->model_type
+                   ? GQA_OK
+                   : expect_part(t, stem.text, "weight", GQA_PART_OPTIONAL, 2,
+                                 n_buckets, a->n_heads);
+    return expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2, n_buckets,
+                       a->n_heads);
+}
+
+static enum gqa_status expect_feed_forward(struct gqa_taking *t,
+                                           enum gqa_stack stack)
+{
+    const struct gqa_feed_forward_rule *rule =
+        &t->family->stacks[stack].feed_forward;
+    bool gated = false;
+    enum gqa_status st = gqa_taking_gated(&gated, t, stack);
+    const struct layer_module modules[] = {
+        {stack, gated ? rule->up : rule->plain, &rule->bias[GQA_FF_UP]},
+        {stack, gated ? rule->gate : NULL, &rule->bias[GQA_FF_GATE]},
+        {stack, rule->down, &rule->bias[GQA_FF_DOWN]},
+    };
+
+    for (size_t i = 0; i < 3 && st == GQA_OK; i++) {
+        const uint64_t outputs = i == 2 ? t->model->d_model : t->d_ff;
+        const uint64_t inputs = i == 2 ? t->d_ff : t->model->d_model;
+        enum gqa_part_presence bias;
+
+        if (!modules[i].name)
+            continue;
+        st = bias_of(&bias, t, &modules[i]);
+        for (uint64_t k = 0; k < gqa_taking_layers(t, stack) && st == GQA_OK;
+             k++)
+            st = expect_linear(t, &modules[i], k, outputs, inputs, bias);
+    }
+    return st;
+}
+
+/* --- The whole ------------------------------------------------------------ */
+
+static enum gqa_status expect_layers(struct gqa_taking *t, enum gqa_stack stack)
+{
+    const struct gqa_stack_rule *rule = &t->family->stacks[stack];
+    enum gqa_status st = expect_feed_forward(t, stack);
+
+    for (uint64_t i = 0; i < gqa_taking_layers(t, stack) && st == GQA_OK; i++)
+        st = expect_norms(t, stack, i, &rule->feed_forward.norms);
+    return st == GQA_OK ? expect_norm(t, NULL, 0, &rule->final_norm) : st;
+}
+
+/* A stack of an encoder-decoder that is not there at all. */
+static enum gqa_status expect_no_stack(struct gqa_taking *t,
+                                       enum gqa_stack stack)
+{
+    const struct gqa_stack_rule *rule = &t->family->stacks[stack];
+    char module[2 * GQA_MAX_NAME];
+    struct gqa_stem stem = {""};
+    const bool may_lack =
+        stack == GQA_STACK_DECODER &&
+        (gqa_class_named(t->model->config, GQA_CLASS_ENCODER) ||
+         gqa_class_named(t->model->config, GQA_CLASS_TASK));
+
+    if (!t->is_known || may_lack)
+        return GQA_OK;
+    snprintf(module, sizeof module, "%s.%s.weight", rule->self.module,
+             rule->self.names[0]);
+    gqa_stem_in(&stem, &t->names, rule->layers, 0, module);
+    return gqa_taking_fault(t, GQA_FAULT_MISSING, stem.text,
+                            "'%s' and all of the %s", stem.text,
+                            gqa_stack_name(stack));
+}
+
+static enum gqa_status expect_stacks(struct gqa_taking *t)
+{
+    enum gqa_status st = GQA_OK;
+
+    for (size_t r = 0; r < t->family->n_attentions && st == GQA_OK; r++)
+        st = expect_projections(t, t->family->attentions[r]);
+    for (size_t i = 0; i < t->model->n_attentions && st == GQA_OK; i++) {
+        const struct gqa_attention *a = &t->model->attentions[i];
+        const struct gqa_stack_rule *rule = &t->family->stacks[a->stack];
+        const struct gqa_attention_rule *attention =
+            a->kind == GQA_ATTENTION_SELF ? &rule->self : &rule->cross;
+
+        st = expect_norms(t, a->stack, a->layer, &attention->norms);
+        if (st == GQA_OK)
+            st = expect_head_norms(t, attention, a);
+        if (st == GQA_OK)
+            st = expect_table(t, attention, a);
+    }
+    for (int s = 0; s < 2 && st == GQA_OK; s++) {
+        if (!t->family->stacks[s].given)
+            continue;
+        st = gqa_taking_layers(t, (enum gqa_stack)s) > 0
+                 ? expect_layers(t, (enum gqa_stack)s)
+                 : expect_no_stack(t, (enum gqa_stack)s);
+    }
+    return st;
+}
+
+static enum gqa_status expect_embedding(struct gqa_taking *t)
+{
+    const struct gqa_embedding_rule *rule = &t->family->embedding;
+    const uint64_t d_model = t->model->d_model;
+    struct gqa_stem stem = {""};
+    enum gqa_status st;
+
+    gqa_stem_of(&stem, &t->names, t->family->names.embedding);
+    st = expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2, t->vocab_size,
+                     d_model);
+    if (st == GQA_OK && rule->positions) {
+        gqa_stem_of(&stem, &t->names, rule->positions);
+        st = expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2, 0,
+                         d_model);
+    }
+    return st == GQA_OK ? expect_norm(t, NULL, 0, &rule->norm) : st;
+}
+
+/* Whether logits must have a matrix of their own. */
+static enum gqa_status needs_unembedding(bool *out, const struct gqa_taking *t)
+{
+    const char *first = t->family->names.prefixes[0];
+    bool tied = false;
+    const enum gqa_status st =
+        gqa_setting_flag(&tied, &t->family->logits.tied, t->model->config);
+    /* A model without its head is written without its prefix. */
+    const bool is_base = *first && !*t->names.prefix;
+
+    *out = t->is_known && !tied &&
+           (gqa_has_classes(t->model->config)
+                ? gqa_class_named(t->model->config, GQA_CLASS_LM) != NULL
+                : !is_base);
+    return st;
+}
+
+static enum gqa_status expect_unembedding(struct gqa_taking *t)
+{
+    const gqa_texts stems = t->family->names.unembedding;
+    enum gqa_part_presence bias;
+    gqa_texts stem = stems;
+    bool is_needed = false;
+    char name[GQA_MAX_NAME];
+    enum gqa_status st = needs_unembedding(&is_needed, t);
+
+    if (st == GQA_OK)
+        st = presence_of(&bias, t, &t->family->logits.bias);
+    if (st != GQA_OK)
+        return st;
+    for (; *stem; stem++) {
+        snprintf(name, sizeof name, "%s.weight", *stem);
+        if (has(t, name))
+            break;
+    }
+    if (!*stem && !is_needed)
+        return GQA_OK;
+    if (!*stem)
+        stem = stems;
+    st = expect_part(t, *stem, "weight", GQA_PART_PRESENT, 2, t->vocab_size,
+                     t->model->d_model);
+    return st == GQA_OK
+               ? expect_part(t, *stem, "bias", bias, 1, t->vocab_size, 0)
+               : st;
+}
+
+enum gqa_status gqa_take_network(struct gqa_taking *t)
+{
+    enum gqa_status st;
+
+    if ((st = expect_embedding(t)) != GQA_OK ||
+        (st = expect_stacks(t)) != GQA_OK)
+        return st;
+    return expect_unembedding(t);
+}

@@ -1,0 +1,20 @@
+# Of several files in a folder, what loaders read is read, no output of a
+# conversion beside its source, and what is left is named.
+cp -r "$DATA/runtime/llama" model
+chmod -R u+w model
+rm model/reference.safetensors
+cp model/model.safetensors model/model-00001-of-00001.safetensors
+cat >model/model.safetensors.index.json <<'JSON'
+{"metadata": {}, "weight_map": {"lm_head.weight": "model-00001-of-00001.safetensors"}}
+JSON
+gqa-convert --groups 1 --dry-run model out.gqa | head -n 1
+
+# A conversion in the folder of its source
+rm model/model*-0* model/*.index.json
+gqa-convert --quiet --groups 1 model model/grouped.gqa
+gqa-convert --groups 1 --dry-run model out.gqa | head -n 1
+mv model/model.safetensors model/weights.safetensors
+gqa-convert --groups 1 --dry-run model out.gqa | head -n 1
+gqa-convert --quiet --groups 1 model/weights.safetensors model/model.safetensors
+cp "$DATA/good/tf-gpt2/tf_model.h5" model
+gqa-convert --groups 1 --dry-run model out.gqa
