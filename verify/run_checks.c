@@ -191,11 +191,16 @@ static enum gqa_status begin_reference(struct gqa_run *r)
                                &options);
 }
 
+/* What logits are kept in, and written. */
+static enum gqa_dtype kept_dtype(const struct gqa_run *r)
+{
+    return r->options->run.device.real == GQA_F64 ? GQA_F64 : GQA_F32;
+}
+
 static enum gqa_status run_original(struct gqa_run *r)
 {
-    const struct gqa_trace_options keep = {
-        .dtype = r->options->run.device.real == GQA_F64 ? GQA_F64 : GQA_F32,
-        .residual = true};
+    const struct gqa_trace_options keep = {.dtype = kept_dtype(r),
+                                           .residual = true};
     struct gqa_running *running = NULL;
     enum gqa_status st = open_model(r, &running, r->original, &r->options->run);
     double start = gqa_clock_s();
@@ -273,14 +278,14 @@ static enum gqa_status check_fidelity(struct gqa_run *r,
 
 static enum gqa_status dump(struct gqa_run *r, struct gqa_running *running)
 {
-    const struct gqa_trace_options keep = {.dtype = GQA_F32};
+    const struct gqa_trace_options keep = {.dtype = kept_dtype(r)};
     struct gqa_trace *converted = NULL;
     enum gqa_status st =
         gqa_trace_record(&converted, running, &r->tokens, &keep, NULL);
 
     if (st == GQA_OK)
         st = gqa_dump_logits(r->options->dump, r->options->dump_path, r->trace,
-                             converted, &r->tokens, r->vocab_size);
+                             converted, &r->tokens, r->vocab_size, keep.dtype);
     gqa_trace_free(converted);
     return st;
 }
