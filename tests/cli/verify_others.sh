@@ -1,6 +1,5 @@
 # Conversions that others make are right, and what differs is said; one wrong
 # bit in them is found.
-sample=$DATA/sample/t5-tiny16
 llama=$DATA/runtime/llama
 lk=model.layers.0.self_attn.k_proj.weight
 
