@@ -230,7 +230,8 @@ static enum gqa_status open_path(struct gqa_checkpoint *c,
     c->folder = c->is_folder ? strdup(c->path) : gqa_path_folder(c->path);
     if (!c->folder)
         return gqa_fail_nomem();
-    if (c->is_folder && (st = gqa_folder_find(&c->file, c->folder)) != GQA_OK)
+    if (c->is_folder &&
+        (st = gqa_folder_find(&c->file, c->folder, true)) != GQA_OK)
         return st;
     if (!c->file && !(c->file = strdup(c->path)))
         return gqa_fail_nomem();
@@ -292,7 +293,7 @@ enum gqa_status gqa_checkpoint_check_unchanged(const struct gqa_checkpoint *c)
 
     if (st != GQA_OK || !c->is_folder)
         return st;
-    st = gqa_folder_find(&now, c->folder);
+    st = gqa_folder_find(&now, c->folder, false);
     if (st == GQA_OK && strcmp(now, c->file) != 0)
         st = gqa_fail(GQA_ERR_IO,
                       "%s: files came or went while it was read: a reader "

@@ -13,6 +13,7 @@
 struct listing {
     struct dirent **entries; /* [n] sorted by name */
     size_t n;
+    bool say; /* what is there too, and is not read */
 };
 
 char *gqa_path_join(const char *folder, const char *name)
@@ -268,8 +269,10 @@ static enum gqa_status choose_usual(const char **name, const char *folder,
         return GQA_OK;
     if (!is_index_name(other))
         return refuse_both(folder, *name, other, "");
-    gqa_warn("%s: %s is read, as loaders do; %s, which is there too, is not",
-             folder, *name, other);
+    if (list->say)
+        gqa_warn(
+            "%s: %s is read, as loaders do; %s, which is there too, is not",
+            folder, *name, other);
     return GQA_OK;
 }
 
@@ -299,10 +302,10 @@ static enum gqa_status choose_any(const char **name, const char *folder,
     }
     if (n > 1 || (n == 0 && n_ours > 1))
         return refuse_several(folder, list, NULL);
-    if (n == 1 && n_ours > 0)
+    if (n == 1 && n_ours > 0 && list->say)
         gqa_warn("%s: %s is read; %s, the output of a conversion, is not",
                  folder, *name, ours);
-    else if (n == 0)
+    if (n == 0)
         *name = ours;
     return *name ? GQA_OK : refuse_folder(folder, list);
 }
@@ -317,7 +320,7 @@ static enum gqa_status choose(const char **name, const char *folder,
         return st;
     if (!*name)
         return choose_any(name, folder, list);
-    if (count_matches(list, &gqa, "*.gqa") > 0)
+    if (count_matches(list, &gqa, "*.gqa") > 0 && list->say)
         gqa_warn("%s: %s is read; %s, the output of a conversion, is not",
                  folder, *name, gqa);
     return GQA_OK;
@@ -347,9 +350,9 @@ static void clear_listing(struct listing *list)
     free(list->entries);
 }
 
-enum gqa_status gqa_folder_find(char **path, const char *folder)
+enum gqa_status gqa_folder_find(char **path, const char *folder, bool say)
 {
-    struct listing list = {0};
+    struct listing list = {.say = say};
     const char *name = NULL;
     enum gqa_status st = list_folder(&list, folder);
 

@@ -14,14 +14,15 @@ char *gqa_path_folder(const char *path);
 
 /*
  * The file to open for a folder: an index, or one file of weights, by the
- * names that their writers use. *path is the caller's to free.
+ * names that their writers use. *path is the caller's to free. say: warn of
+ * what is there too, and is not read.
  *
  * Errors GQA_ERR_FORMAT: nothing there, or several and none of a usual name;
  *        the message says what was looked for. GQA_ERR_UNSUPPORTED: only
  *        weights that we do not read. GQA_ERR_IO, GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
-enum gqa_status gqa_folder_find(char **path, const char *folder);
+enum gqa_status gqa_folder_find(char **path, const char *folder, bool say);
 
 /*
  * *alone: whether the file of that name is all there is of weights in the

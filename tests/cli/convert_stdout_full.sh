@@ -15,7 +15,8 @@ echo full
 all 3>/dev/full
 echo 'a pipe that nobody reads'
 mkfifo pipe
-exec 4<>pipe 3>pipe 4<&- # its only reader is gone
+exec 4<>pipe
+exec 3>pipe 4<&- # its only reader is gone
 rm pipe
 all
 exec 3>&-

@@ -109,6 +109,15 @@ START_TEST(the_configuration_is_written_to)
 }
 END_TEST
 
+/* A loader would take that one now. */
+START_TEST(other_weights_come)
+{
+    open_folder();
+    scratch_write_safetensors("model/model.safetensors", "{}", "", 0);
+    expect("model", "files came or went while it was read");
+}
+END_TEST
+
 /* Another one that stands beside it, or a new name for it, changes nothing. */
 START_TEST(what_is_not_read_may_come)
 {
@@ -196,6 +205,7 @@ int main(void)
     tcase_add_test(tc, a_shard_goes);
     tcase_add_test(tc, the_index_is_written_to);
     tcase_add_test(tc, the_configuration_is_written_to);
+    tcase_add_test(tc, other_weights_come);
     tcase_add_test(tc, what_is_not_read_may_come);
     tcase_add_test(tc, a_conversion_fails_before_anything_appears);
     suite_add_tcase(suite, tc);

@@ -32,14 +32,14 @@ START_TEST(header_is_that_of_the_reference_library)
         "\"data_offsets\":[0,48]},"
         "\"x_int64\":{\"dtype\":\"I64\",\"shape\":[2,3],"
         "\"data_offsets\":[48,96]},"
-        "\"esc\\\"\\\\/\xc3\xa9\\n\\u0001\x7f\":{\"dtype\":\"F32\","
+        "\"esc\\\"\\\\/\xc3\xa9\":{\"dtype\":\"F32\","
         "\"shape\":[],\"data_offsets\":[96,100]},"
         "\"x_float16\":{\"dtype\":\"F16\",\"shape\":[2,3],"
         "\"data_offsets\":[100,112]}}";
     static const uint64_t shape[2] = {2, 3};
     const struct gqa_output_tensor tensors[4] = {
         {"x_float16", GQA_F16, 2, shape, 12},
-        {"esc\"\\/\xc3\xa9\n\x01\x7f", GQA_F32, 0, NULL, 4},
+        {"esc\"\\/\xc3\xa9", GQA_F32, 0, NULL, 4},
         {"x_int64", GQA_I64, 2, shape, 48},
         {"x_uint64", GQA_U64, 2, shape, 48},
     };
@@ -77,6 +77,21 @@ static void header_refused(const char *name1, const char *name2,
                      GQA_ERR_FORMAT);
     ck_assert_str_eq(gqa_error_message(), message);
 }
+
+/* Nothing is written that is not read again. */
+START_TEST(names_that_no_reader_takes_are_refused)
+{
+    const struct gqa_output_tensor tensor = {"a\n", GQA_U8, 0, NULL, 1};
+    const size_t order = 0;
+    struct gqa_st_text header;
+
+    ck_assert_int_eq(gqa_st_text_create(&header, &tensor, &order, 1, NULL),
+                     GQA_ERR_UNSUPPORTED);
+    ck_assert_str_eq(gqa_error_message(),
+                     "the tensor name \"a?\" holds a control character (byte "
+                     "1)");
+}
+END_TEST
 
 START_TEST(names_that_no_header_can_hold_are_refused)
 {
@@ -447,6 +462,7 @@ int main(void)
     tcase_add_checked_fixture(content, scratch_create, scratch_remove);
     tcase_set_timeout(content, 60);
     tcase_add_test(content, header_is_that_of_the_reference_library);
+    tcase_add_test(content, names_that_no_reader_takes_are_refused);
     tcase_add_test(content, names_that_no_header_can_hold_are_refused);
     tcase_add_test(content, stored_frames_are_zstandard);
     tcase_add_test(content, noise_is_stored_and_weights_shrink);
