@@ -10,6 +10,7 @@ enum gqa_advice {
     GQA_ADVICE_REPLACE,     /* what exists may be replaced */
     GQA_ADVICE_CONFIG,      /* a configuration is needed */
     GQA_ADVICE_THIS_CONFIG, /* a configuration was given in place of weights */
+    GQA_ADVICE_FAMILY,      /* a family is not known */
     GQA_ADVICE_HEADS,       /* the number of heads is not known */
     GQA_ADVICE_CPU,         /* the memory of a device is short */
     GQA_ADVICE_ONE_THREAD,  /* threads take more memory than there is */

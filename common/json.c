@@ -68,8 +68,9 @@ enum gqa_status gqa_json_parse(json_t **out, const char *text, size_t length,
     if (!root && error.text[0] == '\0')
         return gqa_fail_nomem();
     if (!root)
-        return gqa_fail(GQA_ERR_FORMAT, "%s: not valid JSON: %s (at byte %d)",
-                        what, error.text, error.position);
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: not valid JSON: %s (line %d, column %d)", what,
+                        error.text, error.line, error.column);
     *out = root;
     return GQA_OK;
 }

@@ -129,6 +129,12 @@ static enum gqa_status find_choice(const struct gqa_choice **out,
 
     for (const struct gqa_choice *c = choices; c->name; c++)
         if (strlen(c->name) == n && memcmp(c->name, text, n) == 0) {
+            if (c->instead) {
+                list_choices(choices, list, sizeof list);
+                return gqa_fail(GQA_ERR_USAGE,
+                                "'%s' is not %s; did you mean %s?", c->name,
+                                list, c->instead);
+            }
             *out = c;
             return GQA_OK;
         }

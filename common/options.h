@@ -36,6 +36,8 @@ struct gqa_choice {
     const char *name; /* NULL ends a list */
     int value;
     bool hidden; /* taken, but not offered */
+    /* NULL; else the name is hidden and not taken, but answered with this. */
+    const char *instead;
 };
 
 struct gqa_option {

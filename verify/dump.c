@@ -11,8 +11,9 @@
 
 struct shape {
     uint64_t n, length, vocab_size;
-    uint64_t n_bytes; /* of the logits of one model */
-    uint64_t n_input; /* tokens of the longest input */
+    enum gqa_dtype dtype; /* of the logits */
+    uint64_t n_bytes;     /* of the logits of one model */
+    uint64_t n_input;     /* tokens of the longest input */
     bool is_encoder_decoder, has_labels;
 };
 
@@ -25,9 +26,10 @@ static const int32_t *input_of(uint64_t *n, const struct gqa_sequence *s)
 
 static enum gqa_status measure(struct shape *shape,
                                const struct gqa_tokens *tokens,
-                               uint64_t vocab_size)
+                               uint64_t vocab_size, enum gqa_dtype dtype)
 {
-    *shape = (struct shape){.n = tokens->n, .vocab_size = vocab_size};
+    *shape = (struct shape){
+        .n = tokens->n, .vocab_size = vocab_size, .dtype = dtype};
     for (size_t i = 0; i < tokens->n; i++) {
         const struct gqa_sequence *s = &tokens->sequences[i];
         uint64_t n;
@@ -42,7 +44,8 @@ static enum gqa_status measure(struct shape *shape,
     }
     if (!gqa_mul_u64(shape->n, shape->length, &shape->n_bytes) ||
         !gqa_mul_u64(shape->n_bytes, vocab_size, &shape->n_bytes) ||
-        !gqa_mul_u64(shape->n_bytes, sizeof(float), &shape->n_bytes) ||
+        !gqa_mul_u64(shape->n_bytes, gqa_dtype_bits(dtype) / 8,
+                     &shape->n_bytes) ||
         shape->n_bytes > INT64_MAX / 4)
         return gqa_fail(GQA_ERR_USAGE, "too many logits to write");
     return GQA_OK;
@@ -63,8 +66,8 @@ static enum gqa_status write_header(FILE *out, const struct shape *s)
         {"input_ids", GQA_I64, 2, input, n_input},
         {"attention_mask", GQA_I64, 2, input, n_input},
         {"labels", GQA_I64, 2, labels, n_labels},
-        {"logits", GQA_F32, 3, logits, s->n_bytes},
-        {"original.logits", GQA_F32, 3, logits, s->n_bytes},
+        {"logits", s->dtype, 3, logits, s->n_bytes},
+        {"original.logits", s->dtype, 3, logits, s->n_bytes},
     };
     const size_t with_labels[] = {0, 1, 2, 3, 4, 5};
     const size_t without[] = {0, 1, 2, 4, 5};
@@ -129,17 +132,18 @@ static enum gqa_status write_logits(FILE *out, struct gqa_trace *trace,
 {
     const size_t v = shape->vocab_size;
     double *values = calloc(v, sizeof *values);
-    float *row = calloc(v, sizeof *row);
+    const size_t size = gqa_dtype_bits(shape->dtype) / 8;
+    void *row = calloc(v, size);
     enum gqa_status st = values && row ? GQA_OK : gqa_fail_nomem();
 
     for (uint64_t s = 0; s < shape->n && st == GQA_OK; s++)
         for (uint64_t p = 0; p < shape->length && st == GQA_OK; p++) {
-            memset(row, 0, v * sizeof *row);
+            memset(row, 0, v * size);
             if (p < tokens->sequences[s].n_decoder) {
                 st = gqa_trace_logits(trace, s, p, 1, values);
-                gqa_store_f64(row, GQA_F32, values, v);
+                gqa_store_f64(row, shape->dtype, values, v);
             }
-            fwrite(row, sizeof *row, v, out);
+            fwrite(row, size, v, out);
         }
     free(values);
     free(row);
@@ -150,11 +154,11 @@ enum gqa_status gqa_dump_logits(struct gqa_whole_file *out, const char *path,
                                 struct gqa_trace *original,
                                 struct gqa_trace *converted,
                                 const struct gqa_tokens *tokens,
-                                uint64_t vocab_size)
+                                uint64_t vocab_size, enum gqa_dtype dtype)
 {
     struct gqa_whole_file file;
     struct shape shape;
-    enum gqa_status st = measure(&shape, tokens, vocab_size);
+    enum gqa_status st = measure(&shape, tokens, vocab_size, dtype);
 
     if (st == GQA_OK)
         st = gqa_whole_file_begin(&file, path);

@@ -7,11 +7,11 @@
 
 /*
  * Write a safetensors file: `logits` of the converted model and
- * `original.logits`, F32 [n, len, vocab], zeros behind the end of shorter
- * sequences, and `lengths`, I64 [n]; and the tokens as gqa_tokens_read()
- * takes them: `input_ids`, `attention_mask` and, of an encoder-decoder and
- * where some were given, `labels`. On GQA_OK the caller ends it
- * (gqa_whole_file_end()); otherwise there is none.
+ * `original.logits`, of dtype (F32, F64), [n, len, vocab], zeros behind the end
+ * of shorter sequences, and `lengths`, I64 [n]; and the tokens as
+ * gqa_tokens_read() takes them: `input_ids`, `attention_mask` and, of an
+ * encoder-decoder and where some were given, `labels`. On GQA_OK the caller
+ * ends it (gqa_whole_file_end()); otherwise there is none.
  *
  * Both traces are of the same tokens. Errors GQA_ERR_IO, GQA_ERR_NOMEM.
  */
@@ -20,6 +20,6 @@ enum gqa_status gqa_dump_logits(struct gqa_whole_file *out, const char *path,
                                 struct gqa_trace *original,
                                 struct gqa_trace *converted,
                                 const struct gqa_tokens *tokens,
-                                uint64_t vocab_size);
+                                uint64_t vocab_size, enum gqa_dtype dtype);
 
 #endif

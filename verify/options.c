@@ -18,6 +18,7 @@ static const struct gqa_choice backends[] = {
     {.name = "auto", .value = GQA_BACKEND_AUTO},
     {.name = "cpu", .value = GQA_BACKEND_CPU},
     {.name = "cuda", .value = GQA_BACKEND_CUDA},
+    {.name = "gpu", .hidden = true, .instead = "cuda"},
     {.name = NULL},
 };
 

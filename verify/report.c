@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/cli.h"
+#include "common/clock.h"
 #include "common/json.h"
 #include "common/progress.h"
 #include "verify/report_formats.h"
@@ -32,6 +33,7 @@ enum gqa_status gqa_report_create(struct gqa_report **out)
         free(report);
         return gqa_fail_nomem();
     }
+    report->start = gqa_clock_s();
     *out = report;
     return GQA_OK;
 }
@@ -143,6 +145,18 @@ enum gqa_status gqa_report_fact(struct gqa_report *report, const char *key,
         tell_fact(report, key, line);
     free(line);
     return failed ? gqa_fail_nomem() : GQA_OK;
+}
+
+enum gqa_status gqa_report_add_facts(struct gqa_report *report,
+                                     const struct gqa_report *from)
+{
+    enum gqa_status st = GQA_OK;
+    const char *key;
+    json_t *text;
+
+    json_object_foreach(from->facts, key, text) if (st == GQA_OK) st =
+        gqa_report_fact(report, key, json_string_value(text));
+    return st;
 }
 
 size_t gqa_report_count(const struct gqa_report *report,

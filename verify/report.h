@@ -71,6 +71,11 @@ GQA_MUST_USE
 enum gqa_status gqa_report_fact(struct gqa_report *report, const char *key,
                                 const char *text);
 
+/* The facts of another, behind its own. Errors GQA_ERR_NOMEM. */
+GQA_MUST_USE
+enum gqa_status gqa_report_add_facts(struct gqa_report *report,
+                                     const struct gqa_report *from);
+
 bool gqa_report_has(const struct gqa_report *report, enum gqa_check_group group,
                     const char *name);
 

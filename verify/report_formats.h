@@ -18,6 +18,7 @@ struct gqa_report {
     size_t n_entries;
     json_t *facts;  /* key -> string, in the order they were stated */
     char *error;    /* what kept the rest from being checked, or NULL */
+    double start;   /* on the clock */
     bool followed;  /* gqa_report_follow() */
     bool in_checks; /* and the last was a check */
 };
@@ -38,6 +39,7 @@ enum { GQA_FIGURE_SIZE = 256 };
 void gqa_report_join_figure(char line[GQA_FIGURE_SIZE],
                             const struct gqa_report_entry *e);
 
+/* Since it was created. */
 double gqa_report_seconds(const struct gqa_report *report);
 
 /* Whole, or what is not written yet where it follows. */

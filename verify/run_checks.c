@@ -1,5 +1,6 @@
 #include "verify/run_checks.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,10 @@
 /* Sequences that have continuations. */
 enum { SHORT_SEQUENCES = 2 };
 
-struct run {
+struct gqa_run {
     struct gqa_report *report;
+    struct gqa_report *facts; /* found before there was a report */
+    struct gqa_run_model models[GQA_N_MODELS];
     const struct gqa_run_model *original, *converted;
     const struct gqa_run_check_options *options;
     struct gqa_tokens tokens;
@@ -36,14 +39,20 @@ struct run {
     double start;                      /* of the original's run */
     struct gqa_progress *bar;
     struct gqa_run_progress progress;
+    pthread_t thread; /* runs the original */
+    bool is_running;
+    /* Of what it ran. */
+    enum gqa_status status;
+    char message[2048];
 };
 
-static bool needs_first(const struct run *r)
+static bool needs_first(const struct gqa_run *r)
 {
     return r->options->scale || r->options->budget.max_kl_of_first >= 0;
 }
 
-static enum gqa_status open_model(const struct run *r, struct gqa_running **out,
+static enum gqa_status open_model(const struct gqa_run *r,
+                                  struct gqa_running **out,
                                   const struct gqa_run_model *model,
                                   const struct gqa_run_options *options)
 {
@@ -61,7 +70,7 @@ static enum gqa_status open_model(const struct run *r, struct gqa_running **out,
     return st;
 }
 
-static enum gqa_status state_device(const struct run *r,
+static enum gqa_status state_device(const struct gqa_run *r,
                                     struct gqa_running *running)
 {
     struct gqa_device_info info = {0};
@@ -81,7 +90,7 @@ static enum gqa_status state_device(const struct run *r,
 }
 
 /* By layer: why, in the report; by token it is what one expects. */
-static enum gqa_status state_order(const struct run *r,
+static enum gqa_status state_order(const struct gqa_run *r,
                                    const struct gqa_running *running)
 {
     const struct gqa_order_choice choice = gqa_running_order(running);
@@ -104,7 +113,7 @@ static enum gqa_status state_order(const struct run *r,
     return gqa_report_fact(r->report, "order", line);
 }
 
-static void learn_shape(struct run *r, const struct gqa_network *network)
+static void learn_shape(struct gqa_run *r, const struct gqa_network *network)
 {
     r->vocab_size = network->vocab_size;
     for (size_t i = 0; i < network->n_stacks; i++)
@@ -112,18 +121,18 @@ static void learn_shape(struct run *r, const struct gqa_network *network)
             network->stacks[i].n_blocks;
 }
 
-static uint64_t n_short(const struct run *r)
+static uint64_t n_short(const struct gqa_run *r)
 {
     return r->tokens.n < SHORT_SEQUENCES ? r->tokens.n : SHORT_SEQUENCES;
 }
 
 /* By layer each token would take a pass over the weights. */
-static bool generates(const struct run *r, struct gqa_running *running)
+static bool generates(const struct gqa_run *r, struct gqa_running *running)
 {
     return r->options->n_generate > 0 && gqa_running_runtime(running);
 }
 
-static enum gqa_status generate(struct run *r, int model,
+static enum gqa_status generate(struct gqa_run *r, int model,
                                 struct gqa_running *running)
 {
     const uint64_t n = r->options->n_generate;
@@ -138,7 +147,7 @@ static enum gqa_status generate(struct run *r, int model,
     return st;
 }
 
-static enum gqa_status report_generated(struct run *r)
+static enum gqa_status report_generated(struct gqa_run *r)
 {
     const uint64_t n = r->options->n_generate;
     const struct gqa_check skipped = {
@@ -161,12 +170,12 @@ static enum gqa_status report_generated(struct run *r)
 }
 
 /* Where a GPU works, the CPU has nothing else to do. */
-static bool runs_aside(const struct run *r)
+static bool runs_aside(const struct gqa_run *r)
 {
     return !r->options->run.backend->in_place;
 }
 
-static enum gqa_status begin_reference(struct run *r)
+static enum gqa_status begin_reference(struct gqa_run *r)
 {
     const struct gqa_reference_options options = {
         .run = r->options->reference,
@@ -182,11 +191,16 @@ static enum gqa_status begin_reference(struct run *r)
                                &options);
 }
 
-static enum gqa_status run_original(struct run *r)
+/* What logits are kept in, and written. */
+static enum gqa_dtype kept_dtype(const struct gqa_run *r)
 {
-    const struct gqa_trace_options keep = {
-        .dtype = r->options->run.device.real == GQA_F64 ? GQA_F64 : GQA_F32,
-        .residual = true};
+    return r->options->run.device.real == GQA_F64 ? GQA_F64 : GQA_F32;
+}
+
+static enum gqa_status run_original(struct gqa_run *r)
+{
+    const struct gqa_trace_options keep = {.dtype = kept_dtype(r),
+                                           .residual = true};
     struct gqa_running *running = NULL;
     enum gqa_status st = open_model(r, &running, r->original, &r->options->run);
     double start = gqa_clock_s();
@@ -202,8 +216,6 @@ static enum gqa_status run_original(struct run *r)
         return st;
     }
     gqa_clock_log("getting the tokens", start, 0);
-    if (st == GQA_OK && runs_aside(r))
-        st = begin_reference(r);
     if (st == GQA_OK) {
         const uint64_t n = gqa_tokens_n_positions(&r->tokens);
 
@@ -223,7 +235,7 @@ static enum gqa_status run_original(struct run *r)
 }
 
 /* layers: [n_layers], or NULL. */
-static enum gqa_status compare(struct run *r, const char *phase,
+static enum gqa_status compare(struct gqa_run *r, const char *phase,
                                struct gqa_running *running,
                                struct gqa_fidelity_result *result,
                                struct gqa_drift *layers)
@@ -242,7 +254,7 @@ static enum gqa_status compare(struct run *r, const char *phase,
     return st;
 }
 
-static enum gqa_status check_fidelity(struct run *r,
+static enum gqa_status check_fidelity(struct gqa_run *r,
                                       struct gqa_running *running)
 {
     const size_t n = gqa_trace_n_layers(r->trace);
@@ -264,21 +276,21 @@ static enum gqa_status check_fidelity(struct run *r,
     return st;
 }
 
-static enum gqa_status dump(struct run *r, struct gqa_running *running)
+static enum gqa_status dump(struct gqa_run *r, struct gqa_running *running)
 {
-    const struct gqa_trace_options keep = {.dtype = GQA_F32};
+    const struct gqa_trace_options keep = {.dtype = kept_dtype(r)};
     struct gqa_trace *converted = NULL;
     enum gqa_status st =
         gqa_trace_record(&converted, running, &r->tokens, &keep, NULL);
 
     if (st == GQA_OK)
         st = gqa_dump_logits(r->options->dump, r->options->dump_path, r->trace,
-                             converted, &r->tokens, r->vocab_size);
+                             converted, &r->tokens, r->vocab_size, keep.dtype);
     gqa_trace_free(converted);
     return st;
 }
 
-static enum gqa_status check_expanded(struct run *r)
+static enum gqa_status check_expanded(struct gqa_run *r)
 {
     static const char name[] = "grouped-expanded";
     const struct gqa_model *model = r->converted->model;
@@ -312,7 +324,7 @@ static enum gqa_status check_expanded(struct run *r)
     return st == GQA_OK ? st : gqa_fail_prefix(st, "expanded");
 }
 
-static enum gqa_status run_converted(struct run *r)
+static enum gqa_status run_converted(struct gqa_run *r)
 {
     struct gqa_running *running = NULL;
     enum gqa_status st =
@@ -339,7 +351,8 @@ static enum gqa_status run_converted(struct run *r)
     return st;
 }
 
-static enum gqa_status run_scale(struct run *r, enum gqa_regrouping regrouping,
+static enum gqa_status run_scale(struct gqa_run *r,
+                                 enum gqa_regrouping regrouping,
                                  const char *name)
 {
     struct gqa_running *running = NULL;
@@ -381,39 +394,114 @@ static enum gqa_status run_scale(struct run *r, enum gqa_regrouping regrouping,
     return st == GQA_OK ? st : gqa_fail_prefix(st, "%s", name);
 }
 
-enum gqa_status gqa_run_checks(struct gqa_report *report,
-                               const struct gqa_run_model *original,
-                               const struct gqa_run_model *converted,
-                               const struct gqa_run_check_options *options)
-{
-    struct run r = {.report = report,
-                    .original = original,
-                    .converted = converted,
-                    .options = options,
-                    .start = gqa_clock_s()};
-    enum gqa_status st = gqa_progress_create(&r.bar, options->log_level);
+/* --- From outside --------------------------------------------------------- */
 
+static void *run_original_aside(void *arg)
+{
+    struct gqa_run *r = arg;
+
+    r->status = run_original(r);
+    if (r->status != GQA_OK)
+        snprintf(r->message, sizeof r->message, "%s", gqa_error_message());
+    return NULL;
+}
+
+enum gqa_status gqa_run_begin(struct gqa_run **out,
+                              const struct gqa_run_model *original,
+                              const struct gqa_run_check_options *options)
+{
+    struct gqa_run *r = calloc(1, sizeof *r);
+    enum gqa_status st;
+
+    if (!r)
+        return gqa_fail_nomem();
+    r->models[0] = *original;
+    r->original = &r->models[0];
+    r->converted = &r->models[1];
+    r->options = options;
+    r->start = gqa_clock_s();
+    st = gqa_report_create(&r->facts);
+    r->report = r->facts;
+    /* What goes on meanwhile has a bar of its own. */
     if (st == GQA_OK)
-        st = run_original(&r);
-    if (st == GQA_OK && !r.reference) {
-        gqa_progress_phase(r.bar, "running the reference", GQA_PROGRESS_TOKENS);
-        st = begin_reference(&r);
+        st = gqa_progress_create(&r->bar, GQA_LOG_ERROR);
+    if (st != GQA_OK) {
+        gqa_run_free(r);
+        return st;
+    }
+    r->is_running = runs_aside(r) && pthread_create(&r->thread, NULL,
+                                                    run_original_aside, r) == 0;
+    *out = r;
+    return GQA_OK;
+}
+
+static void wait_for_original(struct gqa_run *r)
+{
+    if (r->is_running)
+        pthread_join(r->thread, NULL);
+    r->is_running = false;
+}
+
+void gqa_run_free(struct gqa_run *r)
+{
+    if (!r)
+        return;
+    wait_for_original(r);
+    gqa_reference_free(r->reference);
+    gqa_trace_free(r->trace);
+    for (int m = 0; m < GQA_N_MODELS; m++)
+        free(r->generated[m]);
+    gqa_tokens_clear(&r->tokens);
+    gqa_progress_free(r->bar);
+    gqa_report_free(r->facts);
+    free(r);
+}
+
+static enum gqa_status finish_original(struct gqa_run *r,
+                                       struct gqa_report *report)
+{
+    const bool was_aside = r->is_running;
+    struct gqa_progress *bar = NULL;
+    enum gqa_status st = gqa_progress_create(&bar, r->options->log_level);
+
+    if (st != GQA_OK)
+        return st;
+    if (was_aside)
+        gqa_progress_phase(bar, "running the original", GQA_PROGRESS_TOKENS);
+    wait_for_original(r);
+    gqa_progress_free(r->bar);
+    r->bar = bar;
+    r->progress.ctx = bar;
+    r->report = report;
+    if (!was_aside)
+        return run_original(r);
+    st = gqa_report_add_facts(report, r->facts);
+    return r->status == GQA_OK ? st : gqa_fail(r->status, "%s", r->message);
+}
+
+enum gqa_status gqa_run_finish(struct gqa_run *r, struct gqa_report *report,
+                               const struct gqa_run_model *converted)
+{
+    const struct gqa_run_check_options *options = r->options;
+    enum gqa_status st;
+
+    r->models[1] = *converted;
+    st = finish_original(r, report);
+    if (st == GQA_OK) {
+        if (!runs_aside(r))
+            gqa_progress_phase(r->bar, "running the reference",
+                               GQA_PROGRESS_TOKENS);
+        st = begin_reference(r);
     }
     if (st == GQA_OK)
-        st = run_converted(&r);
+        st = run_converted(r);
     if (st == GQA_OK)
-        st = check_expanded(&r);
+        st = check_expanded(r);
     if (st == GQA_OK && options->run.backend != options->reference.backend)
-        st = gqa_reference_state(r.reference, report);
-    if (st == GQA_OK && needs_first(&r))
-        st = run_scale(&r, GQA_REGROUP_FIRST, "scale-first");
+        st = gqa_reference_state(r->reference, report);
+    if (st == GQA_OK && needs_first(r))
+        st = run_scale(r, GQA_REGROUP_FIRST, "scale-first");
     if (st == GQA_OK && options->scale)
-        st = run_scale(&r, GQA_REGROUP_RANDOM, "scale-random");
-    gqa_reference_free(r.reference);
-    gqa_trace_free(r.trace);
-    for (int m = 0; m < GQA_N_MODELS; m++)
-        free(r.generated[m]);
-    gqa_tokens_clear(&r.tokens);
-    gqa_progress_free(r.bar);
+        st = run_scale(r, GQA_REGROUP_RANDOM, "scale-random");
     return st;
 }

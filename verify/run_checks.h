@@ -37,8 +37,24 @@ struct gqa_run_check_options {
     enum gqa_log_level log_level;
 };
 
+struct gqa_run;
+
 /*
- * Run the original, then the converted model, and fill the report:
+ * Begin. Where a GPU runs the models the original runs at once, on a thread
+ * of its own, so that files can be read meanwhile. original: its pointers are
+ * lent, and options, until gqa_run_free(). Errors GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_run_begin(struct gqa_run **out,
+                              const struct gqa_run_model *original,
+                              const struct gqa_run_check_options *options);
+
+/* Waits for what runs. Accepts NULL. */
+void gqa_run_free(struct gqa_run *run);
+
+/*
+ * Once: run the original, where that has not been done, then the converted
+ * model, whose pointers are lent until gqa_run_free(), and fill the report:
  *
  *   runtime   decode-prefill     tokens one by one, from the KV cache
  *             device-float64     all at once
@@ -55,9 +71,7 @@ struct gqa_run_check_options {
  *        be compared; those of the runtime, the tokens and the report.
  */
 GQA_MUST_USE
-enum gqa_status gqa_run_checks(struct gqa_report *report,
-                               const struct gqa_run_model *original,
-                               const struct gqa_run_model *converted,
-                               const struct gqa_run_check_options *options);
+enum gqa_status gqa_run_finish(struct gqa_run *run, struct gqa_report *report,
+                               const struct gqa_run_model *converted);
 
 #endif

@@ -5,8 +5,6 @@
 
 #include "common/log.h"
 #include "runtime/cpu/room.h"
-#include "runtime/weights.h"
-#include "verify/run_checks.h"
 #include "verify/run_plan.h"
 
 enum gqa_status gqa_run_possible(const struct gqa_subject *subject)
@@ -146,50 +144,61 @@ static enum gqa_status prepare(struct gqa_run_check_options *out,
     return st;
 }
 
-enum gqa_status gqa_run_prepare(struct gqa_run_check_options *checks,
-                                struct gqa_report *report,
-                                const struct gqa_subject *original,
-                                const struct gqa_verify_options *options)
+static struct gqa_run_model model_of(struct gqa_checkpoint_weights *weights,
+                                     const struct gqa_subject *subject)
 {
+    *weights =
+        (struct gqa_checkpoint_weights){subject->checkpoint, subject->model};
+    return (struct gqa_run_model){subject->model,
+                                  gqa_checkpoint_weight_source(weights)};
+}
+
+enum gqa_status gqa_run_job_begin(struct gqa_run_job *job,
+                                  struct gqa_report *report,
+                                  const struct gqa_subject *original,
+                                  const struct gqa_verify_options *options)
+{
+    const struct gqa_run_model model = model_of(&job->weights[0], original);
     struct gqa_network *network = NULL;
     enum gqa_status st = gqa_network_create(&network, original->model);
 
     if (st == GQA_OK)
         st = gqa_cpu_check_room(options->common.n_threads);
     if (st == GQA_OK)
-        st = prepare(checks, report, network, options);
+        st = prepare(&job->checks, report, network, options);
     gqa_network_free(network);
-    return st;
+    return st == GQA_OK ? gqa_run_begin(&job->run, &model, &job->checks) : st;
 }
 
-enum gqa_status gqa_run_step(struct gqa_report *report,
-                             const struct gqa_subject *original,
-                             const struct gqa_subject *converted,
-                             const struct gqa_verify_options *options,
-                             struct gqa_run_check_options *checks)
+enum gqa_status gqa_run_job_finish(struct gqa_run_job *job,
+                                   struct gqa_report *report,
+                                   const struct gqa_subject *original,
+                                   const struct gqa_subject *converted,
+                                   const struct gqa_verify_options *options)
 {
-    struct gqa_checkpoint_weights weights[] = {
-        {original->checkpoint, original->model},
-        {converted->checkpoint, converted->model},
-    };
-    const struct gqa_run_model models[] = {
-        {original->model, gqa_checkpoint_weight_source(&weights[0])},
-        {converted->model, gqa_checkpoint_weight_source(&weights[1])},
-    };
     enum gqa_status st;
 
     if (!converted->model)
         return skip(report, "the checkpoint could not be understood");
     st = gqa_run_possible(converted);
-    if (st == GQA_OK && !checks->run.backend)
-        st = gqa_run_prepare(checks, report, original, options);
+    if (st == GQA_OK && !job->run)
+        st = gqa_run_job_begin(job, report, original, options);
     if (st == GQA_OK) {
-        gqa_info("models run on %s in %s", checks->run.backend->name,
-                 gqa_dtype_name(checks->run.device.real));
-        st = gqa_run_checks(report, &models[0], &models[1], checks);
+        const struct gqa_run_model model =
+            model_of(&job->weights[1], converted);
+
+        gqa_info("models run on %s in %s", job->checks.run.backend->name,
+                 gqa_dtype_name(job->checks.run.device.real));
+        st = gqa_run_finish(job->run, report, &model);
     }
     if (st == GQA_OK || st == GQA_ERR_INTERRUPTED ||
         gqa_report_count(report, GQA_FAILED) == 0)
         return st;
     return skip(report, gqa_error_message());
+}
+
+void gqa_run_job_end(struct gqa_run_job *job)
+{
+    gqa_run_free(job->run);
+    job->run = NULL;
 }

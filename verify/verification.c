@@ -95,7 +95,7 @@ static enum gqa_status verify(struct gqa_report *report,
                               const struct gqa_verify_options *options)
 {
     struct gqa_subject original = {0}, converted = {0};
-    struct gqa_run_check_options checks = {.dump = dump};
+    struct gqa_run_job job = {.checks = {.dump = dump}};
     struct gqa_file_check file = {
         .path = options->path,
         .config_path = options->config_path,
@@ -118,7 +118,7 @@ static enum gqa_status verify(struct gqa_report *report,
     /* A device that is not there is an error where models are to run, and
      * not before: what the files are comes first. */
     if (st == GQA_OK && options->original_path && !options->no_run &&
-        gqa_run_prepare(&checks, report, &original, options) != GQA_OK)
+        gqa_run_job_begin(&job, report, &original, options) != GQA_OK)
         gqa_info("models cannot be run: %s", gqa_error_message());
     if (st == GQA_OK)
         st = gqa_file_check(&converted, report, &file);
@@ -129,10 +129,11 @@ static enum gqa_status verify(struct gqa_report *report,
     if (st == GQA_OK && options->original_path)
         st = check_weights(report, &original, &converted, options);
     if (st == GQA_OK && options->original_path && !options->no_run)
-        st = gqa_run_step(report, &original, &converted, options, &checks);
+        st = gqa_run_job_finish(&job, report, &original, &converted, options);
     else if (st == GQA_OK)
         gqa_info("models are not run: %s",
                  options->no_run ? "--no-run" : "there is no original");
+    gqa_run_job_end(&job);
     if (st == GQA_OK && original.checkpoint)
         st = gqa_checkpoint_check_unchanged(original.checkpoint);
     if (st == GQA_OK && converted.checkpoint)

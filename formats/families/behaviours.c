@@ -33,12 +33,32 @@ void gqa_make_slopes(double *slopes, enum gqa_slopes kind, uint64_t n_heads)
 
 /* --- Layers that slide --------------------------------------------------- */
 
+/* What layer_types says of a layer. */
+static enum gqa_status read_type(bool *slides, const json_t *config,
+                                 size_t layer)
+{
+    const json_t *types = json_object_get(config, "layer_types");
+    const char *type = json_string_value(json_array_get(types, layer));
+
+    if (!types)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "configuration: layer_types is missing, and without "
+                        "it nothing says which layers slide");
+    if (type && (strcmp(type, "full_attention") == 0 ||
+                 strcmp(type, "sliding_attention") == 0)) {
+        *slides = type[0] == 's';
+        return GQA_OK;
+    }
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "configuration: layer_types of layer %zu is '%.40s', not "
+                    "full_attention or sliding_attention",
+                    layer, type ? type : "?");
+}
+
 /* From max_window_layers on, unless layer_types says it of each. */
 static enum gqa_status qwen2_slides(bool *out, const json_t *config,
                                     size_t layer)
 {
-    const json_t *types = json_object_get(config, "layer_types");
-    const char *type = json_string_value(json_array_get(types, layer));
     bool slides = false;
     uint64_t first = 28;
     enum gqa_status st;
@@ -51,25 +71,19 @@ static enum gqa_status qwen2_slides(bool *out, const json_t *config,
         !slides)
         return st;
     *out = layer >= first;
-    if (!json_is_array(types))
-        return GQA_OK;
-    if (type && (strcmp(type, "full_attention") == 0 ||
-                 strcmp(type, "sliding_attention") == 0)) {
-        *out = type[0] == 's';
-        return GQA_OK;
-    }
-    return gqa_fail(GQA_ERR_UNSUPPORTED,
-                    "configuration: layer_types of layer %zu is '%.40s', not "
-                    "full_attention or sliding_attention",
-                    layer, type ? type : "?");
+    return json_is_array(json_object_get(config, "layer_types"))
+               ? read_type(out, config, layer)
+               : GQA_OK;
 }
 
 enum gqa_status gqa_layer_slides(bool *out, enum gqa_sliding_layers kind,
                                  const json_t *config, size_t layer)
 {
     *out = true;
-    return kind == GQA_SLIDING_QWEN2 ? qwen2_slides(out, config, layer)
-                                     : GQA_OK;
+    if (kind == GQA_SLIDING_QWEN2)
+        return qwen2_slides(out, config, layer);
+    return kind == GQA_SLIDING_LAYER_TYPES ? read_type(out, config, layer)
+                                           : GQA_OK;
 }
 
 /* --- Scale of scores

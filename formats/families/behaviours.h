@@ -16,7 +16,11 @@
 enum gqa_slopes { GQA_SLOPES_NONE, GQA_SLOPES_BLOOM };
 
 /* behaviours.sliding_layers: which layers `window` holds for. */
-enum gqa_sliding_layers { GQA_SLIDING_ALL, GQA_SLIDING_QWEN2 };
+enum gqa_sliding_layers {
+    GQA_SLIDING_ALL,
+    GQA_SLIDING_QWEN2,
+    GQA_SLIDING_LAYER_TYPES,
+};
 
 /* behaviours.score_scale: what `scale` is multiplied with, by layer. */
 enum gqa_score_scale { GQA_SCORE_SCALE_AS_IT_IS, GQA_SCORE_SCALE_GPT2 };

@@ -61,6 +61,33 @@ static void find_line(struct found *out, const struct gqa_description *d,
     gqa_place_text(out->key, sizeof out->key, place);
 }
 
+/* What the whole inherits is told at the nearest place above it that the whole
+ * says itself, which is what can be mended. */
+static void find_heir(struct found *out, const struct gqa_description *d,
+                      const struct gqa_place *place)
+{
+    for (;; place = place->up)
+        for (size_t i = 0; i < d->n_layers; i++)
+            if (d->layers[i].text == d->layers[0].text &&
+                locate_in(out, &d->layers[i], place))
+                return;
+}
+
+static enum gqa_status fail_inherited(const struct gqa_description *d,
+                                      const struct gqa_place *place,
+                                      const struct found *base,
+                                      const char *what)
+{
+    char key[sizeof base->key];
+    struct found heir;
+
+    find_heir(&heir, d, place);
+    gqa_place_text(key, sizeof key, place);
+    return gqa_fail(
+        GQA_ERR_FORMAT, "%s:%zu: key '%s', inherited from %s:%zu: %s",
+        heir.layer->file, heir.line, key, base->layer->file, base->line, what);
+}
+
 enum gqa_status gqa_description_fail(const struct gqa_description *d,
                                      const struct gqa_place *place,
                                      const char *fmt, ...)
@@ -76,6 +103,8 @@ enum gqa_status gqa_description_fail(const struct gqa_description *d,
     if (!place)
         return gqa_fail(GQA_ERR_FORMAT, "%s:%zu: %s", at.layer->file, at.line,
                         what);
+    if (at.layer->text != d->layers[0].text)
+        return fail_inherited(d, place, &at, what);
     return gqa_fail(GQA_ERR_FORMAT, "%s:%zu: key '%s': %s", at.layer->file,
                     at.line, at.key, what);
 }
@@ -160,6 +189,24 @@ static int lay_over(json_t *base, const json_t *over, bool in_map)
         }
     }
     return 0;
+}
+
+/* Lay what a text says over what it inherits. With another scheme of positions
+ * goes all that belongs to the one before. */
+static int inherit_keys(json_t *base, const json_t *over)
+{
+    json_t *positions = json_object_get(base, "positions");
+    json_t *embedding = json_object_get(base, "embedding");
+    const json_t *was = json_object_get(positions, "scheme");
+    const json_t *is =
+        json_object_get(json_object_get(over, "positions"), "scheme");
+
+    if (was && is && !json_equal(was, is)) {
+        json_object_clear(positions);
+        json_object_del(embedding, "positions");
+        json_object_del(embedding, "position_offset");
+    }
+    return lay_over(base, over, false);
 }
 
 /* --- Reading and inheriting ---------------------------------------------- */
@@ -321,9 +368,9 @@ static enum gqa_status collect(json_t **out, struct gqa_description *d,
         st = gqa_fail_nomem();
         goto done;
     }
-    if (lay_over(root, parsed, false) != 0 ||
+    if (inherit_keys(root, parsed) != 0 ||
         (model_type &&
-         lay_over(root, json_object_get(types, model_type), false) != 0))
+         inherit_keys(root, json_object_get(types, model_type)) != 0))
         st = gqa_fail_nomem();
     if (is_heir) {
         d->parsed = parsed;
@@ -365,6 +412,36 @@ static const char *find_type(const struct gqa_family *family,
     return NULL;
 }
 
+/* Where the list of what is not run stands, as messages say it. */
+static enum gqa_status note_refusals(struct gqa_family *family)
+{
+    struct gqa_description *d = family->description;
+    const struct gqa_place place = {NULL, "refuse", 0};
+    const size_t room = 512;
+    struct found at;
+    char *text;
+    size_t i = 0;
+
+    while (i < d->n_layers && !locate_in(&at, &d->layers[i], &place))
+        i++;
+    if (i == d->n_layers)
+        return GQA_OK;
+    if (!(text = gqa_description_allocate(d, room, 1)))
+        return gqa_fail_nomem();
+    snprintf(text, room, "%s:%zu", at.layer->file, at.line);
+    family->refused_at = text;
+    family->refusals_inherited = at.layer->text != d->layers[0].text;
+    return GQA_OK;
+}
+
+static const char *keep_text(struct gqa_description *d, const char *text)
+{
+    const size_t n = strlen(text) + 1;
+    char *copy = gqa_description_allocate(d, n, 1);
+
+    return copy ? memcpy(copy, text, n) : NULL;
+}
+
 enum gqa_status gqa_family_parse(struct gqa_family **out,
                                  const struct gqa_library *library,
                                  const char *file, const char *text,
@@ -385,6 +462,10 @@ enum gqa_status gqa_family_parse(struct gqa_family **out,
     if (st == GQA_OK)
         st = gqa_json_check();
     if (st == GQA_OK)
+        st = note_refusals(family);
+    if (st == GQA_OK && family->refusals_inherited)
+        st = gqa_lift_refusals(family->description, model_type);
+    if (st == GQA_OK)
         st = list_types(family);
     if (st == GQA_OK)
         st = gqa_family_fill(family);
@@ -392,6 +473,8 @@ enum gqa_status gqa_family_parse(struct gqa_family **out,
         family->model_type = find_type(family, model_type);
     /* Nothing is to be told of the texts any more, which may go. */
     family->description->n_layers = 0;
+    if (st == GQA_OK && !(family->file = keep_text(family->description, file)))
+        st = gqa_fail_nomem();
     if (st == GQA_OK)
         *out = family;
     else

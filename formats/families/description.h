@@ -30,6 +30,9 @@ struct gqa_description {
     size_t n_owned;
 };
 
+/* The keys of a whole description that say how a model computes. */
+extern const char *const gqa_computing_parts[];
+
 /*
  * What a description says at a place is wrong: "FILE:LINE: key 'a.b': ...",
  * or of the nearest place above it that there is. GQA_ERR_FORMAT.
@@ -41,6 +44,13 @@ enum gqa_status gqa_description_fail(const struct gqa_description *d,
 /* Zeroed memory that the description owns; NULL: there is none. */
 void *gqa_description_allocate(struct gqa_description *d, size_t n,
                                size_t size);
+
+/* Without the inherited refusals of keys that the description itself, with
+ * what it says of model_type (or NULL), lays settings over. GQA_ERR_NOMEM
+ * alone. */
+GQA_MUST_USE
+enum gqa_status gqa_lift_refusals(struct gqa_description *d,
+                                  const char *model_type);
 
 /* Fill the family from description->root, whose layers it owns already.
  * Errors by gqa_description_fail(). */

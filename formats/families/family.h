@@ -151,6 +151,8 @@ enum gqa_weights { GQA_WEIGHTS_OUT_IN, GQA_WEIGHTS_IN_OUT };
 
 struct gqa_family {
     const char *name;
+    const char *file;       /* where its description stands, for messages */
+    bool is_own;            /* the file is the user's: it is not built in */
     const char *model_type; /* the one that is described; NULL: all of them */
     gqa_texts model_types;
     bool needs_config; /* to be run: several types share the names */
@@ -166,6 +168,8 @@ struct gqa_family {
     struct gqa_behaviours behaviours;
     const struct gqa_refusal *refusals;
     size_t n_refusals;
+    const char *refused_at; /* "FILE:LINE" of them; NULL: there are none */
+    bool refusals_inherited;
     struct gqa_keras_names keras;
     enum gqa_stock_grouped stock_grouped;
     /* The attentions of its stacks, in the order of gqa_model. */
@@ -182,6 +186,10 @@ enum gqa_part_presence gqa_bias_said(const struct gqa_setting *bias);
 
 /* Where a family's encoder and decoder are two stacks of one model. */
 bool gqa_family_is_encoder_decoder(const struct gqa_family *family);
+
+/* Whether some setting of what is computed reads the key (of a dotted one the
+ * part before the dot), or `config.unread` lists it. */
+bool gqa_family_reads(const struct gqa_family *family, const char *key);
 
 /* Whether a value of one of its keys is what the refusal speaks of. */
 bool gqa_refusal_holds(const struct gqa_refusal *refusal, const json_t *value);

@@ -179,24 +179,28 @@ enum gqa_status gqa_family_load(struct gqa_family **out,
 {
     const struct gqa_builtin_family *builtin = builtin_at(choice, i);
     gqa_texts types = types_at(choice, i);
+    enum gqa_status st;
 
     if (!model_type && !types[1])
         model_type = types[0];
-    if (!builtin)
-        return gqa_family_parse(out, choice->library, choice->own->path,
-                                choice->own->text, choice->own->length,
-                                model_type);
-    return gqa_family_parse(out, choice->library, builtin->file, builtin->text,
-                            builtin->length, model_type);
+    if (builtin)
+        return gqa_family_parse(out, choice->library, builtin->file,
+                                builtin->text, builtin->length, model_type);
+    st = gqa_family_parse(out, choice->library, choice->own->path,
+                          choice->own->text, choice->own->length, model_type);
+    if (st == GQA_OK)
+        (*out)->is_own = true;
+    return st;
 }
 
 void gqa_family_list_types(char *out, size_t size,
-                           const struct gqa_family_choice *choice)
+                           const struct gqa_family_choice *choice, size_t first,
+                           size_t end)
 {
     size_t n = 0;
 
     out[0] = '\0';
-    for (size_t i = 0; i < gqa_family_count(choice); i++)
+    for (size_t i = first; i < end; i++)
         for (gqa_texts t = types_at(choice, i); *t; t++) {
             const int added =
                 snprintf(out + n, size - n, "%s%s", n ? ", " : "", *t);

@@ -76,9 +76,11 @@ enum gqa_status gqa_family_load(struct gqa_family **out,
                                 const struct gqa_family_choice *choice,
                                 size_t i, const char *model_type);
 
-/* "t5, mt5, ...": every type that is known; cut to fit. */
+/* "t5, mt5, ...": every type of the numbers from first to before end; cut to
+ * fit. */
 void gqa_family_list_types(char *out, size_t size,
-                           const struct gqa_family_choice *choice);
+                           const struct gqa_family_choice *choice, size_t first,
+                           size_t end);
 
 /* Where messages say that number i comes from. */
 const char *gqa_family_source(const struct gqa_family_choice *choice, size_t i);

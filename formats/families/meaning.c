@@ -171,12 +171,10 @@ static void state_settings(const struct meaning *m, const json_t *part,
 /* All that says how a model computes. */
 static void state_description(const struct meaning *m)
 {
-    static const char *const parts[] = {"norm", "embedding", "positions",
-                                        "stacks", "logits"};
     const json_t *root = m->family->description->root;
 
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        state_settings(m, json_object_get(root, parts[i]), parts[i]);
+    for (gqa_texts part = gqa_computing_parts; *part; part++)
+        state_settings(m, json_object_get(root, *part), *part);
 }
 
 /*

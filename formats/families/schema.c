@@ -32,8 +32,11 @@ static const char *const stock_words[] = {
 /* Behaviours: 0 is what holds where none is asked for, and has no name. */
 static const char *const slopes_words[] = {
     [GQA_SLOPES_NONE] = "", [GQA_SLOPES_BLOOM] = "bloom", NULL};
-static const char *const sliding_words[] = {
-    [GQA_SLIDING_ALL] = "", [GQA_SLIDING_QWEN2] = "qwen2", NULL};
+static const char *const sliding_words[] = {[GQA_SLIDING_ALL] = "",
+                                            [GQA_SLIDING_QWEN2] = "qwen2",
+                                            [GQA_SLIDING_LAYER_TYPES] =
+                                                "layer_types",
+                                            NULL};
 static const char *const score_words[] = {
     [GQA_SCORE_SCALE_AS_IT_IS] = "", [GQA_SCORE_SCALE_GPT2] = "gpt2", NULL};
 static const char *const finish_words[] = {[GQA_KERAS_FINISH_NONE] = "",

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/advice.h"
 #include "common/log.h"
 #include "formats/model/leftover.h"
 
@@ -88,11 +89,21 @@ static void find_by_sign(size_t *number, const struct gqa_model_builder *b)
                 return;
 }
 
+/* What the first tensor of the first attention is called: "h.%.attn.q.weight".
+ */
+static void name_first(char *out, size_t size, const struct gqa_family *family)
+{
+    snprintf(out, size, "%s%s.%s.weight", family->names.prefixes[0],
+             family->attentions[0]->pattern, family->attentions[0]->names[0]);
+}
+
 /* Several families may share a part of their names: the first whose attentions
  * are whole is it, and where none is, the first mistake is told. */
-static enum gqa_status find_by_names(struct gqa_model_builder *b,
-                                     size_t n_families)
+static enum gqa_status find_by_names(struct gqa_model_builder *b)
 {
+    const size_t n_families = gqa_family_count(&b->choice);
+    char own_name[GQA_MAX_NAME] = "";
+    char own[2 * GQA_MAX_NAME] = "";
     enum gqa_status first = GQA_OK;
     char message[1024] = "";
     char known[512];
@@ -102,6 +113,8 @@ static enum gqa_status find_by_names(struct gqa_model_builder *b,
          number++, find_by_sign(&number, b)) {
         enum gqa_status st = take_family(b, number, NULL);
 
+        if (st == GQA_OK && b->family->is_own)
+            name_first(own_name, sizeof own_name, b->family);
         if (st == GQA_OK)
             st = find_attentions(b);
         if (st == GQA_OK && b->n_found)
@@ -115,34 +128,72 @@ static enum gqa_status find_by_names(struct gqa_model_builder *b,
     }
     if (first != GQA_OK)
         return gqa_fail(first, "%s", message);
-    gqa_family_list_types(known, sizeof known, &b->choice);
+    gqa_family_list_types(known, sizeof known, &b->choice, 0, n_families);
+    if (b->choice.own)
+        snprintf(own, sizeof own,
+                 "; %s takes names like '%s' ('names.prefixes', "
+                 "'stacks.*.layers', 'module', 'q')",
+                 gqa_family_source(&b->choice, 0), own_name);
     return gqa_fail(GQA_ERR_UNSUPPORTED,
                     "the tensors are named like those of no family we know "
-                    "(%s)%s%s%s",
+                    "(%s)%s%s%s%s",
                     known, b->params.n ? "; the first is '" : "",
                     b->params.n ? b->params.items[0].name : "",
-                    b->params.n ? "'" : "");
+                    b->params.n ? "'" : "",
+                    b->choice.own ? own : gqa_advice(GQA_ADVICE_FAMILY));
+}
+
+static enum gqa_status fail_by_type(const struct gqa_model_builder *b,
+                                    const char *model_type)
+{
+    const size_t n = gqa_family_count(&b->choice);
+    char known[512];
+
+    if (b->choice.own) {
+        gqa_family_list_types(known, sizeof known, &b->choice, 0, 1);
+        return gqa_fail(GQA_ERR_USAGE,
+                        "%s: model_type '%.80s' is not one that %s names (%s); "
+                        "if that describes it, add it to 'model_types' there",
+                        b->config_path, model_type,
+                        gqa_family_source(&b->choice, 0), known);
+    }
+    gqa_family_list_types(known, sizeof known, &b->choice, 0, n);
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "%s: model_type '%.80s' is not known; known are %s%s",
+                    b->config_path, model_type, known,
+                    gqa_advice(GQA_ADVICE_FAMILY));
+}
+
+static enum gqa_status fail_by_names(const struct gqa_model_builder *b,
+                                     const char *model_type)
+{
+    const char *first = b->params.n ? b->params.items[0].name : "";
+    char name[GQA_MAX_NAME];
+
+    name_first(name, sizeof name, b->family);
+    if (b->family->is_own)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: no tensor is named like '%s', which "
+                        "'names.prefixes', 'stacks.*.layers', 'module' and "
+                        "'q' say there; the first is '%s'",
+                        b->family->file, name, first);
+    return gqa_fail(GQA_ERR_FORMAT,
+                    "%s says model_type '%s', but no tensor is named like "
+                    "'%s'; the first is '%s'",
+                    b->config_path, model_type, name, first);
 }
 
 static enum gqa_status find_by_type(struct gqa_model_builder *b,
                                     const char *model_type)
 {
     const size_t n = gqa_family_count(&b->choice);
-    char known[512];
     size_t number = 0;
     enum gqa_status st;
 
     while (number < n && !gqa_family_has_type(&b->choice, number, model_type))
         number++;
-    /* A user's description holds where nobody knows the type. */
-    if (number == n && b->choice.own)
-        return find_by_names(b, 1);
-    if (number == n) {
-        gqa_family_list_types(known, sizeof known, &b->choice);
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "%s: model_type '%.80s' is not known; known are %s",
-                        b->config_path, model_type, known);
-    }
+    if (number == n)
+        return fail_by_type(b, model_type);
     if (b->choice.own && number > 0)
         gqa_warn("%s is not used: %s says model_type '%s', which is built in "
                  "and which it does not name",
@@ -150,16 +201,7 @@ static enum gqa_status find_by_type(struct gqa_model_builder *b,
     if ((st = take_family(b, number, model_type)) != GQA_OK)
         return st;
     st = find_attentions(b);
-    if (st == GQA_OK && b->n_found == 0)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "%s says model_type '%s', but no tensor is named like "
-                        "'%s%s.%s.weight'; the first is '%s'",
-                        b->config_path, model_type,
-                        b->family->names.prefixes[0],
-                        b->family->attentions[0]->pattern,
-                        b->family->attentions[0]->names[0],
-                        b->params.n ? b->params.items[0].name : "");
-    return st;
+    return st == GQA_OK && b->n_found == 0 ? fail_by_names(b, model_type) : st;
 }
 
 static enum gqa_status take_names(struct gqa_model_builder *b)
@@ -242,7 +284,6 @@ enum gqa_status gqa_find_family(struct gqa_model_builder *b)
     }
     model_type = json_string_value(
         json_object_get(gqa_checkpoint_config(b->checkpoint), "model_type"));
-    st = model_type ? find_by_type(b, model_type)
-                    : find_by_names(b, gqa_family_count(&b->choice));
+    st = model_type ? find_by_type(b, model_type) : find_by_names(b);
     return st == GQA_OK ? take_config(b) : st;
 }

@@ -387,6 +387,8 @@ static enum gqa_status fill(struct gqa_model *m, struct gqa_model_builder *b)
     fill_dimensions(m, b);
     if ((st = fill_type(m, b)) != GQA_OK || (st = fill_config(m, b)) != GQA_OK)
         return st;
+    if (b->config_path && !(m->config_path = strdup(b->config_path)))
+        return gqa_fail_nomem();
     m->params = b->params.items;
     m->n_params = b->params.n;
     memset(&b->params, 0, sizeof b->params);
@@ -435,6 +437,7 @@ void gqa_model_free(struct gqa_model *model)
     gqa_family_free(model->family);
     free(model->attentions);
     free(model->model_type);
+    free(model->config_path);
     json_decref(model->config);
     free(model);
 }

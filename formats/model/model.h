@@ -105,8 +105,9 @@ struct gqa_family_file;
 
 struct gqa_model {
     struct gqa_family *family; /* owned */
-    char *model_type;          /* Hugging Face's, or NULL: not known */
-    uint64_t n_layers;         /* encoder layers of an encoder-decoder */
+    char *config_path; /* for messages; NULL: there was no configuration */
+    char *model_type;  /* Hugging Face's, or NULL: not known */
+    uint64_t n_layers; /* encoder layers of an encoder-decoder */
     uint64_t n_decoder_layers; /* encoder-decoder only, else 0 */
     uint64_t d_model, vocab_size;
     struct gqa_param *params; /* in the order of their names */

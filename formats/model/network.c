@@ -10,6 +10,7 @@
 #include "common/ull.h"
 #include "formats/model/network_config.h"
 #include "formats/model/network_params.h"
+#include "formats/model/network_refused.h"
 #include "formats/model/network_rope.h"
 
 /* --- Attention ----------------------------------------------------------- */
@@ -85,13 +86,16 @@ static enum gqa_status choose_window(uint64_t *out,
     bool slides;
     enum gqa_status st;
 
+    *out = 0;
+    if (!rule->window.json)
+        return gqa_check_layer_type(b, rule, layer, 0);
     if ((st = gqa_layer_slides(&slides, b->family->behaviours.sliding_layers,
                                b->model->config, layer)) != GQA_OK ||
         (st = gqa_setting_count(&window, &rule->window, b->model->config)) !=
             GQA_OK)
         return st;
     *out = slides ? window : 0;
-    return GQA_OK;
+    return gqa_check_layer_type(b, rule, layer, *out);
 }
 
 static enum gqa_status take_attention(struct gqa_attention_block *out,
@@ -522,7 +526,6 @@ static enum gqa_status take_tokens(const struct gqa_network_builder *b)
 static enum gqa_status check_runnable(const struct gqa_network_builder *b)
 {
     const struct gqa_family *family = b->family;
-    const json_t *config = b->model->config;
 
     if (family->needs_config &&
         (!b->model->config_is_complete || !b->model->model_type))
@@ -535,21 +538,7 @@ static enum gqa_status check_runnable(const struct gqa_network_builder *b)
                         "a model of family %s has no decoder, and cannot be "
                         "run",
                         family->name);
-    for (size_t i = 0; i < family->n_refusals; i++) {
-        const struct gqa_refusal *r = &family->refusals[i];
-
-        for (gqa_texts key = r->keys; *key; key++) {
-            const json_t *value = gqa_config_at(config, *key);
-            char text[41];
-
-            if (!value || json_is_null(value) || !gqa_refusal_holds(r, value))
-                continue;
-            gqa_value_text(text, sizeof text, value);
-            return gqa_fail(GQA_ERR_UNSUPPORTED, "configuration: %s is %s: %s",
-                            *key, text, r->because);
-        }
-    }
-    return GQA_OK;
+    return gqa_check_refused(b);
 }
 
 static enum gqa_status find_prefix(struct gqa_network_builder *b)

@@ -25,6 +25,7 @@
 #define GQA_MODEL_ADVICES                                       \
     [GQA_ADVICE_CONFIG] = "; give it with --config",            \
     [GQA_ADVICE_THIS_CONFIG] = " (and this one with --config)", \
+    [GQA_ADVICE_FAMILY] = "; --family FILE describes another",  \
     [GQA_ADVICE_HEADS] = "; give --n-heads N or --config FILE"
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "common/units.h"
+#include "formats/families/family.h"
 
 static const char *naming(enum gqa_naming naming)
 {
@@ -123,14 +124,21 @@ void gqa_say_model(const struct gqa_model *m,
     const json_t *config = gqa_checkpoint_config(checkpoint);
     const char *type = json_string_value(json_object_get(config, "model_type"));
 
+    const enum gqa_naming names = gqa_checkpoint_naming(checkpoint);
+    /* Keras's names tell it by themselves. */
+    const bool by_type = names == GQA_NAMES_TORCH || names == GQA_NAMES_TF;
+
     if (gqa_log_level() < GQA_LOG_INFO)
         return;
-    if (type)
+    if (m->family->is_own)
+        gqa_info("%s: read, a description of family %s", m->family->file,
+                 m->family->name);
+    if (type && by_type)
         gqa_info("%s: family %s, by model_type %s of its configuration", path,
-                 gqa_family_name(m->family), type);
+                 m->family->name, type);
     else
         gqa_info("%s: family %s, by the names of its tensors", path,
-                 gqa_family_name(m->family));
+                 m->family->name);
     if (!m->config_is_complete)
         gqa_info("%s: dimensions are those that the shapes prove", path);
     for (size_t i = 0; i < m->n_attentions; i++)

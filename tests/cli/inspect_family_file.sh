@@ -15,3 +15,8 @@ done
 [[ ! -e out ]]
 gqa-inspect --family none.json "$DATA/families/bloom" || echo $?
 gqa-inspect --family "$DATA/families/bloom.json" "$DATA/good/llama" | sed -n 4,5p
+# A type that the file does not name
+for tool in gqa-inspect gqa-verify; do
+    $tool --family "$DATA/families/bloom.json" "$DATA/families/phi" ||
+        echo $?
+done

@@ -21,6 +21,7 @@ GQA_CUDA_PLUGIN=missing/none.so try --samples 1 --length 2 --against "$llama" mo
 try --dtype f64 --against "$llama" model
 try --tokens "$llama/reference.safetensors" model
 try --no-run --scale --against "$llama" model
+try --backend gpu --against "$llama" model
 try --backend tpu --against "$llama" model
 try --backend cpu --dtype f16 --against "$llama" model
 try --profile lax --against "$llama" model

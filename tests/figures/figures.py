@@ -31,8 +31,7 @@ def read_safetensors(path):
 
 def floats(tensor):
     entry, data = tensor
-    assert entry["dtype"] == "F32", entry
-    values = array.array("f", data)
+    values = array.array({"F32": "f", "F64": "d"}[entry["dtype"]], data)
     if sys.byteorder == "big":
         values.byteswap()
     return values

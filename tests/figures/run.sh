@@ -21,10 +21,10 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 cd "$scratch"
 
-# compare MODEL GROUPS: with the tokens in the file `tokens`
+# compare MODEL GROUPS [DTYPE]: with the tokens in the file `tokens`
 compare() {
     "$build/convert/gqa-convert" -qf --groups "$2" "$models/$1" grouped.gqa
-    "$build/verify/gqa-verify" -q --backend cpu --tokens tokens \
+    "$build/verify/gqa-verify" -q --backend cpu --dtype "${3-f32}" --tokens tokens \
         --format json --report report.json --dump-logits logits.safetensors \
         --against "$models/$1" grouped.gqa
     echo "$1 to $2: $(python3 -B "$here/figures.py" report.json \
@@ -39,7 +39,8 @@ cat >tokens <<END
 END
 compare llama 1
 compare gpt2 1
-compare gpt_neox 2
+compare gpt_neox 1
+compare gpt_neox 1 f64
 cat >tokens <<END
 1 5 9 60 12 | 3 4 44 17 9 1
 2 2 2 51 | 7 60

@@ -8,6 +8,8 @@
 #     (the CUDA plug-in and what stands in its place in tests), reach
 #     nothing of formats/ and no JSON
 #   - HDF5's own types stay in formats/hdf5/library
+#   - what is ours is included by its path from the top, of these folders:
+#     never relative, never of tests/
 #
 # usage: tests/lint/includes.sh [FOLDER]   of the sources; "." if not given
 set -euo pipefail
@@ -45,15 +47,24 @@ BEGIN {
 {
     file = substr($0, 1, index($0, ":") - 1)
     target = substr($0, index($0, ":") + 1)
+    ours = target ~ /include[[:space:]]*"/
     sub(/^[^"<]*["<]/, "", target)
     sub(/[">].*$/, "", target)
     targets[file, n[file]++] = target
-    if (target == "hdf5.h" || target ~ /hdf5\/library\/private\.h$/)
+    if (target ~ /^(hdf5|H5[A-Za-z0-9_]*)\.h$/ || target ~ /hdf5\/library\/private\.h$/)
         if (file !~ /^formats\/hdf5\/library\//)
             complain(file " includes " target ": HDF5 outside its folder")
     from = folder_of(file)
     to = folder_of(target)
-    if (!(from in rank) || !(to in rank))
+    if (!(from in rank))
+        next
+    if (target ~ /(^|\/)\.\.?\//)
+        complain(file " includes " target ": not by its path from the top")
+    else if (ours && !(to in rank))
+        complain(file " includes " target ": no folder of the sources")
+    else if (!ours && (to in rank))
+        complain(file " includes <" target ">: ours stand in quotes")
+    if (!(to in rank))
         next
     if (rank[to] > rank[from])
         complain(file " includes " target ": an arrow that runs up")

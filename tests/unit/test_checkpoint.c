@@ -278,7 +278,8 @@ START_TEST(refuses_bad_configurations)
     refused("weights", GQA_ERR_FORMAT, "/config.json: not a JSON object");
     scratch_write_text("config.json", "{\"v\" 1}");
     refused("weights", GQA_ERR_FORMAT,
-            "/config.json: not valid JSON: ':' expected near '1' (at byte 6)");
+            "/config.json: not valid JSON: ':' expected near '1' (line 1, "
+            "column 6)");
     options.config_path = scratch_path("none.json");
     refused_with(scratch_path("weights"), &options, GQA_ERR_IO,
                  "/none.json: No such file or directory");

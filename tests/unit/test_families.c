@@ -59,9 +59,10 @@ struct refusal {
 
 static const struct refusal refusals[] = {
     /* Not JSON, no object, none at all */
-    {"{\n\"family\"", "{\n'family'", "mine.json: not valid JSON"},
+    {"{\n\"family\"", "{\n'family'", "(line 2, column 1)"},
     {"\"family\": \"mine\"", "\"family\": \"mine\", \"family\": \"mine\"",
-     "duplicate"},
+     "mine.json: not valid JSON: duplicate object key near '\"family\"' (line "
+     "2, "},
     /* Keys */
     {"\"logits\"", "\"logit\"",
      "mine.json:17: key 'logit': no such key is known; did you mean 'logits'?"},
@@ -255,6 +256,85 @@ START_TEST(inherits)
     ck_assert_ptr_null(f->attentions[0]->window.json);
     ck_assert_str_eq(f->attentions[0]->names[0], "query");
     gqa_family_free(f);
+}
+END_TEST
+
+/* What contradicts something that is inherited is told where it can be
+ * mended. */
+START_TEST(names_the_heir_first)
+{
+    static const char text[] =
+        "{\"family\": \"mine\",\n\"like\": \"gpt2\",\n\"model_types\": "
+        "{\"a\": {}},\n\"stacks\": {\n\"decoder\": {\"feed_forward\": "
+        "{\"gated\": true, \"gate\": \"g\", \"up\": \"u\"}}}}";
+    struct gqa_family *f = NULL;
+
+    ck_assert_int_eq(parse(&f, text, NULL), GQA_ERR_FORMAT);
+    ck_assert_msg(
+        strstr(gqa_error_message(),
+               "mine.json:5: key 'stacks.decoder.feed_forward.plain', "
+               "inherited from formats/families/gpt2.json:") != NULL,
+        "%s", gqa_error_message());
+}
+END_TEST
+
+/* Another scheme of positions comes without the keys of the old one. */
+START_TEST(inherits_no_other_scheme)
+{
+    static const char *const texts[] = {
+        "{\"family\": \"mine\", \"like\": \"llama\", \"model_types\": "
+        "{\"a\": {}}, \"positions\": {\"scheme\": \"none\"}}",
+        "{\"family\": \"mine\", \"like\": \"gpt2\", \"model_types\": "
+        "{\"a\": {\"positions\": {\"scheme\": \"alibi\", \"slopes\": "
+        "\"bloom\"}}}}",
+    };
+
+    for (size_t i = 0; i < 2; i++) {
+        struct gqa_family *f = NULL;
+
+        ck_assert_msg(parse(&f, texts[i], "a") == GQA_OK, "%s",
+                      gqa_error_message());
+        ck_assert_ptr_null(f->positions.theta.json);
+        ck_assert_ptr_null(f->embedding.positions);
+        gqa_family_free(f);
+    }
+}
+END_TEST
+
+/* What a description reads itself is no longer refused, and all else is. */
+START_TEST(lifts_refusals_of_what_it_reads)
+{
+    static const struct {
+        const char *positions;
+        size_t n;
+        bool inherited;
+    } cases[] = {
+        {"\"positions\": {\"share\": {\"default\": 0.5}}", 0, true},
+        {"\"positions\": {\"share\": {\"key\": \"partial_rotary_factor\"}}", 0,
+         true},
+        {"\"positions\": {\"theta\": 500}", 1, true},
+        {"\"refuse\": [{\"key\": \"a\", \"is\": 1, \"because\": \"b\"}]", 1,
+         false},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct gqa_family *f = NULL;
+        char text[512];
+
+        snprintf(text, sizeof text,
+                 "{\"family\": \"mine\", \"like\": \"llama\",\n%s,\n"
+                 "\"model_types\": {\"a\": {}}}",
+                 cases[i].positions);
+        ck_assert_msg(parse(&f, text, "a") == GQA_OK, "%s",
+                      gqa_error_message());
+        ck_assert_uint_eq(f->n_refusals, cases[i].n);
+        ck_assert(f->refusals_inherited == cases[i].inherited);
+        if (!cases[i].inherited)
+            ck_assert_str_eq(f->refused_at, "mine.json:2");
+        else
+            ck_assert_ptr_nonnull(strstr(f->refused_at, "llama.json:"));
+        gqa_family_free(f);
+    }
 }
 END_TEST
 
@@ -494,8 +574,16 @@ START_TEST(chooses_a_family)
         {"layers.0.attn", "mine", true, "mine", "mine", NULL},
         {"layers.0.attn", "other", false, NULL, NULL,
          "model_type 'other' is not known; known are gpt2"},
-        /* A type that nobody knows, and names that the user's file knows */
-        {"layers.0.attn", "other", true, "mine", "other", NULL},
+        /* A type that nobody knows, though the names fit the user's file */
+        {"layers.0.attn", "other", true, NULL, NULL,
+         "model_type 'other' is not one that "},
+        {"layers.0.attn", "other", true, NULL, NULL,
+         "mine.json names (mine); if that describes it, add it to "
+         "'model_types' there"},
+        {"layers.0.att", "mine", true, NULL, NULL,
+         "mine.json: no tensor is named like 'model.layers.%.attn.q.weight'"},
+        {"layers.0.att", NULL, true, NULL, NULL,
+         "mine.json takes names like 'model.layers.%.attn.q.weight'"},
         /* A type that is built in is that, whatever file is given. */
         {"model.layers.0.self_attn", "llama", true, "llama", "llama", NULL},
         {"layers.0.attn", "gpt2", false, NULL, NULL,
@@ -775,6 +863,9 @@ int main(void)
                         (int)(sizeof refusals / sizeof *refusals));
     tcase_add_test(tc, takes_the_whole);
     tcase_add_test(tc, inherits);
+    tcase_add_test(tc, names_the_heir_first);
+    tcase_add_test(tc, inherits_no_other_scheme);
+    tcase_add_test(tc, lifts_refusals_of_what_it_reads);
     tcase_add_test(tc, refuses_a_cycle);
     tcase_add_test(tc, builtin_families_are_whole);
     tcase_add_test(tc, settings_decide);

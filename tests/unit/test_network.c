@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "formats/families/load.h"
 #include "formats/model/network.h"
 #include "formats/model/network_config.h"
 #include "runtime/relative_bias.h"
@@ -126,6 +127,22 @@ static const struct refusal refusals[] = {
      "is missing"},
     {"runtime/llama", "partial_rotary_factor", "0.5", GQA_ERR_UNSUPPORTED,
      "partial_rotary_factor is 0.5: models of these types rotate whole heads"},
+    {"runtime/llama", "final_logit_softcapping", "3.0", GQA_ERR_UNSUPPORTED,
+     "config.json: final_logit_softcapping is 3.0, and no key of family llama "
+     "reads it"},
+    {"runtime/gpt_neox", "sliding_window", "5", GQA_ERR_UNSUPPORTED,
+     "sliding_window is 5, and no key of family gpt_neox reads it"},
+    {"runtime/qwen2", "residual_multiplier", "0.5", GQA_ERR_UNSUPPORTED,
+     "residual_multiplier is 0.5"},
+    {"runtime/t5-v1_1", "no_rope_layers", "[1, 0]", GQA_ERR_UNSUPPORTED,
+     "no_rope_layers is [1,0]"},
+    {"runtime/llama", "layer_types", "[\"sliding_attention\"]",
+     GQA_ERR_UNSUPPORTED,
+     "config.json: layer_types of layer 0 is sliding_attention, which family "
+     "llama does not obey"},
+    {"runtime/mistral", "layer_types",
+     "[\"sliding_attention\", \"full_attention\"]", GQA_ERR_UNSUPPORTED,
+     "layer_types of layer 1 is full_attention"},
     {"runtime/llama", "rope_parameters",
      "{\"full_attention\": {\"rope_type\": \"yarn\"}}", GQA_ERR_UNSUPPORTED,
      "RoPE that differs by layer ('full_attention')"},
@@ -248,6 +265,76 @@ START_TEST(finds_windows)
         GQA_OK);
     ck_assert_uint_eq(o.network->stacks[0].blocks[0].self.window, 0);
     close_all(&o);
+}
+END_TEST
+
+/* Values with which a key changes nothing, and keys that decide nothing. */
+START_TEST(takes_what_is_neutral)
+{
+    static const struct {
+        const char *fixture, *key, *value;
+    } cases[] = {
+        {"runtime/llama", "attn_logit_softcapping", "null"},
+        {"runtime/llama", "logits_scaling", "1"},
+        {"runtime/llama", "sliding_window", "5"},
+        {"runtime/llama", "no_rope_layers", "[1, 1.0]"},
+        {"runtime/mistral", "layer_types",
+         "[\"sliding_attention\", \"sliding_attention\"]"},
+        /* use_sliding_window, which it has, overrules the list. */
+        {"runtime/qwen2", "layer_types",
+         "[\"sliding_attention\", \"sliding_attention\"]"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct opened o;
+
+        ck_assert_msg(open_with(&o, cases[i].fixture,
+                                changed_config(cases[i].fixture, cases[i].key,
+                                               cases[i].value)) == GQA_OK,
+                      "%s: %s", cases[i].key, gqa_error_message());
+        close_all(&o);
+    }
+}
+END_TEST
+
+/* A layer slides as its type says, with no other key beside. */
+START_TEST(obeys_layer_types)
+{
+    static const char path[] = "own.json";
+    static const char description[] =
+        "{\"family\": \"own\", \"like\": \"mistral\", \"model_types\": "
+        "{\"own\": {}}, \"behaviours\": {\"sliding_layers\": "
+        "\"layer_types\"}}";
+    const struct gqa_checkpoint_options options = {
+        .config_path = changed_config("runtime/mistral", "layer_types", NULL)};
+    struct gqa_model_hints hints = {.n_heads = 0};
+    struct gqa_family_file *file = NULL;
+    struct opened o = {0};
+    json_t *config;
+
+    ck_assert_int_eq(
+        gqa_family_file_open(&file, scratch_write_text(path, description)),
+        GQA_OK);
+    hints.family = file;
+    ck_assert_int_eq(gqa_checkpoint_open(
+                         &o.checkpoint, test_data("runtime/mistral"), &options),
+                     GQA_OK);
+    config = (json_t *)(uintptr_t)gqa_checkpoint_config(o.checkpoint);
+    json_object_set_new(config, "model_type", json_string("own"));
+    ck_assert_int_eq(gqa_model_create(&o.model, o.checkpoint, &hints), GQA_OK);
+    ck_assert_int_eq(gqa_network_create(&o.network, o.model),
+                     GQA_ERR_UNSUPPORTED);
+    ck_assert_ptr_nonnull(
+        strstr(gqa_error_message(), "layer_types is missing"));
+    json_object_set_new(
+        o.model->config, "layer_types",
+        json_pack("[ss]", "sliding_attention", "full_attention"));
+    ck_assert_msg(gqa_network_create(&o.network, o.model) == GQA_OK, "%s",
+                  gqa_error_message());
+    ck_assert_uint_eq(o.network->stacks[0].blocks[0].self.window, 5);
+    ck_assert_uint_eq(o.network->stacks[0].blocks[1].self.window, 0);
+    close_all(&o);
+    gqa_family_file_free(file);
 }
 END_TEST
 
@@ -402,6 +489,8 @@ int main(void)
                         (int)(sizeof fixtures / sizeof *fixtures));
     tcase_add_test(tc, needs_a_configuration);
     tcase_add_test(tc, finds_windows);
+    tcase_add_test(tc, takes_what_is_neutral);
+    tcase_add_test(tc, obeys_layer_types);
     tcase_add_test(tc, obeys_as_transformers_does);
     tcase_add_test(tc, finds_the_context_before_scaling);
     tcase_add_test(tc, knows_names_of_activations);

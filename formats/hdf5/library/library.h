@@ -100,4 +100,8 @@ enum gqa_status gqa_h5_locate_chunks(struct gqa_h5_file *file,
                                      struct gqa_h5_chunk *chunks,
                                      const struct gqa_h5_dataset *dataset);
 
+/* Of the headers that this was built with: "1.10.8". Asks nothing of the
+ * library. */
+void gqa_h5_version(char *out, size_t size);
+
 #endif
