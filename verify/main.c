@@ -94,14 +94,13 @@ static int verify(const struct command *command)
         st = gqa_json_check();
     if (st == GQA_OK)
         st = render(&text, report, options);
-    /* What is printed arrives before a file appears, or none does. */
+    if (st == GQA_OK && options->report_path)
+        st = gqa_report_save(options->report_path, report);
+    st = gqa_whole_file_end(&dump, st);
     if (st == GQA_OK) {
         st = print(&text);
         can_print = st == GQA_OK;
     }
-    if (st == GQA_OK && options->report_path)
-        st = gqa_report_save(options->report_path, report);
-    st = gqa_whole_file_end(&dump, st);
     gqa_memory_stream_free(&text);
     status = st == GQA_OK ? gqa_report_exit_status(report)
                           : trouble(report, command, can_print);
