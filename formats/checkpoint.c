@@ -356,9 +356,9 @@ const struct gqa_tensor *gqa_checkpoint_tensor(const struct gqa_checkpoint *c,
 }
 
 const struct gqa_source *gqa_checkpoint_source_of(
-    const struct gqa_checkpoint *c, size_t tensor)
+    const struct gqa_checkpoint *checkpoint, size_t tensor)
 {
-    return c->sources[c->table.refs[tensor].source];
+    return checkpoint->sources[checkpoint->table.refs[tensor].source];
 }
 
 const json_t *gqa_checkpoint_config(const struct gqa_checkpoint *c)

@@ -76,7 +76,7 @@ const struct gqa_tensor *gqa_checkpoint_tensor(
     const struct gqa_checkpoint *checkpoint, size_t i);
 /* The file that it lies in. Lent. */
 const struct gqa_source *gqa_checkpoint_source_of(
-    const struct gqa_checkpoint *checkpoint, size_t i);
+    const struct gqa_checkpoint *checkpoint, size_t tensor);
 
 /*
  * The configuration as found (Hugging Face config.json or a KerasHub

@@ -26,8 +26,10 @@ static void begin(void)
     original = (struct gqa_run_model){multi_head.model, multi_head.source};
     grouped = (struct gqa_run_model){single.model, single.source};
     options = (struct gqa_run_check_options){
-        .run = {backend, {.real = GQA_F32, .n_threads = 1}},
-        .reference = {gqa_cpu_backend(), {.real = GQA_F64, .n_threads = 1}},
+        .run = {.backend = backend,
+                .device = {.real = GQA_F32, .n_threads = 1}},
+        .reference = {.backend = gqa_cpu_backend(),
+                      .device = {.real = GQA_F64, .n_threads = 1}},
         .samples = {.n = 2, .length = 5},
         .budget = gqa_budget_none,
     };
