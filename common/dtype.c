@@ -63,10 +63,14 @@ bool gqa_dtype_parse(const char *name, enum gqa_dtype *dtype)
     return false;
 }
 
+bool gqa_dtype_is_half(enum gqa_dtype dtype)
+{
+    return dtype == GQA_F16 || dtype == GQA_BF16;
+}
+
 bool gqa_dtype_is_float(enum gqa_dtype dtype)
 {
-    return dtype == GQA_F16 || dtype == GQA_BF16 || dtype == GQA_F32 ||
-           dtype == GQA_F64;
+    return gqa_dtype_is_half(dtype) || dtype == GQA_F32 || dtype == GQA_F64;
 }
 
 bool gqa_dtype_bytes(enum gqa_dtype dtype, uint64_t n, uint64_t *n_bytes)

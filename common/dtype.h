@@ -49,6 +49,9 @@ bool gqa_dtype_parse(const char *name, enum gqa_dtype *dtype);
 /* F16, BF16, F32 and F64: the types that can be pooled and converted. */
 bool gqa_dtype_is_float(enum gqa_dtype dtype);
 
+/* Float16 and bfloat16. */
+bool gqa_dtype_is_half(enum gqa_dtype dtype);
+
 /*
  * Bytes of a tensor of n elements. False when the product overflows or the
  * bits do not fill whole bytes.

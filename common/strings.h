@@ -1,13 +1,28 @@
-/* Lists of strings. */
+/* Strings: order and endings. */
 #ifndef GQA_COMMON_STRINGS_H
 #define GQA_COMMON_STRINGS_H
 
+#include <stdbool.h>
 #include <string.h>
 
 /* For qsort() of an array of strings: the order of their bytes. */
 static inline int gqa_compare_strings(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Also where nothing stands before the ending. */
+static inline bool gqa_ends_with(const char *text, const char *ending)
+{
+    const size_t n = strlen(text), m = strlen(ending);
+
+    return n >= m && strcmp(text + n - m, ending) == 0;
+}
+
+/* Only where something does: a file's name is more than its ending. */
+static inline bool gqa_has_ending(const char *name, const char *ending)
+{
+    return gqa_ends_with(name, ending) && strcmp(name, ending) != 0;
 }
 
 #endif

@@ -1,5 +1,7 @@
 #include "formats/formats.h"
 
+#include "common/strings.h"
+
 #include <string.h>
 
 const struct gqa_format *const gqa_formats[] = {
@@ -10,16 +12,9 @@ const struct gqa_format *const gqa_formats[] = {
 
 const size_t gqa_n_formats = sizeof gqa_formats / sizeof *gqa_formats;
 
-bool gqa_name_ends(const char *name, const char *ending)
-{
-    const size_t n = strlen(name), m = strlen(ending);
-
-    return n > m && strcmp(name + n - m, ending) == 0;
-}
-
 bool gqa_name_fits(const char *name, const char *pattern)
 {
-    return pattern[0] == '*' ? gqa_name_ends(name, pattern + 1)
+    return pattern[0] == '*' ? gqa_has_ending(name, pattern + 1)
                              : strcmp(name, pattern) == 0;
 }
 

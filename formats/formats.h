@@ -123,9 +123,6 @@ GQA_FORMATS(GQA_FORMAT_DECLARE)
 extern const struct gqa_format *const gqa_formats[];
 extern const size_t gqa_n_formats;
 
-/* Whether a file's name ends so, and has more before it. */
-bool gqa_name_ends(const char *name, const char *ending);
-
 /* Whether it is one of `names` of a format: whole, or '*' and an ending. */
 bool gqa_name_fits(const char *name, const char *pattern);
 

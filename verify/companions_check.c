@@ -36,13 +36,6 @@ static bool begins(const char *name, const char *with)
     return strncmp(name, with, strlen(with)) == 0;
 }
 
-static bool ends(const char *name, const char *with)
-{
-    const size_t n = strlen(name), m = strlen(with);
-
-    return n >= m && strcmp(name + n - m, with) == 0;
-}
-
 bool gqa_is_companion(const char *name)
 {
     static const char *const beginnings[] = {
@@ -52,8 +45,8 @@ bool gqa_is_companion(const char *name)
     for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
         if (begins(name, beginnings[i]))
             return true;
-    return strcmp(name, generation_name) == 0 || ends(name, ".model") ||
-           ends(name, ".tiktoken");
+    return strcmp(name, generation_name) == 0 ||
+           gqa_ends_with(name, ".model") || gqa_ends_with(name, ".tiktoken");
 }
 
 static bool has(const struct gqa_companions *c, const char *name)
@@ -173,7 +166,7 @@ static enum gqa_status compare_file(bool *same, json_t **differences,
     *same = false;
     if (st == GQA_OK && sizes[0] == sizes[1])
         st = equal_bytes(same, fds[0], fds[1], sizes[0]);
-    if (st == GQA_OK && !*same && ends(name, ".json"))
+    if (st == GQA_OK && !*same && gqa_ends_with(name, ".json"))
         st = compare_json(same, differences, name, fds, sizes);
     for (int i = 0; i < 2; i++)
         if (fds[i] >= 0)

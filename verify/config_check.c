@@ -216,26 +216,6 @@ static enum gqa_status check_original(struct finding *f,
 
 /* --- KV heads ------------------------------------------------------------ */
 
-/* The first attention of a decoder that is grouped; NULL: none is, or those of
- * a layer differ, which no key can say. */
-static const struct gqa_attention *find_grouped(const struct gqa_model *m)
-{
-    const struct gqa_attention *first = NULL;
-
-    for (size_t i = 0; i < m->n_attentions; i++) {
-        const struct gqa_attention *a = &m->attentions[i];
-
-        if (a->stack != GQA_STACK_DECODER)
-            continue;
-        if (a->kind == GQA_ATTENTION_CROSS && i > 0 &&
-            a->n_kv_heads != m->attentions[i - 1].n_kv_heads)
-            return NULL;
-        if (!first && a->n_kv_heads != a->n_heads)
-            first = a;
-    }
-    return first;
-}
-
 /* Without the key a loader takes as many as there are query heads, as the
  * configuration of a model that was not grouped yet. One that contradicts the
  * tensors is no understood model. */
@@ -245,7 +225,7 @@ static void check_kv_heads(struct finding *f, const struct gqa_subject *subject)
     const char *key =
         m ? gqa_config_key(m->config, m->family->keys.n_kv_heads) : NULL;
     const json_t *said = key ? json_object_get(m->config, key) : NULL;
-    const struct gqa_attention *a = key ? find_grouped(m) : NULL;
+    const struct gqa_attention *a = key ? gqa_grouped_by_key(m) : NULL;
     char clause[GQA_CLAUSE_MAX];
 
     if (!a || (said && !json_is_null(said)) ||
@@ -388,10 +368,7 @@ enum gqa_status gqa_config_check(size_t *n_found, struct gqa_check *check,
     st = check_others(&f, subject, original);
     if (st == GQA_OK && original)
         st = check_original(&f, subject, original);
-    if (f.n > f.n_shown)
-        snprintf(check->detail + strlen(check->detail),
-                 sizeof check->detail - strlen(check->detail), "; and %zu more",
-                 f.n - f.n_shown);
+    gqa_clause_end(check, f.n - f.n_shown);
     if (f.n > 0 && !failed)
         snprintf(check->figure, sizeof check->figure, "%zu difference%s", f.n,
                  f.n == 1 ? "" : "s");

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/strings.h"
 #include "formats/families/family.h"
 #include "formats/model/buffers.h"
 
@@ -54,10 +55,7 @@ static bool is_unembedding(const struct gqa_model *model, const char *name)
 /* T5's encoder.embed_tokens and decoder.embed_tokens. */
 static bool is_embedding_of_stack(const char *name)
 {
-    static const char ending[] = ".embed_tokens.weight";
-    const size_t n = strlen(name), m = sizeof ending - 1;
-
-    return n > m && strcmp(name + n - m, ending) == 0;
+    return gqa_has_ending(name, ".embed_tokens.weight");
 }
 
 /* Whether a model without the parameter takes the embedding for it. */

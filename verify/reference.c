@@ -43,7 +43,7 @@ struct gqa_error_limits gqa_runtime_limits(enum gqa_dtype type)
 {
     /* In 16 bits sums are float32, and what is left is rounding of results;
      * else the functions have errors too. */
-    const bool half = type == GQA_BF16 || type == GQA_F16;
+    const bool half = gqa_dtype_is_half(type);
 
     return (struct gqa_error_limits){
         .factor = half ? 3 : 8,

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/progress.h"
+#include "common/strings.h"
 #include "verify/report_formats.h"
 #include "verify/whole_file.h"
 
@@ -213,21 +214,14 @@ enum gqa_status gqa_report_write(FILE *out, const struct gqa_report *report,
     return GQA_OK;
 }
 
-static int has_ending(const char *path, const char *ending)
-{
-    const size_t n = strlen(path), m = strlen(ending);
-
-    return n > m && strcmp(path + n - m, ending) == 0;
-}
-
 enum gqa_status gqa_report_format_of(enum gqa_report_format *format,
                                      const char *path)
 {
-    if (has_ending(path, ".json"))
+    if (gqa_has_ending(path, ".json"))
         *format = GQA_REPORT_JSON;
-    else if (has_ending(path, ".xml"))
+    else if (gqa_has_ending(path, ".xml"))
         *format = GQA_REPORT_JUNIT;
-    else if (has_ending(path, ".md"))
+    else if (gqa_has_ending(path, ".md"))
         *format = GQA_REPORT_MARKDOWN;
     else
         return gqa_fail(GQA_ERR_USAGE,

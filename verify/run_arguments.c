@@ -9,7 +9,7 @@ void gqa_run_arguments_init(struct gqa_run_arguments *a)
 
 enum gqa_status gqa_run_arguments_check(const struct gqa_run_arguments *a)
 {
-    const bool half = a->dtype == GQA_BF16 || a->dtype == GQA_F16;
+    const bool half = gqa_dtype_is_half(a->dtype);
 
     if (half && a->backend == GQA_BACKEND_CPU)
         return gqa_fail(GQA_ERR_USAGE,

@@ -22,8 +22,7 @@ enum { SHORT_SEQUENCES = 2 };
 struct gqa_run {
     struct gqa_report *report;
     struct gqa_report *facts; /* found before there was a report */
-    struct gqa_run_model models[GQA_N_MODELS];
-    const struct gqa_run_model *original, *converted;
+    struct gqa_run_model original, converted;
     const struct gqa_run_check_options *options;
     struct gqa_tokens tokens;
     struct gqa_trace *trace; /* of the original */
@@ -186,8 +185,8 @@ static enum gqa_status begin_reference(struct gqa_run *r)
         r->short_list, &r->tokens, GQA_REFERENCE_SEQUENCES,
         r->options->reference_length > 0 ? r->options->reference_length
                                          : GQA_REFERENCE_LENGTH);
-    return gqa_reference_begin(&r->reference, r->converted->model,
-                               &r->converted->weights, &r->short_tokens,
+    return gqa_reference_begin(&r->reference, r->converted.model,
+                               &r->converted.weights, &r->short_tokens,
                                &options);
 }
 
@@ -202,7 +201,8 @@ static enum gqa_status run_original(struct gqa_run *r)
     const struct gqa_trace_options keep = {.dtype = kept_dtype(r),
                                            .residual = true};
     struct gqa_running *running = NULL;
-    enum gqa_status st = open_model(r, &running, r->original, &r->options->run);
+    enum gqa_status st =
+        open_model(r, &running, &r->original, &r->options->run);
     double start = gqa_clock_s();
 
     if (st == GQA_OK)
@@ -293,7 +293,7 @@ static enum gqa_status dump(struct gqa_run *r, struct gqa_running *running)
 static enum gqa_status check_expanded(struct gqa_run *r)
 {
     static const char name[] = "grouped-expanded";
-    const struct gqa_model *model = r->converted->model;
+    const struct gqa_model *model = r->converted.model;
     struct gqa_running *running = NULL;
     struct gqa_weight_source weights;
     struct gqa_mapped *expanded = NULL;
@@ -311,7 +311,7 @@ static enum gqa_status check_expanded(struct gqa_run *r)
 
         return gqa_report_add(r->report, &check);
     }
-    st = gqa_expand(&expanded, model, &r->converted->weights);
+    st = gqa_expand(&expanded, model, &r->converted.weights);
     if (st == GQA_OK) {
         weights = gqa_mapped_weights(expanded);
         st = gqa_running_open(&running, gqa_mapped_model(expanded), &weights,
@@ -328,7 +328,7 @@ static enum gqa_status run_converted(struct gqa_run *r)
 {
     struct gqa_running *running = NULL;
     enum gqa_status st =
-        open_model(r, &running, r->converted, &r->options->run);
+        open_model(r, &running, &r->converted, &r->options->run);
 
     if (st == GQA_OK)
         st = check_fidelity(r, running);
@@ -361,8 +361,8 @@ static enum gqa_status run_scale(struct gqa_run *r,
     struct gqa_fidelity_result result;
     const double start = gqa_clock_s();
     enum gqa_status st =
-        gqa_regroup(&mapped, r->original->model, &r->original->weights,
-                    r->converted->model, regrouping, r->options->samples.seed);
+        gqa_regroup(&mapped, r->original.model, &r->original.weights,
+                    r->converted.model, regrouping, r->options->samples.seed);
 
     if (st == GQA_OK) {
         weights = gqa_mapped_weights(mapped);
@@ -415,9 +415,7 @@ enum gqa_status gqa_run_begin(struct gqa_run **out,
 
     if (!r)
         return gqa_fail_nomem();
-    r->models[0] = *original;
-    r->original = &r->models[0];
-    r->converted = &r->models[1];
+    r->original = *original;
     r->options = options;
     r->start = gqa_clock_s();
     st = gqa_report_create(&r->facts);
@@ -485,7 +483,7 @@ enum gqa_status gqa_run_finish(struct gqa_run *r, struct gqa_report *report,
     const struct gqa_run_check_options *options = r->options;
     enum gqa_status st;
 
-    r->models[1] = *converted;
+    r->converted = *converted;
     st = finish_original(r, report);
     if (st == GQA_OK) {
         if (!runs_aside(r))

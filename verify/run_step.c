@@ -23,11 +23,6 @@ enum gqa_status gqa_run_possible(const struct gqa_subject *subject)
 
 /* --- Where ---------------------------------------------------------------- */
 
-static bool is_half(enum gqa_dtype dtype)
-{
-    return dtype == GQA_BF16 || dtype == GQA_F16;
-}
-
 /* Whether the GPU can be used, by doing so. */
 static enum gqa_status try_cuda(const struct gqa_run_options *cuda)
 {
@@ -59,7 +54,7 @@ static enum gqa_status choose_device(struct gqa_run_options *out,
         return st;
     if (run->backend == GQA_BACKEND_CUDA)
         return gqa_fail_prefix(st, "--backend=cuda");
-    if (is_half(run->dtype))
+    if (gqa_dtype_is_half(run->dtype))
         return gqa_fail_prefix(st, "--dtype=%s needs a GPU",
                                run->dtype == GQA_BF16 ? "bf16" : "f16");
     /* A GPU that is there and fails is not passed over in silence. */

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/strings.h"
 #include "verify/companions_check.h"
 
 static const char option[] = "--report";
@@ -22,13 +23,6 @@ const char *gqa_trouble_report_path(int argc, char **argv)
         else if (strcmp(argv[i], option) == 0 && i + 1 < argc)
             path = argv[++i];
     return path;
-}
-
-static bool has_ending(const char *text, const char *ending)
-{
-    const size_t n = strlen(text), m = strlen(ending);
-
-    return n >= m && strcmp(text + n - m, ending) == 0;
 }
 
 /* By what each form of it begins with. */
@@ -52,7 +46,7 @@ static bool is_report(const char *path)
 static bool has_name_of_checkpoint(const char *name)
 {
     return strcmp(name, "config.json") == 0 ||
-           has_ending(name, ".index.json") || gqa_is_companion(name) ||
+           gqa_ends_with(name, ".index.json") || gqa_is_companion(name) ||
            strcmp(name, "gqa-manifest.json") == 0;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "common/strings.h"
 #include "formats/families/description.h"
 #include "formats/families/silent.h"
 #include "formats/model/network_config.h"
@@ -408,17 +409,10 @@ static void state_sizes(const struct meaning *m)
 
 /* --- All other keys ------------------------------------------------------ */
 
-static bool ends_in(const char *text, const char *end)
-{
-    const size_t n = strlen(text), m = strlen(end);
-
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 /* A list of one token is that token. */
 static const json_t *plain_token(const char *key, const json_t *value)
 {
-    return ends_in(key, "_token_id") && json_array_size(value) == 1
+    return gqa_ends_with(key, "_token_id") && json_array_size(value) == 1
                ? json_array_get(value, 0)
                : value;
 }

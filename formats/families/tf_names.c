@@ -6,15 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/strings.h"
 #include "formats/model/params.h"
-
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text);
-    const size_t m = strlen(end);
-
-    return n >= m && memcmp(text + n - m, end, m) == 0;
-}
 
 /* "h_._0/attn/c_attn/weight:0" -> "h.0.attn.c_attn.weight", in place. */
 static void rename_path(char *name)
@@ -22,7 +15,7 @@ static void rename_path(char *name)
     const size_t n = strlen(name);
     char *to = name;
 
-    if (ends_with(name, ":0"))
+    if (gqa_ends_with(name, ":0"))
         name[n - 2] = '\0';
     for (const char *from = name; *from;) {
         if (strncmp(from, "_._", 3) == 0) {
@@ -72,7 +65,7 @@ static enum gqa_status add(struct gqa_params *params,
         return gqa_fail_nomem();
     strcpy(name, tensor->name);
     rename_path(name);
-    is_kernel = ends_with(name, ".kernel");
+    is_kernel = gqa_ends_with(name, ".kernel");
     rename_leaf(name);
     if (is_kernel && tensor->rank > 2) {
         st = gqa_fail(GQA_ERR_UNSUPPORTED,
@@ -83,7 +76,7 @@ static enum gqa_status add(struct gqa_params *params,
     }
     /* Conv1D keeps its bias as one row. */
     if (tensor->rank == 2 && tensor->shape[0] == 1 &&
-        ends_with(name, ".bias")) {
+        gqa_ends_with(name, ".bias")) {
         shaped.rank = 1;
         shaped.shape[0] = tensor->shape[1];
     }

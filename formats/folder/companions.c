@@ -16,20 +16,13 @@
 
 enum { COPY_BYTES = 1 << 20 };
 
-static bool has_suffix(const char *name, const char *suffix)
-{
-    const size_t n = strlen(name), m = strlen(suffix);
-
-    return n >= m && strcmp(name + n - m, suffix) == 0;
-}
-
 /* Of whatever format, or an index of such. */
 static bool is_weights(const char *name)
 {
     for (size_t i = 0; i < gqa_n_formats; i++)
         for (const struct gqa_name_ending *e = gqa_formats[i]->endings;
              e && e->text; e++)
-            if (!e->may_be_else && has_suffix(name, e->text))
+            if (!e->may_be_else && gqa_ends_with(name, e->text))
                 return true;
     return false;
 }

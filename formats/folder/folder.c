@@ -8,6 +8,7 @@
 
 #include "common/file.h"
 #include "common/log.h"
+#include "common/strings.h"
 #include "formats/formats.h"
 
 struct listing {
@@ -46,7 +47,7 @@ static bool is_wanted(const char *name, const char *pattern)
         for (const struct gqa_name_ending *e =
                  gqa_formats[i]->open ? gqa_formats[i]->endings : NULL;
              e && e->text; e++)
-            if (gqa_name_ends(name, e->text))
+            if (gqa_has_ending(name, e->text))
                 return true;
     return false;
 }
@@ -101,7 +102,7 @@ static const char *find_advice(const struct listing *list, const char **name)
              e && e->text; e++)
             for (size_t i = 0; i < list->n && e->advice; i++) {
                 *name = list->entries[i]->d_name;
-                if (gqa_name_ends(*name, e->text))
+                if (gqa_has_ending(*name, e->text))
                     return e->advice;
             }
     return NULL;
@@ -120,7 +121,7 @@ static bool is_index_name(const char *name)
 {
     for (const struct gqa_name_ending *e = gqa_format_index.endings; e->text;
          e++)
-        if (gqa_name_ends(name, e->text))
+        if (gqa_has_ending(name, e->text))
             return true;
     return false;
 }
@@ -199,8 +200,8 @@ static enum gqa_status is_converted(bool *is, const char *folder,
     enum gqa_status st;
     char *path;
 
-    *is = gqa_name_ends(name, ".gqa");
-    if (*is || !gqa_name_ends(name, ".safetensors"))
+    *is = gqa_has_ending(name, ".gqa");
+    if (*is || !gqa_has_ending(name, ".safetensors"))
         return GQA_OK;
     path = gqa_path_join(folder, name);
     if (!path)

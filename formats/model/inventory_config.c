@@ -159,23 +159,11 @@ static enum gqa_status check_kv_heads(struct gqa_taking *t)
     const gqa_texts keys = t->family->keys.n_kv_heads;
     const char *key = gqa_config_key(t->model->config, keys);
     const json_t *value = key ? json_object_get(t->model->config, key) : NULL;
-    const struct gqa_attention *last = NULL, *grouped = NULL;
+    const struct gqa_attention *grouped;
 
     if (!keys || !t->is_known || (value && !json_is_null(value)))
         return GQA_OK;
-    for (size_t i = 0; i < t->model->n_attentions; i++) {
-        const struct gqa_attention *a = &t->model->attentions[i];
-
-        if (a->stack != GQA_STACK_DECODER)
-            continue;
-        /* What the key cannot say is not said by it. */
-        if (last && last->layer == a->layer &&
-            last->n_kv_heads != a->n_kv_heads)
-            return GQA_OK;
-        if (!grouped && a->n_kv_heads != a->n_heads)
-            grouped = a;
-        last = a;
-    }
+    grouped = gqa_grouped_by_key(t->model);
     if (!grouped)
         return GQA_OK;
     return gqa_taking_fault(

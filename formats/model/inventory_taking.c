@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/strings.h"
 #include "common/ull.h"
 
 /* More faults than these are counted, and not kept. */
@@ -95,25 +96,18 @@ enum gqa_status gqa_taking_gated(bool *out, const struct gqa_taking *t,
 
 /* --- Classes -------------------------------------------------------------- */
 
-static bool ends_in(const char *text, const char *end)
-{
-    const size_t n = strlen(text);
-    const size_t m = strlen(end);
-
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 static enum gqa_model_class class_of(const char *name)
 {
-    if (ends_in(name, "ForCausalLM") || ends_in(name, "LMHeadModel") ||
-        ends_in(name, "ForConditionalGeneration"))
+    if (gqa_ends_with(name, "ForCausalLM") ||
+        gqa_ends_with(name, "LMHeadModel") ||
+        gqa_ends_with(name, "ForConditionalGeneration"))
         return GQA_CLASS_LM;
-    if (ends_in(name, "EncoderModel"))
+    if (gqa_ends_with(name, "EncoderModel"))
         return GQA_CLASS_ENCODER;
     if (strstr(name, "For") || strstr(name, "DoubleHeads") ||
         strstr(name, "Reward") || strstr(name, "Value"))
         return GQA_CLASS_TASK;
-    return ends_in(name, "Model") ? GQA_CLASS_BASE : GQA_CLASS_LM;
+    return gqa_ends_with(name, "Model") ? GQA_CLASS_BASE : GQA_CLASS_LM;
 }
 
 const char *gqa_class_named(const json_t *config, enum gqa_model_class kind)

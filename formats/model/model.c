@@ -441,3 +441,22 @@ void gqa_model_free(struct gqa_model *model)
     json_decref(model->config);
     free(model);
 }
+
+const struct gqa_attention *gqa_grouped_by_key(const struct gqa_model *model)
+{
+    const struct gqa_attention *last = NULL, *grouped = NULL;
+
+    for (size_t i = 0; i < model->n_attentions; i++) {
+        const struct gqa_attention *a = &model->attentions[i];
+
+        if (a->stack != GQA_STACK_DECODER)
+            continue;
+        if (last && last->layer == a->layer &&
+            last->n_kv_heads != a->n_kv_heads)
+            return NULL;
+        if (!grouped && a->n_kv_heads != a->n_heads)
+            grouped = a;
+        last = a;
+    }
+    return grouped;
+}

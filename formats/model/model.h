@@ -176,4 +176,11 @@ enum gqa_status gqa_param_read(struct gqa_checkpoint *checkpoint,
                                uint64_t n_rows, uint64_t col, uint64_t n_cols,
                                void *buf, uint64_t pitch, void *scratch);
 
+/*
+ * The first attention of a decoder that is grouped: what a configuration's
+ * number of KV heads has to say. NULL: none is, or those of a layer differ,
+ * which no key can say. Lent.
+ */
+const struct gqa_attention *gqa_grouped_by_key(const struct gqa_model *model);
+
 #endif

@@ -1,5 +1,7 @@
 # The same mistakes where no recipe is recorded, as in a folder of others:
 # the exit status is 1, and the check whose business it is fails.
+# shellcheck source=/dev/null
+. "$CLI/broken.bash"
 sample=$DATA/sample/t5-tiny16/tf_model.h5
 qwen=$DATA/good/qwen2
 k=decoder.block.1.layer.0.SelfAttention.k.weight
@@ -14,19 +16,6 @@ gqa-convert -q --groups 2 "$qwen" qwen
 for folder in t5 expanded qwen; do
     forget_recipe $folder/model.safetensors
 done
-
-# broken ORIGINAL CONVERTED TENSOR MISTAKE [ARGUMENT]...
-broken() {
-    local original=$1 converted=$2 status=0
-    shift 2
-    rm -rf broken && cp -R "$converted" broken
-    break_weights broken/model.safetensors "$@"
-    echo "== $2"
-    gqa-verify --no-run --format tap --against "$original" broken >out ||
-        status=$?
-    grep -A 1 '^not ok' out
-    echo "exit $status"
-}
 
 broken "$sample" t5 $k flip 8191
 broken "$sample" t5 $k swap-rows 0 56 8

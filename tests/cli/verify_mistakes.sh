@@ -1,4 +1,6 @@
 # Mistakes that have a name are named, with no recipe to lean on.
+# shellcheck source=/dev/null
+. "$CLI/broken.bash"
 sample=$DATA/sample/t5-tiny16
 gpt2=$DATA/runtime/gpt2
 llama=$DATA/runtime/llama
@@ -16,29 +18,16 @@ for folder in t5 llama gpt2; do
     forget_recipe $folder/model.safetensors
 done
 
-# named ORIGINAL CONVERTED TENSOR MISTAKE [ARGUMENT]...
-named() {
-    local original=$1 converted=$2 status=0
-    shift 2
-    rm -rf broken && cp -R "$converted" broken
-    break_weights broken/model.safetensors "$@"
-    echo "== $2"
-    gqa-verify --no-run --format tap --against "$original" broken >out ||
-        status=$?
-    grep -A 1 '^not ok' out
-    echo "exit $status"
-}
-
-named "$sample" t5 $k transpose
-named "$sample" t5 $k exchange $v
-named "$sample" t5 $k exchange ${k/1.layer/0.layer}
-named "$sample" t5 $k exchange $block.1.EncDecAttention.k.weight
-named "$sample" t5 $v scale 4
-named "$sample" t5 $v scale 2
-named "$sample" t5 $k last original.safetensors 8
-named "$sample" t5 $k minor original.safetensors 8
-named "$llama" llama $lk round
-named "$gpt2" gpt2 transformer.h.0.attn.c_attn.weight swap-columns 0 20 5
+broken "$sample" t5 $k transpose
+broken "$sample" t5 $k exchange $v
+broken "$sample" t5 $k exchange ${k/1.layer/0.layer}
+broken "$sample" t5 $k exchange $block.1.EncDecAttention.k.weight
+broken "$sample" t5 $v scale 4
+broken "$sample" t5 $v scale 2
+broken "$sample" t5 $k last original.safetensors 8
+broken "$sample" t5 $k minor original.safetensors 8
+broken "$llama" llama $lk round
+broken "$gpt2" gpt2 transformer.h.0.attn.c_attn.weight swap-columns 0 20 5
 
 rm -rf swapped && mkdir swapped
 cp "$sample/config.json" swapped
