@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/atomic.h"
 #include "common/clock.h"
@@ -57,22 +58,40 @@ static enum gqa_status is_read(bool *read, const struct stat *output,
     return st == GQA_OK && !*read ? lies_in(read, output, path) : st;
 }
 
+/* False where there is none yet. */
+static enum gqa_status find_output(bool *is_there, struct stat *output,
+                                   const struct gqa_convert_options *options)
+{
+    *is_there = true;
+    if (options->to_stdout && isatty(STDOUT_FILENO))
+        return gqa_fail(GQA_ERR_USAGE,
+                        "standard output is a terminal: send it into a file "
+                        "or a pipe, or name OUTPUT");
+    if ((options->to_stdout ? fstat(STDOUT_FILENO, output)
+                            : stat(options->output, output)) == 0)
+        return GQA_OK;
+    *is_there = false;
+    return errno == ENOENT || errno == ENOTDIR
+               ? GQA_OK
+               : gqa_fail_errno("%s", gqa_output_name(options));
+}
+
 /* The output must be none of the files that are read, nor their folder. */
 static enum gqa_status check_output(const struct gqa_convert_options *options,
                                     const struct gqa_checkpoint *source)
 {
     const char *config = gqa_checkpoint_config_path(source);
+    const char *folder = gqa_checkpoint_folder(source);
     enum gqa_status st;
     struct stat output;
-    bool same;
+    bool is_there, same;
 
-    if (stat(options->output, &output) != 0)
-        return errno == ENOENT || errno == ENOTDIR
-                   ? GQA_OK
-                   : gqa_fail_errno("%s", options->output);
+    st = find_output(&is_there, &output, options);
+    if (st != GQA_OK || !is_there)
+        return st;
     st = is_read(&same, &output, gqa_checkpoint_path(source));
-    if (st == GQA_OK && !same)
-        st = same_file(&same, &output, gqa_checkpoint_folder(source));
+    if (st == GQA_OK && !same && folder)
+        st = same_file(&same, &output, folder);
     if (st == GQA_OK && !same && config)
         st = is_read(&same, &output, config);
     if (st == GQA_OK && !same && options->family_path)
@@ -83,7 +102,7 @@ static enum gqa_status check_output(const struct gqa_convert_options *options,
     if (st == GQA_OK && same)
         return gqa_fail(GQA_ERR_USAGE,
                         "%s: the output is the input; give another name",
-                        options->output);
+                        gqa_output_name(options));
     return st;
 }
 
@@ -229,6 +248,7 @@ static enum gqa_status write_output(struct gqa_conversion *c,
         .settings = o->settings,
         .n_threads = o->common.n_threads,
         .force = o->force,
+        .to_stdout = o->to_stdout,
         .metadata = metadata,
         .config = config,
         .copy_from = gqa_checkpoint_is_folder(c->source)
@@ -247,7 +267,7 @@ static enum gqa_status write_output(struct gqa_conversion *c,
     gqa_progress_phase(progress, "writing", GQA_PROGRESS_BYTES);
     out.progress_ctx = progress;
     list_outputs(list, c->plan);
-    st = gqa_output_write(&output, o->output, list, c->model->n_params,
+    st = gqa_output_write(&output, gqa_output_name(o), list, c->model->n_params,
                           gqa_produce, producer, &out);
 done:
     gqa_progress_free(progress);
@@ -264,6 +284,7 @@ static enum gqa_status try_output(const struct gqa_conversion *c)
     const struct gqa_output_options out = {
         .writer = c->options->writer,
         .force = c->options->force,
+        .to_stdout = c->options->to_stdout,
         .copy_from = gqa_checkpoint_is_folder(c->source)
                          ? gqa_checkpoint_folder(c->source)
                          : NULL,

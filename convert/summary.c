@@ -1,6 +1,5 @@
 #include "convert/summary.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/clock.h"
@@ -64,49 +63,50 @@ static struct totals count(const struct gqa_plan *plan)
     return t;
 }
 
-static void print_range(const struct range *range)
+static void print_range(FILE *out, const struct range *range)
 {
     if (range->low == range->high)
-        printf("%llu", ULL(range->low));
+        fprintf(out, "%llu", ULL(range->low));
     else
-        printf("%llu-%llu", ULL(range->low), ULL(range->high));
+        fprintf(out, "%llu-%llu", ULL(range->low), ULL(range->high));
 }
 
-static void print_cache(const char *label, uint64_t before, uint64_t after)
+static void print_cache(FILE *out, const char *label, uint64_t before,
+                        uint64_t after)
 {
     char from[GQA_UNITS_MAX], to[GQA_UNITS_MAX];
 
     if (before == 0)
         return;
-    printf("%-11s %s -> %s a token", label, gqa_units_bytes(from, before),
-           gqa_units_bytes(to, after));
+    fprintf(out, "%-11s %s -> %s a token", label, gqa_units_bytes(from, before),
+            gqa_units_bytes(to, after));
     if (after < before)
-        printf(" (%.4gx less)", (double)before / (double)after);
-    printf("\n");
+        fprintf(out, " (%.4gx less)", (double)before / (double)after);
+    fprintf(out, "\n");
 }
 
-static void print_sizes(const struct gqa_conversion *c)
+static void print_sizes(FILE *out, const struct gqa_conversion *c)
 {
     const struct gqa_convert_options *o = c->options;
     char from[GQA_UNITS_MAX], to[GQA_UNITS_MAX], content[GQA_UNITS_MAX];
 
     if (o->dry_run) {
-        printf("%-11s %s -> %s of tensors (dry run: nothing written)\n", "size",
-               gqa_units_bytes(from, c->source_file_bytes),
-               gqa_units_bytes(to, c->content_bytes));
+        fprintf(out, "%-11s %s -> %s of tensors (dry run: nothing written)\n",
+                "size", gqa_units_bytes(from, c->source_file_bytes),
+                gqa_units_bytes(to, c->content_bytes));
         return;
     }
-    printf("%-11s %s -> %s", "size",
-           gqa_units_bytes(from, c->source_file_bytes),
-           gqa_units_bytes(to, c->output.file_bytes));
+    fprintf(out, "%-11s %s -> %s", "size",
+            gqa_units_bytes(from, c->source_file_bytes),
+            gqa_units_bytes(to, c->output.file_bytes));
     if (c->output.file_bytes != c->output.content_bytes)
-        printf(" (%s uncompressed)",
-               gqa_units_bytes(content, c->output.content_bytes));
+        fprintf(out, " (%s uncompressed)",
+                gqa_units_bytes(content, c->output.content_bytes));
     if (c->output.n_files > 1)
-        printf(" in %zu files", c->output.n_files);
-    printf("\n%-11s %.2f s, %.2f GB/s\n", "time", c->elapsed_s,
-           c->elapsed_s > 0 ? (double)c->content_bytes * 1e-9 / c->elapsed_s
-                            : 0.0);
+        fprintf(out, " in %zu files", c->output.n_files);
+    fprintf(out, "\n%-11s %.2f s, %.2f GB/s\n", "time", c->elapsed_s,
+            c->elapsed_s > 0 ? (double)c->content_bytes * 1e-9 / c->elapsed_s
+                             : 0.0);
 }
 
 static const char *advice(const struct gqa_convert_options *o)
@@ -158,33 +158,35 @@ static const char *stock_note(const struct gqa_conversion *c)
                  "layers: --expand writes a\nmodel that it loads.";
 }
 
-void gqa_summary_print(const struct gqa_conversion *c)
+void gqa_summary_print(FILE *out, const struct gqa_conversion *c)
 {
     const struct totals t = count(c->plan);
     const struct gqa_convert_options *o = c->options;
     const char *note = stock_note(c);
 
-    printf("%-11s %s (%s)\n", "input", gqa_checkpoint_file(c->source),
-           gqa_checkpoint_kind(c->source));
-    printf("%-11s %s\n", "output", o->output);
-    printf("%-11s %s, %zu of %zu attentions grouped by %s%s\n", "model",
-           c->model->model_type ? c->model->model_type
-                                : gqa_family_name(c->model->family),
-           t.n_grouped, c->model->n_attentions, gqa_method_name(o->plan.method),
-           o->plan.expand ? ", written in multi-head shape" : "");
-    printf("%-11s ", "KV heads");
-    print_range(&t.before);
-    printf(" -> ");
-    print_range(&t.after);
-    printf("\n");
-    print_cache("KV cache", t.self_before, t.self_after);
-    print_cache("  cross", t.cross_before, t.cross_after);
-    print_sizes(c);
+    fprintf(out, "%-11s %s (%s)\n", "input", gqa_checkpoint_file(c->source),
+            gqa_checkpoint_kind(c->source));
+    fprintf(out, "%-11s %s (%s)\n", "output", gqa_output_name(o),
+            o->writer->label);
+    fprintf(out, "%-11s %s, %zu of %zu attentions grouped by %s%s\n", "model",
+            c->model->model_type ? c->model->model_type
+                                 : gqa_family_name(c->model->family),
+            t.n_grouped, c->model->n_attentions,
+            gqa_method_name(o->plan.method),
+            o->plan.expand ? ", written in multi-head shape" : "");
+    fprintf(out, "%-11s ", "KV heads");
+    print_range(out, &t.before);
+    fprintf(out, " -> ");
+    print_range(out, &t.after);
+    fprintf(out, "\n");
+    print_cache(out, "KV cache", t.self_before, t.self_after);
+    print_cache(out, "  cross", t.cross_before, t.cross_after);
+    print_sizes(out, c);
     if (t.after.low >= t.before.high)
         return;
-    printf("\n%s\n", advice(o));
+    fprintf(out, "\n%s\n", advice(o));
     if (note)
-        printf("%s\n", note);
+        fprintf(out, "%s\n", note);
 }
 
 /* --- JSON ---------------------------------------------------------------- */
@@ -227,6 +229,7 @@ enum gqa_status gqa_summary_json(char **out, const struct gqa_conversion *c)
     for (size_t i = 0; i < c->model->n_attentions; i++)
         json_array_append_new(attentions,
                               describe_attention(&c->plan->attentions[i]));
+    json_object_set_new(root, "output_kind", json_string(o->writer->name));
     json_object_set_new(root, "family",
                         json_string(gqa_family_name(c->model->family)));
     json_object_set_new(root, "model_type",

@@ -11,6 +11,7 @@
 #include "common/json.h"
 #include "common/units.h"
 #include "formats/folder/companions.h"
+#include "formats/folder/folder.h"
 #include "formats/folder/manifest.h"
 #include "formats/folder/replaceable.h"
 #include "formats/safetensors/write.h"
@@ -208,7 +209,7 @@ static enum gqa_status write_shard(struct folder *f, const struct shard *shard,
 
     if ((st = gqa_content_digest_create(&weights.digest)) != GQA_OK)
         return st;
-    if (asprintf(&path, "%s/%s", f->out->path, shard->name) < 0) {
+    if (!(path = gqa_path_join(f->out->path, shard->name))) {
         gqa_content_digest_free(weights.digest);
         return gqa_fail_nomem();
     }
@@ -355,8 +356,9 @@ static void describe(char *out, size_t size,
 
 const struct gqa_writer gqa_writer_folder = {
     .word = "folder",
+    .name = "folder",
     .label = "folder",
-    .form = "a folder",
+    .form = "FOLDER/",
     .settings = GQA_SETTING_SHARDS,
     .needs_config = true,
     .stock = true,

@@ -45,6 +45,9 @@ struct gqa_output_options {
     struct gqa_output_settings settings;
     unsigned n_threads; /* at least 1 */
     bool force;         /* replace what exists */
+    /* To standard output, front to back, and `path` is a name for messages:
+     * outputs that are one file. */
+    bool to_stdout;
 
     /*
      * __metadata__ of the file or of every shard of a folder, string ->
@@ -97,7 +100,8 @@ struct gqa_output {
  *          would lose other files; GQA_ERR_IO: not writable, disk full;
  *          GQA_ERR_INTERRUPTED: gqa_interrupt_pending() came true; whatever
  *          produce or ready returns. After an error nothing is left behind and
- * what was at path is untouched.
+ *          what was at path is untouched; what went to standard output is
+ *          gone.
  */
 GQA_MUST_USE
 enum gqa_status gqa_output_write(struct gqa_output_summary *summary,

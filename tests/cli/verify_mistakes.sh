@@ -11,9 +11,9 @@ lk=model.layers.0.self_attn.k_proj.weight
 
 gqa-convert -q --groups 16 "$sample" original.safetensors
 gqa-convert -q --groups 3 "$llama" llama_original.safetensors
-gqa-convert -q --groups 4 "$sample" t5
-gqa-convert -q --groups 1 "$llama" llama
-gqa-convert -q --groups 2 "$gpt2" gpt2
+gqa-convert -q --groups 4 "$sample" t5/
+gqa-convert -q --groups 1 "$llama" llama/
+gqa-convert -q --groups 2 "$gpt2" gpt2/
 for folder in t5 llama gpt2; do
     forget_recipe $folder/model.safetensors
 done
