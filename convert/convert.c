@@ -11,10 +11,12 @@
 #include "common/interrupt.h"
 #include "common/json.h"
 #include "common/progress.h"
+#include "convert/card.h"
 #include "convert/check_inventory.h"
 #include "convert/describe.h"
 #include "convert/produce.h"
 #include "convert/say.h"
+#include "convert/stock.h"
 #include "convert/summary.h"
 #include "formats/families/load.h"
 #include "formats/unwritten.h"
@@ -154,6 +156,24 @@ static enum gqa_status check_config(const struct gqa_conversion *c)
     return GQA_OK;
 }
 
+/* A folder is for loaders of others. */
+static enum gqa_status check_hybrid(const struct gqa_conversion *c)
+{
+    const struct gqa_convert_options *o = c->options;
+
+    if (!o->writer->needs_config || !gqa_is_hybrid(c->plan))
+        return GQA_OK;
+    if (!o->allow_hybrid)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "%s: its layers would differ in KV heads, and no stock "
+                        "loader takes such a folder: write a .gqa, or give "
+                        "--expand or --allow-hybrid",
+                        o->output);
+    gqa_warn("%s: its layers differ in KV heads: no stock loader takes it",
+             o->output);
+    return GQA_OK;
+}
+
 static void list_outputs(struct gqa_output_tensor *list,
                          const struct gqa_plan *plan)
 {
@@ -236,6 +256,7 @@ static enum gqa_status write_output(struct gqa_conversion *c,
     struct written written = {c, producer};
     struct gqa_output_summary output;
     struct gqa_progress *progress = NULL;
+    char *card = NULL;
     const size_t n = c->model->n_params;
     struct gqa_output_tensor *list = calloc(n ? n : 1, sizeof *list);
     json_t *config = gqa_describe_config(c->plan);
@@ -254,12 +275,16 @@ static enum gqa_status write_output(struct gqa_conversion *c,
         .copy_from = gqa_checkpoint_is_folder(c->source)
                          ? gqa_checkpoint_folder(c->source)
                          : NULL,
+        .n_kv_heads = gqa_uniform_kv_heads(c->plan),
         .progress = gqa_progress_update,
         .ready = finish,
         .ready_ctx = &written,
     };
     enum gqa_status st = list ? gqa_json_check() : gqa_fail_nomem();
 
+    if (st == GQA_OK && o->writer->needs_config)
+        st = gqa_card_create(&card, c, config, recipe);
+    out.card = card;
     if (st != GQA_OK)
         goto done;
     if ((st = gqa_progress_create(&progress, o->common.log_level)) != GQA_OK)
@@ -271,6 +296,7 @@ static enum gqa_status write_output(struct gqa_conversion *c,
                           gqa_produce, producer, &out);
 done:
     gqa_progress_free(progress);
+    free(card);
     json_decref(metadata);
     json_decref(recipe);
     json_decref(config);
@@ -283,6 +309,8 @@ static enum gqa_status try_output(const struct gqa_conversion *c)
 {
     const struct gqa_output_options out = {
         .writer = c->options->writer,
+        .card = "", /* there will be one */
+        .n_kv_heads = gqa_uniform_kv_heads(c->plan),
         .force = c->options->force,
         .to_stdout = c->options->to_stdout,
         .copy_from = gqa_checkpoint_is_folder(c->source)
@@ -338,7 +366,8 @@ static enum gqa_status run(struct gqa_conversion *c)
     st = in_source(understand(c, &hints), o);
     if (st == GQA_OK)
         st = in_source(plan(c), o);
-    if (st != GQA_OK || (st = check_config(c)) != GQA_OK)
+    if (st != GQA_OK || (st = check_config(c)) != GQA_OK ||
+        (st = check_hybrid(c)) != GQA_OK)
         return st;
     gqa_say_plan(c->plan, o);
     gqa_clock_log("planning", start, 0);

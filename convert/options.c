@@ -211,6 +211,10 @@ static const struct gqa_option rows[] = {
      .offset = AT(allow_extra),
      .help = "copy tensors that belong to no part of the model, outside of "
              "attention, with a warning; they are refused otherwise"},
+    {.name = "allow-hybrid",
+     .offset = AT(allow_hybrid),
+     .help = "write a folder whose layers differ in KV heads, which stock "
+             "loaders do not take; it is refused otherwise"},
     {.name = "force",
      .letter = 'f',
      .offset = AT(force),

@@ -17,7 +17,7 @@ struct gqa_convert_options {
     int to;                          /* of standard output, as chosen */
     struct gqa_output_settings settings;
     int dtype; /* as chosen; plan says what it means */
-    bool strict, allow_extra, force, dry_run;
+    bool strict, allow_extra, allow_hybrid, force, dry_run;
 };
 
 /* Its options, for help and completions. */

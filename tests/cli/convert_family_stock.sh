@@ -7,5 +7,5 @@ for name in phi opt; do
         tr -d '\n' <out/config.json | grep -o '"num_key_value_heads": [0-9]*' || true
     done
 done
-gqa-convert -f -l 1=2 --family "$DATA/families/phi.json" "$DATA/families/phi" \
+gqa-convert -f -l 1=2 --allow-hybrid --family "$DATA/families/phi.json" "$DATA/families/phi" \
     out/ | sed -n '/^$/,$p'

@@ -12,7 +12,7 @@ gqa-convert -qj -g 8 "$t5" - 2>&1 >/dev/null | grep output
 gqa-convert -g 8 --dry-run --store "$t5" - 2>&1 >dry | grep output
 cat dry
 
-echo == read
+echo '== read'
 cat file.gqa | gqa-inspect - | head -4
 cat file.safetensors | gqa-convert -q -g 8 - - | gqa-inspect - | head -4
 gqa-inspect - <file.safetensors | head -2
@@ -27,7 +27,7 @@ gqa-verify --no-run --against - file.gqa <"$t5/tf_model.h5" \
 printf 'first' | cat - file.gqa >behind
 { dd bs=1 count=5 of=/dev/null 2>/dev/null; gqa-inspect -; } <behind | head -2
 
-echo == refused
+echo '== refused'
 exec 3>&1
 try() { "$@" || echo "exit $?" >&3; }
 try gqa-convert -g 8 --to gqa "$t5" x.gqa
@@ -47,7 +47,7 @@ cat file.gqa | TMPDIR=/missing try gqa-inspect -
 cat file.gqa | (ulimit -f 8; try gqa-inspect -)
 cmp file.gqa piped.gqa
 
-echo == not written
+echo '== not written'
 try gqa-convert -g 8 "$t5" - >/dev/full
 try gqa-convert -g 8 "$t5" - >&-
 {

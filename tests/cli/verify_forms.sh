@@ -37,7 +37,7 @@ for method in mean first random; do
     all_forms "$gpt2" -g 1 -m $method --dtype bf16
     all_forms "$llama" -g 1 -m $method --expand --layer-groups 1=3
 done
-all_forms "$t5" -g 8 --layer-groups 0=2 --attention decoder-cross
+all_forms "$t5" -g 8 --layer-groups 0=2 --attention decoder-cross --allow-hybrid
 all_forms "$gpt2" -g 1 --expand --layer-groups 1=2
 all_forms "$gpt2" -g 2 --dtype f16
 
