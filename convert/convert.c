@@ -332,6 +332,18 @@ static enum gqa_status run(struct gqa_conversion *c)
         return st == GQA_OK ? summarise(c) : st;
     }
     start = gqa_clock_s();
+    if (o->plan.method == GQA_METHOD_ALIGNED) {
+        struct gqa_calibration calibration = o->calibration;
+
+        calibration.n_threads = o->common.n_threads;
+        calibration.log_level = o->common.log_level;
+        st = gqa_calibrate(&c->alignment, c->plan, c->source, &calibration);
+        if (st != GQA_OK)
+            return st;
+        c->plan->alignment = c->alignment;
+        gqa_clock_log("aligning", start, 0);
+        start = gqa_clock_s();
+    }
     st =
         gqa_producer_create(&producer, c->plan, c->source, o->common.n_threads);
     /* Up to here there is nothing to clean up: a signal ends us at once. */
@@ -366,6 +378,7 @@ void gqa_conversion_clear(struct gqa_conversion *conversion)
 {
     free(conversion->json);
     gqa_plan_free(conversion->plan);
+    gqa_alignment_free(conversion->alignment);
     gqa_inventory_free(conversion->inventory);
     gqa_model_free(conversion->model);
     gqa_checkpoint_close(conversion->source);

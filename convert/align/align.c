@@ -1,0 +1,301 @@
+#include "convert/align/align.h"
+
+#include <cblas.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/bounds.h"
+#include "convert/align/factor.h"
+
+/* Elements of an output projection that are read at a time. */
+enum { STRIP_ELEMENTS = 1 << 20 };
+
+struct aligner {
+    struct gqa_alignment *alignment;
+    struct gqa_checkpoint *checkpoint;
+    const struct gqa_model *model;
+};
+
+/* --- Output projections --------------------------------------------------- */
+
+/* Rows [row, row + n_rows) of a parameter as double. */
+static enum gqa_status read_rows(const struct aligner *a,
+                                 const struct gqa_param *param, uint64_t row,
+                                 uint64_t n_rows, double *out)
+{
+    const size_t n = (size_t)(n_rows * param->cols);
+    const size_t width = gqa_dtype_bits(param->dtype) / 8;
+    void *raw = malloc(n * width);
+    void *scratch = malloc(n * width);
+    enum gqa_status st = GQA_OK;
+
+    if (!raw || !scratch)
+        st = gqa_fail_nomem();
+    if (st == GQA_OK)
+        st = gqa_param_read(a->checkpoint, param, row, n_rows, 0, param->cols,
+                            raw, param->cols, scratch);
+    if (st == GQA_OK)
+        gqa_load_f64(out, raw, param->dtype, n);
+    free(raw);
+    free(scratch);
+    return st;
+}
+
+/* metrics[h] += the part of O_h^T O_h that a strip of rows makes. */
+static void add_strip(double *metrics, const struct gqa_attention *a,
+                      const double *strip, uint64_t row, uint64_t n_rows,
+                      uint64_t cols)
+{
+    const int d = (int)a->head_dim;
+
+    for (uint64_t h = 0; h < a->n_heads; h++) {
+        const uint64_t at = gqa_slice_head(&a->o, a->head_dim, h);
+        double *out = metrics + h * a->head_dim * a->head_dim;
+
+        if (a->o.axis == 1)
+            cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, d, d,
+                        (int)n_rows, 1, strip + at, (int)cols, strip + at,
+                        (int)cols, 1, out, d);
+        else if (at >= row && at < row + n_rows)
+            cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, d, d,
+                        (int)cols, 1, strip + (at - row) * cols, (int)cols,
+                        strip + (at - row) * cols, (int)cols, 1, out, d);
+    }
+}
+
+/* metrics: [n_heads, d, d], O_h^T O_h. */
+static enum gqa_status output_metrics(const struct aligner *a,
+                                      const struct gqa_attention *attention,
+                                      double *metrics)
+{
+    const struct gqa_param *o = &a->model->params[attention->o.weight];
+    const uint64_t d = attention->head_dim;
+    /* Whole heads where they lie in rows. */
+    const uint64_t unit = attention->o.axis == 0 ? d : 1;
+    uint64_t take = STRIP_ELEMENTS / o->cols / unit * unit;
+    double *strip;
+    enum gqa_status st = GQA_OK;
+
+    take = take ? take : unit;
+    strip = malloc(take * o->cols * sizeof *strip);
+    if (!strip)
+        return gqa_fail_nomem();
+    memset(metrics, 0, attention->n_heads * d * d * sizeof *metrics);
+    for (uint64_t r = 0; r < o->rows && st == GQA_OK; r += take) {
+        const uint64_t n = gqa_min_u64(take, o->rows - r);
+
+        st = read_rows(a, o, r, n, strip);
+        if (st == GQA_OK)
+            add_strip(metrics, attention, strip, r, n, o->cols);
+    }
+    free(strip);
+    return st;
+}
+
+/* --- One attention -------------------------------------------------------- */
+
+/* Metrics of query heads summed over those that read one KV head. */
+static void sum_by_kv_head(double *out, const struct gqa_attention *a,
+                           const double *metrics)
+{
+    const uint64_t dd = a->head_dim * a->head_dim;
+    const uint64_t per = a->n_heads / a->n_kv_heads;
+
+    memset(out, 0, a->n_kv_heads * dd * sizeof *out);
+    for (uint64_t h = 0; h < a->n_heads; h++)
+        for (uint64_t i = 0; i < dd; i++)
+            out[h / per * dd + i] += metrics[h * dd + i];
+}
+
+/*
+ * All groups of keys, or of values. mixes: [pooled, d, m d]; backs: [n_heads,
+ * d, d], what each query head's projection is multiplied with.
+ */
+static enum gqa_status factor_groups(double *mixes, double *backs,
+                                     double *lost,
+                                     const struct gqa_attention *a,
+                                     const struct gqa_bands *bands,
+                                     uint64_t pooled, const double *moments,
+                                     const double *metrics)
+{
+    const uint64_t d = a->head_dim, m = a->n_kv_heads / pooled, w = m * d;
+    const uint64_t per = a->n_heads / a->n_kv_heads;
+    double *block = malloc(w * w * sizeof *block);
+    double *back = malloc(m * d * d * sizeof *back);
+    double all = 0, gone = 0;
+    enum gqa_status st = block && back ? GQA_OK : gqa_fail_nomem();
+
+    for (uint64_t g = 0; g < pooled && st == GQA_OK; g++) {
+        struct gqa_factor f = {.mix = mixes + g * d * w, .back = back};
+
+        for (uint64_t i = 0; i < w; i++)
+            memcpy(block + i * w,
+                   moments + (g * w + i) * a->n_kv_heads * d + g * w,
+                   w * sizeof *block);
+        st = gqa_factor(&f, bands, m, block, metrics + g * m * d * d);
+        for (uint64_t h = 0; h < m * per && st == GQA_OK; h++)
+            memcpy(backs + (g * m * per + h) * d * d, back + h / per * d * d,
+                   d * d * sizeof *back);
+        all += f.all;
+        gone += f.lost;
+    }
+    *lost = all > 0 ? gone / all : 0;
+    free(block);
+    free(back);
+    return st;
+}
+
+static enum gqa_status factor_keys(struct gqa_transforms *t,
+                                   const struct gqa_attention *a,
+                                   const struct gqa_head_statistics *s,
+                                   double *metrics)
+{
+    const bool turns = a->position.scheme == GQA_POSITION_ROPE;
+    struct gqa_bands bands;
+    enum gqa_status st =
+        gqa_bands_of_position(&bands, a->head_dim, &a->position);
+
+    if (st != GQA_OK)
+        return st;
+    sum_by_kv_head(metrics, a, s->queries);
+    st = factor_groups(t->k, t->q, &t->keys_lost, a, &bands, t->pooled,
+                       turns ? s->keys : s->centred_keys, metrics);
+    gqa_bands_clear(&bands);
+    return st;
+}
+
+static enum gqa_status factor_values(const struct aligner *aligner,
+                                     struct gqa_transforms *t,
+                                     const struct gqa_attention *a,
+                                     const struct gqa_head_statistics *s,
+                                     double *metrics)
+{
+    double *each =
+        malloc(a->n_heads * a->head_dim * a->head_dim * sizeof *each);
+    struct gqa_bands bands;
+    enum gqa_status st = gqa_bands_whole(&bands, a->head_dim);
+
+    if (st == GQA_OK && !each)
+        st = gqa_fail_nomem();
+    if (st == GQA_OK)
+        st = output_metrics(aligner, a, each);
+    if (st == GQA_OK) {
+        sum_by_kv_head(metrics, a, each);
+        st = factor_groups(t->v, t->o, &t->values_lost, a, &bands, t->pooled,
+                           s->values, metrics);
+    }
+    gqa_bands_clear(&bands);
+    free(each);
+    return st;
+}
+
+static enum gqa_status take(void *ctx, size_t index,
+                            const struct gqa_head_statistics *s)
+{
+    const struct aligner *aligner = ctx;
+    struct gqa_transforms *t = &aligner->alignment->attentions[index];
+    const struct gqa_attention *a = &aligner->model->attentions[index];
+    const uint64_t d = a->head_dim;
+    double *metrics = malloc(a->n_kv_heads * d * d * sizeof *metrics);
+    enum gqa_status st = metrics ? GQA_OK : gqa_fail_nomem();
+
+    t->k = malloc(a->n_kv_heads * d * d * sizeof *t->k);
+    t->v = malloc(a->n_kv_heads * d * d * sizeof *t->v);
+    t->q = malloc(a->n_heads * d * d * sizeof *t->q);
+    t->o = malloc(a->n_heads * d * d * sizeof *t->o);
+    if (!t->k || !t->v || !t->q || !t->o)
+        st = gqa_fail_nomem();
+    if (st == GQA_OK)
+        st = factor_keys(t, a, s, metrics);
+    if (st == GQA_OK)
+        st = factor_values(aligner, t, a, s, metrics);
+    free(metrics);
+    return st;
+}
+
+/* --- All ------------------------------------------------------------------ */
+
+static const struct gqa_attention_block *block_of(
+    const struct gqa_network *network, const struct gqa_attention *a)
+{
+    for (size_t i = 0; i < network->n_stacks; i++)
+        if (network->stacks[i].stack == a->stack) {
+            const struct gqa_block *b = &network->stacks[i].blocks[a->layer];
+
+            return a->kind == GQA_ATTENTION_SELF ? &b->self : &b->cross;
+        }
+    return NULL;
+}
+
+static enum gqa_status check(const struct gqa_network *network,
+                             const struct gqa_attention *a)
+{
+    const struct gqa_attention_block *block = block_of(network, a);
+
+    if (block && (block->k_norm.kind != GQA_NORM_NONE ||
+                  block->q_norm.kind != GQA_NORM_NONE))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "queries and keys are normed head by head, which no "
+                        "alignment passes: --method=mean pools them");
+    return GQA_OK;
+}
+
+enum gqa_status gqa_align(struct gqa_alignment **out,
+                          struct gqa_checkpoint *checkpoint,
+                          const struct gqa_model *model,
+                          const uint64_t *pooled,
+                          const struct gqa_statistics_job *statistics)
+{
+    struct gqa_alignment *alignment = calloc(1, sizeof *alignment);
+    bool *wanted = calloc(model->n_attentions, sizeof *wanted);
+    struct aligner aligner = {alignment, checkpoint, model};
+    struct gqa_statistics_job job = *statistics;
+    enum gqa_status st = GQA_OK;
+
+    if (alignment)
+        alignment->attentions =
+            calloc(model->n_attentions, sizeof *alignment->attentions);
+    if (!alignment || !alignment->attentions || !wanted)
+        st = gqa_fail_nomem();
+    else
+        alignment->n = model->n_attentions;
+    for (size_t i = 0; i < model->n_attentions && st == GQA_OK; i++) {
+        const struct gqa_attention *a = &model->attentions[i];
+
+        wanted[i] = pooled[i] > 0 && pooled[i] < a->n_kv_heads;
+        if (!wanted[i])
+            continue;
+        alignment->attentions[i].source = a->n_kv_heads;
+        alignment->attentions[i].pooled = pooled[i];
+        st = check(job.network, a);
+    }
+    if (st == GQA_OK) {
+        job.wanted = wanted;
+        job.take = take;
+        job.ctx = &aligner;
+        st = gqa_statistics_collect(&job);
+    }
+    free(wanted);
+    if (st != GQA_OK) {
+        gqa_alignment_free(alignment);
+        return st;
+    }
+    *out = alignment;
+    return GQA_OK;
+}
+
+void gqa_alignment_free(struct gqa_alignment *alignment)
+{
+    if (!alignment)
+        return;
+    for (size_t i = 0; alignment->attentions && i < alignment->n; i++) {
+        struct gqa_transforms *t = &alignment->attentions[i];
+
+        free(t->k);
+        free(t->v);
+        free(t->q);
+        free(t->o);
+    }
+    free(alignment->attentions);
+    free(alignment);
+}

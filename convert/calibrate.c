@@ -1,0 +1,121 @@
+#include "convert/calibrate.h"
+
+#include <stdlib.h>
+
+#include "common/bounds.h"
+#include "common/progress.h"
+#include "runtime/data/sample.h"
+#include "runtime/data/token_file.h"
+#include "runtime/data/token_text.h"
+#include "runtime/weights.h"
+
+/* As many tokens as give moments of a model of this size their last digit
+ * that counts; more change figures by less than what is rounded. */
+enum { DEFAULT_SEQUENCES = 64, DEFAULT_LENGTH = 512 };
+
+struct calibrator {
+    const struct gqa_calibration *asked;
+    struct gqa_network *network;
+    const struct gqa_backend *backend;
+    struct gqa_device *device;
+    struct gqa_checkpoint_weights weights;
+    struct gqa_weight_source source;
+    struct gqa_tokens tokens;
+    struct gqa_progress *bar;
+};
+
+static enum gqa_status draw(struct calibrator *c,
+                            const struct gqa_sample_options *options)
+{
+    struct gqa_runtime *runtime = NULL;
+    enum gqa_status st = gqa_runtime_create(&runtime, c->network, c->backend,
+                                            c->device, &c->source);
+
+    if (st == GQA_OK)
+        st = gqa_sample(&c->tokens, runtime, c->network, options);
+    gqa_runtime_free(runtime);
+    return st;
+}
+
+static enum gqa_status get_tokens(struct calibrator *c)
+{
+    const struct gqa_calibration *asked = c->asked;
+    const struct gqa_token_rules rules = gqa_token_rules_of(c->network);
+    struct gqa_sample_options options = {
+        .n = asked->n ? asked->n : DEFAULT_SEQUENCES,
+        .length = asked->length ? asked->length : DEFAULT_LENGTH,
+        .seed = asked->seed,
+        .progress = gqa_progress_update,
+        .progress_ctx = c->bar,
+    };
+    enum gqa_status st;
+
+    if (c->network->max_positions > 0)
+        options.length =
+            gqa_min_u64(options.length, c->network->max_positions);
+    gqa_progress_phase(c->bar, "getting tokens", GQA_PROGRESS_TOKENS);
+    if (asked->text_path)
+        return gqa_tokens_from_text(&c->tokens, asked->text_path, &rules,
+                                    options.length, options.n);
+    if (!asked->tokens_path)
+        return draw(c, &options);
+    st = gqa_tokens_read(&c->tokens, asked->tokens_path, &rules, asked->n);
+    if (st == GQA_OK && asked->length)
+        gqa_tokens_cut(&c->tokens, asked->length);
+    return st;
+}
+
+static enum gqa_status align(struct gqa_alignment **out, struct calibrator *c,
+                             const struct gqa_plan *plan,
+                             struct gqa_checkpoint *checkpoint)
+{
+    const struct gqa_model *model = plan->model;
+    uint64_t *pooled = calloc(model->n_attentions, sizeof *pooled);
+    struct gqa_statistics_job job = {.network = c->network,
+                                     .backend = c->backend,
+                                     .device = c->device,
+                                     .weights = &c->source,
+                                     .tokens = &c->tokens,
+                                     .progress = gqa_progress_update,
+                                     .progress_ctx = c->bar};
+    enum gqa_status st;
+
+    if (!pooled)
+        return gqa_fail_nomem();
+    for (size_t i = 0; i < model->n_attentions; i++)
+        if (plan->attentions[i].selected)
+            pooled[i] = plan->attentions[i].pooled;
+    gqa_progress_phase(c->bar, "calibrating", GQA_PROGRESS_TOKENS);
+    st = gqa_align(out, checkpoint, model, pooled, &job);
+    free(pooled);
+    return st;
+}
+
+enum gqa_status gqa_calibrate(struct gqa_alignment **out,
+                              const struct gqa_plan *plan,
+                              struct gqa_checkpoint *checkpoint,
+                              const struct gqa_calibration *calibration)
+{
+    const struct gqa_device_options device = {
+        .real = GQA_F32, .n_threads = calibration->n_threads};
+    struct calibrator c = {.asked = calibration,
+                           .backend = gqa_cpu_backend(),
+                           .weights = {checkpoint, plan->model}};
+    enum gqa_status st = gqa_network_create(&c.network, plan->model);
+
+    c.source = gqa_checkpoint_weight_source(&c.weights);
+    if (st == GQA_OK)
+        st = gqa_progress_create(&c.bar, calibration->log_level);
+    if (st == GQA_OK)
+        st = c.backend->open(&c.device, &device);
+    if (st == GQA_OK)
+        st = get_tokens(&c);
+    if (st == GQA_OK)
+        st = align(out, &c, plan, checkpoint);
+    gqa_tokens_clear(&c.tokens);
+    if (c.device)
+        c.backend->close(c.device);
+    gqa_progress_free(c.bar);
+    gqa_network_free(c.network);
+    return st;
+}

@@ -1,0 +1,28 @@
+/* What an aligned conversion learns from its source before anything is
+ * written. */
+#ifndef GQA_CONVERT_CALIBRATE_H
+#define GQA_CONVERT_CALIBRATE_H
+
+#include "common/log.h"
+#include "convert/plan.h"
+
+struct gqa_calibration {
+    const char *tokens_path; /* NULL: drawn from the model, or of text_path */
+    const char *text_path;
+    uint64_t n, length; /* sequences, tokens of each; 0: the default */
+    uint64_t seed;
+    unsigned n_threads;
+    enum gqa_log_level log_level;
+};
+
+/*
+ * The transforms of a plan whose method is aligned. Errors those of
+ * gqa_network_create() and gqa_align(), and of the tokens.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_calibrate(struct gqa_alignment **out,
+                              const struct gqa_plan *plan,
+                              struct gqa_checkpoint *checkpoint,
+                              const struct gqa_calibration *calibration);
+
+#endif
