@@ -4,6 +4,8 @@
 
 #include "common/bounds.h"
 #include "common/progress.h"
+#include "convert/align/refit.h"
+#include "convert/converted.h"
 #include "runtime/data/sample.h"
 #include "runtime/data/token_file.h"
 #include "runtime/data/token_text.h"
@@ -91,6 +93,43 @@ static enum gqa_status align(struct gqa_alignment **out, struct calibrator *c,
     return st;
 }
 
+/* The same conversion in the source's shapes, which its network runs. */
+static enum gqa_status refit(struct gqa_alignment *alignment,
+                             struct calibrator *c, const struct gqa_plan *plan,
+                             struct gqa_checkpoint *checkpoint)
+{
+    struct gqa_plan_options options = plan->options;
+    struct gqa_plan *in_place = NULL;
+    struct gqa_converted *converted = NULL;
+    struct gqa_weight_source weights;
+    const struct gqa_refit_job job = {.network = c->network,
+                                      .backend = c->backend,
+                                      .device = c->device,
+                                      .original = &c->source,
+                                      .converted = &weights,
+                                      .tokens = &c->tokens,
+                                      .progress = gqa_progress_update,
+                                      .progress_ctx = c->bar};
+    enum gqa_status st;
+
+    options.in_place = true;
+    options.expand = false;
+    options.keep_dtype = true;
+    if ((st = gqa_plan_create(&in_place, plan->model, &options)) != GQA_OK)
+        return st;
+    in_place->alignment = alignment;
+    st = gqa_converted_create(&converted, in_place, checkpoint,
+                              c->asked->n_threads + 1);
+    if (st == GQA_OK) {
+        weights = gqa_converted_weights(converted);
+        gqa_progress_phase(c->bar, "fitting outputs", GQA_PROGRESS_TOKENS);
+        st = gqa_refit(alignment, &job);
+    }
+    gqa_converted_free(converted);
+    gqa_plan_free(in_place);
+    return st;
+}
+
 enum gqa_status gqa_calibrate(struct gqa_alignment **out,
                               const struct gqa_plan *plan,
                               struct gqa_checkpoint *checkpoint,
@@ -112,6 +151,8 @@ enum gqa_status gqa_calibrate(struct gqa_alignment **out,
         st = get_tokens(&c);
     if (st == GQA_OK)
         st = align(out, &c, plan, checkpoint);
+    if (st == GQA_OK && !getenv("NOREFIT"))
+        st = refit(*out, &c, plan, checkpoint);
     gqa_tokens_clear(&c.tokens);
     if (c.device)
         c.backend->close(c.device);

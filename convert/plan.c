@@ -76,7 +76,9 @@ static enum gqa_status plan_attention(struct gqa_plan_attention *out,
     out->selected = asked != 0;
     out->source = a->n_kv_heads;
     out->pooled = asked ? asked : out->source;
-    out->written = options->expand && asked ? a->n_heads : out->pooled;
+    out->written = options->in_place          ? out->source
+                   : options->expand && asked ? a->n_heads
+                                              : out->pooled;
     if (out->pooled <= out->source && out->source % out->pooled == 0)
         return GQA_OK;
     list_divisors(possible, sizeof possible, out->source);
@@ -176,6 +178,17 @@ const double *gqa_plan_mix(const struct gqa_plan *plan,
                                  [GQA_MIX_O] = t->o};
 
     return all[s->part] + s->head * s->n_sources * s->length * s->length;
+}
+
+const void *gqa_plan_fitted(const struct gqa_plan *plan, size_t param)
+{
+    const struct gqa_plan_tensor *t = &plan->tensors[param];
+
+    if (!plan->alignment || !t->segments ||
+        t->segments[0].kind != GQA_SEGMENT_MIX ||
+        t->segments[0].part != GQA_MIX_O)
+        return NULL;
+    return plan->alignment->attentions[t->segments[0].attention].fitted_o;
 }
 
 /* A head of q, or o's inputs from it, turned to fit the group's. */

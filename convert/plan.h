@@ -40,6 +40,9 @@ struct gqa_plan_options {
     enum gqa_method method;
     uint64_t seed;
     bool expand;
+    /* Pooled heads stand where the source's stood, as often as those did: what
+     * the source's own network can run. */
+    bool in_place;
     bool keep_dtype;
     enum gqa_dtype dtype; /* unless keep_dtype */
     /* Of each parameter, lent: which of them change their type; NULL: all. */
@@ -116,6 +119,9 @@ enum gqa_status gqa_plan_create(struct gqa_plan **out,
                                 const struct gqa_model *model,
                                 const struct gqa_plan_options *options);
 void gqa_plan_free(struct gqa_plan *plan);
+
+/* A parameter that was fitted anew, in its own dtype; NULL: it was not. */
+const void *gqa_plan_fitted(const struct gqa_plan *plan, size_t param);
 
 /* The matrix of a mixed segment. */
 const double *gqa_plan_mix(const struct gqa_plan *plan,

@@ -508,6 +508,16 @@ static enum gqa_status copy(struct gqa_producer *producer, size_t tensor,
     return st;
 }
 
+/* From a weight that lies in memory, in the parameter's dtype. */
+static void convert_fitted(const struct job *job, const void *fitted,
+                           uint64_t offset, size_t n, void *out)
+{
+    const uint64_t first = offset / job->out_width;
+
+    pool(job, out, (const char *)fitted + first * job->in_width, 0, 1,
+         n / job->out_width);
+}
+
 enum gqa_status gqa_produce(void *ctx, unsigned worker, size_t tensor,
                             uint64_t offset, size_t n, void *buf)
 {
@@ -520,8 +530,14 @@ enum gqa_status gqa_produce(void *ctx, unsigned worker, size_t tensor,
         .in_width = gqa_dtype_bits(t->param->dtype) / 8,
         .out_width = gqa_dtype_bits(t->dtype) / 8,
     };
+    const void *fitted;
     enum gqa_status st;
 
+    if ((fitted = gqa_plan_fitted(producer->plan, tensor))) {
+        convert_fitted(&job, fitted, offset, n, buf);
+        count(producer, tensor, buf, n);
+        return GQA_OK;
+    }
     if (is_plain_copy(t))
         return copy(producer, tensor, offset, n, buf);
     st = produce_elements(&job, offset / job.out_width, n / job.out_width, buf);

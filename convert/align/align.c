@@ -295,6 +295,7 @@ void gqa_alignment_free(struct gqa_alignment *alignment)
         free(t->v);
         free(t->q);
         free(t->o);
+        free(t->fitted_o);
     }
     free(alignment->attentions);
     free(alignment);

@@ -16,6 +16,9 @@ struct gqa_transforms {
     uint64_t source, pooled; /* pooled 0: the attention stays as it is */
     double *k, *v;           /* [pooled, d, m d] */
     double *q, *o;           /* [n_heads, d, d] */
+    /* o's weight where it was fitted anew, in the parameter's own dtype and
+     * shape; NULL: it is what the transforms make of it. */
+    void *fitted_o;
     /* Shares of the energy of scores and of outputs that are lost. */
     double keys_lost, values_lost;
 };
