@@ -130,15 +130,29 @@ static enum gqa_status refit(struct gqa_alignment *alignment,
     return st;
 }
 
+static enum gqa_status open_device(struct calibrator *c)
+{
+    const struct gqa_device_options options = {
+        .real = GQA_F32, .n_threads = c->asked->n_threads};
+    enum gqa_status st = GQA_ERR_UNSUPPORTED;
+
+    if (c->asked->device != GQA_CALIBRATE_CPU) {
+        st = gqa_cuda_backend_load(&c->backend);
+        if (st == GQA_OK)
+            st = c->backend->open(&c->device, &options);
+    }
+    if (st != GQA_ERR_UNSUPPORTED || c->asked->device == GQA_CALIBRATE_CUDA)
+        return st;
+    c->backend = gqa_cpu_backend();
+    return c->backend->open(&c->device, &options);
+}
+
 enum gqa_status gqa_calibrate(struct gqa_alignment **out,
                               const struct gqa_plan *plan,
                               struct gqa_checkpoint *checkpoint,
                               const struct gqa_calibration *calibration)
 {
-    const struct gqa_device_options device = {
-        .real = GQA_F32, .n_threads = calibration->n_threads};
     struct calibrator c = {.asked = calibration,
-                           .backend = gqa_cpu_backend(),
                            .weights = {checkpoint, plan->model}};
     enum gqa_status st = gqa_network_create(&c.network, plan->model);
 
@@ -146,7 +160,7 @@ enum gqa_status gqa_calibrate(struct gqa_alignment **out,
     if (st == GQA_OK)
         st = gqa_progress_create(&c.bar, calibration->log_level);
     if (st == GQA_OK)
-        st = c.backend->open(&c.device, &device);
+        st = open_device(&c);
     if (st == GQA_OK)
         st = get_tokens(&c);
     if (st == GQA_OK)

@@ -6,7 +6,14 @@
 #include "common/log.h"
 #include "convert/plan.h"
 
+enum gqa_calibration_device {
+    GQA_CALIBRATE_AUTO, /* a GPU where there is one */
+    GQA_CALIBRATE_CPU,
+    GQA_CALIBRATE_CUDA,
+};
+
 struct gqa_calibration {
+    int device; /* enum gqa_calibration_device */
     const char *tokens_path; /* NULL: drawn from the model, or of text_path */
     const char *text_path;
     uint64_t n, length; /* sequences, tokens of each; 0: the default */

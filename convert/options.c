@@ -98,6 +98,13 @@ static const struct gqa_choice attentions[] = {
     {.name = NULL},
 };
 
+static const struct gqa_choice backends[] = {
+    {.name = "auto", .value = GQA_CALIBRATE_AUTO},
+    {.name = "cpu", .value = GQA_CALIBRATE_CPU},
+    {.name = "cuda", .value = GQA_CALIBRATE_CUDA},
+    {.name = NULL},
+};
+
 static const struct gqa_choice dtypes[] = {
     {.name = "keep", .value = KEEP_DTYPE},
     {.name = "f32", .value = GQA_F32},
@@ -137,6 +144,12 @@ static const struct gqa_option rows[] = {
      .value = "FILE",
      .offset = AT(calibration.text_path),
      .help = "the same, text for a model of bytes"},
+    {.name = "backend",
+     .kind = GQA_OPTION_CHOICE,
+     .value = "BACKEND",
+     .offset = AT(calibration.device),
+     .choices = backends,
+     .help = "auto (a GPU where there is one), cpu, cuda"},
     {.name = "samples",
      .kind = GQA_OPTION_COUNT,
      .value = "N",
