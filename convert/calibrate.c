@@ -53,8 +53,7 @@ static enum gqa_status get_tokens(struct calibrator *c)
     enum gqa_status st;
 
     if (c->network->max_positions > 0)
-        options.length =
-            gqa_min_u64(options.length, c->network->max_positions);
+        options.length = gqa_min_u64(options.length, c->network->max_positions);
     gqa_progress_phase(c->bar, "getting tokens", GQA_PROGRESS_TOKENS);
     if (asked->text_path)
         return gqa_tokens_from_text(&c->tokens, asked->text_path, &rules,

@@ -13,7 +13,7 @@ enum gqa_calibration_device {
 };
 
 struct gqa_calibration {
-    int device; /* enum gqa_calibration_device */
+    int device;              /* enum gqa_calibration_device */
     const char *tokens_path; /* NULL: drawn from the model, or of text_path */
     const char *text_path;
     uint64_t n, length; /* sequences, tokens of each; 0: the default */

@@ -170,8 +170,7 @@ static bool is_aligned(const struct gqa_plan *plan,
 const double *gqa_plan_mix(const struct gqa_plan *plan,
                            const struct gqa_segment *s)
 {
-    const struct gqa_transforms *t =
-        &plan->alignment->attentions[s->attention];
+    const struct gqa_transforms *t = &plan->alignment->attentions[s->attention];
     const double *const all[] = {[GQA_MIX_Q] = t->q,
                                  [GQA_MIX_K] = t->k,
                                  [GQA_MIX_V] = t->v,
@@ -200,15 +199,14 @@ static enum gqa_status append_turned(struct segments *list,
 {
     const struct gqa_attention *a = out->attention;
 
-    return append(
-        list, (struct gqa_segment){
-                  .kind = GQA_SEGMENT_MIX,
-                  .length = a->head_dim,
-                  .source = gqa_slice_head(slice, a->head_dim, head),
-                  .n_sources = 1,
-                  .attention = (size_t)(out - plan->attentions),
-                  .part = slice == &a->o ? GQA_MIX_O : GQA_MIX_Q,
-                  .head = head});
+    return append(list, (struct gqa_segment){
+                            .kind = GQA_SEGMENT_MIX,
+                            .length = a->head_dim,
+                            .source = gqa_slice_head(slice, a->head_dim, head),
+                            .n_sources = 1,
+                            .attention = (size_t)(out - plan->attentions),
+                            .part = slice == &a->o ? GQA_MIX_O : GQA_MIX_Q,
+                            .head = head});
 }
 
 /* KV head `head` of the output, from slice k or v of the source. */
@@ -289,8 +287,8 @@ static enum gqa_status append_heads(struct segments *list,
         const uint64_t number = heads[i].number;
 
         if (heads[i].from != &a->q)
-            st = append_kv_head(list, plan, out, heads[i].from, number,
-                                is_bias);
+            st =
+                append_kv_head(list, plan, out, heads[i].from, number, is_bias);
         else if (is_aligned(plan, out))
             st = append_turned(list, plan, out, &a->q, number);
         else

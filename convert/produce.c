@@ -174,8 +174,8 @@ static void mix_columns(const struct job *job, const double *mix, uint64_t row,
             for (uint64_t k = 0; k < w; k++)
                 for (size_t i = 0; i < n; i++)
                     sum[i] += mix[(row + r) * w + k] * in[k * n + i];
-            gqa_store_f64(out + (r * pitch + c) * job->out_width,
-                          job->t->dtype, sum, n);
+            gqa_store_f64(out + (r * pitch + c) * job->out_width, job->t->dtype,
+                          sum, n);
         }
     }
 }
@@ -201,10 +201,9 @@ static enum gqa_status mix_rows(const struct job *job,
         enum gqa_status st = GQA_OK;
 
         for (uint64_t j = 0; j < s->n_sources && st == GQA_OK; j++)
-            st = read_rect(job, s->source + j * s->source_stride, s->length,
-                           col + c, nc,
-                           job->w->source + j * s->length * nc * job->in_width,
-                           nc);
+            st = read_rect(
+                job, s->source + j * s->source_stride, s->length, col + c, nc,
+                job->w->source + j * s->length * nc * job->in_width, nc);
         if (st != GQA_OK)
             return st;
         mix_columns(job, mix, row, n_rows, w, nc, out + c * job->out_width,
@@ -241,8 +240,8 @@ static enum gqa_status mix_abreast(const struct job *job,
 
         for (uint64_t j = 0; j < s->n_sources; j++)
             gqa_load_f64(in + j * s->length,
-                         row + (s->source + j * s->source_stride) *
-                                   job->in_width,
+                         row +
+                             (s->source + j * s->source_stride) * job->in_width,
                          dtype, s->length);
         memset(sum, 0, n * sizeof *sum);
         for (uint64_t k = 0; k < w; k++)

@@ -111,8 +111,7 @@ static void sum_by_kv_head(double *out, const struct gqa_attention *a,
  * All groups of keys, or of values. mixes: [pooled, d, m d]; backs: [n_heads,
  * d, d], what each query head's projection is multiplied with.
  */
-static enum gqa_status factor_groups(double *mixes, double *backs,
-                                     double *lost,
+static enum gqa_status factor_groups(double *mixes, double *backs, double *lost,
                                      const struct gqa_attention *a,
                                      const struct gqa_bands *bands,
                                      uint64_t pooled, const double *moments,
@@ -242,8 +241,7 @@ static enum gqa_status check(const struct gqa_network *network,
 
 enum gqa_status gqa_align(struct gqa_alignment **out,
                           struct gqa_checkpoint *checkpoint,
-                          const struct gqa_model *model,
-                          const uint64_t *pooled,
+                          const struct gqa_model *model, const uint64_t *pooled,
                           const struct gqa_statistics_job *statistics)
 {
     struct gqa_alignment *alignment = calloc(1, sizeof *alignment);

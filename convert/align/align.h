@@ -40,8 +40,7 @@ struct gqa_alignment {
 GQA_MUST_USE
 enum gqa_status gqa_align(struct gqa_alignment **out,
                           struct gqa_checkpoint *checkpoint,
-                          const struct gqa_model *model,
-                          const uint64_t *pooled,
+                          const struct gqa_model *model, const uint64_t *pooled,
                           const struct gqa_statistics_job *statistics);
 void gqa_alignment_free(struct gqa_alignment *alignment);
 

@@ -162,8 +162,7 @@ static void transform(struct band_problem *p)
              w, n, w);
     for (size_t i = 0; i < n; i++) {
         const double value = p->values[vector_of(p, i)];
-        const double by =
-            value > NOTHING * p->values[w - 1] ? 1 / value : 0;
+        const double by = value > NOTHING * p->values[w - 1] ? 1 / value : 0;
 
         for (size_t r = 0; r < w; r++)
             p->back[r * n + i] *= by;

@@ -26,10 +26,10 @@ struct rows {
 struct refit {
     const struct gqa_refit_job *job;
     struct gqa_alignment *alignment;
-    struct gqa_layers *layers[2];   /* of the original, of the converted */
-    struct rows target[2];          /* by kind: of the block that runs */
-    struct rows before;             /* of the batch that runs */
-    enum gqa_attention_kind kind;   /* that is fitted */
+    struct gqa_layers *layers[2]; /* of the original, of the converted */
+    struct rows target[2];        /* by kind: of the block that runs */
+    struct rows before;           /* of the batch that runs */
+    enum gqa_attention_kind kind; /* that is fitted */
     const struct gqa_attention *attention;
     void *x, *y; /* on the device, of at most n_room elements each */
     uint64_t x_room, y_room;
@@ -371,8 +371,7 @@ static enum gqa_status refit_attention(struct refit *r,
                                   see_converted, r};
     const struct gqa_layers_output output = {.step = {.taps = &taps}};
     const struct gqa_attention *a = block->heads;
-    const struct gqa_param *p =
-        &r->job->network->model->params[a->o.weight];
+    const struct gqa_param *p = &r->job->network->model->params[a->o.weight];
     const uint64_t width = a->n_heads * a->head_dim;
     const uint64_t d = r->job->network->d_model;
     enum gqa_status st;

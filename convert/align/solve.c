@@ -1,6 +1,7 @@
 #include "convert/align/solve.h"
 
 #include <cblas.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,8 +24,12 @@ static enum gqa_status solve(double *a, double *b, uint64_t n, uint64_t m)
             turned[j * n + i] = b[i * m + j];
     dposv_("U", &order, &columns, a, &order, turned, &order, &info, 1);
     for (uint64_t i = 0; i < n && info == 0; i++)
-        for (uint64_t j = 0; j < m; j++)
+        for (uint64_t j = 0; j < m; j++) {
             b[i * m + j] = turned[j * n + i];
+            /* Not every LAPACK says so itself. */
+            if (!isfinite(turned[j * n + i]))
+                info = 1;
+        }
     free(turned);
     return info == 0
                ? GQA_OK

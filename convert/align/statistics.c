@@ -146,9 +146,8 @@ static enum gqa_status gather(struct collector *c, const void **x, uint64_t *n,
 
 static enum gqa_status see(void *ctx, const struct gqa_tapped *t)
 {
-    static const int parts[] = {[GQA_TAP_Q] = QUERIES,
-                                [GQA_TAP_K] = KEYS,
-                                [GQA_TAP_V] = VALUES};
+    static const int parts[] = {
+        [GQA_TAP_Q] = QUERIES, [GQA_TAP_K] = KEYS, [GQA_TAP_V] = VALUES};
     struct collector *c = ctx;
     struct sums *s = &c->sums[t->kind][parts[t->point]];
     const void *x;
@@ -204,9 +203,9 @@ static void extract(double *out, const struct sums *s, const double *moments,
 static enum gqa_status fetch(const struct collector *c, const struct sums *s,
                              double *moments, double *mean)
 {
-    enum gqa_status st = c->job->backend->download(
-        c->job->device, moments, s->moments,
-        s->width * s->width * sizeof *moments);
+    enum gqa_status st =
+        c->job->backend->download(c->job->device, moments, s->moments,
+                                  s->width * s->width * sizeof *moments);
 
     if (st == GQA_OK)
         st = c->job->backend->download(c->job->device, mean, s->totals,
@@ -275,8 +274,8 @@ static enum gqa_status end_block(void *ctx, enum gqa_stack stack,
 
     for (int kind = 0; kind < 2 && st == GQA_OK; kind++) {
         size_t index;
-        const struct gqa_attention *a = wanted(
-            c, stack, layer, (enum gqa_attention_kind)kind, &index);
+        const struct gqa_attention *a =
+            wanted(c, stack, layer, (enum gqa_attention_kind)kind, &index);
 
         if (a)
             st = hand_over(c, index, a, c->sums[kind]);
