@@ -1,6 +1,7 @@
 #include "convert/calibrate.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/bounds.h"
 #include "common/progress.h"
@@ -17,6 +18,7 @@ enum { DEFAULT_SEQUENCES = 64, DEFAULT_LENGTH = 512 };
 
 struct calibrator {
     const struct gqa_calibration *asked;
+    unsigned n_threads;
     struct gqa_network *network;
     const struct gqa_backend *backend;
     struct gqa_device *device;
@@ -58,9 +60,9 @@ static enum gqa_status get_tokens(struct calibrator *c)
     if (asked->text_path)
         return gqa_tokens_from_text(&c->tokens, asked->text_path, &rules,
                                     options.length, options.n);
-    if (!asked->tokens_path)
+    if (!asked->from || strcmp(asked->from, "self") == 0)
         return draw(c, &options);
-    st = gqa_tokens_read(&c->tokens, asked->tokens_path, &rules, asked->n);
+    st = gqa_tokens_read(&c->tokens, asked->from, &rules, asked->n);
     if (st == GQA_OK && asked->length)
         gqa_tokens_cut(&c->tokens, asked->length);
     return st;
@@ -76,11 +78,12 @@ static enum gqa_status align(struct gqa_alignment **out, struct calibrator *c,
                                      .backend = c->backend,
                                      .device = c->device,
                                      .weights = &c->source,
-                                     .tokens = &c->tokens,
                                      .progress = gqa_progress_update,
                                      .progress_ctx = c->bar};
     enum gqa_status st;
 
+    if (gqa_calibration_has_tokens(c->asked))
+        job.tokens = &c->tokens;
     if (!pooled)
         return gqa_fail_nomem();
     for (size_t i = 0; i < model->n_attentions; i++)
@@ -88,6 +91,10 @@ static enum gqa_status align(struct gqa_alignment **out, struct calibrator *c,
             pooled[i] = plan->attentions[i].pooled;
     gqa_progress_phase(c->bar, "calibrating", GQA_PROGRESS_TOKENS);
     st = gqa_align(out, checkpoint, model, pooled, &job);
+    if (st == GQA_OK) {
+        (*out)->n_sequences = c->tokens.n;
+        (*out)->n_tokens = gqa_tokens_n_positions(&c->tokens);
+    }
     free(pooled);
     return st;
 }
@@ -118,7 +125,7 @@ static enum gqa_status refit(struct gqa_alignment *alignment,
         return st;
     in_place->alignment = alignment;
     st = gqa_converted_create(&converted, in_place, checkpoint,
-                              c->asked->n_threads + 1);
+                              c->n_threads + 1);
     if (st == GQA_OK) {
         weights = gqa_converted_weights(converted);
         gqa_progress_phase(c->bar, "fitting outputs", GQA_PROGRESS_TOKENS);
@@ -131,8 +138,8 @@ static enum gqa_status refit(struct gqa_alignment *alignment,
 
 static enum gqa_status open_device(struct calibrator *c)
 {
-    const struct gqa_device_options options = {
-        .real = GQA_F32, .n_threads = c->asked->n_threads};
+    const struct gqa_device_options options = {.real = GQA_F32,
+                                               .n_threads = c->n_threads};
     enum gqa_status st = GQA_ERR_UNSUPPORTED;
 
     if (c->asked->device != GQA_CALIBRATE_CPU) {
@@ -146,25 +153,33 @@ static enum gqa_status open_device(struct calibrator *c)
     return c->backend->open(&c->device, &options);
 }
 
+bool gqa_calibration_has_tokens(const struct gqa_calibration *calibration)
+{
+    return !calibration->from || strcmp(calibration->from, "none") != 0;
+}
+
 enum gqa_status gqa_calibrate(struct gqa_alignment **out,
                               const struct gqa_plan *plan,
                               struct gqa_checkpoint *checkpoint,
-                              const struct gqa_calibration *calibration)
+                              const struct gqa_calibration *calibration,
+                              unsigned n_threads, enum gqa_log_level log_level)
 {
     struct calibrator c = {.asked = calibration,
+                           .n_threads = n_threads,
                            .weights = {checkpoint, plan->model}};
     enum gqa_status st = gqa_network_create(&c.network, plan->model);
 
     c.source = gqa_checkpoint_weight_source(&c.weights);
     if (st == GQA_OK)
-        st = gqa_progress_create(&c.bar, calibration->log_level);
-    if (st == GQA_OK)
+        st = gqa_progress_create(&c.bar, log_level);
+    if (st == GQA_OK && gqa_calibration_has_tokens(calibration))
         st = open_device(&c);
-    if (st == GQA_OK)
+    if (st == GQA_OK && gqa_calibration_has_tokens(calibration))
         st = get_tokens(&c);
     if (st == GQA_OK)
         st = align(out, &c, plan, checkpoint);
-    if (st == GQA_OK && !getenv("NOREFIT"))
+    if (st == GQA_OK && gqa_calibration_has_tokens(calibration) &&
+        !calibration->no_refit)
         st = refit(*out, &c, plan, checkpoint);
     gqa_tokens_clear(&c.tokens);
     if (c.device)

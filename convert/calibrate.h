@@ -13,14 +13,17 @@ enum gqa_calibration_device {
 };
 
 struct gqa_calibration {
-    int device;              /* enum gqa_calibration_device */
-    const char *tokens_path; /* NULL: drawn from the model, or of text_path */
+    int device; /* enum gqa_calibration_device */
+    /* "none": no tokens; "self" or NULL: drawn from the model, or of
+     * text_path; else a file of tokens. */
+    const char *from;
     const char *text_path;
     uint64_t n, length; /* sequences, tokens of each; 0: the default */
     uint64_t seed;
-    unsigned n_threads;
-    enum gqa_log_level log_level;
+    bool no_refit;
 };
+
+bool gqa_calibration_has_tokens(const struct gqa_calibration *calibration);
 
 /*
  * The transforms of a plan whose method is aligned. Errors those of
@@ -30,6 +33,7 @@ GQA_MUST_USE
 enum gqa_status gqa_calibrate(struct gqa_alignment **out,
                               const struct gqa_plan *plan,
                               struct gqa_checkpoint *checkpoint,
-                              const struct gqa_calibration *calibration);
+                              const struct gqa_calibration *calibration,
+                              unsigned n_threads, enum gqa_log_level log_level);
 
 #endif

@@ -220,7 +220,8 @@ static enum gqa_status write_output(struct gqa_conversion *c,
     const size_t n = c->model->n_params;
     struct gqa_output_tensor *list = calloc(n ? n : 1, sizeof *list);
     json_t *config = gqa_describe_config(c->plan);
-    json_t *recipe = gqa_describe_recipe(c->plan, c->source);
+    json_t *recipe =
+        gqa_describe_recipe(c->plan, c->source, &c->options->calibration);
     json_t *metadata = o->writer->needs_config
                            ? gqa_describe_shards(c->plan, c->source, recipe)
                            : gqa_describe_metadata(c->source, config, recipe);
@@ -333,11 +334,8 @@ static enum gqa_status run(struct gqa_conversion *c)
     }
     start = gqa_clock_s();
     if (o->plan.method == GQA_METHOD_ALIGNED) {
-        struct gqa_calibration calibration = o->calibration;
-
-        calibration.n_threads = o->common.n_threads;
-        calibration.log_level = o->common.log_level;
-        st = gqa_calibrate(&c->alignment, c->plan, c->source, &calibration);
+        st = gqa_calibrate(&c->alignment, c->plan, c->source, &o->calibration,
+                           o->common.n_threads, o->common.log_level);
         if (st != GQA_OK)
             return st;
         c->plan->alignment = c->alignment;

@@ -131,14 +131,15 @@ static const struct gqa_option rows[] = {
      .value = "METHOD",
      .offset = AT(plan.method),
      .choices = methods,
-     .help = "mean (default), first, or random (fresh heads)"},
+     .help = "mean (default), first, random (fresh heads), or aligned (a space "
+             "that heads share, which keeps most of the model)"},
     {.name = "calibrate",
      .kind = GQA_OPTION_FILE,
      .value = "FILE",
-     .offset = AT(calibration.tokens_path),
+     .offset = AT(calibration.from),
      .excludes = {"text"},
-     .help = "tokens that --method=aligned learns from; it draws them from "
-             "INPUT itself otherwise"},
+     .help = "what --method=aligned learns from: self (default: tokens that "
+             "INPUT itself draws), none, or a FILE of tokens"},
     {.name = "text",
      .kind = GQA_OPTION_FILE,
      .value = "FILE",
@@ -164,12 +165,17 @@ static const struct gqa_option rows[] = {
      .min = 2,
      .max = MAX_COUNT,
      .help = "tokens of each, 512 by default"},
+    {.name = "no-refit",
+     .offset = AT(calibration.no_refit),
+     .help = "leave output projections what alignment makes of them, and do "
+             "not fit them anew"},
     {.name = "seed",
      .kind = GQA_OPTION_COUNT,
      .value = "N",
      .offset = AT(plan.seed),
      .max = UINT64_MAX,
-     .help = "seed of --method=random (default 0)"},
+     .help = "seed of --method=random, and of tokens that --method=aligned "
+             "draws (default 0)"},
     {.name = "attention",
      .letter = 'a',
      .kind = GQA_OPTION_SET,
@@ -288,6 +294,25 @@ static const char *outputs_with(enum gqa_writer_setting setting)
     return words;
 }
 
+static enum gqa_status check_calibration(const struct gqa_convert_options *o)
+{
+    static const char *const names[] = {"calibrate", "text",    "samples",
+                                        "length",    "backend", "no-refit"};
+    const bool none =
+        o->calibration.from && !gqa_calibration_has_tokens(&o->calibration);
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (given(o, names[i]) && o->plan.method != GQA_METHOD_ALIGNED)
+            return gqa_fail(GQA_ERR_USAGE,
+                            "option --%s is for --method=aligned", names[i]);
+    for (size_t i = 2; i < sizeof names / sizeof *names; i++)
+        if (given(o, names[i]) && none)
+            return gqa_fail(GQA_ERR_USAGE,
+                            "option --%s has no use with --calibrate=none",
+                            names[i]);
+    return GQA_OK;
+}
+
 static enum gqa_status check_together(const struct gqa_convert_options *o)
 {
     const bool store = given(o, "store");
@@ -306,9 +331,11 @@ static enum gqa_status check_together(const struct gqa_convert_options *o)
     if (given(o, "shard-size") && !(o->writer->settings & GQA_SETTING_SHARDS))
         return gqa_fail(GQA_ERR_USAGE, "option --shard-size is for %s output",
                         outputs_with(GQA_SETTING_SHARDS));
-    if (given(o, "seed") && o->plan.method != GQA_METHOD_RANDOM)
-        return gqa_fail(GQA_ERR_USAGE, "option --seed is for --method=random");
-    return GQA_OK;
+    if (given(o, "seed") && o->plan.method != GQA_METHOD_RANDOM &&
+        o->plan.method != GQA_METHOD_ALIGNED)
+        return gqa_fail(GQA_ERR_USAGE, "option --seed is for --method=random "
+                                       "and --method=aligned");
+    return check_calibration(o);
 }
 
 enum gqa_status gqa_convert_options_parse(struct gqa_convert_options *out,
@@ -327,6 +354,7 @@ enum gqa_status gqa_convert_options_parse(struct gqa_convert_options *out,
     out->input = out->common.operands[0];
     out->output = out->common.operands[1];
     out->plan.keep_dtype = out->dtype == KEEP_DTYPE;
+    out->calibration.seed = out->plan.seed;
     if (!out->plan.keep_dtype)
         out->plan.dtype = (enum gqa_dtype)out->dtype;
     if ((st = gqa_writer_find(&out->writer, out->output)) != GQA_OK)

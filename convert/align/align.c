@@ -4,11 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/bounds.h"
 #include "convert/align/factor.h"
-
-/* Elements of an output projection that are read at a time. */
-enum { STRIP_ELEMENTS = 1 << 20 };
+#include "convert/align/weights.h"
 
 struct aligner {
     struct gqa_alignment *alignment;
@@ -16,80 +13,59 @@ struct aligner {
     const struct gqa_model *model;
 };
 
-/* --- Output projections --------------------------------------------------- */
+/* --- Weights as statistics ------------------------------------------------ */
 
-/* Rows [row, row + n_rows) of a parameter as double. */
-static enum gqa_status read_rows(const struct aligner *a,
-                                 const struct gqa_param *param, uint64_t row,
-                                 uint64_t n_rows, double *out)
+/* out[i] = X_i X_i^T of n blocks of `rows` rows of X. */
+static void square_blocks(double *out, const double *x, uint64_t n,
+                          uint64_t rows, uint64_t cols)
 {
-    const size_t n = (size_t)(n_rows * param->cols);
-    const size_t width = gqa_dtype_bits(param->dtype) / 8;
-    void *raw = malloc(n * width);
-    void *scratch = malloc(n * width);
-    enum gqa_status st = GQA_OK;
-
-    if (!raw || !scratch)
-        st = gqa_fail_nomem();
-    if (st == GQA_OK)
-        st = gqa_param_read(a->checkpoint, param, row, n_rows, 0, param->cols,
-                            raw, param->cols, scratch);
-    if (st == GQA_OK)
-        gqa_load_f64(out, raw, param->dtype, n);
-    free(raw);
-    free(scratch);
-    return st;
+    for (uint64_t i = 0; i < n; i++)
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows,
+                    (int)rows, (int)cols, 1, x + i * rows * cols, (int)cols,
+                    x + i * rows * cols, (int)cols, 0, out + i * rows * rows,
+                    (int)rows);
 }
 
-/* metrics[h] += the part of O_h^T O_h that a strip of rows makes. */
-static void add_strip(double *metrics, const struct gqa_attention *a,
-                      const double *strip, uint64_t row, uint64_t n_rows,
-                      uint64_t cols)
-{
-    const int d = (int)a->head_dim;
-
-    for (uint64_t h = 0; h < a->n_heads; h++) {
-        const uint64_t at = gqa_slice_head(&a->o, a->head_dim, h);
-        double *out = metrics + h * a->head_dim * a->head_dim;
-
-        if (a->o.axis == 1)
-            cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, d, d,
-                        (int)n_rows, 1, strip + at, (int)cols, strip + at,
-                        (int)cols, 1, out, d);
-        else if (at >= row && at < row + n_rows)
-            cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, d, d,
-                        (int)cols, 1, strip + (at - row) * cols, (int)cols,
-                        strip + (at - row) * cols, (int)cols, 1, out, d);
-    }
-}
-
-/* metrics: [n_heads, d, d], O_h^T O_h. */
+/* metrics: [n_heads, d, d], O_h^T O_h. o's bias is no head's. */
 static enum gqa_status output_metrics(const struct aligner *a,
                                       const struct gqa_attention *attention,
                                       double *metrics)
 {
-    const struct gqa_param *o = &a->model->params[attention->o.weight];
-    const uint64_t d = attention->head_dim;
-    /* Whole heads where they lie in rows. */
-    const uint64_t unit = attention->o.axis == 0 ? d : 1;
-    uint64_t take = STRIP_ELEMENTS / o->cols / unit * unit;
-    double *strip;
-    enum gqa_status st = GQA_OK;
+    struct gqa_slice slice = attention->o;
+    uint64_t cols;
+    double *o;
+    enum gqa_status st;
 
-    take = take ? take : unit;
-    strip = malloc(take * o->cols * sizeof *strip);
-    if (!strip)
-        return gqa_fail_nomem();
-    memset(metrics, 0, attention->n_heads * d * d * sizeof *metrics);
-    for (uint64_t r = 0; r < o->rows && st == GQA_OK; r += take) {
-        const uint64_t n = gqa_min_u64(take, o->rows - r);
+    slice.bias = GQA_NO_PARAM;
+    st = gqa_heads_read(&o, &cols, a->checkpoint, a->model, &slice,
+                        attention->head_dim);
+    if (st != GQA_OK)
+        return st;
+    square_blocks(metrics, o, attention->n_heads, attention->head_dim, cols);
+    free(o);
+    return GQA_OK;
+}
 
-        st = read_rows(a, o, r, n, strip);
-        if (st == GQA_OK)
-            add_strip(metrics, attention, strip, r, n, o->cols);
-    }
-    free(strip);
-    return st;
+/* Moments of a slice's heads where its inputs have the identity's. */
+static enum gqa_status moments_of_weights(const struct aligner *a, double *out,
+                                          const struct gqa_slice *slice,
+                                          uint64_t head_dim, bool together,
+                                          bool with_bias)
+{
+    const uint64_t n = together ? 1 : slice->n_heads;
+    struct gqa_slice used = *slice;
+    uint64_t cols;
+    double *x;
+    enum gqa_status st;
+
+    if (!with_bias)
+        used.bias = GQA_NO_PARAM;
+    st = gqa_heads_read(&x, &cols, a->checkpoint, a->model, &used, head_dim);
+    if (st != GQA_OK)
+        return st;
+    square_blocks(out, x, n, slice->n_heads / n * head_dim, cols);
+    free(x);
+    return GQA_OK;
 }
 
 /* --- One attention -------------------------------------------------------- */
@@ -212,6 +188,49 @@ static enum gqa_status take(void *ctx, size_t index,
     return st;
 }
 
+/* Without tokens. Keys about their mean have no bias. */
+static enum gqa_status take_weights(const struct aligner *aligner, size_t index)
+{
+    const struct gqa_attention *a = &aligner->model->attentions[index];
+    const uint64_t d = a->head_dim, kv = a->n_kv_heads * d;
+    struct gqa_head_statistics s = {
+        .queries = malloc(a->n_heads * d * d * sizeof(double)),
+        .centred_keys = malloc(kv * kv * sizeof(double)),
+        .keys = malloc(kv * kv * sizeof(double)),
+        .values = malloc(kv * kv * sizeof(double)),
+    };
+    enum gqa_status st = s.queries && s.centred_keys && s.keys && s.values
+                             ? GQA_OK
+                             : gqa_fail_nomem();
+
+    if (st == GQA_OK)
+        st = moments_of_weights(aligner, s.queries, &a->q, d, false, true);
+    if (st == GQA_OK)
+        st = moments_of_weights(aligner, s.centred_keys, &a->k, d, true, false);
+    if (st == GQA_OK)
+        st = moments_of_weights(aligner, s.keys, &a->k, d, true, true);
+    if (st == GQA_OK)
+        st = moments_of_weights(aligner, s.values, &a->v, d, true, true);
+    if (st == GQA_OK)
+        st = take((void *)(uintptr_t)aligner, index, &s);
+    free(s.queries);
+    free(s.centred_keys);
+    free(s.keys);
+    free(s.values);
+    return st;
+}
+
+static enum gqa_status take_all_weights(const struct aligner *aligner,
+                                        const bool *wanted)
+{
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < aligner->model->n_attentions && st == GQA_OK; i++)
+        if (wanted[i])
+            st = take_weights(aligner, i);
+    return st;
+}
+
 /* --- All ------------------------------------------------------------------ */
 
 static const struct gqa_attention_block *block_of(
@@ -271,7 +290,8 @@ enum gqa_status gqa_align(struct gqa_alignment **out,
         job.wanted = wanted;
         job.take = take;
         job.ctx = &aligner;
-        st = gqa_statistics_collect(&job);
+        st = job.tokens ? gqa_statistics_collect(&job)
+                        : take_all_weights(&aligner, wanted);
     }
     free(wanted);
     if (st != GQA_OK) {

@@ -27,13 +27,15 @@ struct gqa_transforms {
 struct gqa_alignment {
     size_t n;
     struct gqa_transforms *attentions;
+    uint64_t n_sequences, n_tokens; /* learnt from */
 };
 
 /*
  * checkpoint, model  lent.
  * pooled             by attention: KV heads to keep; 0: leave it.
  * statistics         what runs, and on what; its wanted, take and ctx are
- *                    filled here.
+ *                    filled here. No tokens: nothing runs, and inputs count
+ *                    as if they had the identity's moments.
  * Errors GQA_ERR_UNSUPPORTED: an attention whose keys are normed head by
  *        head, which no transform passes; those of the run.
  */

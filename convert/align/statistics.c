@@ -150,8 +150,8 @@ static enum gqa_status see(void *ctx, const struct gqa_tapped *t)
         [GQA_TAP_Q] = QUERIES, [GQA_TAP_K] = KEYS, [GQA_TAP_V] = VALUES};
     struct collector *c = ctx;
     struct sums *s = &c->sums[t->kind][parts[t->point]];
-    const void *x;
-    uint64_t n;
+    const void *x = NULL;
+    uint64_t n = 0;
     size_t index;
     enum gqa_status st;
 
