@@ -31,7 +31,8 @@ struct refit {
     struct rows before;           /* of the batch that runs */
     enum gqa_attention_kind kind; /* that is fitted */
     const struct gqa_attention *attention;
-    void *x, *y; /* on the device, of at most n_room elements each */
+    double *bias; /* of its output, [d_model]: it stays what it is */
+    void *x, *y;  /* on the device, of at most n_room elements each */
     uint64_t x_room, y_room;
     /* On the device, float64: X^T X and X^T Y, by set. */
     void *inputs[N_SETS], *products[N_SETS];
@@ -138,7 +139,7 @@ static uint64_t weigh(const struct refit *r, const struct gqa_tapped *t,
         for (uint64_t j = 0; j < t->width; j++)
             x[n * t->width + j] = by * heads[i * t->width + j];
         for (uint64_t j = 0; j < d; j++)
-            y[n * d + j] = by * ((double)aim[j] - (double)from[j]);
+            y[n * d + j] = by * ((double)aim[j] - (double)from[j] - r->bias[j]);
         n++;
     }
     return n;
@@ -195,6 +196,8 @@ static enum gqa_status see_converted(void *ctx, const struct gqa_tapped *t)
         st = add_sums(r, t, values);
         r->before.at += t->n_rows;
         r->target[r->kind].at += t->n_rows;
+        if (r->before.at == r->before.n)
+            r->before.at = r->before.n = 0;
     }
     free(values);
     return st;
@@ -362,6 +365,21 @@ static enum gqa_status fit(struct refit *r, const struct gqa_param *p,
     return st;
 }
 
+static enum gqa_status read_bias(struct refit *r, size_t param)
+{
+    const struct gqa_param *p = &r->job->network->model->params[param];
+    void *raw = malloc(p->rows * (gqa_dtype_bits(p->dtype) / 8));
+    enum gqa_status st = raw ? GQA_OK : gqa_fail_nomem();
+
+    if (st == GQA_OK)
+        st = r->job->original->read(r->job->original->ctx, param, 0, p->rows,
+                                    raw);
+    if (st == GQA_OK)
+        gqa_load_f64(r->bias, raw, p->dtype, p->rows);
+    free(raw);
+    return st;
+}
+
 static enum gqa_status refit_attention(struct refit *r,
                                        const struct gqa_attention_block *block)
 {
@@ -380,11 +398,16 @@ static enum gqa_status refit_attention(struct refit *r,
     r->kind = a->kind;
     r->before.n = r->before.at = 0;
     r->target[r->kind].at = 0;
-    st = open_sums(r, width, d);
+    r->bias = calloc(d, sizeof *r->bias);
+    st = r->bias ? open_sums(r, width, d) : gqa_fail_nomem();
+    if (st == GQA_OK && block->o.bias != GQA_NO_PARAM)
+        st = read_bias(r, block->o.bias);
     if (st == GQA_OK)
         st = gqa_layers_next(r->layers[1], true, &output);
     if (st == GQA_OK)
         st = fit(r, p, block->o.input_major, width, d);
+    free(r->bias);
+    r->bias = NULL;
     close_sums(r);
     return st;
 }
@@ -398,8 +421,7 @@ static bool can_fit(const struct refit *r,
 
     return r->alignment->attentions[i].pooled > 0 &&
            block->output_norm.kind == GQA_NORM_NONE &&
-           block->after_norm.kind == GQA_NORM_NONE &&
-           block->o.bias == GQA_NO_PARAM;
+           block->after_norm.kind == GQA_NORM_NONE;
 }
 
 static enum gqa_status refit_block(struct refit *r,
