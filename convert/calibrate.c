@@ -91,6 +91,8 @@ static enum gqa_status align(struct gqa_alignment **out, struct calibrator *c,
             pooled[i] = plan->attentions[i].pooled;
     gqa_progress_phase(c->bar, "calibrating", GQA_PROGRESS_TOKENS);
     st = gqa_align(out, checkpoint, model, pooled, &job);
+    if (st == GQA_ERR_UNSUPPORTED)
+        st = gqa_fail_prefix(st, "%s", gqa_checkpoint_path(checkpoint));
     if (st == GQA_OK) {
         (*out)->n_sequences = c->tokens.n;
         (*out)->n_tokens = gqa_tokens_n_positions(&c->tokens);
@@ -169,6 +171,8 @@ enum gqa_status gqa_calibrate(struct gqa_alignment **out,
                            .weights = {checkpoint, plan->model}};
     enum gqa_status st = gqa_network_create(&c.network, plan->model);
 
+    if (st != GQA_OK)
+        return gqa_fail_prefix(st, "%s", gqa_checkpoint_path(checkpoint));
     c.source = gqa_checkpoint_weight_source(&c.weights);
     if (st == GQA_OK)
         st = gqa_progress_create(&c.bar, log_level);
