@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "formats/model/attentions.h"
+#include "verify/head_runs.h"
 
 static const struct gqa_attention *attention_of(
     const struct gqa_subject *subject, size_t i)
@@ -353,6 +354,22 @@ static enum gqa_status try_float32(struct search *s)
     return st;
 }
 
+/* Where not all fits, heads that are there several times tell how many were
+ * meant: some may be what they would be if none were grouped. */
+static enum gqa_status guess_groups(struct search *s)
+{
+    struct gqa_hypothesis h = {.pooling = GQA_POOL_MEAN, .keeps_dtype = true};
+    enum gqa_status st = gqa_head_runs(&h.pooled, &s->pairs->items[0]);
+
+    if (st != GQA_OK || h.pooled >= s->check->hypothesis.pooled ||
+        !is_possible(s, h.pooled))
+        return st;
+    for (size_t i = 0; i < s->pairs->n; i++)
+        s->check->of_pair[i] = h;
+    s->check->hypothesis = h;
+    return GQA_OK;
+}
+
 static enum gqa_status find_best(struct gqa_heads_check *check,
                                  struct gqa_recompute *r,
                                  const struct gqa_head_pairs *pairs)
@@ -367,9 +384,12 @@ static enum gqa_status find_best(struct gqa_heads_check *check,
                               : pairs->items[0].to_slice->n_heads,
         .all = pairs->items[0].to_slice->n_heads * pairs->n,
     };
-    const enum gqa_status st = try_exact(&s);
+    enum gqa_status st = try_exact(&s);
 
-    return st == GQA_OK && s.best < s.all ? try_float32(&s) : st;
+    if (st == GQA_OK && s.best < s.all)
+        st = try_float32(&s);
+    return st == GQA_OK && s.best < s.all && h->n_then == 0 ? guess_groups(&s)
+                                                            : st;
 }
 
 /* Queries that share a tensor with keys and values. */

@@ -162,6 +162,33 @@ START_TEST(knows_swapped_heads)
 }
 END_TEST
 
+/* Heads 1 and 3, each twice; as they would be there if none were grouped. */
+START_TEST(knows_the_last_heads_of_expanded_groups)
+{
+    to.n_kv_heads = 4;
+    from.k[0][1][0] = 17; /* no strided mean */
+    for (int h = 0; h < 4; h++) {
+        memcpy(to.k[0][h], from.k[0][h / 2 * 2 + 1], sizeof to.k[0][h]);
+        memcpy(to.v[0][h], from.v[0][h / 2 * 2 + 1], sizeof to.v[0][h]);
+    }
+    fails(K " head 0, element 0: 17, but must be 8.5; it fits: last head of "
+            "contiguous groups");
+}
+END_TEST
+
+START_TEST(knows_swapped_keys_of_expanded_groups)
+{
+    to.n_kv_heads = 4;
+    for (int h = 0; h < 4; h++)
+        for (int e = 0; e < PLAIN_HEAD; e++) {
+            to.v[0][h][e] = 32 * (h / 2) + 8 + e;
+            to.k[0][h][e] = -to.v[0][h][e];
+        }
+    fails(K " head 0, element 0: -8, but must be 8; it is what the values must "
+            "be: keys and values are swapped");
+}
+END_TEST
+
 /* Heads 0 and 2: 16; 1 and 3: 32. */
 START_TEST(knows_strides)
 {
@@ -357,6 +384,8 @@ int main(void)
     tcase_add_test(tc, names_values);
     tcase_add_test(tc, keeps_to_the_recipe);
     tcase_add_test(tc, knows_swapped_heads);
+    tcase_add_test(tc, knows_the_last_heads_of_expanded_groups);
+    tcase_add_test(tc, knows_swapped_keys_of_expanded_groups);
     tcase_add_test(tc, knows_strides);
     tcase_add_test(tc, knows_double_rounding);
     tcase_add_test(tc, knows_other_rotations);
