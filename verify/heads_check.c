@@ -302,34 +302,35 @@ static enum gqa_status search_stored(struct search *s, size_t i,
     return st;
 }
 
-/* best: of this pair; before it, of a bias, its weights'. */
+/* best: of all pairs; before a bias are its weights. */
 static enum gqa_status search_pair(struct search *s, size_t i,
                                    struct gqa_hypothesis *best,
                                    uint64_t *n_best, uint64_t g)
 {
     const struct gqa_head_pair *pair = &s->pairs->items[i];
-    const bool has_order = pair->is_bias && best[-1].pooling != GQA_POOL_WITHIN;
+    const bool has_order =
+        i > 0 && pair->is_bias && best[i - 1].pooling != GQA_POOL_WITHIN;
     struct gqa_hypothesis h = {.pooling = GQA_POOL_MEAN, .pooled = g};
     enum gqa_status st;
 
-    *best = h;
+    best[i] = h;
     *n_best = 0;
-    st = search_stored(s, i, best, n_best, h, has_order);
+    st = search_stored(s, i, &best[i], n_best, h, has_order);
     h.is_widened =
         gqa_dtype_bits(pair->to->dtype) > gqa_dtype_bits(pair->from->dtype);
     if (st == GQA_OK && h.is_widened && *n_best < pair->to_slice->n_heads)
-        st = search_stored(s, i, best, n_best, h, has_order);
+        st = search_stored(s, i, &best[i], n_best, h, has_order);
     return st;
 }
 
 static enum gqa_status try_float32_of(struct search *s, uint64_t g)
 {
-    struct gqa_hypothesis best[GQA_MAX_PAIRS];
+    struct gqa_hypothesis best[GQA_MAX_PAIRS] = {{.pooled = 0}};
     uint64_t n_fits = 0;
 
     for (size_t i = 0; i < s->pairs->n; i++) {
         uint64_t n = 0;
-        const enum gqa_status st = search_pair(s, i, &best[i], &n, g);
+        const enum gqa_status st = search_pair(s, i, best, &n, g);
 
         if (st != GQA_OK)
             return st;
