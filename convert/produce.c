@@ -7,8 +7,12 @@
 #include "common/bounds.h"
 #include "common/random.h"
 
-/* Elements summed at a time: the sums stay in the second-level cache. */
-enum { SUM_ELEMENTS = 32768 };
+enum {
+    /* Elements summed at a time: the sums stay in the second-level cache. */
+    SUM_ELEMENTS = 32768,
+    /* Bytes copied at a time, for the same reason: they are counted next. */
+    COPY_BYTES = 256 << 10,
+};
 
 struct worker {
     char *source;  /* what was read, before it is pooled or rounded */
@@ -370,30 +374,44 @@ static void count(struct gqa_producer *producer, size_t tensor, const void *buf,
         atomic_fetch_add(&producer->counts[tensor].n_inf, n_inf);
 }
 
+static enum gqa_status copy(struct gqa_producer *producer, size_t tensor,
+                            uint64_t offset, size_t n, char *out)
+{
+    const struct gqa_param *param = producer->plan->tensors[tensor].param;
+    enum gqa_status st = GQA_OK;
+
+    while (n > 0 && st == GQA_OK) {
+        const size_t part = gqa_min_size(n, COPY_BYTES);
+        const struct gqa_span span = {offset, part, part, 1};
+
+        st = gqa_checkpoint_read(producer->checkpoint, param->parts[0].tensor,
+                                 &span, out);
+        if (st == GQA_OK)
+            count(producer, tensor, out, part);
+        offset += part;
+        out += part;
+        n -= part;
+    }
+    return st;
+}
+
 enum gqa_status gqa_produce(void *ctx, unsigned worker, size_t tensor,
                             uint64_t offset, size_t n, void *buf)
 {
     struct gqa_producer *producer = ctx;
     const struct gqa_plan_tensor *t = &producer->plan->tensors[tensor];
+    const struct job job = {
+        .producer = producer,
+        .t = t,
+        .w = producer->workers[worker],
+        .in_width = gqa_dtype_bits(t->param->dtype) / 8,
+        .out_width = gqa_dtype_bits(t->dtype) / 8,
+    };
     enum gqa_status st;
 
-    if (is_plain_copy(t)) {
-        const struct gqa_span span = {offset, n, n, 1};
-
-        st = gqa_checkpoint_read(producer->checkpoint,
-                                 t->param->parts[0].tensor, &span, buf);
-    } else {
-        const struct job job = {
-            .producer = producer,
-            .t = t,
-            .w = producer->workers[worker],
-            .in_width = gqa_dtype_bits(t->param->dtype) / 8,
-            .out_width = gqa_dtype_bits(t->dtype) / 8,
-        };
-
-        st = produce_elements(&job, offset / job.out_width, n / job.out_width,
-                              buf);
-    }
+    if (is_plain_copy(t))
+        return copy(producer, tensor, offset, n, buf);
+    st = produce_elements(&job, offset / job.out_width, n / job.out_width, buf);
     if (st == GQA_OK)
         count(producer, tensor, buf, n);
     return st;

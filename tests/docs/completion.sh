@@ -63,6 +63,9 @@ expect '--against=' gqa-verify --ag
 expect 'cpu|cuda' gqa-verify --backend = c
 expect 'strict' gqa-verify --profile = s
 expect 'folder' gqa-inspect --kv-cache f
+expect 'model.h5|my model.gqa' gqa-convert -- m
+expect '' gqa-convert -- --gr
+expect '' gqa-convert -- -m --gr
 
 # fish can be asked what it would offer.
 if command -v fish >/dev/null; then

@@ -76,6 +76,16 @@ START_TEST(without_a_signal_there_is_a_status)
 }
 END_TEST
 
+START_TEST(loops_can_be_asked_to_stop)
+{
+    ck_assert(!gqa_interrupt_pending());
+    gqa_interrupt_ask(true);
+    ck_assert(gqa_interrupt_pending());
+    gqa_interrupt_ask(false);
+    ck_assert(!gqa_interrupt_pending());
+}
+END_TEST
+
 static void come_after_the_end(int number)
 {
     gqa_interrupt_catch(NULL);
@@ -257,6 +267,7 @@ int main(void)
     tcase_add_checked_fixture(ends, scratch_create, scratch_remove);
     tcase_add_loop_test(ends, the_end_is_the_signal_that_came, 0, N_SIGNALS);
     tcase_add_loop_test(ends, without_a_signal_there_is_a_status, 0, N_SIGNALS);
+    tcase_add_test(ends, loops_can_be_asked_to_stop);
     tcase_add_loop_test(ends, after_the_end_none_gets_lost, 0, N_SIGNALS);
     tcase_add_loop_test(ends, a_second_one_ends_at_once, 0, N_SIGNALS);
     tcase_add_loop_test(ends, what_was_ignored_stays_so, 0, N_SIGNALS);
