@@ -16,7 +16,8 @@ static const struct io_fault no_space = FAULT(ENOSPC, "no space left", true),
                              too_many = FAULT(EMFILE, NULL, true),
                              no_locks = FAULT(ENOLCK, NULL, true),
                              no_memory = FAULT(ENOMEM, "out of memory", true),
-                             not_here = FAULT(EINVAL, NULL, true);
+                             not_here =
+                                 FAULT(EINVAL, "file system cannot", true);
 static const struct io_fault half = {"short", IO_SHORT, 0, NULL, true},
                              end = {"end", IO_END, 0, NULL, false},
                              killed = {"SIGKILL", IO_KILL, 0, NULL, false},
