@@ -138,8 +138,8 @@ static const struct gqa_option rows[] = {
      .value = "FILE",
      .offset = AT(calibration.from),
      .excludes = {"text"},
-     .help = "what --method=aligned learns from: self (default: tokens that "
-             "INPUT itself draws), none, or a FILE of tokens"},
+     .help = "what an aligned conversion learns from: self (default: tokens "
+             "that INPUT itself draws), none, or a FILE of tokens"},
     {.name = "text",
      .kind = GQA_OPTION_FILE,
      .value = "FILE",
@@ -174,8 +174,8 @@ static const struct gqa_option rows[] = {
      .value = "N",
      .offset = AT(plan.seed),
      .max = UINT64_MAX,
-     .help = "seed of --method=random, and of tokens that --method=aligned "
-             "draws (default 0)"},
+     .help = "seed of random heads, and of tokens that INPUT draws (default "
+             "0)"},
     {.name = "attention",
      .letter = 'a',
      .kind = GQA_OPTION_SET,
