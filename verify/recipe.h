@@ -25,7 +25,8 @@ struct gqa_recipe {
 };
 
 /*
- * Read it; converted->recipe must be there. *out: end it with
+ * Read it; converted->recipe must be there, and both models have the same
+ * attentions (same_model.h). *out: end it with
  * gqa_recipe_free(), also on an error. What is wrong with it is its finding.
  * Errors GQA_ERR_NOMEM.
  */

@@ -119,8 +119,7 @@ static enum gqa_status add_unchanged(struct gqa_report *report,
 /* Ways that differ in rounding alone are one. */
 static enum gqa_pooling kind_of(const struct gqa_hypothesis *h)
 {
-    return h->pooling == GQA_POOL_FLOAT32 || h->pooling == GQA_POOL_WITHIN ||
-                   h->pooling == GQA_POOL_WIDENED
+    return h->pooling == GQA_POOL_FLOAT32 || h->pooling == GQA_POOL_WITHIN
                ? GQA_POOL_MEAN
                : h->pooling;
 }
@@ -206,7 +205,7 @@ static void remark_on(struct gqa_finding *remark,
 
             in_float32 |=
                 h->pooling == GQA_POOL_FLOAT32 || h->pooling == GQA_POOL_WITHIN;
-            widened |= h->pooling == GQA_POOL_WIDENED;
+            widened |= h->is_widened;
             if (h->pooling == GQA_POOL_FLOAT32 && !order)
                 order = orders[h->order];
         }
