@@ -138,7 +138,11 @@ static void put_totals(FILE *out, const struct gqa_inspection *in)
     put_label(out, "Grouped");
     fprintf(out, "%zu of %zu attentions\n", in->n_grouped,
             in->model->n_attentions);
-    if (gqa_model_is_encoder_decoder(in->model) || kv->mha.cross) {
+    if (kv->mha.self == 0 && kv->mha.cross == 0) {
+        put_label(out, "KV cache");
+        fputs("none, as of any encoder; grouping would save weights alone\n",
+              out);
+    } else if (gqa_model_is_encoder_decoder(in->model) || kv->mha.cross) {
         put_kv_line(out, "KV cache, self", kv->stored.self, kv->mha.self,
                     "generated token");
         put_kv_line(out, "KV cache, cross", kv->stored.cross, kv->mha.cross,

@@ -1,7 +1,8 @@
 # Models of real sizes, of which only the headers are there: what is alike
 # shares a row, and no line is longer than 80 columns.
 begin() {
-    header= offset=0
+    header=''
+    offset=0
 }
 # add NAME ROWS [COLUMNS]
 add() {
