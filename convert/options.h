@@ -3,6 +3,7 @@
 #define GQA_CONVERT_OPTIONS_H
 
 #include "common/options.h"
+#include "convert/calibrate.h"
 #include "convert/plan.h"
 #include "formats/writers.h"
 
@@ -15,6 +16,7 @@ struct gqa_convert_options {
     const struct gqa_writer *writer; /* by the name of output */
     struct gqa_output_settings settings;
     int dtype; /* as chosen; plan says what it means */
+    struct gqa_calibration calibration;
     bool strict, allow_extra, force, dry_run;
 };
 

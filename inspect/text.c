@@ -222,7 +222,7 @@ static size_t take_line(const char *text, size_t length, size_t room)
         if (width > room && end > 0)
             return separator ? separator : underscore ? underscore : end;
         end = i + n;
-        if (memchr("./, ", text[i], 4))
+        if (text[i] != '\0' && strchr("./, ", text[i]))
             separator = end;
         else if (text[i] == '_')
             underscore = end;

@@ -244,14 +244,17 @@ static enum gqa_status check_stacks(const struct gqa_family *f)
 /* --- The rest
  * ------------------------------------------------------------------ */
 
-static enum gqa_status check_refusals(const struct gqa_family *f)
+static enum gqa_status check_refusals(const struct gqa_family *f,
+                                      const struct gqa_place *within,
+                                      const struct gqa_refusal *refusals,
+                                      size_t n)
 {
-    const struct gqa_place list = {NULL, "refuse", 0};
+    const struct gqa_place list = {within, "refuse", 0};
 
-    for (size_t i = 0; i < f->n_refusals; i++) {
+    for (size_t i = 0; i < n; i++) {
         const struct gqa_place item = {&list, NULL, i};
 
-        if ((f->refusals[i].is != NULL) == (f->refusals[i].is_not != NULL))
+        if ((refusals[i].is != NULL) == (refusals[i].is_not != NULL))
             return gqa_description_fail(f->description, &item,
                                         "needs one of \"is\" and \"is_not\"");
     }
@@ -319,7 +322,7 @@ static enum gqa_status check_keras(const struct gqa_family *f)
     if (k->numbered_through && !gqa_family_is_encoder_decoder(f))
         return FAIL(f, "keras", "numbered_through", NULL, NULL,
                     "there is one stack only");
-    return GQA_OK;
+    return check_refusals(f, &keras, k->refusals, k->n_refusals);
 }
 
 enum gqa_status gqa_family_check(const struct gqa_family *family)
@@ -336,7 +339,8 @@ enum gqa_status gqa_family_check(const struct gqa_family *family)
     if ((st = check_norm(family, &family->norm, &norm)) != GQA_OK ||
         (st = check_stacks(family)) != GQA_OK ||
         (st = check_positions(family)) != GQA_OK ||
-        (st = check_refusals(family)) != GQA_OK)
+        (st = check_refusals(family, NULL, family->refusals,
+                             family->n_refusals)) != GQA_OK)
         return st;
     return check_keras(family);
 }

@@ -16,9 +16,6 @@
 #include "formats/families/setting.h"
 #include "formats/model/network.h"
 
-/* Texts, of which the first is preferred; NULL ends. */
-typedef const char *const *gqa_texts;
-
 /* Keys of the configuration. Where there are several, the first that is
  * there counts, and the first of all is written. NULL: the family has none. */
 struct gqa_config_keys {

@@ -324,6 +324,7 @@ static const struct gqa_field backbone_fields[] = {
     TEXT_NEEDED("class", gqa_keras_backbone, class_name),
     TEXT_NEEDED("layers", gqa_keras_backbone, layers),
     TEXT_NEEDED("model_type", gqa_keras_backbone, model_type),
+    {"config", GQA_FIELD_SETTINGS, AT(gqa_keras_backbone, config)},
     END,
 };
 static const struct gqa_schema backbone_schema =
@@ -354,6 +355,8 @@ static const struct gqa_field keras_fields[] = {
     FLAG("numbered_through", gqa_keras_names, numbered_through),
     TEXT("ordered_norms", gqa_keras_names, ordered_norms),
     {"config", GQA_FIELD_SETTINGS, AT(gqa_keras_names, config)},
+    TEXTS("unread", gqa_keras_names, unread),
+    LIST("refuse", gqa_keras_names, refusals, n_refusals, refusal_schema),
     WORD("finish", gqa_keras_names, finish, finish_words),
     END,
 };
