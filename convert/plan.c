@@ -89,6 +89,14 @@ static enum gqa_status plan_attention(struct gqa_plan_attention *out,
                     gqa_attention_kind_name(a->kind), ULL(a->layer), possible);
 }
 
+static bool is_encoder(const struct gqa_model *model)
+{
+    for (size_t i = 0; i < model->n_attentions; i++)
+        if (model->attentions[i].stack != GQA_STACK_ENCODER)
+            return false;
+    return true;
+}
+
 /* Layers that --layer-groups names exist. */
 static enum gqa_status check_layers(const struct gqa_plan_options *options,
                                     const struct gqa_model *model)
@@ -101,6 +109,11 @@ static enum gqa_status check_layers(const struct gqa_plan_options *options,
         if ((options->attentions & selection_bit(a)) && a->layer >= n_layers)
             n_layers = a->layer + 1;
     }
+    if (n_layers == 0 && is_encoder(model))
+        return gqa_fail(GQA_ERR_USAGE,
+                        "the model is an encoder alone, which keeps no KV "
+                        "cache: grouping would save some of its weights, and "
+                        "none of a cache; --attention encoder does it");
     if (n_layers == 0)
         return gqa_fail(GQA_ERR_USAGE,
                         "the model has no attention of those that --attention "

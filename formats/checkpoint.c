@@ -13,6 +13,7 @@
 #include "formats/folder/config_file.h"
 #include "formats/folder/folder.h"
 #include "formats/folder/index.h"
+#include "formats/foreign/names.h"
 #include "formats/model/say.h"
 #include "formats/span.h"
 #include "formats/tensor_table.h"
@@ -33,6 +34,16 @@ struct gqa_checkpoint {
     struct gqa_watch files; /* all that was read */
 };
 
+/* What the content does not tell, or less than it, the name may. */
+static enum gqa_status refuse_by_name(enum gqa_status st, const char *path)
+{
+    const struct gqa_foreign_name *name = gqa_foreign_name_find(path);
+
+    if (!name || (st != GQA_ERR_FORMAT && !name->decides))
+        return st;
+    return gqa_fail(GQA_ERR_UNSUPPORTED, "%s", name->advice);
+}
+
 /* *format tells what the file is; an index is not opened, *out stays NULL. */
 static enum gqa_status open_file(struct gqa_checkpoint *c,
                                  struct gqa_source **out,
@@ -51,6 +62,9 @@ static enum gqa_status open_file(struct gqa_checkpoint *c,
     st = gqa_watch_add(&c->files, path, file.fd);
     if (st == GQA_OK)
         st = gqa_file_detect(format, file.fd, file.size);
+    if (st == GQA_ERR_FORMAT || st == GQA_ERR_UNSUPPORTED ||
+        (st == GQA_OK && (*format)->is_index))
+        st = refuse_by_name(st, path);
     if (st == GQA_OK && !(*format)->is_index)
         st = (*format)->open(out, &file);
     else

@@ -5,6 +5,7 @@
 
 #include "common/advice.h"
 #include "common/log.h"
+#include "formats/model/kind.h"
 #include "formats/model/leftover.h"
 
 /* --- Which family ------------------------------------------------------- */
@@ -268,7 +269,7 @@ static enum gqa_status take_config(struct gqa_model_builder *b)
     return b->config ? GQA_OK : gqa_fail_nomem();
 }
 
-enum gqa_status gqa_find_family(struct gqa_model_builder *b)
+static enum gqa_status find_family(struct gqa_model_builder *b)
 {
     const char *model_type;
     enum gqa_status st;
@@ -295,4 +296,13 @@ enum gqa_status gqa_find_family(struct gqa_model_builder *b)
         json_object_get(gqa_checkpoint_config(b->checkpoint), "model_type"));
     st = model_type ? find_by_type(b, model_type) : find_by_names(b);
     return st == GQA_OK ? take_config(b) : st;
+}
+
+enum gqa_status gqa_find_family(struct gqa_model_builder *b)
+{
+    const enum gqa_status st = find_family(b);
+
+    if ((st != GQA_ERR_FORMAT && st != GQA_ERR_UNSUPPORTED) || b->choice.own)
+        return st;
+    return gqa_kind_refuse(st, &b->params, b->checkpoint);
 }
