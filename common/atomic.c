@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -202,8 +203,11 @@ static enum gqa_status create_hidden_file(struct gqa_atomic *a)
         }
         if (a->fd < 0 && errno != EEXIST)
             break;
-        if (a->fd >= 0)
+        if (a->fd >= 0) {
+            /* Where it has not gone, or is not about to. */
+            (void)unlinkat(a->parent, hidden, 0);
             close(a->fd);
+        }
         a->fd = -1;
     }
     return gqa_atomic_fail_create(a);
@@ -326,18 +330,37 @@ static enum gqa_status commit_new_file(struct gqa_atomic *a)
     return GQA_OK;
 }
 
-/* Whether what the hidden name leads to is the old file, and not written to. */
-static bool hidden_is_old(const struct gqa_atomic *a)
+void gqa_atomic_change_back(struct gqa_atomic *a)
+{
+    char name[GQA_BESIDE_BYTES];
+    int error;
+
+    if (gqa_atomic_exchange(a) == 0)
+        return;
+    error = errno;
+    if (gqa_atomic_name_beside(a, name, "", ".replaced-") == GQA_OK &&
+        renameat(a->parent, a->hidden, a->parent, name) == 0)
+        memcpy(a->hidden, name, sizeof name);
+    gqa_alert("%s: what was there is %s beside it now: %s", a->path, a->hidden,
+              strerror(error));
+}
+
+/* That what is now under the hidden name is the old file, not written to. */
+static enum gqa_status check_replaced(const struct gqa_atomic *a)
 {
     struct stat info;
 
+    if (fstatat(a->parent, a->hidden, &info, AT_SYMLINK_NOFOLLOW) != 0)
+        return gqa_fail_errno("%s: cannot be replaced", a->path);
     /* Its new name is a change of its own, so that ctime says nothing. */
-    return fstatat(a->parent, a->hidden, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
-           gqa_is_unwritten(&a->old, &info);
+    return gqa_is_unwritten(&a->old, &info) ? GQA_OK
+                                            : gqa_atomic_fail_changed(a);
 }
 
 static enum gqa_status replace_file(struct gqa_atomic *a)
 {
+    enum gqa_status st;
+
     if (gqa_atomic_exchange(a) != 0) {
         /* The target was looked at just now; nothing safer is to be had. */
         if ((errno != EINVAL && errno != ENOSYS) ||
@@ -345,21 +368,49 @@ static enum gqa_status replace_file(struct gqa_atomic *a)
             return gqa_atomic_fail_appear(a);
         return GQA_OK;
     }
-    if (!hidden_is_old(a)) {
-        if (gqa_atomic_exchange(a) != 0)
-            gqa_alert("%s: what was there is %s beside it now: %s", a->path,
-                      a->hidden, strerror(errno));
-        return gqa_atomic_fail_changed(a);
-    }
-    if (unlinkat(a->parent, a->hidden, 0) != 0)
+    if ((st = check_replaced(a)) != GQA_OK)
+        gqa_atomic_change_back(a);
+    else if (unlinkat(a->parent, a->hidden, 0) != 0)
         gqa_alert("%s: the old file is left, as %s beside it: %s", a->path,
                   a->hidden, strerror(errno));
+    return st;
+}
+
+/*
+ * Whether both files are locked, so that no run takes one for litter: the old
+ * one will have the hidden name for a moment, and must stay if it turns out to
+ * be another.
+ */
+static bool hold_both(struct gqa_atomic *a)
+{
+    a->old_fd = openat(a->parent, a->name,
+                       O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    return a->old_fd >= 0 && flock(a->old_fd, LOCK_EX | LOCK_NB) == 0 &&
+           flock(a->fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+/*
+ * A link cannot replace, a rename can. What is locked has a name by which the
+ * next run cleans up should this one be killed; else none that is taken for
+ * litter.
+ */
+static enum gqa_status give_hidden_name(struct gqa_atomic *a)
+{
+    const char *after = hold_both(a) ? ".partial-" : ".replaced-";
+    char hidden[GQA_BESIDE_BYTES];
+    enum gqa_status st = gqa_atomic_name_beside(a, hidden, ".", after);
+
+    if (st != GQA_OK)
+        return st;
+    if ((*a->hidden ? renameat(a->parent, a->hidden, a->parent, hidden)
+                    : link_unnamed(a, hidden)) != 0)
+        return gqa_atomic_fail_appear(a);
+    memcpy(a->hidden, hidden, sizeof hidden);
     return GQA_OK;
 }
 
 static enum gqa_status commit_file(struct gqa_atomic *a)
 {
-    char hidden[GQA_BESIDE_BYTES];
     struct stat now;
     enum gqa_status st;
 
@@ -371,17 +422,8 @@ static enum gqa_status commit_file(struct gqa_atomic *a)
         return commit_new_file(a);
     if (!gqa_is_untouched(&a->old, &now))
         return gqa_atomic_fail_changed(a);
-    /*
-     * A link cannot replace, a rename can. Not under the name of what is
-     * partial: for a moment the old file will have it, and no run may take
-     * that for litter.
-     */
-    if ((st = gqa_atomic_name_beside(a, hidden, ".", ".replaced-")) != GQA_OK)
+    if ((st = give_hidden_name(a)) != GQA_OK)
         return st;
-    if ((*a->hidden ? renameat(a->parent, a->hidden, a->parent, hidden)
-                    : link_unnamed(a, hidden)) != 0)
-        return gqa_atomic_fail_appear(a);
-    memcpy(a->hidden, hidden, sizeof hidden);
     return replace_file(a);
 }
 

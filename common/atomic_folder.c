@@ -10,6 +10,7 @@
 #include "common/atomic.h"
 #include "common/atomic_litter.h"
 #include "common/atomic_target.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/memory_stream.h"
 
@@ -88,9 +89,9 @@ static enum gqa_status check_folder_target(struct gqa_atomic *a,
                         gqa_advice(GQA_ADVICE_REPLACE));
     a->others = judge->others;
     st = judge->judge(judge->ctx, a->old_fd, &a->old_entries);
-    if (st != GQA_OK)
-        return st;
-    return check_verdicts(a);
+    if (st == GQA_ERR_IO)
+        return gqa_fail_prefix(st, "%s: cannot tell what it holds", a->path);
+    return st == GQA_OK ? check_verdicts(a) : st;
 }
 
 /*
@@ -99,9 +100,7 @@ static enum gqa_status check_folder_target(struct gqa_atomic *a,
  */
 static enum gqa_status note_in_journal(struct gqa_atomic *a, const char *name)
 {
-    const size_t n = strlen(name) + 1;
-
-    if (a->journal < 0 || write(a->journal, name, n) == (ssize_t)n)
+    if (a->journal < 0 || gqa_file_write(a->journal, name, strlen(name) + 1))
         return GQA_OK;
     return gqa_fail_errno("%s: cannot create %s", a->path, name);
 }
@@ -126,8 +125,10 @@ static enum gqa_status create_in(struct gqa_atomic *a, int *fd,
     *fd = openat(a->fd, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
     if (*fd < 0 || fstat(*fd, &entry->info) != 0) {
         st = gqa_fail_errno("%s: cannot create %s", a->path, name);
-        if (*fd >= 0)
+        if (*fd >= 0) {
+            (void)unlinkat(a->fd, name, 0);
             close(*fd);
+        }
         free(entry->name);
         return st;
     }
@@ -171,6 +172,8 @@ static enum gqa_status create_hidden_folder(struct gqa_atomic *a)
                 memcpy(a->hidden, hidden, sizeof hidden);
                 return begin_journal(a);
             }
+            /* Where it has not gone, or is not about to. */
+            (void)unlinkat(a->parent, hidden, AT_REMOVEDIR);
             close(a->fd);
             a->fd = -1;
         } else if (errno != EEXIST) {
@@ -247,43 +250,84 @@ static enum gqa_status check_untouched(const struct gqa_atomic *a)
 }
 
 /*
+ * The folder that was replaced is emptied by the next run where this one is
+ * killed at it, or cannot: a journal tells that run what may go. Where there
+ * is no room for one, that goes by what else it knows.
+ */
+static int begin_old_journal(const struct gqa_atomic *a)
+{
+    int fd = openat(a->old_fd, GQA_ATOMIC_JOURNAL,
+                    O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+
+    for (size_t i = 0; fd >= 0 && i < a->old_entries.n; i++) {
+        const char *name = a->old_entries.list[i].name;
+
+        if (gqa_file_write(fd, name, strlen(name) + 1))
+            continue;
+        (void)unlinkat(a->old_fd, GQA_ATOMIC_JOURNAL, 0);
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/*
  * Delete a file of the folder that was replaced if it is still what was
  * looked at. Under a name that nobody else knows nobody can put another one
  * in its place between the look and the deletion.
  */
-static void delete_entry(const struct gqa_atomic *a, const struct gqa_entry *e)
+static void delete_entry(const struct gqa_atomic *a, const struct gqa_entry *e,
+                         int journal)
 {
     char aside[GQA_BESIDE_BYTES];
     struct stat now;
 
     if (fstatat(a->old_fd, e->name, &now, AT_SYMLINK_NOFOLLOW) != 0 ||
         !gqa_is_untouched(&e->info, &now) ||
-        gqa_atomic_name_beside(a, aside, "", ".kept-") != GQA_OK ||
-        renameat2(a->old_fd, e->name, a->old_fd, aside, RENAME_NOREPLACE) != 0)
+        gqa_atomic_name_beside(a, aside, "", ".kept-") != GQA_OK)
+        return;
+    if (journal >= 0)
+        (void)!gqa_file_write(journal, aside, strlen(aside) + 1);
+    if (renameat2(a->old_fd, e->name, a->old_fd, aside, RENAME_NOREPLACE) != 0)
         return;
     /* Its new name is a change of its own, so that ctime says nothing. */
-    if (fstatat(a->old_fd, aside, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
-        gqa_is_unwritten(&e->info, &now))
-        (void)unlinkat(a->old_fd, aside, 0);
-    else
+    if (fstatat(a->old_fd, aside, &now, AT_SYMLINK_NOFOLLOW) != 0 ||
+        !gqa_is_unwritten(&e->info, &now) || unlinkat(a->old_fd, aside, 0) != 0)
         (void)renameat2(a->old_fd, aside, a->old_fd, e->name, RENAME_NOREPLACE);
 }
 
-/* What has not been looked at came at the very last moment. */
-static void move_to_new_folder(const struct gqa_atomic *a)
+/* Whether it is one of those that were looked at, under whatever name. */
+static bool is_looked_at(const struct gqa_atomic *a, const struct stat *info)
+{
+    for (size_t i = 0; i < a->old_entries.n; i++)
+        if (gqa_is_unwritten(&a->old_entries.list[i].info, info))
+            return true;
+    return false;
+}
+
+/*
+ * What has not been looked at came at the very last moment. n_left: receives
+ * how many of those are left that were; false and errno: cannot be told.
+ */
+static bool move_to_new_folder(const struct gqa_atomic *a, size_t *n_left)
 {
     struct gqa_entries now = {0};
-    /* Where it cannot be listed, the folder stays and is told of. */
     const enum gqa_status st = gqa_entries_list(&now, a->old_fd);
 
+    *n_left = 0;
     for (size_t i = 0; st == GQA_OK && i < now.n; i++) {
         const char *name = now.list[i].name;
 
-        if (renameat2(a->old_fd, name, a->fd, name, RENAME_NOREPLACE) == 0)
+        if (strcmp(name, GQA_ATOMIC_JOURNAL) == 0)
+            continue;
+        if (is_looked_at(a, &now.list[i].info))
+            ++*n_left;
+        else if (renameat2(a->old_fd, name, a->fd, name, RENAME_NOREPLACE) == 0)
             gqa_alert("%s: %s has come to exist in it meanwhile, and is kept",
                       a->path, name);
     }
     gqa_entries_clear(&now);
+    return st == GQA_OK;
 }
 
 /* Under a name that is seen: somebody may miss what is in it. */
@@ -298,17 +342,36 @@ static void show_old_folder(const struct gqa_atomic *a)
               name);
 }
 
-static void clear_old_folder(const struct gqa_atomic *a)
+/* False: it holds what this may not delete. */
+static bool sweep_old_folder(const struct gqa_atomic *a, int journal)
 {
     for (int i = 0; i < N_SWEEPS; i++) {
+        size_t n_left;
+
         for (size_t j = 0; j < a->old_entries.n; j++)
-            delete_entry(a, &a->old_entries.list[j]);
+            delete_entry(a, &a->old_entries.list[j], journal);
+        if (!move_to_new_folder(a, &n_left) || n_left > 0) {
+            gqa_warn("%s: replaced, but not all of the old folder could be "
+                     "deleted: the next run into this place will try again to "
+                     "remove %s beside it",
+                     a->path, a->hidden);
+            return true;
+        }
+        (void)unlinkat(a->old_fd, GQA_ATOMIC_JOURNAL, 0);
         if (unlinkat(a->parent, a->hidden, AT_REMOVEDIR) == 0)
-            return;
-        move_to_new_folder(a);
+            return true;
     }
-    if (unlinkat(a->parent, a->hidden, AT_REMOVEDIR) != 0)
+    return false;
+}
+
+static void clear_old_folder(const struct gqa_atomic *a)
+{
+    const int journal = begin_old_journal(a);
+
+    if (!sweep_old_folder(a, journal))
         show_old_folder(a);
+    if (journal >= 0)
+        close(journal);
 }
 
 static bool hidden_is(const struct gqa_atomic *a, int fd)
@@ -320,8 +383,21 @@ static bool hidden_is(const struct gqa_atomic *a, int fd)
            gqa_is_same(&own, &there);
 }
 
+/* That the folder which is now under the hidden name was looked at. */
+static enum gqa_status check_replaced(const struct gqa_atomic *a)
+{
+    struct stat own, there;
+
+    if (fstat(a->old_fd, &own) != 0 ||
+        fstatat(a->parent, a->hidden, &there, AT_SYMLINK_NOFOLLOW) != 0)
+        return gqa_fail_errno("%s: cannot be replaced", a->path);
+    return gqa_is_same(&own, &there) ? GQA_OK : gqa_atomic_fail_changed(a);
+}
+
 static enum gqa_status replace_folder(struct gqa_atomic *a)
 {
+    enum gqa_status st;
+
     /* It gets a name that others clean up, and is ours to empty. */
     (void)flock(a->old_fd, LOCK_EX | LOCK_NB);
     if (gqa_atomic_exchange(a) != 0) {
@@ -333,14 +409,12 @@ static enum gqa_status replace_folder(struct gqa_atomic *a)
                             a->path);
         return gqa_atomic_fail_appear(a);
     }
-    if (!hidden_is(a, a->old_fd)) {
-        if (gqa_atomic_exchange(a) != 0)
-            gqa_alert("%s: what was there is %s beside it now: %s", a->path,
-                      a->hidden, strerror(errno));
-        return gqa_atomic_fail_changed(a);
-    }
-    clear_old_folder(a);
-    return GQA_OK;
+    st = check_replaced(a);
+    if (st == GQA_OK)
+        clear_old_folder(a);
+    else
+        gqa_atomic_change_back(a);
+    return st;
 }
 
 static enum gqa_status commit_new_folder(const struct gqa_atomic *a)

@@ -111,8 +111,11 @@ static enum gqa_status remove_folder(const struct gqa_atomic *a,
 
     if (st == GQA_OK)
         st = judge_by_journal(&entries, folder);
-    if (st == GQA_OK && judge && !all_ours(&entries))
+    if (st == GQA_OK && judge && !all_ours(&entries)) {
         st = judge->judge(judge->ctx, folder, &entries);
+        if (st == GQA_OK)
+            st = judge_by_journal(&entries, folder);
+    }
     if (st == GQA_OK && all_ours(&entries)) {
         empty_folder(folder, &entries);
         (void)unlinkat(a->parent, name, AT_REMOVEDIR);

@@ -23,12 +23,12 @@ struct gqa_atomic {
     bool is_folder, force;
     bool exists;                   /* something to replace */
     struct stat old;               /* what that is */
+    int old_fd;                    /* of it, or -1 */
     char hidden[GQA_BESIDE_BYTES]; /* the name it has meanwhile, or "" */
     struct gqa_atomic *next;       /* of those that are not committed */
 
     /* Of a folder alone. */
     const char *others;             /* as its judge calls them */
-    int old_fd;                     /* what is replaced */
     struct gqa_entries old_entries; /* what that holds */
     int journal;                    /* of the new one; or -1 */
     struct gqa_entry *created;      /* [n_created], in the new one */
@@ -78,6 +78,12 @@ int gqa_atomic_rename_new(const struct gqa_atomic *atomic);
 
 /* Let the hidden entry and the target change places; 0, or -1 and errno. */
 int gqa_atomic_exchange(const struct gqa_atomic *atomic);
+
+/*
+ * Once more, as what was there is not what was looked at. Where that fails,
+ * it gets a name that no run takes for litter, and is told of.
+ */
+void gqa_atomic_change_back(struct gqa_atomic *atomic);
 
 /* Messages by errno: it cannot be begun; it cannot appear. */
 enum gqa_status gqa_atomic_fail_create(const struct gqa_atomic *atomic);

@@ -65,7 +65,8 @@ enum gqa_status gqa_cli_flush(void)
 
 int gqa_cli_finish(const char *tool, int status)
 {
-    if (ferror(stdout) || fclose(stdout) != 0) {
+    /* One failure is told of: what else went wrong may follow from it. */
+    if ((ferror(stdout) || fclose(stdout) != 0) && status != GQA_EXIT_TROUBLE) {
         fprintf(stderr, "%s: cannot write standard output: %s\n", tool,
                 strerror(errno));
         status = GQA_EXIT_TROUBLE;

@@ -46,8 +46,9 @@ enum gqa_status gqa_entries_list(struct gqa_entries *entries, int folder_fd)
         return gqa_fail_errno("cannot open the folder");
     dir = fdopendir(fd);
     if (!dir) {
+        st = gqa_fail_errno("cannot open the folder");
         close(fd);
-        return gqa_fail_nomem();
+        return st;
     }
     errno = 0;
     while (st == GQA_OK && (entry = readdir(dir))) {

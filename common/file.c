@@ -50,3 +50,20 @@ enum gqa_status gqa_file_read(int fd, void *buf, size_t n, uint64_t offset)
     }
     return GQA_OK;
 }
+
+bool gqa_file_write(int fd, const void *data, size_t n)
+{
+    const char *at = data;
+
+    while (n > 0) {
+        const ssize_t put = write(fd, at, n);
+
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return false;
+        at += put;
+        n -= (size_t)put;
+    }
+    return true;
+}

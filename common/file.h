@@ -2,6 +2,7 @@
 #ifndef GQA_COMMON_FILE_H
 #define GQA_COMMON_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,5 +24,10 @@ enum gqa_status gqa_file_open(int *fd, uint64_t *size, const char *path);
  */
 GQA_MUST_USE
 enum gqa_status gqa_file_read(int fd, void *buf, size_t n, uint64_t offset);
+
+/* Write n bytes where the descriptor stands, all of them. False: errno says
+ * why not. */
+GQA_MUST_USE
+bool gqa_file_write(int fd, const void *data, size_t n);
 
 #endif

@@ -18,6 +18,8 @@ static bool is_caught[N_SIGNALS];
  */
 static atomic_int pending;
 
+static atomic_bool asked;
+
 static bool (*clean_up)(void);
 
 static void handle(int number, void (*handler)(int))
@@ -80,7 +82,12 @@ void gqa_interrupt_catch(bool (*clean)(void))
 
 bool gqa_interrupt_pending(void)
 {
-    return pending != 0;
+    return pending != 0 || asked;
+}
+
+void gqa_interrupt_ask(bool stop)
+{
+    asked = stop;
 }
 
 void gqa_interrupt_end(void)

@@ -23,8 +23,14 @@
  */
 void gqa_interrupt_catch(bool (*clean)(void));
 
-/* True once one has come. Any thread. */
+/* True once one has come, or while loops are asked to stop. Any thread. */
 bool gqa_interrupt_pending(void);
+
+/*
+ * Ask all loops to stop as if a signal had come, or no longer: for who waits
+ * for threads whose results nobody wants any more.
+ */
+void gqa_interrupt_ask(bool stop);
 
 /* End by the signal if one has come; from now on the next one does so. */
 void gqa_interrupt_end(void);

@@ -1,13 +1,18 @@
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/checked.h"
 #include "common/nearest.h"
 #include "common/options.h"
+
+/* More digits than this behind a point are none of a quantity. */
+#define MAX_PARTS UINT64_C(1000000000)
 
 struct unit {
     const char *suffix;
@@ -36,26 +41,64 @@ static const struct unit byte_units[] = {
     {NULL, 0},
 };
 
+/* Digits and perhaps more behind a point. */
+struct decimal {
+    bool is_negative;
+    bool is_huge; /* its whole part is none of 64 bits */
+    uint64_t whole;
+    uint64_t part, parts; /* part / parts is what stands behind the point */
+};
+
+/* Read it; the end of it, or NULL: there is none. strtoull() would take white
+ * space and any sign. */
+static const char *parse_decimal(struct decimal *out, const char *text)
+{
+    char *end;
+
+    *out = (struct decimal){.parts = 1};
+    out->is_negative = *text == '-';
+    text += out->is_negative;
+    if (!isdigit((unsigned char)*text))
+        return NULL;
+    errno = 0;
+    out->whole = strtoull(text, &end, 10);
+    out->is_huge = errno == ERANGE;
+    if (*end != '.')
+        return end;
+    for (end++; isdigit((unsigned char)*end) && out->parts < MAX_PARTS; end++) {
+        out->part = 10 * out->part + (uint64_t)(*end - '0');
+        out->parts *= 10;
+    }
+    return out->parts > 1 ? end : NULL;
+}
+
+/* 1.5K is 1536; 1.5 is no count. */
+static bool is_whole(const struct decimal *d, uint64_t factor)
+{
+    return d->part * factor % d->parts == 0;
+}
+
+static bool scale(uint64_t *out, const struct decimal *d, uint64_t factor)
+{
+    return !d->is_negative && !d->is_huge &&
+           gqa_mul_u64(d->whole, factor, out) &&
+           gqa_add_u64(*out, d->part * factor / d->parts, out);
+}
+
 static enum gqa_status parse_quantity(uint64_t *out, const char *text,
                                       const struct unit *units,
                                       const char *what, uint64_t min,
                                       uint64_t max)
 {
-    unsigned long long number;
+    struct decimal decimal;
+    const char *end = parse_decimal(&decimal, text);
     uint64_t value;
-    char *end;
 
-    /* strtoull takes white space and signs; a count has neither. */
-    if (*text < '0' || *text > '9')
-        return gqa_fail(GQA_ERR_USAGE, "'%s' is not %s", text, what);
-    errno = 0;
-    number = strtoull(text, &end, 10);
-    while (units->suffix && strcmp(units->suffix, end) != 0)
+    while (end && units->suffix && strcasecmp(units->suffix, end) != 0)
         units++;
-    if (!units->suffix)
+    if (!end || !units->suffix || !is_whole(&decimal, units->factor))
         return gqa_fail(GQA_ERR_USAGE, "'%s' is not %s", text, what);
-    if (errno == ERANGE || !gqa_mul_u64(number, units->factor, &value) ||
-        value < min || value > max)
+    if (!scale(&value, &decimal, units->factor) || value < min || value > max)
         return gqa_fail(GQA_ERR_USAGE,
                         "%s is not between %" PRIu64 " and %" PRIu64, text, min,
                         max);
@@ -66,7 +109,7 @@ static enum gqa_status parse_quantity(uint64_t *out, const char *text,
 enum gqa_status gqa_option_count(uint64_t *out, const char *text, uint64_t min,
                                  uint64_t max)
 {
-    return parse_quantity(out, text, count_units, "a number", min, max);
+    return parse_quantity(out, text, count_units, "a whole number", min, max);
 }
 
 enum gqa_status gqa_option_bytes(uint64_t *out, const char *text, uint64_t min,

@@ -116,8 +116,9 @@ const struct gqa_option *gqa_options_row(const struct gqa_tool *tool, size_t i);
 void gqa_options_print_help(const struct gqa_tool *tool);
 
 /*
- * A number in [min, max], all of text: digits and perhaps K, M or G for
- * 1024, 1024^2 or 1024^3. Errors GQA_ERR_USAGE, without the option's name.
+ * A number in [min, max], all of text: digits and perhaps K, M or G, in
+ * either case, for 1024, 1024^2 or 1024^3, before which there may be a point:
+ * 1.5K is 1536. Errors GQA_ERR_USAGE, without the option's name.
  */
 GQA_MUST_USE
 enum gqa_status gqa_option_count(uint64_t *out, const char *text, uint64_t min,

@@ -13,7 +13,8 @@ static const char digits[] = "0123456789abcdef";
  */
 static bool library_is_ready(void)
 {
-    return OSSL_LIB_CTX_get0_global_default() != NULL;
+    return OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) == 1 &&
+           OSSL_LIB_CTX_get0_global_default() != NULL;
 }
 
 enum gqa_status gqa_sha256(unsigned char *digest, const void *data, size_t n)

@@ -33,9 +33,9 @@ static void print_value(const struct gqa_option *row)
     printf("--%s)\n", row->name);
     if (row->kind == GQA_OPTION_SET) {
         printf("        # The last name of a comma list.\n"
-               "        local before=\n"
-               "        [[ $cur == *,* ]] && before=${cur%%,*},\n"
-               "        mapfile -t COMPREPLY < <(compgen -P \"$before\" -W '");
+               "        local names=\n"
+               "        [[ $cur == *,* ]] && names=${cur%%,*},\n"
+               "        mapfile -t COMPREPLY < <(compgen -P \"$names\" -W '");
         gqa_completion_choices(row);
         printf("' -- \"${cur##*,}\")\n");
     } else if (row->choices) {
@@ -61,10 +61,17 @@ void gqa_completion_bash(const struct gqa_tool *tool)
     printf("()\n"
            "{\n"
            "    local cur=${COMP_WORDS[COMP_CWORD]}"
-           " prev=${COMP_WORDS[COMP_CWORD - 1]}\n");
+           " prev=${COMP_WORDS[COMP_CWORD - 1]}\n"
+           "    local before=\" ${COMP_WORDS[*]:0:COMP_CWORD} \"\n");
     print_options(tool);
     printf("\n"
            "    COMPREPLY=()\n"
+           "    # Behind \"--\" there are files alone.\n"
+           "    if [[ $before == *' -- '* ]]; then\n"
+           "        compopt -o filenames 2>/dev/null\n"
+           "        mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")\n"
+           "        return 0\n"
+           "    fi\n"
            "    # \"--option=value\" arrives as three words, split at the"
            " \"=\".\n"
            "    if [[ $cur == '=' ]]; then\n"

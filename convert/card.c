@@ -144,7 +144,7 @@ static void put_story(const struct card *card, const struct gqa_totals *t)
             o->plan.expand ? " and written in multi-head shape" : "");
     fputs("It was not trained since. Its quality is not that of the original, "
           "and nothing\nthat was measured of the original holds for it: "
-          "uptrain it, then measure.\n\n",
+          "measure it, and uptrain it.\n\n",
           card->out);
 }
 

@@ -260,7 +260,8 @@ static enum gqa_status write_output(struct gqa_conversion *c,
     const size_t n = c->model->n_params;
     struct gqa_output_tensor *list = calloc(n ? n : 1, sizeof *list);
     json_t *config = gqa_describe_config(c->plan);
-    json_t *recipe = gqa_describe_recipe(c->plan, c->source);
+    json_t *recipe =
+        gqa_describe_recipe(c->plan, c->source, &c->options->calibration);
     json_t *metadata = o->writer->needs_config
                            ? gqa_describe_shards(c->plan, c->source, recipe)
                            : gqa_describe_metadata(c->source, config, recipe);
@@ -382,6 +383,15 @@ static enum gqa_status run(struct gqa_conversion *c)
         return st == GQA_OK ? summarise(c) : st;
     }
     start = gqa_clock_s();
+    if (o->plan.method == GQA_METHOD_ALIGNED) {
+        st = gqa_calibrate(&c->alignment, c->plan, c->source, &o->calibration,
+                           o->common.n_threads, o->common.log_level);
+        if (st != GQA_OK)
+            return st;
+        c->plan->alignment = c->alignment;
+        gqa_clock_log("aligning", start, 0);
+        start = gqa_clock_s();
+    }
     st =
         gqa_producer_create(&producer, c->plan, c->source, o->common.n_threads);
     /* Up to here there is nothing to clean up: a signal ends us at once. */
@@ -416,6 +426,7 @@ void gqa_conversion_clear(struct gqa_conversion *conversion)
 {
     free(conversion->json);
     gqa_plan_free(conversion->plan);
+    gqa_alignment_free(conversion->alignment);
     gqa_inventory_free(conversion->inventory);
     gqa_model_free(conversion->model);
     gqa_checkpoint_close(conversion->source);

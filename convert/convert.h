@@ -12,6 +12,7 @@ struct gqa_conversion {
     struct gqa_model *model;
     struct gqa_inventory *inventory; /* of the model */
     struct gqa_plan *plan;
+    struct gqa_alignment *alignment;  /* NULL: the method has none */
     struct gqa_output_summary output; /* zero after a dry run */
     uint64_t source_file_bytes;       /* of the weights */
     uint64_t content_bytes;           /* of the tensors to write */

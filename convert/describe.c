@@ -164,8 +164,42 @@ static json_t *describe_attention(const struct gqa_plan_attention *out)
         integer(out->source), "n_kv_heads", integer(out->pooled));
 }
 
+/* What an aligned conversion learnt from, and what it lost by its own
+ * account. */
+static json_t *describe_alignment(const struct gqa_plan *plan,
+                                  const struct gqa_calibration *c)
+{
+    const bool tokens = gqa_calibration_has_tokens(c);
+    const char *from = c->text_path ? c->text_path : c->from ? c->from : "self";
+    const bool drawn = tokens && !c->text_path && strcmp(from, "self") == 0;
+    json_t *losses = json_array();
+    json_t *out =
+        json_pack("{s:o}", "calibrated_on", gqa_json_text(gqa_base_name(from)));
+
+    if (tokens) {
+        json_object_set_new(out, "n_sequences",
+                            integer(plan->alignment->n_sequences));
+        json_object_set_new(out, "n_tokens",
+                            integer(plan->alignment->n_tokens));
+    }
+    if (drawn)
+        json_object_set_new(out, "seed", integer(c->seed));
+    json_object_set_new(out, "refitted", json_boolean(tokens && !c->no_refit));
+    for (size_t i = 0; i < plan->alignment->n; i++) {
+        const struct gqa_transforms *t = &plan->alignment->attentions[i];
+
+        json_array_append_new(
+            losses, t->pooled
+                        ? json_pack("[f, f]", t->keys_lost, t->values_lost)
+                        : json_null());
+    }
+    json_object_set_new(out, "lost", losses);
+    return out;
+}
+
 json_t *gqa_describe_recipe(const struct gqa_plan *plan,
-                            const struct gqa_checkpoint *source)
+                            const struct gqa_checkpoint *source,
+                            const struct gqa_calibration *calibration)
 {
     static const char *const dtypes[] = {
         [GQA_F16] = "f16", [GQA_BF16] = "bf16", [GQA_F32] = "f32"};
@@ -184,6 +218,9 @@ json_t *gqa_describe_recipe(const struct gqa_plan *plan,
 
     if (o->method == GQA_METHOD_RANDOM)
         json_object_set_new(recipe, "seed", integer(o->seed));
+    if (o->method == GQA_METHOD_ALIGNED && plan->alignment)
+        json_object_set_new(recipe, "alignment",
+                            describe_alignment(plan, calibration));
     for (size_t i = 0; i < plan->model->n_attentions; i++)
         json_array_append_new(attentions,
                               describe_attention(&plan->attentions[i]));

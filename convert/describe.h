@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "convert/calibrate.h"
 #include "convert/plan.h"
 
 /* What stands behind the last slash of a path. Lent. */
@@ -27,7 +28,8 @@ json_t *gqa_describe_config(const struct gqa_plan *plan);
  * is part of it; where nothing but the container changes, it is that one.
  */
 json_t *gqa_describe_recipe(const struct gqa_plan *plan,
-                            const struct gqa_checkpoint *source);
+                            const struct gqa_checkpoint *source,
+                            const struct gqa_calibration *calibration);
 
 /*
  * __metadata__ of each shard of a folder, whose configuration is a file of its

@@ -86,6 +86,7 @@ static const struct gqa_choice methods[] = {
     {.name = "mean", .value = GQA_METHOD_MEAN},
     {.name = "first", .value = GQA_METHOD_FIRST},
     {.name = "random", .value = GQA_METHOD_RANDOM},
+    {.name = "aligned", .value = GQA_METHOD_ALIGNED},
     {.name = NULL},
 };
 
@@ -96,6 +97,13 @@ static const struct gqa_choice attentions[] = {
     {.name = "decoder", .value = GQA_SELECT_DECODER},
     {.name = "decoder-self", .value = GQA_SELECT_DECODER_SELF},
     {.name = "decoder-cross", .value = GQA_SELECT_DECODER_CROSS},
+    {.name = NULL},
+};
+
+static const struct gqa_choice backends[] = {
+    {.name = "auto", .value = GQA_CALIBRATE_AUTO},
+    {.name = "cpu", .value = GQA_CALIBRATE_CPU},
+    {.name = "cuda", .value = GQA_CALIBRATE_CUDA},
     {.name = NULL},
 };
 
@@ -132,13 +140,51 @@ static const struct gqa_option rows[] = {
      .value = "METHOD",
      .offset = AT(plan.method),
      .choices = methods,
-     .help = "mean (default), first, or random (fresh heads)"},
+     .help = "mean (default), first, random (fresh heads), or aligned (a space "
+             "that heads share, which keeps most of the model)"},
+    {.name = "calibrate",
+     .kind = GQA_OPTION_FILE,
+     .value = "FILE",
+     .offset = AT(calibration.from),
+     .excludes = {"text"},
+     .help = "what an aligned conversion learns from: self (default: tokens "
+             "that INPUT itself draws), none, or a FILE of tokens"},
+    {.name = "text",
+     .kind = GQA_OPTION_FILE,
+     .value = "FILE",
+     .offset = AT(calibration.text_path),
+     .help = "the same, text for a model of bytes"},
+    {.name = "backend",
+     .kind = GQA_OPTION_CHOICE,
+     .value = "BACKEND",
+     .offset = AT(calibration.device),
+     .choices = backends,
+     .help = "auto (a GPU where there is one), cpu, cuda"},
+    {.name = "samples",
+     .kind = GQA_OPTION_COUNT,
+     .value = "N",
+     .offset = AT(calibration.n),
+     .min = 1,
+     .max = MAX_COUNT,
+     .help = "sequences to learn from, 64 by default"},
+    {.name = "length",
+     .kind = GQA_OPTION_COUNT,
+     .value = "L",
+     .offset = AT(calibration.length),
+     .min = 2,
+     .max = MAX_COUNT,
+     .help = "tokens of each, 512 by default"},
+    {.name = "no-refit",
+     .offset = AT(calibration.no_refit),
+     .help = "leave output projections what alignment makes of them, and do "
+             "not fit them anew"},
     {.name = "seed",
      .kind = GQA_OPTION_COUNT,
      .value = "N",
      .offset = AT(plan.seed),
      .max = UINT64_MAX,
-     .help = "seed of --method=random (default 0)"},
+     .help = "seed of random heads, and of tokens that INPUT draws (default "
+             "0)"},
     {.name = "attention",
      .letter = 'a',
      .kind = GQA_OPTION_SET,
@@ -269,6 +315,25 @@ static const char *outputs_with(enum gqa_writer_setting setting)
     return words;
 }
 
+static enum gqa_status check_calibration(const struct gqa_convert_options *o)
+{
+    static const char *const names[] = {"calibrate", "text",    "samples",
+                                        "length",    "backend", "no-refit"};
+    const bool none =
+        o->calibration.from && !gqa_calibration_has_tokens(&o->calibration);
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (given(o, names[i]) && o->plan.method != GQA_METHOD_ALIGNED)
+            return gqa_fail(GQA_ERR_USAGE,
+                            "option --%s is for --method=aligned", names[i]);
+    for (size_t i = 2; i < sizeof names / sizeof *names; i++)
+        if (given(o, names[i]) && none)
+            return gqa_fail(GQA_ERR_USAGE,
+                            "option --%s has no use with --calibrate=none",
+                            names[i]);
+    return GQA_OK;
+}
+
 static enum gqa_status check_together(const struct gqa_convert_options *o)
 {
     const bool store = given(o, "store");
@@ -287,9 +352,11 @@ static enum gqa_status check_together(const struct gqa_convert_options *o)
     if (given(o, "shard-size") && !(o->writer->settings & GQA_SETTING_SHARDS))
         return gqa_fail(GQA_ERR_USAGE, "option --shard-size is for %s output",
                         outputs_with(GQA_SETTING_SHARDS));
-    if (given(o, "seed") && o->plan.method != GQA_METHOD_RANDOM)
-        return gqa_fail(GQA_ERR_USAGE, "option --seed is for --method=random");
-    return GQA_OK;
+    if (given(o, "seed") && o->plan.method != GQA_METHOD_RANDOM &&
+        o->plan.method != GQA_METHOD_ALIGNED)
+        return gqa_fail(GQA_ERR_USAGE, "option --seed is for --method=random "
+                                       "and --method=aligned");
+    return check_calibration(o);
 }
 
 static enum gqa_status find_writer(struct gqa_convert_options *o)
@@ -324,6 +391,7 @@ enum gqa_status gqa_convert_options_parse(struct gqa_convert_options *out,
     out->input = out->common.operands[0];
     out->output = out->common.operands[1];
     out->plan.keep_dtype = out->dtype == KEEP_DTYPE;
+    out->calibration.seed = out->plan.seed;
     if (!out->plan.keep_dtype)
         out->plan.dtype = (enum gqa_dtype)out->dtype;
     if ((st = find_writer(out)) != GQA_OK)

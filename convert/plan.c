@@ -15,6 +15,7 @@ const char *gqa_method_name(enum gqa_method method)
         [GQA_METHOD_MEAN] = "mean",
         [GQA_METHOD_FIRST] = "first",
         [GQA_METHOD_RANDOM] = "random",
+        [GQA_METHOD_ALIGNED] = "aligned",
     };
 
     return names[method];
@@ -75,7 +76,9 @@ static enum gqa_status plan_attention(struct gqa_plan_attention *out,
     out->selected = asked != 0;
     out->source = a->n_kv_heads;
     out->pooled = asked ? asked : out->source;
-    out->written = options->expand && asked ? a->n_heads : out->pooled;
+    out->written = options->in_place          ? out->source
+                   : options->expand && asked ? a->n_heads
+                                              : out->pooled;
     if (out->pooled <= out->source && out->source % out->pooled == 0)
         return GQA_OK;
     list_divisors(possible, sizeof possible, out->source);
@@ -84,6 +87,14 @@ static enum gqa_status plan_attention(struct gqa_plan_attention *out,
                     "attention, layer %llu; possible are %s",
                     ULL(asked), ULL(out->source), gqa_stack_name(a->stack),
                     gqa_attention_kind_name(a->kind), ULL(a->layer), possible);
+}
+
+static bool is_encoder(const struct gqa_model *model)
+{
+    for (size_t i = 0; i < model->n_attentions; i++)
+        if (model->attentions[i].stack != GQA_STACK_ENCODER)
+            return false;
+    return true;
 }
 
 /* Layers that --layer-groups names exist. */
@@ -98,6 +109,11 @@ static enum gqa_status check_layers(const struct gqa_plan_options *options,
         if ((options->attentions & selection_bit(a)) && a->layer >= n_layers)
             n_layers = a->layer + 1;
     }
+    if (n_layers == 0 && is_encoder(model))
+        return gqa_fail(GQA_ERR_USAGE,
+                        "the model is an encoder alone, which keeps no KV "
+                        "cache: grouping would save some of its weights, and "
+                        "none of a cache; --attention encoder does it");
     if (n_layers == 0)
         return gqa_fail(GQA_ERR_USAGE,
                         "the model has no attention of those that --attention "
@@ -157,6 +173,55 @@ static enum gqa_status append_copy(struct segments *list, uint64_t source,
                                              .n_sources = 1});
 }
 
+static bool is_aligned(const struct gqa_plan *plan,
+                       const struct gqa_plan_attention *out)
+{
+    return plan->options.method == GQA_METHOD_ALIGNED &&
+           out->pooled < out->source;
+}
+
+const double *gqa_plan_mix(const struct gqa_plan *plan,
+                           const struct gqa_segment *s)
+{
+    const struct gqa_transforms *t = &plan->alignment->attentions[s->attention];
+    const double *const all[] = {[GQA_MIX_Q] = t->q,
+                                 [GQA_MIX_K] = t->k,
+                                 [GQA_MIX_V] = t->v,
+                                 [GQA_MIX_O] = t->o};
+
+    return all[s->part] + s->head * s->n_sources * s->length * s->length;
+}
+
+const void *gqa_plan_fitted(const struct gqa_plan *plan, size_t param)
+{
+    const struct gqa_plan_tensor *t = &plan->tensors[param];
+
+    if (!plan->alignment || !t->segments ||
+        t->segments[0].kind != GQA_SEGMENT_MIX ||
+        t->segments[0].part != GQA_MIX_O)
+        return NULL;
+    return plan->alignment->attentions[t->segments[0].attention].fitted_o;
+}
+
+/* A head of q, or o's inputs from it, turned to fit the group's. */
+static enum gqa_status append_turned(struct segments *list,
+                                     const struct gqa_plan *plan,
+                                     const struct gqa_plan_attention *out,
+                                     const struct gqa_slice *slice,
+                                     uint64_t head)
+{
+    const struct gqa_attention *a = out->attention;
+
+    return append(list, (struct gqa_segment){
+                            .kind = GQA_SEGMENT_MIX,
+                            .length = a->head_dim,
+                            .source = gqa_slice_head(slice, a->head_dim, head),
+                            .n_sources = 1,
+                            .attention = (size_t)(out - plan->attentions),
+                            .part = slice == &a->o ? GQA_MIX_O : GQA_MIX_Q,
+                            .head = head});
+}
+
 /* KV head `head` of the output, from slice k or v of the source. */
 static enum gqa_status append_kv_head(struct segments *list,
                                       const struct gqa_plan *plan,
@@ -176,6 +241,12 @@ static enum gqa_status append_kv_head(struct segments *list,
 
     if (n_sources == 1 || plan->options.method == GQA_METHOD_FIRST) {
         s.kind = GQA_SEGMENT_COPY;
+    } else if (plan->options.method == GQA_METHOD_ALIGNED) {
+        s.kind = GQA_SEGMENT_MIX;
+        s.n_sources = n_sources;
+        s.attention = (size_t)(out - plan->attentions);
+        s.part = slice == &a->v ? GQA_MIX_V : GQA_MIX_K;
+        s.head = group;
     } else if (plan->options.method == GQA_METHOD_MEAN) {
         s.kind = GQA_SEGMENT_MEAN;
         s.n_sources = n_sources;
@@ -225,14 +296,18 @@ static enum gqa_status append_heads(struct segments *list,
     }
     if (heads)
         qsort(heads, n, sizeof *heads, compare_heads);
-    for (size_t i = 0; i < n && st == GQA_OK; i++)
-        st =
-            heads[i].from == &a->q
-                ? append_copy(
-                      list, gqa_slice_head(&a->q, a->head_dim, heads[i].number),
-                      a->head_dim)
-                : append_kv_head(list, plan, out, heads[i].from,
-                                 heads[i].number, is_bias);
+    for (size_t i = 0; i < n && st == GQA_OK; i++) {
+        const uint64_t number = heads[i].number;
+
+        if (heads[i].from != &a->q)
+            st =
+                append_kv_head(list, plan, out, heads[i].from, number, is_bias);
+        else if (is_aligned(plan, out))
+            st = append_turned(list, plan, out, &a->q, number);
+        else
+            st = append_copy(list, gqa_slice_head(&a->q, a->head_dim, number),
+                             a->head_dim);
+    }
     free(heads);
     return st;
 }
@@ -278,16 +353,38 @@ static enum gqa_status regroup_param(struct gqa_plan *plan,
     return st;
 }
 
+/* The output projection keeps its shape; each head's inputs are mixed. */
+static enum gqa_status turn_output(struct gqa_plan *plan,
+                                   const struct gqa_plan_attention *out)
+{
+    const struct gqa_attention *a = out->attention;
+    struct gqa_plan_tensor *t = &plan->tensors[a->o.weight];
+    struct segments list = {0};
+    enum gqa_status st = GQA_OK;
+
+    for (uint64_t h = 0; h < a->n_heads && st == GQA_OK; h++)
+        st = append_turned(&list, plan, out, &a->o, h);
+    t->segments = list.items;
+    t->n_segments = list.n;
+    t->axis = a->o.axis;
+    return st;
+}
+
 static enum gqa_status regroup(struct gqa_plan *plan,
                                const struct gqa_plan_attention *out)
 {
     const struct gqa_attention *a = out->attention;
-    const struct gqa_slice *const slices[] = {&a->k, &a->v};
-    /* A fused weight holds both. */
-    const int n = a->k.weight == a->v.weight ? 1 : 2;
-    enum gqa_status st;
+    const struct gqa_slice *const slices[] = {&a->k, &a->v, &a->q};
+    const bool aligned = is_aligned(plan, out);
+    /* A fused weight holds both, and perhaps the queries. */
+    const int n_kv = a->k.weight == a->v.weight ? 1 : 2;
+    enum gqa_status st = aligned ? turn_output(plan, out) : GQA_OK;
 
-    for (int i = 0; i < n; i++) {
+    if (st != GQA_OK)
+        return st;
+    for (int i = 0; i < 3; i++) {
+        if (i == 2 ? !aligned || a->q.weight == a->k.weight : i >= n_kv)
+            continue;
         st = regroup_param(plan, out, slices[i]->weight, slices[i], false);
         if (st == GQA_OK && slices[i]->bias != GQA_NO_PARAM)
             st = regroup_param(plan, out, slices[i]->bias, slices[i], true);

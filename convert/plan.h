@@ -8,12 +8,14 @@
 
 #include <stdbool.h>
 
+#include "convert/align/align.h"
 #include "formats/model/inventory.h"
 
 enum gqa_method {
     GQA_METHOD_MEAN,
     GQA_METHOD_FIRST,
     GQA_METHOD_RANDOM,
+    GQA_METHOD_ALIGNED, /* transforms of align/align.h */
 };
 
 /* Bits of gqa_plan_options.attentions. */
@@ -38,6 +40,9 @@ struct gqa_plan_options {
     enum gqa_method method;
     uint64_t seed;
     bool expand;
+    /* Pooled heads stand where the source's stood, as often as those did: what
+     * the source's own network can run. */
+    bool in_place;
     bool keep_dtype;
     enum gqa_dtype dtype; /* unless keep_dtype */
     /* Of each parameter, lent: which of them change their type; NULL: all. */
@@ -49,7 +54,10 @@ enum gqa_segment_kind {
     GQA_SEGMENT_MEAN,   /* mean of n_sources stretches */
     GQA_SEGMENT_RANDOM, /* drawn afresh */
     GQA_SEGMENT_ZERO,   /* a bias drawn afresh */
+    GQA_SEGMENT_MIX,    /* a matrix times n_sources stretches */
 };
+
+enum gqa_mixed_part { GQA_MIX_Q, GQA_MIX_K, GQA_MIX_V, GQA_MIX_O };
 
 /*
  * A stretch of an output parameter along its axis. Stretch j of the source
@@ -60,6 +68,11 @@ struct gqa_segment {
     uint64_t start, length;
     uint64_t source, source_stride, n_sources;
     uint64_t stream; /* random: equal streams give equal numbers */
+    /* Mix: [length, n_sources * length], head `head` of an attention's
+     * transforms. */
+    size_t attention;
+    enum gqa_mixed_part part;
+    uint64_t head;
 };
 
 struct gqa_plan_tensor {
@@ -89,6 +102,8 @@ struct gqa_plan {
     struct gqa_plan_options options;
     struct gqa_plan_tensor *tensors; /* one for each parameter, same order */
     struct gqa_plan_attention *attentions; /* one for each of the model */
+    /* Lent; made between planning and producing, where the method wants it. */
+    const struct gqa_alignment *alignment;
 };
 
 /*
@@ -104,6 +119,13 @@ enum gqa_status gqa_plan_create(struct gqa_plan **out,
                                 const struct gqa_model *model,
                                 const struct gqa_plan_options *options);
 void gqa_plan_free(struct gqa_plan *plan);
+
+/* A parameter that was fitted anew, in its own dtype; NULL: it was not. */
+const void *gqa_plan_fitted(const struct gqa_plan *plan, size_t param);
+
+/* The matrix of a mixed segment. */
+const double *gqa_plan_mix(const struct gqa_plan *plan,
+                           const struct gqa_segment *segment);
 
 const char *gqa_method_name(enum gqa_method method);
 

@@ -7,8 +7,12 @@
 #include "common/bounds.h"
 #include "common/random.h"
 
-/* Elements summed at a time: the sums stay in the second-level cache. */
-enum { SUM_ELEMENTS = 32768 };
+enum {
+    /* Elements summed at a time: the sums stay in the second-level cache. */
+    SUM_ELEMENTS = 32768,
+    /* Bytes copied at a time, for the same reason: they are counted next. */
+    COPY_BYTES = 256 << 10,
+};
 
 struct worker {
     char *source;  /* what was read, before it is pooled or rounded */
@@ -148,6 +152,108 @@ static enum gqa_status pool_rows(const struct job *job,
     return GQA_OK;
 }
 
+/* out = mix times what was read of the sources, `w` rows of n_cols; the
+ * sources in order, each sum rounded in float64 as it grows. */
+static void mix_columns(const struct job *job, const double *mix, uint64_t row,
+                        uint64_t n_rows, uint64_t w, uint64_t n_cols, char *out,
+                        uint64_t pitch)
+{
+    const enum gqa_dtype dtype = job->t->param->dtype;
+    const uint64_t take = gqa_max_u64(1, SUM_ELEMENTS / (w + 1));
+
+    for (uint64_t c = 0; c < n_cols; c += take) {
+        const size_t n = (size_t)gqa_min_u64(take, n_cols - c);
+        double *sum = job->w->sums, *in = sum + n;
+
+        for (uint64_t k = 0; k < w; k++)
+            gqa_load_f64(in + k * n,
+                         job->w->source + (k * n_cols + c) * job->in_width,
+                         dtype, n);
+        for (uint64_t r = 0; r < n_rows; r++) {
+            memset(sum, 0, n * sizeof *sum);
+            for (uint64_t k = 0; k < w; k++)
+                for (size_t i = 0; i < n; i++)
+                    sum[i] += mix[(row + r) * w + k] * in[k * n + i];
+            gqa_store_f64(out + (r * pitch + c) * job->out_width, job->t->dtype,
+                          sum, n);
+        }
+    }
+}
+
+/* Rows [row, row + n_rows) of a mixed segment, columns [col, col + n_cols). */
+static enum gqa_status mix_rows(const struct job *job,
+                                const struct gqa_segment *s, uint64_t row,
+                                uint64_t n_rows, uint64_t col, uint64_t n_cols,
+                                char *out, uint64_t pitch)
+{
+    const double *mix = gqa_plan_mix(job->producer->plan, s);
+    const uint64_t w = s->n_sources * s->length;
+    const uint64_t room = job->producer->source_bytes / job->in_width;
+    const uint64_t take = gqa_min_u64(n_cols, room / w);
+
+    if (take == 0 || w >= SUM_ELEMENTS)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "'%s': heads that share have %llu rows, too many to be "
+                        "mixed",
+                        job->t->param->name, (unsigned long long)w);
+    for (uint64_t c = 0; c < n_cols; c += take) {
+        const uint64_t nc = gqa_min_u64(take, n_cols - c);
+        enum gqa_status st = GQA_OK;
+
+        for (uint64_t j = 0; j < s->n_sources && st == GQA_OK; j++)
+            st = read_rect(
+                job, s->source + j * s->source_stride, s->length, col + c, nc,
+                job->w->source + j * s->length * nc * job->in_width, nc);
+        if (st != GQA_OK)
+            return st;
+        mix_columns(job, mix, row, n_rows, w, nc, out + c * job->out_width,
+                    pitch);
+    }
+    return GQA_OK;
+}
+
+/* Elements [from, from + n) of a mixed segment, in n_rows rows of the source
+ * that were read whole; likewise. */
+static enum gqa_status mix_abreast(const struct job *job,
+                                   const struct gqa_segment *s, uint64_t from,
+                                   uint64_t n, uint64_t n_rows,
+                                   uint64_t in_cols, char *out, uint64_t pitch)
+{
+    const enum gqa_dtype dtype = job->t->param->dtype;
+    const double *mix = gqa_plan_mix(job->producer->plan, s);
+    const uint64_t w = s->n_sources * s->length;
+    /* [w, n], so that what is added next to each other lies so. */
+    double *turned = malloc(w * n * sizeof *turned);
+    double *in = malloc(w * sizeof *in);
+    double *sum = job->w->sums;
+
+    if (!turned || !in || n > SUM_ELEMENTS) {
+        free(turned);
+        free(in);
+        return gqa_fail_nomem();
+    }
+    for (uint64_t k = 0; k < w; k++)
+        for (uint64_t i = 0; i < n; i++)
+            turned[k * n + i] = mix[(from + i) * w + k];
+    for (uint64_t r = 0; r < n_rows; r++) {
+        const char *row = job->w->source + r * in_cols * job->in_width;
+
+        for (uint64_t j = 0; j < s->n_sources; j++)
+            gqa_load_f64(in + j * s->length,
+                         row +
+                             (s->source + j * s->source_stride) * job->in_width,
+                         dtype, s->length);
+        memset(sum, 0, n * sizeof *sum);
+        for (uint64_t k = 0; k < w; k++)
+            for (uint64_t i = 0; i < n; i++)
+                sum[i] += turned[k * n + i] * in[k];
+        gqa_store_f64(out + r * pitch * job->out_width, job->t->dtype, sum, n);
+    }
+    free(turned);
+    free(in);
+    return GQA_OK;
+}
+
 /* Fresh values for a rectangle of a segment; `at` is along the axis within
  * the segment, `other` across it, n and m their counts. */
 static void draw(const struct job *job, const struct gqa_segment *s,
@@ -215,6 +321,8 @@ static enum gqa_status produce_stacked(const struct job *job, uint64_t row,
             draw(job, s, from, to - from, col, n_cols, at, n_cols);
         else if (s->kind == GQA_SEGMENT_ZERO)
             fill_zero(job, to - from, n_cols, at, n_cols);
+        else if (s->kind == GQA_SEGMENT_MIX)
+            st = mix_rows(job, s, from, to - from, col, n_cols, at, n_cols);
         else
             st = pool_rows(job, s, from, to - from, col, n_cols, at, n_cols);
         if (st != GQA_OK)
@@ -259,6 +367,14 @@ static enum gqa_status produce_abreast(const struct job *job, uint64_t row,
 
             if (s->kind == GQA_SEGMENT_RANDOM) {
                 draw(job, s, row + r, nr, from, n, at, n_cols);
+                continue;
+            }
+            if (s->kind == GQA_SEGMENT_MIX) {
+                const enum gqa_status mixed =
+                    mix_abreast(job, s, from, n, nr, in_cols, at, n_cols);
+
+                if (mixed != GQA_OK)
+                    return mixed;
                 continue;
             }
             for (uint64_t k = 0; k < nr; k++)
@@ -370,30 +486,60 @@ static void count(struct gqa_producer *producer, size_t tensor, const void *buf,
         atomic_fetch_add(&producer->counts[tensor].n_inf, n_inf);
 }
 
+static enum gqa_status copy(struct gqa_producer *producer, size_t tensor,
+                            uint64_t offset, size_t n, char *out)
+{
+    const struct gqa_param *param = producer->plan->tensors[tensor].param;
+    enum gqa_status st = GQA_OK;
+
+    while (n > 0 && st == GQA_OK) {
+        const size_t part = gqa_min_size(n, COPY_BYTES);
+        const struct gqa_span span = {offset, part, part, 1};
+
+        st = gqa_checkpoint_read(producer->checkpoint, param->parts[0].tensor,
+                                 &span, out);
+        if (st == GQA_OK)
+            count(producer, tensor, out, part);
+        offset += part;
+        out += part;
+        n -= part;
+    }
+    return st;
+}
+
+/* From a weight that lies in memory, in the parameter's dtype. */
+static void convert_fitted(const struct job *job, const void *fitted,
+                           uint64_t offset, size_t n, void *out)
+{
+    const uint64_t first = offset / job->out_width;
+
+    pool(job, out, (const char *)fitted + first * job->in_width, 0, 1,
+         n / job->out_width);
+}
+
 enum gqa_status gqa_produce(void *ctx, unsigned worker, size_t tensor,
                             uint64_t offset, size_t n, void *buf)
 {
     struct gqa_producer *producer = ctx;
     const struct gqa_plan_tensor *t = &producer->plan->tensors[tensor];
+    const struct job job = {
+        .producer = producer,
+        .t = t,
+        .w = producer->workers[worker],
+        .in_width = gqa_dtype_bits(t->param->dtype) / 8,
+        .out_width = gqa_dtype_bits(t->dtype) / 8,
+    };
+    const void *fitted;
     enum gqa_status st;
 
-    if (is_plain_copy(t)) {
-        const struct gqa_span span = {offset, n, n, 1};
-
-        st = gqa_checkpoint_read(producer->checkpoint,
-                                 t->param->parts[0].tensor, &span, buf);
-    } else {
-        const struct job job = {
-            .producer = producer,
-            .t = t,
-            .w = producer->workers[worker],
-            .in_width = gqa_dtype_bits(t->param->dtype) / 8,
-            .out_width = gqa_dtype_bits(t->dtype) / 8,
-        };
-
-        st = produce_elements(&job, offset / job.out_width, n / job.out_width,
-                              buf);
+    if ((fitted = gqa_plan_fitted(producer->plan, tensor))) {
+        convert_fitted(&job, fitted, offset, n, buf);
+        count(producer, tensor, buf, n);
+        return GQA_OK;
     }
+    if (is_plain_copy(t))
+        return copy(producer, tensor, offset, n, buf);
+    st = produce_elements(&job, offset / job.out_width, n / job.out_width, buf);
     if (st == GQA_OK)
         count(producer, tensor, buf, n);
     return st;

@@ -72,6 +72,9 @@ static const char *advice(const struct gqa_convert_options *o)
     case GQA_METHOD_FIRST:
         return "Keeping the first head of each group is a baseline: uptrain "
                "the model before you\njudge its quality.";
+    case GQA_METHOD_ALIGNED:
+        return "Aligned heads keep most of the model: gqa-verify --against "
+               "says how much.";
     default:
         return "Keys and values are drawn afresh: the model is a baseline and "
                "must be trained.";

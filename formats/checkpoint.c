@@ -13,6 +13,7 @@
 #include "formats/folder/config_file.h"
 #include "formats/folder/folder.h"
 #include "formats/folder/index.h"
+#include "formats/foreign/names.h"
 #include "formats/model/say.h"
 #include "formats/span.h"
 #include "formats/standard_input.h"
@@ -52,6 +53,16 @@ static enum gqa_status open_watched(struct gqa_checkpoint *c,
     return st;
 }
 
+/* What the content does not tell, or less than it, the name may. */
+static enum gqa_status refuse_by_name(enum gqa_status st, const char *path)
+{
+    const struct gqa_foreign_name *name = gqa_foreign_name_find(path);
+
+    if (!name || (st != GQA_ERR_FORMAT && !name->decides))
+        return st;
+    return gqa_fail(GQA_ERR_UNSUPPORTED, "%s", name->advice);
+}
+
 /* *format tells what the file is; an index is not opened, *out stays NULL. */
 static enum gqa_status open_file(struct gqa_checkpoint *c,
                                  struct gqa_source **out,
@@ -68,6 +79,9 @@ static enum gqa_status open_file(struct gqa_checkpoint *c,
     if ((st = open_watched(c, &file)) != GQA_OK)
         return st;
     st = gqa_file_detect(format, file.fd, file.size);
+    if (st == GQA_ERR_FORMAT || st == GQA_ERR_UNSUPPORTED ||
+        (st == GQA_OK && (*format)->is_index))
+        st = refuse_by_name(st, path);
     if (st == GQA_OK && !(*format)->is_index)
         st = (*format)->open(out, &file);
     else

@@ -40,8 +40,15 @@
     X(git_lfs)         \
     X(web_page)        \
     X(t5x)             \
-    X(flax)            \
+    X(apple_double)    \
+    X(tflite)          \
+    X(tensorrt)        \
+    X(ctranslate2)     \
+    X(saved_model)     \
     X(onnx)            \
+    X(tf_checkpoint)   \
+    X(flax)            \
+    X(distcp)          \
     X(rust_bert)       \
     X(llama2c_bare)
 
@@ -68,9 +75,6 @@ struct gqa_mark {
 /* How names of files of a format end. */
 struct gqa_name_ending {
     const char *text;
-    /* Of a format that is not read, for a folder that has no other weights:
-     * "GGUF files are not read: ..."; NULL for nothing to say. */
-    const char *advice;
     bool may_be_else; /* than weights: copied along with a checkpoint */
 };
 

@@ -48,31 +48,8 @@ static enum gqa_status take_inventory(struct gqa_inspection *inspection)
     gqa_inventory_free(inventory);
     if (!*text)
         return GQA_OK;
-    gqa_warn("%s: %s", gqa_checkpoint_path(checkpoint), text);
     inspection->faults = strdup(text);
     return inspection->faults ? GQA_OK : gqa_fail_nomem();
-}
-
-static enum gqa_status create_model(struct gqa_inspection *inspection)
-{
-    const struct gqa_inspect_options *show = &inspection->show;
-    const struct gqa_model_hints hints = {.n_heads = show->n_heads,
-                                          .head_dim = show->head_dim,
-                                          .family = inspection->family};
-    const char *path = gqa_checkpoint_path(inspection->checkpoint);
-    enum gqa_status st =
-        gqa_model_create(&inspection->model, inspection->checkpoint, &hints);
-
-    if (st == GQA_OK)
-        return take_inventory(inspection);
-    st = fail_with_path(st, path);
-    if (st != GQA_ERR_UNSUPPORTED || show->kv_cache)
-        return st;
-    inspection->model_unknown = strdup(gqa_error_message());
-    if (!inspection->model_unknown)
-        return gqa_fail_nomem();
-    gqa_warn("%s; the tensors alone are shown", inspection->model_unknown);
-    return GQA_OK;
 }
 
 /* "x.weight" as "x.bias"; NULL where it has no such ending. */
@@ -138,6 +115,41 @@ static enum gqa_status summarise_model(struct gqa_inspection *inspection)
     return gqa_kv_per_token(&inspection->kv_per_token, model);
 }
 
+static enum gqa_status create_model(struct gqa_inspection *inspection)
+{
+    const struct gqa_inspect_options *show = &inspection->show;
+    const struct gqa_model_hints hints = {.n_heads = show->n_heads,
+                                          .head_dim = show->head_dim,
+                                          .family = inspection->family};
+    enum gqa_status st =
+        gqa_model_create(&inspection->model, inspection->checkpoint, &hints);
+
+    if (st == GQA_OK)
+        st = summarise_model(inspection);
+    return st == GQA_OK ? take_inventory(inspection) : st;
+}
+
+/* What it says of the model, or why it says nothing. */
+static enum gqa_status understand(struct gqa_inspection *inspection)
+{
+    const char *path = gqa_checkpoint_path(inspection->checkpoint);
+    enum gqa_status st = create_model(inspection);
+
+    if (st == GQA_OK)
+        return st;
+    st = fail_with_path(st, path);
+    /* The cache's size is asked of the model alone. */
+    if (inspection->show.kv_cache ||
+        (st != GQA_ERR_FORMAT && st != GQA_ERR_UNSUPPORTED &&
+         st != GQA_ERR_USAGE))
+        return st;
+    gqa_model_free(inspection->model);
+    inspection->model = NULL;
+    inspection->model_refused = st;
+    inspection->model_unknown = strdup(gqa_error_message());
+    return inspection->model_unknown ? GQA_OK : gqa_fail_nomem();
+}
+
 static enum gqa_status plan_kv_cache(struct gqa_inspection *inspection)
 {
     uint64_t context = inspection->show.context;
@@ -196,10 +208,8 @@ static enum gqa_status examine(struct gqa_inspection *inspection)
         st = gqa_recipe_load(&inspection->recipe, inspection->checkpoint);
     start = gqa_clock_s();
     if (st == GQA_OK && (wants_summary || show->stats || show->kv_cache))
-        st = create_model(inspection);
+        st = understand(inspection);
     gqa_clock_log("understanding the tensors", start, 0);
-    if (st == GQA_OK && inspection->model)
-        st = summarise_model(inspection);
     if (st == GQA_OK && show->kv_cache)
         st = plan_kv_cache(inspection);
     start = gqa_clock_s();
@@ -246,6 +256,21 @@ enum gqa_status gqa_inspection_create(struct gqa_inspection **out,
     }
     gqa_inspection_free(inspection);
     return st;
+}
+
+enum gqa_status gqa_inspection_judge(const struct gqa_inspection *inspection)
+{
+    const char *refusal = inspection->model_unknown;
+
+    if (inspection->faults)
+        gqa_warn("%s: %s", gqa_checkpoint_path(inspection->checkpoint),
+                 inspection->faults);
+    if (!refusal)
+        return GQA_OK;
+    if (inspection->model_refused != GQA_ERR_UNSUPPORTED)
+        return gqa_fail(inspection->model_refused, "%s", refusal);
+    gqa_warn("%s; the tensors alone are shown", refusal);
+    return GQA_OK;
 }
 
 void gqa_inspection_free(struct gqa_inspection *inspection)

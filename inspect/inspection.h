@@ -23,9 +23,10 @@ struct gqa_inspection {
     struct gqa_inspect_options show;
     struct gqa_family_file *family; /* --family, or NULL */
     struct gqa_checkpoint *checkpoint;
-    /* NULL where the summary is not wanted, or the model is not known. */
+    /* NULL where the summary is not wanted, or the model not understood. */
     struct gqa_model *model;
-    char *model_unknown; /* why, else NULL */
+    char *model_unknown;           /* why, else NULL */
+    enum gqa_status model_refused; /* likewise, else GQA_OK */
     /* What the model lacks or has too much; NULL: nothing, or no model. */
     char *faults;
     /*
@@ -49,8 +50,8 @@ struct gqa_inspection {
 };
 
 /*
- * Open and examine options->path. A model of an unknown family is warned of
- * and leaves its tensors to be shown.
+ * Open and examine options->path. A model that is not understood, for whatever
+ * reason, leaves its tensors to be shown, where these can be read.
  *
  * out    receives the inspection on GQA_OK; the caller ends it with
  *        gqa_inspection_free(). It keeps a copy of the options.
@@ -60,6 +61,14 @@ struct gqa_inspection {
 GQA_MUST_USE
 enum gqa_status gqa_inspection_create(
     struct gqa_inspection **out, const struct gqa_inspect_options *options);
+/*
+ * What is wrong with the model: after the report, so that it is the last that
+ * is seen. What it lacks and one that we do not handle are warned of; one that
+ * contradicts itself, or that needs an option, is an error:
+ * GQA_ERR_FORMAT, GQA_ERR_USAGE.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_inspection_judge(const struct gqa_inspection *inspection);
 void gqa_inspection_free(struct gqa_inspection *inspection);
 
 /* The file that a tensor lies in. Lent. */

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "inspect/table.h"
 #include "inspect/text.h"
 
 /* jansson's own bound on the depth of what it parses is 2048. */
@@ -140,8 +141,13 @@ static enum gqa_status put_list(FILE *out, const json_t *list, unsigned depth)
     enum gqa_status st = GQA_OK;
 
     if (make_table(&table, list))
-        return gqa_table_print(out, table.columns, table.n_columns,
-                               json_array_size(list), put_table_cell, &table);
+        return gqa_table_print(out, &(const struct gqa_table){
+                                        .columns = table.columns,
+                                        .n_columns = table.n_columns,
+                                        .n_rows = json_array_size(list),
+                                        .cell = put_table_cell,
+                                        .ctx = &table,
+                                    });
     for (size_t i = 0; i < json_array_size(list) && st == GQA_OK; i++)
         st = put_value(out, json_array_get(list, i), depth);
     return st;

@@ -10,16 +10,20 @@
 static int inspect(const struct gqa_inspect_options *options)
 {
     struct gqa_inspection *inspection = NULL;
-    enum gqa_status st = gqa_text_init();
+    enum gqa_status st = gqa_inspection_create(&inspection, options);
 
-    if (st == GQA_OK)
-        st = gqa_inspection_create(&inspection, options);
     if (st == GQA_OK)
         st = gqa_json_check();
     if (st == GQA_OK && options->common.json)
         st = gqa_report_json(stdout, inspection);
     else if (st == GQA_OK && options->common.log_level >= GQA_LOG_WARN)
         st = gqa_report_text(stdout, inspection);
+    if (st == GQA_OK)
+        st = gqa_text_check();
+    if (st == GQA_OK) {
+        fflush(stdout); /* what is shown comes before what is wrong with it */
+        st = gqa_inspection_judge(inspection);
+    }
     gqa_inspection_free(inspection);
     return st == GQA_OK ? GQA_EXIT_OK : gqa_cli_trouble(gqa_inspect_tool.name);
 }

@@ -10,6 +10,10 @@ static const struct gqa_option rows[] = {
     {.name = "tensors",
      .offset = AT(tensors),
      .help = "list the tensors as stored"},
+    {.name = "all-rows",
+     .offset = AT(all),
+     .help = "a row for each layer and tensor, where those that are alike "
+             "share one"},
     {.name = "recipe",
      .offset = AT(recipe),
      .help = "print how a grouped checkpoint was made"},
@@ -59,9 +63,11 @@ const struct gqa_tool gqa_inspect_tool = {
         "Show the attention heads of a checkpoint: a file, an index or a\n"
         "folder of safetensors or HDF5, a .gqa, or - for standard input. Only\n"
         "headers are read, but for --stats.\n",
-    .notes = "Exit status: 0 done, 2 trouble.\n"
-             "\n"
-             "Example: gqa-inspect --kv-cache --context 128K model.gqa\n",
+    .notes =
+        "Exit status: 0 done, 2 trouble. Tensors that can be read are listed,\n"
+        "whatever is wrong with the model.\n"
+        "\n"
+        "Example: gqa-inspect --kv-cache --context 128K model.gqa\n",
     .operands = {"PATH"},
     .advices = advices,
     .rows = rows,

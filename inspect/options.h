@@ -15,6 +15,7 @@ struct gqa_inspect_options {
     uint64_t batch;
     /* What to show; none of these: the summary. */
     bool tensors, recipe, stats, kv_cache;
+    bool all; /* no row stands for several */
 };
 
 /* Its options, for help and completions. */

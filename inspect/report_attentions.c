@@ -1,8 +1,10 @@
-/* The table of attentions. */
+/* The table of attentions: a row for layers that are alike. */
 #include <inttypes.h>
 
+#include "inspect/attention_rows.h"
 #include "inspect/names.h"
 #include "inspect/report_tables.h"
+#include "inspect/table.h"
 #include "inspect/text.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -10,31 +12,25 @@
 enum attention_column {
     ATTENTION_STACK,
     ATTENTION_KIND,
-    ATTENTION_LAYER,
+    ATTENTION_LAYERS,
     ATTENTION_N_HEADS,
     ATTENTION_N_KV_HEADS,
-    ATTENTION_GROUP_SIZE,
     ATTENTION_HEAD_DIM,
-    ATTENTION_LAYOUT,
     ATTENTION_POSITION,
     ATTENTION_BIAS,
     ATTENTION_DTYPE,
-    ATTENTION_NAMES,
 };
 
 static const struct gqa_column attention_columns[] = {
     [ATTENTION_STACK] = {"stack", false},
     [ATTENTION_KIND] = {"kind", false},
-    [ATTENTION_LAYER] = {"layer", true},
+    [ATTENTION_LAYERS] = {"layers", false},
     [ATTENTION_N_HEADS] = {"heads", true},
     [ATTENTION_N_KV_HEADS] = {"KV heads", true},
-    [ATTENTION_GROUP_SIZE] = {"group", true},
-    [ATTENTION_HEAD_DIM] = {"head dim", true},
-    [ATTENTION_LAYOUT] = {"heads lie", false},
+    [ATTENTION_HEAD_DIM] = {"dim", true},
     [ATTENTION_POSITION] = {"positions", false},
     [ATTENTION_BIAS] = {"bias", false},
     [ATTENTION_DTYPE] = {"dtype", false},
-    [ATTENTION_NAMES] = {"tensors", false},
 };
 
 static void put_position(FILE *out, const struct gqa_attention *a)
@@ -64,8 +60,9 @@ static void put_bias(FILE *out, const struct gqa_attention *a,
 
 /* The dtypes of the four weights, each once. */
 static void put_dtypes(FILE *out, const struct gqa_model *model,
-                       const struct gqa_slice *const slices[4])
+                       const struct gqa_attention *a)
 {
+    const struct gqa_slice *const slices[4] = {&a->q, &a->k, &a->v, &a->o};
     unsigned seen = 0;
 
     for (unsigned i = 0; i < 4; i++) {
@@ -78,13 +75,18 @@ static void put_dtypes(FILE *out, const struct gqa_model *model,
     }
 }
 
+struct attention_table {
+    const struct gqa_inspection *in;
+    struct gqa_attention_rows rows;
+};
+
 static void put_attention_cell(FILE *out, const void *ctx, size_t row,
                                size_t column)
 {
-    const struct gqa_inspection *in = ctx;
-    const struct gqa_model *model = in->model;
-    const struct gqa_attention *a = &model->attentions[row];
-    const struct gqa_slice *const slices[4] = {&a->q, &a->k, &a->v, &a->o};
+    const struct attention_table *table = ctx;
+    const struct gqa_attention_row *r = &table->rows.items[row];
+    const struct gqa_model *model = table->in->model;
+    const struct gqa_attention *a = &model->attentions[r->first];
 
     switch ((enum attention_column)column) {
     case ATTENTION_STACK:
@@ -93,8 +95,8 @@ static void put_attention_cell(FILE *out, const void *ctx, size_t row,
     case ATTENTION_KIND:
         fputs(gqa_attention_kind_name(a->kind), out);
         break;
-    case ATTENTION_LAYER:
-        fprintf(out, "%" PRIu64, a->layer);
+    case ATTENTION_LAYERS:
+        gqa_numbers_put(out, &r->layers);
         break;
     case ATTENTION_N_HEADS:
         fprintf(out, "%" PRIu64, a->n_heads);
@@ -102,39 +104,48 @@ static void put_attention_cell(FILE *out, const void *ctx, size_t row,
     case ATTENTION_N_KV_HEADS:
         fprintf(out, "%" PRIu64, a->n_kv_heads);
         break;
-    case ATTENTION_GROUP_SIZE:
-        fprintf(out, "%" PRIu64, a->n_heads / a->n_kv_heads);
-        break;
     case ATTENTION_HEAD_DIM:
         fprintf(out, "%" PRIu64, a->head_dim);
-        break;
-    case ATTENTION_LAYOUT:
-        fprintf(out, "%s, %s", gqa_head_layout_name(a->layout),
-                gqa_axis_word(&a->k));
         break;
     case ATTENTION_POSITION:
         put_position(out, a);
         break;
     case ATTENTION_BIAS:
-        put_bias(out, a, in->output_bias[row]);
+        put_bias(out, a, table->in->output_bias[r->first]);
         break;
     case ATTENTION_DTYPE:
-        put_dtypes(out, model, slices);
+        put_dtypes(out, model, a);
         break;
-    case ATTENTION_NAMES: {
-        const char *names[4];
+    }
+}
 
-        for (unsigned i = 0; i < 4; i++)
-            names[i] = model->params[slices[i]->weight].name;
-        gqa_text_put_names(out, names, 4);
-        break;
-    }
-    }
+/* How the heads lie, and in which tensors. */
+static void put_attention_note(FILE *out, const void *ctx, size_t row)
+{
+    const struct attention_table *table = ctx;
+    const struct gqa_attention_row *r = &table->rows.items[row];
+    const struct gqa_attention *a = &table->in->model->attentions[r->first];
+
+    fprintf(out, "%s, %s: ", gqa_head_layout_name(a->layout),
+            gqa_axis_word(&a->k));
+    gqa_attention_row_put_names(out, r);
 }
 
 enum gqa_status gqa_report_attentions(FILE *out,
                                       const struct gqa_inspection *in)
 {
-    return gqa_table_print(out, attention_columns, COUNT(attention_columns),
-                           in->model->n_attentions, put_attention_cell, in);
+    struct attention_table table = {.in = in};
+    enum gqa_status st = gqa_attention_rows_create(&table.rows, in);
+
+    if (st == GQA_OK)
+        st = gqa_table_print(out, &(const struct gqa_table){
+                                      .columns = attention_columns,
+                                      .n_columns = COUNT(attention_columns),
+                                      .n_rows = table.rows.n,
+                                      .cell = put_attention_cell,
+                                      .note = put_attention_note,
+                                      .ctx = &table,
+                                  });
+    gqa_attention_rows_free(&table.rows);
+    return st;
 }

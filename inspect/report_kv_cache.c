@@ -3,7 +3,7 @@
 
 #include "common/units.h"
 #include "inspect/report_tables.h"
-#include "inspect/text.h"
+#include "inspect/table.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -12,19 +12,14 @@ enum kv_column {
     KV_SELF,
     KV_CROSS,
     KV_TOTAL,
-    KV_BYTES,
     KV_SHARE,
     KV_NOTE,
 };
 
 static const struct gqa_column kv_columns[] = {
-    [KV_HEADS] = {"KV heads", true},
-    [KV_SELF] = {"per token", true},
-    [KV_CROSS] = {"per source token", true},
-    [KV_TOTAL] = {"in all", true},
-    [KV_BYTES] = {"bytes", true},
-    [KV_SHARE] = {"of MHA", true},
-    [KV_NOTE] = {"", false},
+    [KV_HEADS] = {"KV heads", true},     [KV_SELF] = {"per token", true},
+    [KV_CROSS] = {"source token", true}, [KV_TOTAL] = {"in all", true},
+    [KV_SHARE] = {"of MHA", true},       [KV_NOTE] = {"", false},
 };
 
 /* A decoder-only model has no column for cross-attention. */
@@ -67,9 +62,6 @@ static void put_kv_cell(FILE *out, const void *ctx, size_t row, size_t column)
         break;
     case KV_TOTAL:
         fputs(gqa_units_bytes((char[GQA_UNITS_MAX]){""}, r->total_bytes), out);
-        break;
-    case KV_BYTES:
-        fprintf(out, "%" PRIu64, r->total_bytes);
         break;
     case KV_SHARE:
         fprintf(out, "%.1f %%",
@@ -135,6 +127,11 @@ enum gqa_status gqa_report_kv_plan(FILE *out, const struct gqa_inspection *in)
         table.columns[table.n_columns++] = (enum kv_column)i;
     }
     put_kv_head_line(out, in, cross);
-    return gqa_table_print(out, columns, table.n_columns, in->kv_plan->n_rows,
-                           put_kv_cell, &table);
+    return gqa_table_print(out, &(const struct gqa_table){
+                                    .columns = columns,
+                                    .n_columns = table.n_columns,
+                                    .n_rows = in->kv_plan->n_rows,
+                                    .cell = put_kv_cell,
+                                    .ctx = &table,
+                                });
 }

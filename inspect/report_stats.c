@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "inspect/report_tables.h"
+#include "inspect/table.h"
 #include "inspect/text.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -69,11 +70,11 @@ static void put_stats_cell(FILE *out, const void *ctx, size_t row,
     }
 }
 
-/* Norms of one attention's K or V heads, eight to a line. */
+/* Norms of one attention's K or V heads, four to a line. */
 static void put_norms(FILE *out, const struct gqa_attention *a, bool is_key,
                       const double *norms)
 {
-    enum { PER_LINE = 8 };
+    enum { PER_LINE = 4 };
 
     for (uint64_t h = 0; h < a->n_kv_heads; h++) {
         if (h % PER_LINE == 0) {
@@ -98,8 +99,14 @@ enum gqa_status gqa_report_stats(FILE *out, const struct gqa_inspection *in)
 {
     const struct gqa_stats *stats = in->stats;
     enum gqa_status st =
-        gqa_table_print(out, stats_columns, COUNT(stats_columns),
-                        stats->n_tensors, put_stats_cell, in);
+        gqa_table_print(out, &(const struct gqa_table){
+                                 .columns = stats_columns,
+                                 .n_columns = COUNT(stats_columns),
+                                 .n_rows = stats->n_tensors,
+                                 .wraps = true,
+                                 .cell = put_stats_cell,
+                                 .ctx = in,
+                             });
 
     if (st != GQA_OK || !in->model)
         return st;

@@ -2,15 +2,36 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/memory_stream.h"
 #include "common/units.h"
 #include "inspect/json_text.h"
 #include "inspect/report.h"
 #include "inspect/report_tables.h"
 #include "inspect/text.h"
 
+enum { LABEL_COLUMNS = 17 };
+
 static void put_label(FILE *out, const char *label)
 {
-    fprintf(out, "%-17s", label);
+    fprintf(out, "%-*s", LABEL_COLUMNS, label);
+}
+
+static enum gqa_status put_path(FILE *out, const char *label, const char *path)
+{
+    struct gqa_memory_stream memory;
+    enum gqa_status st = gqa_memory_stream_open(&memory);
+
+    if (st != GQA_OK)
+        return st;
+    gqa_text_put(memory.out, path);
+    st = gqa_memory_stream_flush(&memory);
+    put_label(out, label);
+    if (st == GQA_OK)
+        gqa_text_put_wrapped(out, memory.text, memory.n, LABEL_COLUMNS,
+                             LABEL_COLUMNS);
+    fputc('\n', out);
+    gqa_memory_stream_free(&memory);
+    return st;
 }
 
 static void put_size(FILE *out, uint64_t bytes)
@@ -21,29 +42,31 @@ static void put_size(FILE *out, uint64_t bytes)
 }
 
 /* Where the configuration was found, if it was. */
-static void put_config_path(FILE *out, const struct gqa_checkpoint *checkpoint)
+static enum gqa_status put_config_path(FILE *out,
+                                       const struct gqa_checkpoint *checkpoint)
 {
     const char *path = gqa_checkpoint_config_path(checkpoint);
 
     if (!path)
-        return;
-    put_label(out, "Configuration");
+        return GQA_OK;
     for (size_t i = 0; i < gqa_checkpoint_n_sources(checkpoint); i++)
         if (strcmp(path, gqa_checkpoint_source(checkpoint, i)->path) == 0) {
+            put_label(out, "Configuration");
             fputs("inside the file\n", out);
-            return;
+            return GQA_OK;
         }
-    gqa_text_put(out, path);
-    fputc('\n', out);
+    return put_path(out, "Configuration", path);
 }
 
-static void put_checkpoint(FILE *out, const struct gqa_inspection *in)
+static enum gqa_status put_checkpoint(FILE *out,
+                                      const struct gqa_inspection *in)
 {
     uint64_t file_bytes = 0, content_bytes = 0;
+    enum gqa_status st =
+        put_path(out, "Checkpoint", gqa_checkpoint_path(in->checkpoint));
 
-    put_label(out, "Checkpoint");
-    gqa_text_put(out, gqa_checkpoint_path(in->checkpoint));
-    fputc('\n', out);
+    if (st != GQA_OK)
+        return st;
     for (size_t i = 0; i < gqa_checkpoint_n_sources(in->checkpoint); i++) {
         const struct gqa_source *source =
             gqa_checkpoint_source(in->checkpoint, i);
@@ -58,11 +81,12 @@ static void put_checkpoint(FILE *out, const struct gqa_inspection *in)
         fprintf(out, ", %s uncompressed",
                 gqa_units_bytes((char[GQA_UNITS_MAX]){""}, content_bytes));
     fputc('\n', out);
-    put_config_path(out, in->checkpoint);
+    st = put_config_path(out, in->checkpoint);
     if (in->has_recipe) {
         put_label(out, "Recipe");
         fputs("recorded; --recipe shows it\n", out);
     }
+    return st;
 }
 
 static void put_model(FILE *out, const struct gqa_inspection *in)
@@ -114,7 +138,11 @@ static void put_totals(FILE *out, const struct gqa_inspection *in)
     put_label(out, "Grouped");
     fprintf(out, "%zu of %zu attentions\n", in->n_grouped,
             in->model->n_attentions);
-    if (gqa_model_is_encoder_decoder(in->model) || kv->mha.cross) {
+    if (kv->mha.self == 0 && kv->mha.cross == 0) {
+        put_label(out, "KV cache");
+        fputs("none, as of any encoder; grouping would save weights alone\n",
+              out);
+    } else if (gqa_model_is_encoder_decoder(in->model) || kv->mha.cross) {
         put_kv_line(out, "KV cache, self", kv->stored.self, kv->mha.self,
                     "generated token");
         put_kv_line(out, "KV cache, cross", kv->stored.cross, kv->mha.cross,
@@ -126,12 +154,13 @@ static void put_totals(FILE *out, const struct gqa_inspection *in)
 
 static enum gqa_status put_summary(FILE *out, const struct gqa_inspection *in)
 {
-    enum gqa_status st;
+    enum gqa_status st = put_checkpoint(out, in);
 
-    put_checkpoint(out, in);
+    if (st != GQA_OK)
+        return st;
     if (!in->model) {
-        put_label(out, "Family");
-        fputs("not known\n", out);
+        put_label(out, "Model");
+        fputs("not understood\n", out);
         put_label(out, "Tensors");
         fprintf(out, "%zu, ", gqa_checkpoint_n_tensors(in->checkpoint));
         put_size(out, in->tensor_bytes);

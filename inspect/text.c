@@ -8,9 +8,12 @@
 
 #include "common/memory_stream.h"
 
+/* Whether UTF-8 is read: found out where it first matters, as most names are
+ * ASCII and the system reads files for it. */
+static enum { NOT_TRIED, TRIED, SHORT_OF_MEMORY } locale_state;
+
 /* The next character of text and its bytes; false: not one of UTF-8. */
-static bool next_character(wchar_t *wc, size_t *n, const char *text,
-                           size_t length)
+static bool decode(wchar_t *wc, size_t *n, const char *text, size_t length)
 {
     mbstate_t state;
 
@@ -23,19 +26,47 @@ static bool next_character(wchar_t *wc, size_t *n, const char *text,
     return true;
 }
 
-enum gqa_status gqa_text_init(void)
+static void set_locale(void)
 {
     static const char sample[] = "\xc3\xbc";
     wchar_t wc;
     size_t n;
 
+    locale_state = TRIED;
     errno = 0;
-    if (!setlocale(LC_CTYPE, "C.UTF-8"))
-        return errno == ENOMEM ? gqa_fail_nomem() : GQA_OK;
+    if (!setlocale(LC_CTYPE, "C.UTF-8")) {
+        if (errno == ENOMEM)
+            locale_state = SHORT_OF_MEMORY;
+        return;
+    }
     /* Where its tables could not be loaded, it is the C locale in silence. */
-    return next_character(&wc, &n, sample, sizeof sample - 1)
-               ? GQA_OK
-               : gqa_fail_nomem();
+    if (!decode(&wc, &n, sample, sizeof sample - 1))
+        locale_state = SHORT_OF_MEMORY;
+}
+
+enum gqa_status gqa_text_check(void)
+{
+    return locale_state == SHORT_OF_MEMORY ? gqa_fail_nomem() : GQA_OK;
+}
+
+/* As decode(), with the columns that it takes, negative for none to show. */
+static bool next_character(wchar_t *wc, size_t *n, int *columns,
+                           const char *text, size_t length)
+{
+    const unsigned char first = (unsigned char)*text;
+
+    if (first < 0x80) {
+        *wc = first;
+        *n = 1;
+        *columns = first >= ' ' && first != 0x7f ? 1 : -1;
+        return true;
+    }
+    if (locale_state == NOT_TRIED)
+        set_locale();
+    if (!decode(wc, n, text, length))
+        return false;
+    *columns = wcwidth(*wc);
+    return true;
 }
 
 static bool turns_text(wchar_t wc)
@@ -48,8 +79,9 @@ static bool turns_text(wchar_t wc)
 static bool next_is_plain(size_t *n, const char *text, size_t length)
 {
     wchar_t wc;
+    int columns;
 
-    return next_character(&wc, n, text, length) && wcwidth(wc) >= 0 &&
+    return next_character(&wc, n, &columns, text, length) && columns >= 0 &&
            !turns_text(wc);
 }
 
@@ -91,9 +123,10 @@ size_t gqa_text_width(const char *text, size_t length)
 
     for (size_t i = 0, n; i < length; i += n) {
         wchar_t wc;
-        const bool valid = next_character(&wc, &n, text + i, length - i);
-        const int columns = valid ? wcwidth(wc) : 1;
+        int columns;
 
+        if (!next_character(&wc, &n, &columns, text + i, length - i))
+            columns = 1;
         width += columns > 0 ? (size_t)columns : 0;
     }
     return width;
@@ -171,79 +204,50 @@ static void put_spaces(FILE *out, size_t n)
 }
 
 /*
- * One cell. pending: blanks owed to the line, written only before text so
- * that no line ends in them.
+ * How much of the text a line of `room` columns takes: to behind the last dot,
+ * slash, comma or blank, else underscore, that still fits, else as much as
+ * fits; one character at least.
  */
-static void put_cell(FILE *out, const char *text, size_t length, size_t width,
-                     bool right, size_t *pending)
+static size_t take_line(const char *text, size_t length, size_t room)
 {
-    const size_t own = gqa_text_width(text, length);
-    const size_t pad = width > own ? width - own : 0;
+    size_t width = 0, end = 0, separator = 0, underscore = 0;
 
-    if (right)
-        *pending += pad;
-    if (length > 0) {
-        put_spaces(out, *pending);
-        *pending = 0;
-        fwrite(text, 1, length, out);
+    for (size_t i = 0, n; i < length; i += n) {
+        wchar_t wc;
+        int columns;
+
+        if (!next_character(&wc, &n, &columns, text + i, length - i))
+            columns = 1;
+        width += columns > 0 ? (size_t)columns : 0;
+        if (width > room && end > 0)
+            return separator ? separator : underscore ? underscore : end;
+        end = i + n;
+        if (text[i] != '\0' && strchr("./, ", text[i]))
+            separator = end;
+        else if (text[i] == '_')
+            underscore = end;
     }
-    if (!right)
-        *pending += pad;
+    return length;
 }
 
-static enum gqa_status print_cell(struct gqa_memory_stream *memory,
-                                  void (*cell)(FILE *out, const void *ctx,
-                                               size_t row, size_t column),
-                                  const void *ctx, size_t row, size_t column)
+void gqa_text_put_wrapped(FILE *out, const char *text, size_t length,
+                          size_t column, size_t indent)
 {
-    gqa_memory_stream_rewind(memory);
-    cell(memory->out, ctx, row, column);
-    return gqa_memory_stream_flush(memory);
-}
+    while (length > 0) {
+        const size_t room =
+            column < GQA_TEXT_COLUMNS ? GQA_TEXT_COLUMNS - column : 1;
+        const size_t n = take_line(text, length, room);
+        size_t shown = n;
 
-enum gqa_status gqa_table_print(FILE *out, const struct gqa_column *columns,
-                                size_t n_columns, size_t n_rows,
-                                void (*cell)(FILE *out, const void *ctx,
-                                             size_t row, size_t column),
-                                const void *ctx)
-{
-    size_t widths[GQA_TABLE_MAX_COLUMNS];
-    struct gqa_memory_stream memory;
-    enum gqa_status st = gqa_memory_stream_open(&memory);
-    size_t pending = 0;
-
-    if (st != GQA_OK)
-        return st;
-    for (size_t c = 0; c < n_columns; c++)
-        widths[c] = gqa_text_width(columns[c].title, strlen(columns[c].title));
-    for (size_t row = 0; row < n_rows; row++)
-        for (size_t c = 0; c < n_columns; c++) {
-            size_t width;
-
-            if ((st = print_cell(&memory, cell, ctx, row, c)) != GQA_OK)
-                goto done;
-            width = gqa_text_width(memory.text, memory.n);
-            if (width > widths[c])
-                widths[c] = width;
+        while (n < length && shown > 0 && text[shown - 1] == ' ')
+            shown--;
+        fwrite(text, 1, shown, out);
+        text += n;
+        length -= n;
+        if (length > 0) {
+            fputc('\n', out);
+            put_spaces(out, indent);
+            column = indent;
         }
-    for (size_t c = 0; c < n_columns; c++) {
-        put_cell(out, columns[c].title, strlen(columns[c].title), widths[c],
-                 columns[c].right, &pending);
-        pending += 2;
     }
-    fputc('\n', out);
-    for (size_t row = 0; row < n_rows; row++) {
-        pending = 0;
-        for (size_t c = 0; c < n_columns; c++) {
-            if ((st = print_cell(&memory, cell, ctx, row, c)) != GQA_OK)
-                goto done;
-            put_cell(out, memory.text, memory.n, widths[c], columns[c].right,
-                     &pending);
-            pending += 2;
-        }
-        fputc('\n', out);
-    }
-done:
-    gqa_memory_stream_free(&memory);
-    return st;
 }

@@ -1,23 +1,26 @@
 /*
- * Text for people: aligned tables, sizes in human units, and names from
- * files that cannot steer a terminal.
+ * Text for people: lines that end in time, and names from files that cannot
+ * steer a terminal.
  */
 #ifndef GQA_INSPECT_TEXT_H
 #define GQA_INSPECT_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 
 #include "common/status.h"
 
+/* Columns of a line, on terminals and in print. */
+enum { GQA_TEXT_COLUMNS = 80 };
+
 /*
- * Make the functions below read and measure UTF-8, whatever the user's
- * locale. Where the system cannot, they escape all that is not ASCII.
+ * The functions below read and measure UTF-8, whatever the user's locale.
+ * Where the system cannot, they escape all that is not ASCII; where it could
+ * not for want of memory, this tells afterwards: GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
-enum gqa_status gqa_text_init(void);
+enum gqa_status gqa_text_check(void);
 
 /*
  * Write a name with control characters, bytes that are not UTF-8, and what
@@ -38,26 +41,11 @@ size_t gqa_text_width(const char *text, size_t length);
  */
 void gqa_text_put_names(FILE *out, const char *const *names, size_t n_names);
 
-/* Of one table. */
-enum { GQA_TABLE_MAX_COLUMNS = 16 };
-
-struct gqa_column {
-    const char *title;
-    bool right; /* numbers are set flush right */
-};
-
 /*
- * Write a table with a head line of the titles, which are plain; two spaces
- * between columns, none at a line's end. cell() writes one cell and is called
- * twice for each, so that the table takes no memory.
- *
- * Errors GQA_ERR_NOMEM. Errors of out are left to its owner.
+ * Write text, which begins in this column, on lines that end behind a dot, a
+ * slash or the like; those that follow are indented.
  */
-GQA_MUST_USE
-enum gqa_status gqa_table_print(FILE *out, const struct gqa_column *columns,
-                                size_t n_columns, size_t n_rows,
-                                void (*cell)(FILE *out, const void *ctx,
-                                             size_t row, size_t column),
-                                const void *ctx);
+void gqa_text_put_wrapped(FILE *out, const char *text, size_t length,
+                          size_t column, size_t indent);
 
 #endif

@@ -22,8 +22,9 @@ struct gqa_comparison {
     bool *changed;                 /* [n_params]: values that were rounded */
     struct gqa_heads_check *heads; /* [n_attentions] */
     struct gqa_measure *moved;     /* [n_attentions]; --trained */
-    atomic_bool zero_signs;        /* of unchanged ones */
-    atomic_size_t next;            /* attentions first, then parameters */
+    bool *is_turned;        /* [n_params]: of q or o of aligned attentions */
+    atomic_bool zero_signs; /* of unchanged ones */
+    atomic_size_t next;     /* attentions first, then parameters */
     double seconds;
 };
 

@@ -13,6 +13,7 @@
 #include "formats/folder/config_file.h"
 #include "formats/folder/folder.h"
 #include "verify/clauses.h"
+#include "verify/loader_check.h"
 
 enum { MAX_GENERATION_BYTES = 1 << 20 };
 
@@ -242,6 +243,53 @@ static void check_kv_heads(struct finding *f, const struct gqa_subject *subject)
     fail(f, clause);
 }
 
+/* --- What loaders take ---------------------------------------------------- */
+
+static enum gqa_status check_nulls(struct finding *f,
+                                   const struct gqa_subject *subject)
+{
+    const struct gqa_model *m = subject->model;
+    const struct gqa_meaning_view view = {.n_layers = n_decoder_layers(m)};
+    json_t *meaning = NULL;
+    enum gqa_status st =
+        gqa_meaning_create(&meaning, m->family, raw_config(subject), &view);
+    const char *key = st == GQA_OK ? gqa_meaning_refused(meaning) : NULL;
+    char clause[GQA_CLAUSE_MAX];
+
+    if (key) {
+        json_array_append_new(f->list,
+                              json_pack("{s:s, s:n}", "key", key, "converted"));
+        snprintf(clause, sizeof clause,
+                 "%.100s: null here, which loaders do not take", key);
+        fail(f, clause);
+    }
+    json_decref(meaning);
+    return st;
+}
+
+static enum gqa_status check_loaders(struct finding *f,
+                                     const struct gqa_subject *subject,
+                                     const struct gqa_subject *original)
+{
+    json_t *list = NULL;
+    enum gqa_status st;
+
+    if (!subject->inventory || !is_hugging_face(raw_config(subject)) ||
+        !json_object_get(raw_config(subject), "model_type"))
+        return GQA_OK;
+    st = gqa_loader_check(&list, subject, original);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        json_t *found = json_array_get(list, i);
+
+        fail(f, json_string_value(json_object_get(found, "clause")));
+        json_object_del(found, "clause");
+        json_array_append(f->list, found);
+    }
+    json_decref(list);
+    /* With an original it is a difference from it. */
+    return st == GQA_OK && !original ? check_nulls(f, subject) : st;
+}
+
 /* --- Inside and beside --------------------------------------------------- */
 
 /* other: a configuration that holds for the same tensors. */
@@ -366,7 +414,9 @@ enum gqa_status gqa_config_check(size_t *n_found, struct gqa_check *check,
     enum gqa_status st;
 
     check_kv_heads(&f, subject);
-    st = check_others(&f, subject, original);
+    st = check_loaders(&f, subject, original);
+    if (st == GQA_OK)
+        st = check_others(&f, subject, original);
     if (st == GQA_OK && original)
         st = check_original(&f, subject, original);
     gqa_clause_end(check, f.n - f.n_shown);

@@ -162,6 +162,7 @@ static void say_perplexity(char *out, size_t n,
                            const struct gqa_fidelity_result *r)
 {
     const double error = r->log_difference_error;
+    const double percent = 100 * r->perplexity_increase_error;
     char increase[GQA_INCREASE_SIZE], low[GQA_INCREASE_SIZE];
     char high[GQA_INCREASE_SIZE];
     int used;
@@ -177,9 +178,9 @@ static void say_perplexity(char *out, size_t n,
         snprintf(out + used, n - (size_t)used, " (%s to %s)",
                  gqa_say_factor(low, exp(r->log_difference - error)),
                  gqa_say_factor(high, exp(r->log_difference + error)));
-    else
-        snprintf(out + used, n - (size_t)used, " +- %.2g %%",
-                 100 * r->perplexity_increase_error);
+    else /* two digits, and no power of ten for a hundred and more */
+        snprintf(out + used, n - (size_t)used,
+                 percent < 9.95 ? " +- %.2g %%" : " +- %.0f %%", percent);
 }
 
 static enum gqa_status report_perplexity(struct gqa_report *report,

@@ -5,6 +5,7 @@
 #ifndef GQA_VERIFY_FLOAT32_MEAN_H
 #define GQA_VERIFY_FLOAT32_MEAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/dtype.h"
@@ -26,10 +27,21 @@ enum gqa_sum_order {
  */
 float gqa_float32_mean(float *x, size_t n, enum gqa_sum_order order);
 
+/* Of the numbers that one mean is of: what bounds its error. */
+struct gqa_float32_terms {
+    double magnitudes; /* their sum */
+    double quantum;    /* a power of two that all are multiples of; 0: all are
+                          zero */
+};
+
+/* Element i of x is one more term, or the first, of terms[i]. */
+void gqa_float32_terms_add(struct gqa_float32_terms *terms, const double *x,
+                           size_t n, bool is_first);
+
 /*
- * No order of float32 sums over n numbers of this mean, whose magnitudes add
- * up to `magnitudes`, comes out further from it than what this returns.
+ * No order of float32 sums over n such numbers comes out further from their
+ * mean than what this returns.
  */
-double gqa_float32_mean_error(double magnitudes, size_t n);
+double gqa_float32_mean_error(const struct gqa_float32_terms *terms, size_t n);
 
 #endif

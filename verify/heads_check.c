@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "formats/model/attentions.h"
+#include "verify/head_runs.h"
 
 static const struct gqa_attention *attention_of(
     const struct gqa_subject *subject, size_t i)
@@ -77,7 +78,6 @@ const char *gqa_hypothesis_text(char *buf, size_t n,
         [GQA_POOL_RANDOM] = "random heads",
         [GQA_POOL_FLOAT32] = "mean over contiguous groups",
         [GQA_POOL_WITHIN] = "mean over contiguous groups",
-        [GQA_POOL_WIDENED] = "mean over contiguous groups",
         [GQA_POOL_STRIDED] = "mean over strided groups, not contiguous ones",
         [GQA_POOL_NARROW] = "mean rounded more than once",
         [GQA_POOL_PERMUTED] = "rows permuted from half to interleaved RoPE",
@@ -220,16 +220,19 @@ enum gqa_status gqa_heads_measure(struct gqa_measure *measure,
  * Where every float32 sum is as good as any other, one wrong bit is within
  * what they differ by. But whoever added up a tensor did so in one order: an
  * order, or the exact mean, that nearly all elements agree with was it, and
- * those that do not are wrong.
+ * those that do not are wrong. A bias has few elements: where its weights were
+ * added up in an order that is known (has_order), one wrong one is enough.
  */
 static enum gqa_status prefer_order(struct search *s,
                                     struct gqa_hypothesis *best,
-                                    const struct gqa_head_pair *pair)
+                                    const struct gqa_head_pair *pair,
+                                    bool has_order)
 {
-    const double nearly_all = 0.99;
-    struct gqa_hypothesis h = {.pooling = GQA_POOL_MEAN,
-                               .pooled = best->pooled};
+    const double few = 0.01;
+    struct gqa_hypothesis h = *best;
     enum gqa_status st = GQA_OK;
+
+    h.pooling = GQA_POOL_MEAN;
 
     for (int order = -1; order < GQA_N_SUM_ORDERS && st == GQA_OK; order++) {
         struct gqa_measure m = {.n_all = 0};
@@ -239,7 +242,9 @@ static enum gqa_status prefer_order(struct search *s,
             h.order = (enum gqa_sum_order)order;
         }
         st = gqa_heads_measure(&m, s->recompute, pair, &h);
-        if (st == GQA_OK && (double)m.n_equal >= nearly_all * (double)m.n_all) {
+        if (st == GQA_OK &&
+            ((double)(m.n_all - m.n_equal) <= few * (double)m.n_all ||
+             (has_order && m.n_all - m.n_equal <= 1))) {
             *best = h;
             return GQA_OK;
         }
@@ -255,28 +260,29 @@ static enum gqa_status try_on_pair(struct search *s, size_t i,
     struct fits fits = {.n = 0};
     const enum gqa_status st = count_pair(s->recompute, &fits, s->pairs, i, &h);
 
-    if (st == GQA_OK && (h.pooling == GQA_POOL_MEAN || fits.n > *n_best)) {
+    if (st == GQA_OK && fits.n > *n_best) {
         *best = h;
         *n_best = fits.n;
     }
     return st;
 }
 
-/* The means of a pair's groups, as they may have been made. */
-static enum gqa_status search_pair(struct search *s, size_t i,
-                                   struct gqa_hypothesis *best,
-                                   uint64_t *n_best, uint64_t g)
+/* The means of a pair's groups as they may have been made, all stored in one
+ * way. has_order: as of prefer_order(). */
+static enum gqa_status search_stored(struct search *s, size_t i,
+                                     struct gqa_hypothesis *best,
+                                     uint64_t *n_best, struct gqa_hypothesis h,
+                                     bool has_order)
 {
     const struct gqa_head_pair *pair = &s->pairs->items[i];
     const uint64_t all = pair->to_slice->n_heads;
-    const enum gqa_dtype to = pair->to->dtype;
-    struct gqa_hypothesis h = {.pooling = GQA_POOL_MEAN, .pooled = g};
+    const enum gqa_dtype dtype =
+        h.is_widened ? pair->from->dtype : pair->to->dtype;
     enum gqa_status st = try_on_pair(s, i, best, n_best, h);
 
-    h.pooling = GQA_POOL_WIDENED;
-    if (st == GQA_OK && *n_best < all &&
-        gqa_dtype_bits(to) > gqa_dtype_bits(pair->from->dtype))
-        st = try_on_pair(s, i, best, n_best, h);
+    /* Wider numbers are not theirs. */
+    if (gqa_dtype_bits(dtype) > 32)
+        return st;
     h.pooling = GQA_POOL_FLOAT32;
     for (int order = 0;
          order < GQA_N_SUM_ORDERS && st == GQA_OK && *n_best < all; order++) {
@@ -284,26 +290,47 @@ static enum gqa_status search_pair(struct search *s, size_t i,
         st = try_on_pair(s, i, best, n_best, h);
     }
     /* Two numbers can be added in one order only. */
-    if (st != GQA_OK || *n_best == all || s->n_from / g < 3)
+    if (st != GQA_OK || *n_best == all || s->n_from / h.pooled < 3)
         return st;
     h.pooling = GQA_POOL_WITHIN;
     st = try_on_pair(s, i, best, n_best, h);
-    if (st == GQA_OK && *n_best == all && to == GQA_F32) {
-        st = prefer_order(s, best, pair);
+    if (st == GQA_OK && *n_best == all && dtype == GQA_F32) {
+        st = prefer_order(s, best, pair, has_order);
         if (best->pooling != GQA_POOL_WITHIN)
             *n_best = all - 1;
     }
     return st;
 }
 
+/* best: of all pairs; before a bias are its weights. */
+static enum gqa_status search_pair(struct search *s, size_t i,
+                                   struct gqa_hypothesis *best,
+                                   uint64_t *n_best, uint64_t g)
+{
+    const struct gqa_head_pair *pair = &s->pairs->items[i];
+    const bool has_order =
+        i > 0 && pair->is_bias && best[i - 1].pooling != GQA_POOL_WITHIN;
+    struct gqa_hypothesis h = {.pooling = GQA_POOL_MEAN, .pooled = g};
+    enum gqa_status st;
+
+    best[i] = h;
+    *n_best = 0;
+    st = search_stored(s, i, &best[i], n_best, h, has_order);
+    h.is_widened =
+        gqa_dtype_bits(pair->to->dtype) > gqa_dtype_bits(pair->from->dtype);
+    if (st == GQA_OK && h.is_widened && *n_best < pair->to_slice->n_heads)
+        st = search_stored(s, i, &best[i], n_best, h, has_order);
+    return st;
+}
+
 static enum gqa_status try_float32_of(struct search *s, uint64_t g)
 {
-    struct gqa_hypothesis best[GQA_MAX_PAIRS];
+    struct gqa_hypothesis best[GQA_MAX_PAIRS] = {{.pooled = 0}};
     uint64_t n_fits = 0;
 
     for (size_t i = 0; i < s->pairs->n; i++) {
         uint64_t n = 0;
-        const enum gqa_status st = search_pair(s, i, &best[i], &n, g);
+        const enum gqa_status st = search_pair(s, i, best, &n, g);
 
         if (st != GQA_OK)
             return st;
@@ -316,19 +343,32 @@ static enum gqa_status try_float32_of(struct search *s, uint64_t g)
 /* Means as others make them. */
 static enum gqa_status try_float32(struct search *s)
 {
-    const enum gqa_dtype from = s->pairs->items[0].from->dtype;
-    const enum gqa_dtype to = s->pairs->items[0].to->dtype;
     enum gqa_status st = GQA_OK;
 
-    /* Wider numbers are not theirs. */
-    if (s->check->hypothesis.n_then > 0 || gqa_dtype_bits(from) > 32 ||
-        gqa_dtype_bits(to) > 32)
+    if (s->check->hypothesis.n_then > 0 ||
+        gqa_dtype_bits(s->pairs->items[0].from->dtype) > 32)
         return GQA_OK;
     for (uint64_t g = s->n_from < s->n_to ? s->n_from : s->n_to;
          g > 0 && st == GQA_OK && s->best < s->all; g--)
         if (is_possible(s, g) && g < s->n_from)
             st = try_float32_of(s, g);
     return st;
+}
+
+/* Where not all fits, heads that are there several times tell how many were
+ * meant: some may be what they would be if none were grouped. */
+static enum gqa_status guess_groups(struct search *s)
+{
+    struct gqa_hypothesis h = {.pooling = GQA_POOL_MEAN, .keeps_dtype = true};
+    enum gqa_status st = gqa_head_runs(&h.pooled, &s->pairs->items[0]);
+
+    if (st != GQA_OK || h.pooled >= s->check->hypothesis.pooled ||
+        !is_possible(s, h.pooled))
+        return st;
+    for (size_t i = 0; i < s->pairs->n; i++)
+        s->check->of_pair[i] = h;
+    s->check->hypothesis = h;
+    return GQA_OK;
 }
 
 static enum gqa_status find_best(struct gqa_heads_check *check,
@@ -345,9 +385,12 @@ static enum gqa_status find_best(struct gqa_heads_check *check,
                               : pairs->items[0].to_slice->n_heads,
         .all = pairs->items[0].to_slice->n_heads * pairs->n,
     };
-    const enum gqa_status st = try_exact(&s);
+    enum gqa_status st = try_exact(&s);
 
-    return st == GQA_OK && s.best < s.all ? try_float32(&s) : st;
+    if (st == GQA_OK && s.best < s.all)
+        st = try_float32(&s);
+    return st == GQA_OK && s.best < s.all && h->n_then == 0 ? guess_groups(&s)
+                                                            : st;
 }
 
 /* Queries that share a tensor with keys and values. */

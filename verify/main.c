@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/atomic.h"
 #include "common/cli.h"
 #include "common/interrupt.h"
 #include "common/json.h"
@@ -84,7 +85,7 @@ static int verify(const struct command *command)
     int status;
     enum gqa_status st;
 
-    gqa_interrupt_catch(gqa_whole_file_clean);
+    gqa_interrupt_catch(gqa_atomic_clean);
     st = gqa_report_create(&report);
     if (st == GQA_OK && follows(options))
         gqa_report_follow(report);

@@ -107,20 +107,24 @@ static bool are_moved(struct blocks *b)
     return moved;
 }
 
+/* As many as are shown, of many those from the first that is out of place. */
 static void list(char *out, size_t size, const struct blocks *b, bool found)
 {
-    size_t used = 0;
+    size_t used = 0, start = 0;
 
-    for (size_t p = 0; p < b->n && p < SHOWN; p++) {
+    while (b->n > SHOWN && b->found[start] == start)
+        start++;
+    for (size_t p = start; p < b->n && p < start + SHOWN; p++) {
         const struct block *w = &b->wanted[found ? b->found[p] : p];
+        const char *first = start > 0 ? "..." : "";
         const int n = snprintf(out + used, size - used, "%s%c%" PRIu64,
-                               p > 0 ? " " : "", w->role, w->head);
+                               p > start ? " " : first, w->role, w->head);
 
         if (n < 0 || (size_t)n >= size - used)
             return;
         used += (size_t)n;
     }
-    if (b->n > SHOWN)
+    if (b->n > start + SHOWN)
         snprintf(out + used, size - used, "...");
 }
 

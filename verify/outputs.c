@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/atomic.h"
 #include "verify/companions_check.h"
-#include "verify/whole_file.h"
 
 /* False where nothing is there. What cannot be told is an error, never "no". */
 static enum gqa_status is_same_file(bool *same, const char *a, const char *b)
@@ -79,9 +79,9 @@ enum gqa_status gqa_outputs_try(const struct gqa_verify_options *options)
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs && st == GQA_OK; i++)
         st = refuse_same(options, inputs[i]);
     if (st == GQA_OK && report)
-        st = gqa_whole_file_try(report);
+        st = gqa_atomic_try_file(report, true);
     if (st == GQA_OK && dump)
-        st = gqa_whole_file_try(dump);
+        st = gqa_atomic_try_file(dump, true);
     return st;
 }
 

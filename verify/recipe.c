@@ -95,7 +95,7 @@ static size_t find_start(bool *is_whole, const struct chain *chain,
 
 struct said {
     struct gqa_pool_step step;
-    bool expanded;
+    bool expanded, aligned;
 };
 
 static void read_said(struct said *out, struct gqa_recipe *r,
@@ -115,12 +115,14 @@ static void read_said(struct said *out, struct gqa_recipe *r,
     *out = (struct said){.step.keeps_dtype = true};
     while (pooling < 3 && method && strcmp(method, methods[pooling]) != 0)
         pooling++;
-    if (!method || pooling == 3) {
+    out->aligned = method && strcmp(method, "aligned") == 0;
+    if (!method || (pooling == 3 && !out->aligned)) {
         gqa_note(&r->finding, "its method is none that is known");
         return;
     }
-    r->method = methods[pooling];
-    out->step.pooling = (enum gqa_pooling)pooling;
+    r->method = out->aligned ? "aligned" : methods[pooling];
+    if (!out->aligned)
+        out->step.pooling = (enum gqa_pooling)pooling;
     if (pooling == GQA_POOL_RANDOM &&
         !gqa_json_u64(json_object_get(recipe, "seed"), &out->step.seed))
         gqa_note(&r->finding, "it has no seed");
@@ -268,6 +270,9 @@ static void read_all(struct gqa_recipe *r, const struct chain *chain,
                 ? read_attention(r, chain, said, start, &a->attentions[i],
                                  &b->attentions[i], steps)
                 : false;
+        for (size_t k = 0; r->fits[i] && k < r->n_steps; k++)
+            r->aligned[i] |=
+                said[k].aligned && steps[k].pooled < steps[k].source;
         any_expanded |= b->attentions[i].n_kv_heads == b->attentions[i].n_heads;
     }
     says_expanded = r->n_steps > 0 && said[r->n_steps - 1].expanded;
@@ -298,8 +303,9 @@ enum gqa_status gqa_recipe_read(struct gqa_recipe *out,
     out->n_steps = chain.n - start;
     out->steps = calloc(n * out->n_steps + 1, sizeof *out->steps);
     out->fits = calloc(n + 1, sizeof *out->fits);
+    out->aligned = calloc(n + 1, sizeof *out->aligned);
     said = calloc(out->n_steps + 1, sizeof *said);
-    if (!out->steps || !out->fits || !said) {
+    if (!out->steps || !out->fits || !out->aligned || !said) {
         free(said);
         return gqa_fail_nomem();
     }
@@ -312,6 +318,7 @@ void gqa_recipe_free(struct gqa_recipe *recipe)
 {
     free(recipe->steps);
     free(recipe->fits);
+    free(recipe->aligned);
     memset(recipe, 0, sizeof *recipe);
 }
 

@@ -13,6 +13,9 @@ struct gqa_recipe {
     size_t n_steps;              /* since the original; may be 0 */
     struct gqa_pool_step *steps; /* [n_attentions][n_steps] */
     bool *fits;                  /* [n_attentions] */
+    /* [n_attentions]: a step transformed q, k, v and o, which is not computed
+     * again; what the model does decides. */
+    bool *aligned;
     /* False: how the heads came from the original to the first step is not
      * recorded. */
     bool is_whole;
@@ -25,7 +28,8 @@ struct gqa_recipe {
 };
 
 /*
- * Read it; converted->recipe must be there. *out: end it with
+ * Read it; converted->recipe must be there, and both models have the same
+ * attentions (same_model.h). *out: end it with
  * gqa_recipe_free(), also on an error. What is wrong with it is its finding.
  * Errors GQA_ERR_NOMEM.
  */

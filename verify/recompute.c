@@ -17,7 +17,8 @@ struct gqa_recompute {
     /* The group of the stretch that they hold, rounded, or NO_GROUP: heads
      * that were expanded are made once, else steps would multiply. */
     uint64_t made[GQA_MAX_STEPS + 1];
-    double values[ROOM], magnitudes[ROOM];
+    double values[ROOM], rounded[ROOM];
+    struct gqa_float32_terms terms[ROOM]; /* of GQA_POOL_WITHIN */
     float *members; /* an element of each head of a group, one after another */
     size_t n_members;
     unsigned char source[8 * ROOM], actual[8 * ROOM], expected[8 * ROOM];
@@ -60,7 +61,7 @@ uint64_t gqa_hypothesis_groups(const struct gqa_hypothesis *h)
 
 bool gqa_hypothesis_is_right(const struct gqa_hypothesis *h)
 {
-    return h->pooling <= GQA_POOL_WIDENED;
+    return h->pooling <= GQA_POOL_WITHIN;
 }
 
 /* x rounded to a narrower type and back. */
@@ -137,11 +138,10 @@ static enum gqa_status sum_group(struct gqa_recompute *r,
         if (st != GQA_OK)
             return st;
         gqa_load_f64(r->values, r->source, pair->from->dtype, s->size);
-        for (size_t i = 0; i < s->size; i++) {
+        for (size_t i = 0; i < s->size; i++)
             sums[i] = j == 0 ? r->values[i] : sums[i] + r->values[i];
-            r->magnitudes[i] =
-                fabs(r->values[i]) + (j == 0 ? 0 : r->magnitudes[i]);
-        }
+        if (h->pooling == GQA_POOL_WITHIN)
+            gqa_float32_terms_add(r->terms, r->values, s->size, j == 0);
         if (h->pooling == GQA_POOL_NARROW)
             narrow(sums, h->step, s->size, r->scratch);
         if (h->pooling == GQA_POOL_FIRST)
@@ -152,8 +152,6 @@ static enum gqa_status sum_group(struct gqa_recompute *r,
             sums[i] /= (double)of.n;
     if (h->pooling == GQA_POOL_NARROW)
         narrow(sums, h->step, s->size, r->scratch);
-    if (h->pooling == GQA_POOL_WIDENED)
-        narrow(sums, pair->from->dtype, s->size, r->scratch);
     return GQA_OK;
 }
 
@@ -408,20 +406,21 @@ struct comparison {
     enum gqa_dtype dtype;
     size_t n;
     bool is_copy;
-    /* What a float32 mean may be off, from means and magnitudes; or NULL. */
-    const double *means, *magnitudes;
+    /* What a float32 mean may be off, from means and their terms; or NULL. */
+    const double *means;
+    const struct gqa_float32_terms *terms;
     size_t n_summed;
+    enum gqa_dtype rounded_to; /* which `dtype` holds */
 };
 
 static bool is_within(const struct comparison *c, size_t i, double actual)
 {
-    const double off = gqa_float32_mean_error(c->magnitudes[i], c->n_summed);
-    double ends[] = {c->means[i] - off, c->means[i] + off};
-    unsigned char stored[2 * sizeof(double)];
+    const double off = gqa_float32_mean_error(&c->terms[i], c->n_summed);
+    double x[] = {c->means[i] - off, c->means[i] + off, actual};
+    unsigned char stored[sizeof x];
 
-    gqa_store_f64(stored, c->dtype, ends, 2);
-    gqa_load_f64(ends, stored, c->dtype, 2);
-    return ends[0] <= actual && actual <= ends[1];
+    narrow(x, c->rounded_to, 3, stored);
+    return x[0] <= actual && actual <= x[1] && x[2] == actual;
 }
 
 /*
@@ -442,7 +441,7 @@ static bool is_tolerated(struct gqa_difference *d, const struct comparison *c,
     }
     if (isnan(expected) || isnan(actual))
         return !c->is_copy && isnan(expected) && isnan(actual);
-    return c->magnitudes && is_within(c, i, actual);
+    return c->terms && is_within(c, i, actual);
 }
 
 static void add_to(struct gqa_measure *m, double expected, double actual)
@@ -517,7 +516,10 @@ static enum gqa_status recompute_stretch(struct gqa_recompute *r,
                            .actual = r->actual,
                            .dtype = pair->to->dtype,
                            .n = s->size,
-                           .is_copy = is_copy(pair, h)};
+                           .is_copy = is_copy(pair, h),
+                           .rounded_to = h->is_widened ? pair->from->dtype
+                                                       : pair->to->dtype};
+    double *made = NULL;
     enum gqa_status st = GQA_OK;
 
     for (size_t i = 0; i < h->n_then; i++)
@@ -531,13 +533,18 @@ static enum gqa_status recompute_stretch(struct gqa_recompute *r,
         return st;
     if (h->pooling == GQA_POOL_PERMUTED || h->pooling == GQA_POOL_UNPERMUTED)
         permute(r, pair, h, s);
-    pass_through(r->sums[h->n_then], pair, s->size, r->scratch);
-    gqa_store_f64(r->expected, pair->to->dtype, r->sums[h->n_then], s->size);
+    made = r->sums[h->n_then];
+    if (h->is_widened) {
+        made = memcpy(r->values, made, s->size * sizeof *made);
+        narrow(made, pair->from->dtype, s->size, r->scratch);
+    }
+    pass_through(made, pair, s->size, r->scratch);
+    gqa_store_f64(r->expected, pair->to->dtype, made, s->size);
     if (c.is_copy)
         c.expected = r->source;
     if (h->pooling == GQA_POOL_WITHIN) {
         c.means = r->sums[0];
-        c.magnitudes = r->magnitudes;
+        c.terms = r->terms;
         c.n_summed = (size_t)members_of(pair, h, group).n;
     }
     compare(d, measure, &c);
@@ -620,10 +627,10 @@ enum gqa_status gqa_recompute_copy(struct gqa_recompute *recompute,
 static void note_changes(struct gqa_difference *d, struct gqa_recompute *r,
                          const struct comparison *c)
 {
-    gqa_load_f64(r->magnitudes, c->expected, c->dtype, c->n);
+    gqa_load_f64(r->rounded, c->expected, c->dtype, c->n);
     for (size_t i = 0; i < c->n && !d->changed; i++)
-        d->changed = r->magnitudes[i] != r->values[i] &&
-                     !(isnan(r->magnitudes[i]) && isnan(r->values[i]));
+        d->changed = r->rounded[i] != r->values[i] &&
+                     !(isnan(r->rounded[i]) && isnan(r->values[i]));
 }
 
 enum gqa_status gqa_recompute_whole(struct gqa_recompute *r,

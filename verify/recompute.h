@@ -19,7 +19,6 @@ enum gqa_pooling {
     /* Means that others make, and that are right too (docs/numerics.md) */
     GQA_POOL_FLOAT32, /* added up in float32, in the order `order` */
     GQA_POOL_WITHIN,  /* added up in float32, in whatever order */
-    GQA_POOL_WIDENED, /* rounded to the type of the original, then widened */
     /* Mistakes that have a name */
     GQA_POOL_STRIDED,    /* group g: heads g, g + groups, g + 2 groups... */
     GQA_POOL_NARROW,     /* every sum rounded to `step` */
@@ -42,7 +41,9 @@ struct gqa_hypothesis {
     uint64_t pooled;          /* divides both numbers of KV heads */
     enum gqa_dtype step;      /* of GQA_POOL_NARROW */
     enum gqa_sum_order order; /* of GQA_POOL_FLOAT32 */
-    uint64_t seed;            /* of GQA_POOL_RANDOM */
+    bool is_widened; /* rounded to the type of the original, then stored in a
+                        wider one */
+    uint64_t seed;   /* of GQA_POOL_RANDOM */
     /* Conversions after this one, lent. Where there are any, this one's heads
      * were rounded to `dtype`, or, if it keeps it, stayed what they were. */
     const struct gqa_pool_step *then;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/interrupt.h"
 #include "common/progress.h"
 #include "common/units.h"
 #include "runtime/mapped.h"
@@ -444,8 +445,11 @@ void gqa_run_free(struct gqa_run *r)
 {
     if (!r)
         return;
+    /* What still runs has no use: something else went wrong. */
+    gqa_interrupt_ask(true);
     wait_for_original(r);
     gqa_reference_free(r->reference);
+    gqa_interrupt_ask(false);
     gqa_trace_free(r->trace);
     for (int m = 0; m < GQA_N_MODELS; m++)
         free(r->generated[m]);

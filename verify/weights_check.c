@@ -30,6 +30,19 @@ static void mark_kv(struct gqa_comparison *c)
     }
 }
 
+static void mark_turned(struct gqa_comparison *c)
+{
+    for (size_t i = 0; i < c->converted->model->n_attentions; i++) {
+        const struct gqa_attention *a = &c->converted->model->attentions[i];
+        const size_t turned[] = {a->q.weight, a->q.bias, a->o.weight};
+
+        for (size_t k = 0;
+             c->converted->recipe && c->recipe.aligned[i] && k < 3; k++)
+            if (turned[k] != GQA_NO_PARAM)
+                c->is_turned[turned[k]] = true;
+    }
+}
+
 /* Those of another shape cannot be compared. */
 static void check_shapes(struct gqa_comparison *c)
 {
@@ -60,7 +73,8 @@ static enum gqa_status check_param(struct gqa_comparison *c, size_t i,
     struct gqa_difference d;
     enum gqa_status st;
 
-    if (c->is_kv[i] || c->pairing.partner[i] == GQA_NO_PARAM)
+    if (c->is_kv[i] || (c->is_turned[i] && !c->options.trained) ||
+        c->pairing.partner[i] == GQA_NO_PARAM)
         return GQA_OK;
     pair.from = &c->original->model->params[c->pairing.partner[i]];
     if (pair.from->dtype != to->dtype &&
@@ -92,7 +106,7 @@ static enum gqa_status check_heads(struct gqa_comparison *c, size_t i,
     struct gqa_head_pairs pairs;
     enum gqa_status st;
 
-    if (c->converted->recipe && !c->recipe.fits[i])
+    if (c->converted->recipe && (!c->recipe.fits[i] || c->recipe.aligned[i]))
         return GQA_OK;
     st = gqa_heads_check(&c->heads[i], recompute);
     if (st != GQA_OK || !c->options.trained)
@@ -159,6 +173,7 @@ static enum gqa_status prepare(struct gqa_comparison *c)
     if (st != GQA_OK)
         return st;
     check_shapes(c);
+    mark_turned(c);
     for (size_t i = 0; i < b->n_attentions; i++) {
         c->heads[i].original = c->original;
         c->heads[i].converted = c->converted;
@@ -214,10 +229,11 @@ static bool allocate(struct gqa_comparison *c)
     c->params = calloc(n_params, sizeof *c->params);
     c->measures = calloc(n_params, sizeof *c->measures);
     c->changed = calloc(n_params, sizeof *c->changed);
+    c->is_turned = calloc(n_params, sizeof *c->is_turned);
     c->heads = calloc(n_attentions, sizeof *c->heads);
     c->moved = calloc(n_attentions, sizeof *c->moved);
-    return c->is_kv && c->params && c->measures && c->changed && c->heads &&
-           c->moved;
+    return c->is_kv && c->is_turned && c->params && c->measures && c->changed &&
+           c->heads && c->moved;
 }
 
 static void clear(struct gqa_comparison *c)
@@ -225,6 +241,7 @@ static void clear(struct gqa_comparison *c)
     gqa_pairing_free(&c->pairing);
     gqa_recipe_free(&c->recipe);
     free(c->is_kv);
+    free(c->is_turned);
     free(c->params);
     free(c->measures);
     free(c->changed);

@@ -76,7 +76,7 @@ static void count_unchanged(struct unchanged *u, const struct gqa_comparison *c)
     for (size_t i = 0; i < b->n_params; i++) {
         const size_t partner = c->pairing.partner[i];
 
-        if (c->is_kv[i] || partner == GQA_NO_PARAM)
+        if (c->is_kv[i] || c->is_turned[i] || partner == GQA_NO_PARAM)
             continue;
         u->n++;
         u->rounded |=
@@ -85,7 +85,8 @@ static void count_unchanged(struct unchanged *u, const struct gqa_comparison *c)
             u->first = c->params[i];
     }
     for (size_t i = 0; i < b->n_attentions; i++) {
-        if (b->attentions[i].q.weight != b->attentions[i].k.weight)
+        if (b->attentions[i].q.weight != b->attentions[i].k.weight ||
+            (c->converted->recipe && c->recipe.aligned[i]))
             continue;
         u->n++;
         if (c->heads[i].unchanged.text[0] && u->n_bad++ == 0)
@@ -119,8 +120,7 @@ static enum gqa_status add_unchanged(struct gqa_report *report,
 /* Ways that differ in rounding alone are one. */
 static enum gqa_pooling kind_of(const struct gqa_hypothesis *h)
 {
-    return h->pooling == GQA_POOL_FLOAT32 || h->pooling == GQA_POOL_WITHIN ||
-                   h->pooling == GQA_POOL_WIDENED
+    return h->pooling == GQA_POOL_FLOAT32 || h->pooling == GQA_POOL_WITHIN
                ? GQA_POOL_MEAN
                : h->pooling;
 }
@@ -206,7 +206,7 @@ static void remark_on(struct gqa_finding *remark,
 
             in_float32 |=
                 h->pooling == GQA_POOL_FLOAT32 || h->pooling == GQA_POOL_WITHIN;
-            widened |= h->pooling == GQA_POOL_WIDENED;
+            widened |= h->is_widened;
             if (h->pooling == GQA_POOL_FLOAT32 && !order)
                 order = orders[h->order];
         }
@@ -254,7 +254,8 @@ static enum gqa_status are_reversed(bool *reversed,
 
 struct grouped {
     size_t n, n_bad, n_ungrouped, shown;
-    bool explained; /* the first that is wrong */
+    size_t n_aligned; /* not computed again */
+    bool explained;   /* the first that is wrong */
     struct gqa_finding first;
 };
 
@@ -269,6 +270,10 @@ static void count_grouped(struct grouped *g, const struct gqa_comparison *c)
 
         if (c->converted->recipe && !c->recipe.fits[i]) {
             g->n_bad++;
+            continue;
+        }
+        if (c->converted->recipe && c->recipe.aligned[i]) {
+            g->n_aligned++;
             continue;
         }
         g->n++;
@@ -328,7 +333,7 @@ static enum gqa_status suspect(struct grouped *g,
         gqa_note_more(&g->first,
                       "most attentions differ: if the model was trained since, "
                       "--trained says by how much");
-    if (g->n < n)
+    if (g->n + g->n_aligned < n)
         gqa_note(&g->first, "where the recipe does not fit, nothing can be "
                             "recomputed");
     return GQA_OK;
@@ -349,13 +354,22 @@ static enum gqa_status add_grouped(struct gqa_report *report,
     if ((st = suspect(&g, c)) != GQA_OK)
         return st;
     remark_on(&remark, c);
-    say_grouped(figure, sizeof figure, &g, c);
-    return add(report, "grouped", &g.first, &remark, figure,
-               json_pack("{s:I, s:I, s:I, s:I}", "n_attentions", (json_int_t)n,
-                         "n_grouped", (json_int_t)(g.n - g.n_ungrouped),
-                         "n_right", (json_int_t)(n - g.n_bad), "n_wrong",
-                         (json_int_t)g.n_bad),
-               0);
+    if (g.n_aligned > 0)
+        gqa_note_more(&remark, "q, k, v and o of what is aligned are not "
+                               "computed again: fidelity says what they are "
+                               "worth");
+    if (g.n_aligned > 0 && g.n_bad == 0)
+        snprintf(figure, sizeof figure, "%zu of %zu attentions aligned",
+                 g.n_aligned, n);
+    else
+        say_grouped(figure, sizeof figure, &g, c);
+    return add(
+        report, "grouped", &g.first, &remark, figure,
+        json_pack("{s:I, s:I, s:I, s:I, s:I}", "n_attentions", (json_int_t)n,
+                  "n_grouped", (json_int_t)(g.n + g.n_aligned - g.n_ungrouped),
+                  "n_right", (json_int_t)(n - g.n_bad - g.n_aligned), "n_wrong",
+                  (json_int_t)g.n_bad, "n_aligned", (json_int_t)g.n_aligned),
+        0);
 }
 
 /* --- Weights that were trained -------------------------------------------- */
@@ -445,7 +459,8 @@ static enum gqa_status add_trained(struct gqa_report *report,
     for (size_t i = 0; i < b->n_attentions; i++) {
         const struct gqa_attention *a = &b->attentions[i];
 
-        if (!c->converted->recipe || c->recipe.fits[i])
+        if (!c->converted->recipe ||
+            (c->recipe.fits[i] && !c->recipe.aligned[i]))
             add_moved(&m, gqa_attention_label(a->stack, a->kind, a->layer),
                       &c->moved[i]);
     }

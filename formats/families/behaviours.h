@@ -50,9 +50,13 @@ GQA_MUST_USE
 enum gqa_status gqa_scale_scores(double *scale, enum gqa_score_scale kind,
                                  const json_t *config, size_t layer);
 
-/* hf: what the preset's keys have made so far. GQA_ERR_NOMEM alone. */
+/* hf: what the preset's keys have made so far. Errors GQA_ERR_UNSUPPORTED:
+ * nothing that transformers reads means the same; GQA_ERR_FORMAT. */
 GQA_MUST_USE
 enum gqa_status gqa_finish_preset(json_t *hf, enum gqa_keras_finish kind,
                                   const json_t *preset);
+
+/* Whether gqa_finish_preset() reads that key of a preset. */
+bool gqa_finish_reads(enum gqa_keras_finish kind, const char *key);
 
 #endif

@@ -46,8 +46,10 @@ static enum gqa_status check_positions(const struct gqa_family *f)
     } parts[] = {
         {"theta", p->theta.json != NULL, GQA_POSITION_ROPE},
         {"share", p->share.json != NULL, GQA_POSITION_ROPE},
+        {"dims", p->dims.json != NULL, GQA_POSITION_ROPE},
         {"interleaved", p->interleaved, GQA_POSITION_ROPE},
         {"slopes", p->slopes != GQA_SLOPES_NONE, GQA_POSITION_ALIBI},
+        {"slopes_scaled", p->slopes_scaled, GQA_POSITION_ALIBI},
         {"table", p->table != NULL, GQA_POSITION_RELATIVE_BIAS},
         {"buckets", p->buckets.json != NULL, GQA_POSITION_RELATIVE_BIAS},
         {"max_distance", p->max_distance.json != NULL,
@@ -59,6 +61,9 @@ static enum gqa_status check_positions(const struct gqa_family *f)
         if (parts[i].given && parts[i].scheme != p->scheme)
             return FAIL(f, "positions", parts[i].key, NULL, NULL,
                         "belongs to another scheme than this one");
+    if (p->share.json && p->dims.json)
+        return FAIL(f, "positions", "dims", NULL, NULL,
+                    "says how much of a head is rotated, and 'share' does too");
     if (p->scheme == GQA_POSITION_ROPE && !p->theta.json)
         return FAIL(f, "positions", "theta", NULL, NULL,
                     "is missing, and RoPE needs it");
@@ -126,6 +131,10 @@ static enum gqa_status check_attention(const struct gqa_family *f,
     const bool fused =
         a->layout == GQA_HEADS_FUSED_QKV || a->layout == GQA_HEADS_FUSED_GROUP;
 
+    if (a->scale.json && a->scale_rsqrt.json)
+        return FAIL(f, "stacks", stack, kind, "scale_rsqrt",
+                    "says what scores are multiplied with, and 'scale' does "
+                    "too");
     for (int i = 0; i < 4; i++)
         for (int k = 0; k < i; k++) {
             const bool same = strcmp(a->names[i], a->names[k]) == 0;
@@ -235,14 +244,17 @@ static enum gqa_status check_stacks(const struct gqa_family *f)
 /* --- The rest
  * ------------------------------------------------------------------ */
 
-static enum gqa_status check_refusals(const struct gqa_family *f)
+static enum gqa_status check_refusals(const struct gqa_family *f,
+                                      const struct gqa_place *within,
+                                      const struct gqa_refusal *refusals,
+                                      size_t n)
 {
-    const struct gqa_place list = {NULL, "refuse", 0};
+    const struct gqa_place list = {within, "refuse", 0};
 
-    for (size_t i = 0; i < f->n_refusals; i++) {
+    for (size_t i = 0; i < n; i++) {
         const struct gqa_place item = {&list, NULL, i};
 
-        if ((f->refusals[i].is != NULL) == (f->refusals[i].is_not != NULL))
+        if ((refusals[i].is != NULL) == (refusals[i].is_not != NULL))
             return gqa_description_fail(f->description, &item,
                                         "needs one of \"is\" and \"is_not\"");
     }
@@ -310,7 +322,7 @@ static enum gqa_status check_keras(const struct gqa_family *f)
     if (k->numbered_through && !gqa_family_is_encoder_decoder(f))
         return FAIL(f, "keras", "numbered_through", NULL, NULL,
                     "there is one stack only");
-    return GQA_OK;
+    return check_refusals(f, &keras, k->refusals, k->n_refusals);
 }
 
 enum gqa_status gqa_family_check(const struct gqa_family *family)
@@ -327,7 +339,8 @@ enum gqa_status gqa_family_check(const struct gqa_family *family)
     if ((st = check_norm(family, &family->norm, &norm)) != GQA_OK ||
         (st = check_stacks(family)) != GQA_OK ||
         (st = check_positions(family)) != GQA_OK ||
-        (st = check_refusals(family)) != GQA_OK)
+        (st = check_refusals(family, NULL, family->refusals,
+                             family->n_refusals)) != GQA_OK)
         return st;
     return check_keras(family);
 }

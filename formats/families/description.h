@@ -33,6 +33,10 @@ struct gqa_description {
 /* The keys of a whole description that say how a model computes. */
 extern const char *const gqa_computing_parts[];
 
+/* Whether a setting, or one within an object of more, reads that key, or a part
+ * of it ("key.part"). settings: may be NULL. */
+bool gqa_settings_read(const json_t *settings, const char *key);
+
 /*
  * What a description says at a place is wrong: "FILE:LINE: key 'a.b': ...",
  * or of the nearest place above it that there is. GQA_ERR_FORMAT.

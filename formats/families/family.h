@@ -16,9 +16,6 @@
 #include "formats/families/setting.h"
 #include "formats/model/network.h"
 
-/* Texts, of which the first is preferred; NULL ends. */
-typedef const char *const *gqa_texts;
-
 /* Keys of the configuration. Where there are several, the first that is
  * there counts, and the first of all is written. NULL: the family has none. */
 struct gqa_config_keys {
@@ -59,10 +56,11 @@ struct gqa_embedding_rule {
 
 struct gqa_position_rule {
     enum gqa_position_scheme scheme;
-    struct gqa_setting theta, share;
+    struct gqa_setting theta, share, dims; /* dims 0: all */
     bool interleaved;
     enum gqa_slopes slopes;
-    const char *table; /* in an attention */
+    bool slopes_scaled; /* with the scores, to which they are added before */
+    const char *table;  /* in an attention */
     struct gqa_setting buckets, max_distance;
     bool per_layer; /* a table in each layer, not one for all */
 };
@@ -98,7 +96,8 @@ struct gqa_attention_rule {
     const char *names[4]; /* of q, k, v, o; equal where they are fused */
     enum gqa_head_layout layout;
     struct gqa_setting bias[4];
-    struct gqa_setting scale, window, soft_cap;
+    struct gqa_setting scale, scale_rsqrt; /* one of them */
+    struct gqa_setting window, soft_cap;
     struct gqa_sublayer_norms norms;
     struct gqa_head_norms_rule head_norms;
     bool positions; /* it has what `positions` of the family says */

@@ -5,6 +5,8 @@
 #include "formats/families/behaviours.h"
 #include "formats/families/setting.h"
 
+struct gqa_refusal;
+
 /*
  * How a KerasHub variable becomes (a part of) a Hugging Face parameter. In
  * paths '%' stands for a layer's number, '$' for the backbone's `layers`.
@@ -33,6 +35,7 @@ struct gqa_keras_backbone {
     const char *class_name; /* of the preset */
     const char *layers;     /* '$': how its layer classes begin */
     const char *model_type; /* Hugging Face's */
+    const json_t *config;   /* laid over that of all backbones; or NULL */
 };
 
 struct gqa_keras_names {
@@ -52,10 +55,21 @@ struct gqa_keras_names {
      */
     const char *ordered_norms;
     const json_t *config; /* Hugging Face's key to a setting of the preset */
+    gqa_texts unread;     /* keys of a preset that decide nothing */
+    /* Values of its keys that nothing of Hugging Face's says. */
+    const struct gqa_refusal *refusals;
+    size_t n_refusals;
     enum gqa_keras_finish finish;
 };
 
-/* True for the configuration of a KerasHub backbone. */
-bool gqa_config_is_preset(const json_t *config);
+/*
+ * The KerasHub backbone in a configuration of Keras, "class_name" and "config":
+ * the whole of a preset's, a part of a task's or of another model's. NULL:
+ * there is none. n: receives how many there are, and the first is returned.
+ */
+const json_t *gqa_config_backbone(const json_t *config, size_t *n);
+
+/* "LlamaBackbone", also where it is registered as "keras_hub>LlamaBackbone". */
+const char *gqa_backbone_class(const json_t *backbone);
 
 #endif

@@ -1,20 +1,66 @@
-/* The configuration of a KerasHub preset, as Hugging Face's. */
+/* The configuration of a KerasHub backbone, as Hugging Face's. */
 #include <string.h>
 
+#include "formats/families/description.h"
 #include "formats/model/params.h"
 
-bool gqa_config_is_preset(const json_t *config)
+/* --- Where it is ---------------------------------------------------------- */
+
+const char *gqa_backbone_class(const json_t *backbone)
+{
+    const char *name =
+        json_string_value(json_object_get(backbone, "class_name"));
+    const char *registered = name ? strchr(name, '>') : NULL;
+
+    return registered ? registered + 1 : name;
+}
+
+static bool is_backbone(const json_t *json)
 {
     static const char end[] = "Backbone";
-    const char *name = json_string_value(json_object_get(config, "class_name"));
+    const char *name = gqa_backbone_class(json);
     const size_t n = name ? strlen(name) : 0;
 
     return n > sizeof end - 1 &&
            strcmp(name + n - (sizeof end - 1), end) == 0 &&
-           json_is_object(json_object_get(config, "config"));
+           json_is_object(json_object_get(json, "config"));
 }
 
-static const struct gqa_keras_backbone *find_backbone(
+/* Keras serialises a model's layers within its "config", in objects and
+ * lists. */
+static void find_backbones(const json_t **first, size_t *n, const json_t *json)
+{
+    const char *key;
+    json_t *value;
+
+    if (is_backbone(json)) {
+        if ((*n)++ == 0)
+            *first = json;
+        return;
+    }
+    json_object_foreach((json_t *)(uintptr_t)json, key, value)
+    {
+        find_backbones(first, n, value);
+    }
+    for (size_t i = 0; i < json_array_size(json); i++)
+        find_backbones(first, n, json_array_get(json, i));
+}
+
+const json_t *gqa_config_backbone(const json_t *config, size_t *n)
+{
+    const json_t *first = NULL;
+    size_t found = 0;
+
+    if (json_object_get(config, "class_name"))
+        find_backbones(&first, &found, config);
+    if (n)
+        *n = found;
+    return first;
+}
+
+/* --- What it says --------------------------------------------------------- */
+
+static const struct gqa_keras_backbone *find_named(
     const struct gqa_keras_names *names, const char *class_name)
 {
     for (size_t i = 0; i < names->n_backbones; i++)
@@ -23,7 +69,7 @@ static const struct gqa_keras_backbone *find_backbone(
     return NULL;
 }
 
-/* What each key's setting makes of the preset's values. */
+/* What each key's setting makes of the backbone's values. */
 static enum gqa_status translate(json_t *hf, const json_t *keys,
                                  const json_t *values)
 {
@@ -34,26 +80,89 @@ static enum gqa_status translate(json_t *hf, const json_t *keys,
     {
         const struct gqa_setting setting = {json, GQA_VALUE_ANY};
         const json_t *value;
+        const char *said;
         const enum gqa_status st =
-            gqa_setting_get(&value, NULL, &setting, values);
+            gqa_setting_get(&value, &said, &setting, values);
+        json_t *copy;
 
         if (st != GQA_OK)
             return st;
-        if (value && json_object_set_new(hf, key, json_deep_copy(value)) != 0)
+        /* A null that says something is written as one. */
+        if (!value && !said)
+            continue;
+        copy = value ? json_deep_copy(value) : json_null();
+        if (json_object_set_new(hf, key, copy) != 0)
             return gqa_fail_nomem();
+    }
+    return GQA_OK;
+}
+
+static bool is_read(const struct gqa_keras_names *names,
+                    const struct gqa_keras_backbone *backbone, const char *key)
+{
+    for (gqa_texts t = names->unread; t && *t; t++)
+        if (strcmp(*t, key) == 0)
+            return true;
+    for (size_t i = 0; i < names->n_refusals; i++)
+        for (gqa_texts t = names->refusals[i].keys; *t; t++)
+            if (strcmp(*t, key) == 0)
+                return true;
+    return gqa_settings_read(names->config, key) ||
+           gqa_settings_read(backbone->config, key) ||
+           gqa_finish_reads(names->finish, key);
+}
+
+static enum gqa_status check_refusals(const struct gqa_keras_names *names,
+                                      const json_t *values)
+{
+    for (size_t i = 0; i < names->n_refusals; i++) {
+        const struct gqa_refusal *r = &names->refusals[i];
+
+        for (gqa_texts key = r->keys; *key; key++) {
+            const json_t *value = json_object_get(values, *key);
+            char text[41];
+
+            if (!value || json_is_null(value) || !gqa_refusal_holds(r, value))
+                continue;
+            gqa_value_text(text, sizeof text, value);
+            return gqa_fail(GQA_ERR_UNSUPPORTED, "%s is %s: %s", *key, text,
+                            r->because);
+        }
+    }
+    return GQA_OK;
+}
+
+/* What nobody here knows of may decide what is computed. */
+static enum gqa_status check_keys(const struct gqa_keras_names *names,
+                                  const struct gqa_keras_backbone *backbone,
+                                  const json_t *values)
+{
+    const char *key;
+    json_t *value;
+    char text[41];
+
+    json_object_foreach((json_t *)(uintptr_t)values, key, value)
+    {
+        if (json_is_null(value) || is_read(names, backbone, key))
+            continue;
+        gqa_value_text(text, sizeof text, value);
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "%.80s of the %s is %s, and nothing tells what that "
+                        "is in transformers; if it decides nothing, delete it "
+                        "there",
+                        key, backbone->class_name, text);
     }
     return GQA_OK;
 }
 
 enum gqa_status gqa_config_from_preset(json_t **out, const char **backbone_type,
                                        const struct gqa_family *family,
-                                       const json_t *preset)
+                                       const json_t *backbone)
 {
-    const char *class_name =
-        json_string_value(json_object_get(preset, "class_name"));
-    const json_t *values = json_object_get(preset, "config");
-    const struct gqa_keras_backbone *named =
-        find_backbone(&family->keras, class_name);
+    const struct gqa_keras_names *names = &family->keras;
+    const char *class_name = gqa_backbone_class(backbone);
+    const json_t *values = json_object_get(backbone, "config");
+    const struct gqa_keras_backbone *named = find_named(names, class_name);
     json_t *hf;
     enum gqa_status st;
 
@@ -67,9 +176,11 @@ enum gqa_status gqa_config_from_preset(json_t **out, const char **backbone_type,
     hf = json_pack("{s:s}", "model_type", named->model_type);
     if (!hf)
         return gqa_fail_nomem();
-    st = translate(hf, family->keras.config, values);
-    if (st == GQA_OK)
-        st = gqa_finish_preset(hf, family->keras.finish, values);
+    if ((st = check_keys(names, named, values)) == GQA_OK &&
+        (st = check_refusals(names, values)) == GQA_OK &&
+        (st = translate(hf, names->config, values)) == GQA_OK &&
+        (st = translate(hf, named->config, values)) == GQA_OK)
+        st = gqa_finish_preset(hf, names->finish, values);
     if (st == GQA_OK)
         *out = hf;
     else

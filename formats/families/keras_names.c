@@ -7,13 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/log.h"
+#include "formats/families/keras_paths.h"
 #include "formats/model/params.h"
 
 /* As many as a description may have. */
 enum { MAX_RULES = 256 };
 
-/* What number_norms() may add to a path. */
-enum { NORM_ROOM = 16 };
+/* Variables without a rule, from the first on, that tell that none has one. */
+enum { ENOUGH = 256 };
 
 /* One variable and the rule that explains it. */
 struct match {
@@ -27,60 +29,19 @@ struct reading {
     bool legacy;  /* variable paths of a whole-model .h5 */
     char **paths; /* normalised, one a tensor; NULL: not a weight */
     size_t n;
+    struct gqa_keras_prefixes prefixes;
+    const struct gqa_keras_prefix *prefix; /* the one that is tried */
 };
 
-/* Saved beside the weights, and no part of the model. */
-static bool is_training_state(const char *name)
+/* The path below the prefix; NULL: it is not, or no weight. */
+static const char *path_below(const struct reading *in, size_t i)
 {
-    return strstr(name, "optimizer/") || strstr(name, "optimizer_weights/") ||
-           strstr(name, "seed_generator") || strstr(name, "/metrics/");
-}
+    const struct gqa_keras_prefix *prefix = in->prefix;
+    const char *path = in->paths[i];
 
-/*
- * The path that rules are written for: below "layers/" (or the name that
- * files of Keras 2.13 use), without leading underscores (some versions of a
- * class have them) and without "vars/". The caller frees it.
- */
-static char *normal_path(const char *name, bool legacy)
-{
-    static const char *const roots[] = {"/layers/",
-                                        "/_layer_checkpoint_dependencies/"};
-    char *path = malloc(strlen(name) + NORM_ROOM);
-    char *to = path;
-
-    if (!path)
+    if (!path || strncmp(path, in->paths[prefix->at], prefix->length) != 0)
         return NULL;
-    for (size_t i = 0; !legacy && i < sizeof roots / sizeof *roots; i++) {
-        const char *root = strstr(name, roots[i]);
-
-        if (root) {
-            name = root + strlen(roots[i]);
-            break;
-        }
-    }
-    while (*name == '/')
-        name++;
-    while (*name) {
-        size_t n = strcspn(name, "/");
-
-        if (!legacy && n == 4 && strncmp(name, "vars", n) == 0) {
-            name += n + (name[n] == '/');
-            continue;
-        }
-        while (!legacy && *name == '_') {
-            name++;
-            n--;
-        }
-        memcpy(to, name, n);
-        to += n;
-        name += n;
-        if (*name == '/')
-            *to++ = *name++;
-    }
-    *to = '\0';
-    if (to - path > 2 && strcmp(to - 2, ":0") == 0)
-        to[-2] = '\0';
-    return path;
+    return path + prefix->length;
 }
 
 /*
@@ -155,7 +116,8 @@ static void number_norms(struct reading *in, const char *norm)
         layer = in->paths[i];
         n_layer = n;
         /* Paths have room for it; a longer one is no norm that we know. */
-        snprintf(at, strlen(norm) + NORM_ROOM, "/%s.%u/weight", norm, count++);
+        snprintf(at, strlen(norm) + GQA_KERAS_PATH_ROOM, "/%s.%u/weight", norm,
+                 count++);
     }
 }
 
@@ -202,15 +164,88 @@ static uint64_t first_decoder_layer(const struct reading *in,
         const struct gqa_keras_rule *rule = &family->keras.rules[r];
 
         for (size_t i = 0; is_part_of(rule, cross) && i < in->n; i++) {
+            const char *path = path_below(in, i);
             uint64_t layer;
 
-            if (in->paths[i] &&
-                path_matches(rule->path, prefix, in->paths[i], false, &layer) &&
+            if (path && path_matches(rule->path, prefix, path, false, &layer) &&
                 layer < first)
                 first = layer;
         }
     }
     return first;
+}
+
+/* What all variables are held against. */
+struct rules {
+    const struct gqa_family *family;
+    const char *layers; /* what '$' stands for */
+    uint64_t first_decoder;
+    bool holds[MAX_RULES];
+};
+
+static void begin_rules(struct rules *rules, const struct reading *in,
+                        const struct gqa_family *family, const char *layers)
+{
+    *rules = (struct rules){.family = family, .layers = layers};
+    if (family->keras.numbered_through)
+        rules->first_decoder = first_decoder_layer(in, family, layers);
+    for (size_t r = 0; r < family->keras.n_rules; r++)
+        rules->holds[r] = rule_holds(in, &family->keras.rules[r]);
+}
+
+/* The rule for a variable; none: NULL. */
+static void match_one(struct match *match, const struct rules *rules,
+                      const char *path, bool legacy)
+{
+    const struct gqa_keras_names *names = &rules->family->keras;
+
+    match->rule = NULL;
+    for (size_t r = 0; r < names->n_rules && !match->rule; r++) {
+        const struct gqa_keras_rule *rule = &names->rules[r];
+        const char *pattern = legacy ? rule->whole : rule->path;
+        uint64_t layer;
+
+        if (!pattern || !rules->holds[r] ||
+            !path_matches(pattern, rules->layers, path, legacy, &layer))
+            continue;
+        if (names->numbered_through && !legacy && strchr(pattern, '%')) {
+            const bool decoder = is_of_decoder(rule, rules->family);
+
+            if (decoder != (layer >= rules->first_decoder))
+                continue;
+            layer -= decoder ? rules->first_decoder : 0;
+        }
+        match->rule = rule;
+        match->layer = layer;
+    }
+}
+
+static bool are_alike(const struct gqa_tensor *a, const struct gqa_tensor *b)
+{
+    return a->dtype == b->dtype && a->rank == b->rank &&
+           memcmp(a->shape, b->shape, a->rank * sizeof *a->shape) == 0;
+}
+
+/*
+ * A whole-model .h5 lists a layer that a task and its backbone share (the
+ * embedding, which makes the logits too) with both, and stores it twice. The
+ * backbone's is read.
+ */
+static bool is_copy(const struct reading *in, const struct rules *rules,
+                    const struct match *matches, size_t i)
+{
+    struct match match;
+
+    if (!in->legacy || path_below(in, i))
+        return false;
+    match_one(&match, rules, in->paths[i], true);
+    if (!match.rule || strchr(match.rule->is, '%'))
+        return false;
+    for (size_t of = 0; of < in->n; of++)
+        if (matches[of].rule == match.rule)
+            return are_alike(gqa_checkpoint_tensor(in->checkpoint, of),
+                             gqa_checkpoint_tensor(in->checkpoint, i));
+    return false;
 }
 
 /*
@@ -219,42 +254,31 @@ static uint64_t first_decoder_layer(const struct reading *in,
  */
 static size_t match_all(struct match *matches, size_t *unexplained,
                         const struct reading *in,
-                        const struct gqa_family *family, const char *prefix)
+                        const struct gqa_family *family, const char *layers)
 {
-    const struct gqa_keras_names *names = &family->keras;
-    const uint64_t first_decoder =
-        names->numbered_through ? first_decoder_layer(in, family, prefix) : 0;
-    bool holds[MAX_RULES] = {false};
+    struct rules rules;
     size_t n_unexplained = 0;
+    size_t n_below = 0;
 
-    for (size_t r = 0; r < names->n_rules; r++)
-        holds[r] = rule_holds(in, &names->rules[r]);
+    begin_rules(&rules, in, family, layers);
     for (size_t i = 0; i < in->n; i++) {
+        const char *path = path_below(in, i);
+
         matches[i].rule = NULL;
-        for (size_t r = 0; in->paths[i] && r < names->n_rules; r++) {
-            const struct gqa_keras_rule *rule = &names->rules[r];
-            const char *pattern = in->legacy ? rule->whole : rule->path;
-            uint64_t layer;
-
-            if (!pattern || !holds[r] ||
-                !path_matches(pattern, prefix, in->paths[i], in->legacy,
-                              &layer))
-                continue;
-            if (names->numbered_through && !in->legacy &&
-                strchr(pattern, '%')) {
-                const bool decoder = is_of_decoder(rule, family);
-
-                if (decoder != (layer >= first_decoder))
-                    continue;
-                layer -= decoder ? first_decoder : 0;
-            }
-            matches[i].rule = rule;
-            matches[i].layer = layer;
-            break;
-        }
-        if (in->paths[i] && !matches[i].rule && n_unexplained++ == 0)
-            *unexplained = i;
+        if (!path)
+            continue;
+        match_one(&matches[i], &rules, path, in->legacy);
+        n_below++;
+        n_unexplained += !matches[i].rule;
+        /* Not what the model is wrapped in: all are named otherwise. */
+        if (n_unexplained == n_below && n_below > ENOUGH)
+            return SIZE_MAX;
     }
+    n_unexplained = 0;
+    for (size_t i = 0; i < in->n; i++)
+        if (in->paths[i] && !matches[i].rule &&
+            !is_copy(in, &rules, matches, i) && n_unexplained++ == 0)
+            *unexplained = i;
     return n_unexplained;
 }
 
@@ -371,6 +395,7 @@ static enum gqa_status finish_param(struct gqa_param *param)
 struct best {
     struct gqa_family *family; /* owned */
     size_t number, backbone;
+    const struct gqa_keras_prefix *prefix;
     size_t n_unexplained, unexplained;
 };
 
@@ -390,21 +415,25 @@ static bool may_be(const struct reading *in,
 static void try_family(struct best *best, struct gqa_family *family,
                        size_t number, struct match *matches, struct reading *in)
 {
+    const size_t n_backbones = family->keras.n_backbones;
     bool better = false;
 
     if (in->legacy && family->keras.ordered_norms)
         number_norms(in, family->keras.ordered_norms);
-    for (size_t i = 0; i < family->keras.n_backbones; i++) {
+    for (size_t i = 0; i < n_backbones * in->prefixes.n; i++) {
+        const size_t backbone = i % n_backbones;
         size_t first = 0;
-        const size_t n = match_all(matches, &first, in, family,
-                                   family->keras.backbones[i].layers);
+        size_t n;
 
+        in->prefix = &in->prefixes.items[i / n_backbones];
+        n = match_all(matches, &first, in, family,
+                      family->keras.backbones[backbone].layers);
         if (n >= best->n_unexplained)
             continue;
         if (!better)
             gqa_family_free(best->family);
         better = true;
-        *best = (struct best){family, number, i, n, first};
+        *best = (struct best){family, number, backbone, in->prefix, n, first};
     }
     if (!better)
         gqa_family_free(family);
@@ -429,8 +458,47 @@ static enum gqa_status try_families(struct best *best, struct match *matches,
     return GQA_OK;
 }
 
+/* quantize() puts whole numbers into the place of a kernel, and their scale
+ * behind them. */
+static const struct gqa_tensor *find_quantised(const struct reading *in)
+{
+    for (size_t i = 0; i < in->n; i++) {
+        const struct gqa_tensor *t = gqa_checkpoint_tensor(in->checkpoint, i);
+
+        if (in->paths[i] && !gqa_dtype_is_float(t->dtype))
+            return t;
+    }
+    return NULL;
+}
+
+static enum gqa_status refuse_unexplained(const struct best *best,
+                                          const struct reading *in)
+{
+    const char *name =
+        gqa_checkpoint_tensor(in->checkpoint, best->unexplained)->name;
+    const struct gqa_tensor *quantised = find_quantised(in);
+
+    if (quantised)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "variable '%s' is %s: quantised weights; convert the "
+                        "model as it was before quantize(), then quantise",
+                        quantised->name, gqa_dtype_name(quantised->dtype));
+    if (path_below(in, best->unexplained))
+        return gqa_fail(
+            GQA_ERR_UNSUPPORTED,
+            "looks like KerasHub's %s, but variable '%s' is no part of it",
+            best->family->name, name);
+    return gqa_fail(
+        GQA_ERR_UNSUPPORTED,
+        "KerasHub's %s is below '%.*s', but variable '%s' is no part of it; "
+        "one backbone alone can be converted: save it with "
+        "model.backbone.save_weights(\"model.weights.h5\")",
+        best->family->name, (int)in->prefix->length, in->paths[in->prefix->at],
+        name);
+}
+
 static enum gqa_status build(struct gqa_params *params, const struct best *best,
-                             const struct reading *in, struct match *matches)
+                             struct reading *in, struct match *matches)
 {
     const struct gqa_keras_backbone *backbone;
     size_t n_weights = 0;
@@ -445,20 +513,21 @@ static enum gqa_status build(struct gqa_params *params, const struct best *best,
                         "know (its first variable is '%s')",
                         in->n ? gqa_checkpoint_tensor(in->checkpoint, 0)->name
                               : "none");
+    in->prefix = best->prefix;
     if (best->n_unexplained > 0)
-        return gqa_fail(
-            GQA_ERR_UNSUPPORTED,
-            "looks like KerasHub's %s, but variable '%s' is no part of it",
-            best->family->name,
-            gqa_checkpoint_tensor(in->checkpoint, best->unexplained)->name);
+        return refuse_unexplained(best, in);
     backbone = &best->family->keras.backbones[best->backbone];
     match_all(matches, &first, in, best->family, backbone->layers);
-    for (size_t i = 0; i < in->n; i++)
+    for (size_t i = 0; i < in->n; i++) {
+        if (in->paths[i] && !matches[i].rule)
+            gqa_info("%s: a layer that the backbone has too; left out",
+                     gqa_checkpoint_tensor(in->checkpoint, i)->name);
         if (matches[i].rule &&
             (st = add_variable(params, &matches[i],
                                gqa_checkpoint_tensor(in->checkpoint, i), i)) !=
                 GQA_OK)
             return st;
+    }
     for (size_t i = 0; i < params->n; i++)
         if ((st = finish_param(&params->items[i])) != GQA_OK)
             return st;
@@ -473,7 +542,7 @@ enum gqa_status gqa_params_from_keras(struct gqa_params *params, size_t *number,
 {
     struct reading in = {.checkpoint = checkpoint};
     struct match *matches = NULL;
-    struct best best = {NULL, 0, 0, 0, 0};
+    struct best best = {0};
     enum gqa_status st;
 
     in.n = gqa_checkpoint_n_tensors(checkpoint);
@@ -487,13 +556,17 @@ enum gqa_status gqa_params_from_keras(struct gqa_params *params, size_t *number,
     for (size_t i = 0; i < in.n; i++) {
         const char *name = gqa_checkpoint_tensor(checkpoint, i)->name;
 
-        if (is_training_state(name))
+        if (gqa_keras_is_training_state(name))
             continue;
-        in.paths[i] = normal_path(name, in.legacy);
+        in.paths[i] = gqa_keras_normal_path(name, in.legacy);
         if (!in.paths[i]) {
             st = gqa_fail_nomem();
             goto done;
         }
+    }
+    if (!gqa_keras_find_prefixes(&in.prefixes, in.paths, in.n)) {
+        st = gqa_fail_nomem();
+        goto done;
     }
     st = try_families(&best, matches, &in, choice);
     if (st == GQA_OK)

@@ -19,7 +19,8 @@
  * every configuration has; it counts only where both meanings have it. One that
  * is "silent" stands for a key that is not there, and counts only where the
  * other is there. One that is "additional" may be there where it was not
- * before: who saves a model adds it.
+ * before: who saves a model adds it. One
+ * that is "refused" is null where loaders need a value.
  */
 struct meaning {
     const struct gqa_family *family;
@@ -123,6 +124,32 @@ static void state_overruled(const struct meaning *m, const json_t *setting,
     }
 }
 
+/* The key that says null where the setting has a default and no meaning of
+ * null; NULL: none does. Loaders put defaults for what is not there alone. */
+static const char *null_key(const struct meaning *m, const json_t *json)
+{
+    const char *key;
+
+    if (json_object_get(json, "null") || !json_object_get(json, "default"))
+        return NULL;
+    for (size_t i = 0; (key = setting_key(json, i)); i++)
+        if (json_is_null(gqa_config_at(m->config, key)))
+            return key;
+    return NULL;
+}
+
+/* A null is as good as false where that is what is asked, and no value. */
+static void state_null(const struct meaning *m, const json_t *json,
+                       const char *path, const char *key)
+{
+    const bool is_flag = json_is_boolean(json_object_get(json, "default"));
+    json_t *fact =
+        state(m, path, key, is_flag ? json_false() : NULL, json_null());
+
+    if (!is_flag)
+        json_object_set_new(fact, "refused", json_true());
+}
+
 static void state_setting(const struct meaning *m, const json_t *json,
                           const char *path)
 {
@@ -139,6 +166,10 @@ static void state_setting(const struct meaning *m, const json_t *json,
         use_key(m, key);
     if (decides_nothing(m, first))
         return;
+    if (!by && (key = null_key(m, json))) {
+        state_null(m, json, path, key);
+        return;
+    }
     key = by ? by : first;
     dot = strrchr(key, '.');
     if (!by && !value)
@@ -501,6 +532,19 @@ enum gqa_status gqa_meaning_create(json_t **out,
     json_decref(m.used);
     *out = m.facts;
     return m.facts ? gqa_json_check() : gqa_fail_nomem();
+}
+
+const char *gqa_meaning_refused(const json_t *meaning)
+{
+    const char *of;
+    json_t *fact;
+
+    json_object_foreach((json_t *)(uintptr_t)meaning, of, fact)
+    {
+        if (json_object_get(fact, "refused"))
+            return json_string_value(json_object_get(fact, "key"));
+    }
+    return NULL;
 }
 
 void gqa_meaning_state(json_t *meaning, const char *key, const json_t *value)

@@ -31,6 +31,9 @@ enum gqa_status gqa_meaning_create(json_t **out,
                                    const json_t *config,
                                    const struct gqa_meaning_view *view);
 
+/* The first key that is null where loaders need a value, lent; or NULL. */
+const char *gqa_meaning_refused(const json_t *meaning);
+
 /* Add what one key says to a meaning that is made of such alone, as of
  * generation_config.json. value: lent. */
 void gqa_meaning_state(json_t *meaning, const char *key, const json_t *value);

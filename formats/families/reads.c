@@ -26,16 +26,16 @@ static bool setting_reads(const json_t *setting, const char *key)
     return names_key(keys, key);
 }
 
-static bool part_reads(const json_t *part, const char *key)
+bool gqa_settings_read(const json_t *settings, const char *key)
 {
     const char *name;
     json_t *value;
 
-    if (gqa_is_setting(part))
-        return setting_reads(part, key);
-    json_object_foreach((json_t *)(uintptr_t)part, name, value)
+    if (gqa_is_setting(settings))
+        return setting_reads(settings, key);
+    json_object_foreach((json_t *)(uintptr_t)settings, name, value)
     {
-        if (part_reads(value, key))
+        if (gqa_settings_read(value, key))
             return true;
     }
     return false;
@@ -49,7 +49,7 @@ bool gqa_family_reads(const struct gqa_family *family, const char *key)
         if (strcmp(*t, key) == 0)
             return true;
     for (gqa_texts part = gqa_computing_parts; *part; part++)
-        if (part_reads(json_object_get(root, *part), key))
+        if (gqa_settings_read(json_object_get(root, *part), key))
             return true;
     return false;
 }

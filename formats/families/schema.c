@@ -170,8 +170,10 @@ static const struct gqa_field positions_fields[] = {
      .more = scheme_words, REQUIRED},
     SETTING("theta", gqa_position_rule, theta, GQA_VALUE_POSITIVE),
     SETTING("share", gqa_position_rule, share, GQA_VALUE_SHARE),
+    SETTING("dims", gqa_position_rule, dims, GQA_VALUE_WINDOW),
     FLAG("interleaved", gqa_position_rule, interleaved),
     WORD("slopes", gqa_position_rule, slopes, slopes_words),
+    FLAG("slopes_scaled", gqa_position_rule, slopes_scaled),
     TEXT("table", gqa_position_rule, table),
     SETTING("buckets", gqa_position_rule, buckets, GQA_VALUE_WHOLE),
     SETTING("max_distance", gqa_position_rule, max_distance, GQA_VALUE_WHOLE),
@@ -212,6 +214,7 @@ static const struct gqa_field attention_fields[] = {
     /* Its fields are the attention's. */
     {"bias", GQA_FIELD_OBJECT, .offset = 0, .more = &attention_bias_schema},
     SETTING("scale", gqa_attention_rule, scale, GQA_VALUE_SCORES),
+    SETTING("scale_rsqrt", gqa_attention_rule, scale_rsqrt, GQA_VALUE_POSITIVE),
     SETTING("norm", gqa_attention_rule, norms.norm, GQA_VALUE_MODULE),
     SETTING("output_norm", gqa_attention_rule, norms.output_norm,
             GQA_VALUE_MODULE),
@@ -321,6 +324,7 @@ static const struct gqa_field backbone_fields[] = {
     TEXT_NEEDED("class", gqa_keras_backbone, class_name),
     TEXT_NEEDED("layers", gqa_keras_backbone, layers),
     TEXT_NEEDED("model_type", gqa_keras_backbone, model_type),
+    {"config", GQA_FIELD_SETTINGS, AT(gqa_keras_backbone, config)},
     END,
 };
 static const struct gqa_schema backbone_schema =
@@ -351,6 +355,8 @@ static const struct gqa_field keras_fields[] = {
     FLAG("numbered_through", gqa_keras_names, numbered_through),
     TEXT("ordered_norms", gqa_keras_names, ordered_norms),
     {"config", GQA_FIELD_SETTINGS, AT(gqa_keras_names, config)},
+    TEXTS("unread", gqa_keras_names, unread),
+    LIST("refuse", gqa_keras_names, refusals, n_refusals, refusal_schema),
     WORD("finish", gqa_keras_names, finish, finish_words),
     END,
 };

@@ -18,6 +18,9 @@
 
 #include "common/status.h"
 
+/* Texts, of which the first is preferred; NULL ends. */
+typedef const char *const *gqa_texts;
+
 /* What a setting's value may be. */
 enum gqa_value_kind {
     GQA_VALUE_ANY,

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/entries.h"
 #include "common/file.h"
 #include "common/interrupt.h"
 #include "common/strings.h"
@@ -83,8 +84,12 @@ static enum gqa_status consider(struct gqa_companions *c, const char *name,
 
     if (is_of_the_folder(name))
         return GQA_OK;
-    if (fstatat(c->fd, name, &info, 0) != 0)
+    if (fstatat(c->fd, name, &info, 0) != 0) {
+        /* A link that leads nowhere, or where we may not go; else the disk. */
+        if (errno != ENOENT && errno != ELOOP && errno != EACCES)
+            return gqa_fail_errno("cannot read %s/%s", c->folder, name);
         return leave_out(c, name, "cannot be read");
+    }
     if (!S_ISREG(info.st_mode))
         return leave_out(
             c, name, S_ISDIR(info.st_mode) ? "a folder" : "not a regular file");
@@ -177,19 +182,19 @@ static enum gqa_status fail_target(const char *target, const char *name)
     return gqa_fail_errno("%s: cannot write %s", target, name);
 }
 
-static bool write_all(int fd, const char *data, size_t n)
+/* That all of it was read, and nothing written to it meanwhile. */
+static enum gqa_status check_whole(const struct gqa_companions *c,
+                                   const char *name, int fd,
+                                   const struct stat *before, uint64_t n_bytes)
 {
-    while (n > 0) {
-        const ssize_t put = write(fd, data, n);
+    struct stat now;
 
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0)
-            return false;
-        data += put;
-        n -= (size_t)put;
-    }
-    return true;
+    if (fstat(fd, &now) != 0)
+        return gqa_fail_errno("cannot read %s/%s", c->folder, name);
+    if ((uint64_t)now.st_size == n_bytes && gqa_is_unwritten(before, &now))
+        return GQA_OK;
+    return gqa_fail(GQA_ERR_IO, "%s/%s: changed while it was read", c->folder,
+                    name);
 }
 
 /* file: receives length and digest of what was copied. */
@@ -213,7 +218,7 @@ static enum gqa_status copy_bytes(const struct gqa_companions *c,
             st = gqa_fail_errno("cannot read %s/%s", c->folder, name);
         if (got <= 0)
             continue;
-        if (!write_all(to, buf, (size_t)got))
+        if (!gqa_file_write(to, buf, (size_t)got))
             st = fail_target(target, name);
         else
             st = gqa_sha256_update(sha256, buf, (size_t)got);
@@ -233,16 +238,23 @@ static enum gqa_status copy_one(const struct gqa_companions *c,
 {
     struct gqa_listed_file file = {0};
     enum gqa_status st;
+    struct stat before;
     const int from = open_companion(c, name);
     int to;
 
-    if (from < 0)
-        return gqa_fail_errno("cannot read %s/%s", c->folder, name);
+    if (from < 0 || fstat(from, &before) != 0) {
+        st = gqa_fail_errno("cannot read %s/%s", c->folder, name);
+        if (from >= 0)
+            close(from);
+        return st;
+    }
     if ((st = gqa_atomic_create_in(target, &to, name)) != GQA_OK) {
         close(from);
         return st;
     }
     st = copy_bytes(c, name, from, to, path, &file);
+    if (st == GQA_OK)
+        st = check_whole(c, name, from, &before, file.n_bytes);
     if (st == GQA_OK && fsync(to) != 0)
         st = fail_target(path, name);
     if (st == GQA_OK)
@@ -312,7 +324,7 @@ enum gqa_status gqa_small_file_write(struct gqa_atomic *target,
     if (st != GQA_OK ||
         (st = gqa_atomic_create_in(target, &fd, name)) != GQA_OK)
         return st;
-    if (!write_all(fd, text, strlen(text)) || fsync(fd) != 0)
+    if (!gqa_file_write(fd, text, strlen(text)) || fsync(fd) != 0)
         st = fail_target(path, name);
     else
         st = gqa_folder_manifest_add(manifest, name, &file);

@@ -1,14 +1,19 @@
 #include "formats/folder/folder.h"
 
 #include <dirent.h>
+#include <fnmatch.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/file.h"
 #include "common/log.h"
 #include "common/strings.h"
+#include "formats/detect.h"
+#include "formats/foreign/names.h"
+#include "formats/foreign/words.h"
 #include "formats/formats.h"
 
 struct listing {
@@ -83,6 +88,9 @@ static enum gqa_status refuse_several(const char *folder,
         }
         n++;
     }
+    if (strstr(names, "rank0.safetensors"))
+        return gqa_fail(GQA_ERR_UNSUPPORTED, "%s: %s: " TENSORRT_LLM_WORDS,
+                        folder, names);
     if (strstr(names, "-of-"))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "%s: %zu shards and no index, which says what belongs "
@@ -94,18 +102,45 @@ static enum gqa_status refuse_several(const char *folder,
                     folder, n, names, shown < n ? ", ..." : "");
 }
 
-/* A file whose ending has an advice, the endings in their order. */
-static const char *find_advice(const struct listing *list, const char **name)
+/* The file that tells most of what is there instead; NULL: none does. */
+static const struct gqa_foreign_name *find_foreign(const struct listing *list,
+                                                   const char **name)
 {
-    for (size_t f = 0; f < gqa_n_formats; f++)
-        for (const struct gqa_name_ending *e = gqa_formats[f]->endings;
-             e && e->text; e++)
-            for (size_t i = 0; i < list->n && e->advice; i++) {
-                *name = list->entries[i]->d_name;
-                if (gqa_has_ending(*name, e->text))
-                    return e->advice;
-            }
+    for (size_t f = 0; f < gqa_n_foreign_names; f++)
+        for (size_t i = 0; i < list->n; i++) {
+            *name = list->entries[i]->d_name;
+            if (fnmatch(gqa_foreign_names[f].pattern, *name, 0) == 0)
+                return &gqa_foreign_names[f];
+        }
     return NULL;
+}
+
+/* What it is and what to do: by what it begins with, where that is known and
+ * its name does not tell more. */
+static enum gqa_status refuse_foreign(const char *folder, const char *name,
+                                      const struct gqa_foreign_name *foreign)
+{
+    enum gqa_status st = GQA_ERR_FORMAT;
+    const struct gqa_format *format;
+    uint64_t size;
+    char *path;
+    int fd;
+
+    if (!foreign->decides) {
+        path = gqa_path_join(folder, name);
+        if (!path)
+            return gqa_fail_nomem();
+        if (gqa_file_open(&fd, &size, path) == GQA_OK) {
+            st = gqa_file_detect(&format, fd, size);
+            close(fd);
+        }
+        free(path);
+    }
+    if (st != GQA_ERR_UNSUPPORTED)
+        gqa_fail(GQA_ERR_UNSUPPORTED, "%s", foreign->advice);
+    return gqa_fail_prefix(GQA_ERR_UNSUPPORTED,
+                           "%s: no checkpoint that we read; there is %s",
+                           folder, name);
 }
 
 /* Whether the names of a format have all files with an ending. */
@@ -158,15 +193,13 @@ static enum gqa_status refuse_folder(const char *folder,
 {
     enum gqa_status st;
     const char *name;
-    const char *advice = find_advice(list, &name);
+    const struct gqa_foreign_name *foreign = find_foreign(list, &name);
     char *looked_for = NULL;
     size_t n;
     FILE *out;
 
-    if (advice)
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "%s: no checkpoint that we read; there is %s, but %s",
-                        folder, name, advice);
+    if (foreign)
+        return refuse_foreign(folder, name, foreign);
     out = open_memstream(&looked_for, &n);
     if (out)
         list_names(out);

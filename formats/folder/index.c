@@ -8,6 +8,7 @@
 #include "common/advice.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "formats/families/keras_paths.h"
 #include "formats/formats.h"
 #include "formats/start.h"
 
@@ -212,6 +213,9 @@ enum gqa_status gqa_index_check(const struct gqa_index *index,
 
     json_object_foreach(index->weight_map, key, value)
     {
+        /* Of a model that was compiled: not among what was read. */
+        if (naming == GQA_NAMES_KERAS && gqa_keras_is_training_state(key))
+            continue;
         for (size_t i = 0; i < n_files(value); i++)
             if (!matches(index, table, naming, key, file_at(value, i)))
                 return gqa_fail(GQA_ERR_FORMAT,

@@ -1,5 +1,6 @@
 #include "formats/folder/replaceable.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -26,15 +27,24 @@ struct judge {
     bool has_manifest, has_config;
     json_t *shards; /* keys: the files that the index names; NULL: no index */
     unsigned char *piece;
-    /* Lent. Lack of memory; what cannot be read for other reasons is not
-     * ours, but this says nothing of it. */
-    enum gqa_status *memory;
+    /* Lent. Lack of memory, or a disk that does not work; what cannot be read
+     * for other reasons is not ours. Nothing is read after it. */
+    enum gqa_status *failure;
 };
 
-static void note(const struct judge *j, enum gqa_status st)
+static void note(const struct judge *j, enum gqa_status st, const char *name)
 {
     if (st == GQA_ERR_NOMEM)
-        *j->memory = st;
+        *j->failure = st;
+    else if (st == GQA_ERR_IO)
+        *j->failure = gqa_fail_prefix(st, "%s", name);
+}
+
+/* By errno. One that we may not read is somebody's. */
+static void note_unopened(const struct judge *j, const char *name)
+{
+    if (errno != EACCES && errno != EPERM && errno != ENOENT && errno != ELOOP)
+        *j->failure = gqa_fail_errno("%s", name);
 }
 
 /* For reading, if it is still the file that was listed; else -1. */
@@ -43,11 +53,13 @@ static int open_entry(const struct judge *j, const struct gqa_entry *e)
     struct stat info;
     int fd;
 
-    if (!S_ISREG(e->info.st_mode))
+    if (!S_ISREG(e->info.st_mode) || *j->failure != GQA_OK)
         return -1;
     fd = openat(j->folder_fd, e->name,
                 O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd >= 0 && fstat(fd, &info) == 0 && gqa_is_untouched(&e->info, &info))
+    if (fd < 0 || fstat(fd, &info) != 0)
+        note_unopened(j, e->name);
+    else if (gqa_is_untouched(&e->info, &info))
         return fd;
     if (fd >= 0)
         close(fd);
@@ -63,8 +75,10 @@ static json_t *load(const struct judge *j, const char *name, size_t max_bytes)
 
     if (fd < 0)
         return NULL;
-    note(j, gqa_json_load_fd(&root, fd, (uint64_t)e->info.st_size, name,
-                             max_bytes));
+    note(
+        j,
+        gqa_json_load_fd(&root, fd, (uint64_t)e->info.st_size, name, max_bytes),
+        name);
     close(fd);
     return root;
 }
@@ -104,7 +118,8 @@ static void read_folder(struct judge *j)
     json_t *root =
         load(j, GQA_FOLDER_MANIFEST_NAME, GQA_FOLDER_MANIFEST_MAX_BYTES);
 
-    note(j, gqa_folder_manifest_parse(&j->has_manifest, &j->manifest, root));
+    note(j, gqa_folder_manifest_parse(&j->has_manifest, &j->manifest, root),
+         GQA_FOLDER_MANIFEST_NAME);
     json_decref(root);
     root = load(j, "config.json", MAX_CONFIG_BYTES);
     j->has_config = is_config(root);
@@ -202,7 +217,7 @@ static bool is_as_listed(const struct judge *j, const struct gqa_entry *e,
     if ((uint64_t)e->info.st_size != file->n_bytes ||
         (fd = open_entry(j, e)) < 0)
         return false;
-    note(j, compare_digest(&is_same, j, fd, file));
+    note(j, compare_digest(&is_same, j, fd, file), e->name);
     close(fd);
     return is_same;
 }
@@ -237,9 +252,9 @@ static enum gqa_entry_verdict judge_one(const struct judge *j,
 enum gqa_status gqa_replaceable_judge(void *companions, int folder_fd,
                                       struct gqa_entries *entries)
 {
-    enum gqa_status memory = GQA_OK;
+    enum gqa_status failure = GQA_OK;
     struct judge j = {
-        .memory = &memory,
+        .failure = &failure,
         .folder_fd = folder_fd,
         .entries = entries,
         .companions = companions,
@@ -249,12 +264,13 @@ enum gqa_status gqa_replaceable_judge(void *companions, int folder_fd,
     if (!j.piece)
         return gqa_fail_nomem();
     read_folder(&j);
-    for (size_t i = 0; i < entries->n && !gqa_interrupt_pending(); i++)
+    for (size_t i = 0;
+         i < entries->n && failure == GQA_OK && !gqa_interrupt_pending(); i++)
         entries->list[i].verdict = judge_one(&j, &entries->list[i]);
     gqa_folder_manifest_clear(&j.manifest);
     json_decref(j.shards);
     free(j.piece);
     if (gqa_interrupt_pending())
         return gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
-    return memory == GQA_OK ? gqa_json_check() : gqa_fail_nomem();
+    return failure == GQA_OK ? gqa_json_check() : failure;
 }

@@ -1,29 +1,22 @@
 /*
  * Formats that people do meet and that are not read: what to do about them.
  */
-#include "formats/formats.h"
+#include <string.h>
 
-#define SAVE_AS_SAFETENSORS \
-    "save it as safetensors first (transformers: save_pretrained)"
-#define CONVERT_ITS_SOURCE "convert the checkpoint it was made from"
+#include "common/file.h"
+#include "formats/foreign/words.h"
+#include "formats/formats.h"
+#include "formats/start.h"
 
 /* PyTorch's are pickles of the second protocol, or zip archives. */
 const struct gqa_format gqa_format_torch = {
     .marks = (const struct gqa_mark[]){GQA_MARK(0, "\x80\x02"), {0}},
-    .advice = "a Python pickle (PyTorch before 1.6); " SAVE_AS_SAFETENSORS,
-    .endings =
-        (const struct gqa_name_ending[]){
-            {.text = ".bin",
-             .advice = "PyTorch .bin files are not read: save them as "
-                       "safetensors (transformers: save_pretrained)"},
-            {.text = ".pt",
-             .advice = "PyTorch .pt files are not read: save them as "
-                       "safetensors"},
-            {.text = ".pth",
-             .advice = "PyTorch .pth files are not read: save them as "
-                       "safetensors"},
-            {.text = ".ckpt"},
-            {0}},
+    .advice = TORCH_WORDS,
+    .endings = (const struct gqa_name_ending[]){{.text = ".bin"},
+                                                {.text = ".pt"},
+                                                {.text = ".pth"},
+                                                {.text = ".ckpt"},
+                                                {0}},
 };
 
 const struct gqa_format gqa_format_pickle = {
@@ -31,36 +24,27 @@ const struct gqa_format gqa_format_pickle = {
                                        GQA_MARK(0, "\x80\x04"),
                                        GQA_MARK(0, "\x80\x05"),
                                        {0}},
-    .advice = "a Python pickle; " SAVE_AS_SAFETENSORS,
+    .advice = PICKLE_WORDS,
 };
 
 const struct gqa_format gqa_format_gguf = {
     .marks = (const struct gqa_mark[]){GQA_MARK(0, "GGUF"), {0}},
-    .advice = "a GGUF file of llama.cpp; " CONVERT_ITS_SOURCE,
-    .endings =
-        (const struct gqa_name_ending[]){
-            {.text = ".gguf",
-             .advice = "GGUF files are not read: convert the "
-                       "checkpoint they were made from"},
-            {0}},
+    .advice = GGUF_WORDS,
+    .endings = (const struct gqa_name_ending[]){{.text = ".gguf"}, {0}},
 };
 
 const struct gqa_format gqa_format_ggml = {
     .marks = (const struct gqa_mark[]){GQA_MARK(0, "lmgg"),
                                        GQA_MARK(0, "tjgg"),
                                        {0}},
-    .advice = "a GGML file; " CONVERT_ITS_SOURCE,
+    .advice = GGML_WORDS,
 };
 
 const struct gqa_format gqa_format_zst = {
     /* By its content it is a .gqa, good or bad. */
     .endings =
-        (const struct gqa_name_ending[]){
-            {.text = ".zst",
-             .advice = "compressed files are not read: decompress them "
-                       "(zstd -d)",
-             .may_be_else = true},
-            {0}},
+        (const struct gqa_name_ending[]){{.text = ".zst", .may_be_else = true},
+                                         {0}},
 };
 
 const struct gqa_format gqa_format_gzip = {
@@ -116,14 +100,118 @@ const struct gqa_format gqa_format_t5x = {
               "(transformers: convert_t5x_checkpoint_to_pytorch.py)",
 };
 
-/* Known by their names alone */
+/* A map of parameters by the names of their modules. */
+static enum gqa_status recognise_flax(bool *is,
+                                      const struct gqa_file_start *start)
+{
+    const unsigned char *b = start->bytes;
+    const size_t at = b[0] == 0xde ? 3 : 1;
+    const size_t length = start->n > at ? b[at] & 0x1f : 0;
+
+    if (start->n < at + 1 + length || length < 2 || (b[at] & 0xe0) != 0xa0 ||
+        ((b[0] & 0xf0) != 0x80 && b[0] != 0xde))
+        return GQA_OK;
+    for (size_t i = 0; i < length; i++)
+        if (b[at + 1 + i] < '!' || b[at + 1 + i] > '~')
+            return GQA_OK;
+    *is = true;
+    return GQA_OK;
+}
 
 const struct gqa_format gqa_format_flax = {
+    .recognise = recognise_flax,
+    .advice = FLAX_WORDS,
     .endings = (const struct gqa_name_ending[]){{.text = ".msgpack"}, {0}},
 };
 
+/* Messages of protobuf: the version of the format, then a field that only such
+ * a file has there. */
+static enum gqa_status recognise_onnx(bool *is,
+                                      const struct gqa_file_start *start)
+{
+    static const unsigned char second[] = {0x12, 0x1a, 0x22, 0x3a, 0x42};
+    const unsigned char *b = start->bytes;
+
+    *is = start->n > 4 && b[0] == 0x08 && b[1] >= 3 && b[1] < 64 &&
+          memchr(second, b[2], sizeof second) != NULL;
+    return GQA_OK;
+}
+
 const struct gqa_format gqa_format_onnx = {
+    .recognise = recognise_onnx,
+    .advice = ONNX_WORDS,
     .endings = (const struct gqa_name_ending[]){{.text = ".onnx"}, {0}},
+};
+
+const struct gqa_format gqa_format_saved_model = {
+    .marks = (const struct gqa_mark[]){GQA_MARK(0, "\x08\x01\x12"), {0}},
+    .advice = SAVED_MODEL_WORDS,
+    .endings = (const struct gqa_name_ending[]){{.text = ".pb"}, {0}},
+};
+
+const struct gqa_format gqa_format_tflite = {
+    .marks = (const struct gqa_mark[]){GQA_MARK(4, "TFL3"), {0}},
+    .advice = TFLITE_WORDS,
+    .endings = (const struct gqa_name_ending[]){{.text = ".tflite"}, {0}},
+};
+
+const struct gqa_format gqa_format_tensorrt = {
+    .marks = (const struct gqa_mark[]){GQA_MARK(0, "ftrt"), {0}},
+    .advice = TENSORRT_WORDS,
+    .endings = (const struct gqa_name_ending[]){{.text = ".engine"}, {0}},
+};
+
+/* A version, and the name of a class behind its length. */
+static enum gqa_status recognise_ctranslate2(bool *is,
+                                             const struct gqa_file_start *start)
+{
+    const unsigned char *b = start->bytes;
+    const size_t length = start->n > 6 ? b[4] | (size_t)b[5] << 8 : 0;
+
+    *is = length > 4 && length < 64 && start->n >= 6 + length &&
+          gqa_start_u32(start, 0) < 64 && b[6 + length - 1] == '\0' &&
+          memcmp(b + 6 + length - 5, "Spec", 4) == 0;
+    return GQA_OK;
+}
+
+const struct gqa_format gqa_format_ctranslate2 = {
+    .recognise = recognise_ctranslate2,
+    .advice = CTRANSLATE2_WORDS,
+};
+
+/* The text that names the last of several, and the table of one, which is
+ * known by its end. */
+static enum gqa_status recognise_tf_checkpoint(
+    bool *is, const struct gqa_file_start *start)
+{
+    static const char mark[] = "\x57\xfb\x80\x8b\x24\x75\x47\xdb";
+    char end[sizeof mark - 1];
+    enum gqa_status st;
+
+    if (start->size < 48)
+        return GQA_OK;
+    st = gqa_file_read(start->fd, end, sizeof end, start->size - sizeof end);
+    *is = st == GQA_OK && memcmp(end, mark, sizeof end) == 0;
+    return st;
+}
+
+const struct gqa_format gqa_format_tf_checkpoint = {
+    .marks =
+        (const struct gqa_mark[]){GQA_MARK(0, "model_checkpoint_path:"), {0}},
+    .recognise = recognise_tf_checkpoint,
+    .advice = TF_CHECKPOINT_WORDS,
+};
+
+const struct gqa_format gqa_format_apple_double = {
+    .marks = (const struct gqa_mark[]){GQA_MARK(0, "\x00\x05\x16\x07"), {0}},
+    .advice = "attributes that macOS keeps beside a file (\"._\" and its "
+              "name), not the file; give that",
+};
+
+/* Known by their names alone */
+
+const struct gqa_format gqa_format_distcp = {
+    .endings = (const struct gqa_name_ending[]){{.text = ".distcp"}, {0}},
 };
 
 const struct gqa_format gqa_format_rust_bert = {

@@ -1,7 +1,6 @@
+#include "formats/foreign/words.h"
 #include "formats/formats.h"
 #include "formats/start.h"
-
-#define CONVERT_ITS_SOURCE "convert the checkpoint it was made from"
 
 const struct gqa_format gqa_format_llama2c = {
     .marks = (const struct gqa_mark[]){GQA_MARK(0, "24ka"), {0}},

@@ -1,7 +1,8 @@
 /* A zip's first entry tells which of its users wrote it. */
-#include "formats/formats.h"
-
 #include <string.h>
+
+#include "formats/foreign/words.h"
+#include "formats/formats.h"
 
 static bool has_name(const struct gqa_file_start *start, const char *name)
 {
@@ -11,24 +12,17 @@ static bool has_name(const struct gqa_file_start *start, const char *name)
 static const char *advise(const struct gqa_file_start *start)
 {
     if (has_name(start, "data.pkl"))
-        return "a PyTorch file (.bin, .pt); save it as safetensors first "
-               "(transformers: save_pretrained)";
+        return TORCH_WORDS;
     if (has_name(start, "metadata.json") || has_name(start, "config.json") ||
         has_name(start, "model.weights.h5"))
-        return "a Keras archive (.keras); unpack it (unzip) and give its "
-               "model.weights.h5";
+        return KERAS_WORDS;
     if (has_name(start, ".npy"))
-        return "NumPy arrays (.npz), not a checkpoint";
+        return NPZ_WORDS;
     return "a zip archive; unpack it first";
 }
 
 const struct gqa_format gqa_format_zip = {
     .marks = (const struct gqa_mark[]){GQA_MARK(0, "PK\x03\x04"), {0}},
     .advise = advise,
-    .endings =
-        (const struct gqa_name_ending[]){
-            {.text = ".keras",
-             .advice = "a .keras archive is not read: unpack it "
-                       "(unzip) and give its model.weights.h5"},
-            {0}},
+    .endings = (const struct gqa_name_ending[]){{.text = ".keras"}, {0}},
 };

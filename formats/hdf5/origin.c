@@ -1,6 +1,7 @@
 #include "formats/hdf5/origin.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,16 +40,28 @@ void gqa_h5_origin_note(struct gqa_h5_origin *origin, uint64_t address,
     origin->ranges[origin->n++] = (struct gqa_h5_range){address, end};
 }
 
+/* What was read once may be unreadable now: that is not "no". */
+static bool read_again(struct gqa_h5_origin *origin, void *out, size_t n,
+                       uint64_t address)
+{
+    errno = 0;
+    if (gqa_file_read(origin->fd, out, n, address) == GQA_OK)
+        return true;
+    origin->is_unread = true;
+    origin->error = errno;
+    return false;
+}
+
 /* Whether the file has these n bytes at the address. */
-static bool holds(int fd, uint64_t address, const unsigned char *bytes,
-                  size_t n)
+static bool holds(struct gqa_h5_origin *origin, uint64_t address,
+                  const unsigned char *bytes, size_t n)
 {
     unsigned char block[4096];
 
     while (n > 0) {
         const size_t part = n < sizeof block ? n : sizeof block;
 
-        if (gqa_file_read(fd, block, part, address) != GQA_OK ||
+        if (!read_again(origin, block, part, address) ||
             memcmp(block, bytes, part) != 0)
             return false;
         address += part;
@@ -59,7 +72,7 @@ static bool holds(int fd, uint64_t address, const unsigned char *bytes,
 }
 
 /* The first place in the range. */
-static bool find_in(int fd, struct gqa_h5_range range,
+static bool find_in(struct gqa_h5_origin *origin, struct gqa_h5_range range,
                     const unsigned char *bytes, size_t n, uint64_t *address)
 {
     static unsigned char window[WINDOW];
@@ -70,14 +83,14 @@ static bool find_in(int fd, struct gqa_h5_range range,
         const size_t part = left < WINDOW ? (size_t)left : WINDOW;
         const unsigned char *at = window, *hit;
 
-        if (gqa_file_read(fd, window, part, range.start) != GQA_OK)
+        if (!read_again(origin, window, part, range.start))
             return false;
         while ((hit = memmem(at, part - (size_t)(at - window), bytes, head))) {
             const uint64_t place = range.start + (uint64_t)(hit - window);
 
             if (range.end - place < n)
                 return false;
-            if (holds(fd, place + head, bytes + head, n - head)) {
+            if (holds(origin, place + head, bytes + head, n - head)) {
                 *address = place;
                 return true;
             }
@@ -93,7 +106,7 @@ static bool find_in(int fd, struct gqa_h5_range range,
 static bool try_range(struct gqa_h5_origin *origin, size_t i,
                       struct gqa_h5_range part, const void *bytes, size_t n)
 {
-    if (!find_in(origin->fd, part, bytes, n, &origin->near))
+    if (!find_in(origin, part, bytes, n, &origin->near))
         return false;
     origin->last = i;
     return true;

@@ -24,6 +24,9 @@ struct gqa_h5_origin {
     /* Where something was found last: what is asked for next is near. */
     size_t last;
     uint64_t near;
+    /* A read failed for this errno, or 0: the file became shorter. */
+    bool is_unread;
+    int error;
 };
 
 /* These bytes were read. Out of memory, they count as if they were not. */

@@ -306,8 +306,8 @@ static enum gqa_status check_names(const struct gqa_h5_table *table)
 
 /*
  * Only a backbone's configuration says how its heads lie. That of a model
- * that was put together from layers would hide a config.json beside the
- * file.
+ * that was put together from layers, none of them a backbone, would hide a
+ * config.json beside the file.
  */
 static void take_config(struct hdf5 *h)
 {
@@ -318,7 +318,7 @@ static void take_config(struct hdf5 *h)
     if (gqa_json_parse(&h->base.config, text, strlen(text), "model_config") !=
         GQA_OK) {
         gqa_info("%s: %s; ignored", h->base.path, gqa_error_message());
-    } else if (!gqa_config_is_preset(h->base.config)) {
+    } else if (!gqa_config_backbone(h->base.config, NULL)) {
         gqa_info("%s: the configuration inside is that of layers, not of a "
                  "backbone; ignored",
                  h->base.path);

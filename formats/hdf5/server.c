@@ -59,10 +59,18 @@ static void answer(int channel, enum gqa_status st, const void *data, size_t n)
     send_all(channel, data, n);
 }
 
+/* What the library took for the answer "no" may have been no answer. */
+static enum gqa_status check_environment(void)
+{
+    return gqa_h5_short_of_memory() ? gqa_fail_nomem() : gqa_h5_check_reading();
+}
+
 static _Noreturn void answer_failure(int channel, enum gqa_status st)
 {
-    if (gqa_h5_short_of_memory())
-        st = gqa_fail_nomem();
+    const enum gqa_status cause = check_environment();
+
+    if (cause != GQA_OK)
+        st = cause;
     answer(channel, st, gqa_error_message(), strlen(gqa_error_message()));
     _exit(0);
 }
@@ -183,7 +191,7 @@ static void answer_chunks(int channel, struct gqa_h5_file *file,
         st = gqa_fail_nomem();
     else
         st = gqa_h5_locate_chunks(file, chunks, dataset);
-    if (st != GQA_OK || gqa_h5_short_of_memory())
+    if (st != GQA_OK || check_environment() != GQA_OK)
         answer_failure(channel, st);
     answer(channel, GQA_OK, chunks, n * sizeof *chunks);
     free(chunks);
@@ -262,7 +270,7 @@ void gqa_h5_serve(const struct gqa_h5_service *service)
         st = gqa_h5_survey(&table, file);
     if (st == GQA_OK && note)
         st = add_note(&table, note);
-    if (st != GQA_OK || gqa_h5_short_of_memory())
+    if (st != GQA_OK || check_environment() != GQA_OK)
         answer_failure(channel, st);
     send_table(channel, &table);
     answer_questions(channel, file, &table);

@@ -138,7 +138,10 @@ static enum gqa_status read_list(struct gqa_h5_file *file,
 static enum gqa_status list_once(struct gqa_h5_object *object)
 {
     if (object->listed)
-        return gqa_fail(GQA_ERR_FORMAT, "the file lists %s twice",
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "the file lists %s twice; if Keras failed to save it, "
+                        "as it does where two variables have one name, save "
+                        "a .weights.h5",
                         object->dataset.path);
     object->listed = true;
     return GQA_OK;

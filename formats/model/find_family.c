@@ -5,6 +5,7 @@
 
 #include "common/advice.h"
 #include "common/log.h"
+#include "formats/model/kind.h"
 #include "formats/model/leftover.h"
 
 /* --- Which family ------------------------------------------------------- */
@@ -237,13 +238,22 @@ static bool has_unembedding(const struct gqa_model_builder *b)
 static enum gqa_status take_config(struct gqa_model_builder *b)
 {
     const json_t *given = gqa_checkpoint_config(b->checkpoint);
+    const json_t *backbone;
+    size_t n_backbones;
 
     b->config_path = gqa_checkpoint_config_path(b->checkpoint);
     if (!given)
         return GQA_OK;
-    if (gqa_config_is_preset(given)) {
+    backbone = gqa_config_backbone(given, &n_backbones);
+    if (n_backbones > 1)
+        return gqa_fail(
+            GQA_ERR_UNSUPPORTED,
+            "%s: describes %zu backbones; one alone can be "
+            "converted: save it with model.backbone.save_to_preset(\"folder\")",
+            b->config_path, n_backbones);
+    if (backbone) {
         const enum gqa_status st = gqa_config_from_preset(
-            &b->config, &b->backbone_type, b->family, given);
+            &b->config, &b->backbone_type, b->family, backbone);
 
         if (st != GQA_OK)
             return gqa_fail_prefix(st, "%s", b->config_path);
@@ -259,7 +269,7 @@ static enum gqa_status take_config(struct gqa_model_builder *b)
     return b->config ? GQA_OK : gqa_fail_nomem();
 }
 
-enum gqa_status gqa_find_family(struct gqa_model_builder *b)
+static enum gqa_status find_family(struct gqa_model_builder *b)
 {
     const char *model_type;
     enum gqa_status st;
@@ -286,4 +296,13 @@ enum gqa_status gqa_find_family(struct gqa_model_builder *b)
         json_object_get(gqa_checkpoint_config(b->checkpoint), "model_type"));
     st = model_type ? find_by_type(b, model_type) : find_by_names(b);
     return st == GQA_OK ? take_config(b) : st;
+}
+
+enum gqa_status gqa_find_family(struct gqa_model_builder *b)
+{
+    const enum gqa_status st = find_family(b);
+
+    if ((st != GQA_ERR_FORMAT && st != GQA_ERR_UNSUPPORTED) || b->choice.own)
+        return st;
+    return gqa_kind_refuse(st, &b->params, b->checkpoint);
 }

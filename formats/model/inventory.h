@@ -42,6 +42,8 @@ struct gqa_inventory {
     struct gqa_fault *faults;   /* in the order of their kinds */
     size_t n_faults;
     size_t n_of[GQA_N_FAULT_KINDS];
+    /* By the tensors; 0: not known, or there are none. */
+    uint64_t d_ff, vocab_size, n_positions;
     /* A left-over with a known cause, or NULL; and why parameters may be
      * missing or misshapen. Clauses. */
     const char *extra_cause;

@@ -242,6 +242,9 @@ enum gqa_status gqa_take_config(struct gqa_taking *t)
         (st = check_kv_heads(t)) != GQA_OK || (st = choose_d_ff(t)) != GQA_OK ||
         (st = choose_vocabulary(t)) != GQA_OK)
         return st;
+    t->out->d_ff = t->d_ff;
+    t->out->vocab_size = t->vocab_size;
+    t->out->n_positions = rows;
     return hold_against(t, keys->max_positions, said_by(t, keys->max_positions),
                         rows);
 }

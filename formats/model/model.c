@@ -193,6 +193,7 @@ static enum gqa_status position_of(struct gqa_position *position,
                                    uint64_t head_dim)
 {
     const struct gqa_position_rule *said = &b->family->positions;
+    uint64_t dims = 0;
     double share = 1;
     enum gqa_status st;
 
@@ -201,9 +202,16 @@ static enum gqa_status position_of(struct gqa_position *position,
     if (position->scheme != GQA_POSITION_ROPE)
         return GQA_OK;
     st = gqa_setting_number(&share, &said->share, b->config);
+    if (st == GQA_OK)
+        st = gqa_setting_count(&dims, &said->dims, b->config);
+    if (st == GQA_OK && dims > head_dim)
+        st = gqa_fail(GQA_ERR_FORMAT,
+                      "%llu elements of a head are rotated, and it has %llu",
+                      ULL(dims), ULL(head_dim));
     if (st != GQA_OK)
         return gqa_fail_prefix(st, "%s", b->config_path);
-    position->rotary_dim = (uint64_t)floor((double)head_dim * share);
+    position->rotary_dim =
+        dims ? dims : (uint64_t)floor((double)head_dim * share);
     position->interleaved = said->interleaved;
     return GQA_OK;
 }

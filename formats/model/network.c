@@ -59,20 +59,34 @@ static enum gqa_status take_projection(struct gqa_linear *out,
                                   gqa_linear_outputs(b, out));
 }
 
-/* What scores are multiplied with. */
+/* What scores are multiplied with, whatever the layer. */
+static enum gqa_status choose_even_scale(double *out,
+                                         const struct gqa_network_builder *b,
+                                         const struct gqa_attention_rule *rule,
+                                         const struct gqa_attention *heads)
+{
+    double under_root = (double)heads->head_dim;
+    const json_t *value;
+    enum gqa_status st;
+
+    st = gqa_setting_get(&value, NULL, &rule->scale, b->model->config);
+    if (st == GQA_OK)
+        st = gqa_setting_number(&under_root, &rule->scale_rsqrt,
+                                b->model->config);
+    *out =
+        json_is_number(value) ? json_number_value(value) : 1 / sqrt(under_root);
+    return st;
+}
+
 static enum gqa_status choose_scale(double *out,
                                     const struct gqa_network_builder *b,
                                     const struct gqa_attention_rule *rule,
                                     const struct gqa_attention *heads)
 {
-    const json_t *value;
-    const enum gqa_status st =
-        gqa_setting_get(&value, NULL, &rule->scale, b->model->config);
+    const enum gqa_status st = choose_even_scale(out, b, rule, heads);
 
     if (st != GQA_OK)
         return st;
-    *out = json_is_number(value) ? json_number_value(value)
-                                 : 1 / sqrt((double)heads->head_dim);
     return gqa_scale_scores(out, b->family->behaviours.score_scale,
                             b->model->config, (size_t)heads->layer);
 }
@@ -568,8 +582,10 @@ static enum gqa_status make_positions(const struct gqa_network_builder *b)
 {
     const struct gqa_position_rule *rule = &b->family->positions;
     const struct gqa_attention *first = &b->model->attentions[0];
+    const struct gqa_attention_rule *self =
+        &b->family->stacks[first->stack].self;
     struct gqa_network *n = b->network;
-    double theta = 0;
+    double theta = 0, scale = 1;
     enum gqa_status st;
 
     if (rule->scheme == GQA_POSITION_ROPE) {
@@ -580,10 +596,15 @@ static enum gqa_status make_positions(const struct gqa_network_builder *b)
     }
     if (rule->scheme != GQA_POSITION_ALIBI)
         return GQA_OK;
+    if (rule->slopes_scaled &&
+        (st = choose_even_scale(&scale, b, self, first)) != GQA_OK)
+        return st;
     n->slopes = calloc(first->n_heads, sizeof *n->slopes);
     if (!n->slopes)
         return gqa_fail_nomem();
     gqa_make_slopes(n->slopes, rule->slopes, first->n_heads);
+    for (uint64_t h = 0; h < first->n_heads; h++)
+        n->slopes[h] *= scale;
     return GQA_OK;
 }
 

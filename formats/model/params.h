@@ -58,13 +58,17 @@ enum gqa_status gqa_params_from_keras(struct gqa_params *params, size_t *number,
                                       const struct gqa_checkpoint *checkpoint);
 
 /*
- * Hugging Face's configuration for a KerasHub preset's. backbone_type: NULL
- * where the variables do not tell; then the preset's class does, and it
- * receives that, lent by the family. The caller owns *out.
+ * Hugging Face's configuration for a KerasHub backbone's (as
+ * gqa_config_backbone() finds it): the same function. backbone_type: NULL where
+ * the variables do not tell; then the backbone's class does, and it receives
+ * that, lent by the family. The caller owns *out.
+ *
+ * Errors GQA_ERR_UNSUPPORTED, naming the key that nothing of transformers
+ * says, or that is not known; GQA_ERR_FORMAT, GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
 enum gqa_status gqa_config_from_preset(json_t **out, const char **backbone_type,
                                        const struct gqa_family *family,
-                                       const json_t *preset);
+                                       const json_t *backbone);
 
 #endif

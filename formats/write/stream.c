@@ -27,7 +27,7 @@ enum {
     /* A block, the bytes of its frame, and room to lie in place. */
     BUFFER_BYTES = (4 << 20) + 4 * GQA_SINK_ALIGN,
     BUDGET_BYTES = 160 << 20, /* buffers and encoders */
-    SPARE_BUFFERS = 12,       /* where blocks wait for their turn */
+    SPARE_BUFFERS = 6,        /* where blocks wait for their turn */
     MIN_SPARE_BUFFERS = 4,
 };
 

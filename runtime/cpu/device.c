@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -174,12 +175,25 @@ static bool group_memory(uint64_t *out, const char *path)
     return find_line(text, sizeof text, path, "") && take_number(out, text);
 }
 
+/* Where /proc cannot be read; what the cache could give back is not in it. */
+static void ask_for_memory(struct gqa_device_info *out)
+{
+    struct sysinfo info;
+
+    if (sysinfo(&info) != 0)
+        return;
+    out->total_bytes = (uint64_t)info.totalram * info.mem_unit;
+    out->free_bytes = ((uint64_t)info.freeram + info.bufferram) * info.mem_unit;
+}
+
 static void measure_memory(struct gqa_device_info *out)
 {
     uint64_t limit, used;
 
     out->total_bytes = memory_of("MemTotal");
     out->free_bytes = memory_of("MemAvailable");
+    if (out->total_bytes == 0 || out->free_bytes == 0)
+        ask_for_memory(out);
     if (!group_memory(&limit, "/sys/fs/cgroup/memory.max") ||
         !group_memory(&used, "/sys/fs/cgroup/memory.current"))
         return;

@@ -10,3 +10,14 @@
         D
     }
 }
+# And a path of gqa-inspect's.
+/^(Checkpoint|Configuration) /{
+    :path
+    $!{
+        N
+        s/\n {17}//
+        t path
+        P
+        D
+    }
+}

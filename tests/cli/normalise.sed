@@ -5,11 +5,13 @@ s/^time: [0-9.]+ s$/time: TIME/
 s/("seconds": )[0-9.e-]+/\1TIME/
 s/( time=")[0-9.]+"/\1TIME"/
 s/(: time: [^:]*: ).*/\1TIME/
-# Compressed sizes, which depend on the version of zstd
-s/-> [0-9.]+ [KMG]?i?B \(([^)]* uncompressed)\)/-> SIZE (\1)/
-s/^(Kind +\.gqa, ).* bytes\), /\1SIZE, /
-# What ran where
-s/^((backend|device|libraries|software) +).*/\1HERE/
-s/^(# (backend|device|libraries|software): ).*/\1HERE/
-s/("(backend|device|libraries|software)": ").*"/\1HERE"/
-s/(name="libraries" value=").*"/\1HERE"/
+# Names of devices
+s/^(device +).*/\1HERE/
+s/^(# device: ).*/\1HERE/
+s/^(\| device \| ).* \|$/\1HERE |/
+s/("device": ").*"/\1HERE"/
+s/(name="device" value=").*"/\1HERE"/
+# Versions of libraries, and the name that OpenBLAS has for this processor
+/libraries/s/ [0-9]+(\.[0-9]+)+/ VERSION/g
+/software/s/(OpenBLAS )[^"|,]+,/\1VERSION,/
+/software/s/(, )[0-9]+( threads?)/\1N\2/

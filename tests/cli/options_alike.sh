@@ -13,7 +13,7 @@ try --help --thread
 try -V --quite a b
 try --jsno a b
 try -x a b
-try --n-heads=4k a
+try --n-heads=4q a
 try --n-heads 3G a b
 try --json=yes a b
 try --ver a b

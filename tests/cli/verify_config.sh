@@ -25,10 +25,25 @@ try llama-mqa 's/"num_hidden_layers": 2/"num_hidden_layers": 3/'
 try llama-mqa 's/"torch_dtype": .*,/"torch_dtype": "float16",/; s/"dtype": .*,/"dtype": "float16",/'
 try llama-mqa 's/"vocab_size"/"attn_logit_softcapping": 50.0, &/'
 try llama-mqa 's/"use_cache": true/"use_cache": false/'
+try llama-mqa 's/"rope_theta": .*,/"rope_theta": null,/'
+try llama-mqa 's/"vocab_size": [0-9]*/"_name_or_path": ""/'
 try t5-v1_1 's/"tie_word_embeddings": false/"tie_word_embeddings": true/'
 try t5-v1_1 's/"tie_word_embeddings": false/"tie_word_embeddings": true/; s/"scale_decoder_outputs": false/"scale_decoder_outputs": true/'
 try t5-v1_1 's/"decoder_start_token_id": 0/"decoder_start_token_id": 1/'
 try t5-v1_1 's/"relative_attention_max_distance": 16/"relative_attention_max_distance": 20/'
+# What loaders would take, or not, says a model by itself too.
+alone() {
+    local status=0
+    sed "$2" "$DATA/runtime/$1/config.json" >"${1%-*}/config.json"
+    gqa-verify --no-run "${1%-*}" >out || status=$?
+    echo "== $2 alone -> $status"
+    sed -n '/^file *config/,/^file *content/{/^file *content/!p;}' out
+}
+
+alone llama-mqa 's/"vocab_size": [0-9]*/"_name_or_path": ""/; /"intermediate_size"/d'
+alone llama-mqa 's/"num_hidden_layers": 2/"num_hidden_layers": 2.0/'
+alone llama-mqa 's/"hidden_size": .*,/"hidden_size": null,/'
+alone llama-mqa 's/"rope_theta": .*,/"rope_theta": null,/'
 rm llama/config.json
 gqa-verify --no-run --against "$DATA/runtime/llama-mqa" llama |
     grep -A 5 '^file *config'

@@ -39,3 +39,6 @@ verdicts
 model llama-grouped
 sed -i 's/"num_key_value_heads": 4/"num_key_value_heads": 3/' config.json
 verdicts
+# The tensor that tells the vocabulary
+model gpt2 drop transformer.wte
+verdicts --against "$DATA/runtime/gpt2"

@@ -14,7 +14,9 @@ gqa-convert -q --groups 3 "$llama" llama_original.safetensors
 gqa-convert -q --groups 4 "$sample" t5/
 gqa-convert -q --groups 1 "$llama" llama/
 gqa-convert -q --groups 2 "$gpt2" gpt2/
-for folder in t5 llama gpt2; do
+gqa-convert -q --groups 2 --expand "$gpt2" gpt2_expanded/
+gqa-convert -q --groups 4 --expand "$sample" t5_expanded/
+for folder in t5 llama gpt2 gpt2_expanded t5_expanded; do
     forget_recipe $folder/model.safetensors
 done
 
@@ -28,6 +30,8 @@ broken "$sample" t5 $k last original.safetensors 8
 broken "$sample" t5 $k minor original.safetensors 8
 broken "$llama" llama $lk round
 broken "$gpt2" gpt2 transformer.h.0.attn.c_attn.weight swap-columns 0 20 5
+broken "$gpt2" gpt2_expanded transformer.h.0.attn.c_attn.weight swap-columns 20 40 20
+broken "$sample" t5_expanded $k exchange $v
 
 rm -rf swapped && mkdir swapped
 cp "$sample/config.json" swapped

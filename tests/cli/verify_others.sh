@@ -40,3 +40,12 @@ gqa-convert -q --groups 1 --dtype f32 bf16.safetensors twice/
 forget_recipe twice/model.safetensors
 break_weights twice/model.safetensors $lk narrow original.safetensors 8
 verdict bf16.safetensors twice
+
+echo "== a wrong bit in a bias"
+gqa-convert -q --groups 3 --dtype f32 "$DATA/runtime/gpt_neox-sequential" neox/
+gqa-convert -q --groups 1 --expand neox bias/
+forget_recipe bias/model.safetensors
+verdict neox bias
+break_weights bias/model.safetensors \
+    gpt_neox.layers.0.attention.query_key_value.bias flip 8
+verdict neox bias

@@ -14,6 +14,7 @@ import safetensors.numpy
 import numpy as np
 import torch
 import transformers as tr
+from transformers.models.gptj.modeling_gptj import GPTJAttention
 
 import make_reference as made
 
@@ -87,7 +88,31 @@ def bloom(name, heads, cls=tr.BloomForCausalLM, repeat=None):
                                    eos_token_id=2), repeat=repeat)
 
 
+def gptj(name, repeat=None, **more):
+    save(name, tr.GPTJForCausalLM, tr.GPTJConfig(
+        vocab_size=VOCAB, n_embd=32, n_layer=2, n_head=4, n_positions=64, bos_token_id=1, eos_token_id=2, **more),
+        repeat=repeat)
+
+
+def gemma2(name, kv=4, repeat=None):
+    save(name, tr.Gemma2ForCausalLM, tr.Gemma2Config(
+        vocab_size=VOCAB, hidden_size=32, intermediate_size=29, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=kv, head_dim=6, query_pre_attn_scalar=24, sliding_window=3, final_logit_softcapping=30.0,
+        attn_logit_softcapping=5.0, max_position_embeddings=64, pad_token_id=0, bos_token_id=1, eos_token_id=2),
+        repeat=repeat)
+
+
+def falcon(name, repeat=None, **more):
+    save(name, tr.FalconForCausalLM, tr.FalconConfig(
+        vocab_size=VOCAB, hidden_size=32, num_hidden_layers=2, num_attention_heads=8, alibi=True, multi_query=False,
+        bos_token_id=1, eos_token_id=2, **more), repeat=repeat)
+
+
 MODELS = {
+    "gptj": lambda n: gptj(n, rotary_dim=6, repeat=2),
+    "gemma2": lambda n: gemma2(n, repeat=2),
+    "falcon": lambda n: falcon(n, parallel_attn=False, bias=True, repeat=2),
+    "falcon-parallel": lambda n: falcon(n),
     "stablelm": lambda n: stablelm(n, use_qkv_bias=True),
     "stablelm-parallel": lambda n: stablelm(n, kv=2, use_parallel_residual=True),
     "phi": lambda n: phi(n, repeat=2),
@@ -105,11 +130,19 @@ MODELS = {
 
 def load(folder):
     """The model on double tensors, its rotary frequencies worked out again in float64."""
-    model = tr.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
+    # Falcon's eager attention adds ALiBi twice.
+    kind = "sdpa" if "falcon" in folder else "eager"
+    model = tr.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_implementation=kind).eval()
     with made.in_doubles():
         for module in model.modules():
             if hasattr(module, "rotary_emb"):
                 module.rotary_emb = type(module.rotary_emb)(model.config)
+            if isinstance(module, GPTJAttention):
+                dim = model.config.rotary_dim
+                angles = torch.outer(torch.arange(model.config.n_positions, dtype=torch.float64),
+                                     10000 ** -(torch.arange(0, dim, 2, dtype=torch.float64) / dim))
+                module.scale_attn = torch.tensor(module.head_dim, dtype=torch.float64).sqrt()
+                module.embed_positions = torch.cat((torch.sin(angles), torch.cos(angles)), dim=1)
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         assert tensor.dtype in (torch.float64, torch.bool), (name, tensor.dtype)
     return model

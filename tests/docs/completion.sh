@@ -45,8 +45,8 @@ expect() {
 }
 
 expect '--groups=' gqa-convert --gr
-expect 'first|mean|random' gqa-convert -m ''
-expect 'first|mean|random' gqa-convert --method =
+expect 'aligned|first|mean|random' gqa-convert -m ''
+expect 'aligned|first|mean|random' gqa-convert --method =
 expect 'random' gqa-convert --method = r
 expect 'bf16' gqa-convert -d b
 expect 'decoder|decoder-cross|decoder-self' gqa-convert -a dec
@@ -63,6 +63,9 @@ expect '--against=' gqa-verify --ag
 expect 'cpu|cuda' gqa-verify --backend = c
 expect 'strict' gqa-verify --profile = s
 expect 'folder' gqa-inspect --kv-cache f
+expect 'model.h5|my model.gqa' gqa-convert -- m
+expect '' gqa-convert -- --gr
+expect '' gqa-convert -- -m --gr
 
 # fish can be asked what it would offer.
 if command -v fish >/dev/null; then
@@ -70,7 +73,7 @@ if command -v fish >/dev/null; then
         fish -N -c "source '$scripts/fish/gqa-convert.fish'
             complete -C '$1'" | cut -f 1 | sort | paste -sd '|'
     }
-    [[ $(offers 'gqa-convert -m ') == 'first|mean|random' ]] ||
+    [[ $(offers 'gqa-convert -m ') == 'aligned|first|mean|random' ]] ||
         failures=$((failures + 1))
     [[ $(offers 'gqa-convert --attention encoder,decoder-c') == \
         'encoder,decoder-cross' ]] || failures=$((failures + 1))

@@ -19,7 +19,6 @@
  * that says so; or do all that it does when nothing fails, byte for byte. With
  * -s "empty" is "as it was". Ends with 1 where one did not.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -34,13 +33,9 @@
 #include <unistd.h>
 
 #include "fail_alloc.h"
+#include "trial.h"
 
-enum { SECONDS = 60, ROOM = 4096, LAST = 100 };
-
-struct bytes {
-    char *data;
-    size_t n;
-};
+enum { SECONDS = 60, LAST = 100 };
 
 /* What a run left behind. */
 struct result {
@@ -58,114 +53,6 @@ static struct {
     struct gqa_fail_alloc *map;
     struct bytes before; /* FOLDER, when a run begins */
 } run;
-
-static _Noreturn void die(const char *what)
-{
-    fprintf(stderr, "fail_each: %s: %s\n", what, strerror(errno));
-    exit(2);
-}
-
-static void append(struct bytes *to, const void *data, size_t n)
-{
-    to->data = realloc(to->data, to->n + n + 1);
-    if (!to->data)
-        die("realloc");
-    memcpy(to->data + to->n, data, n);
-    to->n += n;
-    to->data[to->n] = '\0';
-}
-
-static void append_file(struct bytes *to, int folder, const char *name)
-{
-    const int fd = openat(folder, name, O_RDONLY);
-    char buf[ROOM];
-    ssize_t got;
-
-    if (fd < 0)
-        die(name);
-    append(to, "", 0);
-    while ((got = read(fd, buf, sizeof buf)) > 0)
-        append(to, buf, (size_t)got);
-    close(fd);
-}
-
-/* Names and contents of all in a folder, in the order of the names. */
-static void append_folder(struct bytes *to, int parent, const char *name)
-{
-    const int fd = openat(parent, name, O_RDONLY | O_DIRECTORY);
-    struct dirent **entries;
-    const int n = fd < 0 ? -1 : scandirat(fd, ".", &entries, NULL, alphasort);
-
-    if (n < 0)
-        die(name);
-    append(to, "", 0);
-    for (int i = 0; i < n; i++) {
-        const char *entry = entries[i]->d_name;
-        struct stat info;
-
-        if (strcmp(entry, ".") != 0 && strcmp(entry, "..") != 0) {
-            if (fstatat(fd, entry, &info, AT_SYMLINK_NOFOLLOW) != 0)
-                die(entry);
-            append(to, entry, strlen(entry) + 1);
-            if (S_ISDIR(info.st_mode))
-                append_folder(to, fd, entry);
-            else
-                append_file(to, fd, entry);
-        }
-        free(entries[i]);
-    }
-    free(entries);
-    close(fd);
-}
-
-static void empty_folder(int parent, const char *name)
-{
-    const int fd = openat(parent, name, O_RDONLY | O_DIRECTORY);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    struct dirent *entry;
-
-    if (!dir)
-        die(name);
-    while ((entry = readdir(dir))) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        if (unlinkat(fd, entry->d_name, 0) == 0)
-            continue;
-        empty_folder(fd, entry->d_name);
-        if (unlinkat(fd, entry->d_name, AT_REMOVEDIR) != 0)
-            die(entry->d_name);
-    }
-    closedir(dir);
-}
-
-/* FOLDER as it is when a run begins. */
-static void prepare_folder(void)
-{
-    char from[ROOM];
-    int status;
-    pid_t pid;
-
-    empty_folder(AT_FDCWD, run.folder);
-    if (!run.seed)
-        return;
-    snprintf(from, sizeof from, "%s/.", run.seed);
-    pid = fork();
-    if (pid == 0) {
-        execlp("cp", "cp", "-a", from, run.folder, (char *)NULL);
-        _exit(127);
-    }
-    if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
-        die("cp");
-}
-
-static void send_to(int fd, const char *path)
-{
-    const int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-
-    if (file < 0 || dup2(file, fd) < 0)
-        die(path);
-    close(file);
-}
 
 static _Noreturn void become_command(void)
 {
@@ -186,7 +73,7 @@ static struct result run_once(uint64_t fail_at, bool and_later)
     struct result r = {0};
     pid_t pid;
 
-    prepare_folder();
+    prepare_folder(run.folder, run.seed);
     memset(run.map, 0, sizeof *run.map);
     run.map->fail_at = fail_at;
     run.map->and_later = and_later;
@@ -200,7 +87,7 @@ static struct result run_once(uint64_t fail_at, bool and_later)
         r.last[i] = run.map->last[i];
     append_file(&r.out, AT_FDCWD, run.out_path);
     append_file(&r.err, AT_FDCWD, run.err_path);
-    append_folder(&r.folder, AT_FDCWD, run.folder);
+    append_folder(&r.folder, AT_FDCWD, run.folder, NULL);
     return r;
 }
 
@@ -209,16 +96,6 @@ static void result_clear(struct result *r)
     free(r->out.data);
     free(r->err.data);
     free(r->folder.data);
-}
-
-static bool same(const struct bytes *a, const struct bytes *b)
-{
-    return a->n == b->n && memcmp(a->data, b->data, a->n) == 0;
-}
-
-static bool has(const struct bytes *text, const char *words)
-{
-    return memmem(text->data, text->n, words, strlen(words)) != NULL;
 }
 
 /* A report that is whole and says what kept it from being one of checks. */
@@ -287,8 +164,8 @@ static int run_all(void)
     uint64_t n, step;
     unsigned long long tried = 0, failed = 0;
 
-    prepare_folder();
-    append_folder(&run.before, AT_FDCWD, run.folder);
+    prepare_folder(run.folder, run.seed);
+    append_folder(&run.before, AT_FDCWD, run.folder, NULL);
     expected = run_once(UINT64_MAX, false);
     n = expected.n_allocations;
     step = run.tries && n > run.tries ? n / run.tries : 1;

@@ -11,7 +11,7 @@ enum { N_PATHS = 8, PATH_BYTES = 1024 };
 
 static char folder[PATH_BYTES / 2];
 static char paths[N_PATHS][PATH_BYTES];
-static unsigned n_used;
+static _Atomic unsigned n_used; /* by threads of what is tested, too */
 
 static const char *make_path(const char *parent, const char *name)
 {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "formats/checkpoint.h"
+#include "formats/foreign/words.h"
 #include "scratch.h"
 #include "suite.h"
 #include "tests/find_tensor.h"
@@ -426,14 +427,45 @@ START_TEST(refuses_folders_without_a_choice)
     scratch_write_text("pytorch_model.bin", "x");
     refused_folder(GQA_ERR_UNSUPPORTED,
                    ": no checkpoint that we read; there is "
-                   "pytorch_model.bin, but PyTorch .bin files are not read: "
-                   "save them as safetensors (transformers: "
-                   "save_pretrained)");
+                   "pytorch_model.bin: " TORCH_WORDS);
     write_tensor("y.safetensors", HEADER("a"));
     write_tensor("x.h5", HEADER("a"));
     refused_folder(GQA_ERR_UNSUPPORTED,
                    ": 2 files of weights and no index; give one of them by "
                    "name: x.h5, y.safetensors");
+}
+END_TEST
+
+/* What the name tells, the content being of something else or of nothing. */
+static const struct {
+    const char *name;
+    const char *words;
+} named[] = {
+    {"adapter_model.bin", ADAPTER_WORDS},
+    {"__0_0.distcp", DCP_WORDS},
+    {".metadata", DCP_WORDS},
+    {"consolidated.00.pth", META_WORDS},
+    {"mp_rank_00_model_states.pt", DEEPSPEED_WORDS},
+    {"saved_model.pb", SAVED_MODEL_WORDS},
+    {"model.ckpt-1000.data-00000-of-00001", TF_CHECKPOINT_WORDS},
+    {"model.ckpt.index", TF_CHECKPOINT_WORDS},
+    {"_CHECKPOINT_METADATA", ORBAX_WORDS},
+    {"openvino_model.bin", OPENVINO_WORDS},
+    {"rust_model.ot", RUST_BERT_WORDS},
+};
+
+START_TEST(says_what_a_name_means)
+{
+    char message[1024];
+
+    scratch_write(named[_i].name, "PK\3\4\0\0\0\0\0\0data.pkl", 18);
+    snprintf(message, sizeof message, "/%s: %s", named[_i].name,
+             named[_i].words);
+    refused(named[_i].name, GQA_ERR_UNSUPPORTED, message);
+    snprintf(message, sizeof message,
+             ": no checkpoint that we read; there is %s: %s", named[_i].name,
+             named[_i].words);
+    refused_folder(GQA_ERR_UNSUPPORTED, message);
 }
 END_TEST
 
@@ -480,21 +512,15 @@ static const struct {
             "/x: not a checkpoint that we know (safetensors, .gqa, HDF5 or an "
             "index); it begins with the bytes 00 00 00 00 00 00 00 00"),
     FOREIGN("PK\3\4\0\0\0\0\0\0archive/data.pkl", GQA_ERR_UNSUPPORTED,
-            "/x: a PyTorch file (.bin, .pt); save it as safetensors first "
-            "(transformers: save_pretrained)"),
+            "/x: " TORCH_WORDS),
     FOREIGN("PK\3\4\0\0\0\0\0\0metadata.json", GQA_ERR_UNSUPPORTED,
-            "/x: a Keras archive (.keras); unpack it (unzip) and give its "
-            "model.weights.h5"),
+            "/x: " KERAS_WORDS),
     FOREIGN("PK\3\4\0\0\0\0\0\0lm_head.npy", GQA_ERR_UNSUPPORTED,
-            "/x: NumPy arrays (.npz), not a checkpoint"),
+            "/x: " NPZ_WORDS),
     FOREIGN("PK\3\4\0\0\0\0\0\0hello.txt", GQA_ERR_UNSUPPORTED,
             "/x: a zip archive; unpack it first"),
-    FOREIGN("\x80\x02\x8a\x0a", GQA_ERR_UNSUPPORTED,
-            "/x: a Python pickle (PyTorch before 1.6); save it as safetensors "
-            "first (transformers: save_pretrained)"),
-    FOREIGN("GGUF\3\0\0\0", GQA_ERR_UNSUPPORTED,
-            "/x: a GGUF file of llama.cpp; convert the checkpoint it was made "
-            "from"),
+    FOREIGN("\x80\x02\x8a\x0a", GQA_ERR_UNSUPPORTED, "/x: " TORCH_WORDS),
+    FOREIGN("GGUF\3\0\0\0", GQA_ERR_UNSUPPORTED, "/x: " GGUF_WORDS),
     FOREIGN("24ka\1\0\0\0", GQA_ERR_UNSUPPORTED,
             "/x: a llama2.c model; convert the checkpoint it was made from"),
     FOREIGN("\x80\0\0\0\x58\1\0\0\5\0\0\0\10\0\0\0\4\0\0\0\0\2\0\0\0\2\0\0",
@@ -600,6 +626,8 @@ int main(void)
     tcase_add_test(bad, attribute_files_of_macos_are_no_weights);
     tcase_add_test(bad, refuses_shards_that_do_not_fit);
     tcase_add_test(bad, refuses_folders_without_a_choice);
+    tcase_add_loop_test(bad, says_what_a_name_means, 0,
+                        sizeof named / sizeof *named);
     tcase_add_test(bad, refuses_shards_without_an_index);
     tcase_add_test(bad, refuses_a_choice_that_no_loader_makes);
     tcase_add_loop_test(bad, says_what_a_foreign_file_is, 0,

@@ -7,12 +7,11 @@
 #include "common/file.h"
 #include "formats/checkpoint.h"
 #include "formats/detect.h"
+#include "formats/foreign/words.h"
 #include "scratch.h"
 #include "suite.h"
 
 #define HDF5_SIGNATURE "\x89HDF\r\n\x1a\n"
-#define SAVE_IT        "save it as safetensors first (transformers: save_pretrained)"
-#define ITS_SOURCE     "convert the checkpoint it was made from"
 
 static enum gqa_status detect(const struct gqa_format **format,
                               const char *path)
@@ -111,14 +110,14 @@ static const struct {
     {                                  \
         text, sizeof text - 1, message \
     }
-    FOREIGN("\x80\x02}q\x00", "a Python pickle (PyTorch before 1.6); " SAVE_IT),
-    FOREIGN("\x80\x03}q\x00", "a Python pickle; " SAVE_IT),
-    FOREIGN("\x80\x04\x95\x00", "a Python pickle; " SAVE_IT),
-    FOREIGN("\x80\x05\x95\x00", "a Python pickle; " SAVE_IT),
-    FOREIGN("GGUF\x03", "a GGUF file of llama.cpp; " ITS_SOURCE),
-    FOREIGN("lmgg\x01", "a GGML file; " ITS_SOURCE),
-    FOREIGN("tjgg\x01", "a GGML file; " ITS_SOURCE),
-    FOREIGN("24ka\x01", "a llama2.c model; " ITS_SOURCE),
+    FOREIGN("\x80\x02}q\x00", TORCH_WORDS),
+    FOREIGN("\x80\x03}q\x00", PICKLE_WORDS),
+    FOREIGN("\x80\x04\x95\x00", PICKLE_WORDS),
+    FOREIGN("\x80\x05\x95\x00", PICKLE_WORDS),
+    FOREIGN("GGUF\x03", GGUF_WORDS),
+    FOREIGN("lmgg\x01", GGML_WORDS),
+    FOREIGN("tjgg\x01", GGML_WORDS),
+    FOREIGN("24ka\x01", "a llama2.c model; " CONVERT_ITS_SOURCE),
     FOREIGN("\x1f\x8b\x08",
             "compressed with gzip; decompress it first (gunzip)"),
     FOREIGN("\xfd"
@@ -136,22 +135,34 @@ static const struct {
             "a T5X checkpoint; convert it to Hugging Face form first "
             "(transformers: convert_t5x_checkpoint_to_pytorch.py)"),
     FOREIGN("PK\x03\x04", "a zip archive; unpack it first"),
-    FOREIGN("PK\x03\x04 archive/data.pkl",
-            "a PyTorch file (.bin, .pt); " SAVE_IT),
-    FOREIGN("PK\x03\x04 metadata.json",
-            "a Keras archive (.keras); unpack it (unzip) and give its "
-            "model.weights.h5"),
-    FOREIGN("PK\x03\x04 model.weights.h5",
-            "a Keras archive (.keras); unpack it (unzip) and give its "
-            "model.weights.h5"),
-    FOREIGN("PK\x03\x04 arr_0.npy", "NumPy arrays (.npz), not a checkpoint"),
+    FOREIGN("PK\x03\x04 archive/data.pkl", TORCH_WORDS),
+    FOREIGN("PK\x03\x04 metadata.json", KERAS_WORDS),
+    FOREIGN("PK\x03\x04 model.weights.h5", KERAS_WORDS),
+    FOREIGN("PK\x03\x04 arr_0.npy", NPZ_WORDS),
+    FOREIGN("\x08\x0b\x12\x07pytorch\x1a\x05"
+            "2.9.0",
+            ONNX_WORDS),
+    FOREIGN("\x08\x0a:u\x0a\x16\x0a\x01x", ONNX_WORDS),
+    FOREIGN("\x1c\0\0\0TFL3\x14\0", TFLITE_WORDS),
+    FOREIGN("ftrt\0\0\0\0\0", TENSORRT_WORDS),
+    FOREIGN("\x06\0\0\0\x17\0TransformerDecoderSpec\0\x01\0\0\0",
+            CTRANSLATE2_WORDS),
+    FOREIGN("\x08\x01\x12\x95\x12\x0a\0\0\0", SAVED_MODEL_WORDS),
+    FOREIGN("\x81\xabtransformer\x83\xa3wpe", FLAX_WORDS),
+    FOREIGN("model_checkpoint_path: \"model.ckpt\"", TF_CHECKPOINT_WORDS),
+    FOREIGN("\0\0\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+            "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x57\xfb\x80\x8b\x24\x75\x47\xdb",
+            TF_CHECKPOINT_WORDS),
+    FOREIGN("\0\x05\x16\x07\0\x02\0\0Mac OS X",
+            "attributes that macOS keeps beside a file (\"._\" and its name), "
+            "not the file; give that"),
     /* 288 wide, 768, 6 layers, 6 heads of 6, 32000 words, 256 positions */
     FOREIGN("\x20\x01\0\0\0\x03\0\0\x06\0\0\0\x06\0\0\0\x06\0\0\0\0\x7d\0\0"
             "\0\x01\0\0",
-            "looks like a llama2.c model; " ITS_SOURCE),
+            "looks like a llama2.c model; " CONVERT_ITS_SOURCE),
     FOREIGN("\x20\x01\0\0\0\x03\0\0\x06\0\0\0\x06\0\0\0\x06\0\0\0\0\x83\xff\xff"
             "\0\x01\0\0",
-            "looks like a llama2.c model; " ITS_SOURCE),
+            "looks like a llama2.c model; " CONVERT_ITS_SOURCE),
 #undef FOREIGN
 };
 
@@ -208,8 +219,7 @@ START_TEST(goes_by_content)
         gqa_checkpoint_open(&checkpoint, scratch_path("weights.h5"), &options),
         GQA_ERR_UNSUPPORTED);
     ck_assert_ptr_nonnull(
-        strstr(gqa_error_message(),
-               "weights.h5: a GGUF file of llama.cpp; " ITS_SOURCE));
+        strstr(gqa_error_message(), "weights.h5: " GGUF_WORDS));
 }
 END_TEST
 

@@ -127,6 +127,15 @@ static const struct refusal refusals[] = {
      "key 'norm.one_plus': has no weight"},
     {"\"none\"", "\"none\", \"theta\": 1",
      "key 'positions.theta': belongs to another scheme"},
+    {"\"none\"", "\"rope\", \"theta\": 1, \"slopes_scaled\": true",
+     "key 'positions.slopes_scaled': belongs to another scheme"},
+    {"\"none\"", "\"rope\", \"theta\": 1, \"share\": 0.5, \"dims\": 4",
+     "key 'positions.dims': says how much of a head is rotated, and 'share' "
+     "does too"},
+    {"\"layout\": \"separate\"",
+     "\"layout\": \"separate\", \"scale\": 1, \"scale_rsqrt\": 4",
+     "key 'stacks.decoder.self.scale_rsqrt': says what scores are multiplied "
+     "with, and 'scale' does too"},
     {"\"none\"", "\"rope\"", "key 'positions.theta': is missing"},
     {"\"none\"", "\"alibi\"", "key 'positions.slopes': is missing"},
     {"\"none\"", "\"relative-bias\"", "key 'positions.table': is missing"},

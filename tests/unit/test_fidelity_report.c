@@ -63,6 +63,17 @@ START_TEST(reports_without_a_budget)
 }
 END_TEST
 
+START_TEST(says_a_large_error_in_full)
+{
+    struct gqa_fidelity_result wide = moved;
+
+    wide.perplexity_increase_error = 1.24;
+    ck_assert_int_eq(gqa_fidelity_report(report, &wide, &gqa_budget_none, 1),
+                     GQA_OK);
+    says("4 -> 4.4, +10 % +- 124 %");
+}
+END_TEST
+
 /* e^5 = 148.4; e^4.5 and e^5.5 are one standard error away. Of one token no
  * error is known. */
 START_TEST(says_what_a_person_can_read)
@@ -262,6 +273,7 @@ int main(void)
 
     tcase_add_checked_fixture(tc, begin, end);
     tcase_add_test(tc, reports_without_a_budget);
+    tcase_add_test(tc, says_a_large_error_in_full);
     tcase_add_test(tc, says_what_a_person_can_read);
     tcase_add_test(tc, says_how_near_it_is);
     tcase_add_test(tc, ends_with_two_verdicts);

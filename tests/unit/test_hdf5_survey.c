@@ -442,8 +442,10 @@ static const struct {
     {"h5-contiguous-wrapped.h5", GQA_ERR_FORMAT, "pass the end of the file"},
     {"h5-fill-none.h5", GQA_ERR_FORMAT, "there is no fill value"},
     {"h5-fill-none-chunk.h5", GQA_ERR_FORMAT, "there is no fill value"},
+#ifndef GQA_THREAD_SANITIZER /* puts zeros there, with which a name ends */
     /* Either that is said, or a sanitizer has ended the process before. */
     {"h5-name-past-heap.h5", GQA_ERR_FORMAT, "damaged"},
+#endif
     {"h5-text-past-message.h5", GQA_ERR_FORMAT, "layer_names: an attribute"},
     {"h5-text-past-object.h5", GQA_ERR_FORMAT, "layer_names"},
     {"h5-named-type.h5", GQA_ERR_UNSUPPORTED, "/a.weight: a named type"},

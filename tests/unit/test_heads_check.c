@@ -162,6 +162,33 @@ START_TEST(knows_swapped_heads)
 }
 END_TEST
 
+/* Heads 1 and 3, each twice; as they would be there if none were grouped. */
+START_TEST(knows_the_last_heads_of_expanded_groups)
+{
+    to.n_kv_heads = 4;
+    from.k[0][1][0] = 17; /* no strided mean */
+    for (int h = 0; h < 4; h++) {
+        memcpy(to.k[0][h], from.k[0][h / 2 * 2 + 1], sizeof to.k[0][h]);
+        memcpy(to.v[0][h], from.v[0][h / 2 * 2 + 1], sizeof to.v[0][h]);
+    }
+    fails(K " head 0, element 0: 17, but must be 8.5; it fits: last head of "
+            "contiguous groups");
+}
+END_TEST
+
+START_TEST(knows_swapped_keys_of_expanded_groups)
+{
+    to.n_kv_heads = 4;
+    for (int h = 0; h < 4; h++)
+        for (int e = 0; e < PLAIN_HEAD; e++) {
+            to.v[0][h][e] = 32 * (h / 2) + 8 + e;
+            to.k[0][h][e] = -to.v[0][h][e];
+        }
+    fails(K " head 0, element 0: -8, but must be 8; it is what the values must "
+            "be: keys and values are swapped");
+}
+END_TEST
+
 /* Heads 0 and 2: 16; 1 and 3: 32. */
 START_TEST(knows_strides)
 {
@@ -247,6 +274,55 @@ START_TEST(refuses_what_no_sum_gives)
 }
 END_TEST
 
+/* All of one KV head, of the means of four heads that are what `heads` says. */
+static void make_means(const double *heads, enum gqa_dtype dtype, double mean)
+{
+    from.dtype = GQA_BF16;
+    to.dtype = dtype;
+    to.n_kv_heads = 1;
+    for (int e = 0; e < PLAIN_HEAD; e++) {
+        for (int h = 0; h < 4; h++)
+            from.k[0][h][e] = from.v[0][h][e] = heads[h];
+        to.k[0][0][e] = to.v[0][0][e] = mean;
+    }
+}
+
+/* Their exact mean is a bit more than half between two BF16, their float32 sum
+ * is without the last of them. */
+static const double outlier[] = {4, 0x1p-6, 0, 0x1p-24};
+
+START_TEST(takes_float32_sums_that_were_widened)
+{
+    static const enum gqa_dtype wider[] = {GQA_F32, GQA_F64};
+
+    make_means(outlier, wider[_i], 1);
+    fits(GQA_POOL_FLOAT32, 1, "mean over contiguous groups");
+    ck_assert(check.of_pair[0].is_widened);
+}
+END_TEST
+
+START_TEST(takes_means_that_were_widened)
+{
+    make_means(outlier, GQA_F64, 1 + 0x1p-7);
+    fits(GQA_POOL_MEAN, 1, "mean over contiguous groups");
+    ck_assert(check.of_pair[0].is_widened);
+}
+END_TEST
+
+/* Float32 adds them up exactly, so that a tie is to even in any order. */
+START_TEST(refuses_the_other_side_of_a_tie)
+{
+    static const double heads[] = {1, 1, 1 + 0x1p-7, 1 + 0x1p-7};
+
+    make_means(heads, GQA_BF16, 1);
+    to.k[0][0][5] = 1 + 0x1p-7;
+    run();
+    ck_assert(check.is_wrong);
+    ck_assert_uint_eq(check.first.element, 5);
+    close_both();
+}
+END_TEST
+
 /* 1 + 1.5 * 2^-8 is no BF16. */
 START_TEST(knows_truncation)
 {
@@ -308,6 +384,8 @@ int main(void)
     tcase_add_test(tc, names_values);
     tcase_add_test(tc, keeps_to_the_recipe);
     tcase_add_test(tc, knows_swapped_heads);
+    tcase_add_test(tc, knows_the_last_heads_of_expanded_groups);
+    tcase_add_test(tc, knows_swapped_keys_of_expanded_groups);
     tcase_add_test(tc, knows_strides);
     tcase_add_test(tc, knows_double_rounding);
     tcase_add_test(tc, knows_other_rotations);
@@ -315,6 +393,9 @@ int main(void)
     tcase_add_test(tc, takes_float32_sums_in_pairs);
     tcase_add_test(tc, takes_float32_sums_in_any_order);
     tcase_add_test(tc, refuses_what_no_sum_gives);
+    tcase_add_loop_test(tc, takes_float32_sums_that_were_widened, 0, 2);
+    tcase_add_test(tc, takes_means_that_were_widened);
+    tcase_add_test(tc, refuses_the_other_side_of_a_tie);
     tcase_add_test(tc, knows_truncation);
     tcase_add_test(tc, looks_at_fused_queries);
     suite_add_tcase(suite, tc);

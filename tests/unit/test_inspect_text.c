@@ -4,6 +4,7 @@
 
 #include "common/units.h"
 #include "inspect/json_text.h"
+#include "inspect/table.h"
 #include "inspect/text.h"
 #include "suite.h"
 
@@ -14,7 +15,6 @@ static FILE *stream;
 
 static void begin(void)
 {
-    ck_assert_int_eq(gqa_text_init(), GQA_OK);
     stream = open_memstream(&text, &length);
     ck_assert_ptr_nonnull(stream);
 }
@@ -113,12 +113,47 @@ START_TEST(aligns_tables)
     static const char *const cells[9] = {
         "long name", "1", "", "\xc3\xbc", "100", "x", "", "", ""};
 
-    ck_assert_int_eq(gqa_table_print(stream, columns, 3, 3, put_cell, cells),
-                     GQA_OK);
+    const struct gqa_table table = {.columns = columns,
+                                    .n_columns = 3,
+                                    .n_rows = 3,
+                                    .cell = put_cell,
+                                    .ctx = cells};
+
+    ck_assert_int_eq(gqa_table_print(stream, &table), GQA_OK);
     wrote("name         n\n"
           "long name    1\n"
           "\xc3\xbc          100  x\n"
           "\n");
+}
+END_TEST
+
+static void wrapped(const char *name, size_t column, const char *expected)
+{
+    gqa_text_put_wrapped(stream, name, strlen(name), column, 70);
+    wrote(expected);
+}
+
+/* Behind what separates names, as far right as fits. */
+START_TEST(wraps_names)
+{
+    wrapped("model.layers.0", 66, "model.layers.0");
+    wrapped("model.layers.0.mlp", 66,
+            "model.layers.\n"
+            "                                                                 "
+            "     0.mlp");
+    wrapped("up_proj_weights", 70,
+            "up_proj_\n"
+            "                                                                 "
+            "     weights");
+    wrapped("abcdefghijk", 70,
+            "abcdefghij\n"
+            "                                                                 "
+            "     k");
+    wrapped("fused, rows: x", 70,
+            "fused,\n"
+            "                                                                 "
+            "     rows: x");
+    wrapped("", 79, "");
 }
 END_TEST
 
@@ -168,6 +203,7 @@ int main(void)
     tcase_add_test(all, writes_sizes_in_human_units);
     tcase_add_test(all, writes_names_in_braces);
     tcase_add_test(all, aligns_tables);
+    tcase_add_test(all, wraps_names);
     tcase_add_test(all, prints_json_for_people);
     suite_add_tcase(suite, all);
     return suite_run(suite);

@@ -279,6 +279,90 @@ START_TEST(refuses_other_models)
 }
 END_TEST
 
+/* A task keeps its backbone below its name. */
+START_TEST(finds_a_backbone_below_a_prefix)
+{
+    put("llama_backbone/layers/llama_transformer_decoder/_self_attention_layer/"
+        "_key_dense/vars/0",
+        6, 4, 2);
+    put("llama_backbone/layers/llama_transformer_decoder_1/"
+        "_self_attention_layer/_key_dense/vars/0",
+        6, 4, 2);
+    put("llama_backbone/layers/reversible_embedding/vars/0", 7, 6, 0);
+    named();
+    ck_assert_str_eq(backbone, "llama");
+    ck_assert_uint_eq(params.n, 3);
+    (void)param("model.layers.0.self_attn.k_proj.weight");
+    (void)param("model.layers.1.self_attn.k_proj.weight");
+    (void)param("model.embed_tokens.weight");
+}
+END_TEST
+
+START_TEST(numbers_stacks_below_a_prefix)
+{
+    put("wrapper/layers/t5_backbone/layers/t5_transformer_layer/"
+        "self_attention/key_projector/vars/0",
+        6, 4, 0);
+    put("wrapper/layers/t5_backbone/layers/t5_transformer_layer_1/"
+        "cross_attention/key_projector/vars/0",
+        6, 4, 0);
+    named();
+    ck_assert_uint_eq(params.n, 2);
+    (void)param("encoder.block.0.layer.0.SelfAttention.k.weight");
+    (void)param("decoder.block.0.layer.1.EncDecAttention.k.weight");
+}
+END_TEST
+
+START_TEST(refuses_what_is_beside_a_backbone)
+{
+    put("gpt2_backbone/layers/" GPT2_LAYER "query_dense/vars/0", 6, 3, 2);
+    put("gpt2_backbone/layers/" GPT2_LAYER "key_dense/vars/0", 6, 3, 2);
+    put("head/vars/0", 6, 3, 0);
+    refused(GQA_ERR_UNSUPPORTED,
+            "KerasHub's gpt2 is below 'layers/gpt2_backbone/layers/', but "
+            "variable '/layers/head/vars/0' is no part of it; ");
+}
+END_TEST
+
+START_TEST(refuses_two_backbones)
+{
+    put("gpt2_backbone/layers/" GPT2_LAYER "query_dense/vars/0", 6, 3, 2);
+    put("gpt2_backbone_1/layers/" GPT2_LAYER "query_dense/vars/0", 6, 3, 2);
+    refused(GQA_ERR_UNSUPPORTED, "one backbone alone can be converted");
+}
+END_TEST
+
+/* An integer kernel, and its scale behind it. */
+START_TEST(names_quantised_weights)
+{
+    put_gpt2_attention();
+    put_typed("transformer_decoder/_feedforward_output_dense/vars/0",
+              H5T_STD_I8LE, 6, 6, 0);
+    put("transformer_decoder/_feedforward_output_dense/vars/2", 6, 0, 0);
+    refused(GQA_ERR_UNSUPPORTED,
+            "variable '/layers/transformer_decoder/_feedforward_output_dense/"
+            "vars/0' is I8: quantised weights; ");
+}
+END_TEST
+
+/* At every other level, nothing is named as rules say. */
+START_TEST(finds_many_below_a_prefix)
+{
+    char path[256];
+
+    for (unsigned i = 0; i < 300; i++) {
+        snprintf(path, sizeof path,
+                 "gpt2_backbone/layers/transformer_decoder_%u/"
+                 "feedforward_layer_norm/vars/0",
+                 i + 1);
+        put(path, 6, 0, 0);
+    }
+    named();
+    ck_assert_uint_eq(params.n, 300);
+    (void)param("transformer.h.300.ln_2.weight");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("keras_names");
@@ -296,6 +380,12 @@ int main(void)
     tcase_add_test(tc, refuses_two_for_one);
     tcase_add_test(tc, refuses_what_is_no_part);
     tcase_add_test(tc, refuses_other_models);
+    tcase_add_test(tc, finds_a_backbone_below_a_prefix);
+    tcase_add_test(tc, numbers_stacks_below_a_prefix);
+    tcase_add_test(tc, refuses_what_is_beside_a_backbone);
+    tcase_add_test(tc, refuses_two_backbones);
+    tcase_add_test(tc, names_quantised_weights);
+    tcase_add_test(tc, finds_many_below_a_prefix);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
 }

@@ -230,14 +230,24 @@ START_TEST(counts_in_range)
     refuse("option --groups: 99999999999999999999 is not between 1 and "
            "1099511627776",
            "-g99999999999999999999");
-    refuse("option --groups: '-1' is not a number", "-g", "-1");
-    refuse("option --groups: ' 1' is not a number", "-g", " 1");
-    refuse("option --groups: '+1' is not a number", "-g", "+1");
-    refuse("option --groups: '' is not a number", "--groups=");
-    refuse("option --groups: 'K' is not a number", "-gK");
-    refuse("option --groups: '4k' is not a number", "-g4k");
-    refuse("option --groups: '4KB' is not a number", "-g4KB");
-    refuse("option --groups: '4KK' is not a number", "-g4KK");
+    refuse("option --groups: -1 is not between 1 and 1099511627776", "-g",
+           "-1");
+    refuse("option --groups: -0.5K is not between 1 and 1099511627776",
+           "-g-0.5K");
+    refuse("option --groups: ' 1' is not a whole number", "-g", " 1");
+    refuse("option --groups: '+1' is not a whole number", "-g", "+1");
+    refuse("option --groups: '-' is not a whole number", "-g-");
+    refuse("option --groups: '' is not a whole number", "--groups=");
+    refuse("option --groups: 'K' is not a whole number", "-gK");
+    refuse("option --groups: '4KB' is not a whole number", "-g4KB");
+    refuse("option --groups: '4KK' is not a whole number", "-g4KK");
+    refuse("option --groups: '1.5' is not a whole number", "-g1.5");
+    refuse("option --groups: '1.K' is not a whole number", "-g1.K");
+    refuse("option --groups: '.5K' is not a whole number", "-g.5K");
+    refuse("option --groups: '0.0001K' is not a whole number", "-g0.0001K");
+    refuse("option --groups: '0.12345678901G' is not a whole number",
+           "-g0.12345678901G");
+    refuse("option --groups: '1e3' is not a whole number", "-g1e3");
 }
 END_TEST
 
@@ -251,6 +261,16 @@ START_TEST(reads_sizes)
     ck_assert_uint_eq(o.bytes, UINT64_C(5000000000));
     take("a", "b", "--bytes=3K");
     ck_assert_uint_eq(o.bytes, 3072);
+    take("a", "b", "--bytes=3kib");
+    ck_assert_uint_eq(o.bytes, 3072);
+    take("a", "b", "--bytes=1.5K");
+    ck_assert_uint_eq(o.bytes, 1536);
+    take("a", "b", "--bytes=2.25gb");
+    ck_assert_uint_eq(o.bytes, UINT64_C(2250000000));
+    take("a", "b", "--bytes=0.000000001GB");
+    ck_assert_uint_eq(o.bytes, 1);
+    take("a", "b", "--bytes=7.0");
+    ck_assert_uint_eq(o.bytes, 7);
     take("a", "b", "--bytes=18446744073709551615");
     ck_assert_uint_eq(o.bytes, UINT64_MAX);
     take("a", "b", "--bytes=17179869183G");
@@ -259,7 +279,7 @@ START_TEST(reads_sizes)
            "18446744073709551615",
            "--bytes=17179869184G");
     refuse("option --bytes: '5X' is not a size such as 5G", "--bytes=5X");
-    refuse("option --bytes: '1.5G' is not a size such as 5G", "--bytes=1.5G");
+    refuse("option --bytes: '1.5' is not a size such as 5G", "--bytes=1.5");
 }
 END_TEST
 

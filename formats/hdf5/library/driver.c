@@ -94,8 +94,10 @@ static herr_t driver_read(H5FD_t *handle, H5FD_mem_t type, hid_t dxpl,
 
         if (got < 0 && errno == EINTR)
             continue;
-        if (got < 0)
+        if (got < 0 || (got == 0 && address < file->size)) {
+            gqa_h5_note_read_error(got < 0 ? errno : 0);
             return -1;
+        }
         if (got == 0) {
             /* Beyond the end the library expects zeros. */
             memset(at, 0, size);

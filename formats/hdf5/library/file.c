@@ -16,6 +16,26 @@ bool gqa_h5_short_of_memory(void)
     return short_of_memory;
 }
 
+/* Why a read failed; 0: the file ended too early; NONE: none failed. */
+enum { NONE = -1 };
+static int read_error = NONE;
+
+void gqa_h5_note_read_error(int error)
+{
+    if (read_error == NONE)
+        read_error = error;
+}
+
+enum gqa_status gqa_h5_check_reading(void)
+{
+    if (read_error == NONE)
+        return GQA_OK;
+    if (read_error == 0)
+        return gqa_fail(GQA_ERR_IO, "the file shrank while it was read");
+    errno = read_error;
+    return gqa_fail_errno("cannot read the file");
+}
+
 static herr_t find_no_memory(unsigned n, const H5E_error2_t *error, void *arg)
 {
     (void)n;
@@ -94,9 +114,19 @@ done:
     return st;
 }
 
+bool gqa_h5_find_in_file(struct gqa_h5_file *file, const void *bytes, size_t n,
+                         uint64_t *address)
+{
+    if (gqa_h5_origin_find(&file->origin, bytes, n, address))
+        return true;
+    if (file->origin.is_unread)
+        gqa_h5_note_read_error(file->origin.error);
+    return false;
+}
+
 bool gqa_h5_is_from_file(struct gqa_h5_file *file, const void *bytes, size_t n)
 {
     uint64_t address;
 
-    return gqa_h5_origin_find(&file->origin, bytes, n, &address);
+    return gqa_h5_find_in_file(file, bytes, n, &address);
 }

@@ -173,8 +173,7 @@ static enum gqa_status locate_compact(struct gqa_h5_file *file,
     /* The file's own type: nothing is converted. */
     if (H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
         st = gqa_h5_damaged(d->path, "the compact values");
-    else if (!gqa_h5_origin_find(&file->origin, values, (size_t)d->n_bytes,
-                                 &d->offset))
+    else if (!gqa_h5_find_in_file(file, values, (size_t)d->n_bytes, &d->offset))
         st = gqa_h5_not_in_file(d->path, "the compact values");
     free(values);
     return st;

@@ -69,6 +69,10 @@ enum gqa_status gqa_h5_file_open(struct gqa_h5_file **out, int fd,
  */
 bool gqa_h5_short_of_memory(void);
 
+/* The same of a read of the file, which is told of. Errors GQA_ERR_IO. */
+GQA_MUST_USE
+enum gqa_status gqa_h5_check_reading(void);
+
 /* Whether there is an object at an absolute h5 path of hard links. */
 bool gqa_h5_exists(struct gqa_h5_file *file, const char *path);
 

@@ -53,8 +53,13 @@ bool gqa_h5_driver_set(hid_t access, struct gqa_h5_file *file);
 
 /* An allocation has failed; see gqa_h5_short_of_memory(). */
 void gqa_h5_note_no_memory(void);
+/* A read has failed, for this errno, or 0: the file has become shorter. */
+void gqa_h5_note_read_error(int error);
 
-/* Whether the library has these bytes from the file, and nowhere else. */
+/* Whether the library has these bytes from the file, and nowhere else; where
+ * they lie there. */
+bool gqa_h5_find_in_file(struct gqa_h5_file *file, const void *bytes, size_t n,
+                         uint64_t *address);
 bool gqa_h5_is_from_file(struct gqa_h5_file *file, const void *bytes, size_t n);
 
 /* Failures: what the library itself says of its last one. */

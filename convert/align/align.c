@@ -1,0 +1,320 @@
+#include "convert/align/align.h"
+
+#include <cblas.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "convert/align/factor.h"
+#include "convert/align/weights.h"
+
+struct aligner {
+    struct gqa_alignment *alignment;
+    struct gqa_checkpoint *checkpoint;
+    const struct gqa_model *model;
+};
+
+/* --- Weights as statistics ------------------------------------------------ */
+
+/* out[i] = X_i X_i^T of n blocks of `rows` rows of X. */
+static void square_blocks(double *out, const double *x, uint64_t n,
+                          uint64_t rows, uint64_t cols)
+{
+    for (uint64_t i = 0; i < n; i++)
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows,
+                    (int)rows, (int)cols, 1, x + i * rows * cols, (int)cols,
+                    x + i * rows * cols, (int)cols, 0, out + i * rows * rows,
+                    (int)rows);
+}
+
+/* metrics: [n_heads, d, d], O_h^T O_h. o's bias is no head's. */
+static enum gqa_status output_metrics(const struct aligner *a,
+                                      const struct gqa_attention *attention,
+                                      double *metrics)
+{
+    struct gqa_slice slice = attention->o;
+    uint64_t cols;
+    double *o;
+    enum gqa_status st;
+
+    slice.bias = GQA_NO_PARAM;
+    st = gqa_heads_read(&o, &cols, a->checkpoint, a->model, &slice,
+                        attention->head_dim);
+    if (st != GQA_OK)
+        return st;
+    square_blocks(metrics, o, attention->n_heads, attention->head_dim, cols);
+    free(o);
+    return GQA_OK;
+}
+
+/* Moments of a slice's heads where its inputs have the identity's. */
+static enum gqa_status moments_of_weights(const struct aligner *a, double *out,
+                                          const struct gqa_slice *slice,
+                                          uint64_t head_dim, bool together,
+                                          bool with_bias)
+{
+    const uint64_t n = together ? 1 : slice->n_heads;
+    struct gqa_slice used = *slice;
+    uint64_t cols;
+    double *x;
+    enum gqa_status st;
+
+    if (!with_bias)
+        used.bias = GQA_NO_PARAM;
+    st = gqa_heads_read(&x, &cols, a->checkpoint, a->model, &used, head_dim);
+    if (st != GQA_OK)
+        return st;
+    square_blocks(out, x, n, slice->n_heads / n * head_dim, cols);
+    free(x);
+    return GQA_OK;
+}
+
+/* --- One attention -------------------------------------------------------- */
+
+/* Metrics of query heads summed over those that read one KV head. */
+static void sum_by_kv_head(double *out, const struct gqa_attention *a,
+                           const double *metrics)
+{
+    const uint64_t dd = a->head_dim * a->head_dim;
+    const uint64_t per = a->n_heads / a->n_kv_heads;
+
+    memset(out, 0, a->n_kv_heads * dd * sizeof *out);
+    for (uint64_t h = 0; h < a->n_heads; h++)
+        for (uint64_t i = 0; i < dd; i++)
+            out[h / per * dd + i] += metrics[h * dd + i];
+}
+
+/*
+ * All groups of keys, or of values. mixes: [pooled, d, m d]; backs: [n_heads,
+ * d, d], what each query head's projection is multiplied with.
+ */
+static enum gqa_status factor_groups(double *mixes, double *backs, double *lost,
+                                     const struct gqa_attention *a,
+                                     const struct gqa_bands *bands,
+                                     uint64_t pooled, const double *moments,
+                                     const double *metrics)
+{
+    const uint64_t d = a->head_dim, m = a->n_kv_heads / pooled, w = m * d;
+    const uint64_t per = a->n_heads / a->n_kv_heads;
+    double *block = malloc(w * w * sizeof *block);
+    double *back = malloc(m * d * d * sizeof *back);
+    double all = 0, gone = 0;
+    enum gqa_status st = block && back ? GQA_OK : gqa_fail_nomem();
+
+    for (uint64_t g = 0; g < pooled && st == GQA_OK; g++) {
+        struct gqa_factor f = {.mix = mixes + g * d * w, .back = back};
+
+        for (uint64_t i = 0; i < w; i++)
+            memcpy(block + i * w,
+                   moments + (g * w + i) * a->n_kv_heads * d + g * w,
+                   w * sizeof *block);
+        st = gqa_factor(&f, bands, m, block, metrics + g * m * d * d);
+        for (uint64_t h = 0; h < m * per && st == GQA_OK; h++)
+            memcpy(backs + (g * m * per + h) * d * d, back + h / per * d * d,
+                   d * d * sizeof *back);
+        all += f.all;
+        gone += f.lost;
+    }
+    *lost = all > 0 ? gone / all : 0;
+    free(block);
+    free(back);
+    return st;
+}
+
+static enum gqa_status factor_keys(struct gqa_transforms *t,
+                                   const struct gqa_attention *a,
+                                   const struct gqa_head_statistics *s,
+                                   double *metrics)
+{
+    const bool turns = a->position.scheme == GQA_POSITION_ROPE;
+    struct gqa_bands bands;
+    enum gqa_status st =
+        gqa_bands_of_position(&bands, a->head_dim, &a->position);
+
+    if (st != GQA_OK)
+        return st;
+    sum_by_kv_head(metrics, a, s->queries);
+    st = factor_groups(t->k, t->q, &t->keys_lost, a, &bands, t->pooled,
+                       turns ? s->keys : s->centred_keys, metrics);
+    gqa_bands_clear(&bands);
+    return st;
+}
+
+static enum gqa_status factor_values(const struct aligner *aligner,
+                                     struct gqa_transforms *t,
+                                     const struct gqa_attention *a,
+                                     const struct gqa_head_statistics *s,
+                                     double *metrics)
+{
+    double *each =
+        malloc(a->n_heads * a->head_dim * a->head_dim * sizeof *each);
+    struct gqa_bands bands;
+    enum gqa_status st = gqa_bands_whole(&bands, a->head_dim);
+
+    if (st == GQA_OK && !each)
+        st = gqa_fail_nomem();
+    if (st == GQA_OK)
+        st = output_metrics(aligner, a, each);
+    if (st == GQA_OK) {
+        sum_by_kv_head(metrics, a, each);
+        st = factor_groups(t->v, t->o, &t->values_lost, a, &bands, t->pooled,
+                           s->values, metrics);
+    }
+    gqa_bands_clear(&bands);
+    free(each);
+    return st;
+}
+
+static enum gqa_status take(void *ctx, size_t index,
+                            const struct gqa_head_statistics *s)
+{
+    const struct aligner *aligner = ctx;
+    struct gqa_transforms *t = &aligner->alignment->attentions[index];
+    const struct gqa_attention *a = &aligner->model->attentions[index];
+    const uint64_t d = a->head_dim;
+    double *metrics = malloc(a->n_kv_heads * d * d * sizeof *metrics);
+    enum gqa_status st = metrics ? GQA_OK : gqa_fail_nomem();
+
+    t->k = malloc(a->n_kv_heads * d * d * sizeof *t->k);
+    t->v = malloc(a->n_kv_heads * d * d * sizeof *t->v);
+    t->q = malloc(a->n_heads * d * d * sizeof *t->q);
+    t->o = malloc(a->n_heads * d * d * sizeof *t->o);
+    if (!t->k || !t->v || !t->q || !t->o)
+        st = gqa_fail_nomem();
+    if (st == GQA_OK)
+        st = factor_keys(t, a, s, metrics);
+    if (st == GQA_OK)
+        st = factor_values(aligner, t, a, s, metrics);
+    free(metrics);
+    return st;
+}
+
+/* Without tokens. Keys about their mean have no bias. */
+static enum gqa_status take_weights(const struct aligner *aligner, size_t index)
+{
+    const struct gqa_attention *a = &aligner->model->attentions[index];
+    const uint64_t d = a->head_dim, kv = a->n_kv_heads * d;
+    struct gqa_head_statistics s = {
+        .queries = malloc(a->n_heads * d * d * sizeof(double)),
+        .centred_keys = malloc(kv * kv * sizeof(double)),
+        .keys = malloc(kv * kv * sizeof(double)),
+        .values = malloc(kv * kv * sizeof(double)),
+    };
+    enum gqa_status st = s.queries && s.centred_keys && s.keys && s.values
+                             ? GQA_OK
+                             : gqa_fail_nomem();
+
+    if (st == GQA_OK)
+        st = moments_of_weights(aligner, s.queries, &a->q, d, false, true);
+    if (st == GQA_OK)
+        st = moments_of_weights(aligner, s.centred_keys, &a->k, d, true, false);
+    if (st == GQA_OK)
+        st = moments_of_weights(aligner, s.keys, &a->k, d, true, true);
+    if (st == GQA_OK)
+        st = moments_of_weights(aligner, s.values, &a->v, d, true, true);
+    if (st == GQA_OK)
+        st = take((void *)(uintptr_t)aligner, index, &s);
+    free(s.queries);
+    free(s.centred_keys);
+    free(s.keys);
+    free(s.values);
+    return st;
+}
+
+static enum gqa_status take_all_weights(const struct aligner *aligner,
+                                        const bool *wanted)
+{
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < aligner->model->n_attentions && st == GQA_OK; i++)
+        if (wanted[i])
+            st = take_weights(aligner, i);
+    return st;
+}
+
+/* --- All ------------------------------------------------------------------ */
+
+static const struct gqa_attention_block *block_of(
+    const struct gqa_network *network, const struct gqa_attention *a)
+{
+    for (size_t i = 0; i < network->n_stacks; i++)
+        if (network->stacks[i].stack == a->stack) {
+            const struct gqa_block *b = &network->stacks[i].blocks[a->layer];
+
+            return a->kind == GQA_ATTENTION_SELF ? &b->self : &b->cross;
+        }
+    return NULL;
+}
+
+static enum gqa_status check(const struct gqa_network *network,
+                             const struct gqa_attention *a)
+{
+    const struct gqa_attention_block *block = block_of(network, a);
+
+    if (block && (block->k_norm.kind != GQA_NORM_NONE ||
+                  block->q_norm.kind != GQA_NORM_NONE))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "queries and keys are normed head by head, which no "
+                        "alignment passes: --method=mean pools them");
+    return GQA_OK;
+}
+
+enum gqa_status gqa_align(struct gqa_alignment **out,
+                          struct gqa_checkpoint *checkpoint,
+                          const struct gqa_model *model, const uint64_t *pooled,
+                          const struct gqa_statistics_job *statistics)
+{
+    struct gqa_alignment *alignment = calloc(1, sizeof *alignment);
+    bool *wanted = calloc(model->n_attentions, sizeof *wanted);
+    struct aligner aligner = {alignment, checkpoint, model};
+    struct gqa_statistics_job job = *statistics;
+    enum gqa_status st = GQA_OK;
+
+    if (alignment)
+        alignment->attentions =
+            calloc(model->n_attentions, sizeof *alignment->attentions);
+    if (!alignment || !alignment->attentions || !wanted)
+        st = gqa_fail_nomem();
+    else
+        alignment->n = model->n_attentions;
+    for (size_t i = 0; i < model->n_attentions && st == GQA_OK; i++) {
+        const struct gqa_attention *a = &model->attentions[i];
+
+        wanted[i] = pooled[i] > 0 && pooled[i] < a->n_kv_heads;
+        if (!wanted[i])
+            continue;
+        alignment->attentions[i].source = a->n_kv_heads;
+        alignment->attentions[i].pooled = pooled[i];
+        st = check(job.network, a);
+    }
+    if (st == GQA_OK) {
+        job.wanted = wanted;
+        job.take = take;
+        job.ctx = &aligner;
+        st = job.tokens ? gqa_statistics_collect(&job)
+                        : take_all_weights(&aligner, wanted);
+    }
+    free(wanted);
+    if (st != GQA_OK) {
+        gqa_alignment_free(alignment);
+        return st;
+    }
+    *out = alignment;
+    return GQA_OK;
+}
+
+void gqa_alignment_free(struct gqa_alignment *alignment)
+{
+    if (!alignment)
+        return;
+    for (size_t i = 0; alignment->attentions && i < alignment->n; i++) {
+        struct gqa_transforms *t = &alignment->attentions[i];
+
+        free(t->k);
+        free(t->v);
+        free(t->q);
+        free(t->o);
+        free(t->fitted_o);
+    }
+    free(alignment->attentions);
+    free(alignment);
+}

@@ -1,0 +1,49 @@
+/*
+ * Aligned conversion: transforms of heads under which those of a group have as
+ * much in common as a linear map allows. Arithmetic in float64.
+ */
+#ifndef GQA_CONVERT_ALIGN_ALIGN_H
+#define GQA_CONVERT_ALIGN_ALIGN_H
+
+#include "convert/align/statistics.h"
+
+/*
+ * Of one attention, from `source` KV heads to `pooled`; d is its head_dim and
+ * m = source / pooled. New head = transform x old heads, along the axis that
+ * they lie on (and of their biases); o's inputs are mixed as rows are.
+ */
+struct gqa_transforms {
+    uint64_t source, pooled; /* pooled 0: the attention stays as it is */
+    double *k, *v;           /* [pooled, d, m d] */
+    double *q, *o;           /* [n_heads, d, d] */
+    /* o's weight where it was fitted anew, in the parameter's own dtype and
+     * shape; NULL: it is what the transforms make of it. */
+    void *fitted_o;
+    /* Shares of the energy of scores and of outputs that are lost. */
+    double keys_lost, values_lost;
+};
+
+/* Of all attentions of a model; owned. */
+struct gqa_alignment {
+    size_t n;
+    struct gqa_transforms *attentions;
+    uint64_t n_sequences, n_tokens; /* learnt from */
+};
+
+/*
+ * checkpoint, model  lent.
+ * pooled             by attention: KV heads to keep; 0: leave it.
+ * statistics         what runs, and on what; its wanted, take and ctx are
+ *                    filled here. No tokens: nothing runs, and inputs count
+ *                    as if they had the identity's moments.
+ * Errors GQA_ERR_UNSUPPORTED: an attention whose keys are normed head by
+ *        head, which no transform passes; those of the run.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_align(struct gqa_alignment **out,
+                          struct gqa_checkpoint *checkpoint,
+                          const struct gqa_model *model, const uint64_t *pooled,
+                          const struct gqa_statistics_job *statistics);
+void gqa_alignment_free(struct gqa_alignment *alignment);
+
+#endif

@@ -1,0 +1,32 @@
+/*
+ * Output projections fitted anew, layer by layer: to what the original's
+ * residual stream is behind the attention, from what the converted model's
+ * heads give, all layers before being converted and fitted. It takes back
+ * what a layer lost, and what those before it did.
+ */
+#ifndef GQA_CONVERT_ALIGN_REFIT_H
+#define GQA_CONVERT_ALIGN_REFIT_H
+
+#include "convert/align/align.h"
+
+struct gqa_refit_job {
+    const struct gqa_network *network;
+    const struct gqa_backend *backend;
+    struct gqa_device *device;
+    /* Of the original, and of the converted model in the original's shapes,
+     * which has fitted_o as soon as it is there. */
+    const struct gqa_weight_source *original, *converted;
+    const struct gqa_tokens *tokens;
+    void (*progress)(void *ctx, uint64_t done, uint64_t all);
+    void *progress_ctx;
+};
+
+/*
+ * Fill fitted_o of the alignment's attentions, where that helps on sequences
+ * that were not fitted to (one in eight).
+ */
+GQA_MUST_USE
+enum gqa_status gqa_refit(struct gqa_alignment *alignment,
+                          const struct gqa_refit_job *job);
+
+#endif

@@ -1,0 +1,247 @@
+/* What of a KerasHub backbone no key for another can say. */
+#include <string.h>
+
+#include "formats/families/behaviours.h"
+#include "formats/families/setting.h"
+
+static bool is_among(const char *const *keys, const char *key)
+{
+    for (; *keys; keys++)
+        if (strcmp(*keys, key) == 0)
+            return true;
+    return false;
+}
+
+static enum gqa_status set_new(json_t *hf, const char *key, json_t *value)
+{
+    return json_object_set_new(hf, key, value) == 0 ? GQA_OK : gqa_fail_nomem();
+}
+
+/* --- T5 ------------------------------------------------------------------- */
+
+static const char *const t5_keys[] = {"activation", "use_gated_activation",
+                                      NULL};
+
+/* The same function in both. KerasHub's approximation of gelu is what
+ * transformers calls gelu_new. */
+static const struct {
+    const char *keras, *hf;
+} t5_activations[] = {
+    {"relu", "relu"},  {"silu", "silu"},
+    {"swish", "silu"}, {"gelu_approximate", "gelu_new"},
+    {"gelu", "gelu"},
+};
+
+/* A function that Keras serialises as an object is not one of its own, unless
+ * the package or the module says so. */
+static bool is_of_keras_hub(const json_t *function, const char *name)
+{
+    const char *module = json_string_value(json_object_get(function, "module"));
+
+    return strncmp(name, "keras_hub>", 10) == 0 ||
+           strncmp(name, "keras_nlp>", 10) == 0 ||
+           (!strchr(name, '>') && module && strncmp(module, "keras", 5) == 0);
+}
+
+/* What KerasHub calls it: "relu" of "relu", or "gelu_approximate" of an object
+ * whose "config" is "keras_hub>gelu_approximate". NULL: none of its own.
+ * said: receives the name as it stands there. */
+static const char *t5_activation(const char **said, const json_t *preset)
+{
+    const json_t *json = json_object_get(preset, "activation");
+    const char *package;
+
+    *said = json_string_value(
+        json_is_object(json) ? json_object_get(json, "config") : json);
+    if (!json)
+        return "relu";
+    if (!*said)
+        return NULL;
+    package = strchr(*said, '>');
+    if ((package || json_is_object(json)) && !is_of_keras_hub(json, *said))
+        return NULL;
+    return package ? package + 1 : *said;
+}
+
+/*
+ * "relu", or "gated-relu" with a gate. transformers takes "gated-gelu" for
+ * gelu_new, unless the two keys that it derives from that say otherwise.
+ */
+static enum gqa_status t5_feed_forward(json_t *hf, const json_t *preset)
+{
+    const json_t *gate = json_object_get(preset, "use_gated_activation");
+    const bool gated = !json_is_false(gate);
+    const char *word = NULL;
+    const char *said;
+    const char *name = t5_activation(&said, preset);
+    enum gqa_status st;
+
+    for (size_t i = 0; i < sizeof t5_activations / sizeof *t5_activations; i++)
+        if (name && strcmp(name, t5_activations[i].keras) == 0)
+            word = t5_activations[i].hf;
+    if (!word)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "activation is '%.80s'; KerasHub's relu, silu, gelu "
+                        "and gelu_approximate are the same in transformers, "
+                        "of others that is not known: what it is there may be "
+                        "said with --config and a Hugging Face configuration",
+                        said ? said : "?");
+    if (!gated)
+        return set_new(hf, "feed_forward_proj", json_string(word));
+    if (strcmp(word, "gelu") == 0 &&
+        ((st = set_new(hf, "dense_act_fn", json_string(word))) != GQA_OK ||
+         (st = set_new(hf, "is_gated_act", json_true())) != GQA_OK))
+        return st;
+    return set_new(hf, "feed_forward_proj",
+                   json_pack("s+", "gated-",
+                             strcmp(word, "gelu_new") == 0 ? "gelu" : word));
+}
+
+/* KerasHub's default; that of transformers is 64. */
+static enum gqa_status t5_head_dim(json_t *hf, const json_t *preset)
+{
+    const json_int_t width =
+        json_integer_value(json_object_get(preset, "hidden_dim"));
+    const json_int_t n =
+        json_integer_value(json_object_get(preset, "num_heads"));
+
+    if (json_object_get(hf, "d_kv") || width < 1 || n < 1)
+        return GQA_OK;
+    return set_new(hf, "d_kv", json_integer(width / n));
+}
+
+static enum gqa_status finish_t5(json_t *hf, const json_t *preset)
+{
+    const enum gqa_status st = t5_feed_forward(hf, preset);
+
+    return st == GQA_OK ? t5_head_dim(hf, preset) : st;
+}
+
+/* --- RoPE of Llama and its kin -------------------------------------------- */
+
+static const char *const llama_keys[] = {"rope_scaling_factor",
+                                         "rope_frequency_adjustment_factor",
+                                         "rope_low_freq_factor",
+                                         "rope_high_freq_factor",
+                                         "rope_pretraining_sequence_length",
+                                         NULL};
+
+/* Of Llama 3.1; transformers wants the factors as real numbers. */
+static const struct {
+    const char *keras, *hf;
+    bool is_real;
+} llama3[] = {
+    {"rope_frequency_adjustment_factor", "factor", true},
+    {"rope_low_freq_factor", "low_freq_factor", true},
+    {"rope_high_freq_factor", "high_freq_factor", true},
+    {"rope_pretraining_sequence_length", "original_max_position_embeddings",
+     false},
+};
+enum { N_LLAMA3 = sizeof llama3 / sizeof *llama3 };
+
+static bool is_scaled(const json_t *factor)
+{
+    return factor && !json_is_null(factor) &&
+           !(json_is_number(factor) && json_number_value(factor) == 1.0);
+}
+
+static enum gqa_status check_factor(const char *key, const json_t *value)
+{
+    char text[41];
+
+    if (gqa_value_fits(value, GQA_VALUE_POSITIVE))
+        return GQA_OK;
+    gqa_value_text(text, sizeof text, value);
+    return gqa_fail(GQA_ERR_FORMAT, "%s is %s, not %s", key, text,
+                    gqa_value_kind_text(GQA_VALUE_POSITIVE));
+}
+
+/* All of the four, or none. */
+static enum gqa_status llama3_scaling(json_t *scaling, const json_t *preset)
+{
+    for (size_t i = 0; i < N_LLAMA3; i++) {
+        json_t *value = json_object_get(preset, llama3[i].keras);
+        enum gqa_status st;
+
+        if (!value || json_is_null(value))
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "%s is missing, which goes with the other factors "
+                            "of Llama 3.1's RoPE",
+                            llama3[i].keras);
+        if ((st = check_factor(llama3[i].keras, value)) != GQA_OK)
+            return st;
+        value = llama3[i].is_real ? json_real(json_number_value(value))
+                                  : json_incref(value);
+        if ((st = set_new(scaling, llama3[i].hf, value)) != GQA_OK)
+            return st;
+    }
+    return set_new(scaling, "rope_type", json_string("llama3"));
+}
+
+static bool has_llama3(const json_t *preset)
+{
+    for (size_t i = 0; i < N_LLAMA3; i++) {
+        const json_t *value = json_object_get(preset, llama3[i].keras);
+
+        if (value && !json_is_null(value))
+            return true;
+    }
+    return false;
+}
+
+/* KerasHub spreads the scaling of RoPE over keys of its own. */
+static enum gqa_status llama_rope(json_t *hf, const json_t *preset)
+{
+    static const char plain[] = "rope_scaling_factor";
+    const json_t *factor = json_object_get(preset, plain);
+    enum gqa_status st = GQA_OK;
+    json_t *scaling;
+
+    if (!is_scaled(factor) && !has_llama3(preset))
+        return GQA_OK;
+    if (is_scaled(factor) && has_llama3(preset))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "%s beside the factors of Llama 3.1's RoPE: "
+                        "transformers scales in one of these ways",
+                        plain);
+    scaling = json_object();
+    if (!scaling)
+        return gqa_fail_nomem();
+    if (has_llama3(preset))
+        st = llama3_scaling(scaling, preset);
+    else if ((st = check_factor(plain, factor)) == GQA_OK &&
+             (st = set_new(scaling, "rope_type", json_string("linear"))) ==
+                 GQA_OK)
+        st = set_new(scaling, "factor", json_real(json_number_value(factor)));
+    if (st == GQA_OK)
+        return set_new(hf, "rope_scaling", scaling);
+    json_decref(scaling);
+    return st;
+}
+
+/* --- Which ---------------------------------------------------------------- */
+
+enum gqa_status gqa_finish_preset(json_t *hf, enum gqa_keras_finish kind,
+                                  const json_t *preset)
+{
+    switch (kind) {
+    case GQA_KERAS_FINISH_T5:
+        return finish_t5(hf, preset);
+    case GQA_KERAS_FINISH_LLAMA:
+        return llama_rope(hf, preset);
+    default:
+        return GQA_OK;
+    }
+}
+
+bool gqa_finish_reads(enum gqa_keras_finish kind, const char *key)
+{
+    switch (kind) {
+    case GQA_KERAS_FINISH_T5:
+        return is_among(t5_keys, key);
+    case GQA_KERAS_FINISH_LLAMA:
+        return is_among(llama_keys, key);
+    default:
+        return false;
+    }
+}

@@ -1,0 +1,62 @@
+#include "formats/foreign/names.h"
+
+#include <fnmatch.h>
+#include <string.h>
+
+#include "formats/foreign/words.h"
+
+const struct gqa_foreign_name gqa_foreign_names[] = {
+    {"adapter_model.bin", ADAPTER_WORDS, true},
+    {"adapter_model.pt", ADAPTER_WORDS, true},
+    {"*.distcp", DCP_WORDS, true},
+    {".metadata", DCP_WORDS, true},
+    {"*_model_states.pt", DEEPSPEED_WORDS, true},
+    {"*_optim_states.pt", DEEPSPEED_WORDS, true},
+    {"zero_to_fp32.py", DEEPSPEED_WORDS, false},
+    {"consolidated.*.pth", META_WORDS, true},
+    {"_CHECKPOINT_METADATA", ORBAX_WORDS, true},
+    {"_METADATA", ORBAX_WORDS, true},
+    {"manifest.ocdbt", ORBAX_WORDS, true},
+    {"saved_model.pb", SAVED_MODEL_WORDS, true},
+    {"*.data-0*-of-0*", TF_CHECKPOINT_WORDS, true},
+    {"*.ckpt.index", TF_CHECKPOINT_WORDS, true},
+    {"*.ckpt-*.index", TF_CHECKPOINT_WORDS, true},
+    {"*.ckpt.meta", TF_CHECKPOINT_WORDS, true},
+    {"*.ckpt-*.meta", TF_CHECKPOINT_WORDS, true},
+    {"pytorch_model*.bin", TORCH_WORDS, false},
+    {"pytorch_model.bin.index.json", TORCH_WORDS, true},
+    {"openvino_model.*", OPENVINO_WORDS, true},
+    {"*.gguf", GGUF_WORDS, false},
+    {"ggml*.bin", GGML_WORDS, false},
+    {"*.bin", TORCH_WORDS, false},
+    {"*.pt", TORCH_WORDS, false},
+    {"*.pth", TORCH_WORDS, false},
+    {"*.ckpt", TORCH_WORDS, false},
+    {"*.msgpack", FLAX_WORDS, false},
+    {"*.keras", KERAS_WORDS, false},
+    {"*.npz", NPZ_WORDS, false},
+    {"*.onnx", ONNX_WORDS, false},
+    {"*.tflite", TFLITE_WORDS, false},
+    {"*.engine", TENSORRT_WORDS, false},
+    {"*.mlmodel", CORE_ML_WORDS, false},
+    {"*.ot", RUST_BERT_WORDS, true},
+    {"*.nemo",
+     "a NeMo archive; unpack it (tar -xf FILE) and convert what is in it to "
+     "Hugging Face's form with NeMo's script",
+     true},
+    {"*.zst", "a compressed file; decompress it (zstd -d FILE)", false},
+};
+
+const size_t gqa_n_foreign_names =
+    sizeof gqa_foreign_names / sizeof *gqa_foreign_names;
+
+const struct gqa_foreign_name *gqa_foreign_name_find(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+
+    for (size_t i = 0; i < gqa_n_foreign_names; i++)
+        if (fnmatch(gqa_foreign_names[i].pattern, name, 0) == 0)
+            return &gqa_foreign_names[i];
+    return NULL;
+}

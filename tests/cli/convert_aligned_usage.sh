@@ -1,0 +1,16 @@
+try() {
+    gqa-convert -q --groups 1 "$@" out.gqa
+    echo "exit $?"
+}
+model=$DATA/runtime/llama
+try --calibrate none "$model"
+try --backend cpu "$model"
+try --no-refit "$model"
+try -m aligned --calibrate none --samples 3 "$model"
+try -m aligned --calibrate none --no-refit "$model"
+try -m aligned --calibrate nothere "$model"
+try -m aligned --text "$DATA/README.md" --calibrate self "$model"
+try -m aligned --seed 1 --length 1 "$model"
+# Keys that are normed head by head
+try -m aligned --family "$DATA/families/qwen3.json" "$DATA/families/qwen3"
+ls

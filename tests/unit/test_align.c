@@ -1,0 +1,418 @@
+/* Spaces that heads share: what is lost is least, and nothing where nothing
+ * need be; rotation passes through; least squares. */
+#include <check.h>
+#include <complex.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/random.h"
+#include "convert/align/eigen.h"
+#include "convert/align/factor.h"
+#include "convert/align/solve.h"
+#include "suite.h"
+
+static uint64_t counter;
+
+static double draw(void)
+{
+    double x;
+
+    gqa_random_normal(&x, 1, 7, counter++, 1);
+    return x;
+}
+
+/* Moments of n random vectors of w elements: [w, w]. */
+static double *moments_of(size_t w, size_t n)
+{
+    double *out = calloc(w * w, sizeof *out);
+    double *x = malloc(w * sizeof *x);
+
+    for (size_t k = 0; k < n; k++) {
+        for (size_t i = 0; i < w; i++)
+            x[i] = draw();
+        for (size_t i = 0; i < w; i++)
+            for (size_t j = 0; j < w; j++)
+                out[i * w + j] += x[i] * x[j];
+    }
+    free(x);
+    return out;
+}
+
+static double *metrics_of(size_t heads, size_t d)
+{
+    double *out = malloc(heads * d * d * sizeof *out);
+
+    for (size_t h = 0; h < heads; h++) {
+        double *m = moments_of(d, 2 * d);
+
+        memcpy(out + h * d * d, m, d * d * sizeof *m);
+        free(m);
+    }
+    return out;
+}
+
+struct problem {
+    size_t heads, d;
+    double *moments, *metrics;
+    struct gqa_factor factor;
+};
+
+static struct problem make_problem(size_t heads, size_t d, size_t samples)
+{
+    struct problem p = {.heads = heads,
+                        .d = d,
+                        .moments = moments_of(heads * d, samples),
+                        .metrics = metrics_of(heads, d)};
+
+    p.factor.mix = malloc(heads * d * d * sizeof(double));
+    p.factor.back = malloc(heads * d * d * sizeof(double));
+    return p;
+}
+
+static void drop(struct problem *p)
+{
+    free(p->moments);
+    free(p->metrics);
+    free(p->factor.mix);
+    free(p->factor.back);
+}
+
+/*
+ * E of sum over heads of (q (k_h - back_h^T mix k))^2, worked out element by
+ * element: an error e = L k has the energy trace(L^T A L M).
+ */
+static double loss_of(const struct problem *p, const double *mix,
+                      const double *back)
+{
+    const size_t d = p->d, w = p->heads * d;
+    double *left = malloc(d * w * sizeof *left);
+    double all = 0;
+
+    for (size_t h = 0; h < p->heads; h++) {
+        for (size_t i = 0; i < d; i++)
+            for (size_t c = 0; c < w; c++) {
+                double sum = c == h * d + i;
+
+                for (size_t z = 0; z < d; z++)
+                    sum -= back[(h * d + z) * d + i] * mix[z * w + c];
+                left[i * w + c] = sum;
+            }
+        for (size_t i = 0; i < d; i++)
+            for (size_t j = 0; j < d; j++)
+                for (size_t a = 0; a < w; a++)
+                    for (size_t b = 0; b < w; b++)
+                        all += p->metrics[(h * d + i) * d + j] *
+                               left[i * w + a] * p->moments[a * w + b] *
+                               left[j * w + b];
+    }
+    free(left);
+    return all;
+}
+
+static double energy_of(const struct problem *p)
+{
+    double *none = calloc(p->heads * p->d * p->d, sizeof *none);
+    const double all = loss_of(p, none, none);
+
+    free(none);
+    return all;
+}
+
+START_TEST(real_loss_is_what_it_says_and_least)
+{
+    struct problem p = make_problem(3, 4, 40);
+    struct gqa_bands bands;
+    double best;
+
+    ck_assert_int_eq(gqa_bands_whole(&bands, p.d), GQA_OK);
+    ck_assert_int_eq(
+        gqa_factor(&p.factor, &bands, p.heads, p.moments, p.metrics), GQA_OK);
+    best = loss_of(&p, p.factor.mix, p.factor.back);
+    ck_assert_double_eq_tol(p.factor.lost, best, 1e-9 * p.factor.all);
+    ck_assert_double_eq_tol(p.factor.all, energy_of(&p), 1e-9 * p.factor.all);
+    ck_assert_double_gt(best, 0.05 * p.factor.all);
+    /* Whatever is changed makes it worse. */
+    for (size_t i = 0; i < p.heads * p.d * p.d; i++)
+        for (int sign = -1; sign <= 1; sign += 2) {
+            const double mix = p.factor.mix[i], back = p.factor.back[i];
+
+            p.factor.mix[i] += sign * 1e-3;
+            ck_assert_double_gt(loss_of(&p, p.factor.mix, p.factor.back), best);
+            p.factor.mix[i] = mix;
+            p.factor.back[i] += sign * 1e-3;
+            ck_assert_double_gt(loss_of(&p, p.factor.mix, p.factor.back), best);
+            p.factor.back[i] = back;
+        }
+    gqa_bands_clear(&bands);
+    drop(&p);
+}
+END_TEST
+
+/* As many dimensions as there are, or heads that are all the same. */
+START_TEST(nothing_is_lost_where_nothing_need_be)
+{
+    struct problem one = make_problem(1, 5, 30), same = make_problem(3, 4, 30);
+    const size_t w = same.heads * same.d;
+    struct gqa_bands bands;
+
+    ck_assert_int_eq(gqa_bands_whole(&bands, one.d), GQA_OK);
+    ck_assert_int_eq(
+        gqa_factor(&one.factor, &bands, 1, one.moments, one.metrics), GQA_OK);
+    ck_assert_double_le(loss_of(&one, one.factor.mix, one.factor.back),
+                        1e-12 * one.factor.all);
+    gqa_bands_clear(&bands);
+
+    for (size_t i = 0; i < w; i++)
+        for (size_t j = 0; j < w; j++)
+            same.moments[i * w + j] = same.moments[i % same.d * w + j % same.d];
+    ck_assert_int_eq(gqa_bands_whole(&bands, same.d), GQA_OK);
+    ck_assert_int_eq(gqa_factor(&same.factor, &bands, same.heads, same.moments,
+                                same.metrics),
+                     GQA_OK);
+    ck_assert_double_le(fabs(loss_of(&same, same.factor.mix, same.factor.back)),
+                        1e-10 * same.factor.all);
+    gqa_bands_clear(&bands);
+    drop(&one);
+    drop(&same);
+}
+END_TEST
+
+static const struct gqa_position positions[] = {
+    {GQA_POSITION_ROPE, 6, false},
+    {GQA_POSITION_ROPE, 6, true},
+    {GQA_POSITION_ROPE, 4, false}, /* the rest is not rotated */
+    {GQA_POSITION_ROPE, 4, true},
+};
+enum { N_POSITIONS = sizeof positions / sizeof *positions, DIM = 6 };
+
+/* x turned as the model turns it at position p. */
+static void rotate(double *x, const struct gqa_position *position, double p)
+{
+    const size_t n = (size_t)position->rotary_dim / 2;
+
+    for (size_t j = 0; j < n; j++) {
+        const size_t re = position->interleaved ? 2 * j : j;
+        const size_t im = position->interleaved ? 2 * j + 1 : j + n;
+        const double angle = p * pow(10, -(double)j);
+        const double a = x[re], b = x[im];
+
+        x[re] = a * cos(angle) - b * sin(angle);
+        x[im] = b * cos(angle) + a * sin(angle);
+    }
+}
+
+static void apply(double *out, const double *matrix, size_t cols,
+                  const double *x)
+{
+    for (size_t i = 0; i < DIM; i++) {
+        out[i] = 0;
+        for (size_t c = 0; c < cols; c++)
+            out[i] += matrix[i * cols + c] * x[c];
+    }
+}
+
+/* Mixed, then rotated, is rotated, then mixed: of keys and of queries. */
+START_TEST(rotation_passes_through)
+{
+    const struct gqa_position *position = &positions[_i];
+    struct problem p = make_problem(2, DIM, 40);
+    struct gqa_bands bands;
+    double k[2 * DIM], q[DIM], a[DIM], b[DIM];
+
+    ck_assert_int_eq(gqa_bands_of_position(&bands, DIM, position), GQA_OK);
+    ck_assert_int_eq(
+        gqa_factor(&p.factor, &bands, p.heads, p.moments, p.metrics), GQA_OK);
+    ck_assert_double_gt(p.factor.all, p.factor.lost);
+    for (size_t i = 0; i < 2 * DIM; i++)
+        k[i] = draw();
+    for (size_t i = 0; i < DIM; i++)
+        q[i] = draw();
+    apply(a, p.factor.mix, 2 * DIM, k);
+    rotate(a, position, 3);
+    rotate(k, position, 3);
+    rotate(k + DIM, position, 3);
+    apply(b, p.factor.mix, 2 * DIM, k);
+    for (size_t i = 0; i < DIM; i++)
+        ck_assert_double_eq_tol(a[i], b[i], 1e-12);
+    for (size_t h = 0; h < 2; h++) {
+        double turned[DIM];
+
+        apply(a, p.factor.back + h * DIM * DIM, DIM, q);
+        rotate(a, position, 5);
+        memcpy(turned, q, sizeof q);
+        rotate(turned, position, 5);
+        apply(b, p.factor.back + h * DIM * DIM, DIM, turned);
+        for (size_t i = 0; i < DIM; i++)
+            ck_assert_double_eq_tol(a[i], b[i], 1e-12);
+    }
+    gqa_bands_clear(&bands);
+    drop(&p);
+}
+END_TEST
+
+/* One head alone keeps its scores, rotated or not. */
+START_TEST(one_head_keeps_its_scores)
+{
+    const struct gqa_position *position = &positions[_i];
+    struct problem p = make_problem(1, DIM, 40);
+    struct gqa_bands bands;
+    double k[DIM], q[DIM], key[DIM], query[DIM], was = 0, is = 0;
+
+    ck_assert_int_eq(gqa_bands_of_position(&bands, DIM, position), GQA_OK);
+    ck_assert_int_eq(gqa_factor(&p.factor, &bands, 1, p.moments, p.metrics),
+                     GQA_OK);
+    for (size_t i = 0; i < DIM; i++) {
+        k[i] = draw();
+        q[i] = draw();
+    }
+    apply(key, p.factor.mix, DIM, k);
+    apply(query, p.factor.back, DIM, q);
+    rotate(k, position, 2);
+    rotate(key, position, 2);
+    rotate(q, position, 7);
+    rotate(query, position, 7);
+    for (size_t i = 0; i < DIM; i++) {
+        was += q[i] * k[i];
+        is += query[i] * key[i];
+    }
+    ck_assert_double_eq_tol(was, is, 1e-10);
+    gqa_bands_clear(&bands);
+    drop(&p);
+}
+END_TEST
+
+/* Keys and queries of a dimension have the same energy. */
+START_TEST(energy_is_balanced)
+{
+    struct problem p = make_problem(2, 4, 40);
+    const size_t w = p.heads * p.d;
+    struct gqa_bands bands;
+
+    ck_assert_int_eq(gqa_bands_whole(&bands, p.d), GQA_OK);
+    ck_assert_int_eq(
+        gqa_factor(&p.factor, &bands, p.heads, p.moments, p.metrics), GQA_OK);
+    for (size_t z = 0; z < p.d; z++) {
+        double key = 0, query = 0;
+
+        for (size_t a = 0; a < w; a++)
+            for (size_t b = 0; b < w; b++)
+                key += p.factor.mix[z * w + a] * p.moments[a * w + b] *
+                       p.factor.mix[z * w + b];
+        for (size_t h = 0; h < p.heads; h++)
+            for (size_t a = 0; a < p.d; a++)
+                for (size_t b = 0; b < p.d; b++)
+                    query += p.factor.back[(h * p.d + z) * p.d + a] *
+                             p.metrics[(h * p.d + a) * p.d + b] *
+                             p.factor.back[(h * p.d + z) * p.d + b];
+        ck_assert_double_eq_tol(key, query / (double)p.heads, 1e-9 * key);
+    }
+    gqa_bands_clear(&bands);
+    drop(&p);
+}
+END_TEST
+
+START_TEST(heads_of_zeros_are_no_trouble)
+{
+    struct problem p = make_problem(2, 4, 40);
+    struct gqa_bands bands;
+
+    memset(p.moments, 0, 64 * sizeof *p.moments);
+    ck_assert_int_eq(gqa_bands_whole(&bands, p.d), GQA_OK);
+    ck_assert_int_eq(
+        gqa_factor(&p.factor, &bands, p.heads, p.moments, p.metrics), GQA_OK);
+    for (size_t i = 0; i < 32; i++)
+        ck_assert(p.factor.mix[i] == 0 && p.factor.back[i] == 0);
+    p.moments[5] = NAN;
+    ck_assert_int_eq(
+        gqa_factor(&p.factor, &bands, p.heads, p.moments, p.metrics),
+        GQA_ERR_FORMAT);
+    gqa_bands_clear(&bands);
+    drop(&p);
+}
+END_TEST
+
+START_TEST(eigenvectors_make_the_matrix_again)
+{
+    enum { N = 5 };
+    double complex a[N * N], v[N * N];
+    double values[N];
+    const bool is_real = _i;
+
+    for (size_t i = 0; i < N; i++)
+        for (size_t j = 0; j <= i; j++) {
+            a[i * N + j] = draw() + (is_real || i == j ? 0 : I * draw());
+            a[j * N + i] = conj(a[i * N + j]);
+        }
+    memcpy(v, a, sizeof v);
+    ck_assert_int_eq(gqa_eigen(v, values, N, is_real), GQA_OK);
+    for (size_t i = 0; i < N; i++)
+        for (size_t j = 0; j < N; j++) {
+            double complex sum = 0;
+
+            for (size_t k = 0; k < N; k++)
+                sum += v[i * N + k] * values[k] * conj(v[j * N + k]);
+            ck_assert_double_le(cabs(sum - a[i * N + j]), 1e-12);
+        }
+}
+END_TEST
+
+/* Rows x, y = x W: the fit is W; with a ridge it goes towards its beginning. */
+START_TEST(least_squares)
+{
+    enum { N = 4, M = 3, ROWS = 20 };
+    double w[N * M], xx[N * N] = {0}, xy[N * M] = {0}, yy = 0;
+    double began[N * M] = {0}, out[N * M], loss, size = 0;
+
+    for (size_t i = 0; i < N * M; i++)
+        w[i] = draw();
+    for (size_t r = 0; r < ROWS; r++) {
+        double x[N], y[M] = {0};
+
+        for (size_t i = 0; i < N; i++)
+            x[i] = draw();
+        for (size_t i = 0; i < N; i++)
+            for (size_t j = 0; j < M; j++)
+                y[j] += x[i] * w[i * M + j];
+        for (size_t i = 0; i < N; i++) {
+            for (size_t j = 0; j < N; j++)
+                xx[i * N + j] += x[i] * x[j];
+            for (size_t j = 0; j < M; j++)
+                xy[i * M + j] += x[i] * y[j];
+        }
+        for (size_t j = 0; j < M; j++)
+            yy += y[j] * y[j];
+    }
+    ck_assert_int_eq(gqa_fit_ridge(out, began, xx, xy, N, M, 0), GQA_OK);
+    for (size_t i = 0; i < N * M; i++)
+        ck_assert_double_eq_tol(out[i], w[i], 1e-10);
+    ck_assert_int_eq(gqa_fit_loss(&loss, out, xx, xy, yy, N, M), GQA_OK);
+    ck_assert_double_le(fabs(loss), 1e-10 * yy);
+    ck_assert_int_eq(gqa_fit_loss(&loss, began, xx, xy, yy, N, M), GQA_OK);
+    ck_assert_double_eq_tol(loss, yy, 1e-10 * yy);
+    ck_assert_int_eq(gqa_fit_ridge(out, began, xx, xy, N, M, 1e9), GQA_OK);
+    for (size_t i = 0; i < N * M; i++)
+        size += fabs(out[i]);
+    ck_assert_double_le(size, 1e-7);
+    xx[0] = NAN;
+    ck_assert_int_eq(gqa_fit_ridge(out, began, xx, xy, N, M, 0),
+                     GQA_ERR_FORMAT);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("align");
+    TCase *all = tcase_create("all");
+
+    tcase_add_test(all, real_loss_is_what_it_says_and_least);
+    tcase_add_test(all, nothing_is_lost_where_nothing_need_be);
+    tcase_add_loop_test(all, rotation_passes_through, 0, N_POSITIONS);
+    tcase_add_loop_test(all, one_head_keeps_its_scores, 0, N_POSITIONS);
+    tcase_add_test(all, energy_is_balanced);
+    tcase_add_test(all, heads_of_zeros_are_no_trouble);
+    tcase_add_loop_test(all, eigenvectors_make_the_matrix_again, 0, 2);
+    tcase_add_test(all, least_squares);
+    suite_add_tcase(suite, all);
+    return suite_run(suite);
+}

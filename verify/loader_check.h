@@ -1,0 +1,21 @@
+/*
+ * Sizes that a config.json leaves out, or says in a way that no loader takes:
+ * stock loaders put defaults of their own there, or stop.
+ */
+#ifndef GQA_VERIFY_LOADER_CHECK_H
+#define GQA_VERIFY_LOADER_CHECK_H
+
+#include "verify/clauses.h"
+#include "verify/subject.h"
+
+/*
+ * What was found goes to *list, an array of {"key", "converted", "tensors",
+ * "clause"}, the clause for people. What the original's configuration leaves
+ * out too is none; original may be NULL. Errors GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_loader_check(json_t **list,
+                                 const struct gqa_subject *subject,
+                                 const struct gqa_subject *original);
+
+#endif
