@@ -47,6 +47,7 @@ sed -i 's/{/{"_name_or_path": "org\/neox",/; ' neox/config.json
 gqa-convert -q -g 1 neox out-neox/
 sed '/^## How it was made/,$d' out-neox/README.md
 gqa-convert -qe -g 1 neox out-expanded/
+# shellcheck disable=SC2016 # Markdown's
 sed -n '/^library/p; /^```python/,/^```$/p' out-expanded/README.md
 
 echo '== nothing is changed but the container: its own card holds'
