@@ -15,22 +15,48 @@ enum gqa_status gqa_subject_open(struct gqa_subject *subject, const char *path,
     return gqa_checkpoint_open(&subject->checkpoint, path, &options);
 }
 
+/* The recipe in a file; *out stays NULL where there is none. */
+static enum gqa_status read_recipe(json_t **out,
+                                   const struct gqa_source *source)
+{
+    const char *text =
+        json_string_value(json_object_get(source->metadata, "gqa.recipe"));
+    enum gqa_status st;
+
+    if (!text)
+        return GQA_OK;
+    st = gqa_json_parse(out, text, strlen(text), "gqa.recipe");
+    return st == GQA_OK ? st : gqa_fail_prefix(st, "%s", source->path);
+}
+
+/* All shards that tell of a conversion tell of the same. */
 static enum gqa_status load_recipe(struct gqa_subject *subject)
 {
-    for (size_t i = 0; i < gqa_checkpoint_n_sources(subject->checkpoint); i++) {
+    const struct gqa_source *first = NULL;
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < gqa_checkpoint_n_sources(subject->checkpoint) &&
+                       st == GQA_OK;
+         i++) {
         const struct gqa_source *source =
             gqa_checkpoint_source(subject->checkpoint, i);
-        const char *text =
-            json_string_value(json_object_get(source->metadata, "gqa.recipe"));
-        enum gqa_status st;
+        json_t *recipe = NULL;
 
-        if (!text)
-            continue;
-        gqa_info("%s: recipe of the conversion that made it", source->path);
-        st = gqa_json_parse(&subject->recipe, text, strlen(text), "gqa.recipe");
-        return st == GQA_OK ? st : gqa_fail_prefix(st, "%s", source->path);
+        st = read_recipe(&recipe, source);
+        if (st == GQA_OK && recipe && !first) {
+            gqa_info("%s: recipe of the conversion that made it", source->path);
+            first = source;
+            subject->recipe = json_incref(recipe);
+        } else if (st == GQA_OK && recipe &&
+                   !json_equal(recipe, subject->recipe)) {
+            st = gqa_fail(GQA_ERR_FORMAT,
+                          "%s and %s: their recipes tell of different "
+                          "conversions",
+                          first->path, source->path);
+        }
+        json_decref(recipe);
     }
-    return GQA_OK;
+    return st;
 }
 
 enum gqa_status gqa_subject_understand(struct gqa_subject *subject,

@@ -152,6 +152,9 @@ static const struct edit edits[] = {
     /* What rope_parameters says goes before the old keys. */
     {"llama", "5", "rope_theta", "5.0", NULL},
     {"gpt_neox", "5", "rotary_pct", "0.5", NULL},
+    /* Other families' names, which its loader does not read. */
+    {"gpt_neox", "4", "rope_theta", "5000", NULL},
+    {"gpt_neox", "4", "partial_rotary_factor", "0.5", NULL},
     {"llama-llama3", "54", "rope_parameters.rope_theta", "1000.0",
      "rope_theta: 500000.0, 1000.0\n"},
     {"gpt_neox", "4", "rotary_pct", "0.5", "rotary_pct: 0.25, 0.5\n"},
@@ -176,7 +179,8 @@ static const struct edit edits[] = {
      "rope_scaling.original_max_position_embeddings: 2048, absent\n"
      "rope_scaling.factor: 4.0, absent\n"},
     /* Of two spellings, both there before, the idle one too */
-    {"gpt_neox", "4", "rope_theta", "5000", "rope_theta: 10000, 5000\n"},
+    {"gpt_neox", "4", "rotary_emb_base", "4000",
+     "rotary_emb_base: 10000, 4000\n"},
     {"t5", "4", "feed_forward_proj", "\"gated-gelu\"",
      "feed_forward_proj: \"relu\", \"gated-gelu\"\n"},
     /* Norms, activations, order */
