@@ -4,16 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/atomic.h"
 #include "common/clock.h"
 #include "common/interrupt.h"
 #include "common/json.h"
 #include "common/progress.h"
+#include "convert/card.h"
 #include "convert/check_inventory.h"
 #include "convert/describe.h"
 #include "convert/produce.h"
 #include "convert/say.h"
+#include "convert/stock.h"
 #include "convert/summary.h"
 #include "formats/families/load.h"
 #include "formats/unwritten.h"
@@ -57,22 +60,40 @@ static enum gqa_status is_read(bool *read, const struct stat *output,
     return st == GQA_OK && !*read ? lies_in(read, output, path) : st;
 }
 
+/* False where there is none yet. */
+static enum gqa_status find_output(bool *is_there, struct stat *output,
+                                   const struct gqa_convert_options *options)
+{
+    *is_there = true;
+    if (options->to_stdout && isatty(STDOUT_FILENO))
+        return gqa_fail(GQA_ERR_USAGE,
+                        "standard output is a terminal: send it into a file "
+                        "or a pipe, or name OUTPUT");
+    if ((options->to_stdout ? fstat(STDOUT_FILENO, output)
+                            : stat(options->output, output)) == 0)
+        return GQA_OK;
+    *is_there = false;
+    return errno == ENOENT || errno == ENOTDIR
+               ? GQA_OK
+               : gqa_fail_errno("%s", gqa_output_name(options));
+}
+
 /* The output must be none of the files that are read, nor their folder. */
 static enum gqa_status check_output(const struct gqa_convert_options *options,
                                     const struct gqa_checkpoint *source)
 {
     const char *config = gqa_checkpoint_config_path(source);
+    const char *folder = gqa_checkpoint_folder(source);
     enum gqa_status st;
     struct stat output;
-    bool same;
+    bool is_there, same;
 
-    if (stat(options->output, &output) != 0)
-        return errno == ENOENT || errno == ENOTDIR
-                   ? GQA_OK
-                   : gqa_fail_errno("%s", options->output);
+    st = find_output(&is_there, &output, options);
+    if (st != GQA_OK || !is_there)
+        return st;
     st = is_read(&same, &output, gqa_checkpoint_path(source));
-    if (st == GQA_OK && !same)
-        st = same_file(&same, &output, gqa_checkpoint_folder(source));
+    if (st == GQA_OK && !same && folder)
+        st = same_file(&same, &output, folder);
     if (st == GQA_OK && !same && config)
         st = is_read(&same, &output, config);
     if (st == GQA_OK && !same && options->family_path)
@@ -83,7 +104,7 @@ static enum gqa_status check_output(const struct gqa_convert_options *options,
     if (st == GQA_OK && same)
         return gqa_fail(GQA_ERR_USAGE,
                         "%s: the output is the input; give another name",
-                        options->output);
+                        gqa_output_name(options));
     return st;
 }
 
@@ -132,6 +153,24 @@ static enum gqa_status check_config(const struct gqa_conversion *c)
     gqa_warn("%s has no configuration: the output records only what the "
              "shapes prove (--config FILE gives one)",
              o->input);
+    return GQA_OK;
+}
+
+/* A folder is for loaders of others. */
+static enum gqa_status check_hybrid(const struct gqa_conversion *c)
+{
+    const struct gqa_convert_options *o = c->options;
+
+    if (!o->writer->needs_config || !gqa_is_hybrid(c->plan))
+        return GQA_OK;
+    if (!o->allow_hybrid)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "%s: its layers would differ in KV heads, and no stock "
+                        "loader takes such a folder: write a .gqa, or give "
+                        "--expand or --allow-hybrid",
+                        o->output);
+    gqa_warn("%s: its layers differ in KV heads: no stock loader takes it",
+             o->output);
     return GQA_OK;
 }
 
@@ -217,6 +256,7 @@ static enum gqa_status write_output(struct gqa_conversion *c,
     struct written written = {c, producer};
     struct gqa_output_summary output;
     struct gqa_progress *progress = NULL;
+    char *card = NULL;
     const size_t n = c->model->n_params;
     struct gqa_output_tensor *list = calloc(n ? n : 1, sizeof *list);
     json_t *config = gqa_describe_config(c->plan);
@@ -230,17 +270,22 @@ static enum gqa_status write_output(struct gqa_conversion *c,
         .settings = o->settings,
         .n_threads = o->common.n_threads,
         .force = o->force,
+        .to_stdout = o->to_stdout,
         .metadata = metadata,
         .config = config,
         .copy_from = gqa_checkpoint_is_folder(c->source)
                          ? gqa_checkpoint_folder(c->source)
                          : NULL,
+        .n_kv_heads = gqa_uniform_kv_heads(c->plan),
         .progress = gqa_progress_update,
         .ready = finish,
         .ready_ctx = &written,
     };
     enum gqa_status st = list ? gqa_json_check() : gqa_fail_nomem();
 
+    if (st == GQA_OK && o->writer->needs_config)
+        st = gqa_card_create(&card, c, config, recipe);
+    out.card = card;
     if (st != GQA_OK)
         goto done;
     if ((st = gqa_progress_create(&progress, o->common.log_level)) != GQA_OK)
@@ -248,10 +293,11 @@ static enum gqa_status write_output(struct gqa_conversion *c,
     gqa_progress_phase(progress, "writing", GQA_PROGRESS_BYTES);
     out.progress_ctx = progress;
     list_outputs(list, c->plan);
-    st = gqa_output_write(&output, o->output, list, c->model->n_params,
+    st = gqa_output_write(&output, gqa_output_name(o), list, c->model->n_params,
                           gqa_produce, producer, &out);
 done:
     gqa_progress_free(progress);
+    free(card);
     json_decref(metadata);
     json_decref(recipe);
     json_decref(config);
@@ -264,7 +310,10 @@ static enum gqa_status try_output(const struct gqa_conversion *c)
 {
     const struct gqa_output_options out = {
         .writer = c->options->writer,
+        .card = "", /* there will be one */
+        .n_kv_heads = gqa_uniform_kv_heads(c->plan),
         .force = c->options->force,
+        .to_stdout = c->options->to_stdout,
         .copy_from = gqa_checkpoint_is_folder(c->source)
                          ? gqa_checkpoint_folder(c->source)
                          : NULL,
@@ -318,7 +367,8 @@ static enum gqa_status run(struct gqa_conversion *c)
     st = in_source(understand(c, &hints), o);
     if (st == GQA_OK)
         st = in_source(plan(c), o);
-    if (st != GQA_OK || (st = check_config(c)) != GQA_OK)
+    if (st != GQA_OK || (st = check_config(c)) != GQA_OK ||
+        (st = check_hybrid(c)) != GQA_OK)
         return st;
     gqa_say_plan(c->plan, o);
     gqa_clock_log("planning", start, 0);

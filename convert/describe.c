@@ -4,11 +4,26 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "convert/adapt_config.h"
 #include "formats/families/family.h"
 
 static json_t *integer(uint64_t value)
 {
     return json_integer((json_int_t)value);
+}
+
+bool gqa_is_repacking(const struct gqa_plan *plan)
+{
+    for (size_t i = 0; i < plan->model->n_attentions; i++) {
+        const struct gqa_plan_attention *out = &plan->attentions[i];
+
+        if (out->pooled != out->source || out->written != out->source)
+            return false;
+    }
+    for (size_t i = 0; i < plan->model->n_params; i++)
+        if (plan->tensors[i].dtype != plan->model->params[i].dtype)
+            return false;
+    return true;
 }
 
 /* --- Configuration ------------------------------------------------------- */
@@ -93,6 +108,8 @@ json_t *gqa_describe_config(const struct gqa_plan *plan)
         else
             json_object_del(config, kv_heads_key(plan));
     }
+    if (!gqa_is_repacking(plan))
+        gqa_adapt_config(config, kv_heads_key(plan), plan);
     if (!plan->options.keep_dtype)
         set_dtype(config, plan->options.dtype);
     return config;
@@ -100,7 +117,7 @@ json_t *gqa_describe_config(const struct gqa_plan *plan)
 
 /* --- Recipe -------------------------------------------------------------- */
 
-static const char *base_name(const char *path)
+const char *gqa_base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
 
@@ -129,26 +146,11 @@ static json_t *describe_source(const struct gqa_checkpoint *source,
 {
     json_t *out =
         json_pack("{s:s, s:o}", "kind", gqa_checkpoint_kind(source), "name",
-                  gqa_json_text(base_name(gqa_checkpoint_path(source))));
+                  gqa_json_text(gqa_base_name(gqa_checkpoint_path(source))));
 
     if (recipe)
         json_object_set_new(out, "recipe", recipe);
     return out;
-}
-
-/* Whether the weights come out as they went in. */
-static bool is_repacking(const struct gqa_plan *plan)
-{
-    for (size_t i = 0; i < plan->model->n_attentions; i++) {
-        const struct gqa_plan_attention *out = &plan->attentions[i];
-
-        if (out->pooled != out->source || out->written != out->source)
-            return false;
-    }
-    for (size_t i = 0; i < plan->model->n_params; i++)
-        if (plan->tensors[i].dtype != plan->model->params[i].dtype)
-            return false;
-    return true;
 }
 
 static json_t *describe_attention(const struct gqa_plan_attention *out)
@@ -172,7 +174,7 @@ static json_t *describe_alignment(const struct gqa_plan *plan,
     const bool drawn = tokens && !c->text_path && strcmp(from, "self") == 0;
     json_t *losses = json_array();
     json_t *out =
-        json_pack("{s:o}", "calibrated_on", gqa_json_text(base_name(from)));
+        json_pack("{s:o}", "calibrated_on", gqa_json_text(gqa_base_name(from)));
 
     if (tokens) {
         json_object_set_new(out, "n_sequences",
@@ -205,7 +207,7 @@ json_t *gqa_describe_recipe(const struct gqa_plan *plan,
     json_t *attentions, *recipe, *old = recipe_of(source);
 
     /* How the weights were made has not changed. */
-    if (old && is_repacking(plan))
+    if (old && gqa_is_repacking(plan))
         return old;
     attentions = json_array();
     recipe = json_pack(
@@ -247,7 +249,7 @@ json_t *gqa_describe_shards(const struct gqa_plan *plan,
 
     json_object_set_new(metadata, "format", json_string("pt"));
     json_object_del(metadata, "gqa.config");
-    if (is_repacking(plan))
+    if (gqa_is_repacking(plan))
         return metadata;
     json_object_set_new(metadata, "gqa.version", json_string("1"));
     json_object_set_new(metadata, "gqa.recipe", as_text(recipe));

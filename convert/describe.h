@@ -11,6 +11,12 @@
 #include "convert/calibrate.h"
 #include "convert/plan.h"
 
+/* What stands behind the last slash of a path. Lent. */
+const char *gqa_base_name(const char *path);
+
+/* Whether the weights come out as they went in. */
+bool gqa_is_repacking(const struct gqa_plan *plan);
+
 /*
  * config.json of the grouped model: the source's, changed only where the
  * conversion requires.

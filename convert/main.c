@@ -9,11 +9,13 @@
 static enum gqa_status print(const struct gqa_conversion *c)
 {
     const struct gqa_options *common = &c->options->common;
+    /* Where the weights have standard output, that is all there is on it. */
+    FILE *out = c->options->to_stdout ? stderr : stdout;
 
     if (common->json)
-        puts(c->json);
+        fprintf(out, "%s\n", c->json);
     else if (common->log_level >= GQA_LOG_WARN)
-        gqa_summary_print(c);
+        gqa_summary_print(out, c);
     return gqa_cli_flush();
 }
 

@@ -14,6 +14,8 @@
 /* Beside the element types of the other choices. */
 enum { KEEP_DTYPE = -1 };
 
+enum { TO_GQA, TO_SAFETENSORS };
+
 /* One "FIRST-LAST=N" or "LAYER=N" of length n. */
 static enum gqa_status parse_layer_range(struct gqa_layer_groups *out,
                                          const char *text, size_t n)
@@ -113,6 +115,13 @@ static const struct gqa_choice dtypes[] = {
     {.name = NULL},
 };
 
+/* What standard output can be. */
+static const struct gqa_choice streams[] = {
+    {.name = "gqa", .value = TO_GQA},
+    {.name = "safetensors", .value = TO_SAFETENSORS},
+    {.name = NULL},
+};
+
 #define AT(member) offsetof(struct gqa_convert_options, member)
 
 static const struct gqa_option rows[] = {
@@ -203,6 +212,12 @@ static const struct gqa_option rows[] = {
      .offset = AT(plan.expand),
      .help = "write grouped values in multi-head shape, which every runtime "
              "loads"},
+    {.name = "to",
+     .kind = GQA_OPTION_CHOICE,
+     .value = "FORMAT",
+     .offset = AT(to),
+     .choices = streams,
+     .help = "of OUTPUT -: gqa (default) or safetensors"},
     {.name = "level",
      .kind = GQA_OPTION_NUMBER,
      .value = "N",
@@ -242,6 +257,10 @@ static const struct gqa_option rows[] = {
      .offset = AT(allow_extra),
      .help = "copy tensors that belong to no part of the model, outside of "
              "attention, with a warning; they are refused otherwise"},
+    {.name = "allow-hybrid",
+     .offset = AT(allow_hybrid),
+     .help = "write a folder whose layers differ in KV heads, which stock "
+             "loaders do not take; it is refused otherwise"},
     {.name = "force",
      .letter = 'f',
      .offset = AT(force),
@@ -260,13 +279,15 @@ static const char *const advices[GQA_N_ADVICES] = {
 
 const struct gqa_tool gqa_convert_tool = {
     .name = "gqa-convert",
-    .usage = "Usage: gqa-convert [OPTION]... INPUT OUTPUT\n"
-             "Group the key and value heads of a multi-head checkpoint.\n"
-             "\n"
-             "INPUT is an HDF5 (TensorFlow, Keras, flat), safetensors or .gqa "
-             "file,\n"
-             "an index of shards, or a folder. OUTPUT is NAME.gqa,\n"
-             "NAME.safetensors, or else a folder in Hugging Face's layout.\n",
+    .usage =
+        "Usage: gqa-convert [OPTION]... INPUT OUTPUT\n"
+        "Group the key and value heads of a multi-head checkpoint.\n"
+        "\n"
+        "INPUT is an HDF5 (TensorFlow, Keras, flat), safetensors or .gqa "
+        "file,\n"
+        "an index of shards, a folder, or - for standard input. OUTPUT is\n"
+        "NAME.gqa, NAME.safetensors, FOLDER/ in Hugging Face's layout, or "
+        "-\nfor standard output.\n",
     .notes = "Exit status: 0 done, 2 trouble (and nothing written).\n"
              "\n"
              "Example: gqa-convert --groups 8 tf_model.h5 model.gqa\n",
@@ -338,6 +359,22 @@ static enum gqa_status check_together(const struct gqa_convert_options *o)
     return check_calibration(o);
 }
 
+static enum gqa_status find_writer(struct gqa_convert_options *o)
+{
+    static const struct gqa_writer *const writers[] = {
+        [TO_GQA] = &gqa_writer_gqa, [TO_SAFETENSORS] = &gqa_writer_safetensors};
+
+    o->to_stdout = strcmp(o->output, "-") == 0;
+    if (!o->to_stdout && given(o, "to"))
+        return gqa_fail(GQA_ERR_USAGE,
+                        "option --to is for standard output, '-'; a name says "
+                        "by itself what is written");
+    if (!o->to_stdout)
+        return gqa_writer_find(&o->writer, o->output);
+    o->writer = writers[o->to];
+    return GQA_OK;
+}
+
 enum gqa_status gqa_convert_options_parse(struct gqa_convert_options *out,
                                           int argc, char **argv)
 {
@@ -357,7 +394,7 @@ enum gqa_status gqa_convert_options_parse(struct gqa_convert_options *out,
     out->calibration.seed = out->plan.seed;
     if (!out->plan.keep_dtype)
         out->plan.dtype = (enum gqa_dtype)out->dtype;
-    if ((st = gqa_writer_find(&out->writer, out->output)) != GQA_OK)
+    if ((st = find_writer(out)) != GQA_OK)
         return st;
     return check_together(out);
 }
@@ -365,4 +402,9 @@ enum gqa_status gqa_convert_options_parse(struct gqa_convert_options *out,
 void gqa_convert_options_clear(struct gqa_convert_options *options)
 {
     free(options->layer_groups);
+}
+
+const char *gqa_output_name(const struct gqa_convert_options *options)
+{
+    return options->to_stdout ? "standard output" : options->output;
 }

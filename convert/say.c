@@ -48,14 +48,15 @@ static void say_tensors(const struct gqa_plan *plan)
 
 static void say_output(const struct gqa_convert_options *o)
 {
+    const char *name = gqa_output_name(o);
     char what[128];
 
     if (o->dry_run) {
-        gqa_info("%s: not written, by --dry-run", o->output);
+        gqa_info("%s: not written, by --dry-run", name);
         return;
     }
     o->writer->describe(what, sizeof what, &o->settings);
-    gqa_info("%s: by its name %s", o->output, what);
+    gqa_info("%s: %s%s", name, o->to_stdout ? "" : "by its name ", what);
 }
 
 void gqa_say_plan(const struct gqa_plan *plan,

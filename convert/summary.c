@@ -1,112 +1,65 @@
 #include "convert/summary.h"
 
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/ull.h"
 #include "common/units.h"
+#include "convert/describe.h"
+#include "convert/stock.h"
+#include "convert/totals.h"
 #include "formats/families/family.h"
+#include "formats/folder/companions.h"
 
 /* Raised where a member is removed or changes its meaning. */
 enum { SCHEMA_VERSION = 1 };
 
-/* Smallest and largest of a count over the attentions that are grouped. */
-struct range {
-    uint64_t low, high;
-};
-
-/* The attentions that a line of the summary speaks of. */
-struct totals {
-    size_t n_grouped; /* K and V changed */
-    struct range before, after;
-    /* KV-cache: bytes a token takes in the caches of decoder self-attention,
-     * and bytes a source token takes in those of cross-attention. */
-    uint64_t self_before, self_after, cross_before, cross_after;
-};
-
-static void widen(struct range *range, uint64_t value)
-{
-    if (range->low == 0 || value < range->low)
-        range->low = value;
-    if (value > range->high)
-        range->high = value;
-}
-
-static struct totals count(const struct gqa_plan *plan)
-{
-    struct totals t = {0};
-
-    for (size_t i = 0; i < plan->model->n_attentions; i++) {
-        const struct gqa_plan_attention *out = &plan->attentions[i];
-        const struct gqa_attention *a = out->attention;
-        const struct gqa_plan_tensor *k = &plan->tensors[a->k.weight];
-        const uint64_t before =
-            2 * a->head_dim * gqa_dtype_bits(k->param->dtype) / 8;
-        const uint64_t after = 2 * a->head_dim * gqa_dtype_bits(k->dtype) / 8;
-
-        if (out->selected) {
-            t.n_grouped++;
-            widen(&t.before, out->source);
-            widen(&t.after, out->pooled);
-        }
-        if (a->stack != GQA_STACK_DECODER)
-            continue;
-        if (a->kind == GQA_ATTENTION_SELF) {
-            t.self_before += out->source * before;
-            t.self_after += out->written * after;
-        } else {
-            t.cross_before += out->source * before;
-            t.cross_after += out->written * after;
-        }
-    }
-    return t;
-}
-
-static void print_range(const struct range *range)
+static void print_range(FILE *out, const struct gqa_range *range)
 {
     if (range->low == range->high)
-        printf("%llu", ULL(range->low));
+        fprintf(out, "%llu", ULL(range->low));
     else
-        printf("%llu-%llu", ULL(range->low), ULL(range->high));
+        fprintf(out, "%llu-%llu", ULL(range->low), ULL(range->high));
 }
 
-static void print_cache(const char *label, uint64_t before, uint64_t after)
+static void print_cache(FILE *out, const char *label, uint64_t before,
+                        uint64_t after)
 {
     char from[GQA_UNITS_MAX], to[GQA_UNITS_MAX];
 
     if (before == 0)
         return;
-    printf("%-11s %s -> %s a token", label, gqa_units_bytes(from, before),
-           gqa_units_bytes(to, after));
+    fprintf(out, "%-11s %s -> %s a token", label, gqa_units_bytes(from, before),
+            gqa_units_bytes(to, after));
     if (after < before)
-        printf(" (%.4gx less)", (double)before / (double)after);
-    printf("\n");
+        fprintf(out, " (%.4gx less)", (double)before / (double)after);
+    fprintf(out, "\n");
 }
 
-static void print_sizes(const struct gqa_conversion *c)
+static void print_sizes(FILE *out, const struct gqa_conversion *c)
 {
     const struct gqa_convert_options *o = c->options;
     char from[GQA_UNITS_MAX], to[GQA_UNITS_MAX], content[GQA_UNITS_MAX];
 
     if (o->dry_run) {
-        printf("%-11s %s -> %s of tensors (dry run: nothing written)\n", "size",
-               gqa_units_bytes(from, c->source_file_bytes),
-               gqa_units_bytes(to, c->content_bytes));
+        fprintf(out, "%-11s %s -> %s of tensors (dry run: nothing written)\n",
+                "size", gqa_units_bytes(from, c->source_file_bytes),
+                gqa_units_bytes(to, c->content_bytes));
         return;
     }
-    printf("%-11s %s -> %s", "size",
-           gqa_units_bytes(from, c->source_file_bytes),
-           gqa_units_bytes(to, c->output.file_bytes));
+    fprintf(out, "%-11s %s -> %s", "size",
+            gqa_units_bytes(from, c->source_file_bytes),
+            gqa_units_bytes(to, c->output.file_bytes));
     if (c->output.file_bytes != c->output.content_bytes)
-        printf(" (%s uncompressed)",
-               gqa_units_bytes(content, c->output.content_bytes));
+        fprintf(out, " (%s uncompressed)",
+                gqa_units_bytes(content, c->output.content_bytes));
     if (c->output.n_files > 1)
-        printf(" in %zu files", c->output.n_files);
-    printf("\n%-11s %.2f s, %.2f GB/s\n", "time", c->elapsed_s,
-           c->elapsed_s > 0 ? (double)c->content_bytes * 1e-9 / c->elapsed_s
-                            : 0.0);
+        fprintf(out, " in %zu files", c->output.n_files);
+    fprintf(out, "\n%-11s %.2f s, %.2f GB/s\n", "time", c->elapsed_s,
+            c->elapsed_s > 0 ? (double)c->content_bytes * 1e-9 / c->elapsed_s
+                             : 0.0);
 }
 
 static const char *advice(const struct gqa_convert_options *o)
@@ -128,66 +81,67 @@ static const char *advice(const struct gqa_convert_options *o)
     }
 }
 
-/* As many KV heads in each attention of the decoder. */
-static bool is_uniform(const struct gqa_plan *plan)
+/* Weights that were read, or their index. */
+static bool was_read(const struct gqa_checkpoint *source, const char *name)
 {
-    uint64_t first = 0;
+    if (strcmp(gqa_base_name(gqa_checkpoint_file(source)), name) == 0)
+        return true;
+    for (size_t i = 0; i < gqa_checkpoint_n_sources(source); i++)
+        if (strcmp(gqa_base_name(gqa_checkpoint_source(source, i)->path),
+                   name) == 0)
+            return true;
+    return false;
+}
 
-    for (size_t i = 0; i < plan->model->n_attentions; i++) {
-        const struct gqa_plan_attention *out = &plan->attentions[i];
+/* What lay beside the weights and did not come along, each with its reason. */
+static void print_left_out(FILE *out, const struct gqa_conversion *c)
+{
+    const size_t max_named = gqa_log_level() < GQA_LOG_INFO ? 8 : SIZE_MAX;
+    const struct gqa_companions *files = c->output.companions;
+    size_t n = 0;
 
-        if (out->attention->stack != GQA_STACK_DECODER)
-            continue;
-        if (first && out->written != first)
-            return false;
-        first = out->written;
+    for (size_t i = 0; files && i < files->n_left_out; i++) {
+        const struct gqa_left_out *file = &files->left_out[i];
+
+        if (!was_read(c->source, file->name) && n++ < max_named)
+            fprintf(out, "%-11s %s: %s\n", n == 1 ? "left out" : "", file->name,
+                    file->reason);
     }
-    return true;
+    if (n > max_named)
+        fprintf(out, "%-11s and %zu more; -v names them\n", "", n - max_named);
 }
 
-/* What a stock loader would not make of the output, or NULL. */
-static const char *stock_note(const struct gqa_conversion *c)
+void gqa_summary_print(FILE *out, const struct gqa_conversion *c)
 {
+    const struct gqa_totals t = gqa_totals_of(c->plan);
     const struct gqa_convert_options *o = c->options;
+    const char *note =
+        o->writer->stock ? gqa_stock_note(gqa_stock_of(c->plan)) : NULL;
 
-    if (!o->writer->stock || o->plan.expand)
-        return NULL;
-    if (c->model->family->stock_grouped == GQA_STOCK_NONE)
-        return "Stock transformers has no grouped attention for this family: "
-               "--expand writes a\nmodel that it loads.";
-    return is_uniform(c->plan)
-               ? NULL
-               : "Stock transformers takes one number of KV heads for all "
-                 "layers: --expand writes a\nmodel that it loads.";
-}
-
-void gqa_summary_print(const struct gqa_conversion *c)
-{
-    const struct totals t = count(c->plan);
-    const struct gqa_convert_options *o = c->options;
-    const char *note = stock_note(c);
-
-    printf("%-11s %s (%s)\n", "input", gqa_checkpoint_file(c->source),
-           gqa_checkpoint_kind(c->source));
-    printf("%-11s %s\n", "output", o->output);
-    printf("%-11s %s, %zu of %zu attentions grouped by %s%s\n", "model",
-           c->model->model_type ? c->model->model_type
-                                : gqa_family_name(c->model->family),
-           t.n_grouped, c->model->n_attentions, gqa_method_name(o->plan.method),
-           o->plan.expand ? ", written in multi-head shape" : "");
-    printf("%-11s ", "KV heads");
-    print_range(&t.before);
-    printf(" -> ");
-    print_range(&t.after);
-    printf("\n");
-    print_cache("KV cache", t.self_before, t.self_after);
-    print_cache("  cross", t.cross_before, t.cross_after);
-    print_sizes(c);
+    fprintf(out, "%-11s %s (%s)\n", "input", gqa_checkpoint_file(c->source),
+            gqa_checkpoint_kind(c->source));
+    fprintf(out, "%-11s %s (%s)\n", "output", gqa_output_name(o),
+            o->writer->label);
+    fprintf(out, "%-11s %s, %zu of %zu attentions grouped by %s%s\n", "model",
+            c->model->model_type ? c->model->model_type
+                                 : gqa_family_name(c->model->family),
+            t.n_grouped, c->model->n_attentions,
+            gqa_method_name(o->plan.method),
+            o->plan.expand ? ", written in multi-head shape" : "");
+    fprintf(out, "%-11s ", "KV heads");
+    print_range(out, &t.before);
+    fprintf(out, " -> ");
+    print_range(out, &t.after);
+    fprintf(out, "\n");
+    print_cache(out, "KV cache", t.self_before, t.self_after);
+    print_cache(out, "  cross", t.cross_before, t.cross_after);
+    print_left_out(out, c);
+    print_sizes(out, c);
     if (t.after.low >= t.before.high)
         return;
-    printf("\n%s\n", advice(o));
+    fprintf(out, "\n%s\n", advice(o));
     if (note)
-        printf("%s\n", note);
+        fprintf(out, "%s\n", note);
 }
 
 /* --- JSON ---------------------------------------------------------------- */
@@ -201,6 +155,20 @@ static json_t *pair(uint64_t before, uint64_t after)
 {
     return json_pack("{s:o, s:o}", "before", integer(before), "after",
                      integer(after));
+}
+
+static json_t *describe_left_out(const struct gqa_conversion *c)
+{
+    const struct gqa_companions *files = c->output.companions;
+    json_t *list = json_array();
+
+    for (size_t i = 0; files && i < files->n_left_out; i++)
+        if (!was_read(c->source, files->left_out[i].name))
+            json_array_append_new(
+                list, json_pack("{s:o, s:s}", "name",
+                                gqa_json_text(files->left_out[i].name),
+                                "reason", files->left_out[i].reason));
+    return list;
 }
 
 static json_t *describe_attention(const struct gqa_plan_attention *out)
@@ -217,7 +185,7 @@ static json_t *describe_attention(const struct gqa_plan_attention *out)
 
 enum gqa_status gqa_summary_json(char **out, const struct gqa_conversion *c)
 {
-    const struct totals t = count(c->plan);
+    const struct gqa_totals t = gqa_totals_of(c->plan);
     const struct gqa_convert_options *o = c->options;
     json_t *attentions = json_array();
     json_t *root = json_pack(
@@ -230,6 +198,7 @@ enum gqa_status gqa_summary_json(char **out, const struct gqa_conversion *c)
     for (size_t i = 0; i < c->model->n_attentions; i++)
         json_array_append_new(attentions,
                               describe_attention(&c->plan->attentions[i]));
+    json_object_set_new(root, "output_kind", json_string(o->writer->name));
     json_object_set_new(root, "family",
                         json_string(gqa_family_name(c->model->family)));
     json_object_set_new(root, "model_type",
@@ -253,6 +222,7 @@ enum gqa_status gqa_summary_json(char **out, const struct gqa_conversion *c)
                             integer(c->output.content_bytes));
         json_object_set_new(root, "file_bytes", integer(c->output.file_bytes));
         json_object_set_new(root, "n_files", integer(c->output.n_files));
+        json_object_set_new(root, "left_out", describe_left_out(c));
         json_object_set_new(root, "n_nan", integer(c->n_nan));
         json_object_set_new(root, "n_inf", integer(c->n_inf));
         json_object_set_new(root, "elapsed_s",

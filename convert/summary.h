@@ -2,10 +2,12 @@
 #ifndef GQA_CONVERT_SUMMARY_H
 #define GQA_CONVERT_SUMMARY_H
 
+#include <stdio.h>
+
 #include "convert/convert.h"
 
-/* Text on stdout. */
-void gqa_summary_print(const struct gqa_conversion *c);
+/* As text. */
+void gqa_summary_print(FILE *out, const struct gqa_conversion *c);
 
 /*
  * JSON; see docs/convert-json.md. The caller owns *out (free). Errors

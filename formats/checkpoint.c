@@ -16,13 +16,15 @@
 #include "formats/foreign/names.h"
 #include "formats/model/say.h"
 #include "formats/span.h"
+#include "formats/standard_input.h"
 #include "formats/tensor_table.h"
 #include "formats/watch.h"
 
 struct gqa_checkpoint {
     char *path;
-    char *file; /* the one that was found in the folder, or path itself */
-    char *folder;
+    char *file;   /* the one that was found in the folder, or path itself; NULL
+                     as the folder */
+    char *folder; /* NULL: it came through standard input */
     bool is_folder;
     bool is_sharded; /* put together by an index */
     char *kind;
@@ -34,6 +36,23 @@ struct gqa_checkpoint {
     char *config_trouble;
     struct gqa_watch files; /* all that was read */
 };
+
+/* Whoever else can change the file is watched. */
+static enum gqa_status open_watched(struct gqa_checkpoint *c,
+                                    struct gqa_file_handle *file)
+{
+    bool is_copy = false;
+    enum gqa_status st =
+        c->folder ? gqa_file_open(&file->fd, &file->size, file->path)
+                  : gqa_standard_input_open(&file->fd, &file->size, &is_copy);
+
+    if (st != GQA_OK || is_copy)
+        return st;
+    st = gqa_watch_add(&c->files, file->path, file->fd);
+    if (st != GQA_OK)
+        close(file->fd);
+    return st;
+}
 
 /* What the content does not tell, or less than it, the name may. */
 static enum gqa_status refuse_by_name(enum gqa_status st, const char *path)
@@ -58,11 +77,9 @@ static enum gqa_status open_file(struct gqa_checkpoint *c,
     enum gqa_status st;
 
     *out = NULL;
-    if ((st = gqa_file_open(&file.fd, &file.size, path)) != GQA_OK)
+    if ((st = open_watched(c, &file)) != GQA_OK)
         return st;
-    st = gqa_watch_add(&c->files, path, file.fd);
-    if (st == GQA_OK)
-        st = gqa_file_detect(format, file.fd, file.size);
+    st = gqa_file_detect(format, file.fd, file.size);
     if (st == GQA_ERR_FORMAT || st == GQA_ERR_UNSUPPORTED ||
         (st == GQA_OK && (*format)->is_index))
         st = refuse_by_name(st, path);
@@ -176,7 +193,8 @@ static enum gqa_status open_weights(
     if ((st = open_file(c, &source, &format, path, options)) != GQA_OK)
         return st;
     if (format->is_index)
-        return open_index(c, path, options);
+        return c->folder ? open_index(c, path, options)
+                         : gqa_standard_input_refuse_index();
     c->sources = malloc(sizeof(struct gqa_source *));
     if (!c->sources) {
         gqa_source_close(source);
@@ -199,7 +217,8 @@ static enum gqa_status find_config(struct gqa_checkpoint *c,
             c->config_path = strdup(c->sources[i]->path);
             return c->config_path ? GQA_OK : gqa_fail_nomem();
         }
-    return gqa_config_find(&c->config, &c->config_path, c->folder);
+    return c->folder ? gqa_config_find(&c->config, &c->config_path, c->folder)
+                     : GQA_OK;
 }
 
 /* A configuration beside the weights may be damaged where they are not. */
@@ -215,13 +234,14 @@ static enum gqa_status find_config_or_go_on(
     return c->config_trouble ? GQA_OK : gqa_fail_nomem();
 }
 
+/* Inside the weights it is watched with them. */
 static enum gqa_status watch_config(struct gqa_checkpoint *c)
 {
     enum gqa_status st;
     uint64_t size;
     int fd;
 
-    if (!c->config_path)
+    if (!c->config_path || strcmp(c->config_path, c->sources[0]->path) == 0)
         return GQA_OK;
     if ((st = gqa_file_open(&fd, &size, c->config_path)) != GQA_OK)
         return st;
@@ -272,15 +292,17 @@ enum gqa_status gqa_checkpoint_open(
 {
     enum gqa_status st;
     struct gqa_checkpoint *c = calloc(1, sizeof *c);
+    const bool is_stream = strcmp(path, GQA_STANDARD_INPUT) == 0;
 
     if (!c)
         return gqa_fail_nomem();
-    c->path = strdup(path);
+    c->path = strdup(is_stream ? GQA_STANDARD_INPUT_PATH : path);
     if (!c->path) {
         st = gqa_fail_nomem();
         goto done;
     }
-    if ((st = open_path(c, options)) != GQA_OK)
+    st = is_stream ? open_weights(c, c->path, options) : open_path(c, options);
+    if (st != GQA_OK)
         goto done;
     if ((st = find_config_or_go_on(c, options)) != GQA_OK)
         goto done;
@@ -349,7 +371,7 @@ const char *gqa_checkpoint_path(const struct gqa_checkpoint *c)
 
 const char *gqa_checkpoint_file(const struct gqa_checkpoint *c)
 {
-    return c->file;
+    return c->file ? c->file : c->path;
 }
 
 const char *gqa_checkpoint_folder(const struct gqa_checkpoint *c)

@@ -30,7 +30,9 @@ struct gqa_checkpoint_options {
  *   - an index: model.safetensors.index.json, tf_model.h5.index.json,
  *     model.weights.json; it may name files of its own folder only, by
  *     bare name;
- *   - a folder that holds one of these.
+ *   - a folder that holds one of these;
+ *   - "-": a file on standard input, which is read once (standard_input.h);
+ *     its configuration is inside, or options name it.
  *
  * out    receives the checkpoint on GQA_OK. The caller owns it and ends it
  *        with gqa_checkpoint_close().
@@ -59,7 +61,8 @@ const char *gqa_checkpoint_path(const struct gqa_checkpoint *checkpoint);
 /* The file that was read: weights, or the index that lists them; of a folder,
  * the one that was chosen. */
 const char *gqa_checkpoint_file(const struct gqa_checkpoint *checkpoint);
-/* The folder of the files: the path itself, or where the file lies. */
+/* The folder of the files: the path itself, or where the file lies; NULL: it
+ * came through standard input. */
 const char *gqa_checkpoint_folder(const struct gqa_checkpoint *checkpoint);
 /* Given as a folder: its other files (tokenizer...) belong to it. */
 bool gqa_checkpoint_is_folder(const struct gqa_checkpoint *checkpoint);

@@ -1,8 +1,11 @@
 #include "formats/writers.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "common/memory_stream.h"
+#include "common/strings.h"
 #include "formats/formats.h"
 
 const struct gqa_writer *const gqa_writers[] = {
@@ -15,16 +18,15 @@ const size_t gqa_n_writers = sizeof gqa_writers / sizeof *gqa_writers;
 
 static bool takes(const struct gqa_writer *writer, const char *output)
 {
-    if (!writer->names)
-        return true;
-    for (const char *const *pattern = writer->names; *pattern; pattern++)
+    for (const char *const *pattern = writer->names; pattern && *pattern;
+         pattern++)
         if (gqa_name_fits(output, *pattern))
             return true;
     return false;
 }
 
 /* "a, b or c" */
-static enum gqa_status fail_unwritten(const char *output)
+static enum gqa_status fail_unwritten(const char *output, const char *why)
 {
     struct gqa_memory_stream list;
     enum gqa_status st = gqa_memory_stream_open(&list);
@@ -38,27 +40,48 @@ static enum gqa_status fail_unwritten(const char *output)
                                          : ", ",
                 gqa_writers[i]->form);
     if ((st = gqa_memory_stream_flush(&list)) == GQA_OK)
-        st = gqa_fail(GQA_ERR_USAGE,
-                      "%s: cannot write files of this kind; an output is %s",
-                      output, list.text);
+        st = gqa_fail(GQA_ERR_USAGE, "%s: %s; an output is %s", output, why,
+                      list.text);
     gqa_memory_stream_free(&list);
     return st;
+}
+
+/* Names of checkpoints, which nobody gives a folder. */
+static bool is_other_kind(const char *output)
+{
+    static const char *const others[] = {"*.h5",  "*.hdf5", "*.bin",  "*.pt",
+                                         "*.pth", "*.gguf", "*.json", "*.npz",
+                                         "*.zst", "*.keras"};
+
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (gqa_name_fits(output, others[i]))
+            return true;
+    return false;
 }
 
 enum gqa_status gqa_writer_find(const struct gqa_writer **out,
                                 const char *output)
 {
-    /* Names that nobody gives a folder. */
-    static const char *const others[] = {"*.h5",  "*.hdf5", "*.bin",  "*.pt",
-                                         "*.pth", "*.gguf", "*.json", "*.npz",
-                                         "*.zst", "*.keras"};
-    size_t i = 0;
+    struct stat info;
 
-    for (size_t j = 0; j < sizeof others / sizeof *others; j++)
-        if (gqa_name_fits(output, others[j]))
-            return fail_unwritten(output);
-    while (!takes(gqa_writers[i], output))
-        i++; /* the last takes all */
-    *out = gqa_writers[i];
-    return GQA_OK;
+    for (size_t i = 0; i < gqa_n_writers; i++)
+        if (takes(gqa_writers[i], output)) {
+            *out = gqa_writers[i];
+            return GQA_OK;
+        }
+    *out = &gqa_writer_folder;
+    if (gqa_ends_with(output, "/"))
+        return GQA_OK;
+    if (stat(output, &info) == 0)
+        return S_ISDIR(info.st_mode)
+                   ? GQA_OK
+                   : fail_unwritten(output, "is there, and no folder");
+    if (errno != ENOENT && errno != ENOTDIR)
+        return gqa_fail_errno("%s", output);
+    if (is_other_kind(output))
+        return fail_unwritten(output, "cannot write files of this kind");
+    return gqa_fail(GQA_ERR_USAGE,
+                    "%s: neither NAME.gqa nor NAME.safetensors, and no folder "
+                    "is there; for a new folder write '%s/'",
+                    output, output);
 }

@@ -22,9 +22,10 @@ enum gqa_writer_setting {
 
 struct gqa_writer {
     const char *word;  /* "folder": in "--shard-size is for folder output" */
+    const char *name;  /* for programs: "folder" */
     const char *label; /* in sentences, behind "a" */
     const char *form;  /* in lists of what an output may be: "NAME.gqa" */
-    /* Of outputs: as `names` of a gqa_format; NULL: what no other takes. */
+    /* Of outputs: as `names` of a gqa_format; NULL: folders. */
     const char *const *names;
 
     /* What it can hold, and needs. */
@@ -52,8 +53,10 @@ extern const struct gqa_writer *const gqa_writers[];
 extern const size_t gqa_n_writers;
 
 /*
- * The writer of outputs with this name. Errors GQA_ERR_USAGE: a file of a kind
- * that none writes.
+ * The writer of outputs with this name: of a folder where it ends in '/' or one
+ * is there. Errors GQA_ERR_USAGE: none writes what has such a name, or it may
+ * be a folder's and may be a mistake; the message says what to write instead.
+ * GQA_ERR_IO.
  */
 GQA_MUST_USE
 enum gqa_status gqa_writer_find(const struct gqa_writer **out,

@@ -61,8 +61,8 @@ const struct gqa_tool gqa_inspect_tool = {
     .usage =
         "Usage: gqa-inspect [OPTION]... PATH\n"
         "Show the attention heads of a checkpoint: a file, an index or a\n"
-        "folder of safetensors or HDF5, or a .gqa. Only headers are read,\n"
-        "but for --stats.\n",
+        "folder of safetensors or HDF5, a .gqa, or - for standard input. Only\n"
+        "headers are read, but for --stats.\n",
     .notes =
         "Exit status: 0 done, 2 trouble. Tensors that can be read are listed,\n"
         "whatever is wrong with the model.\n"

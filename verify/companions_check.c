@@ -263,11 +263,11 @@ static enum gqa_status compare_folders(size_t *n, struct gqa_check *check,
     struct gqa_companions *folders[2] = {NULL, NULL};
     struct companions c = {.check = check, .files = json_array()};
     enum gqa_status st = gqa_companions_create(
-        &folders[0], gqa_checkpoint_folder(original->checkpoint));
+        &folders[0], gqa_checkpoint_folder(original->checkpoint), NULL);
 
     if (st == GQA_OK)
-        st = gqa_companions_create(&folders[1],
-                                   gqa_checkpoint_folder(subject->checkpoint));
+        st = gqa_companions_create(
+            &folders[1], gqa_checkpoint_folder(subject->checkpoint), NULL);
     c.original = folders[0];
     c.converted = folders[1];
     if (st == GQA_OK)

@@ -363,8 +363,9 @@ static enum gqa_status check_beside(struct finding *f,
     json_t *config = NULL;
     char *path = NULL;
     bool own = false;
-    enum gqa_status st = gqa_config_find(
-        &config, &path, gqa_checkpoint_folder(subject->checkpoint));
+    const char *folder = gqa_checkpoint_folder(subject->checkpoint);
+    enum gqa_status st =
+        folder ? gqa_config_find(&config, &path, folder) : GQA_OK;
 
     if (st == GQA_ERR_FORMAT) {
         fail(f, gqa_error_message());

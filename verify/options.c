@@ -1,5 +1,9 @@
 #include "verify/options.h"
+
+#include <string.h>
+
 #include "formats/model/option_rows.h"
+#include "formats/standard_input.h"
 
 /* Heads beyond any model's. */
 #define MAX_COUNT ((uint64_t)1 << 31)
@@ -252,7 +256,8 @@ const struct gqa_tool gqa_verify_tool = {
         "       gqa-verify [OPTION]... --against=ORIGINAL CONVERTED\n"
         "Check that a checkpoint is sound and, against the one it was made\n"
         "from, that every value in it is what it must be; then run both and\n"
-        "say how far apart they are.\n",
+        "say how far apart they are. One of them may be - for standard "
+        "input.\n",
     .notes = "Exit status: 0 all checks passed, 1 a check failed, 2 trouble.\n"
              "\n"
              "Example: gqa-verify --against model.h5 model.gqa\n",
@@ -274,6 +279,11 @@ enum gqa_status gqa_verify_options_parse(struct gqa_verify_options *out,
     if (st != GQA_OK || out->common.help || out->common.version)
         return st;
     out->path = out->common.operands[0];
+    if (out->original_path && strcmp(out->path, GQA_STANDARD_INPUT) == 0 &&
+        strcmp(out->original_path, GQA_STANDARD_INPUT) == 0)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "standard input is one checkpoint: name ORIGINAL, or "
+                        "CONVERTED");
     if (out->common.json)
         out->format = GQA_REPORT_JSON;
     return gqa_run_arguments_check(&out->run);

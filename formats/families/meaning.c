@@ -7,6 +7,7 @@
 #include "common/json.h"
 #include "common/strings.h"
 #include "formats/families/description.h"
+#include "formats/families/kv_words.h"
 #include "formats/families/silent.h"
 #include "formats/model/network_config.h"
 
@@ -455,7 +456,11 @@ static void state_key(const struct meaning *m, const char *key,
 
     if (is_used(m, key) || decides_nothing(m, key))
         return;
-    fact = state(m, key, key, copy(plain_token(key, value)), value);
+    fact = state(m, key, key,
+                 m->view->kv_heads
+                     ? copy(plain_token(key, value))
+                     : gqa_kv_words_hide(key, plain_token(key, value)),
+                 value);
     json_object_set_new(fact, "silent", json_boolean(silent));
     if (m->view->network_alone)
         json_object_set_new(fact, "aside", json_true());

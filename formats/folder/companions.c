@@ -11,27 +11,15 @@
 #include "common/entries.h"
 #include "common/file.h"
 #include "common/interrupt.h"
-#include "common/log.h"
 #include "common/strings.h"
-#include "formats/formats.h"
 
 enum { COPY_BYTES = 1 << 20 };
 
-/* Of whatever format, or an index of such. */
-static bool is_weights(const char *name)
+/* Hidden, or made anew by whoever writes one. */
+static bool is_of_the_folder(const char *name)
 {
-    for (size_t i = 0; i < gqa_n_formats; i++)
-        for (const struct gqa_name_ending *e = gqa_formats[i]->endings;
-             e && e->text; e++)
-            if (!e->may_be_else && gqa_ends_with(name, e->text))
-                return true;
-    return false;
-}
-
-static bool is_companion(const char *name)
-{
-    return *name != '.' && strcmp(name, "config.json") != 0 &&
-           strcmp(name, GQA_FOLDER_MANIFEST_NAME) != 0 && !is_weights(name);
+    return *name == '.' || strcmp(name, "config.json") == 0 ||
+           strcmp(name, GQA_FOLDER_MANIFEST_NAME) == 0;
 }
 
 static enum gqa_status add(struct gqa_companions *c, const char *name,
@@ -51,27 +39,78 @@ static enum gqa_status add(struct gqa_companions *c, const char *name,
     return GQA_OK;
 }
 
-static enum gqa_status consider(struct gqa_companions *c, const char *name)
+/* Nothing but the regular file that it was; and no waiting otherwise. */
+static int open_companion(const struct gqa_companions *c, const char *name)
 {
+    return openat(c->fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+}
+
+static enum gqa_status leave_out(struct gqa_companions *c, const char *name,
+                                 const char *reason)
+{
+    struct gqa_left_out *list =
+        realloc(c->left_out, (c->n_left_out + 1) * sizeof *list);
+
+    if (!list)
+        return gqa_fail_nomem();
+    c->left_out = list;
+    list[c->n_left_out] = (struct gqa_left_out){strdup(name), reason};
+    return list[c->n_left_out++].name ? GQA_OK : gqa_fail_nomem();
+}
+
+/* By what stands in a file; what cannot be read is found out by copying. */
+static enum gqa_status look_into(const char **reason,
+                                 const struct gqa_companions *c,
+                                 const char *name, uint64_t size,
+                                 const struct gqa_companion_rules *rules)
+{
+    enum gqa_status st;
+    const int fd = open_companion(c, name);
+
+    *reason = NULL;
+    if (fd < 0)
+        return GQA_OK;
+    st = gqa_left_out_by_content(reason, fd, size, name, rules);
+    close(fd);
+    return st == GQA_OK ? st : gqa_fail_prefix(st, "%s/%s", c->folder, name);
+}
+
+static enum gqa_status consider(struct gqa_companions *c, const char *name,
+                                const struct gqa_companion_rules *rules)
+{
+    const char *reason;
+    enum gqa_status st;
     struct stat info;
 
-    if (!is_companion(name))
+    if (is_of_the_folder(name))
         return GQA_OK;
     if (fstatat(c->fd, name, &info, 0) != 0) {
         /* A link that leads nowhere, or where we may not go; else the disk. */
         if (errno != ENOENT && errno != ELOOP && errno != EACCES)
             return gqa_fail_errno("cannot read %s/%s", c->folder, name);
-        gqa_info("%s/%s: not copied: %s", c->folder, name, strerror(errno));
-        return GQA_OK;
+        return leave_out(c, name, "cannot be read");
     }
-    if (S_ISREG(info.st_mode))
-        return add(c, name, (uint64_t)info.st_size);
-    gqa_info("%s/%s: not copied: %s", c->folder, name,
-             S_ISDIR(info.st_mode) ? "a folder" : "not a regular file");
-    return GQA_OK;
+    if (!S_ISREG(info.st_mode))
+        return leave_out(
+            c, name, S_ISDIR(info.st_mode) ? "a folder" : "not a regular file");
+    reason = gqa_left_out_by_name(name, rules);
+    if (!reason && rules) {
+        st = look_into(&reason, c, name, (uint64_t)info.st_size, rules);
+        if (st != GQA_OK)
+            return st;
+    }
+    return reason ? leave_out(c, name, reason)
+                  : add(c, name, (uint64_t)info.st_size);
 }
 
-static enum gqa_status list_folder(struct gqa_companions *c)
+static int compare_left_out(const void *a, const void *b)
+{
+    return strcmp(((const struct gqa_left_out *)a)->name,
+                  ((const struct gqa_left_out *)b)->name);
+}
+
+static enum gqa_status list_folder(struct gqa_companions *c,
+                                   const struct gqa_companion_rules *rules)
 {
     enum gqa_status st = GQA_OK;
     struct dirent *entry;
@@ -85,7 +124,7 @@ static enum gqa_status list_folder(struct gqa_companions *c)
     }
     errno = 0;
     while (st == GQA_OK && (entry = readdir(dir))) {
-        st = consider(c, entry->d_name);
+        st = consider(c, entry->d_name, rules);
         errno = 0;
     }
     if (st == GQA_OK && errno != 0)
@@ -93,11 +132,15 @@ static enum gqa_status list_folder(struct gqa_companions *c)
     closedir(dir);
     if (c->n > 1)
         qsort(c->names, c->n, sizeof *c->names, gqa_compare_strings);
+    if (c->n_left_out > 1)
+        qsort(c->left_out, c->n_left_out, sizeof *c->left_out,
+              compare_left_out);
     return st;
 }
 
 enum gqa_status gqa_companions_create(struct gqa_companions **out,
-                                      const char *folder)
+                                      const char *folder,
+                                      const struct gqa_companion_rules *rules)
 {
     struct gqa_companions *c = calloc(1, sizeof *c);
     enum gqa_status st = GQA_OK;
@@ -107,7 +150,7 @@ enum gqa_status gqa_companions_create(struct gqa_companions **out,
     c->fd = -1;
     if (folder) {
         c->folder = strdup(folder);
-        st = c->folder ? list_folder(c) : gqa_fail_nomem();
+        st = c->folder ? list_folder(c, rules) : gqa_fail_nomem();
     }
     if (st != GQA_OK) {
         gqa_companions_free(c);
@@ -124,6 +167,9 @@ void gqa_companions_free(struct gqa_companions *c)
     for (size_t i = 0; i < c->n; i++)
         free(c->names[i]);
     free(c->names);
+    for (size_t i = 0; i < c->n_left_out; i++)
+        free(c->left_out[i].name);
+    free(c->left_out);
     free(c->folder);
     if (c->fd >= 0)
         close(c->fd);
@@ -183,12 +229,6 @@ static enum gqa_status copy_bytes(const struct gqa_companions *c,
     gqa_sha256_free(sha256);
     free(buf);
     return st;
-}
-
-/* Nothing but the regular file that it was; and no waiting otherwise. */
-static int open_companion(const struct gqa_companions *c, const char *name)
-{
-    return openat(c->fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 }
 
 static enum gqa_status copy_one(const struct gqa_companions *c,

@@ -1,6 +1,6 @@
 /*
  * The other files of a checkpoint's folder, which come along: tokenizer,
- * generation config, README and so on.
+ * generation config, licence and so on.
  */
 #ifndef GQA_FORMATS_FOLDER_COMPANIONS_H
 #define GQA_FORMATS_FOLDER_COMPANIONS_H
@@ -11,29 +11,42 @@
 
 #include "common/atomic.h"
 #include "common/status.h"
+#include "formats/folder/left_out.h"
 #include "formats/folder/manifest.h"
+
+struct gqa_left_out {
+    char *name;         /* owned */
+    const char *reason; /* in a few words */
+};
 
 struct gqa_companions {
     char *folder; /* owned */
     int fd;       /* of the folder */
     char **names; /* [n], owned, sorted */
     size_t n;
-    uint64_t n_bytes;    /* of all files */
-    uint64_t name_bytes; /* of all names */
+    uint64_t n_bytes;              /* of all files */
+    uint64_t name_bytes;           /* of all names */
+    struct gqa_left_out *left_out; /* [n_left_out], sorted by name: what does
+                                      not come along, but for hidden files,
+                                      config.json and gqa-manifest.json */
+    size_t n_left_out;
 };
 
 /*
  * Find them: regular files, also behind symbolic links, that are not
- * hidden, no weights, no index, not config.json and not gqa-manifest.json.
- * Sub-folders are told of and left out.
+ * hidden, not config.json and not gqa-manifest.json, and that nothing is
+ * against (left_out.h).
  *
  * folder  NULL for none.
+ * rules   what holds for a conversion; NULL: of a folder as it is only weights
+ *         and indices are left out.
  * out     receives the list on GQA_OK; end it with gqa_companions_free().
  * Errors  GQA_ERR_IO, GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
 enum gqa_status gqa_companions_create(struct gqa_companions **out,
-                                      const char *folder);
+                                      const char *folder,
+                                      const struct gqa_companion_rules *rules);
 void gqa_companions_free(struct gqa_companions *companions);
 
 /*

@@ -11,6 +11,7 @@
 #include "common/json.h"
 #include "common/units.h"
 #include "formats/folder/companions.h"
+#include "formats/folder/folder.h"
 #include "formats/folder/manifest.h"
 #include "formats/folder/replaceable.h"
 #include "formats/safetensors/write.h"
@@ -20,6 +21,7 @@ enum { SHARD_NAME_BYTES = 64 };
 
 static const char index_name[] = "model.safetensors.index.json";
 static const char config_name[] = "config.json";
+static const char card_name[] = "README.md";
 
 struct shard {
     char name[SHARD_NAME_BYTES];
@@ -166,6 +168,8 @@ static uint64_t manifest_bytes(const struct folder *f)
     name_bytes += f->index ? strlen(index_name) : 0;
     n_files += f->config ? 1 : 0;
     name_bytes += f->config ? strlen(config_name) : 0;
+    n_files += f->out->options->card ? 1 : 0;
+    name_bytes += f->out->options->card ? strlen(card_name) : 0;
     return gqa_folder_manifest_most_bytes(n_files, name_bytes);
 }
 
@@ -177,6 +181,7 @@ static enum gqa_status check_space(const struct folder *f)
         needed += f->shards[i].header.n_bytes + f->shards[i].header.data_bytes;
     needed += f->index ? strlen(f->index) : 0;
     needed += f->config ? strlen(f->config) : 0;
+    needed += f->out->options->card ? strlen(f->out->options->card) : 0;
     return gqa_atomic_check_space(f->target, needed);
 }
 
@@ -208,7 +213,7 @@ static enum gqa_status write_shard(struct folder *f, const struct shard *shard,
 
     if ((st = gqa_content_digest_create(&weights.digest)) != GQA_OK)
         return st;
-    if (asprintf(&path, "%s/%s", f->out->path, shard->name) < 0) {
+    if (!(path = gqa_path_join(f->out->path, shard->name))) {
         gqa_content_digest_free(weights.digest);
         return gqa_fail_nomem();
     }
@@ -279,6 +284,8 @@ static enum gqa_status write_all_files(struct folder *f,
     if (st == GQA_OK) /* The analyser loses sight of who owns the text. */
         st = write_text(f, config_name, f->config); /* NOLINT */
     if (st == GQA_OK)
+        st = write_text(f, card_name, f->out->options->card);
+    if (st == GQA_OK)
         st = gqa_companions_copy(f->companions, f->target, f->out->path,
                                  &f->manifest);
     if (st == GQA_OK)
@@ -303,13 +310,22 @@ static void clear(struct folder *f)
     free(f->order);
 }
 
+static enum gqa_status find_companions(struct gqa_companions **out,
+                                       const struct gqa_output_options *options)
+{
+    return gqa_companions_create(
+        out, options->copy_from,
+        &(const struct gqa_companion_rules){.has_card = options->card != NULL,
+                                            .n_kv_heads = options->n_kv_heads});
+}
+
 static enum gqa_status check(const char *path,
                              const struct gqa_output_options *options)
 {
     struct gqa_companions *companions = NULL;
     enum gqa_status st;
 
-    st = gqa_companions_create(&companions, options->copy_from);
+    st = find_companions(&companions, options);
     if (st == GQA_OK)
         st = gqa_atomic_try_folder(path, options->force,
                                    &GQA_REPLACEABLE(companions));
@@ -323,8 +339,7 @@ static enum gqa_status write_folder(struct gqa_output_summary *summary,
     struct folder f = {.out = output};
     enum gqa_status st;
 
-    if ((st = gqa_companions_create(&f.companions,
-                                    output->options->copy_from)) != GQA_OK)
+    if ((st = find_companions(&f.companions, output->options)) != GQA_OK)
         goto done;
     if ((st = gqa_atomic_create_folder(
              &f.target, output->path, output->options->force,
@@ -335,8 +350,10 @@ static enum gqa_status write_folder(struct gqa_output_summary *summary,
         (st = check_space(&f)) != GQA_OK)
         goto done;
     st = write_all_files(&f, summary);
+    summary->companions = f.companions;
     if (st == GQA_OK && output->options->ready)
         st = output->options->ready(output->options->ready_ctx, summary);
+    summary->companions = NULL;
     if (st == GQA_OK)
         st = gqa_atomic_commit(f.target);
 done:
@@ -355,8 +372,9 @@ static void describe(char *out, size_t size,
 
 const struct gqa_writer gqa_writer_folder = {
     .word = "folder",
+    .name = "folder",
     .label = "folder",
-    .form = "a folder",
+    .form = "FOLDER/",
     .settings = GQA_SETTING_SHARDS,
     .needs_config = true,
     .stock = true,

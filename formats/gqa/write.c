@@ -176,6 +176,7 @@ static void describe(char *out, size_t size,
 
 const struct gqa_writer gqa_writer_gqa = {
     .word = ".gqa",
+    .name = "gqa",
     .label = ".gqa",
     .form = "NAME.gqa",
     .names = (const char *const[]){"*.gqa", NULL},

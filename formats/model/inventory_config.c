@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "common/ull.h"
+#include "formats/families/kv_words.h"
 #include "formats/model/inventory_taking.h"
 
 /* The width that a projection up or down of a layer has; 0: it has none. */
@@ -152,6 +153,25 @@ static enum gqa_status check_head_dim(struct gqa_taking *t)
         ULL(a->head_dim));
 }
 
+/* Whether lists for each block tell it, and rightly, of all that are grouped.
+ */
+static bool blocks_tell_kv_heads(const struct gqa_taking *t)
+{
+    const struct gqa_model *m = t->model;
+    const uint64_t n_layers =
+        gqa_model_is_encoder_decoder(m) ? m->n_decoder_layers : m->n_layers;
+
+    for (size_t i = 0; i < m->n_attentions; i++) {
+        const struct gqa_attention *a = &m->attentions[i];
+
+        if (a->stack == GQA_STACK_DECODER && a->n_kv_heads != a->n_heads &&
+            gqa_kv_words_of_layer(m->config, a->layer, n_layers, a->n_heads) !=
+                a->n_kv_heads)
+            return false;
+    }
+    return true;
+}
+
 /* Loaders take as many as query heads where it is not said. That it says
  * another number was an error of making the model. */
 static enum gqa_status check_kv_heads(struct gqa_taking *t)
@@ -164,7 +184,7 @@ static enum gqa_status check_kv_heads(struct gqa_taking *t)
     if (!keys || !t->is_known || (value && !json_is_null(value)))
         return GQA_OK;
     grouped = gqa_grouped_by_key(t->model);
-    if (!grouped)
+    if (!grouped || blocks_tell_kv_heads(t))
         return GQA_OK;
     return gqa_taking_fault(
         t, GQA_FAULT_CONFIG, keys[0],

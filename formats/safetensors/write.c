@@ -44,6 +44,7 @@ static void describe(char *out, size_t size,
 
 const struct gqa_writer gqa_writer_safetensors = {
     .word = ".safetensors",
+    .name = "safetensors",
     .label = ".safetensors file",
     .form = "NAME.safetensors",
     .names = (const char *const[]){"*.safetensors", NULL},

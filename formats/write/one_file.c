@@ -1,21 +1,24 @@
 /* Outputs that are one file of weights. */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "common/atomic.h"
 #include "formats/write/weights.h"
 
+/* target: NULL: to standard output, which appears as it is written. */
 static enum gqa_status write_file(struct gqa_output_summary *summary,
                                   struct gqa_atomic *target,
                                   const struct gqa_weights *weights,
                                   const struct gqa_weights_form *form)
 {
-    enum gqa_status st;
+    const int fd = target ? gqa_atomic_fd(target) : STDOUT_FILENO;
+    enum gqa_status st = GQA_OK;
 
-    st = gqa_atomic_check_space(target, form->file_bytes(weights));
+    if (target)
+        st = gqa_atomic_check_space(target, form->file_bytes(weights));
     if (st != GQA_OK)
         return st;
-    st = gqa_weights_write(weights, form, gqa_atomic_fd(target),
-                           &summary->file_bytes);
+    st = gqa_weights_write(weights, form, fd, &summary->file_bytes);
     if (st != GQA_OK)
         return st;
     summary->content_bytes =
@@ -24,7 +27,7 @@ static enum gqa_status write_file(struct gqa_output_summary *summary,
     if (weights->output->options->ready)
         st = weights->output->options->ready(
             weights->output->options->ready_ctx, summary);
-    return st == GQA_OK ? gqa_atomic_commit(target) : st;
+    return st == GQA_OK && target ? gqa_atomic_commit(target) : st;
 }
 
 enum gqa_status gqa_one_file_write(struct gqa_output_summary *summary,
@@ -35,10 +38,12 @@ enum gqa_status gqa_one_file_write(struct gqa_output_summary *summary,
     struct gqa_atomic *target = NULL;
     struct gqa_st_text header = {0};
     size_t *order = NULL;
-    enum gqa_status st;
+    enum gqa_status st = GQA_OK;
 
-    if ((st = gqa_atomic_create_file(&target, output->path,
-                                     output->options->force)) != GQA_OK)
+    if (!output->options->to_stdout)
+        st = gqa_atomic_create_file(&target, output->path,
+                                    output->options->force);
+    if (st != GQA_OK)
         return st;
     order = calloc(n ? n : 1, sizeof *order);
     if (!order) {
@@ -71,5 +76,6 @@ done:
 enum gqa_status gqa_one_file_check(const char *path,
                                    const struct gqa_output_options *options)
 {
-    return gqa_atomic_try_file(path, options->force);
+    return options->to_stdout ? GQA_OK
+                              : gqa_atomic_try_file(path, options->force);
 }

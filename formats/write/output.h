@@ -14,13 +14,17 @@
 #include "common/dtype.h"
 #include "common/status.h"
 
+struct gqa_companions; /* formats/folder/companions.h */
+struct gqa_writer;     /* formats/writers.h */
+
 struct gqa_output_summary {
     uint64_t content_bytes; /* the safetensors stream(s), headers included */
     uint64_t file_bytes;    /* written: files of weights and index */
     size_t n_files;         /* of weights and index */
+    /* Of a folder, while `ready` is called: what came along, and what did
+     * not; else NULL. */
+    const struct gqa_companions *companions;
 };
-
-struct gqa_writer; /* formats/writers.h */
 
 /* A tensor is produced in blocks of this many bytes, the last one shorter. */
 #define GQA_BLOCK_BYTES ((size_t)4 << 20)
@@ -45,16 +49,22 @@ struct gqa_output_options {
     struct gqa_output_settings settings;
     unsigned n_threads; /* at least 1 */
     bool force;         /* replace what exists */
+    /* To standard output, front to back, and `path` is a name for messages:
+     * outputs that are one file. */
+    bool to_stdout;
 
     /*
      * __metadata__ of the file or of every shard of a folder, string ->
      * string, lent. NULL: the shards of a folder carry `format` alone.
      */
     const json_t *metadata;
-    /* Of a folder: config.json, and a folder whose other files come along (all
-     * but weights, indices and config.json); each NULL for none. Lent. */
+    /* Of a folder: config.json, README.md, and a folder whose other files come
+     * along where they are true of the output (formats/folder/left_out.h);
+     * each NULL for none. Lent. */
     const json_t *config;
+    const char *card;
     const char *copy_from;
+    uint64_t n_kv_heads; /* of all its layers; 0: they differ */
 
     /* Called from one thread at a time, now and then; NULL for none. */
     void (*progress)(void *ctx, uint64_t done_bytes, uint64_t all_bytes);
@@ -97,7 +107,8 @@ struct gqa_output {
  *          would lose other files; GQA_ERR_IO: not writable, disk full;
  *          GQA_ERR_INTERRUPTED: gqa_interrupt_pending() came true; whatever
  *          produce or ready returns. After an error nothing is left behind and
- * what was at path is untouched.
+ *          what was at path is untouched; what went to standard output is
+ *          gone.
  */
 GQA_MUST_USE
 enum gqa_status gqa_output_write(struct gqa_output_summary *summary,
@@ -109,7 +120,8 @@ enum gqa_status gqa_output_write(struct gqa_output_summary *summary,
 
 /*
  * Whether gqa_output_write() would refuse what is at path, or its folder;
- * nothing is written. Of options writer, force and copy_from count.
+ * nothing is written. Of options writer, to_stdout, force, card, copy_from and
+ * n_kv_heads count.
  */
 GQA_MUST_USE
 enum gqa_status gqa_output_try(const char *path,

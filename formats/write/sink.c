@@ -2,10 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -17,6 +18,7 @@ enum {
 
 struct gqa_sink {
     int fd;
+    bool is_stream;
     const char *path;
     bool direct;         /* O_DIRECT is set */
     uint64_t n_bytes;    /* expected, or 0 */
@@ -34,8 +36,8 @@ static bool set_direct(int fd, bool on)
            fcntl(fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
 }
 
-enum gqa_status gqa_sink_create(struct gqa_sink **out, int fd, const char *path,
-                                uint64_t n_bytes)
+enum gqa_status gqa_sink_create(struct gqa_sink **out, int fd, bool is_stream,
+                                const char *path, uint64_t n_bytes)
 {
     struct gqa_sink *sink = calloc(1, sizeof *sink);
     void *stage = NULL;
@@ -47,8 +49,10 @@ enum gqa_status gqa_sink_create(struct gqa_sink **out, int fd, const char *path,
     /* Fewer pages to pin for each write. */
     (void)madvise(stage, STAGE_BYTES, MADV_HUGEPAGE);
     sink->fd = fd;
+    sink->is_stream = is_stream;
     sink->path = path;
-    sink->direct = set_direct(fd, true);
+    /* What we did not open keeps its flags: others may share it. */
+    sink->direct = !is_stream && set_direct(fd, true);
     sink->n_bytes = n_bytes;
     sink->stage = stage;
     *out = sink;
@@ -74,6 +78,7 @@ static enum gqa_status fail_write(const struct gqa_sink *sink)
     const char *why = error == ENOSPC   ? "no space left on the device"
                       : error == EDQUOT ? "the disk quota is used up"
                       : error == EFBIG  ? "larger than a file may be here"
+                      : error == EPIPE  ? "its reader has closed it"
                                         : strerror(error);
 
     if (sink->n_bytes > 0)
@@ -90,7 +95,7 @@ static enum gqa_status fail_write(const struct gqa_sink *sink)
  */
 static void start_write_back(struct gqa_sink *sink)
 {
-    if (sink->direct)
+    if (sink->direct || sink->is_stream)
         sink->write_back = sink->written;
     if (sink->written - sink->write_back < FLUSH_BYTES)
         return;
@@ -101,11 +106,26 @@ static void start_write_back(struct gqa_sink *sink)
     sink->write_back = sink->written;
 }
 
+static ssize_t put_some(const struct gqa_sink *sink, const unsigned char *data,
+                        size_t n)
+{
+    struct pollfd room = {.fd = sink->fd, .events = POLLOUT};
+    ssize_t put;
+
+    if (!sink->is_stream)
+        return pwrite(sink->fd, data, n, (off_t)sink->written);
+    /* Who shares a pipe may have made it one that does not wait. */
+    while ((put = write(sink->fd, data, n)) < 0 && errno == EAGAIN &&
+           poll(&room, 1, -1) >= 0)
+        continue;
+    return put;
+}
+
 static enum gqa_status write_out(struct gqa_sink *sink,
                                  const unsigned char *data, size_t n)
 {
     while (n > 0) {
-        const ssize_t put = pwrite(sink->fd, data, n, (off_t)sink->written);
+        const ssize_t put = put_some(sink, data, n);
 
         if (put < 0 && errno == EINTR)
             continue;
@@ -190,6 +210,15 @@ enum gqa_status gqa_sink_write_in_place(struct gqa_sink *sink, void *data,
     return gqa_sink_write(sink, from + whole, n - whole);
 }
 
+/* A pipe has no device. */
+static bool is_on_device(const struct gqa_sink *sink)
+{
+    struct stat info;
+
+    return !sink->is_stream ||
+           (fstat(sink->fd, &info) == 0 && S_ISREG(info.st_mode));
+}
+
 enum gqa_status gqa_sink_finish(struct gqa_sink *sink)
 {
     enum gqa_status st;
@@ -205,7 +234,7 @@ enum gqa_status gqa_sink_finish(struct gqa_sink *sink)
     if ((st = write_out(sink, sink->stage, sink->staged)) != GQA_OK)
         return st;
     sink->staged = 0;
-    if (fsync(sink->fd) != 0)
+    if (is_on_device(sink) && fsync(sink->fd) != 0)
         return fail_write(sink);
     return GQA_OK;
 }

@@ -6,6 +6,7 @@
 #ifndef GQA_FORMATS_WRITE_SINK_H
 #define GQA_FORMATS_WRITE_SINK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,13 +21,14 @@ enum { GQA_SINK_ALIGN = 4096 };
 struct gqa_sink;
 
 /*
- * fd       an empty file, lent.
- * path     its name in messages, lent.
- * n_bytes  its size in the end where that is known, else 0; for messages.
+ * fd         an empty file, or anything that is written where it stands: lent.
+ * is_stream  the latter.
+ * path       its name in messages, lent.
+ * n_bytes    its size in the end where that is known, else 0; for messages.
  */
 GQA_MUST_USE
-enum gqa_status gqa_sink_create(struct gqa_sink **out, int fd, const char *path,
-                                uint64_t n_bytes);
+enum gqa_status gqa_sink_create(struct gqa_sink **out, int fd, bool is_stream,
+                                const char *path, uint64_t n_bytes);
 void gqa_sink_free(struct gqa_sink *sink);
 
 /* Bytes given to the sink so far: where the next ones go. */
@@ -49,7 +51,8 @@ GQA_MUST_USE
 enum gqa_status gqa_sink_write_in_place(struct gqa_sink *sink, void *data,
                                         size_t n);
 
-/* Write what is left and wait until all is on the device. Errors as above. */
+/* Write what is left and wait until all is on the device, where it goes to
+ * one. Errors as above. */
 GQA_MUST_USE
 enum gqa_status gqa_sink_finish(struct gqa_sink *sink);
 

@@ -28,7 +28,8 @@ enum gqa_status gqa_weights_write(const struct gqa_weights *w,
     struct gqa_sink *sink = NULL;
     enum gqa_status st;
 
-    st = gqa_sink_create(&sink, fd, w->path, form->file_bytes(w));
+    st = gqa_sink_create(&sink, fd, w->output->options->to_stdout, w->path,
+                         form->file_bytes(w));
     if (st != GQA_OK)
         return st;
     if ((st = form->write(w, sink)) == GQA_OK)

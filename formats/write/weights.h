@@ -31,7 +31,7 @@ struct gqa_stream gqa_weights_stream(const struct gqa_weights *weights,
                                      struct gqa_sink *sink);
 
 /*
- * Write the file to fd, which is empty, and bring it to the device.
+ * Write the file to fd, which is empty or a stream, and bring it to the device.
  *
  * file_bytes  receives its length on GQA_OK.
  * Errors      those of gqa_stream_run().

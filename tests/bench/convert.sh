@@ -44,7 +44,7 @@ echo "$(stat -c %s "$st") bytes, best of $runs, $threads threads"
 measure "cp" "$st" cp "$st" out.cp
 measure "cp, then sync of the file" "$st" sh -c "cp $st out.cp; sync out.cp"
 measure "safetensors to .safetensors" "$st" "${convert[@]}" st out.safetensors
-measure "safetensors to folder" "$st" "${convert[@]}" st out.folder
+measure "safetensors to folder" "$st" "${convert[@]}" st out.folder/
 measure "safetensors to .gqa --store" "$st" "${convert[@]}" st out.gqa --store
 measure "safetensors to .gqa" "$st" "${convert[@]}" st out.gqa
 if [ -e "$h5" ]; then

@@ -1,1 +1,1 @@
-gqa-convert -g 8 --shard-size 5TB model.h5 folder
+gqa-convert -g 8 --shard-size 5TB model.h5 folder/

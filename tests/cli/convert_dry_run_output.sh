@@ -10,7 +10,8 @@ try "$source" theirs
 try --force "$source" theirs
 try "$source" empty
 try "$source" missing/new.gqa
-try "$source" missing/new
+try "$source" missing/new/
+try "$source" new/
 try "$source" new
 ls -A . empty
 cat old.gqa

@@ -1,5 +1,5 @@
 # --force replaces what a conversion wrote, and deletes nothing else.
-convert() { gqa-convert -q "$@" "$DATA/sample/t5-tiny16" out; }
+convert() { gqa-convert -q "$@" "$DATA/sample/t5-tiny16" out/; }
 convert -g 4 --shard-size 1M
 ls out
 convert --force -g 8

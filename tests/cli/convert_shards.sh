@@ -1,4 +1,4 @@
-gqa-convert -q -g 8 --shard-size 1M "$DATA/sample/t5-tiny16" sharded
+gqa-convert -q -g 8 --shard-size 1M "$DATA/sample/t5-tiny16" sharded/
 ls sharded
 # Put together again, the shards hold what one file does. Headers differ in
 # where they say it came from.

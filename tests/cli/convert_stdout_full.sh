@@ -6,7 +6,7 @@ run() {
     rm -rf out*
 }
 all() {
-    for output in out.gqa out.safetensors out; do
+    for output in out.gqa out.safetensors out/; do
         run "$DATA/sample/t5-tiny16" "$output"
         run --json "$DATA/sample/t5-tiny16" "$output"
     done
@@ -21,7 +21,7 @@ rm pipe
 all
 exec 3>&-
 echo missing
-for output in out.gqa out.safetensors out; do
+for output in out.gqa out.safetensors out/; do
     gqa-convert -g 4 "$DATA/sample/t5-tiny16" "$output" >&- 2>err
     echo "exit $?: $(cat err)"
     rm err

@@ -6,7 +6,7 @@ for model in bloom phi; do
 done
 sed 's/"scheme"/"sceme"/' "$DATA/families/bloom.json" >wrong.json
 for command in "gqa-inspect --family wrong.json $DATA/families/bloom" \
-    "gqa-convert -g 2 --family wrong.json $DATA/families/bloom out" \
+    "gqa-convert -g 2 --family wrong.json $DATA/families/bloom out/" \
     "gqa-verify --family wrong.json $DATA/families/bloom"; do
     status=0
     $command || status=$?

@@ -2,7 +2,7 @@
 # goes; what goes to stdout stays the same.
 model=$DATA/sample/t5-tiny16
 
-gqa-convert -v --groups 4 --dtype bf16 "$model" folder >convert
+gqa-convert -v --groups 4 --dtype bf16 "$model" folder/ >convert
 cp "$DATA/good/gpt_neox/model.safetensors" plain.safetensors
 gqa-convert -v --groups 2 --n-heads 4 --expand plain.safetensors a.gqa 2>&1 \
     >/dev/null | grep -v '^gqa-convert: warning'

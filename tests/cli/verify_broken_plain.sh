@@ -10,9 +10,9 @@ bias=decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight
 rope=model.layers.0.self_attn.k_proj.weight
 
 gqa-convert -q --groups 16 "$sample" original.safetensors
-gqa-convert -q --groups 8 "$sample" t5
-gqa-convert -q --groups 8 --expand "$sample" expanded
-gqa-convert -q --groups 2 "$qwen" qwen
+gqa-convert -q --groups 8 "$sample" t5/
+gqa-convert -q --groups 8 --expand "$sample" expanded/
+gqa-convert -q --groups 2 "$qwen" qwen/
 for folder in t5 expanded qwen; do
     forget_recipe $folder/model.safetensors
 done

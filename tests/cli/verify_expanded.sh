@@ -1,2 +1,2 @@
-gqa-convert -q --groups 1 --expand --dtype bf16 "$DATA/good/gpt_neox-nobias" folder
+gqa-convert -q --groups 1 --expand --dtype bf16 "$DATA/good/gpt_neox-nobias" folder/
 gqa-verify --no-run --against "$DATA/good/gpt_neox-nobias" folder

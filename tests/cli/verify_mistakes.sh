@@ -11,11 +11,11 @@ lk=model.layers.0.self_attn.k_proj.weight
 
 gqa-convert -q --groups 16 "$sample" original.safetensors
 gqa-convert -q --groups 3 "$llama" llama_original.safetensors
-gqa-convert -q --groups 4 "$sample" t5
-gqa-convert -q --groups 1 "$llama" llama
-gqa-convert -q --groups 2 "$gpt2" gpt2
-gqa-convert -q --groups 2 --expand "$gpt2" gpt2_expanded
-gqa-convert -q --groups 4 --expand "$sample" t5_expanded
+gqa-convert -q --groups 4 "$sample" t5/
+gqa-convert -q --groups 1 "$llama" llama/
+gqa-convert -q --groups 2 "$gpt2" gpt2/
+gqa-convert -q --groups 2 --expand "$gpt2" gpt2_expanded/
+gqa-convert -q --groups 4 --expand "$sample" t5_expanded/
 for folder in t5 llama gpt2 gpt2_expanded t5_expanded; do
     forget_recipe $folder/model.safetensors
 done

@@ -1,6 +1,6 @@
 # What is written never takes the place of what is read.
 cp -R "$DATA/runtime/llama" original
-gqa-convert -q --groups 1 original converted
+gqa-convert -q --groups 1 original converted/
 echo '1 2 3' >tokens.json
 ln original/config.json other.json
 

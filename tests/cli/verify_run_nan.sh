@@ -4,12 +4,12 @@ llama=$DATA/runtime/llama
 mlp=model.layers.1.mlp.up_proj.weight
 k=model.layers.0.self_attn.k_proj.weight
 cp -R "$llama" original
-gqa-convert -q --groups 1 original converted
+gqa-convert -q --groups 1 original converted/
 cp -R original original-bad
 break_weights original-bad/model.safetensors $mlp nan 5
 cp -R converted converted-bad
 break_weights converted-bad/model.safetensors $k nan 5
-gqa-convert -q --groups 1 original-bad both-bad
+gqa-convert -q --groups 1 original-bad both-bad/
 
 try() {
     local status=0

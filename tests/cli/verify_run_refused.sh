@@ -1,7 +1,7 @@
 # What cannot be run, said before anything is read, and what runs do not go
 # with.
 llama=$DATA/runtime/llama
-gqa-convert -q --groups 1 "$llama" model
+gqa-convert -q --groups 1 "$llama" model/
 cp -r "$llama" long
 sed 's/"rope_type": "default"/"rope_type": "longrope"/' \
     "$llama/config.json" >long/config.json

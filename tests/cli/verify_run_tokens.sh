@@ -36,7 +36,7 @@ show "$t5" --tokens masked t5.gqa
 show "$t5" --tokens masked --length 2 t5.gqa
 
 # A converted model is fed its own start token.
-gqa-convert -q --groups 4 "$t5" other
+gqa-convert -q --groups 4 "$t5" other/
 show "$t5" --tokens masked other
 sed -i 's/"decoder_start_token_id": 0/"decoder_start_token_id": 7/' other/config.json
 show "$t5" --tokens masked other

@@ -37,7 +37,7 @@ cd "$scratch"
 mkdir disk whole older
 llama=$root/tests/data/runtime/llama
 gqa-convert -q -g 1 "$llama" model.gqa
-gqa-convert -q -g 1 --expand "$llama" older/model
+gqa-convert -q -g 1 --expand "$llama" older/model/
 
 failures=0
 tries=0
@@ -88,8 +88,8 @@ mkdir none
 convert=(gqa-convert --threads 1 -g 1)
 fill gqa none 4 "${convert[@]}" "$llama" disk/model.gqa
 fill safetensors none 4 "${convert[@]}" "$llama" disk/model.safetensors
-fill folder none 4 "${convert[@]}" "$llama" disk/model
-fill force-folder older 4 "${convert[@]}" --force "$llama" disk/model
+fill folder none 4 "${convert[@]}" "$llama" disk/model/
+fill force-folder older 4 "${convert[@]}" --force "$llama" disk/model/
 fill dump none 4 gqa-verify --threads 1 --backend cpu --samples 1 --length 4 \
     --against "$llama" --dump-logits disk/logits.safetensors model.gqa
 

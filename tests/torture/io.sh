@@ -74,7 +74,7 @@ echo '1 2 3 4' >in/tokens.json
 cp -r in untouched
 # What is there already: an older conversion, files of that name.
 mkdir older
-gqa-convert -q --threads 1 -g 1 --expand in/llama older/model
+gqa-convert -q --threads 1 -g 1 --expand in/llama older/model/
 gqa-convert -q --threads 1 -g 1 --expand in/llama older/model.gqa
 cp older/model/model.safetensors older/
 echo older >older/logits.safetensors
@@ -86,18 +86,18 @@ run=(gqa-verify --threads 1 --backend cpu --samples 1 --length 4)
 
 torture convert-gqa "${convert[@]}" in/llama out/model.gqa
 torture convert-safetensors "${convert[@]}" --json in/llama out/model.safetensors
-torture convert-folder "${convert[@]}" in/llama out/model
-torture convert-shards "${convert[@]}" --shard-size 20K in/t5-sharded out/s
+torture convert-folder "${convert[@]}" in/llama out/model/
+torture convert-shards "${convert[@]}" --shard-size 20K in/t5-sharded out/s/
 torture convert-again "${convert[@]}" --expand in/model.gqa out/model.gqa
 torture convert-tf "${convert[@]}" in/tf-gpt2 out/model.gqa
 torture convert-keras "${convert[@]}" in/keras3-llama/model.h5 out/model.gqa
-torture convert-kerashub "${convert[@]}" in/kerashub-gpt2-sharded out/k
+torture convert-kerashub "${convert[@]}" in/kerashub-gpt2-sharded out/k/
 seed=older torture convert-force "${convert[@]}" --force in/llama out/model.gqa
 seed=older torture convert-force-plain "${convert[@]}" --force in/llama \
     out/model.safetensors
-seed=older torture convert-force-folder "${convert[@]}" --force in/llama out/model
+seed=older torture convert-force-folder "${convert[@]}" --force in/llama out/model/
 seed=older torture convert-force-shards "${convert[@]}" --force \
-    --shard-size 20K in/t5-sharded out/model
+    --shard-size 20K in/t5-sharded out/model/
 torture inspect-text "${inspect[@]}" --tensors in/llama
 torture inspect-json "${inspect[@]}" --json --recipe --stats in/model.gqa
 torture inspect-tf "${inspect[@]}" --json in/tf-gpt2

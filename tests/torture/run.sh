@@ -74,7 +74,7 @@ echo '1 2 3 4' >tokens.json
 cp model.gqa grün.gqa
 # What is there already: an older conversion, and links to its files.
 mkdir -p older/links
-gqa-convert -q --threads 1 -g 1 "$llama" older/model
+gqa-convert -q --threads 1 -g 1 "$llama" older/model/
 ln -s ../model/model.safetensors ../model/config.json older/links/
 
 convert=(gqa-convert --threads 1 -g 1)
@@ -87,16 +87,16 @@ torture convert-threads gqa-convert --threads 2 -g 1 "$llama" out/model.gqa
 torture convert-store "${convert[@]}" --store "$llama" out/model.gqa
 torture convert-json "${convert[@]}" --json "$llama" out/model.safetensors
 torture convert-dry-run "${convert[@]}" --json --dry-run "$llama" out/model.gqa
-torture convert-shards "${convert[@]}" --json --shard-size 20K "$sharded" out/s
-torture convert-gqa "${convert[@]}" --expand model.gqa out/model
+torture convert-shards "${convert[@]}" --json --shard-size 20K "$sharded" out/s/
+torture convert-gqa "${convert[@]}" --expand model.gqa out/model/
 torture convert-gqa-again "${convert[@]}" --json expanded.gqa out/model.gqa
 torture convert-tf "${convert[@]}" "$tf" out/model.gqa
 torture convert-keras "${convert[@]}" --json "$keras" out/model.safetensors
 torture convert-kerashub "${convert[@]}" "$kerashub" out/model.gqa
-seed=older torture convert-force "${convert[@]}" --force "$llama" out/model
-seed=older torture convert-overlap "${convert[@]}" --force out/links out/model
+seed=older torture convert-force "${convert[@]}" --force "$llama" out/model/
+seed=older torture convert-overlap "${convert[@]}" --force out/links out/model/
 seed=older torture convert-linked "${convert[@]}" --force \
-    out/links/model.safetensors out/model
+    out/links/model.safetensors out/model/
 torture inspect-text "${inspect[@]}" --tensors "$llama"
 torture inspect-json "${inspect[@]}" --json --kv-cache --recipe --stats model.gqa
 torture inspect-gqa "${inspect[@]}" --kv-cache --recipe --stats grün.gqa

@@ -371,15 +371,33 @@ END_TEST
 
 START_TEST(an_output_is_of_the_kind_that_its_name_says)
 {
-    static const struct {
+    const struct {
         const char *name;
         const struct gqa_writer *writer;
     } names[] = {
         {"a.gqa", &gqa_writer_gqa},
         {"a.b/c.safetensors", &gqa_writer_safetensors},
-        {"a.gqa/b", &gqa_writer_folder},
-        {".gqa", &gqa_writer_folder}, /* nothing before it */
-        {"safetensors", &gqa_writer_folder},
+        {"a.gqa/", &gqa_writer_folder},
+        {"a.h5/", &gqa_writer_folder},
+        {scratch_folder(), &gqa_writer_folder}, /* which is there */
+        {"/", &gqa_writer_folder},
+    };
+    static const struct {
+        const char *name, *message;
+    } others[] = {
+        {"a.gguf",
+         "a.gguf: cannot write files of this kind; an output is NAME.gqa, "
+         "NAME.safetensors or FOLDER/"},
+        {"a.gqaa",
+         "a.gqaa: neither NAME.gqa nor NAME.safetensors, and no folder is "
+         "there; for a new folder write 'a.gqaa/'"},
+        /* Nothing before it. */
+        {".gqa",
+         ".gqa: neither NAME.gqa nor NAME.safetensors, and no folder is "
+         "there; for a new folder write '.gqa/'"},
+        {"/dev/null",
+         "/dev/null: is there, and no folder; an output is NAME.gqa, "
+         "NAME.safetensors or FOLDER/"},
     };
     const struct gqa_writer *found = NULL;
 
@@ -387,10 +405,11 @@ START_TEST(an_output_is_of_the_kind_that_its_name_says)
         ck_assert_int_eq(gqa_writer_find(&found, names[i].name), GQA_OK);
         ck_assert_ptr_eq(found, names[i].writer);
     }
-    ck_assert_int_eq(gqa_writer_find(&found, "a.gguf"), GQA_ERR_USAGE);
-    ck_assert_str_eq(gqa_error_message(),
-                     "a.gguf: cannot write files of this kind; an output is "
-                     "NAME.gqa, NAME.safetensors or a folder");
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        ck_assert_int_eq(gqa_writer_find(&found, others[i].name),
+                         GQA_ERR_USAGE);
+        ck_assert_str_eq(gqa_error_message(), others[i].message);
+    }
 }
 END_TEST
 

@@ -1,0 +1,70 @@
+#include "convert/stock.h"
+
+#include "formats/families/family.h"
+
+uint64_t gqa_uniform_kv_heads(const struct gqa_plan *plan)
+{
+    uint64_t first = 0;
+
+    for (size_t i = 0; i < plan->model->n_attentions; i++) {
+        const struct gqa_plan_attention *out = &plan->attentions[i];
+
+        if (out->attention->stack != GQA_STACK_DECODER)
+            continue;
+        if (first && out->written != first)
+            return 0;
+        first = out->written;
+    }
+    return first;
+}
+
+bool gqa_is_hybrid(const struct gqa_plan *plan)
+{
+    uint64_t first[2] = {0, 0};
+
+    for (size_t i = 0; i < plan->model->n_attentions; i++) {
+        const struct gqa_plan_attention *out = &plan->attentions[i];
+        uint64_t *of_kind = &first[out->attention->kind == GQA_ATTENTION_CROSS];
+
+        if (out->attention->stack != GQA_STACK_DECODER)
+            continue;
+        if (*of_kind && out->written != *of_kind)
+            return true;
+        *of_kind = out->written;
+    }
+    return false;
+}
+
+static bool is_grouped(const struct gqa_plan *plan)
+{
+    for (size_t i = 0; i < plan->model->n_attentions; i++)
+        if (plan->attentions[i].written !=
+            plan->attentions[i].attention->n_heads)
+            return true;
+    return false;
+}
+
+enum gqa_stock gqa_stock_of(const struct gqa_plan *plan)
+{
+    if (!is_grouped(plan))
+        return GQA_STOCK_LOADS;
+    if (plan->model->family->stock_grouped == GQA_STOCK_NONE)
+        return GQA_STOCK_HAS_NO_GROUPS;
+    return gqa_uniform_kv_heads(plan) ? GQA_STOCK_LOADS
+                                      : GQA_STOCK_WANTS_ONE_NUMBER;
+}
+
+const char *gqa_stock_note(enum gqa_stock stock)
+{
+    switch (stock) {
+    case GQA_STOCK_LOADS:
+        break;
+    case GQA_STOCK_HAS_NO_GROUPS:
+        return "Stock transformers has no grouped attention for this family: "
+               "--expand writes a\nmodel that it loads.";
+    case GQA_STOCK_WANTS_ONE_NUMBER:
+        return "Stock transformers takes one number of KV heads for all "
+               "layers: --expand writes a\nmodel that it loads.";
+    }
+    return NULL;
+}

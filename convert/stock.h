@@ -1,0 +1,24 @@
+/* What stock transformers makes of an output. */
+#ifndef GQA_CONVERT_STOCK_H
+#define GQA_CONVERT_STOCK_H
+
+#include "convert/plan.h"
+
+enum gqa_stock {
+    GQA_STOCK_LOADS,
+    GQA_STOCK_HAS_NO_GROUPS,    /* its class has no grouped attention */
+    GQA_STOCK_WANTS_ONE_NUMBER, /* its class has, but layers differ */
+};
+
+enum gqa_stock gqa_stock_of(const struct gqa_plan *plan);
+
+/* In a sentence or two, of at most 80 columns a line; NULL: it loads it. */
+const char *gqa_stock_note(enum gqa_stock stock);
+
+/* KV heads of every attention of the decoder as written; 0: they differ. */
+uint64_t gqa_uniform_kv_heads(const struct gqa_plan *plan);
+
+/* Whether attentions of one kind differ from layer to layer in the decoder. */
+bool gqa_is_hybrid(const struct gqa_plan *plan);
+
+#endif
