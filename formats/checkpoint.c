@@ -33,6 +33,7 @@ struct gqa_checkpoint {
     struct gqa_tensor_table table;
     json_t *config;
     char *config_path;
+    char *config_trouble;
     struct gqa_watch files; /* all that was read */
 };
 
@@ -220,6 +221,19 @@ static enum gqa_status find_config(struct gqa_checkpoint *c,
                      : GQA_OK;
 }
 
+/* A configuration beside the weights may be damaged where they are not. */
+static enum gqa_status find_config_or_go_on(
+    struct gqa_checkpoint *c, const struct gqa_checkpoint_options *options)
+{
+    const enum gqa_status st = find_config(c, options->config_path);
+
+    if (!options->keep_going || options->config_path ||
+        (st != GQA_ERR_FORMAT && st != GQA_ERR_UNSUPPORTED))
+        return st;
+    c->config_trouble = strdup(gqa_error_message());
+    return c->config_trouble ? GQA_OK : gqa_fail_nomem();
+}
+
 /* Inside the weights it is watched with them. */
 static enum gqa_status watch_config(struct gqa_checkpoint *c)
 {
@@ -290,7 +304,7 @@ enum gqa_status gqa_checkpoint_open(
     st = is_stream ? open_weights(c, c->path, options) : open_path(c, options);
     if (st != GQA_OK)
         goto done;
-    if ((st = find_config(c, options->config_path)) != GQA_OK)
+    if ((st = find_config_or_go_on(c, options)) != GQA_OK)
         goto done;
     if ((st = watch_config(c)) != GQA_OK)
         goto done;
@@ -314,6 +328,7 @@ void gqa_checkpoint_close(struct gqa_checkpoint *c)
     free(c->sources);
     json_decref(c->config);
     free(c->config_path);
+    free(c->config_trouble);
     gqa_watch_clear(&c->files);
     free(c->kind);
     free(c->file);
@@ -337,6 +352,11 @@ enum gqa_status gqa_checkpoint_check_unchanged(const struct gqa_checkpoint *c)
                       c->folder, now, c->file);
     free(now);
     return st;
+}
+
+const char *gqa_checkpoint_config_trouble(const struct gqa_checkpoint *c)
+{
+    return c->config_trouble;
 }
 
 const char *gqa_checkpoint_kind(const struct gqa_checkpoint *c)

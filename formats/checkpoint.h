@@ -18,6 +18,7 @@ struct gqa_checkpoint;
 struct gqa_checkpoint_options {
     const char *config_path; /* --config; NULL: beside or inside the file */
     bool salvage;            /* see struct gqa_file_handle */
+    bool keep_going;         /* where the configuration cannot be read */
     bool unsafe_hdf5;        /* likewise */
 };
 
@@ -88,6 +89,10 @@ const struct gqa_source *gqa_checkpoint_source_of(
  */
 const json_t *gqa_checkpoint_config(const struct gqa_checkpoint *checkpoint);
 const char *gqa_checkpoint_config_path(const struct gqa_checkpoint *checkpoint);
+/* Why the one that was found cannot be read (keep_going); NULL: it can. Lent.
+ */
+const char *gqa_checkpoint_config_trouble(
+    const struct gqa_checkpoint *checkpoint);
 
 /*
  * Read a span of a tensor's row-major little-endian content into buf

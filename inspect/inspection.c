@@ -121,9 +121,12 @@ static enum gqa_status create_model(struct gqa_inspection *inspection)
     const struct gqa_model_hints hints = {.n_heads = show->n_heads,
                                           .head_dim = show->head_dim,
                                           .family = inspection->family};
-    enum gqa_status st =
-        gqa_model_create(&inspection->model, inspection->checkpoint, &hints);
+    const char *trouble = gqa_checkpoint_config_trouble(inspection->checkpoint);
+    enum gqa_status st;
 
+    if (trouble)
+        return gqa_fail(GQA_ERR_FORMAT, "%s", trouble);
+    st = gqa_model_create(&inspection->model, inspection->checkpoint, &hints);
     if (st == GQA_OK)
         st = summarise_model(inspection);
     return st == GQA_OK ? take_inventory(inspection) : st;
@@ -231,6 +234,7 @@ enum gqa_status gqa_inspection_create(struct gqa_inspection **out,
     const struct gqa_checkpoint_options open_options = {
         .config_path = options->config_path,
         .salvage = true,
+        .keep_going = true,
         .unsafe_hdf5 = options->common.unsafe_hdf5};
     struct gqa_inspection *inspection = calloc(1, sizeof *inspection);
     const double start = gqa_clock_s();

@@ -35,8 +35,8 @@ static enum gqa_status load_recipe(struct gqa_subject *subject)
     const struct gqa_source *first = NULL;
     enum gqa_status st = GQA_OK;
 
-    for (size_t i = 0; i < gqa_checkpoint_n_sources(subject->checkpoint) &&
-                       st == GQA_OK;
+    for (size_t i = 0;
+         i < gqa_checkpoint_n_sources(subject->checkpoint) && st == GQA_OK;
          i++) {
         const struct gqa_source *source =
             gqa_checkpoint_source(subject->checkpoint, i);

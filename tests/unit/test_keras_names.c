@@ -37,7 +37,7 @@ static void put_typed(const char *path, hid_t type, hsize_t a, hsize_t b,
 {
     static const double values[256];
     const hsize_t shape[] = {a, b, c};
-    char whole[256];
+    char whole[512];
 
     snprintf(whole, sizeof whole, "/layers/%s", path);
     h5_write(file, whole, type, c ? 3 : b ? 2 : 1, shape, H5P_DEFAULT, values);
