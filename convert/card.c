@@ -218,9 +218,15 @@ static void put_recipe(const struct card *card)
     char *text = json_dumps(card->recipe, JSON_INDENT(2) | JSON_ENSURE_ASCII);
 
     fputs("## How it was made\n\n", card->out);
-    fputs("`gqa-verify --against ORIGINAL FOLDER` holds every value against "
-          "this recipe,\nwhich is in the metadata of the weights, too:\n\n",
-          card->out);
+    fputs(
+        card->c->options->plan.method == GQA_METHOD_ALIGNED
+            ? "`gqa-verify --against ORIGINAL FOLDER` holds all other values "
+              "against the\noriginal's and measures what the model does. The "
+              "recipe is in the metadata of the\nweights, too:\n\n"
+            : "`gqa-verify --against ORIGINAL FOLDER` holds every value "
+              "against this recipe,\nwhich is in the metadata of the weights, "
+              "too:\n\n",
+        card->out);
     fprintf(card->out, "```json\n%s\n```\n", text ? text : "");
     free(text);
 }

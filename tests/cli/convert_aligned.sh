@@ -34,5 +34,9 @@ for threads in 1 3; do
 done
 cmp 1.gqa 3.gqa
 
+# A folder's card says what can be checked.
+gqa-convert -q -m aligned --calibrate none --groups 1 "$DATA/runtime/llama" out/
+grep -A 2 '^`gqa-verify' out/README.md
+
 # What it learnt from is in the recipe, and what else was changed is found.
 gqa-inspect --recipe 1.gqa | sed -n '/^method/p; /^alignment/,/refitted/p'
