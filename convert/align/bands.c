@@ -6,8 +6,9 @@ static enum gqa_status allocate(struct gqa_bands *out, size_t head_dim,
                                 size_t n)
 {
     *out = (struct gqa_bands){.head_dim = head_dim, .n = n};
-    out->items = calloc(n, sizeof *out->items);
-    out->coordinates = calloc(head_dim, sizeof *out->coordinates);
+    out->items = calloc(n ? n : 1, sizeof *out->items);
+    out->coordinates =
+        calloc(head_dim ? head_dim : 1, sizeof *out->coordinates);
     if (out->items && out->coordinates)
         return GQA_OK;
     gqa_bands_clear(out);

@@ -95,7 +95,7 @@ static enum gqa_status upload(struct refit *r, void **memory, uint64_t *room,
                               enum gqa_dtype real)
 {
     const size_t n_bytes = (size_t)(n * gqa_dtype_bits(real) / 8);
-    void *raw = malloc(n_bytes);
+    void *raw = malloc(n_bytes ? n_bytes : 1);
     enum gqa_status st = raw ? GQA_OK : gqa_fail_nomem();
 
     if (st == GQA_OK && n > *room) {
