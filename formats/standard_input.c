@@ -90,7 +90,7 @@ static enum gqa_status copy(int fd, uint64_t *size, unsigned char *piece)
 {
     bool is_known = false;
     enum gqa_status st;
-    size_t got;
+    size_t got = 0;
 
     *size = 0;
     do {
