@@ -55,7 +55,10 @@ static enum gqa_status leave_out(struct gqa_companions *c, const char *name,
         return gqa_fail_nomem();
     c->left_out = list;
     list[c->n_left_out] = (struct gqa_left_out){strdup(name), reason};
-    return list[c->n_left_out++].name ? GQA_OK : gqa_fail_nomem();
+    if (!list[c->n_left_out].name)
+        return gqa_fail_nomem();
+    c->n_left_out++;
+    return GQA_OK;
 }
 
 /* By what stands in a file; what cannot be read is found out by copying. */

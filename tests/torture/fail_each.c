@@ -68,12 +68,12 @@ static _Noreturn void become_command(void)
     _exit(127);
 }
 
-static struct result run_once(uint64_t fail_at, bool and_later)
+/* In the folder as it is. */
+static struct result run_again(uint64_t fail_at, bool and_later)
 {
     struct result r = {0};
     pid_t pid;
 
-    prepare_folder(run.folder, run.seed);
     memset(run.map, 0, sizeof *run.map);
     run.map->fail_at = fail_at;
     run.map->and_later = and_later;
@@ -89,6 +89,12 @@ static struct result run_once(uint64_t fail_at, bool and_later)
     append_file(&r.err, AT_FDCWD, run.err_path);
     append_folder(&r.folder, AT_FDCWD, run.folder, NULL);
     return r;
+}
+
+static struct result run_once(uint64_t fail_at, bool and_later)
+{
+    prepare_folder(run.folder, run.seed);
+    return run_again(fail_at, and_later);
 }
 
 static void result_clear(struct result *r)
@@ -132,11 +138,29 @@ static const char *find_fault(const struct result *r,
     return NULL;
 }
 
+/* What could not be deleted behind a target that is whole, as a warning says:
+ * the next run does. */
+static bool mends_itself(const struct result *r, const struct result *expected)
+{
+    struct result next;
+    bool mended;
+
+    if (WEXITSTATUS(r->status) != 0 || !same(&r->out, &expected->out) ||
+        !strstr(r->err.data, "the next run into this place will try again"))
+        return false;
+    next = run_again(UINT64_MAX, false);
+    mended = next.status == 0 && same(&next.folder, &expected->folder);
+    result_clear(&next);
+    return mended;
+}
+
 static bool try_one(uint64_t n, bool and_later, const struct result *expected)
 {
     struct result r = run_once(n, and_later);
     const char *fault = find_fault(&r, expected);
 
+    if (fault && !WIFSIGNALED(r.status) && mends_itself(&r, expected))
+        fault = NULL;
     if (fault || run.only)
         printf("  allocation %llu%s: %s (status %#x)\n%s",
                (unsigned long long)n, and_later ? " and all later" : "",
