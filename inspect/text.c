@@ -117,18 +117,23 @@ void gqa_text_put(FILE *out, const char *name)
     put_part(out, name, strlen(name));
 }
 
+/* Columns of the next character, of n bytes; 1 where it is none. */
+static size_t next_width(size_t *n, const char *text, size_t length)
+{
+    wchar_t wc;
+    int columns;
+
+    if (!next_character(&wc, n, &columns, text, length))
+        return 1;
+    return columns > 0 ? (size_t)columns : 0;
+}
+
 size_t gqa_text_width(const char *text, size_t length)
 {
     size_t width = 0;
 
-    for (size_t i = 0, n; i < length; i += n) {
-        wchar_t wc;
-        int columns;
-
-        if (!next_character(&wc, &n, &columns, text + i, length - i))
-            columns = 1;
-        width += columns > 0 ? (size_t)columns : 0;
-    }
+    for (size_t i = 0, n; i < length; i += n)
+        width += next_width(&n, text + i, length - i);
     return width;
 }
 
@@ -213,12 +218,7 @@ static size_t take_line(const char *text, size_t length, size_t room)
     size_t width = 0, end = 0, separator = 0, underscore = 0;
 
     for (size_t i = 0, n; i < length; i += n) {
-        wchar_t wc;
-        int columns;
-
-        if (!next_character(&wc, &n, &columns, text + i, length - i))
-            columns = 1;
-        width += columns > 0 ? (size_t)columns : 0;
+        width += next_width(&n, text + i, length - i);
         if (width > room && end > 0)
             return separator ? separator : underscore ? underscore : end;
         end = i + n;

@@ -26,26 +26,6 @@ static void square_blocks(double *out, const double *x, uint64_t n,
                     (int)rows);
 }
 
-/* metrics: [n_heads, d, d], O_h^T O_h. o's bias is no head's. */
-static enum gqa_status output_metrics(const struct aligner *a,
-                                      const struct gqa_attention *attention,
-                                      double *metrics)
-{
-    struct gqa_slice slice = attention->o;
-    uint64_t cols;
-    double *o;
-    enum gqa_status st;
-
-    slice.bias = GQA_NO_PARAM;
-    st = gqa_heads_read(&o, &cols, a->checkpoint, a->model, &slice,
-                        attention->head_dim);
-    if (st != GQA_OK)
-        return st;
-    square_blocks(metrics, o, attention->n_heads, attention->head_dim, cols);
-    free(o);
-    return GQA_OK;
-}
-
 /* Moments of a slice's heads where its inputs have the identity's. */
 static enum gqa_status moments_of_weights(const struct aligner *a, double *out,
                                           const struct gqa_slice *slice,
@@ -153,7 +133,9 @@ static enum gqa_status factor_values(const struct aligner *aligner,
     if (st == GQA_OK && !each)
         st = gqa_fail_nomem();
     if (st == GQA_OK)
-        st = output_metrics(aligner, a, each);
+        /* O_h^T O_h; o's bias is no head's. */
+        st =
+            moments_of_weights(aligner, each, &a->o, a->head_dim, false, false);
     if (st == GQA_OK) {
         sum_by_kv_head(metrics, a, each);
         st = factor_groups(t->v, t->o, &t->values_lost, a, &bands, t->pooled,
@@ -192,16 +174,9 @@ static enum gqa_status take(void *ctx, size_t index,
 static enum gqa_status take_weights(const struct aligner *aligner, size_t index)
 {
     const struct gqa_attention *a = &aligner->model->attentions[index];
-    const uint64_t d = a->head_dim, kv = a->n_kv_heads * d;
-    struct gqa_head_statistics s = {
-        .queries = malloc(a->n_heads * d * d * sizeof(double)),
-        .centred_keys = malloc(kv * kv * sizeof(double)),
-        .keys = malloc(kv * kv * sizeof(double)),
-        .values = malloc(kv * kv * sizeof(double)),
-    };
-    enum gqa_status st = s.queries && s.centred_keys && s.keys && s.values
-                             ? GQA_OK
-                             : gqa_fail_nomem();
+    const uint64_t d = a->head_dim;
+    struct gqa_head_statistics s;
+    enum gqa_status st = gqa_head_statistics_create(&s, a);
 
     if (st == GQA_OK)
         st = moments_of_weights(aligner, s.queries, &a->q, d, false, true);
@@ -213,10 +188,7 @@ static enum gqa_status take_weights(const struct aligner *aligner, size_t index)
         st = moments_of_weights(aligner, s.values, &a->v, d, true, true);
     if (st == GQA_OK)
         st = take((void *)(uintptr_t)aligner, index, &s);
-    free(s.queries);
-    free(s.centred_keys);
-    free(s.keys);
-    free(s.values);
+    gqa_head_statistics_clear(&s);
     return st;
 }
 

@@ -44,6 +44,30 @@ static const struct gqa_attention *wanted(const struct collector *c,
     return NULL;
 }
 
+enum gqa_status gqa_head_statistics_create(struct gqa_head_statistics *out,
+                                           const struct gqa_attention *a)
+{
+    const uint64_t d = a->head_dim, kv = a->n_kv_heads * d;
+
+    *out = (struct gqa_head_statistics){
+        .queries = malloc(a->n_heads * d * d * sizeof(double)),
+        .centred_keys = malloc(kv * kv * sizeof(double)),
+        .keys = malloc(kv * kv * sizeof(double)),
+        .values = malloc(kv * kv * sizeof(double)),
+    };
+    return out->queries && out->centred_keys && out->keys && out->values
+               ? GQA_OK
+               : gqa_fail_nomem();
+}
+
+void gqa_head_statistics_clear(struct gqa_head_statistics *s)
+{
+    free(s->queries);
+    free(s->centred_keys);
+    free(s->keys);
+    free(s->values);
+}
+
 /* --- On the device -------------------------------------------------------- */
 
 static enum gqa_status allocate_zeros(const struct collector *c, void **out,
@@ -244,25 +268,14 @@ static enum gqa_status hand_over(struct collector *c, size_t index,
                                  const struct gqa_attention *a,
                                  struct sums *sums)
 {
-    const uint64_t d = a->head_dim, kv = a->n_kv_heads * d;
-    struct gqa_head_statistics s = {
-        .queries = malloc(a->n_heads * d * d * sizeof(double)),
-        .centred_keys = malloc(kv * kv * sizeof(double)),
-        .keys = malloc(kv * kv * sizeof(double)),
-        .values = malloc(kv * kv * sizeof(double)),
-    };
-    enum gqa_status st = s.queries && s.centred_keys && s.keys && s.values
-                             ? GQA_OK
-                             : gqa_fail_nomem();
+    struct gqa_head_statistics s;
+    enum gqa_status st = gqa_head_statistics_create(&s, a);
 
     for (int part = 0; part < N_PARTS && st == GQA_OK; part++)
         st = extract_part(c, &s, part, &sums[part], a);
     if (st == GQA_OK)
         st = c->job->take(c->job->ctx, index, &s);
-    free(s.queries);
-    free(s.centred_keys);
-    free(s.keys);
-    free(s.values);
+    gqa_head_statistics_clear(&s);
     return st;
 }
 

@@ -14,6 +14,13 @@ struct gqa_head_statistics {
     double *centred_keys, *keys, *values;
 };
 
+/* Room for those of an attention; end it with gqa_head_statistics_clear(), also
+ * after GQA_ERR_NOMEM. */
+GQA_MUST_USE
+enum gqa_status gqa_head_statistics_create(struct gqa_head_statistics *out,
+                                           const struct gqa_attention *a);
+void gqa_head_statistics_clear(struct gqa_head_statistics *statistics);
+
 /*
  * Run tokens through the model and hand over the statistics of each
  * attention that is wanted, as its layer is done.
