@@ -15,47 +15,15 @@
 # all are run.
 set -euo pipefail
 
-root=$(cd "$(dirname "$0")/../.." && pwd)
-build=$(cd "${GQA_BUILD:-$root/build/release}" && pwd)
-torture=$build/tests/torture
-data=$root/tests/data
-
-export PATH=$build/convert:$build/inspect:$build/verify:$PATH
-export LC_ALL=C
-# Its own threads are not wanted, and allocate in an order of their own.
-export OPENBLAS_NUM_THREADS=1
-
 tries=60
-while [[ ${1-} == --* ]]; do
-    case $1 in
-    --all) tries=0 ;;
-    --tries)
-        tries=$2
-        shift
-        ;;
-    *)
-        echo "run.sh: unknown option $1" >&2
-        exit 2
-        ;;
-    esac
-    shift
-done
-wanted=" $* "
+# shellcheck source=tests/torture/begin.bash
+source "$(dirname "$0")/begin.bash"
 
-# In memory, where there is such a folder: each run waits for the device.
-scratch=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-cd "$scratch"
-mkdir out
-
-ran=0
-failed=0
 # torture NAME COMMAND [ARGUMENT]...: what it writes goes into out/
 torture() {
     local name=$1
     shift
-    [[ $wanted == '  ' || $wanted == *" $name "* ||
-        $wanted == *" ${name%%-*} "* ]] || return 0
+    is_wanted "$name" || return 0
     ran=$((ran + 1))
     echo "$name"
     "$torture/fail_each" -t "$tries" ${seed:+-s "$seed"} \
