@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "align/refit.h"
 #include "common/bounds.h"
 #include "common/progress.h"
-#include "convert/align/refit.h"
 #include "convert/converted.h"
 #include "runtime/data/sample.h"
 #include "runtime/data/token_file.h"

@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "convert/align/align.h"
+#include "align/align.h"
 #include "formats/model/inventory.h"
 
 enum gqa_method {

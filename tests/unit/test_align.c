@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "align/eigen.h"
+#include "align/factor.h"
+#include "align/solve.h"
 #include "common/random.h"
-#include "convert/align/eigen.h"
-#include "convert/align/factor.h"
-#include "convert/align/solve.h"
 #include "suite.h"
 
 static uint64_t counter;

@@ -2,10 +2,10 @@
  * Aligned conversion: transforms of heads under which those of a group have as
  * much in common as a linear map allows. Arithmetic in float64.
  */
-#ifndef GQA_CONVERT_ALIGN_ALIGN_H
-#define GQA_CONVERT_ALIGN_ALIGN_H
+#ifndef GQA_ALIGN_ALIGN_H
+#define GQA_ALIGN_ALIGN_H
 
-#include "convert/align/statistics.h"
+#include "align/statistics.h"
 
 /*
  * Of one attention, from `source` KV heads to `pooled`; d is its head_dim and

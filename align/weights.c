@@ -1,4 +1,4 @@
-#include "convert/align/weights.h"
+#include "align/weights.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* Eigenvalues by LAPACK, of Hermitian and of symmetric matrices. */
-#ifndef GQA_CONVERT_ALIGN_EIGEN_H
-#define GQA_CONVERT_ALIGN_EIGEN_H
+#ifndef GQA_ALIGN_EIGEN_H
+#define GQA_ALIGN_EIGEN_H
 
 #include <complex.h>
 #include <stdbool.h>

@@ -1,11 +1,11 @@
-#include "convert/align/align.h"
+#include "align/align.h"
 
 #include <cblas.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "convert/align/factor.h"
-#include "convert/align/weights.h"
+#include "align/factor.h"
+#include "align/weights.h"
 
 struct aligner {
     struct gqa_alignment *alignment;

@@ -1,4 +1,4 @@
-#include "convert/align/solve.h"
+#include "align/solve.h"
 
 #include <cblas.h>
 #include <math.h>

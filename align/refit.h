@@ -4,10 +4,10 @@
  * heads give, all layers before being converted and fitted. It takes back
  * what a layer lost, and what those before it did.
  */
-#ifndef GQA_CONVERT_ALIGN_REFIT_H
-#define GQA_CONVERT_ALIGN_REFIT_H
+#ifndef GQA_ALIGN_REFIT_H
+#define GQA_ALIGN_REFIT_H
 
-#include "convert/align/align.h"
+#include "align/align.h"
 
 struct gqa_refit_job {
     const struct gqa_network *network;

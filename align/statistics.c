@@ -1,4 +1,4 @@
-#include "convert/align/statistics.h"
+#include "align/statistics.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,8 +6,8 @@
  * are used for: of scores q_j^H k_j, q_j having the moments A_j; of outputs
  * O_j v_j, A_j being O_j^T O_j. docs/numerics.md derives it.
  */
-#ifndef GQA_CONVERT_ALIGN_FACTOR_H
-#define GQA_CONVERT_ALIGN_FACTOR_H
+#ifndef GQA_ALIGN_FACTOR_H
+#define GQA_ALIGN_FACTOR_H
 
 #include <stdbool.h>
 

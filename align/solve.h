@@ -1,7 +1,7 @@
 /* Least squares from sums: the weight W, [inputs, outputs], for which x W is
  * nearest to y, given X^T X and X^T Y. */
-#ifndef GQA_CONVERT_ALIGN_SOLVE_H
-#define GQA_CONVERT_ALIGN_SOLVE_H
+#ifndef GQA_ALIGN_SOLVE_H
+#define GQA_ALIGN_SOLVE_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,11 +1,11 @@
-#include "convert/align/refit.h"
+#include "align/refit.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "align/solve.h"
 #include "common/bounds.h"
-#include "convert/align/solve.h"
 
 /* One sequence in so many is held out. */
 enum { HELD_OUT = 8 };

@@ -1,6 +1,6 @@
 /* Heads of a projection as a matrix of doubles. */
-#ifndef GQA_CONVERT_ALIGN_WEIGHTS_H
-#define GQA_CONVERT_ALIGN_WEIGHTS_H
+#ifndef GQA_ALIGN_WEIGHTS_H
+#define GQA_ALIGN_WEIGHTS_H
 
 #include "formats/model/model.h"
 

@@ -1,11 +1,11 @@
-#include "convert/align/factor.h"
+#include "align/factor.h"
 
 #include <cblas.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "convert/align/eigen.h"
+#include "align/eigen.h"
 
 /* What is smaller than this share of the largest is rounding. */
 static const double NOTHING = 1e-14;

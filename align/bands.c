@@ -1,6 +1,6 @@
 #include <stdlib.h>
 
-#include "convert/align/factor.h"
+#include "align/factor.h"
 
 static enum gqa_status allocate(struct gqa_bands *out, size_t head_dim,
                                 size_t n)

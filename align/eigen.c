@@ -1,4 +1,4 @@
-#include "convert/align/eigen.h"
+#include "align/eigen.h"
 
 #include <limits.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 /* What an original model says of its heads: second moments of its queries,
  * keys and values over tokens, gathered one layer after another. */
-#ifndef GQA_CONVERT_ALIGN_STATISTICS_H
-#define GQA_CONVERT_ALIGN_STATISTICS_H
+#ifndef GQA_ALIGN_STATISTICS_H
+#define GQA_ALIGN_STATISTICS_H
 
 #include "runtime/layers.h"
 
