@@ -1,7 +1,5 @@
 #include "runtime/blas.h"
 
-#include <dlfcn.h>
-#include <errno.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -9,6 +7,7 @@
 
 #include "common/advice.h"
 #include "common/cli.h"
+#include "common/library.h"
 
 struct gqa_blas gqa_blas;
 
@@ -68,11 +67,7 @@ static enum gqa_status check_room(unsigned n_threads)
 
 /* --- The library ---------------------------------------------------------- */
 
-/* An object pointer that holds a function's, as POSIX has it. */
-static const struct {
-    const char *name;
-    void **function;
-} symbols[] = {
+static const struct gqa_library_symbol symbols[] = {
     {"cblas_sgemm", (void **)&gqa_blas.sgemm},
     {"cblas_dgemm", (void **)&gqa_blas.dgemm},
     {"cblas_zgemm", (void **)&gqa_blas.zgemm},
@@ -86,37 +81,6 @@ static const struct {
     {"openblas_set_num_threads", (void **)&gqa_blas.set_num_threads},
 };
 
-static enum gqa_status open_library(void **out)
-{
-    errno = 0;
-    *out = dlopen(GQA_OPENBLAS_SONAME, RTLD_LAZY | RTLD_LOCAL);
-    if (*out)
-        return GQA_OK;
-    if (errno == ENOMEM)
-        return gqa_fail_nomem();
-    if (errno == EMFILE || errno == ENFILE)
-        return gqa_fail_errno("cannot load OpenBLAS");
-    return gqa_fail(GQA_ERR_UNSUPPORTED,
-                    "OpenBLAS, which computes on the CPU, cannot be loaded: "
-                    "%s; install it, or put its folder in LD_LIBRARY_PATH",
-                    dlerror());
-}
-
-static enum gqa_status load(void)
-{
-    void *library;
-    enum gqa_status st = open_library(&library);
-
-    for (size_t i = 0; i < sizeof symbols / sizeof *symbols && st == GQA_OK;
-         i++)
-        if (!(*symbols[i].function = dlsym(library, symbols[i].name)))
-            st = gqa_fail(GQA_ERR_UNSUPPORTED,
-                          "the OpenBLAS that is installed has no %s: it is "
-                          "older than 0.3.20",
-                          symbols[i].name);
-    return st;
-}
-
 enum gqa_status gqa_blas_load(unsigned n_threads)
 {
     static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -125,7 +89,8 @@ enum gqa_status gqa_blas_load(unsigned n_threads)
 
     pthread_mutex_lock(&mutex);
     if (st == GQA_OK && !loaded) {
-        st = load();
+        st = gqa_library_load(GQA_OPENBLAS_SONAME, "OpenBLAS", symbols,
+                              sizeof symbols / sizeof *symbols);
         loaded = st == GQA_OK;
     }
     pthread_mutex_unlock(&mutex);

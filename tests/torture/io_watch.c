@@ -195,12 +195,34 @@ static bool is_on_disk(const char *path)
            strncmp(path, "/sys/", 5) != 0;
 }
 
-static bool is_file(uint32_t thread, uint64_t fd)
+/* What a descriptor stands for; "": that cannot be seen. */
+static void name_of(char name[PATH_MAX], uint32_t thread, uint64_t fd)
 {
-    char path[64], target[PATH_MAX] = "";
+    char path[64];
+    ssize_t n;
 
     snprintf(path, sizeof path, "/proc/%u/fd/%d", thread, (int)fd);
-    return readlink(path, target, sizeof target - 1) > 0 && is_on_disk(target);
+    n = readlink(path, name, PATH_MAX - 1);
+    name[n > 0 ? n : 0] = '\0';
+}
+
+static bool is_file(uint32_t thread, uint64_t fd)
+{
+    char name[PATH_MAX];
+
+    name_of(name, thread, fd);
+    return is_on_disk(name);
+}
+
+/* The loader takes libraries to be read whole. */
+static bool is_library(uint32_t thread, uint64_t fd)
+{
+    char name[PATH_MAX];
+    const char *ending;
+
+    name_of(name, thread, fd);
+    ending = strstr(name, ".so");
+    return ending && (ending[3] == '.' || ending[3] == '\0');
 }
 
 /* A name is one of a file unless it can be seen that it is none. */
@@ -228,6 +250,9 @@ static bool counts(const struct seccomp_notif *call)
         /* Nothing is left to say it on. */
         return args[0] != STDERR_FILENO && is_file(call->pid, args[0]);
     case SYS_read:
+        return is_file(call->pid, args[0]) && !is_library(call->pid, args[0]);
+    case SYS_pread64:
+        return !is_library(call->pid, args[0]);
     case SYS_close:
         return is_file(call->pid, args[0]);
     case SYS_fcntl:

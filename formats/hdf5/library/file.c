@@ -72,7 +72,7 @@ enum gqa_status gqa_h5_library_start(void)
     if (putenv(zone) != 0)
         return gqa_fail_nomem();
     tzset();
-    if ((st = gqa_h5_load()) != GQA_OK)
+    if ((st = gqa_h5_library_load()) != GQA_OK)
         return st;
     errno = 0;
     /* The process ends without ceremony. Fails where it is too late. */

@@ -8,8 +8,6 @@
 
 #include <hdf5.h>
 
-#include "common/status.h"
-
 /*
  * H5Dchunk_iter tells where all chunks lie. Before 1.14.4 it forgot the user
  * block; 1.10.10 and 1.12.3 have it with the same fault.
@@ -23,13 +21,6 @@ struct gqa_h5_symbols {
 };
 
 extern struct gqa_h5_symbols gqa_h5;
-
-/*
- * Fill the table: before anything else of the library.
- * Errors GQA_ERR_UNSUPPORTED: it is not installed; GQA_ERR_NOMEM, GQA_ERR_IO.
- */
-GQA_MUST_USE
-enum gqa_status gqa_h5_load(void);
 
 /* Who fills the table needs the names themselves. */
 #ifndef GQA_H5_FILLS_TABLE

@@ -1,49 +1,30 @@
 #define GQA_H5_FILLS_TABLE
-#include <dlfcn.h>
-#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
 
+#include "common/library.h"
 #include "formats/hdf5/library/h5.h"
+#include "formats/hdf5/library/library.h"
 
 struct gqa_h5_symbols gqa_h5;
 
-/* An object pointer that holds a function's, as POSIX has it. */
 #define FUNCTION(symbol) {#symbol, (void **)&gqa_h5.symbol},
 #define VARIABLE(symbol) FUNCTION(symbol)
-static const struct {
-    const char *name;
-    void **address;
-} symbols[] = {
+static const struct gqa_library_symbol symbols[] = {
 #include "formats/hdf5/library/symbols.inl"
 };
 
-static enum gqa_status open_library(void **out)
+enum gqa_status gqa_h5_library_load(void)
 {
-    errno = 0;
-    *out = dlopen(GQA_HDF5_SONAME, RTLD_LAZY | RTLD_LOCAL);
-    if (*out)
-        return GQA_OK;
-    if (errno == ENOMEM)
-        return gqa_fail_nomem();
-    if (errno == EMFILE || errno == ENFILE)
-        return gqa_fail_errno("cannot load the HDF5 library");
-    return gqa_fail(GQA_ERR_UNSUPPORTED,
-                    "the HDF5 library that this was built with cannot be "
-                    "loaded: %s; install it, or put its folder in "
-                    "LD_LIBRARY_PATH",
-                    dlerror());
-}
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    static bool loaded;
+    enum gqa_status st = GQA_OK;
 
-enum gqa_status gqa_h5_load(void)
-{
-    void *library;
-    enum gqa_status st = open_library(&library);
-
-    for (size_t i = 0; i < sizeof symbols / sizeof *symbols && st == GQA_OK;
-         i++)
-        if (!(*symbols[i].address = dlsym(library, symbols[i].name)))
-            st = gqa_fail(GQA_ERR_UNSUPPORTED,
-                          "the HDF5 library that is installed has no %s: it "
-                          "is not of the version that this was built with",
-                          symbols[i].name);
+    pthread_mutex_lock(&mutex);
+    if (!loaded)
+        st = gqa_library_load(GQA_HDF5_SONAME, "the HDF5 library", symbols,
+                              sizeof symbols / sizeof *symbols);
+    loaded = st == GQA_OK;
+    pthread_mutex_unlock(&mutex);
     return st;
 }
