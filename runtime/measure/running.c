@@ -206,7 +206,8 @@ static enum gqa_status prepare(struct batches_run *run,
                                const struct gqa_running *r)
 {
     struct gqa_batch_limits limits = {.rows = batch_rows(r),
-                                      .bytes = BATCH_BYTES};
+                                      .bytes = BATCH_BYTES,
+                                      .rope = &r->network->rope};
     enum gqa_status st;
 
     gqa_session_token_bytes(r->runtime, &limits.encoder_token_bytes,
