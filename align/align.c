@@ -1,11 +1,11 @@
 #include "align/align.h"
 
-#include <cblas.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "align/factor.h"
 #include "align/weights.h"
+#include "runtime/blas.h"
 
 struct aligner {
     struct gqa_alignment *alignment;
@@ -20,10 +20,10 @@ static void square_blocks(double *out, const double *x, uint64_t n,
                           uint64_t rows, uint64_t cols)
 {
     for (uint64_t i = 0; i < n; i++)
-        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows,
-                    (int)rows, (int)cols, 1, x + i * rows * cols, (int)cols,
-                    x + i * rows * cols, (int)cols, 0, out + i * rows * rows,
-                    (int)rows);
+        gqa_blas.dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows,
+                       (int)rows, (int)cols, 1, x + i * rows * cols, (int)cols,
+                       x + i * rows * cols, (int)cols, 0, out + i * rows * rows,
+                       (int)rows);
 }
 
 /* Moments of a slice's heads where its inputs have the identity's. */
@@ -239,7 +239,7 @@ enum gqa_status gqa_align(struct gqa_alignment **out,
     bool *wanted = calloc(model->n_attentions, sizeof *wanted);
     struct aligner aligner = {alignment, checkpoint, model};
     struct gqa_statistics_job job = *statistics;
-    enum gqa_status st = GQA_OK;
+    enum gqa_status st = gqa_blas_load(1);
 
     if (alignment)
         alignment->attentions =

@@ -4,16 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* LAPACK, in the Fortran symbols that each build of it has. */
-void dsyevd_(const char *jobz, const char *uplo, const int *n, double *a,
-             const int *lda, double *w, double *work, const int *lwork,
-             int *iwork, const int *liwork, int *info, size_t jobz_length,
-             size_t uplo_length);
-void zheevd_(const char *jobz, const char *uplo, const int *n,
-             double complex *a, const int *lda, double *w, double complex *work,
-             const int *lwork, double *rwork, const int *lrwork, int *iwork,
-             const int *liwork, int *info, size_t jobz_length,
-             size_t uplo_length);
+#include "runtime/blas.h"
 
 static enum gqa_status verdict(int info)
 {
@@ -31,14 +22,14 @@ static enum gqa_status solve_real(double *a, double *values, int n)
     int *iwork;
     enum gqa_status st;
 
-    dsyevd_("V", "U", &n, a, &n, values, &size, &ask, &isize, &ask, &info, 1,
-            1);
+    gqa_blas.dsyevd("V", "U", &n, a, &n, values, &size, &ask, &isize, &ask,
+                    &info, 1, 1);
     lwork = (int)size;
     work = malloc((size_t)lwork * sizeof *work);
     iwork = malloc((size_t)isize * sizeof *iwork);
     if (work && iwork) {
-        dsyevd_("V", "U", &n, a, &n, values, work, &lwork, iwork, &isize, &info,
-                1, 1);
+        gqa_blas.dsyevd("V", "U", &n, a, &n, values, work, &lwork, iwork,
+                        &isize, &info, 1, 1);
         st = verdict(info);
     } else {
         st = gqa_fail_nomem();
@@ -58,16 +49,16 @@ static enum gqa_status solve_complex(double complex *a, double *values, int n)
     int *iwork;
     enum gqa_status st;
 
-    zheevd_("V", "U", &n, a, &n, values, &size, &ask, &rsize, &ask, &isize,
-            &ask, &info, 1, 1);
+    gqa_blas.zheevd("V", "U", &n, a, &n, values, &size, &ask, &rsize, &ask,
+                    &isize, &ask, &info, 1, 1);
     lwork = (int)creal(size);
     lrwork = (int)rsize;
     work = malloc((size_t)lwork * sizeof *work);
     rwork = malloc((size_t)lrwork * sizeof *rwork);
     iwork = malloc((size_t)isize * sizeof *iwork);
     if (work && rwork && iwork) {
-        zheevd_("V", "U", &n, a, &n, values, work, &lwork, rwork, &lrwork,
-                iwork, &isize, &info, 1, 1);
+        gqa_blas.zheevd("V", "U", &n, a, &n, values, work, &lwork, rwork,
+                        &lrwork, iwork, &isize, &info, 1, 1);
         st = verdict(info);
     } else {
         st = gqa_fail_nomem();

@@ -1,11 +1,11 @@
 #include "align/factor.h"
 
-#include <cblas.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "align/eigen.h"
+#include "runtime/blas.h"
 
 /* What is smaller than this share of the largest is rounding. */
 static const double NOTHING = 1e-14;
@@ -62,8 +62,8 @@ static void multiply(double complex *out, size_t ld_out, CBLAS_TRANSPOSE on_a,
 {
     const double complex one = 1, zero = 0;
 
-    cblas_zgemm(CblasRowMajor, on_a, on_b, (int)rows, (int)cols, (int)inner,
-                &one, a, (int)ld_a, b, (int)ld_b, &zero, out, (int)ld_out);
+    gqa_blas.zgemm(CblasRowMajor, on_a, on_b, (int)rows, (int)cols, (int)inner,
+                   &one, a, (int)ld_a, b, (int)ld_b, &zero, out, (int)ld_out);
 }
 
 /*

@@ -1,13 +1,10 @@
 #include "align/solve.h"
 
-#include <cblas.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-void dposv_(const char *uplo, const int *n, const int *nrhs, double *a,
-            const int *lda, double *b, const int *ldb, int *info,
-            size_t uplo_length);
+#include "runtime/blas.h"
 
 /* b [n, m] = a^-1 b; a is overwritten. By columns for LAPACK, to which a
  * symmetric a is the same. */
@@ -22,7 +19,7 @@ static enum gqa_status solve(double *a, double *b, uint64_t n, uint64_t m)
     for (uint64_t i = 0; i < n; i++)
         for (uint64_t j = 0; j < m; j++)
             turned[j * n + i] = b[i * m + j];
-    dposv_("U", &order, &columns, a, &order, turned, &order, &info, 1);
+    gqa_blas.dposv("U", &order, &columns, a, &order, turned, &order, &info, 1);
     for (uint64_t i = 0; i < n && info == 0; i++)
         for (uint64_t j = 0; j < m; j++) {
             b[i * m + j] = turned[j * n + i];
@@ -69,8 +66,8 @@ enum gqa_status gqa_fit_loss(double *out, const double *weight,
 
     if (!image)
         return gqa_fail_nomem();
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)n, (int)m,
-                (int)n, 1, inputs, (int)n, weight, (int)m, 0, image, (int)m);
+    gqa_blas.dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)n, (int)m,
+                   (int)n, 1, inputs, (int)n, weight, (int)m, 0, image, (int)m);
     *out = squares;
     for (uint64_t i = 0; i < n * m; i++)
         *out += weight[i] * (image[i] - 2 * products[i]);

@@ -9,7 +9,6 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/memory_stream.h"
-#include "runtime/cpu/room.h"
 #include "verify/options.h"
 #include "verify/trouble_report.h"
 #include "verify/verification.h"
@@ -136,13 +135,6 @@ int main(int argc, char **argv)
     gqa_cli_begin();
     gqa_json_watch_memory();
     st = gqa_verify_options_parse(&options, argc, argv);
-    /* An ordinary exit would wait for OpenBLAS, also where there is nothing to
-     * verify. */
-    if (gqa_cpu_check_room(0) != GQA_OK) {
-        gqa_cli_trouble(gqa_verify_tool.name);
-        report_usage(&options, argc, argv);
-        _exit(GQA_EXIT_TROUBLE);
-    }
     if (!gqa_options_done(&status, &options.common, &gqa_verify_tool, st))
         status = verify(&(const struct command){&options, argc, argv});
     else if (st != GQA_OK)

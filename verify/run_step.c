@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "common/log.h"
-#include "runtime/cpu/room.h"
+#include "runtime/blas.h"
 #include "verify/run_plan.h"
 
 enum gqa_status gqa_run_possible(const struct gqa_subject *subject)
@@ -158,7 +158,7 @@ enum gqa_status gqa_run_job_begin(struct gqa_run_job *job,
     enum gqa_status st = gqa_network_create(&network, original->model);
 
     if (st == GQA_OK)
-        st = gqa_cpu_check_room(options->common.n_threads);
+        st = gqa_blas_load(options->common.n_threads);
     if (st == GQA_OK)
         st = prepare(&job->checks, report, network, options);
     gqa_network_free(network);

@@ -39,7 +39,9 @@ static const char *path_below(const struct reading *in, size_t i)
     const struct gqa_keras_prefix *prefix = in->prefix;
     const char *path = in->paths[i];
 
-    if (!path || strncmp(path, in->paths[prefix->at], prefix->length) != 0)
+    /* A path that number_norms() has cut within the prefix is below none. */
+    if (!path || strnlen(path, prefix->length) < prefix->length ||
+        strncmp(path, in->paths[prefix->at], prefix->length) != 0)
         return NULL;
     return path + prefix->length;
 }

@@ -1,6 +1,5 @@
 #include "runtime/cpu/cpu.h"
 
-#include <cblas.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -13,6 +12,7 @@
 
 #include "common/checked.h"
 #include "common/cli.h"
+#include "runtime/blas.h"
 
 enum {
     ALIGNMENT = 64,
@@ -56,9 +56,6 @@ static const struct gqa_cpu_real *choose_f32(void)
 /* 0: as many as there are processors. */
 static unsigned choose_threads(unsigned wanted)
 {
-    /* Other builds of OpenBLAS may not be called by several threads. */
-    if (openblas_get_parallel() != OPENBLAS_THREAD)
-        return 1;
     if (wanted == 0)
         wanted = gqa_cli_n_processors();
     return wanted < MAX_THREADS ? wanted : MAX_THREADS;
@@ -67,6 +64,7 @@ static unsigned choose_threads(unsigned wanted)
 static enum gqa_status cpu_open(struct gqa_device **out,
                                 const struct gqa_device_options *options)
 {
+    unsigned n_threads = choose_threads(options->n_threads);
     struct gqa_device *d;
     enum gqa_status st;
 
@@ -74,17 +72,22 @@ static enum gqa_status cpu_open(struct gqa_device **out,
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "the CPU computes in F32 and F64, not in %s",
                         gqa_dtype_name(options->real));
+    if ((st = gqa_blas_load(n_threads)) != GQA_OK)
+        return st;
+    /* Other builds of OpenBLAS may not be called by several threads. */
+    if (gqa_blas.get_parallel() != OPENBLAS_THREAD)
+        n_threads = 1;
     if (!(d = calloc(1, sizeof *d)))
         return gqa_fail_nomem();
     d->dtype = options->real;
     d->real = options->real == GQA_F32 ? choose_f32() : &gqa_cpu_f64;
-    st = gqa_cpu_pool_create(&d->pool, choose_threads(options->n_threads));
+    st = gqa_cpu_pool_create(&d->pool, n_threads);
     if (st != GQA_OK) {
         free(d);
         return st;
     }
     /* Its own threads would spin beside ours. */
-    openblas_set_num_threads(1);
+    gqa_blas.set_num_threads(1);
     *out = d;
     return GQA_OK;
 }
@@ -211,7 +214,7 @@ static enum gqa_status cpu_describe(struct gqa_device *d,
     memset(out, 0, sizeof *out);
     name_processor(out->name, sizeof out->name);
     snprintf(out->software, sizeof out->software, "%s, %u threads",
-             openblas_get_config(), gqa_cpu_pool_n_threads(d->pool));
+             gqa_blas.get_config(), gqa_cpu_pool_n_threads(d->pool));
     out->real = d->dtype;
     out->n_threads = gqa_cpu_pool_n_threads(d->pool);
     measure_memory(out);

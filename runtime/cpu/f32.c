@@ -1,10 +1,10 @@
 /* The CPU backend's arithmetic in float32. */
-#include <cblas.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "common/dtype.h"
+#include "runtime/blas.h"
 
 typedef float real;
 
@@ -155,8 +155,8 @@ static inline float normal_real(float x)
 }
 
 #define LOAD load_reals
-#define GEMM cblas_sgemm
-#define GEMV cblas_sgemv
+#define GEMM gqa_blas.sgemm
+#define GEMV gqa_blas.sgemv
 #ifndef EXPORT
 #define EXPORT gqa_cpu_f32
 #endif

@@ -1,7 +1,7 @@
 /* The CPU backend's arithmetic in float64: what others are held against. */
-#include <cblas.h>
 
 #include "common/dtype.h"
+#include "runtime/blas.h"
 
 typedef double real;
 
@@ -27,7 +27,7 @@ static void load_reals(void *dst, const void *src, enum gqa_dtype dtype,
 }
 
 #define LOAD   load_reals
-#define GEMM   cblas_dgemm
-#define GEMV   cblas_dgemv
+#define GEMM   gqa_blas.dgemm
+#define GEMV   gqa_blas.dgemv
 #define EXPORT gqa_cpu_f64
 #include "runtime/cpu/real.inl"

@@ -4,10 +4,10 @@
  * float64 where it is not. Of a symmetric sum only the squares on the
  * diagonal and above are made; the others are copied from them.
  */
-#include <cblas.h>
 #include <limits.h>
 
 #include "common/bounds.h"
+#include "runtime/blas.h"
 #include "runtime/cpu/cpu.h"
 
 /* Of a task: sides of its square, and rows of a slab. No bit of a result
@@ -78,9 +78,9 @@ static void add_square(void *ctx, size_t task, void *scratch)
         const double *right =
             columns_of(g, &b, row, n, room + (size_t)SLAB * SIDE, &ldb);
 
-        cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)a.n, (int)b.n,
-                    (int)n, 1, left, lda, right, ldb, 1,
-                    g->out + i * g->y_width + j, (int)g->y_width);
+        gqa_blas.dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)a.n,
+                       (int)b.n, (int)n, 1, left, lda, right, ldb, 1,
+                       g->out + i * g->y_width + j, (int)g->y_width);
     }
     if (g->symmetric)
         mirror(g, i, a.n, j, b.n);

@@ -52,7 +52,7 @@ BEGIN {
     sub(/^[^"<]*["<]/, "", target)
     sub(/[">].*$/, "", target)
     targets[file, n[file]++] = target
-    if (target ~ /^(hdf5|H5[A-Za-z0-9_]*)\.h$/ || target ~ /hdf5\/library\/private\.h$/)
+    if (target ~ /^(hdf5|H5[A-Za-z0-9_]*)\.h$/ || target ~ /hdf5\/library\/(private|h5)\.h$/)
         if (file !~ /^formats\/hdf5\/library\//)
             complain(file " includes " target ": HDF5 outside its folder")
     from = folder_of(file)

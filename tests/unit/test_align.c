@@ -10,9 +10,15 @@
 #include "align/factor.h"
 #include "align/solve.h"
 #include "common/random.h"
+#include "runtime/blas.h"
 #include "suite.h"
 
 static uint64_t counter;
+
+static void load(void)
+{
+    ck_assert_int_eq(gqa_blas_load(1), GQA_OK);
+}
 
 static double draw(void)
 {
@@ -404,6 +410,8 @@ int main(void)
 {
     Suite *suite = suite_create("align");
     TCase *all = tcase_create("all");
+
+    tcase_add_checked_fixture(all, load, NULL);
 
     tcase_add_test(all, real_loss_is_what_it_says_and_least);
     tcase_add_test(all, nothing_is_lost_where_nothing_need_be);

@@ -63,6 +63,7 @@ static herr_t note_failure(hid_t stack, void *arg)
 enum gqa_status gqa_h5_library_start(void)
 {
     static char zone[] = "TZ=UTC0";
+    enum gqa_status st;
 
     /*
      * The library asks for local time, which no one wants to know. The file
@@ -71,6 +72,8 @@ enum gqa_status gqa_h5_library_start(void)
     if (putenv(zone) != 0)
         return gqa_fail_nomem();
     tzset();
+    if ((st = gqa_h5_load()) != GQA_OK)
+        return st;
     errno = 0;
     /* The process ends without ceremony. Fails where it is too late. */
     (void)H5dont_atexit();

@@ -6,24 +6,18 @@
 #ifndef GQA_FORMATS_HDF5_LIBRARY_PRIVATE_H
 #define GQA_FORMATS_HDF5_LIBRARY_PRIVATE_H
 
-#include <hdf5.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "common/status.h"
+#include "formats/hdf5/library/h5.h"
 #include "formats/hdf5/library/library.h"
 #include "formats/hdf5/origin.h"
 
 #if !H5_VERSION_GE(1, 10, 5)
 #error "HDF5 1.10.5 or newer is needed (H5Dget_num_chunks)"
 #endif
-
-/*
- * H5Dchunk_iter tells where all chunks lie. Before 1.14.4 it forgot the user
- * block; 1.10.10 and 1.12.3 have it with the same fault.
- */
-#define GQA_H5_HAS_CHUNK_ITER H5_VERSION_GE(1, 14, 4)
 
 /* Where the one piece of raw data lay that the library asked for. */
 struct gqa_h5_place {
