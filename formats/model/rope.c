@@ -33,3 +33,20 @@ void gqa_rope_frequencies(double *out, const struct gqa_rope *rope,
                gqa_rope_kind(rope, length) > 0 ? rope->longer : rope->frequency,
                rope->n_pairs * sizeof *out);
 }
+
+bool gqa_rope_turns(const struct gqa_rope *rope, uint64_t pair)
+{
+    return rope->frequency[pair] > 1 / sqrt(GQA_ROPE_STILL);
+}
+
+double gqa_rope_plain(const struct gqa_rope *rope, uint64_t pair)
+{
+    return pow(rope->theta, -(double)pair / (double)rope->n_pairs);
+}
+
+void gqa_rope_divide(struct gqa_rope *rope, const double *divisors)
+{
+    for (uint64_t j = 0; j < rope->n_pairs; j++)
+        rope->frequency[j] = gqa_rope_plain(rope, j) / divisors[j];
+    rope->context = 0;
+}
