@@ -322,5 +322,6 @@ void gqa_alignment_free(struct gqa_alignment *alignment)
         free(t->fitted_o);
     }
     free(alignment->attentions);
+    free(alignment->divisors);
     free(alignment);
 }

@@ -28,6 +28,12 @@ struct gqa_alignment {
     size_t n;
     struct gqa_transforms *attentions;
     uint64_t n_sequences, n_tokens; /* learnt from */
+    /* Of the converted model's RoPE (gqa_rope_divide()), [n_pairs]; NULL: it
+     * turns as the original does. */
+    double *divisors;
+    uint64_t n_pairs, n_changed;
+    uint64_t context; /* over which positions hold */
+    double cost;      /* KL of that alone; NAN: not measured */
 };
 
 /*

@@ -98,9 +98,9 @@ enum gqa_status gqa_session_create_for(struct gqa_session **out,
 
 /*
  * Forget the tokens seen, and take other sequences from here on, with room
- * for so many tokens of each, which RoPE goes by; callbacks and messages call them numbers[s]
- * (NULL: 0, 1 ...; copied). Errors GQA_ERR_USAGE: none, or more than there
- * is room for.
+ * for so many tokens of each, which RoPE goes by; callbacks and messages call
+ * them numbers[s] (NULL: 0, 1 ...; copied). Errors GQA_ERR_USAGE: none, or more
+ * than there is room for.
  */
 GQA_MUST_USE
 enum gqa_status gqa_session_begin(struct gqa_session *session,

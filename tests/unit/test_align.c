@@ -8,8 +8,10 @@
 
 #include "align/eigen.h"
 #include "align/factor.h"
+#include "align/free.h"
 #include "align/solve.h"
 #include "common/random.h"
+#include "formats/model/rope.h"
 #include "runtime/blas.h"
 #include "suite.h"
 
@@ -261,6 +263,34 @@ START_TEST(bands_are_what_turns_alike)
 }
 END_TEST
 
+/* Frequencies of 8, 4, 2, 1, 1/2 a hundredth: over 100 tokens so many radians,
+ * of which two neighbours are off by a fourth of the faster. */
+START_TEST(slow_pairs_are_freed)
+{
+    double frequency[] = {0.08, 0.04, 0.02, 0.01, 0.005};
+    const struct gqa_rope rope = {
+        .n_pairs = 5, .theta = 32, .frequency = frequency};
+    double d[5];
+
+    ck_assert_uint_eq(gqa_slow_pairs(&rope, 100, 1), 3);
+    ck_assert_uint_eq(gqa_slow_pairs(&rope, 100, 9), 0);
+    ck_assert_uint_eq(gqa_slow_pairs(&rope, 100, 0.1), 5);
+    /* 32^(-j/5) is 1, 1/2, 1/4 ... */
+    ck_assert_uint_eq(gqa_free_pairs(d, &rope, 100, 5, 0), 0);
+    ck_assert_double_eq_tol(d[0], 12.5, 1e-12);
+    ck_assert_double_eq_tol(d[4], 12.5, 1e-12);
+    /* 2 and 1 are at 1.5; 8 and 4 would be off by 2. */
+    ck_assert_uint_eq(gqa_free_pairs(d, &rope, 100, 4, 0.6), 3);
+    ck_assert_double_eq(d[4], GQA_ROPE_STILL);
+    ck_assert_double_eq_tol(d[3], 0.125 / 0.015, 1e-12);
+    ck_assert_double_eq_tol(d[2], 0.25 / 0.015, 1e-12);
+    ck_assert_double_eq_tol(d[1], 12.5, 1e-12);
+    /* 8, 4 and 2 are at 14/3, off by 10/3 at most. */
+    ck_assert_uint_eq(gqa_free_pairs(d, &rope, 100, 3, 3.5), 5);
+    ck_assert_double_eq_tol(d[0], 1 / (0.14 / 3), 1e-12);
+}
+END_TEST
+
 /* Mixed, then rotated, is rotated, then mixed: of keys and of queries. */
 START_TEST(rotation_passes_through)
 {
@@ -463,6 +493,7 @@ int main(void)
     tcase_add_test(all, real_loss_is_what_it_says_and_least);
     tcase_add_test(all, nothing_is_lost_where_nothing_need_be);
     tcase_add_test(all, bands_are_what_turns_alike);
+    tcase_add_test(all, slow_pairs_are_freed);
     tcase_add_loop_test(all, rotation_passes_through, 0,
                         N_POSITIONS * N_FREQUENCIES);
     tcase_add_loop_test(all, one_head_keeps_its_scores, 0,
