@@ -2,19 +2,22 @@
 
     python make_reference.py [NAME...]                (writes below runtime/)
     python make_reference.py sample FOLDER            (the sample; FOLDER: its bf16 safetensors original)
+    python make_reference.py freed GQA_CONVERT        (a folder as gqa-convert writes it, with pairs of RoPE freed)
     python make_reference.py check                    (against the numpy models of reference_model.py)
 
 Norms, softmax and rotary angles of transformers are float32 whatever the model's type; `in_doubles` puts float64 in
 the place of float32 for all of its code. Only the buckets of T5's relative bias stay float32: they are whole numbers,
 and the models are trained with those.
 
-Written with transformers 5.23.0, torch 2.15.0, safetensors 0.8.0, numpy 2.4.6.
+Written with transformers 5.23.0 (longrope and dynamic: 5.24.0; freed: 4.57.1), torch 2.15.0, safetensors 0.8.0,
+numpy 2.4.6.
 """
 import contextlib
 import functools
 import json
 import os
 import shutil
+import subprocess
 import sys
 import zlib
 
@@ -371,6 +374,9 @@ def check_each_tensor_tells(name, folder):
         assert change > 3e-5, f"{name}: 1e-3 on {key} moves the logits by {change} only"
 
 
+FREED = os.path.join("runtime", "llama-freed")
+
+
 def main():
     os.chdir(os.path.dirname(os.path.abspath(__file__)))
     torch.set_num_threads(1)
@@ -378,6 +384,13 @@ def main():
         for name in MODELS:
             check(name, os.path.join("runtime", name))
             check_each_tensor_tells(name, os.path.join("runtime", name))
+    elif sys.argv[1:2] == ["freed"]:
+        subprocess.run([sys.argv[2], "-q", "-f", "-m", "aligned", "--calibrate", "none", "--groups", "1",
+                        "runtime/llama-linear", FREED + "/"], check=True)
+        for name in ("README.md", "gqa-manifest.json"):
+            os.remove(os.path.join(FREED, name))
+        reference("llama-freed", FREED, [11, 1, 6], None)
+        check("llama-freed", FREED)
     elif sys.argv[1:2] == ["sample"]:
         reference("t5-tiny16", sys.argv[2], [7, 1, 6], [5, 3, 1])
         check("t5-tiny16", sys.argv[2])
