@@ -274,6 +274,34 @@ static enum gqa_status refuse_both(const char *folder, const char *a,
                     folder, a, b, why);
 }
 
+/* What a conversion wrote, in a folder where nothing else has such a name, is
+ * read unless its source may lie beside it. */
+static enum gqa_status take_ours(const char *ours, const char *folder,
+                                 const struct listing *list)
+{
+    const char *name;
+
+    for (size_t i = 0; i < list->n; i++) {
+        bool is_ours = true;
+        enum gqa_status st = GQA_OK;
+
+        name = list->entries[i]->d_name;
+        if (is_wanted(name, NULL) && fnmatch("adapter_model.*", name, 0) != 0 &&
+            !gqa_foreign_name_find(name))
+            st = is_converted(&is_ours, folder, name);
+        if (st != GQA_OK)
+            return st;
+        if (!is_ours)
+            return refuse_both(folder, ours, name,
+                               ", and the first is the output of a conversion");
+    }
+    if (list->say && find_foreign(list, &name))
+        gqa_warn("%s: %s, the output of a conversion, is read; %s, which is "
+                 "there too, is not",
+                 folder, ours, name);
+    return GQA_OK;
+}
+
 /* A name that loaders look for decides as it does there: model.safetensors
  * before its index. NULL: there is none. */
 static enum gqa_status choose_usual(const char **name, const char *folder,
@@ -291,10 +319,10 @@ static enum gqa_status choose_usual(const char **name, const char *folder,
         return GQA_OK;
     of_other = format;
     other = next_usual(list, &of_other, &pattern);
-    if (!other)
-        return GQA_OK;
     if ((st = is_converted(&is_ours, folder, *name)) != GQA_OK)
         return st;
+    if (!other)
+        return is_ours ? take_ours(*name, folder, list) : GQA_OK;
     if (is_ours)
         return refuse_both(folder, *name, other,
                            ", and the first is the output of a conversion");
@@ -339,9 +367,10 @@ static enum gqa_status choose_any(const char **name, const char *folder,
     if (n == 1 && n_ours > 0 && list->say)
         gqa_warn("%s: %s is read; %s, the output of a conversion, is not",
                  folder, *name, ours);
-    if (n == 0)
-        *name = ours;
-    return *name ? GQA_OK : refuse_folder(folder, list);
+    if (n == 1)
+        return GQA_OK;
+    *name = ours;
+    return ours ? take_ours(ours, folder, list) : refuse_folder(folder, list);
 }
 
 static enum gqa_status choose(const char **name, const char *folder,

@@ -63,6 +63,13 @@ bool gqa_has_classes(const json_t *config);
 GQA_MUST_USE
 enum gqa_status gqa_take_config(struct gqa_taking *t);
 
+/* The same of a claim that weights are quantised, once roles are given. */
+GQA_MUST_USE
+enum gqa_status gqa_take_quantised(struct gqa_taking *t);
+
+/* The file that the configuration is from, for messages. */
+const char *gqa_taking_config_path(const struct gqa_taking *t);
+
 /* All parameters that there must and may be, each given its role. */
 GQA_MUST_USE
 enum gqa_status gqa_take_network(struct gqa_taking *t);

@@ -84,10 +84,12 @@ bool gqa_name_is_attention(const char *name)
 {
     static const char *const ends[] = {"attn", "attention"};
     static const char *const projections[] = {
-        "q_proj", "k_proj", "v_proj", "qkv_proj", "kv_proj", "qkv",
-        "query",  "key",    "value",  "c_attn",   "q_attn",  "query_key_value",
-        "wq",     "wk",     "wv",     "Wqkv",     "to_q",    "to_k",
-        "to_v",
+        "q_proj",       "k_proj", "v_proj", "qkv_proj",
+        "kv_proj",      "qkv",    "query",  "key",
+        "value",        "c_attn", "q_attn", "query_key_value",
+        "wq",           "wk",     "wv",     "Wqkv",
+        "to_q",         "to_k",   "to_v",   "in_proj_weight",
+        "in_proj_bias",
     };
 
     for (size_t i = 0; i < sizeof projections / sizeof *projections; i++)

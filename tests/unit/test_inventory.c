@@ -197,6 +197,46 @@ START_TEST(holds_the_configuration_against_the_tensors)
 }
 END_TEST
 
+/* A loader looks for quantised weights where a configuration says so. */
+START_TEST(believes_no_claim_of_quantised_weights)
+{
+#define CLAIM(key, value) CONFIG(SIZES "\"" key "\":" value)
+    static const struct entry quantised[] = {
+        {"model.layers.0.mlp.up_proj.weight", 3, 4, GQA_F8_E4M3},
+        {"model.layers.0.mlp.up_proj.weight_scale", 3, 0, GQA_F32},
+    };
+    static const struct {
+        const char *config, *says;
+    } cases[] = {
+        {CLAIM("quantization_config", "{\"quant_method\":\"gptq\"}"),
+         "quantization_config (gptq)"},
+        {CLAIM("quantization_config", "{\"load_in_4bit\":true}"),
+         "quantization_config "},
+        {CLAIM("quantization", "{\"group_size\":64,\"bits\":4}"),
+         "quantization "},
+        {CLAIM("compression_config", "{\"quant_method\":\"x\"}"),
+         "compression_config (x)"},
+        {CLAIM("quantization_config", "{}"), NULL},
+        {CLAIM("quantization_config", "null"), NULL},
+        {CLAIM("quantization", "\"none\""), NULL},
+    };
+    struct taken t;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        take(&t, cases[i].config, NULL, NULL, 0);
+        ck_assert_uint_eq(t.inventory->n_of[GQA_FAULT_CONFIG],
+                          cases[i].says ? 1 : 0);
+        ck_assert_msg(strstr(t.text, cases[i].says ? cases[i].says : ""), "%s",
+                      t.text);
+        drop(&t);
+    }
+    take(&t, cases[0].config, "model.layers.0.mlp.up", quantised, 2);
+    ck_assert_str_eq(t.text, "");
+    drop(&t);
+#undef CLAIM
+}
+END_TEST
+
 /* Only what a model computes with changes its type. */
 START_TEST(gives_roles)
 {
@@ -230,9 +270,11 @@ START_TEST(knows_attentions_by_name)
     ck_assert(gqa_name_is_attention("a.LocalSelfAttention.q.weight"));
     ck_assert(gqa_name_is_attention("h.0.crossattention.bias"));
     ck_assert(gqa_name_is_attention("x.q_proj.weight"));
+    ck_assert(gqa_name_is_attention("resblocks.0.in_proj_weight"));
     ck_assert(!gqa_name_is_attention("x.post_attention_layernorm.weight"));
     ck_assert(!gqa_name_is_attention("x.mlp.gate_proj.weight"));
     ck_assert(!gqa_name_is_attention("x.keyboard.weight"));
+    ck_assert(!gqa_name_is_attention("mixer.in_proj.weight"));
 }
 END_TEST
 
@@ -248,6 +290,7 @@ int main(void)
     tcase_add_test(tc, needs_a_head_only_where_there_is_one);
     tcase_add_test(tc, names_faults_and_causes);
     tcase_add_test(tc, holds_the_configuration_against_the_tensors);
+    tcase_add_test(tc, believes_no_claim_of_quantised_weights);
     tcase_add_test(tc, gives_roles);
     tcase_add_test(tc, knows_attentions_by_name);
     suite_add_tcase(suite, tc);
