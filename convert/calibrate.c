@@ -22,7 +22,7 @@
 enum { DEFAULT_SEQUENCES = 64, DEFAULT_LENGTH = 512 };
 
 /* What frequencies are tried on: tokens in all, and of a sequence at most. */
-enum { CHOICE_TOKENS = 8192, CHOICE_LENGTH = 2048 };
+enum { CHOICE_TOKENS = 8192, CHOICE_LENGTH = 4096 };
 
 struct calibrator {
     const struct gqa_calibration *asked;
