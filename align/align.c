@@ -11,6 +11,7 @@ struct aligner {
     struct gqa_alignment *alignment;
     struct gqa_checkpoint *checkpoint;
     const struct gqa_model *model;
+    const struct gqa_rope *rope; /* of the converted model */
 };
 
 /* --- Weights as statistics ------------------------------------------------ */
@@ -63,6 +64,40 @@ static void sum_by_kv_head(double *out, const struct gqa_attention *a,
             out[h / per * dd + i] += metrics[h * dd + i];
 }
 
+/* Row i of a group's moments, w elements: those of heads side by side. */
+static const double *group_row(const double *moments,
+                               const struct gqa_attention *a, uint64_t group,
+                               uint64_t w, uint64_t i)
+{
+    return moments + (group * w + i) * a->n_kv_heads * a->head_dim + group * w;
+}
+
+/* Moments of a group; about the mean where coordinates do not turn. */
+static void take_group(double *block, const struct gqa_attention *a,
+                       const struct gqa_bands *bands, uint64_t group,
+                       uint64_t w, const double *moments, const double *centred)
+{
+    const uint64_t d = a->head_dim;
+
+    for (uint64_t i = 0; i < w; i++)
+        memcpy(block + i * w, group_row(moments, a, group, w, i),
+               w * sizeof *block);
+    for (size_t k = 0; k < bands->n; k++) {
+        const struct gqa_band *band = &bands->items[k];
+
+        for (uint64_t i = 0; i < w / d * band->n && !band->im; i++) {
+            const uint64_t row = i / band->n * d + band->re[i % band->n];
+            const double *from = group_row(centred, a, group, w, row);
+
+            for (uint64_t j = 0; j < w / d * band->n; j++) {
+                const uint64_t col = j / band->n * d + band->re[j % band->n];
+
+                block[row * w + col] = from[col];
+            }
+        }
+    }
+}
+
 /*
  * All groups of keys, or of values. mixes: [pooled, d, m d]; backs: [n_heads,
  * d, d], what each query head's projection is multiplied with.
@@ -71,6 +106,7 @@ static enum gqa_status factor_groups(double *mixes, double *backs, double *lost,
                                      const struct gqa_attention *a,
                                      const struct gqa_bands *bands,
                                      uint64_t pooled, const double *moments,
+                                     const double *centred,
                                      const double *metrics)
 {
     const uint64_t d = a->head_dim, m = a->n_kv_heads / pooled, w = m * d;
@@ -83,10 +119,7 @@ static enum gqa_status factor_groups(double *mixes, double *backs, double *lost,
     for (uint64_t g = 0; g < pooled && st == GQA_OK; g++) {
         struct gqa_factor f = {.mix = mixes + g * d * w, .back = back};
 
-        for (uint64_t i = 0; i < w; i++)
-            memcpy(block + i * w,
-                   moments + (g * w + i) * a->n_kv_heads * d + g * w,
-                   w * sizeof *block);
+        take_group(block, a, bands, g, w, moments, centred);
         st = gqa_factor(&f, bands, m, block, metrics + g * m * d * d);
         for (uint64_t h = 0; h < m * per && st == GQA_OK; h++)
             memcpy(backs + (g * m * per + h) * d * d, back + h / per * d * d,
@@ -100,21 +133,21 @@ static enum gqa_status factor_groups(double *mixes, double *backs, double *lost,
     return st;
 }
 
-static enum gqa_status factor_keys(struct gqa_transforms *t,
+static enum gqa_status factor_keys(const struct aligner *aligner,
+                                   struct gqa_transforms *t,
                                    const struct gqa_attention *a,
                                    const struct gqa_head_statistics *s,
                                    double *metrics)
 {
-    const bool turns = a->position.scheme == GQA_POSITION_ROPE;
     struct gqa_bands bands;
     enum gqa_status st =
-        gqa_bands_of_position(&bands, a->head_dim, &a->position);
+        gqa_bands_of_position(&bands, a->head_dim, &a->position, aligner->rope);
 
     if (st != GQA_OK)
         return st;
     sum_by_kv_head(metrics, a, s->queries);
-    st = factor_groups(t->k, t->q, &t->keys_lost, a, &bands, t->pooled,
-                       turns ? s->keys : s->centred_keys, metrics);
+    st = factor_groups(t->k, t->q, &t->keys_lost, a, &bands, t->pooled, s->keys,
+                       s->centred_keys, metrics);
     gqa_bands_clear(&bands);
     return st;
 }
@@ -139,7 +172,7 @@ static enum gqa_status factor_values(const struct aligner *aligner,
     if (st == GQA_OK) {
         sum_by_kv_head(metrics, a, each);
         st = factor_groups(t->v, t->o, &t->values_lost, a, &bands, t->pooled,
-                           s->values, metrics);
+                           s->values, s->values, metrics);
     }
     gqa_bands_clear(&bands);
     free(each);
@@ -163,7 +196,7 @@ static enum gqa_status take(void *ctx, size_t index,
     if (!t->k || !t->v || !t->q || !t->o)
         st = gqa_fail_nomem();
     if (st == GQA_OK)
-        st = factor_keys(t, a, s, metrics);
+        st = factor_keys(aligner, t, a, s, metrics);
     if (st == GQA_OK)
         st = factor_values(aligner, t, a, s, metrics);
     free(metrics);
@@ -233,11 +266,12 @@ static enum gqa_status check(const struct gqa_network *network,
 enum gqa_status gqa_align(struct gqa_alignment **out,
                           struct gqa_checkpoint *checkpoint,
                           const struct gqa_model *model, const uint64_t *pooled,
-                          const struct gqa_statistics_job *statistics)
+                          const struct gqa_statistics_job *statistics,
+                          const struct gqa_rope *rope)
 {
     struct gqa_alignment *alignment = calloc(1, sizeof *alignment);
     bool *wanted = calloc(model->n_attentions, sizeof *wanted);
-    struct aligner aligner = {alignment, checkpoint, model};
+    struct aligner aligner = {alignment, checkpoint, model, rope};
     struct gqa_statistics_job job = *statistics;
     enum gqa_status st = gqa_blas_load(1);
 
@@ -288,5 +322,6 @@ void gqa_alignment_free(struct gqa_alignment *alignment)
         free(t->fitted_o);
     }
     free(alignment->attentions);
+    free(alignment->divisors);
     free(alignment);
 }

@@ -28,6 +28,12 @@ struct gqa_alignment {
     size_t n;
     struct gqa_transforms *attentions;
     uint64_t n_sequences, n_tokens; /* learnt from */
+    /* Of the converted model's RoPE (gqa_rope_divide()), [n_pairs]; NULL: it
+     * turns as the original does. */
+    double *divisors;
+    uint64_t n_pairs, n_changed;
+    uint64_t context; /* over which positions hold */
+    double cost;      /* KL of that alone; NAN: not measured */
 };
 
 /*
@@ -36,6 +42,7 @@ struct gqa_alignment {
  * statistics         what runs, and on what; its wanted, take and ctx are
  *                    filled here. No tokens: nothing runs, and inputs count
  *                    as if they had the identity's moments.
+ * rope               of the converted model: what turns alike is mixed.
  * Errors GQA_ERR_UNSUPPORTED: an attention whose keys are normed head by
  *        head, which no transform passes; those of the run.
  */
@@ -43,7 +50,8 @@ GQA_MUST_USE
 enum gqa_status gqa_align(struct gqa_alignment **out,
                           struct gqa_checkpoint *checkpoint,
                           const struct gqa_model *model, const uint64_t *pooled,
-                          const struct gqa_statistics_job *statistics);
+                          const struct gqa_statistics_job *statistics,
+                          const struct gqa_rope *rope);
 void gqa_alignment_free(struct gqa_alignment *alignment);
 
 #endif
