@@ -88,7 +88,8 @@ static enum gqa_status take_root(double *root, const struct gqa_band *band,
             scaled[i] = plain[i] * sqrt(fmax(values[i % n], 0));
         }
         gqa_blas.dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)n,
-                    (int)n, 1, scaled, (int)n, plain, (int)n, 0, root, (int)n);
+                       (int)n, 1, scaled, (int)n, plain, (int)n, 0, root,
+                       (int)n);
     }
     free(vectors);
     free(values);
@@ -116,14 +117,14 @@ static void pull_head(struct pulled *out, const struct pulling *p, size_t h)
             p->rows[i * behind + c] = element(
                 p->band, p->from->moments + h * d * ld + (h + c / n) * d, ld, i,
                 c % n);
-    gqa_blas.dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)n, (int)behind,
-                (int)n, 1, p->roots + h * n * n, (int)n, p->rows, (int)behind,
-                0, p->half, (int)behind);
+    gqa_blas.dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)n,
+                   (int)behind, (int)n, 1, p->roots + h * n * n, (int)n,
+                   p->rows, (int)behind, 0, p->half, (int)behind);
     for (size_t j = h; j < p->n_heads; j++)
-        gqa_blas.dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)n, (int)n,
-                    (int)n, 1, p->half + (j - h) * n, (int)behind,
-                    p->roots + j * n * n, (int)n, 0,
-                    out->matrix + h * n * w + j * n, (int)w);
+        gqa_blas.dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)n,
+                       (int)n, (int)n, 1, p->half + (j - h) * n, (int)behind,
+                       p->roots + j * n * n, (int)n, 0,
+                       out->matrix + h * n * w + j * n, (int)w);
     for (size_t i = 0; i < n; i++)
         for (size_t c = h * n + i + 1; c < w; c++)
             out->matrix[c * w + h * n + i] = out->matrix[(h * n + i) * w + c];

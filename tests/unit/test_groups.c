@@ -6,6 +6,7 @@
 
 #include "align/groups.h"
 #include "common/random.h"
+#include "runtime/blas.h"
 #include "suite.h"
 
 enum { DIM = 6 };
@@ -45,8 +46,9 @@ static struct part make_part(const size_t *kinds, size_t n,
     double *factors = malloc(n * sizeof *factors);
     double *vectors = malloc(w * sizeof *vectors), *x = malloc(w * sizeof *x);
 
-    ck_assert_int_eq(position ? gqa_bands_of_position(&p.bands, DIM, position)
-                              : gqa_bands_whole(&p.bands, DIM),
+    ck_assert_int_eq(position
+                         ? gqa_bands_of_position(&p.bands, DIM, position, NULL)
+                         : gqa_bands_whole(&p.bands, DIM),
                      GQA_OK);
     for (size_t h = 0; h < n; h++)
         factors[h] = 1 + gqa_random_uniform(13, counter++);
@@ -372,6 +374,8 @@ int main(void)
     Suite *suite = suite_create("groups");
     TCase *all = tcase_create("all");
 
+    if (gqa_blas_load(3) != GQA_OK)
+        return EXIT_FAILURE;
     tcase_set_timeout(all, 120);
     tcase_add_loop_test(all, lost_is_what_factors_lose, 0, N_POSITIONS);
     tcase_add_loop_test(all, planted_groups_are_found, 0, 5);
