@@ -16,6 +16,10 @@ struct gqa_transforms {
     uint64_t source, pooled; /* pooled 0: the attention stays as it is */
     double *k, *v;           /* [pooled, d, m d] */
     double *q, *o;           /* [n_heads, d, d] */
+    /* [source]: which KV head stands at each place before neighbours share;
+     * its query heads go with it, and the transforms are those of places.
+     * NULL: all as they stood. */
+    uint64_t *heads;
     /* o's weight where it was fitted anew, in the parameter's own dtype and
      * shape; NULL: it is what the transforms make of it. */
     void *fitted_o;
@@ -36,6 +40,13 @@ struct gqa_alignment {
     double cost;      /* KL of that alone; NAN: not measured */
 };
 
+struct gqa_align_options {
+    /* Heads that lose least together share, not neighbours; where heads may
+     * change places. */
+    bool regroup;
+    unsigned n_threads; /* the result is the same for any number */
+};
+
 /*
  * checkpoint, model  lent.
  * pooled             by attention: KV heads to keep; 0: leave it.
@@ -51,7 +62,8 @@ enum gqa_status gqa_align(struct gqa_alignment **out,
                           struct gqa_checkpoint *checkpoint,
                           const struct gqa_model *model, const uint64_t *pooled,
                           const struct gqa_statistics_job *statistics,
-                          const struct gqa_rope *rope);
+                          const struct gqa_rope *rope,
+                          const struct gqa_align_options *options);
 void gqa_alignment_free(struct gqa_alignment *alignment);
 
 #endif

@@ -4,19 +4,21 @@
 #include <string.h>
 
 #include "align/free.h"
+#include "common/bounds.h"
 #include "runtime/measure/trace.h"
 
 /* Mean KL, in nats, that freeing may cost by itself. */
 static const double MOST = 1e-2;
 
 /* A pair that makes more than so many radians in the context turns: by half a
- * turn a score changes its sign. */
-static const double FASTEST = 8;
+ * turn a score changes its sign. Where no sequence is as long as the context,
+ * what is far apart is not measured, and the angle alone must be small. */
+static const double FASTEST = 8, FASTEST_UNSEEN = 1;
 
 /* Radians by which a pair that turns with others may be off at the far end of
  * the context, tried one after another. */
 static const double folds[] = {0.25, 0.5, 1, 2};
-enum { N_FOLDS = sizeof folds / sizeof *folds };
+enum { N_FOLDS = sizeof folds / sizeof *folds, N_FOLDS_UNSEEN = 2 };
 
 struct chooser {
     const struct gqa_choose_job *job;
@@ -24,6 +26,7 @@ struct chooser {
     struct gqa_trace *trace;
     const struct gqa_rope *rope; /* of the original */
     double *tried;               /* [n_pairs] */
+    size_t n_folds;              /* that are tried */
     uint64_t n_runs, all_runs;   /* all: at most */
     double *divisors;            /* the best so far, and what it is */
     struct gqa_choice_of_pairs best;
@@ -97,7 +100,7 @@ static enum gqa_status try_all(struct chooser *c, uint64_t fastest)
             low = middle + 1;
     }
     is_good = true;
-    for (size_t i = 0; i < N_FOLDS && is_good && st == GQA_OK; i++)
+    for (size_t i = 0; i < c->n_folds && is_good && st == GQA_OK; i++)
         st = try(c, still, folds[i], &is_good);
     return st;
 }
@@ -112,15 +115,27 @@ static uint64_t count_runs(uint64_t n_borders)
     return n;
 }
 
+static bool reach(const struct gqa_tokens *tokens, uint64_t context)
+{
+    uint64_t longest = 0;
+
+    for (size_t i = 0; i < tokens->n; i++)
+        longest = gqa_max_u64(longest, tokens->sequences[i].n_decoder);
+    return longest >= context;
+}
+
 static enum gqa_status run(struct chooser *c)
 {
     const struct gqa_choose_job *job = c->job;
     const struct gqa_trace_options options = {.dtype = GQA_F32};
-    const uint64_t fastest = gqa_slow_pairs(c->rope, job->context, FASTEST);
+    const bool all_seen = reach(job->tokens, job->context);
+    const uint64_t fastest = gqa_slow_pairs(
+        c->rope, job->context, all_seen ? FASTEST : FASTEST_UNSEEN);
     struct gqa_run_progress progress = {job->progress, job->progress_ctx, 0, 0};
     enum gqa_status st;
 
     gqa_free_pairs(c->divisors, c->rope, job->context, c->rope->n_pairs, 0);
+    c->n_folds = all_seen ? N_FOLDS : N_FOLDS_UNSEEN;
     c->all_runs = count_runs(c->rope->n_pairs - fastest);
     progress.all = gqa_tokens_n_positions(job->tokens) * c->all_runs;
     st = gqa_running_open(&c->running, job->model, job->weights, job->run);

@@ -22,7 +22,7 @@
 enum { DEFAULT_SEQUENCES = 64, DEFAULT_LENGTH = 512 };
 
 /* What frequencies are tried on: tokens in all, and of a sequence at most. */
-enum { CHOICE_TOKENS = 8192, CHOICE_LENGTH = 2048 };
+enum { CHOICE_TOKENS = 8192, CHOICE_LENGTH = 4096 };
 
 struct calibrator {
     const struct gqa_calibration *asked;
@@ -209,7 +209,9 @@ static enum gqa_status align(struct gqa_alignment **out, struct calibrator *c,
         if (plan->attentions[i].selected)
             pooled[i] = plan->attentions[i].pooled;
     gqa_progress_phase(c->bar, "calibrating", GQA_PROGRESS_TOKENS);
-    st = gqa_align(out, checkpoint, model, pooled, &job, &c->becomes->rope);
+    st = gqa_align(
+        out, checkpoint, model, pooled, &job, &c->becomes->rope,
+        &(struct gqa_align_options){!c->asked->no_regroup, c->n_threads});
     if (st == GQA_ERR_UNSUPPORTED)
         st = gqa_fail_prefix(st, "%s", gqa_checkpoint_path(checkpoint));
     if (st == GQA_OK) {

@@ -24,6 +24,7 @@ struct gqa_calibration {
     /* Tokens over which positions must hold when pairs of RoPE are freed; 0:
      * those of the configuration. */
     uint64_t keep_context;
+    bool no_regroup;
     bool no_free_pairs;
     bool can_say_pairs; /* what loads the output reads their frequencies */
 };

@@ -202,6 +202,16 @@ static json_t *describe_freed(const struct gqa_alignment *alignment)
     return out;
 }
 
+/* Which KV head stands at each place; null: as they stood. */
+static json_t *describe_order(const struct gqa_transforms *t)
+{
+    json_t *out = t->heads ? json_array() : json_null();
+
+    for (uint64_t i = 0; t->heads && i < t->source; i++)
+        json_array_append_new(out, integer(t->heads[i]));
+    return out;
+}
+
 /* What an aligned conversion learnt from, and what it lost by its own
  * account. */
 static json_t *describe_alignment(const struct gqa_plan *plan,
@@ -210,7 +220,7 @@ static json_t *describe_alignment(const struct gqa_plan *plan,
     const bool tokens = gqa_calibration_has_tokens(c);
     const char *from = c->text_path ? c->text_path : c->from ? c->from : "self";
     const bool drawn = tokens && !c->text_path && strcmp(from, "self") == 0;
-    json_t *losses = json_array();
+    json_t *losses = json_array(), *orders = json_array();
     json_t *out =
         json_pack("{s:o}", "calibrated_on", gqa_json_text(gqa_base_name(from)));
 
@@ -229,12 +239,15 @@ static json_t *describe_alignment(const struct gqa_plan *plan,
     for (size_t i = 0; i < plan->alignment->n; i++) {
         const struct gqa_transforms *t = &plan->alignment->attentions[i];
 
+        json_array_append_new(orders, describe_order(t));
+
         json_array_append_new(
             losses, t->pooled
                         ? json_pack("[f, f]", t->keys_lost, t->values_lost)
                         : json_null());
     }
     json_object_set_new(out, "lost", losses);
+    json_object_set_new(out, "orders", orders);
     return out;
 }
 

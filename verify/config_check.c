@@ -167,17 +167,15 @@ static void check_dtype(struct finding *f, const struct gqa_subject *subject,
     fail(f, clause);
 }
 
-/* Divisors of RoPE's frequencies that the recipe, or one that it began with,
- * tells of last; NULL: none does. */
+/* What the recipe, or one that it began with, tells last of frequencies of
+ * RoPE that were changed; NULL: none does. */
 static const json_t *freed_pairs(const json_t *recipe)
 {
     const json_t *freed = NULL;
 
     while (recipe && !freed) {
-        freed = json_object_get(
-            json_object_get(json_object_get(recipe, "alignment"),
-                            "freed_pairs"),
-            "divisors");
+        freed = json_object_get(json_object_get(recipe, "alignment"),
+                                "freed_pairs");
         recipe = json_object_get(json_object_get(recipe, "source"), "recipe");
     }
     return freed;
@@ -187,10 +185,11 @@ static const json_t *freed_pairs(const json_t *recipe)
 static json_t *expected_config(const struct gqa_subject *subject,
                                const struct gqa_subject *original)
 {
-    const json_t *divisors = freed_pairs(subject->recipe);
+    const json_t *divisors =
+        json_object_get(freed_pairs(subject->recipe), "divisors");
     json_t *config = json_deep_copy(original->model->config);
 
-    if (divisors && gqa_rope_config_is_plain(config))
+    if (json_is_array(divisors) && gqa_rope_config_is_plain(config))
         gqa_rope_config_divide(config, divisors);
     return config;
 }
@@ -440,8 +439,10 @@ static enum gqa_status check_others(struct finding *f,
 
 /* --- Frequencies that were changed on purpose ---------------------------- */
 
-static void say_freed(struct gqa_check *check, const json_t *divisors)
+static void say_freed(struct gqa_check *check, const json_t *freed)
 {
+    const json_t *divisors = json_object_get(freed, "divisors");
+    const json_t *cost = json_object_get(freed, "kl");
     const size_t n = json_array_size(divisors);
     char clause[GQA_CLAUSE_MAX];
     size_t n_still = 0;
@@ -455,6 +456,13 @@ static void say_freed(struct gqa_check *check, const json_t *divisors)
              "RoPE has the frequencies of the recipe: %zu of %zu pairs do not "
              "turn",
              n_still, n);
+    gqa_clause_add(check, clause);
+    if (!json_is_number(cost))
+        return;
+    snprintf(clause, sizeof clause,
+             "by the recipe that alone cost the original a mean KL of %.3g "
+             "nats",
+             json_number_value(cost));
     gqa_clause_add(check, clause);
 }
 

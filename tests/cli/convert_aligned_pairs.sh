@@ -26,6 +26,10 @@ echo "== measured"
 gqa-convert -f -m aligned --samples 4 --length 16 --keep-context 16 --groups 1 \
     "$llama" out.gqa | sed -n 's/^\(RoPE.*alone\) .*/\1/p'
 gqa-verify -q --no-run --against "$llama" out.gqa
+echo "== on tokens that do not reach as far: what is safe by its angle"
+gqa-convert -f -m aligned --calibrate "$llama/reference.safetensors" \
+    --keep-context 640 --groups 1 "$llama" out.gqa |
+    sed -n 's/^\(RoPE.*alone\) .*/\1/p'
 echo "== scaled before"
 align "$DATA/runtime/llama-linear" out/
 rope out
