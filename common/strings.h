@@ -3,6 +3,7 @@
 #define GQA_COMMON_STRINGS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
 /* For qsort() of an array of strings: the order of their bytes. */
@@ -22,7 +23,9 @@ static inline bool gqa_ends_with(const char *text, const char *ending)
 /* Only where something does: a file's name is more than its ending. */
 static inline bool gqa_has_ending(const char *name, const char *ending)
 {
-    return gqa_ends_with(name, ending) && strcmp(name, ending) != 0;
+    const size_t n = strlen(name), m = strlen(ending);
+
+    return n > m && name[n - m - 1] != '/' && gqa_ends_with(name, ending);
 }
 
 #endif
