@@ -83,10 +83,13 @@ static enum gqa_status take_root(double *root, const struct gqa_band *band,
     if (st == GQA_OK) {
         double *plain = scaled + n * n;
 
-        for (size_t i = 0; i < n * n; i++) {
-            plain[i] = creal(vectors[i]);
-            scaled[i] = plain[i] * sqrt(fmax(values[i % n], 0));
-        }
+        for (size_t i = 0; i < n; i++)
+            for (size_t j = 0; j < n; j++) {
+                const double x = creal(vectors[i * n + j]);
+
+                plain[i * n + j] = x;
+                scaled[i * n + j] = x * sqrt(fmax(values[j], 0));
+            }
         gqa_blas.dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)n,
                        (int)n, 1, scaled, (int)n, plain, (int)n, 0, root,
                        (int)n);
@@ -257,7 +260,7 @@ static enum gqa_status lost_of_band(double *lost, const struct pulled *b,
 enum gqa_status gqa_likeness_lost(double *lost, const struct gqa_likeness *l,
                                   const size_t *heads, size_t n)
 {
-    size_t most = 0;
+    size_t most = 1;
     double *work;
     enum gqa_status st = GQA_OK;
 
