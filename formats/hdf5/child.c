@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -16,7 +15,6 @@
 
 #include "common/checked.h"
 #include "common/interrupt.h"
-#include "formats/hdf5/library/library.h"
 #include "formats/hdf5/sandbox.h"
 #include "formats/hdf5/server.h"
 
@@ -26,18 +24,6 @@ enum { SLICE_MS = 200, MAX_MESSAGE = 2048, WAIT_FACTOR = 30 };
 static unsigned cpu_s(unsigned limit_ms)
 {
     return limit_ms / 1000 + 3;
-}
-
-/*
- * The process of a first file loads the library itself, without what a fork
- * costs that copies its mappings; those of further files share what is loaded
- * here.
- */
-static enum gqa_status share_library(void)
-{
-    static atomic_bool was_here;
-
-    return atomic_exchange(&was_here, true) ? gqa_h5_library_load() : GQA_OK;
 }
 
 enum gqa_status gqa_h5_child_start(struct gqa_h5_child *child, int fd,
@@ -52,10 +38,6 @@ enum gqa_status gqa_h5_child_start(struct gqa_h5_child *child, int fd,
     sigset_t held, before;
     int ends[2];
     pid_t pid;
-    enum gqa_status st = share_library();
-
-    if (st != GQA_OK)
-        return st;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         return gqa_fail_errno("cannot make a socket for the HDF5 parser");
     service.channel = ends[1];
@@ -68,7 +50,9 @@ enum gqa_status gqa_h5_child_start(struct gqa_h5_child *child, int fd,
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     close(ends[1]);
     if (pid < 0) {
-        st = gqa_fail_errno("cannot start a process for the HDF5 parser");
+        const enum gqa_status st =
+            gqa_fail_errno("cannot start a process for the HDF5 parser");
+
         close(ends[0]);
         return st;
     }

@@ -1,7 +1,6 @@
 /*
  * The HDF5 library behind plain C: find objects, read lists of strings,
- * locate chunks. Only the parser's process calls this,
- * but for gqa_h5_library_load().
+ * locate chunks. Only the parser's process calls this.
  */
 #ifndef GQA_FORMATS_HDF5_LIBRARY_LIBRARY_H
 #define GQA_FORMATS_HDF5_LIBRARY_LIBRARY_H
@@ -45,13 +44,6 @@ struct gqa_h5_texts {
 };
 
 void gqa_h5_texts_clear(struct gqa_h5_texts *texts);
-
-/*
- * Load the library, once, from any thread: in a process that starts several of
- * the parser, for them all. Errors those of gqa_library_load().
- */
-GQA_MUST_USE
-enum gqa_status gqa_h5_library_load(void);
 
 /*
  * Load and start the library: no plug-ins, no printing, no external links.

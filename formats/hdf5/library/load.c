@@ -1,10 +1,7 @@
 #define GQA_H5_FILLS_TABLE
-#include <pthread.h>
-#include <stdbool.h>
-
 #include "common/library.h"
 #include "formats/hdf5/library/h5.h"
-#include "formats/hdf5/library/library.h"
+#include "formats/hdf5/library/private.h"
 
 struct gqa_h5_symbols gqa_h5;
 
@@ -16,15 +13,6 @@ static const struct gqa_library_symbol symbols[] = {
 
 enum gqa_status gqa_h5_library_load(void)
 {
-    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-    static bool loaded;
-    enum gqa_status st = GQA_OK;
-
-    pthread_mutex_lock(&mutex);
-    if (!loaded)
-        st = gqa_library_load(GQA_HDF5_SONAME, "the HDF5 library", symbols,
-                              sizeof symbols / sizeof *symbols);
-    loaded = st == GQA_OK;
-    pthread_mutex_unlock(&mutex);
-    return st;
+    return gqa_library_load(GQA_HDF5_SONAME, "the HDF5 library", symbols,
+                            sizeof symbols / sizeof *symbols);
 }

@@ -37,6 +37,10 @@ struct gqa_h5_file {
     struct gqa_h5_place *place;
 };
 
+/* Fill the table of h5.h. Errors those of gqa_library_load(). */
+GQA_MUST_USE
+enum gqa_status gqa_h5_library_load(void);
+
 /*
  * The file driver, registered when the library starts: reads the descriptor
  * of a file, and cannot open, write or grow anything.
