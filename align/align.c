@@ -67,14 +67,6 @@ static void sum_by_kv_head(double *out, const struct gqa_attention *a,
             out[h / per * dd + i] += metrics[h * dd + i];
 }
 
-/* Row i of a group's moments, w elements: those of heads side by side. */
-static const double *group_row(const double *moments,
-                               const struct gqa_attention *a, uint64_t group,
-                               uint64_t w, uint64_t i)
-{
-    return moments + (group * w + i) * a->n_kv_heads * a->head_dim + group * w;
-}
-
 /* Moments of all keys; about the mean where coordinates do not turn. */
 static void take_keys(double *out, const struct gqa_attention *a,
                       const struct gqa_bands *bands,
@@ -119,7 +111,8 @@ static enum gqa_status factor_groups(double *mixes, double *backs, double *lost,
         struct gqa_factor f = {.mix = mixes + g * d * w, .back = back};
 
         for (uint64_t i = 0; i < w; i++)
-            memcpy(block + i * w, group_row(moments, a, g, w, i),
+            memcpy(block + i * w,
+                   moments + (g * w + i) * a->n_kv_heads * d + g * w,
                    w * sizeof *block);
         st = gqa_factor(&f, bands, m, block, metrics + g * m * d * d);
         for (uint64_t h = 0; h < m * per && st == GQA_OK; h++)

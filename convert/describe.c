@@ -240,7 +240,6 @@ static json_t *describe_alignment(const struct gqa_plan *plan,
         const struct gqa_transforms *t = &plan->alignment->attentions[i];
 
         json_array_append_new(orders, describe_order(t));
-
         json_array_append_new(
             losses, t->pooled
                         ? json_pack("[f, f]", t->keys_lost, t->values_lost)

@@ -190,7 +190,8 @@ static enum gqa_status turn(struct gqa_session *s, uint64_t length)
         }
     st = s->cos_sin ? upload_wide(s, s->cos_sin, values, n)
                     : put_table(s, &s->cos_sin, values, n);
-    s->turned_for = kind;
+    if (st == GQA_OK)
+        s->turned_for = kind;
     free(frequency);
     free(values);
     return st;

@@ -38,6 +38,7 @@ enum gqa_status gqa_h5_child_start(struct gqa_h5_child *child, int fd,
     sigset_t held, before;
     int ends[2];
     pid_t pid;
+
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         return gqa_fail_errno("cannot make a socket for the HDF5 parser");
     service.channel = ends[1];

@@ -132,34 +132,42 @@ bool gqa_name_is_scale(const char *name, size_t n)
     return cause == quantised;
 }
 
+/* What stands before or within names that loaders know without it. */
+static const struct {
+    const char *part, *cause;
+    bool wraps; /* modules, one by one: also within names */
+} known[] = {
+    {"_orig_mod",
+     "torch.compile puts that there: save the state_dict() of the model "
+     "that was compiled, its _orig_mod",
+     true},
+    {"module",
+     "DataParallel and DistributedDataParallel put that there: save the "
+     "state_dict() of the model within, its .module",
+     true},
+    {"_fsdp_wrapped_module",
+     "FullyShardedDataParallel puts that there: save the state_dict() of "
+     "the whole model (StateDictType.FULL_STATE_DICT)",
+     true},
+    {"_checkpoint_wrapped_module",
+     "checkpoint_wrapper of PyTorch puts that there: take it out of the "
+     "names",
+     true},
+    {"base_model",
+     "PEFT puts that there: merge the adapter (merge_and_unload()) and "
+     "save what that gives",
+     false},
+    {"pretrained_model",
+     "TRL puts that there: save the model within, its .pretrained_model",
+     false},
+    {"language_model",
+     "it is the language model of a larger one: save it by itself", false},
+    {"text_model",
+     "it is the language model of a larger one: save it by itself", false},
+};
+
 const char *gqa_prefix_cause(const char *prefix)
 {
-    static const struct {
-        const char *part, *cause;
-    } known[] = {
-        {"_orig_mod",
-         "torch.compile puts that there: save the state_dict() of the model "
-         "that was compiled, its _orig_mod"},
-        {"module",
-         "DataParallel and DistributedDataParallel put that there: save the "
-         "state_dict() of the model within, its .module"},
-        {"_fsdp_wrapped_module",
-         "FullyShardedDataParallel puts that there: save the state_dict() of "
-         "the whole model (StateDictType.FULL_STATE_DICT)"},
-        {"_checkpoint_wrapped_module",
-         "checkpoint_wrapper of PyTorch puts that there: take it out of the "
-         "names"},
-        {"base_model",
-         "PEFT puts that there: merge the adapter (merge_and_unload()) and "
-         "save what that gives"},
-        {"pretrained_model",
-         "TRL puts that there: save the model within, its .pretrained_model"},
-        {"language_model",
-         "it is the language model of a larger one: save it by itself"},
-        {"text_model",
-         "it is the language model of a larger one: save it by itself"},
-    };
-
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (has_component(prefix, known[i].part, false))
             return known[i].cause;
@@ -170,9 +178,6 @@ const char *gqa_prefix_cause(const char *prefix)
 bool gqa_name_unwrap(char *out, size_t size, const char *name,
                      const char **part)
 {
-    static const char *const wrappers[] = {"_orig_mod", "module",
-                                           "_fsdp_wrapped_module",
-                                           "_checkpoint_wrapped_module"};
     size_t used = 0;
 
     *part = NULL;
@@ -181,9 +186,9 @@ bool gqa_name_unwrap(char *out, size_t size, const char *name,
         const size_t whole = n + (at[n] == '.');
         bool is_wrapper = false;
 
-        for (size_t i = 0; i < sizeof wrappers / sizeof *wrappers; i++)
-            is_wrapper |=
-                strlen(wrappers[i]) == n && strncmp(at, wrappers[i], n) == 0;
+        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+            is_wrapper |= known[i].wraps && strlen(known[i].part) == n &&
+                          strncmp(at, known[i].part, n) == 0;
         if (is_wrapper && !*part)
             *part = at;
         if (!is_wrapper && used + whole < size) {
