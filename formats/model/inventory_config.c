@@ -38,13 +38,6 @@ static uint64_t said_by(const struct gqa_taking *t, gqa_texts keys)
                : 0;
 }
 
-static const char *config_path(const struct gqa_taking *t)
-{
-    const char *path = gqa_checkpoint_config_path(t->checkpoint);
-
-    return path ? path : "the configuration";
-}
-
 static enum gqa_status hold_against(struct gqa_taking *t, gqa_texts keys,
                                     uint64_t said, uint64_t found)
 {
@@ -55,7 +48,7 @@ static enum gqa_status hold_against(struct gqa_taking *t, gqa_texts keys,
     key = gqa_config_key(t->model->config, keys);
     return gqa_taking_fault(t, GQA_FAULT_CONFIG, key,
                             "%s is %llu in %s, the tensors have %llu", key,
-                            ULL(said), config_path(t), ULL(found));
+                            ULL(said), gqa_taking_config_path(t), ULL(found));
 }
 
 /* Rows of a matrix behind the family's prefix, or without; 0: none. */
@@ -127,7 +120,7 @@ static enum gqa_status choose_d_ff(struct gqa_taking *t)
             t, GQA_FAULT_CONFIG, keys->d_ff[0],
             "%s says no %s, which makes it %llu; the tensors "
             "have %llu",
-            config_path(t), keys->d_ff[0], ULL(said), ULL(t->d_ff));
+            gqa_taking_config_path(t), keys->d_ff[0], ULL(said), ULL(t->d_ff));
     return hold_against(t, keys->d_ff, said, t->d_ff);
 }
 
@@ -147,7 +140,8 @@ static enum gqa_status check_head_dim(struct gqa_taking *t)
         keys->head_dim ? keys->head_dim[0] : keys->n_heads[0],
         "%s says no %s, and %s / %s is %llu; the tensors have "
         "heads of %llu",
-        config_path(t), keys->head_dim ? keys->head_dim[0] : "size of a head",
+        gqa_taking_config_path(t),
+        keys->head_dim ? keys->head_dim[0] : "size of a head",
         gqa_config_key(t->model->config, keys->d_model),
         gqa_config_key(t->model->config, keys->n_heads), ULL(d_model / n_heads),
         ULL(a->head_dim));
@@ -190,8 +184,8 @@ static enum gqa_status check_kv_heads(struct gqa_taking *t)
         t, GQA_FAULT_CONFIG, keys[0],
         "%s is %s in %s, which makes it %llu; the tensors have "
         "%llu",
-        key, value ? "null" : "missing", config_path(t), ULL(grouped->n_heads),
-        ULL(grouped->n_kv_heads));
+        key, value ? "null" : "missing", gqa_taking_config_path(t),
+        ULL(grouped->n_heads), ULL(grouped->n_kv_heads));
 }
 
 /* Shapes of projections tell all heads together; RoPE's frequencies, which old
@@ -220,8 +214,9 @@ static enum gqa_status check_frequencies(struct gqa_taking *t)
         t, GQA_FAULT_CONFIG, gqa_config_key(t->model->config, keys),
         "%s is %llu in %s, which makes %llu frequencies of RoPE; the tensors "
         "have %llu",
-        gqa_config_key(t->model->config, keys), ULL(a->n_heads), config_path(t),
-        ULL((a->position.rotary_dim + 1) / 2), ULL(p->rows));
+        gqa_config_key(t->model->config, keys), ULL(a->n_heads),
+        gqa_taking_config_path(t), ULL((a->position.rotary_dim + 1) / 2),
+        ULL(p->rows));
 }
 
 enum gqa_status gqa_take_config(struct gqa_taking *t)

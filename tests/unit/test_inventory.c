@@ -197,6 +197,60 @@ START_TEST(holds_the_configuration_against_the_tensors)
 }
 END_TEST
 
+/* Loaders look for scales where the configuration speaks of such weights. */
+START_TEST(wants_quantised_weights_where_they_are_said)
+{
+    static const struct {
+        const char *config, *key; /* NULL: no fault */
+    } cases[] = {
+        {CONFIG(
+             SIZES
+             "\"quantization_config\":{\"quant_method\":\"gptq\",\"bits\":4}"),
+         "quantization_config: gptq"},
+        {CONFIG(SIZES "\"compression_config\":{\"format\":\"pack-quantized\"}"),
+         "compression_config"},
+        {CONFIG(SIZES "\"quantization\":{\"group_size\":64,\"bits\":4}"),
+         "quantization"},
+        {CONFIG(SIZES "\"quantization\":\"awq\""), "quantization"},
+        {CONFIG(SIZES "\"quant_config\":{\"w_bit\":4}"), "quant_config"},
+        {CONFIG(SIZES "\"load_in_4bit\":true"), "load_in_4bit"},
+        {CONFIG(SIZES "\"load_in_8bit\":1"), "load_in_8bit"},
+        {CONFIG(SIZES "\"quantization_config\":null,\"load_in_4bit\":false,"
+                      "\"load_in_8bit\":0,\"quantization\":{},"
+                      "\"quant_config\":\"\""),
+         NULL},
+    };
+    static const struct entry fp8 = {"model.layers.0.mlp.up_proj.weight", 3, 4,
+                                     GQA_F8_E4M3};
+    struct taken t;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char expected[1024] = "";
+
+        if (cases[i].key)
+            snprintf(expected, sizeof expected,
+                     "%s says that weights are quantised, and all are plain "
+                     "floats (if they were dequantised, remove the key from "
+                     "%s)",
+                     cases[i].key, scratch_path("config.json"));
+        take(&t, cases[i].config, NULL, NULL, 0);
+        ck_assert_str_eq(t.text, expected);
+        drop(&t);
+    }
+    /* Where some are, it is right; where any is missing, it is the cause. */
+    take(&t, cases[0].config, "model.layers.0.mlp.up", &fp8, 1);
+    ck_assert_str_eq(t.text, "");
+    drop(&t);
+    take(&t, cases[0].config, "model.layers.0.mlp.up", NULL, 0);
+    ck_assert_str_eq(t.text,
+                     "a parameter is missing: "
+                     "'model.layers.0.mlp.up_proj.weight' [3, 4]: the "
+                     "weights are quantised (quantization_config: gptq): "
+                     "convert the unquantised checkpoint, then quantise");
+    drop(&t);
+}
+END_TEST
+
 /* Only what a model computes with changes its type. */
 START_TEST(gives_roles)
 {
@@ -248,6 +302,7 @@ int main(void)
     tcase_add_test(tc, needs_a_head_only_where_there_is_one);
     tcase_add_test(tc, names_faults_and_causes);
     tcase_add_test(tc, holds_the_configuration_against_the_tensors);
+    tcase_add_test(tc, wants_quantised_weights_where_they_are_said);
     tcase_add_test(tc, gives_roles);
     tcase_add_test(tc, knows_attentions_by_name);
     suite_add_tcase(suite, tc);
