@@ -13,3 +13,8 @@ promise() {
 
 promise llama quantization_config '{"quant_method": "awq", "bits": 4}'
 promise t5-v1_0 load_in_8bit true
+promise gpt2 add_cross_attention true
+promise gpt2-base add_cross_attention true
+promise gpt2 tie_word_embeddings false
+promise llama attention_bias true
+promise llama mlp_bias true
