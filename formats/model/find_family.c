@@ -1,6 +1,7 @@
 #include "formats/model/find_family.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/advice.h"
@@ -71,12 +72,41 @@ static enum gqa_status refuse_prefix(const struct gqa_model_builder *b)
     return GQA_OK;
 }
 
+/* A part of the model may have been wrapped: a layer that was compiled. */
+static enum gqa_status refuse_wrapped(const struct gqa_model_builder *b)
+{
+    for (size_t i = 0; i < b->params.n; i++) {
+        const char *name = b->params.items[i].name;
+        const struct gqa_wrapper *wrapper = gqa_name_wrapper(name);
+
+        if (wrapper)
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "'%s' has '%s.' in its name, which %s puts there: "
+                            "take that out of all names",
+                            name, wrapper->part, wrapper->who);
+    }
+    return GQA_OK;
+}
+
 static enum gqa_status find_attentions(struct gqa_model_builder *b)
 {
     const enum gqa_status st =
         gqa_find_attentions(&b->found, &b->n_found, b->family, &b->params);
+    enum gqa_status refused = GQA_OK;
 
-    return st == GQA_OK && b->n_found == 0 ? refuse_prefix(b) : st;
+    if (st == GQA_ERR_NOMEM)
+        return st;
+    if (st == GQA_OK && b->n_found == 0)
+        refused = refuse_prefix(b);
+    /* An own description may have such names. */
+    if (refused == GQA_OK && !b->family->is_own)
+        refused = refuse_wrapped(b);
+    if (refused == GQA_OK)
+        return st;
+    free(b->found);
+    b->found = NULL;
+    b->n_found = 0;
+    return refused;
 }
 
 /* Families whose attentions the names may be; number: the first to look at,

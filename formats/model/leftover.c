@@ -163,5 +163,26 @@ const char *gqa_prefix_cause(const char *prefix)
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (has_component(prefix, known[i].part, false))
             return known[i].cause;
-    return "no stock loader finds weights by such names: write them without";
+    return gqa_name_wrapper(prefix)
+               ? "a wrapper puts that there: save the state_dict() of the "
+                 "model within"
+               : "classes of language models find no weights by such names, "
+                 "whatever those of other tasks do: write them without";
+}
+
+const struct gqa_wrapper *gqa_name_wrapper(const char *name)
+{
+    static const struct gqa_wrapper known[] = {
+        {"_orig_mod", "torch.compile"},
+        {"_checkpoint_wrapped_module", "the checkpointing of activations"},
+        {"_fsdp_wrapped_module", "FullyShardedDataParallel"},
+        {"_fpw_module", "FairScale's FullyShardedDataParallel"},
+        {"_forward_module", "Lightning"},
+        {"module", "DataParallel or a wrapper like it"},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (has_component(name, known[i].part, false))
+            return &known[i];
+    return NULL;
 }
