@@ -19,10 +19,13 @@ static inline bool gqa_ends_with(const char *text, const char *ending)
     return n >= m && strcmp(text + n - m, ending) == 0;
 }
 
-/* Only where something does: a file's name is more than its ending. */
+/* Only where something does: a file's name is more than its ending, in
+ * whatever folder. */
 static inline bool gqa_has_ending(const char *name, const char *ending)
 {
-    return gqa_ends_with(name, ending) && strcmp(name, ending) != 0;
+    const size_t n = strlen(name), m = strlen(ending);
+
+    return gqa_ends_with(name, ending) && n > m && name[n - m - 1] != '/';
 }
 
 #endif
