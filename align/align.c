@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "align/factor.h"
+#include "align/order.h"
 #include "align/weights.h"
 #include "runtime/blas.h"
 
@@ -11,6 +12,9 @@ struct aligner {
     struct gqa_alignment *alignment;
     struct gqa_checkpoint *checkpoint;
     const struct gqa_model *model;
+    const struct gqa_rope *rope; /* of the converted model */
+    bool regroup;
+    unsigned n_threads;
 };
 
 /* --- Weights as statistics ------------------------------------------------ */
@@ -63,6 +67,37 @@ static void sum_by_kv_head(double *out, const struct gqa_attention *a,
             out[h / per * dd + i] += metrics[h * dd + i];
 }
 
+/* Row i of a group's moments, w elements: those of heads side by side. */
+static const double *group_row(const double *moments,
+                               const struct gqa_attention *a, uint64_t group,
+                               uint64_t w, uint64_t i)
+{
+    return moments + (group * w + i) * a->n_kv_heads * a->head_dim + group * w;
+}
+
+/* Moments of all keys; about the mean where coordinates do not turn. */
+static void take_keys(double *out, const struct gqa_attention *a,
+                      const struct gqa_bands *bands,
+                      const struct gqa_head_statistics *s)
+{
+    const uint64_t d = a->head_dim, w = a->n_kv_heads * d;
+
+    memcpy(out, s->keys, w * w * sizeof *out);
+    for (size_t k = 0; k < bands->n; k++) {
+        const struct gqa_band *band = &bands->items[k];
+
+        for (uint64_t i = 0; i < a->n_kv_heads * band->n && !band->im; i++) {
+            const uint64_t row = i / band->n * d + band->re[i % band->n];
+
+            for (uint64_t j = 0; j < a->n_kv_heads * band->n; j++) {
+                const uint64_t col = j / band->n * d + band->re[j % band->n];
+
+                out[row * w + col] = s->centred_keys[row * w + col];
+            }
+        }
+    }
+}
+
 /*
  * All groups of keys, or of values. mixes: [pooled, d, m d]; backs: [n_heads,
  * d, d], what each query head's projection is multiplied with.
@@ -84,8 +119,7 @@ static enum gqa_status factor_groups(double *mixes, double *backs, double *lost,
         struct gqa_factor f = {.mix = mixes + g * d * w, .back = back};
 
         for (uint64_t i = 0; i < w; i++)
-            memcpy(block + i * w,
-                   moments + (g * w + i) * a->n_kv_heads * d + g * w,
+            memcpy(block + i * w, group_row(moments, a, g, w, i),
                    w * sizeof *block);
         st = gqa_factor(&f, bands, m, block, metrics + g * m * d * d);
         for (uint64_t h = 0; h < m * per && st == GQA_OK; h++)
@@ -100,49 +134,77 @@ static enum gqa_status factor_groups(double *mixes, double *backs, double *lost,
     return st;
 }
 
-static enum gqa_status factor_keys(struct gqa_transforms *t,
-                                   const struct gqa_attention *a,
-                                   const struct gqa_head_statistics *s,
-                                   double *metrics)
-{
-    const bool turns = a->position.scheme == GQA_POSITION_ROPE;
-    struct gqa_bands bands;
-    enum gqa_status st =
-        gqa_bands_of_position(&bands, a->head_dim, &a->position);
+/* What one attention is made of while it is worked on. */
+struct work {
+    struct gqa_bands bands, whole; /* of keys, of values */
+    /* O_h^T O_h of each query head; queries' and those summed by KV head. */
+    double *outputs;
+    double *metrics[2];
+    double *keys; /* about the mean where they do not turn */
+};
 
-    if (st != GQA_OK)
-        return st;
-    sum_by_kv_head(metrics, a, s->queries);
-    st = factor_groups(t->k, t->q, &t->keys_lost, a, &bands, t->pooled,
-                       turns ? s->keys : s->centred_keys, metrics);
-    gqa_bands_clear(&bands);
-    return st;
+static void clear_work(struct work *w)
+{
+    gqa_bands_clear(&w->bands);
+    gqa_bands_clear(&w->whole);
+    free(w->outputs);
+    free(w->metrics[0]);
+    free(w->metrics[1]);
+    free(w->keys);
 }
 
-static enum gqa_status factor_values(const struct aligner *aligner,
-                                     struct gqa_transforms *t,
-                                     const struct gqa_attention *a,
-                                     const struct gqa_head_statistics *s,
-                                     double *metrics)
+static enum gqa_status begin_work(const struct aligner *aligner, struct work *w,
+                                  const struct gqa_attention *a,
+                                  const struct gqa_head_statistics *s)
 {
-    double *each =
-        malloc(a->n_heads * a->head_dim * a->head_dim * sizeof *each);
-    struct gqa_bands bands;
-    enum gqa_status st = gqa_bands_whole(&bands, a->head_dim);
+    const uint64_t d = a->head_dim, n = a->n_kv_heads;
+    enum gqa_status st =
+        gqa_bands_of_position(&w->bands, d, &a->position, aligner->rope);
 
-    if (st == GQA_OK && !each)
-        st = gqa_fail_nomem();
     if (st == GQA_OK)
-        /* O_h^T O_h; o's bias is no head's. */
-        st =
-            moments_of_weights(aligner, each, &a->o, a->head_dim, false, false);
-    if (st == GQA_OK) {
-        sum_by_kv_head(metrics, a, each);
-        st = factor_groups(t->v, t->o, &t->values_lost, a, &bands, t->pooled,
-                           s->values, metrics);
+        st = gqa_bands_whole(&w->whole, d);
+    if (st != GQA_OK)
+        return st;
+    w->outputs = malloc(a->n_heads * d * d * sizeof *w->outputs);
+    w->keys = malloc(n * d * n * d * sizeof *w->keys);
+    for (int i = 0; i < 2; i++)
+        w->metrics[i] = malloc(n * d * d * sizeof *w->metrics[i]);
+    if (!w->outputs || !w->keys || !w->metrics[0] || !w->metrics[1])
+        return gqa_fail_nomem();
+    take_keys(w->keys, a, &w->bands, s);
+    /* o's bias is no head's. */
+    return moments_of_weights(aligner, w->outputs, &a->o, d, false, false);
+}
+
+static void sum_metrics(struct work *w, const struct gqa_attention *a,
+                        const struct gqa_head_statistics *s)
+{
+    sum_by_kv_head(w->metrics[0], a, s->queries);
+    sum_by_kv_head(w->metrics[1], a, w->outputs);
+}
+
+/* Find the order of heads, and put all that is known of them into it. */
+static enum gqa_status put_in_order(const struct aligner *aligner,
+                                    struct gqa_transforms *t, struct work *w,
+                                    const struct gqa_attention *a,
+                                    const struct gqa_head_statistics *s)
+{
+    double *const moments[] = {w->keys, s->values};
+    double *const queries[] = {s->queries, w->outputs};
+    enum gqa_status st;
+
+    t->heads = malloc(a->n_kv_heads * sizeof *t->heads);
+    if (!t->heads)
+        return gqa_fail_nomem();
+    st = gqa_order_find(t->heads, a, t->pooled, &w->bands, w->keys, s->values,
+                        w->metrics, aligner->n_threads);
+    for (int i = 0; i < 2 && st == GQA_OK; i++) {
+        st = gqa_order_moments(moments[i], t->heads, a);
+        if (st == GQA_OK)
+            st = gqa_order_queries(queries[i], t->heads, a);
     }
-    gqa_bands_clear(&bands);
-    free(each);
+    if (st == GQA_OK)
+        sum_metrics(w, a, s);
     return st;
 }
 
@@ -153,20 +215,26 @@ static enum gqa_status take(void *ctx, size_t index,
     struct gqa_transforms *t = &aligner->alignment->attentions[index];
     const struct gqa_attention *a = &aligner->model->attentions[index];
     const uint64_t d = a->head_dim;
-    double *metrics = malloc(a->n_kv_heads * d * d * sizeof *metrics);
-    enum gqa_status st = metrics ? GQA_OK : gqa_fail_nomem();
+    struct work w = {0};
+    enum gqa_status st = begin_work(aligner, &w, a, s);
 
     t->k = malloc(a->n_kv_heads * d * d * sizeof *t->k);
     t->v = malloc(a->n_kv_heads * d * d * sizeof *t->v);
     t->q = malloc(a->n_heads * d * d * sizeof *t->q);
     t->o = malloc(a->n_heads * d * d * sizeof *t->o);
-    if (!t->k || !t->v || !t->q || !t->o)
+    if (st == GQA_OK && (!t->k || !t->v || !t->q || !t->o))
         st = gqa_fail_nomem();
     if (st == GQA_OK)
-        st = factor_keys(t, a, s, metrics);
+        sum_metrics(&w, a, s);
+    if (st == GQA_OK && aligner->regroup && gqa_order_is_free(a))
+        st = put_in_order(aligner, t, &w, a, s);
     if (st == GQA_OK)
-        st = factor_values(aligner, t, a, s, metrics);
-    free(metrics);
+        st = factor_groups(t->k, t->q, &t->keys_lost, a, &w.bands, t->pooled,
+                           w.keys, w.metrics[0]);
+    if (st == GQA_OK)
+        st = factor_groups(t->v, t->o, &t->values_lost, a, &w.whole, t->pooled,
+                           s->values, w.metrics[1]);
+    clear_work(&w);
     return st;
 }
 
@@ -233,11 +301,14 @@ static enum gqa_status check(const struct gqa_network *network,
 enum gqa_status gqa_align(struct gqa_alignment **out,
                           struct gqa_checkpoint *checkpoint,
                           const struct gqa_model *model, const uint64_t *pooled,
-                          const struct gqa_statistics_job *statistics)
+                          const struct gqa_statistics_job *statistics,
+                          const struct gqa_rope *rope,
+                          const struct gqa_align_options *options)
 {
     struct gqa_alignment *alignment = calloc(1, sizeof *alignment);
     bool *wanted = calloc(model->n_attentions, sizeof *wanted);
-    struct aligner aligner = {alignment, checkpoint, model};
+    struct aligner aligner = {alignment, checkpoint,       model,
+                              rope,      options->regroup, options->n_threads};
     struct gqa_statistics_job job = *statistics;
     enum gqa_status st = gqa_blas_load(1);
 
@@ -285,8 +356,10 @@ void gqa_alignment_free(struct gqa_alignment *alignment)
         free(t->v);
         free(t->q);
         free(t->o);
+        free(t->heads);
         free(t->fitted_o);
     }
     free(alignment->attentions);
+    free(alignment->divisors);
     free(alignment);
 }

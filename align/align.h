@@ -16,6 +16,10 @@ struct gqa_transforms {
     uint64_t source, pooled; /* pooled 0: the attention stays as it is */
     double *k, *v;           /* [pooled, d, m d] */
     double *q, *o;           /* [n_heads, d, d] */
+    /* [source]: which KV head stands at each place before neighbours share;
+     * its query heads go with it, and the transforms are those of places.
+     * NULL: all as they stood. */
+    uint64_t *heads;
     /* o's weight where it was fitted anew, in the parameter's own dtype and
      * shape; NULL: it is what the transforms make of it. */
     void *fitted_o;
@@ -28,6 +32,19 @@ struct gqa_alignment {
     size_t n;
     struct gqa_transforms *attentions;
     uint64_t n_sequences, n_tokens; /* learnt from */
+    /* Of the converted model's RoPE (gqa_rope_divide()), [n_pairs]; NULL: it
+     * turns as the original does. */
+    double *divisors;
+    uint64_t n_pairs, n_changed;
+    uint64_t context; /* over which positions hold */
+    double cost;      /* KL of that alone; NAN: not measured */
+};
+
+struct gqa_align_options {
+    /* Heads that lose least together share, not neighbours; where heads may
+     * change places. */
+    bool regroup;
+    unsigned n_threads; /* the result is the same for any number */
 };
 
 /*
@@ -36,6 +53,7 @@ struct gqa_alignment {
  * statistics         what runs, and on what; its wanted, take and ctx are
  *                    filled here. No tokens: nothing runs, and inputs count
  *                    as if they had the identity's moments.
+ * rope               of the converted model: what turns alike is mixed.
  * Errors GQA_ERR_UNSUPPORTED: an attention whose keys are normed head by
  *        head, which no transform passes; those of the run.
  */
@@ -43,7 +61,9 @@ GQA_MUST_USE
 enum gqa_status gqa_align(struct gqa_alignment **out,
                           struct gqa_checkpoint *checkpoint,
                           const struct gqa_model *model, const uint64_t *pooled,
-                          const struct gqa_statistics_job *statistics);
+                          const struct gqa_statistics_job *statistics,
+                          const struct gqa_rope *rope,
+                          const struct gqa_align_options *options);
 void gqa_alignment_free(struct gqa_alignment *alignment);
 
 #endif

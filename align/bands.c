@@ -1,6 +1,8 @@
+#include <math.h>
 #include <stdlib.h>
 
 #include "align/factor.h"
+#include "formats/model/rope.h"
 
 static enum gqa_status allocate(struct gqa_bands *out, size_t head_dim,
                                 size_t n)
@@ -22,46 +24,96 @@ void gqa_bands_clear(struct gqa_bands *bands)
     *bands = (struct gqa_bands){0};
 }
 
-/* Coordinates first .. head_dim - 1, in one band. */
-static void take_rest(struct gqa_bands *b, struct gqa_band *band, size_t first)
-{
-    band->n = b->head_dim - first;
-    band->re = b->coordinates + first;
-    for (size_t i = 0; i < band->n; i++)
-        band->re[i] = first + i;
-}
-
 enum gqa_status gqa_bands_whole(struct gqa_bands *out, size_t head_dim)
 {
     const enum gqa_status st = allocate(out, head_dim, 1);
 
-    if (st == GQA_OK)
-        take_rest(out, &out->items[0], 0);
-    return st;
+    if (st != GQA_OK)
+        return st;
+    out->items[0] = (struct gqa_band){head_dim, out->coordinates, NULL};
+    for (size_t i = 0; i < head_dim; i++)
+        out->coordinates[i] = i;
+    return GQA_OK;
+}
+
+/* The pairs first .. last - 1 of a head, in one band. */
+static size_t take_pairs(struct gqa_bands *b, size_t used, size_t first,
+                         size_t last, const size_t (*pairs)[2])
+{
+    struct gqa_band *band = &b->items[b->n++];
+
+    *band = (struct gqa_band){last - first, b->coordinates + used,
+                              b->coordinates + used + (last - first)};
+    for (size_t i = 0; i < band->n; i++) {
+        band->re[i] = pairs[first + i][0];
+        band->im[i] = pairs[first + i][1];
+    }
+    return used + 2 * band->n;
+}
+
+/* Rounded twice at most on their way through a configuration. */
+static bool turn_together(const struct gqa_rope *rope, size_t a, size_t b)
+{
+    const double x = rope ? rope->frequency[a] : 0;
+    const double y = rope ? rope->frequency[b] : 0;
+
+    return rope && rope->context == 0 && fabs(x - y) <= 1e-12 * x;
+}
+
+static bool turns(const struct gqa_rope *rope, size_t pair)
+{
+    return !rope || gqa_rope_turns(rope, pair);
+}
+
+static void make_bands(struct gqa_bands *b, size_t n_pairs,
+                       const size_t (*pairs)[2], const struct gqa_rope *rope)
+{
+    size_t used = 0, rest;
+
+    b->n = 0;
+    for (size_t j = 0, end; j < n_pairs; j = end) {
+        end = j + 1;
+        if (!turns(rope, j))
+            continue;
+        while (end < n_pairs && turn_together(rope, j, end))
+            end++;
+        used = take_pairs(b, used, j, end, pairs);
+    }
+    rest = used;
+    for (size_t j = 0; j < n_pairs; j++)
+        if (!turns(rope, j)) {
+            b->coordinates[used++] = pairs[j][0];
+            b->coordinates[used++] = pairs[j][1];
+        }
+    for (size_t i = 2 * n_pairs; i < b->head_dim; i++)
+        b->coordinates[used++] = i;
+    if (used > rest)
+        b->items[b->n++] =
+            (struct gqa_band){used - rest, b->coordinates + rest, NULL};
 }
 
 enum gqa_status gqa_bands_of_position(struct gqa_bands *out, size_t head_dim,
-                                      const struct gqa_position *position)
+                                      const struct gqa_position *position,
+                                      const struct gqa_rope *rope)
 {
-    const size_t rotated = position->scheme == GQA_POSITION_ROPE
-                               ? (size_t)position->rotary_dim
+    const size_t n_pairs = position->scheme == GQA_POSITION_ROPE
+                               ? (size_t)position->rotary_dim / 2
                                : 0;
-    const size_t n_pairs = rotated / 2;
-    const bool has_rest = rotated < head_dim;
-    enum gqa_status st = allocate(out, head_dim, n_pairs + has_rest);
+    const bool beside = position->interleaved;
+    size_t(*pairs)[2] = calloc(n_pairs ? n_pairs : 1, sizeof *pairs);
+    enum gqa_status st = allocate(out, head_dim, n_pairs + 1);
 
-    if (st != GQA_OK)
-        return st;
-    for (size_t j = 0; j < n_pairs; j++) {
-        struct gqa_band *band = &out->items[j];
-        const bool beside = position->interleaved;
-
-        *band = (struct gqa_band){1, out->coordinates + 2 * j,
-                                  out->coordinates + 2 * j + 1};
-        band->re[0] = beside ? 2 * j : j;
-        band->im[0] = beside ? 2 * j + 1 : j + n_pairs;
+    if (st == GQA_OK && !pairs) {
+        gqa_bands_clear(out);
+        st = gqa_fail_nomem();
     }
-    if (has_rest)
-        take_rest(out, &out->items[n_pairs], rotated);
-    return GQA_OK;
+    if (st == GQA_OK) {
+        for (size_t j = 0; j < n_pairs; j++) {
+            pairs[j][0] = beside ? 2 * j : j;
+            pairs[j][1] = beside ? 2 * j + 1 : j + n_pairs;
+        }
+        make_bands(out, n_pairs, (const size_t(*)[2])pairs, rope);
+    }
+    free(pairs);
+    return st;
 }

@@ -14,7 +14,9 @@ static enum gqa_status verdict(int info)
                                 "it is made of is not finite");
 }
 
-static enum gqa_status solve_real(double *a, double *values, int n)
+/* jobz: "V" with vectors, "N" without. */
+static enum gqa_status solve_real(double *a, double *values, int n,
+                                  const char *jobz)
 {
     double size = 0;
     int isize = 0, ask = -1, info = 0, lwork;
@@ -22,13 +24,13 @@ static enum gqa_status solve_real(double *a, double *values, int n)
     int *iwork;
     enum gqa_status st;
 
-    gqa_blas.dsyevd("V", "U", &n, a, &n, values, &size, &ask, &isize, &ask,
+    gqa_blas.dsyevd(jobz, "U", &n, a, &n, values, &size, &ask, &isize, &ask,
                     &info, 1, 1);
     lwork = (int)size;
     work = malloc((size_t)lwork * sizeof *work);
     iwork = malloc((size_t)isize * sizeof *iwork);
     if (work && iwork) {
-        gqa_blas.dsyevd("V", "U", &n, a, &n, values, work, &lwork, iwork,
+        gqa_blas.dsyevd(jobz, "U", &n, a, &n, values, work, &lwork, iwork,
                         &isize, &info, 1, 1);
         st = verdict(info);
     } else {
@@ -37,6 +39,16 @@ static enum gqa_status solve_real(double *a, double *values, int n)
     free(work);
     free(iwork);
     return st;
+}
+
+/* Two n^2 of workspace must be an int. */
+static enum gqa_status check_size(size_t n)
+{
+    return n <= 16384
+               ? GQA_OK
+               : gqa_fail(GQA_ERR_UNSUPPORTED,
+                          "an eigenvalue problem of %zu unknowns is too large",
+                          n);
 }
 
 static enum gqa_status solve_complex(double complex *a, double *values, int n)
@@ -88,11 +100,8 @@ enum gqa_status gqa_eigen(double complex *a, double *values, size_t n,
     enum gqa_status st;
     double *real;
 
-    /* Two n^2 of workspace must be an int. */
-    if (n > 16384)
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "an eigenvalue problem of %zu unknowns is too large",
-                        n);
+    if ((st = check_size(n)) != GQA_OK)
+        return st;
     for (size_t i = 0; i < n * n; i++)
         if (!isfinite(creal(a[i])) || !isfinite(cimag(a[i])))
             return verdict(1);
@@ -107,10 +116,22 @@ enum gqa_status gqa_eigen(double complex *a, double *values, size_t n,
         return gqa_fail_nomem();
     for (size_t i = 0; i < n * n; i++)
         real[i] = creal(a[i]);
-    st = solve_real(real, values, (int)n);
+    st = solve_real(real, values, (int)n, "V");
     for (size_t i = 0; i < n && st == GQA_OK; i++)
         for (size_t j = 0; j < n; j++)
             a[j * n + i] = real[i * n + j];
     free(real);
     return st;
+}
+
+enum gqa_status gqa_eigenvalues(double *a, double *values, size_t n)
+{
+    const enum gqa_status st = check_size(n);
+
+    if (st != GQA_OK)
+        return st;
+    for (size_t i = 0; i < n * n; i++)
+        if (!isfinite(a[i]))
+            return verdict(1);
+    return solve_real(a, values, (int)n, "N");
 }

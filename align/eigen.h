@@ -21,4 +21,9 @@ GQA_MUST_USE
 enum gqa_status gqa_eigen(double complex *a, double *values, size_t n,
                           bool is_real);
 
+/* Eigenvalues alone, ascending, of a symmetric one, which is overwritten.
+ * Errors the same. */
+GQA_MUST_USE
+enum gqa_status gqa_eigenvalues(double *a, double *values, size_t n);
+
 #endif

@@ -11,7 +11,7 @@
 
 #include <stdbool.h>
 
-#include "formats/model/model.h"
+#include "formats/model/network.h"
 
 /*
  * Coordinates of a head that may be mixed with each other. Complex: pairs
@@ -34,10 +34,15 @@ struct gqa_bands {
 GQA_MUST_USE
 enum gqa_status gqa_bands_whole(struct gqa_bands *out, size_t head_dim);
 
-/* Keys: each rotated pair by itself, and all that is not rotated together. */
+/*
+ * Keys: pairs that turn at one frequency together, each of the others by
+ * itself, and all that does not turn together, as real. rope: of the model
+ * that they are for; NULL: no two frequencies are equal.
+ */
 GQA_MUST_USE
 enum gqa_status gqa_bands_of_position(struct gqa_bands *out, size_t head_dim,
-                                      const struct gqa_position *position);
+                                      const struct gqa_position *position,
+                                      const struct gqa_rope *rope);
 void gqa_bands_clear(struct gqa_bands *bands);
 
 /* A group's transforms; d is the head's dimension and n its heads. */

@@ -467,7 +467,7 @@ enum gqa_status gqa_refit(struct gqa_alignment *alignment,
                           job->original, job->tokens, &options);
 
     if (st == GQA_OK)
-        st = gqa_layers_create(&r.layers[1], job->network, job->backend,
+        st = gqa_layers_create(&r.layers[1], job->becomes, job->backend,
                                job->device, job->converted, job->tokens,
                                &options);
     if (st == GQA_OK)

@@ -10,7 +10,9 @@
 #include "align/align.h"
 
 struct gqa_refit_job {
-    const struct gqa_network *network;
+    /* Of the original, and of the converted model in the original's shapes:
+     * they may turn otherwise. */
+    const struct gqa_network *network, *becomes;
     const struct gqa_backend *backend;
     struct gqa_device *device;
     /* Of the original, and of the converted model in the original's shapes,

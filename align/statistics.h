@@ -26,7 +26,7 @@ void gqa_head_statistics_clear(struct gqa_head_statistics *statistics);
  * attention that is wanted, as its layer is done.
  *
  * wanted   by the model's attentions.
- * take     the statistics are lent until it returns.
+ * take     the statistics are lent until it returns, and may be overwritten.
  * progress told of layers; may be NULL.
  * Errors   those of layers.h, of take, GQA_ERR_NOMEM.
  */

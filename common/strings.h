@@ -3,6 +3,7 @@
 #define GQA_COMMON_STRINGS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
 /* For qsort() of an array of strings: the order of their bytes. */
@@ -19,13 +20,12 @@ static inline bool gqa_ends_with(const char *text, const char *ending)
     return n >= m && strcmp(text + n - m, ending) == 0;
 }
 
-/* Only where something does: a file's name is more than its ending, in
- * whatever folder. */
+/* Only where something does: a file's name is more than its ending. */
 static inline bool gqa_has_ending(const char *name, const char *ending)
 {
     const size_t n = strlen(name), m = strlen(ending);
 
-    return gqa_ends_with(name, ending) && n > m && name[n - m - 1] != '/';
+    return n > m && name[n - m - 1] != '/' && gqa_ends_with(name, ending);
 }
 
 #endif

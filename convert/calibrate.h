@@ -21,6 +21,12 @@ struct gqa_calibration {
     uint64_t n, length; /* sequences, tokens of each; 0: the default */
     uint64_t seed;
     bool no_refit;
+    /* Tokens over which positions must hold when pairs of RoPE are freed; 0:
+     * those of the configuration. */
+    uint64_t keep_context;
+    bool no_regroup;
+    bool no_free_pairs;
+    bool can_say_pairs; /* what loads the output reads their frequencies */
 };
 
 bool gqa_calibration_has_tokens(const struct gqa_calibration *calibration);

@@ -349,6 +349,7 @@ static enum gqa_status run(struct gqa_conversion *c)
     const struct gqa_checkpoint_options open = {
         .config_path = o->config_path, .unsafe_hdf5 = o->common.unsafe_hdf5};
     struct gqa_model_hints hints = o->hints;
+    struct gqa_calibration calibration = o->calibration;
     struct gqa_producer *producer = NULL;
     double start = gqa_clock_s();
     enum gqa_status st;
@@ -384,7 +385,8 @@ static enum gqa_status run(struct gqa_conversion *c)
     }
     start = gqa_clock_s();
     if (o->plan.method == GQA_METHOD_ALIGNED) {
-        st = gqa_calibrate(&c->alignment, c->plan, c->source, &o->calibration,
+        calibration.can_say_pairs = gqa_stock_reads_pairs(c->plan, o->writer);
+        st = gqa_calibrate(&c->alignment, c->plan, c->source, &calibration,
                            o->common.n_threads, o->common.log_level);
         if (st != GQA_OK)
             return st;

@@ -1,11 +1,14 @@
 #include "convert/describe.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/json.h"
 #include "convert/adapt_config.h"
 #include "formats/families/family.h"
+#include "formats/model/rope_config.h"
 
 static json_t *integer(uint64_t value)
 {
@@ -96,6 +99,15 @@ static void set_dtype(json_t *config, enum gqa_dtype dtype)
             json_object_set_new(config, keys[i], json_string(name));
 }
 
+static json_t *describe_divisors(const struct gqa_alignment *alignment)
+{
+    json_t *list = json_array();
+
+    for (uint64_t j = 0; j < alignment->n_pairs; j++)
+        json_array_append_new(list, json_real(alignment->divisors[j]));
+    return list;
+}
+
 json_t *gqa_describe_config(const struct gqa_plan *plan)
 {
     json_t *config = json_deep_copy(plan->model->config);
@@ -112,6 +124,12 @@ json_t *gqa_describe_config(const struct gqa_plan *plan)
         gqa_adapt_config(config, kv_heads_key(plan), plan);
     if (!plan->options.keep_dtype)
         set_dtype(config, plan->options.dtype);
+    if (plan->alignment && plan->alignment->divisors) {
+        json_t *divisors = describe_divisors(plan->alignment);
+
+        gqa_rope_config_divide(config, divisors);
+        json_decref(divisors);
+    }
     return config;
 }
 
@@ -164,6 +182,36 @@ static json_t *describe_attention(const struct gqa_plan_attention *out)
         integer(out->source), "n_kv_heads", integer(out->pooled));
 }
 
+/* To three digits: others depend on the machine. */
+static json_t *rounded(double x)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%.2e", x);
+    return json_real(strtod(text, NULL));
+}
+
+static json_t *describe_freed(const struct gqa_alignment *alignment)
+{
+    json_t *out = json_pack(
+        "{s:o, s:o, s:o}", "n", integer(alignment->n_changed), "context",
+        integer(alignment->context), "divisors", describe_divisors(alignment));
+
+    if (!isnan(alignment->cost))
+        json_object_set_new(out, "kl", rounded(alignment->cost));
+    return out;
+}
+
+/* Which KV head stands at each place; null: as they stood. */
+static json_t *describe_order(const struct gqa_transforms *t)
+{
+    json_t *out = t->heads ? json_array() : json_null();
+
+    for (uint64_t i = 0; t->heads && i < t->source; i++)
+        json_array_append_new(out, integer(t->heads[i]));
+    return out;
+}
+
 /* What an aligned conversion learnt from, and what it lost by its own
  * account. */
 static json_t *describe_alignment(const struct gqa_plan *plan,
@@ -172,7 +220,7 @@ static json_t *describe_alignment(const struct gqa_plan *plan,
     const bool tokens = gqa_calibration_has_tokens(c);
     const char *from = c->text_path ? c->text_path : c->from ? c->from : "self";
     const bool drawn = tokens && !c->text_path && strcmp(from, "self") == 0;
-    json_t *losses = json_array();
+    json_t *losses = json_array(), *orders = json_array();
     json_t *out =
         json_pack("{s:o}", "calibrated_on", gqa_json_text(gqa_base_name(from)));
 
@@ -184,9 +232,14 @@ static json_t *describe_alignment(const struct gqa_plan *plan,
     }
     if (drawn)
         json_object_set_new(out, "seed", integer(c->seed));
+    if (plan->alignment->divisors)
+        json_object_set_new(out, "freed_pairs",
+                            describe_freed(plan->alignment));
     json_object_set_new(out, "refitted", json_boolean(tokens && !c->no_refit));
     for (size_t i = 0; i < plan->alignment->n; i++) {
         const struct gqa_transforms *t = &plan->alignment->attentions[i];
+
+        json_array_append_new(orders, describe_order(t));
 
         json_array_append_new(
             losses, t->pooled
@@ -194,6 +247,7 @@ static json_t *describe_alignment(const struct gqa_plan *plan,
                         : json_null());
     }
     json_object_set_new(out, "lost", losses);
+    json_object_set_new(out, "orders", orders);
     return out;
 }
 

@@ -178,6 +178,22 @@ static const struct gqa_option rows[] = {
      .offset = AT(calibration.no_refit),
      .help = "leave output projections what alignment makes of them, and do "
              "not fit them anew"},
+    {.name = "no-regroup",
+     .offset = AT(calibration.no_regroup),
+     .help = "let neighbours share, not the heads that lose least together"},
+    {.name = "keep-context",
+     .kind = GQA_OPTION_COUNT,
+     .value = "N",
+     .offset = AT(calibration.keep_context),
+     .min = 2,
+     .max = MAX_COUNT,
+     .excludes = {"no-free-pairs"},
+     .help =
+         "tokens over which positions must hold when slow pairs of RoPE are "
+         "freed (default: the context of the configuration)"},
+    {.name = "no-free-pairs",
+     .offset = AT(calibration.no_free_pairs),
+     .help = "leave all frequencies of RoPE as they are"},
     {.name = "seed",
      .kind = GQA_OPTION_COUNT,
      .value = "N",
@@ -317,8 +333,9 @@ static const char *outputs_with(enum gqa_writer_setting setting)
 
 static enum gqa_status check_calibration(const struct gqa_convert_options *o)
 {
-    static const char *const names[] = {"calibrate", "text",    "samples",
-                                        "length",    "backend", "no-refit"};
+    static const char *const names[] = {
+        "calibrate", "keep-context", "no-free-pairs", "no-regroup", "text",
+        "samples",   "length",       "backend",       "no-refit"};
     const bool none =
         o->calibration.from && !gqa_calibration_has_tokens(&o->calibration);
 
@@ -326,7 +343,7 @@ static enum gqa_status check_calibration(const struct gqa_convert_options *o)
         if (given(o, names[i]) && o->plan.method != GQA_METHOD_ALIGNED)
             return gqa_fail(GQA_ERR_USAGE,
                             "option --%s is for --method=aligned", names[i]);
-    for (size_t i = 2; i < sizeof names / sizeof *names; i++)
+    for (size_t i = 4; i < sizeof names / sizeof *names; i++)
         if (given(o, names[i]) && none)
             return gqa_fail(GQA_ERR_USAGE,
                             "option --%s has no use with --calibrate=none",

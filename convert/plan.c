@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "align/order.h"
 #include "common/ull.h"
 #include "formats/families/family.h"
 #include "formats/model/regroup.h"
@@ -192,6 +193,23 @@ const double *gqa_plan_mix(const struct gqa_plan *plan,
     return all[s->part] + s->head * s->n_sources * s->length * s->length;
 }
 
+uint64_t gqa_plan_source(const struct gqa_plan *plan,
+                         const struct gqa_segment *s, uint64_t j)
+{
+    const struct gqa_attention *a = plan->attentions[s->attention].attention;
+    const struct gqa_slice *const slices[] = {[GQA_MIX_Q] = &a->q,
+                                              [GQA_MIX_K] = &a->k,
+                                              [GQA_MIX_V] = &a->v,
+                                              [GQA_MIX_O] = &a->o};
+    const uint64_t *heads = plan->alignment->attentions[s->attention].heads;
+    const bool is_kv = s->part == GQA_MIX_K || s->part == GQA_MIX_V;
+    uint64_t head = is_kv ? s->head * s->n_sources + j : s->head;
+
+    if (heads)
+        head = is_kv ? heads[head] : gqa_order_query_head(heads, a, head);
+    return gqa_slice_head(slices[s->part], a->head_dim, head);
+}
+
 const void *gqa_plan_fitted(const struct gqa_plan *plan, size_t param)
 {
     const struct gqa_plan_tensor *t = &plan->tensors[param];
@@ -215,7 +233,6 @@ static enum gqa_status append_turned(struct segments *list,
     return append(list, (struct gqa_segment){
                             .kind = GQA_SEGMENT_MIX,
                             .length = a->head_dim,
-                            .source = gqa_slice_head(slice, a->head_dim, head),
                             .n_sources = 1,
                             .attention = (size_t)(out - plan->attentions),
                             .part = slice == &a->o ? GQA_MIX_O : GQA_MIX_Q,

@@ -61,7 +61,8 @@ enum gqa_mixed_part { GQA_MIX_Q, GQA_MIX_K, GQA_MIX_V, GQA_MIX_O };
 
 /*
  * A stretch of an output parameter along its axis. Stretch j of the source
- * begins at source + j * source_stride and has the same length.
+ * begins at source + j * source_stride and has the same length; that of a mix,
+ * where gqa_plan_source() says.
  */
 struct gqa_segment {
     enum gqa_segment_kind kind;
@@ -122,6 +123,10 @@ void gqa_plan_free(struct gqa_plan *plan);
 
 /* A parameter that was fitted anew, in its own dtype; NULL: it was not. */
 const void *gqa_plan_fitted(const struct gqa_plan *plan, size_t param);
+
+/* Where stretch j of a mixed segment's sources begins. */
+uint64_t gqa_plan_source(const struct gqa_plan *plan,
+                         const struct gqa_segment *segment, uint64_t j);
 
 /* The matrix of a mixed segment. */
 const double *gqa_plan_mix(const struct gqa_plan *plan,

@@ -201,9 +201,10 @@ static enum gqa_status mix_rows(const struct job *job,
         enum gqa_status st = GQA_OK;
 
         for (uint64_t j = 0; j < s->n_sources && st == GQA_OK; j++)
-            st = read_rect(
-                job, s->source + j * s->source_stride, s->length, col + c, nc,
-                job->w->source + j * s->length * nc * job->in_width, nc);
+            st = read_rect(job, gqa_plan_source(job->producer->plan, s, j),
+                           s->length, col + c, nc,
+                           job->w->source + j * s->length * nc * job->in_width,
+                           nc);
         if (st != GQA_OK)
             return st;
         mix_columns(job, mix, row, n_rows, w, nc, out + c * job->out_width,
@@ -240,8 +241,8 @@ static enum gqa_status mix_abreast(const struct job *job,
 
         for (uint64_t j = 0; j < s->n_sources; j++)
             gqa_load_f64(in + j * s->length,
-                         row +
-                             (s->source + j * s->source_stride) * job->in_width,
+                         row + gqa_plan_source(job->producer->plan, s, j) *
+                                   job->in_width,
                          dtype, s->length);
         memset(sum, 0, n * sizeof *sum);
         for (uint64_t k = 0; k < w; k++)

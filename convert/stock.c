@@ -35,6 +35,14 @@ bool gqa_is_hybrid(const struct gqa_plan *plan)
     return false;
 }
 
+bool gqa_stock_reads_pairs(const struct gqa_plan *plan,
+                           const struct gqa_writer *writer)
+{
+    /* Of a safetensors file by itself the configuration is elsewhere. */
+    return !writer->stock ||
+           (writer->needs_config && plan->model->family->stock_longrope);
+}
+
 static bool is_grouped(const struct gqa_plan *plan)
 {
     for (size_t i = 0; i < plan->model->n_attentions; i++)

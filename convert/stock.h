@@ -3,6 +3,7 @@
 #define GQA_CONVERT_STOCK_H
 
 #include "convert/plan.h"
+#include "formats/writers.h"
 
 enum gqa_stock {
     GQA_STOCK_LOADS,
@@ -14,6 +15,11 @@ enum gqa_stock gqa_stock_of(const struct gqa_plan *plan);
 
 /* In a sentence or two, of at most 80 columns a line; NULL: it loads it. */
 const char *gqa_stock_note(enum gqa_stock stock);
+
+/* Whether who loads an output of this kind reads frequencies of RoPE pair by
+ * pair: gqa tools do, and the family's stock loader may. */
+bool gqa_stock_reads_pairs(const struct gqa_plan *plan,
+                           const struct gqa_writer *writer);
 
 /* KV heads of every attention of the decoder as written; 0: they differ. */
 uint64_t gqa_uniform_kv_heads(const struct gqa_plan *plan);

@@ -1,5 +1,6 @@
 #include "convert/summary.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,6 +112,18 @@ static void print_left_out(FILE *out, const struct gqa_conversion *c)
         fprintf(out, "%-11s and %zu more; -v names them\n", "", n - max_named);
 }
 
+static void print_freed(FILE *out, const struct gqa_alignment *alignment)
+{
+    if (!alignment || !alignment->divisors)
+        return;
+    fprintf(out, "%-11s %llu of %llu freed, for a context of %llu",
+            "RoPE pairs", ULL(alignment->n_changed), ULL(alignment->n_pairs),
+            ULL(alignment->context));
+    if (!isnan(alignment->cost))
+        fprintf(out, "; mean KL of that alone %.2g", alignment->cost);
+    fprintf(out, "\n");
+}
+
 void gqa_summary_print(FILE *out, const struct gqa_conversion *c)
 {
     const struct gqa_totals t = gqa_totals_of(c->plan);
@@ -135,6 +148,7 @@ void gqa_summary_print(FILE *out, const struct gqa_conversion *c)
     fprintf(out, "\n");
     print_cache(out, "KV cache", t.self_before, t.self_after);
     print_cache(out, "  cross", t.cross_before, t.cross_after);
+    print_freed(out, c->alignment);
     print_left_out(out, c);
     print_sizes(out, c);
     if (t.after.low >= t.before.high)
@@ -208,6 +222,8 @@ enum gqa_status gqa_summary_json(char **out, const struct gqa_conversion *c)
                         json_string(gqa_method_name(o->plan.method)));
     json_object_set_new(root, "expanded", json_boolean(o->plan.expand));
     json_object_set_new(root, "n_grouped", integer(t.n_grouped));
+    json_object_set_new(root, "n_freed_pairs",
+                        integer(c->alignment ? c->alignment->n_changed : 0));
     json_object_set_new(root, "attentions", attentions);
     json_object_set_new(root, "kv_cache_bytes_per_token",
                         pair(t.self_before, t.self_after));

@@ -227,7 +227,8 @@ static enum gqa_status prepare(struct gqa_layers *l,
                                const struct gqa_layers_options *options)
 {
     const struct gqa_batch_limits limits = {
-        .rows = options->rows ? options->rows : DEFAULT_ROWS};
+        .rows = options->rows ? options->rows : DEFAULT_ROWS,
+        .rope = &l->network->rope};
     uint64_t n_rows;
     enum gqa_status st;
 

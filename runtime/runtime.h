@@ -68,7 +68,8 @@ void gqa_session_token_bytes(const struct gqa_runtime *runtime,
 /*
  * Room for n_sequences of at most `capacity` tokens each (encoder-decoders:
  * of the decoder), and of at most encoder_capacity tokens of input. The
- * session is lent the runtime.
+ * session is lent the runtime. Where the frequencies of RoPE depend on how
+ * long a sequence is, they are those of a sequence of `capacity` tokens.
  */
 GQA_MUST_USE
 enum gqa_status gqa_session_create(struct gqa_session **out,
@@ -97,9 +98,9 @@ enum gqa_status gqa_session_create_for(struct gqa_session **out,
 
 /*
  * Forget the tokens seen, and take other sequences from here on, with room
- * for so many tokens of each; callbacks and messages call them numbers[s]
- * (NULL: 0, 1 ...; copied). Errors GQA_ERR_USAGE: none, or more than there
- * is room for.
+ * for so many tokens of each, which RoPE goes by; callbacks and messages call
+ * them numbers[s] (NULL: 0, 1 ...; copied). Errors GQA_ERR_USAGE: none, or more
+ * than there is room for.
  */
 GQA_MUST_USE
 enum gqa_status gqa_session_begin(struct gqa_session *session,

@@ -6,6 +6,7 @@
 #include "common/bounds.h"
 #include "common/checked.h"
 #include "common/ull.h"
+#include "formats/model/rope.h"
 #include "runtime/relative_bias.h"
 #include "runtime/state.h"
 
@@ -128,51 +129,69 @@ static enum gqa_status alloc_caches(struct gqa_session *s)
 
 /* --- Tables --------------------------------------------------------------- */
 
-/* Values of a table to new memory of the device, as wide. */
-static enum gqa_status put_table(struct gqa_session *s, void **out,
-                                 const double *values, uint64_t n)
+static enum gqa_status upload_wide(const struct gqa_session *s, void *out,
+                                   const double *values, uint64_t n)
 {
     const struct gqa_runtime *r = s->runtime;
-    enum gqa_status st = alloc(s, out, r->wide, n, 1);
+    enum gqa_status st;
     float *narrow;
 
-    if (st != GQA_OK || r->wide == GQA_F64)
-        return st == GQA_OK ? r->backend->upload(r->device, *out, values,
-                                                 n * sizeof *values)
-                            : st;
+    if (r->wide == GQA_F64)
+        return r->backend->upload(r->device, out, values, n * sizeof *values);
     narrow = malloc((size_t)n * sizeof *narrow);
     if (!narrow)
         return gqa_fail_nomem();
     gqa_store_f64(narrow, r->wide, values, (size_t)n);
-    st = r->backend->upload(r->device, *out, narrow, n * sizeof *narrow);
+    st = r->backend->upload(r->device, out, narrow, n * sizeof *narrow);
     free(narrow);
     return st;
 }
 
-/* Angles are taken in double whatever the device computes in: a position of
- * thousands times a frequency leaves float32 few digits. */
-static enum gqa_status make_rope(struct gqa_session *s)
+/* Values of a table to new memory of the device, as wide. */
+static enum gqa_status put_table(struct gqa_session *s, void **out,
+                                 const double *values, uint64_t n)
+{
+    const enum gqa_status st = alloc(s, out, s->runtime->wide, n, 1);
+
+    return st == GQA_OK ? upload_wide(s, *out, values, n) : st;
+}
+
+/*
+ * The table of angles for sequences of this length. They are taken in double
+ * whatever the device computes in: a position of thousands times a frequency
+ * leaves float32 few digits.
+ */
+static enum gqa_status turn(struct gqa_session *s, uint64_t length)
 {
     const struct gqa_rope *rope = &s->runtime->network->rope;
-    double *values;
+    const uint64_t kind = gqa_rope_kind(rope, length);
+    double *frequency, *values;
     uint64_t n, bytes;
-    enum gqa_status st;
+    enum gqa_status st = GQA_OK;
 
-    if (rope->n_pairs == 0)
+    if (rope->n_pairs == 0 || (s->cos_sin && s->turned_for == kind))
         return GQA_OK;
     if (!gqa_mul_u64(s->room.capacity, rope->n_pairs * 2, &n) ||
         !gqa_mul_u64(n, sizeof *values, &bytes) ||
         !(values = malloc((size_t)bytes)))
         return gqa_fail_nomem();
+    if (!(frequency = calloc(rope->n_pairs, sizeof *frequency))) {
+        free(values);
+        return gqa_fail_nomem();
+    }
+    gqa_rope_frequencies(frequency, rope, length);
     for (uint64_t p = 0; p < s->room.capacity; p++)
         for (uint64_t j = 0; j < rope->n_pairs; j++) {
-            const double angle = (double)p * rope->frequency[j];
+            const double angle = (double)p * frequency[j];
             double *pair = values + 2 * (p * rope->n_pairs + j);
 
             pair[0] = cos(angle) * rope->magnitude;
             pair[1] = sin(angle) * rope->magnitude;
         }
-    st = put_table(s, &s->cos_sin, values, n);
+    st = s->cos_sin ? upload_wide(s, s->cos_sin, values, n)
+                    : put_table(s, &s->cos_sin, values, n);
+    s->turned_for = kind;
+    free(frequency);
     free(values);
     return st;
 }
@@ -377,8 +396,8 @@ static enum gqa_status create(struct gqa_session **out,
     if (n->n_stacks < 2)
         s->room.encoder_capacity = s->room.encoder_tokens = 0;
     if ((st = choose_sizes(s)) == GQA_OK && (st = alloc_host(s)) == GQA_OK &&
-        (st = make_rope(s)) == GQA_OK && (st = make_biases(s)) == GQA_OK &&
-        (st = alloc_caches(s)) == GQA_OK)
+        (st = turn(s, room->capacity)) == GQA_OK &&
+        (st = make_biases(s)) == GQA_OK && (st = alloc_caches(s)) == GQA_OK)
         st = alloc_workspace(s);
     if (st == GQA_OK)
         *out = s;
@@ -540,5 +559,5 @@ enum gqa_status gqa_session_begin(struct gqa_session *s, uint64_t n_sequences,
     for (uint64_t i = 0; i < n_sequences; i++)
         s->numbers[i] = numbers ? numbers[i] : i;
     gqa_session_reset(s);
-    return GQA_OK;
+    return turn(s, capacity);
 }

@@ -87,6 +87,7 @@ struct gqa_session {
     bool one_cache; /* one of each, which serves one block after another */
     struct gqa_kv_cache encoder; /* of the block that runs */
     void *cos_sin;               /* wide [capacity, n_pairs, 2], or NULL */
+    uint64_t turned_for; /* its kind of lengths, as gqa_rope_kind() has it */
     /* By stack and block: T5's bias or ALiBi's, wide [n_heads, 2 * capacity -
      * 1] or NULL. Blocks
      * that share a table share it here. */

@@ -12,6 +12,8 @@
 #include "formats/families/meaning.h"
 #include "formats/folder/config_file.h"
 #include "formats/folder/folder.h"
+#include "formats/model/rope.h"
+#include "formats/model/rope_config.h"
 #include "verify/clauses.h"
 #include "verify/loader_check.h"
 
@@ -165,6 +167,33 @@ static void check_dtype(struct finding *f, const struct gqa_subject *subject,
     fail(f, clause);
 }
 
+/* What the recipe, or one that it began with, tells last of frequencies of
+ * RoPE that were changed; NULL: none does. */
+static const json_t *freed_pairs(const json_t *recipe)
+{
+    const json_t *freed = NULL;
+
+    while (recipe && !freed) {
+        freed = json_object_get(json_object_get(recipe, "alignment"),
+                                "freed_pairs");
+        recipe = json_object_get(json_object_get(recipe, "source"), "recipe");
+    }
+    return freed;
+}
+
+/* The original's configuration as the recipe leaves it. The caller owns it. */
+static json_t *expected_config(const struct gqa_subject *subject,
+                               const struct gqa_subject *original)
+{
+    const json_t *divisors =
+        json_object_get(freed_pairs(subject->recipe), "divisors");
+    json_t *config = json_deep_copy(original->model->config);
+
+    if (json_is_array(divisors) && gqa_rope_config_is_plain(config))
+        gqa_rope_config_divide(config, divisors);
+    return config;
+}
+
 static enum gqa_status compare_original(struct finding *f,
                                         const struct gqa_subject *subject,
                                         const struct gqa_subject *original)
@@ -172,10 +201,14 @@ static enum gqa_status compare_original(struct finding *f,
     const struct gqa_model *a = original->model, *b = subject->model;
     const bool alike = is_hugging_face(raw_config(original)) &&
                        is_hugging_face(raw_config(subject));
-    static const struct other other = {"original", {"the original", "here"}};
+    const bool freed = freed_pairs(subject->recipe) != NULL;
+    const struct other other = {
+        "original",
+        {freed ? "the original or its recipe" : "the original", "here"}};
     json_t *generation[2] = {NULL, NULL};
     struct gqa_meaning_view view = {.n_layers = n_decoder_layers(a),
                                     .network_alone = !alike};
+    json_t *expected = expected_config(subject, original);
     json_t *first = NULL;
     json_t *second = NULL;
     enum gqa_status st = find_generation(&generation[0], original);
@@ -184,7 +217,7 @@ static enum gqa_status compare_original(struct finding *f,
         st = find_generation(&generation[1], subject);
     view.generation = generation[0];
     if (st == GQA_OK)
-        st = gqa_meaning_create(&first, a->family, a->config, &view);
+        st = gqa_meaning_create(&first, a->family, expected, &view);
     view.generation = generation[1];
     if (st == GQA_OK)
         st = gqa_meaning_create(&second, a->family,
@@ -193,6 +226,7 @@ static enum gqa_status compare_original(struct finding *f,
         st = compare(f, &other, first, second);
     if (st == GQA_OK && alike)
         check_dtype(f, subject, original);
+    json_decref(expected);
     json_decref(first);
     json_decref(second);
     json_decref(generation[0]);
@@ -403,6 +437,35 @@ static enum gqa_status check_others(struct finding *f,
     return st;
 }
 
+/* --- Frequencies that were changed on purpose ---------------------------- */
+
+static void say_freed(struct gqa_check *check, const json_t *freed)
+{
+    const json_t *divisors = json_object_get(freed, "divisors");
+    const json_t *cost = json_object_get(freed, "kl");
+    const size_t n = json_array_size(divisors);
+    char clause[GQA_CLAUSE_MAX];
+    size_t n_still = 0;
+
+    for (size_t j = 0; j < n; j++)
+        n_still +=
+            json_number_value(json_array_get(divisors, j)) >= GQA_ROPE_STILL;
+    if (n == 0)
+        return;
+    snprintf(clause, sizeof clause,
+             "RoPE has the frequencies of the recipe: %zu of %zu pairs do not "
+             "turn",
+             n_still, n);
+    gqa_clause_add(check, clause);
+    if (!json_is_number(cost))
+        return;
+    snprintf(clause, sizeof clause,
+             "by the recipe that alone cost the original a mean KL of %.3g "
+             "nats",
+             json_number_value(cost));
+    gqa_clause_add(check, clause);
+}
+
 /* --- All ----------------------------------------------------------------- */
 
 enum gqa_status gqa_config_check(size_t *n_found, struct gqa_check *check,
@@ -419,6 +482,8 @@ enum gqa_status gqa_config_check(size_t *n_found, struct gqa_check *check,
         st = check_others(&f, subject, original);
     if (st == GQA_OK && original)
         st = check_original(&f, subject, original);
+    if (original && f.n == 0)
+        say_freed(check, freed_pairs(subject->recipe));
     gqa_clause_end(check, f.n - f.n_shown);
     if (f.n > 0 && !failed)
         snprintf(check->figure, sizeof check->figure, "%zu difference%s", f.n,

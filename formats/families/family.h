@@ -171,6 +171,7 @@ struct gqa_family {
     bool refusals_inherited;
     struct gqa_keras_names keras;
     enum gqa_stock_grouped stock_grouped;
+    bool stock_longrope; /* a divisor of each pair's frequency is read */
     /* The attentions of its stacks, in the order of gqa_model. */
     const struct gqa_attention_rule *attentions[3];
     size_t n_attentions;

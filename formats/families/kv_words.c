@@ -1,26 +1,33 @@
 #include "formats/families/kv_words.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Files of others nest, but not deeper. */
 enum { MAX_DEPTH = 32 };
 
+static const char *const heads[] = {"num_key_value_heads",
+                                    "num_key_value_heads_per_layer",
+                                    "num_kv_heads",
+                                    "num_kv_heads_per_layer",
+                                    "n_kv_heads",
+                                    "n_kv_head",
+                                    "n_head_kv",
+                                    "kv_heads",
+                                    "kv_n_heads",
+                                    "num_query_groups",
+                                    "multi_query_group_num"};
+enum { N_HEADS = sizeof heads / sizeof *heads };
+
 enum gqa_kv_word gqa_kv_word(const char *key)
 {
-    static const char *const heads[] = {"num_key_value_heads",
-                                        "num_key_value_heads_per_layer",
-                                        "num_kv_heads",
-                                        "num_kv_heads_per_layer",
-                                        "n_kv_heads",
-                                        "n_kv_head",
-                                        "n_head_kv",
-                                        "num_query_groups",
-                                        "multi_query_group_num"};
-
-    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
+    for (size_t i = 0; i < N_HEADS; i++)
         if (strcmp(key, heads[i]) == 0)
             return GQA_KV_HEADS;
-    return strcmp(key, "n_heads_in_group") == 0 ? GQA_KV_SHARE : GQA_KV_NOTHING;
+    return strcmp(key, "n_heads_in_group") == 0 ||
+                   strcmp(key, "num_key_value_groups") == 0
+               ? GQA_KV_SHARE
+               : GQA_KV_NOTHING;
 }
 
 /* A number of KV heads, or those of all layers. */
@@ -65,6 +72,44 @@ static bool differ(const json_t *value, uint64_t n_kv_heads, unsigned depth)
 bool gqa_kv_words_differ(const json_t *value, uint64_t n_kv_heads)
 {
     return differ(value, n_kv_heads, 0);
+}
+
+/* The number behind a key and ':' or '=', be they quoted or in a list. */
+static bool says_number(const char *text, uint64_t *number)
+{
+    static const char around[] = " \t\"'";
+
+    text += strspn(text, around);
+    if (*text != ':' && *text != '=')
+        return false;
+    text++;
+    text += strspn(text, " \t\"'[");
+    if (*text < '0' || *text > '9')
+        return false;
+    *number = strtoull(text, NULL, 10);
+    return true;
+}
+
+static bool is_of_word(char c)
+{
+    return c == '_' || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+           (c >= 'a' && c <= 'z');
+}
+
+bool gqa_kv_words_differ_in_text(const char *text, uint64_t n_kv_heads)
+{
+    for (size_t i = 0; i < N_HEADS; i++) {
+        const size_t n = strlen(heads[i]);
+
+        for (const char *at = text; (at = strstr(at, heads[i])); at += n) {
+            uint64_t number;
+
+            if ((at == text || !is_of_word(at[-1])) && !is_of_word(at[n]) &&
+                says_number(at + n, &number) && number != n_kv_heads)
+                return true;
+        }
+    }
+    return false;
 }
 
 /* However deep in value; 0: none is told. */

@@ -24,6 +24,9 @@ enum gqa_kv_word gqa_kv_word(const char *key);
  */
 bool gqa_kv_words_differ(const json_t *value, uint64_t n_kv_heads);
 
+/* The same of a text that is no JSON: YAML, INI and the like. */
+bool gqa_kv_words_differ_in_text(const char *text, uint64_t n_kv_heads);
+
 /*
  * KV heads of a layer, where a list of config with an element for each of
  * n_layers tells them; n_heads: its query heads. 0: none does.

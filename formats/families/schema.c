@@ -366,6 +366,7 @@ static const struct gqa_schema keras_schema =
 static const struct gqa_field stock_fields[] = {
     {"grouped", GQA_FIELD_WORD, AT(gqa_family, stock_grouped),
      .more = stock_words, REQUIRED},
+    FLAG("longrope", gqa_family, stock_longrope),
     END,
 };
 static const struct gqa_schema stock_schema =

@@ -307,9 +307,10 @@ static enum gqa_status may_be_source(bool *may, const char *folder,
         return st;
     }
     foreign = gqa_foreign_name_find(entry);
-    *may = foreign && foreign->decides;
-    return foreign && !foreign->decides ? is_foreign(may, folder, entry)
-                                        : GQA_OK;
+    *may = foreign &&
+           (foreign->decides || fnmatch("pytorch_model*", entry, 0) == 0);
+    /* "tokens.bin" may be anything. */
+    return foreign && !*may ? is_foreign(may, folder, entry) : GQA_OK;
 }
 
 static const char beside_ours[] =
@@ -380,11 +381,10 @@ static enum gqa_status choose_usual(const char **name, const char *folder,
     other = next_usual(list, &of_other, &pattern);
     if ((st = is_converted(&is_ours, folder, *name)) != GQA_OK)
         return st;
-    if (is_ours)
-        return other ? refuse_both(folder, *name, other, beside_ours)
-                     : refuse_source_beside(folder, list, *name);
     if (!other)
-        return GQA_OK;
+        return is_ours ? refuse_source_beside(folder, list, *name) : GQA_OK;
+    if (is_ours)
+        return refuse_both(folder, *name, other, beside_ours);
     /* One that stands for the same in another framework is no rival. */
     if (of_other != format)
         return GQA_OK;
@@ -426,11 +426,11 @@ static enum gqa_status choose_any(const char **name, const char *folder,
     if (n == 1 && n_ours > 0 && list->say)
         gqa_warn("%s: %s is read; %s, the output of a conversion, is not",
                  folder, *name, ours);
-    if (n == 0 && ours) {
-        *name = ours;
-        return refuse_source_beside(folder, list, ours);
-    }
-    return *name ? GQA_OK : refuse_folder(folder, list);
+    if (n == 1)
+        return GQA_OK;
+    *name = ours;
+    return ours ? refuse_source_beside(folder, list, ours)
+                : refuse_folder(folder, list);
 }
 
 static enum gqa_status choose(const char **name, const char *folder,

@@ -1,7 +1,6 @@
 #include "formats/model/find_family.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/advice.h"
@@ -27,27 +26,55 @@ static enum gqa_status take_family(struct gqa_model_builder *b, size_t number,
     return GQA_OK;
 }
 
-/* Where in the name, behind a '.', one of an attention of the family begins,
- * with a prefix of the family's; 0: nowhere. */
+/* Whether it is the name of something in an attention of the family. */
+static bool is_in_attention(const struct gqa_family *family, const char *name)
+{
+    for (gqa_texts prefix = family->names.prefixes; *prefix; prefix++) {
+        const size_t n = strlen(*prefix);
+
+        if (strncmp(name, *prefix, n) != 0)
+            continue;
+        for (size_t r = 0; r < family->n_attentions; r++) {
+            uint64_t layer;
+            const char *leaf;
+
+            if (gqa_pattern_match(family->attentions[r]->pattern, name + n,
+                                  &layer, &leaf) &&
+                *leaf == '.')
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Where in the name, behind a '.', such a name begins; 0: nowhere. */
 static size_t find_inside(const struct gqa_family *family, const char *name)
 {
     for (const char *dot = strchr(name, '.'); dot; dot = strchr(dot + 1, '.'))
-        for (gqa_texts prefix = family->names.prefixes; *prefix; prefix++) {
-            const size_t n = strlen(*prefix);
-
-            if (strncmp(dot + 1, *prefix, n) != 0)
-                continue;
-            for (size_t r = 0; r < family->n_attentions; r++) {
-                uint64_t layer;
-                const char *leaf;
-
-                if (gqa_pattern_match(family->attentions[r]->pattern,
-                                      dot + 1 + n, &layer, &leaf) &&
-                    *leaf == '.')
-                    return (size_t)(dot + 1 - name);
-            }
-        }
+        if (is_in_attention(family, dot + 1))
+            return (size_t)(dot + 1 - name);
     return 0;
+}
+
+/* A wrapper of some modules puts its name in the middle of theirs, so that a
+ * part of the attentions is not found, or not whole. */
+static enum gqa_status refuse_wrapped(const struct gqa_model_builder *b)
+{
+    char bare[2 * GQA_MAX_NAME];
+
+    for (size_t i = 0; i < b->params.n && !b->family->is_own; i++) {
+        const char *name = b->params.items[i].name;
+        const char *part;
+
+        if (gqa_name_unwrap(bare, sizeof bare, name, &part) &&
+            is_in_attention(b->family, bare))
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "'%s' has '%.*s' in the name that it has in a "
+                            "model of family %s: %s",
+                            name, (int)strcspn(part, "."), part,
+                            b->family->name, gqa_prefix_cause(part));
+    }
+    return GQA_OK;
 }
 
 /* The family's attentions may be there behind something that a wrapper put
@@ -72,41 +99,18 @@ static enum gqa_status refuse_prefix(const struct gqa_model_builder *b)
     return GQA_OK;
 }
 
-/* A part of the model may have been wrapped: a layer that was compiled. */
-static enum gqa_status refuse_wrapped(const struct gqa_model_builder *b)
-{
-    for (size_t i = 0; i < b->params.n; i++) {
-        const char *name = b->params.items[i].name;
-        const struct gqa_wrapper *wrapper = gqa_name_wrapper(name);
-
-        if (wrapper)
-            return gqa_fail(GQA_ERR_FORMAT,
-                            "'%s' has '%s.' in its name, which %s puts there: "
-                            "take that out of all names",
-                            name, wrapper->part, wrapper->who);
-    }
-    return GQA_OK;
-}
-
 static enum gqa_status find_attentions(struct gqa_model_builder *b)
 {
-    const enum gqa_status st =
+    enum gqa_status st =
         gqa_find_attentions(&b->found, &b->n_found, b->family, &b->params);
-    enum gqa_status refused = GQA_OK;
+    enum gqa_status wrapped;
 
+    if (st == GQA_OK && b->n_found == 0 && (st = refuse_prefix(b)) != GQA_OK)
+        return st;
     if (st == GQA_ERR_NOMEM)
         return st;
-    if (st == GQA_OK && b->n_found == 0)
-        refused = refuse_prefix(b);
-    /* An own description may have such names. */
-    if (refused == GQA_OK && !b->family->is_own)
-        refused = refuse_wrapped(b);
-    if (refused == GQA_OK)
-        return st;
-    free(b->found);
-    b->found = NULL;
-    b->n_found = 0;
-    return refused;
+    wrapped = refuse_wrapped(b);
+    return wrapped == GQA_OK ? st : wrapped;
 }
 
 /* Families whose attentions the names may be; number: the first to look at,

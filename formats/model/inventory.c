@@ -235,7 +235,7 @@ static enum gqa_status take(struct gqa_taking *t)
     for (size_t i = 0; i < t->model->n_params; i++)
         if ((st = sort_out(t, i)) != GQA_OK)
             return st;
-    if ((st = gqa_take_quantisation(t)) != GQA_OK)
+    if ((st = gqa_take_quantised(t)) != GQA_OK)
         return st;
     if (t->out->n_faults)
         qsort(t->out->faults, t->out->n_faults, sizeof *t->out->faults,

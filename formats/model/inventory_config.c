@@ -38,6 +38,13 @@ static uint64_t said_by(const struct gqa_taking *t, gqa_texts keys)
                : 0;
 }
 
+const char *gqa_taking_config_path(const struct gqa_taking *t)
+{
+    const char *path = gqa_checkpoint_config_path(t->checkpoint);
+
+    return path ? path : "the configuration";
+}
+
 static enum gqa_status hold_against(struct gqa_taking *t, gqa_texts keys,
                                     uint64_t said, uint64_t found)
 {

@@ -340,34 +340,32 @@ static enum gqa_status expect_no_stack(struct gqa_taking *t,
                             gqa_stack_name(stack));
 }
 
-/* An attention that some models of the family have: no layer of this one has
- * it, and its configuration says that all do. */
-static enum gqa_status expect_promised(struct gqa_taking *t,
+/* An attention that a model of the family need not have, and none of whose
+ * parts is there. */
+static enum gqa_status expect_optional(struct gqa_taking *t,
                                        const struct gqa_attention_rule *rule)
 {
-    struct gqa_stem stem = {""};
     char module[2 * GQA_MAX_NAME];
-    const json_t *value = NULL;
-    const char *key = NULL;
+    struct gqa_stem stem = {""};
+    bool is_said = false;
     enum gqa_status st;
 
-    if (!rule->when.json || gqa_taking_layers(t, rule->stack) == 0 ||
-        (gqa_is_setting(rule->when.json) && !t->is_known))
+    if (!t->is_known || !rule->when.json)
         return GQA_OK;
     for (size_t i = 0; i < t->model->n_attentions; i++)
         if (t->model->attentions[i].stack == rule->stack &&
             t->model->attentions[i].kind == rule->kind)
             return GQA_OK;
-    st = gqa_setting_get(&value, &key, &rule->when, t->model->config);
-    if (st != GQA_OK || !json_is_true(value))
+    st = gqa_setting_flag(&is_said, &rule->when, t->model->config);
+    if (st != GQA_OK || !is_said)
         return st;
     snprintf(module, sizeof module, "%s.%s.weight", rule->module,
              rule->names[0]);
     gqa_stem_in(&stem, &t->names, t->family->stacks[rule->stack].layers, 0,
                 module);
-    return gqa_taking_fault(
-        t, GQA_FAULT_MISSING, stem.text, "'%s' and all of '%s'%s%s", stem.text,
-        rule->module, key ? ", which the model has by " : "", key ? key : "");
+    return gqa_taking_fault(t, GQA_FAULT_MISSING, stem.text,
+                            "'%s' and all of the %s-attention", stem.text,
+                            gqa_attention_kind_name(rule->kind));
 }
 
 static enum gqa_status expect_stacks(struct gqa_taking *t)
@@ -375,9 +373,9 @@ static enum gqa_status expect_stacks(struct gqa_taking *t)
     enum gqa_status st = GQA_OK;
 
     for (size_t r = 0; r < t->family->n_attentions && st == GQA_OK; r++) {
-        st = expect_promised(t, t->family->attentions[r]);
+        st = expect_projections(t, t->family->attentions[r]);
         if (st == GQA_OK)
-            st = expect_projections(t, t->family->attentions[r]);
+            st = expect_optional(t, t->family->attentions[r]);
     }
     for (size_t i = 0; i < t->model->n_attentions && st == GQA_OK; i++) {
         const struct gqa_attention *a = &t->model->attentions[i];

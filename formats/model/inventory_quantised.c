@@ -1,55 +1,58 @@
-/* A configuration that says that weights are quantised, where none is: loaders
- * would look for scales that are not there, or refuse it. */
+/* What a configuration says of quantised weights, against the tensors. */
 #include "formats/model/inventory_taking.h"
+#include "formats/model/leftover.h"
 
-/* Of transformers and compressed-tensors, of MLX, and of older writers. */
-static const char *const keys[] = {
-    "quantization_config", "compression_config", "quantization",
-    "quant_config",        "load_in_4bit",       "load_in_8bit",
-};
+/* transformers', MLX's, what llm-compressor and AWQ wrote at first, and what
+ * came before quantization_config. */
+static const char *const keys[] = {"quantization_config", "quantization",
+                                   "compression_config",  "quant_config",
+                                   "load_in_4bit",        "load_in_8bit"};
 
-/* Whether it says something: false, null and {} do not. */
+/* Whether it says something: false, null, {} and a word do not. */
 static bool is_said(const json_t *value)
 {
     return json_is_true(value) || json_object_size(value) > 0 ||
-           json_string_length(value) > 0 || json_number_value(value) != 0;
+           json_number_value(value) != 0;
 }
 
-/* Left-overs count: what they tell is said of them. */
-static bool has_quantised(const struct gqa_taking *t)
+static bool is_quantised(const struct gqa_taking *t, size_t index)
 {
-    for (size_t i = 0; i < t->model->n_params; i++) {
-        const enum gqa_param_role role = t->out->roles[i];
+    const struct gqa_param *p = &t->model->params[index];
 
-        if (role == GQA_ROLE_SCALE ||
-            (role != GQA_ROLE_BUFFER &&
-             !gqa_dtype_is_float(t->model->params[i].dtype)))
-            return true;
+    switch (t->out->roles[index]) {
+    case GQA_ROLE_BUFFER:
+        return false;
+    case GQA_ROLE_SCALE:
+        return true;
+    case GQA_ROLE_EXTRA:
+        return !gqa_dtype_is_float(p->dtype) || gqa_leftover_cause(p->name);
+    default:
+        /* T5's "wo" is a sign of another layout where it is left over. */
+        return !gqa_dtype_is_float(p->dtype);
     }
-    return false;
 }
 
-enum gqa_status gqa_take_quantisation(struct gqa_taking *t)
+enum gqa_status gqa_take_quantised(struct gqa_taking *t)
 {
-    const size_t n_keys = sizeof keys / sizeof *keys;
-    const json_t *value = NULL;
-    const char *method;
-    size_t k = 0;
+    const char *method, *key = NULL;
+    const json_t *claim = NULL;
 
-    for (; k < n_keys; k++) {
-        value = json_object_get(t->model->config, keys[k]);
-        if (is_said(value))
-            break;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && !key; i++) {
+        claim = json_object_get(t->model->config, keys[i]);
+        if (is_said(claim))
+            key = keys[i];
     }
-    /* What is missing may be what was quantised: that is the cause then. */
-    if (k == n_keys || t->out->n_of[GQA_FAULT_MISSING] > 0 ||
-        t->out->n_of[GQA_FAULT_SHAPE] > 0 || has_quantised(t))
+    /* That something is missing tells more. */
+    if (!key || t->out->n_of[GQA_FAULT_MISSING] > 0)
         return GQA_OK;
-    method = json_string_value(json_object_get(value, "quant_method"));
+    for (size_t i = 0; i < t->model->n_params; i++)
+        if (is_quantised(t, i))
+            return GQA_OK;
+    method = json_string_value(json_object_get(claim, "quant_method"));
     return gqa_taking_fault(
-        t, GQA_FAULT_CONFIG, keys[k],
-        "%s%s%.40s says that weights are quantised, and all are plain floats "
-        "(if they were dequantised, remove the key from %s)",
-        keys[k], method ? ": " : "", method ? method : "",
+        t, GQA_FAULT_CONFIG, key,
+        "%s%s%.40s%s in %s says that the weights are quantised, and none is; "
+        "where they were made floats again, take it out",
+        key, method ? " (" : "", method ? method : "", method ? ")" : "",
         gqa_taking_config_path(t));
 }

@@ -68,13 +68,6 @@ bool gqa_shape_fits(const struct gqa_param *p, unsigned rank, uint64_t rows,
     return rank < 2 || cols == 0 || p->shape[1] == cols;
 }
 
-const char *gqa_taking_config_path(const struct gqa_taking *t)
-{
-    const char *path = gqa_checkpoint_config_path(t->checkpoint);
-
-    return path ? path : "the configuration";
-}
-
 uint64_t gqa_taking_layers(const struct gqa_taking *t, enum gqa_stack stack)
 {
     return stack == GQA_STACK_DECODER && gqa_model_is_encoder_decoder(t->model)

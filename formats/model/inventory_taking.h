@@ -27,9 +27,6 @@ enum gqa_status gqa_taking_fault(struct gqa_taking *t, enum gqa_fault_kind kind,
 bool gqa_taking_find(const struct gqa_taking *t, const char *name,
                      size_t *index);
 
-/* Of the configuration, for messages. */
-const char *gqa_taking_config_path(const struct gqa_taking *t);
-
 /* How many layers the stack has. */
 uint64_t gqa_taking_layers(const struct gqa_taking *t, enum gqa_stack stack);
 
@@ -66,13 +63,15 @@ bool gqa_has_classes(const json_t *config);
 GQA_MUST_USE
 enum gqa_status gqa_take_config(struct gqa_taking *t);
 
+/* The same of a claim that weights are quantised, once roles are given. */
+GQA_MUST_USE
+enum gqa_status gqa_take_quantised(struct gqa_taking *t);
+
+/* The file that the configuration is from, for messages. */
+const char *gqa_taking_config_path(const struct gqa_taking *t);
+
 /* All parameters that there must and may be, each given its role. */
 GQA_MUST_USE
 enum gqa_status gqa_take_network(struct gqa_taking *t);
-
-/* Hold keys that say that weights are quantised against all parameters, when
- * each has its role. */
-GQA_MUST_USE
-enum gqa_status gqa_take_quantisation(struct gqa_taking *t);
 
 #endif

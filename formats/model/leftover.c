@@ -84,10 +84,12 @@ bool gqa_name_is_attention(const char *name)
 {
     static const char *const ends[] = {"attn", "attention"};
     static const char *const projections[] = {
-        "q_proj", "k_proj", "v_proj", "qkv_proj", "kv_proj", "qkv",
-        "query",  "key",    "value",  "c_attn",   "q_attn",  "query_key_value",
-        "wq",     "wk",     "wv",     "Wqkv",     "to_q",    "to_k",
-        "to_v",
+        "q_proj",       "k_proj", "v_proj", "qkv_proj",
+        "kv_proj",      "qkv",    "query",  "key",
+        "value",        "c_attn", "q_attn", "query_key_value",
+        "wq",           "wk",     "wv",     "Wqkv",
+        "to_q",         "to_k",   "to_v",   "in_proj_weight",
+        "in_proj_bias",
     };
 
     for (size_t i = 0; i < sizeof projections / sizeof *projections; i++)
@@ -130,14 +132,6 @@ bool gqa_name_is_scale(const char *name, size_t n)
     return cause == quantised;
 }
 
-const char *gqa_leftover_cause(const char *name)
-{
-    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
-        if (has_component(name, signs[i].part, signs[i].begins))
-            return *signs[i].cause;
-    return NULL;
-}
-
 const char *gqa_prefix_cause(const char *prefix)
 {
     static const struct {
@@ -149,6 +143,18 @@ const char *gqa_prefix_cause(const char *prefix)
         {"module",
          "DataParallel and DistributedDataParallel put that there: save the "
          "state_dict() of the model within, its .module"},
+        {"_fsdp_wrapped_module",
+         "FullyShardedDataParallel puts that there: save the state_dict() of "
+         "the whole model (StateDictType.FULL_STATE_DICT)"},
+        {"_fpw_module",
+         "FairScale's FullyShardedDataParallel puts that there: save the "
+         "state_dict() of the model within"},
+        {"_forward_module",
+         "Lightning puts that there: save the state_dict() of the model "
+         "within, its .module"},
+        {"_checkpoint_wrapped_module",
+         "checkpoint_wrapper of PyTorch puts that there: take it out of the "
+         "names"},
         {"base_model",
          "PEFT puts that there: merge the adapter (merge_and_unload()) and "
          "save what that gives"},
@@ -163,26 +169,51 @@ const char *gqa_prefix_cause(const char *prefix)
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (has_component(prefix, known[i].part, false))
             return known[i].cause;
-    return gqa_name_wrapper(prefix)
-               ? "a wrapper puts that there: save the state_dict() of the "
-                 "model within"
-               : "classes of language models find no weights by such names, "
-                 "whatever those of other tasks do: write them without";
+    return "loaders of a language model find no weights by such names: write "
+           "them without";
 }
 
-const struct gqa_wrapper *gqa_name_wrapper(const char *name)
+bool gqa_name_unwrap(char *out, size_t size, const char *name,
+                     const char **part)
 {
-    static const struct gqa_wrapper known[] = {
-        {"_orig_mod", "torch.compile"},
-        {"_checkpoint_wrapped_module", "the checkpointing of activations"},
-        {"_fsdp_wrapped_module", "FullyShardedDataParallel"},
-        {"_fpw_module", "FairScale's FullyShardedDataParallel"},
-        {"_forward_module", "Lightning"},
-        {"module", "DataParallel or a wrapper like it"},
-    };
+    static const char *const wrappers[] = {"_orig_mod",
+                                           "module",
+                                           "_fsdp_wrapped_module",
+                                           "_checkpoint_wrapped_module",
+                                           "_fpw_module",
+                                           "_forward_module"};
+    size_t used = 0;
 
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (has_component(name, known[i].part, false))
-            return &known[i];
-    return NULL;
+    *part = NULL;
+    for (const char *at = name; *at;) {
+        const size_t n = strcspn(at, ".");
+        const size_t whole = n + (at[n] == '.');
+        bool is_wrapper = false;
+
+        for (size_t i = 0; i < sizeof wrappers / sizeof *wrappers; i++)
+            is_wrapper |=
+                strlen(wrappers[i]) == n && strncmp(at, wrappers[i], n) == 0;
+        if (is_wrapper && !*part)
+            *part = at;
+        if (!is_wrapper && used + whole < size) {
+            memcpy(out + used, at, whole);
+            used += whole;
+        }
+        at += whole;
+    }
+    out[used] = '\0';
+    return *part != NULL;
+}
+
+const char *gqa_leftover_cause(const char *name)
+{
+    char bare[1];
+    const char *part;
+
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
+        if (has_component(name, signs[i].part, signs[i].begins))
+            return *signs[i].cause;
+    return gqa_name_unwrap(bare, sizeof bare, name, &part)
+               ? gqa_prefix_cause(part)
+               : NULL;
 }

@@ -23,13 +23,9 @@ const char *gqa_leftover_cause(const char *name);
 /* The same of what stands before all names, as "_orig_mod." does. */
 const char *gqa_prefix_cause(const char *prefix);
 
-/* What wraps a module, of which the name becomes a part: "_orig_mod". */
-struct gqa_wrapper {
-    const char *part; /* a component of names, which no family has */
-    const char *who;  /* "torch.compile" */
-};
-
-/* The wrapper that the name tells of, or NULL. */
-const struct gqa_wrapper *gqa_name_wrapper(const char *name);
+/* The name without what wrappers of modules put between its parts; whether
+ * there is such a part, and the first, lent by `name`, without the dot. */
+bool gqa_name_unwrap(char *out, size_t size, const char *name,
+                     const char **part);
 
 #endif

@@ -652,6 +652,7 @@ void gqa_network_free(struct gqa_network *network)
     for (size_t i = 0; i < network->n_stacks; i++)
         free(network->stacks[i].blocks);
     free(network->rope.frequency);
+    free(network->rope.longer);
     free(network->slopes);
     free(network);
 }

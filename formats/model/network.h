@@ -41,13 +41,22 @@ struct gqa_feed_forward {
     enum gqa_activation activation;
 };
 
-/* Rotation of the pair j at position p by p * frequency[j]; cos and sin are
- * multiplied by magnitude (yarn; else 1). n_pairs 0: no rotation. */
+/*
+ * Rotation of the pair j at position p by p * frequency[j]; cos and sin are
+ * multiplied by magnitude (yarn, longrope; else 1). n_pairs 0: no rotation.
+ * rope.h tells the frequencies of a length.
+ */
 struct gqa_rope {
     uint64_t n_pairs;
     bool interleaved; /* pairs (2j, 2j + 1), not (j, j + n_pairs) */
-    double magnitude;
+    double magnitude, theta;
     double *frequency; /* n_pairs, owned by the network */
+    /* Sequences of more than `context` tokens have others (0: none have):
+     * those in `longer` (longrope), or, where it is NULL, those of a base
+     * that grows by `growth` (dynamic). */
+    uint64_t context;
+    double *longer; /* n_pairs, owned by the network */
+    double growth;
 };
 
 /* T5: a score's addend by head and bucket of the distance; buckets as in

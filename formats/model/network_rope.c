@@ -119,7 +119,7 @@ static enum gqa_status yarn_scale_magnitude(struct scaling *s)
 }
 
 /* Without a factor, that of the length of now to the one before. */
-static enum gqa_status yarn_factor(struct scaling *s)
+static enum gqa_status find_factor(struct scaling *s, const char *kind)
 {
     double longest = NAN;
     enum gqa_status st;
@@ -132,7 +132,7 @@ static enum gqa_status yarn_factor(struct scaling *s)
         s->factor = longest / s->context;
     return isnan(s->factor)
                ? gqa_fail(GQA_ERR_FORMAT,
-                          "configuration: RoPE of kind 'yarn' needs factor")
+                          "configuration: RoPE of kind '%s' needs factor", kind)
                : GQA_OK;
 }
 
@@ -145,7 +145,7 @@ static enum gqa_status scale_yarn(struct scaling *s)
     enum gqa_status st;
 
     if ((st = find_context(s, "yarn")) != GQA_OK ||
-        (st = yarn_factor(s)) != GQA_OK ||
+        (st = find_factor(s, "yarn")) != GQA_OK ||
         (st = yarn_scale_magnitude(s)) != GQA_OK ||
         (st = gqa_config_positive(&fast, s->said, "beta_fast")) != GQA_OK ||
         (st = gqa_config_positive(&slow, s->said, "beta_slow")) != GQA_OK ||
@@ -170,6 +170,101 @@ static enum gqa_status scale_yarn(struct scaling *s)
     return GQA_OK;
 }
 
+/* out[j]: the frequency divided by the j-th number of a list. */
+static enum gqa_status divide(double *out, const struct scaling *s,
+                              const char *key)
+{
+    const json_t *list = json_object_get(s->said, key);
+    const uint64_t n = s->rope->n_pairs;
+
+    if (!json_is_array(list) || json_array_size(list) != n)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "configuration: RoPE of kind 'longrope' needs %s, a "
+                        "list of %llu numbers",
+                        key, (unsigned long long)n);
+    for (uint64_t j = 0; j < n; j++) {
+        const double by = json_number_value(json_array_get(list, j));
+
+        if (!(by > 0))
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "configuration: %s has something that is not a "
+                            "number above 0, for pair %llu",
+                            key, (unsigned long long)j);
+        out[j] = s->rope->frequency[j] / by;
+    }
+    return GQA_OK;
+}
+
+/* A length that sequences are compared with. */
+static enum gqa_status set_context(const struct scaling *s)
+{
+    if (s->context < 2 || s->context > (double)INT32_MAX)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "configuration: the length before scaling of RoPE is "
+                        "%g, not a number from 2 to %d",
+                        s->context, INT32_MAX);
+    s->rope->context = (uint64_t)s->context;
+    return GQA_OK;
+}
+
+/* Divisors for each pair, others for sequences that are longer than those of
+ * the model before it was scaled. */
+static enum gqa_status scale_longrope(struct scaling *s)
+{
+    struct gqa_rope *rope = s->rope;
+    enum gqa_status st;
+
+    if ((st = find_context(s, "longrope")) != GQA_OK ||
+        (st = set_context(s)) != GQA_OK)
+        return st;
+    rope->magnitude = NAN;
+    st = gqa_config_positive(&rope->magnitude, s->said, "attention_factor");
+    if (st == GQA_OK && isnan(rope->magnitude)) {
+        st = find_factor(s, "longrope");
+        rope->magnitude =
+            s->factor > 1 ? sqrt(1 + log(s->factor) / log(s->context)) : 1;
+    }
+    if (st != GQA_OK)
+        return st;
+    rope->longer = calloc(rope->n_pairs, sizeof *rope->longer);
+    if (!rope->longer)
+        return gqa_fail_nomem();
+    if ((st = divide(rope->longer, s, "long_factor")) != GQA_OK ||
+        (st = divide(rope->frequency, s, "short_factor")) != GQA_OK)
+        return st;
+    /* Equal ones leave nothing to choose. */
+    if (memcmp(rope->longer, rope->frequency,
+               rope->n_pairs * sizeof *rope->longer) == 0)
+        rope->context = 0;
+    return GQA_OK;
+}
+
+/* NTK-aware: the base grows with sequences that are longer than the model
+ * was made for, which is what max_position_embeddings says. */
+static enum gqa_status scale_dynamic(struct scaling *s)
+{
+    enum gqa_status st;
+
+    if (json_object_get(s->said, "alpha"))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "configuration: RoPE of kind 'dynamic' with an alpha "
+                        "cannot be run");
+    if (s->rope->n_pairs < 2)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "configuration: RoPE of kind 'dynamic' cannot be run "
+                        "with one pair");
+    if ((st = need(s, "dynamic", "factor", &s->factor)) != GQA_OK ||
+        (st = gqa_config_positive(&s->context, s->config,
+                                  "max_position_embeddings")) != GQA_OK)
+        return st;
+    if (isnan(s->context))
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "configuration: RoPE of kind 'dynamic' needs "
+                        "max_position_embeddings");
+    s->rope->growth = s->factor;
+    return set_context(s);
+}
+
 static enum gqa_status keep(struct scaling *s)
 {
     (void)s;
@@ -186,6 +281,8 @@ static enum gqa_status scale(struct scaling *s)
         {"linear", scale_linear},
         {"llama3", scale_llama3},
         {"yarn", scale_yarn},
+        {"longrope", scale_longrope},
+        {"dynamic", scale_dynamic},
     };
     const char *kind = NULL;
     enum gqa_status st;
@@ -201,7 +298,7 @@ static enum gqa_status scale(struct scaling *s)
             return kinds[i].apply(s);
     return gqa_fail(GQA_ERR_UNSUPPORTED,
                     "configuration: RoPE of kind '%.40s' cannot be run; known "
-                    "are default, linear, llama3 and yarn",
+                    "are default, linear, llama3, yarn, longrope and dynamic",
                     kind);
 }
 
@@ -232,7 +329,8 @@ enum gqa_status gqa_rope_create(struct gqa_rope *out, const json_t *config,
 {
     struct gqa_rope rope = {.n_pairs = position->rotary_dim / 2,
                             .interleaved = position->interleaved,
-                            .magnitude = 1};
+                            .magnitude = 1,
+                            .theta = theta};
     struct scaling s = {.rope = &rope,
                         .config = config,
                         .theta = theta,
@@ -260,7 +358,9 @@ enum gqa_status gqa_rope_create(struct gqa_rope *out, const json_t *config,
     st = scale(&s);
     if (st == GQA_OK)
         *out = rope;
-    else
+    if (st != GQA_OK) {
         free(rope.frequency);
+        free(rope.longer);
+    }
     return st;
 }

@@ -10,8 +10,8 @@
  * position  of the model's attentions.
  * theta     the base where the configuration has none under theta_key.
  *
- * The caller owns out->frequency. Errors GQA_ERR_UNSUPPORTED: a kind of
- * scaling that is not known, or nothing to rotate; GQA_ERR_FORMAT.
+ * The caller owns out->frequency and out->longer. Errors GQA_ERR_UNSUPPORTED: a
+ * kind of scaling that is not known, or nothing to rotate; GQA_ERR_FORMAT.
  *
  * Source: transformers, modeling_rope_utils.
  */

@@ -5,6 +5,7 @@
 
 #include "common/bounds.h"
 #include "common/checked.h"
+#include "formats/model/rope.h"
 
 /*
  * A shorter sequence joins a batch while its padding is at most this share
@@ -49,6 +50,11 @@ static bool little_padding(uint64_t longest, uint64_t n)
     return longest - n <= gqa_max_u64(longest / PADDING_SHARE, PADDING_TOKENS);
 }
 
+static bool turn_alike(const struct gqa_rope *rope, uint64_t a, uint64_t b)
+{
+    return !rope || gqa_rope_kind(rope, a) == gqa_rope_kind(rope, b);
+}
+
 /* Whether the batch may take one more; where it may, its lengths grow. */
 static bool join(struct gqa_token_batch *batch, const struct entry *e,
                  const struct gqa_batch_limits *limits)
@@ -68,7 +74,9 @@ static bool join(struct gqa_token_batch *batch, const struct entry *e,
          !within(n, bytes, limits->bytes) ||
          !little_padding(encoder,
                          gqa_min_u64(batch->n_encoder, e->n_encoder)) ||
-         !little_padding(decoder, gqa_min_u64(batch->n_decoder, e->n_decoder))))
+         !little_padding(decoder,
+                         gqa_min_u64(batch->n_decoder, e->n_decoder)) ||
+         !turn_alike(limits->rope, batch->n_decoder, e->n_decoder)))
         return false;
     batch->n++;
     batch->n_encoder = encoder;

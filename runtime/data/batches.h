@@ -5,6 +5,7 @@
 #ifndef GQA_RUNTIME_DATA_BATCHES_H
 #define GQA_RUNTIME_DATA_BATCHES_H
 
+#include "formats/model/network.h"
 #include "runtime/data/tokens.h"
 
 /* What a batch may take; 0: no limit. One sequence is always allowed. */
@@ -13,6 +14,8 @@ struct gqa_batch_limits {
     uint64_t rows; /* tokens with padding, of encoder and decoder each */
     /* Of the KV cache: all of it, and what a token of each stack takes. */
     uint64_t bytes, encoder_token_bytes, decoder_token_bytes;
+    /* Of decoders: sequences of a batch are rotated alike. NULL: any are. */
+    const struct gqa_rope *rope;
 };
 
 struct gqa_token_batch {

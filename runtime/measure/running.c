@@ -4,6 +4,7 @@
 
 #include "common/bounds.h"
 #include "common/interrupt.h"
+#include "formats/model/rope.h"
 #include "runtime/data/batches.h"
 #include "runtime/layers.h"
 #include "runtime/uses.h"
@@ -89,6 +90,11 @@ void gqa_running_close(struct gqa_running *r)
 const struct gqa_network *gqa_running_network(const struct gqa_running *r)
 {
     return r->network;
+}
+
+void gqa_running_turn(struct gqa_running *r, const double *divisors)
+{
+    gqa_rope_divide(&r->network->rope, divisors);
 }
 
 struct gqa_runtime *gqa_running_runtime(struct gqa_running *r)
@@ -205,8 +211,8 @@ static uint64_t batch_rows(const struct gqa_running *r)
 static enum gqa_status prepare(struct batches_run *run,
                                const struct gqa_running *r)
 {
-    struct gqa_batch_limits limits = {.rows = batch_rows(r),
-                                      .bytes = BATCH_BYTES};
+    struct gqa_batch_limits limits = {
+        .rows = batch_rows(r), .bytes = BATCH_BYTES, .rope = &r->network->rope};
     enum gqa_status st;
 
     gqa_session_token_bytes(r->runtime, &limits.encoder_token_bytes,

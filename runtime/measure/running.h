@@ -47,6 +47,10 @@ struct gqa_order_choice {
 };
 
 struct gqa_order_choice gqa_running_order(const struct gqa_running *running);
+
+/* Change the frequencies of RoPE in the runs that come: plain ones divided by
+ * these, one for each pair. */
+void gqa_running_turn(struct gqa_running *running, const double *divisors);
 GQA_MUST_USE
 enum gqa_status gqa_running_describe(struct gqa_running *running,
                                      struct gqa_device_info *out);

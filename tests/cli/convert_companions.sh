@@ -34,6 +34,10 @@ echo '{"model": {"decoder": {"num_key_value_heads": 12}}}' >model/genai.json
 echo '{"model": {"decoder": {"num_key_value_heads": 4}}}' >model/as_written.json
 echo '{"model": [1, {"n_head": 12}], "x": null}' >model/other.json
 echo 'no JSON' >model/note.json
+echo 'num_key_value_heads: 12' >model/config.yaml
+echo '"num_key_value_heads": 12' >model/config.json.bak
+echo 'num_key_value_heads: 4' >model/right.yml
+touch model/events.out.tfevents.1.host model/imatrix.dat
 gqa-convert -j -g 4 model out/ >json
 sed -n '/left_out/,/^  \]/p' json
 gqa-convert -f -g 4 model out/ 2>&1 | sed -n '/^left/,/more/p'
@@ -72,7 +76,7 @@ done
 
 echo '== blocks that tell KV heads'
 blocks='"block_configs": [{"attention": {"n_heads_in_group": 1, "no_op": false}}],
-    "num_kv_heads": 12, "n_head_kv": [12], "other": [{"x": 12}],'
+    "num_kv_heads": 12, "n_head_kv": [12], "attn": {"kv_n_heads": 12}, "other": [{"x": 12}],'
 cp -r "$DATA/good/llama" blocks
 sed -i "0,/{/s//{${blocks//$'\n'/ }/" blocks/config.json
 gqa-convert -q -g 4 blocks quiet/

@@ -3,6 +3,8 @@
 cp -r "$DATA/runtime/gpt2" gpt2
 chmod -R u+w gpt2
 sed -i "s/\"add_cross_attention\": false/\"add_cross_attention\": true/" gpt2/config.json
+# Without them it is not the model that the configuration says.
+gqa-convert --groups 2 gpt2 none.safetensors
 for layer in 0 1; do
     h=transformer.h.$layer.crossattention
     edit_tensors gpt2/model.safetensors \

@@ -50,3 +50,15 @@ for prefix in module. _orig_mod. base_model.model. language_model.; do
     model llama prefix $prefix
     refused
 done
+# A wrapper of one layer, of one module
+for part in _orig_mod _fsdp_wrapped_module _checkpoint_wrapped_module module; do
+    model llama rename $layer.self_attn.k_proj.weight \
+        $layer.$part.self_attn.k_proj.weight
+    refused
+done
+model llama rename $layer.self_attn.k_proj.weight \
+    $layer.self_attn.module.k_proj.weight
+refused
+model llama rename $layer.mlp.up_proj.weight \
+    $layer.mlp._orig_mod.up_proj.weight
+refused

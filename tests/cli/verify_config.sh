@@ -2,6 +2,7 @@
 # a time. A re-save by transformers 5 changes none.
 cp -r "$DATA/runtime/llama-mqa" llama
 cp -r "$DATA/runtime/t5-v1_1" t5
+cp -r "$DATA/runtime/llama-longrope-factor" llama-longrope
 
 # ORIGINAL SED: what becomes of the copy when its config.json is edited.
 try() {
@@ -27,6 +28,8 @@ try llama-mqa 's/"vocab_size"/"attn_logit_softcapping": 50.0, &/'
 try llama-mqa 's/"use_cache": true/"use_cache": false/'
 try llama-mqa 's/"rope_theta": .*,/"rope_theta": null,/'
 try llama-mqa 's/"vocab_size": [0-9]*/"_name_or_path": ""/'
+try llama-longrope-factor 's/9.0,/8.0,/'
+try llama-longrope-factor 's/"attention_factor": 0.75/"attention_factor": 1.0/'
 try t5-v1_1 's/"tie_word_embeddings": false/"tie_word_embeddings": true/'
 try t5-v1_1 's/"tie_word_embeddings": false/"tie_word_embeddings": true/; s/"scale_decoder_outputs": false/"scale_decoder_outputs": true/'
 try t5-v1_1 's/"decoder_start_token_id": 0/"decoder_start_token_id": 1/'

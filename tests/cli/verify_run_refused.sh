@@ -3,7 +3,7 @@
 llama=$DATA/runtime/llama
 gqa-convert -q --groups 1 "$llama" model/
 cp -r "$llama" long
-sed 's/"rope_type": "default"/"rope_type": "longrope"/' \
+sed 's/"rope_type": "default"/"rope_type": "proportional"/' \
     "$llama/config.json" >long/config.json
 
 try() {

@@ -2,19 +2,22 @@
 
     python make_reference.py [NAME...]                (writes below runtime/)
     python make_reference.py sample FOLDER            (the sample; FOLDER: its bf16 safetensors original)
+    python make_reference.py freed GQA_CONVERT        (a folder as gqa-convert writes it, with pairs of RoPE freed)
     python make_reference.py check                    (against the numpy models of reference_model.py)
 
 Norms, softmax and rotary angles of transformers are float32 whatever the model's type; `in_doubles` puts float64 in
 the place of float32 for all of its code. Only the buckets of T5's relative bias stay float32: they are whole numbers,
 and the models are trained with those.
 
-Written with transformers 5.23.0, torch 2.15.0, safetensors 0.8.0, numpy 2.4.6.
+Written with transformers 5.23.0 (longrope and dynamic: 5.24.0; freed: 4.57.1), torch 2.15.0, safetensors 0.8.0,
+numpy 2.4.6.
 """
 import contextlib
 import functools
 import json
 import os
 import shutil
+import subprocess
 import sys
 import zlib
 
@@ -109,10 +112,10 @@ def older_config(path):
         file.write(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
-def llama(name, heads, kv, head_dim, hidden, rope=None, family="Llama", dtype=F32, legacy=False, **more):
+def llama(name, heads, kv, head_dim, hidden, rope=None, family="Llama", dtype=F32, legacy=False, context=64, **more):
     config = getattr(tr, family + "Config")(
         vocab_size=VOCAB, hidden_size=hidden, intermediate_size=29, num_hidden_layers=2, num_attention_heads=heads,
-        num_key_value_heads=kv, head_dim=head_dim, max_position_embeddings=64, bos_token_id=1, eos_token_id=2,
+        num_key_value_heads=kv, head_dim=head_dim, max_position_embeddings=context, bos_token_id=1, eos_token_id=2,
         rope_parameters={"rope_type": "default", "rope_theta": 10000.0, **(rope or {})}, rms_norm_eps=1e-5, **more)
     save(name, getattr(tr, family + "ForCausalLM"), config, dtype, legacy=legacy)
 
@@ -149,6 +152,7 @@ def t5(name, family="T5", heads=4, d_kv=5, untied=False, resaved=False, dtype=F3
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
           "original_max_position_embeddings": 32}
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16, "beta_fast": 4.0, "beta_slow": 1.0}
+LONG = {"rope_type": "longrope", "short_factor": [1.0, 1.25, 1.5, 2.0], "long_factor": [1.0, 3.0, 9.0, 1e30]}
 GATED = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
 
 MODELS = {
@@ -165,6 +169,13 @@ MODELS = {
     "llama-yarn-mscale": lambda n: llama(
         n, 4, 2, 16, 24, {**YARN, "rope_theta": 100.0, "mscale": 1.3, "mscale_all_dim": 0.7, "truncate": False},
         dtype=F16),
+    "llama-longrope": lambda n: llama(n, 4, 2, 8, 24, LONG, dtype=F16, legacy=True, original_max_position_embeddings=8),
+    "llama-longrope-short": lambda n: llama(
+        n, 4, 2, 8, 24, {**LONG, "factor": 4.0, "original_max_position_embeddings": 24}, dtype=BF16),
+    "llama-longrope-factor": lambda n: llama(
+        n, 4, 2, 8, 24, {**LONG, "attention_factor": 0.75, "factor": 1.0}, dtype=F16, context=8, legacy=True),
+    "llama-dynamic": lambda n: llama(n, 4, 2, 8, 24, {"rope_type": "dynamic", "factor": 2.5}, dtype=F16, context=8,
+                                     legacy=True),
     "mistral": lambda n: llama(n, 6, 3, 6, 24, family="Mistral", sliding_window=5, dtype=F16),
     "mistral-full": lambda n: llama(n, 6, 2, 4, 24, family="Mistral", sliding_window=None, dtype=BF16, legacy=True),
     "qwen2": lambda n: llama(n, 6, 2, 4, 24, family="Qwen2", dtype=F16, tie_word_embeddings=False),
@@ -188,6 +199,9 @@ MODELS = {
     "mt5": lambda n: t5(n, "MT5", heads=3, d_kv=7, untied=True, dtype=BF16, feed_forward_proj="gated-gelu"),
     "umt5": lambda n: t5(n, "UMT5", dtype=BF16, feed_forward_proj="gated-gelu"),
 }
+
+# Of the text, where RoPE goes by it: all beyond the context, which transformers tells from a batch as a whole.
+LENGTHS = {"llama-longrope": [11, 9, 10], "llama-longrope-factor": [11, 9, 10], "llama-dynamic": [11, 11, 11]}
 
 
 # What they compute
@@ -271,13 +285,16 @@ def mask(lengths):
 
 
 def greedy(model, ids, start):
-    """Argmax after argmax, from the whole of the text each time."""
+    """Argmax after argmax, from the whole of the text each time, padded to the length that it will have: RoPE may go by
+    that."""
     both = model.config.is_encoder_decoder
     text, margin = ([start] if both else ids.tolist()), np.inf
     fixed = {"input_ids": ids[None]} if both else {}
+    length = len(text) + GREEDY
     for _ in range(GREEDY):
-        logits, _ = run(model, **fixed, **{"decoder_input_ids" if both else "input_ids": torch.tensor([text])})
-        best = logits[0, -1].topk(2)
+        padded = torch.tensor([text + (length - len(text)) * [0]])
+        logits, _ = run(model, **fixed, **{"decoder_input_ids" if both else "input_ids": padded})
+        best = logits[0, len(text) - 1].topk(2)
         margin = min(margin, float(best.values[0] - best.values[1]))
         text.append(int(best.indices[0]))
     assert margin > 1e-4, f"two tokens {margin} apart: float32 might choose the other"
@@ -337,8 +354,10 @@ def check(name, folder):
         worst = max(worst, distance(logits, data["logits"][i, part]), distance(hidden, data["hidden"][:, i, part]))
     *fixed, text = next(sequences(data))[0]
     text = text[:1].tolist() if fixed else text.tolist()
+    length = len(text) + GREEDY
     for _ in range(GREEDY):
-        text.append(int(model.run(*fixed, text)[0][-1].argmax()))
+        padded = text + (length - len(text)) * [0]
+        text.append(int(model.run(*fixed, padded)[0][len(text) - 1].argmax()))
     print(f"{name:20} {worst:.1e} from numpy")
     assert worst <= 1e-12 and text[-GREEDY:] == data["greedy"].tolist(), name
 
@@ -355,6 +374,9 @@ def check_each_tensor_tells(name, folder):
         assert change > 3e-5, f"{name}: 1e-3 on {key} moves the logits by {change} only"
 
 
+FREED = os.path.join("runtime", "llama-freed")
+
+
 def main():
     os.chdir(os.path.dirname(os.path.abspath(__file__)))
     torch.set_num_threads(1)
@@ -362,6 +384,13 @@ def main():
         for name in MODELS:
             check(name, os.path.join("runtime", name))
             check_each_tensor_tells(name, os.path.join("runtime", name))
+    elif sys.argv[1:2] == ["freed"]:
+        subprocess.run([sys.argv[2], "-q", "-f", "-m", "aligned", "--calibrate", "none", "--groups", "1",
+                        "runtime/llama-linear", FREED + "/"], check=True)
+        for name in ("README.md", "gqa-manifest.json"):
+            os.remove(os.path.join(FREED, name))
+        reference("llama-freed", FREED, [11, 1, 6], None)
+        check("llama-freed", FREED)
     elif sys.argv[1:2] == ["sample"]:
         reference("t5-tiny16", sys.argv[2], [7, 1, 6], [5, 3, 1])
         check("t5-tiny16", sys.argv[2])
@@ -369,7 +398,8 @@ def main():
         for name in sys.argv[1:] or MODELS:
             MODELS[name](name)
             both = name.split("-")[0] in ("t5", "mt5", "umt5")
-            reference(name, os.path.join("runtime", name), [19, 8, 1] if both else [11, 1, 6], [9, 1, 6])
+            lengths = [19, 8, 1] if both else LENGTHS.get(name, [11, 1, 6])
+            reference(name, os.path.join("runtime", name), lengths, [9, 1, 6])
 
 
 if __name__ == "__main__":

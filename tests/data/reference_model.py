@@ -56,7 +56,7 @@ def layer_norm(x, weight, bias, eps):
     return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * weight + bias
 
 
-def rope_of(config, head_dim):
+def rope_of(config, head_dim, length):
     """Frequencies of the pairs and the factor of cos and sin, from either way of writing the configuration."""
     rope = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
     kind = rope.get("rope_type", "default")
@@ -66,7 +66,17 @@ def rope_of(config, head_dim):
     freq = np.array([theta ** (-2 * j / dim) for j in range(dim // 2)])
     if kind == "default":
         return freq, 1.0
+    longest = config["max_position_embeddings"]
+    if kind == "longrope":
+        before = config.get("original_max_position_embeddings", rope.get("original_max_position_embeddings", longest))
+        factor = rope.get("factor", longest / before)
+        magnitude = math.sqrt(1 + math.log(factor) / math.log(before)) if factor > 1 else 1.0
+        divisors = rope["long_factor" if length > before else "short_factor"]
+        return freq / np.array(divisors), rope.get("attention_factor", magnitude)
     factor = rope["factor"]
+    if kind == "dynamic":
+        theta *= (factor * max(length / longest, 1) - (factor - 1)) ** (dim / (dim - 2))
+        return np.array([theta ** (-2 * j / dim) for j in range(dim // 2)]), 1.0
     if kind == "linear":
         return freq / factor, 1.0
     before = config.get("original_max_position_embeddings", rope["original_max_position_embeddings"])
@@ -146,7 +156,7 @@ class Llama:
             q = heads_of(self.linear(p + "self_attn.q_proj", y), heads)
             k = heads_of(self.linear(p + "self_attn.k_proj", y), c["num_key_value_heads"])
             v = heads_of(self.linear(p + "self_attn.v_proj", y), c["num_key_value_heads"])
-            rope = rope_of(c, q.shape[-1])
+            rope = rope_of(c, q.shape[-1], len(x))
             y = attend(rotate(q, *rope), rotate(k, *rope), v, q.shape[-1] ** -0.5,
                        causal_mask(len(x), windows[layer]))
             x = x + self.linear(p + "self_attn.o_proj", y)
@@ -211,7 +221,7 @@ class GPTNeoX:
             p = f"gpt_neox.layers.{layer}."
             qkv = self.linear(p + "attention.query_key_value", self.norm(p + "input_layernorm", x))
             q, k, v = qkv.reshape(len(x), heads, 3, -1).transpose(2, 1, 0, 3)
-            rope = rope_of(c, q.shape[-1])
+            rope = rope_of(c, q.shape[-1], len(x))
             y = attend(rotate(q, *rope), rotate(k, *rope), v, q.shape[-1] ** -0.5, causal_mask(len(x)))
             y = self.linear(p + "attention.dense", y)
             if c["use_parallel_residual"]:

@@ -8,8 +8,10 @@
 
 #include "align/eigen.h"
 #include "align/factor.h"
+#include "align/free.h"
 #include "align/solve.h"
 #include "common/random.h"
+#include "formats/model/rope.h"
 #include "runtime/blas.h"
 #include "suite.h"
 
@@ -192,15 +194,26 @@ static const struct gqa_position positions[] = {
 };
 enum { N_POSITIONS = sizeof positions / sizeof *positions, DIM = 6 };
 
+/* Of three pairs: all apart, two alike, one that does not turn. */
+static double frequencies[][3] = {
+    {1, 0.1, 0.01}, {1, 0.1, 0.1}, {0.5, 0.5, 1e-31}};
+enum { N_FREQUENCIES = sizeof frequencies / sizeof *frequencies };
+
+static struct gqa_rope rope_of(int i)
+{
+    return (struct gqa_rope){.n_pairs = 3, .frequency = frequencies[i]};
+}
+
 /* x turned as the model turns it at position p. */
-static void rotate(double *x, const struct gqa_position *position, double p)
+static void rotate(double *x, const struct gqa_position *position,
+                   const struct gqa_rope *rope, double p)
 {
     const size_t n = (size_t)position->rotary_dim / 2;
 
     for (size_t j = 0; j < n; j++) {
         const size_t re = position->interleaved ? 2 * j : j;
         const size_t im = position->interleaved ? 2 * j + 1 : j + n;
-        const double angle = p * pow(10, -(double)j);
+        const double angle = p * rope->frequency[j];
         const double a = x[re], b = x[im];
 
         x[re] = a * cos(angle) - b * sin(angle);
@@ -218,15 +231,77 @@ static void apply(double *out, const double *matrix, size_t cols,
     }
 }
 
+/* Neighbours of one frequency make a band, what does not turn a real one, with
+ * what no position rotates. */
+START_TEST(bands_are_what_turns_alike)
+{
+    double frequency[] = {1, 0.5, 0.5, 1e-31};
+    struct gqa_rope rope = {.n_pairs = 4, .frequency = frequency};
+    struct gqa_position position = {GQA_POSITION_ROPE, 8, false};
+    struct gqa_bands b;
+
+    ck_assert_int_eq(gqa_bands_of_position(&b, 9, &position, &rope), GQA_OK);
+    ck_assert_uint_eq(b.n, 3);
+    ck_assert_uint_eq(b.items[0].n, 1);
+    ck_assert_uint_eq(b.items[1].n, 2);
+    ck_assert_uint_eq(b.items[1].re[1], 2);
+    ck_assert_uint_eq(b.items[1].im[1], 6);
+    ck_assert_uint_eq(b.items[2].n, 3);
+    ck_assert_ptr_null(b.items[2].im);
+    ck_assert_uint_eq(b.items[2].re[0], 3);
+    ck_assert_uint_eq(b.items[2].re[1], 7);
+    ck_assert_uint_eq(b.items[2].re[2], 8);
+    gqa_bands_clear(&b);
+    /* What is alike at one length only stays apart. */
+    rope.context = 16;
+    position.interleaved = true;
+    ck_assert_int_eq(gqa_bands_of_position(&b, 8, &position, &rope), GQA_OK);
+    ck_assert_uint_eq(b.n, 4);
+    ck_assert_uint_eq(b.items[1].re[0], 2);
+    ck_assert_uint_eq(b.items[1].im[0], 3);
+    gqa_bands_clear(&b);
+}
+END_TEST
+
+/* Frequencies of 8, 4, 2, 1, 1/2 a hundredth: over 100 tokens so many radians,
+ * of which two neighbours are off by a fourth of the faster. */
+START_TEST(slow_pairs_are_freed)
+{
+    double frequency[] = {0.08, 0.04, 0.02, 0.01, 0.005};
+    const struct gqa_rope rope = {
+        .n_pairs = 5, .theta = 32, .frequency = frequency};
+    double d[5];
+
+    ck_assert_uint_eq(gqa_slow_pairs(&rope, 100, 1), 3);
+    ck_assert_uint_eq(gqa_slow_pairs(&rope, 100, 9), 0);
+    ck_assert_uint_eq(gqa_slow_pairs(&rope, 100, 0.1), 5);
+    /* 32^(-j/5) is 1, 1/2, 1/4 ... */
+    ck_assert_uint_eq(gqa_free_pairs(d, &rope, 100, 5, 0), 0);
+    ck_assert_double_eq_tol(d[0], 12.5, 1e-12);
+    ck_assert_double_eq_tol(d[4], 12.5, 1e-12);
+    /* 2 and 1 are at 1.5; 8 and 4 would be off by 2. */
+    ck_assert_uint_eq(gqa_free_pairs(d, &rope, 100, 4, 0.6), 3);
+    ck_assert_double_eq(d[4], GQA_ROPE_STILL);
+    ck_assert_double_eq_tol(d[3], 0.125 / 0.015, 1e-12);
+    ck_assert_double_eq_tol(d[2], 0.25 / 0.015, 1e-12);
+    ck_assert_double_eq_tol(d[1], 12.5, 1e-12);
+    /* 8, 4 and 2 are at 14/3, off by 10/3 at most. */
+    ck_assert_uint_eq(gqa_free_pairs(d, &rope, 100, 3, 3.5), 5);
+    ck_assert_double_eq_tol(d[0], 1 / (0.14 / 3), 1e-12);
+}
+END_TEST
+
 /* Mixed, then rotated, is rotated, then mixed: of keys and of queries. */
 START_TEST(rotation_passes_through)
 {
-    const struct gqa_position *position = &positions[_i];
+    const struct gqa_position *position = &positions[_i % N_POSITIONS];
+    const struct gqa_rope rope = rope_of(_i / N_POSITIONS);
     struct problem p = make_problem(2, DIM, 40);
     struct gqa_bands bands;
     double k[2 * DIM], q[DIM], a[DIM], b[DIM];
 
-    ck_assert_int_eq(gqa_bands_of_position(&bands, DIM, position), GQA_OK);
+    ck_assert_int_eq(gqa_bands_of_position(&bands, DIM, position, NULL),
+                     GQA_OK);
     ck_assert_int_eq(
         gqa_factor(&p.factor, &bands, p.heads, p.moments, p.metrics), GQA_OK);
     ck_assert_double_gt(p.factor.all, p.factor.lost);
@@ -235,9 +310,9 @@ START_TEST(rotation_passes_through)
     for (size_t i = 0; i < DIM; i++)
         q[i] = draw();
     apply(a, p.factor.mix, 2 * DIM, k);
-    rotate(a, position, 3);
-    rotate(k, position, 3);
-    rotate(k + DIM, position, 3);
+    rotate(a, position, &rope, 3);
+    rotate(k, position, &rope, 3);
+    rotate(k + DIM, position, &rope, 3);
     apply(b, p.factor.mix, 2 * DIM, k);
     for (size_t i = 0; i < DIM; i++)
         ck_assert_double_eq_tol(a[i], b[i], 1e-12);
@@ -245,9 +320,9 @@ START_TEST(rotation_passes_through)
         double turned[DIM];
 
         apply(a, p.factor.back + h * DIM * DIM, DIM, q);
-        rotate(a, position, 5);
+        rotate(a, position, &rope, 5);
         memcpy(turned, q, sizeof q);
-        rotate(turned, position, 5);
+        rotate(turned, position, &rope, 5);
         apply(b, p.factor.back + h * DIM * DIM, DIM, turned);
         for (size_t i = 0; i < DIM; i++)
             ck_assert_double_eq_tol(a[i], b[i], 1e-12);
@@ -260,12 +335,14 @@ END_TEST
 /* One head alone keeps its scores, rotated or not. */
 START_TEST(one_head_keeps_its_scores)
 {
-    const struct gqa_position *position = &positions[_i];
+    const struct gqa_position *position = &positions[_i % N_POSITIONS];
+    const struct gqa_rope rope = rope_of(_i / N_POSITIONS);
     struct problem p = make_problem(1, DIM, 40);
     struct gqa_bands bands;
     double k[DIM], q[DIM], key[DIM], query[DIM], was = 0, is = 0;
 
-    ck_assert_int_eq(gqa_bands_of_position(&bands, DIM, position), GQA_OK);
+    ck_assert_int_eq(gqa_bands_of_position(&bands, DIM, position, NULL),
+                     GQA_OK);
     ck_assert_int_eq(gqa_factor(&p.factor, &bands, 1, p.moments, p.metrics),
                      GQA_OK);
     for (size_t i = 0; i < DIM; i++) {
@@ -274,10 +351,10 @@ START_TEST(one_head_keeps_its_scores)
     }
     apply(key, p.factor.mix, DIM, k);
     apply(query, p.factor.back, DIM, q);
-    rotate(k, position, 2);
-    rotate(key, position, 2);
-    rotate(q, position, 7);
-    rotate(query, position, 7);
+    rotate(k, position, &rope, 2);
+    rotate(key, position, &rope, 2);
+    rotate(q, position, &rope, 7);
+    rotate(query, position, &rope, 7);
     for (size_t i = 0; i < DIM; i++) {
         was += q[i] * k[i];
         is += query[i] * key[i];
@@ -415,8 +492,12 @@ int main(void)
 
     tcase_add_test(all, real_loss_is_what_it_says_and_least);
     tcase_add_test(all, nothing_is_lost_where_nothing_need_be);
-    tcase_add_loop_test(all, rotation_passes_through, 0, N_POSITIONS);
-    tcase_add_loop_test(all, one_head_keeps_its_scores, 0, N_POSITIONS);
+    tcase_add_test(all, bands_are_what_turns_alike);
+    tcase_add_test(all, slow_pairs_are_freed);
+    tcase_add_loop_test(all, rotation_passes_through, 0,
+                        N_POSITIONS * N_FREQUENCIES);
+    tcase_add_loop_test(all, one_head_keeps_its_scores, 0,
+                        N_POSITIONS * N_FREQUENCIES);
     tcase_add_test(all, energy_is_balanced);
     tcase_add_test(all, heads_of_zeros_are_no_trouble);
     tcase_add_loop_test(all, eigenvectors_make_the_matrix_again, 0, 2);

@@ -118,6 +118,29 @@ START_TEST(pads_little)
 }
 END_TEST
 
+/* Sequences of a batch have the same frequencies. */
+START_TEST(keeps_apart_what_turns_otherwise)
+{
+    static const uint64_t lengths[][2] = {{0, 10}, {0, 8}, {0, 7}, {0, 9}};
+    const struct gqa_tokens tokens = make(lengths, 4);
+    double longer[1];
+    struct gqa_rope rope = {.n_pairs = 1, .context = 8, .longer = longer};
+
+    cut(&tokens, &(struct gqa_batch_limits){.rope = &rope});
+    ck_assert_uint_eq(batches.n, 2);
+    ck_assert_uint_eq(batches.items[0].n, 2);
+    ck_assert_uint_eq(batches.items[1].n_decoder, 8);
+    gqa_batches_clear(&batches);
+    rope.longer = NULL; /* each length by itself */
+    cut(&tokens, &(struct gqa_batch_limits){.rope = &rope});
+    ck_assert_uint_eq(batches.n, 3);
+    gqa_batches_clear(&batches);
+    rope.context = 0;
+    cut(&tokens, &(struct gqa_batch_limits){.rope = &rope});
+    ck_assert_uint_eq(batches.n, 1);
+}
+END_TEST
+
 START_TEST(fills_both_stacks)
 {
     static const uint64_t lengths[][2] = {{3, 1}, {2, 4}};
@@ -160,6 +183,7 @@ int main(void)
     tcase_add_test(tc, sorts_by_length);
     tcase_add_test(tc, keeps_the_limits);
     tcase_add_test(tc, pads_little);
+    tcase_add_test(tc, keeps_apart_what_turns_otherwise);
     tcase_add_test(tc, fills_both_stacks);
     tcase_add_test(tc, refuses_sequences_without_labels);
     suite_add_tcase(suite, tc);

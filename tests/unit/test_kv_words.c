@@ -28,6 +28,7 @@ START_TEST(another_number_is_found_however_deep)
         {"{\"num_kv_heads_per_layer\": [4, 4, 4]}", 4, false},
         {"{\"num_kv_heads\": null}", 4, false},
         {"{\"num_kv_heads\": \"8\"}", 4, false},
+        {"{\"attn_config\": {\"kv_n_heads\": 8}}", 4, true},
         {"[]", 4, false},
     };
 
@@ -39,6 +40,32 @@ START_TEST(another_number_is_found_however_deep)
                       "%s", cases[i].text);
         json_decref(value);
     }
+}
+END_TEST
+
+START_TEST(another_number_is_found_in_text)
+{
+    static const struct {
+        const char *text;
+        bool differ;
+    } cases[] = {
+        {"model:\n  num_key_value_heads: 8\n", true},
+        {"model:\n  num_key_value_heads: 4\n", false},
+        {"n_kv_heads = 8", true},
+        {"{\"n_kv_heads\" : [4, 8]}", false},
+        {"{'kv_n_heads': \"8\"}", true},
+        {"max_num_kv_heads: 8", false},
+        {"num_kv_heads_of: 8, num_kv_heads", false},
+        {"num_kv_heads: null", false},
+        {"num_kv_heads:", false},
+        {"num_kv_heads: 4, num_kv_heads=8", true},
+        {"", false},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        ck_assert_msg(gqa_kv_words_differ_in_text(cases[i].text, 4) ==
+                          cases[i].differ,
+                      "%s", cases[i].text);
 }
 END_TEST
 
@@ -105,6 +132,7 @@ int main(void)
     TCase *tcase = tcase_create("kv_words");
 
     tcase_add_test(tcase, another_number_is_found_however_deep);
+    tcase_add_test(tcase, another_number_is_found_in_text);
     tcase_add_test(tcase, a_list_of_blocks_tells_each_layer);
     tcase_add_test(tcase, hidden_numbers_are_null_and_others_stay);
     tcase_add_test(tcase, depth_is_bounded);

@@ -9,6 +9,7 @@
 #include "formats/families/load.h"
 #include "formats/model/network.h"
 #include "formats/model/network_config.h"
+#include "formats/model/rope.h"
 #include "runtime/relative_bias.h"
 #include "scratch.h"
 #include "suite.h"
@@ -80,10 +81,26 @@ struct refusal {
 };
 
 static const struct refusal refusals[] = {
-    {"runtime/llama", "rope_parameters", "{\"rope_type\": \"longrope\"}",
-     GQA_ERR_UNSUPPORTED, "'longrope' cannot be run"},
+    {"runtime/llama", "rope_parameters", "{\"rope_type\": \"proportional\"}",
+     GQA_ERR_UNSUPPORTED, "'proportional' cannot be run"},
     {"runtime/llama", "rope_parameters", "{\"type\": \"dynamic\"}",
-     GQA_ERR_UNSUPPORTED, "'dynamic' cannot be run"},
+     GQA_ERR_FORMAT, "RoPE of kind 'dynamic' needs factor"},
+    {"runtime/llama-dynamic", "rope_scaling.alpha", "2.0", GQA_ERR_UNSUPPORTED,
+     "'dynamic' with an alpha cannot be run"},
+    {"runtime/llama-dynamic", "max_position_embeddings", NULL, GQA_ERR_FORMAT,
+     "'dynamic' needs max_position_embeddings"},
+    {"runtime/llama-dynamic", "max_position_embeddings", "1", GQA_ERR_FORMAT,
+     "the length before scaling of RoPE is 1, not a number from 2"},
+    {"runtime/llama-longrope-factor", "rope_scaling.short_factor", NULL,
+     GQA_ERR_FORMAT, "'longrope' needs short_factor, a list of 4 numbers"},
+    {"runtime/llama-longrope-factor", "rope_scaling.long_factor", "[1, 2, 3]",
+     GQA_ERR_FORMAT, "'longrope' needs long_factor, a list of 4 numbers"},
+    {"runtime/llama-longrope-factor", "rope_scaling.long_factor",
+     "[1, 2, 0, 4]", GQA_ERR_FORMAT,
+     "long_factor has something that is not a number above 0, for pair 2"},
+    {"runtime/llama-longrope-factor", "rope_scaling.long_factor",
+     "[1, 2, 3, \"4\"]", GQA_ERR_FORMAT,
+     "long_factor has something that is not a number above 0, for pair 3"},
     {"runtime/llama", "hidden_act", "\"mish\"", GQA_ERR_UNSUPPORTED,
      "activation 'mish' cannot be run"},
     {"runtime/llama", "intermediate_size", "7", GQA_ERR_FORMAT,
@@ -420,6 +437,44 @@ START_TEST(finds_the_context_before_scaling)
 }
 END_TEST
 
+/* Which frequencies a sequence has, by its length. */
+START_TEST(knows_frequencies_of_a_length)
+{
+    double at[4];
+    struct opened o;
+
+    ck_assert_int_eq(open_with(&o, "runtime/llama-longrope", NULL), GQA_OK);
+    ck_assert_uint_eq(gqa_rope_kind(&o.network->rope, 8), 0);
+    ck_assert_uint_eq(gqa_rope_kind(&o.network->rope, 9), 1);
+    ck_assert_uint_eq(gqa_rope_kind(&o.network->rope, 1000), 1);
+    gqa_rope_frequencies(at, &o.network->rope, 8);
+    ck_assert_double_eq_tol(at[1], 0.1 / 1.25, 1e-15);
+    gqa_rope_frequencies(at, &o.network->rope, 9);
+    ck_assert_double_eq_tol(at[1], 0.1 / 3, 1e-15);
+    ck_assert_double_eq_tol(o.network->rope.magnitude,
+                            sqrt(1 + log(8) / log(8)), 1e-15);
+    close_all(&o);
+    ck_assert_int_eq(open_with(&o, "runtime/llama-dynamic", NULL), GQA_OK);
+    ck_assert_uint_eq(gqa_rope_kind(&o.network->rope, 8), 0);
+    ck_assert_uint_eq(gqa_rope_kind(&o.network->rope, 11), 11);
+    gqa_rope_frequencies(at, &o.network->rope, 8);
+    ck_assert_double_eq_tol(at[3], 1e-3, 1e-15);
+    /* The slowest pair alone: 1 + 2.5 * (16 / 8 - 1) times slower. */
+    gqa_rope_frequencies(at, &o.network->rope, 16);
+    ck_assert_double_eq(at[0], 1);
+    ck_assert_double_eq_tol(at[3], 1e-3 / 3.5, 1e-15);
+    close_all(&o);
+    /* Where both lists are one, length does not matter. */
+    ck_assert_int_eq(open_with(&o, "runtime/llama-longrope-factor",
+                               changed_config("runtime/llama-longrope-factor",
+                                              "rope_scaling.short_factor",
+                                              "[1.0, 3.0, 9.0, 1e30]")),
+                     GQA_OK);
+    ck_assert_uint_eq(gqa_rope_kind(&o.network->rope, 1000), 0);
+    close_all(&o);
+}
+END_TEST
+
 /* GPT-NeoX-20B asks for gelu_fast. */
 START_TEST(knows_names_of_activations)
 {
@@ -493,6 +548,7 @@ int main(void)
     tcase_add_test(tc, obeys_layer_types);
     tcase_add_test(tc, obeys_as_transformers_does);
     tcase_add_test(tc, finds_the_context_before_scaling);
+    tcase_add_test(tc, knows_frequencies_of_a_length);
     tcase_add_test(tc, knows_names_of_activations);
     tcase_add_test(tc, buckets_distances);
     suite_add_tcase(s, tc);

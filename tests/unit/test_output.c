@@ -395,12 +395,6 @@ START_TEST(an_output_is_of_the_kind_that_its_name_says)
         {".gqa",
          ".gqa: neither NAME.gqa nor NAME.safetensors, and no folder is "
          "there; for a new folder write '.gqa/'"},
-        {"./.gqa",
-         "./.gqa: neither NAME.gqa nor NAME.safetensors, and no folder is "
-         "there; for a new folder write './.gqa/'"},
-        {"no/.safetensors",
-         "no/.safetensors: neither NAME.gqa nor NAME.safetensors, and no "
-         "folder is there; for a new folder write 'no/.safetensors/'"},
         {"/dev/null",
          "/dev/null: is there, and no folder; an output is NAME.gqa, "
          "NAME.safetensors or FOLDER/"},

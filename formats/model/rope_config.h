@@ -1,0 +1,21 @@
+/* What a configuration says of RoPE whose frequencies were changed. */
+#ifndef GQA_FORMATS_MODEL_ROPE_CONFIG_H
+#define GQA_FORMATS_MODEL_ROPE_CONFIG_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+/*
+ * Whether gqa_rope_config_divide() can say it: the configuration says how long
+ * the model's context is, and nothing of RoPE that differs by layer.
+ */
+bool gqa_rope_config_is_plain(const json_t *config);
+
+/*
+ * Make config that of a model whose plain frequencies are divided by a list
+ * of numbers, one for each pair, at any length: RoPE of kind longrope, in
+ * rope_scaling, and in rope_parameters too where the configuration has that.
+ */
+void gqa_rope_config_divide(json_t *config, const json_t *divisors);
+
+#endif
