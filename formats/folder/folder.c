@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/strings.h"
 #include "formats/detect.h"
+#include "formats/folder/index.h"
 #include "formats/foreign/names.h"
 #include "formats/foreign/words.h"
 #include "formats/formats.h"
@@ -115,28 +116,44 @@ static const struct gqa_foreign_name *find_foreign(const struct listing *list,
     return NULL;
 }
 
+/* Whether the file begins as some format that is not read does, whose message
+ * is left then. */
+static enum gqa_status is_foreign(bool *is, const char *folder,
+                                  const char *name)
+{
+    enum gqa_status st;
+    const struct gqa_format *format;
+    char *path = gqa_path_join(folder, name);
+    uint64_t size;
+    int fd;
+
+    *is = false;
+    if (!path)
+        return gqa_fail_nomem();
+    st = gqa_file_open(&fd, &size, path);
+    if (st == GQA_OK) {
+        st = gqa_file_detect(&format, fd, size);
+        *is = st == GQA_ERR_UNSUPPORTED;
+        close(fd);
+    }
+    free(path);
+    return st == GQA_ERR_NOMEM ? st : GQA_OK;
+}
+
 /* What it is and what to do: by what it begins with, where that is known and
  * its name does not tell more. */
 static enum gqa_status refuse_foreign(const char *folder, const char *name,
                                       const struct gqa_foreign_name *foreign)
 {
-    enum gqa_status st = GQA_ERR_FORMAT;
-    const struct gqa_format *format;
-    uint64_t size;
-    char *path;
-    int fd;
+    bool is_told = false;
 
     if (!foreign->decides) {
-        path = gqa_path_join(folder, name);
-        if (!path)
-            return gqa_fail_nomem();
-        if (gqa_file_open(&fd, &size, path) == GQA_OK) {
-            st = gqa_file_detect(&format, fd, size);
-            close(fd);
-        }
-        free(path);
+        const enum gqa_status st = is_foreign(&is_told, folder, name);
+
+        if (st != GQA_OK)
+            return st;
     }
-    if (st != GQA_ERR_UNSUPPORTED)
+    if (!is_told)
         gqa_fail(GQA_ERR_UNSUPPORTED, "%s", foreign->advice);
     return gqa_fail_prefix(GQA_ERR_UNSUPPORTED,
                            "%s: no checkpoint that we read; there is %s",
@@ -223,10 +240,10 @@ static bool is_there(const struct listing *list, const char *name)
     return false;
 }
 
-/* Whether gqa-convert wrote it. What cannot be opened says so when it is
+/* Whether gqa-convert wrote the file. What cannot be opened says so when it is
  * read. */
-static enum gqa_status is_converted(bool *is, const char *folder,
-                                    const char *name)
+static enum gqa_status is_converted_file(bool *is, const char *folder,
+                                         const char *name)
 {
     struct gqa_file_handle file = {.fd = -1};
     struct gqa_source *source = NULL;
@@ -250,6 +267,85 @@ static enum gqa_status is_converted(bool *is, const char *folder,
     return st == GQA_ERR_NOMEM ? st : GQA_OK;
 }
 
+/* The same of the files of an index, where the first is like all of them. */
+static enum gqa_status is_converted(bool *is, const char *folder,
+                                    const char *name)
+{
+    struct gqa_index index = {0};
+    enum gqa_status st;
+    char *path;
+
+    if (!is_index_name(name))
+        return is_converted_file(is, folder, name);
+    *is = false;
+    path = gqa_path_join(folder, name);
+    if (!path)
+        return gqa_fail_nomem();
+    st = gqa_index_load(&index, path);
+    if (st == GQA_OK)
+        st = is_converted_file(is, folder, index.files[0]);
+    gqa_index_clear(&index);
+    free(path);
+    return st == GQA_ERR_NOMEM ? st : GQA_OK;
+}
+
+/* Whether an entry, beside the output `ours` of a conversion, is what it may
+ * have been made of: weights in any format, and no output themselves. */
+static enum gqa_status may_be_source(bool *may, const char *folder,
+                                     const char *entry, const char *ours)
+{
+    const struct gqa_foreign_name *foreign;
+    bool converted = false;
+    enum gqa_status st;
+
+    *may = false;
+    if (strcmp(entry, ours) == 0 || gqa_foreign_name_is_made(entry))
+        return GQA_OK;
+    if (is_wanted(entry, NULL) || is_index_name(entry)) {
+        st = is_converted(&converted, folder, entry);
+        *may = !converted;
+        return st;
+    }
+    foreign = gqa_foreign_name_find(entry);
+    *may = foreign &&
+           (foreign->decides || fnmatch("pytorch_model*", entry, 0) == 0);
+    /* "tokens.bin" may be anything. */
+    return foreign && !*may ? is_foreign(may, folder, entry) : GQA_OK;
+}
+
+static const char beside_ours[] =
+    ", and the first is the output of a conversion";
+
+static enum gqa_status refuse_both(const char *folder, const char *a,
+                                   const char *b, const char *why)
+{
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "%s: both %s and %s are there%s; give one of them by name",
+                    folder, a, b, why);
+}
+
+/* An output of a conversion is never read in place of a source, whatever that
+ * is called. */
+static enum gqa_status refuse_source_beside(const char *folder,
+                                            const struct listing *list,
+                                            const char *ours)
+{
+    const char *source = NULL;
+
+    for (size_t i = 0; i < list->n; i++) {
+        const char *entry = list->entries[i]->d_name;
+        bool may = false;
+        const enum gqa_status st = may_be_source(&may, folder, entry, ours);
+
+        if (st != GQA_OK)
+            return st;
+        /* An index says more than its first shard. */
+        if (may && (!source || is_index_name(entry)))
+            source = entry;
+    }
+    return source ? refuse_both(folder, ours, source, beside_ours) : GQA_OK;
+}
+
 /* The name that is there of those that loaders look for, from *format and
  * *pattern on, which move behind it; NULL: none. */
 static const char *next_usual(const struct listing *list,
@@ -264,42 +360,6 @@ static const char *next_usual(const struct listing *list,
         *pattern = *format ? (*format)->names : NULL;
     }
     return NULL;
-}
-
-static enum gqa_status refuse_both(const char *folder, const char *a,
-                                   const char *b, const char *why)
-{
-    return gqa_fail(GQA_ERR_UNSUPPORTED,
-                    "%s: both %s and %s are there%s; give one of them by name",
-                    folder, a, b, why);
-}
-
-/* What a conversion wrote, in a folder where nothing else has such a name, is
- * read unless its source may lie beside it. */
-static enum gqa_status take_ours(const char *ours, const char *folder,
-                                 const struct listing *list)
-{
-    const char *name;
-
-    for (size_t i = 0; i < list->n; i++) {
-        bool is_ours = true;
-        enum gqa_status st = GQA_OK;
-
-        name = list->entries[i]->d_name;
-        if (is_wanted(name, NULL) && fnmatch("adapter_model.*", name, 0) != 0 &&
-            !gqa_foreign_name_find(name))
-            st = is_converted(&is_ours, folder, name);
-        if (st != GQA_OK)
-            return st;
-        if (!is_ours)
-            return refuse_both(folder, ours, name,
-                               ", and the first is the output of a conversion");
-    }
-    if (list->say && find_foreign(list, &name))
-        gqa_warn("%s: %s, the output of a conversion, is read; %s, which is "
-                 "there too, is not",
-                 folder, ours, name);
-    return GQA_OK;
 }
 
 /* A name that loaders look for decides as it does there: model.safetensors
@@ -322,10 +382,9 @@ static enum gqa_status choose_usual(const char **name, const char *folder,
     if ((st = is_converted(&is_ours, folder, *name)) != GQA_OK)
         return st;
     if (!other)
-        return is_ours ? take_ours(*name, folder, list) : GQA_OK;
+        return is_ours ? refuse_source_beside(folder, list, *name) : GQA_OK;
     if (is_ours)
-        return refuse_both(folder, *name, other,
-                           ", and the first is the output of a conversion");
+        return refuse_both(folder, *name, other, beside_ours);
     /* One that stands for the same in another framework is no rival. */
     if (of_other != format)
         return GQA_OK;
@@ -370,7 +429,8 @@ static enum gqa_status choose_any(const char **name, const char *folder,
     if (n == 1)
         return GQA_OK;
     *name = ours;
-    return ours ? take_ours(ours, folder, list) : refuse_folder(folder, list);
+    return ours ? refuse_source_beside(folder, list, ours)
+                : refuse_folder(folder, list);
 }
 
 static enum gqa_status choose(const char **name, const char *folder,

@@ -60,3 +60,30 @@ const struct gqa_foreign_name *gqa_foreign_name_find(const char *path)
             return &gqa_foreign_names[i];
     return NULL;
 }
+
+bool gqa_foreign_name_is_made(const char *name)
+{
+    static const char *const made[] = {
+        "adapter_model.*",
+        "training_args.*",
+        "optimizer.*",
+        "scheduler.*",
+        "scaler.*",
+        "rng_state*.*",
+        "*.gguf",
+        "ggml*.bin",
+        "openvino_model.*",
+        "*.onnx",
+        "*.tflite",
+        "*.engine",
+        "*.mlmodel",
+        "*.ot",
+        "*.py",
+        "*.zst",
+    };
+
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++)
+        if (fnmatch(made[i], name, 0) == 0)
+            return true;
+    return false;
+}

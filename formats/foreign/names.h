@@ -20,4 +20,8 @@ extern const size_t gqa_n_foreign_names;
 /* The first that the name of a file fits, or NULL. path may have folders. */
 const struct gqa_foreign_name *gqa_foreign_name_find(const char *path);
 
+/* Whether a file of that name is made of a finished model, or stands beside
+ * one: an adapter, a state of training, a form to run it in. */
+bool gqa_foreign_name_is_made(const char *name);
+
 #endif

@@ -2,9 +2,18 @@
 #include "formats/model/inventory_taking.h"
 #include "formats/model/leftover.h"
 
-/* transformers', MLX's, and what llm-compressor wrote at first. */
+/* transformers', MLX's, what llm-compressor and AWQ wrote at first, and what
+ * came before quantization_config. */
 static const char *const keys[] = {"quantization_config", "quantization",
-                                   "compression_config"};
+                                   "compression_config",  "quant_config",
+                                   "load_in_4bit",        "load_in_8bit"};
+
+/* Whether it says something: false, null, {} and a word do not. */
+static bool is_said(const json_t *value)
+{
+    return json_is_true(value) || json_object_size(value) > 0 ||
+           json_number_value(value) != 0;
+}
 
 static bool is_quantised(const struct gqa_taking *t, size_t index)
 {
@@ -15,8 +24,11 @@ static bool is_quantised(const struct gqa_taking *t, size_t index)
         return false;
     case GQA_ROLE_SCALE:
         return true;
-    default:
+    case GQA_ROLE_EXTRA:
         return !gqa_dtype_is_float(p->dtype) || gqa_leftover_cause(p->name);
+    default:
+        /* T5's "wo" is a sign of another layout where it is left over. */
+        return !gqa_dtype_is_float(p->dtype);
     }
 }
 
@@ -27,7 +39,7 @@ enum gqa_status gqa_take_quantised(struct gqa_taking *t)
 
     for (size_t i = 0; i < sizeof keys / sizeof *keys && !key; i++) {
         claim = json_object_get(t->model->config, keys[i]);
-        if (json_object_size(claim) > 0)
+        if (is_said(claim))
             key = keys[i];
     }
     /* That something is missing tells more. */

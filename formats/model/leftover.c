@@ -149,6 +149,14 @@ static const struct {
      "FullyShardedDataParallel puts that there: save the state_dict() of "
      "the whole model (StateDictType.FULL_STATE_DICT)",
      true},
+    {"_fpw_module",
+     "FairScale's FullyShardedDataParallel puts that there: save the "
+     "state_dict() of the model within",
+     true},
+    {"_forward_module",
+     "Lightning puts that there: save the state_dict() of the model "
+     "within, its .module",
+     true},
     {"_checkpoint_wrapped_module",
      "checkpoint_wrapper of PyTorch puts that there: take it out of the "
      "names",

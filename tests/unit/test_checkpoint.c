@@ -496,6 +496,57 @@ START_TEST(refuses_a_choice_that_no_loader_makes)
 }
 END_TEST
 
+/* An output beside what it may have been made of, and beside what it may not.
+ */
+static const struct {
+    const char *ours;
+    const char *beside;
+    const char *bytes; /* NULL: a checkpoint */
+    bool is_source;
+} besides[] = {
+    {"model.safetensors", "weights.safetensors", NULL, true},
+    {"model.safetensors", "weights.h5", NULL, true},
+    {"model.safetensors", "pytorch_model.bin", "\x80\2}q\0.", true},
+    {"model.safetensors", "pytorch_model.bin.index.json", "{}", true},
+    {"model.safetensors", "lit_model.pth", "PK\3\4\n\n\n\nmodel/data.pkl",
+     true},
+    {"model.safetensors", "consolidated.00.pth", "x", true},
+    {"model.safetensors", "other.safetensors.index.json", "{}", true},
+    {"x.gqa", "pytorch_model.bin", "\x80\2}q\0.", true},
+    {"x.safetensors", "other.safetensors.index.json", "{}", true},
+    {"model.safetensors", "y.gqa", "x", false},
+    {"model.safetensors", "adapter_model.safetensors", NULL, false},
+    {"model.safetensors", "training_args.bin", "\x80\2}q\0.", false},
+    {"model.safetensors", "tokens.bin", "abcdefghijklmnop", false},
+    {"model.safetensors", "model-f16.gguf", "GGUF\3\1\1\1\1\1\1\1", false},
+    {"x.gqa", "training_args.bin", "\x80\2}q\0.", false},
+};
+
+START_TEST(reads_no_output_beside_its_source)
+{
+    struct gqa_checkpoint *c;
+    char message[512];
+
+    write_tensor(besides[_i].ours, OURS("a"));
+    if (besides[_i].bytes)
+        scratch_write_text(besides[_i].beside, besides[_i].bytes);
+    else
+        write_tensor(besides[_i].beside, HEADER("a"));
+    if (!besides[_i].is_source) {
+        ck_assert_msg(gqa_checkpoint_open(&c, scratch_folder(), &defaults) ==
+                          GQA_OK,
+                      "%s", gqa_error_message());
+        gqa_checkpoint_close(c);
+        return;
+    }
+    snprintf(message, sizeof message,
+             ": both %s and %s are there, and the first is the output of a "
+             "conversion; give one of them by name",
+             besides[_i].ours, besides[_i].beside);
+    refused_folder(GQA_ERR_UNSUPPORTED, message);
+}
+END_TEST
+
 static const struct {
     const char *bytes;
     size_t n;
@@ -630,6 +681,8 @@ int main(void)
                         sizeof named / sizeof *named);
     tcase_add_test(bad, refuses_shards_without_an_index);
     tcase_add_test(bad, refuses_a_choice_that_no_loader_makes);
+    tcase_add_loop_test(bad, reads_no_output_beside_its_source, 0,
+                        (int)(sizeof besides / sizeof *besides));
     tcase_add_loop_test(bad, says_what_a_foreign_file_is, 0,
                         (int)(sizeof foreign / sizeof *foreign));
     tcase_add_test(bad, refuses_the_bad_files);
