@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "align/score_stage.h"
 #include "align/solve.h"
 #include "common/bounds.h"
 
@@ -27,6 +28,7 @@ struct refit {
     const struct gqa_refit_job *job;
     struct gqa_alignment *alignment;
     struct gqa_layers *layers[2]; /* of the original, of the converted */
+    struct gqa_score_stage scores;
     struct rows target[2];        /* by kind: of the block that runs */
     struct rows before;           /* of the batch that runs */
     enum gqa_attention_kind kind; /* that is fitted */
@@ -75,14 +77,17 @@ static enum gqa_status fetch(double **out, const struct gqa_tapped *t)
     return st;
 }
 
-/* The original's stream behind its attentions. */
+/* The original's stream behind its attentions, and what scores are fitted
+ * to. */
 static enum gqa_status see_original(void *ctx, const struct gqa_tapped *t)
 {
     struct refit *r = ctx;
     double *values;
-    enum gqa_status st = fetch(&values, t);
+    enum gqa_status st = gqa_score_stage_see(&r->scores, t);
 
-    if (st == GQA_OK)
+    if (st != GQA_OK || t->point != GQA_TAP_AFTER_ATTENTION)
+        return st;
+    if ((st = fetch(&values, t)) == GQA_OK)
         st = append(&r->target[t->kind], values, t->n_rows, t->width);
     free(values);
     return st;
@@ -419,25 +424,36 @@ static bool can_fit(const struct refit *r,
     const size_t i =
         (size_t)(block->heads - r->job->network->model->attentions);
 
-    return r->alignment->attentions[i].pooled > 0 &&
+    return !r->job->no_outputs && r->alignment->attentions[i].pooled > 0 &&
            block->output_norm.kind == GQA_NORM_NONE &&
            block->after_norm.kind == GQA_NORM_NONE;
+}
+
+static enum gqa_status fit_attention(struct refit *r,
+                                     const struct gqa_attention_block *block)
+{
+    const enum gqa_status st =
+        gqa_score_stage_fit(&r->scores, block, r->layers[1]);
+
+    return st == GQA_OK && can_fit(r, block) ? refit_attention(r, block) : st;
 }
 
 static enum gqa_status refit_block(struct refit *r,
                                    const struct gqa_block *block)
 {
-    const struct gqa_taps taps = {GQA_TAP(GQA_TAP_AFTER_ATTENTION),
-                                  see_original, r};
+    struct gqa_taps taps = {GQA_TAP(GQA_TAP_AFTER_ATTENTION), see_original, r};
     const struct gqa_layers_output output = {.step = {.taps = &taps}};
     enum gqa_status st;
 
     r->target[0].n = r->target[1].n = 0;
+    gqa_score_stage_begin(&r->scores, r->alignment, r->job, block);
+    taps.points |= gqa_score_stage_points(&r->scores);
     st = gqa_layers_next(r->layers[0], false, &output);
-    if (st == GQA_OK && can_fit(r, &block->self))
-        st = refit_attention(r, &block->self);
-    if (st == GQA_OK && block->has_cross && can_fit(r, &block->cross))
-        st = refit_attention(r, &block->cross);
+    if (st == GQA_OK)
+        st = fit_attention(r, &block->self);
+    if (st == GQA_OK && block->has_cross)
+        st = fit_attention(r, &block->cross);
+    gqa_score_stage_clear(&r->scores);
     return st == GQA_OK ? gqa_layers_next(r->layers[1], false, NULL) : st;
 }
 

@@ -235,6 +235,9 @@ static enum gqa_status refit(struct gqa_alignment *alignment,
                                       .becomes = c->becomes,
                                       .backend = c->backend,
                                       .device = c->device,
+                                      .real = GQA_F32,
+                                      .no_scores = c->asked->no_fit_scores,
+                                      .no_outputs = c->asked->no_refit,
                                       .original = &c->source,
                                       .converted = &weights,
                                       .tokens = &c->tokens,
@@ -252,7 +255,7 @@ static enum gqa_status refit(struct gqa_alignment *alignment,
                               c->n_threads + 1);
     if (st == GQA_OK) {
         weights = gqa_converted_weights(converted);
-        gqa_progress_phase(c->bar, "fitting outputs", GQA_PROGRESS_TOKENS);
+        gqa_progress_phase(c->bar, "fitting", GQA_PROGRESS_TOKENS);
         st = gqa_refit(alignment, &job);
     }
     gqa_converted_free(converted);
@@ -311,7 +314,7 @@ enum gqa_status gqa_calibrate(struct gqa_alignment **out,
     if (st == GQA_OK)
         tell_pairs(*out, &c);
     if (st == GQA_OK && gqa_calibration_has_tokens(calibration) &&
-        !calibration->no_refit)
+        !(calibration->no_refit && calibration->no_fit_scores))
         st = refit(*out, &c, plan, checkpoint);
     gqa_tokens_clear(&c.tokens);
     if (c.device)

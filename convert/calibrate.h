@@ -20,7 +20,7 @@ struct gqa_calibration {
     const char *text_path;
     uint64_t n, length; /* sequences, tokens of each; 0: the default */
     uint64_t seed;
-    bool no_refit;
+    bool no_refit, no_fit_scores;
     /* Tokens over which positions must hold when pairs of RoPE are freed; 0:
      * those of the configuration. */
     uint64_t keep_context;

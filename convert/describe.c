@@ -235,6 +235,8 @@ static json_t *describe_alignment(const struct gqa_plan *plan,
     if (plan->alignment->divisors)
         json_object_set_new(out, "freed_pairs",
                             describe_freed(plan->alignment));
+    json_object_set_new(out, "fitted_to_scores",
+                        json_boolean(tokens && !c->no_fit_scores));
     json_object_set_new(out, "refitted", json_boolean(tokens && !c->no_refit));
     for (size_t i = 0; i < plan->alignment->n; i++) {
         const struct gqa_transforms *t = &plan->alignment->attentions[i];

@@ -178,6 +178,10 @@ static const struct gqa_option rows[] = {
      .offset = AT(calibration.no_refit),
      .help = "leave output projections what alignment makes of them, and do "
              "not fit them anew"},
+    {.name = "no-fit-scores",
+     .offset = AT(calibration.no_fit_scores),
+     .help = "leave queries and keys what alignment makes of them, and do not "
+             "fit them to the scores of INPUT"},
     {.name = "no-regroup",
      .offset = AT(calibration.no_regroup),
      .help = "let neighbours share, not the heads that lose least together"},
@@ -334,8 +338,9 @@ static const char *outputs_with(enum gqa_writer_setting setting)
 static enum gqa_status check_calibration(const struct gqa_convert_options *o)
 {
     static const char *const names[] = {
-        "calibrate", "keep-context", "no-free-pairs", "no-regroup", "text",
-        "samples",   "length",       "backend",       "no-refit"};
+        "calibrate", "keep-context", "no-free-pairs", "no-regroup",
+        "text",      "samples",      "length",        "backend",
+        "no-refit",  "no-fit-scores"};
     const bool none =
         o->calibration.from && !gqa_calibration_has_tokens(&o->calibration);
 
