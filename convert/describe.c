@@ -158,6 +158,17 @@ static json_t *recipe_of(const struct gqa_checkpoint *source)
     return NULL;
 }
 
+uint64_t gqa_count_steps(const struct gqa_checkpoint *source)
+{
+    json_t *recipe = recipe_of(source);
+    uint64_t n = 0;
+
+    for (const json_t *r = recipe; r; n++)
+        r = json_object_get(json_object_get(r, "source"), "recipe");
+    json_decref(recipe);
+    return n;
+}
+
 /* recipe: of the source, which this takes, or NULL. */
 static json_t *describe_source(const struct gqa_checkpoint *source,
                                json_t *recipe)
@@ -215,12 +226,14 @@ static json_t *describe_order(const struct gqa_transforms *t)
 /* What an aligned conversion learnt from, and what it lost by its own
  * account. */
 static json_t *describe_alignment(const struct gqa_plan *plan,
-                                  const struct gqa_calibration *c)
+                                  const struct gqa_calibration *c,
+                                  const struct gqa_kept_transforms *kept)
 {
     const bool tokens = gqa_calibration_has_tokens(c);
     const char *from = c->text_path ? c->text_path : c->from ? c->from : "self";
     const bool drawn = tokens && !c->text_path && strcmp(from, "self") == 0;
     json_t *losses = json_array(), *orders = json_array();
+    json_t *fitted = json_array();
     json_t *out =
         json_pack("{s:o}", "calibrated_on", gqa_json_text(gqa_base_name(from)));
 
@@ -240,6 +253,7 @@ static json_t *describe_alignment(const struct gqa_plan *plan,
         const struct gqa_transforms *t = &plan->alignment->attentions[i];
 
         json_array_append_new(orders, describe_order(t));
+        json_array_append_new(fitted, json_boolean(t->fitted_o != NULL));
         json_array_append_new(
             losses, t->pooled
                         ? json_pack("[f, f]", t->keys_lost, t->values_lost)
@@ -247,12 +261,18 @@ static json_t *describe_alignment(const struct gqa_plan *plan,
     }
     json_object_set_new(out, "lost", losses);
     json_object_set_new(out, "orders", orders);
+    json_object_set_new(out, "o_fitted", fitted);
+    if (kept->step > 0)
+        json_object_set_new(out, "transforms",
+                            json_pack("{s:o, s:s}", "step", integer(kept->step),
+                                      "sha256", kept->digest));
     return out;
 }
 
 json_t *gqa_describe_recipe(const struct gqa_plan *plan,
                             const struct gqa_checkpoint *source,
-                            const struct gqa_calibration *calibration)
+                            const struct gqa_calibration *calibration,
+                            const struct gqa_kept_transforms *kept)
 {
     static const char *const dtypes[] = {
         [GQA_F16] = "f16", [GQA_BF16] = "bf16", [GQA_F32] = "f32"};
@@ -273,7 +293,7 @@ json_t *gqa_describe_recipe(const struct gqa_plan *plan,
         json_object_set_new(recipe, "seed", integer(o->seed));
     if (o->method == GQA_METHOD_ALIGNED && plan->alignment)
         json_object_set_new(recipe, "alignment",
-                            describe_alignment(plan, calibration));
+                            describe_alignment(plan, calibration, kept));
     for (size_t i = 0; i < plan->model->n_attentions; i++)
         json_array_append_new(attentions,
                               describe_attention(&plan->attentions[i]));

@@ -13,8 +13,7 @@ struct gqa_recipe {
     size_t n_steps;              /* since the original; may be 0 */
     struct gqa_pool_step *steps; /* [n_attentions][n_steps] */
     bool *fits;                  /* [n_attentions] */
-    /* [n_attentions]: a step transformed q, k, v and o, which is not computed
-     * again; what the model does decides. */
+    /* [n_attentions]: a step transformed q, k, v and o: replay.h. */
     bool *aligned;
     /* False: how the heads came from the original to the first step is not
      * recorded. */

@@ -34,6 +34,11 @@ struct gqa_pool_step {
     uint64_t seed;
     bool keeps_dtype;
     enum gqa_dtype dtype; /* unless keeps_dtype */
+    /* An aligned one (replay.h): what its recipe says, lent. */
+    bool is_aligned;
+    const json_t *heads;      /* their order; NULL: as they were */
+    const json_t *transforms; /* NULL: they were not kept */
+    bool o_fitted;
 };
 
 struct gqa_hypothesis {
