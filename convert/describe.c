@@ -223,6 +223,20 @@ static json_t *describe_order(const struct gqa_transforms *t)
     return out;
 }
 
+/* Letters of the projections that were fitted. */
+static json_t *describe_fitted(const struct gqa_transforms *t)
+{
+    static const char parts[] = "kvqo";
+    char out[sizeof parts];
+    size_t n = 0;
+
+    for (const char *part = parts; *part; part++)
+        if (gqa_transform_is_fitted(t, *part))
+            out[n++] = *part;
+    out[n] = '\0';
+    return json_string(out);
+}
+
 /* What an aligned conversion learnt from, and what it lost by its own
  * account. */
 static json_t *describe_alignment(const struct gqa_plan *plan,
@@ -253,7 +267,7 @@ static json_t *describe_alignment(const struct gqa_plan *plan,
         const struct gqa_transforms *t = &plan->alignment->attentions[i];
 
         json_array_append_new(orders, describe_order(t));
-        json_array_append_new(fitted, json_boolean(t->fitted_o != NULL));
+        json_array_append_new(fitted, describe_fitted(t));
         json_array_append_new(
             losses, t->pooled
                         ? json_pack("[f, f]", t->keys_lost, t->values_lost)
@@ -261,7 +275,7 @@ static json_t *describe_alignment(const struct gqa_plan *plan,
     }
     json_object_set_new(out, "lost", losses);
     json_object_set_new(out, "orders", orders);
-    json_object_set_new(out, "o_fitted", fitted);
+    json_object_set_new(out, "fitted", fitted);
     if (kept->step > 0)
         json_object_set_new(out, "transforms",
                             json_pack("{s:o, s:s}", "step", integer(kept->step),

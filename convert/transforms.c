@@ -40,6 +40,11 @@ static void take_source(struct gqa_kept_transforms *kept, uint64_t n_before)
     }
 }
 
+bool gqa_transform_is_fitted(const struct gqa_transforms *t, char part)
+{
+    return part == 'o' && t->fitted_o;
+}
+
 /* Of one attention whose heads share. */
 static enum gqa_status take_attention(struct gqa_kept_transforms *kept,
                                       const struct gqa_attention *a,
@@ -54,8 +59,7 @@ static enum gqa_status take_attention(struct gqa_kept_transforms *kept,
         struct gqa_kept_transform *item = &kept->items[kept->n];
         uint64_t n_bytes;
 
-        /* o is what was fitted, and no transform of it. */
-        if (parts[i] == 'o' && t->fitted_o)
+        if (gqa_transform_is_fitted(t, parts[i]))
             continue;
         gqa_transform_name(item->name, kept->step, a, parts[i]);
         item->shape[0] = i < 2 ? t->pooled : a->n_heads;

@@ -32,6 +32,10 @@ enum gqa_status gqa_kept_transforms_create(struct gqa_kept_transforms **out,
                                            uint64_t n_before);
 void gqa_kept_transforms_free(struct gqa_kept_transforms *kept);
 
+/* Whether part 'k', 'v', 'q' or 'o' was fitted, and is no transform. */
+bool gqa_transform_is_fitted(const struct gqa_transforms *transforms,
+                             char part);
+
 /* As a gqa_produce_fn, of tensors[i]. */
 GQA_MUST_USE
 enum gqa_status gqa_kept_transforms_read(const struct gqa_kept_transforms *kept,

@@ -211,12 +211,18 @@ static enum gqa_status open_weights(
 
 /* --- Transforms beside the weights ---------------------------------------- */
 
+/* Whether the weights are those of the whole folder, and of a conversion that
+ * did not put any into the file. */
 static bool may_have_transforms(const struct gqa_checkpoint *c)
 {
     const struct gqa_source *first = c->sources[0];
+    const char *slash = strrchr(first->path, '/');
 
     if (!c->folder || first->format != &gqa_format_safetensors ||
         !json_object_get(first->metadata, "gqa.recipe"))
+        return false;
+    if (!c->is_sharded &&
+        strcmp(slash ? slash + 1 : first->path, "model.safetensors") != 0)
         return false;
     for (size_t i = 0; i < c->table.n; i++)
         if (gqa_is_transform(c->table.refs[i].tensor->name))
@@ -230,7 +236,8 @@ static enum gqa_status check_transforms(const struct gqa_source *source)
         if (!gqa_is_transform(source->tensors[i].name))
             return gqa_fail(GQA_ERR_FORMAT,
                             "%s: '%s' is no transform of a conversion, and "
-                            "nothing else belongs into this file",
+                            "nothing else belongs into this file; bring back "
+                            "the one that came with the weights, or delete it",
                             source->path, source->tensors[i].name);
     return GQA_OK;
 }

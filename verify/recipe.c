@@ -115,7 +115,7 @@ static void read_said(struct said *out, struct gqa_recipe *r,
     bool is_known = dtype && strcmp(dtype, "keep") == 0;
     size_t pooling = 0;
 
-    *out = (struct said){.step.keeps_dtype = true};
+    *out = (struct said){.step.keeps_dtype = true, .step.fitted = ""};
     while (pooling < 3 && method && strcmp(method, methods[pooling]) != 0)
         pooling++;
     out->step.is_aligned = method && strcmp(method, "aligned") == 0;
@@ -177,8 +177,10 @@ static void read_alignment(struct gqa_pool_step *step, const json_t *recipe,
         i++;
     heads = json_array_get(json_object_get(alignment, "orders"), i);
     step->heads = json_is_array(heads) ? heads : NULL;
-    step->o_fitted =
-        json_is_true(json_array_get(json_object_get(alignment, "o_fitted"), i));
+    step->fitted = json_string_value(
+        json_array_get(json_object_get(alignment, "fitted"), i));
+    if (!step->fitted)
+        step->fitted = "";
 }
 
 /* How many heads the step wrote of an attention: what came of it, where the
@@ -303,6 +305,7 @@ static void read_all(struct gqa_recipe *r, const struct chain *chain,
         const size_t n = json_array_size(json_object_get(recipe, "attentions"));
 
         read_said(&said[i], r, recipe);
+        said[i].step.number = start + i + 1;
         if (n != b->n_attentions)
             gqa_note(&r->finding, "it lists %zu attentions, the model has %zu",
                      n, b->n_attentions);
@@ -347,6 +350,7 @@ enum gqa_status gqa_recipe_read(struct gqa_recipe *out,
     memset(out, 0, sizeof *out);
     unroll(&chain, &out->finding, converted->recipe);
     start = find_start(&out->is_whole, &chain, original);
+    out->n_before = start;
     out->n_steps = chain.n - start;
     out->steps = calloc(n * out->n_steps + 1, sizeof *out->steps);
     out->fits = calloc(n + 1, sizeof *out->fits);

@@ -10,7 +10,8 @@
 #include "verify/subject.h"
 
 struct gqa_recipe {
-    size_t n_steps;              /* since the original; may be 0 */
+    size_t n_before;             /* conversions up to the original */
+    size_t n_steps;              /* since then; may be 0 */
     struct gqa_pool_step *steps; /* [n_attentions][n_steps] */
     bool *fits;                  /* [n_attentions] */
     /* [n_attentions]: a step transformed q, k, v and o: replay.h. */

@@ -38,7 +38,8 @@ struct gqa_pool_step {
     bool is_aligned;
     const json_t *heads;      /* their order; NULL: as they were */
     const json_t *transforms; /* NULL: they were not kept */
-    bool o_fitted;
+    uint64_t number;          /* in the names of its transforms */
+    const char *fitted;       /* letters: projections that are no transforms */
 };
 
 struct gqa_hypothesis {

@@ -398,11 +398,12 @@ enum gqa_status gqa_replay(struct gqa_replayed *out, const struct gqa_replay *r)
 
     *out = (struct gqa_replayed){.everything = can_replay(r)};
     for (size_t k = 0; k < r->recipe->n_steps; k++)
-        out->o_is_fitted |= steps[k].o_fitted;
+        for (int part = KEYS; part <= OUTPUTS; part++)
+            out->is_fitted[part] |= strchr(steps[k].fitted, letters[part]) != 0;
     for (int part = KEYS; part <= OUTPUTS && st == GQA_OK && out->everything &&
                           !out->finding.text[0];
          part++)
-        if (part != OUTPUTS || !out->o_is_fitted)
+        if (!out->is_fitted[part])
             st = replay_part(out, r, (enum part)part);
     return st;
 }

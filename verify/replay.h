@@ -14,10 +14,13 @@ struct gqa_replay {
     size_t attention;
 };
 
+/* The projections, as the letters "kvqo" in that order name them. */
+enum { GQA_N_PROJECTIONS = 4 };
+
 /* What was computed again, and the first that is not as it has to be. */
 struct gqa_replayed {
-    bool everything;  /* but a fitted o */
-    bool o_is_fitted; /* and so cannot be */
+    bool everything;                   /* but what was fitted */
+    bool is_fitted[GQA_N_PROJECTIONS]; /* and so cannot be made again */
     struct gqa_finding finding;
 };
 
