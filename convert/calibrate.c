@@ -247,9 +247,10 @@ static enum gqa_status refit(struct gqa_alignment *alignment,
     options.keep_dtype = true;
     if ((st = gqa_plan_create(&in_place, plan->model, &options)) != GQA_OK)
         return st;
-    in_place->alignment = alignment;
-    st = gqa_converted_create(&converted, in_place, checkpoint,
-                              c->n_threads + 1);
+    st = gqa_plan_align(in_place, alignment);
+    if (st == GQA_OK)
+        st = gqa_converted_create(&converted, in_place, checkpoint,
+                                  c->n_threads + 1);
     if (st == GQA_OK) {
         weights = gqa_converted_weights(converted);
         gqa_progress_phase(c->bar, "fitting outputs", GQA_PROGRESS_TOKENS);

@@ -406,7 +406,8 @@ static enum gqa_status run(struct gqa_conversion *c)
                            o->common.n_threads, o->common.log_level);
         if (st != GQA_OK)
             return st;
-        c->plan->alignment = c->alignment;
+        if ((st = gqa_plan_align(c->plan, c->alignment)) != GQA_OK)
+            return st;
         gqa_clock_log("aligning", start, 0);
         start = gqa_clock_s();
     }

@@ -121,6 +121,15 @@ enum gqa_status gqa_plan_create(struct gqa_plan **out,
                                 const struct gqa_plan_options *options);
 void gqa_plan_free(struct gqa_plan *plan);
 
+/*
+ * What was learnt of the model, lent: heads that only come to stand elsewhere,
+ * and tables that go with them, are taken from there. Before a producer is
+ * made. Errors GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_plan_align(struct gqa_plan *plan,
+                               const struct gqa_alignment *alignment);
+
 /* A parameter that was fitted anew, in its own dtype; NULL: it was not. */
 const void *gqa_plan_fitted(const struct gqa_plan *plan, size_t param);
 

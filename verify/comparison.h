@@ -25,6 +25,7 @@ struct gqa_comparison {
     struct gqa_measure *moved;     /* [n_attentions]; --trained */
     bool *is_turned; /* [n_params]: of q or o of aligned attentions */
     struct gqa_replayed *replayed; /* [n_attentions]: aligned ones */
+    size_t *follows;               /* [n_params]: replay_table.h */
     atomic_bool zero_signs;        /* of unchanged ones */
     atomic_size_t next;            /* attentions first, then parameters */
     double seconds;

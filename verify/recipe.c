@@ -322,7 +322,8 @@ static void read_all(struct gqa_recipe *r, const struct chain *chain,
                 : false;
         for (size_t k = 0; r->fits[i] && k < r->n_steps; k++)
             r->aligned[i] |=
-                steps[k].is_aligned && steps[k].pooled < steps[k].source;
+                steps[k].is_aligned &&
+                (steps[k].pooled < steps[k].source || steps[k].heads);
         any_expanded |= b->attentions[i].n_kv_heads == b->attentions[i].n_heads;
     }
     says_expanded = r->n_steps > 0 && said[r->n_steps - 1].expanded;

@@ -14,7 +14,8 @@ struct gqa_recipe {
     size_t n_steps;              /* since then; may be 0 */
     struct gqa_pool_step *steps; /* [n_attentions][n_steps] */
     bool *fits;                  /* [n_attentions] */
-    /* [n_attentions]: a step transformed q, k, v and o: replay.h. */
+    /* [n_attentions]: a step transformed q, k, v and o, or put their heads in
+     * another order: replay.h. */
     bool *aligned;
     /* False: how the heads came from the original to the first step is not
      * recorded. */

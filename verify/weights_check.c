@@ -9,6 +9,7 @@
 #include "verify/comparison.h"
 #include "verify/kept_transforms.h"
 #include "verify/mistakes.h"
+#include "verify/replay_table.h"
 
 enum { MAX_THREADS = 16 };
 
@@ -78,6 +79,15 @@ static enum gqa_status check_param(struct gqa_comparison *c, size_t i,
         c->pairing.partner[i] == GQA_NO_PARAM)
         return GQA_OK;
     pair.from = &c->original->model->params[c->pairing.partner[i]];
+    if (c->follows[i] != GQA_FOLLOWS_NONE && !c->options.trained)
+        return gqa_table_replay(&c->params[i], &(const struct gqa_table_pair){
+                                                   .original = pair.original,
+                                                   .converted = pair.converted,
+                                                   .from = pair.from,
+                                                   .to = to,
+                                                   .recipe = &c->recipe,
+                                                   .model = c->converted->model,
+                                                   .attention = c->follows[i]});
     if (pair.from->dtype != to->dtype &&
         (!gqa_dtype_is_float(pair.from->dtype) ||
          !gqa_dtype_is_float(to->dtype)))
@@ -186,8 +196,12 @@ static enum gqa_status prepare(struct gqa_comparison *c)
         return st;
     check_shapes(c);
     mark_turned(c);
+    for (size_t i = 0; i < b->n_params; i++)
+        c->follows[i] = GQA_FOLLOWS_NONE;
     if (c->converted->recipe)
         st = gqa_transforms_check(&c->recipe.finding, c->converted, &c->recipe);
+    if (st == GQA_OK && c->converted->recipe)
+        st = gqa_tables_find(c->follows, &c->recipe.finding, b, &c->recipe);
     if (st != GQA_OK)
         return st;
     for (size_t i = 0; i < b->n_attentions; i++) {
@@ -249,7 +263,8 @@ static bool allocate(struct gqa_comparison *c)
     c->heads = calloc(n_attentions, sizeof *c->heads);
     c->moved = calloc(n_attentions, sizeof *c->moved);
     c->replayed = calloc(n_attentions, sizeof *c->replayed);
-    return c->replayed && c->is_kv && c->is_turned && c->params &&
+    c->follows = calloc(n_params, sizeof *c->follows);
+    return c->follows && c->replayed && c->is_kv && c->is_turned && c->params &&
            c->measures && c->changed && c->heads && c->moved;
 }
 
@@ -265,6 +280,7 @@ static void clear(struct gqa_comparison *c)
     free(c->heads);
     free(c->moved);
     free(c->replayed);
+    free(c->follows);
 }
 
 enum gqa_status gqa_weights_check(struct gqa_report *report,
