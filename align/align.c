@@ -248,7 +248,8 @@ bool gqa_align_is_possible(const struct gqa_network *network,
 /* Which heads share, and whether they may. */
 static enum gqa_status prepare(struct aligner *aligner, bool *wanted,
                                const struct gqa_network *network,
-                               const uint64_t *pooled, bool regroup)
+                               const uint64_t *pooled,
+                               const struct gqa_align_options *options)
 {
     const struct gqa_model *model = aligner->model;
     struct gqa_alignment *alignment = aligner->alignment;
@@ -263,7 +264,8 @@ static enum gqa_status prepare(struct aligner *aligner, bool *wanted,
     for (size_t i = 0; i < n; i++) {
         const struct gqa_attention *a = &model->attentions[i];
 
-        wanted[i] = pooled[i] > 0 && pooled[i] < a->n_kv_heads;
+        wanted[i] =
+            pooled[i] > 0 && (options->no_pooling || pooled[i] < a->n_kv_heads);
         if (!wanted[i])
             continue;
         alignment->attentions[i].source = a->n_kv_heads;
@@ -273,7 +275,8 @@ static enum gqa_status prepare(struct aligner *aligner, bool *wanted,
                             "queries and keys are normed head by head, which "
                             "no alignment passes: --method=mean pools them");
     }
-    return gqa_head_sets_make(&aligner->sets, network, wanted, regroup);
+    return gqa_head_sets_make(&aligner->sets, network, wanted,
+                              options->regroup && !options->no_pooling);
 }
 
 enum gqa_status gqa_align(struct gqa_alignment **out,
@@ -296,7 +299,7 @@ enum gqa_status gqa_align(struct gqa_alignment **out,
     if (!alignment || !wanted)
         st = gqa_fail_nomem();
     if (st == GQA_OK)
-        st = prepare(&aligner, wanted, job.network, pooled, options->regroup);
+        st = prepare(&aligner, wanted, job.network, pooled, options);
     if (st == GQA_OK) {
         job.wanted = wanted;
         job.take = take;

@@ -53,6 +53,8 @@ struct gqa_align_options {
      * change places. Attentions that read one table of positions are given one
      * order, those too whose heads do not share. */
     bool regroup;
+    /* Heads are transformed also where as many are kept as there are. */
+    bool no_pooling;
     unsigned n_threads; /* the result is the same for any number */
 };
 

@@ -20,7 +20,8 @@ bool gqa_is_repacking(const struct gqa_plan *plan)
     for (size_t i = 0; i < plan->model->n_attentions; i++) {
         const struct gqa_plan_attention *out = &plan->attentions[i];
 
-        if (out->pooled != out->source || out->written != out->source)
+        if (out->pooled != out->source || out->written != out->source ||
+            gqa_plan_is_aligned(plan, out))
             return false;
     }
     for (size_t i = 0; i < plan->model->n_params; i++)
@@ -92,6 +93,7 @@ static void set_dtype(json_t *config, enum gqa_dtype dtype)
     static const char *const keys[] = {"torch_dtype", "dtype"};
     const char *name = dtype == GQA_F16    ? "float16"
                        : dtype == GQA_BF16 ? "bfloat16"
+                       : dtype == GQA_F64  ? "float64"
                                            : "float32";
 
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
@@ -247,7 +249,7 @@ static json_t *describe_alignment(const struct gqa_plan *plan,
     const char *from = c->text_path ? c->text_path : c->from ? c->from : "self";
     const bool drawn = tokens && !c->text_path && strcmp(from, "self") == 0;
     json_t *losses = json_array(), *orders = json_array();
-    json_t *fitted = json_array();
+    json_t *fitted = json_array(), *transformed = json_array();
     json_t *out =
         json_pack("{s:o}", "calibrated_on", gqa_json_text(gqa_base_name(from)));
 
@@ -262,11 +264,14 @@ static json_t *describe_alignment(const struct gqa_plan *plan,
     if (plan->alignment->divisors)
         json_object_set_new(out, "freed_pairs",
                             describe_freed(plan->alignment));
-    json_object_set_new(out, "refitted", json_boolean(tokens && !c->no_refit));
+    json_object_set_new(
+        out, "refitted",
+        json_boolean(tokens && !c->no_refit && !plan->options.no_pooling));
     for (size_t i = 0; i < plan->alignment->n; i++) {
         const struct gqa_transforms *t = &plan->alignment->attentions[i];
 
         json_array_append_new(orders, describe_order(t));
+        json_array_append_new(transformed, json_boolean(t->k != NULL));
         json_array_append_new(fitted, describe_fitted(t));
         json_array_append_new(
             losses, t->pooled
@@ -275,6 +280,7 @@ static json_t *describe_alignment(const struct gqa_plan *plan,
     }
     json_object_set_new(out, "lost", losses);
     json_object_set_new(out, "orders", orders);
+    json_object_set_new(out, "transformed", transformed);
     json_object_set_new(out, "fitted", fitted);
     if (kept->step > 0)
         json_object_set_new(out, "transforms",
@@ -288,8 +294,10 @@ json_t *gqa_describe_recipe(const struct gqa_plan *plan,
                             const struct gqa_calibration *calibration,
                             const struct gqa_kept_transforms *kept)
 {
-    static const char *const dtypes[] = {
-        [GQA_F16] = "f16", [GQA_BF16] = "bf16", [GQA_F32] = "f32"};
+    static const char *const dtypes[] = {[GQA_F16] = "f16",
+                                         [GQA_BF16] = "bf16",
+                                         [GQA_F32] = "f32",
+                                         [GQA_F64] = "f64"};
     const struct gqa_plan_options *o = &plan->options;
     json_t *attentions, *recipe, *old = recipe_of(source);
 

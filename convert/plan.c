@@ -38,6 +38,8 @@ static uint64_t asked_of(const struct gqa_plan_options *options,
 {
     if (!(options->attentions & selection_bit(a)))
         return 0;
+    if (options->no_pooling)
+        return a->n_kv_heads;
     for (size_t i = 0; i < options->n_layer_groups; i++) {
         const struct gqa_layer_groups *l = &options->layer_groups[i];
 
@@ -174,11 +176,12 @@ static enum gqa_status append_copy(struct segments *list, uint64_t source,
                                              .n_sources = 1});
 }
 
-static bool is_aligned(const struct gqa_plan *plan,
-                       const struct gqa_plan_attention *out)
+bool gqa_plan_is_aligned(const struct gqa_plan *plan,
+                         const struct gqa_plan_attention *out)
 {
     return plan->options.method == GQA_METHOD_ALIGNED &&
-           out->pooled < out->source;
+           (out->pooled < out->source ||
+            (plan->options.no_pooling && out->selected));
 }
 
 /* Where its heads come from; NULL: from where they are. */
@@ -242,7 +245,7 @@ static enum gqa_status append_query_head(struct segments *list,
     const uint64_t *heads = heads_of(plan, out);
     const uint64_t from = heads ? gqa_order_query_head(heads, a, head) : head;
 
-    if (!is_aligned(plan, out))
+    if (!gqa_plan_is_aligned(plan, out))
         return append_copy(list, gqa_slice_head(slice, a->head_dim, from),
                            a->head_dim);
     return append(list, (struct gqa_segment){
@@ -274,14 +277,14 @@ static enum gqa_status append_kv_head(struct segments *list,
         .n_sources = 1,
     };
 
-    if (n_sources == 1 || plan->options.method == GQA_METHOD_FIRST) {
-        s.kind = GQA_SEGMENT_COPY;
-    } else if (plan->options.method == GQA_METHOD_ALIGNED) {
+    if (gqa_plan_is_aligned(plan, out)) {
         s.kind = GQA_SEGMENT_MIX;
         s.n_sources = n_sources;
         s.attention = (size_t)(out - plan->attentions);
         s.part = slice == &a->v ? GQA_MIX_V : GQA_MIX_K;
         s.head = group;
+    } else if (n_sources == 1 || plan->options.method == GQA_METHOD_FIRST) {
+        s.kind = GQA_SEGMENT_COPY;
     } else if (plan->options.method == GQA_METHOD_MEAN) {
         s.kind = GQA_SEGMENT_MEAN;
         s.n_sources = n_sources;
@@ -414,7 +417,7 @@ static enum gqa_status regroup(struct gqa_plan *plan,
 {
     const struct gqa_attention *a = out->attention;
     const struct gqa_slice *const slices[] = {&a->k, &a->v, &a->q};
-    const bool turned = is_aligned(plan, out) || heads_of(plan, out);
+    const bool turned = gqa_plan_is_aligned(plan, out) || heads_of(plan, out);
     /* A fused weight holds both, and perhaps the queries. */
     const int n_kv = a->k.weight == a->v.weight ? 1 : 2;
     enum gqa_status st = turned ? turn_output(plan, out) : GQA_OK;
@@ -478,7 +481,8 @@ static enum gqa_status fill(struct gqa_plan *plan)
 
         st = plan_attention(out, &plan->options, &model->attentions[i]);
         if (st == GQA_OK &&
-            (out->pooled != out->source || out->written != out->source))
+            (out->pooled != out->source || out->written != out->source ||
+             gqa_plan_is_aligned(plan, out)))
             st = regroup(plan, out);
         if (st != GQA_OK)
             return st;

@@ -39,6 +39,9 @@ struct gqa_plan_options {
     unsigned attentions; /* GQA_SELECT_... */
     enum gqa_method method;
     uint64_t seed;
+    /* Aligned: heads are transformed, each by itself, and none share; asked and
+     * layer_groups say nothing. */
+    bool no_pooling;
     bool expand;
     /* Pooled heads stand where the source's stood, as often as those did: what
      * the source's own network can run. */
@@ -129,6 +132,10 @@ void gqa_plan_free(struct gqa_plan *plan);
 GQA_MUST_USE
 enum gqa_status gqa_plan_align(struct gqa_plan *plan,
                                const struct gqa_alignment *alignment);
+
+/* Whether q, k, v and o of an attention are transformed. */
+bool gqa_plan_is_aligned(const struct gqa_plan *plan,
+                         const struct gqa_plan_attention *attention);
 
 /* A parameter that was fitted anew, in its own dtype; NULL: it was not. */
 const void *gqa_plan_fitted(const struct gqa_plan *plan, size_t param);

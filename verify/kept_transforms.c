@@ -124,7 +124,7 @@ static enum gqa_status hash_step(const struct search *s,
             &s->recipe->steps[i * s->recipe->n_steps + k];
 
         for (const char *part = parts;
-             *part && step->pooled < step->source && st == GQA_OK; part++)
+             *part && step->is_transformed && st == GQA_OK; part++)
             if (!strchr(step->fitted, *part))
                 st = hash_part(s, sha256, step, &m->attentions[i], *part);
     }

@@ -108,7 +108,10 @@ static void read_said(struct said *out, struct gqa_recipe *r,
     static const struct {
         const char *name;
         enum gqa_dtype dtype;
-    } dtypes[] = {{"f32", GQA_F32}, {"f16", GQA_F16}, {"bf16", GQA_BF16}};
+    } dtypes[] = {{"f32", GQA_F32},
+                  {"f16", GQA_F16},
+                  {"bf16", GQA_BF16},
+                  {"f64", GQA_F64}};
     const char *method = json_string_value(json_object_get(recipe, "method"));
     const char *dtype = json_string_value(json_object_get(recipe, "dtype"));
     const json_t *expanded = json_object_get(recipe, "expanded");
@@ -131,7 +134,7 @@ static void read_said(struct said *out, struct gqa_recipe *r,
     if (pooling == GQA_POOL_RANDOM &&
         !gqa_json_u64(json_object_get(recipe, "seed"), &out->step.seed))
         gqa_note(&r->finding, "it has no seed");
-    for (size_t i = 0; dtype && i < 3; i++)
+    for (size_t i = 0; dtype && i < sizeof dtypes / sizeof *dtypes; i++)
         if (strcmp(dtype, dtypes[i].name) == 0) {
             out->step.dtype = dtypes[i].dtype;
             out->step.keeps_dtype = false;
@@ -177,6 +180,10 @@ static void read_alignment(struct gqa_pool_step *step, const json_t *recipe,
         i++;
     heads = json_array_get(json_object_get(alignment, "orders"), i);
     step->heads = json_is_array(heads) ? heads : NULL;
+    step->is_transformed = step->is_aligned &&
+                           (step->pooled < step->source ||
+                            json_is_true(json_array_get(
+                                json_object_get(alignment, "transformed"), i)));
     step->fitted = json_string_value(
         json_array_get(json_object_get(alignment, "fitted"), i));
     if (!step->fitted)
@@ -304,7 +311,12 @@ static void read_all(struct gqa_recipe *r, const struct chain *chain,
         const json_t *recipe = chain->items[start + i];
         const size_t n = json_array_size(json_object_get(recipe, "attentions"));
 
+        const json_t *freed = json_object_get(
+            json_object_get(recipe, "alignment"), "freed_pairs");
+
         read_said(&said[i], r, recipe);
+        if (json_is_array(json_object_get(freed, "divisors")))
+            r->divisors = json_object_get(freed, "divisors");
         said[i].step.number = start + i + 1;
         if (n != b->n_attentions)
             gqa_note(&r->finding, "it lists %zu attentions, the model has %zu",
@@ -321,9 +333,8 @@ static void read_all(struct gqa_recipe *r, const struct chain *chain,
                                  &b->attentions[i], steps)
                 : false;
         for (size_t k = 0; r->fits[i] && k < r->n_steps; k++)
-            r->aligned[i] |=
-                steps[k].is_aligned &&
-                (steps[k].pooled < steps[k].source || steps[k].heads);
+            r->aligned[i] |= steps[k].is_aligned &&
+                             (steps[k].is_transformed || steps[k].heads);
         any_expanded |= b->attentions[i].n_kv_heads == b->attentions[i].n_heads;
     }
     says_expanded = r->n_steps > 0 && said[r->n_steps - 1].expanded;

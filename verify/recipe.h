@@ -25,6 +25,8 @@ struct gqa_recipe {
      * kept theirs. */
     enum gqa_dtype dtypes[GQA_MAX_STEPS];
     size_t n_dtypes;
+    /* Of RoPE's frequencies, by the last that changed them; NULL: none. */
+    const json_t *divisors;
     struct gqa_finding finding, remark;
 };
 

@@ -322,7 +322,7 @@ static enum gqa_status load_transforms(double **out, bool *are_there,
 
     *are_there = true;
     for (size_t k = 0; k < r->recipe->n_steps && st == GQA_OK; k++) {
-        if (!steps[k].is_aligned || steps[k].pooled == steps[k].source)
+        if (!steps[k].is_transformed)
             continue;
         st = gqa_transform_load(&out[k], r->converted->checkpoint, &steps[k],
                                 attention_of(r), letters[part]);

@@ -56,7 +56,7 @@ for model in gpt2 gpt_neox t5; do
         gqa-convert -q "${learn[@]}" --groups 2 --no-regroup $model near.gqa
         for output in $calibrate expanded; do
             gqa-verify -q --samples 4 --length 16 --max-kl 1e-6 \
-                --against $model $output.gqa &&
+                --against $model "$output".gqa &&
                 echo "$model, $output: equal"
         done
         gqa-verify -q --samples 4 --length 16 --max-kl 1e-6 \

@@ -36,7 +36,7 @@ v=model.layers.1.self_attn.v_proj.weight
 o=model.layers.0.self_attn.o_proj.weight
 for tensor in $v $o; do
     cp -r out broken
-    break_weights broken/model.safetensors $tensor flip 7
+    break_weights broken/model.safetensors "$tensor" flip 7
     weights "$model" broken/
     rm -r broken
 done
