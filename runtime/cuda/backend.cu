@@ -407,6 +407,21 @@ static enum gqa_status device_set_batch(struct gqa_device *device,
 
 /* By name, so that no order has to be kept; C++17 has no initialisers that
  * do it. */
+static enum gqa_status no_scores(struct gqa_device *,
+                                 const struct gqa_score_op *)
+{
+    return gqa_cuda_host->fail(GQA_ERR_UNSUPPORTED,
+                               "this CUDA plug-in does not compare scores");
+}
+
+static enum gqa_status no_numbers(struct gqa_device *,
+                                  const struct gqa_attention_op *, const void *,
+                                  void *)
+{
+    return gqa_cuda_host->fail(GQA_ERR_UNSUPPORTED,
+                               "this CUDA plug-in does not attend to numbers");
+}
+
 static constexpr struct gqa_backend make_backend(void)
 {
     struct gqa_backend b = {};
@@ -437,6 +452,8 @@ static constexpr struct gqa_backend make_backend(void)
     b.gram = gqa_cuda_gram;
     b.norm_heads = gqa_cuda_norm_heads;
     b.soft_cap = gqa_cuda_soft_cap;
+    b.scores = no_scores;
+    b.attend_numbers = no_numbers;
     return b;
 }
 
