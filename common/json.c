@@ -93,6 +93,18 @@ size_t gqa_json_n_values(const char *text, size_t length)
     return n;
 }
 
+enum gqa_status gqa_json_check_bytes(uint64_t n_bytes, const char *what)
+{
+    return n_bytes <= GQA_JSON_MAX_BYTES
+               ? GQA_OK
+               : gqa_fail(GQA_ERR_UNSUPPORTED,
+                          "%s: %llu bytes of JSON; at most %zu are read, which "
+                          "take 64 MiB of memory: write the checkpoint in more "
+                          "shards, with shorter names or less metadata",
+                          what, (unsigned long long)n_bytes,
+                          GQA_JSON_MAX_BYTES);
+}
+
 enum gqa_status gqa_json_parse_list(json_t **out, const char *text,
                                     size_t length, const char *what)
 {

@@ -40,6 +40,15 @@ enum gqa_status gqa_json_parse(json_t **out, const char *text, size_t length,
  */
 #define GQA_JSON_MAX_VALUES ((size_t)300000)
 
+/* And as many bytes as a header may have: what they say is there three times
+ * at once, in the text, as JSON and as tensors. */
+#define GQA_JSON_MAX_BYTES ((size_t)12 << 20)
+
+/* Whether a header may have so many bytes, before it is read. Errors
+ * GQA_ERR_UNSUPPORTED. */
+GQA_MUST_USE
+enum gqa_status gqa_json_check_bytes(uint64_t n_bytes, const char *what);
+
 /* How many values a text has at most: numbers, texts, lists and objects. */
 size_t gqa_json_n_values(const char *text, size_t length);
 

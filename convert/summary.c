@@ -156,6 +156,13 @@ void gqa_summary_print(FILE *out, const struct gqa_conversion *c)
     fprintf(out, "\n%s\n", advice(o));
     if (note)
         fprintf(out, "%s\n", note);
+    if (o->writer->needs_config &&
+        json_object_get(c->model->config, "auto_map"))
+        fprintf(
+            out,
+            "config.json names code of its own (auto_map), which came along "
+            "as it is: see\nthat it reads the number of KV heads before you "
+            "load it with trust_remote_code.\n");
 }
 
 /* --- JSON ---------------------------------------------------------------- */

@@ -240,18 +240,17 @@ static bool is_there(const struct listing *list, const char *name)
     return false;
 }
 
-/* Whether gqa-convert wrote the file. What cannot be opened says so when it is
- * read. */
-static enum gqa_status is_converted_file(bool *is, const char *folder,
-                                         const char *name)
+/* Open a safetensors file; *source is NULL for any other, and for one that
+ * cannot be opened, which says so when it is read. Errors GQA_ERR_NOMEM. */
+static enum gqa_status open_safetensors(struct gqa_source **source,
+                                        const char *folder, const char *name)
 {
     struct gqa_file_handle file = {.fd = -1};
-    struct gqa_source *source = NULL;
     enum gqa_status st;
     char *path;
 
-    *is = gqa_has_ending(name, ".gqa");
-    if (*is || !gqa_has_ending(name, ".safetensors"))
+    *source = NULL;
+    if (!gqa_has_ending(name, ".safetensors"))
         return GQA_OK;
     path = gqa_path_join(folder, name);
     if (!path)
@@ -259,12 +258,22 @@ static enum gqa_status is_converted_file(bool *is, const char *folder,
     file.path = path;
     st = gqa_file_open(&file.fd, &file.size, path);
     if (st == GQA_OK)
-        st = gqa_format_safetensors.open(&source, &file);
-    if (st == GQA_OK)
-        *is = json_object_get(source->metadata, "gqa.recipe") != NULL;
-    gqa_source_close(source);
+        st = gqa_format_safetensors.open(source, &file);
     free(path);
     return st == GQA_ERR_NOMEM ? st : GQA_OK;
+}
+
+/* Whether gqa-convert wrote the file. */
+static enum gqa_status is_converted_file(bool *is, const char *folder,
+                                         const char *name)
+{
+    struct gqa_source *source = NULL;
+    const enum gqa_status st = open_safetensors(&source, folder, name);
+
+    *is = gqa_has_ending(name, ".gqa") ||
+          (source && json_object_get(source->metadata, "gqa.recipe"));
+    gqa_source_close(source);
+    return st;
 }
 
 /* The same of the files of an index, where the first is like all of them. */
@@ -289,21 +298,47 @@ static enum gqa_status is_converted(bool *is, const char *folder,
     return st == GQA_ERR_NOMEM ? st : GQA_OK;
 }
 
+static bool has_tensor(const struct gqa_source *source, const char *name)
+{
+    for (size_t i = 0; i < source->n_tensors; i++)
+        if (strcmp(source->tensors[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Whether two safetensors files, the first of a conversion, cannot have been
+ * made of each other: names are kept. An adapter, or recorded logits. */
+static enum gqa_status are_strangers(bool *are, const char *folder,
+                                     const char *ours, const char *entry)
+{
+    struct gqa_source *output = NULL, *other = NULL;
+    enum gqa_status st = open_safetensors(&output, folder, ours);
+
+    if (st == GQA_OK && output && output->n_tensors > 0)
+        st = open_safetensors(&other, folder, entry);
+    *are = other && !has_tensor(other, output->tensors[0].name);
+    gqa_source_close(output);
+    gqa_source_close(other);
+    return st;
+}
+
 /* Whether an entry, beside the output `ours` of a conversion, is what it may
  * have been made of: weights in any format, and no output themselves. */
 static enum gqa_status may_be_source(bool *may, const char *folder,
                                      const char *entry, const char *ours)
 {
     const struct gqa_foreign_name *foreign;
-    bool converted = false;
+    bool no = false;
     enum gqa_status st;
 
     *may = false;
     if (strcmp(entry, ours) == 0 || gqa_foreign_name_is_made(entry))
         return GQA_OK;
     if (is_wanted(entry, NULL) || is_index_name(entry)) {
-        st = is_converted(&converted, folder, entry);
-        *may = !converted;
+        st = is_converted(&no, folder, entry);
+        if (st == GQA_OK && !no)
+            st = are_strangers(&no, folder, ours, entry);
+        *may = !no;
         return st;
     }
     foreign = gqa_foreign_name_find(entry);

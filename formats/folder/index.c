@@ -13,8 +13,6 @@
 #include "formats/start.h"
 
 /* As for the header of a safetensors file: names of as many tensors. */
-enum { MAX_INDEX_BYTES = 100000000 };
-
 static enum gqa_status check_file_name(const char *path, const char *name)
 {
     if (*name == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
@@ -106,7 +104,7 @@ enum gqa_status gqa_index_load(struct gqa_index *index, const char *path)
     json_t *value;
     const char *key;
     enum gqa_status st =
-        gqa_json_load_list(&index->root, path, MAX_INDEX_BYTES);
+        gqa_json_load_list(&index->root, path, 2 * GQA_JSON_MAX_BYTES);
 
     if (st != GQA_OK)
         return st;

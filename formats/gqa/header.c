@@ -7,6 +7,7 @@
 #include <zstd_errors.h>
 
 #include "common/file.h"
+#include "common/json.h"
 #include "formats/gqa/layout.h"
 #include "formats/gqa/zstd_frame.h"
 
@@ -30,6 +31,7 @@ static enum gqa_status check_start(const struct text *text,
 {
     const uint64_t length =
         gqa_st_header_length((const unsigned char *)text->bytes);
+    enum gqa_status st;
 
     if (length > GQA_ST_MAX_HEADER_BYTES ||
         text->bytes[GQA_ST_PREFIX_BYTES] != '{')
@@ -39,6 +41,8 @@ static enum gqa_status check_start(const struct text *text,
     if (!frame->has_content_bytes ||
         frame->content_bytes != GQA_ST_PREFIX_BYTES + length)
         return refuse_other(path, "its first frame is not the header alone");
+    if ((st = gqa_json_check_bytes(length, "header")) != GQA_OK)
+        return st;
     return gqa_zstd_header_check(frame, frame->content_bytes);
 }
 

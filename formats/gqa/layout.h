@@ -14,7 +14,7 @@
 #define GQA_MAX_FRAME_BYTES ((uint64_t)16 << 20)
 
 #define GQA_MAX_WINDOW_BYTES   ((uint64_t)16 << 20)
-#define GQA_MAX_MANIFEST_BYTES ((uint64_t)100000000)
+#define GQA_MAX_MANIFEST_BYTES ((uint64_t)12 << 20)
 
 /* First four bytes of a frame, little-endian. */
 #define GQA_ZSTD_MAGIC       UINT32_C(0xfd2fb528)

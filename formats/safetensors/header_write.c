@@ -114,15 +114,14 @@ static enum gqa_status render(struct gqa_st_text *out, const json_t *root)
     const size_t n = json_dumpb(root, NULL, 0, JSON_COMPACT);
     const size_t padded = (n + 7) / 8 * 8;
     uint64_t length = padded;
+    enum gqa_status st;
     char *bytes;
 
     if (n == 0)
         return gqa_fail_nomem();
-    if (padded > GQA_ST_MAX_HEADER_BYTES)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "the header would take %zu bytes, more than the %llu "
-                        "that readers accept",
-                        padded, (unsigned long long)GQA_ST_MAX_HEADER_BYTES);
+    /* No more than what is read again, which is less than loaders read. */
+    if ((st = gqa_json_check_bytes(padded, "header")) != GQA_OK)
+        return st;
     bytes = malloc(GQA_ST_PREFIX_BYTES + padded);
     if (!bytes)
         return gqa_fail_nomem();

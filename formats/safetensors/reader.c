@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "common/file.h"
+#include "common/json.h"
 #include "formats/formats.h"
 #include "formats/safetensors/header.h"
 #include "formats/safetensors/reader.h"
@@ -53,7 +54,7 @@ static enum gqa_status check_length(uint64_t length, uint64_t file_bytes)
                         "the header claims %" PRIu64 " bytes, but only "
                         "%" PRIu64 " follow its length; the file is cut off",
                         length, file_bytes - GQA_ST_PREFIX_BYTES);
-    return GQA_OK;
+    return gqa_json_check_bytes(length, "header");
 }
 
 /* The JSON, length bytes of it, into *text, which the caller frees. */

@@ -54,6 +54,12 @@ gqa-convert -qe -g 1 neox out-expanded/
 # shellcheck disable=SC2016 # Markdown's
 sed -n '/^library/p; /^```python/,/^```$/p' out-expanded/README.md
 
+echo '== code of its own'
+cp -r "$DATA/good/llama" coded
+sed -i 's/{/{"auto_map": {"AutoModel": "modeling_x.XModel"},/' coded/config.json
+touch coded/modeling_x.py
+gqa-convert -g 1 coded out-coded/ | tail -n 2
+
 echo '== nothing is changed but the container: its own card holds'
 gqa-convert -q -g 4 out again/
 cmp out/README.md again/README.md

@@ -19,6 +19,9 @@ gqa-convert --quiet --groups 1 model/weights.safetensors model/model.safetensors
 # The output has the name that loaders look for; its source has another.
 gqa-convert --groups 1 --dry-run model out.gqa
 rm model/weights.safetensors
+# What has none of its tensors is not its source: an adapter, logits.
+cp "$DATA/runtime/llama/reference.safetensors" model
+gqa-convert --groups 1 --dry-run model out.gqa | head -n 1
 gqa-convert --quiet --groups 1 model model/again.safetensors
 touch model/pytorch_model.bin
 gqa-convert --groups 1 --dry-run model out.gqa | head -n 1

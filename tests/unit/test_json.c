@@ -92,11 +92,24 @@ START_TEST(lists_are_bounded)
 }
 END_TEST
 
+/* Whatever it holds: one value may be all of it. */
+START_TEST(headers_are_bounded)
+{
+    ck_assert_int_eq(gqa_json_check_bytes(12 << 20, "header"), GQA_OK);
+    ck_assert_int_eq(gqa_json_check_bytes((12 << 20) + 1, "header"),
+                     GQA_ERR_UNSUPPORTED);
+    ck_assert_ptr_nonnull(
+        strstr(gqa_error_message(),
+               "header: 12582913 bytes of JSON; at most 12582912 are read"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("json");
     TCase *all = tcase_create("all");
 
+    tcase_add_test(all, headers_are_bounded);
     tcase_add_test(all, values_are_counted);
     tcase_add_test(all, lists_are_bounded);
     tcase_add_test(all, keeps_utf8);
