@@ -108,11 +108,9 @@ static const struct gqa_choice backends[] = {
 };
 
 static const struct gqa_choice dtypes[] = {
-    {.name = "keep", .value = KEEP_DTYPE},
-    {.name = "f32", .value = GQA_F32},
-    {.name = "f16", .value = GQA_F16},
-    {.name = "bf16", .value = GQA_BF16},
-    {.name = NULL},
+    {.name = "keep", .value = KEEP_DTYPE}, {.name = "f32", .value = GQA_F32},
+    {.name = "f16", .value = GQA_F16},     {.name = "bf16", .value = GQA_BF16},
+    {.name = "f64", .value = GQA_F64},     {.name = NULL},
 };
 
 /* What standard output can be. */
@@ -185,6 +183,12 @@ static const struct gqa_option rows[] = {
     {.name = "no-regroup",
      .offset = AT(calibration.no_regroup),
      .help = "let neighbours share, not the heads that lose least together"},
+    {.name = "no-pooling",
+     .offset = AT(plan.no_pooling),
+     .excludes = {"groups", "layer-groups"},
+     .help =
+         "transform heads, and let none share: what the model computes must "
+         "stay"},
     {.name = "keep-context",
      .kind = GQA_OPTION_COUNT,
      .value = "N",
@@ -226,7 +230,7 @@ static const struct gqa_option rows[] = {
      .value = "TYPE",
      .offset = AT(dtype),
      .choices = dtypes,
-     .help = "keep (default), f32, f16 or bf16"},
+     .help = "keep (default), f32, f16, bf16 or f64"},
     {.name = "expand",
      .letter = 'e',
      .offset = AT(plan.expand),
@@ -338,9 +342,9 @@ static const char *outputs_with(enum gqa_writer_setting setting)
 static enum gqa_status check_calibration(const struct gqa_convert_options *o)
 {
     static const char *const names[] = {
-        "calibrate", "keep-context", "no-free-pairs", "no-regroup",
-        "text",      "samples",      "length",        "backend",
-        "no-refit",  "no-fit-scores"};
+        "calibrate",  "keep-context", "no-free-pairs", "no-regroup",
+        "no-pooling", "text",         "samples",       "length",
+        "backend",    "no-refit",     "no-fit-scores"};
     const bool none =
         o->calibration.from && !gqa_calibration_has_tokens(&o->calibration);
 
@@ -348,7 +352,7 @@ static enum gqa_status check_calibration(const struct gqa_convert_options *o)
         if (given(o, names[i]) && o->plan.method != GQA_METHOD_ALIGNED)
             return gqa_fail(GQA_ERR_USAGE,
                             "option --%s is for --method=aligned", names[i]);
-    for (size_t i = 4; i < sizeof names / sizeof *names; i++)
+    for (size_t i = 5; i < sizeof names / sizeof *names; i++)
         if (given(o, names[i]) && none)
             return gqa_fail(GQA_ERR_USAGE,
                             "option --%s has no use with --calibrate=none",
@@ -360,7 +364,7 @@ static enum gqa_status check_together(const struct gqa_convert_options *o)
 {
     const bool store = given(o, "store");
 
-    if (!o->plan.asked && !o->plan.n_layer_groups)
+    if (!o->plan.asked && !o->plan.n_layer_groups && !o->plan.no_pooling)
         return gqa_fail(GQA_ERR_USAGE,
                         "--groups N or --layer-groups is needed");
     if ((store || given(o, "level")) &&

@@ -103,9 +103,9 @@ static void device_close(struct gqa_device *device)
     /* Errors of a lost device change nothing here. */
     if (cudaSetDevice(device->ordinal) == cudaSuccess) {
         struct gqa_scratch *const scratches[] = {
-            &device->batch,      &device->workspace,  &device->panel,
-            &device->factors,    &device->bias,       &device->parts,
-            &device->key_counts, &device->row_numbers};
+            &device->batch,      &device->workspace,   &device->panel,
+            &device->factors,    &device->bias,        &device->parts,
+            &device->key_counts, &device->row_numbers, &device->scores};
 
         if (device->stream)
             (void)cudaStreamSynchronize(device->stream);
@@ -407,21 +407,6 @@ static enum gqa_status device_set_batch(struct gqa_device *device,
 
 /* By name, so that no order has to be kept; C++17 has no initialisers that
  * do it. */
-static enum gqa_status no_scores(struct gqa_device *,
-                                 const struct gqa_score_op *)
-{
-    return gqa_cuda_host->fail(GQA_ERR_UNSUPPORTED,
-                               "this CUDA plug-in does not compare scores");
-}
-
-static enum gqa_status no_numbers(struct gqa_device *,
-                                  const struct gqa_attention_op *, const void *,
-                                  void *)
-{
-    return gqa_cuda_host->fail(GQA_ERR_UNSUPPORTED,
-                               "this CUDA plug-in does not attend to numbers");
-}
-
 static constexpr struct gqa_backend make_backend(void)
 {
     struct gqa_backend b = {};
@@ -452,8 +437,8 @@ static constexpr struct gqa_backend make_backend(void)
     b.gram = gqa_cuda_gram;
     b.norm_heads = gqa_cuda_norm_heads;
     b.soft_cap = gqa_cuda_soft_cap;
-    b.scores = no_scores;
-    b.attend_numbers = no_numbers;
+    b.scores = gqa_cuda_scores;
+    b.attend_numbers = gqa_cuda_attend_numbers;
     return b;
 }
 
