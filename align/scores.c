@@ -29,7 +29,8 @@ struct side {
     bool keys;
     struct gqa_head_rows *rows;
     void *bias;      /* on the device, or NULL */
-    double *inverse; /* of the inputs' moments, [inputs, inputs] */
+    double *inverse; /* of the inputs' moments, [inputs, inputs]; NULL: as of
+                        queries, whose inputs are these */
 };
 
 struct fitter {
@@ -485,7 +486,9 @@ static enum gqa_status fit_side(struct fitter *f, const struct side *side,
 
     f->side = side;
     if (st == GQA_OK)
-        st = put(f, f->divisor, side->inverse, rows->inputs * rows->inputs);
+        st = put(f, f->divisor,
+                 side->inverse ? side->inverse : f->queries.inverse,
+                 rows->inputs * rows->inputs);
     if (st == GQA_OK)
         st = probe(f, moments);
     if (st == GQA_OK)
@@ -502,7 +505,7 @@ static enum gqa_status fit_side(struct fitter *f, const struct side *side,
 
 /* --- Moments of inputs ---------------------------------------------------- */
 
-/* Real rows of a part, to f->out. Returns how many. */
+/* Real rows of a part, to f->out; *n: how many. */
 static enum gqa_status gather_real(const struct fitter *f,
                                    const struct gqa_record_part *p, bool keys,
                                    uint64_t width, uint64_t *n)
@@ -538,7 +541,7 @@ static enum gqa_status invert_inputs(const struct fitter *f, struct side *side)
         if (p->held_out)
             continue;
         st = gather_real(f, p, side->keys, width, &n);
-        if (st == GQA_OK)
+        if (st == GQA_OK && n > 0)
             st =
                 f->backend->gram(f->device, f->sums, f->out, width, NULL, 0, n);
         all += n;
@@ -644,6 +647,12 @@ static enum gqa_status put_bias(const struct fitter *f, struct side *side)
                         : st;
 }
 
+/* Keys are made from something else than queries. */
+static bool reads_memory(const struct gqa_records *r)
+{
+    return r->n_parts > 0 && r->parts[0].y;
+}
+
 static enum gqa_status begin(struct fitter *f)
 {
     enum gqa_status st = alloc_room(f);
@@ -659,7 +668,7 @@ static enum gqa_status begin(struct fitter *f)
         struct side *side = i ? &f->keys : &f->queries;
 
         st = put_bias(f, side);
-        if (st == GQA_OK)
+        if (st == GQA_OK && (!side->keys || reads_memory(f->records)))
             st = invert_inputs(f, side);
         if (st == GQA_OK)
             st = update_now(f, side);
