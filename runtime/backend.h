@@ -23,7 +23,7 @@
 
 /* Raised with every change of this header, of ops.h and of what they
  * include: the tools and the plug-in must agree. */
-#define GQA_BACKEND_ABI 3
+#define GQA_BACKEND_ABI 4
 
 struct gqa_device;
 
@@ -168,6 +168,15 @@ struct gqa_backend {
     /* x = cap * tanh(x / cap), of n wide elements; cap > 0. */
     enum gqa_status (*soft_cap)(struct gqa_device *device, void *x, uint64_t n,
                                 double cap);
+    /* out[r] = x[r] / |by[r]|, or (x[r] - less[r] - bias) / |by[r]| where less
+     * is not NULL (bias may be); |by| is its root mean square, and the row 0
+     * where that is 0. x, less, out: [n_rows, width]; out may be x. by:
+     * [n_rows, by_width]. */
+    enum gqa_status (*weigh_rows)(struct gqa_device *device, void *out,
+                                  const void *x, const void *less,
+                                  const struct gqa_weight *bias, uint64_t width,
+                                  const void *by, uint64_t by_width,
+                                  uint64_t n_rows);
     /* Rows of the current batch. The same call gives the same bits, on any
      * number of threads. */
     enum gqa_status (*scores)(struct gqa_device *device,

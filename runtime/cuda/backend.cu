@@ -437,6 +437,7 @@ static constexpr struct gqa_backend make_backend(void)
     b.gram = gqa_cuda_gram;
     b.norm_heads = gqa_cuda_norm_heads;
     b.soft_cap = gqa_cuda_soft_cap;
+    b.weigh_rows = gqa_cuda_weigh_rows;
     b.scores = gqa_cuda_scores;
     b.attend_numbers = gqa_cuda_attend_numbers;
     return b;

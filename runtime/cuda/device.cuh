@@ -109,6 +109,11 @@ enum gqa_status gqa_cuda_norm_heads(struct gqa_device *device, void *x,
                                     const struct gqa_head_place *place,
                                     uint64_t head_dim,
                                     const struct gqa_norm_op *op);
+enum gqa_status gqa_cuda_weigh_rows(struct gqa_device *device, void *out,
+                                    const void *x, const void *less,
+                                    const struct gqa_weight *bias,
+                                    uint64_t width, const void *by,
+                                    uint64_t by_width, uint64_t n_rows);
 enum gqa_status gqa_cuda_soft_cap(struct gqa_device *device, void *x,
                                   uint64_t n, double cap);
 enum gqa_status gqa_cuda_activate(struct gqa_device *device, void *x,
