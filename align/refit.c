@@ -210,35 +210,6 @@ static void close_sums(struct refit *r)
     }
 }
 
-/* What a set's sums say. */
-struct set {
-    double *inputs, *products; /* [width, width], [width, d] */
-};
-
-static void clear_set(struct set *s)
-{
-    free(s->inputs);
-    free(s->products);
-}
-
-static enum gqa_status download_set(const struct refit *r, struct set *out,
-                                    int set, uint64_t width, uint64_t d)
-{
-    enum gqa_status st = GQA_OK;
-
-    out->inputs = malloc(width * width * sizeof *out->inputs);
-    out->products = malloc(width * d * sizeof *out->products);
-    if (!out->inputs || !out->products)
-        return gqa_fail_nomem();
-    st = r->job->backend->download(r->job->device, out->inputs, r->inputs[set],
-                                   width * width * sizeof *out->inputs);
-    return st == GQA_OK
-               ? r->job->backend->download(r->job->device, out->products,
-                                           r->products[set],
-                                           width * d * sizeof *out->products)
-               : st;
-}
-
 /* o's weight as [inputs, outputs], and back into the parameter's shape. */
 static void turn(double *out, const double *in, uint64_t rows, uint64_t cols)
 {
@@ -293,44 +264,91 @@ static enum gqa_status keep(struct refit *r, const double *weight,
     return GQA_OK;
 }
 
+/* As of the backend, where LAPACK is not. */
+static enum gqa_status fit_ridge(const struct refit *r, double *out,
+                                 const double *began, uint64_t width,
+                                 uint64_t d, double ridge)
+{
+    const struct gqa_backend *backend = r->job->backend;
+    const double *inputs = r->inputs[FITTED], *products = r->products[FITTED];
+
+    return backend->fit_ridge
+               ? backend->fit_ridge(r->job->device, out, began, inputs,
+                                    products, width, d, ridge)
+               : gqa_fit_ridge(out, began, inputs, products, width, d, ridge);
+}
+
+/* Of what was held out, less |Y|^2, which is the same for all weights. */
+static enum gqa_status fit_loss(const struct refit *r, double *out,
+                                const double *weight, uint64_t width,
+                                uint64_t d)
+{
+    const struct gqa_backend *backend = r->job->backend;
+    const double *inputs = r->inputs[KEPT_OUT];
+    const double *products = r->products[KEPT_OUT];
+    const enum gqa_status st =
+        backend->fit_loss
+            ? backend->fit_loss(r->job->device, out, weight, inputs, products,
+                                width, d)
+            : gqa_fit_loss(out, weight, inputs, products, 0, width, d);
+
+    if (st == GQA_OK && !isfinite(*out))
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "what attentions give is not finite, and no output "
+                        "projection can be fitted to it");
+    return st;
+}
+
+/* Of began, tried and best, float64 on the device, to best; false: nothing
+ * that was held out gains. */
+static enum gqa_status choose(bool *gains, const struct refit *r,
+                              void *weights[3], uint64_t width, uint64_t d)
+{
+    double least, loss;
+    enum gqa_status st = fit_loss(r, &least, weights[0], width, d);
+
+    *gains = false;
+    for (int i = 0; i < N_RIDGES && st == GQA_OK; i++) {
+        void *const tried = weights[1];
+
+        st = fit_ridge(r, tried, weights[0], width, d, ridges[i]);
+        if (st == GQA_OK)
+            st = fit_loss(r, &loss, tried, width, d);
+        if (st != GQA_OK || !(loss < least))
+            continue;
+        least = loss;
+        *gains = true;
+        weights[1] = weights[2];
+        weights[2] = tried;
+    }
+    return st;
+}
+
 /* The best of the fits, if what was held out gains by it. */
 static enum gqa_status fit(struct refit *r, const struct gqa_param *p,
                            bool input_major, uint64_t width, uint64_t d)
 {
-    struct set sets[N_SETS] = {0};
-    double *began = malloc(width * d * sizeof *began);
-    double *tried = malloc(width * d * sizeof *tried);
-    double *best = malloc(width * d * sizeof *best);
-    double least, loss;
+    const struct gqa_backend *backend = r->job->backend;
+    const uint64_t n_bytes = width * d * sizeof(double);
+    double *weight = malloc(n_bytes);
+    void *weights[3] = {NULL, NULL, NULL};
     bool gains = false;
-    enum gqa_status st = began && tried && best ? GQA_OK : gqa_fail_nomem();
+    enum gqa_status st =
+        weight ? read_weight(r, weight, p, input_major) : gqa_fail_nomem();
 
-    for (int set = 0; set < N_SETS && st == GQA_OK; set++)
-        st = download_set(r, &sets[set], set, width, d);
+    for (int i = 0; i < 3 && st == GQA_OK; i++)
+        st = backend->alloc(r->job->device, &weights[i], n_bytes);
     if (st == GQA_OK)
-        st = read_weight(r, began, p, input_major);
+        st = backend->upload(r->job->device, weights[0], weight, n_bytes);
     if (st == GQA_OK)
-        st = gqa_fit_loss(&least, began, sets[KEPT_OUT].inputs,
-                          sets[KEPT_OUT].products, 0, width, d);
-    for (int i = 0; i < N_RIDGES && st == GQA_OK; i++) {
-        st = gqa_fit_ridge(tried, began, sets[FITTED].inputs,
-                           sets[FITTED].products, width, d, ridges[i]);
-        if (st == GQA_OK)
-            st = gqa_fit_loss(&loss, tried, sets[KEPT_OUT].inputs,
-                              sets[KEPT_OUT].products, 0, width, d);
-        if (st != GQA_OK || !(loss < least))
-            continue;
-        least = loss;
-        gains = true;
-        memcpy(best, tried, width * d * sizeof *best);
-    }
+        st = choose(&gains, r, weights, width, d);
     if (st == GQA_OK && gains)
-        st = keep(r, best, p, input_major);
-    for (int set = 0; set < N_SETS; set++)
-        clear_set(&sets[set]);
-    free(began);
-    free(tried);
-    free(best);
+        st = backend->download(r->job->device, weight, weights[2], n_bytes);
+    if (st == GQA_OK && gains)
+        st = keep(r, weight, p, input_major);
+    for (int i = 0; i < 3; i++)
+        backend->free(r->job->device, weights[i]);
+    free(weight);
     return st;
 }
 

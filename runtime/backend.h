@@ -158,6 +158,23 @@ struct gqa_backend {
     enum gqa_status (*gram)(struct gqa_device *device, void *out, const void *x,
                             uint64_t x_width, const void *y, uint64_t y_width,
                             uint64_t n_rows);
+    /*
+     * Least squares from moments, all of float64: inputs X^T X, [n, n];
+     * products X^T Y, [n, m]. NULL where memory is the host's, since LAPACK
+     * does it there. Errors also GQA_ERR_FORMAT: not finite, or not positive;
+     * GQA_ERR_UNSUPPORTED: a library is not installed.
+     *
+     * fit_ridge  out = argmin |X out - Y|^2 + ridge t |out - began|^2, t the
+     *            mean of X^T X's diagonal.
+     * fit_loss   |X weight - Y|^2 less |Y|^2, to the host; waits.
+     */
+    enum gqa_status (*fit_ridge)(struct gqa_device *device, double *out,
+                                 const double *began, const double *inputs,
+                                 const double *products, uint64_t n, uint64_t m,
+                                 double ridge);
+    enum gqa_status (*fit_loss)(struct gqa_device *device, double *out,
+                                const double *weight, const double *inputs,
+                                const double *products, uint64_t n, uint64_t m);
     /* Norm each head of x by itself, in place; rows of the current batch,
      * as for rotate. */
     enum gqa_status (*norm_heads)(struct gqa_device *device, void *x,
