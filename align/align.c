@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "align/factor.h"
+#include "align/moments.h"
 #include "align/order.h"
-#include "align/weights.h"
 #include "runtime/blas.h"
 
 struct aligner {
@@ -17,78 +17,7 @@ struct aligner {
     unsigned n_threads;
 };
 
-/* --- Weights as statistics ------------------------------------------------ */
-
-/* out[i] = X_i X_i^T of n blocks of `rows` rows of X. */
-static void square_blocks(double *out, const double *x, uint64_t n,
-                          uint64_t rows, uint64_t cols)
-{
-    for (uint64_t i = 0; i < n; i++)
-        gqa_blas.dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows,
-                       (int)rows, (int)cols, 1, x + i * rows * cols, (int)cols,
-                       x + i * rows * cols, (int)cols, 0, out + i * rows * rows,
-                       (int)rows);
-}
-
-/* Moments of a slice's heads where its inputs have the identity's. */
-static enum gqa_status moments_of_weights(const struct aligner *a, double *out,
-                                          const struct gqa_slice *slice,
-                                          uint64_t head_dim, bool together,
-                                          bool with_bias)
-{
-    const uint64_t n = together ? 1 : slice->n_heads;
-    struct gqa_slice used = *slice;
-    uint64_t cols;
-    double *x;
-    enum gqa_status st;
-
-    if (!with_bias)
-        used.bias = GQA_NO_PARAM;
-    st = gqa_heads_read(&x, &cols, a->checkpoint, a->model, &used, head_dim);
-    if (st != GQA_OK)
-        return st;
-    square_blocks(out, x, n, slice->n_heads / n * head_dim, cols);
-    free(x);
-    return GQA_OK;
-}
-
 /* --- One attention -------------------------------------------------------- */
-
-/* Metrics of query heads summed over those that read one KV head. */
-static void sum_by_kv_head(double *out, const struct gqa_attention *a,
-                           const double *metrics)
-{
-    const uint64_t dd = a->head_dim * a->head_dim;
-    const uint64_t per = a->n_heads / a->n_kv_heads;
-
-    memset(out, 0, a->n_kv_heads * dd * sizeof *out);
-    for (uint64_t h = 0; h < a->n_heads; h++)
-        for (uint64_t i = 0; i < dd; i++)
-            out[h / per * dd + i] += metrics[h * dd + i];
-}
-
-/* Moments of all keys; about the mean where coordinates do not turn. */
-static void take_keys(double *out, const struct gqa_attention *a,
-                      const struct gqa_bands *bands,
-                      const struct gqa_head_statistics *s)
-{
-    const uint64_t d = a->head_dim, w = a->n_kv_heads * d;
-
-    memcpy(out, s->keys, w * w * sizeof *out);
-    for (size_t k = 0; k < bands->n; k++) {
-        const struct gqa_band *band = &bands->items[k];
-
-        for (uint64_t i = 0; i < a->n_kv_heads * band->n && !band->im; i++) {
-            const uint64_t row = i / band->n * d + band->re[i % band->n];
-
-            for (uint64_t j = 0; j < a->n_kv_heads * band->n; j++) {
-                const uint64_t col = j / band->n * d + band->re[j % band->n];
-
-                out[row * w + col] = s->centred_keys[row * w + col];
-            }
-        }
-    }
-}
 
 /*
  * All groups of keys, or of values. mixes: [pooled, d, m d]; backs: [n_heads,
@@ -164,16 +93,17 @@ static enum gqa_status begin_work(const struct aligner *aligner, struct work *w,
         w->metrics[i] = malloc(n * d * d * sizeof *w->metrics[i]);
     if (!w->outputs || !w->keys || !w->metrics[0] || !w->metrics[1])
         return gqa_fail_nomem();
-    take_keys(w->keys, a, &w->bands, s);
+    gqa_moments_of_keys(w->keys, a, &w->bands, s);
     /* o's bias is no head's. */
-    return moments_of_weights(aligner, w->outputs, &a->o, d, false, false);
+    return gqa_moments_of_weights(w->outputs, aligner->checkpoint,
+                                  aligner->model, &a->o, d, false, false);
 }
 
 static void sum_metrics(struct work *w, const struct gqa_attention *a,
                         const struct gqa_head_statistics *s)
 {
-    sum_by_kv_head(w->metrics[0], a, s->queries);
-    sum_by_kv_head(w->metrics[1], a, w->outputs);
+    gqa_moments_by_kv_head(w->metrics[0], a, s->queries);
+    gqa_moments_by_kv_head(w->metrics[1], a, w->outputs);
 }
 
 /* Find the order of heads, and put all that is known of them into it. */
@@ -231,22 +161,16 @@ static enum gqa_status take(void *ctx, size_t index,
     return st;
 }
 
-/* Without tokens. Keys about their mean have no bias. */
+/* Without tokens. */
 static enum gqa_status take_weights(const struct aligner *aligner, size_t index)
 {
     const struct gqa_attention *a = &aligner->model->attentions[index];
-    const uint64_t d = a->head_dim;
     struct gqa_head_statistics s;
     enum gqa_status st = gqa_head_statistics_create(&s, a);
 
     if (st == GQA_OK)
-        st = moments_of_weights(aligner, s.queries, &a->q, d, false, true);
-    if (st == GQA_OK)
-        st = moments_of_weights(aligner, s.centred_keys, &a->k, d, true, false);
-    if (st == GQA_OK)
-        st = moments_of_weights(aligner, s.keys, &a->k, d, true, true);
-    if (st == GQA_OK)
-        st = moments_of_weights(aligner, s.values, &a->v, d, true, true);
+        st = gqa_statistics_of_weights(&s, aligner->checkpoint, aligner->model,
+                                       a);
     if (st == GQA_OK)
         st = take((void *)(uintptr_t)aligner, index, &s);
     gqa_head_statistics_clear(&s);
@@ -278,17 +202,13 @@ static const struct gqa_attention_block *block_of(
     return NULL;
 }
 
-static enum gqa_status check(const struct gqa_network *network,
-                             const struct gqa_attention *a)
+bool gqa_align_is_possible(const struct gqa_network *network,
+                           const struct gqa_attention *a)
 {
     const struct gqa_attention_block *block = block_of(network, a);
 
-    if (block && (block->k_norm.kind != GQA_NORM_NONE ||
-                  block->q_norm.kind != GQA_NORM_NONE))
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "queries and keys are normed head by head, which no "
-                        "alignment passes: --method=mean pools them");
-    return GQA_OK;
+    return !block || (block->k_norm.kind == GQA_NORM_NONE &&
+                      block->q_norm.kind == GQA_NORM_NONE);
 }
 
 enum gqa_status gqa_align(struct gqa_alignment **out,
@@ -320,7 +240,10 @@ enum gqa_status gqa_align(struct gqa_alignment **out,
             continue;
         alignment->attentions[i].source = a->n_kv_heads;
         alignment->attentions[i].pooled = pooled[i];
-        st = check(job.network, a);
+        if (!gqa_align_is_possible(job.network, a))
+            st = gqa_fail(GQA_ERR_UNSUPPORTED,
+                          "queries and keys are normed head by head, which no "
+                          "alignment passes: --method=mean pools them");
     }
     if (st == GQA_OK) {
         job.wanted = wanted;

@@ -47,6 +47,10 @@ struct gqa_align_options {
     unsigned n_threads; /* the result is the same for any number */
 };
 
+/* False: keys are normed head by head, which no transform passes. */
+bool gqa_align_is_possible(const struct gqa_network *network,
+                           const struct gqa_attention *a);
+
 /*
  * checkpoint, model  lent.
  * pooled             by attention: KV heads to keep; 0: leave it.

@@ -39,6 +39,28 @@ static const struct gqa_option rows[] = {
      .min = 1,
      .max = MAX_COUNT,
      .help = "--kv-cache: sequences; default: 1"},
+    {.name = "similarity",
+     .offset = AT(similarity),
+     .help = "compare the K and V heads of each attention, as they stand and "
+             "where they share one, and print which would"},
+    {.name = "groups",
+     .letter = 'g',
+     .kind = GQA_OPTION_COUNT,
+     .value = "N",
+     .offset = AT(groups),
+     .min = 1,
+     .max = MAX_COUNT,
+     .help = "--similarity: KV heads to share; default: half of them"},
+    {.name = "plan",
+     .offset = AT(plan),
+     .help = "print KV bytes and predicted loss for each number of KV heads, "
+             "and the best number for each attention"},
+    {.name = "budget",
+     .kind = GQA_OPTION_SHARE,
+     .value = "SHARE",
+     .offset = AT(budget),
+     .max = 1,
+     .help = "--plan: of the KV cache's bytes, such as 25%; default: 50%"},
     {.name = "config",
      .letter = 'c',
      .kind = GQA_OPTION_FILE,
@@ -62,7 +84,7 @@ const struct gqa_tool gqa_inspect_tool = {
         "Usage: gqa-inspect [OPTION]... PATH\n"
         "Show the attention heads of a checkpoint: a file, an index or a\n"
         "folder of safetensors or HDF5, a .gqa, or - for standard input. Only\n"
-        "headers are read, but for --stats.\n",
+        "headers are read, but for --stats and where heads are compared.\n",
     .notes =
         "Exit status: 0 done, 2 trouble. Tensors that can be read are listed,\n"
         "whatever is wrong with the model.\n"
@@ -84,5 +106,10 @@ enum gqa_status gqa_inspect_options_parse(struct gqa_inspect_options *out,
     out->path = out->common.operands[0];
     if (out->context != 0 || out->batch != 1)
         out->kv_cache = true;
+    if (out->groups != 0)
+        out->similarity = true;
+    if (out->budget != 0)
+        out->plan = true;
+    out->compare = out->similarity || out->plan;
     return st;
 }

@@ -13,9 +13,12 @@ struct gqa_inspect_options {
     uint64_t head_dim;       /* 0: not given */
     uint64_t context;        /* 0: not given */
     uint64_t batch;
+    uint64_t groups; /* 0: half */
+    double budget;   /* of the KV cache's bytes; 0: half */
     /* What to show; none of these: the summary. */
-    bool tensors, recipe, stats, kv_cache;
-    bool all; /* no row stands for several */
+    bool tensors, recipe, stats, kv_cache, similarity, plan;
+    bool all;     /* no row stands for several */
+    bool compare; /* heads are compared, for any of these */
 };
 
 /* Its options, for help and completions. */
