@@ -173,25 +173,37 @@ static enum gqa_status plan_kv_cache(struct gqa_inspection *inspection)
                               inspection->show.batch);
 }
 
+/* A page is made without a plan, where there can be none. */
+static enum gqa_status make_plan(struct gqa_inspection *inspection)
+{
+    const struct gqa_inspect_options *show = &inspection->show;
+    const char *path = gqa_checkpoint_path(inspection->checkpoint);
+    enum gqa_status st =
+        gqa_trade_off_create(&inspection->trade_off, inspection->model,
+                             inspection->similarity, show->budget);
+
+    if (st == GQA_ERR_UNSUPPORTED && !show->plan) {
+        gqa_info("%s: no plan: %s", path, gqa_error_message());
+        return GQA_OK;
+    }
+    return st == GQA_OK ? st : fail_with_path(st, path);
+}
+
 static enum gqa_status compare(struct gqa_inspection *inspection)
 {
     const struct gqa_inspect_options *show = &inspection->show;
     const char *path = gqa_checkpoint_path(inspection->checkpoint);
     const struct gqa_similarity_options options = {
         .groups = show->groups,
-        .all = show->plan,
+        .all = show->plan || show->page_path || show->figure_path,
         .n_threads = show->common.n_threads,
         .log_level = show->common.log_level};
     enum gqa_status st =
         gqa_similarity_create(&inspection->similarity, inspection->checkpoint,
                               inspection->model, &options);
 
-    if (st == GQA_OK && show->plan) {
-        st = gqa_trade_off_create(&inspection->trade_off, inspection->model,
-                                  inspection->similarity, show->budget);
-        if (st != GQA_OK)
-            st = fail_with_path(st, path);
-    }
+    if (st == GQA_OK && options.all)
+        st = make_plan(inspection);
     if (st == GQA_OK && inspection->similarity->unaligned)
         gqa_warn("%s: what heads lose where they share is not worked out: %s",
                  path, inspection->similarity->unaligned);
@@ -326,4 +338,17 @@ const struct gqa_source *gqa_inspection_source_of(
     const struct gqa_inspection *inspection, size_t tensor)
 {
     return gqa_checkpoint_source_of(inspection->checkpoint, tensor);
+}
+
+const struct gqa_sharing_choice *gqa_inspection_drawn(
+    const struct gqa_inspection *inspection, size_t attention)
+{
+    const struct gqa_trade_off *t = inspection->trade_off;
+    const struct gqa_similar_heads *heads =
+        &inspection->similarity->attentions[attention];
+
+    for (size_t i = 0; t && !inspection->show.groups && i < t->n; i++)
+        if (t->attentions[i] == attention)
+            return gqa_trade_off_pick(t, inspection->similarity, i);
+    return heads->n_choices ? &heads->choices[heads->shown] : NULL;
 }

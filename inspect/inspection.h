@@ -76,6 +76,13 @@ GQA_MUST_USE
 enum gqa_status gqa_inspection_judge(const struct gqa_inspection *inspection);
 void gqa_inspection_free(struct gqa_inspection *inspection);
 
+/*
+ * The groups to draw of an attention: what was asked for, else what the plan
+ * chose, else half. Lent; NULL: heads cannot share.
+ */
+const struct gqa_sharing_choice *gqa_inspection_drawn(
+    const struct gqa_inspection *inspection, size_t attention);
+
 /* The file that a tensor lies in. Lent. */
 const struct gqa_source *gqa_inspection_source_of(
     const struct gqa_inspection *inspection, size_t tensor);

@@ -61,6 +61,20 @@ static const struct gqa_option rows[] = {
      .offset = AT(budget),
      .max = 1,
      .help = "--plan: of the KV cache's bytes, such as 25%; default: 50%"},
+    {.name = "html",
+     .kind = GQA_OPTION_FILE,
+     .value = "FILE",
+     .offset = AT(page_path),
+     .help = "write all of both as a page with heatmaps and a curve"},
+    {.name = "svg",
+     .kind = GQA_OPTION_FILE,
+     .value = "FILE",
+     .offset = AT(figure_path),
+     .help = "write the curve and some heatmaps as a figure for a paper"},
+    {.name = "force",
+     .letter = 'f',
+     .offset = AT(force),
+     .help = "--html, --svg: replace FILE if it exists"},
     {.name = "config",
      .letter = 'c',
      .kind = GQA_OPTION_FILE,
@@ -76,6 +90,7 @@ static const struct gqa_option rows[] = {
 
 static const char *const advices[GQA_N_ADVICES] = {
     GQA_MODEL_ADVICES,
+    [GQA_ADVICE_REPLACE] = "; --force would replace it",
 };
 
 const struct gqa_tool gqa_inspect_tool = {
@@ -110,6 +125,7 @@ enum gqa_status gqa_inspect_options_parse(struct gqa_inspect_options *out,
         out->similarity = true;
     if (out->budget != 0)
         out->plan = true;
-    out->compare = out->similarity || out->plan;
+    out->compare =
+        out->similarity || out->plan || out->page_path || out->figure_path;
     return st;
 }

@@ -7,11 +7,13 @@
 struct gqa_inspect_options {
     struct gqa_options common; /* first: gqa_options_parse() */
     const char *path;
-    const char *config_path; /* NULL: not given */
-    const char *family_path; /* NULL: not given */
-    uint64_t n_heads;        /* 0: not given */
-    uint64_t head_dim;       /* 0: not given */
-    uint64_t context;        /* 0: not given */
+    const char *config_path;             /* NULL: not given */
+    const char *family_path;             /* NULL: not given */
+    const char *page_path, *figure_path; /* NULL: not given */
+    bool force;
+    uint64_t n_heads;  /* 0: not given */
+    uint64_t head_dim; /* 0: not given */
+    uint64_t context;  /* 0: not given */
     uint64_t batch;
     uint64_t groups; /* 0: half */
     double budget;   /* of the KV cache's bytes; 0: half */

@@ -1,6 +1,5 @@
 /* How alike heads are, and which would share. */
 #include <inttypes.h>
-#include <math.h>
 
 #include "inspect/report_tables.h"
 #include "inspect/table.h"
@@ -38,14 +37,10 @@ static const struct gqa_sharing_choice *shown(
 
 static void put_mean(FILE *out, const double *matrix, size_t n)
 {
-    double mean;
-
-    if (!matrix || n < 2) {
+    if (matrix && n > 1)
+        gqa_similarity_put_mean(out, matrix, n);
+    else
         fputc('-', out);
-        return;
-    }
-    mean = gqa_similarity_mean(matrix, n);
-    fprintf(out, "%.2f", fabs(mean) < 0.005 ? 0 : mean); /* no -0.00 */
 }
 
 static void put_cell(FILE *out, const void *ctx, size_t row, size_t column)

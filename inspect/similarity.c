@@ -1,6 +1,7 @@
 #include "inspect/similarity.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,13 @@ double gqa_similarity_mean(const double *matrix, size_t n)
         for (size_t j = i + 1; j < n; j++)
             sum += matrix[i * n + j];
     return n > 1 ? sum / ((double)n * (double)(n - 1) / 2) : 1;
+}
+
+void gqa_similarity_put_mean(FILE *out, const double *matrix, size_t n)
+{
+    const double mean = gqa_similarity_mean(matrix, n);
+
+    fprintf(out, "%.2f", fabs(mean) < 0.005 ? 0 : mean);
 }
 
 /* The number of KV heads to show: what was asked for, or half. */

@@ -6,6 +6,8 @@
 #ifndef GQA_INSPECT_SIMILARITY_H
 #define GQA_INSPECT_SIMILARITY_H
 
+#include <stdio.h>
+
 #include "align/compare.h"
 #include "common/log.h"
 
@@ -55,5 +57,8 @@ void gqa_similarity_free(struct gqa_similarity *similarity);
 
 /* Mean over all pairs of two heads; 1 where there is one head. */
 double gqa_similarity_mean(const double *matrix, size_t n);
+
+/* The same for people, who need no -0.00. */
+void gqa_similarity_put_mean(FILE *out, const double *matrix, size_t n);
 
 #endif

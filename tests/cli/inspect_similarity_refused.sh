@@ -3,9 +3,9 @@ try() {
     gqa-inspect "$@"
     echo "exit status $?"
 }
-try --groups 5 "$DATA/good/llama"
+try --groups 2 "$DATA/runtime/llama"
 try --similarity "$DATA/good/unknown-family"
 try --plan --family "$DATA/families/qwen3.json" "$DATA/families/qwen3"
-try --budget 1% "$DATA/good/llama"
-try --budget 200% "$DATA/good/llama"
-try --groups 0 "$DATA/good/llama"
+try --budget 1% "$DATA/runtime/llama"
+try --budget 200% "$DATA/runtime/llama"
+try --groups 0 "$DATA/runtime/llama"
