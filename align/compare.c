@@ -64,7 +64,7 @@ static enum gqa_status compare_as_they_stand(double **cosine, double **cka,
 }
 
 /* Losses of pairs as the share of their energy that is kept. */
-static enum gqa_status compare_aligned(struct gqa_comparison *c,
+static enum gqa_status compare_aligned(struct gqa_compared_heads *c,
                                        unsigned n_threads)
 {
     const size_t n = c->n;
@@ -118,7 +118,7 @@ static enum gqa_status take_metrics(double *metrics[2],
     return st;
 }
 
-static enum gqa_status make_likeness(struct gqa_comparison *c,
+static enum gqa_status make_likeness(struct gqa_compared_heads *c,
                                      struct gqa_checkpoint *checkpoint,
                                      const struct gqa_model *model,
                                      const struct gqa_attention *a,
@@ -151,17 +151,17 @@ static enum gqa_status make_likeness(struct gqa_comparison *c,
     return st;
 }
 
-enum gqa_status gqa_compare(struct gqa_comparison *out,
-                            struct gqa_checkpoint *checkpoint,
-                            const struct gqa_model *model,
-                            const struct gqa_attention *a,
-                            const struct gqa_head_statistics *statistics,
-                            bool aligned, unsigned n_threads)
+enum gqa_status gqa_compare_heads(struct gqa_compared_heads *out,
+                                  struct gqa_checkpoint *checkpoint,
+                                  const struct gqa_model *model,
+                                  const struct gqa_attention *a,
+                                  const struct gqa_head_statistics *statistics,
+                                  bool aligned, unsigned n_threads)
 {
     enum gqa_status st;
 
-    *out = (struct gqa_comparison){.n = a->n_kv_heads,
-                                   .is_free = gqa_order_is_free(a)};
+    *out = (struct gqa_compared_heads){.n = a->n_kv_heads,
+                                       .is_free = gqa_order_is_free(a)};
     st = compare_as_they_stand(&out->cosine[0], &out->cka[0], out->n,
                                a->head_dim, statistics->keys,
                                statistics->centred_keys);
@@ -175,13 +175,13 @@ enum gqa_status gqa_compare(struct gqa_comparison *out,
     return st == GQA_OK ? compare_aligned(out, n_threads) : st;
 }
 
-void gqa_comparison_shrink(struct gqa_comparison *comparison)
+void gqa_compared_heads_shrink(struct gqa_compared_heads *comparison)
 {
     gqa_likeness_free(comparison->likeness);
     comparison->likeness = NULL;
 }
 
-void gqa_comparison_clear(struct gqa_comparison *comparison)
+void gqa_compared_heads_clear(struct gqa_compared_heads *comparison)
 {
     for (int k = 0; k < 2; k++) {
         free(comparison->cosine[k]);
@@ -189,11 +189,11 @@ void gqa_comparison_clear(struct gqa_comparison *comparison)
         free(comparison->kept[k]);
     }
     gqa_likeness_free(comparison->likeness);
-    *comparison = (struct gqa_comparison){0};
+    *comparison = (struct gqa_compared_heads){0};
 }
 
 enum gqa_status gqa_compare_groups(uint64_t *heads, double lost[2],
-                                   const struct gqa_comparison *c,
+                                   const struct gqa_compared_heads *c,
                                    size_t pooled, unsigned n_threads)
 {
     const size_t m = c->n / pooled;

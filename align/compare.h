@@ -9,7 +9,7 @@
 #include "align/statistics.h"
 
 /* Of keys [0] and values [1]; matrices are [n, n], symmetric. */
-struct gqa_comparison {
+struct gqa_compared_heads {
     size_t n; /* KV heads */
     /* E[x_i . x_j] over the roots of E[x_i . x_i] and E[x_j . x_j]; of weights
      * the cosine between them. */
@@ -28,22 +28,22 @@ struct gqa_comparison {
 /*
  * statistics  of the attention.
  * aligned     whether heads may share a space (gqa_align_is_possible()).
- * out         end it with gqa_comparison_clear(), also after an error.
+ * out         end it with gqa_compared_heads_clear(), also after an error.
  * Errors      those of gqa_moments_of_weights() and gqa_likeness_create().
  * The same for any number of threads. OpenBLAS is loaded.
  */
 GQA_MUST_USE
-enum gqa_status gqa_compare(struct gqa_comparison *out,
-                            struct gqa_checkpoint *checkpoint,
-                            const struct gqa_model *model,
-                            const struct gqa_attention *a,
-                            const struct gqa_head_statistics *statistics,
-                            bool aligned, unsigned n_threads);
+enum gqa_status gqa_compare_heads(struct gqa_compared_heads *out,
+                                  struct gqa_checkpoint *checkpoint,
+                                  const struct gqa_model *model,
+                                  const struct gqa_attention *a,
+                                  const struct gqa_head_statistics *statistics,
+                                  bool aligned, unsigned n_threads);
 
 /* What is of use to gqa_compare_groups() alone, and takes most of the
  * memory. */
-void gqa_comparison_shrink(struct gqa_comparison *comparison);
-void gqa_comparison_clear(struct gqa_comparison *comparison);
+void gqa_compared_heads_shrink(struct gqa_compared_heads *comparison);
+void gqa_compared_heads_clear(struct gqa_compared_heads *comparison);
 
 /*
  * The groups that a conversion would choose: head heads[i] at place i, and
@@ -52,7 +52,7 @@ void gqa_comparison_clear(struct gqa_comparison *comparison);
  */
 GQA_MUST_USE
 enum gqa_status gqa_compare_groups(uint64_t *heads, double lost[2],
-                                   const struct gqa_comparison *comparison,
+                                   const struct gqa_compared_heads *comparison,
                                    size_t pooled, unsigned n_threads);
 
 #endif

@@ -296,6 +296,12 @@ enum gqa_status gqa_likeness_lost(double *lost, const struct gqa_likeness *l,
     return st;
 }
 
+void gqa_likeness_all(double all[2], const struct gqa_likeness *l)
+{
+    for (int k = 0; k < 2; k++)
+        all[k] = l->parts[k].all;
+}
+
 void gqa_likeness_energy(double energy[2], const struct gqa_likeness *l,
                          size_t head)
 {

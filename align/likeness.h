@@ -41,6 +41,9 @@ enum gqa_status gqa_likeness_lost_apart(double lost[2],
                                         const struct gqa_likeness *likeness,
                                         const size_t *heads, size_t n);
 
+/* The energy of all scores, and of all outputs, summed over heads. */
+void gqa_likeness_all(double all[2], const struct gqa_likeness *likeness);
+
 /* A head's own share of the energy of all scores, and of that of all
  * outputs. */
 void gqa_likeness_energy(double energy[2], const struct gqa_likeness *likeness,

@@ -94,7 +94,7 @@ static void put_axes(const struct axes *a)
              "KV bytes of a token, of those stored");
     fprintf(a->out,
             "<text transform=\"translate(%.5g %.5g) rotate(-90)\" "
-            "text-anchor=\"middle\">predicted loss of energy</text>\n",
+            "text-anchor=\"middle\">predicted loss</text>\n",
             a->left - a->font * 3.6, a->top + a->height / 2);
 }
 

@@ -43,7 +43,7 @@ static void put_row(FILE *out, const struct gqa_inspection *in, size_t index,
 {
     const struct gqa_attention *a = &in->model->attentions[index];
     const struct gqa_similar_heads *heads = &in->similarity->attentions[index];
-    const struct gqa_comparison *c = &heads->alike;
+    const struct gqa_compared_heads *c = &heads->alike;
     const struct gqa_sharing_choice *choice = gqa_inspection_drawn(in, index);
     const double *const maps[N_MAPS] = {c->cosine[0], c->kept[0], c->cosine[1],
                                         c->kept[1]};

@@ -195,6 +195,7 @@ static enum gqa_status compare(struct gqa_inspection *inspection)
     const char *path = gqa_checkpoint_path(inspection->checkpoint);
     const struct gqa_similarity_options options = {
         .groups = show->groups,
+        .learning = show->learning,
         .all = show->plan || show->page_path || show->figure_path,
         .n_threads = show->common.n_threads,
         .log_level = show->common.log_level};

@@ -17,7 +17,7 @@ static json_t *make_matrix(const double *matrix, size_t n)
     return rows;
 }
 
-static json_t *make_part(const struct gqa_comparison *c, int part)
+static json_t *make_part(const struct gqa_compared_heads *c, int part)
 {
     json_t *object = json_object();
 
@@ -35,8 +35,7 @@ static void set_losses(json_t *object, const struct gqa_sharing_choice *choice)
                         gqa_json_make_real(choice->lost[0]));
     json_object_set_new(object, "values_lost",
                         gqa_json_make_real(choice->lost[1]));
-    json_object_set_new(object, "lost",
-                        gqa_json_make_real(gqa_sharing_lost(choice)));
+    json_object_set_new(object, "lost", gqa_json_make_real(choice->predicted));
 }
 
 static json_t *make_groups(const struct gqa_sharing_choice *choice, size_t n)
@@ -86,10 +85,22 @@ json_t *gqa_json_similarity(const struct gqa_inspection *in)
                             json_boolean(heads->alike.exact));
         json_object_set_new(row, "may_change_places",
                             json_boolean(heads->alike.is_free));
+        json_object_set_new(row, "influence",
+                            in->similarity->n_tokens
+                                ? gqa_json_make_real(heads->weight)
+                                : json_null());
+        json_object_set_new(row, "mean_square",
+                            heads->scores > 0
+                                ? gqa_json_make_real(heads->scores)
+                                : json_null());
         json_object_set_new(row, "shared", make_shared(heads));
         json_array_append_new(list, row);
     }
-    json_object_set_new(object, "from", json_string("weights"));
+    json_object_set_new(
+        object, "from",
+        json_string(in->similarity->n_tokens ? "tokens" : "weights"));
+    json_object_set_new(object, "n_tokens",
+                        gqa_json_make_count(in->similarity->n_tokens));
     json_object_set_new(object, "not_aligned",
                         gqa_json_make_text(in->similarity->unaligned));
     json_object_set_new(object, "attentions", list);

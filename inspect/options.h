@@ -2,6 +2,7 @@
 #ifndef GQA_INSPECT_OPTIONS_H
 #define GQA_INSPECT_OPTIONS_H
 
+#include "align/learning.h"
 #include "common/options.h"
 
 struct gqa_inspect_options {
@@ -11,9 +12,10 @@ struct gqa_inspect_options {
     const char *family_path;             /* NULL: not given */
     const char *page_path, *figure_path; /* NULL: not given */
     bool force;
-    uint64_t n_heads;  /* 0: not given */
-    uint64_t head_dim; /* 0: not given */
-    uint64_t context;  /* 0: not given */
+    struct gqa_learning_options learning; /* of comparing heads */
+    uint64_t n_heads;                     /* 0: not given */
+    uint64_t head_dim;                    /* 0: not given */
+    uint64_t context;                     /* 0: not given */
     uint64_t batch;
     uint64_t groups; /* 0: half */
     double budget;   /* of the KV cache's bytes; 0: half */

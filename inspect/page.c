@@ -8,6 +8,7 @@
 #include "inspect/markup.h"
 #include "inspect/page_style.h"
 #include "inspect/page_tables.h"
+#include "inspect/report_tables.h"
 
 /* Heads whose numbers stand beside a map. */
 enum { MAX_NUMBERED = 24 };
@@ -86,8 +87,13 @@ static void put_plan(FILE *out, const struct gqa_inspection *in)
                                            .height = 380,
                                            .font = 13});
     fputs("</svg><figcaption>Lost: of the energy of scores and outputs, what "
-          "an aligned conversion loses, the mean over attentions that keep a "
-          "cache, by the weights alone.",
+          "an aligned conversion loses, ",
+          out);
+    gqa_report_put_source(out, in);
+    fputs(in->similarity->n_tokens
+              ? "; each attention counts by the share of the residual stream "
+                "that it makes."
+              : "; all attentions that keep a cache count alike.",
           out);
     if (gqa_layer_groups_has(in, GQA_ATTENTION_CROSS))
         fputs(" Bytes are of a generated token and of a token of the source.",
@@ -183,7 +189,7 @@ static enum gqa_status put_heads(FILE *out, const struct gqa_inspection *in,
 {
     const struct gqa_attention *a = &in->model->attentions[index];
     const struct gqa_similar_heads *heads = &in->similarity->attentions[index];
-    const struct gqa_comparison *c = &heads->alike;
+    const struct gqa_compared_heads *c = &heads->alike;
     const struct gqa_sharing_choice *choice = gqa_inspection_drawn(in, index);
     enum gqa_status st;
 
@@ -210,13 +216,16 @@ static enum gqa_status put_all_heads(FILE *out, const struct gqa_inspection *in)
     enum gqa_status st = GQA_OK;
 
     fputs("<h2>How alike heads are</h2>\n<p>Each square compares two heads. "
-          "<em>Cosine</em>: between their weights, as a mean of heads adds "
-          "them up; 0 and less look the same. <em>Energy kept</em>: of what "
+          "<em>Cosine</em>: of what they are as they stand, which a mean "
+          "of heads adds up; 0 and less look the same. <em>Energy kept</em>: "
+          "of what "
           "two heads give to scores (keys) and outputs (values), the share "
           "that one head keeps which both share, aligned; unlike heads keep "
           "about half. Heads stand in the order of the groups, which are "
-          "framed.</p>\n<div class=\"scale\">\n",
+          "framed. Heads are compared ",
           out);
+    gqa_report_put_source(out, in);
+    fputs(".</p>\n<div class=\"scale\">\n", out);
     put_scale(out, "cosine", "cosine", "0");
     put_scale(out, "kept", "energy kept", "0.5");
     fputs("</div>\n", out);

@@ -95,7 +95,7 @@ static void put_losses(FILE *out, const struct gqa_inspection *in, size_t index)
         }
         fputs(t->uniform[i].pooled == chosen ? "<td class=\"chosen\">" : "<td>",
               out);
-        put_share(out, gqa_sharing_lost(&heads->choices[k]), 1);
+        put_share(out, heads->choices[k].predicted, 1);
         fputs("</td>", out);
     }
     if (chosen)
@@ -104,7 +104,8 @@ static void put_losses(FILE *out, const struct gqa_inspection *in, size_t index)
         fputs("<td>&#8211;</td>", out);
 }
 
-static void put_head(FILE *out, const struct gqa_trade_off *t)
+static void put_head(FILE *out, const struct gqa_trade_off *t,
+                     bool with_weights)
 {
     size_t n = 0;
 
@@ -114,6 +115,9 @@ static void put_head(FILE *out, const struct gqa_trade_off *t)
           "</th><th colspan=\"3\" scope=\"colgroup\">keys, mean of pairs</th>"
           "<th colspan=\"3\" scope=\"colgroup\">values, mean of pairs</th>",
           out);
+    if (with_weights)
+        fputs("<th rowspan=\"2\" scope=\"col\">makes of<br/>the stream</th>",
+              out);
     if (n > 0)
         fprintf(out,
                 "<th colspan=\"%zu\" scope=\"colgroup\">lost with so many KV "
@@ -134,11 +138,12 @@ static void put_head(FILE *out, const struct gqa_trade_off *t)
 void gqa_page_put_attentions(FILE *out, const struct gqa_inspection *in)
 {
     fputs("<div class=\"wide\"><table class=\"long\">\n", out);
-    put_head(out, in->trade_off);
+    put_head(out, in->trade_off, in->similarity->n_tokens > 0);
     fputs("<tbody>\n", out);
     for (size_t i = 0; i < in->similarity->n; i++) {
         const struct gqa_attention *a = &in->model->attentions[i];
-        const struct gqa_comparison *c = &in->similarity->attentions[i].alike;
+        const struct gqa_compared_heads *c =
+            &in->similarity->attentions[i].alike;
 
         fprintf(out,
                 "<tr><th scope=\"row\" class=\"name\">%s %s %" PRIu64 "</th>",
@@ -149,6 +154,9 @@ void gqa_page_put_attentions(FILE *out, const struct gqa_inspection *in)
             put_mean(out, c->cka[part], c->n);
             put_mean(out, c->kept[part], c->n);
         }
+        if (in->similarity->n_tokens)
+            fprintf(out, "<td>%.1f%%</td>",
+                    100 * in->similarity->attentions[i].weight);
         if (in->trade_off)
             put_losses(out, in, i);
         fputs("</tr>\n", out);

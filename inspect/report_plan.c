@@ -60,7 +60,7 @@ static void put_uniform_cell(FILE *out, const void *ctx, size_t row,
 /* --- Each with its own ---------------------------------------------------- */
 
 /* Columns before those of losses, and the most of these. */
-enum { STACK, KIND, LAYER, CHOSEN, N_FIXED, MAX_LOSSES = 6 };
+enum { STACK, KIND, LAYER, WEIGHT, CHOSEN, N_FIXED, MAX_LOSSES = 5 };
 
 struct choice_table {
     const struct gqa_inspection *in;
@@ -98,6 +98,13 @@ static void put_choice_cell(FILE *out, const void *ctx, size_t row,
     case LAYER:
         fprintf(out, "%" PRIu64, a->layer);
         break;
+    case WEIGHT:
+        if (table->in->similarity->n_tokens)
+            fprintf(out, "%.1f%%",
+                    100 * table->in->similarity->attentions[index].weight);
+        else
+            fputc('-', out);
+        break;
     case CHOSEN:
         fprintf(out, "%" PRIu64,
                 gqa_trade_off_pick(t, table->in->similarity, row)->pooled);
@@ -106,7 +113,7 @@ static void put_choice_cell(FILE *out, const void *ctx, size_t row,
         choice = find_choice(&table->in->similarity->attentions[index],
                              table->pooled[column - N_FIXED]);
         if (choice)
-            fprintf(out, "%.1f%%", 100 * gqa_sharing_lost(choice));
+            fprintf(out, "%.1f%%", 100 * choice->predicted);
         else
             fputc('-', out);
         break;
@@ -117,7 +124,10 @@ static void put_choice_cell(FILE *out, const void *ctx, size_t row,
 static enum gqa_status put_choices(FILE *out, const struct gqa_inspection *in)
 {
     static const struct gqa_column fixed[N_FIXED] = {
-        {"stack", false}, {"kind", false}, {"layer", true}, {"KV heads", true}};
+        [STACK] = {"stack", false},    [KIND] = {"kind", false},
+        [LAYER] = {"layer", true},     [WEIGHT] = {"makes", true},
+        [CHOSEN] = {"KV heads", true},
+    };
     const struct gqa_trade_off *t = in->trade_off;
     struct choice_table table = {.in = in};
     const size_t first = t->n_uniform > MAX_LOSSES
@@ -188,11 +198,18 @@ enum gqa_status gqa_report_plan(FILE *out, const struct gqa_inspection *in)
     const struct gqa_trade_off *t = in->trade_off;
     enum gqa_status st;
 
-    fputs("KV cache and predicted loss, by the weights: of the energy of "
-          "scores and outputs,\n"
-          "what an aligned conversion loses, the mean over attentions that "
-          "keep a cache.\n",
+    fputs("KV cache and predicted loss, ", out);
+    gqa_report_put_source(out, in);
+    fputs(":\nwhat an aligned conversion loses of the energy of scores and "
+          "outputs.\n",
           out);
+    fputs(
+        in->similarity->n_tokens
+            ? "Each attention counts by the share of the residual stream that "
+              "it makes.\n"
+            : "All attentions that keep a cache count alike; with --calibrate "
+              "by what they make.\n",
+        out);
     if (gqa_layer_groups_has(in, GQA_ATTENTION_CROSS))
         fputs("Bytes are of a generated token and of a token of the source.\n",
               out);

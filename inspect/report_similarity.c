@@ -48,7 +48,7 @@ static void put_cell(FILE *out, const void *ctx, size_t row, size_t column)
     const struct gqa_inspection *in = ctx;
     const struct gqa_attention *a = &in->model->attentions[row];
     const struct gqa_similar_heads *heads = &in->similarity->attentions[row];
-    const struct gqa_comparison *c = &heads->alike;
+    const struct gqa_compared_heads *c = &heads->alike;
     const struct gqa_sharing_choice *choice = shown(heads);
 
     switch ((enum column)column) {
@@ -87,7 +87,7 @@ static void put_cell(FILE *out, const void *ctx, size_t row, size_t column)
         break;
     case LOST:
         if (choice)
-            fprintf(out, "%.1f%%", 100 * gqa_sharing_lost(choice));
+            fprintf(out, "%.1f%%", 100 * choice->predicted);
         else
             fputc('-', out);
         break;
@@ -112,11 +112,20 @@ static void put_groups(FILE *out, const void *ctx, size_t row)
                 choice->heads[i]);
 }
 
+void gqa_report_put_source(FILE *out, const struct gqa_inspection *in)
+{
+    if (in->similarity->n_tokens)
+        fprintf(out, "by %" PRIu64 " tokens", in->similarity->n_tokens);
+    else
+        fputs("by their weights", out);
+}
+
 enum gqa_status gqa_report_similarity(FILE *out,
                                       const struct gqa_inspection *in)
 {
-    fputs("How alike KV heads are, by their weights: means over pairs of "
-          "heads.\n"
+    fputs("How alike KV heads are, ", out);
+    gqa_report_put_source(out, in);
+    fputs(": means over pairs of heads.\n"
           "cos, CKA: as they stand. kept: of the energy of scores (K) and "
           "outputs (V) of\n"
           "two heads, what one keeps that both share. lost: of all of it, with "

@@ -28,6 +28,9 @@ GQA_MUST_USE
 enum gqa_status gqa_report_similarity(FILE *out,
                                       const struct gqa_inspection *in);
 
+/* What heads were compared by: "by their weights"; needs similarity. */
+void gqa_report_put_source(FILE *out, const struct gqa_inspection *in);
+
 /* KV bytes against predicted loss; needs the trade-off. */
 GQA_MUST_USE
 enum gqa_status gqa_report_plan(FILE *out, const struct gqa_inspection *in);

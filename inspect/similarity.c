@@ -7,7 +7,7 @@
 
 #include "align/align.h"
 #include "align/moments.h"
-#include "common/progress.h"
+#include "inspect/learn_heads.h"
 #include "runtime/blas.h"
 
 struct comparing {
@@ -17,11 +17,6 @@ struct comparing {
     const struct gqa_network *network; /* NULL: it cannot be run */
     const struct gqa_similarity_options *options;
 };
-
-double gqa_sharing_lost(const struct gqa_sharing_choice *choice)
-{
-    return (choice->lost[0] + choice->lost[1]) / 2;
-}
 
 double gqa_similarity_mean(const double *matrix, size_t n)
 {
@@ -56,14 +51,22 @@ static enum gqa_status add_choice(struct gqa_similar_heads *heads,
                                   uint64_t pooled, unsigned n_threads)
 {
     struct gqa_sharing_choice *choice = &heads->choices[heads->n_choices];
+    enum gqa_status st;
+    double off;
 
     choice->pooled = pooled;
     choice->heads = malloc(heads->alike.n * sizeof *choice->heads);
     if (!choice->heads)
         return gqa_fail_nomem();
     heads->n_choices++;
-    return gqa_compare_groups(choice->heads, choice->lost, &heads->alike,
-                              (size_t)pooled, n_threads);
+    st = gqa_compare_groups(choice->heads, choice->lost, &heads->alike,
+                            (size_t)pooled, n_threads);
+    off = choice->lost[0] * heads->scores;
+    choice->predicted =
+        ((heads->scores > 0 ? off / (1 + off) : choice->lost[0]) +
+         choice->lost[1]) /
+        2;
+    return st;
 }
 
 static enum gqa_status add_choices(const struct comparing *c,
@@ -89,23 +92,52 @@ static enum gqa_status add_choices(const struct comparing *c,
     return st;
 }
 
-static enum gqa_status compare_with(const struct comparing *c, size_t index,
+/* As the softmax sees them. */
+static double mean_square_score(const struct comparing *c,
+                                const struct gqa_attention *a,
+                                const struct gqa_similar_heads *heads)
+{
+    double all[2], scale = 1;
+
+    for (size_t i = 0; i < c->network->n_stacks; i++)
+        if (c->network->stacks[i].stack == a->stack) {
+            const struct gqa_block *b = &c->network->stacks[i].blocks[a->layer];
+
+            scale =
+                (a->kind == GQA_ATTENTION_SELF ? &b->self : &b->cross)->scale;
+        }
+    gqa_likeness_all(all, heads->alike.likeness);
+    return scale * scale * all[0] / (double)a->n_heads;
+}
+
+static enum gqa_status compare_with(void *ctx, size_t index,
                                     const struct gqa_head_statistics *s)
 {
+    const struct comparing *c = ctx;
     const struct gqa_attention *a = &c->model->attentions[index];
     struct gqa_similar_heads *heads = &c->out->attentions[index];
     const bool aligned = c->network && gqa_align_is_possible(c->network, a);
-    enum gqa_status st = gqa_compare(&heads->alike, c->checkpoint, c->model, a,
-                                     s, aligned, c->options->n_threads);
+    enum gqa_status st =
+        gqa_compare_heads(&heads->alike, c->checkpoint, c->model, a, s, aligned,
+                          c->options->n_threads);
 
+    if (st == GQA_OK && aligned &&
+        gqa_learning_has_tokens(&c->options->learning))
+        heads->scores = mean_square_score(c, a, heads);
     if (st == GQA_OK && aligned)
         st = add_choices(c, heads);
     c->out->n_unaligned += !aligned;
-    gqa_comparison_shrink(&heads->alike);
+    gqa_compared_heads_shrink(&heads->alike);
+    if (st == GQA_ERR_FORMAT)
+        st = gqa_fail_prefix(st,
+                             "%s, %s attention of layer %" PRIu64 " of the %s",
+                             gqa_checkpoint_path(c->checkpoint),
+                             gqa_attention_kind_name(a->kind), a->layer,
+                             gqa_stack_name(a->stack));
     return st;
 }
 
-static enum gqa_status compare_weights(const struct comparing *c, size_t index)
+static enum gqa_status compare_weights(struct comparing *c, size_t index)
 {
     const struct gqa_attention *a = &c->model->attentions[index];
     struct gqa_head_statistics s;
@@ -116,12 +148,6 @@ static enum gqa_status compare_weights(const struct comparing *c, size_t index)
     if (st == GQA_OK)
         st = compare_with(c, index, &s);
     gqa_head_statistics_clear(&s);
-    if (st == GQA_ERR_FORMAT)
-        st = gqa_fail_prefix(st,
-                             "%s, %s attention of layer %" PRIu64 " of the %s",
-                             gqa_checkpoint_path(c->checkpoint),
-                             gqa_attention_kind_name(a->kind), a->layer,
-                             gqa_stack_name(a->stack));
     return st;
 }
 
@@ -142,23 +168,48 @@ static uint64_t bytes_of(const struct gqa_model *model,
     return bytes;
 }
 
-static enum gqa_status compare_all(const struct comparing *c)
+static enum gqa_status compare_all_weights(struct comparing *c,
+                                           struct gqa_progress *bar)
 {
     const struct gqa_model *model = c->model;
-    struct gqa_progress *bar = NULL;
-    enum gqa_status st = gqa_progress_create(&bar, c->options->log_level);
+    enum gqa_status st = GQA_OK;
     uint64_t done = 0, all = 0;
 
     for (size_t i = 0; i < model->n_attentions; i++)
         all += bytes_of(model, &model->attentions[i]);
-    if (st == GQA_OK)
-        gqa_progress_phase(bar, "comparing heads", GQA_PROGRESS_BYTES);
+    gqa_progress_phase(bar, "comparing heads", GQA_PROGRESS_BYTES);
     for (size_t i = 0; i < model->n_attentions && st == GQA_OK; i++) {
         st = compare_weights(c, i);
         done += bytes_of(model, &model->attentions[i]);
         gqa_progress_update(bar, done, all);
     }
-    gqa_progress_free(bar);
+    return st;
+}
+
+static enum gqa_status compare_all(struct comparing *c)
+{
+    struct gqa_learn_heads_job job = {.checkpoint = c->checkpoint,
+                                      .network = c->network,
+                                      .options = &c->options->learning,
+                                      .n_threads = c->options->n_threads,
+                                      .take = compare_with,
+                                      .ctx = c};
+    const size_t n = c->model->n_attentions;
+    enum gqa_status st = gqa_progress_create(&job.bar, c->options->log_level);
+
+    job.influence = malloc((n + 1) * sizeof *job.influence);
+    if (st == GQA_OK && !job.influence)
+        st = gqa_fail_nomem();
+    for (size_t i = 0; i < n && st == GQA_OK; i++)
+        job.influence[i] = 1;
+    if (st == GQA_OK && gqa_learning_has_tokens(&c->options->learning))
+        st = gqa_learn_heads(&c->out->n_tokens, &job);
+    else if (st == GQA_OK)
+        st = compare_all_weights(c, job.bar);
+    for (size_t i = 0; i < n && st == GQA_OK; i++)
+        c->out->attentions[i].weight = job.influence[i];
+    free(job.influence);
+    gqa_progress_free(job.bar);
     return st;
 }
 
@@ -242,7 +293,8 @@ enum gqa_status gqa_similarity_create(
     if (st == GQA_OK)
         st = gqa_network_create(&network, model);
     /* What it computes is not known: only how heads stand is. */
-    if (st == GQA_ERR_UNSUPPORTED || st == GQA_ERR_FORMAT) {
+    if ((st == GQA_ERR_UNSUPPORTED || st == GQA_ERR_FORMAT) &&
+        !gqa_learning_has_tokens(&options->learning)) {
         not_run = strdup(gqa_error_message());
         st = not_run ? GQA_OK : gqa_fail_nomem();
     }
@@ -270,7 +322,7 @@ void gqa_similarity_free(struct gqa_similarity *similarity)
     for (size_t i = 0; similarity->attentions && i < similarity->n; i++) {
         struct gqa_similar_heads *heads = &similarity->attentions[i];
 
-        gqa_comparison_clear(&heads->alike);
+        gqa_compared_heads_clear(&heads->alike);
         for (size_t k = 0; k < heads->n_choices; k++)
             free(heads->choices[k].heads);
         free(heads->choices);

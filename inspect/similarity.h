@@ -9,21 +9,27 @@
 #include <stdio.h>
 
 #include "align/compare.h"
+#include "align/learning.h"
 #include "common/log.h"
 
 /* A number of KV heads that an attention can have. */
 struct gqa_sharing_choice {
     uint64_t pooled;
-    double lost[2];  /* of the energy of scores, and of that of outputs */
-    uint64_t *heads; /* [n]: as they come to stand, neighbours sharing */
+    double lost[2];   /* of the energy of scores, and of that of outputs */
+    double predicted; /* of what the attention says, from 0 to 1; see below */
+    uint64_t *heads;  /* [n]: as they come to stand, neighbours sharing */
 };
 
 struct gqa_similar_heads {
-    struct gqa_comparison alike;
+    struct gqa_compared_heads alike;
     struct gqa_sharing_choice *choices; /* most KV heads first; none where heads
                                            cannot share */
     size_t n_choices;
     size_t shown; /* of choices: the one that was asked for */
+    /* How much of the residual stream the attention makes (influence.h); 1
+     * where heads are compared by weights alone. */
+    double weight;
+    double scores; /* their mean square; 0: not known, by weights alone */
 };
 
 struct gqa_similarity {
@@ -31,22 +37,28 @@ struct gqa_similarity {
     size_t n;
     size_t n_unaligned; /* whose heads cannot share */
     char *unaligned;    /* why, of all of them, or NULL */
+    uint64_t n_tokens;  /* that they were compared by; 0: by weights alone */
 };
 
 struct gqa_similarity_options {
     uint64_t groups; /* KV heads to show; 0: half as many as there are */
     bool all;        /* choices for every number of KV heads, not that alone */
+    struct gqa_learning_options learning;
     unsigned n_threads;
     enum gqa_log_level log_level;
 };
 
-/* Of both: the predicted loss, from 0 to 1. */
-double gqa_sharing_lost(const struct gqa_sharing_choice *choice);
+/*
+ * What is predicted of an attention, from 0 to 1: the mean of both losses. A
+ * softmax sees how far scores are off, not by what share: where tokens tell how
+ * large they are, that of keys is x / (1 + x), x the mean square of what scores
+ * are off by.
+ */
 
 /*
  * Errors GQA_ERR_USAGE: no attention can be given options->groups;
  * GQA_ERR_UNSUPPORTED, GQA_ERR_FORMAT: weights that are no numbers; those of
- * gqa_compare().
+ * gqa_compare_heads() and, with tokens, of gqa_learn_heads().
  */
 GQA_MUST_USE
 enum gqa_status gqa_similarity_create(

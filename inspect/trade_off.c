@@ -29,6 +29,7 @@ struct knapsack {
     struct item *items;
     size_t n;
     uint64_t unit, n_units; /* n_units: all as stored */
+    double weights;         /* of all attentions */
     double *best;           /* [n_units + 1]: least lost with exactly these */
 };
 
@@ -61,7 +62,7 @@ static enum gqa_status make_item(struct item *item, struct knapsack *k,
                                     &o->bytes))
             return gqa_fail(GQA_ERR_UNSUPPORTED,
                             "the KV cache would take more than 2^63 bytes");
-        o->lost = gqa_sharing_lost(&heads->choices[i]) / (double)k->n;
+        o->lost = heads->choices[i].predicted * heads->weight / k->weights;
         k->unit = common_divisor(k->unit, o->bytes);
     }
     return GQA_OK;
@@ -77,6 +78,10 @@ static enum gqa_status make_items(struct knapsack *k, struct gqa_trade_off *t,
     k->items = calloc(k->n, sizeof *k->items);
     if (!k->items)
         return gqa_fail_nomem();
+    for (size_t i = 0; i < k->n; i++)
+        k->weights += similarity->attentions[t->attentions[i]].weight;
+    if (!(k->weights > 0)) /* nothing is lost where nothing is made */
+        k->weights = 1;
     for (size_t i = 0; i < k->n && st == GQA_OK; i++) {
         st = make_item(&k->items[i], k, model,
                        &model->attentions[t->attentions[i]],

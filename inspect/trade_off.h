@@ -4,8 +4,9 @@
  *
  * Bytes are those of a token in the decoder's self-attention plus, in an
  * encoder-decoder, those of a source token in its cross-attention
- * (kv_cache.h). Loss is the mean over the attentions that keep a cache of
- * gqa_sharing_lost().
+ * (kv_cache.h). Loss is the mean of what is predicted over the attentions that
+ * keep a cache, weighted by how much of the stream they make, where that is
+ * known.
  */
 #ifndef GQA_INSPECT_TRADE_OFF_H
 #define GQA_INSPECT_TRADE_OFF_H

@@ -43,10 +43,10 @@ static void teardown(void)
     cross = NULL;
 }
 
-static void compare(struct gqa_comparison *out, unsigned n_threads)
+static void compare(struct gqa_compared_heads *out, unsigned n_threads)
 {
-    ck_assert_int_eq(gqa_compare(out, checkpoint, model, cross, &statistics,
-                                 true, n_threads),
+    ck_assert_int_eq(gqa_compare_heads(out, checkpoint, model, cross,
+                                       &statistics, true, n_threads),
                      GQA_OK);
 }
 
@@ -78,7 +78,7 @@ START_TEST(known_heads)
 {
     const size_t n = cross->n_kv_heads;
     int turns[64] = {0};
-    struct gqa_comparison c;
+    struct gqa_compared_heads c;
 
     ck_assert_uint_le(n, 64);
     turns[1] = 1;
@@ -100,7 +100,7 @@ START_TEST(known_heads)
         ck_assert_double_eq_tol(c.cka[k][2], 0, 1e-12);
     }
     ck_assert_double_eq_tol(c.kept[0][2], 0.5, 1e-9);
-    gqa_comparison_clear(&c);
+    gqa_compared_heads_clear(&c);
 }
 END_TEST
 
@@ -111,7 +111,7 @@ START_TEST(groups)
     const size_t n = cross->n_kv_heads;
     uint64_t *heads = malloc(n * sizeof *heads);
     int turns[64] = {0};
-    struct gqa_comparison c;
+    struct gqa_compared_heads c;
     double lost[2];
 
     turns[0] = turns[5] = 2;
@@ -123,7 +123,7 @@ START_TEST(groups)
     ck_assert_double_eq_tol(lost[0], 1.0 / (double)n, 1e-9);
     ck_assert_uint_eq(heads[0], 0);
     ck_assert_uint_eq(heads[1], 5);
-    gqa_comparison_clear(&c);
+    gqa_compared_heads_clear(&c);
     free(heads);
 }
 END_TEST
@@ -131,7 +131,7 @@ END_TEST
 START_TEST(any_number_of_threads)
 {
     const size_t n = cross->n_kv_heads;
-    struct gqa_comparison one, three;
+    struct gqa_compared_heads one, three;
 
     compare(&one, 1);
     compare(&three, 3);
@@ -148,22 +148,22 @@ START_TEST(any_number_of_threads)
                 ck_assert_double_le(one.cka[k][i * n + j], 1 + 1e-12);
             }
     }
-    gqa_comparison_clear(&one);
-    gqa_comparison_clear(&three);
+    gqa_compared_heads_clear(&one);
+    gqa_compared_heads_clear(&three);
 }
 END_TEST
 
 START_TEST(not_aligned)
 {
-    struct gqa_comparison c;
+    struct gqa_compared_heads c;
 
     ck_assert_int_eq(
-        gqa_compare(&c, checkpoint, model, cross, &statistics, false, 1),
+        gqa_compare_heads(&c, checkpoint, model, cross, &statistics, false, 1),
         GQA_OK);
     ck_assert_ptr_null(c.kept[0]);
     ck_assert_ptr_null(c.likeness);
     ck_assert_double_eq_tol(c.cosine[0][0], 1, 1e-12);
-    gqa_comparison_clear(&c);
+    gqa_compared_heads_clear(&c);
 }
 END_TEST
 
