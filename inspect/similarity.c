@@ -269,6 +269,22 @@ static enum gqa_status tell_unaligned(const struct comparing *c,
     return c->out->unaligned ? GQA_OK : gqa_fail_nomem();
 }
 
+/* Where it cannot be run what it computes is not known: only how heads stand
+ * is, and not_run why. */
+static enum gqa_status make_network(struct gqa_network **network,
+                                    char **not_run, const struct comparing *c)
+{
+    const enum gqa_status st = gqa_network_create(network, c->model);
+
+    if (st == GQA_OK || gqa_learning_has_tokens(&c->options->learning) ||
+        (st != GQA_ERR_UNSUPPORTED && st != GQA_ERR_FORMAT))
+        return st == GQA_OK ? st
+                            : gqa_fail_prefix(
+                                  st, "%s", gqa_checkpoint_path(c->checkpoint));
+    *not_run = strdup(gqa_error_message());
+    return *not_run ? GQA_OK : gqa_fail_nomem();
+}
+
 enum gqa_status gqa_similarity_create(
     struct gqa_similarity **out, struct gqa_checkpoint *checkpoint,
     const struct gqa_model *model, const struct gqa_similarity_options *options)
@@ -291,13 +307,7 @@ enum gqa_status gqa_similarity_create(
     if (st == GQA_OK)
         st = check_types(&c);
     if (st == GQA_OK)
-        st = gqa_network_create(&network, model);
-    /* What it computes is not known: only how heads stand is. */
-    if ((st == GQA_ERR_UNSUPPORTED || st == GQA_ERR_FORMAT) &&
-        !gqa_learning_has_tokens(&options->learning)) {
-        not_run = strdup(gqa_error_message());
-        st = not_run ? GQA_OK : gqa_fail_nomem();
-    }
+        st = make_network(&network, &not_run, &c);
     c.network = network;
     if (st == GQA_OK)
         st = gqa_blas_load(options->n_threads);
