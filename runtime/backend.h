@@ -23,7 +23,7 @@
 
 /* Raised with every change of this header, of ops.h and of what they
  * include: the tools and the plug-in must agree. */
-#define GQA_BACKEND_ABI 2
+#define GQA_BACKEND_ABI 3
 
 struct gqa_device;
 
@@ -168,6 +168,17 @@ struct gqa_backend {
     /* x = cap * tanh(x / cap), of n wide elements; cap > 0. */
     enum gqa_status (*soft_cap)(struct gqa_device *device, void *x, uint64_t n,
                                 double cap);
+    /* Rows of the current batch. The same call gives the same bits, on any
+     * number of threads. */
+    enum gqa_status (*scores)(struct gqa_device *device,
+                              const struct gqa_score_op *op);
+    /* What attention makes of one number for each key and query head: out[t,
+     * h] = sum_j p_tj values[j, h], p of op, whose v and out are not looked
+     * at. values: wide [n_sequences * capacity, n_heads]; out: wide [rows,
+     * n_heads]; padding is 0. */
+    enum gqa_status (*attend_numbers)(struct gqa_device *device,
+                                      const struct gqa_attention_op *op,
+                                      const void *values, void *out);
 };
 
 /* out = x W, or out += that: what linear()'s inputs are to blame for, given

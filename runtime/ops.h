@@ -68,4 +68,56 @@ struct gqa_attention_op {
     uint64_t reach;
 };
 
+/*
+ * How far scores of other queries and keys are from an attention's own, seen
+ * through its softmax: for query t of head h, with p = softmax of the
+ * attention's own scores (mask, bias, cap and all), s its scaled score before
+ * cap and bias and e_j = scale * q_t . k_j - subtract * s_j over the keys that
+ * it sees,
+ *
+ *     e_j -= sum_j p_j e_j;   r_j = weight_th * p_j * e_j
+ *     losses[h] += sum_t sum_j r_j e_j
+ *     out_q[t]   = scale * sum_j r_j k_j               (of head h)
+ *     out_k[j]   = scale * sum over t and h of the KV head's group of r_j q_t
+ */
+struct gqa_score_op {
+    /* The attention: q, k, places, scale, soft_cap, causal, window,
+     * key_counts, bias, reach, capacity, head_dim, n_kv_heads as attend()
+     * takes them; v and out are not looked at. */
+    struct gqa_attention_op original;
+    /* The other queries: real [rows, q_width] with q_place (n_heads as
+     * original's); keys: real [n_sequences, n_kv_heads, capacity, head_dim],
+     * same capacity; query head h reads KV head h / (n_heads / n_kv_heads). */
+    const void *q;
+    uint64_t q_width;
+    struct gqa_head_place q_place;
+    const void *k;
+    uint64_t n_kv_heads;
+    /* [n_heads] on the host: query head h stands for head heads[h] of the
+     * original (scores, bias); NULL: the same. */
+    const uint64_t *heads;
+    const void *weights; /* wide [rows, n_heads] by our h; NULL: 1 */
+    double scale;        /* of the other scores (usually original.scale) */
+    bool subtract;       /* the original's scores */
+    /*
+     * Not 0: a random direction in place of e, for preconditioners. With xi =
+     * +-1 by common/signs.h of seed, sequence of the batch, h, position of
+     * the query and key,
+     *
+     *     r_j = sqrt(weight) (sqrt(p_j) xi_j - p_j sum_i sqrt(p_i) xi_i)
+     *
+     * q and k are then only the factors of out_k and out_q, and may be NULL
+     * where those are; losses are 0.
+     */
+    uint64_t probe;
+    /* real [rows, n_heads * head_dim], heads side by side; rows of padding
+     * 0. NULL: not wanted. */
+    void *out_q;
+    /* real [n_sequences * capacity, n_kv_heads * head_dim]: key c of sequence
+     * s is row s * capacity + c; rows of no key 0. NULL: not wanted. */
+    void *out_k;
+    /* On the host, [n_heads]: set, not added to; waits. NULL: not wanted. */
+    double *losses;
+};
+
 #endif

@@ -109,14 +109,18 @@ static enum gqa_status report_kl(struct gqa_report *report,
              r->kl_p50, r->kl_p999, r->kl_max);
     if (r->kl_max > 0)
         snprintf(check.detail, sizeof check.detail,
-                 "largest in sequence %llu at position %llu",
-                 ULL(r->kl_max_at.sequence), ULL(r->kl_max_at.position));
+                 "largest in sequence %llu at position %llu; worst sequence "
+                 "%llu, mean %.3g",
+                 ULL(r->kl_max_at.sequence), ULL(r->kl_max_at.position),
+                 ULL(r->kl_worst_sequence), r->kl_worst);
     check.values = json_pack(
-        "{s:o, s:o, s:o, s:o, s:I, s:I, s:I}", "mean", number(r->kl_mean),
-        "p50", number(r->kl_p50), "p99_9", number(r->kl_p999), "max",
-        number(r->kl_max), "max_sequence", (json_int_t)r->kl_max_at.sequence,
-        "max_position", (json_int_t)r->kl_max_at.position, "positions",
-        (json_int_t)r->n_positions);
+        "{s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:I, s:I}", "mean",
+        number(r->kl_mean), "p50", number(r->kl_p50), "p99_9",
+        number(r->kl_p999), "max", number(r->kl_max), "max_sequence",
+        (json_int_t)r->kl_max_at.sequence, "max_position",
+        (json_int_t)r->kl_max_at.position, "worst_sequence_mean",
+        number(r->kl_worst), "worst_sequence", (json_int_t)r->kl_worst_sequence,
+        "positions", (json_int_t)r->n_positions);
     return add(report, &check);
 }
 

@@ -130,6 +130,11 @@ static inline float tanh_real(float x)
     return x < 0 ? -far : far;
 }
 
+static inline float sqrt_real(float x)
+{
+    return __builtin_sqrtf(x);
+}
+
 /*
  * Below -|x| it is e^(-x^2 / 2) times a polynomial in 1 / (1 + |x| / 4)
  * without constant term: the minimax one for |x| <= 14.5, relative error

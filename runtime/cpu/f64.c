@@ -15,6 +15,11 @@ static double tanh_real(double x)
     return __builtin_tanh(x);
 }
 
+static double sqrt_real(double x)
+{
+    return __builtin_sqrt(x);
+}
+
 static double normal_real(double x)
 {
     return 0.5 * __builtin_erfc(-x * 0.70710678118654752440);

@@ -5,12 +5,14 @@
  *   LOAD, GEMM, GEMV   conversion and cblas for it
  *   exp_real(x)        e^x, of arguments of any size
  *   tanh_real(x)       its hyperbolic tangent
+ *   sqrt_real(x)       its square root
  *   normal_real(x)     the share of a normal distribution below x
  *   EXPORT             the name of the table
  */
 #include <math.h>
 #include <string.h>
 
+#include "common/signs.h"
 #include "runtime/cpu/cpu.h"
 
 /* Sums run in so many lanes, so that a compiler may use vectors. */
@@ -446,6 +448,8 @@ static void attend(const struct gqa_cpu_attend_task *t, void *scratch)
     }
 }
 
+#include "runtime/cpu/scores.inl"
+
 const struct gqa_cpu_real EXPORT = {
     .size = sizeof(real),
     .load = LOAD,
@@ -458,4 +462,6 @@ const struct gqa_cpu_real EXPORT = {
     .multiply = multiply,
     .attend_bytes = attend_bytes,
     .attend = attend,
+    .scores = scores_tile,
+    .attend_numbers = numbers_tile,
 };

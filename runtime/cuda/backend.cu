@@ -103,9 +103,9 @@ static void device_close(struct gqa_device *device)
     /* Errors of a lost device change nothing here. */
     if (cudaSetDevice(device->ordinal) == cudaSuccess) {
         struct gqa_scratch *const scratches[] = {
-            &device->batch,      &device->workspace,  &device->panel,
-            &device->factors,    &device->bias,       &device->parts,
-            &device->key_counts, &device->row_numbers};
+            &device->batch,      &device->workspace,   &device->panel,
+            &device->factors,    &device->bias,        &device->parts,
+            &device->key_counts, &device->row_numbers, &device->scores};
 
         if (device->stream)
             (void)cudaStreamSynchronize(device->stream);
@@ -437,6 +437,8 @@ static constexpr struct gqa_backend make_backend(void)
     b.gram = gqa_cuda_gram;
     b.norm_heads = gqa_cuda_norm_heads;
     b.soft_cap = gqa_cuda_soft_cap;
+    b.scores = gqa_cuda_scores;
+    b.attend_numbers = gqa_cuda_attend_numbers;
     return b;
 }
 

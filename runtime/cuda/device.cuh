@@ -48,6 +48,7 @@ struct gqa_device {
     struct gqa_scratch parts;      /* of attentions split along the keys */
     struct gqa_scratch key_counts; /* of an attention */
     struct gqa_scratch row_numbers;
+    struct gqa_scratch scores; /* tiles of them, and their factors */
 };
 
 /* The tool's gqa_fail(). */
@@ -125,5 +126,12 @@ enum gqa_status gqa_cuda_gram(struct gqa_device *device, void *out,
 /* attend.cu */
 enum gqa_status gqa_cuda_attend(struct gqa_device *device,
                                 const struct gqa_attention_op *op);
+
+/* scores.cu */
+enum gqa_status gqa_cuda_scores(struct gqa_device *device,
+                                const struct gqa_score_op *op);
+enum gqa_status gqa_cuda_attend_numbers(struct gqa_device *device,
+                                        const struct gqa_attention_op *op,
+                                        const void *values, void *out);
 
 #endif

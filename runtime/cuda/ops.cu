@@ -7,6 +7,7 @@
 #include "runtime/cuda/device.cuh"
 #include "runtime/cuda/pack.cuh"
 #include "runtime/cuda/real.cuh"
+#include "runtime/cuda/sums.cuh"
 
 enum { THREADS = 256 };
 
@@ -166,23 +167,6 @@ static struct norm_view norm_of(const struct gqa_norm_op *op, bool accumulate)
     return view;
 }
 
-/* The sum over the block's threads, for all of them. */
-template <typename S> static __device__ S block_sum(S x)
-{
-    __shared__ S sums[THREADS / 32];
-
-    for (int offset = 16; offset > 0; offset /= 2)
-        x += __shfl_xor_sync(0xffffffffu, x, offset);
-    __syncthreads(); /* the last sum has been read */
-    if (threadIdx.x % 32 == 0)
-        sums[threadIdx.x / 32] = x;
-    __syncthreads();
-    x = 0;
-    for (int i = 0; i < THREADS / 32; i++)
-        x += sums[i];
-    return x;
-}
-
 template <typename T>
 static __global__ void __launch_bounds__(THREADS)
     norm_kernel(T *out, const T *x, int64_t n_rows, int64_t width,
@@ -198,14 +182,15 @@ static __global__ void __launch_bounds__(THREADS)
         if (norm.centred) {
             for (int64_t c = threadIdx.x; c < width; c += THREADS)
                 mean += real<T>::load(from[c]);
-            mean = block_sum(mean) / (S)width;
+            mean = block_sum<THREADS>(mean) / (S)width;
         }
         for (int64_t c = threadIdx.x; c < width; c += THREADS) {
             S d = real<T>::load(from[c]) - mean;
 
             square += d * d;
         }
-        factor = (S)1 / sqrt(block_sum(square) / (S)width + (S)norm.eps);
+        factor =
+            (S)1 / sqrt(block_sum<THREADS>(square) / (S)width + (S)norm.eps);
         for (int64_t c = threadIdx.x; c < width; c += THREADS) {
             S y = (real<T>::load(from[c]) - mean) * factor;
 
@@ -216,14 +201,6 @@ static __global__ void __launch_bounds__(THREADS)
             to[c] = real<T>::round(y);
         }
     }
-}
-
-/* The sum over a warp's threads, for all of them. */
-template <typename S> static __device__ S warp_sum(S x)
-{
-    for (int offset = 16; offset > 0; offset /= 2)
-        x += __shfl_xor_sync(0xffffffffu, x, offset);
-    return x;
 }
 
 /* A warp takes a head; each thread writes what it alone has read. */

@@ -83,6 +83,21 @@ struct description {
     cublasLtMatrixLayoutOpaque_t a, b, d;
 };
 
+static cublasStatus_t set_batch(cublasLtMatrixLayout_t layout, uint64_t n,
+                                uint64_t stride)
+{
+    const int32_t n_batch = (int32_t)n;
+    const int64_t elements = (int64_t)stride;
+    cublasStatus_t status = cublasLtMatrixLayoutSetAttribute(
+        layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &n_batch, sizeof n_batch);
+
+    return status == CUBLAS_STATUS_SUCCESS
+               ? cublasLtMatrixLayoutSetAttribute(
+                     layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET,
+                     &elements, sizeof elements)
+               : status;
+}
+
 static cublasStatus_t describe(struct description *out,
                                const struct gqa_product *product)
 {
@@ -122,6 +137,12 @@ static cublasStatus_t describe(struct description *out,
     if (status == CUBLAS_STATUS_SUCCESS)
         status = cublasLtMatrixLayoutInit(&out->d, cuda_type(s->out_type), s->m,
                                           s->n, (int64_t)s->d_ld);
+    if (status == CUBLAS_STATUS_SUCCESS && s->n_batch)
+        status = set_batch(&out->a, s->n_batch, s->a_stride);
+    if (status == CUBLAS_STATUS_SUCCESS && s->n_batch)
+        status = set_batch(&out->b, s->n_batch, s->b_stride);
+    if (status == CUBLAS_STATUS_SUCCESS && s->n_batch)
+        status = set_batch(&out->d, s->n_batch, s->d_stride);
     return status;
 }
 

@@ -9,7 +9,9 @@
 /* Sums over the tokens that follow, whose last bits depend on the order:
  * kept for each sequence, they depend on no order of sequences. */
 struct sums {
-    uint64_t n;
+    uint64_t n_positions;
+    double kl;
+    uint64_t n; /* with a token that follows */
     double log_likelihood[GQA_N_MODELS];
     /* Of the differences: running mean and sum of squares about it. */
     double mean, squares;
@@ -137,6 +139,7 @@ void gqa_fidelity_add(struct gqa_fidelity *f, const double *original,
     const double *logits[GQA_N_MODELS] = {original, converted};
     struct gqa_fidelity_result *r = &f->result;
     const uint64_t n = f->vocab_size;
+    struct sums *s = &f->sums[place.sequence];
     uint64_t top[GQA_N_MODELS];
     double sums[GQA_N_MODELS];
     double kl;
@@ -159,8 +162,9 @@ void gqa_fidelity_add(struct gqa_fidelity *f, const double *original,
     }
     f->kl[r->n_positions++] = kl;
     f->n_same += top[0] == top[1];
+    s->n_positions++;
+    s->kl += kl;
     if (next != GQA_NO_TOKEN) {
-        struct sums *s = &f->sums[place.sequence];
         double log_p[GQA_N_MODELS];
 
         for (int m = 0; m < GQA_N_MODELS; m++) {
@@ -189,6 +193,21 @@ static double percentile(const double *sorted, uint64_t n, uint64_t per_mille)
     return sorted[rank > 0 ? rank - 1 : 0];
 }
 
+/* The sequence whose mean is largest, the first of equals. */
+static void find_worst(const struct gqa_fidelity *f,
+                       struct gqa_fidelity_result *out)
+{
+    for (uint64_t i = 0; i < f->n_sequences; i++) {
+        const struct sums *s = &f->sums[i];
+
+        if (s->n_positions == 0 ||
+            s->kl / (double)s->n_positions <= out->kl_worst)
+            continue;
+        out->kl_worst = s->kl / (double)s->n_positions;
+        out->kl_worst_sequence = i;
+    }
+}
+
 void gqa_fidelity_finish(struct gqa_fidelity *f,
                          struct gqa_fidelity_result *out)
 {
@@ -210,6 +229,7 @@ void gqa_fidelity_finish(struct gqa_fidelity *f,
         r->kl_p99 = percentile(f->kl, n, 990);
         r->kl_p999 = percentile(f->kl, n, 999);
         r->top1 = (double)f->n_same / (double)n;
+        find_worst(f, r);
     }
     if (r->n_next > 0) {
         const double n_next = (double)r->n_next;

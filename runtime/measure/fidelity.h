@@ -27,6 +27,8 @@ struct gqa_fidelity_result {
      * that at least this share of all values does not pass. */
     double kl_mean, kl_p50, kl_p99, kl_p999, kl_max;
     struct gqa_place kl_max_at;
+    double kl_worst; /* the largest mean of one sequence, and which it is */
+    uint64_t kl_worst_sequence;
     double top1; /* share of positions with the same most likely token */
     /* Of the tokens that follow (the labels), where they are known. */
     uint64_t n_next;

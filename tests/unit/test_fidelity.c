@@ -55,6 +55,29 @@ START_TEST(divergence_of_two_coins)
 }
 END_TEST
 
+/* The largest value need not lie in the sequence that is worst on average. */
+START_TEST(the_worst_sequence_is_named)
+{
+    const double even[2] = {0, 0};
+    const double off[3][2] = {{0, 0}, {0, 2}, {0, 3}};
+    const struct {
+        int off;
+        uint64_t sequence;
+    } positions[] = {{2, 0}, {0, 0}, {1, 3}, {1, 3}, {0, 1}};
+    struct gqa_fidelity *f = create(2, 5);
+    struct gqa_fidelity_result r;
+
+    for (uint64_t i = 0; i < 5; i++)
+        gqa_fidelity_add(f, even, off[positions[i].off], GQA_NO_TOKEN,
+                         (struct gqa_place){positions[i].sequence, i});
+    r = finish(f);
+    ck_assert_uint_eq(r.kl_max_at.sequence, 0);
+    ck_assert_uint_eq(r.kl_worst_sequence, 3);
+    /* KL of 1/2, 1/2 against 1 and e^2: ln(1 + e^2) - ln 2 - 1. */
+    ck_assert_double_eq_tol(r.kl_worst, log(1 + exp(2)) - log(2) - 1, 1e-13);
+}
+END_TEST
+
 /* A model against itself, with logits that exp() alone could not take. */
 START_TEST(nothing_moved)
 {
@@ -262,6 +285,7 @@ int main(void)
     TCase *tc = tcase_create("fidelity");
 
     tcase_add_test(tc, divergence_of_two_coins);
+    tcase_add_test(tc, the_worst_sequence_is_named);
     tcase_add_test(tc, nothing_moved);
     tcase_add_test(tc, percentiles_are_exact);
     tcase_add_test(tc, standard_error_is_paired);
