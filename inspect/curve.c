@@ -149,25 +149,23 @@ static void put_points(const struct axes *a)
     }
 }
 
-/* In the corner where no curve comes: as heads get fewer, less and less is
- * left to lose. */
+/* Above, where no curve comes. */
 static void put_legend(const struct axes *a)
 {
-    const double x = a->left + a->font * 1.4;
-    const double y = a->top + a->height - a->font * 4;
-    const double text = x + a->font * 1.4;
+    const double y = a->top - a->font * 1.7, text = y + a->font * 0.35;
+    double x = a->left;
 
     put_circle(a, x, y);
-    put_text(a, text, y + a->font * 0.35, "start",
-             "as many KV heads everywhere");
+    put_text(a, x + a->font, text, "start", "one number for all");
+    x += a->font * 12;
     fprintf(a->out,
             "<path stroke=\"" BEST_COLOUR
             "\" stroke-width=\"%.3g\" d=\"M%.5g %.5gh%.3g\"/>\n",
-            a->font * 0.18, x - a->font * 0.7, y + a->font * 1.5,
-            a->font * 1.4);
-    put_text(a, text, y + a->font * 1.85, "start", "each attention its own");
-    put_diamond(a, x, y + a->font * 3);
-    put_text(a, text, y + a->font * 3.35, "start", "chosen for the budget");
+            a->font * 0.18, x - a->font, y, a->font * 1.6);
+    put_text(a, x + a->font, text, "start", "each its own");
+    x += a->font * 8.5;
+    put_diamond(a, x, y);
+    put_text(a, x + a->font, text, "start", "chosen");
 }
 
 void gqa_curve_put(FILE *out, const struct gqa_curve *curve)
@@ -176,9 +174,9 @@ void gqa_curve_put(FILE *out, const struct gqa_curve *curve)
     struct axes a = {.out = out,
                      .t = curve->trade_off,
                      .left = curve->x + 5 * font,
-                     .top = curve->y + 1.8 * font,
+                     .top = curve->y + 2.9 * font,
                      .width = curve->width - 7 * font,
-                     .height = curve->height - 5.4 * font,
+                     .height = curve->height - 6.5 * font,
                      .font = font};
 
     choose_scale(&a);

@@ -39,7 +39,7 @@ static void put_text(FILE *out, double x, double y, const char *more,
 }
 
 static void put_row(FILE *out, const struct gqa_inspection *in, size_t index,
-                    double y)
+                    double y, double least)
 {
     const struct gqa_attention *a = &in->model->attentions[index];
     const struct gqa_similar_heads *heads = &in->similarity->attentions[index];
@@ -61,7 +61,7 @@ static void put_row(FILE *out, const struct gqa_inspection *in, size_t index,
             .n = c->n,
             .order = choice ? choice->heads : NULL,
             .group = choice ? c->n / (size_t)choice->pooled : 0,
-            .low = i % 2 ? 0.5 : 0,
+            .low = i % 2 ? least : 0,
             .high = 1,
             .x = LABEL + (double)i * (MAP + GAP),
             .y = y,
@@ -88,6 +88,9 @@ static void put_scale(FILE *out, double x, double y, const char *low,
 static void put_maps(FILE *out, const struct gqa_inspection *in, double y,
                      const size_t *rows, size_t n_rows)
 {
+    const double least = gqa_similarity_least_kept(in->similarity);
+    char low[32];
+
     fprintf(out, "<defs><linearGradient id=\"scale\">");
     gqa_heat_put_stops(out);
     fprintf(out,
@@ -99,9 +102,10 @@ static void put_maps(FILE *out, const struct gqa_inspection *in, double y,
                  " text-anchor=\"middle\"", titles[i]);
     y += FONT + GAP;
     for (size_t i = 0; i < n_rows; i++, y += MAP + GAP)
-        put_row(out, in, rows[i], y);
+        put_row(out, in, rows[i], y, least);
     put_scale(out, LABEL, y, "0", "cosine");
-    put_scale(out, LABEL + 2 * (MAP + GAP), y, "½", "energy kept");
+    snprintf(low, sizeof low, "%.2g", least);
+    put_scale(out, LABEL + 2 * (MAP + GAP), y, low, "energy kept");
     fputs("</g>\n", out);
 }
 

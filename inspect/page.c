@@ -191,6 +191,7 @@ static enum gqa_status put_heads(FILE *out, const struct gqa_inspection *in,
     const struct gqa_similar_heads *heads = &in->similarity->attentions[index];
     const struct gqa_compared_heads *c = &heads->alike;
     const struct gqa_sharing_choice *choice = gqa_inspection_drawn(in, index);
+    const double least = gqa_similarity_least_kept(in->similarity);
     enum gqa_status st;
 
     fprintf(out,
@@ -199,9 +200,9 @@ static enum gqa_status put_heads(FILE *out, const struct gqa_inspection *in,
             gqa_stack_name(a->stack), gqa_attention_kind_name(a->kind),
             a->layer);
     put_map(out, heads, choice, c->cosine[0], "Keys, cosine", 0);
-    put_map(out, heads, choice, c->kept[0], "Keys, energy kept", 0.5);
+    put_map(out, heads, choice, c->kept[0], "Keys, energy kept", least);
     put_map(out, heads, choice, c->cosine[1], "Values, cosine", 0);
-    put_map(out, heads, choice, c->kept[1], "Values, energy kept", 0.5);
+    put_map(out, heads, choice, c->kept[1], "Values, energy kept", least);
     fputs("</div><figcaption>", out);
     if (choice)
         put_groups(out, choice, c->n);
@@ -214,6 +215,7 @@ static enum gqa_status put_heads(FILE *out, const struct gqa_inspection *in,
 static enum gqa_status put_all_heads(FILE *out, const struct gqa_inspection *in)
 {
     enum gqa_status st = GQA_OK;
+    char low[32];
 
     fputs("<h2>How alike heads are</h2>\n<p>Each square compares two heads. "
           "<em>Cosine</em>: of what they are as they stand, which a mean "
@@ -227,7 +229,9 @@ static enum gqa_status put_all_heads(FILE *out, const struct gqa_inspection *in)
     gqa_report_put_source(out, in);
     fputs(".</p>\n<div class=\"scale\">\n", out);
     put_scale(out, "cosine", "cosine", "0");
-    put_scale(out, "kept", "energy kept", "0.5");
+    snprintf(low, sizeof low, "%.2g",
+             gqa_similarity_least_kept(in->similarity));
+    put_scale(out, "kept", "energy kept", low);
     fputs("</div>\n", out);
     for (size_t i = 0; i < in->similarity->n && st == GQA_OK; i++)
         st = put_heads(out, in, i);

@@ -35,6 +35,21 @@ void gqa_similarity_put_mean(FILE *out, const double *matrix, size_t n)
     fprintf(out, "%.2f", fabs(mean) < 0.005 ? 0 : mean);
 }
 
+double gqa_similarity_least_kept(const struct gqa_similarity *similarity)
+{
+    double least = 1;
+
+    for (size_t i = 0; i < similarity->n; i++) {
+        const struct gqa_compared_heads *c = &similarity->attentions[i].alike;
+
+        for (int part = 0; part < 2; part++)
+            for (size_t k = 0; c->kept[part] && k < c->n * c->n; k++)
+                least = fmin(least, c->kept[part][k]);
+    }
+    return least < 0.9 ? floor(least * 10) / 10
+                       : fmin(floor(least * 100) / 100, 0.99);
+}
+
 /* The number of KV heads to show: what was asked for, or half. */
 static uint64_t shown_heads(const struct comparing *c, uint64_t n)
 {

@@ -70,7 +70,11 @@ void gqa_similarity_free(struct gqa_similarity *similarity);
 /* Mean over all pairs of two heads; 1 where there is one head. */
 double gqa_similarity_mean(const double *matrix, size_t n);
 
-/* The same for people, who need no -0.00. */
+/* The end of a scale for all that two heads keep: a round number that is no
+ * more than the least of it, and below 1. */
+double gqa_similarity_least_kept(const struct gqa_similarity *similarity);
+
+/* A mean for people, who need no -0.00. */
 void gqa_similarity_put_mean(FILE *out, const double *matrix, size_t n);
 
 #endif
