@@ -101,18 +101,16 @@ static const struct gqa_choice attentions[] = {
 };
 
 static const struct gqa_choice backends[] = {
-    {.name = "auto", .value = GQA_CALIBRATE_AUTO},
-    {.name = "cpu", .value = GQA_CALIBRATE_CPU},
-    {.name = "cuda", .value = GQA_CALIBRATE_CUDA},
+    {.name = "auto", .value = GQA_LEARN_AUTO},
+    {.name = "cpu", .value = GQA_LEARN_CPU},
+    {.name = "cuda", .value = GQA_LEARN_CUDA},
     {.name = NULL},
 };
 
 static const struct gqa_choice dtypes[] = {
-    {.name = "keep", .value = KEEP_DTYPE},
-    {.name = "f32", .value = GQA_F32},
-    {.name = "f16", .value = GQA_F16},
-    {.name = "bf16", .value = GQA_BF16},
-    {.name = NULL},
+    {.name = "keep", .value = KEEP_DTYPE}, {.name = "f32", .value = GQA_F32},
+    {.name = "f16", .value = GQA_F16},     {.name = "bf16", .value = GQA_BF16},
+    {.name = "f64", .value = GQA_F64},     {.name = NULL},
 };
 
 /* What standard output can be. */
@@ -145,32 +143,32 @@ static const struct gqa_option rows[] = {
     {.name = "calibrate",
      .kind = GQA_OPTION_FILE,
      .value = "FILE",
-     .offset = AT(calibration.from),
+     .offset = AT(calibration.learning.from),
      .excludes = {"text"},
      .help = "what an aligned conversion learns from: self (default: tokens "
              "that INPUT itself draws), none, or a FILE of tokens"},
     {.name = "text",
      .kind = GQA_OPTION_FILE,
      .value = "FILE",
-     .offset = AT(calibration.text_path),
+     .offset = AT(calibration.learning.text_path),
      .help = "the same, text for a model of bytes"},
     {.name = "backend",
      .kind = GQA_OPTION_CHOICE,
      .value = "BACKEND",
-     .offset = AT(calibration.device),
+     .offset = AT(calibration.learning.device),
      .choices = backends,
      .help = "auto (a GPU where there is one), cpu, cuda"},
     {.name = "samples",
      .kind = GQA_OPTION_COUNT,
      .value = "N",
-     .offset = AT(calibration.n),
+     .offset = AT(calibration.learning.n),
      .min = 1,
      .max = MAX_COUNT,
      .help = "sequences to learn from, 64 by default"},
     {.name = "length",
      .kind = GQA_OPTION_COUNT,
      .value = "L",
-     .offset = AT(calibration.length),
+     .offset = AT(calibration.learning.length),
      .min = 2,
      .max = MAX_COUNT,
      .help = "tokens of each, 512 by default"},
@@ -181,6 +179,12 @@ static const struct gqa_option rows[] = {
     {.name = "no-regroup",
      .offset = AT(calibration.no_regroup),
      .help = "let neighbours share, not the heads that lose least together"},
+    {.name = "no-pooling",
+     .offset = AT(plan.no_pooling),
+     .excludes = {"groups", "layer-groups"},
+     .help =
+         "transform heads, and let none share: what the model computes must "
+         "stay"},
     {.name = "keep-context",
      .kind = GQA_OPTION_COUNT,
      .value = "N",
@@ -222,7 +226,7 @@ static const struct gqa_option rows[] = {
      .value = "TYPE",
      .offset = AT(dtype),
      .choices = dtypes,
-     .help = "keep (default), f32, f16 or bf16"},
+     .help = "keep (default), f32, f16, bf16 or f64"},
     {.name = "expand",
      .letter = 'e',
      .offset = AT(plan.expand),
@@ -334,16 +338,16 @@ static const char *outputs_with(enum gqa_writer_setting setting)
 static enum gqa_status check_calibration(const struct gqa_convert_options *o)
 {
     static const char *const names[] = {
-        "calibrate", "keep-context", "no-free-pairs", "no-regroup", "text",
-        "samples",   "length",       "backend",       "no-refit"};
-    const bool none =
-        o->calibration.from && !gqa_calibration_has_tokens(&o->calibration);
+        "calibrate",  "keep-context", "no-free-pairs", "no-regroup",
+        "no-pooling", "text",         "samples",       "length",
+        "backend",    "no-refit"};
+    const bool none = !gqa_learning_has_tokens(&o->calibration.learning);
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (given(o, names[i]) && o->plan.method != GQA_METHOD_ALIGNED)
             return gqa_fail(GQA_ERR_USAGE,
                             "option --%s is for --method=aligned", names[i]);
-    for (size_t i = 4; i < sizeof names / sizeof *names; i++)
+    for (size_t i = 5; i < sizeof names / sizeof *names; i++)
         if (given(o, names[i]) && none)
             return gqa_fail(GQA_ERR_USAGE,
                             "option --%s has no use with --calibrate=none",
@@ -355,7 +359,7 @@ static enum gqa_status check_together(const struct gqa_convert_options *o)
 {
     const bool store = given(o, "store");
 
-    if (!o->plan.asked && !o->plan.n_layer_groups)
+    if (!o->plan.asked && !o->plan.n_layer_groups && !o->plan.no_pooling)
         return gqa_fail(GQA_ERR_USAGE,
                         "--groups N or --layer-groups is needed");
     if ((store || given(o, "level")) &&
@@ -408,7 +412,7 @@ enum gqa_status gqa_convert_options_parse(struct gqa_convert_options *out,
     out->input = out->common.operands[0];
     out->output = out->common.operands[1];
     out->plan.keep_dtype = out->dtype == KEEP_DTYPE;
-    out->calibration.seed = out->plan.seed;
+    out->calibration.learning.seed = out->plan.seed;
     if (!out->plan.keep_dtype)
         out->plan.dtype = (enum gqa_dtype)out->dtype;
     if ((st = find_writer(out)) != GQA_OK)

@@ -132,9 +132,15 @@ static void put_totals(FILE *out, const struct gqa_inspection *in)
     put_label(out, "Parameters");
     fprintf(out, "%" PRIu64 "\n", in->n_parameters);
     put_label(out, "Tensors");
-    fprintf(out, "%zu, ", gqa_checkpoint_n_tensors(in->checkpoint));
+    fprintf(out, "%zu, ", in->n_tensors);
     put_size(out, in->tensor_bytes);
     fputc('\n', out);
+    if (in->n_transforms > 0) {
+        put_label(out, "Transforms");
+        fprintf(out, "%zu, ", in->n_transforms);
+        put_size(out, in->transform_bytes);
+        fputs(", by which weights are made again\n", out);
+    }
     put_label(out, "Grouped");
     fprintf(out, "%zu of %zu attentions\n", in->n_grouped,
             in->model->n_attentions);
@@ -162,7 +168,7 @@ static enum gqa_status put_summary(FILE *out, const struct gqa_inspection *in)
         put_label(out, "Model");
         fputs("not understood\n", out);
         put_label(out, "Tensors");
-        fprintf(out, "%zu, ", gqa_checkpoint_n_tensors(in->checkpoint));
+        fprintf(out, "%zu, ", in->n_tensors);
         put_size(out, in->tensor_bytes);
         fputs("\n\n", out);
         return gqa_report_tensors(out, in);
@@ -187,7 +193,8 @@ enum gqa_status gqa_report_text(FILE *out,
     const char *gap = "";
     enum gqa_status st = GQA_OK;
 
-    if (!show->tensors && !show->recipe && !show->stats && !show->kv_cache)
+    if (!show->tensors && !show->recipe && !show->stats && !show->kv_cache &&
+        !show->similarity && !show->plan)
         return put_summary(out, inspection);
     if (show->recipe) {
         st = gqa_json_text_print(out, inspection->recipe);
@@ -206,6 +213,16 @@ enum gqa_status gqa_report_text(FILE *out,
     if (st == GQA_OK && show->stats) {
         fputs(gap, out);
         st = gqa_report_stats(out, inspection);
+        gap = "\n";
+    }
+    if (st == GQA_OK && show->similarity) {
+        fputs(gap, out);
+        st = gqa_report_similarity(out, inspection);
+        gap = "\n";
+    }
+    if (st == GQA_OK && show->plan) {
+        fputs(gap, out);
+        st = gqa_report_plan(out, inspection);
     }
     return st;
 }

@@ -1,0 +1,40 @@
+/* Moments of an attention's heads, as factor.h and likeness.h take them. */
+#ifndef GQA_ALIGN_MOMENTS_H
+#define GQA_ALIGN_MOMENTS_H
+
+#include "align/factor.h"
+#include "align/statistics.h"
+
+/*
+ * X X^T of a slice's heads, X being their rows: their moments where inputs
+ * have the identity's. out: together, [n d, n d]; else of each, [n, d, d].
+ * OpenBLAS is loaded. Errors those of gqa_heads_read().
+ */
+GQA_MUST_USE
+enum gqa_status gqa_moments_of_weights(double *out,
+                                       struct gqa_checkpoint *checkpoint,
+                                       const struct gqa_model *model,
+                                       const struct gqa_slice *slice,
+                                       uint64_t head_dim, bool together,
+                                       bool with_bias);
+
+/* Statistics of an attention where its inputs have these moments. out has
+ * room (gqa_head_statistics_create()). Errors as above. */
+GQA_MUST_USE
+enum gqa_status gqa_statistics_of_weights(struct gqa_head_statistics *out,
+                                          struct gqa_checkpoint *checkpoint,
+                                          const struct gqa_model *model,
+                                          const struct gqa_attention *a);
+
+/* Metrics [n_heads, d, d] of query heads, summed over those that read one KV
+ * head: out [n_kv_heads, d, d]. */
+void gqa_moments_by_kv_head(double *out, const struct gqa_attention *a,
+                            const double *metrics);
+
+/* Moments of all keys, [n_kv_heads d, n_kv_heads d]; about the mean where
+ * coordinates do not turn. */
+void gqa_moments_of_keys(double *out, const struct gqa_attention *a,
+                         const struct gqa_bands *bands,
+                         const struct gqa_head_statistics *statistics);
+
+#endif
