@@ -61,12 +61,18 @@ static void free_problem(struct problem *p)
     array_free(&p->out);
 }
 
+static double *of_device(const struct array *array)
+{
+    void *values = array->device;
+
+    return values;
+}
+
 static enum gqa_status solve(const struct problem *p, double ridge)
 {
-    return gpu.backend->fit_ridge(
-        gpu.device, (double *)p->out.device, (const double *)p->began.device,
-        (const double *)p->inputs.device, (const double *)p->products.device,
-        p->n, p->m, ridge);
+    return gpu.backend->fit_ridge(gpu.device, of_device(&p->out),
+                                  of_device(&p->began), of_device(&p->inputs),
+                                  of_device(&p->products), p->n, p->m, ridge);
 }
 
 /* (X^T X + extra I) out against X^T Y + extra began. */
@@ -118,11 +124,10 @@ static void check_loss(const struct problem *p)
                 e += p->x[r * p->n + i] * w[i * p->m + j];
             want += e * e - y * y;
         }
-    gpu_must(
-        gpu.backend->fit_loss(gpu.device, &got, (const double *)p->began.device,
-                              (const double *)p->inputs.device,
-                              (const double *)p->products.device, p->n, p->m),
-        "fit_loss");
+    gpu_must(gpu.backend->fit_loss(gpu.device, &got, of_device(&p->began),
+                                   of_device(&p->inputs),
+                                   of_device(&p->products), p->n, p->m),
+             "fit_loss");
     check_values(&got, &want, 1, 1e-11, "loss of %llu to %llu",
                  (unsigned long long)p->n, (unsigned long long)p->m);
 }
