@@ -333,6 +333,8 @@ void gqa_alignment_free(struct gqa_alignment *alignment)
         free(t->o);
         free(t->heads);
         free(t->fitted_o);
+        free(t->fitted_q);
+        free(t->fitted_k);
     }
     free(alignment->attentions);
     free(alignment->tables);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "align/records.h"
+#include "align/score_stage.h"
 #include "align/solve.h"
 #include "common/bounds.h"
 
@@ -31,6 +32,7 @@ struct refit {
     const struct gqa_refit_job *job;
     struct gqa_alignment *alignment;
     struct gqa_layers *layers[2]; /* of the original, of the converted */
+    struct gqa_score_stage scores;
     /* The original's stream behind its attentions, of the block that runs, by
      * kind; the converted's before one, of the batch that runs. */
     struct gqa_records *target[2], *before;
@@ -46,12 +48,16 @@ struct refit {
 
 /* --- Sums ----------------------------------------------------------------- */
 
-/* The original's stream behind its attentions. */
+/* The original's stream behind its attentions, and what scores are fitted
+ * to. */
 static enum gqa_status see_original(void *ctx, const struct gqa_tapped *t)
 {
     struct refit *r = ctx;
+    const enum gqa_status st = gqa_score_stage_see(&r->scores, t);
 
-    return gqa_records_add(r->target[t->kind], t);
+    return st == GQA_OK && t->point == GQA_TAP_AFTER_ATTENTION
+               ? gqa_records_add(r->target[t->kind], t)
+               : st;
 }
 
 static enum gqa_status reserve(const struct refit *r, struct room *room,
@@ -412,26 +418,37 @@ static bool can_fit(const struct refit *r,
     const size_t i =
         (size_t)(block->heads - r->job->network->model->attentions);
 
-    return r->alignment->attentions[i].pooled > 0 &&
+    return !r->job->no_outputs && r->alignment->attentions[i].pooled > 0 &&
            block->output_norm.kind == GQA_NORM_NONE &&
            block->after_norm.kind == GQA_NORM_NONE;
+}
+
+static enum gqa_status fit_attention(struct refit *r,
+                                     const struct gqa_attention_block *block)
+{
+    const enum gqa_status st =
+        gqa_score_stage_fit(&r->scores, block, r->layers[1]);
+
+    return st == GQA_OK && can_fit(r, block) ? refit_attention(r, block) : st;
 }
 
 static enum gqa_status refit_block(struct refit *r,
                                    const struct gqa_block *block)
 {
-    const struct gqa_taps taps = {GQA_TAP(GQA_TAP_AFTER_ATTENTION),
-                                  see_original, r};
+    struct gqa_taps taps = {GQA_TAP(GQA_TAP_AFTER_ATTENTION), see_original, r};
     const struct gqa_layers_output output = {.step = {.taps = &taps}};
     enum gqa_status st;
 
     gqa_records_clear(r->target[0]);
     gqa_records_clear(r->target[1]);
+    gqa_score_stage_begin(&r->scores, r->alignment, r->job, block);
+    taps.points |= gqa_score_stage_points(&r->scores);
     st = gqa_layers_next(r->layers[0], false, &output);
-    if (st == GQA_OK && can_fit(r, &block->self))
-        st = refit_attention(r, &block->self);
-    if (st == GQA_OK && block->has_cross && can_fit(r, &block->cross))
-        st = refit_attention(r, &block->cross);
+    if (st == GQA_OK)
+        st = fit_attention(r, &block->self);
+    if (st == GQA_OK && block->has_cross)
+        st = fit_attention(r, &block->cross);
+    gqa_score_stage_clear(&r->scores);
     return st == GQA_OK ? gqa_layers_next(r->layers[1], false, NULL) : st;
 }
 

@@ -173,6 +173,9 @@ static enum gqa_status refit(struct gqa_alignment *alignment,
                                       .becomes = c->becomes,
                                       .backend = c->learning.backend,
                                       .device = c->learning.device,
+                                      .real = GQA_F32,
+                                      .no_scores = c->asked->no_fit_scores,
+                                      .no_outputs = c->asked->no_refit,
                                       .original = &c->learning.weights,
                                       .converted = &weights,
                                       .tokens = &c->tokens,
@@ -191,7 +194,7 @@ static enum gqa_status refit(struct gqa_alignment *alignment,
                                   c->n_threads + 1);
     if (st == GQA_OK) {
         weights = gqa_converted_weights(converted);
-        gqa_progress_phase(c->bar, "fitting outputs", GQA_PROGRESS_TOKENS);
+        gqa_progress_phase(c->bar, "fitting", GQA_PROGRESS_TOKENS);
         st = gqa_refit(alignment, &job);
     }
     gqa_converted_free(converted);
@@ -232,7 +235,8 @@ enum gqa_status gqa_calibrate(struct gqa_alignment **out,
         st = align(out, &c, plan, checkpoint);
     if (st == GQA_OK)
         tell_pairs(*out, &c);
-    if (st == GQA_OK && has_tokens && !calibration->no_refit &&
+    if (st == GQA_OK && has_tokens &&
+        !(calibration->no_refit && calibration->no_fit_scores) &&
         !plan->options.no_pooling)
         st = refit(*out, &c, plan, checkpoint);
     gqa_tokens_clear(&c.tokens);

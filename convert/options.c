@@ -176,6 +176,10 @@ static const struct gqa_option rows[] = {
      .offset = AT(calibration.no_refit),
      .help = "leave output projections what alignment makes of them, and do "
              "not fit them anew"},
+    {.name = "no-fit-scores",
+     .offset = AT(calibration.no_fit_scores),
+     .help = "leave queries and keys what alignment makes of them, and do not "
+             "fit them to the scores of INPUT"},
     {.name = "no-regroup",
      .offset = AT(calibration.no_regroup),
      .help = "let neighbours share, not the heads that lose least together"},
@@ -340,7 +344,7 @@ static enum gqa_status check_calibration(const struct gqa_convert_options *o)
     static const char *const names[] = {
         "calibrate",  "keep-context", "no-free-pairs", "no-regroup",
         "no-pooling", "text",         "samples",       "length",
-        "backend",    "no-refit"};
+        "backend",    "no-refit",     "no-fit-scores"};
     const bool none = !gqa_learning_has_tokens(&o->calibration.learning);
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

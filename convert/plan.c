@@ -233,6 +233,26 @@ const void *gqa_plan_fitted(const struct gqa_plan *plan, size_t param)
     return plan->alignment->attentions[t->segments[0].attention].fitted_o;
 }
 
+const void *gqa_plan_fitted_head(const struct gqa_plan *plan,
+                                 const struct gqa_param *param,
+                                 const struct gqa_segment *s)
+{
+    const struct gqa_transforms *t = &plan->alignment->attentions[s->attention];
+    const struct gqa_attention *a = plan->attentions[s->attention].attention;
+    const bool is_q = s->part == GQA_MIX_Q;
+    const struct gqa_slice *slice = is_q ? &a->q : &a->k;
+    const char *fitted = is_q                   ? t->fitted_q
+                         : s->part == GQA_MIX_K ? t->fitted_k
+                                                : NULL;
+    const uint64_t inputs = slice->axis == 0 ? param->cols : param->rows;
+
+    /* Biases are not fitted. */
+    if (!fitted || param != &plan->model->params[slice->weight])
+        return NULL;
+    return fitted +
+           s->head * s->length * inputs * (gqa_dtype_bits(param->dtype) / 8);
+}
+
 /* A head of q, or o's inputs from it, turned to fit the group's; where no heads
  * share, as it was. */
 static enum gqa_status append_query_head(struct segments *list,

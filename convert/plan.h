@@ -140,6 +140,12 @@ bool gqa_plan_is_aligned(const struct gqa_plan *plan,
 /* A parameter that was fitted anew, in its own dtype; NULL: it was not. */
 const void *gqa_plan_fitted(const struct gqa_plan *plan, size_t param);
 
+/* A mixed segment's head of a parameter where it was fitted anew, in the
+ * parameter's dtype: [length, inputs]; NULL: it was not. */
+const void *gqa_plan_fitted_head(const struct gqa_plan *plan,
+                                 const struct gqa_param *param,
+                                 const struct gqa_segment *segment);
+
 /* Where stretch j of a mixed segment's sources begins. */
 uint64_t gqa_plan_source(const struct gqa_plan *plan,
                          const struct gqa_segment *segment, uint64_t j);

@@ -42,7 +42,8 @@ static void take_source(struct gqa_kept_transforms *kept, uint64_t n_before)
 
 bool gqa_transform_is_fitted(const struct gqa_transforms *t, char part)
 {
-    return part == 'o' && t->fitted_o;
+    return (part == 'o' && t->fitted_o) || (part == 'q' && t->fitted_q) ||
+           (part == 'k' && t->fitted_k);
 }
 
 /* Of one attention whose heads share. */
