@@ -126,7 +126,7 @@ static enum gqa_status make_likeness(struct gqa_compared_heads *c,
 {
     const uint64_t w = a->n_kv_heads * a->head_dim;
     double *metrics[2] = {NULL, NULL};
-    double *keys = malloc(w * w * sizeof *keys);
+    double *keys = malloc((w * w + 1) * sizeof *keys);
     struct gqa_bands bands = {0}, whole = {0};
     enum gqa_status st = keys ? GQA_OK : gqa_fail_nomem();
 
