@@ -6,6 +6,7 @@
 #include "align/factor.h"
 #include "align/moments.h"
 #include "align/order.h"
+#include "align/sets.h"
 #include "runtime/blas.h"
 
 struct aligner {
@@ -13,37 +14,55 @@ struct aligner {
     struct gqa_checkpoint *checkpoint;
     const struct gqa_model *model;
     const struct gqa_rope *rope; /* of the converted model */
-    bool regroup;
     unsigned n_threads;
+    struct gqa_head_sets sets;
+    struct gqa_energies *waiting; /* by attention, for the others of its set */
 };
 
 /* --- One attention -------------------------------------------------------- */
 
+/* The heads of a group, one after another: of moments and of metrics. */
+static void gather(double *moments, double *metrics, const double *all_moments,
+                   const double *all_metrics, const struct gqa_attention *a,
+                   const uint64_t *heads, uint64_t m)
+{
+    const uint64_t d = a->head_dim, w = m * d, ld = a->n_kv_heads * d;
+
+    for (uint64_t i = 0; i < w; i++)
+        for (uint64_t j = 0; j < m; j++)
+            memcpy(moments + i * w + j * d,
+                   all_moments + (heads[i / d] * d + i % d) * ld + heads[j] * d,
+                   d * sizeof *moments);
+    for (uint64_t j = 0; j < m; j++)
+        memcpy(metrics + j * d * d, all_metrics + heads[j] * d * d,
+               d * d * sizeof *metrics);
+}
+
 /*
  * All groups of keys, or of values. mixes: [pooled, d, m d]; backs: [n_heads,
- * d, d], what each query head's projection is multiplied with.
+ * d, d], what each query head's projection is multiplied with. heads:
+ * [n_kv_heads], in the order in which they come to stand.
  */
 static enum gqa_status factor_groups(double *mixes, double *backs, double *lost,
                                      const struct gqa_attention *a,
                                      const struct gqa_bands *bands,
-                                     uint64_t pooled, const double *moments,
+                                     const uint64_t *heads, uint64_t pooled,
+                                     const double *moments,
                                      const double *metrics)
 {
     const uint64_t d = a->head_dim, m = a->n_kv_heads / pooled, w = m * d;
     const uint64_t per = a->n_heads / a->n_kv_heads;
     double *block = malloc(w * w * sizeof *block);
+    double *metric = malloc(m * d * d * sizeof *metric);
     double *back = malloc(m * d * d * sizeof *back);
     double all = 0, gone = 0;
-    enum gqa_status st = block && back ? GQA_OK : gqa_fail_nomem();
+    enum gqa_status st = block && metric && back ? GQA_OK : gqa_fail_nomem();
 
     for (uint64_t g = 0; g < pooled && st == GQA_OK; g++) {
         struct gqa_factor f = {.mix = mixes + g * d * w, .back = back};
 
-        for (uint64_t i = 0; i < w; i++)
-            memcpy(block + i * w,
-                   moments + (g * w + i) * a->n_kv_heads * d + g * w,
-                   w * sizeof *block);
-        st = gqa_factor(&f, bands, m, block, metrics + g * m * d * d);
+        gather(block, metric, moments, metrics, a, heads + g * m, m);
+        st = gqa_factor(&f, bands, m, block, metric);
         for (uint64_t h = 0; h < m * per && st == GQA_OK; h++)
             memcpy(backs + (g * m * per + h) * d * d, back + h / per * d * d,
                    d * d * sizeof *back);
@@ -52,112 +71,139 @@ static enum gqa_status factor_groups(double *mixes, double *backs, double *lost,
     }
     *lost = all > 0 ? gone / all : 0;
     free(block);
+    free(metric);
     free(back);
     return st;
 }
 
-/* What one attention is made of while it is worked on. */
-struct work {
-    struct gqa_bands bands, whole; /* of keys, of values */
-    /* O_h^T O_h of each query head; queries' and those summed by KV head. */
-    double *outputs;
-    double *metrics[2];
-    double *keys; /* about the mean where they do not turn */
-};
-
-static void clear_work(struct work *w)
+static enum gqa_status factor(struct gqa_transforms *t,
+                              const struct gqa_attention *a,
+                              const struct gqa_energies *e)
 {
-    gqa_bands_clear(&w->bands);
-    gqa_bands_clear(&w->whole);
-    free(w->outputs);
-    free(w->metrics[0]);
-    free(w->metrics[1]);
-    free(w->keys);
-}
-
-static enum gqa_status begin_work(const struct aligner *aligner, struct work *w,
-                                  const struct gqa_attention *a,
-                                  const struct gqa_head_statistics *s)
-{
-    const uint64_t d = a->head_dim, n = a->n_kv_heads;
-    enum gqa_status st =
-        gqa_bands_of_position(&w->bands, d, &a->position, aligner->rope);
-
-    if (st == GQA_OK)
-        st = gqa_bands_whole(&w->whole, d);
-    if (st != GQA_OK)
-        return st;
-    w->outputs = malloc(a->n_heads * d * d * sizeof *w->outputs);
-    w->keys = malloc(n * d * n * d * sizeof *w->keys);
-    for (int i = 0; i < 2; i++)
-        w->metrics[i] = malloc(n * d * d * sizeof *w->metrics[i]);
-    if (!w->outputs || !w->keys || !w->metrics[0] || !w->metrics[1])
-        return gqa_fail_nomem();
-    gqa_moments_of_keys(w->keys, a, &w->bands, s);
-    /* o's bias is no head's. */
-    return gqa_moments_of_weights(w->outputs, aligner->checkpoint,
-                                  aligner->model, &a->o, d, false, false);
-}
-
-static void sum_metrics(struct work *w, const struct gqa_attention *a,
-                        const struct gqa_head_statistics *s)
-{
-    gqa_moments_by_kv_head(w->metrics[0], a, s->queries);
-    gqa_moments_by_kv_head(w->metrics[1], a, w->outputs);
-}
-
-/* Find the order of heads, and put all that is known of them into it. */
-static enum gqa_status put_in_order(const struct aligner *aligner,
-                                    struct gqa_transforms *t, struct work *w,
-                                    const struct gqa_attention *a,
-                                    const struct gqa_head_statistics *s)
-{
-    double *const moments[] = {w->keys, s->values};
-    double *const queries[] = {s->queries, w->outputs};
-    enum gqa_status st;
-
-    t->heads = malloc(a->n_kv_heads * sizeof *t->heads);
-    if (!t->heads)
-        return gqa_fail_nomem();
-    st = gqa_order_find(t->heads, a, t->pooled, &w->bands, w->keys, s->values,
-                        w->metrics, aligner->n_threads);
-    for (int i = 0; i < 2 && st == GQA_OK; i++) {
-        st = gqa_order_moments(moments[i], t->heads, a);
-        if (st == GQA_OK)
-            st = gqa_order_queries(queries[i], t->heads, a);
-    }
-    if (st == GQA_OK)
-        sum_metrics(w, a, s);
-    return st;
-}
-
-static enum gqa_status take(void *ctx, size_t index,
-                            const struct gqa_head_statistics *s)
-{
-    const struct aligner *aligner = ctx;
-    struct gqa_transforms *t = &aligner->alignment->attentions[index];
-    const struct gqa_attention *a = &aligner->model->attentions[index];
     const uint64_t d = a->head_dim;
-    struct work w = {0};
-    enum gqa_status st = begin_work(aligner, &w, a, s);
+    uint64_t *heads = malloc(a->n_kv_heads * sizeof *heads);
+    enum gqa_status st = GQA_OK;
 
     t->k = malloc(a->n_kv_heads * d * d * sizeof *t->k);
     t->v = malloc(a->n_kv_heads * d * d * sizeof *t->v);
     t->q = malloc(a->n_heads * d * d * sizeof *t->q);
     t->o = malloc(a->n_heads * d * d * sizeof *t->o);
-    if (st == GQA_OK && (!t->k || !t->v || !t->q || !t->o))
+    if (!heads || !t->k || !t->v || !t->q || !t->o)
+        st = gqa_fail_nomem();
+    for (uint64_t i = 0; i < a->n_kv_heads && st == GQA_OK; i++)
+        heads[i] = t->heads ? t->heads[i] : i;
+    if (st == GQA_OK)
+        st = factor_groups(t->k, t->q, &t->keys_lost, a, &e->key_bands, heads,
+                           t->pooled, e->keys, e->key_metrics);
+    if (st == GQA_OK)
+        st = factor_groups(t->v, t->o, &t->values_lost, a, &e->value_bands,
+                           heads, t->pooled, e->values, e->value_metrics);
+    free(heads);
+    return st;
+}
+
+/* --- Which heads share ---------------------------------------------------- */
+
+static bool is_identity(const uint64_t *heads, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i++)
+        if (heads[i] != i)
+            return false;
+    return true;
+}
+
+/* All attentions of a set get the order, and so does the table they share. */
+static enum gqa_status move_set(const struct aligner *aligner, size_t set,
+                                const uint64_t *heads, uint64_t n_heads)
+{
+    struct gqa_alignment *alignment = aligner->alignment;
+    const size_t table = aligner->sets.items[set].table;
+    size_t last = 0;
+
+    if (is_identity(heads, n_heads))
+        return GQA_OK;
+    for (size_t i = 0; i < alignment->n; i++) {
+        struct gqa_transforms *t = &alignment->attentions[i];
+
+        if (aligner->sets.of[i] != set)
+            continue;
+        t->source = n_heads;
+        t->heads = malloc(n_heads * sizeof *t->heads);
+        if (!t->heads)
+            return gqa_fail_nomem();
+        memcpy(t->heads, heads, n_heads * sizeof *t->heads);
+        last = i;
+    }
+    if (table != GQA_NO_PARAM)
+        alignment->tables[alignment->n_tables++] =
+            (struct gqa_moved_table){table, last};
+    return GQA_OK;
+}
+
+/* All attentions of the set whose heads share are waiting. */
+static enum gqa_status order_set(const struct aligner *aligner, size_t set)
+{
+    struct gqa_order_item *items =
+        calloc(aligner->sets.items[set].n_sharing, sizeof *items);
+    uint64_t *heads = NULL;
+    uint64_t n_heads = 0;
+    size_t n = 0;
+    enum gqa_status st = items ? GQA_OK : gqa_fail_nomem();
+
+    for (size_t i = 0; i < aligner->alignment->n && items; i++) {
+        if (aligner->sets.of[i] != set || !aligner->waiting[i].keys)
+            continue;
+        items[n++] = (struct gqa_order_item){
+            &aligner->waiting[i], aligner->alignment->attentions[i].pooled};
+        n_heads = aligner->model->attentions[i].n_kv_heads;
+    }
+    if (st == GQA_OK && !(heads = malloc(n_heads * sizeof *heads)))
         st = gqa_fail_nomem();
     if (st == GQA_OK)
-        sum_metrics(&w, a, s);
-    if (st == GQA_OK && aligner->regroup && gqa_order_is_free(a))
-        st = put_in_order(aligner, t, &w, a, s);
+        st = gqa_order_find(heads, n_heads, items, n, aligner->n_threads);
     if (st == GQA_OK)
-        st = factor_groups(t->k, t->q, &t->keys_lost, a, &w.bands, t->pooled,
-                           w.keys, w.metrics[0]);
-    if (st == GQA_OK)
-        st = factor_groups(t->v, t->o, &t->values_lost, a, &w.whole, t->pooled,
-                           s->values, w.metrics[1]);
-    clear_work(&w);
+        st = move_set(aligner, set, heads, n_heads);
+    free(items);
+    free(heads);
+    return st;
+}
+
+static bool waits_with(const struct aligner *aligner, size_t i, size_t set)
+{
+    return aligner->waiting[i].keys && aligner->sets.of[i] == set;
+}
+
+static size_t n_waiting(const struct aligner *aligner, size_t set)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < aligner->alignment->n; i++)
+        n += waits_with(aligner, i, set);
+    return n;
+}
+
+/* Nothing is done of a set before all of it is there. */
+static enum gqa_status take(void *ctx, size_t index,
+                            const struct gqa_head_statistics *s)
+{
+    const struct aligner *aligner = ctx;
+    const size_t set = aligner->sets.of[index];
+    enum gqa_status st = gqa_energies_take(
+        &aligner->waiting[index], aligner->checkpoint, aligner->model,
+        &aligner->model->attentions[index], aligner->rope, s);
+
+    if (st == GQA_OK && set != GQA_NO_SET) {
+        if (n_waiting(aligner, set) < aligner->sets.items[set].n_sharing)
+            return GQA_OK;
+        st = order_set(aligner, set);
+    }
+    for (size_t i = 0; i < aligner->alignment->n && st == GQA_OK; i++) {
+        if (!waits_with(aligner, i, set))
+            continue;
+        st = factor(&aligner->alignment->attentions[i],
+                    &aligner->model->attentions[i], &aligner->waiting[i]);
+        gqa_energies_clear(&aligner->waiting[i]);
+    }
     return st;
 }
 
@@ -190,25 +236,47 @@ static enum gqa_status take_all_weights(const struct aligner *aligner,
 
 /* --- All ------------------------------------------------------------------ */
 
-static const struct gqa_attention_block *block_of(
-    const struct gqa_network *network, const struct gqa_attention *a)
-{
-    for (size_t i = 0; i < network->n_stacks; i++)
-        if (network->stacks[i].stack == a->stack) {
-            const struct gqa_block *b = &network->stacks[i].blocks[a->layer];
-
-            return a->kind == GQA_ATTENTION_SELF ? &b->self : &b->cross;
-        }
-    return NULL;
-}
-
 bool gqa_align_is_possible(const struct gqa_network *network,
                            const struct gqa_attention *a)
 {
-    const struct gqa_attention_block *block = block_of(network, a);
+    const struct gqa_attention_block *block = gqa_block_of(network, a);
 
     return !block || (block->k_norm.kind == GQA_NORM_NONE &&
                       block->q_norm.kind == GQA_NORM_NONE);
+}
+
+/* Which heads share, and whether they may. */
+static enum gqa_status prepare(struct aligner *aligner, bool *wanted,
+                               const struct gqa_network *network,
+                               const uint64_t *pooled,
+                               const struct gqa_align_options *options)
+{
+    const struct gqa_model *model = aligner->model;
+    struct gqa_alignment *alignment = aligner->alignment;
+    const size_t n = model->n_attentions;
+
+    alignment->attentions = calloc(n, sizeof *alignment->attentions);
+    alignment->tables = calloc(n, sizeof *alignment->tables);
+    aligner->waiting = calloc(n, sizeof *aligner->waiting);
+    if (!alignment->attentions || !alignment->tables || !aligner->waiting)
+        return gqa_fail_nomem();
+    alignment->n = n;
+    for (size_t i = 0; i < n; i++) {
+        const struct gqa_attention *a = &model->attentions[i];
+
+        wanted[i] =
+            pooled[i] > 0 && (options->no_pooling || pooled[i] < a->n_kv_heads);
+        if (!wanted[i])
+            continue;
+        alignment->attentions[i].source = a->n_kv_heads;
+        alignment->attentions[i].pooled = pooled[i];
+        if (!gqa_align_is_possible(network, a))
+            return gqa_fail(GQA_ERR_UNSUPPORTED,
+                            "queries and keys are normed head by head, which "
+                            "no alignment passes: --method=mean pools them");
+    }
+    return gqa_head_sets_make(&aligner->sets, network, wanted,
+                              options->regroup && !options->no_pooling);
 }
 
 enum gqa_status gqa_align(struct gqa_alignment **out,
@@ -220,31 +288,18 @@ enum gqa_status gqa_align(struct gqa_alignment **out,
 {
     struct gqa_alignment *alignment = calloc(1, sizeof *alignment);
     bool *wanted = calloc(model->n_attentions, sizeof *wanted);
-    struct aligner aligner = {alignment, checkpoint,       model,
-                              rope,      options->regroup, options->n_threads};
+    struct aligner aligner = {.alignment = alignment,
+                              .checkpoint = checkpoint,
+                              .model = model,
+                              .rope = rope,
+                              .n_threads = options->n_threads};
     struct gqa_statistics_job job = *statistics;
     enum gqa_status st = gqa_blas_load(1);
 
-    if (alignment)
-        alignment->attentions =
-            calloc(model->n_attentions, sizeof *alignment->attentions);
-    if (!alignment || !alignment->attentions || !wanted)
+    if (!alignment || !wanted)
         st = gqa_fail_nomem();
-    else
-        alignment->n = model->n_attentions;
-    for (size_t i = 0; i < model->n_attentions && st == GQA_OK; i++) {
-        const struct gqa_attention *a = &model->attentions[i];
-
-        wanted[i] = pooled[i] > 0 && pooled[i] < a->n_kv_heads;
-        if (!wanted[i])
-            continue;
-        alignment->attentions[i].source = a->n_kv_heads;
-        alignment->attentions[i].pooled = pooled[i];
-        if (!gqa_align_is_possible(job.network, a))
-            st = gqa_fail(GQA_ERR_UNSUPPORTED,
-                          "queries and keys are normed head by head, which no "
-                          "alignment passes: --method=mean pools them");
-    }
+    if (st == GQA_OK)
+        st = prepare(&aligner, wanted, job.network, pooled, options);
     if (st == GQA_OK) {
         job.wanted = wanted;
         job.take = take;
@@ -252,6 +307,10 @@ enum gqa_status gqa_align(struct gqa_alignment **out,
         st = job.tokens ? gqa_statistics_collect(&job)
                         : take_all_weights(&aligner, wanted);
     }
+    for (size_t i = 0; aligner.waiting && i < model->n_attentions; i++)
+        gqa_energies_clear(&aligner.waiting[i]);
+    free(aligner.waiting);
+    gqa_head_sets_clear(&aligner.sets);
     free(wanted);
     if (st != GQA_OK) {
         gqa_alignment_free(alignment);
@@ -274,8 +333,11 @@ void gqa_alignment_free(struct gqa_alignment *alignment)
         free(t->o);
         free(t->heads);
         free(t->fitted_o);
+        free(t->fitted_q);
+        free(t->fitted_k);
     }
     free(alignment->attentions);
+    free(alignment->tables);
     free(alignment->divisors);
     free(alignment);
 }

@@ -13,24 +13,37 @@
  * they lie on (and of their biases); o's inputs are mixed as rows are.
  */
 struct gqa_transforms {
-    uint64_t source, pooled; /* pooled 0: the attention stays as it is */
-    double *k, *v;           /* [pooled, d, m d] */
-    double *q, *o;           /* [n_heads, d, d] */
+    uint64_t source, pooled; /* pooled 0: its heads do not share */
+    double *k, *v;           /* [pooled, d, m d]; NULL where none share */
+    double *q, *o;           /* [n_heads, d, d]; likewise */
     /* [source]: which KV head stands at each place before neighbours share;
      * its query heads go with it, and the transforms are those of places.
-     * NULL: all as they stood. */
+     * NULL: all as they stood. Where no heads share this may be all. */
     uint64_t *heads;
     /* o's weight where it was fitted anew, in the parameter's own dtype and
      * shape; NULL: it is what the transforms make of it. */
     void *fitted_o;
+    /* Heads of q, [n_heads * d, inputs], and of k, [pooled * d, inputs], where
+     * they were fitted anew, one after another in the order that they are
+     * written in, in their parameter's dtype; biases are not fitted. NULL: as
+     * the transforms make them. */
+    void *fitted_q, *fitted_k;
     /* Shares of the energy of scores and of outputs that are lost. */
     double keys_lost, values_lost;
+};
+
+/* A parameter with a column for each query head of an attention, which go
+ * where its heads go. */
+struct gqa_moved_table {
+    size_t param, attention;
 };
 
 /* Of all attentions of a model; owned. */
 struct gqa_alignment {
     size_t n;
     struct gqa_transforms *attentions;
+    struct gqa_moved_table *tables;
+    size_t n_tables;
     uint64_t n_sequences, n_tokens; /* learnt from */
     /* Of the converted model's RoPE (gqa_rope_divide()), [n_pairs]; NULL: it
      * turns as the original does. */
@@ -42,8 +55,11 @@ struct gqa_alignment {
 
 struct gqa_align_options {
     /* Heads that lose least together share, not neighbours; where heads may
-     * change places. */
+     * change places. Attentions that read one table of positions are given one
+     * order, those too whose heads do not share. */
     bool regroup;
+    /* Heads are transformed also where as many are kept as there are. */
+    bool no_pooling;
     unsigned n_threads; /* the result is the same for any number */
 };
 

@@ -1,8 +1,9 @@
 /*
- * Output projections fitted anew, layer by layer: to what the original's
+ * Projections fitted anew, layer by layer, all layers before being converted
+ * and fitted: queries and keys to the original's scores (scores.h), then output
+ * projections to what the original's
  * residual stream is behind the attention, from what the converted model's
- * heads give, all layers before being converted and fitted. It takes back
- * what a layer lost, and what those before it did.
+ * heads give. It takes back what a layer lost, and what those before it did.
  */
 #ifndef GQA_ALIGN_REFIT_H
 #define GQA_ALIGN_REFIT_H
@@ -15,8 +16,10 @@ struct gqa_refit_job {
     const struct gqa_network *network, *becomes;
     const struct gqa_backend *backend;
     struct gqa_device *device;
+    enum gqa_dtype real;        /* that it was opened with */
+    bool no_scores, no_outputs; /* leave these as they are */
     /* Of the original, and of the converted model in the original's shapes,
-     * which has fitted_o as soon as it is there. */
+     * which has what is fitted as soon as it is there. */
     const struct gqa_weight_source *original, *converted;
     const struct gqa_tokens *tokens;
     void (*progress)(void *ctx, uint64_t done, uint64_t all);
@@ -24,8 +27,8 @@ struct gqa_refit_job {
 };
 
 /*
- * Fill fitted_o of the alignment's attentions, where that helps on sequences
- * that were not fitted to (one in eight).
+ * Fill fitted_q, fitted_k and fitted_o of the alignment's attentions, where
+ * that helps on sequences that were not fitted to (one in eight).
  */
 GQA_MUST_USE
 enum gqa_status gqa_refit(struct gqa_alignment *alignment,

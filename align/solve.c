@@ -74,3 +74,26 @@ enum gqa_status gqa_fit_loss(double *out, const double *weight,
     free(image);
     return GQA_OK;
 }
+
+enum gqa_status gqa_inverse(double *out, const double *a, uint64_t n,
+                            double ridge)
+{
+    double *copy = malloc(n * n * sizeof *copy);
+    double trace = 0, extra;
+    enum gqa_status st;
+
+    if (!copy)
+        return gqa_fail_nomem();
+    memcpy(copy, a, n * n * sizeof *copy);
+    memset(out, 0, n * n * sizeof *out);
+    for (uint64_t i = 0; i < n; i++)
+        trace += a[i * n + i];
+    extra = trace > 0 ? ridge * trace / (double)n : 1;
+    for (uint64_t i = 0; i < n; i++) {
+        copy[i * n + i] += extra;
+        out[i * n + i] = 1;
+    }
+    st = solve(copy, out, n, n);
+    free(copy);
+    return st;
+}

@@ -26,4 +26,10 @@ enum gqa_status gqa_fit_loss(double *out, const double *weight,
                              const double *inputs, const double *products,
                              double squares, uint64_t n, uint64_t m);
 
+/* out = (a + ridge t 1)^-1, t the mean of a's diagonal; of what is all zeros,
+ * 1. a: [n, n], symmetric. Errors as above. */
+GQA_MUST_USE
+enum gqa_status gqa_inverse(double *out, const double *a, uint64_t n,
+                            double ridge);
+
 #endif

@@ -36,12 +36,11 @@ struct calibrator {
 static bool may_free(const struct calibrator *c, const struct gqa_plan *plan)
 {
     const struct gqa_rope *rope = &c->network->rope;
-    bool groups = false;
+    bool aligns = false;
 
     for (size_t i = 0; i < plan->model->n_attentions; i++)
-        groups =
-            groups || plan->attentions[i].pooled < plan->attentions[i].source;
-    return groups && !c->asked->no_free_pairs && c->asked->can_say_pairs &&
+        aligns = aligns || gqa_plan_is_aligned(plan, &plan->attentions[i]);
+    return aligns && !c->asked->no_free_pairs && c->asked->can_say_pairs &&
            rope->n_pairs > 0 && rope->context == 0 && rope->magnitude == 1 &&
            gqa_rope_config_is_plain(plan->model->config);
 }
@@ -148,7 +147,9 @@ static enum gqa_status align(struct gqa_alignment **out, struct calibrator *c,
     gqa_progress_phase(c->bar, "calibrating", GQA_PROGRESS_TOKENS);
     st = gqa_align(
         out, checkpoint, model, pooled, &job, &c->becomes->rope,
-        &(struct gqa_align_options){!c->asked->no_regroup, c->n_threads});
+        &(struct gqa_align_options){.regroup = !c->asked->no_regroup,
+                                    .no_pooling = plan->options.no_pooling,
+                                    .n_threads = c->n_threads});
     if (st == GQA_ERR_UNSUPPORTED)
         st = gqa_fail_prefix(st, "%s", gqa_checkpoint_path(checkpoint));
     if (st == GQA_OK) {
@@ -172,6 +173,9 @@ static enum gqa_status refit(struct gqa_alignment *alignment,
                                       .becomes = c->becomes,
                                       .backend = c->learning.backend,
                                       .device = c->learning.device,
+                                      .real = GQA_F32,
+                                      .no_scores = c->asked->no_fit_scores,
+                                      .no_outputs = c->asked->no_refit,
                                       .original = &c->learning.weights,
                                       .converted = &weights,
                                       .tokens = &c->tokens,
@@ -184,12 +188,13 @@ static enum gqa_status refit(struct gqa_alignment *alignment,
     options.keep_dtype = true;
     if ((st = gqa_plan_create(&in_place, plan->model, &options)) != GQA_OK)
         return st;
-    in_place->alignment = alignment;
-    st = gqa_converted_create(&converted, in_place, checkpoint,
-                              c->n_threads + 1);
+    st = gqa_plan_align(in_place, alignment);
+    if (st == GQA_OK)
+        st = gqa_converted_create(&converted, in_place, checkpoint,
+                                  c->n_threads + 1);
     if (st == GQA_OK) {
         weights = gqa_converted_weights(converted);
-        gqa_progress_phase(c->bar, "fitting outputs", GQA_PROGRESS_TOKENS);
+        gqa_progress_phase(c->bar, "fitting", GQA_PROGRESS_TOKENS);
         st = gqa_refit(alignment, &job);
     }
     gqa_converted_free(converted);
@@ -230,7 +235,9 @@ enum gqa_status gqa_calibrate(struct gqa_alignment **out,
         st = align(out, &c, plan, checkpoint);
     if (st == GQA_OK)
         tell_pairs(*out, &c);
-    if (st == GQA_OK && has_tokens && !calibration->no_refit)
+    if (st == GQA_OK && has_tokens &&
+        !(calibration->no_refit && calibration->no_fit_scores) &&
+        !plan->options.no_pooling)
         st = refit(*out, &c, plan, checkpoint);
     gqa_tokens_clear(&c.tokens);
     gqa_learning_close(&c.learning);

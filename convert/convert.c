@@ -18,6 +18,7 @@
 #include "convert/say.h"
 #include "convert/stock.h"
 #include "convert/summary.h"
+#include "convert/transforms.h"
 #include "formats/families/load.h"
 #include "formats/unwritten.h"
 
@@ -175,8 +176,10 @@ static enum gqa_status check_hybrid(const struct gqa_conversion *c)
 }
 
 static void list_outputs(struct gqa_output_tensor *list,
-                         const struct gqa_plan *plan)
+                         const struct gqa_plan *plan,
+                         const struct gqa_kept_transforms *kept)
 {
+    memcpy(list + plan->model->n_params, kept->tensors, kept->n * sizeof *list);
     for (size_t i = 0; i < plan->model->n_params; i++) {
         const struct gqa_plan_tensor *t = &plan->tensors[i];
 
@@ -222,8 +225,22 @@ static enum gqa_status summarise(struct gqa_conversion *c)
 
 struct written {
     struct gqa_conversion *c;
-    const struct gqa_producer *producer;
+    struct gqa_producer *producer;
+    struct gqa_kept_transforms *kept;
 };
+
+/* Parameters, and transforms behind them. */
+static enum gqa_status produce(void *ctx, unsigned worker, size_t tensor,
+                               uint64_t offset, size_t n, void *buf)
+{
+    const struct written *w = ctx;
+    const size_t n_params = w->c->model->n_params;
+
+    return tensor < n_params
+               ? gqa_produce(w->producer, worker, tensor, offset, n, buf)
+               : gqa_kept_transforms_read(w->kept, tensor - n_params, offset, n,
+                                          buf);
+}
 
 /* All is written, and nothing has its name: what can fail does so now. */
 static enum gqa_status finish(void *ctx,
@@ -249,19 +266,18 @@ static enum gqa_status finish(void *ctx,
 }
 
 /* Output options and what the checkpoint says of itself. */
-static enum gqa_status write_output(struct gqa_conversion *c,
-                                    struct gqa_producer *producer)
+static enum gqa_status write_output(struct written *w)
 {
+    struct gqa_conversion *c = w->c;
     const struct gqa_convert_options *o = c->options;
-    struct written written = {c, producer};
     struct gqa_output_summary output;
     struct gqa_progress *progress = NULL;
     char *card = NULL;
-    const size_t n = c->model->n_params;
+    const size_t n = c->model->n_params + w->kept->n;
     struct gqa_output_tensor *list = calloc(n ? n : 1, sizeof *list);
     json_t *config = gqa_describe_config(c->plan);
-    json_t *recipe =
-        gqa_describe_recipe(c->plan, c->source, &c->options->calibration);
+    json_t *recipe = gqa_describe_recipe(c->plan, c->source,
+                                         &c->options->calibration, w->kept);
     json_t *metadata = o->writer->needs_config
                            ? gqa_describe_shards(c->plan, c->source, recipe)
                            : gqa_describe_metadata(c->source, config, recipe);
@@ -279,7 +295,7 @@ static enum gqa_status write_output(struct gqa_conversion *c,
         .n_kv_heads = gqa_uniform_kv_heads(c->plan),
         .progress = gqa_progress_update,
         .ready = finish,
-        .ready_ctx = &written,
+        .ready_ctx = w,
     };
     enum gqa_status st = list ? gqa_json_check() : gqa_fail_nomem();
 
@@ -292,9 +308,9 @@ static enum gqa_status write_output(struct gqa_conversion *c,
         goto done;
     gqa_progress_phase(progress, "writing", GQA_PROGRESS_BYTES);
     out.progress_ctx = progress;
-    list_outputs(list, c->plan);
-    st = gqa_output_write(&output, gqa_output_name(o), list, c->model->n_params,
-                          gqa_produce, producer, &out);
+    list_outputs(list, c->plan, w->kept);
+    st = gqa_output_write(&output, gqa_output_name(o), list, n, produce, w,
+                          &out);
 done:
     gqa_progress_free(progress);
     free(card);
@@ -350,7 +366,7 @@ static enum gqa_status run(struct gqa_conversion *c)
         .config_path = o->config_path, .unsafe_hdf5 = o->common.unsafe_hdf5};
     struct gqa_model_hints hints = o->hints;
     struct gqa_calibration calibration = o->calibration;
-    struct gqa_producer *producer = NULL;
+    struct written written = {.c = c};
     double start = gqa_clock_s();
     enum gqa_status st;
 
@@ -390,21 +406,26 @@ static enum gqa_status run(struct gqa_conversion *c)
                            o->common.n_threads, o->common.log_level);
         if (st != GQA_OK)
             return st;
-        c->plan->alignment = c->alignment;
+        if ((st = gqa_plan_align(c->plan, c->alignment)) != GQA_OK)
+            return st;
         gqa_clock_log("aligning", start, 0);
         start = gqa_clock_s();
     }
-    st =
-        gqa_producer_create(&producer, c->plan, c->source, o->common.n_threads);
+    st = gqa_kept_transforms_create(&written.kept, c->plan, c->source,
+                                    gqa_count_steps(c->source));
+    if (st == GQA_OK)
+        st = gqa_producer_create(&written.producer, c->plan, c->source,
+                                 o->common.n_threads);
     /* Up to here there is nothing to clean up: a signal ends us at once. */
     gqa_interrupt_catch(gqa_atomic_clean);
     if (st == GQA_OK)
-        st = write_output(c, producer);
+        st = write_output(&written);
     if (st == GQA_OK)
         gqa_clock_log("reading, pooling and writing", start, c->content_bytes);
     if (st == GQA_OK)
-        warn_nonfinite(c, producer);
-    gqa_producer_free(producer);
+        warn_nonfinite(c, written.producer);
+    gqa_producer_free(written.producer);
+    gqa_kept_transforms_free(written.kept);
     return st;
 }
 

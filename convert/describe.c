@@ -20,7 +20,8 @@ bool gqa_is_repacking(const struct gqa_plan *plan)
     for (size_t i = 0; i < plan->model->n_attentions; i++) {
         const struct gqa_plan_attention *out = &plan->attentions[i];
 
-        if (out->pooled != out->source || out->written != out->source)
+        if (out->pooled != out->source || out->written != out->source ||
+            gqa_plan_is_aligned(plan, out))
             return false;
     }
     for (size_t i = 0; i < plan->model->n_params; i++)
@@ -92,6 +93,7 @@ static void set_dtype(json_t *config, enum gqa_dtype dtype)
     static const char *const keys[] = {"torch_dtype", "dtype"};
     const char *name = dtype == GQA_F16    ? "float16"
                        : dtype == GQA_BF16 ? "bfloat16"
+                       : dtype == GQA_F64  ? "float64"
                                            : "float32";
 
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
@@ -158,6 +160,17 @@ static json_t *recipe_of(const struct gqa_checkpoint *source)
     return NULL;
 }
 
+uint64_t gqa_count_steps(const struct gqa_checkpoint *source)
+{
+    json_t *recipe = recipe_of(source);
+    uint64_t n = 0;
+
+    for (const json_t *r = recipe; r; n++)
+        r = json_object_get(json_object_get(r, "source"), "recipe");
+    json_decref(recipe);
+    return n;
+}
+
 /* recipe: of the source, which this takes, or NULL. */
 static json_t *describe_source(const struct gqa_checkpoint *source,
                                json_t *recipe)
@@ -212,16 +225,32 @@ static json_t *describe_order(const struct gqa_transforms *t)
     return out;
 }
 
+/* Letters of the projections that were fitted. */
+static json_t *describe_fitted(const struct gqa_transforms *t)
+{
+    static const char parts[] = "kvqo";
+    char out[sizeof parts];
+    size_t n = 0;
+
+    for (const char *part = parts; *part; part++)
+        if (gqa_transform_is_fitted(t, *part))
+            out[n++] = *part;
+    out[n] = '\0';
+    return json_string(out);
+}
+
 /* What an aligned conversion learnt from, and what it lost by its own
  * account. */
 static json_t *describe_alignment(const struct gqa_plan *plan,
-                                  const struct gqa_calibration *c)
+                                  const struct gqa_calibration *c,
+                                  const struct gqa_kept_transforms *kept)
 {
     const struct gqa_learning_options *l = &c->learning;
     const bool tokens = gqa_learning_has_tokens(l);
     const char *from = l->text_path ? l->text_path : l->from ? l->from : "self";
     const bool drawn = tokens && !l->text_path && strcmp(from, "self") == 0;
     json_t *losses = json_array(), *orders = json_array();
+    json_t *fitted = json_array(), *transformed = json_array();
     json_t *out =
         json_pack("{s:o}", "calibrated_on", gqa_json_text(gqa_base_name(from)));
 
@@ -236,11 +265,18 @@ static json_t *describe_alignment(const struct gqa_plan *plan,
     if (plan->alignment->divisors)
         json_object_set_new(out, "freed_pairs",
                             describe_freed(plan->alignment));
-    json_object_set_new(out, "refitted", json_boolean(tokens && !c->no_refit));
+    json_object_set_new(
+        out, "fitted_to_scores",
+        json_boolean(tokens && !c->no_fit_scores && !plan->options.no_pooling));
+    json_object_set_new(
+        out, "refitted",
+        json_boolean(tokens && !c->no_refit && !plan->options.no_pooling));
     for (size_t i = 0; i < plan->alignment->n; i++) {
         const struct gqa_transforms *t = &plan->alignment->attentions[i];
 
         json_array_append_new(orders, describe_order(t));
+        json_array_append_new(transformed, json_boolean(t->k != NULL));
+        json_array_append_new(fitted, describe_fitted(t));
         json_array_append_new(
             losses, t->pooled
                         ? json_pack("[f, f]", t->keys_lost, t->values_lost)
@@ -248,15 +284,24 @@ static json_t *describe_alignment(const struct gqa_plan *plan,
     }
     json_object_set_new(out, "lost", losses);
     json_object_set_new(out, "orders", orders);
+    json_object_set_new(out, "transformed", transformed);
+    json_object_set_new(out, "fitted", fitted);
+    if (kept->step > 0)
+        json_object_set_new(out, "transforms",
+                            json_pack("{s:o, s:s}", "step", integer(kept->step),
+                                      "sha256", kept->digest));
     return out;
 }
 
 json_t *gqa_describe_recipe(const struct gqa_plan *plan,
                             const struct gqa_checkpoint *source,
-                            const struct gqa_calibration *calibration)
+                            const struct gqa_calibration *calibration,
+                            const struct gqa_kept_transforms *kept)
 {
-    static const char *const dtypes[] = {
-        [GQA_F16] = "f16", [GQA_BF16] = "bf16", [GQA_F32] = "f32"};
+    static const char *const dtypes[] = {[GQA_F16] = "f16",
+                                         [GQA_BF16] = "bf16",
+                                         [GQA_F32] = "f32",
+                                         [GQA_F64] = "f64"};
     const struct gqa_plan_options *o = &plan->options;
     json_t *attentions, *recipe, *old = recipe_of(source);
 
@@ -274,7 +319,7 @@ json_t *gqa_describe_recipe(const struct gqa_plan *plan,
         json_object_set_new(recipe, "seed", integer(o->seed));
     if (o->method == GQA_METHOD_ALIGNED && plan->alignment)
         json_object_set_new(recipe, "alignment",
-                            describe_alignment(plan, calibration));
+                            describe_alignment(plan, calibration, kept));
     for (size_t i = 0; i < plan->model->n_attentions; i++)
         json_array_append_new(attentions,
                               describe_attention(&plan->attentions[i]));

@@ -10,6 +10,7 @@
 
 #include "convert/calibrate.h"
 #include "convert/plan.h"
+#include "convert/transforms.h"
 
 /* What stands behind the last slash of a path. Lent. */
 const char *gqa_base_name(const char *path);
@@ -23,13 +24,17 @@ bool gqa_is_repacking(const struct gqa_plan *plan);
  */
 json_t *gqa_describe_config(const struct gqa_plan *plan);
 
+/* Conversions that the recipe of a checkpoint tells of, one after another. */
+uint64_t gqa_count_steps(const struct gqa_checkpoint *source);
+
 /*
  * How it was made; see docs/gqa-format.md. That of the source, if it has one,
  * is part of it; where nothing but the container changes, it is that one.
  */
 json_t *gqa_describe_recipe(const struct gqa_plan *plan,
                             const struct gqa_checkpoint *source,
-                            const struct gqa_calibration *calibration);
+                            const struct gqa_calibration *calibration,
+                            const struct gqa_kept_transforms *kept);
 
 /*
  * __metadata__ of each shard of a folder, whose configuration is a file of its

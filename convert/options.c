@@ -108,11 +108,9 @@ static const struct gqa_choice backends[] = {
 };
 
 static const struct gqa_choice dtypes[] = {
-    {.name = "keep", .value = KEEP_DTYPE},
-    {.name = "f32", .value = GQA_F32},
-    {.name = "f16", .value = GQA_F16},
-    {.name = "bf16", .value = GQA_BF16},
-    {.name = NULL},
+    {.name = "keep", .value = KEEP_DTYPE}, {.name = "f32", .value = GQA_F32},
+    {.name = "f16", .value = GQA_F16},     {.name = "bf16", .value = GQA_BF16},
+    {.name = "f64", .value = GQA_F64},     {.name = NULL},
 };
 
 /* What standard output can be. */
@@ -178,9 +176,19 @@ static const struct gqa_option rows[] = {
      .offset = AT(calibration.no_refit),
      .help = "leave output projections what alignment makes of them, and do "
              "not fit them anew"},
+    {.name = "no-fit-scores",
+     .offset = AT(calibration.no_fit_scores),
+     .help = "leave queries and keys what alignment makes of them, and do not "
+             "fit them to the scores of INPUT"},
     {.name = "no-regroup",
      .offset = AT(calibration.no_regroup),
      .help = "let neighbours share, not the heads that lose least together"},
+    {.name = "no-pooling",
+     .offset = AT(plan.no_pooling),
+     .excludes = {"groups", "layer-groups"},
+     .help =
+         "transform heads, and let none share: what the model computes must "
+         "stay"},
     {.name = "keep-context",
      .kind = GQA_OPTION_COUNT,
      .value = "N",
@@ -222,7 +230,7 @@ static const struct gqa_option rows[] = {
      .value = "TYPE",
      .offset = AT(dtype),
      .choices = dtypes,
-     .help = "keep (default), f32, f16 or bf16"},
+     .help = "keep (default), f32, f16, bf16 or f64"},
     {.name = "expand",
      .letter = 'e',
      .offset = AT(plan.expand),
@@ -334,15 +342,16 @@ static const char *outputs_with(enum gqa_writer_setting setting)
 static enum gqa_status check_calibration(const struct gqa_convert_options *o)
 {
     static const char *const names[] = {
-        "calibrate", "keep-context", "no-free-pairs", "no-regroup", "text",
-        "samples",   "length",       "backend",       "no-refit"};
+        "calibrate",  "keep-context", "no-free-pairs", "no-regroup",
+        "no-pooling", "text",         "samples",       "length",
+        "backend",    "no-refit",     "no-fit-scores"};
     const bool none = !gqa_learning_has_tokens(&o->calibration.learning);
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (given(o, names[i]) && o->plan.method != GQA_METHOD_ALIGNED)
             return gqa_fail(GQA_ERR_USAGE,
                             "option --%s is for --method=aligned", names[i]);
-    for (size_t i = 4; i < sizeof names / sizeof *names; i++)
+    for (size_t i = 5; i < sizeof names / sizeof *names; i++)
         if (given(o, names[i]) && none)
             return gqa_fail(GQA_ERR_USAGE,
                             "option --%s has no use with --calibrate=none",
@@ -354,7 +363,7 @@ static enum gqa_status check_together(const struct gqa_convert_options *o)
 {
     const bool store = given(o, "store");
 
-    if (!o->plan.asked && !o->plan.n_layer_groups)
+    if (!o->plan.asked && !o->plan.n_layer_groups && !o->plan.no_pooling)
         return gqa_fail(GQA_ERR_USAGE,
                         "--groups N or --layer-groups is needed");
     if ((store || given(o, "level")) &&

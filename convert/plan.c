@@ -38,6 +38,8 @@ static uint64_t asked_of(const struct gqa_plan_options *options,
 {
     if (!(options->attentions & selection_bit(a)))
         return 0;
+    if (options->no_pooling)
+        return a->n_kv_heads;
     for (size_t i = 0; i < options->n_layer_groups; i++) {
         const struct gqa_layer_groups *l = &options->layer_groups[i];
 
@@ -174,11 +176,21 @@ static enum gqa_status append_copy(struct segments *list, uint64_t source,
                                              .n_sources = 1});
 }
 
-static bool is_aligned(const struct gqa_plan *plan,
-                       const struct gqa_plan_attention *out)
+bool gqa_plan_is_aligned(const struct gqa_plan *plan,
+                         const struct gqa_plan_attention *out)
 {
     return plan->options.method == GQA_METHOD_ALIGNED &&
-           out->pooled < out->source;
+           (out->pooled < out->source ||
+            (plan->options.no_pooling && out->selected));
+}
+
+/* Where its heads come from; NULL: from where they are. */
+static const uint64_t *heads_of(const struct gqa_plan *plan,
+                                const struct gqa_plan_attention *out)
+{
+    return plan->alignment
+               ? plan->alignment->attentions[out - plan->attentions].heads
+               : NULL;
 }
 
 const double *gqa_plan_mix(const struct gqa_plan *plan,
@@ -221,15 +233,41 @@ const void *gqa_plan_fitted(const struct gqa_plan *plan, size_t param)
     return plan->alignment->attentions[t->segments[0].attention].fitted_o;
 }
 
-/* A head of q, or o's inputs from it, turned to fit the group's. */
-static enum gqa_status append_turned(struct segments *list,
-                                     const struct gqa_plan *plan,
-                                     const struct gqa_plan_attention *out,
-                                     const struct gqa_slice *slice,
-                                     uint64_t head)
+const void *gqa_plan_fitted_head(const struct gqa_plan *plan,
+                                 const struct gqa_param *param,
+                                 const struct gqa_segment *s)
+{
+    const struct gqa_transforms *t = &plan->alignment->attentions[s->attention];
+    const struct gqa_attention *a = plan->attentions[s->attention].attention;
+    const bool is_q = s->part == GQA_MIX_Q;
+    const struct gqa_slice *slice = is_q ? &a->q : &a->k;
+    const char *fitted = is_q                   ? t->fitted_q
+                         : s->part == GQA_MIX_K ? t->fitted_k
+                                                : NULL;
+    const uint64_t inputs = slice->axis == 0 ? param->cols : param->rows;
+
+    /* Biases are not fitted. */
+    if (!fitted || param != &plan->model->params[slice->weight])
+        return NULL;
+    return fitted +
+           s->head * s->length * inputs * (gqa_dtype_bits(param->dtype) / 8);
+}
+
+/* A head of q, or o's inputs from it, turned to fit the group's; where no heads
+ * share, as it was. */
+static enum gqa_status append_query_head(struct segments *list,
+                                         const struct gqa_plan *plan,
+                                         const struct gqa_plan_attention *out,
+                                         const struct gqa_slice *slice,
+                                         uint64_t head)
 {
     const struct gqa_attention *a = out->attention;
+    const uint64_t *heads = heads_of(plan, out);
+    const uint64_t from = heads ? gqa_order_query_head(heads, a, head) : head;
 
+    if (!gqa_plan_is_aligned(plan, out))
+        return append_copy(list, gqa_slice_head(slice, a->head_dim, from),
+                           a->head_dim);
     return append(list, (struct gqa_segment){
                             .kind = GQA_SEGMENT_MIX,
                             .length = a->head_dim,
@@ -249,21 +287,24 @@ static enum gqa_status append_kv_head(struct segments *list,
     const struct gqa_attention *a = out->attention;
     const uint64_t group = head / (out->written / out->pooled);
     const uint64_t n_sources = out->source / out->pooled;
+    const uint64_t *heads = heads_of(plan, out);
     struct gqa_segment s = {
         .length = a->head_dim,
-        .source = gqa_slice_head(slice, a->head_dim, group * n_sources),
+        .source = gqa_slice_head(slice, a->head_dim,
+                                 heads ? heads[group * n_sources]
+                                       : group * n_sources),
         .source_stride = slice->block_stride,
         .n_sources = 1,
     };
 
-    if (n_sources == 1 || plan->options.method == GQA_METHOD_FIRST) {
-        s.kind = GQA_SEGMENT_COPY;
-    } else if (plan->options.method == GQA_METHOD_ALIGNED) {
+    if (gqa_plan_is_aligned(plan, out)) {
         s.kind = GQA_SEGMENT_MIX;
         s.n_sources = n_sources;
         s.attention = (size_t)(out - plan->attentions);
         s.part = slice == &a->v ? GQA_MIX_V : GQA_MIX_K;
         s.head = group;
+    } else if (n_sources == 1 || plan->options.method == GQA_METHOD_FIRST) {
+        s.kind = GQA_SEGMENT_COPY;
     } else if (plan->options.method == GQA_METHOD_MEAN) {
         s.kind = GQA_SEGMENT_MEAN;
         s.n_sources = n_sources;
@@ -319,17 +360,22 @@ static enum gqa_status append_heads(struct segments *list,
         if (heads[i].from != &a->q)
             st =
                 append_kv_head(list, plan, out, heads[i].from, number, is_bias);
-        else if (is_aligned(plan, out))
-            st = append_turned(list, plan, out, &a->q, number);
         else
-            st = append_copy(list, gqa_slice_head(&a->q, a->head_dim, number),
-                             a->head_dim);
+            st = append_query_head(list, plan, out, &a->q, number);
     }
     free(heads);
     return st;
 }
 
 /* --- One parameter ------------------------------------------------------- */
+
+/* In place of those that it had. */
+static void set_segments(struct gqa_plan_tensor *t, const struct segments *list)
+{
+    free(t->segments);
+    t->segments = list->items;
+    t->n_segments = list->n;
+}
 
 /* Give the parameter its segments and the shape they make. */
 static enum gqa_status regroup_param(struct gqa_plan *plan,
@@ -357,8 +403,7 @@ static enum gqa_status regroup_param(struct gqa_plan *plan,
                         "cannot be pooled; convert a floating-point checkpoint",
                         t->param->name, gqa_dtype_name(t->param->dtype));
     st = append_heads(&list, plan, out, index, is_bias);
-    t->segments = list.items;
-    t->n_segments = list.n;
+    set_segments(t, &list);
     t->axis = is_bias ? 0 : slice->axis;
     t->shape[t->axis] = list.length;
     if (t->axis == 0)
@@ -370,7 +415,8 @@ static enum gqa_status regroup_param(struct gqa_plan *plan,
     return st;
 }
 
-/* The output projection keeps its shape; each head's inputs are mixed. */
+/* The output projection keeps its shape; each head's inputs are mixed, or come
+ * to stand elsewhere. */
 static enum gqa_status turn_output(struct gqa_plan *plan,
                                    const struct gqa_plan_attention *out)
 {
@@ -380,9 +426,8 @@ static enum gqa_status turn_output(struct gqa_plan *plan,
     enum gqa_status st = GQA_OK;
 
     for (uint64_t h = 0; h < a->n_heads && st == GQA_OK; h++)
-        st = append_turned(&list, plan, out, &a->o, h);
-    t->segments = list.items;
-    t->n_segments = list.n;
+        st = append_query_head(&list, plan, out, &a->o, h);
+    set_segments(t, &list);
     t->axis = a->o.axis;
     return st;
 }
@@ -392,15 +437,15 @@ static enum gqa_status regroup(struct gqa_plan *plan,
 {
     const struct gqa_attention *a = out->attention;
     const struct gqa_slice *const slices[] = {&a->k, &a->v, &a->q};
-    const bool aligned = is_aligned(plan, out);
+    const bool turned = gqa_plan_is_aligned(plan, out) || heads_of(plan, out);
     /* A fused weight holds both, and perhaps the queries. */
     const int n_kv = a->k.weight == a->v.weight ? 1 : 2;
-    enum gqa_status st = aligned ? turn_output(plan, out) : GQA_OK;
+    enum gqa_status st = turned ? turn_output(plan, out) : GQA_OK;
 
     if (st != GQA_OK)
         return st;
     for (int i = 0; i < 3; i++) {
-        if (i == 2 ? !aligned || a->q.weight == a->k.weight : i >= n_kv)
+        if (i == 2 ? !turned || a->q.weight == a->k.weight : i >= n_kv)
             continue;
         st = regroup_param(plan, out, slices[i]->weight, slices[i], false);
         if (st == GQA_OK && slices[i]->bias != GQA_NO_PARAM)
@@ -456,7 +501,8 @@ static enum gqa_status fill(struct gqa_plan *plan)
 
         st = plan_attention(out, &plan->options, &model->attentions[i]);
         if (st == GQA_OK &&
-            (out->pooled != out->source || out->written != out->source))
+            (out->pooled != out->source || out->written != out->source ||
+             gqa_plan_is_aligned(plan, out)))
             st = regroup(plan, out);
         if (st != GQA_OK)
             return st;
@@ -494,6 +540,37 @@ enum gqa_status gqa_plan_create(struct gqa_plan **out,
     }
     *out = plan;
     return GQA_OK;
+}
+
+static enum gqa_status move_table(struct gqa_plan *plan,
+                                  const struct gqa_moved_table *table)
+{
+    const struct gqa_plan_attention *out = &plan->attentions[table->attention];
+    struct gqa_plan_tensor *t = &plan->tensors[table->param];
+    struct segments list = {0};
+    enum gqa_status st = GQA_OK;
+
+    for (uint64_t h = 0; h < out->attention->n_heads && st == GQA_OK; h++)
+        st = append_copy(
+            &list, gqa_order_query_head(heads_of(plan, out), out->attention, h),
+            1);
+    set_segments(t, &list);
+    t->axis = 1;
+    return st;
+}
+
+enum gqa_status gqa_plan_align(struct gqa_plan *plan,
+                               const struct gqa_alignment *alignment)
+{
+    enum gqa_status st = GQA_OK;
+
+    plan->alignment = alignment;
+    for (size_t i = 0; i < alignment->n && st == GQA_OK; i++)
+        if (alignment->attentions[i].heads && !alignment->attentions[i].pooled)
+            st = regroup(plan, &plan->attentions[i]);
+    for (size_t i = 0; i < alignment->n_tables && st == GQA_OK; i++)
+        st = move_table(plan, &alignment->tables[i]);
+    return st;
 }
 
 void gqa_plan_free(struct gqa_plan *plan)

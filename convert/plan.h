@@ -39,6 +39,9 @@ struct gqa_plan_options {
     unsigned attentions; /* GQA_SELECT_... */
     enum gqa_method method;
     uint64_t seed;
+    /* Aligned: heads are transformed, each by itself, and none share; asked and
+     * layer_groups say nothing. */
+    bool no_pooling;
     bool expand;
     /* Pooled heads stand where the source's stood, as often as those did: what
      * the source's own network can run. */
@@ -121,8 +124,27 @@ enum gqa_status gqa_plan_create(struct gqa_plan **out,
                                 const struct gqa_plan_options *options);
 void gqa_plan_free(struct gqa_plan *plan);
 
+/*
+ * What was learnt of the model, lent: heads that only come to stand elsewhere,
+ * and tables that go with them, are taken from there. Before a producer is
+ * made. Errors GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_plan_align(struct gqa_plan *plan,
+                               const struct gqa_alignment *alignment);
+
+/* Whether q, k, v and o of an attention are transformed. */
+bool gqa_plan_is_aligned(const struct gqa_plan *plan,
+                         const struct gqa_plan_attention *attention);
+
 /* A parameter that was fitted anew, in its own dtype; NULL: it was not. */
 const void *gqa_plan_fitted(const struct gqa_plan *plan, size_t param);
+
+/* A mixed segment's head of a parameter where it was fitted anew, in the
+ * parameter's dtype: [length, inputs]; NULL: it was not. */
+const void *gqa_plan_fitted_head(const struct gqa_plan *plan,
+                                 const struct gqa_param *param,
+                                 const struct gqa_segment *segment);
 
 /* Where stretch j of a mixed segment's sources begins. */
 uint64_t gqa_plan_source(const struct gqa_plan *plan,

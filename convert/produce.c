@@ -180,6 +180,35 @@ static void mix_columns(const struct job *job, const double *mix, uint64_t row,
     }
 }
 
+/* The same of a head that was fitted anew. */
+static void fitted_rows(const struct job *job, const void *fitted, uint64_t row,
+                        uint64_t n_rows, uint64_t col, uint64_t n_cols,
+                        char *out, uint64_t pitch)
+{
+    const uint64_t inputs = job->t->param->cols;
+
+    for (uint64_t r = 0; r < n_rows; r++)
+        pool(job, out + r * pitch * job->out_width,
+             (const char *)fitted + ((row + r) * inputs + col) * job->in_width,
+             0, 1, n_cols);
+}
+
+/* Of one whose elements lie side by side: those from `from` on, of the rows
+ * from `row` on. */
+static void fitted_abreast(const struct job *job, const void *fitted,
+                           uint64_t from, uint64_t n, uint64_t row,
+                           uint64_t n_rows, char *out, uint64_t pitch)
+{
+    const uint64_t inputs = job->t->param->rows;
+
+    for (uint64_t r = 0; r < n_rows; r++)
+        for (uint64_t i = 0; i < n; i++)
+            pool(job, out + (r * pitch + i) * job->out_width,
+                 (const char *)fitted +
+                     ((from + i) * inputs + row + r) * job->in_width,
+                 0, 1, 1);
+}
+
 /* Rows [row, row + n_rows) of a mixed segment, columns [col, col + n_cols). */
 static enum gqa_status mix_rows(const struct job *job,
                                 const struct gqa_segment *s, uint64_t row,
@@ -187,10 +216,16 @@ static enum gqa_status mix_rows(const struct job *job,
                                 char *out, uint64_t pitch)
 {
     const double *mix = gqa_plan_mix(job->producer->plan, s);
+    const void *fitted =
+        gqa_plan_fitted_head(job->producer->plan, job->t->param, s);
     const uint64_t w = s->n_sources * s->length;
     const uint64_t room = job->producer->source_bytes / job->in_width;
     const uint64_t take = gqa_min_u64(n_cols, room / w);
 
+    if (fitted) {
+        fitted_rows(job, fitted, row, n_rows, col, n_cols, out, pitch);
+        return GQA_OK;
+    }
     if (take == 0 || w >= SUM_ELEMENTS)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "'%s': heads that share have %llu rows, too many to be "
@@ -213,21 +248,27 @@ static enum gqa_status mix_rows(const struct job *job,
     return GQA_OK;
 }
 
-/* Elements [from, from + n) of a mixed segment, in n_rows rows of the source
- * that were read whole; likewise. */
+/* Elements [from, from + n) of a mixed segment, in n_rows rows of the source,
+ * from row `first` on, that were read whole; likewise. */
 static enum gqa_status mix_abreast(const struct job *job,
                                    const struct gqa_segment *s, uint64_t from,
-                                   uint64_t n, uint64_t n_rows,
+                                   uint64_t n, uint64_t first, uint64_t n_rows,
                                    uint64_t in_cols, char *out, uint64_t pitch)
 {
     const enum gqa_dtype dtype = job->t->param->dtype;
     const double *mix = gqa_plan_mix(job->producer->plan, s);
+    const void *fitted =
+        gqa_plan_fitted_head(job->producer->plan, job->t->param, s);
     const uint64_t w = s->n_sources * s->length;
     /* [w, n], so that what is added next to each other lies so. */
-    double *turned = malloc(w * n * sizeof *turned);
-    double *in = malloc(w * sizeof *in);
-    double *sum = job->w->sums;
+    double *turned, *in, *sum = job->w->sums;
 
+    if (fitted) {
+        fitted_abreast(job, fitted, from, n, first, n_rows, out, pitch);
+        return GQA_OK;
+    }
+    turned = malloc(w * n * sizeof *turned);
+    in = malloc(w * sizeof *in);
     if (!turned || !in || n > SUM_ELEMENTS) {
         free(turned);
         free(in);
@@ -371,8 +412,8 @@ static enum gqa_status produce_abreast(const struct job *job, uint64_t row,
                 continue;
             }
             if (s->kind == GQA_SEGMENT_MIX) {
-                const enum gqa_status mixed =
-                    mix_abreast(job, s, from, n, nr, in_cols, at, n_cols);
+                const enum gqa_status mixed = mix_abreast(
+                    job, s, from, n, row + r, nr, in_cols, at, n_cols);
 
                 if (mixed != GQA_OK)
                     return mixed;

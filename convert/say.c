@@ -11,6 +11,12 @@ static void say_attention(const struct gqa_plan *plan,
     const char *kind = gqa_attention_kind_name(a->kind);
     char expanded[64] = "";
 
+    if (out->pooled == out->source && gqa_plan_is_aligned(plan, out)) {
+        gqa_info("%s %s, layer %" PRIu64 ": its %" PRIu64
+                 " KV heads are transformed, and none share",
+                 stack, kind, a->layer, out->source);
+        return;
+    }
     if (out->pooled == out->source) {
         gqa_info("%s %s, layer %" PRIu64 ": its %" PRIu64 " KV heads stay: %s",
                  stack, kind, a->layer, out->source,

@@ -14,10 +14,12 @@
 #include "formats/folder/folder.h"
 #include "formats/folder/index.h"
 #include "formats/foreign/names.h"
+#include "formats/formats.h"
 #include "formats/model/say.h"
 #include "formats/span.h"
 #include "formats/standard_input.h"
 #include "formats/tensor_table.h"
+#include "formats/transforms.h"
 #include "formats/watch.h"
 
 struct gqa_checkpoint {
@@ -26,7 +28,8 @@ struct gqa_checkpoint {
                      as the folder */
     char *folder; /* NULL: it came through standard input */
     bool is_folder;
-    bool is_sharded; /* put together by an index */
+    bool is_sharded;     /* put together by an index */
+    bool has_transforms; /* the last source is a file of them */
     char *kind;
     struct gqa_source **sources; /* [n_sources] */
     size_t n_sources;
@@ -206,6 +209,73 @@ static enum gqa_status open_weights(
     return st == GQA_OK ? GQA_OK : gqa_fail_prefix(st, "%s", path);
 }
 
+/* --- Transforms beside the weights ---------------------------------------- */
+
+/* Whether the weights are those of the whole folder, and of a conversion that
+ * did not put any into the file. */
+static bool may_have_transforms(const struct gqa_checkpoint *c)
+{
+    const struct gqa_source *first = c->sources[0];
+    const char *slash = strrchr(first->path, '/');
+
+    if (!c->folder || first->format != &gqa_format_safetensors ||
+        !json_object_get(first->metadata, "gqa.recipe"))
+        return false;
+    if (!c->is_sharded &&
+        strcmp(slash ? slash + 1 : first->path, "model.safetensors") != 0)
+        return false;
+    for (size_t i = 0; i < c->table.n; i++)
+        if (gqa_is_transform(c->table.refs[i].tensor->name))
+            return false;
+    return true;
+}
+
+static enum gqa_status check_transforms(const struct gqa_source *source)
+{
+    for (size_t i = 0; i < source->n_tensors; i++)
+        if (!gqa_is_transform(source->tensors[i].name))
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "%s: '%s' is no transform of a conversion, and "
+                            "nothing else belongs into this file; bring back "
+                            "the one that came with the weights, or delete it",
+                            source->path, source->tensors[i].name);
+    return GQA_OK;
+}
+
+/* What made them, of weights that have that in a file of its own. */
+static enum gqa_status open_transforms(
+    struct gqa_checkpoint *c, const struct gqa_checkpoint_options *options)
+{
+    struct gqa_source **grown;
+    enum gqa_status st;
+    char *path;
+
+    if (!may_have_transforms(c))
+        return GQA_OK;
+    path = gqa_path_join(c->folder, GQA_TRANSFORMS_FILE);
+    if (!path)
+        return gqa_fail_nomem();
+    if (access(path, F_OK) != 0) {
+        free(path);
+        return GQA_OK;
+    }
+    grown = reallocarray(c->sources, c->n_sources + 1, sizeof *grown);
+    if (grown) {
+        c->sources = grown;
+        st = open_shard(c, &c->sources[c->n_sources], path, options);
+    } else {
+        st = gqa_fail_nomem();
+    }
+    free(path);
+    if (st != GQA_OK)
+        return st;
+    c->has_transforms = true;
+    st = check_transforms(c->sources[c->n_sources++]);
+    return st == GQA_OK
+               ? gqa_tensor_table_add(&c->table, c->sources, c->n_sources - 1)
+               : st;
+}
+
 static enum gqa_status find_config(struct gqa_checkpoint *c,
                                    const char *config_path)
 {
@@ -254,10 +324,10 @@ static enum gqa_status set_kind(struct gqa_checkpoint *c)
 {
     const struct gqa_source *first = c->sources[0];
     const char *what = first->format->describe(first->naming);
-    const int n = c->is_sharded
-                      ? asprintf(&c->kind, "%s, %zu shard%s", what,
-                                 c->n_sources, c->n_sources == 1 ? "" : "s")
-                      : asprintf(&c->kind, "%s", what);
+    const size_t n_shards = c->n_sources - c->has_transforms;
+    const int n = c->is_sharded ? asprintf(&c->kind, "%s, %zu shard%s", what,
+                                           n_shards, n_shards == 1 ? "" : "s")
+                                : asprintf(&c->kind, "%s", what);
 
     if (n < 0) {
         c->kind = NULL;
@@ -302,6 +372,8 @@ enum gqa_status gqa_checkpoint_open(
         goto done;
     }
     st = is_stream ? open_weights(c, c->path, options) : open_path(c, options);
+    if (st == GQA_OK)
+        st = open_transforms(c, options);
     if (st != GQA_OK)
         goto done;
     if ((st = find_config_or_go_on(c, options)) != GQA_OK)

@@ -26,6 +26,14 @@ static enum gqa_status check_unique(const struct gqa_tensor_table *table,
     return GQA_OK;
 }
 
+static enum gqa_status sort(struct gqa_tensor_table *table,
+                            struct gqa_source *const *sources)
+{
+    qsort(table->by_name, table->n, sizeof(struct gqa_tensor_ref *),
+          compare_names);
+    return check_unique(table, sources);
+}
+
 enum gqa_status gqa_tensor_table_fill(struct gqa_tensor_table *table,
                                       struct gqa_source *const *sources,
                                       size_t n_sources,
@@ -50,9 +58,32 @@ enum gqa_status gqa_tensor_table_fill(struct gqa_tensor_table *table,
             ref->local = i;
             table->by_name[table->n++] = ref;
         }
-    qsort(table->by_name, table->n, sizeof(struct gqa_tensor_ref *),
-          compare_names);
-    return check_unique(table, sources);
+    return sort(table, sources);
+}
+
+enum gqa_status gqa_tensor_table_add(struct gqa_tensor_table *table,
+                                     struct gqa_source *const *sources,
+                                     size_t s)
+{
+    const size_t n = table->n + sources[s]->n_tensors;
+    struct gqa_tensor_ref *refs =
+        reallocarray(table->refs, n + 1, sizeof *refs);
+    const struct gqa_tensor_ref **by_name;
+
+    if (!refs)
+        return gqa_fail_nomem();
+    table->refs = refs;
+    by_name = reallocarray(table->by_name, n + 1, sizeof *by_name);
+    if (!by_name)
+        return gqa_fail_nomem();
+    table->by_name = by_name;
+    for (size_t i = 0; i < sources[s]->n_tensors; i++)
+        refs[table->n + i] =
+            (struct gqa_tensor_ref){&sources[s]->tensors[i], s, i};
+    table->n = n;
+    for (size_t i = 0; i < n; i++)
+        by_name[i] = &refs[i];
+    return sort(table, sources);
 }
 
 void gqa_tensor_table_clear(struct gqa_tensor_table *table)

@@ -36,6 +36,11 @@ enum gqa_status gqa_tensor_table_fill(struct gqa_tensor_table *table,
                                       struct gqa_source *const *sources,
                                       size_t n_sources,
                                       const struct gqa_tensor_filter *filter);
+/* All tensors of one more file, sources[s]; errors the same. */
+GQA_MUST_USE
+enum gqa_status gqa_tensor_table_add(struct gqa_tensor_table *table,
+                                     struct gqa_source *const *sources,
+                                     size_t s);
 void gqa_tensor_table_clear(struct gqa_tensor_table *table);
 
 /* The tensor of this name, or NULL. */

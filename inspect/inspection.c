@@ -10,6 +10,7 @@
 #include "formats/families/family.h"
 #include "formats/families/load.h"
 #include "formats/model/inventory.h"
+#include "formats/transforms.h"
 #include "formats/unwritten.h"
 #include "inspect/recipe.h"
 
@@ -230,6 +231,27 @@ static void warn_of_nan(const struct gqa_inspection *inspection)
                  gqa_checkpoint_tensor(inspection->checkpoint, first)->name);
 }
 
+static enum gqa_status list_tensors(struct gqa_inspection *in)
+{
+    const size_t n = gqa_checkpoint_n_tensors(in->checkpoint);
+
+    in->tensors = calloc(n + 1, sizeof *in->tensors);
+    if (!in->tensors)
+        return gqa_fail_nomem();
+    for (size_t i = 0; i < n; i++) {
+        const struct gqa_tensor *t = gqa_checkpoint_tensor(in->checkpoint, i);
+        const bool aside = gqa_is_transform(t->name);
+        uint64_t *sum = aside ? &in->transform_bytes : &in->tensor_bytes;
+
+        *sum = add_capped(*sum, t->n_bytes);
+        if (aside)
+            in->n_transforms++;
+        else
+            in->tensors[in->n_tensors++] = i;
+    }
+    return GQA_OK;
+}
+
 static enum gqa_status examine(struct gqa_inspection *inspection)
 {
     const struct gqa_inspect_options *show = &inspection->show;
@@ -238,11 +260,8 @@ static enum gqa_status examine(struct gqa_inspection *inspection)
     enum gqa_status st = GQA_OK;
     double start;
 
-    for (size_t i = 0; i < gqa_checkpoint_n_tensors(inspection->checkpoint);
-         i++)
-        inspection->tensor_bytes = add_capped(
-            inspection->tensor_bytes,
-            gqa_checkpoint_tensor(inspection->checkpoint, i)->n_bytes);
+    if ((st = list_tensors(inspection)) != GQA_OK)
+        return st;
     inspection->n_unwritten = gqa_unwritten_warn(inspection->checkpoint);
     inspection->has_recipe = gqa_recipe_exists(inspection->checkpoint);
     if (show->recipe)
@@ -330,6 +349,7 @@ void gqa_inspection_free(struct gqa_inspection *inspection)
     free(inspection->model_unknown);
     free(inspection->faults);
     free(inspection->output_bias);
+    free(inspection->tensors);
     gqa_checkpoint_close(inspection->checkpoint);
     gqa_family_file_free(inspection->family);
     free(inspection);

@@ -38,7 +38,10 @@ struct gqa_inspection {
     size_t *output_bias; /* [n_attentions] */
     bool has_recipe;
 
-    uint64_t tensor_bytes;                /* of all tensors as stored */
+    /* Tensors as stored; transforms of conversions are counted apart. */
+    size_t *tensors; /* [n_tensors], indices */
+    size_t n_tensors, n_transforms;
+    uint64_t tensor_bytes, transform_bytes;
     size_t n_unwritten;                   /* tensors, or in part */
     uint64_t n_parameters;                /* of the model */
     size_t n_grouped;                     /* attentions with fewer KV heads */

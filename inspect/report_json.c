@@ -50,11 +50,12 @@ static json_t *make_checkpoint(const struct gqa_inspection *in)
         checkpoint, "config_path",
         gqa_json_make_text(gqa_checkpoint_config_path(in->checkpoint)));
     json_object_set_new(checkpoint, "has_recipe", json_boolean(in->has_recipe));
-    json_object_set_new(
-        checkpoint, "n_tensors",
-        gqa_json_make_count(gqa_checkpoint_n_tensors(in->checkpoint)));
+    json_object_set_new(checkpoint, "n_tensors",
+                        gqa_json_make_count(in->n_tensors));
     json_object_set_new(checkpoint, "tensor_bytes",
                         gqa_json_make_count(in->tensor_bytes));
+    json_object_set_new(checkpoint, "n_transforms",
+                        gqa_json_make_count(in->n_transforms));
     json_object_set_new(checkpoint, "n_unwritten",
                         gqa_json_make_count(in->n_unwritten));
     json_object_set_new(checkpoint, "files", make_files(in));
@@ -196,7 +197,8 @@ static json_t *make_tensors(const struct gqa_inspection *in)
 {
     json_t *list = json_array();
 
-    for (size_t i = 0; i < gqa_checkpoint_n_tensors(in->checkpoint); i++) {
+    for (size_t k = 0; k < in->n_tensors; k++) {
+        const size_t i = in->tensors[k];
         const struct gqa_tensor *tensor =
             gqa_checkpoint_tensor(in->checkpoint, i);
         json_t *shape = json_array();
@@ -224,7 +226,8 @@ static json_t *make_tensor_stats(const struct gqa_inspection *in)
 {
     json_t *list = json_array();
 
-    for (size_t i = 0; i < in->stats->n_tensors; i++) {
+    for (size_t k = 0; k < in->n_tensors; k++) {
+        const size_t i = in->tensors[k];
         const struct gqa_tensor_stats *stats = &in->stats->tensors[i];
         json_t *object = json_object();
 

@@ -44,9 +44,10 @@ static void put_stats_cell(FILE *out, const void *ctx, size_t row,
                            size_t column)
 {
     const struct gqa_inspection *in = ctx;
+    const size_t index = in->tensors[row];
     const struct gqa_tensor *tensor =
-        gqa_checkpoint_tensor(in->checkpoint, row);
-    const struct gqa_tensor_stats *stats = &in->stats->tensors[row];
+        gqa_checkpoint_tensor(in->checkpoint, index);
+    const struct gqa_tensor_stats *stats = &in->stats->tensors[index];
 
     switch ((enum stats_column)column) {
     case STATS_DTYPE:
@@ -102,7 +103,7 @@ enum gqa_status gqa_report_stats(FILE *out, const struct gqa_inspection *in)
         gqa_table_print(out, &(const struct gqa_table){
                                  .columns = stats_columns,
                                  .n_columns = COUNT(stats_columns),
-                                 .n_rows = stats->n_tensors,
+                                 .n_rows = in->n_tensors,
                                  .wraps = true,
                                  .cell = put_stats_cell,
                                  .ctx = in,

@@ -92,8 +92,7 @@ static void put_tensor_cell(FILE *out, const void *ctx, size_t row,
 static void choose_columns(struct tensor_table *table)
 {
     const struct gqa_checkpoint *checkpoint = table->in->checkpoint;
-    const bool is_collapsed =
-        table->rows.n < gqa_checkpoint_n_tensors(checkpoint);
+    const bool is_collapsed = table->rows.n < table->in->n_tensors;
 
     for (size_t i = 0; i < COUNT(tensor_columns); i++) {
         if (i == TENSOR_COUNT && !is_collapsed)

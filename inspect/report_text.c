@@ -132,9 +132,15 @@ static void put_totals(FILE *out, const struct gqa_inspection *in)
     put_label(out, "Parameters");
     fprintf(out, "%" PRIu64 "\n", in->n_parameters);
     put_label(out, "Tensors");
-    fprintf(out, "%zu, ", gqa_checkpoint_n_tensors(in->checkpoint));
+    fprintf(out, "%zu, ", in->n_tensors);
     put_size(out, in->tensor_bytes);
     fputc('\n', out);
+    if (in->n_transforms > 0) {
+        put_label(out, "Transforms");
+        fprintf(out, "%zu, ", in->n_transforms);
+        put_size(out, in->transform_bytes);
+        fputs(", by which weights are made again\n", out);
+    }
     put_label(out, "Grouped");
     fprintf(out, "%zu of %zu attentions\n", in->n_grouped,
             in->model->n_attentions);
@@ -162,7 +168,7 @@ static enum gqa_status put_summary(FILE *out, const struct gqa_inspection *in)
         put_label(out, "Model");
         fputs("not understood\n", out);
         put_label(out, "Tensors");
-        fprintf(out, "%zu, ", gqa_checkpoint_n_tensors(in->checkpoint));
+        fprintf(out, "%zu, ", in->n_tensors);
         put_size(out, in->tensor_bytes);
         fputs("\n\n", out);
         return gqa_report_tensors(out, in);

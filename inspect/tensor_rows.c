@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/memory_stream.h"
+#include "formats/transforms.h"
 #include "inspect/numbers.h"
 
 /* Layers, experts and what may be within: numbers of a name that are looked
@@ -173,14 +174,16 @@ static enum gqa_status list(struct sortable *rows, size_t *n,
 {
     for (size_t i = 0; i < gqa_checkpoint_n_tensors(checkpoint); i++) {
         const struct gqa_tensor *tensor = gqa_checkpoint_tensor(checkpoint, i);
-        char *name = strdup(tensor->name);
+        char *name;
 
-        if (!name)
+        if (gqa_is_transform(tensor->name))
+            continue;
+        if (!(name = strdup(tensor->name)))
             return gqa_fail_nomem();
-        rows[i] = (struct sortable){
+        rows[*n] = (struct sortable){
             .row = {.name = name, .first = i, .n = 1, .bytes = tensor->n_bytes},
             .tensor = tensor};
-        *n = i + 1;
+        ++*n;
     }
     return GQA_OK;
 }

@@ -19,6 +19,10 @@ struct noise {
 struct mapping {
     uint64_t *from; /* [length of the axis], NULL: everything is as it was */
     unsigned axis;
+    /* [length]: from one head of a group to the next, where index i is the mean
+     * of n_heads of them; 0: it is no mean. NULL: none is. */
+    uint64_t *strides;
+    uint64_t n_heads;
     struct noise noise[2]; /* of keys, of values */
     unsigned n_noise;
 };
@@ -34,8 +38,10 @@ void gqa_mapped_free(struct gqa_mapped *m)
 {
     if (!m)
         return;
-    for (size_t i = 0; m->mappings && i < m->model.n_params; i++)
+    for (size_t i = 0; m->mappings && i < m->model.n_params; i++) {
         free(m->mappings[i].from);
+        free(m->mappings[i].strides);
+    }
     free(m->mappings);
     free(m->model.params);
     free(m->model.attentions);
@@ -246,6 +252,48 @@ static enum gqa_status measure(double *deviation, const struct gqa_mapped *m,
     return st;
 }
 
+/* What is mapped to the first heads of groups of n_heads becomes their mean. */
+static enum gqa_status average_slice(struct gqa_mapped *m, size_t param,
+                                     const struct gqa_slice *to,
+                                     const struct gqa_slice *from,
+                                     uint64_t head_dim, uint64_t length,
+                                     uint64_t n_heads)
+{
+    struct mapping *mapping = &m->mappings[param];
+
+    if (!gqa_dtype_is_float(m->source->params[param].dtype))
+        return gqa_fail(GQA_ERR_UNSUPPORTED, "'%s' is %s, which has no mean",
+                        m->source->params[param].name,
+                        gqa_dtype_name(m->source->params[param].dtype));
+    if (!mapping->strides &&
+        !(mapping->strides = calloc(length, sizeof *mapping->strides)))
+        return gqa_fail_nomem();
+    mapping->n_heads = n_heads;
+    for (uint64_t h = 0; h < to->n_heads; h++)
+        for (uint64_t i = 0; i < head_dim; i++)
+            mapping->strides[gqa_slice_head(to, head_dim, h) + i] =
+                gqa_slice_head(from, head_dim, 1) -
+                gqa_slice_head(from, head_dim, 0);
+    return GQA_OK;
+}
+
+static enum gqa_status average_heads(struct gqa_mapped *m, size_t attention,
+                                     bool is_value)
+{
+    const struct gqa_attention *old = &m->source->attentions[attention];
+    const struct gqa_attention *a = &m->model.attentions[attention];
+    const struct gqa_slice *from = is_value ? &old->v : &old->k;
+    const struct gqa_slice *to = is_value ? &a->v : &a->k;
+    const uint64_t n = old->n_kv_heads / a->n_kv_heads;
+    const uint64_t length = gqa_attention_length(a, to);
+    enum gqa_status st =
+        average_slice(m, to->weight, to, from, a->head_dim, length, n);
+
+    return st == GQA_OK && to->bias != GQA_NO_PARAM
+               ? average_slice(m, to->bias, to, from, a->head_dim, length, n)
+               : st;
+}
+
 static enum gqa_status add_noise(struct gqa_mapped *m, size_t attention,
                                  bool is_value, uint64_t seed)
 {
@@ -299,6 +347,8 @@ enum gqa_status gqa_regroup(struct gqa_mapped **out,
         for (int v = 0; v < 2 && st == GQA_OK; v++)
             if (regrouping == GQA_REGROUP_RANDOM)
                 st = add_noise(m, i, v == 1, seed);
+            else if (regrouping == GQA_REGROUP_MEAN)
+                st = average_heads(m, i, v == 1);
         if (st == GQA_OK)
             st = set_config(m, n);
     }
@@ -372,6 +422,81 @@ static enum gqa_status make_noise(const struct gqa_mapped *m, size_t param,
     return GQA_OK;
 }
 
+/* The mean of rows of the source, `stride` apart. */
+static enum gqa_status average_rows(const struct gqa_mapped *m, size_t param,
+                                    uint64_t row, uint64_t stride, char *raw,
+                                    double *sum, char *out)
+{
+    const struct gqa_param *p = &m->model.params[param];
+    const uint64_t n = m->mappings[param].n_heads;
+    double *next = sum + p->cols;
+
+    for (uint64_t j = 0; j < n; j++) {
+        const enum gqa_status st =
+            m->weights.read(m->weights.ctx, param, row + j * stride, 1, raw);
+
+        if (st != GQA_OK)
+            return st;
+        gqa_load_f64(j == 0 ? sum : next, raw, p->dtype, p->cols);
+        for (uint64_t c = 0; j > 0 && c < p->cols; c++)
+            sum[c] += next[c];
+    }
+    for (uint64_t c = 0; c < p->cols; c++)
+        sum[c] /= (double)n;
+    gqa_store_f64(out, p->dtype, sum, p->cols);
+    return GQA_OK;
+}
+
+/* Means along one row, whose columns lie `from` and strides on in the
+ * source's. */
+static enum gqa_status average_columns(const struct gqa_mapped *m, size_t param,
+                                       uint64_t row, char *raw, double *source,
+                                       char *out)
+{
+    const struct gqa_param *p = &m->model.params[param];
+    const struct mapping *mapping = &m->mappings[param];
+    const uint64_t width = gqa_dtype_bits(p->dtype) / 8;
+    const enum gqa_status st =
+        m->weights.read(m->weights.ctx, param, row, 1, raw);
+
+    if (st != GQA_OK)
+        return st;
+    gqa_load_f64(source, raw, p->dtype, m->source->params[param].cols);
+    for (uint64_t c = 0; c < p->cols; c++) {
+        double sum = 0;
+
+        if (mapping->strides[c] == 0)
+            continue;
+        for (uint64_t j = 0; j < mapping->n_heads; j++)
+            sum += source[mapping->from[c] + j * mapping->strides[c]];
+        sum /= (double)mapping->n_heads;
+        gqa_store_f64(out + c * width, p->dtype, &sum, 1);
+    }
+    return GQA_OK;
+}
+
+static enum gqa_status make_means(const struct gqa_mapped *m, size_t param,
+                                  uint64_t row, uint64_t n_rows, char *buf)
+{
+    const struct gqa_param *p = &m->model.params[param];
+    const struct mapping *mapping = &m->mappings[param];
+    const uint64_t cols = m->source->params[param].cols;
+    const uint64_t pitch = p->cols * (gqa_dtype_bits(p->dtype) / 8);
+    double *values = calloc(2 * cols, sizeof *values);
+    char *raw = malloc(cols * sizeof *values);
+    enum gqa_status st = values && raw ? GQA_OK : gqa_fail_nomem();
+
+    for (uint64_t r = 0; r < n_rows && st == GQA_OK; r++, buf += pitch)
+        if (mapping->axis == 1)
+            st = average_columns(m, param, row + r, raw, values, buf);
+        else if (mapping->strides[row + r] > 0)
+            st = average_rows(m, param, mapping->from[row + r],
+                              mapping->strides[row + r], raw, values, buf);
+    free(values);
+    free(raw);
+    return st;
+}
+
 static enum gqa_status read_mapped(void *ctx, size_t param, uint64_t row,
                                    uint64_t n_rows, void *buf)
 {
@@ -383,6 +508,8 @@ static enum gqa_status read_mapped(void *ctx, size_t param, uint64_t row,
         return m->weights.read(m->weights.ctx, param, row, n_rows, buf);
     st = mapping->axis == 0 ? read_rows(m, param, row, n_rows, buf)
                             : read_columns(m, param, row, n_rows, buf);
+    if (st == GQA_OK && mapping->strides)
+        st = make_means(m, param, row, n_rows, buf);
     for (unsigned i = 0; i < mapping->n_noise && st == GQA_OK; i++)
         st = make_noise(m, param, &mapping->noise[i], row, n_rows, buf);
     return st;

@@ -1,6 +1,7 @@
 /*
  * Weights made of another model's on the way: heads of keys and values
- * taken from other places, or replaced by noise. No weights are stored.
+ * taken from other places, averaged, or replaced by noise. No weights are
+ * stored.
  */
 #ifndef GQA_RUNTIME_MAPPED_H
 #define GQA_RUNTIME_MAPPED_H
@@ -24,6 +25,7 @@ enum gqa_status gqa_expand(struct gqa_mapped **out,
 
 enum gqa_regrouping {
     GQA_REGROUP_FIRST,  /* the first KV head of each group */
+    GQA_REGROUP_MEAN,   /* their mean, rounded once */
     GQA_REGROUP_RANDOM, /* noise of the same standard deviation; first-head
                            biases */
 };

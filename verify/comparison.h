@@ -8,6 +8,7 @@
 #include "verify/heads_check.h"
 #include "verify/pairing.h"
 #include "verify/recipe.h"
+#include "verify/replay.h"
 #include "verify/report.h"
 #include "verify/weights_check.h"
 
@@ -22,9 +23,11 @@ struct gqa_comparison {
     bool *changed;                 /* [n_params]: values that were rounded */
     struct gqa_heads_check *heads; /* [n_attentions] */
     struct gqa_measure *moved;     /* [n_attentions]; --trained */
-    bool *is_turned;        /* [n_params]: of q or o of aligned attentions */
-    atomic_bool zero_signs; /* of unchanged ones */
-    atomic_size_t next;     /* attentions first, then parameters */
+    bool *is_turned; /* [n_params]: of q or o of aligned attentions */
+    struct gqa_replayed *replayed; /* [n_attentions]: aligned ones */
+    size_t *follows;               /* [n_params]: replay_table.h */
+    atomic_bool zero_signs;        /* of unchanged ones */
+    atomic_size_t next;            /* attentions first, then parameters */
     double seconds;
 };
 

@@ -186,7 +186,8 @@ static const struct gqa_option rows[] = {
      .offset = AT(run.scale),
      .needs = "against",
      .excludes = {"no-run"},
-     .help = "also run first-head and random conversions"},
+     .help = "also run first-head and random conversions, and means beside "
+             "what is aligned"},
     {.name = "generate",
      .kind = GQA_OPTION_COUNT,
      .value = "N",

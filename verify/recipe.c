@@ -7,6 +7,9 @@
 #include "common/json.h"
 #include "formats/model/attentions.h"
 
+/* As many as a model can have. */
+enum { MAX_HEADS = 16384 };
+
 /* The recipes of a checkpoint, oldest first: each has the one before inside. */
 struct chain {
     const json_t *items[GQA_MAX_STEPS];
@@ -95,7 +98,7 @@ static size_t find_start(bool *is_whole, const struct chain *chain,
 
 struct said {
     struct gqa_pool_step step;
-    bool expanded, aligned;
+    bool expanded;
 };
 
 static void read_said(struct said *out, struct gqa_recipe *r,
@@ -105,28 +108,33 @@ static void read_said(struct said *out, struct gqa_recipe *r,
     static const struct {
         const char *name;
         enum gqa_dtype dtype;
-    } dtypes[] = {{"f32", GQA_F32}, {"f16", GQA_F16}, {"bf16", GQA_BF16}};
+    } dtypes[] = {{"f32", GQA_F32},
+                  {"f16", GQA_F16},
+                  {"bf16", GQA_BF16},
+                  {"f64", GQA_F64}};
     const char *method = json_string_value(json_object_get(recipe, "method"));
     const char *dtype = json_string_value(json_object_get(recipe, "dtype"));
     const json_t *expanded = json_object_get(recipe, "expanded");
     bool is_known = dtype && strcmp(dtype, "keep") == 0;
     size_t pooling = 0;
 
-    *out = (struct said){.step.keeps_dtype = true};
+    *out = (struct said){.step.keeps_dtype = true, .step.fitted = ""};
     while (pooling < 3 && method && strcmp(method, methods[pooling]) != 0)
         pooling++;
-    out->aligned = method && strcmp(method, "aligned") == 0;
-    if (!method || (pooling == 3 && !out->aligned)) {
+    out->step.is_aligned = method && strcmp(method, "aligned") == 0;
+    out->step.transforms =
+        json_object_get(json_object_get(recipe, "alignment"), "transforms");
+    if (!method || (pooling == 3 && !out->step.is_aligned)) {
         gqa_note(&r->finding, "its method is none that is known");
         return;
     }
-    r->method = out->aligned ? "aligned" : methods[pooling];
-    if (!out->aligned)
+    r->method = out->step.is_aligned ? "aligned" : methods[pooling];
+    if (!out->step.is_aligned)
         out->step.pooling = (enum gqa_pooling)pooling;
     if (pooling == GQA_POOL_RANDOM &&
         !gqa_json_u64(json_object_get(recipe, "seed"), &out->step.seed))
         gqa_note(&r->finding, "it has no seed");
-    for (size_t i = 0; dtype && i < 3; i++)
+    for (size_t i = 0; dtype && i < sizeof dtypes / sizeof *dtypes; i++)
         if (strcmp(dtype, dtypes[i].name) == 0) {
             out->step.dtype = dtypes[i].dtype;
             out->step.keeps_dtype = false;
@@ -140,6 +148,47 @@ static void read_said(struct said *out, struct gqa_recipe *r,
 }
 
 /* --- And of each ---------------------------------------------------------- */
+
+/* Whether each of n heads is there once. */
+static bool is_order(const json_t *heads, uint64_t n)
+{
+    bool seen[MAX_HEADS] = {false};
+
+    if (n > MAX_HEADS || json_array_size(heads) != n)
+        return false;
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t head;
+
+        if (!gqa_json_u64(json_array_get(heads, (size_t)i), &head) ||
+            head >= n || seen[head])
+            return false;
+        seen[head] = true;
+    }
+    return true;
+}
+
+/* What an aligned conversion says of the attention that `item` is of. */
+static void read_alignment(struct gqa_pool_step *step, const json_t *recipe,
+                           const json_t *item)
+{
+    const json_t *alignment = json_object_get(recipe, "alignment");
+    const json_t *list = json_object_get(recipe, "attentions");
+    const json_t *heads;
+    size_t i = 0;
+
+    while (i < json_array_size(list) && json_array_get(list, i) != item)
+        i++;
+    heads = json_array_get(json_object_get(alignment, "orders"), i);
+    step->heads = json_is_array(heads) ? heads : NULL;
+    step->is_transformed = step->is_aligned &&
+                           (step->pooled < step->source ||
+                            json_is_true(json_array_get(
+                                json_object_get(alignment, "transformed"), i)));
+    step->fitted = json_string_value(
+        json_array_get(json_object_get(alignment, "fitted"), i));
+    if (!step->fitted)
+        step->fitted = "";
+}
 
 /* How many heads the step wrote of an attention: what came of it, where the
  * recipe leaves that open. */
@@ -188,6 +237,13 @@ static bool read_step(struct gqa_pool_step *step, struct gqa_finding *finding,
                  "%s: the recipe groups %" PRIu64 " KV heads into %" PRIu64
                  ", of %" PRIu64 " query heads",
                  label, step->source, step->pooled, a->n_heads);
+        return false;
+    }
+    read_alignment(step, recipe, item);
+    if (step->heads && !is_order(step->heads, step->source)) {
+        gqa_note(finding,
+                 "%s: the recipe's order of heads is none of %" PRIu64 " heads",
+                 label, step->source);
         return false;
     }
     step->written = heads_written(said, step, a, next);
@@ -255,7 +311,13 @@ static void read_all(struct gqa_recipe *r, const struct chain *chain,
         const json_t *recipe = chain->items[start + i];
         const size_t n = json_array_size(json_object_get(recipe, "attentions"));
 
+        const json_t *freed = json_object_get(
+            json_object_get(recipe, "alignment"), "freed_pairs");
+
         read_said(&said[i], r, recipe);
+        if (json_is_array(json_object_get(freed, "divisors")))
+            r->divisors = json_object_get(freed, "divisors");
+        said[i].step.number = start + i + 1;
         if (n != b->n_attentions)
             gqa_note(&r->finding, "it lists %zu attentions, the model has %zu",
                      n, b->n_attentions);
@@ -271,8 +333,8 @@ static void read_all(struct gqa_recipe *r, const struct chain *chain,
                                  &b->attentions[i], steps)
                 : false;
         for (size_t k = 0; r->fits[i] && k < r->n_steps; k++)
-            r->aligned[i] |=
-                said[k].aligned && steps[k].pooled < steps[k].source;
+            r->aligned[i] |= steps[k].is_aligned &&
+                             (steps[k].is_transformed || steps[k].heads);
         any_expanded |= b->attentions[i].n_kv_heads == b->attentions[i].n_heads;
     }
     says_expanded = r->n_steps > 0 && said[r->n_steps - 1].expanded;
@@ -300,6 +362,7 @@ enum gqa_status gqa_recipe_read(struct gqa_recipe *out,
     memset(out, 0, sizeof *out);
     unroll(&chain, &out->finding, converted->recipe);
     start = find_start(&out->is_whole, &chain, original);
+    out->n_before = start;
     out->n_steps = chain.n - start;
     out->steps = calloc(n * out->n_steps + 1, sizeof *out->steps);
     out->fits = calloc(n + 1, sizeof *out->fits);

@@ -10,11 +10,12 @@
 #include "verify/subject.h"
 
 struct gqa_recipe {
-    size_t n_steps;              /* since the original; may be 0 */
+    size_t n_before;             /* conversions up to the original */
+    size_t n_steps;              /* since then; may be 0 */
     struct gqa_pool_step *steps; /* [n_attentions][n_steps] */
     bool *fits;                  /* [n_attentions] */
-    /* [n_attentions]: a step transformed q, k, v and o, which is not computed
-     * again; what the model does decides. */
+    /* [n_attentions]: a step transformed q, k, v and o, or put their heads in
+     * another order: replay.h. */
     bool *aligned;
     /* False: how the heads came from the original to the first step is not
      * recorded. */
@@ -24,6 +25,8 @@ struct gqa_recipe {
      * kept theirs. */
     enum gqa_dtype dtypes[GQA_MAX_STEPS];
     size_t n_dtypes;
+    /* Of RoPE's frequencies, by the last that changed them; NULL: none. */
+    const json_t *divisors;
     struct gqa_finding finding, remark;
 };
 

@@ -34,6 +34,13 @@ struct gqa_pool_step {
     uint64_t seed;
     bool keeps_dtype;
     enum gqa_dtype dtype; /* unless keeps_dtype */
+    /* An aligned one (replay.h): what its recipe says, lent. */
+    bool is_aligned;
+    bool is_transformed;      /* q, k, v and o of this attention */
+    const json_t *heads;      /* their order; NULL: as they were */
+    const json_t *transforms; /* NULL: they were not kept */
+    uint64_t number;          /* in the names of its transforms */
+    const char *fitted;       /* letters: projections that are no transforms */
 };
 
 struct gqa_hypothesis {

@@ -13,6 +13,7 @@
 #include "runtime/measure/trace.h"
 #include "verify/dump.h"
 #include "verify/fidelity_report.h"
+#include "verify/function_check.h"
 #include "verify/generate.h"
 #include "verify/reference.h"
 #include "verify/run_tokens.h"
@@ -395,6 +396,23 @@ static enum gqa_status run_scale(struct gqa_run *r,
     return st == GQA_OK ? st : gqa_fail_prefix(st, "%s", name);
 }
 
+static enum gqa_status check_function(struct gqa_run *r,
+                                      const struct gqa_claims *claims)
+{
+    const struct gqa_function_job job = {.report = r->report,
+                                         .original = &r->original,
+                                         .converted = &r->converted,
+                                         .claims = claims,
+                                         .run = &r->options->run,
+                                         .tokens = &r->tokens,
+                                         .trace = r->trace,
+                                         .vocab_size = r->vocab_size,
+                                         .bar = r->bar,
+                                         .progress = &r->progress};
+
+    return gqa_function_check(&job);
+}
+
 /* --- From outside --------------------------------------------------------- */
 
 static void *run_original_aside(void *arg)
@@ -482,7 +500,8 @@ static enum gqa_status finish_original(struct gqa_run *r,
 }
 
 enum gqa_status gqa_run_finish(struct gqa_run *r, struct gqa_report *report,
-                               const struct gqa_run_model *converted)
+                               const struct gqa_run_model *converted,
+                               const struct gqa_claims *claims)
 {
     const struct gqa_run_check_options *options = r->options;
     enum gqa_status st;
@@ -501,6 +520,11 @@ enum gqa_status gqa_run_finish(struct gqa_run *r, struct gqa_report *report,
         st = check_expanded(r);
     if (st == GQA_OK && options->run.backend != options->reference.backend)
         st = gqa_reference_state(r->reference, report);
+    if (st == GQA_OK &&
+        (claims->same_function || (options->scale && claims->divisors)))
+        st = check_function(r, claims);
+    if (st == GQA_OK && options->scale && claims->is_aligned)
+        st = run_scale(r, GQA_REGROUP_MEAN, "scale-mean");
     if (st == GQA_OK && needs_first(r))
         st = run_scale(r, GQA_REGROUP_FIRST, "scale-first");
     if (st == GQA_OK && options->scale)

@@ -7,6 +7,7 @@
 #include "runtime/data/sample.h"
 #include "runtime/measure/fidelity.h"
 #include "runtime/measure/running.h"
+#include "verify/claims.h"
 #include "verify/report.h"
 
 /* All lent. */
@@ -30,7 +31,7 @@ struct gqa_run_check_options {
     struct gqa_budget budget;
     /* --generate: greedy tokens behind each of the first sequences; 0: none */
     uint64_t n_generate;
-    bool scale;            /* also first-head and random conversions */
+    bool scale;            /* also other conversions, as a measure */
     const char *dump_path; /* --dump-logits, or NULL */
     /* Receives its file, zeroed before; the caller ends it. */
     struct gqa_whole_file *dump;
@@ -60,8 +61,10 @@ void gqa_run_free(struct gqa_run *run);
  *             device-float64     all at once
  *             grouped-expanded   all at once, each KV head repeated for each
  *                                query head
- *   fidelity  as in fidelity_report.h, and with `scale`: scale-first,
- *             scale-random; with n_generate: generate-0, generate-1
+ *   fidelity  as in fidelity_report.h, and with `scale`: scale-mean (of what
+ *             is aligned), scale-first, scale-random; what function_check.h
+ *             has, freed-pairs with `scale` or same-function; with n_generate:
+ *             generate-0, generate-1
  *
  * The runtime checks run the converted model on the first sequences, cut
  * short, each held against the same in float64 with the limits of
@@ -72,6 +75,7 @@ void gqa_run_free(struct gqa_run *run);
  */
 GQA_MUST_USE
 enum gqa_status gqa_run_finish(struct gqa_run *run, struct gqa_report *report,
-                               const struct gqa_run_model *converted);
+                               const struct gqa_run_model *converted,
+                               const struct gqa_claims *claims);
 
 #endif

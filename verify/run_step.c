@@ -182,9 +182,14 @@ enum gqa_status gqa_run_job_finish(struct gqa_run_job *job,
         const struct gqa_run_model model =
             model_of(&job->weights[1], converted);
 
+        struct gqa_claims claims;
+
         gqa_info("models run on %s in %s", job->checks.run.backend->name,
                  gqa_dtype_name(job->checks.run.device.real));
-        st = gqa_run_finish(job->run, report, &model);
+        st = gqa_claims_read(&claims, original, converted);
+        if (st == GQA_OK)
+            st = gqa_run_finish(job->run, report, &model, &claims);
+        gqa_claims_clear(&claims);
     }
     if (st == GQA_OK || st == GQA_ERR_INTERRUPTED ||
         gqa_report_count(report, GQA_FAILED) == 0)

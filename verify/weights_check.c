@@ -7,7 +7,9 @@
 #include "common/clock.h"
 #include "common/workers.h"
 #include "verify/comparison.h"
+#include "verify/kept_transforms.h"
 #include "verify/mistakes.h"
+#include "verify/replay_table.h"
 
 enum { MAX_THREADS = 16 };
 
@@ -77,6 +79,15 @@ static enum gqa_status check_param(struct gqa_comparison *c, size_t i,
         c->pairing.partner[i] == GQA_NO_PARAM)
         return GQA_OK;
     pair.from = &c->original->model->params[c->pairing.partner[i]];
+    if (c->follows[i] != GQA_FOLLOWS_NONE && !c->options.trained)
+        return gqa_table_replay(&c->params[i], &(const struct gqa_table_pair){
+                                                   .original = pair.original,
+                                                   .converted = pair.converted,
+                                                   .from = pair.from,
+                                                   .to = to,
+                                                   .recipe = &c->recipe,
+                                                   .model = c->converted->model,
+                                                   .attention = c->follows[i]});
     if (pair.from->dtype != to->dtype &&
         (!gqa_dtype_is_float(pair.from->dtype) ||
          !gqa_dtype_is_float(to->dtype)))
@@ -100,14 +111,25 @@ static enum gqa_status check_param(struct gqa_comparison *c, size_t i,
     return GQA_OK;
 }
 
+static enum gqa_status check_aligned(struct gqa_comparison *c, size_t i)
+{
+    return gqa_replay(&c->replayed[i],
+                      &(const struct gqa_replay){.original = c->original,
+                                                 .converted = c->converted,
+                                                 .recipe = &c->recipe,
+                                                 .attention = i});
+}
+
 static enum gqa_status check_heads(struct gqa_comparison *c, size_t i,
                                    struct gqa_recompute *recompute)
 {
     struct gqa_head_pairs pairs;
     enum gqa_status st;
 
-    if (c->converted->recipe && (!c->recipe.fits[i] || c->recipe.aligned[i]))
+    if (c->converted->recipe && !c->recipe.fits[i])
         return GQA_OK;
+    if (c->converted->recipe && c->recipe.aligned[i])
+        return c->options.trained ? GQA_OK : check_aligned(c, i);
     st = gqa_heads_check(&c->heads[i], recompute);
     if (st != GQA_OK || !c->options.trained)
         return st;
@@ -174,6 +196,14 @@ static enum gqa_status prepare(struct gqa_comparison *c)
         return st;
     check_shapes(c);
     mark_turned(c);
+    for (size_t i = 0; i < b->n_params; i++)
+        c->follows[i] = GQA_FOLLOWS_NONE;
+    if (c->converted->recipe)
+        st = gqa_transforms_check(&c->recipe.finding, c->converted, &c->recipe);
+    if (st == GQA_OK && c->converted->recipe)
+        st = gqa_tables_find(c->follows, &c->recipe.finding, b, &c->recipe);
+    if (st != GQA_OK)
+        return st;
     for (size_t i = 0; i < b->n_attentions; i++) {
         c->heads[i].original = c->original;
         c->heads[i].converted = c->converted;
@@ -232,8 +262,10 @@ static bool allocate(struct gqa_comparison *c)
     c->is_turned = calloc(n_params, sizeof *c->is_turned);
     c->heads = calloc(n_attentions, sizeof *c->heads);
     c->moved = calloc(n_attentions, sizeof *c->moved);
-    return c->is_kv && c->is_turned && c->params && c->measures && c->changed &&
-           c->heads && c->moved;
+    c->replayed = calloc(n_attentions, sizeof *c->replayed);
+    c->follows = calloc(n_params, sizeof *c->follows);
+    return c->follows && c->replayed && c->is_kv && c->is_turned && c->params &&
+           c->measures && c->changed && c->heads && c->moved;
 }
 
 static void clear(struct gqa_comparison *c)
@@ -247,6 +279,8 @@ static void clear(struct gqa_comparison *c)
     free(c->changed);
     free(c->heads);
     free(c->moved);
+    free(c->replayed);
+    free(c->follows);
 }
 
 enum gqa_status gqa_weights_check(struct gqa_report *report,

@@ -254,8 +254,9 @@ static enum gqa_status are_reversed(bool *reversed,
 
 struct grouped {
     size_t n, n_bad, n_ungrouped, shown;
-    size_t n_aligned; /* not computed again */
-    bool explained;   /* the first that is wrong */
+    size_t n_aligned, n_replayed;
+    size_t n_fitted[GQA_N_PROJECTIONS]; /* of those that were */
+    bool explained;                     /* the first that is wrong */
     struct gqa_finding first;
 };
 
@@ -274,6 +275,14 @@ static void count_grouped(struct grouped *g, const struct gqa_comparison *c)
         }
         if (c->converted->recipe && c->recipe.aligned[i]) {
             g->n_aligned++;
+            g->n_replayed += c->replayed[i].everything;
+            for (int part = 0; part < GQA_N_PROJECTIONS; part++)
+                g->n_fitted[part] +=
+                    c->replayed[i].everything && c->replayed[i].is_fitted[part];
+            if (c->replayed[i].finding.text[0] && g->n_bad++ == 0) {
+                g->first = c->replayed[i].finding;
+                g->explained = true;
+            }
             continue;
         }
         g->n++;
@@ -339,6 +348,25 @@ static enum gqa_status suspect(struct grouped *g,
     return GQA_OK;
 }
 
+/* "q of 4, o of 6" */
+static void remark_on_fits(struct gqa_finding *remark, const struct grouped *g)
+{
+    static const char names[] = "kvqo";
+    char text[128] = "";
+    size_t used = 0;
+
+    for (int part = 0; part < GQA_N_PROJECTIONS; part++)
+        if (g->n_fitted[part] > 0)
+            used += (size_t)snprintf(text + used, sizeof text - used,
+                                     "%s%c of %zu", used > 0 ? ", " : "",
+                                     names[part], g->n_fitted[part]);
+    if (used > 0)
+        gqa_note_more(remark,
+                      "fitted, and so not made again: %s aligned attentions; "
+                      "fidelity says what that is worth",
+                      text);
+}
+
 static enum gqa_status add_grouped(struct gqa_report *report,
                                    struct gqa_comparison *c)
 {
@@ -354,21 +382,34 @@ static enum gqa_status add_grouped(struct gqa_report *report,
     if ((st = suspect(&g, c)) != GQA_OK)
         return st;
     remark_on(&remark, c);
-    if (g.n_aligned > 0)
-        gqa_note_more(&remark, "q, k, v and o of what is aligned are not "
-                               "computed again: fidelity says what they are "
-                               "worth");
-    if (g.n_aligned > 0 && g.n_bad == 0)
+    if (g.n_replayed < g.n_aligned)
+        gqa_note_more(
+            &remark,
+            "q, k, v and o of %zu aligned attentions are not computed "
+            "again, for want of transforms: fidelity says what they "
+            "are worth",
+            g.n_aligned - g.n_replayed);
+    remark_on_fits(&remark, &g);
+    if (g.n_aligned > 0 && g.n_bad == 0 && g.n_replayed == g.n_aligned)
+        snprintf(figure, sizeof figure,
+                 "%zu of %zu attentions aligned, made again bit by bit",
+                 g.n_aligned, n);
+    else if (g.n_aligned > 0 && g.n_bad == 0)
         snprintf(figure, sizeof figure, "%zu of %zu attentions aligned",
                  g.n_aligned, n);
+    else if (g.n_aligned > 0 && g.n_bad > 0)
+        snprintf(figure, sizeof figure, "%zu of %zu attentions right",
+                 n - g.n_bad, n);
     else
         say_grouped(figure, sizeof figure, &g, c);
     return add(
         report, "grouped", &g.first, &remark, figure,
-        json_pack("{s:I, s:I, s:I, s:I, s:I}", "n_attentions", (json_int_t)n,
-                  "n_grouped", (json_int_t)(g.n + g.n_aligned - g.n_ungrouped),
-                  "n_right", (json_int_t)(n - g.n_bad - g.n_aligned), "n_wrong",
-                  (json_int_t)g.n_bad, "n_aligned", (json_int_t)g.n_aligned),
+        json_pack(
+            "{s:I, s:I, s:I, s:I, s:I, s:I}", "n_attentions", (json_int_t)n,
+            "n_grouped", (json_int_t)(g.n + g.n_aligned - g.n_ungrouped),
+            "n_right", (json_int_t)(n - g.n_bad - (g.n_aligned - g.n_replayed)),
+            "n_wrong", (json_int_t)g.n_bad, "n_aligned",
+            (json_int_t)g.n_aligned, "n_replayed", (json_int_t)g.n_replayed),
         0);
 }
 

@@ -12,6 +12,7 @@
 #include "common/file.h"
 #include "common/interrupt.h"
 #include "common/strings.h"
+#include "formats/transforms.h"
 
 enum { COPY_BYTES = 1 << 20 };
 
@@ -19,7 +20,8 @@ enum { COPY_BYTES = 1 << 20 };
 static bool is_of_the_folder(const char *name)
 {
     return *name == '.' || strcmp(name, "config.json") == 0 ||
-           strcmp(name, GQA_FOLDER_MANIFEST_NAME) == 0;
+           strcmp(name, GQA_FOLDER_MANIFEST_NAME) == 0 ||
+           strcmp(name, GQA_TRANSFORMS_FILE) == 0;
 }
 
 static enum gqa_status add(struct gqa_companions *c, const char *name,

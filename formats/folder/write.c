@@ -15,6 +15,7 @@
 #include "formats/folder/manifest.h"
 #include "formats/folder/replaceable.h"
 #include "formats/safetensors/write.h"
+#include "formats/transforms.h"
 #include "formats/writers.h"
 
 enum { SHARD_NAME_BYTES = 64 };
@@ -34,7 +35,8 @@ struct folder {
     size_t *order; /* [out->n_tensors], shard after shard */
     struct shard *shards;
     size_t n_shards;
-    char *index; /* text, or NULL where there is one shard */
+    struct shard aside; /* of transforms; n 0: there are none */
+    char *index;        /* text, or NULL where there is one shard */
     char *config;
     struct gqa_companions *companions;
     struct gqa_folder_manifest manifest;
@@ -49,6 +51,7 @@ static enum gqa_status cut(struct folder *f)
 {
     const uint64_t limit = f->out->options->settings.shard_bytes;
     uint64_t filled = 0;
+    size_t n = 0; /* in order */
 
     f->order =
         calloc(f->out->n_tensors ? f->out->n_tensors : 1, sizeof *f->order);
@@ -61,16 +64,38 @@ static enum gqa_status cut(struct folder *f)
         const uint64_t n_bytes = f->out->tensors[i].n_bytes;
         struct shard *shard = &f->shards[f->n_shards - 1];
 
+        if (f->out->tensors[i].is_transform)
+            continue;
         if (shard->n > 0 && (filled > limit || n_bytes > limit - filled)) {
             shard = &f->shards[f->n_shards++];
-            shard->first = i;
+            shard->first = n;
             filled = 0;
         }
-        f->order[i] = i;
+        f->order[n++] = i;
         shard->n++;
         filled += n_bytes;
     }
+    f->aside.first = n;
+    for (size_t i = 0; i < f->out->n_tensors; i++)
+        if (f->out->tensors[i].is_transform)
+            f->order[n++] = i;
+    f->aside.n = n - f->aside.first;
     return GQA_OK;
+}
+
+static enum gqa_status make_aside(struct folder *f)
+{
+    size_t *order = f->order + f->aside.first;
+    json_t *metadata = json_pack("{s:s}", "format", "pt");
+    enum gqa_status st = gqa_json_check();
+
+    strcpy(f->aside.name, GQA_TRANSFORMS_FILE);
+    gqa_st_sort(order, f->aside.n, f->out->tensors);
+    if (st == GQA_OK)
+        st = gqa_st_text_create(&f->aside.header, f->out->tensors, order,
+                                f->aside.n, metadata);
+    json_decref(metadata);
+    return st;
 }
 
 static enum gqa_status make_headers(struct folder *f)
@@ -94,7 +119,7 @@ static enum gqa_status make_headers(struct folder *f)
                                 shard->n, metadata);
     }
     json_decref(metadata);
-    return st;
+    return st == GQA_OK && f->aside.n > 0 ? make_aside(f) : st;
 }
 
 /* As json.dumps(indent=2) + "\n" of Hugging Face's writers. */
@@ -139,7 +164,7 @@ static enum gqa_status make_index(struct folder *f)
                              (json_int_t)total, "weight_map", map);
     enum gqa_status st = gqa_json_check();
 
-    if (st == GQA_OK && json_object_size(map) != f->out->n_tensors)
+    if (st == GQA_OK && json_object_size(map) != f->aside.first)
         st = gqa_fail(GQA_ERR_FORMAT, "two tensors have the same name");
     if (st == GQA_OK && f->n_shards > 1)
         st = dump_pretty(&f->index, root, JSON_SORT_KEYS);
@@ -164,6 +189,8 @@ static uint64_t manifest_bytes(const struct folder *f)
 
     for (size_t i = 0; i < f->n_shards; i++)
         name_bytes += strlen(f->shards[i].name);
+    n_files += f->aside.n > 0 ? 1 : 0;
+    name_bytes += strlen(f->aside.name);
     n_files += f->index ? 1 : 0;
     name_bytes += f->index ? strlen(index_name) : 0;
     n_files += f->config ? 1 : 0;
@@ -179,6 +206,7 @@ static enum gqa_status check_space(const struct folder *f)
 
     for (size_t i = 0; i < f->n_shards; i++)
         needed += f->shards[i].header.n_bytes + f->shards[i].header.data_bytes;
+    needed += f->aside.header.n_bytes + f->aside.header.data_bytes;
     needed += f->index ? strlen(f->index) : 0;
     needed += f->config ? strlen(f->config) : 0;
     needed += f->out->options->card ? strlen(f->out->options->card) : 0;
@@ -232,16 +260,18 @@ static enum gqa_status write_shard(struct folder *f, const struct shard *shard,
 static enum gqa_status write_shards(struct folder *f,
                                     struct gqa_output_summary *summary)
 {
-    uint64_t done = 0, all = 0;
+    const size_t n = f->n_shards + (f->aside.n > 0);
+    uint64_t done = 0, all = f->aside.header.data_bytes;
     enum gqa_status st = GQA_OK;
 
     for (size_t i = 0; i < f->n_shards; i++)
         all += f->shards[i].header.data_bytes;
-    for (size_t i = 0; i < f->n_shards && st == GQA_OK; i++) {
-        const struct gqa_st_text *header = &f->shards[i].header;
+    for (size_t i = 0; i < n && st == GQA_OK; i++) {
+        const struct shard *shard = i < f->n_shards ? &f->shards[i] : &f->aside;
+        const struct gqa_st_text *header = &shard->header;
         uint64_t file_bytes = 0;
 
-        st = write_shard(f, &f->shards[i], done, all, &file_bytes);
+        st = write_shard(f, shard, done, all, &file_bytes);
         done += header->data_bytes;
         summary->content_bytes += header->n_bytes + header->data_bytes;
         summary->file_bytes += file_bytes;
@@ -306,6 +336,7 @@ static void clear(struct folder *f)
     free(f->index);
     for (size_t i = 0; i < f->n_shards; i++)
         gqa_st_text_free(&f->shards[i].header);
+    gqa_st_text_free(&f->aside.header);
     free(f->shards);
     free(f->order);
 }

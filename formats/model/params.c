@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/transforms.h"
+
 void gqa_params_free(struct gqa_params *params)
 {
     for (size_t i = 0; i < params->n; i++) {
@@ -121,9 +123,11 @@ enum gqa_status gqa_params_from_torch(struct gqa_params *params,
 
     for (size_t i = 0; i < n; i++) {
         const struct gqa_tensor *t = gqa_checkpoint_tensor(checkpoint, i);
-        const enum gqa_status st = gqa_params_add_tensor(params, t->name, t, i);
+        enum gqa_status st;
 
-        if (st != GQA_OK)
+        if (gqa_is_transform(t->name))
+            continue;
+        if ((st = gqa_params_add_tensor(params, t->name, t, i)) != GQA_OK)
             return st;
     }
     return gqa_params_finish(params);

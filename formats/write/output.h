@@ -35,6 +35,8 @@ struct gqa_output_tensor {
     unsigned rank;
     const uint64_t *shape; /* [rank], lent */
     uint64_t n_bytes;
+    /* No weight, and not among them where they lie in a folder. */
+    bool is_transform;
 };
 
 /* What is for some writers: each takes what it can (writers.h). */

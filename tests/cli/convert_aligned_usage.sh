@@ -11,6 +11,9 @@ try -m aligned --calibrate none --no-refit "$model"
 try -m aligned --calibrate nothere "$model"
 try -m aligned --text "$DATA/README.md" --calibrate self "$model"
 try -m aligned --seed 1 --length 1 "$model"
+try --no-pooling "$model"
+gqa-convert -q --no-pooling "$model" out.gqa
+echo "exit $?"
 # Keys that are normed head by head
 try -m aligned --family "$DATA/families/qwen3.json" "$DATA/families/qwen3"
 ls

@@ -38,6 +38,7 @@ mkdir in
 cp -r "$data"/runtime/llama "$data"/good/{tf-gpt2,t5-sharded,keras3-llama} \
     "$data"/good/{kerashub-gpt2-sharded,flat-gzip} in/
 gqa-convert -q --threads 1 -g 1 in/llama in/model.gqa
+gqa-convert -q --threads 1 -g 1 -m aligned --calibrate none in/llama in/aligned/
 echo '1 2 3 4' >in/tokens.json
 cp -r in untouched
 # What is there already: an older conversion, files of that name.
@@ -57,6 +58,9 @@ torture convert-safetensors "${convert[@]}" --json in/llama out/model.safetensor
 torture convert-folder "${convert[@]}" in/llama out/model/
 torture convert-shards "${convert[@]}" --shard-size 20K in/t5-sharded out/s/
 torture convert-again "${convert[@]}" --expand in/model.gqa out/model.gqa
+torture convert-aligned "${convert[@]}" -m aligned --calibrate none in/llama \
+    out/model/
+torture convert-aligned-again "${convert[@]}" in/aligned out/model.gqa
 torture convert-tf "${convert[@]}" in/tf-gpt2 out/model.gqa
 torture convert-keras "${convert[@]}" in/keras3-llama/model.h5 out/model.gqa
 torture convert-kerashub "${convert[@]}" in/kerashub-gpt2-sharded out/k/
@@ -73,6 +77,8 @@ torture inspect-chunks "${inspect[@]}" --stats in/flat-gzip
 torture verify-alone "${verify[@]}" in/model.gqa
 torture verify-report "${verify[@]}" --format json \
     --report out/report.xml --against in/llama in/model.gqa
+torture verify-aligned "${verify[@]}" --format json --against in/llama \
+    in/aligned/
 torture verify-tf "${verify[@]}" --against in/tf-gpt2 in/tf-gpt2
 torture verify-run "${run[@]}" --tokens in/tokens.json \
     --report out/report.json --against in/llama in/model.gqa

@@ -38,6 +38,7 @@ kerashub=$data/good/kerashub-gpt2-sharded
 gqa-convert -q --threads 1 -g 1 "$llama" model.gqa
 gqa-convert -q --threads 1 -g 1 "$llama" model.safetensors
 gqa-convert -q --threads 1 -g 1 --expand model.gqa expanded.gqa
+gqa-convert -q --threads 1 -g 1 -m aligned --calibrate none "$llama" aligned/
 echo '1 2 3 4' >tokens.json
 cp model.gqa grün.gqa
 # What is there already: an older conversion, and links to its files.
@@ -58,6 +59,9 @@ torture convert-dry-run "${convert[@]}" --json --dry-run "$llama" out/model.gqa
 torture convert-shards "${convert[@]}" --json --shard-size 20K "$sharded" out/s/
 torture convert-gqa "${convert[@]}" --expand model.gqa out/model/
 torture convert-gqa-again "${convert[@]}" --json expanded.gqa out/model.gqa
+torture convert-aligned "${convert[@]}" -m aligned --calibrate none "$llama" \
+    out/model/
+torture convert-aligned-again "${convert[@]}" --expand aligned out/model.gqa
 torture convert-tf "${convert[@]}" "$tf" out/model.gqa
 torture convert-keras "${convert[@]}" --json "$keras" out/model.safetensors
 torture convert-kerashub "${convert[@]}" "$kerashub" out/model.gqa
@@ -74,6 +78,7 @@ torture verify-alone "${verify[@]}" model.gqa
 torture verify-against "${verify[@]}" --format json --report out/report.xml \
     --against "$llama" model.gqa
 torture verify-tap "${verify[@]}" --format tap --against "$llama" expanded.gqa
+torture verify-aligned "${verify[@]}" --format json --against "$llama" aligned/
 torture verify-tf "${verify[@]}" --against "$tf" "$tf"
 torture verify-run "${run[@]}" --format json --generate 2 --scale \
     --report out/report.json --against "$llama" model.gqa

@@ -91,7 +91,7 @@ static void begin_separate(uint64_t n_kv)
 
 /* The first element of each row, or of the first row each element. */
 static void check_axis(struct gqa_mapped *mapped, size_t param, unsigned axis,
-                       const int *expected, size_t n)
+                       const double *expected, size_t n)
 {
     const struct gqa_param *p = &gqa_mapped_model(mapped)->params[param];
     const struct gqa_weight_source source = gqa_mapped_weights(mapped);
@@ -115,9 +115,9 @@ static void check_axis(struct gqa_mapped *mapped, size_t param, unsigned axis,
         }
     }
 }
-#define CHECK_AXIS(mapped, param, axis, ...)                    \
-    check_axis(mapped, param, axis, (const int[]){__VA_ARGS__}, \
-               sizeof(const int[]){__VA_ARGS__} / sizeof(int))
+#define CHECK_AXIS(mapped, param, axis, ...)                       \
+    check_axis(mapped, param, axis, (const double[]){__VA_ARGS__}, \
+               sizeof(const double[]){__VA_ARGS__} / sizeof(double))
 
 static struct gqa_mapped *expand(void)
 {
@@ -226,6 +226,42 @@ START_TEST(takes_first_heads)
 }
 END_TEST
 
+/* Of rows, of a bias, of columns beside queries, and within groups. */
+START_TEST(takes_means)
+{
+    struct gqa_mapped *m;
+
+    begin_separate(4);
+    m = regroup(2, GQA_REGROUP_MEAN, 0);
+    CHECK_AXIS(m, 0, 0, 0, 1, 2, 3);
+    CHECK_AXIS(m, 1, 0, 0.5, 2.5);
+    CHECK_AXIS(m, 2, 0, 0.5, 2.5);
+    CHECK_AXIS(m, 4, 0, 0.5, 2.5);
+    gqa_mapped_free(m);
+
+    begin(GQA_HEADS_FUSED_QKV, 2);
+    params[0] = matrix(2, 12, 2);
+    params[1] = matrix(12, 1, 1);
+    attention.n_kv_heads = N_HEADS;
+    attention.q = slice(0, 1, 1, N_HEADS, 0, 1, 1);
+    attention.k = slice(0, 1, 1, N_HEADS, 4, 1, 1);
+    attention.v = slice(0, 1, 1, N_HEADS, 8, 1, 1);
+    m = regroup(1, GQA_REGROUP_MEAN, 0);
+    CHECK_AXIS(m, 0, 1, 0, 1, 2, 3, 5.5, 9.5);
+    CHECK_AXIS(m, 1, 0, 0, 1, 2, 3, 5.5, 9.5);
+    gqa_mapped_free(m);
+
+    begin(GQA_HEADS_FUSED_GROUP, 1);
+    params[0] = matrix(8, 1, 2);
+    attention.q = slice(0, GQA_NO_PARAM, 0, N_HEADS, 0, 2, 4);
+    attention.k = slice(0, GQA_NO_PARAM, 0, N_KV, 2, 1, 4);
+    attention.v = slice(0, GQA_NO_PARAM, 0, N_KV, 3, 1, 4);
+    m = regroup(1, GQA_REGROUP_MEAN, 0);
+    CHECK_AXIS(m, 0, 0, 0, 1, 4, 5, 4, 5);
+    gqa_mapped_free(m);
+}
+END_TEST
+
 static double noise(double *out, uint64_t seed, uint64_t row, uint64_t n)
 {
     struct gqa_mapped *m = regroup(2, GQA_REGROUP_RANDOM, seed);
@@ -288,6 +324,7 @@ int main(void)
     tcase_add_test(tc, expands_fused_groups);
     tcase_add_test(tc, expands_the_configuration);
     tcase_add_test(tc, takes_first_heads);
+    tcase_add_test(tc, takes_means);
     tcase_add_test(tc, makes_random_heads);
     tcase_add_test(tc, refuses_what_does_not_divide);
     suite_add_tcase(suite, tc);

@@ -38,10 +38,10 @@ START_TEST(header_is_that_of_the_reference_library)
         "\"data_offsets\":[100,112]}}";
     static const uint64_t shape[2] = {2, 3};
     const struct gqa_output_tensor tensors[4] = {
-        {"x_float16", GQA_F16, 2, shape, 12},
-        {"esc\"\\/\xc3\xa9", GQA_F32, 0, NULL, 4},
-        {"x_int64", GQA_I64, 2, shape, 48},
-        {"x_uint64", GQA_U64, 2, shape, 48},
+        {"x_float16", GQA_F16, 2, shape, 12, false},
+        {"esc\"\\/\xc3\xa9", GQA_F32, 0, NULL, 4, false},
+        {"x_int64", GQA_I64, 2, shape, 48, false},
+        {"x_uint64", GQA_U64, 2, shape, 48, false},
     };
     size_t order[4] = {0, 1, 2, 3};
     json_t *metadata = json_pack("{s:s, s:s, s:s}", "z",
@@ -67,8 +67,8 @@ static void header_refused(const char *name1, const char *name2,
                            const char *message)
 {
     const struct gqa_output_tensor tensors[2] = {
-        {name1, GQA_U8, 0, NULL, 1},
-        {name2, GQA_F32, 0, NULL, 4},
+        {name1, GQA_U8, 0, NULL, 1, false},
+        {name2, GQA_F32, 0, NULL, 4, false},
     };
     const size_t order[2] = {1, 0};
     struct gqa_st_text header;
@@ -81,7 +81,7 @@ static void header_refused(const char *name1, const char *name2,
 /* Nothing is written that is not read again. */
 START_TEST(names_that_no_reader_takes_are_refused)
 {
-    const struct gqa_output_tensor tensor = {"a\n", GQA_U8, 0, NULL, 1};
+    const struct gqa_output_tensor tensor = {"a\n", GQA_U8, 0, NULL, 1, false};
     const size_t order = 0;
     struct gqa_st_text header;
 

@@ -13,6 +13,7 @@ static struct tiny_model multi_head, single;
 static struct gqa_run_model original, grouped;
 
 static struct gqa_run_check_options options;
+static struct gqa_claims claims;
 static struct gqa_report *report;
 static char *text;
 
@@ -33,6 +34,7 @@ static void begin(void)
         .samples = {.n = 2, .length = 5},
         .budget = gqa_budget_none,
     };
+    claims = (struct gqa_claims){0};
     ck_assert_int_eq(gqa_report_create(&report), GQA_OK);
 }
 
@@ -53,7 +55,7 @@ static enum gqa_status run_both(const struct gqa_run_model *converted)
     enum gqa_status st = gqa_run_begin(&both, &original, &options);
 
     if (st == GQA_OK)
-        st = gqa_run_finish(both, report, converted);
+        st = gqa_run_finish(both, report, converted, &claims);
     gqa_run_free(both);
     return st;
 }
@@ -86,6 +88,40 @@ START_TEST(passes_what_is_right)
 {
     run(&grouped);
     counts(4, 0, 0, 5);
+}
+END_TEST
+
+/* What is said to have the original's function has it, or not. */
+START_TEST(holds_a_function_to_what_is_claimed)
+{
+    options.run.device.real = GQA_F64;
+    claims.same_function = claims.in_float64 = true;
+    run(&original);
+    counts(4, 0, 1, 5);
+    ck_assert_msg(strstr(text, "- fidelity same-function: relative L2 of "
+                               "logits 0 (<= 1e-09)"),
+                  "%s", text);
+}
+END_TEST
+
+START_TEST(catches_another_function)
+{
+    options.run.device.real = GQA_F64;
+    claims.same_function = claims.in_float64 = true;
+    faults.grouped = 0.01;
+    run(&grouped);
+    counts(2, 3, 0, 5);
+    ck_assert_msg(strstr(text, "not ok 10 - fidelity same-function"), "%s",
+                  text);
+}
+END_TEST
+
+/* In float32 there is no limit to it. */
+START_TEST(reports_a_function_that_was_rounded)
+{
+    claims.same_function = true;
+    run(&grouped);
+    counts(4, 0, 0, 6);
 }
 END_TEST
 
@@ -260,6 +296,9 @@ int main(void)
 
     tcase_add_checked_fixture(tc, begin, end);
     tcase_add_test(tc, passes_what_is_right);
+    tcase_add_test(tc, holds_a_function_to_what_is_claimed);
+    tcase_add_test(tc, catches_another_function);
+    tcase_add_test(tc, reports_a_function_that_was_rounded);
     tcase_add_test(tc, skips_expansion_of_multi_head);
     tcase_add_test(tc, catches_a_wrong_grouped_attention);
     tcase_add_test(tc, catches_a_wrong_cache);

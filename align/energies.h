@@ -1,0 +1,29 @@
+/* What an attention's heads are, as sharing sees it, by KV head: it outlives
+ * the statistics that it is made of. */
+#ifndef GQA_ALIGN_ENERGIES_H
+#define GQA_ALIGN_ENERGIES_H
+
+#include "align/factor.h"
+#include "align/statistics.h"
+
+/* n = n_kv_heads, d = head_dim; owned, zero-initialise. */
+struct gqa_energies {
+    struct gqa_bands key_bands, value_bands;
+    double *keys, *values;               /* moments [n d, n d], factor.h */
+    double *key_metrics, *value_metrics; /* [n, d, d] */
+};
+
+/*
+ * rope: of the converted model. End it with gqa_energies_clear(), also on an
+ * error. OpenBLAS is loaded. Errors GQA_ERR_NOMEM, those of gqa_heads_read().
+ */
+GQA_MUST_USE
+enum gqa_status gqa_energies_take(struct gqa_energies *out,
+                                  struct gqa_checkpoint *checkpoint,
+                                  const struct gqa_model *model,
+                                  const struct gqa_attention *a,
+                                  const struct gqa_rope *rope,
+                                  const struct gqa_head_statistics *statistics);
+void gqa_energies_clear(struct gqa_energies *energies);
+
+#endif

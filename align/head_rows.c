@@ -1,0 +1,78 @@
+#include "align/head_rows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum gqa_status read_param(double **out,
+                                  const struct gqa_weight_source *source,
+                                  const struct gqa_model *model, size_t param)
+{
+    const struct gqa_param *p = &model->params[param];
+    const size_t n = (size_t)(p->rows * p->cols);
+    void *raw = malloc(n * (gqa_dtype_bits(p->dtype) / 8));
+    enum gqa_status st;
+
+    *out = malloc(n * sizeof **out);
+    st = raw && *out ? source->read(source->ctx, param, 0, p->rows, raw)
+                     : gqa_fail_nomem();
+    if (st == GQA_OK)
+        gqa_load_f64(*out, raw, p->dtype, n);
+    free(raw);
+    return st;
+}
+
+/* Along the axis that heads lie on: element i of head h. */
+static void take_heads(struct gqa_head_rows *out, const double *all,
+                       const struct gqa_param *p, const struct gqa_slice *slice,
+                       uint64_t head_dim, uint64_t step)
+{
+    for (uint64_t row = 0; row < out->n; row++) {
+        const uint64_t at =
+            gqa_slice_head(slice, head_dim, row / head_dim * step) +
+            row % head_dim;
+
+        for (uint64_t j = 0; j < out->inputs; j++)
+            out->weight[row * out->inputs + j] =
+                all[slice->axis == 0 ? at * p->cols + j : j * p->cols + at];
+    }
+}
+
+enum gqa_status gqa_head_rows_read(struct gqa_head_rows *out,
+                                   const struct gqa_weight_source *source,
+                                   const struct gqa_model *model,
+                                   const struct gqa_slice *slice,
+                                   uint64_t head_dim, uint64_t step)
+{
+    const struct gqa_param *p = &model->params[slice->weight];
+    double *weight = NULL, *bias = NULL;
+    enum gqa_status st = read_param(&weight, source, model, slice->weight);
+
+    memset(out, 0, sizeof *out);
+    out->n = slice->n_heads / step * head_dim;
+    out->inputs = slice->axis == 0 ? p->cols : p->rows;
+    out->dtype = p->dtype;
+    out->weight = malloc(out->n * out->inputs * sizeof *out->weight);
+    if (st == GQA_OK && !out->weight)
+        st = gqa_fail_nomem();
+    if (st == GQA_OK)
+        take_heads(out, weight, p, slice, head_dim, step);
+    if (st == GQA_OK && slice->bias != GQA_NO_PARAM) {
+        out->bias = malloc(out->n * sizeof *out->bias);
+        st = out->bias ? read_param(&bias, source, model, slice->bias)
+                       : gqa_fail_nomem();
+        for (uint64_t row = 0; row < out->n && st == GQA_OK; row++)
+            out->bias[row] =
+                bias[gqa_slice_head(slice, head_dim, row / head_dim * step) +
+                     row % head_dim];
+    }
+    free(weight);
+    free(bias);
+    return st;
+}
+
+void gqa_head_rows_clear(struct gqa_head_rows *rows)
+{
+    free(rows->weight);
+    free(rows->bias);
+    memset(rows, 0, sizeof *rows);
+}

@@ -1,0 +1,210 @@
+#include "align/score_stage.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "align/order.h"
+#include "align/scores.h"
+
+static struct gqa_transforms *transforms_of(
+    const struct gqa_score_stage *stage,
+    const struct gqa_attention_block *block)
+{
+    return &stage->alignment
+                ->attentions[block->heads -
+                             stage->job->network->model->attentions];
+}
+
+/* Frequencies that depend on a sequence's length are those of no table. */
+static bool turns_alike(const struct gqa_attention_block *block)
+{
+    return !block->rope || block->rope->context == 0;
+}
+
+/* The same attention of the converted model. */
+static const struct gqa_attention_block *converted_of(
+    const struct gqa_score_stage *stage,
+    const struct gqa_attention_block *block)
+{
+    const struct gqa_network *n = stage->job->becomes;
+    const struct gqa_attention *a = block->heads;
+
+    for (size_t i = 0; i < n->n_stacks; i++)
+        if (n->stacks[i].stack == a->stack) {
+            const struct gqa_block *b = &n->stacks[i].blocks[a->layer];
+
+            return a->kind == GQA_ATTENTION_SELF ? &b->self : &b->cross;
+        }
+    return NULL;
+}
+
+static bool can_fit(const struct gqa_score_stage *stage,
+                    const struct gqa_attention_block *block)
+{
+    const struct gqa_attention_block *to = converted_of(stage, block);
+
+    return !stage->job->no_scores && to &&
+           transforms_of(stage, block)->pooled > 0 && turns_alike(block) &&
+           turns_alike(to);
+}
+
+void gqa_score_stage_begin(struct gqa_score_stage *stage,
+                           struct gqa_alignment *alignment,
+                           const struct gqa_refit_job *job,
+                           const struct gqa_block *block)
+{
+    memset(stage, 0, sizeof *stage);
+    stage->job = job;
+    stage->alignment = alignment;
+    for (int kind = 0; kind < (block->has_cross ? 2 : 1); kind++) {
+        const struct gqa_attention_block *a =
+            kind ? &block->cross : &block->self;
+
+        stage->wanted[a->heads->kind] = can_fit(stage, a);
+        stage->records[a->heads->kind] =
+            (struct gqa_score_records){.backend = job->backend,
+                                       .device = job->device,
+                                       .real = job->real,
+                                       .block = a};
+    }
+}
+
+void gqa_score_stage_clear(struct gqa_score_stage *stage)
+{
+    for (int kind = 0; kind < 2; kind++)
+        gqa_score_records_clear(&stage->records[kind]);
+}
+
+uint32_t gqa_score_stage_points(const struct gqa_score_stage *stage)
+{
+    return stage->wanted[0] || stage->wanted[1] ? GQA_SCORE_RECORDS_OF_ORIGINAL
+                                                : 0;
+}
+
+enum gqa_status gqa_score_stage_see(struct gqa_score_stage *stage,
+                                    const struct gqa_tapped *t)
+{
+    return stage->wanted[t->kind]
+               ? gqa_score_records_see_original(&stage->records[t->kind], t)
+               : GQA_OK;
+}
+
+/* --- Fitting -------------------------------------------------------------- */
+
+static enum gqa_status see_inputs(void *ctx, const struct gqa_tapped *t)
+{
+    return gqa_score_records_see_converted(ctx, t);
+}
+
+static enum gqa_status look(struct gqa_score_records *records,
+                            struct gqa_layers *converted)
+{
+    const struct gqa_taps taps = {GQA_SCORE_RECORDS_OF_CONVERTED, see_inputs,
+                                  records};
+    const struct gqa_layers_output output = {.step = {.taps = &taps}};
+    const enum gqa_status st = gqa_layers_next(converted, true, &output);
+
+    return st == GQA_OK ? gqa_score_records_finish(records) : st;
+}
+
+static enum gqa_status read_bias(double **out,
+                                 const struct gqa_score_stage *stage,
+                                 const struct gqa_attention_block *block)
+{
+    const struct gqa_refit_job *job = stage->job;
+    const struct gqa_param *p;
+    enum gqa_status st;
+    void *raw;
+
+    if (block->bias.table == GQA_NO_PARAM)
+        return GQA_OK;
+    p = &job->network->model->params[block->bias.table];
+    raw = malloc(p->rows * p->cols * (gqa_dtype_bits(p->dtype) / 8));
+    *out = malloc(p->rows * p->cols * sizeof **out);
+    st = raw && *out ? job->original->read(job->original->ctx,
+                                           block->bias.table, 0, p->rows, raw)
+                     : gqa_fail_nomem();
+    if (st == GQA_OK)
+        gqa_load_f64(*out, raw, p->dtype, p->rows * p->cols);
+    free(raw);
+    return st;
+}
+
+static enum gqa_status order_of(uint64_t **out, const struct gqa_attention *a,
+                                const struct gqa_transforms *t)
+{
+    if (!t->heads)
+        return GQA_OK;
+    *out = malloc(a->n_heads * sizeof **out);
+    if (!*out)
+        return gqa_fail_nomem();
+    for (uint64_t h = 0; h < a->n_heads; h++)
+        (*out)[h] = gqa_order_query_head(t->heads, a, h);
+    return GQA_OK;
+}
+
+static enum gqa_status keep(void **out, const struct gqa_head_rows *rows)
+{
+    *out = malloc(rows->n * rows->inputs * (gqa_dtype_bits(rows->dtype) / 8));
+    if (!*out)
+        return gqa_fail_nomem();
+    gqa_store_f64(*out, rows->dtype, rows->weight, rows->n * rows->inputs);
+    return GQA_OK;
+}
+
+static enum gqa_status fit(struct gqa_score_stage *stage,
+                           struct gqa_scores_job *job, struct gqa_transforms *t)
+{
+    const struct gqa_model *model = stage->job->network->model;
+    const struct gqa_attention *a = job->block->heads;
+    struct gqa_head_rows queries = {0}, keys = {0};
+    struct gqa_scores_gain gain;
+    enum gqa_status st = gqa_head_rows_read(&queries, stage->job->converted,
+                                            model, &a->q, a->head_dim, 1);
+
+    if (st == GQA_OK)
+        st = gqa_head_rows_read(&keys, stage->job->converted, model, &a->k,
+                                a->head_dim, t->source / t->pooled);
+    if (st == GQA_OK)
+        st = gqa_scores_fit(&queries, &keys, &gain, job);
+    if (st == GQA_OK && gain.queries)
+        st = keep(&t->fitted_q, &queries);
+    if (st == GQA_OK && gain.keys)
+        st = keep(&t->fitted_k, &keys);
+    gqa_head_rows_clear(&queries);
+    gqa_head_rows_clear(&keys);
+    return st;
+}
+
+enum gqa_status gqa_score_stage_fit(struct gqa_score_stage *stage,
+                                    const struct gqa_attention_block *block,
+                                    struct gqa_layers *converted)
+{
+    struct gqa_score_records *records = &stage->records[block->heads->kind];
+    struct gqa_transforms *t = transforms_of(stage, block);
+    uint64_t *heads = NULL;
+    double *bias = NULL;
+    enum gqa_status st;
+
+    if (!stage->wanted[block->heads->kind])
+        return GQA_OK;
+    st = look(records, converted);
+    if (st == GQA_OK)
+        st = order_of(&heads, block->heads, t);
+    if (st == GQA_OK)
+        st = read_bias(&bias, stage, block);
+    if (st == GQA_OK) {
+        struct gqa_scores_job job = {.records = records,
+                                     .block = block,
+                                     .becomes = converted_of(stage, block),
+                                     .heads = heads,
+                                     .pooled = t->pooled,
+                                     .bias = bias};
+
+        st = fit(stage, &job, t);
+    }
+    free(heads);
+    free(bias);
+    gqa_score_records_clear(records);
+    return st;
+}

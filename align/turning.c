@@ -1,0 +1,71 @@
+#include "align/turning.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "formats/model/rope.h"
+
+static enum gqa_status put(void **out, const struct gqa_backend *backend,
+                           struct gqa_device *device, enum gqa_dtype wide,
+                           const double *values, size_t n)
+{
+    const size_t n_bytes = n * gqa_dtype_bits(wide) / 8;
+    void *raw = malloc(n_bytes);
+    enum gqa_status st =
+        raw ? backend->alloc(device, out, n_bytes) : gqa_fail_nomem();
+
+    if (st == GQA_OK) {
+        gqa_store_f64(raw, wide, values, n);
+        st = backend->upload(device, *out, raw, n_bytes);
+    }
+    free(raw);
+    return st;
+}
+
+enum gqa_status gqa_turning_create(struct gqa_turning *out,
+                                   const struct gqa_backend *backend,
+                                   struct gqa_device *device,
+                                   enum gqa_dtype real,
+                                   const struct gqa_rope *rope,
+                                   uint64_t n_positions)
+{
+    const enum gqa_dtype wide = real == GQA_F64 ? GQA_F64 : GQA_F32;
+    double *frequency, *values;
+    enum gqa_status st;
+    size_t n;
+
+    *out = (struct gqa_turning){.rope = rope};
+    if (!rope)
+        return GQA_OK;
+    n = (size_t)(2 * rope->n_pairs * n_positions);
+    frequency = malloc(rope->n_pairs * sizeof *frequency);
+    values = malloc(n * sizeof *values);
+    st = frequency && values ? GQA_OK : gqa_fail_nomem();
+    if (st == GQA_OK)
+        gqa_rope_frequencies(frequency, rope, 1);
+    for (size_t i = 0; i < n / 2 && st == GQA_OK; i++) {
+        const double angle =
+            (double)(i / rope->n_pairs) * frequency[i % rope->n_pairs];
+
+        values[2 * i] = cos(angle) * rope->magnitude;
+        values[2 * i + 1] = sin(angle) * rope->magnitude;
+    }
+    if (st == GQA_OK)
+        st = put(&out->forth, backend, device, wide, values, n);
+    for (size_t i = 0; i < n / 2 && st == GQA_OK; i++)
+        values[2 * i + 1] = -values[2 * i + 1];
+    if (st == GQA_OK)
+        st = put(&out->back, backend, device, wide, values, n);
+    free(frequency);
+    free(values);
+    return st;
+}
+
+void gqa_turning_clear(struct gqa_turning *turning,
+                       const struct gqa_backend *backend,
+                       struct gqa_device *device)
+{
+    backend->free(device, turning->forth);
+    backend->free(device, turning->back);
+    *turning = (struct gqa_turning){NULL};
+}
