@@ -99,11 +99,11 @@ static enum gqa_status take_metrics(double *metrics[2],
                                     const struct gqa_head_statistics *s)
 {
     const uint64_t dd = a->head_dim * a->head_dim;
-    double *outputs = malloc(a->n_heads * dd * sizeof *outputs);
+    double *outputs = malloc((a->n_heads * dd + 1) * sizeof *outputs);
     enum gqa_status st = GQA_OK;
 
     for (int k = 0; k < 2; k++)
-        metrics[k] = malloc(a->n_kv_heads * dd * sizeof *metrics[k]);
+        metrics[k] = malloc((a->n_kv_heads * dd + 1) * sizeof *metrics[k]);
     if (!outputs || !metrics[0] || !metrics[1])
         st = gqa_fail_nomem();
     if (st == GQA_OK)
@@ -126,7 +126,7 @@ static enum gqa_status make_likeness(struct gqa_compared_heads *c,
 {
     const uint64_t w = a->n_kv_heads * a->head_dim;
     double *metrics[2] = {NULL, NULL};
-    double *keys = malloc(w * w * sizeof *keys);
+    double *keys = malloc((w * w + 1) * sizeof *keys);
     struct gqa_bands bands = {0}, whole = {0};
     enum gqa_status st = keys ? GQA_OK : gqa_fail_nomem();
 

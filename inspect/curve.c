@@ -77,14 +77,18 @@ static void put_axes(const struct axes *a)
     const double right = a->left + a->width, bottom = a->top + a->height;
     char text[32];
 
-    for (double lost = 0; lost <= a->most + a->step / 2; lost += a->step) {
+    for (int i = 0; i <= lround(a->most / a->step); i++) {
+        const double lost = i * a->step;
+
         put_line(a, a->left, y_of(a, lost), right, y_of(a, lost),
                  lost > 0 ? 0.2 : 0.8);
         snprintf(text, sizeof text, "%.3g%%", 100 * lost);
         put_text(a, a->left - a->font * 0.5, y_of(a, lost) + a->font * 0.35,
                  "end", text);
     }
-    for (double share = 1; share >= a->fewest * 0.999; share /= 2) {
+    for (int i = 0; ldexp(1, -i) >= a->fewest * 0.999; i++) {
+        const double share = ldexp(1, -i);
+
         put_line(a, x_of(a, share), bottom, x_of(a, share),
                  bottom + a->font * 0.4, 0.8);
         snprintf(text, sizeof text, "%.3g%%", 100 * share);

@@ -101,8 +101,10 @@ static void put_maps(FILE *out, const struct gqa_inspection *in, double y,
         put_text(out, LABEL + (double)i * (MAP + GAP) + MAP / 2, y + FONT,
                  " text-anchor=\"middle\"", titles[i]);
     y += FONT + GAP;
-    for (size_t i = 0; i < n_rows; i++, y += MAP + GAP)
+    for (size_t i = 0; i < n_rows; i++) {
         put_row(out, in, rows[i], y, least);
+        y += MAP + GAP;
+    }
     put_scale(out, LABEL, y, "0", "cosine");
     snprintf(low, sizeof low, "%.2g", least);
     put_scale(out, LABEL + 2 * (MAP + GAP), y, low, "energy kept");

@@ -89,7 +89,7 @@ json_t *gqa_json_similarity(const struct gqa_inspection *in)
                             in->similarity->n_tokens
                                 ? gqa_json_make_real(heads->weight)
                                 : json_null());
-        json_object_set_new(row, "mean_square",
+        json_object_set_new(row, "scores",
                             heads->scores > 0
                                 ? gqa_json_make_real(heads->scores)
                                 : json_null());

@@ -67,7 +67,6 @@ static enum gqa_status add_choice(struct gqa_similar_heads *heads,
 {
     struct gqa_sharing_choice *choice = &heads->choices[heads->n_choices];
     enum gqa_status st;
-    double off;
 
     choice->pooled = pooled;
     choice->heads = malloc(heads->alike.n * sizeof *choice->heads);
@@ -76,9 +75,8 @@ static enum gqa_status add_choice(struct gqa_similar_heads *heads,
     heads->n_choices++;
     st = gqa_compare_groups(choice->heads, choice->lost, &heads->alike,
                             (size_t)pooled, n_threads);
-    off = choice->lost[0] * heads->scores;
     choice->predicted =
-        ((heads->scores > 0 ? off / (1 + off) : choice->lost[0]) +
+        (choice->lost[0] * (heads->scores > 0 ? heads->scores : 1) +
          choice->lost[1]) /
         2;
     return st;
@@ -93,7 +91,7 @@ static enum gqa_status add_choices(const struct comparing *c,
 
     for (uint64_t pooled = 1; pooled <= n; pooled++)
         room += n % pooled == 0;
-    heads->choices = calloc(room, sizeof *heads->choices);
+    heads->choices = calloc(room + 1, sizeof *heads->choices);
     if (!heads->choices)
         return gqa_fail_nomem();
     for (uint64_t pooled = n; pooled > 0 && st == GQA_OK; pooled--) {
@@ -108,9 +106,9 @@ static enum gqa_status add_choices(const struct comparing *c,
 }
 
 /* As the softmax sees them. */
-static double mean_square_score(const struct comparing *c,
-                                const struct gqa_attention *a,
-                                const struct gqa_similar_heads *heads)
+static double root_mean_square_score(const struct comparing *c,
+                                     const struct gqa_attention *a,
+                                     const struct gqa_similar_heads *heads)
 {
     double all[2], scale = 1;
 
@@ -122,7 +120,7 @@ static double mean_square_score(const struct comparing *c,
                 (a->kind == GQA_ATTENTION_SELF ? &b->self : &b->cross)->scale;
         }
     gqa_likeness_all(all, heads->alike.likeness);
-    return scale * scale * all[0] / (double)a->n_heads;
+    return scale * sqrt(all[0] / (double)a->n_heads);
 }
 
 static enum gqa_status compare_with(void *ctx, size_t index,
@@ -138,7 +136,7 @@ static enum gqa_status compare_with(void *ctx, size_t index,
 
     if (st == GQA_OK && aligned &&
         gqa_learning_has_tokens(&c->options->learning))
-        heads->scores = mean_square_score(c, a, heads);
+        heads->scores = root_mean_square_score(c, a, heads);
     if (st == GQA_OK && aligned)
         st = add_choices(c, heads);
     c->out->n_unaligned += !aligned;

@@ -16,7 +16,7 @@
 struct gqa_sharing_choice {
     uint64_t pooled;
     double lost[2];   /* of the energy of scores, and of that of outputs */
-    double predicted; /* of what the attention says, from 0 to 1; see below */
+    double predicted; /* see below */
     uint64_t *heads;  /* [n]: as they come to stand, neighbours sharing */
 };
 
@@ -29,7 +29,7 @@ struct gqa_similar_heads {
     /* How much of the residual stream the attention makes (influence.h); 1
      * where heads are compared by weights alone. */
     double weight;
-    double scores; /* their mean square; 0: not known, by weights alone */
+    double scores; /* root mean square; 0: not known, by weights alone */
 };
 
 struct gqa_similarity {
@@ -49,10 +49,9 @@ struct gqa_similarity_options {
 };
 
 /*
- * What is predicted of an attention, from 0 to 1: the mean of both losses. A
- * softmax sees how far scores are off, not by what share: where tokens tell how
- * large they are, that of keys is x / (1 + x), x the mean square of what scores
- * are off by.
+ * What is predicted of an attention: the mean of both losses. A softmax sees
+ * how far scores are off, not by what share: where tokens tell how large they
+ * are, that of keys counts as many times as their root mean square is.
  */
 
 /*

@@ -93,6 +93,8 @@ static enum gqa_status make_items(struct knapsack *k, struct gqa_trade_off *t,
     }
     if (st != GQA_OK)
         return st;
+    if (k->unit == 0)
+        return gqa_fail(GQA_ERR_UNSUPPORTED, "the KV cache takes no bytes");
     k->n_units = t->stored / k->unit;
     if (k->n_units >= MAX_PICKS / k->n)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
