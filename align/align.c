@@ -81,7 +81,7 @@ static enum gqa_status factor(struct gqa_transforms *t,
                               const struct gqa_energies *e)
 {
     const uint64_t d = a->head_dim;
-    uint64_t *heads = malloc(a->n_kv_heads * sizeof *heads);
+    uint64_t *heads = calloc(a->n_kv_heads, sizeof *heads);
     enum gqa_status st = GQA_OK;
 
     t->k = malloc(a->n_kv_heads * d * d * sizeof *t->k);
@@ -128,7 +128,7 @@ static enum gqa_status move_set(const struct aligner *aligner, size_t set,
         if (aligner->sets.of[i] != set)
             continue;
         t->source = n_heads;
-        t->heads = malloc(n_heads * sizeof *t->heads);
+        t->heads = calloc(n_heads + 1, sizeof *t->heads);
         if (!t->heads)
             return gqa_fail_nomem();
         memcpy(t->heads, heads, n_heads * sizeof *t->heads);
@@ -144,7 +144,7 @@ static enum gqa_status move_set(const struct aligner *aligner, size_t set,
 static enum gqa_status order_set(const struct aligner *aligner, size_t set)
 {
     struct gqa_order_item *items =
-        calloc(aligner->sets.items[set].n_sharing, sizeof *items);
+        calloc(aligner->sets.items[set].n_sharing + 1, sizeof *items);
     uint64_t *heads = NULL;
     uint64_t n_heads = 0;
     size_t n = 0;
@@ -157,7 +157,7 @@ static enum gqa_status order_set(const struct aligner *aligner, size_t set)
             &aligner->waiting[i], aligner->alignment->attentions[i].pooled};
         n_heads = aligner->model->attentions[i].n_kv_heads;
     }
-    if (st == GQA_OK && !(heads = malloc(n_heads * sizeof *heads)))
+    if (st == GQA_OK && !(heads = calloc(n_heads + 1, sizeof *heads)))
         st = gqa_fail_nomem();
     if (st == GQA_OK)
         st = gqa_order_find(heads, n_heads, items, n, aligner->n_threads);

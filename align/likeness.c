@@ -257,14 +257,15 @@ static enum gqa_status lost_of_band(double *lost, const struct pulled *b,
     return st;
 }
 
-enum gqa_status gqa_likeness_lost(double *lost, const struct gqa_likeness *l,
-                                  const size_t *heads, size_t n)
+enum gqa_status gqa_likeness_lost_apart(double lost[2],
+                                        const struct gqa_likeness *l,
+                                        const size_t *heads, size_t n)
 {
     size_t most = 1;
     double *work;
     enum gqa_status st = GQA_OK;
 
-    *lost = 0;
+    lost[0] = lost[1] = 0;
     for (int k = 0; k < 2; k++)
         for (size_t i = 0; i < l->parts[k].n_bands; i++)
             if (l->parts[k].bands[i].n > most)
@@ -279,10 +280,40 @@ enum gqa_status gqa_likeness_lost(double *lost, const struct gqa_likeness *l,
         for (size_t i = 0; i < part->n_bands && st == GQA_OK; i++)
             st =
                 lost_of_band(&sum, &part->bands[i], l->n_heads, heads, n, work);
-        *lost += part->all > 0 ? sum / part->all : 0;
+        lost[k] = part->all > 0 ? sum / part->all : 0;
     }
     free(work);
     return st;
+}
+
+enum gqa_status gqa_likeness_lost(double *lost, const struct gqa_likeness *l,
+                                  const size_t *heads, size_t n)
+{
+    double apart[2];
+    const enum gqa_status st = gqa_likeness_lost_apart(apart, l, heads, n);
+
+    *lost = apart[0] + apart[1];
+    return st;
+}
+
+void gqa_likeness_all(double all[2], const struct gqa_likeness *l)
+{
+    for (int k = 0; k < 2; k++)
+        all[k] = l->parts[k].all;
+}
+
+void gqa_likeness_energy(double energy[2], const struct gqa_likeness *l,
+                         size_t head)
+{
+    for (int k = 0; k < 2; k++) {
+        const struct part *part = &l->parts[k];
+        double sum = 0;
+
+        for (size_t i = 0; i < part->n_bands; i++)
+            sum += part->bands[i].energies[head] /
+                   (part->bands[i].is_doubled ? 2 : 1);
+        energy[k] = part->all > 0 ? sum / part->all : 0;
+    }
 }
 
 double gqa_likeness_work(const struct gqa_likeness *l, size_t n)
@@ -304,10 +335,9 @@ double gqa_likeness_work(const struct gqa_likeness *l, size_t n)
  * between them, which follows from its squares where it has as many that count
  * as they have. None is lost where heads are the same.
  */
-static double estimate(const struct gqa_likeness *l, size_t x, size_t y)
+static void estimate(double lost[2], const struct gqa_likeness *l, size_t x,
+                     size_t y)
 {
-    double lost = 0;
-
     for (int k = 0; k < 2; k++) {
         const struct part *part = &l->parts[k];
         double sum = 0;
@@ -331,14 +361,13 @@ static double estimate(const struct gqa_likeness *l, size_t x, size_t y)
             kept = fmax((b->energies[x] + b->energies[y]) / 2 - kept, 0);
             sum += b->is_doubled ? kept / 2 : kept;
         }
-        lost += part->all > 0 ? sum / part->all : 0;
+        lost[k] = part->all > 0 ? sum / part->all : 0;
     }
-    return lost;
 }
 
 struct pairs {
     const struct gqa_likeness *likeness;
-    double *out;
+    double *const *out; /* of keys, of values */
     bool exact;
     atomic_size_t next; /* row */
 };
@@ -352,24 +381,25 @@ static enum gqa_status pair_rows(void *ctx, unsigned worker)
 
     (void)worker;
     while (st == GQA_OK && (x = atomic_fetch_add(&p->next, 1)) < n) {
-        p->out[x * n + x] = 0;
+        p->out[0][x * n + x] = p->out[1][x * n + x] = 0;
         for (size_t y = x + 1; y < n && st == GQA_OK; y++) {
             const size_t both[] = {x, y};
-            double lost = 0;
+            double lost[2] = {0, 0};
 
             if (p->exact)
-                st = gqa_likeness_lost(&lost, p->likeness, both, 2);
+                st = gqa_likeness_lost_apart(lost, p->likeness, both, 2);
             else
-                lost = estimate(p->likeness, x, y);
-            p->out[x * n + y] = p->out[y * n + x] = lost;
+                estimate(lost, p->likeness, x, y);
+            for (int k = 0; k < 2; k++)
+                p->out[k][x * n + y] = p->out[k][y * n + x] = lost[k];
         }
     }
     return st;
 }
 
-enum gqa_status gqa_likeness_pairs(double *out, bool *exact,
-                                   const struct gqa_likeness *likeness,
-                                   unsigned n_threads)
+enum gqa_status gqa_likeness_pairs_apart(double *const out[2], bool *exact,
+                                         const struct gqa_likeness *likeness,
+                                         unsigned n_threads)
 {
     const double n = (double)likeness->n_heads;
     struct pairs p = {.likeness = likeness, .out = out};
@@ -377,4 +407,21 @@ enum gqa_status gqa_likeness_pairs(double *out, bool *exact,
     p.exact = n * (n - 1) / 2 * gqa_likeness_work(likeness, 2) <= MAX_PAIR_WORK;
     *exact = p.exact;
     return gqa_workers_run(n_threads, pair_rows, &p);
+}
+
+enum gqa_status gqa_likeness_pairs(double *out, bool *exact,
+                                   const struct gqa_likeness *likeness,
+                                   unsigned n_threads)
+{
+    const size_t n = likeness->n_heads;
+    double *values = malloc(n * n * sizeof *values);
+    enum gqa_status st =
+        values ? gqa_likeness_pairs_apart((double *const[]){out, values}, exact,
+                                          likeness, n_threads)
+               : gqa_fail_nomem();
+
+    for (size_t i = 0; i < n * n && st == GQA_OK; i++)
+        out[i] += values[i];
+    free(values);
+    return st;
 }

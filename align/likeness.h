@@ -35,15 +35,35 @@ enum gqa_status gqa_likeness_lost(double *lost,
                                   const struct gqa_likeness *likeness,
                                   const size_t *heads, size_t n);
 
+/* The same apart: of keys, of values. */
+GQA_MUST_USE
+enum gqa_status gqa_likeness_lost_apart(double lost[2],
+                                        const struct gqa_likeness *likeness,
+                                        const size_t *heads, size_t n);
+
+/* The energy of all scores, and of all outputs, summed over heads. */
+void gqa_likeness_all(double all[2], const struct gqa_likeness *likeness);
+
+/* A head's own share of the energy of all scores, and of that of all
+ * outputs. */
+void gqa_likeness_energy(double energy[2], const struct gqa_likeness *likeness,
+                         size_t head);
+
 /*
- * The same of each two heads: out [n_heads, n_heads], symmetric, 0 along the
- * diagonal. *exact is false where that would take too long, and what stands
- * there is estimated. The same for any number of threads.
+ * gqa_likeness_lost() of each two heads: out [n_heads, n_heads], symmetric, 0
+ * along the diagonal. *exact is false where that would take too long, and what
+ * stands there is estimated. The same for any number of threads.
  */
 GQA_MUST_USE
 enum gqa_status gqa_likeness_pairs(double *out, bool *exact,
                                    const struct gqa_likeness *likeness,
                                    unsigned n_threads);
+
+/* The same apart: out[0] of keys, out[1] of values. */
+GQA_MUST_USE
+enum gqa_status gqa_likeness_pairs_apart(double *const out[2], bool *exact,
+                                         const struct gqa_likeness *likeness,
+                                         unsigned n_threads);
 
 /* Operations that gqa_likeness_lost() takes for n heads, about. */
 double gqa_likeness_work(const struct gqa_likeness *likeness, size_t n);

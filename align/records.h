@@ -1,75 +1,34 @@
 /*
- * What a fit to an attention's scores is made from, kept on the device while
- * that attention is worked on: the original's queries and keys, and the inputs
- * of the converted model's projections, in parts of sequences.
- *
- * Of a sequence that comes in pieces the first one is kept: its queries see no
- * keys of later ones, or all of another sequence's.
+ * Rows that a tap saw, kept as they came, batch by batch: on the device where
+ * that has room for them and leaves some, else on the host.
  */
 #ifndef GQA_ALIGN_RECORDS_H
 #define GQA_ALIGN_RECORDS_H
 
-#include "formats/model/network.h"
 #include "runtime/taps.h"
 
-struct gqa_record_part {
-    bool held_out;        /* one sequence, not to be fitted to */
-    uint64_t n_sequences; /* of n_new queries and n_keys keys each */
-    uint64_t n_new, n_keys;
-    uint64_t *members;               /* [n_sequences]: places in the batch */
-    uint64_t *n_tokens, *key_counts; /* [n_sequences]: those that are real */
-    /* On the device, real: */
-    void *q;       /* the original's, [queries, q_width], turned */
-    void *k_rows;  /* its keys as they came, until they are ... */
-    void *k;       /* ... [n_sequences, n_kv_heads, n_keys, head_dim] */
-    void *x, *y;   /* inputs of the converted q and k; y NULL: x */
-    void *weights; /* wide [queries, n_heads] */
-};
+struct gqa_records;
 
-struct gqa_record_batch;
-
-/* Zeros but for what is lent; end it with gqa_records_clear(). */
-struct gqa_records {
-    const struct gqa_backend *backend;
-    struct gqa_device *device;
-    enum gqa_dtype real;
-    const struct gqa_attention_block *block; /* of the original */
-    struct gqa_record_part *parts;
-    size_t n_parts;
-    struct gqa_record_batch *batches;
-    size_t n_batches;
-    size_t n_seen[GQA_N_TAP_POINTS]; /* batches that have come */
-    uint64_t q_width, k_width;       /* of the original's rows */
-    struct gqa_head_place q_place, k_place;
-    int32_t *tokens; /* zeros, and starts: of the largest part */
-    uint64_t *starts;
-};
-
-/* Points of a block's taps that are wanted, for each of its attentions. */
-#define GQA_RECORDS_OF_ORIGINAL                                            \
-    (GQA_TAP(GQA_TAP_Q) | GQA_TAP(GQA_TAP_K) | GQA_TAP(GQA_TAP_Q_TURNED) | \
-     GQA_TAP(GQA_TAP_K_TURNED) | GQA_TAP(GQA_TAP_AFTER_ATTENTION))
-#define GQA_RECORDS_OF_CONVERTED \
-    (GQA_TAP(GQA_TAP_INPUT) | GQA_TAP(GQA_TAP_MEMORY))
-
-/* For taps; what belongs to other attentions is passed over. Errors those of
- * the device, GQA_ERR_NOMEM. */
+/* backend and device are lent. Errors GQA_ERR_NOMEM. */
 GQA_MUST_USE
-enum gqa_status gqa_records_see_original(struct gqa_records *records,
-                                         const struct gqa_tapped *tapped);
-GQA_MUST_USE
-enum gqa_status gqa_records_see_converted(struct gqa_records *records,
-                                          const struct gqa_tapped *tapped);
+enum gqa_status gqa_records_create(struct gqa_records **out,
+                                   const struct gqa_backend *backend,
+                                   struct gqa_device *device);
+void gqa_records_free(struct gqa_records *records);
 
-/* Once all has come. */
+/* Keep the rows, padding too, of a tap that gives whole batches. Errors
+ * GQA_ERR_NOMEM, and those of the device. */
 GQA_MUST_USE
-enum gqa_status gqa_records_finish(struct gqa_records *records);
+enum gqa_status gqa_records_add(struct gqa_records *records,
+                                const struct gqa_tapped *tapped);
+
+/* Forget them all; the memory stays for those that follow. */
 void gqa_records_clear(struct gqa_records *records);
 
-/* Make a part's queries, or its keys, the device's batch. */
+/* Rows of batch number `batch`, on the device: real [n_rows, width] as they
+ * were added. Lent until the next call. Errors those of the device. */
 GQA_MUST_USE
-enum gqa_status gqa_records_begin(const struct gqa_records *records,
-                                  const struct gqa_record_part *part,
-                                  bool keys);
+enum gqa_status gqa_records_batch(const void **out, struct gqa_records *records,
+                                  size_t batch);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "align/records.h"
 #include "align/score_stage.h"
 #include "align/solve.h"
 #include "common/bounds.h"
@@ -18,10 +19,13 @@ enum { N_RIDGES = sizeof ridges / sizeof *ridges };
 
 enum { FITTED, KEPT_OUT, N_SETS };
 
-/* Rows of a residual stream as they came, padding too; float, on the host. */
-struct rows {
-    float *values;
-    uint64_t n, capacity, width, at; /* at: of reading them again */
+/* What of a row is fitted to what. */
+enum { HEADS, AIM };
+
+/* Memory of the device that grows. */
+struct room {
+    void *data;
+    uint64_t n_bytes;
 };
 
 struct refit {
@@ -29,154 +33,131 @@ struct refit {
     struct gqa_alignment *alignment;
     struct gqa_layers *layers[2]; /* of the original, of the converted */
     struct gqa_score_stage scores;
-    struct rows target[2];        /* by kind: of the block that runs */
-    struct rows before;           /* of the batch that runs */
+    /* The original's stream behind its attentions, of the block that runs, by
+     * kind; the converted's before one, of the batch that runs. */
+    struct gqa_records *target[2], *before;
+    size_t batch;                 /* that runs */
     enum gqa_attention_kind kind; /* that is fitted */
     const struct gqa_attention *attention;
-    double *bias; /* of its output, [d_model]: it stays what it is */
-    void *x, *y;  /* on the device, of at most n_room elements each */
-    uint64_t x_room, y_room;
+    void *bias; /* of its output, on the device: it stays what it is; NULL */
+    /* On the device, of real: rows that are weighed, and those of a set. */
+    struct room weighed[2], gathered[2];
     /* On the device, float64: X^T X and X^T Y, by set. */
     void *inputs[N_SETS], *products[N_SETS];
-    double squares[N_SETS]; /* |Y|^2 */
 };
 
-/* --- Rows ----------------------------------------------------------------- */
-
-static enum gqa_status append(struct rows *rows, const double *values,
-                              uint64_t n, uint64_t width)
-{
-    if (rows->n + n > rows->capacity) {
-        const uint64_t capacity = gqa_max_u64(2 * rows->capacity, rows->n + n);
-        float *grown =
-            reallocarray(rows->values, capacity * width, sizeof *grown);
-
-        if (!grown)
-            return gqa_fail_nomem();
-        rows->values = grown;
-        rows->capacity = capacity;
-    }
-    rows->width = width;
-    for (uint64_t i = 0; i < n * width; i++)
-        rows->values[rows->n * width + i] = (float)values[i];
-    rows->n += n;
-    return GQA_OK;
-}
-
-static enum gqa_status fetch(double **out, const struct gqa_tapped *t)
-{
-    enum gqa_status st;
-
-    *out = malloc(t->n_rows * t->width * sizeof **out);
-    if (!*out)
-        return gqa_fail_nomem();
-    if ((st = gqa_tapped_fetch(t, *out)) == GQA_OK)
-        return GQA_OK;
-    free(*out);
-    *out = NULL;
-    return st;
-}
+/* --- Sums ----------------------------------------------------------------- */
 
 /* The original's stream behind its attentions, and what scores are fitted
  * to. */
 static enum gqa_status see_original(void *ctx, const struct gqa_tapped *t)
 {
     struct refit *r = ctx;
-    double *values;
-    enum gqa_status st = gqa_score_stage_see(&r->scores, t);
+    const enum gqa_status st = gqa_score_stage_see(&r->scores, t);
 
-    if (st != GQA_OK || t->point != GQA_TAP_AFTER_ATTENTION)
+    return st == GQA_OK && t->point == GQA_TAP_AFTER_ATTENTION
+               ? gqa_records_add(r->target[t->kind], t)
+               : st;
+}
+
+static enum gqa_status reserve(const struct refit *r, struct room *room,
+                               uint64_t n, enum gqa_dtype real)
+{
+    const uint64_t n_bytes = n * (gqa_dtype_bits(real) / 8);
+    enum gqa_status st;
+
+    if (n_bytes <= room->n_bytes)
+        return GQA_OK;
+    r->job->backend->free(r->job->device, room->data);
+    *room = (struct room){0};
+    st = r->job->backend->alloc(r->job->device, &room->data, n_bytes);
+    if (st == GQA_OK)
+        room->n_bytes = n_bytes;
+    return st;
+}
+
+/* Both are divided by the root mean square of the original's stream there, as
+ * the norm that comes next does it. */
+static enum gqa_status weigh(struct refit *r, const struct gqa_tapped *t)
+{
+    const uint64_t d = r->job->network->d_model;
+    const uint64_t offset = t->first_row * d * (gqa_dtype_bits(t->real) / 8);
+    const struct gqa_weight bias = {r->bias, GQA_F64, 1, d};
+    const void *target = NULL, *before = NULL;
+    enum gqa_status st =
+        gqa_records_batch(&target, r->target[r->kind], r->batch);
+
+    if (st == GQA_OK)
+        st = gqa_records_batch(&before, r->before, 0);
+    if (st == GQA_OK)
+        st = reserve(r, &r->weighed[HEADS], t->n_rows * t->width, t->real);
+    if (st == GQA_OK)
+        st = reserve(r, &r->weighed[AIM], t->n_rows * d, t->real);
+    if (st != GQA_OK)
         return st;
-    if ((st = fetch(&values, t)) == GQA_OK)
-        st = append(&r->target[t->kind], values, t->n_rows, t->width);
-    free(values);
-    return st;
+    target = (const char *)target + offset;
+    before = (const char *)before + offset;
+    st = t->backend->weigh_rows(t->device, r->weighed[HEADS].data, t->x, NULL,
+                                NULL, t->width, target, d, t->n_rows);
+    return st == GQA_OK
+               ? t->backend->weigh_rows(t->device, r->weighed[AIM].data, target,
+                                        before, r->bias ? &bias : NULL, d,
+                                        target, d, t->n_rows)
+               : st;
 }
 
-/* --- Sums ----------------------------------------------------------------- */
-
-static enum gqa_status upload(struct refit *r, void **memory, uint64_t *room,
-                              const double *values, uint64_t n,
-                              enum gqa_dtype real)
+/* The real rows of a set, as gather() takes them; returns how many. */
+static uint64_t rows_of_set(const struct gqa_tapped *t, int set, uint64_t *rows)
 {
-    const size_t n_bytes = (size_t)(n * gqa_dtype_bits(real) / 8);
-    void *raw = malloc(n_bytes ? n_bytes : 1);
-    enum gqa_status st = raw ? GQA_OK : gqa_fail_nomem();
-
-    if (st == GQA_OK && n > *room) {
-        r->job->backend->free(r->job->device, *memory);
-        *memory = NULL;
-        *room = n;
-        st = r->job->backend->alloc(r->job->device, memory, n_bytes);
-    }
-    if (st == GQA_OK) {
-        gqa_store_f64(raw, real, values, (size_t)n);
-        st = r->job->backend->upload(r->job->device, *memory, raw, n_bytes);
-    }
-    free(raw);
-    return st;
-}
-
-/*
- * Real rows of one set, to the front of x and y: each divided by the root mean
- * square of the original's stream there, as the norm that comes next does it.
- * Returns how many.
- */
-static uint64_t weigh(const struct refit *r, const struct gqa_tapped *t,
-                      int set, double *x, double *y, const double *heads)
-{
-    const struct rows *target = &r->target[r->kind];
-    const uint64_t d = target->width;
     uint64_t n = 0;
 
     for (uint64_t i = 0; i < t->n_rows; i++) {
-        const float *aim = target->values + (target->at + i) * d;
-        const float *from = r->before.values + (r->before.at + i) * d;
         uint64_t sequence, position;
-        double square = 0, by;
 
-        if (!gqa_tapped_row(t, i, &sequence, &position) ||
-            (sequence % HELD_OUT == HELD_OUT - 1) != (set == KEPT_OUT))
-            continue;
-        for (uint64_t j = 0; j < d; j++)
-            square += (double)aim[j] * aim[j];
-        by = square > 0 ? sqrt((double)d / square) : 0;
-        for (uint64_t j = 0; j < t->width; j++)
-            x[n * t->width + j] = by * heads[i * t->width + j];
-        for (uint64_t j = 0; j < d; j++)
-            y[n * d + j] = by * ((double)aim[j] - (double)from[j] - r->bias[j]);
-        n++;
+        if (gqa_tapped_row(t, i, &sequence, &position) &&
+            (sequence % HELD_OUT == HELD_OUT - 1) == (set == KEPT_OUT))
+            rows[n++] = i;
     }
     return n;
 }
 
-static enum gqa_status add_sums(struct refit *r, const struct gqa_tapped *t,
-                                const double *heads)
+static enum gqa_status gather(struct refit *r, const struct gqa_tapped *t,
+                              int which, uint64_t width, const uint64_t *rows,
+                              uint64_t n)
 {
-    const uint64_t d = r->target[r->kind].width;
-    double *x = malloc(t->n_rows * t->width * sizeof *x);
-    double *y = malloc(t->n_rows * d * sizeof *y);
-    enum gqa_status st = x && y ? GQA_OK : gqa_fail_nomem();
+    enum gqa_status st =
+        reserve(r, &r->gathered[which], t->n_rows * width, t->real);
+
+    return st == GQA_OK
+               ? t->backend->gather(t->device, r->gathered[which].data,
+                                    r->weighed[which].data, width, rows, n)
+               : st;
+}
+
+static enum gqa_status add_sums(struct refit *r, const struct gqa_tapped *t)
+{
+    const uint64_t d = r->job->network->d_model;
+    uint64_t *rows = malloc(t->n_rows * sizeof *rows);
+    enum gqa_status st = rows ? weigh(r, t) : gqa_fail_nomem();
 
     for (int set = 0; set < N_SETS && st == GQA_OK; set++) {
-        const uint64_t n = weigh(r, t, set, x, y, heads);
+        const uint64_t n = rows_of_set(t, set, rows);
 
         if (n == 0)
             continue;
-        for (uint64_t i = 0; i < n * d; i++)
-            r->squares[set] += y[i] * y[i];
-        st = upload(r, &r->x, &r->x_room, x, n * t->width, t->real);
+        st = gather(r, t, HEADS, t->width, rows, n);
         if (st == GQA_OK)
-            st = upload(r, &r->y, &r->y_room, y, n * d, t->real);
+            st = gather(r, t, AIM, d, rows, n);
         if (st == GQA_OK)
-            st = t->backend->gram(t->device, r->inputs[set], r->x, t->width,
-                                  NULL, 0, n);
+            st =
+                t->backend->gram(t->device, r->inputs[set],
+                                 r->gathered[HEADS].data, t->width, NULL, 0, n);
         if (st == GQA_OK)
-            st = t->backend->gram(t->device, r->products[set], r->x, t->width,
-                                  r->y, d, n);
+            st = t->backend->gram(t->device, r->products[set],
+                                  r->gathered[HEADS].data, t->width,
+                                  r->gathered[AIM].data, d, n);
     }
-    free(x);
-    free(y);
+    free(rows);
     return st;
 }
 
@@ -186,25 +167,19 @@ static enum gqa_status see_converted(void *ctx, const struct gqa_tapped *t)
     const bool cross = t->kind == GQA_ATTENTION_CROSS;
     struct refit *r = ctx;
     const bool fits_cross = r->kind == GQA_ATTENTION_CROSS;
-    double *values = NULL;
-    enum gqa_status st = GQA_OK;
+    enum gqa_status st;
 
     if (t->point == GQA_TAP_ATTENDED ? cross != fits_cross
         : t->point == GQA_TAP_BEFORE ? fits_cross
                                      : !fits_cross || cross)
         return GQA_OK;
-    if ((st = fetch(&values, t)) != GQA_OK)
-        return st;
     if (t->point != GQA_TAP_ATTENDED) {
-        st = append(&r->before, values, t->n_rows, t->width);
-    } else {
-        st = add_sums(r, t, values);
-        r->before.at += t->n_rows;
-        r->target[r->kind].at += t->n_rows;
-        if (r->before.at == r->before.n)
-            r->before.at = r->before.n = 0;
+        gqa_records_clear(r->before);
+        return gqa_records_add(r->before, t);
     }
-    free(values);
+    st = add_sums(r, t);
+    if (t->first_row + t->n_rows == t->n_sequences * t->n_new)
+        r->batch++;
     return st;
 }
 
@@ -221,7 +196,6 @@ static enum gqa_status open_sums(struct refit *r, uint64_t width, uint64_t d)
         const uint64_t n_bytes[] = {width * width * sizeof *zeros,
                                     width * d * sizeof *zeros};
 
-        r->squares[set] = 0;
         for (int i = 0; i < 2 && st == GQA_OK; i++) {
             st = r->job->backend->alloc(r->job->device, sums[i], n_bytes[i]);
             if (st == GQA_OK)
@@ -240,37 +214,6 @@ static void close_sums(struct refit *r)
         r->job->backend->free(r->job->device, r->products[set]);
         r->inputs[set] = r->products[set] = NULL;
     }
-}
-
-/* What a set's sums say. */
-struct set {
-    double *inputs, *products; /* [width, width], [width, d] */
-    double squares;
-};
-
-static void clear_set(struct set *s)
-{
-    free(s->inputs);
-    free(s->products);
-}
-
-static enum gqa_status download_set(const struct refit *r, struct set *out,
-                                    int set, uint64_t width, uint64_t d)
-{
-    enum gqa_status st = GQA_OK;
-
-    out->inputs = malloc(width * width * sizeof *out->inputs);
-    out->products = malloc(width * d * sizeof *out->products);
-    out->squares = r->squares[set];
-    if (!out->inputs || !out->products)
-        return gqa_fail_nomem();
-    st = r->job->backend->download(r->job->device, out->inputs, r->inputs[set],
-                                   width * width * sizeof *out->inputs);
-    return st == GQA_OK
-               ? r->job->backend->download(r->job->device, out->products,
-                                           r->products[set],
-                                           width * d * sizeof *out->products)
-               : st;
 }
 
 /* o's weight as [inputs, outputs], and back into the parameter's shape. */
@@ -327,61 +270,114 @@ static enum gqa_status keep(struct refit *r, const double *weight,
     return GQA_OK;
 }
 
+/* As of the backend, where LAPACK is not. */
+static enum gqa_status fit_ridge(const struct refit *r, double *out,
+                                 const double *began, uint64_t width,
+                                 uint64_t d, double ridge)
+{
+    const struct gqa_backend *backend = r->job->backend;
+    const double *inputs = r->inputs[FITTED], *products = r->products[FITTED];
+
+    return backend->fit_ridge
+               ? backend->fit_ridge(r->job->device, out, began, inputs,
+                                    products, width, d, ridge)
+               : gqa_fit_ridge(out, began, inputs, products, width, d, ridge);
+}
+
+/* Of what was held out, less |Y|^2, which is the same for all weights. */
+static enum gqa_status fit_loss(const struct refit *r, double *out,
+                                const double *weight, uint64_t width,
+                                uint64_t d)
+{
+    const struct gqa_backend *backend = r->job->backend;
+    const double *inputs = r->inputs[KEPT_OUT];
+    const double *products = r->products[KEPT_OUT];
+    const enum gqa_status st =
+        backend->fit_loss
+            ? backend->fit_loss(r->job->device, out, weight, inputs, products,
+                                width, d)
+            : gqa_fit_loss(out, weight, inputs, products, 0, width, d);
+
+    if (st == GQA_OK && !isfinite(*out))
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "what attentions give is not finite, and no output "
+                        "projection can be fitted to it");
+    return st;
+}
+
+/* Of began, tried and best, float64 on the device, to best; false: nothing
+ * that was held out gains. */
+static enum gqa_status choose(bool *gains, const struct refit *r,
+                              void *weights[3], uint64_t width, uint64_t d)
+{
+    double least, loss;
+    enum gqa_status st = fit_loss(r, &least, weights[0], width, d);
+
+    *gains = false;
+    for (int i = 0; i < N_RIDGES && st == GQA_OK; i++) {
+        void *const tried = weights[1];
+
+        st = fit_ridge(r, tried, weights[0], width, d, ridges[i]);
+        if (st == GQA_OK)
+            st = fit_loss(r, &loss, tried, width, d);
+        if (st != GQA_OK || !(loss < least))
+            continue;
+        least = loss;
+        *gains = true;
+        weights[1] = weights[2];
+        weights[2] = tried;
+    }
+    return st;
+}
+
 /* The best of the fits, if what was held out gains by it. */
 static enum gqa_status fit(struct refit *r, const struct gqa_param *p,
                            bool input_major, uint64_t width, uint64_t d)
 {
-    struct set sets[N_SETS] = {0};
-    double *began = malloc(width * d * sizeof *began);
-    double *tried = malloc(width * d * sizeof *tried);
-    double *best = malloc(width * d * sizeof *best);
-    double least, loss;
+    const struct gqa_backend *backend = r->job->backend;
+    const uint64_t n_bytes = width * d * sizeof(double);
+    double *weight = malloc(n_bytes);
+    void *weights[3] = {NULL, NULL, NULL};
     bool gains = false;
-    enum gqa_status st = began && tried && best ? GQA_OK : gqa_fail_nomem();
+    enum gqa_status st =
+        weight ? read_weight(r, weight, p, input_major) : gqa_fail_nomem();
 
-    for (int set = 0; set < N_SETS && st == GQA_OK; set++)
-        st = download_set(r, &sets[set], set, width, d);
+    for (int i = 0; i < 3 && st == GQA_OK; i++)
+        st = backend->alloc(r->job->device, &weights[i], n_bytes);
     if (st == GQA_OK)
-        st = read_weight(r, began, p, input_major);
+        st = backend->upload(r->job->device, weights[0], weight, n_bytes);
     if (st == GQA_OK)
-        st = gqa_fit_loss(&least, began, sets[KEPT_OUT].inputs,
-                          sets[KEPT_OUT].products, sets[KEPT_OUT].squares,
-                          width, d);
-    for (int i = 0; i < N_RIDGES && st == GQA_OK; i++) {
-        st = gqa_fit_ridge(tried, began, sets[FITTED].inputs,
-                           sets[FITTED].products, width, d, ridges[i]);
-        if (st == GQA_OK)
-            st = gqa_fit_loss(&loss, tried, sets[KEPT_OUT].inputs,
-                              sets[KEPT_OUT].products, sets[KEPT_OUT].squares,
-                              width, d);
-        if (st != GQA_OK || !(loss < least))
-            continue;
-        least = loss;
-        gains = true;
-        memcpy(best, tried, width * d * sizeof *best);
-    }
+        st = choose(&gains, r, weights, width, d);
     if (st == GQA_OK && gains)
-        st = keep(r, best, p, input_major);
-    for (int set = 0; set < N_SETS; set++)
-        clear_set(&sets[set]);
-    free(began);
-    free(tried);
-    free(best);
+        st = backend->download(r->job->device, weight, weights[2], n_bytes);
+    if (st == GQA_OK && gains)
+        st = keep(r, weight, p, input_major);
+    for (int i = 0; i < 3; i++)
+        backend->free(r->job->device, weights[i]);
+    free(weight);
     return st;
 }
 
 static enum gqa_status read_bias(struct refit *r, size_t param)
 {
+    const struct gqa_backend *backend = r->job->backend;
     const struct gqa_param *p = &r->job->network->model->params[param];
+    const uint64_t n_bytes = p->rows * sizeof(double);
     void *raw = malloc(p->rows * (gqa_dtype_bits(p->dtype) / 8));
-    enum gqa_status st = raw ? GQA_OK : gqa_fail_nomem();
+    double *values = malloc(n_bytes);
+    enum gqa_status st = raw && values ? GQA_OK : gqa_fail_nomem();
 
     if (st == GQA_OK)
         st = r->job->original->read(r->job->original->ctx, param, 0, p->rows,
                                     raw);
     if (st == GQA_OK)
-        gqa_load_f64(r->bias, raw, p->dtype, p->rows);
+        st = backend->alloc(r->job->device, &r->bias, n_bytes);
+    if (st == GQA_OK) {
+        gqa_load_f64(values, raw, p->dtype, p->rows);
+        st = backend->upload(r->job->device, r->bias, values, n_bytes);
+    }
     free(raw);
+    free(values);
     return st;
 }
 
@@ -401,17 +397,15 @@ static enum gqa_status refit_attention(struct refit *r,
 
     r->attention = a;
     r->kind = a->kind;
-    r->before.n = r->before.at = 0;
-    r->target[r->kind].at = 0;
-    r->bias = calloc(d, sizeof *r->bias);
-    st = r->bias ? open_sums(r, width, d) : gqa_fail_nomem();
+    r->batch = 0;
+    st = open_sums(r, width, d);
     if (st == GQA_OK && block->o.bias != GQA_NO_PARAM)
         st = read_bias(r, block->o.bias);
     if (st == GQA_OK)
         st = gqa_layers_next(r->layers[1], true, &output);
     if (st == GQA_OK)
         st = fit(r, p, block->o.input_major, width, d);
-    free(r->bias);
+    r->job->backend->free(r->job->device, r->bias);
     r->bias = NULL;
     close_sums(r);
     return st;
@@ -445,7 +439,8 @@ static enum gqa_status refit_block(struct refit *r,
     const struct gqa_layers_output output = {.step = {.taps = &taps}};
     enum gqa_status st;
 
-    r->target[0].n = r->target[1].n = 0;
+    gqa_records_clear(r->target[0]);
+    gqa_records_clear(r->target[1]);
     gqa_score_stage_begin(&r->scores, r->alignment, r->job, block);
     taps.points |= gqa_score_stage_points(&r->scores);
     st = gqa_layers_next(r->layers[0], false, &output);
@@ -473,27 +468,48 @@ static enum gqa_status run(struct refit *r)
     return st;
 }
 
+static enum gqa_status open_refit(struct refit *r)
+{
+    const struct gqa_layers_options options = {.host_bytes = UINT64_C(1) << 30};
+    const struct gqa_refit_job *job = r->job;
+    struct gqa_records **const records[] = {&r->target[0], &r->target[1],
+                                            &r->before};
+    enum gqa_status st =
+        gqa_layers_create(&r->layers[0], job->network, job->backend,
+                          job->device, job->original, job->tokens, &options);
+
+    if (st == GQA_OK)
+        st = gqa_layers_create(&r->layers[1], job->becomes, job->backend,
+                               job->device, job->converted, job->tokens,
+                               &options);
+    for (size_t i = 0; i < sizeof records / sizeof *records && st == GQA_OK;
+         i++)
+        st = gqa_records_create(records[i], job->backend, job->device);
+    return st;
+}
+
+static void close_refit(struct refit *r)
+{
+    struct room *const rooms[] = {&r->weighed[HEADS], &r->weighed[AIM],
+                                  &r->gathered[HEADS], &r->gathered[AIM]};
+
+    gqa_layers_free(r->layers[0]);
+    gqa_layers_free(r->layers[1]);
+    gqa_records_free(r->target[0]);
+    gqa_records_free(r->target[1]);
+    gqa_records_free(r->before);
+    for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++)
+        r->job->backend->free(r->job->device, rooms[i]->data);
+}
+
 enum gqa_status gqa_refit(struct gqa_alignment *alignment,
                           const struct gqa_refit_job *job)
 {
-    const struct gqa_layers_options options = {.host_bytes = UINT64_C(1) << 31};
     struct refit r = {.job = job, .alignment = alignment};
-    enum gqa_status st =
-        gqa_layers_create(&r.layers[0], job->network, job->backend, job->device,
-                          job->original, job->tokens, &options);
+    enum gqa_status st = open_refit(&r);
 
     if (st == GQA_OK)
-        st = gqa_layers_create(&r.layers[1], job->becomes, job->backend,
-                               job->device, job->converted, job->tokens,
-                               &options);
-    if (st == GQA_OK)
         st = run(&r);
-    gqa_layers_free(r.layers[0]);
-    gqa_layers_free(r.layers[1]);
-    job->backend->free(job->device, r.x);
-    job->backend->free(job->device, r.y);
-    free(r.target[0].values);
-    free(r.target[1].values);
-    free(r.before.values);
+    close_refit(&r);
     return st;
 }

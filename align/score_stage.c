@@ -62,29 +62,30 @@ void gqa_score_stage_begin(struct gqa_score_stage *stage,
 
         stage->wanted[a->heads->kind] = can_fit(stage, a);
         stage->records[a->heads->kind] =
-            (struct gqa_records){.backend = job->backend,
-                                 .device = job->device,
-                                 .real = job->real,
-                                 .block = a};
+            (struct gqa_score_records){.backend = job->backend,
+                                       .device = job->device,
+                                       .real = job->real,
+                                       .block = a};
     }
 }
 
 void gqa_score_stage_clear(struct gqa_score_stage *stage)
 {
     for (int kind = 0; kind < 2; kind++)
-        gqa_records_clear(&stage->records[kind]);
+        gqa_score_records_clear(&stage->records[kind]);
 }
 
 uint32_t gqa_score_stage_points(const struct gqa_score_stage *stage)
 {
-    return stage->wanted[0] || stage->wanted[1] ? GQA_RECORDS_OF_ORIGINAL : 0;
+    return stage->wanted[0] || stage->wanted[1] ? GQA_SCORE_RECORDS_OF_ORIGINAL
+                                                : 0;
 }
 
 enum gqa_status gqa_score_stage_see(struct gqa_score_stage *stage,
                                     const struct gqa_tapped *t)
 {
     return stage->wanted[t->kind]
-               ? gqa_records_see_original(&stage->records[t->kind], t)
+               ? gqa_score_records_see_original(&stage->records[t->kind], t)
                : GQA_OK;
 }
 
@@ -92,18 +93,18 @@ enum gqa_status gqa_score_stage_see(struct gqa_score_stage *stage,
 
 static enum gqa_status see_inputs(void *ctx, const struct gqa_tapped *t)
 {
-    return gqa_records_see_converted(ctx, t);
+    return gqa_score_records_see_converted(ctx, t);
 }
 
-static enum gqa_status look(struct gqa_records *records,
+static enum gqa_status look(struct gqa_score_records *records,
                             struct gqa_layers *converted)
 {
-    const struct gqa_taps taps = {GQA_RECORDS_OF_CONVERTED, see_inputs,
+    const struct gqa_taps taps = {GQA_SCORE_RECORDS_OF_CONVERTED, see_inputs,
                                   records};
     const struct gqa_layers_output output = {.step = {.taps = &taps}};
     const enum gqa_status st = gqa_layers_next(converted, true, &output);
 
-    return st == GQA_OK ? gqa_records_finish(records) : st;
+    return st == GQA_OK ? gqa_score_records_finish(records) : st;
 }
 
 static enum gqa_status read_bias(double **out,
@@ -179,7 +180,7 @@ enum gqa_status gqa_score_stage_fit(struct gqa_score_stage *stage,
                                     const struct gqa_attention_block *block,
                                     struct gqa_layers *converted)
 {
-    struct gqa_records *records = &stage->records[block->heads->kind];
+    struct gqa_score_records *records = &stage->records[block->heads->kind];
     struct gqa_transforms *t = transforms_of(stage, block);
     uint64_t *heads = NULL;
     double *bias = NULL;
@@ -204,6 +205,6 @@ enum gqa_status gqa_score_stage_fit(struct gqa_score_stage *stage,
     }
     free(heads);
     free(bias);
-    gqa_records_clear(records);
+    gqa_score_records_clear(records);
     return st;
 }

@@ -3,8 +3,8 @@
 #ifndef GQA_ALIGN_SCORE_STAGE_H
 #define GQA_ALIGN_SCORE_STAGE_H
 
-#include "align/records.h"
 #include "align/refit.h"
+#include "align/score_records.h"
 #include "runtime/layers.h"
 
 /* Of one block; end it with gqa_score_stage_clear(). */
@@ -12,7 +12,7 @@ struct gqa_score_stage {
     const struct gqa_refit_job *job;
     struct gqa_alignment *alignment;
     bool wanted[2]; /* by kind */
-    struct gqa_records records[2];
+    struct gqa_score_records records[2];
 };
 
 void gqa_score_stage_begin(struct gqa_score_stage *stage,
@@ -22,7 +22,7 @@ void gqa_score_stage_begin(struct gqa_score_stage *stage,
 void gqa_score_stage_clear(struct gqa_score_stage *stage);
 
 /* Points that the original's run over the block is to show, and what to do
- * with them. Errors those of records.h. */
+ * with them. Errors those of score_records.h. */
 uint32_t gqa_score_stage_points(const struct gqa_score_stage *stage);
 GQA_MUST_USE
 enum gqa_status gqa_score_stage_see(struct gqa_score_stage *stage,

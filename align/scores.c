@@ -35,7 +35,7 @@ struct side {
 
 struct fitter {
     const struct gqa_scores_job *job;
-    const struct gqa_records *records;
+    const struct gqa_score_records *records;
     const struct gqa_backend *backend;
     struct gqa_device *device;
     enum gqa_dtype real;
@@ -108,12 +108,12 @@ static enum gqa_status get_sums(const struct fitter *f, double *out, uint64_t n)
 
 /* --- Projections ---------------------------------------------------------- */
 
-static uint64_t rows_of(const struct gqa_record_part *p, bool keys)
+static uint64_t rows_of(const struct gqa_score_part *p, bool keys)
 {
     return p->n_sequences * (keys ? p->n_keys : p->n_new);
 }
 
-static const void *inputs_of(const struct gqa_record_part *p, bool keys)
+static const void *inputs_of(const struct gqa_score_part *p, bool keys)
 {
     return keys && p->y ? p->y : p->x;
 }
@@ -142,7 +142,7 @@ static enum gqa_status turn(const struct fitter *f, void *rows,
 /* What f->weight makes of a part's inputs, turned; keys into a cache too. The
  * part's side becomes the batch. */
 static enum gqa_status project(const struct fitter *f,
-                               const struct gqa_record_part *p,
+                               const struct gqa_score_part *p,
                                const struct side *side, bool with_bias,
                                void *out, void *cache)
 {
@@ -150,7 +150,7 @@ static enum gqa_status project(const struct fitter *f,
     const struct gqa_weight weight = {f->weight, f->real, side->rows->n,
                                       side->rows->inputs};
     const struct gqa_weight bias = {side->bias, f->real, side->rows->n, 1};
-    enum gqa_status st = gqa_records_begin(f->records, p, side->keys);
+    enum gqa_status st = gqa_score_records_begin(f->records, p, side->keys);
 
     if (st == GQA_OK)
         st = f->backend->linear(f->device, out, inputs_of(p, side->keys),
@@ -184,7 +184,7 @@ static struct gqa_score_op op_of(const struct fitter *f, size_t part,
                                  const void *q, const void *k)
 {
     const struct gqa_attention_block *b = f->job->block;
-    const struct gqa_record_part *p = &f->records->parts[part];
+    const struct gqa_score_part *p = &f->records->parts[part];
     const bool cross = b->heads->kind == GQA_ATTENTION_CROSS;
 
     return (struct gqa_score_op){
@@ -217,8 +217,8 @@ static struct gqa_score_op op_of(const struct fitter *f, size_t part,
 static enum gqa_status differentiate(const struct fitter *f, size_t part,
                                      struct gqa_score_op *op)
 {
-    const struct gqa_record_part *p = &f->records->parts[part];
-    enum gqa_status st = gqa_records_begin(f->records, p, false);
+    const struct gqa_score_part *p = &f->records->parts[part];
+    enum gqa_status st = gqa_score_records_begin(f->records, p, false);
 
     if (f->side->keys)
         op->out_k = f->out;
@@ -227,13 +227,13 @@ static enum gqa_status differentiate(const struct fitter *f, size_t part,
     if (st == GQA_OK)
         st = f->backend->scores(f->device, op);
     if (st == GQA_OK && f->side->keys)
-        st = gqa_records_begin(f->records, p, true);
+        st = gqa_score_records_begin(f->records, p, true);
     return st == GQA_OK ? turn(f, f->out, f->side, f->turning.back) : st;
 }
 
 static enum gqa_status add_gradient(const struct fitter *f, size_t part)
 {
-    const struct gqa_record_part *p = &f->records->parts[part];
+    const struct gqa_score_part *p = &f->records->parts[part];
     const bool keys = f->side->keys;
 
     return f->backend->gram(f->device, f->sums, f->out, f->side->rows->n,
@@ -253,7 +253,7 @@ static enum gqa_status sum_gradients(const struct fitter *f, double *out,
     if (st == GQA_OK && direction)
         st = put(f, f->weight, direction, n);
     for (size_t i = 0; i < f->records->n_parts && st == GQA_OK; i++) {
-        const struct gqa_record_part *p = &f->records->parts[i];
+        const struct gqa_score_part *p = &f->records->parts[i];
         struct gqa_score_op op = op_of(f, i, f->now_q[i], f->now_k[i]);
 
         if (p->held_out)
@@ -285,7 +285,7 @@ static enum gqa_status probe(const struct fitter *f, double *out)
     enum gqa_status st = all ? clear_sums(f, n * n) : gqa_fail_nomem();
 
     for (size_t i = 0; i < f->records->n_parts && st == GQA_OK; i++) {
-        const struct gqa_record_part *p = &f->records->parts[i];
+        const struct gqa_score_part *p = &f->records->parts[i];
         struct gqa_score_op op = op_of(f, i, f->now_q[i], f->now_k[i]);
 
         if (p->held_out)
@@ -321,7 +321,7 @@ static enum gqa_status lose(const struct fitter *f, double *out)
     enum gqa_status st = losses ? GQA_OK : gqa_fail_nomem();
 
     for (size_t i = 0; i < f->records->n_parts && st == GQA_OK; i++) {
-        const struct gqa_record_part *p = &f->records->parts[i];
+        const struct gqa_score_part *p = &f->records->parts[i];
         struct gqa_score_op op = f->side->keys
                                      ? op_of(f, i, f->now_q[i], f->cache)
                                      : op_of(f, i, f->rows, f->now_k[i]);
@@ -332,7 +332,7 @@ static enum gqa_status lose(const struct fitter *f, double *out)
         op.losses = losses;
         st = project(f, p, f->side, true, f->rows, f->cache);
         if (st == GQA_OK)
-            st = gqa_records_begin(f->records, p, false);
+            st = gqa_score_records_begin(f->records, p, false);
         if (st == GQA_OK)
             st = f->backend->scores(f->device, &op);
         for (uint64_t g = 0; g < pooled && st == GQA_OK; g++) {
@@ -366,7 +366,7 @@ static struct tally tally(const double *losses, size_t n_held, uint64_t pooled,
     return t;
 }
 
-static size_t count_held(const struct gqa_records *r)
+static size_t count_held(const struct gqa_score_records *r)
 {
     size_t n = 0;
 
@@ -507,7 +507,7 @@ static enum gqa_status fit_side(struct fitter *f, const struct side *side,
 
 /* Real rows of a part, to f->out; *n: how many. */
 static enum gqa_status gather_real(const struct fitter *f,
-                                   const struct gqa_record_part *p, bool keys,
+                                   const struct gqa_score_part *p, bool keys,
                                    uint64_t width, uint64_t *n)
 {
     const uint64_t n_new = keys ? p->n_keys : p->n_new;
@@ -535,7 +535,7 @@ static enum gqa_status invert_inputs(const struct fitter *f, struct side *side)
         moments ? clear_sums(f, width * width) : gqa_fail_nomem();
 
     for (size_t i = 0; i < f->records->n_parts && st == GQA_OK; i++) {
-        const struct gqa_record_part *p = &f->records->parts[i];
+        const struct gqa_score_part *p = &f->records->parts[i];
         uint64_t n;
 
         if (p->held_out)
@@ -587,7 +587,7 @@ static enum gqa_status put_score_bias(struct fitter *f)
 
 static enum gqa_status alloc_parts(struct fitter *f)
 {
-    const struct gqa_records *r = f->records;
+    const struct gqa_score_records *r = f->records;
     enum gqa_status st = GQA_OK;
 
     f->now_q = calloc(r->n_parts + 1, sizeof *f->now_q);
@@ -615,7 +615,7 @@ static enum gqa_status alloc_room(struct fitter *f)
 
     f->reach = 1;
     for (size_t i = 0; i < f->records->n_parts; i++) {
-        const struct gqa_record_part *p = &f->records->parts[i];
+        const struct gqa_score_part *p = &f->records->parts[i];
 
         n_rows = gqa_max_u64(n_rows,
                              gqa_max_u64(rows_of(p, false), rows_of(p, true)));

@@ -7,10 +7,10 @@
 #define GQA_ALIGN_SCORES_H
 
 #include "align/head_rows.h"
-#include "align/records.h"
+#include "align/score_records.h"
 
 struct gqa_scores_job {
-    const struct gqa_records *records; /* finished; of block */
+    const struct gqa_score_records *records; /* finished; of block */
     /* Of the original, and of the converted model in the original's shapes. */
     const struct gqa_attention_block *block, *becomes;
     /* [n_heads]: which of the original's each query head stands for; NULL:

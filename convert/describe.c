@@ -245,9 +245,10 @@ static json_t *describe_alignment(const struct gqa_plan *plan,
                                   const struct gqa_calibration *c,
                                   const struct gqa_kept_transforms *kept)
 {
-    const bool tokens = gqa_calibration_has_tokens(c);
-    const char *from = c->text_path ? c->text_path : c->from ? c->from : "self";
-    const bool drawn = tokens && !c->text_path && strcmp(from, "self") == 0;
+    const struct gqa_learning_options *l = &c->learning;
+    const bool tokens = gqa_learning_has_tokens(l);
+    const char *from = l->text_path ? l->text_path : l->from ? l->from : "self";
+    const bool drawn = tokens && !l->text_path && strcmp(from, "self") == 0;
     json_t *losses = json_array(), *orders = json_array();
     json_t *fitted = json_array(), *transformed = json_array();
     json_t *out =
@@ -260,7 +261,7 @@ static json_t *describe_alignment(const struct gqa_plan *plan,
                             integer(plan->alignment->n_tokens));
     }
     if (drawn)
-        json_object_set_new(out, "seed", integer(c->seed));
+        json_object_set_new(out, "seed", integer(l->seed));
     if (plan->alignment->divisors)
         json_object_set_new(out, "freed_pairs",
                             describe_freed(plan->alignment));

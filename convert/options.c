@@ -101,9 +101,9 @@ static const struct gqa_choice attentions[] = {
 };
 
 static const struct gqa_choice backends[] = {
-    {.name = "auto", .value = GQA_CALIBRATE_AUTO},
-    {.name = "cpu", .value = GQA_CALIBRATE_CPU},
-    {.name = "cuda", .value = GQA_CALIBRATE_CUDA},
+    {.name = "auto", .value = GQA_LEARN_AUTO},
+    {.name = "cpu", .value = GQA_LEARN_CPU},
+    {.name = "cuda", .value = GQA_LEARN_CUDA},
     {.name = NULL},
 };
 
@@ -143,32 +143,32 @@ static const struct gqa_option rows[] = {
     {.name = "calibrate",
      .kind = GQA_OPTION_FILE,
      .value = "FILE",
-     .offset = AT(calibration.from),
+     .offset = AT(calibration.learning.from),
      .excludes = {"text"},
      .help = "what an aligned conversion learns from: self (default: tokens "
              "that INPUT itself draws), none, or a FILE of tokens"},
     {.name = "text",
      .kind = GQA_OPTION_FILE,
      .value = "FILE",
-     .offset = AT(calibration.text_path),
+     .offset = AT(calibration.learning.text_path),
      .help = "the same, text for a model of bytes"},
     {.name = "backend",
      .kind = GQA_OPTION_CHOICE,
      .value = "BACKEND",
-     .offset = AT(calibration.device),
+     .offset = AT(calibration.learning.device),
      .choices = backends,
      .help = "auto (a GPU where there is one), cpu, cuda"},
     {.name = "samples",
      .kind = GQA_OPTION_COUNT,
      .value = "N",
-     .offset = AT(calibration.n),
+     .offset = AT(calibration.learning.n),
      .min = 1,
      .max = MAX_COUNT,
      .help = "sequences to learn from, 64 by default"},
     {.name = "length",
      .kind = GQA_OPTION_COUNT,
      .value = "L",
-     .offset = AT(calibration.length),
+     .offset = AT(calibration.learning.length),
      .min = 2,
      .max = MAX_COUNT,
      .help = "tokens of each, 512 by default"},
@@ -345,8 +345,7 @@ static enum gqa_status check_calibration(const struct gqa_convert_options *o)
         "calibrate",  "keep-context", "no-free-pairs", "no-regroup",
         "no-pooling", "text",         "samples",       "length",
         "backend",    "no-refit",     "no-fit-scores"};
-    const bool none =
-        o->calibration.from && !gqa_calibration_has_tokens(&o->calibration);
+    const bool none = !gqa_learning_has_tokens(&o->calibration.learning);
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (given(o, names[i]) && o->plan.method != GQA_METHOD_ALIGNED)
@@ -417,7 +416,7 @@ enum gqa_status gqa_convert_options_parse(struct gqa_convert_options *out,
     out->input = out->common.operands[0];
     out->output = out->common.operands[1];
     out->plan.keep_dtype = out->dtype == KEEP_DTYPE;
-    out->calibration.seed = out->plan.seed;
+    out->calibration.learning.seed = out->plan.seed;
     if (!out->plan.keep_dtype)
         out->plan.dtype = (enum gqa_dtype)out->dtype;
     if ((st = find_writer(out)) != GQA_OK)

@@ -82,7 +82,7 @@ static enum gqa_status plan_attention(struct gqa_plan_attention *out,
     out->written = options->in_place          ? out->source
                    : options->expand && asked ? a->n_heads
                                               : out->pooled;
-    if (out->pooled <= out->source && out->source % out->pooled == 0)
+    if (asked == 0 || (asked <= out->source && out->source % asked == 0))
         return GQA_OK;
     list_divisors(possible, sizeof possible, out->source);
     return gqa_fail(GQA_ERR_USAGE,

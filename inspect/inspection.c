@@ -142,8 +142,8 @@ static enum gqa_status understand(struct gqa_inspection *inspection)
     if (st == GQA_OK)
         return st;
     st = fail_with_path(st, path);
-    /* The cache's size is asked of the model alone. */
-    if (inspection->show.kv_cache ||
+    /* These are asked of the model alone. */
+    if (inspection->show.kv_cache || inspection->show.compare ||
         (st != GQA_ERR_FORMAT && st != GQA_ERR_UNSUPPORTED &&
          st != GQA_ERR_USAGE))
         return st;
@@ -172,6 +172,44 @@ static enum gqa_status plan_kv_cache(struct gqa_inspection *inspection)
     }
     return gqa_kv_plan_create(&inspection->kv_plan, inspection->model, context,
                               inspection->show.batch);
+}
+
+/* A page is made without a plan, where there can be none. */
+static enum gqa_status make_plan(struct gqa_inspection *inspection)
+{
+    const struct gqa_inspect_options *show = &inspection->show;
+    const char *path = gqa_checkpoint_path(inspection->checkpoint);
+    enum gqa_status st =
+        gqa_trade_off_create(&inspection->trade_off, inspection->model,
+                             inspection->similarity, show->budget);
+
+    if (st == GQA_ERR_UNSUPPORTED && !show->plan) {
+        gqa_info("%s: no plan: %s", path, gqa_error_message());
+        return GQA_OK;
+    }
+    return st == GQA_OK ? st : fail_with_path(st, path);
+}
+
+static enum gqa_status compare(struct gqa_inspection *inspection)
+{
+    const struct gqa_inspect_options *show = &inspection->show;
+    const char *path = gqa_checkpoint_path(inspection->checkpoint);
+    const struct gqa_similarity_options options = {
+        .groups = show->groups,
+        .learning = show->learning,
+        .all = show->plan || show->page_path || show->figure_path,
+        .n_threads = show->common.n_threads,
+        .log_level = show->common.log_level};
+    enum gqa_status st =
+        gqa_similarity_create(&inspection->similarity, inspection->checkpoint,
+                              inspection->model, &options);
+
+    if (st == GQA_OK && options.all)
+        st = make_plan(inspection);
+    if (st == GQA_OK && inspection->similarity->unaligned)
+        gqa_warn("%s: what heads lose where they share is not worked out: %s",
+                 path, inspection->similarity->unaligned);
+    return st;
 }
 
 /* One line that names the first of them; the table has the rest. */
@@ -218,7 +256,7 @@ static enum gqa_status examine(struct gqa_inspection *inspection)
 {
     const struct gqa_inspect_options *show = &inspection->show;
     const bool wants_summary =
-        show->common.json || (!show->tensors && !show->recipe);
+        show->common.json || show->compare || (!show->tensors && !show->recipe);
     enum gqa_status st = GQA_OK;
     double start;
 
@@ -234,6 +272,8 @@ static enum gqa_status examine(struct gqa_inspection *inspection)
     gqa_clock_log("understanding the tensors", start, 0);
     if (st == GQA_OK && show->kv_cache)
         st = plan_kv_cache(inspection);
+    if (st == GQA_OK && show->compare)
+        st = compare(inspection);
     start = gqa_clock_s();
     if (st == GQA_OK && show->stats) {
         st = gqa_stats_create(&inspection->stats, inspection->checkpoint,
@@ -301,6 +341,8 @@ void gqa_inspection_free(struct gqa_inspection *inspection)
     if (!inspection)
         return;
     gqa_kv_plan_free(inspection->kv_plan);
+    gqa_trade_off_free(inspection->trade_off);
+    gqa_similarity_free(inspection->similarity);
     gqa_stats_free(inspection->stats);
     json_decref(inspection->recipe);
     gqa_model_free(inspection->model);
@@ -317,4 +359,17 @@ const struct gqa_source *gqa_inspection_source_of(
     const struct gqa_inspection *inspection, size_t tensor)
 {
     return gqa_checkpoint_source_of(inspection->checkpoint, tensor);
+}
+
+const struct gqa_sharing_choice *gqa_inspection_drawn(
+    const struct gqa_inspection *inspection, size_t attention)
+{
+    const struct gqa_trade_off *t = inspection->trade_off;
+    const struct gqa_similar_heads *heads =
+        &inspection->similarity->attentions[attention];
+
+    for (size_t i = 0; t && !inspection->show.groups && i < t->n; i++)
+        if (t->attentions[i] == attention)
+            return gqa_trade_off_pick(t, inspection->similarity, i);
+    return heads->n_choices ? &heads->choices[heads->shown] : NULL;
 }

@@ -10,7 +10,9 @@
 #include "formats/model/model.h"
 #include "inspect/kv_cache.h"
 #include "inspect/options.h"
+#include "inspect/similarity.h"
 #include "inspect/stats.h"
+#include "inspect/trade_off.h"
 
 /* Where a context's length came from. */
 enum gqa_context_origin {
@@ -50,6 +52,8 @@ struct gqa_inspection {
     struct gqa_stats *stats;
     struct gqa_kv_plan *kv_plan;
     enum gqa_context_origin context_origin;
+    struct gqa_similarity *similarity;
+    struct gqa_trade_off *trade_off;
 };
 
 /*
@@ -59,7 +63,8 @@ struct gqa_inspection {
  * out    receives the inspection on GQA_OK; the caller ends it with
  *        gqa_inspection_free(). It keeps a copy of the options.
  * Errors as gqa_checkpoint_open(), gqa_model_create() but for the above,
- *        gqa_recipe_load(), gqa_stats_create(), gqa_kv_plan_create().
+ *        gqa_recipe_load(), gqa_stats_create(), gqa_kv_plan_create(),
+ *        gqa_similarity_create(), gqa_trade_off_create().
  */
 GQA_MUST_USE
 enum gqa_status gqa_inspection_create(
@@ -73,6 +78,13 @@ enum gqa_status gqa_inspection_create(
 GQA_MUST_USE
 enum gqa_status gqa_inspection_judge(const struct gqa_inspection *inspection);
 void gqa_inspection_free(struct gqa_inspection *inspection);
+
+/*
+ * The groups to draw of an attention: what was asked for, else what the plan
+ * chose, else half. Lent; NULL: heads cannot share.
+ */
+const struct gqa_sharing_choice *gqa_inspection_drawn(
+    const struct gqa_inspection *inspection, size_t attention);
 
 /* The file that a tensor lies in. Lent. */
 const struct gqa_source *gqa_inspection_source_of(

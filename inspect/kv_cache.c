@@ -49,8 +49,7 @@ static bool add(uint64_t a, uint64_t b, uint64_t *out)
     return gqa_add_u64(a, b, out) && *out <= INT64_MAX;
 }
 
-/* Keys and values of one token in one attention. */
-static bool attention_bytes(const struct gqa_model *model,
+bool gqa_kv_attention_bytes(const struct gqa_model *model,
                             const struct gqa_attention *a, uint64_t n_kv_heads,
                             uint64_t *bytes)
 {
@@ -78,7 +77,7 @@ static enum gqa_status count_per_token(struct gqa_kv_bytes *out,
 
         if (!gqa_kv_is_cached(a))
             continue;
-        if (!attention_bytes(model, a, count(a, given), &bytes) ||
+        if (!gqa_kv_attention_bytes(model, a, count(a, given), &bytes) ||
             !add(*part, bytes, part))
             return too_large();
     }

@@ -69,6 +69,12 @@ void gqa_kv_plan_free(struct gqa_kv_plan *plan);
  */
 uint64_t gqa_kv_context_of_config(const json_t *config, gqa_texts keys);
 
+/* Keys and values of one token in one attention; false: more than 63 bits
+ * count. */
+bool gqa_kv_attention_bytes(const struct gqa_model *model,
+                            const struct gqa_attention *a, uint64_t n_kv_heads,
+                            uint64_t *bytes);
+
 /* True for attentions that keep a cache. */
 bool gqa_kv_is_cached(const struct gqa_attention *attention);
 

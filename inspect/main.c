@@ -4,26 +4,34 @@
 #include "common/json.h"
 #include "inspect/inspection.h"
 #include "inspect/options.h"
+#include "inspect/outputs.h"
 #include "inspect/report.h"
 #include "inspect/text.h"
 
 static int inspect(const struct gqa_inspect_options *options)
 {
     struct gqa_inspection *inspection = NULL;
-    enum gqa_status st = gqa_inspection_create(&inspection, options);
+    struct gqa_inspect_outputs outputs;
+    enum gqa_status st = gqa_inspect_outputs_begin(&outputs, options);
 
     if (st == GQA_OK)
+        st = gqa_inspection_create(&inspection, options);
+    if (st == GQA_OK)
         st = gqa_json_check();
+    if (st == GQA_OK)
+        st = gqa_inspect_outputs_write(&outputs, inspection);
     if (st == GQA_OK && options->common.json)
         st = gqa_report_json(stdout, inspection);
     else if (st == GQA_OK && options->common.log_level >= GQA_LOG_WARN)
         st = gqa_report_text(stdout, inspection);
     if (st == GQA_OK)
         st = gqa_text_check();
-    if (st == GQA_OK) {
-        fflush(stdout); /* what is shown comes before what is wrong with it */
+    /* What is shown comes before what is wrong with it, and before outputs. */
+    if (st == GQA_OK)
+        st = gqa_cli_flush();
+    st = gqa_inspect_outputs_end(&outputs, st);
+    if (st == GQA_OK)
         st = gqa_inspection_judge(inspection);
-    }
     gqa_inspection_free(inspection);
     return st == GQA_OK ? GQA_EXIT_OK : gqa_cli_trouble(gqa_inspect_tool.name);
 }

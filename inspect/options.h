@@ -2,20 +2,27 @@
 #ifndef GQA_INSPECT_OPTIONS_H
 #define GQA_INSPECT_OPTIONS_H
 
+#include "align/learning.h"
 #include "common/options.h"
 
 struct gqa_inspect_options {
     struct gqa_options common; /* first: gqa_options_parse() */
     const char *path;
-    const char *config_path; /* NULL: not given */
-    const char *family_path; /* NULL: not given */
-    uint64_t n_heads;        /* 0: not given */
-    uint64_t head_dim;       /* 0: not given */
-    uint64_t context;        /* 0: not given */
+    const char *config_path;             /* NULL: not given */
+    const char *family_path;             /* NULL: not given */
+    const char *page_path, *figure_path; /* NULL: not given */
+    bool force;
+    struct gqa_learning_options learning; /* of comparing heads */
+    uint64_t n_heads;                     /* 0: not given */
+    uint64_t head_dim;                    /* 0: not given */
+    uint64_t context;                     /* 0: not given */
     uint64_t batch;
+    uint64_t groups; /* 0: half */
+    double budget;   /* of the KV cache's bytes; 0: half */
     /* What to show; none of these: the summary. */
-    bool tensors, recipe, stats, kv_cache;
-    bool all; /* no row stands for several */
+    bool tensors, recipe, stats, kv_cache, similarity, plan;
+    bool all;     /* no row stands for several */
+    bool compare; /* heads are compared, for any of these */
 };
 
 /* Its options, for help and completions. */

@@ -1,36 +1,14 @@
 /* The form of this output is a promise: docs/inspect-json.md. */
-#include <math.h>
 #include <stdlib.h>
 
 #include "common/json.h"
 #include "formats/formats.h"
+#include "inspect/json_similarity.h"
+#include "inspect/json_values.h"
 #include "inspect/names.h"
 #include "inspect/report.h"
 
 enum { SCHEMA_VERSION = 1 };
-
-/*
- * Every maker below returns a new reference. What memory is short for is
- * missing in it; gqa_json_dump() tells.
- */
-
-/* Names in files need not be UTF-8; JSON is. NULL gives null. */
-static json_t *make_text(const char *text)
-{
-    return text ? gqa_json_text(text) : json_null();
-}
-
-/* jansson's integers have a sign; beyond them the value is rounded. */
-static json_t *make_count(uint64_t n)
-{
-    return n <= INT64_MAX ? json_integer((json_int_t)n) : json_real((double)n);
-}
-
-/* JSON has neither NaN nor infinity: null stands for them. */
-static json_t *make_real(double x)
-{
-    return isfinite(x) ? json_real(x) : json_null();
-}
 
 static json_t *make_files(const struct gqa_inspection *in)
 {
@@ -41,13 +19,15 @@ static json_t *make_files(const struct gqa_inspection *in)
             gqa_checkpoint_source(in->checkpoint, i);
         json_t *file = json_object();
 
-        json_object_set_new(file, "path", make_text(source->path));
+        json_object_set_new(file, "path", gqa_json_make_text(source->path));
         json_object_set_new(file, "container",
                             json_string(source->format->word));
-        json_object_set_new(file, "file_bytes", make_count(source->file_bytes));
+        json_object_set_new(file, "file_bytes",
+                            gqa_json_make_count(source->file_bytes));
         json_object_set_new(file, "content_bytes",
-                            make_count(source->content_bytes));
-        json_object_set_new(file, "n_tensors", make_count(source->n_tensors));
+                            gqa_json_make_count(source->content_bytes));
+        json_object_set_new(file, "n_tensors",
+                            gqa_json_make_count(source->n_tensors));
         json_array_append_new(files, file);
     }
     return files;
@@ -57,22 +37,27 @@ static json_t *make_checkpoint(const struct gqa_inspection *in)
 {
     json_t *checkpoint = json_object();
 
-    json_object_set_new(checkpoint, "path",
-                        make_text(gqa_checkpoint_path(in->checkpoint)));
-    json_object_set_new(checkpoint, "kind",
-                        make_text(gqa_checkpoint_kind(in->checkpoint)));
+    json_object_set_new(
+        checkpoint, "path",
+        gqa_json_make_text(gqa_checkpoint_path(in->checkpoint)));
+    json_object_set_new(
+        checkpoint, "kind",
+        gqa_json_make_text(gqa_checkpoint_kind(in->checkpoint)));
     json_object_set_new(
         checkpoint, "naming",
         json_string(gqa_naming_word(gqa_checkpoint_naming(in->checkpoint))));
-    json_object_set_new(checkpoint, "config_path",
-                        make_text(gqa_checkpoint_config_path(in->checkpoint)));
+    json_object_set_new(
+        checkpoint, "config_path",
+        gqa_json_make_text(gqa_checkpoint_config_path(in->checkpoint)));
     json_object_set_new(checkpoint, "has_recipe", json_boolean(in->has_recipe));
-    json_object_set_new(checkpoint, "n_tensors", make_count(in->n_tensors));
+    json_object_set_new(checkpoint, "n_tensors",
+                        gqa_json_make_count(in->n_tensors));
     json_object_set_new(checkpoint, "tensor_bytes",
-                        make_count(in->tensor_bytes));
+                        gqa_json_make_count(in->tensor_bytes));
     json_object_set_new(checkpoint, "n_transforms",
-                        make_count(in->n_transforms));
-    json_object_set_new(checkpoint, "n_unwritten", make_count(in->n_unwritten));
+                        gqa_json_make_count(in->n_transforms));
+    json_object_set_new(checkpoint, "n_unwritten",
+                        gqa_json_make_count(in->n_unwritten));
     json_object_set_new(checkpoint, "files", make_files(in));
     return checkpoint;
 }
@@ -91,10 +76,11 @@ static json_t *make_param(const struct gqa_inspection *in, size_t index)
     param = &in->model->params[index];
     for (size_t i = 0; i < param->n_parts; i++)
         json_array_append_new(
-            stored, make_text(gqa_checkpoint_tensor(in->checkpoint,
-                                                    param->parts[i].tensor)
-                                  ->name));
-    json_object_set_new(object, "name", make_text(param->name));
+            stored,
+            gqa_json_make_text(
+                gqa_checkpoint_tensor(in->checkpoint, param->parts[i].tensor)
+                    ->name));
+    json_object_set_new(object, "name", gqa_json_make_text(param->name));
     json_object_set_new(object, "dtype",
                         json_string(gqa_dtype_name(param->dtype)));
     json_object_set_new(object, "stored_in", stored);
@@ -109,11 +95,12 @@ static json_t *make_slice(const struct gqa_inspection *in,
     json_object_set_new(object, "weight", make_param(in, slice->weight));
     json_object_set_new(object, "bias", make_param(in, bias));
     json_object_set_new(object, "axis", json_string(gqa_axis_word(slice)));
-    json_object_set_new(object, "n_heads", make_count(slice->n_heads));
-    json_object_set_new(object, "base", make_count(slice->base));
-    json_object_set_new(object, "per_block", make_count(slice->per_block));
+    json_object_set_new(object, "n_heads", gqa_json_make_count(slice->n_heads));
+    json_object_set_new(object, "base", gqa_json_make_count(slice->base));
+    json_object_set_new(object, "per_block",
+                        gqa_json_make_count(slice->per_block));
     json_object_set_new(object, "block_stride",
-                        make_count(slice->block_stride));
+                        gqa_json_make_count(slice->block_stride));
     return object;
 }
 
@@ -125,22 +112,10 @@ static json_t *make_position(const struct gqa_position *position)
                         json_string(gqa_position_word(position->scheme)));
     if (position->scheme == GQA_POSITION_ROPE) {
         json_object_set_new(object, "rotary_dim",
-                            make_count(position->rotary_dim));
+                            gqa_json_make_count(position->rotary_dim));
         json_object_set_new(object, "interleaved",
                             json_boolean(position->interleaved));
     }
-    return object;
-}
-
-/* What tells attentions apart; the same in all lists of them. */
-static json_t *make_attention_key(const struct gqa_attention *a)
-{
-    json_t *object = json_object();
-
-    json_object_set_new(object, "stack", json_string(gqa_stack_name(a->stack)));
-    json_object_set_new(object, "kind",
-                        json_string(gqa_attention_kind_name(a->kind)));
-    json_object_set_new(object, "layer", make_count(a->layer));
     return object;
 }
 
@@ -150,13 +125,15 @@ static json_t *make_attentions(const struct gqa_inspection *in)
 
     for (size_t i = 0; i < in->model->n_attentions; i++) {
         const struct gqa_attention *a = &in->model->attentions[i];
-        json_t *object = make_attention_key(a);
+        json_t *object = gqa_json_make_attention_key(a);
 
-        json_object_set_new(object, "n_heads", make_count(a->n_heads));
-        json_object_set_new(object, "n_kv_heads", make_count(a->n_kv_heads));
+        json_object_set_new(object, "n_heads", gqa_json_make_count(a->n_heads));
+        json_object_set_new(object, "n_kv_heads",
+                            gqa_json_make_count(a->n_kv_heads));
         json_object_set_new(object, "group_size",
-                            make_count(a->n_heads / a->n_kv_heads));
-        json_object_set_new(object, "head_dim", make_count(a->head_dim));
+                            gqa_json_make_count(a->n_heads / a->n_kv_heads));
+        json_object_set_new(object, "head_dim",
+                            gqa_json_make_count(a->head_dim));
         json_object_set_new(object, "layout",
                             json_string(gqa_layout_word(a->layout)));
         json_object_set_new(object, "position", make_position(&a->position));
@@ -174,8 +151,8 @@ static json_t *make_kv_bytes(const struct gqa_kv_bytes *bytes)
 {
     json_t *object = json_object();
 
-    json_object_set_new(object, "self", make_count(bytes->self));
-    json_object_set_new(object, "cross", make_count(bytes->cross));
+    json_object_set_new(object, "self", gqa_json_make_count(bytes->self));
+    json_object_set_new(object, "cross", gqa_json_make_count(bytes->cross));
     return object;
 }
 
@@ -189,17 +166,21 @@ static json_t *make_model(const struct gqa_inspection *in)
     json_object_set_new(kv, "mha", make_kv_bytes(&in->kv_per_token.mha));
     json_object_set_new(object, "family",
                         json_string(gqa_family_name(model->family)));
-    json_object_set_new(object, "model_type", make_text(model->model_type));
+    json_object_set_new(object, "model_type",
+                        gqa_json_make_text(model->model_type));
     json_object_set_new(object, "encoder_decoder",
                         json_boolean(gqa_model_is_encoder_decoder(model)));
-    json_object_set_new(object, "n_layers", make_count(model->n_layers));
+    json_object_set_new(object, "n_layers",
+                        gqa_json_make_count(model->n_layers));
     json_object_set_new(object, "n_decoder_layers",
-                        make_count(model->n_decoder_layers));
-    json_object_set_new(object, "d_model", make_count(model->d_model));
-    json_object_set_new(object, "vocab_size", make_count(model->vocab_size));
-    json_object_set_new(object, "n_parameters", make_count(in->n_parameters));
+                        gqa_json_make_count(model->n_decoder_layers));
+    json_object_set_new(object, "d_model", gqa_json_make_count(model->d_model));
+    json_object_set_new(object, "vocab_size",
+                        gqa_json_make_count(model->vocab_size));
+    json_object_set_new(object, "n_parameters",
+                        gqa_json_make_count(in->n_parameters));
     json_object_set_new(object, "n_grouped_attentions",
-                        make_count(in->n_grouped));
+                        gqa_json_make_count(in->n_grouped));
     json_object_set_new(object, "kv_bytes_per_token", kv);
     json_object_set_new(object, "attentions", make_attentions(in));
     return object;
@@ -224,14 +205,16 @@ static json_t *make_tensors(const struct gqa_inspection *in)
         json_t *object = json_object();
 
         for (unsigned d = 0; d < tensor->rank; d++)
-            json_array_append_new(shape, make_count(tensor->shape[d]));
-        json_object_set_new(object, "name", make_text(tensor->name));
+            json_array_append_new(shape, gqa_json_make_count(tensor->shape[d]));
+        json_object_set_new(object, "name", gqa_json_make_text(tensor->name));
         json_object_set_new(object, "dtype",
                             json_string(gqa_dtype_name(tensor->dtype)));
         json_object_set_new(object, "shape", shape);
-        json_object_set_new(object, "bytes", make_count(tensor->n_bytes));
-        json_object_set_new(object, "file",
-                            make_text(gqa_inspection_source_of(in, i)->path));
+        json_object_set_new(object, "bytes",
+                            gqa_json_make_count(tensor->n_bytes));
+        json_object_set_new(
+            object, "file",
+            gqa_json_make_text(gqa_inspection_source_of(in, i)->path));
         json_object_set_new(object, "written",
                             json_string(written_word(tensor)));
         json_array_append_new(list, object);
@@ -250,16 +233,16 @@ static json_t *make_tensor_stats(const struct gqa_inspection *in)
 
         json_object_set_new(
             object, "name",
-            make_text(gqa_checkpoint_tensor(in->checkpoint, i)->name));
+            gqa_json_make_text(gqa_checkpoint_tensor(in->checkpoint, i)->name));
         json_object_set_new(object, "n_nan",
-                            stats->is_float ? make_count(stats->n_nan)
+                            stats->is_float ? gqa_json_make_count(stats->n_nan)
                                             : json_null());
         json_object_set_new(object, "n_inf",
-                            stats->is_float ? make_count(stats->n_inf)
+                            stats->is_float ? gqa_json_make_count(stats->n_inf)
                                             : json_null());
         /* Without a finite element they are infinite, and so null. */
-        json_object_set_new(object, "min", make_real(stats->min));
-        json_object_set_new(object, "max", make_real(stats->max));
+        json_object_set_new(object, "min", gqa_json_make_real(stats->min));
+        json_object_set_new(object, "max", gqa_json_make_real(stats->max));
         json_array_append_new(list, object);
     }
     return list;
@@ -273,7 +256,7 @@ static json_t *make_norms(const double *norms, uint64_t n)
         return json_null();
     list = json_array();
     for (uint64_t i = 0; i < n; i++)
-        json_array_append_new(list, make_real(norms[i]));
+        json_array_append_new(list, gqa_json_make_real(norms[i]));
     return list;
 }
 
@@ -286,7 +269,7 @@ static json_t *make_stats(const struct gqa_inspection *in)
     for (size_t i = 0; in->model && i < in->stats->n_attentions; i++) {
         const struct gqa_attention *a = &in->model->attentions[i];
         const struct gqa_head_stats *norms = &in->stats->heads[i];
-        json_t *row = make_attention_key(a);
+        json_t *row = gqa_json_make_attention_key(a);
 
         json_object_set_new(row, "k_norms",
                             make_norms(norms->k, a->n_kv_heads));
@@ -315,21 +298,24 @@ static json_t *make_kv_plan(const struct gqa_inspection *in)
         json_t *row = json_object();
 
         json_object_set_new(row, "n_kv_heads",
-                            r->n_kv_heads ? make_count(r->n_kv_heads)
+                            r->n_kv_heads ? gqa_json_make_count(r->n_kv_heads)
                                           : json_null());
         json_object_set_new(row, "is_mha", json_boolean(r->is_mha));
         json_object_set_new(row, "is_stored", json_boolean(r->is_stored));
         json_object_set_new(row, "bytes_per_token",
                             make_kv_bytes(&r->per_token));
-        json_object_set_new(row, "self_bytes", make_count(r->self_bytes));
-        json_object_set_new(row, "cross_bytes", make_count(r->cross_bytes));
-        json_object_set_new(row, "total_bytes", make_count(r->total_bytes));
+        json_object_set_new(row, "self_bytes",
+                            gqa_json_make_count(r->self_bytes));
+        json_object_set_new(row, "cross_bytes",
+                            gqa_json_make_count(r->cross_bytes));
+        json_object_set_new(row, "total_bytes",
+                            gqa_json_make_count(r->total_bytes));
         json_array_append_new(rows, row);
     }
-    json_object_set_new(object, "context", make_count(plan->context));
+    json_object_set_new(object, "context", gqa_json_make_count(plan->context));
     json_object_set_new(object, "context_from",
                         json_string(origins[in->context_origin]));
-    json_object_set_new(object, "batch", make_count(plan->batch));
+    json_object_set_new(object, "batch", gqa_json_make_count(plan->batch));
     json_object_set_new(object, "rows", rows);
     return object;
 }
@@ -349,10 +335,10 @@ enum gqa_status gqa_report_json(FILE *out,
                                           : json_null());
     if (inspection->faults)
         json_object_set_new(root, "model_faults",
-                            make_text(inspection->faults));
+                            gqa_json_make_text(inspection->faults));
     if (inspection->model_unknown)
         json_object_set_new(root, "model_unknown",
-                            make_text(inspection->model_unknown));
+                            gqa_json_make_text(inspection->model_unknown));
     if (show->tensors || !inspection->model)
         json_object_set_new(root, "tensors", make_tensors(inspection));
     if (show->recipe)
@@ -361,6 +347,11 @@ enum gqa_status gqa_report_json(FILE *out,
         json_object_set_new(root, "kv_cache", make_kv_plan(inspection));
     if (show->stats)
         json_object_set_new(root, "stats", make_stats(inspection));
+    if (inspection->similarity)
+        json_object_set_new(root, "similarity",
+                            gqa_json_similarity(inspection));
+    if (inspection->trade_off)
+        json_object_set_new(root, "plan", gqa_json_plan(inspection));
     st = gqa_json_dump(&text, root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     json_decref(root);
     if (st != GQA_OK)

@@ -23,4 +23,16 @@ enum gqa_status gqa_report_kv_plan(FILE *out, const struct gqa_inspection *in);
 GQA_MUST_USE
 enum gqa_status gqa_report_stats(FILE *out, const struct gqa_inspection *in);
 
+/* How alike heads are, and which would share; needs similarity. */
+GQA_MUST_USE
+enum gqa_status gqa_report_similarity(FILE *out,
+                                      const struct gqa_inspection *in);
+
+/* What heads were compared by: "by their weights"; needs similarity. */
+void gqa_report_put_source(FILE *out, const struct gqa_inspection *in);
+
+/* KV bytes against predicted loss; needs the trade-off. */
+GQA_MUST_USE
+enum gqa_status gqa_report_plan(FILE *out, const struct gqa_inspection *in);
+
 #endif

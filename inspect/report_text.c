@@ -193,7 +193,8 @@ enum gqa_status gqa_report_text(FILE *out,
     const char *gap = "";
     enum gqa_status st = GQA_OK;
 
-    if (!show->tensors && !show->recipe && !show->stats && !show->kv_cache)
+    if (!show->tensors && !show->recipe && !show->stats && !show->kv_cache &&
+        !show->similarity && !show->plan)
         return put_summary(out, inspection);
     if (show->recipe) {
         st = gqa_json_text_print(out, inspection->recipe);
@@ -212,6 +213,16 @@ enum gqa_status gqa_report_text(FILE *out,
     if (st == GQA_OK && show->stats) {
         fputs(gap, out);
         st = gqa_report_stats(out, inspection);
+        gap = "\n";
+    }
+    if (st == GQA_OK && show->similarity) {
+        fputs(gap, out);
+        st = gqa_report_similarity(out, inspection);
+        gap = "\n";
+    }
+    if (st == GQA_OK && show->plan) {
+        fputs(gap, out);
+        st = gqa_report_plan(out, inspection);
     }
     return st;
 }

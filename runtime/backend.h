@@ -23,7 +23,7 @@
 
 /* Raised with every change of this header, of ops.h and of what they
  * include: the tools and the plug-in must agree. */
-#define GQA_BACKEND_ABI 3
+#define GQA_BACKEND_ABI 4
 
 struct gqa_device;
 
@@ -158,6 +158,23 @@ struct gqa_backend {
     enum gqa_status (*gram)(struct gqa_device *device, void *out, const void *x,
                             uint64_t x_width, const void *y, uint64_t y_width,
                             uint64_t n_rows);
+    /*
+     * Least squares from moments, all of float64: inputs X^T X, [n, n];
+     * products X^T Y, [n, m]. NULL where memory is the host's, since LAPACK
+     * does it there. Errors also GQA_ERR_FORMAT: not finite, or not positive;
+     * GQA_ERR_UNSUPPORTED: a library is not installed.
+     *
+     * fit_ridge  out = argmin |X out - Y|^2 + ridge t |out - began|^2, t the
+     *            mean of X^T X's diagonal.
+     * fit_loss   |X weight - Y|^2 less |Y|^2, to the host; waits.
+     */
+    enum gqa_status (*fit_ridge)(struct gqa_device *device, double *out,
+                                 const double *began, const double *inputs,
+                                 const double *products, uint64_t n, uint64_t m,
+                                 double ridge);
+    enum gqa_status (*fit_loss)(struct gqa_device *device, double *out,
+                                const double *weight, const double *inputs,
+                                const double *products, uint64_t n, uint64_t m);
     /* Norm each head of x by itself, in place; rows of the current batch,
      * as for rotate. */
     enum gqa_status (*norm_heads)(struct gqa_device *device, void *x,
@@ -168,6 +185,15 @@ struct gqa_backend {
     /* x = cap * tanh(x / cap), of n wide elements; cap > 0. */
     enum gqa_status (*soft_cap)(struct gqa_device *device, void *x, uint64_t n,
                                 double cap);
+    /* out[r] = x[r] / |by[r]|, or (x[r] - less[r] - bias) / |by[r]| where less
+     * is not NULL (bias may be); |by| is its root mean square, and the row 0
+     * where that is 0. x, less, out: [n_rows, width]; out may be x. by:
+     * [n_rows, by_width]. */
+    enum gqa_status (*weigh_rows)(struct gqa_device *device, void *out,
+                                  const void *x, const void *less,
+                                  const struct gqa_weight *bias, uint64_t width,
+                                  const void *by, uint64_t by_width,
+                                  uint64_t n_rows);
     /* Rows of the current batch. The same call gives the same bits, on any
      * number of threads. */
     enum gqa_status (*scores)(struct gqa_device *device,

@@ -481,9 +481,10 @@ static enum gqa_status make_means(const struct gqa_mapped *m, size_t param,
     const struct gqa_param *p = &m->model.params[param];
     const struct mapping *mapping = &m->mappings[param];
     const uint64_t cols = m->source->params[param].cols;
-    const uint64_t pitch = p->cols * (gqa_dtype_bits(p->dtype) / 8);
+    const uint64_t width = gqa_dtype_bits(p->dtype) / 8;
+    const uint64_t pitch = p->cols * width;
     double *values = calloc(2 * cols, sizeof *values);
-    char *raw = malloc(cols * sizeof *values);
+    char *raw = malloc(cols * width);
     enum gqa_status st = values && raw ? GQA_OK : gqa_fail_nomem();
 
     for (uint64_t r = 0; r < n_rows && st == GQA_OK; r++, buf += pitch)

@@ -6,8 +6,8 @@
 
 #include "common/bounds.h"
 #include "common/checked.h"
+#include "common/whole_file.h"
 #include "formats/safetensors/header_write.h"
-#include "verify/whole_file.h"
 
 struct shape {
     uint64_t n, length, vocab_size;
@@ -161,7 +161,7 @@ enum gqa_status gqa_dump_logits(struct gqa_whole_file *out, const char *path,
     enum gqa_status st = measure(&shape, tokens, vocab_size, dtype);
 
     if (st == GQA_OK)
-        st = gqa_whole_file_begin(&file, path);
+        st = gqa_whole_file_begin(&file, path, true);
     if (st != GQA_OK)
         return st;
     st = write_header(file.stream, &shape);

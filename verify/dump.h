@@ -2,8 +2,8 @@
 #ifndef GQA_VERIFY_DUMP_H
 #define GQA_VERIFY_DUMP_H
 
+#include "common/whole_file.h"
 #include "runtime/measure/trace.h"
-#include "verify/whole_file.h"
 
 /*
  * Write a safetensors file: `logits` of the converted model and

@@ -9,10 +9,10 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/memory_stream.h"
+#include "common/whole_file.h"
 #include "verify/options.h"
 #include "verify/trouble_report.h"
 #include "verify/verification.h"
-#include "verify/whole_file.h"
 
 struct command {
     const struct gqa_verify_options *options;

@@ -8,8 +8,8 @@
 #include "common/json.h"
 #include "common/progress.h"
 #include "common/strings.h"
+#include "common/whole_file.h"
 #include "verify/report_formats.h"
-#include "verify/whole_file.h"
 
 /* A line of UTF-8 without control characters; NULL: memory is short. */
 static char *copy_line(const char *text)
@@ -238,7 +238,7 @@ enum gqa_status gqa_report_save(const char *path,
     enum gqa_status st = gqa_report_format_of(&format, path);
 
     if (st == GQA_OK)
-        st = gqa_whole_file_begin(&file, path);
+        st = gqa_whole_file_begin(&file, path, true);
     if (st != GQA_OK)
         return st;
     return gqa_whole_file_end(&file,

@@ -3,12 +3,12 @@
 #define GQA_VERIFY_RUN_CHECKS_H
 
 #include "common/log.h"
+#include "common/whole_file.h"
 #include "runtime/data/sample.h"
 #include "runtime/measure/fidelity.h"
 #include "runtime/measure/running.h"
 #include "verify/claims.h"
 #include "verify/report.h"
-#include "verify/whole_file.h"
 
 /* All lent. */
 struct gqa_run_model {

@@ -2,9 +2,9 @@
 #ifndef GQA_VERIFY_VERIFICATION_H
 #define GQA_VERIFY_VERIFICATION_H
 
+#include "common/whole_file.h"
 #include "verify/options.h"
 #include "verify/report.h"
-#include "verify/whole_file.h"
 
 /*
  * Fill the report. A failed check is no error; what keeps a check from being

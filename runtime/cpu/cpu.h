@@ -54,6 +54,12 @@ struct gqa_cpu_norm {
 };
 
 /* Arithmetic on one type of reals: float or double. No function fails. */
+/* A row's weigh_rows(); less and by are its own, bias is reals or NULL. */
+struct gqa_cpu_weigh {
+    const void *less, *bias, *by;
+    size_t width, by_width;
+};
+
 struct gqa_cpu_real {
     size_t size;
     /* dst[i] = src[i], rounded once. */
@@ -68,6 +74,7 @@ struct gqa_cpu_real {
     void (*activate)(void *x, const void *up, size_t n,
                      enum gqa_activation activation);
     void (*soft_cap)(void *x, size_t n, double cap);
+    void (*weigh)(void *out, const void *x, const struct gqa_cpu_weigh *op);
     void (*multiply)(const struct gqa_cpu_product *product);
     /* scratch: attend_bytes(head_dim, group). */
     size_t (*attend_bytes)(uint64_t head_dim, uint64_t group);
@@ -147,6 +154,11 @@ enum gqa_status gqa_cpu_norm_heads(struct gqa_device *device, void *x,
                                    const struct gqa_head_place *place,
                                    uint64_t head_dim,
                                    const struct gqa_norm_op *op);
+enum gqa_status gqa_cpu_weigh_rows(struct gqa_device *device, void *out,
+                                   const void *x, const void *less,
+                                   const struct gqa_weight *bias,
+                                   uint64_t width, const void *by,
+                                   uint64_t by_width, uint64_t n_rows);
 enum gqa_status gqa_cpu_soft_cap(struct gqa_device *device, void *x, uint64_t n,
                                  double cap);
 enum gqa_status gqa_cpu_linear(struct gqa_device *device, void *out,

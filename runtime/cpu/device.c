@@ -345,6 +345,7 @@ const struct gqa_backend *gqa_cpu_backend(void)
         .gram = gqa_cpu_gram,
         .norm_heads = gqa_cpu_norm_heads,
         .soft_cap = gqa_cpu_soft_cap,
+        .weigh_rows = gqa_cpu_weigh_rows,
         .scores = gqa_cpu_scores,
         .attend_numbers = gqa_cpu_attend_numbers,
     };

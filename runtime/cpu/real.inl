@@ -89,6 +89,26 @@ static void add_normed(real *out, const real *x, size_t width, double mean,
     }
 }
 
+static void divide_row(void *out_, const void *x_,
+                       const struct gqa_cpu_weigh *op)
+{
+    real *out = out_;
+    const real *x = x_, *less = op->less, *bias = op->bias;
+    const double square = sum_reals(op->by, op->by_width, 0, true);
+    const double by = square > 0 ? sqrt((double)op->by_width / square) : 0;
+
+    if (!less)
+        for (size_t i = 0; i < op->width; i++)
+            out[i] = (real)(by * (double)x[i]);
+    else if (!bias)
+        for (size_t i = 0; i < op->width; i++)
+            out[i] = (real)(by * ((double)x[i] - (double)less[i]));
+    else
+        for (size_t i = 0; i < op->width; i++)
+            out[i] =
+                (real)(by * ((double)x[i] - (double)less[i] - (double)bias[i]));
+}
+
 static void norm_row(void *out_, const void *x_, size_t width,
                      const struct gqa_cpu_norm *norm)
 {
@@ -459,6 +479,7 @@ const struct gqa_cpu_real EXPORT = {
     .rotate = rotate_head,
     .activate = activate,
     .soft_cap = cap_reals,
+    .weigh = divide_row,
     .multiply = multiply,
     .attend_bytes = attend_bytes,
     .attend = attend,

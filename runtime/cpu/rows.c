@@ -283,6 +283,62 @@ enum gqa_status gqa_cpu_norm_heads(struct gqa_device *device, void *x,
                : st;
 }
 
+/* --- Weights of rows ------------------------------------------------------ */
+
+struct weigh {
+    const struct gqa_cpu_real *real;
+    char *out;
+    const char *x, *less, *by;
+    const void *bias;
+    uint64_t width, by_width, n_rows, rows;
+};
+
+static void weigh_some(void *ctx, size_t task, void *scratch)
+{
+    const struct weigh *w = ctx;
+    const size_t row_bytes = (size_t)w->width * w->real->size;
+    const uint64_t first = task * w->rows;
+    const uint64_t end = gqa_min_u64(first + w->rows, w->n_rows);
+
+    (void)scratch;
+    for (uint64_t r = first; r < end; r++) {
+        const struct gqa_cpu_weigh op = {
+            .less = w->less ? w->less + r * row_bytes : NULL,
+            .bias = w->bias,
+            .by = w->by + r * (size_t)w->by_width * w->real->size,
+            .width = (size_t)w->width,
+            .by_width = (size_t)w->by_width,
+        };
+
+        w->real->weigh(w->out + r * row_bytes, w->x + r * row_bytes, &op);
+    }
+}
+
+enum gqa_status gqa_cpu_weigh_rows(struct gqa_device *device, void *out,
+                                   const void *x, const void *less,
+                                   const struct gqa_weight *bias,
+                                   uint64_t width, const void *by,
+                                   uint64_t by_width, uint64_t n_rows)
+{
+    struct weigh w = {
+        .real = device->real,
+        .out = out,
+        .x = x,
+        .less = less,
+        .by = by,
+        .width = width,
+        .by_width = by_width,
+        .n_rows = n_rows,
+        .rows = rows_of_task(width),
+    };
+    const enum gqa_status st = gqa_cpu_vector(&w.bias, device, 1, bias);
+
+    return st == GQA_OK
+               ? gqa_cpu_pool_run(device->pool, tasks_of(n_rows, w.rows), 0,
+                                  weigh_some, &w)
+               : st;
+}
+
 /* --- Activations ---------------------------------------------------------- */
 
 struct activation {

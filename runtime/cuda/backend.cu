@@ -105,10 +105,12 @@ static void device_close(struct gqa_device *device)
         struct gqa_scratch *const scratches[] = {
             &device->batch,      &device->workspace,   &device->panel,
             &device->factors,    &device->bias,        &device->parts,
-            &device->key_counts, &device->row_numbers, &device->scores};
+            &device->key_counts, &device->row_numbers, &device->scores,
+            &device->fit};
 
         if (device->stream)
             (void)cudaStreamSynchronize(device->stream);
+        gqa_cuda_solver_free(device->solver);
         for (struct gqa_scratch *scratch : scratches)
             (void)cudaFree(scratch->data);
         if (device->lt)
@@ -435,8 +437,11 @@ static constexpr struct gqa_backend make_backend(void)
     b.gather = gqa_cuda_gather;
     b.unembed = gqa_cuda_unembed;
     b.gram = gqa_cuda_gram;
+    b.fit_ridge = gqa_cuda_fit_ridge;
+    b.fit_loss = gqa_cuda_fit_loss;
     b.norm_heads = gqa_cuda_norm_heads;
     b.soft_cap = gqa_cuda_soft_cap;
+    b.weigh_rows = gqa_cuda_weigh_rows;
     b.scores = gqa_cuda_scores;
     b.attend_numbers = gqa_cuda_attend_numbers;
     return b;

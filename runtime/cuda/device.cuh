@@ -19,6 +19,7 @@ struct gqa_scratch {
 };
 
 struct gqa_products; /* products.cu */
+struct gqa_solver;   /* fit.cu */
 
 struct gqa_device {
     int ordinal;
@@ -30,6 +31,7 @@ struct gqa_device {
     cudaStream_t stream;
     cublasLtHandle_t lt;
     struct gqa_products *products;
+    struct gqa_solver *solver; /* NULL: nothing has been solved yet */
 
     int64_t *numbers; /* of the batch, on the host */
     uint64_t numbers_bytes;
@@ -49,6 +51,7 @@ struct gqa_device {
     struct gqa_scratch key_counts; /* of an attention */
     struct gqa_scratch row_numbers;
     struct gqa_scratch scores; /* tiles of them, and their factors */
+    struct gqa_scratch fit;    /* a least-squares problem */
 };
 
 /* The tool's gqa_fail(). */
@@ -109,6 +112,11 @@ enum gqa_status gqa_cuda_norm_heads(struct gqa_device *device, void *x,
                                     const struct gqa_head_place *place,
                                     uint64_t head_dim,
                                     const struct gqa_norm_op *op);
+enum gqa_status gqa_cuda_weigh_rows(struct gqa_device *device, void *out,
+                                    const void *x, const void *less,
+                                    const struct gqa_weight *bias,
+                                    uint64_t width, const void *by,
+                                    uint64_t by_width, uint64_t n_rows);
 enum gqa_status gqa_cuda_soft_cap(struct gqa_device *device, void *x,
                                   uint64_t n, double cap);
 enum gqa_status gqa_cuda_activate(struct gqa_device *device, void *x,
@@ -122,6 +130,17 @@ enum gqa_status gqa_cuda_gather(struct gqa_device *device, void *out,
 enum gqa_status gqa_cuda_gram(struct gqa_device *device, void *out,
                               const void *x, uint64_t x_width, const void *y,
                               uint64_t y_width, uint64_t n_rows);
+
+/* fit.cu */
+void gqa_cuda_solver_free(struct gqa_solver *solver);
+enum gqa_status gqa_cuda_fit_ridge(struct gqa_device *device, double *out,
+                                   const double *began, const double *inputs,
+                                   const double *products, uint64_t n,
+                                   uint64_t m, double ridge);
+enum gqa_status gqa_cuda_fit_loss(struct gqa_device *device, double *out,
+                                  const double *weight, const double *inputs,
+                                  const double *products, uint64_t n,
+                                  uint64_t m);
 
 /* attend.cu */
 enum gqa_status gqa_cuda_attend(struct gqa_device *device,

@@ -242,6 +242,36 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
+/* As weigh_rows() of the backend. */
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    weigh_rows_kernel(T *out, const T *x, const T *less,
+                      struct weight_view bias, int64_t width, const T *by,
+                      int64_t by_width, int64_t n_rows)
+{
+    typedef typename real<T>::sum S;
+
+    for (int64_t row = blockIdx.x; row < n_rows; row += gridDim.x) {
+        const int64_t at = row * width;
+        S square = 0, factor;
+
+        for (int64_t c = threadIdx.x; c < by_width; c += THREADS) {
+            const S y = real<T>::load(by[row * by_width + c]);
+
+            square += y * y;
+        }
+        square = block_sum<THREADS>(square);
+        factor = square > 0 ? sqrt((S)by_width / square) : 0;
+        for (int64_t c = threadIdx.x; c < width; c += THREADS) {
+            S y = real<T>::load(x[at + c]);
+
+            if (less)
+                y -= real<T>::load(less[at + c]) + weight_at<S>(bias, c);
+            out[at + c] = real<T>::round(factor * y);
+        }
+    }
+}
+
 static __global__ void __launch_bounds__(THREADS)
     cap_kernel(float *x, int64_t n, float cap)
 {
@@ -430,6 +460,28 @@ enum gqa_status gqa_cuda_norm_heads(struct gqa_device *device, void *x,
             <<<blocks_for((n_rows * place->n_heads + each - 1) / each), THREADS,
                0, device->stream>>>((T *)x, (int64_t)width, (int64_t)n_rows,
                                     place_of(place), (int)head_dim, norm);
+    });
+    return gqa_cuda_launched(device);
+}
+
+enum gqa_status gqa_cuda_weigh_rows(struct gqa_device *device, void *out,
+                                    const void *x, const void *less,
+                                    const struct gqa_weight *bias,
+                                    uint64_t width, const void *by,
+                                    uint64_t by_width, uint64_t n_rows)
+{
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK || n_rows == 0)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        weigh_rows_kernel<T>
+            <<<blocks_for(n_rows), THREADS, 0, device->stream>>>(
+                (T *)out, (const T *)x, (const T *)less, view_of(bias),
+                (int64_t)width, (const T *)by, (int64_t)by_width,
+                (int64_t)n_rows);
     });
     return gqa_cuda_launched(device);
 }

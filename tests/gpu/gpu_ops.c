@@ -286,6 +286,49 @@ static void check_soft_cap(uint64_t n, double cap)
     array_free(&x);
 }
 
+/* The second row is weighed by zeros. */
+static void check_weigh_rows(uint64_t n_rows, uint64_t width, uint64_t by_width,
+                             bool less, bool bias)
+{
+    const size_t n = n_rows * width;
+    struct array x = array_random(n, gpu.real);
+    struct array y = array_random(n, gpu.real);
+    struct array by = array_random(n_rows * by_width, gpu.real);
+    struct array b = array_random(width, GQA_F32);
+    struct array out = array_nan(n, gpu.real);
+    const struct gqa_weight weight = array_weight(&b, 1, width);
+    double *expected = must_allocate(n, sizeof *expected);
+
+    for (uint64_t c = 0; c < by_width && n_rows > 1; c++)
+        by.host[by_width + c] = 0;
+    array_send(&by);
+    for (uint64_t r = 0; r < n_rows; r++) {
+        double square = 0;
+
+        for (uint64_t c = 0; c < by_width; c++)
+            square += by.host[r * by_width + c] * by.host[r * by_width + c];
+        for (uint64_t i = r * width; i < (r + 1) * width && square > 0; i++)
+            expected[i] = (x.host[i] - (less ? y.host[i] : 0) -
+                           (bias ? b.host[i % width] : 0)) *
+                          sqrt((double)by_width / square);
+    }
+    gpu_must(gpu.backend->weigh_rows(
+                 gpu.device, out.device, x.device, less ? y.device : NULL,
+                 bias ? &weight : NULL, width, by.device, by_width, n_rows),
+             "weigh_rows");
+    check_array(&out, expected, n, rounding(),
+                "%llu rows of %llu weighed by %llu%s%s",
+                (unsigned long long)n_rows, (unsigned long long)width,
+                (unsigned long long)by_width, less ? ", less" : "",
+                bias ? ", bias" : "");
+    free(expected);
+    array_free(&x);
+    array_free(&y);
+    array_free(&by);
+    array_free(&b);
+    array_free(&out);
+}
+
 static double activation(double x, enum gqa_activation which)
 {
     switch (which) {
@@ -498,6 +541,9 @@ static void tests(void)
     for (size_t j = 0; j < N_NORMS; j++)
         for (int target = FRESH; target <= ADDED; target++)
             check_norm(&norms[j], 3, 300, (enum target)target);
+    check_weigh_rows(1, 1, 3, false, false);
+    check_weigh_rows(5, 300, 1025, true, false);
+    check_weigh_rows(5, 1025, 70, true, true);
     check_soft_cap(1, 30);
     check_soft_cap(10007, 50);
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {

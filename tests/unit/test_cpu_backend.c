@@ -447,6 +447,54 @@ static double activated(double x, enum gqa_activation activation)
 
 /* As a whole, and each value for itself: against its own size, or against
  * x where the result is what two large numbers leave. */
+/* Three rows, of which the second is weighed by zeros. */
+START_TEST(weighs_rows)
+{
+    enum { N = 3, COLS = 5, BY = 21 };
+    double *x, *less, *by, *bias, want[N * COLS] = {0};
+    void *raw_x, *raw_less, *raw_by, *raw_bias, *out;
+
+    open_device(reals[_i], 2);
+    raw_x = drawn(&x, N * COLS, real);
+    raw_less = drawn(&less, N * COLS, real);
+    raw_bias = drawn(&bias, COLS, GQA_BF16);
+    free(drawn(&by, N * BY, real));
+    for (size_t i = BY; i < 2 * BY; i++)
+        by[i] = 0;
+    raw_by = rounded(by, N * BY, real);
+    out = poisoned(N * COLS);
+    for (int terms = 0; terms < 3; terms++) {
+        const struct gqa_weight weight = {raw_bias, GQA_BF16, 1, COLS};
+
+        for (size_t r = 0; r < N; r++) {
+            double square = 0;
+
+            for (size_t i = 0; i < BY; i++)
+                square += by[r * BY + i] * by[r * BY + i];
+            for (size_t i = r * COLS; i < (r + 1) * COLS && r != 1; i++)
+                want[i] = (x[i] - (terms > 0 ? less[i] : 0) -
+                           (terms > 1 ? bias[i % COLS] : 0)) /
+                          sqrt(square / BY);
+        }
+        ck_assert_int_eq(backend->weigh_rows(
+                             device, out, raw_x, terms > 0 ? raw_less : NULL,
+                             terms > 1 ? &weight : NULL, COLS, raw_by, BY, N),
+                         GQA_OK);
+        check_close(out, want, N * COLS, "weighed rows");
+    }
+    free(out);
+    free(raw_x);
+    free(raw_less);
+    free(raw_by);
+    free(raw_bias);
+    free(x);
+    free(less);
+    free(by);
+    free(bias);
+    close_device();
+}
+END_TEST
+
 START_TEST(activates)
 {
     enum { N = 40001 };
@@ -898,6 +946,7 @@ int main(void)
     tcase_add_loop_test(tc, rotates_heads_by_position, 0, 2);
     tcase_add_loop_test(tc, stores_real_tokens_only, 0, 2);
     tcase_add_loop_test(tc, gathers_rows, 0, 2);
+    tcase_add_loop_test(tc, weighs_rows, 0, 2);
     tcase_add_loop_test(tc, activates, 0, 2);
     tcase_add_test(tc, exponential_is_good_to_its_last_bits);
     tcase_add_loop_test(tc, nan_stays_nan, 0, 2);

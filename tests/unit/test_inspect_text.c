@@ -4,6 +4,7 @@
 
 #include "common/units.h"
 #include "inspect/json_text.h"
+#include "inspect/markup.h"
 #include "inspect/table.h"
 #include "inspect/text.h"
 #include "suite.h"
@@ -49,6 +50,17 @@ START_TEST(escapes_what_steers_a_terminal)
     wrote("\\xe2\\x80\\xae");
     ck_assert(gqa_text_is_plain("layer"));
     ck_assert(!gqa_text_is_plain("layer\t"));
+}
+END_TEST
+
+START_TEST(escapes_markup)
+{
+    ck_assert_int_eq(gqa_markup_put(stream, "layer.0/w:0"), GQA_OK);
+    wrote("layer.0/w:0");
+    ck_assert_int_eq(gqa_markup_put(stream, "</title><b a='\"'>&lt;"), GQA_OK);
+    wrote("&lt;/title&gt;&lt;b a=&#39;&quot;&#39;&gt;&amp;lt;");
+    ck_assert_int_eq(gqa_markup_put(stream, "\x01\n\xff\xe2\x80\xae"), GQA_OK);
+    wrote("\\x01\\x0a\\xff\\xe2\\x80\\xae");
 }
 END_TEST
 
@@ -199,6 +211,7 @@ int main(void)
 
     tcase_add_checked_fixture(all, begin, end);
     tcase_add_test(all, escapes_what_steers_a_terminal);
+    tcase_add_test(all, escapes_markup);
     tcase_add_test(all, measures_columns);
     tcase_add_test(all, writes_sizes_in_human_units);
     tcase_add_test(all, writes_names_in_braces);

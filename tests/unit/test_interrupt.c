@@ -9,9 +9,9 @@
 #include "common/atomic_target.h"
 #include "common/cli.h"
 #include "common/interrupt.h"
+#include "common/whole_file.h"
 #include "scratch.h"
 #include "suite.h"
-#include "verify/whole_file.h"
 
 static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 enum { N_SIGNALS = sizeof signals / sizeof *signals };
@@ -139,8 +139,8 @@ static void begin_files(void)
 {
     static struct gqa_whole_file report, dump;
 
-    if (gqa_whole_file_begin(&report, scratch_path("report")) != GQA_OK ||
-        gqa_whole_file_begin(&dump, scratch_path("dump")) != GQA_OK)
+    if (gqa_whole_file_begin(&report, scratch_path("report"), true) != GQA_OK ||
+        gqa_whole_file_begin(&dump, scratch_path("dump"), true) != GQA_OK)
         _exit(97);
 }
 
@@ -246,9 +246,9 @@ START_TEST(files_that_are_whole_stay)
 {
     struct gqa_whole_file file, other;
 
-    ck_assert_int_eq(gqa_whole_file_begin(&file, scratch_path("report")),
+    ck_assert_int_eq(gqa_whole_file_begin(&file, scratch_path("report"), true),
                      GQA_OK);
-    ck_assert_int_eq(gqa_whole_file_begin(&other, scratch_path("dump")),
+    ck_assert_int_eq(gqa_whole_file_begin(&other, scratch_path("dump"), true),
                      GQA_OK);
     ck_assert_int_eq(gqa_whole_file_end(&file, GQA_OK), GQA_OK);
     ck_assert_int_eq(gqa_whole_file_end(&other, GQA_OK), GQA_OK);

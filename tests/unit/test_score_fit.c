@@ -114,8 +114,8 @@ enum {
 struct problem {
     struct gqa_attention attention;
     struct gqa_attention_block block;
-    struct gqa_records records;
-    struct gqa_record_part parts[PARTS];
+    struct gqa_score_records records;
+    struct gqa_score_part parts[PARTS];
     double query[HEADS * DIM * WIDTH], key[HEADS * DIM * WIDTH];
 };
 
@@ -136,7 +136,7 @@ static void *project(const double *x, uint64_t n, const double *weight)
 
 static void make_part(struct problem *p, size_t i)
 {
-    struct gqa_record_part *part = &p->parts[i];
+    struct gqa_score_part *part = &p->parts[i];
     const uint64_t n = i == 0 ? FIT : 1;
     double *x, *ones = make(n * TOKENS * HEADS, sizeof *ones);
 
@@ -175,21 +175,21 @@ static void make_problem(struct problem *p)
         p->query[i] = draw();
         p->key[i] = draw();
     }
-    p->records = (struct gqa_records){.backend = backend,
-                                      .device = device,
-                                      .real = real,
-                                      .block = &p->block,
-                                      .n_parts = PARTS,
-                                      .q_width = HEADS * DIM,
-                                      .k_width = HEADS * DIM,
-                                      .q_place = place,
-                                      .k_place = place};
+    p->records = (struct gqa_score_records){.backend = backend,
+                                            .device = device,
+                                            .real = real,
+                                            .block = &p->block,
+                                            .n_parts = PARTS,
+                                            .q_width = HEADS * DIM,
+                                            .k_width = HEADS * DIM,
+                                            .q_place = place,
+                                            .k_place = place};
     p->records.parts = make(PARTS, sizeof *p->records.parts);
     for (size_t i = 0; i < PARTS; i++) {
         make_part(p, i);
         p->records.parts[i] = p->parts[i];
     }
-    ck_assert_int_eq(gqa_records_finish(&p->records), GQA_OK);
+    ck_assert_int_eq(gqa_score_records_finish(&p->records), GQA_OK);
 }
 
 /* A weight that is off by so much. */
@@ -226,7 +226,7 @@ START_TEST(finds_the_queries)
     ck_assert_double_le(gain.after, 1e-2 * gain.before);
     gqa_head_rows_clear(&queries);
     gqa_head_rows_clear(&keys);
-    gqa_records_clear(&p.records);
+    gqa_score_records_clear(&p.records);
     close_device();
 }
 END_TEST
@@ -261,7 +261,7 @@ START_TEST(keeps_what_gains_nothing)
     ck_assert_mem_eq(keys.weight, p.key, sizeof p.key);
     gqa_head_rows_clear(&queries);
     gqa_head_rows_clear(&keys);
-    gqa_records_clear(&p.records);
+    gqa_score_records_clear(&p.records);
     close_device();
 }
 END_TEST

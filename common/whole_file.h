@@ -1,6 +1,6 @@
-/* A file that appears whole, in place of an older one, or not at all. */
-#ifndef GQA_VERIFY_WHOLE_FILE_H
-#define GQA_VERIFY_WHOLE_FILE_H
+/* A file that is printed into and appears whole, or not at all. */
+#ifndef GQA_COMMON_WHOLE_FILE_H
+#define GQA_COMMON_WHOLE_FILE_H
 
 #include <stdio.h>
 
@@ -13,10 +13,11 @@ struct gqa_whole_file {
     struct gqa_atomic *atomic;
 };
 
-/* Begin a file. Errors as gqa_atomic_create_file(). */
+/* Begin a file, with force in place of an older one. Errors as
+ * gqa_atomic_create_file(). */
 GQA_MUST_USE
 enum gqa_status gqa_whole_file_begin(struct gqa_whole_file *file,
-                                     const char *path);
+                                     const char *path, bool force);
 
 /*
  * End it: where st is GQA_OK and all could be written, it takes its place;

@@ -1,4 +1,4 @@
-#include "verify/whole_file.h"
+#include "common/whole_file.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -14,12 +14,12 @@ static FILE *open_stream(const struct gqa_atomic *atomic)
 }
 
 enum gqa_status gqa_whole_file_begin(struct gqa_whole_file *file,
-                                     const char *path)
+                                     const char *path, bool force)
 {
     enum gqa_status st;
 
     *file = (struct gqa_whole_file){.path = path};
-    st = gqa_atomic_create_file(&file->atomic, path, true);
+    st = gqa_atomic_create_file(&file->atomic, path, force);
     if (st != GQA_OK || (file->stream = open_stream(file->atomic)))
         return st;
     st = gqa_fail_errno("%s: cannot be written", path);

@@ -1,0 +1,96 @@
+#include "align/learning.h"
+
+#include <string.h>
+
+#include "common/bounds.h"
+#include "runtime/data/sample.h"
+#include "runtime/data/token_file.h"
+#include "runtime/data/token_text.h"
+
+/* As many tokens as give moments of a model of this size their last digit
+ * that counts; more change figures by less than what is rounded. */
+enum { DEFAULT_SEQUENCES = 64, DEFAULT_LENGTH = 512 };
+
+bool gqa_learning_has_tokens(const struct gqa_learning_options *options)
+{
+    return !options->from || strcmp(options->from, "none") != 0;
+}
+
+enum gqa_status gqa_learning_open(struct gqa_learning *l)
+{
+    const struct gqa_device_options options = {.real = GQA_F32,
+                                               .n_threads = l->n_threads};
+    enum gqa_status st = GQA_ERR_UNSUPPORTED;
+
+    if (l->asked->device != GQA_LEARN_CPU) {
+        st = gqa_cuda_backend_load(&l->backend);
+        if (st == GQA_OK)
+            st = l->backend->open(&l->device, &options);
+    }
+    if (st != GQA_ERR_UNSUPPORTED || l->asked->device == GQA_LEARN_CUDA)
+        return st;
+    l->backend = gqa_cpu_backend();
+    return l->backend->open(&l->device, &options);
+}
+
+void gqa_learning_close(struct gqa_learning *l)
+{
+    if (l->device)
+        l->backend->close(l->device);
+    l->device = NULL;
+}
+
+static enum gqa_status draw(struct gqa_tokens *out,
+                            const struct gqa_learning *l,
+                            const struct gqa_sample_options *options)
+{
+    struct gqa_runtime *runtime = NULL;
+    enum gqa_status st = gqa_runtime_create(&runtime, l->network, l->backend,
+                                            l->device, &l->weights);
+
+    if (st == GQA_OK)
+        st = gqa_sample(out, runtime, l->network, options);
+    gqa_runtime_free(runtime);
+    return st;
+}
+
+enum gqa_status gqa_learning_tokens(struct gqa_tokens *out,
+                                    const struct gqa_learning *l, uint64_t n,
+                                    uint64_t length)
+{
+    const struct gqa_learning_options *asked = l->asked;
+    const struct gqa_token_rules rules = gqa_token_rules_of(l->network);
+    struct gqa_sample_options options = {
+        .n = n,
+        .length = length,
+        .seed = asked->seed,
+        .progress = gqa_progress_update,
+        .progress_ctx = l->bar,
+    };
+    enum gqa_status st;
+
+    if (l->network->max_positions > 0)
+        options.length = gqa_min_u64(options.length, l->network->max_positions);
+    gqa_progress_phase(l->bar, "getting tokens", GQA_PROGRESS_TOKENS);
+    if (asked->text_path)
+        return gqa_tokens_from_text(out, asked->text_path, &rules,
+                                    options.length, options.n);
+    if (!asked->from || strcmp(asked->from, "self") == 0)
+        return draw(out, l, &options);
+    st = gqa_tokens_read(out, asked->from, &rules, n);
+    if (st == GQA_OK && length)
+        gqa_tokens_cut(out, length);
+    return st;
+}
+
+enum gqa_status gqa_learning_all_tokens(struct gqa_tokens *out,
+                                        const struct gqa_learning *l)
+{
+    const struct gqa_learning_options *asked = l->asked;
+    const bool file = asked->from && strcmp(asked->from, "self") != 0;
+    const uint64_t n = asked->n || file ? asked->n : DEFAULT_SEQUENCES;
+    const uint64_t length =
+        asked->length || file ? asked->length : DEFAULT_LENGTH;
+
+    return gqa_learning_tokens(out, l, n, length);
+}

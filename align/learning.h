@@ -1,0 +1,57 @@
+/* What statistics of heads are learnt from: tokens that go through the
+ * original on a device. */
+#ifndef GQA_ALIGN_LEARNING_H
+#define GQA_ALIGN_LEARNING_H
+
+#include "common/progress.h"
+#include "runtime/data/tokens.h"
+#include "runtime/runtime.h"
+
+enum gqa_learning_device {
+    GQA_LEARN_AUTO, /* a GPU where there is one */
+    GQA_LEARN_CPU,
+    GQA_LEARN_CUDA,
+};
+
+struct gqa_learning_options {
+    int device; /* enum gqa_learning_device */
+    /* "none": no tokens; "self" or NULL: drawn from the model, or of
+     * text_path; else a file of tokens. */
+    const char *from;
+    const char *text_path;
+    uint64_t n, length; /* sequences, tokens of each; 0: the default */
+    uint64_t seed;
+};
+
+bool gqa_learning_has_tokens(const struct gqa_learning_options *options);
+
+/* All but the device, which gqa_learning_open() opens, lent. */
+struct gqa_learning {
+    const struct gqa_learning_options *asked;
+    unsigned n_threads;
+    const struct gqa_network *network;
+    struct gqa_weight_source weights;
+    struct gqa_progress *bar;
+    const struct gqa_backend *backend;
+    struct gqa_device *device;
+};
+
+/* Errors those of the backends. */
+GQA_MUST_USE
+enum gqa_status gqa_learning_open(struct gqa_learning *learning);
+void gqa_learning_close(struct gqa_learning *learning);
+
+/* At most n sequences of at most so many tokens. Errors those of tokens and,
+ * where they are drawn, of runs. */
+GQA_MUST_USE
+enum gqa_status gqa_learning_tokens(struct gqa_tokens *out,
+                                    const struct gqa_learning *learning,
+                                    uint64_t n, uint64_t length);
+
+/* As many as was asked for. A file of tokens is taken as it is, where nothing
+ * is said. */
+GQA_MUST_USE
+enum gqa_status gqa_learning_all_tokens(struct gqa_tokens *out,
+                                        const struct gqa_learning *learning);
+
+#endif

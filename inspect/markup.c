@@ -1,0 +1,44 @@
+#include "inspect/markup.h"
+
+#include "common/memory_stream.h"
+#include "inspect/text.h"
+
+static void put_escaped(FILE *out, const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        switch (text[i]) {
+        case '&':
+            fputs("&amp;", out);
+            break;
+        case '<':
+            fputs("&lt;", out);
+            break;
+        case '>':
+            fputs("&gt;", out);
+            break;
+        case '"':
+            fputs("&quot;", out);
+            break;
+        case '\'':
+            fputs("&#39;", out);
+            break;
+        default:
+            fputc(text[i], out);
+            break;
+        }
+}
+
+enum gqa_status gqa_markup_put(FILE *out, const char *name)
+{
+    struct gqa_memory_stream memory;
+    enum gqa_status st = gqa_memory_stream_open(&memory);
+
+    if (st != GQA_OK)
+        return st;
+    gqa_text_put(memory.out, name);
+    st = gqa_memory_stream_flush(&memory);
+    if (st == GQA_OK)
+        put_escaped(out, memory.text, memory.n);
+    gqa_memory_stream_free(&memory);
+    return st;
+}

@@ -1,0 +1,17 @@
+/* Text in HTML and SVG, which are both XML here. */
+#ifndef GQA_INSPECT_MARKUP_H
+#define GQA_INSPECT_MARKUP_H
+
+#include <stdio.h>
+
+#include "common/status.h"
+
+/*
+ * Write a name from a file so that it is text and nothing else: what
+ * gqa_text_put() makes of it, with what has a meaning in markup escaped.
+ * Errors GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_markup_put(FILE *out, const char *name);
+
+#endif

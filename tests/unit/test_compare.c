@@ -1,0 +1,183 @@
+/* How alike heads are: those that are the same, those that are turned, and
+ * those that have nothing in common; and what their groups lose. */
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "align/compare.h"
+#include "align/moments.h"
+#include "runtime/blas.h"
+#include "suite.h"
+
+static struct gqa_checkpoint *checkpoint;
+static struct gqa_model *model;
+static const struct gqa_attention *cross;
+static struct gqa_head_statistics statistics;
+
+static void setup(void)
+{
+    const struct gqa_checkpoint_options options = {0};
+    const struct gqa_model_hints hints = {0};
+    char path[4096];
+
+    snprintf(path, sizeof path, "%s/sample/t5-tiny16", getenv("GQA_TEST_DATA"));
+    ck_assert_int_eq(gqa_blas_load(3), GQA_OK);
+    ck_assert_int_eq(gqa_checkpoint_open(&checkpoint, path, &options), GQA_OK);
+    ck_assert_int_eq(gqa_model_create(&model, checkpoint, &hints), GQA_OK);
+    for (size_t i = 0; i < model->n_attentions && !cross; i++)
+        if (model->attentions[i].kind == GQA_ATTENTION_CROSS)
+            cross = &model->attentions[i];
+    ck_assert_int_eq(gqa_head_statistics_create(&statistics, cross), GQA_OK);
+    ck_assert_int_eq(
+        gqa_statistics_of_weights(&statistics, checkpoint, model, cross),
+        GQA_OK);
+}
+
+static void teardown(void)
+{
+    gqa_head_statistics_clear(&statistics);
+    gqa_model_free(model);
+    gqa_checkpoint_close(checkpoint);
+    cross = NULL;
+}
+
+static void compare(struct gqa_compared_heads *out, unsigned n_threads)
+{
+    ck_assert_int_eq(gqa_compare_heads(out, checkpoint, model, cross,
+                                       &statistics, true, n_threads),
+                     GQA_OK);
+}
+
+/* Keys and values of head h are turns[h] of the same, which are spread alike
+ * over all dimensions: 0 as it is, 1 with coordinates the other way round, 2 a
+ * head of its own. */
+static void plant(const int *turns)
+{
+    const uint64_t d = cross->head_dim, n = cross->n_kv_heads, w = n * d;
+    double *const moments[] = {statistics.keys, statistics.centred_keys,
+                               statistics.values};
+
+    for (int k = 0; k < 3; k++)
+        for (uint64_t i = 0; i < w; i++)
+            for (uint64_t j = 0; j < w; j++) {
+                const int x = turns[i / d], y = turns[j / d];
+                const uint64_t a = x == 1 ? d - 1 - i % d : i % d;
+                const uint64_t b = y == 1 ? d - 1 - j % d : j % d;
+                const bool apart = (x == 2 || y == 2) && i / d != j / d;
+
+                moments[k][i * w + j] = !apart && a == b;
+            }
+    for (uint64_t h = 0; h < cross->n_heads; h++)
+        for (uint64_t i = 0; i < d * d; i++)
+            statistics.queries[h * d * d + i] = i / d == i % d;
+}
+
+START_TEST(known_heads)
+{
+    const size_t n = cross->n_kv_heads;
+    int turns[64] = {0};
+    struct gqa_compared_heads c;
+
+    ck_assert_uint_le(n, 64);
+    turns[1] = 1;
+    turns[2] = 2;
+    plant(turns);
+    compare(&c, 1);
+    ck_assert(c.exact && c.is_free);
+    for (int k = 0; k < 2; k++) {
+        /* The same */
+        ck_assert_double_eq_tol(c.cosine[k][3], 1, 1e-12);
+        ck_assert_double_eq_tol(c.cka[k][3], 1, 1e-12);
+        ck_assert_double_eq_tol(c.kept[k][3], 1, 1e-9);
+        /* Turned: no pooling keeps them, one shared head does. */
+        ck_assert_double_lt(c.cosine[k][1], 0.5);
+        ck_assert_double_eq_tol(c.cka[k][1], 1, 1e-12);
+        ck_assert_double_eq_tol(c.kept[k][1], 1, 1e-9);
+        /* Nothing in common */
+        ck_assert_double_eq_tol(c.cosine[k][2], 0, 1e-12);
+        ck_assert_double_eq_tol(c.cka[k][2], 0, 1e-12);
+    }
+    ck_assert_double_eq_tol(c.kept[0][2], 0.5, 1e-9);
+    gqa_compared_heads_clear(&c);
+}
+END_TEST
+
+/* Heads that have nothing in common with any go together: of the two what one
+ * has is lost, and all others share without loss. */
+START_TEST(groups)
+{
+    const size_t n = cross->n_kv_heads;
+    uint64_t *heads = malloc(n * sizeof *heads);
+    int turns[64] = {0};
+    struct gqa_compared_heads c;
+    double lost[2];
+
+    turns[0] = turns[5] = 2;
+    plant(turns);
+    compare(&c, 2);
+    ck_assert_int_eq(gqa_compare_groups(heads, lost, &c, n, 2), GQA_OK);
+    ck_assert_double_eq(lost[0] + lost[1], 0);
+    ck_assert_int_eq(gqa_compare_groups(heads, lost, &c, n / 2, 2), GQA_OK);
+    ck_assert_double_eq_tol(lost[0], 1.0 / (double)n, 1e-9);
+    ck_assert_uint_eq(heads[0], 0);
+    ck_assert_uint_eq(heads[1], 5);
+    gqa_compared_heads_clear(&c);
+    free(heads);
+}
+END_TEST
+
+START_TEST(any_number_of_threads)
+{
+    const size_t n = cross->n_kv_heads;
+    struct gqa_compared_heads one, three;
+
+    compare(&one, 1);
+    compare(&three, 3);
+    for (int k = 0; k < 2; k++) {
+        ck_assert_mem_eq(one.kept[k], three.kept[k],
+                         n * n * sizeof *one.kept[k]);
+        for (size_t i = 0; i < n; i++)
+            for (size_t j = 0; j < n; j++) {
+                ck_assert_double_eq(one.kept[k][i * n + j],
+                                    one.kept[k][j * n + i]);
+                ck_assert_double_ge(one.kept[k][i * n + j], 0.4999);
+                ck_assert_double_le(one.kept[k][i * n + j], 1);
+                ck_assert_double_le(fabs(one.cosine[k][i * n + j]), 1 + 1e-12);
+                ck_assert_double_le(one.cka[k][i * n + j], 1 + 1e-12);
+            }
+    }
+    gqa_compared_heads_clear(&one);
+    gqa_compared_heads_clear(&three);
+}
+END_TEST
+
+START_TEST(not_aligned)
+{
+    struct gqa_compared_heads c;
+
+    ck_assert_int_eq(
+        gqa_compare_heads(&c, checkpoint, model, cross, &statistics, false, 1),
+        GQA_OK);
+    ck_assert_ptr_null(c.kept[0]);
+    ck_assert_ptr_null(c.likeness);
+    ck_assert_double_eq_tol(c.cosine[0][0], 1, 1e-12);
+    gqa_compared_heads_clear(&c);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("compare");
+    TCase *all = tcase_create("all");
+
+    tcase_add_checked_fixture(all, setup, teardown);
+    tcase_set_timeout(all, 120);
+    tcase_add_test(all, known_heads);
+    tcase_add_test(all, groups);
+    tcase_add_test(all, any_number_of_threads);
+    tcase_add_test(all, not_aligned);
+    suite_add_tcase(suite, all);
+    return suite_run(suite);
+}
