@@ -648,7 +648,7 @@ static enum gqa_status put_bias(const struct fitter *f, struct side *side)
 }
 
 /* Keys are made from something else than queries. */
-static bool reads_memory(const struct gqa_records *r)
+static bool reads_memory(const struct gqa_score_records *r)
 {
     return r->n_parts > 0 && r->parts[0].y;
 }

@@ -44,8 +44,8 @@ enum gqa_status gqa_turning_create(struct gqa_turning *out,
     if (st == GQA_OK)
         gqa_rope_frequencies(frequency, rope, 1);
     for (size_t i = 0; i < n / 2 && st == GQA_OK; i++) {
-        const double angle =
-            (double)(i / rope->n_pairs) * frequency[i % rope->n_pairs];
+        const uint64_t position = i / rope->n_pairs;
+        const double angle = (double)position * frequency[i % rope->n_pairs];
 
         values[2 * i] = cos(angle) * rope->magnitude;
         values[2 * i + 1] = sin(angle) * rope->magnitude;

@@ -108,6 +108,8 @@ enum {
     TOKENS = 24,
     FIT = 7, /* sequences; two more are held out */
     PARTS = 3,
+    OUTPUTS = HEADS * DIM,
+    WEIGHTS = OUTPUTS * WIDTH,
 };
 
 /* An attention whose queries and keys are x times weights. */
@@ -116,20 +118,20 @@ struct problem {
     struct gqa_attention_block block;
     struct gqa_score_records records;
     struct gqa_score_part parts[PARTS];
-    double query[HEADS * DIM * WIDTH], key[HEADS * DIM * WIDTH];
+    double query[WEIGHTS], key[WEIGHTS];
 };
 
 static void *project(const double *x, uint64_t n, const double *weight)
 {
-    double *out = make(n * HEADS * DIM, sizeof *out);
+    double *out = make(n * OUTPUTS, sizeof *out);
     void *raw;
 
     for (uint64_t r = 0; r < n; r++)
-        for (uint64_t i = 0; i < HEADS * DIM; i++)
+        for (uint64_t i = 0; i < OUTPUTS; i++)
             for (uint64_t j = 0; j < WIDTH; j++)
-                out[r * HEADS * DIM + i] +=
+                out[r * OUTPUTS + i] +=
                     x[r * WIDTH + j] * weight[i * WIDTH + j];
-    raw = rounded(out, n * HEADS * DIM, real);
+    raw = rounded(out, n * OUTPUTS, real);
     free(out);
     return raw;
 }
@@ -171,7 +173,7 @@ static void make_problem(struct problem *p)
                                             .bias = {.table = GQA_NO_PARAM},
                                             .scale = 0.5,
                                             .causal = true};
-    for (size_t i = 0; i < HEADS * DIM * WIDTH; i++) {
+    for (size_t i = 0; i < WEIGHTS; i++) {
         p->query[i] = draw();
         p->key[i] = draw();
     }
@@ -180,8 +182,8 @@ static void make_problem(struct problem *p)
                                             .real = real,
                                             .block = &p->block,
                                             .n_parts = PARTS,
-                                            .q_width = HEADS * DIM,
-                                            .k_width = HEADS * DIM,
+                                            .q_width = OUTPUTS,
+                                            .k_width = OUTPUTS,
                                             .q_place = place,
                                             .k_place = place};
     p->records.parts = make(PARTS, sizeof *p->records.parts);
@@ -196,10 +198,10 @@ static void make_problem(struct problem *p)
 static struct gqa_head_rows rows_of(const double *weight, double off)
 {
     struct gqa_head_rows rows = {
-        .n = HEADS * DIM, .inputs = WIDTH, .dtype = GQA_F64};
+        .n = OUTPUTS, .inputs = WIDTH, .dtype = GQA_F64};
 
     rows.weight = make(rows.n * WIDTH, sizeof *rows.weight);
-    for (size_t i = 0; i < HEADS * DIM * WIDTH; i++)
+    for (size_t i = 0; i < WEIGHTS; i++)
         rows.weight[i] = weight[i] + off * draw();
     return rows;
 }
@@ -246,7 +248,7 @@ START_TEST(keeps_what_gains_nothing)
     for (size_t i = 0; i < PARTS; i++)
         if (p.records.parts[i].held_out)
             memset(p.records.parts[i].weights, 0,
-                   TOKENS * HEADS * sizeof(double));
+                   sizeof(double) * TOKENS * HEADS);
     queries.weight[0] += 1;
     ck_assert_int_eq(
         gqa_scores_fit(&queries, &keys, &gain,
