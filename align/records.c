@@ -133,7 +133,7 @@ enum gqa_status gqa_records_add(struct gqa_records *r,
 {
     const uint64_t n_bytes =
         t->n_rows * t->width * (gqa_dtype_bits(t->real) / 8);
-    struct batch *b;
+    struct batch *b = NULL;
     enum gqa_status st = next_batch(&b, r, n_bytes);
 
     if (st != GQA_OK)
