@@ -348,6 +348,14 @@ static enum gqa_status suspect(struct grouped *g,
     return GQA_OK;
 }
 
+static bool has_fits(const struct grouped *g)
+{
+    for (int part = 0; part < GQA_N_PROJECTIONS; part++)
+        if (g->n_fitted[part] > 0)
+            return true;
+    return false;
+}
+
 /* "q of 4, o of 6" */
 static void remark_on_fits(struct gqa_finding *remark, const struct grouped *g)
 {
@@ -392,8 +400,9 @@ static enum gqa_status add_grouped(struct gqa_report *report,
     remark_on_fits(&remark, &g);
     if (g.n_aligned > 0 && g.n_bad == 0 && g.n_replayed == g.n_aligned)
         snprintf(figure, sizeof figure,
-                 "%zu of %zu attentions aligned, made again bit by bit",
-                 g.n_aligned, n);
+                 "%zu of %zu attentions aligned, made again bit by bit%s",
+                 g.n_aligned, n,
+                 has_fits(&g) ? " but for what was fitted" : "");
     else if (g.n_aligned > 0 && g.n_bad == 0)
         snprintf(figure, sizeof figure, "%zu of %zu attentions aligned",
                  g.n_aligned, n);

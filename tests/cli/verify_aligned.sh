@@ -70,4 +70,4 @@ echo "== fitted"
 gqa-convert -q -m aligned --no-free-pairs --samples 8 --length 16 --groups 2 \
     "$DATA/runtime/gpt2" fitted/
 weights "$DATA/runtime/gpt2" fitted/
-gqa-verify --no-run --against "$DATA/runtime/gpt2" fitted/ | grep fitted
+gqa-verify --no-run --against "$DATA/runtime/gpt2" fitted/ | grep -A 1 "fitted, and"
