@@ -5,11 +5,6 @@
 #include "common/checked.h"
 #include "common/json.h"
 
-bool gqa_kv_is_cached(const struct gqa_attention *attention)
-{
-    return attention->stack == GQA_STACK_DECODER;
-}
-
 /* How many KV heads an attention is counted with. */
 static uint64_t heads_as_stored(const struct gqa_attention *a, uint64_t unused)
 {
@@ -47,21 +42,6 @@ static bool multiply(uint64_t a, uint64_t b, uint64_t *out)
 static bool add(uint64_t a, uint64_t b, uint64_t *out)
 {
     return gqa_add_u64(a, b, out) && *out <= INT64_MAX;
-}
-
-bool gqa_kv_attention_bytes(const struct gqa_model *model,
-                            const struct gqa_attention *a, uint64_t n_kv_heads,
-                            uint64_t *bytes)
-{
-    const uint64_t bits =
-        (uint64_t)gqa_dtype_bits(model->params[a->k.weight].dtype) +
-        gqa_dtype_bits(model->params[a->v.weight].dtype);
-    uint64_t n;
-
-    if (!multiply(n_kv_heads, a->head_dim, &n) || !multiply(n, bits, &n))
-        return false;
-    *bytes = n / 8 + (n % 8 != 0);
-    return true;
 }
 
 static enum gqa_status count_per_token(struct gqa_kv_bytes *out,

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "formats/families/family.h"
-#include "formats/model/model.h"
+#include "formats/model/kv_bytes.h"
 
 struct gqa_kv_bytes {
     uint64_t self;  /* for one generated (or prompt) token */
@@ -68,14 +68,5 @@ void gqa_kv_plan_free(struct gqa_kv_plan *plan);
  * where it names none that makes sense; keys NULL: none.
  */
 uint64_t gqa_kv_context_of_config(const json_t *config, gqa_texts keys);
-
-/* Keys and values of one token in one attention; false: more than 63 bits
- * count. */
-bool gqa_kv_attention_bytes(const struct gqa_model *model,
-                            const struct gqa_attention *a, uint64_t n_kv_heads,
-                            uint64_t *bytes);
-
-/* True for attentions that keep a cache. */
-bool gqa_kv_is_cached(const struct gqa_attention *attention);
 
 #endif

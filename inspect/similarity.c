@@ -6,9 +6,10 @@
 #include <string.h>
 
 #include "align/align.h"
+#include "align/learn_heads.h"
 #include "align/moments.h"
-#include "inspect/learn_heads.h"
 #include "runtime/blas.h"
+#include "runtime/weights.h"
 
 struct comparing {
     struct gqa_similarity *out;
@@ -62,26 +63,6 @@ static uint64_t shown_heads(const struct comparing *c, uint64_t n)
     return n > 1 ? n / divisor : 1;
 }
 
-static enum gqa_status add_choice(struct gqa_similar_heads *heads,
-                                  uint64_t pooled, unsigned n_threads)
-{
-    struct gqa_sharing_choice *choice = &heads->choices[heads->n_choices];
-    enum gqa_status st;
-
-    choice->pooled = pooled;
-    choice->heads = malloc(heads->alike.n * sizeof *choice->heads);
-    if (!choice->heads)
-        return gqa_fail_nomem();
-    heads->n_choices++;
-    st = gqa_compare_groups(choice->heads, choice->lost, &heads->alike,
-                            (size_t)pooled, n_threads);
-    choice->predicted =
-        (choice->lost[0] * (heads->scores > 0 ? heads->scores : 1) +
-         choice->lost[1]) /
-        2;
-    return st;
-}
-
 static enum gqa_status add_choices(const struct comparing *c,
                                    struct gqa_similar_heads *heads)
 {
@@ -100,27 +81,11 @@ static enum gqa_status add_choices(const struct comparing *c,
             continue;
         if (pooled == shown)
             heads->shown = heads->n_choices;
-        st = add_choice(heads, pooled, c->options->n_threads);
+        st = gqa_sharing_choose(&heads->choices[heads->n_choices++],
+                                &heads->alike, pooled, heads->scores,
+                                c->options->n_threads);
     }
     return st;
-}
-
-/* As the softmax sees them. */
-static double root_mean_square_score(const struct comparing *c,
-                                     const struct gqa_attention *a,
-                                     const struct gqa_similar_heads *heads)
-{
-    double all[2], scale = 1;
-
-    for (size_t i = 0; i < c->network->n_stacks; i++)
-        if (c->network->stacks[i].stack == a->stack) {
-            const struct gqa_block *b = &c->network->stacks[i].blocks[a->layer];
-
-            scale =
-                (a->kind == GQA_ATTENTION_SELF ? &b->self : &b->cross)->scale;
-        }
-    gqa_likeness_all(all, heads->alike.likeness);
-    return scale * sqrt(all[0] / (double)a->n_heads);
 }
 
 static enum gqa_status compare_with(void *ctx, size_t index,
@@ -136,7 +101,8 @@ static enum gqa_status compare_with(void *ctx, size_t index,
 
     if (st == GQA_OK && aligned &&
         gqa_learning_has_tokens(&c->options->learning))
-        heads->scores = root_mean_square_score(c, a, heads);
+        heads->scores =
+            gqa_sharing_scores(c->network, a, heads->alike.likeness);
     if (st == GQA_OK && aligned)
         st = add_choices(c, heads);
     c->out->n_unaligned += !aligned;
@@ -199,30 +165,55 @@ static enum gqa_status compare_all_weights(struct comparing *c,
     return st;
 }
 
+static enum gqa_status compare_by_tokens(struct comparing *c,
+                                         struct gqa_progress *bar,
+                                         double *influence)
+{
+    struct gqa_checkpoint_weights weights = {c->checkpoint, c->model};
+    struct gqa_learning learning = {.asked = &c->options->learning,
+                                    .n_threads = c->options->n_threads,
+                                    .network = c->network,
+                                    .weights =
+                                        gqa_checkpoint_weight_source(&weights),
+                                    .bar = bar};
+    struct gqa_tokens tokens = {NULL, 0};
+    const struct gqa_learn_heads_job job = {.learning = &learning,
+                                            .tokens = &tokens,
+                                            .take = compare_with,
+                                            .ctx = c,
+                                            .influence = influence};
+    enum gqa_status st = gqa_learning_open(&learning);
+
+    if (st == GQA_OK)
+        st = gqa_learning_all_tokens(&tokens, &learning);
+    if (st == GQA_OK)
+        st = gqa_learn_heads(&job);
+    if (st == GQA_OK)
+        c->out->n_tokens = gqa_tokens_n_positions(&tokens);
+    gqa_tokens_clear(&tokens);
+    gqa_learning_close(&learning);
+    return st;
+}
+
 static enum gqa_status compare_all(struct comparing *c)
 {
-    struct gqa_learn_heads_job job = {.checkpoint = c->checkpoint,
-                                      .network = c->network,
-                                      .options = &c->options->learning,
-                                      .n_threads = c->options->n_threads,
-                                      .take = compare_with,
-                                      .ctx = c};
     const size_t n = c->model->n_attentions;
-    enum gqa_status st = gqa_progress_create(&job.bar, c->options->log_level);
+    double *influence = malloc((n + 1) * sizeof *influence);
+    struct gqa_progress *bar = NULL;
+    enum gqa_status st = gqa_progress_create(&bar, c->options->log_level);
 
-    job.influence = malloc((n + 1) * sizeof *job.influence);
-    if (st == GQA_OK && !job.influence)
+    if (st == GQA_OK && !influence)
         st = gqa_fail_nomem();
     for (size_t i = 0; i < n && st == GQA_OK; i++)
-        job.influence[i] = 1;
+        influence[i] = 1;
     if (st == GQA_OK && gqa_learning_has_tokens(&c->options->learning))
-        st = gqa_learn_heads(&c->out->n_tokens, &job);
+        st = compare_by_tokens(c, bar, influence);
     else if (st == GQA_OK)
-        st = compare_all_weights(c, job.bar);
+        st = compare_all_weights(c, bar);
     for (size_t i = 0; i < n && st == GQA_OK; i++)
-        c->out->attentions[i].weight = job.influence[i];
-    free(job.influence);
-    gqa_progress_free(job.bar);
+        c->out->attentions[i].weight = influence[i];
+    free(influence);
+    gqa_progress_free(bar);
     return st;
 }
 

@@ -8,17 +8,9 @@
 
 #include <stdio.h>
 
-#include "align/compare.h"
 #include "align/learning.h"
+#include "align/sharing.h"
 #include "common/log.h"
-
-/* A number of KV heads that an attention can have. */
-struct gqa_sharing_choice {
-    uint64_t pooled;
-    double lost[2];   /* of the energy of scores, and of that of outputs */
-    double predicted; /* see below */
-    uint64_t *heads;  /* [n]: as they come to stand, neighbours sharing */
-};
 
 struct gqa_similar_heads {
     struct gqa_compared_heads alike;
@@ -47,12 +39,6 @@ struct gqa_similarity_options {
     unsigned n_threads;
     enum gqa_log_level log_level;
 };
-
-/*
- * What is predicted of an attention: the mean of both losses. A softmax sees
- * how far scores are off, not by what share: where tokens tell how large they
- * are, that of keys counts as many times as their root mean square is.
- */
 
 /*
  * Errors GQA_ERR_USAGE: no attention can be given options->groups;
