@@ -1,7 +1,5 @@
 #include "align/learn_heads.h"
 
-#include <stdlib.h>
-
 #include "align/influence.h"
 
 /* Sequences that attentions are weighed by. */
@@ -10,29 +8,20 @@ enum { MAX_INFLUENCE = 16 };
 static enum gqa_status collect(const struct gqa_learn_heads_job *job)
 {
     const struct gqa_learning *learning = job->learning;
-    const size_t n = learning->network->model->n_attentions;
-    bool *wanted = malloc((n + 1) * sizeof *wanted);
     const struct gqa_statistics_job statistics = {
         .network = learning->network,
         .backend = learning->backend,
         .device = learning->device,
         .weights = &learning->weights,
         .tokens = job->tokens,
-        .wanted = wanted,
+        .wanted = job->wanted,
         .take = job->take,
         .ctx = job->ctx,
         .progress = gqa_progress_update,
         .progress_ctx = learning->bar};
-    enum gqa_status st;
 
-    if (!wanted)
-        return gqa_fail_nomem();
-    for (size_t i = 0; i < n; i++)
-        wanted[i] = true;
     gqa_progress_phase(learning->bar, "comparing heads", GQA_PROGRESS_TOKENS);
-    st = gqa_statistics_collect(&statistics);
-    free(wanted);
-    return st;
+    return gqa_statistics_collect(&statistics);
 }
 
 /* Of some of the tokens: a share of energies needs no more. */

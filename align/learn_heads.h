@@ -9,7 +9,7 @@
 struct gqa_learn_heads_job {
     const struct gqa_learning *learning; /* open */
     const struct gqa_tokens *tokens;
-    /* As of struct gqa_statistics_job, for every attention. */
+    const bool *wanted; /* as of struct gqa_statistics_job, and what follows */
     enum gqa_status (*take)(void *ctx, size_t attention,
                             const struct gqa_head_statistics *statistics);
     void *ctx;

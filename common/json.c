@@ -188,7 +188,7 @@ bool gqa_json_u64(const json_t *value, uint64_t *out)
  * Digits that a real number needs to be read back as it is, and to be
  * written without an exponent where Python writes none.
  */
-static int digits_needed(double real)
+int gqa_json_real_digits(double real)
 {
     char text[64];
     int digits = 1;
@@ -209,7 +209,7 @@ static int most_digits(const json_t *value)
     int most = 1;
 
     if (json_is_real(value))
-        return digits_needed(json_real_value(value));
+        return gqa_json_real_digits(json_real_value(value));
     for (size_t i = 0; i < json_array_size(value); i++) {
         const int digits = most_digits(json_array_get(value, i));
 

@@ -93,6 +93,10 @@ json_t *gqa_json_text(const char *text);
 GQA_MUST_USE
 enum gqa_status gqa_json_dump(char **out, const json_t *value, size_t flags);
 
+/* Digits that keep a real number exact, and give it no exponent where it is
+ * below 1e16. */
+int gqa_json_real_digits(double real);
+
 /*
  * Flags for json_dumps() that write each real number with as few digits as
  * keep all of them exact: 0.1 stays 0.1, and 10000.0 gets no exponent.

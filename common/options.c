@@ -262,7 +262,7 @@ static enum gqa_status check_together(const struct gqa_options *options,
         if (row->needs && !gqa_options_given(options, tool, row->needs))
             return gqa_fail(GQA_ERR_USAGE, "option --%s needs --%s", row->name,
                             row->needs);
-        for (size_t e = 0; e < 2 && row->excludes[e]; e++)
+        for (size_t e = 0; e < GQA_OPTION_MAX_EXCLUDES && row->excludes[e]; e++)
             if (gqa_options_given(options, tool, row->excludes[e]))
                 return gqa_fail(GQA_ERR_USAGE,
                                 "options --%s and --%s exclude each other",

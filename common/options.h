@@ -40,6 +40,8 @@ struct gqa_choice {
     const char *instead;
 };
 
+enum { GQA_OPTION_MAX_EXCLUDES = 4 };
+
 struct gqa_option {
     const char *name; /* the long one, without dashes */
     char letter;      /* or 0 */
@@ -55,11 +57,12 @@ struct gqa_option {
      * which.
      */
     enum gqa_status (*take)(void *options, const char *text);
-    bool repeats;            /* each time counts; of others the last does */
-    const char *needs;       /* another option, without which it is an error */
-    const char *excludes[2]; /* options beside which it is one, or NULL */
-    const char *section;     /* a line of help before it; "" is an empty one */
-    const char *help;        /* wrapped where it is printed */
+    bool repeats;      /* each time counts; of others the last does */
+    const char *needs; /* another option, without which it is an error */
+    const char *excludes[GQA_OPTION_MAX_EXCLUDES]; /* options beside which it is
+                                                      one, or NULL */
+    const char *section; /* a line of help before it; "" is an empty one */
+    const char *help;    /* wrapped where it is printed */
 };
 
 /* The options that every tool has, and what is left of a command line.

@@ -8,7 +8,7 @@ static void print_exclusions(const struct gqa_option *row)
     printf("'(--%s", row->name);
     if (row->letter)
         printf(" -%c", row->letter);
-    for (size_t e = 0; e < 2 && row->excludes[e]; e++)
+    for (size_t e = 0; e < GQA_OPTION_MAX_EXCLUDES && row->excludes[e]; e++)
         printf(" --%s", row->excludes[e]);
     printf(")'");
 }

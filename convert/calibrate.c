@@ -6,24 +6,32 @@
 
 #include "align/choose.h"
 #include "align/free.h"
+#include "align/learn_heads.h"
 #include "align/refit.h"
 #include "common/bounds.h"
 #include "common/progress.h"
 #include "convert/converted.h"
 #include "formats/model/rope.h"
 #include "formats/model/rope_config.h"
+#include "runtime/measure/trace.h"
 #include "runtime/weights.h"
 
 /* What frequencies are tried on: tokens in all, and of a sequence at most. */
 enum { CHOICE_TOKENS = 8192, CHOICE_LENGTH = 4096 };
 
-struct calibrator {
+/* Of so many sequences one is held out, and no more than so many. */
+enum { ONE_OF = 8, MAX_HELD_OUT = 16 };
+
+struct gqa_calibrator {
     const struct gqa_calibration *asked;
     unsigned n_threads;
+    struct gqa_checkpoint *checkpoint;
     struct gqa_network *network, *becomes; /* before and after */
     struct gqa_checkpoint_weights weights;
     struct gqa_learning learning;
-    struct gqa_tokens tokens;
+    struct gqa_tokens tokens;        /* all; owned */
+    struct gqa_tokens fitted, apart; /* of them: learnt from, held out */
+    struct gqa_trace *trace;         /* of the source, on what is held out */
     struct gqa_progress *bar;
     double *divisors; /* of freed pairs, [n_pairs]; NULL: not looked for */
     uint64_t context;
@@ -33,7 +41,8 @@ struct calibrator {
 /* --- Pairs that are freed ------------------------------------------------- */
 
 /* Whether another frequency for each pair can be said where it is read. */
-static bool may_free(const struct calibrator *c, const struct gqa_plan *plan)
+static bool may_free(const struct gqa_calibrator *c,
+                     const struct gqa_plan *plan)
 {
     const struct gqa_rope *rope = &c->network->rope;
     bool aligns = false;
@@ -45,7 +54,7 @@ static bool may_free(const struct calibrator *c, const struct gqa_plan *plan)
            gqa_rope_config_is_plain(plan->model->config);
 }
 
-static uint64_t context_of(const struct calibrator *c,
+static uint64_t context_of(const struct gqa_calibrator *c,
                            const struct gqa_plan *plan)
 {
     return c->asked->keep_context
@@ -54,14 +63,19 @@ static uint64_t context_of(const struct calibrator *c,
                      plan->model->config, "max_position_embeddings"));
 }
 
-static enum gqa_status choose_pairs(struct calibrator *c,
+static struct gqa_run_options run_options(const struct gqa_calibrator *c)
+{
+    return (struct gqa_run_options){
+        .backend = c->learning.backend,
+        .device = {.real = GQA_F32, .n_threads = c->n_threads}};
+}
+
+static enum gqa_status choose_pairs(struct gqa_calibrator *c,
                                     const struct gqa_plan *plan,
                                     uint64_t context,
                                     struct gqa_choice_of_pairs *choice)
 {
-    const struct gqa_run_options run = {
-        .backend = c->learning.backend,
-        .device = {.real = GQA_F32, .n_threads = c->n_threads}};
+    const struct gqa_run_options run = run_options(c);
     struct gqa_tokens tokens = {NULL, 0};
     const struct gqa_choose_job job = {.model = plan->model,
                                        .weights = &c->learning.weights,
@@ -85,7 +99,7 @@ static enum gqa_status choose_pairs(struct calibrator *c,
 }
 
 /* Without tokens those that do not turn by more than a radian. */
-static enum gqa_status free_pairs(struct calibrator *c,
+static enum gqa_status free_pairs(struct gqa_calibrator *c,
                                   const struct gqa_plan *plan)
 {
     const struct gqa_rope *rope = &c->network->rope;
@@ -108,24 +122,69 @@ static enum gqa_status free_pairs(struct calibrator *c,
     return st;
 }
 
-/* Hand over what was chosen. */
-static void tell_pairs(struct gqa_alignment *alignment, struct calibrator *c)
+/* Say what was chosen. */
+static enum gqa_status tell_pairs(struct gqa_alignment *alignment,
+                                  const struct gqa_calibrator *c)
 {
+    const uint64_t n = c->network->rope.n_pairs;
+
     if (c->choice.n_changed == 0)
-        return;
-    alignment->divisors = c->divisors;
-    c->divisors = NULL;
-    alignment->n_pairs = c->network->rope.n_pairs;
+        return GQA_OK;
+    alignment->divisors = malloc(n * sizeof *alignment->divisors);
+    if (!alignment->divisors)
+        return gqa_fail_nomem();
+    memcpy(alignment->divisors, c->divisors, n * sizeof *c->divisors);
+    alignment->n_pairs = n;
     alignment->n_changed = c->choice.n_changed;
     alignment->context = c->context;
     alignment->cost = c->choice.cost;
+    return GQA_OK;
 }
 
-/* --- All ------------------------------------------------------------------ */
+/* --- What a plan would write, in the source's shapes ---------------------- */
 
-static enum gqa_status align(struct gqa_alignment **out, struct calibrator *c,
+struct in_place {
+    struct gqa_plan *plan;
+    struct gqa_converted *converted;
+    struct gqa_weight_source weights;
+};
+
+static void close_in_place(struct in_place *p)
+{
+    gqa_converted_free(p->converted);
+    gqa_plan_free(p->plan);
+}
+
+/* End it also after an error. */
+static enum gqa_status open_in_place(struct in_place *out,
+                                     const struct gqa_calibrator *c,
+                                     const struct gqa_plan *plan,
+                                     const struct gqa_alignment *alignment)
+{
+    struct gqa_plan_options options = plan->options;
+    enum gqa_status st;
+
+    *out = (struct in_place){NULL};
+    options.in_place = true;
+    options.expand = false;
+    options.keep_dtype = true;
+    st = gqa_plan_create(&out->plan, plan->model, &options);
+    if (st == GQA_OK)
+        st = gqa_plan_align(out->plan, alignment);
+    if (st == GQA_OK)
+        st = gqa_converted_create(&out->converted, out->plan, c->checkpoint,
+                                  c->n_threads + 1);
+    if (st == GQA_OK)
+        out->weights = gqa_converted_weights(out->converted);
+    return st;
+}
+
+/* --- Transforms and fits -------------------------------------------------- */
+
+static enum gqa_status align(struct gqa_alignment **out,
+                             struct gqa_calibrator *c,
                              const struct gqa_plan *plan,
-                             struct gqa_checkpoint *checkpoint)
+                             const struct gqa_network *becomes)
 {
     const struct gqa_model *model = plan->model;
     uint64_t *pooled = calloc(model->n_attentions, sizeof *pooled);
@@ -138,7 +197,7 @@ static enum gqa_status align(struct gqa_alignment **out, struct calibrator *c,
     enum gqa_status st;
 
     if (gqa_learning_has_tokens(&c->asked->learning))
-        job.tokens = &c->tokens;
+        job.tokens = &c->fitted;
     if (!pooled)
         return gqa_fail_nomem();
     for (size_t i = 0; i < model->n_attentions; i++)
@@ -146,104 +205,248 @@ static enum gqa_status align(struct gqa_alignment **out, struct calibrator *c,
             pooled[i] = plan->attentions[i].pooled;
     gqa_progress_phase(c->bar, "calibrating", GQA_PROGRESS_TOKENS);
     st = gqa_align(
-        out, checkpoint, model, pooled, &job, &c->becomes->rope,
+        out, c->checkpoint, model, pooled, &job, &becomes->rope,
         &(struct gqa_align_options){.regroup = !c->asked->no_regroup,
                                     .no_pooling = plan->options.no_pooling,
                                     .n_threads = c->n_threads});
     if (st == GQA_ERR_UNSUPPORTED)
-        st = gqa_fail_prefix(st, "%s", gqa_checkpoint_path(checkpoint));
+        st = gqa_fail_prefix(st, "%s", gqa_checkpoint_path(c->checkpoint));
     if (st == GQA_OK) {
-        (*out)->n_sequences = c->tokens.n;
-        (*out)->n_tokens = gqa_tokens_n_positions(&c->tokens);
+        (*out)->n_sequences = c->fitted.n;
+        (*out)->n_tokens = gqa_tokens_n_positions(&c->fitted);
     }
     free(pooled);
     return st;
 }
 
-/* The same conversion in the source's shapes, which its network runs. */
 static enum gqa_status refit(struct gqa_alignment *alignment,
-                             struct calibrator *c, const struct gqa_plan *plan,
-                             struct gqa_checkpoint *checkpoint)
+                             const struct gqa_calibrator *c,
+                             const struct gqa_plan *plan,
+                             const struct gqa_network *becomes)
 {
-    struct gqa_plan_options options = plan->options;
-    struct gqa_plan *in_place = NULL;
-    struct gqa_converted *converted = NULL;
-    struct gqa_weight_source weights;
+    struct in_place converted;
     const struct gqa_refit_job job = {.network = c->network,
-                                      .becomes = c->becomes,
+                                      .becomes = becomes,
                                       .backend = c->learning.backend,
                                       .device = c->learning.device,
                                       .real = GQA_F32,
                                       .no_scores = c->asked->no_fit_scores,
                                       .no_outputs = c->asked->no_refit,
                                       .original = &c->learning.weights,
-                                      .converted = &weights,
-                                      .tokens = &c->tokens,
+                                      .converted = &converted.weights,
+                                      .tokens = &c->fitted,
                                       .progress = gqa_progress_update,
                                       .progress_ctx = c->bar};
-    enum gqa_status st;
+    enum gqa_status st = open_in_place(&converted, c, plan, alignment);
 
-    options.in_place = true;
-    options.expand = false;
-    options.keep_dtype = true;
-    if ((st = gqa_plan_create(&in_place, plan->model, &options)) != GQA_OK)
-        return st;
-    st = gqa_plan_align(in_place, alignment);
-    if (st == GQA_OK)
-        st = gqa_converted_create(&converted, in_place, checkpoint,
-                                  c->n_threads + 1);
     if (st == GQA_OK) {
-        weights = gqa_converted_weights(converted);
         gqa_progress_phase(c->bar, "fitting", GQA_PROGRESS_TOKENS);
         st = gqa_refit(alignment, &job);
     }
-    gqa_converted_free(converted);
-    gqa_plan_free(in_place);
+    close_in_place(&converted);
     return st;
 }
 
-enum gqa_status gqa_calibrate(struct gqa_alignment **out,
-                              const struct gqa_plan *plan,
-                              struct gqa_checkpoint *checkpoint,
-                              const struct gqa_calibration *calibration,
-                              unsigned n_threads, enum gqa_log_level log_level)
+enum gqa_status gqa_calibrator_align(struct gqa_alignment **out,
+                                     struct gqa_calibrator *c,
+                                     const struct gqa_plan *plan)
 {
-    struct calibrator c = {.asked = calibration,
-                           .n_threads = n_threads,
-                           .weights = {checkpoint, plan->model}};
-    const bool has_tokens = gqa_learning_has_tokens(&calibration->learning);
-    enum gqa_status st = gqa_network_create(&c.network, plan->model);
+    const bool frees = may_free(c, plan);
+    const struct gqa_network *becomes = frees ? c->becomes : c->network;
+    struct gqa_alignment *alignment = NULL;
+    enum gqa_status st = GQA_OK;
 
+    if (frees && !c->divisors)
+        st = free_pairs(c, plan);
+    if (st == GQA_OK)
+        st = align(&alignment, c, plan, becomes);
+    if (st == GQA_OK && frees)
+        st = tell_pairs(alignment, c);
+    if (st == GQA_OK && c->fitted.n > 0 &&
+        !(c->asked->no_refit && c->asked->no_fit_scores) &&
+        !plan->options.no_pooling)
+        st = refit(alignment, c, plan, becomes);
+    if (st != GQA_OK) {
+        gqa_alignment_free(alignment);
+        return st;
+    }
+    *out = alignment;
+    return GQA_OK;
+}
+
+enum gqa_status gqa_calibrator_learn_heads(
+    struct gqa_calibrator *c, const bool *wanted,
+    enum gqa_status (*take)(void *ctx, size_t attention,
+                            const struct gqa_head_statistics *statistics),
+    void *ctx, double *influence)
+{
+    return gqa_learn_heads(
+        &(struct gqa_learn_heads_job){.learning = &c->learning,
+                                      .tokens = &c->fitted,
+                                      .wanted = wanted,
+                                      .take = take,
+                                      .ctx = ctx,
+                                      .influence = influence});
+}
+
+/* --- What is held out ----------------------------------------------------- */
+
+static enum gqa_status record(struct gqa_calibrator *c)
+{
+    const struct gqa_run_options run = run_options(c);
+    const struct gqa_trace_options options = {.dtype = GQA_F32};
+    const struct gqa_run_progress progress = {
+        gqa_progress_update, c->bar, 0, gqa_tokens_n_positions(&c->apart)};
+    struct gqa_running *running = NULL;
+    enum gqa_status st = gqa_running_open(&running, c->network->model,
+                                          &c->learning.weights, &run);
+
+    if (st == GQA_OK)
+        st = gqa_trace_record(&c->trace, running, &c->apart, &options,
+                              &progress);
+    gqa_running_close(running);
+    return st;
+}
+
+static enum gqa_status compare(double *kl, struct gqa_calibrator *c,
+                               const struct gqa_weight_source *weights,
+                               const double *divisors)
+{
+    const struct gqa_run_options run = run_options(c);
+    const uint64_t n = gqa_tokens_n_positions(&c->apart);
+    const struct gqa_run_progress progress = {gqa_progress_update, c->bar, 0,
+                                              n};
+    struct gqa_comparison comparison = {0};
+    struct gqa_fidelity_result result;
+    struct gqa_running *running = NULL;
+    enum gqa_status st = gqa_fidelity_create(
+        &comparison.fidelity, c->network->vocab_size, c->apart.n, n);
+
+    if (st == GQA_OK)
+        st = gqa_running_open(&running, c->network->model, weights, &run);
+    if (st == GQA_OK && divisors)
+        gqa_running_turn(running, divisors);
+    if (st == GQA_OK)
+        st = gqa_trace_compare(c->trace, running, 0, false, &comparison,
+                               &progress);
+    if (st == GQA_OK) {
+        gqa_fidelity_finish(comparison.fidelity, &result);
+        *kl = result.n_nonfinite[1] > result.n_nonfinite[0] ? INFINITY
+                                                            : result.kl_mean;
+    }
+    gqa_running_close(running);
+    gqa_fidelity_free(comparison.fidelity);
+    return st;
+}
+
+enum gqa_status gqa_calibrator_measure(double *kl, struct gqa_calibrator *c,
+                                       const struct gqa_plan *plan,
+                                       const struct gqa_alignment *alignment)
+{
+    struct in_place converted = {NULL};
+    enum gqa_status st = GQA_OK;
+
+    gqa_progress_phase(c->bar, "measuring", GQA_PROGRESS_TOKENS);
+    if (!c->trace)
+        st = record(c);
+    if (st == GQA_OK)
+        st = open_in_place(&converted, c, plan, alignment);
+    if (st == GQA_OK)
+        st = compare(kl, c, &converted.weights, alignment->divisors);
+    close_in_place(&converted);
+    return st;
+}
+
+void gqa_calibrator_held_out(uint64_t *n_sequences, uint64_t *n_tokens,
+                             const struct gqa_calibrator *c)
+{
+    *n_sequences = c->apart.n;
+    *n_tokens = gqa_tokens_n_positions(&c->apart);
+}
+
+/* --- Beginning and end ---------------------------------------------------- */
+
+static enum gqa_status get_tokens(struct gqa_calibrator *c, bool holds_out)
+{
+    enum gqa_status st = gqa_learning_open(&c->learning);
+    size_t n_apart;
+
+    if (st == GQA_OK)
+        st = gqa_learning_all_tokens(&c->tokens, &c->learning);
     if (st != GQA_OK)
-        return gqa_fail_prefix(st, "%s", gqa_checkpoint_path(checkpoint));
-    st = gqa_progress_create(&c.bar, log_level);
-    c.learning = (struct gqa_learning){
+        return st;
+    n_apart =
+        (size_t)gqa_min_u64((c->tokens.n + ONE_OF - 1) / ONE_OF, MAX_HELD_OUT);
+    if (holds_out && n_apart >= c->tokens.n)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "one sequence of tokens is too few to learn from and "
+                        "to measure on: give more (--samples N)");
+    if (!holds_out)
+        n_apart = 0;
+    c->fitted = (struct gqa_tokens){c->tokens.sequences, c->tokens.n - n_apart};
+    c->apart = (struct gqa_tokens){c->tokens.sequences + c->fitted.n, n_apart};
+    return GQA_OK;
+}
+
+enum gqa_status gqa_calibrator_create(struct gqa_calibrator **out,
+                                      const struct gqa_model *model,
+                                      struct gqa_checkpoint *checkpoint,
+                                      const struct gqa_calibration *calibration,
+                                      bool holds_out, unsigned n_threads,
+                                      enum gqa_log_level log_level)
+{
+    struct gqa_calibrator *c = calloc(1, sizeof *c);
+    enum gqa_status st;
+
+    if (!c)
+        return gqa_fail_nomem();
+    c->asked = calibration;
+    c->n_threads = n_threads;
+    c->checkpoint = checkpoint;
+    c->weights = (struct gqa_checkpoint_weights){checkpoint, model};
+    st = gqa_network_create(&c->network, model);
+    if (st == GQA_OK)
+        st = gqa_network_create(&c->becomes, model);
+    if (st != GQA_OK)
+        st = gqa_fail_prefix(st, "%s", gqa_checkpoint_path(checkpoint));
+    if (st == GQA_OK)
+        st = gqa_progress_create(&c->bar, log_level);
+    c->learning = (struct gqa_learning){
         .asked = &calibration->learning,
         .n_threads = n_threads,
-        .network = c.network,
-        .weights = gqa_checkpoint_weight_source(&c.weights),
-        .bar = c.bar};
-    if (st == GQA_OK && has_tokens)
-        st = gqa_learning_open(&c.learning);
-    if (st == GQA_OK && has_tokens)
-        st = gqa_learning_all_tokens(&c.tokens, &c.learning);
-    if (st == GQA_OK)
-        st = gqa_network_create(&c.becomes, plan->model);
-    if (st == GQA_OK && may_free(&c, plan))
-        st = free_pairs(&c, plan);
-    if (st == GQA_OK)
-        st = align(out, &c, plan, checkpoint);
-    if (st == GQA_OK)
-        tell_pairs(*out, &c);
-    if (st == GQA_OK && has_tokens &&
-        !(calibration->no_refit && calibration->no_fit_scores) &&
-        !plan->options.no_pooling)
-        st = refit(*out, &c, plan, checkpoint);
-    gqa_tokens_clear(&c.tokens);
-    gqa_learning_close(&c.learning);
-    gqa_progress_free(c.bar);
-    gqa_network_free(c.becomes);
-    gqa_network_free(c.network);
-    free(c.divisors);
-    return st;
+        .network = c->network,
+        .weights = gqa_checkpoint_weight_source(&c->weights),
+        .bar = c->bar};
+    if (st == GQA_OK && gqa_learning_has_tokens(&calibration->learning))
+        st = get_tokens(c, holds_out);
+    if (st != GQA_OK) {
+        gqa_calibrator_free(c);
+        return st;
+    }
+    *out = c;
+    return GQA_OK;
+}
+
+void gqa_calibrator_free(struct gqa_calibrator *c)
+{
+    if (!c)
+        return;
+    gqa_trace_free(c->trace);
+    gqa_tokens_clear(&c->tokens);
+    gqa_learning_close(&c->learning);
+    gqa_progress_free(c->bar);
+    gqa_network_free(c->becomes);
+    gqa_network_free(c->network);
+    free(c->divisors);
+    free(c);
+}
+
+const struct gqa_network *gqa_calibrator_network(const struct gqa_calibrator *c)
+{
+    return c->network;
+}
+
+struct gqa_checkpoint *gqa_calibrator_checkpoint(const struct gqa_calibrator *c)
+{
+    return c->checkpoint;
 }

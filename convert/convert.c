@@ -18,6 +18,7 @@
 #include "convert/say.h"
 #include "convert/stock.h"
 #include "convert/summary.h"
+#include "convert/tell_choice.h"
 #include "convert/transforms.h"
 #include "formats/families/load.h"
 #include "formats/unwritten.h"
@@ -276,8 +277,10 @@ static enum gqa_status write_output(struct written *w)
     const size_t n = c->model->n_params + w->kept->n;
     struct gqa_output_tensor *list = calloc(n ? n : 1, sizeof *list);
     json_t *config = gqa_describe_config(c->plan);
-    json_t *recipe = gqa_describe_recipe(c->plan, c->source,
-                                         &c->options->calibration, w->kept);
+    json_t *budget =
+        c->choice ? gqa_choice_describe(&o->budget, c->choice) : NULL;
+    json_t *recipe = gqa_describe_recipe(
+        c->plan, c->source, &c->options->calibration, w->kept, budget);
     json_t *metadata = o->writer->needs_config
                            ? gqa_describe_shards(c->plan, c->source, recipe)
                            : gqa_describe_metadata(c->source, config, recipe);
@@ -356,7 +359,80 @@ static enum gqa_status plan(struct gqa_conversion *c)
     struct gqa_plan_options options = c->options->plan;
 
     options.roles = c->inventory->roles;
+    options.chosen = c->choice ? c->choice->pooled : NULL;
     return gqa_plan_create(&c->plan, c->model, &options);
+}
+
+/* --- What a run of the source tells -------------------------------------- */
+
+static enum gqa_status begin_calibration(struct gqa_conversion *c)
+{
+    const struct gqa_convert_options *o = c->options;
+
+    c->calibration = o->calibration;
+    c->calibration.can_say_pairs = gqa_stock_reads_pairs(c->model, o->writer);
+    return gqa_calibrator_create(&c->calibrator, c->model, c->source,
+                                 &c->calibration,
+                                 gqa_kv_budget_is_measured(&o->budget),
+                                 o->common.n_threads, o->common.log_level);
+}
+
+/* Numbers that differ are found at last, when much was run: what they would be
+ * refused for is told before. */
+static enum gqa_status check_may_differ(const struct gqa_conversion *c)
+{
+    const struct gqa_convert_options *o = c->options;
+
+    if (!o->writer->needs_config || o->budget.uniform || o->plan.expand ||
+        o->allow_hybrid)
+        return GQA_OK;
+    return gqa_fail(GQA_ERR_USAGE,
+                    "%s: its layers may come to differ in KV heads, and no "
+                    "stock loader takes such a folder: write a .gqa, or give "
+                    "--uniform, --expand or --allow-hybrid",
+                    o->output);
+}
+
+/* How many KV heads each attention keeps, where no numbers are asked for. */
+static enum gqa_status choose(struct gqa_conversion *c)
+{
+    const struct gqa_convert_options *o = c->options;
+    const double start = gqa_clock_s();
+    struct gqa_kv_choice_job job = {.model = c->model,
+                                    .budget = &o->budget,
+                                    .options = &o->plan,
+                                    .no_regroup = o->calibration.no_regroup,
+                                    .n_threads = o->common.n_threads};
+    enum gqa_status st;
+
+    if ((st = check_may_differ(c)) != GQA_OK)
+        return st;
+    if (gqa_kv_budget_is_measured(&o->budget) &&
+        (st = begin_calibration(c)) != GQA_OK)
+        return st;
+    job.calibrator = c->calibrator;
+    st = gqa_kv_choice_create(&c->choice, &c->alignment, &job);
+    if (st == GQA_ERR_USAGE || st == GQA_ERR_UNSUPPORTED)
+        st = in_source(st, o);
+    gqa_clock_log("choosing numbers of KV heads", start, 0);
+    return st;
+}
+
+static enum gqa_status align(struct gqa_conversion *c)
+{
+    const double start = gqa_clock_s();
+    enum gqa_status st = GQA_OK;
+
+    if (!c->calibrator)
+        st = begin_calibration(c);
+    if (st == GQA_OK && !c->alignment)
+        st = gqa_calibrator_align(&c->alignment, c->calibrator, c->plan);
+    gqa_calibrator_free(c->calibrator);
+    c->calibrator = NULL;
+    if (st == GQA_OK)
+        st = gqa_plan_align(c->plan, c->alignment);
+    gqa_clock_log("aligning", start, 0);
+    return st;
 }
 
 static enum gqa_status run(struct gqa_conversion *c)
@@ -365,7 +441,6 @@ static enum gqa_status run(struct gqa_conversion *c)
     const struct gqa_checkpoint_options open = {
         .config_path = o->config_path, .unsafe_hdf5 = o->common.unsafe_hdf5};
     struct gqa_model_hints hints = o->hints;
-    struct gqa_calibration calibration = o->calibration;
     struct written written = {.c = c};
     double start = gqa_clock_s();
     enum gqa_status st;
@@ -383,9 +458,12 @@ static enum gqa_status run(struct gqa_conversion *c)
         return st;
     st = in_source(understand(c, &hints), o);
     if (st == GQA_OK)
+        st = check_config(c);
+    if (st == GQA_OK && gqa_kv_budget_is_given(&o->budget))
+        st = choose(c);
+    if (st == GQA_OK)
         st = in_source(plan(c), o);
-    if (st != GQA_OK || (st = check_config(c)) != GQA_OK ||
-        (st = check_hybrid(c)) != GQA_OK)
+    if (st != GQA_OK || (st = check_hybrid(c)) != GQA_OK)
         return st;
     gqa_say_plan(c->plan, o);
     gqa_clock_log("planning", start, 0);
@@ -399,18 +477,9 @@ static enum gqa_status run(struct gqa_conversion *c)
         st = try_output(c);
         return st == GQA_OK ? summarise(c) : st;
     }
+    if (o->plan.method == GQA_METHOD_ALIGNED && (st = align(c)) != GQA_OK)
+        return st;
     start = gqa_clock_s();
-    if (o->plan.method == GQA_METHOD_ALIGNED) {
-        calibration.can_say_pairs = gqa_stock_reads_pairs(c->plan, o->writer);
-        st = gqa_calibrate(&c->alignment, c->plan, c->source, &calibration,
-                           o->common.n_threads, o->common.log_level);
-        if (st != GQA_OK)
-            return st;
-        if ((st = gqa_plan_align(c->plan, c->alignment)) != GQA_OK)
-            return st;
-        gqa_clock_log("aligning", start, 0);
-        start = gqa_clock_s();
-    }
     st = gqa_kept_transforms_create(&written.kept, c->plan, c->source,
                                     gqa_count_steps(c->source));
     if (st == GQA_OK)
@@ -448,6 +517,8 @@ enum gqa_status gqa_convert(
 void gqa_conversion_clear(struct gqa_conversion *conversion)
 {
     free(conversion->json);
+    gqa_calibrator_free(conversion->calibrator);
+    gqa_kv_choice_free(conversion->choice);
     gqa_plan_free(conversion->plan);
     gqa_alignment_free(conversion->alignment);
     gqa_inventory_free(conversion->inventory);

@@ -11,6 +11,9 @@ struct gqa_conversion {
     struct gqa_checkpoint *source;
     struct gqa_model *model;
     struct gqa_inventory *inventory; /* of the model */
+    struct gqa_calibration calibration;
+    struct gqa_calibrator *calibrator; /* NULL: nothing is to be learnt */
+    struct gqa_kv_choice *choice;      /* NULL: numbers were asked for */
     struct gqa_plan *plan;
     struct gqa_alignment *alignment;  /* NULL: the method has none */
     struct gqa_output_summary output; /* zero after a dry run */
@@ -24,8 +27,8 @@ struct gqa_conversion {
 };
 
 /*
- * Convert as the options say; a dry run stops before anything is read or
- * written.
+ * Convert as the options say; a dry run writes nothing, and reads only what it
+ * takes to choose numbers of KV heads.
  *
  * out     filled on GQA_OK and ended with gqa_conversion_clear().
  * report  called once, when all is written and on the device, before it

@@ -296,7 +296,8 @@ static json_t *describe_alignment(const struct gqa_plan *plan,
 json_t *gqa_describe_recipe(const struct gqa_plan *plan,
                             const struct gqa_checkpoint *source,
                             const struct gqa_calibration *calibration,
-                            const struct gqa_kept_transforms *kept)
+                            const struct gqa_kept_transforms *kept,
+                            json_t *budget)
 {
     static const char *const dtypes[] = {[GQA_F16] = "f16",
                                          [GQA_BF16] = "bf16",
@@ -306,8 +307,10 @@ json_t *gqa_describe_recipe(const struct gqa_plan *plan,
     json_t *attentions, *recipe, *old = recipe_of(source);
 
     /* How the weights were made has not changed. */
-    if (old && gqa_is_repacking(plan))
+    if (old && gqa_is_repacking(plan)) {
+        json_decref(budget);
         return old;
+    }
     attentions = json_array();
     recipe = json_pack(
         "{s:s, s:o, s:s, s:s, s:b}", "tool", "gqa-convert " GQA_VERSION,
@@ -320,6 +323,8 @@ json_t *gqa_describe_recipe(const struct gqa_plan *plan,
     if (o->method == GQA_METHOD_ALIGNED && plan->alignment)
         json_object_set_new(recipe, "alignment",
                             describe_alignment(plan, calibration, kept));
+    if (budget)
+        json_object_set_new(recipe, "budget", budget);
     for (size_t i = 0; i < plan->model->n_attentions; i++)
         json_array_append_new(attentions,
                               describe_attention(&plan->attentions[i]));

@@ -30,11 +30,13 @@ uint64_t gqa_count_steps(const struct gqa_checkpoint *source);
 /*
  * How it was made; see docs/gqa-format.md. That of the source, if it has one,
  * is part of it; where nothing but the container changes, it is that one.
+ * budget: what numbers of KV heads were chosen by, which this takes, or NULL.
  */
 json_t *gqa_describe_recipe(const struct gqa_plan *plan,
                             const struct gqa_checkpoint *source,
                             const struct gqa_calibration *calibration,
-                            const struct gqa_kept_transforms *kept);
+                            const struct gqa_kept_transforms *kept,
+                            json_t *budget);
 
 /*
  * __metadata__ of each shard of a folder, whose configuration is a file of its

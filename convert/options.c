@@ -132,6 +132,26 @@ static const struct gqa_option rows[] = {
      .max = MAX_COUNT,
      .help = "KV heads to keep in each attention; N must divide the source's; "
              "1 is multi-query attention"},
+    {.name = "kv-budget",
+     .kind = GQA_OPTION_SHARE,
+     .value = "SHARE",
+     .offset = AT(budget.share),
+     .max = 1,
+     .excludes = {"groups", "layer-groups", "no-pooling", "max-kl"},
+     .help = "in place of --groups: of the KV cache's bytes, such as 25%; each "
+             "attention keeps as many KV heads as lose least within that"},
+    {.name = "max-kl",
+     .kind = GQA_OPTION_LIMIT,
+     .value = "X",
+     .offset = AT(budget.max_kl),
+     .excludes = {"groups", "layer-groups", "no-pooling"},
+     .help = "likewise: as few as keep the mean KL from INPUT, measured on "
+             "tokens held out, within X nats"},
+    {.name = "uniform",
+     .offset = AT(budget.uniform),
+     .help =
+         "--kv-budget, --max-kl: one number of KV heads for all attentions, "
+         "as stock loaders want it"},
     {.name = "method",
      .letter = 'm',
      .kind = GQA_OPTION_CHOICE,
@@ -359,13 +379,51 @@ static enum gqa_status check_calibration(const struct gqa_convert_options *o)
     return GQA_OK;
 }
 
+static enum gqa_status check_budget(const struct gqa_convert_options *o)
+{
+    const char *name = given(o, "max-kl") ? "max-kl" : "kv-budget";
+
+    if (!gqa_kv_budget_is_given(&o->budget))
+        return o->budget.uniform
+                   ? gqa_fail(GQA_ERR_USAGE,
+                              "option --uniform is for --kv-budget and "
+                              "--max-kl; --groups N gives one number")
+                   : GQA_OK;
+    if (o->plan.attentions & GQA_SELECT_ENCODER)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "option --%s is for attentions that keep a KV cache, "
+                        "and those of an encoder keep none: leave them out of "
+                        "--attention",
+                        name);
+    if (!gqa_kv_budget_is_measured(&o->budget))
+        return GQA_OK;
+    if (o->plan.method != GQA_METHOD_ALIGNED)
+        return gqa_fail(GQA_ERR_USAGE, "option --%s is for --method=aligned%s",
+                        name,
+                        given(o, "max-kl") ? "" : "; with --uniform for any");
+    if (!gqa_learning_has_tokens(&o->calibration.learning))
+        return gqa_fail(GQA_ERR_USAGE,
+                        "option --%s takes tokens to measure with, which "
+                        "--calibrate=none does not give%s",
+                        name,
+                        given(o, "max-kl") ? ""
+                                           : "; with --uniform it takes "
+                                             "none");
+    return GQA_OK;
+}
+
 static enum gqa_status check_together(const struct gqa_convert_options *o)
 {
     const bool store = given(o, "store");
+    enum gqa_status st = check_budget(o);
 
-    if (!o->plan.asked && !o->plan.n_layer_groups && !o->plan.no_pooling)
+    if (st != GQA_OK)
+        return st;
+    if (!o->plan.asked && !o->plan.n_layer_groups && !o->plan.no_pooling &&
+        !gqa_kv_budget_is_given(&o->budget))
         return gqa_fail(GQA_ERR_USAGE,
-                        "--groups N or --layer-groups is needed");
+                        "--groups N, --layer-groups, --kv-budget or --max-kl "
+                        "is needed");
     if ((store || given(o, "level")) &&
         !(o->writer->settings & GQA_SETTING_COMPRESSION))
         return gqa_fail(GQA_ERR_USAGE,
@@ -408,6 +466,7 @@ enum gqa_status gqa_convert_options_parse(struct gqa_convert_options *out,
     *out = (struct gqa_convert_options){
         .plan = {.attentions = GQA_SELECT_DECODER},
         .dtype = KEEP_DTYPE,
+        .budget = {.share = -1, .max_kl = -1},
         .settings = {.level = 1, .shard_bytes = DEFAULT_SHARD_BYTES},
     };
     st = gqa_options_parse(out, &gqa_convert_tool, argc, argv);

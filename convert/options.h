@@ -3,6 +3,7 @@
 #define GQA_CONVERT_OPTIONS_H
 
 #include "common/options.h"
+#include "convert/budget.h"
 #include "convert/calibrate.h"
 #include "convert/plan.h"
 #include "formats/writers.h"
@@ -18,6 +19,7 @@ struct gqa_convert_options {
     int to;                          /* of standard output, as chosen */
     struct gqa_output_settings settings;
     int dtype; /* as chosen; plan says what it means */
+    struct gqa_kv_budget budget;
     struct gqa_calibration calibration;
     bool strict, allow_extra, allow_hybrid, force, dry_run;
 };

@@ -32,14 +32,22 @@ static unsigned selection_bit(const struct gqa_attention *a)
                                          : GQA_SELECT_DECODER_CROSS;
 }
 
-/* The KV heads asked for, or 0 where the attention is to stay as it is. */
-static uint64_t asked_of(const struct gqa_plan_options *options,
-                         const struct gqa_attention *a)
+bool gqa_plan_selects(const struct gqa_plan_options *options,
+                      const struct gqa_attention *a)
 {
-    if (!(options->attentions & selection_bit(a)))
+    return (options->attentions & selection_bit(a)) != 0;
+}
+
+/* The KV heads asked for, or 0 where attention `index` is to stay as it is. */
+static uint64_t asked_of(const struct gqa_plan_options *options,
+                         const struct gqa_attention *a, size_t index)
+{
+    if (!gqa_plan_selects(options, a))
         return 0;
     if (options->no_pooling)
         return a->n_kv_heads;
+    if (options->chosen)
+        return options->chosen[index];
     for (size_t i = 0; i < options->n_layer_groups; i++) {
         const struct gqa_layer_groups *l = &options->layer_groups[i];
 
@@ -70,9 +78,10 @@ static void list_divisors(char *out, size_t size, uint64_t n)
 
 static enum gqa_status plan_attention(struct gqa_plan_attention *out,
                                       const struct gqa_plan_options *options,
-                                      const struct gqa_attention *a)
+                                      const struct gqa_attention *a,
+                                      size_t index)
 {
-    const uint64_t asked = asked_of(options, a);
+    const uint64_t asked = asked_of(options, a, index);
     char possible[256];
 
     out->attention = a;
@@ -109,7 +118,7 @@ static enum gqa_status check_layers(const struct gqa_plan_options *options,
     for (size_t i = 0; i < model->n_attentions; i++) {
         const struct gqa_attention *a = &model->attentions[i];
 
-        if ((options->attentions & selection_bit(a)) && a->layer >= n_layers)
+        if (gqa_plan_selects(options, a) && a->layer >= n_layers)
             n_layers = a->layer + 1;
     }
     if (n_layers == 0 && is_encoder(model))
@@ -499,7 +508,7 @@ static enum gqa_status fill(struct gqa_plan *plan)
     for (size_t i = 0; i < model->n_attentions; i++) {
         struct gqa_plan_attention *out = &plan->attentions[i];
 
-        st = plan_attention(out, &plan->options, &model->attentions[i]);
+        st = plan_attention(out, &plan->options, &model->attentions[i], i);
         if (st == GQA_OK &&
             (out->pooled != out->source || out->written != out->source ||
              gqa_plan_is_aligned(plan, out)))

@@ -36,6 +36,9 @@ struct gqa_plan_options {
     uint64_t asked; /* KV heads, --groups; 0: only what layer_groups says */
     const struct gqa_layer_groups *layer_groups;
     size_t n_layer_groups;
+    /* By attention, lent: KV heads of those that are selected, in place of
+     * both; NULL: as asked. */
+    const uint64_t *chosen;
     unsigned attentions; /* GQA_SELECT_... */
     enum gqa_method method;
     uint64_t seed;
@@ -112,7 +115,7 @@ struct gqa_plan {
 
 /*
  * Plan the conversion of a model, which must outlive the plan. options is
- * copied but for layer_groups and roles, which must live on.
+ * copied but for layer_groups, chosen and roles, which must live on.
  *
  * Errors GQA_ERR_USAGE: a count that does not divide (the message lists
  *        those that do), layers or stacks the model does not have;
@@ -123,6 +126,10 @@ enum gqa_status gqa_plan_create(struct gqa_plan **out,
                                 const struct gqa_model *model,
                                 const struct gqa_plan_options *options);
 void gqa_plan_free(struct gqa_plan *plan);
+
+/* Whether an attention is among those that are to be grouped. */
+bool gqa_plan_selects(const struct gqa_plan_options *options,
+                      const struct gqa_attention *a);
 
 /*
  * What was learnt of the model, lent: heads that only come to stand elsewhere,

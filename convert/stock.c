@@ -35,12 +35,12 @@ bool gqa_is_hybrid(const struct gqa_plan *plan)
     return false;
 }
 
-bool gqa_stock_reads_pairs(const struct gqa_plan *plan,
+bool gqa_stock_reads_pairs(const struct gqa_model *model,
                            const struct gqa_writer *writer)
 {
     /* Of a safetensors file by itself the configuration is elsewhere. */
     return !writer->stock ||
-           (writer->needs_config && plan->model->family->stock_longrope);
+           (writer->needs_config && model->family->stock_longrope);
 }
 
 static bool is_grouped(const struct gqa_plan *plan)

@@ -18,7 +18,7 @@ const char *gqa_stock_note(enum gqa_stock stock);
 
 /* Whether who loads an output of this kind reads frequencies of RoPE pair by
  * pair: gqa tools do, and the family's stock loader may. */
-bool gqa_stock_reads_pairs(const struct gqa_plan *plan,
+bool gqa_stock_reads_pairs(const struct gqa_model *model,
                            const struct gqa_writer *writer);
 
 /* KV heads of every attention of the decoder as written; 0: they differ. */

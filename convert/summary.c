@@ -10,6 +10,7 @@
 #include "common/units.h"
 #include "convert/describe.h"
 #include "convert/stock.h"
+#include "convert/tell_choice.h"
 #include "convert/totals.h"
 #include "formats/families/family.h"
 #include "formats/folder/companions.h"
@@ -148,6 +149,8 @@ void gqa_summary_print(FILE *out, const struct gqa_conversion *c)
     fprintf(out, "\n");
     print_cache(out, "KV cache", t.self_before, t.self_after);
     print_cache(out, "  cross", t.cross_before, t.cross_after);
+    if (c->choice)
+        gqa_choice_print(out, c->plan, &o->budget, c->choice);
     print_freed(out, c->alignment);
     print_left_out(out, c);
     print_sizes(out, c);
@@ -231,6 +234,9 @@ enum gqa_status gqa_summary_json(char **out, const struct gqa_conversion *c)
     json_object_set_new(root, "n_grouped", integer(t.n_grouped));
     json_object_set_new(root, "n_freed_pairs",
                         integer(c->alignment ? c->alignment->n_changed : 0));
+    if (c->choice)
+        json_object_set_new(root, "budget",
+                            gqa_choice_describe(&o->budget, c->choice));
     json_object_set_new(root, "attentions", attentions);
     json_object_set_new(root, "kv_cache_bytes_per_token",
                         pair(t.self_before, t.self_after));

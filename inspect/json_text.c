@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "inspect/table.h"
 #include "inspect/text.h"
 
@@ -41,7 +42,8 @@ static void put_scalar(FILE *out, const json_t *value)
         fprintf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
         break;
     case JSON_REAL:
-        fprintf(out, "%.17g", json_real_value(value));
+        fprintf(out, "%.*g", gqa_json_real_digits(json_real_value(value)),
+                json_real_value(value));
         break;
     case JSON_TRUE:
         fputs("yes", out);

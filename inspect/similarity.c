@@ -167,7 +167,7 @@ static enum gqa_status compare_all_weights(struct comparing *c,
 
 static enum gqa_status compare_by_tokens(struct comparing *c,
                                          struct gqa_progress *bar,
-                                         double *influence)
+                                         const bool *wanted, double *influence)
 {
     struct gqa_checkpoint_weights weights = {c->checkpoint, c->model};
     struct gqa_learning learning = {.asked = &c->options->learning,
@@ -179,6 +179,7 @@ static enum gqa_status compare_by_tokens(struct comparing *c,
     struct gqa_tokens tokens = {NULL, 0};
     const struct gqa_learn_heads_job job = {.learning = &learning,
                                             .tokens = &tokens,
+                                            .wanted = wanted,
                                             .take = compare_with,
                                             .ctx = c,
                                             .influence = influence};
@@ -199,20 +200,24 @@ static enum gqa_status compare_all(struct comparing *c)
 {
     const size_t n = c->model->n_attentions;
     double *influence = malloc((n + 1) * sizeof *influence);
+    bool *wanted = malloc((n + 1) * sizeof *wanted);
     struct gqa_progress *bar = NULL;
     enum gqa_status st = gqa_progress_create(&bar, c->options->log_level);
 
-    if (st == GQA_OK && !influence)
+    if (st == GQA_OK && (!influence || !wanted))
         st = gqa_fail_nomem();
-    for (size_t i = 0; i < n && st == GQA_OK; i++)
+    for (size_t i = 0; i < n && st == GQA_OK; i++) {
         influence[i] = 1;
+        wanted[i] = true;
+    }
     if (st == GQA_OK && gqa_learning_has_tokens(&c->options->learning))
-        st = compare_by_tokens(c, bar, influence);
+        st = compare_by_tokens(c, bar, wanted, influence);
     else if (st == GQA_OK)
         st = compare_all_weights(c, bar);
     for (size_t i = 0; i < n && st == GQA_OK; i++)
         c->out->attentions[i].weight = influence[i];
     free(influence);
+    free(wanted);
     gqa_progress_free(bar);
     return st;
 }
