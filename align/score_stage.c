@@ -158,7 +158,7 @@ static enum gqa_status fit(struct gqa_score_stage *stage,
     const struct gqa_model *model = stage->job->network->model;
     const struct gqa_attention *a = job->block->heads;
     struct gqa_head_rows queries = {0}, keys = {0};
-    struct gqa_scores_gain gain;
+    struct gqa_scores_gain gain = {0};
     enum gqa_status st = gqa_head_rows_read(&queries, stage->job->converted,
                                             model, &a->q, a->head_dim, 1);
 
