@@ -115,7 +115,7 @@ static enum gqa_status best_within(struct attempt *out, const struct search *s,
                                    uint64_t bytes)
 {
     struct gqa_knapsack_option best;
-    size_t *picks = calloc(s->options.n, sizeof *picks);
+    size_t *picks = calloc(s->options.n + 1, sizeof *picks);
     enum gqa_status st = picks ? GQA_OK : gqa_fail_nomem();
 
     *out = (struct attempt){NULL};

@@ -21,7 +21,8 @@ static enum gqa_status make_item(struct gqa_kv_options *o,
     o->pooled[place] = calloc(room, sizeof *o->pooled[place]);
     if (!item->options || !o->pooled[place])
         return gqa_fail_nomem();
-    for (uint64_t pooled = a->n_kv_heads; item->n < room; pooled--) {
+    for (uint64_t pooled = a->n_kv_heads; pooled > 0 && item->n < room;
+         pooled--) {
         if (a->n_kv_heads % pooled != 0)
             continue;
         if (!gqa_kv_attention_bytes(model, a, pooled,
