@@ -67,5 +67,5 @@ void gqa_turning_clear(struct gqa_turning *turning,
 {
     backend->free(device, turning->forth);
     backend->free(device, turning->back);
-    *turning = (struct gqa_turning){NULL};
+    *turning = (struct gqa_turning){.rope = NULL};
 }
