@@ -62,7 +62,8 @@ static enum gqa_status choose(struct gqa_trade_off *t,
                               const struct gqa_knapsack *k, double budget)
 {
     const uint64_t unit = gqa_knapsack_unit(k);
-    const double n_units = (double)(gqa_knapsack_most(k) / unit);
+    const uint64_t all = gqa_knapsack_most(k) / unit;
+    const double n_units = (double)all;
     const uint64_t fewest = gqa_knapsack_fewest(k) / unit;
     struct gqa_knapsack_option chosen = {0, 0};
     uint64_t units;
