@@ -245,6 +245,16 @@ bool gqa_align_is_possible(const struct gqa_network *network,
                       block->q_norm.kind == GQA_NORM_NONE);
 }
 
+enum gqa_status gqa_align_check(const struct gqa_network *network,
+                                const struct gqa_attention *a)
+{
+    return gqa_align_is_possible(network, a)
+               ? GQA_OK
+               : gqa_fail(GQA_ERR_UNSUPPORTED,
+                          "queries and keys are normed head by head, which no "
+                          "alignment passes: --method=mean pools them");
+}
+
 /* Which heads share, and whether they may. */
 static enum gqa_status prepare(struct aligner *aligner, bool *wanted,
                                const struct gqa_network *network,
@@ -254,6 +264,7 @@ static enum gqa_status prepare(struct aligner *aligner, bool *wanted,
     const struct gqa_model *model = aligner->model;
     struct gqa_alignment *alignment = aligner->alignment;
     const size_t n = model->n_attentions;
+    enum gqa_status st;
 
     alignment->attentions = calloc(n, sizeof *alignment->attentions);
     alignment->tables = calloc(n, sizeof *alignment->tables);
@@ -270,10 +281,8 @@ static enum gqa_status prepare(struct aligner *aligner, bool *wanted,
             continue;
         alignment->attentions[i].source = a->n_kv_heads;
         alignment->attentions[i].pooled = pooled[i];
-        if (!gqa_align_is_possible(network, a))
-            return gqa_fail(GQA_ERR_UNSUPPORTED,
-                            "queries and keys are normed head by head, which "
-                            "no alignment passes: --method=mean pools them");
+        if ((st = gqa_align_check(network, a)) != GQA_OK)
+            return st;
     }
     return gqa_head_sets_make(&aligner->sets, network, wanted,
                               options->regroup && !options->no_pooling);

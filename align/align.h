@@ -67,6 +67,11 @@ struct gqa_align_options {
 bool gqa_align_is_possible(const struct gqa_network *network,
                            const struct gqa_attention *a);
 
+/* The same as a status: GQA_ERR_UNSUPPORTED, with the way out. */
+GQA_MUST_USE
+enum gqa_status gqa_align_check(const struct gqa_network *network,
+                                const struct gqa_attention *a);
+
 /*
  * checkpoint, model  lent.
  * pooled             by attention: KV heads to keep; 0: leave it.

@@ -102,13 +102,9 @@ enum gqa_status gqa_influence_measure(double *out,
         return gqa_fail_nomem();
     st = gqa_layers_create(&layers, job->network, job->backend, job->device,
                            job->weights, job->tokens, &options);
-    while (st == GQA_OK &&
-           gqa_layers_n_done(layers) < gqa_layers_n_blocks(layers)) {
-        st = gqa_layers_next(layers, false, &output);
-        if (st == GQA_OK && job->progress)
-            job->progress(job->progress_ctx, gqa_layers_n_done(layers),
-                          gqa_layers_n_blocks(layers));
-    }
+    if (st == GQA_OK)
+        st = gqa_layers_blocks(layers, &output, job->progress,
+                               job->progress_ctx);
     for (size_t i = 0; i < n; i++)
         out[i] = m.attentions[i].all > 0
                      ? m.attentions[i].changed / m.attentions[i].all

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/bounds.h"
+#include "runtime/values.h"
 
 /* One sequence in so many is held out. */
 enum { HELD_OUT = 8 };
@@ -142,8 +143,7 @@ static enum gqa_status keep_weights(const struct gqa_score_records *r,
     const enum gqa_dtype wide = r->real == GQA_F64 ? GQA_F64 : GQA_F32;
     const size_t n_bytes = (size_t)(n * n_heads * gqa_dtype_bits(wide) / 8);
     double *values = malloc(n * n_heads * sizeof *values);
-    void *raw = malloc(n_bytes ? n_bytes : 1);
-    enum gqa_status st = values && raw ? GQA_OK : gqa_fail_nomem();
+    enum gqa_status st = values ? GQA_OK : gqa_fail_nomem();
 
     for (uint64_t i = 0; i < n && st == GQA_OK; i++) {
         const uint64_t member = part->members[i / t->n_new];
@@ -152,14 +152,12 @@ static enum gqa_status keep_weights(const struct gqa_score_records *r,
               stream + (member * t->n_new + i % t->n_new) * t->width, t->width,
               n_heads, i % t->n_new < t->n_tokens[member]);
     }
-    if (st == GQA_OK) {
-        gqa_store_f64(raw, wide, values, (size_t)(n * n_heads));
-        st = r->backend->alloc(r->device, &part->weights, n_bytes);
-    }
     if (st == GQA_OK)
-        st = r->backend->upload(r->device, part->weights, raw, n_bytes);
+        st = r->backend->alloc(r->device, &part->weights, n_bytes);
+    if (st == GQA_OK)
+        st = gqa_values_upload(r->backend, r->device, part->weights, wide,
+                               values, n * n_heads);
     free(values);
-    free(raw);
     return st;
 }
 

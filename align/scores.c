@@ -10,6 +10,7 @@
 #include "common/bounds.h"
 #include "common/interrupt.h"
 #include "runtime/relative_bias.h"
+#include "runtime/values.h"
 
 enum {
     ITERATIONS = 4,
@@ -62,31 +63,13 @@ struct fitter {
 static enum gqa_status put(const struct fitter *f, void *out,
                            const double *values, uint64_t n)
 {
-    const size_t n_bytes = (size_t)(n * gqa_dtype_bits(f->real) / 8);
-    void *raw = malloc(n_bytes);
-    enum gqa_status st = raw ? GQA_OK : gqa_fail_nomem();
-
-    if (st == GQA_OK) {
-        gqa_store_f64(raw, f->real, values, (size_t)n);
-        st = f->backend->upload(f->device, out, raw, n_bytes);
-    }
-    free(raw);
-    return st;
+    return gqa_values_upload(f->backend, f->device, out, f->real, values, n);
 }
 
 static enum gqa_status get(const struct fitter *f, double *values,
                            const void *from, uint64_t n)
 {
-    const size_t n_bytes = (size_t)(n * gqa_dtype_bits(f->real) / 8);
-    void *raw = malloc(n_bytes);
-    enum gqa_status st =
-        raw ? f->backend->download(f->device, raw, from, n_bytes)
-            : gqa_fail_nomem();
-
-    if (st == GQA_OK)
-        gqa_load_f64(values, raw, f->real, (size_t)n);
-    free(raw);
-    return st;
+    return gqa_values_download(f->backend, f->device, values, from, f->real, n);
 }
 
 static enum gqa_status alloc_reals(const struct fitter *f, void **out,

@@ -3,21 +3,17 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "align/sets.h"
+
 double gqa_sharing_scores(const struct gqa_network *network,
                           const struct gqa_attention *a,
                           const struct gqa_likeness *likeness)
 {
-    double all[2], scale = 1;
+    const struct gqa_attention_block *block = gqa_block_of(network, a);
+    double all[2];
 
-    for (size_t i = 0; i < network->n_stacks; i++)
-        if (network->stacks[i].stack == a->stack) {
-            const struct gqa_block *b = &network->stacks[i].blocks[a->layer];
-
-            scale =
-                (a->kind == GQA_ATTENTION_SELF ? &b->self : &b->cross)->scale;
-        }
     gqa_likeness_all(all, likeness);
-    return scale * sqrt(all[0] / (double)a->n_heads);
+    return (block ? block->scale : 1) * sqrt(all[0] / (double)a->n_heads);
 }
 
 enum gqa_status gqa_sharing_choose(struct gqa_sharing_choice *out,

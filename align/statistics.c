@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/values.h"
+
 enum { QUERIES, KEYS, VALUES, N_PARTS };
 
 /* Sums over the rows of one projection's outputs, on the device. */
@@ -119,7 +121,6 @@ static enum gqa_status make_ones(struct collector *c,
 {
     enum gqa_status st;
     double *ones;
-    void *real;
 
     if (n <= c->n_ones)
         return GQA_OK;
@@ -127,21 +128,15 @@ static enum gqa_status make_ones(struct collector *c,
     c->ones = NULL;
     c->n_ones = n;
     ones = malloc(n * sizeof *ones);
-    real = malloc(n * element_bytes(t));
-    if (!ones || !real) {
-        st = gqa_fail_nomem();
-    } else {
-        for (uint64_t i = 0; i < n; i++)
-            ones[i] = 1;
-        gqa_store_f64(real, t->real, ones, n);
-        st = c->job->backend->alloc(c->job->device, &c->ones,
-                                    n * element_bytes(t));
-        if (st == GQA_OK)
-            st = c->job->backend->upload(c->job->device, c->ones, real,
-                                         n * element_bytes(t));
-    }
+    if (!ones)
+        return gqa_fail_nomem();
+    for (uint64_t i = 0; i < n; i++)
+        ones[i] = 1;
+    st = c->job->backend->alloc(c->job->device, &c->ones, n * element_bytes(t));
+    if (st == GQA_OK)
+        st = gqa_values_upload(c->job->backend, c->job->device, c->ones,
+                               t->real, ones, n);
     free(ones);
-    free(real);
     return st;
 }
 
@@ -312,13 +307,9 @@ enum gqa_status gqa_statistics_collect(const struct gqa_statistics_job *job)
         gqa_layers_create(&layers, job->network, job->backend, job->device,
                           job->weights, job->tokens, &options);
 
-    while (st == GQA_OK &&
-           gqa_layers_n_done(layers) < gqa_layers_n_blocks(layers)) {
-        st = gqa_layers_next(layers, false, &output);
-        if (st == GQA_OK && job->progress)
-            job->progress(job->progress_ctx, gqa_layers_n_done(layers),
-                          gqa_layers_n_blocks(layers));
-    }
+    if (st == GQA_OK)
+        st = gqa_layers_blocks(layers, &output, job->progress,
+                               job->progress_ctx);
     for (int kind = 0; kind < 2; kind++)
         for (int part = 0; part < N_PARTS; part++)
             clear_sums(&c, &c.sums[kind][part]);

@@ -4,22 +4,18 @@
 #include <stdlib.h>
 
 #include "formats/model/rope.h"
+#include "runtime/values.h"
 
 static enum gqa_status put(void **out, const struct gqa_backend *backend,
                            struct gqa_device *device, enum gqa_dtype wide,
                            const double *values, size_t n)
 {
-    const size_t n_bytes = n * gqa_dtype_bits(wide) / 8;
-    void *raw = malloc(n_bytes);
-    enum gqa_status st =
-        raw ? backend->alloc(device, out, n_bytes) : gqa_fail_nomem();
+    const enum gqa_status st =
+        backend->alloc(device, out, n * gqa_dtype_bits(wide) / 8);
 
-    if (st == GQA_OK) {
-        gqa_store_f64(raw, wide, values, n);
-        st = backend->upload(device, *out, raw, n_bytes);
-    }
-    free(raw);
-    return st;
+    return st == GQA_OK
+               ? gqa_values_upload(backend, device, *out, wide, values, n)
+               : st;
 }
 
 enum gqa_status gqa_turning_create(struct gqa_turning *out,

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "align/align.h"
 #include "align/sharing.h"
 #include "common/checked.h"
 #include "formats/model/kv_bytes.h"
@@ -127,16 +128,15 @@ static enum gqa_status weigh(void *ctx, size_t attention,
 static enum gqa_status find_wanted(bool *wanted, const struct gqa_kv_options *o,
                                    const struct gqa_kv_choice_job *job)
 {
-    for (size_t i = 0; i < o->n; i++) {
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < o->n && st == GQA_OK; i++) {
         wanted[o->attentions[i]] = o->selected[i];
-        if (o->selected[i] &&
-            !gqa_align_is_possible(gqa_calibrator_network(job->calibrator),
-                                   &job->model->attentions[o->attentions[i]]))
-            return gqa_fail(GQA_ERR_UNSUPPORTED,
-                            "queries and keys are normed head by head, which "
-                            "no alignment passes: --method=mean pools them");
+        if (o->selected[i])
+            st = gqa_align_check(gqa_calibrator_network(job->calibrator),
+                                 &job->model->attentions[o->attentions[i]]);
     }
-    return GQA_OK;
+    return st;
 }
 
 /* Attentions count by how much of the stream they make. */

@@ -548,13 +548,27 @@ enum gqa_status gqa_layers_logits(struct gqa_layers *l,
     return run_part(l, l->network->n_stacks - 1, &output->step, emit_logits);
 }
 
-enum gqa_status gqa_layers_run(struct gqa_layers *l,
-                               const struct gqa_layers_output *output)
+enum gqa_status gqa_layers_blocks(struct gqa_layers *l,
+                                  const struct gqa_layers_output *output,
+                                  void (*progress)(void *ctx, uint64_t done,
+                                                   uint64_t all),
+                                  void *progress_ctx)
 {
     enum gqa_status st = GQA_OK;
 
-    while (st == GQA_OK && l->next < gqa_layers_n_blocks(l))
+    while (st == GQA_OK && l->next < gqa_layers_n_blocks(l)) {
         st = gqa_layers_next(l, false, output);
+        if (st == GQA_OK && progress)
+            progress(progress_ctx, l->next, gqa_layers_n_blocks(l));
+    }
+    return st;
+}
+
+enum gqa_status gqa_layers_run(struct gqa_layers *l,
+                               const struct gqa_layers_output *output)
+{
+    const enum gqa_status st = gqa_layers_blocks(l, output, NULL, NULL);
+
     return st == GQA_OK && output->step.logits ? gqa_layers_logits(l, output)
                                                : st;
 }

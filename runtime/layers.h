@@ -85,6 +85,14 @@ GQA_MUST_USE
 enum gqa_status gqa_layers_logits(struct gqa_layers *layers,
                                   const struct gqa_layers_output *output);
 
+/* All blocks that are left; progress, which may be NULL, is told of each. */
+GQA_MUST_USE
+enum gqa_status gqa_layers_blocks(struct gqa_layers *layers,
+                                  const struct gqa_layers_output *output,
+                                  void (*progress)(void *ctx, uint64_t done,
+                                                   uint64_t all),
+                                  void *progress_ctx);
+
 /* All blocks that are left, and the logits where output wants them. */
 GQA_MUST_USE
 enum gqa_status gqa_layers_run(struct gqa_layers *layers,

@@ -9,6 +9,7 @@
 #include "formats/model/rope.h"
 #include "runtime/relative_bias.h"
 #include "runtime/state.h"
+#include "runtime/values.h"
 
 /* Rows that a product takes at once: enough to be fast, and few enough for
  * the activations to stay small beside the weights. */
@@ -133,18 +134,8 @@ static enum gqa_status upload_wide(const struct gqa_session *s, void *out,
                                    const double *values, uint64_t n)
 {
     const struct gqa_runtime *r = s->runtime;
-    enum gqa_status st;
-    float *narrow;
 
-    if (r->wide == GQA_F64)
-        return r->backend->upload(r->device, out, values, n * sizeof *values);
-    narrow = malloc((size_t)n * sizeof *narrow);
-    if (!narrow)
-        return gqa_fail_nomem();
-    gqa_store_f64(narrow, r->wide, values, (size_t)n);
-    st = r->backend->upload(r->device, out, narrow, n * sizeof *narrow);
-    free(narrow);
-    return st;
+    return gqa_values_upload(r->backend, r->device, out, r->wide, values, n);
 }
 
 /* Values of a table to new memory of the device, as wide. */

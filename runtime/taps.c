@@ -1,6 +1,6 @@
 #include "runtime/taps.h"
 
-#include <stdlib.h>
+#include "runtime/values.h"
 
 bool gqa_tapped_row(const struct gqa_tapped *t, uint64_t r, uint64_t *sequence,
                     uint64_t *position)
@@ -28,16 +28,6 @@ uint64_t gqa_tapped_rows(const struct gqa_tapped *t, uint64_t *rows)
 
 enum gqa_status gqa_tapped_fetch(const struct gqa_tapped *t, double *values)
 {
-    const uint64_t n = t->n_rows * t->width;
-    const uint64_t n_bytes = n * gqa_dtype_bits(t->real) / 8;
-    void *raw = malloc((size_t)n_bytes);
-    enum gqa_status st;
-
-    if (!raw)
-        return gqa_fail_nomem();
-    st = t->backend->download(t->device, raw, t->x, n_bytes);
-    if (st == GQA_OK)
-        gqa_load_f64(values, raw, t->real, (size_t)n);
-    free(raw);
-    return st;
+    return gqa_values_download(t->backend, t->device, values, t->x, t->real,
+                               t->n_rows * t->width);
 }
