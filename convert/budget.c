@@ -48,14 +48,14 @@ static void drop(struct attempt *attempt)
 {
     free(attempt->pooled);
     gqa_alignment_free(attempt->alignment);
-    *attempt = (struct attempt){NULL};
+    *attempt = (struct attempt){.pooled = NULL};
 }
 
 static void move(struct attempt *to, struct attempt *from)
 {
     drop(to);
     *to = *from;
-    *from = (struct attempt){NULL};
+    *from = (struct attempt){.pooled = NULL};
 }
 
 /* The alignment of what is not to be written takes room for nothing. */
@@ -118,7 +118,7 @@ static enum gqa_status best_within(struct attempt *out, const struct search *s,
     size_t *picks = calloc(s->options.n + 1, sizeof *picks);
     enum gqa_status st = picks ? GQA_OK : gqa_fail_nomem();
 
-    *out = (struct attempt){NULL};
+    *out = (struct attempt){.pooled = NULL};
     if (picks && gqa_knapsack_within(&best, picks, s->knapsack, bytes))
         st = make_attempt(out, s, picks, 0);
     free(picks);
@@ -128,7 +128,7 @@ static enum gqa_status best_within(struct attempt *out, const struct search *s,
 static enum gqa_status alike_within(struct attempt *out, const struct search *s,
                                     uint64_t bytes)
 {
-    *out = (struct attempt){NULL};
+    *out = (struct attempt){.pooled = NULL};
     for (size_t i = s->n_alike; i-- > 0;) {
         uint64_t size;
 
