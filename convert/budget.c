@@ -259,7 +259,7 @@ static enum gqa_status judge(struct search *s, struct attempt *attempt,
 static enum gqa_status meet_bound_alike(struct search *s)
 {
     size_t low = 0, high = s->n_alike; /* high: meets it, or all there are */
-    struct attempt last = {NULL};
+    struct attempt last = {.pooled = NULL};
     enum gqa_status st = GQA_OK;
 
     while (low < high && st == GQA_OK) {
@@ -312,7 +312,7 @@ static enum gqa_status meet_bound_each(struct search *s)
     uint64_t low = gqa_knapsack_fewest(s->knapsack) / unit - 1;
     uint64_t high = s->stored / unit; /* nothing is lost */
     uint64_t units = low + (high - low) / 2;
-    struct attempt last = {NULL};
+    struct attempt last = {.pooled = NULL};
     enum gqa_status st = GQA_OK;
 
     for (int n = 0; n < MAX_TRIES && low + 1 < high && st == GQA_OK; n++) {

@@ -164,7 +164,7 @@ static enum gqa_status open_in_place(struct in_place *out,
     struct gqa_plan_options options = plan->options;
     enum gqa_status st;
 
-    *out = (struct in_place){NULL};
+    *out = (struct in_place){.plan = NULL};
     options.in_place = true;
     options.expand = false;
     options.keep_dtype = true;
@@ -343,7 +343,7 @@ enum gqa_status gqa_calibrator_measure(double *kl, struct gqa_calibrator *c,
                                        const struct gqa_plan *plan,
                                        const struct gqa_alignment *alignment)
 {
-    struct in_place converted = {NULL};
+    struct in_place converted = {.plan = NULL};
     enum gqa_status st = GQA_OK;
 
     gqa_progress_phase(c->bar, "measuring", GQA_PROGRESS_TOKENS);
