@@ -4,8 +4,8 @@
  * of the converted model's projections, in parts of sequences.
  *
  * Where there are more sequences than a fit needs, those that come first are
- * kept. Of a sequence that comes in pieces the first one is kept: its queries see no
- * keys of later ones, or all of another sequence's.
+ * kept. Of a sequence that comes in pieces the first one is kept: its queries
+ * see no keys of later ones, or all of another sequence's.
  */
 #ifndef GQA_ALIGN_SCORE_RECORDS_H
 #define GQA_ALIGN_SCORE_RECORDS_H
@@ -62,6 +62,10 @@ enum gqa_status gqa_score_records_see_original(
 GQA_MUST_USE
 enum gqa_status gqa_score_records_see_converted(
     struct gqa_score_records *records, const struct gqa_tapped *tapped);
+
+/* Whether the converted model's run has shown all that the original's made
+ * parts of. */
+bool gqa_score_records_are_full(const struct gqa_score_records *records);
 
 /* Once all has come. */
 GQA_MUST_USE

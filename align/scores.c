@@ -460,6 +460,7 @@ static enum gqa_status fit_side(struct fitter *f, const struct side *side,
                               .n_heads = rows->n / d,
                               .head_dim = d,
                               .inputs = rows->inputs,
+                              .n_threads = f->job->n_threads,
                               .damping = damping,
                               .divide = divide,
                               .ctx = f};
@@ -509,6 +510,47 @@ static enum gqa_status gather_real(const struct fitter *f,
     return st;
 }
 
+/* With cuSOLVER; what it may not do, the host may. */
+static enum gqa_status invert_there(const struct fitter *f, double *out,
+                                    double *moments, uint64_t n)
+{
+    void *memory[4] = {NULL}; /* moments, an identity, zeros, the inverse */
+    const uint64_t n_bytes = n * n * sizeof *out;
+    enum gqa_status st = GQA_OK;
+
+    for (int i = 0; i < 4 && st == GQA_OK; i++)
+        st = f->backend->alloc(f->device, &memory[i], n_bytes);
+    if (st == GQA_OK)
+        st = f->backend->upload(f->device, memory[0], moments, n_bytes);
+    memset(out, 0, n_bytes);
+    if (st == GQA_OK)
+        st = f->backend->upload(f->device, memory[2], out, n_bytes);
+    for (uint64_t i = 0; i < n; i++)
+        out[i * n + i] = 1;
+    if (st == GQA_OK)
+        st = f->backend->upload(f->device, memory[1], out, n_bytes);
+    if (st == GQA_OK)
+        st = f->backend->fit_ridge(f->device, memory[3], memory[2], memory[0],
+                                   memory[1], n, n, ridge);
+    if (st == GQA_OK)
+        st = f->backend->download(f->device, out, memory[3], n_bytes);
+    for (int i = 0; i < 4; i++)
+        f->backend->free(f->device, memory[i]);
+    return st;
+}
+
+static enum gqa_status invert(const struct fitter *f, double *out,
+                              double *moments, uint64_t n)
+{
+    enum gqa_status st = GQA_ERR_UNSUPPORTED;
+
+    if (f->backend->fit_ridge)
+        st = invert_there(f, out, moments, n);
+    return st == GQA_ERR_UNSUPPORTED || st == GQA_ERR_FORMAT
+               ? gqa_inverse(out, moments, n, ridge)
+               : st;
+}
+
 static enum gqa_status invert_inputs(const struct fitter *f, struct side *side)
 {
     const uint64_t width = side->rows->inputs;
@@ -537,7 +579,7 @@ static enum gqa_status invert_inputs(const struct fitter *f, struct side *side)
     if (st == GQA_OK && !side->inverse)
         st = gqa_fail_nomem();
     if (st == GQA_OK)
-        st = gqa_inverse(side->inverse, moments, width, ridge);
+        st = invert(f, side->inverse, moments, width);
     free(moments);
     return st;
 }
