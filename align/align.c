@@ -224,9 +224,10 @@ static enum gqa_status take(void *ctx, size_t index,
     const struct aligner *aligner = ctx;
     const size_t set = aligner->sets.of[index];
     struct job *job = &aligner->all[index];
-    enum gqa_status st = gqa_energies_take(
-        &aligner->waiting[index], aligner->checkpoint, aligner->model,
-        &aligner->model->attentions[index], aligner->rope, s);
+    enum gqa_status st =
+        gqa_energies_take(&aligner->waiting[index], aligner->checkpoint,
+                          aligner->model, &aligner->model->attentions[index],
+                          aligner->rope, s, aligner->n_threads);
 
     if (st != GQA_OK ||
         (set != GQA_NO_SET &&
@@ -247,7 +248,7 @@ static enum gqa_status take_weights(const struct aligner *aligner, size_t index)
 
     if (st == GQA_OK)
         st = gqa_statistics_of_weights(&s, aligner->checkpoint, aligner->model,
-                                       a);
+                                       a, aligner->n_threads);
     if (st == GQA_OK)
         st = take((void *)(uintptr_t)aligner, index, &s);
     gqa_head_statistics_clear(&s);

@@ -1,11 +1,11 @@
 #include "align/conjugate.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "align/solve.h"
-#include "common/workers.h"
+#include "common/ranges.h"
+#include "common/vectorised.h"
 #include "runtime/blas.h"
 
 /* Of the mean diagonal, added to S so that it has an inverse. */
@@ -13,16 +13,13 @@ static const double ridge = 1e-3;
 
 /* --- Heads, each by one thread -------------------------------------------- */
 
-/* What is done with one head's rows: x, y, out at their first elements, n of
- * them; of its group, the factor. */
-struct head_loop {
+/* What is done with the rows of one head, of factors and sums of its own. */
+struct head_pass {
     struct gqa_conjugate *c;
-    void (*fn)(const struct head_loop *loop, uint64_t head, uint64_t at,
-               uint64_t n);
-    const double *x, *y;
-    double *out;
+    void (*fn)(const struct head_pass *pass, uint64_t head, size_t at,
+               size_t n);
+    const double *product; /* A of the direction */
     const double *factors; /* [n_groups] */
-    atomic_size_t next;
 };
 
 static uint64_t group_of(const struct gqa_conjugate *c, uint64_t head)
@@ -30,89 +27,105 @@ static uint64_t group_of(const struct gqa_conjugate *c, uint64_t head)
     return head / (c->n_heads / c->n_groups);
 }
 
-static enum gqa_status run_heads(void *ctx, unsigned worker)
+static enum gqa_status run_heads(void *ctx, uint64_t first, uint64_t n_heads)
 {
-    struct head_loop *loop = ctx;
-    const uint64_t n = loop->c->head_dim * loop->c->inputs;
-    size_t head;
+    const struct head_pass *pass = ctx;
+    const size_t n = (size_t)(pass->c->head_dim * pass->c->inputs);
 
-    (void)worker;
-    while ((head = atomic_fetch_add(&loop->next, 1)) < loop->c->n_heads)
-        loop->fn(loop, head, head * n, n);
+    for (uint64_t h = first; h < first + n_heads; h++)
+        pass->fn(pass, h, h * n, n);
     return GQA_OK;
 }
 
-static enum gqa_status each_head(struct head_loop *loop)
+static enum gqa_status each_head(struct head_pass *pass)
 {
-    atomic_init(&loop->next, 0);
-    return gqa_workers_run(loop->c->n_threads, run_heads, loop);
+    return gqa_ranges_run(pass->c->n_heads, 1, pass->c->n_threads, run_heads,
+                          pass);
 }
 
-static void dot_head(const struct head_loop *loop, uint64_t head, uint64_t at,
-                     uint64_t n)
+/* Of each group: what its heads' sums are in all. */
+static void add_up(const struct gqa_conjugate *c, double *out)
 {
-    double sum = 0;
-
-    for (uint64_t i = at; i < at + n; i++)
-        sum += loop->x[i] * loop->y[i];
-    loop->c->sums[head] = sum;
-}
-
-/* Of each group: x and y multiplied and added up. */
-static enum gqa_status dot(struct gqa_conjugate *c, double *out,
-                           const double *x, const double *y)
-{
-    struct head_loop loop = {.c = c, .fn = dot_head, .x = x, .y = y};
-    const enum gqa_status st = each_head(&loop);
-
     memset(out, 0, c->n_groups * sizeof *out);
     for (uint64_t h = 0; h < c->n_heads; h++)
         out[group_of(c, h)] += c->sums[h];
-    return st;
 }
 
-static void add_head(const struct head_loop *loop, uint64_t head, uint64_t at,
-                     uint64_t n)
+static GQA_VECTORISED void subtract(double *solution, double *rest,
+                                    const double *direction,
+                                    const double *product, const double *image,
+                                    double step, double damping, size_t n)
 {
-    const double factor = loop->factors[group_of(loop->c, head)];
-
-    for (uint64_t i = at; i < at + n; i++)
-        loop->out[i] += factor * loop->x[i];
+    for (size_t i = 0; i < n; i++) {
+        solution[i] += step * direction[i];
+        rest[i] -= step * (product[i] + damping * image[i]);
+    }
 }
 
-/* out += factor * x, each group with its own. */
-static enum gqa_status add(struct gqa_conjugate *c, double *out,
-                           const double *factors, const double *x)
+static GQA_VECTORISED void follow(double *direction, double *image,
+                                  const double *spare, const double *rest,
+                                  double share, size_t n)
 {
-    struct head_loop loop = {
-        .c = c, .fn = add_head, .x = x, .out = out, .factors = factors};
-
-    return each_head(&loop);
+    for (size_t i = 0; i < n; i++) {
+        direction[i] = spare[i] + share * direction[i];
+        image[i] = rest[i] + share * image[i];
+    }
 }
 
-static void follow_head(const struct head_loop *loop, uint64_t head,
-                        uint64_t at, uint64_t n)
-{
-    const double factor = loop->factors[group_of(loop->c, head)];
+/* Sums of as many lanes as a vector has: the same whatever it has. */
+enum { LANES = 8 };
 
-    for (uint64_t i = at; i < at + n; i++)
-        loop->out[i] = loop->x[i] + factor * loop->out[i];
+static double add_lanes(const double *lanes)
+{
+    double sum = 0;
+
+    for (int i = 0; i < LANES; i++)
+        sum += lanes[i];
+    return sum;
 }
 
-/* out = x + factor * out. */
-static enum gqa_status follow(struct gqa_conjugate *c, double *out,
-                              const double *factors, const double *x)
+/* x times (y + factor z), added up; z may be NULL. */
+static GQA_VECTORISED double multiply(const double *x, const double *y,
+                                      const double *z, double factor, size_t n)
 {
-    struct head_loop loop = {
-        .c = c, .fn = follow_head, .x = x, .out = out, .factors = factors};
+    double lanes[LANES] = {0};
+    size_t i = 0;
 
-    return each_head(&loop);
+    for (; z && i + LANES <= n; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            lanes[l] += x[i + l] * (y[i + l] + factor * z[i + l]);
+    for (; i + LANES <= n; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            lanes[l] += x[i + l] * y[i + l];
+    for (; i < n; i++)
+        lanes[0] += x[i] * (z ? y[i] + factor * z[i] : y[i]);
+    return add_lanes(lanes);
 }
 
-static void precondition_head(const struct head_loop *loop, uint64_t head,
-                              uint64_t at, uint64_t n)
+/* Sums of the direction times A and damped P of it. */
+static void bend_head(const struct head_pass *pass, uint64_t head, size_t at,
+                      size_t n)
 {
-    const struct gqa_conjugate *c = loop->c;
+    const struct gqa_conjugate *c = pass->c;
+
+    c->sums[head] = multiply(c->direction + at, pass->product + at,
+                             c->image + at, c->damping, n);
+}
+
+static void step_head(const struct head_pass *pass, uint64_t head, size_t at,
+                      size_t n)
+{
+    struct gqa_conjugate *c = pass->c;
+
+    subtract(c->solution + at, c->rest + at, c->direction + at,
+             pass->product + at, c->image + at,
+             pass->factors[group_of(c, head)], c->damping, n);
+}
+
+static void precondition_head(const struct head_pass *pass, uint64_t head,
+                              size_t at, size_t n)
+{
+    const struct gqa_conjugate *c = pass->c;
     const int d = (int)c->head_dim, width = (int)c->inputs;
 
     (void)n;
@@ -121,13 +134,37 @@ static void precondition_head(const struct head_loop *loop, uint64_t head,
                    c->rest + at, width, 0, c->turned + at, width);
 }
 
-/* spare = P^-1 rest. */
-static enum gqa_status precondition(struct gqa_conjugate *c)
+/* Sums of rest times P^-1 of it. */
+static void rest_head(const struct head_pass *pass, uint64_t head, size_t at,
+                      size_t n)
 {
-    struct head_loop loop = {.c = c, .fn = precondition_head};
-    const enum gqa_status st = each_head(&loop);
+    const struct gqa_conjugate *c = pass->c;
 
-    return st == GQA_OK ? c->divide(c->ctx, c->spare, c->turned) : st;
+    c->sums[head] = multiply(c->rest + at, c->spare + at, NULL, 0, n);
+}
+
+static void follow_head(const struct head_pass *pass, uint64_t head, size_t at,
+                        size_t n)
+{
+    struct gqa_conjugate *c = pass->c;
+
+    follow(c->direction + at, c->image + at, c->spare + at, c->rest + at,
+           pass->factors[group_of(c, head)], n);
+}
+
+/* spare = P^-1 rest, and of each group the energy of both. */
+static enum gqa_status precondition(struct gqa_conjugate *c, double *energies)
+{
+    struct head_pass pass = {.c = c, .fn = precondition_head};
+    enum gqa_status st = each_head(&pass);
+
+    if (st == GQA_OK)
+        st = c->divide(c->ctx, c->spare, c->turned);
+    pass.fn = rest_head;
+    if (st == GQA_OK)
+        st = each_head(&pass);
+    add_up(c, energies);
+    return st;
 }
 
 /* --- All ------------------------------------------------------------------ */
@@ -166,74 +203,52 @@ enum gqa_status gqa_conjugate_begin(struct gqa_conjugate *c,
                          ridge);
     memcpy(c->rest, b, n * sizeof *b);
     if (st == GQA_OK)
-        st = precondition(c);
+        st = precondition(c, c->energies);
     if (st != GQA_OK)
         return st;
     memcpy(c->direction, c->spare, n * sizeof *c->direction);
     /* P of the direction. */
     memcpy(c->image, c->rest, n * sizeof *c->image);
-    return dot(c, c->energies, c->rest, c->spare);
+    return GQA_OK;
 }
-
-/* Of each group. */
-struct step {
-    double *along, *damped, *steps, *energies;
-};
 
 static enum gqa_status go(struct gqa_conjugate *c, const double *product,
-                          const struct step *s)
+                          double *steps)
 {
-    enum gqa_status st = dot(c, s->along, c->direction, product);
+    struct head_pass pass = {
+        .c = c, .fn = bend_head, .product = product, .factors = steps};
+    const enum gqa_status st = each_head(&pass);
 
-    if (st == GQA_OK)
-        st = dot(c, s->damped, c->direction, c->image);
-    for (uint64_t g = 0; g < c->n_groups; g++) {
-        const double energy = s->along[g] + c->damping * s->damped[g];
-
-        s->steps[g] = energy > 0 ? c->energies[g] / energy : 0;
-    }
-    if (st == GQA_OK)
-        st = add(c, c->solution, s->steps, c->direction);
+    add_up(c, steps);
     for (uint64_t g = 0; g < c->n_groups; g++)
-        s->steps[g] *= -1;
-    if (st == GQA_OK)
-        st = add(c, c->rest, s->steps, product);
-    for (uint64_t g = 0; g < c->n_groups; g++)
-        s->steps[g] *= c->damping;
-    return st == GQA_OK ? add(c, c->rest, s->steps, c->image) : st;
+        steps[g] = steps[g] > 0 ? c->energies[g] / steps[g] : 0;
+    pass.fn = step_head;
+    return st == GQA_OK ? each_head(&pass) : st;
 }
 
-static enum gqa_status turn(struct gqa_conjugate *c, const struct step *s)
+static enum gqa_status turn(struct gqa_conjugate *c, double *shares)
 {
-    enum gqa_status st = precondition(c);
+    struct head_pass pass = {.c = c, .fn = follow_head, .factors = shares};
+    const enum gqa_status st = precondition(c, shares);
 
-    if (st == GQA_OK)
-        st = dot(c, s->energies, c->rest, c->spare);
-    for (uint64_t g = 0; g < c->n_groups; g++)
-        s->steps[g] = c->energies[g] > 0 ? s->energies[g] / c->energies[g] : 0;
-    if (st == GQA_OK)
-        st = follow(c, c->direction, s->steps, c->spare);
-    if (st == GQA_OK)
-        st = follow(c, c->image, s->steps, c->rest);
-    memcpy(c->energies, s->energies, c->n_groups * sizeof *c->energies);
-    return st;
+    for (uint64_t g = 0; g < c->n_groups; g++) {
+        const double energy = shares[g];
+
+        shares[g] = c->energies[g] > 0 ? energy / c->energies[g] : 0;
+        c->energies[g] = energy;
+    }
+    return st == GQA_OK ? each_head(&pass) : st;
 }
 
 enum gqa_status gqa_conjugate_next(struct gqa_conjugate *c,
                                    const double *product, bool last)
 {
-    double *room = calloc(4 * c->n_groups, sizeof *room);
-    struct step s;
-    enum gqa_status st;
+    double *factors = calloc(c->n_groups, sizeof *factors);
+    enum gqa_status st = factors ? go(c, product, factors) : gqa_fail_nomem();
 
-    if (!room)
-        return gqa_fail_nomem();
-    s = (struct step){room, room + c->n_groups, room + 2 * c->n_groups,
-                      room + 3 * c->n_groups};
-    st = go(c, product, &s);
     if (st == GQA_OK && !last)
-        st = turn(c, &s);
-    free(room);
+        st = turn(c, factors);
+    free(factors);
     return st;
 }
 

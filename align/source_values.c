@@ -1,40 +1,32 @@
 #include "align/source_values.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "common/bounds.h"
-#include "common/workers.h"
+#include "common/ranges.h"
 
 /* Values that are read at a time. */
-enum { CHUNK = 1 << 18 };
+enum { STEP = 1 << 18 };
 
 struct reading {
     const struct gqa_weight_source *source;
     const struct gqa_param *param;
     size_t index;
     double *out;
-    uint64_t step; /* rows at a time */
-    atomic_uint_fast64_t next;
 };
 
-static enum gqa_status read_rows(void *ctx, unsigned worker)
+static enum gqa_status read_rows(void *ctx, uint64_t row, uint64_t n)
 {
-    struct reading *r = ctx;
-    const uint64_t rows = r->param->rows, cols = r->param->cols;
-    void *raw = malloc(r->step * cols * (gqa_dtype_bits(r->param->dtype) / 8));
-    enum gqa_status st = raw ? GQA_OK : gqa_fail_nomem();
-    uint64_t row;
+    const struct reading *r = ctx;
+    const size_t count = (size_t)(n * r->param->cols);
+    void *raw = malloc(count * (gqa_dtype_bits(r->param->dtype) / 8) + 1);
+    enum gqa_status st =
+        raw ? r->source->read(r->source->ctx, r->index, row, n, raw)
+            : gqa_fail_nomem();
 
-    (void)worker;
-    while (st == GQA_OK && (row = atomic_fetch_add(&r->next, r->step)) < rows) {
-        const uint64_t n = gqa_min_u64(r->step, rows - row);
-
-        st = r->source->read(r->source->ctx, r->index, row, n, raw);
-        if (st == GQA_OK)
-            gqa_load_f64(r->out + row * cols, raw, r->param->dtype,
-                         (size_t)(n * cols));
-    }
+    if (st == GQA_OK)
+        gqa_load_f64(r->out + row * r->param->cols, raw, r->param->dtype,
+                     count);
     free(raw);
     return st;
 }
@@ -49,12 +41,11 @@ enum gqa_status gqa_source_values(double **out,
     enum gqa_status st;
 
     *out = NULL;
-    r.step = gqa_max_u64(1, CHUNK / gqa_max_u64(p->cols, 1));
     r.out = malloc((size_t)(p->rows * p->cols) * sizeof *r.out + 1);
     if (!r.out)
         return gqa_fail_nomem();
-    st = gqa_workers_run((unsigned)gqa_min_u64(n_threads, p->rows / r.step + 1),
-                         read_rows, &r);
+    st = gqa_ranges_run(p->rows, gqa_max_u64(1, STEP / gqa_max_u64(p->cols, 1)),
+                        n_threads, read_rows, &r);
     if (st == GQA_OK)
         *out = r.out;
     else

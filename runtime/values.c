@@ -1,14 +1,11 @@
 #include "runtime/values.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 
-#include "common/bounds.h"
-#include "common/workers.h"
+#include "common/ranges.h"
 
-/* Values that a thread takes at a time; fewer than several such are not worth
- * a thread. */
-enum { CHUNK = 1 << 18, FEW = 4 * CHUNK };
+/* Values that a thread takes at a time; few are not worth a thread. */
+enum { STEP = 1 << 18, FEW = 4 * STEP };
 
 /* Doubles, and the same in another type. */
 struct conversion {
@@ -16,40 +13,32 @@ struct conversion {
     char *raw;
     enum gqa_dtype dtype;
     bool loads; /* values from raw, not raw from values */
-    uint64_t n;
-    atomic_uint_fast64_t next;
 };
 
-static enum gqa_status convert_chunks(void *ctx, unsigned worker)
+static enum gqa_status convert_range(void *ctx, uint64_t first, uint64_t n)
 {
-    struct conversion *c = ctx;
-    const uint64_t width = gqa_dtype_bits(c->dtype) / 8;
-    uint64_t at;
+    const struct conversion *c = ctx;
+    char *raw = c->raw + first * gqa_dtype_bits(c->dtype) / 8;
 
-    (void)worker;
-    while ((at = atomic_fetch_add(&c->next, CHUNK)) < c->n) {
-        const size_t n = (size_t)gqa_min_u64(CHUNK, c->n - at);
-
-        if (c->loads)
-            gqa_load_f64(c->values + at, c->raw + at * width, c->dtype, n);
-        else
-            gqa_store_f64(c->raw + at * width, c->dtype, c->values + at, n);
-    }
+    if (c->loads)
+        gqa_load_f64(c->values + first, raw, c->dtype, (size_t)n);
+    else
+        gqa_store_f64(raw, c->dtype, c->values + first, (size_t)n);
     return GQA_OK;
 }
 
 static enum gqa_status convert(const struct gqa_backend *backend,
-                               struct gqa_device *device, struct conversion *c)
+                               struct gqa_device *device, struct conversion *c,
+                               uint64_t n)
 {
     struct gqa_device_info info = {.n_threads = 1};
     enum gqa_status st = GQA_OK;
 
-    if (c->n > FEW)
+    if (n > FEW)
         st = backend->describe(device, &info);
-    return st == GQA_OK ? gqa_workers_run((unsigned)gqa_min_u64(
-                                              info.n_threads, c->n / CHUNK + 1),
-                                          convert_chunks, c)
-                        : st;
+    return st == GQA_OK
+               ? gqa_ranges_run(n, STEP, info.n_threads, convert_range, c)
+               : st;
 }
 
 enum gqa_status gqa_values_upload(const struct gqa_backend *backend,
@@ -58,8 +47,8 @@ enum gqa_status gqa_values_upload(const struct gqa_backend *backend,
                                   uint64_t n)
 {
     const uint64_t n_bytes = n * gqa_dtype_bits(dtype) / 8;
-    struct conversion c = {
-        .values = (double *)(uintptr_t)values, .dtype = dtype, .n = n};
+    struct conversion c = {.values = (double *)(uintptr_t)values,
+                           .dtype = dtype};
     enum gqa_status st;
 
     if (dtype == GQA_F64)
@@ -67,7 +56,7 @@ enum gqa_status gqa_values_upload(const struct gqa_backend *backend,
     c.raw = malloc((size_t)n_bytes + 1);
     if (!c.raw)
         return gqa_fail_nomem();
-    st = convert(backend, device, &c);
+    st = convert(backend, device, &c, n);
     if (st == GQA_OK)
         st = backend->upload(device, out, c.raw, n_bytes);
     free(c.raw);
@@ -80,8 +69,7 @@ enum gqa_status gqa_values_download(const struct gqa_backend *backend,
                                     uint64_t n)
 {
     const uint64_t n_bytes = n * gqa_dtype_bits(dtype) / 8;
-    struct conversion c = {
-        .values = values, .dtype = dtype, .loads = true, .n = n};
+    struct conversion c = {.values = values, .dtype = dtype, .loads = true};
     enum gqa_status st;
 
     if (dtype == GQA_F64)
@@ -91,7 +79,7 @@ enum gqa_status gqa_values_download(const struct gqa_backend *backend,
         return gqa_fail_nomem();
     st = backend->download(device, c.raw, from, n_bytes);
     if (st == GQA_OK)
-        st = convert(backend, device, &c);
+        st = convert(backend, device, &c, n);
     free(c.raw);
     return st;
 }
