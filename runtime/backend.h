@@ -19,11 +19,12 @@
 #define GQA_RUNTIME_BACKEND_H
 
 #include "common/status.h"
+#include "runtime/gradients.h"
 #include "runtime/ops.h"
 
 /* Raised with every change of this header, of ops.h and of what they
  * include: the tools and the plug-in must agree. */
-#define GQA_BACKEND_ABI 4
+#define GQA_BACKEND_ABI 5
 
 struct gqa_device;
 
@@ -54,6 +55,8 @@ struct gqa_staging {
 struct gqa_backend {
     unsigned abi; /* GQA_BACKEND_ABI */
     const char *name;
+    /* Backwards; NULL: the device cannot train. */
+    const struct gqa_gradient_ops *gradients;
     /* What alloc() gives is memory of the host and may be written where it
      * is. There is no staging then: its functions are NULL. */
     bool in_place;

@@ -13,7 +13,10 @@
 #include <string.h>
 
 #include "common/signs.h"
-#include "runtime/cpu/cpu.h"
+#include "runtime/cpu/back.h"
+
+/* What loops are made of: a call within one keeps it from using vectors. */
+#define INLINE inline __attribute__((always_inline))
 
 /* Sums run in so many lanes, so that a compiler may use vectors. */
 enum { LANES = 16 };
@@ -160,18 +163,18 @@ static void rotate_head(void *head, uint64_t n_pairs, bool interleaved,
 
 /* x / (1 + e^-y): silu where y is x, and 0.5 x (1 + tanh(y / 2)) as well,
  * without the cancellation of 1 + tanh. */
-static real gate_real(real x, real y)
+static INLINE real gate_real(real x, real y)
 {
     return x / ((real)1 + exp_real(-y));
 }
 
 /* twice: 2 sqrt(2 / pi), of as many digits as the model has of it. */
-static real gelu_tanh(real x, real twice)
+static INLINE real gelu_tanh(real x, real twice)
 {
     return gate_real(x, twice * (x + (real)0.044715 * x * x * x));
 }
 
-static real gelu(real x)
+static INLINE real gelu(real x)
 {
     return x * normal_real(x);
 }
@@ -419,6 +422,12 @@ static void end_head(const struct gqa_cpu_attend_task *t,
 
         for (uint64_t i = 0; i < d; i++)
             out[i] = seen ? r->out[row * d + i] / r->total[row] : 0;
+        if (t->lse)
+            ((real *)t->lse)[(t->sequence * t->n_new + t->first + row) *
+                                 op->q_place.n_heads +
+                             head] =
+                seen ? (real)((double)r->most[row] + log((double)r->total[row]))
+                     : 0;
     }
 }
 
@@ -470,8 +479,33 @@ static void attend(const struct gqa_cpu_attend_task *t, void *scratch)
 
 #include "runtime/cpu/scores.inl"
 
+#include "runtime/cpu/back.inl"
+
+#include "runtime/cpu/back_attend.inl"
+
+static const struct gqa_cpu_back back = {
+    .store = store_reals,
+    .rotate = rotate_head_back,
+    .norm = norm_row_back,
+    .activate = activate_back,
+    .loss = loss_row,
+    .squares = squares_back,
+    .sum_squares = sum_squares,
+    .add_to_sums = add_to_sums,
+    .add_sums = add_sums,
+    .multiply_columns = multiply_columns,
+    .add_scaled = add_scaled,
+    .adamw = adamw,
+    .adafactor_row = adafactor_row,
+    .adafactor_columns = adafactor_columns,
+    .adafactor_update = adafactor_update,
+    .attend_bytes = attend_back_bytes,
+    .attend = attend_back,
+};
+
 const struct gqa_cpu_real EXPORT = {
     .size = sizeof(real),
+    .back = &back,
     .load = LOAD,
     .add = add_reals,
     .scale = scale_reals,
