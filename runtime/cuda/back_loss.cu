@@ -3,7 +3,11 @@
  * block one of many; the sums over a row are float64, of float32 exponentials.
  *
  * With x = log s - log t, which is made in float64: s - t is t (e^x - 1), or s
- * (1 - e^-x), so that it keeps its digits where the two are nearly one.
+ * (1 - e^-x), and as both sum to 1,
+ *
+ *   KL(t || s) = sum t (e^x - 1 - x),   KL(s || t) = sum s (e^-x - 1 + x)
+ *
+ * so that all keep their digits where the two are nearly one.
  */
 #include <math.h>
 
@@ -19,7 +23,7 @@ struct loss_args {
     const double *weights;
     const int32_t *labels; /* or NULL */
     double kl, reverse_kl, cross_entropy, temperature, factor;
-    float soft_cap;
+    double soft_cap;
     double *losses;   /* [n_rows, 3] */
     double *weighted; /* [n_rows, 4] */
 };
@@ -85,15 +89,36 @@ static __device__ __forceinline__ double loss_ratio(const struct loss_row &row,
            (row.student_sum - row.teacher_sum);
 }
 
-/* The logarithm of s, or of t. */
+/* An element of a softmax. */
 static __device__ __forceinline__ float probability(const float *x, int64_t i,
                                                     double by, double sum)
 {
     return expf((float)((double)x[i] * by - sum));
 }
 
+/* s - t. */
+static __device__ __forceinline__ float difference(float s, float t,
+                                                   double ratio)
+{
+    return ratio < 0 ? t * expm1f((float)ratio) : -s * expm1f((float)-ratio);
+}
+
+/* p (e^x - 1 - x), where p e^x - p is `more`. */
+static __device__ __forceinline__ double excess(float p, float more, double x)
+{
+    const float y = (float)x;
+
+    if (fabsf(y) < 0.25f)
+        return (
+            double)(p * y * y *
+                    (1 / 2.f +
+                     y * (1 / 6.f +
+                          y * (1 / 24.f + y * (1 / 120.f + y * (1 / 720.f))))));
+    return (double)more - (double)p * x;
+}
+
 /* KL(t || s) and KL(s || t), not yet times the temperature's square. What has
- * no probability adds nothing, and a NaN one. */
+ * no probability adds nothing to its own, and a NaN one. */
 template <int GROUP>
 static __device__ void divergences(double out[2], const struct loss_row &row,
                                    int64_t n, int thread)
@@ -102,13 +127,12 @@ static __device__ void divergences(double out[2], const struct loss_row &row,
 
     for (int64_t i = thread; i < n; i += GROUP) {
         const double ratio = loss_ratio(row, i);
-        const double t =
-            (double)probability(row.teacher, i, row.by, row.teacher_sum);
-        const double s =
-            (double)probability(row.student, i, row.by, row.student_sum);
+        const float t = probability(row.teacher, i, row.by, row.teacher_sum);
+        const float s = probability(row.student, i, row.by, row.student_sum);
+        const float more = difference(s, t, ratio);
 
-        kl -= t == 0 ? 0 : t * ratio;
-        reverse += s == 0 ? 0 : s * ratio;
+        kl += t == 0 ? (double)s : excess(t, more, ratio);
+        reverse += s == 0 ? (double)t : excess(s, -more, -ratio);
     }
     out[0] = row_sum<GROUP>(kl);
     out[1] = row_sum<GROUP>(reverse);
@@ -133,8 +157,7 @@ static __device__ void gradient_row(T *out, const struct loss_args &args,
             const float s =
                 probability(row.student, i, row.by, row.student_sum);
 
-            d = kl * (ratio < 0 ? t * expm1f((float)ratio)
-                                : -s * expm1f((float)-ratio));
+            d = kl * difference(s, t, ratio);
             if (back != 0 && s != 0)
                 d += (float)(back * (double)s * (ratio - reverse));
         }
@@ -144,9 +167,9 @@ static __device__ void gradient_row(T *out, const struct loss_args &args,
             d += ce * (i == label ? s - 1 : s);
         }
         if (args.soft_cap > 0) {
-            const float share = row.student[i] / args.soft_cap;
+            const double share = (double)row.student[i] / args.soft_cap;
 
-            d *= (1 - share) * (1 + share);
+            d *= (float)((1 - share) * (1 + share));
         }
         out[i] = real<T>::round(d);
     }
@@ -258,7 +281,7 @@ enum gqa_status gqa_cuda_loss(struct gqa_device *device,
     args.cross_entropy = op->cross_entropy;
     args.temperature = op->temperature;
     args.factor = op->factor;
-    args.soft_cap = (float)op->soft_cap;
+    args.soft_cap = op->soft_cap;
     if ((st = send_rows(device, &args, op)) != GQA_OK)
         return st;
     with_real(device->real, [&](auto t) {
