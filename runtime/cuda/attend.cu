@@ -6,6 +6,7 @@
 
 #include "runtime/cuda/attend_fast.cuh"
 #include "runtime/cuda/attend_simple.cuh"
+#include "runtime/cuda/back_attend.cuh"
 #include "runtime/cuda/device.cuh"
 
 /* Query rows of a KV head up to which they share each read of a key: the
@@ -44,14 +45,13 @@ static enum gqa_status decode(struct gqa_device *device,
     return gqa_cuda_check(device, gqa_attend_decode(args, device->stream));
 }
 
-enum gqa_status gqa_cuda_attend(struct gqa_device *device,
-                                const struct gqa_attention_op *op)
+enum gqa_status gqa_cuda_attend_args(struct gqa_device *device,
+                                     struct gqa_attend_fast *out,
+                                     const struct gqa_attention_op *op)
 {
-    enum gqa_status st = gqa_cuda_enter(device);
     struct gqa_attend_fast args;
+    enum gqa_status st = GQA_OK;
 
-    if (st != GQA_OK)
-        return st;
     memset(&args, 0, sizeof args);
     args.out = op->out;
     args.q = op->q;
@@ -74,20 +74,44 @@ enum gqa_status gqa_cuda_attend(struct gqa_device *device,
     args.starts = device->starts;
     args.n_keys = device->n_keys;
     args.max_keys = device->max_keys;
+    args.n_tokens = device->n_tokens;
     args.bias = (const float *)op->bias;
     args.reach = (int64_t)op->reach;
     args.n_processors = device->n_processors;
     args.overlaps = device->overlaps;
     args.warpgroups = device->warpgroups;
-    if (op->key_counts &&
-        (st = send_key_counts(device, &args, op->key_counts)) != GQA_OK)
+    if (op->key_counts)
+        st = send_key_counts(device, &args, op->key_counts);
+    *out = args;
+    return st;
+}
+
+enum gqa_status gqa_cuda_attend_lse(struct gqa_device *device,
+                                    const struct gqa_attention_op *op,
+                                    void *lse)
+{
+    enum gqa_status st = gqa_cuda_enter(device);
+    struct gqa_attend_fast args;
+    bool few;
+
+    if (st == GQA_OK)
+        st = gqa_cuda_attend_args(device, &args, op);
+    if (st != GQA_OK)
         return st;
+    args.lse = (float *)lse;
+    few = !lse && args.n_heads / args.n_kv_heads * args.n_new <= DECODE_ROWS;
     if (device->real == GQA_F32 || op->soft_cap > 0 ||
-        !gqa_attend_fast_takes(&args))
-        return gqa_cuda_check(
-            device, gqa_attend_simple(&args, (float)op->soft_cap, device->real,
-                                      device->n_tokens, device->stream));
-    if (args.n_heads / args.n_kv_heads * args.n_new <= DECODE_ROWS)
+        !gqa_attend_fast_takes(&args) || (few && args.head_dim == 32))
+        return gqa_cuda_check(device,
+                              gqa_attend_simple(&args, (float)op->soft_cap,
+                                                device->real, device->stream));
+    if (few)
         return decode(device, &args);
     return gqa_cuda_check(device, gqa_attend_prefill(&args, device->stream));
+}
+
+enum gqa_status gqa_cuda_attend(struct gqa_device *device,
+                                const struct gqa_attention_op *op)
+{
+    return gqa_cuda_attend_lse(device, op, NULL);
 }

@@ -297,8 +297,9 @@ static __global__ void __launch_bounds__(D)
 
 bool gqa_attend_fast_takes(const struct gqa_attend_fast *args)
 {
-    return (args->head_dim == 64 || args->head_dim == 128) && args->scale > 0 &&
-           args->q_width % 8 == 0 && args->q_base % 8 == 0 &&
+    return (args->head_dim == 32 || args->head_dim == 64 ||
+            args->head_dim == 128) &&
+           args->scale > 0 && args->q_width % 8 == 0 && args->q_base % 8 == 0 &&
            args->q_block_stride % 8 == 0 && (uintptr_t)args->q % 16 == 0 &&
            (uintptr_t)args->k % 16 == 0 && (uintptr_t)args->v % 16 == 0 &&
            (uintptr_t)args->out % 8 == 0 && args->n_sequences <= 65535 &&

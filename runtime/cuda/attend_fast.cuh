@@ -17,20 +17,25 @@ struct gqa_attend_fast {
     float scale;
     bool bf16; /* else f16 */
     bool causal;
-    int64_t window;        /* 0: none */
-    const int64_t *starts; /* [n_sequences]: position of the first query */
-    const int64_t *n_keys; /* [n_sequences]: keys in the cache */
-    int64_t max_keys;      /* about the largest n_keys; a hint for speed */
-    const float *bias;     /* [n_heads, 2 * reach - 1], or NULL */
+    int64_t window;          /* 0: none */
+    const int64_t *starts;   /* [n_sequences]: position of the first query */
+    const int64_t *n_keys;   /* [n_sequences]: keys in the cache */
+    int64_t max_keys;        /* about the largest n_keys; a hint for speed */
+    const int64_t *n_tokens; /* [n_sequences]: new ones; the rest is padding */
+    const float *bias;       /* [n_heads, 2 * reach - 1], or NULL */
     int64_t reach;
+    /* [rows, n_heads], or NULL: the logarithm of the sum of exp(score) over
+     * the keys that a row sees, 0 for padding; not written by decode. */
+    float *lse;
     float *workspace; /* gqa_attend_decode_workspace() floats */
     int n_processors; /* of the device */
     bool overlaps;    /* it can begin a kernel as another ends: from 9.0 on */
     bool warpgroups;  /* it is 9.0, and code for it (sm_90a) is here */
 };
 
-/* Whether the kernels below take this shape: head_dim 64 or 128, rows that
- * 16-byte (K, V) and 4-byte (Q) accesses can reach, a positive scale. */
+/* Whether the kernels below take this shape: head_dim 64 or 128, or 32 where
+ * there are many new tokens, rows that 16-byte (K, V) and 4-byte (Q) accesses
+ * can reach, a positive scale. */
 bool gqa_attend_fast_takes(const struct gqa_attend_fast *args);
 
 /* For few new tokens: n_new * n_heads / n_kv_heads query rows share each
@@ -43,7 +48,7 @@ cudaError_t gqa_attend_decode(const struct gqa_attend_fast *args,
 cudaError_t gqa_attend_prefill(const struct gqa_attend_fast *args,
                                cudaStream_t stream);
 
-/* Likewise, by products of warpgroups; without a bias. */
+/* Likewise, by products of warpgroups; without a bias, head_dim 64 or 128. */
 cudaError_t gqa_attend_prefill_sm90(const struct gqa_attend_fast *args,
                                     cudaStream_t stream);
 

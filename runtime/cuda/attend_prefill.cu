@@ -196,6 +196,8 @@ static __global__ void __launch_bounds__(THREADS, 2)
             T *out = (T *)args.out +
                      ((sequence * args.n_new + i) * n_heads + head) * D;
 
+            tile_lse(args, &rows[m][half], sequence, i, head,
+                     BIAS ? 1 : scale_log2, lane);
             tile_store<T, D>(out, i < args.n_new, o[m], rows[m][half].sum, half,
                              lane);
         }
@@ -226,6 +228,9 @@ static cudaError_t launch(const struct gqa_attend_fast *args,
 cudaError_t gqa_attend_prefill(const struct gqa_attend_fast *args,
                                cudaStream_t stream)
 {
+    if (args->head_dim == 32)
+        return args->bf16 ? launch<__nv_bfloat16, 32, 2, TILE_64>(args, stream)
+                          : launch<__half, 32, 2, TILE_64>(args, stream);
     if (args->warpgroups && !args->bias)
         return gqa_attend_prefill_sm90(args, stream);
     if (args->head_dim == 64)

@@ -304,6 +304,7 @@ static __global__ void __launch_bounds__(GROUP *(CONSUMERS + 1), 1)
             T *out = (T *)args.out +
                      ((sequence * args.n_new + i) * n_heads + head) * D;
 
+            tile_lse(args, &rows[half], sequence, i, head, scale_log2, lane);
             tile_store<T, D>(out, i < args.n_new, o, rows[half].sum, half,
                              lane);
         }

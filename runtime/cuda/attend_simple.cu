@@ -21,7 +21,6 @@ enum { THREADS = 128, KEYS = 64, DEPTH = 32, PAD = 4 };
 struct simple_args {
     struct gqa_attend_fast a;
     float soft_cap; /* 0: none */
-    const int64_t *n_tokens;
     int64_t n_tiles, n_chunks, n_blocks;
 };
 
@@ -47,7 +46,7 @@ static __device__ void simple_row(struct simple_rows<ROWS> *rows, int r,
     if (row >= group * a.n_new)
         return;
     rows->out[r] = ((sequence * a.n_new + i) * a.n_heads + head) * a.head_dim;
-    if (i >= args.n_tokens[sequence])
+    if (i >= a.n_tokens[sequence])
         return;
     rows->q[r] = (sequence * a.n_new + i) * a.q_width + a.q_base +
                  head / a.q_per_block * a.q_block_stride +
@@ -261,6 +260,9 @@ static __global__ void __launch_bounds__(THREADS)
 #pragma unroll
             for (int lane = 1; lane < 8; lane *= 2)
                 sum[i] += __shfl_xor_sync(0xffffffffu, sum[i], lane);
+            if (a.lse && out >= 0 && column == 0 && x == 0)
+                a.lse[out / a.head_dim] =
+                    rows.q[y * RT + i] < 0 ? 0 : max[i] + logf(sum[i]);
 #pragma unroll
             for (int j = 0; j < DV / 8; j++) {
                 const int64_t d = column + j / 4 * 32 + x * 4 + j % 4;
@@ -294,9 +296,9 @@ static void launch(struct simple_args *args, cudaStream_t stream)
 
 cudaError_t gqa_attend_simple(const struct gqa_attend_fast *args,
                               float soft_cap, enum gqa_dtype real,
-                              const int64_t *n_tokens, cudaStream_t stream)
+                              cudaStream_t stream)
 {
-    struct simple_args all = {*args, soft_cap, n_tokens, 0, 0, 0};
+    struct simple_args all = {*args, soft_cap, 0, 0, 0};
 
     with_real(real, [&](auto t) {
         typedef decltype(t) T;

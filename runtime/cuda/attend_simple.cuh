@@ -1,6 +1,6 @@
 /*
  * Attention for every shape and type, on plain cores: what the tensor-core
- * kernels do not take. Arguments as there, and n_tokens.
+ * kernels do not take.
  */
 #ifndef GQA_RUNTIME_CUDA_ATTEND_SIMPLE_CUH
 #define GQA_RUNTIME_CUDA_ATTEND_SIMPLE_CUH
@@ -8,11 +8,10 @@
 #include "common/dtype.h"
 #include "runtime/cuda/attend_fast.cuh"
 
-/* n_tokens [n_sequences]: new tokens of each; the rest is padding, whose
- * rows become zeros. soft_cap as in gqa_attention_op. args->bf16 is not
- * looked at. */
+/* Rows of padding become zeros. soft_cap as in gqa_attention_op. args->bf16
+ * is not looked at. */
 cudaError_t gqa_attend_simple(const struct gqa_attend_fast *args,
                               float soft_cap, enum gqa_dtype real,
-                              const int64_t *n_tokens, cudaStream_t stream);
+                              cudaStream_t stream);
 
 #endif

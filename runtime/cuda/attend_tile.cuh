@@ -4,7 +4,9 @@
  * of keys that a query sees.
  *
  * A tile is [rows, D] of a 16-bit type; the 16-byte piece c of row r lies
- * at c ^ (r & 7), so that eight rows read at one column hit all banks.
+ * at c ^ (r & 7), so that eight rows read at one column hit all banks. Of
+ * width 32, whose rows have four pieces and share a line with another, it is
+ * c ^ (r / 2 & 3).
  */
 #ifndef GQA_RUNTIME_CUDA_ATTEND_TILE_CUH
 #define GQA_RUNTIME_CUDA_ATTEND_TILE_CUH
@@ -16,6 +18,7 @@
 #include "runtime/cuda/attend_fast.cuh"
 
 #define GQA_LOG2E 1.4426950408889634f
+#define GQA_LN2   0.6931471805599453f
 
 static __device__ __forceinline__ uint32_t shared_address(const void *p)
 {
@@ -123,7 +126,9 @@ template <int D>
 static __device__ __forceinline__ uint32_t tile_at(uint32_t tile, int row,
                                                    int piece)
 {
-    return tile + (uint32_t)(row * D * 2 + ((piece ^ (row & 7)) << 4));
+    const int turn = D == 32 ? row >> 1 & 3 : row & 7;
+
+    return tile + (uint32_t)(row * D * 2 + ((piece ^ turn) << 4));
 }
 
 /* Rows first .. first + ROWS - 1 of a [.., D] matrix into a tile; rows from
@@ -303,6 +308,25 @@ static __device__ __forceinline__ void tile_scale(float (*o)[4],
         for (int i = 0; i < 4; i++)
             o[d][i] *= grow[i / 2];
     }
+}
+
+/* Write lse of query i of a sequence; factor: what a row's max is to be
+ * multiplied by, to be in base 2. All lanes call it. */
+static __device__ __forceinline__ void tile_lse(
+    const struct gqa_attend_fast &args, const struct tile_row *row,
+    int64_t sequence, int64_t i, int head, float factor, int lane)
+{
+    float sum = row->sum;
+
+    if (!args.lse)
+        return;
+    sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+    sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+    if (lane % 4 == 0 && i < args.n_new)
+        args.lse[(sequence * args.n_new + i) * args.n_heads + head] =
+            i >= args.n_tokens[sequence] ? 0
+            : sum == 0                   ? -INFINITY
+                       : (row->max * factor + log2f(sum)) * GQA_LN2;
 }
 
 /* What a row (`half` of 16) has summed, over the sum of its weights, to

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/cuda/back.cuh"
 #include "runtime/cuda/device.cuh"
 
 enum { MIN_MAJOR = 8 }; /* what the attention kernels are written for */
@@ -106,7 +107,7 @@ static void device_close(struct gqa_device *device)
             &device->batch,      &device->workspace,   &device->panel,
             &device->factors,    &device->bias,        &device->parts,
             &device->key_counts, &device->row_numbers, &device->scores,
-            &device->fit};
+            &device->fit,        &device->back};
 
         if (device->stream)
             (void)cudaStreamSynchronize(device->stream);
@@ -414,6 +415,7 @@ static constexpr struct gqa_backend make_backend(void)
     struct gqa_backend b = {};
 
     b.abi = GQA_BACKEND_ABI;
+    b.gradients = &gqa_cuda_gradients;
     b.name = "cuda";
     b.open = device_open;
     b.close = device_close;

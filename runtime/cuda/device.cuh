@@ -52,6 +52,7 @@ struct gqa_device {
     struct gqa_scratch row_numbers;
     struct gqa_scratch scores; /* tiles of them, and their factors */
     struct gqa_scratch fit;    /* a least-squares problem */
+    struct gqa_scratch back;   /* of sums, and attention backwards */
 };
 
 /* The tool's gqa_fail(). */
@@ -142,9 +143,12 @@ enum gqa_status gqa_cuda_fit_loss(struct gqa_device *device, double *out,
                                   const double *products, uint64_t n,
                                   uint64_t m);
 
-/* attend.cu */
+/* attend.cu; lse as in gradients.h, or NULL */
 enum gqa_status gqa_cuda_attend(struct gqa_device *device,
                                 const struct gqa_attention_op *op);
+enum gqa_status gqa_cuda_attend_lse(struct gqa_device *device,
+                                    const struct gqa_attention_op *op,
+                                    void *lse);
 
 /* scores.cu */
 enum gqa_status gqa_cuda_scores(struct gqa_device *device,

@@ -4,73 +4,14 @@
  * block works on a row, or on a run of elements, and goes on to others where
  * there are more than a grid may have.
  */
+#include "runtime/cuda/activation.cuh"
 #include "runtime/cuda/device.cuh"
 #include "runtime/cuda/pack.cuh"
 #include "runtime/cuda/real.cuh"
+#include "runtime/cuda/rows.cuh"
 #include "runtime/cuda/sums.cuh"
 
 enum { THREADS = 256 };
-
-static const unsigned MAX_BLOCKS = 1 << 20;
-
-static unsigned blocks_for(uint64_t n)
-{
-    return n < MAX_BLOCKS ? (unsigned)n : MAX_BLOCKS;
-}
-
-/* The rows of a batch. */
-struct batch_view {
-    int64_t n_rows, n_new;
-    const int32_t *tokens;
-    const int64_t *n_tokens, *starts;
-};
-
-static struct batch_view batch_of(const struct gqa_device *device)
-{
-    struct batch_view view;
-
-    view.n_rows = (int64_t)(device->n_sequences * device->n_new);
-    view.n_new = (int64_t)device->n_new;
-    view.tokens = device->tokens;
-    view.n_tokens = device->n_tokens;
-    view.starts = device->starts;
-    return view;
-}
-
-/* Where head h begins in a row. */
-struct place_view {
-    int64_t base, per_block, block_stride;
-    int n_heads;
-};
-
-static struct place_view place_of(const struct gqa_head_place *place)
-{
-    struct place_view view;
-
-    view.base = (int64_t)place->base;
-    view.per_block = (int64_t)place->per_block;
-    view.block_stride = (int64_t)place->block_stride;
-    view.n_heads = (int)place->n_heads;
-    return view;
-}
-
-static __device__ __forceinline__ int64_t
-head_at(const struct place_view &place, int head, int head_dim)
-{
-    int per_block = (int)place.per_block;
-
-    return place.base + head / per_block * place.block_stride +
-           head % per_block * head_dim;
-}
-
-/* The position of a row; -1 where it is padding. */
-static __device__ __forceinline__ int64_t
-position_of(const struct batch_view &batch, int64_t row)
-{
-    int64_t sequence = row / batch.n_new, i = row % batch.n_new;
-
-    return i < batch.n_tokens[sequence] ? batch.starts[sequence] + i : -1;
-}
 
 template <typename T>
 static __global__ void __launch_bounds__(THREADS)
@@ -143,28 +84,6 @@ static __global__ void __launch_bounds__(THREADS)
                   d] = x[row * width + head_at(place, head, head_dim) + d];
         }
     }
-}
-
-/* A norm inside a kernel. plus: added to the weight, whose view is zeros
- * where there is none. */
-struct norm_view {
-    bool centred, accumulate;
-    double eps;
-    struct weight_view weight, bias;
-    float plus;
-};
-
-static struct norm_view norm_of(const struct gqa_norm_op *op, bool accumulate)
-{
-    struct norm_view view;
-
-    view.centred = op->kind == GQA_NORM_LAYER;
-    view.accumulate = accumulate;
-    view.eps = op->eps;
-    view.weight = view_of(op->weight);
-    view.bias = view_of(op->bias);
-    view.plus = op->one_plus || !op->weight ? 1 : 0;
-    return view;
 }
 
 template <typename T>
@@ -280,29 +199,6 @@ static __global__ void __launch_bounds__(THREADS)
     for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n;
          i += step)
         x[i] = cap * tanhf(x[i] / cap);
-}
-
-/* Written so that neither tail loses digits: 1 + erf and 1 + tanh are 0 to
- * rounding where their products with x are not. */
-static __device__ __forceinline__ float activation(float x,
-                                                   enum gqa_activation which)
-{
-    switch (which) {
-    case GQA_ACTIVATION_RELU:
-        return x < 0 ? 0 : x; /* a NaN stays one */
-    case GQA_ACTIVATION_GELU:
-        return 0.5f * x * erfcf(x * -0.70710678f);
-    case GQA_ACTIVATION_GELU_TANH:
-        return x / (1 + expf(-1.5957691f * x * (1 + 0.044715f * x * x)));
-    case GQA_ACTIVATION_QUICK_GELU:
-        return x / (1 + expf(-1.702f * x));
-    case GQA_ACTIVATION_RELU2:
-        return x < 0 ? 0 : x * x;
-    case GQA_ACTIVATION_GELU_BLOOM: /* in float32, the same constant */
-        return x / (1 + expf(-1.5957691f * x * (1 + 0.044715f * x * x)));
-    default: /* SiLU */
-        return x / (1 + expf(-x));
-    }
 }
 
 /* 16 bytes at a time, where all begin at such a border: whole. */

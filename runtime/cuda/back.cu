@@ -1,0 +1,31 @@
+/* The table of the operations of gradients.h. */
+#include "runtime/cuda/back.cuh"
+
+/* By name, as backend.cu's. */
+static constexpr struct gqa_gradient_ops make_gradients(void)
+{
+    struct gqa_gradient_ops g = {};
+
+    g.zero = gqa_cuda_zero;
+    g.copy = gqa_cuda_copy;
+    g.widen = gqa_cuda_widen;
+    g.narrow = gqa_cuda_narrow;
+    g.add = gqa_cuda_add;
+    g.embed = gqa_cuda_embed_back;
+    g.unstore = gqa_cuda_unstore;
+    g.rotate = gqa_cuda_rotate_back;
+    g.attend = gqa_cuda_attend_lse;
+    g.attend_back = gqa_cuda_attend_back;
+    g.norm_heads = gqa_cuda_norm_heads_back;
+    g.norm = gqa_cuda_norm_back;
+    g.linear_weight = gqa_cuda_linear_weight;
+    g.activate = gqa_cuda_activate_back;
+    g.loss = gqa_cuda_loss;
+    g.squares = gqa_cuda_squares;
+    g.norm2 = gqa_cuda_norm2;
+    g.adamw = gqa_cuda_adamw;
+    g.adafactor = gqa_cuda_adafactor;
+    return g;
+}
+
+extern const struct gqa_gradient_ops gqa_cuda_gradients = make_gradients();

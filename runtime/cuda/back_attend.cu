@@ -1,0 +1,164 @@
+/*
+ * Attention backwards: which kernels, and what they need beside the tensors;
+ * the gradient of a relative bias is summed in two stages.
+ */
+#include "runtime/cuda/back.cuh"
+#include "runtime/cuda/back_attend.cuh"
+#include "runtime/cuda/rows.cuh"
+#include "runtime/cuda/sums.cuh"
+
+enum { THREADS = 256 };
+
+static const uint64_t MOST_PARTS = (uint64_t)256 << 20; /* bytes */
+
+/* A warp has a head of a row. */
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    dots_kernel(float *dots, const T *out, const T *d_out,
+                struct batch_view batch, int64_t n_heads, int64_t head_dim)
+{
+    typedef typename real<T>::sum S;
+    const int lane = (int)threadIdx.x % 32;
+    const int64_t n = batch.n_rows * n_heads;
+    const int64_t step = (int64_t)gridDim.x * (THREADS / 32);
+
+    for (int64_t i = (int64_t)blockIdx.x * (THREADS / 32) + threadIdx.x / 32;
+         i < n; i += step) {
+        S sum = 0;
+
+        if (position_of(batch, i / n_heads) >= 0)
+            for (int64_t d = lane; d < head_dim; d += 32)
+                sum += real<T>::load(out[i * head_dim + d]) *
+                       real<T>::load(d_out[i * head_dim + d]);
+        sum = warp_sum(sum);
+        if (lane == 0)
+            dots[i] = (float)sum;
+    }
+}
+
+/*
+ * d_bias[h, offset] += what the parts have of it: sequence by sequence, tile
+ * by tile. A warp has 32 offsets of a head.
+ */
+static __global__ void __launch_bounds__(THREADS)
+    add_bias_kernel(float *d_bias, struct gqa_attend_back args, int64_t n_tiles,
+                    int64_t rows)
+{
+    const int64_t n = 2 * args.a.reach - 1;
+    const int64_t o = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    const int64_t head = blockIdx.y;
+    double sum = 0;
+
+    if (o >= n)
+        return;
+    for (int64_t s = 0; s < args.n_sequences; s++) {
+        const int64_t start = args.a.starts[args.first_sequence + s];
+
+        for (int64_t tile = 0; tile < n_tiles; tile++) {
+            const int64_t at =
+                o - args.a.reach + 1 + start + tile * rows + rows - 1;
+
+            if (at >= 0 && at < args.part_length)
+                sum +=
+                    (double)
+                        args.bias_parts[((s * args.a.n_heads + head) * n_tiles +
+                                         tile) *
+                                            args.part_length +
+                                        at];
+        }
+    }
+    d_bias[head * n + o] = (float)((double)d_bias[head * n + o] + sum);
+}
+
+static cudaError_t queries(struct gqa_device *device,
+                           const struct gqa_attend_back *args, bool fast)
+{
+    return fast ? gqa_attend_back_fast_queries(args, device->stream)
+                : gqa_attend_back_simple_queries(args, device->real,
+                                                 device->stream);
+}
+
+/* As many sequences at a time as their parts have room for. */
+static enum gqa_status queries_and_bias(struct gqa_device *device,
+                                        struct gqa_attend_back *args, bool fast,
+                                        float *d_bias)
+{
+    const int64_t rows = gqa_attend_back_rows(args, fast);
+    const int64_t n_tiles = (args->a.n_new + rows - 1) / rows;
+    const int64_t n_sequences = args->a.n_sequences;
+    const int64_t n = 2 * args->a.reach - 1;
+    const uint64_t part_length = (uint64_t)(args->a.max_keys + rows - 1);
+    const uint64_t each =
+        (uint64_t)(args->a.n_heads * n_tiles) * part_length * sizeof(float);
+    int64_t at_once = (int64_t)(MOST_PARTS / each);
+    enum gqa_status st;
+
+    at_once = at_once < 1 ? 1 : at_once > n_sequences ? n_sequences : at_once;
+    st = gqa_cuda_reserve(device, &device->parts, (uint64_t)at_once * each);
+    if (st != GQA_OK)
+        return st;
+    args->bias_parts = (float *)device->parts.data;
+    args->part_length = (int64_t)part_length;
+    for (int64_t s = 0; s < n_sequences && st == GQA_OK; s += at_once) {
+        args->first_sequence = s;
+        args->n_sequences =
+            n_sequences - s < at_once ? n_sequences - s : at_once;
+        st = gqa_cuda_check(device, queries(device, args, fast));
+        if (st != GQA_OK)
+            return st;
+        add_bias_kernel<<<dim3((unsigned)((n + THREADS - 1) / THREADS),
+                               (unsigned)args->a.n_heads),
+                          THREADS, 0, device->stream>>>(d_bias, *args, n_tiles,
+                                                        rows);
+        st = gqa_cuda_launched(device);
+    }
+    return st;
+}
+
+enum gqa_status gqa_cuda_attend_back(struct gqa_device *device,
+                                     const struct gqa_attention_gradient *op)
+{
+    const struct gqa_attention_op *forward = &op->forward;
+    const uint64_t n_heads = forward->q_place.n_heads;
+    const uint64_t n = device->n_sequences * device->n_new * n_heads;
+    const uint64_t each = THREADS / 32;
+    struct gqa_attend_back args = {};
+    enum gqa_status st = gqa_cuda_enter(device);
+    bool fast;
+
+    if (st == GQA_OK)
+        st = gqa_cuda_attend_args(device, &args.a, forward);
+    if (st == GQA_OK)
+        st = gqa_cuda_reserve(device, &device->back, n * sizeof(float));
+    if (st != GQA_OK)
+        return st;
+    args.a.lse = (float *)const_cast<void *>(op->lse);
+    args.soft_cap = (float)forward->soft_cap;
+    args.d_out = op->d_out;
+    args.dots = (const float *)device->back.data;
+    args.d_q = op->d_q;
+    args.d_k = op->d_k;
+    args.d_v = op->d_v;
+    args.n_sequences = args.a.n_sequences;
+    fast = device->real == GQA_BF16 && gqa_attend_back_fast_takes(&args);
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        dots_kernel<T>
+            <<<blocks_for((n + each - 1) / each), THREADS, 0, device->stream>>>(
+                (float *)device->back.data, (const T *)forward->out,
+                (const T *)op->d_out, batch_of(device), (int64_t)n_heads,
+                (int64_t)forward->head_dim);
+    });
+    if ((st = gqa_cuda_launched(device)) != GQA_OK)
+        return st;
+    st = gqa_cuda_check(device,
+                        fast ? gqa_attend_back_fast_keys(&args, device->stream)
+                             : gqa_attend_back_simple_keys(&args, device->real,
+                                                           device->stream));
+    if (st != GQA_OK)
+        return st;
+    if (op->d_bias && args.a.max_keys > 0)
+        return queries_and_bias(device, &args, fast, (float *)op->d_bias);
+    return gqa_cuda_check(device, queries(device, &args, fast));
+}

@@ -1,0 +1,244 @@
+/*
+ * Norms, backwards. With d = x - mean (0 where the norm is RMS's), f = 1 /
+ * sqrt(mean(d^2) + eps), g = dy * weight:
+ *
+ *   dx = f (g - mean(g) - d f^2 mean(g d)), the first mean of layer norms only
+ *   d_weight += dy d f,   d_bias += dy
+ */
+#include "runtime/cuda/back.cuh"
+#include "runtime/cuda/rows.cuh"
+#include "runtime/cuda/sums.cuh"
+
+enum { THREADS = 256, MOST_PARTS = 1024 };
+
+/* stats [n_rows, 2]: mean and factor of a row. */
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    stats_kernel(double *stats, const T *x, int64_t n_rows, int64_t width,
+                 struct norm_view norm)
+{
+    typedef typename real<T>::sum S;
+
+    for (int64_t row = blockIdx.x; row < n_rows; row += gridDim.x) {
+        const T *from = x + row * width;
+        S mean = 0, square = 0;
+
+        if (norm.centred) {
+            for (int64_t c = threadIdx.x; c < width; c += THREADS)
+                mean += real<T>::load(from[c]);
+            mean = block_sum<THREADS>(mean) / (S)width;
+        }
+        for (int64_t c = threadIdx.x; c < width; c += THREADS) {
+            const S d = real<T>::load(from[c]) - mean;
+
+            square += d * d;
+        }
+        square = block_sum<THREADS>(square);
+        if (threadIdx.x == 0) {
+            stats[2 * row] = (double)mean;
+            stats[2 * row + 1] =
+                (double)((S)1 / sqrt(square / (S)width + (S)norm.eps));
+        }
+    }
+}
+
+/* dx may be dy: a thread writes where it alone has read. */
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    norm_back_kernel(T *dx, const T *x, const T *dy, int64_t n_rows,
+                     int64_t width, struct norm_view norm)
+{
+    typedef typename real<T>::sum S;
+
+    for (int64_t row = blockIdx.x; row < n_rows; row += gridDim.x) {
+        const T *from = x + row * width, *slopes = dy + row * width;
+        T *to = dx + row * width;
+        S mean = 0, square = 0, both = 0, middle = 0, factor;
+
+        if (norm.centred) {
+            for (int64_t c = threadIdx.x; c < width; c += THREADS)
+                mean += real<T>::load(from[c]);
+            mean = block_sum<THREADS>(mean) / (S)width;
+        }
+        for (int64_t c = threadIdx.x; c < width; c += THREADS) {
+            const S d = real<T>::load(from[c]) - mean;
+            const S g = real<T>::load(slopes[c]) *
+                        (weight_at<S>(norm.weight, c) + (S)norm.plus);
+
+            square += d * d;
+            both += g * d;
+            middle += g;
+        }
+        factor =
+            (S)1 / sqrt(block_sum<THREADS>(square) / (S)width + (S)norm.eps);
+        both = block_sum<THREADS>(both) / (S)width * factor * factor;
+        middle = norm.centred ? block_sum<THREADS>(middle) / (S)width : 0;
+        for (int64_t c = threadIdx.x; c < width; c += THREADS) {
+            const S d = real<T>::load(from[c]) - mean;
+            const S g = real<T>::load(slopes[c]) *
+                        (weight_at<S>(norm.weight, c) + (S)norm.plus);
+            S y = factor * (g - middle - d * both);
+
+            if (norm.accumulate)
+                y += real<T>::load(to[c]);
+            to[c] = real<T>::round(y);
+        }
+    }
+}
+
+enum gqa_status gqa_cuda_norm_back(struct gqa_device *device, void *dx,
+                                   void *d_weight, void *d_bias, const void *x,
+                                   const void *dy, uint64_t n_rows,
+                                   uint64_t width, const struct gqa_norm_op *op,
+                                   bool accumulate)
+{
+    const struct norm_view norm = norm_of(op, accumulate);
+    const uint64_t stats_bytes = 2 * n_rows * sizeof(double);
+    struct gqa_columns columns = {};
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK || n_rows == 0)
+        return st;
+    if (d_weight || d_bias) {
+        st = gqa_cuda_reserve(device, &device->back,
+                              stats_bytes +
+                                  gqa_cuda_columns_bytes(n_rows, width));
+        if (st != GQA_OK)
+            return st;
+        columns.d_weight = (float *)d_weight;
+        columns.d_bias = (float *)d_bias;
+        columns.x = x;
+        columns.dy = dy;
+        columns.stats = (const double *)device->back.data;
+        columns.n_rows = n_rows;
+        columns.width = width;
+        columns.room = (char *)device->back.data + stats_bytes;
+        if (d_weight)
+            with_real(device->real, [&](auto t) {
+                typedef decltype(t) T;
+
+                stats_kernel<T>
+                    <<<blocks_for(n_rows), THREADS, 0, device->stream>>>(
+                        (double *)device->back.data, (const T *)x,
+                        (int64_t)n_rows, (int64_t)width, norm);
+            });
+        if ((st = gqa_cuda_launched(device)) != GQA_OK)
+            return st;
+        if ((st = gqa_cuda_add_columns(device, &columns)) != GQA_OK)
+            return st;
+    }
+    /* The last, as dx may be dy. */
+    if (!dx)
+        return GQA_OK;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        norm_back_kernel<T><<<blocks_for(n_rows), THREADS, 0, device->stream>>>(
+            (T *)dx, (const T *)x, (const T *)dy, (int64_t)n_rows,
+            (int64_t)width, norm);
+    });
+    return gqa_cuda_launched(device);
+}
+
+/* A warp takes heads i, i + step, ...; each thread writes what it alone has
+ * read. parts [warps, 2, head_dim], or NULL: a warp's sums for weights and
+ * biases; a thread adds to its own columns. */
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    norm_heads_back_kernel(T *dy, const T *x, int64_t width, int64_t n_rows,
+                           struct place_view place, int head_dim,
+                           struct norm_view norm, float *parts)
+{
+    typedef typename real<T>::sum S;
+    const int lane = (int)threadIdx.x % 32;
+    const int64_t n = n_rows * place.n_heads;
+    const int64_t step = (int64_t)gridDim.x * (THREADS / 32);
+    const int64_t warp =
+        (int64_t)blockIdx.x * (THREADS / 32) + threadIdx.x / 32;
+    float *part = parts ? parts + warp * 2 * head_dim : NULL;
+
+    for (int c = lane; part && c < 2 * head_dim; c += 32)
+        part[c] = 0;
+    __syncwarp();
+    for (int64_t i = warp; i < n; i += step) {
+        const int64_t at = i / place.n_heads * width +
+                           head_at(place, (int)(i % place.n_heads), head_dim);
+        const T *head = x + at;
+        T *slopes = dy + at;
+        S mean = 0, square = 0, both = 0, middle = 0, factor;
+
+        if (norm.centred) {
+            for (int c = lane; c < head_dim; c += 32)
+                mean += real<T>::load(head[c]);
+            mean = warp_sum(mean) / (S)head_dim;
+        }
+        for (int c = lane; c < head_dim; c += 32) {
+            const S d = real<T>::load(head[c]) - mean;
+            const S g = real<T>::load(slopes[c]) *
+                        (weight_at<S>(norm.weight, c) + (S)norm.plus);
+
+            square += d * d;
+            both += g * d;
+            middle += g;
+        }
+        factor = (S)1 / sqrt(warp_sum(square) / (S)head_dim + (S)norm.eps);
+        both = warp_sum(both) / (S)head_dim * factor * factor;
+        middle = norm.centred ? warp_sum(middle) / (S)head_dim : 0;
+        for (int c = lane; c < head_dim; c += 32) {
+            const S d = real<T>::load(head[c]) - mean;
+            const S slope = real<T>::load(slopes[c]);
+            const S g = slope * (weight_at<S>(norm.weight, c) + (S)norm.plus);
+
+            if (part) {
+                part[c] += (float)(slope * d * factor);
+                part[head_dim + c] += (float)slope;
+            }
+            slopes[c] = real<T>::round(factor * (g - middle - d * both));
+        }
+    }
+}
+
+enum gqa_status gqa_cuda_norm_heads_back(struct gqa_device *device, void *dy,
+                                         void *d_weight, void *d_bias,
+                                         const void *x, uint64_t width,
+                                         const struct gqa_head_place *place,
+                                         uint64_t head_dim,
+                                         const struct gqa_norm_op *op)
+{
+    const uint64_t n_rows = device->n_sequences * device->n_new;
+    const uint64_t each = THREADS / 32;
+    const struct norm_view norm = norm_of(op, false);
+    const bool summed = d_weight || d_bias;
+    unsigned n_blocks = blocks_for((n_rows * place->n_heads + each - 1) / each);
+    uint64_t n_parts;
+    float *parts = NULL;
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK)
+        return st;
+    if (summed && n_blocks > MOST_PARTS / each)
+        n_blocks = MOST_PARTS / each;
+    n_parts = n_blocks * each;
+    if (summed) {
+        st = gqa_cuda_reserve(device, &device->back,
+                              n_parts * 2 * head_dim * sizeof *parts);
+        if (st != GQA_OK)
+            return st;
+        parts = (float *)device->back.data;
+    }
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        norm_heads_back_kernel<T><<<n_blocks, THREADS, 0, device->stream>>>(
+            (T *)dy, (const T *)x, (int64_t)width, (int64_t)n_rows,
+            place_of(place), (int)head_dim, norm, parts);
+    });
+    st = gqa_cuda_launched(device);
+    if (st == GQA_OK && d_weight)
+        st = gqa_cuda_add_parts(device, (float *)d_weight, parts, n_parts,
+                                2 * head_dim, head_dim);
+    if (st == GQA_OK && d_bias)
+        st = gqa_cuda_add_parts(device, (float *)d_bias, parts + head_dim,
+                                n_parts, 2 * head_dim, head_dim);
+    return st;
+}

@@ -1,0 +1,245 @@
+/*
+ * Backwards through what surrounds products and attention: the KV cache,
+ * rotation, activations; and squares as a loss.
+ */
+#include "runtime/cuda/activation.cuh"
+#include "runtime/cuda/back.cuh"
+#include "runtime/cuda/pack.cuh"
+#include "runtime/cuda/rows.cuh"
+#include "runtime/cuda/sums.cuh"
+
+enum { THREADS = 256 };
+
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    unstore_kernel(T *x, int64_t width, struct batch_view batch,
+                   struct place_view place, const T *cache, int64_t capacity,
+                   int head_dim)
+{
+    const int n = place.n_heads * head_dim;
+
+    for (int64_t row = blockIdx.x; row < batch.n_rows; row += gridDim.x) {
+        const int64_t position = position_of(batch, row);
+        const int64_t sequence = row / batch.n_new;
+        const bool stored = position >= 0 && position < capacity;
+
+        for (int i = (int)threadIdx.x; i < n; i += THREADS) {
+            const int head = i / head_dim, d = i % head_dim;
+            const int64_t at =
+                ((sequence * place.n_heads + head) * capacity + position) *
+                    head_dim +
+                d;
+
+            x[row * width + head_at(place, head, head_dim) + d] =
+                stored ? cache[at] : real<T>::round(0);
+        }
+    }
+}
+
+enum gqa_status gqa_cuda_unstore(struct gqa_device *device, void *x,
+                                 uint64_t width,
+                                 const struct gqa_head_place *place,
+                                 const void *cache, uint64_t capacity,
+                                 uint64_t head_dim)
+{
+    const struct batch_view batch = batch_of(device);
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        unstore_kernel<T><<<blocks_for((uint64_t)batch.n_rows), THREADS, 0,
+                            device->stream>>>((T *)x, (int64_t)width, batch,
+                                              place_of(place), (const T *)cache,
+                                              (int64_t)capacity, (int)head_dim);
+    });
+    return gqa_cuda_launched(device);
+}
+
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    rotate_back_kernel(T *x, int64_t width, struct batch_view batch,
+                       struct place_view place, int head_dim, int n_pairs,
+                       bool interleaved, const float *cos_sin)
+{
+    typedef typename real<T>::sum S;
+    const int n = place.n_heads * n_pairs;
+
+    for (int64_t row = blockIdx.x; row < batch.n_rows; row += gridDim.x) {
+        const int64_t position = position_of(batch, row);
+        const float *angles =
+            cos_sin + (position < 0 ? 0 : position) * n_pairs * 2;
+
+        for (int i = (int)threadIdx.x; i < n; i += THREADS) {
+            const int pair = i % n_pairs;
+            T *head = x + row * width + head_at(place, i / n_pairs, head_dim);
+            T *a = head + (interleaved ? 2 * pair : pair);
+            T *b = interleaved ? a + 1 : a + n_pairs;
+            const S cosine = angles[2 * pair], sine = angles[2 * pair + 1];
+            const S from_a = real<T>::load(*a), from_b = real<T>::load(*b);
+
+            *a = real<T>::round(from_a * cosine + from_b * sine);
+            *b = real<T>::round(from_b * cosine - from_a * sine);
+        }
+    }
+}
+
+enum gqa_status gqa_cuda_rotate_back(struct gqa_device *device, void *dx,
+                                     uint64_t width,
+                                     const struct gqa_head_place *place,
+                                     uint64_t head_dim, uint64_t n_pairs,
+                                     bool interleaved, const void *cos_sin)
+{
+    const struct batch_view batch = batch_of(device);
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        rotate_back_kernel<T><<<blocks_for((uint64_t)batch.n_rows), THREADS, 0,
+                                device->stream>>>(
+            (T *)dx, (int64_t)width, batch, place_of(place), (int)head_dim,
+            (int)n_pairs, interleaved, (const float *)cos_sin);
+    });
+    return gqa_cuda_launched(device);
+}
+
+/* 16 bytes at a time, where all begin at such a border: whole. A thread has
+ * read what it writes to, as d_gate may be dy. */
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    activate_back_kernel(T *d_gate, T *d_up, const T *gate, const T *up,
+                         const T *dy, int64_t n, bool whole,
+                         enum gqa_activation which)
+{
+    constexpr int N = 16 / sizeof(T);
+    const int64_t step = (int64_t)gridDim.x * THREADS * N;
+
+    for (int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * N; i < n;
+         i += step) {
+        const int count = n - i < N ? (int)(n - i) : N;
+        pack<T, N> gates = {}, ups = {}, slopes = {}, d_ups;
+
+        if (whole && count == N) {
+            gates = *(const pack<T, N> *)(gate + i);
+            slopes = *(const pack<T, N> *)(dy + i);
+            if (up)
+                ups = *(const pack<T, N> *)(up + i);
+        } else {
+            for (int j = 0; j < count; j++) {
+                gates.v[j] = gate[i + j];
+                slopes.v[j] = dy[i + j];
+                if (up)
+                    ups.v[j] = up[i + j];
+            }
+        }
+#pragma unroll
+        for (int j = 0; j < N; j++) {
+            const float d = (float)real<T>::load(slopes.v[j]);
+            float y, slope;
+
+            activation_slope(&y, &slope, (float)real<T>::load(gates.v[j]),
+                             which);
+            d_ups.v[j] = real<T>::round(d * y);
+            if (up)
+                slope *= (float)real<T>::load(ups.v[j]);
+            slopes.v[j] = real<T>::round(d * slope);
+        }
+        if (whole && count == N) {
+            *(pack<T, N> *)(d_gate + i) = slopes;
+            if (up)
+                *(pack<T, N> *)(d_up + i) = d_ups;
+        } else {
+            for (int j = 0; j < count; j++) {
+                d_gate[i + j] = slopes.v[j];
+                if (up)
+                    d_up[i + j] = d_ups.v[j];
+            }
+        }
+    }
+}
+
+enum gqa_status gqa_cuda_activate_back(struct gqa_device *device, void *d_gate,
+                                       void *d_up, const void *gate,
+                                       const void *up, const void *dy,
+                                       uint64_t n,
+                                       enum gqa_activation activation)
+{
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK || n == 0)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        const uint64_t each = THREADS * (16 / sizeof(T));
+
+        activate_back_kernel<T>
+            <<<blocks_for((n + each - 1) / each), THREADS, 0, device->stream>>>(
+                (T *)d_gate, (T *)d_up, (const T *)gate, (const T *)up,
+                (const T *)dy, (int64_t)n,
+                is_aligned(d_gate) && is_aligned(d_up) && is_aligned(gate) &&
+                    is_aligned(up) && is_aligned(dy),
+                activation);
+    });
+    return gqa_cuda_launched(device);
+}
+
+/* sums[row] = factor / 2 * |x - target|^2. */
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    squares_kernel(T *dx, const T *x, const T *target, struct batch_view batch,
+                   int64_t n_rows, int64_t width, double factor, double *sums)
+{
+    typedef typename real<T>::sum S;
+
+    for (int64_t row = blockIdx.x; row < n_rows; row += gridDim.x) {
+        const bool padding = position_of(batch, row) < 0;
+        double sum = 0;
+
+        for (int64_t c = row * width + threadIdx.x; c < (row + 1) * width;
+             c += THREADS) {
+            const S d =
+                padding ? (S)0
+                        : (S)(real<T>::load(x[c]) - real<T>::load(target[c]));
+
+            sum += (double)d * (double)d;
+            if (dx)
+                dx[c] = real<T>::round((S)factor * d);
+        }
+        sum = block_sum<THREADS>(sum);
+        if (threadIdx.x == 0)
+            sums[row] = factor / 2 * sum;
+    }
+}
+
+enum gqa_status gqa_cuda_squares(struct gqa_device *device, void *dx,
+                                 const void *x, const void *target,
+                                 uint64_t n_rows, uint64_t width, double factor,
+                                 void *sum)
+{
+    const struct batch_view batch = batch_of(device);
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK || n_rows == 0)
+        return st;
+    st = gqa_cuda_reserve(device, &device->back, n_rows * sizeof(double));
+    if (st != GQA_OK)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        squares_kernel<T><<<blocks_for(n_rows), THREADS, 0, device->stream>>>(
+            (T *)dx, (const T *)x, (const T *)target, batch, (int64_t)n_rows,
+            (int64_t)width, factor, (double *)device->back.data);
+    });
+    st = gqa_cuda_launched(device);
+    if (st != GQA_OK || !sum)
+        return st;
+    return gqa_cuda_add_sums(device, (double *)sum,
+                             (const double *)device->back.data, n_rows, 1);
+}
