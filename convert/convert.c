@@ -21,6 +21,7 @@
 #include "convert/tell_choice.h"
 #include "convert/transforms.h"
 #include "formats/families/load.h"
+#include "formats/recorded.h"
 #include "formats/unwritten.h"
 
 /* False where nothing is there. What cannot be told is an error, never "no". */
@@ -281,9 +282,11 @@ static enum gqa_status write_output(struct written *w)
         c->choice ? gqa_choice_describe(&o->budget, c->choice) : NULL;
     json_t *recipe = gqa_describe_recipe(
         c->plan, c->source, &c->options->calibration, w->kept, budget);
-    json_t *metadata = o->writer->needs_config
-                           ? gqa_describe_shards(c->plan, c->source, recipe)
-                           : gqa_describe_metadata(c->source, config, recipe);
+    json_t *metadata =
+        o->writer->needs_config
+            ? gqa_record_shards(c->source,
+                                gqa_is_repacking(c->plan) ? NULL : recipe)
+            : gqa_record_metadata(c->source, config, recipe);
     struct gqa_output_options out = {
         .writer = o->writer,
         .settings = o->settings,
@@ -481,7 +484,7 @@ static enum gqa_status run(struct gqa_conversion *c)
         return st;
     start = gqa_clock_s();
     st = gqa_kept_transforms_create(&written.kept, c->plan, c->source,
-                                    gqa_count_steps(c->source));
+                                    gqa_recorded_steps(c->source));
     if (st == GQA_OK)
         st = gqa_producer_create(&written.producer, c->plan, c->source,
                                  o->common.n_threads);
