@@ -60,12 +60,13 @@ struct gqa_loss_op {
     double factor;   /* times d_logits */
     void *d_logits;  /* real [n_rows, vocab_size]: set; NULL: not wanted.
                         Of the logits before the cap. */
-    double *losses;  /* host [n_rows, 3]: KL(t || s), KL(s || t), -log s of
-                        each row, at `temperature` (the last at 1), not
-                        weighted; 0 where it is not wanted; waits. NULL: not
-                        wanted. */
-    void *sums;      /* device float64 [4]: added to: the three, weighted
-                        by weights[r], and the whole loss; NULL */
+    double *losses;  /* host [n_rows, 3]: KL(t || s), KL(s || t) and -log s of
+                        each row as the sum has them, without their factors;
+                        the first two wherever there is a teacher, the last
+                        wherever a label, all 0 where the weight is. Waits.
+                        NULL: not wanted. */
+    void *sums;      /* device float64 [4]: added to: the three, each times
+                        weights[r], and the whole loss, rows in order; NULL */
 };
 
 /* Adam with decoupled decay (Loshchilov and Hutter 2019), on n wide

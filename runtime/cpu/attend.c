@@ -1,9 +1,10 @@
 /* Attention of the CPU backend: which task takes which queries. */
-#include "runtime/cpu/cpu.h"
+#include "runtime/cpu/back.h"
 
 struct attention {
     const struct gqa_device *device;
     const struct gqa_attention_op *op;
+    void *lse;
     uint64_t n_tiles; /* of queries, for each sequence and KV head */
 };
 
@@ -12,7 +13,7 @@ static void attend_tile(void *ctx, size_t task, void *scratch)
     const struct attention *a = ctx;
     const struct gqa_device *d = a->device;
     const struct gqa_attention_op *op = a->op;
-    struct gqa_cpu_attend_task t = {.op = op, .n_new = d->n_new};
+    struct gqa_cpu_attend_task t = {.op = op, .n_new = d->n_new, .lse = a->lse};
 
     /* The last tiles of a causal sequence have the most keys: they come
      * first, so that no thread is left with one at the end. */
@@ -32,11 +33,13 @@ static void attend_tile(void *ctx, size_t task, void *scratch)
     d->real->attend(&t, scratch);
 }
 
-enum gqa_status gqa_cpu_attend(struct gqa_device *device,
-                               const struct gqa_attention_op *op)
+enum gqa_status gqa_cpu_back_attend(struct gqa_device *device,
+                                    const struct gqa_attention_op *op,
+                                    void *lse)
 {
     struct attention a = {.device = device,
                           .op = op,
+                          .lse = lse,
                           .n_tiles = (device->n_new + GQA_CPU_QUERIES - 1) /
                                      GQA_CPU_QUERIES};
     const uint64_t group = op->q_place.n_heads / op->n_kv_heads;
@@ -45,4 +48,10 @@ enum gqa_status gqa_cpu_attend(struct gqa_device *device,
         device->pool,
         (size_t)(a.n_tiles * op->n_kv_heads * device->n_sequences),
         device->real->attend_bytes(op->head_dim, group), attend_tile, &a);
+}
+
+enum gqa_status gqa_cpu_attend(struct gqa_device *device,
+                               const struct gqa_attention_op *op)
+{
+    return gqa_cpu_back_attend(device, op, NULL);
 }

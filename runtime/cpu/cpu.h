@@ -16,6 +16,7 @@ struct gqa_cpu_attend_task {
     uint64_t sequence, kv_head;
     uint64_t n_new, first, n, n_padding;
     uint64_t start, n_keys; /* of the sequence */
+    void *lse;              /* as gradients->attend() has it, or NULL */
 };
 
 /* A tile of queries (t.op is op->original, t.kv_head one of the other keys');
@@ -60,8 +61,11 @@ struct gqa_cpu_weigh {
     size_t width, by_width;
 };
 
+struct gqa_cpu_back;
+
 struct gqa_cpu_real {
     size_t size;
+    const struct gqa_cpu_back *back; /* runtime/cpu/back.h */
     /* dst[i] = src[i], rounded once. */
     void (*load)(void *dst, const void *src, enum gqa_dtype dtype, size_t n);
     void (*add)(void *x, const void *y, size_t n);

@@ -1,4 +1,4 @@
-#include "runtime/cpu/cpu.h"
+#include "runtime/cpu/back.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -324,6 +324,7 @@ const struct gqa_backend *gqa_cpu_backend(void)
     static const struct gqa_backend backend = {
         .abi = GQA_BACKEND_ABI,
         .name = "cpu",
+        .gradients = &gqa_cpu_gradients,
         .in_place = true,
         .open = cpu_open,
         .close = cpu_close,

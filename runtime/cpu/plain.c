@@ -312,6 +312,7 @@ const struct gqa_backend *gqa_plain_backend(void)
 
     backend = *gqa_cpu_backend();
     backend.name = "plain";
+    backend.gradients = NULL;
     backend.open = plain_open;
     backend.embed = plain_embed;
     backend.rotate = plain_rotate;

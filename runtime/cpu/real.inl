@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "common/signs.h"
-#include "runtime/cpu/cpu.h"
+#include "runtime/cpu/back.h"
 
 /* Sums run in so many lanes, so that a compiler may use vectors. */
 enum { LANES = 16 };
@@ -419,6 +419,12 @@ static void end_head(const struct gqa_cpu_attend_task *t,
 
         for (uint64_t i = 0; i < d; i++)
             out[i] = seen ? r->out[row * d + i] / r->total[row] : 0;
+        if (t->lse)
+            ((real *)t->lse)[(t->sequence * t->n_new + t->first + row) *
+                                 op->q_place.n_heads +
+                             head] =
+                seen ? (real)((double)r->most[row] + log((double)r->total[row]))
+                     : 0;
     }
 }
 
@@ -470,8 +476,33 @@ static void attend(const struct gqa_cpu_attend_task *t, void *scratch)
 
 #include "runtime/cpu/scores.inl"
 
+#include "runtime/cpu/back.inl"
+
+#include "runtime/cpu/back_attend.inl"
+
+static const struct gqa_cpu_back back = {
+    .store = store_reals,
+    .rotate = rotate_head_back,
+    .norm = norm_row_back,
+    .activate = activate_back,
+    .loss = loss_row,
+    .squares = squares_back,
+    .sum_squares = sum_squares,
+    .add_to_sums = add_to_sums,
+    .add_sums = add_sums,
+    .multiply_columns = multiply_columns,
+    .add_scaled = add_scaled,
+    .adamw = adamw,
+    .adafactor_row = adafactor_row,
+    .adafactor_columns = adafactor_columns,
+    .adafactor_update = adafactor_update,
+    .attend_bytes = attend_back_bytes,
+    .attend = attend_back,
+};
+
 const struct gqa_cpu_real EXPORT = {
     .size = sizeof(real),
+    .back = &back,
     .load = LOAD,
     .add = add_reals,
     .scale = scale_reals,

@@ -1,0 +1,23 @@
+#include "runtime/cpu/back.h"
+
+const struct gqa_gradient_ops gqa_cpu_gradients = {
+    .zero = gqa_cpu_back_zero,
+    .copy = gqa_cpu_back_copy,
+    .widen = gqa_cpu_back_widen,
+    .narrow = gqa_cpu_back_narrow,
+    .add = gqa_cpu_back_add,
+    .embed = gqa_cpu_back_embed,
+    .unstore = gqa_cpu_back_unstore,
+    .rotate = gqa_cpu_back_rotate,
+    .attend = gqa_cpu_back_attend,
+    .attend_back = gqa_cpu_back_attend_back,
+    .norm_heads = gqa_cpu_back_norm_heads,
+    .norm = gqa_cpu_back_norm,
+    .linear_weight = gqa_cpu_back_linear_weight,
+    .activate = gqa_cpu_back_activate,
+    .loss = gqa_cpu_back_loss,
+    .squares = gqa_cpu_back_squares,
+    .norm2 = gqa_cpu_back_norm2,
+    .adamw = gqa_cpu_back_adamw,
+    .adafactor = gqa_cpu_back_adafactor,
+};

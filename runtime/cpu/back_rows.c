@@ -1,0 +1,402 @@
+/*
+ * Operations of the CPU backend, backwards, that go row by row. What is
+ * summed over rows is summed by each task over its own, and then in the order
+ * of tasks; which rows these have depends on the shape alone.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/bounds.h"
+#include "runtime/cpu/back.h"
+
+/* Rows that make a task of these elements each; at least one. */
+static uint64_t rows_of_task(uint64_t width)
+{
+    return width < GQA_CPU_GRAIN ? GQA_CPU_GRAIN / (width ? width : 1) : 1;
+}
+
+static size_t tasks_of(uint64_t n_rows, uint64_t rows)
+{
+    return (size_t)((n_rows + rows - 1) / rows);
+}
+
+static uint64_t batch_rows(const struct gqa_device *d)
+{
+    return d->n_sequences * d->n_new;
+}
+
+/* --- Embedding ------------------------------------------------------------ */
+
+/* Columns of a task, which goes through all rows in order. */
+enum { COLUMNS = 32 };
+
+struct embedding {
+    const struct gqa_device *device;
+    char *d_table, *d_positions;
+    const char *dx;
+    uint64_t width;
+    double scale;
+};
+
+static void embed_columns(void *ctx, size_t task, void *scratch)
+{
+    const struct embedding *e = ctx;
+    const struct gqa_device *d = e->device;
+    const struct gqa_cpu_real *real = d->real;
+    const uint64_t first = task * COLUMNS;
+    const size_t n = (size_t)gqa_min_u64(COLUMNS, e->width - first);
+
+    (void)scratch;
+    for (uint64_t r = 0; r < batch_rows(d); r++) {
+        const uint64_t s = r / d->n_new, i = r % d->n_new;
+        const char *dx = e->dx + (r * e->width + first) * real->size;
+
+        if (i >= d->n_tokens[s])
+            continue;
+        if (e->d_table)
+            real->back->add_scaled(
+                e->d_table +
+                    ((uint64_t)d->tokens[r] * e->width + first) * real->size,
+                dx, n, e->scale);
+        if (e->d_positions)
+            real->add(e->d_positions +
+                          ((d->starts[s] + i) * e->width + first) * real->size,
+                      dx, n);
+    }
+}
+
+enum gqa_status gqa_cpu_back_embed(struct gqa_device *device, void *d_table,
+                                   uint64_t n_rows_of_table, void *d_positions,
+                                   uint64_t n_positions, const void *dx,
+                                   uint64_t width, double scale)
+{
+    struct embedding e = {device, d_table, d_positions, dx, width, scale};
+
+    (void)n_rows_of_table;
+    (void)n_positions;
+    return gqa_cpu_pool_run(device->pool, tasks_of(width, COLUMNS), 0,
+                            embed_columns, &e);
+}
+
+/* --- Heads ---------------------------------------------------------------- */
+
+struct heads {
+    const struct gqa_device *device;
+    char *x;
+    const char *cache;
+    uint64_t width, head_dim, capacity;
+    const struct gqa_head_place *place;
+    uint64_t n_pairs;
+    bool interleaved;
+    const char *cos_sin;
+    uint64_t rows; /* of a task */
+};
+
+static char *head_of(const struct heads *a, uint64_t r, uint64_t h)
+{
+    return a->x + (r * a->width + gqa_cpu_head(a->place, a->head_dim, h)) *
+                      a->device->real->size;
+}
+
+static void unstore_rows(void *ctx, size_t task, void *scratch)
+{
+    const struct heads *a = ctx;
+    const struct gqa_device *d = a->device;
+    const size_t head_bytes = (size_t)a->head_dim * d->real->size;
+    const uint64_t first = task * a->rows;
+    const uint64_t end = gqa_min_u64(first + a->rows, batch_rows(d));
+
+    (void)scratch;
+    for (uint64_t r = first; r < end; r++) {
+        const uint64_t s = r / d->n_new, i = r % d->n_new;
+        const uint64_t position = d->starts[s] + i;
+
+        for (uint64_t h = 0; h < a->place->n_heads; h++)
+            if (i < d->n_tokens[s])
+                memcpy(head_of(a, r, h),
+                       a->cache + ((s * a->place->n_heads + h) * a->capacity +
+                                   position) *
+                                      head_bytes,
+                       head_bytes);
+            else
+                memset(head_of(a, r, h), 0, head_bytes);
+    }
+}
+
+enum gqa_status gqa_cpu_back_unstore(struct gqa_device *device, void *x,
+                                     uint64_t width,
+                                     const struct gqa_head_place *place,
+                                     const void *cache, uint64_t capacity,
+                                     uint64_t head_dim)
+{
+    struct heads a = {.device = device,
+                      .x = x,
+                      .cache = cache,
+                      .width = width,
+                      .head_dim = head_dim,
+                      .capacity = capacity,
+                      .place = place,
+                      .rows = rows_of_task(place->n_heads * head_dim)};
+
+    return gqa_cpu_pool_run(device->pool, tasks_of(batch_rows(device), a.rows),
+                            0, unstore_rows, &a);
+}
+
+static void rotate_rows(void *ctx, size_t task, void *scratch)
+{
+    const struct heads *a = ctx;
+    const struct gqa_device *d = a->device;
+    const uint64_t first = task * a->rows;
+    const uint64_t end = gqa_min_u64(first + a->rows, batch_rows(d));
+
+    (void)scratch;
+    for (uint64_t r = first; r < end; r++) {
+        const uint64_t position =
+            gqa_cpu_position(d, r / d->n_new, r % d->n_new);
+
+        for (uint64_t h = 0; h < a->place->n_heads; h++)
+            d->real->back->rotate(head_of(a, r, h), a->n_pairs, a->interleaved,
+                                  a->cos_sin + position * a->n_pairs * 2 *
+                                                   d->real->size);
+    }
+}
+
+enum gqa_status gqa_cpu_back_rotate(struct gqa_device *device, void *dx,
+                                    uint64_t width,
+                                    const struct gqa_head_place *place,
+                                    uint64_t head_dim, uint64_t n_pairs,
+                                    bool interleaved, const void *cos_sin)
+{
+    struct heads a = {.device = device,
+                      .x = dx,
+                      .width = width,
+                      .head_dim = head_dim,
+                      .place = place,
+                      .n_pairs = n_pairs,
+                      .interleaved = interleaved,
+                      .cos_sin = cos_sin,
+                      .rows = rows_of_task(place->n_heads * n_pairs * 2)};
+
+    return gqa_cpu_pool_run(device->pool, tasks_of(batch_rows(device), a.rows),
+                            0, rotate_rows, &a);
+}
+
+/* --- Norms ---------------------------------------------------------------- */
+
+struct norm {
+    const struct gqa_device *device;
+    struct gqa_cpu_norm norm;
+    char *dx;
+    const char *x, *dy;
+    uint64_t width, n_rows, rows;
+    double *d_weight, *d_bias; /* [tasks, width], or NULL */
+    /* Of heads within the rows: in place. */
+    const struct gqa_head_place *place;
+    uint64_t head_dim;
+};
+
+static double *sums_of(double *sums, size_t task, uint64_t width)
+{
+    return sums ? sums + task * width : NULL;
+}
+
+static void norm_rows(void *ctx, size_t task, void *scratch)
+{
+    const struct norm *n = ctx;
+    const struct gqa_cpu_real *real = n->device->real;
+    const uint64_t first = task * n->rows;
+    const uint64_t end = gqa_min_u64(first + n->rows, n->n_rows);
+
+    (void)scratch;
+    for (uint64_t r = first; r < end; r++) {
+        const uint64_t at = r * n->width * real->size;
+
+        real->back->norm(n->dx ? n->dx + at : NULL,
+                         sums_of(n->d_weight, task, n->width),
+                         sums_of(n->d_bias, task, n->width), n->x + at,
+                         n->dy + at, (size_t)n->width, &n->norm);
+    }
+}
+
+static void norm_heads_of_rows(void *ctx, size_t task, void *scratch)
+{
+    const struct norm *n = ctx;
+    const struct gqa_cpu_real *real = n->device->real;
+    const uint64_t first = task * n->rows;
+    const uint64_t end = gqa_min_u64(first + n->rows, n->n_rows);
+
+    (void)scratch;
+    for (uint64_t r = first; r < end; r++)
+        for (uint64_t h = 0; h < n->place->n_heads; h++) {
+            const uint64_t at =
+                (r * n->width + gqa_cpu_head(n->place, n->head_dim, h)) *
+                real->size;
+
+            real->back->norm(n->dx + at,
+                             sums_of(n->d_weight, task, n->head_dim),
+                             sums_of(n->d_bias, task, n->head_dim), n->x + at,
+                             n->dx + at, (size_t)n->head_dim, &n->norm);
+        }
+}
+
+/* Sums of all tasks, in their order, to `out`. */
+static void add_tasks(const struct norm *n, void *out, double *sums,
+                      size_t n_tasks, uint64_t width)
+{
+    for (size_t task = 1; sums && task < n_tasks; task++)
+        for (uint64_t i = 0; i < width; i++)
+            sums[i] += sums[task * width + i];
+    if (sums && n_tasks)
+        n->device->real->back->add_sums(out, sums, (size_t)width);
+}
+
+/* width: of the weight. */
+static enum gqa_status run_norm(struct gqa_device *device, struct norm *n,
+                                const struct gqa_norm_op *op, void *d_weight,
+                                void *d_bias, uint64_t width,
+                                void (*job)(void *, size_t, void *))
+{
+    const size_t n_tasks = tasks_of(n->n_rows, n->rows);
+    enum gqa_status st = gqa_cpu_vector(&n->norm.weight, device, 0, op->weight);
+
+    n->norm.kind = op->kind;
+    n->norm.eps = op->eps;
+    n->norm.one_plus = op->one_plus;
+    if (d_weight)
+        n->d_weight = calloc((n_tasks + 1) * width, sizeof *n->d_weight);
+    if (d_bias)
+        n->d_bias = calloc((n_tasks + 1) * width, sizeof *n->d_bias);
+    if (st == GQA_OK && ((d_weight && !n->d_weight) || (d_bias && !n->d_bias)))
+        st = gqa_fail_nomem();
+    if (st == GQA_OK)
+        st = gqa_cpu_pool_run(device->pool, n_tasks, 0, job, n);
+    if (st == GQA_OK) {
+        add_tasks(n, d_weight, n->d_weight, n_tasks, width);
+        add_tasks(n, d_bias, n->d_bias, n_tasks, width);
+    }
+    free(n->d_weight);
+    free(n->d_bias);
+    return st;
+}
+
+enum gqa_status gqa_cpu_back_norm(struct gqa_device *device, void *dx,
+                                  void *d_weight, void *d_bias, const void *x,
+                                  const void *dy, uint64_t n_rows,
+                                  uint64_t width, const struct gqa_norm_op *op,
+                                  bool accumulate)
+{
+    struct norm n = {.device = device,
+                     .norm = {.accumulate = accumulate},
+                     .dx = dx,
+                     .x = x,
+                     .dy = dy,
+                     .width = width,
+                     .n_rows = n_rows,
+                     .rows = rows_of_task(width)};
+
+    return run_norm(device, &n, op, d_weight, d_bias, width, norm_rows);
+}
+
+enum gqa_status gqa_cpu_back_norm_heads(struct gqa_device *device, void *dy,
+                                        void *d_weight, void *d_bias,
+                                        const void *x, uint64_t width,
+                                        const struct gqa_head_place *place,
+                                        uint64_t head_dim,
+                                        const struct gqa_norm_op *op)
+{
+    struct norm n = {.device = device,
+                     .dx = dy,
+                     .x = x,
+                     .width = width,
+                     .n_rows = batch_rows(device),
+                     .rows = rows_of_task(place->n_heads * head_dim),
+                     .place = place,
+                     .head_dim = head_dim};
+
+    return run_norm(device, &n, op, d_weight, d_bias, head_dim,
+                    norm_heads_of_rows);
+}
+
+/* --- Activations ---------------------------------------------------------- */
+
+struct activation {
+    const struct gqa_cpu_real *real;
+    char *d_gate, *d_up;
+    const char *gate, *up, *dy;
+    uint64_t n;
+    enum gqa_activation kind;
+};
+
+static void activate_part(void *ctx, size_t task, void *scratch)
+{
+    const struct activation *a = ctx;
+    const uint64_t first = task * GQA_CPU_GRAIN;
+    const size_t at = (size_t)first * a->real->size;
+
+    (void)scratch;
+    a->real->back->activate(a->d_gate + at, a->d_up ? a->d_up + at : NULL,
+                            a->gate + at, a->up ? a->up + at : NULL, a->dy + at,
+                            (size_t)gqa_min_u64(GQA_CPU_GRAIN, a->n - first),
+                            a->kind);
+}
+
+enum gqa_status gqa_cpu_back_activate(struct gqa_device *device, void *d_gate,
+                                      void *d_up, const void *gate,
+                                      const void *up, const void *dy,
+                                      uint64_t n,
+                                      enum gqa_activation activation)
+{
+    struct activation a = {device->real, d_gate, d_up, gate,
+                           up,           dy,     n,    activation};
+
+    return gqa_cpu_pool_run(device->pool, tasks_of(n, GQA_CPU_GRAIN), 0,
+                            activate_part, &a);
+}
+
+/* --- Squares -------------------------------------------------------------- */
+
+struct squares {
+    const struct gqa_device *device;
+    char *dx;
+    const char *x, *target;
+    uint64_t n_rows, width;
+    double factor;
+    double *sums; /* of each row */
+};
+
+static void square_row(void *ctx, size_t r, void *scratch)
+{
+    const struct squares *s = ctx;
+    const struct gqa_device *d = s->device;
+    const size_t row_bytes = (size_t)s->width * d->real->size;
+    const size_t at = r * row_bytes;
+
+    (void)scratch;
+    if (r % d->n_new >= d->n_tokens[r / d->n_new])
+        memset(s->dx + at, 0, row_bytes);
+    else
+        s->sums[r] = d->real->back->squares(
+            s->dx + at, s->x + at, s->target + at, (size_t)s->width, s->factor);
+}
+
+enum gqa_status gqa_cpu_back_squares(struct gqa_device *device, void *dx,
+                                     const void *x, const void *target,
+                                     uint64_t n_rows, uint64_t width,
+                                     double factor, void *sum)
+{
+    struct squares s = {
+        device, dx,    x,      target,
+        n_rows, width, factor, calloc((size_t)n_rows + 1, sizeof *s.sums)};
+    double all = 0;
+    enum gqa_status st;
+
+    if (!s.sums)
+        return gqa_fail_nomem();
+    st = gqa_cpu_pool_run(device->pool, (size_t)n_rows, 0, square_row, &s);
+    for (uint64_t r = 0; r < n_rows; r++)
+        all += s.sums[r];
+    if (st == GQA_OK && sum)
+        *(double *)sum += factor / 2 * all;
+    free(s.sums);
+    return st;
+}
