@@ -1,20 +1,26 @@
 #include "runtime/block.h"
 
+#include "runtime/parts.h"
+
 /* --- Calls to the backend, with the pass's own arguments ------------------ */
 
 enum gqa_status gqa_block_norm(const struct gqa_pass *pass, const void **out,
                                void *room, const struct gqa_norm *n)
 {
     const struct gqa_session *s = pass->session;
-    const struct gqa_runtime *r = s->runtime;
-    const struct gqa_norm_op op = gqa_runtime_norm(r, n);
 
     *out = s->work.x;
     if (n->kind == GQA_NORM_NONE)
         return GQA_OK;
     *out = room;
-    return r->backend->norm(r->device, room, s->work.x, pass->n_rows,
-                            r->network->d_model, &op, false);
+    return gqa_part_norm(s->runtime, room, s->work.x, pass->n_rows, n, false);
+}
+
+enum gqa_status gqa_block_embed(const struct gqa_pass *pass)
+{
+    const struct gqa_session *s = pass->session;
+
+    return gqa_part_embed(s->runtime, pass->stack, s->work.x, pass->n_rows);
 }
 
 /* The same in place. */
@@ -26,15 +32,6 @@ static enum gqa_status norm_stream(const struct gqa_pass *pass,
     return gqa_block_norm(pass, &ignored, pass->session->work.x, n);
 }
 
-static enum gqa_status linear(const struct gqa_runtime *r, void *out,
-                              const void *x, uint64_t n_rows,
-                              const struct gqa_linear *l, bool accumulate)
-{
-    return r->backend->linear(r->device, out, x, n_rows,
-                              gqa_runtime_weight(r, l->weight), l->input_major,
-                              gqa_runtime_weight(r, l->bias), accumulate);
-}
-
 /* Add what l makes of n rows to those of the residual stream from `row` on,
  * normed on the way where the network says so. */
 static enum gqa_status add_output(const struct gqa_session *s,
@@ -43,23 +40,17 @@ static enum gqa_status add_output(const struct gqa_session *s,
                                   const void *in, uint64_t row, uint64_t n)
 {
     const struct gqa_runtime *r = s->runtime;
-    const uint64_t d = r->network->d_model;
-    const struct gqa_norm_op op = gqa_runtime_norm(r, output_norm);
-    void *x = (char *)s->work.x + row * d * gqa_dtype_bits(r->real) / 8;
+    const uint64_t row_bytes =
+        r->network->d_model * gqa_dtype_bits(r->real) / 8;
+    void *x = (char *)s->work.x + row * row_bytes;
     enum gqa_status st;
 
     if (output_norm->kind == GQA_NORM_NONE)
-        return linear(r, x, in, n, l, true);
-    st = linear(r, s->work.output, in, n, l, false);
+        return gqa_part_linear(r, x, in, n, l, true);
+    st = gqa_part_linear(r, s->work.output, in, n, l, false);
     return st == GQA_OK
-               ? r->backend->norm(r->device, x, s->work.output, n, d, &op, true)
+               ? gqa_part_norm(r, x, s->work.output, n, output_norm, true)
                : st;
-}
-
-static struct gqa_head_place place_of(const struct gqa_slice *slice)
-{
-    return (struct gqa_head_place){slice->n_heads, slice->base,
-                                   slice->per_block, slice->block_stride};
 }
 
 /* --- Taps ----------------------------------------------------------------- */
@@ -110,17 +101,10 @@ static enum gqa_status tap_block(const struct gqa_pass *pass, size_t layer,
 
 /* --- Attention ------------------------------------------------------------ */
 
-/* A projection's output: heads of one slice in rows of this width. */
-struct heads {
-    void *x;
-    uint64_t width;
-    struct gqa_head_place place;
-};
-
 static enum gqa_status tap_heads(const struct gqa_pass *pass,
                                  const struct gqa_attention_block *a,
                                  enum gqa_tap_point point,
-                                 const struct heads *heads)
+                                 const struct gqa_heads *heads)
 {
     const struct gqa_tapped tapped = {
         .point = point,
@@ -140,29 +124,21 @@ static enum gqa_status tap_heads(const struct gqa_pass *pass,
 /* Norm and rotate the heads of q or k, where the network says so. */
 static enum gqa_status turn(const struct gqa_pass *pass,
                             const struct gqa_attention_block *a,
-                            const struct heads *heads, const struct gqa_norm *n,
-                            enum gqa_tap_point turned)
+                            const struct gqa_heads *heads,
+                            const struct gqa_norm *n, enum gqa_tap_point turned)
 {
-    const struct gqa_runtime *r = pass->session->runtime;
-    const struct gqa_norm_op op = gqa_runtime_norm(r, n);
-    enum gqa_status st = GQA_OK;
+    enum gqa_status st;
 
     if (n->kind == GQA_NORM_NONE && !a->rope)
         return GQA_OK;
-    if (n->kind != GQA_NORM_NONE)
-        st = r->backend->norm_heads(r->device, heads->x, heads->width,
-                                    &heads->place, a->heads->head_dim, &op);
-    if (st == GQA_OK && a->rope)
-        st =
-            r->backend->rotate(r->device, heads->x, heads->width, &heads->place,
-                               a->heads->head_dim, a->rope->n_pairs,
-                               a->rope->interleaved, pass->session->cos_sin);
+    st = gqa_part_turn(pass->session->runtime, a, heads, n,
+                       pass->session->cos_sin);
     return st == GQA_OK ? tap_heads(pass, a, turned, heads) : st;
 }
 
 static enum gqa_status store(const struct gqa_pass *pass,
                              const struct gqa_attention_block *a, void *cache,
-                             uint64_t capacity, const struct heads *heads)
+                             uint64_t capacity, const struct gqa_heads *heads)
 {
     const struct gqa_runtime *r = pass->session->runtime;
 
@@ -171,61 +147,52 @@ static enum gqa_status store(const struct gqa_pass *pass,
 }
 
 /* Project rows; a weight that another slice had is not used again. */
-static enum gqa_status project(const struct gqa_pass *pass, struct heads *out,
-                               void *room, const void *in,
-                               const struct gqa_linear *l,
+static enum gqa_status project(const struct gqa_pass *pass,
+                               struct gqa_heads *out, void *room,
+                               const void *in, const struct gqa_linear *l,
                                const struct gqa_slice *slice,
                                const struct gqa_linear *before,
-                               const struct heads *of_before)
+                               const struct gqa_heads *of_before)
 {
     const struct gqa_runtime *r = pass->session->runtime;
 
-    out->place = place_of(slice);
+    out->place = gqa_part_place(slice);
     out->width = gqa_runtime_outputs(r, l);
     if (before && before->weight == l->weight) {
         out->x = of_before->x;
         return GQA_OK;
     }
     out->x = room;
-    return linear(r, room, in, pass->n_rows, l, false);
+    return gqa_part_linear(r, room, in, pass->n_rows, l, false);
 }
 
 static enum gqa_status attend(const struct gqa_pass *pass,
                               const struct gqa_attention_block *a,
-                              const struct heads *q,
+                              const struct gqa_heads *q,
                               const struct gqa_kv_cache *cache,
                               uint64_t capacity, const uint64_t *key_counts,
                               const void *bias)
 {
     struct gqa_session *s = pass->session;
     const struct gqa_runtime *r = s->runtime;
-    const struct gqa_attention_op op = {
-        .out = s->work.attended,
-        .q = q->x,
-        .q_width = q->width,
-        .q_place = q->place,
-        .k = cache->k,
-        .v = cache->v,
-        .n_kv_heads = a->heads->n_kv_heads,
-        .head_dim = a->heads->head_dim,
-        .capacity = capacity,
-        .scale = a->scale,
-        .soft_cap = a->soft_cap,
-        .causal = a->causal,
-        .window = a->window,
-        .key_counts = key_counts,
-        .bias = bias,
-        .reach = pass->stack->stack == GQA_STACK_ENCODER
-                     ? s->room.encoder_capacity
-                     : s->room.capacity,
-    };
-    const struct heads out = {
+    struct gqa_attention_op op = gqa_part_attention(a, q);
+    const struct gqa_heads out = {
         s->work.attended,
         a->heads->n_heads * a->heads->head_dim,
         {.n_heads = a->heads->n_heads, .per_block = a->heads->n_heads},
     };
-    enum gqa_status st = r->backend->attend(r->device, &op);
+    enum gqa_status st;
 
+    op.out = s->work.attended;
+    op.k = cache->k;
+    op.v = cache->v;
+    op.capacity = capacity;
+    op.key_counts = key_counts;
+    op.bias = bias;
+    op.reach = pass->stack->stack == GQA_STACK_ENCODER
+                   ? s->room.encoder_capacity
+                   : s->room.capacity;
+    st = r->backend->attend(r->device, &op);
     if (st == GQA_OK)
         st = tap_heads(pass, a, GQA_TAP_ATTENDED, &out);
     if (st == GQA_OK)
@@ -245,7 +212,7 @@ static enum gqa_status self_attention(const struct gqa_pass *pass,
     const bool encoder = pass->stack->stack == GQA_STACK_ENCODER;
     const struct gqa_kv_cache *cache = encoder ? &s->encoder : &s->self[layer];
     const uint64_t capacity = encoder ? s->encoder_capacity : s->capacity;
-    struct heads q, k, v;
+    struct gqa_heads q, k, v;
     enum gqa_status st;
 
     if ((st = tap_attention(pass, a, GQA_TAP_INPUT, in)) != GQA_OK ||
@@ -273,7 +240,7 @@ static enum gqa_status cross_attention(const struct gqa_pass *pass,
 {
     struct gqa_session *s = pass->session;
     const void *in;
-    struct heads q;
+    struct gqa_heads q;
     enum gqa_status st;
 
     if ((st = gqa_block_norm(pass, &in, s->work.normed, &a->norm)) != GQA_OK ||
@@ -293,7 +260,7 @@ enum gqa_status gqa_block_keys(const struct gqa_pass *pass, const void *memory,
 {
     struct gqa_session *s = pass->session;
     const struct gqa_kv_cache *cache = &s->cross[layer];
-    struct heads k, v;
+    struct gqa_heads k, v;
     enum gqa_status st;
 
     if ((st = tap_attention(pass, a, GQA_TAP_MEMORY, memory)) != GQA_OK ||
@@ -333,9 +300,9 @@ static enum gqa_status feed_forward(const struct gqa_pass *pass,
             pass->n_rows - row < s->ff_rows ? pass->n_rows - row : s->ff_rows;
         const char *in = (const char *)normed + row * row_bytes;
 
-        st = linear(r, s->work.up, in, n, &ff->up, false);
+        st = gqa_part_linear(r, s->work.up, in, n, &ff->up, false);
         if (st == GQA_OK && gated)
-            st = linear(r, s->work.gate, in, n, &ff->gate, false);
+            st = gqa_part_linear(r, s->work.gate, in, n, &ff->gate, false);
         if (st == GQA_OK)
             st = r->backend->activate(r->device, hidden,
                                       gated ? s->work.up : NULL, n * width,

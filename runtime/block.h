@@ -8,7 +8,7 @@
 
 #include "runtime/state.h"
 
-/* The tokens of the batch, which is set, become work.x (embed.c). */
+/* The tokens of the batch, which is set, become work.x. */
 GQA_MUST_USE
 enum gqa_status gqa_block_embed(const struct gqa_pass *pass);
 

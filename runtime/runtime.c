@@ -100,14 +100,21 @@ enum gqa_status gqa_runtime_load(struct gqa_runtime *r,
     return st;
 }
 
+void gqa_runtime_drop(struct gqa_runtime *r, size_t param)
+{
+    struct gqa_weight *w = &r->weights[param];
+
+    /* What lies there is ours; users of a weight only read it. */
+    if (w->data && !r->lent[param])
+        r->backend->free(r->device, (void *)(uintptr_t)w->data);
+    w->data = NULL;
+    r->lent[param] = false;
+}
+
 void gqa_runtime_unload(struct gqa_runtime *r)
 {
     for (size_t i = 0; i < r->network->model->n_params; i++)
-        if (r->weights[i].data) {
-            /* What lies there is ours; users of a weight only read it. */
-            r->backend->free(r->device, (void *)(uintptr_t)r->weights[i].data);
-            r->weights[i].data = NULL;
-        }
+        gqa_runtime_drop(r, i);
 }
 
 /* --- What can be run ----------------------------------------------------- */
@@ -182,8 +189,9 @@ enum gqa_status gqa_runtime_create_empty(struct gqa_runtime **out,
     r->device = device;
     r->weights = calloc(n, sizeof *r->weights);
     r->tables = calloc(n, sizeof *r->tables);
-    st = r->weights && r->tables ? backend->describe(device, &info)
-                                 : gqa_fail_nomem();
+    r->lent = calloc(n, sizeof *r->lent);
+    st = r->weights && r->tables && r->lent ? backend->describe(device, &info)
+                                            : gqa_fail_nomem();
     r->real = info.real;
     r->wide = info.real == GQA_F64 ? GQA_F64 : GQA_F32;
     if (st == GQA_OK)
@@ -193,21 +201,74 @@ enum gqa_status gqa_runtime_create_empty(struct gqa_runtime **out,
     return st;
 }
 
+/* Weights that are another runtime's too: not read, nor freed. */
+static enum gqa_status take_same(struct gqa_runtime *r, enum gqa_use *uses,
+                                 const struct gqa_runtime *other,
+                                 const size_t *same)
+{
+    const struct gqa_model *model = r->network->model;
+
+    for (size_t i = 0; i < model->n_params; i++) {
+        const struct gqa_weight *w;
+
+        if (uses[i] != GQA_USE_DEVICE || same[i] == GQA_NO_PARAM)
+            continue;
+        w = &other->weights[same[i]];
+        if (!w->data)
+            continue;
+        if (w->rows != model->params[i].rows ||
+            w->cols != model->params[i].cols)
+            return gqa_fail(GQA_ERR_USAGE,
+                            "'%s' has not the shape of what it is to be",
+                            model->params[i].name);
+        r->weights[i] = *w;
+        r->lent[i] = true;
+        uses[i] = GQA_USE_NONE;
+    }
+    return GQA_OK;
+}
+
+/* same: NULL: nothing is shared. */
 static enum gqa_status load_all(struct gqa_runtime *r,
-                                const struct gqa_weight_source *source)
+                                const struct gqa_weight_source *source,
+                                const struct gqa_runtime *other,
+                                const size_t *same)
 {
     const struct gqa_model *model = r->network->model;
     enum gqa_use *uses = calloc(model->n_params, sizeof *uses);
-    enum gqa_status st;
+    enum gqa_status st = GQA_OK;
 
     if (!uses)
         return gqa_fail_nomem();
     gqa_use_all(uses, r->network);
-    st = gqa_runtime_check_room(r, "the model's weights take",
-                                gqa_use_bytes(uses, model));
+    if (same)
+        st = take_same(r, uses, other, same);
+    if (st == GQA_OK)
+        st = gqa_runtime_check_room(r, "the model's weights take",
+                                    gqa_use_bytes(uses, model));
     if (st == GQA_OK)
         st = gqa_runtime_load(r, source, uses);
     free(uses);
+    return st;
+}
+
+static enum gqa_status create(struct gqa_runtime **out,
+                              const struct gqa_network *network,
+                              const struct gqa_backend *backend,
+                              struct gqa_device *device,
+                              const struct gqa_weight_source *weights,
+                              const struct gqa_runtime *other,
+                              const size_t *same)
+{
+    struct gqa_runtime *r = NULL;
+    enum gqa_status st = gqa_runtime_create_empty(&r, network, backend, device);
+
+    if (st == GQA_OK)
+        st = load_all(r, weights, other, same);
+    if (st == GQA_OK)
+        *out = r;
+    else
+        gqa_runtime_free(r);
     return st;
 }
 
@@ -217,23 +278,23 @@ enum gqa_status gqa_runtime_create(struct gqa_runtime **out,
                                    struct gqa_device *device,
                                    const struct gqa_weight_source *weights)
 {
-    struct gqa_runtime *r = NULL;
-    enum gqa_status st = gqa_runtime_create_empty(&r, network, backend, device);
+    return create(out, network, backend, device, weights, NULL, NULL);
+}
 
-    if (st == GQA_OK)
-        st = load_all(r, weights);
-    if (st == GQA_OK)
-        *out = r;
-    else
-        gqa_runtime_free(r);
-    return st;
+enum gqa_status gqa_runtime_create_sharing(
+    struct gqa_runtime **out, const struct gqa_network *network,
+    const struct gqa_weight_source *weights, const struct gqa_runtime *other,
+    const size_t *same)
+{
+    return create(out, network, other->backend, other->device, weights, other,
+                  same);
 }
 
 void gqa_runtime_free(struct gqa_runtime *runtime)
 {
     if (!runtime)
         return;
-    if (runtime->weights)
+    if (runtime->weights && runtime->lent)
         gqa_runtime_unload(runtime);
     gqa_loader_free(runtime->loader);
     for (size_t i = 0; runtime->tables && i < runtime->network->model->n_params;
@@ -241,5 +302,6 @@ void gqa_runtime_free(struct gqa_runtime *runtime)
         free(runtime->tables[i]);
     free(runtime->weights);
     free(runtime->tables);
+    free(runtime->lent);
     free(runtime);
 }

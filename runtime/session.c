@@ -1,5 +1,4 @@
 #include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,9 +6,8 @@
 #include "common/checked.h"
 #include "common/ull.h"
 #include "formats/model/rope.h"
-#include "runtime/relative_bias.h"
+#include "runtime/position_tables.h"
 #include "runtime/state.h"
-#include "runtime/values.h"
 
 /* Rows that a product takes at once: enough to be fast, and few enough for
  * the activations to stay small beside the weights. */
@@ -130,92 +128,19 @@ static enum gqa_status alloc_caches(struct gqa_session *s)
 
 /* --- Tables --------------------------------------------------------------- */
 
-static enum gqa_status upload_wide(const struct gqa_session *s, void *out,
-                                   const double *values, uint64_t n)
-{
-    const struct gqa_runtime *r = s->runtime;
-
-    return gqa_values_upload(r->backend, r->device, out, r->wide, values, n);
-}
-
-/* Values of a table to new memory of the device, as wide. */
-static enum gqa_status put_table(struct gqa_session *s, void **out,
-                                 const double *values, uint64_t n)
-{
-    const enum gqa_status st = alloc(s, out, s->runtime->wide, n, 1);
-
-    return st == GQA_OK ? upload_wide(s, *out, values, n) : st;
-}
-
-/*
- * The table of angles for sequences of this length. They are taken in double
- * whatever the device computes in: a position of thousands times a frequency
- * leaves float32 few digits.
- */
+/* The table of angles for sequences of this length. */
 static enum gqa_status turn(struct gqa_session *s, uint64_t length)
 {
     const struct gqa_rope *rope = &s->runtime->network->rope;
     const uint64_t kind = gqa_rope_kind(rope, length);
-    double *frequency, *values;
-    uint64_t n, bytes;
-    enum gqa_status st = GQA_OK;
+    enum gqa_status st;
 
     if (rope->n_pairs == 0 || (s->cos_sin && s->turned_for == kind))
         return GQA_OK;
-    if (!gqa_mul_u64(s->room.capacity, rope->n_pairs * 2, &n) ||
-        !gqa_mul_u64(n, sizeof *values, &bytes) ||
-        !(values = malloc((size_t)bytes)))
-        return gqa_fail_nomem();
-    if (!(frequency = calloc(rope->n_pairs, sizeof *frequency))) {
-        free(values);
-        return gqa_fail_nomem();
-    }
-    gqa_rope_frequencies(frequency, rope, length);
-    for (uint64_t p = 0; p < s->room.capacity; p++)
-        for (uint64_t j = 0; j < rope->n_pairs; j++) {
-            const double angle = (double)p * frequency[j];
-            double *pair = values + 2 * (p * rope->n_pairs + j);
-
-            pair[0] = cos(angle) * rope->magnitude;
-            pair[1] = sin(angle) * rope->magnitude;
-        }
-    st = s->cos_sin ? upload_wide(s, s->cos_sin, values, n)
-                    : put_table(s, &s->cos_sin, values, n);
+    st = gqa_position_angles(s->runtime, &s->cos_sin, s->room.capacity, length);
     if (st == GQA_OK)
         s->turned_for = kind;
-    free(frequency);
-    free(values);
     return st;
-}
-
-static enum gqa_status make_bias(struct gqa_session *s, void **out,
-                                 const struct gqa_attention_block *a,
-                                 uint64_t reach)
-{
-    const uint64_t n_heads = a->heads->n_heads;
-    double *values;
-    uint64_t n, bytes;
-    enum gqa_status st;
-
-    if (!gqa_mul_u64(reach, 2 * n_heads, &n) ||
-        !gqa_mul_u64(n, sizeof *values, &bytes) ||
-        !(values = malloc((size_t)bytes)))
-        return gqa_fail_nomem();
-    if (a->slopes)
-        gqa_slopes_spread(values, a->slopes, n_heads, reach);
-    else
-        gqa_relative_bias_spread(values, &a->bias,
-                                 s->runtime->tables[a->bias.table], n_heads,
-                                 reach);
-    st = put_table(s, out, values, n - n_heads);
-    free(values);
-    return st;
-}
-
-static bool same_bias(const struct gqa_attention_block *a,
-                      const struct gqa_attention_block *b)
-{
-    return a->slopes == b->slopes && a->bias.table == b->bias.table;
 }
 
 static enum gqa_status make_biases(struct gqa_session *s)
@@ -234,14 +159,14 @@ static enum gqa_status make_biases(struct gqa_session *s)
         for (size_t j = 0; j < stack->n_blocks && st == GQA_OK; j++) {
             const struct gqa_attention_block *a = &stack->blocks[j].self;
 
-            if (!a->slopes && a->bias.table == GQA_NO_PARAM)
+            if (!gqa_position_has_bias(a))
                 continue;
-            if (j && same_bias(a, &stack->blocks[j - 1].self))
+            if (j && gqa_position_same_bias(a, &stack->blocks[j - 1].self))
                 tables[j] = tables[j - 1];
             else
-                st = make_bias(s, &tables[j], a,
-                               encoder ? s->room.encoder_capacity
-                                       : s->room.capacity);
+                st = gqa_position_bias(s->runtime, &tables[j], a,
+                                       encoder ? s->room.encoder_capacity
+                                               : s->room.capacity);
         }
     }
     return st;

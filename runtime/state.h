@@ -12,6 +12,7 @@ struct gqa_runtime {
     enum gqa_dtype real, wide;
     /* By param index; what no block uses has no data. */
     struct gqa_weight *weights;
+    bool *lent; /* by param index: a weight is another's, which frees it */
     /* Tables of relative bias, on the host, by param index; else NULL. */
     double **tables;
     struct gqa_loader *loader; /* made with the first weights */
@@ -33,7 +34,10 @@ enum gqa_status gqa_runtime_load(struct gqa_runtime *runtime,
                                  const struct gqa_weight_source *source,
                                  const enum gqa_use *uses);
 
-/* Free all weights on the device. */
+/* Forget a weight, and free it where it is the runtime's. */
+void gqa_runtime_drop(struct gqa_runtime *runtime, size_t param);
+
+/* The same of all weights on the device. */
 void gqa_runtime_unload(struct gqa_runtime *runtime);
 
 /* GQA_ERR_NOMEM where the device has not so many bytes free. what: "the

@@ -24,8 +24,7 @@ void gqa_use_norm(enum gqa_use *uses, const struct gqa_norm *norm)
     use(uses, norm->bias);
 }
 
-static void use_attention(enum gqa_use *uses,
-                          const struct gqa_attention_block *a)
+void gqa_use_attention(enum gqa_use *uses, const struct gqa_attention_block *a)
 {
     gqa_use_norm(uses, &a->norm);
     gqa_use_norm(uses, &a->output_norm);
@@ -42,9 +41,9 @@ static void use_attention(enum gqa_use *uses,
 
 void gqa_use_block(enum gqa_use *uses, const struct gqa_block *block)
 {
-    use_attention(uses, &block->self);
+    gqa_use_attention(uses, &block->self);
     if (block->has_cross)
-        use_attention(uses, &block->cross);
+        gqa_use_attention(uses, &block->cross);
     gqa_use_norm(uses, &block->ff.norm);
     gqa_use_norm(uses, &block->ff.output_norm);
     gqa_use_norm(uses, &block->ff.after_norm);

@@ -16,6 +16,7 @@ enum gqa_use {
 
 void gqa_use_embedding(enum gqa_use *uses,
                        const struct gqa_network_stack *stack);
+void gqa_use_attention(enum gqa_use *uses, const struct gqa_attention_block *a);
 void gqa_use_block(enum gqa_use *uses, const struct gqa_block *block);
 void gqa_use_norm(enum gqa_use *uses, const struct gqa_norm *norm);
 /* What makes logits of the last residual stream: final norm and table. */

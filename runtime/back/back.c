@@ -1,0 +1,469 @@
+/* A block's way back. */
+#include "runtime/back/state.h"
+#include "runtime/parts.h"
+
+static const struct gqa_gradient_ops *ops_of(const struct gqa_tape *t)
+{
+    return t->runtime->backend->gradients;
+}
+
+void *gqa_tape_gradient_of(const struct gqa_tape *t, size_t param)
+{
+    return param == GQA_NO_PARAM ? NULL : t->gradients[param];
+}
+
+static uint64_t inputs_of(const struct gqa_runtime *r,
+                          const struct gqa_linear *l)
+{
+    const struct gqa_param *p = &r->network->model->params[l->weight];
+
+    return l->input_major ? p->rows : p->cols;
+}
+
+enum gqa_status gqa_tape_norm_back(const struct gqa_tape *t, void *dx,
+                                   const void *x, const void *dy,
+                                   uint64_t n_rows, const struct gqa_norm *norm,
+                                   bool accumulate)
+{
+    const struct gqa_runtime *r = t->runtime;
+    const uint64_t n = n_rows * r->network->d_model;
+    const struct gqa_norm_op op = gqa_runtime_norm(r, norm);
+
+    if (norm->kind != GQA_NORM_NONE)
+        return ops_of(t)->norm(r->device, dx,
+                               gqa_tape_gradient_of(t, norm->weight),
+                               gqa_tape_gradient_of(t, norm->bias), x, dy,
+                               n_rows, r->network->d_model, &op, accumulate);
+    if (accumulate)
+        return ops_of(t)->add(r->device, dx, dy, n);
+    return dx == dy ? GQA_OK
+                    : ops_of(t)->copy(r->device, dx, dy,
+                                      n * gqa_dtype_bits(r->real) / 8);
+}
+
+enum gqa_status gqa_tape_linear_back(const struct gqa_tape *t, void *dx,
+                                     const void *x, const void *dy,
+                                     uint64_t n_rows,
+                                     const struct gqa_linear *l,
+                                     bool accumulate)
+{
+    const struct gqa_runtime *r = t->runtime;
+    void *d_weight = gqa_tape_gradient_of(t, l->weight);
+    void *d_bias = gqa_tape_gradient_of(t, l->bias);
+    enum gqa_status st = GQA_OK;
+
+    if (d_weight || d_bias)
+        st = ops_of(t)->linear_weight(
+            r->device, d_weight, d_bias, x, inputs_of(r, l), dy,
+            gqa_runtime_outputs(r, l), n_rows, l->input_major);
+    return st == GQA_OK && dx
+               ? gqa_linear_transposed(r->backend, r->device, dx, dy, n_rows,
+                                       gqa_runtime_weight(r, l->weight),
+                                       l->input_major, accumulate)
+               : st;
+}
+
+static bool norm_is_trained(const struct gqa_tape *t,
+                            const struct gqa_norm *norm)
+{
+    return norm->kind != GQA_NORM_NONE &&
+           (gqa_tape_gradient_of(t, norm->weight) ||
+            gqa_tape_gradient_of(t, norm->bias));
+}
+
+/* d of what was normed before it was added: dy itself, or in scratch. */
+static enum gqa_status output_back(const struct gqa_tape *t, const void **out,
+                                   const void *output, const void *dy,
+                                   uint64_t n_rows, const struct gqa_norm *norm)
+{
+    *out = dy;
+    if (norm->kind == GQA_NORM_NONE)
+        return GQA_OK;
+    *out = t->scratch.output;
+    return gqa_tape_norm_back(t, t->scratch.output, output, dy, n_rows, norm,
+                              false);
+}
+
+/* --- Attention ------------------------------------------------------------ */
+
+/* One attention's surroundings. */
+struct attention {
+    const struct gqa_tape *tape;
+    const struct gqa_tape_stack *stack;
+    const struct gqa_tape_attention *room;
+    const struct gqa_attention_block *a;
+    struct gqa_attention_op op; /* as it ran */
+    void *d_bias;
+    struct gqa_heads q, k, v; /* d of projections */
+};
+
+static struct gqa_heads heads_of(const struct gqa_tape *t, void *x,
+                                 const struct gqa_linear *l,
+                                 const struct gqa_slice *slice)
+{
+    return (struct gqa_heads){x, gqa_runtime_outputs(t->runtime, l),
+                              gqa_part_place(slice)};
+}
+
+/* Where projections share a weight, they share rows. */
+static void place_heads(struct attention *at, bool cross)
+{
+    const struct gqa_attention_block *a = at->a;
+    const struct gqa_tape_scratch *s = &at->tape->scratch;
+    void *k = !cross && a->k.weight == a->q.weight ? s->q : s->k;
+    void *v = a->v.weight == a->k.weight ? k : s->v;
+
+    at->q = heads_of(at->tape, s->q, &a->q, &a->heads->q);
+    at->k = heads_of(at->tape, k, &a->k, &a->heads->k);
+    at->v = heads_of(at->tape, v, &a->v, &a->heads->v);
+}
+
+/* Rows of which heads alone are set: the rest is 0. */
+static enum gqa_status clear(const struct attention *at,
+                             const struct gqa_heads *heads, uint64_t n_rows)
+{
+    const struct gqa_runtime *r = at->tape->runtime;
+
+    if (heads->place.n_heads * at->a->heads->head_dim == heads->width)
+        return GQA_OK;
+    return ops_of(at->tape)->zero(r->device, heads->x,
+                                  n_rows * heads->width *
+                                      gqa_dtype_bits(r->real) / 8);
+}
+
+static enum gqa_status turn_back(const struct attention *at,
+                                 const struct gqa_heads *heads,
+                                 const struct gqa_norm *norm, const void *plain)
+{
+    const struct gqa_tape *t = at->tape;
+    const struct gqa_runtime *r = t->runtime;
+    const struct gqa_rope *rope = at->a->rope;
+    const struct gqa_norm_op op = gqa_runtime_norm(r, norm);
+    enum gqa_status st = GQA_OK;
+
+    if (rope)
+        st = ops_of(t)->rotate(r->device, heads->x, heads->width, &heads->place,
+                               at->a->heads->head_dim, rope->n_pairs,
+                               rope->interleaved, t->cos_sin);
+    return st == GQA_OK && norm->kind != GQA_NORM_NONE
+               ? ops_of(t)->norm_heads(
+                     r->device, heads->x, gqa_tape_gradient_of(t, norm->weight),
+                     gqa_tape_gradient_of(t, norm->bias), plain, heads->width,
+                     &heads->place, at->a->heads->head_dim, &op)
+               : st;
+}
+
+/* From dy, of what is added to the stream, to d of q's projection, and of the
+ * caches. */
+static enum gqa_status scores_back(const struct attention *at, const void *dy)
+{
+    const struct gqa_tape *t = at->tape;
+    const struct gqa_tape_scratch *s = &t->scratch;
+    const uint64_t n_rows = at->stack->n_rows;
+    struct gqa_attention_gradient op = {
+        .forward = at->op,
+        .lse = at->room->lse,
+        .d_out = s->attended,
+        .d_q = s->q,
+        .d_k = s->cache_k,
+        .d_v = s->cache_v,
+        .d_bias = at->d_bias,
+    };
+    enum gqa_status st =
+        output_back(t, &dy, at->room->output, dy, n_rows, &at->a->output_norm);
+
+    if (st == GQA_OK)
+        st = gqa_tape_linear_back(t, s->attended, at->room->attended, dy,
+                                  n_rows, &at->a->o, false);
+    if (st == GQA_OK)
+        st = clear(at, &at->q, n_rows);
+    if (st == GQA_OK)
+        st = ops_of(t)->attend_back(t->runtime->device, &op);
+    return st == GQA_OK
+               ? turn_back(at, &at->q, &at->a->q_norm, at->room->q_plain)
+               : st;
+}
+
+static enum gqa_status unstore(const struct attention *at,
+                               const struct gqa_heads *heads, const void *cache)
+{
+    const struct gqa_runtime *r = at->tape->runtime;
+
+    return ops_of(at->tape)->unstore(r->device, heads->x, heads->width,
+                                     &heads->place, cache, at->op.capacity,
+                                     at->a->heads->head_dim);
+}
+
+/* From the caches to d of k's and v's projections; the batch is the keys'. */
+static enum gqa_status keys_back(const struct attention *at, uint64_t n_rows)
+{
+    const struct gqa_tape_scratch *s = &at->tape->scratch;
+    enum gqa_status st = GQA_OK;
+
+    if (at->k.x != at->q.x)
+        st = clear(at, &at->k, n_rows);
+    if (st == GQA_OK && at->v.x != at->k.x)
+        st = clear(at, &at->v, n_rows);
+    if (st == GQA_OK)
+        st = unstore(at, &at->k, s->cache_k);
+    if (st == GQA_OK)
+        st = unstore(at, &at->v, s->cache_v);
+    return st == GQA_OK
+               ? turn_back(at, &at->k, &at->a->k_norm, at->room->k_plain)
+               : st;
+}
+
+static void self_op(struct attention *at, size_t i)
+{
+    const struct gqa_tape *t = at->tape;
+    const enum gqa_stack stack = at->stack->network->stack;
+    const struct gqa_heads q =
+        heads_of(t, at->room->q, &at->a->q, &at->a->heads->q);
+
+    at->op = gqa_part_attention(at->a, &q);
+    at->op.out = at->room->attended;
+    at->op.k = at->room->cache_k;
+    at->op.v = at->room->cache_v;
+    at->op.capacity = gqa_tape_stack_length(&t->sizes, stack);
+    at->op.bias = at->stack->bias[i];
+    at->op.reach = gqa_tape_stack_length(&t->room, stack);
+    at->d_bias = at->stack->d_bias[i];
+}
+
+static void cross_op(struct attention *at)
+{
+    const struct gqa_tape *t = at->tape;
+    const struct gqa_heads q =
+        heads_of(t, at->room->q, &at->a->q, &at->a->heads->q);
+
+    at->op = gqa_part_attention(at->a, &q);
+    at->op.out = at->room->attended;
+    at->op.k = at->room->cache_k;
+    at->op.v = at->room->cache_v;
+    at->op.capacity = t->sizes.encoder_length;
+    at->op.key_counts = t->stacks[0].n_tokens;
+}
+
+/* d_in (+)= what the attention's normed input, `in`, is to blame for; NULL: it
+ * is not asked. */
+static enum gqa_status self_back(const struct gqa_tape *t,
+                                 const struct gqa_tape_stack *stack, size_t i,
+                                 void *d_in, const void *in, const void *dy,
+                                 bool accumulate)
+{
+    struct attention at = {.tape = t,
+                           .stack = stack,
+                           .room = &stack->rooms[i].self,
+                           .a = &stack->network->blocks[i].self};
+    enum gqa_status st;
+
+    self_op(&at, i);
+    place_heads(&at, false);
+    st = scores_back(&at, dy);
+    if (st == GQA_OK)
+        st = keys_back(&at, stack->n_rows);
+    if (st == GQA_OK)
+        st = gqa_tape_linear_back(t, d_in, in, at.q.x, stack->n_rows, &at.a->q,
+                                  accumulate);
+    if (st == GQA_OK && at.k.x != at.q.x)
+        st = gqa_tape_linear_back(t, d_in, in, at.k.x, stack->n_rows, &at.a->k,
+                                  true);
+    if (st == GQA_OK && at.v.x != at.k.x)
+        st = gqa_tape_linear_back(t, d_in, in, at.v.x, stack->n_rows, &at.a->v,
+                                  true);
+    return st;
+}
+
+/* Whether keys and values of a cross-attention, or what they are made of, are
+ * trained. */
+static bool asks_memory(const struct attention *at)
+{
+    const struct gqa_tape *t = at->tape;
+    const struct gqa_attention_block *a = at->a;
+
+    return t->d_memory || gqa_tape_gradient_of(t, a->k.weight) ||
+           gqa_tape_gradient_of(t, a->k.bias) ||
+           gqa_tape_gradient_of(t, a->v.weight) ||
+           gqa_tape_gradient_of(t, a->v.bias) || norm_is_trained(t, &a->k_norm);
+}
+
+/* To the encoder's output through keys and values. */
+static enum gqa_status memory_back(const struct attention *at)
+{
+    const struct gqa_tape *t = at->tape;
+    const struct gqa_tape_stack *encoder = &t->stacks[0];
+    enum gqa_status st = gqa_tape_set_batch(t, encoder);
+
+    if (st == GQA_OK)
+        st = keys_back(at, encoder->n_rows);
+    if (st == GQA_OK)
+        st = gqa_tape_linear_back(t, t->d_memory, encoder->normed, at->k.x,
+                                  encoder->n_rows, &at->a->k, true);
+    if (st == GQA_OK && at->v.x != at->k.x)
+        st = gqa_tape_linear_back(t, t->d_memory, encoder->normed, at->v.x,
+                                  encoder->n_rows, &at->a->v, true);
+    return st == GQA_OK ? gqa_tape_set_batch(t, at->stack) : st;
+}
+
+static enum gqa_status cross_back(const struct gqa_tape *t,
+                                  const struct gqa_tape_stack *stack, size_t i,
+                                  void *d_in, const void *in, const void *dy)
+{
+    struct attention at = {.tape = t,
+                           .stack = stack,
+                           .room = &stack->rooms[i].cross,
+                           .a = &stack->network->blocks[i].cross};
+    enum gqa_status st;
+
+    cross_op(&at);
+    place_heads(&at, true);
+    st = scores_back(&at, dy);
+    if (st == GQA_OK)
+        st = gqa_tape_linear_back(t, d_in, in, at.q.x, stack->n_rows, &at.a->q,
+                                  false);
+    return st == GQA_OK && asks_memory(&at) ? memory_back(&at) : st;
+}
+
+/* --- Feed-forward --------------------------------------------------------- */
+
+static enum gqa_status feed_forward_back(const struct gqa_tape *t,
+                                         const struct gqa_tape_stack *stack,
+                                         size_t i, void *d_in, const void *in,
+                                         const void *dy)
+{
+    const struct gqa_runtime *r = t->runtime;
+    const struct gqa_feed_forward *ff = &stack->network->blocks[i].ff;
+    const struct gqa_tape_feed_forward *room = &stack->rooms[i].ff;
+    const struct gqa_tape_scratch *s = &t->scratch;
+    const bool gated = ff->gate.weight != GQA_NO_PARAM;
+    const uint64_t n_rows = stack->n_rows;
+    enum gqa_status st =
+        output_back(t, &dy, room->output, dy, n_rows, &ff->output_norm);
+
+    if (st == GQA_OK)
+        st = gqa_tape_linear_back(t, s->hidden, room->hidden, dy, n_rows,
+                                  &ff->down, false);
+    if (st == GQA_OK)
+        st = ops_of(t)->activate(
+            r->device, s->hidden, gated ? s->up : NULL,
+            gated ? room->gate : room->up, gated ? room->up : NULL, s->hidden,
+            n_rows * gqa_runtime_outputs(r, &ff->up), ff->activation);
+    if (st == GQA_OK)
+        st = gqa_tape_linear_back(t, d_in, in, gated ? s->up : s->hidden,
+                                  n_rows, &ff->up, false);
+    return st == GQA_OK && gated ? gqa_tape_linear_back(t, d_in, in, s->hidden,
+                                                        n_rows, &ff->gate, true)
+                                 : st;
+}
+
+/* --- Blocks --------------------------------------------------------------- */
+
+/* What a sublayer was given, normed or not. */
+static const void *input_of(const struct gqa_norm *norm, const void *x,
+                            const void *normed)
+{
+    return norm->kind == GQA_NORM_NONE ? x : normed;
+}
+
+/* d_x += what the sublayer's input is to blame for, through its norm. */
+static enum gqa_status add_input(const struct gqa_tape *t,
+                                 const struct gqa_tape_stack *stack,
+                                 const void *x, const void *d_in,
+                                 const struct gqa_norm *norm, bool wanted)
+{
+    return wanted || norm_is_trained(t, norm)
+               ? gqa_tape_norm_back(t, t->d_x, x, d_in, stack->n_rows, norm,
+                                    true)
+               : GQA_OK;
+}
+
+/* d_x through the norm behind a sublayer. */
+static enum gqa_status after_back(const struct gqa_tape *t,
+                                  const struct gqa_tape_stack *stack,
+                                  const void *sum, const struct gqa_norm *norm)
+{
+    return gqa_tape_norm_back(t, t->d_x, sum, t->d_x, stack->n_rows, norm,
+                              false);
+}
+
+static enum gqa_status parallel_back(const struct gqa_tape *t,
+                                     const struct gqa_tape_stack *stack,
+                                     size_t i)
+{
+    const struct gqa_block *b = &stack->network->blocks[i];
+    const struct gqa_tape_room *room = &stack->rooms[i];
+    const bool below = stack->below[i];
+    const struct gqa_norm *ff_norm =
+        b->shared_norm ? &b->self.norm : &b->ff.norm;
+    const bool any = below || norm_is_trained(t, &b->self.norm) ||
+                     norm_is_trained(t, ff_norm);
+    void *d_in = any ? t->scratch.normed : NULL;
+    void *d_ff = any && !b->shared_norm ? t->scratch.ff_normed : d_in;
+    enum gqa_status st = after_back(t, stack, room->ff.sum, &b->ff.after_norm);
+
+    if (st == GQA_OK)
+        st = feed_forward_back(
+            t, stack, i, d_ff,
+            b->shared_norm ? room->self.normed : room->ff.normed, t->d_x);
+    if (st == GQA_OK && (any || stack->self_attention[i]))
+        st = self_back(t, stack, i, d_in, room->self.normed, t->d_x,
+                       b->shared_norm);
+    if (st == GQA_OK)
+        st = add_input(t, stack, stack->x[i], d_in, &b->self.norm, below);
+    return st == GQA_OK && !b->shared_norm
+               ? add_input(t, stack, stack->x[i], d_ff, &b->ff.norm, below)
+               : st;
+}
+
+static enum gqa_status sequential_back(const struct gqa_tape *t,
+                                       const struct gqa_tape_stack *stack,
+                                       size_t i)
+{
+    const struct gqa_block *b = &stack->network->blocks[i];
+    const struct gqa_tape_room *room = &stack->rooms[i];
+    const bool below = stack->below[i];
+    const bool before_cross = below || stack->self_attention[i];
+    const bool before_ff =
+        before_cross || (b->has_cross && stack->cross_attention[i]);
+    const void *between = b->has_cross ? room->cross.after : room->self.after;
+    void *d_in = t->scratch.normed;
+    enum gqa_status st = after_back(t, stack, room->ff.sum, &b->ff.after_norm);
+
+    if (st == GQA_OK)
+        st = feed_forward_back(
+            t, stack, i,
+            before_ff || norm_is_trained(t, &b->ff.norm) ? d_in : NULL,
+            input_of(&b->ff.norm, between, room->ff.normed), t->d_x);
+    if (st == GQA_OK)
+        st = add_input(t, stack, between, d_in, &b->ff.norm, before_ff);
+    if (st == GQA_OK && b->has_cross && before_ff) {
+        st = after_back(t, stack, room->cross.sum, &b->cross.after_norm);
+        if (st == GQA_OK)
+            st = cross_back(
+                t, stack, i, d_in,
+                input_of(&b->cross.norm, room->self.after, room->cross.normed),
+                t->d_x);
+        if (st == GQA_OK)
+            st = add_input(t, stack, room->self.after, d_in, &b->cross.norm,
+                           before_cross);
+    }
+    if (st != GQA_OK || !before_cross)
+        return st;
+    st = after_back(t, stack, room->self.sum, &b->self.after_norm);
+    if (st == GQA_OK)
+        st = self_back(t, stack, i,
+                       below || norm_is_trained(t, &b->self.norm) ? d_in : NULL,
+                       input_of(&b->self.norm, stack->x[i], room->self.normed),
+                       t->d_x, false);
+    return st == GQA_OK
+               ? add_input(t, stack, stack->x[i], d_in, &b->self.norm, below)
+               : st;
+}
+
+enum gqa_status gqa_tape_block_back(const struct gqa_tape *t,
+                                    const struct gqa_tape_stack *stack,
+                                    size_t i)
+{
+    return stack->network->blocks[i].parallel ? parallel_back(t, stack, i)
+                                              : sequential_back(t, stack, i);
+}

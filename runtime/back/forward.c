@@ -1,0 +1,327 @@
+/* A block as a session runs it (runtime/block.c), which leaves what its way
+ * back needs. */
+#include "common/bounds.h"
+#include "runtime/back/state.h"
+#include "runtime/parts.h"
+
+/* One sublayer's surroundings. */
+struct run {
+    const struct gqa_tape *tape;
+    const struct gqa_tape_stack *stack;
+    const struct gqa_runtime *r;
+    uint64_t n_rows;
+    bool back; /* the tape goes back */
+};
+
+static enum gqa_status copy_rows(const struct run *run, void *dst,
+                                 const void *src, uint64_t n_rows,
+                                 uint64_t width)
+{
+    const struct gqa_runtime *r = run->r;
+
+    if (dst == src)
+        return GQA_OK;
+    return r->backend->gradients->copy(
+        r->device, dst, src, n_rows * width * gqa_dtype_bits(r->real) / 8);
+}
+
+/* x, normed: in the room's place or in scratch, or where it is. */
+static enum gqa_status norm_input(const struct run *run, const void **out,
+                                  const void *x, void *kept, void *scratch,
+                                  const struct gqa_norm *norm)
+{
+    void *to = kept ? kept : scratch;
+
+    *out = x;
+    if (norm->kind == GQA_NORM_NONE)
+        return GQA_OK;
+    *out = to;
+    return gqa_part_norm(run->r, to, x, run->n_rows, norm, false);
+}
+
+/* after = after_norm(before + output_norm(l(in))); after may be before. */
+struct addition {
+    const struct gqa_linear *l;
+    const struct gqa_norm *output_norm, *after_norm;
+    const void *in, *before;
+    void *output, *sum, *after; /* the room's places */
+};
+
+static enum gqa_status add_output(const struct run *run,
+                                  const struct addition *a)
+{
+    const struct gqa_runtime *r = run->r;
+    const uint64_t d = r->network->d_model;
+    enum gqa_status st = copy_rows(run, a->after, a->before, run->n_rows, d);
+
+    if (st != GQA_OK)
+        return st;
+    if (a->output_norm->kind == GQA_NORM_NONE) {
+        st = gqa_part_linear(r, a->after, a->in, run->n_rows, a->l, true);
+    } else {
+        st = gqa_part_linear(r, a->output, a->in, run->n_rows, a->l, false);
+        if (st == GQA_OK)
+            st = gqa_part_norm(r, a->after, a->output, run->n_rows,
+                               a->output_norm, true);
+    }
+    if (st != GQA_OK || a->after_norm->kind == GQA_NORM_NONE)
+        return st;
+    if (a->sum)
+        st = copy_rows(run, a->sum, a->after, run->n_rows, d);
+    return st == GQA_OK ? gqa_part_norm(r, a->after, a->after, run->n_rows,
+                                        a->after_norm, false)
+                        : st;
+}
+
+/* --- Attention ------------------------------------------------------------ */
+
+/* Project rows; a weight that another slice had is not used again. */
+static enum gqa_status project(const struct run *run, struct gqa_heads *out,
+                               void *room, const void *in, uint64_t n_rows,
+                               const struct gqa_linear *l,
+                               const struct gqa_slice *slice,
+                               const struct gqa_linear *before,
+                               const struct gqa_heads *of_before)
+{
+    *out = (struct gqa_heads){room, gqa_runtime_outputs(run->r, l),
+                              gqa_part_place(slice)};
+    if (before && before->weight == l->weight) {
+        out->x = of_before->x;
+        return GQA_OK;
+    }
+    return gqa_part_linear(run->r, room, in, n_rows, l, false);
+}
+
+static enum gqa_status store(const struct run *run, void *cache,
+                             uint64_t capacity,
+                             const struct gqa_attention_block *a,
+                             const struct gqa_heads *heads)
+{
+    return run->r->backend->store(run->r->device, cache, capacity, heads->x,
+                                  heads->width, &heads->place,
+                                  a->heads->head_dim);
+}
+
+/* Turned, and what they were before where that is wanted. */
+static enum gqa_status turn(const struct run *run,
+                            const struct gqa_attention_block *a,
+                            const struct gqa_heads *heads,
+                            const struct gqa_norm *norm)
+{
+    return gqa_part_turn(run->r, a, heads, norm, run->tape->cos_sin);
+}
+
+/* Keys and values to the room's caches; q's projection is behind us. */
+static enum gqa_status make_keys(const struct run *run,
+                                 const struct gqa_tape_attention *room,
+                                 const struct gqa_attention_block *a,
+                                 const void *in, uint64_t n_rows,
+                                 uint64_t capacity, const struct gqa_heads *q)
+{
+    const struct gqa_tape_scratch *s = &run->tape->scratch;
+    struct gqa_heads k, v;
+    enum gqa_status st;
+
+    st = project(run, &k, s->k, in, n_rows, &a->k, &a->heads->k,
+                 q ? &a->q : NULL, q);
+    if (st == GQA_OK)
+        st = project(run, &v, s->v, in, n_rows, &a->v, &a->heads->v, &a->k, &k);
+    if (st == GQA_OK && room->k_plain && room->k_plain != room->q_plain)
+        st = copy_rows(run, room->k_plain, k.x, n_rows, k.width);
+    if (st == GQA_OK)
+        st = turn(run, a, &k, &a->k_norm);
+    if (st == GQA_OK)
+        st = store(run, room->cache_k, capacity, a, &k);
+    return st == GQA_OK ? store(run, room->cache_v, capacity, a, &v) : st;
+}
+
+static enum gqa_status attend(const struct run *run,
+                              const struct gqa_tape_attention *room,
+                              const struct gqa_attention_op *op)
+{
+    const struct gqa_backend *b = run->r->backend;
+
+    return room->lse ? b->gradients->attend(run->r->device, op, room->lse)
+                     : b->attend(run->r->device, op);
+}
+
+static enum gqa_status add_attended(const struct run *run,
+                                    const struct gqa_tape_attention *room,
+                                    const struct gqa_attention_block *a,
+                                    const void *before, void *after)
+{
+    const struct addition addition = {
+        .l = &a->o,
+        .output_norm = &a->output_norm,
+        .after_norm = &a->after_norm,
+        .in = room->attended,
+        .before = before,
+        .output = room->output,
+        .sum = room->sum,
+        .after = after,
+    };
+
+    return add_output(run, &addition);
+}
+
+static enum gqa_status self_attention(const struct run *run,
+                                      const struct gqa_tape_attention *room,
+                                      const struct gqa_attention_block *a,
+                                      size_t i, const void *in)
+{
+    const enum gqa_stack stack = run->stack->network->stack;
+    const uint64_t length = gqa_tape_stack_length(&run->tape->sizes, stack);
+    struct gqa_attention_op op;
+    struct gqa_heads q;
+    enum gqa_status st = project(run, &q, room->q, in, run->n_rows, &a->q,
+                                 &a->heads->q, NULL, NULL);
+
+    if (st == GQA_OK && room->q_plain)
+        st = copy_rows(run, room->q_plain, q.x, run->n_rows, q.width);
+    if (st == GQA_OK)
+        st = turn(run, a, &q, &a->q_norm);
+    if (st == GQA_OK)
+        st = make_keys(run, room, a, in, run->n_rows, length, &q);
+    if (st != GQA_OK)
+        return st;
+    op = gqa_part_attention(a, &q);
+    op.out = room->attended;
+    op.k = room->cache_k;
+    op.v = room->cache_v;
+    op.capacity = length;
+    op.bias = run->stack->bias[i];
+    op.reach = gqa_tape_stack_length(&run->tape->room, stack);
+    return attend(run, room, &op);
+}
+
+static enum gqa_status cross_attention(const struct run *run,
+                                       const struct gqa_tape_attention *room,
+                                       const struct gqa_attention_block *a,
+                                       const void *before, void *after)
+{
+    struct gqa_attention_op op;
+    struct gqa_heads q;
+    const void *in;
+    enum gqa_status st = norm_input(run, &in, before, room->normed,
+                                    run->tape->scratch.normed, &a->norm);
+
+    if (st == GQA_OK)
+        st = project(run, &q, room->q, in, run->n_rows, &a->q, &a->heads->q,
+                     NULL, NULL);
+    if (st == GQA_OK && room->q_plain)
+        st = copy_rows(run, room->q_plain, q.x, run->n_rows, q.width);
+    if (st == GQA_OK)
+        st = turn(run, a, &q, &a->q_norm);
+    if (st != GQA_OK)
+        return st;
+    op = gqa_part_attention(a, &q);
+    op.out = room->attended;
+    op.k = room->cache_k;
+    op.v = room->cache_v;
+    op.capacity = run->tape->sizes.encoder_length;
+    op.key_counts = run->tape->stacks[0].n_tokens;
+    st = attend(run, room, &op);
+    return st == GQA_OK ? add_attended(run, room, a, before, after) : st;
+}
+
+enum gqa_status gqa_tape_run_keys(const struct gqa_tape *t, size_t i)
+{
+    const struct gqa_tape_stack *encoder = &t->stacks[0];
+    const struct run run = {t, encoder, t->runtime, encoder->n_rows,
+                            t->trained != NULL};
+
+    return make_keys(&run, &t->stacks[1].rooms[i].cross,
+                     &t->stacks[1].network->blocks[i].cross, encoder->normed,
+                     encoder->n_rows, t->sizes.encoder_length, NULL);
+}
+
+/* --- Feed-forward --------------------------------------------------------- */
+
+/* `in`, normed, through gate and up; *out: what down is given. */
+static enum gqa_status make_hidden(const struct run *run, void **out,
+                                   const struct gqa_tape_feed_forward *room,
+                                   const struct gqa_feed_forward *ff,
+                                   const void *in)
+{
+    const struct gqa_runtime *r = run->r;
+    const uint64_t width = gqa_runtime_outputs(r, &ff->up);
+    const bool gated = ff->gate.weight != GQA_NO_PARAM;
+    void *first = gated ? room->gate : room->up;
+    void *hidden = room->hidden ? room->hidden : run->tape->scratch.hidden;
+    enum gqa_status st =
+        gqa_part_linear(r, room->up, in, run->n_rows, &ff->up, false);
+
+    *out = hidden = run->back ? hidden : first;
+    if (st == GQA_OK && gated)
+        st = gqa_part_linear(r, room->gate, in, run->n_rows, &ff->gate, false);
+    if (st == GQA_OK)
+        st = copy_rows(run, hidden, first, run->n_rows, width);
+    return st == GQA_OK
+               ? r->backend->activate(r->device, hidden,
+                                      gated ? room->up : NULL,
+                                      run->n_rows * width, ff->activation)
+               : st;
+}
+
+/* Whether what comes behind `hidden` says nothing to the way back. */
+static bool ends_at_hidden(const struct gqa_feed_forward *ff)
+{
+    return ff->output_norm.kind == GQA_NORM_NONE &&
+           ff->after_norm.kind == GQA_NORM_NONE;
+}
+
+/* --- Blocks --------------------------------------------------------------- */
+
+enum gqa_status gqa_tape_run_block(const struct gqa_tape *t,
+                                   const struct gqa_tape_stack *stack, size_t i,
+                                   bool again)
+{
+    const struct gqa_block *b = &stack->network->blocks[i];
+    const struct gqa_tape_room *room = &stack->rooms[i];
+    const struct run run = {t, stack, t->runtime, stack->n_rows,
+                            t->trained != NULL};
+    const void *x = stack->x[i], *in, *ff_in = NULL;
+    void *after, *hidden;
+    void *ff_scratch = b->parallel ? t->scratch.ff_normed : t->scratch.normed;
+    struct addition last;
+    enum gqa_status st = norm_input(&run, &in, x, room->self.normed,
+                                    t->scratch.normed, &b->self.norm);
+
+    if (b->shared_norm)
+        ff_in = in;
+    else if (st == GQA_OK && b->parallel)
+        st = norm_input(&run, &ff_in, x, room->ff.normed, ff_scratch,
+                        &b->ff.norm);
+    if (st == GQA_OK)
+        st = self_attention(&run, &room->self, &b->self, i, in);
+    /* A second time the stream behind is no longer looked at. */
+    if (st == GQA_OK &&
+        !(again && b->parallel && b->self.output_norm.kind == GQA_NORM_NONE)) {
+        after = room->self.after ? room->self.after : stack->x[i + 1];
+        st = add_attended(&run, &room->self, &b->self, x, after);
+        x = after;
+    }
+    if (st == GQA_OK && b->has_cross) {
+        after = room->cross.after ? room->cross.after : stack->x[i + 1];
+        st = cross_attention(&run, &room->cross, &b->cross, x, after);
+        x = after;
+    }
+    if (st == GQA_OK && !b->parallel)
+        st = norm_input(&run, &ff_in, x, room->ff.normed, ff_scratch,
+                        &b->ff.norm);
+    if (st == GQA_OK)
+        st = make_hidden(&run, &hidden, &room->ff, &b->ff, ff_in);
+    if (st != GQA_OK || (again && ends_at_hidden(&b->ff)))
+        return st;
+    last = (struct addition){
+        .l = &b->ff.down,
+        .output_norm = &b->ff.output_norm,
+        .after_norm = &b->ff.after_norm,
+        .in = hidden,
+        .before = x,
+        .output = room->ff.output,
+        .sum = room->ff.sum,
+        .after = stack->x[i + 1],
+    };
+    return add_output(&run, &last);
+}

@@ -1,0 +1,221 @@
+#include "runtime/back/room.h"
+
+#include <stdlib.h>
+
+#include "common/bounds.h"
+
+/* Pieces begin where any device likes them to. */
+enum { ALIGNMENT = 256 };
+
+uint64_t gqa_tape_stack_length(const struct gqa_tape_sizes *s,
+                               enum gqa_stack stack)
+{
+    return stack == GQA_STACK_ENCODER ? s->encoder_length : s->length;
+}
+
+uint64_t gqa_tape_stack_rows(const struct gqa_tape_sizes *s,
+                             enum gqa_stack stack)
+{
+    return s->n_sequences * gqa_tape_stack_length(s, stack);
+}
+
+bool gqa_tape_any(const struct gqa_network *network, const enum gqa_use *uses,
+                  const bool *trained)
+{
+    for (size_t i = 0; trained && i < network->model->n_params; i++)
+        if (uses[i] != GQA_USE_NONE && trained[i])
+            return true;
+    return false;
+}
+
+/* Pieces, one behind the other; base NULL: they are only counted. */
+struct pieces {
+    const struct gqa_runtime *runtime;
+    const bool *trained;
+    char *base;
+    uint64_t n_bytes;
+};
+
+static void *take(struct pieces *p, enum gqa_dtype dtype, uint64_t rows,
+                  uint64_t width)
+{
+    const uint64_t n_bytes = rows * width * gqa_dtype_bits(dtype) / 8;
+    void *piece = p->base ? p->base + p->n_bytes : NULL;
+
+    p->n_bytes += (n_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return piece;
+}
+
+static void *take_reals(struct pieces *p, uint64_t rows, uint64_t width)
+{
+    return take(p, p->runtime->real, rows, width);
+}
+
+static bool is_trained(const struct pieces *p, const struct gqa_linear *l)
+{
+    return p->trained && l->weight != GQA_NO_PARAM && p->trained[l->weight];
+}
+
+static bool has(const struct gqa_norm *norm)
+{
+    return norm->kind != GQA_NORM_NONE;
+}
+
+/* --- Of a block ----------------------------------------------------------- */
+
+/* is_last: nothing but the block's end comes behind it; is_read: what is
+ * normed is kept for another. */
+static void place_attention(struct pieces *p, struct gqa_tape_attention *room,
+                            const struct gqa_attention_block *a, uint64_t rows,
+                            uint64_t cached, bool is_last, bool is_read)
+{
+    const struct gqa_runtime *r = p->runtime;
+    const uint64_t d = r->network->d_model;
+    const uint64_t q = gqa_runtime_outputs(r, &a->q);
+    const uint64_t k = gqa_runtime_outputs(r, &a->k);
+    const uint64_t kv = a->heads->n_kv_heads * a->heads->head_dim;
+    const bool back = p->trained != NULL;
+
+    if (has(&a->norm) && (is_trained(p, &a->q) || is_trained(p, &a->k) ||
+                          is_trained(p, &a->v) || is_read))
+        room->normed = take_reals(p, rows, d);
+    room->q = take_reals(p, rows, q);
+    if (back && has(&a->q_norm))
+        room->q_plain = take_reals(p, rows, q);
+    if (back && has(&a->k_norm) && a->k.weight != a->q.weight)
+        room->k_plain = take_reals(p, cached, k);
+    else if (back && has(&a->k_norm))
+        room->k_plain = room->q_plain ? room->q_plain : take_reals(p, rows, q);
+    room->cache_k = take_reals(p, cached, kv);
+    room->cache_v = take_reals(p, cached, kv);
+    room->attended =
+        take_reals(p, rows, a->heads->n_heads * a->heads->head_dim);
+    if (back)
+        room->lse = take(p, r->wide, rows, a->heads->n_heads);
+    if (has(&a->output_norm))
+        room->output = take_reals(p, rows, d);
+    if (back && has(&a->after_norm))
+        room->sum = take_reals(p, rows, d);
+    if (back && !is_last)
+        room->after = take_reals(p, rows, d);
+}
+
+static void place_feed_forward(struct pieces *p,
+                               struct gqa_tape_feed_forward *room,
+                               const struct gqa_feed_forward *ff, uint64_t rows)
+{
+    const struct gqa_runtime *r = p->runtime;
+    const uint64_t d = r->network->d_model;
+    const uint64_t width = gqa_runtime_outputs(r, &ff->up);
+
+    if (has(&ff->norm) && (is_trained(p, &ff->up) || is_trained(p, &ff->gate)))
+        room->normed = take_reals(p, rows, d);
+    room->up = take_reals(p, rows, width);
+    if (ff->gate.weight != GQA_NO_PARAM)
+        room->gate = take_reals(p, rows, width);
+    if (is_trained(p, &ff->down))
+        room->hidden = take_reals(p, rows, width);
+    if (has(&ff->output_norm))
+        room->output = take_reals(p, rows, d);
+    if (p->trained && has(&ff->after_norm))
+        room->sum = take_reals(p, rows, d);
+}
+
+uint64_t gqa_tape_room_place(struct gqa_tape_room *room, char *base,
+                             const struct gqa_runtime *runtime,
+                             const struct gqa_block *block,
+                             const struct gqa_tape_sizes *sizes,
+                             const bool *trained)
+{
+    struct pieces p = {runtime, trained, base, 0};
+    const enum gqa_stack stack = block->self.heads->stack;
+    const uint64_t rows = gqa_tape_stack_rows(sizes, stack);
+
+    *room = (struct gqa_tape_room){.self = {.normed = NULL}};
+    place_attention(&p, &room->self, &block->self, rows, rows, block->parallel,
+                    block->shared_norm && (is_trained(&p, &block->ff.up) ||
+                                           is_trained(&p, &block->ff.gate)));
+    if (block->has_cross)
+        place_attention(&p, &room->cross, &block->cross, rows,
+                        gqa_tape_stack_rows(sizes, GQA_STACK_ENCODER), false,
+                        false);
+    place_feed_forward(&p, &room->ff, &block->ff, rows);
+    return p.n_bytes;
+}
+
+/* --- Of all blocks -------------------------------------------------------- */
+
+struct widths {
+    uint64_t rows, q, k, v, attended, cache, ff;
+    bool gated, normed, output;
+};
+
+static void widen(struct widths *w, const struct gqa_runtime *r,
+                  const struct gqa_attention_block *a, uint64_t rows,
+                  uint64_t cached)
+{
+    const uint64_t kv = a->heads->n_kv_heads * a->heads->head_dim;
+
+    w->q = gqa_max_u64(w->q, rows * gqa_runtime_outputs(r, &a->q));
+    w->k = gqa_max_u64(w->k, cached * gqa_runtime_outputs(r, &a->k));
+    w->v = gqa_max_u64(w->v, cached * gqa_runtime_outputs(r, &a->v));
+    w->attended =
+        gqa_max_u64(w->attended, rows * a->heads->n_heads * a->heads->head_dim);
+    w->cache = gqa_max_u64(w->cache, cached * kv);
+    w->output = w->output || has(&a->output_norm);
+}
+
+static struct widths widths_of(const struct gqa_runtime *r,
+                               const struct gqa_tape_sizes *sizes)
+{
+    struct widths w = {.rows = 0};
+
+    for (size_t i = 0; i < r->network->n_stacks; i++) {
+        const struct gqa_network_stack *stack = &r->network->stacks[i];
+        const uint64_t rows = gqa_tape_stack_rows(sizes, stack->stack);
+
+        w.rows = gqa_max_u64(w.rows, rows);
+        for (size_t j = 0; j < stack->n_blocks; j++) {
+            const struct gqa_block *b = &stack->blocks[j];
+
+            widen(&w, r, &b->self, rows, rows);
+            if (b->has_cross)
+                widen(&w, r, &b->cross, rows,
+                      gqa_tape_stack_rows(sizes, GQA_STACK_ENCODER));
+            w.ff = gqa_max_u64(w.ff, rows * gqa_runtime_outputs(r, &b->ff.up));
+            w.gated = w.gated || b->ff.gate.weight != GQA_NO_PARAM;
+            w.normed = w.normed || b->parallel;
+            w.output = w.output || has(&b->ff.output_norm);
+        }
+    }
+    return w;
+}
+
+uint64_t gqa_tape_scratch_place(struct gqa_tape_scratch *scratch, char *base,
+                                const struct gqa_runtime *runtime,
+                                const struct gqa_tape_sizes *sizes,
+                                const bool *trained)
+{
+    struct pieces p = {runtime, trained, base, 0};
+    const struct widths w = widths_of(runtime, sizes);
+    const uint64_t d = runtime->network->d_model;
+
+    *scratch = (struct gqa_tape_scratch){.normed = NULL};
+    scratch->normed = take_reals(&p, w.rows, d);
+    if (w.normed)
+        scratch->ff_normed = take_reals(&p, w.rows, d);
+    scratch->k = take_reals(&p, w.k, 1);
+    scratch->v = take_reals(&p, w.v, 1);
+    if (!trained)
+        return p.n_bytes;
+    if (w.output)
+        scratch->output = take_reals(&p, w.rows, d);
+    scratch->hidden = take_reals(&p, w.ff, 1);
+    if (w.gated)
+        scratch->up = take_reals(&p, w.ff, 1);
+    scratch->q = take_reals(&p, w.q, 1);
+    scratch->attended = take_reals(&p, w.attended, 1);
+    scratch->cache_k = take_reals(&p, w.cache, 1);
+    scratch->cache_v = take_reals(&p, w.cache, 1);
+    return p.n_bytes;
+}

@@ -1,0 +1,101 @@
+/* What a tape holds; forward.c and back.c run it, tape.c owns it. */
+#ifndef GQA_RUNTIME_BACK_STATE_H
+#define GQA_RUNTIME_BACK_STATE_H
+
+#include "runtime/back/room.h"
+#include "runtime/back/tape.h"
+
+/* One of the network's stacks. */
+struct gqa_tape_stack {
+    const struct gqa_network_stack *network;
+    /* Streams: x[i] is what block i is given; x[n_blocks] is what comes out.
+     * All one where the tape does not go back. */
+    void **x;
+    void *normed; /* real [rows, d_model]: the final norm's; x[n_blocks] where
+                     there is none */
+    struct gqa_tape_room *rooms; /* [n_blocks] */
+    bool *kept;                  /* [n_blocks]: the room is the block's own */
+    void **bias;                 /* [n_blocks]: wide, or NULL; shared */
+    void **d_bias;               /* the same, where the table is trained */
+    /* Of the batch, host memory. */
+    int32_t *tokens;
+    uint64_t *n_tokens, *starts;
+    struct gqa_batch batch;
+    uint64_t n_rows;
+    /* What of it is trained. [n_blocks]: whether anything before a block is,
+     * of the block, of its attentions; the encoder counts as the
+     * cross-attention's. */
+    bool *below, *block, *self_attention, *cross_attention;
+    bool embedding, any; /* or its norm, positions; of the whole stack */
+};
+
+struct gqa_tape {
+    struct gqa_runtime *runtime;       /* lent */
+    const bool *trained;               /* lent, or NULL */
+    struct gqa_tape_sizes room, sizes; /* what there is; of the batch */
+    struct gqa_tape_stack stacks[2];   /* as the network's */
+    size_t n_stacks;
+    struct gqa_tape_scratch scratch;
+    void *cos_sin; /* wide [positions, n_pairs, 2], or NULL */
+    uint64_t turned_for;
+    void *d_x;      /* real [rows, d_model]: d of the stream */
+    void *d_normed; /* of the decoder's final norm */
+    void *d_memory; /* of the encoder's, or NULL */
+    /* By parameter: wide, or NULL; tables of relative bias are summed on the
+     * host, as doubles, and then put there. */
+    void **gradients;
+    double **tables;
+    /* Memory of the device that is freed with the tape. */
+    void **owned;
+    size_t n_owned;
+    bool forward_done;
+};
+
+/* The parameter's gradient; NULL: GQA_NO_PARAM, or not trained. */
+void *gqa_tape_gradient_of(const struct gqa_tape *tape, size_t param);
+
+/* Make the stack's batch the device's. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_set_batch(const struct gqa_tape *tape,
+                                   const struct gqa_tape_stack *stack);
+
+/*
+ * Run block i of a stack, whose batch is set, from x[i] to x[i + 1]; what its
+ * room has places for is left there. again: it ran before, and what only the
+ * stream behind it needs is left out.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_tape_run_block(const struct gqa_tape *tape,
+                                   const struct gqa_tape_stack *stack, size_t i,
+                                   bool again);
+
+/* Keys and values of the cross-attention of the decoder's block i, from the
+ * encoder's normed output; the encoder's batch is set. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_run_keys(const struct gqa_tape *tape, size_t i);
+
+/* d_x, of x[i + 1], becomes that of x[i]; gradients of the block's parameters
+ * are added. Its room holds what it left; the stack's batch is set, also
+ * behind it. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_block_back(const struct gqa_tape *tape,
+                                    const struct gqa_tape_stack *stack,
+                                    size_t i);
+
+/* dx (+)= what a norm of the network is to blame for; one of kind NONE has
+ * dx = dy, or dx += dy. dx may be dy. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_norm_back(const struct gqa_tape *tape, void *dx,
+                                   const void *x, const void *dy,
+                                   uint64_t n_rows, const struct gqa_norm *norm,
+                                   bool accumulate);
+
+/* dx (+)= dy W; NULL: not wanted. Gradients of weight and bias are added. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_linear_back(const struct gqa_tape *tape, void *dx,
+                                     const void *x, const void *dy,
+                                     uint64_t n_rows,
+                                     const struct gqa_linear *linear,
+                                     bool accumulate);
+
+#endif

@@ -1,0 +1,90 @@
+#include "runtime/parts.h"
+
+struct gqa_head_place gqa_part_place(const struct gqa_slice *slice)
+{
+    return (struct gqa_head_place){slice->n_heads, slice->base,
+                                   slice->per_block, slice->block_stride};
+}
+
+const struct gqa_weight *gqa_part_positions(
+    const struct gqa_runtime *r, const struct gqa_network_stack *stack,
+    struct gqa_weight *room)
+{
+    const struct gqa_weight *w = gqa_runtime_weight(r, stack->positions);
+
+    if (!w)
+        return NULL;
+    *room = *w;
+    room->rows -= stack->position_offset;
+    room->data = (const char *)w->data + stack->position_offset * w->cols *
+                                             gqa_dtype_bits(w->dtype) / 8;
+    return room;
+}
+
+enum gqa_status gqa_part_embed(const struct gqa_runtime *r,
+                               const struct gqa_network_stack *stack, void *x,
+                               uint64_t n_rows)
+{
+    struct gqa_weight positions;
+    const enum gqa_status st = r->backend->embed(
+        r->device, x, gqa_runtime_weight(r, stack->embedding),
+        stack->embedding_scale, gqa_part_positions(r, stack, &positions));
+
+    return st == GQA_OK && stack->embedding_norm.kind != GQA_NORM_NONE
+               ? gqa_part_norm(r, x, x, n_rows, &stack->embedding_norm, false)
+               : st;
+}
+
+enum gqa_status gqa_part_norm(const struct gqa_runtime *r, void *out,
+                              const void *x, uint64_t n_rows,
+                              const struct gqa_norm *norm, bool accumulate)
+{
+    const struct gqa_norm_op op = gqa_runtime_norm(r, norm);
+
+    return r->backend->norm(r->device, out, x, n_rows, r->network->d_model, &op,
+                            accumulate);
+}
+
+enum gqa_status gqa_part_linear(const struct gqa_runtime *r, void *out,
+                                const void *x, uint64_t n_rows,
+                                const struct gqa_linear *l, bool accumulate)
+{
+    return r->backend->linear(r->device, out, x, n_rows,
+                              gqa_runtime_weight(r, l->weight), l->input_major,
+                              gqa_runtime_weight(r, l->bias), accumulate);
+}
+
+enum gqa_status gqa_part_turn(const struct gqa_runtime *r,
+                              const struct gqa_attention_block *a,
+                              const struct gqa_heads *heads,
+                              const struct gqa_norm *norm, const void *cos_sin)
+{
+    const struct gqa_norm_op op = gqa_runtime_norm(r, norm);
+    enum gqa_status st = GQA_OK;
+
+    if (norm->kind != GQA_NORM_NONE)
+        st = r->backend->norm_heads(r->device, heads->x, heads->width,
+                                    &heads->place, a->heads->head_dim, &op);
+    if (st == GQA_OK && a->rope)
+        st =
+            r->backend->rotate(r->device, heads->x, heads->width, &heads->place,
+                               a->heads->head_dim, a->rope->n_pairs,
+                               a->rope->interleaved, cos_sin);
+    return st;
+}
+
+struct gqa_attention_op gqa_part_attention(const struct gqa_attention_block *a,
+                                           const struct gqa_heads *q)
+{
+    return (struct gqa_attention_op){
+        .q = q->x,
+        .q_width = q->width,
+        .q_place = q->place,
+        .n_kv_heads = a->heads->n_kv_heads,
+        .head_dim = a->heads->head_dim,
+        .scale = a->scale,
+        .soft_cap = a->soft_cap,
+        .causal = a->causal,
+        .window = a->window,
+    };
+}

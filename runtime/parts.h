@@ -1,0 +1,58 @@
+/*
+ * Parts of a network as calls to the backend, with a runtime's weights: what
+ * a session's blocks and those of a tape (back/) are made of.
+ */
+#ifndef GQA_RUNTIME_PARTS_H
+#define GQA_RUNTIME_PARTS_H
+
+#include "runtime/state.h"
+
+/* The heads of a projection: heads of one slice in rows of this width. */
+struct gqa_heads {
+    void *x;
+    uint64_t width;
+    struct gqa_head_place place;
+};
+
+/* Where a slice's heads lie in its projection's rows. */
+struct gqa_head_place gqa_part_place(const struct gqa_slice *slice);
+
+/* Rows of positions that a stack's embedding adds, from the one of position 0
+ * on, in *room; NULL: it adds none. */
+const struct gqa_weight *gqa_part_positions(
+    const struct gqa_runtime *runtime, const struct gqa_network_stack *stack,
+    struct gqa_weight *room);
+
+/* The tokens of the batch, which is set, become n_rows rows of x. */
+GQA_MUST_USE
+enum gqa_status gqa_part_embed(const struct gqa_runtime *runtime,
+                               const struct gqa_network_stack *stack, void *x,
+                               uint64_t n_rows);
+
+/* out = norm(x), rows of d_model, or out += that; a norm of kind NONE is none
+ * of its. */
+GQA_MUST_USE
+enum gqa_status gqa_part_norm(const struct gqa_runtime *runtime, void *out,
+                              const void *x, uint64_t n_rows,
+                              const struct gqa_norm *norm, bool accumulate);
+
+GQA_MUST_USE
+enum gqa_status gqa_part_linear(const struct gqa_runtime *runtime, void *out,
+                                const void *x, uint64_t n_rows,
+                                const struct gqa_linear *linear,
+                                bool accumulate);
+
+/* Norm and rotate the heads of q or k in place, where the network says so.
+ * cos_sin: as rotate() takes it; not looked at without RoPE. */
+GQA_MUST_USE
+enum gqa_status gqa_part_turn(const struct gqa_runtime *runtime,
+                              const struct gqa_attention_block *a,
+                              const struct gqa_heads *heads,
+                              const struct gqa_norm *norm, const void *cos_sin);
+
+/* What the network says of an attention; tensors, capacity, reach and counts
+ * are for the caller to fill in. */
+struct gqa_attention_op gqa_part_attention(const struct gqa_attention_block *a,
+                                           const struct gqa_heads *q);
+
+#endif

@@ -1,0 +1,98 @@
+#include "runtime/position_tables.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/checked.h"
+#include "common/ull.h"
+#include "formats/model/rope.h"
+#include "runtime/relative_bias.h"
+#include "runtime/values.h"
+
+/* n values to *out as wide. */
+static enum gqa_status put(const struct gqa_runtime *r, void **out,
+                           const double *values, uint64_t n)
+{
+    enum gqa_status st = GQA_OK;
+
+    if (!*out)
+        st = r->backend->alloc(r->device, out, n * gqa_dtype_bits(r->wide) / 8);
+    return st == GQA_OK ? gqa_values_upload(r->backend, r->device, *out,
+                                            r->wide, values, n)
+                        : st;
+}
+
+/* a * b doubles; NULL: no memory. */
+static double *doubles(uint64_t a, uint64_t b, uint64_t *n)
+{
+    uint64_t bytes;
+
+    return gqa_mul_u64(a, b, n) && gqa_mul_u64(*n, sizeof(double), &bytes)
+               ? malloc((size_t)bytes)
+               : NULL;
+}
+
+/*
+ * Angles are taken in double whatever the device computes in: a position of
+ * thousands times a frequency leaves float32 few digits.
+ */
+enum gqa_status gqa_position_angles(const struct gqa_runtime *r, void **out,
+                                    uint64_t n_positions, uint64_t length)
+{
+    const struct gqa_rope *rope = &r->network->rope;
+    double *frequency, *values;
+    uint64_t n;
+    enum gqa_status st;
+
+    if (!(values = doubles(n_positions, rope->n_pairs * 2, &n)))
+        return gqa_fail_nomem();
+    if (!(frequency = calloc(rope->n_pairs, sizeof *frequency))) {
+        free(values);
+        return gqa_fail_nomem();
+    }
+    gqa_rope_frequencies(frequency, rope, length);
+    for (uint64_t p = 0; p < n_positions; p++)
+        for (uint64_t j = 0; j < rope->n_pairs; j++) {
+            const double angle = (double)p * frequency[j];
+            double *pair = values + 2 * (p * rope->n_pairs + j);
+
+            pair[0] = cos(angle) * rope->magnitude;
+            pair[1] = sin(angle) * rope->magnitude;
+        }
+    st = put(r, out, values, n);
+    free(frequency);
+    free(values);
+    return st;
+}
+
+enum gqa_status gqa_position_bias(const struct gqa_runtime *r, void **out,
+                                  const struct gqa_attention_block *a,
+                                  uint64_t reach)
+{
+    const uint64_t n_heads = a->heads->n_heads;
+    double *values;
+    uint64_t n;
+    enum gqa_status st;
+
+    if (!(values = doubles(reach, 2 * n_heads, &n)))
+        return gqa_fail_nomem();
+    if (a->slopes)
+        gqa_slopes_spread(values, a->slopes, n_heads, reach);
+    else
+        gqa_relative_bias_spread(values, &a->bias, r->tables[a->bias.table],
+                                 n_heads, reach);
+    st = put(r, out, values, n - n_heads);
+    free(values);
+    return st;
+}
+
+bool gqa_position_has_bias(const struct gqa_attention_block *a)
+{
+    return a->slopes || a->bias.table != GQA_NO_PARAM;
+}
+
+bool gqa_position_same_bias(const struct gqa_attention_block *a,
+                            const struct gqa_attention_block *b)
+{
+    return a->slopes == b->slopes && a->bias.table == b->bias.table;
+}
