@@ -1,0 +1,77 @@
+"""Gradients of small models, as PyTorch's autograd has them in float64.
+
+    python make_gradients.py [NAME...]      (writes gradients.safetensors below runtime/ and families/)
+
+Of the batch of a model's reference.safetensors, the mean over its rows of
+
+    1.5^2 KL(t || s) + 0.2 * -log s[label]
+
+s of the model's logits, and t of half the reference's, moved on by one token, at temperature 1.5 (the last at 1);
+a row's label is (7 token + 3) mod vocabulary. For each parameter: the norm of its gradient, and elements 0, k, 2 k ...
+of it, k as small as leaves 16. float64 in the place of float32 as in make_reference.py.
+
+Written with transformers 4.57.1, torch 2.15.0, safetensors 0.8.0, numpy 2.4.6.
+"""
+import os
+import sys
+
+import numpy as np
+import safetensors.numpy
+import torch
+
+import make_families
+import make_reference as made
+
+MODELS = ["runtime/llama", "runtime/llama-grouped", "runtime/mistral", "runtime/gpt2", "runtime/gpt_neox",
+          "runtime/t5-v1_0", "runtime/t5-v1_1", "runtime/umt5", "families/qwen3-grouped", "families/gemma2",
+          "families/phi-norms", "families/cohere", "families/falcon"]
+TEMPERATURE, LABELS, ELEMENTS = 1.5, 0.2, 16
+
+
+def loss_of(logits, teacher, tokens, lengths):
+    vocab = logits.shape[-1]
+    real = made.mask(lengths).bool()
+    s, t = logits[real], torch.roll(teacher, 1, -1)[real] / 2
+    labels = (tokens[real] * 7 + 3) % vocab
+    log_s, log_t = torch.log_softmax(s / TEMPERATURE, -1), torch.log_softmax(t / TEMPERATURE, -1)
+    kl = TEMPERATURE**2 * (log_t.exp() * (log_t - log_s)).sum(-1)
+    return (kl + LABELS * torch.nn.functional.cross_entropy(s, labels, reduction="none")).mean()
+
+
+def gradients(name):
+    data = {key: torch.from_numpy(value) for key, value in
+            safetensors.numpy.load_file(os.path.join(name, "reference.safetensors")).items()}
+    model = (made if name.startswith("runtime") else make_families).load(name)
+    with made.in_doubles():
+        lengths = data["lengths"].tolist()
+        inputs = {"input_ids": data["input_ids"], "attention_mask": made.mask(lengths)}
+        tokens = data["input_ids"]
+        if "decoder_input_ids" in data:
+            lengths, tokens = data["decoder_lengths"].tolist(), data["decoder_input_ids"]
+            inputs.update(decoder_input_ids=tokens, decoder_attention_mask=made.mask(lengths))
+        logits = model(use_cache=False, **inputs).logits
+        real = made.mask(lengths)[..., None].bool()
+        assert torch.allclose(torch.where(real, logits, 0.0), data["logits"], rtol=1e-12, atol=1e-12), name
+        loss = loss_of(logits, data["logits"], tokens, lengths)
+        loss.backward()
+    out = {"loss": np.array([loss.item()])}
+    for key, parameter in model.named_parameters():
+        if parameter.grad is None:  # a bias that the model does not use
+            continue
+        all_of_it = parameter.grad.detach().numpy().reshape(-1)
+        step = -(-len(all_of_it) // ELEMENTS)
+        out[key] = np.concatenate([[np.linalg.norm(all_of_it)], all_of_it[::step]])
+    path = os.path.join(name, "gradients.safetensors")
+    safetensors.numpy.save_file(out, path)
+    os.chmod(path, 0o644)
+
+
+def main():
+    os.chdir(os.path.dirname(os.path.abspath(__file__)))
+    torch.set_num_threads(1)
+    for name in sys.argv[1:] or MODELS:
+        gradients(name)
+
+
+if __name__ == "__main__":
+    main()
