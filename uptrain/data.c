@@ -127,7 +127,7 @@ static enum gqa_status open_source(struct gqa_data *d, struct source *s,
     s->file.n_sequences = s->tokens.n;
     if (st == GQA_OK)
         gqa_order_init(&s->order, key, s->tokens.n);
-    return st == GQA_OK ? st : gqa_fail_prefix(st, "%s", s->item->path);
+    return st;
 }
 
 enum gqa_status gqa_data_create(struct gqa_data **out,

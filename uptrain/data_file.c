@@ -208,8 +208,10 @@ enum gqa_status gqa_data_file_read(struct gqa_tokens *out, char *digest,
     } else {
         st = read_path(out, item->path, item->kind, &rules, length);
     }
-    return st == GQA_OK ? finish(out, digest, teacher, network, length, seed)
-                        : st;
+    if (st != GQA_OK)
+        return st; /* which says the path */
+    st = finish(out, digest, teacher, network, length, seed);
+    return st == GQA_OK ? st : gqa_fail_prefix(st, "%s", item->path);
 }
 
 /* --- Held out ------------------------------------------------------------- */

@@ -1,6 +1,8 @@
 #include "uptrain/describe.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/json.h"
@@ -14,6 +16,15 @@ static json_t *integer(uint64_t value)
 static json_t *number(double x)
 {
     return isfinite(x) ? json_real(x) : json_null();
+}
+
+/* To six digits: others depend on the machine. */
+static json_t *rounded(double x)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%.6g", x);
+    return number(strtod(text, NULL));
 }
 
 static json_t *describe_loss(const struct gqa_loss_mix *mix)
@@ -139,9 +150,23 @@ static json_t *describe_curve(const struct gqa_history *h)
         json_array_append_new(out,
                               json_pack("{s:o, s:o, s:o}", "step",
                                         integer(h->evaluations[i].step), "kl",
-                                        number(h->evaluations[i].kl), "top1",
-                                        number(h->evaluations[i].top1)));
+                                        rounded(h->evaluations[i].kl), "top1",
+                                        rounded(h->evaluations[i].top1)));
     return out;
+}
+
+/* Without the number of threads, which no bit depends on. */
+static json_t *software_of(const struct gqa_device_info *device)
+{
+    char threads[32];
+    size_t n = strlen(device->software);
+    const int n_threads =
+        snprintf(threads, sizeof threads, ", %u threads", device->n_threads);
+
+    if (n >= (size_t)n_threads &&
+        strcmp(device->software + n - (size_t)n_threads, threads) == 0)
+        n -= (size_t)n_threads;
+    return json_stringn(device->software, n);
 }
 
 static json_t *describe_training(const struct gqa_uptrain_options *o,
@@ -166,11 +191,11 @@ static json_t *describe_training(const struct gqa_uptrain_options *o,
     json_object_set_new(out, "steps_kept", integer(gqa_history_best(h)->step));
     json_object_set_new(out, "tokens", integer(h->n_tokens));
     json_object_set_new(out, "positions", integer(h->n_counted));
-    json_object_set_new(out, "kl_before", number(gqa_history_start(h)->kl));
-    json_object_set_new(out, "kl_after", number(gqa_history_best(h)->kl));
+    json_object_set_new(out, "kl_before", rounded(gqa_history_start(h)->kl));
+    json_object_set_new(out, "kl_after", rounded(gqa_history_best(h)->kl));
     json_object_set_new(out, "curve", describe_curve(h));
     json_object_set_new(out, "device", json_string(device->name));
-    json_object_set_new(out, "software", json_string(device->software));
+    json_object_set_new(out, "software", software_of(device));
     json_object_set_new(out, "trained",
                         list_trained(pair->student.model, trained));
     return out;

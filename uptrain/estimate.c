@@ -37,7 +37,7 @@ struct gqa_estimate gqa_estimate_of(const struct gqa_uptrain_options *o,
                 gqa_optimiser_bytes((enum gqa_optimiser_kind)o->optimiser,
                                     is_matrix ? p->rows : 1,
                                     is_matrix ? p->cols : p->n_elements, WIDE);
-        } else if (pair->differs[i]) {
+        } else if (pair->same[i] == GQA_NO_PARAM) {
             e.weights += p->n_bytes;
         }
     }

@@ -10,7 +10,8 @@
 #include "formats/recorded.h"
 #include "runtime/uses.h"
 
-enum { READ_BYTES = 4 << 20 };
+/* Read at a time. */
+enum { ELEMENTS = 1 << 18 };
 
 static enum gqa_status open_side(struct gqa_side *side, const char *path,
                                  const struct gqa_pair_options *o,
@@ -73,34 +74,46 @@ static enum gqa_status check_kinds(const struct gqa_pair *p)
     return GQA_OK;
 }
 
-static bool same_shape(const struct gqa_param *a, const struct gqa_param *b)
+/* The teacher's parameter of the same name and shape; GQA_NO_PARAM: none. */
+static size_t find_partner(const struct gqa_pair *p, size_t i)
 {
-    return a->dtype == b->dtype && a->rank == b->rank &&
-           memcmp(a->shape, b->shape, a->rank * sizeof *a->shape) == 0 &&
-           a->rows == b->rows && a->cols == b->cols;
+    const struct gqa_param *b = &p->student.model->params[i], *a;
+    size_t k;
+
+    if (!gqa_model_find(p->teacher.model, b->name, &k))
+        return GQA_NO_PARAM;
+    a = &p->teacher.model->params[k];
+    return a->rank == b->rank &&
+                   memcmp(a->shape, b->shape, a->rank * sizeof *a->shape) ==
+                       0 &&
+                   a->rows == b->rows && a->cols == b->cols
+               ? k
+               : GQA_NO_PARAM;
 }
 
 /* --- Values --------------------------------------------------------------- */
 
-/* Parameters of both, the teacher's first. */
+/* Parameters of both, the teacher's first; then the teacher's once more, by
+ * those of the student, rounded to their types. */
 struct digesting {
-    struct gqa_side *sides[2];
+    struct gqa_pair *pair;
     atomic_size_t next;
 };
 
 struct buffers {
-    char *values, *scratch; /* [READ_BYTES] each */
+    char *values, *scratch; /* [ELEMENTS] of the widest type, each */
+    double *doubles;        /* [ELEMENTS] */
 };
 
-static enum gqa_status digest_param(struct gqa_side *side, size_t i,
+/* As values of type `as`. */
+static enum gqa_status digest_param(const struct gqa_side *side, size_t i,
+                                    enum gqa_dtype as,
                                     struct gqa_content_digest *digest,
                                     const struct buffers *b)
 {
     const struct gqa_param *p = &side->model->params[i];
-    const uint64_t width = gqa_dtype_bits(p->dtype) / 8;
-    const uint64_t columns = gqa_min_u64(p->cols, READ_BYTES / width);
-    const uint64_t rows = gqa_max_u64(
-        gqa_min_u64(p->rows, READ_BYTES / gqa_max_u64(columns * width, 1)), 1);
+    const uint64_t columns = gqa_min_u64(p->cols, ELEMENTS);
+    const uint64_t rows = ELEMENTS / gqa_max_u64(columns, 1);
 
     for (uint64_t r = 0; r < p->rows; r += rows)
         for (uint64_t c = 0; c < p->cols; c += columns) {
@@ -114,17 +127,24 @@ static enum gqa_status digest_param(struct gqa_side *side, size_t i,
                                 nc, b->scratch);
             if (st != GQA_OK)
                 return st;
+            if (as != p->dtype) {
+                gqa_load_f64(b->doubles, b->values, p->dtype,
+                             (size_t)(nr * nc));
+                gqa_store_f64(b->values, as, b->doubles, (size_t)(nr * nc));
+            }
             gqa_content_digest_update(digest, b->values,
-                                      (size_t)(nr * nc * width));
+                                      (size_t)(nr * nc) *
+                                          (gqa_dtype_bits(as) / 8));
         }
     return GQA_OK;
 }
 
-static enum gqa_status digest_one(struct gqa_side *side, size_t i,
-                                  const struct buffers *b)
+static enum gqa_status digest_as(char *hex, const struct gqa_side *side,
+                                 size_t i, enum gqa_dtype as,
+                                 const struct buffers *b)
 {
     struct gqa_content_digest *digest = NULL;
-    enum gqa_status st = GQA_OK;
+    enum gqa_status st;
 
     if (gqa_dtype_bits(side->model->params[i].dtype) % 8 != 0)
         return gqa_fail(GQA_ERR_UNSUPPORTED, "%s: '%s': %s cannot be read",
@@ -132,34 +152,57 @@ static enum gqa_status digest_one(struct gqa_side *side, size_t i,
                         gqa_dtype_name(side->model->params[i].dtype));
     st = gqa_content_digest_create(&digest);
     if (st == GQA_OK)
-        st = digest_param(side, i, digest, b);
+        st = digest_param(side, i, as, digest, b);
     if (st == GQA_OK)
-        gqa_content_digest_format(side->digests[i], digest);
+        gqa_content_digest_format(hex, digest);
     gqa_content_digest_free(digest);
     return st;
+}
+
+static enum gqa_status digest_rounded(struct gqa_pair *p, size_t i,
+                                      const struct buffers *b)
+{
+    const enum gqa_dtype to = p->student.model->params[i].dtype;
+    const size_t k = find_partner(p, i);
+
+    if (k == GQA_NO_PARAM || p->teacher.model->params[k].dtype == to ||
+        !gqa_dtype_is_float(to) ||
+        !gqa_dtype_is_float(p->teacher.model->params[k].dtype))
+        return GQA_OK;
+    return digest_as(p->rounded[i], &p->teacher, k, to, b);
 }
 
 static enum gqa_status digest_some(void *ctx, unsigned worker)
 {
     struct digesting *d = ctx;
-    struct buffers b = {malloc(READ_BYTES), malloc(READ_BYTES)};
-    enum gqa_status st = b.values && b.scratch ? GQA_OK : gqa_fail_nomem();
+    struct gqa_pair *p = d->pair;
+    const size_t n_teacher = p->teacher.model->n_params;
+    const size_t n_student = p->student.model->n_params;
+    struct buffers b = {malloc(ELEMENTS * sizeof(double)),
+                        malloc(ELEMENTS * sizeof(double)),
+                        malloc(ELEMENTS * sizeof(double))};
+    enum gqa_status st =
+        b.values && b.scratch && b.doubles ? GQA_OK : gqa_fail_nomem();
 
     (void)worker;
     while (st == GQA_OK) {
-        size_t i = atomic_fetch_add(&d->next, 1);
-        int which = 0;
+        const size_t i = atomic_fetch_add(&d->next, 1);
 
-        if (i >= d->sides[0]->model->n_params) {
-            i -= d->sides[0]->model->n_params;
-            which = 1;
-        }
-        if (i >= d->sides[which]->model->n_params)
+        if (i >= n_teacher + 2 * n_student)
             break;
-        st = digest_one(d->sides[which], i, &b);
+        if (i >= n_teacher + n_student) {
+            st = digest_rounded(p, i - n_teacher - n_student, &b);
+        } else {
+            struct gqa_side *side = i < n_teacher ? &p->teacher : &p->student;
+            const size_t k = i < n_teacher ? i : i - n_teacher;
+
+            st = digest_as(side->digests[k], side, k,
+                           side->model->params[k].dtype, &b);
+        }
     }
     free(b.values);
     free(b.scratch);
+    free(b.doubles);
     return st;
 }
 
@@ -182,45 +225,51 @@ static enum gqa_status digest_all(struct gqa_side *side)
 
 static enum gqa_status digest_both(struct gqa_pair *p, unsigned n_threads)
 {
-    struct digesting d = {.sides = {&p->teacher, &p->student}};
-    enum gqa_status st = GQA_OK;
+    const size_t n_teacher = p->teacher.model->n_params;
+    const size_t n_student = p->student.model->n_params;
+    struct digesting d = {.pair = p};
+    enum gqa_status st;
 
-    for (int i = 0; i < 2; i++) {
-        struct gqa_side *side = d.sides[i];
-
-        side->digests =
-            calloc(side->model->n_params + 1, sizeof *side->digests);
-        if (!side->digests)
-            return gqa_fail_nomem();
-    }
+    p->teacher.digests = calloc(n_teacher + 1, sizeof *p->teacher.digests);
+    p->student.digests = calloc(n_student + 1, sizeof *p->student.digests);
+    p->rounded = calloc(n_student + 1, sizeof *p->rounded);
+    if (!p->teacher.digests || !p->student.digests || !p->rounded)
+        return gqa_fail_nomem();
     st = gqa_workers_run(n_threads, digest_some, &d);
     if (st == GQA_OK)
         st = digest_all(&p->teacher);
     return st == GQA_OK ? digest_all(&p->student) : st;
 }
 
+static void compare_param(struct gqa_pair *p, size_t i)
+{
+    const size_t k = find_partner(p, i);
+    const char *digest = p->student.digests[i];
+    const bool same_type =
+        k != GQA_NO_PARAM &&
+        p->teacher.model->params[k].dtype == p->student.model->params[i].dtype;
+    const bool same = same_type && strcmp(p->teacher.digests[k], digest) == 0;
+
+    p->same[i] = same ? k : GQA_NO_PARAM;
+    p->differs[i] = !same && strcmp(p->rounded[i], digest) != 0;
+}
+
 static enum gqa_status compare(struct gqa_pair *p, unsigned n_threads)
 {
-    const struct gqa_model *t = p->teacher.model, *s = p->student.model;
-    const size_t n = s->n_params;
+    const size_t n = p->student.model->n_params;
     enum gqa_use *uses = calloc(n + 1, sizeof *uses);
     enum gqa_status st;
 
-    p->partner = calloc(n + 1, sizeof *p->partner);
+    p->same = calloc(n + 1, sizeof *p->same);
     p->differs = calloc(n + 1, sizeof *p->differs);
     p->used = calloc(n + 1, sizeof *p->used);
-    st = uses && p->partner && p->differs && p->used ? digest_both(p, n_threads)
-                                                     : gqa_fail_nomem();
+    st = uses && p->same && p->differs && p->used ? digest_both(p, n_threads)
+                                                  : gqa_fail_nomem();
     if (st == GQA_OK)
         gqa_use_all(uses, p->student.network);
     for (size_t i = 0; i < n && st == GQA_OK; i++) {
         p->used[i] = uses[i] != GQA_USE_NONE;
-        if (!gqa_model_find(t, s->params[i].name, &p->partner[i]) ||
-            !same_shape(&t->params[p->partner[i]], &s->params[i]))
-            p->partner[i] = GQA_NO_PARAM;
-        p->differs[i] =
-            p->partner[i] == GQA_NO_PARAM ||
-            strcmp(p->teacher.digests[p->partner[i]], p->student.digests[i]);
+        compare_param(p, i);
     }
     free(uses);
     return st;
@@ -249,7 +298,8 @@ void gqa_pair_close(struct gqa_pair *pair)
     close_side(&pair->student);
     close_side(&pair->teacher);
     gqa_family_file_free(pair->family);
-    free(pair->partner);
+    free(pair->same);
+    free(pair->rounded);
     free(pair->differs);
     free(pair->used);
 }

@@ -23,10 +23,12 @@ struct gqa_pair {
     struct gqa_side teacher, student;
     struct gqa_family_file *family; /* or NULL */
     /* By parameter of the student: */
-    size_t *partner; /* the teacher's of the same name and shape, or
-                        GQA_NO_PARAM */
-    bool *differs;   /* it has none, or other values */
-    bool *used;      /* the network computes with it */
+    size_t *same;  /* the teacher's with the same bytes, or GQA_NO_PARAM */
+    bool *differs; /* its values are none of the teacher's, also rounded to
+                      its type */
+    /* The teacher's digest in another type, where the student has that. */
+    char (*rounded)[GQA_CONTENT_DIGITS + 1];
+    bool *used; /* the network computes with it */
 };
 
 struct gqa_pair_options {

@@ -3,34 +3,22 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "common/bounds.h"
-
 enum {
     STEPS = 10,
-    WARMUP = 3,
+    WARMUP = 2,
     SEQUENCES = 8, /* that are measured */
-    MAX_RATES = 8,
 };
 
-/* The first is the middle one; each next is so many times larger or smaller. */
-#define FIRST_RATE   1e-3
-#define LARGEST_RATE 3e-3
-#define FACTOR       3.0
-
-/* Numbers that are easily said: 1 and 3 times powers of 10. */
-static double tidy(double rate)
-{
-    const double power = pow(10, floor(log10(rate) + 1e-6));
-
-    return (rate / power > 2 ? 3 : 1) * power;
-}
+/* From the smallest on; the first that is tried. */
+static const double rates[] = {1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3};
+enum { N_RATES = sizeof rates / sizeof *rates, FIRST = 6 };
 
 static enum gqa_status try_steps(struct gqa_training_run *run, double rate)
 {
     const struct gqa_schedule schedule = {.rate = rate,
                                           .n_steps = STEPS,
                                           .warmup = WARMUP,
-                                          .decay = GQA_DECAY_NONE};
+                                          .decay = GQA_DECAY_LINEAR};
     const struct gqa_sequence **sequences =
         calloc(run->batch, sizeof *sequences);
     struct gqa_step_result result;
@@ -68,43 +56,27 @@ static enum gqa_status try_rate(struct gqa_training_run *run, const void *start,
     return st == GQA_OK ? gqa_run_log_probe(run->log, rate, *kl) : st;
 }
 
-static size_t best_of(const struct gqa_history *h)
-{
-    size_t best = 0;
-
-    for (size_t i = 1; i < h->n_probes; i++)
-        if (h->probes[i].kl < h->probes[best].kl)
-            best = i;
-    return best;
-}
-
-/* The next one to try beside the best: 0: there is none. */
-static double next_rate(const struct gqa_history *h)
-{
-    const struct gqa_probe_result *best = &h->probes[best_of(h)];
-    bool has_less = false, has_more = best->rate >= LARGEST_RATE * 0.999;
-
-    for (size_t i = 0; i < h->n_probes; i++) {
-        has_less |= h->probes[i].rate < best->rate;
-        has_more |= h->probes[i].rate > best->rate;
-    }
-    if (h->n_probes >= MAX_RATES)
-        return 0;
-    return !has_more   ? tidy(best->rate * FACTOR)
-           : !has_less ? tidy(best->rate / FACTOR)
-                       : 0;
-}
-
 enum gqa_status gqa_probe_rates(struct gqa_training_run *run, const void *start)
 {
     struct gqa_history *h = &run->history;
-    enum gqa_status st = GQA_OK;
-    double rate = FIRST_RATE, kl;
+    double kl[N_RATES];
+    size_t best = FIRST;
+    enum gqa_status st;
 
     gqa_progress_phase(run->bar, "trying rates", GQA_PROGRESS_TOKENS);
-    for (; rate > 0 && st == GQA_OK; rate = st == GQA_OK ? next_rate(h) : 0)
-        st = try_rate(run, start, rate, &kl);
-    if (st == GQA_OK)
-        h->rate = h->probes[best_of(h)].rate;
+    st = try_rate(run, start, rates[FIRST], &kl[FIRST]);
+    for (size_t i = FIRST + 1; i < N_RATES && st == GQA_OK; i++) {
+        st = try_rate(run, start, rates[i], &kl[i]);
+        if (st == GQA_OK && kl[i] < kl[best])
+            best = i;
+    }
+    /* Lower ones as long as they do better. */
+    for (size_t i = best; i-- > 0 && best <= FIRST && st == GQA_OK;) {
+        st = try_rate(run, start, rates[i], &kl[i]);
+        if (st != GQA_OK || kl[i] >= kl[best])
+            break;
+        best = i;
+    }
+    h->rate = rates[best];
     return st;
 }

@@ -80,8 +80,7 @@ static enum gqa_status create_runtimes(struct gqa_trainer *t)
     if (!shared)
         return gqa_fail_nomem();
     for (size_t i = 0; i < n; i++)
-        shared[i] =
-            p->differs[i] || t->trained[i] ? GQA_NO_PARAM : p->partner[i];
+        shared[i] = t->trained[i] ? GQA_NO_PARAM : p->same[i];
     st = gqa_runtime_create(&t->teacher, p->teacher.network, t->backend,
                             t->device, &teacher);
     if (st == GQA_OK)
