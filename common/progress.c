@@ -156,6 +156,21 @@ void gqa_progress_phase(struct gqa_progress *progress, const char *label,
         draw(&(const struct gqa_progress_state){.label = label});
 }
 
+/* Whether it is time to draw again; then it counts as done. */
+static bool is_due(struct gqa_progress *progress, uint64_t now)
+{
+    if (now - progress->last_ns < 1000000000u / N_UPDATES)
+        return false;
+    progress->last_ns = now;
+    return true;
+}
+
+void gqa_progress_say(struct gqa_progress *progress, const char *text)
+{
+    if (progress->shown && is_due(progress, gqa_clock_ns()))
+        draw(&(const struct gqa_progress_state){.label = text});
+}
+
 void gqa_progress_update(void *arg, uint64_t done, uint64_t all)
 {
     struct gqa_progress *progress = arg;
@@ -168,9 +183,8 @@ void gqa_progress_update(void *arg, uint64_t done, uint64_t all)
         return;
     }
     now = gqa_clock_ns();
-    if (now - progress->last_ns < 1000000000u / N_UPDATES)
+    if (!is_due(progress, now))
         return;
-    progress->last_ns = now;
     draw(&(const struct gqa_progress_state){
         progress->label, progress->unit, done, all, now - progress->start_ns});
 }

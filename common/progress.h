@@ -34,6 +34,10 @@ void gqa_progress_phase(struct gqa_progress *progress, const char *label,
 /* arg: a struct gqa_progress. done of all units. Any thread, one at a time. */
 void gqa_progress_update(void *arg, uint64_t done, uint64_t all);
 
+/* Show a line as it is, where a bar would not say it; likewise seldom enough.
+ */
+void gqa_progress_say(struct gqa_progress *progress, const char *text);
+
 /*
  * Clear the line of whatever bar is drawn, before something else is written
  * to the terminal; the bar comes back as it goes on.

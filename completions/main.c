@@ -4,6 +4,7 @@
 #include "completions/completions.h"
 #include "convert/options.h"
 #include "inspect/options.h"
+#include "uptrain/options.h"
 #include "verify/options.h"
 
 void gqa_completion_choices(const struct gqa_option *row)
@@ -39,7 +40,8 @@ void gqa_completion_help(const struct gqa_option *row, const char *special)
 int main(int argc, char **argv)
 {
     static const struct gqa_tool *const tools[] = {
-        &gqa_convert_tool, &gqa_inspect_tool, &gqa_verify_tool};
+        &gqa_convert_tool, &gqa_inspect_tool, &gqa_uptrain_tool,
+        &gqa_verify_tool};
     static const struct {
         const char *name;
         void (*write)(const struct gqa_tool *tool);

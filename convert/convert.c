@@ -1,10 +1,7 @@
 #include "convert/convert.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/atomic.h"
 #include "common/clock.h"
@@ -21,94 +18,9 @@
 #include "convert/tell_choice.h"
 #include "convert/transforms.h"
 #include "formats/families/load.h"
+#include "formats/recorded.h"
 #include "formats/unwritten.h"
-
-/* False where nothing is there. What cannot be told is an error, never "no". */
-static enum gqa_status same_file(bool *same, const struct stat *a,
-                                 const char *path)
-{
-    struct stat b;
-
-    *same = false;
-    if (stat(path, &b) != 0)
-        return errno == ENOENT ? GQA_OK : gqa_fail_errno("%s", path);
-    *same = a->st_dev == b.st_dev && a->st_ino == b.st_ino;
-    return GQA_OK;
-}
-
-/* Where the file really lies: a link may lead into the output. */
-static enum gqa_status lies_in(bool *lies, const struct stat *folder,
-                               const char *path)
-{
-    char *real = realpath(path, NULL);
-    enum gqa_status st;
-    char *slash;
-
-    *lies = false;
-    if (!real)
-        return errno == ENOENT ? GQA_OK : gqa_fail_errno("%s", path);
-    slash = strrchr(real, '/');
-    slash[slash == real ? 1 : 0] = '\0';
-    st = same_file(lies, folder, real);
-    free(real);
-    return st;
-}
-
-static enum gqa_status is_read(bool *read, const struct stat *output,
-                               const char *path)
-{
-    const enum gqa_status st = same_file(read, output, path);
-
-    return st == GQA_OK && !*read ? lies_in(read, output, path) : st;
-}
-
-/* False where there is none yet. */
-static enum gqa_status find_output(bool *is_there, struct stat *output,
-                                   const struct gqa_convert_options *options)
-{
-    *is_there = true;
-    if (options->to_stdout && isatty(STDOUT_FILENO))
-        return gqa_fail(GQA_ERR_USAGE,
-                        "standard output is a terminal: send it into a file "
-                        "or a pipe, or name OUTPUT");
-    if ((options->to_stdout ? fstat(STDOUT_FILENO, output)
-                            : stat(options->output, output)) == 0)
-        return GQA_OK;
-    *is_there = false;
-    return errno == ENOENT || errno == ENOTDIR
-               ? GQA_OK
-               : gqa_fail_errno("%s", gqa_output_name(options));
-}
-
-/* The output must be none of the files that are read, nor their folder. */
-static enum gqa_status check_output(const struct gqa_convert_options *options,
-                                    const struct gqa_checkpoint *source)
-{
-    const char *config = gqa_checkpoint_config_path(source);
-    const char *folder = gqa_checkpoint_folder(source);
-    enum gqa_status st;
-    struct stat output;
-    bool is_there, same;
-
-    st = find_output(&is_there, &output, options);
-    if (st != GQA_OK || !is_there)
-        return st;
-    st = is_read(&same, &output, gqa_checkpoint_path(source));
-    if (st == GQA_OK && !same && folder)
-        st = same_file(&same, &output, folder);
-    if (st == GQA_OK && !same && config)
-        st = is_read(&same, &output, config);
-    if (st == GQA_OK && !same && options->family_path)
-        st = is_read(&same, &output, options->family_path);
-    for (size_t i = 0;
-         st == GQA_OK && !same && i < gqa_checkpoint_n_sources(source); i++)
-        st = is_read(&same, &output, gqa_checkpoint_source(source, i)->path);
-    if (st == GQA_OK && same)
-        return gqa_fail(GQA_ERR_USAGE,
-                        "%s: the output is the input; give another name",
-                        gqa_output_name(options));
-    return st;
-}
+#include "formats/write/apart.h"
 
 /* Named so that a reader knows which file a message speaks of. */
 static enum gqa_status in_source(enum gqa_status st,
@@ -281,9 +193,11 @@ static enum gqa_status write_output(struct written *w)
         c->choice ? gqa_choice_describe(&o->budget, c->choice) : NULL;
     json_t *recipe = gqa_describe_recipe(
         c->plan, c->source, &c->options->calibration, w->kept, budget);
-    json_t *metadata = o->writer->needs_config
-                           ? gqa_describe_shards(c->plan, c->source, recipe)
-                           : gqa_describe_metadata(c->source, config, recipe);
+    json_t *metadata =
+        o->writer->needs_config
+            ? gqa_record_shards(c->source,
+                                gqa_is_repacking(c->plan) ? NULL : recipe)
+            : gqa_record_metadata(c->source, config, recipe);
     struct gqa_output_options out = {
         .writer = o->writer,
         .settings = o->settings,
@@ -453,7 +367,8 @@ static enum gqa_status run(struct gqa_conversion *c)
         return st;
     gqa_clock_log("opening the input", start, 0);
     start = gqa_clock_s();
-    if ((st = check_output(o, c->source)) != GQA_OK ||
+    if ((st = gqa_output_check_apart(gqa_output_name(o), o->to_stdout,
+                                     c->source, o->family_path)) != GQA_OK ||
         (st = check_written(c)) != GQA_OK)
         return st;
     st = in_source(understand(c, &hints), o);
@@ -481,7 +396,7 @@ static enum gqa_status run(struct gqa_conversion *c)
         return st;
     start = gqa_clock_s();
     st = gqa_kept_transforms_create(&written.kept, c->plan, c->source,
-                                    gqa_count_steps(c->source));
+                                    gqa_recorded_steps(c->source));
     if (st == GQA_OK)
         st = gqa_producer_create(&written.producer, c->plan, c->source,
                                  o->common.n_threads);

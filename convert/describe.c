@@ -9,6 +9,7 @@
 #include "convert/adapt_config.h"
 #include "formats/families/family.h"
 #include "formats/model/rope_config.h"
+#include "formats/recorded.h"
 
 static json_t *integer(uint64_t value)
 {
@@ -137,53 +138,6 @@ json_t *gqa_describe_config(const struct gqa_plan *plan)
 
 /* --- Recipe -------------------------------------------------------------- */
 
-const char *gqa_base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    return slash && slash[1] ? slash + 1 : path;
-}
-
-/* The recipe of the checkpoint itself, where it was converted before; NULL:
- * there is none that can be read. The caller owns it. */
-static json_t *recipe_of(const struct gqa_checkpoint *source)
-{
-    for (size_t i = 0; i < gqa_checkpoint_n_sources(source); i++) {
-        const char *text = json_string_value(json_object_get(
-            gqa_checkpoint_source(source, i)->metadata, "gqa.recipe"));
-        json_t *recipe;
-
-        if (text &&
-            gqa_json_parse(&recipe, text, strlen(text), "gqa.recipe") == GQA_OK)
-            return recipe;
-    }
-    return NULL;
-}
-
-uint64_t gqa_count_steps(const struct gqa_checkpoint *source)
-{
-    json_t *recipe = recipe_of(source);
-    uint64_t n = 0;
-
-    for (const json_t *r = recipe; r; n++)
-        r = json_object_get(json_object_get(r, "source"), "recipe");
-    json_decref(recipe);
-    return n;
-}
-
-/* recipe: of the source, which this takes, or NULL. */
-static json_t *describe_source(const struct gqa_checkpoint *source,
-                               json_t *recipe)
-{
-    json_t *out =
-        json_pack("{s:s, s:o}", "kind", gqa_checkpoint_kind(source), "name",
-                  gqa_json_text(gqa_base_name(gqa_checkpoint_path(source))));
-
-    if (recipe)
-        json_object_set_new(out, "recipe", recipe);
-    return out;
-}
-
 static json_t *describe_attention(const struct gqa_plan_attention *out)
 {
     const struct gqa_attention *a = out->attention;
@@ -304,7 +258,7 @@ json_t *gqa_describe_recipe(const struct gqa_plan *plan,
                                          [GQA_F32] = "f32",
                                          [GQA_F64] = "f64"};
     const struct gqa_plan_options *o = &plan->options;
-    json_t *attentions, *recipe, *old = recipe_of(source);
+    json_t *attentions, *recipe, *old = gqa_recorded_recipe(source);
 
     /* How the weights were made has not changed. */
     if (old && gqa_is_repacking(plan)) {
@@ -314,7 +268,7 @@ json_t *gqa_describe_recipe(const struct gqa_plan *plan,
     attentions = json_array();
     recipe = json_pack(
         "{s:s, s:o, s:s, s:s, s:b}", "tool", "gqa-convert " GQA_VERSION,
-        "source", describe_source(source, old), "method",
+        "source", gqa_record_source(source, old), "method",
         gqa_method_name(o->method), "dtype",
         o->keep_dtype ? "keep" : dtypes[o->dtype], "expanded", (int)o->expand);
 
@@ -330,45 +284,4 @@ json_t *gqa_describe_recipe(const struct gqa_plan *plan,
                               describe_attention(&plan->attentions[i]));
     json_object_set_new(recipe, "attentions", attentions);
     return recipe;
-}
-
-/* --- Metadata ------------------------------------------------------------ */
-
-/* An object as a string, as __metadata__ wants it. */
-static json_t *as_text(const json_t *value)
-{
-    char *text = json_dumps(value, JSON_COMPACT);
-    json_t *string = text ? json_string(text) : NULL;
-
-    free(text);
-    return string;
-}
-
-json_t *gqa_describe_shards(const struct gqa_plan *plan,
-                            const struct gqa_checkpoint *source,
-                            const json_t *recipe)
-{
-    const json_t *old = gqa_checkpoint_source(source, 0)->metadata;
-    json_t *metadata = old ? json_deep_copy(old) : json_object();
-
-    json_object_set_new(metadata, "format", json_string("pt"));
-    json_object_del(metadata, "gqa.config");
-    if (gqa_is_repacking(plan))
-        return metadata;
-    json_object_set_new(metadata, "gqa.version", json_string("1"));
-    json_object_set_new(metadata, "gqa.recipe", as_text(recipe));
-    return metadata;
-}
-
-json_t *gqa_describe_metadata(const struct gqa_checkpoint *source,
-                              const json_t *config, const json_t *recipe)
-{
-    const json_t *old = gqa_checkpoint_source(source, 0)->metadata;
-    json_t *metadata = old ? json_deep_copy(old) : json_object();
-
-    json_object_set_new(metadata, "format", json_string("pt"));
-    json_object_set_new(metadata, "gqa.version", json_string("1"));
-    json_object_set_new(metadata, "gqa.config", as_text(config));
-    json_object_set_new(metadata, "gqa.recipe", as_text(recipe));
-    return metadata;
 }

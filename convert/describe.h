@@ -12,9 +12,6 @@
 #include "convert/plan.h"
 #include "convert/transforms.h"
 
-/* What stands behind the last slash of a path. Lent. */
-const char *gqa_base_name(const char *path);
-
 /* Whether the weights come out as they went in. */
 bool gqa_is_repacking(const struct gqa_plan *plan);
 
@@ -23,9 +20,6 @@ bool gqa_is_repacking(const struct gqa_plan *plan);
  * conversion requires.
  */
 json_t *gqa_describe_config(const struct gqa_plan *plan);
-
-/* Conversions that the recipe of a checkpoint tells of, one after another. */
-uint64_t gqa_count_steps(const struct gqa_checkpoint *source);
 
 /*
  * How it was made; see docs/gqa-format.md. That of the source, if it has one,
@@ -37,18 +31,5 @@ json_t *gqa_describe_recipe(const struct gqa_plan *plan,
                             const struct gqa_calibration *calibration,
                             const struct gqa_kept_transforms *kept,
                             json_t *budget);
-
-/*
- * __metadata__ of each shard of a folder, whose configuration is a file of its
- * own. Where nothing but the container changes it is the source's: as many
- * groups as heads give the source's bytes.
- */
-json_t *gqa_describe_shards(const struct gqa_plan *plan,
-                            const struct gqa_checkpoint *source,
-                            const json_t *recipe);
-
-/* __metadata__ of a file by itself: strings only. */
-json_t *gqa_describe_metadata(const struct gqa_checkpoint *source,
-                              const json_t *config, const json_t *recipe);
 
 #endif

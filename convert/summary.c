@@ -8,12 +8,12 @@
 #include "common/json.h"
 #include "common/ull.h"
 #include "common/units.h"
-#include "convert/describe.h"
 #include "convert/stock.h"
 #include "convert/tell_choice.h"
 #include "convert/totals.h"
 #include "formats/families/family.h"
 #include "formats/folder/companions.h"
+#include "formats/recorded.h"
 
 /* Raised where a member is removed or changes its meaning. */
 enum { SCHEMA_VERSION = 1 };

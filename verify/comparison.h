@@ -16,8 +16,9 @@ struct gqa_comparison {
     const struct gqa_subject *original, *converted;
     struct gqa_weights_options options;
     struct gqa_pairing pairing;
-    struct gqa_recipe recipe;      /* where one is recorded */
-    bool *is_kv;                   /* [n_params] of converted */
+    struct gqa_recipe recipe; /* where one is recorded */
+    bool *is_kv;              /* [n_params] of converted */
+    bool *is_trained; /* [n_params]: by the recipe, which tells no values */
     struct gqa_finding *params;    /* [n_params]: unchanged ones */
     struct gqa_measure *measures;  /* [n_params]; --trained */
     bool *changed;                 /* [n_params]: values that were rounded */
@@ -34,6 +35,10 @@ struct gqa_comparison {
 /* Errors GQA_ERR_USAGE, GQA_ERR_UNSUPPORTED where they are not of one model. */
 GQA_MUST_USE
 enum gqa_status gqa_compare_models(const struct gqa_comparison *comparison);
+
+/* Whether keys or values of an attention are such ones, and not compared. */
+bool gqa_comparison_is_trained(const struct gqa_comparison *comparison,
+                               size_t attention);
 
 /* What the types of the parameters must be: behind pairing.finding. */
 void gqa_compare_dtypes(struct gqa_comparison *comparison);

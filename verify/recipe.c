@@ -13,6 +13,7 @@ enum { MAX_HEADS = 16384 };
 /* The recipes of a checkpoint, oldest first: each has the one before inside. */
 struct chain {
     const json_t *items[GQA_MAX_STEPS];
+    uint64_t numbers[GQA_MAX_STEPS]; /* of each, from 1 */
     size_t n;
 };
 
@@ -92,6 +93,44 @@ static size_t find_start(bool *is_whole, const struct chain *chain,
             return i;
     *is_whole = false;
     return 0;
+}
+
+/* Steps that trained weights are told of, and taken out of the chain: no value
+ * follows from them. */
+static void take_trainings(struct gqa_recipe *r, struct chain *chain,
+                           size_t start)
+{
+    size_t n = start;
+
+    for (size_t i = 0; i < chain->n; i++)
+        chain->numbers[i] = i + 1;
+    for (size_t i = start; i < chain->n; i++) {
+        const json_t *training = json_object_get(chain->items[i], "training");
+        const json_t *trained = json_object_get(training, "trained");
+
+        if (!training) {
+            chain->items[n] = chain->items[i];
+            chain->numbers[n++] = chain->numbers[i];
+            continue;
+        }
+        if (!json_is_array(trained))
+            gqa_note(&r->finding, "it does not say what was trained");
+        r->trained[r->n_trainings++] = trained;
+    }
+    chain->n = n;
+}
+
+bool gqa_recipe_is_trained(const struct gqa_recipe *r, const char *param)
+{
+    for (size_t i = 0; i < r->n_trainings; i++)
+        for (size_t k = 0; k < json_array_size(r->trained[i]); k++) {
+            const char *name =
+                json_string_value(json_array_get(r->trained[i], k));
+
+            if (name && strcmp(name, param) == 0)
+                return true;
+        }
+    return false;
 }
 
 /* --- What a recipe says of all attentions --------------------------------- */
@@ -317,7 +356,7 @@ static void read_all(struct gqa_recipe *r, const struct chain *chain,
         read_said(&said[i], r, recipe);
         if (json_is_array(json_object_get(freed, "divisors")))
             r->divisors = json_object_get(freed, "divisors");
-        said[i].step.number = start + i + 1;
+        said[i].step.number = chain->numbers[start + i];
         if (n != b->n_attentions)
             gqa_note(&r->finding, "it lists %zu attentions, the model has %zu",
                      n, b->n_attentions);
@@ -363,6 +402,7 @@ enum gqa_status gqa_recipe_read(struct gqa_recipe *out,
     unroll(&chain, &out->finding, converted->recipe);
     start = find_start(&out->is_whole, &chain, original);
     out->n_before = start;
+    take_trainings(out, &chain, start);
     out->n_steps = chain.n - start;
     out->steps = calloc(n * out->n_steps + 1, sizeof *out->steps);
     out->fits = calloc(n + 1, sizeof *out->fits);

@@ -27,6 +27,10 @@ struct gqa_recipe {
     size_t n_dtypes;
     /* Of RoPE's frequencies, by the last that changed them; NULL: none. */
     const json_t *divisors;
+    /* Of the steps since the original that trained weights: lists of names,
+     * lent. They are none of `steps`. */
+    const json_t *trained[GQA_MAX_STEPS];
+    size_t n_trainings;
     struct gqa_finding finding, remark;
 };
 
@@ -41,6 +45,9 @@ enum gqa_status gqa_recipe_read(struct gqa_recipe *out,
                                 const struct gqa_subject *original,
                                 const struct gqa_subject *converted);
 void gqa_recipe_free(struct gqa_recipe *recipe);
+
+/* Whether a parameter was trained since the original. */
+bool gqa_recipe_is_trained(const struct gqa_recipe *recipe, const char *param);
 
 /* What attention `i` must be: its steps, less those that change nothing. */
 struct gqa_hypothesis gqa_recipe_hypothesis(const struct gqa_recipe *recipe,

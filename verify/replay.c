@@ -391,6 +391,12 @@ static bool can_replay(const struct gqa_replay *r)
     return can;
 }
 
+static bool is_trained(const struct gqa_replay *r, enum part part)
+{
+    return (part == QUERIES && r->q_is_trained) ||
+           (part == OUTPUTS && r->o_is_trained);
+}
+
 enum gqa_status gqa_replay(struct gqa_replayed *out, const struct gqa_replay *r)
 {
     const struct gqa_pool_step *steps = steps_of(r);
@@ -403,7 +409,7 @@ enum gqa_status gqa_replay(struct gqa_replayed *out, const struct gqa_replay *r)
     for (int part = KEYS; part <= OUTPUTS && st == GQA_OK && out->everything &&
                           !out->finding.text[0];
          part++)
-        if (!out->is_fitted[part])
+        if (!out->is_fitted[part] && !is_trained(r, (enum part)part))
             st = replay_part(out, r, (enum part)part);
     return st;
 }

@@ -12,6 +12,8 @@ struct gqa_replay {
     const struct gqa_subject *original, *converted;
     const struct gqa_recipe *recipe;
     size_t attention;
+    /* Trained since; where its keys or values were, it is not asked for. */
+    bool q_is_trained, o_is_trained;
 };
 
 /* The projections, as the letters "kvqo" in that order name them. */

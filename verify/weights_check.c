@@ -45,6 +45,28 @@ static void mark_turned(struct gqa_comparison *c)
     }
 }
 
+static void mark_trained(struct gqa_comparison *c)
+{
+    for (size_t i = 0; i < c->converted->model->n_params; i++)
+        c->is_trained[i] = !c->options.trained &&
+                           gqa_recipe_is_trained(
+                               &c->recipe, c->converted->model->params[i].name);
+}
+
+static bool is_trained(const struct gqa_comparison *c,
+                       const struct gqa_slice *slice)
+{
+    return (slice->weight != GQA_NO_PARAM && c->is_trained[slice->weight]) ||
+           (slice->bias != GQA_NO_PARAM && c->is_trained[slice->bias]);
+}
+
+bool gqa_comparison_is_trained(const struct gqa_comparison *c, size_t i)
+{
+    const struct gqa_attention *a = &c->converted->model->attentions[i];
+
+    return is_trained(c, &a->k) || is_trained(c, &a->v);
+}
+
 /* Those of another shape cannot be compared. */
 static void check_shapes(struct gqa_comparison *c)
 {
@@ -75,7 +97,8 @@ static enum gqa_status check_param(struct gqa_comparison *c, size_t i,
     struct gqa_difference d;
     enum gqa_status st;
 
-    if (c->is_kv[i] || (c->is_turned[i] && !c->options.trained) ||
+    if (c->is_kv[i] || c->is_trained[i] ||
+        (c->is_turned[i] && !c->options.trained) ||
         c->pairing.partner[i] == GQA_NO_PARAM)
         return GQA_OK;
     pair.from = &c->original->model->params[c->pairing.partner[i]];
@@ -113,11 +136,16 @@ static enum gqa_status check_param(struct gqa_comparison *c, size_t i,
 
 static enum gqa_status check_aligned(struct gqa_comparison *c, size_t i)
 {
-    return gqa_replay(&c->replayed[i],
-                      &(const struct gqa_replay){.original = c->original,
-                                                 .converted = c->converted,
-                                                 .recipe = &c->recipe,
-                                                 .attention = i});
+    const struct gqa_attention *a = &c->converted->model->attentions[i];
+
+    return gqa_replay(
+        &c->replayed[i],
+        &(const struct gqa_replay){.original = c->original,
+                                   .converted = c->converted,
+                                   .recipe = &c->recipe,
+                                   .attention = i,
+                                   .q_is_trained = is_trained(c, &a->q),
+                                   .o_is_trained = is_trained(c, &a->o)});
 }
 
 static enum gqa_status check_heads(struct gqa_comparison *c, size_t i,
@@ -127,6 +155,8 @@ static enum gqa_status check_heads(struct gqa_comparison *c, size_t i,
     enum gqa_status st;
 
     if (c->converted->recipe && !c->recipe.fits[i])
+        return GQA_OK;
+    if (gqa_comparison_is_trained(c, i))
         return GQA_OK;
     if (c->converted->recipe && c->recipe.aligned[i])
         return c->options.trained ? GQA_OK : check_aligned(c, i);
@@ -196,6 +226,7 @@ static enum gqa_status prepare(struct gqa_comparison *c)
         return st;
     check_shapes(c);
     mark_turned(c);
+    mark_trained(c);
     for (size_t i = 0; i < b->n_params; i++)
         c->follows[i] = GQA_FOLLOWS_NONE;
     if (c->converted->recipe)
@@ -260,12 +291,14 @@ static bool allocate(struct gqa_comparison *c)
     c->measures = calloc(n_params, sizeof *c->measures);
     c->changed = calloc(n_params, sizeof *c->changed);
     c->is_turned = calloc(n_params, sizeof *c->is_turned);
+    c->is_trained = calloc(n_params, sizeof *c->is_trained);
     c->heads = calloc(n_attentions, sizeof *c->heads);
     c->moved = calloc(n_attentions, sizeof *c->moved);
     c->replayed = calloc(n_attentions, sizeof *c->replayed);
     c->follows = calloc(n_params, sizeof *c->follows);
-    return c->follows && c->replayed && c->is_kv && c->is_turned && c->params &&
-           c->measures && c->changed && c->heads && c->moved;
+    return c->follows && c->replayed && c->is_kv && c->is_turned &&
+           c->is_trained && c->params && c->measures && c->changed &&
+           c->heads && c->moved;
 }
 
 static void clear(struct gqa_comparison *c)
@@ -274,6 +307,7 @@ static void clear(struct gqa_comparison *c)
     gqa_recipe_free(&c->recipe);
     free(c->is_kv);
     free(c->is_turned);
+    free(c->is_trained);
     free(c->params);
     free(c->measures);
     free(c->changed);

@@ -23,23 +23,30 @@ static enum gqa_status add(struct gqa_report *report, const char *name,
     return gqa_report_add(report, &check);
 }
 
+static void say_recipe(char *figure, size_t size, const struct gqa_recipe *r)
+{
+    const char *trained = r->n_trainings > 0 ? ", then trained" : "";
+
+    if (r->n_steps > 1)
+        snprintf(figure, size, "%zu conversions, the last %s%s", r->n_steps,
+                 r->method ? r->method : "unknown", trained);
+    else if (r->n_steps == 0)
+        snprintf(figure, size, "%s",
+                 r->n_trainings > 0 ? "that of the original, then trained"
+                                    : "that of the original");
+    else
+        snprintf(figure, size, "%s%s", r->method ? r->method : "", trained);
+}
+
 static enum gqa_status add_recipe(struct gqa_report *report,
                                   const struct gqa_comparison *c)
 {
     struct gqa_check check = {
         .group = GQA_CHECK_WEIGHTS, .name = "recipe", .verdict = GQA_SKIPPED};
-    char figure[64];
+    char figure[96];
 
     if (c->converted->recipe) {
-        if (c->recipe.n_steps > 1)
-            snprintf(figure, sizeof figure, "%zu conversions, the last %s",
-                     c->recipe.n_steps,
-                     c->recipe.method ? c->recipe.method : "unknown");
-        else
-            snprintf(figure, sizeof figure, "%s",
-                     c->recipe.n_steps == 0 ? "that of the original"
-                     : c->recipe.method     ? c->recipe.method
-                                            : "");
+        say_recipe(figure, sizeof figure, &c->recipe);
         return add(report, "recipe", &c->recipe.finding, &c->recipe.remark,
                    figure, NULL, 0);
     }
@@ -76,7 +83,8 @@ static void count_unchanged(struct unchanged *u, const struct gqa_comparison *c)
     for (size_t i = 0; i < b->n_params; i++) {
         const size_t partner = c->pairing.partner[i];
 
-        if (c->is_kv[i] || c->is_turned[i] || partner == GQA_NO_PARAM)
+        if (c->is_kv[i] || c->is_turned[i] || c->is_trained[i] ||
+            partner == GQA_NO_PARAM)
             continue;
         u->n++;
         u->rounded |=
@@ -86,7 +94,8 @@ static void count_unchanged(struct unchanged *u, const struct gqa_comparison *c)
     }
     for (size_t i = 0; i < b->n_attentions; i++) {
         if (b->attentions[i].q.weight != b->attentions[i].k.weight ||
-            (c->converted->recipe && c->recipe.aligned[i]))
+            (c->converted->recipe && c->recipe.aligned[i]) ||
+            gqa_comparison_is_trained(c, i))
             continue;
         u->n++;
         if (c->heads[i].unchanged.text[0] && u->n_bad++ == 0)
@@ -254,7 +263,7 @@ static enum gqa_status are_reversed(bool *reversed,
 
 struct grouped {
     size_t n, n_bad, n_ungrouped, shown;
-    size_t n_aligned, n_replayed;
+    size_t n_aligned, n_replayed, n_trained;
     size_t n_fitted[GQA_N_PROJECTIONS]; /* of those that were */
     bool explained;                     /* the first that is wrong */
     struct gqa_finding first;
@@ -271,6 +280,10 @@ static void count_grouped(struct grouped *g, const struct gqa_comparison *c)
 
         if (c->converted->recipe && !c->recipe.fits[i]) {
             g->n_bad++;
+            continue;
+        }
+        if (gqa_comparison_is_trained(c, i)) {
+            g->n_trained++;
             continue;
         }
         if (c->converted->recipe && c->recipe.aligned[i]) {
@@ -342,7 +355,7 @@ static enum gqa_status suspect(struct grouped *g,
         gqa_note_more(&g->first,
                       "most attentions differ: if the model was trained since, "
                       "--trained says by how much");
-    if (g->n + g->n_aligned < n)
+    if (g->n + g->n_aligned + g->n_trained < n)
         gqa_note(&g->first, "where the recipe does not fit, nothing can be "
                             "recomputed");
     return GQA_OK;
@@ -398,6 +411,11 @@ static enum gqa_status add_grouped(struct gqa_report *report,
             "are worth",
             g.n_aligned - g.n_replayed);
     remark_on_fits(&remark, &g);
+    if (g.n_trained > 0)
+        gqa_note_more(&remark,
+                      "%zu of %zu attentions were trained, and are not made "
+                      "again: fidelity says what they are worth",
+                      g.n_trained, n);
     if (g.n_aligned > 0 && g.n_bad == 0 && g.n_replayed == g.n_aligned)
         snprintf(figure, sizeof figure,
                  "%zu of %zu attentions aligned, made again bit by bit%s",
@@ -409,17 +427,23 @@ static enum gqa_status add_grouped(struct gqa_report *report,
     else if (g.n_aligned > 0 && g.n_bad > 0)
         snprintf(figure, sizeof figure, "%zu of %zu attentions right",
                  n - g.n_bad, n);
+    else if (g.n_trained > 0 && g.n_bad == 0 && g.shown == GQA_NO_PARAM)
+        snprintf(figure, sizeof figure, "%zu of %zu attentions trained since",
+                 g.n_trained, n);
     else
         say_grouped(figure, sizeof figure, &g, c);
-    return add(
-        report, "grouped", &g.first, &remark, figure,
-        json_pack(
-            "{s:I, s:I, s:I, s:I, s:I, s:I}", "n_attentions", (json_int_t)n,
-            "n_grouped", (json_int_t)(g.n + g.n_aligned - g.n_ungrouped),
-            "n_right", (json_int_t)(n - g.n_bad - (g.n_aligned - g.n_replayed)),
-            "n_wrong", (json_int_t)g.n_bad, "n_aligned",
-            (json_int_t)g.n_aligned, "n_replayed", (json_int_t)g.n_replayed),
-        0);
+    return add(report, "grouped", &g.first, &remark, figure,
+               json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "n_attentions",
+                         (json_int_t)n, "n_grouped",
+                         (json_int_t)(g.n + g.n_aligned - g.n_ungrouped),
+                         "n_right",
+                         (json_int_t)(n - g.n_bad - g.n_trained -
+                                      (g.n_aligned - g.n_replayed)),
+                         "n_wrong", (json_int_t)g.n_bad, "n_aligned",
+                         (json_int_t)g.n_aligned, "n_replayed",
+                         (json_int_t)g.n_replayed, "n_trained",
+                         (json_int_t)g.n_trained),
+               0);
 }
 
 /* --- Weights that were trained -------------------------------------------- */

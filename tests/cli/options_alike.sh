@@ -1,7 +1,7 @@
 # What every tool says of a command line that is wrong: one wording.
 try() {
     echo "== $*"
-    for tool in gqa-convert gqa-inspect gqa-verify; do
+    for tool in gqa-convert gqa-inspect gqa-uptrain gqa-verify; do
         "$tool" "$@" >out 2>&1
         echo "exit $?"
         grep -v '^try ' out
@@ -20,7 +20,7 @@ try --ver a b
 try
 try a b c
 try -- --help ''
-for tool in gqa-convert gqa-inspect gqa-verify; do
+for tool in gqa-convert gqa-inspect gqa-uptrain gqa-verify; do
     "$tool" --versi
     "$tool" --help >short
     "$tool" -h | cmp - short

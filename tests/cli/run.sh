@@ -19,7 +19,7 @@ build=$(cd "${GQA_BUILD:-$root/build/dev}" && pwd)
 
 export DATA=$root/tests/data
 export CLI=$here
-export PATH=$build/convert:$build/inspect:$build/verify:$build/tests/cli:$PATH
+export PATH=$build/convert:$build/inspect:$build/uptrain:$build/verify:$build/tests/cli:$PATH
 export GQA_PLUGINS=$build/tests/cli
 export LC_ALL=C
 

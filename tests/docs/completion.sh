@@ -6,7 +6,7 @@
 set -euo pipefail
 
 scripts=$(cd "$GQA_BUILD/completions" && pwd)
-for tool in gqa-convert gqa-inspect gqa-verify; do
+for tool in gqa-convert gqa-inspect gqa-uptrain gqa-verify; do
     # shellcheck source=/dev/null
     source "$scripts/bash/$tool"
     # The other shells' are read, where they are there.

@@ -8,7 +8,7 @@ set -euo pipefail
 
 tool=$1
 root=$(cd "$(dirname "$0")/../.." && pwd)
-PATH=$GQA_BUILD/convert:$GQA_BUILD/inspect:$GQA_BUILD/verify:$PATH
+PATH=$GQA_BUILD/convert:$GQA_BUILD/inspect:$GQA_BUILD/uptrain:$GQA_BUILD/verify:$PATH
 command -v mandoc >/dev/null || exit 77
 
 option='((-[A-Za-z], )?--[a-z0-9-]+(=[^ ]+)?)'

@@ -16,7 +16,7 @@ file=$(realpath "$1")
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 build=$(cd "$GQA_BUILD" && pwd)
-export PATH=$build/convert:$build/inspect:$build/verify:$PATH LC_ALL=C
+export PATH=$build/convert:$build/inspect:$build/uptrain:$build/verify:$PATH LC_ALL=C
 
 case $file in
 *.md)

@@ -15,7 +15,7 @@
 set -euo pipefail
 cd "${1-.}"
 
-folders=(common formats runtime align convert inspect verify)
+folders=(common formats runtime align convert uptrain inspect verify)
 # Starting points of what must stay apart
 apart=(runtime/backend.h runtime/ops.h runtime/cuda/*.cu
     tests/unit/plugin_stub.c tests/cli/hollow_plugin.c)
@@ -44,6 +44,7 @@ BEGIN {
     rank["runtime"] = 3
     rank["align"] = 4
     rank["convert"] = rank["inspect"] = rank["verify"] = 5
+    rank["uptrain"] = 5
 }
 {
     file = substr($0, 1, index($0, ":") - 1)

@@ -12,7 +12,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 mkdir -p "$scratch/tests"
-cp -r "$root"/{common,formats,runtime,align,convert,inspect,verify} "$scratch"
+cp -r "$root"/{common,formats,runtime,align,convert,uptrain,inspect,verify} "$scratch"
 cp -r "$root/tests/unit" "$root/tests/cli" "$scratch/tests"
 "$here/includes.sh" "$scratch"
 

@@ -7,7 +7,7 @@ build=$(cd "${GQA_BUILD:-$root/build/release}" && pwd)
 torture=$build/tests/torture
 data=$root/tests/data
 
-export PATH=$build/convert:$build/inspect:$build/verify:$PATH
+export PATH=$build/convert:$build/inspect:$build/uptrain:$build/verify:$PATH
 export LC_ALL=C
 # Its own threads are not wanted, and allocate in an order of their own.
 export OPENBLAS_NUM_THREADS=1

@@ -14,7 +14,7 @@ set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=$(cd "${GQA_BUILD:-$root/build/release}" && pwd)
-export PATH=$build/convert:$build/inspect:$build/verify:$PATH
+export PATH=$build/convert:$build/inspect:$build/uptrain:$build/verify:$PATH
 export LC_ALL=C OPENBLAS_NUM_THREADS=1
 
 if [[ ${1-} != --inside ]]; then

@@ -1,0 +1,1 @@
+gqa-uptrain --help

@@ -1,0 +1,40 @@
+# What cannot be trained, and what gains nothing
+sample=$DATA/sample/t5-tiny16/tf_model.h5
+gqa-convert -q --groups 2 "$sample" model.gqa
+gqa-convert -q --groups 2 --expand "$sample" expanded.gqa
+gqa-convert -q --groups 16 "$sample" same.gqa
+try() {
+    echo "== $*"
+    gqa-uptrain -q --steps 2 --batch 2 --length 16 --eval-sequences 2 "$@"
+    echo "exit $?"
+}
+try model.gqa out.gqa
+try --teacher "$sample" model.gqa out.txt
+try --teacher "$sample" model.gqa -
+try --teacher "$sample" model.gqa model.gqa --force
+try --teacher same.gqa model.gqa same.gqa --force
+try --teacher "$sample" expanded.gqa out.gqa
+try --teacher "$sample" same.gqa out.gqa
+try --teacher "$DATA/good/llama" model.gqa out.gqa
+try --teacher "$sample" --train 'attention,*.nothing' model.gqa out.gqa
+try --teacher "$sample" --loss mse model.gqa out.gqa
+try --teacher "$sample" --data self:0 model.gqa out.gqa
+try --teacher "$sample" --data -,- model.gqa out.gqa
+try --teacher "$sample" --samples 4 --text notes model.gqa out.gqa
+try --teacher "$sample" --text missing model.gqa out.gqa
+try --teacher "$sample" --warmup 3 model.gqa out.gqa
+try --teacher "$sample" --rate 0 model.gqa out.gqa
+try --teacher "$sample" --budget-time 3x model.gqa out.gqa
+try --teacher "$sample" --every 3 model.gqa out.gqa
+try --teacher "$sample" --store model.gqa out.safetensors
+touch there.gqa
+try --teacher "$sample" model.gqa there.gqa
+echo "1 2 9999" >tokens
+try --teacher "$sample" --tokens tokens model.gqa out.gqa
+# A rate that ruins it
+try --teacher "$sample" --rate 100 model.gqa out.gqa
+try --teacher "$sample" --rate 100 --write-start model.gqa start.gqa
+gqa-verify --no-run --against model.gqa start.gqa | grep ^weights
+gqa-uptrain --teacher "$sample" --rate 100 --steps 1 --batch 2 --length 16 \
+    --eval-sequences 2 model.gqa out.gqa | tail -n 2
+ls ./*

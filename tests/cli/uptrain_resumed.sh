@@ -1,0 +1,46 @@
+# A run that is killed, or stopped, goes on to the same bits; so do other
+# numbers of threads.
+sample=$DATA/sample/t5-tiny16/tf_model.h5
+gqa-convert -q --groups 2 "$sample" model.gqa
+options=(-q --steps 12 --batch 2 --length 16 --eval-sequences 2
+    --eval-every 2 --teacher "$sample")
+train() {
+    gqa-uptrain "${options[@]}" "$@"
+}
+train model.gqa whole.gqa
+echo "exit $?"
+train --threads 1 model.gqa one.gqa
+cmp whole.gqa one.gqa && echo "one thread: the same"
+# Wait for a state that comes, then send a signal.
+stop() {
+    local state=$2/uptrain-state.safetensors
+
+    gqa-uptrain "${options[@]}" --checkpoint "$2" --every 1 model.gqa "$2.gqa" \
+        2>/dev/null &
+    until [[ -e $state ]]; do :; done
+    kill -s "$1" $!
+    wait $! 2>/dev/null
+    [[ -e $2.gqa ]] && echo "it was too quick"
+    train --checkpoint "$2" --every 1 --log "$2.log" model.gqa "$2.gqa"
+    echo "exit $?"
+    head -c 10 "$2.log"
+    echo
+    cmp whole.gqa "$2.gqa" && echo "$1: the same"
+    ls -A "$2"
+}
+stop KILL killed
+stop TERM stopped
+# A run that is over has nothing left to do.
+train --checkpoint stopped --force model.gqa stopped.gqa
+cmp whole.gqa stopped.gqa && echo "over: the same"
+# States of other runs
+train --checkpoint stopped --seed 1 model.gqa other.gqa
+echo "exit $?"
+train --checkpoint stopped --rate 1e-3 model.gqa other.gqa
+echo "exit $?"
+gqa-convert -q --groups 8 "$sample" eight.gqa
+train --checkpoint stopped eight.gqa other.gqa 2>&1 | sed 's/"[0-9a-f]*"/DIGEST/g'
+printf 'nothing' >stopped/uptrain-state.safetensors
+train --checkpoint stopped model.gqa other.gqa
+echo "exit $?"
+ls ./*.gqa

@@ -1,0 +1,243 @@
+#include "uptrain/data.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/bounds.h"
+#include "common/log.h"
+#include "common/random.h"
+#include "runtime/data/sample.h"
+#include "uptrain/data_file.h"
+#include "uptrain/order.h"
+
+/* Drawn at a time, at least. */
+enum { BLOCK = 64, N_BLOCKS = 2 };
+
+/* Sequences that the teacher draws, block by block. */
+struct own {
+    struct gqa_tokens *blocks; /* [n_blocks] */
+    uint64_t *numbers;         /* of the block that is there, from 1; 0: none */
+    uint64_t n_blocks;
+    uint64_t block; /* sequences of each */
+};
+
+struct source {
+    const struct gqa_data_item *item;
+    struct gqa_tokens tokens; /* of a file */
+    struct gqa_data_file file;
+    struct gqa_order order;
+    struct own own;
+    uint64_t n_seen; /* before `next_step` */
+};
+
+struct gqa_data {
+    struct gqa_data_options options;
+    struct gqa_runtime *teacher;
+    const struct gqa_network *network;
+    struct gqa_progress *bar;
+    struct source *sources;
+    size_t n;
+    double *shares;
+    uint64_t next_step; /* that the counts are of */
+    struct gqa_tokens held_out;
+};
+
+/* --- The teacher's own ---------------------------------------------------- */
+
+static enum gqa_status draw(struct gqa_tokens *out, const struct gqa_data *d,
+                            const char *what, uint64_t number, uint64_t n)
+{
+    const struct gqa_sample_options options = {
+        .n = n,
+        .length = d->options.length,
+        .seed = gqa_random_key(d->options.seed, what, number),
+        .progress = gqa_progress_update,
+        .progress_ctx = d->bar};
+
+    gqa_progress_phase(d->bar, "drawing sequences", GQA_PROGRESS_TOKENS);
+    return gqa_sample(out, d->teacher, d->network, &options);
+}
+
+static enum gqa_status own_create(struct own *own, const struct gqa_data *d)
+{
+    own->block = gqa_max_u64(BLOCK, d->options.batch);
+    own->n_blocks = N_BLOCKS;
+    if (d->options.n_own > 0) {
+        own->block = gqa_min_u64(own->block, d->options.n_own);
+        own->n_blocks = (d->options.n_own + own->block - 1) / own->block;
+    }
+    own->blocks = calloc(own->n_blocks, sizeof *own->blocks);
+    own->numbers = calloc(own->n_blocks, sizeof *own->numbers);
+    return own->blocks && own->numbers ? GQA_OK : gqa_fail_nomem();
+}
+
+static enum gqa_status own_at(const struct gqa_sequence **out, struct own *own,
+                              const struct gqa_data *d, uint64_t index)
+{
+    const uint64_t number = index / own->block;
+    const uint64_t at = number % own->n_blocks;
+    enum gqa_status st;
+
+    if (own->numbers[at] != number + 1) {
+        gqa_tokens_clear(&own->blocks[at]);
+        own->numbers[at] = 0;
+        st = draw(&own->blocks[at], d, "own", number, own->block);
+        if (st != GQA_OK)
+            return st;
+        own->numbers[at] = number + 1;
+    }
+    *out = &own->blocks[at].sequences[index % own->block];
+    return GQA_OK;
+}
+
+/* --- All of them ---------------------------------------------------------- */
+
+static bool is_own(const struct source *s)
+{
+    return s->item->kind == GQA_DATA_SELF;
+}
+
+static enum gqa_status open_source(struct gqa_data *d, struct source *s,
+                                   uint64_t n_held_out)
+{
+    const uint64_t key =
+        gqa_random_key(d->options.seed, "order", (uint64_t)(s - d->sources));
+    enum gqa_status st;
+
+    if (is_own(s)) {
+        /* Of so many, seen again and again. */
+        gqa_order_init(&s->order, key, d->options.n_own);
+        st = own_create(&s->own, d);
+        if (st == GQA_OK && n_held_out > 0) {
+            struct gqa_tokens drawn = {NULL, 0};
+
+            st = draw(&drawn, d, "held out", 0, n_held_out);
+            if (st == GQA_OK)
+                st = gqa_tokens_move(&d->held_out, &drawn);
+            gqa_tokens_clear(&drawn);
+        }
+        return st;
+    }
+    st = gqa_data_file_read(&s->tokens, s->file.digest, s->item, d->teacher,
+                            d->network, d->options.length, d->options.seed);
+    if (st == GQA_OK)
+        st = gqa_data_hold_out(&d->held_out, &s->file.n_held_out, &s->tokens,
+                               n_held_out);
+    s->file.item = s->item;
+    s->file.n_sequences = s->tokens.n;
+    if (st == GQA_OK)
+        gqa_order_init(&s->order, key, s->tokens.n);
+    return st;
+}
+
+enum gqa_status gqa_data_create(struct gqa_data **out,
+                                const struct gqa_data_options *options,
+                                struct gqa_runtime *teacher,
+                                const struct gqa_network *network,
+                                struct gqa_progress *bar)
+{
+    struct gqa_data *d = calloc(1, sizeof *d);
+    double all = 0;
+    enum gqa_status st = GQA_OK;
+
+    if (!d)
+        return gqa_fail_nomem();
+    d->options = *options;
+    d->teacher = teacher;
+    d->network = network;
+    d->bar = bar;
+    d->n = options->list->n;
+    d->sources = calloc(d->n, sizeof *d->sources);
+    d->shares = calloc(d->n, sizeof *d->shares);
+    if (!d->sources || !d->shares) {
+        gqa_data_free(d);
+        return gqa_fail_nomem();
+    }
+    for (size_t i = 0; i < d->n; i++) {
+        d->sources[i].item = &options->list->items[i];
+        all += d->shares[i] = options->list->items[i].share;
+    }
+    for (size_t i = 0; i < d->n && st == GQA_OK; i++) {
+        const double n = (double)options->n_held_out * d->shares[i] / all + 0.5;
+
+        st = open_source(d, &d->sources[i], gqa_max_u64((uint64_t)n, 1));
+    }
+    if (st != GQA_OK) {
+        gqa_data_free(d);
+        return st;
+    }
+    *out = d;
+    return GQA_OK;
+}
+
+void gqa_data_free(struct gqa_data *d)
+{
+    if (!d)
+        return;
+    for (size_t i = 0; d->sources && i < d->n; i++) {
+        struct source *s = &d->sources[i];
+
+        for (uint64_t k = 0; s->own.blocks && k < s->own.n_blocks; k++)
+            gqa_tokens_clear(&s->own.blocks[k]);
+        free(s->own.blocks);
+        free(s->own.numbers);
+        gqa_tokens_clear(&s->tokens);
+        gqa_order_clear(&s->order);
+    }
+    free(d->sources);
+    free(d->shares);
+    gqa_tokens_clear(&d->held_out);
+    free(d);
+}
+
+static struct source *choose(const struct gqa_data *d, uint64_t slot)
+{
+    return &d->sources[gqa_order_choose(
+        gqa_random_key(d->options.seed, "mix", 0), slot, d->shares, d->n)];
+}
+
+/* What was seen of each source before a step. */
+static void count_to(struct gqa_data *d, uint64_t step)
+{
+    if (step < d->next_step) {
+        d->next_step = 0;
+        for (size_t i = 0; i < d->n; i++)
+            d->sources[i].n_seen = 0;
+    }
+    for (; d->next_step < step; d->next_step++)
+        for (uint64_t i = 0; i < d->options.batch; i++)
+            choose(d, d->next_step * d->options.batch + i)->n_seen++;
+}
+
+enum gqa_status gqa_data_step(struct gqa_data *d, uint64_t step,
+                              const struct gqa_sequence **out)
+{
+    enum gqa_status st = GQA_OK;
+
+    count_to(d, step);
+    for (uint64_t i = 0; i < d->options.batch && st == GQA_OK; i++) {
+        struct source *s = choose(d, step * d->options.batch + i);
+        uint64_t at = s->n_seen++;
+
+        if (s->order.n > 0)
+            st = gqa_order_at(&at, &s->order, at);
+        if (st != GQA_OK)
+            break;
+        if (is_own(s))
+            st = own_at(&out[i], &s->own, d, at);
+        else
+            out[i] = &s->tokens.sequences[at];
+    }
+    d->next_step = step + 1;
+    return st;
+}
+
+const struct gqa_tokens *gqa_data_held_out(const struct gqa_data *d)
+{
+    return &d->held_out;
+}
+
+const struct gqa_data_file *gqa_data_file(const struct gqa_data *d, size_t item)
+{
+    return is_own(&d->sources[item]) ? NULL : &d->sources[item].file;
+}

@@ -1,0 +1,56 @@
+/* The command line of gqa-uptrain. */
+#ifndef GQA_UPTRAIN_OPTIONS_H
+#define GQA_UPTRAIN_OPTIONS_H
+
+#include "common/options.h"
+#include "formats/writers.h"
+#include "uptrain/data_list.h"
+#include "uptrain/loss.h"
+#include "uptrain/optimiser.h"
+#include "uptrain/schedule.h"
+
+struct gqa_uptrain_options {
+    struct gqa_options common; /* first: gqa_options_parse() */
+    const char *teacher, *student, *output, *family_path;
+    const struct gqa_writer *writer; /* by the name of output */
+    struct gqa_output_settings settings;
+    bool force, dry_run, write_start;
+    int device; /* enum gqa_learning_device */
+
+    struct gqa_data_list data; /* owned */
+    uint64_t n_own;            /* 0: as many as are needed */
+    uint64_t batch, accumulate, length, n_steps;
+    uint64_t seed;
+
+    const char *train; /* trained.h */
+    struct gqa_loss_mix loss;
+    int optimiser; /* enum gqa_optimiser_kind */
+    double weight_decay, clip;
+    double rate; /* 0: to be found */
+    int decay;   /* enum gqa_decay */
+    uint64_t warmup;
+
+    uint64_t eval_every, n_held_out;
+    double until_kl, budget_s; /* below 0: none */
+
+    const char *checkpoint;
+    uint64_t every;
+    const char *log_path, *html_path;
+};
+
+/* Its options, for help and completions. */
+extern const struct gqa_tool gqa_uptrain_tool;
+
+/*
+ * Parse the arguments; strings are lent by argv. Errors GQA_ERR_USAGE. The
+ * caller frees with gqa_uptrain_options_clear(), also after an error.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_uptrain_options_parse(struct gqa_uptrain_options *out,
+                                          int argc, char **argv);
+void gqa_uptrain_options_clear(struct gqa_uptrain_options *options);
+
+bool gqa_uptrain_given(const struct gqa_uptrain_options *options,
+                       const char *name);
+
+#endif

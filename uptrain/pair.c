@@ -1,0 +1,305 @@
+#include "uptrain/pair.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/bounds.h"
+#include "common/interrupt.h"
+#include "common/workers.h"
+#include "formats/recorded.h"
+#include "runtime/uses.h"
+
+/* Read at a time. */
+enum { ELEMENTS = 1 << 18 };
+
+static enum gqa_status open_side(struct gqa_side *side, const char *path,
+                                 const struct gqa_pair_options *o,
+                                 const struct gqa_family_file *family)
+{
+    const struct gqa_checkpoint_options open = {.unsafe_hdf5 = o->unsafe_hdf5};
+    const struct gqa_model_hints hints = {.family = family};
+    enum gqa_status st = gqa_checkpoint_open(&side->checkpoint, path, &open);
+
+    side->path = path;
+    if (st != GQA_OK)
+        return st; /* which says the path */
+    st = gqa_model_create(&side->model, side->checkpoint, &hints);
+    if (st == GQA_OK)
+        st = gqa_network_create(&side->network, side->model);
+    side->weights = (struct gqa_checkpoint_weights){
+        .checkpoint = side->checkpoint, .model = side->model};
+    return st == GQA_OK ? st : gqa_fail_prefix(st, "%s", path);
+}
+
+static void close_side(struct gqa_side *side)
+{
+    gqa_network_free(side->network);
+    gqa_model_free(side->model);
+    gqa_checkpoint_close(side->checkpoint);
+    free(side->digests);
+}
+
+/* Heads that were written several times would come apart. */
+static enum gqa_status check_expanded(const struct gqa_side *student)
+{
+    json_t *recipe = gqa_recorded_recipe(student->checkpoint);
+    const bool expanded = json_is_true(json_object_get(recipe, "expanded"));
+
+    json_decref(recipe);
+    return expanded
+               ? gqa_fail(GQA_ERR_USAGE,
+                          "%s: its heads are expanded, and would come to "
+                          "differ: convert without --expand, and expand what "
+                          "comes of it",
+                          student->path)
+               : GQA_OK;
+}
+
+static enum gqa_status check_kinds(const struct gqa_pair *p)
+{
+    const struct gqa_network *t = p->teacher.network, *s = p->student.network;
+
+    if (t->n_stacks != s->n_stacks)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "%s has %s encoder, %s has %s: they are not one model",
+                        p->teacher.path, t->n_stacks > 1 ? "an" : "no",
+                        p->student.path, s->n_stacks > 1 ? "one" : "none");
+    if (t->vocab_size != s->vocab_size)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "%s has a vocabulary of %llu, %s one of %llu: they "
+                        "are not one model",
+                        p->teacher.path, (unsigned long long)t->vocab_size,
+                        p->student.path, (unsigned long long)s->vocab_size);
+    return GQA_OK;
+}
+
+/* The teacher's parameter of the same name and shape; GQA_NO_PARAM: none. */
+static size_t find_partner(const struct gqa_pair *p, size_t i)
+{
+    const struct gqa_param *b = &p->student.model->params[i], *a;
+    size_t k;
+
+    if (!gqa_model_find(p->teacher.model, b->name, &k))
+        return GQA_NO_PARAM;
+    a = &p->teacher.model->params[k];
+    return a->rank == b->rank &&
+                   memcmp(a->shape, b->shape, a->rank * sizeof *a->shape) ==
+                       0 &&
+                   a->rows == b->rows && a->cols == b->cols
+               ? k
+               : GQA_NO_PARAM;
+}
+
+/* --- Values --------------------------------------------------------------- */
+
+/* Parameters of both, the teacher's first; then the teacher's once more, by
+ * those of the student, rounded to their types. */
+struct digesting {
+    struct gqa_pair *pair;
+    atomic_size_t next;
+};
+
+struct buffers {
+    char *values, *scratch; /* [ELEMENTS] of the widest type, each */
+    double *doubles;        /* [ELEMENTS] */
+};
+
+/* As values of type `as`. */
+static enum gqa_status digest_param(const struct gqa_side *side, size_t i,
+                                    enum gqa_dtype as,
+                                    struct gqa_content_digest *digest,
+                                    const struct buffers *b)
+{
+    const struct gqa_param *p = &side->model->params[i];
+    const uint64_t columns = gqa_min_u64(p->cols, ELEMENTS);
+    const uint64_t rows = ELEMENTS / gqa_max_u64(columns, 1);
+
+    for (uint64_t r = 0; r < p->rows; r += rows)
+        for (uint64_t c = 0; c < p->cols; c += columns) {
+            const uint64_t nr = gqa_min_u64(rows, p->rows - r);
+            const uint64_t nc = gqa_min_u64(columns, p->cols - c);
+            enum gqa_status st;
+
+            if (gqa_interrupt_pending())
+                return gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
+            st = gqa_param_read(side->checkpoint, p, r, nr, c, nc, b->values,
+                                nc, b->scratch);
+            if (st != GQA_OK)
+                return st;
+            if (as != p->dtype) {
+                gqa_load_f64(b->doubles, b->values, p->dtype,
+                             (size_t)(nr * nc));
+                gqa_store_f64(b->values, as, b->doubles, (size_t)(nr * nc));
+            }
+            gqa_content_digest_update(digest, b->values,
+                                      (size_t)(nr * nc) *
+                                          (gqa_dtype_bits(as) / 8));
+        }
+    return GQA_OK;
+}
+
+static enum gqa_status digest_as(char *hex, const struct gqa_side *side,
+                                 size_t i, enum gqa_dtype as,
+                                 const struct buffers *b)
+{
+    struct gqa_content_digest *digest = NULL;
+    enum gqa_status st;
+
+    if (gqa_dtype_bits(side->model->params[i].dtype) % 8 != 0)
+        return gqa_fail(GQA_ERR_UNSUPPORTED, "%s: '%s': %s cannot be read",
+                        side->path, side->model->params[i].name,
+                        gqa_dtype_name(side->model->params[i].dtype));
+    st = gqa_content_digest_create(&digest);
+    if (st == GQA_OK)
+        st = digest_param(side, i, as, digest, b);
+    if (st == GQA_OK)
+        gqa_content_digest_format(hex, digest);
+    gqa_content_digest_free(digest);
+    return st;
+}
+
+static enum gqa_status digest_rounded(struct gqa_pair *p, size_t i,
+                                      const struct buffers *b)
+{
+    const enum gqa_dtype to = p->student.model->params[i].dtype;
+    const size_t k = find_partner(p, i);
+
+    if (k == GQA_NO_PARAM || p->teacher.model->params[k].dtype == to ||
+        !gqa_dtype_is_float(to) ||
+        !gqa_dtype_is_float(p->teacher.model->params[k].dtype))
+        return GQA_OK;
+    return digest_as(p->rounded[i], &p->teacher, k, to, b);
+}
+
+static enum gqa_status digest_some(void *ctx, unsigned worker)
+{
+    struct digesting *d = ctx;
+    struct gqa_pair *p = d->pair;
+    const size_t n_teacher = p->teacher.model->n_params;
+    const size_t n_student = p->student.model->n_params;
+    struct buffers b = {malloc(ELEMENTS * sizeof(double)),
+                        malloc(ELEMENTS * sizeof(double)),
+                        malloc(ELEMENTS * sizeof(double))};
+    enum gqa_status st =
+        b.values && b.scratch && b.doubles ? GQA_OK : gqa_fail_nomem();
+
+    (void)worker;
+    while (st == GQA_OK) {
+        const size_t i = atomic_fetch_add(&d->next, 1);
+
+        if (i >= n_teacher + 2 * n_student)
+            break;
+        if (i >= n_teacher + n_student) {
+            st = digest_rounded(p, i - n_teacher - n_student, &b);
+        } else {
+            struct gqa_side *side = i < n_teacher ? &p->teacher : &p->student;
+            const size_t k = i < n_teacher ? i : i - n_teacher;
+
+            st = digest_as(side->digests[k], side, k,
+                           side->model->params[k].dtype, &b);
+        }
+    }
+    free(b.values);
+    free(b.scratch);
+    free(b.doubles);
+    return st;
+}
+
+static enum gqa_status digest_all(struct gqa_side *side)
+{
+    struct gqa_content_digest *digest = NULL;
+    const enum gqa_status st = gqa_content_digest_create(&digest);
+
+    for (size_t i = 0; i < side->model->n_params && st == GQA_OK; i++) {
+        const char *name = side->model->params[i].name;
+
+        gqa_content_digest_update(digest, name, strlen(name) + 1);
+        gqa_content_digest_update(digest, side->digests[i], GQA_CONTENT_DIGITS);
+    }
+    if (st == GQA_OK)
+        gqa_content_digest_format(side->digest, digest);
+    gqa_content_digest_free(digest);
+    return st;
+}
+
+static enum gqa_status digest_both(struct gqa_pair *p, unsigned n_threads)
+{
+    const size_t n_teacher = p->teacher.model->n_params;
+    const size_t n_student = p->student.model->n_params;
+    struct digesting d = {.pair = p};
+    enum gqa_status st;
+
+    p->teacher.digests = calloc(n_teacher + 1, sizeof *p->teacher.digests);
+    p->student.digests = calloc(n_student + 1, sizeof *p->student.digests);
+    p->rounded = calloc(n_student + 1, sizeof *p->rounded);
+    if (!p->teacher.digests || !p->student.digests || !p->rounded)
+        return gqa_fail_nomem();
+    st = gqa_workers_run(n_threads, digest_some, &d);
+    if (st == GQA_OK)
+        st = digest_all(&p->teacher);
+    return st == GQA_OK ? digest_all(&p->student) : st;
+}
+
+static void compare_param(struct gqa_pair *p, size_t i)
+{
+    const size_t k = find_partner(p, i);
+    const char *digest = p->student.digests[i];
+    const bool same_type =
+        k != GQA_NO_PARAM &&
+        p->teacher.model->params[k].dtype == p->student.model->params[i].dtype;
+    const bool same = same_type && strcmp(p->teacher.digests[k], digest) == 0;
+
+    p->same[i] = same ? k : GQA_NO_PARAM;
+    p->differs[i] = !same && strcmp(p->rounded[i], digest) != 0;
+}
+
+static enum gqa_status compare(struct gqa_pair *p, unsigned n_threads)
+{
+    const size_t n = p->student.model->n_params;
+    enum gqa_use *uses = calloc(n + 1, sizeof *uses);
+    enum gqa_status st;
+
+    p->same = calloc(n + 1, sizeof *p->same);
+    p->differs = calloc(n + 1, sizeof *p->differs);
+    p->used = calloc(n + 1, sizeof *p->used);
+    st = uses && p->same && p->differs && p->used ? digest_both(p, n_threads)
+                                                  : gqa_fail_nomem();
+    if (st == GQA_OK)
+        gqa_use_all(uses, p->student.network);
+    for (size_t i = 0; i < n && st == GQA_OK; i++) {
+        p->used[i] = uses[i] != GQA_USE_NONE;
+        compare_param(p, i);
+    }
+    free(uses);
+    return st;
+}
+
+enum gqa_status gqa_pair_open(struct gqa_pair *out,
+                              const struct gqa_pair_options *o)
+{
+    enum gqa_status st = GQA_OK;
+
+    if (o->family_path)
+        st = gqa_family_file_open(&out->family, o->family_path);
+    if (st == GQA_OK)
+        st = open_side(&out->teacher, o->teacher, o, out->family);
+    if (st == GQA_OK)
+        st = open_side(&out->student, o->student, o, out->family);
+    if (st == GQA_OK)
+        st = check_kinds(out);
+    if (st == GQA_OK)
+        st = check_expanded(&out->student);
+    return st == GQA_OK ? compare(out, o->n_threads) : st;
+}
+
+void gqa_pair_close(struct gqa_pair *pair)
+{
+    close_side(&pair->student);
+    close_side(&pair->teacher);
+    gqa_family_file_free(pair->family);
+    free(pair->same);
+    free(pair->rounded);
+    free(pair->differs);
+    free(pair->used);
+}

@@ -1,0 +1,54 @@
+/* Teacher and student: two checkpoints and what they have in common. */
+#ifndef GQA_UPTRAIN_PAIR_H
+#define GQA_UPTRAIN_PAIR_H
+
+#include "formats/content_digest.h"
+#include "formats/families/load.h"
+#include "formats/model/network.h"
+#include "runtime/runtime.h"
+#include "runtime/weights.h"
+
+struct gqa_side {
+    const char *path; /* as given; lent */
+    struct gqa_checkpoint *checkpoint;
+    struct gqa_model *model;
+    struct gqa_network *network;
+    struct gqa_checkpoint_weights weights;
+    /* XXH3, 128 bits: of each parameter's values, and of all with names. */
+    char (*digests)[GQA_CONTENT_DIGITS + 1];
+    char digest[GQA_CONTENT_DIGITS + 1];
+};
+
+struct gqa_pair {
+    struct gqa_side teacher, student;
+    struct gqa_family_file *family; /* or NULL */
+    /* By parameter of the student: */
+    size_t *same;  /* the teacher's with the same bytes, or GQA_NO_PARAM */
+    bool *differs; /* its values are none of the teacher's, also rounded to
+                      its type */
+    /* The teacher's digest in another type, where the student has that. */
+    char (*rounded)[GQA_CONTENT_DIGITS + 1];
+    bool *used; /* the network computes with it */
+};
+
+struct gqa_pair_options {
+    const char *teacher, *student, *family_path;
+    bool unsafe_hdf5;
+    unsigned n_threads;
+};
+
+/*
+ * Open both and compare their parameters, which reads all of them. Strings are
+ * lent.
+ *
+ * out    zeroed; end it with gqa_pair_close(), also after an error.
+ * Errors those of checkpoints, models and networks, with the path;
+ *        GQA_ERR_USAGE: not the same kind of model or vocabulary, a student
+ *        whose heads were expanded.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_pair_open(struct gqa_pair *out,
+                              const struct gqa_pair_options *options);
+void gqa_pair_close(struct gqa_pair *pair);
+
+#endif

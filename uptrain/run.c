@@ -1,0 +1,186 @@
+#include "uptrain/run.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/interrupt.h"
+#include "common/log.h"
+#include "uptrain/probe.h"
+
+/* What a run is in the middle of. */
+struct going {
+    struct gqa_training_run *run;
+    const struct gqa_sequence **sequences;
+    double start_s, before_s; /* of this process; what was spent before it */
+    /* Where the steps of this process began. */
+    double steps_s;
+    uint64_t first_step, first_tokens;
+};
+
+static enum gqa_status save(struct going *g)
+{
+    struct gqa_training_run *run = g->run;
+
+    if (!run->saved)
+        return GQA_OK;
+    run->history.seconds = g->before_s + gqa_clock_s() - g->start_s;
+    return gqa_saved_write(run->saved, run->trainer, &run->history, run->best);
+}
+
+static enum gqa_status measure(struct going *g)
+{
+    struct gqa_training_run *run = g->run;
+    struct gqa_history *h = &run->history;
+    struct gqa_fidelity_result result;
+    bool is_best = false;
+    enum gqa_status st = gqa_trainer_measure(run->trainer, &result,
+                                             gqa_data_held_out(run->data), 0);
+
+    if (st != GQA_OK)
+        return st;
+    if (result.n_positions == 0)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "step %" PRIu64 ": no logits are finite", h->n_steps);
+    st = gqa_history_add(h, h->n_steps, &result, &is_best);
+    if (st == GQA_OK && is_best)
+        st = gqa_trainer_get(run->trainer, run->best);
+    if (st != GQA_OK)
+        return st;
+    gqa_info("step %" PRIu64 ": mean KL %.4g, same most likely token %.1f %%",
+             h->n_steps, result.kl_mean, 100 * result.top1);
+    return gqa_run_log_measure(run->log, &h->evaluations[h->n_evaluations - 1]);
+}
+
+/* How far it is, how fast, and how long it will take. */
+static void show(const struct going *g, const struct gqa_step_result *r)
+{
+    const struct gqa_history *h = &g->run->history;
+    const double spent = gqa_clock_s() - g->steps_s;
+    const double left = spent / (double)(h->n_steps - g->first_step) *
+                        (double)(h->room - h->n_steps);
+    char text[192];
+
+    snprintf(text, sizeof text,
+             "step %" PRIu64 " of %" PRIu64 "  %.0f%%  loss %.3g  KL %.3g  "
+             "%.0f tokens/s  ETA %.0f:%02.0f",
+             h->n_steps, h->room,
+             floor(100 * (double)h->n_steps / (double)h->room), r->loss,
+             gqa_history_best(h)->kl,
+             (double)(h->n_tokens - g->first_tokens) / spent, floor(left / 60),
+             floor(fmod(left, 60)));
+    gqa_progress_say(g->run->bar, text);
+}
+
+static enum gqa_status step(struct going *g)
+{
+    struct gqa_training_run *run = g->run;
+    struct gqa_history *h = &run->history;
+    const double rate = gqa_schedule_rate(&run->schedule, h->n_steps);
+    const double start = gqa_clock_s();
+    struct gqa_step_result r;
+    enum gqa_status st = gqa_data_step(run->data, h->n_steps, g->sequences);
+
+    if (st == GQA_OK)
+        st = gqa_trainer_step(run->trainer, &r, g->sequences, h->n_steps + 1,
+                              rate);
+    if (st == GQA_ERR_FORMAT)
+        return gqa_fail_prefix(st, "step %" PRIu64, h->n_steps + 1);
+    if (st != GQA_OK)
+        return st;
+    h->losses[h->n_steps++] = r.loss;
+    h->n_tokens += r.n_tokens;
+    h->n_counted += r.n_counted;
+    show(g, &r);
+    return gqa_run_log_step(run->log, h->n_steps, &r, rate,
+                            gqa_clock_s() - start);
+}
+
+static bool is_over(const struct going *g)
+{
+    const struct gqa_training_run *run = g->run;
+    const struct gqa_history *h = &run->history;
+    const struct gqa_run_limits *l = &run->limits;
+
+    return h->n_steps >= h->room ||
+           (l->until_kl >= 0 && gqa_history_best(h)->kl <= l->until_kl) ||
+           (l->budget_s > 0 &&
+            g->before_s + gqa_clock_s() - g->start_s >= l->budget_s);
+}
+
+/* What is due behind a step: the state, a measure. */
+static enum gqa_status after_step(struct going *g)
+{
+    struct gqa_training_run *run = g->run;
+    const struct gqa_history *h = &run->history;
+    enum gqa_status st = GQA_OK;
+
+    if (!gqa_history_is_measured(h) &&
+        (h->n_steps % run->limits.eval_every == 0 || is_over(g)))
+        st = measure(g);
+    if (st == GQA_OK && run->saved && h->n_steps > 0 &&
+        h->n_steps % run->limits.save_every == 0)
+        st = save(g);
+    return st;
+}
+
+static enum gqa_status start(struct going *g)
+{
+    struct gqa_training_run *run = g->run;
+    struct gqa_history *h = &run->history;
+    enum gqa_status st = GQA_OK;
+
+    if (run->saved)
+        st = gqa_saved_read(&run->resumed, run->saved, run->trainer, h,
+                            run->best);
+    if (st == GQA_OK && run->resumed) {
+        g->before_s = h->seconds;
+        gqa_info("going on behind step %" PRIu64, h->n_steps);
+        return gqa_run_log_resume(run->log, h->n_steps);
+    }
+    if (st == GQA_OK)
+        st = measure(g);
+    if (st == GQA_OK && run->schedule.rate > 0)
+        h->rate = run->schedule.rate;
+    else if (st == GQA_OK)
+        st = gqa_probe_rates(run, run->best);
+    return st;
+}
+
+static enum gqa_status go(struct going *g)
+{
+    struct gqa_training_run *run = g->run;
+    enum gqa_status st = start(g);
+
+    if (st != GQA_OK)
+        return st;
+    run->schedule.rate = run->history.rate;
+    gqa_progress_phase(run->bar, "training", GQA_PROGRESS_TOKENS);
+    g->steps_s = gqa_clock_s();
+    g->first_step = run->history.n_steps;
+    g->first_tokens = run->history.n_tokens;
+    st = after_step(g);
+    while (st == GQA_OK && !is_over(g)) {
+        st = step(g);
+        if (st == GQA_OK)
+            st = after_step(g);
+    }
+    /* No step was half made: what is there can be gone on from. */
+    if (st == GQA_ERR_INTERRUPTED && save(g) == GQA_OK)
+        st = gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
+    return st;
+}
+
+enum gqa_status gqa_training_run(struct gqa_training_run *run)
+{
+    struct going g = {.run = run, .start_s = gqa_clock_s()};
+    enum gqa_status st;
+
+    g.sequences = calloc(run->batch, sizeof *g.sequences);
+    st = g.sequences ? go(&g) : gqa_fail_nomem();
+    run->history.seconds = g.before_s + gqa_clock_s() - g.start_s;
+    free(g.sequences);
+    return st;
+}

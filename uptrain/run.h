@@ -1,0 +1,44 @@
+/* A run: the rate that is tried, steps, measures, the best state. */
+#ifndef GQA_UPTRAIN_RUN_H
+#define GQA_UPTRAIN_RUN_H
+
+#include "uptrain/data.h"
+#include "uptrain/history.h"
+#include "uptrain/run_log.h"
+#include "uptrain/saved.h"
+#include "uptrain/schedule.h"
+#include "uptrain/trainer.h"
+
+struct gqa_run_limits {
+    uint64_t eval_every;
+    double until_kl, budget_s; /* below 0: none */
+    uint64_t save_every;       /* where states are saved */
+};
+
+struct gqa_training_run {
+    /* All lent. */
+    struct gqa_trainer *trainer;
+    struct gqa_data *data;
+    const struct gqa_saved *saved; /* NULL: states are not kept */
+    struct gqa_run_log *log;
+    struct gqa_progress *bar;
+    uint64_t batch; /* sequences of a step */
+    struct gqa_run_limits limits;
+    struct gqa_schedule schedule; /* rate 0: to be found */
+
+    struct gqa_history history; /* of gqa_history_create() */
+    void *best;                 /* weights, as gqa_trainer_get() gives them */
+    bool resumed;
+};
+
+/*
+ * From the start, or from what was saved, to the end.
+ *
+ * Errors GQA_ERR_FORMAT: a loss that is not finite, with the step; `best` and
+ *        `history` are good. GQA_ERR_INTERRUPTED: the state was saved, where
+ *        states are. Those of the device, of data and of saving.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_training_run(struct gqa_training_run *run);
+
+#endif

@@ -1,0 +1,110 @@
+#include "uptrain/run_log.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/json.h"
+
+struct gqa_run_log {
+    const char *path;
+    FILE *out; /* NULL: of nothing */
+};
+
+enum gqa_status gqa_run_log_open(struct gqa_run_log **out, const char *path)
+{
+    struct gqa_run_log *log = calloc(1, sizeof *log);
+
+    if (!log)
+        return gqa_fail_nomem();
+    log->path = path;
+    if (path && !(log->out = fopen(path, "ae"))) {
+        free(log);
+        return gqa_fail_errno("%s", path);
+    }
+    *out = log;
+    return GQA_OK;
+}
+
+enum gqa_status gqa_run_log_close(struct gqa_run_log *log)
+{
+    enum gqa_status st = GQA_OK;
+
+    if (log && log->out && fclose(log->out) != 0)
+        st = gqa_fail_errno("%s", log->path);
+    free(log);
+    return st;
+}
+
+/* Takes the line, which is NULL where memory is short. */
+static enum gqa_status put(struct gqa_run_log *log, json_t *line)
+{
+    char *text = NULL;
+    enum gqa_status st =
+        gqa_json_dump(&text, line, JSON_COMPACT | gqa_json_real_flags(line));
+
+    if (st == GQA_OK &&
+        (fprintf(log->out, "%s\n", text) < 0 || fflush(log->out) != 0))
+        st = gqa_fail_errno("%s", log->path);
+    free(text);
+    json_decref(line);
+    return st;
+}
+
+static json_t *integer(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static json_t *number(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+enum gqa_status gqa_run_log_step(struct gqa_run_log *log, uint64_t step,
+                                 const struct gqa_step_result *r, double rate,
+                                 double seconds)
+{
+    if (!log->out)
+        return GQA_OK;
+    return put(log, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "step",
+                              integer(step), "loss", number(r->loss), "norm",
+                              number(r->norm), "rate", number(rate), "tokens",
+                              integer(r->n_tokens), "positions",
+                              integer(r->n_counted), "seconds",
+                              number(gqa_clock_round(seconds))));
+}
+
+enum gqa_status gqa_run_log_measure(struct gqa_run_log *log,
+                                    const struct gqa_evaluation *e)
+{
+    json_t *line;
+
+    if (!log->out)
+        return GQA_OK;
+    line = json_pack("{s:o, s:o, s:o, s:o}", "measured", integer(e->step),
+                     "positions", integer(e->n_positions), "kl", number(e->kl),
+                     "top1", number(e->top1));
+    if (e->perplexity[1] > 0) {
+        json_object_set_new(line, "perplexity", number(e->perplexity[1]));
+        json_object_set_new(line, "perplexity_original",
+                            number(e->perplexity[0]));
+    }
+    return put(log, line);
+}
+
+enum gqa_status gqa_run_log_probe(struct gqa_run_log *log, double rate,
+                                  double kl)
+{
+    return log->out ? put(log, json_pack("{s:o, s:o}", "tried_rate",
+                                         number(rate), "kl", number(kl)))
+                    : GQA_OK;
+}
+
+enum gqa_status gqa_run_log_resume(struct gqa_run_log *log, uint64_t step)
+{
+    return log->out ? put(log, json_pack("{s:o}", "resumed", integer(step)))
+                    : GQA_OK;
+}

@@ -1,0 +1,351 @@
+#include "uptrain/saved.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/json.h"
+#include "common/whole_file.h"
+#include "formats/checkpoint.h"
+#include "formats/safetensors/header_write.h"
+
+static const char file_name[] = "uptrain-state.safetensors";
+static const char key[] = "gqa.uptrain";
+
+/* A tensor of the file: memory of the device, or of the host. */
+struct part {
+    char *name; /* owned */
+    void *device, *host;
+    enum gqa_dtype dtype;
+    uint64_t shape[1];
+    uint64_t n_bytes;
+};
+
+struct parts {
+    struct part *items;
+    size_t n;
+};
+
+static enum gqa_status path_of(char **out, const struct gqa_saved *s)
+{
+    return asprintf(out, "%s/%s", s->folder, file_name) < 0 ? gqa_fail_nomem()
+                                                            : GQA_OK;
+}
+
+enum gqa_status gqa_saved_prepare(const struct gqa_saved *s)
+{
+    if (mkdir(s->folder, 0777) != 0 && errno != EEXIST)
+        return gqa_fail_errno("%s", s->folder);
+    return GQA_OK;
+}
+
+/* --- What it is made of --------------------------------------------------- */
+
+static void clear_parts(struct parts *p)
+{
+    for (size_t i = 0; p->items && i < p->n; i++)
+        free(p->items[i].name);
+    free(p->items);
+}
+
+static enum gqa_status add(struct parts *p, const char *what, const char *name,
+                           void *device, void *host, uint64_t n,
+                           enum gqa_dtype dtype)
+{
+    struct part *part = &p->items[p->n];
+
+    if (asprintf(&part->name, "%s.%s", what, name) < 0)
+        return gqa_fail_nomem();
+    part->device = device;
+    part->host = host;
+    part->dtype = dtype;
+    part->shape[0] = n;
+    part->n_bytes = n * (gqa_dtype_bits(dtype) / 8);
+    p->n++;
+    return GQA_OK;
+}
+
+/* weights, best: as gqa_trainer_get() gives them. */
+static enum gqa_status list_parts(struct parts *p, struct gqa_trainer *t,
+                                  const struct gqa_history *h, void *weights,
+                                  void *best)
+{
+    const enum gqa_dtype wide =
+        gqa_trainer_wide(t) == sizeof(double) ? GQA_F64 : GQA_F32;
+    const struct gqa_optimiser *o = gqa_trainer_optimiser(t);
+    size_t at = 0;
+    enum gqa_status st = GQA_OK;
+
+    p->items = calloc(2 * gqa_trainer_n(t) + gqa_optimiser_n_moments(o) + 1,
+                      sizeof *p->items);
+    if (!p->items)
+        return gqa_fail_nomem();
+    for (size_t i = 0; i < gqa_trainer_n(t) && st == GQA_OK; i++) {
+        const struct gqa_trainee *w = gqa_trainer_trainee(t, i);
+        const uint64_t n = w->n_rows * w->n_cols;
+
+        st = add(p, "weights", gqa_trainer_name(t, i), NULL,
+                 (char *)weights + at, n, wide);
+        if (st == GQA_OK)
+            st = add(p, "best", gqa_trainer_name(t, i), NULL, (char *)best + at,
+                     n, wide);
+        at += n * gqa_trainer_wide(t);
+    }
+    for (size_t i = 0; i < gqa_optimiser_n_moments(o) && st == GQA_OK; i++) {
+        const struct gqa_moment m = gqa_optimiser_moment(o, i);
+
+        if (m.n > 0)
+            st = add(p, m.name, gqa_trainer_name(t, m.trainee), m.data, NULL,
+                     m.n, wide);
+    }
+    return st == GQA_OK
+               ? add(p, "run", "losses", NULL, h->losses, h->room, GQA_F64)
+               : st;
+}
+
+/* --- Writing -------------------------------------------------------------- */
+
+static enum gqa_status put_part(FILE *out, struct gqa_trainer *t,
+                                const struct part *part, void *room)
+{
+    const void *bytes = part->host;
+    enum gqa_status st = GQA_OK;
+
+    if (part->device) {
+        st = gqa_trainer_read(t, room, part->device, part->n_bytes);
+        bytes = room;
+    }
+    if (st == GQA_OK && part->n_bytes > 0 &&
+        fwrite(bytes, part->n_bytes, 1, out) != 1)
+        st = gqa_fail_errno("%s", file_name);
+    return st;
+}
+
+static enum gqa_status put_all(FILE *out, struct gqa_trainer *t,
+                               const struct parts *p, const json_t *metadata)
+{
+    struct gqa_output_tensor *list = calloc(p->n + 1, sizeof *list);
+    size_t *order = calloc(p->n + 1, sizeof *order);
+    struct gqa_st_text text = {NULL};
+    uint64_t most = 0;
+    void *room = NULL;
+    enum gqa_status st = list && order ? GQA_OK : gqa_fail_nomem();
+
+    for (size_t i = 0; i < p->n && st == GQA_OK; i++) {
+        list[i] = (struct gqa_output_tensor){.name = p->items[i].name,
+                                             .dtype = p->items[i].dtype,
+                                             .rank = 1,
+                                             .shape = p->items[i].shape,
+                                             .n_bytes = p->items[i].n_bytes};
+        order[i] = i;
+        most = most > list[i].n_bytes ? most : list[i].n_bytes;
+    }
+    if (st == GQA_OK && !(room = malloc(most + 1)))
+        st = gqa_fail_nomem();
+    if (st == GQA_OK) {
+        gqa_st_sort(order, p->n, list);
+        st = gqa_st_text_create(&text, list, order, p->n, metadata);
+    }
+    if (st == GQA_OK && fwrite(text.bytes, text.n_bytes, 1, out) != 1)
+        st = gqa_fail_errno("%s", file_name);
+    for (size_t i = 0; i < p->n && st == GQA_OK; i++)
+        st = put_part(out, t, &p->items[order[i]], room);
+    gqa_st_text_free(&text);
+    free(room);
+    free(order);
+    free(list);
+    return st;
+}
+
+static enum gqa_status describe(json_t **out, const struct gqa_saved *s,
+                                const struct gqa_history *h)
+{
+    json_t *all = json_pack("{s:i, s:O, s:o}", "version", 1, "what", s->what,
+                            "history", gqa_history_describe(h));
+    char *text = NULL;
+    const enum gqa_status st =
+        gqa_json_dump(&text, all, JSON_COMPACT | JSON_REAL_PRECISION(17));
+
+    if (st == GQA_OK)
+        *out = json_pack("{s:s}", key, text);
+    free(text);
+    json_decref(all);
+    return st == GQA_OK ? gqa_json_check() : st;
+}
+
+enum gqa_status gqa_saved_write(const struct gqa_saved *s,
+                                struct gqa_trainer *trainer,
+                                const struct gqa_history *history,
+                                const void *best)
+{
+    struct gqa_whole_file file = {.path = NULL};
+    struct parts parts = {NULL, 0};
+    void *weights = malloc(gqa_trainer_bytes(trainer) + 1);
+    json_t *metadata = NULL;
+    char *path = NULL;
+    enum gqa_status st = weights ? path_of(&path, s) : gqa_fail_nomem();
+
+    if (st == GQA_OK)
+        st = gqa_trainer_get(trainer, weights);
+    if (st == GQA_OK)
+        st = describe(&metadata, s, history);
+    if (st == GQA_OK)
+        st = list_parts(&parts, trainer, history, weights, (void *)best);
+    if (st == GQA_OK)
+        st = gqa_whole_file_begin(&file, path, true);
+    if (st == GQA_OK)
+        st = gqa_whole_file_end(
+            &file, put_all(file.stream, trainer, &parts, metadata));
+    clear_parts(&parts);
+    json_decref(metadata);
+    free(weights);
+    free(path);
+    return st;
+}
+
+/* --- Reading -------------------------------------------------------------- */
+
+static enum gqa_status read_part(struct gqa_checkpoint *c, size_t tensor,
+                                 struct gqa_trainer *t, const struct part *part)
+{
+    const struct gqa_span span = {0, part->n_bytes, part->n_bytes, 1};
+    void *room = part->host ? NULL : malloc(part->n_bytes + 1);
+    enum gqa_status st = GQA_OK;
+
+    if (part->n_bytes == 0) {
+        free(room);
+        return GQA_OK;
+    }
+    if (!part->host && !room)
+        return gqa_fail_nomem();
+    st = gqa_checkpoint_read(c, tensor, &span, room ? room : part->host);
+    if (st == GQA_OK && room)
+        st = gqa_trainer_write(t, part->device, room, part->n_bytes);
+    free(room);
+    return st;
+}
+
+static enum gqa_status read_parts(struct gqa_checkpoint *c,
+                                  struct gqa_trainer *t, const struct parts *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        const struct gqa_tensor *found = NULL;
+        enum gqa_status st;
+        size_t k = 0;
+
+        for (; k < gqa_checkpoint_n_tensors(c); k++) {
+            found = gqa_checkpoint_tensor(c, k);
+            if (strcmp(found->name, p->items[i].name) == 0)
+                break;
+        }
+        if (k == gqa_checkpoint_n_tensors(c) ||
+            found->n_bytes != p->items[i].n_bytes ||
+            found->dtype != p->items[i].dtype)
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "'%s' is missing, or not of its "
+                            "size",
+                            p->items[i].name);
+        if ((st = read_part(c, k, t, &p->items[i])) != GQA_OK)
+            return st;
+    }
+    return GQA_OK;
+}
+
+static char *show(const json_t *value)
+{
+    return value ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT)
+                 : strdup("nothing");
+}
+
+/* The first of what the run depends on that is not what it was. */
+static enum gqa_status check_same(const json_t *saved, const json_t *now)
+{
+    const char *name;
+    const json_t *value;
+
+    json_object_foreach((json_t *)now, name, value)
+    {
+        const json_t *was = json_object_get(saved, name);
+        char *then, *here;
+        enum gqa_status st;
+
+        if (was && json_equal(was, value))
+            continue;
+        then = show(was);
+        here = show(value);
+        st = gqa_fail(GQA_ERR_USAGE,
+                      "it is of a run with another %s: %s, here %s; give what "
+                      "that run was given, or another folder",
+                      name, then ? then : "", here ? here : "");
+        free(then);
+        free(here);
+        return st;
+    }
+    return GQA_OK;
+}
+
+static enum gqa_status read_json(json_t **out, struct gqa_checkpoint *c)
+{
+    const char *text = json_string_value(
+        json_object_get(gqa_checkpoint_source(c, 0)->metadata, key));
+
+    return text ? gqa_json_parse(out, text, strlen(text), key)
+                : gqa_fail(GQA_ERR_FORMAT, "it has no '%s'", key);
+}
+
+static enum gqa_status read_all(struct gqa_checkpoint *c,
+                                const struct gqa_saved *s,
+                                struct gqa_trainer *t, struct gqa_history *h,
+                                void *best)
+{
+    void *weights = malloc(gqa_trainer_bytes(t) + 1);
+    struct parts parts = {NULL, 0};
+    json_t *json = NULL;
+    enum gqa_status st = weights ? read_json(&json, c) : gqa_fail_nomem();
+
+    if (st == GQA_OK)
+        st = check_same(json_object_get(json, "what"), s->what);
+    if (st == GQA_OK && !gqa_history_read(h, json_object_get(json, "history")))
+        st = gqa_fail(GQA_ERR_FORMAT, "what it tells of a run is not whole");
+    if (st == GQA_OK)
+        st = list_parts(&parts, t, h, weights, best);
+    if (st == GQA_OK)
+        st = read_parts(c, t, &parts);
+    if (st == GQA_OK)
+        st = gqa_trainer_set(t, weights);
+    clear_parts(&parts);
+    free(weights);
+    json_decref(json);
+    return st;
+}
+
+enum gqa_status gqa_saved_read(bool *found, const struct gqa_saved *s,
+                               struct gqa_trainer *trainer,
+                               struct gqa_history *history, void *best)
+{
+    const struct gqa_checkpoint_options options = {.config_path = NULL};
+    struct gqa_checkpoint *c = NULL;
+    struct stat status;
+    char *path = NULL;
+    enum gqa_status st = path_of(&path, s);
+
+    *found = false;
+    if (st != GQA_OK)
+        return st;
+    if (stat(path, &status) != 0) {
+        st = errno == ENOENT ? GQA_OK : gqa_fail_errno("%s", path);
+        free(path);
+        return st;
+    }
+    *found = true;
+    st = gqa_checkpoint_open(&c, path, &options);
+    if (st == GQA_OK) {
+        st = read_all(c, s, trainer, history, best);
+        st = st == GQA_OK ? st : gqa_fail_prefix(st, "%s", path);
+    }
+    gqa_checkpoint_close(c);
+    free(path);
+    return st;
+}

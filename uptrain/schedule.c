@@ -1,0 +1,37 @@
+#include "uptrain/schedule.h"
+
+#include <math.h>
+
+enum { WARMUP = 20, WARMUP_SHARE = 20 };
+
+uint64_t gqa_schedule_warmup(uint64_t n_steps)
+{
+    const uint64_t share = n_steps / WARMUP_SHARE;
+
+    return share > WARMUP ? WARMUP : share > 0 ? share : 1;
+}
+
+double gqa_schedule_rate(const struct gqa_schedule *s, uint64_t step)
+{
+    const double pi = 3.141592653589793;
+    double left;
+
+    if (step < s->warmup)
+        return s->rate * (double)(step + 1) / (double)s->warmup;
+    if (s->decay == GQA_DECAY_NONE || step >= s->n_steps)
+        return s->decay == GQA_DECAY_NONE ? s->rate : 0;
+    /* 1 at the first step behind the warm-up. */
+    left = (double)(s->n_steps - step) / (double)(s->n_steps - s->warmup);
+    if (s->decay == GQA_DECAY_COSINE)
+        left = (1 - cos(pi * left)) / 2;
+    return s->rate * left;
+}
+
+const char *gqa_decay_name(enum gqa_decay decay)
+{
+    static const char *const names[] = {[GQA_DECAY_LINEAR] = "linear",
+                                        [GQA_DECAY_COSINE] = "cosine",
+                                        [GQA_DECAY_NONE] = "constant"};
+
+    return names[decay];
+}

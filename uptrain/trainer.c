@@ -1,0 +1,506 @@
+#include "uptrain/trainer.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "align/learning.h"
+#include "common/bounds.h"
+#include "common/interrupt.h"
+#include "common/log.h"
+#include "runtime/back/masters.h"
+#include "uptrain/batch.h"
+
+/* Sums on the device: of the loss (gqa_loss_op), and the squares of all
+ * gradients. */
+enum { N_LOSSES = 4, NORM = N_LOSSES, N_SUMS };
+
+struct gqa_trainer {
+    struct gqa_pair *pair;
+    const bool *trained;
+    struct gqa_trainer_options options;
+    const struct gqa_backend *backend;
+    struct gqa_device *device;
+    enum gqa_dtype wide;
+    struct gqa_runtime *teacher, *student;
+    struct gqa_tape *teacher_tape, *student_tape;
+    struct gqa_masters *masters;
+    struct gqa_trainee *trainees;
+    size_t n;
+    struct gqa_optimiser *optimiser;
+    struct gqa_loss *loss;
+    void *sums; /* device float64 [N_SUMS] */
+    struct gqa_train_batch batch;
+    bool is_clean; /* gradients are 0 */
+};
+
+/* --- Making one ----------------------------------------------------------- */
+
+static enum gqa_status open_cuda(struct gqa_trainer *t)
+{
+    const struct gqa_device_options options = {
+        .real = GQA_F32, .n_threads = t->options.n_threads};
+    enum gqa_status st = gqa_cuda_backend_load(&t->backend);
+
+    if (st == GQA_OK && !t->backend->gradients)
+        st = gqa_fail(GQA_ERR_UNSUPPORTED, "the plug-in for GPUs that was "
+                                           "found cannot train");
+    return st == GQA_OK ? t->backend->open(&t->device, &options) : st;
+}
+
+static enum gqa_status open_device(struct gqa_trainer *t)
+{
+    const struct gqa_device_options options = {
+        .real = GQA_F32, .n_threads = t->options.n_threads};
+    enum gqa_status st = GQA_ERR_UNSUPPORTED;
+
+    if (t->options.device != GQA_LEARN_CPU)
+        st = open_cuda(t);
+    if (st == GQA_ERR_UNSUPPORTED && t->options.device != GQA_LEARN_CUDA) {
+        t->backend = gqa_cpu_backend();
+        st = t->backend->open(&t->device, &options);
+    }
+    if (st == GQA_OK)
+        t->wide = options.real == GQA_F64 ? GQA_F64 : GQA_F32;
+    return st;
+}
+
+static enum gqa_status create_runtimes(struct gqa_trainer *t)
+{
+    struct gqa_pair *p = t->pair;
+    const struct gqa_weight_source teacher =
+        gqa_checkpoint_weight_source(&p->teacher.weights);
+    const struct gqa_weight_source student =
+        gqa_checkpoint_weight_source(&p->student.weights);
+    const size_t n = p->student.model->n_params;
+    size_t *shared = calloc(n + 1, sizeof *shared);
+    enum gqa_status st;
+
+    if (!shared)
+        return gqa_fail_nomem();
+    for (size_t i = 0; i < n; i++)
+        shared[i] = t->trained[i] ? GQA_NO_PARAM : p->same[i];
+    st = gqa_runtime_create(&t->teacher, p->teacher.network, t->backend,
+                            t->device, &teacher);
+    if (st == GQA_OK)
+        st = gqa_runtime_create_sharing(&t->student, p->student.network,
+                                        &student, t->teacher, shared);
+    free(shared);
+    return st;
+}
+
+static enum gqa_status create_tapes(struct gqa_trainer *t)
+{
+    struct gqa_tape_options options = {
+        .n_sequences = t->options.batch,
+        .length = t->options.length,
+        .encoder_length =
+            t->pair->student.network->n_stacks > 1 ? t->options.length : 0};
+    struct gqa_device_info info;
+    enum gqa_status st =
+        gqa_tape_create(&t->teacher_tape, t->teacher, &options);
+
+    if (st == GQA_OK)
+        st = t->backend->describe(t->device, &info);
+    if (st != GQA_OK)
+        return st;
+    options.trained = t->trained;
+    /* What is free, less what the rest takes. */
+    options.keep_bytes = info.free_bytes / 2;
+    return gqa_tape_create(&t->student_tape, t->student, &options);
+}
+
+static enum gqa_status list_trainees(struct gqa_trainer *t)
+{
+    const struct gqa_model *model = t->pair->student.model;
+
+    t->trainees = calloc(model->n_params + 1, sizeof *t->trainees);
+    if (!t->trainees)
+        return gqa_fail_nomem();
+    for (size_t i = 0; i < model->n_params; i++) {
+        const struct gqa_master *m = gqa_masters_of(t->masters, i);
+        bool is_matrix;
+
+        if (!m)
+            continue;
+        is_matrix = m->rows > 1 && m->cols > 1;
+        t->trainees[t->n++] = (struct gqa_trainee){
+            .param = i,
+            .n_rows = is_matrix ? m->rows : 1,
+            .n_cols = is_matrix ? m->cols : m->n,
+            .weights = m->weights,
+            .gradients = gqa_tape_gradient(t->student_tape, i),
+            .copy = m->copy,
+            .copy_dtype = m->copy_dtype};
+    }
+    return GQA_OK;
+}
+
+enum gqa_status gqa_trainer_create(struct gqa_trainer **out,
+                                   struct gqa_pair *pair, const bool *trained,
+                                   const struct gqa_trainer_options *options)
+{
+    struct gqa_trainer *t = calloc(1, sizeof *t);
+    enum gqa_status st;
+
+    if (!t)
+        return gqa_fail_nomem();
+    t->pair = pair;
+    t->trained = trained;
+    t->options = *options;
+    if ((st = open_device(t)) != GQA_OK ||
+        (st = create_runtimes(t)) != GQA_OK ||
+        (st = gqa_masters_create(&t->masters, t->student, trained)) != GQA_OK ||
+        (st = gqa_loss_create(&t->loss, t->backend, t->device,
+                              pair->student.network)) != GQA_OK ||
+        (st = create_tapes(t)) != GQA_OK || (st = list_trainees(t)) != GQA_OK ||
+        (st = gqa_optimiser_create(&t->optimiser, t->backend, t->device,
+                                   t->trainees, t->n, &options->optimiser)) !=
+            GQA_OK ||
+        (st = t->backend->alloc(t->device, &t->sums,
+                                N_SUMS * sizeof(double))) != GQA_OK ||
+        (st = gqa_train_batch_create(&t->batch, options->batch,
+                                     options->length)) != GQA_OK)
+        goto done;
+    *out = t;
+    t = NULL;
+done:
+    gqa_trainer_free(t);
+    return st;
+}
+
+void gqa_trainer_free(struct gqa_trainer *t)
+{
+    if (!t)
+        return;
+    gqa_train_batch_clear(&t->batch);
+    if (t->sums)
+        t->backend->free(t->device, t->sums);
+    gqa_optimiser_free(t->optimiser);
+    gqa_loss_free(t->loss);
+    gqa_tape_free(t->student_tape);
+    gqa_tape_free(t->teacher_tape);
+    gqa_masters_free(t->masters);
+    gqa_runtime_free(t->student);
+    gqa_runtime_free(t->teacher);
+    if (t->device)
+        t->backend->close(t->device);
+    free(t->trainees);
+    free(t);
+}
+
+struct gqa_runtime *gqa_trainer_teacher(struct gqa_trainer *t)
+{
+    return t->teacher;
+}
+
+enum gqa_status gqa_trainer_describe(struct gqa_trainer *t,
+                                     struct gqa_device_info *out)
+{
+    return t->backend->describe(t->device, out);
+}
+
+/* --- A step --------------------------------------------------------------- */
+
+static int32_t start_token(const struct gqa_trainer *t)
+{
+    return (int32_t)t->pair->teacher.network->start_token;
+}
+
+static enum gqa_status run_both(struct gqa_trainer *t, bool teacher)
+{
+    enum gqa_status st = GQA_OK;
+
+    if (gqa_interrupt_pending())
+        return gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
+    if (teacher)
+        st = gqa_tape_forward(t->teacher_tape, &t->batch.tape);
+    return st == GQA_OK ? gqa_tape_forward(t->student_tape, &t->batch.tape)
+                        : st;
+}
+
+static enum gqa_status accumulate(struct gqa_trainer *t,
+                                  const struct gqa_sequence *const *sequences,
+                                  double weight)
+{
+    const bool teacher = gqa_loss_wants_teacher(&t->options.loss);
+    const struct gqa_loss_rows rows = {t->batch.labels, t->batch.weights};
+    enum gqa_status st;
+
+    gqa_train_batch_fill(&t->batch, sequences, t->options.batch, start_token(t),
+                         weight);
+    st = run_both(t, teacher);
+    if (st == GQA_OK)
+        st = gqa_loss_back(t->loss, &t->options.loss,
+                           teacher ? t->teacher_tape : NULL, t->student_tape,
+                           &rows, t->sums);
+    return st == GQA_OK ? gqa_tape_back(t->student_tape) : st;
+}
+
+static enum gqa_status clean(struct gqa_trainer *t)
+{
+    enum gqa_status st;
+
+    st = t->backend->gradients->zero(t->device, t->sums,
+                                     N_SUMS * sizeof(double));
+    if (st == GQA_OK && !t->is_clean)
+        st = gqa_tape_zero(t->student_tape);
+    t->is_clean = st == GQA_OK;
+    return st;
+}
+
+/* Trainee i's gradient alone. */
+static enum gqa_status is_finite(bool *out, struct gqa_trainer *t, size_t i)
+{
+    double square = 0;
+    enum gqa_status st =
+        t->backend->gradients->zero(t->device, t->sums, sizeof square);
+
+    if (st == GQA_OK)
+        st = t->backend->gradients->norm2(
+            t->device, t->sums, t->trainees[i].gradients,
+            t->trainees[i].n_rows * t->trainees[i].n_cols);
+    if (st == GQA_OK)
+        st = t->backend->download(t->device, &square, t->sums, sizeof square);
+    *out = isfinite(square);
+    return st;
+}
+
+/*
+ * Gradients go from the last layer to the first, and what is not finite goes
+ * with them: the last attention that has such a one is where it began.
+ */
+static enum gqa_status find_culprit(const char **name, struct gqa_trainer *t)
+{
+    const struct gqa_model *model = t->pair->student.model;
+    size_t last = 0, found = GQA_NO_PARAM;
+
+    for (size_t i = 0; i < t->n; i++) {
+        size_t place = 0;
+        bool finite = true;
+        const enum gqa_status st = is_finite(&finite, t, i);
+
+        if (st != GQA_OK)
+            return st;
+        if (finite)
+            continue;
+        for (size_t k = 0; k < model->n_attentions; k++) {
+            const struct gqa_attention *a = &model->attentions[k];
+            const size_t param = t->trainees[i].param;
+
+            if (param == a->q.weight || param == a->k.weight ||
+                param == a->v.weight || param == a->o.weight)
+                place = k + 1;
+        }
+        if (found == GQA_NO_PARAM || place > last) {
+            found = i;
+            last = place;
+        }
+    }
+    *name = found == GQA_NO_PARAM
+                ? NULL
+                : model->params[t->trainees[found].param].name;
+    return GQA_OK;
+}
+
+static enum gqa_status refuse(struct gqa_trainer *t, double loss)
+{
+    const char *name = NULL;
+    const enum gqa_status st = find_culprit(&name, t);
+
+    if (st != GQA_OK)
+        return st;
+    if (!name)
+        return gqa_fail(GQA_ERR_FORMAT, "the loss is %g", loss);
+    return gqa_fail(GQA_ERR_FORMAT,
+                    "the loss is %g, and the gradient of '%s' is not finite",
+                    loss, name);
+}
+
+enum gqa_status gqa_trainer_step(struct gqa_trainer *t,
+                                 struct gqa_step_result *out,
+                                 const struct gqa_sequence *const *sequences,
+                                 uint64_t number, double rate)
+{
+    const uint64_t n = t->options.batch * t->options.accumulate;
+    double sums[N_SUMS];
+    enum gqa_status st = clean(t);
+
+    *out = (struct gqa_step_result){0};
+    for (uint64_t s = 0; s < n; s++) {
+        out->n_counted += gqa_sequence_counted(sequences[s]);
+        out->n_tokens += sequences[s]->n_encoder + sequences[s]->n_decoder;
+    }
+    t->is_clean = false;
+    for (uint64_t a = 0; a < t->options.accumulate && st == GQA_OK; a++)
+        st = accumulate(t, sequences + a * t->options.batch,
+                        1 / (double)gqa_max_u64(out->n_counted, 1));
+    if (st == GQA_OK)
+        st = gqa_optimiser_norm2(t->optimiser, (double *)t->sums + NORM);
+    if (st == GQA_OK)
+        st = t->backend->download(t->device, sums, t->sums, sizeof sums);
+    if (st != GQA_OK)
+        return st;
+    out->kl = sums[0];
+    out->reverse_kl = sums[1];
+    out->cross_entropy = sums[2];
+    out->loss = sums[3];
+    out->norm = sqrt(sums[NORM]);
+    if (!isfinite(out->loss) || !isfinite(out->norm))
+        return refuse(t, out->loss);
+    st = gqa_optimiser_step(t->optimiser, number, rate, out->norm);
+    return st == GQA_OK ? gqa_masters_settle(t->masters) : st;
+}
+
+/* --- Measures ------------------------------------------------------------- */
+
+struct measuring {
+    struct gqa_trainer *trainer;
+    struct gqa_fidelity *fidelity;
+    uint64_t first; /* number of the batch's first sequence */
+};
+
+static enum gqa_status add_rows(void *ctx, uint64_t row, uint64_t n,
+                                const double *teacher, const double *student)
+{
+    const struct measuring *m = ctx;
+    const struct gqa_train_batch *b = &m->trainer->batch;
+    const uint64_t v = m->trainer->pair->student.network->vocab_size;
+
+    if (gqa_interrupt_pending())
+        return gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
+    for (uint64_t i = 0; i < n; i++) {
+        const uint64_t at = row + i;
+
+        if (b->weights[at] == 0)
+            continue;
+        gqa_fidelity_add(m->fidelity, teacher + i * v, student + i * v,
+                         b->labels[at],
+                         (struct gqa_place){m->first + at / b->tape.length,
+                                            at % b->tape.length});
+    }
+    return GQA_OK;
+}
+
+static enum gqa_status measure_batch(struct measuring *m,
+                                     const struct gqa_sequence *sequences,
+                                     uint64_t n)
+{
+    struct gqa_trainer *t = m->trainer;
+    const struct gqa_loss_visit visit = {.rows = add_rows, .ctx = m};
+    const struct gqa_sequence **list = calloc(n, sizeof *list);
+    enum gqa_status st;
+
+    if (!list)
+        return gqa_fail_nomem();
+    for (uint64_t i = 0; i < n; i++)
+        list[i] = &sequences[i];
+    gqa_train_batch_fill(&t->batch, list, n, start_token(t), 1);
+    st = run_both(t, true);
+    if (st == GQA_OK)
+        st = gqa_loss_visit(t->loss, t->teacher_tape, t->student_tape,
+                            t->batch.weights, &visit);
+    free(list);
+    return st;
+}
+
+enum gqa_status gqa_trainer_measure(struct gqa_trainer *t,
+                                    struct gqa_fidelity_result *out,
+                                    const struct gqa_tokens *tokens, uint64_t n)
+{
+    struct measuring m = {.trainer = t};
+    enum gqa_status st;
+
+    n = n == 0 ? tokens->n : gqa_min_u64(n, tokens->n);
+    st = gqa_fidelity_create(&m.fidelity, t->pair->student.network->vocab_size,
+                             n, gqa_tokens_n_positions(tokens));
+    for (uint64_t i = 0; i < n && st == GQA_OK; i += t->options.batch) {
+        m.first = i;
+        st = measure_batch(&m, tokens->sequences + i,
+                           gqa_min_u64(t->options.batch, n - i));
+    }
+    if (st == GQA_OK)
+        gqa_fidelity_finish(m.fidelity, out);
+    gqa_fidelity_free(m.fidelity);
+    return st;
+}
+
+/* --- Weights -------------------------------------------------------------- */
+
+size_t gqa_trainer_n(const struct gqa_trainer *t)
+{
+    return t->n;
+}
+
+const struct gqa_trainee *gqa_trainer_trainee(const struct gqa_trainer *t,
+                                              size_t i)
+{
+    return &t->trainees[i];
+}
+
+const char *gqa_trainer_name(const struct gqa_trainer *t, size_t i)
+{
+    return t->pair->student.model->params[t->trainees[i].param].name;
+}
+
+size_t gqa_trainer_wide(const struct gqa_trainer *t)
+{
+    return gqa_dtype_bits(t->wide) / 8;
+}
+
+struct gqa_optimiser *gqa_trainer_optimiser(struct gqa_trainer *t)
+{
+    return t->optimiser;
+}
+
+static size_t trainee_bytes(const struct gqa_trainer *t, size_t i)
+{
+    return (size_t)(t->trainees[i].n_rows * t->trainees[i].n_cols) *
+           gqa_trainer_wide(t);
+}
+
+size_t gqa_trainer_bytes(const struct gqa_trainer *t)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < t->n; i++)
+        n += trainee_bytes(t, i);
+    return n;
+}
+
+enum gqa_status gqa_trainer_get(struct gqa_trainer *t, void *weights)
+{
+    char *at = weights;
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < t->n && st == GQA_OK; i++) {
+        st = gqa_masters_read(t->masters, t->trainees[i].param, at);
+        at += trainee_bytes(t, i);
+    }
+    return st;
+}
+
+enum gqa_status gqa_trainer_set(struct gqa_trainer *t, const void *weights)
+{
+    const char *at = weights;
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < t->n && st == GQA_OK; i++) {
+        st = gqa_masters_write(t->masters, t->trainees[i].param, at);
+        at += trainee_bytes(t, i);
+    }
+    return st;
+}
+
+enum gqa_status gqa_trainer_read(struct gqa_trainer *t, void *host,
+                                 const void *device, size_t n_bytes)
+{
+    return t->backend->download(t->device, host, device, n_bytes);
+}
+
+enum gqa_status gqa_trainer_write(struct gqa_trainer *t, void *device,
+                                  const void *host, size_t n_bytes)
+{
+    return t->backend->upload(t->device, device, host, n_bytes);
+}

@@ -1,0 +1,98 @@
+/*
+ * Teacher and student on a device: steps of training, measures, and the
+ * weights that are trained.
+ */
+#ifndef GQA_UPTRAIN_TRAINER_H
+#define GQA_UPTRAIN_TRAINER_H
+
+#include "runtime/measure/fidelity.h"
+#include "uptrain/data.h"
+#include "uptrain/loss.h"
+#include "uptrain/optimiser.h"
+#include "uptrain/pair.h"
+
+struct gqa_trainer_options {
+    int device; /* enum gqa_learning_device */
+    unsigned n_threads;
+    struct gqa_loss_mix loss;
+    struct gqa_optimiser_options optimiser;
+    uint64_t batch;      /* sequences at a time */
+    uint64_t accumulate; /* batches of a step */
+    uint64_t length;
+};
+
+struct gqa_trainer;
+
+/*
+ * pair, trained [n_params of the student]  lent.
+ * Errors those of backends, runtimes and tapes; GQA_ERR_UNSUPPORTED: the
+ *        device cannot train.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_trainer_create(struct gqa_trainer **out,
+                                   struct gqa_pair *pair, const bool *trained,
+                                   const struct gqa_trainer_options *options);
+void gqa_trainer_free(struct gqa_trainer *trainer);
+
+/* Lent. */
+struct gqa_runtime *gqa_trainer_teacher(struct gqa_trainer *trainer);
+GQA_MUST_USE
+enum gqa_status gqa_trainer_describe(struct gqa_trainer *trainer,
+                                     struct gqa_device_info *out);
+
+struct gqa_step_result {
+    double loss;
+    double kl, reverse_kl, cross_entropy; /* means; 0 where not wanted */
+    double norm;                          /* of all gradients, unclipped */
+    uint64_t n_counted, n_tokens;         /* positions; tokens of both stacks */
+};
+
+/*
+ * One step. number: of the step, from 1, which moments go by. sequences:
+ * [batch * accumulate].
+ *
+ * Errors GQA_ERR_FORMAT: the loss or a gradient is not finite, and where; no
+ *        weight has changed. GQA_ERR_INTERRUPTED: likewise none has.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_trainer_step(struct gqa_trainer *trainer,
+                                 struct gqa_step_result *out,
+                                 const struct gqa_sequence *const *sequences,
+                                 uint64_t number, double rate);
+
+/* Both models over the first n sequences of tokens (0: all), held against each
+ * other. */
+GQA_MUST_USE
+enum gqa_status gqa_trainer_measure(struct gqa_trainer *trainer,
+                                    struct gqa_fidelity_result *out,
+                                    const struct gqa_tokens *tokens,
+                                    uint64_t n);
+
+/* --- Weights -------------------------------------------------------------- */
+
+size_t gqa_trainer_n(const struct gqa_trainer *trainer);
+const struct gqa_trainee *gqa_trainer_trainee(const struct gqa_trainer *trainer,
+                                              size_t i);
+/* Of its parameter. Lent. */
+const char *gqa_trainer_name(const struct gqa_trainer *trainer, size_t i);
+/* Bytes of one, or of a moment's, element. */
+size_t gqa_trainer_wide(const struct gqa_trainer *trainer);
+struct gqa_optimiser *gqa_trainer_optimiser(struct gqa_trainer *trainer);
+
+/* All weights that are trained, one after another, wide; host memory. */
+size_t gqa_trainer_bytes(const struct gqa_trainer *trainer);
+GQA_MUST_USE
+enum gqa_status gqa_trainer_get(struct gqa_trainer *trainer, void *weights);
+GQA_MUST_USE
+enum gqa_status gqa_trainer_set(struct gqa_trainer *trainer,
+                                const void *weights);
+
+/* n bytes to or from a weight or moment of it. */
+GQA_MUST_USE
+enum gqa_status gqa_trainer_read(struct gqa_trainer *trainer, void *host,
+                                 const void *device, size_t n_bytes);
+GQA_MUST_USE
+enum gqa_status gqa_trainer_write(struct gqa_trainer *trainer, void *device,
+                                  const void *host, size_t n_bytes);
+
+#endif

@@ -1,0 +1,348 @@
+#include "uptrain/uptrain.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/atomic.h"
+#include "common/bounds.h"
+#include "common/clock.h"
+#include "common/interrupt.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/progress.h"
+#include "formats/recorded.h"
+#include "formats/write/apart.h"
+#include "uptrain/card.h"
+#include "uptrain/describe.h"
+#include "uptrain/trained.h"
+#include "uptrain/weights.h"
+
+/* --- Signals -------------------------------------------------------------- */
+
+/* Seconds that a run may take to come to an end of a step and save its state,
+ * once it is asked to stop. */
+enum { PATIENCE = 300 };
+
+static volatile sig_atomic_t patience;
+
+static bool clean_up(void)
+{
+    if (patience > 0) {
+        patience = patience - 1;
+        return false;
+    }
+    return gqa_atomic_clean();
+}
+
+/* --- What there is -------------------------------------------------------- */
+
+static enum gqa_status check_output(const struct gqa_uptraining *u)
+{
+    const struct gqa_uptrain_options *o = u->options;
+    enum gqa_status st = gqa_output_check_apart(
+        o->output, false, u->pair.teacher.checkpoint, o->family_path);
+
+    if (st == GQA_OK)
+        st = gqa_output_check_apart(o->output, false,
+                                    u->pair.student.checkpoint, o->family_path);
+    if (st == GQA_OK && o->writer->needs_config &&
+        !u->pair.student.model->config_is_complete)
+        st = gqa_fail(GQA_ERR_USAGE,
+                      "%s has no configuration, and no runtime loads a %s "
+                      "without; write a .gqa or .safetensors",
+                      o->student, o->writer->label);
+    return st;
+}
+
+/* KV heads of every attention of the decoder; 0: they differ. */
+static uint64_t uniform_kv_heads(const struct gqa_model *model)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < model->n_attentions; i++) {
+        const struct gqa_attention *a = &model->attentions[i];
+
+        if (a->stack != GQA_STACK_DECODER)
+            continue;
+        if (n != 0 && n != a->n_kv_heads)
+            return 0;
+        n = a->n_kv_heads;
+    }
+    return n;
+}
+
+static struct gqa_output_options output_options(const struct gqa_uptraining *u)
+{
+    const struct gqa_checkpoint *source = u->pair.student.checkpoint;
+
+    return (struct gqa_output_options){
+        .writer = u->options->writer,
+        .settings = u->options->settings,
+        .n_threads = u->options->common.n_threads,
+        .force = u->options->force,
+        .card = "", /* there will be one */
+        .config = u->pair.student.model->config,
+        .copy_from = gqa_checkpoint_is_folder(source)
+                         ? gqa_checkpoint_folder(source)
+                         : NULL,
+        .n_kv_heads = uniform_kv_heads(u->pair.student.model),
+    };
+}
+
+/* Nothing is trained for an output that would be refused. */
+static enum gqa_status try_output(const struct gqa_uptraining *u)
+{
+    const struct gqa_output_options options = output_options(u);
+
+    return gqa_output_try(u->options->output, &options);
+}
+
+static enum gqa_status prepare(struct gqa_uptraining *u)
+{
+    const struct gqa_uptrain_options *o = u->options;
+    const struct gqa_pair_options open = {.teacher = o->teacher,
+                                          .student = o->student,
+                                          .family_path = o->family_path,
+                                          .unsafe_hdf5 = o->common.unsafe_hdf5,
+                                          .n_threads = o->common.n_threads};
+    struct gqa_trained_facts facts;
+    enum gqa_status st = gqa_pair_open(&u->pair, &open);
+
+    if (st != GQA_OK || (st = check_output(u)) != GQA_OK)
+        return st;
+    facts = (struct gqa_trained_facts){.network = u->pair.student.network,
+                                       .used = u->pair.used,
+                                       .differs = u->pair.differs};
+    u->trained =
+        calloc(u->pair.student.model->n_params + 1, sizeof *u->trained);
+    if (!u->trained)
+        return gqa_fail_nomem();
+    st = gqa_trained_mark(u->trained, o->train, &facts);
+    if (st == GQA_OK)
+        u->estimate =
+            gqa_estimate_of(o, &u->pair, u->trained, gqa_cpu_backend());
+    return st == GQA_OK ? try_output(u) : st;
+}
+
+/* --- Writing -------------------------------------------------------------- */
+
+static enum gqa_status finish(void *ctx,
+                              const struct gqa_output_summary *summary)
+{
+    struct gqa_uptraining *u = ctx;
+    enum gqa_status st = gqa_json_check();
+
+    if (st == GQA_OK)
+        st = gqa_checkpoint_check_unchanged(u->pair.student.checkpoint);
+    if (st == GQA_OK)
+        st = gqa_checkpoint_check_unchanged(u->pair.teacher.checkpoint);
+    if (st != GQA_OK)
+        return st;
+    u->output = *summary;
+    u->written = true;
+    return u->report(u);
+}
+
+static enum gqa_status write_weights(struct gqa_uptraining *u,
+                                     struct gqa_output_options *out)
+{
+    struct gqa_trained_weights *weights = NULL;
+    const struct gqa_output_tensor *list;
+    struct gqa_output_summary summary;
+    size_t n = 0;
+    enum gqa_status st = gqa_trained_weights_create(
+        &weights, &u->pair.student, u->trained, u->run.best,
+        gqa_trainer_wide(u->trainer) == sizeof(double) ? GQA_F64 : GQA_F32,
+        out->n_threads);
+
+    if (st != GQA_OK)
+        return st;
+    list = gqa_trained_weights_list(weights, &n);
+    gqa_progress_phase(u->run.bar, "writing", GQA_PROGRESS_BYTES);
+    out->progress = gqa_progress_update;
+    out->progress_ctx = u->run.bar;
+    out->ready = finish;
+    out->ready_ctx = u;
+    st = gqa_output_write(&summary, u->options->output, list, n,
+                          gqa_trained_weights_produce, weights, out);
+    gqa_trained_weights_free(weights);
+    return st;
+}
+
+static enum gqa_status write_output(struct gqa_uptraining *u)
+{
+    const struct gqa_uptrain_options *o = u->options;
+    const struct gqa_checkpoint *source = u->pair.student.checkpoint;
+    struct gqa_output_options out = output_options(u);
+    json_t *recipe = gqa_run_recipe(o, &u->pair, u->trained, u->data,
+                                    &u->run.history, &u->device);
+    json_t *metadata = o->writer->needs_config
+                           ? gqa_record_shards(source, recipe)
+                           : gqa_record_metadata(
+                                 source, u->pair.student.model->config, recipe);
+    char *card = NULL;
+    enum gqa_status st = gqa_json_check();
+
+    if (st == GQA_OK && o->writer->needs_config)
+        st = gqa_trained_card(&card, source, recipe, &u->run.history);
+    out.card = card;
+    out.metadata = metadata;
+    if (st == GQA_OK)
+        st = write_weights(u, &out);
+    free(card);
+    json_decref(metadata);
+    json_decref(recipe);
+    return st;
+}
+
+/* --- The run -------------------------------------------------------------- */
+
+/* As long as both models can be run. */
+static uint64_t length_of(const struct gqa_uptraining *u)
+{
+    const uint64_t t = u->pair.teacher.network->max_positions;
+    const uint64_t s = u->pair.student.network->max_positions;
+    uint64_t length = u->options->length;
+
+    length = t > 0 ? gqa_min_u64(length, t) : length;
+    return s > 0 ? gqa_min_u64(length, s) : length;
+}
+
+static enum gqa_status create_trainer(struct gqa_uptraining *u)
+{
+    const struct gqa_uptrain_options *o = u->options;
+    const struct gqa_trainer_options options = {
+        .device = o->device,
+        .n_threads = o->common.n_threads,
+        .loss = o->loss,
+        .optimiser = {.kind = (enum gqa_optimiser_kind)o->optimiser,
+                      .decay = o->weight_decay,
+                      .clip = o->clip},
+        .batch = o->batch,
+        .accumulate = o->accumulate,
+        .length = length_of(u)};
+    enum gqa_status st =
+        gqa_trainer_create(&u->trainer, &u->pair, u->trained, &options);
+
+    return st == GQA_OK ? gqa_trainer_describe(u->trainer, &u->device) : st;
+}
+
+static enum gqa_status create_data(struct gqa_uptraining *u)
+{
+    const struct gqa_uptrain_options *o = u->options;
+    const struct gqa_data_options options = {.list = &o->data,
+                                             .batch = o->batch * o->accumulate,
+                                             .length = length_of(u),
+                                             .n_held_out = o->n_held_out,
+                                             .n_own = o->n_own,
+                                             .seed = o->seed};
+
+    return gqa_data_create(&u->data, &options, gqa_trainer_teacher(u->trainer),
+                           u->pair.teacher.network, u->run.bar);
+}
+
+static enum gqa_status create_run(struct gqa_uptraining *u)
+{
+    const struct gqa_uptrain_options *o = u->options;
+    struct gqa_training_run *run = &u->run;
+    enum gqa_status st = gqa_history_create(&run->history, o->n_steps);
+
+    run->trainer = u->trainer;
+    run->data = u->data;
+    run->batch = o->batch * o->accumulate;
+    run->limits = (struct gqa_run_limits){.eval_every = o->eval_every,
+                                          .until_kl = o->until_kl,
+                                          .budget_s = o->budget_s,
+                                          .save_every = o->every};
+    run->schedule = (struct gqa_schedule){.rate = o->rate,
+                                          .n_steps = o->n_steps,
+                                          .warmup = o->warmup,
+                                          .decay = (enum gqa_decay)o->decay};
+    if (st == GQA_OK &&
+        !(run->best = malloc(gqa_trainer_bytes(u->trainer) + 1)))
+        st = gqa_fail_nomem();
+    if (st != GQA_OK || !o->checkpoint)
+        return st;
+    u->what = gqa_run_what(o, &u->pair, u->data, &u->device);
+    u->saved = (struct gqa_saved){.folder = o->checkpoint, .what = u->what};
+    run->saved = &u->saved;
+    patience = PATIENCE;
+    st = gqa_json_check();
+    return st == GQA_OK ? gqa_saved_prepare(&u->saved) : st;
+}
+
+static enum gqa_status train(struct gqa_uptraining *u)
+{
+    enum gqa_status st;
+
+    if ((st = create_trainer(u)) != GQA_OK || (st = create_data(u)) != GQA_OK ||
+        (st = create_run(u)) != GQA_OK)
+        return st;
+    st = gqa_training_run(&u->run);
+    patience = 0;
+    u->gained = u->run.history.best > 0;
+    return st;
+}
+
+/* What was gained before a loss that is not finite is kept; the error stays. */
+static enum gqa_status rescue(struct gqa_uptraining *u)
+{
+    char *message = strdup(gqa_error_message());
+    enum gqa_status st = message ? write_output(u) : gqa_fail_nomem();
+
+    if (st == GQA_OK)
+        st = gqa_fail(GQA_ERR_FORMAT, "%s; what was best until then is in %s",
+                      message, u->options->output);
+    free(message);
+    return st;
+}
+
+static enum gqa_status go(struct gqa_uptraining *u)
+{
+    const struct gqa_uptrain_options *o = u->options;
+    enum gqa_status st = prepare(u);
+
+    if (st != GQA_OK)
+        return st;
+    if (o->dry_run)
+        return u->report(u);
+    if ((st = gqa_progress_create(&u->run.bar, o->common.log_level)) !=
+            GQA_OK ||
+        (st = gqa_run_log_open(&u->run.log, o->log_path)) != GQA_OK)
+        return st;
+    st = train(u);
+    if (st == GQA_ERR_FORMAT && u->gained)
+        return rescue(u);
+    if (st != GQA_OK)
+        return st;
+    return u->gained || o->write_start ? write_output(u) : u->report(u);
+}
+
+enum gqa_status gqa_uptrain(
+    struct gqa_uptraining *out, const struct gqa_uptrain_options *options,
+    enum gqa_status (*report)(const struct gqa_uptraining *u))
+{
+    enum gqa_status st, closed;
+
+    *out = (struct gqa_uptraining){.options = options, .report = report};
+    gqa_interrupt_catch(clean_up);
+    st = go(out);
+    gqa_progress_free(out->run.bar);
+    out->run.bar = NULL;
+    closed = gqa_run_log_close(out->run.log);
+    out->run.log = NULL;
+    return st == GQA_OK ? closed : st;
+}
+
+void gqa_uptraining_clear(struct gqa_uptraining *u)
+{
+    gqa_history_clear(&u->run.history);
+    free(u->run.best);
+    json_decref(u->what);
+    gqa_data_free(u->data);
+    gqa_trainer_free(u->trainer);
+    free(u->trained);
+    gqa_pair_close(&u->pair);
+}
