@@ -87,6 +87,7 @@ enum gqa_status gqa_learning_tokens(struct gqa_tokens *out,
         .n = n,
         .length = length,
         .seed = asked->seed,
+        .grows_text = true,
         .progress = gqa_progress_update,
         .progress_ctx = l->bar,
     };

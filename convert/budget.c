@@ -13,6 +13,10 @@
 enum { MAX_TRIES = 5 };
 static const double CLOSE = 0.95;
 
+/* Share of the mean below which what an attention loses is not told from
+ * noise. */
+static const double FAINT = 0.01;
+
 /* What each attention would keep, and what came of it. */
 struct attempt {
     uint64_t *pooled; /* [n_attentions]; NULL: there is none */
@@ -151,8 +155,89 @@ static double percent(const struct search *s, uint64_t bytes)
     return 100 * (double)bytes / (double)s->stored;
 }
 
-/* Convert and measure. */
-static enum gqa_status try(struct attempt *attempt, const struct search *s)
+/* Of an item; of one that is not selected there is one option. */
+static double *lost_of(const struct search *s, const struct attempt *attempt,
+                       size_t item)
+{
+    const struct gqa_kv_options *o = &s->options;
+    const uint64_t pooled = attempt->pooled[o->attentions[item]];
+    size_t j = 0;
+
+    while (o->selected[item] && o->pooled[item][j] != pooled)
+        j++;
+    return &o->items[item].options[j].lost;
+}
+
+/* Factors [n] from what was predicted to what was measured, of attention i
+ * alone kl[i]; of all together where an attention was not measured. False:
+ * there are none. */
+static bool find_factors(double *factors, const struct search *s,
+                         const struct attempt *attempt, const double *kl)
+{
+    const struct gqa_kv_options *o = &s->options;
+    double measured = 0, predicted = 0;
+    size_t n = 0;
+
+    for (size_t i = 0; i < o->n; i++)
+        if (!isnan(kl[o->attentions[i]])) {
+            measured += kl[o->attentions[i]];
+            predicted += *lost_of(s, attempt, i);
+            n++;
+        }
+    if (n == 0 || !isfinite(measured) || !(measured > 0) || !(predicted > 0))
+        return false;
+    for (size_t i = 0; i < o->n; i++) {
+        const double alone = kl[o->attentions[i]];
+        const double lost = *lost_of(s, attempt, i);
+
+        factors[i] = isnan(alone) || !(lost > 0)
+                         ? measured / predicted
+                         : fmax(alone, FAINT * measured / (double)n) / lost;
+    }
+    return true;
+}
+
+static void scale(struct search *s, struct attempt *attempt,
+                  const double *factors)
+{
+    attempt->lost = 0;
+    for (size_t i = 0; i < s->options.n; i++) {
+        struct gqa_knapsack_item *item = &s->options.items[i];
+
+        for (size_t j = 0; j < item->n; j++)
+            item->options[j].lost *= factors[i];
+        attempt->lost += *lost_of(s, attempt, i);
+    }
+}
+
+/* What each attention loses, measured alone, scales what is predicted for
+ * every number of its heads. */
+static enum gqa_status sharpen(struct search *s, struct attempt *attempt,
+                               const struct gqa_plan *plan)
+{
+    double *kl = calloc(s->job->model->n_attentions, sizeof *kl);
+    double *factors = calloc(s->options.n, sizeof *factors);
+    enum gqa_status st = GQA_OK;
+
+    if (!kl || !factors)
+        st = gqa_fail_nomem();
+    else
+        st = gqa_calibrator_measure_each(kl, s->job->calibrator, plan,
+                                         attempt->alignment);
+    if (st == GQA_OK && find_factors(factors, s, attempt, kl)) {
+        scale(s, attempt, factors);
+        gqa_knapsack_free(s->knapsack);
+        s->knapsack = NULL;
+        st = gqa_knapsack_create(&s->knapsack, s->options.items, s->options.n);
+    }
+    free(kl);
+    free(factors);
+    return st;
+}
+
+/* Convert and measure. sharpens: its attentions one by one too. */
+static enum gqa_status try(struct attempt *attempt, struct search *s,
+                           bool sharpens)
 {
     struct gqa_plan_options options = *s->job->options;
     struct gqa_plan *plan = NULL;
@@ -166,6 +251,8 @@ static enum gqa_status try(struct attempt *attempt, const struct search *s)
     if (st == GQA_OK)
         st = gqa_calibrator_measure(&attempt->tried.kl, s->job->calibrator,
                                     plan, attempt->alignment);
+    if (st == GQA_OK && sharpens)
+        st = sharpen(s, attempt, plan);
     gqa_plan_free(plan);
     attempt->frees = st == GQA_OK && attempt->alignment->divisors;
     if (st == GQA_OK)
@@ -208,17 +295,20 @@ static enum gqa_status meet_budget(struct search *s)
         move(&s->best, &alike);
         return GQA_OK;
     }
-    st = best_within(&s->best, s, bytes);
+    if (alike.pooled)
+        st = try(&alike, s, true);
+    if (st == GQA_OK)
+        st = best_within(&s->best, s, bytes);
     if (st == GQA_OK && !s->best.pooled)
         st = too_small(s, gqa_knapsack_fewest(s->knapsack));
-    if (st == GQA_OK)
-        st = try(&s->best, s);
-    if (st == GQA_OK && alike.pooled && !same(s, &alike, &s->best)) {
-        st = try(&alike, s);
-        if (st == GQA_OK && alike.tried.kl < s->best.tried.kl) {
+    if (st == GQA_OK && alike.pooled && same(s, &alike, &s->best)) {
+        move(&s->best, &alike);
+    } else if (st == GQA_OK) {
+        st = try(&s->best, s, false);
+        if (st == GQA_OK && alike.pooled && alike.tried.kl < s->best.tried.kl) {
             set_aside(&s->other, &s->best);
             move(&s->best, &alike);
-        } else if (st == GQA_OK) {
+        } else if (st == GQA_OK && alike.pooled) {
             set_aside(&s->other, &alike);
         }
     }
@@ -241,9 +331,9 @@ static enum gqa_status not_met(const struct search *s,
 /* Whether an attempt meets the bound, and is the smallest yet that does. It is
  * taken, or kept in *last. */
 static enum gqa_status judge(struct search *s, struct attempt *attempt,
-                             struct attempt *last, bool *meets)
+                             struct attempt *last, bool sharpens, bool *meets)
 {
-    const enum gqa_status st = try(attempt, s);
+    const enum gqa_status st = try(attempt, s, sharpens);
 
     if (st != GQA_OK)
         return st;
@@ -269,7 +359,7 @@ static enum gqa_status meet_bound_alike(struct search *s)
 
         st = make_attempt(&attempt, s, NULL, s->alike[middle]);
         if (st == GQA_OK)
-            st = judge(s, &attempt, &last, &meets);
+            st = judge(s, &attempt, &last, false, &meets);
         if (meets)
             high = middle;
         else
@@ -319,13 +409,17 @@ static enum gqa_status meet_bound_each(struct search *s)
         struct attempt attempt;
         struct gqa_kv_tried tried = {0};
         double lost = 0;
+        const bool begins = n == 0; /* by what all of them alike lose */
         bool meets = false;
 
-        st = best_within(&attempt, s, units * unit);
-        if (st == GQA_OK) {
-            lost = attempt.lost;
-            st = judge(s, &attempt, &last, &meets);
-        }
+        st = begins ? alike_within(&attempt, s, units * unit)
+                    : best_within(&attempt, s, units * unit);
+        if (st == GQA_OK && begins && !attempt.pooled)
+            st = best_within(&attempt, s, units * unit);
+        if (st == GQA_OK)
+            st = judge(s, &attempt, &last, begins, &meets);
+        if (st == GQA_OK)
+            lost = meets ? s->best.lost : last.lost;
         drop(&attempt);
         if (st != GQA_OK)
             break;
@@ -334,7 +428,7 @@ static enum gqa_status meet_bound_each(struct search *s)
             break;
         if (meets)
             high = tried.bytes / unit;
-        else
+        else if (!begins)
             low = units;
         units = isfinite(tried.kl) && tried.kl > 0
                     ? units_for(s, low, high,
@@ -357,7 +451,7 @@ static enum gqa_status try_alike_as_well(struct search *s)
         drop(&alike);
         return st;
     }
-    st = try(&alike, s);
+    st = try(&alike, s, false);
     if (st == GQA_OK && alike.tried.kl <= s->job->budget->max_kl &&
         (alike.tried.bytes < s->best.tried.bytes ||
          alike.tried.kl < s->best.tried.kl)) {

@@ -22,6 +22,10 @@ enum { CHOICE_TOKENS = 8192, CHOICE_LENGTH = 4096 };
 /* Of so many sequences one is held out, and no more than so many. */
 enum { ONE_OF = 8, MAX_HELD_OUT = 16 };
 
+/* Attentions one by one: the tokens of this many passes of what is learnt from,
+ * which a conversion takes more of. */
+enum { RUNS = 2 };
+
 struct gqa_calibrator {
     const struct gqa_calibration *asked;
     unsigned n_threads;
@@ -31,7 +35,9 @@ struct gqa_calibrator {
     struct gqa_learning learning;
     struct gqa_tokens tokens;        /* all; owned */
     struct gqa_tokens fitted, apart; /* of them: learnt from, held out */
-    struct gqa_trace *trace;         /* of the source, on what is held out */
+    struct gqa_tokens few;           /* of those apart */
+    /* Of the source, on what is held out, and on few of that. */
+    struct gqa_trace *trace, *few_trace;
     struct gqa_progress *bar;
     double *divisors; /* of freed pairs, [n_pairs]; NULL: not looked for */
     uint64_t context;
@@ -293,44 +299,48 @@ enum gqa_status gqa_calibrator_learn_heads(
 
 /* --- What is held out ----------------------------------------------------- */
 
-static enum gqa_status record(struct gqa_calibrator *c)
+static enum gqa_status record(struct gqa_trace **trace,
+                              const struct gqa_calibrator *c,
+                              const struct gqa_tokens *tokens)
 {
     const struct gqa_run_options run = run_options(c);
     const struct gqa_trace_options options = {.dtype = GQA_F32};
-    const struct gqa_run_progress progress = {
-        gqa_progress_update, c->bar, 0, gqa_tokens_n_positions(&c->apart)};
+    const struct gqa_run_progress progress = {gqa_progress_update, c->bar, 0,
+                                              gqa_tokens_n_positions(tokens)};
     struct gqa_running *running = NULL;
     enum gqa_status st = gqa_running_open(&running, c->network->model,
                                           &c->learning.weights, &run);
 
     if (st == GQA_OK)
-        st = gqa_trace_record(&c->trace, running, &c->apart, &options,
-                              &progress);
+        st = gqa_trace_record(trace, running, tokens, &options, &progress);
     gqa_running_close(running);
     return st;
 }
 
-static enum gqa_status compare(double *kl, struct gqa_calibrator *c,
+/* trace: of these tokens. */
+static enum gqa_status compare(double *kl, const struct gqa_calibrator *c,
+                               struct gqa_trace *trace,
+                               const struct gqa_tokens *tokens,
                                const struct gqa_weight_source *weights,
                                const double *divisors)
 {
     const struct gqa_run_options run = run_options(c);
-    const uint64_t n = gqa_tokens_n_positions(&c->apart);
+    const uint64_t n = gqa_tokens_n_positions(tokens);
     const struct gqa_run_progress progress = {gqa_progress_update, c->bar, 0,
                                               n};
     struct gqa_comparison comparison = {0};
     struct gqa_fidelity_result result;
     struct gqa_running *running = NULL;
     enum gqa_status st = gqa_fidelity_create(
-        &comparison.fidelity, c->network->vocab_size, c->apart.n, n);
+        &comparison.fidelity, c->network->vocab_size, tokens->n, n);
 
     if (st == GQA_OK)
         st = gqa_running_open(&running, c->network->model, weights, &run);
     if (st == GQA_OK && divisors)
         gqa_running_turn(running, divisors);
     if (st == GQA_OK)
-        st = gqa_trace_compare(c->trace, running, 0, false, &comparison,
-                               &progress);
+        st =
+            gqa_trace_compare(trace, running, 0, false, &comparison, &progress);
     if (st == GQA_OK) {
         gqa_fidelity_finish(comparison.fidelity, &result);
         *kl = result.n_nonfinite[1] > result.n_nonfinite[0] ? INFINITY
@@ -350,12 +360,105 @@ enum gqa_status gqa_calibrator_measure(double *kl, struct gqa_calibrator *c,
 
     gqa_progress_phase(c->bar, "measuring", GQA_PROGRESS_TOKENS);
     if (!c->trace)
-        st = record(c);
+        st = record(&c->trace, c, &c->apart);
     if (st == GQA_OK)
         st = open_in_place(&converted, c, plan, alignment);
     if (st == GQA_OK)
-        st = compare(kl, c, &converted.weights, alignment->divisors);
+        st = compare(kl, c, c->trace, &c->apart, &converted.weights,
+                     alignment->divisors);
     close_in_place(&converted);
+    return st;
+}
+
+/* --- One attention alone -------------------------------------------------- */
+
+/* Others' heads stay, where they stand; nothing is fitted to make up for what
+ * others lose. */
+static void leave_alone(struct gqa_alignment *alone, size_t attention)
+{
+    for (size_t i = 0; i < alone->n; i++) {
+        struct gqa_transforms *t = &alone->attentions[i];
+
+        if (i != attention)
+            *t =
+                (struct gqa_transforms){.source = t->source, .heads = t->heads};
+        t->fitted_o = t->fitted_q = t->fitted_k = NULL;
+    }
+}
+
+/* attention: none where it is n_attentions. The plan and what it lends are
+ * copied as far as they change. */
+static enum gqa_status measure_alone(double *kl, const struct gqa_calibrator *c,
+                                     const struct gqa_plan *plan,
+                                     const struct gqa_alignment *alignment,
+                                     size_t attention)
+{
+    const size_t n = plan->model->n_attentions;
+    struct gqa_alignment alone = *alignment;
+    struct gqa_plan_options options = plan->options;
+    struct in_place converted = {.plan = NULL};
+    struct gqa_plan *plan_alone = NULL;
+    uint64_t *pooled = calloc(n, sizeof *pooled);
+    enum gqa_status st = GQA_OK;
+
+    alone.attentions = malloc(n * sizeof *alone.attentions);
+    if (!pooled || !alone.attentions) {
+        st = gqa_fail_nomem();
+    } else {
+        memcpy(alone.attentions, alignment->attentions,
+               n * sizeof *alone.attentions);
+        leave_alone(&alone, attention);
+        for (size_t i = 0; i < n; i++)
+            pooled[i] = i == attention ? plan->attentions[i].pooled
+                                       : plan->attentions[i].source;
+        options.chosen = pooled;
+        st = gqa_plan_create(&plan_alone, plan->model, &options);
+    }
+    if (st == GQA_OK)
+        st = open_in_place(&converted, c, plan_alone, &alone);
+    if (st == GQA_OK)
+        st = compare(kl, c, c->few_trace, &c->few, &converted.weights,
+                     alignment->divisors);
+    close_in_place(&converted);
+    gqa_plan_free(plan_alone);
+    free(alone.attentions);
+    free(pooled);
+    return st;
+}
+
+/* As many of the sequences held out as are run, by all attentions, no more than
+ * RUNS times those that were learnt from. */
+static enum gqa_status take_few(struct gqa_calibrator *c, size_t n_attentions)
+{
+    const size_t most = RUNS * c->fitted.n / (n_attentions ? n_attentions : 1);
+
+    c->few = c->apart;
+    c->few.n = (size_t)gqa_min_u64(c->apart.n, gqa_max_u64(most, 1));
+    return c->few_trace ? GQA_OK : record(&c->few_trace, c, &c->few);
+}
+
+enum gqa_status gqa_calibrator_measure_each(
+    double *kl, struct gqa_calibrator *c, const struct gqa_plan *plan,
+    const struct gqa_alignment *alignment)
+{
+    const size_t n = plan->model->n_attentions;
+    size_t n_shared = 0;
+    double none = 0;
+    enum gqa_status st;
+
+    for (size_t i = 0; i < n; i++)
+        n_shared += alignment->attentions[i].pooled > 0;
+    gqa_progress_phase(c->bar, "measuring attentions", GQA_PROGRESS_TOKENS);
+    st = take_few(c, n_shared);
+    if (st == GQA_OK && alignment->divisors)
+        st = measure_alone(&none, c, plan, alignment, n);
+    for (size_t i = 0; i < n && st == GQA_OK; i++) {
+        kl[i] = NAN;
+        if (alignment->attentions[i].pooled == 0)
+            continue;
+        st = measure_alone(&kl[i], c, plan, alignment, i);
+        kl[i] = fmax(kl[i] - none, 0);
+    }
     return st;
 }
 
@@ -434,6 +537,7 @@ void gqa_calibrator_free(struct gqa_calibrator *c)
     if (!c)
         return;
     gqa_trace_free(c->trace);
+    gqa_trace_free(c->few_trace);
     gqa_tokens_clear(&c->tokens);
     gqa_learning_close(&c->learning);
     gqa_progress_free(c->bar);

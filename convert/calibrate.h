@@ -66,6 +66,15 @@ enum gqa_status gqa_calibrator_measure(double *kl,
                                        const struct gqa_plan *plan,
                                        const struct gqa_alignment *alignment);
 
+/* The same of each attention whose heads share, alone in an otherwise original
+ * model, on few of the sequences held out: kl [n_attentions], NAN where heads
+ * do not share. What frequencies that change cost is not counted, and nothing
+ * that was fitted is used: that makes up for what other attentions lose. */
+GQA_MUST_USE
+enum gqa_status gqa_calibrator_measure_each(
+    double *kl, struct gqa_calibrator *calibrator, const struct gqa_plan *plan,
+    const struct gqa_alignment *alignment);
+
 /* Sequences that were held out, and their tokens. */
 void gqa_calibrator_held_out(uint64_t *n_sequences, uint64_t *n_tokens,
                              const struct gqa_calibrator *calibrator);

@@ -11,6 +11,9 @@
 struct gqa_sample_options {
     uint64_t n, length; /* sequences, tokens in each; at least 1 and 2 */
     uint64_t seed;
+    /* An encoder-decoder that fills gaps gets texts with gaps (gaps.h): more
+     * like what it was made for, and slower. */
+    bool grows_text;
     /* Told of each step, in tokens; may be NULL. */
     void (*progress)(void *ctx, uint64_t done, uint64_t all);
     void *progress_ctx;
@@ -22,7 +25,8 @@ struct gqa_token_rules gqa_token_rules_of(const struct gqa_network *network);
  * n sequences drawn at temperature 1. Decoder-only: the start token, then
  * length - 1 drawn ones. Encoder-decoder: uniformly random input of
  * `length` tokens gives outputs of as many; these are the input of a second
- * round, whose outputs are the labels. These end where the model ends them:
+ * round, whose outputs are the labels; with grows_text, texts with gaps may be.
+ * Labels end where the model ends them:
  * what it says past an end is nothing it was made for. Else start, end and
  * padding are never drawn, so that sequences have their length.
  *
