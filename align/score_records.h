@@ -4,8 +4,8 @@
  * of the converted model's projections, in parts of sequences.
  *
  * Where there are more sequences than a fit needs, those that come first are
- * kept. Of a sequence that comes in pieces the first one is kept: its queries see no
- * keys of later ones, or all of another sequence's.
+ * kept. Of a sequence that comes in pieces the first one is kept: its queries
+ * see no keys of later ones, or all of another sequence's.
  */
 #ifndef GQA_ALIGN_SCORE_RECORDS_H
 #define GQA_ALIGN_SCORE_RECORDS_H
@@ -25,6 +25,9 @@ struct gqa_score_part {
     void *k;       /* ... [n_sequences, n_kv_heads, n_keys, head_dim] */
     void *x, *y;   /* inputs of the converted q and k; y NULL: x */
     void *weights; /* wide [queries, n_heads] */
+    /* What the heads gave, and what the attention should add to the stream;
+     * NULL: not seen. */
+    void *attended, *aim;
 };
 
 struct gqa_score_batch;
