@@ -278,6 +278,14 @@ enum gqa_status gqa_score_records_see_converted(struct gqa_score_records *r,
     return st;
 }
 
+bool gqa_score_records_are_full(const struct gqa_score_records *r)
+{
+    for (size_t i = r->n_seen[GQA_TAP_INPUT]; i < r->n_batches; i++)
+        if (r->batches[i].n > 0)
+            return false;
+    return true;
+}
+
 /* --- All ------------------------------------------------------------------ */
 
 static enum gqa_status store_keys(const struct gqa_score_records *r,

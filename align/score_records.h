@@ -66,6 +66,10 @@ GQA_MUST_USE
 enum gqa_status gqa_score_records_see_converted(
     struct gqa_score_records *records, const struct gqa_tapped *tapped);
 
+/* Whether the converted model's run has shown all that the original's made
+ * parts of. */
+bool gqa_score_records_are_full(const struct gqa_score_records *records);
+
 /* Once all has come. */
 GQA_MUST_USE
 enum gqa_status gqa_score_records_finish(struct gqa_score_records *records);

@@ -10,6 +10,7 @@
 #include "align/turning.h"
 #include "common/bounds.h"
 #include "common/interrupt.h"
+#include "common/ranges.h"
 #include "runtime/values.h"
 
 enum {
@@ -350,14 +351,39 @@ static size_t count_held(const struct gqa_score_records *r)
 }
 
 /* A candidate for the side's weight: groups that are done stay as they are. */
-static void go(double *out, const struct fitter *f, const double *solution,
-               double step, const bool *done)
+struct candidate {
+    double *out;
+    const double *weight, *solution;
+    double step;
+    const bool *done;
+    uint64_t n; /* values of a group */
+};
+
+static enum gqa_status go_group(void *ctx, uint64_t group, uint64_t n_groups)
+{
+    const struct candidate *c = ctx;
+    const uint64_t end = (group + n_groups) * c->n;
+
+    for (uint64_t i = group * c->n; i < end; i++)
+        c->out[i] =
+            c->weight[i] + (c->done[i / c->n] ? 0 : c->step * c->solution[i]);
+    return GQA_OK;
+}
+
+static enum gqa_status go(double *out, const struct fitter *f,
+                          const double *solution, double step, const bool *done)
 {
     const struct gqa_head_rows *rows = f->side->rows;
-    const uint64_t n = rows->n / f->job->pooled * rows->inputs;
+    struct candidate c = {
+        .out = out,
+        .weight = rows->weight,
+        .solution = solution,
+        .step = step,
+        .done = done,
+        .n = rows->n / f->job->pooled * rows->inputs,
+    };
 
-    for (uint64_t i = 0; i < rows->n * rows->inputs; i++)
-        out[i] = rows->weight[i] + (done[i / n] ? 0 : step * solution[i]);
+    return gqa_ranges_run(f->job->pooled, 1, f->job->n_threads, go_group, &c);
 }
 
 /* What is accepted of a solution goes into the weight. */
@@ -384,8 +410,9 @@ static enum gqa_status accept(const struct fitter *f, const double *solution,
     if (isnan(gain->before))
         gain->before = gain->after;
     for (int i = 0; i < N_STEPS && st == GQA_OK; i++) {
-        go(tried, f, solution, steps[i], done);
-        st = put(f, f->weight, tried, n);
+        st = go(tried, f, solution, steps[i], done);
+        if (st == GQA_OK)
+            st = put(f, f->weight, tried, n);
         if (st == GQA_OK)
             st = lose(f, after);
         for (uint64_t g = 0; g < pooled && st == GQA_OK; g++) {
@@ -451,6 +478,7 @@ static enum gqa_status fit_side(struct fitter *f, const struct side *side,
                               .n_heads = rows->n / d,
                               .head_dim = d,
                               .inputs = rows->inputs,
+                              .n_threads = f->job->n_threads,
                               .damping = damping,
                               .divide = divide,
                               .ctx = f};

@@ -4,6 +4,7 @@
 
 #include "align/score_records.h"
 #include "align/score_stage.h"
+#include "align/source_values.h"
 #include "align/values.h"
 #include "runtime/values.h"
 
@@ -107,22 +108,11 @@ static enum gqa_status read_table(double **out, const struct stage *s)
 {
     const struct gqa_refit_job *job = s->job->refit;
     const size_t table = s->records.block->bias.table;
-    const struct gqa_param *p;
-    enum gqa_status st;
-    void *raw;
 
-    if (table == GQA_NO_PARAM)
-        return GQA_OK;
-    p = &job->network->model->params[table];
-    raw = malloc(p->rows * p->cols * (gqa_dtype_bits(p->dtype) / 8));
-    *out = malloc(p->rows * p->cols * sizeof **out);
-    st = raw && *out
-             ? job->converted->read(job->converted->ctx, table, 0, p->rows, raw)
-             : gqa_fail_nomem();
-    if (st == GQA_OK)
-        gqa_load_f64(*out, raw, p->dtype, p->rows * p->cols);
-    free(raw);
-    return st;
+    return table == GQA_NO_PARAM
+               ? GQA_OK
+               : gqa_source_values(out, job->converted, job->network->model,
+                                   table, 1);
 }
 
 static enum gqa_status fit(const struct stage *s, struct gqa_transforms *t,
@@ -135,15 +125,16 @@ static enum gqa_status fit(const struct stage *s, struct gqa_transforms *t,
     struct gqa_values_job job = {.records = &s->records,
                                  .becomes = s->records.block,
                                  .pooled = t->pooled,
-                                 .d_model = refit->network->d_model};
+                                 .d_model = refit->network->d_model,
+                                 .n_threads = refit->n_threads};
     double *table = NULL;
     enum gqa_status st =
         gqa_head_rows_read(&values, refit->converted, model, &a->v, a->head_dim,
-                           t->source / t->pooled);
+                           t->source / t->pooled, refit->n_threads);
 
     if (st == GQA_OK)
         st = gqa_head_rows_read(&output, refit->converted, model, &a->o,
-                                a->head_dim, 1);
+                                a->head_dim, 1, refit->n_threads);
     if (st == GQA_OK)
         st = read_table(&table, s);
     job.output = output.weight;

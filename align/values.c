@@ -9,7 +9,6 @@
 #include "align/score_bias.h"
 #include "common/bounds.h"
 #include "common/interrupt.h"
-#include "runtime/blas.h"
 #include "runtime/values.h"
 
 enum { ITERATIONS = 8 };
@@ -384,20 +383,22 @@ static enum gqa_status solve(const struct fitter *f, struct gqa_conjugate *c,
     return st;
 }
 
-/* O O^T, to the device with both signs. */
-static enum gqa_status put_square(const struct fitter *f, double *square)
+/* O O^T, here and on the device, and minus that there. */
+static enum gqa_status make_square(const struct fitter *f, double *square)
 {
-    const int n = (int)f->width, d = (int)f->job->d_model;
-    enum gqa_status st;
+    const uint64_t n = f->width * f->width;
+    const struct gqa_weight output = {f->output, f->real, f->width,
+                                      f->job->d_model};
+    enum gqa_status st = f->backend->linear(
+        f->device, f->square, f->output, f->width, &output, false, NULL, false);
 
-    gqa_blas.dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, n, d, 1,
-                   f->job->output, d, f->job->output, d, 0, square, n);
-    st = put(f, f->square, square, f->width * f->width);
-    for (uint64_t i = 0; i < f->width * f->width; i++)
+    if (st == GQA_OK)
+        st = get(f, square, f->square, n);
+    for (uint64_t i = 0; i < n && st == GQA_OK; i++)
         square[i] = -square[i];
     if (st == GQA_OK)
-        st = put(f, f->less, square, f->width * f->width);
-    for (uint64_t i = 0; i < f->width * f->width; i++)
+        st = put(f, f->less, square, n);
+    for (uint64_t i = 0; i < n && st == GQA_OK; i++)
         square[i] = -square[i];
     return st;
 }
@@ -444,7 +445,7 @@ static enum gqa_status begin(struct fitter *f, double *square)
     if (st == GQA_OK)
         st = put(f, f->output, f->job->output, f->width * f->job->d_model);
     if (st == GQA_OK)
-        st = put_square(f, square);
+        st = make_square(f, square);
     if (st == GQA_OK)
         st = gqa_score_bias_upload(&f->score_bias, f->backend, f->device,
                                    f->real, f->job->becomes, f->job->bias,
@@ -485,6 +486,7 @@ enum gqa_status gqa_values_fit(struct gqa_head_rows *values, bool *changed,
                               .n_heads = job->pooled,
                               .head_dim = a->head_dim,
                               .inputs = values->inputs,
+                              .n_threads = job->n_threads,
                               .divide = divide,
                               .ctx = &f};
     double *square = malloc(f.width * f.width * sizeof *square);

@@ -17,6 +17,7 @@ struct gqa_values_job {
     const double *bias;   /* its T5's [n_buckets, n_heads]; NULL: none */
     const double *output; /* o: [n_heads * d, d_model] */
     uint64_t d_model;
+    unsigned n_threads; /* the result is the same for any number */
 };
 
 /*

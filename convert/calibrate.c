@@ -192,6 +192,7 @@ static enum gqa_status align(struct gqa_alignment **out,
                                      .backend = c->learning.backend,
                                      .device = c->learning.device,
                                      .weights = &c->learning.weights,
+                                     .n_threads = c->n_threads,
                                      .progress = gqa_progress_update,
                                      .progress_ctx = c->bar};
     enum gqa_status st;
@@ -236,6 +237,7 @@ static enum gqa_status refit(struct gqa_alignment *alignment,
                                       .original = &c->learning.weights,
                                       .converted = &converted.weights,
                                       .tokens = &c->fitted,
+                                      .n_threads = c->n_threads,
                                       .progress = gqa_progress_update,
                                       .progress_ctx = c->bar};
     enum gqa_status st = open_in_place(&converted, c, plan, alignment);
