@@ -29,9 +29,10 @@ enum { N_STEPS = sizeof steps / sizeof *steps };
 struct side {
     bool keys;
     struct gqa_head_rows *rows;
-    void *bias;      /* on the device, or NULL */
-    double *inverse; /* of the inputs' moments, [inputs, inputs]; NULL: as of
-                        queries, whose inputs are these */
+    void *bias;    /* on the device, or NULL */
+    void *divisor; /* real [inputs, inputs] on the device: the inverse of the
+                      inputs' moments; NULL: as of queries, whose inputs are
+                      these */
 };
 
 struct fitter {
@@ -51,7 +52,6 @@ struct fitter {
     void *out;       /* gradients */
     void *weight;    /* real [rows, inputs] of a side */
     void *vector[2]; /* the same */
-    void *divisor;   /* real [inputs, inputs]: side's inverse */
     void *sums;      /* float64 [rows, max(rows, inputs)] */
     /* By part: current queries and keys. */
     void **now_q, **now_k;
@@ -441,8 +441,9 @@ static enum gqa_status divide(void *ctx, double *x, const double *y)
 {
     const struct fitter *f = ctx;
     const struct gqa_head_rows *rows = f->side->rows;
-    const struct gqa_weight inverse = {f->divisor, f->real, rows->inputs,
-                                       rows->inputs};
+    const struct gqa_weight inverse = {f->side->divisor ? f->side->divisor
+                                                        : f->queries.divisor,
+                                       f->real, rows->inputs, rows->inputs};
     enum gqa_status st = put(f, f->vector[0], y, rows->n * rows->inputs);
 
     if (st == GQA_OK)
@@ -488,10 +489,6 @@ static enum gqa_status fit_side(struct fitter *f, const struct side *side,
 
     f->side = side;
     if (st == GQA_OK)
-        st = put(f, f->divisor,
-                 side->inverse ? side->inverse : f->queries.inverse,
-                 rows->inputs * rows->inputs);
-    if (st == GQA_OK)
         st = probe(f, moments);
     if (st == GQA_OK)
         st = solve(f, &c, sum, moments);
@@ -502,6 +499,22 @@ static enum gqa_status fit_side(struct fitter *f, const struct side *side,
     gqa_conjugate_clear(&c);
     free(sum);
     free(moments);
+    return st;
+}
+
+/* What inputs are divided by, on the device. */
+static enum gqa_status invert_inputs(const struct fitter *f, struct side *side)
+{
+    const uint64_t n = side->rows->inputs * side->rows->inputs;
+    double *inverse = NULL;
+    enum gqa_status st = gqa_input_moments_invert(
+        &inverse, f->records, side->keys, side->rows->inputs);
+
+    if (st == GQA_OK)
+        st = alloc_reals(f, &side->divisor, n);
+    if (st == GQA_OK)
+        st = put(f, side->divisor, inverse, n);
+    free(inverse);
     return st;
 }
 
@@ -554,8 +567,7 @@ static enum gqa_status alloc_room(struct fitter *f)
             GQA_OK ||
         (st = alloc_reals(f, &f->weight, n * inputs)) != GQA_OK ||
         (st = alloc_reals(f, &f->vector[0], n * inputs)) != GQA_OK ||
-        (st = alloc_reals(f, &f->vector[1], n * inputs)) != GQA_OK ||
-        (st = alloc_reals(f, &f->divisor, inputs * inputs)) != GQA_OK)
+        (st = alloc_reals(f, &f->vector[1], n * inputs)) != GQA_OK)
         return st;
     return f->backend->alloc(f->device, &f->sums, n_sums * sizeof(double));
 }
@@ -595,8 +607,7 @@ static enum gqa_status begin(struct fitter *f)
 
         st = put_bias(f, side);
         if (st == GQA_OK && (!side->keys || reads_memory(f->records)))
-            st = gqa_input_moments_invert(&side->inverse, f->records,
-                                          side->keys, side->rows->inputs);
+            st = invert_inputs(f, side);
         if (st == GQA_OK)
             st = update_now(f, side);
     }
@@ -605,10 +616,12 @@ static enum gqa_status begin(struct fitter *f)
 
 static void end(struct fitter *f)
 {
-    void *const memory[] = {f->queries.bias, f->keys.bias, f->score_bias,
-                            f->rows,         f->cache,     f->out,
-                            f->weight,       f->vector[0], f->vector[1],
-                            f->divisor,      f->sums};
+    void *const memory[] = {f->queries.bias, f->keys.bias,
+                            f->score_bias,   f->rows,
+                            f->cache,        f->out,
+                            f->weight,       f->vector[0],
+                            f->vector[1],    f->queries.divisor,
+                            f->keys.divisor, f->sums};
 
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         f->backend->free(f->device, memory[i]);
@@ -620,8 +633,6 @@ static void end(struct fitter *f)
     }
     free(f->now_q);
     free(f->now_k);
-    free(f->queries.inverse);
-    free(f->keys.inverse);
     free(f->zeros);
     gqa_turning_clear(&f->turning, f->backend, f->device);
 }

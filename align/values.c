@@ -25,7 +25,6 @@ struct fitter {
     enum gqa_dtype real;
     struct gqa_head_rows *values;
     uint64_t width;   /* of all heads side by side */
-    double *inverse;  /* of the moments of keys' inputs */
     void *score_bias; /* and its reach */
     uint64_t reach;
     /* On the device, real: o, and minus and plus O O^T. */
@@ -37,7 +36,7 @@ struct fitter {
     void *back;      /* what heads are to blame for */
     void *weight;    /* real [rows of all KV heads, inputs] */
     void *vector[2]; /* real [rows, inputs] */
-    void *divisor;   /* real [inputs, inputs] */
+    void *divisor;   /* real [inputs, inputs]: of the moments of keys' inputs */
     void *sums;      /* float64 [rows, inputs] */
     double *zeros;
 };
@@ -440,6 +439,7 @@ static enum gqa_status alloc_room(struct fitter *f)
 
 static enum gqa_status begin(struct fitter *f, double *square)
 {
+    double *inverse = NULL;
     enum gqa_status st = alloc_room(f);
 
     if (st == GQA_OK)
@@ -451,11 +451,12 @@ static enum gqa_status begin(struct fitter *f, double *square)
                                    f->real, f->job->becomes, f->job->bias,
                                    f->reach);
     if (st == GQA_OK)
-        st = gqa_input_moments_invert(&f->inverse, f->records, true,
+        st = gqa_input_moments_invert(&inverse, f->records, true,
                                       f->values->inputs);
-    return st == GQA_OK ? put(f, f->divisor, f->inverse,
-                              f->values->inputs * f->values->inputs)
-                        : st;
+    if (st == GQA_OK)
+        st = put(f, f->divisor, inverse, f->values->inputs * f->values->inputs);
+    free(inverse);
+    return st;
 }
 
 static void end(struct fitter *f)
@@ -467,7 +468,6 @@ static void end(struct fitter *f)
 
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         f->backend->free(f->device, memory[i]);
-    free(f->inverse);
     free(f->zeros);
 }
 
