@@ -12,7 +12,7 @@
 #include "runtime/blas.h"
 
 /* What jobs that run at the same time may take of the host. */
-#define JOB_BYTES ((uint64_t)3 << 29)
+#define JOB_BYTES ((uint64_t)2 << 30)
 
 struct aligner {
     struct gqa_alignment *alignment;

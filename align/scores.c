@@ -437,14 +437,14 @@ static enum gqa_status accept(const struct fitter *f, const double *solution,
 
 /* --- One side ------------------------------------------------------------- */
 
-static enum gqa_status divide(void *ctx, double *x, const double *y)
+static enum gqa_status divide(void *ctx, double *x)
 {
     const struct fitter *f = ctx;
     const struct gqa_head_rows *rows = f->side->rows;
     const struct gqa_weight inverse = {f->side->divisor ? f->side->divisor
                                                         : f->queries.divisor,
                                        f->real, rows->inputs, rows->inputs};
-    enum gqa_status st = put(f, f->vector[0], y, rows->n * rows->inputs);
+    enum gqa_status st = put(f, f->vector[0], x, rows->n * rows->inputs);
 
     if (st == GQA_OK)
         st = f->backend->linear(f->device, f->vector[1], f->vector[0], rows->n,
