@@ -337,13 +337,13 @@ static enum gqa_status accept(const struct fitter *f, const double *solution,
 
 /* --- The fit -------------------------------------------------------------- */
 
-static enum gqa_status divide(void *ctx, double *x, const double *y)
+static enum gqa_status divide(void *ctx, double *x)
 {
     const struct fitter *f = ctx;
     const struct gqa_head_rows *rows = f->values;
     const struct gqa_weight inverse = {f->divisor, f->real, rows->inputs,
                                        rows->inputs};
-    enum gqa_status st = put(f, f->vector[0], y, rows->n * rows->inputs);
+    enum gqa_status st = put(f, f->vector[0], x, rows->n * rows->inputs);
 
     if (st == GQA_OK)
         st = f->backend->linear(f->device, f->vector[1], f->vector[0], rows->n,
