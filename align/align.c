@@ -408,6 +408,7 @@ void gqa_alignment_free(struct gqa_alignment *alignment)
         free(t->fitted_o);
         free(t->fitted_q);
         free(t->fitted_k);
+        free(t->fitted_v);
     }
     free(alignment->attentions);
     free(alignment->tables);

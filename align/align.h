@@ -23,11 +23,11 @@ struct gqa_transforms {
     /* o's weight where it was fitted anew, in the parameter's own dtype and
      * shape; NULL: it is what the transforms make of it. */
     void *fitted_o;
-    /* Heads of q, [n_heads * d, inputs], and of k, [pooled * d, inputs], where
-     * they were fitted anew, one after another in the order that they are
+    /* Heads of q, [n_heads * d, inputs], and of k and v, [pooled * d, inputs],
+     * where they were fitted anew, one after another in the order that they are
      * written in, in their parameter's dtype; biases are not fitted. NULL: as
      * the transforms make them. */
-    void *fitted_q, *fitted_k;
+    void *fitted_q, *fitted_k, *fitted_v;
     /* Shares of the energy of scores and of outputs that are lost. */
     double keys_lost, values_lost;
 };

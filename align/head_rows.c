@@ -56,6 +56,16 @@ enum gqa_status gqa_head_rows_read(struct gqa_head_rows *out,
     return st;
 }
 
+enum gqa_status gqa_head_rows_keep(void **out, const struct gqa_head_rows *rows)
+{
+    free(*out);
+    *out = malloc(rows->n * rows->inputs * (gqa_dtype_bits(rows->dtype) / 8));
+    if (!*out)
+        return gqa_fail_nomem();
+    gqa_store_f64(*out, rows->dtype, rows->weight, rows->n * rows->inputs);
+    return GQA_OK;
+}
+
 void gqa_head_rows_clear(struct gqa_head_rows *rows)
 {
     free(rows->weight);

@@ -21,6 +21,11 @@ enum gqa_status gqa_head_rows_read(struct gqa_head_rows *out,
                                    const struct gqa_slice *slice,
                                    uint64_t head_dim, uint64_t step,
                                    unsigned n_threads);
+
+/* The weight in its dtype, in place of what was there. Errors GQA_ERR_NOMEM. */
+GQA_MUST_USE
+enum gqa_status gqa_head_rows_keep(void **out,
+                                   const struct gqa_head_rows *rows);
 void gqa_head_rows_clear(struct gqa_head_rows *rows);
 
 #endif

@@ -8,10 +8,14 @@
 #include "align/score_stage.h"
 #include "align/solve.h"
 #include "align/source_values.h"
+#include "align/value_stage.h"
 #include "common/bounds.h"
 
 /* One sequence in so many is held out. */
 enum { HELD_OUT = 8 };
+
+/* Of values and outputs in turn, at most. */
+enum { ROUNDS = 3 };
 
 /* Shares of the mean of X^T X's diagonal that hold a fit to what it began
  * with; what is held out chooses. */
@@ -376,8 +380,8 @@ static enum gqa_status read_bias(struct refit *r, size_t param)
     return st;
 }
 
-static enum gqa_status refit_attention(struct refit *r,
-                                       const struct gqa_attention_block *block)
+static enum gqa_status refit_output(struct refit *r,
+                                    const struct gqa_attention_block *block)
 {
     const struct gqa_taps taps = {GQA_TAP(GQA_TAP_BEFORE) |
                                       GQA_TAP(GQA_TAP_ATTENDED) |
@@ -390,19 +394,52 @@ static enum gqa_status refit_attention(struct refit *r,
     const uint64_t d = r->job->network->d_model;
     enum gqa_status st;
 
+    if (r->job->no_outputs)
+        return GQA_OK;
     r->attention = a;
     r->kind = a->kind;
     r->batch = 0;
     st = open_sums(r, width, d);
-    if (st == GQA_OK && block->o.bias != GQA_NO_PARAM)
-        st = read_bias(r, block->o.bias);
     if (st == GQA_OK)
         st = gqa_layers_next(r->layers[1], true, &output);
     if (st == GQA_OK)
         st = fit(r, p, block->o.input_major, width, d);
+    close_sums(r);
+    return st;
+}
+
+static enum gqa_status fit_values(struct refit *r, bool *changed,
+                                  const struct gqa_attention_block *block)
+{
+    const struct gqa_value_stage_job job = {.alignment = r->alignment,
+                                            .refit = r->job,
+                                            .block = block,
+                                            .converted = r->layers[1],
+                                            .target =
+                                                r->target[block->heads->kind],
+                                            .before = r->before,
+                                            .output_bias = r->bias};
+
+    return gqa_value_stage_fit(changed, &job);
+}
+
+/* o; then v with that o, and o with that v, while v gains. */
+static enum gqa_status refit_attention(struct refit *r,
+                                       const struct gqa_attention_block *block)
+{
+    bool changed = !r->job->no_values;
+    enum gqa_status st =
+        block->o.bias != GQA_NO_PARAM ? read_bias(r, block->o.bias) : GQA_OK;
+
+    if (st == GQA_OK)
+        st = refit_output(r, block);
+    for (int i = 0; i < ROUNDS && changed && st == GQA_OK; i++) {
+        st = fit_values(r, &changed, block);
+        if (st == GQA_OK && changed)
+            st = refit_output(r, block);
+    }
     r->job->backend->free(r->job->device, r->bias);
     r->bias = NULL;
-    close_sums(r);
     return st;
 }
 
@@ -413,7 +450,7 @@ static bool can_fit(const struct refit *r,
     const size_t i =
         (size_t)(block->heads - r->job->network->model->attentions);
 
-    return !r->job->no_outputs && r->alignment->attentions[i].pooled > 0 &&
+    return r->alignment->attentions[i].pooled > 0 &&
            block->output_norm.kind == GQA_NORM_NONE &&
            block->after_norm.kind == GQA_NORM_NONE;
 }

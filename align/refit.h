@@ -16,8 +16,8 @@ struct gqa_refit_job {
     const struct gqa_network *network, *becomes;
     const struct gqa_backend *backend;
     struct gqa_device *device;
-    enum gqa_dtype real;        /* that it was opened with */
-    bool no_scores, no_outputs; /* leave these as they are */
+    enum gqa_dtype real;                   /* that it was opened with */
+    bool no_scores, no_outputs, no_values; /* leave these as they are */
     /* Of the original, and of the converted model in the original's shapes,
      * which has what is fitted as soon as it is there. */
     const struct gqa_weight_source *original, *converted;
@@ -28,8 +28,8 @@ struct gqa_refit_job {
 };
 
 /*
- * Fill fitted_q, fitted_k and fitted_o of the alignment's attentions, where
- * that helps on sequences that were not fitted to (one in eight).
+ * Fill fitted_q, fitted_k, fitted_v and fitted_o of the alignment's attentions,
+ * where that helps on sequences that were not fitted to (one in eight).
  */
 GQA_MUST_USE
 enum gqa_status gqa_refit(struct gqa_alignment *alignment,

@@ -269,7 +269,11 @@ enum gqa_status gqa_score_records_see_converted(struct gqa_score_records *r,
     for (size_t i = b->first; i < b->first + b->n && st == GQA_OK; i++) {
         struct gqa_score_part *part = &r->parts[i];
 
-        st = keep(t->point == GQA_TAP_MEMORY ? &part->y : &part->x, r, part, t);
+        st = keep(t->point == GQA_TAP_MEMORY     ? &part->y
+                  : t->point == GQA_TAP_ATTENDED ? &part->attended
+                  : t->point == GQA_TAP_AFTER    ? &part->aim
+                                                 : &part->x,
+                  r, part, t);
     }
     return st;
 }
@@ -342,7 +346,8 @@ void gqa_score_records_clear(struct gqa_score_records *r)
 {
     for (size_t i = 0; i < r->n_parts; i++) {
         struct gqa_score_part *p = &r->parts[i];
-        void *const memory[] = {p->q, p->k_rows, p->k, p->x, p->y, p->weights};
+        void *const memory[] = {p->q, p->k_rows,  p->k,        p->x,
+                                p->y, p->weights, p->attended, p->aim};
 
         for (size_t j = 0; j < sizeof memory / sizeof *memory; j++)
             r->backend->free(r->device, memory[j]);

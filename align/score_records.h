@@ -25,6 +25,9 @@ struct gqa_score_part {
     void *k;       /* ... [n_sequences, n_kv_heads, n_keys, head_dim] */
     void *x, *y;   /* inputs of the converted q and k; y NULL: x */
     void *weights; /* wide [queries, n_heads] */
+    /* What the heads gave, and what the attention should add to the stream;
+     * NULL: not seen. */
+    void *attended, *aim;
 };
 
 struct gqa_score_batch;

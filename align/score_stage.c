@@ -22,12 +22,10 @@ static bool turns_alike(const struct gqa_attention_block *block)
     return !block->rope || block->rope->context == 0;
 }
 
-/* The same attention of the converted model. */
-static const struct gqa_attention_block *converted_of(
-    const struct gqa_score_stage *stage,
-    const struct gqa_attention_block *block)
+const struct gqa_attention_block *gqa_score_stage_converted(
+    const struct gqa_refit_job *job, const struct gqa_attention_block *block)
 {
-    const struct gqa_network *n = stage->job->becomes;
+    const struct gqa_network *n = job->becomes;
     const struct gqa_attention *a = block->heads;
 
     for (size_t i = 0; i < n->n_stacks; i++)
@@ -42,7 +40,8 @@ static const struct gqa_attention_block *converted_of(
 static bool can_fit(const struct gqa_score_stage *stage,
                     const struct gqa_attention_block *block)
 {
-    const struct gqa_attention_block *to = converted_of(stage, block);
+    const struct gqa_attention_block *to =
+        gqa_score_stage_converted(stage->job, block);
 
     return !stage->job->no_scores && to &&
            transforms_of(stage, block)->pooled > 0 && turns_alike(block) &&
@@ -140,15 +139,6 @@ static enum gqa_status order_of(uint64_t **out, const struct gqa_attention *a,
     return GQA_OK;
 }
 
-static enum gqa_status keep(void **out, const struct gqa_head_rows *rows)
-{
-    *out = malloc(rows->n * rows->inputs * (gqa_dtype_bits(rows->dtype) / 8));
-    if (!*out)
-        return gqa_fail_nomem();
-    gqa_store_f64(*out, rows->dtype, rows->weight, rows->n * rows->inputs);
-    return GQA_OK;
-}
-
 static enum gqa_status fit(struct gqa_score_stage *stage,
                            struct gqa_scores_job *job, struct gqa_transforms *t)
 {
@@ -167,9 +157,9 @@ static enum gqa_status fit(struct gqa_score_stage *stage,
     if (st == GQA_OK)
         st = gqa_scores_fit(&queries, &keys, &gain, job);
     if (st == GQA_OK && gain.queries)
-        st = keep(&t->fitted_q, &queries);
+        st = gqa_head_rows_keep(&t->fitted_q, &queries);
     if (st == GQA_OK && gain.keys)
-        st = keep(&t->fitted_k, &keys);
+        st = gqa_head_rows_keep(&t->fitted_k, &keys);
     gqa_head_rows_clear(&queries);
     gqa_head_rows_clear(&keys);
     return st;
@@ -193,13 +183,14 @@ enum gqa_status gqa_score_stage_fit(struct gqa_score_stage *stage,
     if (st == GQA_OK)
         st = read_bias(&bias, stage, block);
     if (st == GQA_OK) {
-        struct gqa_scores_job job = {.records = records,
-                                     .block = block,
-                                     .becomes = converted_of(stage, block),
-                                     .heads = heads,
-                                     .pooled = t->pooled,
-                                     .bias = bias,
-                                     .n_threads = stage->job->n_threads};
+        struct gqa_scores_job job = {
+            .records = records,
+            .block = block,
+            .becomes = gqa_score_stage_converted(stage->job, block),
+            .heads = heads,
+            .pooled = t->pooled,
+            .bias = bias,
+            .n_threads = stage->job->n_threads};
 
         st = fit(stage, &job, t);
     }

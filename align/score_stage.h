@@ -7,6 +7,10 @@
 #include "align/score_records.h"
 #include "runtime/layers.h"
 
+/* The same attention of the converted model; NULL: it has none. */
+const struct gqa_attention_block *gqa_score_stage_converted(
+    const struct gqa_refit_job *job, const struct gqa_attention_block *block);
+
 /* Of one block; end it with gqa_score_stage_clear(). */
 struct gqa_score_stage {
     const struct gqa_refit_job *job;

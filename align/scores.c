@@ -5,12 +5,12 @@
 #include <string.h>
 
 #include "align/conjugate.h"
-#include "align/solve.h"
+#include "align/input_moments.h"
+#include "align/score_bias.h"
 #include "align/turning.h"
 #include "common/bounds.h"
 #include "common/interrupt.h"
 #include "common/ranges.h"
-#include "runtime/relative_bias.h"
 #include "runtime/values.h"
 
 enum {
@@ -18,9 +18,8 @@ enum {
     PROBED = 4, /* one part in so many tells what gradients look like */
 };
 
-/* Of the preconditioner, as a ridge that pulls to what a fit began with; and
- * of the mean of the inputs' moments, so that they have an inverse. */
-static const double damping = 1e-2, ridge = 1e-3;
+/* Of the preconditioner, as a ridge that pulls to what a fit began with. */
+static const double damping = 1e-2;
 
 /* How far to go along what was fitted; the first that does no harm. */
 static const double steps[] = {1, 0.5, 0.2};
@@ -92,16 +91,6 @@ static enum gqa_status get_sums(const struct fitter *f, double *out, uint64_t n)
 
 /* --- Projections ---------------------------------------------------------- */
 
-static uint64_t rows_of(const struct gqa_score_part *p, bool keys)
-{
-    return p->n_sequences * (keys ? p->n_keys : p->n_new);
-}
-
-static const void *inputs_of(const struct gqa_score_part *p, bool keys)
-{
-    return keys && p->y ? p->y : p->x;
-}
-
 /* Heads side by side. */
 static struct gqa_head_place place_of(const struct fitter *f,
                                       const struct side *side)
@@ -137,9 +126,10 @@ static enum gqa_status project(const struct fitter *f,
     enum gqa_status st = gqa_score_records_begin(f->records, p, side->keys);
 
     if (st == GQA_OK)
-        st = f->backend->linear(f->device, out, inputs_of(p, side->keys),
-                                rows_of(p, side->keys), &weight, false,
-                                with_bias && side->bias ? &bias : NULL, false);
+        st = f->backend->linear(
+            f->device, out, gqa_score_part_inputs(p, side->keys),
+            gqa_score_part_rows(p, side->keys), &weight, false,
+            with_bias && side->bias ? &bias : NULL, false);
     if (st == GQA_OK)
         st = turn(f, out, side, f->turning.forth);
     return st == GQA_OK && side->keys
@@ -221,8 +211,9 @@ static enum gqa_status add_gradient(const struct fitter *f, size_t part)
     const bool keys = f->side->keys;
 
     return f->backend->gram(f->device, f->sums, f->out, f->side->rows->n,
-                            inputs_of(p, keys), f->side->rows->inputs,
-                            rows_of(p, keys));
+                            gqa_score_part_inputs(p, keys),
+                            f->side->rows->inputs,
+                            gqa_score_part_rows(p, keys));
 }
 
 /* The gradient of the loss, [rows, inputs]; of the direction in f->weight, A
@@ -274,15 +265,15 @@ static enum gqa_status probe(const struct fitter *f, double *out)
 
         if (p->held_out)
             continue;
-        n_all += rows_of(p, false);
+        n_all += gqa_score_part_rows(p, false);
         if (n_fit++ % PROBED)
             continue;
-        n_probed += rows_of(p, false);
+        n_probed += gqa_score_part_rows(p, false);
         op.probe = i + 1;
         st = differentiate(f, i, &op);
         if (st == GQA_OK)
             st = f->backend->gram(f->device, f->sums, f->out, n, NULL, 0,
-                                  rows_of(p, f->side->keys));
+                                  gqa_score_part_rows(p, f->side->keys));
     }
     if (st == GQA_OK)
         st = get_sums(f, all, n * n);
@@ -511,134 +502,23 @@ static enum gqa_status fit_side(struct fitter *f, const struct side *side,
     return st;
 }
 
-/* --- Moments of inputs ---------------------------------------------------- */
-
-/* Real rows of a part, to f->out; *n: how many. */
-static enum gqa_status gather_real(const struct fitter *f,
-                                   const struct gqa_score_part *p, bool keys,
-                                   uint64_t width, uint64_t *n)
-{
-    const uint64_t n_new = keys ? p->n_keys : p->n_new;
-    const uint64_t *counts = keys ? p->key_counts : p->n_tokens;
-    uint64_t *rows = malloc(rows_of(p, keys) * sizeof *rows);
-    enum gqa_status st = rows ? GQA_OK : gqa_fail_nomem();
-
-    *n = 0;
-    for (uint64_t i = 0; i < p->n_sequences && rows; i++)
-        for (uint64_t j = 0; j < counts[i]; j++)
-            rows[(*n)++] = i * n_new + j;
-    if (st == GQA_OK)
-        st = f->backend->gather(f->device, f->out, inputs_of(p, keys), width,
-                                rows, *n);
-    free(rows);
-    return st;
-}
-
-/* With cuSOLVER; what it may not do, the host may. */
-static enum gqa_status invert_there(const struct fitter *f, double *out,
-                                    double *moments, uint64_t n)
-{
-    void *memory[4] = {NULL}; /* moments, an identity, zeros, the inverse */
-    const uint64_t n_bytes = n * n * sizeof *out;
-    enum gqa_status st = GQA_OK;
-
-    for (int i = 0; i < 4 && st == GQA_OK; i++)
-        st = f->backend->alloc(f->device, &memory[i], n_bytes);
-    if (st == GQA_OK)
-        st = f->backend->upload(f->device, memory[0], moments, n_bytes);
-    memset(out, 0, n_bytes);
-    if (st == GQA_OK)
-        st = f->backend->upload(f->device, memory[2], out, n_bytes);
-    for (uint64_t i = 0; i < n; i++)
-        out[i * n + i] = 1;
-    if (st == GQA_OK)
-        st = f->backend->upload(f->device, memory[1], out, n_bytes);
-    if (st == GQA_OK)
-        st = f->backend->fit_ridge(f->device, memory[3], memory[2], memory[0],
-                                   memory[1], n, n, ridge);
-    if (st == GQA_OK)
-        st = f->backend->download(f->device, out, memory[3], n_bytes);
-    for (int i = 0; i < 4; i++)
-        f->backend->free(f->device, memory[i]);
-    return st;
-}
-
-static enum gqa_status invert(const struct fitter *f, double *out,
-                              double *moments, uint64_t n)
-{
-    enum gqa_status st = GQA_ERR_UNSUPPORTED;
-
-    if (f->backend->fit_ridge)
-        st = invert_there(f, out, moments, n);
-    return st == GQA_ERR_UNSUPPORTED || st == GQA_ERR_FORMAT
-               ? gqa_inverse(out, moments, n, ridge)
-               : st;
-}
-
+/* What inputs are divided by, on the device. */
 static enum gqa_status invert_inputs(const struct fitter *f, struct side *side)
 {
-    const uint64_t width = side->rows->inputs;
-    double *moments = malloc(width * width * sizeof *moments);
+    const uint64_t n = side->rows->inputs * side->rows->inputs;
     double *inverse = NULL;
-    uint64_t all = 0;
-    enum gqa_status st =
-        moments ? clear_sums(f, width * width) : gqa_fail_nomem();
+    enum gqa_status st = gqa_input_moments_invert(
+        &inverse, f->records, side->keys, side->rows->inputs);
 
-    for (size_t i = 0; i < f->records->n_parts && st == GQA_OK; i++) {
-        const struct gqa_score_part *p = &f->records->parts[i];
-        uint64_t n;
-
-        if (p->held_out)
-            continue;
-        st = gather_real(f, p, side->keys, width, &n);
-        if (st == GQA_OK && n > 0)
-            st =
-                f->backend->gram(f->device, f->sums, f->out, width, NULL, 0, n);
-        all += n;
-    }
     if (st == GQA_OK)
-        st = get_sums(f, moments, width * width);
-    for (uint64_t i = 0; i < width * width && st == GQA_OK; i++)
-        moments[i] /= (double)gqa_max_u64(all, 1);
-    inverse = malloc(width * width * sizeof *inverse);
-    if (st == GQA_OK && !inverse)
-        st = gqa_fail_nomem();
+        st = alloc_reals(f, &side->divisor, n);
     if (st == GQA_OK)
-        st = invert(f, inverse, moments, width);
-    if (st == GQA_OK)
-        st = alloc_reals(f, &side->divisor, width * width);
-    if (st == GQA_OK)
-        st = put(f, side->divisor, inverse, width * width);
+        st = put(f, side->divisor, inverse, n);
     free(inverse);
-    free(moments);
     return st;
 }
 
 /* --- All ------------------------------------------------------------------ */
-
-static enum gqa_status put_score_bias(struct fitter *f)
-{
-    const struct gqa_attention_block *b = f->job->block;
-    const uint64_t n_heads = b->heads->n_heads;
-    const uint64_t n = n_heads * (2 * f->reach - 1);
-    double *values;
-    enum gqa_status st;
-
-    if (!f->job->bias && !b->slopes)
-        return GQA_OK;
-    if (!(values = malloc(n * sizeof *values)))
-        return gqa_fail_nomem();
-    if (b->slopes)
-        gqa_slopes_spread(values, b->slopes, n_heads, f->reach);
-    else
-        gqa_relative_bias_spread(values, &b->bias, f->job->bias, n_heads,
-                                 f->reach);
-    st = alloc_reals(f, &f->score_bias, n);
-    if (st == GQA_OK)
-        st = put(f, f->score_bias, values, n);
-    free(values);
-    return st;
-}
 
 static enum gqa_status alloc_parts(struct fitter *f)
 {
@@ -651,10 +531,12 @@ static enum gqa_status alloc_parts(struct fitter *f)
         return gqa_fail_nomem();
     for (size_t i = 0; i < r->n_parts && st == GQA_OK; i++) {
         st = alloc_reals(f, &f->now_q[i],
-                         rows_of(&r->parts[i], false) * f->queries.rows->n);
+                         gqa_score_part_rows(&r->parts[i], false) *
+                             f->queries.rows->n);
         if (st == GQA_OK)
             st = alloc_reals(f, &f->now_k[i],
-                             rows_of(&r->parts[i], true) * f->keys.rows->n);
+                             gqa_score_part_rows(&r->parts[i], true) *
+                                 f->keys.rows->n);
     }
     return st;
 }
@@ -672,8 +554,8 @@ static enum gqa_status alloc_room(struct fitter *f)
     for (size_t i = 0; i < f->records->n_parts; i++) {
         const struct gqa_score_part *p = &f->records->parts[i];
 
-        n_rows = gqa_max_u64(n_rows,
-                             gqa_max_u64(rows_of(p, false), rows_of(p, true)));
+        n_rows = gqa_max_u64(n_rows, gqa_max_u64(gqa_score_part_rows(p, false),
+                                                 gqa_score_part_rows(p, true)));
         f->reach = gqa_max_u64(f->reach, gqa_max_u64(p->n_new, p->n_keys));
     }
     f->zeros = calloc(n_sums, sizeof *f->zeros);
@@ -714,7 +596,9 @@ static enum gqa_status begin(struct fitter *f)
     if (st == GQA_OK)
         st = alloc_parts(f);
     if (st == GQA_OK)
-        st = put_score_bias(f);
+        st = gqa_score_bias_upload(&f->score_bias, f->backend, f->device,
+                                   f->real, f->job->block, f->job->bias,
+                                   f->reach);
     if (st == GQA_OK)
         st = gqa_turning_create(&f->turning, f->backend, f->device, f->real,
                                 f->job->becomes->rope, f->reach);

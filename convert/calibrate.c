@@ -239,6 +239,7 @@ static enum gqa_status refit(struct gqa_alignment *alignment,
                                       .real = c->learning.real,
                                       .no_scores = c->asked->no_fit_scores,
                                       .no_outputs = c->asked->no_refit,
+                                      .no_values = c->asked->no_fit_values,
                                       .original = &c->learning.weights,
                                       .converted = &converted.weights,
                                       .tokens = &c->fitted,
@@ -271,7 +272,8 @@ enum gqa_status gqa_calibrator_align(struct gqa_alignment **out,
     if (st == GQA_OK && frees)
         st = tell_pairs(alignment, c);
     if (st == GQA_OK && c->fitted.n > 0 &&
-        !(c->asked->no_refit && c->asked->no_fit_scores) &&
+        !(c->asked->no_refit && c->asked->no_fit_scores &&
+          c->asked->no_fit_values) &&
         !plan->options.no_pooling)
         st = refit(alignment, c, plan, becomes);
     if (st != GQA_OK) {

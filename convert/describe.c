@@ -223,6 +223,9 @@ static json_t *describe_alignment(const struct gqa_plan *plan,
         out, "fitted_to_scores",
         json_boolean(tokens && !c->no_fit_scores && !plan->options.no_pooling));
     json_object_set_new(
+        out, "values_fitted",
+        json_boolean(tokens && !c->no_fit_values && !plan->options.no_pooling));
+    json_object_set_new(
         out, "refitted",
         json_boolean(tokens && !c->no_refit && !plan->options.no_pooling));
     for (size_t i = 0; i < plan->alignment->n; i++) {

@@ -200,6 +200,10 @@ static const struct gqa_option rows[] = {
      .offset = AT(calibration.no_fit_scores),
      .help = "leave queries and keys what alignment makes of them, and do not "
              "fit them to the scores of INPUT"},
+    {.name = "no-fit-values",
+     .offset = AT(calibration.no_fit_values),
+     .help = "leave values what alignment makes of them, and do not fit them "
+             "to what attentions of INPUT give"},
     {.name = "no-regroup",
      .offset = AT(calibration.no_regroup),
      .help = "let neighbours share, not the heads that lose least together"},
@@ -364,7 +368,7 @@ static enum gqa_status check_calibration(const struct gqa_convert_options *o)
     static const char *const names[] = {
         "calibrate",  "keep-context", "no-free-pairs", "no-regroup",
         "no-pooling", "text",         "samples",       "length",
-        "backend",    "no-refit",     "no-fit-scores"};
+        "backend",    "no-refit",     "no-fit-scores", "no-fit-values"};
     const bool none = !gqa_learning_has_tokens(&o->calibration.learning);
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

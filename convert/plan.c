@@ -248,10 +248,12 @@ const void *gqa_plan_fitted_head(const struct gqa_plan *plan,
 {
     const struct gqa_transforms *t = &plan->alignment->attentions[s->attention];
     const struct gqa_attention *a = plan->attentions[s->attention].attention;
-    const bool is_q = s->part == GQA_MIX_Q;
-    const struct gqa_slice *slice = is_q ? &a->q : &a->k;
-    const char *fitted = is_q                   ? t->fitted_q
+    const struct gqa_slice *slice = s->part == GQA_MIX_Q   ? &a->q
+                                    : s->part == GQA_MIX_K ? &a->k
+                                                           : &a->v;
+    const char *fitted = s->part == GQA_MIX_Q   ? t->fitted_q
                          : s->part == GQA_MIX_K ? t->fitted_k
+                         : s->part == GQA_MIX_V ? t->fitted_v
                                                 : NULL;
     const uint64_t inputs = slice->axis == 0 ? param->cols : param->rows;
 

@@ -110,6 +110,10 @@ struct gqa_score_op {
      * where those are; losses are 0.
      */
     uint64_t probe;
+    /* The attention's weights themselves, r_j = weight * p_j: what values are
+     * to blame for, given in place of q that of what attend() makes of them. k
+     * may be NULL; subtract, probe, out_q and losses are none. */
+    bool plain;
     /* real [rows, n_heads * head_dim], heads side by side; rows of padding
      * 0. NULL: not wanted. */
     void *out_q;

@@ -169,7 +169,10 @@ static double compare_head(const struct gqa_cpu_score_task *task,
             for (size_t i = 0; i < n; i++)
                 e[i] -= p[i];
         soften(t, original, row, tile->first + first, p, n);
-        if (op->probe) {
+        if (op->plain) {
+            memcpy(e, p, n * sizeof *e);
+            scale_reals(e, n, (double)weight);
+        } else if (op->probe) {
             draw_row(t, op->probe, head, row, tile->first + first, p, e, n);
             scale_reals(e, n, (double)sqrt_real(weight));
         } else {
@@ -244,7 +247,7 @@ static void scores_tile(const struct gqa_cpu_score_task *task, void *scratch)
 
         if (tile.n > 0) {
             make_original(t, &tile, op->heads ? op->heads[head] : head);
-            if (!op->probe)
+            if (!op->probe && !op->plain)
                 make_scores(
                     t, &tile, q, op->q_width,
                     keys_of(t, op->k, op->n_kv_heads, t->kv_head, tile.first),

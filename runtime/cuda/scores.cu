@@ -417,7 +417,7 @@ static enum gqa_status run_others(struct run *run)
     const int64_t n_rows = run->group * run->tile.n_rows;
     enum gqa_status st = GQA_OK;
 
-    if (!op->probe)
+    if (!op->probe && !op->plain)
         st = multiply_scores(run, run->rows.others, run->q, run->k, n_batch,
                              n_rows, op->scale);
     if (st != GQA_OK)
@@ -540,6 +540,7 @@ enum gqa_status gqa_cuda_scores(struct gqa_device *device,
     run.rows.weights = (const float *)op->weights;
     run.rows.subtract = op->subtract;
     run.rows.probe = op->probe;
+    run.rows.plain = op->plain;
     st = prepare(&run, device, &op->original);
     if (st == GQA_OK && op->heads) {
         run.rows.mask.names = run.names;

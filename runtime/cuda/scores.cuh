@@ -69,6 +69,7 @@ struct gqa_score_rows {
     const float *weights;
     bool subtract;
     uint64_t probe;
+    bool plain; /* no others: r is made of p alone */
 };
 
 void gqa_score_weigh(struct gqa_device *device,

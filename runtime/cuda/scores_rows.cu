@@ -143,9 +143,12 @@ static __device__ __forceinline__ void put(__nv_bfloat16 *out, const float *x)
  * The first walk finds the largest score; the second leaves exponentials in
  * place of the own scores and e, or the signs, in place of the others'; the
  * third makes r of both. What multiplies e in the sum that is taken from it
- * is p, and sqrt(p) in a probe's.
+ * is p, and sqrt(p) in a probe's; where r is plain, e is 1 and nothing is
+ * taken from it.
  */
-template <typename P, bool PROBE>
+enum kind { COMPARED, PROBED, PLAIN };
+
+template <typename P, kind KIND>
 static __global__ void __launch_bounds__(THREADS)
     weigh_kernel(struct gqa_score_rows rows)
 {
@@ -161,10 +164,11 @@ static __global__ void __launch_bounds__(THREADS)
         P *out = (P *)rows.out + at * tile.n_keys;
         const float shift = shift_of(own, rows.mask, row);
         const uint64_t key =
-            PROBE ? gqa_sign_key(rows.probe, (uint64_t)row.sequence,
-                                 (uint64_t)row.head,
-                                 (uint64_t)(tile.starts[row.sequence] + row.t))
-                  : 0;
+            KIND == PROBED
+                ? gqa_sign_key(rows.probe, (uint64_t)row.sequence,
+                               (uint64_t)row.head,
+                               (uint64_t)(tile.starts[row.sequence] + row.t))
+                : 0;
         float sum = 0, mean = 0, weight = 1, loss = 0, by;
 
         for (int64_t c = first_of(row); c < row.end; c += WALK) {
@@ -173,7 +177,7 @@ static __global__ void __launch_bounds__(THREADS)
             const float s[4] = {a.x, a.y, a.z, a.w};
             float p[4], e[4];
 
-            if (!PROBE)
+            if (KIND == COMPARED)
                 b = *(const float4 *)(others + c);
             e[0] = b.x;
             e[1] = b.y;
@@ -182,25 +186,28 @@ static __global__ void __launch_bounds__(THREADS)
 #pragma unroll
             for (int i = 0; i < 4; i++) {
                 p[i] = expf(masked(s[i], rows.mask, row, c + i) - shift);
-                if (PROBE)
+                if (KIND == PROBED)
                     e[i] = gqa_sign_bit(key, (uint64_t)(c + i)) ? -1 : 1;
                 else if (rows.subtract)
                     e[i] -= s[i];
                 sum += p[i];
-                mean += (PROBE ? sqrtf(p[i]) : p[i]) * e[i];
+                if (KIND == PLAIN)
+                    continue;
+                mean += (KIND == PROBED ? sqrtf(p[i]) : p[i]) * e[i];
             }
             put(own + c, p);
-            put(others + c, e);
+            if (KIND != PLAIN)
+                put(others + c, e);
         }
         sum = warp_sum(sum);
         mean = warp_sum(mean);
         by = sum == 0 ? 0 : 1 / sum;
-        mean *= PROBE ? sqrtf(by) : by;
+        mean *= KIND == PROBED ? sqrtf(by) : by;
         if (rows.weights && row.begin < row.end)
             weight = rows.weights[(row.sequence * tile.n_new + row.t) *
                                       rows.n_heads +
                                   row.head];
-        if (PROBE)
+        if (KIND == PROBED)
             weight = sqrtf(weight);
 
         for (int64_t c = threadIdx.x % 32 * 4; c < tile.n_keys; c += WALK) {
@@ -208,13 +215,16 @@ static __global__ void __launch_bounds__(THREADS)
 
             if (c >= first_of(row) && c < row.end) {
                 const float4 a = *(const float4 *)(own + c);
-                const float4 b = *(const float4 *)(others + c);
+                const float4 b = KIND == PLAIN ? make_float4(0, 0, 0, 0)
+                                               : *(const float4 *)(others + c);
                 const float p[4] = {a.x * by, a.y * by, a.z * by, a.w * by};
                 const float e[4] = {b.x, b.y, b.z, b.w};
 
 #pragma unroll
                 for (int i = 0; i < 4; i++)
-                    if (PROBE) {
+                    if (KIND == PLAIN) {
+                        r[i] = weight * p[i];
+                    } else if (KIND == PROBED) {
                         r[i] = weight * (sqrtf(p[i]) * e[i] - p[i] * mean);
                     } else {
                         r[i] = weight * p[i] * (e[i] - mean);
@@ -356,11 +366,14 @@ void gqa_score_weigh(struct gqa_device *device,
     with_real(device->real, [&](auto t) {
         typedef typename factor<decltype(t)>::type P;
 
-        if (rows->probe)
-            weigh_kernel<P, true>
+        if (rows->plain)
+            weigh_kernel<P, PLAIN>
+                <<<blocks, THREADS, 0, device->stream>>>(*rows);
+        else if (rows->probe)
+            weigh_kernel<P, PROBED>
                 <<<blocks, THREADS, 0, device->stream>>>(*rows);
         else
-            weigh_kernel<P, false>
+            weigh_kernel<P, COMPARED>
                 <<<blocks, THREADS, 0, device->stream>>>(*rows);
     });
 }

@@ -6,6 +6,7 @@ model=$DATA/runtime/llama
 try --calibrate none "$model"
 try --backend cpu "$model"
 try --no-refit "$model"
+try --no-fit-values "$model"
 try -m aligned --calibrate none --samples 3 "$model"
 try -m aligned --calibrate none --no-refit "$model"
 try -m aligned --calibrate nothere "$model"

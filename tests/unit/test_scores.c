@@ -15,7 +15,7 @@ enum { SEQUENCES = 3, CAPACITY = 150, REACH = 200, DIM = 8 };
 struct score_case {
     uint64_t n_heads, n_own, n_other; /* KV heads of each */
     uint64_t n_new, n_tokens[SEQUENCES], starts[SEQUENCES];
-    bool causal, counted, biased, weighed, mapped, subtract;
+    bool causal, counted, biased, weighed, mapped, subtract, plain;
     uint64_t window, probe;
     double soft_cap;
 };
@@ -70,6 +70,17 @@ static const struct score_case cases[] = {
      .weighed = true,
      .mapped = true,
      .probe = 77},
+    {6,
+     6,
+     2,
+     90,
+     {90, 0, 5},
+     {0, 0, 2},
+     .counted = true,
+     .biased = true,
+     .weighed = true,
+     .plain = true},
+    {4, 2, 1, 70, {70, 8, 64}, {0}, .causal = true, .window = 9, .plain = true},
 };
 
 /* All that an operation is given, and the same as doubles. */
@@ -124,7 +135,10 @@ static void make_values(struct values *v, const struct score_case *c)
         .weights = c->weighed ? v->device[5] : NULL,
         .scale = 1.1,
         .subtract = c->subtract,
-        .probe = c->probe};
+        .probe = c->probe,
+        .plain = c->plain};
+    if (c->plain)
+        v->op.k = NULL;
     v->op.out_q = poisoned(v->n_rows * c->n_heads * DIM);
     v->op.out_k = poisoned(SEQUENCES * CAPACITY * c->n_other * DIM);
     v->op.losses = make(c->n_heads, sizeof(double));
@@ -222,9 +236,14 @@ static void compute(double *out_q, double *out_k, double *losses,
                 for (uint64_t j = first; j < end; j++)
                     r[j] = 1.1 * product(q, k + j * DIM) -
                            (c->subtract ? own[j] : 0);
-                losses[h] += compare_one(
-                    r, p, first, end, v->weights[row * c->n_heads + h],
-                    c->probe, gqa_sign_key(c->probe, s, h, c->starts[s] + i));
+                if (c->plain)
+                    for (uint64_t j = first; j < end; j++)
+                        r[j] = v->weights[row * c->n_heads + h] * p[j];
+                else
+                    losses[h] += compare_one(
+                        r, p, first, end, v->weights[row * c->n_heads + h],
+                        c->probe,
+                        gqa_sign_key(c->probe, s, h, c->starts[s] + i));
                 for (uint64_t j = first; j < end; j++)
                     for (uint64_t x = 0; x < DIM; x++) {
                         out_q[(row * c->n_heads + h) * DIM + x] +=
@@ -242,7 +261,7 @@ START_TEST(compares)
     for (int type = 0; type < 2; type++) {
         struct values v;
         double *out_q, *out_k, losses[8] = {0};
-        void *tokens;
+        void *tokens, *wanted_q;
 
         open_device(reals[type], 2);
         make_values(&v, c);
@@ -254,10 +273,15 @@ START_TEST(compares)
                                &(struct gqa_batch){SEQUENCES, c->n_new, tokens,
                                                    c->n_tokens, c->starts}),
             GQA_OK);
+        wanted_q = v.op.out_q;
+        if (c->plain)
+            v.op.out_q = NULL;
         ck_assert_int_eq(backend->scores(device, &v.op), GQA_OK);
+        v.op.out_q = wanted_q;
         compute(out_q, out_k, losses, &v, c);
-        check_within(type ? 1e-13 : 3e-6, v.op.out_q, out_q,
-                     v.n_rows * c->n_heads * DIM, "queries");
+        if (!c->plain)
+            check_within(type ? 1e-13 : 3e-6, v.op.out_q, out_q,
+                         v.n_rows * c->n_heads * DIM, "queries");
         check_within(type ? 1e-13 : 3e-6, v.op.out_k, out_k,
                      SEQUENCES * CAPACITY * c->n_other * DIM, "keys");
         for (uint64_t h = 0; h < c->n_heads; h++)
