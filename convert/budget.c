@@ -216,7 +216,7 @@ static enum gqa_status sharpen(struct search *s, struct attempt *attempt,
                                const struct gqa_plan *plan)
 {
     double *kl = calloc(s->job->model->n_attentions, sizeof *kl);
-    double *factors = calloc(s->options.n, sizeof *factors);
+    double *factors = calloc(s->options.n + 1, sizeof *factors);
     enum gqa_status st = GQA_OK;
 
     if (!kl || !factors)

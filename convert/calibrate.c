@@ -400,10 +400,10 @@ static enum gqa_status measure_alone(double *kl, const struct gqa_calibrator *c,
     struct gqa_plan_options options = plan->options;
     struct in_place converted = {.plan = NULL};
     struct gqa_plan *plan_alone = NULL;
-    uint64_t *pooled = calloc(n, sizeof *pooled);
+    uint64_t *pooled = calloc(n + 1, sizeof *pooled);
     enum gqa_status st = GQA_OK;
 
-    alone.attentions = malloc(n * sizeof *alone.attentions);
+    alone.attentions = malloc((n + 1) * sizeof *alone.attentions);
     if (!pooled || !alone.attentions) {
         st = gqa_fail_nomem();
     } else {

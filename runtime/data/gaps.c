@@ -11,8 +11,11 @@
 static const double CUT = 0.15;
 enum { N_SENTINELS = 100, MAX_GAPS = N_SENTINELS - 1 };
 
+/* Below, there would be no room for other tokens. */
+enum { LOWEST_SENTINEL = 2 * N_SENTINELS };
+
 /* A gap of one token would make an input longer than its text. */
-enum { MIN_FILL = 2 };
+enum { MIN_FILL = 2, MIN_LENGTH = 4 * MIN_FILL };
 
 struct text {
     int64_t *ids; /* [room] */
@@ -359,7 +362,7 @@ enum gqa_status gqa_gaps_find(bool *found, struct gqa_gaps *gaps,
     enum gqa_status st;
 
     *found = false;
-    if (options.length < 4 * MIN_FILL)
+    if (options.length < MIN_LENGTH)
         return GQA_OK;
     options.progress = NULL;
     st = gqa_drawing_alloc(&outputs, bound);
@@ -367,9 +370,9 @@ enum gqa_status gqa_gaps_find(bool *found, struct gqa_gaps *gaps,
         st = probe(outputs, drawn, runtime, &d, NULL, 1);
     if (st == GQA_OK) {
         gaps->sentinel = common_start(outputs);
-        if (gaps->sentinel >= 2 * N_SENTINELS)
+        if (gaps->sentinel >= LOWEST_SENTINEL)
             st = probe(outputs, drawn, runtime, &d, gaps, bound);
-        *found = st == GQA_OK && gaps->sentinel >= 2 * N_SENTINELS &&
+        *found = st == GQA_OK && gaps->sentinel >= LOWEST_SENTINEL &&
                  measure_fills(gaps, outputs, drawn, bound) &&
                  gaps->length <= options.length / 4;
     }
