@@ -16,7 +16,11 @@ static void print_plan(FILE *out, const struct gqa_uptraining *u)
     char weights[GQA_UNITS_MAX], training[GQA_UNITS_MAX], logits[GQA_UNITS_MAX];
 
     fprintf(out, "%-11s %s\n", "original", o->teacher);
-    fprintf(out, "%-11s %s\n", "converted", o->student);
+    if (o->student)
+        fprintf(out, "%-11s %s\n", "converted", o->student);
+    else
+        fprintf(out, "%-11s to %" PRIu64 " KV heads, %s\n", "converted",
+                o->groups, gqa_uptrain_methods[o->method].name);
     fprintf(out, "%-11s %" PRIu64 " of %" PRIu64 " values, in %zu tensors\n",
             "trained", e->n_trained, e->n_elements, e->n_params);
     fprintf(out,
@@ -93,9 +97,9 @@ enum gqa_status gqa_uptrain_summary_json(char **out,
     json_t *root = json_pack(
         "{s:i, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o}",
         "schema_version", SCHEMA_VERSION, "original", gqa_json_text(o->teacher),
-        "converted", gqa_json_text(o->student), "output",
-        gqa_json_text(o->output), "dry_run", (int)o->dry_run, "n_trained",
-        integer(e->n_trained), "n_values", integer(e->n_elements),
+        "converted", o->student ? gqa_json_text(o->student) : json_null(),
+        "output", gqa_json_text(o->output), "dry_run", (int)o->dry_run,
+        "n_trained", integer(e->n_trained), "n_values", integer(e->n_elements),
         "step_tokens", integer(e->step_tokens), "weight_bytes",
         integer(e->weights), "training_bytes", integer(e->training),
         "logit_bytes", integer(e->logits));

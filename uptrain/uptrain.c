@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/advice.h"
 #include "common/atomic.h"
 #include "common/bounds.h"
 #include "common/clock.h"
@@ -15,6 +16,7 @@
 #include "formats/recorded.h"
 #include "formats/write/apart.h"
 #include "uptrain/card.h"
+#include "uptrain/convert_first.h"
 #include "uptrain/describe.h"
 #include "uptrain/trained.h"
 #include "uptrain/weights.h"
@@ -44,7 +46,7 @@ static enum gqa_status check_output(const struct gqa_uptraining *u)
     enum gqa_status st = gqa_output_check_apart(
         o->output, false, u->pair.teacher.checkpoint, o->family_path);
 
-    if (st == GQA_OK)
+    if (st == GQA_OK && o->student)
         st = gqa_output_check_apart(o->output, false,
                                     u->pair.student.checkpoint, o->family_path);
     if (st == GQA_OK && o->writer->needs_config &&
@@ -52,7 +54,7 @@ static enum gqa_status check_output(const struct gqa_uptraining *u)
         st = gqa_fail(GQA_ERR_USAGE,
                       "%s has no configuration, and no runtime loads a %s "
                       "without; write a .gqa or .safetensors",
-                      o->student, o->writer->label);
+                      o->student ? o->student : o->teacher, o->writer->label);
     return st;
 }
 
@@ -73,9 +75,17 @@ static uint64_t uniform_kv_heads(const struct gqa_model *model)
     return n;
 }
 
+/* Whose other files come along: the student's, or those of what it was made
+ * of here. */
+static const struct gqa_checkpoint *main_source(const struct gqa_uptraining *u)
+{
+    return u->options->student ? u->pair.student.checkpoint
+                               : u->pair.teacher.checkpoint;
+}
+
 static struct gqa_output_options output_options(const struct gqa_uptraining *u)
 {
-    const struct gqa_checkpoint *source = u->pair.student.checkpoint;
+    const struct gqa_checkpoint *source = main_source(u);
 
     return (struct gqa_output_options){
         .writer = u->options->writer,
@@ -99,16 +109,37 @@ static enum gqa_status try_output(const struct gqa_uptraining *u)
     return gqa_output_try(u->options->output, &options);
 }
 
-static enum gqa_status prepare(struct gqa_uptraining *u)
+static enum gqa_status open_pair(struct gqa_uptraining *u, const char *student)
 {
     const struct gqa_uptrain_options *o = u->options;
     const struct gqa_pair_options open = {.teacher = o->teacher,
-                                          .student = o->student,
+                                          .student = student,
                                           .family_path = o->family_path,
                                           .unsafe_hdf5 = o->common.unsafe_hdf5,
                                           .n_threads = o->common.n_threads};
+
+    return gqa_pair_open(&u->pair, &open);
+}
+
+/* A student that is made here is gone once it is open. */
+static enum gqa_status open_made(struct gqa_uptraining *u)
+{
+    struct gqa_made_student made = {NULL};
+    enum gqa_status st = gqa_made_student_create(&made, u->options);
+
+    gqa_advice_use(gqa_uptrain_tool.advices);
+    gqa_interrupt_catch(clean_up);
+    if (st == GQA_OK)
+        st = open_pair(u, made.path);
+    gqa_made_student_remove(&made);
+    return st;
+}
+
+static enum gqa_status prepare(struct gqa_uptraining *u)
+{
+    const struct gqa_uptrain_options *o = u->options;
     struct gqa_trained_facts facts;
-    enum gqa_status st = gqa_pair_open(&u->pair, &open);
+    enum gqa_status st = o->student ? open_pair(u, o->student) : open_made(u);
 
     if (st != GQA_OK || (st = check_output(u)) != GQA_OK)
         return st;
@@ -134,7 +165,7 @@ static enum gqa_status finish(void *ctx,
     struct gqa_uptraining *u = ctx;
     enum gqa_status st = gqa_json_check();
 
-    if (st == GQA_OK)
+    if (st == GQA_OK && u->options->student)
         st = gqa_checkpoint_check_unchanged(u->pair.student.checkpoint);
     if (st == GQA_OK)
         st = gqa_checkpoint_check_unchanged(u->pair.teacher.checkpoint);
@@ -186,7 +217,7 @@ static enum gqa_status write_output(struct gqa_uptraining *u)
     enum gqa_status st = gqa_json_check();
 
     if (st == GQA_OK && o->writer->needs_config)
-        st = gqa_trained_card(&card, source, recipe, &u->run.history);
+        st = gqa_trained_card(&card, main_source(u), recipe, &u->run.history);
     out.card = card;
     out.metadata = metadata;
     if (st == GQA_OK)
