@@ -7,7 +7,12 @@
 #include "align/moments.h"
 #include "align/order.h"
 #include "align/sets.h"
+#include "common/bounds.h"
+#include "common/jobs.h"
 #include "runtime/blas.h"
+
+/* What jobs that run at the same time may take of the host. */
+#define JOB_BYTES ((uint64_t)2 << 30)
 
 struct aligner {
     struct gqa_alignment *alignment;
@@ -17,6 +22,14 @@ struct aligner {
     unsigned n_threads;
     struct gqa_head_sets sets;
     struct gqa_energies *waiting; /* by attention, for the others of its set */
+    struct gqa_jobs *jobs;
+    struct job *all; /* by attention: the one that it started */
+};
+
+/* What is done once all of a set is there, or an attention of none. */
+struct job {
+    const struct aligner *aligner;
+    size_t index, set;
 };
 
 /* --- One attention -------------------------------------------------------- */
@@ -170,7 +183,7 @@ static enum gqa_status order_set(const struct aligner *aligner, size_t set)
 
 static bool waits_with(const struct aligner *aligner, size_t i, size_t set)
 {
-    return aligner->waiting[i].keys && aligner->sets.of[i] == set;
+    return aligner->sets.of[i] == set && aligner->waiting[i].keys;
 }
 
 static size_t n_waiting(const struct aligner *aligner, size_t set)
@@ -182,29 +195,48 @@ static size_t n_waiting(const struct aligner *aligner, size_t set)
     return n;
 }
 
-/* Nothing is done of a set before all of it is there. */
-static enum gqa_status take(void *ctx, size_t index,
-                            const struct gqa_head_statistics *s)
+static enum gqa_status run_job(void *ctx)
 {
-    const struct aligner *aligner = ctx;
-    const size_t set = aligner->sets.of[index];
-    enum gqa_status st = gqa_energies_take(
-        &aligner->waiting[index], aligner->checkpoint, aligner->model,
-        &aligner->model->attentions[index], aligner->rope, s);
+    const struct job *job = ctx;
+    const struct aligner *aligner = job->aligner;
+    enum gqa_status st =
+        job->set == GQA_NO_SET ? GQA_OK : order_set(aligner, job->set);
 
-    if (st == GQA_OK && set != GQA_NO_SET) {
-        if (n_waiting(aligner, set) < aligner->sets.items[set].n_sharing)
-            return GQA_OK;
-        st = order_set(aligner, set);
-    }
     for (size_t i = 0; i < aligner->alignment->n && st == GQA_OK; i++) {
-        if (!waits_with(aligner, i, set))
+        if (job->set == GQA_NO_SET ? i != job->index
+                                   : !waits_with(aligner, i, job->set))
             continue;
         st = factor(&aligner->alignment->attentions[i],
                     &aligner->model->attentions[i], &aligner->waiting[i]);
         gqa_energies_clear(&aligner->waiting[i]);
     }
     return st;
+}
+
+/*
+ * Nothing is done of a set before all of it is there; then it is done while
+ * others are learnt about. Tables that move are put down in the order of their
+ * sets, so that sets with one are done here.
+ */
+static enum gqa_status take(void *ctx, size_t index,
+                            const struct gqa_head_statistics *s)
+{
+    const struct aligner *aligner = ctx;
+    const size_t set = aligner->sets.of[index];
+    struct job *job = &aligner->all[index];
+    enum gqa_status st =
+        gqa_energies_take(&aligner->waiting[index], aligner->checkpoint,
+                          aligner->model, &aligner->model->attentions[index],
+                          aligner->rope, s, aligner->n_threads);
+
+    if (st != GQA_OK ||
+        (set != GQA_NO_SET &&
+         n_waiting(aligner, set) < aligner->sets.items[set].n_sharing))
+        return st;
+    *job = (struct job){aligner, index, set};
+    return set == GQA_NO_SET || aligner->sets.items[set].table == GQA_NO_PARAM
+               ? gqa_jobs_start(aligner->jobs, run_job, job)
+               : run_job(job);
 }
 
 /* Without tokens. */
@@ -216,7 +248,7 @@ static enum gqa_status take_weights(const struct aligner *aligner, size_t index)
 
     if (st == GQA_OK)
         st = gqa_statistics_of_weights(&s, aligner->checkpoint, aligner->model,
-                                       a);
+                                       a, aligner->n_threads);
     if (st == GQA_OK)
         st = take((void *)(uintptr_t)aligner, index, &s);
     gqa_head_statistics_clear(&s);
@@ -255,6 +287,21 @@ enum gqa_status gqa_align_check(const struct gqa_network *network,
                           "alignment passes: --method=mean pools them");
 }
 
+/* As many as have room, each with moments of keys and values, twice. */
+static unsigned jobs_at_once(const struct aligner *aligner)
+{
+    uint64_t most = 1;
+
+    for (size_t i = 0; i < aligner->model->n_attentions; i++) {
+        const struct gqa_attention *a = &aligner->model->attentions[i];
+        const uint64_t width = a->n_kv_heads * a->head_dim;
+
+        most = gqa_max_u64(most, 4 * width * width * sizeof(double));
+    }
+    return (unsigned)gqa_min_u64(aligner->n_threads,
+                                 gqa_max_u64(JOB_BYTES / most, 1));
+}
+
 /* Which heads share, and whether they may. */
 static enum gqa_status prepare(struct aligner *aligner, bool *wanted,
                                const struct gqa_network *network,
@@ -269,7 +316,9 @@ static enum gqa_status prepare(struct aligner *aligner, bool *wanted,
     alignment->attentions = calloc(n, sizeof *alignment->attentions);
     alignment->tables = calloc(n, sizeof *alignment->tables);
     aligner->waiting = calloc(n, sizeof *aligner->waiting);
-    if (!alignment->attentions || !alignment->tables || !aligner->waiting)
+    aligner->all = calloc(n, sizeof *aligner->all);
+    if (!alignment->attentions || !alignment->tables || !aligner->waiting ||
+        !aligner->all)
         return gqa_fail_nomem();
     alignment->n = n;
     for (size_t i = 0; i < n; i++) {
@@ -286,6 +335,24 @@ static enum gqa_status prepare(struct aligner *aligner, bool *wanted,
     }
     return gqa_head_sets_make(&aligner->sets, network, wanted,
                               options->regroup && !options->no_pooling);
+}
+
+/* All attentions, by what runs or by their weights. */
+static enum gqa_status take_all(struct aligner *aligner, const bool *wanted,
+                                struct gqa_statistics_job *job)
+{
+    enum gqa_status st = gqa_jobs_create(&aligner->jobs, jobs_at_once(aligner));
+
+    if (st != GQA_OK)
+        return st;
+    /* A job is a thread's work; a device of the host has it so already. */
+    gqa_blas.set_num_threads(1);
+    job->wanted = wanted;
+    job->take = take;
+    job->ctx = aligner;
+    st = job->tokens ? gqa_statistics_collect(job)
+                     : take_all_weights(aligner, wanted);
+    return st == GQA_OK ? gqa_jobs_wait(aligner->jobs) : st;
 }
 
 enum gqa_status gqa_align(struct gqa_alignment **out,
@@ -309,16 +376,13 @@ enum gqa_status gqa_align(struct gqa_alignment **out,
         st = gqa_fail_nomem();
     if (st == GQA_OK)
         st = prepare(&aligner, wanted, job.network, pooled, options);
-    if (st == GQA_OK) {
-        job.wanted = wanted;
-        job.take = take;
-        job.ctx = &aligner;
-        st = job.tokens ? gqa_statistics_collect(&job)
-                        : take_all_weights(&aligner, wanted);
-    }
+    if (st == GQA_OK)
+        st = take_all(&aligner, wanted, &job);
+    gqa_jobs_free(aligner.jobs);
     for (size_t i = 0; aligner.waiting && i < model->n_attentions; i++)
         gqa_energies_clear(&aligner.waiting[i]);
     free(aligner.waiting);
+    free(aligner.all);
     gqa_head_sets_clear(&aligner.sets);
     free(wanted);
     if (st != GQA_OK) {

@@ -96,7 +96,8 @@ static enum gqa_status take_metrics(double *metrics[2],
                                     struct gqa_checkpoint *checkpoint,
                                     const struct gqa_model *model,
                                     const struct gqa_attention *a,
-                                    const struct gqa_head_statistics *s)
+                                    const struct gqa_head_statistics *s,
+                                    unsigned n_threads)
 {
     const uint64_t dd = a->head_dim * a->head_dim;
     double *outputs = malloc((a->n_heads * dd + 1) * sizeof *outputs);
@@ -109,7 +110,7 @@ static enum gqa_status take_metrics(double *metrics[2],
     if (st == GQA_OK)
         /* o's bias is no head's. */
         st = gqa_moments_of_weights(outputs, checkpoint, model, &a->o,
-                                    a->head_dim, false, false);
+                                    a->head_dim, false, false, n_threads);
     if (st == GQA_OK) {
         gqa_moments_by_kv_head(metrics[0], a, s->queries);
         gqa_moments_by_kv_head(metrics[1], a, outputs);
@@ -122,7 +123,8 @@ static enum gqa_status make_likeness(struct gqa_compared_heads *c,
                                      struct gqa_checkpoint *checkpoint,
                                      const struct gqa_model *model,
                                      const struct gqa_attention *a,
-                                     const struct gqa_head_statistics *s)
+                                     const struct gqa_head_statistics *s,
+                                     unsigned n_threads)
 {
     const uint64_t w = a->n_kv_heads * a->head_dim;
     double *metrics[2] = {NULL, NULL};
@@ -135,7 +137,7 @@ static enum gqa_status make_likeness(struct gqa_compared_heads *c,
     if (st == GQA_OK)
         st = gqa_bands_whole(&whole, a->head_dim);
     if (st == GQA_OK)
-        st = take_metrics(metrics, checkpoint, model, a, s);
+        st = take_metrics(metrics, checkpoint, model, a, s, n_threads);
     if (st == GQA_OK) {
         gqa_moments_of_keys(keys, a, &bands, s);
         st = gqa_likeness_create(
@@ -171,7 +173,7 @@ enum gqa_status gqa_compare_heads(struct gqa_compared_heads *out,
                                    statistics->values);
     if (st != GQA_OK || !aligned)
         return st;
-    st = make_likeness(out, checkpoint, model, a, statistics);
+    st = make_likeness(out, checkpoint, model, a, statistics, n_threads);
     return st == GQA_OK ? compare_aligned(out, n_threads) : st;
 }
 

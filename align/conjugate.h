@@ -14,6 +14,7 @@
 
 struct gqa_conjugate {
     uint64_t n_groups, n_heads, head_dim, inputs; /* heads of all groups */
+    unsigned n_threads; /* the result is the same for any number */
     double damping;
     /* x <- y C^-1, of all rows. */
     enum gqa_status (*divide)(void *ctx, double *x, const double *y);
@@ -22,8 +23,9 @@ struct gqa_conjugate {
     double *inverses;
     /* [n_heads * head_dim, inputs] each; direction is what A is wanted of
      * next, image P of it, rest what b lacks. */
-    double *solution, *direction, *rest, *image, *spare;
+    double *solution, *direction, *rest, *image, *spare, *turned;
     double *energies; /* [n_groups] */
+    double *sums;     /* [n_heads] */
 };
 
 /*

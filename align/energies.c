@@ -10,7 +10,8 @@ enum gqa_status gqa_energies_take(struct gqa_energies *out,
                                   const struct gqa_model *model,
                                   const struct gqa_attention *a,
                                   const struct gqa_rope *rope,
-                                  const struct gqa_head_statistics *statistics)
+                                  const struct gqa_head_statistics *statistics,
+                                  unsigned n_threads)
 {
     const uint64_t d = a->head_dim, n = a->n_kv_heads, all = n * d * n * d;
     double *outputs = malloc(a->n_heads * d * d * sizeof *outputs);
@@ -29,7 +30,7 @@ enum gqa_status gqa_energies_take(struct gqa_energies *out,
     /* O_h^T O_h; o's bias is no head's. */
     if (st == GQA_OK)
         st = gqa_moments_of_weights(outputs, checkpoint, model, &a->o, d, false,
-                                    false);
+                                    false, n_threads);
     if (st == GQA_OK) {
         gqa_moments_of_keys(out->keys, a, &out->key_bands, statistics);
         memcpy(out->values, statistics->values, all * sizeof *out->values);

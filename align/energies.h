@@ -23,7 +23,8 @@ enum gqa_status gqa_energies_take(struct gqa_energies *out,
                                   const struct gqa_model *model,
                                   const struct gqa_attention *a,
                                   const struct gqa_rope *rope,
-                                  const struct gqa_head_statistics *statistics);
+                                  const struct gqa_head_statistics *statistics,
+                                  unsigned n_threads);
 void gqa_energies_clear(struct gqa_energies *energies);
 
 #endif

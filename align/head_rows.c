@@ -3,23 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum gqa_status read_param(double **out,
-                                  const struct gqa_weight_source *source,
-                                  const struct gqa_model *model, size_t param)
-{
-    const struct gqa_param *p = &model->params[param];
-    const size_t n = (size_t)(p->rows * p->cols);
-    void *raw = malloc(n * (gqa_dtype_bits(p->dtype) / 8));
-    enum gqa_status st;
-
-    *out = malloc(n * sizeof **out);
-    st = raw && *out ? source->read(source->ctx, param, 0, p->rows, raw)
-                     : gqa_fail_nomem();
-    if (st == GQA_OK)
-        gqa_load_f64(*out, raw, p->dtype, n);
-    free(raw);
-    return st;
-}
+#include "align/source_values.h"
 
 /* Along the axis that heads lie on: element i of head h. */
 static void take_heads(struct gqa_head_rows *out, const double *all,
@@ -41,11 +25,13 @@ enum gqa_status gqa_head_rows_read(struct gqa_head_rows *out,
                                    const struct gqa_weight_source *source,
                                    const struct gqa_model *model,
                                    const struct gqa_slice *slice,
-                                   uint64_t head_dim, uint64_t step)
+                                   uint64_t head_dim, uint64_t step,
+                                   unsigned n_threads)
 {
     const struct gqa_param *p = &model->params[slice->weight];
     double *weight = NULL, *bias = NULL;
-    enum gqa_status st = read_param(&weight, source, model, slice->weight);
+    enum gqa_status st =
+        gqa_source_values(&weight, source, model, slice->weight, n_threads);
 
     memset(out, 0, sizeof *out);
     out->n = slice->n_heads / step * head_dim;
@@ -58,7 +44,7 @@ enum gqa_status gqa_head_rows_read(struct gqa_head_rows *out,
         take_heads(out, weight, p, slice, head_dim, step);
     if (st == GQA_OK && slice->bias != GQA_NO_PARAM) {
         out->bias = malloc(out->n * sizeof *out->bias);
-        st = out->bias ? read_param(&bias, source, model, slice->bias)
+        st = out->bias ? gqa_source_values(&bias, source, model, slice->bias, 1)
                        : gqa_fail_nomem();
         for (uint64_t row = 0; row < out->n && st == GQA_OK; row++)
             out->bias[row] =

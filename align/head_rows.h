@@ -19,7 +19,8 @@ enum gqa_status gqa_head_rows_read(struct gqa_head_rows *out,
                                    const struct gqa_weight_source *source,
                                    const struct gqa_model *model,
                                    const struct gqa_slice *slice,
-                                   uint64_t head_dim, uint64_t step);
+                                   uint64_t head_dim, uint64_t step,
+                                   unsigned n_threads);
 void gqa_head_rows_clear(struct gqa_head_rows *rows);
 
 #endif

@@ -17,6 +17,7 @@ static enum gqa_status collect(const struct gqa_learn_heads_job *job)
         .wanted = job->wanted,
         .take = job->take,
         .ctx = job->ctx,
+        .n_threads = learning->n_threads,
         .progress = gqa_progress_update,
         .progress_ctx = learning->bar};
 

@@ -11,26 +11,49 @@
  * that counts; more change figures by less than what is rounded. */
 enum { DEFAULT_SEQUENCES = 64, DEFAULT_LENGTH = 512 };
 
+/* Parameters of a model that is run in BF16. */
+#define LARGE ((uint64_t)1000000000)
+
 bool gqa_learning_has_tokens(const struct gqa_learning_options *options)
 {
     return !options->from || strcmp(options->from, "none") != 0;
 }
 
+static bool is_large(const struct gqa_model *model)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < model->n_params; i++) {
+        const struct gqa_param *p = &model->params[i];
+
+        if (p->dtype == GQA_BF16 || p->dtype == GQA_F16)
+            n += p->n_elements;
+    }
+    return n > LARGE;
+}
+
+static enum gqa_status open_with(struct gqa_learning *l, enum gqa_dtype real)
+{
+    const struct gqa_device_options options = {.real = real,
+                                               .n_threads = l->n_threads};
+
+    l->real = real;
+    return l->backend->open(&l->device, &options);
+}
+
 enum gqa_status gqa_learning_open(struct gqa_learning *l)
 {
-    const struct gqa_device_options options = {.real = GQA_F32,
-                                               .n_threads = l->n_threads};
     enum gqa_status st = GQA_ERR_UNSUPPORTED;
 
     if (l->asked->device != GQA_LEARN_CPU) {
         st = gqa_cuda_backend_load(&l->backend);
         if (st == GQA_OK)
-            st = l->backend->open(&l->device, &options);
+            st = open_with(l, is_large(l->network->model) ? GQA_BF16 : GQA_F32);
     }
     if (st != GQA_ERR_UNSUPPORTED || l->asked->device == GQA_LEARN_CUDA)
         return st;
     l->backend = gqa_cpu_backend();
-    return l->backend->open(&l->device, &options);
+    return open_with(l, GQA_F32);
 }
 
 void gqa_learning_close(struct gqa_learning *l)

@@ -25,7 +25,8 @@ struct gqa_learning_options {
 
 bool gqa_learning_has_tokens(const struct gqa_learning_options *options);
 
-/* All but the device, which gqa_learning_open() opens, lent. */
+/* All but the device, which gqa_learning_open() opens, and what it is opened
+ * with, lent. */
 struct gqa_learning {
     const struct gqa_learning_options *asked;
     unsigned n_threads;
@@ -34,9 +35,16 @@ struct gqa_learning {
     struct gqa_progress *bar;
     const struct gqa_backend *backend;
     struct gqa_device *device;
+    enum gqa_dtype real; /* of its activations */
 };
 
-/* Errors those of the backends. */
+/*
+ * On a GPU models that have more than a thousand million parameters in BF16
+ * or F16 run in BF16: statistics of many tokens do not need more, and products
+ * take a tenth of the time. All else runs in F32.
+ *
+ * Errors those of the backends.
+ */
 GQA_MUST_USE
 enum gqa_status gqa_learning_open(struct gqa_learning *learning);
 void gqa_learning_close(struct gqa_learning *learning);

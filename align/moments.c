@@ -4,17 +4,29 @@
 #include <string.h>
 
 #include "align/weights.h"
+#include "common/ranges.h"
 #include "runtime/blas.h"
 
-/* out[i] = X_i X_i^T of n blocks of `rows` rows of X. */
-static void square_blocks(double *out, const double *x, uint64_t n,
-                          uint64_t rows, uint64_t cols)
+/* out[i] = X_i X_i^T of blocks of `rows` rows of X. */
+struct squaring {
+    double *out;
+    const double *x;
+    uint64_t rows, cols;
+};
+
+static enum gqa_status square_blocks(void *ctx, uint64_t first, uint64_t n)
 {
-    for (uint64_t i = 0; i < n; i++)
-        gqa_blas.dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows,
-                       (int)rows, (int)cols, 1, x + i * rows * cols, (int)cols,
-                       x + i * rows * cols, (int)cols, 0, out + i * rows * rows,
-                       (int)rows);
+    const struct squaring *s = ctx;
+    const int rows = (int)s->rows, cols = (int)s->cols;
+
+    for (uint64_t i = first; i < first + n; i++) {
+        const double *x = s->x + i * s->rows * s->cols;
+
+        gqa_blas.dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, rows,
+                       cols, 1, x, cols, x, cols, 0,
+                       s->out + i * s->rows * s->rows, rows);
+    }
+    return GQA_OK;
 }
 
 enum gqa_status gqa_moments_of_weights(double *out,
@@ -22,7 +34,7 @@ enum gqa_status gqa_moments_of_weights(double *out,
                                        const struct gqa_model *model,
                                        const struct gqa_slice *slice,
                                        uint64_t head_dim, bool together,
-                                       bool with_bias)
+                                       bool with_bias, unsigned n_threads)
 {
     const uint64_t n = together ? 1 : slice->n_heads;
     struct gqa_slice used = *slice;
@@ -32,33 +44,37 @@ enum gqa_status gqa_moments_of_weights(double *out,
 
     if (!with_bias)
         used.bias = GQA_NO_PARAM;
-    st = gqa_heads_read(&x, &cols, checkpoint, model, &used, head_dim);
+    st = gqa_heads_read(&x, &cols, checkpoint, model, &used, head_dim,
+                        n_threads);
     if (st != GQA_OK)
         return st;
-    square_blocks(out, x, n, slice->n_heads / n * head_dim, cols);
+    st = gqa_ranges_run(
+        n, 1, n_threads, square_blocks,
+        &(struct squaring){out, x, slice->n_heads / n * head_dim, cols});
     free(x);
-    return GQA_OK;
+    return st;
 }
 
 enum gqa_status gqa_statistics_of_weights(struct gqa_head_statistics *out,
                                           struct gqa_checkpoint *checkpoint,
                                           const struct gqa_model *model,
-                                          const struct gqa_attention *a)
+                                          const struct gqa_attention *a,
+                                          unsigned n_threads)
 {
     const uint64_t d = a->head_dim;
-    enum gqa_status st = gqa_moments_of_weights(out->queries, checkpoint, model,
-                                                &a->q, d, false, true);
+    enum gqa_status st = gqa_moments_of_weights(
+        out->queries, checkpoint, model, &a->q, d, false, true, n_threads);
 
     /* Keys about their mean have no bias. */
     if (st == GQA_OK)
         st = gqa_moments_of_weights(out->centred_keys, checkpoint, model, &a->k,
-                                    d, true, false);
+                                    d, true, false, n_threads);
     if (st == GQA_OK)
         st = gqa_moments_of_weights(out->keys, checkpoint, model, &a->k, d,
-                                    true, true);
+                                    true, true, n_threads);
     if (st == GQA_OK)
         st = gqa_moments_of_weights(out->values, checkpoint, model, &a->v, d,
-                                    true, true);
+                                    true, true, n_threads);
     return st;
 }
 

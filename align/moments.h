@@ -16,7 +16,7 @@ enum gqa_status gqa_moments_of_weights(double *out,
                                        const struct gqa_model *model,
                                        const struct gqa_slice *slice,
                                        uint64_t head_dim, bool together,
-                                       bool with_bias);
+                                       bool with_bias, unsigned n_threads);
 
 /* Statistics of an attention where its inputs have these moments. out has
  * room (gqa_head_statistics_create()). Errors as above. */
@@ -24,7 +24,8 @@ GQA_MUST_USE
 enum gqa_status gqa_statistics_of_weights(struct gqa_head_statistics *out,
                                           struct gqa_checkpoint *checkpoint,
                                           const struct gqa_model *model,
-                                          const struct gqa_attention *a);
+                                          const struct gqa_attention *a,
+                                          unsigned n_threads);
 
 /* Metrics [n_heads, d, d] of query heads, summed over those that read one KV
  * head: out [n_kv_heads, d, d]. */

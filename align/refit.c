@@ -7,6 +7,7 @@
 #include "align/records.h"
 #include "align/score_stage.h"
 #include "align/solve.h"
+#include "align/source_values.h"
 #include "common/bounds.h"
 
 /* One sequence in so many is held out. */
@@ -219,30 +220,31 @@ static void close_sums(struct refit *r)
 /* o's weight as [inputs, outputs], and back into the parameter's shape. */
 static void turn(double *out, const double *in, uint64_t rows, uint64_t cols)
 {
-    for (uint64_t r = 0; r < rows; r++)
-        for (uint64_t c = 0; c < cols; c++)
-            out[c * rows + r] = in[r * cols + c];
+    enum { TILE = 64 }; /* what is near in one is far apart in the other */
+
+    for (uint64_t r0 = 0; r0 < rows; r0 += TILE)
+        for (uint64_t c0 = 0; c0 < cols; c0 += TILE)
+            for (uint64_t r = r0; r < gqa_min_u64(r0 + TILE, rows); r++)
+                for (uint64_t c = c0; c < gqa_min_u64(c0 + TILE, cols); c++)
+                    out[c * rows + r] = in[r * cols + c];
 }
 
-static enum gqa_status read_weight(const struct refit *r, double *out,
+static enum gqa_status read_weight(const struct refit *r, double **out,
                                    const struct gqa_param *p, bool input_major)
 {
-    const size_t width = gqa_dtype_bits(p->dtype) / 8;
-    void *raw = malloc(p->rows * p->cols * width);
-    double *values = malloc(p->rows * p->cols * sizeof *values);
-    enum gqa_status st = raw && values ? GQA_OK : gqa_fail_nomem();
+    double *values = NULL;
+    enum gqa_status st =
+        gqa_source_values(&values, r->job->converted, r->job->network->model,
+                          r->attention->o.weight, r->job->n_threads);
 
-    if (st == GQA_OK)
-        st = r->job->converted->read(r->job->converted->ctx,
-                                     r->attention->o.weight, 0, p->rows, raw);
-    if (st == GQA_OK) {
-        gqa_load_f64(values, raw, p->dtype, p->rows * p->cols);
-        if (input_major)
-            memcpy(out, values, p->rows * p->cols * sizeof *values);
-        else
-            turn(out, values, p->rows, p->cols);
-    }
-    free(raw);
+    *out = values;
+    if (st != GQA_OK || input_major)
+        return st;
+    *out = malloc(p->rows * p->cols * sizeof **out);
+    if (!*out)
+        st = gqa_fail_nomem();
+    else
+        turn(*out, values, p->rows, p->cols);
     free(values);
     return st;
 }
@@ -336,11 +338,10 @@ static enum gqa_status fit(struct refit *r, const struct gqa_param *p,
 {
     const struct gqa_backend *backend = r->job->backend;
     const uint64_t n_bytes = width * d * sizeof(double);
-    double *weight = malloc(n_bytes);
+    double *weight = NULL;
     void *weights[3] = {NULL, NULL, NULL};
     bool gains = false;
-    enum gqa_status st =
-        weight ? read_weight(r, weight, p, input_major) : gqa_fail_nomem();
+    enum gqa_status st = read_weight(r, &weight, p, input_major);
 
     for (int i = 0; i < 3 && st == GQA_OK; i++)
         st = backend->alloc(r->job->device, &weights[i], n_bytes);
@@ -361,22 +362,16 @@ static enum gqa_status fit(struct refit *r, const struct gqa_param *p,
 static enum gqa_status read_bias(struct refit *r, size_t param)
 {
     const struct gqa_backend *backend = r->job->backend;
-    const struct gqa_param *p = &r->job->network->model->params[param];
-    const uint64_t n_bytes = p->rows * sizeof(double);
-    void *raw = malloc(p->rows * (gqa_dtype_bits(p->dtype) / 8));
-    double *values = malloc(n_bytes);
-    enum gqa_status st = raw && values ? GQA_OK : gqa_fail_nomem();
+    const uint64_t n_bytes =
+        r->job->network->model->params[param].rows * sizeof(double);
+    double *values = NULL;
+    enum gqa_status st = gqa_source_values(&values, r->job->original,
+                                           r->job->network->model, param, 1);
 
     if (st == GQA_OK)
-        st = r->job->original->read(r->job->original->ctx, param, 0, p->rows,
-                                    raw);
-    if (st == GQA_OK)
         st = backend->alloc(r->job->device, &r->bias, n_bytes);
-    if (st == GQA_OK) {
-        gqa_load_f64(values, raw, p->dtype, p->rows);
+    if (st == GQA_OK)
         st = backend->upload(r->job->device, r->bias, values, n_bytes);
-    }
-    free(raw);
     free(values);
     return st;
 }

@@ -22,6 +22,7 @@ struct gqa_refit_job {
      * which has what is fitted as soon as it is there. */
     const struct gqa_weight_source *original, *converted;
     const struct gqa_tokens *tokens;
+    unsigned n_threads; /* of the host; the result is the same for any */
     void (*progress)(void *ctx, uint64_t done, uint64_t all);
     void *progress_ctx;
 };

@@ -10,6 +10,13 @@
 /* One sequence in so many is held out. */
 enum { HELD_OUT = 8 };
 
+/*
+ * Products of a query with a key, counted by their elements, that are enough
+ * for an attention: as many as fits of a small model are made of in all. What
+ * a larger one has beyond that would take hours and change little.
+ */
+static const double enough = 3e11;
+
 /* A stream that is nothing weighs nothing: its norm is all noise. */
 static const double least_square = 1e-8;
 
@@ -47,18 +54,22 @@ static enum gqa_status add_part(struct gqa_score_records *r,
     return GQA_OK;
 }
 
-static enum gqa_status add_batch(struct gqa_score_records *r,
+static bool have_enough(const struct gqa_score_records *r)
+{
+    bool has[2] = {false, false};
+
+    for (size_t i = 0; i < r->n_parts; i++)
+        has[r->parts[i].held_out] = true;
+    return has[false] && has[true] && r->work >= enough;
+}
+
+static enum gqa_status add_parts(struct gqa_score_records *r,
                                  const struct gqa_tapped *t)
 {
-    struct gqa_score_batch *grown =
-        reallocarray(r->batches, r->n_batches + 1, sizeof *grown);
+    const struct gqa_attention *a = r->block->heads;
     uint64_t n_held = 0;
     enum gqa_status st = GQA_OK;
 
-    if (!grown)
-        return gqa_fail_nomem();
-    r->batches = grown;
-    grown[r->n_batches] = (struct gqa_score_batch){r->n_parts, 0};
     for (uint64_t i = 0; i < t->n_sequences && st == GQA_OK; i++)
         if (is_held_out(t, i)) {
             st = add_part(r, t, i);
@@ -66,6 +77,24 @@ static enum gqa_status add_batch(struct gqa_score_records *r,
         }
     if (st == GQA_OK && n_held < t->n_sequences)
         st = add_part(r, t, t->n_sequences);
+    r->work += (double)t->n_rows * (double)t->n_new *
+               (double)(a->n_heads * a->head_dim);
+    return st;
+}
+
+static enum gqa_status add_batch(struct gqa_score_records *r,
+                                 const struct gqa_tapped *t)
+{
+    struct gqa_score_batch *grown =
+        reallocarray(r->batches, r->n_batches + 1, sizeof *grown);
+    enum gqa_status st = GQA_OK;
+
+    if (!grown)
+        return gqa_fail_nomem();
+    r->batches = grown;
+    grown[r->n_batches] = (struct gqa_score_batch){r->n_parts, 0};
+    if (!have_enough(r))
+        st = add_parts(r, t);
     grown[r->n_batches].n = r->n_parts - grown[r->n_batches].first;
     r->n_batches++;
     return st;
@@ -202,7 +231,7 @@ enum gqa_status gqa_score_records_see_original(struct gqa_score_records *r,
     if ((st = batch_of(&b, r, t)) != GQA_OK || !b)
         return st;
     if (stream)
-        return see_stream(r, b, t);
+        return b->n > 0 ? see_stream(r, b, t) : GQA_OK;
     if (keys) {
         r->k_width = t->width;
         r->k_place = t->place;
@@ -243,6 +272,14 @@ enum gqa_status gqa_score_records_see_converted(struct gqa_score_records *r,
         st = keep(t->point == GQA_TAP_MEMORY ? &part->y : &part->x, r, part, t);
     }
     return st;
+}
+
+bool gqa_score_records_are_full(const struct gqa_score_records *r)
+{
+    for (size_t i = r->n_seen[GQA_TAP_INPUT]; i < r->n_batches; i++)
+        if (r->batches[i].n > 0)
+            return false;
+    return true;
 }
 
 /* --- All ------------------------------------------------------------------ */

@@ -3,8 +3,9 @@
  * that attention is worked on: the original's queries and keys, and the inputs
  * of the converted model's projections, in parts of sequences.
  *
- * Of a sequence that comes in pieces the first one is kept: its queries see no
- * keys of later ones, or all of another sequence's.
+ * Where there are more sequences than a fit needs, those that come first are
+ * kept. Of a sequence that comes in pieces the first one is kept: its queries
+ * see no keys of later ones, or all of another sequence's.
  */
 #ifndef GQA_ALIGN_SCORE_RECORDS_H
 #define GQA_ALIGN_SCORE_RECORDS_H
@@ -38,6 +39,7 @@ struct gqa_score_records {
     size_t n_parts;
     struct gqa_score_batch *batches;
     size_t n_batches;
+    double work;                     /* that parts will take */
     size_t n_seen[GQA_N_TAP_POINTS]; /* batches that have come */
     uint64_t q_width, k_width;       /* of the original's rows */
     struct gqa_head_place q_place, k_place;
@@ -60,6 +62,10 @@ enum gqa_status gqa_score_records_see_original(
 GQA_MUST_USE
 enum gqa_status gqa_score_records_see_converted(
     struct gqa_score_records *records, const struct gqa_tapped *tapped);
+
+/* Whether the converted model's run has shown all that the original's made
+ * parts of. */
+bool gqa_score_records_are_full(const struct gqa_score_records *records);
 
 /* Once all has come. */
 GQA_MUST_USE

@@ -5,6 +5,7 @@
 
 #include "align/order.h"
 #include "align/scores.h"
+#include "align/source_values.h"
 
 static struct gqa_transforms *transforms_of(
     const struct gqa_score_stage *stage,
@@ -96,12 +97,19 @@ static enum gqa_status see_inputs(void *ctx, const struct gqa_tapped *t)
     return gqa_score_records_see_converted(ctx, t);
 }
 
+/* All batches that something was kept of have come. */
+static bool has_enough(void *ctx)
+{
+    return gqa_score_records_are_full(ctx);
+}
+
 static enum gqa_status look(struct gqa_score_records *records,
                             struct gqa_layers *converted)
 {
     const struct gqa_taps taps = {GQA_SCORE_RECORDS_OF_CONVERTED, see_inputs,
                                   records};
-    const struct gqa_layers_output output = {.step = {.taps = &taps}};
+    const struct gqa_layers_output output = {
+        .ctx = records, .has_enough = has_enough, .step = {.taps = &taps}};
     const enum gqa_status st = gqa_layers_next(converted, true, &output);
 
     return st == GQA_OK ? gqa_score_records_finish(records) : st;
@@ -112,22 +120,11 @@ static enum gqa_status read_bias(double **out,
                                  const struct gqa_attention_block *block)
 {
     const struct gqa_refit_job *job = stage->job;
-    const struct gqa_param *p;
-    enum gqa_status st;
-    void *raw;
 
-    if (block->bias.table == GQA_NO_PARAM)
-        return GQA_OK;
-    p = &job->network->model->params[block->bias.table];
-    raw = malloc(p->rows * p->cols * (gqa_dtype_bits(p->dtype) / 8));
-    *out = malloc(p->rows * p->cols * sizeof **out);
-    st = raw && *out ? job->original->read(job->original->ctx,
-                                           block->bias.table, 0, p->rows, raw)
-                     : gqa_fail_nomem();
-    if (st == GQA_OK)
-        gqa_load_f64(*out, raw, p->dtype, p->rows * p->cols);
-    free(raw);
-    return st;
+    return block->bias.table == GQA_NO_PARAM
+               ? GQA_OK
+               : gqa_source_values(out, job->original, job->network->model,
+                                   block->bias.table, 1);
 }
 
 static enum gqa_status order_of(uint64_t **out, const struct gqa_attention *a,
@@ -159,12 +156,14 @@ static enum gqa_status fit(struct gqa_score_stage *stage,
     const struct gqa_attention *a = job->block->heads;
     struct gqa_head_rows queries = {0}, keys = {0};
     struct gqa_scores_gain gain = {0};
-    enum gqa_status st = gqa_head_rows_read(&queries, stage->job->converted,
-                                            model, &a->q, a->head_dim, 1);
+    enum gqa_status st =
+        gqa_head_rows_read(&queries, stage->job->converted, model, &a->q,
+                           a->head_dim, 1, stage->job->n_threads);
 
     if (st == GQA_OK)
         st = gqa_head_rows_read(&keys, stage->job->converted, model, &a->k,
-                                a->head_dim, t->source / t->pooled);
+                                a->head_dim, t->source / t->pooled,
+                                stage->job->n_threads);
     if (st == GQA_OK)
         st = gqa_scores_fit(&queries, &keys, &gain, job);
     if (st == GQA_OK && gain.queries)
@@ -199,7 +198,8 @@ enum gqa_status gqa_score_stage_fit(struct gqa_score_stage *stage,
                                      .becomes = converted_of(stage, block),
                                      .heads = heads,
                                      .pooled = t->pooled,
-                                     .bias = bias};
+                                     .bias = bias,
+                                     .n_threads = stage->job->n_threads};
 
         st = fit(stage, &job, t);
     }

@@ -9,6 +9,7 @@
 #include "align/turning.h"
 #include "common/bounds.h"
 #include "common/interrupt.h"
+#include "common/ranges.h"
 #include "runtime/relative_bias.h"
 #include "runtime/values.h"
 
@@ -359,14 +360,39 @@ static size_t count_held(const struct gqa_score_records *r)
 }
 
 /* A candidate for the side's weight: groups that are done stay as they are. */
-static void go(double *out, const struct fitter *f, const double *solution,
-               double step, const bool *done)
+struct candidate {
+    double *out;
+    const double *weight, *solution;
+    double step;
+    const bool *done;
+    uint64_t n; /* values of a group */
+};
+
+static enum gqa_status go_group(void *ctx, uint64_t group, uint64_t n_groups)
+{
+    const struct candidate *c = ctx;
+    const uint64_t end = (group + n_groups) * c->n;
+
+    for (uint64_t i = group * c->n; i < end; i++)
+        c->out[i] =
+            c->weight[i] + (c->done[i / c->n] ? 0 : c->step * c->solution[i]);
+    return GQA_OK;
+}
+
+static enum gqa_status go(double *out, const struct fitter *f,
+                          const double *solution, double step, const bool *done)
 {
     const struct gqa_head_rows *rows = f->side->rows;
-    const uint64_t n = rows->n / f->job->pooled * rows->inputs;
+    struct candidate c = {
+        .out = out,
+        .weight = rows->weight,
+        .solution = solution,
+        .step = step,
+        .done = done,
+        .n = rows->n / f->job->pooled * rows->inputs,
+    };
 
-    for (uint64_t i = 0; i < rows->n * rows->inputs; i++)
-        out[i] = rows->weight[i] + (done[i / n] ? 0 : step * solution[i]);
+    return gqa_ranges_run(f->job->pooled, 1, f->job->n_threads, go_group, &c);
 }
 
 /* What is accepted of a solution goes into the weight. */
@@ -393,8 +419,9 @@ static enum gqa_status accept(const struct fitter *f, const double *solution,
     if (isnan(gain->before))
         gain->before = gain->after;
     for (int i = 0; i < N_STEPS && st == GQA_OK; i++) {
-        go(tried, f, solution, steps[i], done);
-        st = put(f, f->weight, tried, n);
+        st = go(tried, f, solution, steps[i], done);
+        if (st == GQA_OK)
+            st = put(f, f->weight, tried, n);
         if (st == GQA_OK)
             st = lose(f, after);
         for (uint64_t g = 0; g < pooled && st == GQA_OK; g++) {
@@ -460,6 +487,7 @@ static enum gqa_status fit_side(struct fitter *f, const struct side *side,
                               .n_heads = rows->n / d,
                               .head_dim = d,
                               .inputs = rows->inputs,
+                              .n_threads = f->job->n_threads,
                               .damping = damping,
                               .divide = divide,
                               .ctx = f};
@@ -509,6 +537,47 @@ static enum gqa_status gather_real(const struct fitter *f,
     return st;
 }
 
+/* With cuSOLVER; what it may not do, the host may. */
+static enum gqa_status invert_there(const struct fitter *f, double *out,
+                                    double *moments, uint64_t n)
+{
+    void *memory[4] = {NULL}; /* moments, an identity, zeros, the inverse */
+    const uint64_t n_bytes = n * n * sizeof *out;
+    enum gqa_status st = GQA_OK;
+
+    for (int i = 0; i < 4 && st == GQA_OK; i++)
+        st = f->backend->alloc(f->device, &memory[i], n_bytes);
+    if (st == GQA_OK)
+        st = f->backend->upload(f->device, memory[0], moments, n_bytes);
+    memset(out, 0, n_bytes);
+    if (st == GQA_OK)
+        st = f->backend->upload(f->device, memory[2], out, n_bytes);
+    for (uint64_t i = 0; i < n; i++)
+        out[i * n + i] = 1;
+    if (st == GQA_OK)
+        st = f->backend->upload(f->device, memory[1], out, n_bytes);
+    if (st == GQA_OK)
+        st = f->backend->fit_ridge(f->device, memory[3], memory[2], memory[0],
+                                   memory[1], n, n, ridge);
+    if (st == GQA_OK)
+        st = f->backend->download(f->device, out, memory[3], n_bytes);
+    for (int i = 0; i < 4; i++)
+        f->backend->free(f->device, memory[i]);
+    return st;
+}
+
+static enum gqa_status invert(const struct fitter *f, double *out,
+                              double *moments, uint64_t n)
+{
+    enum gqa_status st = GQA_ERR_UNSUPPORTED;
+
+    if (f->backend->fit_ridge)
+        st = invert_there(f, out, moments, n);
+    return st == GQA_ERR_UNSUPPORTED || st == GQA_ERR_FORMAT
+               ? gqa_inverse(out, moments, n, ridge)
+               : st;
+}
+
 static enum gqa_status invert_inputs(const struct fitter *f, struct side *side)
 {
     const uint64_t width = side->rows->inputs;
@@ -537,7 +606,7 @@ static enum gqa_status invert_inputs(const struct fitter *f, struct side *side)
     if (st == GQA_OK && !side->inverse)
         st = gqa_fail_nomem();
     if (st == GQA_OK)
-        st = gqa_inverse(side->inverse, moments, width, ridge);
+        st = invert(f, side->inverse, moments, width);
     free(moments);
     return st;
 }

@@ -18,6 +18,7 @@ struct gqa_scores_job {
     const uint64_t *heads;
     uint64_t pooled;    /* KV heads of the converted model */
     const double *bias; /* T5's [n_buckets, n_heads]; NULL: none */
+    unsigned n_threads; /* of the host */
 };
 
 struct gqa_scores_gain {

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/bounds.h"
+#include "common/ranges.h"
 #include "runtime/values.h"
 
 enum { QUERIES, KEYS, VALUES, N_PARTS };
@@ -204,19 +206,45 @@ static uint64_t element_of(const struct sums *s, uint64_t d, uint64_t i)
  * Heads side by side: E[x x^T] of elements [first, first + n), about the mean
  * where it is given.
  */
-static void extract(double *out, const struct sums *s, const double *moments,
-                    const double *mean, uint64_t d, uint64_t first, uint64_t n)
+struct extraction {
+    double *out; /* [n, n] */
+    const struct sums *s;
+    const double *moments, *mean;
+    uint64_t head_dim, first, n;
+};
+
+static enum gqa_status extract_rows(void *ctx, uint64_t row, uint64_t n_rows)
 {
-    for (uint64_t i = 0; i < n; i++) {
-        const uint64_t r = element_of(s, d, first + i);
+    const struct extraction *e = ctx;
+    const uint64_t width = e->s->width, d = e->head_dim;
+    const double n_all = (double)e->s->n_rows;
 
-        for (uint64_t j = 0; j < n; j++) {
-            const uint64_t c = element_of(s, d, first + j);
+    for (uint64_t i = row; i < row + n_rows; i++) {
+        const uint64_t r = element_of(e->s, d, e->first + i);
 
-            out[i * n + j] = moments[r * s->width + c] / (double)s->n_rows -
-                             (mean ? mean[r] * mean[c] : 0);
+        /* What of a row belongs to one head lies together. */
+        for (uint64_t j = 0, n; j < e->n; j += n) {
+            const uint64_t c = element_of(e->s, d, e->first + j);
+            const double *from = e->moments + r * width + c;
+            double *to = e->out + i * e->n + j;
+
+            n = gqa_min_u64(d - (e->first + j) % d, e->n - j);
+            for (uint64_t k = 0; k < n; k++)
+                to[k] = from[k] / n_all -
+                        (e->mean ? e->mean[r] * e->mean[c + k] : 0);
         }
     }
+    return GQA_OK;
+}
+
+static enum gqa_status extract(double *out, const struct collector *c,
+                               const struct sums *s, const double *moments,
+                               const double *mean, uint64_t d, uint64_t first,
+                               uint64_t n)
+{
+    struct extraction e = {out, s, moments, mean, d, first, n};
+
+    return gqa_ranges_run(n, 64, c->job->n_threads, extract_rows, &e);
 }
 
 static enum gqa_status fetch(const struct collector *c, const struct sums *s,
@@ -245,15 +273,15 @@ static enum gqa_status extract_part(const struct collector *c,
     enum gqa_status st =
         moments && mean ? fetch(c, s, moments, mean) : gqa_fail_nomem();
 
-    if (st == GQA_OK && part == QUERIES)
-        for (uint64_t h = 0; h < a->n_heads; h++)
-            extract(out->queries + h * d * d, s, moments, NULL, d, h * d, d);
-    if (st == GQA_OK && part == KEYS) {
-        extract(out->keys, s, moments, NULL, d, 0, kv);
-        extract(out->centred_keys, s, moments, mean, d, 0, kv);
-    }
+    for (uint64_t h = 0; h < a->n_heads && part == QUERIES && st == GQA_OK; h++)
+        st =
+            extract(out->queries + h * d * d, c, s, moments, NULL, d, h * d, d);
+    if (st == GQA_OK && part == KEYS)
+        st = extract(out->keys, c, s, moments, NULL, d, 0, kv);
+    if (st == GQA_OK && part == KEYS)
+        st = extract(out->centred_keys, c, s, moments, mean, d, 0, kv);
     if (st == GQA_OK && part == VALUES)
-        extract(out->values, s, moments, NULL, d, 0, kv);
+        st = extract(out->values, c, s, moments, NULL, d, 0, kv);
     free(moments);
     free(mean);
     return st;

@@ -40,6 +40,7 @@ struct gqa_statistics_job {
     enum gqa_status (*take)(void *ctx, size_t attention,
                             const struct gqa_head_statistics *statistics);
     void *ctx;
+    unsigned n_threads; /* of the host; the result is the same for any */
     void (*progress)(void *ctx, uint64_t done, uint64_t all);
     void *progress_ctx;
 };

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "common/ranges.h"
+
 /* A rectangle of a parameter as double. */
 static enum gqa_status read(double *out, struct gqa_checkpoint *checkpoint,
                             const struct gqa_param *p, uint64_t row,
@@ -55,10 +57,23 @@ static enum gqa_status read_head(const struct heads *h, uint64_t head,
     return st;
 }
 
+static enum gqa_status read_heads(void *ctx, uint64_t first, uint64_t n)
+{
+    const struct heads *h = ctx;
+    double *scratch = malloc((size_t)(h->head_dim * h->cols) * sizeof *scratch);
+    enum gqa_status st = scratch ? GQA_OK : gqa_fail_nomem();
+
+    for (uint64_t i = first; i < first + n && st == GQA_OK; i++)
+        st = read_head(h, i, scratch);
+    free(scratch);
+    return st;
+}
+
 enum gqa_status gqa_heads_read(double **out, uint64_t *cols,
                                struct gqa_checkpoint *checkpoint,
                                const struct gqa_model *model,
-                               const struct gqa_slice *slice, uint64_t head_dim)
+                               const struct gqa_slice *slice, uint64_t head_dim,
+                               unsigned n_threads)
 {
     const struct gqa_param *weight = &model->params[slice->weight];
     const struct gqa_param *bias =
@@ -70,16 +85,13 @@ enum gqa_status gqa_heads_read(double **out, uint64_t *cols,
                       .bias = bias,
                       .slice = slice,
                       .head_dim = head_dim};
-    double *scratch = malloc((size_t)(head_dim * h.cols) * sizeof *scratch);
-    enum gqa_status st = GQA_OK;
+    enum gqa_status st;
 
     h.out =
         malloc((size_t)(slice->n_heads * head_dim * h.cols) * sizeof *h.out);
-    if (!scratch || !h.out)
-        st = gqa_fail_nomem();
-    for (uint64_t i = 0; i < slice->n_heads && st == GQA_OK; i++)
-        st = read_head(&h, i, scratch);
-    free(scratch);
+    if (!h.out)
+        return gqa_fail_nomem();
+    st = gqa_ranges_run(slice->n_heads, 1, n_threads, read_heads, &h);
     if (st != GQA_OK) {
         free(h.out);
         return st;

@@ -14,7 +14,7 @@ GQA_MUST_USE
 enum gqa_status gqa_heads_read(double **out, uint64_t *cols,
                                struct gqa_checkpoint *checkpoint,
                                const struct gqa_model *model,
-                               const struct gqa_slice *slice,
-                               uint64_t head_dim);
+                               const struct gqa_slice *slice, uint64_t head_dim,
+                               unsigned n_threads);
 
 #endif

@@ -3,17 +3,7 @@
 #include <string.h>
 
 #include "common/checked.h"
-
-/* The inner loops, once for each instruction set; the same bits from each. */
-#if defined(__x86_64__) && defined(__GNUC__) &&                        \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
-    !defined(__clang__)
-#define GQA_VECTORISED \
-    __attribute__((    \
-        target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
-#else
-#define GQA_VECTORISED
-#endif
+#include "common/vectorised.h"
 
 static const struct {
     const char *name;

@@ -67,7 +67,7 @@ static struct gqa_run_options run_options(const struct gqa_calibrator *c)
 {
     return (struct gqa_run_options){
         .backend = c->learning.backend,
-        .device = {.real = GQA_F32, .n_threads = c->n_threads}};
+        .device = {.real = c->learning.real, .n_threads = c->n_threads}};
 }
 
 static enum gqa_status choose_pairs(struct gqa_calibrator *c,
@@ -192,6 +192,7 @@ static enum gqa_status align(struct gqa_alignment **out,
                                      .backend = c->learning.backend,
                                      .device = c->learning.device,
                                      .weights = &c->learning.weights,
+                                     .n_threads = c->n_threads,
                                      .progress = gqa_progress_update,
                                      .progress_ctx = c->bar};
     enum gqa_status st;
@@ -229,12 +230,13 @@ static enum gqa_status refit(struct gqa_alignment *alignment,
                                       .becomes = becomes,
                                       .backend = c->learning.backend,
                                       .device = c->learning.device,
-                                      .real = GQA_F32,
+                                      .real = c->learning.real,
                                       .no_scores = c->asked->no_fit_scores,
                                       .no_outputs = c->asked->no_refit,
                                       .original = &c->learning.weights,
                                       .converted = &converted.weights,
                                       .tokens = &c->fitted,
+                                      .n_threads = c->n_threads,
                                       .progress = gqa_progress_update,
                                       .progress_ctx = c->bar};
     enum gqa_status st = open_in_place(&converted, c, plan, alignment);

@@ -6,6 +6,7 @@
 
 #include "common/bounds.h"
 #include "common/random.h"
+#include "common/vectorised.h"
 
 enum {
     /* Elements summed at a time: the sums stay in the second-level cache. */
@@ -152,9 +153,34 @@ static enum gqa_status pool_rows(const struct job *job,
     return GQA_OK;
 }
 
+/* sum = factors times w rows of n, in order, each sum rounded as it grows. */
+static GQA_VECTORISED void mix(double *sum, const double *factors,
+                               const double *rows, uint64_t w, size_t n)
+{
+    uint64_t k = 0;
+
+    memset(sum, 0, n * sizeof *sum);
+    for (; k + 4 <= w; k += 4) {
+        const double *a = rows + k * n, *f = factors + k;
+
+        for (size_t i = 0; i < n; i++) {
+            double x = sum[i];
+
+            x += f[0] * a[i];
+            x += f[1] * a[n + i];
+            x += f[2] * a[2 * n + i];
+            x += f[3] * a[3 * n + i];
+            sum[i] = x;
+        }
+    }
+    for (; k < w; k++)
+        for (size_t i = 0; i < n; i++)
+            sum[i] += factors[k] * rows[k * n + i];
+}
+
 /* out = mix times what was read of the sources, `w` rows of n_cols; the
- * sources in order, each sum rounded in float64 as it grows. */
-static void mix_columns(const struct job *job, const double *mix, uint64_t row,
+ * sources in order. */
+static void mix_columns(const struct job *job, const double *by, uint64_t row,
                         uint64_t n_rows, uint64_t w, uint64_t n_cols, char *out,
                         uint64_t pitch)
 {
@@ -170,10 +196,7 @@ static void mix_columns(const struct job *job, const double *mix, uint64_t row,
                          job->w->source + (k * n_cols + c) * job->in_width,
                          dtype, n);
         for (uint64_t r = 0; r < n_rows; r++) {
-            memset(sum, 0, n * sizeof *sum);
-            for (uint64_t k = 0; k < w; k++)
-                for (size_t i = 0; i < n; i++)
-                    sum[i] += mix[(row + r) * w + k] * in[k * n + i];
+            mix(sum, by + (row + r) * w, in, w, n);
             gqa_store_f64(out + (r * pitch + c) * job->out_width, job->t->dtype,
                           sum, n);
         }
@@ -215,7 +238,7 @@ static enum gqa_status mix_rows(const struct job *job,
                                 uint64_t n_rows, uint64_t col, uint64_t n_cols,
                                 char *out, uint64_t pitch)
 {
-    const double *mix = gqa_plan_mix(job->producer->plan, s);
+    const double *by = gqa_plan_mix(job->producer->plan, s);
     const void *fitted =
         gqa_plan_fitted_head(job->producer->plan, job->t->param, s);
     const uint64_t w = s->n_sources * s->length;
@@ -242,7 +265,7 @@ static enum gqa_status mix_rows(const struct job *job,
                            nc);
         if (st != GQA_OK)
             return st;
-        mix_columns(job, mix, row, n_rows, w, nc, out + c * job->out_width,
+        mix_columns(job, by, row, n_rows, w, nc, out + c * job->out_width,
                     pitch);
     }
     return GQA_OK;
@@ -256,7 +279,7 @@ static enum gqa_status mix_abreast(const struct job *job,
                                    uint64_t in_cols, char *out, uint64_t pitch)
 {
     const enum gqa_dtype dtype = job->t->param->dtype;
-    const double *mix = gqa_plan_mix(job->producer->plan, s);
+    const double *by = gqa_plan_mix(job->producer->plan, s);
     const void *fitted =
         gqa_plan_fitted_head(job->producer->plan, job->t->param, s);
     const uint64_t w = s->n_sources * s->length;
@@ -276,7 +299,7 @@ static enum gqa_status mix_abreast(const struct job *job,
     }
     for (uint64_t k = 0; k < w; k++)
         for (uint64_t i = 0; i < n; i++)
-            turned[k * n + i] = mix[(from + i) * w + k];
+            turned[k * n + i] = by[(from + i) * w + k];
     for (uint64_t r = 0; r < n_rows; r++) {
         const char *row = job->w->source + r * in_cols * job->in_width;
 
@@ -285,10 +308,7 @@ static enum gqa_status mix_abreast(const struct job *job,
                          row + gqa_plan_source(job->producer->plan, s, j) *
                                    job->in_width,
                          dtype, s->length);
-        memset(sum, 0, n * sizeof *sum);
-        for (uint64_t k = 0; k < w; k++)
-            for (uint64_t i = 0; i < n; i++)
-                sum[i] += turned[k * n + i] * in[k];
+        mix(sum, in, turned, w, n);
         gqa_store_f64(out + r * pitch * job->out_width, job->t->dtype, sum, n);
     }
     free(turned);

@@ -123,7 +123,8 @@ static enum gqa_status compare_weights(struct comparing *c, size_t index)
     enum gqa_status st = gqa_head_statistics_create(&s, a);
 
     if (st == GQA_OK)
-        st = gqa_statistics_of_weights(&s, c->checkpoint, c->model, a);
+        st = gqa_statistics_of_weights(&s, c->checkpoint, c->model, a,
+                                       c->options->n_threads);
     if (st == GQA_OK)
         st = compare_with(c, index, &s);
     gqa_head_statistics_clear(&s);

@@ -206,11 +206,10 @@ static enum gqa_status create_streams(struct gqa_layers *l, uint64_t n_rows,
                                       uint64_t host_bytes)
 {
     const struct gqa_runtime *r = l->runtime;
-    const uint64_t row_bytes =
-        l->network->d_model * gqa_dtype_bits(r->real) / 8;
 
     return gqa_streams_create(&l->streams, r->backend, r->device, n_rows,
-                              row_bytes, l->session->rows, host_bytes);
+                              l->network->d_model, l->session->rows,
+                              host_bytes);
 }
 
 static enum gqa_status create_session(struct gqa_layers *l)
@@ -509,8 +508,12 @@ static enum gqa_status run_block(struct gqa_layers *l, size_t stack,
         read_next(l);
     if (output && output->begin)
         st = output->begin(output->ctx, name, layer);
-    for (size_t i = 0; i < l->batches.n && st == GQA_OK; i++)
+    for (size_t i = 0; i < l->batches.n && st == GQA_OK; i++) {
         st = run_batch(l, stack, layer, i, look, output ? &output->step : NULL);
+        if (look && output && output->has_enough &&
+            output->has_enough(output->ctx))
+            break;
+    }
     if (st == GQA_OK && output && output->end)
         st = output->end(output->ctx, name, layer);
     return st;

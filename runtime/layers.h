@@ -5,9 +5,10 @@
  * (runtime.h), through the same code; in batches of the same shape and order
  * it is the same bit for bit.
  *
- * Between blocks the residual streams of all rows lie in memory of the host,
- * or in a file without a name in $TMPDIR; on the device there is the batch
- * that runs, its keys and values of one block, and the block.
+ * Between blocks the residual streams of all rows lie on the device where half
+ * of its memory stays free beside them, else in memory of the host, or in a
+ * file without a name in $TMPDIR; on the device there is also the batch that
+ * runs, its keys and values of one block, and the block.
  */
 #ifndef GQA_RUNTIME_LAYERS_H
 #define GQA_RUNTIME_LAYERS_H
@@ -19,7 +20,7 @@ struct gqa_layers_options {
     /* Tokens of a batch, padding included; one sequence is always taken
      * whole. 0: 2048. */
     uint64_t rows;
-    /* Residual streams that take more than this go to a file. */
+    /* Residual streams on the host that take more than this go to a file. */
     uint64_t host_bytes;
     /* The weights of the block that comes next are read by another thread
      * while one runs, and kept on the host: for sources that may be read by
@@ -37,6 +38,9 @@ struct gqa_layers_output {
     /* Before and after a block runs over all rows. */
     enum gqa_status (*begin)(void *ctx, enum gqa_stack stack, uint64_t layer);
     enum gqa_status (*end)(void *ctx, enum gqa_stack stack, uint64_t layer);
+    /* Asked after each batch where the block is only looked at: true ends
+     * that. */
+    bool (*has_enough)(void *ctx);
     struct gqa_step_output step; /* with a ctx of its own */
 };
 

@@ -1,6 +1,7 @@
 /*
- * Residual streams between layers: rows of the device's dtype in memory of
- * the host, or in a file without a name where they are too many for it.
+ * Residual streams between layers: rows of the device's dtype on the device
+ * where half of its memory stays free beside them; else in memory of the host,
+ * or in a file without a name where they are too many for it.
  */
 #ifndef GQA_RUNTIME_STREAMS_H
 #define GQA_RUNTIME_STREAMS_H
@@ -10,8 +11,8 @@
 struct gqa_streams;
 
 /*
- * Room for n_rows of row_bytes each, of which at most `most` are moved at
- * once. In memory while it takes no more than host_bytes.
+ * Room for n_rows of `width` reals each, of which at most `most` are moved at
+ * once. In memory of the host while it takes no more than host_bytes.
  *
  * backend, device  lent.
  * Errors GQA_ERR_NOMEM; GQA_ERR_IO: no such file, with the bytes needed.
@@ -20,7 +21,7 @@ GQA_MUST_USE
 enum gqa_status gqa_streams_create(struct gqa_streams **out,
                                    const struct gqa_backend *backend,
                                    struct gqa_device *device, uint64_t n_rows,
-                                   uint64_t row_bytes, uint64_t most,
+                                   uint64_t width, uint64_t most,
                                    uint64_t host_bytes);
 void gqa_streams_free(struct gqa_streams *streams);
 

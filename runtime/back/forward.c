@@ -172,7 +172,7 @@ static enum gqa_status self_attention(const struct run *run,
     const enum gqa_stack stack = run->stack->network->stack;
     const uint64_t length = gqa_tape_stack_length(&run->tape->sizes, stack);
     struct gqa_attention_op op;
-    struct gqa_heads q;
+    struct gqa_heads q = {.x = NULL};
     enum gqa_status st = project(run, &q, room->q, in, run->n_rows, &a->q,
                                  &a->heads->q, NULL, NULL);
 
@@ -200,7 +200,7 @@ static enum gqa_status cross_attention(const struct run *run,
                                        const void *before, void *after)
 {
     struct gqa_attention_op op;
-    struct gqa_heads q;
+    struct gqa_heads q = {.x = NULL};
     const void *in;
     enum gqa_status st = norm_input(run, &in, before, room->normed,
                                     run->tape->scratch.normed, &a->norm);

@@ -49,8 +49,9 @@ const struct gqa_master *gqa_masters_of(const struct gqa_masters *masters,
 
 /*
  * After steps of an optimiser that wrote master and copy: what of the runtime
- * follows from masters on the host (tables of relative bias). Waits, where
- * there is any.
+ * follows from masters on the host (tables of relative bias, which tapes take
+ * anew with each batch, and sessions when they are made). Waits, where there is
+ * any.
  */
 GQA_MUST_USE
 enum gqa_status gqa_masters_settle(struct gqa_masters *masters);

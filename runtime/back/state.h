@@ -1,4 +1,5 @@
-/* What a tape holds; forward.c and back.c run it, tape.c owns it. */
+/* What a tape holds; forward.c and back.c run a block of it, run.c
+ * all, tape.c owns it. */
 #ifndef GQA_RUNTIME_BACK_STATE_H
 #define GQA_RUNTIME_BACK_STATE_H
 
@@ -53,6 +54,31 @@ struct gqa_tape {
 
 /* The parameter's gradient; NULL: GQA_NO_PARAM, or not trained. */
 void *gqa_tape_gradient_of(const struct gqa_tape *tape, size_t param);
+
+/* Find out what of the stacks is trained; uses: [n_params], of no meaning
+ * before or after. */
+void gqa_tape_find_trained(struct gqa_tape *tape, enum gqa_use *uses);
+
+/* Take all memory of the device, or count it alone. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_take_memory(struct gqa_tape *tape, uint64_t keep_bytes,
+                                     bool counts, uint64_t *n_bytes);
+
+/* Bytes that blocks could keep, beside those. */
+uint64_t gqa_tape_rooms_bytes(const struct gqa_tape *tape);
+
+/* Check a batch and copy it to the stacks. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_take_batch(struct gqa_tape *tape,
+                                    const struct gqa_tape_batch *batch);
+
+/* Angles and biases for the batch. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_make_tables(struct gqa_tape *tape);
+
+/* Gradients of biases by distance begin as 0, or end in their tables'. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_bias_gradients(struct gqa_tape *tape, bool end);
 
 /* Make the stack's batch the device's. */
 GQA_MUST_USE

@@ -164,7 +164,7 @@ struct slope {
 };
 
 /* x / (1 + e^-y), where y's slope is dy. */
-static inline struct slope gate_slope(real x, real y, real dy)
+static INLINE struct slope gate_slope(real x, real y, real dy)
 {
     const real share = (real)1 / ((real)1 + exp_real(-y));
     const real value = x * share;
@@ -173,7 +173,7 @@ static inline struct slope gate_slope(real x, real y, real dy)
 }
 
 /* Far from 0, where the share is 0 or 1, nothing becomes infinite. */
-static inline struct slope gelu_tanh_slope(real x, real twice)
+static INLINE struct slope gelu_tanh_slope(real x, real twice)
 {
     const real square = x * x < (real)1e6 ? x * x : (real)1e6;
     const real cubic = (real)0.044715 * square;
@@ -182,7 +182,7 @@ static inline struct slope gelu_tanh_slope(real x, real twice)
                       twice * ((real)1 + (real)3 * cubic));
 }
 
-static inline struct slope gelu_slope(real x)
+static INLINE struct slope gelu_slope(real x)
 {
     const real share = normal_real(x);
     const real density =
@@ -191,12 +191,12 @@ static inline struct slope gelu_slope(real x)
     return (struct slope){x * share, share + x * density};
 }
 
-static inline struct slope relu_slope(real x)
+static INLINE struct slope relu_slope(real x)
 {
     return x <= 0 ? (struct slope){0, 0} : (struct slope){x, 1};
 }
 
-static inline struct slope relu2_slope(real x)
+static INLINE struct slope relu2_slope(real x)
 {
     return x <= 0 ? (struct slope){0, 0} : (struct slope){x * x, 2 * x};
 }

@@ -15,6 +15,9 @@
 #include "common/signs.h"
 #include "runtime/cpu/back.h"
 
+/* What loops are made of: a call within one keeps it from using vectors. */
+#define INLINE inline __attribute__((always_inline))
+
 /* Sums run in so many lanes, so that a compiler may use vectors. */
 enum { LANES = 16 };
 
@@ -160,18 +163,18 @@ static void rotate_head(void *head, uint64_t n_pairs, bool interleaved,
 
 /* x / (1 + e^-y): silu where y is x, and 0.5 x (1 + tanh(y / 2)) as well,
  * without the cancellation of 1 + tanh. */
-static real gate_real(real x, real y)
+static INLINE real gate_real(real x, real y)
 {
     return x / ((real)1 + exp_real(-y));
 }
 
 /* twice: 2 sqrt(2 / pi), of as many digits as the model has of it. */
-static real gelu_tanh(real x, real twice)
+static INLINE real gelu_tanh(real x, real twice)
 {
     return gate_real(x, twice * (x + (real)0.044715 * x * x * x));
 }
 
-static real gelu(real x)
+static INLINE real gelu(real x)
 {
     return x * normal_real(x);
 }

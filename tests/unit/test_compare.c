@@ -31,7 +31,7 @@ static void setup(void)
             cross = &model->attentions[i];
     ck_assert_int_eq(gqa_head_statistics_create(&statistics, cross), GQA_OK);
     ck_assert_int_eq(
-        gqa_statistics_of_weights(&statistics, checkpoint, model, cross),
+        gqa_statistics_of_weights(&statistics, checkpoint, model, cross, 2),
         GQA_OK);
 }
 

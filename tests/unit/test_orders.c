@@ -429,6 +429,7 @@ static enum gqa_status run_layers(struct seen *seen,
         seen,
         see_begin,
         see_end,
+        NULL,
         {seen, see_logits, false, see_residual, &taps}};
     struct gqa_layers *layers = NULL;
     enum gqa_status st = gqa_layers_create(&layers, network, &backend, device,

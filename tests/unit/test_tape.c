@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/dtype.h"
+#include "runtime/state.h"
 #include "scratch.h"
 #include "suite.h"
 #include "trained_model.h"
@@ -369,24 +370,25 @@ END_TEST
 
 START_TEST(is_right_in_float32)
 {
-    double *wide, *narrow;
+    double *wide, *narrow[3];
+    struct trained_model m;
     uint64_t n;
 
-    for (int threads = 1; threads <= 3; threads++) {
-        struct trained_model m;
-
-        trained_open(&m, fixtures[_i], GQA_F64, 2, NULL);
-        go_back(&m, GQA_F64, 1);
-        wide = gradients_of(&m, GQA_F64, &n);
-        trained_close(&m);
-        trained_open(&m, fixtures[_i], GQA_F32, (unsigned)threads, NULL);
+    trained_open(&m, fixtures[_i], GQA_F64, 2, NULL);
+    go_back(&m, GQA_F64, 1);
+    wide = gradients_of(&m, GQA_F64, &n);
+    trained_close(&m);
+    for (unsigned i = 0; i < 3; i++) {
+        trained_open(&m, fixtures[_i], GQA_F32, i + 1, NULL);
         go_back(&m, GQA_F32, 1);
-        narrow = gradients_of(&m, GQA_F32, &n);
+        narrow[i] = gradients_of(&m, GQA_F32, &n);
         trained_close(&m);
-        ck_assert_double_le(difference(narrow, wide, n), 1e-5);
-        free(wide);
-        free(narrow);
+        ck_assert_double_le(difference(narrow[i], wide, n), 1e-5);
+        ck_assert_mem_eq(narrow[i], narrow[0], n * sizeof **narrow);
     }
+    for (int i = 0; i < 3; i++)
+        free(narrow[i]);
+    free(wide);
 }
 END_TEST
 
@@ -503,6 +505,114 @@ START_TEST(refuses_bad_batches)
 }
 END_TEST
 
+/* --- Failures ------------------------------------------------------------- */
+
+static struct gqa_backend failing;
+static struct gqa_gradient_ops failing_ops;
+static unsigned calls_left;
+
+static bool fails_now(void)
+{
+    return calls_left == 0 || --calls_left == 0;
+}
+
+static enum gqa_status lost(void)
+{
+    return gqa_fail(GQA_ERR_IO, "the device was lost");
+}
+
+static enum gqa_status failing_alloc(struct gqa_device *d, void **out,
+                                     uint64_t n_bytes)
+{
+    return fails_now() ? lost() : gqa_cpu_backend()->alloc(d, out, n_bytes);
+}
+
+static enum gqa_status failing_linear(struct gqa_device *d, void *out,
+                                      const void *x, uint64_t n_rows,
+                                      const struct gqa_weight *weight,
+                                      bool input_major,
+                                      const struct gqa_weight *bias,
+                                      bool accumulate)
+{
+    return fails_now()
+               ? lost()
+               : gqa_cpu_backend()->linear(d, out, x, n_rows, weight,
+                                           input_major, bias, accumulate);
+}
+
+static enum gqa_status failing_attend_back(
+    struct gqa_device *d, const struct gqa_attention_gradient *op)
+{
+    return fails_now() ? lost()
+                       : gqa_cpu_backend()->gradients->attend_back(d, op);
+}
+
+static enum gqa_status failing_norm(struct gqa_device *d, void *dx,
+                                    void *d_weight, void *d_bias, const void *x,
+                                    const void *dy, uint64_t n_rows,
+                                    uint64_t width,
+                                    const struct gqa_norm_op *op,
+                                    bool accumulate)
+{
+    return fails_now()
+               ? lost()
+               : gqa_cpu_backend()->gradients->norm(d, dx, d_weight, d_bias, x,
+                                                    dy, n_rows, width, op,
+                                                    accumulate);
+}
+
+/* Once through all of it. */
+static enum gqa_status run_all(struct trained_model *m)
+{
+    const struct gqa_tape_options options = trained_options(m);
+    const uint64_t n = BATCH_SEQUENCES * BATCH_LENGTH;
+    double *logits = calloc(n_logits(m), sizeof *logits);
+    enum gqa_status st;
+
+    ck_assert_ptr_nonnull(logits);
+    gqa_tape_free(m->tape);
+    m->tape = NULL;
+    st = gqa_tape_create(&m->tape, m->runtime, &options);
+    if (st == GQA_OK)
+        st = gqa_tape_forward(m->tape, trained_batch(m));
+    if (st == GQA_OK)
+        st = gqa_tape_logits(m->tape, 0, n, logits);
+    if (st == GQA_OK)
+        st = gqa_tape_logits_back(m->tape, 0, n, logits);
+    if (st == GQA_OK)
+        st = gqa_tape_back(m->tape);
+    free(logits);
+    return st;
+}
+
+/* Whatever fails, and when: it is told, and nothing is lost. */
+START_TEST(tells_failures)
+{
+    static const char *const models[] = {"runtime/gpt_neox", "runtime/t5-v1_1"};
+    struct trained_model m;
+    unsigned n = 0;
+    enum gqa_status st;
+
+    trained_open(&m, models[_i], GQA_F64, 2, NULL);
+    failing = *gqa_cpu_backend();
+    failing_ops = *failing.gradients;
+    failing.alloc = failing_alloc;
+    failing.linear = failing_linear;
+    failing.gradients = &failing_ops;
+    failing_ops.attend_back = failing_attend_back;
+    failing_ops.norm = failing_norm;
+    m.runtime->backend = &failing;
+    do {
+        calls_left = ++n;
+        st = run_all(&m);
+        ck_assert(st == GQA_OK || st == GQA_ERR_IO);
+    } while (st != GQA_OK);
+    ck_assert_uint_gt(n, 40);
+    m.runtime->backend = gqa_cpu_backend();
+    trained_close(&m);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("tape");
@@ -514,6 +624,7 @@ int main(void)
     tcase_add_loop_test(tcase, is_right_in_float32, 0, N_FIXTURES);
     tcase_add_loop_test(tcase, trains_parts, 0, 5);
     tcase_add_test(tcase, refuses_bad_batches);
+    tcase_add_loop_test(tcase, tells_failures, 0, 2);
     suite_add_tcase(suite, tcase);
     return suite_run(suite);
 }

@@ -1,0 +1,219 @@
+/* A batch through all blocks, and back. */
+#include "common/interrupt.h"
+#include "common/ull.h"
+#include "runtime/back/state.h"
+#include "runtime/parts.h"
+
+static const struct gqa_gradient_ops *ops_of(const struct gqa_tape *t)
+{
+    return t->runtime->backend->gradients;
+}
+
+static struct gqa_tape_stack *decoder_of(struct gqa_tape *t)
+{
+    return &t->stacks[t->n_stacks - 1];
+}
+
+/* --- Forth ---------------------------------------------------------------- */
+
+static enum gqa_status run_block(const struct gqa_tape *t,
+                                 const struct gqa_tape_stack *s, size_t i,
+                                 bool again)
+{
+    enum gqa_status st = GQA_OK;
+
+    if (gqa_interrupt_pending())
+        return gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
+    if (s->network->blocks[i].has_cross) {
+        st = gqa_tape_set_batch(t, &t->stacks[0]);
+        if (st == GQA_OK)
+            st = gqa_tape_run_keys(t, i);
+        if (st == GQA_OK)
+            st = gqa_tape_set_batch(t, s);
+    }
+    return st == GQA_OK ? gqa_tape_run_block(t, s, i, again) : st;
+}
+
+static enum gqa_status run_stack(const struct gqa_tape *t,
+                                 const struct gqa_tape_stack *s)
+{
+    const size_t n = s->network->n_blocks;
+    enum gqa_status st = gqa_tape_set_batch(t, s);
+
+    if (st == GQA_OK)
+        st = gqa_part_embed(t->runtime, s->network, s->x[0], s->n_rows);
+    for (size_t i = 0; i < n && st == GQA_OK; i++)
+        st = run_block(t, s, i, false);
+    return st == GQA_OK && s->network->final_norm.kind != GQA_NORM_NONE
+               ? gqa_part_norm(t->runtime, s->normed, s->x[n], s->n_rows,
+                               &s->network->final_norm, false)
+               : st;
+}
+
+/* Gradients of what the stacks make begin as 0. */
+static enum gqa_status clear_streams(struct gqa_tape *t)
+{
+    const struct gqa_runtime *r = t->runtime;
+    const uint64_t row_bytes =
+        r->network->d_model * gqa_dtype_bits(r->real) / 8;
+    enum gqa_status st = ops_of(t)->zero(r->device, t->d_normed,
+                                         decoder_of(t)->n_rows * row_bytes);
+
+    return st == GQA_OK && t->d_memory
+               ? ops_of(t)->zero(r->device, t->d_memory,
+                                 t->stacks[0].n_rows * row_bytes)
+               : st;
+}
+
+enum gqa_status gqa_tape_forward(struct gqa_tape *t,
+                                 const struct gqa_tape_batch *batch)
+{
+    enum gqa_status st;
+
+    t->forward_done = false;
+    if ((st = gqa_tape_take_batch(t, batch)) != GQA_OK ||
+        (st = gqa_tape_make_tables(t)) != GQA_OK)
+        return st;
+    for (size_t i = 0; i < t->n_stacks && st == GQA_OK; i++)
+        st = run_stack(t, &t->stacks[i]);
+    if (st == GQA_OK && t->trained)
+        st = clear_streams(t);
+    t->forward_done = st == GQA_OK;
+    return st;
+}
+
+uint64_t gqa_tape_n_rows(const struct gqa_tape *t)
+{
+    return t->sizes.n_sequences * t->sizes.length;
+}
+
+static enum gqa_status check_rows(const struct gqa_tape *t, uint64_t row,
+                                  uint64_t n)
+{
+    if (!t->forward_done)
+        return gqa_fail(GQA_ERR_USAGE, "the tape has run no batch");
+    if (n > gqa_tape_n_rows(t) || row > gqa_tape_n_rows(t) - n)
+        return gqa_fail(GQA_ERR_USAGE, "rows %llu to %llu are not of the %llu",
+                        ULL(row), ULL(row + n), ULL(gqa_tape_n_rows(t)));
+    return GQA_OK;
+}
+
+static char *row_of(const struct gqa_tape *t, void *x, uint64_t row)
+{
+    const struct gqa_runtime *r = t->runtime;
+
+    return (char *)x + row * r->network->d_model * gqa_dtype_bits(r->real) / 8;
+}
+
+enum gqa_status gqa_tape_logits(struct gqa_tape *t, uint64_t row, uint64_t n,
+                                void *logits)
+{
+    const struct gqa_runtime *r = t->runtime;
+    const struct gqa_network *net = r->network;
+    enum gqa_status st = check_rows(t, row, n);
+
+    if (st == GQA_OK)
+        st = r->backend->unembed(
+            r->device, logits, row_of(t, decoder_of(t)->normed, row), n,
+            gqa_runtime_weight(r, net->unembedding.weight),
+            net->unembedding.input_major,
+            gqa_runtime_weight(r, net->unembedding.bias), net->logit_scale);
+    return st == GQA_OK && net->logit_soft_cap > 0
+               ? r->backend->soft_cap(r->device, logits, n * net->vocab_size,
+                                      net->logit_soft_cap)
+               : st;
+}
+
+/* --- Back ----------------------------------------------------------------- */
+
+enum gqa_status gqa_tape_logits_back(struct gqa_tape *t, uint64_t row,
+                                     uint64_t n, const void *d_logits)
+{
+    const enum gqa_status st = check_rows(t, row, n);
+
+    if (st != GQA_OK)
+        return st;
+    if (!t->trained)
+        return gqa_fail(GQA_ERR_USAGE, "the tape cannot go back");
+    return gqa_tape_linear_back(
+        t, decoder_of(t)->any ? row_of(t, t->d_normed, row) : NULL,
+        row_of(t, decoder_of(t)->normed, row), d_logits, n,
+        &t->runtime->network->unembedding, false);
+}
+
+static enum gqa_status embedding_back(const struct gqa_tape *t,
+                                      const struct gqa_tape_stack *s)
+{
+    const struct gqa_runtime *r = t->runtime;
+    const struct gqa_network_stack *net = s->network;
+    const uint64_t d = r->network->d_model;
+    struct gqa_weight room;
+    const struct gqa_weight *positions = gqa_part_positions(r, net, &room);
+    void *d_table = gqa_tape_gradient_of(t, net->embedding);
+    char *d_positions = gqa_tape_gradient_of(t, net->positions);
+    enum gqa_status st = GQA_OK;
+
+    if (d_positions)
+        d_positions += net->position_offset * d * gqa_dtype_bits(r->wide) / 8;
+    if (net->embedding_norm.kind != GQA_NORM_NONE) {
+        st = r->backend->embed(r->device, t->scratch.normed,
+                               gqa_runtime_weight(r, net->embedding),
+                               net->embedding_scale, positions);
+        if (st == GQA_OK)
+            st = gqa_tape_norm_back(t, t->d_x, t->scratch.normed, t->d_x,
+                                    s->n_rows, &net->embedding_norm, false);
+    }
+    return st == GQA_OK && (d_table || d_positions)
+               ? ops_of(t)->embed(
+                     r->device, d_table,
+                     r->network->model->params[net->embedding].rows,
+                     d_positions, positions ? positions->rows : 0, t->d_x, d,
+                     net->embedding_scale)
+               : st;
+}
+
+/* dy: of the stack's final norm's output. *held: the block that was run last,
+ * in the shared room. */
+static enum gqa_status stack_back(const struct gqa_tape *t,
+                                  const struct gqa_tape_stack *s,
+                                  const void *dy, bool *held)
+{
+    const size_t n = s->network->n_blocks;
+    enum gqa_status st = gqa_tape_set_batch(t, s);
+
+    if (st == GQA_OK)
+        st = gqa_tape_norm_back(t, t->d_x, s->x[n], dy, s->n_rows,
+                                &s->network->final_norm, false);
+    for (size_t i = n; i-- > 0 && st == GQA_OK;) {
+        /* All that is asked is above it. */
+        if (!s->below[i] && !s->block[i])
+            return GQA_OK;
+        if (!s->kept[i] && !*held)
+            st = run_block(t, s, i, true);
+        *held = false;
+        if (st == GQA_OK && gqa_interrupt_pending())
+            st = gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
+        if (st == GQA_OK)
+            st = gqa_tape_block_back(t, s, i);
+    }
+    return st == GQA_OK && s->embedding ? embedding_back(t, s) : st;
+}
+
+enum gqa_status gqa_tape_back(struct gqa_tape *t)
+{
+    const struct gqa_tape_stack *decoder = decoder_of(t);
+    bool held = true;
+    enum gqa_status st = check_rows(t, 0, 0);
+
+    if (st != GQA_OK)
+        return st;
+    if (!t->trained)
+        return gqa_fail(GQA_ERR_USAGE, "the tape cannot go back");
+    t->forward_done = false;
+    st = gqa_tape_bias_gradients(t, false);
+    if (st == GQA_OK && decoder->any)
+        st = stack_back(t, decoder, t->d_normed, &held);
+    if (st == GQA_OK && t->n_stacks > 1 && t->stacks[0].any)
+        st = stack_back(t, &t->stacks[0], t->d_memory, &held);
+    return st == GQA_OK ? gqa_tape_bias_gradients(t, true) : st;
+}

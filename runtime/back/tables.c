@@ -1,0 +1,123 @@
+/* What positions add to a tape's run, and what comes of it on the way back. */
+#include <stdlib.h>
+
+#include "common/bounds.h"
+#include "formats/model/rope.h"
+#include "runtime/back/state.h"
+#include "runtime/position_tables.h"
+#include "runtime/relative_bias.h"
+#include "runtime/values.h"
+
+/* Angles for sequences of the batch's length. */
+static enum gqa_status turn(struct gqa_tape *t)
+{
+    const struct gqa_rope *rope = &t->runtime->network->rope;
+    const uint64_t kind = gqa_rope_kind(rope, t->sizes.length);
+    enum gqa_status st;
+
+    if (rope->n_pairs == 0 || (t->cos_sin && t->turned_for == kind))
+        return GQA_OK;
+    st = gqa_position_angles(
+        t->runtime, &t->cos_sin,
+        gqa_max_u64(t->room.length, t->room.encoder_length), t->sizes.length);
+    if (st == GQA_OK)
+        t->turned_for = kind;
+    return st;
+}
+
+/* Once, but for tables, which may have been trained. */
+static enum gqa_status make_biases(struct gqa_tape *t)
+{
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < t->n_stacks; i++) {
+        struct gqa_tape_stack *s = &t->stacks[i];
+        const struct gqa_block *blocks = s->network->blocks;
+
+        for (size_t j = 0; j < s->network->n_blocks && st == GQA_OK; j++) {
+            const struct gqa_attention_block *a = &blocks[j].self;
+
+            if (!gqa_position_has_bias(a) || (a->slopes && s->bias[j]))
+                continue;
+            if (j > 0 && gqa_position_same_bias(a, &blocks[j - 1].self))
+                s->bias[j] = s->bias[j - 1];
+            else
+                st = gqa_position_bias(
+                    t->runtime, &s->bias[j], a,
+                    gqa_tape_stack_length(&t->room, s->network->stack));
+        }
+    }
+    return st;
+}
+
+enum gqa_status gqa_tape_make_tables(struct gqa_tape *t)
+{
+    const enum gqa_status st = turn(t);
+
+    return st == GQA_OK ? make_biases(t) : st;
+}
+
+/* --- Back ----------------------------------------------------------------- */
+
+/* Biases by distance are summed into their table's buckets, on the host. */
+static enum gqa_status add_table(struct gqa_tape *t,
+                                 const struct gqa_tape_stack *s, size_t i)
+{
+    const struct gqa_runtime *r = t->runtime;
+    const struct gqa_attention_block *a = &s->network->blocks[i].self;
+    const uint64_t n_heads = a->heads->n_heads;
+    const uint64_t reach = gqa_tape_stack_length(&t->room, s->network->stack);
+    const uint64_t width = 2 * reach - 1;
+    double *table = t->tables[a->bias.table];
+    double *values = malloc((size_t)(n_heads * width) * sizeof *values);
+    enum gqa_status st;
+
+    if (!values)
+        return gqa_fail_nomem();
+    st = gqa_values_download(r->backend, r->device, values, s->d_bias[i],
+                             r->wide, n_heads * width);
+    for (uint64_t h = 0; h < n_heads && st == GQA_OK; h++)
+        for (uint64_t j = 0; j < width; j++)
+            table[gqa_relative_bucket(&a->bias,
+                                      (int64_t)j - (int64_t)reach + 1) *
+                      n_heads +
+                  h] += values[h * width + j];
+    free(values);
+    return st == GQA_OK
+               ? gqa_values_upload(
+                     r->backend, r->device, t->gradients[a->bias.table],
+                     r->wide, table,
+                     r->network->model->params[a->bias.table].n_elements)
+               : st;
+}
+
+/* Of each bias by distance, once: begin with 0, or end in its table. */
+static enum gqa_status stack_biases(struct gqa_tape *t,
+                                    const struct gqa_tape_stack *s, bool end)
+{
+    const struct gqa_runtime *r = t->runtime;
+    const uint64_t width =
+        2 * gqa_tape_stack_length(&t->room, s->network->stack) - 1;
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < s->network->n_blocks && st == GQA_OK; i++) {
+        const struct gqa_attention *a = s->network->blocks[i].self.heads;
+
+        if (!s->d_bias[i] || (i > 0 && s->d_bias[i] == s->d_bias[i - 1]))
+            continue;
+        st = end ? add_table(t, s, i)
+                 : r->backend->gradients->zero(r->device, s->d_bias[i],
+                                               a->n_heads * width *
+                                                   gqa_dtype_bits(r->wide) / 8);
+    }
+    return st;
+}
+
+enum gqa_status gqa_tape_bias_gradients(struct gqa_tape *t, bool end)
+{
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < t->n_stacks && st == GQA_OK; i++)
+        st = stack_biases(t, &t->stacks[i], end);
+    return st;
+}
