@@ -15,7 +15,6 @@
 enum {
     DEFAULT_STEPS = 400,
     DEFAULT_BATCH = 16,
-    DEFAULT_LENGTH = 512,
     DEFAULT_HELD_OUT = 32,
     DEFAULT_EVERY = 100,
     MEASURES = 10, /* of a run, where nothing else is said */
@@ -148,7 +147,7 @@ static const struct gqa_option rows[] = {
      .min = 1,
      .max = MAX_COUNT,
      .help = "sequences that ORIGINAL draws, which are seen again and again "
-             "(default: new ones at each step)"},
+             "(default: new ones at each step, 512 on a processor)"},
     {.name = "steps",
      .letter = 's',
      .kind = GQA_OPTION_COUNT,
@@ -178,7 +177,8 @@ static const struct gqa_option rows[] = {
      .offset = AT(length),
      .min = 2,
      .max = 1 << 20,
-     .help = "tokens of a sequence, at most; 512 by default"},
+     .help = "tokens of a sequence, at most; 1024 by default, 128 on a "
+             "processor"},
     {.name = "train",
      .kind = GQA_OPTION_TEXT,
      .value = "LIST",
@@ -426,7 +426,6 @@ enum gqa_status gqa_uptrain_options_parse(struct gqa_uptrain_options *out,
         .settings = {.level = 1, .shard_bytes = DEFAULT_SHARD_BYTES},
         .batch = DEFAULT_BATCH,
         .accumulate = 1,
-        .length = DEFAULT_LENGTH,
         .n_steps = DEFAULT_STEPS,
         .train = "attention",
         .loss = {.kl = 1},

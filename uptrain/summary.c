@@ -14,6 +14,7 @@ static void print_plan(FILE *out, const struct gqa_uptraining *u)
     const struct gqa_uptrain_options *o = u->options;
     const struct gqa_estimate *e = &u->estimate;
     char weights[GQA_UNITS_MAX], training[GQA_UNITS_MAX], logits[GQA_UNITS_MAX];
+    char run[GQA_UNITS_MAX], fast[GQA_UNITS_MAX], there[GQA_UNITS_MAX];
 
     fprintf(out, "%-11s %s\n", "original", o->teacher);
     if (o->student)
@@ -26,13 +27,17 @@ static void print_plan(FILE *out, const struct gqa_uptraining *u)
     fprintf(out,
             "%-11s %" PRIu64 " of at most %" PRIu64 " tokens, %" PRIu64
             " of them a sequence\n",
-            "steps", o->n_steps, e->step_tokens, o->length);
+            "steps", o->n_steps, e->step_tokens, u->settings.length);
     fprintf(out,
-            "%-11s %s for weights, %s for training, %s for logits; and "
-            "activations\n",
+            "%-11s %s of weights, %s of masters and moments, %s of logits,\n"
+            "%-11s %s of activations and gradients (%s where none is made "
+            "twice)\n",
             "memory", gqa_units_bytes(weights, e->weights),
             gqa_units_bytes(training, e->training),
-            gqa_units_bytes(logits, e->logits));
+            gqa_units_bytes(logits, e->logits), "",
+            gqa_units_bytes(run, e->run), gqa_units_bytes(fast, e->fast));
+    fprintf(out, "%-11s %s, %s free\n", "device", u->device.info.name,
+            gqa_units_bytes(there, u->device.info.free_bytes));
 }
 
 static void print_perplexity(FILE *out, const struct gqa_evaluation *start,
@@ -95,7 +100,7 @@ enum gqa_status gqa_uptrain_summary_json(char **out,
     const struct gqa_uptrain_options *o = u->options;
     const struct gqa_estimate *e = &u->estimate;
     json_t *root = json_pack(
-        "{s:i, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "{s:i, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
         "schema_version", SCHEMA_VERSION, "original", gqa_json_text(o->teacher),
         "converted", o->student ? gqa_json_text(o->student) : json_null(),
         "output", gqa_json_text(o->output), "dry_run", (int)o->dry_run,
@@ -115,8 +120,8 @@ enum gqa_status gqa_uptrain_summary_json(char **out,
         json_object_set_new(root, "gained", json_boolean(u->gained));
         json_object_set_new(root, "written", json_boolean(u->written));
         json_object_set_new(root, "run", history);
-        json_object_set_new(root, "device", json_string(u->device.name));
     }
+    json_object_set_new(root, "device", json_string(u->device.info.name));
     if (u->written)
         json_object_set_new(root, "file_bytes", integer(u->output.file_bytes));
     st = gqa_json_dump(out, root, JSON_INDENT(2) | gqa_json_real_flags(root));

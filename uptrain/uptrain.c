@@ -135,6 +135,21 @@ static enum gqa_status open_made(struct gqa_uptraining *u)
     return st;
 }
 
+/* What it takes, and whether that is there. */
+static enum gqa_status plan(struct gqa_uptraining *u)
+{
+    const struct gqa_uptrain_options *o = u->options;
+    enum gqa_status st =
+        gqa_train_device_open(&u->device, o->device, o->common.n_threads);
+
+    if (st != GQA_OK)
+        return st;
+    u->settings = gqa_settings_choose(o, &u->pair, u->device.backend);
+    st = gqa_estimate_make(&u->estimate, o, &u->settings, &u->pair, u->trained,
+                           &u->device);
+    return st == GQA_OK ? gqa_estimate_check(&u->estimate, &u->device) : st;
+}
+
 static enum gqa_status prepare(struct gqa_uptraining *u)
 {
     const struct gqa_uptrain_options *o = u->options;
@@ -152,9 +167,8 @@ static enum gqa_status prepare(struct gqa_uptraining *u)
         return gqa_fail_nomem();
     st = gqa_trained_mark(u->trained, o->train, &facts);
     if (st == GQA_OK)
-        u->estimate =
-            gqa_estimate_of(o, &u->pair, u->trained, gqa_cpu_backend());
-    return st == GQA_OK ? try_output(u) : st;
+        st = try_output(u);
+    return st == GQA_OK ? plan(u) : st;
 }
 
 /* --- Writing -------------------------------------------------------------- */
@@ -207,8 +221,8 @@ static enum gqa_status write_output(struct gqa_uptraining *u)
     const struct gqa_uptrain_options *o = u->options;
     const struct gqa_checkpoint *source = u->pair.student.checkpoint;
     struct gqa_output_options out = output_options(u);
-    json_t *recipe = gqa_run_recipe(o, &u->pair, u->trained, u->data,
-                                    &u->run.history, &u->device);
+    json_t *recipe = gqa_run_recipe(o, &u->settings, &u->pair, u->trained,
+                                    u->data, &u->run.history, &u->device.info);
     json_t *metadata = o->writer->needs_config
                            ? gqa_record_shards(source, recipe)
                            : gqa_record_metadata(
@@ -230,34 +244,20 @@ static enum gqa_status write_output(struct gqa_uptraining *u)
 
 /* --- The run -------------------------------------------------------------- */
 
-/* As long as both models can be run. */
-static uint64_t length_of(const struct gqa_uptraining *u)
-{
-    const uint64_t t = u->pair.teacher.network->max_positions;
-    const uint64_t s = u->pair.student.network->max_positions;
-    uint64_t length = u->options->length;
-
-    length = t > 0 ? gqa_min_u64(length, t) : length;
-    return s > 0 ? gqa_min_u64(length, s) : length;
-}
-
 static enum gqa_status create_trainer(struct gqa_uptraining *u)
 {
     const struct gqa_uptrain_options *o = u->options;
     const struct gqa_trainer_options options = {
-        .device = o->device,
-        .n_threads = o->common.n_threads,
         .loss = o->loss,
         .optimiser = {.kind = (enum gqa_optimiser_kind)o->optimiser,
                       .decay = o->weight_decay,
                       .clip = o->clip},
         .batch = o->batch,
         .accumulate = o->accumulate,
-        .length = length_of(u)};
-    enum gqa_status st =
-        gqa_trainer_create(&u->trainer, &u->pair, u->trained, &options);
+        .length = u->settings.length};
 
-    return st == GQA_OK ? gqa_trainer_describe(u->trainer, &u->device) : st;
+    return gqa_trainer_create(&u->trainer, &u->device, &u->pair, u->trained,
+                              &options);
 }
 
 static enum gqa_status create_data(struct gqa_uptraining *u)
@@ -265,9 +265,9 @@ static enum gqa_status create_data(struct gqa_uptraining *u)
     const struct gqa_uptrain_options *o = u->options;
     const struct gqa_data_options options = {.list = &o->data,
                                              .batch = o->batch * o->accumulate,
-                                             .length = length_of(u),
+                                             .length = u->settings.length,
                                              .n_held_out = o->n_held_out,
-                                             .n_own = o->n_own,
+                                             .n_own = u->settings.n_own,
                                              .seed = o->seed};
 
     return gqa_data_create(&u->data, &options, gqa_trainer_teacher(u->trainer),
@@ -296,7 +296,7 @@ static enum gqa_status create_run(struct gqa_uptraining *u)
         st = gqa_fail_nomem();
     if (st != GQA_OK || !o->checkpoint)
         return st;
-    u->what = gqa_run_what(o, &u->pair, u->data, &u->device);
+    u->what = gqa_run_what(o, &u->settings, &u->pair, u->data, &u->device.info);
     u->saved = (struct gqa_saved){.folder = o->checkpoint, .what = u->what};
     run->saved = &u->saved;
     patience = PATIENCE;
@@ -374,6 +374,7 @@ void gqa_uptraining_clear(struct gqa_uptraining *u)
     json_decref(u->what);
     gqa_data_free(u->data);
     gqa_trainer_free(u->trainer);
+    gqa_train_device_close(&u->device);
     free(u->trained);
     gqa_pair_close(&u->pair);
 }
