@@ -271,6 +271,22 @@ static enum gqa_status check_together(const struct gqa_options *options,
     return GQA_OK;
 }
 
+/* The first operand is left out, where an option stands for it. */
+static void leave_out_first(struct parser *p)
+{
+    const char *option = p->tool->first_unless;
+
+    if (!option || !gqa_options_given(p->options, p->tool, option))
+        return;
+    if (p->n_operands == GQA_OPTIONS_MAX_OPERANDS) {
+        p->extra = p->options->operands[1];
+        return;
+    }
+    p->options->operands[1] = p->options->operands[0];
+    p->options->operands[0] = NULL;
+    p->n_operands++;
+}
+
 static enum gqa_status check_operands(const struct parser *p)
 {
     const char *const *names = p->tool->operands;
@@ -286,7 +302,7 @@ static enum gqa_status check_operands(const struct parser *p)
                         names[p->n_operands - 1], p->tool->advice ? "; " : "",
                         p->tool->advice ? p->tool->advice : "");
     for (size_t i = 0; i < p->n_operands; i++)
-        if (*p->options->operands[i] == '\0')
+        if (p->options->operands[i] && *p->options->operands[i] == '\0')
             return gqa_fail(GQA_ERR_USAGE, "%s is empty", names[i]);
     return GQA_OK;
 }
@@ -322,6 +338,7 @@ enum gqa_status gqa_options_parse(void *options, const struct gqa_tool *tool,
         return st;
     if ((st = check_together(options, tool)) != GQA_OK)
         return st;
+    leave_out_first(&p);
     return check_operands(&p);
 }
 

@@ -84,6 +84,9 @@ struct gqa_tool {
     const char *usage; /* of --help: what stands above the options */
     const char *notes; /* and below them */
     const char *operands[GQA_OPTIONS_MAX_OPERANDS + 1]; /* ends in NULL */
+    /* An option in whose place the first operand stands: it is one or the
+     * other; or NULL. */
+    const char *first_unless;
     const char *advice; /* where there is an operand too many; or NULL */
     const char *const *advices;    /* for gqa_advice_use() */
     const struct gqa_option *rows; /* without the common ones */

@@ -45,7 +45,7 @@ static json_t *describe_loss(const struct gqa_loss_mix *mix)
 
 static json_t *describe_item(const struct gqa_data_item *item,
                              const struct gqa_data_file *file,
-                             const struct gqa_uptrain_options *o)
+                             const struct gqa_settings *settings)
 {
     json_t *out = json_pack("{s:o, s:o}", "from",
                             file ? gqa_json_text(gqa_base_name(item->path))
@@ -56,34 +56,37 @@ static json_t *describe_item(const struct gqa_data_item *item,
         json_object_set_new(out, "n_sequences", integer(file->n_sequences));
         json_object_set_new(out, "n_held_out", integer(file->n_held_out));
         json_object_set_new(out, "xxh3", json_string(file->digest));
-    } else if (o->n_own > 0) {
-        json_object_set_new(out, "n_sequences", integer(o->n_own));
+    } else if (settings->n_own > 0) {
+        json_object_set_new(out, "n_sequences", integer(settings->n_own));
     }
     return out;
 }
 
 static json_t *describe_data(const struct gqa_uptrain_options *o,
+                             const struct gqa_settings *settings,
                              const struct gqa_data *data)
 {
     json_t *out = json_array();
 
     for (size_t i = 0; i < o->data.n; i++)
         json_array_append_new(
-            out, describe_item(&o->data.items[i], gqa_data_file(data, i), o));
+            out,
+            describe_item(&o->data.items[i], gqa_data_file(data, i), settings));
     return out;
 }
 
 /* What a run is asked for: a part of both. */
 static void describe_options(json_t *out, const struct gqa_uptrain_options *o,
+                             const struct gqa_settings *settings,
                              const struct gqa_data *data)
 {
     json_object_set_new(out, "loss", describe_loss(&o->loss));
-    json_object_set_new(out, "data", describe_data(o, data));
+    json_object_set_new(out, "data", describe_data(o, settings, data));
     json_object_set_new(out, "seed", integer(o->seed));
     json_object_set_new(out, "steps", integer(o->n_steps));
     json_object_set_new(out, "batch", integer(o->batch));
     json_object_set_new(out, "accumulate", integer(o->accumulate));
-    json_object_set_new(out, "length", integer(o->length));
+    json_object_set_new(out, "length", integer(settings->length));
     json_object_set_new(
         out, "optimiser",
         json_string(gqa_optimiser_name((enum gqa_optimiser_kind)o->optimiser)));
@@ -95,6 +98,7 @@ static void describe_options(json_t *out, const struct gqa_uptrain_options *o,
 }
 
 json_t *gqa_run_what(const struct gqa_uptrain_options *o,
+                     const struct gqa_settings *settings,
                      const struct gqa_pair *pair, const struct gqa_data *data,
                      const struct gqa_device_info *device)
 {
@@ -103,7 +107,7 @@ json_t *gqa_run_what(const struct gqa_uptrain_options *o,
                             pair->student.digest, "train", o->train, "device",
                             device->name);
 
-    describe_options(out, o, data);
+    describe_options(out, o, settings, data);
     json_object_set_new(out, "rate",
                         o->rate > 0 ? json_real(o->rate)
                                     : json_string("to be found"));
@@ -170,6 +174,7 @@ static json_t *software_of(const struct gqa_device_info *device)
 }
 
 static json_t *describe_training(const struct gqa_uptrain_options *o,
+                                 const struct gqa_settings *settings,
                                  const struct gqa_pair *pair,
                                  const bool *trained,
                                  const struct gqa_data *data,
@@ -184,7 +189,7 @@ static json_t *describe_training(const struct gqa_uptrain_options *o,
     json_object_set_new(teacher, "xxh3", json_string(pair->teacher.digest));
     json_object_set_new(out, "teacher", teacher);
     json_object_set_new(out, "source_xxh3", json_string(pair->student.digest));
-    describe_options(out, o, data);
+    describe_options(out, o, settings, data);
     json_object_set_new(out, "rate", number(h->rate));
     json_object_set_new(out, "rate_was_given", json_boolean(o->rate > 0));
     json_object_set_new(out, "steps_made", integer(h->n_steps));
@@ -202,6 +207,7 @@ static json_t *describe_training(const struct gqa_uptrain_options *o,
 }
 
 json_t *gqa_run_recipe(const struct gqa_uptrain_options *o,
+                       const struct gqa_settings *settings,
                        const struct gqa_pair *pair, const bool *trained,
                        const struct gqa_data *data,
                        const struct gqa_history *history,
@@ -209,11 +215,11 @@ json_t *gqa_run_recipe(const struct gqa_uptrain_options *o,
 {
     const struct gqa_checkpoint *source = pair->student.checkpoint;
 
-    return json_pack("{s:s, s:o, s:s, s:s, s:b, s:o, s:o}", "tool",
-                     "gqa-uptrain " GQA_VERSION, "source",
-                     gqa_record_source(source, gqa_recorded_recipe(source)),
-                     "method", "uptrained", "dtype", "keep", "expanded", 0,
-                     "training",
-                     describe_training(o, pair, trained, data, history, device),
-                     "attentions", describe_attentions(pair->student.model));
+    return json_pack(
+        "{s:s, s:o, s:s, s:s, s:b, s:o, s:o}", "tool",
+        "gqa-uptrain " GQA_VERSION, "source",
+        gqa_record_source(source, gqa_recorded_recipe(source)), "method",
+        "uptrained", "dtype", "keep", "expanded", 0, "training",
+        describe_training(o, settings, pair, trained, data, history, device),
+        "attentions", describe_attentions(pair->student.model));
 }

@@ -6,14 +6,17 @@
 
 #include "uptrain/options.h"
 #include "uptrain/run.h"
+#include "uptrain/settings.h"
 
 /* All that bits depend on. device: that it runs on. */
 json_t *gqa_run_what(const struct gqa_uptrain_options *options,
+                     const struct gqa_settings *settings,
                      const struct gqa_pair *pair, const struct gqa_data *data,
                      const struct gqa_device_info *device);
 
 /* trained: [n_params of the student]. */
 json_t *gqa_run_recipe(const struct gqa_uptrain_options *options,
+                       const struct gqa_settings *settings,
                        const struct gqa_pair *pair, const bool *trained,
                        const struct gqa_data *data,
                        const struct gqa_history *history,

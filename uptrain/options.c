@@ -15,7 +15,6 @@
 enum {
     DEFAULT_STEPS = 400,
     DEFAULT_BATCH = 16,
-    DEFAULT_LENGTH = 512,
     DEFAULT_HELD_OUT = 32,
     DEFAULT_EVERY = 100,
     MEASURES = 10, /* of a run, where nothing else is said */
@@ -38,6 +37,14 @@ static const struct gqa_choice schedules[] = {
     {.name = "linear", .value = GQA_DECAY_LINEAR},
     {.name = "cosine", .value = GQA_DECAY_COSINE},
     {.name = "constant", .value = GQA_DECAY_NONE},
+    {.name = NULL},
+};
+
+const struct gqa_choice gqa_uptrain_methods[] = {
+    {.name = "aligned", .value = 0},
+    {.name = "mean", .value = 1},
+    {.name = "first", .value = 2},
+    {.name = "random", .value = 3},
     {.name = NULL},
 };
 
@@ -97,6 +104,23 @@ static const struct gqa_option rows[] = {
      .value = "ORIGINAL",
      .offset = AT(teacher),
      .help = "the model that CONVERTED was made from, and is brought back to"},
+    {.name = "groups",
+     .letter = 'g',
+     .kind = GQA_OPTION_COUNT,
+     .value = "N",
+     .offset = AT(groups),
+     .min = 1,
+     .max = MAX_COUNT,
+     .help = "in place of CONVERTED: what gqa-convert makes of ORIGINAL, with "
+             "so many KV heads"},
+    {.name = "method",
+     .letter = 'm',
+     .kind = GQA_OPTION_CHOICE,
+     .value = "METHOD",
+     .offset = AT(method),
+     .choices = gqa_uptrain_methods,
+     .needs = "groups",
+     .help = "how it makes that: aligned (default), mean, first, random"},
     {.name = "data",
      .kind = GQA_OPTION_TEXT,
      .value = "LIST",
@@ -123,7 +147,7 @@ static const struct gqa_option rows[] = {
      .min = 1,
      .max = MAX_COUNT,
      .help = "sequences that ORIGINAL draws, which are seen again and again "
-             "(default: new ones at each step)"},
+             "(default: new ones at each step, 512 on a processor)"},
     {.name = "steps",
      .letter = 's',
      .kind = GQA_OPTION_COUNT,
@@ -153,7 +177,8 @@ static const struct gqa_option rows[] = {
      .offset = AT(length),
      .min = 2,
      .max = 1 << 20,
-     .help = "tokens of a sequence, at most; 512 by default"},
+     .help = "tokens of a sequence, at most; 1024 by default, 128 on a "
+             "processor"},
     {.name = "train",
      .kind = GQA_OPTION_TEXT,
      .value = "LIST",
@@ -301,6 +326,8 @@ const struct gqa_tool gqa_uptrain_tool = {
     .name = "gqa-uptrain",
     .usage = "Usage: gqa-uptrain [OPTION]... --teacher ORIGINAL CONVERTED "
              "OUTPUT\n"
+             "   or: gqa-uptrain [OPTION]... --teacher ORIGINAL --groups N "
+             "OUTPUT\n"
              "Train a grouped checkpoint until it says what the original "
              "says.\n"
              "\n"
@@ -313,6 +340,7 @@ const struct gqa_tool gqa_uptrain_tool = {
              "\n"
              "Example: gqa-uptrain --teacher model.h5 model.gqa healed.gqa\n",
     .operands = {"CONVERTED", "OUTPUT"},
+    .first_unless = "groups",
     .advices = advices,
     .rows = rows,
     .n_rows = sizeof rows / sizeof *rows,
@@ -382,8 +410,8 @@ static enum gqa_status check_together(const struct gqa_uptrain_options *o)
         return gqa_fail(GQA_ERR_USAGE,
                         "standard input can be read once: '-' is given more "
                         "often");
-    if (count_inputs(o) == 1 &&
-        (strcmp(o->teacher, "-") == 0 || strcmp(o->student, "-") == 0))
+    if (count_inputs(o) == 1 && (strcmp(o->teacher, "-") == 0 ||
+                                 (o->student && strcmp(o->student, "-") == 0)))
         return gqa_fail(GQA_ERR_USAGE,
                         "standard input cannot be both a model and data");
     return GQA_OK;
@@ -398,7 +426,6 @@ enum gqa_status gqa_uptrain_options_parse(struct gqa_uptrain_options *out,
         .settings = {.level = 1, .shard_bytes = DEFAULT_SHARD_BYTES},
         .batch = DEFAULT_BATCH,
         .accumulate = 1,
-        .length = DEFAULT_LENGTH,
         .n_steps = DEFAULT_STEPS,
         .train = "attention",
         .loss = {.kl = 1},

@@ -11,7 +11,10 @@
 
 struct gqa_uptrain_options {
     struct gqa_options common; /* first: gqa_options_parse() */
-    const char *teacher, *student, *output, *family_path;
+    const char *teacher, *output, *family_path;
+    const char *student;             /* NULL: it is to be made of the teacher */
+    uint64_t groups;                 /* KV heads that it gets then */
+    int method;                      /* index of gqa_uptrain_methods */
     const struct gqa_writer *writer; /* by the name of output */
     struct gqa_output_settings settings;
     bool force, dry_run, write_start;
@@ -37,6 +40,9 @@ struct gqa_uptrain_options {
     uint64_t every;
     const char *log_path, *html_path;
 };
+
+/* How heads become one, as gqa-convert calls it. */
+extern const struct gqa_choice gqa_uptrain_methods[];
 
 /* Its options, for help and completions. */
 extern const struct gqa_tool gqa_uptrain_tool;

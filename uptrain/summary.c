@@ -14,21 +14,30 @@ static void print_plan(FILE *out, const struct gqa_uptraining *u)
     const struct gqa_uptrain_options *o = u->options;
     const struct gqa_estimate *e = &u->estimate;
     char weights[GQA_UNITS_MAX], training[GQA_UNITS_MAX], logits[GQA_UNITS_MAX];
+    char run[GQA_UNITS_MAX], fast[GQA_UNITS_MAX], there[GQA_UNITS_MAX];
 
     fprintf(out, "%-11s %s\n", "original", o->teacher);
-    fprintf(out, "%-11s %s\n", "converted", o->student);
+    if (o->student)
+        fprintf(out, "%-11s %s\n", "converted", o->student);
+    else
+        fprintf(out, "%-11s to %" PRIu64 " KV heads, %s\n", "converted",
+                o->groups, gqa_uptrain_methods[o->method].name);
     fprintf(out, "%-11s %" PRIu64 " of %" PRIu64 " values, in %zu tensors\n",
             "trained", e->n_trained, e->n_elements, e->n_params);
     fprintf(out,
             "%-11s %" PRIu64 " of at most %" PRIu64 " tokens, %" PRIu64
             " of them a sequence\n",
-            "steps", o->n_steps, e->step_tokens, o->length);
+            "steps", o->n_steps, e->step_tokens, u->settings.length);
     fprintf(out,
-            "%-11s %s for weights, %s for training, %s for logits; and "
-            "activations\n",
+            "%-11s %s of weights, %s of masters and moments, %s of logits,\n"
+            "%-11s %s of activations and gradients (%s where none is made "
+            "twice)\n",
             "memory", gqa_units_bytes(weights, e->weights),
             gqa_units_bytes(training, e->training),
-            gqa_units_bytes(logits, e->logits));
+            gqa_units_bytes(logits, e->logits), "",
+            gqa_units_bytes(run, e->run), gqa_units_bytes(fast, e->fast));
+    fprintf(out, "%-11s %s, %s free\n", "device", u->device.info.name,
+            gqa_units_bytes(there, u->device.info.free_bytes));
 }
 
 static void print_perplexity(FILE *out, const struct gqa_evaluation *start,
@@ -91,11 +100,11 @@ enum gqa_status gqa_uptrain_summary_json(char **out,
     const struct gqa_uptrain_options *o = u->options;
     const struct gqa_estimate *e = &u->estimate;
     json_t *root = json_pack(
-        "{s:i, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "{s:i, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
         "schema_version", SCHEMA_VERSION, "original", gqa_json_text(o->teacher),
-        "converted", gqa_json_text(o->student), "output",
-        gqa_json_text(o->output), "dry_run", (int)o->dry_run, "n_trained",
-        integer(e->n_trained), "n_values", integer(e->n_elements),
+        "converted", o->student ? gqa_json_text(o->student) : json_null(),
+        "output", gqa_json_text(o->output), "dry_run", (int)o->dry_run,
+        "n_trained", integer(e->n_trained), "n_values", integer(e->n_elements),
         "step_tokens", integer(e->step_tokens), "weight_bytes",
         integer(e->weights), "training_bytes", integer(e->training),
         "logit_bytes", integer(e->logits));
@@ -111,8 +120,8 @@ enum gqa_status gqa_uptrain_summary_json(char **out,
         json_object_set_new(root, "gained", json_boolean(u->gained));
         json_object_set_new(root, "written", json_boolean(u->written));
         json_object_set_new(root, "run", history);
-        json_object_set_new(root, "device", json_string(u->device.name));
     }
+    json_object_set_new(root, "device", json_string(u->device.info.name));
     if (u->written)
         json_object_set_new(root, "file_bytes", integer(u->output.file_bytes));
     st = gqa_json_dump(out, root, JSON_INDENT(2) | gqa_json_real_flags(root));

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "align/learning.h"
 #include "common/bounds.h"
 #include "common/interrupt.h"
 #include "common/log.h"
@@ -36,35 +35,6 @@ struct gqa_trainer {
 };
 
 /* --- Making one ----------------------------------------------------------- */
-
-static enum gqa_status open_cuda(struct gqa_trainer *t)
-{
-    const struct gqa_device_options options = {
-        .real = GQA_F32, .n_threads = t->options.n_threads};
-    enum gqa_status st = gqa_cuda_backend_load(&t->backend);
-
-    if (st == GQA_OK && !t->backend->gradients)
-        st = gqa_fail(GQA_ERR_UNSUPPORTED, "the plug-in for GPUs that was "
-                                           "found cannot train");
-    return st == GQA_OK ? t->backend->open(&t->device, &options) : st;
-}
-
-static enum gqa_status open_device(struct gqa_trainer *t)
-{
-    const struct gqa_device_options options = {
-        .real = GQA_F32, .n_threads = t->options.n_threads};
-    enum gqa_status st = GQA_ERR_UNSUPPORTED;
-
-    if (t->options.device != GQA_LEARN_CPU)
-        st = open_cuda(t);
-    if (st == GQA_ERR_UNSUPPORTED && t->options.device != GQA_LEARN_CUDA) {
-        t->backend = gqa_cpu_backend();
-        st = t->backend->open(&t->device, &options);
-    }
-    if (st == GQA_OK)
-        t->wide = options.real == GQA_F64 ? GQA_F64 : GQA_F32;
-    return st;
-}
 
 static enum gqa_status create_runtimes(struct gqa_trainer *t)
 {
@@ -138,6 +108,7 @@ static enum gqa_status list_trainees(struct gqa_trainer *t)
 }
 
 enum gqa_status gqa_trainer_create(struct gqa_trainer **out,
+                                   const struct gqa_train_device *device,
                                    struct gqa_pair *pair, const bool *trained,
                                    const struct gqa_trainer_options *options)
 {
@@ -146,11 +117,13 @@ enum gqa_status gqa_trainer_create(struct gqa_trainer **out,
 
     if (!t)
         return gqa_fail_nomem();
+    t->backend = device->backend;
+    t->device = device->device;
+    t->wide = device->info.real == GQA_F64 ? GQA_F64 : GQA_F32;
     t->pair = pair;
     t->trained = trained;
     t->options = *options;
-    if ((st = open_device(t)) != GQA_OK ||
-        (st = create_runtimes(t)) != GQA_OK ||
+    if ((st = create_runtimes(t)) != GQA_OK ||
         (st = gqa_masters_create(&t->masters, t->student, trained)) != GQA_OK ||
         (st = gqa_loss_create(&t->loss, t->backend, t->device,
                               pair->student.network)) != GQA_OK ||
@@ -184,8 +157,6 @@ void gqa_trainer_free(struct gqa_trainer *t)
     gqa_masters_free(t->masters);
     gqa_runtime_free(t->student);
     gqa_runtime_free(t->teacher);
-    if (t->device)
-        t->backend->close(t->device);
     free(t->trainees);
     free(t);
 }
@@ -193,12 +164,6 @@ void gqa_trainer_free(struct gqa_trainer *t)
 struct gqa_runtime *gqa_trainer_teacher(struct gqa_trainer *t)
 {
     return t->teacher;
-}
-
-enum gqa_status gqa_trainer_describe(struct gqa_trainer *t,
-                                     struct gqa_device_info *out)
-{
-    return t->backend->describe(t->device, out);
 }
 
 /* --- A step --------------------------------------------------------------- */

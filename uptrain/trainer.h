@@ -7,13 +7,12 @@
 
 #include "runtime/measure/fidelity.h"
 #include "uptrain/data.h"
+#include "uptrain/device.h"
 #include "uptrain/loss.h"
 #include "uptrain/optimiser.h"
 #include "uptrain/pair.h"
 
 struct gqa_trainer_options {
-    int device; /* enum gqa_learning_device */
-    unsigned n_threads;
     struct gqa_loss_mix loss;
     struct gqa_optimiser_options optimiser;
     uint64_t batch;      /* sequences at a time */
@@ -24,21 +23,19 @@ struct gqa_trainer_options {
 struct gqa_trainer;
 
 /*
- * pair, trained [n_params of the student]  lent.
+ * device, pair, trained [n_params of the student]  lent.
  * Errors those of backends, runtimes and tapes; GQA_ERR_UNSUPPORTED: the
  *        device cannot train.
  */
 GQA_MUST_USE
 enum gqa_status gqa_trainer_create(struct gqa_trainer **out,
+                                   const struct gqa_train_device *device,
                                    struct gqa_pair *pair, const bool *trained,
                                    const struct gqa_trainer_options *options);
 void gqa_trainer_free(struct gqa_trainer *trainer);
 
 /* Lent. */
 struct gqa_runtime *gqa_trainer_teacher(struct gqa_trainer *trainer);
-GQA_MUST_USE
-enum gqa_status gqa_trainer_describe(struct gqa_trainer *trainer,
-                                     struct gqa_device_info *out);
 
 struct gqa_step_result {
     double loss;

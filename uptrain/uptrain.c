@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/advice.h"
 #include "common/atomic.h"
 #include "common/bounds.h"
 #include "common/clock.h"
@@ -15,6 +16,7 @@
 #include "formats/recorded.h"
 #include "formats/write/apart.h"
 #include "uptrain/card.h"
+#include "uptrain/convert_first.h"
 #include "uptrain/describe.h"
 #include "uptrain/trained.h"
 #include "uptrain/weights.h"
@@ -44,7 +46,7 @@ static enum gqa_status check_output(const struct gqa_uptraining *u)
     enum gqa_status st = gqa_output_check_apart(
         o->output, false, u->pair.teacher.checkpoint, o->family_path);
 
-    if (st == GQA_OK)
+    if (st == GQA_OK && o->student)
         st = gqa_output_check_apart(o->output, false,
                                     u->pair.student.checkpoint, o->family_path);
     if (st == GQA_OK && o->writer->needs_config &&
@@ -52,7 +54,7 @@ static enum gqa_status check_output(const struct gqa_uptraining *u)
         st = gqa_fail(GQA_ERR_USAGE,
                       "%s has no configuration, and no runtime loads a %s "
                       "without; write a .gqa or .safetensors",
-                      o->student, o->writer->label);
+                      o->student ? o->student : o->teacher, o->writer->label);
     return st;
 }
 
@@ -73,9 +75,17 @@ static uint64_t uniform_kv_heads(const struct gqa_model *model)
     return n;
 }
 
+/* Whose other files come along: the student's, or those of what it was made
+ * of here. */
+static const struct gqa_checkpoint *main_source(const struct gqa_uptraining *u)
+{
+    return u->options->student ? u->pair.student.checkpoint
+                               : u->pair.teacher.checkpoint;
+}
+
 static struct gqa_output_options output_options(const struct gqa_uptraining *u)
 {
-    const struct gqa_checkpoint *source = u->pair.student.checkpoint;
+    const struct gqa_checkpoint *source = main_source(u);
 
     return (struct gqa_output_options){
         .writer = u->options->writer,
@@ -99,16 +109,52 @@ static enum gqa_status try_output(const struct gqa_uptraining *u)
     return gqa_output_try(u->options->output, &options);
 }
 
-static enum gqa_status prepare(struct gqa_uptraining *u)
+static enum gqa_status open_pair(struct gqa_uptraining *u, const char *student)
 {
     const struct gqa_uptrain_options *o = u->options;
     const struct gqa_pair_options open = {.teacher = o->teacher,
-                                          .student = o->student,
+                                          .student = student,
                                           .family_path = o->family_path,
                                           .unsafe_hdf5 = o->common.unsafe_hdf5,
                                           .n_threads = o->common.n_threads};
+
+    return gqa_pair_open(&u->pair, &open);
+}
+
+/* A student that is made here is gone once it is open. */
+static enum gqa_status open_made(struct gqa_uptraining *u)
+{
+    struct gqa_made_student made = {NULL};
+    enum gqa_status st = gqa_made_student_create(&made, u->options);
+
+    gqa_advice_use(gqa_uptrain_tool.advices);
+    gqa_interrupt_catch(clean_up);
+    if (st == GQA_OK)
+        st = open_pair(u, made.path);
+    gqa_made_student_remove(&made);
+    return st;
+}
+
+/* What it takes, and whether that is there. */
+static enum gqa_status plan(struct gqa_uptraining *u)
+{
+    const struct gqa_uptrain_options *o = u->options;
+    enum gqa_status st =
+        gqa_train_device_open(&u->device, o->device, o->common.n_threads);
+
+    if (st != GQA_OK)
+        return st;
+    u->settings = gqa_settings_choose(o, &u->pair, u->device.backend);
+    st = gqa_estimate_make(&u->estimate, o, &u->settings, &u->pair, u->trained,
+                           &u->device);
+    return st == GQA_OK ? gqa_estimate_check(&u->estimate, &u->device) : st;
+}
+
+static enum gqa_status prepare(struct gqa_uptraining *u)
+{
+    const struct gqa_uptrain_options *o = u->options;
     struct gqa_trained_facts facts;
-    enum gqa_status st = gqa_pair_open(&u->pair, &open);
+    enum gqa_status st = o->student ? open_pair(u, o->student) : open_made(u);
 
     if (st != GQA_OK || (st = check_output(u)) != GQA_OK)
         return st;
@@ -121,9 +167,8 @@ static enum gqa_status prepare(struct gqa_uptraining *u)
         return gqa_fail_nomem();
     st = gqa_trained_mark(u->trained, o->train, &facts);
     if (st == GQA_OK)
-        u->estimate =
-            gqa_estimate_of(o, &u->pair, u->trained, gqa_cpu_backend());
-    return st == GQA_OK ? try_output(u) : st;
+        st = try_output(u);
+    return st == GQA_OK ? plan(u) : st;
 }
 
 /* --- Writing -------------------------------------------------------------- */
@@ -134,7 +179,7 @@ static enum gqa_status finish(void *ctx,
     struct gqa_uptraining *u = ctx;
     enum gqa_status st = gqa_json_check();
 
-    if (st == GQA_OK)
+    if (st == GQA_OK && u->options->student)
         st = gqa_checkpoint_check_unchanged(u->pair.student.checkpoint);
     if (st == GQA_OK)
         st = gqa_checkpoint_check_unchanged(u->pair.teacher.checkpoint);
@@ -176,8 +221,8 @@ static enum gqa_status write_output(struct gqa_uptraining *u)
     const struct gqa_uptrain_options *o = u->options;
     const struct gqa_checkpoint *source = u->pair.student.checkpoint;
     struct gqa_output_options out = output_options(u);
-    json_t *recipe = gqa_run_recipe(o, &u->pair, u->trained, u->data,
-                                    &u->run.history, &u->device);
+    json_t *recipe = gqa_run_recipe(o, &u->settings, &u->pair, u->trained,
+                                    u->data, &u->run.history, &u->device.info);
     json_t *metadata = o->writer->needs_config
                            ? gqa_record_shards(source, recipe)
                            : gqa_record_metadata(
@@ -186,7 +231,7 @@ static enum gqa_status write_output(struct gqa_uptraining *u)
     enum gqa_status st = gqa_json_check();
 
     if (st == GQA_OK && o->writer->needs_config)
-        st = gqa_trained_card(&card, source, recipe, &u->run.history);
+        st = gqa_trained_card(&card, main_source(u), recipe, &u->run.history);
     out.card = card;
     out.metadata = metadata;
     if (st == GQA_OK)
@@ -199,34 +244,20 @@ static enum gqa_status write_output(struct gqa_uptraining *u)
 
 /* --- The run -------------------------------------------------------------- */
 
-/* As long as both models can be run. */
-static uint64_t length_of(const struct gqa_uptraining *u)
-{
-    const uint64_t t = u->pair.teacher.network->max_positions;
-    const uint64_t s = u->pair.student.network->max_positions;
-    uint64_t length = u->options->length;
-
-    length = t > 0 ? gqa_min_u64(length, t) : length;
-    return s > 0 ? gqa_min_u64(length, s) : length;
-}
-
 static enum gqa_status create_trainer(struct gqa_uptraining *u)
 {
     const struct gqa_uptrain_options *o = u->options;
     const struct gqa_trainer_options options = {
-        .device = o->device,
-        .n_threads = o->common.n_threads,
         .loss = o->loss,
         .optimiser = {.kind = (enum gqa_optimiser_kind)o->optimiser,
                       .decay = o->weight_decay,
                       .clip = o->clip},
         .batch = o->batch,
         .accumulate = o->accumulate,
-        .length = length_of(u)};
-    enum gqa_status st =
-        gqa_trainer_create(&u->trainer, &u->pair, u->trained, &options);
+        .length = u->settings.length};
 
-    return st == GQA_OK ? gqa_trainer_describe(u->trainer, &u->device) : st;
+    return gqa_trainer_create(&u->trainer, &u->device, &u->pair, u->trained,
+                              &options);
 }
 
 static enum gqa_status create_data(struct gqa_uptraining *u)
@@ -234,9 +265,9 @@ static enum gqa_status create_data(struct gqa_uptraining *u)
     const struct gqa_uptrain_options *o = u->options;
     const struct gqa_data_options options = {.list = &o->data,
                                              .batch = o->batch * o->accumulate,
-                                             .length = length_of(u),
+                                             .length = u->settings.length,
                                              .n_held_out = o->n_held_out,
-                                             .n_own = o->n_own,
+                                             .n_own = u->settings.n_own,
                                              .seed = o->seed};
 
     return gqa_data_create(&u->data, &options, gqa_trainer_teacher(u->trainer),
@@ -265,7 +296,7 @@ static enum gqa_status create_run(struct gqa_uptraining *u)
         st = gqa_fail_nomem();
     if (st != GQA_OK || !o->checkpoint)
         return st;
-    u->what = gqa_run_what(o, &u->pair, u->data, &u->device);
+    u->what = gqa_run_what(o, &u->settings, &u->pair, u->data, &u->device.info);
     u->saved = (struct gqa_saved){.folder = o->checkpoint, .what = u->what};
     run->saved = &u->saved;
     patience = PATIENCE;
@@ -343,6 +374,7 @@ void gqa_uptraining_clear(struct gqa_uptraining *u)
     json_decref(u->what);
     gqa_data_free(u->data);
     gqa_trainer_free(u->trainer);
+    gqa_train_device_close(&u->device);
     free(u->trained);
     gqa_pair_close(&u->pair);
 }

@@ -5,16 +5,18 @@
 #include "uptrain/estimate.h"
 #include "uptrain/options.h"
 #include "uptrain/run.h"
+#include "uptrain/settings.h"
 
 /* What was done, for the summary. */
 struct gqa_uptraining {
     const struct gqa_uptrain_options *options; /* lent */
+    struct gqa_train_device device;
+    struct gqa_settings settings;
     struct gqa_pair pair;
     bool *trained; /* [n_params of the student] */
     struct gqa_estimate estimate;
     struct gqa_trainer *trainer; /* NULL after a dry run */
     struct gqa_data *data;
-    struct gqa_device_info device;
     struct gqa_training_run run;
     json_t *what;
     struct gqa_saved saved;

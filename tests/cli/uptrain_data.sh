@@ -23,6 +23,11 @@ try --train all
 gqa-inspect --json --recipe out.gqa | grep -c 'weight"'
 try --train '*.layer_norm.weight,shared.weight'
 gqa-verify --no-run --against "$sample" out.gqa | grep ^weights
+# Converted first
+gqa-uptrain -q --steps 3 --batch 2 --length 16 --eval-sequences 2 --rate 1e-3 \
+    --teacher "$sample" --groups 8 --method mean made.gqa
+echo "exit $?"
+gqa-verify --no-run --against "$sample" made.gqa | grep ^weights
 # To a folder, whose companions come along
 mkdir model
 gqa-convert -q --groups 2 --dtype bf16 "$sample" model/

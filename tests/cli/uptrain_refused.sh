@@ -27,6 +27,10 @@ try --teacher "$sample" --rate 0 model.gqa out.gqa
 try --teacher "$sample" --budget-time 3x model.gqa out.gqa
 try --teacher "$sample" --every 3 model.gqa out.gqa
 try --teacher "$sample" --store model.gqa out.safetensors
+try --teacher "$sample" --groups 4 model.gqa out.gqa
+try --teacher "$sample" --groups 3 out.gqa
+try --teacher "$sample" --method mean model.gqa out.gqa
+try --teacher "$sample" --groups 4
 touch there.gqa
 try --teacher "$sample" model.gqa there.gqa
 echo "1 2 9999" >tokens
@@ -37,4 +41,4 @@ try --teacher "$sample" --rate 100 --write-start model.gqa start.gqa
 gqa-verify --no-run --against model.gqa start.gqa | grep ^weights
 gqa-uptrain --teacher "$sample" --rate 100 --steps 1 --batch 2 --length 16 \
     --eval-sequences 2 model.gqa out.gqa | tail -n 2
-ls ./*
+ls -A

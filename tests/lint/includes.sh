@@ -3,7 +3,8 @@
 # Who may include whom: docs/architecture.md.
 #
 #   - arrows run down only: tools -> runtime -> formats -> common
-#   - no tool includes another
+#   - no tool includes another, but uptrain/ the door of convert/, which makes
+#     what it trains
 #   - the operations on a device, and what fills their table from outside
 #     (the CUDA plug-in and what stands in its place in tests), reach
 #     nothing of formats/ and no JSON
@@ -70,7 +71,7 @@ BEGIN {
         next
     if (rank[to] > rank[from])
         complain(file " includes " target ": an arrow that runs up")
-    else if (rank[to] == 5 && to != from)
+    else if (rank[to] == 5 && to != from && !(from == "uptrain" && target == "convert/convert.h"))
         complain(file " includes " target ": one tool includes another")
 }
 END {

@@ -1,0 +1,37 @@
+#include "uptrain/device.h"
+
+#include "align/learning.h"
+
+static enum gqa_status open_cuda(struct gqa_train_device *d,
+                                 const struct gqa_device_options *options)
+{
+    enum gqa_status st = gqa_cuda_backend_load(&d->backend);
+
+    if (st == GQA_OK && !d->backend->gradients)
+        st = gqa_fail(GQA_ERR_UNSUPPORTED, "the plug-in for GPUs that was "
+                                           "found cannot train");
+    return st == GQA_OK ? d->backend->open(&d->device, options) : st;
+}
+
+enum gqa_status gqa_train_device_open(struct gqa_train_device *out, int asked,
+                                      unsigned n_threads)
+{
+    const struct gqa_device_options options = {.real = GQA_F32,
+                                               .n_threads = n_threads};
+    enum gqa_status st = GQA_ERR_UNSUPPORTED;
+
+    if (asked != GQA_LEARN_CPU)
+        st = open_cuda(out, &options);
+    if (st == GQA_ERR_UNSUPPORTED && asked != GQA_LEARN_CUDA) {
+        out->backend = gqa_cpu_backend();
+        st = out->backend->open(&out->device, &options);
+    }
+    return st == GQA_OK ? out->backend->describe(out->device, &out->info) : st;
+}
+
+void gqa_train_device_close(struct gqa_train_device *d)
+{
+    if (d->device)
+        d->backend->close(d->device);
+    d->device = NULL;
+}

@@ -1,0 +1,23 @@
+/* Where both models run. */
+#ifndef GQA_UPTRAIN_DEVICE_H
+#define GQA_UPTRAIN_DEVICE_H
+
+#include "runtime/backend.h"
+
+struct gqa_train_device {
+    const struct gqa_backend *backend;
+    struct gqa_device *device; /* NULL: not open */
+    struct gqa_device_info info;
+};
+
+/*
+ * asked: enum gqa_learning_device. out: zeroed; end it with
+ * gqa_train_device_close(), also after an error. Errors those of backends;
+ * GQA_ERR_UNSUPPORTED: it cannot train.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_train_device_open(struct gqa_train_device *out, int asked,
+                                      unsigned n_threads);
+void gqa_train_device_close(struct gqa_train_device *device);
+
+#endif
