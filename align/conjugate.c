@@ -131,7 +131,7 @@ static void precondition_head(const struct head_pass *pass, uint64_t head,
     (void)n;
     gqa_blas.dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, d, width, d, 1,
                    c->inverses + head * c->head_dim * c->head_dim, d,
-                   c->rest + at, width, 0, c->turned + at, width);
+                   c->rest + at, width, 0, c->spare + at, width);
 }
 
 /* Sums of rest times P^-1 of it. */
@@ -159,7 +159,7 @@ static enum gqa_status precondition(struct gqa_conjugate *c, double *energies)
     enum gqa_status st = each_head(&pass);
 
     if (st == GQA_OK)
-        st = c->divide(c->ctx, c->spare, c->turned);
+        st = c->divide(c->ctx, c->spare);
     pass.fn = rest_head;
     if (st == GQA_OK)
         st = each_head(&pass);
@@ -180,11 +180,10 @@ static enum gqa_status allocate(struct gqa_conjugate *c)
     c->rest = malloc(n * sizeof *c->rest);
     c->image = malloc(n * sizeof *c->image);
     c->spare = malloc(n * sizeof *c->spare);
-    c->turned = malloc(n * sizeof *c->turned);
     c->energies = calloc(c->n_groups, sizeof *c->energies);
     c->sums = calloc(c->n_heads, sizeof *c->sums);
     return c->inverses && c->solution && c->direction && c->rest && c->image &&
-                   c->spare && c->turned && c->energies && c->sums
+                   c->spare && c->energies && c->sums
                ? GQA_OK
                : gqa_fail_nomem();
 }
@@ -260,7 +259,6 @@ void gqa_conjugate_clear(struct gqa_conjugate *c)
     free(c->rest);
     free(c->image);
     free(c->spare);
-    free(c->turned);
     free(c->energies);
     free(c->sums);
 }

@@ -16,14 +16,14 @@ struct gqa_conjugate {
     uint64_t n_groups, n_heads, head_dim, inputs; /* heads of all groups */
     unsigned n_threads; /* the result is the same for any number */
     double damping;
-    /* x <- y C^-1, of all rows. */
-    enum gqa_status (*divide)(void *ctx, double *x, const double *y);
+    /* x <- x C^-1, of all rows. */
+    enum gqa_status (*divide)(void *ctx, double *x);
     void *ctx;
     /* [n_heads, head_dim, head_dim]: S^-1 of each head. */
     double *inverses;
     /* [n_heads * head_dim, inputs] each; direction is what A is wanted of
      * next, image P of it, rest what b lacks. */
-    double *solution, *direction, *rest, *image, *spare, *turned;
+    double *solution, *direction, *rest, *image, *spare;
     double *energies; /* [n_groups] */
     double *sums;     /* [n_heads] */
 };

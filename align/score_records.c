@@ -15,7 +15,7 @@ enum { HELD_OUT = 8 };
  * for an attention: as many as fits of a small model are made of in all. What
  * a larger one has beyond that would take hours and change little.
  */
-static const double enough = 3e11;
+static const double enough = 1.5e11;
 
 /* A stream that is nothing weighs nothing: its norm is all noise. */
 static const double least_square = 1e-8;

@@ -30,9 +30,10 @@ enum { N_STEPS = sizeof steps / sizeof *steps };
 struct side {
     bool keys;
     struct gqa_head_rows *rows;
-    void *bias;      /* on the device, or NULL */
-    double *inverse; /* of the inputs' moments, [inputs, inputs]; NULL: as of
-                        queries, whose inputs are these */
+    void *bias;    /* on the device, or NULL */
+    void *divisor; /* real [inputs, inputs] on the device: the inverse of the
+                      inputs' moments; NULL: as of queries, whose inputs are
+                      these */
 };
 
 struct fitter {
@@ -52,7 +53,6 @@ struct fitter {
     void *out;       /* gradients */
     void *weight;    /* real [rows, inputs] of a side */
     void *vector[2]; /* the same */
-    void *divisor;   /* real [inputs, inputs]: side's inverse */
     void *sums;      /* float64 [rows, max(rows, inputs)] */
     /* By part: current queries and keys. */
     void **now_q, **now_k;
@@ -446,13 +446,14 @@ static enum gqa_status accept(const struct fitter *f, const double *solution,
 
 /* --- One side ------------------------------------------------------------- */
 
-static enum gqa_status divide(void *ctx, double *x, const double *y)
+static enum gqa_status divide(void *ctx, double *x)
 {
     const struct fitter *f = ctx;
     const struct gqa_head_rows *rows = f->side->rows;
-    const struct gqa_weight inverse = {f->divisor, f->real, rows->inputs,
-                                       rows->inputs};
-    enum gqa_status st = put(f, f->vector[0], y, rows->n * rows->inputs);
+    const struct gqa_weight inverse = {f->side->divisor ? f->side->divisor
+                                                        : f->queries.divisor,
+                                       f->real, rows->inputs, rows->inputs};
+    enum gqa_status st = put(f, f->vector[0], x, rows->n * rows->inputs);
 
     if (st == GQA_OK)
         st = f->backend->linear(f->device, f->vector[1], f->vector[0], rows->n,
@@ -496,10 +497,6 @@ static enum gqa_status fit_side(struct fitter *f, const struct side *side,
     enum gqa_status st = sum && moments ? GQA_OK : gqa_fail_nomem();
 
     f->side = side;
-    if (st == GQA_OK)
-        st = put(f, f->divisor,
-                 side->inverse ? side->inverse : f->queries.inverse,
-                 rows->inputs * rows->inputs);
     if (st == GQA_OK)
         st = probe(f, moments);
     if (st == GQA_OK)
@@ -582,6 +579,7 @@ static enum gqa_status invert_inputs(const struct fitter *f, struct side *side)
 {
     const uint64_t width = side->rows->inputs;
     double *moments = malloc(width * width * sizeof *moments);
+    double *inverse = NULL;
     uint64_t all = 0;
     enum gqa_status st =
         moments ? clear_sums(f, width * width) : gqa_fail_nomem();
@@ -602,11 +600,16 @@ static enum gqa_status invert_inputs(const struct fitter *f, struct side *side)
         st = get_sums(f, moments, width * width);
     for (uint64_t i = 0; i < width * width && st == GQA_OK; i++)
         moments[i] /= (double)gqa_max_u64(all, 1);
-    side->inverse = malloc(width * width * sizeof *side->inverse);
-    if (st == GQA_OK && !side->inverse)
+    inverse = malloc(width * width * sizeof *inverse);
+    if (st == GQA_OK && !inverse)
         st = gqa_fail_nomem();
     if (st == GQA_OK)
-        st = invert(f, side->inverse, moments, width);
+        st = invert(f, inverse, moments, width);
+    if (st == GQA_OK)
+        st = alloc_reals(f, &side->divisor, width * width);
+    if (st == GQA_OK)
+        st = put(f, side->divisor, inverse, width * width);
+    free(inverse);
     free(moments);
     return st;
 }
@@ -682,8 +685,7 @@ static enum gqa_status alloc_room(struct fitter *f)
             GQA_OK ||
         (st = alloc_reals(f, &f->weight, n * inputs)) != GQA_OK ||
         (st = alloc_reals(f, &f->vector[0], n * inputs)) != GQA_OK ||
-        (st = alloc_reals(f, &f->vector[1], n * inputs)) != GQA_OK ||
-        (st = alloc_reals(f, &f->divisor, inputs * inputs)) != GQA_OK)
+        (st = alloc_reals(f, &f->vector[1], n * inputs)) != GQA_OK)
         return st;
     return f->backend->alloc(f->device, &f->sums, n_sums * sizeof(double));
 }
@@ -730,10 +732,12 @@ static enum gqa_status begin(struct fitter *f)
 
 static void end(struct fitter *f)
 {
-    void *const memory[] = {f->queries.bias, f->keys.bias, f->score_bias,
-                            f->rows,         f->cache,     f->out,
-                            f->weight,       f->vector[0], f->vector[1],
-                            f->divisor,      f->sums};
+    void *const memory[] = {f->queries.bias, f->keys.bias,
+                            f->score_bias,   f->rows,
+                            f->cache,        f->out,
+                            f->weight,       f->vector[0],
+                            f->vector[1],    f->queries.divisor,
+                            f->keys.divisor, f->sums};
 
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         f->backend->free(f->device, memory[i]);
@@ -745,8 +749,6 @@ static void end(struct fitter *f)
     }
     free(f->now_q);
     free(f->now_k);
-    free(f->queries.inverse);
-    free(f->keys.inverse);
     free(f->zeros);
     gqa_turning_clear(&f->turning, f->backend, f->device);
 }

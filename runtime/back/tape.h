@@ -9,7 +9,8 @@
  *     gqa_tape_gradient()       of a parameter, summed since the last zero
  *
  * Of each block the residual stream before it is kept, and as much of what is
- * made within as `keep_bytes` has room for; the rest is made again.
+ * made within as `keep_bytes` has room for; the rest is made again, with the
+ * same bits. Several tapes may take turns on one device.
  */
 #ifndef GQA_RUNTIME_BACK_TAPE_H
 #define GQA_RUNTIME_BACK_TAPE_H
@@ -54,7 +55,7 @@ enum gqa_status gqa_tape_create(struct gqa_tape **out,
 void gqa_tape_free(struct gqa_tape *tape);
 
 /* Device bytes that a tape of these options takes, least (nothing kept) and
- * most (everything kept). */
+ * most (everything kept); UINT64_MAX where there can be none. */
 void gqa_tape_bytes(const struct gqa_runtime *runtime,
                     const struct gqa_tape_options *options, uint64_t *least,
                     uint64_t *most);

@@ -18,15 +18,19 @@ static const double moments[INPUTS][INPUTS] = {{2, 1, 0}, {1, 2, 0}, {0, 0, 4}};
 static const double inverse[INPUTS][INPUTS] = {
     {2. / 3, -1. / 3, 0}, {-1. / 3, 2. / 3, 0}, {0, 0, 0.25}};
 
-static enum gqa_status divide(void *ctx, double *x, const double *y)
+static enum gqa_status divide(void *ctx, double *x)
 {
     (void)ctx;
-    for (int r = 0; r < GROUPS * ROWS; r++)
+    for (int r = 0; r < GROUPS * ROWS; r++) {
+        double y[INPUTS];
+
+        memcpy(y, x + r * INPUTS, sizeof y);
         for (int i = 0; i < INPUTS; i++) {
             x[r * INPUTS + i] = 0;
             for (int j = 0; j < INPUTS; j++)
-                x[r * INPUTS + i] += y[r * INPUTS + j] * inverse[j][i];
+                x[r * INPUTS + i] += y[j] * inverse[j][i];
         }
+    }
     return GQA_OK;
 }
 
