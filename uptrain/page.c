@@ -61,13 +61,16 @@ static void choose_scale(struct axes *a)
 
 static void put_axes(const struct axes *a)
 {
-    for (double power = a->low; power <= a->high; power++)
+    for (int i = 0; i <= (int)(a->high - a->low); i++) {
+        const double value = pow(10, a->low + i);
+
         fprintf(a->out,
                 "<path d=\"M%g %.5gH%g\" stroke=\"currentColor\" "
                 "stroke-opacity=\"0.2\"/>\n<text x=\"%g\" y=\"%.5g\" "
                 "text-anchor=\"end\">%.3g</text>\n",
-                LEFT, y_of(a, pow(10, power)), WIDTH - RIGHT, LEFT - 6,
-                y_of(a, pow(10, power)) + 4, pow(10, power));
+                LEFT, y_of(a, value), WIDTH - RIGHT, LEFT - 6,
+                y_of(a, value) + 4, value);
+    }
     fprintf(a->out,
             "<text x=\"%g\" y=\"%g\">0</text>\n<text x=\"%g\" y=\"%g\" "
             "text-anchor=\"end\">%" PRIu64 " steps</text>\n",

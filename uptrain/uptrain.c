@@ -126,7 +126,7 @@ static enum gqa_status open_pair(struct gqa_uptraining *u, const char *student)
 /* A student that is made here is gone once it is open. */
 static enum gqa_status open_made(struct gqa_uptraining *u)
 {
-    struct gqa_made_student made = {NULL};
+    struct gqa_made_student made = {.path = NULL};
     enum gqa_status st = gqa_made_student_create(&made, u->options);
 
     gqa_advice_use(gqa_uptrain_tool.advices);
