@@ -263,29 +263,38 @@ static char *show(const json_t *value)
                  : strdup("nothing");
 }
 
+static enum gqa_status refuse(const char *name, const json_t *was,
+                              const json_t *is)
+{
+    char *then = show(was), *now = show(is);
+    const enum gqa_status st = gqa_fail(
+        GQA_ERR_USAGE,
+        "it is of a run with another %s: %s, here %s; give what that run was "
+        "given, or another folder",
+        name, then ? then : "", now ? now : "");
+
+    free(then);
+    free(now);
+    return st;
+}
+
 /* The first of what the run depends on that is not what it was. */
 static enum gqa_status check_same(const json_t *saved, const json_t *now)
 {
-    const char *name;
     const json_t *value;
+    const char *name;
 
     json_object_foreach((json_t *)now, name, value)
     {
         const json_t *was = json_object_get(saved, name);
-        char *then, *here;
-        enum gqa_status st;
 
-        if (was && json_equal(was, value))
-            continue;
-        then = show(was);
-        here = show(value);
-        st = gqa_fail(GQA_ERR_USAGE,
-                      "it is of a run with another %s: %s, here %s; give what "
-                      "that run was given, or another folder",
-                      name, then ? then : "", here ? here : "");
-        free(then);
-        free(here);
-        return st;
+        if (!was || !json_equal(was, value))
+            return refuse(name, was, value);
+    }
+    json_object_foreach((json_t *)saved, name, value)
+    {
+        if (!json_object_get(now, name))
+            return refuse(name, value, NULL);
     }
     return GQA_OK;
 }

@@ -272,6 +272,8 @@ static enum gqa_status create_data(struct gqa_uptraining *u)
                                              .length = u->settings.length,
                                              .n_held_out = o->n_held_out,
                                              .n_own = u->settings.n_own,
+                                             .temperature = o->temperature,
+                                             .top_k = o->top_k,
                                              .seed = o->seed};
 
     return gqa_data_create(&u->data, &options, gqa_trainer_teacher(u->trainer),

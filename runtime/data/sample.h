@@ -11,6 +11,8 @@
 struct gqa_sample_options {
     uint64_t n, length; /* sequences, tokens in each; at least 1 and 2 */
     uint64_t seed;
+    double temperature; /* 0: 1 */
+    uint64_t top_k;     /* only as many of the likeliest tokens; 0: all */
     /* Told of each step, in tokens; may be NULL. */
     void (*progress)(void *ctx, uint64_t done, uint64_t all);
     void *progress_ctx;
@@ -19,7 +21,7 @@ struct gqa_sample_options {
 struct gqa_token_rules gqa_token_rules_of(const struct gqa_network *network);
 
 /*
- * n sequences drawn at temperature 1. Decoder-only: the start token, then
+ * n sequences drawn from the model. Decoder-only: the start token, then
  * length - 1 drawn ones. Encoder-decoder: uniformly random input of
  * `length` tokens gives outputs of as many; these are the input of a second
  * round, whose outputs are the labels. These end where the model ends them:
