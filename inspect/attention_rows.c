@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/memory_stream.h"
-#include "inspect/text.h"
+#include "common/text.h"
 
 enum {
     /* Patterns of layers repeat soon: rows that are looked back at. */

@@ -2,9 +2,9 @@
 
 #include <inttypes.h>
 
+#include "common/markup.h"
 #include "inspect/curve.h"
 #include "inspect/heat.h"
-#include "inspect/markup.h"
 
 /* In millimetres; letters of 7 points. */
 static const double WIDTH = 84, FONT = 2.47, CURVE_HEIGHT = 52;

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "common/text.h"
 #include "inspect/table.h"
-#include "inspect/text.h"
 
 /* jansson's own bound on the depth of what it parses is 2048. */
 enum { MAX_INDENT = 40 };

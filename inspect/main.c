@@ -2,11 +2,11 @@
 
 #include "common/cli.h"
 #include "common/json.h"
+#include "common/text.h"
 #include "inspect/inspection.h"
 #include "inspect/options.h"
 #include "inspect/outputs.h"
 #include "inspect/report.h"
-#include "inspect/text.h"
 
 static int inspect(const struct gqa_inspect_options *options)
 {

@@ -2,11 +2,11 @@
 
 #include <inttypes.h>
 
+#include "common/markup.h"
+#include "common/page_style.h"
 #include "inspect/curve.h"
 #include "inspect/heat.h"
 #include "inspect/layer_groups.h"
-#include "inspect/markup.h"
-#include "inspect/page_style.h"
 #include "inspect/page_tables.h"
 #include "inspect/report_tables.h"
 

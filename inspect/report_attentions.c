@@ -1,11 +1,11 @@
 /* The table of attentions: a row for layers that are alike. */
 #include <inttypes.h>
 
+#include "common/text.h"
 #include "inspect/attention_rows.h"
 #include "inspect/names.h"
 #include "inspect/report_tables.h"
 #include "inspect/table.h"
-#include "inspect/text.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 

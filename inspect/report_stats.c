@@ -1,9 +1,9 @@
 /* The table of statistics, and the norms of heads. */
 #include <inttypes.h>
 
+#include "common/text.h"
 #include "inspect/report_tables.h"
 #include "inspect/table.h"
-#include "inspect/text.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 

@@ -2,11 +2,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/text.h"
 #include "common/units.h"
 #include "inspect/report_tables.h"
 #include "inspect/table.h"
 #include "inspect/tensor_rows.h"
-#include "inspect/text.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 

@@ -3,11 +3,11 @@
 #include <string.h>
 
 #include "common/memory_stream.h"
+#include "common/text.h"
 #include "common/units.h"
 #include "inspect/json_text.h"
 #include "inspect/report.h"
 #include "inspect/report_tables.h"
-#include "inspect/text.h"
 
 enum { LABEL_COLUMNS = 17 };
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "common/memory_stream.h"
-#include "inspect/text.h"
+#include "common/text.h"
 
 enum {
     GAP = 2,         /* blanks between columns */

@@ -118,5 +118,5 @@ void gqa_made_student_remove(struct gqa_made_student *student)
         rmdir(student->folder);
     free(student->path);
     free(student->folder);
-    *student = (struct gqa_made_student){NULL};
+    *student = (struct gqa_made_student){.path = NULL};
 }

@@ -51,6 +51,8 @@ static enum gqa_status draw(struct gqa_tokens *out, const struct gqa_data *d,
         .n = n,
         .length = d->options.length,
         .seed = gqa_random_key(d->options.seed, what, number),
+        .temperature = d->options.temperature,
+        .top_k = d->options.top_k,
         .progress = gqa_progress_update,
         .progress_ctx = d->bar};
 

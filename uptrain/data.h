@@ -18,6 +18,8 @@ struct gqa_data_options {
     uint64_t n_held_out;              /* sequences, of all items */
     /* The teacher's own, which are seen again once all have been; 0: never. */
     uint64_t n_own;
+    double temperature; /* of these; 0: 1 */
+    uint64_t top_k;     /* likewise; 0: all tokens */
     uint64_t seed;
 };
 

@@ -83,6 +83,10 @@ static void describe_options(json_t *out, const struct gqa_uptrain_options *o,
     json_object_set_new(out, "loss", describe_loss(&o->loss));
     json_object_set_new(out, "data", describe_data(o, settings, data));
     json_object_set_new(out, "seed", integer(o->seed));
+    if (o->temperature > 0)
+        json_object_set_new(out, "temperature", json_real(o->temperature));
+    if (o->top_k > 0)
+        json_object_set_new(out, "top_k", integer(o->top_k));
     json_object_set_new(out, "steps", integer(o->n_steps));
     json_object_set_new(out, "batch", integer(o->batch));
     json_object_set_new(out, "accumulate", integer(o->accumulate));

@@ -148,6 +148,19 @@ static const struct gqa_option rows[] = {
      .max = MAX_COUNT,
      .help = "sequences that ORIGINAL draws, which are seen again and again "
              "(default: new ones at each step, 512 on a processor)"},
+    {.name = "temperature",
+     .kind = GQA_OPTION_LIMIT,
+     .value = "X",
+     .offset = AT(temperature),
+     .help = "at which ORIGINAL draws, 1 by default: less, and it draws what "
+             "is likely more often"},
+    {.name = "top-k",
+     .kind = GQA_OPTION_COUNT,
+     .value = "N",
+     .offset = AT(top_k),
+     .min = 1,
+     .max = MAX_COUNT,
+     .help = "it draws the N likeliest tokens alone (default: any)"},
     {.name = "steps",
      .letter = 's',
      .kind = GQA_OPTION_COUNT,
@@ -275,6 +288,11 @@ static const struct gqa_option rows[] = {
      .value = "FILE",
      .offset = AT(log_path),
      .help = "append a line of JSON for each step and measure"},
+    {.name = "html",
+     .kind = GQA_OPTION_FILE,
+     .value = "FILE",
+     .offset = AT(html_path),
+     .help = "write the run as a page, with its curve"},
     {.name = "write-start",
      .offset = AT(write_start),
      .help = "write CONVERTED as it was where nothing was gained, in place of "
@@ -392,6 +410,8 @@ static size_t count_inputs(const struct gqa_uptrain_options *o)
 
 static enum gqa_status check_together(const struct gqa_uptrain_options *o)
 {
+    static const char *const drawing[] = {"samples", "temperature", "top-k"};
+
     if (!o->teacher)
         return gqa_fail(GQA_ERR_USAGE, "--teacher ORIGINAL is needed");
     if (strcmp(o->output, "-") == 0)
@@ -399,9 +419,14 @@ static enum gqa_status check_together(const struct gqa_uptrain_options *o)
                         "OUTPUT is standard output: name a file or a folder");
     if (gqa_uptrain_given(o, "rate") && !(o->rate > 0))
         return gqa_fail(GQA_ERR_USAGE, "option --rate: 0 trains nothing");
-    if (gqa_uptrain_given(o, "samples") && !has_own(o))
+    for (size_t i = 0; i < sizeof drawing / sizeof *drawing; i++)
+        if (gqa_uptrain_given(o, drawing[i]) && !has_own(o))
+            return gqa_fail(GQA_ERR_USAGE,
+                            "option --%s is for data that ORIGINAL draws",
+                            drawing[i]);
+    if (gqa_uptrain_given(o, "temperature") && !(o->temperature > 0))
         return gqa_fail(GQA_ERR_USAGE,
-                        "option --samples is for data that ORIGINAL draws");
+                        "option --temperature: for 0, give --top-k 1");
     if (o->warmup > o->n_steps)
         return gqa_fail(GQA_ERR_USAGE,
                         "option --warmup: there are only %llu steps",

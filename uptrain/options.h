@@ -21,6 +21,8 @@ struct gqa_uptrain_options {
     int device; /* enum gqa_learning_device */
 
     struct gqa_data_list data; /* owned */
+    double temperature;        /* of what the teacher draws; 0: 1 */
+    uint64_t top_k;            /* likewise; 0: all tokens */
     uint64_t n_own;            /* 0: as many as are needed */
     uint64_t batch, accumulate, length, n_steps;
     uint64_t seed;

@@ -101,8 +101,8 @@ struct digesting {
 };
 
 struct buffers {
-    char *values, *scratch; /* [ELEMENTS] of the widest type, each */
-    double *doubles;        /* [ELEMENTS] */
+    /* [ELEMENTS] each; the first two of any type, the widest of which it is. */
+    double *values, *scratch, *doubles;
 };
 
 /* As values of type `as`. */

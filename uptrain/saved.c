@@ -227,30 +227,34 @@ static enum gqa_status read_part(struct gqa_checkpoint *c, size_t tensor,
     return st;
 }
 
+/* Index of the tensor that a part is; false: there is none such. */
+static bool find_part(size_t *index, const struct gqa_checkpoint *c,
+                      const struct part *part)
+{
+    for (size_t k = 0; k < gqa_checkpoint_n_tensors(c); k++) {
+        const struct gqa_tensor *t = gqa_checkpoint_tensor(c, k);
+
+        if (strcmp(t->name, part->name) != 0)
+            continue;
+        *index = k;
+        return t->n_bytes == part->n_bytes && t->dtype == part->dtype;
+    }
+    return false;
+}
+
 static enum gqa_status read_parts(struct gqa_checkpoint *c,
                                   struct gqa_trainer *t, const struct parts *p)
 {
-    for (size_t i = 0; i < p->n; i++) {
-        const struct gqa_tensor *found = NULL;
-        enum gqa_status st;
-        size_t k = 0;
+    enum gqa_status st = GQA_OK;
+    size_t tensor = 0;
 
-        for (; k < gqa_checkpoint_n_tensors(c); k++) {
-            found = gqa_checkpoint_tensor(c, k);
-            if (strcmp(found->name, p->items[i].name) == 0)
-                break;
-        }
-        if (k == gqa_checkpoint_n_tensors(c) ||
-            found->n_bytes != p->items[i].n_bytes ||
-            found->dtype != p->items[i].dtype)
-            return gqa_fail(GQA_ERR_FORMAT,
-                            "'%s' is missing, or not of its "
-                            "size",
+    for (size_t i = 0; i < p->n && st == GQA_OK; i++)
+        st = find_part(&tensor, c, &p->items[i])
+                 ? read_part(c, tensor, t, &p->items[i])
+                 : gqa_fail(GQA_ERR_FORMAT,
+                            "'%s' is missing, or not of its size",
                             p->items[i].name);
-        if ((st = read_part(c, k, t, &p->items[i])) != GQA_OK)
-            return st;
-    }
-    return GQA_OK;
+    return st;
 }
 
 static char *show(const json_t *value)
@@ -259,29 +263,38 @@ static char *show(const json_t *value)
                  : strdup("nothing");
 }
 
+static enum gqa_status refuse(const char *name, const json_t *was,
+                              const json_t *is)
+{
+    char *then = show(was), *now = show(is);
+    const enum gqa_status st = gqa_fail(
+        GQA_ERR_USAGE,
+        "it is of a run with another %s: %s, here %s; give what that run was "
+        "given, or another folder",
+        name, then ? then : "", now ? now : "");
+
+    free(then);
+    free(now);
+    return st;
+}
+
 /* The first of what the run depends on that is not what it was. */
 static enum gqa_status check_same(const json_t *saved, const json_t *now)
 {
-    const char *name;
     const json_t *value;
+    const char *name;
 
     json_object_foreach((json_t *)now, name, value)
     {
         const json_t *was = json_object_get(saved, name);
-        char *then, *here;
-        enum gqa_status st;
 
-        if (was && json_equal(was, value))
-            continue;
-        then = show(was);
-        here = show(value);
-        st = gqa_fail(GQA_ERR_USAGE,
-                      "it is of a run with another %s: %s, here %s; give what "
-                      "that run was given, or another folder",
-                      name, then ? then : "", here ? here : "");
-        free(then);
-        free(here);
-        return st;
+        if (!was || !json_equal(was, value))
+            return refuse(name, was, value);
+    }
+    json_object_foreach((json_t *)saved, name, value)
+    {
+        if (!json_object_get(now, name))
+            return refuse(name, value, NULL);
     }
     return GQA_OK;
 }

@@ -107,7 +107,8 @@ enum gqa_status gqa_uptrain_summary_json(char **out,
         "n_trained", integer(e->n_trained), "n_values", integer(e->n_elements),
         "step_tokens", integer(e->step_tokens), "weight_bytes",
         integer(e->weights), "training_bytes", integer(e->training),
-        "logit_bytes", integer(e->logits));
+        "logit_bytes", integer(e->logits), "run_bytes", integer(e->run),
+        "fast_run_bytes", integer(e->fast));
     enum gqa_status st;
 
     if (u->trainer) {

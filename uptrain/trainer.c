@@ -271,16 +271,18 @@ static enum gqa_status find_culprit(const char **name, struct gqa_trainer *t)
 
 static enum gqa_status refuse(struct gqa_trainer *t, double loss)
 {
+    const char *what = isnan(loss)      ? "the loss is not a number"
+                       : isfinite(loss) ? "gradients are too large"
+                                        : "the loss is infinite";
     const char *name = NULL;
     const enum gqa_status st = find_culprit(&name, t);
 
     if (st != GQA_OK)
         return st;
-    if (!name)
-        return gqa_fail(GQA_ERR_FORMAT, "the loss is %g", loss);
-    return gqa_fail(GQA_ERR_FORMAT,
-                    "the loss is %g, and the gradient of '%s' is not finite",
-                    loss, name);
+    return name ? gqa_fail(GQA_ERR_FORMAT,
+                           "%s, and the gradient of '%s' is not finite", what,
+                           name)
+                : gqa_fail(GQA_ERR_FORMAT, "%s", what);
 }
 
 enum gqa_status gqa_trainer_step(struct gqa_trainer *t,

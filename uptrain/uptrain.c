@@ -13,11 +13,13 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/progress.h"
+#include "common/whole_file.h"
 #include "formats/recorded.h"
 #include "formats/write/apart.h"
 #include "uptrain/card.h"
 #include "uptrain/convert_first.h"
 #include "uptrain/describe.h"
+#include "uptrain/page.h"
 #include "uptrain/trained.h"
 #include "uptrain/weights.h"
 
@@ -124,7 +126,7 @@ static enum gqa_status open_pair(struct gqa_uptraining *u, const char *student)
 /* A student that is made here is gone once it is open. */
 static enum gqa_status open_made(struct gqa_uptraining *u)
 {
-    struct gqa_made_student made = {NULL};
+    struct gqa_made_student made = {.path = NULL};
     enum gqa_status st = gqa_made_student_create(&made, u->options);
 
     gqa_advice_use(gqa_uptrain_tool.advices);
@@ -168,6 +170,8 @@ static enum gqa_status prepare(struct gqa_uptraining *u)
     st = gqa_trained_mark(u->trained, o->train, &facts);
     if (st == GQA_OK)
         st = try_output(u);
+    if (st == GQA_OK && o->html_path)
+        st = gqa_atomic_try_file(o->html_path, o->force);
     return st == GQA_OK ? plan(u) : st;
 }
 
@@ -268,6 +272,8 @@ static enum gqa_status create_data(struct gqa_uptraining *u)
                                              .length = u->settings.length,
                                              .n_held_out = o->n_held_out,
                                              .n_own = u->settings.n_own,
+                                             .temperature = o->temperature,
+                                             .top_k = o->top_k,
                                              .seed = o->seed};
 
     return gqa_data_create(&u->data, &options, gqa_trainer_teacher(u->trainer),
@@ -304,6 +310,23 @@ static enum gqa_status create_run(struct gqa_uptraining *u)
     return st == GQA_OK ? gqa_saved_prepare(&u->saved) : st;
 }
 
+/* What can be told of a run that has come to its end. */
+static enum gqa_status write_page(const struct gqa_uptraining *u)
+{
+    const struct gqa_uptrain_options *o = u->options;
+    struct gqa_whole_file file;
+    enum gqa_status st;
+
+    if (!o->html_path || u->run.history.n_evaluations == 0)
+        return GQA_OK;
+    st = gqa_whole_file_begin(&file, o->html_path, o->force);
+    if (st != GQA_OK)
+        return st;
+    return gqa_whole_file_end(
+        &file, gqa_run_page(file.stream, o->student ? o->student : o->teacher,
+                            &u->run.history));
+}
+
 static enum gqa_status train(struct gqa_uptraining *u)
 {
     enum gqa_status st;
@@ -323,6 +346,8 @@ static enum gqa_status rescue(struct gqa_uptraining *u)
     char *message = strdup(gqa_error_message());
     enum gqa_status st = message ? write_output(u) : gqa_fail_nomem();
 
+    if (st == GQA_OK)
+        st = write_page(u);
     if (st == GQA_OK)
         st = gqa_fail(GQA_ERR_FORMAT, "%s; what was best until then is in %s",
                       message, u->options->output);
@@ -346,7 +371,7 @@ static enum gqa_status go(struct gqa_uptraining *u)
     st = train(u);
     if (st == GQA_ERR_FORMAT && u->gained)
         return rescue(u);
-    if (st != GQA_OK)
+    if (st != GQA_OK || (st = write_page(u)) != GQA_OK)
         return st;
     return u->gained || o->write_start ? write_output(u) : u->report(u);
 }

@@ -6,6 +6,7 @@
 
 #include "common/checked.h"
 #include "common/random.h"
+#include "runtime/data/kth.h"
 
 bool gqa_belongs_to_text(const struct gqa_token_rules *rules, uint64_t token)
 {
@@ -21,12 +22,38 @@ static bool may_be_drawn(const struct gqa_drawing *d, uint64_t token)
            (d->may_end && (int64_t)token == d->rules.end_token);
 }
 
+/* What a token's logit must be at least, to be drawn. */
+static enum gqa_status find_least(double *least, const struct gqa_drawing *d,
+                                  const double *logits)
+{
+    const uint64_t n = d->rules.vocab_size;
+    double *allowed;
+    size_t n_allowed = 0;
+
+    *least = -INFINITY;
+    if (d->options->top_k == 0)
+        return GQA_OK;
+    allowed = calloc(n, sizeof *allowed);
+    if (!allowed)
+        return gqa_fail_nomem();
+    for (uint64_t i = 0; i < n; i++)
+        if (may_be_drawn(d, i))
+            allowed[n_allowed++] = logits[i];
+    if (d->options->top_k < n_allowed)
+        *least = gqa_kth_largest(allowed, n_allowed, (size_t)d->options->top_k);
+    free(allowed);
+    return GQA_OK;
+}
+
 static enum gqa_status draw(void *ctx, uint64_t s, uint64_t position,
                             uint64_t n_rows, const double *logits)
 {
     struct gqa_drawing *d = ctx;
     const uint64_t n = d->rules.vocab_size;
-    double most = -INFINITY, sum = 0, left;
+    const double heat =
+        d->options->temperature > 0 ? d->options->temperature : 1;
+    double most = -INFINITY, sum = 0, left, least;
+    enum gqa_status st;
 
     logits += (n_rows - 1) * n;
     for (uint64_t i = 0; i < n; i++) {
@@ -39,16 +66,18 @@ static enum gqa_status draw(void *ctx, uint64_t s, uint64_t position,
         if (may_be_drawn(d, i) && logits[i] > most)
             most = logits[i];
     }
+    if ((st = find_least(&least, d, logits)) != GQA_OK)
+        return st;
     for (uint64_t i = 0; i < n; i++)
-        if (may_be_drawn(d, i))
-            sum += exp(logits[i] - most);
+        if (may_be_drawn(d, i) && logits[i] >= least)
+            sum += exp((logits[i] - most) / heat);
     left = sum * gqa_random_uniform(d->keys[s], position + n_rows);
     for (uint64_t i = 0; i < n; i++) {
-        if (!may_be_drawn(d, i))
+        if (!may_be_drawn(d, i) || logits[i] < least)
             continue;
         /* The last stays where rounding leaves something of `left`. */
         d->next[s] = (int32_t)i;
-        if ((left -= exp(logits[i] - most)) < 0)
+        if ((left -= exp((logits[i] - most) / heat)) < 0)
             break;
     }
     return GQA_OK;

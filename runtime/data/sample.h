@@ -14,6 +14,8 @@ struct gqa_sample_options {
     /* An encoder-decoder that fills gaps gets texts with gaps (gaps.h): more
      * like what it was made for, and slower. */
     bool grows_text;
+    double temperature; /* 0: 1 */
+    uint64_t top_k;     /* only as many of the likeliest tokens; 0: all */
     /* Told of each step, in tokens; may be NULL. */
     void (*progress)(void *ctx, uint64_t done, uint64_t all);
     void *progress_ctx;

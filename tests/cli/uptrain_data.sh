@@ -10,7 +10,7 @@ try() {
         --rate 1e-3 --teacher "$sample" --force "$@" model.gqa out.gqa
     echo "exit $?"
     gqa-inspect --json --recipe out.gqa |
-        grep -oE '"(from|share|n_held_out|n_sequences|kl|reverse_kl|cross_entropy|optimiser|schedule|warmup|accumulate|clip|weight_decay)": *[^,{}]*' |
+        grep -oE '"(from|share|n_held_out|n_sequences|kl|reverse_kl|temperature|top_k|cross_entropy|optimiser|schedule|warmup|accumulate|clip|weight_decay)": *[^,{}]*' |
         grep -vE '"kl": [0-9]+\.[0-9]{2}|n_held_out": 4' | tr -s '\n ' ' '
     echo
 }
@@ -18,7 +18,7 @@ try --text "$text" --loss ce
 try --tokens tokens --loss symmetric --optimiser adafactor
 try --data - --schedule constant --warmup 0 <tokens
 try --data "self:3,tokens,$text:0.5" --loss kl:0.75,ce:0.25
-try --samples 8 --accumulate 2 --schedule cosine --clip 0 --weight-decay 0.5
+try --samples 8 --temperature 0.5 --top-k 40 --accumulate 2 --schedule cosine --clip 0 --weight-decay 0.5
 try --train all
 gqa-inspect --json --recipe out.gqa | grep -c 'weight"'
 try --train '*.layer_norm.weight,shared.weight'

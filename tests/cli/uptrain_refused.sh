@@ -35,7 +35,9 @@ touch there.gqa
 try --teacher "$sample" model.gqa there.gqa
 echo "1 2 9999" >tokens
 try --teacher "$sample" --tokens tokens model.gqa out.gqa
-# A rate that ruins it
+# Rates that ruin it
+try --teacher "$sample" --rate 1e30 --eval-every 2 model.gqa out.gqa
+try --teacher "$sample" --rate 1e30 model.gqa out.gqa
 try --teacher "$sample" --rate 100 model.gqa out.gqa
 try --teacher "$sample" --rate 100 --write-start model.gqa start.gqa
 gqa-verify --no-run --against model.gqa start.gqa | grep ^weights

@@ -38,6 +38,8 @@ train --checkpoint stopped --seed 1 model.gqa other.gqa
 echo "exit $?"
 train --checkpoint stopped --rate 1e-3 model.gqa other.gqa
 echo "exit $?"
+train --checkpoint stopped --top-k 9 model.gqa other.gqa
+echo "exit $?"
 gqa-convert -q --groups 8 "$sample" eight.gqa
 train --checkpoint stopped eight.gqa other.gqa 2>&1 | sed 's/"[0-9a-f]*"/DIGEST/g'
 printf 'nothing' >stopped/uptrain-state.safetensors

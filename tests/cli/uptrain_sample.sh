@@ -3,6 +3,7 @@
 sample=$DATA/sample/t5-tiny16/tf_model.h5
 gqa-convert -q --groups 4 "$sample" model.gqa
 gqa-uptrain -j --steps 8 --batch 4 --length 32 --eval-sequences 4 --log log \
+    --html page.html \
     --teacher "$sample" model.gqa healed.gqa >summary
 echo "exit $?"
 sed -nE 's/^  "(gained|written|n_trained|n_values|dry_run)"/\1/p' summary
@@ -14,6 +15,7 @@ first=$(value kl 3)
 last=$(grep -oE '"kl": *[-+.e0-9]+' summary | sed 's/.*: *//' | tail -n 1)
 awk -v a="$first" -v b="$last" 'BEGIN { print (b < a / 2) ? "less than half" : a " " b }'
 cut -d : -f 1 log | sort | uniq -c | sed 's/^ *//'
+grep -c "<circle" page.html
 gqa-verify --no-run --against "$sample" healed.gqa |
     grep -E '^(file|weights)' | sed 's/  *$//'
 gqa-verify --no-run --against model.gqa healed.gqa | grep ^weights

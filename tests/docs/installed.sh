@@ -16,7 +16,7 @@ fail() {
     failures=$((failures + 1))
 }
 
-for tool in gqa-convert gqa-inspect gqa-verify; do
+for tool in gqa-convert gqa-inspect gqa-uptrain gqa-verify; do
     "bin/$tool" --version >/dev/null || fail "$tool does not run"
     [[ -s share/man/man1/$tool.1 ]] || fail "$tool has no page"
     [[ -s share/bash-completion/completions/$tool ]] ||

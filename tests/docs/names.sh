@@ -8,7 +8,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
-folders='common|formats|runtime|convert|inspect|verify|tests|man|docs'
+folders='common|formats|runtime|convert|uptrain|inspect|verify|tests|man|docs'
 folders+='|completions|scripts|cpu|cuda|data|measure|hdf5|safetensors|gqa'
 folders+='|folder|write|model|families|foreign'
 
@@ -16,7 +16,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 # Every path of the tree, also without the folders before it.
-(cd "$root" && find common formats runtime align convert inspect verify tests man \
+(cd "$root" && find common formats runtime align convert uptrain inspect verify tests man \
     docs completions scripts) |
     awk '{ print
         while (sub(/^[^\/]+\//, "") && $0 != "") print }' |
@@ -24,7 +24,7 @@ trap 'rm -rf "$scratch"' EXIT
 # Every word of the code that is called, declared or listed.
 (cd "$root" && grep -rhoE --include='*.[ch]' --include='*.inl' \
     --include='*.cu' --include='*.cuh' '\b[A-Za-z_][A-Za-z0-9_]*\b' common \
-    formats runtime align convert inspect verify tests) | sort -u >"$scratch/words"
+    formats runtime align convert uptrain inspect verify tests) | sort -u >"$scratch/words"
 
 n=0
 missing=0

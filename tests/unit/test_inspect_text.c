@@ -2,11 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/markup.h"
+#include "common/text.h"
 #include "common/units.h"
 #include "inspect/json_text.h"
-#include "inspect/markup.h"
 #include "inspect/table.h"
-#include "inspect/text.h"
 #include "suite.h"
 
 /* What a function wrote on the stream it was given. */

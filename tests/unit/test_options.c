@@ -98,7 +98,7 @@ static const struct gqa_option rows[] = {
      .repeats = true},
 };
 
-static const struct gqa_tool tool = {
+static struct gqa_tool tool = {
     .name = "tool",
     .operands = {"IN", "OUT"},
     .rows = rows,
@@ -342,6 +342,23 @@ START_TEST(knows_what_goes_together)
 }
 END_TEST
 
+/* An option in the place of the first operand. */
+START_TEST(an_option_for_an_operand)
+{
+    tool.first_unless = "title";
+    take("--title=x", "b");
+    ck_assert_ptr_null(o.common.operands[0]);
+    ck_assert_str_eq(o.common.operands[1], "b");
+    take("a", "b");
+    ck_assert_str_eq(o.common.operands[0], "a");
+    refuse("unexpected 'b' after OUT", "--title=x", "a", "b");
+    refuse("OUT is missing", "--title=x");
+    refuse("OUT is empty", "--title=x", "");
+    refuse("OUT is missing", "a");
+    tool.first_unless = NULL;
+}
+END_TEST
+
 /* Help needs no operands, but no wrong option goes unseen beside it. */
 START_TEST(checks_options_beside_help)
 {
@@ -393,6 +410,7 @@ int main(void)
     tcase_add_test(tc, reads_choices);
     tcase_add_test(tc, takes_the_last_or_all);
     tcase_add_test(tc, knows_what_goes_together);
+    tcase_add_test(tc, an_option_for_an_operand);
     tcase_add_test(tc, checks_options_beside_help);
     tcase_add_test(tc, measures_words);
     suite_add_tcase(suite, tc);

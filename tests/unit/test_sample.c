@@ -20,6 +20,7 @@ struct gqa_session {
 };
 
 static bool undecided; /* all tokens are equally likely */
+static bool leaning;   /* each is e times as likely as the one before */
 static bool broken;    /* logits are NaN */
 /* Sequence s ends with its token ends_after + s + 1; 0: never. */
 static uint64_t ends_after;
@@ -79,6 +80,8 @@ enum gqa_status gqa_session_decode(struct gqa_session *session,
         if (!undecided)
             logits[3 + (tokens[s] + session->offsets[s] + 1 - 3 + 5) % 5] =
                 1000;
+        for (int i = 3; leaning && i < VOCAB; i++)
+            logits[i] = i;
         if (broken)
             logits[5] = (double)NAN;
         st = output->logits(output->ctx, s, session->seen, 1, logits);
@@ -136,6 +139,45 @@ START_TEST(draws_by_probability)
             ck_assert_uint_eq(counts[t], 0);
         else
             ck_assert(counts[t] > 320 && counts[t] < 480);
+}
+END_TEST
+
+static void count_leaning(unsigned counts[VOCAB], double temperature,
+                          uint64_t top_k)
+{
+    const struct gqa_sample_options options = {.n = 20,
+                                               .length = 101,
+                                               .seed = 3,
+                                               .temperature = temperature,
+                                               .top_k = top_k};
+
+    leaning = undecided = true;
+    tokens = (struct gqa_tokens){NULL, 0};
+    memset(counts, 0, VOCAB * sizeof *counts);
+    ck_assert_int_eq(gqa_sample(&tokens, NULL, &network, &options), GQA_OK);
+    for (size_t s = 0; s < tokens.n; s++)
+        for (int i = 1; i < 101; i++)
+            counts[tokens.sequences[s].decoder[i]]++;
+    gqa_tokens_clear(&tokens);
+    leaning = false;
+}
+
+/* 2000 draws of tokens 3 to 7; 7 is e / (1 + e) of the last two. */
+START_TEST(draws_warm_and_cold)
+{
+    unsigned counts[VOCAB];
+
+    count_leaning(counts, 0, 2);
+    ck_assert_uint_eq(counts[6] + counts[7], 2000);
+    ck_assert(counts[7] > 1380 && counts[7] < 1540);
+    count_leaning(counts, 0, 1);
+    ck_assert_uint_eq(counts[7], 2000);
+    count_leaning(counts, 0.01, 0);
+    ck_assert_uint_eq(counts[7], 2000);
+    /* As good as the same for all. */
+    count_leaning(counts, 1e6, 100);
+    for (int t = 3; t < VOCAB; t++)
+        ck_assert(counts[t] > 320 && counts[t] < 480);
 }
 END_TEST
 
@@ -221,6 +263,7 @@ int main(void)
 
     tcase_add_test(tc, draws_what_is_certain);
     tcase_add_test(tc, draws_by_probability);
+    tcase_add_test(tc, draws_warm_and_cold);
     tcase_add_test(tc, follows_the_seed);
     tcase_add_test(tc, draws_two_rounds);
     tcase_add_test(tc, ends_with_the_model);

@@ -135,7 +135,7 @@ START_TEST(all_are_seen_each_time)
 {
     enum { N = 20 };
     struct gqa_order order;
-    uint64_t first[N], at;
+    uint64_t first[N] = {0}, at;
     size_t n_same = 0;
 
     gqa_order_init(&order, 7, N);

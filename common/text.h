@@ -2,8 +2,8 @@
  * Text for people: lines that end in time, and names from files that cannot
  * steer a terminal.
  */
-#ifndef GQA_INSPECT_TEXT_H
-#define GQA_INSPECT_TEXT_H
+#ifndef GQA_COMMON_TEXT_H
+#define GQA_COMMON_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>

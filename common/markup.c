@@ -1,7 +1,7 @@
-#include "inspect/markup.h"
+#include "common/markup.h"
 
 #include "common/memory_stream.h"
-#include "inspect/text.h"
+#include "common/text.h"
 
 static void put_escaped(FILE *out, const char *text, size_t n)
 {

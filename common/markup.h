@@ -1,6 +1,6 @@
 /* Text in HTML and SVG, which are both XML here. */
-#ifndef GQA_INSPECT_MARKUP_H
-#define GQA_INSPECT_MARKUP_H
+#ifndef GQA_COMMON_MARKUP_H
+#define GQA_COMMON_MARKUP_H
 
 #include <stdio.h>
 

@@ -1,6 +1,6 @@
 /* The style of the HTML page: on a screen, light and dark, and in print. */
-#ifndef GQA_INSPECT_PAGE_STYLE_H
-#define GQA_INSPECT_PAGE_STYLE_H
+#ifndef GQA_COMMON_PAGE_STYLE_H
+#define GQA_COMMON_PAGE_STYLE_H
 
 extern const char gqa_page_style[];
 

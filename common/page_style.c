@@ -1,4 +1,4 @@
-#include "inspect/page_style.h"
+#include "common/page_style.h"
 
 const char gqa_page_style[] =
     ":root{color-scheme:light dark;--ink:#1b1f24;--soft:#57606a;"

@@ -1,4 +1,4 @@
-#include "inspect/text.h"
+#include "common/text.h"
 
 #include <errno.h>
 #include <locale.h>
