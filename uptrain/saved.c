@@ -128,7 +128,7 @@ static enum gqa_status put_all(FILE *out, struct gqa_trainer *t,
 {
     struct gqa_output_tensor *list = calloc(p->n + 1, sizeof *list);
     size_t *order = calloc(p->n + 1, sizeof *order);
-    struct gqa_st_text text = {NULL};
+    struct gqa_st_text text = {.bytes = NULL};
     uint64_t most = 0;
     void *room = NULL;
     enum gqa_status st = list && order ? GQA_OK : gqa_fail_nomem();

@@ -1,6 +1,6 @@
 """Gradients of small models, as PyTorch's autograd has them in float64.
 
-    python make_gradients.py [NAME...]      (writes gradients.safetensors below runtime/ and families/)
+    python make_gradients.py [NAME...]      (of runtime/ and families/; writes below gradients/)
 
 Of the batch of a model's reference.safetensors, the mean over its rows of
 
@@ -61,7 +61,7 @@ def gradients(name):
         all_of_it = parameter.grad.detach().numpy().reshape(-1)
         step = -(-len(all_of_it) // ELEMENTS)
         out[key] = np.concatenate([[np.linalg.norm(all_of_it)], all_of_it[::step]])
-    path = os.path.join(name, "gradients.safetensors")
+    path = os.path.join("gradients", os.path.basename(name) + ".safetensors")
     safetensors.numpy.save_file(out, path)
     os.chmod(path, 0o644)
 

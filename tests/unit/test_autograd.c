@@ -24,13 +24,11 @@ static const double TEMPERATURE = 1.5, LABELS = 0.2;
 
 /* --- Files ---------------------------------------------------------------- */
 
-static struct gqa_checkpoint *open_file(const char *fixture, const char *name)
+static struct gqa_checkpoint *open_file(const char *path)
 {
     static const struct gqa_checkpoint_options as_it_is;
     struct gqa_checkpoint *file = NULL;
-    char path[128];
 
-    snprintf(path, sizeof path, "%s/%s.safetensors", fixture, name);
     ck_assert_int_eq(gqa_checkpoint_open(&file, test_data(path), &as_it_is),
                      GQA_OK);
     return file;
@@ -97,11 +95,15 @@ struct batch {
 
 static void read_batch(struct batch *b, const char *fixture, uint64_t vocab)
 {
-    struct gqa_checkpoint *file = open_file(fixture, "reference");
+    struct gqa_checkpoint *file;
     const uint64_t *shape;
     uint64_t n;
-    double *logits = read_tensor(file, "logits", &n, &shape);
+    double *logits;
+    char path[128];
 
+    snprintf(path, sizeof path, "%s/reference.safetensors", fixture);
+    file = open_file(path);
+    logits = read_tensor(file, "logits", &n, &shape);
     b->decoder = read_side(file, "decoder_input_ids", "decoder_lengths");
     b->encoder = read_side(file, "input_ids", "lengths");
     if (!b->decoder.tokens) {
@@ -243,10 +245,14 @@ static struct sum compare_param(const struct trained_model *m, size_t param,
 static void compare(const struct trained_model *m, const char *fixture,
                     double loss, enum gqa_dtype real)
 {
-    struct gqa_checkpoint *file = open_file(fixture, "gradients");
+    struct gqa_checkpoint *file;
     struct sum whole = {0, 0};
     size_t n_compared = 0, n_trained = 0;
+    char path[128];
 
+    snprintf(path, sizeof path, "gradients/%s.safetensors",
+             strchr(fixture, '/') + 1);
+    file = open_file(path);
     for (size_t i = 0; i < m->model->n_params; i++)
         n_trained += m->trained[i];
     for (size_t i = 0; i < gqa_checkpoint_n_tensors(file); i++) {
