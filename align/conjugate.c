@@ -179,17 +179,16 @@ static enum gqa_status allocate(struct gqa_conjugate *c)
     c->direction = malloc(n * sizeof *c->direction);
     c->rest = malloc(n * sizeof *c->rest);
     c->image = malloc(n * sizeof *c->image);
-    c->spare = malloc(n * sizeof *c->spare);
     c->energies = calloc(c->n_groups, sizeof *c->energies);
     c->sums = calloc(c->n_heads, sizeof *c->sums);
     return c->inverses && c->solution && c->direction && c->rest && c->image &&
-                   c->spare && c->energies && c->sums
+                   c->energies && c->sums
                ? GQA_OK
                : gqa_fail_nomem();
 }
 
 enum gqa_status gqa_conjugate_begin(struct gqa_conjugate *c,
-                                    const double *moments, const double *b)
+                                    const double *moments, double *b)
 {
     const size_t n = (size_t)(c->n_heads * c->head_dim * c->inputs);
     const uint64_t dd = c->head_dim * c->head_dim;
@@ -201,6 +200,7 @@ enum gqa_status gqa_conjugate_begin(struct gqa_conjugate *c,
         st = gqa_inverse(c->inverses + h * dd, moments + h * dd, c->head_dim,
                          ridge);
     memcpy(c->rest, b, n * sizeof *b);
+    c->spare = b;
     if (st == GQA_OK)
         st = precondition(c, c->energies);
     if (st != GQA_OK)
@@ -239,12 +239,13 @@ static enum gqa_status turn(struct gqa_conjugate *c, double *shares)
     return st == GQA_OK ? each_head(&pass) : st;
 }
 
-enum gqa_status gqa_conjugate_next(struct gqa_conjugate *c,
-                                   const double *product, bool last)
+enum gqa_status gqa_conjugate_next(struct gqa_conjugate *c, double *product,
+                                   bool last)
 {
     double *factors = calloc(c->n_groups, sizeof *factors);
     enum gqa_status st = factors ? go(c, product, factors) : gqa_fail_nomem();
 
+    c->spare = product;
     if (st == GQA_OK && !last)
         st = turn(c, factors);
     free(factors);
@@ -258,7 +259,6 @@ void gqa_conjugate_clear(struct gqa_conjugate *c)
     free(c->direction);
     free(c->rest);
     free(c->image);
-    free(c->spare);
     free(c->energies);
     free(c->sums);
 }

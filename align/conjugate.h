@@ -23,7 +23,8 @@ struct gqa_conjugate {
     double *inverses;
     /* [n_heads * head_dim, inputs] each; direction is what A is wanted of
      * next, image P of it, rest what b lacks. */
-    double *solution, *direction, *rest, *image, *spare;
+    double *solution, *direction, *rest, *image;
+    double *spare;    /* the caller's: what was handed over last */
     double *energies; /* [n_groups] */
     double *sums;     /* [n_heads] */
 };
@@ -32,17 +33,18 @@ struct gqa_conjugate {
  * c          n_groups to ctx are set; the rest is filled.
  * moments    [n_heads, head_dim, head_dim]: S, to which a thousandth of its
  *            mean diagonal is added.
- * b          [n_heads * head_dim, inputs].
+ * b          [n_heads * head_dim, inputs]; overwritten.
  * Errors     GQA_ERR_NOMEM; GQA_ERR_FORMAT: not finite; those of divide.
  */
 GQA_MUST_USE
 enum gqa_status gqa_conjugate_begin(struct gqa_conjugate *c,
-                                    const double *moments, const double *b);
+                                    const double *moments, double *b);
 
-/* Given A of the direction, move on; last: no other direction is wanted. */
+/* Given A of the direction, which is overwritten, move on; last: no other
+ * direction is wanted. */
 GQA_MUST_USE
-enum gqa_status gqa_conjugate_next(struct gqa_conjugate *c,
-                                   const double *product, bool last);
+enum gqa_status gqa_conjugate_next(struct gqa_conjugate *c, double *product,
+                                   bool last);
 void gqa_conjugate_clear(struct gqa_conjugate *c);
 
 #endif

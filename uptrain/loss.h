@@ -29,8 +29,8 @@ struct gqa_loss_rows {
 
 /*
  * Add the gradient of the loss to the student's tape (which is yet to go
- * back), and the sums of gqa_loss_op to `sums`, device float64 [4]. teacher:
- * NULL where the mix wants none.
+ * back), and the sums of gqa_loss_op to `sums`, device float64 [4]. teacher: it
+ * ran too, where the mix wants one.
  */
 GQA_MUST_USE
 enum gqa_status gqa_loss_back(struct gqa_loss *loss,

@@ -197,9 +197,8 @@ static enum gqa_status accumulate(struct gqa_trainer *t,
                          weight);
     st = run_both(t, teacher);
     if (st == GQA_OK)
-        st = gqa_loss_back(t->loss, &t->options.loss,
-                           teacher ? t->teacher_tape : NULL, t->student_tape,
-                           &rows, t->sums);
+        st = gqa_loss_back(t->loss, &t->options.loss, t->teacher_tape,
+                           t->student_tape, &rows, t->sums);
     return st == GQA_OK ? gqa_tape_back(t->student_tape) : st;
 }
 

@@ -24,7 +24,7 @@ struct gqa_sample_options {
 struct gqa_token_rules gqa_token_rules_of(const struct gqa_network *network);
 
 /*
- * n sequences drawn at temperature 1. Decoder-only: the start token, then
+ * n sequences drawn from the model. Decoder-only: the start token, then
  * length - 1 drawn ones. Encoder-decoder: uniformly random input of
  * `length` tokens gives outputs of as many; these are the input of a second
  * round, whose outputs are the labels; with grows_text, texts with gaps may be.
