@@ -33,7 +33,7 @@ static enum gqa_status find_least(double *least, const struct gqa_drawing *d,
     *least = -INFINITY;
     if (d->options->top_k == 0)
         return GQA_OK;
-    allowed = calloc(n, sizeof *allowed);
+    allowed = calloc(n ? n : 1, sizeof *allowed);
     if (!allowed)
         return gqa_fail_nomem();
     for (uint64_t i = 0; i < n; i++)
