@@ -260,7 +260,7 @@ static enum gqa_status send_rows(struct gqa_device *device,
     st = gqa_cuda_send(device, room, op->weights, n * sizeof(double));
     if (st != GQA_OK || !op->labels)
         return st;
-    args->labels = (const int32_t *)(room + 8 * n);
+    args->labels = (const int32_t *)(void *)(room + 8 * n);
     return gqa_cuda_send(device, room + 8 * n, op->labels, n * sizeof(int32_t));
 }
 
