@@ -56,6 +56,41 @@ static enum gqa_status check_expanded(const struct gqa_side *student)
                : GQA_OK;
 }
 
+/* What grouping changes is the number of KV heads, which only falls. */
+static enum gqa_status check_attentions(const struct gqa_pair *p)
+{
+    const struct gqa_model *t = p->teacher.model, *s = p->student.model;
+
+    if (t->n_attentions != s->n_attentions)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "%s has %zu attentions, %s has %zu: they are not one "
+                        "model",
+                        p->teacher.path, t->n_attentions, p->student.path,
+                        s->n_attentions);
+    for (size_t i = 0; i < s->n_attentions; i++) {
+        const struct gqa_attention *a = &t->attentions[i];
+        const struct gqa_attention *b = &s->attentions[i];
+
+        if (a->n_heads != b->n_heads || a->head_dim != b->head_dim)
+            return gqa_fail(
+                GQA_ERR_USAGE,
+                "attention %zu has %llu heads of %llu in %s, %llu of %llu in "
+                "%s: they are not one model",
+                i, (unsigned long long)a->n_heads,
+                (unsigned long long)a->head_dim, p->teacher.path,
+                (unsigned long long)b->n_heads, (unsigned long long)b->head_dim,
+                p->student.path);
+        if (b->n_kv_heads > a->n_kv_heads)
+            return gqa_fail(
+                GQA_ERR_USAGE,
+                "attention %zu has %llu KV heads in %s, and fewer, %llu, in "
+                "the original %s: is the one the other?",
+                i, (unsigned long long)b->n_kv_heads, p->student.path,
+                (unsigned long long)a->n_kv_heads, p->teacher.path);
+    }
+    return GQA_OK;
+}
+
 static enum gqa_status check_kinds(const struct gqa_pair *p)
 {
     const struct gqa_network *t = p->teacher.network, *s = p->student.network;
@@ -71,7 +106,13 @@ static enum gqa_status check_kinds(const struct gqa_pair *p)
                         "are not one model",
                         p->teacher.path, (unsigned long long)t->vocab_size,
                         p->student.path, (unsigned long long)s->vocab_size);
-    return GQA_OK;
+    if (t->d_model != s->d_model)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "%s has a d_model of %llu, %s one of %llu: they are "
+                        "not one model",
+                        p->teacher.path, (unsigned long long)t->d_model,
+                        p->student.path, (unsigned long long)s->d_model);
+    return check_attentions(p);
 }
 
 /* The teacher's parameter of the same name and shape; GQA_NO_PARAM: none. */

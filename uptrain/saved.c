@@ -1,5 +1,6 @@
 #include "uptrain/saved.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include "common/json.h"
 #include "common/whole_file.h"
 #include "formats/checkpoint.h"
+#include "formats/content_digest.h"
 #include "formats/safetensors/header_write.h"
 
 static const char file_name[] = "uptrain-state.safetensors";
@@ -21,11 +23,13 @@ struct part {
     enum gqa_dtype dtype;
     uint64_t shape[1];
     uint64_t n_bytes;
+    char digest[GQA_CONTENT_DIGITS + 1];
 };
 
 struct parts {
-    struct part *items;
+    struct part *items; /* the last is `sum` */
     size_t n;
+    char sum[GQA_CONTENT_DIGITS + 1]; /* over what all others hold */
 };
 
 static enum gqa_status path_of(char **out, const struct gqa_saved *s)
@@ -78,7 +82,7 @@ static enum gqa_status list_parts(struct parts *p, struct gqa_trainer *t,
     size_t at = 0;
     enum gqa_status st = GQA_OK;
 
-    p->items = calloc(2 * gqa_trainer_n(t) + gqa_optimiser_n_moments(o) + 1,
+    p->items = calloc(2 * gqa_trainer_n(t) + gqa_optimiser_n_moments(o) + 2,
                       sizeof *p->items);
     if (!p->items)
         return gqa_fail_nomem();
@@ -100,15 +104,53 @@ static enum gqa_status list_parts(struct parts *p, struct gqa_trainer *t,
             st = add(p, m.name, gqa_trainer_name(t, m.trainee), m.data, NULL,
                      m.n, wide);
     }
-    return st == GQA_OK
-               ? add(p, "run", "losses", NULL, h->losses, h->room, GQA_F64)
-               : st;
+    if (st == GQA_OK)
+        st = add(p, "run", "losses", NULL, h->losses, h->room, GQA_F64);
+    return st == GQA_OK ? add(p, "run", "digest", NULL, p->sum,
+                              GQA_CONTENT_DIGITS, GQA_U8)
+                        : st;
+}
+
+/* --- Digests -------------------------------------------------------------- */
+
+static enum gqa_status digest_part(struct part *part, const void *bytes)
+{
+    struct gqa_content_digest *digest = NULL;
+    const enum gqa_status st = gqa_content_digest_create(&digest);
+
+    if (st != GQA_OK)
+        return st;
+    gqa_content_digest_update(digest, bytes, (size_t)part->n_bytes);
+    gqa_content_digest_format(part->digest, digest);
+    gqa_content_digest_free(digest);
+    return GQA_OK;
+}
+
+/* Over what is told of the run, and all parts but the last by their names. */
+static enum gqa_status add_up(char sum[GQA_CONTENT_DIGITS + 1],
+                              const struct parts *p, const char *told)
+{
+    struct gqa_content_digest *digest = NULL;
+    const enum gqa_status st = gqa_content_digest_create(&digest);
+
+    if (st != GQA_OK)
+        return st;
+    gqa_content_digest_update(digest, told, strlen(told) + 1);
+    for (size_t i = 0; i + 1 < p->n; i++) {
+        const struct part *part = &p->items[i];
+
+        gqa_content_digest_update(digest, part->name, strlen(part->name) + 1);
+        gqa_content_digest_update(digest, part->digest, GQA_CONTENT_DIGITS);
+    }
+    gqa_content_digest_format(sum, digest);
+    gqa_content_digest_free(digest);
+    return GQA_OK;
 }
 
 /* --- Writing -------------------------------------------------------------- */
 
 static enum gqa_status put_part(FILE *out, struct gqa_trainer *t,
-                                const struct part *part, void *room)
+                                struct part *part, void *room)
 {
     const void *bytes = part->host;
     enum gqa_status st = GQA_OK;
@@ -117,15 +159,19 @@ static enum gqa_status put_part(FILE *out, struct gqa_trainer *t,
         st = gqa_trainer_read(t, room, part->device, part->n_bytes);
         bytes = room;
     }
+    if (st == GQA_OK)
+        st = digest_part(part, bytes);
     if (st == GQA_OK && part->n_bytes > 0 &&
         fwrite(bytes, part->n_bytes, 1, out) != 1)
         st = gqa_fail_errno("%s", file_name);
     return st;
 }
 
+/* Tensors of narrow types come last: the digest does, which is over all. */
 static enum gqa_status put_all(FILE *out, struct gqa_trainer *t,
-                               const struct parts *p, const json_t *metadata)
+                               struct parts *p, const json_t *metadata)
 {
+    const char *told = json_string_value(json_object_get(metadata, key));
     struct gqa_output_tensor *list = calloc(p->n + 1, sizeof *list);
     size_t *order = calloc(p->n + 1, sizeof *order);
     struct gqa_st_text text = {.bytes = NULL};
@@ -150,8 +196,13 @@ static enum gqa_status put_all(FILE *out, struct gqa_trainer *t,
     }
     if (st == GQA_OK && fwrite(text.bytes, text.n_bytes, 1, out) != 1)
         st = gqa_fail_errno("%s", file_name);
-    for (size_t i = 0; i < p->n && st == GQA_OK; i++)
-        st = put_part(out, t, &p->items[order[i]], room);
+    assert(st != GQA_OK || order[p->n - 1] == p->n - 1);
+    for (size_t i = 0; i < p->n && st == GQA_OK; i++) {
+        if (i + 1 == p->n)
+            st = add_up(p->sum, p, told);
+        if (st == GQA_OK)
+            st = put_part(out, t, &p->items[order[i]], room);
+    }
     gqa_st_text_free(&text);
     free(room);
     free(order);
@@ -181,7 +232,7 @@ enum gqa_status gqa_saved_write(const struct gqa_saved *s,
                                 const void *best)
 {
     struct gqa_whole_file file = {.path = NULL};
-    struct parts parts = {NULL, 0};
+    struct parts parts = {.items = NULL};
     void *weights = malloc(gqa_trainer_bytes(trainer) + 1);
     json_t *metadata = NULL;
     char *path = NULL;
@@ -208,19 +259,18 @@ enum gqa_status gqa_saved_write(const struct gqa_saved *s,
 /* --- Reading -------------------------------------------------------------- */
 
 static enum gqa_status read_part(struct gqa_checkpoint *c, size_t tensor,
-                                 struct gqa_trainer *t, const struct part *part)
+                                 struct gqa_trainer *t, struct part *part)
 {
     const struct gqa_span span = {0, part->n_bytes, part->n_bytes, 1};
     void *room = part->host ? NULL : malloc(part->n_bytes + 1);
     enum gqa_status st = GQA_OK;
 
-    if (part->n_bytes == 0) {
-        free(room);
-        return GQA_OK;
-    }
     if (!part->host && !room)
         return gqa_fail_nomem();
-    st = gqa_checkpoint_read(c, tensor, &span, room ? room : part->host);
+    if (part->n_bytes > 0)
+        st = gqa_checkpoint_read(c, tensor, &span, room ? room : part->host);
+    if (st == GQA_OK)
+        st = digest_part(part, room ? room : part->host);
     if (st == GQA_OK && room)
         st = gqa_trainer_write(t, part->device, room, part->n_bytes);
     free(room);
@@ -243,8 +293,10 @@ static bool find_part(size_t *index, const struct gqa_checkpoint *c,
 }
 
 static enum gqa_status read_parts(struct gqa_checkpoint *c,
-                                  struct gqa_trainer *t, const struct parts *p)
+                                  struct gqa_trainer *t, struct parts *p,
+                                  const char *told)
 {
+    char sum[GQA_CONTENT_DIGITS + 1];
     enum gqa_status st = GQA_OK;
     size_t tensor = 0;
 
@@ -254,7 +306,13 @@ static enum gqa_status read_parts(struct gqa_checkpoint *c,
                  : gqa_fail(GQA_ERR_FORMAT,
                             "'%s' is missing, or not of its size",
                             p->items[i].name);
-    return st;
+    if (st == GQA_OK)
+        st = add_up(sum, p, told);
+    return st == GQA_OK && memcmp(sum, p->sum, GQA_CONTENT_DIGITS) != 0
+               ? gqa_fail(GQA_ERR_FORMAT,
+                          "it is damaged: its digest is not that of what it "
+                          "holds; take it away to begin anew")
+               : st;
 }
 
 static char *show(const json_t *value)
@@ -299,13 +357,14 @@ static enum gqa_status check_same(const json_t *saved, const json_t *now)
     return GQA_OK;
 }
 
-static enum gqa_status read_json(json_t **out, struct gqa_checkpoint *c)
+/* *text: as it stands there, lent by the checkpoint. */
+static enum gqa_status read_json(json_t **out, const char **text,
+                                 struct gqa_checkpoint *c)
 {
-    const char *text = json_string_value(
+    *text = json_string_value(
         json_object_get(gqa_checkpoint_source(c, 0)->metadata, key));
-
-    return text ? gqa_json_parse(out, text, strlen(text), key)
-                : gqa_fail(GQA_ERR_FORMAT, "it has no '%s'", key);
+    return *text ? gqa_json_parse(out, *text, strlen(*text), key)
+                 : gqa_fail(GQA_ERR_FORMAT, "it has no '%s'", key);
 }
 
 static enum gqa_status read_all(struct gqa_checkpoint *c,
@@ -314,9 +373,11 @@ static enum gqa_status read_all(struct gqa_checkpoint *c,
                                 void *best)
 {
     void *weights = malloc(gqa_trainer_bytes(t) + 1);
-    struct parts parts = {NULL, 0};
+    struct parts parts = {.items = NULL};
+    const char *told = NULL;
     json_t *json = NULL;
-    enum gqa_status st = weights ? read_json(&json, c) : gqa_fail_nomem();
+    enum gqa_status st =
+        weights ? read_json(&json, &told, c) : gqa_fail_nomem();
 
     if (st == GQA_OK)
         st = check_same(json_object_get(json, "what"), s->what);
@@ -325,7 +386,7 @@ static enum gqa_status read_all(struct gqa_checkpoint *c,
     if (st == GQA_OK)
         st = list_parts(&parts, t, h, weights, best);
     if (st == GQA_OK)
-        st = read_parts(c, t, &parts);
+        st = read_parts(c, t, &parts, told);
     if (st == GQA_OK)
         st = gqa_trainer_set(t, weights);
     clear_parts(&parts);
@@ -358,6 +419,8 @@ enum gqa_status gqa_saved_read(bool *found, const struct gqa_saved *s,
         st = read_all(c, s, trainer, history, best);
         st = st == GQA_OK ? st : gqa_fail_prefix(st, "%s", path);
     }
+    if (st != GQA_OK)
+        history->best = 0; /* nothing of it counts */
     gqa_checkpoint_close(c);
     free(path);
     return st;

@@ -16,6 +16,8 @@ try --teacher same.gqa model.gqa same.gqa --force
 try --teacher "$sample" expanded.gqa out.gqa
 try --teacher "$sample" same.gqa out.gqa
 try --teacher "$DATA/good/llama" model.gqa out.gqa
+try --teacher "$DATA/runtime/llama" "$DATA/runtime/llama-grouped" out.gqa
+try --teacher model.gqa "$sample" out.gqa
 try --teacher "$sample" --train 'attention,*.nothing' model.gqa out.gqa
 try --teacher "$sample" --loss mse model.gqa out.gqa
 try --teacher "$sample" --data self:0 model.gqa out.gqa
