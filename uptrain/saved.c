@@ -296,7 +296,7 @@ static enum gqa_status read_parts(struct gqa_checkpoint *c,
                                   struct gqa_trainer *t, struct parts *p,
                                   const char *told)
 {
-    char sum[GQA_CONTENT_DIGITS + 1];
+    char sum[GQA_CONTENT_DIGITS + 1] = "";
     enum gqa_status st = GQA_OK;
     size_t tensor = 0;
 
