@@ -72,20 +72,17 @@ static enum gqa_status open_sums(struct sums *s, bool keys)
 {
     const struct gqa_score_records *r = s->records;
     const uint64_t n_bytes = s->width * s->width * sizeof(double);
-    double *zeros = calloc(s->width * s->width, sizeof *zeros);
     uint64_t n_rows = 1;
-    enum gqa_status st = zeros ? GQA_OK : gqa_fail_nomem();
+    enum gqa_status st;
 
     for (size_t i = 0; i < r->n_parts; i++)
         n_rows = gqa_max_u64(n_rows, gqa_score_part_rows(&r->parts[i], keys));
-    if (st == GQA_OK)
-        st = r->backend->alloc(r->device, &s->rows,
-                               n_rows * s->width * gqa_dtype_bits(r->real) / 8);
+    st = r->backend->alloc(r->device, &s->rows,
+                           n_rows * s->width * gqa_dtype_bits(r->real) / 8);
     if (st == GQA_OK)
         st = r->backend->alloc(r->device, &s->total, n_bytes);
     if (st == GQA_OK)
-        st = r->backend->upload(r->device, s->total, zeros, n_bytes);
-    free(zeros);
+        st = r->backend->zero(r->device, s->total, n_bytes);
     return st;
 }
 
@@ -101,9 +98,9 @@ static enum gqa_status invert_there(const struct gqa_score_records *r,
         st = r->backend->alloc(r->device, &memory[i], n_bytes);
     if (st == GQA_OK)
         st = r->backend->upload(r->device, memory[0], moments, n_bytes);
-    memset(out, 0, n_bytes);
     if (st == GQA_OK)
-        st = r->backend->upload(r->device, memory[2], out, n_bytes);
+        st = r->backend->zero(r->device, memory[2], n_bytes);
+    memset(out, 0, n_bytes);
     for (uint64_t i = 0; i < n; i++)
         out[i * n + i] = 1;
     if (st == GQA_OK)

@@ -1,12 +1,11 @@
 #include "align/likeness.h"
 
 #include <math.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "align/eigen.h"
-#include "common/workers.h"
+#include "common/ranges.h"
 #include "runtime/blas.h"
 
 /* Above it two heads are compared by an estimate: minutes of a core. */
@@ -369,18 +368,15 @@ struct pairs {
     const struct gqa_likeness *likeness;
     double *const *out; /* of keys, of values */
     bool exact;
-    atomic_size_t next; /* row */
 };
 
-static enum gqa_status pair_rows(void *ctx, unsigned worker)
+static enum gqa_status pair_rows(void *ctx, uint64_t first, uint64_t n_rows)
 {
-    struct pairs *p = ctx;
+    const struct pairs *p = ctx;
     const size_t n = p->likeness->n_heads;
     enum gqa_status st = GQA_OK;
-    size_t x;
 
-    (void)worker;
-    while (st == GQA_OK && (x = atomic_fetch_add(&p->next, 1)) < n) {
+    for (size_t x = first; x < first + n_rows && st == GQA_OK; x++) {
         p->out[0][x * n + x] = p->out[1][x * n + x] = 0;
         for (size_t y = x + 1; y < n && st == GQA_OK; y++) {
             const size_t both[] = {x, y};
@@ -406,7 +402,7 @@ enum gqa_status gqa_likeness_pairs_apart(double *const out[2], bool *exact,
 
     p.exact = n * (n - 1) / 2 * gqa_likeness_work(likeness, 2) <= MAX_PAIR_WORK;
     *exact = p.exact;
-    return gqa_workers_run(n_threads, pair_rows, &p);
+    return gqa_ranges_run(likeness->n_heads, 1, n_threads, pair_rows, &p);
 }
 
 enum gqa_status gqa_likeness_pairs(double *out, bool *exact,

@@ -113,21 +113,6 @@ static enum gqa_status next_batch(struct batch **out, struct gqa_records *r,
     return GQA_OK;
 }
 
-/* From one place on the device to another. */
-static enum gqa_status copy_rows(void *to, const struct gqa_tapped *t)
-{
-    uint64_t *rows = malloc(t->n_rows * sizeof *rows);
-    enum gqa_status st;
-
-    if (!rows)
-        return gqa_fail_nomem();
-    for (uint64_t i = 0; i < t->n_rows; i++)
-        rows[i] = i;
-    st = t->backend->gather(t->device, to, t->x, t->width, rows, t->n_rows);
-    free(rows);
-    return st;
-}
-
 enum gqa_status gqa_records_add(struct gqa_records *r,
                                 const struct gqa_tapped *t)
 {
@@ -139,7 +124,7 @@ enum gqa_status gqa_records_add(struct gqa_records *r,
     if (st != GQA_OK)
         return st;
     st = b->on_host ? t->backend->download(t->device, b->rows, t->x, n_bytes)
-                    : copy_rows(b->rows, t);
+                    : t->backend->copy(t->device, b->rows, t->x, n_bytes);
     if (st == GQA_OK)
         r->n++;
     return st;

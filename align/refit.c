@@ -192,23 +192,20 @@ static enum gqa_status see_converted(void *ctx, const struct gqa_tapped *t)
 
 static enum gqa_status open_sums(struct refit *r, uint64_t width, uint64_t d)
 {
-    const uint64_t most = width * gqa_max_u64(width, d);
-    double *zeros = calloc(most, sizeof *zeros);
-    enum gqa_status st = zeros ? GQA_OK : gqa_fail_nomem();
+    const struct gqa_backend *backend = r->job->backend;
+    enum gqa_status st = GQA_OK;
 
-    for (int set = 0; set < N_SETS && st == GQA_OK; set++) {
+    for (int set = 0; set < N_SETS; set++) {
         void **const sums[] = {&r->inputs[set], &r->products[set]};
-        const uint64_t n_bytes[] = {width * width * sizeof *zeros,
-                                    width * d * sizeof *zeros};
+        const uint64_t n_bytes[] = {width * width * sizeof(double),
+                                    width * d * sizeof(double)};
 
         for (int i = 0; i < 2 && st == GQA_OK; i++) {
-            st = r->job->backend->alloc(r->job->device, sums[i], n_bytes[i]);
+            st = backend->alloc(r->job->device, sums[i], n_bytes[i]);
             if (st == GQA_OK)
-                st = r->job->backend->upload(r->job->device, *sums[i], zeros,
-                                             n_bytes[i]);
+                st = backend->zero(r->job->device, *sums[i], n_bytes[i]);
         }
     }
-    free(zeros);
     return st;
 }
 

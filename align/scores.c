@@ -55,7 +55,6 @@ struct fitter {
     void *sums;      /* float64 [rows, max(rows, inputs)] */
     /* By part: current queries and keys. */
     void **now_q, **now_k;
-    double *zeros;
 };
 
 /* --- Memory --------------------------------------------------------------- */
@@ -80,8 +79,7 @@ static enum gqa_status alloc_reals(const struct fitter *f, void **out,
 
 static enum gqa_status clear_sums(const struct fitter *f, uint64_t n)
 {
-    return f->backend->upload(f->device, f->sums, f->zeros,
-                              n * sizeof *f->zeros);
+    return f->backend->zero(f->device, f->sums, n * sizeof(double));
 }
 
 static enum gqa_status get_sums(const struct fitter *f, double *out, uint64_t n)
@@ -558,9 +556,6 @@ static enum gqa_status alloc_room(struct fitter *f)
                                                  gqa_score_part_rows(p, true)));
         f->reach = gqa_max_u64(f->reach, gqa_max_u64(p->n_new, p->n_keys));
     }
-    f->zeros = calloc(n_sums, sizeof *f->zeros);
-    if (!f->zeros)
-        return gqa_fail_nomem();
     if ((st = alloc_reals(f, &f->rows, n_rows * n)) != GQA_OK ||
         (st = alloc_reals(f, &f->cache, n_rows * k->n)) != GQA_OK ||
         (st = alloc_reals(f, &f->out, n_rows * gqa_max_u64(n, inputs))) !=
@@ -633,7 +628,6 @@ static void end(struct fitter *f)
     }
     free(f->now_q);
     free(f->now_k);
-    free(f->zeros);
     gqa_turning_clear(&f->turning, f->backend, f->device);
 }
 

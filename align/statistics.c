@@ -78,15 +78,11 @@ static enum gqa_status allocate_zeros(const struct collector *c, void **out,
                                       uint64_t n)
 {
     const uint64_t n_bytes = n * sizeof(double);
-    void *zeros = calloc(n, sizeof(double));
-    enum gqa_status st =
-        zeros ? c->job->backend->alloc(c->job->device, out, n_bytes)
-              : gqa_fail_nomem();
+    const enum gqa_status st =
+        c->job->backend->alloc(c->job->device, out, n_bytes);
 
-    if (st == GQA_OK)
-        st = c->job->backend->upload(c->job->device, *out, zeros, n_bytes);
-    free(zeros);
-    return st;
+    return st == GQA_OK ? c->job->backend->zero(c->job->device, *out, n_bytes)
+                        : st;
 }
 
 static void clear_sums(const struct collector *c, struct sums *s)

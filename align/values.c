@@ -38,7 +38,6 @@ struct fitter {
     void *vector[2]; /* real [rows, inputs] */
     void *divisor;   /* real [inputs, inputs]: of the moments of keys' inputs */
     void *sums;      /* float64 [rows, inputs] */
-    double *zeros;
 };
 
 /* --- Memory --------------------------------------------------------------- */
@@ -192,7 +191,7 @@ static enum gqa_status sum_gradients(const struct fitter *f, double *out,
 {
     const uint64_t n = f->values->n * f->values->inputs;
     enum gqa_status st =
-        f->backend->upload(f->device, f->sums, f->zeros, n * sizeof *f->zeros);
+        f->backend->zero(f->device, f->sums, n * sizeof(double));
 
     if (st == GQA_OK && direction)
         st = put_direction(f, direction);
@@ -418,9 +417,6 @@ static enum gqa_status alloc_room(struct fitter *f)
         n_keys = gqa_max_u64(n_keys, gqa_score_part_rows(p, true));
         f->reach = gqa_max_u64(f->reach, gqa_max_u64(p->n_new, p->n_keys));
     }
-    f->zeros = calloc(n, sizeof *f->zeros);
-    if (!f->zeros)
-        return gqa_fail_nomem();
     if ((st = alloc_reals(f, &f->output, f->width * f->job->d_model)) !=
             GQA_OK ||
         (st = alloc_reals(f, &f->less, f->width * f->width)) != GQA_OK ||
@@ -468,7 +464,6 @@ static void end(struct fitter *f)
 
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         f->backend->free(f->device, memory[i]);
-    free(f->zeros);
 }
 
 enum gqa_status gqa_values_fit(struct gqa_head_rows *values, bool *changed,

@@ -77,6 +77,12 @@ struct gqa_backend {
     enum gqa_status (*download)(struct gqa_device *device, void *dst,
                                 const void *src, uint64_t n_bytes);
 
+    /* n_bytes set to 0, and from one place on the device to another. */
+    enum gqa_status (*zero)(struct gqa_device *device, void *x,
+                            uint64_t n_bytes);
+    enum gqa_status (*copy)(struct gqa_device *device, void *dst,
+                            const void *src, uint64_t n_bytes);
+
     /*
      * Uploads that go on while the host does something else. Several threads
      * may call these at once, each with a staging of its own.

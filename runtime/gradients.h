@@ -103,12 +103,7 @@ struct gqa_adafactor_op {
 };
 
 struct gqa_gradient_ops {
-    /* --- Memory: n_bytes set to 0; n wide values to or from a dtype --------
-     */
-    enum gqa_status (*zero)(struct gqa_device *device, void *x,
-                            uint64_t n_bytes);
-    enum gqa_status (*copy)(struct gqa_device *device, void *dst,
-                            const void *src, uint64_t n_bytes);
+    /* --- Memory: n wide values to or from a dtype ---------------------- */
     enum gqa_status (*widen)(struct gqa_device *device, void *wide,
                              const void *src, enum gqa_dtype dtype, uint64_t n);
     enum gqa_status (*narrow)(struct gqa_device *device, void *dst,

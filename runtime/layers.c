@@ -208,8 +208,8 @@ static enum gqa_status create_streams(struct gqa_layers *l, uint64_t n_rows,
     const struct gqa_runtime *r = l->runtime;
 
     return gqa_streams_create(&l->streams, r->backend, r->device, n_rows,
-                              l->network->d_model, l->session->rows,
-                              host_bytes);
+                              l->network->d_model * gqa_dtype_bits(r->real) / 8,
+                              l->session->rows, host_bytes);
 }
 
 static enum gqa_status create_session(struct gqa_layers *l)

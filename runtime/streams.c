@@ -10,37 +10,11 @@
 struct gqa_streams {
     const struct gqa_backend *backend;
     struct gqa_device *device;
-    uint64_t width, row_bytes;
-    char *on_device;   /* all rows, or NULL: */
-    int fd;            /* -1: all is in memory */
-    char *memory;      /* all rows, or as many as are moved at once */
-    uint64_t *numbers; /* of rows that are moved on the device */
+    uint64_t row_bytes;
+    char *on_device; /* all rows, or NULL: */
+    int fd;          /* -1: all is in memory */
+    char *memory;    /* all rows, or as many as are moved at once */
 };
-
-/* Whether all of it may lie on the device. */
-static enum gqa_status has_room(bool *out, const struct gqa_streams *s,
-                                uint64_t n_bytes)
-{
-    struct gqa_device_info info;
-    enum gqa_status st;
-
-    *out = false;
-    if (s->backend->in_place)
-        return GQA_OK;
-    st = s->backend->describe(s->device, &info);
-    *out = st == GQA_OK && info.free_bytes > n_bytes &&
-           info.free_bytes - n_bytes >= info.total_bytes / 2;
-    return st;
-}
-
-static enum gqa_status create_on_device(struct gqa_streams *s, uint64_t n_bytes,
-                                        uint64_t most)
-{
-    s->numbers = calloc(most + 1, sizeof *s->numbers);
-    return s->numbers
-               ? s->backend->alloc(s->device, (void **)&s->on_device, n_bytes)
-               : gqa_fail_nomem();
-}
 
 static enum gqa_status create_on_host(struct gqa_streams *s, uint64_t n_bytes,
                                       uint64_t room, uint64_t host_bytes)
@@ -61,28 +35,26 @@ static enum gqa_status create(struct gqa_streams *s, uint64_t n_rows,
 {
     struct gqa_device_info info;
     uint64_t n_bytes, room;
-    bool fits;
-    enum gqa_status st = s->backend->describe(s->device, &info);
+    enum gqa_status st;
 
-    if (st != GQA_OK)
-        return st;
-    s->row_bytes = s->width * gqa_dtype_bits(info.real) / 8;
     if (!gqa_mul_u64(n_rows, s->row_bytes, &n_bytes) || n_bytes > INT64_MAX ||
         !gqa_mul_u64(most, s->row_bytes, &room))
         return gqa_fail(GQA_ERR_NOMEM,
                         "%llu rows of residual streams are more than any "
                         "memory holds",
                         (unsigned long long)n_rows);
-    if ((st = has_room(&fits, s, n_bytes)) != GQA_OK)
+    if ((st = s->backend->describe(s->device, &info)) != GQA_OK)
         return st;
-    return fits ? create_on_device(s, n_bytes, most)
-                : create_on_host(s, n_bytes, room, host_bytes);
+    return !s->backend->in_place && info.free_bytes > n_bytes &&
+                   info.free_bytes - n_bytes >= info.total_bytes / 2
+               ? s->backend->alloc(s->device, (void **)&s->on_device, n_bytes)
+               : create_on_host(s, n_bytes, room, host_bytes);
 }
 
 enum gqa_status gqa_streams_create(struct gqa_streams **out,
                                    const struct gqa_backend *backend,
                                    struct gqa_device *device, uint64_t n_rows,
-                                   uint64_t width, uint64_t most,
+                                   uint64_t row_bytes, uint64_t most,
                                    uint64_t host_bytes)
 {
     struct gqa_streams *s = calloc(1, sizeof *s);
@@ -92,7 +64,7 @@ enum gqa_status gqa_streams_create(struct gqa_streams **out,
         return gqa_fail_nomem();
     s->backend = backend;
     s->device = device;
-    s->width = width;
+    s->row_bytes = row_bytes;
     s->fd = -1;
     st = create(s, n_rows, most, host_bytes);
     if (st == GQA_OK)
@@ -111,16 +83,7 @@ void gqa_streams_free(struct gqa_streams *s)
     if (s->fd >= 0)
         close(s->fd);
     free(s->memory);
-    free(s->numbers);
     free(s);
-}
-
-static enum gqa_status copy(struct gqa_streams *s, void *dst, const void *src,
-                            uint64_t n)
-{
-    for (uint64_t i = 0; i < n; i++)
-        s->numbers[i] = i;
-    return s->backend->gather(s->device, dst, src, s->width, s->numbers, n);
 }
 
 enum gqa_status gqa_streams_save(struct gqa_streams *s, uint64_t row,
@@ -131,7 +94,7 @@ enum gqa_status gqa_streams_save(struct gqa_streams *s, uint64_t row,
     enum gqa_status st;
 
     if (s->on_device)
-        return copy(s, s->on_device + at, src, n);
+        return s->backend->copy(s->device, s->on_device + at, src, n_bytes);
     st = s->backend->download(s->device, memory, src, n_bytes);
     return st == GQA_OK && s->fd >= 0
                ? gqa_temporary_write(s->fd, memory, (size_t)n_bytes, at)
@@ -146,7 +109,7 @@ enum gqa_status gqa_streams_load(struct gqa_streams *s, uint64_t row,
     enum gqa_status st = GQA_OK;
 
     if (s->on_device)
-        return copy(s, dst, s->on_device + at, n);
+        return s->backend->copy(s->device, dst, s->on_device + at, n_bytes);
     if (s->fd >= 0)
         st = gqa_file_read(s->fd, memory, (size_t)n_bytes, at);
     return st == GQA_OK ? s->backend->upload(s->device, dst, memory, n_bytes)

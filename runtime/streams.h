@@ -11,7 +11,7 @@
 struct gqa_streams;
 
 /*
- * Room for n_rows of `width` reals each, of which at most `most` are moved at
+ * Room for n_rows of row_bytes each, of which at most `most` are moved at
  * once. In memory of the host while it takes no more than host_bytes.
  *
  * backend, device  lent.
@@ -21,7 +21,7 @@ GQA_MUST_USE
 enum gqa_status gqa_streams_create(struct gqa_streams **out,
                                    const struct gqa_backend *backend,
                                    struct gqa_device *device, uint64_t n_rows,
-                                   uint64_t width, uint64_t most,
+                                   uint64_t row_bytes, uint64_t most,
                                    uint64_t host_bytes);
 void gqa_streams_free(struct gqa_streams *streams);
 

@@ -106,8 +106,8 @@ enum gqa_status gqa_optimiser_reset(struct gqa_optimiser *o)
 
         sizes_of(sizes, o, i / N_MOMENTS);
         if (o->moments[i])
-            st = o->backend->gradients->zero(o->device, o->moments[i],
-                                             sizes[i % N_MOMENTS] * o->wide);
+            st = o->backend->zero(o->device, o->moments[i],
+                                  sizes[i % N_MOMENTS] * o->wide);
     }
     return st;
 }

@@ -206,8 +206,7 @@ static enum gqa_status clean(struct gqa_trainer *t)
 {
     enum gqa_status st;
 
-    st = t->backend->gradients->zero(t->device, t->sums,
-                                     N_SUMS * sizeof(double));
+    st = t->backend->zero(t->device, t->sums, N_SUMS * sizeof(double));
     if (st == GQA_OK && !t->is_clean)
         st = gqa_tape_zero(t->student_tape);
     t->is_clean = st == GQA_OK;
@@ -218,8 +217,7 @@ static enum gqa_status clean(struct gqa_trainer *t)
 static enum gqa_status is_finite(bool *out, struct gqa_trainer *t, size_t i)
 {
     double square = 0;
-    enum gqa_status st =
-        t->backend->gradients->zero(t->device, t->sums, sizeof square);
+    enum gqa_status st = t->backend->zero(t->device, t->sums, sizeof square);
 
     if (st == GQA_OK)
         st = t->backend->gradients->norm2(

@@ -37,8 +37,8 @@ enum gqa_status gqa_tape_norm_back(const struct gqa_tape *t, void *dx,
     if (accumulate)
         return ops_of(t)->add(r->device, dx, dy, n);
     return dx == dy ? GQA_OK
-                    : ops_of(t)->copy(r->device, dx, dy,
-                                      n * gqa_dtype_bits(r->real) / 8);
+                    : r->backend->copy(r->device, dx, dy,
+                                       n * gqa_dtype_bits(r->real) / 8);
 }
 
 enum gqa_status gqa_tape_linear_back(const struct gqa_tape *t, void *dx,
@@ -126,9 +126,9 @@ static enum gqa_status clear(const struct attention *at,
 
     if (heads->place.n_heads * at->a->heads->head_dim == heads->width)
         return GQA_OK;
-    return ops_of(at->tape)->zero(r->device, heads->x,
-                                  n_rows * heads->width *
-                                      gqa_dtype_bits(r->real) / 8);
+    return r->backend->zero(r->device, heads->x,
+                            n_rows * heads->width * gqa_dtype_bits(r->real) /
+                                8);
 }
 
 static enum gqa_status turn_back(const struct attention *at,

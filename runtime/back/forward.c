@@ -21,8 +21,8 @@ static enum gqa_status copy_rows(const struct run *run, void *dst,
 
     if (dst == src)
         return GQA_OK;
-    return r->backend->gradients->copy(
-        r->device, dst, src, n_rows * width * gqa_dtype_bits(r->real) / 8);
+    return r->backend->copy(r->device, dst, src,
+                            n_rows * width * gqa_dtype_bits(r->real) / 8);
 }
 
 /* x, normed: in the room's place or in scratch, or where it is. */

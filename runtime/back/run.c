@@ -56,12 +56,12 @@ static enum gqa_status clear_streams(struct gqa_tape *t)
     const struct gqa_runtime *r = t->runtime;
     const uint64_t row_bytes =
         r->network->d_model * gqa_dtype_bits(r->real) / 8;
-    enum gqa_status st = ops_of(t)->zero(r->device, t->d_normed,
-                                         decoder_of(t)->n_rows * row_bytes);
+    enum gqa_status st = r->backend->zero(r->device, t->d_normed,
+                                          decoder_of(t)->n_rows * row_bytes);
 
     return st == GQA_OK && t->d_memory
-               ? ops_of(t)->zero(r->device, t->d_memory,
-                                 t->stacks[0].n_rows * row_bytes)
+               ? r->backend->zero(r->device, t->d_memory,
+                                  t->stacks[0].n_rows * row_bytes)
                : st;
 }
 

@@ -106,9 +106,9 @@ static enum gqa_status stack_biases(struct gqa_tape *t,
         if (!s->d_bias[i] || (i > 0 && s->d_bias[i] == s->d_bias[i - 1]))
             continue;
         st = end ? add_table(t, s, i)
-                 : r->backend->gradients->zero(r->device, s->d_bias[i],
-                                               a->n_heads * width *
-                                                   gqa_dtype_bits(r->wide) / 8);
+                 : r->backend->zero(r->device, s->d_bias[i],
+                                    a->n_heads * width *
+                                        gqa_dtype_bits(r->wide) / 8);
     }
     return st;
 }

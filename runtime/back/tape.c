@@ -220,8 +220,8 @@ enum gqa_status gqa_tape_zero(struct gqa_tape *t)
         const uint64_t n = model->params[i].n_elements;
 
         if (t->gradients[i])
-            st = r->backend->gradients->zero(r->device, t->gradients[i],
-                                             n * gqa_dtype_bits(r->wide) / 8);
+            st = r->backend->zero(r->device, t->gradients[i],
+                                  n * gqa_dtype_bits(r->wide) / 8);
         if (t->tables[i])
             memset(t->tables[i], 0, (size_t)n * sizeof **t->tables);
     }

@@ -1,8 +1,6 @@
 #include "runtime/cpu/back.h"
 
 const struct gqa_gradient_ops gqa_cpu_gradients = {
-    .zero = gqa_cpu_back_zero,
-    .copy = gqa_cpu_back_copy,
     .widen = gqa_cpu_back_widen,
     .narrow = gqa_cpu_back_narrow,
     .add = gqa_cpu_back_add,

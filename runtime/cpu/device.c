@@ -333,6 +333,8 @@ const struct gqa_backend *gqa_cpu_backend(void)
         .free = cpu_free,
         .upload = cpu_copy,
         .download = cpu_copy,
+        .zero = gqa_cpu_back_zero,
+        .copy = gqa_cpu_back_copy,
         .set_batch = cpu_set_batch,
         .embed = gqa_cpu_embed,
         .rotate = gqa_cpu_rotate,

@@ -6,8 +6,6 @@ static constexpr struct gqa_gradient_ops make_gradients(void)
 {
     struct gqa_gradient_ops g = {};
 
-    g.zero = gqa_cuda_zero;
-    g.copy = gqa_cuda_copy;
     g.widen = gqa_cuda_widen;
     g.narrow = gqa_cuda_narrow;
     g.add = gqa_cuda_add;

@@ -424,6 +424,8 @@ static constexpr struct gqa_backend make_backend(void)
     b.free = device_free;
     b.upload = device_upload;
     b.download = device_download;
+    b.zero = gqa_cuda_zero;
+    b.copy = gqa_cuda_copy;
     b.stage_open = stage_open;
     b.stage_close = stage_close;
     b.stage_send = stage_send;

@@ -42,9 +42,10 @@ static enum gqa_status call_memory(const struct side *side, const void *ctx)
     enum gqa_status st = ops->add(side->device, side->p[0], side->p[1], n);
 
     if (st == GQA_OK)
-        st = ops->copy(side->device, side->p[2], side->p[1], n * size);
+        st =
+            side->backend->copy(side->device, side->p[2], side->p[1], n * size);
     if (st == GQA_OK)
-        st = ops->zero(side->device, side->p[3], n * size);
+        st = side->backend->zero(side->device, side->p[3], n * size);
     return st;
 }
 
