@@ -193,7 +193,7 @@ static void open_device(struct bench *b, const char *backend, const char *dtype)
 int main(int argc, char **argv)
 {
     static const struct gqa_checkpoint_options as_it_is;
-    struct bench b = {NULL};
+    struct bench b = {.backend = NULL};
     struct gqa_checkpoint *checkpoint = NULL;
     struct gqa_model *model = NULL;
     struct gqa_network *network = NULL;

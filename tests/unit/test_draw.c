@@ -227,7 +227,7 @@ struct subject {
 static struct subject open_subject(const char *fixture)
 {
     static const struct gqa_checkpoint_options as_it_is;
-    struct subject s = {NULL};
+    struct subject s = {.checkpoint = NULL};
     struct gqa_checkpoint_weights weights;
     struct gqa_weight_source source;
 
