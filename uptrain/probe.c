@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 enum {
-    STEPS = 10,
     WARMUP = 2,
     SEQUENCES = 8, /* that are measured */
 };
@@ -16,7 +15,7 @@ enum { N_RATES = sizeof rates / sizeof *rates, FIRST = 6 };
 static enum gqa_status try_steps(struct gqa_training_run *run, double rate)
 {
     const struct gqa_schedule schedule = {.rate = rate,
-                                          .n_steps = STEPS,
+                                          .n_steps = GQA_PROBE_STEPS,
                                           .warmup = WARMUP,
                                           .decay = GQA_DECAY_LINEAR};
     const struct gqa_sequence **sequences =
@@ -24,12 +23,12 @@ static enum gqa_status try_steps(struct gqa_training_run *run, double rate)
     struct gqa_step_result result;
     enum gqa_status st = sequences ? GQA_OK : gqa_fail_nomem();
 
-    for (uint64_t i = 0; i < STEPS && st == GQA_OK; i++) {
+    for (uint64_t i = 0; i < GQA_PROBE_STEPS && st == GQA_OK; i++) {
         st = gqa_data_step(run->data, i, sequences);
         if (st == GQA_OK)
             st = gqa_trainer_step(run->trainer, &result, sequences, i + 1,
                                   gqa_schedule_rate(&schedule, i));
-        gqa_progress_update(run->bar, i + 1, STEPS);
+        gqa_progress_update(run->bar, i + 1, GQA_PROBE_STEPS);
     }
     free(sequences);
     return st;

@@ -5,6 +5,9 @@
 
 #include "uptrain/run.h"
 
+/* Steps of a rate that is tried. */
+enum { GQA_PROBE_STEPS = 10 };
+
 /*
  * Try some rates for a few steps each, from the state that there is, which is
  * restored, and take the best by the KL on held-out sequences. start: the

@@ -1,4 +1,5 @@
 #include "uptrain/uptrain.h"
+#include "uptrain/probe.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -267,14 +268,16 @@ static enum gqa_status create_trainer(struct gqa_uptraining *u)
 static enum gqa_status create_data(struct gqa_uptraining *u)
 {
     const struct gqa_uptrain_options *o = u->options;
-    const struct gqa_data_options options = {.list = &o->data,
-                                             .batch = o->batch * o->accumulate,
-                                             .length = u->settings.length,
-                                             .n_held_out = o->n_held_out,
-                                             .n_own = u->settings.n_own,
-                                             .temperature = o->temperature,
-                                             .top_k = o->top_k,
-                                             .seed = o->seed};
+    const struct gqa_data_options options = {
+        .list = &o->data,
+        .batch = o->batch * o->accumulate,
+        .length = u->settings.length,
+        .n_held_out = o->n_held_out,
+        .n_steps = gqa_max_u64(o->n_steps, GQA_PROBE_STEPS),
+        .n_own = u->settings.n_own,
+        .temperature = o->temperature,
+        .top_k = o->top_k,
+        .seed = o->seed};
 
     return gqa_data_create(&u->data, &options, gqa_trainer_teacher(u->trainer),
                            u->pair.teacher.network, u->run.bar);
