@@ -50,6 +50,11 @@ GQA_MUST_USE
 enum gqa_status gqa_data_step(struct gqa_data *data, uint64_t step,
                               const struct gqa_sequence **out);
 
+/* Copies of those of the first n steps, behind one another. tokens: empty. */
+GQA_MUST_USE
+enum gqa_status gqa_data_take(struct gqa_data *data, struct gqa_tokens *tokens,
+                              uint64_t n);
+
 /* Lent. */
 const struct gqa_tokens *gqa_data_held_out(const struct gqa_data *data);
 
