@@ -10,8 +10,8 @@
 
 struct gqa_match_options {
     struct gqa_optimiser_options optimiser; /* its clip is not looked at */
-    struct gqa_schedule schedule;           /* rate 0: some are tried, in full */
-    uint64_t accumulate;                    /* batches of a step */
+    struct gqa_schedule schedule; /* rate 0: some are tried, in full */
+    uint64_t accumulate;          /* batches of a step */
 };
 
 /* Both models' block. */

@@ -19,7 +19,8 @@ struct gqa_rate_search {
 };
 
 /* From 1e-3 on: higher ones while they do better; where the first does best,
- * or all that were tried ruin the model, lower ones likewise. Errors those of attempt(). */
+ * or all that were tried ruin the model, lower ones likewise. Errors those of
+ * attempt(). */
 GQA_MUST_USE
 enum gqa_status gqa_rates_search(double *rate,
                                  const struct gqa_rate_search *search);
