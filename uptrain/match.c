@@ -5,6 +5,8 @@
 
 #include "uptrain/rates.h"
 
+#define HIGHEST 3e-2
+
 /* What is being trained of one attention. */
 struct training {
     const struct gqa_match *match;
@@ -234,7 +236,7 @@ static enum gqa_status attempt(void *ctx, double rate, double *error)
 
 static enum gqa_status match(struct training *t, struct gqa_match_result *out)
 {
-    const struct gqa_rate_search search = {t, attempt, out->before};
+    const struct gqa_rate_search search = {t, attempt, out->before, HIGHEST};
     double rate = t->options->schedule.rate, error;
     enum gqa_status st = move(t, t->start, false);
 

@@ -8,6 +8,9 @@
 /* Of the run's steps, those that a rate is tried for. */
 #define SHARE 0.05
 
+/* More does well for a while where there is far to go, and ends worse. */
+#define HIGHEST 3e-3
+
 enum {
     WARMUP_SHARE = 5, /* of these, one in so many leads up to the rate */
     SEQUENCES = 8,    /* that are measured */
@@ -67,7 +70,8 @@ static enum gqa_status attempt(void *ctx, double rate, double *kl)
 enum gqa_status gqa_probe_rates(struct gqa_training_run *run, const void *start)
 {
     struct probe p = {run, start};
-    struct gqa_rate_search search = {.ctx = &p, .attempt = attempt};
+    struct gqa_rate_search search = {
+        .ctx = &p, .attempt = attempt, .highest = HIGHEST};
     struct gqa_fidelity_result before;
     enum gqa_status st = gqa_trainer_measure(
         run->trainer, &before, gqa_data_held_out(run->data), SEQUENCES);

@@ -32,7 +32,8 @@ enum gqa_status gqa_rates_search(double *rate,
     enum gqa_status st =
         search->attempt(search->ctx, rates[FIRST], &values[FIRST]);
 
-    while (st == GQA_OK && best == last && last + 1 < N_RATES) {
+    while (st == GQA_OK && best == last && last + 1 < N_RATES &&
+           rates[last + 1] <= search->highest) {
         last++;
         st = search->attempt(search->ctx, rates[last], &values[last]);
         if (st == GQA_OK && values[last] < values[best])

@@ -15,7 +15,8 @@ struct gqa_rate_search {
     /* *value: what is left to lose behind a few steps at this rate, infinite
      * where it ruins the model. The state must be what it was again. */
     enum gqa_status (*attempt)(void *ctx, double rate, double *value);
-    double start; /* the value before any step */
+    double start;   /* the value before any step */
+    double highest; /* rate that is tried */
 };
 
 /* From 1e-3 on: higher ones while they do better; where the first does best,

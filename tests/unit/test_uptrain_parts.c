@@ -74,13 +74,18 @@ static enum gqa_status attempt(void *ctx, double rate, double *value)
     return GQA_OK;
 }
 
-static double found(struct landscape *l)
+static double found_below(struct landscape *l, double highest)
 {
-    const struct gqa_rate_search search = {l, attempt, 1};
+    const struct gqa_rate_search search = {l, attempt, 1, highest};
     double rate = 0;
 
     ck_assert_int_eq(gqa_rates_search(&rate, &search), GQA_OK);
     return rate;
+}
+
+static double found(struct landscape *l)
+{
+    return found_below(l, 1);
 }
 
 /* As high as pays, and a little more. */
@@ -94,6 +99,7 @@ START_TEST(rate_is_found)
 
     ck_assert_double_eq(found(&up), 1e-2);
     ck_assert_int_eq(up.n_attempts, 4);
+    ck_assert_double_eq(found_below(&up, 3e-3), 3e-3);
     ck_assert_double_eq(found(&down), 1e-5);
     ck_assert_double_eq(found(&near), 3e-3);
     ck_assert_double_eq(found(&far), 1e-3);
