@@ -3,15 +3,15 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "common/bounds.h"
 #include "uptrain/rates.h"
-
-/* Of the run's steps, those that a rate is tried for. */
-#define SHARE 0.05
 
 /* More does well for a while where there is far to go, and ends worse. */
 #define HIGHEST 3e-3
 
 enum {
+    SHARE = 20,       /* of the run's steps one in so many, */
+    LEAST_STEPS = 20, /* or as many, where there are: a rate is tried for */
     WARMUP_SHARE = 5, /* of these, one in so many leads up to the rate */
     SEQUENCES = 8,    /* that are measured */
 };
@@ -24,7 +24,8 @@ struct probe {
 
 static enum gqa_status try_steps(struct gqa_training_run *run, double rate)
 {
-    const uint64_t n = gqa_rates_steps(run->schedule.n_steps, SHARE);
+    const uint64_t all = run->schedule.n_steps;
+    const uint64_t n = gqa_min_u64(gqa_max_u64(all / SHARE, LEAST_STEPS), all);
     const struct gqa_schedule schedule = {.rate = rate,
                                           .n_steps = n,
                                           .warmup = n / WARMUP_SHARE,

@@ -4,19 +4,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/bounds.h"
-
 static const double rates[] = {1e-6, 3e-6, 1e-5, 3e-5, 1e-4,
                                3e-4, 1e-3, 3e-3, 1e-2, 3e-2};
-enum { N_RATES = sizeof rates / sizeof *rates, FIRST = 6, LEAST_STEPS = 10 };
+enum { N_RATES = sizeof rates / sizeof *rates, FIRST = 6 };
 
 /* Of the best's gain, what is nearly as good. */
-#define NEARLY 0.95
-
-uint64_t gqa_rates_steps(uint64_t n_steps, double share)
-{
-    return gqa_max_u64((uint64_t)(share * (double)n_steps), LEAST_STEPS);
-}
+#define NEARLY 0.8
 
 static bool is_nearly(const struct gqa_rate_search *s, double value,
                       double best)

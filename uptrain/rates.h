@@ -6,8 +6,6 @@
 #ifndef GQA_UPTRAIN_RATES_H
 #define GQA_UPTRAIN_RATES_H
 
-#include <stdint.h>
-
 #include "common/status.h"
 
 struct gqa_rate_search {
@@ -25,9 +23,5 @@ struct gqa_rate_search {
 GQA_MUST_USE
 enum gqa_status gqa_rates_search(double *rate,
                                  const struct gqa_rate_search *search);
-
-/* Steps of an attempt: a share of a run of n_steps, 0.05 of it say, and no
- * fewer than tell something. */
-uint64_t gqa_rates_steps(uint64_t n_steps, double share);
 
 #endif
