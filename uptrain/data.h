@@ -33,7 +33,8 @@ struct gqa_data_file {
 struct gqa_data;
 
 /*
- * teacher, network (of it), bar  lent until gqa_data_free().
+ * teacher, network (of it), bar  lent; looked at as long as steps are asked
+ *        for. teacher: NULL where nothing is to be drawn.
  * Errors those of reading tokens and of drawing; GQA_ERR_USAGE: a file has no
  *        position that counts.
  */

@@ -28,35 +28,33 @@ uint64_t gqa_layerwise_data_steps(uint64_t n_steps)
 
 /* --- What is trained ------------------------------------------------------ */
 
-static size_t mark_block(bool *out, const struct gqa_network *network,
-                         const struct gqa_block *b, const bool *trained)
+static size_t add_block(bool *out, const struct gqa_network *network,
+                        const struct gqa_block *b, const bool *trained)
 {
-    size_t n;
+    const size_t n = gqa_match_mark(out, network->model, &b->self, trained);
 
-    memset(out, 0, network->model->n_params * sizeof *out);
-    n = gqa_match_mark(out, network->model, &b->self, trained);
     return b->has_cross
                ? n + gqa_match_mark(out, network->model, &b->cross, trained)
                : n;
 }
 
-size_t gqa_layerwise_keep(bool *trained, const struct gqa_network *network)
+static size_t mark_block(bool *out, const struct gqa_network *network,
+                         const struct gqa_block *b, const bool *trained)
 {
-    const size_t n_params = network->model->n_params;
-    bool *kept = calloc(n_params + 1, sizeof *kept);
+    memset(out, 0, network->model->n_params * sizeof *out);
+    return add_block(out, network, b, trained);
+}
+
+size_t gqa_layerwise_mark(bool *out, const struct gqa_network *network,
+                          const bool *trained)
+{
     size_t n = 0;
 
-    for (size_t i = 0; kept && i < network->n_stacks; i++)
-        for (size_t j = 0; j < network->stacks[i].n_blocks; j++) {
-            const struct gqa_block *b = &network->stacks[i].blocks[j];
-
-            n += gqa_match_mark(kept, network->model, &b->self, trained);
-            if (b->has_cross)
-                n += gqa_match_mark(kept, network->model, &b->cross, trained);
-        }
-    if (kept)
-        memcpy(trained, kept, n_params * sizeof *trained);
-    free(kept);
+    memset(out, 0, network->model->n_params * sizeof *out);
+    for (size_t i = 0; i < network->n_stacks; i++)
+        for (size_t j = 0; j < network->stacks[i].n_blocks; j++)
+            n +=
+                add_block(out, network, &network->stacks[i].blocks[j], trained);
     return n;
 }
 

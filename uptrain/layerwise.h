@@ -30,9 +30,10 @@ struct gqa_layerwise {
  * has more steps. */
 uint64_t gqa_layerwise_data_steps(uint64_t n_steps);
 
-/* What it trains of what is marked: q, k, v and o of attentions. The rest is
- * unmarked; returns how many are left. */
-size_t gqa_layerwise_keep(bool *trained, const struct gqa_network *network);
+/* What it trains of `trained`, q, k, v and o of attentions, in `out`,
+ * [n_params] each; returns how many parameters. */
+size_t gqa_layerwise_mark(bool *out, const struct gqa_network *network,
+                          const bool *trained);
 
 /*
  * values   weights that are trained, as gqa_trainer_get() gives them: those of

@@ -147,8 +147,7 @@ static enum gqa_status check_layers(struct gqa_uptraining *u)
 
     if (!matched)
         return gqa_fail_nomem();
-    memcpy(matched, u->trained, n_params * sizeof *matched);
-    n = gqa_layerwise_keep(matched, u->pair.student.network);
+    n = gqa_layerwise_mark(matched, u->pair.student.network, u->trained);
     if (u->options->n_steps == 0)
         memcpy(u->trained, matched, n_params * sizeof *matched);
     free(matched);
