@@ -248,6 +248,22 @@ enum gqa_status gqa_data_step(struct gqa_data *d, uint64_t step,
     return st;
 }
 
+enum gqa_status gqa_data_take(struct gqa_data *d, struct gqa_tokens *tokens,
+                              uint64_t n)
+{
+    const uint64_t batch = d->options.batch;
+    const struct gqa_sequence **sequences = calloc(batch, sizeof *sequences);
+    enum gqa_status st = sequences ? GQA_OK : gqa_fail_nomem();
+
+    for (uint64_t step = 0; step < n && st == GQA_OK; step++) {
+        st = gqa_data_step(d, step, sequences);
+        for (uint64_t i = 0; i < batch && st == GQA_OK; i++)
+            st = gqa_tokens_copy(tokens, sequences[i]);
+    }
+    free(sequences);
+    return st;
+}
+
 const struct gqa_tokens *gqa_data_held_out(const struct gqa_data *d)
 {
     return &d->held_out;

@@ -34,7 +34,8 @@ struct gqa_data_file {
 struct gqa_data;
 
 /*
- * teacher, network (of it), bar  lent until gqa_data_free().
+ * teacher, network (of it), bar  lent; looked at as long as steps are asked
+ *        for. teacher: NULL where nothing is to be drawn.
  * Errors those of reading tokens and of drawing; GQA_ERR_USAGE: a file has no
  *        position that counts.
  */
@@ -51,6 +52,11 @@ void gqa_data_free(struct gqa_data *data);
 GQA_MUST_USE
 enum gqa_status gqa_data_step(struct gqa_data *data, uint64_t step,
                               const struct gqa_sequence **out);
+
+/* Copies of those of the first n steps, behind one another. tokens: empty. */
+GQA_MUST_USE
+enum gqa_status gqa_data_take(struct gqa_data *data, struct gqa_tokens *tokens,
+                              uint64_t n);
 
 /* Lent. */
 const struct gqa_tokens *gqa_data_held_out(const struct gqa_data *data);

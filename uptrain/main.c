@@ -29,8 +29,8 @@ static int uptrain(const struct gqa_uptrain_options *options)
     struct gqa_uptraining u;
     const enum gqa_status st = gqa_uptrain(&u, options, print);
     const int status = st != GQA_OK ? gqa_cli_trouble(gqa_uptrain_tool.name)
-                       : u.trainer && !u.gained ? GQA_EXIT_CHECK_FAILED
-                                                : GQA_EXIT_OK;
+                       : !options->dry_run && !u.gained ? GQA_EXIT_CHECK_FAILED
+                                                        : GQA_EXIT_OK;
 
     gqa_uptraining_clear(&u);
     return status;
