@@ -70,8 +70,8 @@ static json_t *describe_data(const struct gqa_uptrain_options *o,
 
     for (size_t i = 0; i < o->data.n; i++)
         json_array_append_new(
-            out,
-            describe_item(&o->data.items[i], gqa_data_file(data, i), settings));
+            out, describe_item(&o->data.items[i],
+                               data ? gqa_data_file(data, i) : NULL, settings));
     return out;
 }
 

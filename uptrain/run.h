@@ -17,9 +17,10 @@ struct gqa_run_limits {
 
 struct gqa_training_run {
     /* All lent. */
+    struct gqa_ranks *ranks;
     struct gqa_trainer *trainer;
     struct gqa_data *data;
-    const struct gqa_saved *saved; /* NULL: states are not kept */
+    const struct gqa_saved *saved; /* NULL: states are not kept, here */
     struct gqa_run_log *log;
     struct gqa_progress *bar;
     uint64_t batch; /* sequences of a step */

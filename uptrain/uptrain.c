@@ -20,6 +20,7 @@
 #include "uptrain/convert_first.h"
 #include "uptrain/describe.h"
 #include "uptrain/page.h"
+#include "uptrain/ranks_run.h"
 #include "uptrain/trained.h"
 #include "uptrain/weights.h"
 
@@ -141,8 +142,8 @@ static enum gqa_status open_made(struct gqa_uptraining *u)
 static enum gqa_status plan(struct gqa_uptraining *u)
 {
     const struct gqa_uptrain_options *o = u->options;
-    enum gqa_status st = gqa_train_device_open(&u->device, o->device, o->dtype,
-                                               o->common.n_threads);
+    enum gqa_status st = gqa_train_device_open(
+        &u->device, o->device, o->ordinal, o->dtype, o->common.n_threads);
 
     if (st != GQA_OK)
         return st;
@@ -168,7 +169,7 @@ static enum gqa_status prepare(struct gqa_uptraining *u)
     if (!u->trained)
         return gqa_fail_nomem();
     st = gqa_trained_mark(u->trained, o->train, &facts);
-    if (st == GQA_OK)
+    if (st == GQA_OK && gqa_ranks_is_first(u->ranks))
         st = try_output(u);
     if (st == GQA_OK && o->html_path)
         st = gqa_atomic_try_file(o->html_path, o->force);
@@ -256,8 +257,9 @@ static enum gqa_status create_trainer(struct gqa_uptraining *u)
         .optimiser = {.kind = (enum gqa_optimiser_kind)o->optimiser,
                       .decay = o->weight_decay,
                       .clip = o->clip},
-        .batch = o->batch,
-        .accumulate = o->accumulate,
+        .ranks = u->ranks,
+        .batch = u->settings.batch,
+        .n_sequences = o->batch * o->accumulate,
         .length = u->settings.length};
 
     return gqa_trainer_create(&u->trainer, &u->device, &u->pair, u->trained,
@@ -267,7 +269,8 @@ static enum gqa_status create_trainer(struct gqa_uptraining *u)
 static enum gqa_status create_data(struct gqa_uptraining *u)
 {
     const struct gqa_uptrain_options *o = u->options;
-    const struct gqa_data_options options = {.list = &o->data,
+    const struct gqa_data_options options = {.ranks = u->ranks,
+                                             .list = &o->data,
                                              .batch = o->batch * o->accumulate,
                                              .length = u->settings.length,
                                              .n_held_out = o->n_held_out,
@@ -286,6 +289,7 @@ static enum gqa_status create_run(struct gqa_uptraining *u)
     struct gqa_training_run *run = &u->run;
     enum gqa_status st = gqa_history_create(&run->history, o->n_steps);
 
+    run->ranks = u->ranks;
     run->trainer = u->trainer;
     run->data = u->data;
     run->batch = o->batch * o->accumulate;
@@ -302,10 +306,12 @@ static enum gqa_status create_run(struct gqa_uptraining *u)
         st = gqa_fail_nomem();
     if (st != GQA_OK || !o->checkpoint)
         return st;
+    patience = PATIENCE;
+    if (!gqa_ranks_is_first(u->ranks))
+        return GQA_OK;
     u->what = gqa_run_what(o, &u->settings, &u->pair, u->data, &u->device.info);
     u->saved = (struct gqa_saved){.folder = o->checkpoint, .what = u->what};
     run->saved = &u->saved;
-    patience = PATIENCE;
     st = gqa_json_check();
     return st == GQA_OK ? gqa_saved_prepare(&u->saved) : st;
 }
@@ -327,16 +333,31 @@ static enum gqa_status write_page(const struct gqa_uptraining *u)
                             &u->run.history));
 }
 
+/* All ranks do the same, on devices that can be joined. */
+static enum gqa_status join(struct gqa_uptraining *u)
+{
+    json_t *what =
+        gqa_run_what(u->options, &u->settings, &u->pair, NULL, &u->device.info);
+    enum gqa_status st = gqa_ranks_check_what(u->ranks, what);
+
+    json_decref(what);
+    return st == GQA_OK
+               ? gqa_ranks_use(u->ranks, u->device.backend, u->device.device)
+               : st;
+}
+
 static enum gqa_status train(struct gqa_uptraining *u)
 {
     enum gqa_status st;
 
-    if ((st = create_trainer(u)) != GQA_OK || (st = create_data(u)) != GQA_OK ||
-        (st = create_run(u)) != GQA_OK)
+    if ((st = join(u)) != GQA_OK || (st = create_trainer(u)) != GQA_OK ||
+        (st = create_data(u)) != GQA_OK || (st = create_run(u)) != GQA_OK)
         return st;
     st = gqa_training_run(&u->run);
     patience = 0;
     u->gained = u->run.history.best > 0;
+    if (st == GQA_OK || (st == GQA_ERR_FORMAT && u->gained))
+        st = gqa_ranks_finish(u->ranks, st);
     return st;
 }
 
@@ -363,12 +384,14 @@ static enum gqa_status go(struct gqa_uptraining *u)
     if (st != GQA_OK)
         return st;
     if (o->dry_run)
-        return u->report(u);
+        return gqa_ranks_is_first(u->ranks) ? u->report(u) : GQA_OK;
     if ((st = gqa_progress_create(&u->run.bar, o->common.log_level)) !=
             GQA_OK ||
         (st = gqa_run_log_open(&u->run.log, o->log_path)) != GQA_OK)
         return st;
     st = train(u);
+    if (!gqa_ranks_is_first(u->ranks))
+        return st;
     if (st == GQA_ERR_FORMAT && u->gained)
         return rescue(u);
     if (st != GQA_OK || (st = write_page(u)) != GQA_OK)
@@ -378,13 +401,15 @@ static enum gqa_status go(struct gqa_uptraining *u)
 
 enum gqa_status gqa_uptrain(
     struct gqa_uptraining *out, const struct gqa_uptrain_options *options,
+    struct gqa_ranks *ranks,
     enum gqa_status (*report)(const struct gqa_uptraining *u))
 {
     enum gqa_status st, closed;
 
-    *out = (struct gqa_uptraining){.options = options, .report = report};
+    *out = (struct gqa_uptraining){
+        .options = options, .ranks = ranks, .report = report};
     gqa_interrupt_catch(clean_up);
-    st = go(out);
+    st = gqa_ranks_explain(ranks, go(out));
     gqa_progress_free(out->run.bar);
     out->run.bar = NULL;
     closed = gqa_run_log_close(out->run.log);
@@ -399,6 +424,7 @@ void gqa_uptraining_clear(struct gqa_uptraining *u)
     json_decref(u->what);
     gqa_data_free(u->data);
     gqa_trainer_free(u->trainer);
+    gqa_ranks_let_go(u->ranks);
     gqa_train_device_close(&u->device);
     free(u->trained);
     gqa_pair_close(&u->pair);

@@ -10,10 +10,13 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "runtime/cuda/back.cuh"
 #include "runtime/cuda/device.cuh"
 #include "runtime/cuda/nccl.cuh"
+
+enum { PATIENCE_S = 3 };
 
 struct gqa_communicator {
     struct gqa_device *device;
@@ -132,9 +135,15 @@ static enum gqa_status join(struct gqa_device *device,
     return st;
 }
 
+/* Who holds the lock may be what waits for ever: it is not waited for long. */
 static void give_up(struct gqa_communicator *c)
 {
-    pthread_mutex_lock(&c->lock);
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += PATIENCE_S;
+    if (pthread_mutex_timedlock(&c->lock, &until) != 0)
+        return;
     if (c->comm)
         (void)nccl.comm_abort(c->comm);
     c->comm = NULL;
