@@ -379,7 +379,8 @@ static enum gqa_status rescue(struct gqa_uptraining *u)
 static enum gqa_status go(struct gqa_uptraining *u)
 {
     const struct gqa_uptrain_options *o = u->options;
-    enum gqa_status st = prepare(u);
+    /* What all would say the first one says. */
+    enum gqa_status st = gqa_ranks_agree(u->ranks, prepare(u));
 
     if (st != GQA_OK)
         return st;
