@@ -205,6 +205,8 @@ static json_t *describe_training(const struct gqa_uptrain_options *o,
     json_object_set_new(out, "kl_after", rounded(gqa_history_best(h)->kl));
     json_object_set_new(out, "curve", describe_curve(h));
     json_object_set_new(out, "device", json_string(device->name));
+    if (o->n_ranks > 1)
+        json_object_set_new(out, "ranks", integer(o->n_ranks));
     json_object_set_new(out, "dtype",
                         json_string(gqa_dtype_name(device->real)));
     json_object_set_new(out, "software", software_of(device));

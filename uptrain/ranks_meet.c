@@ -17,7 +17,9 @@
 enum {
     TICK_MS = 100,
     HELLO_MS = 5000, /* that who connects has to say who he is */
-    /* Seconds of silence of a host, and of tries after it. */
+    /* Silence of a host, while something is sent, and else: seconds, and
+     * tries after them. */
+    SILENCE_MS = 40000,
     IDLE_S = 20,
     RETRY_S = 5,
     N_RETRIES = 4,
@@ -46,6 +48,7 @@ static void set(int fd, int level, int option, int value)
 static void tune(int fd)
 {
     set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, SILENCE_MS);
     set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     set(fd, IPPROTO_TCP, TCP_KEEPIDLE, IDLE_S);
     set(fd, IPPROTO_TCP, TCP_KEEPINTVL, RETRY_S);
