@@ -68,7 +68,7 @@ static bool say(int fd, const struct gqa_rank_word *word)
 
 bool gqa_ranks_end(struct gqa_ranks *r, enum gqa_status st)
 {
-    struct gqa_rank_word word = {.status = st};
+    struct gqa_rank_word word = {.status = (int32_t)st};
     bool is_told, was_heard = false;
 
     if (!r)
@@ -156,7 +156,7 @@ static enum gqa_status gather(struct gqa_ranks *r, struct gqa_rank_word *worst)
 
 enum gqa_status gqa_ranks_agree(struct gqa_ranks *r, enum gqa_status st)
 {
-    struct gqa_rank_word word = {.status = st};
+    struct gqa_rank_word word = {.status = (int32_t)st};
     enum gqa_status sent;
 
     if (!r)

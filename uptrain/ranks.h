@@ -1,6 +1,6 @@
 /*
  * The processes of a run, a device each: *ranks*, counted from 0. The first
- * reads data, measures, keeps states, prints and writes; all draw, train and
+ * reads data, keeps states, prints and writes; all draw, train, measure and
  * hold the same weights.
  *
  * Each is joined to the first by two sockets: one for what all do together, in

@@ -1,5 +1,6 @@
 #include "uptrain/trainer.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include "common/log.h"
 #include "runtime/back/masters.h"
 #include "uptrain/batch.h"
+#include "uptrain/ranks_compared.h"
 
 /* Sums on the device: of the loss (gqa_loss_op), and the squares of all
  * gradients. */
@@ -362,14 +364,15 @@ enum gqa_status gqa_trainer_step(struct gqa_trainer *t,
 
 struct measuring {
     struct gqa_trainer *trainer;
-    struct gqa_fidelity *fidelity;
-    uint64_t first; /* number of the batch's first sequence */
+    uint64_t first;                /* number of the batch's first sequence */
+    struct gqa_compared *compared; /* [room] */
+    uint64_t n, room;
 };
 
 static enum gqa_status add_rows(void *ctx, uint64_t row, uint64_t n,
                                 const struct gqa_logit_comparison *rows)
 {
-    const struct measuring *m = ctx;
+    struct measuring *m = ctx;
     const struct gqa_train_batch *b = &m->trainer->batch;
 
     if (gqa_interrupt_pending())
@@ -379,10 +382,11 @@ static enum gqa_status add_rows(void *ctx, uint64_t row, uint64_t n,
 
         if (b->weights[at] == 0)
             continue;
-        gqa_fidelity_add_compared(
-            m->fidelity, &rows[i], b->labels[at] >= 0,
-            (struct gqa_place){m->first + at / b->tape.length,
-                               at % b->tape.length});
+        assert(m->n < m->room);
+        m->compared[m->n++] = (struct gqa_compared){
+            .comparison = rows[i],
+            .place = {m->first + at / b->tape.length, at % b->tape.length},
+            .has_next = b->labels[at] >= 0};
     }
     return GQA_OK;
 }
@@ -410,24 +414,25 @@ static enum gqa_status measure_batch(struct measuring *m,
     return st;
 }
 
-static enum gqa_status measure(struct gqa_trainer *t,
-                               struct gqa_fidelity_result *out,
-                               const struct gqa_tokens *tokens, uint64_t n)
+/* This rank's part of the first n sequences. */
+static enum gqa_status measure_part(struct measuring *m,
+                                    const struct gqa_tokens *tokens, uint64_t n)
 {
-    struct measuring m = {.trainer = t};
-    enum gqa_status st;
+    const uint64_t batch = m->trainer->options.batch;
+    uint64_t first, end;
+    enum gqa_status st = GQA_OK;
 
-    n = n == 0 ? tokens->n : gqa_min_u64(n, tokens->n);
-    st = gqa_fidelity_create(&m.fidelity, t->pair->student.network->vocab_size,
-                             n, gqa_tokens_n_positions(tokens));
-    for (uint64_t i = 0; i < n && st == GQA_OK; i += t->options.batch) {
-        m.first = i;
-        st = measure_batch(&m, tokens->sequences + i,
-                           gqa_min_u64(t->options.batch, n - i));
+    end = gqa_ranks_part(m->trainer->options.ranks, n, &first) + first;
+    for (uint64_t i = first; i < end; i++)
+        m->room += tokens->sequences[i].n_decoder;
+    m->compared = calloc((size_t)m->room + 1, sizeof *m->compared);
+    if (!m->compared)
+        return gqa_fail_nomem();
+    for (uint64_t i = first; i < end && st == GQA_OK; i += batch) {
+        m->first = i;
+        st = measure_batch(m, tokens->sequences + i,
+                           gqa_min_u64(batch, end - i));
     }
-    if (st == GQA_OK)
-        gqa_fidelity_finish(m.fidelity, out);
-    gqa_fidelity_free(m.fidelity);
     return st;
 }
 
@@ -455,14 +460,25 @@ enum gqa_status gqa_trainer_measure(struct gqa_trainer *t,
                                     const struct gqa_tokens *tokens, uint64_t n)
 {
     struct gqa_ranks *ranks = t->options.ranks;
+    struct measuring m = {.trainer = t};
+    struct gqa_fidelity *fidelity = NULL;
     enum gqa_status st = ranks ? check_alike(t) : GQA_OK;
 
     if (st != GQA_OK)
         return st;
-    if (gqa_ranks_is_first(ranks))
-        st = measure(t, out, tokens, n);
+    n = n == 0 ? tokens->n : gqa_min_u64(n, tokens->n);
+    st = gqa_fidelity_create(&fidelity, t->pair->student.network->vocab_size, n,
+                             gqa_tokens_n_positions(tokens));
+    if (st == GQA_OK)
+        st = measure_part(&m, tokens, n);
     st = gqa_ranks_agree(ranks, st);
-    return st == GQA_OK ? gqa_ranks_tell(ranks, 0, out, sizeof *out) : st;
+    if (st == GQA_OK)
+        st = gqa_ranks_add_compared(ranks, fidelity, m.compared, m.n);
+    if (st == GQA_OK)
+        gqa_fidelity_finish(fidelity, out);
+    gqa_fidelity_free(fidelity);
+    free(m.compared);
+    return st;
 }
 
 /* --- Weights -------------------------------------------------------------- */
