@@ -19,6 +19,7 @@
 #define GQA_RUNTIME_BACKEND_H
 
 #include "common/status.h"
+#include "runtime/collective.h"
 #include "runtime/gradients.h"
 #include "runtime/ops.h"
 
@@ -57,6 +58,8 @@ struct gqa_backend {
     const char *name;
     /* Backwards; NULL: the device cannot train. */
     const struct gqa_gradient_ops *gradients;
+    /* With other processes' devices; NULL: see collective.h. */
+    const struct gqa_collective_ops *collectives;
     /* What alloc() gives is memory of the host and may be written where it
      * is. There is no staging then: its functions are NULL. */
     bool in_place;

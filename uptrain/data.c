@@ -11,6 +11,7 @@
 #include "runtime/data/sample.h"
 #include "uptrain/data_file.h"
 #include "uptrain/order.h"
+#include "uptrain/ranks_tokens.h"
 
 /* Drawn at a time, at least. */
 enum { BLOCK = 64, N_BLOCKS = 2 };
@@ -74,7 +75,7 @@ static enum gqa_status own_create(struct own *own, const struct gqa_data *d)
     own->block = gqa_max_u64(
         gqa_max_u64(BLOCK, d->options.batch),
         gqa_session_n_drawn(d->teacher, d->options.length, d->options.length));
-    own->n_blocks = N_BLOCKS;
+    own->n_blocks = N_BLOCKS * gqa_ranks_n(d->options.ranks);
     if (d->options.n_own > 0) {
         own->block = gqa_min_u64(own->block, own->n);
         own->n_blocks = (own->n + own->block - 1) / own->block;
@@ -84,23 +85,48 @@ static enum gqa_status own_create(struct own *own, const struct gqa_data *d)
     return own->blocks && own->numbers ? GQA_OK : gqa_fail_nomem();
 }
 
+/*
+ * A round: as many blocks as there are ranks, each drawn by one of them as it
+ * would be by one alone, and given to the others.
+ */
+static enum gqa_status draw_round(struct own *own, const struct gqa_data *d,
+                                  uint64_t number)
+{
+    struct gqa_ranks *ranks = d->options.ranks;
+    const unsigned n = gqa_ranks_n(ranks);
+    const uint64_t first = number - number % n;
+    const uint64_t end = gqa_min_u64(first + n, (own->n - 1) / own->block + 1);
+    const uint64_t mine = first + gqa_ranks_rank(ranks);
+    enum gqa_status st = GQA_OK;
+
+    for (uint64_t i = first; i < end; i++) {
+        gqa_tokens_clear(&own->blocks[i % own->n_blocks]);
+        own->numbers[i % own->n_blocks] = 0;
+    }
+    if (mine < end)
+        st = draw(&own->blocks[mine % own->n_blocks], d, "own",
+                  mine * own->block,
+                  gqa_min_u64(own->block, own->n - mine * own->block));
+    st = gqa_ranks_agree(ranks, st);
+    for (uint64_t i = first; i < end && st == GQA_OK; i++) {
+        st = gqa_ranks_tell_tokens(ranks, (unsigned)(i - first),
+                                   &own->blocks[i % own->n_blocks]);
+        if (st == GQA_OK)
+            own->numbers[i % own->n_blocks] = i + 1;
+    }
+    return st;
+}
+
 static enum gqa_status own_at(const struct gqa_sequence **out, struct own *own,
                               const struct gqa_data *d, uint64_t index)
 {
     const uint64_t number = index / own->block;
     const uint64_t at = number % own->n_blocks;
-    const uint64_t first = number * own->block;
     enum gqa_status st;
 
-    if (own->numbers[at] != number + 1) {
-        gqa_tokens_clear(&own->blocks[at]);
-        own->numbers[at] = 0;
-        st = draw(&own->blocks[at], d, "own", first,
-                  gqa_min_u64(own->block, own->n - first));
-        if (st != GQA_OK)
-            return st;
-        own->numbers[at] = number + 1;
-    }
+    if (own->numbers[at] != number + 1 &&
+        (st = draw_round(own, d, number)) != GQA_OK)
+        return st;
     *out = &own->blocks[at].sequences[index % own->block];
     return GQA_OK;
 }
@@ -110,6 +136,21 @@ static enum gqa_status own_at(const struct gqa_sequence **out, struct own *own,
 static bool is_own(const struct source *s)
 {
     return s->item->kind == GQA_DATA_SELF;
+}
+
+/* By the first rank, which alone may have it. */
+static enum gqa_status read_file(struct gqa_data *d, struct source *s)
+{
+    struct gqa_ranks *ranks = d->options.ranks;
+    enum gqa_status st = GQA_OK;
+
+    if (gqa_ranks_is_first(ranks))
+        st = gqa_data_file_read(&s->tokens, s->file.digest, s->item, d->teacher,
+                                d->network, d->options.length, d->options.seed);
+    st = gqa_ranks_agree(ranks, st);
+    if (st == GQA_OK)
+        st = gqa_ranks_tell(ranks, 0, s->file.digest, sizeof s->file.digest);
+    return st == GQA_OK ? gqa_ranks_tell_tokens(ranks, 0, &s->tokens) : st;
 }
 
 static enum gqa_status open_source(struct gqa_data *d, struct source *s,
@@ -126,15 +167,18 @@ static enum gqa_status open_source(struct gqa_data *d, struct source *s,
         if (st == GQA_OK && n_held_out > 0) {
             struct gqa_tokens drawn = {NULL, 0};
 
-            st = draw(&drawn, d, "held out", 0, n_held_out);
+            if (gqa_ranks_is_first(d->options.ranks))
+                st = draw(&drawn, d, "held out", 0, n_held_out);
+            st = gqa_ranks_agree(d->options.ranks, st);
+            if (st == GQA_OK)
+                st = gqa_ranks_tell_tokens(d->options.ranks, 0, &drawn);
             if (st == GQA_OK)
                 st = gqa_tokens_move(&d->held_out, &drawn);
             gqa_tokens_clear(&drawn);
         }
         return st;
     }
-    st = gqa_data_file_read(&s->tokens, s->file.digest, s->item, d->teacher,
-                            d->network, d->options.length, d->options.seed);
+    st = read_file(d, s);
     if (st == GQA_OK)
         st = gqa_data_hold_out(&d->held_out, &s->file.n_held_out, &s->tokens,
                                n_held_out);

@@ -1,7 +1,8 @@
 /*
  * Sequences to train on, step by step, and those held out: from files, and
  * drawn by the teacher. Which sequence a step sees depends on the options and
- * the step alone.
+ * the step alone. All ranks have all sequences: files are read by the first,
+ * what is drawn is drawn by all, and each makes the same calls.
  */
 #ifndef GQA_UPTRAIN_DATA_H
 #define GQA_UPTRAIN_DATA_H
@@ -10,8 +11,10 @@
 #include "runtime/data/tokens.h"
 #include "runtime/runtime.h"
 #include "uptrain/data_list.h"
+#include "uptrain/ranks.h"
 
 struct gqa_data_options {
+    struct gqa_ranks *ranks;          /* lent; see ranks.h */
     const struct gqa_data_list *list; /* lent; at least one item */
     uint64_t batch;                   /* sequences of a step */
     uint64_t n_steps;                 /* that may be asked for */

@@ -70,8 +70,8 @@ static json_t *describe_data(const struct gqa_uptrain_options *o,
 
     for (size_t i = 0; i < o->data.n; i++)
         json_array_append_new(
-            out,
-            describe_item(&o->data.items[i], gqa_data_file(data, i), settings));
+            out, describe_item(&o->data.items[i],
+                               data ? gqa_data_file(data, i) : NULL, settings));
     return out;
 }
 
@@ -223,6 +223,8 @@ static json_t *describe_training(const struct gqa_uptrain_options *o,
         json_object_set_new(out, "layers", describe_matches(h));
     json_object_set_new(out, "curve", describe_curve(h));
     json_object_set_new(out, "device", json_string(device->name));
+    if (o->n_ranks > 1)
+        json_object_set_new(out, "ranks", integer(o->n_ranks));
     json_object_set_new(out, "dtype",
                         json_string(gqa_dtype_name(device->real)));
     json_object_set_new(out, "software", software_of(device));

@@ -16,11 +16,13 @@ static enum gqa_status open_cuda(struct gqa_train_device *d,
 }
 
 enum gqa_status gqa_train_device_open(struct gqa_train_device *out, int asked,
-                                      int dtype, unsigned n_threads)
+                                      unsigned ordinal, int dtype,
+                                      unsigned n_threads)
 {
     const struct gqa_device_options options = {
         .real = dtype == GQA_TRAIN_DTYPE_AUTO ? GQA_F32 : (enum gqa_dtype)dtype,
-        .n_threads = n_threads};
+        .n_threads = n_threads,
+        .ordinal = ordinal};
     enum gqa_status st = GQA_ERR_UNSUPPORTED;
 
     if (asked != GQA_LEARN_CPU)

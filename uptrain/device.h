@@ -14,14 +14,15 @@ struct gqa_train_device {
 };
 
 /*
- * asked: enum gqa_learning_device; dtype: of activations and products, masters
- * being float32 or float64. out: zeroed; end it with
+ * asked: enum gqa_learning_device; ordinal: of GPUs; dtype: of activations and
+ * products, masters being float32 or float64. out: zeroed; end it with
  * gqa_train_device_close(), also after an error. Errors those of backends;
  * GQA_ERR_UNSUPPORTED: it cannot train.
  */
 GQA_MUST_USE
 enum gqa_status gqa_train_device_open(struct gqa_train_device *out, int asked,
-                                      int dtype, unsigned n_threads);
+                                      unsigned ordinal, int dtype,
+                                      unsigned n_threads);
 void gqa_train_device_close(struct gqa_train_device *device);
 
 #endif

@@ -43,13 +43,12 @@ static void add_params(struct gqa_estimate *e,
 /* What a tape of a model takes. trained: NULL: it does not go back. */
 static enum gqa_status add_run(struct gqa_estimate *e,
                                const struct gqa_network *network,
-                               const struct gqa_uptrain_options *o,
                                const struct gqa_settings *settings,
                                const bool *trained,
                                const struct gqa_train_device *device)
 {
     const struct gqa_tape_options options = {
-        .n_sequences = o->batch,
+        .n_sequences = settings->batch,
         .length = settings->length,
         .encoder_length = network->n_stacks > 1 ? settings->length : 0,
         .trained = trained};
@@ -85,10 +84,10 @@ enum gqa_status gqa_estimate_make(struct gqa_estimate *out,
         .step_tokens = o->batch * o->accumulate * settings->length};
     add_params(out, o, pair, trained,
                device->info.real == GQA_F64 ? sizeof(double) : sizeof(float));
-    st = add_run(out, pair->teacher.network, o, settings, NULL, device);
-    return st == GQA_OK ? add_run(out, pair->student.network, o, settings,
-                                  trained, device)
-                        : st;
+    st = add_run(out, pair->teacher.network, settings, NULL, device);
+    return st == GQA_OK
+               ? add_run(out, pair->student.network, settings, trained, device)
+               : st;
 }
 
 enum gqa_status gqa_estimate_check(const struct gqa_estimate *e,

@@ -3,6 +3,7 @@
 
 #include "common/cli.h"
 #include "common/json.h"
+#include "uptrain/ranks_begin.h"
 #include "uptrain/summary.h"
 
 /* The last thing before an output appears: what it says must arrive. */
@@ -24,16 +25,29 @@ static enum gqa_status print(const struct gqa_uptraining *u)
     return gqa_cli_flush();
 }
 
-static int uptrain(const struct gqa_uptrain_options *options)
+/* What failed is said once, by one of all ranks. */
+static int trouble(bool is_told)
 {
-    struct gqa_uptraining u;
-    const enum gqa_status st = gqa_uptrain(&u, options, print);
-    const int status = st != GQA_OK ? gqa_cli_trouble(gqa_uptrain_tool.name)
-                       : !options->dry_run && !u.gained ? GQA_EXIT_CHECK_FAILED
-                                                        : GQA_EXIT_OK;
+    return is_told ? GQA_EXIT_TROUBLE : gqa_cli_trouble(gqa_uptrain_tool.name);
+}
 
+static int uptrain(struct gqa_uptrain_options *options)
+{
+    struct gqa_ranks_begun begun;
+    struct gqa_uptraining u;
+    enum gqa_status st = gqa_ranks_begin(&begun, options);
+    bool is_told;
+    int status;
+
+    if (st != GQA_OK)
+        return trouble(gqa_ranks_begun_end(&begun, st));
+    st = gqa_uptrain(&u, options, begun.ranks, print);
+    status = !gqa_ranks_is_first(begun.ranks) ? GQA_EXIT_OK
+             : !options->dry_run && !u.gained ? GQA_EXIT_CHECK_FAILED
+                                              : GQA_EXIT_OK;
     gqa_uptraining_clear(&u);
-    return status;
+    is_told = gqa_ranks_begun_end(&begun, st);
+    return st == GQA_OK ? status : trouble(is_told);
 }
 
 int main(int argc, char **argv)

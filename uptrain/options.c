@@ -325,6 +325,14 @@ static const struct gqa_option rows[] = {
      .offset = AT(device),
      .choices = backends,
      .help = "auto (a GPU where there is one), cpu, cuda"},
+    {.name = "gpus",
+     .kind = GQA_OPTION_COUNT,
+     .value = "N",
+     .offset = AT(n_gpus),
+     .min = 1,
+     .max = 64,
+     .help = "GPUs of this host that share each step, a process for each "
+             "(mpirun starts them on several hosts)"},
     {.name = "dtype",
      .kind = GQA_OPTION_CHOICE,
      .value = "TYPE",
@@ -463,6 +471,10 @@ static enum gqa_status check_together(const struct gqa_uptrain_options *o)
     if (gqa_uptrain_given(o, "temperature") && !(o->temperature > 0))
         return gqa_fail(GQA_ERR_USAGE,
                         "option --temperature: for 0, give --top-k 1");
+    if (o->n_gpus > 0 && o->device == GQA_LEARN_CPU)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "options --gpus and --backend cpu exclude each other; "
+                        "mpirun starts ranks on processors");
     if (o->warmup > o->n_steps)
         return gqa_fail(GQA_ERR_USAGE,
                         "option --warmup: there are only %llu steps",
@@ -486,6 +498,7 @@ enum gqa_status gqa_uptrain_options_parse(struct gqa_uptrain_options *out,
     *out = (struct gqa_uptrain_options){
         .settings = {.level = 1, .shard_bytes = DEFAULT_SHARD_BYTES},
         .dtype = GQA_TRAIN_DTYPE_AUTO,
+        .n_ranks = 1,
         .batch = DEFAULT_BATCH,
         .accumulate = 1,
         .n_steps = DEFAULT_STEPS,

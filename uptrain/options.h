@@ -18,8 +18,11 @@ struct gqa_uptrain_options {
     const struct gqa_writer *writer; /* by the name of output */
     struct gqa_output_settings settings;
     bool force, dry_run, write_start;
-    int device; /* enum gqa_learning_device */
-    int dtype;  /* enum gqa_dtype, or GQA_TRAIN_DTYPE_AUTO */
+    int device;      /* enum gqa_learning_device */
+    uint64_t n_gpus; /* 0: not given */
+    /* Of this process, by gqa_ranks_begin(). */
+    unsigned ordinal, n_ranks;
+    int dtype; /* enum gqa_dtype, or GQA_TRAIN_DTYPE_AUTO */
 
     struct gqa_data_list data; /* owned */
     double temperature;        /* of what the teacher draws; 0: 1 */

@@ -9,6 +9,7 @@
 #include "common/interrupt.h"
 #include "common/log.h"
 #include "uptrain/probe.h"
+#include "uptrain/ranks_run.h"
 
 /* What a run is in the middle of. */
 struct going {
@@ -107,7 +108,9 @@ static bool is_over(const struct going *g)
     return h->n_steps >= h->room ||
            (l->until_kl >= 0 && gqa_history_best(h)->kl <= l->until_kl) ||
            (l->budget_s > 0 &&
-            g->before_s + gqa_clock_s() - g->start_s >= l->budget_s);
+            gqa_ranks_decide(run->ranks,
+                             g->before_s + gqa_clock_s() - g->start_s >=
+                                 l->budget_s));
 }
 
 /* What is due behind a step: the state, a measure. */
@@ -164,6 +167,9 @@ static enum gqa_status start(struct going *g)
     if (run->saved)
         st = gqa_saved_read(&run->resumed, run->saved, run->trainer, h,
                             run->best);
+    st = gqa_ranks_agree(run->ranks, st);
+    if (st == GQA_OK)
+        st = gqa_ranks_take_up(run->ranks, &run->resumed, run->trainer, h);
     if (st == GQA_OK && run->resumed) {
         g->before_s = h->seconds;
         gqa_info("going on behind step %" PRIu64, h->n_steps);

@@ -18,9 +18,10 @@ struct gqa_run_limits {
 
 struct gqa_training_run {
     /* All lent. */
+    struct gqa_ranks *ranks;
     struct gqa_trainer *trainer;
     struct gqa_data *data;
-    const struct gqa_saved *saved; /* NULL: states are not kept */
+    const struct gqa_saved *saved; /* NULL: states are not kept, here */
     /* The first stage, its tokens left open; NULL: there is none. */
     const struct gqa_layerwise *layerwise;
     struct gqa_run_log *log;

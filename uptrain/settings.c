@@ -11,7 +11,12 @@ struct gqa_settings gqa_settings_choose(const struct gqa_uptrain_options *o,
     const uint64_t t = pair->teacher.network->max_positions;
     const uint64_t s = pair->student.network->max_positions;
     const uint64_t needed = o->n_steps * o->batch * o->accumulate;
-    struct gqa_settings out = {.length = o->length, .n_own = o->n_own};
+    /* What a rank has of a step. */
+    const uint64_t part =
+        (o->batch * o->accumulate + o->n_ranks - 1) / o->n_ranks;
+    struct gqa_settings out = {.length = o->length,
+                               .batch = gqa_min_u64(o->batch, part),
+                               .n_own = o->n_own};
 
     if (out.length == 0)
         out.length = backend->in_place ? CPU_LENGTH : DEVICE_LENGTH;

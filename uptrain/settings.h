@@ -7,6 +7,7 @@
 
 struct gqa_settings {
     uint64_t length; /* tokens of a sequence, as both models can run */
+    uint64_t batch;  /* sequences that a rank runs at a time, at most */
     uint64_t n_own;  /* sequences that the teacher draws; 0: new ones always */
 };
 

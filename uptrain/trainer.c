@@ -1,5 +1,6 @@
 #include "uptrain/trainer.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include "common/log.h"
 #include "runtime/back/masters.h"
 #include "uptrain/batch.h"
+#include "uptrain/ranks_compared.h"
 
 /* Sums on the device: of the loss (gqa_loss_op), and the squares of all
  * gradients. */
@@ -187,19 +189,23 @@ static enum gqa_status run_both(struct gqa_trainer *t, bool teacher)
 
 static enum gqa_status accumulate(struct gqa_trainer *t,
                                   const struct gqa_sequence *const *sequences,
-                                  double weight)
+                                  uint64_t n, double weight)
 {
     const bool teacher = gqa_loss_wants_teacher(&t->options.loss);
     const struct gqa_loss_rows rows = {t->batch.labels, t->batch.weights};
     enum gqa_status st;
 
-    gqa_train_batch_fill(&t->batch, sequences, t->options.batch, start_token(t),
-                         weight);
+    gqa_train_batch_fill(&t->batch, sequences, n, start_token(t), weight);
     st = run_both(t, teacher);
     if (st == GQA_OK)
         st = gqa_loss_back(t->loss, &t->options.loss, t->teacher_tape,
                            t->student_tape, &rows, t->sums);
     return st == GQA_OK ? gqa_tape_back(t->student_tape) : st;
+}
+
+static uint64_t trainee_values(const struct gqa_trainer *t, size_t i)
+{
+    return t->trainees[i].n_rows * t->trainees[i].n_cols;
 }
 
 static enum gqa_status clean(struct gqa_trainer *t)
@@ -221,8 +227,7 @@ static enum gqa_status is_finite(bool *out, struct gqa_trainer *t, size_t i)
 
     if (st == GQA_OK)
         st = t->backend->gradients->norm2(
-            t->device, t->sums, t->trainees[i].gradients,
-            t->trainees[i].n_rows * t->trainees[i].n_cols);
+            t->device, t->sums, t->trainees[i].gradients, trainee_values(t, i));
     if (st == GQA_OK)
         st = t->backend->download(t->device, &square, t->sums, sizeof square);
     *out = isfinite(square);
@@ -282,28 +287,66 @@ static enum gqa_status refuse(struct gqa_trainer *t, double loss)
                 : gqa_fail(GQA_ERR_FORMAT, "%s", what);
 }
 
+/* This rank's part of a step. */
+static enum gqa_status run_part(struct gqa_trainer *t,
+                                const struct gqa_sequence *const *sequences,
+                                double weight)
+{
+    uint64_t first;
+    const uint64_t n =
+        gqa_ranks_part(t->options.ranks, t->options.n_sequences, &first);
+    enum gqa_status st = clean(t);
+
+    t->is_clean = false;
+    for (uint64_t at = 0; at < n && st == GQA_OK; at += t->options.batch)
+        st = accumulate(t, sequences + first + at,
+                        gqa_min_u64(t->options.batch, n - at), weight);
+    return st;
+}
+
+/* Gradients and losses of all ranks. */
+static enum gqa_status add_up(struct gqa_trainer *t)
+{
+    struct gqa_summands *list;
+    enum gqa_status st;
+
+    if (!t->options.ranks)
+        return GQA_OK;
+    if (!(list = calloc(t->n + 1, sizeof *list)))
+        return gqa_fail_nomem();
+    for (size_t i = 0; i < t->n; i++)
+        list[i] = (struct gqa_summands){
+            gqa_tape_gradient(t->student_tape, t->trainees[i].param),
+            trainee_values(t, i), t->wide};
+    list[t->n] = (struct gqa_summands){t->sums, N_LOSSES, GQA_F64};
+    st = gqa_ranks_sum(t->options.ranks, list, t->n + 1);
+    free(list);
+    return st;
+}
+
 enum gqa_status gqa_trainer_step(struct gqa_trainer *t,
                                  struct gqa_step_result *out,
                                  const struct gqa_sequence *const *sequences,
                                  uint64_t number, double rate)
 {
-    const uint64_t n = t->options.batch * t->options.accumulate;
     double sums[N_SUMS];
-    enum gqa_status st = clean(t);
+    enum gqa_status st;
 
     *out = (struct gqa_step_result){0};
-    for (uint64_t s = 0; s < n; s++) {
+    for (uint64_t s = 0; s < t->options.n_sequences; s++) {
         out->n_counted += gqa_sequence_counted(sequences[s]);
         out->n_tokens += sequences[s]->n_encoder + sequences[s]->n_decoder;
     }
-    t->is_clean = false;
-    for (uint64_t a = 0; a < t->options.accumulate && st == GQA_OK; a++)
-        st = accumulate(t, sequences + a * t->options.batch,
-                        1 / (double)gqa_max_u64(out->n_counted, 1));
+    st = run_part(t, sequences, 1 / (double)gqa_max_u64(out->n_counted, 1));
+    st = gqa_ranks_agree(t->options.ranks, st);
+    if (st == GQA_OK)
+        st = add_up(t);
     if (st == GQA_OK)
         st = gqa_optimiser_norm2(t->optimiser, (double *)t->sums + NORM);
     if (st == GQA_OK)
         st = t->backend->download(t->device, sums, t->sums, sizeof sums);
+    if (st == GQA_OK)
+        st = gqa_ranks_check(t->options.ranks);
     if (st != GQA_OK)
         return st;
     out->kl = sums[0];
@@ -321,14 +364,15 @@ enum gqa_status gqa_trainer_step(struct gqa_trainer *t,
 
 struct measuring {
     struct gqa_trainer *trainer;
-    struct gqa_fidelity *fidelity;
-    uint64_t first; /* number of the batch's first sequence */
+    uint64_t first;                /* number of the batch's first sequence */
+    struct gqa_compared *compared; /* [room] */
+    uint64_t n, room;
 };
 
 static enum gqa_status add_rows(void *ctx, uint64_t row, uint64_t n,
                                 const struct gqa_logit_comparison *rows)
 {
-    const struct measuring *m = ctx;
+    struct measuring *m = ctx;
     const struct gqa_train_batch *b = &m->trainer->batch;
 
     if (gqa_interrupt_pending())
@@ -338,10 +382,11 @@ static enum gqa_status add_rows(void *ctx, uint64_t row, uint64_t n,
 
         if (b->weights[at] == 0)
             continue;
-        gqa_fidelity_add_compared(
-            m->fidelity, &rows[i], b->labels[at] >= 0,
-            (struct gqa_place){m->first + at / b->tape.length,
-                               at % b->tape.length});
+        assert(m->n < m->room);
+        m->compared[m->n++] = (struct gqa_compared){
+            .comparison = rows[i],
+            .place = {m->first + at / b->tape.length, at % b->tape.length},
+            .has_next = b->labels[at] >= 0};
     }
     return GQA_OK;
 }
@@ -369,24 +414,70 @@ static enum gqa_status measure_batch(struct measuring *m,
     return st;
 }
 
+/* This rank's part of the first n sequences. */
+static enum gqa_status measure_part(struct measuring *m,
+                                    const struct gqa_tokens *tokens, uint64_t n)
+{
+    const uint64_t batch = m->trainer->options.batch;
+    uint64_t first, end;
+    enum gqa_status st = GQA_OK;
+
+    end = gqa_ranks_part(m->trainer->options.ranks, n, &first) + first;
+    for (uint64_t i = first; i < end; i++)
+        m->room += tokens->sequences[i].n_decoder;
+    m->compared = calloc((size_t)m->room + 1, sizeof *m->compared);
+    if (!m->compared)
+        return gqa_fail_nomem();
+    for (uint64_t i = first; i < end && st == GQA_OK; i += batch) {
+        m->first = i;
+        st = measure_batch(m, tokens->sequences + i,
+                           gqa_min_u64(batch, end - i));
+    }
+    return st;
+}
+
+/* The same steps from the same sums leave the same bits everywhere. */
+static enum gqa_status check_alike(struct gqa_trainer *t)
+{
+    double square = 0;
+    enum gqa_status st = t->backend->zero(t->device, t->sums, sizeof square);
+
+    for (size_t i = 0; i < t->n && st == GQA_OK; i++)
+        st = t->backend->gradients->norm2(
+            t->device, t->sums, t->trainees[i].weights, trainee_values(t, i));
+    if (st == GQA_OK)
+        st = t->backend->download(t->device, &square, t->sums, sizeof square);
+    if ((st = gqa_ranks_agree(t->options.ranks, st)) != GQA_OK)
+        return st;
+    return gqa_ranks_check_same(
+        t->options.ranks, &square, sizeof square,
+        "its weights are not those of rank 0 after the same steps: a device "
+        "or a connection has failed");
+}
+
 enum gqa_status gqa_trainer_measure(struct gqa_trainer *t,
                                     struct gqa_fidelity_result *out,
                                     const struct gqa_tokens *tokens, uint64_t n)
 {
+    struct gqa_ranks *ranks = t->options.ranks;
     struct measuring m = {.trainer = t};
-    enum gqa_status st;
+    struct gqa_fidelity *fidelity = NULL;
+    enum gqa_status st = ranks ? check_alike(t) : GQA_OK;
 
+    if (st != GQA_OK)
+        return st;
     n = n == 0 ? tokens->n : gqa_min_u64(n, tokens->n);
-    st = gqa_fidelity_create(&m.fidelity, t->pair->student.network->vocab_size,
-                             n, gqa_tokens_n_positions(tokens));
-    for (uint64_t i = 0; i < n && st == GQA_OK; i += t->options.batch) {
-        m.first = i;
-        st = measure_batch(&m, tokens->sequences + i,
-                           gqa_min_u64(t->options.batch, n - i));
-    }
+    st = gqa_fidelity_create(&fidelity, t->pair->student.network->vocab_size, n,
+                             gqa_tokens_n_positions(tokens));
     if (st == GQA_OK)
-        gqa_fidelity_finish(m.fidelity, out);
-    gqa_fidelity_free(m.fidelity);
+        st = measure_part(&m, tokens, n);
+    st = gqa_ranks_agree(ranks, st);
+    if (st == GQA_OK)
+        st = gqa_ranks_add_compared(ranks, fidelity, m.compared, m.n);
+    if (st == GQA_OK)
+        gqa_fidelity_finish(fidelity, out);
+    gqa_fidelity_free(fidelity);
+    free(m.compared);
     return st;
 }
 
@@ -420,8 +511,7 @@ struct gqa_optimiser *gqa_trainer_optimiser(struct gqa_trainer *t)
 
 static size_t trainee_bytes(const struct gqa_trainer *t, size_t i)
 {
-    return (size_t)(t->trainees[i].n_rows * t->trainees[i].n_cols) *
-           gqa_trainer_wide(t);
+    return (size_t)trainee_values(t, i) * gqa_trainer_wide(t);
 }
 
 size_t gqa_trainer_bytes(const struct gqa_trainer *t)
@@ -455,6 +545,41 @@ enum gqa_status gqa_trainer_set(struct gqa_trainer *t, const void *weights)
         at += trainee_bytes(t, i);
     }
     return st;
+}
+
+static enum gqa_status share_moments(struct gqa_trainer *t)
+{
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0;
+         i < gqa_optimiser_n_moments(t->optimiser) && st == GQA_OK; i++) {
+        const struct gqa_moment m = gqa_optimiser_moment(t->optimiser, i);
+
+        if (m.n > 0)
+            st = gqa_ranks_share(t->options.ranks, m.data,
+                                 m.n * gqa_trainer_wide(t));
+    }
+    return st;
+}
+
+enum gqa_status gqa_trainer_share(struct gqa_trainer *t, bool moments)
+{
+    enum gqa_status st = GQA_OK;
+
+    if (!t->options.ranks)
+        return GQA_OK;
+    for (size_t i = 0; i < t->n && st == GQA_OK; i++) {
+        const struct gqa_trainee *w = &t->trainees[i];
+
+        st = gqa_ranks_share(t->options.ranks, w->weights, trainee_bytes(t, i));
+        if (st == GQA_OK && w->copy)
+            st = gqa_ranks_share(t->options.ranks, w->copy,
+                                 trainee_values(t, i) *
+                                     gqa_dtype_bits(w->copy_dtype) / 8);
+    }
+    if (st == GQA_OK && moments)
+        st = share_moments(t);
+    return st == GQA_OK ? gqa_masters_settle(t->masters) : st;
 }
 
 enum gqa_status gqa_trainer_read(struct gqa_trainer *t, void *host,

@@ -11,12 +11,14 @@
 #include "uptrain/loss.h"
 #include "uptrain/optimiser.h"
 #include "uptrain/pair.h"
+#include "uptrain/ranks.h"
 
 struct gqa_trainer_options {
     struct gqa_loss_mix loss;
     struct gqa_optimiser_options optimiser;
-    uint64_t batch;      /* sequences at a time */
-    uint64_t accumulate; /* batches of a step */
+    struct gqa_ranks *ranks; /* lent; all of them make the same calls */
+    uint64_t batch;          /* sequences at a time, of this rank */
+    uint64_t n_sequences;    /* of a step, of all ranks */
     uint64_t length;
 };
 
@@ -46,7 +48,7 @@ struct gqa_step_result {
 
 /*
  * One step. number: of the step, from 1, which moments go by. sequences:
- * [batch * accumulate].
+ * [n_sequences], of which each rank runs its part.
  *
  * Errors GQA_ERR_FORMAT: the loss or a gradient is not finite, and where; no
  *        weight has changed. GQA_ERR_INTERRUPTED: likewise none has.
@@ -58,7 +60,7 @@ enum gqa_status gqa_trainer_step(struct gqa_trainer *trainer,
                                  uint64_t number, double rate);
 
 /* Both models over the first n sequences of tokens (0: all), held against each
- * other. */
+ * other; a part by each rank, for all. */
 GQA_MUST_USE
 enum gqa_status gqa_trainer_measure(struct gqa_trainer *trainer,
                                     struct gqa_fidelity_result *out,
@@ -83,6 +85,11 @@ enum gqa_status gqa_trainer_get(struct gqa_trainer *trainer, void *weights);
 GQA_MUST_USE
 enum gqa_status gqa_trainer_set(struct gqa_trainer *trainer,
                                 const void *weights);
+
+/* Weights, and moments too where these are to be gone on from, become what they
+ * are in the first rank. */
+GQA_MUST_USE
+enum gqa_status gqa_trainer_share(struct gqa_trainer *trainer, bool moments);
 
 /* n bytes to or from a weight or moment of it. */
 GQA_MUST_USE

@@ -21,6 +21,7 @@
 #include "uptrain/convert_first.h"
 #include "uptrain/describe.h"
 #include "uptrain/page.h"
+#include "uptrain/ranks_run.h"
 #include "uptrain/trained.h"
 #include "uptrain/weights.h"
 
@@ -180,8 +181,8 @@ static struct gqa_layerwise first_stage(struct gqa_uptraining *u)
 static enum gqa_status plan(struct gqa_uptraining *u)
 {
     const struct gqa_uptrain_options *o = u->options;
-    enum gqa_status st = gqa_train_device_open(&u->device, o->device, o->dtype,
-                                               o->common.n_threads);
+    enum gqa_status st = gqa_train_device_open(
+        &u->device, o->device, o->ordinal, o->dtype, o->common.n_threads);
 
     if (st != GQA_OK)
         return st;
@@ -211,7 +212,7 @@ static enum gqa_status prepare(struct gqa_uptraining *u)
     st = gqa_trained_mark(u->trained, o->train, &facts);
     if (st == GQA_OK && o->layerwise)
         st = check_layers(u);
-    if (st == GQA_OK)
+    if (st == GQA_OK && gqa_ranks_is_first(u->ranks))
         st = try_output(u);
     if (st == GQA_OK && o->html_path)
         st = gqa_atomic_try_file(o->html_path, o->force);
@@ -298,8 +299,9 @@ static enum gqa_status create_trainer(struct gqa_uptraining *u)
         .optimiser = {.kind = (enum gqa_optimiser_kind)o->optimiser,
                       .decay = o->weight_decay,
                       .clip = o->clip},
-        .batch = o->batch,
-        .accumulate = o->accumulate,
+        .ranks = u->ranks,
+        .batch = u->settings.batch,
+        .n_sequences = o->batch * o->accumulate,
         .length = u->settings.length};
 
     return gqa_trainer_create(&u->trainer, &u->device, &u->pair, u->trained,
@@ -312,7 +314,8 @@ static struct gqa_data_options data_options(const struct gqa_uptraining *u)
     const uint64_t n_layer_steps =
         o->layerwise ? gqa_layerwise_data_steps(o->n_layer_steps) : 0;
 
-    return (struct gqa_data_options){.list = &o->data,
+    return (struct gqa_data_options){.ranks = u->ranks,
+                                     .list = &o->data,
                                      .batch = o->batch * o->accumulate,
                                      .length = u->settings.length,
                                      .n_held_out = o->n_held_out,
@@ -338,6 +341,7 @@ static enum gqa_status create_run(struct gqa_uptraining *u)
     struct gqa_training_run *run = &u->run;
     enum gqa_status st = gqa_history_create(&run->history, o->n_steps);
 
+    run->ranks = u->ranks;
     run->trainer = u->trainer;
     run->data = u->data;
     run->batch = o->batch * o->accumulate;
@@ -356,10 +360,12 @@ static enum gqa_status create_run(struct gqa_uptraining *u)
         st = gqa_fail_nomem();
     if (st != GQA_OK || !o->checkpoint)
         return st;
+    patience = PATIENCE;
+    if (!gqa_ranks_is_first(u->ranks))
+        return GQA_OK;
     u->what = gqa_run_what(o, &u->settings, &u->pair, u->data, &u->device.info);
     u->saved = (struct gqa_saved){.folder = o->checkpoint, .what = u->what};
     run->saved = &u->saved;
-    patience = PATIENCE;
     st = gqa_json_check();
     return st == GQA_OK ? gqa_saved_prepare(&u->saved) : st;
 }
@@ -400,18 +406,38 @@ static enum gqa_status train_by_layer(struct gqa_uptraining *u)
     return st;
 }
 
+/* All ranks do the same, on devices that can be joined. */
+static enum gqa_status join(struct gqa_uptraining *u)
+{
+    json_t *what =
+        gqa_run_what(u->options, &u->settings, &u->pair, NULL, &u->device.info);
+    enum gqa_status st = gqa_ranks_check_what(u->ranks, what);
+
+    json_decref(what);
+    return st == GQA_OK
+               ? gqa_ranks_use(u->ranks, u->device.backend, u->device.device)
+               : st;
+}
+
 static enum gqa_status train(struct gqa_uptraining *u)
 {
     enum gqa_status st;
 
+    if (u->options->n_steps == 0 && gqa_ranks_n(u->ranks) > 1)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "option --steps: 0 leaves the first stage, which one "
+                        "device makes: it cannot be shared by %u processes",
+                        gqa_ranks_n(u->ranks));
     if (u->options->n_steps == 0)
         return train_by_layer(u);
-    if ((st = create_trainer(u)) != GQA_OK || (st = create_data(u)) != GQA_OK ||
-        (st = create_run(u)) != GQA_OK)
+    if ((st = join(u)) != GQA_OK || (st = create_trainer(u)) != GQA_OK ||
+        (st = create_data(u)) != GQA_OK || (st = create_run(u)) != GQA_OK)
         return st;
     st = gqa_training_run(&u->run);
     patience = 0;
     u->gained = u->run.history.best > 0;
+    if (st == GQA_OK || (st == GQA_ERR_FORMAT && u->gained))
+        st = gqa_ranks_finish(u->ranks, st);
     return st;
 }
 
@@ -433,17 +459,20 @@ static enum gqa_status rescue(struct gqa_uptraining *u)
 static enum gqa_status go(struct gqa_uptraining *u)
 {
     const struct gqa_uptrain_options *o = u->options;
-    enum gqa_status st = prepare(u);
+    /* What all would say the first one says. */
+    enum gqa_status st = gqa_ranks_agree(u->ranks, prepare(u));
 
     if (st != GQA_OK)
         return st;
     if (o->dry_run)
-        return u->report(u);
+        return gqa_ranks_is_first(u->ranks) ? u->report(u) : GQA_OK;
     if ((st = gqa_progress_create(&u->run.bar, o->common.log_level)) !=
             GQA_OK ||
         (st = gqa_run_log_open(&u->run.log, o->log_path)) != GQA_OK)
         return st;
     st = train(u);
+    if (!gqa_ranks_is_first(u->ranks))
+        return st;
     if (st == GQA_ERR_FORMAT && u->gained)
         return rescue(u);
     if (st != GQA_OK || (st = write_page(u)) != GQA_OK)
@@ -453,13 +482,15 @@ static enum gqa_status go(struct gqa_uptraining *u)
 
 enum gqa_status gqa_uptrain(
     struct gqa_uptraining *out, const struct gqa_uptrain_options *options,
+    struct gqa_ranks *ranks,
     enum gqa_status (*report)(const struct gqa_uptraining *u))
 {
     enum gqa_status st, closed;
 
-    *out = (struct gqa_uptraining){.options = options, .report = report};
+    *out = (struct gqa_uptraining){
+        .options = options, .ranks = ranks, .report = report};
     gqa_interrupt_catch(clean_up);
-    st = go(out);
+    st = gqa_ranks_explain(ranks, go(out));
     gqa_progress_free(out->run.bar);
     out->run.bar = NULL;
     closed = gqa_run_log_close(out->run.log);
@@ -474,6 +505,7 @@ void gqa_uptraining_clear(struct gqa_uptraining *u)
     json_decref(u->what);
     gqa_data_free(u->data);
     gqa_trainer_free(u->trainer);
+    gqa_ranks_let_go(u->ranks);
     gqa_train_device_close(&u->device);
     free(u->trained);
     gqa_pair_close(&u->pair);

@@ -10,6 +10,7 @@
 /* What was done, for the summary. */
 struct gqa_uptraining {
     const struct gqa_uptrain_options *options; /* lent */
+    struct gqa_ranks *ranks;                   /* lent */
     struct gqa_train_device device;
     struct gqa_settings settings;
     struct gqa_pair pair;
@@ -31,6 +32,8 @@ struct gqa_uptraining {
 /*
  * Train as the options say.
  *
+ * ranks   of this process; all make the same call. Only the first reports and
+ *         writes.
  * out     zeroed; end it with gqa_uptraining_clear(), also after an error.
  * report  called once: where there is an output, when all is written and
  *         before it appears; where nothing was gained, when that is known.
@@ -40,6 +43,7 @@ struct gqa_uptraining {
 GQA_MUST_USE
 enum gqa_status gqa_uptrain(
     struct gqa_uptraining *out, const struct gqa_uptrain_options *options,
+    struct gqa_ranks *ranks,
     enum gqa_status (*report)(const struct gqa_uptraining *u));
 void gqa_uptraining_clear(struct gqa_uptraining *uptraining);
 

@@ -10,6 +10,7 @@
 #include "runtime/cuda/device.cuh"
 
 extern const struct gqa_gradient_ops gqa_cuda_gradients;
+extern const struct gqa_collective_ops gqa_cuda_collectives;
 
 /* back_sums.cu */
 

@@ -417,6 +417,7 @@ static constexpr struct gqa_backend make_backend(void)
 
     b.abi = GQA_BACKEND_ABI;
     b.gradients = &gqa_cuda_gradients;
+    b.collectives = &gqa_cuda_collectives;
     b.name = "cuda";
     b.open = device_open;
     b.close = device_close;
