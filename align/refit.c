@@ -384,7 +384,9 @@ static enum gqa_status refit_output(struct refit *r,
                                       GQA_TAP(GQA_TAP_ATTENDED) |
                                       GQA_TAP(GQA_TAP_AFTER_ATTENTION),
                                   see_converted, r};
-    const struct gqa_layers_output output = {.step = {.taps = &taps}};
+    const struct gqa_block_point last = {block->heads->kind, GQA_TAP_ATTENDED};
+    const struct gqa_layers_output output = {.last = &last,
+                                             .step = {.taps = &taps}};
     const struct gqa_attention *a = block->heads;
     const struct gqa_param *p = &r->job->network->model->params[a->o.weight];
     const uint64_t width = a->n_heads * a->head_dim;

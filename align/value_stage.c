@@ -163,7 +163,10 @@ enum gqa_status gqa_value_stage_fit(bool *changed,
         GQA_TAP(GQA_TAP_BEFORE) | GQA_TAP(GQA_TAP_ATTENDED) |
             GQA_SCORE_RECORDS_OF_ORIGINAL | GQA_SCORE_RECORDS_OF_CONVERTED,
         see, &s};
-    const struct gqa_layers_output output = {.step = {.taps = &taps}};
+    const struct gqa_block_point last = {job->block->heads->kind,
+                                         GQA_TAP_ATTENDED};
+    const struct gqa_layers_output output = {.last = &last,
+                                             .step = {.taps = &taps}};
     enum gqa_status st = gqa_layers_next(job->converted, true, &output);
 
     *changed = false;
