@@ -426,11 +426,10 @@ static enum gqa_status run_layers(struct seen *seen,
 {
     const struct gqa_taps taps = taps_of(seen);
     const struct gqa_layers_output output = {
-        seen,
-        see_begin,
-        see_end,
-        NULL,
-        {seen, see_logits, false, see_residual, &taps}};
+        .ctx = seen,
+        .begin = see_begin,
+        .end = see_end,
+        .step = {seen, see_logits, false, see_residual, &taps}};
     struct gqa_layers *layers = NULL;
     enum gqa_status st = gqa_layers_create(&layers, network, &backend, device,
                                            &source, &tokens, options);
