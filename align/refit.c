@@ -431,22 +431,22 @@ static int n_rounds(const struct refit *r)
     return gqa_value_stage_is_whole(&r->values) ? ROUNDS : 1;
 }
 
-/* o; then v with that o, and o with that v, while v gains. */
+/* o; then v with that o, and o with that v, while v goes all of its way. */
 static enum gqa_status refit_attention(struct refit *r,
                                        const struct gqa_attention_block *block)
 {
-    bool changed = !r->job->no_values;
+    double step = r->job->no_values ? 0 : 1;
     enum gqa_status st =
         block->o.bias != GQA_NO_PARAM ? read_bias(r, block->o.bias) : GQA_OK;
 
-    if (changed)
+    if (step > 0)
         begin_values(r, block);
     if (st == GQA_OK)
         st = refit_output(r, block);
     r->sees_values = false;
-    for (int i = 0; i < n_rounds(r) && changed && st == GQA_OK; i++) {
-        st = gqa_value_stage_fit(&r->values, &changed);
-        if (st == GQA_OK && changed)
+    for (int i = 0; i < n_rounds(r) && step == 1 && st == GQA_OK; i++) {
+        st = gqa_value_stage_fit(&r->values, &step);
+        if (st == GQA_OK && step > 0)
             st = refit_output(r, block);
     }
     gqa_value_stage_clear(&r->values);

@@ -103,7 +103,7 @@ static enum gqa_status open_fitter(struct gqa_value_stage *s,
     return st == GQA_OK ? gqa_values_create(&s->fitter, &job) : st;
 }
 
-enum gqa_status gqa_value_stage_fit(struct gqa_value_stage *s, bool *changed)
+enum gqa_status gqa_value_stage_fit(struct gqa_value_stage *s, double *step)
 {
     const struct gqa_refit_job *refit = s->job.refit;
     const struct gqa_model *model = refit->network->model;
@@ -115,7 +115,7 @@ enum gqa_status gqa_value_stage_fit(struct gqa_value_stage *s, bool *changed)
         gqa_head_rows_read(&values, refit->converted, model, &a->v, a->head_dim,
                            t->source / t->pooled, refit->n_threads);
 
-    *changed = false;
+    *step = 0;
     if (st == GQA_OK)
         st = gqa_head_rows_read(&output, refit->converted, model, &a->o,
                                 a->head_dim, 1, refit->n_threads);
@@ -123,8 +123,8 @@ enum gqa_status gqa_value_stage_fit(struct gqa_value_stage *s, bool *changed)
         st = s->fitter ? gqa_values_attend(s->fitter, &values)
                        : open_fitter(s, t, values.inputs);
     if (st == GQA_OK)
-        st = gqa_values_fit(s->fitter, &values, output.weight, changed);
-    if (st == GQA_OK && *changed)
+        st = gqa_values_fit(s->fitter, &values, output.weight, step);
+    if (st == GQA_OK && *step > 0)
         st = gqa_head_rows_keep(&t->fitted_v, &values);
     gqa_head_rows_clear(&values);
     gqa_head_rows_clear(&output);

@@ -46,11 +46,11 @@ GQA_MUST_USE
 enum gqa_status gqa_value_stage_see(struct gqa_value_stage *stage,
                                     const struct gqa_tapped *tapped);
 
-/* Put fitted_v into the alignment, if that gains with o as it is. Errors those
- * of values.h. */
+/* Put fitted_v into the alignment, if that gains with o as it is; step: as of
+ * gqa_values_fit(). Errors those of values.h. */
 GQA_MUST_USE
 enum gqa_status gqa_value_stage_fit(struct gqa_value_stage *stage,
-                                    bool *changed);
+                                    double *step);
 
 /* Whether all tokens are fitted to, and not a part of them. */
 bool gqa_value_stage_is_whole(const struct gqa_value_stage *stage);

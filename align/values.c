@@ -345,10 +345,9 @@ static double choose(const struct parabola *held, size_t n)
 
 static enum gqa_status accept(const struct gqa_values *f,
                               struct gqa_head_rows *values,
-                              const double *solution, bool *changed)
+                              const double *solution, double *step)
 {
     struct parabola *held = calloc(f->records->n_parts + 1, sizeof *held);
-    double step = 0;
     size_t n = 0;
     enum gqa_status st = held ? put_direction(f, solution) : gqa_fail_nomem();
 
@@ -356,10 +355,9 @@ static enum gqa_status accept(const struct gqa_values *f,
         if (f->records->parts[i].held_out)
             st = judge(f, &held[n++], &f->records->parts[i]);
     if (st == GQA_OK)
-        step = choose(held, n);
-    for (uint64_t i = 0; i < f->n * f->job.inputs && step > 0; i++)
-        values->weight[i] += step * solution[i];
-    *changed = step > 0;
+        *step = choose(held, n);
+    for (uint64_t i = 0; i<f->n * f->job.inputs && * step> 0; i++)
+        values->weight[i] += *step * solution[i];
     free(held);
     return st;
 }
@@ -446,7 +444,7 @@ static enum gqa_status put_output(const struct gqa_values *f,
 
 enum gqa_status gqa_values_fit(struct gqa_values *f,
                                struct gqa_head_rows *values,
-                               const double *output, bool *changed)
+                               const double *output, double *step)
 {
     const uint64_t d = heads_of(f)->head_dim;
     struct gqa_conjugate c = {.n_groups = 1,
@@ -459,13 +457,13 @@ enum gqa_status gqa_values_fit(struct gqa_values *f,
     double *metrics = malloc(f->n * d * sizeof *metrics);
     enum gqa_status st = metrics ? put_output(f, output) : gqa_fail_nomem();
 
-    *changed = false;
+    *step = 0;
     if (st == GQA_OK)
         st = metrics_of(metrics, f, output);
     if (st == GQA_OK)
         st = solve(f, &c, metrics);
     if (st == GQA_OK)
-        st = accept(f, values, c.solution, changed);
+        st = accept(f, values, c.solution, step);
     gqa_conjugate_clear(&c);
     free(metrics);
     return st;

@@ -35,14 +35,15 @@ void gqa_values_free(struct gqa_values *fitter);
  *          changed where what is held out gains in its mean, and its worst
  *          sequence loses nothing.
  * output   o: [n_heads * d, d_model].
- * changed  whether they were.
+ * step     how much of the fit they went; 0: they stay what they are. Less than
+ *          1 is a fit to what the tokens alone have, and so would others be.
  * Errors   those of the device; GQA_ERR_NOMEM; GQA_ERR_FORMAT: not finite;
  *          GQA_ERR_INTERRUPTED.
  */
 GQA_MUST_USE
 enum gqa_status gqa_values_fit(struct gqa_values *fitter,
                                struct gqa_head_rows *values,
-                               const double *output, bool *changed);
+                               const double *output, double *step);
 
 /* The records' heads become what these values, as the model has them, give.
  * Errors those of the device. */
