@@ -40,7 +40,7 @@ enum gqa_status gqa_spill_keep(struct gqa_spill *spill, const void *bytes,
     if (!copy)
         return gqa_fail_nomem();
     memcpy(copy, bytes, (size_t)n);
-    *spill = (struct gqa_spill){copy, 0};
+    spill->data = copy;
     return GQA_OK;
 }
 
