@@ -199,8 +199,8 @@ struct gqa_backend {
                                 double cap);
     /* out[r] = x[r] / |by[r]|, or (x[r] - less[r] - bias) / |by[r]| where less
      * is not NULL (bias may be); |by| is its root mean square, and the row 0
-     * where that is 0. x, less, out: [n_rows, width]; out may be x. by:
-     * [n_rows, by_width]. */
+     * where that is 0. x, less, out: [n_rows, width]; out may be x or less.
+     * by: [n_rows, by_width]. */
     enum gqa_status (*weigh_rows)(struct gqa_device *device, void *out,
                                   const void *x, const void *less,
                                   const struct gqa_weight *bias, uint64_t width,

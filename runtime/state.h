@@ -115,6 +115,8 @@ struct gqa_pass {
     struct gqa_batch batch;
     uint64_t n_rows;
     const struct gqa_step_output *output; /* or NULL */
+    /* What blocks do behind it is not wanted; NULL: all is. */
+    const struct gqa_block_point *last;
 };
 
 /* A session whose KV cache serves one block at a time: nothing of a block
