@@ -24,7 +24,7 @@
 
 /* Raised with every change of this header, of ops.h and of what they
  * include: the tools and the plug-in must agree. */
-#define GQA_BACKEND_ABI 6
+#define GQA_BACKEND_ABI 7
 
 struct gqa_device;
 
@@ -214,6 +214,27 @@ struct gqa_backend {
     enum gqa_status (*attend_numbers)(struct gqa_device *device,
                                       const struct gqa_attention_op *op,
                                       const void *values, void *out);
+    /*
+     * Tokens drawn from logits, and the step that they are for, without the
+     * host. The batch is one of one new token a sequence at most.
+     *
+     * draw    out[s] for the n_rows sequences from `first` on, whose logits
+     *         (wide [n_rows, vocab_size]) begin at `logits`: by the number
+     *         gqa_uniform(keys[s], starts[s] + 1), for which the tokens'
+     *         shares of 1 lie side by side in order. -1 where a logit is not
+     *         finite; 0 where no token may be drawn, or the sequence has no
+     *         new one in the batch. out: int32 [n_sequences]; keys: uint64
+     *         [n_sequences]; both memory of the device.
+     * follow  The batch behind this one, of tokens [n_sequences] as draw()
+     *         gave them. Sequences that are given `end` (-1: none) or -1, or
+     *         had no token in this batch, have none from here on.
+     */
+    enum gqa_status (*draw)(struct gqa_device *device, int32_t *out,
+                            const void *logits, const uint64_t *keys,
+                            uint64_t first, uint64_t n_rows,
+                            const struct gqa_draw_op *op);
+    enum gqa_status (*follow)(struct gqa_device *device, const int32_t *tokens,
+                              int32_t end);
 };
 
 /* out = x W, or out += that: what linear()'s inputs are to blame for, given

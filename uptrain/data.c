@@ -1,9 +1,11 @@
 #include "uptrain/data.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/bounds.h"
+#include "common/checked.h"
 #include "common/log.h"
 #include "common/random.h"
 #include "runtime/data/sample.h"
@@ -19,6 +21,7 @@ struct own {
     uint64_t *numbers;         /* of the block that is there, from 1; 0: none */
     uint64_t n_blocks;
     uint64_t block; /* sequences of each */
+    uint64_t n;     /* of all that there will be */
 };
 
 struct source {
@@ -45,12 +48,14 @@ struct gqa_data {
 /* --- The teacher's own ---------------------------------------------------- */
 
 static enum gqa_status draw(struct gqa_tokens *out, const struct gqa_data *d,
-                            const char *what, uint64_t number, uint64_t n)
+                            const char *what, uint64_t first, uint64_t n)
 {
     const struct gqa_sample_options options = {
         .n = n,
         .length = d->options.length,
-        .seed = gqa_random_key(d->options.seed, what, number),
+        .seed = gqa_random_key(d->options.seed, what, 0),
+        .first = first,
+        .grows_text = true,
         .temperature = d->options.temperature,
         .top_k = d->options.top_k,
         .progress = gqa_progress_update,
@@ -62,11 +67,17 @@ static enum gqa_status draw(struct gqa_tokens *out, const struct gqa_data *d,
 
 static enum gqa_status own_create(struct own *own, const struct gqa_data *d)
 {
-    own->block = gqa_max_u64(BLOCK, d->options.batch);
+    own->n = d->options.n_own;
+    if (own->n == 0 &&
+        !gqa_mul_u64(d->options.n_steps, d->options.batch, &own->n))
+        own->n = UINT64_MAX;
+    own->block = gqa_max_u64(
+        gqa_max_u64(BLOCK, d->options.batch),
+        gqa_session_n_drawn(d->teacher, d->options.length, d->options.length));
     own->n_blocks = N_BLOCKS;
     if (d->options.n_own > 0) {
-        own->block = gqa_min_u64(own->block, d->options.n_own);
-        own->n_blocks = (d->options.n_own + own->block - 1) / own->block;
+        own->block = gqa_min_u64(own->block, own->n);
+        own->n_blocks = (own->n + own->block - 1) / own->block;
     }
     own->blocks = calloc(own->n_blocks, sizeof *own->blocks);
     own->numbers = calloc(own->n_blocks, sizeof *own->numbers);
@@ -78,12 +89,14 @@ static enum gqa_status own_at(const struct gqa_sequence **out, struct own *own,
 {
     const uint64_t number = index / own->block;
     const uint64_t at = number % own->n_blocks;
+    const uint64_t first = number * own->block;
     enum gqa_status st;
 
     if (own->numbers[at] != number + 1) {
         gqa_tokens_clear(&own->blocks[at]);
         own->numbers[at] = 0;
-        st = draw(&own->blocks[at], d, "own", number, own->block);
+        st = draw(&own->blocks[at], d, "own", first,
+                  gqa_min_u64(own->block, own->n - first));
         if (st != GQA_OK)
             return st;
         own->numbers[at] = number + 1;
@@ -216,6 +229,7 @@ enum gqa_status gqa_data_step(struct gqa_data *d, uint64_t step,
 {
     enum gqa_status st = GQA_OK;
 
+    assert(step < d->options.n_steps);
     count_to(d, step);
     for (uint64_t i = 0; i < d->options.batch && st == GQA_OK; i++) {
         struct source *s = choose(d, step * d->options.batch + i);

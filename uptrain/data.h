@@ -14,6 +14,7 @@
 struct gqa_data_options {
     const struct gqa_data_list *list; /* lent; at least one item */
     uint64_t batch;                   /* sequences of a step */
+    uint64_t n_steps;                 /* that may be asked for */
     uint64_t length;                  /* tokens of a sequence, at most */
     uint64_t n_held_out;              /* sequences, of all items */
     /* The teacher's own, which are seen again once all have been; 0: never. */
@@ -46,7 +47,8 @@ enum gqa_status gqa_data_create(struct gqa_data **out,
                                 struct gqa_progress *bar);
 void gqa_data_free(struct gqa_data *data);
 
-/* Those of a step, in order: [batch]. Lent until the next call. */
+/* Those of a step below n_steps, in order: [batch]. Lent until the next
+ * call. */
 GQA_MUST_USE
 enum gqa_status gqa_data_step(struct gqa_data *data, uint64_t step,
                               const struct gqa_sequence **out);

@@ -309,11 +309,15 @@ static enum gqa_status create_trainer(struct gqa_uptraining *u)
 static struct gqa_data_options data_options(const struct gqa_uptraining *u)
 {
     const struct gqa_uptrain_options *o = u->options;
+    const uint64_t n_first =
+        o->layerwise ? gqa_layerwise_data_steps(o->n_layer_steps) : 0;
 
     return (struct gqa_data_options){.list = &o->data,
                                      .batch = o->batch * o->accumulate,
                                      .length = u->settings.length,
                                      .n_held_out = o->n_held_out,
+                                     .n_steps =
+                                         gqa_max_u64(o->n_steps, n_first),
                                      .n_own = u->settings.n_own,
                                      .temperature = o->temperature,
                                      .top_k = o->top_k,
