@@ -297,6 +297,11 @@ static const struct gqa_option rows[] = {
      .offset = AT(write_start),
      .help = "write CONVERTED as it was where nothing was gained, in place of "
              "no OUTPUT"},
+    {.name = "allow-different",
+     .offset = AT(may_differ),
+     .help =
+         "train CONVERTED also where more of it than its attentions differs "
+         "from ORIGINAL, such as what was pruned too"},
     {.name = "backend",
      .kind = GQA_OPTION_CHOICE,
      .value = "BACKEND",

@@ -18,7 +18,8 @@ struct gqa_uptrain_options {
     const struct gqa_writer *writer; /* by the name of output */
     struct gqa_output_settings settings;
     bool force, dry_run, write_start;
-    int device; /* enum gqa_learning_device */
+    bool may_differ; /* the student, where grouping changes nothing */
+    int device;      /* enum gqa_learning_device */
 
     struct gqa_data_list data; /* owned */
     double temperature;        /* of what the teacher draws; 0: 1 */

@@ -118,6 +118,7 @@ static enum gqa_status open_pair(struct gqa_uptraining *u, const char *student)
                                           .student = student,
                                           .family_path = o->family_path,
                                           .unsafe_hdf5 = o->common.unsafe_hdf5,
+                                          .may_differ = o->may_differ,
                                           .n_threads = o->common.n_threads};
 
     return gqa_pair_open(&u->pair, &open);
