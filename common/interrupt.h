@@ -32,6 +32,12 @@ bool gqa_interrupt_pending(void);
  */
 void gqa_interrupt_ask(bool stop);
 
+/* Ask them to from some time of gqa_clock_s() on; 0: no longer. */
+void gqa_interrupt_ask_at(double clock_s);
+
+/* Whether this, and nothing else, is why they stop. Any thread. */
+bool gqa_interrupt_is_late(void);
+
 /* End by the signal if one has come; from now on the next one does so. */
 void gqa_interrupt_end(void);
 

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
+
 enum {
     STEPS = 10,
     WARMUP = 2,
@@ -35,6 +37,11 @@ static enum gqa_status try_steps(struct gqa_training_run *run, double rate)
     return st;
 }
 
+static bool may_try(const struct gqa_training_run *run)
+{
+    return run->probe_until_s == 0 || gqa_clock_s() < run->probe_until_s;
+}
+
 /* *kl: infinite where the rate makes a loss that is not finite. */
 static enum gqa_status try_rate(struct gqa_training_run *run, const void *start,
                                 double rate, double *kl)
@@ -65,13 +72,15 @@ enum gqa_status gqa_probe_rates(struct gqa_training_run *run, const void *start)
 
     gqa_progress_phase(run->bar, "trying rates", GQA_PROGRESS_TOKENS);
     st = try_rate(run, start, rates[FIRST], &kl[FIRST]);
-    for (size_t i = FIRST + 1; i < N_RATES && st == GQA_OK; i++) {
+    for (size_t i = FIRST + 1; i < N_RATES && st == GQA_OK && may_try(run);
+         i++) {
         st = try_rate(run, start, rates[i], &kl[i]);
         if (st == GQA_OK && kl[i] < kl[best])
             best = i;
     }
     /* Lower ones as long as they do better. */
-    for (size_t i = best; i-- > 0 && best <= FIRST && st == GQA_OK;) {
+    for (size_t i = best;
+         i-- > 0 && best <= FIRST && st == GQA_OK && may_try(run);) {
         st = try_rate(run, start, rates[i], &kl[i]);
         if (st != GQA_OK || kl[i] >= kl[best])
             break;

@@ -10,11 +10,19 @@
 #include "common/log.h"
 #include "uptrain/probe.h"
 
+/* A measure takes at most so many times what the one before took. */
+static const double slack = 1.25;
+
+/* The part of the time that is left which rates are tried in. */
+static const double probing = 0.25;
+
 /* What a run is in the middle of. */
 struct going {
     struct gqa_training_run *run;
     const struct gqa_sequence **sequences;
     double start_s, before_s; /* of this process; what was spent before it */
+    /* What a step takes, and a measure, which the last is followed by. */
+    double step_s, measure_s;
     /* Where the steps of this process began. */
     double steps_s;
     uint64_t first_step, first_tokens;
@@ -30,10 +38,20 @@ static enum gqa_status save(struct going *g)
     return gqa_saved_write(run->saved, run->trainer, &run->history, run->best);
 }
 
-static enum gqa_status measure(struct going *g)
+/* Loops are to stop so long before the deadline. */
+static void stop_before(const struct going *g, double seconds)
+{
+    const double deadline = g->run->limits.deadline_s;
+
+    if (deadline > 0)
+        gqa_interrupt_ask_at(fmax(deadline - g->before_s - seconds, 1e-9));
+}
+
+static enum gqa_status run_measure(struct going *g)
 {
     struct gqa_training_run *run = g->run;
     struct gqa_history *h = &run->history;
+    const double start = gqa_clock_s();
     struct gqa_fidelity_result result;
     bool is_best = false;
     enum gqa_status st = gqa_trainer_measure(run->trainer, &result,
@@ -49,9 +67,21 @@ static enum gqa_status measure(struct going *g)
         st = gqa_trainer_get(run->trainer, run->best);
     if (st != GQA_OK)
         return st;
+    g->measure_s = gqa_clock_s() - start;
     gqa_info("step %" PRIu64 ": mean KL %.4g, same most likely token %.1f %%",
              h->n_steps, result.kl_mean, 100 * result.top1);
     return gqa_run_log_measure(run->log, &h->evaluations[h->n_evaluations - 1]);
+}
+
+/* Steps stop in time for it. */
+static enum gqa_status measure(struct going *g)
+{
+    enum gqa_status st;
+
+    stop_before(g, 0);
+    st = run_measure(g);
+    stop_before(g, slack * g->measure_s);
+    return st;
 }
 
 /* How far it is, how fast, and how long it will take. */
@@ -93,9 +123,19 @@ static enum gqa_status step(struct going *g)
     h->losses[h->n_steps++] = r.loss;
     h->n_tokens += r.n_tokens;
     h->n_counted += r.n_counted;
+    g->step_s = gqa_clock_s() - start;
     show(g, &r);
-    return gqa_run_log_step(run->log, h->n_steps, &r, rate,
-                            gqa_clock_s() - start);
+    return gqa_run_log_step(run->log, h->n_steps, &r, rate, g->step_s);
+}
+
+/* Another step and a measure would not be done in time. */
+static bool is_late(const struct going *g)
+{
+    const double deadline = g->run->limits.deadline_s;
+
+    return deadline > 0 &&
+           g->before_s + gqa_clock_s() + g->step_s + slack * g->measure_s >=
+               deadline;
 }
 
 static bool is_over(const struct going *g)
@@ -106,8 +146,7 @@ static bool is_over(const struct going *g)
 
     return h->n_steps >= h->room ||
            (l->until_kl >= 0 && gqa_history_best(h)->kl <= l->until_kl) ||
-           (l->budget_s > 0 &&
-            g->before_s + gqa_clock_s() - g->start_s >= l->budget_s);
+           is_late(g);
 }
 
 /* What is due behind a step: the state, a measure. */
@@ -137,6 +176,7 @@ static enum gqa_status start(struct going *g)
                             run->best);
     if (st == GQA_OK && run->resumed) {
         g->before_s = h->seconds;
+        stop_before(g, 0);
         gqa_info("going on behind step %" PRIu64, h->n_steps);
         return gqa_run_log_resume(run->log, h->n_steps);
     }
@@ -144,9 +184,14 @@ static enum gqa_status start(struct going *g)
         st = measure(g);
     if (st == GQA_OK && run->schedule.rate > 0)
         h->rate = run->schedule.rate;
-    else if (st == GQA_OK)
-        st = gqa_probe_rates(run, run->best);
-    return st;
+    if (st != GQA_OK || h->rate > 0)
+        return st;
+    if (run->limits.deadline_s > 0) {
+        const double now = gqa_clock_s();
+
+        run->probe_until_s = now + probing * (run->limits.deadline_s - now);
+    }
+    return gqa_probe_rates(run, run->best);
 }
 
 static enum gqa_status go(struct going *g)
@@ -164,6 +209,11 @@ static enum gqa_status go(struct going *g)
     st = after_step(g);
     while (st == GQA_OK && !is_over(g)) {
         st = step(g);
+        if (st == GQA_ERR_INTERRUPTED && gqa_interrupt_is_late() &&
+            !gqa_history_is_measured(&run->history)) {
+            st = measure(g);
+            break;
+        }
         if (st == GQA_OK)
             st = after_step(g);
     }
@@ -180,6 +230,12 @@ enum gqa_status gqa_training_run(struct gqa_training_run *run)
 
     g.sequences = calloc(run->batch, sizeof *g.sequences);
     st = g.sequences ? go(&g) : gqa_fail_nomem();
+    /* No more is done than is done; of what was measured the best counts. */
+    if (st == GQA_ERR_INTERRUPTED && gqa_interrupt_is_late() &&
+        run->history.n_evaluations > 0)
+        st = GQA_OK;
+    if (st != GQA_ERR_INTERRUPTED)
+        gqa_interrupt_ask_at(0);
     run->history.seconds = g.before_s + gqa_clock_s() - g.start_s;
     free(g.sequences);
     return st;

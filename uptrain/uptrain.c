@@ -292,7 +292,7 @@ static enum gqa_status create_run(struct gqa_uptraining *u)
     run->batch = o->batch * o->accumulate;
     run->limits = (struct gqa_run_limits){.eval_every = o->eval_every,
                                           .until_kl = o->until_kl,
-                                          .budget_s = o->budget_s,
+                                          .deadline_s = u->deadline_s,
                                           .save_every = o->every};
     run->schedule = (struct gqa_schedule){.rate = o->rate,
                                           .n_steps = o->n_steps,
@@ -385,7 +385,18 @@ enum gqa_status gqa_uptrain(
 
     *out = (struct gqa_uptraining){.options = options, .report = report};
     gqa_interrupt_catch(clean_up);
+    if (options->budget_s > 0) {
+        out->deadline_s = gqa_clock_s() + options->budget_s;
+        gqa_interrupt_ask_at(out->deadline_s);
+    }
     st = go(out);
+    if (st == GQA_ERR_INTERRUPTED && gqa_interrupt_is_late())
+        st =
+            gqa_fail(GQA_ERR_USAGE,
+                     "option --budget-time: the time was over before the start "
+                     "was measured; fewer --eval-sequences of less --length "
+                     "take less");
+    gqa_interrupt_ask_at(0);
     gqa_progress_free(out->run.bar);
     out->run.bar = NULL;
     closed = gqa_run_log_close(out->run.log);

@@ -10,6 +10,7 @@
 /* What was done, for the summary. */
 struct gqa_uptraining {
     const struct gqa_uptrain_options *options; /* lent */
+    double deadline_s;                         /* of gqa_clock_s(); 0: none */
     struct gqa_train_device device;
     struct gqa_settings settings;
     struct gqa_pair pair;

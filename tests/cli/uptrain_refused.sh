@@ -27,6 +27,7 @@ try --teacher "$sample" --text missing model.gqa out.gqa
 try --teacher "$sample" --warmup 3 model.gqa out.gqa
 try --teacher "$sample" --rate 0 model.gqa out.gqa
 try --teacher "$sample" --budget-time 3x model.gqa out.gqa
+try --teacher "$sample" --budget-time 0.000001 model.gqa out.gqa
 try --teacher "$sample" --every 3 model.gqa out.gqa
 try --teacher "$sample" --store model.gqa out.safetensors
 try --teacher "$sample" --groups 4 model.gqa out.gqa
