@@ -32,6 +32,10 @@ struct gqa_data_file {
 
 struct gqa_data;
 
+/* How many of the teacher's own are there at once. n_own: as in the options;
+ * batch: sequences of a step. */
+uint64_t gqa_data_own_at_once(uint64_t n_own, uint64_t batch);
+
 /*
  * teacher, network (of it), bar  lent until gqa_data_free().
  * Errors those of reading tokens and of drawing; GQA_ERR_USAGE: a file has no

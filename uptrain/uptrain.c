@@ -147,6 +147,8 @@ static enum gqa_status plan(struct gqa_uptraining *u)
 
     if (st != GQA_OK)
         return st;
+    if ((st = gqa_settings_check(o, &u->pair)) != GQA_OK)
+        return st;
     u->settings = gqa_settings_choose(o, &u->pair, u->device.backend);
     st = gqa_estimate_make(&u->estimate, o, &u->settings, &u->pair, u->trained,
                            &u->device);
