@@ -204,6 +204,7 @@ static enum gqa_status write_output(struct written *w)
         .n_threads = o->common.n_threads,
         .force = o->force,
         .to_stdout = o->to_stdout,
+        .kept_fd = o->kept_fd,
         .metadata = metadata,
         .config = config,
         .copy_from = gqa_checkpoint_is_folder(c->source)

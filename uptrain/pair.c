@@ -15,10 +15,12 @@
 enum { ELEMENTS = 1 << 18 };
 
 static enum gqa_status open_side(struct gqa_side *side, const char *path,
+                                 const int *fd,
                                  const struct gqa_pair_options *o,
                                  const struct gqa_family_file *family)
 {
-    const struct gqa_checkpoint_options open = {.unsafe_hdf5 = o->unsafe_hdf5};
+    const struct gqa_checkpoint_options open = {.unsafe_hdf5 = o->unsafe_hdf5,
+                                                .fd = fd};
     const struct gqa_model_hints hints = {.family = family};
     enum gqa_status st = gqa_checkpoint_open(&side->checkpoint, path, &open);
 
@@ -260,17 +262,20 @@ static enum gqa_status digest_both(struct gqa_pair *p, unsigned n_threads)
     return st == GQA_OK ? digest_all(&p->student) : st;
 }
 
-static void compare_param(struct gqa_pair *p, size_t i)
+static void compare_param(struct gqa_pair *p, size_t i, bool shapes_alone)
 {
     const size_t k = find_partner(p, i);
-    const bool same = k != GQA_NO_PARAM &&
-                      p->teacher.model->params[k].dtype ==
-                          p->student.model->params[i].dtype &&
-                      strcmp(p->teacher.digests[k], p->student.digests[i]) == 0;
+    const bool same_type =
+        k != GQA_NO_PARAM &&
+        p->teacher.model->params[k].dtype == p->student.model->params[i].dtype;
+    const bool same = shapes_alone
+                          ? same_type
+                          : same_type && strcmp(p->teacher.digests[k],
+                                                p->student.digests[i]) == 0;
 
     p->partners[i] = k;
     p->same[i] = same ? k : GQA_NO_PARAM;
-    p->differs[i] = !same;
+    p->differs[i] = shapes_alone ? k == GQA_NO_PARAM : !same;
 }
 
 static enum gqa_status find_used(bool **out, const struct gqa_network *network)
@@ -288,7 +293,8 @@ static enum gqa_status find_used(bool **out, const struct gqa_network *network)
     return uses && *out ? GQA_OK : gqa_fail_nomem();
 }
 
-static enum gqa_status compare(struct gqa_pair *p, unsigned n_threads)
+static enum gqa_status compare(struct gqa_pair *p,
+                               const struct gqa_pair_options *o)
 {
     const size_t n = p->student.model->n_params;
     enum gqa_status st = find_used(&p->used, p->student.network);
@@ -299,13 +305,17 @@ static enum gqa_status compare(struct gqa_pair *p, unsigned n_threads)
     p->differences = calloc(n + 1, sizeof *p->differences);
     if (st == GQA_OK)
         st = find_used(&p->teacher_used, p->teacher.network);
-    if (st == GQA_OK)
-        st = p->same && p->partners && p->differs && p->differences
-                 ? digest_both(p, n_threads)
-                 : gqa_fail_nomem();
+    if (st == GQA_OK &&
+        !(p->same && p->partners && p->differs && p->differences))
+        st = gqa_fail_nomem();
+    if (st == GQA_OK && !o->shapes_alone)
+        st = digest_both(p, o->n_threads);
     for (size_t i = 0; i < n && st == GQA_OK; i++)
-        compare_param(p, i);
-    return st == GQA_OK ? gqa_alike_compare(p, n_threads) : st;
+        compare_param(p, i, o->shapes_alone);
+    if (st != GQA_OK || o->shapes_alone)
+        return st;
+    st = gqa_alike_compare(p, o->n_threads);
+    return st == GQA_OK ? gqa_alike_check(p, o->may_differ) : st;
 }
 
 enum gqa_status gqa_pair_open(struct gqa_pair *out,
@@ -316,16 +326,15 @@ enum gqa_status gqa_pair_open(struct gqa_pair *out,
     if (o->family_path)
         st = gqa_family_file_open(&out->family, o->family_path);
     if (st == GQA_OK)
-        st = open_side(&out->teacher, o->teacher, o, out->family);
+        st = open_side(&out->teacher, o->teacher, NULL, o, out->family);
     if (st == GQA_OK)
-        st = open_side(&out->student, o->student, o, out->family);
+        st =
+            open_side(&out->student, o->student, o->student_fd, o, out->family);
     if (st == GQA_OK)
         st = check_kinds(out);
     if (st == GQA_OK)
         st = check_expanded(&out->student);
-    if (st == GQA_OK)
-        st = compare(out, o->n_threads);
-    return st == GQA_OK ? gqa_alike_check(out, o->may_differ) : st;
+    return st == GQA_OK ? compare(out, o) : st;
 }
 
 void gqa_pair_close(struct gqa_pair *pair)
@@ -339,4 +348,5 @@ void gqa_pair_close(struct gqa_pair *pair)
     free(pair->differences);
     free(pair->used);
     free(pair->teacher_used);
+    *pair = (struct gqa_pair){.family = NULL};
 }

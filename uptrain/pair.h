@@ -40,6 +40,9 @@ struct gqa_pair {
 
 struct gqa_pair_options {
     const char *teacher, *student, *family_path;
+    const int *student_fd; /* of struct gqa_checkpoint_options */
+    bool shapes_alone; /* no value is read: what has the same shape is the same
+                        */
     bool unsafe_hdf5;
     bool may_differ; /* also where grouping changes nothing */
     unsigned n_threads;

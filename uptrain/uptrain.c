@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/advice.h"
 #include "common/atomic.h"
@@ -111,31 +112,22 @@ static enum gqa_status try_output(const struct gqa_uptraining *u)
     return gqa_output_try(u->options->output, &options);
 }
 
-static enum gqa_status open_pair(struct gqa_uptraining *u, const char *student)
+/* fd: NULL: it has a name, which is that of the options. */
+static enum gqa_status open_pair(struct gqa_uptraining *u, const int *fd,
+                                 bool shapes_alone)
 {
     const struct gqa_uptrain_options *o = u->options;
     const struct gqa_pair_options open = {.teacher = o->teacher,
-                                          .student = student,
+                                          .student = fd ? GQA_MADE_STUDENT
+                                                        : o->student,
+                                          .student_fd = fd,
+                                          .shapes_alone = shapes_alone,
                                           .family_path = o->family_path,
                                           .unsafe_hdf5 = o->common.unsafe_hdf5,
                                           .may_differ = o->may_differ,
                                           .n_threads = o->common.n_threads};
 
     return gqa_pair_open(&u->pair, &open);
-}
-
-/* A student that is made here is gone once it is open. */
-static enum gqa_status open_made(struct gqa_uptraining *u)
-{
-    struct gqa_made_student made = {.path = NULL};
-    enum gqa_status st = gqa_made_student_create(&made, u->options);
-
-    gqa_advice_use(gqa_uptrain_tool.advices);
-    gqa_interrupt_catch(clean_up);
-    if (st == GQA_OK)
-        st = open_pair(u, made.path);
-    gqa_made_student_remove(&made);
-    return st;
 }
 
 /* What it takes, and whether that is there. */
@@ -147,25 +139,26 @@ static enum gqa_status plan(struct gqa_uptraining *u)
 
     if (st != GQA_OK)
         return st;
-    if ((st = gqa_settings_check(o, &u->pair)) != GQA_OK)
+    if (!u->was_planned && (st = gqa_settings_check(o, &u->pair)) != GQA_OK)
         return st;
+    u->was_planned = true;
     u->settings = gqa_settings_choose(o, &u->pair, u->device.backend);
     st = gqa_estimate_make(&u->estimate, o, &u->settings, &u->pair, u->trained,
                            &u->device);
     return st == GQA_OK ? gqa_estimate_check(&u->estimate, &u->device) : st;
 }
 
-static enum gqa_status prepare(struct gqa_uptraining *u)
+/* What the pair leaves to be found out before anything is run. */
+static enum gqa_status look(struct gqa_uptraining *u)
 {
     const struct gqa_uptrain_options *o = u->options;
-    struct gqa_trained_facts facts;
-    enum gqa_status st = o->student ? open_pair(u, o->student) : open_made(u);
+    const struct gqa_trained_facts facts = {.network = u->pair.student.network,
+                                            .used = u->pair.used,
+                                            .differs = u->pair.differs};
+    enum gqa_status st = check_output(u);
 
-    if (st != GQA_OK || (st = check_output(u)) != GQA_OK)
+    if (st != GQA_OK)
         return st;
-    facts = (struct gqa_trained_facts){.network = u->pair.student.network,
-                                       .used = u->pair.used,
-                                       .differs = u->pair.differs};
     u->trained =
         calloc(u->pair.student.model->n_params + 1, sizeof *u->trained);
     if (!u->trained)
@@ -176,6 +169,59 @@ static enum gqa_status prepare(struct gqa_uptraining *u)
     if (st == GQA_OK && o->html_path)
         st = gqa_atomic_try_file(o->html_path, o->force);
     return st == GQA_OK ? plan(u) : st;
+}
+
+static void forget(struct gqa_uptraining *u)
+{
+    gqa_train_device_close(&u->device);
+    free(u->trained);
+    u->trained = NULL;
+    gqa_pair_close(&u->pair);
+}
+
+/* All that shapes tell is known before a student is made, which takes long. */
+static enum gqa_status look_at_shapes(struct gqa_uptraining *u)
+{
+    int fd = -1;
+    enum gqa_status st = gqa_made_student_plan(&fd, u->options);
+
+    gqa_advice_use(gqa_uptrain_tool.advices);
+    if (st == GQA_OK)
+        st = open_pair(u, &fd, true);
+    if (fd >= 0)
+        close(fd);
+    return st == GQA_OK ? look(u) : st;
+}
+
+/* A student that is made here is gone once it is closed. */
+static enum gqa_status open_made(struct gqa_uptraining *u)
+{
+    int fd = -1;
+    enum gqa_status st = gqa_made_student_create(&fd, u->options);
+
+    gqa_advice_use(gqa_uptrain_tool.advices);
+    gqa_interrupt_catch(clean_up);
+    if (st == GQA_OK)
+        st = open_pair(u, &fd, false);
+    if (fd >= 0)
+        close(fd);
+    return st;
+}
+
+static enum gqa_status prepare(struct gqa_uptraining *u)
+{
+    const struct gqa_uptrain_options *o = u->options;
+    enum gqa_status st;
+
+    if (o->student) {
+        st = open_pair(u, NULL, false);
+        return st == GQA_OK ? look(u) : st;
+    }
+    if ((st = look_at_shapes(u)) != GQA_OK || o->dry_run)
+        return st;
+    forget(u);
+    st = open_made(u);
+    return st == GQA_OK ? look(u) : st;
 }
 
 /* --- Writing -------------------------------------------------------------- */

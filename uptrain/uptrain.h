@@ -14,7 +14,8 @@ struct gqa_uptraining {
     struct gqa_train_device device;
     struct gqa_settings settings;
     struct gqa_pair pair;
-    bool *trained; /* [n_params of the student] */
+    bool *trained;    /* [n_params of the student] */
+    bool was_planned; /* once, and what there was to say has been said */
     struct gqa_estimate estimate;
     struct gqa_trainer *trainer; /* NULL after a dry run */
     struct gqa_data *data;

@@ -54,6 +54,9 @@ struct gqa_output_options {
     /* To standard output, front to back, and `path` is a name for messages:
      * outputs that are one file. */
     bool to_stdout;
+    /* Outputs that are one file: it does not appear, and whatever has its name
+     * stays; receives a descriptor to read it by. Lent; NULL: it appears. */
+    int *kept_fd;
 
     /*
      * __metadata__ of the file or of every shard of a folder, string ->
