@@ -21,6 +21,9 @@ try --teacher model.gqa "$sample" out.gqa
 try --teacher "$sample" --train 'attention,*.nothing' model.gqa out.gqa
 try --teacher "$sample" --loss mse model.gqa out.gqa
 try --teacher "$sample" --data self:0 model.gqa out.gqa
+try --teacher "$sample" --data self:abc model.gqa out.gqa
+try --teacher "$sample" --data notes:nan model.gqa out.gqa
+try --teacher "$sample" --data notes:nan:1 model.gqa out.gqa
 try --teacher "$sample" --data -,- model.gqa out.gqa
 try --teacher "$sample" --samples 4 --text notes model.gqa out.gqa
 try --teacher "$sample" --text missing model.gqa out.gqa
