@@ -205,6 +205,7 @@ static enum gqa_status write_output(struct written *w)
         .force = o->force,
         .to_stdout = o->to_stdout,
         .kept_fd = o->kept_fd,
+        .tool = gqa_convert_tool.name,
         .metadata = metadata,
         .config = config,
         .copy_from = gqa_checkpoint_is_folder(c->source)

@@ -138,15 +138,17 @@ static bool is_late(const struct going *g)
                deadline;
 }
 
+static bool has_come_near(const struct gqa_training_run *run)
+{
+    return run->limits.until_kl >= 0 &&
+           gqa_history_best(&run->history)->kl <= run->limits.until_kl;
+}
+
 static bool is_over(const struct going *g)
 {
-    const struct gqa_training_run *run = g->run;
-    const struct gqa_history *h = &run->history;
-    const struct gqa_run_limits *l = &run->limits;
+    const struct gqa_history *h = &g->run->history;
 
-    return h->n_steps >= h->room ||
-           (l->until_kl >= 0 && gqa_history_best(h)->kl <= l->until_kl) ||
-           is_late(g);
+    return h->n_steps >= h->room || has_come_near(g->run) || is_late(g);
 }
 
 /* What is due behind a step: the state, a measure. */
@@ -184,6 +186,12 @@ static enum gqa_status start(struct going *g)
         st = measure(g);
     if (st == GQA_OK && run->schedule.rate > 0)
         h->rate = run->schedule.rate;
+    if (st == GQA_OK && has_come_near(run)) {
+        gqa_alert("the mean KL of the start, %.4g, is within --until-kl "
+                  "already: there is nothing to train",
+                  gqa_history_start(h)->kl);
+        return GQA_OK;
+    }
     if (st != GQA_OK || h->rate > 0)
         return st;
     if (run->limits.deadline_s > 0) {

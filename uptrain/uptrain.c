@@ -96,6 +96,7 @@ static struct gqa_output_options output_options(const struct gqa_uptraining *u)
         .n_threads = u->options->common.n_threads,
         .force = u->options->force,
         .card = "", /* there will be one */
+        .tool = gqa_uptrain_tool.name,
         .config = u->pair.student.model->config,
         .copy_from = gqa_checkpoint_is_folder(source)
                          ? gqa_checkpoint_folder(source)

@@ -70,6 +70,7 @@ struct gqa_output_options {
     const char *card;
     const char *copy_from;
     uint64_t n_kv_heads; /* of all its layers; 0: they differ */
+    const char *tool;    /* of ours, that writes the folder; lent */
 
     /* Called from one thread at a time, now and then; NULL for none. */
     void (*progress)(void *ctx, uint64_t done_bytes, uint64_t all_bytes);

@@ -41,6 +41,12 @@ touch there.gqa
 try --teacher "$sample" model.gqa there.gqa
 echo "1 2 9999" >tokens
 try --teacher "$sample" --tokens tokens model.gqa out.gqa
+# Near enough from the beginning
+{
+    try --teacher "$sample" --until-kl 1000 model.gqa out.gqa
+    try --teacher "$sample" --until-kl 1000 --write-start --force model.gqa \
+        there.gqa
+} 2>&1 | sed 's/start, [0-9.]*/start, X/'
 # Rates that ruin it
 try --teacher "$sample" --rate 1e30 --eval-every 2 model.gqa out.gqa
 try --teacher "$sample" --rate 1e30 model.gqa out.gqa
