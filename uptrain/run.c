@@ -57,11 +57,12 @@ static enum gqa_status run_measure(struct going *g)
     enum gqa_status st = gqa_trainer_measure(run->trainer, &result,
                                              gqa_data_held_out(run->data), 0);
 
+    if (st == GQA_ERR_FORMAT)
+        return gqa_fail_prefix(st, "after step %" PRIu64, h->n_steps);
+    if (st == GQA_OK && result.n_positions == 0)
+        st = gqa_fail(GQA_ERR_FORMAT, "no logits of the original are finite");
     if (st != GQA_OK)
         return st;
-    if (result.n_positions == 0)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "step %" PRIu64 ": no logits are finite", h->n_steps);
     st = gqa_history_add(h, h->n_steps, &result, &is_best);
     if (st == GQA_OK && is_best)
         st = gqa_trainer_get(run->trainer, run->best);

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -266,20 +267,38 @@ static enum gqa_status find_culprit(const char **name, struct gqa_trainer *t)
     return GQA_OK;
 }
 
+/* What the last forward() says of it; out: "" where logits are finite. */
+static enum gqa_status find_layer(char *out, size_t size,
+                                  const struct gqa_trainer *t, double loss)
+{
+    char part[64];
+    enum gqa_status st;
+
+    out[0] = '\0';
+    if (isfinite(loss))
+        return GQA_OK;
+    st = gqa_tape_find_fault(part, sizeof part, t->student_tape);
+    snprintf(out, size, ", not finite since %s", part);
+    return st;
+}
+
 static enum gqa_status refuse(struct gqa_trainer *t, double loss)
 {
     const char *what = isnan(loss)      ? "the loss is not a number"
                        : isfinite(loss) ? "gradients are too large"
                                         : "the loss is infinite";
     const char *name = NULL;
-    const enum gqa_status st = find_culprit(&name, t);
+    char layer[96];
+    enum gqa_status st = find_culprit(&name, t);
 
+    if (st == GQA_OK)
+        st = find_layer(layer, sizeof layer, t, loss);
     if (st != GQA_OK)
         return st;
     return name ? gqa_fail(GQA_ERR_FORMAT,
-                           "%s, and the gradient of '%s' is not finite", what,
-                           name)
-                : gqa_fail(GQA_ERR_FORMAT, "%s", what);
+                           "%s%s, and the gradient of '%s' is not finite", what,
+                           layer, name)
+                : gqa_fail(GQA_ERR_FORMAT, "%s%s", what, layer);
 }
 
 enum gqa_status gqa_trainer_step(struct gqa_trainer *t,
@@ -369,6 +388,19 @@ static enum gqa_status measure_batch(struct measuring *m,
     return st;
 }
 
+static enum gqa_status check_finite(const struct measuring *m)
+{
+    char part[64];
+    enum gqa_status st;
+
+    if (gqa_fidelity_nonfinite(m->fidelity, 1) == 0)
+        return GQA_OK;
+    st = gqa_tape_find_fault(part, sizeof part, m->trainer->student_tape);
+    return st == GQA_OK ? gqa_fail(GQA_ERR_FORMAT,
+                                   "logits are not finite, since %s", part)
+                        : st;
+}
+
 enum gqa_status gqa_trainer_measure(struct gqa_trainer *t,
                                     struct gqa_fidelity_result *out,
                                     const struct gqa_tokens *tokens, uint64_t n)
@@ -383,6 +415,8 @@ enum gqa_status gqa_trainer_measure(struct gqa_trainer *t,
         m.first = i;
         st = measure_batch(&m, tokens->sequences + i,
                            gqa_min_u64(t->options.batch, n - i));
+        if (st == GQA_OK)
+            st = check_finite(&m);
     }
     if (st == GQA_OK)
         gqa_fidelity_finish(m.fidelity, out);

@@ -208,6 +208,11 @@ static void find_worst(const struct gqa_fidelity *f,
     }
 }
 
+uint64_t gqa_fidelity_nonfinite(const struct gqa_fidelity *f, int model)
+{
+    return f->result.n_nonfinite[model];
+}
+
 void gqa_fidelity_finish(struct gqa_fidelity *f,
                          struct gqa_fidelity_result *out)
 {

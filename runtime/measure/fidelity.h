@@ -63,6 +63,9 @@ void gqa_fidelity_add(struct gqa_fidelity *fidelity, const double *original,
                       const double *converted, int32_t next,
                       struct gqa_place place);
 
+/* Positions so far at which one of GQA_N_MODELS has NaN or infinity. */
+uint64_t gqa_fidelity_nonfinite(const struct gqa_fidelity *fidelity, int model);
+
 /* All zero where no position could be compared. Sorts; add no more. */
 void gqa_fidelity_finish(struct gqa_fidelity *fidelity,
                          struct gqa_fidelity_result *out);

@@ -50,6 +50,7 @@ try --teacher "$sample" --tokens tokens model.gqa out.gqa
 # Rates that ruin it
 try --teacher "$sample" --rate 1e30 --eval-every 2 model.gqa out.gqa
 try --teacher "$sample" --rate 1e30 model.gqa out.gqa
+try --teacher "$sample" --rate 1e9 --eval-every 1 model.gqa out.gqa
 try --teacher "$sample" --rate 100 model.gqa out.gqa
 try --teacher "$sample" --rate 100 --write-start model.gqa start.gqa
 gqa-verify --no-run --against model.gqa start.gqa | grep ^weights
