@@ -75,6 +75,7 @@ void gqa_interrupt_catch(bool (*clean)(void))
 
     clean_up = clean;
     handle(SIGPIPE, SIG_IGN);
+    handle(SIGXFSZ, SIG_IGN);
     if (clean)
         handle(SIGALRM, lose_patience);
     for (size_t i = 0; i < N_SIGNALS; i++) {

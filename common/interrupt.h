@@ -12,8 +12,9 @@
 
 /*
  * Catch the signals, but for those that are ignored. A second one ends the
- * process at once. SIGPIPE is ignored: that nobody reads what is printed is an
- * error of writing, after which is cleaned up as after any other.
+ * process at once. SIGPIPE and SIGXFSZ are ignored: that nobody reads what is
+ * printed, or that a file may not grow, is an error of writing, after which is
+ * cleaned up as after any other.
  *
  * clean  NULL, or what removes all that must not stay behind. It is then
  *        called in a signal handler, on any thread, before the process ends

@@ -318,13 +318,31 @@ static enum gqa_status compare(struct gqa_pair *p,
     return st == GQA_OK ? gqa_alike_check(p, o->may_differ) : st;
 }
 
+static enum gqa_status open_family(struct gqa_pair *p, const char *path)
+{
+    struct gqa_content_digest *digest = NULL;
+    const char *text;
+    size_t n;
+    enum gqa_status st = gqa_family_file_open(&p->family, path);
+
+    if (st == GQA_OK)
+        st = gqa_content_digest_create(&digest);
+    if (st != GQA_OK)
+        return st;
+    text = gqa_family_file_text(p->family, &n);
+    gqa_content_digest_update(digest, text, n);
+    gqa_content_digest_format(p->family_digest, digest);
+    gqa_content_digest_free(digest);
+    return GQA_OK;
+}
+
 enum gqa_status gqa_pair_open(struct gqa_pair *out,
                               const struct gqa_pair_options *o)
 {
     enum gqa_status st = GQA_OK;
 
     if (o->family_path)
-        st = gqa_family_file_open(&out->family, o->family_path);
+        st = open_family(out, o->family_path);
     if (st == GQA_OK)
         st = open_side(&out->teacher, o->teacher, NULL, o, out->family);
     if (st == GQA_OK)

@@ -28,7 +28,8 @@ struct gqa_difference_of {
 
 struct gqa_pair {
     struct gqa_side teacher, student;
-    struct gqa_family_file *family; /* or NULL */
+    struct gqa_family_file *family;             /* or NULL */
+    char family_digest[GQA_CONTENT_DIGITS + 1]; /* of its text, or "" */
     /* By parameter of the student: */
     size_t *same;     /* the teacher's with the same bytes, or GQA_NO_PARAM */
     size_t *partners; /* the teacher's of that name and shape, or likewise */

@@ -28,14 +28,33 @@ struct going {
     uint64_t first_step, first_tokens;
 };
 
+enum gqa_status gqa_training_save(struct gqa_training_run *run)
+{
+    enum gqa_status st;
+
+    if (!run->saved || run->is_saved || run->history.n_steps == 0)
+        return GQA_OK;
+    st = gqa_saved_write(run->saved, run->trainer, &run->history, run->best);
+    run->is_saved = st == GQA_OK;
+    return st;
+}
+
 static enum gqa_status save(struct going *g)
 {
-    struct gqa_training_run *run = g->run;
+    g->run->history.seconds = g->before_s + gqa_clock_s() - g->start_s;
+    return gqa_training_save(g->run);
+}
 
-    if (!run->saved)
-        return GQA_OK;
-    run->history.seconds = g->before_s + gqa_clock_s() - g->start_s;
-    return gqa_saved_write(run->saved, run->trainer, &run->history, run->best);
+/* What was trained is worth more than a state of it. */
+static enum gqa_status save_on_the_way(struct going *g)
+{
+    const enum gqa_status st = save(g);
+
+    if (st != GQA_ERR_IO)
+        return st;
+    gqa_warn("no state was kept after step %" PRIu64 ": %s",
+             g->run->history.n_steps, gqa_error_message());
+    return GQA_OK;
 }
 
 /* Loops are to stop so long before the deadline. */
@@ -63,6 +82,7 @@ static enum gqa_status run_measure(struct going *g)
         st = gqa_fail(GQA_ERR_FORMAT, "no logits of the original are finite");
     if (st != GQA_OK)
         return st;
+    run->is_saved = false;
     st = gqa_history_add(h, h->n_steps, &result, &is_best);
     if (st == GQA_OK && is_best)
         st = gqa_trainer_get(run->trainer, run->best);
@@ -122,6 +142,7 @@ static enum gqa_status step(struct going *g)
     if (st != GQA_OK)
         return st;
     h->losses[h->n_steps++] = r.loss;
+    run->is_saved = false;
     h->n_tokens += r.n_tokens;
     h->n_counted += r.n_counted;
     g->step_s = gqa_clock_s() - start;
@@ -162,9 +183,8 @@ static enum gqa_status after_step(struct going *g)
     if (!gqa_history_is_measured(h) &&
         (h->n_steps % run->limits.eval_every == 0 || is_over(g)))
         st = measure(g);
-    if (st == GQA_OK && run->saved && h->n_steps > 0 &&
-        h->n_steps % run->limits.save_every == 0)
-        st = save(g);
+    if (st == GQA_OK && h->n_steps % run->limits.save_every == 0)
+        st = save_on_the_way(g);
     return st;
 }
 
@@ -178,6 +198,7 @@ static enum gqa_status start(struct going *g)
         st = gqa_saved_read(&run->resumed, run->saved, run->trainer, h,
                             run->best);
     if (st == GQA_OK && run->resumed) {
+        run->is_saved = true;
         g->before_s = h->seconds;
         stop_before(g, 0);
         gqa_info("going on behind step %" PRIu64, h->n_steps);

@@ -32,12 +32,14 @@ struct gqa_training_run {
     void *best;                 /* weights, as gqa_trainer_get() gives them */
     bool resumed;
     double probe_until_s; /* no rate is tried after that; 0: any time */
+    bool is_saved;        /* the state as it is */
 };
 
 /*
- * From the start, or from what was saved, to the end. Where there is a deadline
- * loops are to stop at it (gqa_interrupt_ask_at()); it ends the run like the
- * last step does, and nothing stops any more.
+ * From the start, or from what was saved, to the end. A state on the way that
+ * cannot be saved is a warning, and the one before it stays. Where there is a
+ * deadline loops are to stop at it (gqa_interrupt_ask_at()); it ends the run
+ * like the last step does, and nothing stops any more.
  *
  * Errors GQA_ERR_FORMAT: a loss that is not finite, with the step; `best` and
  *        `history` are good. GQA_ERR_INTERRUPTED: a signal; or the deadline
@@ -46,5 +48,10 @@ struct gqa_training_run {
  */
 GQA_MUST_USE
 enum gqa_status gqa_training_run(struct gqa_training_run *run);
+
+/* Save the state at the end, where states are and it has not been. Errors those
+ * of gqa_saved_write(). */
+GQA_MUST_USE
+enum gqa_status gqa_training_save(struct gqa_training_run *run);
 
 #endif

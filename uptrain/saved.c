@@ -40,9 +40,16 @@ static enum gqa_status path_of(char **out, const struct gqa_saved *s)
 
 enum gqa_status gqa_saved_prepare(const struct gqa_saved *s)
 {
+    char *path = NULL;
+    enum gqa_status st;
+
     if (mkdir(s->folder, 0777) != 0 && errno != EEXIST)
         return gqa_fail_errno("%s", s->folder);
-    return GQA_OK;
+    st = path_of(&path, s);
+    if (st == GQA_OK)
+        st = gqa_atomic_try_file(path, true);
+    free(path);
+    return st;
 }
 
 /* --- What it is made of --------------------------------------------------- */
@@ -246,9 +253,12 @@ enum gqa_status gqa_saved_write(const struct gqa_saved *s,
         st = list_parts(&parts, trainer, history, weights, (void *)best);
     if (st == GQA_OK)
         st = gqa_whole_file_begin(&file, path, true);
-    if (st == GQA_OK)
-        st = gqa_whole_file_end(
-            &file, put_all(file.stream, trainer, &parts, metadata));
+    if (st == GQA_OK) {
+        st = put_all(file.stream, trainer, &parts, metadata);
+        if (st == GQA_ERR_IO)
+            st = gqa_fail_prefix(st, "%s", s->folder);
+        st = gqa_whole_file_end(&file, st);
+    }
     clear_parts(&parts);
     json_decref(metadata);
     free(weights);

@@ -353,11 +353,10 @@ static enum gqa_status create_run(struct gqa_uptraining *u)
     if (st != GQA_OK || !o->checkpoint)
         return st;
     u->what = gqa_run_what(o, &u->settings, &u->pair, u->data, &u->device.info);
-    u->saved = (struct gqa_saved){.folder = o->checkpoint, .what = u->what};
+    u->saved.what = u->what;
     run->saved = &u->saved;
     patience = PATIENCE;
-    st = gqa_json_check();
-    return st == GQA_OK ? gqa_saved_prepare(&u->saved) : st;
+    return gqa_json_check();
 }
 
 /* What can be told of a run that has come to its end. */
@@ -405,6 +404,55 @@ static enum gqa_status rescue(struct gqa_uptraining *u)
     return st;
 }
 
+/* What was trained outlives an output that cannot be written. */
+static enum gqa_status tell_of_state(const struct gqa_uptraining *u,
+                                     enum gqa_status st)
+{
+    char *message = strdup(gqa_error_message());
+
+    if (!message)
+        return gqa_fail_nomem();
+    if (u->run.saved && u->run.is_saved)
+        st = gqa_fail(st,
+                      "%s; what was trained is kept in %s: the same command "
+                      "writes it, another OUTPUT too",
+                      message, u->saved.folder);
+    else
+        st = gqa_fail(st,
+                      "%s; what was trained is lost (--checkpoint would have "
+                      "kept it)",
+                      message);
+    free(message);
+    return st;
+}
+
+static enum gqa_status write_all(struct gqa_uptraining *u)
+{
+    enum gqa_status st = write_page(u);
+
+    if (st == GQA_OK)
+        st = u->gained || u->options->write_start ? write_output(u)
+                                                  : u->report(u);
+    return st == GQA_ERR_IO || st == GQA_ERR_NOMEM ? tell_of_state(u, st) : st;
+}
+
+/* A state that cannot be saved does not keep the output from being written. */
+static enum gqa_status end(struct gqa_uptraining *u)
+{
+    enum gqa_status st = gqa_training_save(&u->run);
+    char *message = NULL;
+
+    if (st == GQA_OK)
+        return write_all(u);
+    if (!(message = strdup(gqa_error_message())))
+        return gqa_fail_nomem();
+    if (write_all(u) == GQA_OK)
+        st = gqa_fail(st, "%s; %s is written all the same", message,
+                      u->written ? u->options->output : "what there is");
+    free(message);
+    return st;
+}
+
 static enum gqa_status go(struct gqa_uptraining *u)
 {
     const struct gqa_uptrain_options *o = u->options;
@@ -414,6 +462,9 @@ static enum gqa_status go(struct gqa_uptraining *u)
         return st;
     if (o->dry_run)
         return u->report(u);
+    u->saved = (struct gqa_saved){.folder = o->checkpoint};
+    if (o->checkpoint && (st = gqa_saved_prepare(&u->saved)) != GQA_OK)
+        return st;
     if ((st = gqa_progress_create(&u->run.bar, o->common.log_level)) !=
             GQA_OK ||
         (st = gqa_run_log_open(&u->run.log, o->log_path)) != GQA_OK)
@@ -421,9 +472,7 @@ static enum gqa_status go(struct gqa_uptraining *u)
     st = train(u);
     if (st == GQA_ERR_FORMAT && u->gained)
         return rescue(u);
-    if (st != GQA_OK || (st = write_page(u)) != GQA_OK)
-        return st;
-    return u->gained || o->write_start ? write_output(u) : u->report(u);
+    return st == GQA_OK ? end(u) : st;
 }
 
 enum gqa_status gqa_uptrain(
