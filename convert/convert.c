@@ -431,6 +431,11 @@ enum gqa_status gqa_convert(
     return st;
 }
 
+json_t *gqa_conversion_config(const struct gqa_conversion *c)
+{
+    return gqa_describe_config(c->plan);
+}
+
 void gqa_conversion_clear(struct gqa_conversion *conversion)
 {
     free(conversion->json);

@@ -172,6 +172,14 @@ struct gqa_gradient_ops {
                                 enum gqa_activation activation);
     enum gqa_status (*loss)(struct gqa_device *device,
                             const struct gqa_loss_op *op);
+    /* out, host [n_rows]: what wide logits [n_rows, vocab_size] of two models
+     * have between them, as gqa_compare_logits() (measure/fidelity.h) has it,
+     * in float64. labels: host [n_rows], below 0: none. Waits. */
+    enum gqa_status (*compare)(struct gqa_device *device,
+                               struct gqa_logit_comparison *out,
+                               const void *original, const void *converted,
+                               uint64_t n_rows, uint64_t vocab_size,
+                               const int32_t *labels);
     /* Mean squared error towards `target`: dx = factor * (x - target), set;
      * *sum (device float64) += factor / 2 * |x - target|^2. Rows beyond
      * n_tokens of the current batch count as 0. dx may be x. */

@@ -124,4 +124,16 @@ struct gqa_score_op {
     double *losses;
 };
 
+/* Two models' logits at one position. */
+struct gqa_logit_comparison {
+    double kl; /* KL(original || converted) in nats; 0 where not both are
+                  finite, and so what follows */
+    double log_likelihood[2]; /* of the label, by the original, by the
+                                 converted; 0 where there is none */
+    int32_t same;             /* 1: both have the same largest, the first of
+                                 equals */
+    int32_t is_finite[2];     /* 1: all logits of the original, of the converted
+                               */
+};
+
 #endif

@@ -10,7 +10,6 @@
 #include "common/log.h"
 #include "common/temporary.h"
 #include "convert/convert.h"
-#include "convert/describe.h"
 #include "formats/recorded.h"
 #include "formats/safetensors/header_write.h"
 
@@ -149,7 +148,7 @@ static enum gqa_status write_shapes(int fd, const struct gqa_plan *plan,
 
 static enum gqa_status keep_shapes(const struct gqa_conversion *c)
 {
-    json_t *config = gqa_describe_config(c->plan), *recipe = json_object();
+    json_t *config = gqa_conversion_config(c), *recipe = json_object();
     json_t *metadata = gqa_record_metadata(c->source, config, recipe);
     enum gqa_status st = gqa_json_check();
 

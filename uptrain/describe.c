@@ -120,10 +120,11 @@ json_t *gqa_run_what(const struct gqa_uptrain_options *o,
                      const struct gqa_pair *pair, const struct gqa_data *data,
                      const struct gqa_device_info *device)
 {
-    json_t *out = json_pack("{s:s, s:s, s:s, s:s, s:s}", "version", GQA_VERSION,
-                            "ORIGINAL", pair->teacher.digest, "CONVERTED",
-                            pair->student.digest, "train", o->train, "device",
-                            device->name);
+    json_t *out =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "version", GQA_VERSION,
+                  "ORIGINAL", pair->teacher.digest, "CONVERTED",
+                  pair->student.digest, "train", o->train, "device",
+                  device->name, "dtype", gqa_dtype_name(device->real));
 
     describe_options(out, o, settings, data);
     json_object_set_new(out, "rate",
@@ -209,6 +210,8 @@ static json_t *describe_training(const struct gqa_uptrain_options *o,
     json_object_set_new(out, "kl_after", rounded(gqa_history_best(h)->kl));
     json_object_set_new(out, "curve", describe_curve(h));
     json_object_set_new(out, "device", json_string(device->name));
+    json_object_set_new(out, "dtype",
+                        json_string(gqa_dtype_name(device->real)));
     json_object_set_new(out, "software", software_of(device));
     json_object_set_new(out, "trained",
                         list_trained(pair->student.model, trained));

@@ -3,25 +3,28 @@
 #include "align/learning.h"
 
 static enum gqa_status open_cuda(struct gqa_train_device *d,
-                                 const struct gqa_device_options *options)
+                                 struct gqa_device_options options, int dtype)
 {
     enum gqa_status st = gqa_cuda_backend_load(&d->backend);
 
     if (st == GQA_OK && !d->backend->gradients)
         st = gqa_fail(GQA_ERR_UNSUPPORTED, "the plug-in for GPUs that was "
                                            "found cannot train");
-    return st == GQA_OK ? d->backend->open(&d->device, options) : st;
+    if (dtype == GQA_TRAIN_DTYPE_AUTO)
+        options.real = GQA_BF16;
+    return st == GQA_OK ? d->backend->open(&d->device, &options) : st;
 }
 
 enum gqa_status gqa_train_device_open(struct gqa_train_device *out, int asked,
-                                      unsigned n_threads)
+                                      int dtype, unsigned n_threads)
 {
-    const struct gqa_device_options options = {.real = GQA_F32,
-                                               .n_threads = n_threads};
+    const struct gqa_device_options options = {
+        .real = dtype == GQA_TRAIN_DTYPE_AUTO ? GQA_F32 : (enum gqa_dtype)dtype,
+        .n_threads = n_threads};
     enum gqa_status st = GQA_ERR_UNSUPPORTED;
 
     if (asked != GQA_LEARN_CPU)
-        st = open_cuda(out, &options);
+        st = open_cuda(out, options, dtype);
     if (st == GQA_ERR_UNSUPPORTED && asked != GQA_LEARN_CUDA) {
         out->backend = gqa_cpu_backend();
         st = out->backend->open(&out->device, &options);

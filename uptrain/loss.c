@@ -13,11 +13,7 @@ struct gqa_loss {
     uint64_t vocab_size, n_rows; /* at a time */
     double logit_scale, soft_cap;
     size_t wide; /* bytes of an element */
-    enum gqa_dtype wide_dtype;
     void *teacher, *student, *d_logits;
-    /* Of a visit, on the host. */
-    void *raw;
-    double *values[2];
 };
 
 static enum gqa_dtype wide_of(enum gqa_dtype real)
@@ -63,8 +59,7 @@ enum gqa_status gqa_loss_create(struct gqa_loss **out,
     n = loss->n_rows * loss->vocab_size;
     if ((st = backend->describe(device, &info)) != GQA_OK)
         goto done;
-    loss->wide_dtype = wide_of(info.real);
-    loss->wide = gqa_dtype_bits(loss->wide_dtype) / 8;
+    loss->wide = gqa_dtype_bits(wide_of(info.real)) / 8;
     if ((st = backend->alloc(device, &loss->teacher, n * loss->wide)) !=
             GQA_OK ||
         (st = backend->alloc(device, &loss->student, n * loss->wide)) !=
@@ -86,9 +81,6 @@ void gqa_loss_free(struct gqa_loss *loss)
     loss->backend->free(loss->device, loss->teacher);
     loss->backend->free(loss->device, loss->student);
     loss->backend->free(loss->device, loss->d_logits);
-    free(loss->raw);
-    free(loss->values[0]);
-    free(loss->values[1]);
     free(loss);
 }
 
@@ -143,48 +135,29 @@ enum gqa_status gqa_loss_back(struct gqa_loss *l,
 
 /* --- For measures --------------------------------------------------------- */
 
-static enum gqa_status visit_alloc(struct gqa_loss *l)
-{
-    const size_t n = (size_t)(l->n_rows * l->vocab_size);
-
-    if (l->raw)
-        return GQA_OK;
-    l->values[0] = malloc(n * sizeof(double));
-    l->values[1] = malloc(n * sizeof(double));
-    l->raw = malloc(n * sizeof(double));
-    return l->values[0] && l->values[1] && l->raw ? GQA_OK : gqa_fail_nomem();
-}
-
-static enum gqa_status read_logits(struct gqa_loss *l, double *out,
-                                   struct gqa_tape *tape, uint64_t row,
-                                   uint64_t n)
-{
-    enum gqa_status st = gqa_tape_logits(tape, row, n, l->student);
-
-    if (st == GQA_OK)
-        st = l->backend->download(l->device, l->raw, l->student,
-                                  n * l->vocab_size * l->wide);
-    if (st == GQA_OK)
-        gqa_load_f64(out, l->raw, l->wide_dtype, (size_t)(n * l->vocab_size));
-    return st;
-}
-
 enum gqa_status gqa_loss_visit(struct gqa_loss *l, struct gqa_tape *teacher,
-                               struct gqa_tape *student, const double *weights,
+                               struct gqa_tape *student,
+                               const struct gqa_loss_rows *rows,
                                const struct gqa_loss_visit *visit)
 {
     const uint64_t all = gqa_tape_n_rows(student);
-    enum gqa_status st = visit_alloc(l);
+    struct gqa_logit_comparison *out = calloc(l->n_rows, sizeof *out);
+    enum gqa_status st = out ? GQA_OK : gqa_fail_nomem();
 
     for (uint64_t row = 0, n; row < all && st == GQA_OK; row += n) {
         n = gqa_min_u64(l->n_rows, all - row);
-        if (!any_counts(weights + row, n))
+        if (!any_counts(rows->weights + row, n))
             continue;
-        st = read_logits(l, l->values[0], teacher, row, n);
+        st = gqa_tape_logits(teacher, row, n, l->teacher);
         if (st == GQA_OK)
-            st = read_logits(l, l->values[1], student, row, n);
+            st = gqa_tape_logits(student, row, n, l->student);
         if (st == GQA_OK)
-            st = visit->rows(visit->ctx, row, n, l->values[0], l->values[1]);
+            st = l->backend->gradients->compare(l->device, out, l->teacher,
+                                                l->student, n, l->vocab_size,
+                                                rows->labels + row);
+        if (st == GQA_OK)
+            st = visit->rows(visit->ctx, row, n, out);
     }
+    free(out);
     return st;
 }

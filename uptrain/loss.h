@@ -39,17 +39,18 @@ enum gqa_status gqa_loss_back(struct gqa_loss *loss,
                               struct gqa_tape *student,
                               const struct gqa_loss_rows *rows, void *sums);
 
-/* Logits of both models, in order, [n, vocab_size] each as double; rows that
- * do not count are left out where a whole piece is of them. */
+/* Comparisons of both models' logits, in order; rows that do not count are left
+ * out where a whole piece is of them. */
 struct gqa_loss_visit {
     enum gqa_status (*rows)(void *ctx, uint64_t row, uint64_t n,
-                            const double *teacher, const double *student);
+                            const struct gqa_logit_comparison *rows);
     void *ctx;
 };
 
 GQA_MUST_USE
 enum gqa_status gqa_loss_visit(struct gqa_loss *loss, struct gqa_tape *teacher,
-                               struct gqa_tape *student, const double *weights,
+                               struct gqa_tape *student,
+                               const struct gqa_loss_rows *rows,
                                const struct gqa_loss_visit *visit);
 
 #endif

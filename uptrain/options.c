@@ -6,6 +6,7 @@
 
 #include "align/learning.h"
 #include "formats/model/option_rows.h"
+#include "uptrain/device.h"
 
 /* Beyond any run's. */
 #define MAX_COUNT           ((uint64_t)1 << 31)
@@ -24,6 +25,14 @@ static const struct gqa_choice backends[] = {
     {.name = "auto", .value = GQA_LEARN_AUTO},
     {.name = "cpu", .value = GQA_LEARN_CPU},
     {.name = "cuda", .value = GQA_LEARN_CUDA},
+    {.name = NULL},
+};
+
+static const struct gqa_choice dtypes[] = {
+    {.name = "auto", .value = GQA_TRAIN_DTYPE_AUTO},
+    {.name = "bf16", .value = GQA_BF16},
+    {.name = "f32", .value = GQA_F32},
+    {.name = "f64", .value = GQA_F64},
     {.name = NULL},
 };
 
@@ -308,6 +317,13 @@ static const struct gqa_option rows[] = {
      .offset = AT(device),
      .choices = backends,
      .help = "auto (a GPU where there is one), cpu, cuda"},
+    {.name = "dtype",
+     .kind = GQA_OPTION_CHOICE,
+     .value = "TYPE",
+     .offset = AT(dtype),
+     .choices = dtypes,
+     .help = "of activations and products: auto (bf16 on a GPU, f32 on a CPU), "
+             "bf16 (GPU), f32, f64 (CPU)"},
     GQA_FAMILY_ROW(AT(family_path)),
     {.name = "level",
      .kind = GQA_OPTION_NUMBER,
@@ -454,6 +470,7 @@ enum gqa_status gqa_uptrain_options_parse(struct gqa_uptrain_options *out,
 
     *out = (struct gqa_uptrain_options){
         .settings = {.level = 1, .shard_bytes = DEFAULT_SHARD_BYTES},
+        .dtype = GQA_TRAIN_DTYPE_AUTO,
         .batch = DEFAULT_BATCH,
         .accumulate = 1,
         .n_steps = DEFAULT_STEPS,

@@ -20,6 +20,7 @@ struct gqa_uptrain_options {
     bool force, dry_run, write_start;
     bool may_differ; /* the student, where grouping changes nothing */
     int device;      /* enum gqa_learning_device */
+    int dtype;       /* enum gqa_dtype, or GQA_TRAIN_DTYPE_AUTO */
 
     struct gqa_data_list data; /* owned */
     double temperature;        /* of what the teacher draws; 0: 1 */

@@ -345,11 +345,10 @@ struct measuring {
 };
 
 static enum gqa_status add_rows(void *ctx, uint64_t row, uint64_t n,
-                                const double *teacher, const double *student)
+                                const struct gqa_logit_comparison *rows)
 {
     const struct measuring *m = ctx;
     const struct gqa_train_batch *b = &m->trainer->batch;
-    const uint64_t v = m->trainer->pair->student.network->vocab_size;
 
     if (gqa_interrupt_pending())
         return gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
@@ -358,10 +357,10 @@ static enum gqa_status add_rows(void *ctx, uint64_t row, uint64_t n,
 
         if (b->weights[at] == 0)
             continue;
-        gqa_fidelity_add(m->fidelity, teacher + i * v, student + i * v,
-                         b->labels[at],
-                         (struct gqa_place){m->first + at / b->tape.length,
-                                            at % b->tape.length});
+        gqa_fidelity_add_compared(
+            m->fidelity, &rows[i], b->labels[at] >= 0,
+            (struct gqa_place){m->first + at / b->tape.length,
+                               at % b->tape.length});
     }
     return GQA_OK;
 }
@@ -372,6 +371,7 @@ static enum gqa_status measure_batch(struct measuring *m,
 {
     struct gqa_trainer *t = m->trainer;
     const struct gqa_loss_visit visit = {.rows = add_rows, .ctx = m};
+    const struct gqa_loss_rows rows = {t->batch.labels, t->batch.weights};
     const struct gqa_sequence **list = calloc(n, sizeof *list);
     enum gqa_status st;
 
@@ -382,8 +382,8 @@ static enum gqa_status measure_batch(struct measuring *m,
     gqa_train_batch_fill(&t->batch, list, n, start_token(t), 1);
     st = run_both(t, true);
     if (st == GQA_OK)
-        st = gqa_loss_visit(t->loss, t->teacher_tape, t->student_tape,
-                            t->batch.weights, &visit);
+        st = gqa_loss_visit(t->loss, t->teacher_tape, t->student_tape, &rows,
+                            &visit);
     free(list);
     return st;
 }

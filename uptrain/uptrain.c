@@ -135,8 +135,8 @@ static enum gqa_status open_pair(struct gqa_uptraining *u, const int *fd,
 static enum gqa_status plan(struct gqa_uptraining *u)
 {
     const struct gqa_uptrain_options *o = u->options;
-    enum gqa_status st =
-        gqa_train_device_open(&u->device, o->device, o->common.n_threads);
+    enum gqa_status st = gqa_train_device_open(&u->device, o->device, o->dtype,
+                                               o->common.n_threads);
 
     if (st != GQA_OK)
         return st;

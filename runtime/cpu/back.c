@@ -14,6 +14,7 @@ const struct gqa_gradient_ops gqa_cpu_gradients = {
     .linear_weight = gqa_cpu_back_linear_weight,
     .activate = gqa_cpu_back_activate,
     .loss = gqa_cpu_back_loss,
+    .compare = gqa_cpu_compare,
     .squares = gqa_cpu_back_squares,
     .norm2 = gqa_cpu_back_norm2,
     .adamw = gqa_cpu_back_adamw,

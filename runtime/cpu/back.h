@@ -127,6 +127,11 @@ enum gqa_status gqa_cpu_back_activate(struct gqa_device *device, void *d_gate,
                                       enum gqa_activation activation);
 enum gqa_status gqa_cpu_back_loss(struct gqa_device *device,
                                   const struct gqa_loss_op *op);
+enum gqa_status gqa_cpu_compare(struct gqa_device *device,
+                                struct gqa_logit_comparison *out,
+                                const void *original, const void *converted,
+                                uint64_t n_rows, uint64_t vocab_size,
+                                const int32_t *labels);
 enum gqa_status gqa_cpu_back_squares(struct gqa_device *device, void *dx,
                                      const void *x, const void *target,
                                      uint64_t n_rows, uint64_t width,

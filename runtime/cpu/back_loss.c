@@ -1,10 +1,11 @@
 /* Losses of the CPU backend, row by row, and their sums in the order of
- * rows. */
+ * rows; and comparisons. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/bounds.h"
 #include "runtime/cpu/back.h"
+#include "runtime/measure/fidelity.h"
 
 enum { KINDS = 3 };
 
@@ -74,4 +75,44 @@ enum gqa_status gqa_cpu_back_loss(struct gqa_device *device,
                (size_t)op->n_rows * KINDS * sizeof *l.losses);
     free(l.losses);
     return st;
+}
+
+/* --- Comparisons ---------------------------------------------------------- */
+
+struct comparing {
+    struct gqa_logit_comparison *out;
+    const char *logits[GQA_N_MODELS];
+    enum gqa_dtype dtype;
+    size_t vocab_size;
+    const int32_t *labels;
+};
+
+static void compare_row(void *ctx, size_t r, void *scratch)
+{
+    const struct comparing *c = ctx;
+    const size_t row_bytes = c->vocab_size * gqa_dtype_bits(c->dtype) / 8;
+    double *values = scratch;
+
+    for (int m = 0; m < GQA_N_MODELS; m++)
+        gqa_load_f64(values + (size_t)m * c->vocab_size,
+                     c->logits[m] + r * row_bytes, c->dtype, c->vocab_size);
+    gqa_compare_logits(&c->out[r], values, values + c->vocab_size,
+                       c->vocab_size, c->labels[r]);
+}
+
+enum gqa_status gqa_cpu_compare(struct gqa_device *device,
+                                struct gqa_logit_comparison *out,
+                                const void *original, const void *converted,
+                                uint64_t n_rows, uint64_t vocab_size,
+                                const int32_t *labels)
+{
+    struct comparing c = {.out = out,
+                          .logits = {original, converted},
+                          .dtype = device->dtype,
+                          .vocab_size = (size_t)vocab_size,
+                          .labels = labels};
+
+    return gqa_cpu_pool_run(device->pool, (size_t)n_rows,
+                            GQA_N_MODELS * (size_t)vocab_size * sizeof(double),
+                            compare_row, &c);
 }

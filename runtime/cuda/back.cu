@@ -19,6 +19,7 @@ static constexpr struct gqa_gradient_ops make_gradients(void)
     g.linear_weight = gqa_cuda_linear_weight;
     g.activate = gqa_cuda_activate_back;
     g.loss = gqa_cuda_loss;
+    g.compare = gqa_cuda_compare;
     g.squares = gqa_cuda_squares;
     g.norm2 = gqa_cuda_norm2;
     g.adamw = gqa_cuda_adamw;

@@ -62,11 +62,6 @@ enum gqa_status gqa_cuda_unstore(struct gqa_device *device, void *x,
                                  const struct gqa_head_place *place,
                                  const void *cache, uint64_t capacity,
                                  uint64_t head_dim);
-enum gqa_status gqa_cuda_rotate_back(struct gqa_device *device, void *dx,
-                                     uint64_t width,
-                                     const struct gqa_head_place *place,
-                                     uint64_t head_dim, uint64_t n_pairs,
-                                     bool interleaved, const void *cos_sin);
 enum gqa_status gqa_cuda_activate_back(struct gqa_device *device, void *d_gate,
                                        void *d_up, const void *gate,
                                        const void *up, const void *dy,
@@ -106,6 +101,13 @@ enum gqa_status gqa_cuda_linear_weight(struct gqa_device *device,
 /* back_loss.cu */
 enum gqa_status gqa_cuda_loss(struct gqa_device *device,
                               const struct gqa_loss_op *op);
+
+/* back_compare.cu */
+enum gqa_status gqa_cuda_compare(struct gqa_device *device,
+                                 struct gqa_logit_comparison *out,
+                                 const void *original, const void *converted,
+                                 uint64_t n_rows, uint64_t vocab_size,
+                                 const int32_t *labels);
 
 /* back_step.cu */
 enum gqa_status gqa_cuda_norm2(struct gqa_device *device, void *out,

@@ -4,6 +4,7 @@
  */
 #include "runtime/cuda/back.cuh"
 #include "runtime/cuda/back_attend.cuh"
+#include "runtime/cuda/pack.cuh"
 #include "runtime/cuda/rows.cuh"
 #include "runtime/cuda/sums.cuh"
 
@@ -11,29 +12,66 @@ enum { THREADS = 256 };
 
 static const uint64_t MOST_PARTS = (uint64_t)256 << 20; /* bytes */
 
-/* A warp has a head of a row. */
-template <typename T>
+/* LANES threads have a head of a row, N columns at a time. */
+template <typename T, int N, int LANES>
 static __global__ void __launch_bounds__(THREADS)
     dots_kernel(float *dots, const T *out, const T *d_out,
                 struct batch_view batch, int64_t n_heads, int64_t head_dim)
 {
     typedef typename real<T>::sum S;
-    const int lane = (int)threadIdx.x % 32;
+    const int lane = (int)threadIdx.x % LANES;
     const int64_t n = batch.n_rows * n_heads;
-    const int64_t step = (int64_t)gridDim.x * (THREADS / 32);
+    const int64_t step = (int64_t)gridDim.x * (THREADS / LANES);
 
-    for (int64_t i = (int64_t)blockIdx.x * (THREADS / 32) + threadIdx.x / 32;
-         i < n; i += step) {
+    /* Whole warps, since a sum takes all of one. */
+    for (int64_t i =
+             (int64_t)blockIdx.x * (THREADS / LANES) + threadIdx.x / LANES;
+         i - threadIdx.x % 32 / LANES < n; i += step) {
         S sum = 0;
 
-        if (position_of(batch, i / n_heads) >= 0)
-            for (int64_t d = lane; d < head_dim; d += 32)
-                sum += real<T>::load(out[i * head_dim + d]) *
-                       real<T>::load(d_out[i * head_dim + d]);
-        sum = warp_sum(sum);
-        if (lane == 0)
+        if (i < n && position_of(batch, i / n_heads) >= 0)
+            for (int64_t d = lane * N; d < head_dim; d += LANES * N) {
+                const pack<T, N> a = pack_at<N>(out + i * head_dim + d);
+                const pack<T, N> b = pack_at<N>(d_out + i * head_dim + d);
+
+#pragma unroll
+                for (int j = 0; j < N; j++)
+                    sum += real<T>::load(a.v[j]) * real<T>::load(b.v[j]);
+            }
+        for (int offset = LANES / 2; offset > 0; offset /= 2)
+            sum += __shfl_xor_sync(0xffffffffu, sum, offset);
+        if (lane == 0 && i < n)
             dots[i] = (float)sum;
     }
+}
+
+/* D of struct gqa_attend_back, to device->back. */
+static enum gqa_status make_dots(struct gqa_device *device,
+                                 const struct gqa_attention_op *forward,
+                                 const void *d_out)
+{
+    const struct batch_view batch = batch_of(device);
+    const uint64_t n_heads = forward->q_place.n_heads;
+    const uint64_t head_dim = forward->head_dim;
+    const uint64_t all = (uint64_t)batch.n_rows * n_heads;
+    const bool whole = is_whole(device->real, head_dim) &&
+                       is_aligned(forward->out) && is_aligned(d_out);
+    const enum gqa_status st =
+        gqa_cuda_reserve(device, &device->back, all * sizeof(float));
+
+    if (st != GQA_OK)
+        return st;
+    with_packs(device->real, whole, [&](auto t, auto n) {
+        typedef decltype(t) T;
+        constexpr int N = decltype(n)::value, LANES = N > 1 ? 8 : 32;
+        const uint64_t each = THREADS / LANES;
+
+        dots_kernel<T, N, LANES><<<blocks_for((all + each - 1) / each), THREADS,
+                                   0, device->stream>>>(
+            (float *)device->back.data, (const T *)forward->out,
+            (const T *)d_out, batch, (int64_t)n_heads, (int64_t)head_dim);
+    });
+    return gqa_cuda_launched(device);
 }
 
 /*
@@ -119,9 +157,6 @@ enum gqa_status gqa_cuda_attend_back(struct gqa_device *device,
                                      const struct gqa_attention_gradient *op)
 {
     const struct gqa_attention_op *forward = &op->forward;
-    const uint64_t n_heads = forward->q_place.n_heads;
-    const uint64_t n = device->n_sequences * device->n_new * n_heads;
-    const uint64_t each = THREADS / 32;
     struct gqa_attend_back args = {};
     enum gqa_status st = gqa_cuda_enter(device);
     bool fast;
@@ -129,7 +164,7 @@ enum gqa_status gqa_cuda_attend_back(struct gqa_device *device,
     if (st == GQA_OK)
         st = gqa_cuda_attend_args(device, &args.a, forward);
     if (st == GQA_OK)
-        st = gqa_cuda_reserve(device, &device->back, n * sizeof(float));
+        st = make_dots(device, forward, op->d_out);
     if (st != GQA_OK)
         return st;
     args.a.lse = (float *)const_cast<void *>(op->lse);
@@ -141,17 +176,6 @@ enum gqa_status gqa_cuda_attend_back(struct gqa_device *device,
     args.d_v = op->d_v;
     args.n_sequences = args.a.n_sequences;
     fast = device->real == GQA_BF16 && gqa_attend_back_fast_takes(&args);
-    with_real(device->real, [&](auto t) {
-        typedef decltype(t) T;
-
-        dots_kernel<T>
-            <<<blocks_for((n + each - 1) / each), THREADS, 0, device->stream>>>(
-                (float *)device->back.data, (const T *)forward->out,
-                (const T *)op->d_out, batch_of(device), (int64_t)n_heads,
-                (int64_t)forward->head_dim);
-    });
-    if ((st = gqa_cuda_launched(device)) != GQA_OK)
-        return st;
     st = gqa_cuda_check(device,
                         fast ? gqa_attend_back_fast_keys(&args, device->stream)
                              : gqa_attend_back_simple_keys(&args, device->real,

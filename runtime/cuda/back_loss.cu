@@ -28,12 +28,7 @@ struct loss_args {
     double *weighted; /* [n_rows, 4] */
 };
 
-/* Sums and maxima over the GROUP threads of a row, for all of them. */
-template <int GROUP> static __device__ __forceinline__ double row_sum(double x)
-{
-    return GROUP == 32 ? warp_sum(x) : block_sum<THREADS>(x);
-}
-
+/* The maximum over the GROUP threads of a row, for all of them. */
 template <int GROUP> static __device__ __forceinline__ float row_max(float x)
 {
     __shared__ float most[THREADS / 32];
@@ -70,7 +65,7 @@ static __device__ double log_sum(const float *x, int64_t n, float by,
         }
     }
     largest = row_max<GROUP>(most);
-    sum = row_sum<GROUP>(
+    sum = group_sum<GROUP, THREADS>(
         sum == 0 ? 0 : sum * exp((double)(most - largest) * (double)by));
     return (double)largest * (double)by + log(sum);
 }
@@ -134,8 +129,8 @@ static __device__ void divergences(double out[2], const struct loss_row &row,
         kl += t == 0 ? (double)s : excess(t, more, ratio);
         reverse += s == 0 ? (double)t : excess(s, -more, -ratio);
     }
-    out[0] = row_sum<GROUP>(kl);
-    out[1] = row_sum<GROUP>(reverse);
+    out[0] = group_sum<GROUP, THREADS>(kl);
+    out[1] = group_sum<GROUP, THREADS>(reverse);
 }
 
 template <int GROUP, typename T>

@@ -6,6 +6,7 @@
  *   d_weight += dy d f,   d_bias += dy
  */
 #include "runtime/cuda/back.cuh"
+#include "runtime/cuda/pack.cuh"
 #include "runtime/cuda/rows.cuh"
 #include "runtime/cuda/sums.cuh"
 
@@ -42,46 +43,76 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* dx may be dy: a thread writes where it alone has read. */
-template <typename T>
+/* GROUP threads have a row, a warp or the block. dx may be dy: a thread writes
+ * where it alone has read. */
+template <typename T, int N, int GROUP>
 static __global__ void __launch_bounds__(THREADS)
     norm_back_kernel(T *dx, const T *x, const T *dy, int64_t n_rows,
                      int64_t width, struct norm_view norm)
 {
     typedef typename real<T>::sum S;
+    constexpr int ROWS = THREADS / GROUP;
+    const int first = (int)threadIdx.x % GROUP * N;
 
-    for (int64_t row = blockIdx.x; row < n_rows; row += gridDim.x) {
+    for (int64_t row = (int64_t)blockIdx.x * ROWS + threadIdx.x / GROUP;
+         row < n_rows; row += (int64_t)gridDim.x * ROWS) {
         const T *from = x + row * width, *slopes = dy + row * width;
         T *to = dx + row * width;
         S mean = 0, square = 0, both = 0, middle = 0, factor;
 
         if (norm.centred) {
-            for (int64_t c = threadIdx.x; c < width; c += THREADS)
-                mean += real<T>::load(from[c]);
-            mean = block_sum<THREADS>(mean) / (S)width;
-        }
-        for (int64_t c = threadIdx.x; c < width; c += THREADS) {
-            const S d = real<T>::load(from[c]) - mean;
-            const S g = real<T>::load(slopes[c]) *
-                        (weight_at<S>(norm.weight, c) + (S)norm.plus);
+            for (int64_t c = first; c < width; c += GROUP * N) {
+                const pack<T, N> some = pack_at<N>(from + c);
 
-            square += d * d;
-            both += g * d;
-            middle += g;
+#pragma unroll
+                for (int j = 0; j < N; j++)
+                    mean += real<T>::load(some.v[j]);
+            }
+            mean = group_sum<GROUP, THREADS>(mean) / (S)width;
         }
-        factor =
-            (S)1 / sqrt(block_sum<THREADS>(square) / (S)width + (S)norm.eps);
-        both = block_sum<THREADS>(both) / (S)width * factor * factor;
-        middle = norm.centred ? block_sum<THREADS>(middle) / (S)width : 0;
-        for (int64_t c = threadIdx.x; c < width; c += THREADS) {
-            const S d = real<T>::load(from[c]) - mean;
-            const S g = real<T>::load(slopes[c]) *
-                        (weight_at<S>(norm.weight, c) + (S)norm.plus);
-            S y = factor * (g - middle - d * both);
+        for (int64_t c = first; c < width; c += GROUP * N) {
+            const pack<T, N> some = pack_at<N>(from + c);
+            const pack<T, N> slope = pack_at<N>(slopes + c);
+            S weights[N];
 
+            weights_at(weights, norm.weight, c);
+#pragma unroll
+            for (int j = 0; j < N; j++) {
+                const S d = real<T>::load(some.v[j]) - mean;
+                const S g =
+                    real<T>::load(slope.v[j]) * (weights[j] + (S)norm.plus);
+
+                square += d * d;
+                both += g * d;
+                middle += g;
+            }
+        }
+        square = group_sum<GROUP, THREADS>(square);
+        factor = (S)1 / sqrt(square / (S)width + (S)norm.eps);
+        both = group_sum<GROUP, THREADS>(both) / (S)width * factor * factor;
+        middle =
+            norm.centred ? group_sum<GROUP, THREADS>(middle) / (S)width : 0;
+        for (int64_t c = first; c < width; c += GROUP * N) {
+            const pack<T, N> some = pack_at<N>(from + c);
+            const pack<T, N> slope = pack_at<N>(slopes + c);
+            pack<T, N> out = {};
+            S weights[N];
+
+            weights_at(weights, norm.weight, c);
             if (norm.accumulate)
-                y += real<T>::load(to[c]);
-            to[c] = real<T>::round(y);
+                out = pack_at<N>(to + c);
+#pragma unroll
+            for (int j = 0; j < N; j++) {
+                const S d = real<T>::load(some.v[j]) - mean;
+                const S g =
+                    real<T>::load(slope.v[j]) * (weights[j] + (S)norm.plus);
+                S y = factor * (g - middle - d * both);
+
+                if (norm.accumulate)
+                    y += real<T>::load(out.v[j]);
+                out.v[j] = real<T>::round(y);
+            }
+            pack_to(to + c, out);
         }
     }
 }
@@ -95,6 +126,7 @@ enum gqa_status gqa_cuda_norm_back(struct gqa_device *device, void *dx,
     const struct norm_view norm = norm_of(op, accumulate);
     const uint64_t stats_bytes = 2 * n_rows * sizeof(double);
     struct gqa_columns columns = {};
+    bool whole;
     enum gqa_status st = gqa_cuda_enter(device);
 
     if (st != GQA_OK || n_rows == 0)
@@ -130,12 +162,23 @@ enum gqa_status gqa_cuda_norm_back(struct gqa_device *device, void *dx,
     /* The last, as dx may be dy. */
     if (!dx)
         return GQA_OK;
-    with_real(device->real, [&](auto t) {
+    whole = is_whole(device->real, width) && is_aligned(dx) && is_aligned(x) &&
+            is_aligned(dy) && (!op->weight || is_aligned(op->weight->data));
+    with_packs(device->real, whole, [&](auto t, auto n) {
         typedef decltype(t) T;
+        constexpr int N = decltype(n)::value;
+        const uint64_t each = THREADS / 32;
 
-        norm_back_kernel<T><<<blocks_for(n_rows), THREADS, 0, device->stream>>>(
-            (T *)dx, (const T *)x, (const T *)dy, (int64_t)n_rows,
-            (int64_t)width, norm);
+        if (width <= 32 * 4 * N)
+            norm_back_kernel<T, N, 32>
+                <<<blocks_for((n_rows + each - 1) / each), THREADS, 0,
+                   device->stream>>>((T *)dx, (const T *)x, (const T *)dy,
+                                     (int64_t)n_rows, (int64_t)width, norm);
+        else
+            norm_back_kernel<T, N, THREADS>
+                <<<blocks_for(n_rows), THREADS, 0, device->stream>>>(
+                    (T *)dx, (const T *)x, (const T *)dy, (int64_t)n_rows,
+                    (int64_t)width, norm);
     });
     return gqa_cuda_launched(device);
 }

@@ -1,6 +1,6 @@
 /*
- * Backwards through what surrounds products and attention: the KV cache,
- * rotation, activations; and squares as a loss.
+ * Backwards through what surrounds products and attention: the KV cache and
+ * activations; and squares as a loss.
  */
 #include "runtime/cuda/activation.cuh"
 #include "runtime/cuda/back.cuh"
@@ -10,29 +10,35 @@
 
 enum { THREADS = 256 };
 
-template <typename T>
+/* A thread has N columns of a row's head. */
+template <typename T, int N>
 static __global__ void __launch_bounds__(THREADS)
     unstore_kernel(T *x, int64_t width, struct batch_view batch,
                    struct place_view place, const T *cache, int64_t capacity,
                    int head_dim)
 {
-    const int n = place.n_heads * head_dim;
+    const int each = head_dim / N, n_of_row = place.n_heads * each;
+    const int64_t n = batch.n_rows * n_of_row;
+    const int64_t step = (int64_t)gridDim.x * THREADS;
 
-    for (int64_t row = blockIdx.x; row < batch.n_rows; row += gridDim.x) {
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n;
+         i += step) {
+        const int64_t row = i / n_of_row, sequence = row / batch.n_new;
         const int64_t position = position_of(batch, row);
-        const int64_t sequence = row / batch.n_new;
-        const bool stored = position >= 0 && position < capacity;
+        const int at = (int)(i % n_of_row), head = at / each;
+        const int d = at % each * N;
+        pack<T, N> some;
 
-        for (int i = (int)threadIdx.x; i < n; i += THREADS) {
-            const int head = i / head_dim, d = i % head_dim;
-            const int64_t at =
+#pragma unroll
+        for (int j = 0; j < N; j++)
+            some.v[j] = real<T>::round(0);
+        if (position >= 0 && position < capacity)
+            some = pack_at<N>(
+                cache +
                 ((sequence * place.n_heads + head) * capacity + position) *
                     head_dim +
-                d;
-
-            x[row * width + head_at(place, head, head_dim) + d] =
-                stored ? cache[at] : real<T>::round(0);
-        }
+                d);
+        pack_to(x + row * width + head_at(place, head, head_dim) + d, some);
     }
 }
 
@@ -43,78 +49,32 @@ enum gqa_status gqa_cuda_unstore(struct gqa_device *device, void *x,
                                  uint64_t head_dim)
 {
     const struct batch_view batch = batch_of(device);
+    const bool whole = are_whole(device->real, width, place, head_dim) &&
+                       is_aligned(x) && is_aligned(cache);
     enum gqa_status st = gqa_cuda_enter(device);
 
     if (st != GQA_OK)
         return st;
-    with_real(device->real, [&](auto t) {
+    with_packs(device->real, whole, [&](auto t, auto n) {
         typedef decltype(t) T;
+        constexpr int N = decltype(n)::value;
+        const uint64_t all =
+            (uint64_t)batch.n_rows * place->n_heads * (head_dim / N);
 
-        unstore_kernel<T><<<blocks_for((uint64_t)batch.n_rows), THREADS, 0,
-                            device->stream>>>((T *)x, (int64_t)width, batch,
-                                              place_of(place), (const T *)cache,
-                                              (int64_t)capacity, (int)head_dim);
-    });
-    return gqa_cuda_launched(device);
-}
-
-template <typename T>
-static __global__ void __launch_bounds__(THREADS)
-    rotate_back_kernel(T *x, int64_t width, struct batch_view batch,
-                       struct place_view place, int head_dim, int n_pairs,
-                       bool interleaved, const float *cos_sin)
-{
-    typedef typename real<T>::sum S;
-    const int n = place.n_heads * n_pairs;
-
-    for (int64_t row = blockIdx.x; row < batch.n_rows; row += gridDim.x) {
-        const int64_t position = position_of(batch, row);
-        const float *angles =
-            cos_sin + (position < 0 ? 0 : position) * n_pairs * 2;
-
-        for (int i = (int)threadIdx.x; i < n; i += THREADS) {
-            const int pair = i % n_pairs;
-            T *head = x + row * width + head_at(place, i / n_pairs, head_dim);
-            T *a = head + (interleaved ? 2 * pair : pair);
-            T *b = interleaved ? a + 1 : a + n_pairs;
-            const S cosine = angles[2 * pair], sine = angles[2 * pair + 1];
-            const S from_a = real<T>::load(*a), from_b = real<T>::load(*b);
-
-            *a = real<T>::round(from_a * cosine + from_b * sine);
-            *b = real<T>::round(from_b * cosine - from_a * sine);
-        }
-    }
-}
-
-enum gqa_status gqa_cuda_rotate_back(struct gqa_device *device, void *dx,
-                                     uint64_t width,
-                                     const struct gqa_head_place *place,
-                                     uint64_t head_dim, uint64_t n_pairs,
-                                     bool interleaved, const void *cos_sin)
-{
-    const struct batch_view batch = batch_of(device);
-    enum gqa_status st = gqa_cuda_enter(device);
-
-    if (st != GQA_OK)
-        return st;
-    with_real(device->real, [&](auto t) {
-        typedef decltype(t) T;
-
-        rotate_back_kernel<T><<<blocks_for((uint64_t)batch.n_rows), THREADS, 0,
-                                device->stream>>>(
-            (T *)dx, (int64_t)width, batch, place_of(place), (int)head_dim,
-            (int)n_pairs, interleaved, (const float *)cos_sin);
+        unstore_kernel<T, N><<<blocks_for((all + THREADS - 1) / THREADS),
+                               THREADS, 0, device->stream>>>(
+            (T *)x, (int64_t)width, batch, place_of(place), (const T *)cache,
+            (int64_t)capacity, (int)head_dim);
     });
     return gqa_cuda_launched(device);
 }
 
 /* 16 bytes at a time, where all begin at such a border: whole. A thread has
  * read what it writes to, as d_gate may be dy. */
-template <typename T>
+template <typename T, enum gqa_activation WHICH>
 static __global__ void __launch_bounds__(THREADS)
     activate_back_kernel(T *d_gate, T *d_up, const T *gate, const T *up,
-                         const T *dy, int64_t n, bool whole,
-                         enum gqa_activation which)
+                         const T *dy, int64_t n, bool whole)
 {
     constexpr int N = 16 / sizeof(T);
     const int64_t step = (int64_t)gridDim.x * THREADS * N;
@@ -125,10 +85,10 @@ static __global__ void __launch_bounds__(THREADS)
         pack<T, N> gates = {}, ups = {}, slopes = {}, d_ups;
 
         if (whole && count == N) {
-            gates = *(const pack<T, N> *)(gate + i);
-            slopes = *(const pack<T, N> *)(dy + i);
+            gates = pack_at<N>(gate + i);
+            slopes = pack_at<N>(dy + i);
             if (up)
-                ups = *(const pack<T, N> *)(up + i);
+                ups = pack_at<N>(up + i);
         } else {
             for (int j = 0; j < count; j++) {
                 gates.v[j] = gate[i + j];
@@ -142,17 +102,17 @@ static __global__ void __launch_bounds__(THREADS)
             const float d = (float)real<T>::load(slopes.v[j]);
             float y, slope;
 
-            activation_slope(&y, &slope, (float)real<T>::load(gates.v[j]),
-                             which);
+            activation_slope<T, WHICH>(&y, &slope,
+                                       (float)real<T>::load(gates.v[j]));
             d_ups.v[j] = real<T>::round(d * y);
             if (up)
                 slope *= (float)real<T>::load(ups.v[j]);
             slopes.v[j] = real<T>::round(d * slope);
         }
         if (whole && count == N) {
-            *(pack<T, N> *)(d_gate + i) = slopes;
+            pack_to(d_gate + i, slopes);
             if (up)
-                *(pack<T, N> *)(d_up + i) = d_ups;
+                pack_to(d_up + i, d_ups);
         } else {
             for (int j = 0; j < count; j++) {
                 d_gate[i + j] = slopes.v[j];
@@ -178,13 +138,16 @@ enum gqa_status gqa_cuda_activate_back(struct gqa_device *device, void *d_gate,
 
         const uint64_t each = THREADS * (16 / sizeof(T));
 
-        activate_back_kernel<T>
-            <<<blocks_for((n + each - 1) / each), THREADS, 0, device->stream>>>(
-                (T *)d_gate, (T *)d_up, (const T *)gate, (const T *)up,
-                (const T *)dy, (int64_t)n,
-                is_aligned(d_gate) && is_aligned(d_up) && is_aligned(gate) &&
-                    is_aligned(up) && is_aligned(dy),
-                activation);
+        const bool whole = is_aligned(d_gate) && is_aligned(d_up) &&
+                           is_aligned(gate) && is_aligned(up) && is_aligned(dy);
+
+        with_activation(activation, [&](auto which) {
+            activate_back_kernel<T, decltype(which)::value>
+                <<<blocks_for((n + each - 1) / each), THREADS, 0,
+                   device->stream>>>((T *)d_gate, (T *)d_up, (const T *)gate,
+                                     (const T *)up, (const T *)dy, (int64_t)n,
+                                     whole);
+        });
     });
     return gqa_cuda_launched(device);
 }

@@ -13,111 +13,158 @@
 
 enum { THREADS = 256 };
 
-template <typename T>
+/* A thread has N columns of a row. */
+template <typename T, int N>
 static __global__ void __launch_bounds__(THREADS)
     embed_kernel(T *out, struct batch_view batch, struct weight_view table,
                  double scale, struct weight_view positions, int64_t width)
 {
     typedef typename real<T>::sum S;
     const S factor = real<T>::load(real<T>::round((S)scale));
+    const int64_t each = width / N, n = batch.n_rows * each;
+    const int64_t step = (int64_t)gridDim.x * THREADS;
 
-    for (int64_t row = blockIdx.x; row < batch.n_rows; row += gridDim.x) {
-        int64_t position = position_of(batch, row), token = batch.tokens[row];
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n;
+         i += step) {
+        const int64_t row = i / each, c = i % each * N;
+        const int64_t position = position_of(batch, row);
+        pack<T, N> some;
+        S x[N], more[N];
 
-        if (position < 0)
-            position = 0;
-        for (int64_t c = threadIdx.x; c < width; c += THREADS) {
-            S x = weight_at<S>(table, token * width + c) * factor +
-                  weight_at<S>(positions, position * width + c);
-
-            out[row * width + c] = real<T>::round(x);
-        }
+        weights_at(x, table, batch.tokens[row] * width + c);
+        weights_at(more, positions, (position < 0 ? 0 : position) * width + c);
+#pragma unroll
+        for (int j = 0; j < N; j++)
+            some.v[j] = real<T>::round(x[j] * factor + more[j]);
+        pack_to(out + i * N, some);
     }
 }
 
-template <typename T>
+/* A thread has N pairs of a head: those that begin the one half and the other,
+ * or follow each other. */
+template <typename T, int N, bool INTERLEAVED>
 static __global__ void __launch_bounds__(THREADS)
     rotate_kernel(T *x, int64_t width, struct batch_view batch,
                   struct place_view place, int head_dim, int n_pairs,
-                  bool interleaved, const float *cos_sin)
+                  const float *cos_sin, float sign)
 {
     typedef typename real<T>::sum S;
-    const int n = place.n_heads * n_pairs;
+    const int each = n_pairs / N, n_of_row = place.n_heads * each;
+    const int64_t n = batch.n_rows * n_of_row;
+    const int64_t step = (int64_t)gridDim.x * THREADS;
 
-    for (int64_t row = blockIdx.x; row < batch.n_rows; row += gridDim.x) {
-        int64_t position = position_of(batch, row);
-        const float *angles =
-            cos_sin + (position < 0 ? 0 : position) * n_pairs * 2;
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n;
+         i += step) {
+        const int64_t row = i / n_of_row;
+        const int at = (int)(i % n_of_row), pair = at % each * N;
+        const int64_t position = position_of(batch, row);
+        const pack<float, 2 *N> angles = pack_at<2 * N>(
+            cos_sin + ((position < 0 ? 0 : position) * n_pairs + pair) * 2);
+        T *head = x + row * width + head_at(place, at / each, head_dim);
+        T *first = head + (INTERLEAVED ? 2 * pair : pair);
+        T *second = first + (INTERLEAVED ? N : n_pairs);
+        pack<T, N> both[2] = {pack_at<N>(first), pack_at<N>(second)};
 
-        for (int i = (int)threadIdx.x; i < n; i += THREADS) {
-            int pair = i % n_pairs;
-            T *head = x + row * width + head_at(place, i / n_pairs, head_dim);
-            T *a = head + (interleaved ? 2 * pair : pair);
-            T *b = interleaved ? a + 1 : a + n_pairs;
-            S cosine = angles[2 * pair], sine = angles[2 * pair + 1];
-            S from_a = real<T>::load(*a), from_b = real<T>::load(*b);
+#pragma unroll
+        for (int j = 0; j < N; j++) {
+            const int k = INTERLEAVED ? 2 * j : j;
+            T *a = &both[k / N].v[k % N];
+            T *b =
+                INTERLEAVED ? &both[(k + 1) / N].v[(k + 1) % N] : &both[1].v[j];
+            const S cosine = angles.v[2 * j], sine = sign * angles.v[2 * j + 1];
+            const S from_a = real<T>::load(*a), from_b = real<T>::load(*b);
 
             *a = real<T>::round(from_a * cosine - from_b * sine);
             *b = real<T>::round(from_b * cosine + from_a * sine);
         }
+        pack_to(first, both[0]);
+        pack_to(second, both[1]);
     }
 }
 
-template <typename T>
+template <typename T, int N>
 static __global__ void __launch_bounds__(THREADS)
     store_kernel(T *cache, int64_t capacity, const T *x, int64_t width,
                  struct batch_view batch, struct place_view place, int head_dim)
 {
-    const int n = place.n_heads * head_dim;
+    const int each = head_dim / N, n_of_row = place.n_heads * each;
+    const int64_t n = batch.n_rows * n_of_row;
+    const int64_t step = (int64_t)gridDim.x * THREADS;
 
-    for (int64_t row = blockIdx.x; row < batch.n_rows; row += gridDim.x) {
-        int64_t position = position_of(batch, row);
-        int64_t sequence = row / batch.n_new;
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n;
+         i += step) {
+        const int64_t row = i / n_of_row, sequence = row / batch.n_new;
+        const int64_t position = position_of(batch, row);
+        const int at = (int)(i % n_of_row), head = at / each;
+        const int d = at % each * N;
 
         if (position < 0 || position >= capacity)
             continue;
-        for (int i = (int)threadIdx.x; i < n; i += THREADS) {
-            int head = i / head_dim, d = i % head_dim;
-
-            cache[((sequence * place.n_heads + head) * capacity + position) *
-                      head_dim +
-                  d] = x[row * width + head_at(place, head, head_dim) + d];
-        }
+        pack_to(
+            cache +
+                ((sequence * place.n_heads + head) * capacity + position) *
+                    head_dim +
+                d,
+            pack_at<N>(x + row * width + head_at(place, head, head_dim) + d));
     }
 }
 
-template <typename T>
+/* GROUP threads have a row: a warp, or the block. */
+template <typename T, int N, int GROUP>
 static __global__ void __launch_bounds__(THREADS)
     norm_kernel(T *out, const T *x, int64_t n_rows, int64_t width,
                 struct norm_view norm)
 {
     typedef typename real<T>::sum S;
+    constexpr int ROWS = THREADS / GROUP;
+    const int first = (int)threadIdx.x % GROUP * N;
 
-    for (int64_t row = blockIdx.x; row < n_rows; row += gridDim.x) {
+    for (int64_t row = (int64_t)blockIdx.x * ROWS + threadIdx.x / GROUP;
+         row < n_rows; row += (int64_t)gridDim.x * ROWS) {
         const T *from = x + row * width;
         T *to = out + row * width;
         S mean = 0, square = 0, factor;
 
         if (norm.centred) {
-            for (int64_t c = threadIdx.x; c < width; c += THREADS)
-                mean += real<T>::load(from[c]);
-            mean = block_sum<THREADS>(mean) / (S)width;
-        }
-        for (int64_t c = threadIdx.x; c < width; c += THREADS) {
-            S d = real<T>::load(from[c]) - mean;
+            for (int64_t c = first; c < width; c += GROUP * N) {
+                const pack<T, N> some = pack_at<N>(from + c);
 
-            square += d * d;
+#pragma unroll
+                for (int j = 0; j < N; j++)
+                    mean += real<T>::load(some.v[j]);
+            }
+            mean = group_sum<GROUP, THREADS>(mean) / (S)width;
         }
-        factor =
-            (S)1 / sqrt(block_sum<THREADS>(square) / (S)width + (S)norm.eps);
-        for (int64_t c = threadIdx.x; c < width; c += THREADS) {
-            S y = (real<T>::load(from[c]) - mean) * factor;
+        for (int64_t c = first; c < width; c += GROUP * N) {
+            const pack<T, N> some = pack_at<N>(from + c);
 
-            y = y * (weight_at<S>(norm.weight, c) + (S)norm.plus) +
-                weight_at<S>(norm.bias, c);
+#pragma unroll
+            for (int j = 0; j < N; j++) {
+                const S d = real<T>::load(some.v[j]) - mean;
+
+                square += d * d;
+            }
+        }
+        square = group_sum<GROUP, THREADS>(square);
+        factor = (S)1 / sqrt(square / (S)width + (S)norm.eps);
+        for (int64_t c = first; c < width; c += GROUP * N) {
+            pack<T, N> some = pack_at<N>(from + c), before = {};
+            S weights[N], biases[N];
+
+            weights_at(weights, norm.weight, c);
+            weights_at(biases, norm.bias, c);
             if (norm.accumulate)
-                y += real<T>::load(to[c]);
-            to[c] = real<T>::round(y);
+                before = pack_at<N>(to + c);
+#pragma unroll
+            for (int j = 0; j < N; j++) {
+                S y = (real<T>::load(some.v[j]) - mean) * factor;
+
+                y = y * (weights[j] + (S)norm.plus) + biases[j];
+                if (norm.accumulate)
+                    y += real<T>::load(before.v[j]);
+                some.v[j] = real<T>::round(y);
+            }
+            pack_to(to + c, some);
         }
     }
 }
@@ -202,10 +249,9 @@ static __global__ void __launch_bounds__(THREADS)
 }
 
 /* 16 bytes at a time, where all begin at such a border: whole. */
-template <typename T>
+template <typename T, enum gqa_activation WHICH>
 static __global__ void __launch_bounds__(THREADS)
-    activate_kernel(T *x, const T *up, int64_t n, bool whole,
-                    enum gqa_activation which)
+    activate_kernel(T *x, const T *up, int64_t n, bool whole)
 {
     constexpr int N = 16 / sizeof(T);
     const int64_t step = (int64_t)gridDim.x * THREADS * N;
@@ -216,9 +262,9 @@ static __global__ void __launch_bounds__(THREADS)
         pack<T, N> some = {}, factors = {};
 
         if (whole && count == N) {
-            some = *(const pack<T, N> *)(x + i);
+            some = pack_at<N>(x + i);
             if (up)
-                factors = *(const pack<T, N> *)(up + i);
+                factors = pack_at<N>(up + i);
         } else {
             for (int j = 0; j < count; j++) {
                 some.v[j] = x[i + j];
@@ -228,14 +274,14 @@ static __global__ void __launch_bounds__(THREADS)
         }
 #pragma unroll
         for (int j = 0; j < N; j++) {
-            float y = activation((float)real<T>::load(some.v[j]), which);
+            float y = activation<T, WHICH>((float)real<T>::load(some.v[j]));
 
             if (up)
                 y *= (float)real<T>::load(factors.v[j]);
             some.v[j] = real<T>::round(y);
         }
         if (whole && count == N)
-            *(pack<T, N> *)(x + i) = some;
+            pack_to(x + i, some);
         else
             for (int j = 0; j < count; j++)
                 x[i + j] = some.v[j];
@@ -255,22 +301,65 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
+/* Blocks for n rows of `each` pieces of work, one a thread. */
+static unsigned blocks_of(int64_t n_rows, uint64_t each)
+{
+    return blocks_for(((uint64_t)n_rows * each + THREADS - 1) / THREADS);
+}
+
+static bool is_whole_weight(const struct gqa_weight *weight)
+{
+    return !weight || is_aligned(weight->data);
+}
+
 enum gqa_status gqa_cuda_embed(struct gqa_device *device, void *out,
                                const struct gqa_weight *table, double scale,
                                const struct gqa_weight *positions)
 {
     const struct batch_view batch = batch_of(device);
+    const bool whole = is_whole(device->real, table->cols) && is_aligned(out) &&
+                       is_whole_weight(table) && is_whole_weight(positions);
     enum gqa_status st = gqa_cuda_enter(device);
 
     if (st != GQA_OK)
         return st;
-    with_real(device->real, [&](auto t) {
+    with_packs(device->real, whole, [&](auto t, auto n) {
         typedef decltype(t) T;
+        constexpr int N = decltype(n)::value;
 
-        embed_kernel<T><<<blocks_for((uint64_t)batch.n_rows), THREADS, 0,
-                          device->stream>>>((T *)out, batch, view_of(table),
-                                            scale, view_of(positions),
-                                            (int64_t)table->cols);
+        embed_kernel<T, N>
+            <<<blocks_of(batch.n_rows, table->cols / N), THREADS, 0,
+               device->stream>>>((T *)out, batch, view_of(table), scale,
+                                 view_of(positions), (int64_t)table->cols);
+    });
+    return gqa_cuda_launched(device);
+}
+
+/* sign: 1, or -1 to turn the other way. */
+static enum gqa_status rotate(struct gqa_device *device, void *x,
+                              uint64_t width,
+                              const struct gqa_head_place *place,
+                              uint64_t head_dim, uint64_t n_pairs,
+                              bool interleaved, const void *cos_sin, float sign)
+{
+    const struct batch_view batch = batch_of(device);
+    const bool whole = are_whole(device->real, width, place, head_dim) &&
+                       is_whole(device->real, n_pairs) && is_aligned(x) &&
+                       is_aligned(cos_sin);
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK || n_pairs == 0)
+        return st;
+    with_packs(device->real, whole, [&](auto t, auto n) {
+        typedef decltype(t) T;
+        constexpr int N = decltype(n)::value;
+
+        (interleaved ? rotate_kernel<T, N, true>
+                     : rotate_kernel<T, N, false>)<<<
+            blocks_of(batch.n_rows, place->n_heads * (n_pairs / N)), THREADS, 0,
+            device->stream>>>((T *)x, (int64_t)width, batch, place_of(place),
+                              (int)head_dim, (int)n_pairs,
+                              (const float *)cos_sin, sign);
     });
     return gqa_cuda_launched(device);
 }
@@ -281,20 +370,18 @@ enum gqa_status gqa_cuda_rotate(struct gqa_device *device, void *x,
                                 uint64_t head_dim, uint64_t n_pairs,
                                 bool interleaved, const void *cos_sin)
 {
-    const struct batch_view batch = batch_of(device);
-    enum gqa_status st = gqa_cuda_enter(device);
+    return rotate(device, x, width, place, head_dim, n_pairs, interleaved,
+                  cos_sin, 1);
+}
 
-    if (st != GQA_OK)
-        return st;
-    with_real(device->real, [&](auto t) {
-        typedef decltype(t) T;
-
-        rotate_kernel<T><<<blocks_for((uint64_t)batch.n_rows), THREADS, 0,
-                           device->stream>>>(
-            (T *)x, (int64_t)width, batch, place_of(place), (int)head_dim,
-            (int)n_pairs, interleaved, (const float *)cos_sin);
-    });
-    return gqa_cuda_launched(device);
+enum gqa_status gqa_cuda_rotate_back(struct gqa_device *device, void *dx,
+                                     uint64_t width,
+                                     const struct gqa_head_place *place,
+                                     uint64_t head_dim, uint64_t n_pairs,
+                                     bool interleaved, const void *cos_sin)
+{
+    return rotate(device, dx, width, place, head_dim, n_pairs, interleaved,
+                  cos_sin, -1);
 }
 
 enum gqa_status gqa_cuda_store(struct gqa_device *device, void *cache,
@@ -303,17 +390,21 @@ enum gqa_status gqa_cuda_store(struct gqa_device *device, void *cache,
                                uint64_t head_dim)
 {
     const struct batch_view batch = batch_of(device);
+    const bool whole = are_whole(device->real, width, place, head_dim) &&
+                       is_aligned(x) && is_aligned(cache);
     enum gqa_status st = gqa_cuda_enter(device);
 
     if (st != GQA_OK)
         return st;
-    with_real(device->real, [&](auto t) {
+    with_packs(device->real, whole, [&](auto t, auto n) {
         typedef decltype(t) T;
+        constexpr int N = decltype(n)::value;
 
-        store_kernel<T><<<blocks_for((uint64_t)batch.n_rows), THREADS, 0,
-                          device->stream>>>((T *)cache, (int64_t)capacity,
-                                            (const T *)x, (int64_t)width, batch,
-                                            place_of(place), (int)head_dim);
+        store_kernel<T, N>
+            <<<blocks_of(batch.n_rows, place->n_heads * (head_dim / N)),
+               THREADS, 0, device->stream>>>(
+                (T *)cache, (int64_t)capacity, (const T *)x, (int64_t)width,
+                batch, place_of(place), (int)head_dim);
     });
     return gqa_cuda_launched(device);
 }
@@ -323,15 +414,26 @@ enum gqa_status gqa_cuda_norm(struct gqa_device *device, void *out,
                               const struct gqa_norm_op *op, bool accumulate)
 {
     const struct norm_view norm = norm_of(op, accumulate);
+    const bool whole = is_whole(device->real, width) && is_aligned(out) &&
+                       is_aligned(x) && is_whole_weight(op->weight) &&
+                       is_whole_weight(op->bias);
     enum gqa_status st = gqa_cuda_enter(device);
 
     if (st != GQA_OK || n_rows == 0)
         return st;
-    with_real(device->real, [&](auto t) {
+    with_packs(device->real, whole, [&](auto t, auto n) {
         typedef decltype(t) T;
+        constexpr int N = decltype(n)::value;
 
-        norm_kernel<T><<<blocks_for(n_rows), THREADS, 0, device->stream>>>(
-            (T *)out, (const T *)x, (int64_t)n_rows, (int64_t)width, norm);
+        if (width <= 32 * 4 * N)
+            norm_kernel<T, N, 32><<<blocks_of((int64_t)n_rows, 32), THREADS, 0,
+                                    device->stream>>>(
+                (T *)out, (const T *)x, (int64_t)n_rows, (int64_t)width, norm);
+        else
+            norm_kernel<T, N, THREADS>
+                <<<blocks_for(n_rows), THREADS, 0, device->stream>>>(
+                    (T *)out, (const T *)x, (int64_t)n_rows, (int64_t)width,
+                    norm);
     });
     return gqa_cuda_launched(device);
 }
@@ -407,10 +509,12 @@ enum gqa_status gqa_cuda_activate(struct gqa_device *device, void *x,
 
         const uint64_t each = THREADS * (16 / sizeof(T));
 
-        activate_kernel<T>
-            <<<blocks_for((n + each - 1) / each), THREADS, 0, device->stream>>>(
-                (T *)x, (const T *)up, (int64_t)n,
-                is_aligned(x) && is_aligned(up), activation);
+        with_activation(activation, [&](auto which) {
+            activate_kernel<T, decltype(which)::value>
+                <<<blocks_for((n + each - 1) / each), THREADS, 0,
+                   device->stream>>>((T *)x, (const T *)up, (int64_t)n,
+                                     is_aligned(x) && is_aligned(up));
+        });
     });
     return gqa_cuda_launched(device);
 }

@@ -27,4 +27,12 @@ template <int THREADS, typename S> static __device__ S block_sum(S x)
     return x;
 }
 
+/* The sum over the GROUP threads of a row, a warp or the whole block, for all
+ * of them. */
+template <int GROUP, int THREADS, typename S>
+static __device__ __forceinline__ S group_sum(S x)
+{
+    return GROUP == 32 ? warp_sum(x) : block_sum<THREADS>(x);
+}
+
 #endif

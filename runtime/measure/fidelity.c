@@ -132,48 +132,69 @@ static bool is_before(struct gqa_place a, struct gqa_place b)
                                     : a.position < b.position;
 }
 
+void gqa_compare_logits(struct gqa_logit_comparison *out,
+                        const double *original, const double *converted,
+                        uint64_t vocab_size, int32_t next)
+{
+    const double *logits[GQA_N_MODELS] = {original, converted};
+    const uint64_t n = vocab_size;
+    uint64_t top[GQA_N_MODELS];
+    double sums[GQA_N_MODELS];
+
+    *out = (struct gqa_logit_comparison){.kl = 0};
+    for (int m = 0; m < GQA_N_MODELS; m++) {
+        top[m] = largest(logits[m], n);
+        out->is_finite[m] = top[m] != n;
+    }
+    if (top[0] == n || top[1] == n)
+        return;
+    for (int m = 0; m < GQA_N_MODELS; m++)
+        sums[m] = log_sum(logits[m], n, logits[m][top[m]]);
+    out->kl = divergence(original, sums[0], converted, sums[1], n);
+    out->same = top[0] == top[1];
+    for (int m = 0; m < GQA_N_MODELS && next >= 0; m++)
+        out->log_likelihood[m] = logits[m][next] - sums[m];
+}
+
 void gqa_fidelity_add(struct gqa_fidelity *f, const double *original,
                       const double *converted, int32_t next,
                       struct gqa_place place)
 {
-    const double *logits[GQA_N_MODELS] = {original, converted};
-    struct gqa_fidelity_result *r = &f->result;
-    const uint64_t n = f->vocab_size;
-    struct sums *s = &f->sums[place.sequence];
-    uint64_t top[GQA_N_MODELS];
-    double sums[GQA_N_MODELS];
-    double kl;
+    struct gqa_logit_comparison c;
 
-    for (int m = 0; m < GQA_N_MODELS; m++) {
-        top[m] = largest(logits[m], n);
-        if (top[m] == n && (r->n_nonfinite[m]++ == 0 ||
-                            is_before(place, r->first_nonfinite[m])))
-            r->first_nonfinite[m] = place;
-    }
-    if (top[0] == n || top[1] == n || r->n_positions == f->max_positions)
-        return;
+    gqa_compare_logits(&c, original, converted, f->vocab_size, next);
+    gqa_fidelity_add_compared(f, &c, next != GQA_NO_TOKEN, place);
+}
+
+void gqa_fidelity_add_compared(struct gqa_fidelity *f,
+                               const struct gqa_logit_comparison *c,
+                               bool has_next, struct gqa_place place)
+{
+    struct gqa_fidelity_result *r = &f->result;
+    struct sums *s = &f->sums[place.sequence];
+
     for (int m = 0; m < GQA_N_MODELS; m++)
-        sums[m] = log_sum(logits[m], n, logits[m][top[m]]);
-    kl = divergence(original, sums[0], converted, sums[1], n);
-    if (r->n_positions == 0 || kl > r->kl_max ||
-        (kl == r->kl_max && is_before(place, r->kl_max_at))) {
-        r->kl_max = kl;
+        if (!c->is_finite[m] && (r->n_nonfinite[m]++ == 0 ||
+                                 is_before(place, r->first_nonfinite[m])))
+            r->first_nonfinite[m] = place;
+    if (!c->is_finite[0] || !c->is_finite[1] ||
+        r->n_positions == f->max_positions)
+        return;
+    if (r->n_positions == 0 || c->kl > r->kl_max ||
+        (c->kl == r->kl_max && is_before(place, r->kl_max_at))) {
+        r->kl_max = c->kl;
         r->kl_max_at = place;
     }
-    f->kl[r->n_positions++] = kl;
-    f->n_same += top[0] == top[1];
+    f->kl[r->n_positions++] = c->kl;
+    f->n_same += c->same != 0;
     s->n_positions++;
-    s->kl += kl;
-    if (next != GQA_NO_TOKEN) {
-        double log_p[GQA_N_MODELS];
-
-        for (int m = 0; m < GQA_N_MODELS; m++) {
-            log_p[m] = logits[m][next] - sums[m];
-            s->log_likelihood[m] += log_p[m];
-        }
-        s->n++;
-        add_difference(s, log_p[0] - log_p[1]);
-    }
+    s->kl += c->kl;
+    if (!has_next)
+        return;
+    for (int m = 0; m < GQA_N_MODELS; m++)
+        s->log_likelihood[m] += c->log_likelihood[m];
+    s->n++;
+    add_difference(s, c->log_likelihood[0] - c->log_likelihood[1]);
 }
 
 static int by_value(const void *a, const void *b)

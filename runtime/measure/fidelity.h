@@ -11,6 +11,7 @@
 
 #include "common/status.h"
 #include "runtime/data/tokens.h"
+#include "runtime/ops.h"
 
 struct gqa_fidelity;
 
@@ -65,6 +66,16 @@ void gqa_fidelity_add(struct gqa_fidelity *fidelity, const double *original,
 
 /* Positions so far at which one of GQA_N_MODELS has NaN or infinity. */
 uint64_t gqa_fidelity_nonfinite(const struct gqa_fidelity *fidelity, int model);
+
+/* What gqa_fidelity_add() is about. next: below 0, or GQA_NO_TOKEN: none. */
+void gqa_compare_logits(struct gqa_logit_comparison *out,
+                        const double *original, const double *converted,
+                        uint64_t vocab_size, int32_t next);
+
+/* The same of what is already compared. */
+void gqa_fidelity_add_compared(struct gqa_fidelity *fidelity,
+                               const struct gqa_logit_comparison *comparison,
+                               bool has_next, struct gqa_place place);
 
 /* All zero where no position could be compared. Sorts; add no more. */
 void gqa_fidelity_finish(struct gqa_fidelity *fidelity,

@@ -51,7 +51,8 @@ static void begin(void)
 
     gqa_log_init("fuzz", GQA_LOG_ERROR);
     if (gqa_pair_open(&pair, &open) != GQA_OK ||
-        gqa_train_device_open(&device, GQA_LEARN_CPU, 1) != GQA_OK)
+        gqa_train_device_open(&device, GQA_LEARN_CPU, GQA_TRAIN_DTYPE_AUTO,
+                              1) != GQA_OK)
         abort();
     facts = (struct gqa_trained_facts){.network = pair.student.network,
                                        .used = pair.used,

@@ -452,6 +452,57 @@ static void check_loss(struct loss_case c)
               c.soft_cap > 0 ? ", capped" : "");
 }
 
+/* original, converted, comparisons. */
+static enum gqa_status call_compare(const struct side *side, const void *ctx)
+{
+    const struct loss_case *c = ctx;
+    struct gqa_logit_comparison rows[MOST_LOSS_ROWS];
+    double values[MOST_LOSS_ROWS * 6];
+    const enum gqa_status st = side->backend->gradients->compare(
+        side->device, rows, side->p[0], side->p[1], c->n_rows, c->vocab,
+        c->label);
+
+    for (uint64_t r = 0; r < c->n_rows && st == GQA_OK; r++) {
+        const double row[6] = {
+            rows[r].kl,   rows[r].log_likelihood[0], rows[r].log_likelihood[1],
+            rows[r].same, rows[r].is_finite[0],      rows[r].is_finite[1]};
+
+        memcpy(values + 6 * r, row, sizeof row);
+    }
+    return st == GQA_OK
+               ? side->backend->upload(side->device, side->p[2], values,
+                                       c->n_rows * 6 * sizeof *values)
+               : st;
+}
+
+static void check_compare(uint64_t vocab)
+{
+    struct loss_case c = {.n_rows = vocab > 2000 ? 9 : MOST_LOSS_ROWS,
+                          .vocab = vocab};
+    const size_t n = (size_t)(c.n_rows * vocab);
+    int32_t label[MOST_LOSS_ROWS];
+    struct trial t = {.n = 0};
+    double *original, *converted;
+    int first, second;
+
+    for (uint64_t r = 0; r < c.n_rows; r++)
+        label[r] = r % 5 == 2 ? -1 : (int32_t)random_below(vocab);
+    c.label = label;
+    first = trial_input(&t, n, GQA_F32);
+    second = trial_input(&t, n, GQA_F32);
+    original = trial_host(&t, first);
+    converted = trial_host(&t, second);
+    for (size_t i = 0; i < n; i++)
+        converted[i] = original[i] + 0.1 * converted[i];
+    /* Equals, and what is no number, in either. */
+    original[vocab - 1] = original[0] = 9;
+    converted[vocab] = INFINITY;
+    original[2 * vocab] = NAN;
+    trial_result(&t, "comparisons", c.n_rows * 6, GQA_F64, 1e-9);
+    trial_run(&t, call_compare, &c, "comparison of %llu",
+              (unsigned long long)vocab);
+}
+
 static void check_losses(void)
 {
     static const uint64_t vocabs[] = {2, 33, 384, 1025, 32003};
@@ -480,6 +531,7 @@ static void check_losses(void)
         c.kl = c.cross_entropy = 0;
         c.teacher = true;
         check_loss(c);
+        check_compare(vocabs[i]);
     }
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "gradient_check.h"
+#include "runtime/measure/fidelity.h"
 #include "suite.h"
 
 enum { SEQUENCES = 3, NEW = 7, ROWS = SEQUENCES * NEW };
@@ -684,6 +685,50 @@ START_TEST(losses_are_right)
 }
 END_TEST
 
+/* On any number of threads as by itself, of either type. */
+START_TEST(comparisons_are_fidelitys)
+{
+    static const enum gqa_dtype kinds[] = {GQA_F64, GQA_F32};
+    double values[2][ROWS * CLASSES];
+    float narrow[2][ROWS * CLASSES];
+    int32_t labels[ROWS];
+
+    for (int i = 0; i < ROWS * CLASSES; i++)
+        for (int m = 0; m < 2; m++)
+            values[m][i] = narrow[m][i] = (float)sin(i * (m + 1.5)) * 4;
+    values[0][CLASSES] = narrow[0][CLASSES] = INFINITY;
+    values[1][2 * CLASSES + 1] = narrow[1][2 * CLASSES + 1] = NAN;
+    for (int i = 0; i < ROWS; i++)
+        labels[i] = i % 4 == 3 ? -1 : i % CLASSES;
+    for (int k = 0; k < 2; k++) {
+        struct gqa_logit_comparison got[ROWS], want;
+
+        open_device(kinds[k], 3);
+        ck_assert_int_eq(backend->gradients->compare(
+                             device, got,
+                             k ? (void *)narrow[0] : (void *)values[0],
+                             k ? (void *)narrow[1] : (void *)values[1], ROWS,
+                             CLASSES, labels),
+                         GQA_OK);
+        for (int i = 0; i < ROWS; i++) {
+            gqa_compare_logits(&want, values[0] + i * CLASSES,
+                               values[1] + i * CLASSES, CLASSES, labels[i]);
+            ck_assert_double_eq(got[i].kl, want.kl);
+            ck_assert_int_eq(got[i].same, want.same);
+            for (int m = 0; m < 2; m++) {
+                ck_assert_double_eq(got[i].log_likelihood[m],
+                                    want.log_likelihood[m]);
+                ck_assert_int_eq(got[i].is_finite[m], want.is_finite[m]);
+            }
+        }
+        ck_assert_int_eq(got[1].is_finite[0], 0);
+        ck_assert_int_eq(got[2].is_finite[1], 0);
+        ck_assert_double_gt(got[0].kl, 0);
+        close_device();
+    }
+}
+END_TEST
+
 /* --- Squares -------------------------------------------------------------- */
 
 static double squares_value(const struct problem *p)
@@ -927,6 +972,7 @@ int main(void)
     tcase_add_test(tcase, activations_end_well);
     tcase_add_loop_test(tcase, losses_go_back, 0, N_LOSSES);
     tcase_add_test(tcase, losses_are_right);
+    tcase_add_test(tcase, comparisons_are_fidelitys);
     tcase_add_test(tcase, squares_go_back);
     tcase_add_test(tcase, broken_ones_are_caught);
     suite_add_tcase(suite, tcase);
