@@ -120,9 +120,10 @@ static bool is_comparable(const struct gqa_pair *p, size_t i)
 static enum gqa_status compare_some(void *ctx, unsigned worker)
 {
     struct comparing *c = ctx;
-    double *room = malloc(5 * ELEMENTS * sizeof *room);
-    const struct buffers b = {room, room + ELEMENTS, room + 2 * ELEMENTS,
-                              room + 3 * ELEMENTS, room + 4 * ELEMENTS};
+    const size_t n = ELEMENTS;
+    double *room = malloc(5 * n * sizeof *room);
+    const struct buffers b = {room, room + n, room + 2 * n, room + 3 * n,
+                              room + 4 * n};
     enum gqa_status st = room ? GQA_OK : gqa_fail_nomem();
 
     (void)worker;
