@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <unistd.h>
 
+#include "common/clock.h"
+
 enum { N_SIGNALS = 3, PATIENCE_SECONDS = 1 };
 
 static const int signals[N_SIGNALS] = {SIGINT, SIGTERM, SIGHUP};
@@ -19,6 +21,9 @@ static bool is_caught[N_SIGNALS];
 static atomic_int pending;
 
 static atomic_bool asked;
+
+/* Of gqa_clock_ns(), or 0. */
+static _Atomic uint64_t deadline_ns;
 
 static bool (*clean_up)(void);
 
@@ -70,6 +75,7 @@ void gqa_interrupt_catch(bool (*clean)(void))
 
     clean_up = clean;
     handle(SIGPIPE, SIG_IGN);
+    handle(SIGXFSZ, SIG_IGN);
     if (clean)
         handle(SIGALRM, lose_patience);
     for (size_t i = 0; i < N_SIGNALS; i++) {
@@ -82,12 +88,25 @@ void gqa_interrupt_catch(bool (*clean)(void))
 
 bool gqa_interrupt_pending(void)
 {
-    return pending != 0 || asked;
+    return pending != 0 || asked || gqa_interrupt_is_late();
 }
 
 void gqa_interrupt_ask(bool stop)
 {
     asked = stop;
+}
+
+void gqa_interrupt_ask_at(double clock_s)
+{
+    deadline_ns = clock_s > 0 ? (uint64_t)(1e9 * clock_s) : 0;
+}
+
+bool gqa_interrupt_is_late(void)
+{
+    const uint64_t deadline = deadline_ns;
+
+    return deadline != 0 && pending == 0 && !asked &&
+           gqa_clock_ns() >= deadline;
 }
 
 void gqa_interrupt_end(void)

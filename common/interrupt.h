@@ -12,8 +12,9 @@
 
 /*
  * Catch the signals, but for those that are ignored. A second one ends the
- * process at once. SIGPIPE is ignored: that nobody reads what is printed is an
- * error of writing, after which is cleaned up as after any other.
+ * process at once. SIGPIPE and SIGXFSZ are ignored: that nobody reads what is
+ * printed, or that a file may not grow, is an error of writing, after which is
+ * cleaned up as after any other.
  *
  * clean  NULL, or what removes all that must not stay behind. It is then
  *        called in a signal handler, on any thread, before the process ends
@@ -31,6 +32,12 @@ bool gqa_interrupt_pending(void);
  * for threads whose results nobody wants any more.
  */
 void gqa_interrupt_ask(bool stop);
+
+/* Ask them to from some time of gqa_clock_s() on; 0: no longer. */
+void gqa_interrupt_ask_at(double clock_s);
+
+/* Whether this, and nothing else, is why they stop. Any thread. */
+bool gqa_interrupt_is_late(void);
 
 /* End by the signal if one has come; from now on the next one does so. */
 void gqa_interrupt_end(void);

@@ -204,6 +204,8 @@ static enum gqa_status write_output(struct written *w)
         .n_threads = o->common.n_threads,
         .force = o->force,
         .to_stdout = o->to_stdout,
+        .kept_fd = o->kept_fd,
+        .tool = gqa_convert_tool.name,
         .metadata = metadata,
         .config = config,
         .copy_from = gqa_checkpoint_is_folder(c->source)
@@ -427,6 +429,11 @@ enum gqa_status gqa_convert(
     if (st != GQA_OK)
         gqa_conversion_clear(out);
     return st;
+}
+
+json_t *gqa_conversion_config(const struct gqa_conversion *c)
+{
+    return gqa_describe_config(c->plan);
 }
 
 void gqa_conversion_clear(struct gqa_conversion *conversion)

@@ -39,6 +39,9 @@ GQA_MUST_USE
 enum gqa_status gqa_convert(
     struct gqa_conversion *out, const struct gqa_convert_options *options,
     enum gqa_status (*report)(const struct gqa_conversion *c));
+/* The configuration of the output, once it is planned: in report(). Owned; as
+ * gqa_json_check() says. */
+json_t *gqa_conversion_config(const struct gqa_conversion *conversion);
 void gqa_conversion_clear(struct gqa_conversion *conversion);
 
 #endif

@@ -22,6 +22,8 @@ struct gqa_convert_options {
     struct gqa_kv_budget budget;
     struct gqa_calibration calibration;
     bool strict, allow_extra, allow_hybrid, force, dry_run;
+    /* Of no option: as of struct gqa_output_options; */
+    int *kept_fd;
 };
 
 /* Its options, for help and completions. */

@@ -1,5 +1,6 @@
 #include "formats/checkpoint.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +27,7 @@ struct gqa_checkpoint {
     char *path;
     char *file;   /* the one that was found in the folder, or path itself; NULL
                      as the folder */
-    char *folder; /* NULL: it came through standard input */
+    char *folder; /* NULL: it came through standard input, or has no name */
     bool is_folder;
     bool is_sharded;     /* put together by an index */
     bool has_transforms; /* the last source is a file of them */
@@ -40,14 +41,27 @@ struct gqa_checkpoint {
     struct gqa_watch files; /* all that was read */
 };
 
-/* Whoever else can change the file is watched. */
-static enum gqa_status open_watched(struct gqa_checkpoint *c,
-                                    struct gqa_file_handle *file)
+static enum gqa_status open_nameless(int fd, struct gqa_file_handle *file)
 {
-    bool is_copy = false;
+    struct stat info;
+
+    if (fstat(fd, &info) != 0 ||
+        (file->fd = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)) < 0)
+        return gqa_fail_errno("%s", file->path);
+    file->size = (uint64_t)info.st_size;
+    return GQA_OK;
+}
+
+/* Whoever else can change the file is watched. */
+static enum gqa_status open_watched(
+    struct gqa_checkpoint *c, struct gqa_file_handle *file,
+    const struct gqa_checkpoint_options *options)
+{
+    bool is_copy = options->fd != NULL;
     enum gqa_status st =
-        c->folder ? gqa_file_open(&file->fd, &file->size, file->path)
-                  : gqa_standard_input_open(&file->fd, &file->size, &is_copy);
+        options->fd ? open_nameless(*options->fd, file)
+        : c->folder ? gqa_file_open(&file->fd, &file->size, file->path)
+                    : gqa_standard_input_open(&file->fd, &file->size, &is_copy);
 
     if (st != GQA_OK || is_copy)
         return st;
@@ -80,7 +94,7 @@ static enum gqa_status open_file(struct gqa_checkpoint *c,
     enum gqa_status st;
 
     *out = NULL;
-    if ((st = open_watched(c, &file)) != GQA_OK)
+    if ((st = open_watched(c, &file, options)) != GQA_OK)
         return st;
     st = gqa_file_detect(format, file.fd, file.size);
     if (st == GQA_ERR_FORMAT || st == GQA_ERR_UNSUPPORTED ||
@@ -362,7 +376,8 @@ enum gqa_status gqa_checkpoint_open(
 {
     enum gqa_status st;
     struct gqa_checkpoint *c = calloc(1, sizeof *c);
-    const bool is_stream = strcmp(path, GQA_STANDARD_INPUT) == 0;
+    const bool is_stream =
+        !options->fd && strcmp(path, GQA_STANDARD_INPUT) == 0;
 
     if (!c)
         return gqa_fail_nomem();
@@ -371,7 +386,8 @@ enum gqa_status gqa_checkpoint_open(
         st = gqa_fail_nomem();
         goto done;
     }
-    st = is_stream ? open_weights(c, c->path, options) : open_path(c, options);
+    st = is_stream || options->fd ? open_weights(c, c->path, options)
+                                  : open_path(c, options);
     if (st == GQA_OK)
         st = open_transforms(c, options);
     if (st != GQA_OK)

@@ -20,6 +20,9 @@ struct gqa_checkpoint_options {
     bool salvage;            /* see struct gqa_file_handle */
     bool keep_going;         /* where the configuration cannot be read */
     bool unsafe_hdf5;        /* likewise */
+    /* A descriptor of a file that has no name and is read in place of path,
+     * which is what it is called; lent. NULL: none. */
+    const int *fd;
 };
 
 /*
@@ -62,7 +65,7 @@ const char *gqa_checkpoint_path(const struct gqa_checkpoint *checkpoint);
  * the one that was chosen. */
 const char *gqa_checkpoint_file(const struct gqa_checkpoint *checkpoint);
 /* The folder of the files: the path itself, or where the file lies; NULL: it
- * came through standard input. */
+ * came through standard input, or has no name. */
 const char *gqa_checkpoint_folder(const struct gqa_checkpoint *checkpoint);
 /* Given as a folder: its other files (tokenizer...) belong to it. */
 bool gqa_checkpoint_is_folder(const struct gqa_checkpoint *checkpoint);

@@ -238,10 +238,15 @@ enum gqa_status gqa_session_draw(struct gqa_session *s, int32_t *out,
     return st;
 }
 
+uint64_t gqa_session_most_drawn(const struct gqa_backend *backend)
+{
+    return backend->in_place ? MOST_IN_PLACE : MOST;
+}
+
 uint64_t gqa_session_n_drawn(const struct gqa_runtime *r, uint64_t length,
                              uint64_t width)
 {
-    const uint64_t most = r->backend->in_place ? MOST_IN_PLACE : MOST;
+    const uint64_t most = gqa_session_most_drawn(r->backend);
     struct gqa_device_info info;
     uint64_t each, room, n = 1;
 

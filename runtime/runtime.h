@@ -183,4 +183,7 @@ enum gqa_status gqa_session_draw(struct gqa_session *session, int32_t *out,
 uint64_t gqa_session_n_drawn(const struct gqa_runtime *runtime, uint64_t length,
                              uint64_t width);
 
+/* What that is at most, of whatever memory. */
+uint64_t gqa_session_most_drawn(const struct gqa_backend *backend);
+
 #endif

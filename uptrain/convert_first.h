@@ -1,25 +1,29 @@
-/* The student made of its teacher, as gqa-convert makes it. */
+/* The student made of its teacher, as gqa-convert makes it: a file that never
+ * has a name in the output's folder, or a hidden one where the system wants
+ * that. */
 #ifndef GQA_UPTRAIN_CONVERT_FIRST_H
 #define GQA_UPTRAIN_CONVERT_FIRST_H
 
 #include "uptrain/options.h"
 
-/* A .gqa in a hidden folder beside the output. */
-struct gqa_made_student {
-    char *folder; /* owned; NULL: nothing is there */
-    char *path;   /* owned */
-};
+/* What it is called in messages and records. */
+#define GQA_MADE_STUDENT "converted.gqa"
 
 /*
  * Convert. Signals are caught from here on, and gqa_advice_use() is
- * gqa-convert's. End it with gqa_made_student_remove(), also after an error.
- * Errors those of a conversion, as its messages say them; GQA_ERR_IO.
+ * gqa-convert's.
+ *
+ * fd      receives a descriptor to read it by, which the caller closes; -1:
+ * none. Errors  those of a conversion, as its messages say them.
  */
 GQA_MUST_USE
 enum gqa_status gqa_made_student_create(
-    struct gqa_made_student *out, const struct gqa_uptrain_options *options);
+    int *fd, const struct gqa_uptrain_options *options);
 
-/* Delete file and folder: what is open stays readable. */
-void gqa_made_student_remove(struct gqa_made_student *student);
+/* The same of its shapes alone, values being 0: no weight is read, and what a
+ * conversion would refuse is refused. */
+GQA_MUST_USE
+enum gqa_status gqa_made_student_plan(
+    int *fd, const struct gqa_uptrain_options *options);
 
 #endif

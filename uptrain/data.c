@@ -66,20 +66,40 @@ static enum gqa_status draw(struct gqa_tokens *out, const struct gqa_data *d,
     return gqa_sample(out, d->teacher, d->network, &options);
 }
 
+/* Of each block; *n_blocks: of these. */
+static uint64_t cut_own(uint64_t *n_blocks, uint64_t n_own, uint64_t batch,
+                        uint64_t n_drawn, unsigned n_ranks)
+{
+    uint64_t block = gqa_max_u64(gqa_max_u64(BLOCK, batch), n_drawn);
+
+    *n_blocks = (uint64_t)N_BLOCKS * n_ranks;
+    if (n_own > 0) {
+        block = gqa_min_u64(block, n_own);
+        *n_blocks = (n_own + block - 1) / block;
+    }
+    return block;
+}
+
+uint64_t gqa_data_own_at_once(uint64_t n_own, uint64_t batch, uint64_t n_drawn,
+                              unsigned n_ranks)
+{
+    uint64_t n_blocks;
+    const uint64_t block = cut_own(&n_blocks, n_own, batch, n_drawn, n_ranks);
+
+    return block * n_blocks;
+}
+
 static enum gqa_status own_create(struct own *own, const struct gqa_data *d)
 {
+    const uint64_t n_drawn =
+        gqa_session_n_drawn(d->teacher, d->options.length, d->options.length);
+
     own->n = d->options.n_own;
     if (own->n == 0 &&
         !gqa_mul_u64(d->options.n_steps, d->options.batch, &own->n))
         own->n = UINT64_MAX;
-    own->block = gqa_max_u64(
-        gqa_max_u64(BLOCK, d->options.batch),
-        gqa_session_n_drawn(d->teacher, d->options.length, d->options.length));
-    own->n_blocks = N_BLOCKS * gqa_ranks_n(d->options.ranks);
-    if (d->options.n_own > 0) {
-        own->block = gqa_min_u64(own->block, own->n);
-        own->n_blocks = (own->n + own->block - 1) / own->block;
-    }
+    own->block = cut_own(&own->n_blocks, d->options.n_own, d->options.batch,
+                         n_drawn, gqa_ranks_n(d->options.ranks));
     own->blocks = calloc(own->n_blocks, sizeof *own->blocks);
     own->numbers = calloc(own->n_blocks, sizeof *own->numbers);
     return own->blocks && own->numbers ? GQA_OK : gqa_fail_nomem();

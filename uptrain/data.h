@@ -36,6 +36,11 @@ struct gqa_data_file {
 
 struct gqa_data;
 
+/* How many of the teacher's own are there at once. n_own: as in the options;
+ * batch: sequences of a step; n_drawn: of what the device draws at a time. */
+uint64_t gqa_data_own_at_once(uint64_t n_own, uint64_t batch, uint64_t n_drawn,
+                              unsigned n_ranks);
+
 /*
  * teacher, network (of it), bar  lent; looked at as long as steps are asked
  *        for. teacher: NULL where nothing is to be drawn.

@@ -1,26 +1,46 @@
 #include "uptrain/data_list.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The length of the path before a ":SHARE", which *share receives. A colon with
- * anything else behind it belongs to the path. */
-static enum gqa_status split(size_t *n_path, double *share, const char *item)
+static const char self[] = "self";
+
+/* Whether there is nothing else. */
+static bool is_number(double *out, const char *text)
+{
+    char *end;
+
+    *out = strtod(text, &end);
+    return end > text && *end == '\0';
+}
+
+/* The length of the path before a ":SHARE", which *share receives. A colon
+ * with no number behind it belongs to the path, but where that is "self". */
+static enum gqa_status split(size_t *n_path, double *share, const char *item,
+                             bool may_be_self)
 {
     const char *colon = strrchr(item, ':');
-    char *end;
+    const size_t n = colon ? (size_t)(colon - item) : 0;
+    const bool is_self =
+        may_be_self && n == strlen(self) && strncmp(item, self, n) == 0;
+    double number;
 
     *n_path = strlen(item);
     *share = 1;
-    if (!colon || colon[1] == '\0' ||
-        strspn(colon + 1, "0123456789.") != strlen(colon + 1))
+    if (!colon || (!is_number(&number, colon + 1) && !is_self))
         return GQA_OK;
-    *share = strtod(colon + 1, &end);
-    *n_path = (size_t)(colon - item);
-    if (*end || !(*share > 0) || !isfinite(*share))
-        return gqa_fail(GQA_ERR_USAGE, "'%s' is no share: a number above 0",
-                        colon + 1);
+    *n_path = n;
+    *share = number;
+    if (!is_number(&number, colon + 1) || !(number > 0) || !isfinite(number))
+        return is_self
+                   ? gqa_fail(GQA_ERR_USAGE,
+                              "'%s' is no share: a number above 0", colon + 1)
+                   : gqa_fail(GQA_ERR_USAGE,
+                              "'%s' is no share: a number above 0 (%s:1 "
+                              "is the share 1 of a file of that name)",
+                              colon + 1, item);
     return GQA_OK;
 }
 
@@ -41,13 +61,14 @@ enum gqa_status gqa_data_list_add(struct gqa_data_list *list, const char *text,
     if (!(item->path = strndup(text, length)))
         return gqa_fail_nomem();
     list->n++;
-    if ((st = split(&n_path, &item->share, item->path)) != GQA_OK)
+    if ((st = split(&n_path, &item->share, item->path,
+                    kind == GQA_DATA_FILE)) != GQA_OK)
         return st;
     item->path[n_path] = '\0';
     if (n_path == 0)
         return gqa_fail(GQA_ERR_USAGE, "'%.*s' names no file", (int)length,
                         text);
-    if (kind == GQA_DATA_FILE && strcmp(item->path, "self") == 0) {
+    if (kind == GQA_DATA_FILE && strcmp(item->path, self) == 0) {
         item->kind = GQA_DATA_SELF;
         free(item->path);
         item->path = NULL;

@@ -27,8 +27,8 @@ struct gqa_data_list {
 
 /*
  * Append "PATH" or "PATH:SHARE"; of kind FILE "self" is the teacher's. Without
- * a share it is 1. Errors GQA_ERR_USAGE: no path, a share that is none;
- * GQA_ERR_NOMEM.
+ * a share it is 1; a path that ends like one has it all the same. Errors
+ * GQA_ERR_USAGE: no path, a share that is none; GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
 enum gqa_status gqa_data_list_add(struct gqa_data_list *list, const char *text,

@@ -75,6 +75,20 @@ static json_t *describe_data(const struct gqa_uptrain_options *o,
     return out;
 }
 
+/* Without the number of threads, which no bit depends on. */
+static json_t *software_of(const struct gqa_device_info *device)
+{
+    char threads[32];
+    size_t n = strlen(device->software);
+    const int n_threads =
+        snprintf(threads, sizeof threads, ", %u threads", device->n_threads);
+
+    if (n >= (size_t)n_threads &&
+        strcmp(device->software + n - (size_t)n_threads, threads) == 0)
+        n -= (size_t)n_threads;
+    return json_stringn(device->software, n);
+}
+
 /* What a run is asked for: a part of both. */
 static void describe_options(json_t *out, const struct gqa_uptrain_options *o,
                              const struct gqa_settings *settings,
@@ -118,6 +132,11 @@ json_t *gqa_run_what(const struct gqa_uptrain_options *o,
     json_object_set_new(out, "rate",
                         o->rate > 0 ? json_real(o->rate)
                                     : json_string("to be found"));
+    if (pair->family)
+        json_object_set_new(out, "family", json_string(pair->family_digest));
+    if (o->until_kl >= 0)
+        json_object_set_new(out, "until-kl", json_real(o->until_kl));
+    json_object_set_new(out, "software", software_of(device));
     json_object_set_new(out, "eval-every", integer(o->eval_every));
     json_object_set_new(out, "eval-sequences", integer(o->n_held_out));
     return out;
@@ -178,20 +197,6 @@ static json_t *describe_matches(const struct gqa_history *h)
         json_array_append_new(out, match);
     }
     return out;
-}
-
-/* Without the number of threads, which no bit depends on. */
-static json_t *software_of(const struct gqa_device_info *device)
-{
-    char threads[32];
-    size_t n = strlen(device->software);
-    const int n_threads =
-        snprintf(threads, sizeof threads, ", %u threads", device->n_threads);
-
-    if (n >= (size_t)n_threads &&
-        strcmp(device->software + n - (size_t)n_threads, threads) == 0)
-        n -= (size_t)n_threads;
-    return json_stringn(device->software, n);
 }
 
 static json_t *describe_training(const struct gqa_uptrain_options *o,

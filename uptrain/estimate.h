@@ -20,6 +20,8 @@ struct gqa_estimate {
     uint64_t run, fast; /* both models' runs and gradients: at least, and where
                            nothing is made twice */
     uint64_t step_tokens; /* positions of a step, at most */
+    /* Of the host: what is drawn and held out; losses; copies of weights. */
+    uint64_t sequences, losses, copies;
 };
 
 /* trained: [n_params of the student]. Errors GQA_ERR_NOMEM. */
@@ -37,8 +39,8 @@ GQA_MUST_USE
 enum gqa_status gqa_estimate_layers(struct gqa_estimate *out,
                                     const struct gqa_layerwise *stage);
 
-/* That the least of it fits the device's free memory: GQA_ERR_NOMEM says by how
- * much it does not, and what would help. */
+/* That the least of it fits the free memory of device and host: GQA_ERR_NOMEM
+ * says by how much it does not, and what would help. */
 GQA_MUST_USE
 enum gqa_status gqa_estimate_check(const struct gqa_estimate *estimate,
                                    const struct gqa_train_device *device);

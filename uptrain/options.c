@@ -291,7 +291,7 @@ static const struct gqa_option rows[] = {
      .kind = GQA_OPTION_TEXT,
      .value = "TIME",
      .take = take_budget,
-     .help = "stop after so long, such as 90s, 30m or 2h"},
+     .help = "be done after so long, such as 90s, 30m or 2h"},
     {.name = "checkpoint",
      .kind = GQA_OPTION_PATH,
      .value = "FOLDER",
@@ -319,6 +319,11 @@ static const struct gqa_option rows[] = {
      .offset = AT(write_start),
      .help = "write CONVERTED as it was where nothing was gained, in place of "
              "no OUTPUT"},
+    {.name = "allow-different",
+     .offset = AT(may_differ),
+     .help =
+         "train CONVERTED also where more of it than its attentions differs "
+         "from ORIGINAL, such as what was pruned too"},
     {.name = "backend",
      .kind = GQA_OPTION_CHOICE,
      .value = "BACKEND",

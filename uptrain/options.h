@@ -18,6 +18,7 @@ struct gqa_uptrain_options {
     const struct gqa_writer *writer; /* by the name of output */
     struct gqa_output_settings settings;
     bool force, dry_run, write_start;
+    bool may_differ; /* the student, where grouping changes nothing */
     int device;      /* enum gqa_learning_device */
     uint64_t n_gpus; /* 0: not given */
     /* Of this process, by gqa_ranks_begin(). */

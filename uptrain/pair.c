@@ -9,15 +9,18 @@
 #include "common/workers.h"
 #include "formats/recorded.h"
 #include "runtime/uses.h"
+#include "uptrain/alike.h"
 
 /* Read at a time. */
 enum { ELEMENTS = 1 << 18 };
 
 static enum gqa_status open_side(struct gqa_side *side, const char *path,
+                                 const int *fd,
                                  const struct gqa_pair_options *o,
                                  const struct gqa_family_file *family)
 {
-    const struct gqa_checkpoint_options open = {.unsafe_hdf5 = o->unsafe_hdf5};
+    const struct gqa_checkpoint_options open = {.unsafe_hdf5 = o->unsafe_hdf5,
+                                                .fd = fd};
     const struct gqa_model_hints hints = {.family = family};
     enum gqa_status st = gqa_checkpoint_open(&side->checkpoint, path, &open);
 
@@ -38,6 +41,7 @@ static void close_side(struct gqa_side *side)
     gqa_model_free(side->model);
     gqa_checkpoint_close(side->checkpoint);
     free(side->digests);
+    free(side->n_nonfinite);
 }
 
 /* Heads that were written several times would come apart. */
@@ -134,21 +138,18 @@ static size_t find_partner(const struct gqa_pair *p, size_t i)
 
 /* --- Values --------------------------------------------------------------- */
 
-/* Parameters of both, the teacher's first; then the teacher's once more, by
- * those of the student, rounded to their types. */
+/* Parameters of both, the teacher's first. */
 struct digesting {
     struct gqa_pair *pair;
     atomic_size_t next;
 };
 
 struct buffers {
-    /* [ELEMENTS] each; the first two of any type, the widest of which it is. */
-    double *values, *scratch, *doubles;
+    /* [ELEMENTS] each, of any type, the widest of which it is. */
+    double *values, *scratch;
 };
 
-/* As values of type `as`. */
 static enum gqa_status digest_param(const struct gqa_side *side, size_t i,
-                                    enum gqa_dtype as,
                                     struct gqa_content_digest *digest,
                                     const struct buffers *b)
 {
@@ -168,21 +169,19 @@ static enum gqa_status digest_param(const struct gqa_side *side, size_t i,
                                 nc, b->scratch);
             if (st != GQA_OK)
                 return st;
-            if (as != p->dtype) {
-                gqa_load_f64(b->doubles, b->values, p->dtype,
-                             (size_t)(nr * nc));
-                gqa_store_f64(b->values, as, b->doubles, (size_t)(nr * nc));
-            }
+            if (gqa_dtype_is_float(p->dtype))
+                gqa_count_nonfinite(b->values, p->dtype, (size_t)(nr * nc),
+                                    &side->n_nonfinite[i][0],
+                                    &side->n_nonfinite[i][1]);
             gqa_content_digest_update(digest, b->values,
                                       (size_t)(nr * nc) *
-                                          (gqa_dtype_bits(as) / 8));
+                                          (gqa_dtype_bits(p->dtype) / 8));
         }
     return GQA_OK;
 }
 
-static enum gqa_status digest_as(char *hex, const struct gqa_side *side,
-                                 size_t i, enum gqa_dtype as,
-                                 const struct buffers *b)
+static enum gqa_status digest_values(const struct gqa_side *side, size_t i,
+                                     const struct buffers *b)
 {
     struct gqa_content_digest *digest = NULL;
     enum gqa_status st;
@@ -193,24 +192,11 @@ static enum gqa_status digest_as(char *hex, const struct gqa_side *side,
                         gqa_dtype_name(side->model->params[i].dtype));
     st = gqa_content_digest_create(&digest);
     if (st == GQA_OK)
-        st = digest_param(side, i, as, digest, b);
+        st = digest_param(side, i, digest, b);
     if (st == GQA_OK)
-        gqa_content_digest_format(hex, digest);
+        gqa_content_digest_format(side->digests[i], digest);
     gqa_content_digest_free(digest);
     return st;
-}
-
-static enum gqa_status digest_rounded(struct gqa_pair *p, size_t i,
-                                      const struct buffers *b)
-{
-    const enum gqa_dtype to = p->student.model->params[i].dtype;
-    const size_t k = find_partner(p, i);
-
-    if (k == GQA_NO_PARAM || p->teacher.model->params[k].dtype == to ||
-        !gqa_dtype_is_float(to) ||
-        !gqa_dtype_is_float(p->teacher.model->params[k].dtype))
-        return GQA_OK;
-    return digest_as(p->rounded[i], &p->teacher, k, to, b);
 }
 
 static enum gqa_status digest_some(void *ctx, unsigned worker)
@@ -220,30 +206,20 @@ static enum gqa_status digest_some(void *ctx, unsigned worker)
     const size_t n_teacher = p->teacher.model->n_params;
     const size_t n_student = p->student.model->n_params;
     struct buffers b = {malloc(ELEMENTS * sizeof(double)),
-                        malloc(ELEMENTS * sizeof(double)),
                         malloc(ELEMENTS * sizeof(double))};
-    enum gqa_status st =
-        b.values && b.scratch && b.doubles ? GQA_OK : gqa_fail_nomem();
+    enum gqa_status st = b.values && b.scratch ? GQA_OK : gqa_fail_nomem();
 
     (void)worker;
     while (st == GQA_OK) {
         const size_t i = atomic_fetch_add(&d->next, 1);
 
-        if (i >= n_teacher + 2 * n_student)
+        if (i >= n_teacher + n_student)
             break;
-        if (i >= n_teacher + n_student) {
-            st = digest_rounded(p, i - n_teacher - n_student, &b);
-        } else {
-            struct gqa_side *side = i < n_teacher ? &p->teacher : &p->student;
-            const size_t k = i < n_teacher ? i : i - n_teacher;
-
-            st = digest_as(side->digests[k], side, k,
-                           side->model->params[k].dtype, &b);
-        }
+        st = i < n_teacher ? digest_values(&p->teacher, i, &b)
+                           : digest_values(&p->student, i - n_teacher, &b);
     }
     free(b.values);
     free(b.scratch);
-    free(b.doubles);
     return st;
 }
 
@@ -273,8 +249,12 @@ static enum gqa_status digest_both(struct gqa_pair *p, unsigned n_threads)
 
     p->teacher.digests = calloc(n_teacher + 1, sizeof *p->teacher.digests);
     p->student.digests = calloc(n_student + 1, sizeof *p->student.digests);
-    p->rounded = calloc(n_student + 1, sizeof *p->rounded);
-    if (!p->teacher.digests || !p->student.digests || !p->rounded)
+    p->teacher.n_nonfinite =
+        calloc(n_teacher + 1, sizeof *p->teacher.n_nonfinite);
+    p->student.n_nonfinite =
+        calloc(n_student + 1, sizeof *p->student.n_nonfinite);
+    if (!p->teacher.digests || !p->student.digests || !p->teacher.n_nonfinite ||
+        !p->student.n_nonfinite)
         return gqa_fail_nomem();
     st = gqa_workers_run(n_threads, digest_some, &d);
     if (st == GQA_OK)
@@ -282,38 +262,78 @@ static enum gqa_status digest_both(struct gqa_pair *p, unsigned n_threads)
     return st == GQA_OK ? digest_all(&p->student) : st;
 }
 
-static void compare_param(struct gqa_pair *p, size_t i)
+static void compare_param(struct gqa_pair *p, size_t i, bool shapes_alone)
 {
     const size_t k = find_partner(p, i);
-    const char *digest = p->student.digests[i];
     const bool same_type =
         k != GQA_NO_PARAM &&
         p->teacher.model->params[k].dtype == p->student.model->params[i].dtype;
-    const bool same = same_type && strcmp(p->teacher.digests[k], digest) == 0;
+    const bool same = shapes_alone
+                          ? same_type
+                          : same_type && strcmp(p->teacher.digests[k],
+                                                p->student.digests[i]) == 0;
 
+    p->partners[i] = k;
     p->same[i] = same ? k : GQA_NO_PARAM;
-    p->differs[i] = !same && strcmp(p->rounded[i], digest) != 0;
+    p->differs[i] = shapes_alone ? k == GQA_NO_PARAM : !same;
 }
 
-static enum gqa_status compare(struct gqa_pair *p, unsigned n_threads)
+static enum gqa_status find_used(bool **out, const struct gqa_network *network)
 {
-    const size_t n = p->student.model->n_params;
+    const size_t n = network->model->n_params;
     enum gqa_use *uses = calloc(n + 1, sizeof *uses);
-    enum gqa_status st;
 
-    p->same = calloc(n + 1, sizeof *p->same);
-    p->differs = calloc(n + 1, sizeof *p->differs);
-    p->used = calloc(n + 1, sizeof *p->used);
-    st = uses && p->same && p->differs && p->used ? digest_both(p, n_threads)
-                                                  : gqa_fail_nomem();
-    if (st == GQA_OK)
-        gqa_use_all(uses, p->student.network);
-    for (size_t i = 0; i < n && st == GQA_OK; i++) {
-        p->used[i] = uses[i] != GQA_USE_NONE;
-        compare_param(p, i);
+    *out = calloc(n + 1, sizeof **out);
+    if (uses && *out) {
+        gqa_use_all(uses, network);
+        for (size_t i = 0; i < n; i++)
+            (*out)[i] = uses[i] != GQA_USE_NONE;
     }
     free(uses);
-    return st;
+    return uses && *out ? GQA_OK : gqa_fail_nomem();
+}
+
+static enum gqa_status compare(struct gqa_pair *p,
+                               const struct gqa_pair_options *o)
+{
+    const size_t n = p->student.model->n_params;
+    enum gqa_status st = find_used(&p->used, p->student.network);
+
+    p->same = calloc(n + 1, sizeof *p->same);
+    p->partners = calloc(n + 1, sizeof *p->partners);
+    p->differs = calloc(n + 1, sizeof *p->differs);
+    p->differences = calloc(n + 1, sizeof *p->differences);
+    if (st == GQA_OK)
+        st = find_used(&p->teacher_used, p->teacher.network);
+    if (st == GQA_OK &&
+        !(p->same && p->partners && p->differs && p->differences))
+        st = gqa_fail_nomem();
+    if (st == GQA_OK && !o->shapes_alone)
+        st = digest_both(p, o->n_threads);
+    for (size_t i = 0; i < n && st == GQA_OK; i++)
+        compare_param(p, i, o->shapes_alone);
+    if (st != GQA_OK || o->shapes_alone)
+        return st;
+    st = gqa_alike_compare(p, o->n_threads);
+    return st == GQA_OK ? gqa_alike_check(p, o->may_differ) : st;
+}
+
+static enum gqa_status open_family(struct gqa_pair *p, const char *path)
+{
+    struct gqa_content_digest *digest = NULL;
+    const char *text;
+    size_t n;
+    enum gqa_status st = gqa_family_file_open(&p->family, path);
+
+    if (st == GQA_OK)
+        st = gqa_content_digest_create(&digest);
+    if (st != GQA_OK)
+        return st;
+    text = gqa_family_file_text(p->family, &n);
+    gqa_content_digest_update(digest, text, n);
+    gqa_content_digest_format(p->family_digest, digest);
+    gqa_content_digest_free(digest);
+    return GQA_OK;
 }
 
 enum gqa_status gqa_pair_open(struct gqa_pair *out,
@@ -322,16 +342,17 @@ enum gqa_status gqa_pair_open(struct gqa_pair *out,
     enum gqa_status st = GQA_OK;
 
     if (o->family_path)
-        st = gqa_family_file_open(&out->family, o->family_path);
+        st = open_family(out, o->family_path);
     if (st == GQA_OK)
-        st = open_side(&out->teacher, o->teacher, o, out->family);
+        st = open_side(&out->teacher, o->teacher, NULL, o, out->family);
     if (st == GQA_OK)
-        st = open_side(&out->student, o->student, o, out->family);
+        st =
+            open_side(&out->student, o->student, o->student_fd, o, out->family);
     if (st == GQA_OK)
         st = check_kinds(out);
     if (st == GQA_OK)
         st = check_expanded(&out->student);
-    return st == GQA_OK ? compare(out, o->n_threads) : st;
+    return st == GQA_OK ? compare(out, o) : st;
 }
 
 void gqa_pair_close(struct gqa_pair *pair)
@@ -340,7 +361,10 @@ void gqa_pair_close(struct gqa_pair *pair)
     close_side(&pair->teacher);
     gqa_family_file_free(pair->family);
     free(pair->same);
-    free(pair->rounded);
+    free(pair->partners);
     free(pair->differs);
+    free(pair->differences);
     free(pair->used);
+    free(pair->teacher_used);
+    *pair = (struct gqa_pair){.family = NULL};
 }

@@ -17,23 +17,35 @@ struct gqa_side {
     /* XXH3, 128 bits: of each parameter's values, and of all with names. */
     char (*digests)[GQA_CONTENT_DIGITS + 1];
     char digest[GQA_CONTENT_DIGITS + 1];
+    uint64_t (*n_nonfinite)[2]; /* of each: NaN, infinities */
+};
+
+/* Between a parameter's values and the teacher's, rounded to its type. */
+struct gqa_difference_of {
+    uint64_t n_values; /* that are unlike; 0: none, or they were not compared */
+    double largest;
 };
 
 struct gqa_pair {
     struct gqa_side teacher, student;
-    struct gqa_family_file *family; /* or NULL */
+    struct gqa_family_file *family;             /* or NULL */
+    char family_digest[GQA_CONTENT_DIGITS + 1]; /* of its text, or "" */
     /* By parameter of the student: */
-    size_t *same;  /* the teacher's with the same bytes, or GQA_NO_PARAM */
-    bool *differs; /* its values are none of the teacher's, also rounded to
-                      its type */
-    /* The teacher's digest in another type, where the student has that. */
-    char (*rounded)[GQA_CONTENT_DIGITS + 1];
-    bool *used; /* the network computes with it */
+    size_t *same;     /* the teacher's with the same bytes, or GQA_NO_PARAM */
+    size_t *partners; /* the teacher's of that name and shape, or likewise */
+    bool *differs;    /* its values are none of the teacher's, also rounded */
+    struct gqa_difference_of *differences; /* where it differs */
+    bool *used;                            /* the network computes with it */
+    bool *teacher_used; /* the same of the teacher, by its parameter */
 };
 
 struct gqa_pair_options {
     const char *teacher, *student, *family_path;
+    const int *student_fd; /* of struct gqa_checkpoint_options */
+    bool shapes_alone; /* no value is read: what has the same shape is the same
+                        */
     bool unsafe_hdf5;
+    bool may_differ; /* also where grouping changes nothing */
     unsigned n_threads;
 };
 
@@ -44,7 +56,7 @@ struct gqa_pair_options {
  * out    zeroed; end it with gqa_pair_close(), also after an error.
  * Errors those of checkpoints, models and networks, with the path;
  *        GQA_ERR_USAGE: not the same kind of model or vocabulary, a student
- *        whose heads were expanded.
+ *        whose heads were expanded; those of gqa_alike_check().
  */
 GQA_MUST_USE
 enum gqa_status gqa_pair_open(struct gqa_pair *out,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/bounds.h"
+#include "common/clock.h"
 #include "uptrain/rates.h"
 
 /* More does well for a while where there is far to go, and ends worse. */
@@ -46,14 +47,25 @@ static enum gqa_status try_steps(struct gqa_training_run *run, double rate)
     return st;
 }
 
-/* *kl: infinite where the rate makes a loss that is not finite. */
+static bool may_try(const struct gqa_training_run *run)
+{
+    return run->probe_until_s == 0 ||
+           gqa_ranks_decide(run->ranks, gqa_clock_s() < run->probe_until_s);
+}
+
+/* *kl: infinite where the rate makes a loss that is not finite, and where no
+ * time is left to try another. */
 static enum gqa_status attempt(void *ctx, double rate, double *kl)
 {
     const struct probe *p = ctx;
     struct gqa_training_run *run = p->run;
     struct gqa_fidelity_result measured = {.kl_mean = INFINITY};
-    enum gqa_status st = try_steps(run, rate);
+    enum gqa_status st;
 
+    *kl = INFINITY;
+    if (run->history.n_probes > 0 && !may_try(run))
+        return GQA_OK;
+    st = try_steps(run, rate);
     if (st == GQA_OK)
         st = gqa_trainer_measure(run->trainer, &measured,
                                  gqa_data_held_out(run->data), SEQUENCES);

@@ -11,48 +11,100 @@
 #include "uptrain/probe.h"
 #include "uptrain/ranks_run.h"
 
+/* A measure takes at most so many times what the one before took. */
+static const double slack = 1.25;
+
+/* The part of the time that is left which rates are tried in. */
+static const double probing = 0.25;
+
 /* What a run is in the middle of. */
 struct going {
     struct gqa_training_run *run;
     const struct gqa_sequence **sequences;
     double start_s, before_s; /* of this process; what was spent before it */
+    /* What a step takes, and a measure, which the last is followed by. */
+    double step_s, measure_s;
     /* Where the steps of this process began. */
     double steps_s;
     uint64_t first_step, first_tokens;
 };
 
-static enum gqa_status save(struct going *g)
+enum gqa_status gqa_training_save(struct gqa_training_run *run)
 {
-    struct gqa_training_run *run = g->run;
+    enum gqa_status st;
 
-    if (!run->saved)
+    if (!run->saved || run->is_saved || run->history.n_steps == 0)
         return GQA_OK;
-    run->history.seconds = g->before_s + gqa_clock_s() - g->start_s;
-    return gqa_saved_write(run->saved, run->trainer, &run->history, run->best);
+    st = gqa_saved_write(run->saved, run->trainer, &run->history, run->best);
+    run->is_saved = st == GQA_OK;
+    return st;
 }
 
-static enum gqa_status measure(struct going *g)
+static enum gqa_status save(struct going *g)
+{
+    g->run->history.seconds = g->before_s + gqa_clock_s() - g->start_s;
+    return gqa_training_save(g->run);
+}
+
+/* What was trained is worth more than a state of it. */
+static enum gqa_status save_on_the_way(struct going *g)
+{
+    const enum gqa_status st = save(g);
+
+    if (st != GQA_ERR_IO)
+        return st;
+    gqa_warn("no state was kept after step %" PRIu64 ": %s",
+             g->run->history.n_steps, gqa_error_message());
+    return GQA_OK;
+}
+
+/* Loops are to stop so long before the deadline; those of several ranks, which
+ * must stop at the same place, between steps alone. */
+static void stop_before(const struct going *g, double seconds)
+{
+    const double deadline = g->run->limits.deadline_s;
+
+    if (deadline > 0 && gqa_ranks_n(g->run->ranks) == 1)
+        gqa_interrupt_ask_at(fmax(deadline - g->before_s - seconds, 1e-9));
+}
+
+static enum gqa_status run_measure(struct going *g)
 {
     struct gqa_training_run *run = g->run;
     struct gqa_history *h = &run->history;
+    const double start = gqa_clock_s();
     struct gqa_fidelity_result result;
     bool is_best = false;
     enum gqa_status st = gqa_trainer_measure(run->trainer, &result,
                                              gqa_data_held_out(run->data), 0);
 
+    if (st == GQA_ERR_FORMAT)
+        return gqa_fail_prefix(st, "after step %" PRIu64, h->n_steps);
+    if (st == GQA_OK && result.n_positions == 0)
+        st = gqa_fail(GQA_ERR_FORMAT, "no logits of the original are finite");
     if (st != GQA_OK)
         return st;
-    if (result.n_positions == 0)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "step %" PRIu64 ": no logits are finite", h->n_steps);
+    run->is_saved = false;
     st = gqa_history_add(h, h->n_steps, &result, &is_best);
     if (st == GQA_OK && is_best)
         st = gqa_trainer_get(run->trainer, run->best);
     if (st != GQA_OK)
         return st;
+    g->measure_s = gqa_clock_s() - start;
     gqa_info("step %" PRIu64 ": mean KL %.4g, same most likely token %.1f %%",
              h->n_steps, result.kl_mean, 100 * result.top1);
     return gqa_run_log_measure(run->log, &h->evaluations[h->n_evaluations - 1]);
+}
+
+/* Steps stop in time for it. */
+static enum gqa_status measure(struct going *g)
+{
+    enum gqa_status st;
+
+    stop_before(g, 0);
+    st = run_measure(g);
+    stop_before(g, slack * g->measure_s);
+    return st;
 }
 
 /* How far it is, how fast, and how long it will take. */
@@ -92,25 +144,37 @@ static enum gqa_status step(struct going *g)
     if (st != GQA_OK)
         return st;
     h->losses[h->n_steps++] = r.loss;
+    run->is_saved = false;
     h->n_tokens += r.n_tokens;
     h->n_counted += r.n_counted;
+    g->step_s = gqa_clock_s() - start;
     show(g, &r);
-    return gqa_run_log_step(run->log, h->n_steps, &r, rate,
-                            gqa_clock_s() - start);
+    return gqa_run_log_step(run->log, h->n_steps, &r, rate, g->step_s);
+}
+
+/* Another step and a measure would not be done in time. */
+static bool is_late(const struct going *g)
+{
+    const double deadline = g->run->limits.deadline_s;
+
+    return deadline > 0 &&
+           g->before_s + gqa_clock_s() + g->step_s + slack * g->measure_s >=
+               deadline;
+}
+
+static bool has_come_near(const struct gqa_training_run *run)
+{
+    return run->limits.until_kl >= 0 &&
+           gqa_history_best(&run->history)->kl <= run->limits.until_kl;
 }
 
 static bool is_over(const struct going *g)
 {
-    const struct gqa_training_run *run = g->run;
-    const struct gqa_history *h = &run->history;
-    const struct gqa_run_limits *l = &run->limits;
+    const struct gqa_history *h = &g->run->history;
 
-    return h->n_steps >= h->room ||
-           (l->until_kl >= 0 && gqa_history_best(h)->kl <= l->until_kl) ||
-           (l->budget_s > 0 &&
-            gqa_ranks_decide(run->ranks,
-                             g->before_s + gqa_clock_s() - g->start_s >=
-                                 l->budget_s));
+    return h->n_steps >= h->room || has_come_near(g->run) ||
+           (g->run->limits.deadline_s > 0 &&
+            gqa_ranks_decide(g->run->ranks, is_late(g)));
 }
 
 /* What is due behind a step: the state, a measure. */
@@ -123,9 +187,8 @@ static enum gqa_status after_step(struct going *g)
     if (!gqa_history_is_measured(h) &&
         (h->n_steps % run->limits.eval_every == 0 || is_over(g)))
         st = measure(g);
-    if (st == GQA_OK && run->saved && h->n_steps > 0 &&
-        h->n_steps % run->limits.save_every == 0)
-        st = save(g);
+    if (st == GQA_OK && h->n_steps % run->limits.save_every == 0)
+        st = save_on_the_way(g);
     return st;
 }
 
@@ -171,7 +234,9 @@ static enum gqa_status start(struct going *g)
     if (st == GQA_OK)
         st = gqa_ranks_take_up(run->ranks, &run->resumed, run->trainer, h);
     if (st == GQA_OK && run->resumed) {
+        run->is_saved = true;
         g->before_s = h->seconds;
+        stop_before(g, 0);
         gqa_info("going on behind step %" PRIu64, h->n_steps);
         return gqa_run_log_resume(run->log, h->n_steps);
     }
@@ -181,9 +246,20 @@ static enum gqa_status start(struct going *g)
         st = match_layers(g);
     if (st == GQA_OK && run->schedule.rate > 0)
         h->rate = run->schedule.rate;
-    else if (st == GQA_OK)
-        st = gqa_probe_rates(run, run->best);
-    return st;
+    if (st == GQA_OK && has_come_near(run)) {
+        gqa_alert("the mean KL of the start, %.4g, is within --until-kl "
+                  "already: there is nothing to train",
+                  gqa_history_start(h)->kl);
+        return GQA_OK;
+    }
+    if (st != GQA_OK || h->rate > 0)
+        return st;
+    if (run->limits.deadline_s > 0) {
+        const double now = gqa_clock_s();
+
+        run->probe_until_s = now + probing * (run->limits.deadline_s - now);
+    }
+    return gqa_probe_rates(run, run->best);
 }
 
 static enum gqa_status go(struct going *g)
@@ -204,6 +280,11 @@ static enum gqa_status go(struct going *g)
     st = after_step(g);
     while (st == GQA_OK && !is_over(g)) {
         st = step(g);
+        if (st == GQA_ERR_INTERRUPTED && gqa_interrupt_is_late() &&
+            !gqa_history_is_measured(&run->history)) {
+            st = measure(g);
+            break;
+        }
         if (st == GQA_OK)
             st = after_step(g);
     }
@@ -220,6 +301,12 @@ enum gqa_status gqa_training_run(struct gqa_training_run *run)
 
     g.sequences = calloc(run->batch, sizeof *g.sequences);
     st = g.sequences ? go(&g) : gqa_fail_nomem();
+    /* No more is done than is done; of what was measured the best counts. */
+    if (st == GQA_ERR_INTERRUPTED && gqa_interrupt_is_late() &&
+        run->history.n_evaluations > 0)
+        st = GQA_OK;
+    if (st != GQA_ERR_INTERRUPTED)
+        gqa_interrupt_ask_at(0);
     run->history.seconds = g.before_s + gqa_clock_s() - g.start_s;
     free(g.sequences);
     return st;

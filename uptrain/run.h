@@ -12,8 +12,10 @@
 
 struct gqa_run_limits {
     uint64_t eval_every;
-    double until_kl, budget_s; /* below 0: none */
-    uint64_t save_every;       /* where states are saved */
+    double until_kl;     /* below 0: none */
+    double deadline_s;   /* of gqa_clock_s(), if nothing was spent before; 0:
+                            none */
+    uint64_t save_every; /* where states are saved */
 };
 
 struct gqa_training_run {
@@ -33,16 +35,27 @@ struct gqa_training_run {
     struct gqa_history history; /* of gqa_history_create() */
     void *best;                 /* weights, as gqa_trainer_get() gives them */
     bool resumed;
+    double probe_until_s; /* no rate is tried after that; 0: any time */
+    bool is_saved;        /* the state as it is */
 };
 
 /*
- * From the start, or from what was saved, to the end.
+ * From the start, or from what was saved, to the end. A state on the way that
+ * cannot be saved is a warning, and the one before it stays. Where there is a
+ * deadline loops are to stop at it (gqa_interrupt_ask_at()); it ends the run
+ * like the last step does, and nothing stops any more.
  *
  * Errors GQA_ERR_FORMAT: a loss that is not finite, with the step; `best` and
- *        `history` are good. GQA_ERR_INTERRUPTED: the state was saved, where
+ *        `history` are good. GQA_ERR_INTERRUPTED: a signal; or the deadline
+ * came before the start was measured. Of a signal the state was saved, where
  *        states are. Those of the device, of data and of saving.
  */
 GQA_MUST_USE
 enum gqa_status gqa_training_run(struct gqa_training_run *run);
+
+/* Save the state at the end, where states are and it has not been. Errors those
+ * of gqa_saved_write(). */
+GQA_MUST_USE
+enum gqa_status gqa_training_save(struct gqa_training_run *run);
 
 #endif

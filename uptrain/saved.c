@@ -6,11 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "common/file.h"
 #include "common/json.h"
 #include "common/whole_file.h"
 #include "formats/checkpoint.h"
 #include "formats/content_digest.h"
+#include "formats/detect.h"
+#include "formats/formats.h"
 #include "formats/safetensors/header_write.h"
 
 static const char file_name[] = "uptrain-state.safetensors";
@@ -40,9 +44,16 @@ static enum gqa_status path_of(char **out, const struct gqa_saved *s)
 
 enum gqa_status gqa_saved_prepare(const struct gqa_saved *s)
 {
+    char *path = NULL;
+    enum gqa_status st;
+
     if (mkdir(s->folder, 0777) != 0 && errno != EEXIST)
         return gqa_fail_errno("%s", s->folder);
-    return GQA_OK;
+    st = path_of(&path, s);
+    if (st == GQA_OK)
+        st = gqa_atomic_try_file(path, true);
+    free(path);
+    return st;
 }
 
 /* --- What it is made of --------------------------------------------------- */
@@ -246,9 +257,12 @@ enum gqa_status gqa_saved_write(const struct gqa_saved *s,
         st = list_parts(&parts, trainer, history, weights, (void *)best);
     if (st == GQA_OK)
         st = gqa_whole_file_begin(&file, path, true);
-    if (st == GQA_OK)
-        st = gqa_whole_file_end(
-            &file, put_all(file.stream, trainer, &parts, metadata));
+    if (st == GQA_OK) {
+        st = put_all(file.stream, trainer, &parts, metadata);
+        if (st == GQA_ERR_IO)
+            st = gqa_fail_prefix(st, "%s", s->folder);
+        st = gqa_whole_file_end(&file, st);
+    }
     clear_parts(&parts);
     json_decref(metadata);
     free(weights);
@@ -395,6 +409,25 @@ static enum gqa_status read_all(struct gqa_checkpoint *c,
     return st;
 }
 
+/* No reader but the one of what we write gets to see it. */
+static enum gqa_status check_kind(const char *path)
+{
+    const struct gqa_format *format = NULL;
+    uint64_t size;
+    int fd;
+    enum gqa_status st = gqa_file_open(&fd, &size, path);
+
+    if (st != GQA_OK)
+        return st; /* which says the path */
+    st = gqa_file_detect(&format, fd, size);
+    close(fd);
+    if (st != GQA_OK)
+        return gqa_fail_prefix(st, "%s", path);
+    return format == &gqa_format_safetensors
+               ? GQA_OK
+               : gqa_fail(GQA_ERR_FORMAT, "%s: no state of a run", path);
+}
+
 enum gqa_status gqa_saved_read(bool *found, const struct gqa_saved *s,
                                struct gqa_trainer *trainer,
                                struct gqa_history *history, void *best)
@@ -414,7 +447,9 @@ enum gqa_status gqa_saved_read(bool *found, const struct gqa_saved *s,
         return st;
     }
     *found = true;
-    st = gqa_checkpoint_open(&c, path, &options);
+    st = check_kind(path);
+    if (st == GQA_OK)
+        st = gqa_checkpoint_open(&c, path, &options);
     if (st == GQA_OK) {
         st = read_all(c, s, trainer, history, best);
         st = st == GQA_OK ? st : gqa_fail_prefix(st, "%s", path);

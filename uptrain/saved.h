@@ -14,7 +14,8 @@ struct gqa_saved {
     const json_t *what;
 };
 
-/* Make the folder, where there is none. Errors GQA_ERR_IO. */
+/* Make the folder, where there is none; that a state can be written there.
+ * Errors GQA_ERR_IO. */
 GQA_MUST_USE
 enum gqa_status gqa_saved_prepare(const struct gqa_saved *saved);
 

@@ -1,8 +1,67 @@
 #include "uptrain/settings.h"
 
+#include <math.h>
+
 #include "common/bounds.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "formats/families/family.h"
 
 enum { CPU_LENGTH = 128, CPU_OWN = 512, DEVICE_LENGTH = 1024 };
+
+/* Positions that a model with rotations was made for, as its configuration says
+ * it; 0: it does not. What scaling adds counts. */
+static uint64_t context_of(const struct gqa_side *side)
+{
+    static const char *const scaling[] = {"rope_scaling", "rope_parameters"};
+    const json_t *config = side->model->config;
+    uint64_t n = 0, original;
+    double factor = 1;
+
+    if (side->network->rope.n_pairs == 0 ||
+        gqa_config_count(&n, config, side->model->family->keys.max_positions,
+                         side->path) != GQA_OK)
+        return 0;
+    original = n;
+    for (size_t i = 0; i < sizeof scaling / sizeof *scaling; i++) {
+        const json_t *rope = json_object_get(config, scaling[i]);
+        const double said = json_number_value(json_object_get(rope, "factor"));
+
+        gqa_json_u64(json_object_get(rope, "original_max_position_embeddings"),
+                     &original);
+        factor = said > factor ? said : factor;
+    }
+    return gqa_max_u64(n, (uint64_t)fmin((double)original * factor, 0x1p52));
+}
+
+static enum gqa_status check_side(const struct gqa_side *side, uint64_t length)
+{
+    const uint64_t n = side->network->max_positions;
+
+    return n > 0 && length > n
+               ? gqa_fail(GQA_ERR_USAGE,
+                          "option --length: %s has positions for %llu tokens, "
+                          "not for %llu",
+                          side->path, (unsigned long long)n,
+                          (unsigned long long)length)
+               : GQA_OK;
+}
+
+enum gqa_status gqa_settings_check(const struct gqa_uptrain_options *o,
+                                   const struct gqa_pair *pair)
+{
+    const uint64_t context = context_of(&pair->teacher);
+    enum gqa_status st = check_side(&pair->teacher, o->length);
+
+    if (st == GQA_OK)
+        st = check_side(&pair->student, o->length);
+    if (st == GQA_OK && context > 0 && o->length > context)
+        gqa_warn("--length %llu: the configuration of %s tells of %llu "
+                 "positions, and beyond them it says what it was not made for",
+                 (unsigned long long)o->length, pair->teacher.path,
+                 (unsigned long long)context);
+    return st;
+}
 
 struct gqa_settings gqa_settings_choose(const struct gqa_uptrain_options *o,
                                         const struct gqa_pair *pair,
@@ -18,8 +77,13 @@ struct gqa_settings gqa_settings_choose(const struct gqa_uptrain_options *o,
                                .batch = gqa_min_u64(o->batch, part),
                                .n_own = o->n_own};
 
-    if (out.length == 0)
+    if (out.length == 0) {
+        const uint64_t context = context_of(&pair->teacher);
+
         out.length = backend->in_place ? CPU_LENGTH : DEVICE_LENGTH;
+        if (context > 1)
+            out.length = gqa_min_u64(out.length, context);
+    }
     out.length = t > 0 ? gqa_min_u64(out.length, t) : out.length;
     out.length = s > 0 ? gqa_min_u64(out.length, s) : out.length;
     if (out.n_own == 0 && backend->in_place && needed > CPU_OWN)

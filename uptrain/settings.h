@@ -11,6 +11,15 @@ struct gqa_settings {
     uint64_t n_own;  /* sequences that the teacher draws; 0: new ones always */
 };
 
+/*
+ * That sequences of the length that was asked for have positions in both
+ * models; a warning where the original was not made for so long ones. Errors
+ * GQA_ERR_USAGE.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_settings_check(const struct gqa_uptrain_options *options,
+                                   const struct gqa_pair *pair);
+
 /* A processor draws and learns as much as takes minutes of a small model. */
 struct gqa_settings gqa_settings_choose(
     const struct gqa_uptrain_options *options, const struct gqa_pair *pair,

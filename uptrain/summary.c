@@ -39,6 +39,8 @@ static void print_plan(FILE *out, const struct gqa_uptraining *u)
             gqa_units_bytes(training, e->training),
             gqa_units_bytes(logits, e->logits), "",
             gqa_units_bytes(run, e->run), gqa_units_bytes(fast, e->fast));
+    fprintf(out, "%-11s %s of the host's: sequences, losses, copies\n", "",
+            gqa_units_bytes(run, e->sequences + e->losses + e->copies));
     fprintf(out, "%-11s %s, %s free\n", "device", u->device.info.name,
             gqa_units_bytes(there, u->device.info.free_bytes));
 }
@@ -120,7 +122,8 @@ enum gqa_status gqa_uptrain_summary_json(char **out,
     const struct gqa_uptrain_options *o = u->options;
     const struct gqa_estimate *e = &u->estimate;
     json_t *root = json_pack(
-        "{s:i, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "{s:i, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+        "s:o}",
         "schema_version", SCHEMA_VERSION, "original", gqa_json_text(o->teacher),
         "converted", o->student ? gqa_json_text(o->student) : json_null(),
         "output", gqa_json_text(o->output), "dry_run", (int)o->dry_run,
@@ -128,7 +131,8 @@ enum gqa_status gqa_uptrain_summary_json(char **out,
         "step_tokens", integer(e->step_tokens), "weight_bytes",
         integer(e->weights), "training_bytes", integer(e->training),
         "logit_bytes", integer(e->logits), "run_bytes", integer(e->run),
-        "fast_run_bytes", integer(e->fast));
+        "fast_run_bytes", integer(e->fast), "host_bytes",
+        integer(e->sequences + e->losses + e->copies));
     enum gqa_status st;
 
     if (!o->dry_run) {

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -271,20 +272,38 @@ static enum gqa_status find_culprit(const char **name, struct gqa_trainer *t)
     return GQA_OK;
 }
 
+/* What the last forward() says of it; out: "" where logits are finite. */
+static enum gqa_status find_layer(char *out, size_t size,
+                                  const struct gqa_trainer *t, double loss)
+{
+    char part[64];
+    enum gqa_status st;
+
+    out[0] = '\0';
+    if (isfinite(loss))
+        return GQA_OK;
+    st = gqa_tape_find_fault(part, sizeof part, t->student_tape);
+    snprintf(out, size, ", not finite since %s", part);
+    return st;
+}
+
 static enum gqa_status refuse(struct gqa_trainer *t, double loss)
 {
     const char *what = isnan(loss)      ? "the loss is not a number"
                        : isfinite(loss) ? "gradients are too large"
                                         : "the loss is infinite";
     const char *name = NULL;
-    const enum gqa_status st = find_culprit(&name, t);
+    char layer[96];
+    enum gqa_status st = find_culprit(&name, t);
 
+    if (st == GQA_OK)
+        st = find_layer(layer, sizeof layer, t, loss);
     if (st != GQA_OK)
         return st;
     return name ? gqa_fail(GQA_ERR_FORMAT,
-                           "%s, and the gradient of '%s' is not finite", what,
-                           name)
-                : gqa_fail(GQA_ERR_FORMAT, "%s", what);
+                           "%s%s, and the gradient of '%s' is not finite", what,
+                           layer, name)
+                : gqa_fail(GQA_ERR_FORMAT, "%s%s", what, layer);
 }
 
 /* This rank's part of a step. */
@@ -414,6 +433,23 @@ static enum gqa_status measure_batch(struct measuring *m,
     return st;
 }
 
+/* Of what was compared from `first` on. */
+static enum gqa_status check_finite(const struct measuring *m, uint64_t first)
+{
+    uint64_t i = first;
+    char part[64];
+    enum gqa_status st;
+
+    while (i < m->n && m->compared[i].comparison.is_finite[1])
+        i++;
+    if (i == m->n)
+        return GQA_OK;
+    st = gqa_tape_find_fault(part, sizeof part, m->trainer->student_tape);
+    return st == GQA_OK ? gqa_fail(GQA_ERR_FORMAT,
+                                   "logits are not finite, since %s", part)
+                        : st;
+}
+
 /* This rank's part of the first n sequences. */
 static enum gqa_status measure_part(struct measuring *m,
                                     const struct gqa_tokens *tokens, uint64_t n)
@@ -429,9 +465,13 @@ static enum gqa_status measure_part(struct measuring *m,
     if (!m->compared)
         return gqa_fail_nomem();
     for (uint64_t i = first; i < end && st == GQA_OK; i += batch) {
+        const uint64_t before = m->n;
+
         m->first = i;
         st = measure_batch(m, tokens->sequences + i,
                            gqa_min_u64(batch, end - i));
+        if (st == GQA_OK)
+            st = check_finite(m, before);
     }
     return st;
 }

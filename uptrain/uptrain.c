@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/advice.h"
 #include "common/atomic.h"
@@ -97,6 +98,7 @@ static struct gqa_output_options output_options(const struct gqa_uptraining *u)
         .n_threads = u->options->common.n_threads,
         .force = u->options->force,
         .card = "", /* there will be one */
+        .tool = gqa_uptrain_tool.name,
         .config = u->pair.student.model->config,
         .copy_from = gqa_checkpoint_is_folder(source)
                          ? gqa_checkpoint_folder(source)
@@ -113,30 +115,22 @@ static enum gqa_status try_output(const struct gqa_uptraining *u)
     return gqa_output_try(u->options->output, &options);
 }
 
-static enum gqa_status open_pair(struct gqa_uptraining *u, const char *student)
+/* fd: NULL: it has a name, which is that of the options. */
+static enum gqa_status open_pair(struct gqa_uptraining *u, const int *fd,
+                                 bool shapes_alone)
 {
     const struct gqa_uptrain_options *o = u->options;
     const struct gqa_pair_options open = {.teacher = o->teacher,
-                                          .student = student,
+                                          .student = fd ? GQA_MADE_STUDENT
+                                                        : o->student,
+                                          .student_fd = fd,
+                                          .shapes_alone = shapes_alone,
                                           .family_path = o->family_path,
                                           .unsafe_hdf5 = o->common.unsafe_hdf5,
+                                          .may_differ = o->may_differ,
                                           .n_threads = o->common.n_threads};
 
     return gqa_pair_open(&u->pair, &open);
-}
-
-/* A student that is made here is gone once it is open. */
-static enum gqa_status open_made(struct gqa_uptraining *u)
-{
-    struct gqa_made_student made = {.path = NULL};
-    enum gqa_status st = gqa_made_student_create(&made, u->options);
-
-    gqa_advice_use(gqa_uptrain_tool.advices);
-    gqa_interrupt_catch(clean_up);
-    if (st == GQA_OK)
-        st = open_pair(u, made.path);
-    gqa_made_student_remove(&made);
-    return st;
 }
 
 /* The first stage has something to do; without another nothing else is. */
@@ -186,6 +180,9 @@ static enum gqa_status plan(struct gqa_uptraining *u)
 
     if (st != GQA_OK)
         return st;
+    if (!u->was_planned && (st = gqa_settings_check(o, &u->pair)) != GQA_OK)
+        return st;
+    u->was_planned = true;
     u->settings = gqa_settings_choose(o, &u->pair, u->device.backend);
     u->layerwise = first_stage(u);
     st = o->n_steps > 0 ? gqa_estimate_make(&u->estimate, o, &u->settings,
@@ -194,17 +191,17 @@ static enum gqa_status plan(struct gqa_uptraining *u)
     return st == GQA_OK ? gqa_estimate_check(&u->estimate, &u->device) : st;
 }
 
-static enum gqa_status prepare(struct gqa_uptraining *u)
+/* What the pair leaves to be found out before anything is run. */
+static enum gqa_status look(struct gqa_uptraining *u)
 {
     const struct gqa_uptrain_options *o = u->options;
-    struct gqa_trained_facts facts;
-    enum gqa_status st = o->student ? open_pair(u, o->student) : open_made(u);
+    const struct gqa_trained_facts facts = {.network = u->pair.student.network,
+                                            .used = u->pair.used,
+                                            .differs = u->pair.differs};
+    enum gqa_status st = check_output(u);
 
-    if (st != GQA_OK || (st = check_output(u)) != GQA_OK)
+    if (st != GQA_OK)
         return st;
-    facts = (struct gqa_trained_facts){.network = u->pair.student.network,
-                                       .used = u->pair.used,
-                                       .differs = u->pair.differs};
     u->trained =
         calloc(u->pair.student.model->n_params + 1, sizeof *u->trained);
     if (!u->trained)
@@ -217,6 +214,59 @@ static enum gqa_status prepare(struct gqa_uptraining *u)
     if (st == GQA_OK && o->html_path)
         st = gqa_atomic_try_file(o->html_path, o->force);
     return st == GQA_OK ? plan(u) : st;
+}
+
+static void forget(struct gqa_uptraining *u)
+{
+    gqa_train_device_close(&u->device);
+    free(u->trained);
+    u->trained = NULL;
+    gqa_pair_close(&u->pair);
+}
+
+/* All that shapes tell is known before a student is made, which takes long. */
+static enum gqa_status look_at_shapes(struct gqa_uptraining *u)
+{
+    int fd = -1;
+    enum gqa_status st = gqa_made_student_plan(&fd, u->options);
+
+    gqa_advice_use(gqa_uptrain_tool.advices);
+    if (st == GQA_OK)
+        st = open_pair(u, &fd, true);
+    if (fd >= 0)
+        close(fd);
+    return st == GQA_OK ? look(u) : st;
+}
+
+/* A student that is made here is gone once it is closed. */
+static enum gqa_status open_made(struct gqa_uptraining *u)
+{
+    int fd = -1;
+    enum gqa_status st = gqa_made_student_create(&fd, u->options);
+
+    gqa_advice_use(gqa_uptrain_tool.advices);
+    gqa_interrupt_catch(clean_up);
+    if (st == GQA_OK)
+        st = open_pair(u, &fd, false);
+    if (fd >= 0)
+        close(fd);
+    return st;
+}
+
+static enum gqa_status prepare(struct gqa_uptraining *u)
+{
+    const struct gqa_uptrain_options *o = u->options;
+    enum gqa_status st;
+
+    if (o->student) {
+        st = open_pair(u, NULL, false);
+        return st == GQA_OK ? look(u) : st;
+    }
+    if ((st = look_at_shapes(u)) != GQA_OK || o->dry_run)
+        return st;
+    forget(u);
+    st = open_made(u);
+    return st == GQA_OK ? look(u) : st;
 }
 
 /* --- Writing -------------------------------------------------------------- */
@@ -347,7 +397,7 @@ static enum gqa_status create_run(struct gqa_uptraining *u)
     run->batch = o->batch * o->accumulate;
     run->limits = (struct gqa_run_limits){.eval_every = o->eval_every,
                                           .until_kl = o->until_kl,
-                                          .budget_s = o->budget_s,
+                                          .deadline_s = u->deadline_s,
                                           .save_every = o->every};
     run->schedule = (struct gqa_schedule){.rate = o->rate,
                                           .n_steps = o->n_steps,
@@ -364,10 +414,9 @@ static enum gqa_status create_run(struct gqa_uptraining *u)
     if (!gqa_ranks_is_first(u->ranks))
         return GQA_OK;
     u->what = gqa_run_what(o, &u->settings, &u->pair, u->data, &u->device.info);
-    u->saved = (struct gqa_saved){.folder = o->checkpoint, .what = u->what};
+    u->saved.what = u->what;
     run->saved = &u->saved;
-    st = gqa_json_check();
-    return st == GQA_OK ? gqa_saved_prepare(&u->saved) : st;
+    return gqa_json_check();
 }
 
 /* What can be told of a run that has come to its end. */
@@ -456,6 +505,55 @@ static enum gqa_status rescue(struct gqa_uptraining *u)
     return st;
 }
 
+/* What was trained outlives an output that cannot be written. */
+static enum gqa_status tell_of_state(const struct gqa_uptraining *u,
+                                     enum gqa_status st)
+{
+    char *message = strdup(gqa_error_message());
+
+    if (!message)
+        return gqa_fail_nomem();
+    if (u->run.saved && u->run.is_saved)
+        st = gqa_fail(st,
+                      "%s; what was trained is kept in %s: the same command "
+                      "writes it, another OUTPUT too",
+                      message, u->saved.folder);
+    else
+        st = gqa_fail(st,
+                      "%s; what was trained is lost (--checkpoint would have "
+                      "kept it)",
+                      message);
+    free(message);
+    return st;
+}
+
+static enum gqa_status write_all(struct gqa_uptraining *u)
+{
+    enum gqa_status st = write_page(u);
+
+    if (st == GQA_OK)
+        st = u->gained || u->options->write_start ? write_output(u)
+                                                  : u->report(u);
+    return st == GQA_ERR_IO || st == GQA_ERR_NOMEM ? tell_of_state(u, st) : st;
+}
+
+/* A state that cannot be saved does not keep the output from being written. */
+static enum gqa_status end(struct gqa_uptraining *u)
+{
+    enum gqa_status st = gqa_training_save(&u->run);
+    char *message = NULL;
+
+    if (st == GQA_OK)
+        return write_all(u);
+    if (!(message = strdup(gqa_error_message())))
+        return gqa_fail_nomem();
+    if (write_all(u) == GQA_OK)
+        st = gqa_fail(st, "%s; %s is written all the same", message,
+                      u->written ? u->options->output : "what there is");
+    free(message);
+    return st;
+}
+
 static enum gqa_status go(struct gqa_uptraining *u)
 {
     const struct gqa_uptrain_options *o = u->options;
@@ -466,6 +564,10 @@ static enum gqa_status go(struct gqa_uptraining *u)
         return st;
     if (o->dry_run)
         return gqa_ranks_is_first(u->ranks) ? u->report(u) : GQA_OK;
+    u->saved = (struct gqa_saved){.folder = o->checkpoint};
+    if (o->checkpoint && gqa_ranks_is_first(u->ranks) &&
+        (st = gqa_saved_prepare(&u->saved)) != GQA_OK)
+        return st;
     if ((st = gqa_progress_create(&u->run.bar, o->common.log_level)) !=
             GQA_OK ||
         (st = gqa_run_log_open(&u->run.log, o->log_path)) != GQA_OK)
@@ -475,9 +577,7 @@ static enum gqa_status go(struct gqa_uptraining *u)
         return st;
     if (st == GQA_ERR_FORMAT && u->gained)
         return rescue(u);
-    if (st != GQA_OK || (st = write_page(u)) != GQA_OK)
-        return st;
-    return u->gained || o->write_start ? write_output(u) : u->report(u);
+    return st == GQA_OK ? end(u) : st;
 }
 
 enum gqa_status gqa_uptrain(
@@ -490,7 +590,19 @@ enum gqa_status gqa_uptrain(
     *out = (struct gqa_uptraining){
         .options = options, .ranks = ranks, .report = report};
     gqa_interrupt_catch(clean_up);
+    if (options->budget_s > 0) {
+        out->deadline_s = gqa_clock_s() + options->budget_s;
+        if (gqa_ranks_n(ranks) == 1)
+            gqa_interrupt_ask_at(out->deadline_s);
+    }
     st = gqa_ranks_explain(ranks, go(out));
+    if (st == GQA_ERR_INTERRUPTED && gqa_interrupt_is_late())
+        st =
+            gqa_fail(GQA_ERR_USAGE,
+                     "option --budget-time: the time was over before the start "
+                     "was measured; fewer --eval-sequences of less --length "
+                     "take less");
+    gqa_interrupt_ask_at(0);
     gqa_progress_free(out->run.bar);
     out->run.bar = NULL;
     closed = gqa_run_log_close(out->run.log);

@@ -11,10 +11,12 @@
 struct gqa_uptraining {
     const struct gqa_uptrain_options *options; /* lent */
     struct gqa_ranks *ranks;                   /* lent */
+    double deadline_s;                         /* of gqa_clock_s(); 0: none */
     struct gqa_train_device device;
     struct gqa_settings settings;
     struct gqa_pair pair;
-    bool *trained; /* [n_params of the student] */
+    bool *trained;    /* [n_params of the student] */
+    bool was_planned; /* once, and what there was to say has been said */
     struct gqa_estimate estimate;
     struct gqa_trainer *trainer; /* NULL: nothing was trained as a whole */
     struct gqa_data *data;

@@ -28,6 +28,13 @@ void gqa_family_file_free(struct gqa_family_file *file)
     free(file);
 }
 
+const char *gqa_family_file_text(const struct gqa_family_file *file,
+                                 size_t *length)
+{
+    *length = file->length;
+    return file->text;
+}
+
 static enum gqa_status read_text(struct gqa_family_file *file)
 {
     enum gqa_status st;

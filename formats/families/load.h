@@ -34,6 +34,9 @@ GQA_MUST_USE
 enum gqa_status gqa_family_file_open(struct gqa_family_file **out,
                                      const char *path);
 void gqa_family_file_free(struct gqa_family_file *file);
+/* All of it. Lent. */
+const char *gqa_family_file_text(const struct gqa_family_file *file,
+                                 size_t *length);
 
 /*
  * The family that a text describes, with what it says of a model type (NULL:

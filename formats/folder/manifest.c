@@ -14,7 +14,8 @@ enum {
     FRAME_BYTES = 128,
 };
 
-static const char tool[] = "gqa-convert ";
+/* That write folders. */
+static const char *const tools[] = {"gqa-convert", "gqa-uptrain"};
 
 enum gqa_status gqa_folder_manifest_add(struct gqa_folder_manifest *m,
                                         const char *name,
@@ -84,7 +85,8 @@ static enum gqa_status parse_bytes(char **name, const char *hex)
     return GQA_OK;
 }
 
-json_t *gqa_folder_manifest_describe(struct gqa_folder_manifest *m)
+json_t *gqa_folder_manifest_describe(struct gqa_folder_manifest *m,
+                                     const char *tool)
 {
     json_t *list = json_array();
     char hex[GQA_SHA256_DIGITS + 1];
@@ -106,8 +108,8 @@ json_t *gqa_folder_manifest_describe(struct gqa_folder_manifest *m)
                             f->is_weights ? "xxh3_128" : "sha256",
                             f->is_weights ? f->xxh3_128 : hex));
     }
-    return json_pack("{s:i, s:s, s:o}", "schema_version", SCHEMA_VERSION,
-                     "tool", "gqa-convert " GQA_VERSION, "files", list);
+    return json_pack("{s:i, s:s++, s:o}", "schema_version", SCHEMA_VERSION,
+                     "tool", tool, " ", GQA_VERSION, "files", list);
 }
 
 uint64_t gqa_folder_manifest_most_bytes(size_t n_files, uint64_t name_bytes)
@@ -148,14 +150,25 @@ static enum gqa_status parse_file(bool *is_sound, struct gqa_folder_manifest *m,
     return st;
 }
 
+/* Its name and a version. */
+static bool is_tool(const char *text)
+{
+    for (size_t i = 0; i < sizeof tools / sizeof *tools; i++) {
+        const size_t n = strlen(tools[i]);
+
+        if (strncmp(text, tools[i], n) == 0 && text[n] == ' ')
+            return true;
+    }
+    return false;
+}
+
 static bool is_ours(const json_t *root)
 {
     const char *by = json_string_value(json_object_get(root, "tool"));
     uint64_t version;
 
     return gqa_json_u64(json_object_get(root, "schema_version"), &version) &&
-           version == SCHEMA_VERSION && by &&
-           strncmp(by, tool, strlen(tool)) == 0 &&
+           version == SCHEMA_VERSION && by && is_tool(by) &&
            json_is_array(json_object_get(root, "files"));
 }
 

@@ -43,8 +43,10 @@ enum gqa_status gqa_folder_manifest_add(struct gqa_folder_manifest *manifest,
                                         const struct gqa_listed_file *file);
 void gqa_folder_manifest_clear(struct gqa_folder_manifest *manifest);
 
-/* What is to be written, sorted by name. Owned; as gqa_json_check() says. */
-json_t *gqa_folder_manifest_describe(struct gqa_folder_manifest *manifest);
+/* What is to be written, sorted by name. tool: by what, one of ours. Owned; as
+ * gqa_json_check() says. */
+json_t *gqa_folder_manifest_describe(struct gqa_folder_manifest *manifest,
+                                     const char *tool);
 
 /* No less than what n_files with names of name_bytes in all will take. */
 uint64_t gqa_folder_manifest_most_bytes(size_t n_files, uint64_t name_bytes);

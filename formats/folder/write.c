@@ -292,7 +292,8 @@ static enum gqa_status write_text(struct folder *f, const char *name,
 /* Last of all, since it lists all others. */
 static enum gqa_status write_manifest(struct folder *f)
 {
-    json_t *root = gqa_folder_manifest_describe(&f->manifest);
+    json_t *root =
+        gqa_folder_manifest_describe(&f->manifest, f->out->options->tool);
     char *text = NULL;
     enum gqa_status st = dump_pretty(&text, root, 0);
 

@@ -1,9 +1,22 @@
 /* Outputs that are one file of weights. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "common/atomic.h"
+#include "common/file.h"
 #include "formats/write/weights.h"
+
+/* What was written is there for who has a descriptor of it, and gone with that:
+ * this one is for reading, through the cache. */
+static enum gqa_status keep(int *out, const struct gqa_atomic *target)
+{
+    char path[64];
+    uint64_t size;
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", gqa_atomic_fd(target));
+    return gqa_file_open(out, &size, path);
+}
 
 /* target: NULL: to standard output, which appears as it is written. */
 static enum gqa_status write_file(struct gqa_output_summary *summary,
@@ -27,7 +40,11 @@ static enum gqa_status write_file(struct gqa_output_summary *summary,
     if (weights->output->options->ready)
         st = weights->output->options->ready(
             weights->output->options->ready_ctx, summary);
-    return st == GQA_OK && target ? gqa_atomic_commit(target) : st;
+    if (st != GQA_OK || !target)
+        return st;
+    return weights->output->options->kept_fd
+               ? keep(weights->output->options->kept_fd, target)
+               : gqa_atomic_commit(target);
 }
 
 enum gqa_status gqa_one_file_write(struct gqa_output_summary *summary,

@@ -54,6 +54,9 @@ struct gqa_output_options {
     /* To standard output, front to back, and `path` is a name for messages:
      * outputs that are one file. */
     bool to_stdout;
+    /* Outputs that are one file: it does not appear, and whatever has its name
+     * stays; receives a descriptor to read it by. Lent; NULL: it appears. */
+    int *kept_fd;
 
     /*
      * __metadata__ of the file or of every shard of a folder, string ->
@@ -67,6 +70,7 @@ struct gqa_output_options {
     const char *card;
     const char *copy_from;
     uint64_t n_kv_heads; /* of all its layers; 0: they differ */
+    const char *tool;    /* of ours, that writes the folder; lent */
 
     /* Called from one thread at a time, now and then; NULL for none. */
     void (*progress)(void *ctx, uint64_t done_bytes, uint64_t all_bytes);

@@ -64,6 +64,15 @@ GQA_MUST_USE
 enum gqa_status gqa_tape_forward(struct gqa_tape *tape,
                                  const struct gqa_tape_batch *batch);
 
+/*
+ * Of a tape that can go back, after a forward() whose logits are not all
+ * finite: the part of the model that made the first that is not, in words:
+ * "layer 3 of the decoder".
+ */
+GQA_MUST_USE
+enum gqa_status gqa_tape_find_fault(char *out, size_t size,
+                                    const struct gqa_tape *tape);
+
 /* Rows of the decoder: sequence s, token i is row s * length + i. */
 uint64_t gqa_tape_n_rows(const struct gqa_tape *tape);
 

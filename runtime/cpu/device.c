@@ -1,18 +1,14 @@
 #include "runtime/cpu/back.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysinfo.h>
-#include <sys/utsname.h>
-#include <unistd.h>
 
 #include "common/checked.h"
 #include "common/cli.h"
 #include "runtime/blas.h"
+#include "runtime/machine.h"
 
 enum {
     ALIGNMENT = 64,
@@ -107,117 +103,16 @@ static void cpu_close(struct gqa_device *d)
 
 /* --- What it is ----------------------------------------------------------- */
 
-/*
- * The value of the first line of a file of the system's that begins with key,
- * which is near its start; false: none. Needs no memory, so that a lack of it
- * is not taken for that.
- */
-static bool find_line(char *out, size_t size, const char *path, const char *key)
-{
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char text[4096];
-    ssize_t n = -1;
-
-    if (fd >= 0) {
-        n = read(fd, text, sizeof text - 1);
-        close(fd);
-    }
-    if (n < 0)
-        return false;
-    text[n] = '\0';
-    for (const char *line = text; *line; line += *line == '\n') {
-        const size_t length = strcspn(line, "\n");
-        const char *value = line + strlen(key);
-
-        if (strncmp(line, key, strlen(key)) == 0) {
-            value += strspn(value, " \t:");
-            snprintf(out, size, "%.*s", (int)strcspn(value, "\n"), value);
-            return true;
-        }
-        line += length;
-    }
-    return false;
-}
-
-static void name_processor(char *out, size_t size)
-{
-    struct utsname system;
-
-    if (!find_line(out, size, "/proc/cpuinfo", "model name"))
-        snprintf(out, size, "%s",
-                 uname(&system) == 0 ? system.machine : "processor");
-}
-
-/* The number that a text begins with; false: none. */
-static bool take_number(uint64_t *out, const char *text)
-{
-    char *end;
-
-    errno = 0;
-    *out = strtoull(text, &end, 10);
-    return end > text && errno == 0;
-}
-
-/* A size in KiB of /proc/meminfo as bytes; 0: not said. */
-static uint64_t memory_of(const char *key)
-{
-    char text[64];
-    uint64_t n;
-
-    if (!find_line(text, sizeof text, "/proc/meminfo", key) ||
-        !take_number(&n, text) || !gqa_mul_u64(n, 1024, &n))
-        return 0;
-    return n;
-}
-
-/* A number of the control group that limits us; false: none, or "max". */
-static bool group_memory(uint64_t *out, const char *path)
-{
-    char text[64];
-
-    return find_line(text, sizeof text, path, "") && take_number(out, text);
-}
-
-/* Where /proc cannot be read; what the cache could give back is not in it. */
-static void ask_for_memory(struct gqa_device_info *out)
-{
-    struct sysinfo info;
-
-    if (sysinfo(&info) != 0)
-        return;
-    out->total_bytes = (uint64_t)info.totalram * info.mem_unit;
-    out->free_bytes = ((uint64_t)info.freeram + info.bufferram) * info.mem_unit;
-}
-
-static void measure_memory(struct gqa_device_info *out)
-{
-    uint64_t limit, used;
-
-    out->total_bytes = memory_of("MemTotal");
-    out->free_bytes = memory_of("MemAvailable");
-    if (out->total_bytes == 0 || out->free_bytes == 0)
-        ask_for_memory(out);
-    if (!group_memory(&limit, "/sys/fs/cgroup/memory.max") ||
-        !group_memory(&used, "/sys/fs/cgroup/memory.current"))
-        return;
-    if (limit < out->total_bytes)
-        out->total_bytes = limit;
-    if (used > limit)
-        used = limit;
-    if (limit - used < out->free_bytes)
-        out->free_bytes = limit - used;
-}
-
 static enum gqa_status cpu_describe(struct gqa_device *d,
                                     struct gqa_device_info *out)
 {
     memset(out, 0, sizeof *out);
-    name_processor(out->name, sizeof out->name);
+    gqa_machine_name(out->name, sizeof out->name);
     snprintf(out->software, sizeof out->software, "%s, %u threads",
              gqa_blas.get_config(), gqa_cpu_pool_n_threads(d->pool));
     out->real = d->dtype;
     out->n_threads = gqa_cpu_pool_n_threads(d->pool);
-    measure_memory(out);
+    gqa_machine_memory(&out->total_bytes, &out->free_bytes);
     return GQA_OK;
 }
 

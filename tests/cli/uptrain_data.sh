@@ -36,5 +36,12 @@ gqa-uptrain -q --steps 3 --batch 2 --length 16 --eval-sequences 2 --rate 1e-3 \
     --teacher "$sample" model healed/
 echo "exit $?"
 ls healed
+grep -o '"tool": "gqa-[a-z]* ' healed/gqa-manifest.json
+gqa-convert -q --force --groups 2 "$sample" healed/
+echo "exit $?"
+grep -o '"tool": "gqa-[a-z]* ' healed/gqa-manifest.json
+gqa-uptrain -q --force --steps 3 --batch 2 --length 16 --eval-sequences 2 \
+    --rate 1e-3 --teacher "$sample" model healed/
+echo "exit $?"
 sed -n '/^---$/,/^---$/p; /^#/p; /^|/s/[0-9.]\+ [%|].*//p' healed/README.md | sed 's/| [0-9.]* *$/| N/'
 gqa-verify --no-run --against model healed | grep -E '^(file|weights)' | sed 's/  *$//'

@@ -21,12 +21,16 @@ try --teacher model.gqa "$sample" out.gqa
 try --teacher "$sample" --train 'attention,*.nothing' model.gqa out.gqa
 try --teacher "$sample" --loss mse model.gqa out.gqa
 try --teacher "$sample" --data self:0 model.gqa out.gqa
+try --teacher "$sample" --data self:abc model.gqa out.gqa
+try --teacher "$sample" --data notes:nan model.gqa out.gqa
+try --teacher "$sample" --data notes:nan:1 model.gqa out.gqa
 try --teacher "$sample" --data -,- model.gqa out.gqa
 try --teacher "$sample" --samples 4 --text notes model.gqa out.gqa
 try --teacher "$sample" --text missing model.gqa out.gqa
 try --teacher "$sample" --warmup 3 model.gqa out.gqa
 try --teacher "$sample" --rate 0 model.gqa out.gqa
 try --teacher "$sample" --budget-time 3x model.gqa out.gqa
+try --teacher "$sample" --budget-time 0.000001 model.gqa out.gqa
 try --teacher "$sample" --every 3 model.gqa out.gqa
 try --teacher "$sample" --store model.gqa out.safetensors
 try --teacher "$sample" --groups 4 model.gqa out.gqa
@@ -37,9 +41,16 @@ touch there.gqa
 try --teacher "$sample" model.gqa there.gqa
 echo "1 2 9999" >tokens
 try --teacher "$sample" --tokens tokens model.gqa out.gqa
+# Near enough from the beginning
+{
+    try --teacher "$sample" --until-kl 1000 model.gqa out.gqa
+    try --teacher "$sample" --until-kl 1000 --write-start --force model.gqa \
+        there.gqa
+} 2>&1 | sed 's/start, [0-9.]*/start, X/'
 # Rates that ruin it
 try --teacher "$sample" --rate 1e30 --eval-every 2 model.gqa out.gqa
 try --teacher "$sample" --rate 1e30 model.gqa out.gqa
+try --teacher "$sample" --rate 1e9 --eval-every 1 model.gqa out.gqa
 try --teacher "$sample" --rate 100 model.gqa out.gqa
 try --teacher "$sample" --rate 100 --write-start model.gqa start.gqa
 gqa-verify --no-run --against model.gqa start.gqa | grep ^weights

@@ -33,6 +33,28 @@ stop TERM stopped
 # A run that is over has nothing left to do.
 train --checkpoint stopped --force model.gqa stopped.gqa
 cmp whole.gqa stopped.gqa && echo "over: the same"
+# An output that cannot be written costs nothing that was trained.
+(
+    ulimit -f 2700
+    train --checkpoint full model.gqa full.safetensors
+    echo "exit $?"
+    train model.gqa full.safetensors
+    echo "exit $?"
+) 2>&1 | sed 's/after [0-9]* of [0-9]* bytes/after N bytes/'
+train --checkpoint full --log full.log model.gqa full.gqa
+echo "exit $?"
+cut -d : -f 1 full.log
+cmp whole.gqa full.gqa && echo "written later: the same"
+# Nor does a state.
+(
+    ulimit -f 2000
+    train --checkpoint small --every 5 model.gqa small.gqa
+    echo "exit $?"
+) 2>&1 | sed 's/after [0-9]* of [0-9]* bytes/after N bytes/'
+cmp whole.gqa small.gqa && echo "no state: the same"
+touch file
+train --checkpoint file model.gqa other.gqa
+echo "exit $?"
 # States of other runs
 train --checkpoint stopped --seed 1 model.gqa other.gqa
 echo "exit $?"
@@ -40,6 +62,17 @@ train --checkpoint stopped --rate 1e-3 model.gqa other.gqa
 echo "exit $?"
 train --checkpoint stopped --top-k 9 model.gqa other.gqa
 echo "exit $?"
+# Whatever changes a bit, or what is written, must be what it was.
+for other in '--steps 13' '--batch 3' '--accumulate 2' '--length 15' \
+    '--samples 9' '--temperature 0.5' '--loss ce' '--optimiser adafactor' \
+    '--weight-decay 0.1' '--clip 0.5' '--schedule cosine' '--warmup 0' \
+    '--eval-every 3' '--eval-sequences 3' '--until-kl 1e-9' \
+    '--train all' '--data self,notes' "--family $DATA/families/phi.json"; do
+    echo some notes >notes
+    # shellcheck disable=SC2086
+    train --checkpoint stopped $other model.gqa other.gqa 2>&1 |
+        sed -E 's/.* another ([^:]*):.*/another \1/'
+done
 gqa-convert -q --groups 8 "$sample" eight.gqa
 train --checkpoint stopped eight.gqa other.gqa 2>&1 | sed 's/"[0-9a-f]*"/DIGEST/g'
 # A bit that has turned, in what was best and in what is told of the run

@@ -92,6 +92,12 @@ fill folder none 4 "${convert[@]}" "$llama" disk/model/
 fill force-folder older 4 "${convert[@]}" --force "$llama" disk/model/
 fill dump none 4 gqa-verify --threads 1 --backend cpu --samples 1 --length 4 \
     --against "$llama" --dump-logits disk/logits.safetensors model.gqa
+fill uptrain none 4 gqa-uptrain --threads 1 --backend cpu --steps 2 --batch 1 \
+    --length 4 --samples 2 --eval-sequences 1 --rate 1e-3 --teacher "$llama" \
+    model.gqa disk/healed.gqa
+fill uptrain-groups none 4 gqa-uptrain --threads 1 --backend cpu --steps 2 \
+    --batch 1 --length 4 --samples 2 --eval-sequences 1 --rate 1e-3 \
+    --teacher "$llama" --groups 1 --method mean disk/healed/
 
 echo "$tries tries, $failures went wrong"
 ((failures == 0))

@@ -40,6 +40,9 @@ cp -r "$data"/runtime/llama "$data"/good/{tf-gpt2,t5-sharded,keras3-llama} \
 gqa-convert -q --threads 1 -g 1 in/llama in/model.gqa
 gqa-convert -q --threads 1 -g 1 -m aligned --calibrate none in/llama in/aligned/
 echo '1 2 3 4' >in/tokens.json
+uptrain=(gqa-uptrain -q --threads 1 --backend cpu --steps 2 --batch 1
+    --length 4 --samples 2 --eval-sequences 1 --rate 1e-3 --teacher in/llama)
+"${uptrain[@]}" --checkpoint in/state in/model.gqa first.gqa
 cp -r in untouched
 # What is there already: an older conversion, files of that name.
 mkdir older
@@ -84,6 +87,12 @@ torture verify-run "${run[@]}" --tokens in/tokens.json \
     --report out/report.json --against in/llama in/model.gqa
 seed=older torture verify-dump "${run[@]}" --dump-logits \
     out/logits.safetensors --against in/llama in/model.gqa
+torture uptrain-gqa "${uptrain[@]}" in/model.gqa out/healed.gqa
+torture uptrain-folder "${uptrain[@]}" --optimiser adafactor in/model.gqa out/healed/
+torture uptrain-resumed "${uptrain[@]}" --checkpoint in/state in/model.gqa out/healed.gqa
+torture uptrain-groups "${uptrain[@]}" --groups 1 --method mean \
+    out/healed.safetensors
+seed=older torture uptrain-force "${uptrain[@]}" --force in/model.gqa out/model/
 
 diff -r untouched in || failed=$((failed + 1))
 if ((ran == 0)); then

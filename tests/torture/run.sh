@@ -41,6 +41,9 @@ gqa-convert -q --threads 1 -g 1 --expand model.gqa expanded.gqa
 gqa-convert -q --threads 1 -g 1 -m aligned --calibrate none "$llama" aligned/
 echo '1 2 3 4' >tokens.json
 cp model.gqa grün.gqa
+uptrain=(gqa-uptrain -q --threads 1 --backend cpu --steps 2 --batch 1
+    --length 4 --samples 2 --eval-sequences 1 --rate 1e-3 --teacher "$llama")
+"${uptrain[@]}" --checkpoint state model.gqa first.gqa
 # What is there already: an older conversion, and links to its files.
 mkdir -p older/links
 gqa-convert -q --threads 1 -g 1 "$llama" older/model/
@@ -84,6 +87,12 @@ torture verify-run "${run[@]}" --format json --generate 2 --scale \
     --report out/report.json --against "$llama" model.gqa
 torture verify-data "${run[@]}" --tokens tokens.json \
     --dump-logits out/logits.safetensors --against "$llama" model.gqa
+torture uptrain-gqa "${uptrain[@]}" model.gqa out/healed.gqa
+torture uptrain-folder "${uptrain[@]}" --optimiser adafactor model.gqa out/healed/
+torture uptrain-resumed "${uptrain[@]}" --checkpoint state model.gqa out/healed.gqa
+torture uptrain-groups "${uptrain[@]}" --groups 1 --method mean \
+    out/healed.safetensors
+seed=older torture uptrain-force "${uptrain[@]}" --force model.gqa out/model/
 
 if ((ran == 0)); then
     echo "run.sh: no run of that name" >&2

@@ -67,6 +67,7 @@ struct gqa_output_options model_options(const struct gqa_writer *writer)
         metadata = json_pack("{s:s}", "format", "pt");
     return (struct gqa_output_options){
         .writer = writer,
+        .tool = "gqa-convert",
         .settings = {.level = 1, .shard_bytes = UINT64_C(1) << 40},
         .n_threads = 1,
         .metadata = metadata,

@@ -8,6 +8,7 @@
 #include "common/atomic.h"
 #include "common/atomic_target.h"
 #include "common/cli.h"
+#include "common/clock.h"
 #include "common/interrupt.h"
 #include "common/whole_file.h"
 #include "scratch.h"
@@ -82,6 +83,16 @@ START_TEST(loops_can_be_asked_to_stop)
     gqa_interrupt_ask(true);
     ck_assert(gqa_interrupt_pending());
     gqa_interrupt_ask(false);
+    ck_assert(!gqa_interrupt_pending());
+    gqa_interrupt_ask_at(gqa_clock_s() + 3600);
+    ck_assert(!gqa_interrupt_pending() && !gqa_interrupt_is_late());
+    gqa_interrupt_ask_at(gqa_clock_s());
+    ck_assert(gqa_interrupt_pending() && gqa_interrupt_is_late());
+    gqa_interrupt_ask(true);
+    ck_assert(gqa_interrupt_pending() && !gqa_interrupt_is_late());
+    gqa_interrupt_ask(false);
+    gqa_interrupt_ask_at(0);
+    ck_assert(!gqa_interrupt_pending() && !gqa_interrupt_is_late());
     ck_assert(!gqa_interrupt_pending());
 }
 END_TEST

@@ -143,6 +143,13 @@ END_TEST
 
 START_TEST(shares_of_data)
 {
+    static const char *const bad[] = {
+        "a:-1",    "a:nan",    "a:inf", "a:-0",    "a:1e999", "self:0",
+        "self:-1", "self:abc", "self:", "self:1x", "self:nan"};
+    static const char *const names[][2] = {
+        {"a:1:1", "a:1"}, {"a:nan:1", "a:nan"}, {"./self", "./self"},
+        {"a:", "a:"},     {"a: b", "a: b"},     {"./self:abc", "./self:abc"},
+        {"a:1s", "a:1s"}};
     struct gqa_data_list list = {NULL, 0};
 
     ck_assert_int_eq(
@@ -164,6 +171,17 @@ START_TEST(shares_of_data)
     gqa_data_list_clear(&list);
     ck_assert_int_eq(gqa_data_list_parse(&list, "a:0"), GQA_ERR_USAGE);
     gqa_data_list_clear(&list);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ck_assert_int_eq(gqa_data_list_parse(&list, bad[i]), GQA_ERR_USAGE);
+        gqa_data_list_clear(&list);
+    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        ck_assert_int_eq(gqa_data_list_parse(&list, names[i][0]), GQA_OK);
+        ck_assert_int_eq(list.items[0].kind, GQA_DATA_FILE);
+        ck_assert_str_eq(list.items[0].path, names[i][1]);
+        ck_assert_double_eq(list.items[0].share, 1);
+        gqa_data_list_clear(&list);
+    }
     ck_assert_int_eq(gqa_data_list_parse(&list, "a,,b"), GQA_ERR_USAGE);
     gqa_data_list_clear(&list);
     ck_assert_int_eq(gqa_data_list_parse(&list, ":2"), GQA_ERR_USAGE);
