@@ -405,10 +405,10 @@ void gqa_alignment_free(struct gqa_alignment *alignment)
         free(t->q);
         free(t->o);
         free(t->heads);
-        free(t->fitted_o);
-        free(t->fitted_q);
-        free(t->fitted_k);
-        free(t->fitted_v);
+        gqa_spill_clear(&t->fitted_o);
+        gqa_spill_clear(&t->fitted_q);
+        gqa_spill_clear(&t->fitted_k);
+        gqa_spill_clear(&t->fitted_v);
     }
     free(alignment->attentions);
     free(alignment->tables);

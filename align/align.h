@@ -6,6 +6,7 @@
 #define GQA_ALIGN_ALIGN_H
 
 #include "align/statistics.h"
+#include "common/spill.h"
 
 /*
  * Of one attention, from `source` KV heads to `pooled`; d is its head_dim and
@@ -21,13 +22,13 @@ struct gqa_transforms {
      * NULL: all as they stood. Where no heads share this may be all. */
     uint64_t *heads;
     /* o's weight where it was fitted anew, in the parameter's own dtype and
-     * shape; NULL: it is what the transforms make of it. */
-    void *fitted_o;
+     * shape; without data: it is what the transforms make of it. */
+    struct gqa_spill fitted_o;
     /* Heads of q, [n_heads * d, inputs], and of k and v, [pooled * d, inputs],
      * where they were fitted anew, one after another in the order that they are
-     * written in, in their parameter's dtype; biases are not fitted. NULL: as
-     * the transforms make them. */
-    void *fitted_q, *fitted_k, *fitted_v;
+     * written in, in their parameter's dtype; biases are not fitted. Without
+     * data: as the transforms make them. */
+    struct gqa_spill fitted_q, fitted_k, fitted_v;
     /* Shares of the energy of scores and of outputs that are lost. */
     double keys_lost, values_lost;
 };

@@ -56,14 +56,20 @@ enum gqa_status gqa_head_rows_read(struct gqa_head_rows *out,
     return st;
 }
 
-enum gqa_status gqa_head_rows_keep(void **out, const struct gqa_head_rows *rows)
+enum gqa_status gqa_head_rows_keep(struct gqa_spill *out,
+                                   const struct gqa_head_rows *rows)
 {
-    free(*out);
-    *out = malloc(rows->n * rows->inputs * (gqa_dtype_bits(rows->dtype) / 8));
-    if (!*out)
-        return gqa_fail_nomem();
-    gqa_store_f64(*out, rows->dtype, rows->weight, rows->n * rows->inputs);
-    return GQA_OK;
+    const uint64_t n = rows->n * rows->inputs;
+    const uint64_t n_bytes = n * (gqa_dtype_bits(rows->dtype) / 8);
+    void *raw = malloc(n_bytes);
+    enum gqa_status st = raw ? GQA_OK : gqa_fail_nomem();
+
+    if (st == GQA_OK) {
+        gqa_store_f64(raw, rows->dtype, rows->weight, n);
+        st = gqa_spill_keep(out, raw, n_bytes);
+    }
+    free(raw);
+    return st;
 }
 
 void gqa_head_rows_clear(struct gqa_head_rows *rows)

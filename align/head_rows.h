@@ -2,6 +2,7 @@
 #ifndef GQA_ALIGN_HEAD_ROWS_H
 #define GQA_ALIGN_HEAD_ROWS_H
 
+#include "common/spill.h"
 #include "formats/model/model.h"
 #include "runtime/runtime.h"
 
@@ -24,7 +25,7 @@ enum gqa_status gqa_head_rows_read(struct gqa_head_rows *out,
 
 /* The weight in its dtype, in place of what was there. Errors GQA_ERR_NOMEM. */
 GQA_MUST_USE
-enum gqa_status gqa_head_rows_keep(void **out,
+enum gqa_status gqa_head_rows_keep(struct gqa_spill *out,
                                    const struct gqa_head_rows *rows);
 void gqa_head_rows_clear(struct gqa_head_rows *rows);
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "align/device_ridge.h"
 #include "align/records.h"
 #include "align/score_stage.h"
 #include "align/solve.h"
@@ -38,6 +39,9 @@ struct refit {
     struct gqa_alignment *alignment;
     struct gqa_layers *layers[2]; /* of the original, of the converted */
     struct gqa_score_stage scores;
+    struct gqa_device_ridge ridge;
+    struct gqa_value_stage values; /* of the attention that is fitted */
+    bool sees_values;              /* what comes is for it too */
     /* The original's stream behind its attentions, of the block that runs, by
      * kind; the converted's before one, of the batch that runs. */
     struct gqa_records *target[2], *before;
@@ -174,14 +178,20 @@ static enum gqa_status see_converted(void *ctx, const struct gqa_tapped *t)
     const bool fits_cross = r->kind == GQA_ATTENTION_CROSS;
     enum gqa_status st;
 
-    if (t->point == GQA_TAP_ATTENDED ? cross != fits_cross
-        : t->point == GQA_TAP_BEFORE ? fits_cross
-                                     : !fits_cross || cross)
-        return GQA_OK;
-    if (t->point != GQA_TAP_ATTENDED) {
+    if (r->sees_values) {
+        st = gqa_value_stage_see(&r->values, t);
+        if (st != GQA_OK)
+            return st;
+    }
+    if (t->point == GQA_TAP_BEFORE
+            ? !fits_cross
+            : t->point == GQA_TAP_AFTER_ATTENTION && fits_cross && !cross) {
         gqa_records_clear(r->before);
         return gqa_records_add(r->before, t);
     }
+    if (t->point != GQA_TAP_ATTENDED || cross != fits_cross ||
+        r->job->no_outputs)
+        return GQA_OK;
     st = add_sums(r, t);
     if (t->first_row + t->n_rows == t->n_sequences * t->n_new)
         r->batch++;
@@ -256,35 +266,23 @@ static enum gqa_status keep(struct refit *r, const double *weight,
     struct gqa_transforms *t =
         &r->alignment
              ->attentions[r->attention - r->job->network->model->attentions];
-    double *values = malloc(p->rows * p->cols * sizeof *values);
+    const uint64_t n = p->rows * p->cols;
+    const uint64_t n_bytes = n * (gqa_dtype_bits(p->dtype) / 8);
+    double *values = malloc(n * sizeof *values);
+    void *raw = malloc(n_bytes);
+    enum gqa_status st = values && raw ? GQA_OK : gqa_fail_nomem();
 
-    free(t->fitted_o);
-    t->fitted_o = malloc(p->rows * p->cols * (gqa_dtype_bits(p->dtype) / 8));
-    if (!values || !t->fitted_o) {
-        free(values);
-        return gqa_fail_nomem();
+    if (st == GQA_OK) {
+        if (input_major)
+            memcpy(values, weight, n * sizeof *values);
+        else
+            turn(values, weight, p->cols, p->rows);
+        gqa_store_f64(raw, p->dtype, values, n);
+        st = gqa_spill_keep(&t->fitted_o, raw, n_bytes);
     }
-    if (input_major)
-        memcpy(values, weight, p->rows * p->cols * sizeof *values);
-    else
-        turn(values, weight, p->cols, p->rows);
-    gqa_store_f64(t->fitted_o, p->dtype, values, p->rows * p->cols);
     free(values);
-    return GQA_OK;
-}
-
-/* As of the backend, where LAPACK is not. */
-static enum gqa_status fit_ridge(const struct refit *r, double *out,
-                                 const double *began, uint64_t width,
-                                 uint64_t d, double ridge)
-{
-    const struct gqa_backend *backend = r->job->backend;
-    const double *inputs = r->inputs[FITTED], *products = r->products[FITTED];
-
-    return backend->fit_ridge
-               ? backend->fit_ridge(r->job->device, out, began, inputs,
-                                    products, width, d, ridge)
-               : gqa_fit_ridge(out, began, inputs, products, width, d, ridge);
+    free(raw);
+    return st;
 }
 
 /* Of what was held out, less |Y|^2, which is the same for all weights. */
@@ -310,8 +308,8 @@ static enum gqa_status fit_loss(const struct refit *r, double *out,
 
 /* Of began, tried and best, float64 on the device, to best; false: nothing
  * that was held out gains. */
-static enum gqa_status choose(bool *gains, const struct refit *r,
-                              void *weights[3], uint64_t width, uint64_t d)
+static enum gqa_status choose(bool *gains, struct refit *r, void *weights[3],
+                              uint64_t width, uint64_t d)
 {
     double least, loss;
     enum gqa_status st = fit_loss(r, &least, weights[0], width, d);
@@ -320,7 +318,9 @@ static enum gqa_status choose(bool *gains, const struct refit *r,
     for (int i = 0; i < N_RIDGES && st == GQA_OK; i++) {
         void *const tried = weights[1];
 
-        st = fit_ridge(r, tried, weights[0], width, d, ridges[i]);
+        st = gqa_device_fit_ridge(&r->ridge, tried, weights[0],
+                                  r->inputs[FITTED], r->products[FITTED], width,
+                                  d, ridges[i]);
         if (st == GQA_OK)
             st = fit_loss(r, &loss, tried, width, d);
         if (st != GQA_OK || !(loss < least))
@@ -377,21 +377,25 @@ static enum gqa_status read_bias(struct refit *r, size_t param)
     return st;
 }
 
+/* The block is looked at for values too, where they are to be seen. */
 static enum gqa_status refit_output(struct refit *r,
                                     const struct gqa_attention_block *block)
 {
-    const struct gqa_taps taps = {GQA_TAP(GQA_TAP_BEFORE) |
-                                      GQA_TAP(GQA_TAP_ATTENDED) |
-                                      GQA_TAP(GQA_TAP_AFTER_ATTENTION),
-                                  see_converted, r};
-    const struct gqa_layers_output output = {.step = {.taps = &taps}};
+    const struct gqa_taps taps = {
+        GQA_TAP(GQA_TAP_BEFORE) | GQA_TAP(GQA_TAP_ATTENDED) |
+            GQA_TAP(GQA_TAP_AFTER_ATTENTION) |
+            (r->sees_values ? GQA_VALUE_STAGE_POINTS : 0),
+        see_converted, r};
+    const struct gqa_block_point last = {block->heads->kind, GQA_TAP_ATTENDED};
+    const struct gqa_layers_output output = {.last = &last,
+                                             .step = {.taps = &taps}};
     const struct gqa_attention *a = block->heads;
     const struct gqa_param *p = &r->job->network->model->params[a->o.weight];
     const uint64_t width = a->n_heads * a->head_dim;
     const uint64_t d = r->job->network->d_model;
     enum gqa_status st;
 
-    if (r->job->no_outputs)
+    if (r->job->no_outputs && !r->sees_values)
         return GQA_OK;
     r->attention = a;
     r->kind = a->kind;
@@ -399,42 +403,53 @@ static enum gqa_status refit_output(struct refit *r,
     st = open_sums(r, width, d);
     if (st == GQA_OK)
         st = gqa_layers_next(r->layers[1], true, &output);
-    if (st == GQA_OK)
+    if (st == GQA_OK && !r->job->no_outputs)
         st = fit(r, p, block->o.input_major, width, d);
     close_sums(r);
     return st;
 }
 
-static enum gqa_status fit_values(struct refit *r, bool *changed,
-                                  const struct gqa_attention_block *block)
+static void begin_values(struct refit *r,
+                         const struct gqa_attention_block *block)
 {
     const struct gqa_value_stage_job job = {.alignment = r->alignment,
                                             .refit = r->job,
                                             .block = block,
-                                            .converted = r->layers[1],
                                             .target =
                                                 r->target[block->heads->kind],
                                             .before = r->before,
                                             .output_bias = r->bias};
 
-    return gqa_value_stage_fit(changed, &job);
+    gqa_value_stage_begin(&r->values, &job);
+    r->sees_values = true;
 }
 
-/* o; then v with that o, and o with that v, while v gains. */
+/* Of a model so large that values are fitted to a part of the tokens, more than
+ * one turn would take long and fit what that part has of its own. */
+static int n_rounds(const struct refit *r)
+{
+    return gqa_value_stage_is_whole(&r->values) ? ROUNDS : 1;
+}
+
+/* o; then v with that o, and o with that v, while v goes all of its way. */
 static enum gqa_status refit_attention(struct refit *r,
                                        const struct gqa_attention_block *block)
 {
-    bool changed = !r->job->no_values;
+    double step = r->job->no_values ? 0 : 1;
     enum gqa_status st =
         block->o.bias != GQA_NO_PARAM ? read_bias(r, block->o.bias) : GQA_OK;
 
+    if (step > 0)
+        begin_values(r, block);
     if (st == GQA_OK)
         st = refit_output(r, block);
-    for (int i = 0; i < ROUNDS && changed && st == GQA_OK; i++) {
-        st = fit_values(r, &changed, block);
-        if (st == GQA_OK && changed)
+    r->sees_values = false;
+    for (int i = 0; i < n_rounds(r) && step == 1 && st == GQA_OK; i++) {
+        st = gqa_value_stage_fit(&r->values, &step);
+        if (st == GQA_OK && step > 0)
             st = refit_output(r, block);
     }
+    gqa_value_stage_clear(&r->values);
     r->job->backend->free(r->job->device, r->bias);
     r->bias = NULL;
     return st;
@@ -461,6 +476,18 @@ static enum gqa_status fit_attention(struct refit *r,
     return st == GQA_OK && can_fit(r, block) ? refit_attention(r, block) : st;
 }
 
+/* Nothing of the attention is read again until it is written. */
+static void rest(const struct refit *r, const struct gqa_attention *a)
+{
+    const struct gqa_transforms *t =
+        &r->alignment->attentions[a - r->job->network->model->attentions];
+
+    gqa_spill_rest(&t->fitted_q);
+    gqa_spill_rest(&t->fitted_k);
+    gqa_spill_rest(&t->fitted_v);
+    gqa_spill_rest(&t->fitted_o);
+}
+
 static enum gqa_status refit_block(struct refit *r,
                                    const struct gqa_block *block)
 {
@@ -478,7 +505,12 @@ static enum gqa_status refit_block(struct refit *r,
     if (st == GQA_OK && block->has_cross)
         st = fit_attention(r, &block->cross);
     gqa_score_stage_clear(&r->scores);
-    return st == GQA_OK ? gqa_layers_next(r->layers[1], false, NULL) : st;
+    if (st == GQA_OK)
+        st = gqa_layers_next(r->layers[1], false, NULL);
+    rest(r, block->self.heads);
+    if (block->has_cross)
+        rest(r, block->cross.heads);
+    return st;
 }
 
 static enum gqa_status run(struct refit *r)
@@ -534,7 +566,10 @@ static void close_refit(struct refit *r)
 enum gqa_status gqa_refit(struct gqa_alignment *alignment,
                           const struct gqa_refit_job *job)
 {
-    struct refit r = {.job = job, .alignment = alignment};
+    struct refit r = {
+        .job = job,
+        .alignment = alignment,
+        .ridge = {.backend = job->backend, .device = job->device}};
     enum gqa_status st = open_refit(&r);
 
     if (st == GQA_OK)

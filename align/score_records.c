@@ -288,12 +288,49 @@ bool gqa_score_records_are_full(const struct gqa_score_records *r)
 
 /* --- All ------------------------------------------------------------------ */
 
+bool gqa_score_records_are_whole(const struct gqa_score_records *r)
+{
+    for (size_t i = 0; i < r->n_batches; i++)
+        if (r->batches[i].n == 0)
+            return false;
+    return true;
+}
+
+bool gqa_score_records_place(struct gqa_head_place *out,
+                             const struct gqa_head_place *place, uint64_t alike,
+                             uint64_t head_dim)
+{
+    const uint64_t per_block = gqa_min_u64(place->per_block, place->n_heads);
+    uint64_t stride;
+
+    if (per_block == place->n_heads)
+        stride = alike * head_dim;
+    else if (alike % per_block == 0)
+        stride = alike / per_block * place->block_stride;
+    else
+        return false;
+    *out =
+        (struct gqa_head_place){place->n_heads / alike, place->base, 1, stride};
+    return true;
+}
+
+/* The keys that parts have, in r->k_place. */
+static void choose_keys(struct gqa_score_records *r)
+{
+    const struct gqa_attention *a = r->block->heads;
+
+    r->n_kv_heads = a->n_kv_heads;
+    if (r->alike > 1 && gqa_score_records_place(&r->k_place, &r->k_place,
+                                                r->alike, a->head_dim))
+        r->n_kv_heads /= r->alike;
+}
+
 static enum gqa_status store_keys(const struct gqa_score_records *r,
                                   struct gqa_score_part *part)
 {
     const struct gqa_attention *a = r->block->heads;
     const uint64_t n =
-        part->n_sequences * part->n_keys * a->n_kv_heads * a->head_dim;
+        part->n_sequences * part->n_keys * r->n_kv_heads * a->head_dim;
     enum gqa_status st = gqa_score_records_begin(r, part, true);
 
     if (st == GQA_OK)
@@ -319,6 +356,7 @@ enum gqa_status gqa_score_records_finish(struct gqa_score_records *r)
         n_rows = gqa_max_u64(n_rows,
                              p->n_sequences * gqa_max_u64(p->n_new, p->n_keys));
     }
+    choose_keys(r);
     r->tokens = calloc(n_rows, sizeof *r->tokens);
     r->starts = calloc(n_sequences, sizeof *r->starts);
     if (!r->tokens || !r->starts)

@@ -22,7 +22,8 @@ struct gqa_score_part {
     /* On the device, real: */
     void *q;       /* the original's, [queries, q_width], turned */
     void *k_rows;  /* its keys as they came, until they are ... */
-    void *k;       /* ... [n_sequences, n_kv_heads, n_keys, head_dim] */
+    void *k;       /* ... [n_sequences, n_kv_heads, n_keys, head_dim], of
+                      the records' n_kv_heads */
     void *x, *y;   /* inputs of the converted q and k; y NULL: x */
     void *weights; /* wide [queries, n_heads] */
     /* What the heads gave, and what the attention should add to the stream;
@@ -38,6 +39,9 @@ struct gqa_score_records {
     struct gqa_device *device;
     enum gqa_dtype real;
     const struct gqa_attention_block *block; /* of the original */
+    /* KV heads that stand one after another with the same keys, of which one
+     * is kept, where their place can be said so; 0: 1. */
+    uint64_t alike;
     struct gqa_score_part *parts;
     size_t n_parts;
     struct gqa_score_batch *batches;
@@ -45,6 +49,7 @@ struct gqa_score_records {
     double work;                     /* that parts will take */
     size_t n_seen[GQA_N_TAP_POINTS]; /* batches that have come */
     uint64_t q_width, k_width;       /* of the original's rows */
+    uint64_t n_kv_heads;             /* that parts have keys of */
     struct gqa_head_place q_place, k_place;
     int32_t *tokens; /* zeros, and starts: of the largest part */
     uint64_t *starts;
@@ -69,6 +74,15 @@ enum gqa_status gqa_score_records_see_converted(
 /* Whether the converted model's run has shown all that the original's made
  * parts of. */
 bool gqa_score_records_are_full(const struct gqa_score_records *records);
+
+/* Whether parts are all that came, and not only what comes first. */
+bool gqa_score_records_are_whole(const struct gqa_score_records *records);
+
+/* The first of each `alike` heads that stand one after another; false: they do
+ * not lie as a place can say. */
+bool gqa_score_records_place(struct gqa_head_place *out,
+                             const struct gqa_head_place *place, uint64_t alike,
+                             uint64_t head_dim);
 
 /* Once all has come. */
 GQA_MUST_USE

@@ -107,8 +107,12 @@ static enum gqa_status look(struct gqa_score_records *records,
 {
     const struct gqa_taps taps = {GQA_SCORE_RECORDS_OF_CONVERTED, see_inputs,
                                   records};
-    const struct gqa_layers_output output = {
-        .ctx = records, .has_enough = has_enough, .step = {.taps = &taps}};
+    const struct gqa_block_point last = {records->block->heads->kind,
+                                         GQA_TAP_INPUT};
+    const struct gqa_layers_output output = {.ctx = records,
+                                             .last = &last,
+                                             .has_enough = has_enough,
+                                             .step = {.taps = &taps}};
     const enum gqa_status st = gqa_layers_next(converted, true, &output);
 
     return st == GQA_OK ? gqa_score_records_finish(records) : st;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "align/conjugate.h"
+#include "align/gradient_sums.h"
 #include "align/input_moments.h"
 #include "align/score_bias.h"
 #include "align/turning.h"
@@ -47,12 +48,13 @@ struct fitter {
     void *score_bias;        /* of the original, and its reach */
     uint64_t reach;
     /* On the device; of the largest part: */
-    void *rows;      /* a projection's outputs */
-    void *cache;     /* keys of `rows` */
-    void *out;       /* gradients */
-    void *weight;    /* real [rows, inputs] of a side */
-    void *vector[2]; /* the same */
-    void *sums;      /* float64 [rows, max(rows, inputs)] */
+    void *rows;                    /* a projection's outputs */
+    void *cache;                   /* keys of `rows` */
+    void *out;                     /* gradients */
+    void *weight;                  /* real [rows, inputs] of a side */
+    void *vector[2];               /* the same */
+    void *moments;                 /* float64 [rows, rows] of a side */
+    struct gqa_gradient_sums sums; /* [rows, inputs] of a side */
     /* By part: current queries and keys. */
     void **now_q, **now_k;
 };
@@ -75,16 +77,6 @@ static enum gqa_status alloc_reals(const struct fitter *f, void **out,
                                    uint64_t n)
 {
     return f->backend->alloc(f->device, out, n * gqa_dtype_bits(f->real) / 8);
-}
-
-static enum gqa_status clear_sums(const struct fitter *f, uint64_t n)
-{
-    return f->backend->zero(f->device, f->sums, n * sizeof(double));
-}
-
-static enum gqa_status get_sums(const struct fitter *f, double *out, uint64_t n)
-{
-    return f->backend->download(f->device, out, f->sums, n * sizeof *out);
 }
 
 /* --- Projections ---------------------------------------------------------- */
@@ -208,10 +200,9 @@ static enum gqa_status add_gradient(const struct fitter *f, size_t part)
     const struct gqa_score_part *p = &f->records->parts[part];
     const bool keys = f->side->keys;
 
-    return f->backend->gram(f->device, f->sums, f->out, f->side->rows->n,
-                            gqa_score_part_inputs(p, keys),
-                            f->side->rows->inputs,
-                            gqa_score_part_rows(p, keys));
+    return gqa_gradient_sums_add(
+        &f->sums, f->out, f->side->rows->n, gqa_score_part_inputs(p, keys),
+        f->side->rows->inputs, gqa_score_part_rows(p, keys));
 }
 
 /* The gradient of the loss, [rows, inputs]; of the direction in f->weight, A
@@ -221,7 +212,7 @@ static enum gqa_status sum_gradients(const struct fitter *f, double *out,
 {
     const struct side *s = f->side;
     const uint64_t n = s->rows->n * s->rows->inputs;
-    enum gqa_status st = clear_sums(f, n);
+    enum gqa_status st = gqa_gradient_sums_begin(&f->sums, n);
 
     if (st == GQA_OK && direction)
         st = put(f, f->weight, direction, n);
@@ -245,7 +236,7 @@ static enum gqa_status sum_gradients(const struct fitter *f, double *out,
         if (gqa_interrupt_pending())
             st = gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
     }
-    return st == GQA_OK ? get_sums(f, out, n) : st;
+    return st == GQA_OK ? gqa_gradient_sums_get(&f->sums, out, n) : st;
 }
 
 /* Moments of random gradients, [heads, d, d] of each head, as if of all
@@ -255,7 +246,9 @@ static enum gqa_status probe(const struct fitter *f, double *out)
     const uint64_t d = f->job->block->heads->head_dim, n = f->side->rows->n;
     double *all = malloc(n * n * sizeof *all);
     uint64_t n_all = 0, n_probed = 0, n_fit = 0;
-    enum gqa_status st = all ? clear_sums(f, n * n) : gqa_fail_nomem();
+    enum gqa_status st =
+        all ? f->backend->zero(f->device, f->moments, n * n * sizeof *all)
+            : gqa_fail_nomem();
 
     for (size_t i = 0; i < f->records->n_parts && st == GQA_OK; i++) {
         const struct gqa_score_part *p = &f->records->parts[i];
@@ -270,11 +263,12 @@ static enum gqa_status probe(const struct fitter *f, double *out)
         op.probe = i + 1;
         st = differentiate(f, i, &op);
         if (st == GQA_OK)
-            st = f->backend->gram(f->device, f->sums, f->out, n, NULL, 0,
+            st = f->backend->gram(f->device, f->moments, f->out, n, NULL, 0,
                                   gqa_score_part_rows(p, f->side->keys));
     }
     if (st == GQA_OK)
-        st = get_sums(f, all, n * n);
+        st = f->backend->download(f->device, all, f->moments,
+                                  n * n * sizeof *all);
     for (uint64_t i = 0; i < n * d && st == GQA_OK && n_probed > 0; i++)
         out[i] = all[i / d * n + i / d / d * d + i % d] * (double)n_all /
                  (double)n_probed;
@@ -544,7 +538,6 @@ static enum gqa_status alloc_room(struct fitter *f)
     const struct gqa_head_rows *q = f->queries.rows, *k = f->keys.rows;
     const uint64_t inputs = gqa_max_u64(q->inputs, k->inputs);
     const uint64_t n = gqa_max_u64(q->n, k->n);
-    const uint64_t n_sums = gqa_max_u64(n, inputs) * gqa_max_u64(n, inputs);
     uint64_t n_rows = 1;
     enum gqa_status st;
 
@@ -564,7 +557,11 @@ static enum gqa_status alloc_room(struct fitter *f)
         (st = alloc_reals(f, &f->vector[0], n * inputs)) != GQA_OK ||
         (st = alloc_reals(f, &f->vector[1], n * inputs)) != GQA_OK)
         return st;
-    return f->backend->alloc(f->device, &f->sums, n_sums * sizeof(double));
+    st = f->backend->alloc(f->device, &f->moments, n * n * sizeof(double));
+    return st == GQA_OK
+               ? gqa_gradient_sums_create(&f->sums, f->backend, f->device,
+                                          f->real, n * inputs)
+               : st;
 }
 
 static enum gqa_status put_bias(const struct fitter *f, struct side *side)
@@ -616,7 +613,7 @@ static void end(struct fitter *f)
                             f->cache,        f->out,
                             f->weight,       f->vector[0],
                             f->vector[1],    f->queries.divisor,
-                            f->keys.divisor, f->sums};
+                            f->keys.divisor, f->moments};
 
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         f->backend->free(f->device, memory[i]);
@@ -628,6 +625,7 @@ static void end(struct fitter *f)
     }
     free(f->now_q);
     free(f->now_k);
+    gqa_gradient_sums_clear(&f->sums);
     gqa_turning_clear(&f->turning, f->backend, f->device);
 }
 

@@ -5,10 +5,13 @@
 #include <string.h>
 
 #include "align/conjugate.h"
+#include "align/gradient_sums.h"
 #include "align/input_moments.h"
 #include "align/score_bias.h"
 #include "common/bounds.h"
 #include "common/interrupt.h"
+#include "common/ranges.h"
+#include "runtime/blas.h"
 #include "runtime/values.h"
 
 enum { ITERATIONS = 8 };
@@ -17,44 +20,46 @@ enum { ITERATIONS = 8 };
 static const double steps[] = {1, 0.5, 0.2};
 enum { N_STEPS = sizeof steps / sizeof *steps };
 
-struct fitter {
-    const struct gqa_values_job *job;
+struct gqa_values {
+    struct gqa_values_job job;
     const struct gqa_score_records *records;
     const struct gqa_backend *backend;
     struct gqa_device *device;
     enum gqa_dtype real;
-    struct gqa_head_rows *values;
-    uint64_t width;   /* of all heads side by side */
+    uint64_t n;       /* rows of values */
+    uint64_t width;   /* of all query heads side by side */
     void *score_bias; /* and its reach */
     uint64_t reach;
-    /* On the device, real: o, and minus and plus O O^T. */
-    void *output, *less, *square;
+    /* On the device, real: o, O O^T, and ones. */
+    void *output, *square, *ones;
     /* Of the largest part: */
-    void *rows;      /* values of all heads, or what they are to blame for */
+    void *missing;   /* what is still to be added */
+    void *rows;      /* values of KV heads, or what they are to blame for */
     void *cache;     /* values of `rows` */
     void *heads;     /* what attention makes of them */
     void *back;      /* what heads are to blame for */
-    void *weight;    /* real [rows of all KV heads, inputs] */
+    void *weight;    /* real [rows of the records' KV heads, inputs] */
+    void *bias;      /* real [those rows] */
     void *vector[2]; /* real [rows, inputs] */
     void *divisor;   /* real [inputs, inputs]: of the moments of keys' inputs */
-    void *sums;      /* float64 [rows, inputs] */
+    struct gqa_gradient_sums sums; /* [rows, inputs] */
 };
 
 /* --- Memory --------------------------------------------------------------- */
 
-static enum gqa_status put(const struct fitter *f, void *out,
+static enum gqa_status put(const struct gqa_values *f, void *out,
                            const double *values, uint64_t n)
 {
     return gqa_values_upload(f->backend, f->device, out, f->real, values, n);
 }
 
-static enum gqa_status get(const struct fitter *f, double *values,
+static enum gqa_status get(const struct gqa_values *f, double *values,
                            const void *from, uint64_t n)
 {
     return gqa_values_download(f->backend, f->device, values, from, f->real, n);
 }
 
-static enum gqa_status alloc_reals(const struct fitter *f, void **out,
+static enum gqa_status alloc_reals(const struct gqa_values *f, void **out,
                                    uint64_t n)
 {
     return f->backend->alloc(f->device, out, n * gqa_dtype_bits(f->real) / 8);
@@ -62,15 +67,15 @@ static enum gqa_status alloc_reals(const struct fitter *f, void **out,
 
 /* --- What a change of values does ----------------------------------------- */
 
-static const struct gqa_attention *heads_of(const struct fitter *f)
+static const struct gqa_attention *heads_of(const struct gqa_values *f)
 {
-    return f->job->becomes->heads;
+    return f->job.becomes->heads;
 }
 
-static struct gqa_attention_op attention_of(const struct fitter *f,
+static struct gqa_attention_op attention_of(const struct gqa_values *f,
                                             const struct gqa_score_part *p)
 {
-    const struct gqa_attention_block *b = f->job->becomes;
+    const struct gqa_attention_block *b = f->job.becomes;
     const bool cross = b->heads->kind == GQA_ATTENTION_CROSS;
 
     return (struct gqa_attention_op){.out = f->heads,
@@ -79,7 +84,7 @@ static struct gqa_attention_op attention_of(const struct fitter *f,
                                      .q_place = f->records->q_place,
                                      .k = p->k,
                                      .v = f->cache,
-                                     .n_kv_heads = b->heads->n_kv_heads,
+                                     .n_kv_heads = f->records->n_kv_heads,
                                      .head_dim = b->heads->head_dim,
                                      .capacity = p->n_keys,
                                      .scale = b->scale,
@@ -91,40 +96,57 @@ static struct gqa_attention_op attention_of(const struct fitter *f,
                                      .reach = f->reach};
 }
 
-/* A direction to f->weight, for each KV head that the runtime has. */
-static enum gqa_status put_direction(const struct fitter *f,
-                                     const double *direction)
+/* Values of the pooled heads, n of each, for each KV head that the records
+ * have. */
+static enum gqa_status put_heads(const struct gqa_values *f, void *out,
+                                 const double *values, uint64_t n)
 {
-    const uint64_t n_kv_heads = heads_of(f)->n_kv_heads;
-    const uint64_t n = heads_of(f)->head_dim * f->values->inputs;
-    double *all = malloc(n_kv_heads * n * sizeof *all);
-    enum gqa_status st = all ? GQA_OK : gqa_fail_nomem();
+    const uint64_t n_kv_heads = f->records->n_kv_heads;
+    double *all;
+    enum gqa_status st;
 
-    for (uint64_t h = 0; h < n_kv_heads && all; h++)
-        memcpy(all + h * n, direction + h / (n_kv_heads / f->job->pooled) * n,
+    if (n_kv_heads == f->job.pooled)
+        return put(f, out, values, n_kv_heads * n);
+    all = malloc(n_kv_heads * n * sizeof *all);
+    if (!all)
+        return gqa_fail_nomem();
+    for (uint64_t h = 0; h < n_kv_heads; h++)
+        memcpy(all + h * n, values + h / (n_kv_heads / f->job.pooled) * n,
                n * sizeof *all);
-    if (st == GQA_OK)
-        st = put(f, f->weight, all, n_kv_heads * n);
+    st = put(f, out, all, n_kv_heads * n);
     free(all);
     return st;
 }
 
-/* What a part's heads give by values of f->weight, to f->heads. */
-static enum gqa_status attend(const struct fitter *f,
-                              const struct gqa_score_part *p)
+/* To f->weight. */
+static enum gqa_status put_direction(const struct gqa_values *f,
+                                     const double *direction)
+{
+    return put_heads(f, f->weight, direction,
+                     heads_of(f)->head_dim * f->job.inputs);
+}
+
+/* What a part's heads give by values of f->weight, and of f->bias, to out. */
+static enum gqa_status attend_with(const struct gqa_values *f, void *out,
+                                   const struct gqa_score_part *p,
+                                   bool with_bias)
 {
     const struct gqa_attention *a = heads_of(f);
-    const struct gqa_head_place place = {a->n_kv_heads, 0, a->n_kv_heads, 0};
-    const uint64_t width = a->n_kv_heads * a->head_dim;
-    const struct gqa_weight weight = {f->weight, f->real, width,
-                                      f->values->inputs};
-    const struct gqa_attention_op op = attention_of(f, p);
+    const uint64_t n_kv_heads = f->records->n_kv_heads;
+    const struct gqa_head_place place = {n_kv_heads, 0, n_kv_heads, 0};
+    const uint64_t width = n_kv_heads * a->head_dim;
+    const struct gqa_weight weight = {f->weight, f->real, width, f->job.inputs};
+    const struct gqa_weight bias = {f->bias, f->real, width, 1};
+    struct gqa_attention_op op = attention_of(f, p);
     enum gqa_status st = gqa_score_records_begin(f->records, p, true);
 
+    op.out = out;
+
     if (st == GQA_OK)
-        st = f->backend->linear(
-            f->device, f->rows, gqa_score_part_inputs(p, true),
-            gqa_score_part_rows(p, true), &weight, false, NULL, false);
+        st = f->backend->linear(f->device, f->rows,
+                                gqa_score_part_inputs(p, true),
+                                gqa_score_part_rows(p, true), &weight, false,
+                                with_bias ? &bias : NULL, false);
     if (st == GQA_OK)
         st = f->backend->store(f->device, f->cache, p->n_keys, f->rows, width,
                                &place, a->head_dim);
@@ -133,34 +155,58 @@ static enum gqa_status attend(const struct fitter *f,
     return st == GQA_OK ? f->backend->attend(f->device, &op) : st;
 }
 
-/* f->back = heads O O^T, or that less than what is there. */
-static enum gqa_status multiply(const struct fitter *f,
-                                const struct gqa_score_part *p,
-                                const void *heads, bool subtract)
+/* Likewise, of a direction to f->heads. */
+static enum gqa_status attend(const struct gqa_values *f,
+                              const struct gqa_score_part *p)
 {
-    const struct gqa_weight square = {subtract ? f->less : f->square, f->real,
-                                      f->width, f->width};
+    return attend_with(f, f->heads, p, false);
+}
 
-    return f->backend->linear(f->device, f->back, heads,
+/* f->back = heads O O^T. */
+static enum gqa_status multiply(const struct gqa_values *f,
+                                const struct gqa_score_part *p)
+{
+    const struct gqa_weight square = {f->square, f->real, f->width, f->width};
+
+    return f->backend->linear(f->device, f->back, f->heads,
                               gqa_score_part_rows(p, false), &square, false,
-                              NULL, subtract);
+                              NULL, false);
+}
+
+/* To f->missing. */
+static enum gqa_status make_missing(const struct gqa_values *f,
+                                    const struct gqa_score_part *p)
+{
+    const uint64_t n_rows = gqa_score_part_rows(p, false);
+    const struct gqa_weight output = {f->output, f->real, f->width,
+                                      f->job.d_model};
+    const enum gqa_status st = f->backend->linear(
+        f->device, f->missing, p->attended, n_rows, &output, true, NULL, false);
+
+    return st == GQA_OK
+               ? f->backend->weigh_rows(f->device, f->missing, p->aim,
+                                        f->missing, NULL, f->job.d_model,
+                                        f->ones, 1, n_rows)
+               : st;
 }
 
 /* What heads are to blame for, of what is still missing. */
-static enum gqa_status begin_gradient(const struct fitter *f,
+static enum gqa_status begin_gradient(const struct gqa_values *f,
                                       const struct gqa_score_part *p)
 {
     const struct gqa_weight output = {f->output, f->real, f->width,
-                                      f->job->d_model};
-    const enum gqa_status st = gqa_linear_transposed(
-        f->backend, f->device, f->back, p->aim, gqa_score_part_rows(p, false),
-        &output, true, false);
+                                      f->job.d_model};
+    const enum gqa_status st = make_missing(f, p);
 
-    return st == GQA_OK ? multiply(f, p, p->attended, true) : st;
+    return st == GQA_OK ? gqa_linear_transposed(f->backend, f->device, f->back,
+                                                f->missing,
+                                                gqa_score_part_rows(p, false),
+                                                &output, true, false)
+                        : st;
 }
 
 /* f->back, through attention's weights, to the sums. */
-static enum gqa_status add_gradient(const struct fitter *f,
+static enum gqa_status add_gradient(const struct gqa_values *f,
                                     const struct gqa_score_part *p)
 {
     const uint64_t n_heads = heads_of(f)->n_heads;
@@ -168,7 +214,7 @@ static enum gqa_status add_gradient(const struct fitter *f,
                                     .q = f->back,
                                     .q_width = f->width,
                                     .q_place = {n_heads, 0, n_heads, 0},
-                                    .n_kv_heads = f->job->pooled,
+                                    .n_kv_heads = f->job.pooled,
                                     .weights = p->weights,
                                     .scale = 1,
                                     .plain = true,
@@ -177,21 +223,19 @@ static enum gqa_status add_gradient(const struct fitter *f,
 
     if (st == GQA_OK)
         st = f->backend->scores(f->device, &op);
-    return st == GQA_OK
-               ? f->backend->gram(f->device, f->sums, f->rows, f->values->n,
-                                  gqa_score_part_inputs(p, true),
-                                  f->values->inputs,
-                                  gqa_score_part_rows(p, true))
-               : st;
+    return st == GQA_OK ? gqa_gradient_sums_add(&f->sums, f->rows, f->n,
+                                                gqa_score_part_inputs(p, true),
+                                                f->job.inputs,
+                                                gqa_score_part_rows(p, true))
+                        : st;
 }
 
 /* Minus the gradient of half the loss; of a direction, A of it. */
-static enum gqa_status sum_gradients(const struct fitter *f, double *out,
+static enum gqa_status sum_gradients(const struct gqa_values *f, double *out,
                                      const double *direction)
 {
-    const uint64_t n = f->values->n * f->values->inputs;
-    enum gqa_status st =
-        f->backend->zero(f->device, f->sums, n * sizeof(double));
+    const uint64_t n = f->n * f->job.inputs;
+    enum gqa_status st = gqa_gradient_sums_begin(&f->sums, n);
 
     if (st == GQA_OK && direction)
         st = put_direction(f, direction);
@@ -203,7 +247,7 @@ static enum gqa_status sum_gradients(const struct fitter *f, double *out,
         if (direction) {
             st = attend(f, p);
             if (st == GQA_OK)
-                st = multiply(f, p, f->heads, false);
+                st = multiply(f, p);
         } else {
             st = begin_gradient(f, p);
         }
@@ -212,9 +256,7 @@ static enum gqa_status sum_gradients(const struct fitter *f, double *out,
         if (gqa_interrupt_pending())
             st = gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
     }
-    return st == GQA_OK
-               ? f->backend->download(f->device, out, f->sums, n * sizeof *out)
-               : st;
+    return st == GQA_OK ? gqa_gradient_sums_get(&f->sums, out, n) : st;
 }
 
 /* --- Held-out sequences --------------------------------------------------- */
@@ -231,43 +273,30 @@ static double loss_after(const struct parabola *p, double step)
 }
 
 /* Rows of what is missing, and of what the solution in f->weight adds. */
-static enum gqa_status look(const struct fitter *f, double *missing,
+static enum gqa_status look(const struct gqa_values *f, double *missing,
                             double *added, const struct gqa_score_part *p)
 {
     const uint64_t n_rows = gqa_score_part_rows(p, false);
-    const uint64_t n = n_rows * f->job->d_model;
+    const uint64_t n = n_rows * f->job.d_model;
     const struct gqa_weight output = {f->output, f->real, f->width,
-                                      f->job->d_model};
-    double *aim = malloc(n * sizeof *aim);
-    void *out = NULL;
-    enum gqa_status st = aim ? attend(f, p) : gqa_fail_nomem();
+                                      f->job.d_model};
+    enum gqa_status st = make_missing(f, p);
 
     if (st == GQA_OK)
-        st = alloc_reals(f, &out, n);
+        st = get(f, missing, f->missing, n);
     if (st == GQA_OK)
-        st = f->backend->linear(f->device, out, f->heads, n_rows, &output, true,
-                                NULL, false);
+        st = attend(f, p);
     if (st == GQA_OK)
-        st = get(f, added, out, n);
-    if (st == GQA_OK)
-        st = f->backend->linear(f->device, out, p->attended, n_rows, &output,
-                                true, NULL, false);
-    if (st == GQA_OK)
-        st = get(f, missing, out, n);
-    if (st == GQA_OK)
-        st = get(f, aim, p->aim, n);
-    for (uint64_t i = 0; i < n && st == GQA_OK; i++)
-        missing[i] = aim[i] - missing[i];
-    f->backend->free(f->device, out);
-    free(aim);
-    return st;
+        st = f->backend->linear(f->device, f->missing, f->heads, n_rows,
+                                &output, true, NULL, false);
+    return st == GQA_OK ? get(f, added, f->missing, n) : st;
 }
 
-static enum gqa_status judge(const struct fitter *f, struct parabola *out,
+static enum gqa_status judge(const struct gqa_values *f, struct parabola *out,
                              const struct gqa_score_part *p)
 {
     const uint64_t n_rows = gqa_score_part_rows(p, false);
-    const uint64_t n_heads = heads_of(f)->n_heads, d = f->job->d_model;
+    const uint64_t n_heads = heads_of(f)->n_heads, d = f->job.d_model;
     const enum gqa_dtype wide = f->real == GQA_F64 ? GQA_F64 : GQA_F32;
     double *missing = malloc(n_rows * d * sizeof *missing);
     double *added = malloc(n_rows * d * sizeof *added);
@@ -314,11 +343,11 @@ static double choose(const struct parabola *held, size_t n)
     return 0;
 }
 
-static enum gqa_status accept(const struct fitter *f, const double *solution,
-                              bool *changed)
+static enum gqa_status accept(const struct gqa_values *f,
+                              struct gqa_head_rows *values,
+                              const double *solution, double *step)
 {
     struct parabola *held = calloc(f->records->n_parts + 1, sizeof *held);
-    double step = 0;
     size_t n = 0;
     enum gqa_status st = held ? put_direction(f, solution) : gqa_fail_nomem();
 
@@ -326,10 +355,9 @@ static enum gqa_status accept(const struct fitter *f, const double *solution,
         if (f->records->parts[i].held_out)
             st = judge(f, &held[n++], &f->records->parts[i]);
     if (st == GQA_OK)
-        step = choose(held, n);
-    for (uint64_t i = 0; i < f->values->n * f->values->inputs && step > 0; i++)
-        f->values->weight[i] += step * solution[i];
-    *changed = step > 0;
+        *step = choose(held, n);
+    for (uint64_t i = 0; i<f->n * f->job.inputs && * step> 0; i++)
+        values->weight[i] += *step * solution[i];
     free(held);
     return st;
 }
@@ -338,36 +366,54 @@ static enum gqa_status accept(const struct fitter *f, const double *solution,
 
 static enum gqa_status divide(void *ctx, double *x)
 {
-    const struct fitter *f = ctx;
-    const struct gqa_head_rows *rows = f->values;
-    const struct gqa_weight inverse = {f->divisor, f->real, rows->inputs,
-                                       rows->inputs};
-    enum gqa_status st = put(f, f->vector[0], x, rows->n * rows->inputs);
+    const struct gqa_values *f = ctx;
+    const uint64_t n = f->n * f->job.inputs;
+    const struct gqa_weight inverse = {f->divisor, f->real, f->job.inputs,
+                                       f->job.inputs};
+    enum gqa_status st = put(f, f->vector[0], x, n);
 
     if (st == GQA_OK)
-        st = f->backend->linear(f->device, f->vector[1], f->vector[0], rows->n,
+        st = f->backend->linear(f->device, f->vector[1], f->vector[0], f->n,
                                 &inverse, false, NULL, false);
-    return st == GQA_OK ? get(f, x, f->vector[1], rows->n * rows->inputs) : st;
+    return st == GQA_OK ? get(f, x, f->vector[1], n) : st;
+}
+
+struct metrics {
+    const struct gqa_values *f;
+    const double *output;
+    double *out;
+};
+
+static enum gqa_status add_metrics(void *ctx, uint64_t first, uint64_t n)
+{
+    const struct metrics *m = ctx;
+    const struct gqa_attention *a = heads_of(m->f);
+    const uint64_t d = a->head_dim, group = a->n_heads / m->f->job.pooled;
+    const int width = (int)m->f->job.d_model;
+
+    for (uint64_t h = first * group; h < (first + n) * group; h++) {
+        const double *head = m->output + h * d * m->f->job.d_model;
+
+        gqa_blas.dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)d, (int)d,
+                       width, 1, head, width, head, width, h % group ? 1 : 0,
+                       m->out + h / group * d * d, (int)d);
+    }
+    return GQA_OK;
 }
 
 /* [pooled, d, d]: sums of O O^T over the query heads that read a KV head. */
-static void metrics_of(double *out, const struct fitter *f,
-                       const double *square)
+static enum gqa_status metrics_of(double *out, const struct gqa_values *f,
+                                  const double *output)
 {
-    const uint64_t d = heads_of(f)->head_dim, n_heads = heads_of(f)->n_heads;
-    const uint64_t group = n_heads / f->job->pooled;
+    struct metrics m = {f, output, out};
 
-    for (uint64_t h = 0; h < n_heads; h++)
-        for (uint64_t i = 0; i < d; i++)
-            for (uint64_t j = 0; j < d; j++)
-                out[h / group * d * d + i * d + j] +=
-                    square[(h * d + i) * f->width + h * d + j];
+    return gqa_ranges_run(f->job.pooled, 1, f->job.n_threads, add_metrics, &m);
 }
 
-static enum gqa_status solve(const struct fitter *f, struct gqa_conjugate *c,
-                             const double *metrics)
+static enum gqa_status solve(const struct gqa_values *f,
+                             struct gqa_conjugate *c, const double *metrics)
 {
-    double *sum = malloc(f->values->n * f->values->inputs * sizeof *sum);
+    double *sum = malloc(f->n * f->job.inputs * sizeof *sum);
     enum gqa_status st = sum ? sum_gradients(f, sum, NULL) : gqa_fail_nomem();
 
     if (st == GQA_OK)
@@ -381,31 +427,69 @@ static enum gqa_status solve(const struct fitter *f, struct gqa_conjugate *c,
     return st;
 }
 
-/* O O^T, here and on the device, and minus that there. */
-static enum gqa_status make_square(const struct fitter *f, double *square)
+/* O, and O O^T, to the device. */
+static enum gqa_status put_output(const struct gqa_values *f,
+                                  const double *output)
 {
-    const uint64_t n = f->width * f->width;
-    const struct gqa_weight output = {f->output, f->real, f->width,
-                                      f->job->d_model};
-    enum gqa_status st = f->backend->linear(
-        f->device, f->square, f->output, f->width, &output, false, NULL, false);
+    const struct gqa_weight weight = {f->output, f->real, f->width,
+                                      f->job.d_model};
+    const enum gqa_status st =
+        put(f, f->output, output, f->width * f->job.d_model);
 
+    return st == GQA_OK
+               ? f->backend->linear(f->device, f->square, f->output, f->width,
+                                    &weight, false, NULL, false)
+               : st;
+}
+
+enum gqa_status gqa_values_fit(struct gqa_values *f,
+                               struct gqa_head_rows *values,
+                               const double *output, double *step)
+{
+    const uint64_t d = heads_of(f)->head_dim;
+    struct gqa_conjugate c = {.n_groups = 1,
+                              .n_heads = f->job.pooled,
+                              .head_dim = d,
+                              .inputs = f->job.inputs,
+                              .n_threads = f->job.n_threads,
+                              .divide = divide,
+                              .ctx = f};
+    double *metrics = malloc(f->n * d * sizeof *metrics);
+    enum gqa_status st = metrics ? put_output(f, output) : gqa_fail_nomem();
+
+    *step = 0;
     if (st == GQA_OK)
-        st = get(f, square, f->square, n);
-    for (uint64_t i = 0; i < n && st == GQA_OK; i++)
-        square[i] = -square[i];
+        st = metrics_of(metrics, f, output);
     if (st == GQA_OK)
-        st = put(f, f->less, square, n);
-    for (uint64_t i = 0; i < n && st == GQA_OK; i++)
-        square[i] = -square[i];
+        st = solve(f, &c, metrics);
+    if (st == GQA_OK)
+        st = accept(f, values, c.solution, step);
+    gqa_conjugate_clear(&c);
+    free(metrics);
     return st;
 }
 
-static enum gqa_status alloc_room(struct fitter *f)
+enum gqa_status gqa_values_attend(struct gqa_values *f,
+                                  const struct gqa_head_rows *values)
 {
-    const uint64_t width = heads_of(f)->n_kv_heads * heads_of(f)->head_dim;
-    const uint64_t n = f->values->n * f->values->inputs;
-    const uint64_t inputs = f->values->inputs;
+    enum gqa_status st = put_direction(f, values->weight);
+
+    if (st == GQA_OK && values->bias)
+        st = put_heads(f, f->bias, values->bias, heads_of(f)->head_dim);
+    for (size_t i = 0; i < f->records->n_parts && st == GQA_OK; i++) {
+        const struct gqa_score_part *p = &f->records->parts[i];
+
+        st = attend_with(f, p->attended, p, values->bias != NULL);
+    }
+    return st;
+}
+
+/* --- Beginning and end ---------------------------------------------------- */
+
+static enum gqa_status alloc_room(struct gqa_values *f)
+{
+    const uint64_t width = f->records->n_kv_heads * heads_of(f)->head_dim;
+    const uint64_t inputs = f->job.inputs, n = f->n * inputs;
     uint64_t n_rows = 1, n_keys = 1;
     enum gqa_status st;
 
@@ -417,88 +501,80 @@ static enum gqa_status alloc_room(struct fitter *f)
         n_keys = gqa_max_u64(n_keys, gqa_score_part_rows(p, true));
         f->reach = gqa_max_u64(f->reach, gqa_max_u64(p->n_new, p->n_keys));
     }
-    if ((st = alloc_reals(f, &f->output, f->width * f->job->d_model)) !=
+    if ((st = alloc_reals(f, &f->output, f->width * f->job.d_model)) !=
             GQA_OK ||
-        (st = alloc_reals(f, &f->less, f->width * f->width)) != GQA_OK ||
         (st = alloc_reals(f, &f->square, f->width * f->width)) != GQA_OK ||
+        (st = alloc_reals(f, &f->ones, n_rows)) != GQA_OK ||
+        (st = alloc_reals(f, &f->missing, n_rows * f->job.d_model)) != GQA_OK ||
         (st = alloc_reals(f, &f->rows, n_keys * width)) != GQA_OK ||
         (st = alloc_reals(f, &f->cache, n_keys * width)) != GQA_OK ||
         (st = alloc_reals(f, &f->heads, n_rows * f->width)) != GQA_OK ||
         (st = alloc_reals(f, &f->back, n_rows * f->width)) != GQA_OK ||
         (st = alloc_reals(f, &f->weight, width * inputs)) != GQA_OK ||
+        (st = alloc_reals(f, &f->bias, width)) != GQA_OK ||
         (st = alloc_reals(f, &f->vector[0], n)) != GQA_OK ||
         (st = alloc_reals(f, &f->vector[1], n)) != GQA_OK ||
-        (st = alloc_reals(f, &f->divisor, inputs * inputs)) != GQA_OK)
+        (st = alloc_reals(f, &f->divisor, inputs * inputs)) != GQA_OK ||
+        (st = gqa_gradient_sums_create(&f->sums, f->backend, f->device, f->real,
+                                       n)) != GQA_OK)
         return st;
-    return f->backend->alloc(f->device, &f->sums, n * sizeof(double));
+    return gqa_values_fill(f->backend, f->device, f->ones, f->real, 1, n_rows);
 }
 
-static enum gqa_status begin(struct fitter *f, double *square)
+static enum gqa_status begin(struct gqa_values *f)
 {
     double *inverse = NULL;
     enum gqa_status st = alloc_room(f);
 
     if (st == GQA_OK)
-        st = put(f, f->output, f->job->output, f->width * f->job->d_model);
-    if (st == GQA_OK)
-        st = make_square(f, square);
-    if (st == GQA_OK)
         st = gqa_score_bias_upload(&f->score_bias, f->backend, f->device,
-                                   f->real, f->job->becomes, f->job->bias,
+                                   f->real, f->job.becomes, f->job.bias,
                                    f->reach);
     if (st == GQA_OK)
-        st = gqa_input_moments_invert(&inverse, f->records, true,
-                                      f->values->inputs);
+        st =
+            gqa_input_moments_invert(&inverse, f->records, true, f->job.inputs);
     if (st == GQA_OK)
-        st = put(f, f->divisor, inverse, f->values->inputs * f->values->inputs);
+        st = put(f, f->divisor, inverse, f->job.inputs * f->job.inputs);
     free(inverse);
     return st;
 }
 
-static void end(struct fitter *f)
+enum gqa_status gqa_values_create(struct gqa_values **out,
+                                  const struct gqa_values_job *job)
 {
-    void *const memory[] = {
-        f->score_bias, f->output,  f->less, f->square, f->rows,
-        f->cache,      f->heads,   f->back, f->weight, f->vector[0],
-        f->vector[1],  f->divisor, f->sums};
+    const struct gqa_attention *a = job->becomes->heads;
+    struct gqa_values *f = calloc(1, sizeof *f);
+    enum gqa_status st;
+
+    if (!f)
+        return gqa_fail_nomem();
+    f->job = *job;
+    f->records = job->records;
+    f->backend = job->records->backend;
+    f->device = job->records->device;
+    f->real = job->records->real;
+    f->n = job->pooled * a->head_dim;
+    f->width = a->n_heads * a->head_dim;
+    st = begin(f);
+    if (st == GQA_OK)
+        *out = f;
+    else
+        gqa_values_free(f);
+    return st;
+}
+
+void gqa_values_free(struct gqa_values *f)
+{
+    if (!f)
+        return;
+
+    void *const memory[] = {f->score_bias, f->output, f->square, f->ones,
+                            f->missing,    f->rows,   f->cache,  f->heads,
+                            f->back,       f->weight, f->bias,   f->vector[0],
+                            f->vector[1],  f->divisor};
 
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         f->backend->free(f->device, memory[i]);
-}
-
-enum gqa_status gqa_values_fit(struct gqa_head_rows *values, bool *changed,
-                               const struct gqa_values_job *job)
-{
-    const struct gqa_attention *a = job->becomes->heads;
-    struct fitter f = {.job = job,
-                       .records = job->records,
-                       .backend = job->records->backend,
-                       .device = job->records->device,
-                       .real = job->records->real,
-                       .values = values,
-                       .width = a->n_heads * a->head_dim};
-    struct gqa_conjugate c = {.n_groups = 1,
-                              .n_heads = job->pooled,
-                              .head_dim = a->head_dim,
-                              .inputs = values->inputs,
-                              .n_threads = job->n_threads,
-                              .divide = divide,
-                              .ctx = &f};
-    double *square = malloc(f.width * f.width * sizeof *square);
-    double *metrics = calloc(values->n * a->head_dim, sizeof *metrics);
-    enum gqa_status st =
-        square && metrics ? begin(&f, square) : gqa_fail_nomem();
-
-    *changed = false;
-    if (st == GQA_OK)
-        metrics_of(metrics, &f, square);
-    if (st == GQA_OK)
-        st = solve(&f, &c, metrics);
-    if (st == GQA_OK)
-        st = accept(&f, c.solution, changed);
-    gqa_conjugate_clear(&c);
-    end(&f);
-    free(square);
-    free(metrics);
-    return st;
+    gqa_gradient_sums_clear(&f->sums);
+    free(f);
 }

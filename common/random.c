@@ -13,11 +13,9 @@ uint64_t gqa_random_key(uint64_t seed, const char *name, uint64_t stream)
     return gqa_mix_bits(key ^ stream);
 }
 
-/* From 53 bits; never 0, whose logarithm is not finite. */
 double gqa_random_uniform(uint64_t key, uint64_t counter)
 {
-    return ((double)(gqa_mix_bits(key ^ gqa_mix_bits(counter)) >> 11) + 0.5) *
-           0x1p-53;
+    return gqa_uniform(key, counter);
 }
 
 void gqa_random_normal(double *out, size_t n, uint64_t key, uint64_t first,

@@ -1,5 +1,5 @@
-/* Random signs that each backend draws alike, host and device: a sign depends
- * on its seed and its place and on nothing else. */
+/* Random signs and numbers that each backend draws alike, host and device: one
+ * depends on its seed and its place and on nothing else. */
 #ifndef GQA_COMMON_SIGNS_H
 #define GQA_COMMON_SIGNS_H
 
@@ -36,6 +36,14 @@ GQA_ANYWHERE static inline uint64_t gqa_sign_key(uint64_t seed,
 GQA_ANYWHERE static inline unsigned gqa_sign_bit(uint64_t key, uint64_t place)
 {
     return (unsigned)(gqa_mix_bits(key ^ place) & 1);
+}
+
+/* As gqa_random_uniform(): from 53 bits; never 0, whose logarithm is not
+ * finite. */
+GQA_ANYWHERE static inline double gqa_uniform(uint64_t key, uint64_t counter)
+{
+    return ((double)(gqa_mix_bits(key ^ gqa_mix_bits(counter)) >> 11) + 0.5) *
+           0x1p-53;
 }
 
 #endif

@@ -384,7 +384,8 @@ static void leave_alone(struct gqa_alignment *alone, size_t attention)
         if (i != attention)
             *t =
                 (struct gqa_transforms){.source = t->source, .heads = t->heads};
-        t->fitted_o = t->fitted_q = t->fitted_k = NULL;
+        t->fitted_o = t->fitted_q = t->fitted_k = t->fitted_v =
+            (struct gqa_spill){NULL, 0};
     }
 }
 

@@ -239,7 +239,7 @@ const void *gqa_plan_fitted(const struct gqa_plan *plan, size_t param)
         t->segments[0].kind != GQA_SEGMENT_MIX ||
         t->segments[0].part != GQA_MIX_O)
         return NULL;
-    return plan->alignment->attentions[t->segments[0].attention].fitted_o;
+    return plan->alignment->attentions[t->segments[0].attention].fitted_o.data;
 }
 
 const void *gqa_plan_fitted_head(const struct gqa_plan *plan,
@@ -251,9 +251,9 @@ const void *gqa_plan_fitted_head(const struct gqa_plan *plan,
     const struct gqa_slice *slice = s->part == GQA_MIX_Q   ? &a->q
                                     : s->part == GQA_MIX_K ? &a->k
                                                            : &a->v;
-    const char *fitted = s->part == GQA_MIX_Q   ? t->fitted_q
-                         : s->part == GQA_MIX_K ? t->fitted_k
-                         : s->part == GQA_MIX_V ? t->fitted_v
+    const char *fitted = s->part == GQA_MIX_Q   ? t->fitted_q.data
+                         : s->part == GQA_MIX_K ? t->fitted_k.data
+                         : s->part == GQA_MIX_V ? t->fitted_v.data
                                                 : NULL;
     const uint64_t inputs = slice->axis == 0 ? param->cols : param->rows;
 

@@ -42,8 +42,10 @@ static void take_source(struct gqa_kept_transforms *kept, uint64_t n_before)
 
 bool gqa_transform_is_fitted(const struct gqa_transforms *t, char part)
 {
-    return (part == 'o' && t->fitted_o) || (part == 'q' && t->fitted_q) ||
-           (part == 'k' && t->fitted_k) || (part == 'v' && t->fitted_v);
+    return (part == 'o' && t->fitted_o.data) ||
+           (part == 'q' && t->fitted_q.data) ||
+           (part == 'k' && t->fitted_k.data) ||
+           (part == 'v' && t->fitted_v.data);
 }
 
 /* Of one attention whose heads share. */

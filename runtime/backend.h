@@ -199,8 +199,8 @@ struct gqa_backend {
                                 double cap);
     /* out[r] = x[r] / |by[r]|, or (x[r] - less[r] - bias) / |by[r]| where less
      * is not NULL (bias may be); |by| is its root mean square, and the row 0
-     * where that is 0. x, less, out: [n_rows, width]; out may be x. by:
-     * [n_rows, by_width]. */
+     * where that is 0. x, less, out: [n_rows, width]; out may be x or less.
+     * by: [n_rows, by_width]. */
     enum gqa_status (*weigh_rows)(struct gqa_device *device, void *out,
                                   const void *x, const void *less,
                                   const struct gqa_weight *bias, uint64_t width,
@@ -217,6 +217,27 @@ struct gqa_backend {
     enum gqa_status (*attend_numbers)(struct gqa_device *device,
                                       const struct gqa_attention_op *op,
                                       const void *values, void *out);
+    /*
+     * Tokens drawn from logits, and the step that they are for, without the
+     * host. The batch is one of one new token a sequence at most.
+     *
+     * draw    out[s] for the n_rows sequences from `first` on, whose logits
+     *         (wide [n_rows, vocab_size]) begin at `logits`: by the number
+     *         gqa_uniform(keys[s], starts[s] + 1), for which the tokens'
+     *         shares of 1 lie side by side in order. -1 where a logit is not
+     *         finite; 0 where no token may be drawn, or the sequence has no
+     *         new one in the batch. out: int32 [n_sequences]; keys: uint64
+     *         [n_sequences]; both memory of the device.
+     * follow  The batch behind this one, of tokens [n_sequences] as draw()
+     *         gave them. Sequences that are given `end` (-1: none) or -1, or
+     *         had no token in this batch, have none from here on.
+     */
+    enum gqa_status (*draw)(struct gqa_device *device, int32_t *out,
+                            const void *logits, const uint64_t *keys,
+                            uint64_t first, uint64_t n_rows,
+                            const struct gqa_draw_op *op);
+    enum gqa_status (*follow)(struct gqa_device *device, const int32_t *tokens,
+                              int32_t end);
 };
 
 /* out = x W, or out += that: what linear()'s inputs are to blame for, given

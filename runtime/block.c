@@ -61,6 +61,15 @@ static bool is_tapped(const struct gqa_pass *pass, enum gqa_tap_point point)
            pass->output->taps->points & GQA_TAP(point);
 }
 
+/* Nothing behind this point of an attention is wanted. */
+static bool ends_at(const struct gqa_pass *pass,
+                    const struct gqa_attention_block *a,
+                    enum gqa_tap_point point)
+{
+    return pass->last && pass->last->kind == a->heads->kind &&
+           pass->last->point == point;
+}
+
 /* Rows of the whole batch at a point of an attention. */
 static enum gqa_status tap_attention(const struct gqa_pass *pass,
                                      const struct gqa_attention_block *a,
@@ -195,8 +204,9 @@ static enum gqa_status attend(const struct gqa_pass *pass,
     st = r->backend->attend(r->device, &op);
     if (st == GQA_OK)
         st = tap_heads(pass, a, GQA_TAP_ATTENDED, &out);
-    if (st == GQA_OK)
-        st = add_output(s, &a->o, &a->output_norm, out.x, 0, pass->n_rows);
+    if (st != GQA_OK || ends_at(pass, a, GQA_TAP_ATTENDED))
+        return st;
+    st = add_output(s, &a->o, &a->output_norm, out.x, 0, pass->n_rows);
     if (st == GQA_OK)
         st = norm_stream(pass, &a->after_norm);
     return st == GQA_OK
@@ -215,8 +225,10 @@ static enum gqa_status self_attention(const struct gqa_pass *pass,
     struct gqa_heads q, k, v;
     enum gqa_status st;
 
-    if ((st = tap_attention(pass, a, GQA_TAP_INPUT, in)) != GQA_OK ||
-        (st = project(pass, &q, s->work.q, in, &a->q, &a->heads->q, NULL,
+    st = tap_attention(pass, a, GQA_TAP_INPUT, in);
+    if (st != GQA_OK || ends_at(pass, a, GQA_TAP_INPUT))
+        return st;
+    if ((st = project(pass, &q, s->work.q, in, &a->q, &a->heads->q, NULL,
                       NULL)) != GQA_OK ||
         (st = project(pass, &k, s->work.k, in, &a->k, &a->heads->k, &a->q,
                       &q)) != GQA_OK ||
@@ -244,8 +256,11 @@ static enum gqa_status cross_attention(const struct gqa_pass *pass,
     enum gqa_status st;
 
     if ((st = gqa_block_norm(pass, &in, s->work.normed, &a->norm)) != GQA_OK ||
-        (st = tap_attention(pass, a, GQA_TAP_INPUT, in)) != GQA_OK ||
-        (st = project(pass, &q, s->work.q, in, &a->q, &a->heads->q, NULL,
+        (st = tap_attention(pass, a, GQA_TAP_INPUT, in)) != GQA_OK)
+        return st;
+    if (ends_at(pass, a, GQA_TAP_INPUT))
+        return GQA_OK;
+    if ((st = project(pass, &q, s->work.q, in, &a->q, &a->heads->q, NULL,
                       NULL)) != GQA_OK ||
         (st = tap_heads(pass, a, GQA_TAP_Q, &q)) != GQA_OK ||
         (st = turn(pass, a, &q, &a->q_norm, GQA_TAP_Q_TURNED)) != GQA_OK)
@@ -330,13 +345,17 @@ enum gqa_status gqa_block_run(const struct gqa_pass *pass,
         st = gqa_block_norm(pass, &in, w->normed, &block->self.norm);
     if (block->shared_norm)
         ff_in = in;
-    else if (st == GQA_OK && block->parallel)
+    else if (st == GQA_OK && block->parallel && !pass->last)
         st = gqa_block_norm(pass, &ff_in, w->ff_normed, &block->ff.norm);
     if (st == GQA_OK)
         st = self_attention(pass, &block->self, layer, in);
+    if (pass->last && pass->last->kind == GQA_ATTENTION_SELF)
+        return st;
     if (st == GQA_OK && block->has_cross)
         st = cross_attention(pass, &block->cross, layer);
-    if (st == GQA_OK && !block->parallel)
+    if (st != GQA_OK || pass->last)
+        return st;
+    if (!block->parallel)
         st = gqa_block_norm(pass, &ff_in, w->normed, &block->ff.norm);
     if (st == GQA_OK)
         st = feed_forward(pass, &block->ff, layer, ff_in);

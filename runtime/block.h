@@ -21,7 +21,8 @@ enum gqa_status gqa_block_norm(const struct gqa_pass *pass, const void **out,
 /*
  * Run block number `layer` of the pass's stack over work.x, in place. The
  * batch is set; what an earlier batch of these sequences left in the
- * block's cache is seen.
+ * block's cache is seen. It ends at the pass's last point, where that is set:
+ * work.x is then of no use.
  */
 GQA_MUST_USE
 enum gqa_status gqa_block_run(const struct gqa_pass *pass,

@@ -5,11 +5,17 @@
 enum gqa_status gqa_forward(const struct gqa_pass *pass)
 {
     const struct gqa_runtime *r = pass->session->runtime;
+    const enum gqa_status st = r->backend->set_batch(r->device, &pass->batch);
+
+    return st == GQA_OK ? gqa_forward_batch(pass) : st;
+}
+
+enum gqa_status gqa_forward_batch(const struct gqa_pass *pass)
+{
     const struct gqa_network_stack *stack = pass->stack;
     enum gqa_status st;
 
-    if ((st = r->backend->set_batch(r->device, &pass->batch)) != GQA_OK ||
-        (st = gqa_block_embed(pass)) != GQA_OK)
+    if ((st = gqa_block_embed(pass)) != GQA_OK)
         return st;
     for (size_t i = 0; i < stack->n_blocks; i++) {
         if (gqa_interrupt_pending())

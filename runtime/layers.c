@@ -33,6 +33,8 @@ struct gqa_layers {
     enum gqa_use *uses;   /* of a part */
     int32_t *ids;         /* of a batch */
     uint64_t *lengths[2]; /* by stack, of its sequences */
+    /* Of the block that is looked at; NULL: all of it runs. */
+    const struct gqa_block_point *last;
 };
 
 /* --- Parts ---------------------------------------------------------------- */
@@ -75,8 +77,16 @@ static const enum gqa_use *uses_of(struct gqa_layers *l)
 static const enum gqa_use *block_uses(struct gqa_layers *l, size_t stack,
                                       size_t layer)
 {
+    const struct gqa_block *block = &l->network->stacks[stack].blocks[layer];
+
     uses_of(l);
-    gqa_use_block(l->uses, &l->network->stacks[stack].blocks[layer]);
+    if (!l->last) {
+        gqa_use_block(l->uses, block);
+        return l->uses;
+    }
+    gqa_use_attention(l->uses, &block->self);
+    if (l->last->kind == GQA_ATTENTION_CROSS)
+        gqa_use_attention(l->uses, &block->cross);
     return l->uses;
 }
 
@@ -316,7 +326,8 @@ static enum gqa_status visit(struct gqa_layers *l, size_t stack, size_t batch,
                                               : l->session->chunk;
     struct gqa_pass pass = {.session = l->session,
                             .stack = &l->network->stacks[stack],
-                            .output = output};
+                            .output = output,
+                            .last = l->last};
     enum gqa_status st = GQA_OK;
 
     gqa_batches_fill(l->ids, l->lengths[stack], &l->batches, batch, l->tokens,
@@ -378,7 +389,7 @@ static enum gqa_status look_at(struct gqa_layers *l,
 
     if (st == GQA_OK)
         st = gqa_block_run(pass, &pass->stack->blocks[layer], layer);
-    return st == GQA_OK ? gqa_emit_residual(pass, layer) : st;
+    return st == GQA_OK && !pass->last ? gqa_emit_residual(pass, layer) : st;
 }
 
 static enum gqa_status move_on(struct gqa_layers *l,
@@ -470,9 +481,11 @@ static enum gqa_status run_batch(struct gqa_layers *l, size_t stack,
                                  size_t layer, size_t batch, bool look,
                                  const struct gqa_step_output *output)
 {
+    const bool looks_back = l->network->stacks[stack].blocks[layer].has_cross &&
+                            !(l->last && l->last->kind == GQA_ATTENTION_SELF);
     enum gqa_status st = begin_batch(l, batch);
 
-    if (st == GQA_OK && l->network->stacks[stack].blocks[layer].has_cross) {
+    if (st == GQA_OK && looks_back) {
         st = visit(l, 0, batch, output, look_back, layer);
         memcpy(l->session->inputs, l->lengths[0],
                l->session->n_sequences * sizeof *l->session->inputs);
@@ -528,8 +541,10 @@ enum gqa_status gqa_layers_next(struct gqa_layers *l, bool look,
     if (!locate(l, l->next, &stack, &layer))
         return gqa_fail(GQA_ERR_USAGE, "all layers have run");
     st = run_embedding(l, stack);
+    l->last = look && output ? output->last : NULL;
     if (st == GQA_OK)
         st = run_block(l, stack, layer, look, output);
+    l->last = NULL;
     gqa_runtime_unload(l->runtime);
     if (st != GQA_OK || look)
         return st;

@@ -42,6 +42,9 @@ struct gqa_layers_output {
      * that. */
     bool (*has_enough)(void *ctx);
     struct gqa_step_output step; /* with a ctx of its own */
+    /* Where the block is only looked at: what of it is not wanted behind that
+     * point is not run, nor its weights read; NULL: all of it runs. */
+    const struct gqa_block_point *last;
 };
 
 struct gqa_layers;

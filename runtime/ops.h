@@ -68,6 +68,18 @@ struct gqa_attention_op {
     uint64_t reach;
 };
 
+/* Tokens that are never drawn; more than there are special ones. */
+enum { GQA_N_NEVER = 4 };
+
+/* How a token is drawn from a row of logits, of those that may be. */
+struct gqa_draw_op {
+    uint64_t vocab_size;
+    double temperature; /* > 0 */
+    /* Only those whose logit is at least the top_k-th largest; 0: all. */
+    uint64_t top_k;
+    int32_t never[GQA_N_NEVER]; /* -1: none */
+};
+
 /*
  * How far scores of other queries and keys are from an attention's own, seen
  * through its softmax: for query t of head h, with p = softmax of the

@@ -149,4 +149,38 @@ enum gqa_status gqa_session_decode(struct gqa_session *session,
                                    const uint64_t *n_tokens,
                                    const struct gqa_step_output *output);
 
+/* Tokens drawn one after another, each fed as the next. */
+struct gqa_draw {
+    struct gqa_draw_op op; /* its vocab_size is the network's, whatever it is */
+    int32_t start;         /* fed first */
+    int32_t end;           /* ends a sequence; -1: none does */
+    const uint64_t *keys;  /* [n_sequences]: of their numbers (random.h) */
+    uint64_t length;       /* tokens of a sequence, at most */
+    /* Told now and then of the tokens drawn, of n_sequences * length; may be
+     * NULL. */
+    void (*progress)(void *ctx, uint64_t done);
+    void *progress_ctx;
+};
+
+/*
+ * Draw behind the tokens already seen, on the device: ids come to the host
+ * many at a time. Number i of a sequence's key draws its token at position i.
+ *
+ * out    [n_sequences, length]; of sequence s drawn[s] are set, `end` among
+ *        them
+ * Errors as of decoding; GQA_ERR_FORMAT: logits are not finite
+ */
+GQA_MUST_USE
+enum gqa_status gqa_session_draw(struct gqa_session *session, int32_t *out,
+                                 uint64_t *drawn, const struct gqa_draw *draw);
+
+/*
+ * How many sequences of `length` tokens, with inputs of `width` where there is
+ * an encoder, to draw at once: as many as the device makes good use of and its
+ * memory has room for beside what else there is. The same again and again
+ * while nothing else takes much of the memory; at least one.
+ */
+uint64_t gqa_session_n_drawn(const struct gqa_runtime *runtime, uint64_t length,
+                             uint64_t width);
+
 #endif

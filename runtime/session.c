@@ -214,6 +214,25 @@ static struct widths widths_of(const struct gqa_runtime *r)
     return w;
 }
 
+uint64_t gqa_session_sequence_bytes(const struct gqa_runtime *r,
+                                    uint64_t length, uint64_t width)
+{
+    const struct gqa_network *n = r->network;
+    const struct widths w = widths_of(r);
+    const uint64_t real = gqa_dtype_bits(r->real) / 8;
+    /* An encoder's rows all run at once; of its caches there is one. */
+    const uint64_t row = real * (4 * n->d_model + w.q + w.k + w.v + w.attended);
+    uint64_t encoder, decoder;
+
+    gqa_session_token_bytes(r, &encoder, &decoder);
+    if (n->n_stacks < 2)
+        width = 0;
+    else
+        encoder += row + 2 * real * kv_width(widest(&n->stacks[0], false));
+    return row + length * decoder + width * encoder +
+           n->vocab_size * gqa_dtype_bits(r->wide) / 8;
+}
+
 static enum gqa_status alloc_workspace(struct gqa_session *s)
 {
     const struct gqa_runtime *r = s->runtime;

@@ -115,6 +115,8 @@ struct gqa_pass {
     struct gqa_batch batch;
     uint64_t n_rows;
     const struct gqa_step_output *output; /* or NULL */
+    /* What blocks do behind it is not wanted; NULL: all is. */
+    const struct gqa_block_point *last;
 };
 
 /* A session whose KV cache serves one block at a time: nothing of a block
@@ -132,9 +134,27 @@ enum gqa_status gqa_session_create_one_cache(
 void gqa_pass_fill(struct gqa_pass *pass, const int32_t *tokens, uint64_t n_new,
                    const uint64_t *n_tokens, uint64_t first, uint64_t n);
 
+/* Bytes of the device that a session takes for each of its sequences, of so
+ * many tokens, and of so many of input where there is an encoder. */
+uint64_t gqa_session_sequence_bytes(const struct gqa_runtime *runtime,
+                                    uint64_t length, uint64_t width);
+
+/* Whether new tokens are in the vocabulary, and have room behind those seen. */
+GQA_MUST_USE
+enum gqa_status gqa_session_check_tokens(const struct gqa_session *session,
+                                         const int32_t *tokens, uint64_t n_new,
+                                         const uint64_t *n_tokens);
+GQA_MUST_USE
+enum gqa_status gqa_session_check_room(const struct gqa_session *session,
+                                       const uint64_t *n_tokens);
+
 /* Embed the tokens of the batch and run them through the stack's blocks. */
 GQA_MUST_USE
 enum gqa_status gqa_forward(const struct gqa_pass *pass);
+
+/* The same where the device has its batch already. */
+GQA_MUST_USE
+enum gqa_status gqa_forward_batch(const struct gqa_pass *pass);
 
 /* From the encoder's last residual stream, what the decoder's
  * cross-attentions read. */

@@ -3,9 +3,9 @@
 #include "common/ull.h"
 #include "runtime/state.h"
 
-static enum gqa_status check_tokens(const struct gqa_session *s,
-                                    const int32_t *tokens, uint64_t n_new,
-                                    const uint64_t *n_tokens)
+enum gqa_status gqa_session_check_tokens(const struct gqa_session *s,
+                                         const int32_t *tokens, uint64_t n_new,
+                                         const uint64_t *n_tokens)
 {
     const uint64_t vocab = s->runtime->network->vocab_size;
 
@@ -88,7 +88,7 @@ enum gqa_status gqa_session_encode(struct gqa_session *s, const int32_t *tokens,
     if (n_new == 0 || n_new > s->encoder_capacity)
         return gqa_fail(GQA_ERR_USAGE, "%llu tokens of input are not 1 to %llu",
                         ULL(n_new), ULL(s->encoder_capacity));
-    if ((st = check_tokens(s, tokens, n_new, n_tokens)) != GQA_OK)
+    if ((st = gqa_session_check_tokens(s, tokens, n_new, n_tokens)) != GQA_OK)
         return st;
     for (uint64_t i = 0; i < s->n_sequences; i++) {
         if (n_tokens[i] == 0)
@@ -109,8 +109,8 @@ enum gqa_status gqa_session_encode(struct gqa_session *s, const int32_t *tokens,
     return GQA_OK;
 }
 
-static enum gqa_status check_room(const struct gqa_session *s,
-                                  const uint64_t *n_tokens)
+enum gqa_status gqa_session_check_room(const struct gqa_session *s,
+                                       const uint64_t *n_tokens)
 {
     const struct gqa_network *n = s->runtime->network;
     enum gqa_status st;
@@ -143,8 +143,8 @@ enum gqa_status gqa_session_decode(struct gqa_session *s, const int32_t *tokens,
     uint64_t longest = 0;
     enum gqa_status st;
 
-    if ((st = check_tokens(s, tokens, n_new, n_tokens)) != GQA_OK ||
-        (st = check_room(s, n_tokens)) != GQA_OK)
+    if ((st = gqa_session_check_tokens(s, tokens, n_new, n_tokens)) != GQA_OK ||
+        (st = gqa_session_check_room(s, n_tokens)) != GQA_OK)
         return st;
     for (uint64_t i = 0; i < s->n_sequences; i++)
         longest = gqa_max_u64(longest, n_tokens[i]);

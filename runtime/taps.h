@@ -89,6 +89,13 @@ struct gqa_taps {
     void *ctx;
 };
 
+/* Where a block that is looked at may end: INPUT or ATTENDED of its attention
+ * of a kind. */
+struct gqa_block_point {
+    enum gqa_attention_kind kind;
+    enum gqa_tap_point point;
+};
+
 /* Where row r belongs; false: it is padding, whose values mean nothing. */
 bool gqa_tapped_row(const struct gqa_tapped *tapped, uint64_t r,
                     uint64_t *sequence, uint64_t *position);

@@ -63,6 +63,22 @@ enum gqa_status gqa_values_upload(const struct gqa_backend *backend,
     return st;
 }
 
+enum gqa_status gqa_values_fill(const struct gqa_backend *backend,
+                                struct gqa_device *device, void *out,
+                                enum gqa_dtype dtype, double value, uint64_t n)
+{
+    double *values = malloc((size_t)n * sizeof *values + 1);
+    enum gqa_status st = GQA_OK;
+
+    if (!values)
+        return gqa_fail_nomem();
+    for (uint64_t i = 0; i < n; i++)
+        values[i] = value;
+    st = gqa_values_upload(backend, device, out, dtype, values, n);
+    free(values);
+    return st;
+}
+
 enum gqa_status gqa_values_download(const struct gqa_backend *backend,
                                     struct gqa_device *device, double *values,
                                     const void *from, enum gqa_dtype dtype,

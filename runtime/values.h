@@ -12,6 +12,12 @@ enum gqa_status gqa_values_upload(const struct gqa_backend *backend,
                                   enum gqa_dtype dtype, const double *values,
                                   uint64_t n);
 
+/* The same of n values that are one. */
+GQA_MUST_USE
+enum gqa_status gqa_values_fill(const struct gqa_backend *backend,
+                                struct gqa_device *device, void *out,
+                                enum gqa_dtype dtype, double value, uint64_t n);
+
 /* And back; waits for the device. Errors likewise. */
 GQA_MUST_USE
 enum gqa_status gqa_values_download(const struct gqa_backend *backend,

@@ -1,9 +1,11 @@
 #include "uptrain/data.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/bounds.h"
+#include "common/checked.h"
 #include "common/log.h"
 #include "common/random.h"
 #include "runtime/data/sample.h"
@@ -20,6 +22,7 @@ struct own {
     uint64_t *numbers;         /* of the block that is there, from 1; 0: none */
     uint64_t n_blocks;
     uint64_t block; /* sequences of each */
+    uint64_t n;     /* of all that there will be */
 };
 
 struct source {
@@ -46,12 +49,14 @@ struct gqa_data {
 /* --- The teacher's own ---------------------------------------------------- */
 
 static enum gqa_status draw(struct gqa_tokens *out, const struct gqa_data *d,
-                            const char *what, uint64_t number, uint64_t n)
+                            const char *what, uint64_t first, uint64_t n)
 {
     const struct gqa_sample_options options = {
         .n = n,
         .length = d->options.length,
-        .seed = gqa_random_key(d->options.seed, what, number),
+        .seed = gqa_random_key(d->options.seed, what, 0),
+        .first = first,
+        .grows_text = true,
         .temperature = d->options.temperature,
         .top_k = d->options.top_k,
         .progress = gqa_progress_update,
@@ -63,11 +68,17 @@ static enum gqa_status draw(struct gqa_tokens *out, const struct gqa_data *d,
 
 static enum gqa_status own_create(struct own *own, const struct gqa_data *d)
 {
-    own->block = gqa_max_u64(BLOCK, d->options.batch);
+    own->n = d->options.n_own;
+    if (own->n == 0 &&
+        !gqa_mul_u64(d->options.n_steps, d->options.batch, &own->n))
+        own->n = UINT64_MAX;
+    own->block = gqa_max_u64(
+        gqa_max_u64(BLOCK, d->options.batch),
+        gqa_session_n_drawn(d->teacher, d->options.length, d->options.length));
     own->n_blocks = N_BLOCKS * gqa_ranks_n(d->options.ranks);
     if (d->options.n_own > 0) {
-        own->block = gqa_min_u64(own->block, d->options.n_own);
-        own->n_blocks = (d->options.n_own + own->block - 1) / own->block;
+        own->block = gqa_min_u64(own->block, own->n);
+        own->n_blocks = (own->n + own->block - 1) / own->block;
     }
     own->blocks = calloc(own->n_blocks, sizeof *own->blocks);
     own->numbers = calloc(own->n_blocks, sizeof *own->numbers);
@@ -84,10 +95,7 @@ static enum gqa_status draw_round(struct own *own, const struct gqa_data *d,
     struct gqa_ranks *ranks = d->options.ranks;
     const unsigned n = gqa_ranks_n(ranks);
     const uint64_t first = number - number % n;
-    /* Of so many that are seen again and again, all are kept. */
-    const uint64_t end = d->options.n_own > 0
-                             ? gqa_min_u64(first + n, own->n_blocks)
-                             : first + n;
+    const uint64_t end = gqa_min_u64(first + n, (own->n - 1) / own->block + 1);
     const uint64_t mine = first + gqa_ranks_rank(ranks);
     enum gqa_status st = GQA_OK;
 
@@ -96,8 +104,9 @@ static enum gqa_status draw_round(struct own *own, const struct gqa_data *d,
         own->numbers[i % own->n_blocks] = 0;
     }
     if (mine < end)
-        st = draw(&own->blocks[mine % own->n_blocks], d, "own", mine,
-                  own->block);
+        st = draw(&own->blocks[mine % own->n_blocks], d, "own",
+                  mine * own->block,
+                  gqa_min_u64(own->block, own->n - mine * own->block));
     st = gqa_ranks_agree(ranks, st);
     for (uint64_t i = first; i < end && st == GQA_OK; i++) {
         st = gqa_ranks_tell_tokens(ranks, (unsigned)(i - first),
@@ -264,6 +273,7 @@ enum gqa_status gqa_data_step(struct gqa_data *d, uint64_t step,
 {
     enum gqa_status st = GQA_OK;
 
+    assert(step < d->options.n_steps);
     count_to(d, step);
     for (uint64_t i = 0; i < d->options.batch && st == GQA_OK; i++) {
         struct source *s = choose(d, step * d->options.batch + i);
@@ -279,6 +289,22 @@ enum gqa_status gqa_data_step(struct gqa_data *d, uint64_t step,
             out[i] = &s->tokens.sequences[at];
     }
     d->next_step = step + 1;
+    return st;
+}
+
+enum gqa_status gqa_data_take(struct gqa_data *d, struct gqa_tokens *tokens,
+                              uint64_t n)
+{
+    const uint64_t batch = d->options.batch;
+    const struct gqa_sequence **sequences = calloc(batch, sizeof *sequences);
+    enum gqa_status st = sequences ? GQA_OK : gqa_fail_nomem();
+
+    for (uint64_t step = 0; step < n && st == GQA_OK; step++) {
+        st = gqa_data_step(d, step, sequences);
+        for (uint64_t i = 0; i < batch && st == GQA_OK; i++)
+            st = gqa_tokens_copy(tokens, sequences[i]);
+    }
+    free(sequences);
     return st;
 }
 

@@ -17,6 +17,7 @@ struct gqa_data_options {
     struct gqa_ranks *ranks;          /* lent; see ranks.h */
     const struct gqa_data_list *list; /* lent; at least one item */
     uint64_t batch;                   /* sequences of a step */
+    uint64_t n_steps;                 /* that may be asked for */
     uint64_t length;                  /* tokens of a sequence, at most */
     uint64_t n_held_out;              /* sequences, of all items */
     /* The teacher's own, which are seen again once all have been; 0: never. */
@@ -36,7 +37,8 @@ struct gqa_data_file {
 struct gqa_data;
 
 /*
- * teacher, network (of it), bar  lent until gqa_data_free().
+ * teacher, network (of it), bar  lent; looked at as long as steps are asked
+ *        for. teacher: NULL where nothing is to be drawn.
  * Errors those of reading tokens and of drawing; GQA_ERR_USAGE: a file has no
  *        position that counts.
  */
@@ -48,10 +50,16 @@ enum gqa_status gqa_data_create(struct gqa_data **out,
                                 struct gqa_progress *bar);
 void gqa_data_free(struct gqa_data *data);
 
-/* Those of a step, in order: [batch]. Lent until the next call. */
+/* Those of a step below n_steps, in order: [batch]. Lent until the next
+ * call. */
 GQA_MUST_USE
 enum gqa_status gqa_data_step(struct gqa_data *data, uint64_t step,
                               const struct gqa_sequence **out);
+
+/* Copies of those of the first n steps, behind one another. tokens: empty. */
+GQA_MUST_USE
+enum gqa_status gqa_data_take(struct gqa_data *data, struct gqa_tokens *tokens,
+                              uint64_t n);
 
 /* Lent. */
 const struct gqa_tokens *gqa_data_held_out(const struct gqa_data *data);

@@ -234,17 +234,15 @@ enum gqa_status gqa_tokens_move(struct gqa_tokens *to, struct gqa_tokens *from)
     return GQA_OK;
 }
 
-static enum gqa_status copy_first(struct gqa_tokens *to,
-                                  const struct gqa_tokens *from)
+enum gqa_status gqa_tokens_copy(struct gqa_tokens *to,
+                                const struct gqa_sequence *s)
 {
-    const struct gqa_sequence *s = &from->sequences[0];
     struct gqa_sequence *copy;
     enum gqa_status st = add_piece(to, s, 0, s->n_decoder);
 
     if (st != GQA_OK || !s->encoder)
         return st;
     copy = &to->sequences[to->n - 1];
-    copy->starts = s->starts;
     copy->encoder = malloc(s->n_encoder * sizeof *copy->encoder);
     if (!copy->encoder)
         return gqa_fail_nomem();
@@ -267,7 +265,7 @@ enum gqa_status gqa_data_hold_out(struct gqa_tokens *held_out,
         gqa_warn("few sequences: one of them is trained on and measured on "
                  "too");
         *n_held_out = 1;
-        return copy_first(held_out, from);
+        return gqa_tokens_copy(held_out, &from->sequences[0]);
     }
     if (!(moved.sequences = calloc(n, sizeof *moved.sequences)))
         return gqa_fail_nomem();

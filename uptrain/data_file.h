@@ -25,6 +25,11 @@ enum gqa_status gqa_data_file_read(struct gqa_tokens *out, char *digest,
 GQA_MUST_USE
 enum gqa_status gqa_tokens_move(struct gqa_tokens *to, struct gqa_tokens *from);
 
+/* A copy of a sequence behind those of `to`. Errors GQA_ERR_NOMEM. */
+GQA_MUST_USE
+enum gqa_status gqa_tokens_copy(struct gqa_tokens *to,
+                                const struct gqa_sequence *sequence);
+
 /*
  * Move up to n sequences, at most a tenth, evenly spread, out of `from`; where
  * there are too few for that, one is seen and held out both, with a warning.

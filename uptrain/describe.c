@@ -87,6 +87,8 @@ static void describe_options(json_t *out, const struct gqa_uptrain_options *o,
         json_object_set_new(out, "temperature", json_real(o->temperature));
     if (o->top_k > 0)
         json_object_set_new(out, "top_k", integer(o->top_k));
+    if (o->layerwise)
+        json_object_set_new(out, "layer_steps", integer(o->n_layer_steps));
     json_object_set_new(out, "steps", integer(o->n_steps));
     json_object_set_new(out, "batch", integer(o->batch));
     json_object_set_new(out, "accumulate", integer(o->accumulate));
@@ -164,6 +166,20 @@ static json_t *describe_curve(const struct gqa_history *h)
     return out;
 }
 
+static json_t *describe_matches(const struct gqa_history *h)
+{
+    json_t *out = json_array();
+
+    for (size_t i = 0; i < h->n_matches; i++) {
+        json_t *match = gqa_layer_match_describe(&h->matches[i]);
+
+        json_object_set_new(match, "before", rounded(h->matches[i].before));
+        json_object_set_new(match, "after", rounded(h->matches[i].after));
+        json_array_append_new(out, match);
+    }
+    return out;
+}
+
 /* Without the number of threads, which no bit depends on. */
 static json_t *software_of(const struct gqa_device_info *device)
 {
@@ -203,6 +219,8 @@ static json_t *describe_training(const struct gqa_uptrain_options *o,
     json_object_set_new(out, "positions", integer(h->n_counted));
     json_object_set_new(out, "kl_before", rounded(gqa_history_start(h)->kl));
     json_object_set_new(out, "kl_after", rounded(gqa_history_best(h)->kl));
+    if (h->n_matches > 0)
+        json_object_set_new(out, "layers", describe_matches(h));
     json_object_set_new(out, "curve", describe_curve(h));
     json_object_set_new(out, "device", json_string(device->name));
     if (o->n_ranks > 1)

@@ -3,6 +3,7 @@
 #define GQA_UPTRAIN_ESTIMATE_H
 
 #include "uptrain/device.h"
+#include "uptrain/layerwise.h"
 #include "uptrain/options.h"
 #include "uptrain/pair.h"
 #include "uptrain/settings.h"
@@ -29,6 +30,12 @@ enum gqa_status gqa_estimate_make(struct gqa_estimate *out,
                                   const struct gqa_pair *pair,
                                   const bool *trained,
                                   const struct gqa_train_device *device);
+
+/* Of the first stage alone: the layer of both models that takes most. Likewise.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_estimate_layers(struct gqa_estimate *out,
+                                    const struct gqa_layerwise *stage);
 
 /* That the least of it fits the device's free memory: GQA_ERR_NOMEM says by how
  * much it does not, and what would help. */

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/checked.h"
 #include "common/json.h"
@@ -20,6 +21,7 @@ void gqa_history_clear(struct gqa_history *h)
     free(h->losses);
     free(h->evaluations);
     free(h->probes);
+    free(h->matches);
     *h = (struct gqa_history){0};
 }
 
@@ -70,6 +72,19 @@ enum gqa_status gqa_history_add_probe(struct gqa_history *h, double rate,
     return GQA_OK;
 }
 
+enum gqa_status gqa_history_add_match(struct gqa_history *h,
+                                      const struct gqa_layer_match *match)
+{
+    struct gqa_layer_match *grown =
+        realloc(h->matches, (h->n_matches + 1) * sizeof *grown);
+
+    if (!grown)
+        return gqa_fail_nomem();
+    h->matches = grown;
+    grown[h->n_matches++] = *match;
+    return GQA_OK;
+}
+
 const struct gqa_evaluation *gqa_history_start(const struct gqa_history *h)
 {
     return &h->evaluations[0];
@@ -104,9 +119,43 @@ static double number_of(const json_t *json)
     return json_is_number(json) ? json_number_value(json) : NAN;
 }
 
+json_t *gqa_layer_match_describe(const struct gqa_layer_match *m)
+{
+    return json_pack(
+        "{s:s, s:s, s:o, s:o, s:o, s:o, s:b}", "stack",
+        gqa_stack_name(m->stack), "kind", gqa_attention_kind_name(m->kind),
+        "layer", integer(m->layer), "before", number(m->before), "after",
+        number(m->after), "rate", number(m->rate), "gained", (int)m->gained);
+}
+
+static bool read_match(struct gqa_history *h, const json_t *json)
+{
+    static const enum gqa_stack stacks[] = {GQA_STACK_ENCODER,
+                                            GQA_STACK_DECODER};
+    const char *stack = json_string_value(json_object_get(json, "stack"));
+    const char *kind = json_string_value(json_object_get(json, "kind"));
+    struct gqa_layer_match m = {
+        .before = number_of(json_object_get(json, "before")),
+        .after = number_of(json_object_get(json, "after")),
+        .rate = number_of(json_object_get(json, "rate")),
+        .gained = json_is_true(json_object_get(json, "gained"))};
+
+    if (!stack || !kind ||
+        !gqa_json_u64(json_object_get(json, "layer"), &m.layer))
+        return false;
+    for (size_t i = 0; i < 2; i++)
+        if (strcmp(stack, gqa_stack_name(stacks[i])) == 0)
+            m.stack = stacks[i];
+    m.kind = strcmp(kind, gqa_attention_kind_name(GQA_ATTENTION_CROSS)) == 0
+                 ? GQA_ATTENTION_CROSS
+                 : GQA_ATTENTION_SELF;
+    return gqa_history_add_match(h, &m) == GQA_OK;
+}
+
 json_t *gqa_history_describe(const struct gqa_history *h)
 {
     json_t *evaluations = json_array(), *probes = json_array();
+    json_t *matches, *out;
 
     for (size_t i = 0; i < h->n_evaluations; i++) {
         const struct gqa_evaluation *e = &h->evaluations[i];
@@ -123,11 +172,19 @@ json_t *gqa_history_describe(const struct gqa_history *h)
         json_array_append_new(probes, json_pack("{s:o, s:o}", "rate",
                                                 number(h->probes[i].rate), "kl",
                                                 number(h->probes[i].kl)));
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "steps",
-                     integer(h->n_steps), "tokens", integer(h->n_tokens),
-                     "positions", integer(h->n_counted), "seconds",
-                     number(h->seconds), "rate", number(h->rate), "probes",
-                     probes, "evaluations", evaluations);
+    out = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "steps",
+                    integer(h->n_steps), "tokens", integer(h->n_tokens),
+                    "positions", integer(h->n_counted), "seconds",
+                    number(h->seconds), "rate", number(h->rate), "probes",
+                    probes, "evaluations", evaluations);
+    if (h->n_matches == 0)
+        return out;
+    matches = json_array();
+    for (size_t i = 0; i < h->n_matches; i++)
+        json_array_append_new(matches,
+                              gqa_layer_match_describe(&h->matches[i]));
+    json_object_set_new(out, "layers", matches);
+    return out;
 }
 
 static bool read_evaluation(struct gqa_history *h, const json_t *json)
@@ -152,6 +209,7 @@ bool gqa_history_read(struct gqa_history *h, const json_t *json)
 {
     const json_t *evaluations = json_object_get(json, "evaluations");
     const json_t *probes = json_object_get(json, "probes");
+    const json_t *matches = json_object_get(json, "layers");
 
     if (!gqa_json_u64(json_object_get(json, "steps"), &h->n_steps) ||
         !gqa_json_u64(json_object_get(json, "tokens"), &h->n_tokens) ||
@@ -171,5 +229,8 @@ bool gqa_history_read(struct gqa_history *h, const json_t *json)
             GQA_OK)
             return false;
     }
+    for (size_t i = 0; i < json_array_size(matches); i++)
+        if (!read_match(h, json_array_get(matches, i)))
+            return false;
     return h->seconds >= 0 && h->rate > 0;
 }

@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "formats/model/model.h"
 #include "runtime/measure/fidelity.h"
 
 /* On sequences held out; after so many steps. */
@@ -21,6 +22,17 @@ struct gqa_probe_result {
     double rate, kl;
 };
 
+/* An attention that was matched to the original's before anything else: the
+ * mean squared error of the stream behind it. */
+struct gqa_layer_match {
+    enum gqa_stack stack;
+    enum gqa_attention_kind kind;
+    uint64_t layer;
+    double before, after;
+    double rate; /* that came nearest; 0: none came nearer */
+    bool gained; /* else it was left as it was */
+};
+
 struct gqa_history {
     uint64_t n_steps;                   /* that were made */
     uint64_t room;                      /* of losses: steps of the whole run */
@@ -32,6 +44,8 @@ struct gqa_history {
     size_t n_evaluations;
     struct gqa_probe_result *probes; /* owned */
     size_t n_probes;
+    struct gqa_layer_match *matches; /* owned */
+    size_t n_matches;
     double rate; /* that was chosen, or given; 0: not yet */
     size_t best; /* of evaluations */
 };
@@ -50,6 +64,9 @@ enum gqa_status gqa_history_add(struct gqa_history *history, uint64_t step,
 GQA_MUST_USE
 enum gqa_status gqa_history_add_probe(struct gqa_history *history, double rate,
                                       double kl);
+GQA_MUST_USE
+enum gqa_status gqa_history_add_match(struct gqa_history *history,
+                                      const struct gqa_layer_match *match);
 
 /* Of the start, and of the best. There is at least one evaluation. */
 const struct gqa_evaluation *gqa_history_start(const struct gqa_history *h);
@@ -57,6 +74,8 @@ const struct gqa_evaluation *gqa_history_best(const struct gqa_history *h);
 
 /* Whether the state after n_steps has been measured. */
 bool gqa_history_is_measured(const struct gqa_history *history);
+
+json_t *gqa_layer_match_describe(const struct gqa_layer_match *match);
 
 /* As JSON, without losses; and back: false where it is not one. */
 json_t *gqa_history_describe(const struct gqa_history *history);

@@ -43,7 +43,7 @@ static int uptrain(struct gqa_uptrain_options *options)
         return trouble(gqa_ranks_begun_end(&begun, st));
     st = gqa_uptrain(&u, options, begun.ranks, print);
     status = !gqa_ranks_is_first(begun.ranks) ? GQA_EXIT_OK
-             : u.trainer && !u.gained         ? GQA_EXIT_CHECK_FAILED
+             : !options->dry_run && !u.gained ? GQA_EXIT_CHECK_FAILED
                                               : GQA_EXIT_OK;
     gqa_uptraining_clear(&u);
     is_told = gqa_ranks_begun_end(&begun, st);

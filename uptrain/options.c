@@ -15,6 +15,7 @@
 
 enum {
     DEFAULT_STEPS = 400,
+    DEFAULT_LAYER_STEPS = 60,
     DEFAULT_BATCH = 16,
     DEFAULT_HELD_OUT = 32,
     DEFAULT_EVERY = 100,
@@ -175,9 +176,21 @@ static const struct gqa_option rows[] = {
      .kind = GQA_OPTION_COUNT,
      .value = "N",
      .offset = AT(n_steps),
-     .min = 1,
      .max = MAX_COUNT,
      .help = "steps to train, 400 by default"},
+    {.name = "layerwise",
+     .offset = AT(layerwise),
+     .help = "before that, train one attention after another until the stream "
+             "behind it is ORIGINAL's; with --steps 0 that alone, one layer of "
+             "each model in memory"},
+    {.name = "layer-steps",
+     .kind = GQA_OPTION_COUNT,
+     .value = "N",
+     .offset = AT(n_layer_steps),
+     .min = 1,
+     .max = MAX_COUNT,
+     .needs = "layerwise",
+     .help = "steps of an attention there, 60 by default"},
     {.name = "batch",
      .kind = GQA_OPTION_COUNT,
      .value = "N",
@@ -441,6 +454,13 @@ static enum gqa_status check_together(const struct gqa_uptrain_options *o)
     if (strcmp(o->output, "-") == 0)
         return gqa_fail(GQA_ERR_USAGE,
                         "OUTPUT is standard output: name a file or a folder");
+    if (o->n_steps == 0 && !o->layerwise)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "option --steps: 0 is for --layerwise alone");
+    if (o->n_steps == 0 && o->checkpoint)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "option --checkpoint: without --steps there is no "
+                        "state to keep");
     if (gqa_uptrain_given(o, "rate") && !(o->rate > 0))
         return gqa_fail(GQA_ERR_USAGE, "option --rate: 0 trains nothing");
     for (size_t i = 0; i < sizeof drawing / sizeof *drawing; i++)
@@ -482,6 +502,7 @@ enum gqa_status gqa_uptrain_options_parse(struct gqa_uptrain_options *out,
         .batch = DEFAULT_BATCH,
         .accumulate = 1,
         .n_steps = DEFAULT_STEPS,
+        .n_layer_steps = DEFAULT_LAYER_STEPS,
         .train = "attention",
         .loss = {.kl = 1},
         .clip = 1,
@@ -499,7 +520,7 @@ enum gqa_status gqa_uptrain_options_parse(struct gqa_uptrain_options *out,
         (st = gqa_data_list_parse(&out->data, "self")) != GQA_OK)
         return st;
     if (!gqa_uptrain_given(out, "warmup"))
-        out->warmup = gqa_schedule_warmup(out->n_steps);
+        out->warmup = out->n_steps > 0 ? gqa_schedule_warmup(out->n_steps) : 0;
     if (out->eval_every == 0)
         out->eval_every = out->n_steps > MEASURES ? out->n_steps / MEASURES : 1;
     if ((st = check_together(out)) != GQA_OK)

@@ -29,6 +29,8 @@ struct gqa_uptrain_options {
     uint64_t top_k;            /* likewise; 0: all tokens */
     uint64_t n_own;            /* 0: as many as are needed */
     uint64_t batch, accumulate, length, n_steps;
+    bool layerwise;         /* a first stage, with so many */
+    uint64_t n_layer_steps; /* steps of an attention */
     uint64_t seed;
 
     const char *train; /* trained.h */

@@ -3,42 +3,54 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "common/bounds.h"
+#include "uptrain/rates.h"
+
+/* More does well for a while where there is far to go, and ends worse. */
+#define HIGHEST 3e-3
+
 enum {
-    STEPS = 10,
-    WARMUP = 2,
-    SEQUENCES = 8, /* that are measured */
+    SHARE = 20,       /* of the run's steps one in so many, */
+    LEAST_STEPS = 20, /* or as many, where there are: a rate is tried for */
+    WARMUP_SHARE = 5, /* of these, one in so many leads up to the rate */
+    SEQUENCES = 8,    /* that are measured */
 };
 
-/* From the smallest on; the first that is tried. */
-static const double rates[] = {1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3};
-enum { N_RATES = sizeof rates / sizeof *rates, FIRST = 6 };
+/* Rates being tried. */
+struct probe {
+    struct gqa_training_run *run;
+    const void *start;
+};
 
 static enum gqa_status try_steps(struct gqa_training_run *run, double rate)
 {
+    const uint64_t all = run->schedule.n_steps;
+    const uint64_t n = gqa_min_u64(gqa_max_u64(all / SHARE, LEAST_STEPS), all);
     const struct gqa_schedule schedule = {.rate = rate,
-                                          .n_steps = STEPS,
-                                          .warmup = WARMUP,
+                                          .n_steps = n,
+                                          .warmup = n / WARMUP_SHARE,
                                           .decay = GQA_DECAY_LINEAR};
     const struct gqa_sequence **sequences =
         calloc(run->batch, sizeof *sequences);
     struct gqa_step_result result;
     enum gqa_status st = sequences ? GQA_OK : gqa_fail_nomem();
 
-    for (uint64_t i = 0; i < STEPS && st == GQA_OK; i++) {
+    for (uint64_t i = 0; i < n && st == GQA_OK; i++) {
         st = gqa_data_step(run->data, i, sequences);
         if (st == GQA_OK)
             st = gqa_trainer_step(run->trainer, &result, sequences, i + 1,
                                   gqa_schedule_rate(&schedule, i));
-        gqa_progress_update(run->bar, i + 1, STEPS);
+        gqa_progress_update(run->bar, i + 1, n);
     }
     free(sequences);
     return st;
 }
 
 /* *kl: infinite where the rate makes a loss that is not finite. */
-static enum gqa_status try_rate(struct gqa_training_run *run, const void *start,
-                                double rate, double *kl)
+static enum gqa_status attempt(void *ctx, double rate, double *kl)
 {
+    const struct probe *p = ctx;
+    struct gqa_training_run *run = p->run;
     struct gqa_fidelity_result measured = {.kl_mean = INFINITY};
     enum gqa_status st = try_steps(run, rate);
 
@@ -48,7 +60,7 @@ static enum gqa_status try_rate(struct gqa_training_run *run, const void *start,
     *kl =
         st == GQA_OK && measured.n_positions > 0 ? measured.kl_mean : INFINITY;
     if (st == GQA_OK || st == GQA_ERR_FORMAT)
-        st = gqa_trainer_set(run->trainer, start);
+        st = gqa_trainer_set(run->trainer, p->start);
     if (st == GQA_OK)
         st = gqa_optimiser_reset(gqa_trainer_optimiser(run->trainer));
     if (st == GQA_OK)
@@ -58,25 +70,14 @@ static enum gqa_status try_rate(struct gqa_training_run *run, const void *start,
 
 enum gqa_status gqa_probe_rates(struct gqa_training_run *run, const void *start)
 {
-    struct gqa_history *h = &run->history;
-    double kl[N_RATES];
-    size_t best = FIRST;
-    enum gqa_status st;
+    struct probe p = {run, start};
+    struct gqa_rate_search search = {
+        .ctx = &p, .attempt = attempt, .highest = HIGHEST};
+    struct gqa_fidelity_result before;
+    enum gqa_status st = gqa_trainer_measure(
+        run->trainer, &before, gqa_data_held_out(run->data), SEQUENCES);
 
+    search.start = before.kl_mean;
     gqa_progress_phase(run->bar, "trying rates", GQA_PROGRESS_TOKENS);
-    st = try_rate(run, start, rates[FIRST], &kl[FIRST]);
-    for (size_t i = FIRST + 1; i < N_RATES && st == GQA_OK; i++) {
-        st = try_rate(run, start, rates[i], &kl[i]);
-        if (st == GQA_OK && kl[i] < kl[best])
-            best = i;
-    }
-    /* Lower ones as long as they do better. */
-    for (size_t i = best; i-- > 0 && best <= FIRST && st == GQA_OK;) {
-        st = try_rate(run, start, rates[i], &kl[i]);
-        if (st != GQA_OK || kl[i] >= kl[best])
-            break;
-        best = i;
-    }
-    h->rate = rates[best];
-    return st;
+    return st == GQA_OK ? gqa_rates_search(&run->history.rate, &search) : st;
 }

@@ -6,9 +6,10 @@
 #include "uptrain/run.h"
 
 /*
- * Try some rates for a few steps each, from the state that there is, which is
- * restored, and take the best by the KL on held-out sequences. start: the
- * weights, host memory. run->history gets what was tried, and the rate.
+ * Try some rates for a twentieth of the run each, from the state that there is,
+ * which is restored, and take one by the KL on held-out sequences (rates.h).
+ * start: the weights, host memory. run->history gets what was tried, and the
+ * rate.
  */
 GQA_MUST_USE
 enum gqa_status gqa_probe_rates(struct gqa_training_run *run,

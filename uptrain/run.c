@@ -129,6 +129,35 @@ static enum gqa_status after_step(struct going *g)
     return st;
 }
 
+/* The weights that are the best become those of the trainer. */
+static enum gqa_status match_layers(struct going *g)
+{
+    struct gqa_training_run *run = g->run;
+    struct gqa_layerwise stage = *run->layerwise;
+    struct gqa_tokens tokens = {NULL, 0};
+    void *values = malloc(gqa_trainer_bytes(run->trainer) + 1);
+    enum gqa_status st =
+        values ? gqa_data_take(run->data, &tokens,
+                               gqa_layerwise_data_steps(stage.n_steps))
+               : gqa_fail_nomem();
+
+    stage.tokens = &tokens;
+    stage.held_out = gqa_data_held_out(run->data);
+    if (st == GQA_OK)
+        st = gqa_trainer_get(run->trainer, values);
+    if (st == GQA_OK)
+        st = gqa_layerwise_run(&stage, &run->history, values);
+    if (st == GQA_OK)
+        st = gqa_trainer_set(run->trainer, values);
+    if (st == GQA_OK)
+        st = measure(g);
+    if (st == GQA_OK && run->history.best == 0)
+        st = gqa_trainer_set(run->trainer, run->best);
+    gqa_tokens_clear(&tokens);
+    free(values);
+    return st;
+}
+
 static enum gqa_status start(struct going *g)
 {
     struct gqa_training_run *run = g->run;
@@ -148,6 +177,8 @@ static enum gqa_status start(struct going *g)
     }
     if (st == GQA_OK)
         st = measure(g);
+    if (st == GQA_OK && run->layerwise)
+        st = match_layers(g);
     if (st == GQA_OK && run->schedule.rate > 0)
         h->rate = run->schedule.rate;
     else if (st == GQA_OK)
@@ -163,6 +194,9 @@ static enum gqa_status go(struct going *g)
     if (st != GQA_OK)
         return st;
     run->schedule.rate = run->history.rate;
+    /* What was matched is not to be matched again. */
+    if (run->layerwise && !run->resumed && (st = save(g)) != GQA_OK)
+        return st;
     gqa_progress_phase(run->bar, "training", GQA_PROGRESS_TOKENS);
     g->steps_s = gqa_clock_s();
     g->first_step = run->history.n_steps;

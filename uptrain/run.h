@@ -4,6 +4,7 @@
 
 #include "uptrain/data.h"
 #include "uptrain/history.h"
+#include "uptrain/layerwise.h"
 #include "uptrain/run_log.h"
 #include "uptrain/saved.h"
 #include "uptrain/schedule.h"
@@ -21,6 +22,8 @@ struct gqa_training_run {
     struct gqa_trainer *trainer;
     struct gqa_data *data;
     const struct gqa_saved *saved; /* NULL: states are not kept, here */
+    /* The first stage, its tokens left open; NULL: there is none. */
+    const struct gqa_layerwise *layerwise;
     struct gqa_run_log *log;
     struct gqa_progress *bar;
     uint64_t batch; /* sequences of a step */

@@ -103,6 +103,14 @@ enum gqa_status gqa_run_log_probe(struct gqa_run_log *log, double rate,
                     : GQA_OK;
 }
 
+enum gqa_status gqa_run_log_match(struct gqa_run_log *log,
+                                  const struct gqa_layer_match *match)
+{
+    return log->out ? put(log, json_pack("{s:o}", "matched",
+                                         gqa_layer_match_describe(match)))
+                    : GQA_OK;
+}
+
 enum gqa_status gqa_run_log_resume(struct gqa_run_log *log, uint64_t step)
 {
     return log->out ? put(log, json_pack("{s:o}", "resumed", integer(step)))

@@ -26,6 +26,9 @@ enum gqa_status gqa_run_log_measure(struct gqa_run_log *log,
 GQA_MUST_USE
 enum gqa_status gqa_run_log_probe(struct gqa_run_log *log, double rate,
                                   double kl);
+GQA_MUST_USE
+enum gqa_status gqa_run_log_match(struct gqa_run_log *log,
+                                  const struct gqa_layer_match *match);
 /* The run goes on behind this step. */
 GQA_MUST_USE
 enum gqa_status gqa_run_log_resume(struct gqa_run_log *log, uint64_t step);

@@ -24,6 +24,9 @@ static void print_plan(FILE *out, const struct gqa_uptraining *u)
                 o->groups, gqa_uptrain_methods[o->method].name);
     fprintf(out, "%-11s %" PRIu64 " of %" PRIu64 " values, in %zu tensors\n",
             "trained", e->n_trained, e->n_elements, e->n_params);
+    if (o->layerwise)
+        fprintf(out, "%-11s one after another, %" PRIu64 " steps each\n",
+                "attentions", o->n_layer_steps);
     fprintf(out,
             "%-11s %" PRIu64 " of at most %" PRIu64 " tokens, %" PRIu64
             " of them a sequence\n",
@@ -48,6 +51,18 @@ static void print_perplexity(FILE *out, const struct gqa_evaluation *start,
                 start->perplexity[1], best->perplexity[1], best->perplexity[0]);
 }
 
+static void print_matches(FILE *out, const struct gqa_history *h)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < h->n_matches; i++)
+        n += h->matches[i].gained;
+    if (h->n_matches > 0)
+        fprintf(out,
+                "%-11s %zu of %zu nearer to the original's, then KL %.4g\n",
+                "attentions", n, h->n_matches, h->evaluations[1].kl);
+}
+
 static void print_result(FILE *out, const struct gqa_uptraining *u)
 {
     const struct gqa_history *h = &u->run.history;
@@ -60,13 +75,18 @@ static void print_result(FILE *out, const struct gqa_uptraining *u)
     fprintf(out, "%-11s %.1f %% -> %.1f %%\n", "same top 1", 100 * start->top1,
             100 * best->top1);
     print_perplexity(out, start, best);
-    fprintf(out,
-            "%-11s %" PRIu64 " made, the best after %" PRIu64 "; %" PRIu64
-            " tokens, rate %.3g%s\n",
-            "steps", h->n_steps, best->step, h->n_tokens, h->rate,
-            h->n_probes > 0 ? " (found)" : "");
-    fprintf(out, "%-11s %.1f s, %.0f tokens/s\n", "time", h->seconds,
-            h->seconds > 0 ? (double)h->n_tokens / h->seconds : 0);
+    print_matches(out, h);
+    if (h->room > 0)
+        fprintf(out,
+                "%-11s %" PRIu64 " made, the best after %" PRIu64 "; %" PRIu64
+                " tokens, rate %.3g%s\n",
+                "steps", h->n_steps, best->step, h->n_tokens, h->rate,
+                h->n_probes > 0 ? " (found)" : "");
+    if (h->room > 0)
+        fprintf(out, "%-11s %.1f s, %.0f tokens/s\n", "time", h->seconds,
+                h->seconds > 0 ? (double)h->n_tokens / h->seconds : 0);
+    else
+        fprintf(out, "%-11s %.1f s\n", "time", h->seconds);
     if (u->written)
         fprintf(out, "%-11s %s, %s\n", "output", u->options->output,
                 gqa_units_bytes(bytes, u->output.file_bytes));
@@ -75,7 +95,7 @@ static void print_result(FILE *out, const struct gqa_uptraining *u)
 void gqa_uptrain_summary_print(FILE *out, const struct gqa_uptraining *u)
 {
     print_plan(out, u);
-    if (!u->trainer) {
+    if (u->options->dry_run) {
         fprintf(out, "dry run: nothing was trained\n");
         return;
     }
@@ -111,7 +131,7 @@ enum gqa_status gqa_uptrain_summary_json(char **out,
         "fast_run_bytes", integer(e->fast));
     enum gqa_status st;
 
-    if (u->trainer) {
+    if (!o->dry_run) {
         json_t *history = gqa_history_describe(&u->run.history);
 
         json_object_set_new(history, "seconds",

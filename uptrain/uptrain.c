@@ -16,6 +16,7 @@
 #include "common/whole_file.h"
 #include "formats/recorded.h"
 #include "formats/write/apart.h"
+#include "uptrain/by_layer.h"
 #include "uptrain/card.h"
 #include "uptrain/convert_first.h"
 #include "uptrain/describe.h"
@@ -138,6 +139,44 @@ static enum gqa_status open_made(struct gqa_uptraining *u)
     return st;
 }
 
+/* The first stage has something to do; without another nothing else is. */
+static enum gqa_status check_layers(struct gqa_uptraining *u)
+{
+    const size_t n_params = u->pair.student.model->n_params;
+    bool *matched = calloc(n_params + 1, sizeof *matched);
+    size_t n;
+
+    if (!matched)
+        return gqa_fail_nomem();
+    n = gqa_layerwise_mark(matched, u->pair.student.network, u->trained);
+    if (u->options->n_steps == 0)
+        memcpy(u->trained, matched, n_params * sizeof *matched);
+    free(matched);
+    return n > 0 ? GQA_OK
+                 : gqa_fail(GQA_ERR_USAGE,
+                            "option --layerwise: --train names no query, key, "
+                            "value or output of an attention");
+}
+
+static struct gqa_layerwise first_stage(struct gqa_uptraining *u)
+{
+    const struct gqa_uptrain_options *o = u->options;
+
+    return (struct gqa_layerwise){
+        .device = &u->device,
+        .pair = &u->pair,
+        .trained = u->trained,
+        .log = u->run.log,
+        .bar = u->run.bar,
+        .batch = o->batch,
+        .accumulate = o->accumulate,
+        .length = u->settings.length,
+        .n_steps = o->n_layer_steps,
+        .optimiser = {.kind = (enum gqa_optimiser_kind)o->optimiser,
+                      .decay = o->weight_decay},
+        .decay = (enum gqa_decay)o->decay};
+}
+
 /* What it takes, and whether that is there. */
 static enum gqa_status plan(struct gqa_uptraining *u)
 {
@@ -148,8 +187,10 @@ static enum gqa_status plan(struct gqa_uptraining *u)
     if (st != GQA_OK)
         return st;
     u->settings = gqa_settings_choose(o, &u->pair, u->device.backend);
-    st = gqa_estimate_make(&u->estimate, o, &u->settings, &u->pair, u->trained,
-                           &u->device);
+    u->layerwise = first_stage(u);
+    st = o->n_steps > 0 ? gqa_estimate_make(&u->estimate, o, &u->settings,
+                                            &u->pair, u->trained, &u->device)
+                        : gqa_estimate_layers(&u->estimate, &u->layerwise);
     return st == GQA_OK ? gqa_estimate_check(&u->estimate, &u->device) : st;
 }
 
@@ -169,6 +210,8 @@ static enum gqa_status prepare(struct gqa_uptraining *u)
     if (!u->trained)
         return gqa_fail_nomem();
     st = gqa_trained_mark(u->trained, o->train, &facts);
+    if (st == GQA_OK && o->layerwise)
+        st = check_layers(u);
     if (st == GQA_OK && gqa_ranks_is_first(u->ranks))
         st = try_output(u);
     if (st == GQA_OK && o->html_path)
@@ -204,8 +247,7 @@ static enum gqa_status write_weights(struct gqa_uptraining *u,
     size_t n = 0;
     enum gqa_status st = gqa_trained_weights_create(
         &weights, &u->pair.student, u->trained, u->run.best,
-        gqa_trainer_wide(u->trainer) == sizeof(double) ? GQA_F64 : GQA_F32,
-        out->n_threads);
+        u->device.info.real == GQA_F64 ? GQA_F64 : GQA_F32, out->n_threads);
 
     if (st != GQA_OK)
         return st;
@@ -266,18 +308,28 @@ static enum gqa_status create_trainer(struct gqa_uptraining *u)
                               &options);
 }
 
-static enum gqa_status create_data(struct gqa_uptraining *u)
+static struct gqa_data_options data_options(const struct gqa_uptraining *u)
 {
     const struct gqa_uptrain_options *o = u->options;
-    const struct gqa_data_options options = {.ranks = u->ranks,
-                                             .list = &o->data,
-                                             .batch = o->batch * o->accumulate,
-                                             .length = u->settings.length,
-                                             .n_held_out = o->n_held_out,
-                                             .n_own = u->settings.n_own,
-                                             .temperature = o->temperature,
-                                             .top_k = o->top_k,
-                                             .seed = o->seed};
+    const uint64_t n_layer_steps =
+        o->layerwise ? gqa_layerwise_data_steps(o->n_layer_steps) : 0;
+
+    return (struct gqa_data_options){.ranks = u->ranks,
+                                     .list = &o->data,
+                                     .batch = o->batch * o->accumulate,
+                                     .length = u->settings.length,
+                                     .n_held_out = o->n_held_out,
+                                     .n_steps =
+                                         gqa_max_u64(o->n_steps, n_layer_steps),
+                                     .n_own = u->settings.n_own,
+                                     .temperature = o->temperature,
+                                     .top_k = o->top_k,
+                                     .seed = o->seed};
+}
+
+static enum gqa_status create_data(struct gqa_uptraining *u)
+{
+    const struct gqa_data_options options = data_options(u);
 
     return gqa_data_create(&u->data, &options, gqa_trainer_teacher(u->trainer),
                            u->pair.teacher.network, u->run.bar);
@@ -301,6 +353,8 @@ static enum gqa_status create_run(struct gqa_uptraining *u)
                                           .n_steps = o->n_steps,
                                           .warmup = o->warmup,
                                           .decay = (enum gqa_decay)o->decay};
+    u->layerwise = first_stage(u);
+    run->layerwise = o->layerwise ? &u->layerwise : NULL;
     if (st == GQA_OK &&
         !(run->best = malloc(gqa_trainer_bytes(u->trainer) + 1)))
         st = gqa_fail_nomem();
@@ -333,6 +387,25 @@ static enum gqa_status write_page(const struct gqa_uptraining *u)
                             &u->run.history));
 }
 
+/* The first stage alone, which holds neither model as a whole. */
+static enum gqa_status train_by_layer(struct gqa_uptraining *u)
+{
+    const struct gqa_data_options data = data_options(u);
+    const struct gqa_by_layer run = {&u->layerwise, &data};
+    const double start = gqa_clock_s();
+    enum gqa_status st = gqa_history_create(&u->run.history, 0);
+
+    u->layerwise = first_stage(u);
+    if (st == GQA_OK &&
+        !(u->run.best = malloc(gqa_by_layer_bytes(&u->layerwise) + 1)))
+        st = gqa_fail_nomem();
+    if (st == GQA_OK)
+        st = gqa_by_layer_run(&run, &u->data, &u->run.history, u->run.best);
+    u->run.history.seconds = gqa_clock_s() - start;
+    u->gained = u->run.history.best > 0;
+    return st;
+}
+
 /* All ranks do the same, on devices that can be joined. */
 static enum gqa_status join(struct gqa_uptraining *u)
 {
@@ -350,6 +423,13 @@ static enum gqa_status train(struct gqa_uptraining *u)
 {
     enum gqa_status st;
 
+    if (u->options->n_steps == 0 && gqa_ranks_n(u->ranks) > 1)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "option --steps: 0 leaves the first stage, which one "
+                        "device makes: it cannot be shared by %u processes",
+                        gqa_ranks_n(u->ranks));
+    if (u->options->n_steps == 0)
+        return train_by_layer(u);
     if ((st = join(u)) != GQA_OK || (st = create_trainer(u)) != GQA_OK ||
         (st = create_data(u)) != GQA_OK || (st = create_run(u)) != GQA_OK)
         return st;

@@ -16,8 +16,9 @@ struct gqa_uptraining {
     struct gqa_pair pair;
     bool *trained; /* [n_params of the student] */
     struct gqa_estimate estimate;
-    struct gqa_trainer *trainer; /* NULL after a dry run */
+    struct gqa_trainer *trainer; /* NULL: nothing was trained as a whole */
     struct gqa_data *data;
+    struct gqa_layerwise layerwise; /* the first stage, where there is one */
     struct gqa_training_run run;
     json_t *what;
     struct gqa_saved saved;

@@ -181,3 +181,23 @@ enum gqa_status gqa_trained_weights_produce(void *ctx, unsigned worker,
     round_values(w, tensor, offset / width, n / width, buf);
     return GQA_OK;
 }
+
+static enum gqa_status read_rows(void *ctx, size_t param, uint64_t row,
+                                 uint64_t n_rows, void *buf)
+{
+    const struct gqa_trained_weights *w = ctx;
+    const uint64_t cols = w->student->model->params[param].cols;
+    const struct gqa_weight_source others =
+        gqa_checkpoint_weight_source(&w->student->weights);
+
+    if (!w->values[param])
+        return others.read(others.ctx, param, row, n_rows, buf);
+    round_values(w, param, row * cols, n_rows * cols, buf);
+    return GQA_OK;
+}
+
+struct gqa_weight_source gqa_trained_weights_source(
+    struct gqa_trained_weights *w)
+{
+    return (struct gqa_weight_source){read_rows, w};
+}

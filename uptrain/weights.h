@@ -32,4 +32,8 @@ enum gqa_status gqa_trained_weights_produce(void *ctx, unsigned worker,
                                             size_t tensor, uint64_t offset,
                                             size_t n, void *buf);
 
+/* The same for a runtime, read by any thread. Lent the weights. */
+struct gqa_weight_source gqa_trained_weights_source(
+    struct gqa_trained_weights *weights);
+
 #endif

@@ -467,3 +467,22 @@ enum gqa_status gqa_tape_block_back(const struct gqa_tape *t,
     return stack->network->blocks[i].parallel ? parallel_back(t, stack, i)
                                               : sequential_back(t, stack, i);
 }
+
+enum gqa_status gqa_tape_attention_back(const struct gqa_tape *t,
+                                        const struct gqa_tape_stack *stack,
+                                        size_t i, bool cross)
+{
+    const struct gqa_block *b = &stack->network->blocks[i];
+    const struct gqa_attention_block *a = cross ? &b->cross : &b->self;
+    const struct gqa_tape_attention *room =
+        cross ? &stack->rooms[i].cross : &stack->rooms[i].self;
+    const void *in =
+        input_of(&a->norm, cross ? stack->rooms[i].self.after : stack->x[i],
+                 room->normed);
+    const enum gqa_status st = after_back(t, stack, room->sum, &a->after_norm);
+
+    if (st != GQA_OK)
+        return st;
+    return cross ? cross_back(t, stack, i, NULL, in, t->d_x)
+                 : self_back(t, stack, i, NULL, in, t->d_x, false);
+}

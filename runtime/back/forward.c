@@ -229,10 +229,44 @@ enum gqa_status gqa_tape_run_keys(const struct gqa_tape *t, size_t i)
     const struct gqa_tape_stack *encoder = &t->stacks[0];
     const struct run run = {t, encoder, t->runtime, encoder->n_rows,
                             t->trained != NULL};
+    enum gqa_status st = gqa_tape_set_batch(t, encoder);
 
-    return make_keys(&run, &t->stacks[1].rooms[i].cross,
-                     &t->stacks[1].network->blocks[i].cross, encoder->normed,
-                     encoder->n_rows, t->sizes.encoder_length, NULL);
+    if (st == GQA_OK)
+        st = make_keys(&run, &t->stacks[1].rooms[i].cross,
+                       &t->stacks[1].network->blocks[i].cross, encoder->normed,
+                       encoder->n_rows, t->sizes.encoder_length, NULL);
+    return st == GQA_OK ? gqa_tape_set_batch(t, &t->stacks[1]) : st;
+}
+
+/* The stream behind a sublayer: the room's, or that behind the block. */
+static void *behind(const struct gqa_tape_stack *stack, size_t i,
+                    const struct gqa_tape_attention *room)
+{
+    return room->after ? room->after : stack->x[i + 1];
+}
+
+enum gqa_status gqa_tape_run_attention(const struct gqa_tape *t,
+                                       const struct gqa_tape_stack *stack,
+                                       size_t i, bool cross, void **out)
+{
+    const struct gqa_block *b = &stack->network->blocks[i];
+    const struct gqa_tape_room *room = &stack->rooms[i];
+    const struct run run = {t, stack, t->runtime, stack->n_rows,
+                            t->trained != NULL};
+    void *x = behind(stack, i, &room->self);
+    const void *in;
+    enum gqa_status st = norm_input(&run, &in, stack->x[i], room->self.normed,
+                                    t->scratch.normed, &b->self.norm);
+
+    if (st == GQA_OK)
+        st = self_attention(&run, &room->self, &b->self, i, in);
+    if (st == GQA_OK)
+        st = add_attended(&run, &room->self, &b->self, stack->x[i], x);
+    *out = x;
+    if (st != GQA_OK || !cross)
+        return st;
+    *out = behind(stack, i, &room->cross);
+    return cross_attention(&run, &room->cross, &b->cross, x, *out);
 }
 
 /* --- Feed-forward --------------------------------------------------------- */
@@ -297,12 +331,12 @@ enum gqa_status gqa_tape_run_block(const struct gqa_tape *t,
     /* A second time the stream behind is no longer looked at. */
     if (st == GQA_OK &&
         !(again && b->parallel && b->self.output_norm.kind == GQA_NORM_NONE)) {
-        after = room->self.after ? room->self.after : stack->x[i + 1];
+        after = behind(stack, i, &room->self);
         st = add_attended(&run, &room->self, &b->self, x, after);
         x = after;
     }
     if (st == GQA_OK && b->has_cross) {
-        after = room->cross.after ? room->cross.after : stack->x[i + 1];
+        after = behind(stack, i, &room->cross);
         st = cross_attention(&run, &room->cross, &b->cross, x, after);
         x = after;
     }

@@ -24,13 +24,8 @@ static enum gqa_status run_block(const struct gqa_tape *t,
 
     if (gqa_interrupt_pending())
         return gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
-    if (s->network->blocks[i].has_cross) {
-        st = gqa_tape_set_batch(t, &t->stacks[0]);
-        if (st == GQA_OK)
-            st = gqa_tape_run_keys(t, i);
-        if (st == GQA_OK)
-            st = gqa_tape_set_batch(t, s);
-    }
+    if (s->network->blocks[i].has_cross)
+        st = gqa_tape_run_keys(t, i);
     return st == GQA_OK ? gqa_tape_run_block(t, s, i, again) : st;
 }
 

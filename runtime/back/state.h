@@ -96,9 +96,16 @@ enum gqa_status gqa_tape_run_block(const struct gqa_tape *tape,
                                    bool again);
 
 /* Keys and values of the cross-attention of the decoder's block i, from the
- * encoder's normed output; the encoder's batch is set. */
+ * encoder's normed output. The decoder's batch is set behind it. */
 GQA_MUST_USE
 enum gqa_status gqa_tape_run_keys(const struct gqa_tape *tape, size_t i);
+
+/* Block i's self-attention alone, or it and the cross-attention, from x[i] on;
+ * *out: the stream behind it. As gqa_tape_run_block() else. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_run_attention(const struct gqa_tape *tape,
+                                       const struct gqa_tape_stack *stack,
+                                       size_t i, bool cross, void **out);
 
 /* d_x, of x[i + 1], becomes that of x[i]; gradients of the block's parameters
  * are added. Its room holds what it left; the stack's batch is set, also
@@ -107,6 +114,14 @@ GQA_MUST_USE
 enum gqa_status gqa_tape_block_back(const struct gqa_tape *tape,
                                     const struct gqa_tape_stack *stack,
                                     size_t i);
+
+/* Of one attention that has run: gradients of its projections are added, from
+ * d_x, of the stream behind it, which is no longer that then. Nothing before it
+ * is asked. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_attention_back(const struct gqa_tape *tape,
+                                        const struct gqa_tape_stack *stack,
+                                        size_t i, bool cross);
 
 /* dx (+)= what a norm of the network is to blame for; one of kind NONE has
  * dx = dy, or dx += dy. dx may be dy. */

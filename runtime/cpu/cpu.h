@@ -189,5 +189,11 @@ enum gqa_status gqa_cpu_scores(struct gqa_device *device,
 enum gqa_status gqa_cpu_attend_numbers(struct gqa_device *device,
                                        const struct gqa_attention_op *op,
                                        const void *values, void *out);
+enum gqa_status gqa_cpu_draw(struct gqa_device *device, int32_t *out,
+                             const void *logits, const uint64_t *keys,
+                             uint64_t first, uint64_t n_rows,
+                             const struct gqa_draw_op *op);
+enum gqa_status gqa_cpu_follow(struct gqa_device *device, const int32_t *tokens,
+                               int32_t end);
 
 #endif

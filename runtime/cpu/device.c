@@ -351,6 +351,8 @@ const struct gqa_backend *gqa_cpu_backend(void)
         .weigh_rows = gqa_cpu_weigh_rows,
         .scores = gqa_cpu_scores,
         .attend_numbers = gqa_cpu_attend_numbers,
+        .draw = gqa_cpu_draw,
+        .follow = gqa_cpu_follow,
     };
 
     return &backend;

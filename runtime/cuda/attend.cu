@@ -13,23 +13,45 @@
  * decode kernel's tile. */
 enum { DECODE_ROWS = 64 };
 
-static enum gqa_status send_key_counts(struct gqa_device *device,
-                                       struct gqa_attend_fast *args,
-                                       const uint64_t *key_counts)
+enum gqa_status gqa_cuda_key_counts(struct gqa_device *device,
+                                    const int64_t **out,
+                                    const uint64_t *key_counts)
 {
     const uint64_t n = device->n_sequences;
-    const uint64_t n_bytes = n * sizeof(int64_t);
+    const uint64_t n_bytes = n * sizeof *key_counts;
+    uint64_t *room;
     enum gqa_status st;
 
-    st = gqa_cuda_reserve(device, &device->key_counts, n_bytes);
-    if (st != GQA_OK)
-        return st;
+    if (device->n_counts != n ||
+        memcmp(device->counts, key_counts, (size_t)n_bytes) != 0) {
+        device->n_counts = 0;
+        room = (uint64_t *)realloc(device->counts, (size_t)n_bytes);
+        if (!room)
+            return gqa_cuda_host->fail(GQA_ERR_NOMEM, "out of memory");
+        device->counts = room;
+        st = gqa_cuda_reserve(device, &device->key_counts, n_bytes);
+        if (st == GQA_OK)
+            st = gqa_cuda_send(device, device->key_counts.data, key_counts,
+                               n_bytes);
+        if (st != GQA_OK)
+            return st;
+        memcpy(room, key_counts, (size_t)n_bytes);
+        device->n_counts = n;
+    }
+    *out = (const int64_t *)device->key_counts.data;
+    return GQA_OK;
+}
+
+/* The batch's are other than those of an encoder's output. */
+static enum gqa_status set_key_counts(struct gqa_device *device,
+                                      struct gqa_attend_fast *args,
+                                      const uint64_t *key_counts)
+{
     args->max_keys = 0;
-    for (uint64_t s = 0; s < n; s++)
+    for (uint64_t s = 0; s < device->n_sequences; s++)
         if ((int64_t)key_counts[s] > args->max_keys)
             args->max_keys = (int64_t)key_counts[s];
-    args->n_keys = (const int64_t *)device->key_counts.data;
-    return gqa_cuda_send(device, device->key_counts.data, key_counts, n_bytes);
+    return gqa_cuda_key_counts(device, &args->n_keys, key_counts);
 }
 
 static enum gqa_status decode(struct gqa_device *device,
@@ -81,7 +103,7 @@ enum gqa_status gqa_cuda_attend_args(struct gqa_device *device,
     args.overlaps = device->overlaps;
     args.warpgroups = device->warpgroups;
     if (op->key_counts)
-        st = send_key_counts(device, &args, op->key_counts);
+        st = set_key_counts(device, &args, op->key_counts);
     *out = args;
     return st;
 }
@@ -101,7 +123,7 @@ enum gqa_status gqa_cuda_attend_lse(struct gqa_device *device,
     args.lse = (float *)lse;
     few = !lse && args.n_heads / args.n_kv_heads * args.n_new <= DECODE_ROWS;
     if (device->real == GQA_F32 || op->soft_cap > 0 ||
-        !gqa_attend_fast_takes(&args) || (few && args.head_dim == 32))
+        !gqa_attend_fast_takes(&args))
         return gqa_cuda_check(device,
                               gqa_attend_simple(&args, (float)op->soft_cap,
                                                 device->real, device->stream));

@@ -35,6 +35,9 @@ struct decode_layout {
 static constexpr __host__ __device__ struct decode_layout layout_of(int d,
                                                                     int wm)
 {
+    /* Short rows are a small tile: many blocks rather than many warps. */
+    if (d == 32)
+        return {1, 64, 3, wm == 4 ? 4 : 8};
     if (d == 64 && wm == 4)
         return {1, 128, 2, 2};
     if (d == 64)
@@ -417,6 +420,9 @@ static cudaError_t launch_rows(const struct gqa_attend_fast *args,
 cudaError_t gqa_attend_decode(const struct gqa_attend_fast *args,
                               cudaStream_t stream)
 {
+    if (args->head_dim == 32)
+        return args->bf16 ? launch_rows<__nv_bfloat16, 32>(args, stream)
+                          : launch_rows<__half, 32>(args, stream);
     if (args->head_dim == 64)
         return args->bf16 ? launch_rows<__nv_bfloat16, 64>(args, stream)
                           : launch_rows<__half, 64>(args, stream);

@@ -33,9 +33,8 @@ struct gqa_attend_fast {
     bool warpgroups;  /* it is 9.0, and code for it (sm_90a) is here */
 };
 
-/* Whether the kernels below take this shape: head_dim 64 or 128, or 32 where
- * there are many new tokens, rows that 16-byte (K, V) and 4-byte (Q) accesses
- * can reach, a positive scale. */
+/* Whether the kernels below take this shape: head_dim 32, 64 or 128, rows that
+ * 16-byte (K, V) and 4-byte (Q) accesses can reach, a positive scale. */
 bool gqa_attend_fast_takes(const struct gqa_attend_fast *args);
 
 /* For few new tokens: n_new * n_heads / n_kv_heads query rows share each

@@ -12,10 +12,11 @@
 #include "runtime/cuda/attend_fast.cuh"
 #include "runtime/cuda/attend_tile.cuh"
 
-enum { THREADS = 128, TILE_64 = 128 };
+/* Keys of a tile, where a head is of 32 or of 64. */
+enum { THREADS = 128, TILE_32 = 64, TILE_64 = 128 };
 
 template <typename T, int D, int MT, int TILE, bool BIAS>
-static __global__ void __launch_bounds__(THREADS, 2)
+static __global__ void __launch_bounds__(THREADS, D == 32 ? 3 : 2)
     prefill_kernel(struct gqa_attend_fast args)
 {
     constexpr int ROWS = 64 * MT;
@@ -229,8 +230,8 @@ cudaError_t gqa_attend_prefill(const struct gqa_attend_fast *args,
                                cudaStream_t stream)
 {
     if (args->head_dim == 32)
-        return args->bf16 ? launch<__nv_bfloat16, 32, 2, TILE_64>(args, stream)
-                          : launch<__half, 32, 2, TILE_64>(args, stream);
+        return args->bf16 ? launch<__nv_bfloat16, 32, 2, TILE_32>(args, stream)
+                          : launch<__half, 32, 2, TILE_32>(args, stream);
     if (args->warpgroups && !args->bias)
         return gqa_attend_prefill_sm90(args, stream);
     if (args->head_dim == 64)

@@ -162,24 +162,37 @@ static __device__ __forceinline__ bool is_masked(const struct sight &s,
     return key < begin || key + n > end;
 }
 
-/* p of a score and, in place of dp, ds. */
-template <bool BIAS>
+/* p of a score and, in place of dp, ds. lse: as a logarithm to 2. */
+template <bool BIAS, bool MASKED>
 static __device__ __forceinline__ void weigh(float *score, float *dp,
                                              const struct sight &s, int query,
-                                             int key, float lse, float dot,
-                                             bool masked)
+                                             int key, float lse, float dot)
 {
     const int behind = s.start + query - key; /* the query's position */
-    float x = *score * s.scale_log2;
+    float x = *score * s.scale_log2 - lse;
     bool seen = true;
 
-    if (BIAS || masked)
+    if (BIAS || MASKED)
         seen = key < s.n_keys && (!s.causal || behind >= 0) &&
                (!s.window || behind < s.window) && query < s.n_tokens;
     if (BIAS && seen)
         x += s.bias[-behind] * GQA_LOG2E;
-    *score = seen ? power_of_two(x - lse * GQA_LOG2E) : 0;
+    *score = seen ? power_of_two(x) : 0;
     *dp = *score * (*dp - dot);
+}
+
+template <bool MASKED> struct mask {
+    static constexpr bool value = MASKED;
+};
+
+/* Call f with mask<masked>: what is not masked is not asked, score by score. */
+template <typename F>
+static __device__ __forceinline__ void with_mask(bool masked, F f)
+{
+    if (masked)
+        f(mask<true>());
+    else
+        f(mask<false>());
 }
 
 /* --- Keys -------------------------------------------------------------------
@@ -215,7 +228,7 @@ static __device__ __forceinline__ void queries_load(
 }
 
 template <typename T, int D, int MT, int WARPS, bool BIAS>
-static __global__ void __launch_bounds__(WARPS * 32, 1)
+static __global__ void __launch_bounds__(WARPS * 32, D == 32 ? 3 : 1)
     keys_kernel(struct gqa_attend_back args)
 {
     constexpr int THREADS = WARPS * 32, KEYS = WARPS * MT * 16;
@@ -296,7 +309,7 @@ static __global__ void __launch_bounds__(WARPS * 32, 1)
         if (BIAS)
             s.bias = bias_of(a, head);
 
-#pragma unroll 1
+#pragma unroll(D == 32 ? 2 : 1)
         for (int j = 0; j < TILE / 16; j++) {
             const int row = row0 + j * 16;
             float p[MT][2][4], ds[MT][2][4];
@@ -307,21 +320,25 @@ static __global__ void __launch_bounds__(WARPS * 32, 1)
             products_across<D, MT, T>(p, k, q_tile + columns_at + j * 32 * D);
             products_across<D, MT, T>(ds, v,
                                       d_out_tile + columns_at + j * 32 * D);
+            with_mask(masked, [&](auto is) {
 #pragma unroll
-            for (int u = 0; u < 2; u++) {
-                const int column = j * 16 + u * 8 + (lane & 3) * 2;
-                const float2 l = *(const float2 *)(lse + column);
-                const float2 dot = *(const float2 *)(lse + TILE + column);
+                for (int u = 0; u < 2; u++) {
+                    const int column = j * 16 + u * 8 + (lane & 3) * 2;
+                    const float2 l = *(const float2 *)(lse + column);
+                    const float2 dot = *(const float2 *)(lse + TILE + column);
+                    const float l2[2] = {l.x * GQA_LOG2E, l.y * GQA_LOG2E};
 
 #pragma unroll
-                for (int m = 0; m < MT; m++)
+                    for (int m = 0; m < MT; m++)
 #pragma unroll
-                    for (int x = 0; x < 4; x++)
-                        weigh<BIAS>(
-                            &p[m][u][x], &ds[m][u][x], s, row0 + column + x % 2,
-                            warp_key + m * 16 + x / 2 * 8 + lane / 4,
-                            x % 2 ? l.y : l.x, x % 2 ? dot.y : dot.x, masked);
-            }
+                        for (int x = 0; x < 4; x++)
+                            weigh<BIAS, decltype(is)::value>(
+                                &p[m][u][x], &ds[m][u][x], s,
+                                row0 + column + x % 2,
+                                warp_key + m * 16 + x / 2 * 8 + lane / 4,
+                                l2[x % 2], x % 2 ? dot.y : dot.x);
+                }
+            });
             products_along<D, MT, T>(d_v, p, d_out_tile + rows_at + j * 32 * D);
             products_along<D, MT, T>(d_k, ds, q_tile + rows_at + j * 32 * D);
         }
@@ -364,7 +381,7 @@ static __device__ __forceinline__ void add_diagonals(float *part, int n_parts,
 }
 
 template <typename T, int D, int MT, bool BIAS>
-static __global__ void __launch_bounds__(128, 2)
+static __global__ void __launch_bounds__(128, D == 32 ? 4 : 2)
     queries_kernel(struct gqa_attend_back args)
 {
     constexpr int THREADS = 128, ROWS = 64 * MT;
@@ -441,7 +458,7 @@ static __global__ void __launch_bounds__(128, 2)
             const bool valid = row < s.n_tokens;
             const int64_t i = (first_row + (valid ? row : 0)) * n_heads + head;
 
-            lse[m][half] = valid ? a.lse[i] : 0;
+            lse[m][half] = valid ? a.lse[i] * GQA_LOG2E : 0;
             dot[m][half] = valid ? args.dots[i] : 0;
         }
 #pragma unroll
@@ -486,22 +503,24 @@ static __global__ void __launch_bounds__(128, 2)
             products_across<D, MT, T>(p, q, k_tile + columns_at + j * 32 * D);
             products_across<D, MT, T>(ds, d_out,
                                       v_tile + columns_at + j * 32 * D);
+            with_mask(masked, [&](auto is) {
 #pragma unroll
-            for (int m = 0; m < MT; m++)
+                for (int m = 0; m < MT; m++)
 #pragma unroll
-                for (int x = 0; x < 8; x++) {
-                    const int half = x % 4 / 2;
-                    const int row = m * 16 + half * 8 + lane / 4;
-                    const int column = x / 4 * 8 + (lane & 3) * 2 + x % 2;
-                    float *d = &ds[m][x / 4][x % 4];
+                    for (int x = 0; x < 8; x++) {
+                        const int half = x % 4 / 2;
+                        const int row = m * 16 + half * 8 + lane / 4;
+                        const int column = x / 4 * 8 + (lane & 3) * 2 + x % 2;
+                        float *d = &ds[m][x / 4][x % 4];
 
-                    weigh<BIAS>(&p[m][x / 4][x % 4], d, s, warp_row + row,
-                                key + column, lse[m][half], dot[m][half],
-                                masked);
-                    if (BIAS && part)
-                        diagonals[(warp * MT * 16 + row) * (TILE + PAD) +
-                                  j * 16 + column] = *d;
-                }
+                        weigh<BIAS, decltype(is)::value>(
+                            &p[m][x / 4][x % 4], d, s, warp_row + row,
+                            key + column, lse[m][half], dot[m][half]);
+                        if (BIAS && part)
+                            diagonals[(warp * MT * 16 + row) * (TILE + PAD) +
+                                      j * 16 + column] = *d;
+                    }
+            });
             products_along<D, MT, T>(d_q, ds, k_tile + rows_at + j * 32 * D);
         }
         if (BIAS && part) {

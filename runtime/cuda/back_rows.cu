@@ -90,12 +90,14 @@ static __global__ void __launch_bounds__(THREADS)
             if (up)
                 ups = pack_at<N>(up + i);
         } else {
-            for (int j = 0; j < count; j++) {
-                gates.v[j] = gate[i + j];
-                slopes.v[j] = dy[i + j];
-                if (up)
-                    ups.v[j] = up[i + j];
-            }
+#pragma unroll
+            for (int j = 0; j < N; j++)
+                if (j < count) {
+                    gates.v[j] = gate[i + j];
+                    slopes.v[j] = dy[i + j];
+                    if (up)
+                        ups.v[j] = up[i + j];
+                }
         }
 #pragma unroll
         for (int j = 0; j < N; j++) {
@@ -114,11 +116,13 @@ static __global__ void __launch_bounds__(THREADS)
             if (up)
                 pack_to(d_up + i, d_ups);
         } else {
-            for (int j = 0; j < count; j++) {
-                d_gate[i + j] = slopes.v[j];
-                if (up)
-                    d_up[i + j] = d_ups.v[j];
-            }
+#pragma unroll
+            for (int j = 0; j < N; j++)
+                if (j < count) {
+                    d_gate[i + j] = slopes.v[j];
+                    if (up)
+                        d_up[i + j] = d_ups.v[j];
+                }
         }
     }
 }

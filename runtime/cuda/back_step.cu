@@ -105,12 +105,14 @@ static __global__ void __launch_bounds__(THREADS)
             v = *(const some *)(args.square + i);
             g = *(const some *)(args.gradients + i);
         } else {
-            for (int j = 0; j < count; j++) {
-                w.v[j] = args.weights[i + j];
-                m.v[j] = args.mean[i + j];
-                v.v[j] = args.square[i + j];
-                g.v[j] = args.gradients[i + j];
-            }
+#pragma unroll
+            for (int j = 0; j < EACH; j++)
+                if (j < count) {
+                    w.v[j] = args.weights[i + j];
+                    m.v[j] = args.mean[i + j];
+                    v.v[j] = args.square[i + j];
+                    g.v[j] = args.gradients[i + j];
+                }
         }
 #pragma unroll
         for (int j = 0; j < EACH; j++) {
@@ -127,7 +129,10 @@ static __global__ void __launch_bounds__(THREADS)
             *(some *)(args.mean + i) = m;
             *(some *)(args.square + i) = v;
         }
-        for (int j = 0; j < count; j++) {
+#pragma unroll
+        for (int j = 0; j < EACH; j++) {
+            if (j >= count)
+                break;
             if (!whole) {
                 args.weights[i + j] = w.v[j];
                 args.mean[i + j] = m.v[j];

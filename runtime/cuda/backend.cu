@@ -122,6 +122,7 @@ static void device_close(struct gqa_device *device)
     (void)cudaGetLastError();
     gqa_cuda_products_free(device->products);
     free(device->numbers);
+    free(device->counts);
     free(device);
 }
 
@@ -449,6 +450,8 @@ static constexpr struct gqa_backend make_backend(void)
     b.weigh_rows = gqa_cuda_weigh_rows;
     b.scores = gqa_cuda_scores;
     b.attend_numbers = gqa_cuda_attend_numbers;
+    b.draw = gqa_cuda_draw;
+    b.follow = gqa_cuda_follow;
     return b;
 }
 

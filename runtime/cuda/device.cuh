@@ -49,6 +49,8 @@ struct gqa_device {
     struct gqa_scratch bias;       /* likewise */
     struct gqa_scratch parts;      /* of attentions split along the keys */
     struct gqa_scratch key_counts; /* of an attention */
+    uint64_t *counts;              /* what they are, on the host: [n_counts] */
+    uint64_t n_counts;
     struct gqa_scratch row_numbers;
     struct gqa_scratch scores; /* tiles of them, and their factors */
     struct gqa_scratch fit;    /* a least-squares problem */
@@ -132,6 +134,14 @@ enum gqa_status gqa_cuda_gather(struct gqa_device *device, void *out,
                                 const void *x, uint64_t width,
                                 const uint64_t *rows, uint64_t n_rows);
 
+/* draw.cu */
+enum gqa_status gqa_cuda_draw(struct gqa_device *device, int32_t *out,
+                              const void *logits, const uint64_t *keys,
+                              uint64_t first, uint64_t n_rows,
+                              const struct gqa_draw_op *op);
+enum gqa_status gqa_cuda_follow(struct gqa_device *device,
+                                const int32_t *tokens, int32_t end);
+
 /* gram.cu */
 enum gqa_status gqa_cuda_gram(struct gqa_device *device, void *out,
                               const void *x, uint64_t x_width, const void *y,
@@ -154,6 +164,12 @@ enum gqa_status gqa_cuda_attend(struct gqa_device *device,
 enum gqa_status gqa_cuda_attend_lse(struct gqa_device *device,
                                     const struct gqa_attention_op *op,
                                     void *lse);
+
+/* On the device; sent only where they are not there already, as in each block
+ * of each step that decodes. */
+enum gqa_status gqa_cuda_key_counts(struct gqa_device *device,
+                                    const int64_t **out,
+                                    const uint64_t *key_counts);
 
 /* scores.cu */
 enum gqa_status gqa_cuda_scores(struct gqa_device *device,

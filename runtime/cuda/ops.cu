@@ -266,11 +266,13 @@ static __global__ void __launch_bounds__(THREADS)
             if (up)
                 factors = pack_at<N>(up + i);
         } else {
-            for (int j = 0; j < count; j++) {
-                some.v[j] = x[i + j];
-                if (up)
-                    factors.v[j] = up[i + j];
-            }
+#pragma unroll
+            for (int j = 0; j < N; j++)
+                if (j < count) {
+                    some.v[j] = x[i + j];
+                    if (up)
+                        factors.v[j] = up[i + j];
+                }
         }
 #pragma unroll
         for (int j = 0; j < N; j++) {
@@ -280,11 +282,14 @@ static __global__ void __launch_bounds__(THREADS)
                 y *= (float)real<T>::load(factors.v[j]);
             some.v[j] = real<T>::round(y);
         }
-        if (whole && count == N)
+        if (whole && count == N) {
             pack_to(x + i, some);
-        else
-            for (int j = 0; j < count; j++)
-                x[i + j] = some.v[j];
+        } else {
+#pragma unroll
+            for (int j = 0; j < N; j++)
+                if (j < count)
+                    x[i + j] = some.v[j];
+        }
     }
 }
 

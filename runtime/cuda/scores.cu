@@ -158,18 +158,11 @@ static void lay_out(struct run *run, struct arena *arena)
 
 static enum gqa_status send_key_counts(struct run *run)
 {
-    struct gqa_device *device = run->device;
-    const uint64_t n_bytes = device->n_sequences * sizeof(int64_t);
-    enum gqa_status st;
-
-    run->tile.key_counts = device->n_keys;
-    if (!run->key_counts)
-        return GQA_OK;
-    st = gqa_cuda_reserve(device, &device->key_counts, n_bytes);
-    run->tile.key_counts = (const int64_t *)device->key_counts.data;
-    return st == GQA_OK ? gqa_cuda_send(device, device->key_counts.data,
-                                        run->key_counts, n_bytes)
-                        : st;
+    run->tile.key_counts = run->device->n_keys;
+    return run->key_counts
+               ? gqa_cuda_key_counts(run->device, &run->tile.key_counts,
+                                     run->key_counts)
+               : GQA_OK;
 }
 
 /* All of the run but op, group and n_groups. */

@@ -1,12 +1,14 @@
 #include "runtime/data/drawing.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/bounds.h"
 #include "common/checked.h"
 #include "common/random.h"
-#include "runtime/data/kth.h"
+
+/* An input has sentinels beside the text. */
+enum { BESIDE_TEXT = 128 };
 
 bool gqa_belongs_to_text(const struct gqa_token_rules *rules, uint64_t token)
 {
@@ -16,113 +18,69 @@ bool gqa_belongs_to_text(const struct gqa_token_rules *rules, uint64_t token)
            t != rules->pad_token;
 }
 
-static bool may_be_drawn(const struct gqa_drawing *d, uint64_t token)
+/* --- Life ----------------------------------------------------------------- */
+
+enum gqa_status gqa_drawing_init(struct gqa_drawing *out,
+                                 const struct gqa_runtime *runtime,
+                                 const struct gqa_token_rules *rules,
+                                 const struct gqa_sample_options *options)
 {
-    return gqa_belongs_to_text(&d->rules, token) ||
-           (d->may_end && (int64_t)token == d->rules.end_token);
+    *out = (struct gqa_drawing){
+        .rules = *rules,
+        .options = options,
+        .at_a_time = gqa_session_n_drawn(runtime, options->length,
+                                         options->length + BESIDE_TEXT),
+    };
+    out->keys = calloc(out->at_a_time, sizeof *out->keys);
+    return out->keys ? GQA_OK : gqa_fail_nomem();
 }
 
-/* What a token's logit must be at least, to be drawn. */
-static enum gqa_status find_least(double *least, const struct gqa_drawing *d,
-                                  const double *logits)
+void gqa_drawing_clear(struct gqa_drawing *d)
 {
-    const uint64_t n = d->rules.vocab_size;
-    double *allowed;
-    size_t n_allowed = 0;
+    free(d->keys);
+    d->keys = NULL;
+}
 
-    *least = -INFINITY;
-    if (d->options->top_k == 0)
-        return GQA_OK;
-    allowed = calloc(n ? n : 1, sizeof *allowed);
-    if (!allowed)
+uint64_t gqa_drawing_batch_size(const struct gqa_drawing *d, uint64_t left)
+{
+    return gqa_min_u64(left, d->at_a_time);
+}
+
+void gqa_drawing_start(struct gqa_drawing *d, const char *round, uint64_t first)
+{
+    d->first = first;
+    for (uint64_t s = 0; s < d->at_a_time; s++)
+        d->keys[s] = gqa_random_key(d->options->seed, round, first + s);
+}
+
+enum gqa_status gqa_drawn_init(struct gqa_drawn *out,
+                               const struct gqa_drawing *d, uint64_t length)
+{
+    uint64_t n_bytes;
+
+    *out = (struct gqa_drawn){.width = 0};
+    if (!gqa_add_u64(length, 1, &out->width) ||
+        !gqa_mul_u64(out->width, d->at_a_time * sizeof *out->ids, &n_bytes) ||
+        n_bytes > SIZE_MAX)
         return gqa_fail_nomem();
-    for (uint64_t i = 0; i < n; i++)
-        if (may_be_drawn(d, i))
-            allowed[n_allowed++] = logits[i];
-    if (d->options->top_k < n_allowed)
-        *least = gqa_kth_largest(allowed, n_allowed, (size_t)d->options->top_k);
-    free(allowed);
-    return GQA_OK;
+    out->ids = malloc(n_bytes);
+    out->n = calloc(d->at_a_time, sizeof *out->n);
+    return out->ids && out->n ? GQA_OK : gqa_fail_nomem();
 }
 
-static enum gqa_status draw(void *ctx, uint64_t s, uint64_t position,
-                            uint64_t n_rows, const double *logits)
+void gqa_drawn_clear(struct gqa_drawn *drawn)
 {
-    struct gqa_drawing *d = ctx;
-    const uint64_t n = d->rules.vocab_size;
-    const double heat =
-        d->options->temperature > 0 ? d->options->temperature : 1;
-    double most = -INFINITY, sum = 0, left, least;
-    enum gqa_status st;
-
-    logits += (n_rows - 1) * n;
-    for (uint64_t i = 0; i < n; i++) {
-        if (!isfinite(logits[i]))
-            return gqa_fail(GQA_ERR_FORMAT,
-                            "sample %llu, position %llu: the logits are not "
-                            "finite, so that no token can be drawn",
-                            (unsigned long long)(d->first + s),
-                            (unsigned long long)position);
-        if (may_be_drawn(d, i) && logits[i] > most)
-            most = logits[i];
-    }
-    if ((st = find_least(&least, d, logits)) != GQA_OK)
-        return st;
-    for (uint64_t i = 0; i < n; i++)
-        if (may_be_drawn(d, i) && logits[i] >= least)
-            sum += exp((logits[i] - most) / heat);
-    left = sum * gqa_random_uniform(d->keys[s], position + n_rows);
-    for (uint64_t i = 0; i < n; i++) {
-        if (!may_be_drawn(d, i) || logits[i] < least)
-            continue;
-        /* The last stays where rounding leaves something of `left`. */
-        d->next[s] = (int32_t)i;
-        if ((left -= exp((logits[i] - most) / heat)) < 0)
-            break;
-    }
-    return GQA_OK;
+    free(drawn->ids);
+    free(drawn->n);
+    *drawn = (struct gqa_drawn){.width = 0};
 }
 
-/* outputs: [n, length + 1], receives the start token and what is drawn;
- * drawn: [n], how many. */
-static enum gqa_status draw_rows(struct gqa_session *session,
-                                 struct gqa_drawing *d, uint64_t n,
-                                 uint64_t length, int64_t *outputs,
-                                 uint64_t *drawn)
+int64_t *gqa_drawn_row(const struct gqa_drawn *drawn, uint64_t s)
 {
-    const struct gqa_step_output output = {
-        .ctx = d, .logits = draw, .last_only = true};
-    uint64_t ones[GQA_DRAWN_AT_A_TIME]; /* 0 where a sequence has ended */
-    uint64_t n_left = n;
-    enum gqa_status st = GQA_OK;
-
-    for (uint64_t s = 0; s < n; s++) {
-        ones[s] = 1;
-        drawn[s] = 0;
-        d->next[s] = d->rules.start_token;
-        outputs[s * (length + 1)] = d->rules.start_token;
-    }
-    for (uint64_t i = 0; i < length && n_left > 0 && st == GQA_OK; i++) {
-        int32_t fed[GQA_DRAWN_AT_A_TIME];
-
-        memcpy(fed, d->next, sizeof fed);
-        st = gqa_session_decode(session, fed, 1, ones, &output);
-        for (uint64_t s = 0; s < n; s++) {
-            if (ones[s] == 0)
-                continue;
-            outputs[s * (length + 1) + i + 1] = d->next[s];
-            drawn[s]++;
-            if (d->may_end && d->next[s] == d->rules.end_token) {
-                ones[s] = 0;
-                n_left--;
-            }
-        }
-        d->done += n_left > 0 ? n : n * (length - i);
-        if (st == GQA_OK && d->options->progress)
-            d->options->progress(d->options->progress_ctx, d->done, d->all);
-    }
-    return st;
+    return drawn->ids + s * drawn->width;
 }
+
+/* --- Batches -------------------------------------------------------------- */
 
 /* Inputs of a batch of unequal sequences, padded to the longest. */
 static enum gqa_status encode_rows(struct gqa_session *session,
@@ -130,64 +88,111 @@ static enum gqa_status encode_rows(struct gqa_session *session,
                                    uint64_t n, uint64_t width, int32_t pad)
 {
     int32_t *ids = calloc(n * width + 1, sizeof *ids);
-    uint64_t lengths[GQA_DRAWN_AT_A_TIME];
-    enum gqa_status st;
+    uint64_t *lengths = calloc(n, sizeof *lengths);
+    enum gqa_status st = ids && lengths ? GQA_OK : gqa_fail_nomem();
 
-    if (!ids)
-        return gqa_fail_nomem();
-    for (uint64_t s = 0; s < n; s++) {
+    for (uint64_t s = 0; s < n && st == GQA_OK; s++) {
         lengths[s] = sequences[s].n_encoder;
         for (uint64_t i = 0; i < width; i++)
             ids[s * width + i] = i < lengths[s] ? sequences[s].encoder[i] : pad;
     }
-    st = gqa_session_encode(session, ids, width, lengths, NULL);
+    if (st == GQA_OK)
+        st = gqa_session_encode(session, ids, width, lengths, NULL);
     free(ids);
+    free(lengths);
     return st;
 }
 
-enum gqa_status gqa_drawing_run(int64_t *outputs, uint64_t *drawn,
+static void tell(void *ctx, uint64_t done)
+{
+    const struct gqa_drawing *d = ctx;
+
+    if (d->options->progress)
+        d->options->progress(d->options->progress_ctx, d->done + done, d->all);
+}
+
+/* A special token, where it may not be drawn. */
+static int32_t never(const struct gqa_drawing *d, int32_t token)
+{
+    return d->may_end && token == d->rules.end_token ? GQA_NO_TOKEN : token;
+}
+
+/* Draw to ids, [n, length]. */
+static enum gqa_status draw_rows(int32_t *ids, uint64_t *drawn,
+                                 struct gqa_session *session,
+                                 struct gqa_drawing *d, uint64_t n,
+                                 uint64_t length)
+{
+    const struct gqa_token_rules *rules = &d->rules;
+    const double heat = d->options->temperature;
+    const struct gqa_draw draw = {
+        .op = {.temperature = heat > 0 ? heat : 1,
+               .top_k = d->options->top_k,
+               .never = {never(d, rules->start_token),
+                         never(d, rules->end_token), never(d, rules->pad_token),
+                         GQA_NO_TOKEN}},
+        .start = rules->start_token,
+        .end = d->may_end ? rules->end_token : GQA_NO_TOKEN,
+        .keys = d->keys,
+        .length = length,
+        .progress = tell,
+        .progress_ctx = d};
+    const enum gqa_status st = gqa_session_draw(session, ids, drawn, &draw);
+
+    d->done += n * length;
+    return st;
+}
+
+/* A session whose messages call the sequences what we do. */
+static enum gqa_status open_session(struct gqa_session **out,
+                                    struct gqa_runtime *runtime,
+                                    const struct gqa_drawing *d, uint64_t n,
+                                    uint64_t length, uint64_t width)
+{
+    uint64_t *numbers = calloc(n, sizeof *numbers);
+    enum gqa_status st;
+
+    if (!numbers)
+        return gqa_fail_nomem();
+    for (uint64_t s = 0; s < n; s++)
+        numbers[s] = d->first + s;
+    st = gqa_session_create(out, runtime, n, length, width);
+    if (st == GQA_OK)
+        st = gqa_session_begin(*out, n, length, width, numbers);
+    free(numbers);
+    return st;
+}
+
+enum gqa_status gqa_drawing_run(struct gqa_drawn *out,
                                 struct gqa_runtime *runtime,
                                 struct gqa_drawing *d,
                                 const struct gqa_sequence *inputs, uint64_t n,
                                 uint64_t length)
 {
+    const int32_t pad = d->rules.pad_token < 0 ? 0 : d->rules.pad_token;
+    int32_t *ids = calloc(n * length + 1, sizeof *ids);
     struct gqa_session *session = NULL;
-    enum gqa_status st;
+    enum gqa_status st = ids ? GQA_OK : gqa_fail_nomem();
     uint64_t width = 0;
 
     for (uint64_t s = 0; inputs && s < n; s++)
-        width = inputs[s].n_encoder > width ? inputs[s].n_encoder : width;
-    st = gqa_session_create(&session, runtime, n, length, width);
-    if (st == GQA_OK && inputs)
-        st = encode_rows(session, inputs, n, width,
-                         d->rules.pad_token < 0 ? 0 : d->rules.pad_token);
+        width = gqa_max_u64(width, inputs[s].n_encoder);
     if (st == GQA_OK)
-        st = draw_rows(session, d, n, length, outputs, drawn);
+        st = open_session(&session, runtime, d, n, length, width);
+    if (st == GQA_OK && inputs)
+        st = encode_rows(session, inputs, n, width, pad);
+    if (st == GQA_OK)
+        st = draw_rows(ids, out->n, session, d, n, length);
+    for (uint64_t s = 0; s < n && st == GQA_OK; s++) {
+        int64_t *row = gqa_drawn_row(out, s);
+
+        row[0] = d->rules.start_token;
+        for (uint64_t i = 0; i < out->n[s]; i++)
+            row[i + 1] = ids[s * length + i];
+    }
     gqa_session_free(session);
+    free(ids);
     return st;
-}
-
-void gqa_drawing_start(struct gqa_drawing *d, const char *round, uint64_t first)
-{
-    d->first = first;
-    for (uint64_t s = 0; s < GQA_DRAWN_AT_A_TIME; s++)
-        d->keys[s] = gqa_random_key(d->options->seed, round, first + s);
-}
-
-enum gqa_status gqa_drawing_alloc(int64_t **out, uint64_t length)
-{
-    uint64_t n, n_bytes;
-
-    if (!gqa_add_u64(length, 1, &n) ||
-        !gqa_mul_u64(n, GQA_DRAWN_AT_A_TIME * sizeof **out, &n_bytes) ||
-        n_bytes > SIZE_MAX || !(*out = malloc(n_bytes)))
-        return gqa_fail_nomem();
-    return GQA_OK;
-}
-
-uint64_t gqa_drawing_batch_size(uint64_t left)
-{
-    return left < GQA_DRAWN_AT_A_TIME ? left : GQA_DRAWN_AT_A_TIME;
 }
 
 void gqa_random_input(int64_t *ids, uint64_t length,

@@ -17,6 +17,9 @@ enum { LOWEST_SENTINEL = 2 * N_SENTINELS };
 /* A gap of one token would make an input longer than its text. */
 enum { MIN_FILL = 2, MIN_LENGTH = 4 * MIN_FILL };
 
+/* Sequences that show a habit. */
+enum { N_PROBES = 16 };
+
 struct text {
     int64_t *ids; /* [room] */
     uint64_t n;
@@ -28,11 +31,11 @@ struct growth {
     struct gqa_drawing *drawing;
     struct gqa_runtime *runtime;
     uint64_t length, n_gaps, bound;
-    struct text texts[GQA_DRAWN_AT_A_TIME];
+    struct text *texts; /* [n] */
     uint64_t n;
-    int64_t *ids;     /* [n, length]: of texts */
-    int64_t *input;   /* [length + n_gaps + 1] */
-    int64_t *outputs; /* [n, bound + 1] */
+    int64_t *ids;   /* [n, length]: of texts */
+    int64_t *input; /* [length + n_gaps + 1] */
+    struct gqa_drawn outputs;
 };
 
 static bool is_sentinel(const struct gqa_gaps *gaps, int64_t token)
@@ -177,7 +180,6 @@ static enum gqa_status grow_round(struct growth *w, uint64_t first,
                                   uint64_t round, double share)
 {
     struct gqa_tokens inputs = {NULL, 0};
-    uint64_t drawn[GQA_DRAWN_AT_A_TIME];
     double shares[MAX_GAPS];
     enum gqa_status st = GQA_OK;
     char name[32];
@@ -189,11 +191,11 @@ static enum gqa_status grow_round(struct growth *w, uint64_t first,
     for (uint64_t s = 0; s < w->n && st == GQA_OK; s++)
         st = add_input(&inputs, w, &w->texts[s], shares);
     if (st == GQA_OK)
-        st = gqa_drawing_run(w->outputs, drawn, w->runtime, w->drawing,
+        st = gqa_drawing_run(&w->outputs, w->runtime, w->drawing,
                              inputs.sequences, w->n, w->bound);
     for (uint64_t s = 0; s < w->n && st == GQA_OK; s++)
-        fill(w, &w->texts[s], shares, w->outputs + s * (w->bound + 1) + 1,
-             drawn[s]);
+        fill(w, &w->texts[s], shares, gqa_drawn_row(&w->outputs, s) + 1,
+             w->outputs.n[s]);
     gqa_tokens_clear(&inputs);
     return st;
 }
@@ -241,17 +243,19 @@ static enum gqa_status growth_start(struct growth *w)
     w->n_gaps = n_gaps_of(w->gaps, w->length);
     w->bound = bound_of(w->gaps, w->length);
     w->input = calloc(w->length + w->n_gaps + 1, sizeof *w->input);
-    w->ids = calloc(w->length * GQA_DRAWN_AT_A_TIME, sizeof *w->ids);
-    if (!w->input || !w->ids)
+    w->texts = calloc(w->drawing->at_a_time, sizeof *w->texts);
+    w->ids = calloc(w->length * w->drawing->at_a_time, sizeof *w->ids);
+    if (!w->input || !w->ids || !w->texts)
         return gqa_fail_nomem();
-    return gqa_drawing_alloc(&w->outputs, w->bound);
+    return gqa_drawn_init(&w->outputs, w->drawing, w->bound);
 }
 
 static void growth_end(struct growth *w)
 {
     free(w->input);
     free(w->ids);
-    free(w->outputs);
+    free(w->texts);
+    gqa_drawn_clear(&w->outputs);
 }
 
 enum gqa_status gqa_gaps_grow(struct gqa_tokens *tokens,
@@ -259,16 +263,16 @@ enum gqa_status gqa_gaps_grow(struct gqa_tokens *tokens,
                               struct gqa_drawing *drawing,
                               const struct gqa_gaps *gaps)
 {
-    const uint64_t n = drawing->options->n;
+    const uint64_t n = drawing->options->n, first = drawing->options->first;
     struct growth w = {.gaps = gaps, .drawing = drawing, .runtime = runtime};
     enum gqa_status st = growth_start(&w);
 
     drawing->may_end = true;
     for (uint64_t i = 0; i < n && st == GQA_OK; i += w.n) {
-        w.n = gqa_drawing_batch_size(n - i);
-        st = grow_batch(&w, i);
+        w.n = gqa_drawing_batch_size(drawing, n - i);
+        st = grow_batch(&w, first + i);
         if (st == GQA_OK)
-            st = add_inputs(tokens, &w, i);
+            st = add_inputs(tokens, &w, first + i);
     }
     growth_end(&w);
     return st;
@@ -277,7 +281,7 @@ enum gqa_status gqa_gaps_grow(struct gqa_tokens *tokens,
 /* --- Whether a model does ------------------------------------------------- */
 
 /* Draw outputs of noise; gaps: with two of them, NULL: with none. */
-static enum gqa_status probe(int64_t *outputs, uint64_t *drawn,
+static enum gqa_status probe(struct gqa_drawn *outputs,
                              struct gqa_runtime *runtime, struct gqa_drawing *d,
                              const struct gqa_gaps *gaps, uint64_t bound)
 {
@@ -286,7 +290,7 @@ static enum gqa_status probe(int64_t *outputs, uint64_t *drawn,
     struct gqa_tokens noise = {NULL, 0};
     enum gqa_status st = ids ? GQA_OK : gqa_fail_nomem();
 
-    for (uint64_t s = 0; s < GQA_DRAWN_AT_A_TIME && st == GQA_OK; s++) {
+    for (uint64_t s = 0; s < N_PROBES && st == GQA_OK; s++) {
         const uint64_t key = gqa_random_key(d->options->seed, "probe", s);
 
         if (gaps) {
@@ -300,8 +304,8 @@ static enum gqa_status probe(int64_t *outputs, uint64_t *drawn,
     }
     gqa_drawing_start(d, "probe of gaps", 0);
     if (st == GQA_OK)
-        st = gqa_drawing_run(outputs, drawn, runtime, d, noise.sequences,
-                             GQA_DRAWN_AT_A_TIME, bound);
+        st = gqa_drawing_run(outputs, runtime, d, noise.sequences, N_PROBES,
+                             bound);
     gqa_tokens_clear(&noise);
     free(ids);
     return st;
@@ -316,21 +320,21 @@ static int compare(const void *a, const void *b)
 
 /* The median of how much of a first gap is filled, where most outputs go on
  * with a second one. */
-static bool measure_fills(struct gqa_gaps *gaps, const int64_t *outputs,
-                          const uint64_t *drawn, uint64_t bound)
+static bool measure_fills(struct gqa_gaps *gaps,
+                          const struct gqa_drawn *outputs)
 {
-    uint64_t lengths[GQA_DRAWN_AT_A_TIME], n = 0;
+    uint64_t lengths[N_PROBES], n = 0;
 
-    for (uint64_t s = 0; s < GQA_DRAWN_AT_A_TIME; s++) {
-        const int64_t *output = outputs + s * (bound + 1) + 1;
+    for (uint64_t s = 0; s < N_PROBES; s++) {
+        const int64_t *output = gqa_drawn_row(outputs, s) + 1;
         uint64_t begin, n_fill;
 
-        if (find_fill(&begin, &n_fill, gaps, 0, output, drawn[s]) &&
-            begin == 1 && begin + n_fill < drawn[s] &&
+        if (find_fill(&begin, &n_fill, gaps, 0, output, outputs->n[s]) &&
+            begin == 1 && begin + n_fill < outputs->n[s] &&
             output[begin + n_fill] == gaps->sentinel - 1)
             lengths[n++] = n_fill;
     }
-    if (n <= GQA_DRAWN_AT_A_TIME / 2)
+    if (n <= N_PROBES / 2)
         return false;
     qsort(lengths, n, sizeof *lengths, compare);
     gaps->length = gqa_max_u64(lengths[n / 2], MIN_FILL);
@@ -338,14 +342,34 @@ static bool measure_fills(struct gqa_gaps *gaps, const int64_t *outputs,
 }
 
 /* The token that all outputs of one token are; -1: they differ. */
-static int64_t common_start(const int64_t *outputs)
+static int64_t common_start(const struct gqa_drawn *outputs)
 {
-    const int64_t token = outputs[1];
+    const int64_t token = gqa_drawn_row(outputs, 0)[1];
 
-    for (uint64_t s = 1; s < GQA_DRAWN_AT_A_TIME; s++)
-        if (outputs[2 * s + 1] != token)
+    for (uint64_t s = 1; s < N_PROBES; s++)
+        if (gqa_drawn_row(outputs, s)[1] != token)
             return -1;
     return token;
+}
+
+/* outputs: room for half as many tokens as a sequence has. */
+static enum gqa_status find(bool *found, struct gqa_gaps *gaps,
+                            struct gqa_drawn *outputs,
+                            struct gqa_runtime *runtime, struct gqa_drawing *d)
+{
+    /* Room for one that is filled with a quarter, and to see what follows. */
+    const uint64_t bound = d->options->length / 2;
+    enum gqa_status st = probe(outputs, runtime, d, NULL, 1);
+
+    if (st != GQA_OK)
+        return st;
+    gaps->sentinel = common_start(outputs);
+    if (gaps->sentinel < LOWEST_SENTINEL)
+        return GQA_OK;
+    st = probe(outputs, runtime, d, gaps, bound);
+    *found = st == GQA_OK && measure_fills(gaps, outputs) &&
+             gaps->length <= d->options->length / 4;
+    return st;
 }
 
 enum gqa_status gqa_gaps_find(bool *found, struct gqa_gaps *gaps,
@@ -353,29 +377,22 @@ enum gqa_status gqa_gaps_find(bool *found, struct gqa_gaps *gaps,
                               const struct gqa_drawing *drawing)
 {
     struct gqa_sample_options options = *drawing->options;
-    struct gqa_drawing d = {
-        .rules = drawing->rules, .may_end = true, .options = &options};
-    /* Room for one that is filled with a quarter, and to see what follows. */
-    const uint64_t bound = options.length / 2;
-    uint64_t drawn[GQA_DRAWN_AT_A_TIME];
-    int64_t *outputs = NULL;
+    uint64_t keys[N_PROBES];
+    struct gqa_drawing d = {.rules = drawing->rules,
+                            .options = &options,
+                            .at_a_time = N_PROBES,
+                            .keys = keys,
+                            .may_end = true};
+    struct gqa_drawn outputs;
     enum gqa_status st;
 
     *found = false;
     if (options.length < MIN_LENGTH)
         return GQA_OK;
     options.progress = NULL;
-    st = gqa_drawing_alloc(&outputs, bound);
+    st = gqa_drawn_init(&outputs, &d, options.length / 2);
     if (st == GQA_OK)
-        st = probe(outputs, drawn, runtime, &d, NULL, 1);
-    if (st == GQA_OK) {
-        gaps->sentinel = common_start(outputs);
-        if (gaps->sentinel >= LOWEST_SENTINEL)
-            st = probe(outputs, drawn, runtime, &d, gaps, bound);
-        *found = st == GQA_OK && gaps->sentinel >= LOWEST_SENTINEL &&
-                 measure_fills(gaps, outputs, drawn, bound) &&
-                 gaps->length <= options.length / 4;
-    }
-    free(outputs);
+        st = find(found, gaps, &outputs, runtime, &d);
+    gqa_drawn_clear(&outputs);
     return st;
 }

@@ -35,29 +35,29 @@ static enum gqa_status set_output(struct gqa_sequence *s, const int64_t *row,
     return GQA_OK;
 }
 
-/* d: with rules, options and what has been done. */
+/* d: what has been done is kept. */
 static enum gqa_status draw_outputs(struct gqa_tokens *tokens,
                                     struct gqa_runtime *runtime,
                                     struct gqa_drawing *d)
 {
     const uint64_t length = d->options->length;
-    uint64_t drawn[GQA_DRAWN_AT_A_TIME];
-    int64_t *outputs = NULL;
-    enum gqa_status st = gqa_drawing_alloc(&outputs, length);
+    struct gqa_drawn drawn;
+    enum gqa_status st = gqa_drawn_init(&drawn, d, length);
 
+    d->may_end = true;
     for (size_t i = 0; i < tokens->n && st == GQA_OK;) {
-        const uint64_t n = gqa_drawing_batch_size(tokens->n - i);
+        const uint64_t n = gqa_drawing_batch_size(d, tokens->n - i);
         struct gqa_sequence *batch = tokens->sequences + i;
 
-        gqa_drawing_start(d, "output", i);
-        st = gqa_drawing_run(outputs, drawn, runtime, d, batch, n, length);
+        gqa_drawing_start(d, "output", d->options->first + i);
+        st = gqa_drawing_run(&drawn, runtime, d, batch, n, length);
         for (uint64_t s = 0; s < n && st == GQA_OK; s++)
             if (batch[s].n_decoder == 0)
                 st =
-                    set_output(&batch[s], outputs + s * (length + 1), drawn[s]);
+                    set_output(&batch[s], gqa_drawn_row(&drawn, s), drawn.n[s]);
         i += n;
     }
-    free(outputs);
+    gqa_drawn_clear(&drawn);
     return st;
 }
 
@@ -66,48 +66,65 @@ enum gqa_status gqa_sample_outputs(struct gqa_tokens *tokens,
                                    const struct gqa_network *network,
                                    const struct gqa_sample_options *options)
 {
-    struct gqa_drawing d = {.rules = gqa_token_rules_of(network),
-                            .may_end = true,
-                            .options = options,
-                            .all = tokens->n * options->length};
+    const struct gqa_token_rules rules = gqa_token_rules_of(network);
+    struct gqa_drawing d;
+    enum gqa_status st = gqa_drawing_init(&d, runtime, &rules, options);
 
-    return draw_outputs(tokens, runtime, &d);
+    d.all = tokens->n * options->length;
+    if (st == GQA_OK)
+        st = draw_outputs(tokens, runtime, &d);
+    gqa_drawing_clear(&d);
+    return st;
+}
+
+/* Uniformly random inputs. */
+static enum gqa_status make_noise(struct gqa_tokens *noise,
+                                  const struct gqa_drawing *d)
+{
+    const struct gqa_sample_options *options = d->options;
+    int64_t *ids = calloc(options->length, sizeof *ids);
+    enum gqa_status st = ids ? GQA_OK : gqa_fail_nomem();
+
+    for (uint64_t i = 0; i < options->n && st == GQA_OK; i++) {
+        gqa_random_input(
+            ids, options->length, &d->rules,
+            gqa_random_key(options->seed, "input", options->first + i));
+        st = gqa_tokens_add(noise, &d->rules, ids, options->length, NULL, 0);
+    }
+    free(ids);
+    return st;
 }
 
 /* Encoder inputs: outputs of the model at random input. */
 static enum gqa_status draw_from_noise(struct gqa_tokens *tokens,
                                        struct gqa_runtime *runtime,
-                                       struct gqa_drawing *d, int64_t *outputs)
+                                       struct gqa_drawing *d)
 {
     const struct gqa_sample_options *options = d->options;
-    const uint64_t length = options->length;
     struct gqa_tokens noise = {NULL, 0};
-    uint64_t drawn[GQA_DRAWN_AT_A_TIME];
-    enum gqa_status st = GQA_OK;
+    struct gqa_drawn drawn;
+    enum gqa_status st = gqa_drawn_init(&drawn, d, options->length);
 
-    for (uint64_t i = 0; i < options->n && st == GQA_OK; i++) {
-        gqa_random_input(outputs, length, &d->rules,
-                         gqa_random_key(options->seed, "input", i));
-        st = gqa_tokens_add(&noise, &d->rules, outputs, length, NULL, 0);
-    }
+    if (st == GQA_OK)
+        st = make_noise(&noise, d);
     for (uint64_t i = 0, n; i < options->n && st == GQA_OK; i += n) {
-        n = gqa_drawing_batch_size(options->n - i);
-        gqa_drawing_start(d, "first round", i);
-        st = gqa_drawing_run(outputs, drawn, runtime, d, noise.sequences + i, n,
-                             length);
+        n = gqa_drawing_batch_size(d, options->n - i);
+        gqa_drawing_start(d, "first round", options->first + i);
+        st = gqa_drawing_run(&drawn, runtime, d, noise.sequences + i, n,
+                             options->length);
         for (uint64_t s = 0; s < n && st == GQA_OK; s++)
-            st = gqa_tokens_add(tokens, &d->rules,
-                                outputs + s * (length + 1) + 1, drawn[s], NULL,
-                                0);
+            st = gqa_tokens_add(tokens, &d->rules, gqa_drawn_row(&drawn, s) + 1,
+                                drawn.n[s], NULL, 0);
     }
     gqa_tokens_clear(&noise);
+    gqa_drawn_clear(&drawn);
     return st;
 }
 
 /* Encoder inputs. What outputs will take is part of d->all already. */
 static enum gqa_status draw_inputs(struct gqa_tokens *tokens,
                                    struct gqa_runtime *runtime,
-                                   struct gqa_drawing *d, int64_t *outputs)
+                                   struct gqa_drawing *d)
 {
     struct gqa_gaps gaps;
     bool fills = false;
@@ -119,10 +136,34 @@ static enum gqa_status draw_inputs(struct gqa_tokens *tokens,
         return st;
     if (!fills) {
         d->all *= 2;
-        return draw_from_noise(tokens, runtime, d, outputs);
+        return draw_from_noise(tokens, runtime, d);
     }
     d->all += gqa_gaps_cost(&gaps, d->options);
     return gqa_gaps_grow(tokens, runtime, d, &gaps);
+}
+
+/* Sequences of a decoder alone. */
+static enum gqa_status draw_texts(struct gqa_tokens *tokens,
+                                  struct gqa_runtime *runtime,
+                                  struct gqa_drawing *d)
+{
+    const struct gqa_sample_options *options = d->options;
+    const uint64_t length = options->length - 1;
+    struct gqa_drawn drawn;
+    enum gqa_status st = gqa_drawn_init(&drawn, d, length);
+
+    for (uint64_t i = 0, n; i < options->n && st == GQA_OK; i += n) {
+        n = gqa_drawing_batch_size(d, options->n - i);
+        gqa_drawing_start(d, "output", options->first + i);
+        st = gqa_drawing_run(&drawn, runtime, d, NULL, n, length);
+        for (uint64_t s = 0; s < n && st == GQA_OK; s++)
+            st = gqa_tokens_add(tokens, &d->rules, gqa_drawn_row(&drawn, s),
+                                drawn.n[s] + 1, NULL, 0);
+    }
+    for (size_t i = 0; i < tokens->n; i++)
+        tokens->sequences[i].starts = true;
+    gqa_drawn_clear(&drawn);
+    return st;
 }
 
 enum gqa_status gqa_sample(struct gqa_tokens *tokens,
@@ -130,34 +171,16 @@ enum gqa_status gqa_sample(struct gqa_tokens *tokens,
                            const struct gqa_network *network,
                            const struct gqa_sample_options *options)
 {
-    struct gqa_drawing d = {.rules = gqa_token_rules_of(network),
-                            .options = options,
-                            .all = options->n * options->length};
-    int64_t *outputs = NULL;
-    enum gqa_status st = gqa_drawing_alloc(&outputs, options->length);
+    const struct gqa_token_rules rules = gqa_token_rules_of(network);
+    struct gqa_drawing d;
+    enum gqa_status st = gqa_drawing_init(&d, runtime, &rules, options);
 
-    if (st == GQA_OK && d.rules.is_encoder_decoder) {
-        st = draw_inputs(tokens, runtime, &d, outputs);
-        d.may_end = true;
-        if (st == GQA_OK)
-            st = draw_outputs(tokens, runtime, &d);
-        free(outputs);
-        return st;
-    }
-    for (uint64_t i = 0, n; i < options->n && st == GQA_OK; i += n) {
-        const uint64_t length = options->length - 1;
-        uint64_t drawn[GQA_DRAWN_AT_A_TIME];
-
-        n = gqa_drawing_batch_size(options->n - i);
-        gqa_drawing_start(&d, "output", i);
-        st = gqa_drawing_run(outputs, drawn, runtime, &d, NULL, n, length);
-        for (uint64_t s = 0; s < n && st == GQA_OK; s++)
-            st = gqa_tokens_add(tokens, &d.rules, outputs + s * (length + 1),
-                                drawn[s] + 1, NULL, 0);
-    }
-    for (size_t i = 0; i < tokens->n; i++)
-        tokens->sequences[i].starts = true;
-    free(outputs);
+    d.all = options->n * options->length;
+    if (st == GQA_OK && !rules.is_encoder_decoder)
+        st = draw_texts(tokens, runtime, &d);
+    else if (st == GQA_OK && (st = draw_inputs(tokens, runtime, &d)) == GQA_OK)
+        st = draw_outputs(tokens, runtime, &d);
+    gqa_drawing_clear(&d);
     return st;
 }
 
@@ -167,16 +190,16 @@ enum gqa_status gqa_sample_uniform(struct gqa_tokens *tokens,
 {
     const struct gqa_token_rules rules = gqa_token_rules_of(network);
     const uint64_t length = options->length;
-    int64_t *ids = NULL, *labels = NULL;
-    enum gqa_status st = gqa_drawing_alloc(&ids, length);
+    int64_t *ids = calloc(length, sizeof *ids);
+    int64_t *labels = calloc(length, sizeof *labels);
+    enum gqa_status st = ids && labels ? GQA_OK : gqa_fail_nomem();
 
-    if (st == GQA_OK)
-        st = gqa_drawing_alloc(&labels, length);
     for (uint64_t i = 0; i < options->n && st == GQA_OK; i++) {
-        const uint64_t key = gqa_random_key(options->seed, "output", i);
+        const uint64_t number = options->first + i;
+        const uint64_t key = gqa_random_key(options->seed, "output", number);
 
         gqa_random_input(ids, length, &rules,
-                         gqa_random_key(options->seed, "input", i));
+                         gqa_random_key(options->seed, "input", number));
         gqa_random_input(labels, length, &rules, key);
         if (!rules.is_encoder_decoder)
             ids[0] = rules.start_token;
@@ -196,15 +219,16 @@ enum gqa_status gqa_sample_uniform_outputs(
     const struct gqa_sample_options *options)
 {
     const struct gqa_token_rules rules = gqa_token_rules_of(network);
-    int64_t *row = NULL;
-    enum gqa_status st = gqa_drawing_alloc(&row, options->length);
+    int64_t *row = calloc(options->length + 1, sizeof *row);
+    enum gqa_status st = row ? GQA_OK : gqa_fail_nomem();
 
     for (size_t i = 0; i < tokens->n && st == GQA_OK; i++) {
         if (tokens->sequences[i].n_decoder > 0)
             continue;
         row[0] = rules.start_token;
-        gqa_random_input(row + 1, options->length, &rules,
-                         gqa_random_key(options->seed, "output", i));
+        gqa_random_input(
+            row + 1, options->length, &rules,
+            gqa_random_key(options->seed, "output", options->first + i));
         st = set_output(&tokens->sequences[i], row, options->length);
     }
     free(row);

@@ -11,6 +11,9 @@
 struct gqa_sample_options {
     uint64_t n, length; /* sequences, tokens in each; at least 1 and 2 */
     uint64_t seed;
+    /* Of all that the seed draws, the number of the first: in parts they are
+     * what they are at once. */
+    uint64_t first;
     /* An encoder-decoder that fills gaps gets texts with gaps (gaps.h): more
      * like what it was made for, and slower. */
     bool grows_text;

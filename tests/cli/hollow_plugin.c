@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/signs.h"
 #include "runtime/cuda/plugin.h"
 
 static const struct gqa_host *gqa;
@@ -19,6 +20,7 @@ struct gqa_device {
     enum gqa_dtype real;
     unsigned n_threads;
     int n_passes;
+    uint64_t start; /* of a batch whose sequences are all as long */
 };
 
 static bool fails_at(const char *point)
@@ -138,13 +140,18 @@ static enum gqa_status download(struct gqa_device *device, void *dst,
     return GQA_OK;
 }
 
-static enum gqa_status set_batch(struct gqa_device *device,
-                                 const struct gqa_batch *batch)
+static enum gqa_status pass(struct gqa_device *device)
 {
     const char *set = getenv("HOLLOW_FAILS");
 
-    (void)batch;
     return set && ++device->n_passes == atoi(set) ? lose() : GQA_OK;
+}
+
+static enum gqa_status set_batch(struct gqa_device *device,
+                                 const struct gqa_batch *batch)
+{
+    device->start = batch->starts[0];
+    return pass(device);
 }
 
 static enum gqa_status embed(struct gqa_device *device, void *out,
@@ -238,6 +245,46 @@ static enum gqa_status gram(struct gqa_device *device, void *out, const void *x,
     return GQA_OK;
 }
 
+static bool may_be_drawn(const struct gqa_draw_op *op, int64_t token)
+{
+    for (unsigned i = 0; i < GQA_N_NEVER; i++)
+        if (token == op->never[i])
+            return false;
+    return true;
+}
+
+/* All are equally likely. */
+static enum gqa_status draw(struct gqa_device *device, int32_t *out,
+                            const void *logits, const uint64_t *keys,
+                            uint64_t first, uint64_t n_rows,
+                            const struct gqa_draw_op *op)
+{
+    const int64_t vocab = (int64_t)op->vocab_size;
+    int64_t n = 0;
+
+    (void)logits;
+    for (int64_t i = 0; i < vocab; i++)
+        n += may_be_drawn(op, i);
+    for (uint64_t s = first; s < first + n_rows; s++) {
+        int64_t left =
+            (int64_t)((double)n * gqa_uniform(keys[s], device->start + 1));
+        int64_t token = 0;
+
+        while (token < vocab && (!may_be_drawn(op, token) || left-- > 0))
+            token++;
+        out[s] = (int32_t)token;
+    }
+    return GQA_OK;
+}
+
+static enum gqa_status follow(struct gqa_device *device, const int32_t *tokens,
+                              int32_t end)
+{
+    (void)tokens, (void)end;
+    device->start++;
+    return pass(device);
+}
+
 gqa_plugin_entry gqa_cuda_backend;
 
 const struct gqa_backend *gqa_cuda_backend(const struct gqa_host *host)
@@ -267,6 +314,8 @@ const struct gqa_backend *gqa_cuda_backend(const struct gqa_host *host)
         .gather = gather,
         .unembed = unembed,
         .gram = gram,
+        .draw = draw,
+        .follow = follow,
     };
 
     gqa = host;

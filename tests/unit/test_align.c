@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "align/device_ridge.h"
 #include "align/eigen.h"
 #include "align/factor.h"
 #include "align/free.h"
@@ -483,6 +484,63 @@ START_TEST(least_squares)
 }
 END_TEST
 
+static int n_refused;
+
+static enum gqa_status refuse(struct gqa_device *device, double *out,
+                              const double *began, const double *inputs,
+                              const double *products, uint64_t n, uint64_t m,
+                              double ridge)
+{
+    (void)device, (void)out, (void)began, (void)inputs;
+    (void)products, (void)n, (void)m, (void)ridge;
+    n_refused++;
+    return gqa_fail(GQA_ERR_UNSUPPORTED, "there is no solver");
+}
+
+/* A device that has no solver is asked once; the host then does it. */
+START_TEST(the_host_solves_what_a_device_cannot)
+{
+    enum { N = 2 };
+    static const double inputs[N * N] = {2, 1, 1, 3}, products[N] = {3, 4};
+    static const double zeros[N] = {0, 0};
+    struct gqa_backend backend = *gqa_cpu_backend();
+    struct gqa_device_ridge solver = {.backend = &backend};
+    void *memory[4] = {NULL};
+    double out[N];
+
+    ck_assert_int_eq(backend.open(&solver.device,
+                                  &(struct gqa_device_options){.real = GQA_F32,
+                                                               .n_threads = 1}),
+                     GQA_OK);
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(
+            backend.alloc(solver.device, &memory[i], sizeof inputs), GQA_OK);
+    ck_assert_int_eq(
+        backend.upload(solver.device, memory[0], inputs, sizeof inputs),
+        GQA_OK);
+    ck_assert_int_eq(
+        backend.upload(solver.device, memory[1], products, sizeof products),
+        GQA_OK);
+    ck_assert_int_eq(
+        backend.upload(solver.device, memory[2], zeros, sizeof zeros), GQA_OK);
+    backend.fit_ridge = refuse;
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(gqa_device_fit_ridge(&solver, memory[3], memory[2],
+                                              memory[0], memory[1], N, 1, 0),
+                         GQA_OK);
+        ck_assert_int_eq(
+            backend.download(solver.device, out, memory[3], sizeof out),
+            GQA_OK);
+        ck_assert_double_eq_tol(out[0], 1, 1e-12);
+        ck_assert_double_eq_tol(out[1], 1, 1e-12);
+    }
+    ck_assert_int_eq(n_refused, 1);
+    for (int i = 0; i < 4; i++)
+        backend.free(solver.device, memory[i]);
+    backend.close(solver.device);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("align");
@@ -502,6 +560,7 @@ int main(void)
     tcase_add_test(all, heads_of_zeros_are_no_trouble);
     tcase_add_loop_test(all, eigenvectors_make_the_matrix_again, 0, 2);
     tcase_add_test(all, least_squares);
+    tcase_add_test(all, the_host_solves_what_a_device_cannot);
     suite_add_tcase(suite, all);
     return suite_run(suite);
 }

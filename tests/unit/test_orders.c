@@ -426,11 +426,10 @@ static enum gqa_status run_layers(struct seen *seen,
 {
     const struct gqa_taps taps = taps_of(seen);
     const struct gqa_layers_output output = {
-        seen,
-        see_begin,
-        see_end,
-        NULL,
-        {seen, see_logits, false, see_residual, &taps}};
+        .ctx = seen,
+        .begin = see_begin,
+        .end = see_end,
+        .step = {seen, see_logits, false, see_residual, &taps}};
     struct gqa_layers *layers = NULL;
     enum gqa_status st = gqa_layers_create(&layers, network, &backend, device,
                                            &source, &tokens, options);
@@ -666,6 +665,86 @@ START_TEST(taps_are_called_where_wanted)
 END_TEST
 
 /* --- A layer at a time ---------------------------------------------------- */
+
+/* What a look at the next block sees that ends at a point, is what a look at
+ * all of it does; there is less to read, and nothing is seen behind it. */
+static void look_at_part(struct gqa_layers *layers, const struct seen *whole,
+                         int n_read, const struct gqa_block_point *last)
+{
+    static struct seen part;
+    struct gqa_taps taps = taps_of(&part);
+    const struct gqa_layers_output output = {.last = last,
+                                             .step = {.taps = &taps}};
+    const int left = atomic_load(&reads_left);
+
+    ck_assert_int_eq(gqa_layers_next(layers, true, &output), GQA_OK);
+    ck_assert_int_lt(left - atomic_load(&reads_left), n_read);
+    ck_assert_uint_gt(part.n_rows, 0);
+    for (int stack = 0; stack < 2; stack++)
+        for (int l = 0; l < MAX_LAYERS; l++)
+            for (int k = 0; k < N_KINDS; k++)
+                for (int p = 0; p < GQA_N_TAP_POINTS; p++)
+                    for (int s = 0; s < N; s++) {
+                        const double *x = part.rows[stack][l][k][p][s];
+
+                        if (!x)
+                            continue;
+                        ck_assert_int_lt(p, GQA_TAP_FF_INPUT);
+                        ck_assert(k != (int)last->kind ||
+                                  p <= (int)last->point ||
+                                  (k == GQA_ATTENTION_CROSS &&
+                                   p <= GQA_TAP_K_TURNED));
+                        ck_assert_int_eq(
+                            memcmp(x, whole->rows[stack][l][k][p][s],
+                                   LONGEST * part.widths[stack][l][k][p] *
+                                       sizeof *x),
+                            0);
+                    }
+    forget(&part);
+}
+
+START_TEST(looks_no_further)
+{
+    static struct seen whole;
+    struct gqa_taps taps = taps_of(&whole);
+    const struct gqa_layers_output output = {.step = {.taps = &taps}};
+    const struct gqa_layers_options options = {.host_bytes = UINT64_MAX};
+    struct gqa_layers *layers = NULL;
+
+    open_model(fixtures[_i]);
+    make_tokens();
+    ck_assert_int_eq(gqa_layers_create(&layers, network, &backend, device,
+                                       &source, &tokens, &options),
+                     GQA_OK);
+    /* The embedding is read with the first block. */
+    ck_assert_int_eq(gqa_layers_next(layers, true, NULL), GQA_OK);
+    while (gqa_layers_n_done(layers) < gqa_layers_n_blocks(layers)) {
+        static const enum gqa_tap_point points[] = {GQA_TAP_INPUT,
+                                                    GQA_TAP_ATTENDED};
+        const int left = atomic_load(&reads_left);
+        int n_read, n_kinds = 1;
+
+        ck_assert_int_eq(gqa_layers_next(layers, true, &output), GQA_OK);
+        n_read = left - atomic_load(&reads_left);
+        for (int l = 0; l < MAX_LAYERS; l++)
+            if (whole.rows[GQA_STACK_DECODER][l][GQA_ATTENTION_CROSS]
+                          [GQA_TAP_ATTENDED][0])
+                n_kinds = N_KINDS;
+        for (int kind = 0; kind < n_kinds; kind++)
+            for (int i = 0; i < 2; i++)
+                look_at_part(layers, &whole, n_read,
+                             &(struct gqa_block_point){
+                                 (enum gqa_attention_kind)kind, points[i]});
+        forget(&whole);
+        taps = taps_of(&whole);
+        ck_assert_int_eq(gqa_layers_next(layers, false, NULL), GQA_OK);
+        /* The next stack's embedding. */
+        if (gqa_layers_n_done(layers) < gqa_layers_n_blocks(layers))
+            ck_assert_int_eq(gqa_layers_next(layers, true, NULL), GQA_OK);
+    }
+    gqa_layers_free(layers);
+}
+END_TEST
 
 /* Looked at, a block comes again; changed weights are read anew. */
 START_TEST(looks_before_it_moves)
@@ -927,6 +1006,7 @@ int main(void)
     tcase_add_loop_test(tc, taps_see_what_projections_do, 0, N_FIXTURES);
     tcase_add_test(tc, taps_are_called_where_wanted);
     tcase_add_loop_test(tc, looks_before_it_moves, 0, 2);
+    tcase_add_loop_test(tc, looks_no_further, 0, N_FIXTURES);
     tcase_add_loop_test(tc, runs_what_does_not_fit, 0, N_FIXTURES);
     tcase_add_loop_test(tc, survives_the_end_of_everything, 0, 2);
     tcase_add_loop_test(tc, ends_where_a_callback_fails, 0, 5);

@@ -10,6 +10,7 @@
 #include "uptrain/history.h"
 #include "uptrain/loss_mix.h"
 #include "uptrain/order.h"
+#include "uptrain/rates.h"
 #include "uptrain/schedule.h"
 
 /* --- Rates ---------------------------------------------------------------- */
@@ -47,6 +48,63 @@ START_TEST(warmup_of_a_run)
     ck_assert_uint_eq(gqa_schedule_warmup(100), 5);
     ck_assert_uint_eq(gqa_schedule_warmup(400), 20);
     ck_assert_uint_eq(gqa_schedule_warmup(100000), 20);
+}
+END_TEST
+
+/* What is left behind a few steps, 1 before any: less with higher rates up to
+ * `low`, `left_low` then, `left` at `best`, and nothing good beyond. */
+struct landscape {
+    double low, best, left, left_low;
+    int n_attempts;
+};
+
+static enum gqa_status attempt(void *ctx, double rate, double *value)
+{
+    struct landscape *l = ctx;
+
+    l->n_attempts++;
+    if (rate > 1.5 * l->best)
+        *value = INFINITY;
+    else if (rate > 0.9 * l->best)
+        *value = l->left;
+    else if (rate > 0.9 * l->low)
+        *value = l->left_low;
+    else
+        *value = 1 - (1 - l->left_low) * rate / l->low;
+    return GQA_OK;
+}
+
+static double found_below(struct landscape *l, double highest)
+{
+    const struct gqa_rate_search search = {l, attempt, 1, highest};
+    double rate = 0;
+
+    ck_assert_int_eq(gqa_rates_search(&rate, &search), GQA_OK);
+    return rate;
+}
+
+static double found(struct landscape *l)
+{
+    return found_below(l, 1);
+}
+
+/* As high as pays, and a little more. */
+START_TEST(rate_is_found)
+{
+    struct landscape up = {1e-2, 1e-2, 0.5, 0.5, 0};
+    struct landscape down = {1e-5, 1e-5, 0.5, 0.5, 0};
+    struct landscape near = {1e-3, 3e-3, 0.59, 0.5, 0};
+    struct landscape far = {1e-3, 3e-3, 0.61, 0.5, 0};
+    struct landscape none = {1e-9, 1e-9, 2, 2, 0};
+
+    ck_assert_double_eq(found(&up), 1e-2);
+    ck_assert_int_eq(up.n_attempts, 4);
+    ck_assert_double_eq(found_below(&up, 3e-3), 3e-3);
+    ck_assert_double_eq(found(&down), 1e-5);
+    ck_assert_double_eq(found(&near), 3e-3);
+    ck_assert_double_eq(found(&far), 1e-3);
+    ck_assert_double_eq(found(&none), 1e-6);
+    ck_assert_int_eq(none.n_attempts, 8);
 }
 END_TEST
 
@@ -318,6 +376,7 @@ int main(void)
     tcase_add_test(tcase, rate_rises_and_falls);
     tcase_add_test(tcase, other_ways_to_fall);
     tcase_add_test(tcase, warmup_of_a_run);
+    tcase_add_test(tcase, rate_is_found);
     tcase_add_test(tcase, losses_add_up);
     tcase_add_test(tcase, losses_that_are_none);
     tcase_add_test(tcase, shares_of_data);

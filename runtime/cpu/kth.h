@@ -1,6 +1,6 @@
 /* The k-th largest of many numbers. */
-#ifndef GQA_RUNTIME_DATA_KTH_H
-#define GQA_RUNTIME_DATA_KTH_H
+#ifndef GQA_RUNTIME_CPU_KTH_H
+#define GQA_RUNTIME_CPU_KTH_H
 
 #include <stddef.h>
 

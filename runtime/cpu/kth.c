@@ -1,4 +1,4 @@
-#include "runtime/data/kth.h"
+#include "runtime/cpu/kth.h"
 
 static void swap(double *a, double *b)
 {
