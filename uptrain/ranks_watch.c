@@ -47,7 +47,7 @@ static void lose(struct gqa_ranks *r, bool is_told, const char *why)
 /* The last word of another one, or none. */
 static void hear(struct gqa_ranks *r, unsigned from)
 {
-    struct gqa_rank_word word;
+    struct gqa_rank_word word = {.status = GQA_OK};
     char why[GQA_RANKS_TEXT + 32];
     size_t got = 0;
 
