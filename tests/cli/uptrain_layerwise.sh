@@ -20,7 +20,7 @@ gqa-uptrain -q "${options[@]}" --steps 0 --threads 1 model.gqa one.gqa
 cmp alone.gqa one.gqa && echo "one thread: the same"
 gqa-uptrain -n "${options[@]}" --steps 0 model.gqa none.gqa |
     grep -vE '^(memory|device|original| )'
-# Then steps of the whole; a state is kept behind the first stage.
+# Then steps of the whole; what went on from a state is the same.
 train() {
     gqa-uptrain -q "${options[@]}" --steps 6 --eval-every 3 "$@"
 }

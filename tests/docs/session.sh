@@ -8,7 +8,8 @@
 #
 # Examples are the lines that begin with "$ ", in the EXAMPLES section of a
 # page and in the console blocks of a Markdown file; the lines below one, to
-# the next one or the end of the block, are what it prints. A Markdown file's
+# the next one or the end of the block, are what it prints. A page's block
+# without such a line is not run. A Markdown file's
 # blocks "```json NAME" lie there as files NAME.
 set -euo pipefail
 
@@ -25,7 +26,7 @@ case $file in
     ;;
 *)
     session=$(sed -n '/^\.Sh EXAMPLES/,/^\.Sh SEE/p' "$file" |
-        sed -n '/^\.Bd/,/^\.Ed/{/^\.Bd/d; s/^\.Ed$//; p}' |
+        sed -n '/^\.Bd/,/^\.Ed/{/^\.Bd/d; p}' |
         sed -e 's/\\-/-/g' -e "s/\\\\(aq/'/g" -e 's/\\&//g' -e 's/\\e/\\/g')
     ;;
 esac
@@ -70,6 +71,10 @@ while IFS= read -r line; do
         command=${line#'$ '}
         expected=
         n=$((n + 1))
+    elif [[ $line == .Ed ]]; then
+        check
+        command=
+        expected=
     elif [[ $command == *\\ ]]; then
         command+=$'\n'$line
     elif [[ $line ]]; then
