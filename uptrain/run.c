@@ -33,7 +33,8 @@ enum gqa_status gqa_training_save(struct gqa_training_run *run)
 {
     enum gqa_status st;
 
-    if (!run->saved || run->is_saved || run->history.n_steps == 0)
+    if (!run->saved || run->is_saved ||
+        (run->history.n_steps == 0 && run->history.n_matches == 0))
         return GQA_OK;
     st = gqa_saved_write(run->saved, run->trainer, &run->history, run->best);
     run->is_saved = st == GQA_OK;
