@@ -91,9 +91,14 @@ uint64_t gqa_data_own_at_once(uint64_t n_own, uint64_t batch, uint64_t n_drawn,
 
 static enum gqa_status own_create(struct own *own, const struct gqa_data *d)
 {
-    const uint64_t n_drawn =
+    uint64_t n_drawn =
         gqa_session_n_drawn(d->teacher, d->options.length, d->options.length);
+    enum gqa_status st;
 
+    /* It follows from memory, which others may have less of. */
+    st = gqa_ranks_tell(d->options.ranks, 0, &n_drawn, sizeof n_drawn);
+    if (st != GQA_OK)
+        return st;
     own->n = d->options.n_own;
     if (own->n == 0 &&
         !gqa_mul_u64(d->options.n_steps, d->options.batch, &own->n))

@@ -201,14 +201,15 @@ enum gqa_status gqa_ranks_check_same(struct gqa_ranks *r, const void *bytes,
     void *first = malloc(n);
     enum gqa_status st = gqa_ranks_agree(r, first ? GQA_OK : gqa_fail_nomem());
 
-    if (st == GQA_OK) {
-        memcpy(first, bytes, n);
-        st = gqa_ranks_tell(r, 0, first, n);
-    }
+    if (st != GQA_OK || !first)
+        goto done;
+    memcpy(first, bytes, n);
+    st = gqa_ranks_tell(r, 0, first, n);
     if (st == GQA_OK)
         st = gqa_ranks_agree(r, memcmp(first, bytes, n) == 0
                                     ? GQA_OK
                                     : gqa_fail(GQA_ERR_IO, "%s", message));
+done:
     free(first);
     return st;
 }

@@ -131,7 +131,7 @@ static enum gqa_status sum_piece(struct gqa_ranks *r, void *data, void *piece,
 enum gqa_status gqa_ranks_sum_host(struct gqa_ranks *r,
                                    const struct gqa_summands *list, size_t n)
 {
-    void *piece = malloc(PIECE * sizeof(double));
+    void *piece = calloc(PIECE, sizeof(double));
     enum gqa_status st = piece ? GQA_OK : gqa_fail_nomem();
 
     for (size_t i = 0; i < n; i++)

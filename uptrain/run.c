@@ -33,7 +33,8 @@ enum gqa_status gqa_training_save(struct gqa_training_run *run)
 {
     enum gqa_status st;
 
-    if (!run->saved || run->is_saved || run->history.n_steps == 0)
+    if (!run->saved || run->is_saved ||
+        (run->history.n_steps == 0 && run->history.n_matches == 0))
         return GQA_OK;
     st = gqa_saved_write(run->saved, run->trainer, &run->history, run->best);
     run->is_saved = st == GQA_OK;
@@ -192,7 +193,8 @@ static enum gqa_status after_step(struct going *g)
     return st;
 }
 
-/* The weights that are the best become those of the trainer. */
+/* By the first rank, for all: the weights that are the best become those of
+ * the trainer. */
 static enum gqa_status match_layers(struct going *g)
 {
     struct gqa_training_run *run = g->run;
@@ -206,12 +208,16 @@ static enum gqa_status match_layers(struct going *g)
 
     stage.tokens = &tokens;
     stage.held_out = gqa_data_held_out(run->data);
-    if (st == GQA_OK)
+    if (st == GQA_OK && gqa_ranks_is_first(run->ranks)) {
         st = gqa_trainer_get(run->trainer, values);
+        if (st == GQA_OK)
+            st = gqa_layerwise_run(&stage, &run->history, values);
+        if (st == GQA_OK)
+            st = gqa_trainer_set(run->trainer, values);
+    }
+    st = gqa_ranks_agree(run->ranks, st);
     if (st == GQA_OK)
-        st = gqa_layerwise_run(&stage, &run->history, values);
-    if (st == GQA_OK)
-        st = gqa_trainer_set(run->trainer, values);
+        st = gqa_trainer_share(run->trainer, false);
     if (st == GQA_OK)
         st = measure(g);
     if (st == GQA_OK && run->history.best == 0)

@@ -58,7 +58,8 @@ echo "== taken up by another number of them"
 ranks 2 -q --steps 8 --checkpoint state --every 1 model.gqa split.gqa 2>/dev/null
 until [[ -e state/uptrain-state.safetensors ]]; do :; done
 kill -s KILL "${pids[0]}"
-ends
+ends >/dev/null # they may have been quick
+rm -f split.gqa
 cp -r state other
 ranks 3 -q --steps 8 --checkpoint state --log three.log model.gqa split.gqa
 ends
@@ -67,6 +68,12 @@ gqa-uptrain -q "${options[@]}" --steps 8 --checkpoint other --log alone.log \
     model.gqa alone.gqa
 echo "exit $?"
 alike one.log alone.log
+echo "== layers are matched by the first, for all"
+gqa-uptrain -q "${options[@]}" --layerwise --layer-steps 4 --steps 2 \
+    --log layers.log model.gqa layers.gqa
+ranks 2 -q --layerwise --layer-steps 4 --steps 2 --log two.log model.gqa two.gqa
+ends
+alike layers.log two.log
 echo "== one is killed"
 for victim in 0 1; do
     ranks 2 -q --steps 100000 --eval-every 100000 --log "killed$victim.log" \
