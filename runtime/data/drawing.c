@@ -88,7 +88,7 @@ static enum gqa_status encode_rows(struct gqa_session *session,
                                    uint64_t n, uint64_t width, int32_t pad)
 {
     int32_t *ids = calloc(n * width + 1, sizeof *ids);
-    uint64_t *lengths = calloc(n, sizeof *lengths);
+    uint64_t *lengths = calloc(n + 1, sizeof *lengths);
     enum gqa_status st = ids && lengths ? GQA_OK : gqa_fail_nomem();
 
     for (uint64_t s = 0; s < n && st == GQA_OK; s++) {

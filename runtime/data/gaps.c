@@ -155,7 +155,7 @@ static void fill(struct growth *w, struct text *text, const double *shares,
 
     for (uint64_t g = 0; g < w->n_gaps; g++) {
         const struct gap gap = gap_at(w, text, g, shares[g]);
-        uint64_t begin, n_fill;
+        uint64_t begin = 0, n_fill = 0;
 
         while (at < gap.begin && n < w->length)
             w->input[n++] = text->ids[at++];

@@ -367,7 +367,7 @@ START_TEST(draws_from_a_model)
 {
     static const char *const fixtures[] = {"runtime/llama", "runtime/t5-v1_1"};
     const struct subject subject = open_subject(fixtures[_i]);
-    struct drawn_tokens all, parts, steps;
+    struct drawn_tokens all = {.n = {0}}, parts = all, steps = all;
     uint64_t keys[N];
     struct gqa_draw how = {
         .op = plain, .start = 1, .end = -1, .keys = keys, .length = LENGTH};

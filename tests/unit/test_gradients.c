@@ -711,8 +711,9 @@ START_TEST(comparisons_are_fidelitys)
                              CLASSES, labels),
                          GQA_OK);
         for (int i = 0; i < ROWS; i++) {
-            gqa_compare_logits(&want, values[0] + i * CLASSES,
-                               values[1] + i * CLASSES, CLASSES, labels[i]);
+            gqa_compare_logits(&want, values[0] + (size_t)i * CLASSES,
+                               values[1] + (size_t)i * CLASSES, CLASSES,
+                               labels[i]);
             ck_assert_double_eq(got[i].kl, want.kl);
             ck_assert_int_eq(got[i].same, want.same);
             for (int m = 0; m < 2; m++) {
