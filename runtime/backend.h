@@ -25,7 +25,7 @@
 
 /* Raised with every change of this header, of ops.h and of what they
  * include: the tools and the plug-in must agree. */
-#define GQA_BACKEND_ABI 7
+#define GQA_BACKEND_ABI 8
 
 struct gqa_device;
 
@@ -210,13 +210,6 @@ struct gqa_backend {
      * number of threads. */
     enum gqa_status (*scores)(struct gqa_device *device,
                               const struct gqa_score_op *op);
-    /* What attention makes of one number for each key and query head: out[t,
-     * h] = sum_j p_tj values[j, h], p of op, whose v and out are not looked
-     * at. values: wide [n_sequences * capacity, n_heads]; out: wide [rows,
-     * n_heads]; padding is 0. */
-    enum gqa_status (*attend_numbers)(struct gqa_device *device,
-                                      const struct gqa_attention_op *op,
-                                      const void *values, void *out);
     /*
      * Tokens drawn from logits, and the step that they are for, without the
      * host. The batch is one of one new token a sequence at most.

@@ -27,14 +27,6 @@ struct gqa_cpu_score_task {
     double *losses;
 };
 
-/* The same, of one query head of op. */
-struct gqa_cpu_numbers_task {
-    struct gqa_cpu_attend_task t;
-    uint64_t head;
-    const void *values;
-    void *out;
-};
-
 /* out [n_rows, ld] columns [0, n) (+)= scale * x [n_rows, k] W^T or W. */
 struct gqa_cpu_product {
     const void *x, *w;
@@ -84,10 +76,8 @@ struct gqa_cpu_real {
     size_t (*attend_bytes)(uint64_t head_dim, uint64_t group);
     void (*attend)(const struct gqa_cpu_attend_task *task, void *scratch);
     /* scratch: two reals for each query of the task and key of the
-     * capacity; one for numbers. */
+     * capacity. */
     void (*scores)(const struct gqa_cpu_score_task *task, void *scratch);
-    void (*attend_numbers)(const struct gqa_cpu_numbers_task *task,
-                           void *scratch);
 };
 
 /* v3, v4: the same for x86-64-v3 and v4, where GQA_X86_LEVELS is defined. */
@@ -186,9 +176,6 @@ enum gqa_status gqa_cpu_gram(struct gqa_device *device, void *out,
                              uint64_t y_width, uint64_t n_rows);
 enum gqa_status gqa_cpu_scores(struct gqa_device *device,
                                const struct gqa_score_op *op);
-enum gqa_status gqa_cpu_attend_numbers(struct gqa_device *device,
-                                       const struct gqa_attention_op *op,
-                                       const void *values, void *out);
 enum gqa_status gqa_cpu_draw(struct gqa_device *device, int32_t *out,
                              const void *logits, const uint64_t *keys,
                              uint64_t first, uint64_t n_rows,

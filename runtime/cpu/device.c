@@ -245,7 +245,6 @@ const struct gqa_backend *gqa_cpu_backend(void)
         .soft_cap = gqa_cpu_soft_cap,
         .weigh_rows = gqa_cpu_weigh_rows,
         .scores = gqa_cpu_scores,
-        .attend_numbers = gqa_cpu_attend_numbers,
         .draw = gqa_cpu_draw,
         .follow = gqa_cpu_follow,
     };

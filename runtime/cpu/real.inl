@@ -518,5 +518,4 @@ const struct gqa_cpu_real EXPORT = {
     .attend_bytes = attend_bytes,
     .attend = attend,
     .scores = scores_tile,
-    .attend_numbers = numbers_tile,
 };

@@ -17,14 +17,6 @@ struct scores {
     double *losses;              /* [tasks, group] */
 };
 
-struct numbers {
-    const struct gqa_device *device;
-    const struct gqa_attention_op *op;
-    const void *values;
-    void *out;
-    uint64_t n_queries, n_tiles;
-};
-
 static uint64_t queries_of_tile(uint64_t capacity)
 {
     return gqa_min_u64(
@@ -133,38 +125,4 @@ enum gqa_status gqa_cpu_scores(struct gqa_device *device,
         sum_losses(&s, n_tasks);
     free(s.losses);
     return st;
-}
-
-/* --- Numbers -------------------------------------------------------------- */
-
-static void attend_to(void *ctx, size_t task, void *scratch)
-{
-    const struct numbers *n = ctx;
-    const uint64_t n_heads = n->op->q_place.n_heads;
-    const struct gqa_cpu_numbers_task t = {
-        .t = tile_of(n->device, n->op, task / n->n_tiles / n_heads,
-                     task % n->n_tiles * n->n_queries, n->n_queries),
-        .head = task / n->n_tiles % n_heads,
-        .values = n->values,
-        .out = n->out};
-
-    n->device->real->attend_numbers(&t, scratch);
-}
-
-enum gqa_status gqa_cpu_attend_numbers(struct gqa_device *device,
-                                       const struct gqa_attention_op *op,
-                                       const void *values, void *out)
-{
-    const uint64_t queries = queries_of_tile(op->capacity);
-    struct numbers n = {.device = device,
-                        .op = op,
-                        .values = values,
-                        .out = out,
-                        .n_queries = queries,
-                        .n_tiles = (device->n_new + queries - 1) / queries};
-
-    return gqa_cpu_pool_run(
-        device->pool,
-        (size_t)(n.n_tiles * op->q_place.n_heads * device->n_sequences),
-        (size_t)(queries * op->capacity) * device->real->size, attend_to, &n);
 }

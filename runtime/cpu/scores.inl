@@ -260,33 +260,3 @@ static void scores_tile(const struct gqa_cpu_score_task *task, void *scratch)
             add_keys(task, &tile, q);
     }
 }
-
-static void numbers_tile(const struct gqa_cpu_numbers_task *task, void *scratch)
-{
-    const struct gqa_cpu_attend_task *t = &task->t;
-    const uint64_t n_heads = t->op->q_place.n_heads;
-    const struct score_tile tile = tile_of(t, scratch);
-    real *out = (real *)task->out +
-                (t->sequence * t->n_new + t->first) * n_heads + task->head;
-
-    if (tile.n > 0)
-        make_original(t, &tile, task->head);
-    for (uint64_t row = 0; row < t->n + t->n_padding; row++) {
-        const real *values = (const real *)task->values +
-                             t->sequence * t->op->capacity * n_heads +
-                             task->head;
-        uint64_t first = 0, end = 0;
-        real sum = 0;
-
-        if (row < t->n && tile.n > 0)
-            seen_keys(t, t->first + row, &first, &end);
-        if (end > first) {
-            real *p = tile.p + row * tile.n + (first - tile.first);
-
-            soften(t, task->head, row, first, p, (size_t)(end - first));
-            for (uint64_t c = first; c < end; c++)
-                sum += p[c - first] * values[c * n_heads];
-        }
-        out[row * n_heads] = sum;
-    }
-}

@@ -449,7 +449,6 @@ static constexpr struct gqa_backend make_backend(void)
     b.soft_cap = gqa_cuda_soft_cap;
     b.weigh_rows = gqa_cuda_weigh_rows;
     b.scores = gqa_cuda_scores;
-    b.attend_numbers = gqa_cuda_attend_numbers;
     b.draw = gqa_cuda_draw;
     b.follow = gqa_cuda_follow;
     return b;

@@ -174,8 +174,5 @@ enum gqa_status gqa_cuda_key_counts(struct gqa_device *device,
 /* scores.cu */
 enum gqa_status gqa_cuda_scores(struct gqa_device *device,
                                 const struct gqa_score_op *op);
-enum gqa_status gqa_cuda_attend_numbers(struct gqa_device *device,
-                                        const struct gqa_attention_op *op,
-                                        const void *values, void *out);
 
 #endif

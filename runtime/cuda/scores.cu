@@ -32,7 +32,7 @@ static const int64_t MOST_BATCH = 1 << 15; /* products of one call */
 struct run {
     struct gqa_device *device;
     const struct gqa_attention_op *original;
-    const struct gqa_score_op *op;    /* NULL: attend_numbers() */
+    const struct gqa_score_op *op;
     int64_t group, n_groups;          /* query heads of a KV head; KV heads */
     const int64_t *starts, *n_tokens; /* on the host */
     const uint64_t *key_counts;       /* on the host; NULL: of the batch */
@@ -42,7 +42,7 @@ struct run {
     struct gqa_score_rows rows;
     /* In the workspace. */
     void *q_own, *k_own, *q, *k;
-    float *out_q, *out_k, *numbers;
+    float *out_q, *out_k;
     double *losses;
     int64_t *names;
 };
@@ -138,11 +138,6 @@ static void lay_out(struct run *run, struct arena *arena)
     run->q_own = take(arena, n_rows * depth, size);
     run->k_own = take(arena, n_heads * run->key_room * depth, size);
     run->rows.own = (float *)take(arena, n_scores, sizeof(float));
-    if (!run->op) {
-        run->numbers =
-            (float *)take(arena, n_heads * run->key_room, sizeof(float));
-        return;
-    }
     run->q = take(arena, n_rows * depth, size);
     run->k = take(arena, n_kv_heads * run->key_room * depth, size);
     run->rows.others = (float *)take(arena, n_scores, sizeof(float));
@@ -426,7 +421,7 @@ static enum gqa_status run_others(struct run *run)
 }
 
 /* Rows from tile.first_row on. */
-static enum gqa_status run_tile(struct run *run, float *out)
+static enum gqa_status run_tile(struct run *run)
 {
     struct gqa_score_tile *tile = &run->tile;
     int64_t n_keys = 0;
@@ -446,26 +441,19 @@ static enum gqa_status run_tile(struct run *run, float *out)
     if (st != GQA_OK)
         return st;
     run->rows.tile = *tile;
-    if (run->op)
-        st = run_others(run);
-    else
-        gqa_score_average(run->device, out, run->numbers, &run->rows);
+    st = run_others(run);
     return st == GQA_OK ? gqa_cuda_launched(run->device) : st;
 }
 
 /* All rows of some sequences and heads. */
-static enum gqa_status run_heads(struct run *run, const float *values,
-                                 float *out)
+static enum gqa_status run_heads(struct run *run)
 {
     struct gqa_score_tile *tile = &run->tile;
     struct gqa_device *device = run->device;
-    const bool wants_keys = run->op && run->op->out_k;
+    const bool wants_keys = run->op->out_k;
     enum gqa_status st = GQA_OK;
 
     copy_keys(run);
-    if (!run->op)
-        gqa_score_copy_numbers(device, run->numbers, values, run->rows.n_heads,
-                               tile);
     if (wants_keys)
         st = clear(device, run->out_k,
                    (uint64_t)(tile->n_sequences * tile->n_heads / run->group *
@@ -474,13 +462,13 @@ static enum gqa_status run_heads(struct run *run, const float *values,
     tile->n_rows = run->n_rows;
     for (tile->first_row = 0; tile->first_row < tile->n_new && st == GQA_OK;
          tile->first_row += tile->n_rows)
-        st = run_tile(run, out);
+        st = run_tile(run);
     if (st == GQA_OK && wants_keys)
         store(run, run->op->out_k, run->out_k, true);
     return st == GQA_OK ? gqa_cuda_launched(device) : st;
 }
 
-static enum gqa_status run_all(struct run *run, const float *values, float *out)
+static enum gqa_status run_all(struct run *run)
 {
     struct gqa_score_tile *tile = &run->tile;
     const int64_t n_sequences = (int64_t)run->device->n_sequences;
@@ -494,7 +482,7 @@ static enum gqa_status run_all(struct run *run, const float *values, float *out)
             tile->first_head = g * run->group;
             tile->n_heads =
                 smaller(run->n_kv_heads, run->n_groups - g) * run->group;
-            st = run_heads(run, values, out);
+            st = run_heads(run);
         }
     return st;
 }
@@ -543,7 +531,7 @@ enum gqa_status gqa_cuda_scores(struct gqa_device *device,
     if (st == GQA_OK)
         st = clear_results(&run);
     if (st == GQA_OK)
-        st = run_all(&run, NULL, NULL);
+        st = run_all(&run);
     if (st != GQA_OK || !op->losses)
         return st;
     st = gqa_cuda_check(device, cudaMemcpyAsync(op->losses, run.losses,
@@ -553,23 +541,4 @@ enum gqa_status gqa_cuda_scores(struct gqa_device *device,
     return st == GQA_OK
                ? gqa_cuda_check(device, cudaStreamSynchronize(device->stream))
                : st;
-}
-
-enum gqa_status gqa_cuda_attend_numbers(struct gqa_device *device,
-                                        const struct gqa_attention_op *op,
-                                        const void *values, void *out)
-{
-    struct run run;
-    enum gqa_status st;
-
-    memset(&run, 0, sizeof run);
-    run.n_groups = (int64_t)op->q_place.n_heads;
-    run.group = 1;
-    st = prepare(&run, device, op);
-    if (st == GQA_OK)
-        st = clear(device, out,
-                   device->n_sequences * device->n_new * op->q_place.n_heads *
-                       sizeof(float));
-    return st == GQA_OK ? run_all(&run, (const float *)values, (float *)out)
-                        : st;
 }

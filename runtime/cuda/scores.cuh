@@ -93,14 +93,4 @@ void gqa_score_store(struct gqa_device *device,
                      const struct gqa_score_result *result,
                      const struct gqa_score_tile *tile);
 
-/* to [n_sequences, n_heads, key_room] = values [n_sequences * capacity,
- * all_heads] of the tile's heads. */
-void gqa_score_copy_numbers(struct gqa_device *device, float *to,
-                            const float *values, int64_t all_heads,
-                            const struct gqa_score_tile *tile);
-
-/* out [rows, n_heads] = softmax of rows->own, times numbers. */
-void gqa_score_average(struct gqa_device *device, float *out,
-                       const float *numbers, const struct gqa_score_rows *rows);
-
 #endif

@@ -282,65 +282,6 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
-static __global__ void __launch_bounds__(THREADS)
-    copy_numbers_kernel(float *to, const float *values, int64_t all_heads,
-                        struct gqa_score_tile tile)
-{
-    const int64_t n = tile.n_sequences * tile.n_heads * tile.key_room;
-    const int64_t step = (int64_t)gridDim.x * THREADS;
-
-    for (int64_t at = (int64_t)blockIdx.x * THREADS + threadIdx.x; at < n;
-         at += step) {
-        const int64_t c = at % tile.key_room;
-        const int64_t h = at / tile.key_room % tile.n_heads;
-        const int64_t sequence =
-            tile.first_sequence + at / tile.key_room / tile.n_heads;
-
-        to[at] = c < tile.key_counts[sequence]
-                     ? values[(sequence * tile.capacity + c) * all_heads +
-                              tile.first_head + h]
-                     : 0;
-    }
-}
-
-static __global__ void __launch_bounds__(THREADS)
-    average_kernel(float *out, const float *numbers, struct gqa_score_rows rows)
-{
-    const struct gqa_score_tile &tile = rows.tile;
-    const int64_t n = tile.n_sequences * tile.n_heads * tile.n_rows;
-    const int64_t step = (int64_t)gridDim.x * WARPS;
-
-    for (int64_t at = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32; at < n;
-         at += step) {
-        const struct row row = row_of(rows, at);
-        const float *own = rows.own + at * tile.n_keys;
-        const float *values = numbers + at / tile.n_rows * tile.key_room;
-        const float shift = shift_of(own, rows.mask, row);
-        float sum = 0, total = 0;
-
-        for (int64_t c = first_of(row); c < row.end; c += WALK) {
-            const float4 a = *(const float4 *)(own + c);
-            const float4 b = *(const float4 *)(values + c);
-            const float s[4] = {a.x, a.y, a.z, a.w};
-            const float v[4] = {b.x, b.y, b.z, b.w};
-
-#pragma unroll
-            for (int i = 0; i < 4; i++) {
-                const float p =
-                    expf(masked(s[i], rows.mask, row, c + i) - shift);
-
-                sum += p;
-                total += p * v[i];
-            }
-        }
-        sum = warp_sum(sum);
-        total = warp_sum(total);
-        if (threadIdx.x % 32 == 0 && row.t < tile.n_new)
-            out[(row.sequence * tile.n_new + row.t) * rows.n_heads + row.head] =
-                sum == 0 ? 0 : total / sum;
-    }
-}
-
 void gqa_score_copy(struct gqa_device *device, void *to,
                     const struct gqa_score_heads *heads,
                     const struct gqa_score_tile *tile)
@@ -397,24 +338,4 @@ void gqa_score_store(struct gqa_device *device,
         store_kernel<T><<<blocks_for(n, WARPS), THREADS, 0, device->stream>>>(
             *result, *tile);
     });
-}
-
-void gqa_score_copy_numbers(struct gqa_device *device, float *to,
-                            const float *values, int64_t all_heads,
-                            const struct gqa_score_tile *tile)
-{
-    const int64_t n = tile->n_sequences * tile->n_heads * tile->key_room;
-
-    copy_numbers_kernel<<<blocks_for(n, THREADS), THREADS, 0, device->stream>>>(
-        to, values, all_heads, *tile);
-}
-
-void gqa_score_average(struct gqa_device *device, float *out,
-                       const float *numbers, const struct gqa_score_rows *rows)
-{
-    const struct gqa_score_tile *tile = &rows->tile;
-
-    average_kernel<<<
-        blocks_for(tile->n_sequences * tile->n_heads * tile->n_rows, WARPS),
-        THREADS, 0, device->stream>>>(out, numbers, *rows);
 }

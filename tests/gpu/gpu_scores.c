@@ -35,7 +35,7 @@ static uint64_t n_keys_of(const struct shape *shape, uint64_t s)
 }
 
 struct inputs {
-    struct array own_q, own_k, q, k, bias, weights, values;
+    struct array own_q, own_k, q, k, bias, weights;
     struct gqa_head_place own_place, place;
     uint64_t own_width, width, reach;
     double own_scale, scale;
@@ -239,8 +239,6 @@ static struct inputs inputs_of(const struct shape *shape)
     for (size_t i = 0; i < in.weights.n; i++)
         in.weights.host[i] = fabs(in.weights.host[i]);
     array_send(&in.weights);
-    in.values = array_random(
-        shape->n_sequences * shape->capacity * shape->n_heads, GQA_F32);
     return in;
 }
 
@@ -252,7 +250,6 @@ static void free_inputs(struct inputs *in)
     array_free(&in->k);
     array_free(&in->bias);
     array_free(&in->weights);
-    array_free(&in->values);
 }
 
 static void set_batch(const struct shape *shape)
@@ -424,50 +421,11 @@ static void check_scores(const struct shape *shape)
     free_inputs(&in);
 }
 
-static void check_numbers(const struct shape *shape)
-{
-    struct inputs in = inputs_of(shape);
-    const size_t n = shape->n_sequences * shape->n_new * shape->n_heads;
-    struct array out = array_nan(n, GQA_F32);
-    double *expected = must_allocate(n, sizeof *expected);
-    double *scaled = must_allocate(shape->capacity, sizeof *scaled);
-    double *p = must_allocate(shape->capacity, sizeof *p);
-    uint64_t counts[MAX_SEQUENCES];
-    const struct gqa_attention_op op = original_of(shape, &in, counts);
-
-    for (uint64_t s = 0; s < shape->n_sequences; s++)
-        for (uint64_t i = 0; i < shape->n_tokens[s]; i++)
-            for (uint64_t h = 0; h < shape->n_heads; h++) {
-                const struct seen seen = seen_by(shape, s, i);
-                double sum = 0;
-
-                expect_softmax(scaled, p, shape, &in, s, i, h);
-                for (uint64_t c = seen.begin; c < seen.end; c++)
-                    sum += p[c] * in.values.host[(s * shape->capacity + c) *
-                                                     shape->n_heads +
-                                                 h];
-                expected[(s * shape->n_new + i) * shape->n_heads + h] = sum;
-            }
-    set_batch(shape);
-    gpu_must(gpu.backend->attend_numbers(gpu.device, &op, in.values.device,
-                                         out.device),
-             "attend_numbers");
-    memset(counts, 0xff, sizeof counts);
-    check_array(&out, expected, n, 1e-5, "averages of numbers: %s",
-                said(shape));
-    free(expected);
-    free(scaled);
-    free(p);
-    array_free(&out);
-    free_inputs(&in);
-}
-
 static void check(const struct shape *shape)
 {
     struct shape probe = *shape, plain = *shape;
 
     check_scores(shape);
-    check_numbers(shape);
     probe.probe = 0x0123456789abcdef;
     check_scores(&probe);
     plain.plain = true;

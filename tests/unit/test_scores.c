@@ -340,50 +340,6 @@ START_TEST(repeats)
 }
 END_TEST
 
-START_TEST(attends_to_numbers)
-{
-    const struct score_case *c = &cases[_i];
-    const size_t n = SEQUENCES * CAPACITY * c->n_heads;
-    double p[CAPACITY], own[CAPACITY], *values, *want;
-    struct values v;
-    void *tokens, *on_device, *out;
-
-    open_device(reals[_i % 2], 2);
-    make_values(&v, c);
-    tokens = make(v.n_rows, sizeof(int32_t));
-    on_device = drawn(&values, n, real);
-    out = poisoned(v.n_rows * c->n_heads);
-    want = make(v.n_rows * c->n_heads, sizeof *want);
-    ck_assert_int_eq(
-        backend->set_batch(device,
-                           &(struct gqa_batch){SEQUENCES, c->n_new, tokens,
-                                               c->n_tokens, c->starts}),
-        GQA_OK);
-    ck_assert_int_eq(
-        backend->attend_numbers(device, &v.op.original, on_device, out),
-        GQA_OK);
-    for (uint64_t s = 0; s < SEQUENCES; s++)
-        for (uint64_t i = 0; i < c->n_tokens[s]; i++)
-            for (uint64_t h = 0; h < c->n_heads; h++) {
-                uint64_t first, end;
-
-                attend_one(p, own, &first, &end, &v, c, s, i, h);
-                for (uint64_t j = first; j < end; j++)
-                    want[(s * c->n_new + i) * c->n_heads + h] +=
-                        p[j] * values[(s * CAPACITY + j) * c->n_heads + h];
-            }
-    check_within(real == GQA_F64 ? 1e-13 : 3e-6, out, want,
-                 v.n_rows * c->n_heads, "numbers");
-    free(tokens);
-    free(on_device);
-    free(out);
-    free(values);
-    free(want);
-    free_values(&v);
-    close_device();
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("scores");
@@ -392,7 +348,6 @@ int main(void)
 
     tcase_add_loop_test(tc, compares, 0, n);
     tcase_add_test(tc, repeats);
-    tcase_add_loop_test(tc, attends_to_numbers, 0, n);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
 }
