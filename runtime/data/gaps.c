@@ -180,7 +180,7 @@ static enum gqa_status grow_round(struct growth *w, uint64_t first,
                                   uint64_t round, double share)
 {
     struct gqa_tokens inputs = {NULL, 0};
-    double shares[MAX_GAPS];
+    double shares[MAX_GAPS] = {0};
     enum gqa_status st = GQA_OK;
     char name[32];
 
@@ -209,7 +209,7 @@ static enum gqa_status add_inputs(struct gqa_tokens *tokens,
     for (uint64_t s = 0; s < w->n && st == GQA_OK; s++) {
         const uint64_t key = gqa_random_key(w->drawing->options->seed,
                                             "places of gaps", first + s);
-        double shares[MAX_GAPS];
+        double shares[MAX_GAPS] = {0};
 
         for (uint64_t g = 0; g < w->n_gaps; g++)
             shares[g] = gqa_random_uniform(key, g);

@@ -311,7 +311,7 @@ static void check_follow(void)
 
             goes_on[s] = before && tokens[s] >= 0 && tokens[s] != END;
             seen[s] = starts[s] + 1 + (turn == 1 && before);
-            n_keys[s] = seen[s] + goes_on[s];
+            n_keys[s] = goes_on[s] ? seen[s] + 1 : 0; /* is not looked at */
         }
         check_fed(tokens);
         check_seen(n_keys);
