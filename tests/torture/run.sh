@@ -92,7 +92,6 @@ torture uptrain-folder "${uptrain[@]}" --optimiser adafactor model.gqa out/heale
 torture uptrain-resumed "${uptrain[@]}" --checkpoint state model.gqa out/healed.gqa
 torture uptrain-groups "${uptrain[@]}" --groups 1 --method mean \
     out/healed.safetensors
-seed=older torture uptrain-force "${uptrain[@]}" --force model.gqa out/model/
 
 if ((ran == 0)); then
     echo "run.sh: no run of that name" >&2
