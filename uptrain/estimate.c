@@ -99,13 +99,15 @@ static enum gqa_status add_run(struct gqa_estimate *e,
         .trained = trained};
     struct gqa_runtime *runtime = NULL;
     uint64_t least = 0, most = 0;
-    const enum gqa_status st = gqa_runtime_create_empty(
+    enum gqa_status st = gqa_runtime_create_empty(
         &runtime, network, device->backend, device->device);
 
     if (st != GQA_OK)
         return st;
-    gqa_tape_bytes(runtime, &options, &least, &most);
+    st = gqa_tape_bytes(runtime, &options, &least, &most);
     gqa_runtime_free(runtime);
+    if (st != GQA_OK)
+        return st;
     if (least == UINT64_MAX)
         return gqa_fail(
             GQA_ERR_NOMEM,

@@ -140,8 +140,8 @@ uint64_t gqa_layer_bytes(const struct gqa_network *network,
 
     if (uses && begin(&l, network, backend, device, place) == GQA_OK) {
         mark_uses(uses, l);
-        gqa_tape_bytes(l->runtime, options, &least, &most);
-        if (least == UINT64_MAX ||
+        if (gqa_tape_bytes(l->runtime, options, &least, &most) != GQA_OK ||
+            least == UINT64_MAX ||
             !gqa_add_u64(least, gqa_use_bytes(uses, network->model), &n_bytes))
             n_bytes = UINT64_MAX;
     }

@@ -113,23 +113,27 @@ static enum gqa_status make_tables(struct gqa_tape *t)
     return GQA_OK;
 }
 
-void gqa_tape_bytes(const struct gqa_runtime *runtime,
-                    const struct gqa_tape_options *options, uint64_t *least,
-                    uint64_t *most)
+enum gqa_status gqa_tape_bytes(const struct gqa_runtime *runtime,
+                               const struct gqa_tape_options *options,
+                               uint64_t *least, uint64_t *most)
 {
     /* Only read. */
     struct gqa_runtime *r = (struct gqa_runtime *)(uintptr_t)runtime;
     struct gqa_tape *t = NULL;
     uint64_t n_bytes;
+    enum gqa_status st;
 
     *least = *most = UINT64_MAX;
-    if (check_options(r, options) != GQA_OK || begin(&t, r, options) != GQA_OK)
-        return;
+    if (check_options(r, options) != GQA_OK)
+        return GQA_OK;
+    if ((st = begin(&t, r, options)) != GQA_OK)
+        return st;
     if (gqa_tape_take_memory(t, 0, true, &n_bytes) == GQA_OK) {
         *least = n_bytes;
         *most = n_bytes + gqa_tape_rooms_bytes(t);
     }
     gqa_tape_free(t);
+    return GQA_OK;
 }
 
 enum gqa_status gqa_tape_create(struct gqa_tape **out,

@@ -55,10 +55,12 @@ enum gqa_status gqa_tape_create(struct gqa_tape **out,
 void gqa_tape_free(struct gqa_tape *tape);
 
 /* Device bytes that a tape of these options takes, least (nothing kept) and
- * most (everything kept); UINT64_MAX where there can be none. */
-void gqa_tape_bytes(const struct gqa_runtime *runtime,
-                    const struct gqa_tape_options *options, uint64_t *least,
-                    uint64_t *most);
+ * most (everything kept); UINT64_MAX where there can be none. Errors
+ * GQA_ERR_NOMEM: of the host, for counting. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_bytes(const struct gqa_runtime *runtime,
+                               const struct gqa_tape_options *options,
+                               uint64_t *least, uint64_t *most);
 
 GQA_MUST_USE
 enum gqa_status gqa_tape_forward(struct gqa_tape *tape,

@@ -347,7 +347,8 @@ START_TEST(keeps_or_makes_again)
     go_back(&m, GQA_F64, 1);
     first = gradients_of(&m, GQA_F64, &n);
     options = trained_options(&m);
-    gqa_tape_bytes(m.runtime, &options, &least, &most);
+    ck_assert_int_eq(gqa_tape_bytes(m.runtime, &options, &least, &most),
+                     GQA_OK);
     ck_assert_uint_lt(least, most);
     for (int part = 1; part <= 2; part++) {
         options.keep_bytes = (most - least) * (uint64_t)part / 2;
