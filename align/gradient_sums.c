@@ -12,10 +12,8 @@ enum gqa_status gqa_gradient_sums_create(struct gqa_gradient_sums *out,
                                          struct gqa_device *device,
                                          enum gqa_dtype real, uint64_t n)
 {
-    *out =
-        (struct gqa_gradient_sums){.backend = backend,
-                                   .device = device,
-                                   .wide = real == GQA_F64 ? GQA_F64 : GQA_F32};
+    *out = (struct gqa_gradient_sums){
+        .backend = backend, .device = device, .wide = gqa_wide_of(real)};
     return backend->alloc(device, &out->sums, bytes_of(out, n));
 }
 

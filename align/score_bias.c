@@ -12,7 +12,7 @@ enum gqa_status gqa_score_bias_upload(void **out,
                                       const struct gqa_attention_block *block,
                                       const double *table, uint64_t reach)
 {
-    const enum gqa_dtype wide = real == GQA_F64 ? GQA_F64 : GQA_F32;
+    const enum gqa_dtype wide = gqa_wide_of(real);
     const uint64_t n_heads = block->heads->n_heads;
     const uint64_t n = n_heads * (2 * reach - 1);
     double *values;

@@ -169,7 +169,7 @@ static enum gqa_status keep_weights(const struct gqa_score_records *r,
 {
     const uint64_t n_heads = r->block->heads->n_heads;
     const uint64_t n = part->n_sequences * t->n_new;
-    const enum gqa_dtype wide = r->real == GQA_F64 ? GQA_F64 : GQA_F32;
+    const enum gqa_dtype wide = gqa_wide_of(r->real);
     const size_t n_bytes = (size_t)(n * n_heads * gqa_dtype_bits(wide) / 8);
     double *values = malloc(n * n_heads * sizeof *values);
     enum gqa_status st = values ? GQA_OK : gqa_fail_nomem();

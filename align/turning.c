@@ -25,7 +25,7 @@ enum gqa_status gqa_turning_create(struct gqa_turning *out,
                                    const struct gqa_rope *rope,
                                    uint64_t n_positions)
 {
-    const enum gqa_dtype wide = real == GQA_F64 ? GQA_F64 : GQA_F32;
+    const enum gqa_dtype wide = gqa_wide_of(real);
     double *frequency, *values;
     enum gqa_status st;
     size_t n;

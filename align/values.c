@@ -297,7 +297,7 @@ static enum gqa_status judge(const struct gqa_values *f, struct parabola *out,
 {
     const uint64_t n_rows = gqa_score_part_rows(p, false);
     const uint64_t n_heads = heads_of(f)->n_heads, d = f->job.d_model;
-    const enum gqa_dtype wide = f->real == GQA_F64 ? GQA_F64 : GQA_F32;
+    const enum gqa_dtype wide = gqa_wide_of(f->real);
     double *missing = malloc(n_rows * d * sizeof *missing);
     double *added = malloc(n_rows * d * sizeof *added);
     double *weights = malloc(n_rows * n_heads * sizeof *weights);

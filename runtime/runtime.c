@@ -6,6 +6,7 @@
 #include "common/units.h"
 #include "runtime/load.h"
 #include "runtime/state.h"
+#include "runtime/values.h"
 
 const struct gqa_weight *gqa_runtime_weight(const struct gqa_runtime *runtime,
                                             size_t param)
@@ -193,7 +194,7 @@ enum gqa_status gqa_runtime_create_empty(struct gqa_runtime **out,
     st = r->weights && r->tables && r->lent ? backend->describe(device, &info)
                                             : gqa_fail_nomem();
     r->real = info.real;
-    r->wide = info.real == GQA_F64 ? GQA_F64 : GQA_F32;
+    r->wide = gqa_wide_of(info.real);
     if (st == GQA_OK)
         *out = r;
     else

@@ -99,3 +99,13 @@ enum gqa_status gqa_values_download(const struct gqa_backend *backend,
     free(c.raw);
     return st;
 }
+
+enum gqa_dtype gqa_wide_of(enum gqa_dtype real)
+{
+    return real == GQA_F64 ? GQA_F64 : GQA_F32;
+}
+
+size_t gqa_wide_bytes(enum gqa_dtype real)
+{
+    return gqa_dtype_bits(gqa_wide_of(real)) / 8;
+}

@@ -25,4 +25,8 @@ enum gqa_status gqa_values_download(const struct gqa_backend *backend,
                                     const void *from, enum gqa_dtype dtype,
                                     uint64_t n);
 
+/* What is wide (backend.h) where activations are `real`, and bytes of it. */
+enum gqa_dtype gqa_wide_of(enum gqa_dtype real);
+size_t gqa_wide_bytes(enum gqa_dtype real);
+
 #endif

@@ -3,9 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "align/source_values.h"
 #include "common/bounds.h"
 #include "common/dtype.h"
 #include "runtime/measure/trace.h"
+#include "runtime/values.h"
 #include "uptrain/weights.h"
 
 /* A run that goes. */
@@ -19,7 +21,7 @@ struct going {
 
 static enum gqa_dtype wide_of(const struct gqa_layerwise *stage)
 {
-    return stage->device->info.real == GQA_F64 ? GQA_F64 : GQA_F32;
+    return gqa_wide_of(stage->device->info.real);
 }
 
 size_t gqa_by_layer_bytes(const struct gqa_layerwise *stage)
@@ -30,29 +32,10 @@ size_t gqa_by_layer_bytes(const struct gqa_layerwise *stage)
     for (size_t i = 0; i < model->n_params; i++)
         if (stage->trained[i])
             n += (size_t)model->params[i].n_elements;
-    return n * (gqa_dtype_bits(wide_of(stage)) / 8);
+    return n * gqa_wide_bytes(stage->device->info.real);
 }
 
 /* --- What it begins with -------------------------------------------------- */
-
-static enum gqa_status read_param(char *out, enum gqa_dtype wide,
-                                  const struct gqa_weight_source *source,
-                                  const struct gqa_param *p, size_t i)
-{
-    void *raw = malloc((size_t)p->n_bytes + 1);
-    double *values = malloc((size_t)p->n_elements * sizeof *values + 1);
-    enum gqa_status st = raw && values
-                             ? source->read(source->ctx, i, 0, p->rows, raw)
-                             : gqa_fail_nomem();
-
-    if (st == GQA_OK) {
-        gqa_load_f64(values, raw, p->dtype, (size_t)p->n_elements);
-        gqa_store_f64(out, wide, values, (size_t)p->n_elements);
-    }
-    free(raw);
-    free(values);
-    return st;
-}
 
 static enum gqa_status read_start(const struct gqa_layerwise *stage, char *out)
 {
@@ -63,12 +46,17 @@ static enum gqa_status read_start(const struct gqa_layerwise *stage, char *out)
     enum gqa_status st = GQA_OK;
 
     for (size_t i = 0; i < student->model->n_params && st == GQA_OK; i++) {
-        const struct gqa_param *p = &student->model->params[i];
+        const size_t n = (size_t)student->model->params[i].n_elements;
+        double *values = NULL;
 
         if (!stage->trained[i])
             continue;
-        st = read_param(out, wide, &source, p, i);
-        out += p->n_elements * (gqa_dtype_bits(wide) / 8);
+        st = gqa_source_values(&values, &source, student->model, i,
+                               stage->device->info.n_threads);
+        if (st == GQA_OK)
+            gqa_store_f64(out, wide, values, n);
+        free(values);
+        out += n * gqa_wide_bytes(stage->device->info.real);
     }
     return st;
 }

@@ -4,6 +4,7 @@
 #include "runtime/back/tape.h"
 #include "runtime/machine.h"
 #include "runtime/state.h"
+#include "runtime/values.h"
 #include "uptrain/data.h"
 
 static uint64_t teacher_bytes(const struct gqa_pair *pair)
@@ -126,8 +127,7 @@ enum gqa_status gqa_estimate_make(struct gqa_estimate *out,
                                   const bool *trained,
                                   const struct gqa_train_device *device)
 {
-    const uint64_t wide =
-        device->info.real == GQA_F64 ? sizeof(double) : sizeof(float);
+    const uint64_t wide = gqa_wide_bytes(device->info.real);
     enum gqa_status st;
 
     *out = (struct gqa_estimate){

@@ -33,8 +33,8 @@ enum gqa_status gqa_estimate_make(struct gqa_estimate *out,
                                   const bool *trained,
                                   const struct gqa_train_device *device);
 
-/* Of the first stage alone: the layer of both models that takes most. Likewise.
- */
+/* Likewise of the first stage alone: the layer of both models that takes
+ * most. */
 GQA_MUST_USE
 enum gqa_status gqa_estimate_layers(struct gqa_estimate *out,
                                     const struct gqa_layerwise *stage);

@@ -6,6 +6,7 @@
 
 #include "common/bounds.h"
 #include "runtime/uses.h"
+#include "runtime/values.h"
 
 /* As many as streams are kept of. */
 enum { MAX_DATA_STEPS = 32 };
@@ -61,8 +62,7 @@ size_t gqa_layerwise_mark(bool *out, const struct gqa_network *network,
 /* Of a parameter among all that are trained. */
 static char *values_of(const struct going *g, size_t param)
 {
-    const size_t wide =
-        g->stage->device->info.real == GQA_F64 ? sizeof(double) : sizeof(float);
+    const size_t wide = gqa_wide_bytes(g->stage->device->info.real);
     char *at = g->values;
 
     for (size_t i = 0; i < param; i++)
@@ -86,8 +86,7 @@ static uint64_t training_bytes(const struct gqa_layerwise *stage,
                                const bool *block)
 {
     const struct gqa_model *model = stage->pair->student.model;
-    const uint64_t wide =
-        stage->device->info.real == GQA_F64 ? sizeof(double) : sizeof(float);
+    const uint64_t wide = gqa_wide_bytes(stage->device->info.real);
     uint64_t n = 0;
 
     for (size_t i = 0; i < model->n_params; i++)

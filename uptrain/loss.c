@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/bounds.h"
+#include "runtime/values.h"
 
 /* Logits at a time: on a processor what its caches hold of one model. */
 enum { CPU_LOGITS = 1 << 20, DEVICE_LOGITS = 1 << 26, MAX_ROWS = 1 << 16 };
@@ -16,11 +17,6 @@ struct gqa_loss {
     void *teacher, *student, *d_logits;
 };
 
-static enum gqa_dtype wide_of(enum gqa_dtype real)
-{
-    return real == GQA_F64 ? GQA_F64 : GQA_F32;
-}
-
 static uint64_t rows_at_a_time(const struct gqa_network *network,
                                const struct gqa_backend *backend)
 {
@@ -32,7 +28,7 @@ static uint64_t rows_at_a_time(const struct gqa_network *network,
 uint64_t gqa_loss_bytes(const struct gqa_network *student,
                         const struct gqa_backend *backend, enum gqa_dtype real)
 {
-    const uint64_t wide = gqa_dtype_bits(wide_of(real)) / 8;
+    const uint64_t wide = gqa_wide_bytes(real);
 
     return rows_at_a_time(student, backend) * student->vocab_size *
            (2 * wide + gqa_dtype_bits(real) / 8);
@@ -59,7 +55,7 @@ enum gqa_status gqa_loss_create(struct gqa_loss **out,
     n = loss->n_rows * loss->vocab_size;
     if ((st = backend->describe(device, &info)) != GQA_OK)
         goto done;
-    loss->wide = gqa_dtype_bits(wide_of(info.real)) / 8;
+    loss->wide = gqa_wide_bytes(info.real);
     if ((st = backend->alloc(device, &loss->teacher, n * loss->wide)) !=
             GQA_OK ||
         (st = backend->alloc(device, &loss->student, n * loss->wide)) !=

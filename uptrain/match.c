@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "runtime/values.h"
 #include "uptrain/rates.h"
 
 #define HIGHEST 3e-2
@@ -75,8 +76,7 @@ static enum gqa_status list_trainees(struct training *t, const bool *trained)
 
 static size_t n_bytes(const struct training *t, size_t i)
 {
-    const size_t wide =
-        t->match->device->info.real == GQA_F64 ? sizeof(double) : sizeof(float);
+    const size_t wide = gqa_wide_bytes(t->match->device->info.real);
 
     return (size_t)(t->trainees[i].n_rows * t->trainees[i].n_cols) * wide;
 }

@@ -1,4 +1,5 @@
 #include "uptrain/optimiser.h"
+#include "runtime/values.h"
 
 #include <stdlib.h>
 
@@ -68,7 +69,7 @@ enum gqa_status gqa_optimiser_create(
     o->moments = calloc(n * N_MOMENTS + 1, sizeof *o->moments);
     st = o->moments ? backend->describe(device, &info) : gqa_fail_nomem();
     if (st == GQA_OK)
-        o->wide = info.real == GQA_F64 ? sizeof(double) : sizeof(float);
+        o->wide = gqa_wide_bytes(info.real);
     for (size_t i = 0; i < n * N_MOMENTS && st == GQA_OK; i++) {
         uint64_t sizes[N_MOMENTS];
 

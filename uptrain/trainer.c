@@ -11,6 +11,7 @@
 #include "common/interrupt.h"
 #include "common/log.h"
 #include "runtime/back/masters.h"
+#include "runtime/values.h"
 #include "uptrain/batch.h"
 #include "uptrain/ranks_compared.h"
 
@@ -122,7 +123,7 @@ enum gqa_status gqa_trainer_create(struct gqa_trainer **out,
         return gqa_fail_nomem();
     t->backend = device->backend;
     t->device = device->device;
-    t->wide = device->info.real == GQA_F64 ? GQA_F64 : GQA_F32;
+    t->wide = gqa_wide_of(device->info.real);
     t->pair = pair;
     t->trained = trained;
     t->options = *options;

@@ -60,8 +60,8 @@ enum gqa_status gqa_trainer_step(struct gqa_trainer *trainer,
                                  uint64_t number, double rate);
 
 /* Both models over the first n sequences of tokens (0: all), held against each
-other; a part by each rank, for all. Errors also GQA_ERR_FORMAT: the student's
- * logits are not finite, and since which part of it. */
+ * other; a part by each rank, for all. Errors also GQA_ERR_FORMAT: the
+ * student's logits are not finite, and since which part of it. */
 GQA_MUST_USE
 enum gqa_status gqa_trainer_measure(struct gqa_trainer *trainer,
                                     struct gqa_fidelity_result *out,

@@ -17,6 +17,7 @@
 #include "common/whole_file.h"
 #include "formats/recorded.h"
 #include "formats/write/apart.h"
+#include "runtime/values.h"
 #include "uptrain/by_layer.h"
 #include "uptrain/card.h"
 #include "uptrain/convert_first.h"
@@ -297,7 +298,7 @@ static enum gqa_status write_weights(struct gqa_uptraining *u,
     size_t n = 0;
     enum gqa_status st = gqa_trained_weights_create(
         &weights, &u->pair.student, u->trained, u->run.best,
-        u->device.info.real == GQA_F64 ? GQA_F64 : GQA_F32, out->n_threads);
+        gqa_wide_of(u->device.info.real), out->n_threads);
 
     if (st != GQA_OK)
         return st;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "common/clock.h"
+#include "runtime/values.h"
 #include "verify/fidelity_report.h"
 
 /* docs/numerics.md */
@@ -37,7 +38,7 @@ static enum gqa_status run_turned(const struct gqa_function_job *job,
                                   struct gqa_trace **turned)
 {
     const struct gqa_trace_options keep = {
-        .dtype = job->run->device.real == GQA_F64 ? GQA_F64 : GQA_F32};
+        .dtype = gqa_wide_of(job->run->device.real)};
     struct gqa_running *running = NULL;
     enum gqa_status st = gqa_running_open(&running, job->original->model,
                                           &job->original->weights, job->run);

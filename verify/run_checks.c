@@ -11,6 +11,7 @@
 #include "common/units.h"
 #include "runtime/mapped.h"
 #include "runtime/measure/trace.h"
+#include "runtime/values.h"
 #include "verify/dump.h"
 #include "verify/fidelity_report.h"
 #include "verify/function_check.h"
@@ -195,7 +196,7 @@ static enum gqa_status begin_reference(struct gqa_run *r)
 /* What logits are kept in, and written. */
 static enum gqa_dtype kept_dtype(const struct gqa_run *r)
 {
-    return r->options->run.device.real == GQA_F64 ? GQA_F64 : GQA_F32;
+    return gqa_wide_of(r->options->run.device.real);
 }
 
 static enum gqa_status run_original(struct gqa_run *r)
