@@ -212,8 +212,8 @@ static const struct gqa_option rows[] = {
      .offset = AT(length),
      .min = 2,
      .max = 1 << 20,
-     .help = "tokens of a sequence, at most; 1024 by default, 128 on a "
-             "processor"},
+     .help = "tokens of a sequence, at most; 1024 by default, 512 of a T5, "
+             "128 on a processor"},
     {.name = "train",
      .kind = GQA_OPTION_TEXT,
      .value = "LIST",

@@ -9,6 +9,27 @@
 
 enum { CPU_LENGTH = 128, CPU_OWN = 512, DEVICE_LENGTH = 1024 };
 
+/* Of T5 and its like, which were made with so many tokens, and whose
+ * configurations do not say it. */
+enum { RELATIVE_LENGTH = 512 };
+
+static bool has_relative_bias(const struct gqa_network *network)
+{
+    for (size_t s = 0; s < network->n_stacks; s++)
+        for (size_t i = 0; i < network->stacks[s].n_blocks; i++)
+            if (network->stacks[s].blocks[i].self.bias.table != GQA_NO_PARAM)
+                return true;
+    return false;
+}
+
+static uint64_t length_on(const struct gqa_backend *backend,
+                          const struct gqa_network *network)
+{
+    if (backend->in_place)
+        return CPU_LENGTH;
+    return has_relative_bias(network) ? RELATIVE_LENGTH : DEVICE_LENGTH;
+}
+
 /* Positions that a model with rotations was made for, as its configuration says
  * it; 0: it does not. What scaling adds counts. */
 static uint64_t context_of(const struct gqa_side *side)
@@ -80,7 +101,7 @@ struct gqa_settings gqa_settings_choose(const struct gqa_uptrain_options *o,
     if (out.length == 0) {
         const uint64_t context = context_of(&pair->teacher);
 
-        out.length = backend->in_place ? CPU_LENGTH : DEVICE_LENGTH;
+        out.length = length_on(backend, pair->teacher.network);
         if (context > 1)
             out.length = gqa_min_u64(out.length, context);
     }
