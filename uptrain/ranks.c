@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/interrupt.h"
+#include "common/log.h"
 #include "uptrain/ranks_state.h"
 
 /* --- Beginning and end ---------------------------------------------------- */
@@ -216,12 +217,19 @@ done:
 
 enum gqa_status gqa_ranks_finish(struct gqa_ranks *r, enum gqa_status st)
 {
+    bool is_over;
+
     if (!r)
         return st;
     st = gqa_ranks_agree(r, st);
     pthread_mutex_lock(&r->lock);
     r->is_over = !r->is_lost;
+    is_over = r->is_over;
     pthread_mutex_unlock(&r->lock);
+    /* None leaves, and may be lost, before all know that it is over. Whoever is
+     * lost on the way there is not missed any more. */
+    if (st == GQA_OK && is_over && gqa_ranks_agree(r, GQA_OK) != GQA_OK)
+        gqa_info("another rank was lost when all was done");
     return st;
 }
 
