@@ -4,21 +4,41 @@
 #include <string.h>
 
 #include "align/source_values.h"
+#include "common/ranges.h"
 
-/* Along the axis that heads lie on: element i of head h. */
-static void take_heads(struct gqa_head_rows *out, const double *all,
-                       const struct gqa_param *p, const struct gqa_slice *slice,
-                       uint64_t head_dim, uint64_t step)
+/* Rows that are taken together: a column of theirs is a line of the cache. */
+enum { TOGETHER = 16 };
+
+/* Along the axis that heads lie on. */
+struct taking {
+    const struct gqa_head_rows *out;
+    const double *all;
+    const struct gqa_param *param;
+    const struct gqa_slice *slice;
+    uint64_t head_dim, step;
+};
+
+static enum gqa_status take_rows(void *ctx, uint64_t first, uint64_t n)
 {
-    for (uint64_t row = 0; row < out->n; row++) {
-        const uint64_t at =
-            gqa_slice_head(slice, head_dim, row / head_dim * step) +
-            row % head_dim;
+    const struct taking *t = ctx;
+    const uint64_t inputs = t->out->inputs, cols = t->param->cols;
+    double *out = t->out->weight + first * inputs;
+    uint64_t at[TOGETHER];
 
-        for (uint64_t j = 0; j < out->inputs; j++)
-            out->weight[row * out->inputs + j] =
-                all[slice->axis == 0 ? at * p->cols + j : j * p->cols + at];
+    for (uint64_t i = 0; i < n; i++)
+        at[i] = gqa_slice_head(t->slice, t->head_dim,
+                               (first + i) / t->head_dim * t->step) +
+                (first + i) % t->head_dim;
+    if (t->slice->axis == 0) {
+        for (uint64_t i = 0; i < n; i++)
+            memcpy(out + i * inputs, t->all + at[i] * cols,
+                   inputs * sizeof *out);
+        return GQA_OK;
     }
+    for (uint64_t j = 0; j < inputs; j++)
+        for (uint64_t i = 0; i < n; i++)
+            out[i * inputs + j] = t->all[j * cols + at[i]];
+    return GQA_OK;
 }
 
 enum gqa_status gqa_head_rows_read(struct gqa_head_rows *out,
@@ -41,7 +61,9 @@ enum gqa_status gqa_head_rows_read(struct gqa_head_rows *out,
     if (st == GQA_OK && !out->weight)
         st = gqa_fail_nomem();
     if (st == GQA_OK)
-        take_heads(out, weight, p, slice, head_dim, step);
+        st = gqa_ranges_run(
+            out->n, TOGETHER, n_threads, take_rows,
+            &(struct taking){out, weight, p, slice, head_dim, step});
     if (st == GQA_OK && slice->bias != GQA_NO_PARAM) {
         out->bias = malloc(out->n * sizeof *out->bias);
         st = out->bias ? gqa_source_values(&bias, source, model, slice->bias, 1)

@@ -2,10 +2,15 @@
 
 #include <stdlib.h>
 
+#include "common/bounds.h"
 #include "common/ranges.h"
 
 /* Values that a thread takes at a time; few are not worth a thread. */
 enum { STEP = 1 << 18, FEW = 4 * STEP };
+
+/* That are converted before they go to the device, or when they have come: the
+ * room for more is not worth its pages. */
+enum { PIECE = 1 << 22 };
 
 /* Doubles, and the same in another type. */
 struct conversion {
@@ -27,18 +32,30 @@ static enum gqa_status convert_range(void *ctx, uint64_t first, uint64_t n)
     return GQA_OK;
 }
 
-static enum gqa_status convert(const struct gqa_backend *backend,
-                               struct gqa_device *device, struct conversion *c,
-                               uint64_t n)
+/* `there` is on the device; values to it or, where c->loads, from it. */
+static enum gqa_status move(const struct gqa_backend *backend,
+                            struct gqa_device *device, struct conversion c,
+                            char *there, uint64_t n)
 {
+    const uint64_t size = gqa_dtype_bits(c.dtype) / 8;
     struct gqa_device_info info = {.n_threads = 1};
-    enum gqa_status st = GQA_OK;
+    enum gqa_status st = n > FEW ? backend->describe(device, &info) : GQA_OK;
 
-    if (n > FEW)
-        st = backend->describe(device, &info);
-    return st == GQA_OK
-               ? gqa_ranges_run(n, STEP, info.n_threads, convert_range, c)
-               : st;
+    c.raw = malloc((size_t)(gqa_min_u64(n, PIECE) * size) + 1);
+    if (st == GQA_OK && !c.raw)
+        st = gqa_fail_nomem();
+    for (uint64_t at = 0, k; at < n && st == GQA_OK; at += k) {
+        k = gqa_min_u64(n - at, PIECE);
+        if (c.loads)
+            st = backend->download(device, c.raw, there + at * size, k * size);
+        if (st == GQA_OK)
+            st = gqa_ranges_run(k, STEP, info.n_threads, convert_range, &c);
+        if (st == GQA_OK && !c.loads)
+            st = backend->upload(device, there + at * size, c.raw, k * size);
+        c.values += k;
+    }
+    free(c.raw);
+    return st;
 }
 
 enum gqa_status gqa_values_upload(const struct gqa_backend *backend,
@@ -46,21 +63,12 @@ enum gqa_status gqa_values_upload(const struct gqa_backend *backend,
                                   enum gqa_dtype dtype, const double *values,
                                   uint64_t n)
 {
-    const uint64_t n_bytes = n * gqa_dtype_bits(dtype) / 8;
-    struct conversion c = {.values = (double *)(uintptr_t)values,
-                           .dtype = dtype};
-    enum gqa_status st;
+    const struct conversion c = {.values = (double *)(uintptr_t)values,
+                                 .dtype = dtype};
 
-    if (dtype == GQA_F64)
-        return backend->upload(device, out, values, n_bytes);
-    c.raw = malloc((size_t)n_bytes + 1);
-    if (!c.raw)
-        return gqa_fail_nomem();
-    st = convert(backend, device, &c, n);
-    if (st == GQA_OK)
-        st = backend->upload(device, out, c.raw, n_bytes);
-    free(c.raw);
-    return st;
+    return dtype == GQA_F64
+               ? backend->upload(device, out, values, n * sizeof *values)
+               : move(backend, device, c, out, n);
 }
 
 enum gqa_status gqa_values_fill(const struct gqa_backend *backend,
@@ -84,20 +92,12 @@ enum gqa_status gqa_values_download(const struct gqa_backend *backend,
                                     const void *from, enum gqa_dtype dtype,
                                     uint64_t n)
 {
-    const uint64_t n_bytes = n * gqa_dtype_bits(dtype) / 8;
-    struct conversion c = {.values = values, .dtype = dtype, .loads = true};
-    enum gqa_status st;
+    const struct conversion c = {
+        .values = values, .dtype = dtype, .loads = true};
 
-    if (dtype == GQA_F64)
-        return backend->download(device, values, from, n_bytes);
-    c.raw = malloc((size_t)n_bytes + 1);
-    if (!c.raw)
-        return gqa_fail_nomem();
-    st = backend->download(device, c.raw, from, n_bytes);
-    if (st == GQA_OK)
-        st = convert(backend, device, &c, n);
-    free(c.raw);
-    return st;
+    return dtype == GQA_F64
+               ? backend->download(device, values, from, n * sizeof *values)
+               : move(backend, device, c, (char *)(uintptr_t)from, n);
 }
 
 enum gqa_dtype gqa_wide_of(enum gqa_dtype real)
