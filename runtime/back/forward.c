@@ -52,14 +52,15 @@ static enum gqa_status add_output(const struct run *run,
 {
     const struct gqa_runtime *r = run->r;
     const uint64_t d = r->network->d_model;
-    enum gqa_status st = copy_rows(run, a->after, a->before, run->n_rows, d);
+    enum gqa_status st;
 
-    if (st != GQA_OK)
-        return st;
     if (a->output_norm->kind == GQA_NORM_NONE) {
-        st = gqa_part_linear(r, a->after, a->in, run->n_rows, a->l, true);
+        st = gqa_part_linear(r, a->after, a->in, run->n_rows, a->l, a->before);
     } else {
-        st = gqa_part_linear(r, a->output, a->in, run->n_rows, a->l, false);
+        st = copy_rows(run, a->after, a->before, run->n_rows, d);
+        if (st == GQA_OK)
+            st =
+                gqa_part_linear(r, a->output, a->in, run->n_rows, a->l, NULL);
         if (st == GQA_OK)
             st = gqa_part_norm(r, a->after, a->output, run->n_rows,
                                a->output_norm, true);
@@ -89,7 +90,7 @@ static enum gqa_status project(const struct run *run, struct gqa_heads *out,
         out->x = of_before->x;
         return GQA_OK;
     }
-    return gqa_part_linear(run->r, room, in, n_rows, l, false);
+    return gqa_part_linear(run->r, room, in, n_rows, l, NULL);
 }
 
 static enum gqa_status store(const struct run *run, void *cache,
@@ -283,15 +284,13 @@ static enum gqa_status make_hidden(const struct run *run, void **out,
     void *first = gated ? room->gate : room->up;
     void *hidden = room->hidden ? room->hidden : run->tape->scratch.hidden;
     enum gqa_status st =
-        gqa_part_linear(r, room->up, in, run->n_rows, &ff->up, false);
+        gqa_part_linear(r, room->up, in, run->n_rows, &ff->up, NULL);
 
     *out = hidden = run->back ? hidden : first;
     if (st == GQA_OK && gated)
-        st = gqa_part_linear(r, room->gate, in, run->n_rows, &ff->gate, false);
-    if (st == GQA_OK)
-        st = copy_rows(run, hidden, first, run->n_rows, width);
+        st = gqa_part_linear(r, room->gate, in, run->n_rows, &ff->gate, NULL);
     return st == GQA_OK
-               ? r->backend->activate(r->device, hidden,
+               ? r->backend->activate(r->device, hidden, first,
                                       gated ? room->up : NULL,
                                       run->n_rows * width, ff->activation)
                : st;

@@ -533,12 +533,12 @@ static enum gqa_status failing_linear(struct gqa_device *d, void *out,
                                       const struct gqa_weight *weight,
                                       bool input_major,
                                       const struct gqa_weight *bias,
-                                      bool accumulate)
+                                      const void *added)
 {
     return fails_now()
                ? lost()
                : gqa_cpu_backend()->linear(d, out, x, n_rows, weight,
-                                           input_major, bias, accumulate);
+                                           input_major, bias, added);
 }
 
 static enum gqa_status failing_attend_back(
