@@ -136,8 +136,8 @@ void gqa_optimiser_free(struct gqa_optimiser *o)
     for (size_t i = 0; o->of_runs && i < o->n * N_MOMENTS; i++)
         if (o->of_runs[i])
             o->backend->free(o->device, o->of_runs[i]);
-    for (size_t i = 0;
-         o->moments && is_factored(o) && i < o->n * N_MOMENTS; i++)
+    for (size_t i = 0; o->moments && is_factored(o) && i < o->n * N_MOMENTS;
+         i++)
         if (o->moments[i])
             o->backend->free(o->device, o->moments[i]);
     gqa_trainee_runs_clear(&o->runs);

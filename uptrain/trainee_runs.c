@@ -62,10 +62,9 @@ enum gqa_status gqa_trainee_runs_create(struct gqa_trainee_runs *out,
                                         const struct gqa_trainee *trainees,
                                         size_t n, size_t wide)
 {
-    struct gqa_trainee_runs runs = {
-        .items = calloc(n + 1, sizeof *runs.items),
-        .run = calloc(n + 1, sizeof *runs.run),
-        .place = calloc(n + 1, sizeof *runs.place)};
+    struct gqa_trainee_runs runs = {.items = calloc(n + 1, sizeof *runs.items),
+                                    .run = calloc(n + 1, sizeof *runs.run),
+                                    .place = calloc(n + 1, sizeof *runs.place)};
     struct entry *sorted = calloc(n + 1, sizeof *sorted);
     enum gqa_status st = GQA_OK;
 

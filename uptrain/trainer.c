@@ -334,8 +334,7 @@ static enum gqa_status add_up(struct gqa_trainer *t)
 
     if (!t->options.ranks)
         return GQA_OK;
-    st = gqa_trainee_runs_create(&runs, t->trainees, t->n,
-                                 gqa_trainer_wide(t));
+    st = gqa_trainee_runs_create(&runs, t->trainees, t->n, gqa_trainer_wide(t));
     if (st != GQA_OK)
         return st;
     list = calloc(runs.n + 1, sizeof *list);

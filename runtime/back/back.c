@@ -133,10 +133,10 @@ static enum gqa_status clear(const struct attention *at,
 {
     const struct gqa_runtime *r = at->tape->runtime;
 
-    const uint64_t n_heads = at->weight.data
-                                 ? at->q.place.n_heads + at->k.place.n_heads +
-                                       at->v.place.n_heads
-                                 : heads->place.n_heads;
+    const uint64_t n_heads =
+        at->weight.data
+            ? at->q.place.n_heads + at->k.place.n_heads + at->v.place.n_heads
+            : heads->place.n_heads;
 
     if (n_heads * at->a->heads->head_dim == heads->width)
         return GQA_OK;
@@ -272,8 +272,8 @@ static enum gqa_status joint_back(const struct attention *at, void *d_in,
 
     if (d_weight || d_bias)
         st = ops_of(t)->linear_weight(r->device, d_weight, d_bias, in,
-                                      at->weight.cols, at->q.x,
-                                      at->weight.rows, n_rows, false);
+                                      at->weight.cols, at->q.x, at->weight.rows,
+                                      n_rows, false);
     return st == GQA_OK && d_in
                ? gqa_linear_transposed(r->backend, r->device, d_in, at->q.x,
                                        n_rows, &at->weight, false, accumulate)

@@ -60,8 +60,7 @@ static enum gqa_status add_output(const struct run *run,
     } else {
         st = copy_rows(run, a->after, a->before, run->n_rows, d);
         if (st == GQA_OK)
-            st =
-                gqa_part_linear(r, a->output, a->in, run->n_rows, a->l, NULL);
+            st = gqa_part_linear(r, a->output, a->in, run->n_rows, a->l, NULL);
         if (st == GQA_OK)
             st = gqa_part_norm(r, a->after, a->output, run->n_rows,
                                a->output_norm, true);
@@ -140,13 +139,12 @@ static enum gqa_status project_keys(const struct run *run, struct gqa_heads *k,
                                     const struct gqa_heads *q)
 {
     const struct gqa_tape_scratch *s = &run->tape->scratch;
-    const enum gqa_status st =
-        project(run, k, s->k, in, n_rows, &a->k, &a->heads->k,
-                q ? &a->q : NULL, q);
+    const enum gqa_status st = project(run, k, s->k, in, n_rows, &a->k,
+                                       &a->heads->k, q ? &a->q : NULL, q);
 
-    return st == GQA_OK
-               ? project(run, v, s->v, in, n_rows, &a->v, &a->heads->v, &a->k, k)
-               : st;
+    return st == GQA_OK ? project(run, v, s->v, in, n_rows, &a->v, &a->heads->v,
+                                  &a->k, k)
+                        : st;
 }
 
 /* All three of a self-attention: by one product where they lie so. */
@@ -165,8 +163,8 @@ static enum gqa_status project_all(const struct run *run, struct gqa_heads *q,
         return r->backend->linear(r->device, room, in, run->n_rows, &weight,
                                   false, bias.data ? &bias : NULL, NULL);
     }
-    st = project(run, q, room, in, run->n_rows, &a->q, &a->heads->q, NULL,
-                 NULL);
+    st =
+        project(run, q, room, in, run->n_rows, &a->q, &a->heads->q, NULL, NULL);
     return st == GQA_OK ? project_keys(run, k, v, a, in, run->n_rows, q) : st;
 }
 

@@ -111,9 +111,9 @@ static enum gqa_status take_gradients(struct allotment *a)
     if (!t->trained)
         return GQA_OK;
     places = calloc(n + 1, sizeof *places);
-    st = places ? gqa_joint_place(places, &t->n_gradients, r->network,
-                                  t->trained)
-                : gqa_fail_nomem();
+    st = places
+             ? gqa_joint_place(places, &t->n_gradients, r->network, t->trained)
+             : gqa_fail_nomem();
     if (st == GQA_OK)
         st = take(a, &t->all_gradients, r->wide, t->n_gradients, 1);
     for (size_t i = 0; i < n && st == GQA_OK && !a->counts; i++)

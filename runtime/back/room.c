@@ -69,8 +69,9 @@ static bool has(const struct gqa_norm *norm)
 static uint64_t q_width(const struct gqa_runtime *r,
                         const struct gqa_attention_block *a, bool cross)
 {
-    return !cross && gqa_joint_may(r->network, a) ? gqa_joint_outputs(r, a)
-                                                  : gqa_runtime_outputs(r, &a->q);
+    return !cross && gqa_joint_may(r->network, a)
+               ? gqa_joint_outputs(r, a)
+               : gqa_runtime_outputs(r, &a->q);
 }
 
 /* is_last: nothing but the block's end comes behind it; is_read: what is

@@ -45,7 +45,7 @@ struct gqa_tape {
     /* By parameter: wide, or NULL; tables of relative bias are summed on the
      * host, as doubles, and then put there. */
     void **gradients;
-    void *all_gradients; /* the piece that they lie in */
+    void *all_gradients;  /* the piece that they lie in */
     uint64_t n_gradients; /* its elements */
     double **tables;
     /* Memory of the device that is freed with the tape. */

@@ -6,7 +6,7 @@
 
 /* out = scale * x W^T + bias + added; W [outputs, inputs]. */
 struct gqa_few_rows {
-    void *out; /* real, or float where wide */
+    void *out;             /* real, or float where wide */
     const void *x, *added; /* added: real, as out; NULL: none */
     const struct gqa_weight *weight, *bias; /* bias NULL: none */
     int64_t n_rows;

@@ -93,8 +93,7 @@ static enum gqa_status multiply_panel(struct gqa_device *device,
         product->b = (const char *)x + row * n_in * real_size;
         product->d = (char *)out + (row * n_out + first) * out_size;
         if (added)
-            product->c =
-                (const char *)added + (row * n_out + first) * out_size;
+            product->c = (const char *)added + (row * n_out + first) * out_size;
         st = gqa_cuda_multiply(device, product);
     }
     return st;

@@ -518,10 +518,9 @@ enum gqa_status gqa_cuda_activate(struct gqa_device *device, void *out,
         with_activation(activation, [&](auto which) {
             activate_kernel<T, decltype(which)::value>
                 <<<blocks_for((n + each - 1) / each), THREADS, 0,
-                   device->stream>>>((T *)out, (const T *)x, (const T *)up,
-                                     (int64_t)n,
-                                     is_aligned(out) && is_aligned(x) &&
-                                         is_aligned(up));
+                   device->stream>>>(
+                    (T *)out, (const T *)x, (const T *)up, (int64_t)n,
+                    is_aligned(out) && is_aligned(x) && is_aligned(up));
         });
     });
     return gqa_cuda_launched(device);

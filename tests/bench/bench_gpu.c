@@ -104,9 +104,8 @@ static void make(struct layer *l)
 static void linear(const struct layer *l, void *out, const void *x,
                    const struct gqa_weight *w, bool accumulate)
 {
-    must(
-        backend->linear(device, out, x, l->n_rows, w, false, NULL,
-                        accumulate ? out : NULL));
+    must(backend->linear(device, out, x, l->n_rows, w, false, NULL,
+                         accumulate ? out : NULL));
 }
 
 static void products(const struct layer *l)

@@ -74,16 +74,15 @@ static void check_product(const struct product *p)
                      p->has_bias ? &bias : NULL, scale),
                  "unembed");
     else
-        gpu_must(gpu.backend->linear(
-                     gpu.device, result.device,
-                     x.device + (size_t)at * gqa_dtype_bits(gpu.real) / 8,
-                     p->n_rows, &weight, p->input_major,
-                     p->has_bias ? &bias : NULL,
-                     p->accumulate ? out.device + (size_t)at *
-                                                      gqa_dtype_bits(gpu.real) /
-                                                      8
-                                   : NULL),
-                 "linear");
+        gpu_must(
+            gpu.backend->linear(
+                gpu.device, result.device,
+                x.device + (size_t)at * gqa_dtype_bits(gpu.real) / 8, p->n_rows,
+                &weight, p->input_major, p->has_bias ? &bias : NULL,
+                p->accumulate
+                    ? out.device + (size_t)at * gqa_dtype_bits(gpu.real) / 8
+                    : NULL),
+            "linear");
     check_array(&result, expected, n, tolerance,
                 "%s %llu x %llu x %llu, weight %s%s%s%s%s, offset %u",
                 p->wide ? "unembed" : "linear", (unsigned long long)p->n_rows,

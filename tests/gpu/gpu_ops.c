@@ -387,9 +387,9 @@ static void check_activation_ends(enum gqa_activation which)
     array_send(&x);
     for (size_t i = 0; i < n; i++)
         expected[i] = activation(x.host[i], which);
-    gpu_must(gpu.backend->activate(gpu.device, x.device, x.device, NULL, n,
-                                   which),
-             "activate");
+    gpu_must(
+        gpu.backend->activate(gpu.device, x.device, x.device, NULL, n, which),
+        "activate");
     check_array(&x, expected, n, rounding(), "activation %d far out", which);
     array_free(&x);
 }

@@ -561,10 +561,9 @@ START_TEST(exponential_is_good_to_its_last_bits)
     for (size_t i = 0; i < N; i++)
         x[i] = -84.0 * (double)(i + 1) / N;
     device_x = rounded(x, N, real);
-    ck_assert_int_eq(
-        backend->activate(device, device_x, device_x, NULL, N,
-                          GQA_ACTIVATION_SILU),
-        GQA_OK);
+    ck_assert_int_eq(backend->activate(device, device_x, device_x, NULL, N,
+                                       GQA_ACTIVATION_SILU),
+                     GQA_OK);
     gqa_load_f64(got, device_x, real, N);
     for (size_t i = 0; i < N; i++)
         worst = fmax(worst,
@@ -586,10 +585,9 @@ START_TEST(nan_stays_nan)
         void *x = poisoned(19);
         double got[19];
 
-        ck_assert_int_eq(
-            backend->activate(device, x, x, NULL, 19,
-                              (enum gqa_activation)kind),
-            GQA_OK);
+        ck_assert_int_eq(backend->activate(device, x, x, NULL, 19,
+                                           (enum gqa_activation)kind),
+                         GQA_OK);
         gqa_load_f64(got, x, real, 19);
         for (size_t i = 0; i < 19; i++)
             ck_assert_msg(isnan(got[i]), "activation %d", kind);

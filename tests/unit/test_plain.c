@@ -99,10 +99,9 @@ START_TEST(rounds_what_functions_give)
         open_plain(types[t]);
         for (unsigned i = 0; i < 1000; i++)
             values[i] = given[i] = 1 + fabs(draw(i));
-        ck_assert_int_eq(
-            backend->activate(device, values, values, NULL, 1000,
-                              GQA_ACTIVATION_RELU),
-            GQA_OK);
+        ck_assert_int_eq(backend->activate(device, values, values, NULL, 1000,
+                                           GQA_ACTIVATION_RELU),
+                         GQA_OK);
         for (unsigned i = 0; i < 1000; i++)
             worst = fmax(worst, fabs(values[i] / given[i] - 1));
         ck_assert_double_le(worst, units[t]);
