@@ -119,7 +119,7 @@ static enum gqa_status project(const struct fitter *f,
         st = f->backend->linear(
             f->device, out, gqa_score_part_inputs(p, side->keys),
             gqa_score_part_rows(p, side->keys), &weight, false,
-            with_bias && side->bias ? &bias : NULL, false);
+            with_bias && side->bias ? &bias : NULL, NULL);
     if (st == GQA_OK)
         st = turn(f, out, side, f->turning.forth);
     return st == GQA_OK && side->keys
@@ -440,7 +440,7 @@ static enum gqa_status divide(void *ctx, double *x)
 
     if (st == GQA_OK)
         st = f->backend->linear(f->device, f->vector[1], f->vector[0], rows->n,
-                                &inverse, false, NULL, false);
+                                &inverse, false, NULL, NULL);
     return st == GQA_OK ? get(f, x, f->vector[1], rows->n * rows->inputs) : st;
 }
 

@@ -146,7 +146,7 @@ static enum gqa_status attend_with(const struct gqa_values *f, void *out,
         st = f->backend->linear(f->device, f->rows,
                                 gqa_score_part_inputs(p, true),
                                 gqa_score_part_rows(p, true), &weight, false,
-                                with_bias ? &bias : NULL, false);
+                                with_bias ? &bias : NULL, NULL);
     if (st == GQA_OK)
         st = f->backend->store(f->device, f->cache, p->n_keys, f->rows, width,
                                &place, a->head_dim);
@@ -170,7 +170,7 @@ static enum gqa_status multiply(const struct gqa_values *f,
 
     return f->backend->linear(f->device, f->back, f->heads,
                               gqa_score_part_rows(p, false), &square, false,
-                              NULL, false);
+                              NULL, NULL);
 }
 
 /* To f->missing. */
@@ -181,7 +181,7 @@ static enum gqa_status make_missing(const struct gqa_values *f,
     const struct gqa_weight output = {f->output, f->real, f->width,
                                       f->job.d_model};
     const enum gqa_status st = f->backend->linear(
-        f->device, f->missing, p->attended, n_rows, &output, true, NULL, false);
+        f->device, f->missing, p->attended, n_rows, &output, true, NULL, NULL);
 
     return st == GQA_OK
                ? f->backend->weigh_rows(f->device, f->missing, p->aim,
@@ -288,7 +288,7 @@ static enum gqa_status look(const struct gqa_values *f, double *missing,
         st = attend(f, p);
     if (st == GQA_OK)
         st = f->backend->linear(f->device, f->missing, f->heads, n_rows,
-                                &output, true, NULL, false);
+                                &output, true, NULL, NULL);
     return st == GQA_OK ? get(f, added, f->missing, n) : st;
 }
 
@@ -374,7 +374,7 @@ static enum gqa_status divide(void *ctx, double *x)
 
     if (st == GQA_OK)
         st = f->backend->linear(f->device, f->vector[1], f->vector[0], f->n,
-                                &inverse, false, NULL, false);
+                                &inverse, false, NULL, NULL);
     return st == GQA_OK ? get(f, x, f->vector[1], n) : st;
 }
 
@@ -438,7 +438,7 @@ static enum gqa_status put_output(const struct gqa_values *f,
 
     return st == GQA_OK
                ? f->backend->linear(f->device, f->square, f->output, f->width,
-                                    &weight, false, NULL, false)
+                                    &weight, false, NULL, NULL)
                : st;
 }
 

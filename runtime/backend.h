@@ -25,7 +25,7 @@
 
 /* Raised with every change of this header, of ops.h and of what they
  * include: the tools and the plug-in must agree. */
-#define GQA_BACKEND_ABI 8
+#define GQA_BACKEND_ABI 9
 
 struct gqa_device;
 
@@ -138,14 +138,16 @@ struct gqa_backend {
     enum gqa_status (*norm)(struct gqa_device *device, void *out, const void *x,
                             uint64_t n_rows, uint64_t width,
                             const struct gqa_norm_op *op, bool accumulate);
-    /* out = x W^T + bias, or out += that. x: [n_rows, inputs]. */
+    /* out = x W^T + bias + added. x: [n_rows, inputs]; added: as out, which it
+     * may be; NULL: 0. */
     enum gqa_status (*linear)(struct gqa_device *device, void *out,
                               const void *x, uint64_t n_rows,
                               const struct gqa_weight *weight, bool input_major,
-                              const struct gqa_weight *bias, bool accumulate);
-    /* x = act(x), or act(x) * up where up is not NULL; n elements. */
-    enum gqa_status (*activate)(struct gqa_device *device, void *x,
-                                const void *up, uint64_t n,
+                              const struct gqa_weight *bias, const void *added);
+    /* out = act(x), or act(x) * up where up is not NULL; n elements. out may be
+     * x. */
+    enum gqa_status (*activate)(struct gqa_device *device, void *out,
+                                const void *x, const void *up, uint64_t n,
                                 enum gqa_activation activation);
     /* out[i] = x[rows[i]]; rows in host memory, copied. */
     enum gqa_status (*gather)(struct gqa_device *device, void *out,
@@ -242,7 +244,7 @@ static inline enum gqa_status gqa_linear_transposed(
     bool input_major, bool accumulate)
 {
     return backend->linear(device, out, x, n_rows, weight, !input_major, NULL,
-                           accumulate);
+                           accumulate ? out : NULL);
 }
 
 const struct gqa_backend *gqa_cpu_backend(void);

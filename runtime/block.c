@@ -46,8 +46,8 @@ static enum gqa_status add_output(const struct gqa_session *s,
     enum gqa_status st;
 
     if (output_norm->kind == GQA_NORM_NONE)
-        return gqa_part_linear(r, x, in, n, l, true);
-    st = gqa_part_linear(r, s->work.output, in, n, l, false);
+        return gqa_part_linear(r, x, in, n, l, x);
+    st = gqa_part_linear(r, s->work.output, in, n, l, NULL);
     return st == GQA_OK
                ? gqa_part_norm(r, x, s->work.output, n, output_norm, true)
                : st;
@@ -172,7 +172,7 @@ static enum gqa_status project(const struct gqa_pass *pass,
         return GQA_OK;
     }
     out->x = room;
-    return gqa_part_linear(r, room, in, pass->n_rows, l, false);
+    return gqa_part_linear(r, room, in, pass->n_rows, l, NULL);
 }
 
 static enum gqa_status attend(const struct gqa_pass *pass,
@@ -315,11 +315,11 @@ static enum gqa_status feed_forward(const struct gqa_pass *pass,
             pass->n_rows - row < s->ff_rows ? pass->n_rows - row : s->ff_rows;
         const char *in = (const char *)normed + row * row_bytes;
 
-        st = gqa_part_linear(r, s->work.up, in, n, &ff->up, false);
+        st = gqa_part_linear(r, s->work.up, in, n, &ff->up, NULL);
         if (st == GQA_OK && gated)
-            st = gqa_part_linear(r, s->work.gate, in, n, &ff->gate, false);
+            st = gqa_part_linear(r, s->work.gate, in, n, &ff->gate, NULL);
         if (st == GQA_OK)
-            st = r->backend->activate(r->device, hidden,
+            st = r->backend->activate(r->device, hidden, hidden,
                                       gated ? s->work.up : NULL, n * width,
                                       ff->activation);
         if (st == GQA_OK)

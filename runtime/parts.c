@@ -47,11 +47,11 @@ enum gqa_status gqa_part_norm(const struct gqa_runtime *r, void *out,
 
 enum gqa_status gqa_part_linear(const struct gqa_runtime *r, void *out,
                                 const void *x, uint64_t n_rows,
-                                const struct gqa_linear *l, bool accumulate)
+                                const struct gqa_linear *l, const void *added)
 {
     return r->backend->linear(r->device, out, x, n_rows,
                               gqa_runtime_weight(r, l->weight), l->input_major,
-                              gqa_runtime_weight(r, l->bias), accumulate);
+                              gqa_runtime_weight(r, l->bias), added);
 }
 
 enum gqa_status gqa_part_turn(const struct gqa_runtime *r,

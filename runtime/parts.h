@@ -40,7 +40,7 @@ GQA_MUST_USE
 enum gqa_status gqa_part_linear(const struct gqa_runtime *runtime, void *out,
                                 const void *x, uint64_t n_rows,
                                 const struct gqa_linear *linear,
-                                bool accumulate);
+                                const void *added);
 
 /* Norm and rotate the heads of q or k in place, where the network says so.
  * cos_sin: as rotate() takes it; not looked at without RoPE. */

@@ -4,6 +4,7 @@
 #include "common/advice.h"
 #include "common/checked.h"
 #include "common/units.h"
+#include "runtime/joint.h"
 #include "runtime/load.h"
 #include "runtime/state.h"
 #include "runtime/values.h"
@@ -54,24 +55,74 @@ enum gqa_status gqa_runtime_check_room(const struct gqa_runtime *r,
         strcmp(r->backend->name, "cpu") == 0 ? "" : gqa_advice(GQA_ADVICE_CPU));
 }
 
-/* Memory for parameter i, where it is used. */
-static enum gqa_status make_room(struct gqa_runtime *r, size_t i,
-                                 enum gqa_use used, struct gqa_load *out)
+/* What is to be loaded, in which order it lies. */
+struct loading {
+    struct gqa_runtime *runtime;
+    const enum gqa_use *uses;
+    struct gqa_load *loads;
+    size_t n;
+    size_t *behind;
+    bool *follows, *chosen; /* as gqa_joint_order() has them */
+};
+
+static enum gqa_status make_table(struct loading *l, size_t i)
 {
+    const struct gqa_runtime *r = l->runtime;
     const struct gqa_param *p = &r->network->model->params[i];
+
+    r->tables[i] = calloc((size_t)p->n_elements, sizeof **r->tables);
+    if (!r->tables[i])
+        return gqa_fail_nomem();
+    l->loads[l->n++] = (struct gqa_load){.param = i, .table = r->tables[i]};
+    return GQA_OK;
+}
+
+/* Memory for a parameter and those that lie behind it. */
+static enum gqa_status make_piece(struct loading *l, size_t first)
+{
+    struct gqa_runtime *r = l->runtime;
+    const struct gqa_param *params = r->network->model->params;
+    struct gqa_piece *piece = calloc(1, sizeof *piece);
+    uint64_t n_bytes = 0;
+    enum gqa_status st;
+    char *at;
+
+    if (!piece)
+        return gqa_fail_nomem();
+    for (size_t i = first; i != GQA_NO_PARAM; i = l->behind[i])
+        n_bytes += params[i].n_bytes;
+    st = r->backend->alloc(r->device, &piece->data, n_bytes);
+    if (st != GQA_OK) {
+        free(piece);
+        return gqa_fail_prefix(st, "'%s'", params[first].name);
+    }
+    at = piece->data;
+    for (size_t i = first; i != GQA_NO_PARAM; i = l->behind[i]) {
+        r->weights[i] = (struct gqa_weight){at, params[i].dtype, params[i].rows,
+                                            params[i].cols};
+        r->pieces[i] = piece;
+        piece->n_weights++;
+        l->loads[l->n++] = (struct gqa_load){.param = i, .data = at};
+        at += params[i].n_bytes;
+    }
+    return GQA_OK;
+}
+
+static enum gqa_status make_rooms(struct loading *l)
+{
+    const struct gqa_runtime *r = l->runtime;
+    const size_t n = r->network->model->n_params;
     enum gqa_status st = GQA_OK;
 
-    out->param = i;
-    if (used == GQA_USE_HOST) {
-        out->table = r->tables[i] =
-            calloc((size_t)p->n_elements, sizeof **r->tables);
-        return out->table ? GQA_OK : gqa_fail_nomem();
-    }
-    st = r->backend->alloc(r->device, &out->data, p->n_bytes);
-    if (st != GQA_OK)
-        return gqa_fail_prefix(st, "'%s'", p->name);
-    r->weights[i] = (struct gqa_weight){out->data, p->dtype, p->rows, p->cols};
-    return GQA_OK;
+    for (size_t i = 0; i < n; i++)
+        l->chosen[i] = l->uses[i] == GQA_USE_DEVICE;
+    gqa_joint_order(l->behind, l->follows, r->network, l->chosen);
+    for (size_t i = 0; i < n && st == GQA_OK; i++)
+        if (l->uses[i] == GQA_USE_HOST && !r->tables[i])
+            st = make_table(l, i);
+        else if (l->chosen[i] && !l->follows[i])
+            st = make_piece(l, i);
+    return st;
 }
 
 enum gqa_status gqa_runtime_load(struct gqa_runtime *r,
@@ -79,37 +130,43 @@ enum gqa_status gqa_runtime_load(struct gqa_runtime *r,
                                  const enum gqa_use *uses)
 {
     const struct gqa_model *model = r->network->model;
-    struct gqa_load *loads = calloc(model->n_params, sizeof *loads);
-    enum gqa_status st = GQA_OK;
-    size_t n = 0;
+    const size_t n = model->n_params + 1;
+    struct loading l = {.runtime = r,
+                        .uses = uses,
+                        .loads = calloc(n, sizeof *l.loads),
+                        .behind = calloc(n, sizeof *l.behind),
+                        .follows = calloc(n, sizeof *l.follows),
+                        .chosen = calloc(n, sizeof *l.chosen)};
+    enum gqa_status st = l.loads && l.behind && l.follows && l.chosen
+                             ? make_rooms(&l)
+                             : gqa_fail_nomem();
 
-    if (!loads)
-        return gqa_fail_nomem();
-    for (size_t i = 0; i < model->n_params && st == GQA_OK; i++)
-        if (uses[i] != GQA_USE_NONE && !r->tables[i])
-            st = make_room(r, i, uses[i], &loads[n++]);
     if (st == GQA_OK && !r->loader)
         st = gqa_loader_create(&r->loader, model, r->backend, r->device);
     if (st == GQA_OK)
-        st = gqa_loader_run(r->loader, source, loads, n);
-    for (size_t i = 0; i < n && st != GQA_OK; i++)
-        if (loads[i].table) {
-            free(loads[i].table);
-            r->tables[loads[i].param] = NULL;
+        st = gqa_loader_run(r->loader, source, l.loads, l.n);
+    for (size_t i = 0; i < l.n && st != GQA_OK; i++)
+        if (l.loads[i].table) {
+            free(l.loads[i].table);
+            r->tables[l.loads[i].param] = NULL;
         }
-    free(loads);
+    free(l.loads);
+    free(l.behind);
+    free(l.follows);
+    free(l.chosen);
     return st;
 }
 
 void gqa_runtime_drop(struct gqa_runtime *r, size_t param)
 {
-    struct gqa_weight *w = &r->weights[param];
+    struct gqa_piece *piece = r->pieces[param];
 
-    /* What lies there is ours; users of a weight only read it. */
-    if (w->data && !r->lent[param])
-        r->backend->free(r->device, (void *)(uintptr_t)w->data);
-    w->data = NULL;
-    r->lent[param] = false;
+    if (piece && --piece->n_weights == 0) {
+        r->backend->free(r->device, piece->data);
+        free(piece);
+    }
+    r->pieces[param] = NULL;
+    r->weights[param].data = NULL;
 }
 
 void gqa_runtime_unload(struct gqa_runtime *r)
@@ -190,9 +247,9 @@ enum gqa_status gqa_runtime_create_empty(struct gqa_runtime **out,
     r->device = device;
     r->weights = calloc(n, sizeof *r->weights);
     r->tables = calloc(n, sizeof *r->tables);
-    r->lent = calloc(n, sizeof *r->lent);
-    st = r->weights && r->tables && r->lent ? backend->describe(device, &info)
-                                            : gqa_fail_nomem();
+    r->pieces = calloc(n, sizeof *r->pieces);
+    st = r->weights && r->tables && r->pieces ? backend->describe(device, &info)
+                                              : gqa_fail_nomem();
     r->real = info.real;
     r->wide = gqa_wide_of(info.real);
     if (st == GQA_OK)
@@ -223,7 +280,6 @@ static enum gqa_status take_same(struct gqa_runtime *r, enum gqa_use *uses,
                             "'%s' has not the shape of what it is to be",
                             model->params[i].name);
         r->weights[i] = *w;
-        r->lent[i] = true;
         uses[i] = GQA_USE_NONE;
     }
     return GQA_OK;
@@ -295,7 +351,7 @@ void gqa_runtime_free(struct gqa_runtime *runtime)
 {
     if (!runtime)
         return;
-    if (runtime->weights && runtime->lent)
+    if (runtime->weights && runtime->pieces)
         gqa_runtime_unload(runtime);
     gqa_loader_free(runtime->loader);
     for (size_t i = 0; runtime->tables && i < runtime->network->model->n_params;
@@ -303,6 +359,6 @@ void gqa_runtime_free(struct gqa_runtime *runtime)
         free(runtime->tables[i]);
     free(runtime->weights);
     free(runtime->tables);
-    free(runtime->lent);
+    free(runtime->pieces);
     free(runtime);
 }

@@ -5,6 +5,12 @@
 #include "runtime/runtime.h"
 #include "runtime/uses.h"
 
+/* Device memory of weights that lie one behind the other (joint.h). */
+struct gqa_piece {
+    void *data;
+    size_t n_weights; /* that are still there */
+};
+
 struct gqa_runtime {
     const struct gqa_network *network;
     const struct gqa_backend *backend;
@@ -12,7 +18,9 @@ struct gqa_runtime {
     enum gqa_dtype real, wide;
     /* By param index; what no block uses has no data. */
     struct gqa_weight *weights;
-    bool *lent; /* by param index: a weight is another's, which frees it */
+    /* By param index: the piece that a weight lies in, which is freed with its
+     * last; NULL: there is no weight, or it is another's, which frees it. */
+    struct gqa_piece **pieces;
     /* Tables of relative bias, on the host, by param index; else NULL. */
     double **tables;
     struct gqa_loader *loader; /* made with the first weights */

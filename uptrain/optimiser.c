@@ -1,7 +1,9 @@
 #include "uptrain/optimiser.h"
-#include "runtime/values.h"
 
 #include <stdlib.h>
+
+#include "runtime/values.h"
+#include "uptrain/trainee_runs.h"
 
 /* Loshchilov and Hutter 2019, as models of language are trained. */
 #define ADAMW_BETA1 0.9
@@ -21,7 +23,11 @@ struct gqa_optimiser {
     size_t n;
     struct gqa_optimiser_options options;
     size_t wide;
-    void **moments; /* [n, N_MOMENTS]: mean and square, or row and col */
+    /* What one step takes: of AdamW trainees that lie side by side. */
+    struct gqa_trainee_runs runs;
+    void **of_runs; /* [runs.n, N_MOMENTS]: AdamW's, owned */
+    void **moments; /* [n, N_MOMENTS]: mean and square, in those of the runs; or
+                       row and col, owned */
 };
 
 /* Elements of both moments of a trainee. */
@@ -50,6 +56,44 @@ static void sizes_of(uint64_t out[N_MOMENTS], const struct gqa_optimiser *o,
                  o->trainees[i].n_cols);
 }
 
+static bool is_factored(const struct gqa_optimiser *o)
+{
+    return o->options.kind == GQA_OPTIMISER_ADAFACTOR;
+}
+
+static enum gqa_status take_factors(struct gqa_optimiser *o)
+{
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < o->n * N_MOMENTS && st == GQA_OK; i++) {
+        uint64_t sizes[N_MOMENTS];
+
+        sizes_of(sizes, o, i / N_MOMENTS);
+        if (sizes[i % N_MOMENTS] > 0)
+            st = o->backend->alloc(o->device, &o->moments[i],
+                                   sizes[i % N_MOMENTS] * o->wide);
+    }
+    return st;
+}
+
+/* Moments lie as weights do. */
+static enum gqa_status take_moments(struct gqa_optimiser *o)
+{
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < o->runs.n * N_MOMENTS && st == GQA_OK; i++)
+        st = o->backend->alloc(o->device, &o->of_runs[i],
+                               o->runs.items[i / N_MOMENTS].n_cols * o->wide);
+    for (size_t i = 0; i < o->n * N_MOMENTS && st == GQA_OK; i++) {
+        const size_t t = i / N_MOMENTS;
+
+        o->moments[i] =
+            (char *)o->of_runs[o->runs.run[t] * N_MOMENTS + i % N_MOMENTS] +
+            o->runs.place[t] * o->wide;
+    }
+    return st;
+}
+
 enum gqa_status gqa_optimiser_create(
     struct gqa_optimiser **out, const struct gqa_backend *backend,
     struct gqa_device *device, const struct gqa_trainee *trainees, size_t n,
@@ -67,17 +111,15 @@ enum gqa_status gqa_optimiser_create(
                                 .n = n,
                                 .options = *options};
     o->moments = calloc(n * N_MOMENTS + 1, sizeof *o->moments);
-    st = o->moments ? backend->describe(device, &info) : gqa_fail_nomem();
-    if (st == GQA_OK)
+    o->of_runs = calloc(n * N_MOMENTS + 1, sizeof *o->of_runs);
+    st = o->moments && o->of_runs ? backend->describe(device, &info)
+                                  : gqa_fail_nomem();
+    if (st == GQA_OK) {
         o->wide = gqa_wide_bytes(info.real);
-    for (size_t i = 0; i < n * N_MOMENTS && st == GQA_OK; i++) {
-        uint64_t sizes[N_MOMENTS];
-
-        sizes_of(sizes, o, i / N_MOMENTS);
-        if (sizes[i % N_MOMENTS] > 0)
-            st = backend->alloc(device, &o->moments[i],
-                                sizes[i % N_MOMENTS] * o->wide);
+        st = gqa_trainee_runs_create(&o->runs, trainees, n, o->wide);
     }
+    if (st == GQA_OK)
+        st = is_factored(o) ? take_factors(o) : take_moments(o);
     if (st == GQA_OK)
         st = gqa_optimiser_reset(o);
     if (st == GQA_OK)
@@ -91,9 +133,15 @@ void gqa_optimiser_free(struct gqa_optimiser *o)
 {
     if (!o)
         return;
-    for (size_t i = 0; o->moments && i < o->n * N_MOMENTS; i++)
+    for (size_t i = 0; o->of_runs && i < o->n * N_MOMENTS; i++)
+        if (o->of_runs[i])
+            o->backend->free(o->device, o->of_runs[i]);
+    for (size_t i = 0; o->moments && is_factored(o) && i < o->n * N_MOMENTS;
+         i++)
         if (o->moments[i])
             o->backend->free(o->device, o->moments[i]);
+    gqa_trainee_runs_clear(&o->runs);
+    free(o->of_runs);
     free(o->moments);
     free(o);
 }
@@ -117,22 +165,23 @@ enum gqa_status gqa_optimiser_norm2(struct gqa_optimiser *o, void *sum)
 {
     enum gqa_status st = GQA_OK;
 
-    for (size_t i = 0; i < o->n && st == GQA_OK; i++)
-        st = o->backend->gradients->norm2(
-            o->device, sum, o->trainees[i].gradients,
-            o->trainees[i].n_rows * o->trainees[i].n_cols);
+    for (size_t i = 0; i < o->runs.n && st == GQA_OK; i++)
+        st = o->backend->gradients->norm2(o->device, sum,
+                                          o->runs.items[i].gradients,
+                                          o->runs.items[i].n_cols);
     return st;
 }
 
+/* Run i. */
 static enum gqa_status step_adamw(struct gqa_optimiser *o, size_t i,
                                   uint64_t step, double rate, double scale)
 {
-    const struct gqa_trainee *t = &o->trainees[i];
+    const struct gqa_trainee *t = &o->runs.items[i];
     const struct gqa_adamw_op op = {.weights = t->weights,
-                                    .mean = o->moments[i * N_MOMENTS],
-                                    .square = o->moments[i * N_MOMENTS + 1],
+                                    .mean = o->of_runs[i * N_MOMENTS],
+                                    .square = o->of_runs[i * N_MOMENTS + 1],
                                     .gradients = t->gradients,
-                                    .n = t->n_rows * t->n_cols,
+                                    .n = t->n_cols,
                                     .gradient_scale = scale,
                                     .rate = rate,
                                     .beta1 = ADAMW_BETA1,
@@ -174,12 +223,12 @@ enum gqa_status gqa_optimiser_step(struct gqa_optimiser *o, uint64_t step,
 {
     const double clip = o->options.clip;
     const double scale = clip > 0 && norm > clip ? clip / norm : 1;
+    const size_t n = is_factored(o) ? o->n : o->runs.n;
     enum gqa_status st = GQA_OK;
 
-    for (size_t i = 0; i < o->n && st == GQA_OK; i++)
-        st = o->options.kind == GQA_OPTIMISER_ADAFACTOR
-                 ? step_adafactor(o, i, step, rate, scale)
-                 : step_adamw(o, i, step, rate, scale);
+    for (size_t i = 0; i < n && st == GQA_OK; i++)
+        st = is_factored(o) ? step_adafactor(o, i, step, rate, scale)
+                            : step_adamw(o, i, step, rate, scale);
     return st;
 }
 

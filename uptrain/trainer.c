@@ -14,6 +14,7 @@
 #include "runtime/values.h"
 #include "uptrain/batch.h"
 #include "uptrain/ranks_compared.h"
+#include "uptrain/trainee_runs.h"
 
 /* Sums on the device: of the loss (gqa_loss_op), and the squares of all
  * gradients. */
@@ -327,20 +328,28 @@ static enum gqa_status run_part(struct gqa_trainer *t,
 /* Gradients and losses of all ranks. */
 static enum gqa_status add_up(struct gqa_trainer *t)
 {
+    struct gqa_trainee_runs runs;
     struct gqa_summands *list;
     enum gqa_status st;
 
     if (!t->options.ranks)
         return GQA_OK;
-    if (!(list = calloc(t->n + 1, sizeof *list)))
-        return gqa_fail_nomem();
-    for (size_t i = 0; i < t->n; i++)
+    st = gqa_trainee_runs_create(&runs, t->trainees, t->n, gqa_trainer_wide(t));
+    if (st != GQA_OK)
+        return st;
+    list = calloc(runs.n + 1, sizeof *list);
+    if (!list)
+        st = gqa_fail_nomem();
+    for (size_t i = 0; list && i < runs.n; i++)
         list[i] = (struct gqa_summands){
-            gqa_tape_gradient(t->student_tape, t->trainees[i].param),
-            trainee_values(t, i), t->wide};
-    list[t->n] = (struct gqa_summands){t->sums, N_LOSSES, GQA_F64};
-    st = gqa_ranks_sum(t->options.ranks, list, t->n + 1);
+            gqa_tape_gradient(t->student_tape, runs.items[i].param),
+            runs.items[i].n_cols, t->wide};
+    if (list) {
+        list[runs.n] = (struct gqa_summands){t->sums, N_LOSSES, GQA_F64};
+        st = gqa_ranks_sum(t->options.ranks, list, runs.n + 1);
+    }
     free(list);
+    gqa_trainee_runs_clear(&runs);
     return st;
 }
 

@@ -1,5 +1,6 @@
 /* A block's way back. */
 #include "runtime/back/state.h"
+#include "runtime/joint.h"
 #include "runtime/parts.h"
 
 static const struct gqa_gradient_ops *ops_of(const struct gqa_tape *t)
@@ -95,6 +96,8 @@ struct attention {
     struct gqa_attention_op op; /* as it ran */
     void *d_bias;
     struct gqa_heads q, k, v; /* d of projections */
+    /* Of all three; data NULL: they are not one product. */
+    struct gqa_weight weight;
 };
 
 static struct gqa_heads heads_of(const struct gqa_tape *t, void *x,
@@ -105,14 +108,20 @@ static struct gqa_heads heads_of(const struct gqa_tape *t, void *x,
                               gqa_part_place(slice)};
 }
 
-/* Where projections share a weight, they share rows. */
+/* Where projections share a weight, or are one product, they share rows. */
 static void place_heads(struct attention *at, bool cross)
 {
     const struct gqa_attention_block *a = at->a;
     const struct gqa_tape_scratch *s = &at->tape->scratch;
+    struct gqa_weight bias;
     void *k = !cross && a->k.weight == a->q.weight ? s->q : s->k;
     void *v = a->v.weight == a->k.weight ? k : s->v;
 
+    if (!cross && gqa_tape_joint(&at->weight, &bias, at->tape, a)) {
+        gqa_joint_heads(&at->q, &at->k, &at->v, at->tape->runtime, a, s->q);
+        return;
+    }
+    at->weight.data = NULL;
     at->q = heads_of(at->tape, s->q, &a->q, &a->heads->q);
     at->k = heads_of(at->tape, k, &a->k, &a->heads->k);
     at->v = heads_of(at->tape, v, &a->v, &a->heads->v);
@@ -124,7 +133,12 @@ static enum gqa_status clear(const struct attention *at,
 {
     const struct gqa_runtime *r = at->tape->runtime;
 
-    if (heads->place.n_heads * at->a->heads->head_dim == heads->width)
+    const uint64_t n_heads =
+        at->weight.data
+            ? at->q.place.n_heads + at->k.place.n_heads + at->v.place.n_heads
+            : heads->place.n_heads;
+
+    if (n_heads * at->a->heads->head_dim == heads->width)
         return GQA_OK;
     return r->backend->zero(r->device, heads->x,
                             n_rows * heads->width * gqa_dtype_bits(r->real) /
@@ -213,12 +227,12 @@ static enum gqa_status keys_back(const struct attention *at, uint64_t n_rows)
                : st;
 }
 
+/* Behind place_heads(): queries lie in their rows as their gradients do. */
 static void self_op(struct attention *at, size_t i)
 {
     const struct gqa_tape *t = at->tape;
     const enum gqa_stack stack = at->stack->network->stack;
-    const struct gqa_heads q =
-        heads_of(t, at->room->q, &at->a->q, &at->a->heads->q);
+    const struct gqa_heads q = {at->room->q, at->q.width, at->q.place};
 
     at->op = gqa_part_attention(at->a, &q);
     at->op.out = at->room->attended;
@@ -244,6 +258,28 @@ static void cross_op(struct attention *at)
     at->op.key_counts = t->stacks[0].n_tokens;
 }
 
+/* Through one product; gradients lie as the weights do, where these are
+ * trained. */
+static enum gqa_status joint_back(const struct attention *at, void *d_in,
+                                  const void *in, bool accumulate)
+{
+    const struct gqa_tape *t = at->tape;
+    const struct gqa_runtime *r = t->runtime;
+    const uint64_t n_rows = at->stack->n_rows;
+    void *d_weight = gqa_tape_gradient_of(t, at->a->q.weight);
+    void *d_bias = gqa_tape_gradient_of(t, at->a->q.bias);
+    enum gqa_status st = GQA_OK;
+
+    if (d_weight || d_bias)
+        st = ops_of(t)->linear_weight(r->device, d_weight, d_bias, in,
+                                      at->weight.cols, at->q.x, at->weight.rows,
+                                      n_rows, false);
+    return st == GQA_OK && d_in
+               ? gqa_linear_transposed(r->backend, r->device, d_in, at->q.x,
+                                       n_rows, &at->weight, false, accumulate)
+               : st;
+}
+
 /* d_in (+)= what the attention's normed input, `in`, is to blame for; NULL: it
  * is not asked. */
 static enum gqa_status self_back(const struct gqa_tape *t,
@@ -257,11 +293,13 @@ static enum gqa_status self_back(const struct gqa_tape *t,
                            .a = &stack->network->blocks[i].self};
     enum gqa_status st;
 
-    self_op(&at, i);
     place_heads(&at, false);
+    self_op(&at, i);
     st = scores_back(&at, dy);
     if (st == GQA_OK)
         st = keys_back(&at, stack->n_rows);
+    if (st == GQA_OK && at.weight.data)
+        return joint_back(&at, d_in, in, accumulate);
     if (st == GQA_OK)
         st = gqa_tape_linear_back(t, d_in, in, at.q.x, stack->n_rows, &at.a->q,
                                   accumulate);

@@ -2,6 +2,7 @@
  * back needs. */
 #include "common/bounds.h"
 #include "runtime/back/state.h"
+#include "runtime/joint.h"
 #include "runtime/parts.h"
 
 /* One sublayer's surroundings. */
@@ -52,14 +53,14 @@ static enum gqa_status add_output(const struct run *run,
 {
     const struct gqa_runtime *r = run->r;
     const uint64_t d = r->network->d_model;
-    enum gqa_status st = copy_rows(run, a->after, a->before, run->n_rows, d);
+    enum gqa_status st;
 
-    if (st != GQA_OK)
-        return st;
     if (a->output_norm->kind == GQA_NORM_NONE) {
-        st = gqa_part_linear(r, a->after, a->in, run->n_rows, a->l, true);
+        st = gqa_part_linear(r, a->after, a->in, run->n_rows, a->l, a->before);
     } else {
-        st = gqa_part_linear(r, a->output, a->in, run->n_rows, a->l, false);
+        st = copy_rows(run, a->after, a->before, run->n_rows, d);
+        if (st == GQA_OK)
+            st = gqa_part_linear(r, a->output, a->in, run->n_rows, a->l, NULL);
         if (st == GQA_OK)
             st = gqa_part_norm(r, a->after, a->output, run->n_rows,
                                a->output_norm, true);
@@ -89,7 +90,7 @@ static enum gqa_status project(const struct run *run, struct gqa_heads *out,
         out->x = of_before->x;
         return GQA_OK;
     }
-    return gqa_part_linear(run->r, room, in, n_rows, l, false);
+    return gqa_part_linear(run->r, room, in, n_rows, l, NULL);
 }
 
 static enum gqa_status store(const struct run *run, void *cache,
@@ -111,28 +112,60 @@ static enum gqa_status turn(const struct run *run,
     return gqa_part_turn(run->r, a, heads, norm, run->tape->cos_sin);
 }
 
-/* Keys and values to the room's caches; q's projection is behind us. */
-static enum gqa_status make_keys(const struct run *run,
+/* Keys, turned, and values to the room's caches. */
+static enum gqa_status keep_keys(const struct run *run,
                                  const struct gqa_tape_attention *room,
                                  const struct gqa_attention_block *a,
-                                 const void *in, uint64_t n_rows,
-                                 uint64_t capacity, const struct gqa_heads *q)
+                                 uint64_t n_rows, uint64_t capacity,
+                                 const struct gqa_heads *k,
+                                 const struct gqa_heads *v)
+{
+    enum gqa_status st = GQA_OK;
+
+    if (room->k_plain && room->k_plain != room->q_plain)
+        st = copy_rows(run, room->k_plain, k->x, n_rows, k->width);
+    if (st == GQA_OK)
+        st = turn(run, a, k, &a->k_norm);
+    if (st == GQA_OK)
+        st = store(run, room->cache_k, capacity, a, k);
+    return st == GQA_OK ? store(run, room->cache_v, capacity, a, v) : st;
+}
+
+/* The projections of keys and values; q's is behind us. */
+static enum gqa_status project_keys(const struct run *run, struct gqa_heads *k,
+                                    struct gqa_heads *v,
+                                    const struct gqa_attention_block *a,
+                                    const void *in, uint64_t n_rows,
+                                    const struct gqa_heads *q)
 {
     const struct gqa_tape_scratch *s = &run->tape->scratch;
-    struct gqa_heads k, v;
+    const enum gqa_status st = project(run, k, s->k, in, n_rows, &a->k,
+                                       &a->heads->k, q ? &a->q : NULL, q);
+
+    return st == GQA_OK ? project(run, v, s->v, in, n_rows, &a->v, &a->heads->v,
+                                  &a->k, k)
+                        : st;
+}
+
+/* All three of a self-attention: by one product where they lie so. */
+static enum gqa_status project_all(const struct run *run, struct gqa_heads *q,
+                                   struct gqa_heads *k, struct gqa_heads *v,
+                                   void *room,
+                                   const struct gqa_attention_block *a,
+                                   const void *in)
+{
+    const struct gqa_runtime *r = run->r;
+    struct gqa_weight weight, bias;
     enum gqa_status st;
 
-    st = project(run, &k, s->k, in, n_rows, &a->k, &a->heads->k,
-                 q ? &a->q : NULL, q);
-    if (st == GQA_OK)
-        st = project(run, &v, s->v, in, n_rows, &a->v, &a->heads->v, &a->k, &k);
-    if (st == GQA_OK && room->k_plain && room->k_plain != room->q_plain)
-        st = copy_rows(run, room->k_plain, k.x, n_rows, k.width);
-    if (st == GQA_OK)
-        st = turn(run, a, &k, &a->k_norm);
-    if (st == GQA_OK)
-        st = store(run, room->cache_k, capacity, a, &k);
-    return st == GQA_OK ? store(run, room->cache_v, capacity, a, &v) : st;
+    if (gqa_tape_joint(&weight, &bias, run->tape, a)) {
+        gqa_joint_heads(q, k, v, r, a, room);
+        return r->backend->linear(r->device, room, in, run->n_rows, &weight,
+                                  false, bias.data ? &bias : NULL, NULL);
+    }
+    st =
+        project(run, q, room, in, run->n_rows, &a->q, &a->heads->q, NULL, NULL);
+    return st == GQA_OK ? project_keys(run, k, v, a, in, run->n_rows, q) : st;
 }
 
 static enum gqa_status attend(const struct run *run,
@@ -172,16 +205,15 @@ static enum gqa_status self_attention(const struct run *run,
     const enum gqa_stack stack = run->stack->network->stack;
     const uint64_t length = gqa_tape_stack_length(&run->tape->sizes, stack);
     struct gqa_attention_op op;
-    struct gqa_heads q = {.x = NULL};
-    enum gqa_status st = project(run, &q, room->q, in, run->n_rows, &a->q,
-                                 &a->heads->q, NULL, NULL);
+    struct gqa_heads q = {.x = NULL}, k, v;
+    enum gqa_status st = project_all(run, &q, &k, &v, room->q, a, in);
 
     if (st == GQA_OK && room->q_plain)
         st = copy_rows(run, room->q_plain, q.x, run->n_rows, q.width);
     if (st == GQA_OK)
         st = turn(run, a, &q, &a->q_norm);
     if (st == GQA_OK)
-        st = make_keys(run, room, a, in, run->n_rows, length, &q);
+        st = keep_keys(run, room, a, run->n_rows, length, &k, &v);
     if (st != GQA_OK)
         return st;
     op = gqa_part_attention(a, &q);
@@ -229,12 +261,17 @@ enum gqa_status gqa_tape_run_keys(const struct gqa_tape *t, size_t i)
     const struct gqa_tape_stack *encoder = &t->stacks[0];
     const struct run run = {t, encoder, t->runtime, encoder->n_rows,
                             t->trained != NULL};
+    const struct gqa_attention_block *a =
+        &t->stacks[1].network->blocks[i].cross;
+    struct gqa_heads k, v;
     enum gqa_status st = gqa_tape_set_batch(t, encoder);
 
     if (st == GQA_OK)
-        st = make_keys(&run, &t->stacks[1].rooms[i].cross,
-                       &t->stacks[1].network->blocks[i].cross, encoder->normed,
-                       encoder->n_rows, t->sizes.encoder_length, NULL);
+        st = project_keys(&run, &k, &v, a, encoder->normed, encoder->n_rows,
+                          NULL);
+    if (st == GQA_OK)
+        st = keep_keys(&run, &t->stacks[1].rooms[i].cross, a, encoder->n_rows,
+                       t->sizes.encoder_length, &k, &v);
     return st == GQA_OK ? gqa_tape_set_batch(t, &t->stacks[1]) : st;
 }
 
@@ -283,15 +320,13 @@ static enum gqa_status make_hidden(const struct run *run, void **out,
     void *first = gated ? room->gate : room->up;
     void *hidden = room->hidden ? room->hidden : run->tape->scratch.hidden;
     enum gqa_status st =
-        gqa_part_linear(r, room->up, in, run->n_rows, &ff->up, false);
+        gqa_part_linear(r, room->up, in, run->n_rows, &ff->up, NULL);
 
     *out = hidden = run->back ? hidden : first;
     if (st == GQA_OK && gated)
-        st = gqa_part_linear(r, room->gate, in, run->n_rows, &ff->gate, false);
-    if (st == GQA_OK)
-        st = copy_rows(run, hidden, first, run->n_rows, width);
+        st = gqa_part_linear(r, room->gate, in, run->n_rows, &ff->gate, NULL);
     return st == GQA_OK
-               ? r->backend->activate(r->device, hidden,
+               ? r->backend->activate(r->device, hidden, first,
                                       gated ? room->up : NULL,
                                       run->n_rows * width, ff->activation)
                : st;

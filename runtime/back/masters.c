@@ -2,13 +2,14 @@
 
 #include <stdlib.h>
 
-#include "runtime/state.h"
+#include "runtime/joint.h"
 #include "runtime/values.h"
 
 struct gqa_masters {
     struct gqa_runtime *runtime;
     struct gqa_master *masters; /* by parameter */
     size_t n;
+    void *weights, *copies; /* of all; copies NULL: there are none */
 };
 
 static const struct gqa_gradient_ops *ops_of(const struct gqa_masters *m)
@@ -46,7 +47,8 @@ static enum gqa_status take_table(struct gqa_masters *m, size_t i)
 }
 
 /* The runtime's weight becomes the master, or the copy beside it. */
-static enum gqa_status take_weight(struct gqa_masters *m, size_t i)
+static enum gqa_status take_weight(struct gqa_masters *m, size_t i,
+                                   uint64_t place)
 {
     struct gqa_runtime *r = m->runtime;
     struct gqa_master *master = &m->masters[i];
@@ -56,11 +58,9 @@ static enum gqa_status take_weight(struct gqa_masters *m, size_t i)
                                           before.data, before.dtype, master->n);
 
     if (st == GQA_OK && r->real != r->wide) {
-        st = r->backend->alloc(r->device, &master->copy,
-                               bytes_of(master->n, r->real));
-        if (st == GQA_OK)
-            st = ops_of(m)->narrow(r->device, master->copy, r->real,
-                                   master->weights, master->n);
+        master->copy = (char *)m->copies + bytes_of(place, r->real);
+        st = ops_of(m)->narrow(r->device, master->copy, r->real,
+                               master->weights, master->n);
         master->copy_dtype = r->real;
         mine = master->copy;
     }
@@ -69,11 +69,11 @@ static enum gqa_status take_weight(struct gqa_masters *m, size_t i)
     gqa_runtime_drop(r, i);
     r->weights[i] =
         (struct gqa_weight){mine, r->real, before.rows, before.cols};
-    r->lent[i] = true;
     return GQA_OK;
 }
 
-static enum gqa_status make_master(struct gqa_masters *m, size_t i)
+static enum gqa_status make_master(struct gqa_masters *m, size_t i,
+                                   uint64_t place)
 {
     const struct gqa_runtime *r = m->runtime;
     const struct gqa_param *p = &r->network->model->params[i];
@@ -87,11 +87,31 @@ static enum gqa_status make_master(struct gqa_masters *m, size_t i)
     master->rows = p->rows;
     master->cols = p->cols;
     master->n = p->n_elements;
-    st = r->backend->alloc(r->device, &master->weights,
-                           bytes_of(master->n, r->wide));
-    if (st == GQA_OK)
-        st = r->tables[i] ? take_table(m, i) : take_weight(m, i);
+    master->weights = (char *)m->weights + bytes_of(place, r->wide);
+    st = r->tables[i] ? take_table(m, i) : take_weight(m, i, place);
     return st == GQA_OK ? st : gqa_fail_prefix(st, "'%s'", p->name);
+}
+
+/* In two pieces: products and steps take what lies side by side at once. */
+static enum gqa_status make_masters(struct gqa_masters *m, const bool *trained)
+{
+    const struct gqa_runtime *r = m->runtime;
+    uint64_t *places = calloc(m->n + 1, sizeof *places), n_elements = 0;
+    enum gqa_status st =
+        places ? gqa_joint_place(places, &n_elements, r->network, trained)
+               : gqa_fail_nomem();
+
+    if (st == GQA_OK)
+        st = r->backend->alloc(r->device, &m->weights,
+                               bytes_of(n_elements, r->wide));
+    if (st == GQA_OK && r->real != r->wide)
+        st = r->backend->alloc(r->device, &m->copies,
+                               bytes_of(n_elements, r->real));
+    for (size_t i = 0; i < m->n && st == GQA_OK; i++)
+        if (trained[i])
+            st = make_master(m, i, places[i]);
+    free(places);
+    return st;
 }
 
 enum gqa_status gqa_masters_create(struct gqa_masters **out,
@@ -115,9 +135,8 @@ enum gqa_status gqa_masters_create(struct gqa_masters **out,
     m->masters = calloc(m->n ? m->n : 1, sizeof *m->masters);
     if (!m->masters)
         st = gqa_fail_nomem();
-    for (size_t i = 0; i < m->n && st == GQA_OK; i++)
-        if (trained[i])
-            st = make_master(m, i);
+    if (st == GQA_OK)
+        st = make_masters(m, trained);
     if (st == GQA_OK)
         *out = m;
     else
@@ -139,14 +158,11 @@ void gqa_masters_free(struct gqa_masters *m)
             continue;
         /* What the runtime has of it goes with it. */
         if (r->weights[i].data == master->weights ||
-            (master->copy && r->weights[i].data == master->copy)) {
+            (master->copy && r->weights[i].data == master->copy))
             r->weights[i].data = NULL;
-            r->lent[i] = false;
-        }
-        r->backend->free(r->device, master->weights);
-        if (master->copy)
-            r->backend->free(r->device, master->copy);
     }
+    r->backend->free(r->device, m->weights);
+    r->backend->free(r->device, m->copies);
     free(m->masters);
     free(m);
 }

@@ -3,6 +3,7 @@
 
 #include "common/bounds.h"
 #include "runtime/back/state.h"
+#include "runtime/joint.h"
 #include "runtime/position_tables.h"
 
 /* Of the device, for a tape; or only counted. */
@@ -98,16 +99,28 @@ static enum gqa_status take_bias_gradients(struct allotment *a)
     return st;
 }
 
+/* As masters lie. */
 static enum gqa_status take_gradients(struct allotment *a)
 {
     struct gqa_tape *t = a->tape;
-    const struct gqa_model *model = t->runtime->network->model;
-    enum gqa_status st = GQA_OK;
+    const struct gqa_runtime *r = t->runtime;
+    const size_t n = r->network->model->n_params;
+    uint64_t *places;
+    enum gqa_status st;
 
-    for (size_t i = 0; t->trained && i < model->n_params && st == GQA_OK; i++)
+    if (!t->trained)
+        return GQA_OK;
+    places = calloc(n + 1, sizeof *places);
+    st = places
+             ? gqa_joint_place(places, &t->n_gradients, r->network, t->trained)
+             : gqa_fail_nomem();
+    if (st == GQA_OK)
+        st = take(a, &t->all_gradients, r->wide, t->n_gradients, 1);
+    for (size_t i = 0; i < n && st == GQA_OK && !a->counts; i++)
         if (t->trained[i])
-            st = take(a, &t->gradients[i], t->runtime->wide,
-                      model->params[i].n_elements, 1);
+            t->gradients[i] = (char *)t->all_gradients +
+                              places[i] * gqa_dtype_bits(r->wide) / 8;
+    free(places);
     return st == GQA_OK ? take_bias_gradients(a) : st;
 }
 

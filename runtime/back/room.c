@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/bounds.h"
+#include "runtime/joint.h"
 
 /* Pieces begin where any device likes them to. */
 enum { ALIGNMENT = 256 };
@@ -63,15 +64,26 @@ static bool has(const struct gqa_norm *norm)
 
 /* --- Of a block ----------------------------------------------------------- */
 
+/* Of what makes queries: of a self-attention whose projections may be one, keys
+ * and values too. */
+static uint64_t q_width(const struct gqa_runtime *r,
+                        const struct gqa_attention_block *a, bool cross)
+{
+    return !cross && gqa_joint_may(r->network, a)
+               ? gqa_joint_outputs(r, a)
+               : gqa_runtime_outputs(r, &a->q);
+}
+
 /* is_last: nothing but the block's end comes behind it; is_read: what is
  * normed is kept for another. */
 static void place_attention(struct pieces *p, struct gqa_tape_attention *room,
                             const struct gqa_attention_block *a, uint64_t rows,
-                            uint64_t cached, bool is_last, bool is_read)
+                            uint64_t cached, bool cross, bool is_last,
+                            bool is_read)
 {
     const struct gqa_runtime *r = p->runtime;
     const uint64_t d = r->network->d_model;
-    const uint64_t q = gqa_runtime_outputs(r, &a->q);
+    const uint64_t q = q_width(r, a, cross);
     const uint64_t k = gqa_runtime_outputs(r, &a->k);
     const uint64_t kv = a->heads->n_kv_heads * a->heads->head_dim;
     const bool back = p->trained != NULL;
@@ -132,13 +144,14 @@ uint64_t gqa_tape_room_place(struct gqa_tape_room *room, char *base,
     const uint64_t rows = gqa_tape_stack_rows(sizes, stack);
 
     *room = (struct gqa_tape_room){.self = {.normed = NULL}};
-    place_attention(&p, &room->self, &block->self, rows, rows, block->parallel,
+    place_attention(&p, &room->self, &block->self, rows, rows, false,
+                    block->parallel,
                     block->shared_norm && (is_trained(&p, &block->ff.up) ||
                                            is_trained(&p, &block->ff.gate)));
     if (block->has_cross)
         place_attention(&p, &room->cross, &block->cross, rows,
-                        gqa_tape_stack_rows(sizes, GQA_STACK_ENCODER), false,
-                        false);
+                        gqa_tape_stack_rows(sizes, GQA_STACK_ENCODER), true,
+                        false, false);
     place_feed_forward(&p, &room->ff, &block->ff, rows);
     return p.n_bytes;
 }
@@ -152,11 +165,11 @@ struct widths {
 
 static void widen(struct widths *w, const struct gqa_runtime *r,
                   const struct gqa_attention_block *a, uint64_t rows,
-                  uint64_t cached)
+                  uint64_t cached, bool cross)
 {
     const uint64_t kv = a->heads->n_kv_heads * a->heads->head_dim;
 
-    w->q = gqa_max_u64(w->q, rows * gqa_runtime_outputs(r, &a->q));
+    w->q = gqa_max_u64(w->q, rows * q_width(r, a, cross));
     w->k = gqa_max_u64(w->k, cached * gqa_runtime_outputs(r, &a->k));
     w->v = gqa_max_u64(w->v, cached * gqa_runtime_outputs(r, &a->v));
     w->attended =
@@ -178,10 +191,10 @@ static struct widths widths_of(const struct gqa_runtime *r,
         for (size_t j = 0; j < stack->n_blocks; j++) {
             const struct gqa_block *b = &stack->blocks[j];
 
-            widen(&w, r, &b->self, rows, rows);
+            widen(&w, r, &b->self, rows, rows, false);
             if (b->has_cross)
                 widen(&w, r, &b->cross, rows,
-                      gqa_tape_stack_rows(sizes, GQA_STACK_ENCODER));
+                      gqa_tape_stack_rows(sizes, GQA_STACK_ENCODER), true);
             w.ff = gqa_max_u64(w.ff, rows * gqa_runtime_outputs(r, &b->ff.up));
             w.gated = w.gated || b->ff.gate.weight != GQA_NO_PARAM;
             w.normed = w.normed || b->parallel;

@@ -22,7 +22,8 @@ uint64_t gqa_tape_stack_length(const struct gqa_tape_sizes *sizes,
  * has no such thing, or going back needs none. */
 struct gqa_tape_attention {
     void *normed;         /* its input, normed */
-    void *q;              /* its projection, turned */
+    void *q;              /* its projection, turned; beside it those of keys
+                             and values, where the three are one product */
     void *q_plain;        /* and before, where heads are normed */
     void *k_plain;        /* likewise; q_plain's where they share rows */
     void *cache_k;        /* real [n_sequences, n_kv_heads, length, head_dim] */

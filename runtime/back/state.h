@@ -45,6 +45,8 @@ struct gqa_tape {
     /* By parameter: wide, or NULL; tables of relative bias are summed on the
      * host, as doubles, and then put there. */
     void **gradients;
+    void *all_gradients;  /* the piece that they lie in */
+    uint64_t n_gradients; /* its elements */
     double **tables;
     /* Memory of the device that is freed with the tape. */
     void **owned;
@@ -58,6 +60,12 @@ void *gqa_tape_gradient_of(const struct gqa_tape *tape, size_t param);
 /* Find out what of the stacks is trained; uses: [n_params], of no meaning
  * before or after. */
 void gqa_tape_find_trained(struct gqa_tape *tape, enum gqa_use *uses);
+
+/* Whether queries, keys and values of a self-attention are one product
+ * (joint.h), forth and back: gradients of all three are wanted, or of none. */
+bool gqa_tape_joint(struct gqa_weight *weight, struct gqa_weight *bias,
+                    const struct gqa_tape *tape,
+                    const struct gqa_attention_block *attention);
 
 /* Take all memory of the device, or count it alone. */
 GQA_MUST_USE

@@ -218,16 +218,11 @@ enum gqa_status gqa_tape_zero(struct gqa_tape *t)
 {
     const struct gqa_runtime *r = t->runtime;
     const struct gqa_model *model = r->network->model;
-    enum gqa_status st = GQA_OK;
 
-    for (size_t i = 0; i < model->n_params && st == GQA_OK; i++) {
-        const uint64_t n = model->params[i].n_elements;
-
-        if (t->gradients[i])
-            st = r->backend->zero(r->device, t->gradients[i],
-                                  n * gqa_dtype_bits(r->wide) / 8);
+    for (size_t i = 0; i < model->n_params; i++)
         if (t->tables[i])
-            memset(t->tables[i], 0, (size_t)n * sizeof **t->tables);
-    }
-    return st;
+            memset(t->tables[i], 0,
+                   (size_t)model->params[i].n_elements * sizeof **t->tables);
+    return r->backend->zero(r->device, t->all_gradients,
+                            t->n_gradients * gqa_dtype_bits(r->wide) / 8);
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "runtime/back/state.h"
+#include "runtime/joint.h"
 
 static bool norm_trained(const struct gqa_tape *t, const struct gqa_norm *norm,
                          enum gqa_use *uses)
@@ -60,4 +61,20 @@ void gqa_tape_find_trained(struct gqa_tape *t, enum gqa_use *uses)
         }
         s->any = below || norm_trained(t, &s->network->final_norm, uses);
     }
+}
+
+static bool same_trained(const struct gqa_tape *t, size_t a, size_t b)
+{
+    return !t->trained || a == GQA_NO_PARAM || t->trained[a] == t->trained[b];
+}
+
+bool gqa_tape_joint(struct gqa_weight *weight, struct gqa_weight *bias,
+                    const struct gqa_tape *t,
+                    const struct gqa_attention_block *a)
+{
+    return gqa_joint_weights(weight, bias, t->runtime, a) &&
+           same_trained(t, a->q.weight, a->k.weight) &&
+           same_trained(t, a->q.weight, a->v.weight) &&
+           same_trained(t, a->q.bias, a->k.bias) &&
+           same_trained(t, a->q.bias, a->v.bias);
 }

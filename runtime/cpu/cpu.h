@@ -159,9 +159,9 @@ enum gqa_status gqa_cpu_linear(struct gqa_device *device, void *out,
                                const void *x, uint64_t n_rows,
                                const struct gqa_weight *weight,
                                bool input_major, const struct gqa_weight *bias,
-                               bool accumulate);
-enum gqa_status gqa_cpu_activate(struct gqa_device *device, void *x,
-                                 const void *up, uint64_t n,
+                               const void *added);
+enum gqa_status gqa_cpu_activate(struct gqa_device *device, void *out,
+                                 const void *x, const void *up, uint64_t n,
                                  enum gqa_activation activation);
 enum gqa_status gqa_cpu_gather(struct gqa_device *device, void *out,
                                const void *x, uint64_t width,

@@ -5,6 +5,7 @@
  * thread, the task's own.
  */
 #include <limits.h>
+#include <string.h>
 
 #include "common/bounds.h"
 #include "runtime/cpu/cpu.h"
@@ -20,14 +21,14 @@ enum { FEW_ROWS = 16, MANY_ROWS = 1024 };
 struct linear {
     const struct gqa_device *device;
     char *out;
-    const char *x;
+    const char *x, *added; /* added NULL: none */
     const struct gqa_weight *weight;
     const void *bias; /* reals, or NULL */
     uint64_t n_rows, inputs, outputs;
     uint64_t panel, rows; /* of a task */
     uint64_t n_panels;
     size_t sum_offset; /* of what is accumulated, in scratch */
-    bool input_major, accumulate, stored;
+    bool input_major, stored;
     double scale;
 };
 
@@ -60,7 +61,8 @@ static const void *part_of(const struct linear *l, const struct part *p,
     return scratch;
 }
 
-/* Where a task's products go: `out` itself, or a sum that is added to it. */
+/* Where a task's products go: `out` itself, or a sum that something is added
+ * to. */
 struct target {
     char *first;
     uint64_t ld;
@@ -85,13 +87,14 @@ static void multiply_panel(void *ctx, size_t task, void *scratch)
     const uint64_t end = gqa_min_u64(row + l->rows, l->n_rows);
     struct part p = {.output = task % l->n_panels * l->panel};
     struct target target;
+    const char *added;
     char *out;
 
     p.n = gqa_min_u64(l->panel, l->outputs - p.output);
     out = l->out + (row * l->outputs + p.output) * real->size;
     target = (struct target){out, l->outputs};
     /* BLAS would add in parts, each rounded at the size of what is there. */
-    if (l->accumulate)
+    if (l->added)
         target = (struct target){(char *)scratch + l->sum_offset, p.n};
     if (l->bias)
         begin_with_bias(l, &target, end - row, &p);
@@ -117,12 +120,20 @@ static void multiply_panel(void *ctx, size_t task, void *scratch)
         product.ldw = (int)ld;
         real->multiply(&product);
     }
-    for (uint64_t r = 0; l->accumulate && r < end - row; r++)
-        real->add(out + r * l->outputs * real->size,
-                  target.first + r * target.ld * real->size, (size_t)p.n);
+    if (!l->added)
+        return;
+    added = l->added + (out - l->out);
+    for (uint64_t r = 0; r < end - row; r++) {
+        const size_t at = (size_t)(r * l->outputs) * real->size;
+
+        if (added != out)
+            memcpy(out + at, added + at, (size_t)p.n * real->size);
+        real->add(out + at, target.first + r * target.ld * real->size,
+                  (size_t)p.n);
+    }
 }
 
-/* out (+)= scale * x W^T + bias. */
+/* out = scale * x W^T + bias + added. */
 static enum gqa_status run(struct linear *l, struct gqa_device *d,
                            const struct gqa_weight *bias)
 {
@@ -148,7 +159,7 @@ static enum gqa_status run(struct linear *l, struct gqa_device *d,
         l->sum_offset =
             (size_t)(l->panel * gqa_min_u64(l->inputs, INPUTS)) * d->real->size;
     scratch_bytes = l->sum_offset;
-    if (l->accumulate)
+    if (l->added)
         scratch_bytes += (size_t)(l->panel * gqa_min_u64(l->rows, l->n_rows)) *
                          d->real->size;
     return gqa_cpu_pool_run(
@@ -160,14 +171,14 @@ enum gqa_status gqa_cpu_linear(struct gqa_device *device, void *out,
                                const void *x, uint64_t n_rows,
                                const struct gqa_weight *weight,
                                bool input_major, const struct gqa_weight *bias,
-                               bool accumulate)
+                               const void *added)
 {
     struct linear l = {.out = out,
                        .x = x,
                        .weight = weight,
                        .n_rows = n_rows,
                        .input_major = input_major,
-                       .accumulate = accumulate,
+                       .added = added,
                        .scale = 1};
 
     return run(&l, device, bias);

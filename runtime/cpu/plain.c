@@ -75,12 +75,13 @@ struct product {
     const struct gqa_device *device;
     gqa_plain_add *add;
     double *out;
-    const float *x; /* [n_rows, inputs] */
+    const double *added; /* as out, or NULL */
+    const float *x;      /* [n_rows, inputs] */
     const struct gqa_weight *weight;
     const double *bias; /* or NULL */
     uint64_t n_rows, inputs, outputs, n_panels;
     enum gqa_dtype rounded;
-    bool input_major, accumulate;
+    bool input_major;
     double scale;
 };
 
@@ -115,10 +116,10 @@ static void load_panel(struct panel *p, const struct product *m,
     }
 }
 
-static void finish_row(const struct product *m, const float *sum, double *out,
+static void finish_row(const struct product *m, const float *sum, uint64_t at,
                        const double *bias, uint64_t n)
 {
-    double values[GQA_PLAIN_OUTPUTS];
+    double values[GQA_PLAIN_OUTPUTS], *out = m->out + at;
 
     for (uint64_t j = 0; j < n; j++) {
         values[j] = m->scale * (double)sum[j];
@@ -127,8 +128,8 @@ static void finish_row(const struct product *m, const float *sum, double *out,
     }
     round_values(values, m->rounded, (size_t)n);
     for (uint64_t j = 0; j < n; j++)
-        out[j] = m->accumulate ? out[j] + values[j] : values[j];
-    if (m->accumulate)
+        out[j] = m->added ? m->added[at + j] + values[j] : values[j];
+    if (m->added)
         round_values(out, m->rounded, (size_t)n);
 }
 
@@ -152,7 +153,7 @@ static void multiply_panel(void *ctx, size_t task, void *scratch)
                (size_t)n_rows, p->w[0], (size_t)k);
     }
     for (uint64_t r = 0; r < n_rows; r++)
-        finish_row(m, p->sum[r], m->out + (row + r) * m->outputs + output,
+        finish_row(m, p->sum[r], (row + r) * m->outputs + output,
                    m->bias ? m->bias + output : NULL, n);
 }
 
@@ -202,14 +203,14 @@ static enum gqa_status plain_linear(struct gqa_device *d, void *out,
                                     const struct gqa_weight *weight,
                                     bool input_major,
                                     const struct gqa_weight *bias,
-                                    bool accumulate)
+                                    const void *added)
 {
     struct product m = {.out = out,
                         .weight = weight,
                         .n_rows = n_rows,
                         .rounded = d->rounded,
                         .input_major = input_major,
-                        .accumulate = accumulate,
+                        .added = added,
                         .scale = 1};
 
     return multiply(&m, d, x, bias);
@@ -280,11 +281,11 @@ static enum gqa_status plain_norm_heads(struct gqa_device *d, void *x,
                      batch_rows(d) * width);
 }
 
-static enum gqa_status plain_activate(struct gqa_device *d, void *x,
-                                      const void *up, uint64_t n,
+static enum gqa_status plain_activate(struct gqa_device *d, void *out,
+                                      const void *x, const void *up, uint64_t n,
                                       enum gqa_activation activation)
 {
-    return round_all(gqa_cpu_activate(d, x, up, n, activation), d, x, n);
+    return round_all(gqa_cpu_activate(d, out, x, up, n, activation), d, out, n);
 }
 
 static enum gqa_status plain_soft_cap(struct gqa_device *d, void *x, uint64_t n,

@@ -343,8 +343,8 @@ enum gqa_status gqa_cpu_weigh_rows(struct gqa_device *device, void *out,
 
 struct activation {
     const struct gqa_cpu_real *real;
-    char *x;
-    const char *up;
+    char *out;
+    const char *x, *up;
     uint64_t n;
     enum gqa_activation kind;
 };
@@ -354,18 +354,20 @@ static void activate_part(void *ctx, size_t task, void *scratch)
     const struct activation *a = ctx;
     const uint64_t first = task * GQA_CPU_GRAIN;
     const uint64_t offset = first * a->real->size;
+    const size_t n = (size_t)gqa_min_u64(GQA_CPU_GRAIN, a->n - first);
 
     (void)scratch;
-    a->real->activate(a->x + offset, a->up ? a->up + offset : NULL,
-                      (size_t)gqa_min_u64(GQA_CPU_GRAIN, a->n - first),
+    if (a->out != a->x)
+        memcpy(a->out + offset, a->x + offset, n * a->real->size);
+    a->real->activate(a->out + offset, a->up ? a->up + offset : NULL, n,
                       a->kind);
 }
 
-enum gqa_status gqa_cpu_activate(struct gqa_device *device, void *x,
-                                 const void *up, uint64_t n,
+enum gqa_status gqa_cpu_activate(struct gqa_device *device, void *out,
+                                 const void *x, const void *up, uint64_t n,
                                  enum gqa_activation activation)
 {
-    struct activation a = {device->real, x, up, n, activation};
+    struct activation a = {device->real, out, x, up, n, activation};
 
     return gqa_cpu_pool_run(device->pool, tasks_of(n, GQA_CPU_GRAIN), 0,
                             activate_part, &a);

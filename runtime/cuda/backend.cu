@@ -15,6 +15,10 @@ const struct gqa_host *gqa_cuda_host;
 
 static const double GIB = 1024.0 * 1024 * 1024;
 
+/* Bytes of a copy from the host that are set aside. */
+static const uint64_t LEAST_ASIDE = (uint64_t)64 << 10;
+static const uint64_t MOST_ASIDE = (uint64_t)512 << 10;
+
 enum gqa_status gqa_cuda_check(struct gqa_device *device, cudaError_t error)
 {
     if (error == cudaSuccess)
@@ -88,13 +92,56 @@ enum gqa_status gqa_cuda_reserve(struct gqa_device *device,
     return st;
 }
 
-enum gqa_status gqa_cuda_send(struct gqa_device *device, void *dst,
-                              const void *src, uint64_t n_bytes)
+static enum gqa_status copy_in(struct gqa_device *device, void *dst,
+                               const void *src, uint64_t n_bytes)
 {
     /* From pageable memory, this returns once src has been read. */
     return gqa_cuda_check(device, cudaMemcpyAsync(dst, src, n_bytes,
                                                   cudaMemcpyHostToDevice,
                                                   device->stream));
+}
+
+static enum gqa_status make_aside(struct gqa_device *device)
+{
+    cudaError_t error = cudaSuccess;
+
+    for (int i = 0; i < GQA_CUDA_N_ASIDE && error == cudaSuccess; i++)
+        if (!device->aside.sent[i])
+            error = cudaEventCreateWithFlags(&device->aside.sent[i],
+                                             cudaEventDisableTiming);
+    if (error == cudaSuccess)
+        error =
+            cudaHostAlloc((void **)&device->aside.data,
+                          GQA_CUDA_N_ASIDE * MOST_ASIDE, cudaHostAllocDefault);
+    return gqa_cuda_check(device, error);
+}
+
+/* The driver sets few bytes aside by itself; for more it would wait until the
+ * device has done all that came before, and the device then for the host. */
+enum gqa_status gqa_cuda_send(struct gqa_device *device, void *dst,
+                              const void *src, uint64_t n_bytes)
+{
+    const unsigned turn = device->aside.turn % GQA_CUDA_N_ASIDE;
+    enum gqa_status st = GQA_OK;
+    char *place;
+
+    if (n_bytes <= LEAST_ASIDE || n_bytes > MOST_ASIDE)
+        return copy_in(device, dst, src, n_bytes);
+    if (!device->aside.data)
+        st = make_aside(device);
+    if (st == GQA_OK)
+        st = gqa_cuda_check(device,
+                            cudaEventSynchronize(device->aside.sent[turn]));
+    if (st != GQA_OK)
+        return st;
+    place = device->aside.data + turn * MOST_ASIDE;
+    memcpy(place, src, n_bytes);
+    st = copy_in(device, dst, place, n_bytes);
+    if (st == GQA_OK)
+        st = gqa_cuda_check(
+            device, cudaEventRecord(device->aside.sent[turn], device->stream));
+    device->aside.turn++;
+    return st;
 }
 
 static void device_close(struct gqa_device *device)
@@ -114,6 +161,10 @@ static void device_close(struct gqa_device *device)
         gqa_cuda_solver_free(device->solver);
         for (struct gqa_scratch *scratch : scratches)
             (void)cudaFree(scratch->data);
+        for (cudaEvent_t sent : device->aside.sent)
+            if (sent)
+                (void)cudaEventDestroy(sent);
+        (void)cudaFreeHost(device->aside.data);
         if (device->lt)
             (void)cublasLtDestroy(device->lt);
         if (device->stream)
@@ -261,7 +312,7 @@ static enum gqa_status device_upload(struct gqa_device *device, void *dst,
     enum gqa_status st = gqa_cuda_enter(device);
 
     if (st == GQA_OK)
-        st = gqa_cuda_send(device, dst, src, n_bytes);
+        st = copy_in(device, dst, src, n_bytes);
     /* src might be memory that the device reads by itself. */
     if (st == GQA_OK)
         st = gqa_cuda_check(device, cudaStreamSynchronize(device->stream));
@@ -352,7 +403,7 @@ static enum gqa_status stage_send(struct gqa_device *device,
     enum gqa_status st = gqa_cuda_enter(device);
 
     if (st == GQA_OK)
-        st = gqa_cuda_send(device, dst, staging->base.data, n_bytes);
+        st = copy_in(device, dst, staging->base.data, n_bytes);
     if (st == GQA_OK)
         st = gqa_cuda_check(device,
                             cudaEventRecord(staging->sent, device->stream));

@@ -21,6 +21,9 @@ struct gqa_scratch {
 struct gqa_products; /* products.cu */
 struct gqa_solver;   /* fit.cu */
 
+/* Copies from the host that may be on their way at once. */
+enum { GQA_CUDA_N_ASIDE = 8 };
+
 struct gqa_device {
     int ordinal;
     enum gqa_dtype real;
@@ -32,6 +35,14 @@ struct gqa_device {
     cublasLtHandle_t lt;
     struct gqa_products *products;
     struct gqa_solver *solver; /* NULL: nothing has been solved yet */
+
+    /* Memory of the host that the device reads by itself, in N_ASIDE places,
+     * each with an event behind its last copy; data NULL: none yet. */
+    struct {
+        char *data;
+        cudaEvent_t sent[GQA_CUDA_N_ASIDE];
+        unsigned turn;
+    } aside;
 
     int64_t *numbers; /* of the batch, on the host */
     uint64_t numbers_bytes;
@@ -74,7 +85,7 @@ enum gqa_status gqa_cuda_reserve(struct gqa_device *device,
                                  struct gqa_scratch *scratch, uint64_t n_bytes);
 
 /* Copy n_bytes of host memory, which may change afterwards, in stream
- * order. */
+ * order; for the device's own thread. */
 enum gqa_status gqa_cuda_send(struct gqa_device *device, void *dst,
                               const void *src, uint64_t n_bytes);
 
@@ -87,7 +98,7 @@ enum gqa_status gqa_cuda_linear(struct gqa_device *device, void *out,
                                 const void *x, uint64_t n_rows,
                                 const struct gqa_weight *weight,
                                 bool input_major, const struct gqa_weight *bias,
-                                bool accumulate);
+                                const void *added);
 enum gqa_status gqa_cuda_unembed(struct gqa_device *device, void *out,
                                  const void *x, uint64_t n_rows,
                                  const struct gqa_weight *weight,
@@ -127,8 +138,8 @@ enum gqa_status gqa_cuda_weigh_rows(struct gqa_device *device, void *out,
                                     uint64_t by_width, uint64_t n_rows);
 enum gqa_status gqa_cuda_soft_cap(struct gqa_device *device, void *x,
                                   uint64_t n, double cap);
-enum gqa_status gqa_cuda_activate(struct gqa_device *device, void *x,
-                                  const void *up, uint64_t n,
+enum gqa_status gqa_cuda_activate(struct gqa_device *device, void *out,
+                                  const void *x, const void *up, uint64_t n,
                                   enum gqa_activation activation);
 enum gqa_status gqa_cuda_gather(struct gqa_device *device, void *out,
                                 const void *x, uint64_t width,

@@ -17,11 +17,11 @@ enum { THREADS = 128, WARPS = THREADS / 32, OUTPUTS = 2, MAX_ROWS = 8 };
 
 struct few_args {
     void *out;
-    const void *x, *w;
+    const void *x, *w, *added;
     struct weight_view bias;
     int64_t n_rows, n_in, n_out;
     float scale;
-    bool accumulate, wide;
+    bool wide;
 };
 
 /* V weights; they are read once, so they need not stay in the cache. */
@@ -113,8 +113,9 @@ static __global__ void __launch_bounds__(THREADS)
             ((float *)args.out)[at] = y;
         else
             ((T *)args.out)[at] = real<T>::round(
-                args.accumulate ? y + (float)real<T>::load(((T *)args.out)[at])
-                                : y);
+                args.added
+                    ? y + (float)real<T>::load(((const T *)args.added)[at])
+                    : y);
     }
 }
 
@@ -151,12 +152,12 @@ enum gqa_status gqa_few_rows_multiply(struct gqa_device *device,
     const struct few_args all = {args->out,
                                  args->x,
                                  args->weight->data,
+                                 args->added,
                                  view_of(args->bias),
                                  args->n_rows,
                                  (int64_t)args->weight->cols,
                                  (int64_t)args->weight->rows,
                                  args->scale,
-                                 args->accumulate,
                                  args->wide};
 
     with_real(device->real, [&](auto t) {

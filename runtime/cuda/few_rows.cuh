@@ -4,14 +4,14 @@
 
 #include "runtime/cuda/device.cuh"
 
-/* out = scale * x W^T + bias, or out += that; W [outputs, inputs]. */
+/* out = scale * x W^T + bias + added; W [outputs, inputs]. */
 struct gqa_few_rows {
-    void *out; /* real, or float where wide */
-    const void *x;
+    void *out;             /* real, or float where wide */
+    const void *x, *added; /* added: real, as out; NULL: none */
     const struct gqa_weight *weight, *bias; /* bias NULL: none */
     int64_t n_rows;
     float scale;
-    bool accumulate, wide;
+    bool wide;
 };
 
 /* Whether the kernel takes it: at most 8 rows, no float64 weight. */

@@ -59,7 +59,8 @@ static void convert(struct gqa_device *device, void *dst,
  * panel where it has to. */
 static enum gqa_status multiply_panel(struct gqa_device *device,
                                       struct gqa_product *product, void *out,
-                                      const void *x, uint64_t n_rows,
+                                      const void *added, const void *x,
+                                      uint64_t n_rows,
                                       const struct gqa_weight *weight,
                                       uint64_t first)
 {
@@ -91,6 +92,8 @@ static enum gqa_status multiply_panel(struct gqa_device *device,
         s->n = n_rows - row < step ? n_rows - row : step;
         product->b = (const char *)x + row * n_in * real_size;
         product->d = (char *)out + (row * n_out + first) * out_size;
+        if (added)
+            product->c = (const char *)added + (row * n_out + first) * out_size;
         st = gqa_cuda_multiply(device, product);
     }
     return st;
@@ -118,7 +121,8 @@ static enum gqa_status bias_as_real(struct gqa_device *device, const void **out,
 /* product: scale, and of its shape out_type and the flags. */
 static enum gqa_status multiply_all(struct gqa_device *device,
                                     struct gqa_product *product, void *out,
-                                    const void *x, uint64_t n_rows,
+                                    const void *added, const void *x,
+                                    uint64_t n_rows,
                                     const struct gqa_weight *weight,
                                     const struct gqa_weight *bias)
 {
@@ -148,7 +152,8 @@ static enum gqa_status multiply_all(struct gqa_device *device,
         s->m = n_out - first < step ? n_out - first : step;
         if (bias)
             product->bias = (const char *)all_bias + first * size;
-        st = multiply_panel(device, product, out, x, n_rows, weight, first);
+        st = multiply_panel(device, product, out, added, x, n_rows, weight,
+                            first);
     }
     return st;
 }
@@ -157,10 +162,10 @@ enum gqa_status gqa_cuda_linear(struct gqa_device *device, void *out,
                                 const void *x, uint64_t n_rows,
                                 const struct gqa_weight *weight,
                                 bool input_major, const struct gqa_weight *bias,
-                                bool accumulate)
+                                const void *added)
 {
     const struct gqa_few_rows few = {
-        out, x, weight, bias, (int64_t)n_rows, 1, accumulate, false};
+        out, x, added, weight, bias, (int64_t)n_rows, 1, false};
     enum gqa_status st = gqa_cuda_enter(device);
     struct gqa_product product;
 
@@ -171,9 +176,9 @@ enum gqa_status gqa_cuda_linear(struct gqa_device *device, void *out,
     memset(&product, 0, sizeof product); /* shapes are compared as bytes */
     product.shape.out_type = device->real;
     product.shape.a_transposed = !input_major;
-    product.shape.accumulate = accumulate;
+    product.shape.accumulate = added != NULL;
     product.scale = 1;
-    return multiply_all(device, &product, out, x, n_rows, weight, bias);
+    return multiply_all(device, &product, out, added, x, n_rows, weight, bias);
 }
 
 static __global__ void __launch_bounds__(THREADS)
@@ -192,7 +197,7 @@ enum gqa_status gqa_cuda_unembed(struct gqa_device *device, void *out,
                                  const struct gqa_weight *bias, double scale)
 {
     const struct gqa_few_rows few = {
-        out, x, weight, bias, (int64_t)n_rows, (float)scale, false, true};
+        out, x, NULL, weight, bias, (int64_t)n_rows, (float)scale, true};
     enum gqa_status st = gqa_cuda_enter(device);
     struct gqa_product product;
 
@@ -204,7 +209,7 @@ enum gqa_status gqa_cuda_unembed(struct gqa_device *device, void *out,
     product.shape.out_type = GQA_F32;
     product.shape.a_transposed = !input_major;
     product.scale = scale;
-    st = multiply_all(device, &product, out, x, n_rows, weight, NULL);
+    st = multiply_all(device, &product, out, NULL, x, n_rows, weight, NULL);
     if (st != GQA_OK || !bias)
         return st;
     add_bias_kernel<<<blocks_for(n_rows), THREADS, 0, device->stream>>>(

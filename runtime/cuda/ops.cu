@@ -248,10 +248,11 @@ static __global__ void __launch_bounds__(THREADS)
         x[i] = cap * tanhf(x[i] / cap);
 }
 
-/* 16 bytes at a time, where all begin at such a border: whole. */
+/* 16 bytes at a time, where all begin at such a border: whole. A thread has
+ * read what it writes to, as out may be x. */
 template <typename T, enum gqa_activation WHICH>
 static __global__ void __launch_bounds__(THREADS)
-    activate_kernel(T *x, const T *up, int64_t n, bool whole)
+    activate_kernel(T *out, const T *x, const T *up, int64_t n, bool whole)
 {
     constexpr int N = 16 / sizeof(T);
     const int64_t step = (int64_t)gridDim.x * THREADS * N;
@@ -283,12 +284,12 @@ static __global__ void __launch_bounds__(THREADS)
             some.v[j] = real<T>::round(y);
         }
         if (whole && count == N) {
-            pack_to(x + i, some);
+            pack_to(out + i, some);
         } else {
 #pragma unroll
             for (int j = 0; j < N; j++)
                 if (j < count)
-                    x[i + j] = some.v[j];
+                    out[i + j] = some.v[j];
         }
     }
 }
@@ -501,8 +502,8 @@ enum gqa_status gqa_cuda_soft_cap(struct gqa_device *device, void *x,
     return gqa_cuda_launched(device);
 }
 
-enum gqa_status gqa_cuda_activate(struct gqa_device *device, void *x,
-                                  const void *up, uint64_t n,
+enum gqa_status gqa_cuda_activate(struct gqa_device *device, void *out,
+                                  const void *x, const void *up, uint64_t n,
                                   enum gqa_activation activation)
 {
     enum gqa_status st = gqa_cuda_enter(device);
@@ -517,8 +518,9 @@ enum gqa_status gqa_cuda_activate(struct gqa_device *device, void *x,
         with_activation(activation, [&](auto which) {
             activate_kernel<T, decltype(which)::value>
                 <<<blocks_for((n + each - 1) / each), THREADS, 0,
-                   device->stream>>>((T *)x, (const T *)up, (int64_t)n,
-                                     is_aligned(x) && is_aligned(up));
+                   device->stream>>>(
+                    (T *)out, (const T *)x, (const T *)up, (int64_t)n,
+                    is_aligned(out) && is_aligned(x) && is_aligned(up));
         });
     });
     return gqa_cuda_launched(device);

@@ -232,6 +232,7 @@ enum gqa_status gqa_cuda_multiply(struct gqa_device *device,
     const double beta = product->shape.accumulate ? 1 : 0;
     const float scale_f32 = (float)scale, beta_f32 = (float)beta;
     const bool f64 = product->shape.type == GQA_F64;
+    const void *c = product->c ? product->c : product->d;
     struct description is;
     struct slot *slot;
     cublasStatus_t status;
@@ -239,6 +240,8 @@ enum gqa_status gqa_cuda_multiply(struct gqa_device *device,
     product->shape.a_alignment = alignment_of(product->a);
     product->shape.b_alignment = alignment_of(product->b);
     product->shape.d_alignment = alignment_of(product->d);
+    if (alignment_of(c) < product->shape.d_alignment)
+        product->shape.d_alignment = alignment_of(c);
     slot = slot_of(device->products, &product->shape);
     status = describe(&is, product);
     if (status == CUBLAS_STATUS_SUCCESS &&
@@ -256,8 +259,8 @@ enum gqa_status gqa_cuda_multiply(struct gqa_device *device,
             device->lt, &is.operation,
             f64 ? (const void *)&scale : (const void *)&scale_f32, product->a,
             &is.a, product->b, &is.b,
-            f64 ? (const void *)&beta : (const void *)&beta_f32, product->d,
-            &is.d, product->d, &is.d, &slot->algorithm, device->workspace.data,
+            f64 ? (const void *)&beta : (const void *)&beta_f32, c, &is.d,
+            product->d, &is.d, &slot->algorithm, device->workspace.data,
             WORKSPACE, device->stream);
     return check_lt(device, status);
 }

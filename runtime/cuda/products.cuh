@@ -1,7 +1,8 @@
 /*
  * Products by cuBLASLt, which counts columns first:
  *
- *   d [m, n] = scale * a b, or d += that; with a bias [m] for each column
+ *   d [m, n] = scale * a b, and where it accumulates + c, which is laid out as
+ *   d, and d itself where it is NULL; with a bias [m] for each column
  *
  * a is [m, k], or stored as [k, m] when a_transposed; b likewise [k, n] or
  * [n, k]. Sums are float32, and of float32 factors where those are: neither
@@ -31,7 +32,7 @@ struct gqa_product_shape {
 
 struct gqa_product {
     struct gqa_product_shape shape;
-    const void *a, *b, *bias;
+    const void *a, *b, *c, *bias;
     void *d;
     double scale;
 };

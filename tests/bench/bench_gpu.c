@@ -104,8 +104,8 @@ static void make(struct layer *l)
 static void linear(const struct layer *l, void *out, const void *x,
                    const struct gqa_weight *w, bool accumulate)
 {
-    must(
-        backend->linear(device, out, x, l->n_rows, w, false, NULL, accumulate));
+    must(backend->linear(device, out, x, l->n_rows, w, false, NULL,
+                         accumulate ? out : NULL));
 }
 
 static void products(const struct layer *l)
@@ -166,7 +166,7 @@ static void stores(const struct layer *l)
 
 static void activations(const struct layer *l)
 {
-    must(backend->activate(device, l->gate, l->up, l->n_rows * HIDDEN,
+    must(backend->activate(device, l->gate, l->gate, l->up, l->n_rows * HIDDEN,
                            GQA_ACTIVATION_SILU));
 }
 
@@ -177,7 +177,7 @@ static void large_product(const struct layer *l)
 {
     (void)l;
     must(backend->linear(device, cube_out, cube_x, 8192, &cube, false, NULL,
-                         false));
+                         NULL));
 }
 
 static void *sums;

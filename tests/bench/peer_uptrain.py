@@ -25,7 +25,7 @@ groups, batch, length, steps = map(int, numbers)
 config = json.load(open(path))
 width, heads = config["hidden_size"], config["num_attention_heads"]
 layers, hidden = config["num_hidden_layers"], config["intermediate_size"]
-vocab, eps = config["vocab_size"], config["rms_norm_eps"]
+vocab, eps = config["vocab_size"], config.get("rms_norm_eps", 1e-6)
 dim = width // heads
 device = torch.device("cuda")
 torch.manual_seed(0)

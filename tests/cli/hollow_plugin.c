@@ -202,18 +202,18 @@ static enum gqa_status norm(struct gqa_device *device, void *out, const void *x,
 static enum gqa_status linear(struct gqa_device *device, void *out,
                               const void *x, uint64_t n_rows,
                               const struct gqa_weight *weight, bool input_major,
-                              const struct gqa_weight *bias, bool accumulate)
+                              const struct gqa_weight *bias, const void *added)
 {
     (void)device, (void)out, (void)x, (void)n_rows, (void)weight;
-    (void)input_major, (void)bias, (void)accumulate;
+    (void)input_major, (void)bias, (void)added;
     return GQA_OK;
 }
 
-static enum gqa_status activate(struct gqa_device *device, void *x,
-                                const void *up, uint64_t n,
+static enum gqa_status activate(struct gqa_device *device, void *out,
+                                const void *x, const void *up, uint64_t n,
                                 enum gqa_activation activation)
 {
-    (void)device, (void)x, (void)up, (void)n, (void)activation;
+    (void)device, (void)out, (void)x, (void)up, (void)n, (void)activation;
     return GQA_OK;
 }
 

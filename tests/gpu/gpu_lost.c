@@ -56,8 +56,8 @@ int main(void)
     check(is_lost(backend->stage_open(device, &late, sizeof values)) && !late,
           "stage_open of a lost device");
     check(is_lost(backend->set_batch(device, &batch)), "set_batch");
-    check(is_lost(
-              backend->activate(device, memory, NULL, 64, GQA_ACTIVATION_RELU)),
+    check(is_lost(backend->activate(device, memory, memory, NULL, 64,
+                                    GQA_ACTIVATION_RELU)),
           "activate");
     check(is_lost(backend->describe(device, &info)), "describe");
     backend->stage_close(device, staging);

@@ -354,6 +354,7 @@ static void check_activate(enum gqa_activation which, uint64_t n, bool has_up)
 {
     struct array x = array_random(n, gpu.real);
     struct array up = array_random(n, gpu.real);
+    struct array out = array_nan(n, gpu.real);
     double *expected = must_allocate(n, sizeof *expected);
 
     for (uint64_t i = 0; i < n; i++)
@@ -361,13 +362,14 @@ static void check_activate(enum gqa_activation which, uint64_t n, bool has_up)
     array_send(&x);
     for (uint64_t i = 0; i < n; i++)
         expected[i] = activation(x.host[i], which) * (has_up ? up.host[i] : 1);
-    gpu_must(gpu.backend->activate(gpu.device, x.device,
+    gpu_must(gpu.backend->activate(gpu.device, out.device, x.device,
                                    has_up ? up.device : NULL, n, which),
              "activate");
-    check_array(&x, expected, n, rounding(), "activation %d of %llu%s", which,
+    check_array(&out, expected, n, rounding(), "activation %d of %llu%s", which,
                 (unsigned long long)n, has_up ? ", gated" : "");
     free(expected);
     array_free(&x);
+    array_free(&out);
     array_free(&up);
 }
 
@@ -385,8 +387,9 @@ static void check_activation_ends(enum gqa_activation which)
     array_send(&x);
     for (size_t i = 0; i < n; i++)
         expected[i] = activation(x.host[i], which);
-    gpu_must(gpu.backend->activate(gpu.device, x.device, NULL, n, which),
-             "activate");
+    gpu_must(
+        gpu.backend->activate(gpu.device, x.device, x.device, NULL, n, which),
+        "activate");
     check_array(&x, expected, n, rounding(), "activation %d far out", which);
     array_free(&x);
 }
@@ -434,7 +437,7 @@ static void check_large(void)
                                      &last, 1),
                  "gather");
         check_array(&out, tail.host, width, 0, "gather past 2^31");
-        gpu_must(gpu.backend->activate(gpu.device, memory, NULL, n,
+        gpu_must(gpu.backend->activate(gpu.device, memory, memory, NULL, n,
                                        GQA_ACTIVATION_RELU),
                  "activate");
         for (uint64_t i = 0; i < width; i++)

@@ -244,7 +244,7 @@ static void change_input(double *x, uint64_t rows, uint64_t inputs)
 static enum gqa_status linear(struct gqa_device *d, void *out, const void *x,
                               uint64_t rows, const struct gqa_weight *weight,
                               bool input_major, const struct gqa_weight *bias,
-                              bool accumulate)
+                              const void *added)
 {
     const uint64_t inputs = input_major ? weight->rows : weight->cols;
     const uint64_t outputs = input_major ? weight->cols : weight->rows;
@@ -261,9 +261,9 @@ static enum gqa_status linear(struct gqa_device *d, void *out, const void *x,
         put(d, other, in, rows * inputs);
         x = other;
     }
-    if (accumulate)
-        before = fetch(d, out, rows * outputs);
-    st = inner->linear(d, out, x, rows, weight, input_major, bias, accumulate);
+    if (added)
+        before = fetch(d, added, rows * outputs);
+    st = inner->linear(d, out, x, rows, weight, input_major, bias, added);
     if (other)
         inner->free(d, other);
     if (st == GQA_OK && (fault == PLANTED_SUMS || fault == PLANTED_ROW ||
@@ -280,12 +280,13 @@ static enum gqa_status linear(struct gqa_device *d, void *out, const void *x,
     return round_all(st, d, out, rows * outputs);
 }
 
-static enum gqa_status activate(struct gqa_device *d, void *x, const void *up,
-                                uint64_t n, enum gqa_activation activation)
+static enum gqa_status activate(struct gqa_device *d, void *out, const void *x,
+                                const void *up, uint64_t n,
+                                enum gqa_activation activation)
 {
     if (fault == PLANTED_ACTIVATION)
         activation = GQA_ACTIVATION_GELU_TANH;
-    return round_all(inner->activate(d, x, up, n, activation), d, x, n);
+    return round_all(inner->activate(d, out, x, up, n, activation), d, out, n);
 }
 
 const struct gqa_backend *planted_backend(const struct gqa_backend *of,

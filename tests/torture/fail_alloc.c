@@ -6,9 +6,10 @@
  *   GQA_FAIL_ALLOC        the file (fail_alloc.h); unset: nothing fails
  *   GQA_FAIL_ALLOC_TRACE  set: the calls that led to it go to stderr
  *
- * Time stands still meanwhile, so that two runs print the same. What OpenBLAS
- * takes for itself does not fail: it does not look whether it got it, and
- * nobody can look for it.
+ * Time stands still meanwhile, so that two runs print the same. What OpenBLAS,
+ * and the library of Fortran that it is loaded with, take for themselves does
+ * not fail: the one does not look whether it got it, the other ends the
+ * process, and nobody can look for them.
  */
 #include "fail_alloc.h"
 
@@ -82,12 +83,13 @@ static void note_last(uint64_t count)
         *last = count;
 }
 
-static bool is_of_openblas(const void *caller)
+static bool is_of_blas(const void *caller)
 {
     Dl_info info;
 
     return dladdr(caller, &info) && info.dli_fname &&
-           strstr(info.dli_fname, "libopenblas");
+           (strstr(info.dli_fname, "libopenblas") ||
+            strstr(info.dli_fname, "libgfortran"));
 }
 
 static bool fails(const void *caller)
@@ -99,7 +101,7 @@ static bool fails(const void *caller)
     i = atomic_fetch_add(&shared->count, 1) + 1;
     note_last(i);
     if (i < shared->fail_at || (i > shared->fail_at && !shared->and_later) ||
-        is_of_openblas(caller))
+        is_of_blas(caller))
         return false;
     if (traced && i == shared->fail_at)
         trace();

@@ -74,10 +74,10 @@ static enum gqa_status attend(struct gqa_device *device,
 static enum gqa_status linear(struct gqa_device *device, void *out,
                               const void *x, uint64_t rows,
                               const struct gqa_weight *weight, bool input_major,
-                              const struct gqa_weight *bias, bool accumulate)
+                              const struct gqa_weight *bias, const void *added)
 {
-    const enum gqa_status st = inner->linear(device, out, x, rows, weight,
-                                             input_major, bias, accumulate);
+    const enum gqa_status st =
+        inner->linear(device, out, x, rows, weight, input_major, bias, added);
 
     if (weight->cols == 1 && n_causal == TINY_LAYERS)
         add_to(out, real, rows * weight->rows, 0, weight->rows, faults.layer);

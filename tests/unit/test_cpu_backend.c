@@ -36,8 +36,12 @@ static void check_product(const struct product_case *c, enum gqa_dtype dtype)
         .rows = c->input_major ? c->inputs : c->outputs,
         .cols = c->input_major ? c->outputs : c->inputs};
     const struct gqa_weight bias = {device_b, dtype, c->outputs, 1};
+    void *before = NULL, *apart = poisoned(n);
 
-    if (!c->accumulate) {
+    if (c->accumulate) {
+        before = make(n, sizeof(double));
+        memcpy(before, out, n * gqa_dtype_bits(real) / 8);
+    } else {
         free(out);
         out = poisoned(n);
         memset(want, 0, n * sizeof *want);
@@ -52,15 +56,24 @@ static void check_product(const struct product_case *c, enum gqa_dtype dtype)
                     w[c->input_major ? i * c->outputs + o : o * c->inputs + i];
             want[r * c->outputs + o] += factor * sum + (c->bias ? b[o] : 0);
         }
+    if (before)
+        ck_assert_int_eq(backend->linear(device, apart, device_x, c->rows,
+                                         &weight, c->input_major,
+                                         c->bias ? &bias : NULL, before),
+                         GQA_OK);
     ck_assert_int_eq(
         c->unembed
             ? backend->unembed(device, out, device_x, c->rows, &weight,
                                c->input_major, c->bias ? &bias : NULL, factor)
             : backend->linear(device, out, device_x, c->rows, &weight,
                               c->input_major, c->bias ? &bias : NULL,
-                              c->accumulate),
+                              c->accumulate ? out : NULL),
         GQA_OK);
     check_close(out, want, n, "product");
+    if (before)
+        check_close(apart, want, n, "product added to what is elsewhere");
+    free(before);
+    free(apart);
     free(x);
     free(w);
     free(b);
@@ -514,7 +527,7 @@ START_TEST(activates)
             device_x = rounded(x, N, real);
             for (size_t i = 0; i < N; i++)
                 want[i] = activated(x[i], activation) * (gated ? up[i] : 1);
-            ck_assert_int_eq(backend->activate(device, device_x,
+            ck_assert_int_eq(backend->activate(device, device_x, device_x,
                                                gated ? device_up : NULL, N,
                                                activation),
                              GQA_OK);
@@ -548,9 +561,9 @@ START_TEST(exponential_is_good_to_its_last_bits)
     for (size_t i = 0; i < N; i++)
         x[i] = -84.0 * (double)(i + 1) / N;
     device_x = rounded(x, N, real);
-    ck_assert_int_eq(
-        backend->activate(device, device_x, NULL, N, GQA_ACTIVATION_SILU),
-        GQA_OK);
+    ck_assert_int_eq(backend->activate(device, device_x, device_x, NULL, N,
+                                       GQA_ACTIVATION_SILU),
+                     GQA_OK);
     gqa_load_f64(got, device_x, real, N);
     for (size_t i = 0; i < N; i++)
         worst = fmax(worst,
@@ -572,9 +585,9 @@ START_TEST(nan_stays_nan)
         void *x = poisoned(19);
         double got[19];
 
-        ck_assert_int_eq(
-            backend->activate(device, x, NULL, 19, (enum gqa_activation)kind),
-            GQA_OK);
+        ck_assert_int_eq(backend->activate(device, x, x, NULL, 19,
+                                           (enum gqa_activation)kind),
+                         GQA_OK);
         gqa_load_f64(got, x, real, 19);
         for (size_t i = 0; i < 19; i++)
             ck_assert_msg(isnan(got[i]), "activation %d", kind);
@@ -832,7 +845,7 @@ static void run_on(unsigned n_threads, void **product, void **attention,
     weight.data = device_w = drawn(&w, OUTPUTS * INPUTS, GQA_BF16);
     *product = drawn(&want, ROWS * OUTPUTS, real);
     ck_assert_int_eq(backend->linear(device, *product, device_x, ROWS, &weight,
-                                     false, NULL, true),
+                                     false, NULL, *product),
                      GQA_OK);
     *attention = check_attention(&attentions[6]);
     *moments = check_gram(600, 300, 0);
