@@ -76,6 +76,7 @@ struct gqa_mark {
 struct gqa_name_ending {
     const char *text;
     bool may_be_else; /* than weights: copied along with a checkpoint */
+    bool is_common;   /* much else is called so: a folder's are looked into */
 };
 
 struct gqa_format {

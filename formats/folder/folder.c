@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fnmatch.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include "formats/formats.h"
 
 struct listing {
+    const char *folder;
     struct dirent **entries; /* [n] sorted by name */
     size_t n;
     bool say; /* what is there too, and is not read */
@@ -41,8 +43,31 @@ char *gqa_path_folder(const char *path)
     return strndup(path, slash == path ? 1 : (size_t)(slash - path));
 }
 
+/* Whether a file, one of many that are called so, is of the format, and no
+ * state of training or the like. What cannot be read is not. */
+static bool is_of_format(const struct gqa_format *format, const char *folder,
+                         const char *name)
+{
+    const struct gqa_foreign_name *foreign = gqa_foreign_name_find(name);
+    const struct gqa_format *found = NULL;
+    char path[PATH_MAX];
+    uint64_t size;
+    int fd;
+
+    if (gqa_foreign_name_is_made(name) || (foreign && foreign->decides) ||
+        snprintf(path, sizeof path, "%s/%s", folder, name) >=
+            (int)sizeof path ||
+        gqa_file_open(&fd, &size, path) != GQA_OK)
+        return false;
+    if (gqa_file_detect(&found, fd, size) != GQA_OK)
+        found = NULL;
+    close(fd);
+    return found == format;
+}
+
 /* What is looked for: a pattern or, if NULL, the ending of any format read. */
-static bool is_wanted(const char *name, const char *pattern)
+static bool is_wanted(const struct listing *list, const char *name,
+                      const char *pattern)
 {
     /* Hidden ones are no candidates: macOS's "._" files, unfinished ones. */
     if (name[0] == '.')
@@ -54,7 +79,8 @@ static bool is_wanted(const char *name, const char *pattern)
                  gqa_formats[i]->open ? gqa_formats[i]->endings : NULL;
              e && e->text; e++)
             if (gqa_has_ending(name, e->text))
-                return true;
+                return !e->is_common ||
+                       is_of_format(gqa_formats[i], list->folder, name);
     return false;
 }
 
@@ -65,7 +91,7 @@ static size_t count_matches(const struct listing *list, const char **first,
     size_t n = 0;
 
     for (size_t i = 0; i < list->n; i++)
-        if (is_wanted(list->entries[i]->d_name, pattern) && n++ == 0)
+        if (is_wanted(list, list->entries[i]->d_name, pattern) && n++ == 0)
             *first = list->entries[i]->d_name;
     return n;
 }
@@ -80,7 +106,7 @@ static enum gqa_status refuse_several(const char *folder,
     for (size_t i = 0; i < list->n; i++) {
         const char *name = list->entries[i]->d_name;
 
-        if (!is_wanted(name, pattern))
+        if (!is_wanted(list, name, pattern))
             continue;
         if (used + strlen(name) + 3 < sizeof names) {
             used += (size_t)snprintf(names + used, sizeof names - used, "%s%s",
@@ -324,9 +350,10 @@ static enum gqa_status are_strangers(bool *are, const char *folder,
 
 /* Whether an entry, beside the output `ours` of a conversion, is what it may
  * have been made of: weights in any format, and no output themselves. */
-static enum gqa_status may_be_source(bool *may, const char *folder,
+static enum gqa_status may_be_source(bool *may, const struct listing *list,
                                      const char *entry, const char *ours)
 {
+    const char *folder = list->folder;
     const struct gqa_foreign_name *foreign;
     bool no = false;
     enum gqa_status st;
@@ -334,7 +361,7 @@ static enum gqa_status may_be_source(bool *may, const char *folder,
     *may = false;
     if (strcmp(entry, ours) == 0 || gqa_foreign_name_is_made(entry))
         return GQA_OK;
-    if (is_wanted(entry, NULL) || is_index_name(entry)) {
+    if (is_wanted(list, entry, NULL) || is_index_name(entry)) {
         st = is_converted(&no, folder, entry);
         if (st == GQA_OK && !no)
             st = are_strangers(&no, folder, ours, entry);
@@ -342,9 +369,7 @@ static enum gqa_status may_be_source(bool *may, const char *folder,
         return st;
     }
     foreign = gqa_foreign_name_find(entry);
-    *may = foreign &&
-           (foreign->decides || fnmatch("pytorch_model*", entry, 0) == 0);
-    /* "tokens.bin" may be anything. */
+    *may = foreign && foreign->decides;
     return foreign && !*may ? is_foreign(may, folder, entry) : GQA_OK;
 }
 
@@ -370,7 +395,7 @@ static enum gqa_status refuse_source_beside(const char *folder,
     for (size_t i = 0; i < list->n; i++) {
         const char *entry = list->entries[i]->d_name;
         bool may = false;
-        const enum gqa_status st = may_be_source(&may, folder, entry, ours);
+        const enum gqa_status st = may_be_source(&may, list, entry, ours);
 
         if (st != GQA_OK)
             return st;
@@ -445,7 +470,7 @@ static enum gqa_status choose_any(const char **name, const char *folder,
         bool converted = false;
         enum gqa_status st;
 
-        if (!is_wanted(entry, NULL))
+        if (!is_wanted(list, entry, NULL))
             continue;
         if ((st = is_converted(&converted, folder, entry)) != GQA_OK)
             return st;
@@ -495,6 +520,7 @@ static enum gqa_status list_folder(struct listing *list, const char *folder)
     const int n =
         scandir(folder, &list->entries, is_no_attribute_file, alphasort);
 
+    list->folder = folder;
     if (n < 0)
         return gqa_fail_errno("%s", folder);
     list->n = (size_t)n;
@@ -534,7 +560,7 @@ enum gqa_status gqa_folder_is_of(bool *alone, const char *folder,
     *alone = true;
     for (size_t i = 0; i < list.n && *alone; i++)
         *alone = strcmp(list.entries[i]->d_name, name) == 0 ||
-                 !is_wanted(list.entries[i]->d_name, NULL);
+                 !is_wanted(&list, list.entries[i]->d_name, NULL);
     clear_listing(&list);
     return st;
 }

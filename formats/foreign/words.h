@@ -14,11 +14,6 @@
     "d)); s.save_file({k: v.clone().contiguous() for k, v in d.items() "  \
     "if torch.is_tensor(v)}, \"model.safetensors\")' FILE..."
 
-#define TORCH_WORDS                                                     \
-    "a PyTorch file (.bin, .pt): a pickle, which may run code when it " \
-    "is read; write safetensors (transformers: save_pretrained), "      \
-    "or: " SAVE_TORCH
-
 #define PICKLE_WORDS                                                         \
     "a Python pickle, which may run code when it is read; if PyTorch wrote " \
     "it, write safetensors: " SAVE_TORCH

@@ -11,8 +11,6 @@ static bool has_name(const struct gqa_file_start *start, const char *name)
 
 static const char *advise(const struct gqa_file_start *start)
 {
-    if (has_name(start, "data.pkl"))
-        return TORCH_WORDS;
     if (has_name(start, "metadata.json") || has_name(start, "config.json") ||
         has_name(start, "model.weights.h5"))
         return KERAS_WORDS;

@@ -42,9 +42,6 @@ def save(model, name, **options):
 
 
 def write_torch():
-    torch.save(STATE, folder("torch") + "/pytorch_model.bin")
-    torch.save({"model": STATE}, folder("torch-old") + "/ckpt.pt",
-               _use_new_zipfile_serialization=False)
     dcp.save(STATE, checkpoint_id="dcp")
 
 

@@ -422,12 +422,9 @@ START_TEST(refuses_folders_without_a_choice)
 {
     refused_folder(GQA_ERR_UNSUPPORTED,
                    ": no checkpoint in this folder (looked for "
-                   "model.safetensors, tf_model.h5, model.weights.h5, their "
-                   "indices, *.gqa, *.safetensors and *.h5)");
-    scratch_write_text("pytorch_model.bin", "x");
-    refused_folder(GQA_ERR_UNSUPPORTED,
-                   ": no checkpoint that we read; there is "
-                   "pytorch_model.bin: " TORCH_WORDS);
+                   "model.safetensors, pytorch_model.bin, tf_model.h5, "
+                   "model.weights.h5, their indices, *.gqa, *.safetensors, "
+                   "*.bin, *.pt, *.pth, *.ckpt and *.h5)");
     write_tensor("y.safetensors", HEADER("a"));
     write_tensor("x.h5", HEADER("a"));
     refused_folder(GQA_ERR_UNSUPPORTED,
@@ -512,7 +509,6 @@ static const struct {
      true},
     {"model.safetensors", "consolidated.00.pth", "x", true},
     {"model.safetensors", "other.safetensors.index.json", "{}", true},
-    {"x.gqa", "pytorch_model.bin", "\x80\2}q\0.", true},
     {"x.safetensors", "other.safetensors.index.json", "{}", true},
     {"model.safetensors", "y.gqa", "x", false},
     {"model.safetensors", "adapter_model.safetensors", NULL, false},
@@ -559,18 +555,20 @@ static const struct {
     }
     FOREIGN("", GQA_ERR_FORMAT, "/x: the file is empty"),
     FOREIGN("abc", GQA_ERR_FORMAT, "/x: 3 bytes: too short for a checkpoint"),
-    FOREIGN("\0\0\0\0\0\0\0\0\0\0\0\0", GQA_ERR_FORMAT,
-            "/x: not a checkpoint that we know (safetensors, .gqa, HDF5 or an "
-            "index); it begins with the bytes 00 00 00 00 00 00 00 00"),
-    FOREIGN("PK\3\4\0\0\0\0\0\0archive/data.pkl", GQA_ERR_UNSUPPORTED,
-            "/x: " TORCH_WORDS),
+    FOREIGN(
+        "\0\0\0\0\0\0\0\0\0\0\0\0", GQA_ERR_FORMAT,
+        "/x: not a checkpoint that we know (safetensors, PyTorch, .gqa, "
+        "HDF5 or an index); it begins with the bytes 00 00 00 00 00 00 00 00"),
+    FOREIGN("PK\3\4\0\0\0\0\0\0archive/data.pkl", GQA_ERR_FORMAT,
+            "/x: a zip archive without its end, which lists what is in it; "
+            "the file is cut off"),
     FOREIGN("PK\3\4\0\0\0\0\0\0metadata.json", GQA_ERR_UNSUPPORTED,
             "/x: " KERAS_WORDS),
     FOREIGN("PK\3\4\0\0\0\0\0\0lm_head.npy", GQA_ERR_UNSUPPORTED,
             "/x: " NPZ_WORDS),
     FOREIGN("PK\3\4\0\0\0\0\0\0hello.txt", GQA_ERR_UNSUPPORTED,
             "/x: a zip archive; unpack it first"),
-    FOREIGN("\x80\x02\x8a\x0a", GQA_ERR_UNSUPPORTED, "/x: " TORCH_WORDS),
+    FOREIGN("\x80\x02}q", GQA_ERR_UNSUPPORTED, "/x: " PICKLE_WORDS),
     FOREIGN("GGUF\3\0\0\0", GQA_ERR_UNSUPPORTED, "/x: " GGUF_WORDS),
     FOREIGN("24ka\1\0\0\0", GQA_ERR_UNSUPPORTED,
             "/x: a llama2.c model; convert the checkpoint it was made from"),

@@ -59,6 +59,9 @@ START_TEST(knows_what_is_read)
     IS_FORMAT(gqa, "\x28\xb5\x2f\xfd");
     IS_FORMAT(gqa, "\x5e\x2a\x4d\x18\x00\x00\x00\x00{");
     IS_FORMAT(safetensors, "\x02\x00\x00\x00\x00\x00\x00\x00{}");
+    IS_FORMAT(torch, "PK\x03\x04 archive/data.pkl");
+    IS_FORMAT(torch, "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50"
+                     "\x19.");
     IS_FORMAT(index, "{\"weight_map\": {}}");
     IS_FORMAT(index, "\xef\xbb\xbf \r\n\t{");
 }
@@ -94,10 +97,11 @@ START_TEST(finds_hdf5_behind_a_user_block)
     /* Nor cut off within */
     memset(bytes, 'x', sizeof bytes);
     memcpy(bytes + 512, HDF5_SIGNATURE, 8);
-    is_refused(GQA_ERR_FORMAT,
-               "not a checkpoint that we know (safetensors, .gqa, HDF5 or an "
-               "index); it begins with the bytes 78 78 78 78 78 78 78 78",
-               bytes, 519);
+    is_refused(
+        GQA_ERR_FORMAT,
+        "not a checkpoint that we know (safetensors, PyTorch, .gqa, "
+        "HDF5 or an index); it begins with the bytes 78 78 78 78 78 78 78 78",
+        bytes, 519);
 }
 END_TEST
 
@@ -110,7 +114,7 @@ static const struct {
     {                                  \
         text, sizeof text - 1, message \
     }
-    FOREIGN("\x80\x02}q\x00", TORCH_WORDS),
+    FOREIGN("\x80\x02}q\x00", PICKLE_WORDS),
     FOREIGN("\x80\x03}q\x00", PICKLE_WORDS),
     FOREIGN("\x80\x04\x95\x00", PICKLE_WORDS),
     FOREIGN("\x80\x05\x95\x00", PICKLE_WORDS),
@@ -135,7 +139,6 @@ static const struct {
             "a T5X checkpoint; convert it to Hugging Face form first "
             "(transformers: convert_t5x_checkpoint_to_pytorch.py)"),
     FOREIGN("PK\x03\x04", "a zip archive; unpack it first"),
-    FOREIGN("PK\x03\x04 archive/data.pkl", TORCH_WORDS),
     FOREIGN("PK\x03\x04 metadata.json", KERAS_WORDS),
     FOREIGN("PK\x03\x04 model.weights.h5", KERAS_WORDS),
     FOREIGN("PK\x03\x04 arr_0.npy", NPZ_WORDS),
@@ -181,10 +184,11 @@ START_TEST(tells_a_tar_archive)
     is_refused(GQA_ERR_UNSUPPORTED,
                "a tar archive; unpack it first (NeMo's .nemo is one)", bytes,
                sizeof bytes);
-    is_refused(GQA_ERR_FORMAT,
-               "not a checkpoint that we know (safetensors, .gqa, HDF5 or an "
-               "index); it begins with the bytes 6d 6f 64 65 6c 5f 63 6f",
-               bytes, 261);
+    is_refused(
+        GQA_ERR_FORMAT,
+        "not a checkpoint that we know (safetensors, PyTorch, .gqa, "
+        "HDF5 or an index); it begins with the bytes 6d 6f 64 65 6c 5f 63 6f",
+        bytes, 261);
 }
 END_TEST
 
