@@ -129,7 +129,7 @@ static enum gqa_status find_storages(struct gqa_pickle_values *values,
 enum gqa_status gqa_torch_read_archive(struct gqa_torch_content *content,
                                        int fd, uint64_t size)
 {
-    struct gqa_pickle_input *in = NULL;
+    struct gqa_input *in = NULL;
     const struct gqa_zip_member *pickle;
     struct gqa_zip zip = {0};
     enum gqa_status st = gqa_zip_read(&zip, fd, size);
@@ -150,7 +150,7 @@ enum gqa_status gqa_torch_read_archive(struct gqa_torch_content *content,
         st = gqa_fail_nomem();
         goto done;
     }
-    gqa_pickle_input_begin(in, fd, pickle->offset,
+    gqa_input_begin(in, "the pickle", fd, pickle->offset,
                            pickle->offset + pickle->n_bytes);
     st = gqa_unpickle(&content->root, &content->values, in);
     st = st == GQA_OK ? find_storages(&content->values, &zip, pickle)

@@ -23,7 +23,7 @@ struct keyed {
 };
 
 static enum gqa_status read_start(struct gqa_torch_content *c,
-                                  struct gqa_pickle_input *in)
+                                  struct gqa_input *in)
 {
     const struct gqa_pickle_values *v = &c->values;
     uint32_t magic, version;
@@ -44,7 +44,7 @@ static enum gqa_status read_start(struct gqa_torch_content *c,
 }
 
 static enum gqa_status read_machine(struct gqa_torch_content *c,
-                                    struct gqa_pickle_input *in)
+                                    struct gqa_input *in)
 {
     const struct gqa_pickle_values *v = &c->values;
     uint32_t machine, item, value;
@@ -191,14 +191,14 @@ static enum gqa_status find_storages(struct gqa_pickle_values *v, uint32_t list,
 enum gqa_status gqa_torch_read_pickles(struct gqa_torch_content *c, int fd,
                                        uint64_t size)
 {
-    struct gqa_pickle_input *in = malloc(sizeof *in);
+    struct gqa_input *in = malloc(sizeof *in);
     enum gqa_status st;
     uint64_t at = 0;
     uint32_t list = 0;
 
     if (!in)
         return gqa_fail_nomem();
-    gqa_pickle_input_begin(in, fd, 0, size);
+    gqa_input_begin(in, "the pickle", fd, 0, size);
     st = read_start(c, in);
     if (st == GQA_OK)
         st = read_machine(c, in);
@@ -206,7 +206,7 @@ enum gqa_status gqa_torch_read_pickles(struct gqa_torch_content *c, int fd,
         st = gqa_unpickle(&c->root, &c->values, in);
     if (st == GQA_OK)
         st = gqa_unpickle(&list, &c->values, in);
-    at = gqa_pickle_input_at(in);
+    at = gqa_input_at(in);
     free(in);
     return st == GQA_OK ? find_storages(&c->values, list, fd, at, size) : st;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/bounds.h"
+#include "formats/rectangles.h"
 #include "formats/span.h"
 
 /* As much of a transposed tensor is turned at a time. */
@@ -39,18 +40,6 @@ bool gqa_strided_is_plain(const struct gqa_strided *s)
     return s->rank == 1 && s->stride[0] == 1;
 }
 
-/* A rectangle of the content: rows of the last dimension, counted over all
- * others, and columns within them. */
-struct rectangle {
-    uint64_t row, n_rows;
-    uint64_t column, n_columns;
-};
-
-static uint64_t row_length(const struct gqa_strided *s)
-{
-    return s->shape[s->rank - 1];
-}
-
 /* Rows that lie at one distance from each other: the last dimension but one. */
 static uint64_t block_length(const struct gqa_strided *s)
 {
@@ -77,7 +66,7 @@ static uint64_t row_place(const struct gqa_strided *s, uint64_t row)
 /* Columns lie far apart, and the elements of each side by side: they are read
  * as rows, some at a time, and turned. */
 static enum gqa_status read_turned(const struct gqa_strided *s, int fd,
-                                   uint64_t at, const struct rectangle *r,
+                                   uint64_t at, const struct gqa_rectangle *r,
                                    unsigned char *out)
 {
     const uint64_t size = s->element_bytes, pitch = s->stride[s->rank - 1];
@@ -108,7 +97,7 @@ static enum gqa_status read_turned(const struct gqa_strided *s, int fd,
 
 /* Rows of one block. */
 static enum gqa_status read_block(const struct gqa_strided *s, int fd,
-                                  uint64_t base, const struct rectangle *r,
+                                  uint64_t base, const struct gqa_rectangle *r,
                                   unsigned char *out)
 {
     const uint64_t size = s->element_bytes, pitch = s->stride[s->rank - 1];
@@ -132,64 +121,30 @@ static enum gqa_status read_block(const struct gqa_strided *s, int fd,
     return st;
 }
 
-static enum gqa_status read_rectangle(const struct gqa_strided *s, int fd,
-                                      uint64_t base, struct rectangle r,
+struct reading {
+    const struct gqa_strided *strided;
+    int fd;
+    uint64_t base;
+};
+
+static enum gqa_status read_rectangle(void *ctx, const struct gqa_rectangle *r,
                                       unsigned char *out)
 {
+    const struct reading *reading = ctx;
+    const struct gqa_strided *s = reading->strided;
     const uint64_t length = block_length(s);
+    struct gqa_rectangle left = *r;
     enum gqa_status st = GQA_OK;
 
-    while (r.n_rows > 0 && st == GQA_OK) {
-        struct rectangle part = r;
+    while (left.n_rows > 0 && st == GQA_OK) {
+        struct gqa_rectangle part = left;
 
-        part.n_rows = gqa_min_u64(r.n_rows, length - r.row % length);
-        st = read_block(s, fd, base, &part, out);
+        part.n_rows = gqa_min_u64(left.n_rows, length - left.row % length);
+        st = read_block(s, reading->fd, reading->base, &part, out);
         out += part.n_rows * part.n_columns * s->element_bytes;
-        r.row += part.n_rows;
-        r.n_rows -= part.n_rows;
+        left.row += part.n_rows;
+        left.n_rows -= part.n_rows;
     }
-    return st;
-}
-
-/* A run of elements: the rest of a row, whole rows, the beginning of one. */
-static enum gqa_status read_run(const struct gqa_strided *s, int fd,
-                                uint64_t base, uint64_t first, uint64_t n,
-                                unsigned char *out)
-{
-    const uint64_t length = row_length(s);
-    enum gqa_status st = GQA_OK;
-
-    while (n > 0 && st == GQA_OK) {
-        const uint64_t column = first % length;
-        const bool is_whole = column == 0 && n >= length;
-        const struct rectangle r = {
-            first / length, is_whole ? n / length : 1, column,
-            is_whole ? length : gqa_min_u64(n, length - column)};
-
-        st = read_rectangle(s, fd, base, r, out);
-        out += r.n_rows * r.n_columns * s->element_bytes;
-        first += r.n_rows * r.n_columns;
-        n -= r.n_rows * r.n_columns;
-    }
-    return st;
-}
-
-/* Bytes that begin or end within an element. */
-static enum gqa_status read_bytes(const struct gqa_strided *s, int fd,
-                                  uint64_t base, uint64_t offset, uint64_t n,
-                                  unsigned char *out)
-{
-    const uint64_t size = s->element_bytes, first = offset / size;
-    const uint64_t n_elements = (offset + n - 1) / size - first + 1;
-    unsigned char *elements = malloc((size_t)(n_elements * size));
-    enum gqa_status st;
-
-    if (!elements)
-        return gqa_fail_nomem();
-    st = read_run(s, fd, base, first, n_elements, elements);
-    if (st == GQA_OK)
-        memcpy(out, elements + (offset - first * size), (size_t)n);
-    free(elements);
     return st;
 }
 
@@ -197,27 +152,10 @@ enum gqa_status gqa_strided_read(const struct gqa_strided *s, int fd,
                                  uint64_t base, const struct gqa_span *span,
                                  void *buf)
 {
-    const struct gqa_span p = gqa_span_simplify(*span);
-    const uint64_t size = s->element_bytes, row_bytes = row_length(s) * size;
-    const bool is_even =
-        p.offset % size == 0 && p.piece % size == 0 && p.stride % size == 0;
-    unsigned char *out = buf;
-    enum gqa_status st = GQA_OK;
+    struct reading reading = {s, fd, base};
 
-    /* The same columns of rows that follow each other */
-    if (is_even && p.count > 1 && p.stride == row_bytes &&
-        p.offset % row_bytes + p.piece <= row_bytes)
-        return read_rectangle(s, fd, base,
-                              (struct rectangle){p.offset / row_bytes, p.count,
-                                                 p.offset % row_bytes / size,
-                                                 p.piece / size},
-                              out);
-    for (uint64_t i = 0; i < p.count && st == GQA_OK; i++) {
-        const uint64_t offset = p.offset + i * p.stride;
-
-        st = is_even ? read_run(s, fd, base, offset / size, p.piece / size, out)
-                     : read_bytes(s, fd, base, offset, p.piece, out);
-        out += p.piece;
-    }
-    return st;
+    return gqa_rectangles_read(
+        &(const struct gqa_rows){s->shape[s->rank - 1], s->element_bytes,
+                                 read_rectangle, &reading},
+        span, buf);
 }

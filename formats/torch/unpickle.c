@@ -16,7 +16,7 @@ struct numbers {
 };
 
 struct machine {
-    struct gqa_pickle_input *in;
+    struct gqa_input *in;
     struct gqa_pickle_values *v;
     struct numbers stack;
     struct numbers marks; /* heights of the stack */
@@ -82,17 +82,6 @@ static enum gqa_status pop_mark(struct machine *m, size_t *height)
     return GQA_OK;
 }
 
-static enum gqa_status take_number(struct machine *m, uint64_t *out, size_t n)
-{
-    unsigned char bytes[8];
-    const enum gqa_status st = gqa_pickle_input_take(m->in, bytes, n);
-
-    *out = 0;
-    for (size_t i = n; st == GQA_OK && i-- > 0;)
-        *out = *out << 8 | bytes[i];
-    return st;
-}
-
 /* --- Plain values --------------------------------------------------------- */
 
 static enum gqa_status put_kind(struct machine *m, enum gqa_pickle_kind kind)
@@ -121,19 +110,19 @@ static enum gqa_status put_text(struct machine *m, enum gqa_pickle_kind kind,
     uint32_t value = 0;
     char *text;
 
-    if ((st = take_number(m, &length, n)) != GQA_OK)
+    if ((st = gqa_input_number(m->in, &length, n)) != GQA_OK)
         return st;
     if (length > GQA_PICKLE_MAX_BYTES)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "text of %" PRIu64 " bytes; no checkpoint has as many",
                         length);
-    if (length > gqa_pickle_input_left(m->in))
+    if (length > gqa_input_left(m->in))
         return gqa_fail(GQA_ERR_FORMAT,
                         "text of %" PRIu64 " bytes, where %" PRIu64 " are left",
-                        length, gqa_pickle_input_left(m->in));
+                        length, gqa_input_left(m->in));
     st = gqa_pickle_make_text(&value, &text, m->v, kind, (size_t)length);
     if (st == GQA_OK)
-        st = gqa_pickle_input_take(m->in, text, (size_t)length);
+        st = gqa_input_take(m->in, text, (size_t)length);
     return st == GQA_OK ? push(m, value) : st;
 }
 
@@ -155,7 +144,7 @@ static enum gqa_status do_false(struct machine *m)
 static enum gqa_status put_unsigned(struct machine *m, size_t n)
 {
     uint64_t number;
-    const enum gqa_status st = take_number(m, &number, n);
+    const enum gqa_status st = gqa_input_number(m->in, &number, n);
 
     return st == GQA_OK ? put_int(m, GQA_PICKLE_INT, (int64_t)number) : st;
 }
@@ -173,7 +162,7 @@ static enum gqa_status do_int2(struct machine *m)
 static enum gqa_status do_int4(struct machine *m)
 {
     uint64_t number;
-    const enum gqa_status st = take_number(m, &number, 4);
+    const enum gqa_status st = gqa_input_number(m->in, &number, 4);
 
     return st == GQA_OK ? put_int(m, GQA_PICKLE_INT, (int32_t)number) : st;
 }
@@ -182,13 +171,13 @@ static enum gqa_status do_int4(struct machine *m)
 static enum gqa_status do_long1(struct machine *m)
 {
     unsigned char bytes[255], n;
-    enum gqa_status st = gqa_pickle_input_take(m->in, &n, 1);
+    enum gqa_status st = gqa_input_take(m->in, &n, 1);
     uint64_t number = 0;
     uint32_t value = 0;
     char *text;
 
     if (st == GQA_OK)
-        st = gqa_pickle_input_take(m->in, bytes, n);
+        st = gqa_input_take(m->in, bytes, n);
     if (st != GQA_OK)
         return st;
     if (n > 8) {
@@ -209,7 +198,7 @@ static enum gqa_status do_real(struct machine *m)
 {
     unsigned char bytes[8];
     const enum gqa_status st =
-        gqa_pickle_input_take(m->in, bytes, sizeof bytes);
+        gqa_input_take(m->in, bytes, sizeof bytes);
 
     return st == GQA_OK ? put_kind(m, GQA_PICKLE_REAL) : st;
 }
@@ -438,7 +427,7 @@ static enum gqa_status put_memo(struct machine *m, uint64_t number)
 
     if (st != GQA_OK)
         return st;
-    if (number > gqa_pickle_input_at(m->in))
+    if (number > gqa_input_at(m->in))
         return gqa_fail(GQA_ERR_FORMAT, "a value is kept as number %" PRIu64,
                         number);
     if ((st = grow(&m->memo, (size_t)number + 1)) != GQA_OK)
@@ -451,7 +440,7 @@ static enum gqa_status put_memo(struct machine *m, uint64_t number)
 static enum gqa_status get_memo(struct machine *m, size_t n)
 {
     uint64_t number;
-    const enum gqa_status st = take_number(m, &number, n);
+    const enum gqa_status st = gqa_input_number(m->in, &number, n);
 
     if (st != GQA_OK)
         return st;
@@ -464,7 +453,7 @@ static enum gqa_status get_memo(struct machine *m, size_t n)
 static enum gqa_status put_memo_of(struct machine *m, size_t n)
 {
     uint64_t number;
-    const enum gqa_status st = take_number(m, &number, n);
+    const enum gqa_status st = gqa_input_number(m->in, &number, n);
 
     return st == GQA_OK ? put_memo(m, number) : st;
 }
@@ -520,7 +509,7 @@ static enum gqa_status put_global(struct machine *m, const char *module,
 static enum gqa_status take_line(struct machine *m, char *line)
 {
     for (size_t i = 0; i < MAX_GLOBAL; i++) {
-        const enum gqa_status st = gqa_pickle_input_take(m->in, line + i, 1);
+        const enum gqa_status st = gqa_input_take(m->in, line + i, 1);
 
         if (st != GQA_OK)
             return st;
@@ -606,7 +595,7 @@ static enum gqa_status do_persistent(struct machine *m)
 static enum gqa_status do_protocol(struct machine *m)
 {
     uint64_t protocol;
-    const enum gqa_status st = take_number(m, &protocol, 1);
+    const enum gqa_status st = gqa_input_number(m->in, &protocol, 1);
 
     if (st == GQA_OK && protocol > HIGHEST_PROTOCOL)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
@@ -620,7 +609,7 @@ static enum gqa_status do_frame(struct machine *m)
 {
     uint64_t n_bytes;
 
-    return take_number(m, &n_bytes, 8);
+    return gqa_input_number(m->in, &n_bytes, 8);
 }
 
 /* Those of pickletools.py that PyTorch's own reader takes, and those by which
@@ -651,14 +640,14 @@ static enum gqa_status run(struct machine *m, uint32_t *root)
     unsigned char code;
 
     while (st == GQA_OK) {
-        const uint64_t at = gqa_pickle_input_at(m->in);
+        const uint64_t at = gqa_input_at(m->in);
 
         if (at > GQA_PICKLE_MAX_BYTES)
             return gqa_fail(GQA_ERR_UNSUPPORTED,
                             "the pickle has more than %" PRIu64
                             " bytes; no checkpoint has as many",
                             GQA_PICKLE_MAX_BYTES);
-        st = gqa_pickle_input_take(m->in, &code, 1);
+        st = gqa_input_take(m->in, &code, 1);
         if (st == GQA_OK && code == '.')
             return pop(m, root, 1);
         if (st == GQA_OK && !operations[code])
@@ -675,7 +664,7 @@ static enum gqa_status run(struct machine *m, uint32_t *root)
 }
 
 enum gqa_status gqa_unpickle(uint32_t *root, struct gqa_pickle_values *values,
-                             struct gqa_pickle_input *in)
+                             struct gqa_input *in)
 {
     struct machine m = {.in = in, .v = values};
     const enum gqa_status st = run(&m, root);

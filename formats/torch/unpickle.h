@@ -7,7 +7,7 @@
 #ifndef GQA_FORMATS_TORCH_UNPICKLE_H
 #define GQA_FORMATS_TORCH_UNPICKLE_H
 
-#include "formats/torch/input.h"
+#include "formats/input.h"
 #include "formats/torch/values.h"
 
 /*
@@ -23,6 +23,6 @@
  */
 GQA_MUST_USE
 enum gqa_status gqa_unpickle(uint32_t *root, struct gqa_pickle_values *values,
-                             struct gqa_pickle_input *in);
+                             struct gqa_input *in);
 
 #endif

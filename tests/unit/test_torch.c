@@ -369,7 +369,7 @@ START_TEST(survives_bombs)
     static char bytes[3 << 20];
 
     for (size_t i = 0; i < sizeof bombs / sizeof *bombs; i++) {
-        struct gqa_pickle_input *in = malloc(sizeof *in);
+        struct gqa_input *in = malloc(sizeof *in);
         struct gqa_pickle_values values = {0};
         const size_t n = strlen(bombs[i].repeated);
         uint64_t size;
@@ -381,7 +381,7 @@ START_TEST(survives_bombs)
         ck_assert_int_eq(
             gqa_file_open(&fd, &size, scratch_write("x", bytes, sizeof bytes)),
             GQA_OK);
-        gqa_pickle_input_begin(in, fd, 0, size);
+        gqa_input_begin(in, "the pickle", fd, 0, size);
         ck_assert_int_ne(gqa_unpickle(&root, &values, in), GQA_OK);
         ck_assert_str_eq(gqa_error_message(), bombs[i].message);
         gqa_pickle_values_clear(&values);
