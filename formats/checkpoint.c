@@ -90,7 +90,10 @@ static enum gqa_status open_file(struct gqa_checkpoint *c,
 {
     struct gqa_file_handle file = {.path = path,
                                    .salvage = options->salvage,
-                                   .unsafe_hdf5 = options->unsafe_hdf5};
+                                   .unsafe_hdf5 = options->unsafe_hdf5,
+                                   .dequantise = options->dequantise,
+                                   .lists = options->keep_going,
+                                   .has_config = options->config_path != NULL};
     enum gqa_status st;
 
     *out = NULL;

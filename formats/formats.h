@@ -77,6 +77,7 @@ struct gqa_name_ending {
     const char *text;
     bool may_be_else; /* than weights: copied along with a checkpoint */
     bool is_common;   /* much else is called so: a folder's are looked into */
+    bool is_made; /* of a model that lies beside it: taken where none does */
 };
 
 struct gqa_format {

@@ -41,8 +41,7 @@ static enum gqa_status fill(struct gqa_input *in)
     return st;
 }
 
-enum gqa_status gqa_input_take(struct gqa_input *in, void *out,
-                                      size_t n)
+enum gqa_status gqa_input_take(struct gqa_input *in, void *out, size_t n)
 {
     while (n > 0) {
         size_t part;

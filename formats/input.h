@@ -13,9 +13,9 @@ struct gqa_input {
     const char *what; /* it is, for messages; lent */
     int fd;           /* lent */
     uint64_t start;   /* of the part, in the file */
-    uint64_t next;  /* not yet in the buffer */
-    uint64_t end;   /* of what may be read */
-    size_t n, used; /* of the buffer */
+    uint64_t next;    /* not yet in the buffer */
+    uint64_t end;     /* of what may be read */
+    size_t n, used;   /* of the buffer */
     unsigned char buffer[GQA_INPUT_BUFFER];
 };
 
@@ -29,8 +29,7 @@ uint64_t gqa_input_left(const struct gqa_input *in);
 
 /* Take n bytes. Errors GQA_ERR_FORMAT: there are fewer; GQA_ERR_IO. */
 GQA_MUST_USE
-enum gqa_status gqa_input_take(struct gqa_input *in, void *out,
-                                      size_t n);
+enum gqa_status gqa_input_take(struct gqa_input *in, void *out, size_t n);
 
 /* Pass over n bytes; errors alike. */
 GQA_MUST_USE

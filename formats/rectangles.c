@@ -59,12 +59,11 @@ enum gqa_status gqa_rectangles_read(const struct gqa_rows *rows,
     /* The same columns of rows that follow each other */
     if (is_even && p.count > 1 && p.stride == row_bytes &&
         p.offset % row_bytes + p.piece <= row_bytes)
-        return rows->read(
-            rows->ctx,
-            &(const struct gqa_rectangle){p.offset / row_bytes, p.count,
-                                          p.offset % row_bytes / size,
-                                          p.piece / size},
-            out);
+        return rows->read(rows->ctx,
+                          &(const struct gqa_rectangle){
+                              p.offset / row_bytes, p.count,
+                              p.offset % row_bytes / size, p.piece / size},
+                          out);
     for (uint64_t i = 0; i < p.count && st == GQA_OK; i++) {
         const uint64_t offset = p.offset + i * p.stride;
 

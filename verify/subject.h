@@ -2,6 +2,7 @@
 #ifndef GQA_VERIFY_SUBJECT_H
 #define GQA_VERIFY_SUBJECT_H
 
+#include "common/options.h"
 #include "formats/model/inventory.h"
 
 struct gqa_subject {
@@ -12,12 +13,14 @@ struct gqa_subject {
 };
 
 /*
- * Open the checkpoint alone; the last two as in struct gqa_checkpoint_options.
+ * Open the checkpoint alone; config_path as in struct gqa_checkpoint_options,
+ * which gets what `common` says.
  * Errors as gqa_checkpoint_open().
  */
 GQA_MUST_USE
 enum gqa_status gqa_subject_open(struct gqa_subject *subject, const char *path,
-                                 const char *config_path, bool unsafe_hdf5);
+                                 const char *config_path,
+                                 const struct gqa_options *common);
 
 /*
  * Find out what an open one means, and read its recipe. hints: lent, as to

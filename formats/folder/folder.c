@@ -23,6 +23,8 @@ struct listing {
     struct dirent **entries; /* [n] sorted by name */
     size_t n;
     bool say; /* what is there too, and is not read */
+    /* What models are made into to be run, where there is nothing else */
+    bool wants_made;
 };
 
 char *gqa_path_join(const char *folder, const char *name)
@@ -79,8 +81,9 @@ static bool is_wanted(const struct listing *list, const char *name,
                  gqa_formats[i]->open ? gqa_formats[i]->endings : NULL;
              e && e->text; e++)
             if (gqa_has_ending(name, e->text))
-                return !e->is_common ||
-                       is_of_format(gqa_formats[i], list->folder, name);
+                return e->is_made == list->wants_made &&
+                       (!e->is_common ||
+                        is_of_format(gqa_formats[i], list->folder, name));
     return false;
 }
 
@@ -489,20 +492,26 @@ static enum gqa_status choose_any(const char **name, const char *folder,
     if (n == 1)
         return GQA_OK;
     *name = ours;
-    return ours ? refuse_source_beside(folder, list, ours)
-                : refuse_folder(folder, list);
+    return ours ? refuse_source_beside(folder, list, ours) : GQA_OK;
 }
 
 static enum gqa_status choose(const char **name, const char *folder,
                               const struct listing *list)
 {
-    const enum gqa_status st = choose_usual(name, folder, list);
+    enum gqa_status st = choose_usual(name, folder, list);
     const char *gqa = NULL;
 
     if (st != GQA_OK)
         return st;
-    if (!*name)
-        return choose_any(name, folder, list);
+    if (!*name) {
+        struct listing made = *list;
+
+        made.wants_made = true;
+        st = choose_any(name, folder, list);
+        if (st == GQA_OK && !*name)
+            st = choose_any(name, folder, &made);
+        return st != GQA_OK || *name ? st : refuse_folder(folder, list);
+    }
     if (count_matches(list, &gqa, "*.gqa") > 0 && list->say)
         gqa_warn("%s: %s is read; %s, the output of a conversion, is not",
                  folder, *name, gqa);

@@ -17,12 +17,6 @@ const struct gqa_format gqa_format_pickle = {
     .advice = PICKLE_WORDS,
 };
 
-const struct gqa_format gqa_format_gguf = {
-    .marks = (const struct gqa_mark[]){GQA_MARK(0, "GGUF"), {0}},
-    .advice = GGUF_WORDS,
-    .endings = (const struct gqa_name_ending[]){{.text = ".gguf"}, {0}},
-};
-
 const struct gqa_format gqa_format_ggml = {
     .marks = (const struct gqa_mark[]){GQA_MARK(0, "lmgg"),
                                        GQA_MARK(0, "tjgg"),

@@ -24,7 +24,6 @@ const struct gqa_foreign_name gqa_foreign_names[] = {
     {"*.ckpt.meta", TF_CHECKPOINT_WORDS, true},
     {"*.ckpt-*.meta", TF_CHECKPOINT_WORDS, true},
     {"openvino_model.*", OPENVINO_WORDS, true},
-    {"*.gguf", GGUF_WORDS, false},
     {"ggml*.bin", GGML_WORDS, false},
     {"*.msgpack", FLAX_WORDS, false},
     {"*.keras", KERAS_WORDS, false},

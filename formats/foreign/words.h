@@ -78,12 +78,6 @@
     "an OpenVINO model, a graph for runtimes; " CONVERT_ITS_SOURCE
 #define CORE_ML_WORDS \
     "a Core ML model, a graph for runtimes; " CONVERT_ITS_SOURCE
-#define GGUF_WORDS                                                           \
-    "a GGUF file of llama.cpp, quantised in most cases; " CONVERT_ITS_SOURCE \
-    ", or, which rounds twice, what transformers reads of it: python3 -c "   \
-    "'from transformers import AutoModelForCausalLM as M; "                  \
-    "M.from_pretrained(\"FOLDER\", gguf_file=\"FILE\")"                      \
-    ".save_pretrained(\"out\")'"
 #define GGML_WORDS "a GGML file, what came before GGUF; " CONVERT_ITS_SOURCE
 #define TENSORRT_LLM_WORDS                                              \
     "a part of a TensorRT-LLM checkpoint, whose tensors are fused and " \

@@ -151,7 +151,7 @@ enum gqa_status gqa_torch_read_archive(struct gqa_torch_content *content,
         goto done;
     }
     gqa_input_begin(in, "the pickle", fd, pickle->offset,
-                           pickle->offset + pickle->n_bytes);
+                    pickle->offset + pickle->n_bytes);
     st = gqa_unpickle(&content->root, &content->values, in);
     st = st == GQA_OK ? find_storages(&content->values, &zip, pickle)
                       : gqa_fail_prefix(st, "%s", pickle->name);

@@ -197,8 +197,7 @@ static enum gqa_status do_long1(struct machine *m)
 static enum gqa_status do_real(struct machine *m)
 {
     unsigned char bytes[8];
-    const enum gqa_status st =
-        gqa_input_take(m->in, bytes, sizeof bytes);
+    const enum gqa_status st = gqa_input_take(m->in, bytes, sizeof bytes);
 
     return st == GQA_OK ? put_kind(m, GQA_PICKLE_REAL) : st;
 }

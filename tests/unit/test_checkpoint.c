@@ -420,11 +420,12 @@ END_TEST
 
 START_TEST(refuses_folders_without_a_choice)
 {
-    refused_folder(GQA_ERR_UNSUPPORTED,
-                   ": no checkpoint in this folder (looked for "
-                   "model.safetensors, pytorch_model.bin, tf_model.h5, "
-                   "model.weights.h5, their indices, *.gqa, *.safetensors, "
-                   "*.bin, *.pt, *.pth, *.ckpt and *.h5)");
+    refused_folder(
+        GQA_ERR_UNSUPPORTED,
+        ": no checkpoint in this folder (looked for "
+        "model.safetensors, pytorch_model.bin, tf_model.h5, "
+        "model.weights.h5, their indices, *.gqa, *.gguf, *.safetensors, "
+        "*.bin, *.pt, *.pth, *.ckpt and *.h5)");
     write_tensor("y.safetensors", HEADER("a"));
     write_tensor("x.h5", HEADER("a"));
     refused_folder(GQA_ERR_UNSUPPORTED,
@@ -555,10 +556,10 @@ static const struct {
     }
     FOREIGN("", GQA_ERR_FORMAT, "/x: the file is empty"),
     FOREIGN("abc", GQA_ERR_FORMAT, "/x: 3 bytes: too short for a checkpoint"),
-    FOREIGN(
-        "\0\0\0\0\0\0\0\0\0\0\0\0", GQA_ERR_FORMAT,
-        "/x: not a checkpoint that we know (safetensors, PyTorch, .gqa, "
-        "HDF5 or an index); it begins with the bytes 00 00 00 00 00 00 00 00"),
+    FOREIGN("\0\0\0\0\0\0\0\0\0\0\0\0", GQA_ERR_FORMAT,
+            "/x: not a checkpoint that we know (safetensors, PyTorch, .gqa, "
+            "HDF5, GGUF or an index); it begins with the bytes 00 00 00 00 00 "
+            "00 00 00"),
     FOREIGN("PK\3\4\0\0\0\0\0\0archive/data.pkl", GQA_ERR_FORMAT,
             "/x: a zip archive without its end, which lists what is in it; "
             "the file is cut off"),
@@ -569,7 +570,7 @@ static const struct {
     FOREIGN("PK\3\4\0\0\0\0\0\0hello.txt", GQA_ERR_UNSUPPORTED,
             "/x: a zip archive; unpack it first"),
     FOREIGN("\x80\x02}q", GQA_ERR_UNSUPPORTED, "/x: " PICKLE_WORDS),
-    FOREIGN("GGUF\3\0\0\0", GQA_ERR_UNSUPPORTED, "/x: " GGUF_WORDS),
+    FOREIGN("GGUF\3\0\0\0\0\0", GQA_ERR_FORMAT, "/x: the header ends early"),
     FOREIGN("24ka\1\0\0\0", GQA_ERR_UNSUPPORTED,
             "/x: a llama2.c model; convert the checkpoint it was made from"),
     FOREIGN("\x80\0\0\0\x58\1\0\0\5\0\0\0\10\0\0\0\4\0\0\0\0\2\0\0\0\2\0\0",

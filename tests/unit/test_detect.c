@@ -59,6 +59,7 @@ START_TEST(knows_what_is_read)
     IS_FORMAT(gqa, "\x28\xb5\x2f\xfd");
     IS_FORMAT(gqa, "\x5e\x2a\x4d\x18\x00\x00\x00\x00{");
     IS_FORMAT(safetensors, "\x02\x00\x00\x00\x00\x00\x00\x00{}");
+    IS_FORMAT(gguf, "GGUF\x03\x00\x00\x00\x00");
     IS_FORMAT(torch, "PK\x03\x04 archive/data.pkl");
     IS_FORMAT(torch, "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50"
                      "\x19.");
@@ -97,11 +98,11 @@ START_TEST(finds_hdf5_behind_a_user_block)
     /* Nor cut off within */
     memset(bytes, 'x', sizeof bytes);
     memcpy(bytes + 512, HDF5_SIGNATURE, 8);
-    is_refused(
-        GQA_ERR_FORMAT,
-        "not a checkpoint that we know (safetensors, PyTorch, .gqa, "
-        "HDF5 or an index); it begins with the bytes 78 78 78 78 78 78 78 78",
-        bytes, 519);
+    is_refused(GQA_ERR_FORMAT,
+               "not a checkpoint that we know (safetensors, PyTorch, .gqa, "
+               "HDF5, GGUF or an index); it begins with the bytes 78 78 78 78 "
+               "78 78 78 78",
+               bytes, 519);
 }
 END_TEST
 
@@ -118,7 +119,6 @@ static const struct {
     FOREIGN("\x80\x03}q\x00", PICKLE_WORDS),
     FOREIGN("\x80\x04\x95\x00", PICKLE_WORDS),
     FOREIGN("\x80\x05\x95\x00", PICKLE_WORDS),
-    FOREIGN("GGUF\x03", GGUF_WORDS),
     FOREIGN("lmgg\x01", GGML_WORDS),
     FOREIGN("tjgg\x01", GGML_WORDS),
     FOREIGN("24ka\x01", "a llama2.c model; " CONVERT_ITS_SOURCE),
@@ -184,11 +184,11 @@ START_TEST(tells_a_tar_archive)
     is_refused(GQA_ERR_UNSUPPORTED,
                "a tar archive; unpack it first (NeMo's .nemo is one)", bytes,
                sizeof bytes);
-    is_refused(
-        GQA_ERR_FORMAT,
-        "not a checkpoint that we know (safetensors, PyTorch, .gqa, "
-        "HDF5 or an index); it begins with the bytes 6d 6f 64 65 6c 5f 63 6f",
-        bytes, 261);
+    is_refused(GQA_ERR_FORMAT,
+               "not a checkpoint that we know (safetensors, PyTorch, .gqa, "
+               "HDF5, GGUF or an index); it begins with the bytes 6d 6f 64 65 "
+               "6c 5f 63 6f",
+               bytes, 261);
 }
 END_TEST
 
@@ -218,12 +218,12 @@ START_TEST(goes_by_content)
         detect(&format, scratch_write("model.safetensors", HDF5_SIGNATURE, 8)),
         GQA_OK);
     ck_assert_ptr_eq(format, &gqa_format_hdf5);
-    scratch_write("weights.h5", "GGUF\3\0\0\0\0\0", 10);
+    scratch_write("weights.h5", "lmgg\3\0\0\0\0\0", 10);
     ck_assert_int_eq(
         gqa_checkpoint_open(&checkpoint, scratch_path("weights.h5"), &options),
         GQA_ERR_UNSUPPORTED);
     ck_assert_ptr_nonnull(
-        strstr(gqa_error_message(), "weights.h5: " GGUF_WORDS));
+        strstr(gqa_error_message(), "weights.h5: " GGML_WORDS));
 }
 END_TEST
 

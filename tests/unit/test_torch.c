@@ -8,12 +8,11 @@
 #include <unistd.h>
 
 #include "common/file.h"
-#include "formats/checkpoint.h"
 #include "formats/torch/reader.h"
 #include "formats/torch/unpickle.h"
 #include "scratch.h"
 #include "suite.h"
-#include "tests/find_tensor.h"
+#include "twins.h"
 #include "zip_file.h"
 
 static enum gqa_status open_source(struct gqa_source **out, const char *path)
@@ -47,83 +46,9 @@ static const struct {
     {"torch/trainer", "good/llama"},
 };
 
-static struct gqa_checkpoint *open_checkpoint(const char *name)
-{
-    const struct gqa_checkpoint_options options = {0};
-    struct gqa_checkpoint *c = NULL;
-
-    ck_assert_msg(gqa_checkpoint_open(&c, test_data(name), &options) == GQA_OK,
-                  "%s", gqa_error_message());
-    return c;
-}
-
-static void same_bytes(struct gqa_checkpoint *a, size_t i,
-                       struct gqa_checkpoint *b, size_t k, uint64_t offset,
-                       uint64_t n)
-{
-    const struct gqa_span span = {offset, n, 0, 1};
-    unsigned char *x = malloc((size_t)n + 1), *y = malloc((size_t)n + 1);
-
-    ck_assert_int_eq(gqa_checkpoint_read(a, i, &span, x), GQA_OK);
-    ck_assert_int_eq(gqa_checkpoint_read(b, k, &span, y), GQA_OK);
-    ck_assert_mem_eq(x, y, (size_t)n);
-    free(x);
-    free(y);
-}
-
-static void same_tensor(struct gqa_checkpoint *a, size_t i,
-                        struct gqa_checkpoint *b)
-{
-    const struct gqa_tensor *x = gqa_checkpoint_tensor(a, i), *y;
-    size_t k;
-
-    ck_assert_msg(find_tensor(b, x->name, &k), "%s", x->name);
-    y = gqa_checkpoint_tensor(b, k);
-    ck_assert_int_eq(x->dtype, y->dtype);
-    ck_assert_uint_eq(x->rank, y->rank);
-    ck_assert_mem_eq(x->shape, y->shape, sizeof x->shape);
-    ck_assert_uint_eq(x->n_bytes, y->n_bytes);
-    /* Whole; from the middle of a row to that of another; within elements */
-    same_bytes(a, i, b, k, 0, x->n_bytes);
-    same_bytes(a, i, b, k, x->n_bytes / 3, x->n_bytes / 2);
-    same_bytes(a, i, b, k, x->n_bytes / 4 + 1, 3);
-}
-
 START_TEST(reads_what_safetensors_says)
 {
-    struct gqa_checkpoint *a = open_checkpoint(twins[_i].file);
-    struct gqa_checkpoint *b = open_checkpoint(twins[_i].same);
-
-    ck_assert_uint_eq(gqa_checkpoint_n_tensors(a), gqa_checkpoint_n_tensors(b));
-    for (size_t i = 0; i < gqa_checkpoint_n_tensors(a); i++)
-        same_tensor(a, i, b);
-    gqa_checkpoint_close(a);
-    gqa_checkpoint_close(b);
-}
-END_TEST
-
-/* Columns of a tensor, whatever way it lies. */
-START_TEST(reads_rectangles)
-{
-    struct gqa_checkpoint *a = open_checkpoint("torch/trainer");
-    struct gqa_checkpoint *b = open_checkpoint("good/llama");
-
-    for (size_t i = 0; i < gqa_checkpoint_n_tensors(a); i++) {
-        const struct gqa_tensor *t = gqa_checkpoint_tensor(a, i);
-        const uint64_t row = t->rank == 2 ? 2 * t->shape[1] : 0;
-        const struct gqa_span span = {row + 4, row - 6, row, t->shape[0] - 1};
-        unsigned char x[8192], y[8192];
-        size_t k;
-
-        if (row < 8)
-            continue;
-        ck_assert(find_tensor(b, t->name, &k));
-        ck_assert_int_eq(gqa_checkpoint_read(a, i, &span, x), GQA_OK);
-        ck_assert_int_eq(gqa_checkpoint_read(b, k, &span, y), GQA_OK);
-        ck_assert_mem_eq(x, y, (size_t)(span.piece * span.count));
-    }
-    gqa_checkpoint_close(a);
-    gqa_checkpoint_close(b);
+    twins_are_same(twins[_i].file, twins[_i].same);
 }
 END_TEST
 
@@ -588,7 +513,6 @@ int main(void)
     tcase_add_checked_fixture(good, scratch_create, scratch_remove);
     tcase_add_loop_test(good, reads_what_safetensors_says, 0,
                         (int)(sizeof twins / sizeof *twins));
-    tcase_add_test(good, reads_rectangles);
     tcase_add_test(good, reads_views);
     tcase_add_test(good, finds_the_state_dict);
     suite_add_tcase(suite, good);
