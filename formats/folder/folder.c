@@ -80,10 +80,11 @@ static bool is_wanted(const struct listing *list, const char *name,
         for (const struct gqa_name_ending *e =
                  gqa_formats[i]->open ? gqa_formats[i]->endings : NULL;
              e && e->text; e++)
-            if (gqa_has_ending(name, e->text))
-                return e->is_made == list->wants_made &&
-                       (!e->is_common ||
-                        is_of_format(gqa_formats[i], list->folder, name));
+            if (gqa_has_ending(name, e->text) &&
+                e->is_made == list->wants_made &&
+                (!e->is_common ||
+                 is_of_format(gqa_formats[i], list->folder, name)))
+                return true;
     return false;
 }
 

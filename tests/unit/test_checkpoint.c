@@ -571,12 +571,12 @@ static const struct {
             "/x: a zip archive; unpack it first"),
     FOREIGN("\x80\x02}q", GQA_ERR_UNSUPPORTED, "/x: " PICKLE_WORDS),
     FOREIGN("GGUF\3\0\0\0\0\0", GQA_ERR_FORMAT, "/x: the header ends early"),
-    FOREIGN("24ka\1\0\0\0", GQA_ERR_UNSUPPORTED,
-            "/x: a llama2.c model; convert the checkpoint it was made from"),
+    FOREIGN("24ka\1\0\0\0\0", GQA_ERR_FORMAT,
+            "/x: a file of llama2.c, cut off in its header"),
     FOREIGN("\x80\0\0\0\x58\1\0\0\5\0\0\0\10\0\0\0\4\0\0\0\0\2\0\0\0\2\0\0",
-            GQA_ERR_UNSUPPORTED,
-            "/x: looks like a llama2.c model; convert the checkpoint it was "
-            "made from"),
+            GQA_ERR_FORMAT,
+            "/x: as a file of llama2.c, of width 128, 5 layers and 8 heads, it "
+            "would have 3925532 bytes; it has 28"),
     FOREIGN("\x1f\x8b\x08\0", GQA_ERR_UNSUPPORTED,
             "/x: compressed with gzip; decompress it first (gunzip)"),
     FOREIGN("version https://git-lfs.github.com/spec/v1\n", GQA_ERR_UNSUPPORTED,

@@ -52,6 +52,10 @@ static void is_refused(enum gqa_status status, const char *message,
 #define IS_REFUSED(status, message, text) \
     is_refused(status, message, text, sizeof(text) - 1)
 
+#define LLAMA2C(heads, vocabulary)                          \
+    "\x20\x01\0\0\0\x03\0\0\x06\0\0\0" heads "\0\0\0" heads \
+    "\0\0\0" vocabulary "\0\x01\0\0"
+
 START_TEST(knows_what_is_read)
 {
     IS_FORMAT(hdf5, HDF5_SIGNATURE);
@@ -60,6 +64,16 @@ START_TEST(knows_what_is_read)
     IS_FORMAT(gqa, "\x5e\x2a\x4d\x18\x00\x00\x00\x00{");
     IS_FORMAT(safetensors, "\x02\x00\x00\x00\x00\x00\x00\x00{}");
     IS_FORMAT(gguf, "GGUF\x03\x00\x00\x00\x00");
+    IS_FORMAT(llama2c, "24ka\x01\x00\x00\x00\x00");
+    /* 288 wide, 768, 6 layers, 6 heads of 48, 32000 words, 256 positions; with
+     * an unembedding of its own; with heads of 288 / 7 */
+    IS_FORMAT(llama2c_bare, LLAMA2C("\x06", "\0\x7d\0\0"));
+    IS_FORMAT(llama2c_bare, LLAMA2C("\x06", "\0\x83\xff\xff"));
+    IS_REFUSED(GQA_ERR_FORMAT,
+               "not a checkpoint that we know (safetensors, PyTorch, .gqa, "
+               "HDF5, GGUF or an index); it begins with the bytes 20 01 00 00 "
+               "00 03 00 00",
+               LLAMA2C("\x07", "\0\x7d\0\0"));
     IS_FORMAT(torch, "PK\x03\x04 archive/data.pkl");
     IS_FORMAT(torch, "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50"
                      "\x19.");
@@ -121,7 +135,6 @@ static const struct {
     FOREIGN("\x80\x05\x95\x00", PICKLE_WORDS),
     FOREIGN("lmgg\x01", GGML_WORDS),
     FOREIGN("tjgg\x01", GGML_WORDS),
-    FOREIGN("24ka\x01", "a llama2.c model; " CONVERT_ITS_SOURCE),
     FOREIGN("\x1f\x8b\x08",
             "compressed with gzip; decompress it first (gunzip)"),
     FOREIGN("\xfd"
@@ -159,13 +172,6 @@ static const struct {
     FOREIGN("\0\x05\x16\x07\0\x02\0\0Mac OS X",
             "attributes that macOS keeps beside a file (\"._\" and its name), "
             "not the file; give that"),
-    /* 288 wide, 768, 6 layers, 6 heads of 6, 32000 words, 256 positions */
-    FOREIGN("\x20\x01\0\0\0\x03\0\0\x06\0\0\0\x06\0\0\0\x06\0\0\0\0\x7d\0\0"
-            "\0\x01\0\0",
-            "looks like a llama2.c model; " CONVERT_ITS_SOURCE),
-    FOREIGN("\x20\x01\0\0\0\x03\0\0\x06\0\0\0\x06\0\0\0\x06\0\0\0\0\x83\xff\xff"
-            "\0\x01\0\0",
-            "looks like a llama2.c model; " CONVERT_ITS_SOURCE),
 #undef FOREIGN
 };
 
