@@ -23,6 +23,7 @@
     X(gqa)             \
     X(safetensors)     \
     X(index)           \
+    X(keras)           \
     X(hdf5_behind)     \
     X(torch)           \
     X(pickle)          \

@@ -26,7 +26,6 @@ const struct gqa_foreign_name gqa_foreign_names[] = {
     {"openvino_model.*", OPENVINO_WORDS, true},
     {"ggml*.bin", GGML_WORDS, false},
     {"*.msgpack", FLAX_WORDS, false},
-    {"*.keras", KERAS_WORDS, false},
     {"*.npz", NPZ_WORDS, false},
     {"*.onnx", ONNX_WORDS, false},
     {"*.tflite", TFLITE_WORDS, false},

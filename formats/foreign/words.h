@@ -86,9 +86,6 @@
     "NumPy arrays (.npz); write safetensors: python3 -c 'import numpy as " \
     "n, safetensors.numpy as s; s.save_file(dict(n.load(\"FILE\")), "      \
     "\"model.safetensors\")'"
-#define KERAS_WORDS                                                         \
-    "a Keras archive (.keras); unpack it and give model/model.weights.h5: " \
-    "unzip FILE -d model"
 #define RUST_BERT_WORDS                                           \
     "a file of LibTorch (rust-bert's .ot), PyTorch's archive of " \
     "C++; " CONVERT_ITS_SOURCE

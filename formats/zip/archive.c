@@ -19,6 +19,8 @@ enum {
     FLAG_ENCRYPTED = 1,
     STORED = 0,
     DEFLATED = 8,
+    /* No deflated byte makes more than that. */
+    MOST_OF_A_BYTE = 1032,
 };
 
 #define MAX_DIRECTORY_BYTES ((uint64_t)64 << 20)
@@ -212,6 +214,11 @@ static enum gqa_status check_entry(const struct gqa_zip_member *m,
         return gqa_fail(GQA_ERR_FORMAT,
                         "%s is stored in %" PRIu64 " bytes and has %" PRIu64,
                         m->name, m->n_bytes, m->n_unpacked);
+    if (m->n_unpacked / MOST_OF_A_BYTE > m->n_bytes)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: %" PRIu64 " bytes cannot hold the %" PRIu64
+                        " that it says",
+                        m->name, m->n_bytes, m->n_unpacked);
     return GQA_OK;
 }
 
@@ -244,6 +251,7 @@ static enum gqa_status read_entries(struct gqa_zip *zip, struct directory *d,
                             "member %" PRIu64
                             " of the zip archive's directory is damaged",
                             i);
+        m->crc = U32(fixed + 16);
         m->n_bytes = U32(fixed + 20);
         m->n_unpacked = U32(fixed + 24);
         m->header = U32(fixed + 42);

@@ -18,6 +18,7 @@ struct gqa_zip_member {
     uint64_t n_bytes; /* as they lie there */
     uint64_t n_unpacked;
     bool is_deflated; /* or stored, n_bytes being n_unpacked */
+    uint32_t crc;     /* of the content; PyTorch may write any */
 };
 
 /* Zero-initialise; gqa_zip_clear() frees what reading put in. */

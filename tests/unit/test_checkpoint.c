@@ -563,8 +563,6 @@ static const struct {
     FOREIGN("PK\3\4\0\0\0\0\0\0archive/data.pkl", GQA_ERR_FORMAT,
             "/x: a zip archive without its end, which lists what is in it; "
             "the file is cut off"),
-    FOREIGN("PK\3\4\0\0\0\0\0\0metadata.json", GQA_ERR_UNSUPPORTED,
-            "/x: " KERAS_WORDS),
     FOREIGN("PK\3\4\0\0\0\0\0\0lm_head.npy", GQA_ERR_UNSUPPORTED,
             "/x: " NPZ_WORDS),
     FOREIGN("PK\3\4\0\0\0\0\0\0hello.txt", GQA_ERR_UNSUPPORTED,

@@ -56,6 +56,8 @@ static void is_refused(enum gqa_status status, const char *message,
     "\x20\x01\0\0\0\x03\0\0\x06\0\0\0" heads "\0\0\0" heads \
     "\0\0\0" vocabulary "\0\x01\0\0"
 
+#define ZEROS_26 "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+
 START_TEST(knows_what_is_read)
 {
     IS_FORMAT(hdf5, HDF5_SIGNATURE);
@@ -74,6 +76,8 @@ START_TEST(knows_what_is_read)
                "HDF5, GGUF or an index); it begins with the bytes 20 01 00 00 "
                "00 03 00 00",
                LLAMA2C("\x07", "\0\x7d\0\0"));
+    IS_FORMAT(keras, "PK\x03\x04" ZEROS_26 "metadata.json");
+    IS_FORMAT(keras, "PK\x03\x04" ZEROS_26 "model.weights.h5");
     IS_FORMAT(torch, "PK\x03\x04 archive/data.pkl");
     IS_FORMAT(torch, "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50"
                      "\x19.");
@@ -152,8 +156,6 @@ static const struct {
             "a T5X checkpoint; convert it to Hugging Face form first "
             "(transformers: convert_t5x_checkpoint_to_pytorch.py)"),
     FOREIGN("PK\x03\x04", "a zip archive; unpack it first"),
-    FOREIGN("PK\x03\x04 metadata.json", KERAS_WORDS),
-    FOREIGN("PK\x03\x04 model.weights.h5", KERAS_WORDS),
     FOREIGN("PK\x03\x04 arr_0.npy", NPZ_WORDS),
     FOREIGN("\x08\x0b\x12\x07pytorch\x1a\x05"
             "2.9.0",
