@@ -122,6 +122,9 @@ static enum gqa_status refuse_several(const char *folder,
     if (strstr(names, "rank0.safetensors"))
         return gqa_fail(GQA_ERR_UNSUPPORTED, "%s: %s: " TENSORRT_LLM_WORDS,
                         folder, names);
+    if (strstr(names, "consolidated.00.pth"))
+        return gqa_fail(GQA_ERR_UNSUPPORTED, "%s: %s: " META_WORDS, folder,
+                        names);
     if (strstr(names, "-of-"))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "%s: %zu shards and no index, which says what belongs "

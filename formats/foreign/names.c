@@ -13,7 +13,6 @@ const struct gqa_foreign_name gqa_foreign_names[] = {
     {"*_model_states.pt", DEEPSPEED_WORDS, true},
     {"*_optim_states.pt", DEEPSPEED_WORDS, true},
     {"zero_to_fp32.py", DEEPSPEED_WORDS, false},
-    {"consolidated.*.pth", META_WORDS, true},
     {"_CHECKPOINT_METADATA", ORBAX_WORDS, true},
     {"_METADATA", ORBAX_WORDS, true},
     {"manifest.ocdbt", ORBAX_WORDS, true},

@@ -19,7 +19,7 @@
     "it, write safetensors: " SAVE_TORCH
 
 #define META_WORDS                                                            \
-    "Meta's own layout, in PyTorch files; write Hugging Face's, in a source " \
+    "Meta's own layout, in several files; write Hugging Face's, in a source " \
     "tree of transformers: python3 "                                          \
     "src/transformers/models/llama/convert_llama_weights_to_hf.py "           \
     "--input_dir FOLDER --model_size SIZE --output_dir OUT"
