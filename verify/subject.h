@@ -2,7 +2,6 @@
 #ifndef GQA_VERIFY_SUBJECT_H
 #define GQA_VERIFY_SUBJECT_H
 
-#include "common/options.h"
 #include "formats/model/inventory.h"
 
 struct gqa_subject {
@@ -13,14 +12,13 @@ struct gqa_subject {
 };
 
 /*
- * Open the checkpoint alone; config_path as in struct gqa_checkpoint_options,
- * which gets what `common` says.
- * Errors as gqa_checkpoint_open().
+ * Open the checkpoint alone; the last three as in struct
+ * gqa_checkpoint_options. Errors as gqa_checkpoint_open().
  */
 GQA_MUST_USE
 enum gqa_status gqa_subject_open(struct gqa_subject *subject, const char *path,
-                                 const char *config_path,
-                                 const struct gqa_options *common);
+                                 const char *config_path, bool unsafe_hdf5,
+                                 bool dequantise);
 
 /*
  * Find out what an open one means, and read its recipe. hints: lent, as to

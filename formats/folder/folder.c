@@ -67,15 +67,9 @@ static bool is_of_format(const struct gqa_format *format, const char *folder,
     return found == format;
 }
 
-/* What is looked for: a pattern or, if NULL, the ending of any format read. */
-static bool is_wanted(const struct listing *list, const char *name,
-                      const char *pattern)
+/* The ending of any format read: of those that are looked for now. */
+static bool has_wanted_ending(const struct listing *list, const char *name)
 {
-    /* Hidden ones are no candidates: macOS's "._" files, unfinished ones. */
-    if (name[0] == '.')
-        return false;
-    if (pattern)
-        return gqa_name_fits(name, pattern);
     for (size_t i = 0; i < gqa_n_formats; i++)
         for (const struct gqa_name_ending *e =
                  gqa_formats[i]->open ? gqa_formats[i]->endings : NULL;
@@ -86,6 +80,17 @@ static bool is_wanted(const struct listing *list, const char *name,
                  is_of_format(gqa_formats[i], list->folder, name)))
                 return true;
     return false;
+}
+
+/* What is looked for: a pattern or, if NULL, the ending of any format read. */
+static bool is_wanted(const struct listing *list, const char *name,
+                      const char *pattern)
+{
+    /* Hidden ones are no candidates: macOS's "._" files, unfinished ones. */
+    if (name[0] == '.')
+        return false;
+    return pattern ? gqa_name_fits(name, pattern)
+                   : has_wanted_ending(list, name);
 }
 
 /* How many names are wanted, and the first of them. */
@@ -500,7 +505,7 @@ static enum gqa_status choose_any(const char **name, const char *folder,
 }
 
 static enum gqa_status choose(const char **name, const char *folder,
-                              const struct listing *list)
+                              struct listing *list)
 {
     enum gqa_status st = choose_usual(name, folder, list);
     const char *gqa = NULL;
@@ -508,12 +513,11 @@ static enum gqa_status choose(const char **name, const char *folder,
     if (st != GQA_OK)
         return st;
     if (!*name) {
-        struct listing made = *list;
-
-        made.wants_made = true;
         st = choose_any(name, folder, list);
-        if (st == GQA_OK && !*name)
-            st = choose_any(name, folder, &made);
+        if (st != GQA_OK || *name)
+            return st;
+        list->wants_made = true;
+        st = choose_any(name, folder, list);
         return st != GQA_OK || *name ? st : refuse_folder(folder, list);
     }
     if (count_matches(list, &gqa, "*.gqa") > 0 && list->say)

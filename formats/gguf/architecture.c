@@ -227,9 +227,7 @@ static enum gqa_status copy_key(json_t *config,
 
     if (!value || json_is_null(value))
         return k->is_optional ? GQA_OK : refuse_key(a, k->theirs, "is missing");
-    if (!k->may_differ)
-        value = one_of(value);
-    else if (one_of(value))
+    if (!k->may_differ || one_of(value))
         value = one_of(value);
     if (!value)
         return gqa_fail(GQA_ERR_UNSUPPORTED,

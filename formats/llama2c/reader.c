@@ -115,7 +115,7 @@ static enum gqa_status add_arrays(struct llama2c *l,
                                   const struct gqa_llama2c_array *arrays,
                                   size_t n, uint64_t n_layers, uint64_t at)
 {
-    const size_t most = n * (size_t)n_layers;
+    const size_t most = n * (size_t)n_layers + 1;
 
     l->base.tensors = calloc(most, sizeof *l->base.tensors);
     l->rows = calloc(most, sizeof *l->rows);

@@ -73,7 +73,7 @@ static enum gqa_status read_turned(const struct gqa_strided *s, int fd,
     const uint64_t n_rows = gqa_min_u64(r->n_rows, TILE_BYTES / size);
     const uint64_t n_columns =
         gqa_min_u64(r->n_columns, gqa_max_u64(TILE_BYTES / size / n_rows, 1));
-    unsigned char *tile = malloc((size_t)(n_rows * n_columns * size));
+    unsigned char *tile = malloc((size_t)(n_rows * n_columns * size) + 1);
     enum gqa_status st = GQA_OK;
 
     if (!tile)

@@ -222,10 +222,43 @@ static enum gqa_status check_entry(const struct gqa_zip_member *m,
     return GQA_OK;
 }
 
+/* The header before a member's bytes, which says where these begin. */
+static enum gqa_status read_local(struct gqa_zip_member *m, int fd,
+                                  uint64_t end)
+{
+    const size_t name_bytes = strlen(m->name), n = LOCAL_BYTES + name_bytes;
+    unsigned char local[LOCAL_BYTES + UINT16_MAX];
+    enum gqa_status st;
+
+    if (m->header > end || end - m->header < n)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s begins at byte %" PRIu64
+                        ", outside of the archive's %" PRIu64 " bytes",
+                        m->name, m->header, end);
+    if ((st = gqa_file_read(fd, local, n, m->header)) != GQA_OK)
+        return st;
+    if (memcmp(local, "PK\3\4", 4) != 0 || U16(local + 26) != name_bytes ||
+        memcmp(local + LOCAL_BYTES, m->name, name_bytes) != 0 ||
+        (U16(local + 8) == DEFLATED) != m->is_deflated)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: at byte %" PRIu64
+                        " is not what the archive's directory says",
+                        m->name, m->header);
+    m->offset = m->header + n + U16(local + 28);
+    if (m->offset > end || m->n_bytes > end - m->offset)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: %" PRIu64 " bytes from byte %" PRIu64
+                        " on are more than the archive has before its "
+                        "directory at byte %" PRIu64,
+                        m->name, m->n_bytes, m->offset, end);
+    return GQA_OK;
+}
+
 /* Names are moved together in the directory's own memory: each begins behind
  * the fields of its entry and ends no later than it did, for its end mark. */
-static enum gqa_status read_entries(struct gqa_zip *zip, struct directory *d,
-                                    unsigned char *bytes)
+static enum gqa_status read_entries(struct gqa_zip *zip,
+                                    const struct directory *d,
+                                    unsigned char *bytes, int fd)
 {
     uint64_t at = 0, kept = 0;
 
@@ -267,6 +300,8 @@ static enum gqa_status read_entries(struct gqa_zip *zip, struct directory *d,
                             "%s: its sizes of zip64 are missing", m->name);
         if ((st = check_entry(m, fixed)) != GQA_OK)
             return st;
+        if ((st = read_local(m, fd, d->offset)) != GQA_OK)
+            return st;
         zip->n++;
     }
     if (at != d->n_bytes)
@@ -274,38 +309,6 @@ static enum gqa_status read_entries(struct gqa_zip *zip, struct directory *d,
                         "%" PRIu64 " bytes behind the last member in the zip "
                         "archive's directory",
                         d->n_bytes - at);
-    return GQA_OK;
-}
-
-/* The header before a member's bytes, which says where these begin. */
-static enum gqa_status read_local(struct gqa_zip_member *m, int fd,
-                                  uint64_t end)
-{
-    const size_t name_bytes = strlen(m->name), n = LOCAL_BYTES + name_bytes;
-    unsigned char local[LOCAL_BYTES + UINT16_MAX];
-    enum gqa_status st;
-
-    if (m->header > end || end - m->header < n)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "%s begins at byte %" PRIu64
-                        ", outside of the archive's %" PRIu64 " bytes",
-                        m->name, m->header, end);
-    if ((st = gqa_file_read(fd, local, n, m->header)) != GQA_OK)
-        return st;
-    if (memcmp(local, "PK\3\4", 4) != 0 || U16(local + 26) != name_bytes ||
-        memcmp(local + LOCAL_BYTES, m->name, name_bytes) != 0 ||
-        (U16(local + 8) == DEFLATED) != m->is_deflated)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "%s: at byte %" PRIu64
-                        " is not what the archive's directory says",
-                        m->name, m->header);
-    m->offset = m->header + n + U16(local + 28);
-    if (m->offset > end || m->n_bytes > end - m->offset)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "%s: %" PRIu64 " bytes from byte %" PRIu64
-                        " on are more than the archive has before its "
-                        "directory at byte %" PRIu64,
-                        m->name, m->n_bytes, m->offset, end);
     return GQA_OK;
 }
 
@@ -359,12 +362,8 @@ enum gqa_status gqa_zip_read(struct gqa_zip *zip, int fd, uint64_t size)
         return gqa_fail_nomem();
     if ((st = gqa_file_read(fd, bytes, (size_t)d.n_bytes, d.offset)) != GQA_OK)
         return st;
-    if ((st = read_entries(zip, &d, bytes)) != GQA_OK)
-        return st;
-    for (size_t i = 0; i < zip->n; i++)
-        if ((st = read_local(&zip->members[i], fd, d.offset)) != GQA_OK)
-            return st;
-    return check_places(zip);
+    st = read_entries(zip, &d, bytes, fd);
+    return st == GQA_OK ? check_places(zip) : st;
 }
 
 void gqa_zip_clear(struct gqa_zip *zip)

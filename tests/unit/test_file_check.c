@@ -36,9 +36,7 @@ static const float infinite = -INFINITY;
 /* Names the wrong tensor where one is; returns how many checks failed. */
 static size_t check(struct gqa_file *file, const char *named)
 {
-    static const struct gqa_options common = {.n_threads = 1};
-    struct gqa_file_check options = {
-        .common = &common, .hints = {.n_heads = 1}, .n_threads = 1};
+    struct gqa_file_check options = {.hints = {.n_heads = 1}, .n_threads = 1};
     struct gqa_subject subject = {0};
     struct gqa_report *report = NULL;
     size_t n_failed, size = 0;
