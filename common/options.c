@@ -48,6 +48,10 @@ static const struct gqa_option common_rows[] = {
      .offset = offsetof(struct gqa_options, unsafe_hdf5),
      .help = "parse HDF5 files without a sandbox, for a system that has none; "
              "only files that you trust"},
+    {.name = "dequantise",
+     .offset = offsetof(struct gqa_options, dequantise),
+     .help = "read quantised weights (GGUF's Q8_0, Q4_0, Q4_1) as the float32 "
+             "that they stand for"},
     {.name = "quiet",
      .letter = 'q',
      .take = take_quiet,

@@ -71,6 +71,7 @@ struct gqa_options {
     bool json;
     unsigned n_threads;
     bool unsafe_hdf5;
+    bool dequantise;
     enum gqa_log_level log_level;
     bool help, version;
     uint64_t given; /* bit i: row i of the tool, then the common ones */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/file.h"
+#include "common/json.h"
 #include "formats/detect.h"
 #include "formats/folder/config_file.h"
 #include "formats/folder/folder.h"
@@ -17,11 +18,15 @@
 #include "formats/foreign/names.h"
 #include "formats/formats.h"
 #include "formats/model/say.h"
+#include "formats/original/original.h"
 #include "formats/span.h"
 #include "formats/standard_input.h"
 #include "formats/tensor_table.h"
 #include "formats/transforms.h"
 #include "formats/watch.h"
+
+/* Real ones have some hundred bytes. */
+enum { MAX_PARAMS_BYTES = 1 << 20 };
 
 struct gqa_checkpoint {
     char *path;
@@ -90,7 +95,10 @@ static enum gqa_status open_file(struct gqa_checkpoint *c,
 {
     struct gqa_file_handle file = {.path = path,
                                    .salvage = options->salvage,
-                                   .unsafe_hdf5 = options->unsafe_hdf5};
+                                   .unsafe_hdf5 = options->unsafe_hdf5,
+                                   .dequantise = options->dequantise,
+                                   .lists = options->keep_going,
+                                   .has_config = options->config_path != NULL};
     enum gqa_status st;
 
     *out = NULL;
@@ -198,6 +206,45 @@ done:
     return st;
 }
 
+/* Meta's and Mistral's own layout has another file beside the weights, which
+ * says the heads, and is read with them. */
+static enum gqa_status read_original(
+    struct gqa_checkpoint *c, struct gqa_source **source,
+    const struct gqa_checkpoint_options *options)
+{
+    json_t *params = NULL;
+    enum gqa_status st;
+    uint64_t size;
+    char *path;
+    int fd;
+
+    if (!c->folder || (*source)->naming != GQA_NAMES_TORCH ||
+        !gqa_original_is(*source))
+        return GQA_OK;
+    path = gqa_path_join(c->folder, GQA_ORIGINAL_PARAMS);
+    if (!path)
+        return gqa_fail_nomem();
+    if (access(path, F_OK) != 0) {
+        free(path);
+        return GQA_OK; /* as tensors of no model that is known */
+    }
+    st = gqa_file_open(&fd, &size, path);
+    if (st == GQA_OK) {
+        st = gqa_watch_add(&c->files, path, fd);
+        if (st == GQA_OK)
+            st = gqa_json_load_fd(&params, fd, size, path, MAX_PARAMS_BYTES);
+        close(fd);
+    }
+    if (st == GQA_OK) {
+        st = gqa_original_wrap(source, params, options->config_path != NULL);
+        if (st != GQA_OK)
+            st = gqa_fail_prefix(st, "%s", (*source)->path);
+    }
+    json_decref(params);
+    free(path);
+    return st;
+}
+
 /* path: a file of weights, or an index. */
 static enum gqa_status open_weights(
     struct gqa_checkpoint *c, const char *path,
@@ -212,10 +259,11 @@ static enum gqa_status open_weights(
     if (format->is_index)
         return c->folder ? open_index(c, path, options)
                          : gqa_standard_input_refuse_index();
+    st = read_original(c, &source, options);
     c->sources = malloc(sizeof(struct gqa_source *));
-    if (!c->sources) {
+    if (st != GQA_OK || !c->sources) {
         gqa_source_close(source);
-        return gqa_fail_nomem();
+        return st != GQA_OK ? st : gqa_fail_nomem();
     }
     c->sources[0] = source;
     c->n_sources = 1;

@@ -20,6 +20,7 @@ struct gqa_checkpoint_options {
     bool salvage;            /* see struct gqa_file_handle */
     bool keep_going;         /* where the configuration cannot be read */
     bool unsafe_hdf5;        /* likewise */
+    bool dequantise;         /* likewise */
     /* A descriptor of a file that has no name and is read in place of path,
      * which is what it is called; lent. NULL: none. */
     const int *fd;

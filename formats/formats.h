@@ -23,6 +23,7 @@
     X(gqa)             \
     X(safetensors)     \
     X(index)           \
+    X(keras)           \
     X(hdf5_behind)     \
     X(torch)           \
     X(pickle)          \
@@ -76,6 +77,8 @@ struct gqa_mark {
 struct gqa_name_ending {
     const char *text;
     bool may_be_else; /* than weights: copied along with a checkpoint */
+    bool is_common;   /* much else is called so: a folder's are looked into */
+    bool is_made; /* of a model that lies beside it: taken where none does */
 };
 
 struct gqa_format {

@@ -33,6 +33,10 @@ struct gqa_file_handle {
     bool salvage;
     /* HDF5 is parsed without its sandbox. */
     bool unsafe_hdf5;
+    /* Quantised weights are read as what they stand for; else refused, but
+     * where the tensors are only listed. */
+    bool dequantise, lists;
+    bool has_config; /* another configuration is given than that inside */
 };
 
 struct gqa_source;

@@ -294,7 +294,8 @@ enum gqa_status gqa_inspection_create(struct gqa_inspection **out,
         .config_path = options->config_path,
         .salvage = true,
         .keep_going = true,
-        .unsafe_hdf5 = options->common.unsafe_hdf5};
+        .unsafe_hdf5 = options->common.unsafe_hdf5,
+        .dequantise = options->common.dequantise};
     struct gqa_inspection *inspection = calloc(1, sizeof *inspection);
     const double start = gqa_clock_s();
     enum gqa_status st;

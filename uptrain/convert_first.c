@@ -63,6 +63,8 @@ static enum gqa_status convert(
     }
     if (o->common.unsafe_hdf5)
         arguments[n++] = "--unsafe-hdf5";
+    if (o->common.dequantise)
+        arguments[n++] = "--dequantise";
     for (enum gqa_log_level l = GQA_LOG_WARN; l < o->common.log_level; l++)
         arguments[n++] = "--verbose";
     if (o->common.log_level < GQA_LOG_WARN)

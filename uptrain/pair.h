@@ -45,6 +45,7 @@ struct gqa_pair_options {
     bool shapes_alone; /* no value is read: what has the same shape is the same
                         */
     bool unsafe_hdf5;
+    bool dequantise;
     bool may_differ; /* also where grouping changes nothing */
     unsigned n_threads;
 };

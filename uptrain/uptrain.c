@@ -128,6 +128,7 @@ static enum gqa_status open_pair(struct gqa_uptraining *u, const int *fd,
                                           .shapes_alone = shapes_alone,
                                           .family_path = o->family_path,
                                           .unsafe_hdf5 = o->common.unsafe_hdf5,
+                                          .dequantise = o->common.dequantise,
                                           .may_differ = o->may_differ,
                                           .n_threads = o->common.n_threads};
 

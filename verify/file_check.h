@@ -11,7 +11,8 @@ struct gqa_file_check {
     /* Opened and understood, or NULL: a NaN that it has too is no fault. */
     const struct gqa_subject *original;
     struct gqa_model_hints hints;
-    bool unsafe_hdf5; /* see struct gqa_file_handle */
+    /* See struct gqa_file_handle. */
+    bool unsafe_hdf5, dequantise;
     bool allow_extra; /* left-overs outside of attention are no failure */
     unsigned n_threads;
     enum gqa_log_level log_level; /* of the progress bar */

@@ -6,10 +6,12 @@
 #include "common/log.h"
 
 enum gqa_status gqa_subject_open(struct gqa_subject *subject, const char *path,
-                                 const char *config_path, bool unsafe_hdf5)
+                                 const char *config_path, bool unsafe_hdf5,
+                                 bool dequantise)
 {
     const struct gqa_checkpoint_options options = {.config_path = config_path,
-                                                   .unsafe_hdf5 = unsafe_hdf5};
+                                                   .unsafe_hdf5 = unsafe_hdf5,
+                                                   .dequantise = dequantise};
 
     *subject = (struct gqa_subject){0};
     return gqa_checkpoint_open(&subject->checkpoint, path, &options);

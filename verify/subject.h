@@ -12,12 +12,13 @@ struct gqa_subject {
 };
 
 /*
- * Open the checkpoint alone; the last two as in struct gqa_checkpoint_options.
- * Errors as gqa_checkpoint_open().
+ * Open the checkpoint alone; the last three as in struct
+ * gqa_checkpoint_options. Errors as gqa_checkpoint_open().
  */
 GQA_MUST_USE
 enum gqa_status gqa_subject_open(struct gqa_subject *subject, const char *path,
-                                 const char *config_path, bool unsafe_hdf5);
+                                 const char *config_path, bool unsafe_hdf5,
+                                 bool dequantise);
 
 /*
  * Find out what an open one means, and read its recipe. hints: lent, as to

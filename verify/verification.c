@@ -18,9 +18,9 @@ static enum gqa_status open_original(struct gqa_subject *original,
                                      const struct gqa_verify_options *options)
 {
     const double start = gqa_clock_s();
-    enum gqa_status st = gqa_subject_open(original, options->original_path,
-                                          options->original_config_path,
-                                          options->common.unsafe_hdf5);
+    enum gqa_status st = gqa_subject_open(
+        original, options->original_path, options->original_config_path,
+        options->common.unsafe_hdf5, options->common.dequantise);
 
     if (st == GQA_OK) {
         (void)gqa_unwritten_warn(original->checkpoint);
@@ -100,6 +100,7 @@ static enum gqa_status verify(struct gqa_report *report,
         .path = options->path,
         .config_path = options->config_path,
         .unsafe_hdf5 = options->common.unsafe_hdf5,
+        .dequantise = options->common.dequantise,
         .hints = options->hints,
         .allow_extra = options->allow_extra,
         .n_threads = options->common.n_threads,

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fnmatch.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,9 +19,12 @@
 #include "formats/formats.h"
 
 struct listing {
+    const char *folder;
     struct dirent **entries; /* [n] sorted by name */
     size_t n;
     bool say; /* what is there too, and is not read */
+    /* What models are made into to be run, where there is nothing else */
+    bool wants_made;
 };
 
 char *gqa_path_join(const char *folder, const char *name)
@@ -41,21 +45,52 @@ char *gqa_path_folder(const char *path)
     return strndup(path, slash == path ? 1 : (size_t)(slash - path));
 }
 
-/* What is looked for: a pattern or, if NULL, the ending of any format read. */
-static bool is_wanted(const char *name, const char *pattern)
+/* Whether a file, one of many that are called so, is of the format, and no
+ * state of training or the like. What cannot be read is not. */
+static bool is_of_format(const struct gqa_format *format, const char *folder,
+                         const char *name)
 {
-    /* Hidden ones are no candidates: macOS's "._" files, unfinished ones. */
-    if (name[0] == '.')
+    const struct gqa_foreign_name *foreign = gqa_foreign_name_find(name);
+    const struct gqa_format *found = NULL;
+    char path[PATH_MAX];
+    uint64_t size;
+    int fd;
+
+    if (gqa_foreign_name_is_made(name) || (foreign && foreign->decides) ||
+        snprintf(path, sizeof path, "%s/%s", folder, name) >=
+            (int)sizeof path ||
+        gqa_file_open(&fd, &size, path) != GQA_OK)
         return false;
-    if (pattern)
-        return gqa_name_fits(name, pattern);
+    if (gqa_file_detect(&found, fd, size) != GQA_OK)
+        found = NULL;
+    close(fd);
+    return found == format;
+}
+
+/* The ending of any format read: of those that are looked for now. */
+static bool has_wanted_ending(const struct listing *list, const char *name)
+{
     for (size_t i = 0; i < gqa_n_formats; i++)
         for (const struct gqa_name_ending *e =
                  gqa_formats[i]->open ? gqa_formats[i]->endings : NULL;
              e && e->text; e++)
-            if (gqa_has_ending(name, e->text))
+            if (gqa_has_ending(name, e->text) &&
+                e->is_made == list->wants_made &&
+                (!e->is_common ||
+                 is_of_format(gqa_formats[i], list->folder, name)))
                 return true;
     return false;
+}
+
+/* What is looked for: a pattern or, if NULL, the ending of any format read. */
+static bool is_wanted(const struct listing *list, const char *name,
+                      const char *pattern)
+{
+    /* Hidden ones are no candidates: macOS's "._" files, unfinished ones. */
+    if (name[0] == '.')
+        return false;
+    return pattern ? gqa_name_fits(name, pattern)
+                   : has_wanted_ending(list, name);
 }
 
 /* How many names are wanted, and the first of them. */
@@ -65,7 +100,7 @@ static size_t count_matches(const struct listing *list, const char **first,
     size_t n = 0;
 
     for (size_t i = 0; i < list->n; i++)
-        if (is_wanted(list->entries[i]->d_name, pattern) && n++ == 0)
+        if (is_wanted(list, list->entries[i]->d_name, pattern) && n++ == 0)
             *first = list->entries[i]->d_name;
     return n;
 }
@@ -80,7 +115,7 @@ static enum gqa_status refuse_several(const char *folder,
     for (size_t i = 0; i < list->n; i++) {
         const char *name = list->entries[i]->d_name;
 
-        if (!is_wanted(name, pattern))
+        if (!is_wanted(list, name, pattern))
             continue;
         if (used + strlen(name) + 3 < sizeof names) {
             used += (size_t)snprintf(names + used, sizeof names - used, "%s%s",
@@ -92,6 +127,9 @@ static enum gqa_status refuse_several(const char *folder,
     if (strstr(names, "rank0.safetensors"))
         return gqa_fail(GQA_ERR_UNSUPPORTED, "%s: %s: " TENSORRT_LLM_WORDS,
                         folder, names);
+    if (strstr(names, "consolidated.00.pth"))
+        return gqa_fail(GQA_ERR_UNSUPPORTED, "%s: %s: " META_WORDS, folder,
+                        names);
     if (strstr(names, "-of-"))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "%s: %zu shards and no index, which says what belongs "
@@ -324,9 +362,10 @@ static enum gqa_status are_strangers(bool *are, const char *folder,
 
 /* Whether an entry, beside the output `ours` of a conversion, is what it may
  * have been made of: weights in any format, and no output themselves. */
-static enum gqa_status may_be_source(bool *may, const char *folder,
+static enum gqa_status may_be_source(bool *may, const struct listing *list,
                                      const char *entry, const char *ours)
 {
+    const char *folder = list->folder;
     const struct gqa_foreign_name *foreign;
     bool no = false;
     enum gqa_status st;
@@ -334,7 +373,7 @@ static enum gqa_status may_be_source(bool *may, const char *folder,
     *may = false;
     if (strcmp(entry, ours) == 0 || gqa_foreign_name_is_made(entry))
         return GQA_OK;
-    if (is_wanted(entry, NULL) || is_index_name(entry)) {
+    if (is_wanted(list, entry, NULL) || is_index_name(entry)) {
         st = is_converted(&no, folder, entry);
         if (st == GQA_OK && !no)
             st = are_strangers(&no, folder, ours, entry);
@@ -342,9 +381,7 @@ static enum gqa_status may_be_source(bool *may, const char *folder,
         return st;
     }
     foreign = gqa_foreign_name_find(entry);
-    *may = foreign &&
-           (foreign->decides || fnmatch("pytorch_model*", entry, 0) == 0);
-    /* "tokens.bin" may be anything. */
+    *may = foreign && foreign->decides;
     return foreign && !*may ? is_foreign(may, folder, entry) : GQA_OK;
 }
 
@@ -370,7 +407,7 @@ static enum gqa_status refuse_source_beside(const char *folder,
     for (size_t i = 0; i < list->n; i++) {
         const char *entry = list->entries[i]->d_name;
         bool may = false;
-        const enum gqa_status st = may_be_source(&may, folder, entry, ours);
+        const enum gqa_status st = may_be_source(&may, list, entry, ours);
 
         if (st != GQA_OK)
             return st;
@@ -445,7 +482,7 @@ static enum gqa_status choose_any(const char **name, const char *folder,
         bool converted = false;
         enum gqa_status st;
 
-        if (!is_wanted(entry, NULL))
+        if (!is_wanted(list, entry, NULL))
             continue;
         if ((st = is_converted(&converted, folder, entry)) != GQA_OK)
             return st;
@@ -464,20 +501,25 @@ static enum gqa_status choose_any(const char **name, const char *folder,
     if (n == 1)
         return GQA_OK;
     *name = ours;
-    return ours ? refuse_source_beside(folder, list, ours)
-                : refuse_folder(folder, list);
+    return ours ? refuse_source_beside(folder, list, ours) : GQA_OK;
 }
 
 static enum gqa_status choose(const char **name, const char *folder,
-                              const struct listing *list)
+                              struct listing *list)
 {
-    const enum gqa_status st = choose_usual(name, folder, list);
+    enum gqa_status st = choose_usual(name, folder, list);
     const char *gqa = NULL;
 
     if (st != GQA_OK)
         return st;
-    if (!*name)
-        return choose_any(name, folder, list);
+    if (!*name) {
+        st = choose_any(name, folder, list);
+        if (st != GQA_OK || *name)
+            return st;
+        list->wants_made = true;
+        st = choose_any(name, folder, list);
+        return st != GQA_OK || *name ? st : refuse_folder(folder, list);
+    }
     if (count_matches(list, &gqa, "*.gqa") > 0 && list->say)
         gqa_warn("%s: %s is read; %s, the output of a conversion, is not",
                  folder, *name, gqa);
@@ -495,6 +537,7 @@ static enum gqa_status list_folder(struct listing *list, const char *folder)
     const int n =
         scandir(folder, &list->entries, is_no_attribute_file, alphasort);
 
+    list->folder = folder;
     if (n < 0)
         return gqa_fail_errno("%s", folder);
     list->n = (size_t)n;
@@ -534,7 +577,7 @@ enum gqa_status gqa_folder_is_of(bool *alone, const char *folder,
     *alone = true;
     for (size_t i = 0; i < list.n && *alone; i++)
         *alone = strcmp(list.entries[i]->d_name, name) == 0 ||
-                 !is_wanted(list.entries[i]->d_name, NULL);
+                 !is_wanted(&list, list.entries[i]->d_name, NULL);
     clear_listing(&list);
     return st;
 }

@@ -8,29 +8,13 @@
 #include "formats/formats.h"
 #include "formats/start.h"
 
-/* PyTorch's are pickles of the second protocol, or zip archives. */
-const struct gqa_format gqa_format_torch = {
-    .marks = (const struct gqa_mark[]){GQA_MARK(0, "\x80\x02"), {0}},
-    .advice = TORCH_WORDS,
-    .endings = (const struct gqa_name_ending[]){{.text = ".bin"},
-                                                {.text = ".pt"},
-                                                {.text = ".pth"},
-                                                {.text = ".ckpt"},
-                                                {0}},
-};
-
 const struct gqa_format gqa_format_pickle = {
-    .marks = (const struct gqa_mark[]){GQA_MARK(0, "\x80\x03"),
+    .marks = (const struct gqa_mark[]){GQA_MARK(0, "\x80\x02"),
+                                       GQA_MARK(0, "\x80\x03"),
                                        GQA_MARK(0, "\x80\x04"),
                                        GQA_MARK(0, "\x80\x05"),
                                        {0}},
     .advice = PICKLE_WORDS,
-};
-
-const struct gqa_format gqa_format_gguf = {
-    .marks = (const struct gqa_mark[]){GQA_MARK(0, "GGUF"), {0}},
-    .advice = GGUF_WORDS,
-    .endings = (const struct gqa_name_ending[]){{.text = ".gguf"}, {0}},
 };
 
 const struct gqa_format gqa_format_ggml = {

@@ -14,17 +14,12 @@
     "d)); s.save_file({k: v.clone().contiguous() for k, v in d.items() "  \
     "if torch.is_tensor(v)}, \"model.safetensors\")' FILE..."
 
-#define TORCH_WORDS                                                     \
-    "a PyTorch file (.bin, .pt): a pickle, which may run code when it " \
-    "is read; write safetensors (transformers: save_pretrained), "      \
-    "or: " SAVE_TORCH
-
 #define PICKLE_WORDS                                                         \
     "a Python pickle, which may run code when it is read; if PyTorch wrote " \
     "it, write safetensors: " SAVE_TORCH
 
 #define META_WORDS                                                            \
-    "Meta's own layout, in PyTorch files; write Hugging Face's, in a source " \
+    "Meta's own layout, in several files; write Hugging Face's, in a source " \
     "tree of transformers: python3 "                                          \
     "src/transformers/models/llama/convert_llama_weights_to_hf.py "           \
     "--input_dir FOLDER --model_size SIZE --output_dir OUT"
@@ -83,12 +78,6 @@
     "an OpenVINO model, a graph for runtimes; " CONVERT_ITS_SOURCE
 #define CORE_ML_WORDS \
     "a Core ML model, a graph for runtimes; " CONVERT_ITS_SOURCE
-#define GGUF_WORDS                                                           \
-    "a GGUF file of llama.cpp, quantised in most cases; " CONVERT_ITS_SOURCE \
-    ", or, which rounds twice, what transformers reads of it: python3 -c "   \
-    "'from transformers import AutoModelForCausalLM as M; "                  \
-    "M.from_pretrained(\"FOLDER\", gguf_file=\"FILE\")"                      \
-    ".save_pretrained(\"out\")'"
 #define GGML_WORDS "a GGML file, what came before GGUF; " CONVERT_ITS_SOURCE
 #define TENSORRT_LLM_WORDS                                              \
     "a part of a TensorRT-LLM checkpoint, whose tensors are fused and " \
@@ -97,9 +86,6 @@
     "NumPy arrays (.npz); write safetensors: python3 -c 'import numpy as " \
     "n, safetensors.numpy as s; s.save_file(dict(n.load(\"FILE\")), "      \
     "\"model.safetensors\")'"
-#define KERAS_WORDS                                                         \
-    "a Keras archive (.keras); unpack it and give model/model.weights.h5: " \
-    "unzip FILE -d model"
 #define RUST_BERT_WORDS                                           \
     "a file of LibTorch (rust-bert's .ot), PyTorch's archive of " \
     "C++; " CONVERT_ITS_SOURCE

@@ -11,11 +11,6 @@ static bool has_name(const struct gqa_file_start *start, const char *name)
 
 static const char *advise(const struct gqa_file_start *start)
 {
-    if (has_name(start, "data.pkl"))
-        return TORCH_WORDS;
-    if (has_name(start, "metadata.json") || has_name(start, "config.json") ||
-        has_name(start, "model.weights.h5"))
-        return KERAS_WORDS;
     if (has_name(start, ".npy"))
         return NPZ_WORDS;
     return "a zip archive; unpack it first";
@@ -24,5 +19,4 @@ static const char *advise(const struct gqa_file_start *start)
 const struct gqa_format gqa_format_zip = {
     .marks = (const struct gqa_mark[]){GQA_MARK(0, "PK\x03\x04"), {0}},
     .advise = advise,
-    .endings = (const struct gqa_name_ending[]){{.text = ".keras"}, {0}},
 };

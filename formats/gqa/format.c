@@ -24,6 +24,6 @@ const struct gqa_format gqa_format_gqa = {
     .recognise = recognise,
     .open = gqa_gqa_open,
     .names = (const char *const[]){"*.gqa", NULL},
-    .preference = 2,
+    .preference = 3,
     .endings = (const struct gqa_name_ending[]){{.text = ".gqa"}, {0}},
 };

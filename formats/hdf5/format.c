@@ -30,7 +30,7 @@ const struct gqa_format gqa_format_hdf5 = {
     .names =
         (const char *const[]){"tf_model.h5", "tf_model.h5.index.json",
                               "model.weights.h5", "model.weights.json", NULL},
-    .preference = 3,
+    .preference = 4,
     .endings = (const struct gqa_name_ending[]){{.text = ".h5"}, {0}},
 };
 

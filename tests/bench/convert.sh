@@ -20,6 +20,10 @@ convert=("$build/convert/gqa-convert" -q -t "$threads" -g 8)
 mkdir -p "$folder"
 cd "$folder"
 [ -e st/model.safetensors ] || "$python" "$here/make_checkpoint.py" "$gb" st
+for kind in torch gguf; do
+    [ -e "$kind" ] || "$python" "$here/make_checkpoint.py" "$gb" "$kind" \
+        "--$kind" || rm -rf "$kind"
+done
 [ -e h5/model.h5 ] || "$python" "$here/make_checkpoint.py" "$gb" h5 --hdf5 ||
     rm -rf h5
 
@@ -47,6 +51,13 @@ measure "safetensors to .safetensors" "$st" "${convert[@]}" st out.safetensors
 measure "safetensors to folder" "$st" "${convert[@]}" st out.folder/
 measure "safetensors to .gqa --store" "$st" "${convert[@]}" st out.gqa --store
 measure "safetensors to .gqa" "$st" "${convert[@]}" st out.gqa
+for kind in torch gguf; do
+    if [ -e "$kind" ]; then
+        file=$(echo "$kind"/*model*.*)
+        measure "$kind to .safetensors" "$file" \
+            "${convert[@]}" "$file" out.safetensors
+    fi
+done
 if [ -e "$h5" ]; then
     measure "HDF5 to .safetensors" "$h5" "${convert[@]}" h5 out.safetensors
     measure "HDF5 to .gqa" "$h5" "${convert[@]}" h5 out.gqa

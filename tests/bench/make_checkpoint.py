@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Write a bf16 Llama checkpoint of about a given size, for the benchmarks.
 
-Usage: make_checkpoint.py GB FOLDER [--hdf5 | --sparse]
+Usage: make_checkpoint.py GB FOLDER [--hdf5 | --torch | --gguf | --sparse]
 
 Weights are normal with deviation 0.02, drawn once (64 MiB) and repeated at
 odd offsets: as hard to compress as trained ones, and quick to write. Needs
 numpy, and h5py for --hdf5 (one flat file, contiguous, bf16 as 2-byte
-floats, the same bytes). With --sparse, which needs neither and takes no
+floats, the same bytes), torch for --torch, gguf for --gguf. With --sparse, which needs neither and takes no
 time, all weights are 0 and lie in a hole of the file: for bench_load.
 """
 import json
@@ -46,6 +46,39 @@ def make_pool(np):
     return ((normal * np.float32(0.02)).view("u4") >> 16).astype("<u2")
 
 
+GGUF_NAMES = {
+    "model.embed_tokens": "token_embd", "lm_head": "output",
+    "model.norm": "output_norm", "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm", "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"}
+
+
+def write_gguf(path, n_layers, shapes, content):
+    import gguf
+    made = gguf.GGUFWriter(path, "llama")
+    made.add_context_length(4096)
+    made.add_embedding_length(D)
+    made.add_block_count(n_layers)
+    made.add_feed_forward_length(FF)
+    made.add_head_count(HEADS)
+    made.add_layer_norm_rms_eps(1e-5)
+    for i, (name, shape) in enumerate(shapes.items()):
+        stem = name.removesuffix(".weight")
+        if stem.startswith("model.layers."):
+            layer, stem = stem.split(".", 3)[2:]
+            theirs = "blk.%s.%s.weight" % (layer, GGUF_NAMES[stem])
+        else:
+            theirs = GGUF_NAMES[stem] + ".weight"
+        made.add_tensor(theirs, content(i, shape).reshape(shape).view("u1"),
+                        raw_dtype=gguf.GGMLQuantizationType.BF16)
+    made.write_header_to_file()
+    made.write_kv_data_to_file()
+    made.write_tensors_to_file()
+    made.close()
+
+
 def main():
     gb, folder = float(sys.argv[1]), sys.argv[2]
     n_layers, shapes = tensors(gb)
@@ -81,6 +114,17 @@ def main():
                 d = h5py.h5d.create(h5.id, name.encode(), bf16, space)
                 data = np.concatenate(list(content(i, shape)))
                 d.write(h5py.h5s.ALL, h5py.h5s.ALL, data, mtype=bf16)
+        return
+    if "--torch" in sys.argv:
+        import torch
+        torch.save({name: torch.from_numpy(np.concatenate(list(
+            content(i, shape)))).view(torch.bfloat16).view(shape)
+            for i, (name, shape) in enumerate(shapes.items())},
+            os.path.join(folder, "pytorch_model.bin"))
+        return
+    if "--gguf" in sys.argv:
+        write_gguf(os.path.join(folder, "model.gguf"), n_layers, shapes,
+                   lambda i, shape: np.concatenate(list(content(i, shape))))
         return
     header, at = {"__metadata__": {"format": "pt"}}, 0
     for name, shape in shapes.items():

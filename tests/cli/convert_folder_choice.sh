@@ -25,5 +25,6 @@ gqa-convert --groups 1 --dry-run model out.gqa | head -n 1
 gqa-convert --quiet --groups 1 model model/again.safetensors
 touch model/pytorch_model.bin
 gqa-convert --groups 1 --dry-run model out.gqa | head -n 1
+rm model/pytorch_model.bin
 cp "$DATA/good/tf-gpt2/tf_model.h5" model
 gqa-convert --groups 1 --dry-run model out.gqa

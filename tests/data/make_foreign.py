@@ -10,7 +10,6 @@ import os
 import sys
 
 import ctranslate2
-import gguf
 import numpy as np
 import onnx
 import peft
@@ -42,9 +41,6 @@ def save(model, name, **options):
 
 
 def write_torch():
-    torch.save(STATE, folder("torch") + "/pytorch_model.bin")
-    torch.save({"model": STATE}, folder("torch-old") + "/ckpt.pt",
-               _use_new_zipfile_serialization=False)
     dcp.save(STATE, checkpoint_id="dcp")
 
 
@@ -64,13 +60,6 @@ def write_arrays():
     with open(folder("flax") + "/flax_model.msgpack", "wb") as file:
         file.write(msgpack_serialize(
             {"transformer": {"wte": {"embedding": np.zeros((2, 2), "f4")}}}))
-    writer = gguf.GGUFWriter(folder("gguf") + "/model.gguf", "llama")
-    writer.add_block_count(1)
-    writer.add_tensor("token_embd.weight", np.zeros((2, 32), "f4"))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
 
 
 class Tokenizer:

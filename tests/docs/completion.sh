@@ -52,7 +52,7 @@ expect 'bf16' gqa-convert -d b
 expect 'decoder|decoder-cross|decoder-self' gqa-convert -a dec
 expect 'encoder,decoder-cross' gqa-convert --attention = encoder,decoder-c
 expect '' gqa-convert --groups = ''
-expect '--dry-run|--dtype=' gqa-convert model.h5 --d
+expect '--dequantise|--dry-run|--dtype=' gqa-convert model.h5 --d
 expect 'model.h5|my model.gqa' gqa-convert m
 expect 'model.h5' gqa-convert -c mod
 expect '--recipe' gqa-inspect --r

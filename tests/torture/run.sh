@@ -56,6 +56,13 @@ run=(gqa-verify --threads 1 --backend cpu --samples 1 --length 4)
 
 torture convert-safetensors "${convert[@]}" "$llama" out/model.gqa
 torture convert-threads gqa-convert --threads 2 -g 1 "$llama" out/model.gqa
+torture convert-torch "${convert[@]}" "$data/torch/trainer" out/model.gqa
+torture convert-gguf "${convert[@]}" --dequantise \
+    "$data/gguf/quantised.gguf" out/model.gqa
+torture convert-llama2c "${convert[@]}" "$data/llama2c/v0.bin" out/model.gqa
+torture convert-original "${convert[@]}" "$data/original/meta" out/model.gqa
+torture convert-archive "${convert[@]}" "$data/keras/deflated.keras" \
+    out/model.gqa
 torture convert-store "${convert[@]}" --store "$llama" out/model.gqa
 torture convert-json "${convert[@]}" --json "$llama" out/model.safetensors
 torture convert-dry-run "${convert[@]}" --json --dry-run "$llama" out/model.gqa

@@ -95,7 +95,7 @@ void plain_model_open(struct gqa_subject *out, const char *name,
     config = scratch_write_text(file_name, text);
     snprintf(file_name, sizeof file_name, "%s.safetensors", name);
     st = gqa_subject_open(out, tensor_file_write(&file, file_name), config,
-                          false);
+                          false, false);
     if (st == GQA_OK)
         st = gqa_subject_understand(out, NULL);
     ck_assert_msg(st == GQA_OK, "%s", gqa_error_message());

@@ -52,6 +52,12 @@ static void is_refused(enum gqa_status status, const char *message,
 #define IS_REFUSED(status, message, text) \
     is_refused(status, message, text, sizeof(text) - 1)
 
+#define LLAMA2C(heads, vocabulary)                          \
+    "\x20\x01\0\0\0\x03\0\0\x06\0\0\0" heads "\0\0\0" heads \
+    "\0\0\0" vocabulary "\0\x01\0\0"
+
+#define ZEROS_26 "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+
 START_TEST(knows_what_is_read)
 {
     IS_FORMAT(hdf5, HDF5_SIGNATURE);
@@ -59,6 +65,22 @@ START_TEST(knows_what_is_read)
     IS_FORMAT(gqa, "\x28\xb5\x2f\xfd");
     IS_FORMAT(gqa, "\x5e\x2a\x4d\x18\x00\x00\x00\x00{");
     IS_FORMAT(safetensors, "\x02\x00\x00\x00\x00\x00\x00\x00{}");
+    IS_FORMAT(gguf, "GGUF\x03\x00\x00\x00\x00");
+    IS_FORMAT(llama2c, "24ka\x01\x00\x00\x00\x00");
+    /* 288 wide, 768, 6 layers, 6 heads of 48, 32000 words, 256 positions; with
+     * an unembedding of its own; with heads of 288 / 7 */
+    IS_FORMAT(llama2c_bare, LLAMA2C("\x06", "\0\x7d\0\0"));
+    IS_FORMAT(llama2c_bare, LLAMA2C("\x06", "\0\x83\xff\xff"));
+    IS_REFUSED(GQA_ERR_FORMAT,
+               "not a checkpoint that we know (safetensors, PyTorch, .gqa, "
+               "HDF5, GGUF or an index); it begins with the bytes 20 01 00 00 "
+               "00 03 00 00",
+               LLAMA2C("\x07", "\0\x7d\0\0"));
+    IS_FORMAT(keras, "PK\x03\x04" ZEROS_26 "metadata.json");
+    IS_FORMAT(keras, "PK\x03\x04" ZEROS_26 "model.weights.h5");
+    IS_FORMAT(torch, "PK\x03\x04 archive/data.pkl");
+    IS_FORMAT(torch, "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50"
+                     "\x19.");
     IS_FORMAT(index, "{\"weight_map\": {}}");
     IS_FORMAT(index, "\xef\xbb\xbf \r\n\t{");
 }
@@ -95,8 +117,9 @@ START_TEST(finds_hdf5_behind_a_user_block)
     memset(bytes, 'x', sizeof bytes);
     memcpy(bytes + 512, HDF5_SIGNATURE, 8);
     is_refused(GQA_ERR_FORMAT,
-               "not a checkpoint that we know (safetensors, .gqa, HDF5 or an "
-               "index); it begins with the bytes 78 78 78 78 78 78 78 78",
+               "not a checkpoint that we know (safetensors, PyTorch, .gqa, "
+               "HDF5, GGUF or an index); it begins with the bytes 78 78 78 78 "
+               "78 78 78 78",
                bytes, 519);
 }
 END_TEST
@@ -110,14 +133,12 @@ static const struct {
     {                                  \
         text, sizeof text - 1, message \
     }
-    FOREIGN("\x80\x02}q\x00", TORCH_WORDS),
+    FOREIGN("\x80\x02}q\x00", PICKLE_WORDS),
     FOREIGN("\x80\x03}q\x00", PICKLE_WORDS),
     FOREIGN("\x80\x04\x95\x00", PICKLE_WORDS),
     FOREIGN("\x80\x05\x95\x00", PICKLE_WORDS),
-    FOREIGN("GGUF\x03", GGUF_WORDS),
     FOREIGN("lmgg\x01", GGML_WORDS),
     FOREIGN("tjgg\x01", GGML_WORDS),
-    FOREIGN("24ka\x01", "a llama2.c model; " CONVERT_ITS_SOURCE),
     FOREIGN("\x1f\x8b\x08",
             "compressed with gzip; decompress it first (gunzip)"),
     FOREIGN("\xfd"
@@ -135,9 +156,6 @@ static const struct {
             "a T5X checkpoint; convert it to Hugging Face form first "
             "(transformers: convert_t5x_checkpoint_to_pytorch.py)"),
     FOREIGN("PK\x03\x04", "a zip archive; unpack it first"),
-    FOREIGN("PK\x03\x04 archive/data.pkl", TORCH_WORDS),
-    FOREIGN("PK\x03\x04 metadata.json", KERAS_WORDS),
-    FOREIGN("PK\x03\x04 model.weights.h5", KERAS_WORDS),
     FOREIGN("PK\x03\x04 arr_0.npy", NPZ_WORDS),
     FOREIGN("\x08\x0b\x12\x07pytorch\x1a\x05"
             "2.9.0",
@@ -156,13 +174,6 @@ static const struct {
     FOREIGN("\0\x05\x16\x07\0\x02\0\0Mac OS X",
             "attributes that macOS keeps beside a file (\"._\" and its name), "
             "not the file; give that"),
-    /* 288 wide, 768, 6 layers, 6 heads of 6, 32000 words, 256 positions */
-    FOREIGN("\x20\x01\0\0\0\x03\0\0\x06\0\0\0\x06\0\0\0\x06\0\0\0\0\x7d\0\0"
-            "\0\x01\0\0",
-            "looks like a llama2.c model; " CONVERT_ITS_SOURCE),
-    FOREIGN("\x20\x01\0\0\0\x03\0\0\x06\0\0\0\x06\0\0\0\x06\0\0\0\0\x83\xff\xff"
-            "\0\x01\0\0",
-            "looks like a llama2.c model; " CONVERT_ITS_SOURCE),
 #undef FOREIGN
 };
 
@@ -182,8 +193,9 @@ START_TEST(tells_a_tar_archive)
                "a tar archive; unpack it first (NeMo's .nemo is one)", bytes,
                sizeof bytes);
     is_refused(GQA_ERR_FORMAT,
-               "not a checkpoint that we know (safetensors, .gqa, HDF5 or an "
-               "index); it begins with the bytes 6d 6f 64 65 6c 5f 63 6f",
+               "not a checkpoint that we know (safetensors, PyTorch, .gqa, "
+               "HDF5, GGUF or an index); it begins with the bytes 6d 6f 64 65 "
+               "6c 5f 63 6f",
                bytes, 261);
 }
 END_TEST
@@ -214,12 +226,12 @@ START_TEST(goes_by_content)
         detect(&format, scratch_write("model.safetensors", HDF5_SIGNATURE, 8)),
         GQA_OK);
     ck_assert_ptr_eq(format, &gqa_format_hdf5);
-    scratch_write("weights.h5", "GGUF\3\0\0\0\0\0", 10);
+    scratch_write("weights.h5", "lmgg\3\0\0\0\0\0", 10);
     ck_assert_int_eq(
         gqa_checkpoint_open(&checkpoint, scratch_path("weights.h5"), &options),
         GQA_ERR_UNSUPPORTED);
     ck_assert_ptr_nonnull(
-        strstr(gqa_error_message(), "weights.h5: " GGUF_WORDS));
+        strstr(gqa_error_message(), "weights.h5: " GGML_WORDS));
 }
 END_TEST
 

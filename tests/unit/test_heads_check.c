@@ -351,11 +351,12 @@ START_TEST(looks_at_fused_queries)
         check.original = &original;
         check.converted = &converted;
         ck_assert_int_eq(
-            gqa_subject_open(&original, test_data(path), NULL, false), GQA_OK);
+            gqa_subject_open(&original, test_data(path), NULL, false, false),
+            GQA_OK);
         ck_assert_int_eq(gqa_subject_understand(&original, NULL), GQA_OK);
         ck_assert_int_eq(gqa_subject_open(&converted,
                                           test_data(i ? other : path), NULL,
-                                          false),
+                                          false, false),
                          GQA_OK);
         ck_assert_int_eq(gqa_subject_understand(&converted, NULL), GQA_OK);
         ck_assert_int_eq(gqa_heads_check(&check, recompute), GQA_OK);

@@ -96,6 +96,18 @@ START_TEST(describes_a_tensor)
 }
 END_TEST
 
+/* MLX's files have PyTorch's names and orientation. */
+START_TEST(takes_mlx_for_torch)
+{
+    struct gqa_source *source =
+        open_good("{\"__metadata__\":{\"format\":\"mlx\"}," A_U8_4("[0,4]") "}",
+                  "abcd", 4);
+
+    ck_assert_int_eq(source->naming, GQA_NAMES_TORCH);
+    gqa_source_close(source);
+}
+END_TEST
+
 /* An empty tensor shares its offset with the next; a scalar has rank 0. */
 START_TEST(takes_empty_tensors_and_scalars)
 {
@@ -382,6 +394,7 @@ int main(void)
     tcase_add_checked_fixture(good, scratch_create, scratch_remove);
     tcase_add_test(good, lists_tensors_in_data_order);
     tcase_add_test(good, describes_a_tensor);
+    tcase_add_test(good, takes_mlx_for_torch);
     tcase_add_test(good, takes_empty_tensors_and_scalars);
     tcase_add_test(good, takes_a_file_without_tensors);
     tcase_add_test(good, reads_metadata_and_naming);

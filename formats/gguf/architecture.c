@@ -1,0 +1,362 @@
+#include "formats/gguf/architecture.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/json.h"
+#include "formats/gguf/architecture_table.h"
+
+static const char *text_of(const json_t *keys, const char *key)
+{
+    return json_string_value(json_object_get(keys, key));
+}
+
+const struct gqa_gguf_architecture *gqa_gguf_architecture_find(
+    const json_t *keys)
+{
+    const char *name = text_of(keys, "general.architecture");
+
+    for (const struct gqa_gguf_architecture *a = gqa_gguf_architectures;
+         name && a->name; a++)
+        if (strcmp(a->name, name) == 0)
+            return a;
+    return NULL;
+}
+
+/* "llama.block_count": '%' stands for the architecture. */
+static const json_t *value_of(const struct gqa_gguf_architecture *a,
+                              const json_t *keys, const char *key)
+{
+    char whole[128];
+
+    if (*key == '%')
+        snprintf(whole, sizeof whole, "%s%s", a->name, key + 1);
+    else
+        snprintf(whole, sizeof whole, "%s", key);
+    return json_object_get(keys, whole);
+}
+
+/* The one value of all layers; NULL where they differ. */
+static const json_t *one_of(const json_t *value)
+{
+    const json_t *item, *first = json_array_get(value, 0);
+    size_t i;
+
+    if (!json_is_array(value))
+        return value;
+    json_array_foreach(value, i, item)
+    {
+        if (!json_equal(item, first))
+            return NULL;
+    }
+    return first;
+}
+
+/* Of a layer, where the value is a list of them. */
+static bool number_of_layer(const json_t *value, size_t layer, uint64_t *out)
+{
+    return gqa_json_u64(
+        json_is_array(value) ? json_array_get(value, layer) : value, out);
+}
+
+/* --- Tensors -------------------------------------------------------------- */
+
+/* "blk.12.attn_q.weight" fits "blk.%.attn_q.weight"; *layer is 12. */
+static bool fits(const char *name, const char *pattern, size_t *layer,
+                 int *n_digits)
+{
+    const char *percent = strchr(pattern, '%');
+    const size_t before = percent ? (size_t)(percent - pattern) : 0;
+    char *end;
+
+    if (!percent)
+        return strcmp(name, pattern) == 0;
+    if (strncmp(name, pattern, before) != 0 || name[before] < '0' ||
+        name[before] > '9')
+        return false;
+    *layer = strtoul(name + before, &end, 10);
+    *n_digits = (int)(end - (name + before));
+    return *n_digits <= 6 && strcmp(end, percent + 1) == 0;
+}
+
+static char *make_name(const char *pattern, const char *digits, int n_digits)
+{
+    const char *percent = strchr(pattern, '%');
+    char *name;
+
+    if (!percent)
+        return strdup(pattern);
+    return asprintf(&name, "%.*s%.*s%s", (int)(percent - pattern), pattern,
+                    n_digits, digits, percent + 1) < 0
+               ? NULL
+               : name;
+}
+
+static enum gqa_status find_heads(struct gqa_gguf_place *p,
+                                  const struct gqa_gguf_architecture *a,
+                                  const json_t *keys, size_t layer)
+{
+    const json_t *kv = value_of(a, keys, "%.attention.head_count_kv");
+
+    if (!number_of_layer(value_of(a, keys, "%.attention.head_count"), layer,
+                         &p->n_heads) ||
+        p->n_heads == 0)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s.attention.head_count says no number of heads",
+                        a->name);
+    if (!kv)
+        p->n_kv_heads = p->n_heads;
+    else if (!number_of_layer(kv, layer, &p->n_kv_heads) ||
+             p->n_kv_heads == 0 || p->n_heads % p->n_kv_heads != 0)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s.attention.head_count_kv says no number of heads "
+                        "that divides those of queries, %" PRIu64,
+                        a->name, p->n_heads);
+    return GQA_OK;
+}
+
+/* The heads whose rows the tensor has. */
+static enum gqa_status place_heads(struct gqa_gguf_place *p,
+                                   const struct gqa_gguf_tensor *t,
+                                   bool is_of_keys)
+{
+    const uint64_t rows = t->rank > 0 ? t->shape[0] : 0;
+    uint64_t n;
+
+    if (p->order == GQA_GGUF_PAIRED && is_of_keys)
+        p->n_heads = p->n_kv_heads;
+    n = p->order == GQA_GGUF_PAIRED ? p->n_heads
+                                    : p->n_heads + 2 * p->n_kv_heads;
+    p->head_dim = rows / n;
+    if (rows % n != 0 || (p->order == GQA_GGUF_PAIRED && p->head_dim % 2 != 0))
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "tensor %s: %" PRIu64 " rows do not make %" PRIu64
+                        " heads",
+                        t->name, rows, n);
+    return GQA_OK;
+}
+
+enum gqa_status gqa_gguf_tensor_place(char **name, struct gqa_gguf_place *p,
+                                      const struct gqa_gguf_architecture *a,
+                                      const struct gqa_gguf_header *h,
+                                      const struct gqa_gguf_tensor *t)
+{
+    const struct gqa_gguf_name *n = a ? a->names : NULL;
+    enum gqa_status st;
+    size_t layer = 0;
+    int n_digits = 0;
+
+    memset(p, 0, sizeof *p);
+    while (n && n->theirs && !fits(t->name, n->theirs, &layer, &n_digits))
+        n++;
+    if (!n || !n->theirs) {
+        *name = strdup(t->name);
+        return *name ? GQA_OK : gqa_fail_nomem();
+    }
+    *name = NULL;
+    if (!n->ours)
+        return GQA_OK;
+    p->order = n->order;
+    if (p->order == GQA_GGUF_TURNED && t->rank != 2)
+        p->order = GQA_GGUF_AS_IT_IS; /* its bias */
+    if (p->order == GQA_GGUF_PAIRED || p->order == GQA_GGUF_BY_GROUPS) {
+        st = find_heads(p, a, h->keys, layer);
+        if (st == GQA_OK)
+            st = place_heads(p, t, n->is_of_keys);
+        if (st != GQA_OK)
+            return st;
+    }
+    *name = make_name(n->ours, t->name + strcspn(n->theirs, "%"), n_digits);
+    return *name ? GQA_OK : gqa_fail_nomem();
+}
+
+static uint64_t paired_row(const struct gqa_gguf_place *p, uint64_t row)
+{
+    const uint64_t head = row / p->head_dim, i = row % p->head_dim;
+    const uint64_t half = p->head_dim / 2;
+
+    return head * p->head_dim + i % half * 2 + i / half;
+}
+
+static uint64_t grouped_row(const struct gqa_gguf_place *p, uint64_t row)
+{
+    const uint64_t size = p->n_heads / p->n_kv_heads;
+    const uint64_t block = row / p->head_dim, i = row % p->head_dim;
+    const uint64_t group = block / (size + 2), within = block % (size + 2);
+    const uint64_t head = within < size    ? group * size + within
+                          : within == size ? p->n_heads + group
+                                           : p->n_heads + p->n_kv_heads + group;
+
+    return head * p->head_dim + i;
+}
+
+uint64_t gqa_gguf_row(const struct gqa_gguf_place *p, uint64_t row)
+{
+    return p->order == GQA_GGUF_PAIRED      ? paired_row(p, row)
+           : p->order == GQA_GGUF_BY_GROUPS ? grouped_row(p, row)
+                                            : row;
+}
+
+/* --- The configuration ---------------------------------------------------- */
+
+static bool has_tensor(const struct gqa_gguf_header *h, const char *name)
+{
+    for (size_t i = 0; i < h->n; i++)
+        if (strcmp(h->tensors[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static enum gqa_status refuse_key(const struct gqa_gguf_architecture *a,
+                                  const char *key, const char *what)
+{
+    return gqa_fail(GQA_ERR_FORMAT, "the key %s%s %s",
+                    *key == '%' ? a->name : "", *key == '%' ? key + 1 : key,
+                    what);
+}
+
+static enum gqa_status copy_key(json_t *config,
+                                const struct gqa_gguf_architecture *a,
+                                const json_t *keys,
+                                const struct gqa_gguf_key *k)
+{
+    const json_t *value = value_of(a, keys, k->theirs);
+    json_t *copy;
+
+    if (!value || json_is_null(value))
+        return k->is_optional ? GQA_OK : refuse_key(a, k->theirs, "is missing");
+    if (!k->may_differ || one_of(value))
+        value = one_of(value);
+    if (!value)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "the key %s%s differs from layer to layer", a->name,
+                        k->theirs + 1);
+    if (!json_is_number(value) && !json_is_boolean(value) &&
+        !json_is_array(value))
+        return refuse_key(a, k->theirs, "is no number");
+    copy = json_deep_copy(value);
+    return json_object_set_new(config, k->ours, copy) == 0 ? GQA_OK
+                                                           : gqa_fail_nomem();
+}
+
+/* How positions beyond those of training are turned. */
+static enum gqa_status copy_scaling(json_t *config,
+                                    const struct gqa_gguf_architecture *a,
+                                    const struct gqa_gguf_header *h)
+{
+    const json_t *type = value_of(a, h->keys, "%.rope.scaling.type");
+    const json_t *factor = value_of(a, h->keys, "%.rope.scaling.factor");
+    const json_t *length =
+        value_of(a, h->keys, "%.rope.scaling.original_context_length");
+    const char *name = json_string_value(type);
+    json_t *scaling;
+
+    if (has_tensor(h, "rope_freqs.weight"))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "rope_freqs.weight: frequencies of RoPE that were "
+                        "changed (Llama 3.1 and later), by what rule it does "
+                        "not say; give --config the original's config.json");
+    if (!name || strcmp(name, "none") == 0)
+        return GQA_OK;
+    if ((strcmp(name, "linear") != 0 && strcmp(name, "yarn") != 0) ||
+        !json_is_number(factor))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "%s.rope.scaling.type is \"%.40s\", which is not read; "
+                        "give --config the original's config.json",
+                        a->name, name);
+    scaling = json_pack("{s:s, s:f}", "rope_type", name, "factor",
+                        json_number_value(factor));
+    if (scaling && json_is_integer(length))
+        json_object_set_new(scaling, "original_max_position_embeddings",
+                            json_integer(json_integer_value(length)));
+    return json_object_set_new(config, "rope_scaling", scaling) == 0
+               ? GQA_OK
+               : gqa_fail_nomem();
+}
+
+/* The share of a head that RoPE turns, where that is less than all of it. */
+static enum gqa_status copy_share(json_t *config,
+                                  const struct gqa_gguf_architecture *a,
+                                  const json_t *keys)
+{
+    uint64_t width, heads, turned, dim;
+
+    if (!gqa_json_u64(value_of(a, keys, "%.rope.dimension_count"), &turned) ||
+        !gqa_json_u64(value_of(a, keys, "%.embedding_length"), &width) ||
+        !gqa_json_u64(one_of(value_of(a, keys, "%.attention.head_count")),
+                      &heads) ||
+        heads == 0)
+        return GQA_OK;
+    if (!gqa_json_u64(value_of(a, keys, "%.attention.key_length"), &dim))
+        dim = width / heads;
+    if (!a->share)
+        return turned == dim
+                   ? GQA_OK
+                   : gqa_fail(GQA_ERR_UNSUPPORTED,
+                              "%s.rope.dimension_count is %" PRIu64
+                              " of %" PRIu64
+                              ": a part of each head, which models of the "
+                              "type %s do not turn",
+                              a->name, turned, dim, a->model_type);
+    if (dim == 0)
+        return GQA_OK;
+    return json_object_set_new(config, a->share,
+                               json_real((double)turned / (double)dim)) == 0
+               ? GQA_OK
+               : gqa_fail_nomem();
+}
+
+static enum gqa_status copy_shapes(json_t *config,
+                                   const struct gqa_gguf_architecture *a,
+                                   const struct gqa_gguf_header *h)
+{
+    for (size_t i = 0; i < h->n; i++)
+        if (strcmp(h->tensors[i].name, "token_embd.weight") == 0 &&
+            h->tensors[i].rank == 2)
+            json_object_set_new(
+                config, "vocab_size",
+                json_integer((json_int_t)h->tensors[i].shape[0]));
+    if (a->bias)
+        json_object_set_new(config, a->bias,
+                            json_boolean(has_tensor(h, "blk.0.attn_q.bias")));
+    if (a->mlp_bias)
+        json_object_set_new(config, a->mlp_bias,
+                            json_boolean(has_tensor(h, "blk.0.ffn_up.bias")));
+    return json_object_set_new(config, "tie_word_embeddings",
+                               json_boolean(!has_tensor(h, "output.weight"))) ==
+                   0
+               ? GQA_OK
+               : gqa_fail_nomem();
+}
+
+enum gqa_status gqa_gguf_config_create(json_t **config,
+                                       const struct gqa_gguf_architecture *a,
+                                       const struct gqa_gguf_header *h)
+{
+    json_t *made = json_pack("{s:s, s:[s]}", "model_type", a->model_type,
+                             "architectures", a->class);
+    enum gqa_status st = made ? GQA_OK : gqa_fail_nomem();
+
+    for (const struct gqa_gguf_key *k = a->keys; st == GQA_OK && k->ours; k++)
+        st = copy_key(made, a, h->keys, k);
+    if (st == GQA_OK && a->extra) {
+        json_t *extra = json_loads(a->extra, 0, NULL);
+
+        if (!extra || json_object_update(made, extra) != 0)
+            st = gqa_fail_nomem();
+        json_decref(extra);
+    }
+    if (st == GQA_OK)
+        st = copy_share(made, a, h->keys);
+    if (st == GQA_OK)
+        st = copy_scaling(made, a, h);
+    if (st == GQA_OK)
+        st = copy_shapes(made, a, h);
+    if (st == GQA_OK)
+        *config = made;
+    else
+        json_decref(made);
+    return st;
+}

@@ -1,0 +1,63 @@
+/*
+ * Models of llama.cpp as the checkpoints that they were made from: names and
+ * orientation of Hugging Face, heads' rows where they lie there, and the
+ * configuration.
+ */
+#ifndef GQA_FORMATS_GGUF_ARCHITECTURE_H
+#define GQA_FORMATS_GGUF_ARCHITECTURE_H
+
+#include <stdbool.h>
+
+#include "formats/gguf/header.h"
+
+/* How a tensor's rows come to be those of the original. */
+enum gqa_gguf_order {
+    GQA_GGUF_AS_IT_IS,
+    /* Its matrix is transposed. */
+    GQA_GGUF_TURNED,
+    /* In each head rows lie in pairs (2i, 2i + 1) that the original has half a
+     * head apart (i, i + dim / 2): what RoPE turns. */
+    GQA_GGUF_PAIRED,
+    /* [all q, all k, all v], and by groups of heads, [q... k v], there. */
+    GQA_GGUF_BY_GROUPS,
+};
+
+struct gqa_gguf_place {
+    enum gqa_gguf_order order;
+    uint64_t n_heads, n_kv_heads; /* of the heads that are put in order */
+    uint64_t head_dim;
+};
+
+struct gqa_gguf_architecture;
+
+/* What general.architecture says; NULL: none that is known, whose tensors
+ * keep their names and have no configuration. */
+const struct gqa_gguf_architecture *gqa_gguf_architecture_find(
+    const json_t *keys);
+
+/*
+ * A tensor's name in the original, which the caller owns, and how its rows
+ * lie; its own name where it is none of the model's parameters. *name stays
+ * NULL for what is no parameter there. Errors GQA_ERR_FORMAT: heads that do
+ * not fit its rows; GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_gguf_tensor_place(
+    char **name, struct gqa_gguf_place *place,
+    const struct gqa_gguf_architecture *architecture,
+    const struct gqa_gguf_header *header, const struct gqa_gguf_tensor *tensor);
+
+/* Where in the file a row of the original lies. */
+uint64_t gqa_gguf_row(const struct gqa_gguf_place *place, uint64_t row);
+
+/*
+ * The configuration. The caller owns *config. Errors GQA_ERR_FORMAT: a key
+ * that is missing or has no such value; GQA_ERR_UNSUPPORTED: what a
+ * configuration of the model type cannot say; GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_gguf_config_create(
+    json_t **config, const struct gqa_gguf_architecture *architecture,
+    const struct gqa_gguf_header *header);
+
+#endif

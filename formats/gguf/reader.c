@@ -1,0 +1,239 @@
+#include "formats/gguf/reader.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "formats/formats.h"
+#include "formats/gguf/architecture.h"
+#include "formats/gguf/header.h"
+#include "formats/gguf/rows.h"
+
+struct gguf {
+    struct gqa_source base;
+    int fd;
+    bool dequantises;
+    struct gqa_gguf_rows *rows; /* [base.n_tensors] */
+};
+
+static enum gqa_status refuse_quantised(const struct gqa_gguf_type *type)
+{
+    if (!type->decode)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "quantised to %s, which is not read (Q8_0, Q4_0 and "
+                        "Q4_1 are, with --dequantise); convert the checkpoint "
+                        "it was made from",
+                        type->name);
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "quantised to %s; what is made of it keeps that loss: "
+                    "convert the checkpoint it was made from, or give "
+                    "--dequantise",
+                    type->name);
+}
+
+static enum gqa_status gguf_read(struct gqa_source *source, size_t index,
+                                 const struct gqa_span *span, void *buf)
+{
+    const struct gguf *g = (const struct gguf *)source;
+    const struct gqa_gguf_rows *rows = &g->rows[index];
+    const bool may_read =
+        !rows->type->is_quantised || (g->dequantises && rows->type->decode);
+    const enum gqa_status st = may_read
+                                   ? gqa_gguf_rows_read(rows, g->fd, span, buf)
+                                   : refuse_quantised(rows->type);
+
+    if (st != GQA_OK)
+        return gqa_fail_prefix(st, "tensor %s", source->tensors[index].name);
+    return GQA_OK;
+}
+
+static void gguf_close(struct gqa_source *source)
+{
+    struct gguf *g = (struct gguf *)source;
+
+    close(g->fd);
+    free(g->rows);
+    gqa_source_clear(source);
+    free(g);
+}
+
+static const struct gqa_source_ops gguf_ops = {gguf_read, gguf_close};
+
+/* --- Opening -------------------------------------------------------------- */
+
+static enum gqa_status describe_tensor(struct gqa_tensor *tensor,
+                                       const struct gqa_gguf_rows *rows,
+                                       const struct gqa_gguf_tensor *from)
+{
+    const bool is_turned = rows->place.order == GQA_GGUF_TURNED;
+
+    tensor->dtype = from->type->dtype;
+    tensor->rank = from->rank;
+    for (unsigned i = 0; i < from->rank; i++)
+        tensor->shape[i] = from->shape[is_turned ? from->rank - 1 - i : i];
+    tensor->n_elements = from->n_elements;
+    if (!gqa_dtype_bytes(tensor->dtype, tensor->n_elements, &tensor->n_bytes))
+        return gqa_fail(GQA_ERR_FORMAT, "tensor %s has too many elements",
+                        from->name);
+    return GQA_OK;
+}
+
+static enum gqa_status add_tensor(struct gguf *g,
+                                  const struct gqa_gguf_architecture *a,
+                                  const struct gqa_gguf_header *header,
+                                  const struct gqa_gguf_tensor *from)
+{
+    struct gqa_tensor *tensor = &g->base.tensors[g->base.n_tensors];
+    struct gqa_gguf_rows *rows = &g->rows[g->base.n_tensors];
+    enum gqa_status st =
+        gqa_gguf_tensor_place(&tensor->name, &rows->place, a, header, from);
+
+    if (st != GQA_OK || !tensor->name)
+        return st;
+    g->base.n_tensors++;
+    rows->type = from->type;
+    rows->offset = from->offset;
+    rows->length = from->rank > 0 ? from->shape[from->rank - 1] : 1;
+    /* A bias is a column of rows of one. */
+    if (from->rank == 1 && rows->place.order != GQA_GGUF_AS_IT_IS)
+        rows->length = 1;
+    rows->n_rows = from->n_elements / rows->length;
+    rows->n_elements = from->n_elements;
+    return describe_tensor(tensor, rows, from);
+}
+
+/* Of those that are quantised: how many, and the first. */
+static size_t count_quantised(const struct gqa_gguf_header *h,
+                              const struct gqa_gguf_tensor **first,
+                              bool only_unread)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < h->n; i++) {
+        const struct gqa_gguf_type *type = h->tensors[i].type;
+
+        if (type->is_quantised && !(only_unread && type->decode) && n++ == 0)
+            *first = &h->tensors[i];
+    }
+    return n;
+}
+
+/* Where only headers are asked for, they are shown as what they stand for. */
+static enum gqa_status check_quantised(const struct gqa_gguf_header *h,
+                                       const struct gqa_file_handle *file)
+{
+    const struct gqa_gguf_tensor *first = NULL;
+    const size_t n = count_quantised(h, &first, file->dequantise);
+
+    if (n == 0)
+        return GQA_OK;
+    if (!file->lists)
+        return gqa_fail_prefix(refuse_quantised(first->type),
+                               "%zu of %zu tensors are quantised; %s is", n,
+                               h->n, first->name);
+    gqa_warn("%s: %zu of %zu tensors are quantised (%s is %s) and stand here "
+             "as F32, with the sizes of that",
+             file->path, n, h->n, first->name, first->type->name);
+    return GQA_OK;
+}
+
+static int compare_tensors(const void *a, const void *b)
+{
+    const struct gqa_tensor *const *x = a, *const *y = b;
+
+    return strcmp((*x)->name, (*y)->name);
+}
+
+/* One that keeps its name may have that of another in the original. */
+static enum gqa_status check_unique(const struct gqa_source *s)
+{
+    const struct gqa_tensor **sorted =
+        calloc(s->n_tensors + 1, sizeof(struct gqa_tensor *));
+    enum gqa_status st = GQA_OK;
+
+    if (!sorted)
+        return gqa_fail_nomem();
+    for (size_t i = 0; i < s->n_tensors; i++)
+        sorted[i] = &s->tensors[i];
+    qsort(sorted, s->n_tensors, sizeof(struct gqa_tensor *), compare_tensors);
+    for (size_t i = 1; i < s->n_tensors && st == GQA_OK; i++)
+        if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0)
+            st =
+                gqa_fail(GQA_ERR_FORMAT, "two tensors are %s", sorted[i]->name);
+    free(sorted);
+    return st;
+}
+
+/* Tensors are listed without one, too. */
+static enum gqa_status make_config(struct gguf *g,
+                                   const struct gqa_gguf_architecture *a,
+                                   const struct gqa_gguf_header *h,
+                                   const struct gqa_file_handle *file)
+{
+    const enum gqa_status st =
+        file->has_config ? GQA_OK
+                         : gqa_gguf_config_create(&g->base.config, a, h);
+
+    if (!file->lists || (st != GQA_ERR_UNSUPPORTED && st != GQA_ERR_FORMAT))
+        return st;
+    gqa_warn("%s: %s", file->path, gqa_error_message());
+    return GQA_OK;
+}
+
+static enum gqa_status fill(struct gguf *g, const struct gqa_gguf_header *h,
+                            const struct gqa_file_handle *file)
+{
+    const struct gqa_gguf_architecture *a = gqa_gguf_architecture_find(h->keys);
+    enum gqa_status st = GQA_OK;
+
+    g->base.tensors = calloc(h->n + 1, sizeof *g->base.tensors);
+    g->rows = calloc(h->n + 1, sizeof *g->rows);
+    if (!g->base.tensors || !g->rows)
+        return gqa_fail_nomem();
+    for (size_t i = 0; i < h->n && st == GQA_OK; i++)
+        st = add_tensor(g, a, h, &h->tensors[i]);
+    if (st == GQA_OK)
+        st = check_unique(&g->base);
+    return st == GQA_OK && a ? make_config(g, a, h, file) : st;
+}
+
+static enum gqa_status read_file(struct gguf *g,
+                                 const struct gqa_file_handle *file)
+{
+    struct gqa_gguf_header header = {0};
+    enum gqa_status st = gqa_gguf_header_read(&header, g->fd, file->size);
+
+    if (st == GQA_OK)
+        st = check_quantised(&header, file);
+    if (st == GQA_OK)
+        st = fill(g, &header, file);
+    gqa_gguf_header_clear(&header);
+    return st;
+}
+
+enum gqa_status gqa_gguf_open(struct gqa_source **out,
+                              const struct gqa_file_handle *file)
+{
+    enum gqa_status st;
+    struct gguf *g = calloc(1, sizeof *g);
+
+    if (!g) {
+        close(file->fd);
+        return gqa_fail_nomem();
+    }
+    g->base.ops = &gguf_ops;
+    g->base.format = &gqa_format_gguf;
+    g->base.naming = GQA_NAMES_TORCH;
+    g->base.file_bytes = g->base.content_bytes = file->size;
+    g->fd = file->fd;
+    g->dequantises = file->dequantise;
+    g->base.path = strdup(file->path);
+    st = g->base.path ? read_file(g, file) : gqa_fail_nomem();
+    if (st != GQA_OK) {
+        gguf_close(&g->base);
+        return st;
+    }
+    *out = &g->base;
+    return GQA_OK;
+}

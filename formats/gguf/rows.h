@@ -1,0 +1,23 @@
+/* Rows of a GGUF tensor, as numbers of its type or of what its blocks say. */
+#ifndef GQA_FORMATS_GGUF_ROWS_H
+#define GQA_FORMATS_GGUF_ROWS_H
+
+#include "formats/gguf/architecture.h"
+#include "formats/tensor.h"
+
+struct gqa_gguf_rows {
+    const struct gqa_gguf_type *type;
+    uint64_t offset; /* in the file */
+    uint64_t length; /* elements of a row, there */
+    uint64_t n_rows; /* there */
+    uint64_t n_elements;
+    struct gqa_gguf_place place;
+};
+
+/* Read a span of the content, which fits, in the original's order, into buf.
+ * Errors GQA_ERR_IO, GQA_ERR_NOMEM. */
+GQA_MUST_USE
+enum gqa_status gqa_gguf_rows_read(const struct gqa_gguf_rows *rows, int fd,
+                                   const struct gqa_span *span, void *buf);
+
+#endif

@@ -1,0 +1,34 @@
+# GGUF files of llama.cpp: the conversion is that of the checkpoint that each
+# was made from, bit for bit.
+data() {
+    tail -c "+$(($(od -An -t u8 -N 8 "$1") + 9))" "$1"
+}
+same() {
+    gqa-convert --quiet --force --groups 1 "$DATA/gguf/$1.gguf" gguf.safetensors
+    gqa-convert --quiet --force --groups 1 "$DATA/$2" st.safetensors
+    cmp <(data gguf.safetensors) <(data st.safetensors) && echo "$1: $2"
+}
+same llama-grouped runtime/llama-grouped/model.safetensors
+same qwen2 good/qwen2
+same gpt2 good/gpt2
+same gpt_neox good/gpt_neox
+gqa-convert --groups 2 --dry-run "$DATA/gguf/gpt_neox.gguf" out.gqa
+# What is written has a configuration that means the original's.
+gqa-convert --quiet --groups 1 "$DATA/gguf/llama-grouped.gguf" out/
+gqa-verify --no-run out | sed -n '/config/p'
+gqa-verify --against "$DATA/runtime/llama-grouped" --no-run --quiet out
+echo "against the original: $?"
+
+# Quantised weights are refused, shown, and read where that is asked for.
+gqa-convert --groups 1 "$DATA/gguf/quantised.gguf" out.gqa
+gqa-inspect "$DATA/gguf/quantised.gguf" | sed "s|$DATA|DATA|"
+gqa-convert --quiet --dequantise --groups 1 "$DATA/gguf/quantised.gguf" out.gqa
+gqa-verify --quiet --dequantise --against "$DATA/gguf/quantised.gguf" out.gqa
+echo "against the quantised: $?"
+
+# In a folder it is read where there is nothing else.
+mkdir folder
+cp "$DATA/gguf/gpt2.gguf" folder
+gqa-inspect folder | sed -n 2p
+cp "$DATA/good/gpt2/model.safetensors" folder/weights.safetensors
+gqa-inspect folder 2>/dev/null | sed -n 2p

@@ -1,0 +1,166 @@
+"""Write gguf/: models of runtime/ and good/ as llama.cpp's converters have them, and one that is quantised.
+
+    python make_gguf.py
+
+Written with gguf 0.19.0, safetensors 0.8.0, numpy 2.4.6. Names, orders of rows and keys are those of llama.cpp's
+convert_hf_to_gguf.py.
+"""
+import json
+import os
+
+import gguf
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+Q = gguf.GGMLQuantizationType
+
+
+def load(folder):
+    import torch
+    with safe_open(os.path.join(folder, "model.safetensors"), "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    with open(os.path.join(folder, "config.json")) as file:
+        config = json.load(file)
+    return {k: (v.view(torch.uint16).numpy(), Q.BF16) if v.dtype == torch.bfloat16 else
+            (v.numpy(), Q.F16 if v.dtype == torch.float16 else Q.F32) for k, v in tensors.items()}, config
+
+
+def paired(w, heads):
+    """Rows of each head: i and i + dim / 2 side by side."""
+    return w.reshape(heads, 2, w.shape[0] // heads // 2, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)
+
+
+def by_kind(w, heads):
+    """[q, k, v] of each head to all q, all k, all v."""
+    return np.concatenate(list(w.reshape(heads, 3, -1, *w.shape[1:]).swapaxes(0, 1))).reshape(w.shape)
+
+
+LLAMA = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output",
+         "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
+         "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
+         "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
+         "mlp.down_proj": "ffn_down"}
+GPT2 = {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm", "ln_1": "attn_norm",
+        "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output", "ln_2": "ffn_norm", "mlp.c_fc": "ffn_up",
+        "mlp.c_proj": "ffn_down"}
+NEOX = {"embed_in": "token_embd", "embed_out": "output", "final_layer_norm": "output_norm",
+        "input_layernorm": "attn_norm", "attention.query_key_value": "attn_qkv", "attention.dense": "attn_output",
+        "post_attention_layernorm": "ffn_norm", "mlp.dense_h_to_4h": "ffn_up", "mlp.dense_4h_to_h": "ffn_down"}
+
+
+def name_of(key, names):
+    body, leaf = key.rsplit(".", 1)
+    for prefix in ("transformer.", "gpt_neox."):
+        body = body.removeprefix(prefix)
+    for start in ("model.layers.", "h.", "layers."):
+        if body.startswith(start):
+            layer, body = body[len(start):].split(".", 1)
+            return f"blk.{layer}.{names[body]}.{leaf}"
+    return f"{names[body]}.{leaf}"
+
+
+def writer(name, arch):
+    os.makedirs("gguf", exist_ok=True)
+    made = gguf.GGUFWriter(f"gguf/{name}.gguf", arch)
+    made.add_token_list(["a", "b", "c"])
+    made.add_string("general.name", name)
+    return made
+
+
+def finish(made):
+    made.write_header_to_file()
+    made.write_kv_data_to_file()
+    made.write_tensors_to_file()
+    made.close()
+
+
+def heads_of(key, config):
+    kv = config.get("num_key_value_heads", config["num_attention_heads"])
+    return {"q_proj": config["num_attention_heads"], "k_proj": kv}.get(key.split(".")[-2])
+
+
+def llama(name, folder, arch="llama"):
+    tensors, c = load(folder)
+    made = writer(name, arch)
+    made.add_context_length(c["max_position_embeddings"])
+    made.add_embedding_length(c["hidden_size"])
+    made.add_block_count(c["num_hidden_layers"])
+    made.add_feed_forward_length(c["intermediate_size"])
+    made.add_head_count(c["num_attention_heads"])
+    made.add_head_count_kv(c["num_key_value_heads"])
+    made.add_layer_norm_rms_eps(c["rms_norm_eps"])
+    made.add_rope_freq_base((c.get("rope_parameters") or c).get("rope_theta", 10000.0))
+    if c.get("head_dim"):
+        made.add_key_length(c["head_dim"])
+        made.add_value_length(c["head_dim"])
+    for key, (w, dtype) in tensors.items():
+        heads = heads_of(key, c) if arch == "llama" else None
+        w = paired(w, heads) if heads else w
+        made.add_tensor(name_of(key, LLAMA), w.view(np.uint8) if dtype == Q.BF16 else w, raw_dtype=dtype)
+    finish(made)
+
+
+def quantised():
+    """A Llama of one layer, 2 heads of 16: rows of one block."""
+    rng = np.random.default_rng(1)
+    made = writer("quantised", "llama")
+    made.add_context_length(16)
+    made.add_embedding_length(32)
+    made.add_block_count(1)
+    made.add_feed_forward_length(32)
+    made.add_head_count(2)
+    made.add_layer_norm_rms_eps(1e-5)
+    types = [Q.Q8_0, Q.Q4_0, Q.Q4_1]
+    for i, (ours, theirs) in enumerate(LLAMA.items()):
+        key = ours if ours.startswith(("model", "lm_head")) else "model.layers.0." + ours
+        theirs = theirs if key == ours else "blk.0." + theirs
+        if "norm" in theirs:
+            made.add_tensor(theirs + ".weight", np.ones(32, np.float32))
+            continue
+        w = rng.standard_normal((8 if "." not in theirs else 32, 32), dtype=np.float32)
+        made.add_tensor(theirs + ".weight", gguf.quants.quantize(w, types[i % 3]), raw_dtype=types[i % 3])
+    finish(made)
+
+
+def gpt2(name, folder):
+    tensors, c = load(folder)
+    made = writer(name, "gpt2")
+    made.add_context_length(c["n_positions"])
+    made.add_embedding_length(c["n_embd"])
+    made.add_block_count(c["n_layer"])
+    made.add_feed_forward_length(c["n_inner"] or 4 * c["n_embd"])
+    made.add_head_count(c["n_head"])
+    made.add_layer_norm_eps(c["layer_norm_epsilon"])
+    for key, (w, dtype) in tensors.items():
+        turned = key.split(".")[-2] in ("c_attn", "c_proj", "c_fc") and w.ndim == 2
+        made.add_tensor(name_of(key, GPT2), np.ascontiguousarray(w.T) if turned else w, raw_dtype=dtype)
+    finish(made)
+
+
+def gpt_neox(name, folder):
+    tensors, c = load(folder)
+    rope = c.get("rope_parameters") or {}
+    made = writer(name, "gptneox")
+    made.add_context_length(c["max_position_embeddings"])
+    made.add_embedding_length(c["hidden_size"])
+    made.add_block_count(c["num_hidden_layers"])
+    made.add_feed_forward_length(c["intermediate_size"])
+    made.add_head_count(c["num_attention_heads"])
+    made.add_layer_norm_eps(c["layer_norm_eps"])
+    share = rope.get("partial_rotary_factor", c.get("rotary_pct", 0.25))
+    made.add_rope_dimension_count(int(share * c["hidden_size"] // c["num_attention_heads"]))
+    made.add_rope_freq_base(float(rope.get("rope_theta", c.get("rotary_emb_base", 10000))))
+    made.add_parallel_residual(c.get("use_parallel_residual", True))
+    for key, (w, dtype) in tensors.items():
+        if key.split(".")[-2] == "query_key_value":
+            w = by_kind(w, c["num_attention_heads"])
+        made.add_tensor(name_of(key, NEOX), w.view(np.uint8) if dtype == Q.BF16 else w, raw_dtype=dtype)
+    finish(made)
+
+
+llama("llama-grouped", "runtime/llama-grouped")
+llama("qwen2", "good/qwen2", "qwen2")
+gpt2("gpt2", "good/gpt2")
+gpt_neox("gpt_neox", "good/gpt_neox")
+quantised()

@@ -1,0 +1,502 @@
+/* GGUF files: their headers, blocks, names and configurations. */
+#include <check.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/file.h"
+#include "formats/gguf/reader.h"
+#include "scratch.h"
+#include "suite.h"
+#include "twins.h"
+
+/* A file of pieces, put together one by one. */
+struct made {
+    unsigned char bytes[8192];
+    size_t n;
+};
+
+static void put(struct made *m, uint64_t value, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        m->bytes[m->n++] = (unsigned char)(value >> (8 * i));
+}
+
+static void put_text(struct made *m, const char *text)
+{
+    put(m, strlen(text), 8);
+    memcpy(m->bytes + m->n, text, strlen(text));
+    m->n += strlen(text);
+}
+
+static void put_start(struct made *m, uint64_t n_tensors, uint64_t n_keys)
+{
+    memcpy(m->bytes, "GGUF", 4);
+    m->n = 4;
+    put(m, 3, 4);
+    put(m, n_tensors, 8);
+    put(m, n_keys, 8);
+}
+
+static void put_u32(struct made *m, const char *key, uint32_t value)
+{
+    put_text(m, key);
+    put(m, 4, 4);
+    put(m, value, 4);
+}
+
+static void put_f32(struct made *m, const char *key, float value)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof bits);
+    put_text(m, key);
+    put(m, 6, 4);
+    put(m, bits, 4);
+}
+
+static void put_word(struct made *m, const char *key, const char *value)
+{
+    put_text(m, key);
+    put(m, 8, 4);
+    put_text(m, value);
+}
+
+/* [rows, columns]; columns alone where rows is 0 */
+static void put_tensor(struct made *m, const char *name, uint64_t rows,
+                       uint64_t columns, uint32_t type, uint64_t offset)
+{
+    put_text(m, name);
+    put(m, rows > 0 ? 2 : 1, 4);
+    put(m, columns, 8);
+    if (rows > 0)
+        put(m, rows, 8);
+    put(m, type, 4);
+    put(m, offset, 8);
+}
+
+static void put_data(struct made *m, const void *data, size_t n)
+{
+    while (m->n % 32 != 0)
+        m->bytes[m->n++] = 0;
+    memcpy(m->bytes + m->n, data, n);
+    m->n += n;
+}
+
+static enum gqa_status open_made(struct gqa_source **out, const struct made *m,
+                                 bool dequantise, bool lists)
+{
+    const char *path = scratch_write("x.gguf", m->bytes, m->n);
+    uint64_t size;
+    int fd;
+
+    ck_assert_int_eq(gqa_file_open(&fd, &size, path), GQA_OK);
+    return gqa_gguf_open(
+        out, &(const struct gqa_file_handle){.path = "x",
+                                             .fd = fd,
+                                             .size = size,
+                                             .dequantise = dequantise,
+                                             .lists = lists});
+}
+
+static struct gqa_source *open_good(const struct made *m)
+{
+    struct gqa_source *source = NULL;
+
+    ck_assert_msg(open_made(&source, m, true, false) == GQA_OK, "%s",
+                  gqa_error_message());
+    return source;
+}
+
+static void refused(const struct made *m, enum gqa_status status,
+                    const char *message)
+{
+    struct gqa_source *source;
+
+    ck_assert_int_eq(open_made(&source, m, false, false), status);
+    ck_assert_str_eq(gqa_error_message(), message);
+}
+
+/* --- What the real writer wrote ------------------------------------------- */
+
+static const struct {
+    const char *file, *same;
+} twins[] = {
+    {"gguf/llama-grouped.gguf", "runtime/llama-grouped/model.safetensors"},
+    {"gguf/qwen2.gguf", "good/qwen2"},
+    {"gguf/gpt2.gguf", "good/gpt2"},
+    {"gguf/gpt_neox.gguf", "good/gpt_neox"},
+};
+
+START_TEST(reads_what_safetensors_says)
+{
+    twins_are_same(twins[_i].file, twins[_i].same);
+}
+END_TEST
+
+/* --- Blocks --------------------------------------------------------------- */
+
+static void holds(struct gqa_source *source, size_t i, const float *values,
+                  size_t n)
+{
+    const struct gqa_span all = {0, 4 * n, 0, 1};
+    float found[64];
+
+    ck_assert_int_eq(source->tensors[i].dtype, GQA_F32);
+    ck_assert_uint_eq(source->tensors[i].n_bytes, 4 * n);
+    ck_assert_int_eq(source->ops->read(source, i, &all, found), GQA_OK);
+    ck_assert_mem_eq(found, values, 4 * n);
+}
+
+/* Scale 0.5 (0x3800), least value -1 (0xbc00). */
+START_TEST(blocks_say_what_they_stand_for)
+{
+    unsigned char data[32 + 32 + 34] = {0};
+    struct made m = {.n = 0};
+    struct gqa_source *source;
+    float values[32];
+
+    put_start(&m, 3, 0);
+    put_tensor(&m, "a", 0, 32, 2, 0);  /* Q4_0, 18 bytes */
+    put_tensor(&m, "b", 0, 32, 3, 32); /* Q4_1, 20 bytes */
+    put_tensor(&m, "c", 0, 32, 8, 64); /* Q8_0, 34 bytes */
+    data[1] = data[33] = data[65] = 0x38;
+    data[35] = 0xbc;
+    for (unsigned i = 0; i < 16; i++)
+        data[2 + i] = data[36 + i] = (unsigned char)(i | (15 - i) << 4);
+    for (unsigned i = 0; i < 32; i++)
+        data[66 + i] = (unsigned char)(i * 8);
+    put_data(&m, data, sizeof data);
+    source = open_good(&m);
+    for (int i = 0; i < 16; i++) {
+        values[i] = 0.5F * (float)(i - 8);
+        values[16 + i] = 0.5F * (float)(15 - i - 8);
+    }
+    holds(source, 0, values, 32);
+    for (int i = 0; i < 16; i++) {
+        values[i] = 0.5F * (float)i - 1;
+        values[16 + i] = 0.5F * (float)(15 - i) - 1;
+    }
+    holds(source, 1, values, 32);
+    for (int i = 0; i < 32; i++)
+        values[i] = 0.5F * (float)(i < 16 ? i * 8 : i * 8 - 256);
+    holds(source, 2, values, 32);
+    gqa_source_close(source);
+}
+END_TEST
+
+START_TEST(quantised_weights_are_asked_for)
+{
+    static const unsigned char data[34];
+    const struct gqa_span all = {0, 4, 0, 1};
+    struct made m = {.n = 0};
+    struct gqa_source *source = NULL;
+    float found;
+
+    put_start(&m, 1, 0);
+    put_tensor(&m, "a", 0, 32, 8, 0);
+    put_data(&m, data, sizeof data);
+    refused(&m, GQA_ERR_UNSUPPORTED,
+            "1 of 1 tensors are quantised; a is: quantised to Q8_0; what is "
+            "made of it keeps that loss: convert the checkpoint it was made "
+            "from, or give --dequantise");
+    ck_assert_int_eq(open_made(&source, &m, false, true), GQA_OK);
+    ck_assert_int_eq(source->ops->read(source, 0, &all, &found),
+                     GQA_ERR_UNSUPPORTED);
+    gqa_source_close(source);
+    /* Of what cannot be read, not even then */
+    memset(&m, 0, sizeof m);
+    put_start(&m, 1, 0);
+    put_tensor(&m, "a", 0, 256, 14, 0);
+    put_data(&m, (unsigned char[210]){0}, 210);
+    ck_assert_int_eq(open_made(&source, &m, true, false), GQA_ERR_UNSUPPORTED);
+    ck_assert_str_eq(gqa_error_message(),
+                     "1 of 1 tensors are quantised; a is: quantised to Q6_K, "
+                     "which is not read (Q8_0, Q4_0 and Q4_1 are, with "
+                     "--dequantise); convert the checkpoint it was made from");
+}
+END_TEST
+
+/* --- Orders of rows ------------------------------------------------------- */
+
+static void put_llama(struct made *m, uint64_t n_tensors, uint64_t n_more)
+{
+    put_start(m, n_tensors, 7 + n_more);
+    put_word(m, "general.architecture", "llama");
+    put_u32(m, "llama.embedding_length", 1);
+    put_u32(m, "llama.feed_forward_length", 3);
+    put_u32(m, "llama.block_count", 2);
+    put_u32(m, "llama.attention.head_count", 4);
+    put_u32(m, "llama.context_length", 9);
+    put_f32(m, "llama.attention.layer_norm_rms_epsilon", 1e-5F);
+}
+
+/* Heads of 4: rows 0, 2, 1, 3 of each. */
+START_TEST(pairs_of_rope_are_put_apart)
+{
+    static const float rows[] = {0, 1, 2,  3,  4,  5,  6,  7,
+                                 8, 9, 10, 11, 12, 13, 14, 15};
+    static const float apart[] = {0, 2,  1, 3,  4,  6,  5,  7,
+                                  8, 10, 9, 11, 12, 14, 13, 15};
+    struct made m = {.n = 0};
+    struct gqa_source *source;
+
+    put_llama(&m, 2, 0);
+    put_tensor(&m, "blk.1.attn_q.weight", 16, 1, 0, 0);
+    put_tensor(&m, "blk.1.attn_k.bias", 0, 16, 0, 64);
+    put_data(&m, rows, sizeof rows);
+    put_data(&m, rows, sizeof rows);
+    source = open_good(&m);
+    ck_assert_str_eq(source->tensors[0].name,
+                     "model.layers.1.self_attn.q_proj.weight");
+    ck_assert_str_eq(source->tensors[1].name,
+                     "model.layers.1.self_attn.k_proj.bias");
+    holds(source, 0, apart, 16);
+    holds(source, 1, apart, 16);
+    gqa_source_close(source);
+}
+END_TEST
+
+/* 4 heads on 2, of dim 1: q0-3, k0-1, v0-1 are q0 q1 k0 v0 q2 q3 k1 v1. */
+START_TEST(groups_are_put_together)
+{
+    static const float rows[] = {0, 1, 2, 3, 10, 11, 20, 21};
+    static const float groups[] = {0, 1, 10, 20, 2, 3, 11, 21};
+    struct made m = {.n = 0};
+    struct gqa_source *source;
+
+    put_start(&m, 1, 10);
+    put_word(&m, "general.architecture", "gptneox");
+    put_u32(&m, "gptneox.embedding_length", 4);
+    put_u32(&m, "gptneox.feed_forward_length", 3);
+    put_u32(&m, "gptneox.block_count", 1);
+    put_u32(&m, "gptneox.attention.head_count", 4);
+    put_u32(&m, "gptneox.attention.head_count_kv", 2);
+    put_u32(&m, "gptneox.context_length", 9);
+    put_f32(&m, "gptneox.attention.layer_norm_epsilon", 1e-5F);
+    put_u32(&m, "gptneox.rope.dimension_count", 1);
+    put_text(&m, "gptneox.use_parallel_residual");
+    put(&m, 7, 4);
+    put(&m, 1, 1);
+    put_tensor(&m, "blk.0.attn_qkv.bias", 0, 8, 0, 0);
+    put_data(&m, rows, sizeof rows);
+    source = open_good(&m);
+    holds(source, 0, groups, 8);
+    ck_assert(
+        json_is_true(json_object_get(source->config, "use_parallel_residual")));
+    ck_assert(json_real_value(json_object_get(source->config, "rotary_pct")) ==
+              1);
+    gqa_source_close(source);
+}
+END_TEST
+
+/* --- Configurations ------------------------------------------------------- */
+
+START_TEST(makes_the_configuration)
+{
+    struct made m = {.n = 0};
+    struct gqa_source *source;
+    char *text;
+
+    put_llama(&m, 1, 4);
+    put_f32(&m, "llama.rope.freq_base", 500000);
+    put_word(&m, "llama.rope.scaling.type", "linear");
+    put_f32(&m, "llama.rope.scaling.factor", 4);
+    /* KV heads differ from layer to layer. */
+    put_text(&m, "llama.attention.head_count_kv");
+    put(&m, 9, 4);
+    put(&m, 4, 4);
+    put(&m, 2, 8);
+    put(&m, 4, 4);
+    put(&m, 2, 4);
+    put_tensor(&m, "token_embd.weight", 5, 1, 0, 0);
+    put_data(&m, "01234567890123456789", 20);
+    source = open_good(&m);
+    text = json_dumps(source->config, JSON_SORT_KEYS | JSON_COMPACT);
+    ck_assert_str_eq(
+        text,
+        "{\"architectures\":[\"LlamaForCausalLM\"],\"attention_bias\":false,"
+        "\"hidden_act\":\"silu\",\"hidden_size\":1,\"intermediate_size\":3,"
+        "\"max_position_embeddings\":9,\"mlp_bias\":false,\"model_type\":"
+        "\"llama\",\"num_attention_heads\":4,\"num_hidden_layers\":2,"
+        "\"num_key_value_heads\":[4,2],\"rms_norm_eps\":"
+        "1.0000000000000001e-5,\"rope_scaling\":{\"factor\":4.0,"
+        "\"rope_type\":\"linear\"},\"rope_theta\":500000.0,"
+        "\"tie_word_embeddings\":true,\"vocab_size\":5}");
+    free(text);
+    gqa_source_close(source);
+}
+END_TEST
+
+START_TEST(refuses_what_no_configuration_says)
+{
+    struct made m = {.n = 0};
+
+    put_llama(&m, 1, 0);
+    put_tensor(&m, "rope_freqs.weight", 0, 2, 0, 0);
+    put_data(&m, "01234567", 8);
+    refused(&m, GQA_ERR_UNSUPPORTED,
+            "rope_freqs.weight: frequencies of RoPE that were changed (Llama "
+            "3.1 and later), by what rule it does not say; give --config the "
+            "original's config.json");
+    put_llama(&m, 0, 2);
+    put_word(&m, "llama.rope.scaling.type", "longrope");
+    put_f32(&m, "llama.rope.scaling.factor", 4);
+    refused(&m, GQA_ERR_UNSUPPORTED,
+            "llama.rope.scaling.type is \"longrope\", which is not read; give "
+            "--config the original's config.json");
+    put_llama(&m, 0, 2);
+    put_u32(&m, "llama.attention.key_length", 8);
+    put_u32(&m, "llama.rope.dimension_count", 4);
+    refused(&m, GQA_ERR_UNSUPPORTED,
+            "llama.rope.dimension_count is 4 of 8: a part of each head, which "
+            "models of the type llama do not turn");
+    put_start(&m, 0, 1);
+    put_word(&m, "general.architecture", "llama");
+    refused(&m, GQA_ERR_FORMAT, "the key llama.embedding_length is missing");
+    put_llama(&m, 1, 1);
+    put_u32(&m, "llama.attention.head_count_kv", 3);
+    put_tensor(&m, "blk.0.attn_k.bias", 0, 4, 0, 0);
+    put_data(&m, "0123456789abcdef", 16);
+    refused(&m, GQA_ERR_FORMAT,
+            "llama.attention.head_count_kv says no number of heads that "
+            "divides those of queries, 4");
+    put_llama(&m, 1, 0);
+    put_tensor(&m, "blk.0.attn_q.bias", 0, 4, 0, 0);
+    put_data(&m, "0123456789abcdef", 16);
+    refused(&m, GQA_ERR_FORMAT,
+            "tensor blk.0.attn_q.bias: 4 rows do not make 4 heads");
+}
+END_TEST
+
+/* --- Damage --------------------------------------------------------------- */
+
+START_TEST(refuses_bad_headers)
+{
+    struct made m = {.n = 0};
+
+    put_start(&m, 0, 0);
+    m.bytes[4] = 1;
+    refused(&m, GQA_ERR_UNSUPPORTED, "version 1 of GGUF; 2 and 3 are read");
+    memcpy(m.bytes + 4, "\0\0\0\3", 4);
+    refused(&m, GQA_ERR_UNSUPPORTED,
+            "a GGUF file of big-endian numbers; turn them round: "
+            "gguf-convert-endian FILE little");
+    put_start(&m, 1ULL << 40, 0);
+    refused(&m, GQA_ERR_UNSUPPORTED,
+            "0 keys and 1099511627776 tensors; at most 1024 and 100000 are "
+            "read");
+    put_start(&m, 0, 1);
+    refused(&m, GQA_ERR_FORMAT, "the header ends early");
+    put_start(&m, 0, 1);
+    put(&m, UINT64_MAX, 8);
+    refused(&m, GQA_ERR_FORMAT,
+            "a text of 18446744073709551615 bytes, where 0 are left");
+    put_start(&m, 0, 2);
+    put_u32(&m, "a", 1);
+    put_u32(&m, "a", 1);
+    refused(&m, GQA_ERR_FORMAT, "a: the key a is there twice");
+    put_start(&m, 0, 1);
+    put_text(&m, "a");
+    put(&m, 13, 4);
+    refused(&m, GQA_ERR_FORMAT, "a: a value of type 13");
+    put_start(&m, 0, 1);
+    put_text(&m, "a");
+    put(&m, 9, 4);
+    put(&m, 9, 4);
+    put(&m, 1, 8);
+    refused(&m, GQA_ERR_FORMAT, "a: a list of values of type 9");
+    put_start(&m, 0, 1);
+    put_text(&m, "a");
+    put(&m, 9, 4);
+    put(&m, 8, 4);
+    put(&m, 1ULL << 60, 8);
+    refused(&m, GQA_ERR_FORMAT,
+            "a: a list of 1152921504606846976 values, where 0 bytes are left");
+    put_start(&m, 0, 1);
+    put_text(&m, "\377");
+    refused(&m, GQA_ERR_FORMAT, "a name that is no text");
+    put_start(&m, 0, 1);
+    put_u32(&m, "general.alignment", 24);
+    refused(&m, GQA_ERR_FORMAT, "general.alignment is no power of two");
+    put_start(&m, 0, 1);
+    put_u32(&m, "split.count", 3);
+    refused(&m, GQA_ERR_UNSUPPORTED,
+            "one of 3 files of a model; put them together: llama-gguf-split "
+            "--merge FIRST OUT");
+}
+END_TEST
+
+static void put_one(struct made *m, uint64_t rows, uint64_t columns,
+                    uint32_t type, uint64_t offset, size_t n_data)
+{
+    static const char data[256];
+
+    put_start(m, 1, 0);
+    put_tensor(m, "a", rows, columns, type, offset);
+    put_data(m, data, n_data);
+}
+
+START_TEST(refuses_bad_tensors)
+{
+    struct made m = {.n = 0};
+
+    put_one(&m, 0, 4, 0, 0, 15);
+    refused(&m, GQA_ERR_FORMAT,
+            "tensor a ends behind the file's 79 bytes; the file is cut off");
+    put_one(&m, 0, 4, 0, 0, 33);
+    refused(&m, GQA_ERR_FORMAT,
+            "1 bytes after the last tensor belong to no tensor");
+    put_one(&m, 0, 4, 0, 32, 48);
+    refused(&m, GQA_ERR_FORMAT,
+            "tensor a begins at byte 32 of the data, not behind the one before "
+            "it, at 0");
+    put_one(&m, 1ULL << 33, 1ULL << 33, 0, 0, 16);
+    refused(&m, GQA_ERR_FORMAT, "tensor a has no shape that can be");
+    put_one(&m, 1ULL << 31, 1ULL << 32, 0, 0, 16);
+    refused(&m, GQA_ERR_FORMAT, "tensor a has no size that can be");
+    put_one(&m, 0, 0, 0, 0, 16);
+    refused(&m, GQA_ERR_FORMAT, "tensor a has no shape that can be");
+    put_one(&m, 2, 16, 8, 0, 34);
+    refused(&m, GQA_ERR_FORMAT, "tensor a: rows of 16 are no blocks of Q8_0");
+    put_one(&m, 0, 4, 99, 0, 16);
+    refused(&m, GQA_ERR_UNSUPPORTED,
+            "tensor a is of type 99 of ggml, which is not known");
+    put_start(&m, 1, 0);
+    put_text(&m, "a");
+    put(&m, 5, 4);
+    refused(&m, GQA_ERR_FORMAT,
+            "tensor a has 5 dimensions; there are at most 4");
+    put_start(&m, 2, 0);
+    put_tensor(&m, "a", 0, 8, 0, 0);
+    put_tensor(&m, "a", 0, 8, 0, 32);
+    put_data(&m, (char[64]){0}, 64);
+    refused(&m, GQA_ERR_FORMAT, "two tensors are called a");
+    /* One that is called as another is in the original */
+    put_llama(&m, 2, 0);
+    put_tensor(&m, "output_norm.weight", 0, 8, 0, 0);
+    put_tensor(&m, "model.norm.weight", 0, 8, 0, 32);
+    put_data(&m, (char[64]){0}, 64);
+    refused(&m, GQA_ERR_FORMAT, "two tensors are model.norm.weight");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("gguf");
+    TCase *tests = tcase_create("gguf");
+
+    tcase_add_checked_fixture(tests, scratch_create, scratch_remove);
+    tcase_add_loop_test(tests, reads_what_safetensors_says, 0,
+                        (int)(sizeof twins / sizeof *twins));
+    tcase_add_test(tests, blocks_say_what_they_stand_for);
+    tcase_add_test(tests, quantised_weights_are_asked_for);
+    tcase_add_test(tests, pairs_of_rope_are_put_apart);
+    tcase_add_test(tests, groups_are_put_together);
+    tcase_add_test(tests, makes_the_configuration);
+    tcase_add_test(tests, refuses_what_no_configuration_says);
+    tcase_add_test(tests, refuses_bad_headers);
+    tcase_add_test(tests, refuses_bad_tensors);
+    suite_add_tcase(suite, tests);
+    return suite_run(suite);
+}

@@ -1,0 +1,95 @@
+/* Meta's and Mistral's own layouts. */
+#include <check.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "formats/checkpoint.h"
+#include "scratch.h"
+#include "suite.h"
+#include "twins.h"
+
+static const struct gqa_checkpoint_options defaults;
+
+START_TEST(reads_what_safetensors_says)
+{
+    twins_are_same(_i ? "original/mistral" : "original/meta",
+                   "llama2c/twin.safetensors");
+}
+END_TEST
+
+/* q and k of a layer, 2 heads of 2 by 2, and what tells the layout. */
+static void write_model(const char *params)
+{
+    static const float zeros[24];
+
+    scratch_write_safetensors(
+        "consolidated.safetensors",
+        "{\"tok_embeddings.weight\":{\"dtype\":\"F32\",\"shape\":[2,4],"
+        "\"data_offsets\":[0,32]},\"layers.0.attention.wq.weight\":{\"dtype\":"
+        "\"F32\",\"shape\":[4,4],\"data_offsets\":[32,96]}}",
+        zeros, sizeof zeros);
+    if (params)
+        scratch_write_text("params.json", params);
+}
+
+static void refused(const char *params, enum gqa_status status,
+                    const char *message)
+{
+    struct gqa_checkpoint *c;
+
+    write_model(params);
+    ck_assert_int_eq(gqa_checkpoint_open(&c, scratch_folder(), &defaults),
+                     status);
+    ck_assert_msg(strstr(gqa_error_message(), message), "%s",
+                  gqa_error_message());
+}
+
+START_TEST(refuses_what_params_do_not_say)
+{
+    refused("{\"dim\": 4, \"n_layers\": 1}", GQA_ERR_FORMAT,
+            "params.json does not say dim, n_layers and n_heads of a model");
+    refused("[]", GQA_ERR_FORMAT,
+            "params.json does not say dim, n_layers and n_heads of a model");
+    refused("{", GQA_ERR_FORMAT, "params.json: ");
+    refused("{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 4}", GQA_ERR_FORMAT,
+            "params.json does not say dim, n_layers and n_heads of a model");
+    refused("{\"dim\": 8, \"n_layers\": 1, \"n_heads\": 2}",
+            GQA_ERR_UNSUPPORTED,
+            "layers.0.attention.wq.weight does not have the rows of 2 heads of "
+            "4, as if it were one of several parts: Meta's own layout");
+    refused("{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, \"moe\": {}}",
+            GQA_ERR_UNSUPPORTED,
+            "params.json tells of experts, which are not read in this layout");
+    refused("{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, "
+            "\"use_scaled_rope\": true}",
+            GQA_ERR_UNSUPPORTED,
+            "params.json says use_scaled_rope, but not by how much");
+}
+END_TEST
+
+/* Without that file the names are those of nobody we know. */
+START_TEST(keeps_names_without_params)
+{
+    struct gqa_checkpoint *c;
+
+    write_model(NULL);
+    ck_assert_int_eq(gqa_checkpoint_open(&c, scratch_folder(), &defaults),
+                     GQA_OK);
+    ck_assert_str_eq(gqa_checkpoint_tensor(c, 0)->name,
+                     "tok_embeddings.weight");
+    gqa_checkpoint_close(c);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("original");
+    TCase *tests = tcase_create("original");
+
+    tcase_add_checked_fixture(tests, scratch_create, scratch_remove);
+    tcase_add_loop_test(tests, reads_what_safetensors_says, 0, 2);
+    tcase_add_test(tests, refuses_what_params_do_not_say);
+    tcase_add_test(tests, keeps_names_without_params);
+    suite_add_tcase(suite, tests);
+    return suite_run(suite);
+}

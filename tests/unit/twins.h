@@ -1,0 +1,8 @@
+/* Two checkpoints that have to hold the same, each in a format of its own. */
+#ifndef GQA_TESTS_TWINS_H
+#define GQA_TESTS_TWINS_H
+
+/* Names below the tests' data. The same tensors, whichever part is read. */
+void twins_are_same(const char *a, const char *b);
+
+#endif
