@@ -49,8 +49,10 @@ enum gqa_status gqa_part_linear(const struct gqa_runtime *r, void *out,
                                 const void *x, uint64_t n_rows,
                                 const struct gqa_linear *l, bool accumulate)
 {
+    struct gqa_weight room;
+
     return r->backend->linear(r->device, out, x, n_rows,
-                              gqa_runtime_weight(r, l->weight), l->input_major,
+                              gqa_runtime_matrix(r, l, &room), l->input_major,
                               gqa_runtime_weight(r, l->bias), accumulate);
 }
 

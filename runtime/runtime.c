@@ -14,6 +14,23 @@ const struct gqa_weight *gqa_runtime_weight(const struct gqa_runtime *runtime,
     return param == GQA_NO_PARAM ? NULL : &runtime->weights[param];
 }
 
+const struct gqa_weight *gqa_runtime_matrix(const struct gqa_runtime *runtime,
+                                            const struct gqa_linear *linear,
+                                            struct gqa_weight *room)
+{
+    const struct gqa_weight *whole =
+        gqa_runtime_weight(runtime, linear->weight);
+
+    if (!linear->rows)
+        return whole;
+    *room = *whole;
+    room->rows = linear->rows;
+    room->cols = linear->cols;
+    room->data = (const char *)whole->data +
+                 linear->offset * gqa_dtype_bits(whole->dtype) / 8;
+    return room;
+}
+
 struct gqa_norm_op gqa_runtime_norm(const struct gqa_runtime *runtime,
                                     const struct gqa_norm *norm)
 {
@@ -32,6 +49,8 @@ uint64_t gqa_runtime_outputs(const struct gqa_runtime *runtime,
     const struct gqa_param *p =
         &runtime->network->model->params[linear->weight];
 
+    if (linear->rows)
+        return linear->rows;
     return linear->input_major ? p->cols : p->rows;
 }
 

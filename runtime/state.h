@@ -50,6 +50,11 @@ enum gqa_status gqa_runtime_check_room(const struct gqa_runtime *runtime,
 const struct gqa_weight *gqa_runtime_weight(const struct gqa_runtime *runtime,
                                             size_t param);
 
+/* A linear map's matrix: the weight, or its part of it, in *room. */
+const struct gqa_weight *gqa_runtime_matrix(const struct gqa_runtime *runtime,
+                                            const struct gqa_linear *linear,
+                                            struct gqa_weight *room);
+
 /* The network's norm as the backend takes it. */
 struct gqa_norm_op gqa_runtime_norm(const struct gqa_runtime *runtime,
                                     const struct gqa_norm *norm);

@@ -191,6 +191,11 @@ static enum gqa_status check_feed_forward(const struct gqa_family *f,
                         always  ? "true"
                         : never ? "false"
                                 : "said by the configuration");
+    if (gqa_gate_is_fused(ff) && !(is_literal(&ff->bias[GQA_FF_GATE], false) &&
+                                   is_literal(&ff->bias[GQA_FF_UP], false)))
+        return FAIL(f, "stacks", stack, "feed_forward", "bias",
+                    "'gate' and 'up' must be false, since both are '%s'",
+                    ff->up);
     if (json_is_string(ff->activation.json) &&
         gqa_activation_parse(&activation,
                              json_string_value(ff->activation.json)) != GQA_OK)

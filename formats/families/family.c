@@ -1,6 +1,7 @@
 #include "formats/families/family.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "common/json.h"
 
@@ -12,6 +13,11 @@ enum gqa_part_presence gqa_bias_said(const struct gqa_setting *bias)
     if (!json_is_boolean(bias->json))
         return GQA_PART_OPTIONAL;
     return json_is_true(bias->json) ? GQA_PART_PRESENT : GQA_PART_ABSENT;
+}
+
+bool gqa_gate_is_fused(const struct gqa_feed_forward_rule *rule)
+{
+    return rule->gate && rule->up && strcmp(rule->gate, rule->up) == 0;
 }
 
 bool gqa_family_is_encoder_decoder(const struct gqa_family *family)

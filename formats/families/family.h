@@ -115,6 +115,9 @@ struct gqa_feed_forward_rule {
     struct gqa_sublayer_norms norms;
 };
 
+/* Its gate and what it is multiplied with are one matrix: [gate | up]. */
+bool gqa_gate_is_fused(const struct gqa_feed_forward_rule *rule);
+
 struct gqa_stack_rule {
     bool given;
     const char *layers; /* pattern */

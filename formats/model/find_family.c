@@ -141,7 +141,6 @@ static enum gqa_status find_by_names(struct gqa_model_builder *b)
     char own[2 * GQA_MAX_NAME] = "";
     enum gqa_status first = GQA_OK;
     char message[1024] = "";
-    char known[512];
     size_t number = 0;
 
     for (find_by_sign(&number, b); number < n_families;
@@ -163,16 +162,15 @@ static enum gqa_status find_by_names(struct gqa_model_builder *b)
     }
     if (first != GQA_OK)
         return gqa_fail(first, "%s", message);
-    gqa_family_list_types(known, sizeof known, &b->choice, 0, n_families);
     if (b->choice.own)
         snprintf(own, sizeof own,
                  "; %s takes names like '%s' ('names.prefixes', "
                  "'stacks.*.layers', 'module', 'q')",
                  gqa_family_source(&b->choice, 0), own_name);
     return gqa_fail(GQA_ERR_UNSUPPORTED,
-                    "the tensors are named like those of no family we know "
-                    "(%s)%s%s%s%s",
-                    known, b->params.n ? "; the first is '" : "",
+                    "the tensors are named like those of no family we know%s%s"
+                    "%s%s",
+                    b->params.n ? "; the first is '" : "",
                     b->params.n ? b->params.items[0].name : "",
                     b->params.n ? "'" : "",
                     b->choice.own ? own : gqa_advice(GQA_ADVICE_FAMILY));
@@ -181,7 +179,7 @@ static enum gqa_status find_by_names(struct gqa_model_builder *b)
 static enum gqa_status fail_by_type(const struct gqa_model_builder *b,
                                     const char *model_type)
 {
-    const size_t n = gqa_family_count(&b->choice);
+    const char *near;
     char known[512];
 
     if (b->choice.own) {
@@ -192,11 +190,11 @@ static enum gqa_status fail_by_type(const struct gqa_model_builder *b,
                         b->config_path, model_type,
                         gqa_family_source(&b->choice, 0), known);
     }
-    gqa_family_list_types(known, sizeof known, &b->choice, 0, n);
-    return gqa_fail(GQA_ERR_UNSUPPORTED,
-                    "%s: model_type '%.80s' is not known; known are %s%s",
-                    b->config_path, model_type, known,
-                    gqa_advice(GQA_ADVICE_FAMILY));
+    near = gqa_family_near_type(&b->choice, model_type);
+    return gqa_fail(
+        GQA_ERR_UNSUPPORTED, "%s: model_type '%.80s' is not known%s%s%s%s",
+        b->config_path, model_type, near ? " (the nearest is '" : "",
+        near ? near : "", near ? "')" : "", gqa_advice(GQA_ADVICE_FAMILY));
 }
 
 static enum gqa_status fail_by_names(const struct gqa_model_builder *b,

@@ -115,8 +115,10 @@ static enum gqa_status choose_d_ff(struct gqa_taking *t)
                 const char *const modules[] = {gated ? rule->up : rule->plain,
                                                gated ? rule->gate : NULL,
                                                rule->down};
+                const bool is_half = gated && k < 2 && gqa_gate_is_fused(rule);
                 const uint64_t width =
-                    width_of(t, (enum gqa_stack)s, i, modules[k], k == 2);
+                    width_of(t, (enum gqa_stack)s, i, modules[k], k == 2) /
+                    (is_half ? 2 : 1);
 
                 if (width && (!t->d_ff || width == said))
                     t->d_ff = width;

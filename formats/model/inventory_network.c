@@ -285,14 +285,16 @@ static enum gqa_status expect_feed_forward(struct gqa_taking *t,
         &t->family->stacks[stack].feed_forward;
     bool gated = false;
     enum gqa_status st = gqa_taking_gated(&gated, t, stack);
+    const uint64_t n_up = gated && gqa_gate_is_fused(rule) ? 2 : 1;
     const struct layer_module modules[] = {
         {stack, gated ? rule->up : rule->plain, &rule->bias[GQA_FF_UP]},
-        {stack, gated ? rule->gate : NULL, &rule->bias[GQA_FF_GATE]},
+        {stack, gated && n_up == 1 ? rule->gate : NULL,
+         &rule->bias[GQA_FF_GATE]},
         {stack, rule->down, &rule->bias[GQA_FF_DOWN]},
     };
 
     for (size_t i = 0; i < 3 && st == GQA_OK; i++) {
-        const uint64_t outputs = i == 2 ? t->model->d_model : t->d_ff;
+        const uint64_t outputs = i == 2 ? t->model->d_model : n_up * t->d_ff;
         const uint64_t inputs = i == 2 ? t->d_ff : t->model->d_model;
         enum gqa_part_presence bias;
 

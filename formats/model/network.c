@@ -265,6 +265,11 @@ static enum gqa_status take_feed_forward(struct gqa_feed_forward *out,
         st =
             gqa_take_linear(&out->gate, b, stem.text, &rule->bias[GQA_FF_GATE]);
     }
+    if (st == GQA_OK && gated && out->gate.weight == out->up.weight) {
+        st = gqa_linear_half(&out->gate, b, 0);
+        if (st == GQA_OK)
+            st = gqa_linear_half(&out->up, b, 1);
+    }
     if (st != GQA_OK)
         return st;
     width = gqa_linear_outputs(b, &out->up);

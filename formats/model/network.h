@@ -17,6 +17,9 @@
 struct gqa_linear {
     size_t weight, bias; /* param indices; weight GQA_NO_PARAM: no such part */
     bool input_major;
+    /* W is a part of the weight: [rows, cols] behind `offset` elements, as
+     * they lie in it. rows 0: it is the whole. */
+    uint64_t offset, rows, cols;
 };
 
 struct gqa_norm {

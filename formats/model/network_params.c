@@ -100,17 +100,43 @@ uint64_t gqa_linear_outputs(const struct gqa_network_builder *b,
 {
     const struct gqa_param *p = &b->model->params[l->weight];
 
+    if (l->rows)
+        return l->rows;
     return l->input_major ? p->cols : p->rows;
+}
+
+enum gqa_status gqa_linear_half(struct gqa_linear *l,
+                                const struct gqa_network_builder *b,
+                                unsigned half)
+{
+    const struct gqa_param *p = &b->model->params[l->weight];
+
+    if (l->bias != GQA_NO_PARAM || l->input_major)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "'%s' holds two projections, which cannot be run with "
+                        "a bias or with inputs in rows",
+                        p->name);
+    if (p->rank != 2 || p->rows % 2 != 0)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "'%s' has %llu rows, which are not two projections of "
+                        "the same length",
+                        p->name, ULL(p->rows));
+    l->rows = p->rows / 2;
+    l->cols = p->cols;
+    l->offset = half * l->rows * l->cols;
+    return GQA_OK;
 }
 
 enum gqa_status gqa_check_linear(const struct gqa_network_builder *b,
                                  const struct gqa_linear *l, uint64_t inputs,
                                  uint64_t outputs)
 {
-    const enum gqa_status st =
-        l->input_major ? gqa_check_matrix(b, l->weight, inputs, outputs)
-                       : gqa_check_matrix(b, l->weight, outputs, inputs);
+    enum gqa_status st;
 
+    if (l->rows == outputs && l->cols == inputs && l->rows)
+        return GQA_OK;
+    st = l->input_major ? gqa_check_matrix(b, l->weight, inputs, outputs)
+                        : gqa_check_matrix(b, l->weight, outputs, inputs);
     return st == GQA_OK ? check_vector(b, l->bias, outputs) : st;
 }
 

@@ -1,7 +1,6 @@
 # Families that files describe: every value of every number of groups is what
 # it must be, grouped and written in multi-head shape.
-for pair in stablelm:stablelm stablelm-parallel:stablelm phi:phi \
-    phi-grouped:phi opt:opt opt-post:opt bloom:bloom bloom-base:bloom; do
+for pair in opt:opt opt-post:opt bloom:bloom bloom-base:bloom; do
     model=$DATA/families/${pair%:*}
     family=$DATA/families/${pair#*:}.json
     heads=$(gqa-inspect -j --family "$family" "$model" |

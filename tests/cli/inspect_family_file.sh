@@ -1,7 +1,7 @@
 # A family that is not built in: what is said with its description and
 # without, and what is wrong with descriptions, in all tools.
 gqa-inspect --family "$DATA/families/bloom.json" "$DATA/families/bloom-base"
-for model in bloom phi; do
+for model in bloom opt; do
     gqa-inspect "$DATA/families/$model" | head -3
 done
 sed 's/"scheme"/"sceme"/' "$DATA/families/bloom.json" >wrong.json
@@ -17,6 +17,6 @@ gqa-inspect --family none.json "$DATA/families/bloom" || echo $?
 gqa-inspect --family "$DATA/families/bloom.json" "$DATA/good/llama" | sed -n 4,5p
 # A type that the file does not name
 for tool in gqa-inspect gqa-verify; do
-    $tool --family "$DATA/families/bloom.json" "$DATA/families/phi" ||
+    $tool --family "$DATA/families/bloom.json" "$DATA/families/opt" ||
         echo $?
 done

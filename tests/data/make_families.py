@@ -1,4 +1,4 @@
-"""Small models of families that are described by files alone (families/*.json), and what transformers computes.
+"""Small models of families (formats/families, or families/*.json where it is not built in), and what transformers computes.
 
     python make_families.py [NAME...]                 (writes below families/)
 
@@ -26,6 +26,11 @@ def repeat_heads(key, value, heads, times):
     parts = key.split(".")
     if parts[-2] in ("k_proj", "v_proj"):
         key = ".".join([*parts[:-2], parts[-2][0], parts[-1]])
+    elif parts[-2] == "qkv_proj":  # rows of q, k, v
+        for third in np.split(value, 3)[1:]:
+            view = third.reshape(heads, -1)
+            for h in range(heads):
+                view[h] = view[h - h % times]
     made.repeat_heads(key, value, heads, times)
 
 
@@ -108,7 +113,30 @@ def falcon(name, repeat=None, **more):
         bos_token_id=1, eos_token_id=2, **more), repeat=repeat)
 
 
+def decoder(name, kind, kv=4, repeat=None, cls=None, **more):
+    """A model whose configuration has Llama's keys: tr.<kind>ForCausalLM."""
+    keys = dict(vocab_size=VOCAB, hidden_size=32, intermediate_size=29, num_hidden_layers=2, num_attention_heads=4,
+                num_key_value_heads=kv, max_position_embeddings=64, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+    keys.update(more)
+    save(name, cls or getattr(tr, kind + "ForCausalLM"), getattr(tr, kind + "Config")(**keys), repeat=repeat)
+
+
 MODELS = {
+    "arcee": lambda n: decoder(n, "Arcee", repeat=2, head_dim=6),
+    "ernie4_5": lambda n: decoder(n, "Ernie4_5", repeat=2, head_dim=6, use_bias=True),
+    "gemma": lambda n: decoder(n, "Gemma", repeat=2, head_dim=6),
+    "glm": lambda n: decoder(n, "Glm", repeat=2, head_dim=8),
+    "glm4": lambda n: decoder(n, "Glm4", kv=2, head_dim=8),
+    "helium": lambda n: decoder(n, "Helium", repeat=2, head_dim=8),
+    "nemotron": lambda n: decoder(n, "Nemotron", repeat=2, head_dim=8),
+    "olmo": lambda n: decoder(n, "Olmo", repeat=2, attention_bias=True),
+    "phi3": lambda n: decoder(n, "Phi3", repeat=2),
+    "phi3-long": lambda n: decoder(n, "Phi3", kv=2, sliding_window=3, partial_rotary_factor=0.75,
+                                   original_max_position_embeddings=16, rope_scaling={
+                                       "type": "longrope", "short_factor": [1.0, 1.1, 1.3],
+                                       "long_factor": [1.2, 2.0, 4.0]}),
+    "seed_oss": lambda n: decoder(n, "SeedOss", repeat=2, head_dim=6, attention_out_bias=True, mlp_bias=True),
+    "starcoder2": lambda n: decoder(n, "Starcoder2", repeat=2, sliding_window=3),
     "gptj": lambda n: gptj(n, rotary_dim=6, repeat=2),
     "gemma2": lambda n: gemma2(n, repeat=2),
     "falcon": lambda n: falcon(n, parallel_attn=False, bias=True, repeat=2),

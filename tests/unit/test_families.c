@@ -582,7 +582,7 @@ START_TEST(chooses_a_family)
          NULL},
         {"layers.0.attn", "mine", true, "mine", "mine", NULL},
         {"layers.0.attn", "other", false, NULL, NULL,
-         "model_type 'other' is not known; known are gpt2"},
+         "model_type 'other' is not known"},
         /* A type that nobody knows, though the names fit the user's file */
         {"layers.0.attn", "other", true, NULL, NULL,
          "model_type 'other' is not one that "},

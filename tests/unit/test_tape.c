@@ -30,6 +30,8 @@ static const char *const fixtures[] = {
     "families/phi",
     "families/phi-norms",
     "families/phi-grouped",
+    "families/phi3",
+    "families/nemotron",
     "families/cohere",
     "families/stablelm",
     "families/stablelm-parallel",
