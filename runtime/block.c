@@ -141,7 +141,7 @@ static enum gqa_status turn(const struct gqa_pass *pass,
     if (n->kind == GQA_NORM_NONE && !a->rope)
         return GQA_OK;
     st = gqa_part_turn(pass->session->runtime, a, heads, n,
-                       pass->session->cos_sin);
+                       &pass->session->angles);
     return st == GQA_OK ? tap_heads(pass, a, turned, heads) : st;
 }
 

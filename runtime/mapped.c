@@ -175,6 +175,10 @@ static enum gqa_status map_attention(struct gqa_mapped *m, size_t i, uint64_t n,
         st = map_slice(m, a, &a->k, &old->k, spread, step);
     if (st == GQA_OK)
         st = map_slice(m, a, &a->v, &old->v, spread, step);
+    /* A norm of all keys together lies as they do. */
+    if (st == GQA_OK && a->full_norms)
+        st = map_heads(m, a->k_norm, 0, gqa_attention_length(a, &a->k), &a->k,
+                       &old->k, a->head_dim, spread, step);
     return st;
 }
 

@@ -37,9 +37,9 @@ static double *doubles(uint64_t a, uint64_t b, uint64_t *n)
  * thousands times a frequency leaves float32 few digits.
  */
 enum gqa_status gqa_position_angles(const struct gqa_runtime *r, void **out,
+                                    const struct gqa_rope *rope,
                                     uint64_t n_positions, uint64_t length)
 {
-    const struct gqa_rope *rope = &r->network->rope;
     double *frequency, *values;
     uint64_t n;
     enum gqa_status st;
@@ -63,6 +63,41 @@ enum gqa_status gqa_position_angles(const struct gqa_runtime *r, void **out,
     free(frequency);
     free(values);
     return st;
+}
+
+enum gqa_status gqa_position_turn(const struct gqa_runtime *r,
+                                  struct gqa_angles *angles,
+                                  uint64_t n_positions, uint64_t length)
+{
+    const struct gqa_rope *rope = &r->network->rope;
+    const struct gqa_rope *local = &r->network->local_rope;
+    const uint64_t kind = gqa_rope_kind(rope, length);
+    enum gqa_status st = GQA_OK;
+
+    if (local->n_pairs && !angles->local)
+        st = gqa_position_angles(r, &angles->local, local, n_positions, length);
+    if (st != GQA_OK || rope->n_pairs == 0 ||
+        (angles->all && angles->turned_for == kind))
+        return st;
+    st = gqa_position_angles(r, &angles->all, rope, n_positions, length);
+    if (st == GQA_OK)
+        angles->turned_for = kind;
+    return st;
+}
+
+void gqa_position_free(const struct gqa_runtime *r, struct gqa_angles *angles)
+{
+    if (angles->all)
+        r->backend->free(r->device, angles->all);
+    if (angles->local)
+        r->backend->free(r->device, angles->local);
+}
+
+const void *gqa_angles_of(const struct gqa_angles *angles,
+                          const struct gqa_network *network,
+                          const struct gqa_rope *rope)
+{
+    return rope == &network->local_rope ? angles->local : angles->all;
 }
 
 enum gqa_status gqa_position_bias(const struct gqa_runtime *r, void **out,

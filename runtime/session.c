@@ -128,21 +128,6 @@ static enum gqa_status alloc_caches(struct gqa_session *s)
 
 /* --- Tables --------------------------------------------------------------- */
 
-/* The table of angles for sequences of this length. */
-static enum gqa_status turn(struct gqa_session *s, uint64_t length)
-{
-    const struct gqa_rope *rope = &s->runtime->network->rope;
-    const uint64_t kind = gqa_rope_kind(rope, length);
-    enum gqa_status st;
-
-    if (rope->n_pairs == 0 || (s->cos_sin && s->turned_for == kind))
-        return GQA_OK;
-    st = gqa_position_angles(s->runtime, &s->cos_sin, s->room.capacity, length);
-    if (st == GQA_OK)
-        s->turned_for = kind;
-    return st;
-}
-
 static enum gqa_status make_biases(struct gqa_session *s)
 {
     const struct gqa_network *n = s->runtime->network;
@@ -332,7 +317,8 @@ static enum gqa_status create(struct gqa_session **out,
     if (n->n_stacks < 2)
         s->room.encoder_capacity = s->room.encoder_tokens = 0;
     if ((st = choose_sizes(s)) == GQA_OK && (st = alloc_host(s)) == GQA_OK &&
-        (st = turn(s, room->capacity)) == GQA_OK &&
+        (st = gqa_position_turn(s->runtime, &s->angles, s->room.capacity,
+                                room->capacity)) == GQA_OK &&
         (st = make_biases(s)) == GQA_OK && (st = alloc_caches(s)) == GQA_OK)
         st = alloc_workspace(s);
     if (st == GQA_OK)
@@ -429,7 +415,7 @@ void gqa_session_free(struct gqa_session *s)
         return;
     free_biases(s);
     free_caches(s);
-    release(s, s->cos_sin);
+    gqa_position_free(s->runtime, &s->angles);
     release(s, s->work.x);
     release(s, s->work.normed);
     release(s, s->work.ff_normed);
@@ -495,5 +481,6 @@ enum gqa_status gqa_session_begin(struct gqa_session *s, uint64_t n_sequences,
     for (uint64_t i = 0; i < n_sequences; i++)
         s->numbers[i] = numbers ? numbers[i] : i;
     gqa_session_reset(s);
-    return turn(s, capacity);
+    return gqa_position_turn(s->runtime, &s->angles, s->room.capacity,
+                             capacity);
 }

@@ -84,6 +84,18 @@ struct gqa_workspace {
     void *logits;      /* wide [head_rows, vocab_size] */
 };
 
+/* Angles of the network's RoPE, and of its local one: wide [positions, n_pairs,
+ * 2], or NULL. */
+struct gqa_angles {
+    void *all, *local;
+    uint64_t turned_for; /* kind of lengths, as gqa_rope_kind() has it */
+};
+
+/* Those of one of the two. */
+const void *gqa_angles_of(const struct gqa_angles *angles,
+                          const struct gqa_network *network,
+                          const struct gqa_rope *rope);
+
 struct gqa_session {
     struct gqa_runtime *runtime;
     struct gqa_session_room room;                     /* what there is */
@@ -95,8 +107,7 @@ struct gqa_session {
     struct gqa_kv_cache *self, *cross;
     bool one_cache; /* one of each, which serves one block after another */
     struct gqa_kv_cache encoder; /* of the block that runs */
-    void *cos_sin;               /* wide [capacity, n_pairs, 2], or NULL */
-    uint64_t turned_for; /* its kind of lengths, as gqa_rope_kind() has it */
+    struct gqa_angles angles;
     /* By stack and block: T5's bias or ALiBi's, wide [n_heads, 2 * capacity -
      * 1] or NULL. Blocks
      * that share a table share it here. */

@@ -33,13 +33,35 @@ void gqa_make_slopes(double *slopes, enum gqa_slopes kind, uint64_t n_heads)
 
 /* --- Layers that slide --------------------------------------------------- */
 
+/* All layers but each of a number, which the configuration or, where it says
+ * nothing, the description tells; 0: neither does. */
+static enum gqa_status find_pattern(uint64_t *pattern, const json_t *config)
+{
+    enum gqa_status st;
+
+    if ((st = gqa_config_natural(pattern, config, "sliding_window_pattern")) !=
+        GQA_OK)
+        return st;
+    /* As transformers writes what its users are not to read. */
+    return gqa_config_natural(pattern, config, "_sliding_window_pattern");
+}
+
 /* What layer_types says of a layer. */
 static enum gqa_status read_type(bool *slides, const json_t *config,
-                                 size_t layer)
+                                 uint64_t pattern, size_t layer)
 {
     const json_t *types = json_object_get(config, "layer_types");
     const char *type = json_string_value(json_array_get(types, layer));
+    enum gqa_status st;
 
+    if (!json_is_array(types)) {
+        if ((st = find_pattern(&pattern, config)) != GQA_OK)
+            return st;
+        if (pattern) {
+            *slides = (layer + 1) % pattern != 0;
+            return GQA_OK;
+        }
+    }
     if (!types)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "configuration: layer_types is missing, and without "
@@ -72,18 +94,64 @@ static enum gqa_status qwen2_slides(bool *out, const json_t *config,
         return st;
     *out = layer >= first;
     return json_is_array(json_object_get(config, "layer_types"))
-               ? read_type(out, config, layer)
+               ? read_type(out, config, 0, layer)
                : GQA_OK;
 }
 
-enum gqa_status gqa_layer_slides(bool *out, enum gqa_sliding_layers kind,
+enum gqa_status gqa_layer_slides(bool *out,
+                                 const struct gqa_behaviours *behaviours,
                                  const json_t *config, size_t layer)
 {
     *out = true;
-    if (kind == GQA_SLIDING_QWEN2)
+    if (behaviours->sliding_layers == GQA_SLIDING_QWEN2)
         return qwen2_slides(out, config, layer);
-    return kind == GQA_SLIDING_LAYER_TYPES ? read_type(out, config, layer)
-                                           : GQA_OK;
+    return behaviours->sliding_layers == GQA_SLIDING_LAYER_TYPES
+               ? read_type(out, config, behaviours->sliding_pattern, layer)
+               : GQA_OK;
+}
+
+/* --- Layers that rotate --------------------------------------------------- */
+
+/* 1 in the list: it does, whatever the list is called. */
+static enum gqa_status read_no_rope(bool *out, const json_t *config,
+                                    size_t layer)
+{
+    const json_t *list = json_object_get(config, "no_rope_layers");
+    const json_t *said = json_array_get(list, layer);
+    uint64_t interval = 4;
+    enum gqa_status st;
+
+    if (json_is_array(list) && !json_is_integer(said))
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "configuration: no_rope_layers says nothing of layer "
+                        "%zu",
+                        layer);
+    if (json_is_array(list)) {
+        *out = json_integer_value(said) != 0;
+        return GQA_OK;
+    }
+    st = gqa_config_natural(&interval, config, "no_rope_layer_interval");
+    *out = interval == 0 || (layer + 1) % interval != 0;
+    return st;
+}
+
+enum gqa_status gqa_layer_turns(bool *out,
+                                const struct gqa_behaviours *behaviours,
+                                const json_t *config, size_t layer)
+{
+    *out = true;
+    if (behaviours->rope_layers == GQA_ROPE_SLIDING)
+        return gqa_layer_slides(out, behaviours, config, layer);
+    return behaviours->rope_layers == GQA_ROPE_NO_ROPE_LAYERS
+               ? read_no_rope(out, config, layer)
+               : GQA_OK;
+}
+
+bool gqa_behaviours_read(const struct gqa_behaviours *behaviours,
+                         const char *key)
+{
+    return behaviours->rope_layers == GQA_ROPE_NO_ROPE_LAYERS &&
+           strcmp(key, "no_rope_layers") == 0;
 }
 
 /* --- Scale of scores

@@ -45,6 +45,7 @@ static enum gqa_status check_positions(const struct gqa_family *f)
         enum gqa_position_scheme scheme;
     } parts[] = {
         {"theta", p->theta.json != NULL, GQA_POSITION_ROPE},
+        {"local_theta", p->local_theta.json != NULL, GQA_POSITION_ROPE},
         {"share", p->share.json != NULL, GQA_POSITION_ROPE},
         {"dims", p->dims.json != NULL, GQA_POSITION_ROPE},
         {"interleaved", p->interleaved, GQA_POSITION_ROPE},

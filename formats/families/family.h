@@ -56,7 +56,8 @@ struct gqa_embedding_rule {
 
 struct gqa_position_rule {
     enum gqa_position_scheme scheme;
-    struct gqa_setting theta, share, dims; /* dims 0: all */
+    /* local_theta: of layers that slide, without scaling. dims 0: all. */
+    struct gqa_setting theta, local_theta, share, dims;
     bool interleaved;
     enum gqa_slopes slopes;
     bool slopes_scaled; /* with the scores, to which they are added before */

@@ -51,7 +51,7 @@ bool gqa_family_reads(const struct gqa_family *family, const char *key)
     for (gqa_texts part = gqa_computing_parts; *part; part++)
         if (gqa_settings_read(json_object_get(root, *part), key))
             return true;
-    return false;
+    return gqa_behaviours_read(&family->behaviours, key);
 }
 
 /* --- Refusals that are inherited ------------------------------------------ */

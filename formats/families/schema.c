@@ -37,6 +37,11 @@ static const char *const sliding_words[] = {[GQA_SLIDING_ALL] = "",
                                             [GQA_SLIDING_LAYER_TYPES] =
                                                 "layer_types",
                                             NULL};
+static const char *const rope_words[] = {[GQA_ROPE_ALL] = "",
+                                         [GQA_ROPE_SLIDING] = "sliding",
+                                         [GQA_ROPE_NO_ROPE_LAYERS] =
+                                             "no_rope_layers",
+                                         NULL};
 static const char *const score_words[] = {
     [GQA_SCORE_SCALE_AS_IT_IS] = "", [GQA_SCORE_SCALE_GPT2] = "gpt2", NULL};
 static const char *const finish_words[] = {[GQA_KERAS_FINISH_NONE] = "",
@@ -169,6 +174,7 @@ static const struct gqa_field positions_fields[] = {
     {"scheme", GQA_FIELD_WORD, AT(gqa_position_rule, scheme),
      .more = scheme_words, REQUIRED},
     SETTING("theta", gqa_position_rule, theta, GQA_VALUE_POSITIVE),
+    SETTING("local_theta", gqa_position_rule, local_theta, GQA_VALUE_POSITIVE),
     SETTING("share", gqa_position_rule, share, GQA_VALUE_SHARE),
     SETTING("dims", gqa_position_rule, dims, GQA_VALUE_WINDOW),
     FLAG("interleaved", gqa_position_rule, interleaved),
@@ -304,6 +310,8 @@ static const struct gqa_schema initialiser_schema =
 
 static const struct gqa_field behaviours_fields[] = {
     WORD("sliding_layers", gqa_behaviours, sliding_layers, sliding_words),
+    COUNT("sliding_pattern", gqa_behaviours, sliding_pattern),
+    WORD("rope_layers", gqa_behaviours, rope_layers, rope_words),
     WORD("score_scale", gqa_behaviours, score_scale, score_words),
     END,
 };

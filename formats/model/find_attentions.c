@@ -146,18 +146,8 @@ static enum gqa_status take_head_norm(bool *known,
 
         if (!part)
             continue;
-        switch (found->rule->head_norms.weights) {
-        case GQA_HEAD_NORM_PER_HEAD:
+        if (found->rule->head_norms.weights == GQA_HEAD_NORM_PER_HEAD)
             return refuse_per_head(param);
-        case GQA_HEAD_NORM_FULL_WIDTH:
-            return gqa_fail(GQA_ERR_UNSUPPORTED,
-                            "'%s' normalises all heads together: with fewer "
-                            "key heads it is another norm, and such models are "
-                            "not handled yet",
-                            param->name);
-        case GQA_HEAD_NORM_SHARED:
-            break;
-        }
         *known = strcmp(part, "weight") == 0 || strcmp(part, "bias") == 0;
         if (*known)
             found->head_norm[which][part[0] == 'b'] = index;

@@ -223,7 +223,7 @@ static enum gqa_status expect_projections(struct gqa_taking *t,
     return st;
 }
 
-/* Norms of queries and keys, each head by itself: all heads share one. */
+/* Norms of queries and keys: one that all heads share, or one of all. */
 static enum gqa_status expect_head_norms(struct gqa_taking *t,
                                          const struct gqa_attention_rule *rule,
                                          const struct gqa_attention *a)
@@ -233,6 +233,8 @@ static enum gqa_status expect_head_norms(struct gqa_taking *t,
 
     for (int which = 0; which < 2 && st == GQA_OK; which++) {
         const struct gqa_setting *module = &rule->head_norms.module[which];
+        const uint64_t n_heads = which ? a->n_kv_heads : a->n_heads;
+        const uint64_t width = a->head_dim * (a->full_norms ? n_heads : 1);
         struct gqa_stem stem = {""};
         const char *name = NULL;
 
@@ -240,11 +242,9 @@ static enum gqa_status expect_head_norms(struct gqa_taking *t,
         if (st != GQA_OK || !name)
             continue;
         gqa_stem_in(&stem, &t->names, rule->pattern, (size_t)a->layer, name);
-        st = expect_part(t, stem.text, "weight", norm->weight, 1, a->head_dim,
-                         0);
+        st = expect_part(t, stem.text, "weight", norm->weight, 1, width, 0);
         if (st == GQA_OK)
-            st = expect_part(t, stem.text, "bias", norm->bias, 1, a->head_dim,
-                             0);
+            st = expect_part(t, stem.text, "bias", norm->bias, 1, width, 0);
     }
     return st;
 }

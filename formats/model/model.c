@@ -190,18 +190,24 @@ static enum gqa_status resolve_heads(uint64_t *n_heads, uint64_t *head_dim,
 static enum gqa_status position_of(struct gqa_position *position,
                                    const struct gqa_model_builder *b,
                                    const struct gqa_attention_rule *rule,
-                                   uint64_t head_dim)
+                                   uint64_t layer, uint64_t head_dim)
 {
     const struct gqa_position_rule *said = &b->family->positions;
     uint64_t dims = 0;
     double share = 1;
+    bool turns = true;
     enum gqa_status st;
 
     *position = (struct gqa_position){
         .scheme = rule->positions ? said->scheme : GQA_POSITION_NONE};
     if (position->scheme != GQA_POSITION_ROPE)
         return GQA_OK;
-    st = gqa_setting_number(&share, &said->share, b->config);
+    st = gqa_layer_turns(&turns, &b->family->behaviours, b->config,
+                         (size_t)layer);
+    if (st == GQA_OK && !turns)
+        position->scheme = GQA_POSITION_NONE;
+    if (st == GQA_OK)
+        st = gqa_setting_number(&share, &said->share, b->config);
     if (st == GQA_OK)
         st = gqa_setting_count(&dims, &said->dims, b->config);
     if (st == GQA_OK && dims > head_dim)
@@ -209,7 +215,10 @@ static enum gqa_status position_of(struct gqa_position *position,
                       "%llu elements of a head are rotated, and it has %llu",
                       ULL(dims), ULL(head_dim));
     if (st != GQA_OK)
-        return gqa_fail_prefix(st, "%s", b->config_path);
+        return gqa_fail_prefix(st, "%s",
+                               b->config_path ? b->config_path : "the names");
+    if (!turns)
+        return GQA_OK;
     position->rotary_dim =
         dims ? dims : (uint64_t)floor((double)head_dim * share);
     position->interleaved = said->interleaved;
@@ -300,8 +309,8 @@ static enum gqa_status fill_attentions(struct gqa_model *m,
         if ((st = gqa_place_heads(a, &b->found[i], b->params.items, n_heads,
                                   head_dim)) != GQA_OK)
             return st;
-        if ((st = position_of(&a->position, b, b->found[i].rule, head_dim)) !=
-                GQA_OK ||
+        if ((st = position_of(&a->position, b, b->found[i].rule, a->layer,
+                              head_dim)) != GQA_OK ||
             (st = check_kv_heads(b, a)) != GQA_OK)
             return st;
         if (a->stack == GQA_STACK_DECODER &&

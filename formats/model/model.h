@@ -98,6 +98,12 @@ struct gqa_attention {
     enum gqa_head_layout layout;
     struct gqa_position position;
     struct gqa_slice q, k, v, o;
+    /* Queries and keys are normed before they are rotated, all heads of each
+     * together; the weight of the keys' norm: [n_kv_heads * head_dim]. */
+    bool full_norms;
+    bool
+        shared_norm; /* or keys are, each head by itself, by the same weights */
+    size_t k_norm;   /* param index; only with full_norms */
 };
 
 struct gqa_family;

@@ -91,24 +91,24 @@ static enum gqa_status choose_scale(double *out,
                             b->model->config, (size_t)heads->layer);
 }
 
-static enum gqa_status choose_window(uint64_t *out,
+static enum gqa_status choose_window(uint64_t *out, bool *slides,
                                      const struct gqa_network_builder *b,
                                      const struct gqa_attention_rule *rule,
                                      size_t layer)
 {
     uint64_t window = 0;
-    bool slides;
     enum gqa_status st;
 
     *out = 0;
+    *slides = false;
     if (!rule->window.json)
         return gqa_check_layer_type(b, rule, layer, 0);
-    if ((st = gqa_layer_slides(&slides, b->family->behaviours.sliding_layers,
-                               b->model->config, layer)) != GQA_OK ||
+    if ((st = gqa_layer_slides(slides, &b->family->behaviours, b->model->config,
+                               layer)) != GQA_OK ||
         (st = gqa_setting_count(&window, &rule->window, b->model->config)) !=
             GQA_OK)
         return st;
-    *out = slides ? window : 0;
+    *out = *slides ? window : 0;
     return gqa_check_layer_type(b, rule, layer, *out);
 }
 
@@ -120,6 +120,7 @@ static enum gqa_status take_attention(struct gqa_attention_block *out,
     const char *layers = b->family->stacks[heads->stack].layers;
     const size_t layer = (size_t)heads->layer;
     const enum gqa_position_scheme scheme = heads->position.scheme;
+    bool slides = false;
     enum gqa_status st;
 
     *out = (struct gqa_attention_block){
@@ -137,7 +138,7 @@ static enum gqa_status take_attention(struct gqa_attention_block *out,
         (st = gqa_take_head_norm(&out->k_norm, b, rule, heads,
                                  &rule->head_norms.module[1])) != GQA_OK ||
         (st = choose_scale(&out->scale, b, rule, heads)) != GQA_OK ||
-        (st = choose_window(&out->window, b, rule, layer)) != GQA_OK ||
+        (st = choose_window(&out->window, &slides, b, rule, layer)) != GQA_OK ||
         (st = gqa_setting_number(&out->soft_cap, &rule->soft_cap,
                                  b->model->config)) != GQA_OK ||
         (st = take_projection(&out->q, b, &heads->q, &rule->bias[0], false)) !=
@@ -147,6 +148,8 @@ static enum gqa_status take_attention(struct gqa_attention_block *out,
         (st = take_projection(&out->v, b, &heads->v, &rule->bias[2], false)) !=
             GQA_OK)
         return st;
+    if (out->rope && slides && b->network->local_rope.n_pairs)
+        out->rope = &b->network->local_rope;
     return take_projection(&out->o, b, &heads->o, &rule->bias[3], true);
 }
 
@@ -582,6 +585,37 @@ static enum gqa_status find_prefix(struct gqa_network_builder *b)
     return GQA_OK;
 }
 
+/* An attention that rotates; they all do so alike. */
+static const struct gqa_attention *find_turning(const struct gqa_model *model)
+{
+    for (size_t i = 0; i < model->n_attentions; i++)
+        if (model->attentions[i].position.scheme == GQA_POSITION_ROPE)
+            return &model->attentions[i];
+    return NULL;
+}
+
+static enum gqa_status make_ropes(const struct gqa_network_builder *b)
+{
+    const struct gqa_position_rule *rule = &b->family->positions;
+    const struct gqa_attention *turning = find_turning(b->model);
+    struct gqa_network *n = b->network;
+    double theta = 0, local = 0;
+    enum gqa_status st;
+
+    if (!turning)
+        return GQA_OK;
+    if ((st = gqa_setting_number(&theta, &rule->theta, b->model->config)) !=
+            GQA_OK ||
+        (st = gqa_setting_number(&local, &rule->local_theta,
+                                 b->model->config)) != GQA_OK ||
+        (st = gqa_rope_create(&n->rope, b->model->config, theta,
+                              &turning->position)) != GQA_OK)
+        return st;
+    return local > 0 ? gqa_rope_create(&n->local_rope, NULL, local,
+                                       &turning->position)
+                     : GQA_OK;
+}
+
 /* What all attentions share: angles or slopes. */
 static enum gqa_status make_positions(const struct gqa_network_builder *b)
 {
@@ -590,15 +624,11 @@ static enum gqa_status make_positions(const struct gqa_network_builder *b)
     const struct gqa_attention_rule *self =
         &b->family->stacks[first->stack].self;
     struct gqa_network *n = b->network;
-    double theta = 0, scale = 1;
+    double scale = 1;
     enum gqa_status st;
 
-    if (rule->scheme == GQA_POSITION_ROPE) {
-        st = gqa_setting_number(&theta, &rule->theta, b->model->config);
-        return st == GQA_OK ? gqa_rope_create(&n->rope, b->model->config, theta,
-                                              &first->position)
-                            : st;
-    }
+    if (rule->scheme == GQA_POSITION_ROPE)
+        return make_ropes(b);
     if (rule->scheme != GQA_POSITION_ALIBI)
         return GQA_OK;
     if (rule->slopes_scaled &&
@@ -658,6 +688,8 @@ void gqa_network_free(struct gqa_network *network)
         free(network->stacks[i].blocks);
     free(network->rope.frequency);
     free(network->rope.longer);
+    free(network->local_rope.frequency);
+    free(network->local_rope.longer);
     free(network->slopes);
     free(network);
 }

@@ -76,8 +76,9 @@ struct gqa_attention_block {
     /* Distinct weights are projected once: k.weight may be q.weight. Where
      * heads lie in the outputs is in `heads`. */
     struct gqa_linear q, k, v, o;
-    /* Of each head by itself, before it is rotated: width head_dim, the same
-     * weights for all heads. */
+    /* Before heads are rotated. Of each head by itself: width head_dim, the
+     * same weights for all heads; or, with heads->full_norms, of all heads
+     * together. */
     struct gqa_norm q_norm, k_norm;
     double scale;    /* of q . k */
     double soft_cap; /* a scaled score s is soft_cap * tanh(s / soft_cap); 0:
@@ -132,7 +133,8 @@ struct gqa_network {
     int64_t start_token;          /* what a decoder (or text) begins with */
     int64_t end_token, pad_token; /* -1: none */
     struct gqa_rope rope;
-    double *slopes; /* of ALiBi: [n_heads], owned; NULL: none */
+    struct gqa_rope local_rope; /* of layers that slide, where it differs */
+    double *slopes;             /* of ALiBi: [n_heads], owned; NULL: none */
 };
 
 /*

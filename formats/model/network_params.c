@@ -282,6 +282,10 @@ enum gqa_status gqa_take_head_norm(struct gqa_norm *out,
                                    const struct gqa_attention *heads,
                                    const struct gqa_setting *module)
 {
+    const uint64_t n_heads = module == &rule->head_norms.module[1]
+                                 ? heads->n_kv_heads
+                                 : heads->n_heads;
+    const uint64_t width = heads->head_dim * (heads->full_norms ? n_heads : 1);
     const char *name = NULL;
     struct gqa_stem stem = {""};
     enum gqa_status st;
@@ -292,6 +296,5 @@ enum gqa_status gqa_take_head_norm(struct gqa_norm *out,
     if (!name)
         return check_no_head_norm(b, rule, heads, module);
     gqa_stem_in(&stem, b, rule->pattern, (size_t)heads->layer, name);
-    return take_norm(out, b, stem.text, &rule->head_norms.norm,
-                     heads->head_dim);
+    return take_norm(out, b, stem.text, &rule->head_norms.norm, width);
 }

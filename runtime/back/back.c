@@ -145,17 +145,21 @@ static enum gqa_status turn_back(const struct attention *at,
     const struct gqa_runtime *r = t->runtime;
     const struct gqa_rope *rope = at->a->rope;
     const struct gqa_norm_op op = gqa_runtime_norm(r, norm);
+    uint64_t width;
+    const struct gqa_head_place normed =
+        gqa_part_normed(&width, at->a->heads, &heads->place);
     enum gqa_status st = GQA_OK;
 
     if (rope)
         st = ops_of(t)->rotate(r->device, heads->x, heads->width, &heads->place,
                                at->a->heads->head_dim, rope->n_pairs,
-                               rope->interleaved, t->cos_sin);
+                               rope->interleaved,
+                               gqa_angles_of(&t->angles, r->network, rope));
     return st == GQA_OK && norm->kind != GQA_NORM_NONE
-               ? ops_of(t)->norm_heads(
-                     r->device, heads->x, gqa_tape_gradient_of(t, norm->weight),
-                     gqa_tape_gradient_of(t, norm->bias), plain, heads->width,
-                     &heads->place, at->a->heads->head_dim, &op)
+               ? ops_of(t)->norm_heads(r->device, heads->x,
+                                       gqa_tape_gradient_of(t, norm->weight),
+                                       gqa_tape_gradient_of(t, norm->bias),
+                                       plain, heads->width, &normed, width, &op)
                : st;
 }
 

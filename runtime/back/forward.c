@@ -108,7 +108,7 @@ static enum gqa_status turn(const struct run *run,
                             const struct gqa_heads *heads,
                             const struct gqa_norm *norm)
 {
-    return gqa_part_turn(run->r, a, heads, norm, run->tape->cos_sin);
+    return gqa_part_turn(run->r, a, heads, norm, &run->tape->angles);
 }
 
 /* Keys and values to the room's caches; q's projection is behind us. */

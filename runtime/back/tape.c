@@ -7,6 +7,7 @@
 #include "common/checked.h"
 #include "common/ull.h"
 #include "runtime/back/state.h"
+#include "runtime/position_tables.h"
 
 /* A batch of more tokens than this is a mistake. */
 #define MAX_ROWS ((uint64_t)1 << 31)
@@ -179,8 +180,7 @@ void gqa_tape_free(struct gqa_tape *t)
         return;
     for (size_t i = 0; i < t->n_owned; i++)
         t->runtime->backend->free(t->runtime->device, t->owned[i]);
-    if (t->cos_sin)
-        t->runtime->backend->free(t->runtime->device, t->cos_sin);
+    gqa_position_free(t->runtime, &t->angles);
     for (size_t i = 0; i < t->n_stacks; i++) {
         struct gqa_tape_stack *s = &t->stacks[i];
 

@@ -6,6 +6,7 @@ As make_reference.py, whose way of putting float64 in the place of float32 this 
 
 Written with transformers 4.57.1, torch 2.15.0, safetensors 0.8.0, numpy 2.4.6.
 """
+import copy
 import os
 import shutil
 import sys
@@ -113,12 +114,13 @@ def falcon(name, repeat=None, **more):
         bos_token_id=1, eos_token_id=2, **more), repeat=repeat)
 
 
-def decoder(name, kind, kv=4, repeat=None, cls=None, **more):
+def decoder(name, kind, kv=4, repeat=None, cls=None, config=None, **more):
     """A model whose configuration has Llama's keys: tr.<kind>ForCausalLM."""
     keys = dict(vocab_size=VOCAB, hidden_size=32, intermediate_size=29, num_hidden_layers=2, num_attention_heads=4,
                 num_key_value_heads=kv, max_position_embeddings=64, pad_token_id=0, bos_token_id=1, eos_token_id=2)
     keys.update(more)
-    save(name, cls or getattr(tr, kind + "ForCausalLM"), getattr(tr, kind + "Config")(**keys), repeat=repeat)
+    save(name, cls or getattr(tr, kind + "ForCausalLM"), getattr(tr, config or kind + "Config")(**keys),
+         repeat=repeat)
 
 
 MODELS = {
@@ -130,7 +132,18 @@ MODELS = {
     "helium": lambda n: decoder(n, "Helium", repeat=2, head_dim=8),
     "nemotron": lambda n: decoder(n, "Nemotron", repeat=2, head_dim=8),
     "olmo": lambda n: decoder(n, "Olmo", repeat=2, attention_bias=True),
+    "cohere2": lambda n: decoder(n, "Cohere2", repeat=2, sliding_window=3, num_hidden_layers=2,
+                                 layer_types=["sliding_attention", "full_attention"]),
+    "gemma3": lambda n: decoder(n, "Gemma3", repeat=2, cls=tr.Gemma3ForCausalLM, config="Gemma3TextConfig", head_dim=6,
+                                query_pre_attn_scalar=24, sliding_window=3, rope_theta=10000.0,
+                                rope_local_base_freq=100.0, rope_scaling={"rope_type": "linear", "factor": 8.0},
+                                layer_types=["sliding_attention", "full_attention"]),
+    "olmo2": lambda n: decoder(n, "Olmo2", repeat=2),
+    "olmo2-grouped": lambda n: decoder(n, "Olmo2", kv=2, attention_bias=True),
+    "olmo3": lambda n: decoder(n, "Olmo3", sliding_window=3, layer_types=["sliding_attention", "full_attention"],
+                               rope_scaling={"rope_type": "linear", "factor": 4.0}),
     "phi3": lambda n: decoder(n, "Phi3", repeat=2),
+    "smollm3": lambda n: decoder(n, "SmolLM3", repeat=2, no_rope_layers=[1, 0], pad_token_id=0),
     "phi3-long": lambda n: decoder(n, "Phi3", kv=2, sliding_window=3, partial_rotary_factor=0.75,
                                    original_max_position_embeddings=16, rope_scaling={
                                        "type": "longrope", "short_factor": [1.0, 1.1, 1.3],
@@ -163,6 +176,14 @@ def load(folder):
     model = tr.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_implementation=kind).eval()
     with made.in_doubles():
         for module in model.modules():
+            if hasattr(module, "rotary_emb_local"):  # Gemma 3
+                local = copy.deepcopy(model.config)
+                local.rope_theta, local.rope_scaling = local.rope_local_base_freq, {"rope_type": "default"}
+                module.rotary_emb_local = type(module.rotary_emb)(local)
+            if hasattr(module, "rotary_embs"):  # OLMo 3
+                module.rotary_embs["sliding_attention"] = type(module.rotary_embs["full_attention"])(
+                    model.config, rope_type="default")
+                module.rotary_embs["full_attention"] = type(module.rotary_embs["full_attention"])(model.config)
             if hasattr(module, "rotary_emb"):
                 module.rotary_emb = type(module.rotary_emb)(model.config)
             if isinstance(module, GPTJAttention):
@@ -177,7 +198,7 @@ def load(folder):
 
 
 def blocks_of(model):
-    base = model.base_model
+    base = model.base_model if model.base_model is not model else model.model  # Gemma 3's prefix is another
     if hasattr(base, "decoder"):
         base = base.decoder
     return base.h if hasattr(base, "h") else base.layers

@@ -89,10 +89,16 @@ static const struct {
      "weights of its own: the mean of such heads is not what any one norm "
      "makes of it, so they cannot be pooled"},
     {"\"head_norms\": {" Q_AND_K ", \"weights\": \"full-width\"}",
-     "0.q_norm.weight 4", GQA_ERR_UNSUPPORTED,
-     "'layers.0.self_attn.q_norm.weight' normalises all heads together: with "
-     "fewer key heads it is another norm, and such models are not handled "
-     "yet"},
+     "0.q_norm.weight 4 0.k_norm.weight 4 1.q_norm.weight 4 1.k_norm.weight 4",
+     GQA_OK, ""},
+    {"\"head_norms\": {" Q_AND_K ", \"weights\": \"full-width\"}",
+     "0.q_norm.weight 4 1.q_norm.weight 4", GQA_ERR_FORMAT,
+     "'layers.0.self_attn.q_norm.weight' norms all heads together, and there "
+     "is no such norm of the keys"},
+    {"\"head_norms\": {" Q_AND_K ", \"weights\": \"full-width\"}", ALL_SHARED,
+     GQA_ERR_FORMAT,
+     "'layers.0.self_attn.q_norm.weight' is no vector of the 4 elements that "
+     "a norm of all heads together has"},
     /* What nothing is said of. */
     {"\"layout\": \"separate\"", "0.q_norm.weight 2", GQA_ERR_UNSUPPORTED,
      "'layers.0.self_attn.q_norm.weight' normalises queries or keys, which "

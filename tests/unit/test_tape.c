@@ -31,6 +31,8 @@ static const char *const fixtures[] = {
     "families/phi-norms",
     "families/phi-grouped",
     "families/phi3",
+    "families/olmo2",
+    "families/gemma3",
     "families/nemotron",
     "families/cohere",
     "families/stablelm",
