@@ -52,6 +52,7 @@ static void put_figure(struct gqa_check *check,
     } parts[] = {
         {GQA_ROLE_COPY, "of the embedding once more"},
         {GQA_ROLE_HEAD, "of a head of its task"},
+        {GQA_ROLE_OUTER, "of other parts of the model"},
         {GQA_ROLE_BUFFER, "that nothing reads"},
         {GQA_ROLE_SCALE, "of scales"},
     };

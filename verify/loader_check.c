@@ -29,13 +29,16 @@ static uint64_t default_of(const struct gqa_model *m, const char *key)
                : 0;
 }
 
+static const json_t *config_of(const struct gqa_subject *s)
+{
+    return gqa_model_config_in(s->model, gqa_checkpoint_config(s->checkpoint));
+}
+
 static bool is_said_by(const struct gqa_subject *original, const char *key,
                        const json_t *said)
 {
     const json_t *theirs =
-        original
-            ? json_object_get(gqa_checkpoint_config(original->checkpoint), key)
-            : NULL;
+        original ? json_object_get(config_of(original), key) : NULL;
 
     return original && (said ? json_equal(theirs, said) : !theirs);
 }
@@ -44,7 +47,7 @@ static void check_size(json_t *list, const struct gqa_subject *subject,
                        const struct gqa_subject *original,
                        const struct size *size)
 {
-    const json_t *config = gqa_checkpoint_config(subject->checkpoint);
+    const json_t *config = config_of(subject);
     const char *key = gqa_config_key(config, size->keys);
     const json_t *said = key ? json_object_get(config, key) : NULL;
     const bool is_none = !said || json_is_null(said);

@@ -14,12 +14,16 @@
 static enum gqa_status take_family(struct gqa_model_builder *b, size_t number,
                                    const char *model_type)
 {
-    struct gqa_family *family;
-    const enum gqa_status st =
+    struct gqa_family *family = NULL;
+    enum gqa_status st =
         gqa_family_load(&family, &b->choice, number, model_type);
 
-    if (st != GQA_OK)
+    if (st == GQA_OK && b->nested)
+        st = gqa_nested_names(family, b->nested);
+    if (st != GQA_OK) {
+        gqa_family_free(family);
         return st;
+    }
     gqa_family_free(b->family);
     b->family = family;
     b->number = number;
@@ -297,8 +301,36 @@ static enum gqa_status take_config(struct gqa_model_builder *b)
     /* A Keras model of other layers describes those, not the architecture. */
     if (json_object_get(given, "class_name"))
         return GQA_OK;
+    if (b->nested)
+        given = json_object_get(given, b->nested->config);
     b->config = json_deep_copy(given);
     return b->config ? GQA_OK : gqa_fail_nomem();
+}
+
+/* The type of the language model, where the whole is of another. */
+static enum gqa_status look_inside(const char **model_type,
+                                   struct gqa_model_builder *b)
+{
+    const struct gqa_nested *nested =
+        *model_type ? gqa_nested_find(*model_type) : NULL;
+    const json_t *inner, *type;
+
+    /* A description of the user's may be of the whole. */
+    if (!nested ||
+        (b->choice.own && gqa_family_has_type(&b->choice, 0, *model_type)))
+        return GQA_OK;
+    inner =
+        json_object_get(gqa_checkpoint_config(b->checkpoint), nested->config);
+    if (!json_is_object(inner))
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: model_type '%s' holds a language model, but there "
+                        "is no '%s' that describes it",
+                        b->config_path, *model_type, nested->config);
+    type = json_object_get(inner, "model_type");
+    *model_type =
+        json_is_string(type) ? json_string_value(type) : nested->inner_type;
+    b->nested = nested;
+    return GQA_OK;
 }
 
 static enum gqa_status find_family(struct gqa_model_builder *b)
@@ -326,6 +358,8 @@ static enum gqa_status find_family(struct gqa_model_builder *b)
     }
     model_type = json_string_value(
         json_object_get(gqa_checkpoint_config(b->checkpoint), "model_type"));
+    if ((st = look_inside(&model_type, b)) != GQA_OK)
+        return st;
     st = model_type ? find_by_type(b, model_type) : find_by_names(b);
     return st == GQA_OK ? take_config(b) : st;
 }

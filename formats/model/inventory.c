@@ -116,6 +116,9 @@ static enum gqa_status sort_out(struct gqa_taking *t, size_t index)
         *role = GQA_ROLE_SCALE;
     else if (is_head(t, p->name))
         *role = GQA_ROLE_HEAD;
+    else if (t->model->within &&
+             strncmp(p->name, t->names.prefix, strlen(t->names.prefix)) != 0)
+        *role = GQA_ROLE_OUTER;
     if (*role == GQA_ROLE_COPY &&
         !gqa_shape_fits(p, 2, t->vocab_size, t->model->d_model)) {
         const uint64_t wanted[] = {t->vocab_size, t->model->d_model};
@@ -247,7 +250,7 @@ static enum gqa_status take(struct gqa_taking *t)
 bool gqa_role_is_converted(enum gqa_param_role role)
 {
     return role == GQA_ROLE_NETWORK || role == GQA_ROLE_COPY ||
-           role == GQA_ROLE_HEAD;
+           role == GQA_ROLE_HEAD || role == GQA_ROLE_OUTER;
 }
 
 enum gqa_status gqa_inventory_create(struct gqa_inventory **out,

@@ -18,6 +18,7 @@ enum gqa_param_role {
     GQA_ROLE_NETWORK, /* a weight that it computes with */
     GQA_ROLE_COPY,    /* the embedding once more, where it is tied */
     GQA_ROLE_HEAD,    /* of the task that `architectures` names */
+    GQA_ROLE_OUTER,   /* of the larger model that this one is a part of */
     GQA_ROLE_BUFFER,  /* a constant that nothing reads */
     GQA_ROLE_SCALE,   /* beside a weight that is stored in fewer bits */
 };

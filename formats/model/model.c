@@ -354,6 +354,8 @@ static enum gqa_status fill_type(struct gqa_model *m,
     const char *type =
         json_string_value(json_object_get(b->config, "model_type"));
 
+    if (b->nested)
+        type = b->nested->model_type;
     if (!type)
         type = b->family->model_type;
     if (!type)
@@ -378,6 +380,12 @@ static enum gqa_status fill_config(struct gqa_model *m,
     m->config_is_complete = b->config != NULL;
     m->config = b->config;
     b->config = NULL;
+    if (b->nested) {
+        m->within = b->nested->config;
+        m->outer_config = json_deep_copy(gqa_checkpoint_config(b->checkpoint));
+        if (!m->outer_config)
+            return gqa_fail_nomem();
+    }
     if (m->config)
         return GQA_OK;
     m->config = json_object();
@@ -456,7 +464,30 @@ void gqa_model_free(struct gqa_model *model)
     free(model->model_type);
     free(model->config_path);
     json_decref(model->config);
+    json_decref(model->outer_config);
     free(model);
+}
+
+json_t *gqa_model_put_config(const struct gqa_model *model, json_t *config)
+{
+    json_t *whole;
+
+    if (!model->within)
+        return config;
+    whole = json_deep_copy(model->outer_config);
+    json_object_set_new(whole, model->within, config);
+    return whole;
+}
+
+json_t *gqa_model_whole_config(const struct gqa_model *model)
+{
+    return model->within ? model->outer_config : model->config;
+}
+
+const json_t *gqa_model_config_in(const struct gqa_model *model,
+                                  const json_t *whole)
+{
+    return model->within ? json_object_get(whole, model->within) : whole;
 }
 
 const struct gqa_attention *gqa_grouped_by_key(const struct gqa_model *model)

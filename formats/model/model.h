@@ -126,6 +126,10 @@ struct gqa_model {
      * checkpoint's, or one made from a KerasHub preset or the shapes.
      */
     json_t *config;
+    /* Where the model is a part of a larger one: the configuration of that,
+     * owned, and the key that `config` stands at in it; else NULL. */
+    json_t *outer_config;
+    const char *within;
     bool config_is_complete; /* it came from a config.json, not from shapes */
 };
 
@@ -158,6 +162,21 @@ void gqa_model_free(struct gqa_model *model);
 /* Index of the parameter of this name; false where there is none. */
 bool gqa_model_find(const struct gqa_model *model, const char *name,
                     size_t *index);
+
+/*
+ * The whole configuration with this one for the model's; takes config. The
+ * caller owns the result, which is incomplete or NULL where memory was short,
+ * as gqa_json_check() tells.
+ */
+json_t *gqa_model_put_config(const struct gqa_model *model, json_t *config);
+
+/* The whole configuration as it was read, or the model's where it is that.
+ * Lent. */
+json_t *gqa_model_whole_config(const struct gqa_model *model);
+
+/* The model's part of a whole configuration. Lent by it; NULL: none. */
+const json_t *gqa_model_config_in(const struct gqa_model *model,
+                                  const json_t *whole);
 
 const char *gqa_family_name(const struct gqa_family *family);
 bool gqa_model_is_encoder_decoder(const struct gqa_model *model);

@@ -43,9 +43,13 @@ def save(name, cls, config, dtype=torch.float16, repeat=None):
             if tensor.data_ptr() in done:  # tied
                 continue
             done.add(tensor.data_ptr())
-            value = made.value_of(name, key, tuple(tensor.shape))
-            if repeat:
-                repeat_heads(key, value, config.num_attention_heads, repeat)
+            if not tensor.is_floating_point():
+                continue
+            value = made.value_of(name, key if tensor.ndim > 1 or key.endswith("weight") else key + ".bias",
+                                  tuple(tensor.shape))
+            text = config.get_text_config()
+            if repeat and "vision" not in key:
+                repeat_heads(key, value, text.num_attention_heads, repeat)
             tensor.copy_(torch.from_numpy(value).to(dtype))
     folder = os.path.join("families", name)
     shutil.rmtree(folder, ignore_errors=True)
@@ -123,7 +127,27 @@ def decoder(name, kind, kv=4, repeat=None, cls=None, config=None, **more):
          repeat=repeat)
 
 
+def nested(name, cls, config, text, repeat=None, **more):
+    """A text model inside a larger one, whose vision tower is as small as can be."""
+    vision = dict(hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2, image_size=4,
+                  patch_size=2)
+    inner = dict(vocab_size=VOCAB, hidden_size=32, intermediate_size=29, num_hidden_layers=2, num_attention_heads=4,
+                 num_key_value_heads=4, max_position_embeddings=64, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+    save(name, cls, config(text_config={**inner, **text}, vision_config={**vision, **more.pop("vision", {})}, **more),
+         repeat=repeat)
+
+
 MODELS = {
+    "llava": lambda n: nested(n, tr.LlavaForConditionalGeneration, tr.LlavaConfig, {"model_type": "llama"}, repeat=2,
+                              vision={"model_type": "clip_vision_model"}, image_token_index=46),
+    "llava_next": lambda n: nested(n, tr.LlavaNextForConditionalGeneration, tr.LlavaNextConfig, {
+        "model_type": "mistral", "num_key_value_heads": 2, "sliding_window": 3, "head_dim": 6},
+        vision={"model_type": "clip_vision_model"}, image_token_index=46),
+    "gemma3-vision": lambda n: nested(n, tr.Gemma3ForConditionalGeneration, tr.Gemma3Config, {
+        "head_dim": 6, "query_pre_attn_scalar": 24, "sliding_window": 3, "rope_local_base_freq": 100.0,
+        "layer_types": ["sliding_attention", "full_attention"]}, mm_tokens_per_image=1, image_token_index=46),
+    "smolvlm": lambda n: nested(n, tr.SmolVLMForConditionalGeneration, tr.SmolVLMConfig, {"model_type": "llama"},
+                                repeat=2, image_token_id=46, scale_factor=1),
     "arcee": lambda n: decoder(n, "Arcee", repeat=2, head_dim=6),
     "ernie4_5": lambda n: decoder(n, "Ernie4_5", repeat=2, head_dim=6, use_bias=True),
     "gemma": lambda n: decoder(n, "Gemma", repeat=2, head_dim=6),
@@ -173,11 +197,13 @@ def load(folder):
     """The model on double tensors, its rotary frequencies worked out again in float64."""
     # Falcon's eager attention adds ALiBi twice.
     kind = "sdpa" if "falcon" in folder else "eager"
-    model = tr.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_implementation=kind).eval()
+    config = tr.AutoConfig.from_pretrained(folder)
+    auto = tr.AutoModelForImageTextToText if hasattr(config, "vision_config") else tr.AutoModelForCausalLM
+    model = auto.from_pretrained(folder, dtype=torch.float64, attn_implementation=kind).eval()
     with made.in_doubles():
         for module in model.modules():
             if hasattr(module, "rotary_emb_local"):  # Gemma 3
-                local = copy.deepcopy(model.config)
+                local = copy.deepcopy(module.config)
                 local.rope_theta, local.rope_scaling = local.rope_local_base_freq, {"rope_type": "default"}
                 module.rotary_emb_local = type(module.rotary_emb)(local)
             if hasattr(module, "rotary_embs"):  # OLMo 3
@@ -185,7 +211,7 @@ def load(folder):
                     model.config, rope_type="default")
                 module.rotary_embs["full_attention"] = type(module.rotary_embs["full_attention"])(model.config)
             if hasattr(module, "rotary_emb"):
-                module.rotary_emb = type(module.rotary_emb)(model.config)
+                module.rotary_emb = type(module.rotary_emb)(getattr(module, "config", model.config))
             if isinstance(module, GPTJAttention):
                 dim = model.config.rotary_dim
                 angles = torch.outer(torch.arange(model.config.n_positions, dtype=torch.float64),
@@ -193,11 +219,14 @@ def load(folder):
                 module.scale_attn = torch.tensor(module.head_dim, dtype=torch.float64).sqrt()
                 module.embed_positions = torch.cat((torch.sin(angles), torch.cos(angles)), dim=1)
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        assert tensor.dtype in (torch.float64, torch.bool), (name, tensor.dtype)
+        assert tensor.dtype in (torch.float64, torch.bool) or "vision" in name, (name, tensor.dtype)
     return model
 
 
 def blocks_of(model):
+    if hasattr(model.config, "vision_config"):
+        inner = model.model.text_model if hasattr(model.model, "text_model") else model.model.language_model
+        return inner.layers
     base = model.base_model if model.base_model is not model else model.model  # Gemma 3's prefix is another
     if hasattr(base, "decoder"):
         base = base.decoder

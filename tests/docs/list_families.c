@@ -9,6 +9,7 @@
 
 #include "formats/families/family.h"
 #include "formats/families/load.h"
+#include "formats/families/nested.h"
 
 struct row {
     char types[1024], rest[2048];
@@ -108,6 +109,36 @@ static void print(const struct row *row)
         printf("| %s | %s |\n", row->types, row->rest);
 }
 
+/* Types that hold a model of another one; those that do so alike in one. */
+static void list_nested(void)
+{
+    static char types[1024];
+
+    for (const struct gqa_nested *n = gqa_nested_types; n->model_type; n++) {
+        bool first = true;
+
+        types[0] = '\0';
+        for (const struct gqa_nested *m = gqa_nested_types; m->model_type;
+             m++) {
+            if (m->prefixes != n->prefixes || strcmp(m->config, n->config) != 0)
+                continue;
+            if (m < n)
+                first = false;
+            add(types, sizeof types, types[0] ? ", `" : "`");
+            add(types, sizeof types, m->model_type);
+            add(types, sizeof types, "`");
+        }
+        if (!first)
+            continue;
+        printf("| %s | as the model in `%s` (`model_type` there), behind",
+               types, n->config);
+        for (gqa_texts p = n->prefixes; *p; p++)
+            printf("%s `%s`", p == n->prefixes ? "" : " or", *p);
+        printf(" | its own | in `%s` | as it is; other parts are copied |\n",
+               n->config);
+    }
+}
+
 int main(void)
 {
     const struct gqa_family_choice choice = {.library = &gqa_builtin_families};
@@ -137,5 +168,6 @@ int main(void)
         }
         print(&row);
     }
+    list_nested();
     return 0;
 }
