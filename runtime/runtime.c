@@ -46,9 +46,11 @@ struct gqa_norm_op gqa_runtime_norm(const struct gqa_runtime *runtime,
 uint64_t gqa_runtime_outputs(const struct gqa_runtime *runtime,
                              const struct gqa_linear *linear)
 {
-    const struct gqa_param *p =
-        &runtime->network->model->params[linear->weight];
+    const struct gqa_param *p;
 
+    if (linear->weight == GQA_NO_PARAM)
+        return 0;
+    p = &runtime->network->model->params[linear->weight];
     if (linear->rows)
         return linear->rows;
     return linear->input_major ? p->cols : p->rows;

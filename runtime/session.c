@@ -162,7 +162,7 @@ static enum gqa_status make_biases(struct gqa_session *s)
 /* Widest outputs of the network's projections. */
 struct widths {
     uint64_t q, k, v, attended, ff;
-    bool gated, second_norm, output_norm;
+    bool gated, second_norm, output_norm, experts;
 };
 
 static void widen(struct widths *w, const struct gqa_runtime *r,
@@ -174,6 +174,16 @@ static void widen(struct widths *w, const struct gqa_runtime *r,
     w->attended =
         gqa_max_u64(w->attended, a->heads->n_heads * a->heads->head_dim);
     w->output_norm = w->output_norm || a->output_norm.kind != GQA_NORM_NONE;
+}
+
+static void widen_for_experts(struct widths *w, const struct gqa_runtime *r,
+                              const struct gqa_experts *x)
+{
+    w->experts = w->gated = w->output_norm = true;
+    w->ff = gqa_max_u64(w->ff, x->n);
+    for (uint64_t e = 0; e < x->n; e++)
+        w->ff = gqa_max_u64(w->ff, gqa_runtime_outputs(r, &x->each[e].up));
+    w->ff = gqa_max_u64(w->ff, gqa_runtime_outputs(r, &x->shared.up));
 }
 
 static struct widths widths_of(const struct gqa_runtime *r)
@@ -191,6 +201,9 @@ static struct widths widths_of(const struct gqa_runtime *r)
                 widen(&w, r, &b->cross);
             w.ff = gqa_max_u64(w.ff, gqa_runtime_outputs(r, &b->ff.up));
             w.gated = w.gated || b->ff.gate.weight != GQA_NO_PARAM;
+            if (b->ff.experts)
+                widen_for_experts(&w, r, b->ff.experts);
+            w.output_norm = w.output_norm || b->ff.residual_scale != 0;
             w.second_norm = w.second_norm || (b->parallel && !b->shared_norm);
             w.output_norm =
                 w.output_norm || b->ff.output_norm.kind != GQA_NORM_NONE;
@@ -236,6 +249,7 @@ static enum gqa_status alloc_workspace(struct gqa_session *s)
         {&s->work.k, r->real, s->rows, w.k},
         {&s->work.v, r->real, s->rows, w.v},
         {&s->work.attended, r->real, s->rows, w.attended},
+        {&s->work.picked, r->real, w.experts ? s->ff_rows : 0, d},
         {&s->work.up, r->real, s->ff_rows, w.ff},
         {&s->work.gate, r->real, w.gated ? s->ff_rows : 0, w.ff},
         {&s->work.last, r->real, s->head_rows, d},
@@ -426,6 +440,7 @@ void gqa_session_free(struct gqa_session *s)
     release(s, s->work.attended);
     release(s, s->work.up);
     release(s, s->work.gate);
+    release(s, s->work.picked);
     release(s, s->work.last);
     release(s, s->work.last_normed);
     release(s, s->work.logits);

@@ -59,7 +59,7 @@ const struct gqa_weight *gqa_runtime_matrix(const struct gqa_runtime *runtime,
 struct gqa_norm_op gqa_runtime_norm(const struct gqa_runtime *runtime,
                                     const struct gqa_norm *norm);
 
-/* Width of what a linear map makes. */
+/* Width of what a linear map makes; 0: there is none. */
 uint64_t gqa_runtime_outputs(const struct gqa_runtime *runtime,
                              const struct gqa_linear *linear);
 
@@ -78,6 +78,8 @@ struct gqa_workspace {
                           comes before it is added; else unused */
     void *q, *k, *v;   /* real [rows, outputs]: projections */
     void *attended;    /* real [rows, heads] */
+    void *picked;      /* real [ff_rows, d_model]: an expert's rows; unused
+                          without experts */
     void *up, *gate;   /* real [ff_rows, d_ff] */
     void *last;        /* real [head_rows, d_model]: rows that get logits */
     void *last_normed; /* the same */

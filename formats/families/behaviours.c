@@ -147,6 +147,48 @@ enum gqa_status gqa_layer_turns(bool *out,
                : GQA_OK;
 }
 
+/* --- Layers with experts -------------------------------------------------- */
+
+static enum gqa_status qwen2_moe_has(bool *out, const json_t *config,
+                                     size_t layer)
+{
+    const json_t *dense = json_object_get(config, "mlp_only_layers");
+    uint64_t step = 1;
+    const enum gqa_status st =
+        gqa_config_natural(&step, config, "decoder_sparse_step");
+
+    *out = step > 0 && (layer + 1) % step == 0;
+    for (size_t i = 0; i < json_array_size(dense); i++)
+        if (json_integer_value(json_array_get(dense, i)) == (json_int_t)layer)
+            *out = false;
+    return st;
+}
+
+static enum gqa_status deepseek_has(bool *out, const json_t *config,
+                                    size_t layer)
+{
+    uint64_t first = 0, every = 1;
+    enum gqa_status st;
+
+    st = gqa_config_natural(&first, config, "first_k_dense_replace");
+    if (st == GQA_OK)
+        st = gqa_config_natural(&every, config, "moe_layer_freq");
+    *out = layer >= first && every > 0 && layer % every == 0;
+    return st;
+}
+
+enum gqa_status gqa_layer_has_experts(bool *out,
+                                      const struct gqa_behaviours *behaviours,
+                                      const json_t *config, size_t layer)
+{
+    *out = true;
+    if (behaviours->expert_layers == GQA_EXPERT_LAYERS_QWEN2_MOE)
+        return qwen2_moe_has(out, config, layer);
+    return behaviours->expert_layers == GQA_EXPERT_LAYERS_DEEPSEEK
+               ? deepseek_has(out, config, layer)
+               : GQA_OK;
+}
+
 bool gqa_behaviours_read(const struct gqa_behaviours *behaviours,
                          const char *key)
 {

@@ -39,7 +39,15 @@ enum gqa_keras_finish {
     GQA_KERAS_FINISH_LLAMA,
 };
 
+/* behaviours.expert_layers: which layers have experts. */
+enum gqa_expert_layers {
+    GQA_EXPERT_LAYERS_ALL,
+    GQA_EXPERT_LAYERS_QWEN2_MOE, /* decoder_sparse_step, mlp_only_layers */
+    GQA_EXPERT_LAYERS_DEEPSEEK,  /* first_k_dense_replace, moe_layer_freq */
+};
+
 struct gqa_behaviours {
+    enum gqa_expert_layers expert_layers;
     enum gqa_sliding_layers sliding_layers;
     /* Where no configuration says which layers slide: all but each of this
      * number; 0: not known. */
@@ -63,6 +71,12 @@ GQA_MUST_USE
 enum gqa_status gqa_layer_turns(bool *out,
                                 const struct gqa_behaviours *behaviours,
                                 const json_t *config, size_t layer);
+
+/* Does this layer have experts, in a model that has some? Errors likewise. */
+GQA_MUST_USE
+enum gqa_status gqa_layer_has_experts(bool *out,
+                                      const struct gqa_behaviours *behaviours,
+                                      const json_t *config, size_t layer);
 
 /* Whether what is asked for reads that key of a configuration. */
 bool gqa_behaviours_read(const struct gqa_behaviours *behaviours,

@@ -182,8 +182,12 @@ static enum gqa_status check_feed_forward(const struct gqa_family *f,
         {"up", ff->up, !never, never},
         {"plain", ff->plain, !always, always},
     };
+    const struct gqa_experts_rule *x = &ff->experts;
     enum gqa_activation activation;
 
+    if (x->given && x->shared_gate && !x->shared)
+        return FAIL(f, "stacks", stack, "feed_forward", "experts",
+                    "'shared_gate' has no 'shared' that it could weigh");
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (parts[i].name ? parts[i].useless : parts[i].needed)
             return FAIL(f, "stacks", stack, "feed_forward", parts[i].key,

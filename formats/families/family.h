@@ -106,8 +106,22 @@ struct gqa_attention_rule {
 
 enum { GQA_FF_GATE, GQA_FF_UP, GQA_FF_DOWN };
 
+/* Feed-forwards of which each row runs a few. */
+struct gqa_experts_rule {
+    bool given;
+    const char *router;
+    /* Of each expert, '%' its number; NULL: all lie in one tensor, [n, outputs,
+     * inputs]. */
+    const char *each;
+    const char *gate, *up, *down; /* within it, or within the layer */
+    struct gqa_setting n, chosen, normalised, jitter;
+    enum gqa_experts_choice choice;
+    const char *shared, *shared_gate; /* within the layer, or NULL */
+};
+
 struct gqa_feed_forward_rule {
     bool given;
+    struct gqa_experts_rule experts;
     struct gqa_setting gated;
     /* plain: the only projection up where there is no gate */
     const char *gate, *up, *plain, *down;
@@ -125,10 +139,14 @@ struct gqa_stack_rule {
     struct gqa_attention_rule self, cross;
     struct gqa_feed_forward_rule feed_forward;
     struct gqa_setting residual, shared_norm, final_norm;
+    /* depth: that over the root of the number of layers, in place of it. */
+    struct gqa_setting residual_scale, residual_scale_depth;
 };
 
 struct gqa_logits_rule {
-    struct gqa_setting tied, bias, scale, soft_cap;
+    struct gqa_setting tied, bias, soft_cap;
+    struct gqa_setting scale, divisor;
+    struct gqa_setting scale_base; /* over d_model */
 };
 
 /* How the family draws fresh key and value projections. */

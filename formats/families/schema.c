@@ -42,6 +42,15 @@ static const char *const rope_words[] = {[GQA_ROPE_ALL] = "",
                                          [GQA_ROPE_NO_ROPE_LAYERS] =
                                              "no_rope_layers",
                                          NULL};
+static const char *const expert_layers_words[] = {
+    [GQA_EXPERT_LAYERS_ALL] = "",
+    [GQA_EXPERT_LAYERS_QWEN2_MOE] = "qwen2_moe",
+    [GQA_EXPERT_LAYERS_DEEPSEEK] = "deepseek",
+    NULL};
+static const char *const choice_words[] = {[GQA_EXPERTS_SOFTMAX] = "softmax",
+                                           [GQA_EXPERTS_SPARSEMIXER] =
+                                               "sparsemixer",
+                                           NULL};
 static const char *const score_words[] = {
     [GQA_SCORE_SCALE_AS_IT_IS] = "", [GQA_SCORE_SCALE_GPT2] = "gpt2", NULL};
 static const char *const finish_words[] = {[GQA_KERAS_FINISH_NONE] = "",
@@ -247,7 +256,28 @@ static const struct gqa_field ff_bias_fields[] = {
 static const struct gqa_schema ff_bias_schema =
     SCHEMA(ff_bias_fields, gqa_feed_forward_rule, false);
 
+static const struct gqa_field experts_fields[] = {
+    TEXT_NEEDED("router", gqa_experts_rule, router),
+    {"each", GQA_FIELD_PATTERN, AT(gqa_experts_rule, each)},
+    TEXT("gate", gqa_experts_rule, gate),
+    TEXT_NEEDED("up", gqa_experts_rule, up),
+    TEXT_NEEDED("down", gqa_experts_rule, down),
+    {"n", GQA_FIELD_SETTING, AT(gqa_experts_rule, n),
+     .value = GQA_VALUE_WHOLE, REQUIRED},
+    {"chosen", GQA_FIELD_SETTING, AT(gqa_experts_rule, chosen),
+     .value = GQA_VALUE_WHOLE, REQUIRED},
+    SETTING("normalised", gqa_experts_rule, normalised, GQA_VALUE_FLAG),
+    SETTING("jitter", gqa_experts_rule, jitter, GQA_VALUE_POSITIVE),
+    WORD("choice", gqa_experts_rule, choice, choice_words),
+    TEXT("shared", gqa_experts_rule, shared),
+    TEXT("shared_gate", gqa_experts_rule, shared_gate),
+    END,
+};
+static const struct gqa_schema experts_schema =
+    SCHEMA(experts_fields, gqa_experts_rule, true);
+
 static const struct gqa_field ff_fields[] = {
+    OBJECT("experts", gqa_feed_forward_rule, experts, experts_schema),
     SETTING("gated", gqa_feed_forward_rule, gated, GQA_VALUE_FLAG),
     TEXT("gate", gqa_feed_forward_rule, gate),
     TEXT("up", gqa_feed_forward_rule, up),
@@ -272,6 +302,10 @@ static const struct gqa_field stack_fields[] = {
     OBJECT("cross", gqa_stack_rule, cross, attention_schema),
     OBJECT_NEEDED("feed_forward", gqa_stack_rule, feed_forward, ff_schema),
     SETTING("residual", gqa_stack_rule, residual, GQA_VALUE_RESIDUAL),
+    SETTING("residual_scale", gqa_stack_rule, residual_scale,
+            GQA_VALUE_POSITIVE),
+    SETTING("residual_scale_depth", gqa_stack_rule, residual_scale_depth,
+            GQA_VALUE_POSITIVE),
     SETTING("shared_norm", gqa_stack_rule, shared_norm, GQA_VALUE_FLAG),
     SETTING("final_norm", gqa_stack_rule, final_norm, GQA_VALUE_MODULE),
     END,
@@ -292,6 +326,8 @@ static const struct gqa_field logits_fields[] = {
      .value = GQA_VALUE_FLAG, REQUIRED},
     SETTING("bias", gqa_logits_rule, bias, GQA_VALUE_PRESENCE),
     SETTING("scale", gqa_logits_rule, scale, GQA_VALUE_RWIDTH),
+    SETTING("divisor", gqa_logits_rule, divisor, GQA_VALUE_POSITIVE),
+    SETTING("scale_base", gqa_logits_rule, scale_base, GQA_VALUE_POSITIVE),
     SETTING("soft_cap", gqa_logits_rule, soft_cap, GQA_VALUE_POSITIVE),
     END,
 };
@@ -312,6 +348,7 @@ static const struct gqa_field behaviours_fields[] = {
     WORD("sliding_layers", gqa_behaviours, sliding_layers, sliding_words),
     COUNT("sliding_pattern", gqa_behaviours, sliding_pattern),
     WORD("rope_layers", gqa_behaviours, rope_layers, rope_words),
+    WORD("expert_layers", gqa_behaviours, expert_layers, expert_layers_words),
     WORD("score_scale", gqa_behaviours, score_scale, score_words),
     END,
 };

@@ -278,6 +278,101 @@ static enum gqa_status expect_table(struct gqa_taking *t,
                        a->n_heads);
 }
 
+/* Faults that are worth listing, of experts of which there are none. */
+enum { MAX_MISSING = 4096 };
+
+/* Width of an expert is nowhere else: any is right. */
+static enum gqa_status expect_in_expert(struct gqa_taking *t,
+                                        enum gqa_stack stack, uint64_t layer,
+                                        const char *within, const char *module)
+{
+    char name[3 * GQA_MAX_NAME];
+    struct gqa_stem stem = {""};
+
+    if (!module)
+        return GQA_OK;
+    snprintf(name, sizeof name, "%s%s%s", within, *within ? "." : "", module);
+    gqa_stem_in(&stem, &t->names, t->family->stacks[stack].layers,
+                (size_t)layer, name);
+    return expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2, 0, 0);
+}
+
+static enum gqa_status expect_expert(struct gqa_taking *t, enum gqa_stack stack,
+                                     uint64_t layer, const char *within)
+{
+    const struct gqa_experts_rule *rule =
+        &t->family->stacks[stack].feed_forward.experts;
+    enum gqa_status st = expect_in_expert(t, stack, layer, within, rule->up);
+
+    if (st == GQA_OK)
+        st = expect_in_expert(t, stack, layer, within, rule->down);
+    return st == GQA_OK ? expect_in_expert(t, stack, layer, within, rule->gate)
+                        : st;
+}
+
+/* [experts, outputs, inputs] */
+static enum gqa_status expect_stacked(struct gqa_taking *t,
+                                      enum gqa_stack stack, uint64_t layer,
+                                      uint64_t n)
+{
+    const struct gqa_experts_rule *rule =
+        &t->family->stacks[stack].feed_forward.experts;
+    const char *const modules[] = {rule->gate, rule->up, rule->down};
+    struct gqa_stem stem = {""};
+    enum gqa_status st = GQA_OK;
+
+    for (int i = 0; i < 3 && st == GQA_OK; i++) {
+        if (!modules[i] ||
+            (i == 1 && rule->gate && strcmp(rule->gate, rule->up) == 0))
+            continue;
+        gqa_stem_in(&stem, &t->names, t->family->stacks[stack].layers,
+                    (size_t)layer, modules[i]);
+        st = expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 3, n, 0);
+    }
+    return st;
+}
+
+static enum gqa_status expect_experts(struct gqa_taking *t,
+                                      enum gqa_stack stack, uint64_t layer)
+{
+    const struct gqa_experts_rule *rule =
+        &t->family->stacks[stack].feed_forward.experts;
+    char within[GQA_MAX_NAME + 32];
+    uint64_t n = 0;
+    enum gqa_status st = gqa_setting_count(&n, &rule->n, t->model->config);
+
+    if (st == GQA_OK)
+        st = expect_in_expert(t, stack, layer, "", rule->router);
+    if (st == GQA_OK && rule->shared)
+        st = expect_expert(t, stack, layer, rule->shared);
+    if (st == GQA_OK)
+        st = expect_in_expert(t, stack, layer, "", rule->shared_gate);
+    if (!rule->each)
+        return st == GQA_OK ? expect_stacked(t, stack, layer, n) : st;
+    for (uint64_t e = 0; e < n && st == GQA_OK; e++) {
+        const size_t at = strcspn(rule->each, "%");
+
+        /* A number from a file is not worked through where nothing is. */
+        snprintf(within, sizeof within, "%.*s%llu%s", (int)at, rule->each,
+                 ULL(e), rule->each + at + 1);
+        st = expect_expert(t, stack, layer, within);
+        if (t->out->n_of[GQA_FAULT_MISSING] > MAX_MISSING)
+            break;
+    }
+    return st;
+}
+
+/* Whether a layer has experts in place of one feed-forward. */
+static enum gqa_status has_experts(bool *out, const struct gqa_taking *t,
+                                   enum gqa_stack stack, uint64_t layer)
+{
+    *out = false;
+    return t->family->stacks[stack].feed_forward.experts.given
+               ? gqa_layer_has_experts(out, &t->family->behaviours,
+                                       t->model->config, (size_t)layer)
+               : GQA_OK;
+}
+
 static enum gqa_status expect_feed_forward(struct gqa_taking *t,
                                            enum gqa_stack stack)
 {
@@ -302,8 +397,20 @@ static enum gqa_status expect_feed_forward(struct gqa_taking *t,
             continue;
         st = bias_of(&bias, t, &modules[i]);
         for (uint64_t k = 0; k < gqa_taking_layers(t, stack) && st == GQA_OK;
-             k++)
-            st = expect_linear(t, &modules[i], k, outputs, inputs, bias);
+             k++) {
+            bool experts;
+
+            st = has_experts(&experts, t, stack, k);
+            if (st == GQA_OK && !experts)
+                st = expect_linear(t, &modules[i], k, outputs, inputs, bias);
+        }
+    }
+    for (uint64_t k = 0; k < gqa_taking_layers(t, stack) && st == GQA_OK; k++) {
+        bool experts;
+
+        st = has_experts(&experts, t, stack, k);
+        if (st == GQA_OK && experts)
+            st = expect_experts(t, stack, k);
     }
     return st;
 }

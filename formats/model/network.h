@@ -32,16 +32,44 @@ struct gqa_norm {
 /*
  * A sublayer f (an attention, a feed-forward) of the residual stream x:
  *
- *   y = output_norm(f(norm(x)));  x = after_norm(x + y)
+ *   y = output_norm(f(norm(x)));  x = after_norm(x + residual_scale * y)
  *
  * each norm of kind NONE where the model has none.
  */
 
-/* down(act(gate(x)) * up(x)), or down(act(up(x))) without a gate. */
+/* Gate GQA_NO_PARAM: there is none. */
+struct gqa_expert {
+    struct gqa_linear gate, up, down;
+};
+
+/* How a router's logits choose experts. */
+enum gqa_experts_choice {
+    GQA_EXPERTS_SOFTMAX,     /* the largest, by their shares of the softmax */
+    GQA_EXPERTS_SPARSEMIXER, /* Phi-MoE's two (runtime/experts.h) */
+};
+
+/* For each row the sum of n_chosen experts of it, each times a weight, and of
+ * the shared one, which all rows have. */
+struct gqa_experts {
+    uint64_t n, n_chosen;
+    enum gqa_experts_choice choice;
+    bool normalised; /* weights of those that are chosen add up to 1 */
+    double jitter;   /* of the sparse mixer */
+    struct gqa_linear router;
+    struct gqa_expert *each;  /* [n] */
+    struct gqa_expert shared; /* up GQA_NO_PARAM: none */
+    /* The shared one times sigmoid(x); weight GQA_NO_PARAM: times 1. */
+    struct gqa_linear shared_gate;
+};
+
+/* down(act(gate(x)) * up(x)), or down(act(up(x))) without a gate; or experts
+ * that do so, and then up, gate and down are GQA_NO_PARAM. */
 struct gqa_feed_forward {
     struct gqa_norm norm, output_norm, after_norm;
     struct gqa_linear gate, up, down;
+    struct gqa_experts *experts; /* owned by the network; NULL: none */
     enum gqa_activation activation;
+    double residual_scale; /* 0: 1 */
 };
 
 /*
@@ -80,7 +108,8 @@ struct gqa_attention_block {
      * same weights for all heads; or, with heads->full_norms, of all heads
      * together. */
     struct gqa_norm q_norm, k_norm;
-    double scale;    /* of q . k */
+    double residual_scale; /* 0: 1 */
+    double scale;          /* of q . k */
     double soft_cap; /* a scaled score s is soft_cap * tanh(s / soft_cap); 0:
                         s as it is */
     bool causal;

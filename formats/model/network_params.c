@@ -105,13 +105,13 @@ uint64_t gqa_linear_outputs(const struct gqa_network_builder *b,
     return l->input_major ? p->cols : p->rows;
 }
 
-enum gqa_status gqa_linear_half(struct gqa_linear *l,
-                                const struct gqa_network_builder *b,
-                                unsigned half)
+enum gqa_status gqa_linear_halves(struct gqa_linear *first,
+                                  struct gqa_linear *second,
+                                  const struct gqa_network_builder *b)
 {
-    const struct gqa_param *p = &b->model->params[l->weight];
+    const struct gqa_param *p = &b->model->params[first->weight];
 
-    if (l->bias != GQA_NO_PARAM || l->input_major)
+    if (first->bias != GQA_NO_PARAM || first->input_major)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "'%s' holds two projections, which cannot be run with "
                         "a bias or with inputs in rows",
@@ -121,9 +121,9 @@ enum gqa_status gqa_linear_half(struct gqa_linear *l,
                         "'%s' has %llu rows, which are not two projections of "
                         "the same length",
                         p->name, ULL(p->rows));
-    l->rows = p->rows / 2;
-    l->cols = p->cols;
-    l->offset = half * l->rows * l->cols;
+    first->rows = second->rows = p->rows / 2;
+    first->cols = second->cols = p->cols;
+    second->offset = second->rows * second->cols;
     return GQA_OK;
 }
 

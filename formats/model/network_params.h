@@ -53,11 +53,11 @@ GQA_MUST_USE
 enum gqa_status gqa_check_linear(const struct gqa_network_builder *b,
                                  const struct gqa_linear *linear,
                                  uint64_t inputs, uint64_t outputs);
-/* Make it the first half (0) or the second (1) of its weight's outputs. */
+/* Of two that have the same weight: the halves of its outputs. */
 GQA_MUST_USE
-enum gqa_status gqa_linear_half(struct gqa_linear *linear,
-                                const struct gqa_network_builder *b,
-                                unsigned half);
+enum gqa_status gqa_linear_halves(struct gqa_linear *first,
+                                  struct gqa_linear *second,
+                                  const struct gqa_network_builder *b);
 uint64_t gqa_linear_outputs(const struct gqa_network_builder *b,
                             const struct gqa_linear *linear);
 

@@ -39,6 +39,24 @@ static enum gqa_status make_stack(struct gqa_tape *t, size_t i)
                : gqa_fail_nomem();
 }
 
+/* What has no way back yet. */
+static enum gqa_status check_blocks(const struct gqa_network *n)
+{
+    for (size_t i = 0; i < n->n_stacks; i++)
+        for (size_t j = 0; j < n->stacks[i].n_blocks; j++) {
+            const struct gqa_block *b = &n->stacks[i].blocks[j];
+
+            if (b->ff.experts)
+                return gqa_fail(GQA_ERR_UNSUPPORTED,
+                                "a model with experts cannot be trained");
+            if (b->ff.residual_scale != 0 || b->self.residual_scale != 0)
+                return gqa_fail(GQA_ERR_UNSUPPORTED,
+                                "a model that scales what it adds to the "
+                                "residual stream cannot be trained");
+        }
+    return GQA_OK;
+}
+
 static enum gqa_status check_options(const struct gqa_runtime *r,
                                      const struct gqa_tape_options *o)
 {
@@ -65,7 +83,7 @@ static enum gqa_status check_options(const struct gqa_runtime *r,
         r->network->logit_scale != 1)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "the bias of logits that are scaled cannot be trained");
-    return GQA_OK;
+    return check_blocks(r->network);
 }
 
 /* All but memory of the device. */

@@ -138,6 +138,21 @@ def nested(name, cls, config, text, repeat=None, **more):
 
 
 MODELS = {
+    "granite": lambda n: decoder(n, "Granite", repeat=2, embedding_multiplier=3.0, residual_multiplier=0.4,
+                                 logits_scaling=2.5, attention_multiplier=0.3),
+    "granitemoe": lambda n: decoder(n, "GraniteMoe", kv=2, intermediate_size=6, num_local_experts=4, num_experts_per_tok=2,
+                                    embedding_multiplier=3.0, residual_multiplier=0.4, logits_scaling=2.5,
+                                    attention_multiplier=0.3),
+    "mixtral": lambda n: decoder(n, "Mixtral", repeat=2, intermediate_size=6, num_local_experts=4,
+                                 num_experts_per_tok=2, sliding_window=3),
+    "olmoe": lambda n: decoder(n, "Olmoe", intermediate_size=6, num_experts=5, num_experts_per_tok=3),
+    "phimoe": lambda n: decoder(n, "Phimoe", repeat=2, intermediate_size=6, num_local_experts=4, num_experts_per_tok=2,
+                                attention_bias=True, lm_head_bias=True, router_jitter_noise=0.2),
+    "qwen2_moe": lambda n: decoder(n, "Qwen2Moe", repeat=2, num_experts=4, num_experts_per_tok=2,
+                                   moe_intermediate_size=6, shared_expert_intermediate_size=7, num_hidden_layers=3,
+                                   mlp_only_layers=[1]),
+    "qwen3_moe": lambda n: decoder(n, "Qwen3Moe", kv=2, head_dim=6, num_experts=4, num_experts_per_tok=2,
+                                   moe_intermediate_size=6, norm_topk_prob=True, decoder_sparse_step=2),
     "llava": lambda n: nested(n, tr.LlavaForConditionalGeneration, tr.LlavaConfig, {"model_type": "llama"}, repeat=2,
                               vision={"model_type": "clip_vision_model"}, image_token_index=46),
     "llava_next": lambda n: nested(n, tr.LlavaNextForConditionalGeneration, tr.LlavaNextConfig, {
