@@ -20,6 +20,7 @@ const char *gqa_position_word(enum gqa_position_scheme scheme)
         [GQA_POSITION_RELATIVE_BIAS] = "relative_bias",
         [GQA_POSITION_ALIBI] = "alibi",
         [GQA_POSITION_LEARNED] = "learned",
+        [GQA_POSITION_SINUSOIDAL] = "sinusoidal",
     };
 
     return words[scheme];

@@ -10,7 +10,9 @@ const struct gqa_weight *gqa_part_positions(
     const struct gqa_runtime *r, const struct gqa_network_stack *stack,
     struct gqa_weight *room)
 {
-    const struct gqa_weight *w = gqa_runtime_weight(r, stack->positions);
+    const struct gqa_weight *w = stack->sinusoids
+                                     ? &r->sinusoids[stack - r->network->stacks]
+                                     : gqa_runtime_weight(r, stack->positions);
 
     if (!w)
         return NULL;

@@ -121,6 +121,35 @@ enum gqa_status gqa_position_bias(const struct gqa_runtime *r, void **out,
     return st;
 }
 
+enum gqa_status gqa_position_sinusoids(const struct gqa_runtime *r,
+                                       struct gqa_weight *out,
+                                       const struct gqa_network_stack *stack)
+{
+    const uint64_t half = r->network->d_model / 2;
+    const double last =
+        (double)(stack->sinusoids == GQA_SINUSOIDS_TENSOR2TENSOR ? half - 1
+                                                                 : half);
+    const uint64_t rows = stack->n_positions + stack->position_offset;
+    void *data = NULL;
+    double *values;
+    uint64_t n;
+    enum gqa_status st;
+
+    if (!(values = doubles(rows, 2 * half, &n)))
+        return gqa_fail_nomem();
+    for (uint64_t p = 0; p < rows; p++)
+        for (uint64_t i = 0; i < half; i++) {
+            const double angle = (double)p * pow(10000, -(double)i / last);
+
+            values[p * 2 * half + i] = sin(angle);
+            values[p * 2 * half + half + i] = cos(angle);
+        }
+    st = put(r, &data, values, n);
+    free(values);
+    *out = (struct gqa_weight){data, r->wide, rows, 2 * half};
+    return st;
+}
+
 bool gqa_position_has_bias(const struct gqa_attention_block *a)
 {
     return a->slopes || a->bias.table != GQA_NO_PARAM;

@@ -1,5 +1,5 @@
 /* Tables of what positions add to a model, in memory of the device: angles of
- * RoPE, biases of scores. */
+ * RoPE, biases of scores, rows of sines and cosines. */
 #ifndef GQA_RUNTIME_POSITION_TABLES_H
 #define GQA_RUNTIME_POSITION_TABLES_H
 
@@ -30,6 +30,13 @@ GQA_MUST_USE
 enum gqa_status gqa_position_bias(const struct gqa_runtime *runtime, void **out,
                                   const struct gqa_attention_block *a,
                                   uint64_t reach);
+
+/* Likewise the positions that a stack computes, from row 0 on, as embed() takes
+ * them. */
+GQA_MUST_USE
+enum gqa_status gqa_position_sinusoids(const struct gqa_runtime *runtime,
+                                       struct gqa_weight *out,
+                                       const struct gqa_network_stack *stack);
 
 /* Whether an attention has a bias, and whether two have the same. */
 bool gqa_position_has_bias(const struct gqa_attention_block *a);

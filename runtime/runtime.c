@@ -5,6 +5,7 @@
 #include "common/checked.h"
 #include "common/units.h"
 #include "runtime/load.h"
+#include "runtime/position_tables.h"
 #include "runtime/state.h"
 #include "runtime/values.h"
 
@@ -178,14 +179,28 @@ static enum gqa_status check_network(const struct gqa_network *n)
         if (stack->positions == GQA_NO_PARAM)
             continue;
         p = &n->model->params[stack->positions];
-        if (stack->position_offset >= p->rows)
+        if (stack->position_offset >= p->rows ||
+            stack->n_positions > p->rows - stack->position_offset)
             return gqa_fail(GQA_ERR_FORMAT,
-                            "'%s' has %llu rows, but the first position is "
-                            "row %llu",
+                            "'%s' has %llu rows, but the positions are %llu "
+                            "from row %llu on",
                             p->name, (unsigned long long)p->rows,
+                            (unsigned long long)stack->n_positions,
                             (unsigned long long)stack->position_offset);
     }
     return GQA_OK;
+}
+
+/* Tables of positions that no weight holds. */
+static enum gqa_status make_sinusoids(struct gqa_runtime *r)
+{
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < r->network->n_stacks && st == GQA_OK; i++)
+        if (r->network->stacks[i].sinusoids)
+            st = gqa_position_sinusoids(r, &r->sinusoids[i],
+                                        &r->network->stacks[i]);
+    return st;
 }
 
 /* --- Life --------------------------------------------------------------- */
@@ -216,6 +231,8 @@ enum gqa_status gqa_runtime_create_empty(struct gqa_runtime **out,
                                             : gqa_fail_nomem();
     r->real = info.real;
     r->wide = gqa_wide_of(info.real);
+    if (st == GQA_OK)
+        st = make_sinusoids(r);
     if (st == GQA_OK)
         *out = r;
     else
@@ -319,6 +336,10 @@ void gqa_runtime_free(struct gqa_runtime *runtime)
     if (runtime->weights && runtime->lent)
         gqa_runtime_unload(runtime);
     gqa_loader_free(runtime->loader);
+    for (size_t i = 0; i < 2; i++)
+        if (runtime->sinusoids[i].data)
+            runtime->backend->free(
+                runtime->device, (void *)(uintptr_t)runtime->sinusoids[i].data);
     for (size_t i = 0; runtime->tables && i < runtime->network->model->n_params;
          i++)
         free(runtime->tables[i]);

@@ -15,6 +15,8 @@ struct gqa_runtime {
     bool *lent; /* by param index: a weight is another's, which frees it */
     /* Tables of relative bias, on the host, by param index; else NULL. */
     double **tables;
+    /* By number of a stack: positions that are computed; else no data. */
+    struct gqa_weight sinusoids[2];
     struct gqa_loader *loader; /* made with the first weights */
 };
 

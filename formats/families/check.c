@@ -51,6 +51,8 @@ static enum gqa_status check_positions(const struct gqa_family *f)
         {"interleaved", p->interleaved, GQA_POSITION_ROPE},
         {"slopes", p->slopes != GQA_SLOPES_NONE, GQA_POSITION_ALIBI},
         {"slopes_scaled", p->slopes_scaled, GQA_POSITION_ALIBI},
+        {"sinusoids", p->sinusoids != GQA_SINUSOIDS_NONE,
+         GQA_POSITION_SINUSOIDAL},
         {"table", p->table != NULL, GQA_POSITION_RELATIVE_BIAS},
         {"buckets", p->buckets.json != NULL, GQA_POSITION_RELATIVE_BIAS},
         {"max_distance", p->max_distance.json != NULL,
@@ -74,13 +76,30 @@ static enum gqa_status check_positions(const struct gqa_family *f)
     if (p->scheme == GQA_POSITION_RELATIVE_BIAS && !p->table)
         return FAIL(f, "positions", "table", NULL, NULL,
                     "is missing, and a relative bias needs it");
-    if ((p->scheme == GQA_POSITION_LEARNED) != (f->embedding.positions != NULL))
+    if (p->scheme == GQA_POSITION_SINUSOIDAL && !p->sinusoids)
+        return FAIL(f, "positions", "sinusoids", NULL, NULL,
+                    "is missing, and sinusoidal positions need it");
+    if (p->scheme == GQA_POSITION_SINUSOIDAL && !f->keys.max_positions)
+        return FAIL(f, "config", "max_positions", NULL, NULL,
+                    "is missing: it says how many sinusoidal positions there "
+                    "are");
+    return GQA_OK;
+}
+
+/* What a stack adds to its embedding; it may be said of the whole. */
+static enum gqa_status check_embedding(const struct gqa_family *f,
+                                       const struct gqa_embedding_rule *e)
+{
+    const enum gqa_position_scheme scheme = f->positions.scheme;
+
+    if (scheme != GQA_POSITION_SINUSOIDAL &&
+        (scheme == GQA_POSITION_LEARNED) != (e->positions != NULL))
         return FAIL(f, "embedding", "positions", NULL, NULL,
-                    f->embedding.positions
-                        ? "stands for learned positions, but "
-                          "'positions.scheme' is another"
-                        : "is missing, and learned positions need it");
-    if (f->embedding.position_offset && !f->embedding.positions)
+                    e->positions ? "stands for learned positions, but "
+                                   "'positions.scheme' is another"
+                                 : "is missing, and learned positions need it");
+    if (e->position_offset && !e->positions &&
+        scheme != GQA_POSITION_SINUSOIDAL)
         return FAIL(f, "embedding", "position_offset", NULL, NULL,
                     "has no 'embedding.positions' to be the offset of");
     return GQA_OK;
@@ -218,6 +237,8 @@ static enum gqa_status check_stack(const struct gqa_family *f, enum gqa_stack s)
 
     if (!stack->given)
         return GQA_OK;
+    if ((st = check_embedding(f, &stack->embedding)) != GQA_OK)
+        return st;
     if (stack->cross.given &&
         (s == GQA_STACK_ENCODER ||
          (!f->stacks[GQA_STACK_ENCODER].given && !stack->cross.when.json)))
@@ -246,6 +267,12 @@ static enum gqa_status check_stacks(const struct gqa_family *f)
                     f->keys.n_decoder_layers
                         ? "there are no encoder and decoder in 'stacks'"
                         : "is missing: there are two stacks");
+    if ((f->keys.n_decoder_heads || f->keys.decoder_d_ff) &&
+        !gqa_family_is_encoder_decoder(f))
+        return FAIL(f, "config",
+                    f->keys.n_decoder_heads ? "n_decoder_heads"
+                                            : "decoder_d_ff",
+                    NULL, NULL, "there are no encoder and decoder in 'stacks'");
     if ((st = check_stack(f, GQA_STACK_ENCODER)) != GQA_OK)
         return st;
     return check_stack(f, GQA_STACK_DECODER);

@@ -78,3 +78,10 @@ enum gqa_status gqa_config_count(uint64_t *out, const json_t *config,
     return gqa_fail(GQA_ERR_FORMAT, "%s: %s is %s, not a count", path, key,
                     text);
 }
+
+gqa_texts gqa_d_ff_keys(const struct gqa_config_keys *keys,
+                        enum gqa_stack stack)
+{
+    return stack == GQA_STACK_DECODER && keys->decoder_d_ff ? keys->decoder_d_ff
+                                                            : keys->d_ff;
+}

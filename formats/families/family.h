@@ -20,7 +20,9 @@
  * there counts, and the first of all is written. NULL: the family has none. */
 struct gqa_config_keys {
     gqa_texts n_heads, n_kv_heads, head_dim, d_model, d_ff;
-    gqa_texts n_layers, n_decoder_layers; /* decoder: of an encoder-decoder */
+    /* decoder: of an encoder-decoder, where it says another number */
+    gqa_texts n_decoder_heads, decoder_d_ff;
+    gqa_texts n_layers, n_decoder_layers;
     uint64_t d_ff_per_d_model; /* times d_model where d_ff says nothing, or 0 */
     gqa_texts vocab_size, max_positions;
     gqa_texts start_token, end_token, pad_token;
@@ -50,7 +52,7 @@ struct gqa_norm_rule {
 
 struct gqa_embedding_rule {
     struct gqa_setting scale, norm;
-    const char *positions;    /* learned ones */
+    const char *positions;    /* learned ones, or sinusoids that are stored */
     uint64_t position_offset; /* row of position 0 */
 };
 
@@ -60,6 +62,7 @@ struct gqa_position_rule {
     struct gqa_setting theta, local_theta, share, dims;
     bool interleaved;
     enum gqa_slopes slopes;
+    enum gqa_sinusoids sinusoids;
     bool slopes_scaled; /* with the scores, to which they are added before */
     const char *table;  /* in an attention */
     struct gqa_setting buckets, max_distance;
@@ -135,7 +138,8 @@ bool gqa_gate_is_fused(const struct gqa_feed_forward_rule *rule);
 
 struct gqa_stack_rule {
     bool given;
-    const char *layers; /* pattern */
+    const char *layers;                  /* pattern */
+    struct gqa_embedding_rule embedding; /* the family's but where it differs */
     struct gqa_attention_rule self, cross;
     struct gqa_feed_forward_rule feed_forward;
     struct gqa_setting residual, shared_norm, final_norm;
@@ -147,6 +151,7 @@ struct gqa_logits_rule {
     struct gqa_setting tied, bias, soft_cap;
     struct gqa_setting scale, divisor;
     struct gqa_setting scale_base; /* over d_model */
+    const char *addend; /* whole name of a row [1, vocab_size], if there */
 };
 
 /* How the family draws fresh key and value projections. */
@@ -228,6 +233,10 @@ double gqa_family_deviation(const struct gqa_family *family,
 GQA_MUST_USE
 enum gqa_status gqa_config_count(uint64_t *out, const json_t *config,
                                  gqa_texts keys, const char *path);
+
+/* The keys of a stack's width within the feed-forward; may be NULL. */
+gqa_texts gqa_d_ff_keys(const struct gqa_config_keys *keys,
+                        enum gqa_stack stack);
 
 /* The key among these that the configuration has, or the first; NULL for
  * NULL. */

@@ -573,6 +573,25 @@ static void finish_head_norms(struct gqa_family *family)
     }
 }
 
+/* Stacks have what the family's embedding has, but where they say it. */
+static void finish_embeddings(struct gqa_family *family)
+{
+    const struct gqa_embedding_rule *base = &family->embedding;
+
+    for (int s = 0; s < 2; s++) {
+        struct gqa_embedding_rule *own = &family->stacks[s].embedding;
+
+        if (!own->scale.json)
+            own->scale = base->scale;
+        if (!own->norm.json)
+            own->norm = base->norm;
+        if (!own->positions)
+            own->positions = base->positions;
+        if (!own->position_offset)
+            own->position_offset = base->position_offset;
+    }
+}
+
 /* Likewise, where it depends on what is said. */
 static void finish_defaults(struct gqa_family *family)
 {
@@ -583,6 +602,7 @@ static void finish_defaults(struct gqa_family *family)
     finish_norm(&family->norm,
                 json_object_get(family->description->root, "norm"));
     finish_head_norms(family);
+    finish_embeddings(family);
     for (size_t i = 0; i < family->keras.n_rules; i++) {
         if (rules[i].input_axes == 0)
             rules[i].input_axes = 1;

@@ -9,13 +9,14 @@ static const char *const norm_words[] = {[GQA_NORM_NONE] = "",
                                          [GQA_NORM_RMS] = "rms",
                                          [GQA_NORM_LAYER] = "layer",
                                          NULL};
-static const char *const scheme_words[] = {[GQA_POSITION_NONE] = "none",
-                                           [GQA_POSITION_ROPE] = "rope",
-                                           [GQA_POSITION_RELATIVE_BIAS] =
-                                               "relative-bias",
-                                           [GQA_POSITION_ALIBI] = "alibi",
-                                           [GQA_POSITION_LEARNED] = "learned",
-                                           NULL};
+static const char *const scheme_words[] = {
+    [GQA_POSITION_NONE] = "none",
+    [GQA_POSITION_ROPE] = "rope",
+    [GQA_POSITION_RELATIVE_BIAS] = "relative-bias",
+    [GQA_POSITION_ALIBI] = "alibi",
+    [GQA_POSITION_LEARNED] = "learned",
+    [GQA_POSITION_SINUSOIDAL] = "sinusoidal",
+    NULL};
 static const char *const layout_words[] = {[GQA_HEADS_SEPARATE] = "separate",
                                            [GQA_HEADS_FUSED_QKV] = "fused-qkv",
                                            [GQA_HEADS_FUSED_GROUP] =
@@ -32,6 +33,11 @@ static const char *const stock_words[] = {
 /* Behaviours: 0 is what holds where none is asked for, and has no name. */
 static const char *const slopes_words[] = {
     [GQA_SLOPES_NONE] = "", [GQA_SLOPES_BLOOM] = "bloom", NULL};
+static const char *const sinusoid_words[] = {[GQA_SINUSOIDS_NONE] = "",
+                                             [GQA_SINUSOIDS_MARIAN] = "marian",
+                                             [GQA_SINUSOIDS_TENSOR2TENSOR] =
+                                                 "tensor2tensor",
+                                             NULL};
 static const char *const sliding_words[] = {[GQA_SLIDING_ALL] = "",
                                             [GQA_SLIDING_QWEN2] = "qwen2",
                                             [GQA_SLIDING_LAYER_TYPES] =
@@ -129,6 +135,8 @@ static const struct gqa_field config_fields[] = {
     TEXTS("head_dim", gqa_config_keys, head_dim),
     TEXTS("d_model", gqa_config_keys, d_model),
     TEXTS("d_ff", gqa_config_keys, d_ff),
+    TEXTS("n_decoder_heads", gqa_config_keys, n_decoder_heads),
+    TEXTS("decoder_d_ff", gqa_config_keys, decoder_d_ff),
     TEXTS("n_layers", gqa_config_keys, n_layers),
     TEXTS("n_decoder_layers", gqa_config_keys, n_decoder_layers),
     TEXTS("vocab_size", gqa_config_keys, vocab_size),
@@ -189,6 +197,7 @@ static const struct gqa_field positions_fields[] = {
     FLAG("interleaved", gqa_position_rule, interleaved),
     WORD("slopes", gqa_position_rule, slopes, slopes_words),
     FLAG("slopes_scaled", gqa_position_rule, slopes_scaled),
+    WORD("sinusoids", gqa_position_rule, sinusoids, sinusoid_words),
     TEXT("table", gqa_position_rule, table),
     SETTING("buckets", gqa_position_rule, buckets, GQA_VALUE_WHOLE),
     SETTING("max_distance", gqa_position_rule, max_distance, GQA_VALUE_WHOLE),
@@ -298,6 +307,7 @@ static const struct gqa_schema ff_schema =
 
 static const struct gqa_field stack_fields[] = {
     {"layers", GQA_FIELD_PATTERN, AT(gqa_stack_rule, layers), REQUIRED},
+    OBJECT("embedding", gqa_stack_rule, embedding, embedding_schema),
     OBJECT_NEEDED("self", gqa_stack_rule, self, attention_schema),
     OBJECT("cross", gqa_stack_rule, cross, attention_schema),
     OBJECT_NEEDED("feed_forward", gqa_stack_rule, feed_forward, ff_schema),
@@ -329,6 +339,7 @@ static const struct gqa_field logits_fields[] = {
     SETTING("divisor", gqa_logits_rule, divisor, GQA_VALUE_POSITIVE),
     SETTING("scale_base", gqa_logits_rule, scale_base, GQA_VALUE_POSITIVE),
     SETTING("soft_cap", gqa_logits_rule, soft_cap, GQA_VALUE_POSITIVE),
+    TEXT("addend", gqa_logits_rule, addend),
     END,
 };
 static const struct gqa_schema logits_schema =

@@ -389,8 +389,9 @@ static enum gqa_status expect_feed_forward(struct gqa_taking *t,
     };
 
     for (size_t i = 0; i < 3 && st == GQA_OK; i++) {
-        const uint64_t outputs = i == 2 ? t->model->d_model : n_up * t->d_ff;
-        const uint64_t inputs = i == 2 ? t->d_ff : t->model->d_model;
+        const uint64_t outputs =
+            i == 2 ? t->model->d_model : n_up * t->d_ff[stack];
+        const uint64_t inputs = i == 2 ? t->d_ff[stack] : t->model->d_model;
         enum gqa_part_presence bias;
 
         if (!modules[i].name)
@@ -508,22 +509,39 @@ static enum gqa_status expect_stacks(struct gqa_taking *t)
     return st;
 }
 
+/* What a stack adds to the embedding, and the norm of the sum. */
+static enum gqa_status expect_added(struct gqa_taking *t, enum gqa_stack stack)
+{
+    const struct gqa_embedding_rule *rule = &t->family->stacks[stack].embedding;
+    /* Sinusoids are computed where they are not stored. */
+    const enum gqa_part_presence presence =
+        t->family->positions.scheme == GQA_POSITION_LEARNED ? GQA_PART_PRESENT
+                                                            : GQA_PART_OPTIONAL;
+    struct gqa_stem stem = {""};
+    enum gqa_status st = GQA_OK;
+
+    if (gqa_taking_layers(t, stack) == 0)
+        return GQA_OK;
+    if (rule->positions) {
+        gqa_stem_of(&stem, &t->names, rule->positions);
+        st = expect_part(t, stem.text, "weight", presence, 2, 0,
+                         t->model->d_model);
+    }
+    return st == GQA_OK ? expect_norm(t, NULL, 0, &rule->norm) : st;
+}
+
 static enum gqa_status expect_embedding(struct gqa_taking *t)
 {
-    const struct gqa_embedding_rule *rule = &t->family->embedding;
-    const uint64_t d_model = t->model->d_model;
     struct gqa_stem stem = {""};
     enum gqa_status st;
 
     gqa_stem_of(&stem, &t->names, t->family->names.embedding);
     st = expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2, t->vocab_size,
-                     d_model);
-    if (st == GQA_OK && rule->positions) {
-        gqa_stem_of(&stem, &t->names, rule->positions);
-        st = expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2, 0,
-                         d_model);
-    }
-    return st == GQA_OK ? expect_norm(t, NULL, 0, &rule->norm) : st;
+                     t->model->d_model);
+    for (int s = 0; s < 2 && st == GQA_OK; s++)
+        if (t->family->stacks[s].given)
+            st = expect_added(t, (enum gqa_stack)s);
+    return st;
 }
 
 /* Whether logits must have a matrix of their own. */
@@ -543,8 +561,9 @@ static enum gqa_status needs_unembedding(bool *out, const struct gqa_taking *t)
     return st;
 }
 
-static enum gqa_status expect_unembedding(struct gqa_taking *t)
+static enum gqa_status expect_logits(struct gqa_taking *t)
 {
+    const char *addend = t->family->logits.addend;
     const gqa_texts stems = t->family->names.unembedding;
     enum gqa_part_presence bias;
     gqa_texts stem = stems;
@@ -554,6 +573,8 @@ static enum gqa_status expect_unembedding(struct gqa_taking *t)
 
     if (st == GQA_OK)
         st = presence_of(&bias, t, &t->family->logits.bias);
+    if (st == GQA_OK && addend)
+        st = expect(t, addend, GQA_PART_OPTIONAL, 2, 1, t->vocab_size);
     if (st != GQA_OK)
         return st;
     for (; *stem; stem++) {
@@ -579,5 +600,5 @@ enum gqa_status gqa_take_network(struct gqa_taking *t)
     if ((st = expect_embedding(t)) != GQA_OK ||
         (st = expect_stacks(t)) != GQA_OK)
         return st;
-    return expect_unembedding(t);
+    return expect_logits(t);
 }

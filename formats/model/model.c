@@ -58,6 +58,7 @@ const char *gqa_position_name(const struct gqa_position *position)
         [GQA_POSITION_RELATIVE_BIAS] = "relative bias",
         [GQA_POSITION_ALIBI] = "alibi",
         [GQA_POSITION_LEARNED] = "learned",
+        [GQA_POSITION_SINUSOIDAL] = "sinusoidal",
     };
 
     return names[position->scheme];
@@ -291,6 +292,34 @@ static enum gqa_status check_layers(const struct gqa_model_builder *b,
 
 /* --- Putting it together ------------------------------------------------ */
 
+/* A decoder may have other heads than the encoder before it. */
+static enum gqa_status decoder_heads(uint64_t *n_heads, uint64_t *head_dim,
+                                     const struct gqa_model_builder *b,
+                                     const struct gqa_found_attention *found)
+{
+    const gqa_texts keys = b->family->keys.n_decoder_heads;
+    const uint64_t length = gqa_query_length(found, b->params.items);
+    uint64_t said = 0;
+    enum gqa_status st;
+
+    if (found->rule->stack != GQA_STACK_DECODER)
+        return GQA_OK;
+    if ((st = gqa_config_count(&said, b->config, keys, b->config_path)) !=
+            GQA_OK ||
+        !said)
+        return st;
+    if (said > MAX_HEADS || length % said != 0)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: %s is %llu, which does not divide the %llu inputs "
+                        "that '%s' takes from all heads together",
+                        b->config_path, gqa_config_key(b->config, keys),
+                        ULL(said), ULL(length),
+                        b->params.items[found->weight[3]].name);
+    *n_heads = said;
+    *head_dim = length / said;
+    return GQA_OK;
+}
+
 static enum gqa_status fill_attentions(struct gqa_model *m,
                                        const struct gqa_model_builder *b)
 {
@@ -306,7 +335,9 @@ static enum gqa_status fill_attentions(struct gqa_model *m,
     for (size_t i = 0; i < b->n_found; i++) {
         struct gqa_attention *a = &m->attentions[m->n_attentions];
 
-        if ((st = gqa_place_heads(a, &b->found[i], b->params.items, n_heads,
+        if ((st = decoder_heads(&n_heads, &head_dim, b, &b->found[i])) !=
+                GQA_OK ||
+            (st = gqa_place_heads(a, &b->found[i], b->params.items, n_heads,
                                   head_dim)) != GQA_OK)
             return st;
         if ((st = position_of(&a->position, b, b->found[i].rule, a->layer,

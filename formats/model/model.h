@@ -49,7 +49,8 @@ enum gqa_position_scheme {
     GQA_POSITION_ROPE,
     GQA_POSITION_RELATIVE_BIAS, /* T5: a learned bias per query head */
     GQA_POSITION_ALIBI,
-    GQA_POSITION_LEARNED, /* added to the embeddings */
+    GQA_POSITION_LEARNED,    /* added to the embeddings */
+    GQA_POSITION_SINUSOIDAL, /* likewise: sines and cosines */
 };
 
 struct gqa_position {

@@ -13,6 +13,10 @@
 #include "formats/model/network_refused.h"
 #include "formats/model/network_rope.h"
 
+/* Rows of the largest table of positions that is computed: no model has a
+ * context so long. */
+#define MAX_COMPUTED_POSITIONS ((uint64_t)1 << 20)
+
 /* --- Attention ----------------------------------------------------------- */
 
 /* The norms of a sublayer of layer `layer`. */
@@ -221,9 +225,11 @@ static enum gqa_status choose_activation(enum gqa_activation *out,
 
 /* Stock loaders make room for what the configuration says. */
 static enum gqa_status check_width(const struct gqa_network_builder *b,
+                                   enum gqa_stack stack,
                                    const struct gqa_linear *up, uint64_t width)
 {
-    const char *key = gqa_config_key(b->model->config, b->family->keys.d_ff);
+    const char *key = gqa_config_key(b->model->config,
+                                     gqa_d_ff_keys(&b->family->keys, stack));
     const json_t *value = key ? json_object_get(b->model->config, key) : NULL;
     uint64_t said;
 
@@ -453,9 +459,9 @@ static enum gqa_status choose_residual_scale(
 
 static enum gqa_status take_feed_forward(struct gqa_feed_forward *out,
                                          const struct gqa_network_builder *b,
-                                         const struct gqa_stack_rule *stack,
-                                         size_t layer)
+                                         enum gqa_stack which, size_t layer)
 {
+    const struct gqa_stack_rule *stack = &b->family->stacks[which];
     const struct gqa_feed_forward_rule *rule = &stack->feed_forward;
     const uint64_t d_model = b->network->d_model;
     bool gated = false, has_experts = false;
@@ -502,7 +508,7 @@ static enum gqa_status take_feed_forward(struct gqa_feed_forward *out,
     if (gated &&
         (st = gqa_check_linear(b, &out->gate, d_model, width)) != GQA_OK)
         return st;
-    return check_width(b, &out->up, width);
+    return check_width(b, which, &out->up, width);
 }
 
 /* --- Blocks
@@ -589,7 +595,7 @@ static enum gqa_status take_block(const struct gqa_network_builder *b,
     if (cross)
         block->cross.residual_scale = block->self.residual_scale;
     if (st == GQA_OK)
-        st = take_feed_forward(&block->ff, b, rule, layer);
+        st = take_feed_forward(&block->ff, b, stack->stack, layer);
     return st == GQA_OK ? choose_order(block, b, rule) : st;
 }
 
@@ -614,21 +620,49 @@ static enum gqa_status choose_width(double *out,
     return st;
 }
 
-static enum gqa_status take_positions(struct gqa_network_stack *stack,
-                                      const struct gqa_network_builder *b)
+/* Rows of positions that no tensor has: as many as the configuration says, or
+ * means where it does not. */
+static enum gqa_status compute_positions(struct gqa_network_stack *stack,
+                                         const struct gqa_network_builder *b)
 {
-    const struct gqa_embedding_rule *rule = &b->family->embedding;
+    const gqa_texts keys = b->family->keys.max_positions;
+    const json_t *by_default =
+        json_object_get(b->family->keys.defaults, keys[0]);
+    uint64_t n = (uint64_t)json_integer_value(by_default);
+    const enum gqa_status st =
+        gqa_config_count(&n, b->model->config, keys, b->model->config_path);
+
+    if (st != GQA_OK)
+        return st;
+    if (n == 0 || n > MAX_COMPUTED_POSITIONS)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "configuration: %s is %llu: 1 to %llu positions can "
+                        "be computed",
+                        keys[0], ULL(n), ULL(MAX_COMPUTED_POSITIONS));
+    if (b->network->d_model % 2 != 0 || b->network->d_model < 4)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "sinusoidal positions of width %llu cannot be run: it "
+                        "is odd, or below 4",
+                        ULL(b->network->d_model));
+    stack->sinusoids = b->family->positions.sinusoids;
+    stack->n_positions = n;
+    return GQA_OK;
+}
+
+static enum gqa_status read_positions(struct gqa_network_stack *stack,
+                                      const struct gqa_network_builder *b,
+                                      const struct gqa_embedding_rule *rule)
+{
+    const bool may_lack = b->family->positions.scheme != GQA_POSITION_LEARNED;
     const struct gqa_param *p;
     char name[2 * GQA_MAX_NAME + 8];
     struct gqa_stem stem = {""};
     enum gqa_status st;
 
-    stack->positions = GQA_NO_PARAM;
-    if (!rule->positions)
-        return GQA_OK;
     snprintf(name, sizeof name, "%s.weight",
              gqa_stem_of(&stem, b, rule->positions));
-    if ((st = gqa_take_param(&stack->positions, b, name, false)) != GQA_OK)
+    if ((st = gqa_take_param(&stack->positions, b, name, may_lack)) != GQA_OK ||
+        stack->positions == GQA_NO_PARAM)
         return st;
     p = &b->model->params[stack->positions];
     if (p->rows <= rule->position_offset)
@@ -636,14 +670,34 @@ static enum gqa_status take_positions(struct gqa_network_stack *stack,
                         "'%s' has %llu rows, which is no more than the offset "
                         "of positions",
                         name, ULL(p->rows));
-    stack->position_offset = rule->position_offset;
-    b->network->max_positions = p->rows - rule->position_offset;
+    stack->n_positions = p->rows - rule->position_offset;
     return gqa_check_matrix(b, stack->positions, p->rows, b->network->d_model);
+}
+
+static enum gqa_status take_positions(struct gqa_network_stack *stack,
+                                      const struct gqa_network_builder *b,
+                                      const struct gqa_embedding_rule *rule)
+{
+    uint64_t *most = &b->network->max_positions;
+    enum gqa_status st = GQA_OK;
+
+    stack->positions = GQA_NO_PARAM;
+    stack->position_offset = rule->position_offset;
+    if (rule->positions)
+        st = read_positions(stack, b, rule);
+    if (st == GQA_OK && stack->positions == GQA_NO_PARAM &&
+        b->family->positions.scheme == GQA_POSITION_SINUSOIDAL)
+        st = compute_positions(stack, b);
+    if (stack->n_positions && (*most == 0 || stack->n_positions < *most))
+        *most = stack->n_positions;
+    return st;
 }
 
 static enum gqa_status take_embedding(struct gqa_network_stack *stack,
                                       const struct gqa_network_builder *b)
 {
+    const struct gqa_embedding_rule *rule =
+        &b->family->stacks[stack->stack].embedding;
     const struct gqa_network *n = b->network;
     char name[2 * GQA_MAX_NAME + 8];
     struct gqa_stem stem = {""};
@@ -654,12 +708,10 @@ static enum gqa_status take_embedding(struct gqa_network_stack *stack,
     if ((st = gqa_take_param(&stack->embedding, b, name, false)) != GQA_OK ||
         (st = gqa_check_matrix(b, stack->embedding, n->vocab_size,
                                n->d_model)) != GQA_OK ||
-        (st = take_positions(stack, b)) != GQA_OK ||
-        (st = choose_width(&stack->embedding_scale, b,
-                           &b->family->embedding.scale)) != GQA_OK)
+        (st = take_positions(stack, b, rule)) != GQA_OK ||
+        (st = choose_width(&stack->embedding_scale, b, &rule->scale)) != GQA_OK)
         return st;
-    return gqa_take_norm(&stack->embedding_norm, b, NULL, 0,
-                         &b->family->embedding.norm);
+    return gqa_take_norm(&stack->embedding_norm, b, NULL, 0, &rule->norm);
 }
 
 static enum gqa_status take_stack(const struct gqa_network_builder *b,
@@ -716,6 +768,25 @@ static enum gqa_status choose_logit_scale(const struct gqa_network_builder *b)
     return GQA_OK;
 }
 
+/* What is added to the logits, stored as one row, is as good as a bias. */
+static enum gqa_status take_addend(const struct gqa_network_builder *b)
+{
+    const char *name = b->family->logits.addend;
+    struct gqa_network *n = b->network;
+    size_t index;
+    enum gqa_status st;
+
+    if (!name || !gqa_find_param(b, name, &index))
+        return GQA_OK;
+    if (n->unembedding.bias != GQA_NO_PARAM)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "'%s' and '%s' are both added to the logits, which "
+                        "cannot be run",
+                        name, b->model->params[n->unembedding.bias].name);
+    st = gqa_take_param(&n->unembedding.bias, b, name, false);
+    return st == GQA_OK ? gqa_check_matrix(b, index, 1, n->vocab_size) : st;
+}
+
 /*
  * One that is there is used even where the configuration ties it: transformers
  * 5 writes that T5 v1.1 is tied beside a matrix of its own, and then reads
@@ -750,11 +821,14 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
                         "not tie it to the embedding (tie_word_embeddings)",
                         b->family->names.unembedding[0]);
     }
-    if (st != GQA_OK || (st = choose_logit_scale(b)) != GQA_OK ||
-        (st = gqa_setting_number(&n->logit_soft_cap, &rule->soft_cap,
-                                 b->model->config)) != GQA_OK)
+    if (st != GQA_OK ||
+        (st = gqa_check_linear(b, &n->unembedding, n->d_model,
+                               n->vocab_size)) != GQA_OK ||
+        (st = take_addend(b)) != GQA_OK ||
+        (st = choose_logit_scale(b)) != GQA_OK)
         return st;
-    return gqa_check_linear(b, &n->unembedding, n->d_model, n->vocab_size);
+    return gqa_setting_number(&n->logit_soft_cap, &rule->soft_cap,
+                              b->model->config);
 }
 
 static enum gqa_status take_token(int64_t *out,

@@ -134,11 +134,23 @@ struct gqa_block {
     bool shared_norm; /* and the feed-forward reads self.norm(x) */
 };
 
+/*
+ * Positions that are computed: of row p, element i of the first half is
+ * sin(p f(i)), of the second cos(p f(i)), with half = d_model / 2.
+ */
+enum gqa_sinusoids {
+    GQA_SINUSOIDS_NONE,
+    GQA_SINUSOIDS_MARIAN,        /* f(i) = 10000^(-i / half) */
+    GQA_SINUSOIDS_TENSOR2TENSOR, /* f(i) = 10000^(-i / (half - 1)) */
+};
+
 struct gqa_network_stack {
     enum gqa_stack stack;
     size_t embedding; /* param [vocab, d_model] */
     size_t positions; /* param [n_rows, d_model] added, or GQA_NO_PARAM */
-    uint64_t position_offset; /* position p's row is p + position_offset */
+    enum gqa_sinusoids sinusoids; /* or these; one of both is none */
+    uint64_t position_offset;     /* position p's row is p + position_offset */
+    uint64_t n_positions; /* there are rows for so many; 0: nothing is added */
     /* x = embedding_norm(embedding * embedding_scale + positions). The scale
      * is rounded to the type of the activations, as Gemma rounds it. */
     double embedding_scale;
@@ -157,7 +169,7 @@ struct gqa_network {
     double logit_scale;            /* of the final norm's output */
     uint64_t d_model, vocab_size;
     double logit_soft_cap;        /* as an attention's, of logits; 0: none */
-    uint64_t max_positions;       /* rows of `positions` less the offset; 0: no
+    uint64_t max_positions;       /* the fewest of a stack's n_positions; 0: no
                                      such limit */
     int64_t start_token;          /* what a decoder (or text) begins with */
     int64_t end_token, pad_token; /* -1: none */

@@ -140,6 +140,16 @@ static const struct refusal refusals[] = {
     {"\"none\"", "\"alibi\"", "key 'positions.slopes': is missing"},
     {"\"none\"", "\"relative-bias\"", "key 'positions.table': is missing"},
     {"\"none\"", "\"learned\"", "key 'embedding.positions': is missing"},
+    {"\"none\"", "\"sinusoidal\"", "key 'positions.sinusoids': is missing"},
+    {"\"none\"", "\"none\", \"sinusoids\": \"marian\"",
+     "key 'positions.sinusoids': belongs to another scheme"},
+    {"\"none\"", "\"sinusoidal\", \"sinusoids\": \"marian\"",
+     "key 'config.max_positions': is missing"},
+    {"\"stacks\": {\"decoder\": {",
+     "\"stacks\": {\"decoder\": {\"embedding\": {\"positions\": \"p\"}, ",
+     "key 'embedding.positions': stands for learned positions"},
+    {"\"config\": {", "\"config\": {\"decoder_d_ff\": \"d\", ",
+     "key 'config.decoder_d_ff': there are no encoder and decoder"},
     {"\"norm\"", "\"embedding\": {\"positions\": \"p\"}, \"norm\"",
      "key 'embedding.positions': stands for learned positions"},
     {"\"norm\"", "\"embedding\": {\"position_offset\": 2}, \"norm\"",
@@ -296,15 +306,19 @@ START_TEST(inherits_no_other_scheme)
         "{\"family\": \"mine\", \"like\": \"gpt2\", \"model_types\": "
         "{\"a\": {\"positions\": {\"scheme\": \"alibi\", \"slopes\": "
         "\"bloom\"}}}}",
+        "{\"family\": \"mine\", \"like\": \"bart\", \"model_types\": "
+        "{\"a\": {}}, \"positions\": {\"scheme\": \"none\"}}",
     };
 
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         struct gqa_family *f = NULL;
 
         ck_assert_msg(parse(&f, texts[i], "a") == GQA_OK, "%s",
                       gqa_error_message());
         ck_assert_ptr_null(f->positions.theta.json);
-        ck_assert_ptr_null(f->embedding.positions);
+        ck_assert_ptr_null(f->stacks[GQA_STACK_DECODER].embedding.positions);
+        ck_assert_uint_eq(
+            f->stacks[GQA_STACK_DECODER].embedding.position_offset, 0);
         gqa_family_free(f);
     }
 }

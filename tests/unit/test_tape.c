@@ -44,6 +44,9 @@ static const char *const fixtures[] = {
     "families/bloom-base",
     "families/falcon",
     "families/falcon-parallel",
+    "families/bart",
+    "families/mbart",
+    "families/m2m_100",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };
