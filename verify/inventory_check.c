@@ -55,6 +55,7 @@ static void put_figure(struct gqa_check *check,
         {GQA_ROLE_OUTER, "of other parts of the model"},
         {GQA_ROLE_BUFFER, "that nothing reads"},
         {GQA_ROLE_SCALE, "of scales"},
+        {GQA_ROLE_BESIDE, "beside them"},
     };
     int used = snprintf(check->figure, sizeof check->figure, "%zu, all of them",
                         count(subject, GQA_ROLE_NETWORK));

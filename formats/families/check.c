@@ -237,6 +237,9 @@ static enum gqa_status check_stack(const struct gqa_family *f, enum gqa_stack s)
 
     if (!stack->given)
         return GQA_OK;
+    if (s == GQA_STACK_DECODER && stack->input != GQA_INPUT_TOKENS)
+        return FAIL(f, "stacks", name, "input", NULL,
+                    "a decoder reads the tokens that it writes");
     if ((st = check_embedding(f, &stack->embedding)) != GQA_OK)
         return st;
     if (stack->cross.given &&

@@ -35,9 +35,10 @@ struct gqa_config_keys {
 struct gqa_family_names {
     gqa_texts prefixes; /* before all names but `unembedding` */
     const char *embedding;
-    gqa_texts unembedding;   /* whole names */
-    gqa_texts copies;        /* of the embedding: modules, read by nothing */
-    gqa_texts ignored;       /* in an attention, read by nothing */
+    gqa_texts unembedding; /* whole names */
+    gqa_texts copies;      /* of the embedding: modules, read by nothing */
+    gqa_texts ignored;     /* in an attention, read by nothing */
+    gqa_texts beside; /* modules that nothing here reads, and all in them */
     const char *heads_proof; /* in an attention; its columns are the heads */
 };
 
@@ -136,8 +137,12 @@ struct gqa_feed_forward_rule {
 /* Its gate and what it is multiplied with are one matrix: [gate | up]. */
 bool gqa_gate_is_fused(const struct gqa_feed_forward_rule *rule);
 
+/* What an encoder reads. */
+enum gqa_stack_input { GQA_INPUT_TOKENS, GQA_INPUT_FRAMES };
+
 struct gqa_stack_rule {
     bool given;
+    enum gqa_stack_input input;
     const char *layers;                  /* pattern */
     struct gqa_embedding_rule embedding; /* the family's but where it differs */
     struct gqa_attention_rule self, cross;

@@ -28,6 +28,8 @@ static const char *const head_norm_words[] = {
     [GQA_HEAD_NORM_PER_HEAD] = "per-head",
     [GQA_HEAD_NORM_FULL_WIDTH] = "full-width",
     NULL};
+static const char *const input_words[] = {
+    [GQA_INPUT_TOKENS] = "tokens", [GQA_INPUT_FRAMES] = "frames", NULL};
 static const char *const stock_words[] = {
     [GQA_STOCK_NONE] = "none", [GQA_STOCK_UNIFORM] = "uniform", NULL};
 /* Behaviours: 0 is what holds where none is asked for, and has no name. */
@@ -158,6 +160,7 @@ static const struct gqa_field names_fields[] = {
     TEXTS_NEEDED("unembedding", gqa_family_names, unembedding),
     TEXTS("copies", gqa_family_names, copies),
     TEXTS("ignored", gqa_family_names, ignored),
+    TEXTS("beside", gqa_family_names, beside),
     TEXT("heads_proof", gqa_family_names, heads_proof),
     END,
 };
@@ -307,6 +310,7 @@ static const struct gqa_schema ff_schema =
 
 static const struct gqa_field stack_fields[] = {
     {"layers", GQA_FIELD_PATTERN, AT(gqa_stack_rule, layers), REQUIRED},
+    WORD("input", gqa_stack_rule, input, input_words),
     OBJECT("embedding", gqa_stack_rule, embedding, embedding_schema),
     OBJECT_NEEDED("self", gqa_stack_rule, self, attention_schema),
     OBJECT("cross", gqa_stack_rule, cross, attention_schema),

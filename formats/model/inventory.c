@@ -65,6 +65,23 @@ static bool is_copy(const struct gqa_taking *t, const char *name)
     return false;
 }
 
+/* In a module that the family has beside its stacks. */
+static bool is_beside(const struct gqa_taking *t, const char *name)
+{
+    const size_t n = strlen(t->names.prefix);
+    gqa_texts module = t->family->names.beside;
+
+    if (strncmp(name, t->names.prefix, n) != 0)
+        return false;
+    for (; module && *module; module++) {
+        const size_t m = strlen(*module);
+
+        if (strncmp(name + n, *module, m) == 0 && name[n + m] == '.')
+            return true;
+    }
+    return false;
+}
+
 /* Of a weight of the network that is no plain float, beside it. */
 static bool is_scale(const struct gqa_taking *t, const char *name)
 {
@@ -112,6 +129,8 @@ static enum gqa_status sort_out(struct gqa_taking *t, size_t index)
         *role = GQA_ROLE_BUFFER;
     else if (is_copy(t, p->name))
         *role = GQA_ROLE_COPY;
+    else if (is_beside(t, p->name))
+        *role = GQA_ROLE_BESIDE;
     else if (is_scale(t, p->name))
         *role = GQA_ROLE_SCALE;
     else if (is_head(t, p->name))
@@ -250,7 +269,8 @@ static enum gqa_status take(struct gqa_taking *t)
 bool gqa_role_is_converted(enum gqa_param_role role)
 {
     return role == GQA_ROLE_NETWORK || role == GQA_ROLE_COPY ||
-           role == GQA_ROLE_HEAD || role == GQA_ROLE_OUTER;
+           role == GQA_ROLE_HEAD || role == GQA_ROLE_OUTER ||
+           role == GQA_ROLE_BESIDE;
 }
 
 enum gqa_status gqa_inventory_create(struct gqa_inventory **out,

@@ -21,6 +21,7 @@ enum gqa_param_role {
     GQA_ROLE_OUTER,   /* of the larger model that this one is a part of */
     GQA_ROLE_BUFFER,  /* a constant that nothing reads */
     GQA_ROLE_SCALE,   /* beside a weight that is stored in fewer bits */
+    GQA_ROLE_BESIDE,  /* of a part of the model that nothing here reads */
 };
 
 enum gqa_fault_kind {

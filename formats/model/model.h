@@ -16,11 +16,16 @@
  * A parameter's part as it lies in a tensor of the checkpoint: a matrix of
  * rows x cols elements, row-major as it stands or transposed. Element
  * (r, c) is element r * cols + c of the tensor, or c * rows + r.
+ *
+ * A transposed one may be a convolution's kernel, whose places come first in
+ * the tensor, [places, inputs, rows], and last in the parameter, [rows, inputs,
+ * places]: its column i * places + p is column p * inputs + i.
  */
 struct gqa_view {
     size_t tensor; /* index in the checkpoint */
     uint64_t rows, cols;
     bool transposed;
+    uint64_t places; /* of a convolution, which is transposed; else 0 */
 };
 
 /*
