@@ -91,6 +91,14 @@ static enum gqa_status plan_attention(struct gqa_plan_attention *out,
     out->written = options->in_place          ? out->source
                    : options->expand && asked ? a->n_heads
                                               : out->pooled;
+    if (asked && !gqa_layout_takes(a->layout, asked))
+        return gqa_fail(GQA_ERR_USAGE,
+                        "%llu groups: the heads of the %s %s-attention of "
+                        "layer %llu lie in %d blocks, and only multiples of "
+                        "that are possible",
+                        ULL(asked), gqa_stack_name(a->stack),
+                        gqa_attention_kind_name(a->kind), ULL(a->layer),
+                        (int)GQA_HEAD_BLOCKS);
     if (asked == 0 || (asked <= out->source && out->source % asked == 0))
         return GQA_OK;
     list_divisors(possible, sizeof possible, out->source);
@@ -304,7 +312,7 @@ static enum gqa_status append_kv_head(struct segments *list,
         .source = gqa_slice_head(slice, a->head_dim,
                                  heads ? heads[group * n_sources]
                                        : group * n_sources),
-        .source_stride = slice->block_stride,
+        .source_stride = gqa_slice_stride(slice, a->head_dim),
         .n_sources = 1,
     };
 

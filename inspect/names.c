@@ -33,6 +33,7 @@ const char *gqa_layout_word(enum gqa_head_layout layout)
         [GQA_HEADS_FUSED_QKV] = "fused_qkv",
         [GQA_HEADS_FUSED_GROUP] = "fused_group",
         [GQA_HEADS_FUSED_KV] = "fused_kv",
+        [GQA_HEADS_FUSED_BLOCKS] = "fused_blocks",
     };
 
     return words[layout];

@@ -98,6 +98,47 @@ static enum gqa_status qwen2_slides(bool *out, const json_t *config,
                : GQA_OK;
 }
 
+/* The kind of a layer by a list of [kinds, how often]; NULL: it has none. */
+static const char *kind_by_types(const json_t *types, size_t layer)
+{
+    size_t first = 0;
+
+    for (size_t i = 0; i < json_array_size(types); i++) {
+        const json_t *entry = json_array_get(types, i);
+        const json_t *kinds = json_array_get(entry, 0);
+        const size_t n = json_array_size(kinds);
+        const json_int_t times = json_integer_value(json_array_get(entry, 1));
+
+        /* Whatever is said, no model has so many layers. */
+        if (n == 0 || times <= 0 || times > 1000000)
+            return NULL;
+        if (layer - first < n * (size_t)times)
+            return json_string_value(
+                json_array_get(kinds, (layer - first) % n));
+        first += n * (size_t)times;
+    }
+    return NULL;
+}
+
+static enum gqa_status gpt_neo_slides(bool *out, const json_t *config,
+                                      size_t layer)
+{
+    const json_t *layers = json_object_get(config, "attention_layers");
+    const char *kind =
+        json_is_array(layers)
+            ? json_string_value(json_array_get(layers, layer))
+            : kind_by_types(json_object_get(config, "attention_types"), layer);
+
+    if (kind && (strcmp(kind, "global") == 0 || strcmp(kind, "local") == 0)) {
+        *out = kind[0] == 'l';
+        return GQA_OK;
+    }
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "configuration: attention_layers and attention_types say "
+                    "of layer %zu '%.40s', not global or local",
+                    layer, kind ? kind : "nothing");
+}
+
 enum gqa_status gqa_layer_slides(bool *out,
                                  const struct gqa_behaviours *behaviours,
                                  const json_t *config, size_t layer)
@@ -105,6 +146,8 @@ enum gqa_status gqa_layer_slides(bool *out,
     *out = true;
     if (behaviours->sliding_layers == GQA_SLIDING_QWEN2)
         return qwen2_slides(out, config, layer);
+    if (behaviours->sliding_layers == GQA_SLIDING_GPT_NEO)
+        return gpt_neo_slides(out, config, layer);
     return behaviours->sliding_layers == GQA_SLIDING_LAYER_TYPES
                ? read_type(out, config, behaviours->sliding_pattern, layer)
                : GQA_OK;

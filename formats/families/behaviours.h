@@ -20,6 +20,7 @@ enum gqa_sliding_layers {
     GQA_SLIDING_ALL,
     GQA_SLIDING_QWEN2,
     GQA_SLIDING_LAYER_TYPES,
+    GQA_SLIDING_GPT_NEO,
 };
 
 /* behaviours.rope_layers: which layers rotate queries and keys. */

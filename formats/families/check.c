@@ -148,8 +148,9 @@ static enum gqa_status check_attention(const struct gqa_family *f,
     static const char *const keys[] = {"q", "k", "v", "o"};
     const char *stack = gqa_stack_name(a->stack);
     const char *kind = gqa_attention_kind_name(a->kind);
-    const bool fused =
-        a->layout == GQA_HEADS_FUSED_QKV || a->layout == GQA_HEADS_FUSED_GROUP;
+    const bool fused = a->layout == GQA_HEADS_FUSED_QKV ||
+                       a->layout == GQA_HEADS_FUSED_GROUP ||
+                       a->layout == GQA_HEADS_FUSED_BLOCKS;
 
     if (a->scale.json && a->scale_rsqrt.json)
         return FAIL(f, "stacks", stack, kind, "scale_rsqrt",

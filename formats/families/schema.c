@@ -17,12 +17,13 @@ static const char *const scheme_words[] = {
     [GQA_POSITION_LEARNED] = "learned",
     [GQA_POSITION_SINUSOIDAL] = "sinusoidal",
     NULL};
-static const char *const layout_words[] = {[GQA_HEADS_SEPARATE] = "separate",
-                                           [GQA_HEADS_FUSED_QKV] = "fused-qkv",
-                                           [GQA_HEADS_FUSED_GROUP] =
-                                               "fused-group",
-                                           [GQA_HEADS_FUSED_KV] = "fused-kv",
-                                           NULL};
+static const char *const layout_words[] = {
+    [GQA_HEADS_SEPARATE] = "separate",
+    [GQA_HEADS_FUSED_QKV] = "fused-qkv",
+    [GQA_HEADS_FUSED_GROUP] = "fused-group",
+    [GQA_HEADS_FUSED_KV] = "fused-kv",
+    [GQA_HEADS_FUSED_BLOCKS] = "fused-blocks",
+    NULL};
 static const char *const head_norm_words[] = {
     [GQA_HEAD_NORM_SHARED] = "shared",
     [GQA_HEAD_NORM_PER_HEAD] = "per-head",
@@ -44,6 +45,7 @@ static const char *const sliding_words[] = {[GQA_SLIDING_ALL] = "",
                                             [GQA_SLIDING_QWEN2] = "qwen2",
                                             [GQA_SLIDING_LAYER_TYPES] =
                                                 "layer_types",
+                                            [GQA_SLIDING_GPT_NEO] = "gpt_neo",
                                             NULL};
 static const char *const rope_words[] = {[GQA_ROPE_ALL] = "",
                                          [GQA_ROPE_SLIDING] = "sliding",

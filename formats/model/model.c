@@ -45,6 +45,7 @@ const char *gqa_head_layout_name(enum gqa_head_layout layout)
         [GQA_HEADS_FUSED_QKV] = "fused [q|k|v]",
         [GQA_HEADS_FUSED_GROUP] = "fused per KV head",
         [GQA_HEADS_FUSED_KV] = "fused [k|v]",
+        [GQA_HEADS_FUSED_BLOCKS] = "fused 4 x [q|v|k]",
     };
 
     return names[layout];

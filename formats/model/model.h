@@ -72,7 +72,11 @@ enum gqa_head_layout {
     GQA_HEADS_FUSED_QKV,   /* [all of q | all of k | all of v] */
     GQA_HEADS_FUSED_GROUP, /* for each KV head: its q heads, k, v */
     GQA_HEADS_FUSED_KV,    /* q of its own, [all of k | all of v] */
+    /* GQA_HEAD_BLOCKS times [q | v | k] of as many heads: CodeGen's, who was
+     * trained on so many chips */
+    GQA_HEADS_FUSED_BLOCKS,
 };
+enum { GQA_HEAD_BLOCKS = 4 };
 
 /*
  * The heads of q, k or v, or the inputs that o takes from each head. Head h
@@ -95,6 +99,13 @@ struct gqa_slice {
 /* First index of head h along slice->axis. */
 uint64_t gqa_slice_head(const struct gqa_slice *slice, uint64_t head_dim,
                         uint64_t h);
+
+/* From a head to the next one of its block, or of the next block where each
+ * has one. */
+uint64_t gqa_slice_stride(const struct gqa_slice *slice, uint64_t head_dim);
+
+/* Whether so many KV heads can lie in this layout. */
+bool gqa_layout_takes(enum gqa_head_layout layout, uint64_t n_kv_heads);
 
 struct gqa_attention {
     enum gqa_stack stack;

@@ -20,6 +20,11 @@ uint64_t gqa_slice_head(const struct gqa_slice *slice, uint64_t head_dim,
            h % slice->per_block * head_dim;
 }
 
+uint64_t gqa_slice_stride(const struct gqa_slice *slice, uint64_t head_dim)
+{
+    return slice->per_block > 1 ? head_dim : slice->block_stride;
+}
+
 /* Outputs of q, k, v lie in rows, but in columns of an input-major weight;
  * o takes its inputs from the other side. */
 static unsigned axis_of(const struct gqa_found_attention *found, int projection)
@@ -227,6 +232,13 @@ enum gqa_status gqa_place_heads(struct gqa_attention *out,
                         "can share",
                         label(found), k->name, ULL(kv_length), ULL(head_dim),
                         ULL(n_heads));
+    if (!gqa_layout_takes(a.layout, n_heads) ||
+        !gqa_layout_takes(a.layout, a.n_kv_heads))
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: '%s' has %llu heads and %llu KV heads, which do "
+                        "not lie in %d blocks",
+                        label(found), k->name, ULL(n_heads), ULL(a.n_kv_heads),
+                        (int)GQA_HEAD_BLOCKS);
     place(&a, found);
     *out = a;
     return check_head_norms(found, params, &a);

@@ -234,7 +234,8 @@ def load(folder):
                 module.scale_attn = torch.tensor(module.head_dim, dtype=torch.float64).sqrt()
                 module.embed_positions = torch.cat((torch.sin(angles), torch.cos(angles)), dim=1)
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        assert tensor.dtype in (torch.float64, torch.bool) or "vision" in name, (name, tensor.dtype)
+        known = (torch.float64, torch.bool, torch.int64)
+        assert tensor.dtype in known or "vision" in name, (name, tensor.dtype)
     return model
 
 

@@ -58,6 +58,7 @@ static const char *layout_word(enum gqa_head_layout layout)
         [GQA_HEADS_FUSED_QKV] = "fused-qkv",
         [GQA_HEADS_FUSED_GROUP] = "fused-group",
         [GQA_HEADS_FUSED_KV] = "fused-kv",
+        [GQA_HEADS_FUSED_BLOCKS] = "fused-blocks",
     };
 
     return words[layout];
