@@ -49,6 +49,7 @@ static enum gqa_status check_positions(const struct gqa_family *f)
         {"share", p->share.json != NULL, GQA_POSITION_ROPE},
         {"dims", p->dims.json != NULL, GQA_POSITION_ROPE},
         {"interleaved", p->interleaved, GQA_POSITION_ROPE},
+        {"alibi", p->alibi.json != NULL, GQA_POSITION_ROPE},
         {"slopes", p->slopes != GQA_SLOPES_NONE, GQA_POSITION_ALIBI},
         {"slopes_scaled", p->slopes_scaled, GQA_POSITION_ALIBI},
         {"sinusoids", p->sinusoids != GQA_SINUSOIDS_NONE,
@@ -61,7 +62,8 @@ static enum gqa_status check_positions(const struct gqa_family *f)
     };
 
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (parts[i].given && parts[i].scheme != p->scheme)
+        if (parts[i].given && parts[i].scheme != p->scheme &&
+            (parts[i].scheme != GQA_POSITION_ALIBI || !p->alibi.json))
             return FAIL(f, "positions", parts[i].key, NULL, NULL,
                         "belongs to another scheme than this one");
     if (p->share.json && p->dims.json)
@@ -70,7 +72,7 @@ static enum gqa_status check_positions(const struct gqa_family *f)
     if (p->scheme == GQA_POSITION_ROPE && !p->theta.json)
         return FAIL(f, "positions", "theta", NULL, NULL,
                     "is missing, and RoPE needs it");
-    if (p->scheme == GQA_POSITION_ALIBI && !p->slopes)
+    if ((p->scheme == GQA_POSITION_ALIBI || p->alibi.json) && !p->slopes)
         return FAIL(f, "positions", "slopes", NULL, NULL,
                     "is missing, and ALiBi needs it");
     if (p->scheme == GQA_POSITION_RELATIVE_BIAS && !p->table)

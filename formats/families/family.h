@@ -62,6 +62,7 @@ struct gqa_position_rule {
     /* local_theta: of layers that slide, without scaling. dims 0: all. */
     struct gqa_setting theta, local_theta, share, dims;
     bool interleaved;
+    struct gqa_setting alibi; /* ALiBi in place of RoPE where it says true */
     enum gqa_slopes slopes;
     enum gqa_sinusoids sinusoids;
     bool slopes_scaled; /* with the scores, to which they are added before */

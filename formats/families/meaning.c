@@ -186,10 +186,8 @@ static void state_settings(const struct meaning *m, const json_t *part,
     const char *key;
     json_t *value;
 
-    if (gqa_is_setting(part)) {
+    if (gqa_is_setting(part))
         state_setting(m, part, path);
-        return;
-    }
     json_object_foreach((json_t *)(uintptr_t)part, key, value)
     {
         char inner[2 * GQA_MAX_NAME];

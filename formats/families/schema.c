@@ -200,6 +200,7 @@ static const struct gqa_field positions_fields[] = {
     SETTING("share", gqa_position_rule, share, GQA_VALUE_SHARE),
     SETTING("dims", gqa_position_rule, dims, GQA_VALUE_WINDOW),
     FLAG("interleaved", gqa_position_rule, interleaved),
+    SETTING("alibi", gqa_position_rule, alibi, GQA_VALUE_FLAG),
     WORD("slopes", gqa_position_rule, slopes, slopes_words),
     FLAG("slopes_scaled", gqa_position_rule, slopes_scaled),
     WORD("sinusoids", gqa_position_rule, sinusoids, sinusoid_words),

@@ -197,11 +197,15 @@ static enum gqa_status position_of(struct gqa_position *position,
     const struct gqa_position_rule *said = &b->family->positions;
     uint64_t dims = 0;
     double share = 1;
-    bool turns = true;
-    enum gqa_status st;
+    bool turns = true, alibi = false;
+    enum gqa_status st = gqa_setting_flag(&alibi, &said->alibi, b->config);
 
-    *position = (struct gqa_position){
-        .scheme = rule->positions ? said->scheme : GQA_POSITION_NONE};
+    if (st != GQA_OK)
+        return gqa_fail_prefix(st, "%s", b->config_path);
+    *position =
+        (struct gqa_position){.scheme = !rule->positions ? GQA_POSITION_NONE
+                                        : alibi          ? GQA_POSITION_ALIBI
+                                                         : said->scheme};
     if (position->scheme != GQA_POSITION_ROPE)
         return GQA_OK;
     st = gqa_layer_turns(&turns, &b->family->behaviours, b->config,

@@ -952,10 +952,8 @@ static enum gqa_status make_positions(const struct gqa_network_builder *b)
     double scale = 1;
     enum gqa_status st;
 
-    if (rule->scheme == GQA_POSITION_ROPE)
-        return make_ropes(b);
-    if (rule->scheme != GQA_POSITION_ALIBI)
-        return GQA_OK;
+    if (first->position.scheme != GQA_POSITION_ALIBI)
+        return rule->scheme == GQA_POSITION_ROPE ? make_ropes(b) : GQA_OK;
     if (rule->slopes_scaled &&
         (st = choose_even_scale(&scale, b, self, first)) != GQA_OK)
         return st;

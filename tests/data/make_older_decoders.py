@@ -19,13 +19,18 @@ import make_reference as made
 
 VOCAB = make_families.VOCAB
 TOKENS = {"bos_token_id": 1, "eos_token_id": 2}
+per_head = False  # c_attn has q, k, v of each head together
 SHARED = {"vocab_size": VOCAB, **TOKENS}
 
 
 def repeat_heads(key, value, heads, times):
     """As make_families's, of the layouts that these families have more."""
     parts = key.split(".")
-    if parts[-2] == "qkv_proj":  # 4 blocks of [q | v | k]
+    if parts[-2] == "c_attn" and per_head:
+        view = value.reshape(heads, 3, -1)
+        for h in range(heads):
+            view[h, 1:] = view[h - h % times, 1:]
+    elif parts[-2] == "qkv_proj":  # 4 blocks of [q | v | k]
         view = value.reshape(4, 3, heads // 4, -1)
         views = [view[:, 1].reshape(heads, -1), view[:, 2].reshape(heads, -1)]
         for which, flat in zip((1, 2), views):
@@ -78,7 +83,24 @@ def persimmon(name, **more):
          max_position_embeddings=64, **more)
 
 
+def falcon(name, **more):
+    save(name, "Falcon", hidden_size=32, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=64, **more)
+
+
+def gpt_bigcode(name, **more):
+    global per_head
+    per_head = True
+    save(name, "GPTBigCode", n_embd=24, n_layer=2, n_head=4, n_positions=24, n_inner=29, **more)
+    per_head = False
+
+
 MODELS = {
+    "falcon-7b": lambda n: falcon(n, multi_query=True, bias=False, ffn_hidden_size=29),
+    "falcon-40b": lambda n: falcon(n, new_decoder_architecture=True, num_kv_heads=2, bias=False, ffn_hidden_size=29),
+    "falcon-11b": lambda n: falcon(n, new_decoder_architecture=True, num_kv_heads=2, num_ln_in_parallel_attn=1,
+                                   ffn_hidden_size=29),
+    "gpt_bigcode": lambda n: gpt_bigcode(n, multi_query=False, repeat=2),
+    "gpt_bigcode-mqa": lambda n: gpt_bigcode(n, multi_query=True),
     "gpt_neo": lambda n: gpt_neo(n, repeat=2),
     "mpt": lambda n: mpt(n, repeat=2),
     "mpt-six": lambda n: mpt(n, heads=6),

@@ -44,6 +44,7 @@ static const char *const fixtures[] = {
     "families/bloom-base",
     "families/falcon",
     "families/falcon-parallel",
+    "families/falcon-40b",
     "families/gpt_neo",
     "families/codegen",
     "families/openai_gpt",
