@@ -65,20 +65,26 @@ static bool is_copy(const struct gqa_taking *t, const char *name)
     return false;
 }
 
-/* In a module that the family has beside its stacks. */
+/* Is it the module, or in it? */
+static bool is_within(const char *name, const char *module)
+{
+    const size_t n = strlen(module);
+
+    return strncmp(name, module, n) == 0 && (name[n] == '.' || name[n] == '\0');
+}
+
+/* In a module that the family has beside its stacks: behind the prefix, or
+ * outside of what has it. */
 static bool is_beside(const struct gqa_taking *t, const char *name)
 {
     const size_t n = strlen(t->names.prefix);
+    const bool has_prefix = strncmp(name, t->names.prefix, n) == 0;
     gqa_texts module = t->family->names.beside;
 
-    if (strncmp(name, t->names.prefix, n) != 0)
-        return false;
-    for (; module && *module; module++) {
-        const size_t m = strlen(*module);
-
-        if (strncmp(name + n, *module, m) == 0 && name[n + m] == '.')
+    for (; module && *module; module++)
+        if (is_within(name, *module) ||
+            (has_prefix && is_within(name + n, *module)))
             return true;
-    }
     return false;
 }
 

@@ -535,6 +535,9 @@ static enum gqa_status expect_embedding(struct gqa_taking *t)
     struct gqa_stem stem = {""};
     enum gqa_status st;
 
+    /* What an encoder alone reads, and how, is nobody's who runs decoders. */
+    if (!t->family->stacks[GQA_STACK_DECODER].given)
+        return GQA_OK;
     gqa_stem_of(&stem, &t->names, t->family->names.embedding);
     st = expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2, t->vocab_size,
                      t->model->d_model);
@@ -573,6 +576,9 @@ static enum gqa_status expect_logits(struct gqa_taking *t)
 
     if (st == GQA_OK)
         st = presence_of(&bias, t, &t->family->logits.bias);
+    /* No logits. */
+    if (!t->family->stacks[GQA_STACK_DECODER].given)
+        return st;
     if (st == GQA_OK && addend)
         st = expect(t, addend, GQA_PART_OPTIONAL, 2, 1, t->vocab_size);
     if (st != GQA_OK)
