@@ -30,6 +30,24 @@ static enum gqa_status take_family(struct gqa_model_builder *b, size_t number,
     return GQA_OK;
 }
 
+/* Does "pattern.projection." begin at some component of the name? */
+static bool holds_projection(const char *name, const char *pattern,
+                             const char *projection)
+{
+    const size_t n = strlen(projection);
+
+    for (const char *at = name; at; at = strchr(at, '.')) {
+        uint64_t layer;
+        const char *leaf;
+
+        at += *at == '.';
+        if (gqa_pattern_match(pattern, at, &layer, &leaf) && *leaf == '.' &&
+            strncmp(leaf + 1, projection, n) == 0 && leaf[n + 1] == '.')
+            return true;
+    }
+    return false;
+}
+
 /* Whether it is the name of something in an attention of the family. */
 static bool is_in_attention(const struct gqa_family *family, const char *name)
 {
@@ -48,6 +66,22 @@ static bool is_in_attention(const struct gqa_family *family, const char *name)
                 return true;
         }
     }
+    return false;
+}
+
+/* Whether some name is of a projection of the family's attentions, whatever
+ * stands before it: modules called "attn" are in many families. */
+static bool has_projections(const struct gqa_model_builder *b)
+{
+    for (size_t i = 0; i < b->params.n; i++)
+        for (size_t r = 0; r < b->family->n_attentions; r++) {
+            const struct gqa_attention_rule *rule = b->family->attentions[r];
+
+            for (int p = 0; p < 4; p++)
+                if (holds_projection(b->params.items[i].name, rule->pattern,
+                                     rule->names[p]))
+                    return true;
+        }
     return false;
 }
 
@@ -153,6 +187,8 @@ static enum gqa_status find_by_names(struct gqa_model_builder *b)
 
         if (st == GQA_OK && b->family->is_own)
             name_first(own_name, sizeof own_name, b->family);
+        if (st == GQA_OK && !b->family->is_own && !has_projections(b))
+            continue;
         if (st == GQA_OK)
             st = find_attentions(b);
         if (st == GQA_OK && b->n_found)
