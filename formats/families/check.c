@@ -240,9 +240,13 @@ static enum gqa_status check_stack(const struct gqa_family *f, enum gqa_stack s)
 
     if (!stack->given)
         return GQA_OK;
-    if (s == GQA_STACK_DECODER && stack->input != GQA_INPUT_TOKENS)
+    if (stack->input ==
+        (s == GQA_STACK_DECODER ? GQA_INPUT_FRAMES : GQA_INPUT_CODES))
         return FAIL(f, "stacks", name, "input", NULL,
-                    "a decoder reads the tokens that it writes");
+                    s == GQA_STACK_DECODER
+                        ? "a decoder reads what it writes, and that are no "
+                          "frames"
+                        : "an encoder reads tokens or frames");
     if ((st = check_embedding(f, &stack->embedding)) != GQA_OK)
         return st;
     if (stack->cross.given &&

@@ -138,8 +138,12 @@ struct gqa_feed_forward_rule {
 /* Its gate and what it is multiplied with are one matrix: [gate | up]. */
 bool gqa_gate_is_fused(const struct gqa_feed_forward_rule *rule);
 
-/* What an encoder reads. */
-enum gqa_stack_input { GQA_INPUT_TOKENS, GQA_INPUT_FRAMES };
+/* What a stack reads. */
+enum gqa_stack_input {
+    GQA_INPUT_TOKENS,
+    GQA_INPUT_FRAMES, /* encoder: of sound or a picture */
+    GQA_INPUT_CODES,  /* decoder: several tokens at a time, with a table each */
+};
 
 struct gqa_stack_rule {
     bool given;

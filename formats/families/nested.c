@@ -11,6 +11,8 @@ static const char *const of_llava[] = {"language_model.",
 static const char *const of_idefics3[] = {"model.text_model.", "text_model.",
                                           NULL};
 
+static const char *const of_decoder[] = {"decoder.", NULL};
+
 const struct gqa_nested gqa_nested_types[] = {
     {"aya_vision", "text_config", "cohere2", of_llava},
     {"gemma3", "text_config", "gemma3_text", of_llava},
@@ -21,10 +23,12 @@ const struct gqa_nested gqa_nested_types[] = {
     {"llava_next_video", "text_config", "llama", of_llava},
     {"llava_onevision", "text_config", "qwen2", of_llava},
     {"mistral3", "text_config", "mistral", of_llava},
+    {"musicgen", "decoder", "musicgen_decoder", of_decoder},
     {"paligemma", "text_config", "gemma", of_llava},
     {"smolvlm", "text_config", "llama", of_idefics3},
     {"video_llava", "text_config", "llama", of_llava},
     {"vipllava", "text_config", "llama", of_llava},
+    {"vision-encoder-decoder", "decoder", "trocr", of_decoder},
     {NULL, NULL, NULL, NULL},
 };
 

@@ -29,8 +29,10 @@ static const char *const head_norm_words[] = {
     [GQA_HEAD_NORM_PER_HEAD] = "per-head",
     [GQA_HEAD_NORM_FULL_WIDTH] = "full-width",
     NULL};
-static const char *const input_words[] = {
-    [GQA_INPUT_TOKENS] = "tokens", [GQA_INPUT_FRAMES] = "frames", NULL};
+static const char *const input_words[] = {[GQA_INPUT_TOKENS] = "tokens",
+                                          [GQA_INPUT_FRAMES] = "frames",
+                                          [GQA_INPUT_CODES] = "codes",
+                                          NULL};
 static const char *const stock_words[] = {
     [GQA_STOCK_NONE] = "none", [GQA_STOCK_UNIFORM] = "uniform", NULL};
 /* Behaviours: 0 is what holds where none is asked for, and has no name. */

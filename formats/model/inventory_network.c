@@ -190,6 +190,9 @@ static enum gqa_status expect_projection(struct gqa_taking *t,
                                          int i)
 {
     const uint64_t d_model = t->model->d_model;
+    /* What another model's encoder makes may be of any width. */
+    const bool any = rule->kind == GQA_ATTENTION_CROSS && (i == 1 || i == 2) &&
+                     !gqa_family_is_encoder_decoder(t->family);
     char name[2 * GQA_MAX_NAME];
     const struct layer_module module = {rule->stack, name, &rule->bias[i]};
     enum gqa_part_presence bias;
@@ -206,7 +209,10 @@ static enum gqa_status expect_projection(struct gqa_taking *t,
         if (a->stack != rule->stack || a->kind != rule->kind)
             continue;
         st = expect_linear(t, &module, a->layer, i == 3 ? d_model : heads,
-                           i == 3 ? heads : d_model, bias);
+                           i == 3 ? heads
+                           : any  ? 0
+                                  : d_model,
+                           bias);
     }
     return st;
 }
@@ -509,6 +515,15 @@ static enum gqa_status expect_stacks(struct gqa_taking *t)
     return st;
 }
 
+/* Whether there is a decoder that reads and writes a token at a time. */
+static bool reads_tokens(const struct gqa_taking *t)
+{
+    const struct gqa_stack_rule *decoder =
+        &t->family->stacks[GQA_STACK_DECODER];
+
+    return decoder->given && decoder->input == GQA_INPUT_TOKENS;
+}
+
 /* What a stack adds to the embedding, and the norm of the sum. */
 static enum gqa_status expect_added(struct gqa_taking *t, enum gqa_stack stack)
 {
@@ -536,7 +551,7 @@ static enum gqa_status expect_embedding(struct gqa_taking *t)
     enum gqa_status st;
 
     /* What an encoder alone reads, and how, is nobody's who runs decoders. */
-    if (!t->family->stacks[GQA_STACK_DECODER].given)
+    if (!reads_tokens(t))
         return GQA_OK;
     gqa_stem_of(&stem, &t->names, t->family->names.embedding);
     st = expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2, t->vocab_size,
@@ -568,7 +583,7 @@ static enum gqa_status expect_logits(struct gqa_taking *t)
 {
     const char *addend = t->family->logits.addend;
     const gqa_texts stems = t->family->names.unembedding;
-    enum gqa_part_presence bias;
+    enum gqa_part_presence bias = GQA_PART_OPTIONAL;
     gqa_texts stem = stems;
     bool is_needed = false;
     char name[GQA_MAX_NAME];
@@ -577,7 +592,7 @@ static enum gqa_status expect_logits(struct gqa_taking *t)
     if (st == GQA_OK)
         st = presence_of(&bias, t, &t->family->logits.bias);
     /* No logits. */
-    if (!t->family->stacks[GQA_STACK_DECODER].given)
+    if (!reads_tokens(t))
         return st;
     if (st == GQA_OK && addend)
         st = expect(t, addend, GQA_PART_OPTIONAL, 2, 1, t->vocab_size);

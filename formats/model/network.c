@@ -878,6 +878,13 @@ static enum gqa_status check_runnable(const struct gqa_network_builder *b)
                         "a model of family %s has no decoder, and cannot be "
                         "run",
                         family->name);
+    if (family->stacks[GQA_STACK_DECODER].input == GQA_INPUT_CODES)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "the decoder of a %s reads several codes at a time: "
+                        "such a model can be converted and inspected, but not "
+                        "run",
+                        b->model->model_type ? b->model->model_type
+                                             : family->name);
     if (family->stacks[GQA_STACK_ENCODER].input == GQA_INPUT_FRAMES)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "the encoder of a %s reads frames, of sound or of a "

@@ -63,8 +63,10 @@ static enum gqa_status check_shapes(const struct gqa_found_attention *found,
                             "'%s' has %u dimensions, not the 2 of a "
                             "projection",
                             w->name, w->rank);
-        /* Cross-attention takes keys from another stack. */
-        if (i < 3 && other_length(w, axis_of(found, i)) != d_model)
+        /* Cross-attention takes keys from another stack, perhaps another
+         * model's. */
+        if (i < 3 && (i == 0 || found->rule->kind == GQA_ATTENTION_SELF) &&
+            other_length(w, axis_of(found, i)) != d_model)
             return gqa_fail(GQA_ERR_FORMAT,
                             "'%s' takes %llu inputs, but '%s' takes %llu",
                             w->name, ULL(other_length(w, axis_of(found, i))),

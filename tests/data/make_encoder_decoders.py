@@ -26,12 +26,18 @@ LENGTHS, DECODER_LENGTHS = [9, 4, 1], [6, 1, 4]
 def value_of(name, key, shape):
     if key == "final_logits_bias":
         return made.value_of(name, "lm_head.bias", shape)
+    if len(shape) > 2:  # of pictures and sound
+        return made.value_of(name, key + ".bias", shape)
     return made.value_of(name, key, shape)
 
 
-def save(name, family, repeat=None, dtype=torch.float16, model="ForConditionalGeneration", **more):
-    config = getattr(tr, family + "Config")(**more)
-    model = getattr(tr, family + model)(config).to(dtype)
+def save(name, family, repeat=None, model="ForConditionalGeneration", **more):
+    write(name, getattr(tr, family + model)(getattr(tr, family + "Config")(**more)), repeat)
+
+
+def write(name, model, repeat=None):
+    dtype = torch.float16
+    model.to(dtype)
     done = set()
     with torch.no_grad():
         for key, tensor in model.state_dict().items():
@@ -40,7 +46,7 @@ def save(name, family, repeat=None, dtype=torch.float16, model="ForConditionalGe
             done.add(tensor.data_ptr())
             value = value_of(name, key, tuple(tensor.shape))
             if repeat and "." in key:
-                make_families.repeat_heads(key, value, config.num_attention_heads, repeat)
+                make_families.repeat_heads(key, value, model.config.num_attention_heads, repeat)
             tensor.copy_(torch.from_numpy(value).to(dtype))
     folder = os.path.join("families", name)
     shutil.rmtree(folder, ignore_errors=True)
@@ -69,8 +75,24 @@ def speech_to_text(name):
          max_target_positions=12, conv_channels=8, input_feat_per_channel=4)
 
 
-# Of sound: what they compute needs frames, which nothing here makes.
-CONVERTED_ALONE = {"whisper": whisper, "speech_to_text": speech_to_text}
+def trocr(name):
+    encoder = tr.ViTConfig(hidden_size=12, intermediate_size=13, num_hidden_layers=1, num_attention_heads=2,
+                           image_size=8, patch_size=4)
+    decoder = tr.TrOCRConfig(vocab_size=VOCAB, d_model=16, decoder_layers=2, decoder_attention_heads=4,
+                             decoder_ffn_dim=19, max_position_embeddings=12, cross_attention_hidden_size=12,
+                             is_decoder=True, add_cross_attention=True)
+    write(name, tr.VisionEncoderDecoderModel(
+        tr.VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)))
+
+
+def musicgen(name):
+    write(name, tr.MusicgenForCausalLM(tr.MusicgenDecoderConfig(
+        vocab_size=VOCAB, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, ffn_dim=19, num_codebooks=2,
+        max_position_embeddings=12)))
+
+
+# Of sound and pictures: what they compute needs frames, which nothing here makes.
+CONVERTED_ALONE = {"trocr": trocr, "musicgen": musicgen, "whisper": whisper, "speech_to_text": speech_to_text}
 
 MODELS = {
     "bart": lambda n: bart(n, "Bart", repeat=2),

@@ -158,7 +158,7 @@ static const struct refusal refusals[] = {
      "key 'embedding.positions': stands for learned positions"},
     {"\"stacks\": {\"decoder\": {",
      "\"stacks\": {\"decoder\": {\"input\": \"frames\", ",
-     "key 'stacks.decoder.input': a decoder reads the tokens"},
+     "key 'stacks.decoder.input': a decoder reads what it writes"},
     {"\"config\": {", "\"config\": {\"decoder_d_ff\": \"d\", ",
      "key 'config.decoder_d_ff': there are no encoder and decoder"},
     {"\"norm\"", "\"embedding\": {\"positions\": \"p\"}, \"norm\"",
