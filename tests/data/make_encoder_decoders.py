@@ -91,8 +91,15 @@ def musicgen(name):
         max_position_embeddings=12)))
 
 
+def longt5(name):
+    save(name, "LongT5", vocab_size=VOCAB, d_model=16, d_kv=4, d_ff=19, num_layers=1, num_decoder_layers=2, num_heads=4,
+         decoder_start_token_id=0, relative_attention_num_buckets=8, relative_attention_max_distance=16, local_radius=4,
+         global_block_size=4, encoder_attention_type="transient-global")
+
+
 # Of sound and pictures: what they compute needs frames, which nothing here makes.
-CONVERTED_ALONE = {"trocr": trocr, "musicgen": musicgen, "whisper": whisper, "speech_to_text": speech_to_text}
+CONVERTED_ALONE = {"trocr": trocr, "musicgen": musicgen, "longt5": longt5,
+                   "whisper": whisper, "speech_to_text": speech_to_text}
 
 MODELS = {
     "bart": lambda n: bart(n, "Bart", repeat=2),

@@ -23,7 +23,8 @@ def save(name, family, head, **config):
     with torch.no_grad():
         for key, tensor in model.state_dict().items():
             if tensor.data_ptr() not in done:
-                value = made.value_of(name, key if "." in key else key + ".weight", (*tensor.shape, *[1] * (2 - tensor.ndim)))
+                shape = (*tensor.shape, *[1] * (2 - tensor.ndim))
+                value = made.value_of(name, key if "." in key else key + ".weight", shape)
                 tensor.copy_(torch.from_numpy(value.reshape(tensor.shape)).half())
             done.add(tensor.data_ptr())
     folder = os.path.join("encoders", name)
