@@ -220,6 +220,18 @@ static enum gqa_status fail_by_names(const struct gqa_model_builder *b,
                     b->config_path, model_type, name, first);
 }
 
+/* Another family behind number that has the type. */
+static bool next_of_type(size_t *number, const struct gqa_model_builder *b,
+                         const char *model_type)
+{
+    for (size_t i = *number + 1; i < gqa_family_count(&b->choice); i++)
+        if (gqa_family_has_type(&b->choice, i, model_type)) {
+            *number = i;
+            return true;
+        }
+    return false;
+}
+
 static enum gqa_status find_by_type(struct gqa_model_builder *b,
                                     const char *model_type)
 {
@@ -238,7 +250,14 @@ static enum gqa_status find_by_type(struct gqa_model_builder *b,
     if ((st = take_family(b, number, model_type)) != GQA_OK)
         return st;
     st = find_attentions(b);
-    return st == GQA_OK && b->n_found == 0 ? fail_by_names(b, model_type) : st;
+    /* Remote code has given one type to several architectures. */
+    while (st == GQA_OK && b->n_found == 0) {
+        if (!next_of_type(&number, b, model_type))
+            return fail_by_names(b, model_type);
+        if ((st = take_family(b, number, model_type)) == GQA_OK)
+            st = find_attentions(b);
+    }
+    return st;
 }
 
 static enum gqa_status take_names(struct gqa_model_builder *b)
