@@ -206,6 +206,9 @@ void gqa_family_free(struct gqa_family *family);
  * does; GQA_PART_OPTIONAL where the configuration decides. */
 enum gqa_part_presence gqa_bias_said(const struct gqa_setting *bias);
 
+/* Whether its description is laid over another's, whose names it may have. */
+bool gqa_family_is_like_another(const struct gqa_family *family);
+
 /* Where a family's encoder and decoder are two stacks of one model. */
 bool gqa_family_is_encoder_decoder(const struct gqa_family *family);
 
