@@ -126,6 +126,7 @@ struct gqa_feed_forward_rule {
     /* plain: the only projection up where there is no gate */
     const char *gate, *up, *plain, *down;
     struct gqa_setting activation;
+    gqa_texts constants; /* of the activation: whole names in the layer */
     struct gqa_setting bias[3];
     struct gqa_sublayer_norms norms;
 };

@@ -22,7 +22,8 @@ try qwen2_moe 's/"decoder_sparse_step": 1/"decoder_sparse_step": 2/'
 # The names of several families, of one, and of one that others are like
 for name in qwen3 phi3 mixtral; do
     cp "$DATA/families/$name/model.safetensors" "$name.safetensors"
-    gqa-inspect --n-heads 4 "$name.safetensors" 2>&1 | grep -E 'warning|^Family'
+    gqa-inspect --n-heads 4 "$name.safetensors" 2>&1 |
+        sed -nE 's/families \(.*\), and/families (...), and/; /warning|^Family/p'
 done
 gqa-convert -q -g 2 "$DATA/families/mixtral" out.gqa
 gqa-uptrain -q --steps 1 --teacher "$DATA/families/mixtral" out.gqa trained.gqa

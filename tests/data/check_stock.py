@@ -22,7 +22,8 @@ import make_families
 import make_reference as made
 
 # Those that stock classes do not load at all: remote code, and what has no grouped class.
-NOT_STOCK = {*make_families.REMOTE, "chatglm", "bloom", "bloom-base", "falcon", "falcon-parallel", "gptj", "opt", "opt-post"}
+NOT_STOCK = {*make_families.REMOTE, "apertus", "chatglm", "bloom", "bloom-base", "falcon", "falcon-parallel", "gptj", "opt",
+             "opt-post"}
 
 
 def check(name, build, keep):

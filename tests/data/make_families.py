@@ -44,7 +44,7 @@ def save(name, cls, config, dtype=torch.float16, repeat=None):
             if tensor.data_ptr() in done:  # tied
                 continue
             done.add(tensor.data_ptr())
-            if not tensor.is_floating_point():
+            if not tensor.is_floating_point() or tensor.ndim == 0:
                 continue
             value = made.value_of(name, key if tensor.ndim > 1 or key.endswith("weight") else key + ".bias",
                                   tuple(tensor.shape))
@@ -176,6 +176,7 @@ MODELS = {
         "layer_types": ["sliding_attention", "full_attention"]}, mm_tokens_per_image=1, image_token_index=46),
     "smolvlm": lambda n: nested(n, tr.SmolVLMForConditionalGeneration, tr.SmolVLMConfig, {"model_type": "llama"},
                                 repeat=2, image_token_id=46, scale_factor=1),
+    "apertus": lambda n: decoder(n, "Apertus", repeat=2),
     "arcee": lambda n: decoder(n, "Arcee", repeat=2, head_dim=6),
     "ernie4_5": lambda n: decoder(n, "Ernie4_5", repeat=2, head_dim=6, use_bias=True),
     "gemma": lambda n: decoder(n, "Gemma", repeat=2, head_dim=6),
@@ -417,7 +418,7 @@ def main():
     made.blocks_of = blocks_of
     for name in sys.argv[1:] or MODELS:
         MODELS[name](name)
-        if name != "chatglm":
+        if name not in ("apertus", "chatglm"):  # which are not run
             reference(name)
         if name in REMOTE:
             disguise(name)
