@@ -763,7 +763,7 @@ static enum gqa_status read_norm(struct folded_norm *out,
                                  const struct gqa_attention *a)
 {
     const struct gqa_param *param = &plan->model->params[a->k_norm];
-    char *room = calloc(param->rows, 2 * sizeof(double));
+    void *room = calloc(param->rows, 2 * sizeof(double));
     bool differ = false;
     enum gqa_status st;
 
@@ -773,7 +773,7 @@ static enum gqa_status read_norm(struct folded_norm *out,
         return gqa_fail_nomem();
     }
     st = gqa_param_read(checkpoint, param, 0, param->rows, 0, 1, room, 1,
-                        room + param->rows * sizeof(double));
+                        (char *)room + param->rows * sizeof(double));
     if (st == GQA_OK)
         gqa_load_f64(out->weights, room, param->dtype, param->rows);
     free(room);

@@ -63,15 +63,15 @@ static double sparse_share(const double *logits, uint64_t expert,
 }
 
 void gqa_experts_choose(uint64_t *chosen, double *weights, const double *logits,
-                        const struct gqa_experts *x)
+                        const struct gqa_experts *experts)
 {
-    for (uint64_t i = 0; i < x->n_chosen; i++) {
-        chosen[i] = next_of(logits, x->n, chosen, i);
-        if (x->choice == GQA_EXPERTS_SPARSEMIXER)
-            weights[i] = sparse_share(logits, chosen[i], chosen, i, x);
+    for (uint64_t i = 0; i < experts->n_chosen; i++) {
+        chosen[i] = next_of(logits, experts->n, chosen, i);
+        if (experts->choice == GQA_EXPERTS_SPARSEMIXER)
+            weights[i] = sparse_share(logits, chosen[i], chosen, i, experts);
     }
-    if (x->choice == GQA_EXPERTS_SOFTMAX)
-        share(weights, chosen, logits, x);
+    if (experts->choice == GQA_EXPERTS_SOFTMAX)
+        share(weights, chosen, logits, experts);
 }
 
 /* --- Running them --------------------------------------------------------- */

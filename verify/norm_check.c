@@ -13,13 +13,13 @@ static enum gqa_status read_rows(double *out, const struct gqa_subject *subject,
 {
     const struct gqa_param *p = &subject->model->params[param];
     const size_t n = (size_t)(n_rows * n_cols);
-    char *room = calloc(n ? n : 1, 2 * sizeof *out);
+    void *room = calloc(n ? n : 1, 2 * sizeof *out);
     enum gqa_status st;
 
     if (!room)
         return gqa_fail_nomem();
     st = gqa_param_read(subject->checkpoint, p, row, n_rows, col, n_cols, room,
-                        n_cols, room + n * sizeof *out);
+                        n_cols, (char *)room + n * sizeof *out);
     if (st == GQA_OK)
         gqa_load_f64(out, room, p->dtype, n);
     free(room);

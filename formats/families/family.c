@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "formats/families/description.h"
 
 /* No model has a dimension as large as this. */
 #define MAX_COUNT ((uint64_t)1 << 32)
@@ -18,6 +19,11 @@ enum gqa_part_presence gqa_bias_said(const struct gqa_setting *bias)
 bool gqa_gate_is_fused(const struct gqa_feed_forward_rule *rule)
 {
     return rule->gate && rule->up && strcmp(rule->gate, rule->up) == 0;
+}
+
+bool gqa_family_is_like_another(const struct gqa_family *family)
+{
+    return json_object_get(family->description->parsed, "like") != NULL;
 }
 
 bool gqa_family_is_encoder_decoder(const struct gqa_family *family)

@@ -131,6 +131,7 @@ struct gqa_feed_forward_rule {
     /* plain: the only projection up where there is no gate */
     const char *gate, *up, *plain, *down;
     struct gqa_setting activation;
+    gqa_texts constants; /* of the activation: whole names in the layer */
     struct gqa_setting bias[3];
     struct gqa_sublayer_norms norms;
 };
@@ -220,6 +221,9 @@ void gqa_family_free(struct gqa_family *family);
 /* The bias that a rule with this setting says, where the description itself
  * does; GQA_PART_OPTIONAL where the configuration decides. */
 enum gqa_part_presence gqa_bias_said(const struct gqa_setting *bias);
+
+/* Whether its description is laid over another's, whose names it may have. */
+bool gqa_family_is_like_another(const struct gqa_family *family);
 
 /* Where a family's encoder and decoder are two stacks of one model. */
 bool gqa_family_is_encoder_decoder(const struct gqa_family *family);

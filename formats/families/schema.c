@@ -302,6 +302,7 @@ static const struct gqa_field ff_fields[] = {
     TEXT_NEEDED("down", gqa_feed_forward_rule, down),
     {"activation", GQA_FIELD_SETTING, AT(gqa_feed_forward_rule, activation),
      .value = GQA_VALUE_TEXT, REQUIRED},
+    TEXTS("constants", gqa_feed_forward_rule, constants),
     {"bias", GQA_FIELD_OBJECT, .offset = 0, .more = &ff_bias_schema},
     SETTING("norm", gqa_feed_forward_rule, norms.norm, GQA_VALUE_MODULE),
     SETTING("output_norm", gqa_feed_forward_rule, norms.output_norm,

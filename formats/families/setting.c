@@ -103,7 +103,7 @@ const json_t *gqa_config_at(const json_t *config, const char *key)
     if (strcmp(outer, "rope_parameters") == 0 &&
         json_object_size(json_object_get(config, "rope_scaling")) > 0)
         return NULL;
-    return json_object_get(json_object_get(config, outer), dot + 1);
+    return gqa_config_at(json_object_get(config, outer), dot + 1);
 }
 
 /* The first key that says something; NULL: none does. */

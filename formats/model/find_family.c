@@ -1,6 +1,7 @@
 #include "formats/model/find_family.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/advice.h"
@@ -170,10 +171,43 @@ static void name_first(char *out, size_t size, const struct gqa_family *family)
              family->attentions[0]->pattern, family->attentions[0]->names[0]);
 }
 
+/* Families that are like another, and that the names fit. */
+struct heirs {
+    size_t n, first;
+    char names[256];
+};
+
+static void add_heir(struct heirs *heirs, const struct gqa_model_builder *b,
+                     size_t number)
+{
+    const size_t n = strlen(heirs->names);
+
+    if (heirs->n++ == 0)
+        heirs->first = number;
+    snprintf(heirs->names + n, sizeof heirs->names - n, "%s%s", n ? ", " : "",
+             b->family->name);
+}
+
+static enum gqa_status choose_heir(struct gqa_model_builder *b,
+                                   const struct heirs *heirs)
+{
+    enum gqa_status st;
+
+    if (heirs->n > 1)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "the names of the tensors fit several families (%s), "
+                        "and only a configuration tells which it is%s",
+                        heirs->names, gqa_advice(GQA_ADVICE_CONFIG));
+    st = take_family(b, heirs->first, NULL);
+    return st == GQA_OK ? find_attentions(b) : st;
+}
+
 /* Several families may share a part of their names: the first whose attentions
- * are whole is it, and where none is, the first mistake is told. */
+ * are whole is it, and where none is, the first mistake is told. Of those that
+ * are like another, whose names do not fit, one alone must be. */
 static enum gqa_status find_by_names(struct gqa_model_builder *b)
 {
+    struct heirs heirs = {.n = 0};
     const size_t n_families = gqa_family_count(&b->choice);
     char own_name[GQA_MAX_NAME] = "";
     char own[2 * GQA_MAX_NAME] = "";
@@ -191,15 +225,23 @@ static enum gqa_status find_by_names(struct gqa_model_builder *b)
             continue;
         if (st == GQA_OK)
             st = find_attentions(b);
-        if (st == GQA_OK && b->n_found)
+        if (st == GQA_OK && b->n_found &&
+            (b->family->is_own || !gqa_family_is_like_another(b->family)))
             return GQA_OK;
         if (st == GQA_ERR_NOMEM)
             return st;
+        if (st == GQA_OK && b->n_found)
+            add_heir(&heirs, b, number);
+        free(b->found);
+        b->found = NULL;
+        b->n_found = 0;
         if (st != GQA_OK && first == GQA_OK) {
             first = st;
             snprintf(message, sizeof message, "%s", gqa_error_message());
         }
     }
+    if (heirs.n > 0)
+        return choose_heir(b, &heirs);
     if (first != GQA_OK)
         return gqa_fail(first, "%s", message);
     if (b->choice.own)
@@ -256,6 +298,18 @@ static enum gqa_status fail_by_names(const struct gqa_model_builder *b,
                     b->config_path, model_type, name, first);
 }
 
+/* Another family behind number that has the type. */
+static bool next_of_type(size_t *number, const struct gqa_model_builder *b,
+                         const char *model_type)
+{
+    for (size_t i = *number + 1; i < gqa_family_count(&b->choice); i++)
+        if (gqa_family_has_type(&b->choice, i, model_type)) {
+            *number = i;
+            return true;
+        }
+    return false;
+}
+
 static enum gqa_status find_by_type(struct gqa_model_builder *b,
                                     const char *model_type)
 {
@@ -274,7 +328,14 @@ static enum gqa_status find_by_type(struct gqa_model_builder *b,
     if ((st = take_family(b, number, model_type)) != GQA_OK)
         return st;
     st = find_attentions(b);
-    return st == GQA_OK && b->n_found == 0 ? fail_by_names(b, model_type) : st;
+    /* Remote code has given one type to several architectures. */
+    while (st == GQA_OK && b->n_found == 0) {
+        if (!next_of_type(&number, b, model_type))
+            return fail_by_names(b, model_type);
+        if ((st = take_family(b, number, model_type)) == GQA_OK)
+            st = find_attentions(b);
+    }
+    return st;
 }
 
 static enum gqa_status take_names(struct gqa_model_builder *b)

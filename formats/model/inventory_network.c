@@ -368,6 +368,24 @@ static enum gqa_status expect_experts(struct gqa_taking *t,
     return st;
 }
 
+/* Numbers that an activation has, which are there or not. */
+static void take_constants(struct gqa_taking *t, enum gqa_stack stack,
+                           uint64_t layer)
+{
+    const struct gqa_stack_rule *rule = &t->family->stacks[stack];
+
+    for (gqa_texts name = rule->feed_forward.constants; name && *name; name++) {
+        struct gqa_stem stem = {""};
+        size_t index;
+
+        if (gqa_taking_find(t,
+                            gqa_stem_in(&stem, &t->names, rule->layers,
+                                        (size_t)layer, *name),
+                            &index))
+            t->out->roles[index] = GQA_ROLE_NETWORK;
+    }
+}
+
 /* Whether a layer has experts in place of one feed-forward. */
 static enum gqa_status has_experts(bool *out, const struct gqa_taking *t,
                                    enum gqa_stack stack, uint64_t layer)
@@ -415,6 +433,7 @@ static enum gqa_status expect_feed_forward(struct gqa_taking *t,
     for (uint64_t k = 0; k < gqa_taking_layers(t, stack) && st == GQA_OK; k++) {
         bool experts;
 
+        take_constants(t, stack, k);
         st = has_experts(&experts, t, stack, k);
         if (st == GQA_OK && experts)
             st = expect_experts(t, stack, k);

@@ -143,6 +143,8 @@ enum gqa_status gqa_tape_bytes(const struct gqa_runtime *runtime,
     enum gqa_status st;
 
     *least = *most = UINT64_MAX;
+    if ((st = check_blocks(r->network)) != GQA_OK)
+        return st;
     if (check_options(r, options) != GQA_OK)
         return GQA_OK;
     if ((st = begin(&t, r, options)) != GQA_OK)
