@@ -463,6 +463,7 @@ static bool can_fit(const struct refit *r,
         (size_t)(block->heads - r->job->network->model->attentions);
 
     return r->alignment->attentions[i].pooled > 0 &&
+           block->residual_scale == 0 &&
            block->output_norm.kind == GQA_NORM_NONE &&
            block->after_norm.kind == GQA_NORM_NONE;
 }

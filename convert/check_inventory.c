@@ -1,6 +1,7 @@
 #include "convert/check_inventory.h"
 
 #include "common/log.h"
+#include "formats/model/leftover.h"
 
 enum { MAX_TEXT = 1536 };
 
@@ -36,9 +37,25 @@ static void warn_head(const struct gqa_inventory *inventory,
                  first, n - 1);
 }
 
+/* Attentions of a make that is not grouped, in a part that the family leaves
+ * alone (LongT5's encoder). */
+static enum gqa_status refuse_beside(const struct gqa_inventory *inventory,
+                                     const struct gqa_model *model)
+{
+    for (size_t i = 0; i < model->n_params; i++)
+        if (inventory->roles[i] == GQA_ROLE_BESIDE &&
+            gqa_name_is_attention(model->params[i].name))
+            return gqa_fail(GQA_ERR_UNSUPPORTED,
+                            "'%s' belongs to an attention of a make that is "
+                            "not grouped; --attention decoder leaves it as it "
+                            "is",
+                            model->params[i].name);
+    return GQA_OK;
+}
+
 enum gqa_status gqa_check_inventory(const struct gqa_inventory *inventory,
                                     const struct gqa_model *model,
-                                    bool allow_extra)
+                                    bool allow_extra, bool of_encoder)
 {
     const bool has_attention = inventory->n_of[GQA_FAULT_ATTENTION] > 0;
     const bool has_extra =
@@ -71,5 +88,5 @@ enum gqa_status gqa_check_inventory(const struct gqa_inventory *inventory,
         gqa_warn("%s; copied", text);
     }
     warn_head(inventory, model);
-    return GQA_OK;
+    return of_encoder ? refuse_beside(inventory, model) : GQA_OK;
 }

@@ -265,8 +265,9 @@ static enum gqa_status understand(struct gqa_conversion *c,
 
     if (st == GQA_OK)
         st = gqa_inventory_create(&c->inventory, c->model, c->source);
-    return st == GQA_OK ? gqa_check_inventory(c->inventory, c->model,
-                                              c->options->allow_extra)
+    return st == GQA_OK ? gqa_check_inventory(
+                              c->inventory, c->model, c->options->allow_extra,
+                              c->options->plan.attentions & GQA_SELECT_ENCODER)
                         : st;
 }
 

@@ -133,6 +133,11 @@ json_t *gqa_describe_config(const struct gqa_plan *plan)
         gqa_rope_config_divide(config, divisors);
         json_decref(divisors);
     }
+    if (!plan->model->within)
+        return config;
+    config = gqa_model_put_config(plan->model, config);
+    if (!plan->options.keep_dtype)
+        set_dtype(config, plan->options.dtype);
     return config;
 }
 

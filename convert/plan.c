@@ -91,6 +91,14 @@ static enum gqa_status plan_attention(struct gqa_plan_attention *out,
     out->written = options->in_place          ? out->source
                    : options->expand && asked ? a->n_heads
                                               : out->pooled;
+    if (asked && !gqa_layout_takes(a->layout, asked))
+        return gqa_fail(GQA_ERR_USAGE,
+                        "%llu groups: the heads of the %s %s-attention of "
+                        "layer %llu lie in %d blocks, and only multiples of "
+                        "that are possible",
+                        ULL(asked), gqa_stack_name(a->stack),
+                        gqa_attention_kind_name(a->kind), ULL(a->layer),
+                        (int)GQA_HEAD_BLOCKS);
     if (asked == 0 || (asked <= out->source && out->source % asked == 0))
         return GQA_OK;
     list_divisors(possible, sizeof possible, out->source);
@@ -304,7 +312,7 @@ static enum gqa_status append_kv_head(struct segments *list,
         .source = gqa_slice_head(slice, a->head_dim,
                                  heads ? heads[group * n_sources]
                                        : group * n_sources),
-        .source_stride = slice->block_stride,
+        .source_stride = gqa_slice_stride(slice, a->head_dim),
         .n_sources = 1,
     };
 
@@ -323,6 +331,9 @@ static enum gqa_status append_kv_head(struct segments *list,
         s.kind = is_bias ? GQA_SEGMENT_ZERO : GQA_SEGMENT_RANDOM;
         s.stream = 2 * group + (slice == &a->v);
     }
+    s.has_norm = a->full_norms && slice == &a->k && n_sources > 1;
+    if (s.has_norm)
+        s.attention = (size_t)(out - plan->attentions);
     return append(list, s);
 }
 
@@ -443,6 +454,36 @@ static enum gqa_status turn_output(struct gqa_plan *plan,
     return st;
 }
 
+/* The norm of all keys together, of as many heads as there are then. Where
+ * heads share, its weights are in the keys. */
+static enum gqa_status regroup_norm(struct gqa_plan *plan,
+                                    const struct gqa_plan_attention *out)
+{
+    const struct gqa_attention *a = out->attention;
+    struct gqa_plan_tensor *t = &plan->tensors[a->k_norm];
+    struct segments list = {0};
+    enum gqa_status st = GQA_OK;
+
+    if (!gqa_dtype_is_float(t->param->dtype))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "'%s' is %s: a norm of keys is of floats",
+                        t->param->name, gqa_dtype_name(t->param->dtype));
+    if (out->pooled < out->source)
+        st = append(&list, (struct gqa_segment){
+                               .kind = GQA_SEGMENT_NORM,
+                               .length = out->written * a->head_dim,
+                               .attention = (size_t)(out - plan->attentions)});
+    else
+        for (uint64_t h = 0; h < out->written && st == GQA_OK; h++)
+            st = append_copy(&list,
+                             h / (out->written / out->source) * a->head_dim,
+                             a->head_dim);
+    set_segments(t, &list);
+    t->axis = 0;
+    t->shape[0] = t->rows = list.length;
+    return st;
+}
+
 static enum gqa_status regroup(struct gqa_plan *plan,
                                const struct gqa_plan_attention *out)
 {
@@ -464,7 +505,7 @@ static enum gqa_status regroup(struct gqa_plan *plan,
         if (st != GQA_OK)
             return st;
     }
-    return GQA_OK;
+    return a->full_norms ? regroup_norm(plan, out) : GQA_OK;
 }
 
 /* A buffer or a scale that is rounded is another one. */

@@ -61,6 +61,7 @@ enum gqa_segment_kind {
     GQA_SEGMENT_RANDOM, /* drawn afresh */
     GQA_SEGMENT_ZERO,   /* a bias drawn afresh */
     GQA_SEGMENT_MIX,    /* a matrix times n_sources stretches */
+    GQA_SEGMENT_NORM,   /* one number, that of a norm of pooled keys */
 };
 
 enum gqa_mixed_part { GQA_MIX_Q, GQA_MIX_K, GQA_MIX_V, GQA_MIX_O };
@@ -75,6 +76,9 @@ struct gqa_segment {
     uint64_t start, length;
     uint64_t source, source_stride, n_sources;
     uint64_t stream; /* random: equal streams give equal numbers */
+    /* Copies and means: the sources' elements times the weights of the norm of
+     * this attention's keys, at the same places, where these differ. */
+    bool has_norm;
     /* Mix: [length, n_sources * length], head `head` of an attention's
      * transforms. */
     size_t attention;

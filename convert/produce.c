@@ -1,5 +1,6 @@
 #include "convert/produce.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,9 +26,17 @@ struct counts {
     _Atomic uint64_t n_nan, n_inf;
 };
 
+/* The norm of an attention's keys, all heads together, where these are pooled.
+ * Weights that are all the same leave nothing to move into the keys. */
+struct folded_norm {
+    double *weights; /* [source * head_dim], owned; NULL: all are `same` */
+    double same;     /* 1 where they differ */
+};
+
 struct gqa_producer {
     const struct gqa_plan *plan;
     struct gqa_checkpoint *checkpoint;
+    struct folded_norm *norms;          /* [n_attentions of the model] */
     size_t source_bytes, scratch_bytes; /* of each worker */
     unsigned n_workers;
     struct worker **workers;
@@ -105,6 +114,35 @@ static void pool(const struct job *job, char *out, const char *in, size_t step,
 }
 
 /*
+ * The same of rows that are times the weights of a norm first: the first at
+ * `weight`, the next each `stride` further. Sums are of doubles, in order.
+ */
+static void pool_normed(const struct job *job, char *out, const char *in,
+                        size_t step, uint64_t n_sources, size_t n,
+                        const double *weight, uint64_t stride)
+{
+    enum { HALF = SUM_ELEMENTS / 2 };
+    double *sums = job->w->sums, *room = sums + HALF;
+
+    while (n > 0) {
+        const size_t part = n < HALF ? n : HALF;
+
+        for (uint64_t j = 0; j < n_sources; j++) {
+            gqa_load_f64(room, in + j * step, job->t->param->dtype, part);
+            for (size_t i = 0; i < part; i++) {
+                const double x = room[i] * weight[j * stride];
+
+                sums[i] = j == 0 ? x : sums[i] + x;
+            }
+        }
+        store_mean(job, out, part, n_sources);
+        in += part * job->in_width;
+        out += part * job->out_width;
+        n -= part;
+    }
+}
+
+/*
  * Rows [row, row + n_rows) of a segment along axis 0, columns [col, col +
  * n_cols), pooled from the segment's sources. All that is read at a time
  * fits the source buffer: `take_rows` of each source and `take_cols`
@@ -116,6 +154,8 @@ static enum gqa_status pool_rows(const struct job *job,
                                  uint64_t n_rows, uint64_t col, uint64_t n_cols,
                                  char *out, uint64_t pitch)
 {
+    const double *weights =
+        s->has_norm ? job->producer->norms[s->attention].weights : NULL;
     const bool transposed = is_transposed(job->t->param);
     const uint64_t room = job->producer->source_bytes / job->in_width;
     const bool adjoining = n_rows == s->length && s->source_stride == s->length;
@@ -145,12 +185,113 @@ static enum gqa_status pool_rows(const struct job *job,
                         col + c, nc, job->w->source + j * step, nc);
             if (st != GQA_OK)
                 return st;
-            for (uint64_t i = 0; i < nr; i++)
-                pool(job, out + ((r + i) * pitch + c) * job->out_width,
-                     job->w->source + i * nc * job->in_width, step,
-                     s->n_sources, nc);
+            for (uint64_t i = 0; i < nr; i++) {
+                char *to = out + ((r + i) * pitch + c) * job->out_width;
+                const char *from = job->w->source + i * nc * job->in_width;
+
+                if (weights)
+                    pool_normed(job, to, from, step, s->n_sources, nc,
+                                weights + s->source + row + r + i,
+                                s->source_stride);
+                else
+                    pool(job, to, from, step, s->n_sources, nc);
+            }
         }
     return GQA_OK;
+}
+
+/* --- The norm of pooled keys ---------------------------------------------- */
+
+/* n_cols columns of a group's heads, read one below another, of which the
+ * first n_pooled are pooled: all their squares, and those of what they make. */
+static void add_squares(const struct job *job, const struct gqa_segment *k,
+                        enum gqa_dtype dtype, uint64_t n_pooled,
+                        uint64_t n_cols, double *squares, double *pooled)
+{
+    const double *weights = job->producer->norms[k->attention].weights;
+    const size_t row_bytes = n_cols * (gqa_dtype_bits(dtype) / 8);
+    double *sums = job->w->sums, *room = sums + n_cols;
+
+    for (uint64_t i = 0; i < k->length; i++) {
+        memset(sums, 0, n_cols * sizeof *sums);
+        for (uint64_t j = 0; j < k->n_sources; j++) {
+            const uint64_t row = j * k->length + i;
+            const double w = weights ? weights[k->source + row] : 1;
+
+            gqa_load_f64(room, job->w->source + row * row_bytes, dtype, n_cols);
+            for (uint64_t c = 0; c < n_cols; c++) {
+                *squares += room[c] * room[c];
+                if (j < n_pooled)
+                    sums[c] += w * room[c];
+            }
+        }
+        for (uint64_t c = 0; c < n_cols; c++) {
+            const double x = sums[c] / (double)n_pooled;
+
+            *pooled += x * x;
+        }
+    }
+}
+
+/*
+ * What the norm's weights are: a pooled key is to be as large as the mean of
+ * the normed ones, and is divided by its own size now. Keys of equal inputs
+ * are as large as the rows of the weight that makes them.
+ */
+static enum gqa_status norm_of_pooled(double *out, const struct job *job,
+                                      const struct gqa_segment *s)
+{
+    const struct gqa_plan *plan = job->producer->plan;
+    const struct gqa_plan_attention *to = &plan->attentions[s->attention];
+    const struct gqa_attention *a = to->attention;
+    const struct gqa_param *param = &plan->model->params[a->k.weight];
+    const uint64_t m = to->source / to->pooled, rows = m * a->head_dim;
+    const uint64_t n_pooled = plan->options.method == GQA_METHOD_FIRST ? 1 : m;
+    const uint64_t take = gqa_min_u64(
+        job->producer->source_bytes / (gqa_dtype_bits(param->dtype) / 8) / rows,
+        SUM_ELEMENTS / 2);
+    double squares = 0, pooled = 0;
+
+    *out = 1;
+    if (plan->options.method == GQA_METHOD_RANDOM)
+        return GQA_OK;
+    if (take == 0)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "'%s': heads that share have %llu rows, too many to be "
+                        "pooled",
+                        param->name, (unsigned long long)rows);
+    for (uint64_t g = 0; g < to->pooled; g++)
+        for (uint64_t c = 0; c < param->cols; c += take) {
+            const uint64_t n = gqa_min_u64(take, param->cols - c);
+            const struct gqa_segment k = {.length = a->head_dim,
+                                          .source = g * rows,
+                                          .n_sources = m,
+                                          .attention = s->attention};
+            const enum gqa_status st =
+                gqa_param_read(job->producer->checkpoint, param, k.source, rows,
+                               c, n, job->w->source, n, job->w->scratch);
+
+            if (st != GQA_OK)
+                return st;
+            add_squares(job, &k, param->dtype, n_pooled, n, &squares, &pooled);
+        }
+    if (squares > 0)
+        *out = job->producer->norms[s->attention].same *
+               sqrt(pooled / (double)to->pooled) /
+               sqrt(squares / (double)to->source);
+    return GQA_OK;
+}
+
+static enum gqa_status fill_norm(const struct job *job,
+                                 const struct gqa_segment *s, uint64_t n,
+                                 char *out)
+{
+    double value;
+    const enum gqa_status st = norm_of_pooled(&value, job, s);
+
+    for (uint64_t i = 0; i < n && st == GQA_OK; i++)
+        gqa_store_f64(out + i * job->out_width, job->t->dtype, &value, 1);
+    return st;
 }
 
 /* sum = factors times w rows of n, in order, each sum rounded as it grows. */
@@ -383,6 +524,8 @@ static enum gqa_status produce_stacked(const struct job *job, uint64_t row,
             draw(job, s, from, to - from, col, n_cols, at, n_cols);
         else if (s->kind == GQA_SEGMENT_ZERO)
             fill_zero(job, to - from, n_cols, at, n_cols);
+        else if (s->kind == GQA_SEGMENT_NORM)
+            st = fill_norm(job, s, to - from, at);
         else if (s->kind == GQA_SEGMENT_MIX)
             st = mix_rows(job, s, from, to - from, col, n_cols, at, n_cols);
         else
@@ -614,6 +757,50 @@ struct gqa_nonfinite gqa_producer_nonfinite(const struct gqa_producer *producer,
                                   atomic_load(&producer->counts[tensor].n_inf)};
 }
 
+static enum gqa_status read_norm(struct folded_norm *out,
+                                 const struct gqa_plan *plan,
+                                 struct gqa_checkpoint *checkpoint,
+                                 const struct gqa_attention *a)
+{
+    const struct gqa_param *param = &plan->model->params[a->k_norm];
+    void *room = calloc(param->rows, 2 * sizeof(double));
+    bool differ = false;
+    enum gqa_status st;
+
+    out->weights = calloc(param->rows, sizeof *out->weights);
+    if (!room || !out->weights) {
+        free(room);
+        return gqa_fail_nomem();
+    }
+    st = gqa_param_read(checkpoint, param, 0, param->rows, 0, 1, room, 1,
+                        (char *)room + param->rows * sizeof(double));
+    if (st == GQA_OK)
+        gqa_load_f64(out->weights, room, param->dtype, param->rows);
+    free(room);
+    for (uint64_t i = 1; i < param->rows; i++)
+        differ |= out->weights[i] != out->weights[0];
+    out->same = differ ? 1 : out->weights[0];
+    if (!differ) {
+        free(out->weights);
+        out->weights = NULL;
+    }
+    return st;
+}
+
+static enum gqa_status read_norms(struct gqa_producer *p)
+{
+    const struct gqa_plan *plan = p->plan;
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < plan->model->n_attentions && st == GQA_OK; i++) {
+        const struct gqa_plan_attention *out = &plan->attentions[i];
+
+        if (out->attention->full_norms && out->pooled < out->source)
+            st = read_norm(&p->norms[i], plan, p->checkpoint, out->attention);
+    }
+    return st;
+}
+
 enum gqa_status gqa_producer_create(struct gqa_producer **out,
                                     const struct gqa_plan *plan,
                                     struct gqa_checkpoint *checkpoint,
@@ -621,6 +808,7 @@ enum gqa_status gqa_producer_create(struct gqa_producer **out,
 {
     const size_t mib = (size_t)1 << 20;
     struct gqa_producer *p = calloc(1, sizeof *p);
+    enum gqa_status st;
 
     if (!p)
         return gqa_fail_nomem();
@@ -632,7 +820,8 @@ enum gqa_status gqa_producer_create(struct gqa_producer **out,
     p->scratch_bytes = clamp(48 * mib / n_workers, mib / 2, 4 * mib);
     p->workers = calloc(n_workers, sizeof *p->workers);
     p->counts = calloc(plan->model->n_params, sizeof *p->counts);
-    if (!p->workers || !p->counts)
+    p->norms = calloc(plan->model->n_attentions, sizeof *p->norms);
+    if (!p->workers || !p->counts || !p->norms)
         goto no_memory;
     for (unsigned i = 0; i < n_workers; i++) {
         p->workers[i] = malloc(sizeof *p->workers[i]);
@@ -642,6 +831,11 @@ enum gqa_status gqa_producer_create(struct gqa_producer **out,
         p->workers[i]->scratch = malloc(p->scratch_bytes);
         if (!p->workers[i]->source || !p->workers[i]->scratch)
             goto no_memory;
+    }
+    st = read_norms(p);
+    if (st != GQA_OK) {
+        gqa_producer_free(p);
+        return st;
     }
     *out = p;
     return GQA_OK;
@@ -660,6 +854,10 @@ void gqa_producer_free(struct gqa_producer *producer)
             free(producer->workers[i]->scratch);
             free(producer->workers[i]);
         }
+    for (size_t i = 0;
+         producer->norms && i < producer->plan->model->n_attentions; i++)
+        free(producer->norms[i].weights);
+    free(producer->norms);
     free(producer->workers);
     free(producer->counts);
     free(producer);

@@ -125,6 +125,14 @@ static void print_freed(FILE *out, const struct gqa_alignment *alignment)
     fprintf(out, "\n");
 }
 
+static bool has_shared_norm(const struct gqa_model *model)
+{
+    for (size_t i = 0; i < model->n_attentions; i++)
+        if (model->attentions[i].shared_norm)
+            return true;
+    return false;
+}
+
 void gqa_summary_print(FILE *out, const struct gqa_conversion *c)
 {
     const struct gqa_totals t = gqa_totals_of(c->plan);
@@ -159,6 +167,9 @@ void gqa_summary_print(FILE *out, const struct gqa_conversion *c)
     fprintf(out, "\n%s\n", advice(o));
     if (note)
         fprintf(out, "%s\n", note);
+    if (has_shared_norm(c->model))
+        fprintf(out, "Keys are normed head by head: what a pooled head is, "
+                     "normed, is no mean of normed\nones, but a start.\n");
     if (o->writer->needs_config &&
         json_object_get(c->model->config, "auto_map"))
         fprintf(

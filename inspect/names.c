@@ -20,6 +20,7 @@ const char *gqa_position_word(enum gqa_position_scheme scheme)
         [GQA_POSITION_RELATIVE_BIAS] = "relative_bias",
         [GQA_POSITION_ALIBI] = "alibi",
         [GQA_POSITION_LEARNED] = "learned",
+        [GQA_POSITION_SINUSOIDAL] = "sinusoidal",
     };
 
     return words[scheme];
@@ -32,6 +33,7 @@ const char *gqa_layout_word(enum gqa_head_layout layout)
         [GQA_HEADS_FUSED_QKV] = "fused_qkv",
         [GQA_HEADS_FUSED_GROUP] = "fused_group",
         [GQA_HEADS_FUSED_KV] = "fused_kv",
+        [GQA_HEADS_FUSED_BLOCKS] = "fused_blocks",
     };
 
     return words[layout];

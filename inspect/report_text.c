@@ -109,6 +109,9 @@ static void put_model(FILE *out, const struct gqa_inspection *in)
         fprintf(out, "%" PRIu64 "\n", model->n_layers);
     put_label(out, "d_model");
     fprintf(out, "%" PRIu64 "\n", model->d_model);
+    /* Who reads sound or pictures has none. */
+    if (model->vocab_size == 0)
+        return;
     put_label(out, "Vocabulary");
     fprintf(out, "%" PRIu64 "\n", model->vocab_size);
 }

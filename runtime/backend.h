@@ -25,7 +25,7 @@
 
 /* Raised with every change of this header, of ops.h and of what they
  * include: the tools and the plug-in must agree. */
-#define GQA_BACKEND_ABI 9
+#define GQA_BACKEND_ABI 10
 
 struct gqa_device;
 
@@ -153,6 +153,12 @@ struct gqa_backend {
     enum gqa_status (*gather)(struct gqa_device *device, void *out,
                               const void *x, uint64_t width,
                               const uint64_t *rows, uint64_t n_rows);
+    /* out[rows[i]] += scale * weights[i] * x[i]. rows: in host memory, copied,
+     * no row twice; NULL: i itself. weights likewise; NULL: 1. */
+    enum gqa_status (*add_rows)(struct gqa_device *device, void *out,
+                                const void *x, uint64_t width,
+                                const uint64_t *rows, const double *weights,
+                                double scale, uint64_t n_rows);
     /* Logits: out (wide) = scale * x W^T + bias. */
     enum gqa_status (*unembed)(struct gqa_device *device, void *out,
                                const void *x, uint64_t n_rows,

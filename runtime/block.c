@@ -1,5 +1,6 @@
 #include "runtime/block.h"
 
+#include "runtime/experts.h"
 #include "runtime/parts.h"
 
 /* --- Calls to the backend, with the pass's own arguments ------------------ */
@@ -33,11 +34,12 @@ static enum gqa_status norm_stream(const struct gqa_pass *pass,
 }
 
 /* Add what l makes of n rows to those of the residual stream from `row` on,
- * normed on the way where the network says so. */
+ * normed or scaled on the way where the network says so. */
 static enum gqa_status add_output(const struct gqa_session *s,
                                   const struct gqa_linear *l,
                                   const struct gqa_norm *output_norm,
-                                  const void *in, uint64_t row, uint64_t n)
+                                  double scale, const void *in, uint64_t row,
+                                  uint64_t n)
 {
     const struct gqa_runtime *r = s->runtime;
     const uint64_t row_bytes =
@@ -45,9 +47,12 @@ static enum gqa_status add_output(const struct gqa_session *s,
     void *x = (char *)s->work.x + row * row_bytes;
     enum gqa_status st;
 
-    if (output_norm->kind == GQA_NORM_NONE)
+    if (output_norm->kind == GQA_NORM_NONE && scale == 0)
         return gqa_part_linear(r, x, in, n, l, x);
     st = gqa_part_linear(r, s->work.output, in, n, l, NULL);
+    if (st == GQA_OK && scale != 0)
+        return r->backend->add_rows(r->device, x, s->work.output,
+                                    r->network->d_model, NULL, NULL, scale, n);
     return st == GQA_OK
                ? gqa_part_norm(r, x, s->work.output, n, output_norm, true)
                : st;
@@ -141,7 +146,7 @@ static enum gqa_status turn(const struct gqa_pass *pass,
     if (n->kind == GQA_NORM_NONE && !a->rope)
         return GQA_OK;
     st = gqa_part_turn(pass->session->runtime, a, heads, n,
-                       pass->session->cos_sin);
+                       &pass->session->angles);
     return st == GQA_OK ? tap_heads(pass, a, turned, heads) : st;
 }
 
@@ -206,7 +211,8 @@ static enum gqa_status attend(const struct gqa_pass *pass,
         st = tap_heads(pass, a, GQA_TAP_ATTENDED, &out);
     if (st != GQA_OK || ends_at(pass, a, GQA_TAP_ATTENDED))
         return st;
-    st = add_output(s, &a->o, &a->output_norm, out.x, 0, pass->n_rows);
+    st = add_output(s, &a->o, &a->output_norm, a->residual_scale, out.x, 0,
+                    pass->n_rows);
     if (st == GQA_OK)
         st = norm_stream(pass, &a->after_norm);
     return st == GQA_OK
@@ -309,6 +315,8 @@ static enum gqa_status feed_forward(const struct gqa_pass *pass,
     enum gqa_status st = tap_block(pass, layer, GQA_TAP_FF_INPUT, normed,
                                    r->network->d_model, 0, pass->n_rows);
 
+    if (ff->experts)
+        return st == GQA_OK ? gqa_block_experts(pass, ff, normed) : st;
     for (uint64_t row = 0; row < pass->n_rows && st == GQA_OK;
          row += s->ff_rows) {
         const uint64_t n =
@@ -325,7 +333,8 @@ static enum gqa_status feed_forward(const struct gqa_pass *pass,
         if (st == GQA_OK)
             st = tap_block(pass, layer, GQA_TAP_HIDDEN, hidden, width, row, n);
         if (st == GQA_OK)
-            st = add_output(s, &ff->down, &ff->output_norm, hidden, row, n);
+            st = add_output(s, &ff->down, &ff->output_norm, ff->residual_scale,
+                            hidden, row, n);
     }
     return st == GQA_OK ? norm_stream(pass, &ff->after_norm) : st;
 }

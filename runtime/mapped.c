@@ -175,6 +175,10 @@ static enum gqa_status map_attention(struct gqa_mapped *m, size_t i, uint64_t n,
         st = map_slice(m, a, &a->k, &old->k, spread, step);
     if (st == GQA_OK)
         st = map_slice(m, a, &a->v, &old->v, spread, step);
+    /* A norm of all keys together lies as they do. */
+    if (st == GQA_OK && a->full_norms)
+        st = map_heads(m, a->k_norm, 0, gqa_attention_length(a, &a->k), &a->k,
+                       &old->k, a->head_dim, spread, step);
     return st;
 }
 
@@ -272,8 +276,7 @@ static enum gqa_status average_slice(struct gqa_mapped *m, size_t param,
     for (uint64_t h = 0; h < to->n_heads; h++)
         for (uint64_t i = 0; i < head_dim; i++)
             mapping->strides[gqa_slice_head(to, head_dim, h) + i] =
-                gqa_slice_head(from, head_dim, 1) -
-                gqa_slice_head(from, head_dim, 0);
+                gqa_slice_stride(from, head_dim);
     return GQA_OK;
 }
 
@@ -303,7 +306,8 @@ static enum gqa_status add_noise(struct gqa_mapped *m, size_t attention,
     const struct gqa_slice *to = is_value ? &a->v : &a->k;
     struct mapping *mapping = &m->mappings[to->weight];
     struct noise *noise = &mapping->noise[mapping->n_noise];
-    const bool blocks = a->layout == GQA_HEADS_FUSED_GROUP;
+    const bool blocks = a->layout == GQA_HEADS_FUSED_GROUP ||
+                        a->layout == GQA_HEADS_FUSED_BLOCKS;
 
     if (blocks && to->n_heads > 1)
         return gqa_fail(GQA_ERR_UNSUPPORTED,

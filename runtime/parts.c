@@ -10,7 +10,9 @@ const struct gqa_weight *gqa_part_positions(
     const struct gqa_runtime *r, const struct gqa_network_stack *stack,
     struct gqa_weight *room)
 {
-    const struct gqa_weight *w = gqa_runtime_weight(r, stack->positions);
+    const struct gqa_weight *w = stack->sinusoids
+                                     ? &r->sinusoids[stack - r->network->stacks]
+                                     : gqa_runtime_weight(r, stack->positions);
 
     if (!w)
         return NULL;
@@ -49,27 +51,46 @@ enum gqa_status gqa_part_linear(const struct gqa_runtime *r, void *out,
                                 const void *x, uint64_t n_rows,
                                 const struct gqa_linear *l, const void *added)
 {
+    struct gqa_weight room;
+
     return r->backend->linear(r->device, out, x, n_rows,
-                              gqa_runtime_weight(r, l->weight), l->input_major,
+                              gqa_runtime_matrix(r, l, &room), l->input_major,
                               gqa_runtime_weight(r, l->bias), added);
+}
+
+struct gqa_head_place gqa_part_normed(uint64_t *width,
+                                      const struct gqa_attention *heads,
+                                      const struct gqa_head_place *place)
+{
+    *width = heads->head_dim;
+    if (!heads->full_norms)
+        return *place;
+    *width *= place->n_heads;
+    return (struct gqa_head_place){1, place->base, 1, *width};
 }
 
 enum gqa_status gqa_part_turn(const struct gqa_runtime *r,
                               const struct gqa_attention_block *a,
                               const struct gqa_heads *heads,
-                              const struct gqa_norm *norm, const void *cos_sin)
+                              const struct gqa_norm *norm,
+                              const struct gqa_angles *angles)
 {
     const struct gqa_norm_op op = gqa_runtime_norm(r, norm);
     enum gqa_status st = GQA_OK;
 
-    if (norm->kind != GQA_NORM_NONE)
-        st = r->backend->norm_heads(r->device, heads->x, heads->width,
-                                    &heads->place, a->heads->head_dim, &op);
+    if (norm->kind != GQA_NORM_NONE) {
+        uint64_t width;
+        const struct gqa_head_place normed =
+            gqa_part_normed(&width, a->heads, &heads->place);
+
+        st = r->backend->norm_heads(r->device, heads->x, heads->width, &normed,
+                                    width, &op);
+    }
     if (st == GQA_OK && a->rope)
-        st =
-            r->backend->rotate(r->device, heads->x, heads->width, &heads->place,
-                               a->heads->head_dim, a->rope->n_pairs,
-                               a->rope->interleaved, cos_sin);
+        st = r->backend->rotate(r->device, heads->x, heads->width,
+                                &heads->place, a->heads->head_dim,
+                                a->rope->n_pairs, a->rope->interleaved,
+                                gqa_angles_of(angles, r->network, a->rope));
     return st;
 }
 

@@ -42,13 +42,20 @@ enum gqa_status gqa_part_linear(const struct gqa_runtime *runtime, void *out,
                                 const struct gqa_linear *linear,
                                 const void *added);
 
+/* What a norm of q or k goes over: each head by itself, or all as one of
+ * *width elements. */
+struct gqa_head_place gqa_part_normed(uint64_t *width,
+                                      const struct gqa_attention *heads,
+                                      const struct gqa_head_place *place);
+
 /* Norm and rotate the heads of q or k in place, where the network says so.
- * cos_sin: as rotate() takes it; not looked at without RoPE. */
+ * angles: not looked at without RoPE. */
 GQA_MUST_USE
 enum gqa_status gqa_part_turn(const struct gqa_runtime *runtime,
                               const struct gqa_attention_block *a,
                               const struct gqa_heads *heads,
-                              const struct gqa_norm *norm, const void *cos_sin);
+                              const struct gqa_norm *norm,
+                              const struct gqa_angles *angles);
 
 /* What the network says of an attention; tensors, capacity, reach and counts
  * are for the caller to fill in. */

@@ -37,9 +37,9 @@ static double *doubles(uint64_t a, uint64_t b, uint64_t *n)
  * thousands times a frequency leaves float32 few digits.
  */
 enum gqa_status gqa_position_angles(const struct gqa_runtime *r, void **out,
+                                    const struct gqa_rope *rope,
                                     uint64_t n_positions, uint64_t length)
 {
-    const struct gqa_rope *rope = &r->network->rope;
     double *frequency, *values;
     uint64_t n;
     enum gqa_status st;
@@ -65,6 +65,41 @@ enum gqa_status gqa_position_angles(const struct gqa_runtime *r, void **out,
     return st;
 }
 
+enum gqa_status gqa_position_turn(const struct gqa_runtime *r,
+                                  struct gqa_angles *angles,
+                                  uint64_t n_positions, uint64_t length)
+{
+    const struct gqa_rope *rope = &r->network->rope;
+    const struct gqa_rope *local = &r->network->local_rope;
+    const uint64_t kind = gqa_rope_kind(rope, length);
+    enum gqa_status st = GQA_OK;
+
+    if (local->n_pairs && !angles->local)
+        st = gqa_position_angles(r, &angles->local, local, n_positions, length);
+    if (st != GQA_OK || rope->n_pairs == 0 ||
+        (angles->all && angles->turned_for == kind))
+        return st;
+    st = gqa_position_angles(r, &angles->all, rope, n_positions, length);
+    if (st == GQA_OK)
+        angles->turned_for = kind;
+    return st;
+}
+
+void gqa_position_free(const struct gqa_runtime *r, struct gqa_angles *angles)
+{
+    if (angles->all)
+        r->backend->free(r->device, angles->all);
+    if (angles->local)
+        r->backend->free(r->device, angles->local);
+}
+
+const void *gqa_angles_of(const struct gqa_angles *angles,
+                          const struct gqa_network *network,
+                          const struct gqa_rope *rope)
+{
+    return rope == &network->local_rope ? angles->local : angles->all;
+}
+
 enum gqa_status gqa_position_bias(const struct gqa_runtime *r, void **out,
                                   const struct gqa_attention_block *a,
                                   uint64_t reach)
@@ -83,6 +118,35 @@ enum gqa_status gqa_position_bias(const struct gqa_runtime *r, void **out,
                                  n_heads, reach);
     st = put(r, out, values, n - n_heads);
     free(values);
+    return st;
+}
+
+enum gqa_status gqa_position_sinusoids(const struct gqa_runtime *r,
+                                       struct gqa_weight *out,
+                                       const struct gqa_network_stack *stack)
+{
+    const uint64_t half = r->network->d_model / 2;
+    const double last =
+        (double)(stack->sinusoids == GQA_SINUSOIDS_TENSOR2TENSOR ? half - 1
+                                                                 : half);
+    const uint64_t rows = stack->n_positions + stack->position_offset;
+    void *data = NULL;
+    double *values;
+    uint64_t n;
+    enum gqa_status st;
+
+    if (!(values = doubles(rows, 2 * half, &n)))
+        return gqa_fail_nomem();
+    for (uint64_t p = 0; p < rows; p++)
+        for (uint64_t i = 0; i < half; i++) {
+            const double angle = (double)p * pow(10000, -(double)i / last);
+
+            values[p * 2 * half + i] = sin(angle);
+            values[p * 2 * half + half + i] = cos(angle);
+        }
+    st = put(r, &data, values, n);
+    free(values);
+    *out = (struct gqa_weight){data, r->wide, rows, 2 * half};
     return st;
 }
 

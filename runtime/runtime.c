@@ -6,6 +6,7 @@
 #include "common/units.h"
 #include "runtime/joint.h"
 #include "runtime/load.h"
+#include "runtime/position_tables.h"
 #include "runtime/state.h"
 #include "runtime/values.h"
 
@@ -13,6 +14,23 @@ const struct gqa_weight *gqa_runtime_weight(const struct gqa_runtime *runtime,
                                             size_t param)
 {
     return param == GQA_NO_PARAM ? NULL : &runtime->weights[param];
+}
+
+const struct gqa_weight *gqa_runtime_matrix(const struct gqa_runtime *runtime,
+                                            const struct gqa_linear *linear,
+                                            struct gqa_weight *room)
+{
+    const struct gqa_weight *whole =
+        gqa_runtime_weight(runtime, linear->weight);
+
+    if (!linear->rows)
+        return whole;
+    *room = *whole;
+    room->rows = linear->rows;
+    room->cols = linear->cols;
+    room->data = (const char *)whole->data +
+                 linear->offset * gqa_dtype_bits(whole->dtype) / 8;
+    return room;
 }
 
 struct gqa_norm_op gqa_runtime_norm(const struct gqa_runtime *runtime,
@@ -30,9 +48,13 @@ struct gqa_norm_op gqa_runtime_norm(const struct gqa_runtime *runtime,
 uint64_t gqa_runtime_outputs(const struct gqa_runtime *runtime,
                              const struct gqa_linear *linear)
 {
-    const struct gqa_param *p =
-        &runtime->network->model->params[linear->weight];
+    const struct gqa_param *p;
 
+    if (linear->weight == GQA_NO_PARAM)
+        return 0;
+    p = &runtime->network->model->params[linear->weight];
+    if (linear->rows)
+        return linear->rows;
     return linear->input_major ? p->cols : p->rows;
 }
 
@@ -214,14 +236,28 @@ static enum gqa_status check_network(const struct gqa_network *n)
         if (stack->positions == GQA_NO_PARAM)
             continue;
         p = &n->model->params[stack->positions];
-        if (stack->position_offset >= p->rows)
+        if (stack->position_offset >= p->rows ||
+            stack->n_positions > p->rows - stack->position_offset)
             return gqa_fail(GQA_ERR_FORMAT,
-                            "'%s' has %llu rows, but the first position is "
-                            "row %llu",
+                            "'%s' has %llu rows, but the positions are %llu "
+                            "from row %llu on",
                             p->name, (unsigned long long)p->rows,
+                            (unsigned long long)stack->n_positions,
                             (unsigned long long)stack->position_offset);
     }
     return GQA_OK;
+}
+
+/* Tables of positions that no weight holds. */
+static enum gqa_status make_sinusoids(struct gqa_runtime *r)
+{
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < r->network->n_stacks && st == GQA_OK; i++)
+        if (r->network->stacks[i].sinusoids)
+            st = gqa_position_sinusoids(r, &r->sinusoids[i],
+                                        &r->network->stacks[i]);
+    return st;
 }
 
 /* --- Life --------------------------------------------------------------- */
@@ -252,6 +288,8 @@ enum gqa_status gqa_runtime_create_empty(struct gqa_runtime **out,
                                               : gqa_fail_nomem();
     r->real = info.real;
     r->wide = gqa_wide_of(info.real);
+    if (st == GQA_OK)
+        st = make_sinusoids(r);
     if (st == GQA_OK)
         *out = r;
     else
@@ -354,6 +392,10 @@ void gqa_runtime_free(struct gqa_runtime *runtime)
     if (runtime->weights && runtime->pieces)
         gqa_runtime_unload(runtime);
     gqa_loader_free(runtime->loader);
+    for (size_t i = 0; i < 2; i++)
+        if (runtime->sinusoids[i].data)
+            runtime->backend->free(
+                runtime->device, (void *)(uintptr_t)runtime->sinusoids[i].data);
     for (size_t i = 0; runtime->tables && i < runtime->network->model->n_params;
          i++)
         free(runtime->tables[i]);

@@ -128,21 +128,6 @@ static enum gqa_status alloc_caches(struct gqa_session *s)
 
 /* --- Tables --------------------------------------------------------------- */
 
-/* The table of angles for sequences of this length. */
-static enum gqa_status turn(struct gqa_session *s, uint64_t length)
-{
-    const struct gqa_rope *rope = &s->runtime->network->rope;
-    const uint64_t kind = gqa_rope_kind(rope, length);
-    enum gqa_status st;
-
-    if (rope->n_pairs == 0 || (s->cos_sin && s->turned_for == kind))
-        return GQA_OK;
-    st = gqa_position_angles(s->runtime, &s->cos_sin, s->room.capacity, length);
-    if (st == GQA_OK)
-        s->turned_for = kind;
-    return st;
-}
-
 static enum gqa_status make_biases(struct gqa_session *s)
 {
     const struct gqa_network *n = s->runtime->network;
@@ -177,7 +162,7 @@ static enum gqa_status make_biases(struct gqa_session *s)
 /* Widest outputs of the network's projections. */
 struct widths {
     uint64_t q, k, v, attended, ff;
-    bool gated, second_norm, output_norm;
+    bool gated, second_norm, output_norm, experts;
 };
 
 static void widen(struct widths *w, const struct gqa_runtime *r,
@@ -189,6 +174,16 @@ static void widen(struct widths *w, const struct gqa_runtime *r,
     w->attended =
         gqa_max_u64(w->attended, a->heads->n_heads * a->heads->head_dim);
     w->output_norm = w->output_norm || a->output_norm.kind != GQA_NORM_NONE;
+}
+
+static void widen_for_experts(struct widths *w, const struct gqa_runtime *r,
+                              const struct gqa_experts *x)
+{
+    w->experts = w->gated = w->output_norm = true;
+    w->ff = gqa_max_u64(w->ff, x->n);
+    for (uint64_t e = 0; e < x->n; e++)
+        w->ff = gqa_max_u64(w->ff, gqa_runtime_outputs(r, &x->each[e].up));
+    w->ff = gqa_max_u64(w->ff, gqa_runtime_outputs(r, &x->shared.up));
 }
 
 static struct widths widths_of(const struct gqa_runtime *r)
@@ -206,6 +201,9 @@ static struct widths widths_of(const struct gqa_runtime *r)
                 widen(&w, r, &b->cross);
             w.ff = gqa_max_u64(w.ff, gqa_runtime_outputs(r, &b->ff.up));
             w.gated = w.gated || b->ff.gate.weight != GQA_NO_PARAM;
+            if (b->ff.experts)
+                widen_for_experts(&w, r, b->ff.experts);
+            w.output_norm = w.output_norm || b->ff.residual_scale != 0;
             w.second_norm = w.second_norm || (b->parallel && !b->shared_norm);
             w.output_norm =
                 w.output_norm || b->ff.output_norm.kind != GQA_NORM_NONE;
@@ -251,6 +249,7 @@ static enum gqa_status alloc_workspace(struct gqa_session *s)
         {&s->work.k, r->real, s->rows, w.k},
         {&s->work.v, r->real, s->rows, w.v},
         {&s->work.attended, r->real, s->rows, w.attended},
+        {&s->work.picked, r->real, w.experts ? s->ff_rows : 0, d},
         {&s->work.up, r->real, s->ff_rows, w.ff},
         {&s->work.gate, r->real, w.gated ? s->ff_rows : 0, w.ff},
         {&s->work.last, r->real, s->head_rows, d},
@@ -332,7 +331,8 @@ static enum gqa_status create(struct gqa_session **out,
     if (n->n_stacks < 2)
         s->room.encoder_capacity = s->room.encoder_tokens = 0;
     if ((st = choose_sizes(s)) == GQA_OK && (st = alloc_host(s)) == GQA_OK &&
-        (st = turn(s, room->capacity)) == GQA_OK &&
+        (st = gqa_position_turn(s->runtime, &s->angles, s->room.capacity,
+                                room->capacity)) == GQA_OK &&
         (st = make_biases(s)) == GQA_OK && (st = alloc_caches(s)) == GQA_OK)
         st = alloc_workspace(s);
     if (st == GQA_OK)
@@ -429,7 +429,7 @@ void gqa_session_free(struct gqa_session *s)
         return;
     free_biases(s);
     free_caches(s);
-    release(s, s->cos_sin);
+    gqa_position_free(s->runtime, &s->angles);
     release(s, s->work.x);
     release(s, s->work.normed);
     release(s, s->work.ff_normed);
@@ -440,6 +440,7 @@ void gqa_session_free(struct gqa_session *s)
     release(s, s->work.attended);
     release(s, s->work.up);
     release(s, s->work.gate);
+    release(s, s->work.picked);
     release(s, s->work.last);
     release(s, s->work.last_normed);
     release(s, s->work.logits);
@@ -495,5 +496,6 @@ enum gqa_status gqa_session_begin(struct gqa_session *s, uint64_t n_sequences,
     for (uint64_t i = 0; i < n_sequences; i++)
         s->numbers[i] = numbers ? numbers[i] : i;
     gqa_session_reset(s);
-    return turn(s, capacity);
+    return gqa_position_turn(s->runtime, &s->angles, s->room.capacity,
+                             capacity);
 }

@@ -23,6 +23,8 @@ struct gqa_runtime {
     struct gqa_piece **pieces;
     /* Tables of relative bias, on the host, by param index; else NULL. */
     double **tables;
+    /* By number of a stack: positions that are computed; else no data. */
+    struct gqa_weight sinusoids[2];
     struct gqa_loader *loader; /* made with the first weights */
 };
 
@@ -58,11 +60,16 @@ enum gqa_status gqa_runtime_check_room(const struct gqa_runtime *runtime,
 const struct gqa_weight *gqa_runtime_weight(const struct gqa_runtime *runtime,
                                             size_t param);
 
+/* A linear map's matrix: the weight, or its part of it, in *room. */
+const struct gqa_weight *gqa_runtime_matrix(const struct gqa_runtime *runtime,
+                                            const struct gqa_linear *linear,
+                                            struct gqa_weight *room);
+
 /* The network's norm as the backend takes it. */
 struct gqa_norm_op gqa_runtime_norm(const struct gqa_runtime *runtime,
                                     const struct gqa_norm *norm);
 
-/* Width of what a linear map makes. */
+/* Width of what a linear map makes; 0: there is none. */
 uint64_t gqa_runtime_outputs(const struct gqa_runtime *runtime,
                              const struct gqa_linear *linear);
 
@@ -81,11 +88,25 @@ struct gqa_workspace {
                           comes before it is added; else unused */
     void *q, *k, *v;   /* real [rows, outputs]: projections */
     void *attended;    /* real [rows, heads] */
+    void *picked;      /* real [ff_rows, d_model]: an expert's rows; unused
+                          without experts */
     void *up, *gate;   /* real [ff_rows, d_ff] */
     void *last;        /* real [head_rows, d_model]: rows that get logits */
     void *last_normed; /* the same */
     void *logits;      /* wide [head_rows, vocab_size] */
 };
+
+/* Angles of the network's RoPE, and of its local one: wide [positions, n_pairs,
+ * 2], or NULL. */
+struct gqa_angles {
+    void *all, *local;
+    uint64_t turned_for; /* kind of lengths, as gqa_rope_kind() has it */
+};
+
+/* Those of one of the two. */
+const void *gqa_angles_of(const struct gqa_angles *angles,
+                          const struct gqa_network *network,
+                          const struct gqa_rope *rope);
 
 struct gqa_session {
     struct gqa_runtime *runtime;
@@ -98,8 +119,7 @@ struct gqa_session {
     struct gqa_kv_cache *self, *cross;
     bool one_cache; /* one of each, which serves one block after another */
     struct gqa_kv_cache encoder; /* of the block that runs */
-    void *cos_sin;               /* wide [capacity, n_pairs, 2], or NULL */
-    uint64_t turned_for; /* its kind of lengths, as gqa_rope_kind() has it */
+    struct gqa_angles angles;
     /* By stack and block: T5's bias or ALiBi's, wide [n_heads, 2 * capacity -
      * 1] or NULL. Blocks
      * that share a table share it here. */

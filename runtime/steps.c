@@ -50,23 +50,13 @@ void gqa_pass_fill(struct gqa_pass *pass, const int32_t *tokens, uint64_t n_new,
     pass->n_rows = s->n_sequences * n;
 }
 
-/* Positions that a stack has rows for. */
-static uint64_t positions_of(const struct gqa_network *n,
-                             const struct gqa_network_stack *stack)
-{
-    return stack->positions == GQA_NO_PARAM
-               ? UINT64_MAX
-               : n->model->params[stack->positions].rows -
-                     stack->position_offset;
-}
-
 static enum gqa_status check_positions(const struct gqa_session *s,
                                        const struct gqa_network_stack *stack,
                                        uint64_t sequence, uint64_t n_tokens)
 {
-    const uint64_t most = positions_of(s->runtime->network, stack);
+    const uint64_t most = stack->n_positions;
 
-    if (n_tokens <= most)
+    if (most == 0 || n_tokens <= most)
         return GQA_OK;
     return gqa_fail(GQA_ERR_USAGE,
                     "sequence %llu has %llu tokens, but the model has "

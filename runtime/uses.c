@@ -16,6 +16,22 @@ static void use_linear(enum gqa_use *uses, const struct gqa_linear *linear)
     use(uses, linear->bias);
 }
 
+static void use_expert(enum gqa_use *uses, const struct gqa_expert *expert)
+{
+    use_linear(uses, &expert->gate);
+    use_linear(uses, &expert->up);
+    use_linear(uses, &expert->down);
+}
+
+static void use_experts(enum gqa_use *uses, const struct gqa_experts *experts)
+{
+    use_linear(uses, &experts->router);
+    for (uint64_t e = 0; e < experts->n; e++)
+        use_expert(uses, &experts->each[e]);
+    use_expert(uses, &experts->shared);
+    use_linear(uses, &experts->shared_gate);
+}
+
 void gqa_use_norm(enum gqa_use *uses, const struct gqa_norm *norm)
 {
     if (norm->kind == GQA_NORM_NONE)
@@ -50,6 +66,8 @@ void gqa_use_block(enum gqa_use *uses, const struct gqa_block *block)
     use_linear(uses, &block->ff.gate);
     use_linear(uses, &block->ff.up);
     use_linear(uses, &block->ff.down);
+    if (block->ff.experts)
+        use_experts(uses, block->ff.experts);
 }
 
 void gqa_use_embedding(enum gqa_use *uses,

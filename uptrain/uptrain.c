@@ -100,7 +100,7 @@ static struct gqa_output_options output_options(const struct gqa_uptraining *u)
         .force = u->options->force,
         .card = "", /* there will be one */
         .tool = gqa_uptrain_tool.name,
-        .config = u->pair.student.model->config,
+        .config = gqa_model_whole_config(u->pair.student.model),
         .copy_from = gqa_checkpoint_is_folder(source)
                          ? gqa_checkpoint_folder(source)
                          : NULL,
@@ -322,10 +322,12 @@ static enum gqa_status write_output(struct gqa_uptraining *u)
     struct gqa_output_options out = output_options(u);
     json_t *recipe = gqa_run_recipe(o, &u->settings, &u->pair, u->trained,
                                     u->data, &u->run.history, &u->device.info);
-    json_t *metadata = o->writer->needs_config
-                           ? gqa_record_shards(source, recipe)
-                           : gqa_record_metadata(
-                                 source, u->pair.student.model->config, recipe);
+    json_t *metadata =
+        o->writer->needs_config
+            ? gqa_record_shards(source, recipe)
+            : gqa_record_metadata(source,
+                                  gqa_model_whole_config(u->pair.student.model),
+                                  recipe);
     char *card = NULL;
     enum gqa_status st = gqa_json_check();
 

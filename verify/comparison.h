@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "verify/heads_check.h"
+#include "verify/norm_check.h"
 #include "verify/pairing.h"
 #include "verify/recipe.h"
 #include "verify/replay.h"
@@ -23,6 +24,7 @@ struct gqa_comparison {
     struct gqa_measure *measures;  /* [n_params]; --trained */
     bool *changed;                 /* [n_params]: values that were rounded */
     struct gqa_heads_check *heads; /* [n_attentions] */
+    struct gqa_key_norm *norms;    /* [n_attentions]: of the original's keys */
     struct gqa_measure *moved;     /* [n_attentions]; --trained */
     bool *is_turned; /* [n_params]: of q or o of aligned attentions */
     struct gqa_replayed *replayed; /* [n_attentions]: aligned ones */

@@ -73,7 +73,9 @@ static bool is_hugging_face(const json_t *config)
 
 static const json_t *raw_config(const struct gqa_subject *s)
 {
-    return gqa_checkpoint_config(s->checkpoint);
+    const json_t *whole = gqa_checkpoint_config(s->checkpoint);
+
+    return s->model ? gqa_model_config_in(s->model, whole) : whole;
 }
 
 static uint64_t n_decoder_layers(const struct gqa_model *m)

@@ -33,6 +33,7 @@ struct gqa_head_pair gqa_head_pair_make(const struct gqa_heads_check *check,
         .head_dim = a->attentions[check->attention].head_dim,
         .is_bias = is_bias,
         .is_value = is_value,
+        .norm = from == &a->attentions[check->attention].k ? check->norm : NULL,
     };
 }
 

@@ -15,7 +15,8 @@ struct gqa_head_pairs {
 
 struct gqa_heads_check {
     const struct gqa_subject *original, *converted;
-    size_t attention; /* the same index in both models */
+    size_t attention;   /* the same index in both models */
+    const double *norm; /* of the original's keys, as of a head pair; lent */
     /* Of queries: as of a head pair. */
     const enum gqa_dtype *through;
     size_t n_through;

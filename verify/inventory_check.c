@@ -52,8 +52,10 @@ static void put_figure(struct gqa_check *check,
     } parts[] = {
         {GQA_ROLE_COPY, "of the embedding once more"},
         {GQA_ROLE_HEAD, "of a head of its task"},
+        {GQA_ROLE_OUTER, "of other parts of the model"},
         {GQA_ROLE_BUFFER, "that nothing reads"},
         {GQA_ROLE_SCALE, "of scales"},
+        {GQA_ROLE_BESIDE, "beside them"},
     };
     int used = snprintf(check->figure, sizeof check->figure, "%zu, all of them",
                         count(subject, GQA_ROLE_NETWORK));

@@ -29,13 +29,16 @@ static uint64_t default_of(const struct gqa_model *m, const char *key)
                : 0;
 }
 
+static const json_t *config_of(const struct gqa_subject *s)
+{
+    return gqa_model_config_in(s->model, gqa_checkpoint_config(s->checkpoint));
+}
+
 static bool is_said_by(const struct gqa_subject *original, const char *key,
                        const json_t *said)
 {
     const json_t *theirs =
-        original
-            ? json_object_get(gqa_checkpoint_config(original->checkpoint), key)
-            : NULL;
+        original ? json_object_get(config_of(original), key) : NULL;
 
     return original && (said ? json_equal(theirs, said) : !theirs);
 }
@@ -44,7 +47,7 @@ static void check_size(json_t *list, const struct gqa_subject *subject,
                        const struct gqa_subject *original,
                        const struct size *size)
 {
-    const json_t *config = gqa_checkpoint_config(subject->checkpoint);
+    const json_t *config = config_of(subject);
     const char *key = gqa_config_key(config, size->keys);
     const json_t *said = key ? json_object_get(config, key) : NULL;
     const bool is_none = !said || json_is_null(said);
@@ -81,14 +84,17 @@ enum gqa_status gqa_loader_check(json_t **list,
     const struct gqa_inventory *inventory = subject->inventory;
     const struct gqa_config_keys *k = &m->family->keys;
     const bool two_stacks = gqa_model_is_encoder_decoder(m);
+    const enum gqa_stack first = m->attentions[0].stack;
     const uint64_t d_ff = k->d_ff_per_d_model * m->d_model;
     const struct size sizes[] = {
         {k->d_model, m->d_model, 0},
-        {k->d_ff, inventory->d_ff, d_ff},
+        {k->d_ff, inventory->d_ff[first], d_ff},
+        {k->decoder_d_ff, inventory->d_ff[GQA_STACK_DECODER], d_ff},
         {k->n_layers, m->n_layers, 0},
         {k->n_decoder_layers, two_stacks ? m->n_decoder_layers : 0,
          m->n_layers},
         {k->n_heads, m->attentions[0].n_heads, 0},
+        {k->n_decoder_heads, m->attentions[m->n_attentions - 1].n_heads, 0},
         {k->vocab_size, inventory->vocab_size, 0},
         {k->max_positions, inventory->n_positions, 0},
     };

@@ -124,6 +124,40 @@ static struct members members_of(const struct gqa_head_pair *pair,
                             strided ? h->pooled : 1};
 }
 
+/* --- Norms of all keys together (docs/numerics.md) ------------------------ */
+
+/* The first step in which heads share, where the norm's weights move into the
+ * keys; SIZE_MAX: there is no norm, or no such step. 0 is the first one. */
+static size_t folding_step(const struct gqa_head_pair *pair,
+                           const struct gqa_hypothesis *h)
+{
+    if (!pair->norm)
+        return SIZE_MAX;
+    if (h->pooled < pair->from_slice->n_heads)
+        return 0;
+    for (size_t i = 0; i < h->n_then; i++)
+        if (h->then[i].pooled < h->then[i].source)
+            return i + 1;
+    return SIZE_MAX;
+}
+
+/* values, those of a head that stood at `head` in the original, times the
+ * norm's weights, which were rounded to `dtypes` on their way. */
+static void fold(double *values, const struct gqa_head_pair *pair,
+                 uint64_t head, const struct stretch *s,
+                 const enum gqa_dtype *dtypes, size_t n_dtypes)
+{
+    for (uint64_t i = 0; i < pair->head_dim; i++) {
+        double weight = pair->norm[head * pair->head_dim + i];
+        unsigned char room[sizeof weight];
+
+        for (size_t k = 0; k < n_dtypes; k++)
+            narrow(&weight, dtypes[k], 1, room);
+        for (uint64_t k = 0; k < s->n; k++)
+            values[i * s->n + k] *= weight;
+    }
+}
+
 static enum gqa_status sum_group(struct gqa_recompute *r,
                                  const struct gqa_head_pair *pair,
                                  const struct gqa_hypothesis *h, uint64_t group,
@@ -138,6 +172,8 @@ static enum gqa_status sum_group(struct gqa_recompute *r,
         if (st != GQA_OK)
             return st;
         gqa_load_f64(r->values, r->source, pair->from->dtype, s->size);
+        if (folding_step(pair, h) == 0)
+            fold(r->values, pair, of.first + j * of.step, s, NULL, 0);
         for (size_t i = 0; i < s->size; i++)
             sums[i] = j == 0 ? r->values[i] : sums[i] + r->values[i];
         if (h->pooling == GQA_POOL_WITHIN)
@@ -178,6 +214,8 @@ static enum gqa_status sum_float32(struct gqa_recompute *r,
         if (st != GQA_OK)
             return st;
         gqa_load_f64(r->values, r->source, pair->from->dtype, s->size);
+        if (folding_step(pair, h) == 0)
+            fold(r->values, pair, of.first + j * of.step, s, NULL, 0);
         for (size_t i = 0; i < s->size; i++)
             r->members[i * of.n + j] = (float)r->values[i];
     }
@@ -302,6 +340,24 @@ static enum gqa_status make_head(struct gqa_recompute *r,
     return st;
 }
 
+/* Head `head` of those before step `step`, which none of the steps before
+ * pooled, with the norm's weights. */
+static const double *fold_later(struct gqa_recompute *r,
+                                const struct gqa_head_pair *pair,
+                                const struct gqa_hypothesis *h, size_t step,
+                                uint64_t head, const struct stretch *s)
+{
+    const uint64_t copies =
+        h->then[step - 1].source / pair->from_slice->n_heads;
+    enum gqa_dtype dtypes[GQA_MAX_STEPS];
+
+    for (size_t i = 0; i < step; i++)
+        dtypes[i] = dtype_after(pair, h, i);
+    memcpy(r->values, r->sums[step - 1], s->size * sizeof *r->values);
+    fold(r->values, pair, head / copies, s, dtypes, step);
+    return r->values;
+}
+
 /* Group `group` of step `step`, into its sums, not rounded yet. */
 static enum gqa_status make_group(struct gqa_recompute *r,
                                   const struct gqa_head_pair *pair,
@@ -329,6 +385,8 @@ static enum gqa_status make_group(struct gqa_recompute *r,
         if (st != GQA_OK)
             return st;
         head = r->sums[step - 1];
+        if (folding_step(pair, h) == step)
+            head = fold_later(r, pair, h, step, group * m + j, s);
         for (size_t i = 0; i < s->size; i++)
             sums[i] = j == 0 ? head[i] : sums[i] + head[i];
         if (now->pooling == GQA_POOL_FIRST)
@@ -344,10 +402,10 @@ static enum gqa_status make_group(struct gqa_recompute *r,
 static bool is_copy(const struct gqa_head_pair *pair,
                     const struct gqa_hypothesis *h)
 {
-    bool copies =
-        keeps_dtype(pair) && (h->pooling == GQA_POOL_FIRST ||
-                              (h->pooling <= GQA_POOL_RANDOM &&
-                               pair->from_slice->n_heads == h->pooled));
+    bool copies = keeps_dtype(pair) && folding_step(pair, h) == SIZE_MAX &&
+                  (h->pooling == GQA_POOL_FIRST ||
+                   (h->pooling <= GQA_POOL_RANDOM &&
+                    pair->from_slice->n_heads == h->pooled));
 
     for (size_t i = 0; i < h->n_then && copies; i++)
         copies = dtype_after(pair, h, i) == pair->from->dtype &&

@@ -74,6 +74,10 @@ struct gqa_head_pair {
     unsigned axis; /* 0 for a bias */
     uint64_t head_dim;
     bool is_bias, is_value;
+    /* Of keys: the weights of a norm of all heads together, which move into
+     * them when they are pooled: one for each row of `from`, lent. NULL: there
+     * is none, or they are all the same. */
+    const double *norm;
     /* Types that a value that is copied was rounded to on its way, lent. */
     const enum gqa_dtype *through;
     size_t n_through;

@@ -24,9 +24,10 @@ static void mark_kv(struct gqa_comparison *c)
 {
     for (size_t i = 0; i < c->converted->model->n_attentions; i++) {
         const struct gqa_attention *a = &c->converted->model->attentions[i];
-        const size_t kv[] = {a->k.weight, a->k.bias, a->v.weight, a->v.bias};
+        const size_t kv[] = {a->k.weight, a->k.bias, a->v.weight, a->v.bias,
+                             a->full_norms ? a->k_norm : GQA_NO_PARAM};
 
-        for (size_t k = 0; k < 4; k++)
+        for (size_t k = 0; k < 5; k++)
             if (kv[k] != GQA_NO_PARAM)
                 c->is_kv[kv[k]] = true;
     }
@@ -65,6 +66,13 @@ bool gqa_comparison_is_trained(const struct gqa_comparison *c, size_t i)
     const struct gqa_attention *a = &c->converted->model->attentions[i];
 
     return is_trained(c, &a->k) || is_trained(c, &a->v);
+}
+
+static bool is_norm_trained(const struct gqa_comparison *c, size_t i)
+{
+    const struct gqa_attention *a = &c->converted->model->attentions[i];
+
+    return c->options.trained || (a->full_norms && c->is_trained[a->k_norm]);
 }
 
 /* Those of another shape cannot be compared. */
@@ -160,7 +168,13 @@ static enum gqa_status check_heads(struct gqa_comparison *c, size_t i,
         return GQA_OK;
     if (c->converted->recipe && c->recipe.aligned[i])
         return c->options.trained ? GQA_OK : check_aligned(c, i);
+    st = gqa_norm_read(&c->norms[i], c->original, i);
+    if (st != GQA_OK)
+        return st;
+    c->heads[i].norm = c->norms[i].weights;
     st = gqa_heads_check(&c->heads[i], recompute);
+    if (st == GQA_OK && c->norms[i].n && !is_norm_trained(c, i))
+        st = gqa_norm_check(&c->heads[i].grouped, &c->norms[i], &c->heads[i]);
     if (st != GQA_OK || !c->options.trained)
         return st;
     gqa_head_pairs_make(&pairs, &c->heads[i]);
@@ -294,11 +308,12 @@ static bool allocate(struct gqa_comparison *c)
     c->is_trained = calloc(n_params, sizeof *c->is_trained);
     c->heads = calloc(n_attentions, sizeof *c->heads);
     c->moved = calloc(n_attentions, sizeof *c->moved);
+    c->norms = calloc(n_attentions, sizeof *c->norms);
     c->replayed = calloc(n_attentions, sizeof *c->replayed);
     c->follows = calloc(n_params, sizeof *c->follows);
     return c->follows && c->replayed && c->is_kv && c->is_turned &&
            c->is_trained && c->params && c->measures && c->changed &&
-           c->heads && c->moved;
+           c->heads && c->moved && c->norms;
 }
 
 static void clear(struct gqa_comparison *c)
@@ -312,6 +327,9 @@ static void clear(struct gqa_comparison *c)
     free(c->measures);
     free(c->changed);
     free(c->heads);
+    for (size_t i = 0; c->norms && i < c->converted->model->n_attentions; i++)
+        gqa_norm_clear(&c->norms[i]);
+    free(c->norms);
     free(c->moved);
     free(c->replayed);
     free(c->follows);

@@ -33,13 +33,35 @@ void gqa_make_slopes(double *slopes, enum gqa_slopes kind, uint64_t n_heads)
 
 /* --- Layers that slide --------------------------------------------------- */
 
+/* All layers but each of a number, which the configuration or, where it says
+ * nothing, the description tells; 0: neither does. */
+static enum gqa_status find_pattern(uint64_t *pattern, const json_t *config)
+{
+    enum gqa_status st;
+
+    if ((st = gqa_config_natural(pattern, config, "sliding_window_pattern")) !=
+        GQA_OK)
+        return st;
+    /* As transformers writes what its users are not to read. */
+    return gqa_config_natural(pattern, config, "_sliding_window_pattern");
+}
+
 /* What layer_types says of a layer. */
 static enum gqa_status read_type(bool *slides, const json_t *config,
-                                 size_t layer)
+                                 uint64_t pattern, size_t layer)
 {
     const json_t *types = json_object_get(config, "layer_types");
     const char *type = json_string_value(json_array_get(types, layer));
+    enum gqa_status st;
 
+    if (!json_is_array(types)) {
+        if ((st = find_pattern(&pattern, config)) != GQA_OK)
+            return st;
+        if (pattern) {
+            *slides = (layer + 1) % pattern != 0;
+            return GQA_OK;
+        }
+    }
     if (!types)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "configuration: layer_types is missing, and without "
@@ -72,18 +94,149 @@ static enum gqa_status qwen2_slides(bool *out, const json_t *config,
         return st;
     *out = layer >= first;
     return json_is_array(json_object_get(config, "layer_types"))
-               ? read_type(out, config, layer)
+               ? read_type(out, config, 0, layer)
                : GQA_OK;
 }
 
-enum gqa_status gqa_layer_slides(bool *out, enum gqa_sliding_layers kind,
+/* The kind of a layer by a list of [kinds, how often]; NULL: it has none. */
+static const char *kind_by_types(const json_t *types, size_t layer)
+{
+    size_t first = 0;
+
+    for (size_t i = 0; i < json_array_size(types); i++) {
+        const json_t *entry = json_array_get(types, i);
+        const json_t *kinds = json_array_get(entry, 0);
+        const size_t n = json_array_size(kinds);
+        const json_int_t times = json_integer_value(json_array_get(entry, 1));
+
+        /* Whatever is said, no model has so many layers. */
+        if (n == 0 || times <= 0 || times > 1000000)
+            return NULL;
+        if (layer - first < n * (size_t)times)
+            return json_string_value(
+                json_array_get(kinds, (layer - first) % n));
+        first += n * (size_t)times;
+    }
+    return NULL;
+}
+
+static enum gqa_status gpt_neo_slides(bool *out, const json_t *config,
+                                      size_t layer)
+{
+    const json_t *layers = json_object_get(config, "attention_layers");
+    const char *kind =
+        json_is_array(layers)
+            ? json_string_value(json_array_get(layers, layer))
+            : kind_by_types(json_object_get(config, "attention_types"), layer);
+
+    if (kind && (strcmp(kind, "global") == 0 || strcmp(kind, "local") == 0)) {
+        *out = kind[0] == 'l';
+        return GQA_OK;
+    }
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "configuration: attention_layers and attention_types say "
+                    "of layer %zu '%.40s', not global or local",
+                    layer, kind ? kind : "nothing");
+}
+
+enum gqa_status gqa_layer_slides(bool *out,
+                                 const struct gqa_behaviours *behaviours,
                                  const json_t *config, size_t layer)
 {
     *out = true;
-    if (kind == GQA_SLIDING_QWEN2)
+    if (behaviours->sliding_layers == GQA_SLIDING_QWEN2)
         return qwen2_slides(out, config, layer);
-    return kind == GQA_SLIDING_LAYER_TYPES ? read_type(out, config, layer)
-                                           : GQA_OK;
+    if (behaviours->sliding_layers == GQA_SLIDING_GPT_NEO)
+        return gpt_neo_slides(out, config, layer);
+    return behaviours->sliding_layers == GQA_SLIDING_LAYER_TYPES
+               ? read_type(out, config, behaviours->sliding_pattern, layer)
+               : GQA_OK;
+}
+
+/* --- Layers that rotate --------------------------------------------------- */
+
+/* 1 in the list: it does, whatever the list is called. */
+static enum gqa_status read_no_rope(bool *out, const json_t *config,
+                                    size_t layer)
+{
+    const json_t *list = json_object_get(config, "no_rope_layers");
+    const json_t *said = json_array_get(list, layer);
+    uint64_t interval = 4;
+    enum gqa_status st;
+
+    if (json_is_array(list) && !json_is_integer(said))
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "configuration: no_rope_layers says nothing of layer "
+                        "%zu",
+                        layer);
+    if (json_is_array(list)) {
+        *out = json_integer_value(said) != 0;
+        return GQA_OK;
+    }
+    st = gqa_config_natural(&interval, config, "no_rope_layer_interval");
+    *out = interval == 0 || (layer + 1) % interval != 0;
+    return st;
+}
+
+enum gqa_status gqa_layer_turns(bool *out,
+                                const struct gqa_behaviours *behaviours,
+                                const json_t *config, size_t layer)
+{
+    *out = true;
+    if (behaviours->rope_layers == GQA_ROPE_SLIDING)
+        return gqa_layer_slides(out, behaviours, config, layer);
+    return behaviours->rope_layers == GQA_ROPE_NO_ROPE_LAYERS
+               ? read_no_rope(out, config, layer)
+               : GQA_OK;
+}
+
+/* --- Layers with experts -------------------------------------------------- */
+
+static enum gqa_status qwen2_moe_has(bool *out, const json_t *config,
+                                     size_t layer)
+{
+    const json_t *dense = json_object_get(config, "mlp_only_layers");
+    uint64_t step = 1;
+    const enum gqa_status st =
+        gqa_config_natural(&step, config, "decoder_sparse_step");
+
+    *out = step > 0 && (layer + 1) % step == 0;
+    for (size_t i = 0; i < json_array_size(dense); i++)
+        if (json_integer_value(json_array_get(dense, i)) == (json_int_t)layer)
+            *out = false;
+    return st;
+}
+
+static enum gqa_status deepseek_has(bool *out, const json_t *config,
+                                    size_t layer)
+{
+    uint64_t first = 0, every = 1;
+    enum gqa_status st;
+
+    st = gqa_config_natural(&first, config, "first_k_dense_replace");
+    if (st == GQA_OK)
+        st = gqa_config_natural(&every, config, "moe_layer_freq");
+    *out = layer >= first && every > 0 && layer % every == 0;
+    return st;
+}
+
+enum gqa_status gqa_layer_has_experts(bool *out,
+                                      const struct gqa_behaviours *behaviours,
+                                      const json_t *config, size_t layer)
+{
+    *out = true;
+    if (behaviours->expert_layers == GQA_EXPERT_LAYERS_QWEN2_MOE)
+        return qwen2_moe_has(out, config, layer);
+    return behaviours->expert_layers == GQA_EXPERT_LAYERS_DEEPSEEK
+               ? deepseek_has(out, config, layer)
+               : GQA_OK;
+}
+
+bool gqa_behaviours_read(const struct gqa_behaviours *behaviours,
+                         const char *key)
+{
+    return behaviours->rope_layers == GQA_ROPE_NO_ROPE_LAYERS &&
+           strcmp(key, "no_rope_layers") == 0;
 }
 
 /* --- Scale of scores

@@ -20,6 +20,14 @@ enum gqa_sliding_layers {
     GQA_SLIDING_ALL,
     GQA_SLIDING_QWEN2,
     GQA_SLIDING_LAYER_TYPES,
+    GQA_SLIDING_GPT_NEO,
+};
+
+/* behaviours.rope_layers: which layers rotate queries and keys. */
+enum gqa_rope_layers {
+    GQA_ROPE_ALL,
+    GQA_ROPE_SLIDING,        /* those that the window holds for (Cohere 2) */
+    GQA_ROPE_NO_ROPE_LAYERS, /* as no_rope_layers says (SmolLM3) */
 };
 
 /* behaviours.score_scale: what `scale` is multiplied with, by layer. */
@@ -32,8 +40,20 @@ enum gqa_keras_finish {
     GQA_KERAS_FINISH_LLAMA,
 };
 
+/* behaviours.expert_layers: which layers have experts. */
+enum gqa_expert_layers {
+    GQA_EXPERT_LAYERS_ALL,
+    GQA_EXPERT_LAYERS_QWEN2_MOE, /* decoder_sparse_step, mlp_only_layers */
+    GQA_EXPERT_LAYERS_DEEPSEEK,  /* first_k_dense_replace, moe_layer_freq */
+};
+
 struct gqa_behaviours {
+    enum gqa_expert_layers expert_layers;
     enum gqa_sliding_layers sliding_layers;
+    /* Where no configuration says which layers slide: all but each of this
+     * number; 0: not known. */
+    uint64_t sliding_pattern;
+    enum gqa_rope_layers rope_layers;
     enum gqa_score_scale score_scale;
 };
 
@@ -43,8 +63,25 @@ void gqa_make_slopes(double *slopes, enum gqa_slopes kind, uint64_t n_heads);
 /* Does the window hold for this layer? Errors GQA_ERR_FORMAT,
  * GQA_ERR_UNSUPPORTED, naming what the configuration says. */
 GQA_MUST_USE
-enum gqa_status gqa_layer_slides(bool *out, enum gqa_sliding_layers kind,
+enum gqa_status gqa_layer_slides(bool *out,
+                                 const struct gqa_behaviours *behaviours,
                                  const json_t *config, size_t layer);
+
+/* Does this layer rotate? Errors likewise. */
+GQA_MUST_USE
+enum gqa_status gqa_layer_turns(bool *out,
+                                const struct gqa_behaviours *behaviours,
+                                const json_t *config, size_t layer);
+
+/* Does this layer have experts, in a model that has some? Errors likewise. */
+GQA_MUST_USE
+enum gqa_status gqa_layer_has_experts(bool *out,
+                                      const struct gqa_behaviours *behaviours,
+                                      const json_t *config, size_t layer);
+
+/* Whether what is asked for reads that key of a configuration. */
+bool gqa_behaviours_read(const struct gqa_behaviours *behaviours,
+                         const char *key);
 
 GQA_MUST_USE
 enum gqa_status gqa_scale_scores(double *scale, enum gqa_score_scale kind,

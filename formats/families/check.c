@@ -45,11 +45,15 @@ static enum gqa_status check_positions(const struct gqa_family *f)
         enum gqa_position_scheme scheme;
     } parts[] = {
         {"theta", p->theta.json != NULL, GQA_POSITION_ROPE},
+        {"local_theta", p->local_theta.json != NULL, GQA_POSITION_ROPE},
         {"share", p->share.json != NULL, GQA_POSITION_ROPE},
         {"dims", p->dims.json != NULL, GQA_POSITION_ROPE},
         {"interleaved", p->interleaved, GQA_POSITION_ROPE},
+        {"alibi", p->alibi.json != NULL, GQA_POSITION_ROPE},
         {"slopes", p->slopes != GQA_SLOPES_NONE, GQA_POSITION_ALIBI},
         {"slopes_scaled", p->slopes_scaled, GQA_POSITION_ALIBI},
+        {"sinusoids", p->sinusoids != GQA_SINUSOIDS_NONE,
+         GQA_POSITION_SINUSOIDAL},
         {"table", p->table != NULL, GQA_POSITION_RELATIVE_BIAS},
         {"buckets", p->buckets.json != NULL, GQA_POSITION_RELATIVE_BIAS},
         {"max_distance", p->max_distance.json != NULL,
@@ -58,7 +62,8 @@ static enum gqa_status check_positions(const struct gqa_family *f)
     };
 
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (parts[i].given && parts[i].scheme != p->scheme)
+        if (parts[i].given && parts[i].scheme != p->scheme &&
+            (parts[i].scheme != GQA_POSITION_ALIBI || !p->alibi.json))
             return FAIL(f, "positions", parts[i].key, NULL, NULL,
                         "belongs to another scheme than this one");
     if (p->share.json && p->dims.json)
@@ -67,19 +72,36 @@ static enum gqa_status check_positions(const struct gqa_family *f)
     if (p->scheme == GQA_POSITION_ROPE && !p->theta.json)
         return FAIL(f, "positions", "theta", NULL, NULL,
                     "is missing, and RoPE needs it");
-    if (p->scheme == GQA_POSITION_ALIBI && !p->slopes)
+    if ((p->scheme == GQA_POSITION_ALIBI || p->alibi.json) && !p->slopes)
         return FAIL(f, "positions", "slopes", NULL, NULL,
                     "is missing, and ALiBi needs it");
     if (p->scheme == GQA_POSITION_RELATIVE_BIAS && !p->table)
         return FAIL(f, "positions", "table", NULL, NULL,
                     "is missing, and a relative bias needs it");
-    if ((p->scheme == GQA_POSITION_LEARNED) != (f->embedding.positions != NULL))
+    if (p->scheme == GQA_POSITION_SINUSOIDAL && !p->sinusoids)
+        return FAIL(f, "positions", "sinusoids", NULL, NULL,
+                    "is missing, and sinusoidal positions need it");
+    if (p->scheme == GQA_POSITION_SINUSOIDAL && !f->keys.max_positions)
+        return FAIL(f, "config", "max_positions", NULL, NULL,
+                    "is missing: it says how many sinusoidal positions there "
+                    "are");
+    return GQA_OK;
+}
+
+/* What a stack adds to its embedding; it may be said of the whole. */
+static enum gqa_status check_embedding(const struct gqa_family *f,
+                                       const struct gqa_embedding_rule *e)
+{
+    const enum gqa_position_scheme scheme = f->positions.scheme;
+
+    if (scheme != GQA_POSITION_SINUSOIDAL &&
+        (scheme == GQA_POSITION_LEARNED) != (e->positions != NULL))
         return FAIL(f, "embedding", "positions", NULL, NULL,
-                    f->embedding.positions
-                        ? "stands for learned positions, but "
-                          "'positions.scheme' is another"
-                        : "is missing, and learned positions need it");
-    if (f->embedding.position_offset && !f->embedding.positions)
+                    e->positions ? "stands for learned positions, but "
+                                   "'positions.scheme' is another"
+                                 : "is missing, and learned positions need it");
+    if (e->position_offset && !e->positions &&
+        scheme != GQA_POSITION_SINUSOIDAL)
         return FAIL(f, "embedding", "position_offset", NULL, NULL,
                     "has no 'embedding.positions' to be the offset of");
     return GQA_OK;
@@ -128,8 +150,9 @@ static enum gqa_status check_attention(const struct gqa_family *f,
     static const char *const keys[] = {"q", "k", "v", "o"};
     const char *stack = gqa_stack_name(a->stack);
     const char *kind = gqa_attention_kind_name(a->kind);
-    const bool fused =
-        a->layout == GQA_HEADS_FUSED_QKV || a->layout == GQA_HEADS_FUSED_GROUP;
+    const bool fused = a->layout == GQA_HEADS_FUSED_QKV ||
+                       a->layout == GQA_HEADS_FUSED_GROUP ||
+                       a->layout == GQA_HEADS_FUSED_BLOCKS;
 
     if (a->scale.json && a->scale_rsqrt.json)
         return FAIL(f, "stacks", stack, kind, "scale_rsqrt",
@@ -181,8 +204,12 @@ static enum gqa_status check_feed_forward(const struct gqa_family *f,
         {"up", ff->up, !never, never},
         {"plain", ff->plain, !always, always},
     };
+    const struct gqa_experts_rule *x = &ff->experts;
     enum gqa_activation activation;
 
+    if (x->given && x->shared_gate && !x->shared)
+        return FAIL(f, "stacks", stack, "feed_forward", "experts",
+                    "'shared_gate' has no 'shared' that it could weigh");
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (parts[i].name ? parts[i].useless : parts[i].needed)
             return FAIL(f, "stacks", stack, "feed_forward", parts[i].key,
@@ -191,6 +218,11 @@ static enum gqa_status check_feed_forward(const struct gqa_family *f,
                         always  ? "true"
                         : never ? "false"
                                 : "said by the configuration");
+    if (gqa_gate_is_fused(ff) && !(is_literal(&ff->bias[GQA_FF_GATE], false) &&
+                                   is_literal(&ff->bias[GQA_FF_UP], false)))
+        return FAIL(f, "stacks", stack, "feed_forward", "bias",
+                    "'gate' and 'up' must be false, since both are '%s'",
+                    ff->up);
     if (json_is_string(ff->activation.json) &&
         gqa_activation_parse(&activation,
                              json_string_value(ff->activation.json)) != GQA_OK)
@@ -208,6 +240,15 @@ static enum gqa_status check_stack(const struct gqa_family *f, enum gqa_stack s)
 
     if (!stack->given)
         return GQA_OK;
+    if (stack->input ==
+        (s == GQA_STACK_DECODER ? GQA_INPUT_FRAMES : GQA_INPUT_CODES))
+        return FAIL(f, "stacks", name, "input", NULL,
+                    s == GQA_STACK_DECODER
+                        ? "a decoder reads what it writes, and that are no "
+                          "frames"
+                        : "an encoder reads tokens or frames");
+    if ((st = check_embedding(f, &stack->embedding)) != GQA_OK)
+        return st;
     if (stack->cross.given &&
         (s == GQA_STACK_ENCODER ||
          (!f->stacks[GQA_STACK_ENCODER].given && !stack->cross.when.json)))
@@ -236,6 +277,12 @@ static enum gqa_status check_stacks(const struct gqa_family *f)
                     f->keys.n_decoder_layers
                         ? "there are no encoder and decoder in 'stacks'"
                         : "is missing: there are two stacks");
+    if ((f->keys.n_decoder_heads || f->keys.decoder_d_ff) &&
+        !gqa_family_is_encoder_decoder(f))
+        return FAIL(f, "config",
+                    f->keys.n_decoder_heads ? "n_decoder_heads"
+                                            : "decoder_d_ff",
+                    NULL, NULL, "there are no encoder and decoder in 'stacks'");
     if ((st = check_stack(f, GQA_STACK_ENCODER)) != GQA_OK)
         return st;
     return check_stack(f, GQA_STACK_DECODER);

@@ -191,20 +191,32 @@ static int lay_over(json_t *base, const json_t *over, bool in_map)
     return 0;
 }
 
+/* The positions that an embedding adds belong to their scheme. */
+static void forget_positions(json_t *embedding)
+{
+    json_object_del(embedding, "positions");
+    json_object_del(embedding, "position_offset");
+}
+
 /* Lay what a text says over what it inherits. With another scheme of positions
  * goes all that belongs to the one before. */
 static int inherit_keys(json_t *base, const json_t *over)
 {
     json_t *positions = json_object_get(base, "positions");
-    json_t *embedding = json_object_get(base, "embedding");
     const json_t *was = json_object_get(positions, "scheme");
     const json_t *is =
         json_object_get(json_object_get(over, "positions"), "scheme");
 
     if (was && is && !json_equal(was, is)) {
+        const char *key;
+        json_t *stack;
+
         json_object_clear(positions);
-        json_object_del(embedding, "positions");
-        json_object_del(embedding, "position_offset");
+        forget_positions(json_object_get(base, "embedding"));
+        json_object_foreach(json_object_get(base, "stacks"), key, stack)
+        {
+            forget_positions(json_object_get(stack, "embedding"));
+        }
     }
     return lay_over(base, over, false);
 }

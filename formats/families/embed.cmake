@@ -74,6 +74,21 @@ foreach(i RANGE ${last})
     endif()
 endforeach()
 
+# Names alone tell the first family that they fit: what others are like comes
+# before those, since its names are theirs too.
+set(bases "")
+set(heirs "")
+foreach(file IN LISTS files)
+    file(READ "${file}" json)
+    string(JSON like ERROR_VARIABLE none GET "${json}" like)
+    if(none)
+        list(APPEND bases "${file}")
+    else()
+        list(APPEND heirs "${file}")
+    endif()
+endforeach()
+set(files ${bases} ${heirs})
+
 # Texts by what "like" may name: families, and model types where no family has
 # that name.
 foreach(file IN LISTS files)

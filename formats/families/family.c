@@ -1,8 +1,10 @@
 #include "formats/families/family.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "common/json.h"
+#include "formats/families/description.h"
 
 /* No model has a dimension as large as this. */
 #define MAX_COUNT ((uint64_t)1 << 32)
@@ -12,6 +14,16 @@ enum gqa_part_presence gqa_bias_said(const struct gqa_setting *bias)
     if (!json_is_boolean(bias->json))
         return GQA_PART_OPTIONAL;
     return json_is_true(bias->json) ? GQA_PART_PRESENT : GQA_PART_ABSENT;
+}
+
+bool gqa_gate_is_fused(const struct gqa_feed_forward_rule *rule)
+{
+    return rule->gate && rule->up && strcmp(rule->gate, rule->up) == 0;
+}
+
+bool gqa_family_is_like_another(const struct gqa_family *family)
+{
+    return json_object_get(family->description->parsed, "like") != NULL;
 }
 
 bool gqa_family_is_encoder_decoder(const struct gqa_family *family)
@@ -71,4 +83,11 @@ enum gqa_status gqa_config_count(uint64_t *out, const json_t *config,
     gqa_value_text(text, sizeof text, value);
     return gqa_fail(GQA_ERR_FORMAT, "%s: %s is %s, not a count", path, key,
                     text);
+}
+
+gqa_texts gqa_d_ff_keys(const struct gqa_config_keys *keys,
+                        enum gqa_stack stack)
+{
+    return stack == GQA_STACK_DECODER && keys->decoder_d_ff ? keys->decoder_d_ff
+                                                            : keys->d_ff;
 }

@@ -20,7 +20,9 @@
  * there counts, and the first of all is written. NULL: the family has none. */
 struct gqa_config_keys {
     gqa_texts n_heads, n_kv_heads, head_dim, d_model, d_ff;
-    gqa_texts n_layers, n_decoder_layers; /* decoder: of an encoder-decoder */
+    /* decoder: of an encoder-decoder, where it says another number */
+    gqa_texts n_decoder_heads, decoder_d_ff;
+    gqa_texts n_layers, n_decoder_layers;
     uint64_t d_ff_per_d_model; /* times d_model where d_ff says nothing, or 0 */
     gqa_texts vocab_size, max_positions;
     gqa_texts start_token, end_token, pad_token;
@@ -33,9 +35,10 @@ struct gqa_config_keys {
 struct gqa_family_names {
     gqa_texts prefixes; /* before all names but `unembedding` */
     const char *embedding;
-    gqa_texts unembedding;   /* whole names */
-    gqa_texts copies;        /* of the embedding: modules, read by nothing */
-    gqa_texts ignored;       /* in an attention, read by nothing */
+    gqa_texts unembedding; /* whole names */
+    gqa_texts copies;      /* of the embedding: modules, read by nothing */
+    gqa_texts ignored;     /* in an attention, read by nothing */
+    gqa_texts beside; /* modules that nothing here reads, and all in them */
     const char *heads_proof; /* in an attention; its columns are the heads */
 };
 
@@ -50,15 +53,18 @@ struct gqa_norm_rule {
 
 struct gqa_embedding_rule {
     struct gqa_setting scale, norm;
-    const char *positions;    /* learned ones */
+    const char *positions;    /* learned ones, or sinusoids that are stored */
     uint64_t position_offset; /* row of position 0 */
 };
 
 struct gqa_position_rule {
     enum gqa_position_scheme scheme;
-    struct gqa_setting theta, share, dims; /* dims 0: all */
+    /* local_theta: of layers that slide, without scaling. dims 0: all. */
+    struct gqa_setting theta, local_theta, share, dims;
     bool interleaved;
+    struct gqa_setting alibi; /* ALiBi in place of RoPE where it says true */
     enum gqa_slopes slopes;
+    enum gqa_sinusoids sinusoids;
     bool slopes_scaled; /* with the scores, to which they are added before */
     const char *table;  /* in an attention */
     struct gqa_setting buckets, max_distance;
@@ -105,26 +111,58 @@ struct gqa_attention_rule {
 
 enum { GQA_FF_GATE, GQA_FF_UP, GQA_FF_DOWN };
 
+/* Feed-forwards of which each row runs a few. */
+struct gqa_experts_rule {
+    bool given;
+    const char *router;
+    /* Of each expert, '%' its number; NULL: all lie in one tensor, [n, outputs,
+     * inputs]. */
+    const char *each;
+    const char *gate, *up, *down; /* within it, or within the layer */
+    struct gqa_setting n, chosen, normalised, jitter;
+    enum gqa_experts_choice choice;
+    const char *shared, *shared_gate; /* within the layer, or NULL */
+};
+
 struct gqa_feed_forward_rule {
     bool given;
+    struct gqa_experts_rule experts;
     struct gqa_setting gated;
     /* plain: the only projection up where there is no gate */
     const char *gate, *up, *plain, *down;
     struct gqa_setting activation;
+    gqa_texts constants; /* of the activation: whole names in the layer */
     struct gqa_setting bias[3];
     struct gqa_sublayer_norms norms;
 };
 
+/* Its gate and what it is multiplied with are one matrix: [gate | up]. */
+bool gqa_gate_is_fused(const struct gqa_feed_forward_rule *rule);
+
+/* What a stack reads. */
+enum gqa_stack_input {
+    GQA_INPUT_TOKENS,
+    GQA_INPUT_FRAMES, /* encoder: of sound or a picture */
+    GQA_INPUT_CODES,  /* decoder: several tokens at a time, with a table each */
+};
+
 struct gqa_stack_rule {
     bool given;
-    const char *layers; /* pattern */
+    enum gqa_stack_input input;
+    const char *layers;                  /* pattern */
+    struct gqa_embedding_rule embedding; /* the family's but where it differs */
     struct gqa_attention_rule self, cross;
     struct gqa_feed_forward_rule feed_forward;
     struct gqa_setting residual, shared_norm, final_norm;
+    /* depth: that over the root of the number of layers, in place of it. */
+    struct gqa_setting residual_scale, residual_scale_depth;
 };
 
 struct gqa_logits_rule {
-    struct gqa_setting tied, bias, scale, soft_cap;
+    struct gqa_setting tied, bias, soft_cap;
+    struct gqa_setting scale, divisor;
+    struct gqa_setting scale_base; /* over d_model */
+    const char *addend; /* whole name of a row [1, vocab_size], if there */
 };
 
 /* How the family draws fresh key and value projections. */
@@ -184,6 +222,9 @@ void gqa_family_free(struct gqa_family *family);
  * does; GQA_PART_OPTIONAL where the configuration decides. */
 enum gqa_part_presence gqa_bias_said(const struct gqa_setting *bias);
 
+/* Whether its description is laid over another's, whose names it may have. */
+bool gqa_family_is_like_another(const struct gqa_family *family);
+
 /* Where a family's encoder and decoder are two stacks of one model. */
 bool gqa_family_is_encoder_decoder(const struct gqa_family *family);
 
@@ -206,6 +247,10 @@ double gqa_family_deviation(const struct gqa_family *family,
 GQA_MUST_USE
 enum gqa_status gqa_config_count(uint64_t *out, const json_t *config,
                                  gqa_texts keys, const char *path);
+
+/* The keys of a stack's width within the feed-forward; may be NULL. */
+gqa_texts gqa_d_ff_keys(const struct gqa_config_keys *keys,
+                        enum gqa_stack stack);
 
 /* The key among these that the configuration has, or the first; NULL for
  * NULL. */

@@ -13,7 +13,8 @@ enum {
     MAX_TEXTS = 32,
     MAX_ITEMS = 256,
     MAX_MAP = 64,
-    MAX_KEYS = 1024, /* of an object that is no object of ours */
+    MAX_SETTINGS = 4, /* in each other */
+    MAX_KEYS = 1024,  /* of an object that is no object of ours */
 };
 
 /* Words are stored by their place in a list. */
@@ -238,9 +239,25 @@ static enum gqa_status check_own(const struct gqa_description *d,
     return refuse(d, place, value, gqa_value_kind_text(kind));
 }
 
-static enum gqa_status check_map(const struct gqa_description *d,
-                                 const json_t *map, enum gqa_value_kind kind,
-                                 const struct gqa_place *place)
+static enum gqa_status check_setting(struct gqa_description *d,
+                                     const json_t *json,
+                                     enum gqa_value_kind kind,
+                                     const struct gqa_place *place, int depth);
+
+/* What a setting says for a value, which may be a setting again. */
+static enum gqa_status check_meant(struct gqa_description *d,
+                                   const json_t *value,
+                                   enum gqa_value_kind kind,
+                                   const struct gqa_place *place, int depth)
+{
+    return json_is_object(value)
+               ? check_setting(d, value, kind, place, depth + 1)
+               : check_own(d, value, kind, place);
+}
+
+static enum gqa_status check_map(struct gqa_description *d, const json_t *map,
+                                 enum gqa_value_kind kind,
+                                 const struct gqa_place *place, int depth)
 {
     const char *key;
     json_t *value;
@@ -256,7 +273,7 @@ static enum gqa_status check_map(const struct gqa_description *d,
 
         if (json_is_null(value) && kind == GQA_VALUE_MODULE)
             continue;
-        if ((st = check_own(d, value, kind, &item)) != GQA_OK)
+        if ((st = check_meant(d, value, kind, &item, depth)) != GQA_OK)
             return st;
     }
     return GQA_OK;
@@ -273,7 +290,7 @@ static const char *next_part(const void *ctx, size_t i)
 static enum gqa_status check_setting(struct gqa_description *d,
                                      const json_t *json,
                                      enum gqa_value_kind kind,
-                                     const struct gqa_place *place)
+                                     const struct gqa_place *place, int depth)
 {
     const char *key;
     json_t *value;
@@ -283,6 +300,10 @@ static enum gqa_status check_setting(struct gqa_description *d,
 
     if (!json_is_object(json))
         return check_own(d, json, kind, place);
+    if (depth > MAX_SETTINGS)
+        return gqa_description_fail(d, place,
+                                    "more than %d settings lie in each other",
+                                    (int)MAX_SETTINGS);
     json_object_foreach((json_t *)(uintptr_t)json, key, value)
     {
         const struct gqa_place part = {place, key, 0};
@@ -290,9 +311,9 @@ static enum gqa_status check_setting(struct gqa_description *d,
         if (strcmp(key, "key") == 0) {
             st = fill_texts(d, &keys, value, &part, false);
         } else if (strcmp(key, "map") == 0) {
-            st = check_map(d, value, kind, &part);
+            st = check_map(d, value, kind, &part, depth);
         } else if (strcmp(key, "default") == 0 || strcmp(key, "null") == 0) {
-            st = check_own(d, value, kind, &part);
+            st = check_meant(d, value, kind, &part, depth);
         } else {
             suggest(hint, sizeof hint, key, next_part, NULL);
             st = gqa_description_fail(d, &part,
@@ -316,7 +337,7 @@ static enum gqa_status fill_setting(struct gqa_description *d, void *at,
                                     const struct gqa_place *place)
 {
     const struct gqa_setting setting = {json, field->value};
-    const enum gqa_status st = check_setting(d, json, field->value, place);
+    const enum gqa_status st = check_setting(d, json, field->value, place, 1);
 
     if (st == GQA_OK)
         memcpy(at, &setting, sizeof setting);
@@ -352,7 +373,7 @@ static enum gqa_status fill_settings(struct gqa_description *d, void *at,
     {
         const struct gqa_place item = {place, key, 0};
         const enum gqa_status st =
-            check_setting(d, value, GQA_VALUE_ANY, &item);
+            check_setting(d, value, GQA_VALUE_ANY, &item, 1);
 
         if (st != GQA_OK)
             return st;
@@ -573,6 +594,25 @@ static void finish_head_norms(struct gqa_family *family)
     }
 }
 
+/* Stacks have what the family's embedding has, but where they say it. */
+static void finish_embeddings(struct gqa_family *family)
+{
+    const struct gqa_embedding_rule *base = &family->embedding;
+
+    for (int s = 0; s < 2; s++) {
+        struct gqa_embedding_rule *own = &family->stacks[s].embedding;
+
+        if (!own->scale.json)
+            own->scale = base->scale;
+        if (!own->norm.json)
+            own->norm = base->norm;
+        if (!own->positions)
+            own->positions = base->positions;
+        if (!own->position_offset)
+            own->position_offset = base->position_offset;
+    }
+}
+
 /* Likewise, where it depends on what is said. */
 static void finish_defaults(struct gqa_family *family)
 {
@@ -583,6 +623,7 @@ static void finish_defaults(struct gqa_family *family)
     finish_norm(&family->norm,
                 json_object_get(family->description->root, "norm"));
     finish_head_norms(family);
+    finish_embeddings(family);
     for (size_t i = 0; i < family->keras.n_rules; i++) {
         if (rules[i].input_axes == 0)
             rules[i].input_axes = 1;

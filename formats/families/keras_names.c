@@ -300,7 +300,8 @@ static void expand_name(char *out, size_t size, const char *pattern,
 static struct gqa_view make_view(const struct gqa_keras_rule *rule,
                                  const struct gqa_tensor *tensor, size_t index)
 {
-    struct gqa_view view = {index, 1, 1, rule->turned};
+    struct gqa_view view = {
+        .tensor = index, .rows = 1, .cols = 1, .transposed = rule->turned};
     uint64_t in = 1;
     uint64_t out = 1;
 

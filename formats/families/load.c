@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/file.h"
+#include "common/nearest.h"
 
 /* No description is a tenth of this. */
 #define MAX_BYTES ((uint64_t)1 << 20)
@@ -216,6 +217,25 @@ void gqa_family_list_types(char *out, size_t size,
                 return;
             n += (size_t)added;
         }
+}
+
+const char *gqa_family_near_type(const struct gqa_family_choice *choice,
+                                 const char *model_type)
+{
+    const char *best = NULL;
+    size_t least = SIZE_MAX;
+
+    for (size_t i = 0; i < gqa_family_count(choice); i++)
+        for (gqa_texts t = types_at(choice, i); *t; t++) {
+            const size_t distance = gqa_word_distance(model_type, *t);
+
+            if (distance >= least ||
+                !gqa_word_is_near(strlen(model_type), distance))
+                continue;
+            least = distance;
+            best = *t;
+        }
+    return best;
 }
 
 const char *gqa_family_source(const struct gqa_family_choice *choice, size_t i)

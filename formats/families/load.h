@@ -85,6 +85,10 @@ void gqa_family_list_types(char *out, size_t size,
                            const struct gqa_family_choice *choice, size_t first,
                            size_t end);
 
+/* The known type that somebody may have meant, or NULL. Lent. */
+const char *gqa_family_near_type(const struct gqa_family_choice *choice,
+                                 const char *model_type);
+
 /* Where messages say that number i comes from. */
 const char *gqa_family_source(const struct gqa_family_choice *choice, size_t i);
 

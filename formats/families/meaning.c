@@ -186,10 +186,8 @@ static void state_settings(const struct meaning *m, const json_t *part,
     const char *key;
     json_t *value;
 
-    if (gqa_is_setting(part)) {
+    if (gqa_is_setting(part))
         state_setting(m, part, path);
-        return;
-    }
     json_object_foreach((json_t *)(uintptr_t)part, key, value)
     {
         char inner[2 * GQA_MAX_NAME];
@@ -242,8 +240,8 @@ static json_t *window_of(const struct meaning *m, size_t layer, bool *known)
     uint64_t window = 0;
     bool slides = false;
 
-    if (gqa_layer_slides(&slides, m->family->behaviours.sliding_layers,
-                         m->config, layer) != GQA_OK ||
+    if (gqa_layer_slides(&slides, &m->family->behaviours, m->config, layer) !=
+            GQA_OK ||
         gqa_setting_count(&window, &rule->window, m->config) != GQA_OK)
         *known = false;
     return slides && window > 0 ? json_integer((json_int_t)window)

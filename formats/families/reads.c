@@ -23,7 +23,10 @@ static bool setting_reads(const json_t *setting, const char *key)
     for (size_t i = 0; i < json_array_size(keys); i++)
         if (names_key(json_array_get(keys, i), key))
             return true;
-    return names_key(keys, key);
+    /* What it says for a value may be a setting again. */
+    return names_key(keys, key) ||
+           gqa_settings_read(json_object_get(setting, "default"), key) ||
+           gqa_settings_read(json_object_get(setting, "map"), key);
 }
 
 bool gqa_settings_read(const json_t *settings, const char *key)
@@ -51,7 +54,7 @@ bool gqa_family_reads(const struct gqa_family *family, const char *key)
     for (gqa_texts part = gqa_computing_parts; *part; part++)
         if (gqa_settings_read(json_object_get(root, *part), key))
             return true;
-    return false;
+    return gqa_behaviours_read(&family->behaviours, key);
 }
 
 /* --- Refusals that are inherited ------------------------------------------ */

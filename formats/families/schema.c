@@ -9,34 +9,60 @@ static const char *const norm_words[] = {[GQA_NORM_NONE] = "",
                                          [GQA_NORM_RMS] = "rms",
                                          [GQA_NORM_LAYER] = "layer",
                                          NULL};
-static const char *const scheme_words[] = {[GQA_POSITION_NONE] = "none",
-                                           [GQA_POSITION_ROPE] = "rope",
-                                           [GQA_POSITION_RELATIVE_BIAS] =
-                                               "relative-bias",
-                                           [GQA_POSITION_ALIBI] = "alibi",
-                                           [GQA_POSITION_LEARNED] = "learned",
-                                           NULL};
-static const char *const layout_words[] = {[GQA_HEADS_SEPARATE] = "separate",
-                                           [GQA_HEADS_FUSED_QKV] = "fused-qkv",
-                                           [GQA_HEADS_FUSED_GROUP] =
-                                               "fused-group",
-                                           [GQA_HEADS_FUSED_KV] = "fused-kv",
-                                           NULL};
+static const char *const scheme_words[] = {
+    [GQA_POSITION_NONE] = "none",
+    [GQA_POSITION_ROPE] = "rope",
+    [GQA_POSITION_RELATIVE_BIAS] = "relative-bias",
+    [GQA_POSITION_ALIBI] = "alibi",
+    [GQA_POSITION_LEARNED] = "learned",
+    [GQA_POSITION_SINUSOIDAL] = "sinusoidal",
+    NULL};
+static const char *const layout_words[] = {
+    [GQA_HEADS_SEPARATE] = "separate",
+    [GQA_HEADS_FUSED_QKV] = "fused-qkv",
+    [GQA_HEADS_FUSED_GROUP] = "fused-group",
+    [GQA_HEADS_FUSED_KV] = "fused-kv",
+    [GQA_HEADS_FUSED_BLOCKS] = "fused-blocks",
+    NULL};
 static const char *const head_norm_words[] = {
     [GQA_HEAD_NORM_SHARED] = "shared",
     [GQA_HEAD_NORM_PER_HEAD] = "per-head",
     [GQA_HEAD_NORM_FULL_WIDTH] = "full-width",
     NULL};
+static const char *const input_words[] = {[GQA_INPUT_TOKENS] = "tokens",
+                                          [GQA_INPUT_FRAMES] = "frames",
+                                          [GQA_INPUT_CODES] = "codes",
+                                          NULL};
 static const char *const stock_words[] = {
     [GQA_STOCK_NONE] = "none", [GQA_STOCK_UNIFORM] = "uniform", NULL};
 /* Behaviours: 0 is what holds where none is asked for, and has no name. */
 static const char *const slopes_words[] = {
     [GQA_SLOPES_NONE] = "", [GQA_SLOPES_BLOOM] = "bloom", NULL};
+static const char *const sinusoid_words[] = {[GQA_SINUSOIDS_NONE] = "",
+                                             [GQA_SINUSOIDS_MARIAN] = "marian",
+                                             [GQA_SINUSOIDS_TENSOR2TENSOR] =
+                                                 "tensor2tensor",
+                                             NULL};
 static const char *const sliding_words[] = {[GQA_SLIDING_ALL] = "",
                                             [GQA_SLIDING_QWEN2] = "qwen2",
                                             [GQA_SLIDING_LAYER_TYPES] =
                                                 "layer_types",
+                                            [GQA_SLIDING_GPT_NEO] = "gpt_neo",
                                             NULL};
+static const char *const rope_words[] = {[GQA_ROPE_ALL] = "",
+                                         [GQA_ROPE_SLIDING] = "sliding",
+                                         [GQA_ROPE_NO_ROPE_LAYERS] =
+                                             "no_rope_layers",
+                                         NULL};
+static const char *const expert_layers_words[] = {
+    [GQA_EXPERT_LAYERS_ALL] = "",
+    [GQA_EXPERT_LAYERS_QWEN2_MOE] = "qwen2_moe",
+    [GQA_EXPERT_LAYERS_DEEPSEEK] = "deepseek",
+    NULL};
+static const char *const choice_words[] = {[GQA_EXPERTS_SOFTMAX] = "softmax",
+                                           [GQA_EXPERTS_SPARSEMIXER] =
+                                               "sparsemixer",
+                                           NULL};
 static const char *const score_words[] = {
     [GQA_SCORE_SCALE_AS_IT_IS] = "", [GQA_SCORE_SCALE_GPT2] = "gpt2", NULL};
 static const char *const finish_words[] = {[GQA_KERAS_FINISH_NONE] = "",
@@ -115,6 +141,8 @@ static const struct gqa_field config_fields[] = {
     TEXTS("head_dim", gqa_config_keys, head_dim),
     TEXTS("d_model", gqa_config_keys, d_model),
     TEXTS("d_ff", gqa_config_keys, d_ff),
+    TEXTS("n_decoder_heads", gqa_config_keys, n_decoder_heads),
+    TEXTS("decoder_d_ff", gqa_config_keys, decoder_d_ff),
     TEXTS("n_layers", gqa_config_keys, n_layers),
     TEXTS("n_decoder_layers", gqa_config_keys, n_decoder_layers),
     TEXTS("vocab_size", gqa_config_keys, vocab_size),
@@ -136,6 +164,7 @@ static const struct gqa_field names_fields[] = {
     TEXTS_NEEDED("unembedding", gqa_family_names, unembedding),
     TEXTS("copies", gqa_family_names, copies),
     TEXTS("ignored", gqa_family_names, ignored),
+    TEXTS("beside", gqa_family_names, beside),
     TEXT("heads_proof", gqa_family_names, heads_proof),
     END,
 };
@@ -169,11 +198,14 @@ static const struct gqa_field positions_fields[] = {
     {"scheme", GQA_FIELD_WORD, AT(gqa_position_rule, scheme),
      .more = scheme_words, REQUIRED},
     SETTING("theta", gqa_position_rule, theta, GQA_VALUE_POSITIVE),
+    SETTING("local_theta", gqa_position_rule, local_theta, GQA_VALUE_POSITIVE),
     SETTING("share", gqa_position_rule, share, GQA_VALUE_SHARE),
     SETTING("dims", gqa_position_rule, dims, GQA_VALUE_WINDOW),
     FLAG("interleaved", gqa_position_rule, interleaved),
+    SETTING("alibi", gqa_position_rule, alibi, GQA_VALUE_FLAG),
     WORD("slopes", gqa_position_rule, slopes, slopes_words),
     FLAG("slopes_scaled", gqa_position_rule, slopes_scaled),
+    WORD("sinusoids", gqa_position_rule, sinusoids, sinusoid_words),
     TEXT("table", gqa_position_rule, table),
     SETTING("buckets", gqa_position_rule, buckets, GQA_VALUE_WHOLE),
     SETTING("max_distance", gqa_position_rule, max_distance, GQA_VALUE_WHOLE),
@@ -241,7 +273,28 @@ static const struct gqa_field ff_bias_fields[] = {
 static const struct gqa_schema ff_bias_schema =
     SCHEMA(ff_bias_fields, gqa_feed_forward_rule, false);
 
+static const struct gqa_field experts_fields[] = {
+    TEXT_NEEDED("router", gqa_experts_rule, router),
+    {"each", GQA_FIELD_PATTERN, AT(gqa_experts_rule, each)},
+    TEXT("gate", gqa_experts_rule, gate),
+    TEXT_NEEDED("up", gqa_experts_rule, up),
+    TEXT_NEEDED("down", gqa_experts_rule, down),
+    {"n", GQA_FIELD_SETTING, AT(gqa_experts_rule, n),
+     .value = GQA_VALUE_WHOLE, REQUIRED},
+    {"chosen", GQA_FIELD_SETTING, AT(gqa_experts_rule, chosen),
+     .value = GQA_VALUE_WHOLE, REQUIRED},
+    SETTING("normalised", gqa_experts_rule, normalised, GQA_VALUE_FLAG),
+    SETTING("jitter", gqa_experts_rule, jitter, GQA_VALUE_POSITIVE),
+    WORD("choice", gqa_experts_rule, choice, choice_words),
+    TEXT("shared", gqa_experts_rule, shared),
+    TEXT("shared_gate", gqa_experts_rule, shared_gate),
+    END,
+};
+static const struct gqa_schema experts_schema =
+    SCHEMA(experts_fields, gqa_experts_rule, true);
+
 static const struct gqa_field ff_fields[] = {
+    OBJECT("experts", gqa_feed_forward_rule, experts, experts_schema),
     SETTING("gated", gqa_feed_forward_rule, gated, GQA_VALUE_FLAG),
     TEXT("gate", gqa_feed_forward_rule, gate),
     TEXT("up", gqa_feed_forward_rule, up),
@@ -249,6 +302,7 @@ static const struct gqa_field ff_fields[] = {
     TEXT_NEEDED("down", gqa_feed_forward_rule, down),
     {"activation", GQA_FIELD_SETTING, AT(gqa_feed_forward_rule, activation),
      .value = GQA_VALUE_TEXT, REQUIRED},
+    TEXTS("constants", gqa_feed_forward_rule, constants),
     {"bias", GQA_FIELD_OBJECT, .offset = 0, .more = &ff_bias_schema},
     SETTING("norm", gqa_feed_forward_rule, norms.norm, GQA_VALUE_MODULE),
     SETTING("output_norm", gqa_feed_forward_rule, norms.output_norm,
@@ -262,10 +316,16 @@ static const struct gqa_schema ff_schema =
 
 static const struct gqa_field stack_fields[] = {
     {"layers", GQA_FIELD_PATTERN, AT(gqa_stack_rule, layers), REQUIRED},
+    WORD("input", gqa_stack_rule, input, input_words),
+    OBJECT("embedding", gqa_stack_rule, embedding, embedding_schema),
     OBJECT_NEEDED("self", gqa_stack_rule, self, attention_schema),
     OBJECT("cross", gqa_stack_rule, cross, attention_schema),
     OBJECT_NEEDED("feed_forward", gqa_stack_rule, feed_forward, ff_schema),
     SETTING("residual", gqa_stack_rule, residual, GQA_VALUE_RESIDUAL),
+    SETTING("residual_scale", gqa_stack_rule, residual_scale,
+            GQA_VALUE_POSITIVE),
+    SETTING("residual_scale_depth", gqa_stack_rule, residual_scale_depth,
+            GQA_VALUE_POSITIVE),
     SETTING("shared_norm", gqa_stack_rule, shared_norm, GQA_VALUE_FLAG),
     SETTING("final_norm", gqa_stack_rule, final_norm, GQA_VALUE_MODULE),
     END,
@@ -286,7 +346,10 @@ static const struct gqa_field logits_fields[] = {
      .value = GQA_VALUE_FLAG, REQUIRED},
     SETTING("bias", gqa_logits_rule, bias, GQA_VALUE_PRESENCE),
     SETTING("scale", gqa_logits_rule, scale, GQA_VALUE_RWIDTH),
+    SETTING("divisor", gqa_logits_rule, divisor, GQA_VALUE_POSITIVE),
+    SETTING("scale_base", gqa_logits_rule, scale_base, GQA_VALUE_POSITIVE),
     SETTING("soft_cap", gqa_logits_rule, soft_cap, GQA_VALUE_POSITIVE),
+    TEXT("addend", gqa_logits_rule, addend),
     END,
 };
 static const struct gqa_schema logits_schema =
@@ -304,6 +367,9 @@ static const struct gqa_schema initialiser_schema =
 
 static const struct gqa_field behaviours_fields[] = {
     WORD("sliding_layers", gqa_behaviours, sliding_layers, sliding_words),
+    COUNT("sliding_pattern", gqa_behaviours, sliding_pattern),
+    WORD("rope_layers", gqa_behaviours, rope_layers, rope_words),
+    WORD("expert_layers", gqa_behaviours, expert_layers, expert_layers_words),
     WORD("score_scale", gqa_behaviours, score_scale, score_words),
     END,
 };

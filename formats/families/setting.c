@@ -103,7 +103,7 @@ const json_t *gqa_config_at(const json_t *config, const char *key)
     if (strcmp(outer, "rope_parameters") == 0 &&
         json_object_size(json_object_get(config, "rope_scaling")) > 0)
         return NULL;
-    return json_object_get(json_object_get(config, outer), dot + 1);
+    return gqa_config_at(json_object_get(config, outer), dot + 1);
 }
 
 /* The first key that says something; NULL: none does. */
@@ -193,6 +193,9 @@ enum gqa_status gqa_setting_get(const json_t **out, const char **key,
         if (!translated && !gqa_value_fits(said, setting->kind))
             return refuse(setting, by, said);
     }
+    if (gqa_is_setting(value))
+        return gqa_setting_get(
+            out, key, &(struct gqa_setting){value, setting->kind}, config);
     if (json_is_null(value))
         value = NULL;
     *out = value;
@@ -248,26 +251,29 @@ enum gqa_status gqa_setting_text(const char **out,
     return st;
 }
 
-const char *gqa_setting_choice(const struct gqa_setting *setting, size_t i)
+/* Text *i of a value of a setting, which may be a setting; *i counts down by
+ * those that it has before. */
+static const char *find_choice(const json_t *value, size_t *i)
 {
     static const char *const parts[] = {"default", "null"};
-    json_t *map = json_object_get(setting->json, "map");
+    json_t *map = json_object_get(value, "map");
+    const char *text;
 
-    if (!gqa_is_setting(setting->json))
-        return i == 0 ? json_string_value(setting->json) : NULL;
-    for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
-        const char *text =
-            json_string_value(json_object_get(setting->json, parts[p]));
-
-        if (text && i-- == 0)
-            return text;
+    if (!gqa_is_setting(value)) {
+        text = json_string_value(value);
+        return text && (*i)-- == 0 ? text : NULL;
     }
+    for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
+        if ((text = find_choice(json_object_get(value, parts[p]), i)))
+            return text;
     for (void *it = json_object_iter(map); it;
-         it = json_object_iter_next(map, it)) {
-        const char *text = json_string_value(json_object_iter_value(it));
-
-        if (text && i-- == 0)
+         it = json_object_iter_next(map, it))
+        if ((text = find_choice(json_object_iter_value(it), i)))
             return text;
-    }
     return NULL;
+}
+
+const char *gqa_setting_choice(const struct gqa_setting *setting, size_t i)
+{
+    return find_choice(setting->json, &i);
 }

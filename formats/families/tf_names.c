@@ -51,12 +51,33 @@ static void rename_leaf(char *name)
         }
 }
 
+/* [inputs, outputs] to [outputs, inputs]; of a convolution [places, inputs,
+ * outputs] to [outputs, inputs, places], where places may be two axes. */
+static void turn_kernel(struct gqa_param *param,
+                        const struct gqa_tensor *tensor)
+{
+    const unsigned n_axes = tensor->rank - 2; /* of places */
+    struct gqa_view *view = &param->parts[0];
+
+    param->shape[0] = tensor->shape[tensor->rank - 1];
+    param->shape[1] = tensor->shape[tensor->rank - 2];
+    for (unsigned i = 0; i < n_axes; i++)
+        param->shape[2 + i] = tensor->shape[i];
+    param->rows = param->shape[0];
+    param->cols = param->rows ? param->n_elements / param->rows : 0;
+    *view = (struct gqa_view){.tensor = view->tensor,
+                              .rows = param->rows,
+                              .cols = param->cols,
+                              .transposed = true};
+    if (n_axes > 0 && param->cols > 0)
+        view->places = param->cols / param->shape[1];
+}
+
 static enum gqa_status add(struct gqa_params *params,
                            const struct gqa_tensor *tensor, size_t index)
 {
     const size_t room = strlen(tensor->name) + sizeof "weight";
     struct gqa_tensor shaped = *tensor;
-    struct gqa_param *param;
     enum gqa_status st;
     char *name = malloc(room);
     bool is_kernel;
@@ -67,10 +88,10 @@ static enum gqa_status add(struct gqa_params *params,
     rename_path(name);
     is_kernel = gqa_ends_with(name, ".kernel");
     rename_leaf(name);
-    if (is_kernel && tensor->rank > 2) {
+    if (is_kernel && tensor->rank > 4) {
         st = gqa_fail(GQA_ERR_UNSUPPORTED,
-                      "tensor '%s': a TensorFlow kernel of %u dimensions (a "
-                      "convolution) is not handled",
+                      "tensor '%s': a TensorFlow kernel of %u dimensions is "
+                      "not handled",
                       tensor->name, tensor->rank);
         goto done;
     }
@@ -82,14 +103,8 @@ static enum gqa_status add(struct gqa_params *params,
     }
     if ((st = gqa_params_add_tensor(params, name, &shaped, index)) != GQA_OK)
         goto done;
-    if (is_kernel && tensor->rank == 2) {
-        param = &params->items[params->n - 1];
-        param->rows = param->shape[0] = tensor->shape[1];
-        param->cols = param->shape[1] = tensor->shape[0];
-        param->parts[0].rows = param->rows;
-        param->parts[0].cols = param->cols;
-        param->parts[0].transposed = true;
-    }
+    if (is_kernel && tensor->rank >= 2)
+        turn_kernel(&params->items[params->n - 1], tensor);
 done:
     free(name);
     return st;

@@ -16,8 +16,9 @@ struct gqa_found_attention {
     bool input_major;          /* weights are [in, out] */
     size_t weight[4], bias[4]; /* q, k, v, o: param index or GQA_NO_PARAM */
     size_t proof;              /* of n_heads, or GQA_NO_PARAM */
-    /* Norms of queries and of keys that all heads share: weight and bias, or
-     * GQA_NO_PARAM; their modules, lent by the description. */
+    /* Norms of queries and of keys, that all heads share or of all heads
+     * together: weight and bias, or GQA_NO_PARAM; their modules, lent by the
+     * description. */
     size_t head_norm[2][2];
     const char *head_norm_module[2];
 };
@@ -26,7 +27,7 @@ struct gqa_found_attention {
  * All attentions that the family's rules find under one of its prefixes, in
  * the order of gqa_model; none: *n is 0. Errors GQA_ERR_FORMAT: one is
  * missing or incomplete, or has parameters too many; GQA_ERR_UNSUPPORTED:
- * norms of single heads or of all together, quantised projections.
+ * norms of single heads, quantised projections.
  */
 GQA_MUST_USE
 enum gqa_status gqa_find_attentions(struct gqa_found_attention **out, size_t *n,

@@ -146,23 +146,32 @@ static enum gqa_status take_head_norm(bool *known,
 
         if (!part)
             continue;
-        switch (found->rule->head_norms.weights) {
-        case GQA_HEAD_NORM_PER_HEAD:
+        if (found->rule->head_norms.weights == GQA_HEAD_NORM_PER_HEAD)
             return refuse_per_head(param);
-        case GQA_HEAD_NORM_FULL_WIDTH:
-            return gqa_fail(GQA_ERR_UNSUPPORTED,
-                            "'%s' normalises all heads together: with fewer "
-                            "key heads it is another norm, and such models are "
-                            "not handled yet",
-                            param->name);
-        case GQA_HEAD_NORM_SHARED:
-            break;
-        }
         *known = strcmp(part, "weight") == 0 || strcmp(part, "bias") == 0;
         if (*known)
             found->head_norm[which][part[0] == 'b'] = index;
     }
     return GQA_OK;
+}
+
+/* Whether it is of a norm of the sublayer, which BERT has in the attention's
+ * module. leaf: behind that. */
+static bool is_sublayer_norm(const struct gqa_attention_rule *rule,
+                             const char *leaf)
+{
+    const struct gqa_setting *const norms[] = {
+        &rule->norms.norm, &rule->norms.output_norm, &rule->norms.after_norm};
+    const size_t n = strlen(rule->module);
+    const char *name;
+
+    for (size_t k = 0; k < sizeof norms / sizeof *norms; k++)
+        for (size_t i = 0; (name = gqa_setting_choice(norms[k], i)); i++)
+            if (strncmp(name, rule->module, n) == 0 && name[n] == '.' &&
+                (is_projection(leaf, name + n + 1, "weight") ||
+                 is_projection(leaf, name + n + 1, "bias")))
+                return true;
+    return false;
 }
 
 /* A parameter inside an attention: note which one it is. */
@@ -193,7 +202,7 @@ static enum gqa_status take(struct finder *in, size_t rule, uint64_t layer,
         found->proof = index;
         known = true;
     }
-    if (known || is_listed(leaf, names->ignored))
+    if (known || is_listed(leaf, names->ignored) || is_sublayer_norm(r, leaf))
         return GQA_OK;
     return refuse_extra(&in->params->items[index], leaf, in->family);
 }

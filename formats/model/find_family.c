@@ -1,6 +1,7 @@
 #include "formats/model/find_family.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/advice.h"
@@ -14,16 +15,38 @@
 static enum gqa_status take_family(struct gqa_model_builder *b, size_t number,
                                    const char *model_type)
 {
-    struct gqa_family *family;
-    const enum gqa_status st =
+    struct gqa_family *family = NULL;
+    enum gqa_status st =
         gqa_family_load(&family, &b->choice, number, model_type);
 
-    if (st != GQA_OK)
+    if (st == GQA_OK && b->nested)
+        st = gqa_nested_names(family, b->nested);
+    if (st != GQA_OK) {
+        gqa_family_free(family);
         return st;
+    }
     gqa_family_free(b->family);
     b->family = family;
     b->number = number;
     return GQA_OK;
+}
+
+/* Does "pattern.projection." begin at some component of the name? */
+static bool holds_projection(const char *name, const char *pattern,
+                             const char *projection)
+{
+    const size_t n = strlen(projection);
+
+    for (const char *at = name; at; at = strchr(at, '.')) {
+        uint64_t layer;
+        const char *leaf;
+
+        at += *at == '.';
+        if (gqa_pattern_match(pattern, at, &layer, &leaf) && *leaf == '.' &&
+            strncmp(leaf + 1, projection, n) == 0 && leaf[n + 1] == '.')
+            return true;
+    }
+    return false;
 }
 
 /* Whether it is the name of something in an attention of the family. */
@@ -44,6 +67,22 @@ static bool is_in_attention(const struct gqa_family *family, const char *name)
                 return true;
         }
     }
+    return false;
+}
+
+/* Whether some name is of a projection of the family's attentions, whatever
+ * stands before it: modules called "attn" are in many families. */
+static bool has_projections(const struct gqa_model_builder *b)
+{
+    for (size_t i = 0; i < b->params.n; i++)
+        for (size_t r = 0; r < b->family->n_attentions; r++) {
+            const struct gqa_attention_rule *rule = b->family->attentions[r];
+
+            for (int p = 0; p < 4; p++)
+                if (holds_projection(b->params.items[i].name, rule->pattern,
+                                     rule->names[p]))
+                    return true;
+        }
     return false;
 }
 
@@ -132,16 +171,48 @@ static void name_first(char *out, size_t size, const struct gqa_family *family)
              family->attentions[0]->pattern, family->attentions[0]->names[0]);
 }
 
+/* Families that are like another, and that the names fit. */
+struct heirs {
+    size_t n, first;
+    char names[256];
+};
+
+static void add_heir(struct heirs *heirs, const struct gqa_model_builder *b,
+                     size_t number)
+{
+    const size_t n = strlen(heirs->names);
+
+    if (heirs->n++ == 0)
+        heirs->first = number;
+    snprintf(heirs->names + n, sizeof heirs->names - n, "%s%s", n ? ", " : "",
+             b->family->name);
+}
+
+static enum gqa_status choose_heir(struct gqa_model_builder *b,
+                                   const struct heirs *heirs)
+{
+    enum gqa_status st;
+
+    if (heirs->n > 1)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "the names of the tensors fit several families (%s), "
+                        "and only a configuration tells which it is%s",
+                        heirs->names, gqa_advice(GQA_ADVICE_CONFIG));
+    st = take_family(b, heirs->first, NULL);
+    return st == GQA_OK ? find_attentions(b) : st;
+}
+
 /* Several families may share a part of their names: the first whose attentions
- * are whole is it, and where none is, the first mistake is told. */
+ * are whole is it, and where none is, the first mistake is told. Of those that
+ * are like another, whose names do not fit, one alone must be. */
 static enum gqa_status find_by_names(struct gqa_model_builder *b)
 {
+    struct heirs heirs = {.n = 0};
     const size_t n_families = gqa_family_count(&b->choice);
     char own_name[GQA_MAX_NAME] = "";
     char own[2 * GQA_MAX_NAME] = "";
     enum gqa_status first = GQA_OK;
     char message[1024] = "";
-    char known[512];
     size_t number = 0;
 
     for (find_by_sign(&number, b); number < n_families;
@@ -150,29 +221,38 @@ static enum gqa_status find_by_names(struct gqa_model_builder *b)
 
         if (st == GQA_OK && b->family->is_own)
             name_first(own_name, sizeof own_name, b->family);
+        if (st == GQA_OK && !b->family->is_own && !has_projections(b))
+            continue;
         if (st == GQA_OK)
             st = find_attentions(b);
-        if (st == GQA_OK && b->n_found)
+        if (st == GQA_OK && b->n_found &&
+            (b->family->is_own || !gqa_family_is_like_another(b->family)))
             return GQA_OK;
         if (st == GQA_ERR_NOMEM)
             return st;
+        if (st == GQA_OK && b->n_found)
+            add_heir(&heirs, b, number);
+        free(b->found);
+        b->found = NULL;
+        b->n_found = 0;
         if (st != GQA_OK && first == GQA_OK) {
             first = st;
             snprintf(message, sizeof message, "%s", gqa_error_message());
         }
     }
+    if (heirs.n > 0)
+        return choose_heir(b, &heirs);
     if (first != GQA_OK)
         return gqa_fail(first, "%s", message);
-    gqa_family_list_types(known, sizeof known, &b->choice, 0, n_families);
     if (b->choice.own)
         snprintf(own, sizeof own,
                  "; %s takes names like '%s' ('names.prefixes', "
                  "'stacks.*.layers', 'module', 'q')",
                  gqa_family_source(&b->choice, 0), own_name);
     return gqa_fail(GQA_ERR_UNSUPPORTED,
-                    "the tensors are named like those of no family we know "
-                    "(%s)%s%s%s%s",
-                    known, b->params.n ? "; the first is '" : "",
+                    "the tensors are named like those of no family we know%s%s"
+                    "%s%s",
+                    b->params.n ? "; the first is '" : "",
                     b->params.n ? b->params.items[0].name : "",
                     b->params.n ? "'" : "",
                     b->choice.own ? own : gqa_advice(GQA_ADVICE_FAMILY));
@@ -181,7 +261,7 @@ static enum gqa_status find_by_names(struct gqa_model_builder *b)
 static enum gqa_status fail_by_type(const struct gqa_model_builder *b,
                                     const char *model_type)
 {
-    const size_t n = gqa_family_count(&b->choice);
+    const char *near;
     char known[512];
 
     if (b->choice.own) {
@@ -192,11 +272,11 @@ static enum gqa_status fail_by_type(const struct gqa_model_builder *b,
                         b->config_path, model_type,
                         gqa_family_source(&b->choice, 0), known);
     }
-    gqa_family_list_types(known, sizeof known, &b->choice, 0, n);
-    return gqa_fail(GQA_ERR_UNSUPPORTED,
-                    "%s: model_type '%.80s' is not known; known are %s%s",
-                    b->config_path, model_type, known,
-                    gqa_advice(GQA_ADVICE_FAMILY));
+    near = gqa_family_near_type(&b->choice, model_type);
+    return gqa_fail(
+        GQA_ERR_UNSUPPORTED, "%s: model_type '%.80s' is not known%s%s%s%s",
+        b->config_path, model_type, near ? " (the nearest is '" : "",
+        near ? near : "", near ? "')" : "", gqa_advice(GQA_ADVICE_FAMILY));
 }
 
 static enum gqa_status fail_by_names(const struct gqa_model_builder *b,
@@ -218,6 +298,18 @@ static enum gqa_status fail_by_names(const struct gqa_model_builder *b,
                     b->config_path, model_type, name, first);
 }
 
+/* Another family behind number that has the type. */
+static bool next_of_type(size_t *number, const struct gqa_model_builder *b,
+                         const char *model_type)
+{
+    for (size_t i = *number + 1; i < gqa_family_count(&b->choice); i++)
+        if (gqa_family_has_type(&b->choice, i, model_type)) {
+            *number = i;
+            return true;
+        }
+    return false;
+}
+
 static enum gqa_status find_by_type(struct gqa_model_builder *b,
                                     const char *model_type)
 {
@@ -236,7 +328,14 @@ static enum gqa_status find_by_type(struct gqa_model_builder *b,
     if ((st = take_family(b, number, model_type)) != GQA_OK)
         return st;
     st = find_attentions(b);
-    return st == GQA_OK && b->n_found == 0 ? fail_by_names(b, model_type) : st;
+    /* Remote code has given one type to several architectures. */
+    while (st == GQA_OK && b->n_found == 0) {
+        if (!next_of_type(&number, b, model_type))
+            return fail_by_names(b, model_type);
+        if ((st = take_family(b, number, model_type)) == GQA_OK)
+            st = find_attentions(b);
+    }
+    return st;
 }
 
 static enum gqa_status take_names(struct gqa_model_builder *b)
@@ -299,8 +398,36 @@ static enum gqa_status take_config(struct gqa_model_builder *b)
     /* A Keras model of other layers describes those, not the architecture. */
     if (json_object_get(given, "class_name"))
         return GQA_OK;
+    if (b->nested)
+        given = json_object_get(given, b->nested->config);
     b->config = json_deep_copy(given);
     return b->config ? GQA_OK : gqa_fail_nomem();
+}
+
+/* The type of the language model, where the whole is of another. */
+static enum gqa_status look_inside(const char **model_type,
+                                   struct gqa_model_builder *b)
+{
+    const struct gqa_nested *nested =
+        *model_type ? gqa_nested_find(*model_type) : NULL;
+    const json_t *inner, *type;
+
+    /* A description of the user's may be of the whole. */
+    if (!nested ||
+        (b->choice.own && gqa_family_has_type(&b->choice, 0, *model_type)))
+        return GQA_OK;
+    inner =
+        json_object_get(gqa_checkpoint_config(b->checkpoint), nested->config);
+    if (!json_is_object(inner))
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: model_type '%s' holds a language model, but there "
+                        "is no '%s' that describes it",
+                        b->config_path, *model_type, nested->config);
+    type = json_object_get(inner, "model_type");
+    *model_type =
+        json_is_string(type) ? json_string_value(type) : nested->inner_type;
+    b->nested = nested;
+    return GQA_OK;
 }
 
 static enum gqa_status find_family(struct gqa_model_builder *b)
@@ -328,6 +455,8 @@ static enum gqa_status find_family(struct gqa_model_builder *b)
     }
     model_type = json_string_value(
         json_object_get(gqa_checkpoint_config(b->checkpoint), "model_type"));
+    if ((st = look_inside(&model_type, b)) != GQA_OK)
+        return st;
     st = model_type ? find_by_type(b, model_type) : find_by_names(b);
     return st == GQA_OK ? take_config(b) : st;
 }

@@ -6,6 +6,7 @@
 #define GQA_FORMATS_MODEL_FIND_FAMILY_H
 
 #include "formats/families/load.h"
+#include "formats/families/nested.h"
 #include "formats/model/attentions.h"
 #include "formats/model/params.h"
 
@@ -22,8 +23,9 @@ struct gqa_model_builder {
     const char *backbone_type;
     struct gqa_found_attention *found;
     size_t n_found;
-    json_t *config;          /* Hugging Face's, owned, or NULL */
-    const char *config_path; /* for messages */
+    const struct gqa_nested *nested; /* of what holds the model, or NULL */
+    json_t *config;                  /* Hugging Face's, owned, or NULL */
+    const char *config_path;         /* for messages */
 };
 
 /*

@@ -65,6 +65,29 @@ static bool is_copy(const struct gqa_taking *t, const char *name)
     return false;
 }
 
+/* Is it the module, or in it? */
+static bool is_within(const char *name, const char *module)
+{
+    const size_t n = strlen(module);
+
+    return strncmp(name, module, n) == 0 && (name[n] == '.' || name[n] == '\0');
+}
+
+/* In a module that the family has beside its stacks: behind the prefix, or
+ * outside of what has it. */
+static bool is_beside(const struct gqa_taking *t, const char *name)
+{
+    const size_t n = strlen(t->names.prefix);
+    const bool has_prefix = strncmp(name, t->names.prefix, n) == 0;
+    gqa_texts module = t->family->names.beside;
+
+    for (; module && *module; module++)
+        if (is_within(name, *module) ||
+            (has_prefix && is_within(name + n, *module)))
+            return true;
+    return false;
+}
+
 /* Of a weight of the network that is no plain float, beside it. */
 static bool is_scale(const struct gqa_taking *t, const char *name)
 {
@@ -112,10 +135,15 @@ static enum gqa_status sort_out(struct gqa_taking *t, size_t index)
         *role = GQA_ROLE_BUFFER;
     else if (is_copy(t, p->name))
         *role = GQA_ROLE_COPY;
+    else if (is_beside(t, p->name))
+        *role = GQA_ROLE_BESIDE;
     else if (is_scale(t, p->name))
         *role = GQA_ROLE_SCALE;
     else if (is_head(t, p->name))
         *role = GQA_ROLE_HEAD;
+    else if (t->model->within &&
+             strncmp(p->name, t->names.prefix, strlen(t->names.prefix)) != 0)
+        *role = GQA_ROLE_OUTER;
     if (*role == GQA_ROLE_COPY &&
         !gqa_shape_fits(p, 2, t->vocab_size, t->model->d_model)) {
         const uint64_t wanted[] = {t->vocab_size, t->model->d_model};
@@ -247,7 +275,8 @@ static enum gqa_status take(struct gqa_taking *t)
 bool gqa_role_is_converted(enum gqa_param_role role)
 {
     return role == GQA_ROLE_NETWORK || role == GQA_ROLE_COPY ||
-           role == GQA_ROLE_HEAD;
+           role == GQA_ROLE_HEAD || role == GQA_ROLE_OUTER ||
+           role == GQA_ROLE_BESIDE;
 }
 
 enum gqa_status gqa_inventory_create(struct gqa_inventory **out,

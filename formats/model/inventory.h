@@ -18,8 +18,10 @@ enum gqa_param_role {
     GQA_ROLE_NETWORK, /* a weight that it computes with */
     GQA_ROLE_COPY,    /* the embedding once more, where it is tied */
     GQA_ROLE_HEAD,    /* of the task that `architectures` names */
+    GQA_ROLE_OUTER,   /* of the larger model that this one is a part of */
     GQA_ROLE_BUFFER,  /* a constant that nothing reads */
     GQA_ROLE_SCALE,   /* beside a weight that is stored in fewer bits */
+    GQA_ROLE_BESIDE,  /* of a part of the model that nothing here reads */
 };
 
 enum gqa_fault_kind {
@@ -43,7 +45,7 @@ struct gqa_inventory {
     size_t n_faults;
     size_t n_of[GQA_N_FAULT_KINDS];
     /* By the tensors; 0: not known, or there are none. */
-    uint64_t d_ff, vocab_size, n_positions;
+    uint64_t d_ff[2], vocab_size, n_positions; /* d_ff: by gqa_stack */
     /* A left-over with a known cause, or NULL; and why parameters may be
      * missing or misshapen. Clauses. */
     const char *extra_cause;

@@ -1,5 +1,6 @@
 /* A configuration against the tensors. */
 #include <stdio.h>
+#include <string.h>
 
 #include "common/ull.h"
 #include "formats/families/kv_words.h"
@@ -89,46 +90,55 @@ static enum gqa_status choose_vocabulary(struct gqa_taking *t)
     return hold_against(t, keys, said, t->vocab_size);
 }
 
-/* The same of the feed-forward, where any layer is so wide. */
-static enum gqa_status choose_d_ff(struct gqa_taking *t)
+/* The width of a stack's feed-forward: `said` where any layer is so wide. */
+static enum gqa_status find_width(uint64_t *out, const struct gqa_taking *t,
+                                  enum gqa_stack stack, uint64_t said)
+{
+    const struct gqa_feed_forward_rule *rule =
+        &t->family->stacks[stack].feed_forward;
+    bool gated = false;
+    const enum gqa_status st = gqa_taking_gated(&gated, t, stack);
+    const char *const modules[] = {gated ? rule->up : rule->plain,
+                                   gated ? rule->gate : NULL, rule->down};
+
+    *out = 0;
+    for (uint64_t i = 0; i < gqa_taking_layers(t, stack) && st == GQA_OK; i++)
+        for (int k = 0; k < 3; k++) {
+            const bool is_half = gated && k < 2 && gqa_gate_is_fused(rule);
+            const uint64_t width =
+                width_of(t, stack, i, modules[k], k == 2) / (is_half ? 2 : 1);
+
+            if (width && (!*out || width == said))
+                *out = width;
+        }
+    return st;
+}
+
+/* The same of a stack's feed-forward. */
+static enum gqa_status choose_d_ff(struct gqa_taking *t, enum gqa_stack stack)
 {
     const struct gqa_config_keys *keys = &t->family->keys;
-    uint64_t said = said_by(t, keys->d_ff);
+    const gqa_texts names = gqa_d_ff_keys(keys, stack);
+    uint64_t said = said_by(t, names);
     bool is_default = false;
+    uint64_t *width = &t->d_ff[stack];
+    enum gqa_status st;
 
+    if (!t->family->stacks[stack].given)
+        return GQA_OK;
     if (!said && t->is_known && keys->d_ff_per_d_model) {
         is_default = true;
         said = keys->d_ff_per_d_model * t->model->d_model;
     }
-    for (int s = 0; s < 2; s++) {
-        const struct gqa_feed_forward_rule *rule =
-            &t->family->stacks[s].feed_forward;
-        bool gated = false;
-        enum gqa_status st;
-
-        if (!t->family->stacks[s].given)
-            continue;
-        if ((st = gqa_taking_gated(&gated, t, (enum gqa_stack)s)) != GQA_OK)
-            return st;
-        for (uint64_t i = 0; i < gqa_taking_layers(t, (enum gqa_stack)s); i++)
-            for (int k = 0; k < 3; k++) {
-                const char *const modules[] = {gated ? rule->up : rule->plain,
-                                               gated ? rule->gate : NULL,
-                                               rule->down};
-                const uint64_t width =
-                    width_of(t, (enum gqa_stack)s, i, modules[k], k == 2);
-
-                if (width && (!t->d_ff || width == said))
-                    t->d_ff = width;
-            }
-    }
-    if (is_default && t->d_ff && said != t->d_ff)
-        return gqa_taking_fault(
-            t, GQA_FAULT_CONFIG, keys->d_ff[0],
-            "%s says no %s, which makes it %llu; the tensors "
-            "have %llu",
-            gqa_taking_config_path(t), keys->d_ff[0], ULL(said), ULL(t->d_ff));
-    return hold_against(t, keys->d_ff, said, t->d_ff);
+    if ((st = find_width(width, t, stack, said)) != GQA_OK)
+        return st;
+    if (is_default && *width && said != *width)
+        return gqa_taking_fault(t, GQA_FAULT_CONFIG, names[0],
+                                "%s says no %s, which makes it %llu; the "
+                                "tensors have %llu",
+                                gqa_taking_config_path(t), names[0], ULL(said),
+                                ULL(*width));
+    return hold_against(t, names, said, *width);
 }
 
 /* Where it is not said, loaders take the share of each head. */
@@ -226,25 +236,37 @@ static enum gqa_status check_frequencies(struct gqa_taking *t)
         ULL(p->rows));
 }
 
+/* Rows of the table of positions that a stack adds, from that of position 0
+ * on; 0: it reads none. */
+static uint64_t count_positions(const struct gqa_taking *t,
+                                enum gqa_stack stack)
+{
+    const struct gqa_embedding_rule *rule = &t->family->stacks[stack].embedding;
+    const uint64_t rows = t->family->stacks[stack].given && rule->positions
+                              ? rows_of(t, rule->positions, true)
+                              : 0;
+
+    return rows >= rule->position_offset ? rows - rule->position_offset : rows;
+}
+
 enum gqa_status gqa_take_config(struct gqa_taking *t)
 {
     const struct gqa_config_keys *keys = &t->family->keys;
-    const struct gqa_embedding_rule *embedding = &t->family->embedding;
-    uint64_t rows = 0;
+    uint64_t rows = count_positions(t, GQA_STACK_DECODER);
     enum gqa_status st;
 
-    if (embedding->positions)
-        rows = rows_of(t, embedding->positions, true);
-    if (rows >= embedding->position_offset)
-        rows -= embedding->position_offset;
+    if (!rows)
+        rows = count_positions(t, GQA_STACK_ENCODER);
     if ((st = hold_against(t, keys->d_model, said_by(t, keys->d_model),
                            t->model->d_model)) != GQA_OK ||
         (st = check_head_dim(t)) != GQA_OK ||
         (st = check_frequencies(t)) != GQA_OK ||
-        (st = check_kv_heads(t)) != GQA_OK || (st = choose_d_ff(t)) != GQA_OK ||
+        (st = check_kv_heads(t)) != GQA_OK ||
+        (st = choose_d_ff(t, GQA_STACK_ENCODER)) != GQA_OK ||
+        (st = choose_d_ff(t, GQA_STACK_DECODER)) != GQA_OK ||
         (st = choose_vocabulary(t)) != GQA_OK)
         return st;
-    t->out->d_ff = t->d_ff;
+    memcpy(t->out->d_ff, t->d_ff, sizeof t->d_ff);
     t->out->vocab_size = t->vocab_size;
     t->out->n_positions = rows;
     return hold_against(t, keys->max_positions, said_by(t, keys->max_positions),

@@ -190,6 +190,9 @@ static enum gqa_status expect_projection(struct gqa_taking *t,
                                          int i)
 {
     const uint64_t d_model = t->model->d_model;
+    /* What another model's encoder makes may be of any width. */
+    const bool any = rule->kind == GQA_ATTENTION_CROSS && (i == 1 || i == 2) &&
+                     !gqa_family_is_encoder_decoder(t->family);
     char name[2 * GQA_MAX_NAME];
     const struct layer_module module = {rule->stack, name, &rule->bias[i]};
     enum gqa_part_presence bias;
@@ -206,7 +209,10 @@ static enum gqa_status expect_projection(struct gqa_taking *t,
         if (a->stack != rule->stack || a->kind != rule->kind)
             continue;
         st = expect_linear(t, &module, a->layer, i == 3 ? d_model : heads,
-                           i == 3 ? heads : d_model, bias);
+                           i == 3 ? heads
+                           : any  ? 0
+                                  : d_model,
+                           bias);
     }
     return st;
 }
@@ -223,7 +229,7 @@ static enum gqa_status expect_projections(struct gqa_taking *t,
     return st;
 }
 
-/* Norms of queries and keys, each head by itself: all heads share one. */
+/* Norms of queries and keys: one that all heads share, or one of all. */
 static enum gqa_status expect_head_norms(struct gqa_taking *t,
                                          const struct gqa_attention_rule *rule,
                                          const struct gqa_attention *a)
@@ -233,6 +239,8 @@ static enum gqa_status expect_head_norms(struct gqa_taking *t,
 
     for (int which = 0; which < 2 && st == GQA_OK; which++) {
         const struct gqa_setting *module = &rule->head_norms.module[which];
+        const uint64_t n_heads = which ? a->n_kv_heads : a->n_heads;
+        const uint64_t width = a->head_dim * (a->full_norms ? n_heads : 1);
         struct gqa_stem stem = {""};
         const char *name = NULL;
 
@@ -240,11 +248,9 @@ static enum gqa_status expect_head_norms(struct gqa_taking *t,
         if (st != GQA_OK || !name)
             continue;
         gqa_stem_in(&stem, &t->names, rule->pattern, (size_t)a->layer, name);
-        st = expect_part(t, stem.text, "weight", norm->weight, 1, a->head_dim,
-                         0);
+        st = expect_part(t, stem.text, "weight", norm->weight, 1, width, 0);
         if (st == GQA_OK)
-            st = expect_part(t, stem.text, "bias", norm->bias, 1, a->head_dim,
-                             0);
+            st = expect_part(t, stem.text, "bias", norm->bias, 1, width, 0);
     }
     return st;
 }
@@ -278,6 +284,119 @@ static enum gqa_status expect_table(struct gqa_taking *t,
                        a->n_heads);
 }
 
+/* Faults that are worth listing, of experts of which there are none. */
+enum { MAX_MISSING = 4096 };
+
+/* Width of an expert is nowhere else: any is right. */
+static enum gqa_status expect_in_expert(struct gqa_taking *t,
+                                        enum gqa_stack stack, uint64_t layer,
+                                        const char *within, const char *module)
+{
+    char name[3 * GQA_MAX_NAME];
+    struct gqa_stem stem = {""};
+
+    if (!module)
+        return GQA_OK;
+    snprintf(name, sizeof name, "%s%s%s", within, *within ? "." : "", module);
+    gqa_stem_in(&stem, &t->names, t->family->stacks[stack].layers,
+                (size_t)layer, name);
+    return expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2, 0, 0);
+}
+
+static enum gqa_status expect_expert(struct gqa_taking *t, enum gqa_stack stack,
+                                     uint64_t layer, const char *within)
+{
+    const struct gqa_experts_rule *rule =
+        &t->family->stacks[stack].feed_forward.experts;
+    enum gqa_status st = expect_in_expert(t, stack, layer, within, rule->up);
+
+    if (st == GQA_OK)
+        st = expect_in_expert(t, stack, layer, within, rule->down);
+    return st == GQA_OK ? expect_in_expert(t, stack, layer, within, rule->gate)
+                        : st;
+}
+
+/* [experts, outputs, inputs] */
+static enum gqa_status expect_stacked(struct gqa_taking *t,
+                                      enum gqa_stack stack, uint64_t layer,
+                                      uint64_t n)
+{
+    const struct gqa_experts_rule *rule =
+        &t->family->stacks[stack].feed_forward.experts;
+    const char *const modules[] = {rule->gate, rule->up, rule->down};
+    struct gqa_stem stem = {""};
+    enum gqa_status st = GQA_OK;
+
+    for (int i = 0; i < 3 && st == GQA_OK; i++) {
+        if (!modules[i] ||
+            (i == 1 && rule->gate && strcmp(rule->gate, rule->up) == 0))
+            continue;
+        gqa_stem_in(&stem, &t->names, t->family->stacks[stack].layers,
+                    (size_t)layer, modules[i]);
+        st = expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 3, n, 0);
+    }
+    return st;
+}
+
+static enum gqa_status expect_experts(struct gqa_taking *t,
+                                      enum gqa_stack stack, uint64_t layer)
+{
+    const struct gqa_experts_rule *rule =
+        &t->family->stacks[stack].feed_forward.experts;
+    char within[GQA_MAX_NAME + 32];
+    uint64_t n = 0;
+    enum gqa_status st = gqa_setting_count(&n, &rule->n, t->model->config);
+
+    if (st == GQA_OK)
+        st = expect_in_expert(t, stack, layer, "", rule->router);
+    if (st == GQA_OK && rule->shared)
+        st = expect_expert(t, stack, layer, rule->shared);
+    if (st == GQA_OK)
+        st = expect_in_expert(t, stack, layer, "", rule->shared_gate);
+    if (!rule->each)
+        return st == GQA_OK ? expect_stacked(t, stack, layer, n) : st;
+    for (uint64_t e = 0; e < n && st == GQA_OK; e++) {
+        const size_t at = strcspn(rule->each, "%");
+
+        /* A number from a file is not worked through where nothing is. */
+        snprintf(within, sizeof within, "%.*s%llu%s", (int)at, rule->each,
+                 ULL(e), rule->each + at + 1);
+        st = expect_expert(t, stack, layer, within);
+        if (t->out->n_of[GQA_FAULT_MISSING] > MAX_MISSING)
+            break;
+    }
+    return st;
+}
+
+/* Numbers that an activation has, which are there or not. */
+static void take_constants(struct gqa_taking *t, enum gqa_stack stack,
+                           uint64_t layer)
+{
+    const struct gqa_stack_rule *rule = &t->family->stacks[stack];
+
+    for (gqa_texts name = rule->feed_forward.constants; name && *name; name++) {
+        struct gqa_stem stem = {""};
+        size_t index;
+
+        if (gqa_taking_find(t,
+                            gqa_stem_in(&stem, &t->names, rule->layers,
+                                        (size_t)layer, *name),
+                            &index))
+            t->out->roles[index] = GQA_ROLE_NETWORK;
+    }
+}
+
+/* Whether a layer has experts in place of one feed-forward. */
+static enum gqa_status has_experts(bool *out, const struct gqa_taking *t,
+                                   enum gqa_stack stack, uint64_t layer)
+{
+    *out = false;
+    return t->family->stacks[stack].feed_forward.experts.given
+               ? gqa_layer_has_experts(out, &t->family->behaviours,
+                                       t->model->config, (size_t)layer)
+               : GQA_OK;
+}
+
 static enum gqa_status expect_feed_forward(struct gqa_taking *t,
                                            enum gqa_stack stack)
 {
@@ -285,23 +404,39 @@ static enum gqa_status expect_feed_forward(struct gqa_taking *t,
         &t->family->stacks[stack].feed_forward;
     bool gated = false;
     enum gqa_status st = gqa_taking_gated(&gated, t, stack);
+    const uint64_t n_up = gated && gqa_gate_is_fused(rule) ? 2 : 1;
     const struct layer_module modules[] = {
         {stack, gated ? rule->up : rule->plain, &rule->bias[GQA_FF_UP]},
-        {stack, gated ? rule->gate : NULL, &rule->bias[GQA_FF_GATE]},
+        {stack, gated && n_up == 1 ? rule->gate : NULL,
+         &rule->bias[GQA_FF_GATE]},
         {stack, rule->down, &rule->bias[GQA_FF_DOWN]},
     };
 
     for (size_t i = 0; i < 3 && st == GQA_OK; i++) {
-        const uint64_t outputs = i == 2 ? t->model->d_model : t->d_ff;
-        const uint64_t inputs = i == 2 ? t->d_ff : t->model->d_model;
+        const uint64_t outputs =
+            i == 2 ? t->model->d_model : n_up * t->d_ff[stack];
+        const uint64_t inputs = i == 2 ? t->d_ff[stack] : t->model->d_model;
         enum gqa_part_presence bias;
 
         if (!modules[i].name)
             continue;
         st = bias_of(&bias, t, &modules[i]);
         for (uint64_t k = 0; k < gqa_taking_layers(t, stack) && st == GQA_OK;
-             k++)
-            st = expect_linear(t, &modules[i], k, outputs, inputs, bias);
+             k++) {
+            bool experts;
+
+            st = has_experts(&experts, t, stack, k);
+            if (st == GQA_OK && !experts)
+                st = expect_linear(t, &modules[i], k, outputs, inputs, bias);
+        }
+    }
+    for (uint64_t k = 0; k < gqa_taking_layers(t, stack) && st == GQA_OK; k++) {
+        bool experts;
+
+        take_constants(t, stack, k);
+        st = has_experts(&experts, t, stack, k);
+        if (st == GQA_OK && experts)
+            st = expect_experts(t, stack, k);
     }
     return st;
 }
@@ -399,22 +534,51 @@ static enum gqa_status expect_stacks(struct gqa_taking *t)
     return st;
 }
 
+/* Whether there is a decoder that reads and writes a token at a time. */
+static bool reads_tokens(const struct gqa_taking *t)
+{
+    const struct gqa_stack_rule *decoder =
+        &t->family->stacks[GQA_STACK_DECODER];
+
+    return decoder->given && decoder->input == GQA_INPUT_TOKENS;
+}
+
+/* What a stack adds to the embedding, and the norm of the sum. */
+static enum gqa_status expect_added(struct gqa_taking *t, enum gqa_stack stack)
+{
+    const struct gqa_embedding_rule *rule = &t->family->stacks[stack].embedding;
+    /* Sinusoids are computed where they are not stored. */
+    const enum gqa_part_presence presence =
+        t->family->positions.scheme == GQA_POSITION_LEARNED ? GQA_PART_PRESENT
+                                                            : GQA_PART_OPTIONAL;
+    struct gqa_stem stem = {""};
+    enum gqa_status st = GQA_OK;
+
+    if (gqa_taking_layers(t, stack) == 0)
+        return GQA_OK;
+    if (rule->positions) {
+        gqa_stem_of(&stem, &t->names, rule->positions);
+        st = expect_part(t, stem.text, "weight", presence, 2, 0,
+                         t->model->d_model);
+    }
+    return st == GQA_OK ? expect_norm(t, NULL, 0, &rule->norm) : st;
+}
+
 static enum gqa_status expect_embedding(struct gqa_taking *t)
 {
-    const struct gqa_embedding_rule *rule = &t->family->embedding;
-    const uint64_t d_model = t->model->d_model;
     struct gqa_stem stem = {""};
     enum gqa_status st;
 
+    /* What an encoder alone reads, and how, is nobody's who runs decoders. */
+    if (!reads_tokens(t))
+        return GQA_OK;
     gqa_stem_of(&stem, &t->names, t->family->names.embedding);
     st = expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2, t->vocab_size,
-                     d_model);
-    if (st == GQA_OK && rule->positions) {
-        gqa_stem_of(&stem, &t->names, rule->positions);
-        st = expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2, 0,
-                         d_model);
-    }
-    return st == GQA_OK ? expect_norm(t, NULL, 0, &rule->norm) : st;
+                     t->model->d_model);
+    for (int s = 0; s < 2 && st == GQA_OK; s++)
+        if (t->family->stacks[s].given)
+            st = expect_added(t, (enum gqa_stack)s);
+    return st;
 }
 
 /* Whether logits must have a matrix of their own. */
@@ -434,10 +598,11 @@ static enum gqa_status needs_unembedding(bool *out, const struct gqa_taking *t)
     return st;
 }
 
-static enum gqa_status expect_unembedding(struct gqa_taking *t)
+static enum gqa_status expect_logits(struct gqa_taking *t)
 {
+    const char *addend = t->family->logits.addend;
     const gqa_texts stems = t->family->names.unembedding;
-    enum gqa_part_presence bias;
+    enum gqa_part_presence bias = GQA_PART_OPTIONAL;
     gqa_texts stem = stems;
     bool is_needed = false;
     char name[GQA_MAX_NAME];
@@ -445,6 +610,11 @@ static enum gqa_status expect_unembedding(struct gqa_taking *t)
 
     if (st == GQA_OK)
         st = presence_of(&bias, t, &t->family->logits.bias);
+    /* No logits. */
+    if (!reads_tokens(t))
+        return st;
+    if (st == GQA_OK && addend)
+        st = expect(t, addend, GQA_PART_OPTIONAL, 2, 1, t->vocab_size);
     if (st != GQA_OK)
         return st;
     for (; *stem; stem++) {
@@ -470,5 +640,5 @@ enum gqa_status gqa_take_network(struct gqa_taking *t)
     if ((st = expect_embedding(t)) != GQA_OK ||
         (st = expect_stacks(t)) != GQA_OK)
         return st;
-    return expect_unembedding(t);
+    return expect_logits(t);
 }

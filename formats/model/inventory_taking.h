@@ -12,10 +12,10 @@ struct gqa_taking {
     const struct gqa_family *family;
     const struct gqa_checkpoint *checkpoint;
     struct gqa_network_builder names; /* for the functions that make names */
-    bool is_known;             /* the configuration was written for the model */
-    uint64_t d_ff, vocab_size; /* 0: not known */
-    size_t n_turned;           /* misshapen ones that are so transposed */
-    const char *telling_name;  /* of the left-over that tells the cause */
+    bool is_known; /* the configuration was written for the model */
+    uint64_t d_ff[2], vocab_size; /* by stack; 0: not known */
+    size_t n_turned;              /* misshapen ones that are so transposed */
+    const char *telling_name;     /* of the left-over that tells the cause */
 };
 
 /* Note a fault; fmt makes its text. Errors GQA_ERR_NOMEM. */

@@ -45,6 +45,7 @@ const char *gqa_head_layout_name(enum gqa_head_layout layout)
         [GQA_HEADS_FUSED_QKV] = "fused [q|k|v]",
         [GQA_HEADS_FUSED_GROUP] = "fused per KV head",
         [GQA_HEADS_FUSED_KV] = "fused [k|v]",
+        [GQA_HEADS_FUSED_BLOCKS] = "fused 4 x [q|v|k]",
     };
 
     return names[layout];
@@ -58,6 +59,7 @@ const char *gqa_position_name(const struct gqa_position *position)
         [GQA_POSITION_RELATIVE_BIAS] = "relative bias",
         [GQA_POSITION_ALIBI] = "alibi",
         [GQA_POSITION_LEARNED] = "learned",
+        [GQA_POSITION_SINUSOIDAL] = "sinusoidal",
     };
 
     return names[position->scheme];
@@ -190,18 +192,28 @@ static enum gqa_status resolve_heads(uint64_t *n_heads, uint64_t *head_dim,
 static enum gqa_status position_of(struct gqa_position *position,
                                    const struct gqa_model_builder *b,
                                    const struct gqa_attention_rule *rule,
-                                   uint64_t head_dim)
+                                   uint64_t layer, uint64_t head_dim)
 {
     const struct gqa_position_rule *said = &b->family->positions;
     uint64_t dims = 0;
     double share = 1;
-    enum gqa_status st;
+    bool turns = true, alibi = false;
+    enum gqa_status st = gqa_setting_flag(&alibi, &said->alibi, b->config);
 
-    *position = (struct gqa_position){
-        .scheme = rule->positions ? said->scheme : GQA_POSITION_NONE};
+    if (st != GQA_OK)
+        return gqa_fail_prefix(st, "%s", b->config_path);
+    *position =
+        (struct gqa_position){.scheme = !rule->positions ? GQA_POSITION_NONE
+                                        : alibi          ? GQA_POSITION_ALIBI
+                                                         : said->scheme};
     if (position->scheme != GQA_POSITION_ROPE)
         return GQA_OK;
-    st = gqa_setting_number(&share, &said->share, b->config);
+    st = gqa_layer_turns(&turns, &b->family->behaviours, b->config,
+                         (size_t)layer);
+    if (st == GQA_OK && !turns)
+        position->scheme = GQA_POSITION_NONE;
+    if (st == GQA_OK)
+        st = gqa_setting_number(&share, &said->share, b->config);
     if (st == GQA_OK)
         st = gqa_setting_count(&dims, &said->dims, b->config);
     if (st == GQA_OK && dims > head_dim)
@@ -209,7 +221,10 @@ static enum gqa_status position_of(struct gqa_position *position,
                       "%llu elements of a head are rotated, and it has %llu",
                       ULL(dims), ULL(head_dim));
     if (st != GQA_OK)
-        return gqa_fail_prefix(st, "%s", b->config_path);
+        return gqa_fail_prefix(st, "%s",
+                               b->config_path ? b->config_path : "the names");
+    if (!turns)
+        return GQA_OK;
     position->rotary_dim =
         dims ? dims : (uint64_t)floor((double)head_dim * share);
     position->interleaved = said->interleaved;
@@ -282,6 +297,34 @@ static enum gqa_status check_layers(const struct gqa_model_builder *b,
 
 /* --- Putting it together ------------------------------------------------ */
 
+/* A decoder may have other heads than the encoder before it. */
+static enum gqa_status decoder_heads(uint64_t *n_heads, uint64_t *head_dim,
+                                     const struct gqa_model_builder *b,
+                                     const struct gqa_found_attention *found)
+{
+    const gqa_texts keys = b->family->keys.n_decoder_heads;
+    const uint64_t length = gqa_query_length(found, b->params.items);
+    uint64_t said = 0;
+    enum gqa_status st;
+
+    if (found->rule->stack != GQA_STACK_DECODER)
+        return GQA_OK;
+    if ((st = gqa_config_count(&said, b->config, keys, b->config_path)) !=
+            GQA_OK ||
+        !said)
+        return st;
+    if (said > MAX_HEADS || length % said != 0)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: %s is %llu, which does not divide the %llu inputs "
+                        "that '%s' takes from all heads together",
+                        b->config_path, gqa_config_key(b->config, keys),
+                        ULL(said), ULL(length),
+                        b->params.items[found->weight[3]].name);
+    *n_heads = said;
+    *head_dim = length / said;
+    return GQA_OK;
+}
+
 static enum gqa_status fill_attentions(struct gqa_model *m,
                                        const struct gqa_model_builder *b)
 {
@@ -297,11 +340,13 @@ static enum gqa_status fill_attentions(struct gqa_model *m,
     for (size_t i = 0; i < b->n_found; i++) {
         struct gqa_attention *a = &m->attentions[m->n_attentions];
 
-        if ((st = gqa_place_heads(a, &b->found[i], b->params.items, n_heads,
+        if ((st = decoder_heads(&n_heads, &head_dim, b, &b->found[i])) !=
+                GQA_OK ||
+            (st = gqa_place_heads(a, &b->found[i], b->params.items, n_heads,
                                   head_dim)) != GQA_OK)
             return st;
-        if ((st = position_of(&a->position, b, b->found[i].rule, head_dim)) !=
-                GQA_OK ||
+        if ((st = position_of(&a->position, b, b->found[i].rule, a->layer,
+                              head_dim)) != GQA_OK ||
             (st = check_kv_heads(b, a)) != GQA_OK)
             return st;
         if (a->stack == GQA_STACK_DECODER &&
@@ -345,6 +390,8 @@ static enum gqa_status fill_type(struct gqa_model *m,
     const char *type =
         json_string_value(json_object_get(b->config, "model_type"));
 
+    if (b->nested)
+        type = b->nested->model_type;
     if (!type)
         type = b->family->model_type;
     if (!type)
@@ -369,6 +416,12 @@ static enum gqa_status fill_config(struct gqa_model *m,
     m->config_is_complete = b->config != NULL;
     m->config = b->config;
     b->config = NULL;
+    if (b->nested) {
+        m->within = b->nested->config;
+        m->outer_config = json_deep_copy(gqa_checkpoint_config(b->checkpoint));
+        if (!m->outer_config)
+            return gqa_fail_nomem();
+    }
     if (m->config)
         return GQA_OK;
     m->config = json_object();
@@ -447,7 +500,30 @@ void gqa_model_free(struct gqa_model *model)
     free(model->model_type);
     free(model->config_path);
     json_decref(model->config);
+    json_decref(model->outer_config);
     free(model);
+}
+
+json_t *gqa_model_put_config(const struct gqa_model *model, json_t *config)
+{
+    json_t *whole;
+
+    if (!model->within)
+        return config;
+    whole = json_deep_copy(model->outer_config);
+    json_object_set_new(whole, model->within, config);
+    return whole;
+}
+
+json_t *gqa_model_whole_config(const struct gqa_model *model)
+{
+    return model->within ? model->outer_config : model->config;
+}
+
+const json_t *gqa_model_config_in(const struct gqa_model *model,
+                                  const json_t *whole)
+{
+    return model->within ? json_object_get(whole, model->within) : whole;
 }
 
 const struct gqa_attention *gqa_grouped_by_key(const struct gqa_model *model)

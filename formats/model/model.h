@@ -16,11 +16,16 @@
  * A parameter's part as it lies in a tensor of the checkpoint: a matrix of
  * rows x cols elements, row-major as it stands or transposed. Element
  * (r, c) is element r * cols + c of the tensor, or c * rows + r.
+ *
+ * A transposed one may be a convolution's kernel, whose places come first in
+ * the tensor, [places, inputs, rows], and last in the parameter, [rows, inputs,
+ * places]: its column i * places + p is column p * inputs + i.
  */
 struct gqa_view {
     size_t tensor; /* index in the checkpoint */
     uint64_t rows, cols;
     bool transposed;
+    uint64_t places; /* of a convolution, which is transposed; else 0 */
 };
 
 /*
@@ -49,7 +54,8 @@ enum gqa_position_scheme {
     GQA_POSITION_ROPE,
     GQA_POSITION_RELATIVE_BIAS, /* T5: a learned bias per query head */
     GQA_POSITION_ALIBI,
-    GQA_POSITION_LEARNED, /* added to the embeddings */
+    GQA_POSITION_LEARNED,    /* added to the embeddings */
+    GQA_POSITION_SINUSOIDAL, /* likewise: sines and cosines */
 };
 
 struct gqa_position {
@@ -66,7 +72,11 @@ enum gqa_head_layout {
     GQA_HEADS_FUSED_QKV,   /* [all of q | all of k | all of v] */
     GQA_HEADS_FUSED_GROUP, /* for each KV head: its q heads, k, v */
     GQA_HEADS_FUSED_KV,    /* q of its own, [all of k | all of v] */
+    /* GQA_HEAD_BLOCKS times [q | v | k] of as many heads: CodeGen's, who was
+     * trained on so many chips */
+    GQA_HEADS_FUSED_BLOCKS,
 };
+enum { GQA_HEAD_BLOCKS = 4 };
 
 /*
  * The heads of q, k or v, or the inputs that o takes from each head. Head h
@@ -90,6 +100,13 @@ struct gqa_slice {
 uint64_t gqa_slice_head(const struct gqa_slice *slice, uint64_t head_dim,
                         uint64_t h);
 
+/* From a head to the next one of its block, or of the next block where each
+ * has one. */
+uint64_t gqa_slice_stride(const struct gqa_slice *slice, uint64_t head_dim);
+
+/* Whether so many KV heads can lie in this layout. */
+bool gqa_layout_takes(enum gqa_head_layout layout, uint64_t n_kv_heads);
+
 struct gqa_attention {
     enum gqa_stack stack;
     enum gqa_attention_kind kind;
@@ -98,6 +115,12 @@ struct gqa_attention {
     enum gqa_head_layout layout;
     struct gqa_position position;
     struct gqa_slice q, k, v, o;
+    /* Queries and keys are normed before they are rotated, all heads of each
+     * together; the weight of the keys' norm: [n_kv_heads * head_dim]. */
+    bool full_norms;
+    bool
+        shared_norm; /* or keys are, each head by itself, by the same weights */
+    size_t k_norm;   /* param index; only with full_norms */
 };
 
 struct gqa_family;
@@ -120,6 +143,10 @@ struct gqa_model {
      * checkpoint's, or one made from a KerasHub preset or the shapes.
      */
     json_t *config;
+    /* Where the model is a part of a larger one: the configuration of that,
+     * owned, and the key that `config` stands at in it; else NULL. */
+    json_t *outer_config;
+    const char *within;
     bool config_is_complete; /* it came from a config.json, not from shapes */
 };
 
@@ -152,6 +179,21 @@ void gqa_model_free(struct gqa_model *model);
 /* Index of the parameter of this name; false where there is none. */
 bool gqa_model_find(const struct gqa_model *model, const char *name,
                     size_t *index);
+
+/*
+ * The whole configuration with this one for the model's; takes config. The
+ * caller owns the result, which is incomplete or NULL where memory was short,
+ * as gqa_json_check() tells.
+ */
+json_t *gqa_model_put_config(const struct gqa_model *model, json_t *config);
+
+/* The whole configuration as it was read, or the model's where it is that.
+ * Lent. */
+json_t *gqa_model_whole_config(const struct gqa_model *model);
+
+/* The model's part of a whole configuration. Lent by it; NULL: none. */
+const json_t *gqa_model_config_in(const struct gqa_model *model,
+                                  const json_t *whole);
 
 const char *gqa_family_name(const struct gqa_family *family);
 bool gqa_model_is_encoder_decoder(const struct gqa_model *model);

@@ -13,6 +13,10 @@
 #include "formats/model/network_refused.h"
 #include "formats/model/network_rope.h"
 
+/* Rows of the largest table of positions that is computed: no model has a
+ * context so long. */
+#define MAX_COMPUTED_POSITIONS ((uint64_t)1 << 20)
+
 /* --- Attention ----------------------------------------------------------- */
 
 /* The norms of a sublayer of layer `layer`. */
@@ -91,24 +95,24 @@ static enum gqa_status choose_scale(double *out,
                             b->model->config, (size_t)heads->layer);
 }
 
-static enum gqa_status choose_window(uint64_t *out,
+static enum gqa_status choose_window(uint64_t *out, bool *slides,
                                      const struct gqa_network_builder *b,
                                      const struct gqa_attention_rule *rule,
                                      size_t layer)
 {
     uint64_t window = 0;
-    bool slides;
     enum gqa_status st;
 
     *out = 0;
+    *slides = false;
     if (!rule->window.json)
         return gqa_check_layer_type(b, rule, layer, 0);
-    if ((st = gqa_layer_slides(&slides, b->family->behaviours.sliding_layers,
-                               b->model->config, layer)) != GQA_OK ||
+    if ((st = gqa_layer_slides(slides, &b->family->behaviours, b->model->config,
+                               layer)) != GQA_OK ||
         (st = gqa_setting_count(&window, &rule->window, b->model->config)) !=
             GQA_OK)
         return st;
-    *out = slides ? window : 0;
+    *out = *slides ? window : 0;
     return gqa_check_layer_type(b, rule, layer, *out);
 }
 
@@ -120,6 +124,7 @@ static enum gqa_status take_attention(struct gqa_attention_block *out,
     const char *layers = b->family->stacks[heads->stack].layers;
     const size_t layer = (size_t)heads->layer;
     const enum gqa_position_scheme scheme = heads->position.scheme;
+    bool slides = false;
     enum gqa_status st;
 
     *out = (struct gqa_attention_block){
@@ -137,7 +142,7 @@ static enum gqa_status take_attention(struct gqa_attention_block *out,
         (st = gqa_take_head_norm(&out->k_norm, b, rule, heads,
                                  &rule->head_norms.module[1])) != GQA_OK ||
         (st = choose_scale(&out->scale, b, rule, heads)) != GQA_OK ||
-        (st = choose_window(&out->window, b, rule, layer)) != GQA_OK ||
+        (st = choose_window(&out->window, &slides, b, rule, layer)) != GQA_OK ||
         (st = gqa_setting_number(&out->soft_cap, &rule->soft_cap,
                                  b->model->config)) != GQA_OK ||
         (st = take_projection(&out->q, b, &heads->q, &rule->bias[0], false)) !=
@@ -147,6 +152,8 @@ static enum gqa_status take_attention(struct gqa_attention_block *out,
         (st = take_projection(&out->v, b, &heads->v, &rule->bias[2], false)) !=
             GQA_OK)
         return st;
+    if (out->rope && slides && b->network->local_rope.n_pairs)
+        out->rope = &b->network->local_rope;
     return take_projection(&out->o, b, &heads->o, &rule->bias[3], true);
 }
 
@@ -218,9 +225,11 @@ static enum gqa_status choose_activation(enum gqa_activation *out,
 
 /* Stock loaders make room for what the configuration says. */
 static enum gqa_status check_width(const struct gqa_network_builder *b,
+                                   enum gqa_stack stack,
                                    const struct gqa_linear *up, uint64_t width)
 {
-    const char *key = gqa_config_key(b->model->config, b->family->keys.d_ff);
+    const char *key = gqa_config_key(b->model->config,
+                                     gqa_d_ff_keys(&b->family->keys, stack));
     const json_t *value = key ? json_object_get(b->model->config, key) : NULL;
     uint64_t said;
 
@@ -232,27 +241,250 @@ static enum gqa_status check_width(const struct gqa_network_builder *b,
                     ULL(said), b->model->params[up->weight].name, ULL(width));
 }
 
+/* One projection of an expert: a matrix of its own, or a part of one that
+ * holds those of all. */
+static enum gqa_status take_expert_linear(struct gqa_linear *out,
+                                          const struct gqa_network_builder *b,
+                                          const struct gqa_stack_rule *stack,
+                                          size_t layer, const char *module,
+                                          uint64_t expert)
+{
+    static const struct gqa_setting no_bias = {.json = NULL};
+    const struct gqa_experts_rule *rule = &stack->feed_forward.experts;
+    const size_t at = rule->each ? strcspn(rule->each, "%") : 0;
+    char name[3 * GQA_MAX_NAME];
+    struct gqa_stem stem = {""};
+    const struct gqa_param *p;
+    enum gqa_status st;
+
+    if (rule->each)
+        snprintf(name, sizeof name, "%.*s%llu%s.%s", (int)at, rule->each,
+                 ULL(expert), rule->each + at + 1, module);
+    else
+        snprintf(name, sizeof name, "%s", module);
+    gqa_stem_in(&stem, b, stack->layers, layer, name);
+    st = gqa_take_linear(out, b, stem.text, &no_bias);
+    if (st != GQA_OK || rule->each)
+        return st;
+    p = &b->model->params[out->weight];
+    if (p->rank != 3 || expert >= p->shape[0])
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "'%s' does not hold a matrix for each of more than "
+                        "%llu experts",
+                        p->name, ULL(expert));
+    out->rows = p->shape[1];
+    out->cols = p->shape[2];
+    out->offset = expert * out->rows * out->cols;
+    return GQA_OK;
+}
+
+/* [gate | up] of an expert. */
+static enum gqa_status split_expert(struct gqa_expert *x,
+                                    const struct gqa_network_builder *b)
+{
+    if (!x->up.rows)
+        return gqa_linear_halves(&x->gate, &x->up, b);
+    if (x->up.rows % 2 != 0)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "'%s' has %llu rows for each expert, which are not two "
+                        "projections of the same length",
+                        b->model->params[x->up.weight].name, ULL(x->up.rows));
+    x->gate.rows = x->up.rows /= 2;
+    x->up.offset += x->up.rows * x->up.cols;
+    return GQA_OK;
+}
+
+static enum gqa_status check_expert(const struct gqa_network_builder *b,
+                                    const struct gqa_expert *x)
+{
+    const uint64_t d_model = b->network->d_model;
+    const uint64_t width = gqa_linear_outputs(b, &x->up);
+    enum gqa_status st;
+
+    if ((st = gqa_check_linear(b, &x->up, d_model, width)) != GQA_OK ||
+        (st = gqa_check_linear(b, &x->down, width, d_model)) != GQA_OK)
+        return st;
+    return x->gate.weight == GQA_NO_PARAM
+               ? GQA_OK
+               : gqa_check_linear(b, &x->gate, d_model, width);
+}
+
+static const struct gqa_linear no_linear = {.weight = GQA_NO_PARAM,
+                                            .bias = GQA_NO_PARAM};
+
+static enum gqa_status take_expert(struct gqa_expert *out,
+                                   const struct gqa_network_builder *b,
+                                   const struct gqa_stack_rule *stack,
+                                   size_t layer, uint64_t expert)
+{
+    const struct gqa_experts_rule *rule = &stack->feed_forward.experts;
+    enum gqa_status st;
+
+    out->gate = no_linear;
+    if ((st = take_expert_linear(&out->up, b, stack, layer, rule->up,
+                                 expert)) != GQA_OK ||
+        (st = take_expert_linear(&out->down, b, stack, layer, rule->down,
+                                 expert)) != GQA_OK)
+        return st;
+    if (rule->gate)
+        st =
+            take_expert_linear(&out->gate, b, stack, layer, rule->gate, expert);
+    if (st == GQA_OK && out->gate.weight == out->up.weight)
+        st = split_expert(out, b);
+    return st == GQA_OK ? check_expert(b, out) : st;
+}
+
+static enum gqa_status take_module(struct gqa_linear *out,
+                                   const struct gqa_network_builder *b,
+                                   const struct gqa_stack_rule *stack,
+                                   size_t layer, const char *module,
+                                   const char *within)
+{
+    static const struct gqa_setting no_bias = {.json = NULL};
+    char name[2 * GQA_MAX_NAME];
+    struct gqa_stem stem = {""};
+
+    *out = no_linear;
+    if (!module || !within)
+        return GQA_OK;
+    snprintf(name, sizeof name, "%s%s%s", within, *within ? "." : "", module);
+    return gqa_take_linear(
+        out, b, gqa_stem_in(&stem, b, stack->layers, layer, name), &no_bias);
+}
+
+static enum gqa_status take_shared(struct gqa_experts *out,
+                                   const struct gqa_network_builder *b,
+                                   const struct gqa_stack_rule *stack,
+                                   size_t layer)
+{
+    const struct gqa_experts_rule *rule = &stack->feed_forward.experts;
+    enum gqa_status st;
+
+    if ((st = take_module(&out->shared.up, b, stack, layer, rule->up,
+                          rule->shared)) != GQA_OK ||
+        (st = take_module(&out->shared.down, b, stack, layer, rule->down,
+                          rule->shared)) != GQA_OK ||
+        (st = take_module(&out->shared.gate, b, stack, layer, rule->gate,
+                          rule->shared)) != GQA_OK ||
+        (st = take_module(&out->shared_gate, b, stack, layer, rule->shared_gate,
+                          "")) != GQA_OK ||
+        !rule->shared)
+        return st;
+    if ((st = check_expert(b, &out->shared)) != GQA_OK ||
+        out->shared_gate.weight == GQA_NO_PARAM)
+        return st;
+    return gqa_check_linear(b, &out->shared_gate, b->network->d_model, 1);
+}
+
+/* No model has as many. */
+enum { MAX_EXPERTS = 4096 };
+
+static enum gqa_status take_experts(struct gqa_feed_forward *ff,
+                                    const struct gqa_network_builder *b,
+                                    const struct gqa_stack_rule *stack,
+                                    size_t layer)
+{
+    const struct gqa_experts_rule *rule = &stack->feed_forward.experts;
+    const json_t *config = b->model->config;
+    struct gqa_experts *x = calloc(1, sizeof *x);
+    enum gqa_status st;
+
+    if (!x)
+        return gqa_fail_nomem();
+    ff->experts = x;
+    ff->gate = ff->up = ff->down = no_linear;
+    x->choice = rule->choice;
+    x->jitter = 0.01;
+    if ((st = gqa_setting_count(&x->n, &rule->n, config)) != GQA_OK ||
+        (st = gqa_setting_count(&x->n_chosen, &rule->chosen, config)) !=
+            GQA_OK ||
+        (st = gqa_setting_flag(&x->normalised, &rule->normalised, config)) !=
+            GQA_OK ||
+        (st = gqa_setting_number(&x->jitter, &rule->jitter, config)) !=
+            GQA_OK ||
+        (st = take_module(&x->router, b, stack, layer, rule->router, "")) !=
+            GQA_OK)
+        return st;
+    if (x->n == 0 || x->n > MAX_EXPERTS || x->n_chosen == 0 ||
+        x->n_chosen > x->n)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "configuration: %llu of %llu experts cannot be chosen "
+                        "(at most %d are possible)",
+                        ULL(x->n_chosen), ULL(x->n), MAX_EXPERTS);
+    if (x->choice == GQA_EXPERTS_SPARSEMIXER && x->n_chosen != 2)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "configuration: a sparse mixer of %llu experts cannot "
+                        "be run: it chooses 2",
+                        ULL(x->n_chosen));
+    if ((ff->norm.kind == GQA_NORM_NONE) ||
+        ff->output_norm.kind != GQA_NORM_NONE ||
+        ff->after_norm.kind != GQA_NORM_NONE)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "family %s: experts are run with a norm before them, "
+                        "and none behind",
+                        b->family->name);
+    st = gqa_check_linear(b, &x->router, b->network->d_model, x->n);
+    if (st == GQA_OK && !(x->each = calloc((size_t)x->n, sizeof *x->each)))
+        st = gqa_fail_nomem();
+    for (uint64_t e = 0; e < x->n && st == GQA_OK; e++)
+        st = take_expert(&x->each[e], b, stack, layer, e);
+    return st == GQA_OK ? take_shared(x, b, stack, layer) : st;
+}
+
+/* What a sublayer adds to the stream is times this. */
+static enum gqa_status choose_residual_scale(
+    double *out, const struct gqa_network_builder *b,
+    const struct gqa_stack_rule *stack, bool is_normed)
+{
+    double scale = 1, depth = 0;
+    enum gqa_status st;
+
+    *out = 0;
+    if ((st = gqa_setting_number(&scale, &stack->residual_scale,
+                                 b->model->config)) != GQA_OK ||
+        (st = gqa_setting_number(&depth, &stack->residual_scale_depth,
+                                 b->model->config)) != GQA_OK)
+        return st;
+    if (depth > 0)
+        scale = depth / sqrt((double)b->model->n_layers);
+    if (scale == 1)
+        return GQA_OK;
+    *out = scale;
+    return is_normed ? gqa_fail(GQA_ERR_UNSUPPORTED,
+                                "family %s: what a norm has made cannot be "
+                                "scaled before it is added",
+                                b->family->name)
+                     : GQA_OK;
+}
+
 static enum gqa_status take_feed_forward(struct gqa_feed_forward *out,
                                          const struct gqa_network_builder *b,
-                                         const struct gqa_stack_rule *stack,
-                                         size_t layer)
+                                         enum gqa_stack which, size_t layer)
 {
+    const struct gqa_stack_rule *stack = &b->family->stacks[which];
     const struct gqa_feed_forward_rule *rule = &stack->feed_forward;
     const uint64_t d_model = b->network->d_model;
-    bool gated = false;
+    bool gated = false, has_experts = false;
     struct gqa_stem stem = {""};
     uint64_t width;
     enum gqa_status st;
 
-    *out = (struct gqa_feed_forward){
-        .gate = {.weight = GQA_NO_PARAM, .bias = GQA_NO_PARAM}};
+    *out = (struct gqa_feed_forward){.gate = no_linear};
     if ((st = take_norms(&out->norm, &out->output_norm, &out->after_norm, b,
                          stack->layers, layer, &rule->norms)) != GQA_OK ||
         (st = choose_activation(&out->activation, b, &rule->activation)) !=
             GQA_OK ||
         (st = gqa_setting_flag(&gated, &rule->gated, b->model->config)) !=
+            GQA_OK ||
+        (st = choose_residual_scale(&out->residual_scale, b, stack,
+                                    out->output_norm.kind != GQA_NORM_NONE)) !=
             GQA_OK)
         return st;
+    if (rule->experts.given)
+        st = gqa_layer_has_experts(&has_experts, &b->family->behaviours,
+                                   b->model->config, layer);
+    if (st != GQA_OK || has_experts)
+        return st == GQA_OK ? take_experts(out, b, stack, layer) : st;
     gqa_stem_in(&stem, b, stack->layers, layer, gated ? rule->up : rule->plain);
     st = gqa_take_linear(&out->up, b, stem.text, &rule->bias[GQA_FF_UP]);
     if (st == GQA_OK) {
@@ -265,6 +497,8 @@ static enum gqa_status take_feed_forward(struct gqa_feed_forward *out,
         st =
             gqa_take_linear(&out->gate, b, stem.text, &rule->bias[GQA_FF_GATE]);
     }
+    if (st == GQA_OK && gated && out->gate.weight == out->up.weight)
+        st = gqa_linear_halves(&out->gate, &out->up, b);
     if (st != GQA_OK)
         return st;
     width = gqa_linear_outputs(b, &out->up);
@@ -274,7 +508,7 @@ static enum gqa_status take_feed_forward(struct gqa_feed_forward *out,
     if (gated &&
         (st = gqa_check_linear(b, &out->gate, d_model, width)) != GQA_OK)
         return st;
-    return check_width(b, &out->up, width);
+    return check_width(b, which, &out->up, width);
 }
 
 /* --- Blocks
@@ -348,14 +582,20 @@ static enum gqa_status take_block(const struct gqa_network_builder *b,
         return gqa_fail(GQA_ERR_FORMAT, "layer %zu of the %s has no attention",
                         layer, gqa_stack_name(stack->stack));
     st = take_attention(&block->self, b, &rule->self, self);
+    if (st == GQA_OK)
+        st = choose_residual_scale(&block->self.residual_scale, b, rule,
+                                   block->self.output_norm.kind !=
+                                       GQA_NORM_NONE);
     if (st == GQA_OK && self->position.scheme == GQA_POSITION_RELATIVE_BIAS)
         st = take_bias(&block->self.bias, b, &rule->self, self,
                        layer ? &stack->blocks[layer - 1].self.bias : NULL);
     block->has_cross = cross != NULL;
     if (st == GQA_OK && cross)
         st = take_attention(&block->cross, b, &rule->cross, cross);
+    if (cross)
+        block->cross.residual_scale = block->self.residual_scale;
     if (st == GQA_OK)
-        st = take_feed_forward(&block->ff, b, rule, layer);
+        st = take_feed_forward(&block->ff, b, stack->stack, layer);
     return st == GQA_OK ? choose_order(block, b, rule) : st;
 }
 
@@ -380,21 +620,49 @@ static enum gqa_status choose_width(double *out,
     return st;
 }
 
-static enum gqa_status take_positions(struct gqa_network_stack *stack,
-                                      const struct gqa_network_builder *b)
+/* Rows of positions that no tensor has: as many as the configuration says, or
+ * means where it does not. */
+static enum gqa_status compute_positions(struct gqa_network_stack *stack,
+                                         const struct gqa_network_builder *b)
 {
-    const struct gqa_embedding_rule *rule = &b->family->embedding;
+    const gqa_texts keys = b->family->keys.max_positions;
+    const json_t *by_default =
+        json_object_get(b->family->keys.defaults, keys[0]);
+    uint64_t n = (uint64_t)json_integer_value(by_default);
+    const enum gqa_status st =
+        gqa_config_count(&n, b->model->config, keys, b->model->config_path);
+
+    if (st != GQA_OK)
+        return st;
+    if (n == 0 || n > MAX_COMPUTED_POSITIONS)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "configuration: %s is %llu: 1 to %llu positions can "
+                        "be computed",
+                        keys[0], ULL(n), ULL(MAX_COMPUTED_POSITIONS));
+    if (b->network->d_model % 2 != 0 || b->network->d_model < 4)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "sinusoidal positions of width %llu cannot be run: it "
+                        "is odd, or below 4",
+                        ULL(b->network->d_model));
+    stack->sinusoids = b->family->positions.sinusoids;
+    stack->n_positions = n;
+    return GQA_OK;
+}
+
+static enum gqa_status read_positions(struct gqa_network_stack *stack,
+                                      const struct gqa_network_builder *b,
+                                      const struct gqa_embedding_rule *rule)
+{
+    const bool may_lack = b->family->positions.scheme != GQA_POSITION_LEARNED;
     const struct gqa_param *p;
     char name[2 * GQA_MAX_NAME + 8];
     struct gqa_stem stem = {""};
     enum gqa_status st;
 
-    stack->positions = GQA_NO_PARAM;
-    if (!rule->positions)
-        return GQA_OK;
     snprintf(name, sizeof name, "%s.weight",
              gqa_stem_of(&stem, b, rule->positions));
-    if ((st = gqa_take_param(&stack->positions, b, name, false)) != GQA_OK)
+    if ((st = gqa_take_param(&stack->positions, b, name, may_lack)) != GQA_OK ||
+        stack->positions == GQA_NO_PARAM)
         return st;
     p = &b->model->params[stack->positions];
     if (p->rows <= rule->position_offset)
@@ -402,14 +670,34 @@ static enum gqa_status take_positions(struct gqa_network_stack *stack,
                         "'%s' has %llu rows, which is no more than the offset "
                         "of positions",
                         name, ULL(p->rows));
-    stack->position_offset = rule->position_offset;
-    b->network->max_positions = p->rows - rule->position_offset;
+    stack->n_positions = p->rows - rule->position_offset;
     return gqa_check_matrix(b, stack->positions, p->rows, b->network->d_model);
+}
+
+static enum gqa_status take_positions(struct gqa_network_stack *stack,
+                                      const struct gqa_network_builder *b,
+                                      const struct gqa_embedding_rule *rule)
+{
+    uint64_t *most = &b->network->max_positions;
+    enum gqa_status st = GQA_OK;
+
+    stack->positions = GQA_NO_PARAM;
+    stack->position_offset = rule->position_offset;
+    if (rule->positions)
+        st = read_positions(stack, b, rule);
+    if (st == GQA_OK && stack->positions == GQA_NO_PARAM &&
+        b->family->positions.scheme == GQA_POSITION_SINUSOIDAL)
+        st = compute_positions(stack, b);
+    if (stack->n_positions && (*most == 0 || stack->n_positions < *most))
+        *most = stack->n_positions;
+    return st;
 }
 
 static enum gqa_status take_embedding(struct gqa_network_stack *stack,
                                       const struct gqa_network_builder *b)
 {
+    const struct gqa_embedding_rule *rule =
+        &b->family->stacks[stack->stack].embedding;
     const struct gqa_network *n = b->network;
     char name[2 * GQA_MAX_NAME + 8];
     struct gqa_stem stem = {""};
@@ -420,12 +708,10 @@ static enum gqa_status take_embedding(struct gqa_network_stack *stack,
     if ((st = gqa_take_param(&stack->embedding, b, name, false)) != GQA_OK ||
         (st = gqa_check_matrix(b, stack->embedding, n->vocab_size,
                                n->d_model)) != GQA_OK ||
-        (st = take_positions(stack, b)) != GQA_OK ||
-        (st = choose_width(&stack->embedding_scale, b,
-                           &b->family->embedding.scale)) != GQA_OK)
+        (st = take_positions(stack, b, rule)) != GQA_OK ||
+        (st = choose_width(&stack->embedding_scale, b, &rule->scale)) != GQA_OK)
         return st;
-    return gqa_take_norm(&stack->embedding_norm, b, NULL, 0,
-                         &b->family->embedding.norm);
+    return gqa_take_norm(&stack->embedding_norm, b, NULL, 0, &rule->norm);
 }
 
 static enum gqa_status take_stack(const struct gqa_network_builder *b,
@@ -463,6 +749,44 @@ static enum gqa_status take_stack(const struct gqa_network_builder *b,
 /* --- Logits
  * -------------------------------------------------------------------------- */
 
+static enum gqa_status choose_logit_scale(const struct gqa_network_builder *b)
+{
+    const struct gqa_logits_rule *rule = &b->family->logits;
+    struct gqa_network *n = b->network;
+    double divisor = 1, base = 0;
+    enum gqa_status st;
+
+    if ((st = choose_width(&n->logit_scale, b, &rule->scale)) != GQA_OK ||
+        (st = gqa_setting_number(&divisor, &rule->divisor, b->model->config)) !=
+            GQA_OK ||
+        (st = gqa_setting_number(&base, &rule->scale_base, b->model->config)) !=
+            GQA_OK)
+        return st;
+    n->logit_scale /= divisor;
+    if (base > 0)
+        n->logit_scale *= base / (double)n->d_model;
+    return GQA_OK;
+}
+
+/* What is added to the logits, stored as one row, is as good as a bias. */
+static enum gqa_status take_addend(const struct gqa_network_builder *b)
+{
+    const char *name = b->family->logits.addend;
+    struct gqa_network *n = b->network;
+    size_t index;
+    enum gqa_status st;
+
+    if (!name || !gqa_find_param(b, name, &index))
+        return GQA_OK;
+    if (n->unembedding.bias != GQA_NO_PARAM)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "'%s' and '%s' are both added to the logits, which "
+                        "cannot be run",
+                        name, b->model->params[n->unembedding.bias].name);
+    st = gqa_take_param(&n->unembedding.bias, b, name, false);
+    return st == GQA_OK ? gqa_check_matrix(b, index, 1, n->vocab_size) : st;
+}
+
 /*
  * One that is there is used even where the configuration ties it: transformers
  * 5 writes that T5 v1.1 is tied beside a matrix of its own, and then reads
@@ -498,11 +822,13 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
                         b->family->names.unembedding[0]);
     }
     if (st != GQA_OK ||
-        (st = choose_width(&n->logit_scale, b, &rule->scale)) != GQA_OK ||
-        (st = gqa_setting_number(&n->logit_soft_cap, &rule->soft_cap,
-                                 b->model->config)) != GQA_OK)
+        (st = gqa_check_linear(b, &n->unembedding, n->d_model,
+                               n->vocab_size)) != GQA_OK ||
+        (st = take_addend(b)) != GQA_OK ||
+        (st = choose_logit_scale(b)) != GQA_OK)
         return st;
-    return gqa_check_linear(b, &n->unembedding, n->d_model, n->vocab_size);
+    return gqa_setting_number(&n->logit_soft_cap, &rule->soft_cap,
+                              b->model->config);
 }
 
 static enum gqa_status take_token(int64_t *out,
@@ -552,6 +878,20 @@ static enum gqa_status check_runnable(const struct gqa_network_builder *b)
                         "a model of family %s has no decoder, and cannot be "
                         "run",
                         family->name);
+    if (family->stacks[GQA_STACK_DECODER].input == GQA_INPUT_CODES)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "the decoder of a %s reads several codes at a time: "
+                        "such a model can be converted and inspected, but not "
+                        "run",
+                        b->model->model_type ? b->model->model_type
+                                             : family->name);
+    if (family->stacks[GQA_STACK_ENCODER].input == GQA_INPUT_FRAMES)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "the encoder of a %s reads frames, of sound or of a "
+                        "picture, not tokens: such a model can be converted "
+                        "and inspected, but not run",
+                        b->model->model_type ? b->model->model_type
+                                             : family->name);
     return gqa_check_refused(b);
 }
 
@@ -577,6 +917,38 @@ static enum gqa_status find_prefix(struct gqa_network_builder *b)
     return GQA_OK;
 }
 
+/* An attention that rotates; they all do so alike. */
+static const struct gqa_attention *find_turning(const struct gqa_model *model)
+{
+    for (size_t i = 0; i < model->n_attentions; i++)
+        if (model->attentions[i].position.scheme == GQA_POSITION_ROPE)
+            return &model->attentions[i];
+    return NULL;
+}
+
+static enum gqa_status make_ropes(const struct gqa_network_builder *b)
+{
+    const struct gqa_position_rule *rule = &b->family->positions;
+    const struct gqa_attention *turning = find_turning(b->model);
+    struct gqa_network *n = b->network;
+    double theta = 0, local = 0;
+    enum gqa_status st;
+
+    if (!turning)
+        return GQA_OK;
+    if ((st = gqa_setting_number(&theta, &rule->theta, b->model->config)) !=
+            GQA_OK ||
+        (st = gqa_setting_number(&local, &rule->local_theta,
+                                 b->model->config)) != GQA_OK ||
+        (st = gqa_rope_create(&n->rope, b->model->config, theta,
+                              local > 0 ? "full_attention" : NULL,
+                              &turning->position)) != GQA_OK)
+        return st;
+    return local > 0 ? gqa_rope_create(&n->local_rope, NULL, local, NULL,
+                                       &turning->position)
+                     : GQA_OK;
+}
+
 /* What all attentions share: angles or slopes. */
 static enum gqa_status make_positions(const struct gqa_network_builder *b)
 {
@@ -585,17 +957,11 @@ static enum gqa_status make_positions(const struct gqa_network_builder *b)
     const struct gqa_attention_rule *self =
         &b->family->stacks[first->stack].self;
     struct gqa_network *n = b->network;
-    double theta = 0, scale = 1;
+    double scale = 1;
     enum gqa_status st;
 
-    if (rule->scheme == GQA_POSITION_ROPE) {
-        st = gqa_setting_number(&theta, &rule->theta, b->model->config);
-        return st == GQA_OK ? gqa_rope_create(&n->rope, b->model->config, theta,
-                                              &first->position)
-                            : st;
-    }
-    if (rule->scheme != GQA_POSITION_ALIBI)
-        return GQA_OK;
+    if (first->position.scheme != GQA_POSITION_ALIBI)
+        return rule->scheme == GQA_POSITION_ROPE ? make_ropes(b) : GQA_OK;
     if (rule->slopes_scaled &&
         (st = choose_even_scale(&scale, b, self, first)) != GQA_OK)
         return st;
@@ -645,14 +1011,26 @@ enum gqa_status gqa_network_create(struct gqa_network **out,
     return st;
 }
 
+static void free_experts(struct gqa_experts *experts)
+{
+    if (experts)
+        free(experts->each);
+    free(experts);
+}
+
 void gqa_network_free(struct gqa_network *network)
 {
     if (!network)
         return;
-    for (size_t i = 0; i < network->n_stacks; i++)
+    for (size_t i = 0; i < network->n_stacks; i++) {
+        for (size_t j = 0; j < network->stacks[i].n_blocks; j++)
+            free_experts(network->stacks[i].blocks[j].ff.experts);
         free(network->stacks[i].blocks);
+    }
     free(network->rope.frequency);
     free(network->rope.longer);
+    free(network->local_rope.frequency);
+    free(network->local_rope.longer);
     free(network->slopes);
     free(network);
 }

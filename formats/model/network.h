@@ -17,6 +17,9 @@
 struct gqa_linear {
     size_t weight, bias; /* param indices; weight GQA_NO_PARAM: no such part */
     bool input_major;
+    /* W is a part of the weight: [rows, cols] behind `offset` elements, as
+     * they lie in it. rows 0: it is the whole. */
+    uint64_t offset, rows, cols;
 };
 
 struct gqa_norm {
@@ -29,16 +32,44 @@ struct gqa_norm {
 /*
  * A sublayer f (an attention, a feed-forward) of the residual stream x:
  *
- *   y = output_norm(f(norm(x)));  x = after_norm(x + y)
+ *   y = output_norm(f(norm(x)));  x = after_norm(x + residual_scale * y)
  *
  * each norm of kind NONE where the model has none.
  */
 
-/* down(act(gate(x)) * up(x)), or down(act(up(x))) without a gate. */
+/* Gate GQA_NO_PARAM: there is none. */
+struct gqa_expert {
+    struct gqa_linear gate, up, down;
+};
+
+/* How a router's logits choose experts. */
+enum gqa_experts_choice {
+    GQA_EXPERTS_SOFTMAX,     /* the largest, by their shares of the softmax */
+    GQA_EXPERTS_SPARSEMIXER, /* Phi-MoE's two (runtime/experts.h) */
+};
+
+/* For each row the sum of n_chosen experts of it, each times a weight, and of
+ * the shared one, which all rows have. */
+struct gqa_experts {
+    uint64_t n, n_chosen;
+    enum gqa_experts_choice choice;
+    bool normalised; /* weights of those that are chosen add up to 1 */
+    double jitter;   /* of the sparse mixer */
+    struct gqa_linear router;
+    struct gqa_expert *each;  /* [n] */
+    struct gqa_expert shared; /* up GQA_NO_PARAM: none */
+    /* The shared one times sigmoid(x); weight GQA_NO_PARAM: times 1. */
+    struct gqa_linear shared_gate;
+};
+
+/* down(act(gate(x)) * up(x)), or down(act(up(x))) without a gate; or experts
+ * that do so, and then up, gate and down are GQA_NO_PARAM. */
 struct gqa_feed_forward {
     struct gqa_norm norm, output_norm, after_norm;
     struct gqa_linear gate, up, down;
+    struct gqa_experts *experts; /* owned by the network; NULL: none */
     enum gqa_activation activation;
+    double residual_scale; /* 0: 1 */
 };
 
 /*
@@ -73,10 +104,12 @@ struct gqa_attention_block {
     /* Distinct weights are projected once: k.weight may be q.weight. Where
      * heads lie in the outputs is in `heads`. */
     struct gqa_linear q, k, v, o;
-    /* Of each head by itself, before it is rotated: width head_dim, the same
-     * weights for all heads. */
+    /* Before heads are rotated. Of each head by itself: width head_dim, the
+     * same weights for all heads; or, with heads->full_norms, of all heads
+     * together. */
     struct gqa_norm q_norm, k_norm;
-    double scale;    /* of q . k */
+    double residual_scale; /* 0: 1 */
+    double scale;          /* of q . k */
     double soft_cap; /* a scaled score s is soft_cap * tanh(s / soft_cap); 0:
                         s as it is */
     bool causal;
@@ -101,11 +134,23 @@ struct gqa_block {
     bool shared_norm; /* and the feed-forward reads self.norm(x) */
 };
 
+/*
+ * Positions that are computed: of row p, element i of the first half is
+ * sin(p f(i)), of the second cos(p f(i)), with half = d_model / 2.
+ */
+enum gqa_sinusoids {
+    GQA_SINUSOIDS_NONE,
+    GQA_SINUSOIDS_MARIAN,        /* f(i) = 10000^(-i / half) */
+    GQA_SINUSOIDS_TENSOR2TENSOR, /* f(i) = 10000^(-i / (half - 1)) */
+};
+
 struct gqa_network_stack {
     enum gqa_stack stack;
     size_t embedding; /* param [vocab, d_model] */
     size_t positions; /* param [n_rows, d_model] added, or GQA_NO_PARAM */
-    uint64_t position_offset; /* position p's row is p + position_offset */
+    enum gqa_sinusoids sinusoids; /* or these; one of both is none */
+    uint64_t position_offset;     /* position p's row is p + position_offset */
+    uint64_t n_positions; /* there are rows for so many; 0: nothing is added */
     /* x = embedding_norm(embedding * embedding_scale + positions). The scale
      * is rounded to the type of the activations, as Gemma rounds it. */
     double embedding_scale;
@@ -124,12 +169,13 @@ struct gqa_network {
     double logit_scale;            /* of the final norm's output */
     uint64_t d_model, vocab_size;
     double logit_soft_cap;        /* as an attention's, of logits; 0: none */
-    uint64_t max_positions;       /* rows of `positions` less the offset; 0: no
+    uint64_t max_positions;       /* the fewest of a stack's n_positions; 0: no
                                      such limit */
     int64_t start_token;          /* what a decoder (or text) begins with */
     int64_t end_token, pad_token; /* -1: none */
     struct gqa_rope rope;
-    double *slopes; /* of ALiBi: [n_heads], owned; NULL: none */
+    struct gqa_rope local_rope; /* of layers that slide, where it differs */
+    double *slopes;             /* of ALiBi: [n_heads], owned; NULL: none */
 };
 
 /*

@@ -100,17 +100,43 @@ uint64_t gqa_linear_outputs(const struct gqa_network_builder *b,
 {
     const struct gqa_param *p = &b->model->params[l->weight];
 
+    if (l->rows)
+        return l->rows;
     return l->input_major ? p->cols : p->rows;
+}
+
+enum gqa_status gqa_linear_halves(struct gqa_linear *first,
+                                  struct gqa_linear *second,
+                                  const struct gqa_network_builder *b)
+{
+    const struct gqa_param *p = &b->model->params[first->weight];
+
+    if (first->bias != GQA_NO_PARAM || first->input_major)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "'%s' holds two projections, which cannot be run with "
+                        "a bias or with inputs in rows",
+                        p->name);
+    if (p->rank != 2 || p->rows % 2 != 0)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "'%s' has %llu rows, which are not two projections of "
+                        "the same length",
+                        p->name, ULL(p->rows));
+    first->rows = second->rows = p->rows / 2;
+    first->cols = second->cols = p->cols;
+    second->offset = second->rows * second->cols;
+    return GQA_OK;
 }
 
 enum gqa_status gqa_check_linear(const struct gqa_network_builder *b,
                                  const struct gqa_linear *l, uint64_t inputs,
                                  uint64_t outputs)
 {
-    const enum gqa_status st =
-        l->input_major ? gqa_check_matrix(b, l->weight, inputs, outputs)
-                       : gqa_check_matrix(b, l->weight, outputs, inputs);
+    enum gqa_status st;
 
+    if (l->rows == outputs && l->cols == inputs && l->rows)
+        return GQA_OK;
+    st = l->input_major ? gqa_check_matrix(b, l->weight, inputs, outputs)
+                        : gqa_check_matrix(b, l->weight, outputs, inputs);
     return st == GQA_OK ? check_vector(b, l->bias, outputs) : st;
 }
 
@@ -256,6 +282,10 @@ enum gqa_status gqa_take_head_norm(struct gqa_norm *out,
                                    const struct gqa_attention *heads,
                                    const struct gqa_setting *module)
 {
+    const uint64_t n_heads = module == &rule->head_norms.module[1]
+                                 ? heads->n_kv_heads
+                                 : heads->n_heads;
+    const uint64_t width = heads->head_dim * (heads->full_norms ? n_heads : 1);
     const char *name = NULL;
     struct gqa_stem stem = {""};
     enum gqa_status st;
@@ -266,6 +296,5 @@ enum gqa_status gqa_take_head_norm(struct gqa_norm *out,
     if (!name)
         return check_no_head_norm(b, rule, heads, module);
     gqa_stem_in(&stem, b, rule->pattern, (size_t)heads->layer, name);
-    return take_norm(out, b, stem.text, &rule->head_norms.norm,
-                     heads->head_dim);
+    return take_norm(out, b, stem.text, &rule->head_norms.norm, width);
 }

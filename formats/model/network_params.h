@@ -53,6 +53,11 @@ GQA_MUST_USE
 enum gqa_status gqa_check_linear(const struct gqa_network_builder *b,
                                  const struct gqa_linear *linear,
                                  uint64_t inputs, uint64_t outputs);
+/* Of two that have the same weight: the halves of its outputs. */
+GQA_MUST_USE
+enum gqa_status gqa_linear_halves(struct gqa_linear *first,
+                                  struct gqa_linear *second,
+                                  const struct gqa_network_builder *b);
 uint64_t gqa_linear_outputs(const struct gqa_network_builder *b,
                             const struct gqa_linear *linear);
 

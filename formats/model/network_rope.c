@@ -304,7 +304,8 @@ static enum gqa_status scale(struct scaling *s)
 
 /* What the configuration says of RoPE, or NULL. Models whose layers differ in
  * it nest it by kind of layer. */
-static enum gqa_status find_said(const json_t **out, const json_t *config)
+static enum gqa_status find_said(const json_t **out, const json_t *config,
+                                 const char *layers)
 {
     const char *key;
     json_t *value;
@@ -312,6 +313,8 @@ static enum gqa_status find_said(const json_t **out, const json_t *config)
     *out = json_object_get(config, "rope_scaling");
     if (json_object_size(*out) == 0)
         *out = json_object_get(config, "rope_parameters");
+    if (layers && json_is_object(json_object_get(*out, layers)))
+        *out = json_object_get(*out, layers);
     json_object_foreach((json_t *)(uintptr_t)*out, key, value)
     {
         if (json_is_object(value))
@@ -324,7 +327,7 @@ static enum gqa_status find_said(const json_t **out, const json_t *config)
 }
 
 enum gqa_status gqa_rope_create(struct gqa_rope *out, const json_t *config,
-                                double theta,
+                                double theta, const char *layers,
                                 const struct gqa_position *position)
 {
     struct gqa_rope rope = {.n_pairs = position->rotary_dim / 2,
@@ -344,7 +347,7 @@ enum gqa_status gqa_rope_create(struct gqa_rope *out, const json_t *config,
                         "RoPE of %llu dimensions of a head cannot be run: "
                         "they go in pairs",
                         (unsigned long long)position->rotary_dim);
-    if ((st = find_said(&s.said, config)) != GQA_OK)
+    if ((st = find_said(&s.said, config, layers)) != GQA_OK)
         return st;
     if (s.theta <= 1)
         return gqa_fail(GQA_ERR_FORMAT,

@@ -10,6 +10,9 @@
  * position  of the model's attentions.
  * theta     the base where the configuration has none under theta_key.
  *
+ * layers: of which kind of layers (layer_types) it is, where the configuration
+ * may differ by that; NULL: of all.
+ *
  * The caller owns out->frequency and out->longer. Errors GQA_ERR_UNSUPPORTED: a
  * kind of scaling that is not known, or nothing to rotate; GQA_ERR_FORMAT.
  *
@@ -17,7 +20,7 @@
  */
 GQA_MUST_USE
 enum gqa_status gqa_rope_create(struct gqa_rope *out, const json_t *config,
-                                double theta,
+                                double theta, const char *layers,
                                 const struct gqa_position *position);
 
 #endif

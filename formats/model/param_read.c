@@ -48,6 +48,33 @@ static void transpose(void *dst, size_t pitch, const void *src, size_t rows,
     }
 }
 
+/* Columns of a transposed view, one after another, into scratch. */
+static enum gqa_status read_columns(struct gqa_checkpoint *checkpoint,
+                                    const struct gqa_view *view, uint64_t row,
+                                    uint64_t n_rows, uint64_t col,
+                                    uint64_t n_cols, size_t width,
+                                    char *scratch)
+{
+    const uint64_t inputs = view->places ? view->cols / view->places : 0;
+    struct gqa_span span = {
+        .piece = n_rows * width, .stride = view->rows * width, .count = n_cols};
+    enum gqa_status st = GQA_OK;
+
+    if (!view->places) {
+        span.offset = (col * view->rows + row) * width;
+        return gqa_checkpoint_read(checkpoint, view->tensor, &span, scratch);
+    }
+    span.count = 1;
+    for (uint64_t c = col; c < col + n_cols && st == GQA_OK; c++) {
+        const uint64_t there = c % view->places * inputs + c / view->places;
+
+        span.offset = (there * view->rows + row) * width;
+        st = gqa_checkpoint_read(checkpoint, view->tensor, &span,
+                                 scratch + (c - col) * span.piece);
+    }
+    return st;
+}
+
 /* The rectangle's part in one view; buf has `pitch` elements in a row. */
 static enum gqa_status read_view(struct gqa_checkpoint *checkpoint,
                                  const struct gqa_view *view, uint64_t row,
@@ -59,11 +86,8 @@ static enum gqa_status read_view(struct gqa_checkpoint *checkpoint,
     struct gqa_span span;
 
     if (view->transposed) {
-        span.offset = (col * view->rows + row) * width;
-        span.piece = n_rows * width;
-        span.stride = view->rows * width;
-        span.count = n_cols;
-        st = gqa_checkpoint_read(checkpoint, view->tensor, &span, scratch);
+        st = read_columns(checkpoint, view, row, n_rows, col, n_cols, width,
+                          scratch);
         if (st == GQA_OK)
             transpose(buf, pitch, scratch, n_rows, n_cols, width);
         return st;

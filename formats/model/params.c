@@ -112,7 +112,8 @@ enum gqa_status gqa_params_add_tensor(struct gqa_params *params,
     param->rows = tensor->rank > 0 ? tensor->shape[0] : 1;
     /* An empty tensor has no columns that anybody could ask for. */
     param->cols = param->rows ? tensor->n_elements / param->rows : 0;
-    param->parts[0] = (struct gqa_view){index, param->rows, param->cols, false};
+    param->parts[0] = (struct gqa_view){
+        .tensor = index, .rows = param->rows, .cols = param->cols};
     return GQA_OK;
 }
 

@@ -20,6 +20,11 @@ uint64_t gqa_slice_head(const struct gqa_slice *slice, uint64_t head_dim,
            h % slice->per_block * head_dim;
 }
 
+uint64_t gqa_slice_stride(const struct gqa_slice *slice, uint64_t head_dim)
+{
+    return slice->per_block > 1 ? head_dim : slice->block_stride;
+}
+
 /* Outputs of q, k, v lie in rows, but in columns of an input-major weight;
  * o takes its inputs from the other side. */
 static unsigned axis_of(const struct gqa_found_attention *found, int projection)
@@ -58,8 +63,10 @@ static enum gqa_status check_shapes(const struct gqa_found_attention *found,
                             "'%s' has %u dimensions, not the 2 of a "
                             "projection",
                             w->name, w->rank);
-        /* Cross-attention takes keys from another stack. */
-        if (i < 3 && other_length(w, axis_of(found, i)) != d_model)
+        /* Cross-attention takes keys from another stack, perhaps another
+         * model's. */
+        if (i < 3 && (i == 0 || found->rule->kind == GQA_ATTENTION_SELF) &&
+            other_length(w, axis_of(found, i)) != d_model)
             return gqa_fail(GQA_ERR_FORMAT,
                             "'%s' takes %llu inputs, but '%s' takes %llu",
                             w->name, ULL(other_length(w, axis_of(found, i))),
@@ -77,21 +84,60 @@ static enum gqa_status check_shapes(const struct gqa_found_attention *found,
     return GQA_OK;
 }
 
-/* A norm that all heads share is as long as any of them. */
+/* A norm that all heads share is as long as any of them, one of all heads
+ * together as long as all. */
 static enum gqa_status check_head_norms(const struct gqa_found_attention *found,
                                         const struct gqa_param *params,
-                                        uint64_t head_dim)
+                                        const struct gqa_attention *a)
 {
     for (int i = 0; i < 4; i++) {
         const size_t index = found->head_norm[i / 2][i % 2];
         const struct gqa_param *p = &params[index == GQA_NO_PARAM ? 0 : index];
+        const uint64_t n_heads = i / 2 ? a->n_kv_heads : a->n_heads;
+        const uint64_t length = a->head_dim * (a->full_norms ? n_heads : 1);
 
-        if (index != GQA_NO_PARAM && (p->rank != 1 || p->rows != head_dim))
+        if (index != GQA_NO_PARAM && (p->rank != 1 || p->rows != length))
             return gqa_fail(GQA_ERR_FORMAT,
                             "'%s' is no vector of the %llu elements that a "
-                            "norm shared by all heads has",
-                            p->name, ULL(head_dim));
+                            "norm %s has",
+                            p->name, ULL(length),
+                            a->full_norms ? "of all heads together"
+                                          : "shared by all heads");
     }
+    return GQA_OK;
+}
+
+/* A norm of all heads together, whose weights move into the keys when these
+ * are pooled. */
+static enum gqa_status take_full_norms(struct gqa_attention *a,
+                                       const struct gqa_found_attention *found,
+                                       const struct gqa_param *params)
+{
+    const struct gqa_head_norms_rule *rule = &found->rule->head_norms;
+
+    a->k_norm = found->head_norm[1][0];
+    a->full_norms =
+        rule->weights == GQA_HEAD_NORM_FULL_WIDTH && a->k_norm != GQA_NO_PARAM;
+    a->shared_norm =
+        rule->weights == GQA_HEAD_NORM_SHARED && a->k_norm != GQA_NO_PARAM;
+    if (rule->weights == GQA_HEAD_NORM_FULL_WIDTH &&
+        (a->k_norm == GQA_NO_PARAM) != (found->head_norm[0][0] == GQA_NO_PARAM))
+        return gqa_fail(
+            GQA_ERR_FORMAT,
+            "'%s' norms all heads together, and there is no such "
+            "norm of the %s",
+            params[a->full_norms ? a->k_norm : found->head_norm[0][0]].name,
+            a->full_norms ? "queries" : "keys");
+    if (!a->full_norms)
+        return GQA_OK;
+    if (found->weight[0] == found->weight[1] || found->input_major ||
+        rule->norm.kind != GQA_NORM_RMS ||
+        found->head_norm[1][1] != GQA_NO_PARAM || rule->norm.one_plus)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "'%s' norms all heads together, which is handled of "
+                        "RMS norms without a bias, and of keys that have a "
+                        "matrix of their own, in rows",
+                        params[a->k_norm].name);
     return GQA_OK;
 }
 
@@ -131,7 +177,7 @@ enum gqa_status gqa_place_heads(struct gqa_attention *out,
     enum gqa_status st;
 
     if ((st = check_shapes(found, params)) != GQA_OK ||
-        (st = check_head_norms(found, params, head_dim)) != GQA_OK)
+        (st = take_full_norms(&a, found, params)) != GQA_OK)
         return st;
     if (q_length / head_dim != n_heads || q_length % head_dim != 0)
         return gqa_fail(GQA_ERR_FORMAT,
@@ -188,7 +234,14 @@ enum gqa_status gqa_place_heads(struct gqa_attention *out,
                         "can share",
                         label(found), k->name, ULL(kv_length), ULL(head_dim),
                         ULL(n_heads));
+    if (!gqa_layout_takes(a.layout, n_heads) ||
+        !gqa_layout_takes(a.layout, a.n_kv_heads))
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: '%s' has %llu heads and %llu KV heads, which do "
+                        "not lie in %d blocks",
+                        label(found), k->name, ULL(n_heads), ULL(a.n_kv_heads),
+                        (int)GQA_HEAD_BLOCKS);
     place(&a, found);
     *out = a;
-    return GQA_OK;
+    return check_head_norms(found, params, &a);
 }

@@ -26,8 +26,21 @@ struct gqa_attention gqa_attention_regrouped(const struct gqa_attention *a,
         out.v.base = (queries + 1) * d;
     } else if (a->layout == GQA_HEADS_FUSED_KV) {
         out.v.base = n_kv_heads * d;
+    } else if (a->layout == GQA_HEADS_FUSED_BLOCKS) {
+        out.q.per_block = a->n_heads / GQA_HEAD_BLOCKS;
+        out.k.per_block = out.v.per_block = n_kv_heads / GQA_HEAD_BLOCKS;
+        out.q.block_stride = out.k.block_stride = out.v.block_stride =
+            (out.q.per_block + 2 * out.k.per_block) * d;
+        out.v.base = out.q.per_block * d;
+        out.k.base = (out.q.per_block + out.v.per_block) * d;
     }
     return out;
+}
+
+bool gqa_layout_takes(enum gqa_head_layout layout, uint64_t n_kv_heads)
+{
+    return layout != GQA_HEADS_FUSED_BLOCKS ||
+           n_kv_heads % GQA_HEAD_BLOCKS == 0;
 }
 
 uint64_t gqa_attention_length(const struct gqa_attention *a,

@@ -18,6 +18,8 @@ static uint64_t inputs_of(const struct gqa_runtime *r,
 {
     const struct gqa_param *p = &r->network->model->params[l->weight];
 
+    if (l->rows)
+        return l->cols;
     return l->input_major ? p->rows : p->cols;
 }
 
@@ -51,15 +53,19 @@ enum gqa_status gqa_tape_linear_back(const struct gqa_tape *t, void *dx,
     const struct gqa_runtime *r = t->runtime;
     void *d_weight = gqa_tape_gradient_of(t, l->weight);
     void *d_bias = gqa_tape_gradient_of(t, l->bias);
+    struct gqa_weight room;
     enum gqa_status st = GQA_OK;
 
+    /* Gradients are wide, and lie as the weight does. */
+    if (d_weight)
+        d_weight = (char *)d_weight + l->offset * gqa_dtype_bits(r->wide) / 8;
     if (d_weight || d_bias)
         st = ops_of(t)->linear_weight(
             r->device, d_weight, d_bias, x, inputs_of(r, l), dy,
             gqa_runtime_outputs(r, l), n_rows, l->input_major);
     return st == GQA_OK && dx
                ? gqa_linear_transposed(r->backend, r->device, dx, dy, n_rows,
-                                       gqa_runtime_weight(r, l->weight),
+                                       gqa_runtime_matrix(r, l, &room),
                                        l->input_major, accumulate)
                : st;
 }
@@ -153,17 +159,21 @@ static enum gqa_status turn_back(const struct attention *at,
     const struct gqa_runtime *r = t->runtime;
     const struct gqa_rope *rope = at->a->rope;
     const struct gqa_norm_op op = gqa_runtime_norm(r, norm);
+    uint64_t width;
+    const struct gqa_head_place normed =
+        gqa_part_normed(&width, at->a->heads, &heads->place);
     enum gqa_status st = GQA_OK;
 
     if (rope)
         st = ops_of(t)->rotate(r->device, heads->x, heads->width, &heads->place,
                                at->a->heads->head_dim, rope->n_pairs,
-                               rope->interleaved, t->cos_sin);
+                               rope->interleaved,
+                               gqa_angles_of(&t->angles, r->network, rope));
     return st == GQA_OK && norm->kind != GQA_NORM_NONE
-               ? ops_of(t)->norm_heads(
-                     r->device, heads->x, gqa_tape_gradient_of(t, norm->weight),
-                     gqa_tape_gradient_of(t, norm->bias), plain, heads->width,
-                     &heads->place, at->a->heads->head_dim, &op)
+               ? ops_of(t)->norm_heads(r->device, heads->x,
+                                       gqa_tape_gradient_of(t, norm->weight),
+                                       gqa_tape_gradient_of(t, norm->bias),
+                                       plain, heads->width, &normed, width, &op)
                : st;
 }
 

@@ -15,11 +15,8 @@ static enum gqa_status take_tokens(struct gqa_tape *t, struct gqa_tape_stack *s,
                                    const uint64_t *n_tokens)
 {
     const struct gqa_network *n = t->runtime->network;
-    const size_t positions = s->network->positions;
     const uint64_t most =
-        positions == GQA_NO_PARAM
-            ? UINT64_MAX
-            : n->model->params[positions].rows - s->network->position_offset;
+        s->network->n_positions ? s->network->n_positions : UINT64_MAX;
 
     for (uint64_t i = 0; i < n_sequences; i++) {
         if (n_tokens[i] == 0 || n_tokens[i] > length)

@@ -109,7 +109,7 @@ static enum gqa_status turn(const struct run *run,
                             const struct gqa_heads *heads,
                             const struct gqa_norm *norm)
 {
-    return gqa_part_turn(run->r, a, heads, norm, run->tape->cos_sin);
+    return gqa_part_turn(run->r, a, heads, norm, &run->tape->angles);
 }
 
 /* Keys, turned, and values to the room's caches. */

@@ -37,8 +37,7 @@ struct gqa_tape {
     struct gqa_tape_stack stacks[2];   /* as the network's */
     size_t n_stacks;
     struct gqa_tape_scratch scratch;
-    void *cos_sin; /* wide [positions, n_pairs, 2], or NULL */
-    uint64_t turned_for;
+    struct gqa_angles angles;
     void *d_x;      /* real [rows, d_model]: d of the stream */
     void *d_normed; /* of the decoder's final norm */
     void *d_memory; /* of the encoder's, or NULL */

@@ -8,23 +8,6 @@
 #include "runtime/relative_bias.h"
 #include "runtime/values.h"
 
-/* Angles for sequences of the batch's length. */
-static enum gqa_status turn(struct gqa_tape *t)
-{
-    const struct gqa_rope *rope = &t->runtime->network->rope;
-    const uint64_t kind = gqa_rope_kind(rope, t->sizes.length);
-    enum gqa_status st;
-
-    if (rope->n_pairs == 0 || (t->cos_sin && t->turned_for == kind))
-        return GQA_OK;
-    st = gqa_position_angles(
-        t->runtime, &t->cos_sin,
-        gqa_max_u64(t->room.length, t->room.encoder_length), t->sizes.length);
-    if (st == GQA_OK)
-        t->turned_for = kind;
-    return st;
-}
-
 /* Once, but for tables, which may have been trained. */
 static enum gqa_status make_biases(struct gqa_tape *t)
 {
@@ -52,7 +35,9 @@ static enum gqa_status make_biases(struct gqa_tape *t)
 
 enum gqa_status gqa_tape_make_tables(struct gqa_tape *t)
 {
-    const enum gqa_status st = turn(t);
+    const enum gqa_status st = gqa_position_turn(
+        t->runtime, &t->angles,
+        gqa_max_u64(t->room.length, t->room.encoder_length), t->sizes.length);
 
     return st == GQA_OK ? make_biases(t) : st;
 }

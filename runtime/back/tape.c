@@ -7,6 +7,7 @@
 #include "common/checked.h"
 #include "common/ull.h"
 #include "runtime/back/state.h"
+#include "runtime/position_tables.h"
 
 /* A batch of more tokens than this is a mistake. */
 #define MAX_ROWS ((uint64_t)1 << 31)
@@ -38,6 +39,24 @@ static enum gqa_status make_stack(struct gqa_tape *t, size_t i)
                : gqa_fail_nomem();
 }
 
+/* What has no way back yet. */
+static enum gqa_status check_blocks(const struct gqa_network *n)
+{
+    for (size_t i = 0; i < n->n_stacks; i++)
+        for (size_t j = 0; j < n->stacks[i].n_blocks; j++) {
+            const struct gqa_block *b = &n->stacks[i].blocks[j];
+
+            if (b->ff.experts)
+                return gqa_fail(GQA_ERR_UNSUPPORTED,
+                                "a model with experts cannot be trained");
+            if (b->ff.residual_scale != 0 || b->self.residual_scale != 0)
+                return gqa_fail(GQA_ERR_UNSUPPORTED,
+                                "a model that scales what it adds to the "
+                                "residual stream cannot be trained");
+        }
+    return GQA_OK;
+}
+
 static enum gqa_status check_options(const struct gqa_runtime *r,
                                      const struct gqa_tape_options *o)
 {
@@ -64,7 +83,7 @@ static enum gqa_status check_options(const struct gqa_runtime *r,
         r->network->logit_scale != 1)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "the bias of logits that are scaled cannot be trained");
-    return GQA_OK;
+    return check_blocks(r->network);
 }
 
 /* All but memory of the device. */
@@ -124,6 +143,8 @@ enum gqa_status gqa_tape_bytes(const struct gqa_runtime *runtime,
     enum gqa_status st;
 
     *least = *most = UINT64_MAX;
+    if ((st = check_blocks(r->network)) != GQA_OK)
+        return st;
     if (check_options(r, options) != GQA_OK)
         return GQA_OK;
     if ((st = begin(&t, r, options)) != GQA_OK)
@@ -179,8 +200,7 @@ void gqa_tape_free(struct gqa_tape *t)
         return;
     for (size_t i = 0; i < t->n_owned; i++)
         t->runtime->backend->free(t->runtime->device, t->owned[i]);
-    if (t->cos_sin)
-        t->runtime->backend->free(t->runtime->device, t->cos_sin);
+    gqa_position_free(t->runtime, &t->angles);
     for (size_t i = 0; i < t->n_stacks; i++) {
         struct gqa_tape_stack *s = &t->stacks[i];
 

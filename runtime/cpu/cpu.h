@@ -61,6 +61,7 @@ struct gqa_cpu_real {
     /* dst[i] = src[i], rounded once. */
     void (*load)(void *dst, const void *src, enum gqa_dtype dtype, size_t n);
     void (*add)(void *x, const void *y, size_t n);
+    void (*add_scaled)(void *x, const void *y, size_t n, double factor);
     void (*scale)(void *x, size_t n, double factor);
     void (*norm)(void *out, const void *x, size_t width,
                  const struct gqa_cpu_norm *norm);
@@ -153,6 +154,10 @@ enum gqa_status gqa_cpu_weigh_rows(struct gqa_device *device, void *out,
                                    const struct gqa_weight *bias,
                                    uint64_t width, const void *by,
                                    uint64_t by_width, uint64_t n_rows);
+enum gqa_status gqa_cpu_add_rows(struct gqa_device *device, void *out,
+                                 const void *x, uint64_t width,
+                                 const uint64_t *rows, const double *weights,
+                                 double scale, uint64_t n_rows);
 enum gqa_status gqa_cpu_soft_cap(struct gqa_device *device, void *x, uint64_t n,
                                  double cap);
 enum gqa_status gqa_cpu_linear(struct gqa_device *device, void *out,

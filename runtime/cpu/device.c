@@ -239,6 +239,7 @@ const struct gqa_backend *gqa_cpu_backend(void)
         .linear = gqa_cpu_linear,
         .activate = gqa_cpu_activate,
         .gather = gqa_cpu_gather,
+        .add_rows = gqa_cpu_add_rows,
         .unembed = gqa_cpu_unembed,
         .gram = gqa_cpu_gram,
         .norm_heads = gqa_cpu_norm_heads,

@@ -288,6 +288,21 @@ static enum gqa_status plain_activate(struct gqa_device *d, void *out,
     return round_all(gqa_cpu_activate(d, out, x, up, n, activation), d, out, n);
 }
 
+static enum gqa_status plain_add_rows(struct gqa_device *d, void *out,
+                                      const void *x, uint64_t width,
+                                      const uint64_t *rows,
+                                      const double *weights, double scale,
+                                      uint64_t n_rows)
+{
+    enum gqa_status st =
+        gqa_cpu_add_rows(d, out, x, width, rows, weights, scale, n_rows);
+
+    for (uint64_t i = 0; i < n_rows; i++)
+        st = round_all(st, d, (double *)out + (rows ? rows[i] : i) * width,
+                       width);
+    return st;
+}
+
 static enum gqa_status plain_soft_cap(struct gqa_device *d, void *x, uint64_t n,
                                       double cap)
 {
@@ -323,6 +338,7 @@ const struct gqa_backend *gqa_plain_backend(void)
     backend.linear = plain_linear;
     backend.activate = plain_activate;
     backend.unembed = plain_unembed;
+    backend.add_rows = plain_add_rows;
     backend.soft_cap = plain_soft_cap;
     return &backend;
 }

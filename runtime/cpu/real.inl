@@ -30,6 +30,16 @@ static void add_reals(void *x, const void *y, size_t n)
         a[i] += b[i];
 }
 
+static void add_scaled_reals(void *x, const void *y, size_t n, double factor)
+{
+    const real f = (real)factor;
+    real *a = x;
+    const real *b = y;
+
+    for (size_t i = 0; i < n; i++)
+        a[i] += f * b[i];
+}
+
 static void scale_reals(void *x, size_t n, double factor)
 {
     const real f = (real)factor;
@@ -512,6 +522,7 @@ const struct gqa_cpu_real EXPORT = {
     .norm = norm_row,
     .rotate = rotate_head,
     .activate = activate,
+    .add_scaled = add_scaled_reals,
     .soft_cap = cap_reals,
     .weigh = divide_row,
     .multiply = multiply,

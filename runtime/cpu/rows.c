@@ -410,3 +410,46 @@ enum gqa_status gqa_cpu_gather(struct gqa_device *device, void *out,
                (const char *)x + rows[i] * row_bytes, row_bytes);
     return GQA_OK;
 }
+
+struct added {
+    const struct gqa_cpu_real *real;
+    char *out;
+    const char *x;
+    uint64_t width, n_rows, rows_of_task;
+    const uint64_t *rows;
+    const double *weights;
+    double scale;
+};
+
+static void add_some(void *ctx, size_t task, void *scratch)
+{
+    const struct added *a = ctx;
+    const uint64_t row_bytes = a->width * a->real->size;
+    const uint64_t first = task * a->rows_of_task;
+    const uint64_t end = gqa_min_u64(a->n_rows, first + a->rows_of_task);
+
+    (void)scratch;
+    for (uint64_t i = first; i < end; i++)
+        a->real->add_scaled(a->out + (a->rows ? a->rows[i] : i) * row_bytes,
+                            a->x + i * row_bytes, (size_t)a->width,
+                            a->scale * (a->weights ? a->weights[i] : 1));
+}
+
+enum gqa_status gqa_cpu_add_rows(struct gqa_device *device, void *out,
+                                 const void *x, uint64_t width,
+                                 const uint64_t *rows, const double *weights,
+                                 double scale, uint64_t n_rows)
+{
+    struct added a = {.real = device->real,
+                      .out = out,
+                      .x = x,
+                      .width = width,
+                      .n_rows = n_rows,
+                      .rows_of_task = rows_of_task(width),
+                      .rows = rows,
+                      .weights = weights,
+                      .scale = scale};
+
+    return gqa_cpu_pool_run(device->pool, tasks_of(n_rows, a.rows_of_task), 0,
+                            add_some, &a);
+}

@@ -492,6 +492,7 @@ static constexpr struct gqa_backend make_backend(void)
     b.linear = gqa_cuda_linear;
     b.activate = gqa_cuda_activate;
     b.gather = gqa_cuda_gather;
+    b.add_rows = gqa_cuda_add_rows;
     b.unembed = gqa_cuda_unembed;
     b.gram = gqa_cuda_gram;
     b.fit_ridge = gqa_cuda_fit_ridge;

@@ -144,6 +144,10 @@ enum gqa_status gqa_cuda_activate(struct gqa_device *device, void *out,
 enum gqa_status gqa_cuda_gather(struct gqa_device *device, void *out,
                                 const void *x, uint64_t width,
                                 const uint64_t *rows, uint64_t n_rows);
+enum gqa_status gqa_cuda_add_rows(struct gqa_device *device, void *out,
+                                  const void *x, uint64_t width,
+                                  const uint64_t *rows, const double *weights,
+                                  double scale, uint64_t n_rows);
 
 /* draw.cu */
 enum gqa_status gqa_cuda_draw(struct gqa_device *device, int32_t *out,

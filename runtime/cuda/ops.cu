@@ -307,6 +307,24 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
+/* rows and weights may be NULL, as add_rows() of the backend has them. */
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    add_rows_kernel(T *out, const T *x, int64_t width, const uint64_t *rows,
+                    const double *weights, double scale, int64_t n_rows)
+{
+    typedef typename real<T>::sum S;
+
+    for (int64_t row = blockIdx.x; row < n_rows; row += gridDim.x) {
+        T *to = out + (rows ? (int64_t)rows[row] : row) * width;
+        const S factor = (S)(scale * (weights ? weights[row] : 1));
+
+        for (int64_t c = threadIdx.x; c < width; c += THREADS)
+            to[c] = real<T>::round(real<T>::load(to[c]) +
+                                   factor * real<T>::load(x[row * width + c]));
+    }
+}
+
 /* Blocks for n rows of `each` pieces of work, one a thread. */
 static unsigned blocks_of(int64_t n_rows, uint64_t each)
 {
@@ -547,6 +565,39 @@ enum gqa_status gqa_cuda_gather(struct gqa_device *device, void *out,
         gather_kernel<T><<<blocks_for(n_rows), THREADS, 0, device->stream>>>(
             (T *)out, (const T *)x, (int64_t)width,
             (const uint64_t *)device->row_numbers.data, (int64_t)n_rows);
+    });
+    return gqa_cuda_launched(device);
+}
+
+enum gqa_status gqa_cuda_add_rows(struct gqa_device *device, void *out,
+                                  const void *x, uint64_t width,
+                                  const uint64_t *rows, const double *weights,
+                                  double scale, uint64_t n_rows)
+{
+    /* Numbers first, then weights: both of eight bytes. */
+    const uint64_t n_bytes = n_rows * sizeof *rows;
+    enum gqa_status st = gqa_cuda_enter(device);
+    char *room;
+
+    if (st != GQA_OK || n_rows == 0)
+        return st;
+    if ((st = gqa_cuda_reserve(device, &device->row_numbers, 2 * n_bytes)) !=
+        GQA_OK)
+        return st;
+    room = (char *)device->row_numbers.data;
+    if (rows && (st = gqa_cuda_send(device, room, rows, n_bytes)) != GQA_OK)
+        return st;
+    if (weights && (st = gqa_cuda_send(device, room + n_bytes, weights,
+                                       n_bytes)) != GQA_OK)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        add_rows_kernel<T><<<blocks_for(n_rows), THREADS, 0, device->stream>>>(
+            (T *)out, (const T *)x, (int64_t)width,
+            rows ? (const uint64_t *)room : nullptr,
+            weights ? (const double *)(room + n_bytes) : nullptr, scale,
+            (int64_t)n_rows);
     });
     return gqa_cuda_launched(device);
 }

@@ -16,5 +16,5 @@ try --no-pooling "$model"
 gqa-convert -q --no-pooling "$model" out.gqa
 echo "exit $?"
 # Keys that are normed head by head
-try -m aligned --family "$DATA/families/qwen3.json" "$DATA/families/qwen3"
+try -m aligned "$DATA/families/qwen3"
 ls

@@ -27,6 +27,5 @@ try -m aligned --samples 1 --length 16 --kv-budget 25% "$model" out.gqa
 # Not the source itself is as near
 try "${small[@]}" --max-kl 1e-9 --uniform "$DATA/runtime/mistral" out.gqa |&
     sed 's/mean KL is .*,/mean KL is SOME,/; s/ [0-9.]*%/ SHARE/'
-try --kv-budget 50% -m aligned --family "$DATA/families/qwen3.json" \
-    "$DATA/families/qwen3" out.gqa
+try --kv-budget 50% -m aligned "$DATA/families/qwen3" out.gqa
 ls

@@ -2,4 +2,4 @@
 cp -R "$DATA/families/gptj" gptj
 chmod u+w gptj/config.json
 sed -i 's/"rotary_dim": 6/"rotary_dim": 10/' gptj/config.json
-gqa-inspect --family "$DATA/families/gptj.json" gptj
+gqa-inspect gptj

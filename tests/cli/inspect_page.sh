@@ -24,8 +24,7 @@ try --html page.html --svg figure.svg --force "$DATA/good/unknown-family"
 try --html "$hostile/config.json" --force "$hostile"
 try --html nowhere/page.html "$hostile"
 # A model without a plan has heatmaps all the same.
-try --family "$DATA/families/qwen3.json" --html normed.html \
-    "$DATA/families/qwen3"
+try --html normed.html "$DATA/families/qwen3"
 text normed.html | head -6
 gqa-inspect --html full.html "$hostile" >/dev/full
 ls

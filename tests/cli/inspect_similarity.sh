@@ -2,5 +2,4 @@
 gqa-inspect --similarity "$DATA/sample/t5-tiny16"
 gqa-inspect --groups 1 "$DATA/runtime/llama"
 # Where keys are normed head by head only what heads are as they stand.
-gqa-inspect --similarity --family "$DATA/families/qwen3.json" \
-    "$DATA/families/qwen3"
+gqa-inspect --similarity "$DATA/families/qwen3"

@@ -5,7 +5,7 @@ try() {
 }
 try --groups 2 "$DATA/runtime/llama"
 try --similarity "$DATA/good/unknown-family"
-try --plan --family "$DATA/families/qwen3.json" "$DATA/families/qwen3"
+try --plan "$DATA/families/qwen3"
 try --budget 1% "$DATA/runtime/llama"
 try --budget 200% "$DATA/runtime/llama"
 try --groups 0 "$DATA/runtime/llama"

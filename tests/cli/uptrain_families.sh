@@ -2,15 +2,13 @@
 # else of it changes.
 for name in llama llama-grouped llama-longrope gpt2 gpt_neox gpt_neox-sequential \
     qwen2-tied t5-v1_1 families/phi; do
-    folder=$DATA/runtime/$name family=()
-    if [[ $name == families/* ]]; then
-        folder=$DATA/$name family=(--family "$DATA/$name.json")
-    fi
+    folder=$DATA/runtime/$name
+    [[ $name == families/* ]] && folder=$DATA/$name
     echo "== $name"
-    gqa-convert -q -f -g 1 "${family[@]}" "$folder" grouped.gqa
+    gqa-convert -q -f -g 1 "$folder" grouped.gqa
     gqa-uptrain -q -f --steps 4 --batch 4 --length 12 --eval-sequences 4 \
-        --rate 1e-3 "${family[@]}" --teacher "$folder" grouped.gqa healed.gqa
+        --rate 1e-3 --teacher "$folder" grouped.gqa healed.gqa
     echo "exit $?"
-    gqa-verify --no-run "${family[@]}" --against "$folder" healed.gqa |
+    gqa-verify --no-run --against "$folder" healed.gqa |
         grep -E '^weights +(unchanged|grouped)'
 done

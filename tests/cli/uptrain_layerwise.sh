@@ -36,17 +36,15 @@ echo "exit $?"
 # Attentions of all makes, of files that the original has no part in
 seq -s ' ' 1 40 | sed p >tokens
 for name in llama gpt2 gpt_neox gpt_neox-sequential t5-v1_1 families/phi; do
-    folder=$DATA/runtime/$name family=()
-    if [[ $name == families/* ]]; then
-        folder=$DATA/$name family=(--family "$DATA/$name.json")
-    fi
+    folder=$DATA/runtime/$name
+    [[ $name == families/* ]] && folder=$DATA/$name
     echo "== $name"
-    gqa-convert -q -f -g 1 "${family[@]}" "$folder" grouped.gqa
+    gqa-convert -q -f -g 1 "$folder" grouped.gqa
     gqa-uptrain -q -f --steps 0 --layerwise --layer-steps 12 --batch 2 \
-        --length 12 --tokens tokens "${family[@]}" --teacher "$folder" \
+        --length 12 --tokens tokens --teacher "$folder" \
         grouped.gqa healed.gqa 2>/dev/null
     echo "exit $?"
-    gqa-verify --no-run "${family[@]}" --against "$folder" healed.gqa |
+    gqa-verify --no-run --against "$folder" healed.gqa |
         grep -E '^weights +(unchanged|grouped)'
 done
 # What makes no sense

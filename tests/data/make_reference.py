@@ -263,8 +263,9 @@ def blocks_of(model):
 def run(model, **inputs):
     """Logits [n, len, vocab] and the residual stream after each (decoder) block [layers, n, len, d]."""
     hidden = []
-    hooks = [b.register_forward_hook(lambda _, __, out: hidden.append(out[0] if isinstance(out, tuple) else out))
-             for b in blocks_of(model)]
+    hooks = [
+        b.register_forward_hook(lambda _, __, out: hidden.append(out[0] if isinstance(out, (tuple, list)) else out))
+        for b in blocks_of(model)]
     with torch.no_grad():
         logits = model(use_cache=False, **inputs).logits
     for hook in hooks:

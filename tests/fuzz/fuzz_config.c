@@ -18,6 +18,13 @@
 static const struct {
     const char *type, *weights;
 } families[] = {
+    {"\"llava\"", "families/llava/model.safetensors"},
+    {"\"gemma3_text\"", "families/gemma3/model.safetensors"},
+    {"\"granitemoe\"", "families/granitemoe/model.safetensors"},
+    {"\"olmoe\"", "families/olmoe/model.safetensors"},
+    {"\"phimoe\"", "families/phimoe/model.safetensors"},
+    {"\"qwen2_moe\"", "families/qwen2_moe/model.safetensors"},
+    {"\"smollm3\"", "families/smollm3/model.safetensors"},
     {"\"gpt2\"", "good/gpt2/model.safetensors"},
     {"\"gpt_neox\"", "good/gpt_neox/model.safetensors"},
     {"\"umt5\"", "good/umt5/model.safetensors"},

@@ -286,6 +286,39 @@ static void check_soft_cap(uint64_t n, double cap)
     array_free(&x);
 }
 
+/* Rows in another order, or as they are; weighed, or alike. */
+static void check_add_rows(uint64_t n_rows, uint64_t width, bool moved,
+                           bool weighed)
+{
+    const size_t n = n_rows * width;
+    struct array x = array_random(n, gpu.real);
+    struct array out = array_random(n, gpu.real);
+    uint64_t *rows = must_allocate(n_rows, sizeof *rows);
+    double *weights = must_allocate(n_rows, sizeof *weights);
+    double *expected = must_allocate(n, sizeof *expected);
+
+    for (uint64_t i = 0; i < n_rows; i++) {
+        rows[i] = moved ? n_rows - 1 - i : i;
+        weights[i] = weighed ? 0.25 * (double)(i % 7) - 0.5 : 1;
+        for (uint64_t c = 0; c < width; c++)
+            expected[rows[i] * width + c] =
+                out.host[rows[i] * width + c] +
+                0.75 * weights[i] * x.host[i * width + c];
+    }
+    gpu_must(gpu.backend->add_rows(gpu.device, out.device, x.device, width,
+                                   moved ? rows : NULL,
+                                   weighed ? weights : NULL, 0.75, n_rows),
+             "add_rows");
+    check_array(&out, expected, n, rounding(), "%llu rows of %llu added%s%s",
+                (unsigned long long)n_rows, (unsigned long long)width,
+                moved ? ", moved" : "", weighed ? ", weighed" : "");
+    free(expected);
+    free(weights);
+    free(rows);
+    array_free(&x);
+    array_free(&out);
+}
+
 /* The second row is weighed by zeros. */
 static void check_weigh_rows(uint64_t n_rows, uint64_t width, uint64_t by_width,
                              bool less, bool bias)
@@ -544,6 +577,10 @@ static void tests(void)
     for (size_t j = 0; j < N_NORMS; j++)
         for (int target = FRESH; target <= ADDED; target++)
             check_norm(&norms[j], 3, 300, (enum target)target);
+    check_add_rows(1, 1, false, false);
+    check_add_rows(33, 300, true, true);
+    check_add_rows(70, 1025, false, true);
+    check_add_rows(5, 64, true, false);
     check_weigh_rows(1, 1, 3, false, false);
     check_weigh_rows(5, 300, 1025, true, false);
     check_weigh_rows(5, 1025, 70, true, true);

@@ -281,6 +281,7 @@ static void fill_stack(struct made *m, const struct design *d,
                                           D_MODEL, 0, 1)
                                   : GQA_NO_PARAM,
         .position_offset = d->position_offset,
+        .n_positions = d->positions ? N_TOKENS : 0,
         .embedding_scale = d->embedding_scale != 0 ? d->embedding_scale : 1,
         .blocks = m->blocks[which],
         .n_blocks = N_LAYERS,

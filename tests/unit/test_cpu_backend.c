@@ -413,6 +413,37 @@ START_TEST(stores_real_tokens_only)
 }
 END_TEST
 
+/* Rows of x to other rows of what there is, each times something. */
+START_TEST(adds_rows)
+{
+    enum { COLS = 3, ROWS = 3, ALL = 5 };
+    const uint64_t rows[ROWS] = {4, 0, 2};
+    const double weights[ROWS] = {0.5, -2, 0.25};
+
+    open_device(reals[_i], 2);
+    for (int plain = 0; plain < 2; plain++) {
+        double *x, *was, want[ALL * COLS];
+        void *device_x = drawn(&x, ROWS * COLS, real);
+        void *out = drawn(&was, ALL * COLS, real);
+
+        memcpy(want, was, sizeof want);
+        for (size_t i = 0; i < ROWS * COLS; i++)
+            want[(plain ? i / COLS : rows[i / COLS]) * COLS + i % COLS] +=
+                1.5 * (plain ? 1 : weights[i / COLS]) * x[i];
+        ck_assert_int_eq(backend->add_rows(device, out, device_x, COLS,
+                                           plain ? NULL : rows,
+                                           plain ? NULL : weights, 1.5, ROWS),
+                         GQA_OK);
+        check_close(out, want, ALL * COLS, "added rows");
+        free(x);
+        free(was);
+        free(device_x);
+        free(out);
+    }
+    close_device();
+}
+END_TEST
+
 START_TEST(gathers_rows)
 {
     enum { COLS = 3, ROWS = 4 };
@@ -959,6 +990,7 @@ int main(void)
     tcase_add_loop_test(tc, rotates_heads_by_position, 0, 2);
     tcase_add_loop_test(tc, stores_real_tokens_only, 0, 2);
     tcase_add_loop_test(tc, gathers_rows, 0, 2);
+    tcase_add_loop_test(tc, adds_rows, 0, 2);
     tcase_add_loop_test(tc, weighs_rows, 0, 2);
     tcase_add_loop_test(tc, activates, 0, 2);
     tcase_add_test(tc, exponential_is_good_to_its_last_bits);

@@ -101,6 +101,14 @@ static const struct refusal refusals[] = {
     {"1e-5", "{\"key\": \"e\", \"map\": {}}",
      "key 'norm.eps.map': must be an object of 1 to 64"},
     {"1e-5", "{\"key\": []}", "key 'norm.eps.key': a list of 0"},
+    {"1e-5", "{\"key\": \"e\", \"default\": {\"key\": \"f\", \"default\": 0}}",
+     "key 'norm.eps.default.default': 0 is not a number above 0"},
+    {"1e-5", "{\"key\": \"e\", \"map\": {\"a\": {\"default\": 1}}}",
+     "key 'norm.eps.map.a': the setting has no \"key\""},
+    {"1e-5",
+     "{\"key\": \"e\", \"default\": {\"key\": \"e\", \"default\": {\"key\": "
+     "\"e\", \"default\": {\"key\": \"e\", \"default\": {\"key\": \"e\"}}}}}",
+     "more than 4 settings lie in each other"},
     {"\"tied\": false", "\"tied\": 1",
      "key 'logits.tied': 1 is not true or false"},
     {"{\"plain\": \"up\"", "{\"bias\": {\"up\": \"maybe\"}, \"plain\": \"up\"",
@@ -140,6 +148,19 @@ static const struct refusal refusals[] = {
     {"\"none\"", "\"alibi\"", "key 'positions.slopes': is missing"},
     {"\"none\"", "\"relative-bias\"", "key 'positions.table': is missing"},
     {"\"none\"", "\"learned\"", "key 'embedding.positions': is missing"},
+    {"\"none\"", "\"sinusoidal\"", "key 'positions.sinusoids': is missing"},
+    {"\"none\"", "\"none\", \"sinusoids\": \"marian\"",
+     "key 'positions.sinusoids': belongs to another scheme"},
+    {"\"none\"", "\"sinusoidal\", \"sinusoids\": \"marian\"",
+     "key 'config.max_positions': is missing"},
+    {"\"stacks\": {\"decoder\": {",
+     "\"stacks\": {\"decoder\": {\"embedding\": {\"positions\": \"p\"}, ",
+     "key 'embedding.positions': stands for learned positions"},
+    {"\"stacks\": {\"decoder\": {",
+     "\"stacks\": {\"decoder\": {\"input\": \"frames\", ",
+     "key 'stacks.decoder.input': a decoder reads what it writes"},
+    {"\"config\": {", "\"config\": {\"decoder_d_ff\": \"d\", ",
+     "key 'config.decoder_d_ff': there are no encoder and decoder"},
     {"\"norm\"", "\"embedding\": {\"positions\": \"p\"}, \"norm\"",
      "key 'embedding.positions': stands for learned positions"},
     {"\"norm\"", "\"embedding\": {\"position_offset\": 2}, \"norm\"",
@@ -296,15 +317,19 @@ START_TEST(inherits_no_other_scheme)
         "{\"family\": \"mine\", \"like\": \"gpt2\", \"model_types\": "
         "{\"a\": {\"positions\": {\"scheme\": \"alibi\", \"slopes\": "
         "\"bloom\"}}}}",
+        "{\"family\": \"mine\", \"like\": \"bart\", \"model_types\": "
+        "{\"a\": {}}, \"positions\": {\"scheme\": \"none\"}}",
     };
 
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         struct gqa_family *f = NULL;
 
         ck_assert_msg(parse(&f, texts[i], "a") == GQA_OK, "%s",
                       gqa_error_message());
         ck_assert_ptr_null(f->positions.theta.json);
-        ck_assert_ptr_null(f->embedding.positions);
+        ck_assert_ptr_null(f->stacks[GQA_STACK_DECODER].embedding.positions);
+        ck_assert_uint_eq(
+            f->stacks[GQA_STACK_DECODER].embedding.position_offset, 0);
         gqa_family_free(f);
     }
 }
@@ -582,7 +607,7 @@ START_TEST(chooses_a_family)
          NULL},
         {"layers.0.attn", "mine", true, "mine", "mine", NULL},
         {"layers.0.attn", "other", false, NULL, NULL,
-         "model_type 'other' is not known; known are gpt2"},
+         "model_type 'other' is not known"},
         /* A type that nobody knows, though the names fit the user's file */
         {"layers.0.attn", "other", true, NULL, NULL,
          "model_type 'other' is not one that "},

@@ -141,7 +141,7 @@ static struct gqa_param *join(unsigned axis, bool transposed)
     p->dtype = GQA_F32;
     p->axis = axis;
     for (size_t i = 0; i < 2; i++)
-        p->parts[i] = (struct gqa_view){i, rows, cols, transposed};
+        p->parts[i] = (struct gqa_view){i, rows, cols, transposed, 0};
     p->rows = axis == 0 ? 2 * rows : rows;
     p->cols = axis == 1 ? 2 * cols : cols;
     return p;
@@ -170,6 +170,24 @@ START_TEST(reads_parts_above_one_another)
 {
     open_two();
     holds(join(0, false), 1, 2, 1, 2, (const float[]){4, 5, 11, 12});
+}
+END_TEST
+
+/* Places of an input come together, which lie apart in the tensor. */
+START_TEST(reads_a_convolution)
+{
+    struct gqa_param *p;
+
+    open_two();
+    p = gqa_params_add(&params, "conv", 1);
+    ck_assert_ptr_nonnull(p);
+    p->dtype = GQA_F32;
+    p->rows = 1;
+    p->cols = 6;
+    /* [2 places, 3 inputs, 1 output]: places of an input lie 3 apart. */
+    p->parts[0] = (struct gqa_view){0, 1, 6, true, 2};
+    holds(p, 0, 1, 0, 6, (const float[]){0, 3, 1, 4, 2, 5});
+    holds(p, 0, 1, 3, 2, (const float[]){4, 2});
 }
 END_TEST
 
@@ -208,6 +226,7 @@ int main(void)
     tcase_add_test(tc, tensors_are_matrices);
     tcase_add_test(tc, reads_parts_above_one_another);
     tcase_add_test(tc, reads_parts_side_by_side);
+    tcase_add_test(tc, reads_a_convolution);
     tcase_add_test(tc, reads_turned_parts);
     tcase_add_test(tc, reads_turned_parts_above_one_another);
     suite_add_tcase(suite, tc);

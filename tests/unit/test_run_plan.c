@@ -21,7 +21,8 @@ static void set_elements(size_t param, uint64_t n)
 
 static void make(uint64_t table, uint64_t layer)
 {
-    const struct gqa_linear none = {GQA_NO_PARAM, GQA_NO_PARAM, false};
+    const struct gqa_linear none = {.weight = GQA_NO_PARAM,
+                                    .bias = GQA_NO_PARAM};
 
     set_elements(0, table);
     for (size_t i = 0; i < LAYERS; i++) {
@@ -31,14 +32,15 @@ static void make(uint64_t table, uint64_t layer)
         b->self.q = b->self.k = b->self.v = b->self.o = none;
         b->self.bias.table = GQA_NO_PARAM;
         b->ff.gate = b->ff.down = none;
-        b->ff.up = (struct gqa_linear){1 + i, GQA_NO_PARAM, false};
+        b->ff.up = (struct gqa_linear){.weight = 1 + i, .bias = GQA_NO_PARAM};
     }
     network.stacks[0] = (struct gqa_network_stack){.stack = GQA_STACK_DECODER,
                                                    .embedding = 0,
                                                    .positions = GQA_NO_PARAM,
                                                    .blocks = blocks,
                                                    .n_blocks = LAYERS};
-    network.unembedding = (struct gqa_linear){0, GQA_NO_PARAM, false};
+    network.unembedding =
+        (struct gqa_linear){.weight = 0, .bias = GQA_NO_PARAM};
     ck_assert_int_eq(gqa_reference_cost_of(&cost, &network), GQA_OK);
 }
 

@@ -30,6 +30,10 @@ static const char *const fixtures[] = {
     "families/phi",
     "families/phi-norms",
     "families/phi-grouped",
+    "families/phi3",
+    "families/olmo2",
+    "families/gemma3",
+    "families/nemotron",
     "families/cohere",
     "families/stablelm",
     "families/stablelm-parallel",
@@ -40,6 +44,13 @@ static const char *const fixtures[] = {
     "families/bloom-base",
     "families/falcon",
     "families/falcon-parallel",
+    "families/falcon-40b",
+    "families/gpt_neo",
+    "families/codegen",
+    "families/openai_gpt",
+    "families/bart",
+    "families/mbart",
+    "families/m2m_100",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "formats/families/load.h"
 #include "runtime/uses.h"
@@ -24,8 +25,8 @@ static void choose(struct trained_model *m, trained_choice *choice)
     free(uses);
 }
 
-/* families/NAME and families/NAME-VARIANT have their description beside them;
- * others are built in. */
+/* families/NAME and families/NAME-VARIANT may have their description beside
+ * them; others are built in. */
 static void open_model(struct trained_model *m, const char *fixture)
 {
     struct gqa_model_hints hints = {.n_heads = 0};
@@ -35,8 +36,9 @@ static void open_model(struct trained_model *m, const char *fixture)
     if (strncmp(fixture, "families/", 9) == 0) {
         snprintf(path, sizeof path, "families/%.*s.json",
                  (int)strcspn(fixture + 9, "-"), fixture + 9);
-        ck_assert_int_eq(gqa_family_file_open(&family, test_data(path)),
-                         GQA_OK);
+        if (access(test_data(path), F_OK) == 0)
+            ck_assert_int_eq(gqa_family_file_open(&family, test_data(path)),
+                             GQA_OK);
         hints.family = family;
     }
     ck_assert_int_eq(gqa_model_create(&m->model, m->checkpoint, &hints),

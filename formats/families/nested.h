@@ -1,0 +1,30 @@
+/*
+ * Models that hold a language model beside other parts, for images or sound.
+ * Its configuration is an object within theirs, which says its own model type,
+ * and its names begin with more. One table, for all of them: what the language
+ * model is, its own family describes.
+ */
+#ifndef GQA_FORMATS_FAMILIES_NESTED_H
+#define GQA_FORMATS_FAMILIES_NESTED_H
+
+#include "formats/families/family.h"
+
+struct gqa_nested {
+    const char *model_type; /* of the whole */
+    const char *config;     /* the key that the inner configuration stands at */
+    const char *inner_type; /* where that says no model_type */
+    gqa_texts prefixes;     /* before names of the language model */
+};
+
+/* model_type NULL ends. */
+extern const struct gqa_nested gqa_nested_types[];
+
+/* NULL: a model of this type is its language model. */
+const struct gqa_nested *gqa_nested_find(const char *model_type);
+
+/* Put the prefixes before all names of the family. Errors GQA_ERR_NOMEM. */
+GQA_MUST_USE
+enum gqa_status gqa_nested_names(struct gqa_family *family,
+                                 const struct gqa_nested *nested);
+
+#endif

@@ -1,0 +1,250 @@
+#include "runtime/experts.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "runtime/parts.h"
+
+static bool is_among(uint64_t expert, const uint64_t *chosen, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i++)
+        if (chosen[i] == expert)
+            return true;
+    return false;
+}
+
+/* The largest logit of those that are not chosen yet. */
+static uint64_t next_of(const double *logits, uint64_t n_experts,
+                        const uint64_t *chosen, uint64_t n)
+{
+    uint64_t best = n_experts;
+
+    for (uint64_t e = 0; e < n_experts; e++)
+        if (!is_among(e, chosen, n) &&
+            (best == n_experts || logits[e] > logits[best]))
+            best = e;
+    return best;
+}
+
+/* Shares of a softmax over all experts, or over those that are chosen. */
+static void share(double *weights, const uint64_t *chosen, const double *logits,
+                  const struct gqa_experts *x)
+{
+    const double most = logits[chosen[0]];
+    double all = 0;
+
+    for (uint64_t e = 0; e < x->n; e++)
+        if (!x->normalised || is_among(e, chosen, x->n_chosen))
+            all += exp(logits[e] - most);
+    for (uint64_t i = 0; i < x->n_chosen; i++)
+        weights[i] = exp(logits[chosen[i]] - most) / all;
+}
+
+/*
+ * Phi-MoE's: each of two by itself, its share of those that are not much
+ * smaller; the second among what the first has left.
+ */
+static double sparse_share(const double *logits, uint64_t expert,
+                           const uint64_t *before, uint64_t n_before,
+                           const struct gqa_experts *x)
+{
+    const double most = logits[expert];
+    double all = 0;
+
+    for (uint64_t e = 0; e < x->n; e++) {
+        const double factor = fmax(fabs(logits[e]), most);
+
+        if (!is_among(e, before, n_before) &&
+            !((most - logits[e]) / factor > 2 * x->jitter))
+            all += exp(logits[e] - most);
+    }
+    return 1 / all;
+}
+
+void gqa_experts_choose(uint64_t *chosen, double *weights, const double *logits,
+                        const struct gqa_experts *experts)
+{
+    for (uint64_t i = 0; i < experts->n_chosen; i++) {
+        chosen[i] = next_of(logits, experts->n, chosen, i);
+        if (experts->choice == GQA_EXPERTS_SPARSEMIXER)
+            weights[i] = sparse_share(logits, chosen[i], chosen, i, experts);
+    }
+    if (experts->choice == GQA_EXPERTS_SOFTMAX)
+        share(weights, chosen, logits, experts);
+}
+
+/* --- Running them --------------------------------------------------------- */
+
+/* Some rows on their way: which experts they have, on the host. */
+struct mixing {
+    const struct gqa_pass *pass;
+    const struct gqa_feed_forward *ff;
+    const char *in; /* [n, d_model] */
+    char *x;        /* the stream's rows, which are added to */
+    uint64_t n;
+    void *raw;        /* [n, experts]: logits as reals */
+    double *logits;   /* [n, experts] */
+    uint64_t *chosen; /* [n, n_chosen] */
+    double *shares;   /* [n, n_chosen] */
+    uint64_t *rows;   /* [n]: of one expert */
+    double *weights;  /* likewise */
+};
+
+static double scale_of(const struct gqa_feed_forward *ff)
+{
+    return ff->residual_scale == 0 ? 1 : ff->residual_scale;
+}
+
+static void end_mixing(struct mixing *m)
+{
+    free(m->raw);
+    free(m->logits);
+    free(m->chosen);
+    free(m->shares);
+    free(m->rows);
+    free(m->weights);
+}
+
+static enum gqa_status begin_mixing(struct mixing *m, uint64_t n)
+{
+    const struct gqa_experts *x = m->ff->experts;
+
+    m->raw = calloc(n * x->n, sizeof(double));
+    m->logits = calloc(n * x->n, sizeof *m->logits);
+    m->chosen = calloc(n * x->n_chosen, sizeof *m->chosen);
+    m->shares = calloc(n * x->n_chosen, sizeof *m->shares);
+    m->rows = calloc(n, sizeof *m->rows);
+    m->weights = calloc(n, sizeof *m->weights);
+    return m->raw && m->logits && m->chosen && m->shares && m->rows &&
+                   m->weights
+               ? GQA_OK
+               : gqa_fail_nomem();
+}
+
+/* What a small linear map makes of the rows, on the host. */
+static enum gqa_status ask(const struct mixing *m, double *out,
+                           const struct gqa_linear *l)
+{
+    const struct gqa_session *s = m->pass->session;
+    const struct gqa_runtime *r = s->runtime;
+    const uint64_t n = m->n * gqa_runtime_outputs(r, l);
+    enum gqa_status st = gqa_part_linear(r, s->work.up, m->in, m->n, l, NULL);
+
+    if (st == GQA_OK)
+        st = r->backend->download(r->device, m->raw, s->work.up,
+                                  n * (gqa_dtype_bits(r->real) / 8));
+    if (st == GQA_OK)
+        gqa_load_f64(out, m->raw, r->real, (size_t)n);
+    return st;
+}
+
+/* An expert's output of n rows, to work.output. */
+static enum gqa_status run_expert(const struct mixing *m,
+                                  const struct gqa_expert *x, const void *in,
+                                  uint64_t n)
+{
+    const struct gqa_session *s = m->pass->session;
+    const struct gqa_runtime *r = s->runtime;
+    const bool gated = x->gate.weight != GQA_NO_PARAM;
+    void *hidden = gated ? s->work.gate : s->work.up;
+    enum gqa_status st = gqa_part_linear(r, s->work.up, in, n, &x->up, NULL);
+
+    if (st == GQA_OK && gated)
+        st = gqa_part_linear(r, hidden, in, n, &x->gate, NULL);
+    if (st == GQA_OK)
+        st = r->backend->activate(r->device, hidden, hidden,
+                                  gated ? s->work.up : NULL,
+                                  n * gqa_runtime_outputs(r, &x->up),
+                                  m->ff->activation);
+    return st == GQA_OK
+               ? gqa_part_linear(r, s->work.output, hidden, n, &x->down, NULL)
+               : st;
+}
+
+/* Expert e, for those rows that have it. */
+static enum gqa_status mix_expert(const struct mixing *m, uint64_t e)
+{
+    const struct gqa_session *s = m->pass->session;
+    const struct gqa_runtime *r = s->runtime;
+    const struct gqa_experts *x = m->ff->experts;
+    const uint64_t d = r->network->d_model;
+    uint64_t n = 0;
+    enum gqa_status st;
+
+    for (uint64_t i = 0; i < m->n; i++)
+        for (uint64_t k = 0; k < x->n_chosen; k++)
+            if (m->chosen[i * x->n_chosen + k] == e) {
+                m->rows[n] = i;
+                m->weights[n++] = m->shares[i * x->n_chosen + k];
+            }
+    if (n == 0)
+        return GQA_OK;
+    st = r->backend->gather(r->device, s->work.picked, m->in, d, m->rows, n);
+    if (st == GQA_OK)
+        st = run_expert(m, &x->each[e], s->work.picked, n);
+    return st == GQA_OK
+               ? r->backend->add_rows(r->device, m->x, s->work.output, d,
+                                      m->rows, m->weights, scale_of(m->ff), n)
+               : st;
+}
+
+static enum gqa_status mix_shared(const struct mixing *m)
+{
+    const struct gqa_session *s = m->pass->session;
+    const struct gqa_runtime *r = s->runtime;
+    const struct gqa_experts *x = m->ff->experts;
+    const bool weighed = x->shared_gate.weight != GQA_NO_PARAM;
+    enum gqa_status st = GQA_OK;
+
+    if (x->shared.up.weight == GQA_NO_PARAM)
+        return GQA_OK;
+    if (weighed)
+        st = ask(m, m->weights, &x->shared_gate);
+    for (uint64_t i = 0; weighed && i < m->n; i++)
+        m->weights[i] = 1 / (1 + exp(-m->weights[i]));
+    if (st == GQA_OK)
+        st = run_expert(m, &x->shared, m->in, m->n);
+    return st == GQA_OK ? r->backend->add_rows(r->device, m->x, s->work.output,
+                                               r->network->d_model, NULL,
+                                               weighed ? m->weights : NULL,
+                                               scale_of(m->ff), m->n)
+                        : st;
+}
+
+static enum gqa_status mix_rows(const struct mixing *m)
+{
+    const struct gqa_experts *x = m->ff->experts;
+    enum gqa_status st = ask(m, m->logits, &x->router);
+
+    for (uint64_t i = 0; i < m->n && st == GQA_OK; i++)
+        gqa_experts_choose(m->chosen + i * x->n_chosen,
+                           m->shares + i * x->n_chosen, m->logits + i * x->n,
+                           x);
+    for (uint64_t e = 0; e < x->n && st == GQA_OK; e++)
+        st = mix_expert(m, e);
+    return st == GQA_OK ? mix_shared(m) : st;
+}
+
+enum gqa_status gqa_block_experts(const struct gqa_pass *pass,
+                                  const struct gqa_feed_forward *ff,
+                                  const void *normed)
+{
+    const struct gqa_session *s = pass->session;
+    const struct gqa_runtime *r = s->runtime;
+    const uint64_t row_bytes =
+        r->network->d_model * gqa_dtype_bits(r->real) / 8;
+    struct mixing m = {.pass = pass, .ff = ff};
+    enum gqa_status st =
+        begin_mixing(&m, pass->n_rows < s->ff_rows ? pass->n_rows : s->ff_rows);
+
+    for (uint64_t row = 0; row < pass->n_rows && st == GQA_OK;
+         row += s->ff_rows) {
+        m.n = pass->n_rows - row < s->ff_rows ? pass->n_rows - row : s->ff_rows;
+        m.in = (const char *)normed + row * row_bytes;
+        m.x = (char *)s->work.x + row * row_bytes;
+        st = mix_rows(&m);
+    }
+    end_mixing(&m);
+    return st;
+}

@@ -1,0 +1,27 @@
+/*
+ * Mixtures of experts: feed-forwards of which each row runs a few, as a router
+ * says. Which ones is decided on the host, from the router's logits.
+ */
+#ifndef GQA_RUNTIME_EXPERTS_H
+#define GQA_RUNTIME_EXPERTS_H
+
+#include "runtime/block.h"
+
+/*
+ * The experts of one row, the first the one that counts most, and what each
+ * counts. logits: [experts->n]. chosen, weights: [experts->n_chosen].
+ *
+ * Of equal ones the first is taken. Logits that are not finite choose the first
+ * experts, and weights are then no numbers.
+ */
+void gqa_experts_choose(uint64_t *chosen, double *weights, const double *logits,
+                        const struct gqa_experts *experts);
+
+/* Add what the experts make of rows that are normed, and no part of the stream,
+ * to all rows of the stream. */
+GQA_MUST_USE
+enum gqa_status gqa_block_experts(const struct gqa_pass *pass,
+                                  const struct gqa_feed_forward *ff,
+                                  const void *normed);
+
+#endif

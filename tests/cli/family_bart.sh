@@ -1,0 +1,24 @@
+# BART and its kin: one rule, with stacks that differ in heads and width.
+for name in mbart marian; do
+    gqa-inspect "$DATA/families/$name" | sed -n '4,15p'
+done
+cp -R "$DATA/families/marian" changed
+chmod -R u+w changed
+try() {
+    echo "== $1"
+    sed "$1" "$DATA/families/marian/config.json" >changed/config.json
+    gqa-verify -q --against changed changed || echo $?
+}
+try 's/"share_encoder_decoder_embeddings": true/"share_encoder_decoder_embeddings": false/'
+try 's/"max_position_embeddings": 20/"max_position_embeddings": 1048577/'
+try 's/"decoder_attention_heads": 4/"decoder_attention_heads": 3/'
+try 's/"decoder_ffn_dim": 21/"decoder_ffn_dim": 19/'
+# LongT5's encoder has attentions of a make of its own.
+longt5=$DATA/families/longt5
+gqa-inspect "$longt5" | sed -n '4,13p'
+gqa-convert -q -g 2 -a all "$longt5" out.gqa || echo $?
+gqa-convert -q -g 2 "$longt5" out.gqa
+gqa-verify --no-run --against "$longt5" out.gqa |
+    grep -E '^(file +parameters|weights)'
+gqa-convert -q -g 2 -a encoder "$longt5" out.gqa || echo $?
+gqa-verify -q --against "$longt5" "$longt5" || echo $?

@@ -1,0 +1,14 @@
+# Encoders alone: inspected, and converted by who asks for it.
+for model in "$DATA"/encoders/*/; do
+    model=${model%/}
+    echo "== ${model##*/}"
+    gqa-inspect "$model" | sed -n '/^Family/p; /^encoder/p; /^    /p; /^KV cache/p'
+    gqa-convert -q -g 2 "$model" out.gqa || echo $?
+    for expand in '' --expand; do
+        gqa-convert -q -f -g 2 $expand --attention encoder "$model" out.gqa
+        gqa-verify --no-run --against "$model" out.gqa |
+            grep -E '^(file +parameters|weights +(unchanged|grouped))'
+    done
+done
+gqa-verify -q --against "$DATA/encoders/bert" out.gqa || echo $?
+gqa-verify -q --against "$DATA/encoders/bert" "$DATA/encoders/bert" || echo $?

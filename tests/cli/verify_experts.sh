@@ -1,0 +1,33 @@
+# Configurations of experts that cannot be, and what cannot be trained or run.
+try() {
+    rm -rf model
+    mkdir model
+    cp "$DATA/families/$1/model.safetensors" model
+    sed "$2" "$DATA/families/$1/config.json" >model/config.json
+    echo "== $1 $2"
+    gqa-verify --against model model 2>&1 | grep -E '^gqa-verify|FAILED|PASSED|fidelity: ' |
+        cut -c 1-200
+}
+try olmoe 's/"num_experts": 5/"num_experts": 5/'
+try olmoe 's/"num_experts": 5/"num_experts": 4000000000/'
+try olmoe 's/"num_experts": 5/"num_experts": 6/'
+try olmoe 's/"num_experts": 5/"num_experts": -1/'
+try olmoe 's/"num_experts_per_tok": 3/"num_experts_per_tok": 9/'
+try olmoe 's/"num_experts_per_tok": 3/"num_experts_per_tok": "many"/'
+try olmoe 's/"clip_qkv": null/"clip_qkv": 8/'
+try granitemoe 's/"num_local_experts": 4/"num_local_experts": 7/'
+try granitemoe 's/"num_local_experts": 4/"num_local_experts": 3/'
+try phimoe 's/"num_experts_per_tok": 2/"num_experts_per_tok": 3/'
+try qwen2_moe 's/"decoder_sparse_step": 1/"decoder_sparse_step": 2/'
+# The names of several families, of one, and of one that others are like
+for name in qwen3 phi3 mixtral; do
+    cp "$DATA/families/$name/model.safetensors" "$name.safetensors"
+    gqa-inspect --n-heads 4 "$name.safetensors" 2>&1 |
+        sed -nE 's/families \(.*\), and/families (...), and/; /warning|^Family/p'
+done
+gqa-convert -q -g 2 "$DATA/families/mixtral" out.gqa
+gqa-uptrain -q --steps 1 --teacher "$DATA/families/mixtral" out.gqa trained.gqa
+echo "exit $?"
+gqa-convert -q -f -g 2 "$DATA/families/granite" out.gqa
+gqa-uptrain -q --steps 1 --teacher "$DATA/families/granite" out.gqa trained.gqa
+echo "exit $?"

@@ -1,0 +1,166 @@
+"""Small encoder-decoders that are built in, and what transformers computes of them.
+
+    python make_encoder_decoders.py [NAME...]         (writes below families/)
+
+As make_families.py, of models that read a text and write another.
+
+Written with transformers 4.57.1, torch 2.7.1, safetensors 0.8.0, numpy 2.4.6.
+"""
+import os
+import shutil
+import sys
+
+import numpy as np
+import safetensors.numpy
+import torch
+import transformers as tr
+from transformers.models.marian.modeling_marian import MarianSinusoidalPositionalEmbedding
+
+import make_families
+import make_reference as made
+
+VOCAB = 47
+LENGTHS, DECODER_LENGTHS = [9, 4, 1], [6, 1, 4]
+
+
+def value_of(name, key, shape):
+    if key == "final_logits_bias":
+        return made.value_of(name, "lm_head.bias", shape)
+    if len(shape) > 2:  # of pictures and sound
+        return made.value_of(name, key + ".bias", shape)
+    return made.value_of(name, key, shape)
+
+
+def save(name, family, repeat=None, model="ForConditionalGeneration", **more):
+    write(name, getattr(tr, family + model)(getattr(tr, family + "Config")(**more)), repeat)
+
+
+def write(name, model, repeat=None):
+    dtype = torch.float16
+    model.to(dtype)
+    done = set()
+    with torch.no_grad():
+        for key, tensor in model.state_dict().items():
+            if tensor.data_ptr() in done:  # tied
+                continue
+            done.add(tensor.data_ptr())
+            value = value_of(name, key, tuple(tensor.shape))
+            if repeat and "." in key:
+                make_families.repeat_heads(key, value, model.config.num_attention_heads, repeat)
+            tensor.copy_(torch.from_numpy(value).to(dtype))
+    folder = os.path.join("families", name)
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save_pretrained(folder)
+    if os.path.exists(os.path.join(folder, "generation_config.json")):
+        os.remove(os.path.join(folder, "generation_config.json"))
+    os.chmod(os.path.join(folder, "model.safetensors"), 0o644)
+
+
+def bart(name, family, start=2, heads=4, **more):
+    save(name, family, vocab_size=VOCAB, d_model=16, encoder_layers=1, decoder_layers=2, encoder_ffn_dim=19,
+         decoder_ffn_dim=21, encoder_attention_heads=heads, decoder_attention_heads=4, max_position_embeddings=20,
+         decoder_start_token_id=start, **more)
+
+
+def whisper(name):
+    save(name, "Whisper", vocab_size=VOCAB, num_mel_bins=3, d_model=16, encoder_layers=1, decoder_layers=2,
+         encoder_ffn_dim=19, decoder_ffn_dim=19, encoder_attention_heads=4, decoder_attention_heads=4,
+         max_source_positions=10, max_target_positions=12, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+         decoder_start_token_id=3)
+
+
+def speech_to_text(name):
+    save(name, "Speech2Text", vocab_size=VOCAB, d_model=16, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=19,
+         decoder_ffn_dim=19, encoder_attention_heads=4, decoder_attention_heads=4, max_source_positions=10,
+         max_target_positions=12, conv_channels=8, input_feat_per_channel=4)
+
+
+def trocr(name):
+    encoder = tr.ViTConfig(hidden_size=12, intermediate_size=13, num_hidden_layers=1, num_attention_heads=2,
+                           image_size=8, patch_size=4)
+    decoder = tr.TrOCRConfig(vocab_size=VOCAB, d_model=16, decoder_layers=2, decoder_attention_heads=4,
+                             decoder_ffn_dim=19, max_position_embeddings=12, cross_attention_hidden_size=12,
+                             is_decoder=True, add_cross_attention=True)
+    write(name, tr.VisionEncoderDecoderModel(
+        tr.VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)))
+
+
+def musicgen(name):
+    write(name, tr.MusicgenForCausalLM(tr.MusicgenDecoderConfig(
+        vocab_size=VOCAB, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, ffn_dim=19, num_codebooks=2,
+        max_position_embeddings=12)))
+
+
+def longt5(name):
+    save(name, "LongT5", vocab_size=VOCAB, d_model=16, d_kv=4, d_ff=19, num_layers=1, num_decoder_layers=2, num_heads=4,
+         decoder_start_token_id=0, relative_attention_num_buckets=8, relative_attention_max_distance=16, local_radius=4,
+         global_block_size=4, encoder_attention_type="transient-global")
+
+
+# Of sound and pictures: what they compute needs frames, which nothing here makes.
+CONVERTED_ALONE = {"trocr": trocr, "musicgen": musicgen, "longt5": longt5,
+                   "whisper": whisper, "speech_to_text": speech_to_text}
+
+MODELS = {
+    "bart": lambda n: bart(n, "Bart", repeat=2),
+    "bart-base": lambda n: bart(n, "Bart", model="Model", scale_embedding=True, activation_function="relu"),
+    "plbart": lambda n: bart(n, "PLBart"),
+    "marian": lambda n: bart(n, "Marian", start=0, pad_token_id=0, eos_token_id=1, repeat=2, model="MTModel"),
+    "mbart": lambda n: bart(n, "MBart", heads=2, scale_embedding=True),
+    "pegasus": lambda n: bart(n, "Pegasus", start=0, scale_embedding=True),
+    "m2m_100": lambda n: bart(n, "M2M100", repeat=2),
+    "blenderbot": lambda n: bart(n, "Blenderbot", start=1),
+}
+
+
+def load(folder):
+    """The model on double tensors, positions that are computed worked out again in float64."""
+    config = tr.AutoConfig.from_pretrained(folder)
+    model = tr.AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
+    with made.in_doubles():
+        for module in model.modules():
+            if isinstance(module, MarianSinusoidalPositionalEmbedding):
+                rows, width = module.weight.shape
+                angles = np.outer(np.arange(rows), 10000.0 ** (-np.arange(0, width, 2) / width))
+                module.weight.data = torch.from_numpy(np.concatenate([np.sin(angles), np.cos(angles)], axis=1))
+            elif hasattr(module, "make_weights"):
+                module.make_weights(config.max_position_embeddings + 2, module.embedding_dim, module.padding_idx)
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        assert tensor.dtype in (torch.float64, torch.bool), (name, tensor.dtype)
+    return model
+
+
+def blocks_of(model):
+    return model.model.decoder.layers
+
+
+def reference(name):
+    model = load(os.path.join("families", name))
+    with made.in_doubles():
+        start = model.config.decoder_start_token_id
+        ids, decoder_ids = made.tokens(name, LENGTHS, VOCAB), made.tokens(name + "/decoder", DECODER_LENGTHS, VOCAB)
+        decoder_ids[:, 0] = start
+        logits, hidden = made.run(model, input_ids=ids, attention_mask=made.mask(LENGTHS),
+                                  decoder_input_ids=decoder_ids, decoder_attention_mask=made.mask(DECODER_LENGTHS))
+        real = made.mask(DECODER_LENGTHS)[..., None].bool()
+        data = {"input_ids": ids, "lengths": torch.tensor(LENGTHS), "decoder_input_ids": decoder_ids,
+                "decoder_lengths": torch.tensor(DECODER_LENGTHS), "logits": torch.where(real, logits, 0.0),
+                "hidden": torch.where(real, hidden, 0.0), "greedy": made.greedy(model, ids[0, :LENGTHS[0]], start)}
+    assert torch.isfinite(data["logits"]).all() and torch.isfinite(data["hidden"]).all()
+    path = os.path.join("families", name, "reference.safetensors")
+    safetensors.numpy.save_file({key: np.ascontiguousarray(value.numpy()) for key, value in data.items()}, path)
+    os.chmod(path, 0o644)
+
+
+def main():
+    os.chdir(os.path.dirname(os.path.abspath(__file__)))
+    torch.set_num_threads(1)
+    made.blocks_of = blocks_of
+    for name in sys.argv[1:] or {**MODELS, **CONVERTED_ALONE}:
+        (CONVERTED_ALONE.get(name) or MODELS[name])(name)
+        if name in MODELS:
+            reference(name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Small encoders, which are inspected and converted, and run by nobody.
+
+    python make_encoders.py [NAME...]                 (writes below encoders/)
+
+Written with transformers 4.57.1, torch 2.7.1, safetensors 0.8.0, numpy 2.4.6.
+"""
+import os
+import shutil
+import sys
+
+import torch
+import transformers as tr
+
+import make_reference as made
+
+SIZES = {"hidden_size": 16, "intermediate_size": 19, "num_hidden_layers": 2, "num_attention_heads": 4}
+TEXT = {**SIZES, "vocab_size": 23, "max_position_embeddings": 12}
+
+
+def save(name, family, head, **config):
+    model = getattr(tr, family + head)(getattr(tr, family + "Config")(**config)).to(torch.float16)
+    done = set()
+    with torch.no_grad():
+        for key, tensor in model.state_dict().items():
+            if tensor.data_ptr() not in done:
+                shape = (*tensor.shape, *[1] * (2 - tensor.ndim))
+                value = made.value_of(name, key if "." in key else key + ".weight", shape)
+                tensor.copy_(torch.from_numpy(value.reshape(tensor.shape)).half())
+            done.add(tensor.data_ptr())
+    folder = os.path.join("encoders", name)
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save_pretrained(folder)
+    os.chmod(os.path.join(folder, "model.safetensors"), 0o644)
+
+
+MODELS = {
+    "bert": lambda n: save(n, "Bert", "ForMaskedLM", **TEXT),
+    "roberta": lambda n: save(n, "Roberta", "ForSequenceClassification", **TEXT),
+    "electra": lambda n: save(n, "Electra", "ForPreTraining", embedding_size=8, **TEXT),
+    "distilbert": lambda n: save(n, "DistilBert", "ForMaskedLM", vocab_size=23, dim=16, hidden_dim=19, n_layers=2,
+                                 n_heads=4, max_position_embeddings=12),
+    "albert": lambda n: save(n, "Albert", "ForMaskedLM", embedding_size=8, **TEXT),
+    "modernbert": lambda n: save(n, "ModernBert", "ForMaskedLM", pad_token_id=0, **TEXT),
+    "vit": lambda n: save(n, "ViT", "ForImageClassification", image_size=8, patch_size=4, **SIZES),
+    "wav2vec2": lambda n: save(n, "Wav2Vec2", "ForCTC", vocab_size=23, conv_dim=[8], conv_stride=[5], conv_kernel=[10],
+                               num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2, **SIZES),
+}
+
+
+def main():
+    os.chdir(os.path.dirname(os.path.abspath(__file__)))
+    for name in sys.argv[1:] or MODELS:
+        MODELS[name](name)
+
+
+if __name__ == "__main__":
+    main()

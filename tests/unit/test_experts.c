@@ -1,0 +1,104 @@
+/* Which experts a row has, and what they count. */
+#include <check.h>
+#include <math.h>
+
+#include "runtime/experts.h"
+#include "suite.h"
+
+static bool is_near(double a, double b)
+{
+    return fabs(a - b) <= 1e-15;
+}
+
+/* e^x of 0, 1 and 2: 1, 2.718..., 7.389... */
+START_TEST(takes_the_largest)
+{
+    static const double logits[] = {1, 0, 2, 0};
+    struct gqa_experts x = {.n = 4, .n_chosen = 2};
+    const double all = exp(1) + 1 + exp(2) + 1;
+    uint64_t chosen[2];
+    double weights[2];
+
+    gqa_experts_choose(chosen, weights, logits, &x);
+    ck_assert_uint_eq(chosen[0], 2);
+    ck_assert_uint_eq(chosen[1], 0);
+    ck_assert(is_near(weights[0], exp(2) / all));
+    ck_assert(is_near(weights[1], exp(1) / all));
+    x.normalised = true;
+    gqa_experts_choose(chosen, weights, logits, &x);
+    ck_assert(is_near(weights[0], exp(2) / (exp(2) + exp(1))));
+    ck_assert(is_near(weights[0] + weights[1], 1));
+}
+END_TEST
+
+START_TEST(takes_the_first_of_equals)
+{
+    static const double logits[] = {-5, 3, 3, 3};
+    const struct gqa_experts x = {.n = 4, .n_chosen = 3, .normalised = true};
+    uint64_t chosen[3];
+    double weights[3];
+
+    gqa_experts_choose(chosen, weights, logits, &x);
+    for (uint64_t i = 0; i < 3; i++) {
+        ck_assert_uint_eq(chosen[i], i + 1);
+        ck_assert(is_near(weights[i], 1.0 / 3));
+    }
+}
+END_TEST
+
+/*
+ * Twice 0.1 of the larger: beside 10 count 9 and what is larger, not 7; beside
+ * 9, once 10 is gone, 8.5 does and 7 does not.
+ */
+START_TEST(mixes_sparsely)
+{
+    static const double logits[] = {7, 10, 8.5, 9};
+    const struct gqa_experts x = {.n = 4,
+                                  .n_chosen = 2,
+                                  .choice = GQA_EXPERTS_SPARSEMIXER,
+                                  .jitter = 0.1};
+    uint64_t chosen[2];
+    double weights[2];
+
+    gqa_experts_choose(chosen, weights, logits, &x);
+    ck_assert_uint_eq(chosen[0], 1);
+    ck_assert_uint_eq(chosen[1], 3);
+    ck_assert(is_near(weights[0], 1 / (1 + exp(-1.5) + exp(-1))));
+    ck_assert(is_near(weights[1], 1 / (1 + exp(-0.5))));
+}
+END_TEST
+
+/* Nothing is read or chosen twice, whatever they are. */
+START_TEST(lives_through_what_is_no_number)
+{
+    static const double logits[] = {NAN, NAN, INFINITY, -INFINITY};
+    struct gqa_experts x = {.n = 4, .n_chosen = 4};
+    uint64_t chosen[4];
+    double weights[4];
+
+    for (int choice = 0; choice < 2; choice++) {
+        bool seen[4] = {false};
+
+        x.choice = (enum gqa_experts_choice)choice;
+        gqa_experts_choose(chosen, weights, logits, &x);
+        for (int i = 0; i < 4; i++) {
+            ck_assert_uint_lt(chosen[i], 4);
+            ck_assert(!seen[chosen[i]]);
+            seen[chosen[i]] = true;
+        }
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("experts");
+    TCase *tc = tcase_create("experts");
+
+    tcase_add_test(tc, takes_the_largest);
+    tcase_add_test(tc, takes_the_first_of_equals);
+    tcase_add_test(tc, mixes_sparsely);
+    tcase_add_test(tc, lives_through_what_is_no_number);
+    suite_add_tcase(s, tc);
+    return suite_run(s);
+}
