@@ -67,7 +67,7 @@ for other in '--steps 13' '--batch 3' '--accumulate 2' '--length 15' \
     '--samples 9' '--temperature 0.5' '--loss ce' '--optimiser adafactor' \
     '--weight-decay 0.1' '--clip 0.5' '--schedule cosine' '--warmup 0' \
     '--eval-every 3' '--eval-sequences 3' '--until-kl 1e-9' \
-    '--train all' '--data self,notes' "--family $DATA/families/opt.json"; do
+    '--train all' '--data self,notes' "--family $DATA/../../formats/families/opt.json"; do
     echo some notes >notes
     # shellcheck disable=SC2086
     train --checkpoint stopped $other model.gqa other.gqa 2>&1 |

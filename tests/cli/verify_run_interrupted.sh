@@ -6,9 +6,10 @@ gqa-convert -q --groups 1 "$llama" model.gqa
     --report report.xml --dump-logits logits.safetensors \
     --against "$llama" model.gqa >out 2>err) &
 pid=$!
-# Until it catches SIGINT (bit 1 of the mask).
+# Until it, and no longer the shell before it, catches SIGINT (bit 1 of the mask).
 caught() {
     local mask
+    [[ $(<"/proc/$pid/comm") == gqa-verify ]] || return
     mask=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$pid/status")
     ((0x$mask & 2))
 }
