@@ -153,10 +153,9 @@ static enum gqa_status run_expert(const struct mixing *m,
     if (st == GQA_OK && gated)
         st = gqa_part_linear(r, hidden, in, n, &x->gate, NULL);
     if (st == GQA_OK)
-        st = r->backend->activate(r->device, hidden, hidden,
-                                  gated ? s->work.up : NULL,
-                                  n * gqa_runtime_outputs(r, &x->up),
-                                  m->ff->activation);
+        st = r->backend->activate(
+            r->device, hidden, hidden, gated ? s->work.up : NULL,
+            n * gqa_runtime_outputs(r, &x->up), m->ff->activation);
     return st == GQA_OK
                ? gqa_part_linear(r, s->work.output, hidden, n, &x->down, NULL)
                : st;

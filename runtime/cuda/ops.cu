@@ -577,27 +577,27 @@ enum gqa_status gqa_cuda_add_rows(struct gqa_device *device, void *out,
     /* Numbers first, then weights: both of eight bytes. */
     const uint64_t n_bytes = n_rows * sizeof *rows;
     enum gqa_status st = gqa_cuda_enter(device);
-    char *room;
+    uint64_t *numbers;
+    double *shares;
 
     if (st != GQA_OK || n_rows == 0)
         return st;
     if ((st = gqa_cuda_reserve(device, &device->row_numbers, 2 * n_bytes)) !=
         GQA_OK)
         return st;
-    room = (char *)device->row_numbers.data;
-    if (rows && (st = gqa_cuda_send(device, room, rows, n_bytes)) != GQA_OK)
+    numbers = (uint64_t *)device->row_numbers.data;
+    shares = (double *)(void *)(numbers + n_rows);
+    if (rows && (st = gqa_cuda_send(device, numbers, rows, n_bytes)) != GQA_OK)
         return st;
-    if (weights && (st = gqa_cuda_send(device, room + n_bytes, weights,
-                                       n_bytes)) != GQA_OK)
+    if (weights &&
+        (st = gqa_cuda_send(device, shares, weights, n_bytes)) != GQA_OK)
         return st;
     with_real(device->real, [&](auto t) {
         typedef decltype(t) T;
 
         add_rows_kernel<T><<<blocks_for(n_rows), THREADS, 0, device->stream>>>(
-            (T *)out, (const T *)x, (int64_t)width,
-            rows ? (const uint64_t *)room : nullptr,
-            weights ? (const double *)(room + n_bytes) : nullptr, scale,
-            (int64_t)n_rows);
+            (T *)out, (const T *)x, (int64_t)width, rows ? numbers : nullptr,
+            weights ? shares : nullptr, scale, (int64_t)n_rows);
     });
     return gqa_cuda_launched(device);
 }
