@@ -91,7 +91,8 @@ void gqa_kv_said_set(json_t *config, const struct gqa_family *family,
                             : json_integer((json_int_t)n_kv_heads));
 }
 
-/* "1 or 8", of a map; texts that do not fit are left out. */
+/* "1 or 8", of a map; "" where it leads to other settings, as it does only
+ * from a value that it does not know. Texts that do not fit are left out. */
 static void list_counts(char *out, size_t size, const json_t *map,
                         uint64_t n_heads)
 {
@@ -102,8 +103,11 @@ static void list_counts(char *out, size_t size, const json_t *map,
     out[0] = '\0';
     json_object_foreach((json_t *)(uintptr_t)map, word, value)
     {
-        const int added = snprintf(out + n, size - n, "%s%llu", n ? " or " : "",
-                                   ULL(meant(value, n_heads)));
+        const int added =
+            gqa_is_setting(value)
+                ? 0
+                : snprintf(out + n, size - n, "%s%llu", n ? " or " : "",
+                           ULL(meant(value, n_heads)));
 
         if (added < 0 || (size_t)added >= size - n)
             return;
@@ -129,6 +133,12 @@ enum gqa_status gqa_kv_said_check(const struct gqa_family *family,
                         output, key);
     list_counts(counts, sizeof counts,
                 json_object_get(deciding(family, config), "map"), n_heads);
+    if (!counts[0])
+        return gqa_fail(GQA_ERR_USAGE,
+                        "%s: the value of %s is none that says how many KV "
+                        "heads there are, and loaders of a folder go by it: "
+                        "mend the configuration, or write a .gqa",
+                        output, key);
     return gqa_fail(GQA_ERR_USAGE,
                     "%s: loaders of a folder take %s KV heads by %s of its "
                     "config.json, which cannot say %llu: keep %s, write a "

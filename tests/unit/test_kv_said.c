@@ -76,6 +76,8 @@ static const struct {
      "{\"new_decoder_architecture\": true, \"num_kv_heads\": 2}"},
     {"falcon", "{\"new_decoder_architecture\": true}", "num_kv_heads", 8, 0,
      NULL},
+    {"falcon", "{\"new_decoder_architecture\": \"x\"}",
+     "new_decoder_architecture", 0, 1, NULL},
     {"mine", "{}", "form", 8, 2, "{\"form\": \"pairs\"}"},
     {"mine", "{\"form\": \"pairs\"}", "form", 2, 1, "{\"form\": \"single\"}"},
     {"mine", "{\"form\": null}", "form", 3, 3, "{\"form\": null}"},
