@@ -17,6 +17,7 @@
 #include "convert/summary.h"
 #include "convert/tell_choice.h"
 #include "convert/transforms.h"
+#include "formats/families/kv_said.h"
 #include "formats/families/load.h"
 #include "formats/recorded.h"
 #include "formats/unwritten.h"
@@ -68,6 +69,19 @@ static enum gqa_status check_config(const struct gqa_conversion *c)
              "shapes prove (--config FILE gives one)",
              o->input);
     return GQA_OK;
+}
+
+/* Where words of the configuration tell loaders how many KV heads there are,
+ * not every number has one. */
+static enum gqa_status check_said(const struct gqa_conversion *c)
+{
+    const struct gqa_model *m = c->model;
+
+    return c->options->writer->needs_config
+               ? gqa_kv_said_check(m->family, m->config, gqa_model_n_heads(m),
+                                   gqa_uniform_kv_heads(c->plan),
+                                   c->options->output)
+               : GQA_OK;
 }
 
 /* A folder is for loaders of others. */
@@ -383,7 +397,8 @@ static enum gqa_status run(struct gqa_conversion *c)
         st = choose(c);
     if (st == GQA_OK)
         st = in_source(plan(c), o);
-    if (st != GQA_OK || (st = check_hybrid(c)) != GQA_OK)
+    if (st != GQA_OK || (st = check_said(c)) != GQA_OK ||
+        (st = check_hybrid(c)) != GQA_OK)
         return st;
     gqa_say_plan(c->plan, o);
     gqa_clock_log("planning", start, 0);

@@ -7,7 +7,8 @@
 
 #include "common/json.h"
 #include "convert/adapt_config.h"
-#include "formats/families/family.h"
+#include "convert/stock.h"
+#include "formats/families/kv_said.h"
 #include "formats/model/rope_config.h"
 #include "formats/recorded.h"
 
@@ -111,9 +112,26 @@ static json_t *describe_divisors(const struct gqa_alignment *alignment)
     return list;
 }
 
+/* By words, where there is one for the number; else shapes alone tell, and no
+ * folder is written. *own: the key that says it. */
+static void say_kv_heads(json_t *config, const char **own,
+                         const struct gqa_plan *plan)
+{
+    const struct gqa_family *family = plan->model->family;
+    const uint64_t n_heads = gqa_model_n_heads(plan->model);
+    const uint64_t n = gqa_uniform_kv_heads(plan);
+
+    if (!config || !gqa_kv_said(family) ||
+        !gqa_kv_said_can(family, config, n_heads, n))
+        return;
+    gqa_kv_said_set(config, family, n_heads, n);
+    *own = gqa_kv_said_key(family, config);
+}
+
 json_t *gqa_describe_config(const struct gqa_plan *plan)
 {
     json_t *config = json_deep_copy(plan->model->config);
+    const char *own = kv_heads_key(plan);
 
     if (kv_heads_key(plan) && must_say_kv_heads(plan)) {
         json_t *count = kv_heads(plan);
@@ -123,8 +141,9 @@ json_t *gqa_describe_config(const struct gqa_plan *plan)
         else
             json_object_del(config, kv_heads_key(plan));
     }
+    say_kv_heads(config, &own, plan);
     if (!gqa_is_repacking(plan))
-        gqa_adapt_config(config, kv_heads_key(plan), plan);
+        gqa_adapt_config(config, own, plan);
     if (!plan->options.keep_dtype)
         set_dtype(config, plan->options.dtype);
     if (plan->alignment && plan->alignment->divisors) {

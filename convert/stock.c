@@ -1,6 +1,6 @@
 #include "convert/stock.h"
 
-#include "formats/families/family.h"
+#include "formats/families/kv_said.h"
 
 uint64_t gqa_uniform_kv_heads(const struct gqa_plan *plan)
 {
@@ -54,12 +54,20 @@ static bool is_grouped(const struct gqa_plan *plan)
 
 enum gqa_stock gqa_stock_of(const struct gqa_plan *plan)
 {
+    const struct gqa_model *model = plan->model;
+    const uint64_t n = gqa_uniform_kv_heads(plan);
+
     if (!is_grouped(plan))
         return GQA_STOCK_LOADS;
-    if (plan->model->family->stock_grouped == GQA_STOCK_NONE)
+    if (model->family->stock_grouped == GQA_STOCK_NONE)
         return GQA_STOCK_HAS_NO_GROUPS;
-    return gqa_uniform_kv_heads(plan) ? GQA_STOCK_LOADS
-                                      : GQA_STOCK_WANTS_ONE_NUMBER;
+    if (!n)
+        return GQA_STOCK_WANTS_ONE_NUMBER;
+    return !gqa_kv_said(model->family) ||
+                   gqa_kv_said_can(model->family, model->config,
+                                   gqa_model_n_heads(model), n)
+               ? GQA_STOCK_LOADS
+               : GQA_STOCK_HAS_NO_WORD;
 }
 
 const char *gqa_stock_note(enum gqa_stock stock)
@@ -73,6 +81,10 @@ const char *gqa_stock_note(enum gqa_stock stock)
     case GQA_STOCK_WANTS_ONE_NUMBER:
         return "Stock transformers takes one number of KV heads for all "
                "layers: --expand writes a\nmodel that it loads.";
+    case GQA_STOCK_HAS_NO_WORD:
+        return "The configuration of this family has no value for this number "
+               "of KV heads:\n--expand writes a model that stock transformers "
+               "loads.";
     }
     return NULL;
 }

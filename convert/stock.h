@@ -9,6 +9,7 @@ enum gqa_stock {
     GQA_STOCK_LOADS,
     GQA_STOCK_HAS_NO_GROUPS,    /* its class has no grouped attention */
     GQA_STOCK_WANTS_ONE_NUMBER, /* its class has, but layers differ */
+    GQA_STOCK_HAS_NO_WORD,      /* its configuration cannot say the number */
 };
 
 enum gqa_stock gqa_stock_of(const struct gqa_plan *plan);

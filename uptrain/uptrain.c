@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/progress.h"
 #include "common/whole_file.h"
+#include "formats/families/kv_said.h"
 #include "formats/recorded.h"
 #include "formats/write/apart.h"
 #include "runtime/values.h"
@@ -49,6 +50,7 @@ static bool clean_up(void)
 static enum gqa_status check_output(const struct gqa_uptraining *u)
 {
     const struct gqa_uptrain_options *o = u->options;
+    const struct gqa_model *m = u->pair.student.model;
     enum gqa_status st = gqa_output_check_apart(
         o->output, false, u->pair.teacher.checkpoint, o->family_path);
 
@@ -61,24 +63,10 @@ static enum gqa_status check_output(const struct gqa_uptraining *u)
                       "%s has no configuration, and no runtime loads a %s "
                       "without; write a .gqa or .safetensors",
                       o->student ? o->student : o->teacher, o->writer->label);
+    if (st == GQA_OK && o->writer->needs_config)
+        st = gqa_kv_said_check(m->family, m->config, gqa_model_n_heads(m),
+                               gqa_model_kv_heads(m), o->output);
     return st;
-}
-
-/* KV heads of every attention of the decoder; 0: they differ. */
-static uint64_t uniform_kv_heads(const struct gqa_model *model)
-{
-    uint64_t n = 0;
-
-    for (size_t i = 0; i < model->n_attentions; i++) {
-        const struct gqa_attention *a = &model->attentions[i];
-
-        if (a->stack != GQA_STACK_DECODER)
-            continue;
-        if (n != 0 && n != a->n_kv_heads)
-            return 0;
-        n = a->n_kv_heads;
-    }
-    return n;
 }
 
 /* Whose other files come along: the student's, or those of what it was made
@@ -104,7 +92,7 @@ static struct gqa_output_options output_options(const struct gqa_uptraining *u)
         .copy_from = gqa_checkpoint_is_folder(source)
                          ? gqa_checkpoint_folder(source)
                          : NULL,
-        .n_kv_heads = uniform_kv_heads(u->pair.student.model),
+        .n_kv_heads = gqa_model_kv_heads(u->pair.student.model),
     };
 }
 

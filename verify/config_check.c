@@ -8,7 +8,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/ull.h"
-#include "formats/families/family.h"
+#include "formats/families/kv_said.h"
 #include "formats/families/meaning.h"
 #include "formats/folder/config_file.h"
 #include "formats/folder/folder.h"
@@ -256,11 +256,10 @@ static enum gqa_status check_original(struct finding *f,
 /* Without the key a loader takes as many as there are query heads, as the
  * configuration of a model that was not grouped yet. One that contradicts the
  * tensors is no understood model. */
-static void check_kv_heads(struct finding *f, const struct gqa_subject *subject)
+static void check_kv_key(struct finding *f, const struct gqa_subject *subject)
 {
     const struct gqa_model *m = subject->model;
-    const char *key =
-        m ? gqa_config_key(m->config, m->family->keys.n_kv_heads) : NULL;
+    const char *key = gqa_config_key(m->config, m->family->keys.n_kv_heads);
     const json_t *said = key ? json_object_get(m->config, key) : NULL;
     const struct gqa_attention *a = key ? gqa_grouped_by_key(m) : NULL;
     char clause[GQA_CLAUSE_MAX];
@@ -277,6 +276,66 @@ static void check_kv_heads(struct finding *f, const struct gqa_subject *subject)
              key, said ? "null" : "absent", ULL(a->n_heads), ULL(a->layer),
              ULL(a->n_kv_heads));
     fail(f, clause);
+}
+
+/* The first attention of which words say another number, or NULL. Where there
+ * are none for it, shapes alone tell what no folder is. */
+static const struct gqa_attention *find_missaid(
+    uint64_t *said, const struct gqa_subject *subject)
+{
+    const struct gqa_model *m = subject->model;
+    const bool must_be_said =
+        gqa_checkpoint_is_folder(subject->checkpoint) ||
+        gqa_kv_said_can(m->family, m->config, gqa_model_n_heads(m),
+                        gqa_model_kv_heads(m));
+
+    for (size_t i = 0; i < m->n_attentions; i++) {
+        const struct gqa_attention *a = &m->attentions[i];
+
+        *said = gqa_kv_said_count(m->family, m->config, a->n_heads);
+        if (must_be_said && a->stack == GQA_STACK_DECODER &&
+            *said != a->n_kv_heads)
+            return a;
+    }
+    return NULL;
+}
+
+static void check_kv_said(struct finding *f, const struct gqa_subject *subject)
+{
+    const struct gqa_model *m = subject->model;
+    const struct gqa_attention *a;
+    const json_t *value;
+    const char *key;
+    uint64_t said;
+    char clause[GQA_CLAUSE_MAX], text[41] = "absent";
+
+    if (!gqa_kv_said(m->family) || !is_hugging_face(raw_config(subject)) ||
+        !(a = find_missaid(&said, subject)))
+        return;
+    key = gqa_kv_said_key(m->family, m->config);
+    if ((value = json_object_get(m->config, key)))
+        gqa_value_text(text, sizeof text, value);
+    json_array_append_new(f->list, json_pack("{s:s, s:O*, s:I}", "key", key,
+                                             "converted", value, "tensors",
+                                             (json_int_t)a->n_kv_heads));
+    if (said)
+        snprintf(clause, sizeof clause,
+                 "%.100s: %s here, by which loaders take %llu KV heads, but "
+                 "the tensors of layer %llu have %llu",
+                 key, text, ULL(said), ULL(a->layer), ULL(a->n_kv_heads));
+    else
+        snprintf(clause, sizeof clause,
+                 "%.100s: %s here, which says no number of KV heads", key,
+                 text);
+    fail(f, clause);
+}
+
+static void check_kv_heads(struct finding *f, const struct gqa_subject *subject)
+{
+    if (!subject->model)
+        return;
+    check_kv_key(f, subject);
+    check_kv_said(f, subject);
 }
 
 /* --- What loaders take ---------------------------------------------------- */

@@ -33,6 +33,49 @@ static bool is_literal(const struct gqa_setting *s, bool value)
     return json_is_boolean(s->json) && json_is_true(s->json) == value;
 }
 
+/* --- Configuration ------------------------------------------------------- */
+
+/* What says how many KV heads there are is written, too: its keys are plain
+ * ones, and what they stand for are numbers. */
+static enum gqa_status check_kv_setting(const struct gqa_family *f,
+                                        const json_t *setting)
+{
+    static const char *const inner[] = {"default", "null"};
+    const json_t *key = json_object_get(setting, "key");
+    const char *name = json_string_value(key), *word;
+    json_t *value;
+    enum gqa_status st = GQA_OK;
+
+    if (!name || strchr(name, '.'))
+        return FAIL(f, "config", "n_kv_heads_by", NULL, NULL,
+                    "is written as well as read: each setting needs one key, "
+                    "without a dot");
+    for (size_t i = 0; i < sizeof inner / sizeof *inner && st == GQA_OK; i++) {
+        value = json_object_get(setting, inner[i]);
+        if (gqa_is_setting(value))
+            st = check_kv_setting(f, value);
+    }
+    json_object_foreach(json_object_get(setting, "map"), word, value)
+    {
+        if (st == GQA_OK && gqa_is_setting(value))
+            st = check_kv_setting(f, value);
+    }
+    return st;
+}
+
+static enum gqa_status check_kv_heads(const struct gqa_family *f)
+{
+    const json_t *by = f->keys.n_kv_heads_by.json;
+
+    if (!by)
+        return GQA_OK;
+    if (f->keys.n_kv_heads)
+        return FAIL(f, "config", "n_kv_heads_by", NULL, NULL,
+                    "says how many KV heads there are, and 'n_kv_heads' does "
+                    "too");
+    return check_kv_setting(f, by);
+}
+
 /* --- Positions ----------------------------------------------------------- */
 
 /* What belongs to one scheme does not stand beside another. */
@@ -384,6 +427,7 @@ enum gqa_status gqa_family_check(const struct gqa_family *family)
                         "and '-'",
                         family->name);
     if ((st = check_norm(family, &family->norm, &norm)) != GQA_OK ||
+        (st = check_kv_heads(family)) != GQA_OK ||
         (st = check_stacks(family)) != GQA_OK ||
         (st = check_positions(family)) != GQA_OK ||
         (st = check_refusals(family, NULL, family->refusals,

@@ -20,6 +20,8 @@
  * there counts, and the first of all is written. NULL: the family has none. */
 struct gqa_config_keys {
     gqa_texts n_heads, n_kv_heads, head_dim, d_model, d_ff;
+    /* In place of n_kv_heads, where words say their number (kv_said.h). */
+    struct gqa_setting n_kv_heads_by;
     /* decoder: of an encoder-decoder, where it says another number */
     gqa_texts n_decoder_heads, decoder_d_ff;
     gqa_texts n_layers, n_decoder_layers;

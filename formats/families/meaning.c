@@ -7,6 +7,7 @@
 #include "common/json.h"
 #include "common/strings.h"
 #include "formats/families/description.h"
+#include "formats/families/kv_said.h"
 #include "formats/families/kv_words.h"
 #include "formats/families/silent.h"
 #include "formats/model/network_config.h"
@@ -419,6 +420,52 @@ static json_t *even_share(const json_t *width, const json_t *n_heads)
     return n > 0 && all > 0 ? json_integer(all / n) : NULL;
 }
 
+/* Of a setting of KV heads the keys that say it; those that lead to them stand
+ * for more. */
+static void use_kv_keys(const struct meaning *m, const json_t *setting)
+{
+    static const char *const inner[] = {"default", "null"};
+    bool leads = false;
+    const char *word;
+    json_t *value;
+
+    if (!gqa_is_setting(setting))
+        return;
+    for (size_t i = 0; i < sizeof inner / sizeof *inner; i++) {
+        value = json_object_get(setting, inner[i]);
+        leads = leads || gqa_is_setting(value);
+        use_kv_keys(m, value);
+    }
+    json_object_foreach(json_object_get(setting, "map"), word, value)
+    {
+        leads = leads || gqa_is_setting(value);
+        use_kv_keys(m, value);
+    }
+    if (!leads)
+        use_key(m, setting_key(setting, 0));
+}
+
+/* By words; of a value that makes no sense nothing is known. */
+static void state_kv_said(const struct meaning *m)
+{
+    const struct gqa_config_keys *k = &m->family->keys;
+    const json_int_t n_heads = json_integer_value(size_of(m, k->n_heads));
+    const char *key;
+    uint64_t n;
+
+    if (!gqa_kv_said(m->family))
+        return;
+    key = gqa_kv_said_key(m->family, m->config);
+    n = gqa_kv_said_count(m->family, m->config,
+                          n_heads > 0 ? (uint64_t)n_heads : 0);
+    if (m->view->kv_heads)
+        state(m, "n_kv_heads_by", key,
+              n ? json_integer((json_int_t)n)
+                : copy(json_object_get(m->config, key)),
+              json_object_get(m->config, key));
+    use_kv_keys(m, k->n_kv_heads_by.json);
+}
+
 static void state_sizes(const struct meaning *m)
 {
     const struct gqa_config_keys *k = &m->family->keys;
@@ -435,6 +482,7 @@ static void state_sizes(const struct meaning *m)
         state_size(m, kv, copy(size_of(m, k->n_heads)));
     for (; kv && *kv; kv++)
         use_key(m, *kv);
+    state_kv_said(m);
 }
 
 /* --- All other keys ------------------------------------------------------ */

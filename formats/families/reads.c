@@ -54,6 +54,8 @@ bool gqa_family_reads(const struct gqa_family *family, const char *key)
     for (gqa_texts part = gqa_computing_parts; *part; part++)
         if (gqa_settings_read(json_object_get(root, *part), key))
             return true;
+    if (gqa_settings_read(family->keys.n_kv_heads_by.json, key))
+        return true;
     return gqa_behaviours_read(&family->behaviours, key);
 }
 

@@ -138,6 +138,7 @@ static const char *const finish_words[] = {[GQA_KERAS_FINISH_NONE] = "",
 static const struct gqa_field config_fields[] = {
     TEXTS_NEEDED("n_heads", gqa_config_keys, n_heads),
     TEXTS("n_kv_heads", gqa_config_keys, n_kv_heads),
+    SETTING("n_kv_heads_by", gqa_config_keys, n_kv_heads_by, GQA_VALUE_HEADS),
     TEXTS("head_dim", gqa_config_keys, head_dim),
     TEXTS("d_model", gqa_config_keys, d_model),
     TEXTS("d_ff", gqa_config_keys, d_ff),

@@ -25,6 +25,7 @@ const char *gqa_value_kind_text(enum gqa_value_kind kind)
         [GQA_VALUE_SCORES] = "a number above 0 or \"head_dim\"",
         [GQA_VALUE_WIDTH] = "a number above 0 or \"sqrt_d_model\"",
         [GQA_VALUE_RWIDTH] = "a number above 0 or \"rsqrt_d_model\"",
+        [GQA_VALUE_HEADS] = "a whole number above 0 or \"n_heads\"",
     };
 
     return texts[kind];
@@ -69,6 +70,9 @@ bool gqa_value_fits(const json_t *value, enum gqa_value_kind kind)
         return is_positive(value) || is_word(value, "sqrt_d_model");
     case GQA_VALUE_RWIDTH:
         return is_positive(value) || is_word(value, "rsqrt_d_model");
+    case GQA_VALUE_HEADS:
+        return (json_is_integer(value) && json_integer_value(value) >= 1) ||
+               is_word(value, "n_heads");
     default:
         return value != NULL;
     }
@@ -168,30 +172,38 @@ static enum gqa_status refuse(const struct gqa_setting *setting,
                     known);
 }
 
+/* What the setting has in place of what its keys say (NULL: they say nothing),
+ * which may be a setting again; NULL: what they say holds as it is. */
+static const json_t *translate(const json_t *setting, const json_t *said)
+{
+    char room[64];
+
+    if (!said || json_is_null(said))
+        return json_object_get(setting, said ? "null" : "default");
+    return json_object_get(json_object_get(setting, "map"),
+                           map_key(room, sizeof room, said));
+}
+
 enum gqa_status gqa_setting_get(const json_t **out, const char **key,
                                 const struct gqa_setting *setting,
                                 const json_t *config)
 {
-    const json_t *said, *value, *translated;
+    const json_t *value = setting->json;
     const char *by = NULL;
-    char room[64];
 
     *out = NULL;
     if (key)
         *key = NULL;
-    if (!gqa_is_setting(setting->json)) {
-        value = setting->json;
-    } else if (!(said = find_said(&by, setting->json, config))) {
-        value = json_object_get(setting->json, "default");
-    } else if (json_is_null(said)) {
-        value = json_object_get(setting->json, "null");
-    } else {
-        translated = json_object_get(json_object_get(setting->json, "map"),
-                                     map_key(room, sizeof room, said));
-        value = translated ? translated : said;
+    if (gqa_is_setting(value)) {
+        const json_t *said = find_said(&by, setting->json, config);
+
+        value = translate(setting->json, said);
         /* What the description itself says was checked when it was read. */
-        if (!translated && !gqa_value_fits(said, setting->kind))
-            return refuse(setting, by, said);
+        if (!value && said && !json_is_null(said)) {
+            if (!gqa_value_fits(said, setting->kind))
+                return refuse(setting, by, said);
+            value = said;
+        }
     }
     if (gqa_is_setting(value))
         return gqa_setting_get(
@@ -202,6 +214,18 @@ enum gqa_status gqa_setting_get(const json_t **out, const char **key,
     if (key)
         *key = by;
     return GQA_OK;
+}
+
+const json_t *gqa_setting_last(const struct gqa_setting *setting,
+                               const json_t *config)
+{
+    const json_t *last = NULL;
+    const char *by;
+
+    for (const json_t *next = setting->json; gqa_is_setting(next);
+         next = translate(last, find_said(&by, last, config)))
+        last = next;
+    return last;
 }
 
 enum gqa_status gqa_setting_number(double *out,

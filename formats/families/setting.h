@@ -36,6 +36,7 @@ enum gqa_value_kind {
     GQA_VALUE_SCORES,   /* a number above 0, or "head_dim" */
     GQA_VALUE_WIDTH,    /* a number above 0, or "sqrt_d_model" */
     GQA_VALUE_RWIDTH,   /* a number above 0, or "rsqrt_d_model" */
+    GQA_VALUE_HEADS,    /* a whole number of at least 1, or "n_heads" */
 };
 
 struct gqa_setting {
@@ -64,6 +65,11 @@ GQA_MUST_USE
 enum gqa_status gqa_setting_get(const json_t **out, const char **key,
                                 const struct gqa_setting *setting,
                                 const json_t *config);
+
+/* Of settings within each other the one whose keys say what holds with this
+ * configuration; lent by the description. NULL: it is none. */
+const json_t *gqa_setting_last(const struct gqa_setting *setting,
+                               const json_t *config);
 
 /* Each leaves *out as it is where nothing is said. Errors as above. */
 GQA_MUST_USE

@@ -544,3 +544,29 @@ const struct gqa_attention *gqa_grouped_by_key(const struct gqa_model *model)
     }
     return grouped;
 }
+
+uint64_t gqa_model_n_heads(const struct gqa_model *model)
+{
+    uint64_t n_heads = 0;
+
+    for (size_t i = 0; i < model->n_attentions; i++)
+        if (n_heads == 0 || model->attentions[i].stack == GQA_STACK_DECODER)
+            n_heads = model->attentions[i].n_heads;
+    return n_heads;
+}
+
+uint64_t gqa_model_kv_heads(const struct gqa_model *model)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < model->n_attentions; i++) {
+        const struct gqa_attention *a = &model->attentions[i];
+
+        if (a->stack != GQA_STACK_DECODER)
+            continue;
+        if (n != 0 && n != a->n_kv_heads)
+            return 0;
+        n = a->n_kv_heads;
+    }
+    return n;
+}

@@ -225,4 +225,11 @@ enum gqa_status gqa_param_read(struct gqa_checkpoint *checkpoint,
  */
 const struct gqa_attention *gqa_grouped_by_key(const struct gqa_model *model);
 
+/* Query heads of the attentions that a configuration speaks of: the decoder's,
+ * or the encoder's where there is none. */
+uint64_t gqa_model_n_heads(const struct gqa_model *model);
+
+/* KV heads of every attention of the decoder; 0: they differ. */
+uint64_t gqa_model_kv_heads(const struct gqa_model *model);
+
 #endif

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/families/family.h"
+#include "formats/families/kv_said.h"
 #include "formats/families/load.h"
 #include "formats/families/nested.h"
 
@@ -79,9 +79,41 @@ static const char *norm_words(const struct gqa_attention_rule *a)
     }
 }
 
+static void add_word(struct row *row, const char *text)
+{
+    ADD(row->rest, "`");
+    ADD(row->rest, text);
+    ADD(row->rest, "`");
+}
+
+/* Keys that say KV heads by words, behind the one that leads to them. */
+static void add_keys(struct row *row, const json_t *setting)
+{
+    const char *word;
+    json_t *value;
+
+    add_word(row, json_string_value(json_object_get(setting, "key")));
+    json_object_foreach(json_object_get(setting, "map"), word, value)
+    {
+        if (!gqa_is_setting(value))
+            continue;
+        ADD(row->rest, ", ");
+        ADD(row->rest, word);
+        ADD(row->rest, ": ");
+        add_keys(row, value);
+    }
+}
+
+static const char *grouped_words(const struct gqa_family *f)
+{
+    if (f->stock_grouped != GQA_STOCK_UNIFORM)
+        return "a folder with `--expand`; grouped in `.gqa`";
+    return gqa_kv_said(f) ? "a folder with a number that these keys can say"
+                          : "a folder with one number of KV heads";
+}
+
 static void make(struct row *row, const struct gqa_family *f)
 {
-    const char *key = f->keys.n_kv_heads ? f->keys.n_kv_heads[0] : NULL;
 
     row->rest[0] = '\0';
     for (size_t i = 0; i < f->n_attentions; i++) {
@@ -92,15 +124,12 @@ static void make(struct row *row, const struct gqa_family *f)
     ADD(row->rest, " | ");
     ADD(row->rest, layout_word(f->attentions[0]->layout));
     ADD(row->rest, " | ");
-    if (key) {
-        ADD(row->rest, "`");
-        ADD(row->rest, key);
-        ADD(row->rest, "`");
-    }
+    if (f->keys.n_kv_heads)
+        add_word(row, f->keys.n_kv_heads[0]);
+    else if (gqa_kv_said(f))
+        add_keys(row, f->keys.n_kv_heads_by.json);
     ADD(row->rest, " | ");
-    ADD(row->rest, f->stock_grouped == GQA_STOCK_UNIFORM
-                       ? "a folder with one number of KV heads"
-                       : "a folder with `--expand`; grouped in `.gqa`");
+    ADD(row->rest, grouped_words(f));
     ADD(row->rest, norm_words(f->attentions[0]));
 }
 

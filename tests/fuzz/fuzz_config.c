@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "formats/families/kv_said.h"
 #include "formats/families/meaning.h"
 #include "formats/model/inventory.h"
 #include "formats/model/network.h"
@@ -18,6 +19,8 @@
 static const struct {
     const char *type, *weights;
 } families[] = {
+    {"\"falcon\"", "families/falcon-40b/model.safetensors"},
+    {"\"gpt_bigcode\"", "families/gpt_bigcode/model.safetensors"},
     {"\"llava\"", "families/llava/model.safetensors"},
     {"\"gemma3_text\"", "families/gemma3/model.safetensors"},
     {"\"granitemoe\"", "families/granitemoe/model.safetensors"},
@@ -47,6 +50,24 @@ static const char *find_weights(const uint8_t *data, size_t size)
     return families[i].weights;
 }
 
+/* What can be said is read again. */
+static void say_kv_heads(const struct gqa_model *model)
+{
+    const uint64_t n_heads = gqa_model_n_heads(model);
+
+    for (uint64_t n = 0; n <= n_heads; n++) {
+        json_t *config = json_deep_copy(model->config);
+
+        if (gqa_kv_said_check(model->family, config, n_heads, n, "out/") ==
+            GQA_OK) {
+            gqa_kv_said_set(config, model->family, n_heads, n);
+            if (gqa_kv_said_count(model->family, config, n_heads) != n)
+                abort();
+        }
+        json_decref(config);
+    }
+}
+
 static void understand(const struct gqa_model *model,
                        const struct gqa_checkpoint *checkpoint)
 {
@@ -68,6 +89,8 @@ static void understand(const struct gqa_model *model,
         abort();
     json_decref(differences);
     json_decref(meaning);
+    if (model->config && gqa_kv_said(model->family))
+        say_kv_heads(model);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

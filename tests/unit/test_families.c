@@ -202,6 +202,25 @@ static const struct refusal refusals[] = {
     {"\"logits\"", "\"behaviours\": {\"score_scale\": \"gpt3\"},\n\"logits\"",
      "key 'behaviours.score_scale': 'gpt3' is not known; did you mean "
      "'gpt2'?"},
+    {"\"config\": {",
+     "\"config\": {\"n_kv_heads\": \"k\", \"n_kv_heads_by\": {\"key\": "
+     "\"kind\"}, ",
+     "key 'config.n_kv_heads_by': says how many KV heads there are, and"},
+    {"\"config\": {", "\"config\": {\"n_kv_heads_by\": 2, ",
+     "key 'config.n_kv_heads_by': is written as well as read"},
+    {"\"config\": {",
+     "\"config\": {\"n_kv_heads_by\": {\"key\": [\"a\", \"b\"]}, ",
+     "key 'config.n_kv_heads_by': is written as well as read"},
+    {"\"config\": {",
+     "\"config\": {\"n_kv_heads_by\": {\"key\": \"a\", \"map\": {\"x\": "
+     "{\"key\": \"b.c\"}}}, ",
+     "key 'config.n_kv_heads_by': is written as well as read"},
+    {"\"config\": {",
+     "\"config\": {\"n_kv_heads_by\": {\"key\": \"a\", \"map\": {\"x\": "
+     "\"heads\"}}, ",
+     "key 'config.n_kv_heads_by.map.x': \"heads\" is not a whole number above "
+     "0 "
+     "or \"n_heads\""},
     /* Inheriting */
     {"\"model_types\"", "\"like\": 3,\n\"model_types\"",
      "mine.json:3: key 'like': must be the name"},
