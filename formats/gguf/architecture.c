@@ -226,8 +226,13 @@ static enum gqa_status copy_key(json_t *config,
     json_t *copy;
 
     if (!value || json_is_null(value))
-        return k->is_optional ? GQA_OK : refuse_key(a, k->theirs, "is missing");
-    if (!k->may_differ || one_of(value))
+        return k->flags & GQA_GGUF_OPTIONAL
+                   ? GQA_OK
+                   : refuse_key(a, k->theirs, "is missing");
+    if ((k->flags & GQA_GGUF_ZERO_IS_NONE) && json_is_integer(value) &&
+        json_integer_value(value) == 0)
+        return GQA_OK;
+    if (!(k->flags & GQA_GGUF_BY_LAYER) || one_of(value))
         value = one_of(value);
     if (!value)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
@@ -258,6 +263,11 @@ static enum gqa_status copy_scaling(json_t *config,
                         "rope_freqs.weight: frequencies of RoPE that were "
                         "changed (Llama 3.1 and later), by what rule it does "
                         "not say; give --config the original's config.json");
+    if (has_tensor(h, "rope_factors_long.weight"))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "rope_factors_long.weight: frequencies of RoPE that "
+                        "change with the length (longrope); give --config the "
+                        "original's config.json");
     if (!name || strcmp(name, "none") == 0)
         return GQA_OK;
     if ((strcmp(name, "linear") != 0 && strcmp(name, "yarn") != 0) ||
@@ -318,12 +328,11 @@ static enum gqa_status copy_shapes(json_t *config,
             json_object_set_new(
                 config, "vocab_size",
                 json_integer((json_int_t)h->tensors[i].shape[0]));
-    if (a->bias)
-        json_object_set_new(config, a->bias,
-                            json_boolean(has_tensor(h, "blk.0.attn_q.bias")));
-    if (a->mlp_bias)
-        json_object_set_new(config, a->mlp_bias,
-                            json_boolean(has_tensor(h, "blk.0.ffn_up.bias")));
+    for (const struct gqa_gguf_sign *sign = a->signs; sign && sign->ours;
+         sign++)
+        json_object_set_new(
+            config, sign->ours,
+            json_boolean(has_tensor(h, sign->tensor) == sign->when_there));
     return json_object_set_new(config, "tie_word_embeddings",
                                json_boolean(!has_tensor(h, "output.weight"))) ==
                    0

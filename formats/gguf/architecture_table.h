@@ -12,11 +12,25 @@ struct gqa_gguf_name {
     bool is_of_keys; /* paired: heads of keys, not of queries */
 };
 
+enum gqa_gguf_key_flags {
+    GQA_GGUF_NEEDED = 0,
+    GQA_GGUF_OPTIONAL = 1 << 0,
+    /* Layers may differ: a list there, too. */
+    GQA_GGUF_BY_LAYER = 1 << 1,
+    /* 0 is how it says that there is none. */
+    GQA_GGUF_ZERO_IS_NONE = 1 << 2,
+};
+
 /* '%' at the beginning stands for the architecture. */
 struct gqa_gguf_key {
     const char *ours, *theirs;
-    bool is_optional;
-    bool may_differ; /* from layer to layer: a list there, too */
+    unsigned flags;
+};
+
+/* What is true where a tensor is there, or where it is not. */
+struct gqa_gguf_sign {
+    const char *ours, *tensor;
+    bool when_there;
 };
 
 struct gqa_gguf_architecture {
@@ -24,11 +38,18 @@ struct gqa_gguf_architecture {
     const char *model_type, *class;
     const struct gqa_gguf_name *names; /* ends in one of NULL */
     const struct gqa_gguf_key *keys;   /* likewise */
+    const struct gqa_gguf_sign *signs; /* likewise; or NULL */
     const char *share; /* the key of the share of heads that RoPE turns; NULL:
                           it turns all, or there is no RoPE */
-    const char *bias, *mlp_bias; /* that tell whether there are; NULL: none */
-    const char *extra;           /* JSON: what is always so; or NULL */
+    const char *extra; /* JSON: what is always so; or NULL */
 };
+
+extern const struct gqa_gguf_name gqa_gguf_llama_names[];
+/* Those of Llama's names whose rows are all as they are */
+extern const struct gqa_gguf_name gqa_gguf_plain_names[];
+extern const struct gqa_gguf_name gqa_gguf_phi3_names[];
+extern const struct gqa_gguf_name gqa_gguf_gpt2_names[];
+extern const struct gqa_gguf_name gqa_gguf_gpt_neox_names[];
 
 /* Ends in one without a name. */
 extern const struct gqa_gguf_architecture gqa_gguf_architectures[];

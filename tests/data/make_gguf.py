@@ -1,4 +1,4 @@
-"""Write gguf/: models of runtime/ and good/ as llama.cpp's converters have them, and one that is quantised.
+"""Write gguf/: models of runtime/, good/ and families/ as llama.cpp's converters have them, and one that is quantised.
 
     python make_gguf.py
 
@@ -159,8 +159,64 @@ def gpt_neox(name, folder):
     finish(made)
 
 
+def key_of(arch, name, n_layers):
+    """A tensor's name by gguf's own table."""
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[arch], n_layers)
+    found = names.get_name(name, try_suffixes=(".weight", ".bias"))
+    assert found, name
+    return found
+
+
+def family(name, arch, change=lambda key, w, c: w, keys=lambda made, c: None):
+    """A model of families/: rows are float32, as the converter has them, and matrices what they were.
+
+    The width of the feed-forward is the model's; for phi2 and falcon the converter takes 4 times the stream's, which
+    theirs are.
+    """
+    tensors, c = load(f"families/{name}")
+    n_layers, heads = c.get("num_hidden_layers", c.get("n_layer")), c.get("num_attention_heads", c.get("n_head"))
+    made = writer(name, gguf.MODEL_ARCH_NAMES[gguf.MODEL_ARCH[arch]])
+    made.add_context_length(c.get("max_position_embeddings", 2048))
+    made.add_embedding_length(c["hidden_size"])
+    made.add_block_count(n_layers)
+    made.add_feed_forward_length(c.get("intermediate_size", c.get("ffn_hidden_size", 4 * c["hidden_size"])))
+    made.add_head_count(heads)
+    made.add_bos_token_id(c["bos_token_id"])
+    made.add_eos_token_id(c["eos_token_id"])
+    if c.get("pad_token_id") is not None:
+        made.add_pad_token_id(c["pad_token_id"])
+    keys(made, c)
+    for key, (w, dtype) in tensors.items():
+        w = change(key, w.astype(np.float32) if w.ndim == 1 else w, c)
+        made.add_tensor(key_of(arch, key, n_layers), w, raw_dtype=Q.F32 if w.ndim == 1 else dtype)
+    finish(made)
+
+
+def common_keys(made, c):
+    made.add_head_count_kv(c["num_key_value_heads"])
+    if c.get("head_dim"):
+        made.add_key_length(c["head_dim"])
+        made.add_value_length(c["head_dim"])
+    if c.get("rope_theta"):
+        made.add_rope_freq_base(c["rope_theta"])
+    if "rms_norm_eps" in c:
+        made.add_layer_norm_rms_eps(c["rms_norm_eps"])
+    eps = c.get("layer_norm_eps", c.get("norm_epsilon"))
+    if eps:
+        made.add_layer_norm_eps(eps)
+
+
+def phi3_keys(made, c):
+    common_keys(made, c)
+    made.add_rope_scaling_orig_ctx_len(c["original_max_position_embeddings"])
+    made.add_rope_dimension_count(int(c["partial_rotary_factor"] * c["hidden_size"]) // c["num_attention_heads"])
+    made.add_sliding_window(c["sliding_window"] or 0)
+
+
 llama("llama-grouped", "runtime/llama-grouped")
 llama("qwen2", "good/qwen2", "qwen2")
 gpt2("gpt2", "good/gpt2")
 gpt_neox("gpt_neox", "good/gpt_neox")
 quantised()
+family("phi3", "PHI3", keys=phi3_keys)
+family("qwen3", "QWEN3", keys=common_keys)

@@ -126,6 +126,8 @@ static const struct {
     {"gguf/qwen2.gguf", "good/qwen2"},
     {"gguf/gpt2.gguf", "good/gpt2"},
     {"gguf/gpt_neox.gguf", "good/gpt_neox"},
+    {"gguf/phi3.gguf", "families/phi3/model.safetensors"},
+    {"gguf/qwen3.gguf", "families/qwen3/model.safetensors"},
 };
 
 START_TEST(reads_what_safetensors_says)
@@ -339,6 +341,12 @@ START_TEST(refuses_what_no_configuration_says)
             "rope_freqs.weight: frequencies of RoPE that were changed (Llama "
             "3.1 and later), by what rule it does not say; give --config the "
             "original's config.json");
+    put_llama(&m, 1, 0);
+    put_tensor(&m, "rope_factors_long.weight", 0, 2, 0, 0);
+    put_data(&m, "01234567", 8);
+    refused(&m, GQA_ERR_UNSUPPORTED,
+            "rope_factors_long.weight: frequencies of RoPE that change with "
+            "the length (longrope); give --config the original's config.json");
     put_llama(&m, 0, 2);
     put_word(&m, "llama.rope.scaling.type", "longrope");
     put_f32(&m, "llama.rope.scaling.factor", 4);

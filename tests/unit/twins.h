@@ -2,7 +2,8 @@
 #ifndef GQA_TESTS_TWINS_H
 #define GQA_TESTS_TWINS_H
 
-/* Names below the tests' data. The same tensors, whichever part is read. */
+/* Names below the tests' data. The same tensors, whichever part is read; where
+ * the first has float32 and the second a half type, the same numbers. */
 void twins_are_same(const char *a, const char *b);
 
 #endif
