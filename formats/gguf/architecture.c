@@ -138,6 +138,24 @@ static enum gqa_status place_heads(struct gqa_gguf_place *p,
     return GQA_OK;
 }
 
+static bool is_by_heads(enum gqa_gguf_order order)
+{
+    return order == GQA_GGUF_PAIRED || order == GQA_GGUF_BY_GROUPS;
+}
+
+/* A bias whose rows are to be put in order is read number by number, and of
+ * integers one is not taken off. */
+static enum gqa_status check_type(const struct gqa_gguf_place *p,
+                                  const struct gqa_gguf_tensor *t)
+{
+    if ((is_by_heads(p->order) && t->rank == 1 && t->type->is_quantised) ||
+        (p->order == GQA_GGUF_ONE_MORE && !gqa_dtype_is_float(t->type->dtype)))
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "tensor %s is of the type %s, which it cannot be",
+                        t->name, t->type->name);
+    return GQA_OK;
+}
+
 enum gqa_status gqa_gguf_tensor_place(char **name, struct gqa_gguf_place *p,
                                       const struct gqa_gguf_architecture *a,
                                       const struct gqa_gguf_header *h,
@@ -161,7 +179,10 @@ enum gqa_status gqa_gguf_tensor_place(char **name, struct gqa_gguf_place *p,
     p->order = n->order;
     if (p->order == GQA_GGUF_TURNED && t->rank != 2)
         p->order = GQA_GGUF_AS_IT_IS; /* its bias */
-    if (p->order == GQA_GGUF_PAIRED || p->order == GQA_GGUF_BY_GROUPS) {
+    st = check_type(p, t);
+    if (st != GQA_OK)
+        return st;
+    if (is_by_heads(p->order)) {
         st = find_heads(p, a, h->keys, layer);
         if (st == GQA_OK)
             st = place_heads(p, t, n->is_of_keys);
@@ -348,6 +369,11 @@ enum gqa_status gqa_gguf_config_create(json_t **config,
                              "architectures", a->class);
     enum gqa_status st = made ? GQA_OK : gqa_fail_nomem();
 
+    if (st == GQA_OK && a->unsaid)
+        st = gqa_fail(GQA_ERR_UNSUPPORTED,
+                      "no key of the architecture %s says %s; give --config "
+                      "the original's config.json",
+                      a->name, a->unsaid);
     for (const struct gqa_gguf_key *k = a->keys; st == GQA_OK && k->ours; k++)
         st = copy_key(made, a, h->keys, k);
     if (st == GQA_OK && a->extra) {

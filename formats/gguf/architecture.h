@@ -20,6 +20,8 @@ enum gqa_gguf_order {
     GQA_GGUF_PAIRED,
     /* [all q, all k, all v], and by groups of heads, [q... k v], there. */
     GQA_GGUF_BY_GROUPS,
+    /* Rows as they are; each number is one more than in the original. */
+    GQA_GGUF_ONE_MORE,
 };
 
 struct gqa_gguf_place {
@@ -39,7 +41,8 @@ const struct gqa_gguf_architecture *gqa_gguf_architecture_find(
  * A tensor's name in the original, which the caller owns, and how its rows
  * lie; its own name where it is none of the model's parameters. *name stays
  * NULL for what is no parameter there. Errors GQA_ERR_FORMAT: heads that do
- * not fit its rows; GQA_ERR_NOMEM.
+ * not fit its rows, or numbers of a type that such a tensor cannot have;
+ * GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
 enum gqa_status gqa_gguf_tensor_place(

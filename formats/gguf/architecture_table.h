@@ -39,14 +39,19 @@ struct gqa_gguf_architecture {
     const struct gqa_gguf_name *names; /* ends in one of NULL */
     const struct gqa_gguf_key *keys;   /* likewise */
     const struct gqa_gguf_sign *signs; /* likewise; or NULL */
-    const char *share; /* the key of the share of heads that RoPE turns; NULL:
-                          it turns all, or there is no RoPE */
-    const char *extra; /* JSON: what is always so; or NULL */
+    const char *share;  /* the key of the share of heads that RoPE turns; NULL:
+                           it turns all, or there is no RoPE */
+    const char *extra;  /* JSON: what is always so; or NULL */
+    const char *unsaid; /* a word of the configuration that no key says and
+                           no rule: there are no keys then; or NULL */
 };
 
 extern const struct gqa_gguf_name gqa_gguf_llama_names[];
 /* Those of Llama's names whose rows are all as they are */
 extern const struct gqa_gguf_name gqa_gguf_plain_names[];
+extern const struct gqa_gguf_name gqa_gguf_gemma_names[];
+extern const struct gqa_gguf_name gqa_gguf_gemma2_names[];
+extern const struct gqa_gguf_name gqa_gguf_phi2_names[];
 extern const struct gqa_gguf_name gqa_gguf_phi3_names[];
 extern const struct gqa_gguf_name gqa_gguf_gpt2_names[];
 extern const struct gqa_gguf_name gqa_gguf_gpt_neox_names[];

@@ -4,6 +4,7 @@
 #include "formats/gguf/architecture_table.h"
 
 #define AS_IT_IS  GQA_GGUF_AS_IT_IS, false
+#define ONE_MORE  GQA_GGUF_ONE_MORE, false
 #define TURNED    GQA_GGUF_TURNED, false
 #define BY_GROUPS GQA_GGUF_BY_GROUPS, false
 #define PAIRED_Q  GQA_GGUF_PAIRED, false
@@ -79,6 +80,44 @@ const struct gqa_gguf_name gqa_gguf_llama_names[] = {
 
 const struct gqa_gguf_name gqa_gguf_plain_names[] = {
     ENDS(AS_IT_IS), NORMS, ATTENTION, HEAD_NORMS, GATED, {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_phi2_names[] = {
+    {"token_embd.weight", "model.embed_tokens.weight", AS_IT_IS},
+    {"output_norm.weight", "model.final_layernorm.weight", AS_IT_IS},
+    {"output_norm.bias", "model.final_layernorm.bias", AS_IT_IS},
+    {"output.weight", "lm_head.weight", AS_IT_IS},
+    {"output.bias", "lm_head.bias", AS_IT_IS},
+    LAYER("attn_norm.weight", "input_layernorm.weight", AS_IT_IS),
+    LAYER("attn_norm.bias", "input_layernorm.bias", AS_IT_IS),
+    QUERIES(AS_IT_IS, AS_IT_IS),
+    KEYS(AS_IT_IS, AS_IT_IS),
+    VALUES,
+    OUTPUT("self_attn.dense"),
+    UP_AND_DOWN("mlp.fc1", "mlp.fc2"),
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_gemma_names[] = {
+    ENDS(ONE_MORE),
+    LAYER("attn_norm.weight", "input_layernorm.weight", ONE_MORE),
+    LAYER("ffn_norm.weight", "post_attention_layernorm.weight", ONE_MORE),
+    ATTENTION,
+    GATED,
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_gemma2_names[] = {
+    ENDS(ONE_MORE),
+    LAYER("attn_norm.weight", "input_layernorm.weight", ONE_MORE),
+    LAYER("post_attention_norm.weight", "post_attention_layernorm.weight",
+          ONE_MORE),
+    LAYER("ffn_norm.weight", "pre_feedforward_layernorm.weight", ONE_MORE),
+    LAYER("post_ffw_norm.weight", "post_feedforward_layernorm.weight",
+          ONE_MORE),
+    ATTENTION,
+    GATED,
+    {0},
 };
 
 const struct gqa_gguf_name gqa_gguf_phi3_names[] = {

@@ -96,7 +96,7 @@ static enum gqa_status add_tensor(struct gguf *g,
     rows->offset = from->offset;
     rows->length = from->rank > 0 ? from->shape[from->rank - 1] : 1;
     /* A bias is a column of rows of one. */
-    if (from->rank == 1 && rows->place.order != GQA_GGUF_AS_IT_IS)
+    if (from->rank == 1 && rows->place.n_heads > 0)
         rows->length = 1;
     rows->n_rows = from->n_elements / rows->length;
     rows->n_elements = from->n_elements;

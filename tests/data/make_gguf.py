@@ -213,6 +213,31 @@ def phi3_keys(made, c):
     made.add_sliding_window(c["sliding_window"] or 0)
 
 
+def phi2_keys(made, c):
+    made.add_head_count_kv(c["num_attention_heads"])
+    made.add_layer_norm_eps(c["layer_norm_eps"])
+    made.add_rope_dimension_count(int(c["partial_rotary_factor"] * c["hidden_size"]) // c["num_attention_heads"])
+    made.add_add_bos_token(False)
+
+
+def gemma_keys(made, c):
+    made.add_head_count_kv(c["num_key_value_heads"])
+    made.add_layer_norm_rms_eps(c["rms_norm_eps"])
+    made.add_key_length(c["head_dim"])
+    made.add_value_length(c["head_dim"])
+
+
+def gemma2_keys(made, c):
+    gemma_keys(made, c)
+    made.add_attn_logit_softcapping(c["attn_logit_softcapping"])
+    made.add_final_logit_softcapping(c["final_logit_softcapping"])
+    made.add_sliding_window(c["sliding_window"])
+
+
+def one_more(key, w, c):
+    return w + 1 if key.endswith("norm.weight") else w
+
+
 llama("llama-grouped", "runtime/llama-grouped")
 llama("qwen2", "good/qwen2", "qwen2")
 gpt2("gpt2", "good/gpt2")
@@ -220,3 +245,6 @@ gpt_neox("gpt_neox", "good/gpt_neox")
 quantised()
 family("phi3", "PHI3", keys=phi3_keys)
 family("qwen3", "QWEN3", keys=common_keys)
+family("phi", "PHI2", keys=phi2_keys)
+family("gemma", "GEMMA", one_more, gemma_keys)
+family("gemma2", "GEMMA2", one_more, gemma2_keys)

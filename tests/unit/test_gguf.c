@@ -120,19 +120,24 @@ static void refused(const struct made *m, enum gqa_status status,
 /* --- What the real writer wrote ------------------------------------------- */
 
 static const struct {
-    const char *file, *same;
+    const char *file, *same, *config;
 } twins[] = {
-    {"gguf/llama-grouped.gguf", "runtime/llama-grouped/model.safetensors"},
-    {"gguf/qwen2.gguf", "good/qwen2"},
-    {"gguf/gpt2.gguf", "good/gpt2"},
-    {"gguf/gpt_neox.gguf", "good/gpt_neox"},
-    {"gguf/phi3.gguf", "families/phi3/model.safetensors"},
-    {"gguf/qwen3.gguf", "families/qwen3/model.safetensors"},
+    {"gguf/llama-grouped.gguf", "runtime/llama-grouped/model.safetensors",
+     NULL},
+    {"gguf/qwen2.gguf", "good/qwen2", NULL},
+    {"gguf/gpt2.gguf", "good/gpt2", NULL},
+    {"gguf/gpt_neox.gguf", "good/gpt_neox", NULL},
+    {"gguf/phi3.gguf", "families/phi3/model.safetensors", NULL},
+    {"gguf/qwen3.gguf", "families/qwen3/model.safetensors", NULL},
+    {"gguf/phi.gguf", "families/phi/model.safetensors", NULL},
+    {"gguf/gemma.gguf", "families/gemma/model.safetensors", NULL},
+    {"gguf/gemma2.gguf", "families/gemma2/model.safetensors",
+     "families/gemma2/config.json"},
 };
 
 START_TEST(reads_what_safetensors_says)
 {
-    twins_are_same(twins[_i].file, twins[_i].same);
+    twins_are_same_with(twins[_i].file, twins[_i].same, twins[_i].config);
 }
 END_TEST
 
@@ -330,6 +335,31 @@ START_TEST(makes_the_configuration)
 }
 END_TEST
 
+static void cannot_be(const char *architecture, const char *name, uint32_t type,
+                      const char *message)
+{
+    struct made m = {.n = 0};
+    struct gqa_source *source;
+
+    put_start(&m, 1, 1);
+    put_word(&m, "general.architecture", architecture);
+    put_tensor(&m, name, 0, 32, type, 0);
+    put_data(&m, (char[128]){0}, type == 8 ? 34 : 128);
+    ck_assert_int_eq(open_made(&source, &m, true, true), GQA_ERR_FORMAT);
+    ck_assert_str_eq(gqa_error_message(), message);
+}
+
+START_TEST(refuses_types_that_cannot_be)
+{
+    cannot_be("llama", "blk.0.attn_q.bias", 8,
+              "tensor blk.0.attn_q.bias is of the type Q8_0, which it cannot "
+              "be");
+    cannot_be("gemma", "blk.0.attn_norm.weight", 26,
+              "tensor blk.0.attn_norm.weight is of the type I32, which it "
+              "cannot be");
+}
+END_TEST
+
 START_TEST(refuses_what_no_configuration_says)
 {
     struct made m = {.n = 0};
@@ -502,6 +532,7 @@ int main(void)
     tcase_add_test(tests, pairs_of_rope_are_put_apart);
     tcase_add_test(tests, groups_are_put_together);
     tcase_add_test(tests, makes_the_configuration);
+    tcase_add_test(tests, refuses_types_that_cannot_be);
     tcase_add_test(tests, refuses_what_no_configuration_says);
     tcase_add_test(tests, refuses_bad_headers);
     tcase_add_test(tests, refuses_bad_tensors);

@@ -3,18 +3,23 @@
 #include <check.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "formats/checkpoint.h"
 #include "scratch.h"
 #include "tests/find_tensor.h"
 
-static struct gqa_checkpoint *open_checkpoint(const char *name)
+/* test_data() lends one name at a time. */
+static struct gqa_checkpoint *open_checkpoint(const char *name,
+                                              const char *config)
 {
-    const struct gqa_checkpoint_options options = {0};
+    char *config_path = config ? strdup(test_data(config)) : NULL;
+    const struct gqa_checkpoint_options options = {.config_path = config_path};
     struct gqa_checkpoint *c = NULL;
 
     ck_assert_msg(gqa_checkpoint_open(&c, test_data(name), &options) == GQA_OK,
                   "%s", gqa_error_message());
+    free(config_path);
     return c;
 }
 
@@ -104,8 +109,14 @@ static void same_tensor(struct gqa_checkpoint *a, size_t i,
 
 void twins_are_same(const char *first, const char *second)
 {
-    struct gqa_checkpoint *a = open_checkpoint(first);
-    struct gqa_checkpoint *b = open_checkpoint(second);
+    twins_are_same_with(first, second, NULL);
+}
+
+void twins_are_same_with(const char *first, const char *second,
+                         const char *config)
+{
+    struct gqa_checkpoint *a = open_checkpoint(first, config);
+    struct gqa_checkpoint *b = open_checkpoint(second, NULL);
 
     ck_assert_uint_eq(gqa_checkpoint_n_tensors(a), gqa_checkpoint_n_tensors(b));
     for (size_t i = 0; i < gqa_checkpoint_n_tensors(a); i++)

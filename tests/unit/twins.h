@@ -6,4 +6,7 @@
  * the first has float32 and the second a half type, the same numbers. */
 void twins_are_same(const char *a, const char *b);
 
+/* Likewise, where the first is read with a configuration. */
+void twins_are_same_with(const char *a, const char *b, const char *config);
+
 #endif
