@@ -13,14 +13,23 @@ static const char *text_of(const json_t *keys, const char *key)
     return json_string_value(json_object_get(keys, key));
 }
 
-const struct gqa_gguf_architecture *gqa_gguf_architecture_find(
-    const json_t *keys)
+static bool has_tensor(const struct gqa_gguf_header *h, const char *name)
 {
-    const char *name = text_of(keys, "general.architecture");
+    for (size_t i = 0; i < h->n; i++)
+        if (strcmp(h->tensors[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+const struct gqa_gguf_architecture *gqa_gguf_architecture_find(
+    const struct gqa_gguf_header *h)
+{
+    const char *name = text_of(h->keys, "general.architecture");
 
     for (const struct gqa_gguf_architecture *a = gqa_gguf_architectures;
          name && a->name; a++)
-        if (strcmp(a->name, name) == 0)
+        if (strcmp(a->name, name) == 0 &&
+            (!a->marked || has_tensor(h, a->marked)))
             return a;
     return NULL;
 }
@@ -222,14 +231,6 @@ uint64_t gqa_gguf_row(const struct gqa_gguf_place *p, uint64_t row)
 
 /* --- The configuration ---------------------------------------------------- */
 
-static bool has_tensor(const struct gqa_gguf_header *h, const char *name)
-{
-    for (size_t i = 0; i < h->n; i++)
-        if (strcmp(h->tensors[i].name, name) == 0)
-            return true;
-    return false;
-}
-
 static enum gqa_status refuse_key(const struct gqa_gguf_architecture *a,
                                   const char *key, const char *what)
 {
@@ -250,6 +251,13 @@ static enum gqa_status copy_key(json_t *config,
         return k->flags & GQA_GGUF_OPTIONAL
                    ? GQA_OK
                    : refuse_key(a, k->theirs, "is missing");
+    if ((k->flags & GQA_GGUF_REFUSED) ||
+        ((k->flags & GQA_GGUF_MUST_BE_ONE) && json_integer_value(value) != 1))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "by %s%s this is a model whose configuration the keys "
+                        "do not say in full; give --config the original's "
+                        "config.json",
+                        a->name, k->theirs + 1);
     if ((k->flags & GQA_GGUF_ZERO_IS_NONE) && json_is_integer(value) &&
         json_integer_value(value) == 0)
         return GQA_OK;

@@ -32,10 +32,11 @@ struct gqa_gguf_place {
 
 struct gqa_gguf_architecture;
 
-/* What general.architecture says; NULL: none that is known, whose tensors
- * keep their names and have no configuration. */
+/* What general.architecture says, and tensors that only some models of it have;
+ * NULL: none that is known, whose tensors keep their names and have no
+ * configuration. */
 const struct gqa_gguf_architecture *gqa_gguf_architecture_find(
-    const json_t *keys);
+    const struct gqa_gguf_header *header);
 
 /*
  * A tensor's name in the original, which the caller owns, and how its rows

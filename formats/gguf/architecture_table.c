@@ -13,17 +13,23 @@
         "pad_token_id", "tokenizer.ggml.padding_token_id", OPTIONAL \
     }
 
-/* Models with the names of Llama */
+/* What models say that have the words of Llama for it */
+#define SHAPES                                                     \
+    {"hidden_size", "%.embedding_length", NEEDED},                 \
+        {"intermediate_size", "%.feed_forward_length", NEEDED},    \
+        {"num_hidden_layers", "%.block_count", NEEDED},            \
+        {"num_attention_heads", "%.attention.head_count", NEEDED}, \
+        {"num_key_value_heads", "%.attention.head_count_kv",       \
+         OPTIONAL | BY_LAYER},                                     \
+        {"max_position_embeddings", "%.context_length", NEEDED},   \
+    {                                                              \
+        "rope_theta", "%.rope.freq_base", OPTIONAL                 \
+    }
+
 static const struct gqa_gguf_key llama_keys[] = {
-    {"hidden_size", "%.embedding_length", NEEDED},
-    {"intermediate_size", "%.feed_forward_length", NEEDED},
-    {"num_hidden_layers", "%.block_count", NEEDED},
-    {"num_attention_heads", "%.attention.head_count", NEEDED},
-    {"num_key_value_heads", "%.attention.head_count_kv", OPTIONAL | BY_LAYER},
+    SHAPES,
     {"head_dim", "%.attention.key_length", OPTIONAL},
-    {"max_position_embeddings", "%.context_length", NEEDED},
     {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED},
-    {"rope_theta", "%.rope.freq_base", OPTIONAL},
     TOKENS,
     {0},
 };
@@ -55,31 +61,82 @@ static const struct gqa_gguf_key gpt_neox_keys[] = {
 };
 
 static const struct gqa_gguf_key phi3_keys[] = {
-    {"hidden_size", "%.embedding_length", NEEDED},
-    {"intermediate_size", "%.feed_forward_length", NEEDED},
-    {"num_hidden_layers", "%.block_count", NEEDED},
-    {"num_attention_heads", "%.attention.head_count", NEEDED},
-    {"num_key_value_heads", "%.attention.head_count_kv", OPTIONAL | BY_LAYER},
-    {"max_position_embeddings", "%.context_length", NEEDED},
+    SHAPES,
     {"original_max_position_embeddings",
      "%.rope.scaling.original_context_length", OPTIONAL},
     {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED},
-    {"rope_theta", "%.rope.freq_base", OPTIONAL},
     {"sliding_window", "%.attention.sliding_window",
      OPTIONAL | GQA_GGUF_ZERO_IS_NONE},
     TOKENS,
     {0},
 };
 
-static const struct gqa_gguf_key phi2_keys[] = {
-    {"hidden_size", "%.embedding_length", NEEDED},
-    {"intermediate_size", "%.feed_forward_length", NEEDED},
-    {"num_hidden_layers", "%.block_count", NEEDED},
-    {"num_attention_heads", "%.attention.head_count", NEEDED},
-    {"num_key_value_heads", "%.attention.head_count_kv", OPTIONAL | BY_LAYER},
-    {"max_position_embeddings", "%.context_length", NEEDED},
+static const struct gqa_gguf_key layer_norm_keys[] = {
+    SHAPES,
     {"layer_norm_eps", "%.attention.layer_norm_epsilon", NEEDED},
-    {"rope_theta", "%.rope.freq_base", OPTIONAL},
+    TOKENS,
+    {0},
+};
+
+static const struct gqa_gguf_key olmo_keys[] = {
+    SHAPES,
+    {"clip_qkv", "%.attention.clamp_kqv", OPTIONAL},
+    TOKENS,
+    {0},
+};
+
+/* OLMo 3 is called so, too, with layers that see a window. */
+static const struct gqa_gguf_key olmo2_keys[] = {
+    SHAPES,
+    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED},
+    {"sliding_window", "%.attention.sliding_window",
+     OPTIONAL | GQA_GGUF_REFUSED},
+    TOKENS,
+    {0},
+};
+
+static const struct gqa_gguf_key command_r_keys[] = {
+    SHAPES,
+    {"layer_norm_eps", "%.attention.layer_norm_epsilon", NEEDED},
+    {"logit_scale", "%.logit_scale", NEEDED},
+    TOKENS,
+    {0},
+};
+
+static const struct gqa_gguf_key bloom_keys[] = {
+    {"hidden_size", "%.embedding_length", NEEDED},
+    {"n_layer", "%.block_count", NEEDED},
+    {"n_head", "%.attention.head_count", NEEDED},
+    {"num_key_value_heads", "%.attention.head_count_kv", OPTIONAL | BY_LAYER},
+    {"layer_norm_epsilon", "%.attention.layer_norm_epsilon", NEEDED},
+    TOKENS,
+    {0},
+};
+
+#define FALCON_SHAPES                                                     \
+    {"hidden_size", "%.embedding_length", NEEDED},                        \
+        {"ffn_hidden_size", "%.feed_forward_length", NEEDED},             \
+        {"num_hidden_layers", "%.block_count", NEEDED},                   \
+        {"num_attention_heads", "%.attention.head_count", NEEDED},        \
+        {"max_position_embeddings", "%.context_length", NEEDED},          \
+        {"layer_norm_epsilon", "%.attention.layer_norm_epsilon", NEEDED}, \
+    {                                                                     \
+        "rope_theta", "%.rope.freq_base", OPTIONAL                        \
+    }
+
+static const struct gqa_gguf_key falcon_2_norms_keys[] = {
+    FALCON_SHAPES,
+    {"num_kv_heads", "%.attention.head_count_kv", NEEDED | BY_LAYER},
+    TOKENS,
+    {0},
+};
+
+/* Falcon 2 is the one with one norm and more KV heads; its base of RoPE is
+ * another, and not among the keys. */
+static const struct gqa_gguf_key falcon_keys[] = {
+    FALCON_SHAPES,
+    {"num_kv_heads", "%.attention.head_count_kv",
+     NEEDED | GQA_GGUF_MUST_BE_ONE},
     TOKENS,
     {0},
 };
@@ -90,8 +147,25 @@ static const struct gqa_gguf_sign llama_signs[] = {
     {0},
 };
 
-static const struct gqa_gguf_sign qwen3_signs[] = {
+static const struct gqa_gguf_sign bias_signs[] = {
     {"attention_bias", "blk.0.attn_q.bias", true},
+    {0},
+};
+
+static const struct gqa_gguf_sign stablelm_signs[] = {
+    {"use_qkv_bias", "blk.0.attn_q.bias", true},
+    {"use_parallel_residual", "blk.0.ffn_norm.weight", false},
+    {"qk_layernorm", "blk.0.attn_q_norm.weight", true},
+    {0},
+};
+
+static const struct gqa_gguf_sign command_r_signs[] = {
+    {"use_qk_norm", "blk.0.attn_q_norm.weight", true},
+    {0},
+};
+
+static const struct gqa_gguf_sign falcon_signs[] = {
+    {"bias", "blk.0.attn_qkv.bias", true},
     {0},
 };
 
@@ -114,7 +188,7 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .class = "Qwen3ForCausalLM",
      .names = gqa_gguf_plain_names,
      .keys = llama_keys,
-     .signs = qwen3_signs,
+     .signs = bias_signs,
      .extra = "{\"hidden_act\": \"silu\", \"use_sliding_window\": false}"},
     {.name = "phi3",
      .model_type = "phi3",
@@ -127,7 +201,7 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .model_type = "phi",
      .class = "PhiForCausalLM",
      .names = gqa_gguf_phi2_names,
-     .keys = phi2_keys,
+     .keys = layer_norm_keys,
      .share = "partial_rotary_factor",
      .extra = "{\"hidden_act\": \"gelu_new\"}"},
     {.name = "gemma",
@@ -141,6 +215,64 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .class = "Gemma2ForCausalLM",
      .names = gqa_gguf_gemma2_names,
      .unsaid = "query_pre_attn_scalar"},
+    {.name = "stablelm",
+     .model_type = "stablelm",
+     .class = "StableLmForCausalLM",
+     .names = gqa_gguf_plain_names,
+     .keys = layer_norm_keys,
+     .signs = stablelm_signs,
+     .share = "partial_rotary_factor",
+     .extra = "{\"hidden_act\": \"silu\"}"},
+    {.name = "bloom",
+     .model_type = "bloom",
+     .class = "BloomForCausalLM",
+     .names = gqa_gguf_bloom_names,
+     .keys = bloom_keys},
+    {.name = "falcon",
+     .marked = "blk.0.attn_norm_2.weight",
+     .model_type = "falcon",
+     .class = "FalconForCausalLM",
+     .names = gqa_gguf_falcon_2_norms_names,
+     .keys = falcon_2_norms_keys,
+     .signs = falcon_signs,
+     .extra = "{\"new_decoder_architecture\": true, "
+              "\"num_ln_in_parallel_attn\": 2, \"parallel_attn\": true, "
+              "\"alibi\": false, \"activation\": \"gelu\"}"},
+    {.name = "falcon",
+     .model_type = "falcon",
+     .class = "FalconForCausalLM",
+     .names = gqa_gguf_falcon_names,
+     .keys = falcon_keys,
+     .signs = falcon_signs,
+     .extra = "{\"new_decoder_architecture\": false, \"multi_query\": true, "
+              "\"parallel_attn\": true, \"alibi\": false, \"activation\": "
+              "\"gelu\"}"},
+    {.name = "olmo",
+     .model_type = "olmo",
+     .class = "OlmoForCausalLM",
+     .names = gqa_gguf_olmo_names,
+     .keys = olmo_keys,
+     .signs = bias_signs,
+     .extra = "{\"hidden_act\": \"silu\"}"},
+    {.name = "olmo2",
+     .model_type = "olmo2",
+     .class = "Olmo2ForCausalLM",
+     .names = gqa_gguf_olmo2_names,
+     .keys = olmo2_keys,
+     .signs = bias_signs,
+     .extra = "{\"hidden_act\": \"silu\"}"},
+    {.name = "command-r",
+     .model_type = "cohere",
+     .class = "CohereForCausalLM",
+     .names = gqa_gguf_plain_names,
+     .keys = command_r_keys,
+     .signs = command_r_signs,
+     .extra = "{\"hidden_act\": \"silu\"}"},
+    {.name = "starcoder2",
+     .model_type = "starcoder2",
+     .class = "Starcoder2ForCausalLM",
+     .names = gqa_gguf_starcoder2_names,
+     .unsaid = "sliding_window"},
     {.name = "gpt2",
      .model_type = "gpt2",
      .class = "GPT2LMHeadModel",

@@ -19,6 +19,9 @@ enum gqa_gguf_key_flags {
     GQA_GGUF_BY_LAYER = 1 << 1,
     /* 0 is how it says that there is none. */
     GQA_GGUF_ZERO_IS_NONE = 1 << 2,
+    /* No configuration is made where it is there, or where it is not 1. */
+    GQA_GGUF_REFUSED = 1 << 3,
+    GQA_GGUF_MUST_BE_ONE = 1 << 4,
 };
 
 /* '%' at the beginning stands for the architecture. */
@@ -34,7 +37,9 @@ struct gqa_gguf_sign {
 };
 
 struct gqa_gguf_architecture {
-    const char *name; /* llama.cpp's */
+    const char *name;   /* llama.cpp's */
+    const char *marked; /* a tensor that of those of this name only these models
+                           have, before the others in the table; or NULL */
     const char *model_type, *class;
     const struct gqa_gguf_name *names; /* ends in one of NULL */
     const struct gqa_gguf_key *keys;   /* likewise */
@@ -53,6 +58,12 @@ extern const struct gqa_gguf_name gqa_gguf_gemma_names[];
 extern const struct gqa_gguf_name gqa_gguf_gemma2_names[];
 extern const struct gqa_gguf_name gqa_gguf_phi2_names[];
 extern const struct gqa_gguf_name gqa_gguf_phi3_names[];
+extern const struct gqa_gguf_name gqa_gguf_olmo_names[];
+extern const struct gqa_gguf_name gqa_gguf_olmo2_names[];
+extern const struct gqa_gguf_name gqa_gguf_starcoder2_names[];
+extern const struct gqa_gguf_name gqa_gguf_bloom_names[];
+extern const struct gqa_gguf_name gqa_gguf_falcon_names[];
+extern const struct gqa_gguf_name gqa_gguf_falcon_2_norms_names[];
 extern const struct gqa_gguf_name gqa_gguf_gpt2_names[];
 extern const struct gqa_gguf_name gqa_gguf_gpt_neox_names[];
 

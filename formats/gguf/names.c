@@ -120,6 +120,37 @@ const struct gqa_gguf_name gqa_gguf_gemma2_names[] = {
     {0},
 };
 
+/* OLMo's norms have no weights, and only matrices are in another order. */
+const struct gqa_gguf_name gqa_gguf_olmo_names[] = {
+    ENDS(AS_IT_IS),
+    QUERIES(PAIRED_Q, AS_IT_IS),
+    KEYS(PAIRED_K, AS_IT_IS),
+    VALUES,
+    OUTPUT("self_attn.o_proj"),
+    GATED,
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_olmo2_names[] = {
+    ENDS(AS_IT_IS),
+    LAYER("post_attention_norm.weight", "post_attention_layernorm.weight",
+          AS_IT_IS),
+    LAYER("post_ffw_norm.weight", "post_feedforward_layernorm.weight",
+          AS_IT_IS),
+    ATTENTION,
+    HEAD_NORMS,
+    GATED,
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_starcoder2_names[] = {
+    ENDS(AS_IT_IS),
+    NORMS,
+    ATTENTION,
+    UP_AND_DOWN("mlp.c_fc", "mlp.c_proj"),
+    {0},
+};
+
 const struct gqa_gguf_name gqa_gguf_phi3_names[] = {
     ENDS(AS_IT_IS),
     {"rope_factors_long.weight", NULL, AS_IT_IS},
@@ -136,6 +167,54 @@ const struct gqa_gguf_name gqa_gguf_phi3_names[] = {
     {                                                         \
         "blk.%." theirs, "transformer.h.%." ours, __VA_ARGS__ \
     }
+
+/* What Bloom and Falcon share */
+#define BLOOM_ENDS                                                         \
+    {"token_embd.weight", "transformer.word_embeddings.weight", AS_IT_IS}, \
+        {"output_norm.weight", "transformer.ln_f.weight", AS_IT_IS},       \
+        {"output_norm.bias", "transformer.ln_f.bias", AS_IT_IS},           \
+    {                                                                      \
+        "output.weight", "lm_head.weight", AS_IT_IS                        \
+    }
+
+#define BLOOM_MATRICES                                                \
+    LAYER("attn_qkv.weight", "self_attention.query_key_value.weight", \
+          BY_GROUPS),                                                 \
+        LAYER("attn_qkv.bias", "self_attention.query_key_value.bias", \
+              BY_GROUPS),                                             \
+        OUTPUT("self_attention.dense"),                               \
+        UP_AND_DOWN("mlp.dense_h_to_4h", "mlp.dense_4h_to_h")
+
+#define NORM(theirs, ours)                             \
+    LAYER(theirs ".weight", ours ".weight", AS_IT_IS), \
+        LAYER(theirs ".bias", ours ".bias", AS_IT_IS)
+
+const struct gqa_gguf_name gqa_gguf_bloom_names[] = {
+    BLOOM_ENDS,
+    {"token_embd_norm.weight", "transformer.word_embeddings_layernorm.weight",
+     AS_IT_IS},
+    {"token_embd_norm.bias", "transformer.word_embeddings_layernorm.bias",
+     AS_IT_IS},
+    NORM("attn_norm", "input_layernorm"),
+    NORM("ffn_norm", "post_attention_layernorm"),
+    BLOOM_MATRICES,
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_falcon_names[] = {
+    BLOOM_ENDS,
+    NORM("attn_norm", "input_layernorm"),
+    BLOOM_MATRICES,
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_falcon_2_norms_names[] = {
+    BLOOM_ENDS,
+    NORM("attn_norm", "ln_mlp"),
+    NORM("attn_norm_2", "ln_attn"),
+    BLOOM_MATRICES,
+    {0},
+};
 
 /* Matrices of GPT-2 have a row for each input, in the original. */
 const struct gqa_gguf_name gqa_gguf_gpt2_names[] = {

@@ -184,7 +184,7 @@ static enum gqa_status make_config(struct gguf *g,
 static enum gqa_status fill(struct gguf *g, const struct gqa_gguf_header *h,
                             const struct gqa_file_handle *file)
 {
-    const struct gqa_gguf_architecture *a = gqa_gguf_architecture_find(h->keys);
+    const struct gqa_gguf_architecture *a = gqa_gguf_architecture_find(h);
     enum gqa_status st = GQA_OK;
 
     g->base.tensors = calloc(h->n + 1, sizeof *g->base.tensors);

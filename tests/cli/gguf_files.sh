@@ -23,9 +23,19 @@ means phi3
 means qwen3
 means phi
 means gemma
+means stablelm
+means stablelm-parallel
+means bloom
+means falcon-7b
+means falcon-40b
+means olmo
+means olmo2
+means cohere
 # Where no key says all that a configuration has to, it is asked for.
 gqa-convert --groups 1 "$DATA/gguf/gemma2.gguf" out.gqa
 means gemma2 --config "$DATA/families/gemma2/config.json"
+gqa-convert --groups 1 "$DATA/gguf/starcoder2.gguf" out.gqa
+means starcoder2 --config "$DATA/families/starcoder2/config.json"
 gqa-convert --groups 2 --dry-run "$DATA/gguf/gpt_neox.gguf" out.gqa
 # What is written has a configuration that means the original's.
 gqa-convert --quiet --force --groups 1 "$DATA/gguf/llama-grouped.gguf" out/

@@ -160,8 +160,9 @@ def gpt_neox(name, folder):
 
 
 def key_of(arch, name, n_layers):
-    """A tensor's name by gguf's own table."""
+    """A tensor's name by gguf's own table, whose names of Bloom have no prefix."""
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[arch], n_layers)
+    name = name.removeprefix("transformer.") if arch == "BLOOM" else name
     found = names.get_name(name, try_suffixes=(".weight", ".bias"))
     assert found, name
     return found
@@ -234,6 +235,57 @@ def gemma2_keys(made, c):
     made.add_sliding_window(c["sliding_window"])
 
 
+def layer_norm_keys(made, c):
+    common_keys(made, c)
+    made.add_rope_dimension_count(int(c["partial_rotary_factor"] * (c["hidden_size"] // c["num_attention_heads"])))
+    made.add_parallel_residual(c["use_parallel_residual"])
+
+
+def bloom_keys(made, c):
+    made.add_head_count_kv(c["n_head"])
+    made.add_layer_norm_eps(c["layer_norm_epsilon"])
+
+
+def falcon_kv(c):
+    return c["num_kv_heads"] if c["new_decoder_architecture"] else 1
+
+
+def falcon_keys(made, c):
+    made.add_tensor_data_layout("jploski")
+    made.add_head_count_kv(falcon_kv(c))
+    made.add_layer_norm_eps(c["layer_norm_epsilon"])
+
+
+def olmo_keys(made, c):
+    common_keys(made, c)
+    made.add_layer_norm_eps(1e-5)
+
+
+def command_r_keys(made, c):
+    common_keys(made, c)
+    made.add_logit_scale(c["logit_scale"])
+    made.add_rope_scaling_type(gguf.RopeScalingType.NONE)
+
+
+def bloom_rows(key, w, c):
+    return by_kind(w, c["n_head"]) if "query_key_value" in key else w
+
+
+def falcon_rows(key, w, c):
+    """Groups of [q..., k, v] to all q, all k, all v."""
+    if "query_key_value" not in key:
+        return w
+    kv, heads = falcon_kv(c), c["num_attention_heads"]
+    groups = w.reshape(kv, heads // kv + 2, -1, *w.shape[1:])
+    parts = groups[:, :-2], groups[:, [-2]], groups[:, [-1]]
+    return np.concatenate([p.reshape(-1, *w.shape[1:]) for p in parts])
+
+
+def olmo_rows(key, w, c):
+    heads = heads_of(key, c)
+    return paired(w, heads) if heads and key.endswith(".weight") else w
+
+
 def one_more(key, w, c):
     return w + 1 if key.endswith("norm.weight") else w
 
@@ -248,3 +300,12 @@ family("qwen3", "QWEN3", keys=common_keys)
 family("phi", "PHI2", keys=phi2_keys)
 family("gemma", "GEMMA", one_more, gemma_keys)
 family("gemma2", "GEMMA2", one_more, gemma2_keys)
+family("stablelm", "STABLELM", keys=layer_norm_keys)
+family("stablelm-parallel", "STABLELM", keys=layer_norm_keys)
+family("bloom", "BLOOM", bloom_rows, bloom_keys)
+family("falcon-7b", "FALCON", falcon_rows, falcon_keys)
+family("falcon-40b", "FALCON", falcon_rows, falcon_keys)
+family("olmo", "OLMO", olmo_rows, olmo_keys)
+family("olmo2", "OLMO2", keys=common_keys)
+family("cohere", "COMMAND_R", keys=command_r_keys)
+family("starcoder2", "STARCODER2", keys=common_keys)

@@ -133,6 +133,17 @@ static const struct {
     {"gguf/gemma.gguf", "families/gemma/model.safetensors", NULL},
     {"gguf/gemma2.gguf", "families/gemma2/model.safetensors",
      "families/gemma2/config.json"},
+    {"gguf/stablelm.gguf", "families/stablelm/model.safetensors", NULL},
+    {"gguf/stablelm-parallel.gguf",
+     "families/stablelm-parallel/model.safetensors", NULL},
+    {"gguf/bloom.gguf", "families/bloom/model.safetensors", NULL},
+    {"gguf/falcon-7b.gguf", "families/falcon-7b/model.safetensors", NULL},
+    {"gguf/falcon-40b.gguf", "families/falcon-40b/model.safetensors", NULL},
+    {"gguf/olmo.gguf", "families/olmo/model.safetensors", NULL},
+    {"gguf/olmo2.gguf", "families/olmo2/model.safetensors", NULL},
+    {"gguf/cohere.gguf", "families/cohere/model.safetensors", NULL},
+    {"gguf/starcoder2.gguf", "families/starcoder2/model.safetensors",
+     "families/starcoder2/config.json"},
 };
 
 START_TEST(reads_what_safetensors_says)
@@ -389,6 +400,32 @@ START_TEST(refuses_what_no_configuration_says)
     refused(&m, GQA_ERR_UNSUPPORTED,
             "llama.rope.dimension_count is 4 of 8: a part of each head, which "
             "models of the type llama do not turn");
+    put_start(&m, 0, 8);
+    put_word(&m, "general.architecture", "falcon");
+    put_u32(&m, "falcon.embedding_length", 8);
+    put_u32(&m, "falcon.feed_forward_length", 3);
+    put_u32(&m, "falcon.block_count", 1);
+    put_u32(&m, "falcon.attention.head_count", 4);
+    put_u32(&m, "falcon.attention.head_count_kv", 2);
+    put_u32(&m, "falcon.context_length", 9);
+    put_f32(&m, "falcon.attention.layer_norm_epsilon", 1e-5F);
+    refused(&m, GQA_ERR_UNSUPPORTED,
+            "by falcon.attention.head_count_kv this is a model whose "
+            "configuration the keys do not say in full; give --config the "
+            "original's config.json");
+    put_start(&m, 0, 8);
+    put_word(&m, "general.architecture", "olmo2");
+    put_u32(&m, "olmo2.embedding_length", 8);
+    put_u32(&m, "olmo2.feed_forward_length", 3);
+    put_u32(&m, "olmo2.block_count", 1);
+    put_u32(&m, "olmo2.attention.head_count", 4);
+    put_u32(&m, "olmo2.attention.sliding_window", 4096);
+    put_u32(&m, "olmo2.context_length", 9);
+    put_f32(&m, "olmo2.attention.layer_norm_rms_epsilon", 1e-5F);
+    refused(&m, GQA_ERR_UNSUPPORTED,
+            "by olmo2.attention.sliding_window this is a model whose "
+            "configuration the keys do not say in full; give --config the "
+            "original's config.json");
     put_start(&m, 0, 1);
     put_word(&m, "general.architecture", "llama");
     refused(&m, GQA_ERR_FORMAT, "the key llama.embedding_length is missing");
