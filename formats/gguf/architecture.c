@@ -72,35 +72,48 @@ static bool number_of_layer(const json_t *value, size_t layer, uint64_t *out)
 
 /* --- Tensors -------------------------------------------------------------- */
 
-/* "blk.12.attn_q.weight" fits "blk.%.attn_q.weight"; *layer is 12. */
-static bool fits(const char *name, const char *pattern, size_t *layer,
-                 int *n_digits)
-{
-    const char *percent = strchr(pattern, '%');
-    const size_t before = percent ? (size_t)(percent - pattern) : 0;
-    char *end;
+/* The digits that stand where a pattern has '%'. */
+struct numbers {
+    const char *digits[2];
+    size_t lengths[2];
+    size_t n;
+};
 
-    if (!percent)
-        return strcmp(name, pattern) == 0;
-    if (strncmp(name, pattern, before) != 0 || name[before] < '0' ||
-        name[before] > '9')
-        return false;
-    *layer = strtoul(name + before, &end, 10);
-    *n_digits = (int)(end - (name + before));
-    return *n_digits <= 6 && strcmp(end, percent + 1) == 0;
+/* "blk.12.attn_q.weight" fits "blk.%.attn_q.weight"; the number is 12. */
+static bool fits(const char *name, const char *pattern, struct numbers *found)
+{
+    found->n = 0;
+    for (; *pattern; pattern++) {
+        const size_t length = strspn(name, "0123456789");
+
+        if (*pattern != '%') {
+            if (*name++ != *pattern)
+                return false;
+            continue;
+        }
+        if (length == 0 || length > 6 || found->n == 2)
+            return false;
+        found->digits[found->n] = name;
+        found->lengths[found->n++] = length;
+        name += length;
+    }
+    return *name == '\0';
 }
 
-static char *make_name(const char *pattern, const char *digits, int n_digits)
+static char *make_name(const char *pattern, const struct numbers *found)
 {
-    const char *percent = strchr(pattern, '%');
-    char *name;
+    char *name = calloc(strlen(pattern) + 2 * 6 + 1, 1), *end = name;
+    size_t k = 0;
 
-    if (!percent)
-        return strdup(pattern);
-    return asprintf(&name, "%.*s%.*s%s", (int)(percent - pattern), pattern,
-                    n_digits, digits, percent + 1) < 0
-               ? NULL
-               : name;
+    for (; name && *pattern; pattern++) {
+        if (*pattern == '%') {
+            memcpy(end, found->digits[k], found->lengths[k]);
+            end += found->lengths[k++];
+        } else {
+            *end++ = *pattern;
+        }
+    }
+    return name;
 }
 
 static enum gqa_status find_heads(struct gqa_gguf_place *p,
@@ -172,11 +185,10 @@ enum gqa_status gqa_gguf_tensor_place(char **name, struct gqa_gguf_place *p,
 {
     const struct gqa_gguf_name *n = a ? a->names : NULL;
     enum gqa_status st;
-    size_t layer = 0;
-    int n_digits = 0;
+    struct numbers found = {.n = 0};
 
     memset(p, 0, sizeof *p);
-    while (n && n->theirs && !fits(t->name, n->theirs, &layer, &n_digits))
+    while (n && n->theirs && !fits(t->name, n->theirs, &found))
         n++;
     if (!n || !n->theirs) {
         *name = strdup(t->name);
@@ -192,13 +204,13 @@ enum gqa_status gqa_gguf_tensor_place(char **name, struct gqa_gguf_place *p,
     if (st != GQA_OK)
         return st;
     if (is_by_heads(p->order)) {
-        st = find_heads(p, a, h->keys, layer);
+        st = find_heads(p, a, h->keys, strtoul(found.digits[0], NULL, 10));
         if (st == GQA_OK)
             st = place_heads(p, t, n->is_of_keys);
         if (st != GQA_OK)
             return st;
     }
-    *name = make_name(n->ours, t->name + strcspn(n->theirs, "%"), n_digits);
+    *name = make_name(n->ours, &found);
     return *name ? GQA_OK : gqa_fail_nomem();
 }
 

@@ -34,6 +34,16 @@ static const struct gqa_gguf_key llama_keys[] = {
     {0},
 };
 
+static const struct gqa_gguf_key mixtral_keys[] = {
+    SHAPES,
+    {"head_dim", "%.attention.key_length", OPTIONAL},
+    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED},
+    {"num_local_experts", "%.expert_count", NEEDED},
+    {"num_experts_per_tok", "%.expert_used_count", NEEDED},
+    TOKENS,
+    {0},
+};
+
 static const struct gqa_gguf_key gpt2_keys[] = {
     {"n_embd", "%.embedding_length", NEEDED},
     {"n_inner", "%.feed_forward_length", NEEDED},
@@ -170,6 +180,14 @@ static const struct gqa_gguf_sign falcon_signs[] = {
 };
 
 const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
+    {.name = "llama",
+     .marked = "blk.0.ffn_gate_inp.weight",
+     .model_type = "mixtral",
+     .class = "MixtralForCausalLM",
+     .is_mixture = true,
+     .names = gqa_gguf_mixtral_names,
+     .keys = mixtral_keys,
+     .extra = "{\"hidden_act\": \"silu\"}"},
     {.name = "llama",
      .model_type = "llama",
      .class = "LlamaForCausalLM",

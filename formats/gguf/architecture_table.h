@@ -4,7 +4,7 @@
 
 #include "formats/gguf/architecture.h"
 
-/* '%' stands for a layer's number. */
+/* '%' stands for a layer's number, a second one for an expert's. */
 struct gqa_gguf_name {
     const char *theirs;
     const char *ours; /* NULL: nothing that the original has */
@@ -41,6 +41,7 @@ struct gqa_gguf_architecture {
     const char *marked; /* a tensor that of those of this name only these models
                            have, before the others in the table; or NULL */
     const char *model_type, *class;
+    bool is_mixture;                   /* of experts, which may be one tensor */
     const struct gqa_gguf_name *names; /* ends in one of NULL */
     const struct gqa_gguf_key *keys;   /* likewise */
     const struct gqa_gguf_sign *signs; /* likewise; or NULL */
@@ -58,6 +59,7 @@ extern const struct gqa_gguf_name gqa_gguf_gemma_names[];
 extern const struct gqa_gguf_name gqa_gguf_gemma2_names[];
 extern const struct gqa_gguf_name gqa_gguf_phi2_names[];
 extern const struct gqa_gguf_name gqa_gguf_phi3_names[];
+extern const struct gqa_gguf_name gqa_gguf_mixtral_names[];
 extern const struct gqa_gguf_name gqa_gguf_olmo_names[];
 extern const struct gqa_gguf_name gqa_gguf_olmo2_names[];
 extern const struct gqa_gguf_name gqa_gguf_starcoder2_names[];

@@ -78,6 +78,22 @@ const struct gqa_gguf_name gqa_gguf_llama_names[] = {
     {0},
 };
 
+const struct gqa_gguf_name gqa_gguf_mixtral_names[] = {
+    ENDS(AS_IT_IS),
+    NORMS,
+    QUERIES(PAIRED_Q, PAIRED_Q),
+    KEYS(PAIRED_K, PAIRED_K),
+    VALUES,
+    OUTPUT("self_attn.o_proj"),
+    LAYER("ffn_gate_inp.weight", "block_sparse_moe.gate.weight", AS_IT_IS),
+    LAYER("ffn_gate.%.weight", "block_sparse_moe.experts.%.w1.weight",
+          AS_IT_IS),
+    LAYER("ffn_down.%.weight", "block_sparse_moe.experts.%.w2.weight",
+          AS_IT_IS),
+    LAYER("ffn_up.%.weight", "block_sparse_moe.experts.%.w3.weight", AS_IT_IS),
+    {0},
+};
+
 const struct gqa_gguf_name gqa_gguf_plain_names[] = {
     ENDS(AS_IT_IS), NORMS, ATTENTION, HEAD_NORMS, GATED, {0},
 };

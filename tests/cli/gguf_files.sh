@@ -36,6 +36,9 @@ gqa-convert --groups 1 "$DATA/gguf/gemma2.gguf" out.gqa
 means gemma2 --config "$DATA/families/gemma2/config.json"
 gqa-convert --groups 1 "$DATA/gguf/starcoder2.gguf" out.gqa
 means starcoder2 --config "$DATA/families/starcoder2/config.json"
+# Mixtral has no window; this one does.
+means mixtral --config "$DATA/families/mixtral/config.json"
+gqa-inspect "$DATA/gguf/mixtral.gguf" | grep -e Family -e Parameters
 gqa-convert --groups 2 --dry-run "$DATA/gguf/gpt_neox.gguf" out.gqa
 # What is written has a configuration that means the original's.
 gqa-convert --quiet --force --groups 1 "$DATA/gguf/llama-grouped.gguf" out/

@@ -168,6 +168,27 @@ def key_of(arch, name, n_layers):
     return found
 
 
+def stacked(tensors):
+    """Experts as one tensor."""
+    made = {}
+    for key, (w, dtype) in tensors.items():
+        body, experts, rest = key.partition(".experts.")
+        if not experts:
+            made[key] = w, dtype
+        elif rest.startswith("0."):
+            all_of_them = [k for k in tensors if k.startswith(body + experts) and k.endswith(rest[1:])]
+            one_by_one = [tensors[f"{body}.experts.{i}{rest[1:]}"][0] for i in range(len(all_of_them))]
+            made[f"{body}.experts{rest[1:]}"] = np.stack(one_by_one), dtype
+    return made
+
+
+def mixtral_keys(made, c):
+    common_keys(made, c)
+    made.add_expert_count(c["num_local_experts"])
+    made.add_expert_used_count(c["num_experts_per_tok"])
+    made.add_rope_dimension_count(c["hidden_size"] // c["num_attention_heads"])
+
+
 def family(name, arch, change=lambda key, w, c: w, keys=lambda made, c: None):
     """A model of families/: rows are float32, as the converter has them, and matrices what they were.
 
@@ -187,7 +208,7 @@ def family(name, arch, change=lambda key, w, c: w, keys=lambda made, c: None):
     if c.get("pad_token_id") is not None:
         made.add_pad_token_id(c["pad_token_id"])
     keys(made, c)
-    for key, (w, dtype) in tensors.items():
+    for key, (w, dtype) in stacked(tensors).items():
         w = change(key, w.astype(np.float32) if w.ndim == 1 else w, c)
         made.add_tensor(key_of(arch, key, n_layers), w, raw_dtype=Q.F32 if w.ndim == 1 else dtype)
     finish(made)
@@ -309,3 +330,4 @@ family("olmo", "OLMO", olmo_rows, olmo_keys)
 family("olmo2", "OLMO2", keys=common_keys)
 family("cohere", "COMMAND_R", keys=command_r_keys)
 family("starcoder2", "STARCODER2", keys=common_keys)
+family("mixtral", "LLAMA", olmo_rows, mixtral_keys)

@@ -12,7 +12,7 @@
 
 /* A file of pieces, put together one by one. */
 struct made {
-    unsigned char bytes[8192];
+    unsigned char bytes[128 << 10];
     size_t n;
 };
 
@@ -144,6 +144,7 @@ static const struct {
     {"gguf/cohere.gguf", "families/cohere/model.safetensors", NULL},
     {"gguf/starcoder2.gguf", "families/starcoder2/model.safetensors",
      "families/starcoder2/config.json"},
+    {"gguf/mixtral.gguf", "families/mixtral/model.safetensors", NULL},
 };
 
 START_TEST(reads_what_safetensors_says)
@@ -305,6 +306,65 @@ START_TEST(groups_are_put_together)
     ck_assert(json_real_value(json_object_get(source->config, "rotary_pct")) ==
               1);
     gqa_source_close(source);
+}
+END_TEST
+
+/* All experts as one tensor, [n, 2, 2] or [n, 1, 1] */
+static void put_mixture(struct made *m, uint64_t n_experts, uint64_t width,
+                        uint32_t type)
+{
+    put_start(m, 3, 1);
+    put_word(m, "general.architecture", "llama");
+    put_tensor(m, "blk.0.ffn_gate_inp.weight", 0, 8, 0, 0);
+    /* As files had it before */
+    put_tensor(m, "blk.1.ffn_down.12.weight", 2, 2, 0, 32);
+    put_text(m, "blk.0.ffn_up_exps.weight");
+    put(m, 3, 4);
+    put(m, width, 8);
+    put(m, width, 8);
+    put(m, n_experts, 8);
+    put(m, type, 4);
+    put(m, 64, 8);
+}
+
+static void open_mixture(struct gqa_source **source, const struct made *m,
+                         size_t n)
+{
+    ck_assert_msg(open_made(source, m, false, true) == GQA_OK, "%s",
+                  gqa_error_message());
+    ck_assert_uint_eq((*source)->n_tensors, n);
+    ck_assert_str_eq((*source)->tensors[1].name,
+                     "model.layers.1.block_sparse_moe.experts.12.w2.weight");
+}
+
+START_TEST(experts_are_tensors_of_their_own)
+{
+    static const float data[16 + 8] = {[16] = 1, 2, 3, 4, 5, 6, 7, 8};
+    static const unsigned char many[64 + 100001];
+    struct made m = {.n = 0};
+    struct gqa_source *source = NULL;
+
+    put_mixture(&m, 2, 2, 0);
+    put_data(&m, data, sizeof data);
+    open_mixture(&source, &m, 4);
+    ck_assert_str_eq(source->tensors[3].name,
+                     "model.layers.0.block_sparse_moe.experts.1.w3.weight");
+    ck_assert_uint_eq(source->tensors[3].rank, 2);
+    holds(source, 2, data + 16, 4);
+    holds(source, 3, data + 20, 4);
+    gqa_source_close(source);
+    /* One expert is one, too. */
+    put_mixture(&m, 1, 2, 0);
+    put_data(&m, data, 64 + 16);
+    open_mixture(&source, &m, 3);
+    ck_assert_str_eq(source->tensors[2].name,
+                     "model.layers.0.block_sparse_moe.experts.0.w3.weight");
+    gqa_source_close(source);
+    put_mixture(&m, 100001, 1, 24);
+    put_data(&m, many, sizeof many);
+    refused(&m, GQA_ERR_UNSUPPORTED,
+            "tensor blk.0.ffn_up_exps.weight has more experts than are read: "
+            "at most 100000 tensors are");
 }
 END_TEST
 
@@ -568,6 +628,7 @@ int main(void)
     tcase_add_test(tests, quantised_weights_are_asked_for);
     tcase_add_test(tests, pairs_of_rope_are_put_apart);
     tcase_add_test(tests, groups_are_put_together);
+    tcase_add_test(tests, experts_are_tensors_of_their_own);
     tcase_add_test(tests, makes_the_configuration);
     tcase_add_test(tests, refuses_types_that_cannot_be);
     tcase_add_test(tests, refuses_what_no_configuration_says);

@@ -4,9 +4,10 @@
 
 /* Names below the tests' data. The same tensors, whichever part is read; where
  * the first has float32 and the second a half type, the same numbers. */
-void twins_are_same(const char *a, const char *b);
+void twins_are_same(const char *first, const char *second);
 
 /* Likewise, where the first is read with a configuration. */
-void twins_are_same_with(const char *a, const char *b, const char *config);
+void twins_are_same_with(const char *first, const char *second,
+                         const char *config);
 
 #endif
