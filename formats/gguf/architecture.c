@@ -72,6 +72,8 @@ static bool number_of_layer(const json_t *value, size_t layer, uint64_t *out)
 
 /* --- Tensors -------------------------------------------------------------- */
 
+enum { MAX_DIGITS = 6 };
+
 /* The digits that stand where a pattern has '%'. */
 struct numbers {
     const char *digits[2];
@@ -91,7 +93,7 @@ static bool fits(const char *name, const char *pattern, struct numbers *found)
                 return false;
             continue;
         }
-        if (length == 0 || length > 6 || found->n == 2)
+        if (length == 0 || length > MAX_DIGITS || found->n == 2)
             return false;
         found->digits[found->n] = name;
         found->lengths[found->n++] = length;
@@ -102,11 +104,12 @@ static bool fits(const char *name, const char *pattern, struct numbers *found)
 
 static char *make_name(const char *pattern, const struct numbers *found)
 {
-    char *name = calloc(strlen(pattern) + 2 * 6 + 1, 1), *end = name;
+    char *name = calloc(strlen(pattern) + 2 * (size_t)MAX_DIGITS + 1, 1),
+         *end = name;
     size_t k = 0;
 
     for (; name && *pattern; pattern++) {
-        if (*pattern == '%') {
+        if (*pattern == '%' && k < found->n) {
             memcpy(end, found->digits[k], found->lengths[k]);
             end += found->lengths[k++];
         } else {
@@ -139,20 +142,23 @@ static enum gqa_status find_heads(struct gqa_gguf_place *p,
     return GQA_OK;
 }
 
+static bool is_paired(enum gqa_gguf_order order)
+{
+    return order == GQA_GGUF_PAIRED || order == GQA_GGUF_PAIRED_KEYS;
+}
+
 /* The heads whose rows the tensor has. */
 static enum gqa_status place_heads(struct gqa_gguf_place *p,
-                                   const struct gqa_gguf_tensor *t,
-                                   bool is_of_keys)
+                                   const struct gqa_gguf_tensor *t)
 {
     const uint64_t rows = t->rank > 0 ? t->shape[0] : 0;
     uint64_t n;
 
-    if (p->order == GQA_GGUF_PAIRED && is_of_keys)
+    if (p->order == GQA_GGUF_PAIRED_KEYS)
         p->n_heads = p->n_kv_heads;
-    n = p->order == GQA_GGUF_PAIRED ? p->n_heads
-                                    : p->n_heads + 2 * p->n_kv_heads;
+    n = is_paired(p->order) ? p->n_heads : p->n_heads + 2 * p->n_kv_heads;
     p->head_dim = rows / n;
-    if (rows % n != 0 || (p->order == GQA_GGUF_PAIRED && p->head_dim % 2 != 0))
+    if (rows % n != 0 || (is_paired(p->order) && p->head_dim % 2 != 0))
         return gqa_fail(GQA_ERR_FORMAT,
                         "tensor %s: %" PRIu64 " rows do not make %" PRIu64
                         " heads",
@@ -162,7 +168,7 @@ static enum gqa_status place_heads(struct gqa_gguf_place *p,
 
 static bool is_by_heads(enum gqa_gguf_order order)
 {
-    return order == GQA_GGUF_PAIRED || order == GQA_GGUF_BY_GROUPS;
+    return is_paired(order) || order == GQA_GGUF_BY_GROUPS;
 }
 
 /* A bias whose rows are to be put in order is read number by number, and of
@@ -185,7 +191,7 @@ enum gqa_status gqa_gguf_tensor_place(char **name, struct gqa_gguf_place *p,
 {
     const struct gqa_gguf_name *n = a ? a->names : NULL;
     enum gqa_status st;
-    struct numbers found = {.n = 0};
+    struct numbers found = {{"", ""}, {0, 0}, 0};
 
     memset(p, 0, sizeof *p);
     while (n && n->theirs && !fits(t->name, n->theirs, &found))
@@ -206,7 +212,7 @@ enum gqa_status gqa_gguf_tensor_place(char **name, struct gqa_gguf_place *p,
     if (is_by_heads(p->order)) {
         st = find_heads(p, a, h->keys, strtoul(found.digits[0], NULL, 10));
         if (st == GQA_OK)
-            st = place_heads(p, t, n->is_of_keys);
+            st = place_heads(p, t);
         if (st != GQA_OK)
             return st;
     }
@@ -236,7 +242,7 @@ static uint64_t grouped_row(const struct gqa_gguf_place *p, uint64_t row)
 
 uint64_t gqa_gguf_row(const struct gqa_gguf_place *p, uint64_t row)
 {
-    return p->order == GQA_GGUF_PAIRED      ? paired_row(p, row)
+    return is_paired(p->order)              ? paired_row(p, row)
            : p->order == GQA_GGUF_BY_GROUPS ? grouped_row(p, row)
                                             : row;
 }

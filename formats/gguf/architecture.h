@@ -18,6 +18,7 @@ enum gqa_gguf_order {
     /* In each head rows lie in pairs (2i, 2i + 1) that the original has half a
      * head apart (i, i + dim / 2): what RoPE turns. */
     GQA_GGUF_PAIRED,
+    GQA_GGUF_PAIRED_KEYS, /* likewise, of as many heads as keys have */
     /* [all q, all k, all v], and by groups of heads, [q... k v], there. */
     GQA_GGUF_BY_GROUPS,
     /* Rows as they are; each number is one more than in the original. */

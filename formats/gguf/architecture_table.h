@@ -9,7 +9,6 @@ struct gqa_gguf_name {
     const char *theirs;
     const char *ours; /* NULL: nothing that the original has */
     enum gqa_gguf_order order;
-    bool is_of_keys; /* paired: heads of keys, not of queries */
 };
 
 enum gqa_gguf_key_flags {

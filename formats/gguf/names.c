@@ -3,12 +3,12 @@
 
 #include "formats/gguf/architecture_table.h"
 
-#define AS_IT_IS  GQA_GGUF_AS_IT_IS, false
-#define ONE_MORE  GQA_GGUF_ONE_MORE, false
-#define TURNED    GQA_GGUF_TURNED, false
-#define BY_GROUPS GQA_GGUF_BY_GROUPS, false
-#define PAIRED_Q  GQA_GGUF_PAIRED, false
-#define PAIRED_K  GQA_GGUF_PAIRED, true
+#define AS_IT_IS  GQA_GGUF_AS_IT_IS
+#define ONE_MORE  GQA_GGUF_ONE_MORE
+#define TURNED    GQA_GGUF_TURNED
+#define BY_GROUPS GQA_GGUF_BY_GROUPS
+#define PAIRED_Q  GQA_GGUF_PAIRED
+#define PAIRED_K  GQA_GGUF_PAIRED_KEYS
 
 #define LAYER(theirs, ours, ...)                             \
     {                                                        \

@@ -339,23 +339,30 @@ static void open_mixture(struct gqa_source **source, const struct made *m,
 
 START_TEST(experts_are_tensors_of_their_own)
 {
-    static const float data[16 + 8] = {[16] = 1, 2, 3, 4, 5, 6, 7, 8};
+    static const float others[8];
+    static const float first[] = {1, 2, 3, 4}, second[] = {5, 6, 7, 8};
     static const unsigned char many[64 + 100001];
     struct made m = {.n = 0};
     struct gqa_source *source = NULL;
 
     put_mixture(&m, 2, 2, 0);
-    put_data(&m, data, sizeof data);
+    put_data(&m, others, 32);
+    put_data(&m, others, 16);
+    put_data(&m, first, sizeof first);
+    memcpy(m.bytes + m.n, second, sizeof second);
+    m.n += sizeof second;
     open_mixture(&source, &m, 4);
     ck_assert_str_eq(source->tensors[3].name,
                      "model.layers.0.block_sparse_moe.experts.1.w3.weight");
     ck_assert_uint_eq(source->tensors[3].rank, 2);
-    holds(source, 2, data + 16, 4);
-    holds(source, 3, data + 20, 4);
+    holds(source, 2, first, 4);
+    holds(source, 3, second, 4);
     gqa_source_close(source);
     /* One expert is one, too. */
     put_mixture(&m, 1, 2, 0);
-    put_data(&m, data, 64 + 16);
+    put_data(&m, others, 32);
+    put_data(&m, others, 16);
+    put_data(&m, first, sizeof first);
     open_mixture(&source, &m, 3);
     ck_assert_str_eq(source->tensors[2].name,
                      "model.layers.0.block_sparse_moe.experts.0.w3.weight");
