@@ -387,6 +387,25 @@ static enum gqa_status copy_shapes(json_t *config,
                : gqa_fail_nomem();
 }
 
+static enum gqa_status add_unsaid(json_t *config,
+                                  const struct gqa_gguf_architecture *a,
+                                  const json_t *keys)
+{
+    uint64_t n_layers = 0;
+
+    if (gqa_json_u64(value_of(a, keys, "%.block_count"), &n_layers))
+        for (const struct gqa_gguf_known *k = a->known; k && k->n_layers; k++)
+            if (k->n_layers == n_layers)
+                return json_object_set_new(config, a->unsaid,
+                                           json_integer(k->value)) == 0
+                           ? GQA_OK
+                           : gqa_fail_nomem();
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "no key of the architecture %s says %s; give --config the "
+                    "original's config.json",
+                    a->name, a->unsaid);
+}
+
 enum gqa_status gqa_gguf_config_create(json_t **config,
                                        const struct gqa_gguf_architecture *a,
                                        const struct gqa_gguf_header *h)
@@ -396,10 +415,7 @@ enum gqa_status gqa_gguf_config_create(json_t **config,
     enum gqa_status st = made ? GQA_OK : gqa_fail_nomem();
 
     if (st == GQA_OK && a->unsaid)
-        st = gqa_fail(GQA_ERR_UNSUPPORTED,
-                      "no key of the architecture %s says %s; give --config "
-                      "the original's config.json",
-                      a->name, a->unsaid);
+        st = add_unsaid(made, a, h->keys);
     for (const struct gqa_gguf_key *k = a->keys; st == GQA_OK && k->ours; k++)
         st = copy_key(made, a, h->keys, k);
     if (st == GQA_OK && a->extra) {

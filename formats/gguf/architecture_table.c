@@ -34,6 +34,25 @@ static const struct gqa_gguf_key llama_keys[] = {
     {0},
 };
 
+static const struct gqa_gguf_key gemma2_keys[] = {
+    SHAPES,
+    {"head_dim", "%.attention.key_length", OPTIONAL},
+    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED},
+    {"attn_logit_softcapping", "%.attn_logit_softcapping", NEEDED},
+    {"final_logit_softcapping", "%.final_logit_softcapping", NEEDED},
+    {"sliding_window", "%.attention.sliding_window", NEEDED},
+    TOKENS,
+    {0},
+};
+
+/* 2b, 9b and 27b: llama.cpp goes by their layers, too. */
+static const struct gqa_gguf_known gemma2_known[] = {
+    {26, 256},
+    {42, 256},
+    {46, 144},
+    {0, 0},
+};
+
 static const struct gqa_gguf_key mixtral_keys[] = {
     SHAPES,
     {"head_dim", "%.attention.key_length", OPTIONAL},
@@ -232,7 +251,10 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .model_type = "gemma2",
      .class = "Gemma2ForCausalLM",
      .names = gqa_gguf_gemma2_names,
-     .unsaid = "query_pre_attn_scalar"},
+     .keys = gemma2_keys,
+     .extra = "{\"hidden_activation\": \"gelu_pytorch_tanh\"}",
+     .unsaid = "query_pre_attn_scalar",
+     .known = gemma2_known},
     {.name = "stablelm",
      .model_type = "stablelm",
      .class = "StableLmForCausalLM",

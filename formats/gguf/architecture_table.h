@@ -35,6 +35,12 @@ struct gqa_gguf_sign {
     bool when_there;
 };
 
+/* What that is of models that are known by how many layers they have. */
+struct gqa_gguf_known {
+    uint64_t n_layers;
+    json_int_t value;
+};
+
 struct gqa_gguf_architecture {
     const char *name;   /* llama.cpp's */
     const char *marked; /* a tensor that of those of this name only these models
@@ -47,8 +53,9 @@ struct gqa_gguf_architecture {
     const char *share;  /* the key of the share of heads that RoPE turns; NULL:
                            it turns all, or there is no RoPE */
     const char *extra;  /* JSON: what is always so; or NULL */
-    const char *unsaid; /* a word of the configuration that no key says and
-                           no rule: there are no keys then; or NULL */
+    const char *unsaid; /* a number of the configuration that no key says; or
+                           NULL */
+    const struct gqa_gguf_known *known; /* ends in 0 layers; NULL: of none */
 };
 
 extern const struct gqa_gguf_name gqa_gguf_llama_names[];

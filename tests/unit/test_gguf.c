@@ -413,6 +413,47 @@ START_TEST(makes_the_configuration)
 }
 END_TEST
 
+static void put_gemma2(struct made *m, uint32_t n_layers)
+{
+    put_start(m, 0, 11);
+    put_word(m, "general.architecture", "gemma2");
+    put_u32(m, "gemma2.embedding_length", 8);
+    put_u32(m, "gemma2.feed_forward_length", 3);
+    put_u32(m, "gemma2.block_count", n_layers);
+    put_u32(m, "gemma2.attention.head_count", 4);
+    put_u32(m, "gemma2.attention.key_length", 2);
+    put_u32(m, "gemma2.context_length", 9);
+    put_f32(m, "gemma2.attention.layer_norm_rms_epsilon", 1e-5F);
+    put_f32(m, "gemma2.attn_logit_softcapping", 50);
+    put_f32(m, "gemma2.final_logit_softcapping", 30);
+    put_u32(m, "gemma2.attention.sliding_window", 4096);
+}
+
+/* Gemma 2 27b has 46 layers and divides by the root of 144. */
+START_TEST(knows_models_by_their_layers)
+{
+    struct made m = {.n = 0};
+    struct gqa_source *source;
+    json_t *config;
+
+    put_gemma2(&m, 46);
+    source = open_good(&m);
+    config = source->config;
+    ck_assert_int_eq(
+        json_integer_value(json_object_get(config, "query_pre_attn_scalar")),
+        144);
+    ck_assert(json_real_value(
+                  json_object_get(config, "attn_logit_softcapping")) == 50);
+    ck_assert_int_eq(
+        json_integer_value(json_object_get(config, "sliding_window")), 4096);
+    gqa_source_close(source);
+    put_gemma2(&m, 45);
+    refused(&m, GQA_ERR_UNSUPPORTED,
+            "no key of the architecture gemma2 says query_pre_attn_scalar; "
+            "give --config the original's config.json");
+}
+END_TEST
+
 static void cannot_be(const char *architecture, const char *name, uint32_t type,
                       const char *message)
 {
@@ -637,6 +678,7 @@ int main(void)
     tcase_add_test(tests, groups_are_put_together);
     tcase_add_test(tests, experts_are_tensors_of_their_own);
     tcase_add_test(tests, makes_the_configuration);
+    tcase_add_test(tests, knows_models_by_their_layers);
     tcase_add_test(tests, refuses_types_that_cannot_be);
     tcase_add_test(tests, refuses_what_no_configuration_says);
     tcase_add_test(tests, refuses_bad_headers);
