@@ -13,14 +13,23 @@ static const char *text_of(const json_t *keys, const char *key)
     return json_string_value(json_object_get(keys, key));
 }
 
-const struct gqa_gguf_architecture *gqa_gguf_architecture_find(
-    const json_t *keys)
+static bool has_tensor(const struct gqa_gguf_header *h, const char *name)
 {
-    const char *name = text_of(keys, "general.architecture");
+    for (size_t i = 0; i < h->n; i++)
+        if (strcmp(h->tensors[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+const struct gqa_gguf_architecture *gqa_gguf_architecture_find(
+    const struct gqa_gguf_header *h)
+{
+    const char *name = text_of(h->keys, "general.architecture");
 
     for (const struct gqa_gguf_architecture *a = gqa_gguf_architectures;
          name && a->name; a++)
-        if (strcmp(a->name, name) == 0)
+        if (strcmp(a->name, name) == 0 &&
+            (!a->marked || has_tensor(h, a->marked)))
             return a;
     return NULL;
 }
@@ -63,35 +72,51 @@ static bool number_of_layer(const json_t *value, size_t layer, uint64_t *out)
 
 /* --- Tensors -------------------------------------------------------------- */
 
-/* "blk.12.attn_q.weight" fits "blk.%.attn_q.weight"; *layer is 12. */
-static bool fits(const char *name, const char *pattern, size_t *layer,
-                 int *n_digits)
-{
-    const char *percent = strchr(pattern, '%');
-    const size_t before = percent ? (size_t)(percent - pattern) : 0;
-    char *end;
+enum { MAX_DIGITS = 6 };
 
-    if (!percent)
-        return strcmp(name, pattern) == 0;
-    if (strncmp(name, pattern, before) != 0 || name[before] < '0' ||
-        name[before] > '9')
-        return false;
-    *layer = strtoul(name + before, &end, 10);
-    *n_digits = (int)(end - (name + before));
-    return *n_digits <= 6 && strcmp(end, percent + 1) == 0;
+/* The digits that stand where a pattern has '%'. */
+struct numbers {
+    const char *digits[2];
+    size_t lengths[2];
+    size_t n;
+};
+
+/* "blk.12.attn_q.weight" fits "blk.%.attn_q.weight"; the number is 12. */
+static bool fits(const char *name, const char *pattern, struct numbers *found)
+{
+    found->n = 0;
+    for (; *pattern; pattern++) {
+        const size_t length = strspn(name, "0123456789");
+
+        if (*pattern != '%') {
+            if (*name++ != *pattern)
+                return false;
+            continue;
+        }
+        if (length == 0 || length > MAX_DIGITS || found->n == 2)
+            return false;
+        found->digits[found->n] = name;
+        found->lengths[found->n++] = length;
+        name += length;
+    }
+    return *name == '\0';
 }
 
-static char *make_name(const char *pattern, const char *digits, int n_digits)
+static char *make_name(const char *pattern, const struct numbers *found)
 {
-    const char *percent = strchr(pattern, '%');
-    char *name;
+    char *name = calloc(strlen(pattern) + 2 * (size_t)MAX_DIGITS + 1, 1),
+         *end = name;
+    size_t k = 0;
 
-    if (!percent)
-        return strdup(pattern);
-    return asprintf(&name, "%.*s%.*s%s", (int)(percent - pattern), pattern,
-                    n_digits, digits, percent + 1) < 0
-               ? NULL
-               : name;
+    for (; name && *pattern; pattern++) {
+        if (*pattern == '%' && k < found->n) {
+            memcpy(end, found->digits[k], found->lengths[k]);
+            end += found->lengths[k++];
+        } else {
+            *end++ = *pattern;
+        }
+    }
+    return name;
 }
 
 static enum gqa_status find_heads(struct gqa_gguf_place *p,
@@ -117,24 +142,45 @@ static enum gqa_status find_heads(struct gqa_gguf_place *p,
     return GQA_OK;
 }
 
+static bool is_paired(enum gqa_gguf_order order)
+{
+    return order == GQA_GGUF_PAIRED || order == GQA_GGUF_PAIRED_KEYS;
+}
+
 /* The heads whose rows the tensor has. */
 static enum gqa_status place_heads(struct gqa_gguf_place *p,
-                                   const struct gqa_gguf_tensor *t,
-                                   bool is_of_keys)
+                                   const struct gqa_gguf_tensor *t)
 {
     const uint64_t rows = t->rank > 0 ? t->shape[0] : 0;
     uint64_t n;
 
-    if (p->order == GQA_GGUF_PAIRED && is_of_keys)
+    if (p->order == GQA_GGUF_PAIRED_KEYS)
         p->n_heads = p->n_kv_heads;
-    n = p->order == GQA_GGUF_PAIRED ? p->n_heads
-                                    : p->n_heads + 2 * p->n_kv_heads;
+    n = is_paired(p->order) ? p->n_heads : p->n_heads + 2 * p->n_kv_heads;
     p->head_dim = rows / n;
-    if (rows % n != 0 || (p->order == GQA_GGUF_PAIRED && p->head_dim % 2 != 0))
+    if (rows % n != 0 || (is_paired(p->order) && p->head_dim % 2 != 0))
         return gqa_fail(GQA_ERR_FORMAT,
                         "tensor %s: %" PRIu64 " rows do not make %" PRIu64
                         " heads",
                         t->name, rows, n);
+    return GQA_OK;
+}
+
+static bool is_by_heads(enum gqa_gguf_order order)
+{
+    return is_paired(order) || order == GQA_GGUF_BY_GROUPS;
+}
+
+/* A bias whose rows are to be put in order is read number by number, and of
+ * integers one is not taken off. */
+static enum gqa_status check_type(const struct gqa_gguf_place *p,
+                                  const struct gqa_gguf_tensor *t)
+{
+    if ((is_by_heads(p->order) && t->rank == 1 && t->type->is_quantised) ||
+        (p->order == GQA_GGUF_ONE_MORE && !gqa_dtype_is_float(t->type->dtype)))
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "tensor %s is of the type %s, which it cannot be",
+                        t->name, t->type->name);
     return GQA_OK;
 }
 
@@ -145,11 +191,10 @@ enum gqa_status gqa_gguf_tensor_place(char **name, struct gqa_gguf_place *p,
 {
     const struct gqa_gguf_name *n = a ? a->names : NULL;
     enum gqa_status st;
-    size_t layer = 0;
-    int n_digits = 0;
+    struct numbers found = {{"", ""}, {0, 0}, 0};
 
     memset(p, 0, sizeof *p);
-    while (n && n->theirs && !fits(t->name, n->theirs, &layer, &n_digits))
+    while (n && n->theirs && !fits(t->name, n->theirs, &found))
         n++;
     if (!n || !n->theirs) {
         *name = strdup(t->name);
@@ -161,14 +206,17 @@ enum gqa_status gqa_gguf_tensor_place(char **name, struct gqa_gguf_place *p,
     p->order = n->order;
     if (p->order == GQA_GGUF_TURNED && t->rank != 2)
         p->order = GQA_GGUF_AS_IT_IS; /* its bias */
-    if (p->order == GQA_GGUF_PAIRED || p->order == GQA_GGUF_BY_GROUPS) {
-        st = find_heads(p, a, h->keys, layer);
+    st = check_type(p, t);
+    if (st != GQA_OK)
+        return st;
+    if (is_by_heads(p->order)) {
+        st = find_heads(p, a, h->keys, strtoul(found.digits[0], NULL, 10));
         if (st == GQA_OK)
-            st = place_heads(p, t, n->is_of_keys);
+            st = place_heads(p, t);
         if (st != GQA_OK)
             return st;
     }
-    *name = make_name(n->ours, t->name + strcspn(n->theirs, "%"), n_digits);
+    *name = make_name(n->ours, &found);
     return *name ? GQA_OK : gqa_fail_nomem();
 }
 
@@ -194,20 +242,12 @@ static uint64_t grouped_row(const struct gqa_gguf_place *p, uint64_t row)
 
 uint64_t gqa_gguf_row(const struct gqa_gguf_place *p, uint64_t row)
 {
-    return p->order == GQA_GGUF_PAIRED      ? paired_row(p, row)
+    return is_paired(p->order)              ? paired_row(p, row)
            : p->order == GQA_GGUF_BY_GROUPS ? grouped_row(p, row)
                                             : row;
 }
 
 /* --- The configuration ---------------------------------------------------- */
-
-static bool has_tensor(const struct gqa_gguf_header *h, const char *name)
-{
-    for (size_t i = 0; i < h->n; i++)
-        if (strcmp(h->tensors[i].name, name) == 0)
-            return true;
-    return false;
-}
 
 static enum gqa_status refuse_key(const struct gqa_gguf_architecture *a,
                                   const char *key, const char *what)
@@ -226,8 +266,20 @@ static enum gqa_status copy_key(json_t *config,
     json_t *copy;
 
     if (!value || json_is_null(value))
-        return k->is_optional ? GQA_OK : refuse_key(a, k->theirs, "is missing");
-    if (!k->may_differ || one_of(value))
+        return k->flags & GQA_GGUF_OPTIONAL
+                   ? GQA_OK
+                   : refuse_key(a, k->theirs, "is missing");
+    if ((k->flags & GQA_GGUF_REFUSED) ||
+        ((k->flags & GQA_GGUF_MUST_BE_ONE) && json_integer_value(value) != 1))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "by %s%s this is a model whose configuration the keys "
+                        "do not say in full; give --config the original's "
+                        "config.json",
+                        a->name, k->theirs + 1);
+    if ((k->flags & GQA_GGUF_ZERO_IS_NONE) && json_is_integer(value) &&
+        json_integer_value(value) == 0)
+        return GQA_OK;
+    if (!(k->flags & GQA_GGUF_BY_LAYER) || one_of(value))
         value = one_of(value);
     if (!value)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
@@ -258,6 +310,11 @@ static enum gqa_status copy_scaling(json_t *config,
                         "rope_freqs.weight: frequencies of RoPE that were "
                         "changed (Llama 3.1 and later), by what rule it does "
                         "not say; give --config the original's config.json");
+    if (has_tensor(h, "rope_factors_long.weight"))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "rope_factors_long.weight: frequencies of RoPE that "
+                        "change with the length (longrope); give --config the "
+                        "original's config.json");
     if (!name || strcmp(name, "none") == 0)
         return GQA_OK;
     if ((strcmp(name, "linear") != 0 && strcmp(name, "yarn") != 0) ||
@@ -318,17 +375,35 @@ static enum gqa_status copy_shapes(json_t *config,
             json_object_set_new(
                 config, "vocab_size",
                 json_integer((json_int_t)h->tensors[i].shape[0]));
-    if (a->bias)
-        json_object_set_new(config, a->bias,
-                            json_boolean(has_tensor(h, "blk.0.attn_q.bias")));
-    if (a->mlp_bias)
-        json_object_set_new(config, a->mlp_bias,
-                            json_boolean(has_tensor(h, "blk.0.ffn_up.bias")));
+    for (const struct gqa_gguf_sign *sign = a->signs; sign && sign->ours;
+         sign++)
+        json_object_set_new(
+            config, sign->ours,
+            json_boolean(has_tensor(h, sign->tensor) == sign->when_there));
     return json_object_set_new(config, "tie_word_embeddings",
                                json_boolean(!has_tensor(h, "output.weight"))) ==
                    0
                ? GQA_OK
                : gqa_fail_nomem();
+}
+
+static enum gqa_status add_unsaid(json_t *config,
+                                  const struct gqa_gguf_architecture *a,
+                                  const json_t *keys)
+{
+    uint64_t n_layers = 0;
+
+    if (gqa_json_u64(value_of(a, keys, "%.block_count"), &n_layers))
+        for (const struct gqa_gguf_known *k = a->known; k && k->n_layers; k++)
+            if (k->n_layers == n_layers)
+                return json_object_set_new(config, a->unsaid,
+                                           json_integer(k->value)) == 0
+                           ? GQA_OK
+                           : gqa_fail_nomem();
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "no key of the architecture %s says %s; give --config the "
+                    "original's config.json",
+                    a->name, a->unsaid);
 }
 
 enum gqa_status gqa_gguf_config_create(json_t **config,
@@ -339,6 +414,8 @@ enum gqa_status gqa_gguf_config_create(json_t **config,
                              "architectures", a->class);
     enum gqa_status st = made ? GQA_OK : gqa_fail_nomem();
 
+    if (st == GQA_OK && a->unsaid)
+        st = add_unsaid(made, a, h->keys);
     for (const struct gqa_gguf_key *k = a->keys; st == GQA_OK && k->ours; k++)
         st = copy_key(made, a, h->keys, k);
     if (st == GQA_OK && a->extra) {

@@ -18,8 +18,11 @@ enum gqa_gguf_order {
     /* In each head rows lie in pairs (2i, 2i + 1) that the original has half a
      * head apart (i, i + dim / 2): what RoPE turns. */
     GQA_GGUF_PAIRED,
+    GQA_GGUF_PAIRED_KEYS, /* likewise, of as many heads as keys have */
     /* [all q, all k, all v], and by groups of heads, [q... k v], there. */
     GQA_GGUF_BY_GROUPS,
+    /* Rows as they are; each number is one more than in the original. */
+    GQA_GGUF_ONE_MORE,
 };
 
 struct gqa_gguf_place {
@@ -30,16 +33,18 @@ struct gqa_gguf_place {
 
 struct gqa_gguf_architecture;
 
-/* What general.architecture says; NULL: none that is known, whose tensors
- * keep their names and have no configuration. */
+/* What general.architecture says, and tensors that only some models of it have;
+ * NULL: none that is known, whose tensors keep their names and have no
+ * configuration. */
 const struct gqa_gguf_architecture *gqa_gguf_architecture_find(
-    const json_t *keys);
+    const struct gqa_gguf_header *header);
 
 /*
  * A tensor's name in the original, which the caller owns, and how its rows
  * lie; its own name where it is none of the model's parameters. *name stays
  * NULL for what is no parameter there. Errors GQA_ERR_FORMAT: heads that do
- * not fit its rows; GQA_ERR_NOMEM.
+ * not fit its rows, or numbers of a type that such a tensor cannot have;
+ * GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
 enum gqa_status gqa_gguf_tensor_place(

@@ -2,184 +2,327 @@
 
 #include <stddef.h>
 
-#define AS_IT_IS  GQA_GGUF_AS_IT_IS, false
-#define TURNED    GQA_GGUF_TURNED, false
-#define BY_GROUPS GQA_GGUF_BY_GROUPS, false
-#define PAIRED_Q  GQA_GGUF_PAIRED, false
-#define PAIRED_K  GQA_GGUF_PAIRED, true
+#define NEEDED   GQA_GGUF_NEEDED
+#define OPTIONAL GQA_GGUF_OPTIONAL
+#define BY_LAYER GQA_GGUF_BY_LAYER
 
-#define LAYER(theirs, ours, ...)                             \
-    {                                                        \
-        "blk.%." theirs, "model.layers.%." ours, __VA_ARGS__ \
+#define TOKENS                                                      \
+    {"bos_token_id", "tokenizer.ggml.bos_token_id", OPTIONAL},      \
+        {"eos_token_id", "tokenizer.ggml.eos_token_id", OPTIONAL},  \
+    {                                                               \
+        "pad_token_id", "tokenizer.ggml.padding_token_id", OPTIONAL \
     }
 
-/* Of models with the names of Llama: all but queries and keys */
-#define LLAMA_NAMES                                                            \
-    {"token_embd.weight", "model.embed_tokens.weight", AS_IT_IS},              \
-        {"output_norm.weight", "model.norm.weight", AS_IT_IS},                 \
-        {"output.weight", "lm_head.weight", AS_IT_IS},                         \
-        {"rope_freqs.weight", NULL, AS_IT_IS},                                 \
-        LAYER("attn_norm.weight", "input_layernorm.weight", AS_IT_IS),         \
-        LAYER("attn_v.weight", "self_attn.v_proj.weight", AS_IT_IS),           \
-        LAYER("attn_v.bias", "self_attn.v_proj.bias", AS_IT_IS),               \
-        LAYER("attn_output.weight", "self_attn.o_proj.weight", AS_IT_IS),      \
-        LAYER("attn_output.bias", "self_attn.o_proj.bias", AS_IT_IS),          \
-        LAYER("ffn_norm.weight", "post_attention_layernorm.weight", AS_IT_IS), \
-        LAYER("ffn_gate.weight", "mlp.gate_proj.weight", AS_IT_IS),            \
-        LAYER("ffn_gate.bias", "mlp.gate_proj.bias", AS_IT_IS),                \
-        LAYER("ffn_up.weight", "mlp.up_proj.weight", AS_IT_IS),                \
-        LAYER("ffn_up.bias", "mlp.up_proj.bias", AS_IT_IS),                    \
-        LAYER("ffn_down.weight", "mlp.down_proj.weight", AS_IT_IS),            \
-        LAYER("ffn_down.bias", "mlp.down_proj.bias", AS_IT_IS),                \
-        LAYER("attn_q.weight", "self_attn.q_proj.weight", QUERIES),            \
-        LAYER("attn_q.bias", "self_attn.q_proj.bias", QUERIES),                \
-        LAYER("attn_k.weight", "self_attn.k_proj.weight", KEYS),               \
-        LAYER("attn_k.bias", "self_attn.k_proj.bias", KEYS),                   \
-    {                                                                          \
-        0                                                                      \
-    }
-
-static const struct gqa_gguf_name llama_names[] = {
-#define QUERIES PAIRED_Q
-#define KEYS    PAIRED_K
-    LLAMA_NAMES
-#undef QUERIES
-#undef KEYS
-};
-
-static const struct gqa_gguf_name qwen2_names[] = {
-#define QUERIES AS_IT_IS
-#define KEYS    AS_IT_IS
-    LLAMA_NAMES
-#undef QUERIES
-#undef KEYS
-};
-
-#define TOKENS                                                     \
-    {"bos_token_id", "tokenizer.ggml.bos_token_id", true, false},  \
+/* What models say that have the words of Llama for it */
+#define SHAPES                                                     \
+    {"hidden_size", "%.embedding_length", NEEDED},                 \
+        {"intermediate_size", "%.feed_forward_length", NEEDED},    \
+        {"num_hidden_layers", "%.block_count", NEEDED},            \
+        {"num_attention_heads", "%.attention.head_count", NEEDED}, \
+        {"num_key_value_heads", "%.attention.head_count_kv",       \
+         OPTIONAL | BY_LAYER},                                     \
+        {"max_position_embeddings", "%.context_length", NEEDED},   \
     {                                                              \
-        "eos_token_id", "tokenizer.ggml.eos_token_id", true, false \
+        "rope_theta", "%.rope.freq_base", OPTIONAL                 \
     }
 
 static const struct gqa_gguf_key llama_keys[] = {
-    {"hidden_size", "%.embedding_length", false, false},
-    {"intermediate_size", "%.feed_forward_length", false, false},
-    {"num_hidden_layers", "%.block_count", false, false},
-    {"num_attention_heads", "%.attention.head_count", false, false},
-    {"num_key_value_heads", "%.attention.head_count_kv", true, true},
-    {"head_dim", "%.attention.key_length", true, false},
-    {"max_position_embeddings", "%.context_length", false, false},
-    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", false, false},
-    {"rope_theta", "%.rope.freq_base", true, false},
+    SHAPES,
+    {"head_dim", "%.attention.key_length", OPTIONAL},
+    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED},
     TOKENS,
     {0},
 };
 
-#undef LAYER
-#define LAYER(theirs, ours, ...)                              \
-    {                                                         \
-        "blk.%." theirs, "transformer.h.%." ours, __VA_ARGS__ \
-    }
+static const struct gqa_gguf_key gemma2_keys[] = {
+    SHAPES,
+    {"head_dim", "%.attention.key_length", OPTIONAL},
+    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED},
+    {"attn_logit_softcapping", "%.attn_logit_softcapping", NEEDED},
+    {"final_logit_softcapping", "%.final_logit_softcapping", NEEDED},
+    {"sliding_window", "%.attention.sliding_window", NEEDED},
+    TOKENS,
+    {0},
+};
 
-/* Matrices of GPT-2 have a row for each input, in the original. */
-static const struct gqa_gguf_name gpt2_names[] = {
-    {"token_embd.weight", "transformer.wte.weight", AS_IT_IS},
-    {"position_embd.weight", "transformer.wpe.weight", AS_IT_IS},
-    {"output_norm.weight", "transformer.ln_f.weight", AS_IT_IS},
-    {"output_norm.bias", "transformer.ln_f.bias", AS_IT_IS},
-    {"output.weight", "lm_head.weight", AS_IT_IS},
-    LAYER("attn_norm.weight", "ln_1.weight", AS_IT_IS),
-    LAYER("attn_norm.bias", "ln_1.bias", AS_IT_IS),
-    LAYER("attn_qkv.weight", "attn.c_attn.weight", TURNED),
-    LAYER("attn_qkv.bias", "attn.c_attn.bias", AS_IT_IS),
-    LAYER("attn_output.weight", "attn.c_proj.weight", TURNED),
-    LAYER("attn_output.bias", "attn.c_proj.bias", AS_IT_IS),
-    LAYER("ffn_norm.weight", "ln_2.weight", AS_IT_IS),
-    LAYER("ffn_norm.bias", "ln_2.bias", AS_IT_IS),
-    LAYER("ffn_up.weight", "mlp.c_fc.weight", TURNED),
-    LAYER("ffn_up.bias", "mlp.c_fc.bias", AS_IT_IS),
-    LAYER("ffn_down.weight", "mlp.c_proj.weight", TURNED),
-    LAYER("ffn_down.bias", "mlp.c_proj.bias", AS_IT_IS),
+/* 2b, 9b and 27b: llama.cpp goes by their layers, too. */
+static const struct gqa_gguf_known gemma2_known[] = {
+    {26, 256},
+    {42, 256},
+    {46, 144},
+    {0, 0},
+};
+
+static const struct gqa_gguf_key mixtral_keys[] = {
+    SHAPES,
+    {"head_dim", "%.attention.key_length", OPTIONAL},
+    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED},
+    {"num_local_experts", "%.expert_count", NEEDED},
+    {"num_experts_per_tok", "%.expert_used_count", NEEDED},
+    TOKENS,
     {0},
 };
 
 static const struct gqa_gguf_key gpt2_keys[] = {
-    {"n_embd", "%.embedding_length", false, false},
-    {"n_inner", "%.feed_forward_length", false, false},
-    {"n_layer", "%.block_count", false, false},
-    {"n_head", "%.attention.head_count", false, false},
-    {"num_key_value_heads", "%.attention.head_count_kv", true, true},
-    {"n_positions", "%.context_length", false, false},
-    {"layer_norm_epsilon", "%.attention.layer_norm_epsilon", false, false},
+    {"n_embd", "%.embedding_length", NEEDED},
+    {"n_inner", "%.feed_forward_length", NEEDED},
+    {"n_layer", "%.block_count", NEEDED},
+    {"n_head", "%.attention.head_count", NEEDED},
+    {"num_key_value_heads", "%.attention.head_count_kv", OPTIONAL | BY_LAYER},
+    {"n_positions", "%.context_length", NEEDED},
+    {"layer_norm_epsilon", "%.attention.layer_norm_epsilon", NEEDED},
     TOKENS,
-    {0},
-};
-
-#undef LAYER
-#define LAYER(theirs, ours, ...)                                \
-    {                                                           \
-        "blk.%." theirs, "gpt_neox.layers.%." ours, __VA_ARGS__ \
-    }
-
-static const struct gqa_gguf_name gpt_neox_names[] = {
-    {"token_embd.weight", "gpt_neox.embed_in.weight", AS_IT_IS},
-    {"output_norm.weight", "gpt_neox.final_layer_norm.weight", AS_IT_IS},
-    {"output_norm.bias", "gpt_neox.final_layer_norm.bias", AS_IT_IS},
-    {"output.weight", "embed_out.weight", AS_IT_IS},
-    LAYER("attn_norm.weight", "input_layernorm.weight", AS_IT_IS),
-    LAYER("attn_norm.bias", "input_layernorm.bias", AS_IT_IS),
-    LAYER("attn_qkv.weight", "attention.query_key_value.weight", BY_GROUPS),
-    LAYER("attn_qkv.bias", "attention.query_key_value.bias", BY_GROUPS),
-    LAYER("attn_output.weight", "attention.dense.weight", AS_IT_IS),
-    LAYER("attn_output.bias", "attention.dense.bias", AS_IT_IS),
-    LAYER("ffn_norm.weight", "post_attention_layernorm.weight", AS_IT_IS),
-    LAYER("ffn_norm.bias", "post_attention_layernorm.bias", AS_IT_IS),
-    LAYER("ffn_up.weight", "mlp.dense_h_to_4h.weight", AS_IT_IS),
-    LAYER("ffn_up.bias", "mlp.dense_h_to_4h.bias", AS_IT_IS),
-    LAYER("ffn_down.weight", "mlp.dense_4h_to_h.weight", AS_IT_IS),
-    LAYER("ffn_down.bias", "mlp.dense_4h_to_h.bias", AS_IT_IS),
     {0},
 };
 
 static const struct gqa_gguf_key gpt_neox_keys[] = {
-    {"hidden_size", "%.embedding_length", false, false},
-    {"intermediate_size", "%.feed_forward_length", false, false},
-    {"num_hidden_layers", "%.block_count", false, false},
-    {"num_attention_heads", "%.attention.head_count", false, false},
-    {"num_key_value_heads", "%.attention.head_count_kv", true, true},
-    {"max_position_embeddings", "%.context_length", false, false},
-    {"layer_norm_eps", "%.attention.layer_norm_epsilon", false, false},
-    {"rotary_emb_base", "%.rope.freq_base", true, false},
-    {"use_parallel_residual", "%.use_parallel_residual", false, false},
+    {"hidden_size", "%.embedding_length", NEEDED},
+    {"intermediate_size", "%.feed_forward_length", NEEDED},
+    {"num_hidden_layers", "%.block_count", NEEDED},
+    {"num_attention_heads", "%.attention.head_count", NEEDED},
+    {"num_key_value_heads", "%.attention.head_count_kv", OPTIONAL | BY_LAYER},
+    {"max_position_embeddings", "%.context_length", NEEDED},
+    {"layer_norm_eps", "%.attention.layer_norm_epsilon", NEEDED},
+    {"rotary_emb_base", "%.rope.freq_base", OPTIONAL},
+    {"use_parallel_residual", "%.use_parallel_residual", NEEDED},
     TOKENS,
+    {0},
+};
+
+static const struct gqa_gguf_key phi3_keys[] = {
+    SHAPES,
+    {"original_max_position_embeddings",
+     "%.rope.scaling.original_context_length", OPTIONAL},
+    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED},
+    {"sliding_window", "%.attention.sliding_window",
+     OPTIONAL | GQA_GGUF_ZERO_IS_NONE},
+    TOKENS,
+    {0},
+};
+
+static const struct gqa_gguf_key layer_norm_keys[] = {
+    SHAPES,
+    {"layer_norm_eps", "%.attention.layer_norm_epsilon", NEEDED},
+    TOKENS,
+    {0},
+};
+
+static const struct gqa_gguf_key olmo_keys[] = {
+    SHAPES,
+    {"clip_qkv", "%.attention.clamp_kqv", OPTIONAL},
+    TOKENS,
+    {0},
+};
+
+/* OLMo 3 is called so, too, with layers that see a window. */
+static const struct gqa_gguf_key olmo2_keys[] = {
+    SHAPES,
+    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED},
+    {"sliding_window", "%.attention.sliding_window",
+     OPTIONAL | GQA_GGUF_REFUSED},
+    TOKENS,
+    {0},
+};
+
+static const struct gqa_gguf_key command_r_keys[] = {
+    SHAPES,
+    {"layer_norm_eps", "%.attention.layer_norm_epsilon", NEEDED},
+    {"logit_scale", "%.logit_scale", NEEDED},
+    TOKENS,
+    {0},
+};
+
+static const struct gqa_gguf_key bloom_keys[] = {
+    {"hidden_size", "%.embedding_length", NEEDED},
+    {"n_layer", "%.block_count", NEEDED},
+    {"n_head", "%.attention.head_count", NEEDED},
+    {"num_key_value_heads", "%.attention.head_count_kv", OPTIONAL | BY_LAYER},
+    {"layer_norm_epsilon", "%.attention.layer_norm_epsilon", NEEDED},
+    TOKENS,
+    {0},
+};
+
+#define FALCON_SHAPES                                                     \
+    {"hidden_size", "%.embedding_length", NEEDED},                        \
+        {"ffn_hidden_size", "%.feed_forward_length", NEEDED},             \
+        {"num_hidden_layers", "%.block_count", NEEDED},                   \
+        {"num_attention_heads", "%.attention.head_count", NEEDED},        \
+        {"max_position_embeddings", "%.context_length", NEEDED},          \
+        {"layer_norm_epsilon", "%.attention.layer_norm_epsilon", NEEDED}, \
+    {                                                                     \
+        "rope_theta", "%.rope.freq_base", OPTIONAL                        \
+    }
+
+static const struct gqa_gguf_key falcon_2_norms_keys[] = {
+    FALCON_SHAPES,
+    {"num_kv_heads", "%.attention.head_count_kv", NEEDED | BY_LAYER},
+    TOKENS,
+    {0},
+};
+
+/* Falcon 2 is the one with one norm and more KV heads; its base of RoPE is
+ * another, and not among the keys. */
+static const struct gqa_gguf_key falcon_keys[] = {
+    FALCON_SHAPES,
+    {"num_kv_heads", "%.attention.head_count_kv",
+     NEEDED | GQA_GGUF_MUST_BE_ONE},
+    TOKENS,
+    {0},
+};
+
+static const struct gqa_gguf_sign llama_signs[] = {
+    {"attention_bias", "blk.0.attn_q.bias", true},
+    {"mlp_bias", "blk.0.ffn_up.bias", true},
+    {0},
+};
+
+static const struct gqa_gguf_sign bias_signs[] = {
+    {"attention_bias", "blk.0.attn_q.bias", true},
+    {0},
+};
+
+static const struct gqa_gguf_sign stablelm_signs[] = {
+    {"use_qkv_bias", "blk.0.attn_q.bias", true},
+    {"use_parallel_residual", "blk.0.ffn_norm.weight", false},
+    {"qk_layernorm", "blk.0.attn_q_norm.weight", true},
+    {0},
+};
+
+static const struct gqa_gguf_sign command_r_signs[] = {
+    {"use_qk_norm", "blk.0.attn_q_norm.weight", true},
+    {0},
+};
+
+static const struct gqa_gguf_sign falcon_signs[] = {
+    {"bias", "blk.0.attn_qkv.bias", true},
     {0},
 };
 
 const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
     {.name = "llama",
+     .marked = "blk.0.ffn_gate_inp.weight",
+     .model_type = "mixtral",
+     .class = "MixtralForCausalLM",
+     .is_mixture = true,
+     .names = gqa_gguf_mixtral_names,
+     .keys = mixtral_keys,
+     .extra = "{\"hidden_act\": \"silu\"}"},
+    {.name = "llama",
      .model_type = "llama",
      .class = "LlamaForCausalLM",
-     .names = llama_names,
+     .names = gqa_gguf_llama_names,
      .keys = llama_keys,
-     .bias = "attention_bias",
-     .mlp_bias = "mlp_bias",
+     .signs = llama_signs,
      .extra = "{\"hidden_act\": \"silu\"}"},
     {.name = "qwen2",
      .model_type = "qwen2",
      .class = "Qwen2ForCausalLM",
-     .names = qwen2_names,
+     .names = gqa_gguf_plain_names,
      .keys = llama_keys,
      .extra = "{\"hidden_act\": \"silu\", \"use_sliding_window\": false}"},
+    {.name = "qwen3",
+     .model_type = "qwen3",
+     .class = "Qwen3ForCausalLM",
+     .names = gqa_gguf_plain_names,
+     .keys = llama_keys,
+     .signs = bias_signs,
+     .extra = "{\"hidden_act\": \"silu\", \"use_sliding_window\": false}"},
+    {.name = "phi3",
+     .model_type = "phi3",
+     .class = "Phi3ForCausalLM",
+     .names = gqa_gguf_phi3_names,
+     .keys = phi3_keys,
+     .share = "partial_rotary_factor",
+     .extra = "{\"hidden_act\": \"silu\"}"},
+    {.name = "phi2",
+     .model_type = "phi",
+     .class = "PhiForCausalLM",
+     .names = gqa_gguf_phi2_names,
+     .keys = layer_norm_keys,
+     .share = "partial_rotary_factor",
+     .extra = "{\"hidden_act\": \"gelu_new\"}"},
+    {.name = "gemma",
+     .model_type = "gemma",
+     .class = "GemmaForCausalLM",
+     .names = gqa_gguf_gemma_names,
+     .keys = llama_keys,
+     .extra = "{\"hidden_activation\": \"gelu_pytorch_tanh\"}"},
+    {.name = "gemma2",
+     .model_type = "gemma2",
+     .class = "Gemma2ForCausalLM",
+     .names = gqa_gguf_gemma2_names,
+     .keys = gemma2_keys,
+     .extra = "{\"hidden_activation\": \"gelu_pytorch_tanh\"}",
+     .unsaid = "query_pre_attn_scalar",
+     .known = gemma2_known},
+    {.name = "stablelm",
+     .model_type = "stablelm",
+     .class = "StableLmForCausalLM",
+     .names = gqa_gguf_plain_names,
+     .keys = layer_norm_keys,
+     .signs = stablelm_signs,
+     .share = "partial_rotary_factor",
+     .extra = "{\"hidden_act\": \"silu\"}"},
+    {.name = "bloom",
+     .model_type = "bloom",
+     .class = "BloomForCausalLM",
+     .names = gqa_gguf_bloom_names,
+     .keys = bloom_keys},
+    {.name = "falcon",
+     .marked = "blk.0.attn_norm_2.weight",
+     .model_type = "falcon",
+     .class = "FalconForCausalLM",
+     .names = gqa_gguf_falcon_2_norms_names,
+     .keys = falcon_2_norms_keys,
+     .signs = falcon_signs,
+     .extra = "{\"new_decoder_architecture\": true, "
+              "\"num_ln_in_parallel_attn\": 2, \"parallel_attn\": true, "
+              "\"alibi\": false, \"activation\": \"gelu\"}"},
+    {.name = "falcon",
+     .model_type = "falcon",
+     .class = "FalconForCausalLM",
+     .names = gqa_gguf_falcon_names,
+     .keys = falcon_keys,
+     .signs = falcon_signs,
+     .extra = "{\"new_decoder_architecture\": false, \"multi_query\": true, "
+              "\"parallel_attn\": true, \"alibi\": false, \"activation\": "
+              "\"gelu\"}"},
+    {.name = "olmo",
+     .model_type = "olmo",
+     .class = "OlmoForCausalLM",
+     .names = gqa_gguf_olmo_names,
+     .keys = olmo_keys,
+     .signs = bias_signs,
+     .extra = "{\"hidden_act\": \"silu\"}"},
+    {.name = "olmo2",
+     .model_type = "olmo2",
+     .class = "Olmo2ForCausalLM",
+     .names = gqa_gguf_olmo2_names,
+     .keys = olmo2_keys,
+     .signs = bias_signs,
+     .extra = "{\"hidden_act\": \"silu\"}"},
+    {.name = "command-r",
+     .model_type = "cohere",
+     .class = "CohereForCausalLM",
+     .names = gqa_gguf_plain_names,
+     .keys = command_r_keys,
+     .signs = command_r_signs,
+     .extra = "{\"hidden_act\": \"silu\"}"},
+    {.name = "starcoder2",
+     .model_type = "starcoder2",
+     .class = "Starcoder2ForCausalLM",
+     .names = gqa_gguf_starcoder2_names,
+     .unsaid = "sliding_window"},
     {.name = "gpt2",
      .model_type = "gpt2",
      .class = "GPT2LMHeadModel",
-     .names = gpt2_names,
+     .names = gqa_gguf_gpt2_names,
      .keys = gpt2_keys,
      .extra = "{\"activation_function\": \"gelu_new\"}"},
     {.name = "gptneox",
      .model_type = "gpt_neox",
      .class = "GPTNeoXForCausalLM",
-     .names = gpt_neox_names,
+     .names = gqa_gguf_gpt_neox_names,
      .keys = gpt_neox_keys,
      .share = "rotary_pct",
      .extra = "{\"hidden_act\": \"gelu\"}"},

@@ -4,31 +4,76 @@
 
 #include "formats/gguf/architecture.h"
 
-/* '%' stands for a layer's number. */
+/* '%' stands for a layer's number, a second one for an expert's. */
 struct gqa_gguf_name {
     const char *theirs;
     const char *ours; /* NULL: nothing that the original has */
     enum gqa_gguf_order order;
-    bool is_of_keys; /* paired: heads of keys, not of queries */
+};
+
+enum gqa_gguf_key_flags {
+    GQA_GGUF_NEEDED = 0,
+    GQA_GGUF_OPTIONAL = 1 << 0,
+    /* Layers may differ: a list there, too. */
+    GQA_GGUF_BY_LAYER = 1 << 1,
+    /* 0 is how it says that there is none. */
+    GQA_GGUF_ZERO_IS_NONE = 1 << 2,
+    /* No configuration is made where it is there, or where it is not 1. */
+    GQA_GGUF_REFUSED = 1 << 3,
+    GQA_GGUF_MUST_BE_ONE = 1 << 4,
 };
 
 /* '%' at the beginning stands for the architecture. */
 struct gqa_gguf_key {
     const char *ours, *theirs;
-    bool is_optional;
-    bool may_differ; /* from layer to layer: a list there, too */
+    unsigned flags;
+};
+
+/* What is true where a tensor is there, or where it is not. */
+struct gqa_gguf_sign {
+    const char *ours, *tensor;
+    bool when_there;
+};
+
+/* What that is of models that are known by how many layers they have. */
+struct gqa_gguf_known {
+    uint64_t n_layers;
+    json_int_t value;
 };
 
 struct gqa_gguf_architecture {
-    const char *name; /* llama.cpp's */
+    const char *name;   /* llama.cpp's */
+    const char *marked; /* a tensor that of those of this name only these models
+                           have, before the others in the table; or NULL */
     const char *model_type, *class;
+    bool is_mixture;                   /* of experts, which may be one tensor */
     const struct gqa_gguf_name *names; /* ends in one of NULL */
     const struct gqa_gguf_key *keys;   /* likewise */
-    const char *share; /* the key of the share of heads that RoPE turns; NULL:
-                          it turns all, or there is no RoPE */
-    const char *bias, *mlp_bias; /* that tell whether there are; NULL: none */
-    const char *extra;           /* JSON: what is always so; or NULL */
+    const struct gqa_gguf_sign *signs; /* likewise; or NULL */
+    const char *share;  /* the key of the share of heads that RoPE turns; NULL:
+                           it turns all, or there is no RoPE */
+    const char *extra;  /* JSON: what is always so; or NULL */
+    const char *unsaid; /* a number of the configuration that no key says; or
+                           NULL */
+    const struct gqa_gguf_known *known; /* ends in 0 layers; NULL: of none */
 };
+
+extern const struct gqa_gguf_name gqa_gguf_llama_names[];
+/* Those of Llama's names whose rows are all as they are */
+extern const struct gqa_gguf_name gqa_gguf_plain_names[];
+extern const struct gqa_gguf_name gqa_gguf_gemma_names[];
+extern const struct gqa_gguf_name gqa_gguf_gemma2_names[];
+extern const struct gqa_gguf_name gqa_gguf_phi2_names[];
+extern const struct gqa_gguf_name gqa_gguf_phi3_names[];
+extern const struct gqa_gguf_name gqa_gguf_mixtral_names[];
+extern const struct gqa_gguf_name gqa_gguf_olmo_names[];
+extern const struct gqa_gguf_name gqa_gguf_olmo2_names[];
+extern const struct gqa_gguf_name gqa_gguf_starcoder2_names[];
+extern const struct gqa_gguf_name gqa_gguf_bloom_names[];
+extern const struct gqa_gguf_name gqa_gguf_falcon_names[];
+extern const struct gqa_gguf_name gqa_gguf_falcon_2_norms_names[];
+extern const struct gqa_gguf_name gqa_gguf_gpt2_names[];
+extern const struct gqa_gguf_name gqa_gguf_gpt_neox_names[];
 
 /* Ends in one without a name. */
 extern const struct gqa_gguf_architecture gqa_gguf_architectures[];

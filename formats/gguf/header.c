@@ -37,7 +37,6 @@ static const unsigned char value_bytes[N_VALUE_TYPES] = {
  * a number for each layer. */
 enum {
     MAX_KEYS = 1024,
-    MAX_TENSORS = 100000,
     MAX_TEXT = 4096,
     MAX_LIST = 1024,
 };
@@ -408,11 +407,11 @@ static enum gqa_status read_counts(struct gqa_input *in, uint64_t *n_tensors,
         return st;
     if ((st = gqa_input_number(in, n_keys, 8)) != GQA_OK)
         return st;
-    if (*n_keys > MAX_KEYS || *n_tensors > MAX_TENSORS)
+    if (*n_keys > MAX_KEYS || *n_tensors > GQA_GGUF_MAX_TENSORS)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "%" PRIu64 " keys and %" PRIu64
                         " tensors; at most %d and %d are read",
-                        *n_keys, *n_tensors, MAX_KEYS, MAX_TENSORS);
+                        *n_keys, *n_tensors, MAX_KEYS, GQA_GGUF_MAX_TENSORS);
     return GQA_OK;
 }
 

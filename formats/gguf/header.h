@@ -12,7 +12,7 @@
 #include "common/status.h"
 #include "formats/gguf/types.h"
 
-enum { GQA_GGUF_MAX_RANK = 4 };
+enum { GQA_GGUF_MAX_RANK = 4, GQA_GGUF_MAX_TENSORS = 100000 };
 
 struct gqa_gguf_tensor {
     char *name; /* owned */

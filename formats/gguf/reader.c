@@ -6,7 +6,8 @@
 
 #include "common/log.h"
 #include "formats/formats.h"
-#include "formats/gguf/architecture.h"
+#include "formats/gguf/architecture_table.h"
+#include "formats/gguf/experts.h"
 #include "formats/gguf/header.h"
 #include "formats/gguf/rows.h"
 
@@ -96,7 +97,7 @@ static enum gqa_status add_tensor(struct gguf *g,
     rows->offset = from->offset;
     rows->length = from->rank > 0 ? from->shape[from->rank - 1] : 1;
     /* A bias is a column of rows of one. */
-    if (from->rank == 1 && rows->place.order != GQA_GGUF_AS_IT_IS)
+    if (from->rank == 1 && rows->place.n_heads > 0)
         rows->length = 1;
     rows->n_rows = from->n_elements / rows->length;
     rows->n_elements = from->n_elements;
@@ -181,12 +182,15 @@ static enum gqa_status make_config(struct gguf *g,
     return GQA_OK;
 }
 
-static enum gqa_status fill(struct gguf *g, const struct gqa_gguf_header *h,
+static enum gqa_status fill(struct gguf *g, struct gqa_gguf_header *h,
                             const struct gqa_file_handle *file)
 {
-    const struct gqa_gguf_architecture *a = gqa_gguf_architecture_find(h->keys);
-    enum gqa_status st = GQA_OK;
+    const struct gqa_gguf_architecture *a = gqa_gguf_architecture_find(h);
+    enum gqa_status st =
+        a && a->is_mixture ? gqa_gguf_experts_split(h) : GQA_OK;
 
+    if (st != GQA_OK)
+        return st;
     g->base.tensors = calloc(h->n + 1, sizeof *g->base.tensors);
     g->rows = calloc(h->n + 1, sizeof *g->rows);
     if (!g->base.tensors || !g->rows)

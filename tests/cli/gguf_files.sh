@@ -12,9 +12,36 @@ same llama-grouped runtime/llama-grouped/model.safetensors
 same qwen2 good/qwen2
 same gpt2 good/gpt2
 same gpt_neox good/gpt_neox
+# Where llama.cpp has norms in float32: the same numbers, and a configuration
+# that means the original's.
+means() {
+    gqa-convert --quiet --force --groups 1 "${@:2}" "$DATA/gguf/$1.gguf" out/
+    gqa-verify --no-run --against "$DATA/families/$1" out |
+        sed -n "/ config \\| unchanged /s/^/$1: /p"
+}
+means phi3
+means qwen3
+means phi
+means gemma
+means stablelm
+means stablelm-parallel
+means bloom
+means falcon-7b
+means falcon-40b
+means olmo
+means olmo2
+means cohere
+# Where no key says all that a configuration has to, it is asked for.
+gqa-convert --groups 1 "$DATA/gguf/gemma2.gguf" out.gqa
+means gemma2 --config "$DATA/families/gemma2/config.json"
+gqa-convert --groups 1 "$DATA/gguf/starcoder2.gguf" out.gqa
+means starcoder2 --config "$DATA/families/starcoder2/config.json"
+# Mixtral has no window; this one does.
+means mixtral --config "$DATA/families/mixtral/config.json"
+gqa-inspect "$DATA/gguf/mixtral.gguf" | grep -e Family -e Parameters
 gqa-convert --groups 2 --dry-run "$DATA/gguf/gpt_neox.gguf" out.gqa
 # What is written has a configuration that means the original's.
-gqa-convert --quiet --groups 1 "$DATA/gguf/llama-grouped.gguf" out/
+gqa-convert --quiet --force --groups 1 "$DATA/gguf/llama-grouped.gguf" out/
 gqa-verify --no-run out | sed -n '/config/p'
 gqa-verify --against "$DATA/runtime/llama-grouped" --no-run --quiet out
 echo "against the original: $?"

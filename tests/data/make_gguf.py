@@ -1,4 +1,4 @@
-"""Write gguf/: models of runtime/ and good/ as llama.cpp's converters have them, and one that is quantised.
+"""Write gguf/: models of runtime/, good/ and families/ as llama.cpp's converters have them, and one that is quantised.
 
     python make_gguf.py
 
@@ -159,8 +159,175 @@ def gpt_neox(name, folder):
     finish(made)
 
 
+def key_of(arch, name, n_layers):
+    """A tensor's name by gguf's own table, whose names of Bloom have no prefix."""
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[arch], n_layers)
+    name = name.removeprefix("transformer.") if arch == "BLOOM" else name
+    found = names.get_name(name, try_suffixes=(".weight", ".bias"))
+    assert found, name
+    return found
+
+
+def stacked(tensors):
+    """Experts as one tensor."""
+    made = {}
+    for key, (w, dtype) in tensors.items():
+        body, experts, rest = key.partition(".experts.")
+        if not experts:
+            made[key] = w, dtype
+        elif rest.startswith("0."):
+            all_of_them = [k for k in tensors if k.startswith(body + experts) and k.endswith(rest[1:])]
+            one_by_one = [tensors[f"{body}.experts.{i}{rest[1:]}"][0] for i in range(len(all_of_them))]
+            made[f"{body}.experts{rest[1:]}"] = np.stack(one_by_one), dtype
+    return made
+
+
+def mixtral_keys(made, c):
+    common_keys(made, c)
+    made.add_expert_count(c["num_local_experts"])
+    made.add_expert_used_count(c["num_experts_per_tok"])
+    made.add_rope_dimension_count(c["hidden_size"] // c["num_attention_heads"])
+
+
+def family(name, arch, change=lambda key, w, c: w, keys=lambda made, c: None):
+    """A model of families/: rows are float32, as the converter has them, and matrices what they were.
+
+    The width of the feed-forward is the model's; for phi2 and falcon the converter takes 4 times the stream's, which
+    theirs are.
+    """
+    tensors, c = load(f"families/{name}")
+    n_layers, heads = c.get("num_hidden_layers", c.get("n_layer")), c.get("num_attention_heads", c.get("n_head"))
+    made = writer(name, gguf.MODEL_ARCH_NAMES[gguf.MODEL_ARCH[arch]])
+    made.add_context_length(c.get("max_position_embeddings", 2048))
+    made.add_embedding_length(c["hidden_size"])
+    made.add_block_count(n_layers)
+    made.add_feed_forward_length(c.get("intermediate_size", c.get("ffn_hidden_size", 4 * c["hidden_size"])))
+    made.add_head_count(heads)
+    made.add_bos_token_id(c["bos_token_id"])
+    made.add_eos_token_id(c["eos_token_id"])
+    if c.get("pad_token_id") is not None:
+        made.add_pad_token_id(c["pad_token_id"])
+    keys(made, c)
+    for key, (w, dtype) in stacked(tensors).items():
+        w = change(key, w.astype(np.float32) if w.ndim == 1 else w, c)
+        made.add_tensor(key_of(arch, key, n_layers), w, raw_dtype=Q.F32 if w.ndim == 1 else dtype)
+    finish(made)
+
+
+def common_keys(made, c):
+    made.add_head_count_kv(c["num_key_value_heads"])
+    if c.get("head_dim"):
+        made.add_key_length(c["head_dim"])
+        made.add_value_length(c["head_dim"])
+    if c.get("rope_theta"):
+        made.add_rope_freq_base(c["rope_theta"])
+    if "rms_norm_eps" in c:
+        made.add_layer_norm_rms_eps(c["rms_norm_eps"])
+    eps = c.get("layer_norm_eps", c.get("norm_epsilon"))
+    if eps:
+        made.add_layer_norm_eps(eps)
+
+
+def phi3_keys(made, c):
+    common_keys(made, c)
+    made.add_rope_scaling_orig_ctx_len(c["original_max_position_embeddings"])
+    made.add_rope_dimension_count(int(c["partial_rotary_factor"] * c["hidden_size"]) // c["num_attention_heads"])
+    made.add_sliding_window(c["sliding_window"] or 0)
+
+
+def phi2_keys(made, c):
+    made.add_head_count_kv(c["num_attention_heads"])
+    made.add_layer_norm_eps(c["layer_norm_eps"])
+    made.add_rope_dimension_count(int(c["partial_rotary_factor"] * c["hidden_size"]) // c["num_attention_heads"])
+    made.add_add_bos_token(False)
+
+
+def gemma_keys(made, c):
+    made.add_head_count_kv(c["num_key_value_heads"])
+    made.add_layer_norm_rms_eps(c["rms_norm_eps"])
+    made.add_key_length(c["head_dim"])
+    made.add_value_length(c["head_dim"])
+
+
+def gemma2_keys(made, c):
+    gemma_keys(made, c)
+    made.add_attn_logit_softcapping(c["attn_logit_softcapping"])
+    made.add_final_logit_softcapping(c["final_logit_softcapping"])
+    made.add_sliding_window(c["sliding_window"])
+
+
+def layer_norm_keys(made, c):
+    common_keys(made, c)
+    made.add_rope_dimension_count(int(c["partial_rotary_factor"] * (c["hidden_size"] // c["num_attention_heads"])))
+    made.add_parallel_residual(c["use_parallel_residual"])
+
+
+def bloom_keys(made, c):
+    made.add_head_count_kv(c["n_head"])
+    made.add_layer_norm_eps(c["layer_norm_epsilon"])
+
+
+def falcon_kv(c):
+    return c["num_kv_heads"] if c["new_decoder_architecture"] else 1
+
+
+def falcon_keys(made, c):
+    made.add_tensor_data_layout("jploski")
+    made.add_head_count_kv(falcon_kv(c))
+    made.add_layer_norm_eps(c["layer_norm_epsilon"])
+
+
+def olmo_keys(made, c):
+    common_keys(made, c)
+    made.add_layer_norm_eps(1e-5)
+
+
+def command_r_keys(made, c):
+    common_keys(made, c)
+    made.add_logit_scale(c["logit_scale"])
+    made.add_rope_scaling_type(gguf.RopeScalingType.NONE)
+
+
+def bloom_rows(key, w, c):
+    return by_kind(w, c["n_head"]) if "query_key_value" in key else w
+
+
+def falcon_rows(key, w, c):
+    """Groups of [q..., k, v] to all q, all k, all v."""
+    if "query_key_value" not in key:
+        return w
+    kv, heads = falcon_kv(c), c["num_attention_heads"]
+    groups = w.reshape(kv, heads // kv + 2, -1, *w.shape[1:])
+    parts = groups[:, :-2], groups[:, [-2]], groups[:, [-1]]
+    return np.concatenate([p.reshape(-1, *w.shape[1:]) for p in parts])
+
+
+def olmo_rows(key, w, c):
+    heads = heads_of(key, c)
+    return paired(w, heads) if heads and key.endswith(".weight") else w
+
+
+def one_more(key, w, c):
+    return w + 1 if key.endswith("norm.weight") else w
+
+
 llama("llama-grouped", "runtime/llama-grouped")
 llama("qwen2", "good/qwen2", "qwen2")
 gpt2("gpt2", "good/gpt2")
 gpt_neox("gpt_neox", "good/gpt_neox")
 quantised()
+family("phi3", "PHI3", keys=phi3_keys)
+family("qwen3", "QWEN3", keys=common_keys)
+family("phi", "PHI2", keys=phi2_keys)
+family("gemma", "GEMMA", one_more, gemma_keys)
+family("gemma2", "GEMMA2", one_more, gemma2_keys)
+family("stablelm", "STABLELM", keys=layer_norm_keys)
+family("stablelm-parallel", "STABLELM", keys=layer_norm_keys)
+family("bloom", "BLOOM", bloom_rows, bloom_keys)
+family("falcon-7b", "FALCON", falcon_rows, falcon_keys)
+family("falcon-40b", "FALCON", falcon_rows, falcon_keys)
+family("olmo", "OLMO", olmo_rows, olmo_keys)
+family("olmo2", "OLMO2", keys=common_keys)
+family("cohere", "COMMAND_R", keys=command_r_keys)
+family("starcoder2", "STARCODER2", keys=common_keys)
+family("mixtral", "LLAMA", olmo_rows, mixtral_keys)

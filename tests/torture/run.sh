@@ -59,6 +59,7 @@ torture convert-threads gqa-convert --threads 2 -g 1 "$llama" out/model.gqa
 torture convert-torch "${convert[@]}" "$data/torch/trainer" out/model.gqa
 torture convert-gguf "${convert[@]}" --dequantise \
     "$data/gguf/quantised.gguf" out/model.gqa
+torture convert-experts "${convert[@]}" "$data/gguf/mixtral.gguf" out/model.gqa
 torture convert-llama2c "${convert[@]}" "$data/llama2c/v0.bin" out/model.gqa
 torture convert-original "${convert[@]}" "$data/original/meta" out/model.gqa
 torture convert-archive "${convert[@]}" "$data/keras/deflated.keras" \

@@ -12,7 +12,7 @@
 
 /* A file of pieces, put together one by one. */
 struct made {
-    unsigned char bytes[8192];
+    unsigned char bytes[128 << 10];
     size_t n;
 };
 
@@ -120,17 +120,36 @@ static void refused(const struct made *m, enum gqa_status status,
 /* --- What the real writer wrote ------------------------------------------- */
 
 static const struct {
-    const char *file, *same;
+    const char *file, *same, *config;
 } twins[] = {
-    {"gguf/llama-grouped.gguf", "runtime/llama-grouped/model.safetensors"},
-    {"gguf/qwen2.gguf", "good/qwen2"},
-    {"gguf/gpt2.gguf", "good/gpt2"},
-    {"gguf/gpt_neox.gguf", "good/gpt_neox"},
+    {"gguf/llama-grouped.gguf", "runtime/llama-grouped/model.safetensors",
+     NULL},
+    {"gguf/qwen2.gguf", "good/qwen2", NULL},
+    {"gguf/gpt2.gguf", "good/gpt2", NULL},
+    {"gguf/gpt_neox.gguf", "good/gpt_neox", NULL},
+    {"gguf/phi3.gguf", "families/phi3/model.safetensors", NULL},
+    {"gguf/qwen3.gguf", "families/qwen3/model.safetensors", NULL},
+    {"gguf/phi.gguf", "families/phi/model.safetensors", NULL},
+    {"gguf/gemma.gguf", "families/gemma/model.safetensors", NULL},
+    {"gguf/gemma2.gguf", "families/gemma2/model.safetensors",
+     "families/gemma2/config.json"},
+    {"gguf/stablelm.gguf", "families/stablelm/model.safetensors", NULL},
+    {"gguf/stablelm-parallel.gguf",
+     "families/stablelm-parallel/model.safetensors", NULL},
+    {"gguf/bloom.gguf", "families/bloom/model.safetensors", NULL},
+    {"gguf/falcon-7b.gguf", "families/falcon-7b/model.safetensors", NULL},
+    {"gguf/falcon-40b.gguf", "families/falcon-40b/model.safetensors", NULL},
+    {"gguf/olmo.gguf", "families/olmo/model.safetensors", NULL},
+    {"gguf/olmo2.gguf", "families/olmo2/model.safetensors", NULL},
+    {"gguf/cohere.gguf", "families/cohere/model.safetensors", NULL},
+    {"gguf/starcoder2.gguf", "families/starcoder2/model.safetensors",
+     "families/starcoder2/config.json"},
+    {"gguf/mixtral.gguf", "families/mixtral/model.safetensors", NULL},
 };
 
 START_TEST(reads_what_safetensors_says)
 {
-    twins_are_same(twins[_i].file, twins[_i].same);
+    twins_are_same_with(twins[_i].file, twins[_i].same, twins[_i].config);
 }
 END_TEST
 
@@ -290,6 +309,72 @@ START_TEST(groups_are_put_together)
 }
 END_TEST
 
+/* All experts as one tensor, [n, 2, 2] or [n, 1, 1] */
+static void put_mixture(struct made *m, uint64_t n_experts, uint64_t width,
+                        uint32_t type)
+{
+    put_start(m, 3, 1);
+    put_word(m, "general.architecture", "llama");
+    put_tensor(m, "blk.0.ffn_gate_inp.weight", 0, 8, 0, 0);
+    /* As files had it before */
+    put_tensor(m, "blk.1.ffn_down.12.weight", 2, 2, 0, 32);
+    put_text(m, "blk.0.ffn_up_exps.weight");
+    put(m, 3, 4);
+    put(m, width, 8);
+    put(m, width, 8);
+    put(m, n_experts, 8);
+    put(m, type, 4);
+    put(m, 64, 8);
+}
+
+static void open_mixture(struct gqa_source **source, const struct made *m,
+                         size_t n)
+{
+    ck_assert_msg(open_made(source, m, false, true) == GQA_OK, "%s",
+                  gqa_error_message());
+    ck_assert_uint_eq((*source)->n_tensors, n);
+    ck_assert_str_eq((*source)->tensors[1].name,
+                     "model.layers.1.block_sparse_moe.experts.12.w2.weight");
+}
+
+START_TEST(experts_are_tensors_of_their_own)
+{
+    static const float others[8];
+    static const float first[] = {1, 2, 3, 4}, second[] = {5, 6, 7, 8};
+    static const unsigned char many[64 + 100001];
+    struct made m = {.n = 0};
+    struct gqa_source *source = NULL;
+
+    put_mixture(&m, 2, 2, 0);
+    put_data(&m, others, 32);
+    put_data(&m, others, 16);
+    put_data(&m, first, sizeof first);
+    memcpy(m.bytes + m.n, second, sizeof second);
+    m.n += sizeof second;
+    open_mixture(&source, &m, 4);
+    ck_assert_str_eq(source->tensors[3].name,
+                     "model.layers.0.block_sparse_moe.experts.1.w3.weight");
+    ck_assert_uint_eq(source->tensors[3].rank, 2);
+    holds(source, 2, first, 4);
+    holds(source, 3, second, 4);
+    gqa_source_close(source);
+    /* One expert is one, too. */
+    put_mixture(&m, 1, 2, 0);
+    put_data(&m, others, 32);
+    put_data(&m, others, 16);
+    put_data(&m, first, sizeof first);
+    open_mixture(&source, &m, 3);
+    ck_assert_str_eq(source->tensors[2].name,
+                     "model.layers.0.block_sparse_moe.experts.0.w3.weight");
+    gqa_source_close(source);
+    put_mixture(&m, 100001, 1, 24);
+    put_data(&m, many, sizeof many);
+    refused(&m, GQA_ERR_UNSUPPORTED,
+            "tensor blk.0.ffn_up_exps.weight has more experts than are read: "
+            "at most 100000 tensors are");
+}
+END_TEST
+
 /* --- Configurations ------------------------------------------------------- */
 
 START_TEST(makes_the_configuration)
@@ -328,6 +413,72 @@ START_TEST(makes_the_configuration)
 }
 END_TEST
 
+static void put_gemma2(struct made *m, uint32_t n_layers)
+{
+    put_start(m, 0, 11);
+    put_word(m, "general.architecture", "gemma2");
+    put_u32(m, "gemma2.embedding_length", 8);
+    put_u32(m, "gemma2.feed_forward_length", 3);
+    put_u32(m, "gemma2.block_count", n_layers);
+    put_u32(m, "gemma2.attention.head_count", 4);
+    put_u32(m, "gemma2.attention.key_length", 2);
+    put_u32(m, "gemma2.context_length", 9);
+    put_f32(m, "gemma2.attention.layer_norm_rms_epsilon", 1e-5F);
+    put_f32(m, "gemma2.attn_logit_softcapping", 50);
+    put_f32(m, "gemma2.final_logit_softcapping", 30);
+    put_u32(m, "gemma2.attention.sliding_window", 4096);
+}
+
+/* Gemma 2 27b has 46 layers and divides by the root of 144. */
+START_TEST(knows_models_by_their_layers)
+{
+    struct made m = {.n = 0};
+    struct gqa_source *source;
+    json_t *config;
+
+    put_gemma2(&m, 46);
+    source = open_good(&m);
+    config = source->config;
+    ck_assert_int_eq(
+        json_integer_value(json_object_get(config, "query_pre_attn_scalar")),
+        144);
+    ck_assert(json_real_value(
+                  json_object_get(config, "attn_logit_softcapping")) == 50);
+    ck_assert_int_eq(
+        json_integer_value(json_object_get(config, "sliding_window")), 4096);
+    gqa_source_close(source);
+    put_gemma2(&m, 45);
+    refused(&m, GQA_ERR_UNSUPPORTED,
+            "no key of the architecture gemma2 says query_pre_attn_scalar; "
+            "give --config the original's config.json");
+}
+END_TEST
+
+static void cannot_be(const char *architecture, const char *name, uint32_t type,
+                      const char *message)
+{
+    struct made m = {.n = 0};
+    struct gqa_source *source;
+
+    put_start(&m, 1, 1);
+    put_word(&m, "general.architecture", architecture);
+    put_tensor(&m, name, 0, 32, type, 0);
+    put_data(&m, (char[128]){0}, type == 8 ? 34 : 128);
+    ck_assert_int_eq(open_made(&source, &m, true, true), GQA_ERR_FORMAT);
+    ck_assert_str_eq(gqa_error_message(), message);
+}
+
+START_TEST(refuses_types_that_cannot_be)
+{
+    cannot_be("llama", "blk.0.attn_q.bias", 8,
+              "tensor blk.0.attn_q.bias is of the type Q8_0, which it cannot "
+              "be");
+    cannot_be("gemma", "blk.0.attn_norm.weight", 26,
+              "tensor blk.0.attn_norm.weight is of the type I32, which it "
+              "cannot be");
+}
+END_TEST
+
 START_TEST(refuses_what_no_configuration_says)
 {
     struct made m = {.n = 0};
@@ -339,6 +490,12 @@ START_TEST(refuses_what_no_configuration_says)
             "rope_freqs.weight: frequencies of RoPE that were changed (Llama "
             "3.1 and later), by what rule it does not say; give --config the "
             "original's config.json");
+    put_llama(&m, 1, 0);
+    put_tensor(&m, "rope_factors_long.weight", 0, 2, 0, 0);
+    put_data(&m, "01234567", 8);
+    refused(&m, GQA_ERR_UNSUPPORTED,
+            "rope_factors_long.weight: frequencies of RoPE that change with "
+            "the length (longrope); give --config the original's config.json");
     put_llama(&m, 0, 2);
     put_word(&m, "llama.rope.scaling.type", "longrope");
     put_f32(&m, "llama.rope.scaling.factor", 4);
@@ -351,6 +508,32 @@ START_TEST(refuses_what_no_configuration_says)
     refused(&m, GQA_ERR_UNSUPPORTED,
             "llama.rope.dimension_count is 4 of 8: a part of each head, which "
             "models of the type llama do not turn");
+    put_start(&m, 0, 8);
+    put_word(&m, "general.architecture", "falcon");
+    put_u32(&m, "falcon.embedding_length", 8);
+    put_u32(&m, "falcon.feed_forward_length", 3);
+    put_u32(&m, "falcon.block_count", 1);
+    put_u32(&m, "falcon.attention.head_count", 4);
+    put_u32(&m, "falcon.attention.head_count_kv", 2);
+    put_u32(&m, "falcon.context_length", 9);
+    put_f32(&m, "falcon.attention.layer_norm_epsilon", 1e-5F);
+    refused(&m, GQA_ERR_UNSUPPORTED,
+            "by falcon.attention.head_count_kv this is a model whose "
+            "configuration the keys do not say in full; give --config the "
+            "original's config.json");
+    put_start(&m, 0, 8);
+    put_word(&m, "general.architecture", "olmo2");
+    put_u32(&m, "olmo2.embedding_length", 8);
+    put_u32(&m, "olmo2.feed_forward_length", 3);
+    put_u32(&m, "olmo2.block_count", 1);
+    put_u32(&m, "olmo2.attention.head_count", 4);
+    put_u32(&m, "olmo2.attention.sliding_window", 4096);
+    put_u32(&m, "olmo2.context_length", 9);
+    put_f32(&m, "olmo2.attention.layer_norm_rms_epsilon", 1e-5F);
+    refused(&m, GQA_ERR_UNSUPPORTED,
+            "by olmo2.attention.sliding_window this is a model whose "
+            "configuration the keys do not say in full; give --config the "
+            "original's config.json");
     put_start(&m, 0, 1);
     put_word(&m, "general.architecture", "llama");
     refused(&m, GQA_ERR_FORMAT, "the key llama.embedding_length is missing");
@@ -493,7 +676,10 @@ int main(void)
     tcase_add_test(tests, quantised_weights_are_asked_for);
     tcase_add_test(tests, pairs_of_rope_are_put_apart);
     tcase_add_test(tests, groups_are_put_together);
+    tcase_add_test(tests, experts_are_tensors_of_their_own);
     tcase_add_test(tests, makes_the_configuration);
+    tcase_add_test(tests, knows_models_by_their_layers);
+    tcase_add_test(tests, refuses_types_that_cannot_be);
     tcase_add_test(tests, refuses_what_no_configuration_says);
     tcase_add_test(tests, refuses_bad_headers);
     tcase_add_test(tests, refuses_bad_tensors);

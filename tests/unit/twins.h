@@ -2,7 +2,12 @@
 #ifndef GQA_TESTS_TWINS_H
 #define GQA_TESTS_TWINS_H
 
-/* Names below the tests' data. The same tensors, whichever part is read. */
-void twins_are_same(const char *a, const char *b);
+/* Names below the tests' data. The same tensors, whichever part is read; where
+ * the first has float32 and the second a half type, the same numbers. */
+void twins_are_same(const char *first, const char *second);
+
+/* Likewise, where the first is read with a configuration. */
+void twins_are_same_with(const char *first, const char *second,
+                         const char *config);
 
 #endif

@@ -1,0 +1,17 @@
+/* Experts of a mixture, which newer files have as one tensor. */
+#ifndef GQA_FORMATS_GGUF_EXPERTS_H
+#define GQA_FORMATS_GGUF_EXPERTS_H
+
+#include "formats/gguf/header.h"
+
+/*
+ * Each tensor [n, rows, columns] "blk.L.ffn_NAME_exps.weight" as n of
+ * [rows, columns], by the names that older files have:
+ * "blk.L.ffn_NAME.E.weight". Others stay as they are. Errors
+ * GQA_ERR_UNSUPPORTED: more tensors than the limit; GQA_ERR_NOMEM: the header
+ * is as it was.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_gguf_experts_split(struct gqa_gguf_header *header);
+
+#endif

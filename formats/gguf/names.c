@@ -1,0 +1,281 @@
+/* Names of llama.cpp's tensors, and those of the originals. */
+#include <stddef.h>
+
+#include "formats/gguf/architecture_table.h"
+
+#define AS_IT_IS  GQA_GGUF_AS_IT_IS
+#define ONE_MORE  GQA_GGUF_ONE_MORE
+#define TURNED    GQA_GGUF_TURNED
+#define BY_GROUPS GQA_GGUF_BY_GROUPS
+#define PAIRED_Q  GQA_GGUF_PAIRED
+#define PAIRED_K  GQA_GGUF_PAIRED_KEYS
+
+#define LAYER(theirs, ours, ...)                             \
+    {                                                        \
+        "blk.%." theirs, "model.layers.%." ours, __VA_ARGS__ \
+    }
+
+/* What models with the names of Llama share; norms may have a bias. */
+#define ENDS(norm)                                                \
+    {"token_embd.weight", "model.embed_tokens.weight", AS_IT_IS}, \
+        {"output_norm.weight", "model.norm.weight", norm},        \
+        {"output_norm.bias", "model.norm.bias", AS_IT_IS},        \
+        {"output.weight", "lm_head.weight", AS_IT_IS},            \
+    {                                                             \
+        "rope_freqs.weight", NULL, AS_IT_IS                       \
+    }
+
+#define NORMS                                                                  \
+    LAYER("attn_norm.weight", "input_layernorm.weight", AS_IT_IS),             \
+        LAYER("attn_norm.bias", "input_layernorm.bias", AS_IT_IS),             \
+        LAYER("ffn_norm.weight", "post_attention_layernorm.weight", AS_IT_IS), \
+        LAYER("ffn_norm.bias", "post_attention_layernorm.bias", AS_IT_IS)
+
+#define VALUES                                                   \
+    LAYER("attn_v.weight", "self_attn.v_proj.weight", AS_IT_IS), \
+        LAYER("attn_v.bias", "self_attn.v_proj.bias", AS_IT_IS)
+
+#define OUTPUT(ours)                                       \
+    LAYER("attn_output.weight", ours ".weight", AS_IT_IS), \
+        LAYER("attn_output.bias", ours ".bias", AS_IT_IS)
+
+#define QUERIES(weight, bias)                                  \
+    LAYER("attn_q.weight", "self_attn.q_proj.weight", weight), \
+        LAYER("attn_q.bias", "self_attn.q_proj.bias", bias)
+
+#define KEYS(weight, bias)                                     \
+    LAYER("attn_k.weight", "self_attn.k_proj.weight", weight), \
+        LAYER("attn_k.bias", "self_attn.k_proj.bias", bias)
+
+/* Each as it is */
+#define ATTENTION                                                  \
+    QUERIES(AS_IT_IS, AS_IT_IS), KEYS(AS_IT_IS, AS_IT_IS), VALUES, \
+        OUTPUT("self_attn.o_proj")
+
+#define HEAD_NORMS                                                    \
+    LAYER("attn_q_norm.weight", "self_attn.q_norm.weight", AS_IT_IS), \
+        LAYER("attn_k_norm.weight", "self_attn.k_norm.weight", AS_IT_IS)
+
+#define UP_AND_DOWN(up, down)                               \
+    LAYER("ffn_up.weight", up ".weight", AS_IT_IS),         \
+        LAYER("ffn_up.bias", up ".bias", AS_IT_IS),         \
+        LAYER("ffn_down.weight", down ".weight", AS_IT_IS), \
+        LAYER("ffn_down.bias", down ".bias", AS_IT_IS)
+
+#define GATED                                                   \
+    LAYER("ffn_gate.weight", "mlp.gate_proj.weight", AS_IT_IS), \
+        LAYER("ffn_gate.bias", "mlp.gate_proj.bias", AS_IT_IS), \
+        UP_AND_DOWN("mlp.up_proj", "mlp.down_proj")
+
+const struct gqa_gguf_name gqa_gguf_llama_names[] = {
+    ENDS(AS_IT_IS),
+    NORMS,
+    QUERIES(PAIRED_Q, PAIRED_Q),
+    KEYS(PAIRED_K, PAIRED_K),
+    VALUES,
+    OUTPUT("self_attn.o_proj"),
+    GATED,
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_mixtral_names[] = {
+    ENDS(AS_IT_IS),
+    NORMS,
+    QUERIES(PAIRED_Q, PAIRED_Q),
+    KEYS(PAIRED_K, PAIRED_K),
+    VALUES,
+    OUTPUT("self_attn.o_proj"),
+    LAYER("ffn_gate_inp.weight", "block_sparse_moe.gate.weight", AS_IT_IS),
+    LAYER("ffn_gate.%.weight", "block_sparse_moe.experts.%.w1.weight",
+          AS_IT_IS),
+    LAYER("ffn_down.%.weight", "block_sparse_moe.experts.%.w2.weight",
+          AS_IT_IS),
+    LAYER("ffn_up.%.weight", "block_sparse_moe.experts.%.w3.weight", AS_IT_IS),
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_plain_names[] = {
+    ENDS(AS_IT_IS), NORMS, ATTENTION, HEAD_NORMS, GATED, {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_phi2_names[] = {
+    {"token_embd.weight", "model.embed_tokens.weight", AS_IT_IS},
+    {"output_norm.weight", "model.final_layernorm.weight", AS_IT_IS},
+    {"output_norm.bias", "model.final_layernorm.bias", AS_IT_IS},
+    {"output.weight", "lm_head.weight", AS_IT_IS},
+    {"output.bias", "lm_head.bias", AS_IT_IS},
+    LAYER("attn_norm.weight", "input_layernorm.weight", AS_IT_IS),
+    LAYER("attn_norm.bias", "input_layernorm.bias", AS_IT_IS),
+    QUERIES(AS_IT_IS, AS_IT_IS),
+    KEYS(AS_IT_IS, AS_IT_IS),
+    VALUES,
+    OUTPUT("self_attn.dense"),
+    UP_AND_DOWN("mlp.fc1", "mlp.fc2"),
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_gemma_names[] = {
+    ENDS(ONE_MORE),
+    LAYER("attn_norm.weight", "input_layernorm.weight", ONE_MORE),
+    LAYER("ffn_norm.weight", "post_attention_layernorm.weight", ONE_MORE),
+    ATTENTION,
+    GATED,
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_gemma2_names[] = {
+    ENDS(ONE_MORE),
+    LAYER("attn_norm.weight", "input_layernorm.weight", ONE_MORE),
+    LAYER("post_attention_norm.weight", "post_attention_layernorm.weight",
+          ONE_MORE),
+    LAYER("ffn_norm.weight", "pre_feedforward_layernorm.weight", ONE_MORE),
+    LAYER("post_ffw_norm.weight", "post_feedforward_layernorm.weight",
+          ONE_MORE),
+    ATTENTION,
+    GATED,
+    {0},
+};
+
+/* OLMo's norms have no weights, and only matrices are in another order. */
+const struct gqa_gguf_name gqa_gguf_olmo_names[] = {
+    ENDS(AS_IT_IS),
+    QUERIES(PAIRED_Q, AS_IT_IS),
+    KEYS(PAIRED_K, AS_IT_IS),
+    VALUES,
+    OUTPUT("self_attn.o_proj"),
+    GATED,
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_olmo2_names[] = {
+    ENDS(AS_IT_IS),
+    LAYER("post_attention_norm.weight", "post_attention_layernorm.weight",
+          AS_IT_IS),
+    LAYER("post_ffw_norm.weight", "post_feedforward_layernorm.weight",
+          AS_IT_IS),
+    ATTENTION,
+    HEAD_NORMS,
+    GATED,
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_starcoder2_names[] = {
+    ENDS(AS_IT_IS),
+    NORMS,
+    ATTENTION,
+    UP_AND_DOWN("mlp.c_fc", "mlp.c_proj"),
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_phi3_names[] = {
+    ENDS(AS_IT_IS),
+    {"rope_factors_long.weight", NULL, AS_IT_IS},
+    {"rope_factors_short.weight", NULL, AS_IT_IS},
+    NORMS,
+    LAYER("attn_qkv.weight", "self_attn.qkv_proj.weight", AS_IT_IS),
+    OUTPUT("self_attn.o_proj"),
+    UP_AND_DOWN("mlp.gate_up_proj", "mlp.down_proj"),
+    {0},
+};
+
+#undef LAYER
+#define LAYER(theirs, ours, ...)                              \
+    {                                                         \
+        "blk.%." theirs, "transformer.h.%." ours, __VA_ARGS__ \
+    }
+
+/* What Bloom and Falcon share */
+#define BLOOM_ENDS                                                         \
+    {"token_embd.weight", "transformer.word_embeddings.weight", AS_IT_IS}, \
+        {"output_norm.weight", "transformer.ln_f.weight", AS_IT_IS},       \
+        {"output_norm.bias", "transformer.ln_f.bias", AS_IT_IS},           \
+    {                                                                      \
+        "output.weight", "lm_head.weight", AS_IT_IS                        \
+    }
+
+#define BLOOM_MATRICES                                                \
+    LAYER("attn_qkv.weight", "self_attention.query_key_value.weight", \
+          BY_GROUPS),                                                 \
+        LAYER("attn_qkv.bias", "self_attention.query_key_value.bias", \
+              BY_GROUPS),                                             \
+        OUTPUT("self_attention.dense"),                               \
+        UP_AND_DOWN("mlp.dense_h_to_4h", "mlp.dense_4h_to_h")
+
+#define NORM(theirs, ours)                             \
+    LAYER(theirs ".weight", ours ".weight", AS_IT_IS), \
+        LAYER(theirs ".bias", ours ".bias", AS_IT_IS)
+
+const struct gqa_gguf_name gqa_gguf_bloom_names[] = {
+    BLOOM_ENDS,
+    {"token_embd_norm.weight", "transformer.word_embeddings_layernorm.weight",
+     AS_IT_IS},
+    {"token_embd_norm.bias", "transformer.word_embeddings_layernorm.bias",
+     AS_IT_IS},
+    NORM("attn_norm", "input_layernorm"),
+    NORM("ffn_norm", "post_attention_layernorm"),
+    BLOOM_MATRICES,
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_falcon_names[] = {
+    BLOOM_ENDS,
+    NORM("attn_norm", "input_layernorm"),
+    BLOOM_MATRICES,
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_falcon_2_norms_names[] = {
+    BLOOM_ENDS,
+    NORM("attn_norm", "ln_mlp"),
+    NORM("attn_norm_2", "ln_attn"),
+    BLOOM_MATRICES,
+    {0},
+};
+
+/* Matrices of GPT-2 have a row for each input, in the original. */
+const struct gqa_gguf_name gqa_gguf_gpt2_names[] = {
+    {"token_embd.weight", "transformer.wte.weight", AS_IT_IS},
+    {"position_embd.weight", "transformer.wpe.weight", AS_IT_IS},
+    {"output_norm.weight", "transformer.ln_f.weight", AS_IT_IS},
+    {"output_norm.bias", "transformer.ln_f.bias", AS_IT_IS},
+    {"output.weight", "lm_head.weight", AS_IT_IS},
+    LAYER("attn_norm.weight", "ln_1.weight", AS_IT_IS),
+    LAYER("attn_norm.bias", "ln_1.bias", AS_IT_IS),
+    LAYER("attn_qkv.weight", "attn.c_attn.weight", TURNED),
+    LAYER("attn_qkv.bias", "attn.c_attn.bias", AS_IT_IS),
+    LAYER("attn_output.weight", "attn.c_proj.weight", TURNED),
+    LAYER("attn_output.bias", "attn.c_proj.bias", AS_IT_IS),
+    LAYER("ffn_norm.weight", "ln_2.weight", AS_IT_IS),
+    LAYER("ffn_norm.bias", "ln_2.bias", AS_IT_IS),
+    LAYER("ffn_up.weight", "mlp.c_fc.weight", TURNED),
+    LAYER("ffn_up.bias", "mlp.c_fc.bias", AS_IT_IS),
+    LAYER("ffn_down.weight", "mlp.c_proj.weight", TURNED),
+    LAYER("ffn_down.bias", "mlp.c_proj.bias", AS_IT_IS),
+    {0},
+};
+
+#undef LAYER
+#define LAYER(theirs, ours, ...)                                \
+    {                                                           \
+        "blk.%." theirs, "gpt_neox.layers.%." ours, __VA_ARGS__ \
+    }
+
+const struct gqa_gguf_name gqa_gguf_gpt_neox_names[] = {
+    {"token_embd.weight", "gpt_neox.embed_in.weight", AS_IT_IS},
+    {"output_norm.weight", "gpt_neox.final_layer_norm.weight", AS_IT_IS},
+    {"output_norm.bias", "gpt_neox.final_layer_norm.bias", AS_IT_IS},
+    {"output.weight", "embed_out.weight", AS_IT_IS},
+    LAYER("attn_norm.weight", "input_layernorm.weight", AS_IT_IS),
+    LAYER("attn_norm.bias", "input_layernorm.bias", AS_IT_IS),
+    LAYER("attn_qkv.weight", "attention.query_key_value.weight", BY_GROUPS),
+    LAYER("attn_qkv.bias", "attention.query_key_value.bias", BY_GROUPS),
+    LAYER("attn_output.weight", "attention.dense.weight", AS_IT_IS),
+    LAYER("attn_output.bias", "attention.dense.bias", AS_IT_IS),
+    LAYER("ffn_norm.weight", "post_attention_layernorm.weight", AS_IT_IS),
+    LAYER("ffn_norm.bias", "post_attention_layernorm.bias", AS_IT_IS),
+    LAYER("ffn_up.weight", "mlp.dense_h_to_4h.weight", AS_IT_IS),
+    LAYER("ffn_up.bias", "mlp.dense_h_to_4h.bias", AS_IT_IS),
+    LAYER("ffn_down.weight", "mlp.dense_4h_to_h.weight", AS_IT_IS),
+    LAYER("ffn_down.bias", "mlp.dense_4h_to_h.bias", AS_IT_IS),
+    {0},
+};
