@@ -241,7 +241,8 @@ static enum gqa_status copy_key(json_t *config,
                                                            : gqa_fail_nomem();
 }
 
-/* How positions beyond those of training are turned. */
+/* How positions beyond those of training are turned. Where no kind is said,
+ * llama.cpp takes "linear", and knows an older name of the factor. */
 static enum gqa_status copy_scaling(json_t *config,
                                     const struct gqa_gguf_architecture *a,
                                     const struct gqa_gguf_header *h)
@@ -250,15 +251,19 @@ static enum gqa_status copy_scaling(json_t *config,
     const json_t *factor = value_of(a, h->keys, "%.rope.scaling.factor");
     const json_t *length =
         value_of(a, h->keys, "%.rope.scaling.original_context_length");
-    const char *name = json_string_value(type);
+    const char *name = type ? json_string_value(type) : "linear";
     json_t *scaling;
 
+    if (!factor)
+        factor = value_of(a, h->keys, "%.rope.scale_linear");
     if (has_tensor(h, "rope_freqs.weight"))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "rope_freqs.weight: frequencies of RoPE that were "
                         "changed (Llama 3.1 and later), by what rule it does "
                         "not say; give --config the original's config.json");
-    if (!name || strcmp(name, "none") == 0)
+    if (!name || strcmp(name, "none") == 0 ||
+        (strcmp(name, "linear") == 0 &&
+         (!factor || json_number_value(factor) == 1)))
         return GQA_OK;
     if ((strcmp(name, "linear") != 0 && strcmp(name, "yarn") != 0) ||
         !json_is_number(factor))

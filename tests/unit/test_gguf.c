@@ -328,6 +328,34 @@ START_TEST(makes_the_configuration)
 }
 END_TEST
 
+/* Files of before the kind was said: llama.cpp takes it to be linear. */
+START_TEST(scaling_without_a_kind_is_linear)
+{
+    static const char *const keys[] = {"llama.rope.scale_linear",
+                                       "llama.rope.scaling.factor"};
+    struct made m = {.n = 0};
+    struct gqa_source *source;
+    const json_t *scaling;
+
+    for (size_t i = 0; i < 2; i++)
+        for (int factor = 1; factor <= 4; factor += 3) {
+            put_llama(&m, 1, 1);
+            put_f32(&m, keys[i], (float)factor);
+            put_tensor(&m, "token_embd.weight", 5, 1, 0, 0);
+            put_data(&m, "01234567890123456789", 20);
+            source = open_good(&m);
+            scaling = json_object_get(source->config, "rope_scaling");
+            ck_assert(json_number_value(json_object_get(scaling, "factor")) ==
+                      (factor == 1 ? 0 : factor));
+            if (factor != 1)
+                ck_assert_str_eq(
+                    json_string_value(json_object_get(scaling, "rope_type")),
+                    "linear");
+            gqa_source_close(source);
+        }
+}
+END_TEST
+
 START_TEST(refuses_what_no_configuration_says)
 {
     struct made m = {.n = 0};
@@ -494,6 +522,7 @@ int main(void)
     tcase_add_test(tests, pairs_of_rope_are_put_apart);
     tcase_add_test(tests, groups_are_put_together);
     tcase_add_test(tests, makes_the_configuration);
+    tcase_add_test(tests, scaling_without_a_kind_is_linear);
     tcase_add_test(tests, refuses_what_no_configuration_says);
     tcase_add_test(tests, refuses_bad_headers);
     tcase_add_test(tests, refuses_bad_tensors);
