@@ -350,6 +350,18 @@ START_TEST(obeys_layer_types)
                   gqa_error_message());
     ck_assert_uint_eq(o.network->stacks[0].blocks[0].self.window, 5);
     ck_assert_uint_eq(o.network->stacks[0].blocks[1].self.window, 0);
+    /* Or as a pattern says, whose public name counts. */
+    gqa_network_free(o.network);
+    o.network = NULL;
+    json_object_del(o.model->config, "layer_types");
+    json_object_set_new(o.model->config, "_sliding_window_pattern",
+                        json_integer(6));
+    json_object_set_new(o.model->config, "sliding_window_pattern",
+                        json_integer(2));
+    ck_assert_msg(gqa_network_create(&o.network, o.model) == GQA_OK, "%s",
+                  gqa_error_message());
+    ck_assert_uint_eq(o.network->stacks[0].blocks[0].self.window, 5);
+    ck_assert_uint_eq(o.network->stacks[0].blocks[1].self.window, 0);
     close_all(&o);
     gqa_family_file_free(file);
 }
