@@ -251,6 +251,12 @@ static enum gqa_status copy_scaling(json_t *config,
     const json_t *factor = value_of(a, h->keys, "%.rope.scaling.factor");
     const json_t *length =
         value_of(a, h->keys, "%.rope.scaling.original_context_length");
+    /* What llama.cpp puts in place of the usual numbers. */
+    static const char *const yarn[] = {
+        "%.rope.scaling.attn_factor",     "%.rope.scaling.yarn_attn_factor",
+        "%.rope.scaling.yarn_ext_factor", "%.rope.scaling.yarn_beta_fast",
+        "%.rope.scaling.yarn_beta_slow",  "%.rope.scaling.yarn_log_multiplier",
+    };
     const char *name = type ? json_string_value(type) : "linear";
     json_t *scaling;
 
@@ -271,6 +277,12 @@ static enum gqa_status copy_scaling(json_t *config,
                         "%s.rope.scaling.type is \"%.40s\", which is not read; "
                         "give --config the original's config.json",
                         a->name, name);
+    for (size_t i = 0; i < sizeof yarn / sizeof *yarn; i++)
+        if (strcmp(name, "yarn") == 0 && value_of(a, h->keys, yarn[i]))
+            return gqa_fail(GQA_ERR_UNSUPPORTED,
+                            "%s%s: YaRN by another rule, which is not read; "
+                            "give --config the original's config.json",
+                            a->name, yarn[i] + 1);
     scaling = json_pack("{s:s, s:f}", "rope_type", name, "factor",
                         json_number_value(factor));
     if (scaling && json_is_integer(length))

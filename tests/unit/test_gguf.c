@@ -373,6 +373,13 @@ START_TEST(refuses_what_no_configuration_says)
     refused(&m, GQA_ERR_UNSUPPORTED,
             "llama.rope.scaling.type is \"longrope\", which is not read; give "
             "--config the original's config.json");
+    put_llama(&m, 0, 3);
+    put_word(&m, "llama.rope.scaling.type", "yarn");
+    put_f32(&m, "llama.rope.scaling.factor", 4);
+    put_f32(&m, "llama.rope.scaling.attn_factor", 3);
+    refused(&m, GQA_ERR_UNSUPPORTED,
+            "llama.rope.scaling.attn_factor: YaRN by another rule, which is "
+            "not read; give --config the original's config.json");
     put_llama(&m, 0, 2);
     put_u32(&m, "llama.attention.key_length", 8);
     put_u32(&m, "llama.rope.dimension_count", 4);
