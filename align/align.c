@@ -283,7 +283,7 @@ enum gqa_status gqa_align_check(const struct gqa_network *network,
     return gqa_align_is_possible(network, a)
                ? GQA_OK
                : gqa_fail(GQA_ERR_UNSUPPORTED,
-                          "queries and keys are normed head by head, which no "
+                          "queries and keys are normed, which no "
                           "alignment passes: --method=mean pools them");
 }
 

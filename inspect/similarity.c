@@ -274,7 +274,7 @@ static enum gqa_status tell_unaligned(const struct comparing *c,
         return GQA_OK;
     c->out->unaligned =
         strdup(not_run ? not_run
-                       : "queries and keys are normed head by head, which no "
+                       : "queries and keys are normed, which no "
                          "alignment passes");
     return c->out->unaligned ? GQA_OK : gqa_fail_nomem();
 }

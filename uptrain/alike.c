@@ -163,6 +163,10 @@ static void mark_grouped(bool *marks, const struct gqa_network *network)
             if (slices[k]->bias != GQA_NO_PARAM)
                 marks[slices[k]->bias] = true;
         }
+        /* A norm of all keys together moves into them, and is as wide as
+         * they are. */
+        if (a->full_norms)
+            marks[a->k_norm] = true;
     }
     /* Tables whose columns go where heads go. */
     for (size_t i = 0; i < network->n_stacks; i++)

@@ -39,11 +39,11 @@ static enum gqa_status find_pattern(uint64_t *pattern, const json_t *config)
 {
     enum gqa_status st;
 
-    if ((st = gqa_config_natural(pattern, config, "sliding_window_pattern")) !=
+    /* As transformers writes what its users are not to read. */
+    if ((st = gqa_config_natural(pattern, config, "_sliding_window_pattern")) !=
         GQA_OK)
         return st;
-    /* As transformers writes what its users are not to read. */
-    return gqa_config_natural(pattern, config, "_sliding_window_pattern");
+    return gqa_config_natural(pattern, config, "sliding_window_pattern");
 }
 
 /* What layer_types says of a layer. */

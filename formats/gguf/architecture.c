@@ -293,7 +293,8 @@ static enum gqa_status copy_key(json_t *config,
                                                            : gqa_fail_nomem();
 }
 
-/* How positions beyond those of training are turned. */
+/* How positions beyond those of training are turned. Where no kind is said,
+ * llama.cpp takes "linear", and knows an older name of the factor. */
 static enum gqa_status copy_scaling(json_t *config,
                                     const struct gqa_gguf_architecture *a,
                                     const struct gqa_gguf_header *h)
@@ -302,9 +303,17 @@ static enum gqa_status copy_scaling(json_t *config,
     const json_t *factor = value_of(a, h->keys, "%.rope.scaling.factor");
     const json_t *length =
         value_of(a, h->keys, "%.rope.scaling.original_context_length");
-    const char *name = json_string_value(type);
+    /* What llama.cpp puts in place of the usual numbers. */
+    static const char *const yarn[] = {
+        "%.rope.scaling.attn_factor",     "%.rope.scaling.yarn_attn_factor",
+        "%.rope.scaling.yarn_ext_factor", "%.rope.scaling.yarn_beta_fast",
+        "%.rope.scaling.yarn_beta_slow",  "%.rope.scaling.yarn_log_multiplier",
+    };
+    const char *name = type ? json_string_value(type) : "linear";
     json_t *scaling;
 
+    if (!factor)
+        factor = value_of(a, h->keys, "%.rope.scale_linear");
     if (has_tensor(h, "rope_freqs.weight"))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "rope_freqs.weight: frequencies of RoPE that were "
@@ -315,7 +324,9 @@ static enum gqa_status copy_scaling(json_t *config,
                         "rope_factors_long.weight: frequencies of RoPE that "
                         "change with the length (longrope); give --config the "
                         "original's config.json");
-    if (!name || strcmp(name, "none") == 0)
+    if (!name || strcmp(name, "none") == 0 ||
+        (strcmp(name, "linear") == 0 &&
+         (!factor || json_number_value(factor) == 1)))
         return GQA_OK;
     if ((strcmp(name, "linear") != 0 && strcmp(name, "yarn") != 0) ||
         !json_is_number(factor))
@@ -323,6 +334,12 @@ static enum gqa_status copy_scaling(json_t *config,
                         "%s.rope.scaling.type is \"%.40s\", which is not read; "
                         "give --config the original's config.json",
                         a->name, name);
+    for (size_t i = 0; i < sizeof yarn / sizeof *yarn; i++)
+        if (strcmp(name, "yarn") == 0 && value_of(a, h->keys, yarn[i]))
+            return gqa_fail(GQA_ERR_UNSUPPORTED,
+                            "%s%s: YaRN by another rule, which is not read; "
+                            "give --config the original's config.json",
+                            a->name, yarn[i] + 1);
     scaling = json_pack("{s:s, s:f}", "rope_type", name, "factor",
                         json_number_value(factor));
     if (scaling && json_is_integer(length))

@@ -307,12 +307,19 @@ static enum gqa_status scale(struct scaling *s)
 static enum gqa_status find_said(const json_t **out, const json_t *config,
                                  const char *layers)
 {
+    static const char *const names[] = {"rope_scaling", "rope_parameters"};
     const char *key;
     json_t *value;
 
-    *out = json_object_get(config, "rope_scaling");
-    if (json_object_size(*out) == 0)
-        *out = json_object_get(config, "rope_parameters");
+    for (size_t i = 0; i < 2; i++) {
+        *out = json_object_get(config, names[i]);
+        if (*out && !json_is_null(*out) && !json_is_object(*out))
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "configuration: %s is neither an object nor null",
+                            names[i]);
+        if (json_object_size(*out) > 0)
+            break;
+    }
     if (layers && json_is_object(json_object_get(*out, layers)))
         *out = json_object_get(*out, layers);
     json_object_foreach((json_t *)(uintptr_t)*out, key, value)

@@ -46,7 +46,10 @@ static const struct {
     {"layers.%.feed_forward.w2.weight", "model.layers.%.mlp.down_proj.weight",
      0},
     {"layers.%.feed_forward.w3.weight", "model.layers.%.mlp.up_proj.weight", 0},
-    {"rope.freqs", "rope.freqs", 0},
+    /* Buffers of Llama 2 and of the first, which their classes make anew. */
+    {"rope.freqs", "model.rotary_emb.inv_freq", 0},
+    {"layers.%.attention.inner_attention.rope.freqs",
+     "model.layers.%.self_attn.rotary_emb.inv_freq", 0},
 };
 
 static const struct gqa_tensor *find(const struct gqa_source *source,
@@ -156,11 +159,26 @@ static enum gqa_status read_shape(struct shape *s, const json_t *params)
 /* What changes the result and has no word here. */
 static enum gqa_status check_params(const json_t *params)
 {
+    static const char *const unread[] = {"yarn", "llama_4_scaling", "qk_norm",
+                                         "q_lora_rank", "kv_lora_rank"};
+
     if (json_is_object(json_object_get(params, "moe")) ||
         json_is_object(json_object_get(params, "moe_args")))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         GQA_ORIGINAL_PARAMS " tells of experts, which are not "
                                             "read in this layout");
+    for (size_t i = 0; i < sizeof unread / sizeof *unread; i++) {
+        const json_t *said = json_object_get(params, unread[i]);
+
+        if (said && !json_is_null(said) && !json_is_false(said))
+            return gqa_fail(GQA_ERR_UNSUPPORTED,
+                            GQA_ORIGINAL_PARAMS " says %s, which is not read "
+                                                "in this layout; give "
+                                                "--config the config.json of "
+                                                "Hugging Face's form of the "
+                                                "model",
+                            unread[i]);
+    }
     if (json_is_true(json_object_get(params, "use_scaled_rope")))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         GQA_ORIGINAL_PARAMS " says use_scaled_rope, but not by "

@@ -106,6 +106,41 @@ static enum gqa_status refuse_elements(const struct gqa_pickle_global *g)
                     g->name);
 }
 
+/*
+ * What PyTorch says of a tensor beside its elements, behind the n arguments
+ * that all have: one that stands for the negative of what is stored
+ * (the imaginary part of a conjugate) is marked there and nowhere else.
+ */
+static enum gqa_status check_marks(const struct gqa_pickle_values *v,
+                                   const struct gqa_pickle_global *g,
+                                   uint32_t arguments, size_t n)
+{
+    uint32_t args[8], at;
+
+    if (!gqa_pickle_items(v, arguments, args, n + 1))
+        return GQA_OK;
+    if (gqa_pickle_kind_of(v, args[n]) != GQA_PICKLE_DICT)
+        return refuse_arguments(g);
+    at = v->values[args[n]].n > 0 ? v->values[args[n]].is.items.first : 0;
+    while (at != 0) {
+        const struct gqa_pickle_item *key = &v->items[at];
+        const struct gqa_pickle_item *value = &v->items[key->next];
+
+        if ((gqa_pickle_says(v, key->value, "neg") ||
+             gqa_pickle_says(v, key->value, "conj")) &&
+            (gqa_pickle_kind_of(v, value->value) != GQA_PICKLE_BOOL ||
+             v->values[value->value].is.integer != 0))
+            return gqa_fail(GQA_ERR_UNSUPPORTED,
+                            "a tensor that stands for the %s of what is "
+                            "stored; save its clone()",
+                            gqa_pickle_says(v, key->value, "neg")
+                                ? "negative"
+                                : "conjugate");
+        at = value->next;
+    }
+    return GQA_OK;
+}
+
 static enum gqa_status rebuild(uint32_t *out, struct gqa_pickle_values *v,
                                const struct gqa_pickle_global *g,
                                uint32_t arguments)
@@ -121,7 +156,8 @@ static enum gqa_status rebuild(uint32_t *out, struct gqa_pickle_values *v,
         gqa_pickle_kind_of(v, args[0]) != GQA_PICKLE_STORAGE ||
         !gqa_pickle_u64(v, args[1], &t.first))
         return refuse_arguments(g);
-    if ((st = read_shape(&t, v, g, args[2], args[3])) != GQA_OK)
+    if ((st = read_shape(&t, v, g, args[2], args[3])) != GQA_OK ||
+        (st = check_marks(v, g, arguments, n == 7 ? 7 : 6)) != GQA_OK)
         return st;
     t.storage = (uint32_t)v->values[args[0]].is.at;
     s = &v->storages[t.storage];

@@ -479,6 +479,34 @@ START_TEST(refuses_types_that_cannot_be)
 }
 END_TEST
 
+/* Files of before the kind was said: llama.cpp takes it to be linear. */
+START_TEST(scaling_without_a_kind_is_linear)
+{
+    static const char *const keys[] = {"llama.rope.scale_linear",
+                                       "llama.rope.scaling.factor"};
+    struct made m = {.n = 0};
+    struct gqa_source *source;
+    const json_t *scaling;
+
+    for (size_t i = 0; i < 2; i++)
+        for (int factor = 1; factor <= 4; factor += 3) {
+            put_llama(&m, 1, 1);
+            put_f32(&m, keys[i], (float)factor);
+            put_tensor(&m, "token_embd.weight", 5, 1, 0, 0);
+            put_data(&m, "01234567890123456789", 20);
+            source = open_good(&m);
+            scaling = json_object_get(source->config, "rope_scaling");
+            ck_assert(json_number_value(json_object_get(scaling, "factor")) ==
+                      (factor == 1 ? 0 : factor));
+            if (factor != 1)
+                ck_assert_str_eq(
+                    json_string_value(json_object_get(scaling, "rope_type")),
+                    "linear");
+            gqa_source_close(source);
+        }
+}
+END_TEST
+
 START_TEST(refuses_what_no_configuration_says)
 {
     struct made m = {.n = 0};
@@ -502,6 +530,13 @@ START_TEST(refuses_what_no_configuration_says)
     refused(&m, GQA_ERR_UNSUPPORTED,
             "llama.rope.scaling.type is \"longrope\", which is not read; give "
             "--config the original's config.json");
+    put_llama(&m, 0, 3);
+    put_word(&m, "llama.rope.scaling.type", "yarn");
+    put_f32(&m, "llama.rope.scaling.factor", 4);
+    put_f32(&m, "llama.rope.scaling.attn_factor", 3);
+    refused(&m, GQA_ERR_UNSUPPORTED,
+            "llama.rope.scaling.attn_factor: YaRN by another rule, which is "
+            "not read; give --config the original's config.json");
     put_llama(&m, 0, 2);
     put_u32(&m, "llama.attention.key_length", 8);
     put_u32(&m, "llama.rope.dimension_count", 4);
@@ -680,6 +715,7 @@ int main(void)
     tcase_add_test(tests, makes_the_configuration);
     tcase_add_test(tests, knows_models_by_their_layers);
     tcase_add_test(tests, refuses_types_that_cannot_be);
+    tcase_add_test(tests, scaling_without_a_kind_is_linear);
     tcase_add_test(tests, refuses_what_no_configuration_says);
     tcase_add_test(tests, refuses_bad_headers);
     tcase_add_test(tests, refuses_bad_tensors);

@@ -119,6 +119,10 @@ static const struct refusal refusals[] = {
      "'lm_head.weight' is missing"},
     {"runtime/llama", "rope_parameters", "{\"rope_theta\": 1.0}",
      GQA_ERR_FORMAT, "the base of RoPE is 1"},
+    {"runtime/llama", "rope_scaling", "\"linear\"", GQA_ERR_FORMAT,
+     "rope_scaling is neither an object nor null"},
+    {"runtime/llama", "rope_parameters", "2.0", GQA_ERR_FORMAT,
+     "rope_parameters is neither an object nor null"},
     {"runtime/llama-linear", "rope_scaling", "{\"rope_type\": \"linear\"}",
      GQA_ERR_FORMAT, "RoPE of kind 'linear' needs factor"},
     {"runtime/llama-llama3", "rope_scaling.high_freq_factor", "1.0",
@@ -346,6 +350,18 @@ START_TEST(obeys_layer_types)
     json_object_set_new(
         o.model->config, "layer_types",
         json_pack("[ss]", "sliding_attention", "full_attention"));
+    ck_assert_msg(gqa_network_create(&o.network, o.model) == GQA_OK, "%s",
+                  gqa_error_message());
+    ck_assert_uint_eq(o.network->stacks[0].blocks[0].self.window, 5);
+    ck_assert_uint_eq(o.network->stacks[0].blocks[1].self.window, 0);
+    /* Or as a pattern says, whose public name counts. */
+    gqa_network_free(o.network);
+    o.network = NULL;
+    json_object_del(o.model->config, "layer_types");
+    json_object_set_new(o.model->config, "_sliding_window_pattern",
+                        json_integer(6));
+    json_object_set_new(o.model->config, "sliding_window_pattern",
+                        json_integer(2));
     ck_assert_msg(gqa_network_create(&o.network, o.model) == GQA_OK, "%s",
                   gqa_error_message());
     ck_assert_uint_eq(o.network->stacks[0].blocks[0].self.window, 5);

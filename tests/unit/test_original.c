@@ -64,6 +64,11 @@ START_TEST(refuses_what_params_do_not_say)
             "\"use_scaled_rope\": true}",
             GQA_ERR_UNSUPPORTED,
             "params.json says use_scaled_rope, but not by how much");
+    refused("{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, "
+            "\"yarn\": {\"factor\": 4}}",
+            GQA_ERR_UNSUPPORTED,
+            "params.json says yarn, which is not read in this layout; give "
+            "--config the config.json of Hugging Face's form of the model");
 }
 END_TEST
 
@@ -81,6 +86,32 @@ START_TEST(keeps_names_without_params)
 }
 END_TEST
 
+/* The published files of Llama 2 have it; their class makes it anew. */
+START_TEST(knows_the_buffer_of_rope)
+{
+    static const float zeros[28];
+    struct gqa_checkpoint *c;
+    size_t n = 0;
+
+    scratch_write_safetensors(
+        "consolidated.safetensors",
+        "{\"tok_embeddings.weight\":{\"dtype\":\"F32\",\"shape\":[2,4],"
+        "\"data_offsets\":[0,32]},\"layers.0.attention.wq.weight\":{\"dtype\":"
+        "\"F32\",\"shape\":[4,4],\"data_offsets\":[32,96]},\"rope.freqs\":{"
+        "\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[96,112]}}",
+        zeros, sizeof zeros);
+    scratch_write_text("params.json",
+                       "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2}");
+    ck_assert_int_eq(gqa_checkpoint_open(&c, scratch_folder(), &defaults),
+                     GQA_OK);
+    for (size_t i = 0; i < 3; i++)
+        n += strcmp(gqa_checkpoint_tensor(c, i)->name,
+                    "model.rotary_emb.inv_freq") == 0;
+    ck_assert_uint_eq(n, 1);
+    gqa_checkpoint_close(c);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("original");
@@ -90,6 +121,7 @@ int main(void)
     tcase_add_loop_test(tests, reads_what_safetensors_says, 0, 2);
     tcase_add_test(tests, refuses_what_params_do_not_say);
     tcase_add_test(tests, keeps_names_without_params);
+    tcase_add_test(tests, knows_the_buffer_of_rope);
     suite_add_tcase(suite, tests);
     return suite_run(suite);
 }

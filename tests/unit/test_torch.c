@@ -234,6 +234,16 @@ static const struct {
         GQA_ERR_FORMAT,
         "x/data.pkl: byte 132: a tensor that begins with element 0 reaches "
         "beyond its storage of 4"),
+    /* The negative of what is stored, which PyTorch says in a seventh place */
+    BAD("\200\002" REBUILD "(" STORAGE "K\000" SIZE1 STRIDE1 "\211" DICT "}("
+        "X\004\000\000\000conj\211X\003\000\000\000neg\210utR.",
+        GQA_ERR_UNSUPPORTED,
+        "x/data.pkl: byte 146: a tensor that stands for the negative of what "
+        "is stored; save its clone()"),
+    BAD("\200\002" REBUILD "(" STORAGE "K\000" SIZE1 STRIDE1 "\211" DICT "NtR.",
+        GQA_ERR_FORMAT,
+        "x/data.pkl: byte 125: torch._utils._rebuild_tensor_v2 is not called "
+        "as PyTorch calls it"),
     /* One element, a million times */
     BAD("\200\002" TENSOR_OF(STORAGE, "K\000", "J\000\000\020\000\205",
                              "K\000\205") ".",
