@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/ull.h"
+#include "formats/families/kv_said.h"
 #include "formats/families/kv_words.h"
 #include "formats/model/inventory_taking.h"
 
@@ -205,6 +206,31 @@ static enum gqa_status check_kv_heads(struct gqa_taking *t)
         ULL(grouped->n_heads), ULL(grouped->n_kv_heads));
 }
 
+/* The same where words say how many there are. A number that none can say is
+ * only in files that no stock loader takes. */
+static enum gqa_status check_kv_words(struct gqa_taking *t)
+{
+    const struct gqa_model *m = t->model;
+    const uint64_t n_heads = gqa_model_n_heads(m), n = gqa_model_kv_heads(m);
+    const char *key;
+    uint64_t said;
+
+    if (!t->is_known || !gqa_kv_said(t->family) ||
+        !gqa_kv_said_can(t->family, m->config, n_heads, n) ||
+        (said = gqa_kv_said_count(t->family, m->config, n_heads)) == n)
+        return GQA_OK;
+    key = gqa_kv_said_key(t->family, m->config);
+    return said ? gqa_taking_fault(t, GQA_FAULT_CONFIG, key,
+                                   "%s in %s makes it %llu KV heads; the "
+                                   "tensors have %llu",
+                                   key, gqa_taking_config_path(t), ULL(said),
+                                   ULL(n))
+                : gqa_taking_fault(t, GQA_FAULT_CONFIG, key,
+                                   "%s in %s says no number of KV heads; the "
+                                   "tensors have %llu",
+                                   key, gqa_taking_config_path(t), ULL(n));
+}
+
 /* Shapes of projections tell all heads together; RoPE's frequencies, which old
  * checkpoints hold, tell the size of one. */
 static enum gqa_status check_frequencies(struct gqa_taking *t)
@@ -262,6 +288,7 @@ enum gqa_status gqa_take_config(struct gqa_taking *t)
         (st = check_head_dim(t)) != GQA_OK ||
         (st = check_frequencies(t)) != GQA_OK ||
         (st = check_kv_heads(t)) != GQA_OK ||
+        (st = check_kv_words(t)) != GQA_OK ||
         (st = choose_d_ff(t, GQA_STACK_ENCODER)) != GQA_OK ||
         (st = choose_d_ff(t, GQA_STACK_DECODER)) != GQA_OK ||
         (st = choose_vocabulary(t)) != GQA_OK)
