@@ -133,11 +133,12 @@ static void adapt(struct adapting *a, json_t *value, uint64_t layer,
 void gqa_adapt_config(json_t *config, const char *own,
                       const struct gqa_plan *plan)
 {
+    /* What is left out of config takes its key along. */
+    json_t *before = json_copy(config);
     const char *key;
     json_t *value;
-    void *next;
 
-    json_object_foreach_safe(config, next, key, value)
+    json_object_foreach(before, key, value)
     {
         struct adapting a = {.plan = plan};
 
@@ -151,4 +152,5 @@ void gqa_adapt_config(json_t *config, const char *own,
                          ? "it says those of the output now"
                          : "it is left out, since those of the output differ");
     }
+    json_decref(before);
 }
