@@ -39,9 +39,9 @@ sed -i 's/"multi_query": true/"multi_query": false/' out/config.json
 gqa-verify --no-run out/ | sed -n '/ config /,/ parameters /p'
 gqa-convert -q --groups 1 out/ again/ || echo "exit $?"
 for word in falcon/multi_query/false/true falcon-40b/num_kv_heads/2/4; do
-    IFS=/ read -r name key now then <<<"$word"
+    IFS=/ read -r name key from to <<<"$word"
     cp -R "$DATA/families/$name" "$name"
     chmod -R u+w "$name"
-    sed -i "s/\"$key\": $now/\"$key\": $then/" "$name/config.json"
+    sed -i "s/\"$key\": $from/\"$key\": $to/" "$name/config.json"
     gqa-convert -q --groups 1 "$name" again/ || echo "exit $?"
 done
