@@ -7,6 +7,7 @@
 
 #include "align/order.h"
 #include "common/ull.h"
+#include "common/units.h"
 #include "formats/families/family.h"
 #include "formats/model/regroup.h"
 
@@ -117,6 +118,30 @@ static bool is_encoder(const struct gqa_model *model)
     return true;
 }
 
+/* What grouping would save: of keys' and values' weights, at most. */
+static enum gqa_status refuse_encoder(const struct gqa_model *model)
+{
+    uint64_t kv = 0, all = 0;
+
+    for (size_t i = 0; i < model->n_params; i++)
+        all += model->params[i].n_bytes;
+    for (size_t i = 0; i < model->n_attentions; i++) {
+        const struct gqa_attention *a = &model->attentions[i];
+        const struct gqa_param *p = &model->params[a->k.weight];
+
+        /* A head takes as large a part of a weight as its rows are of all. */
+        kv += 2 * a->n_kv_heads * a->head_dim *
+              (p->n_bytes / (a->k.axis == 0 ? p->rows : p->cols));
+    }
+    return gqa_fail(GQA_ERR_USAGE,
+                    "the model is an encoder alone, which keeps no KV cache: "
+                    "grouping would save less than %s of %s of weights (keys "
+                    "and values), and none of a cache; --attention encoder "
+                    "does it",
+                    gqa_units_bytes((char[GQA_UNITS_MAX]){""}, kv),
+                    gqa_units_bytes((char[GQA_UNITS_MAX]){""}, all));
+}
+
 /* Layers that --layer-groups names exist. */
 static enum gqa_status check_layers(const struct gqa_plan_options *options,
                                     const struct gqa_model *model)
@@ -130,10 +155,7 @@ static enum gqa_status check_layers(const struct gqa_plan_options *options,
             n_layers = a->layer + 1;
     }
     if (n_layers == 0 && is_encoder(model))
-        return gqa_fail(GQA_ERR_USAGE,
-                        "the model is an encoder alone, which keeps no KV "
-                        "cache: grouping would save some of its weights, and "
-                        "none of a cache; --attention encoder does it");
+        return refuse_encoder(model);
     if (n_layers == 0)
         return gqa_fail(GQA_ERR_USAGE,
                         "the model has no attention of those that --attention "

@@ -108,10 +108,14 @@ static enum gqa_status open_file(struct gqa_checkpoint *c,
     if (st == GQA_ERR_FORMAT || st == GQA_ERR_UNSUPPORTED ||
         (st == GQA_OK && (*format)->is_index))
         st = refuse_by_name(st, path);
-    if (st == GQA_OK && !(*format)->is_index)
+    if (st == GQA_OK && !(*format)->is_index) {
         st = (*format)->open(out, &file);
-    else
+        /* A part of something else, though a file of ours by its content. */
+        if (st == GQA_ERR_UNSUPPORTED)
+            st = refuse_by_name(st, path);
+    } else {
         close(file.fd);
+    }
     return st == GQA_OK ? GQA_OK : gqa_fail_prefix(st, "%s", path);
 }
 

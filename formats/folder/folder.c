@@ -198,6 +198,39 @@ static enum gqa_status refuse_foreign(const char *folder, const char *name,
                            folder, name);
 }
 
+static bool has_any_ending(const char *name)
+{
+    for (size_t i = 0; i < gqa_n_formats; i++)
+        for (const struct gqa_name_ending *e = gqa_formats[i]->endings;
+             e && e->text; e++)
+            if (gqa_has_ending(name, e->text))
+                return true;
+    return false;
+}
+
+/* What is called as checkpoints are, and begins as something else does; GQA_OK:
+ * nothing. */
+static enum gqa_status refuse_told(const char *folder,
+                                   const struct listing *list)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        const char *name = list->entries[i]->d_name;
+        bool is_told = false;
+        enum gqa_status st;
+
+        if (!has_any_ending(name))
+            continue;
+        st = is_foreign(&is_told, folder, name);
+        if (st != GQA_OK)
+            return st;
+        if (is_told)
+            return gqa_fail_prefix(
+                GQA_ERR_UNSUPPORTED,
+                "%s: no checkpoint that we read; there is %s", folder, name);
+    }
+    return GQA_OK;
+}
+
 /* Whether the names of a format have all files with an ending. */
 static bool names_ending(const struct gqa_format *f, const char *ending)
 {
@@ -255,6 +288,8 @@ static enum gqa_status refuse_folder(const char *folder,
 
     if (foreign)
         return refuse_foreign(folder, name, foreign);
+    if ((st = refuse_told(folder, list)) != GQA_OK)
+        return st;
     out = open_memstream(&looked_for, &n);
     if (out)
         list_names(out);

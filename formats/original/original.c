@@ -301,6 +301,18 @@ static enum gqa_status make_config(struct original *o, const struct shape *s,
     return st;
 }
 
+/* What all of Meta's and Mistral's say, and not the same. */
+static enum gqa_status check_eps(const json_t *params)
+{
+    if (!json_is_number(json_object_get(params, "norm_eps")))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        GQA_ORIGINAL_PARAMS " does not say norm_eps, which "
+                                            "models differ in; give --config "
+                                            "the config.json of Hugging "
+                                            "Face's form of the model");
+    return GQA_OK;
+}
+
 /* All but the source itself, which stays the caller's where it fails. */
 static enum gqa_status fill(struct original *o, const json_t *params,
                             bool has_config)
@@ -322,7 +334,10 @@ static enum gqa_status fill(struct original *o, const json_t *params,
         if (st != GQA_OK)
             return st;
     }
-    return has_config ? GQA_OK : make_config(o, &s, params);
+    if (has_config)
+        return GQA_OK;
+    st = check_eps(params);
+    return st == GQA_OK ? make_config(o, &s, params) : st;
 }
 
 enum gqa_status gqa_original_wrap(struct gqa_source **source,

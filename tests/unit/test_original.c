@@ -69,6 +69,10 @@ START_TEST(refuses_what_params_do_not_say)
             GQA_ERR_UNSUPPORTED,
             "params.json says yarn, which is not read in this layout; give "
             "--config the config.json of Hugging Face's form of the model");
+    refused("{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2}",
+            GQA_ERR_UNSUPPORTED,
+            "params.json does not say norm_eps, which models differ in; give "
+            "--config the config.json of Hugging Face's form of the model");
 }
 END_TEST
 
@@ -101,7 +105,8 @@ START_TEST(knows_the_buffer_of_rope)
         "\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[96,112]}}",
         zeros, sizeof zeros);
     scratch_write_text("params.json",
-                       "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2}");
+                       "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, "
+                       "\"norm_eps\": 1e-5}");
     ck_assert_int_eq(gqa_checkpoint_open(&c, scratch_folder(), &defaults),
                      GQA_OK);
     for (size_t i = 0; i < 3; i++)
