@@ -77,7 +77,7 @@ static enum gqa_status check_said(const struct gqa_conversion *c)
 {
     const struct gqa_model *m = c->model;
 
-    return c->options->writer->needs_config
+    return c->options->writer->is_folder
                ? gqa_kv_said_check(m->family, m->config, gqa_model_n_heads(m),
                                    gqa_uniform_kv_heads(c->plan),
                                    c->options->output)
@@ -89,7 +89,7 @@ static enum gqa_status check_hybrid(const struct gqa_conversion *c)
 {
     const struct gqa_convert_options *o = c->options;
 
-    if (!o->writer->needs_config || !gqa_is_hybrid(c->plan))
+    if (!o->writer->is_folder || !gqa_is_hybrid(c->plan))
         return GQA_OK;
     if (!o->allow_hybrid)
         return gqa_fail(GQA_ERR_USAGE,
@@ -102,20 +102,74 @@ static enum gqa_status check_hybrid(const struct gqa_conversion *c)
     return GQA_OK;
 }
 
-static void list_outputs(struct gqa_output_tensor *list,
-                         const struct gqa_plan *plan,
-                         const struct gqa_kept_transforms *kept)
+static void list_params(struct gqa_output_tensor *list,
+                        const struct gqa_conversion *c)
 {
-    memcpy(list + plan->model->n_params, kept->tensors, kept->n * sizeof *list);
-    for (size_t i = 0; i < plan->model->n_params; i++) {
-        const struct gqa_plan_tensor *t = &plan->tensors[i];
+    for (size_t i = 0; i < c->model->n_params; i++) {
+        const struct gqa_plan_tensor *t = &c->plan->tensors[i];
+        const enum gqa_param_role role = c->inventory->roles[i];
 
-        list[i] = (struct gqa_output_tensor){.name = t->param->name,
-                                             .dtype = t->dtype,
-                                             .rank = t->rank,
-                                             .shape = t->shape,
-                                             .n_bytes = t->n_bytes};
+        list[i] = (struct gqa_output_tensor){
+            .name = t->param->name,
+            .dtype = t->dtype,
+            .rank = t->rank,
+            .shape = t->shape,
+            .n_bytes = t->n_bytes,
+            .part = role == GQA_ROLE_COPY || role == GQA_ROLE_BUFFER
+                        ? GQA_OUTPUT_NEEDLESS
+                        : GQA_OUTPUT_WEIGHT,
+        };
     }
+}
+
+/* What writers are told of the model. */
+static struct gqa_output_options describe_output(const struct gqa_conversion *c,
+                                                 const json_t *config)
+{
+    const struct gqa_convert_options *o = c->options;
+
+    return (struct gqa_output_options){
+        .writer = o->writer,
+        .settings = o->settings,
+        .n_threads = o->common.n_threads,
+        .force = o->force,
+        .to_stdout = o->to_stdout,
+        .config = config,
+        .model = c->model,
+        .n_kv_heads = gqa_uniform_kv_heads(c->plan),
+        .allow_hybrid = o->allow_hybrid,
+        .copy_from = gqa_checkpoint_is_folder(c->source)
+                         ? gqa_checkpoint_folder(c->source)
+                         : NULL,
+    };
+}
+
+/* Not every format, nor who loads it, knows every model. */
+static enum gqa_status check_model(const struct gqa_conversion *c)
+{
+    const size_t n = c->model->n_params;
+    struct gqa_output_tensor *list;
+    json_t *config;
+    enum gqa_status st;
+
+    if (!c->options->writer->check_model)
+        return GQA_OK;
+    list = calloc(n ? n : 1, sizeof *list);
+    config = gqa_describe_config(c->plan);
+    st = list ? gqa_json_check() : gqa_fail_nomem();
+    if (st == GQA_OK) {
+        const struct gqa_output_options options = describe_output(c, config);
+
+        list_params(list, c);
+        st = c->options->writer->check_model(
+            &(const struct gqa_output){.path = gqa_output_name(c->options),
+                                       .tensors = list,
+                                       .n_tensors = n,
+                                       .options = &options});
+    }
+    json_decref(config);
+    free(list);
+    return st;
 }
 
 /* Every tensor with NaN or infinities is named, up to a few. */
@@ -208,31 +262,20 @@ static enum gqa_status write_output(struct written *w)
     json_t *recipe = gqa_describe_recipe(
         c->plan, c->source, &c->options->calibration, w->kept, budget);
     json_t *metadata =
-        o->writer->needs_config
+        o->writer->is_folder
             ? gqa_record_shards(c->source,
                                 gqa_is_repacking(c->plan) ? NULL : recipe)
             : gqa_record_metadata(c->source, config, recipe);
-    struct gqa_output_options out = {
-        .writer = o->writer,
-        .settings = o->settings,
-        .n_threads = o->common.n_threads,
-        .force = o->force,
-        .to_stdout = o->to_stdout,
-        .kept_fd = o->kept_fd,
-        .tool = gqa_convert_tool.name,
-        .metadata = metadata,
-        .config = config,
-        .copy_from = gqa_checkpoint_is_folder(c->source)
-                         ? gqa_checkpoint_folder(c->source)
-                         : NULL,
-        .n_kv_heads = gqa_uniform_kv_heads(c->plan),
-        .progress = gqa_progress_update,
-        .ready = finish,
-        .ready_ctx = w,
-    };
+    struct gqa_output_options out = describe_output(c, config);
     enum gqa_status st = list ? gqa_json_check() : gqa_fail_nomem();
 
-    if (st == GQA_OK && o->writer->needs_config)
+    out.kept_fd = o->kept_fd;
+    out.tool = gqa_convert_tool.name;
+    out.metadata = metadata;
+    out.progress = gqa_progress_update;
+    out.ready = finish;
+    out.ready_ctx = w;
+    if (st == GQA_OK && o->writer->is_folder)
         st = gqa_card_create(&card, c, config, recipe);
     out.card = card;
     if (st != GQA_OK)
@@ -241,7 +284,9 @@ static enum gqa_status write_output(struct written *w)
         goto done;
     gqa_progress_phase(progress, "writing", GQA_PROGRESS_BYTES);
     out.progress_ctx = progress;
-    list_outputs(list, c->plan, w->kept);
+    list_params(list, c);
+    memcpy(list + c->model->n_params, w->kept->tensors,
+           w->kept->n * sizeof *list);
     st = gqa_output_write(&output, gqa_output_name(o), list, n, produce, w,
                           &out);
 done:
@@ -257,17 +302,9 @@ done:
 /* --dry-run: the output is refused here where it would be refused then. */
 static enum gqa_status try_output(const struct gqa_conversion *c)
 {
-    const struct gqa_output_options out = {
-        .writer = c->options->writer,
-        .card = "", /* there will be one */
-        .n_kv_heads = gqa_uniform_kv_heads(c->plan),
-        .force = c->options->force,
-        .to_stdout = c->options->to_stdout,
-        .copy_from = gqa_checkpoint_is_folder(c->source)
-                         ? gqa_checkpoint_folder(c->source)
-                         : NULL,
-    };
+    struct gqa_output_options out = describe_output(c, NULL);
 
+    out.card = ""; /* there will be one */
     return gqa_output_try(c->options->output, &out);
 }
 
@@ -313,15 +350,17 @@ static enum gqa_status begin_calibration(struct gqa_conversion *c)
 static enum gqa_status check_may_differ(const struct gqa_conversion *c)
 {
     const struct gqa_convert_options *o = c->options;
+    const struct gqa_writer *w = o->writer;
+    const bool may_be =
+        w->takes ? w->takes(c->model) & GQA_TAKES_HYBRID : !w->is_folder;
 
-    if (!o->writer->needs_config || o->budget.uniform || o->plan.expand ||
-        o->allow_hybrid)
+    if (may_be || o->budget.uniform || o->plan.expand || o->allow_hybrid)
         return GQA_OK;
     return gqa_fail(GQA_ERR_USAGE,
                     "%s: its layers may come to differ in KV heads, and no "
-                    "stock loader takes such a folder: write a .gqa, or give "
+                    "stock loader takes such a %s: write a .gqa, or give "
                     "--uniform, --expand or --allow-hybrid",
-                    o->output);
+                    gqa_output_name(o), w->label);
 }
 
 /* How many KV heads each attention keeps, where no numbers are asked for. */
@@ -398,7 +437,7 @@ static enum gqa_status run(struct gqa_conversion *c)
     if (st == GQA_OK)
         st = in_source(plan(c), o);
     if (st != GQA_OK || (st = check_said(c)) != GQA_OK ||
-        (st = check_hybrid(c)) != GQA_OK)
+        (st = check_hybrid(c)) != GQA_OK || (st = check_model(c)) != GQA_OK)
         return st;
     gqa_say_plan(c->plan, o);
     gqa_clock_log("planning", start, 0);

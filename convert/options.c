@@ -14,7 +14,7 @@
 /* Beside the element types of the other choices. */
 enum { KEEP_DTYPE = -1 };
 
-enum { TO_GQA, TO_SAFETENSORS };
+enum { TO_GQA, TO_SAFETENSORS, TO_GGUF };
 
 /* One "FIRST-LAST=N" or "LAYER=N" of length n. */
 static enum gqa_status parse_layer_range(struct gqa_layer_groups *out,
@@ -117,6 +117,7 @@ static const struct gqa_choice dtypes[] = {
 static const struct gqa_choice streams[] = {
     {.name = "gqa", .value = TO_GQA},
     {.name = "safetensors", .value = TO_SAFETENSORS},
+    {.name = "gguf", .value = TO_GGUF},
     {.name = NULL},
 };
 
@@ -265,7 +266,7 @@ static const struct gqa_option rows[] = {
      .value = "FORMAT",
      .offset = AT(to),
      .choices = streams,
-     .help = "of OUTPUT -: gqa (default) or safetensors"},
+     .help = "of OUTPUT -: gqa (default), safetensors or gguf"},
     {.name = "level",
      .kind = GQA_OPTION_NUMBER,
      .value = "N",
@@ -308,7 +309,8 @@ static const struct gqa_option rows[] = {
     {.name = "allow-hybrid",
      .offset = AT(allow_hybrid),
      .help = "write a folder whose layers differ in KV heads, which stock "
-             "loaders do not take; it is refused otherwise"},
+             "loaders do not take (or such a GGUF file); it is refused "
+             "otherwise"},
     {.name = "force",
      .letter = 'f',
      .offset = AT(force),
@@ -334,8 +336,8 @@ const struct gqa_tool gqa_convert_tool = {
         "INPUT is an HDF5 (TensorFlow, Keras, flat), safetensors or .gqa "
         "file,\n"
         "an index of shards, a folder, or - for standard input. OUTPUT is\n"
-        "NAME.gqa, NAME.safetensors, FOLDER/ in Hugging Face's layout, or "
-        "-\nfor standard output.\n",
+        "NAME.gqa, NAME.safetensors, NAME.gguf for llama.cpp, FOLDER/ in "
+        "Hugging\nFace's layout, or - for standard output.\n",
     .notes = "Exit status: 0 done, 2 trouble (and nothing written).\n"
              "\n"
              "Example: gqa-convert --groups 8 tf_model.h5 model.gqa\n",
@@ -449,7 +451,9 @@ static enum gqa_status check_together(const struct gqa_convert_options *o)
 static enum gqa_status find_writer(struct gqa_convert_options *o)
 {
     static const struct gqa_writer *const writers[] = {
-        [TO_GQA] = &gqa_writer_gqa, [TO_SAFETENSORS] = &gqa_writer_safetensors};
+        [TO_GQA] = &gqa_writer_gqa,
+        [TO_SAFETENSORS] = &gqa_writer_safetensors,
+        [TO_GGUF] = &gqa_writer_gguf};
 
     o->to_stdout = strcmp(o->output, "-") == 0;
     if (!o->to_stdout && given(o, "to"))

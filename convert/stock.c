@@ -38,6 +38,8 @@ bool gqa_is_hybrid(const struct gqa_plan *plan)
 bool gqa_stock_reads_pairs(const struct gqa_model *model,
                            const struct gqa_writer *writer)
 {
+    if (writer->takes)
+        return writer->takes(model) & GQA_TAKES_PAIRS;
     /* Of a safetensors file by itself the configuration is elsewhere. */
     return !writer->stock ||
            (writer->needs_config && model->family->stock_longrope);

@@ -170,8 +170,7 @@ void gqa_summary_print(FILE *out, const struct gqa_conversion *c)
     if (has_shared_norm(c->model))
         fprintf(out, "Keys are normed head by head: what a pooled head is, "
                      "normed, is no mean of normed\nones, but a start.\n");
-    if (o->writer->needs_config &&
-        json_object_get(c->model->config, "auto_map"))
+    if (o->writer->is_folder && json_object_get(c->model->config, "auto_map"))
         fprintf(
             out,
             "config.json names code of its own (auto_map), which came along "

@@ -36,7 +36,7 @@ static void take_source(struct gqa_kept_transforms *kept, uint64_t n_before)
                                        .rank = t->rank,
                                        .shape = t->shape,
                                        .n_bytes = t->n_bytes,
-                                       .is_transform = true};
+                                       .part = GQA_OUTPUT_TRANSFORM};
     }
 }
 
@@ -79,7 +79,7 @@ static enum gqa_status take_attention(struct gqa_kept_transforms *kept,
                                        .rank = 3,
                                        .shape = item->shape,
                                        .n_bytes = n_bytes,
-                                       .is_transform = true};
+                                       .part = GQA_OUTPUT_TRANSFORM};
     }
     return st;
 }

@@ -1,15 +1,51 @@
 #include "formats/recorded.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/json.h"
+#include "formats/safetensors/header.h"
 
 const char *gqa_base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
 
     return slash && slash[1] ? slash + 1 : path;
+}
+
+static enum gqa_status take_config(struct gqa_source *source,
+                                   const json_t *text, const char *where)
+{
+    char what[64];
+    enum gqa_status st;
+
+    snprintf(what, sizeof what, "gqa.config in %s", where);
+    st = gqa_json_parse(&source->config, json_string_value(text),
+                        json_string_length(text), what);
+    if (st == GQA_OK && !json_is_object(source->config))
+        st = gqa_fail(GQA_ERR_FORMAT, "%s: not a JSON object", what);
+    return st;
+}
+
+enum gqa_status gqa_recorded_take(struct gqa_source *source, json_t *metadata,
+                                  const char *where)
+{
+    const json_t *config = json_object_get(metadata, "gqa.config");
+    const char *version =
+        json_string_value(json_object_get(metadata, "gqa.version"));
+    enum gqa_status st = GQA_OK;
+
+    if (version && strcmp(version, GQA_FORMAT_VERSION) != 0)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "gqa.version in %s is \"%.40s\"; this tool reads "
+                        "version %s, so a newer one is needed",
+                        where, version, GQA_FORMAT_VERSION);
+    if (config)
+        st = take_config(source, config, where);
+    if (st == GQA_OK)
+        source->metadata = json_incref(metadata);
+    return st;
 }
 
 json_t *gqa_recorded_recipe(const struct gqa_checkpoint *checkpoint)

@@ -13,6 +13,16 @@
 /* What stands behind the last slash of a path. Lent. */
 const char *gqa_base_name(const char *path);
 
+/*
+ * Give a source that is opened the metadata of its file, and the configuration
+ * in it, if there is one. metadata: string -> string, or NULL; lent. where: it
+ * stands, for messages. Errors GQA_ERR_UNSUPPORTED: of a newer version;
+ * GQA_ERR_FORMAT, GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_recorded_take(struct gqa_source *source, json_t *metadata,
+                                  const char *where);
+
 /* The recipe of the checkpoint, or NULL: there is none that can be read. */
 json_t *gqa_recorded_recipe(const struct gqa_checkpoint *checkpoint);
 

@@ -49,9 +49,9 @@ static enum gqa_status fail_unwritten(const char *output, const char *why)
 /* Names of checkpoints, which nobody gives a folder. */
 static bool is_other_kind(const char *output)
 {
-    static const char *const others[] = {"*.h5",  "*.hdf5", "*.bin",  "*.pt",
-                                         "*.pth", "*.gguf", "*.json", "*.npz",
-                                         "*.zst", "*.keras"};
+    static const char *const others[] = {"*.h5",  "*.hdf5", "*.bin",
+                                         "*.pt",  "*.pth",  "*.json",
+                                         "*.npz", "*.zst",  "*.keras"};
 
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (gqa_name_fits(output, others[i]))
@@ -81,7 +81,7 @@ enum gqa_status gqa_writer_find(const struct gqa_writer **out,
     if (is_other_kind(output))
         return fail_unwritten(output, "cannot write files of this kind");
     return gqa_fail(GQA_ERR_USAGE,
-                    "%s: neither NAME.gqa nor NAME.safetensors, and no folder "
-                    "is there; for a new folder write '%s/'",
+                    "%s: none of NAME.gqa, NAME.safetensors and NAME.gguf, and "
+                    "no folder is there; for a new folder write '%s/'",
                     output, output);
 }

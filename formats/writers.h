@@ -12,6 +12,7 @@
 #define GQA_WRITERS(X) \
     X(gqa)             \
     X(safetensors)     \
+    X(gguf)            \
     X(folder)
 
 /* Which of gqa_output_settings are for a writer. */
@@ -19,6 +20,14 @@ enum gqa_writer_setting {
     GQA_SETTING_COMPRESSION = 1, /* store, level */
     GQA_SETTING_SHARDS = 2,      /* shard_bytes */
 };
+
+/* What loaders of an output take of a model; bits, or-ed. */
+enum gqa_writer_takes {
+    GQA_TAKES_PAIRS = 1,  /* a divisor of each pair's frequency */
+    GQA_TAKES_HYBRID = 2, /* layers that differ in KV heads */
+};
+
+struct gqa_model;
 
 struct gqa_writer {
     const char *word;  /* "folder": in "--shard-size is for folder output" */
@@ -31,8 +40,12 @@ struct gqa_writer {
     /* What it can hold, and needs. */
     unsigned settings; /* gqa_writer_setting, or-ed */
     bool needs_config; /* nobody reads it without a configuration */
+    bool is_folder;    /* that lies beside the weights, and more with it */
     bool stock;        /* read by loaders that know no grouped attention but
                           their own */
+
+    /* gqa_writer_takes of a model; NULL: what its family's stock loaders do. */
+    unsigned (*takes)(const struct gqa_model *model);
 
     /* What an output is: "a .gqa, zstd level 3". */
     void (*describe)(char *out, size_t size,
@@ -40,6 +53,14 @@ struct gqa_writer {
     /* gqa_output_try(), gqa_output_write() */
     enum gqa_status (*check)(const char *path,
                              const struct gqa_output_options *options);
+    /*
+     * Whether it can hold this model, which is found out before anything is run
+     * or written; of output all but produce counts. NULL: it holds any. Errors
+     * GQA_ERR_UNSUPPORTED: something in it that the format, or who loads it,
+     * does not know; GQA_ERR_USAGE: something that another option changes;
+     * GQA_ERR_FORMAT. The message begins with the path.
+     */
+    enum gqa_status (*check_model)(const struct gqa_output *output);
     enum gqa_status (*write)(struct gqa_output_summary *summary,
                              const struct gqa_output *output);
 };

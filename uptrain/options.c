@@ -531,6 +531,11 @@ enum gqa_status gqa_uptrain_options_parse(struct gqa_uptrain_options *out,
     if ((st = check_together(out)) != GQA_OK)
         return st;
     st = gqa_writer_find(&out->writer, out->output);
+    /* What is not every model's is gqa-convert's. */
+    if (st == GQA_OK && out->writer->check_model)
+        st = gqa_fail(GQA_ERR_USAGE,
+                      "%s: write a .gqa, of which gqa-convert makes a %s",
+                      out->output, out->writer->label);
     return st == GQA_OK ? check_output(out) : st;
 }
 

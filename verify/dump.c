@@ -62,12 +62,13 @@ static enum gqa_status write_header(FILE *out, const struct shape *s)
     const uint64_t n_input = s->n * s->n_input * sizeof(int64_t);
     const uint64_t n_labels = s->n * s->length * sizeof(int64_t);
     const struct gqa_output_tensor tensors[] = {
-        {"lengths", GQA_I64, 1, lengths, s->n * sizeof(int64_t), false},
-        {"input_ids", GQA_I64, 2, input, n_input, false},
-        {"attention_mask", GQA_I64, 2, input, n_input, false},
-        {"labels", GQA_I64, 2, labels, n_labels, false},
-        {"logits", s->dtype, 3, logits, s->n_bytes, false},
-        {"original.logits", s->dtype, 3, logits, s->n_bytes, false},
+        {"lengths", GQA_I64, 1, lengths, s->n * sizeof(int64_t),
+         GQA_OUTPUT_WEIGHT},
+        {"input_ids", GQA_I64, 2, input, n_input, GQA_OUTPUT_WEIGHT},
+        {"attention_mask", GQA_I64, 2, input, n_input, GQA_OUTPUT_WEIGHT},
+        {"labels", GQA_I64, 2, labels, n_labels, GQA_OUTPUT_WEIGHT},
+        {"logits", s->dtype, 3, logits, s->n_bytes, GQA_OUTPUT_WEIGHT},
+        {"original.logits", s->dtype, 3, logits, s->n_bytes, GQA_OUTPUT_WEIGHT},
     };
     const size_t with_labels[] = {0, 1, 2, 3, 4, 5};
     const size_t without[] = {0, 1, 2, 4, 5};

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "formats/formats.h"
 #include "formats/model/attentions.h"
 #include "verify/head_runs.h"
 
@@ -37,6 +38,23 @@ struct gqa_head_pair gqa_head_pair_make(const struct gqa_heads_check *check,
     };
 }
 
+/* A bias that is float32 in a file that has such parts holds numbers of the
+ * model's half type. */
+static void pass_half(struct gqa_head_pair *pair,
+                      const struct gqa_heads_check *check)
+{
+    const enum gqa_dtype *type = check->n_through > 0
+                                     ? &check->through[check->n_through - 1]
+                                     : &pair->from->dtype;
+
+    if (!check->through || pair->to->dtype != GQA_F32 ||
+        !gqa_dtype_is_half(*type) ||
+        !gqa_checkpoint_source(pair->converted, 0)->format->has_wide_parts)
+        return;
+    pair->through = type;
+    pair->n_through = 1;
+}
+
 static void add_pairs(struct gqa_head_pairs *pairs,
                       const struct gqa_heads_check *check,
                       const struct gqa_slice *from, const struct gqa_slice *to,
@@ -44,9 +62,12 @@ static void add_pairs(struct gqa_head_pairs *pairs,
 {
     pairs->items[pairs->n++] =
         gqa_head_pair_make(check, from, to, false, is_value);
-    if (from->bias != GQA_NO_PARAM && to->bias != GQA_NO_PARAM)
-        pairs->items[pairs->n++] =
-            gqa_head_pair_make(check, from, to, true, is_value);
+    if (from->bias != GQA_NO_PARAM && to->bias != GQA_NO_PARAM) {
+        struct gqa_head_pair *bias = &pairs->items[pairs->n++];
+
+        *bias = gqa_head_pair_make(check, from, to, true, is_value);
+        pass_half(bias, check);
+    }
 }
 
 void gqa_head_pairs_make(struct gqa_head_pairs *out,

@@ -6,6 +6,7 @@
 
 #include "common/json.h"
 #include "common/sha256.h"
+#include "formats/formats.h"
 #include "formats/transforms.h"
 
 static const char parts[] = "kvqo";
@@ -188,6 +189,10 @@ enum gqa_status gqa_transforms_check(struct gqa_finding *finding,
         .finding = finding, .converted = converted, .recipe = recipe};
     enum gqa_status st = GQA_OK;
 
+    /* It has them nowhere. */
+    if (gqa_checkpoint_source(converted->checkpoint, 0)
+            ->format->has_weights_alone)
+        return GQA_OK;
     for (size_t i = 0; i < converted->model->n_attentions; i++)
         if (!recipe->fits[i])
             return GQA_OK;

@@ -64,7 +64,7 @@ static enum gqa_status cut(struct folder *f)
         const uint64_t n_bytes = f->out->tensors[i].n_bytes;
         struct shard *shard = &f->shards[f->n_shards - 1];
 
-        if (f->out->tensors[i].is_transform)
+        if (f->out->tensors[i].part == GQA_OUTPUT_TRANSFORM)
             continue;
         if (shard->n > 0 && (filled > limit || n_bytes > limit - filled)) {
             shard = &f->shards[f->n_shards++];
@@ -77,7 +77,7 @@ static enum gqa_status cut(struct folder *f)
     }
     f->aside.first = n;
     for (size_t i = 0; i < f->out->n_tensors; i++)
-        if (f->out->tensors[i].is_transform)
+        if (f->out->tensors[i].part == GQA_OUTPUT_TRANSFORM)
             f->order[n++] = i;
     f->aside.n = n - f->aside.first;
     return GQA_OK;
@@ -409,6 +409,7 @@ const struct gqa_writer gqa_writer_folder = {
     .form = "FOLDER/",
     .settings = GQA_SETTING_SHARDS,
     .needs_config = true,
+    .is_folder = true,
     .stock = true,
     .describe = describe,
     .check = check,

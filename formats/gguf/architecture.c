@@ -7,18 +7,11 @@
 
 #include "common/json.h"
 #include "formats/gguf/architecture_table.h"
+#include "formats/gguf/pattern.h"
 
 static const char *text_of(const json_t *keys, const char *key)
 {
     return json_string_value(json_object_get(keys, key));
-}
-
-static bool has_tensor(const struct gqa_gguf_header *h, const char *name)
-{
-    for (size_t i = 0; i < h->n; i++)
-        if (strcmp(h->tensors[i].name, name) == 0)
-            return true;
-    return false;
 }
 
 const struct gqa_gguf_architecture *gqa_gguf_architecture_find(
@@ -29,21 +22,26 @@ const struct gqa_gguf_architecture *gqa_gguf_architecture_find(
     for (const struct gqa_gguf_architecture *a = gqa_gguf_architectures;
          name && a->name; a++)
         if (strcmp(a->name, name) == 0 &&
-            (!a->marked || has_tensor(h, a->marked)))
+            (!a->marked || gqa_gguf_header_has(h, a->marked)))
             return a;
     return NULL;
 }
 
-/* "llama.block_count": '%' stands for the architecture. */
+void gqa_gguf_key_name(char out[GQA_GGUF_MAX_KEY],
+                       const struct gqa_gguf_architecture *a, const char *key)
+{
+    if (*key == '%')
+        snprintf(out, GQA_GGUF_MAX_KEY, "%s%s", a->name, key + 1);
+    else
+        snprintf(out, GQA_GGUF_MAX_KEY, "%s", key);
+}
+
 static const json_t *value_of(const struct gqa_gguf_architecture *a,
                               const json_t *keys, const char *key)
 {
-    char whole[128];
+    char whole[GQA_GGUF_MAX_KEY];
 
-    if (*key == '%')
-        snprintf(whole, sizeof whole, "%s%s", a->name, key + 1);
-    else
-        snprintf(whole, sizeof whole, "%s", key);
+    gqa_gguf_key_name(whole, a, key);
     return json_object_get(keys, whole);
 }
 
@@ -71,53 +69,6 @@ static bool number_of_layer(const json_t *value, size_t layer, uint64_t *out)
 }
 
 /* --- Tensors -------------------------------------------------------------- */
-
-enum { MAX_DIGITS = 6 };
-
-/* The digits that stand where a pattern has '%'. */
-struct numbers {
-    const char *digits[2];
-    size_t lengths[2];
-    size_t n;
-};
-
-/* "blk.12.attn_q.weight" fits "blk.%.attn_q.weight"; the number is 12. */
-static bool fits(const char *name, const char *pattern, struct numbers *found)
-{
-    found->n = 0;
-    for (; *pattern; pattern++) {
-        const size_t length = strspn(name, "0123456789");
-
-        if (*pattern != '%') {
-            if (*name++ != *pattern)
-                return false;
-            continue;
-        }
-        if (length == 0 || length > MAX_DIGITS || found->n == 2)
-            return false;
-        found->digits[found->n] = name;
-        found->lengths[found->n++] = length;
-        name += length;
-    }
-    return *name == '\0';
-}
-
-static char *make_name(const char *pattern, const struct numbers *found)
-{
-    char *name = calloc(strlen(pattern) + 2 * (size_t)MAX_DIGITS + 1, 1),
-         *end = name;
-    size_t k = 0;
-
-    for (; name && *pattern; pattern++) {
-        if (*pattern == '%' && k < found->n) {
-            memcpy(end, found->digits[k], found->lengths[k]);
-            end += found->lengths[k++];
-        } else {
-            *end++ = *pattern;
-        }
-    }
-    return name;
-}
 
 static enum gqa_status find_heads(struct gqa_gguf_place *p,
                                   const struct gqa_gguf_architecture *a,
@@ -191,10 +142,10 @@ enum gqa_status gqa_gguf_tensor_place(char **name, struct gqa_gguf_place *p,
 {
     const struct gqa_gguf_name *n = a ? a->names : NULL;
     enum gqa_status st;
-    struct numbers found = {{"", ""}, {0, 0}, 0};
+    struct gqa_gguf_numbers found = {{"", ""}, {0, 0}, 0};
 
     memset(p, 0, sizeof *p);
-    while (n && n->theirs && !fits(t->name, n->theirs, &found))
+    while (n && n->theirs && !gqa_gguf_fits(t->name, n->theirs, &found))
         n++;
     if (!n || !n->theirs) {
         *name = strdup(t->name);
@@ -210,13 +161,13 @@ enum gqa_status gqa_gguf_tensor_place(char **name, struct gqa_gguf_place *p,
     if (st != GQA_OK)
         return st;
     if (is_by_heads(p->order)) {
-        st = find_heads(p, a, h->keys, strtoul(found.digits[0], NULL, 10));
+        st = find_heads(p, a, h->keys, gqa_gguf_layer(&found));
         if (st == GQA_OK)
             st = place_heads(p, t);
         if (st != GQA_OK)
             return st;
     }
-    *name = make_name(n->ours, &found);
+    *name = gqa_gguf_make_name(n->ours, &found);
     return *name ? GQA_OK : gqa_fail_nomem();
 }
 
@@ -238,6 +189,34 @@ static uint64_t grouped_row(const struct gqa_gguf_place *p, uint64_t row)
                                            : p->n_heads + p->n_kv_heads + group;
 
     return head * p->head_dim + i;
+}
+
+/* Row of theirs as one of ours: what paired_row() and grouped_row() undo. */
+static uint64_t unpaired_row(const struct gqa_gguf_place *p, uint64_t row)
+{
+    const uint64_t head = row / p->head_dim, i = row % p->head_dim;
+
+    return head * p->head_dim + i % 2 * (p->head_dim / 2) + i / 2;
+}
+
+static uint64_t ungrouped_row(const struct gqa_gguf_place *p, uint64_t row)
+{
+    const uint64_t size = p->n_heads / p->n_kv_heads;
+    const uint64_t head = row / p->head_dim, i = row % p->head_dim;
+    const uint64_t kv = head - p->n_heads; /* of a head behind the queries' */
+    const uint64_t block =
+        head < p->n_heads
+            ? head / size * (size + 2) + head % size
+            : kv % p->n_kv_heads * (size + 2) + size + kv / p->n_kv_heads;
+
+    return block * p->head_dim + i;
+}
+
+uint64_t gqa_gguf_original_row(const struct gqa_gguf_place *p, uint64_t row)
+{
+    return is_paired(p->order)              ? unpaired_row(p, row)
+           : p->order == GQA_GGUF_BY_GROUPS ? ungrouped_row(p, row)
+                                            : row;
 }
 
 uint64_t gqa_gguf_row(const struct gqa_gguf_place *p, uint64_t row)
@@ -314,12 +293,12 @@ static enum gqa_status copy_scaling(json_t *config,
 
     if (!factor)
         factor = value_of(a, h->keys, "%.rope.scale_linear");
-    if (has_tensor(h, "rope_freqs.weight"))
+    if (gqa_gguf_header_has(h, "rope_freqs.weight"))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "rope_freqs.weight: frequencies of RoPE that were "
                         "changed (Llama 3.1 and later), by what rule it does "
                         "not say; give --config the original's config.json");
-    if (has_tensor(h, "rope_factors_long.weight"))
+    if (gqa_gguf_header_has(h, "rope_factors_long.weight"))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "rope_factors_long.weight: frequencies of RoPE that "
                         "change with the length (longrope); give --config the "
@@ -394,45 +373,36 @@ static enum gqa_status copy_shapes(json_t *config,
                 json_integer((json_int_t)h->tensors[i].shape[0]));
     for (const struct gqa_gguf_sign *sign = a->signs; sign && sign->ours;
          sign++)
-        json_object_set_new(
-            config, sign->ours,
-            json_boolean(has_tensor(h, sign->tensor) == sign->when_there));
-    return json_object_set_new(config, "tie_word_embeddings",
-                               json_boolean(!has_tensor(h, "output.weight"))) ==
-                   0
+        json_object_set_new(config, sign->ours,
+                            json_boolean(gqa_gguf_header_has(h, sign->tensor) ==
+                                         sign->when_there));
+    return json_object_set_new(
+               config, "tie_word_embeddings",
+               json_boolean(!gqa_gguf_header_has(h, "output.weight"))) == 0
                ? GQA_OK
                : gqa_fail_nomem();
 }
 
-static enum gqa_status add_unsaid(json_t *config,
-                                  const struct gqa_gguf_architecture *a,
-                                  const json_t *keys)
+bool gqa_gguf_known_value(json_int_t *out,
+                          const struct gqa_gguf_architecture *a,
+                          uint64_t n_layers)
 {
-    uint64_t n_layers = 0;
-
-    if (gqa_json_u64(value_of(a, keys, "%.block_count"), &n_layers))
-        for (const struct gqa_gguf_known *k = a->known; k && k->n_layers; k++)
-            if (k->n_layers == n_layers)
-                return json_object_set_new(config, a->unsaid,
-                                           json_integer(k->value)) == 0
-                           ? GQA_OK
-                           : gqa_fail_nomem();
-    return gqa_fail(GQA_ERR_UNSUPPORTED,
-                    "no key of the architecture %s says %s; give --config the "
-                    "original's config.json",
-                    a->name, a->unsaid);
+    for (const struct gqa_gguf_known *k = a->known; k && k->n_layers; k++)
+        if (k->n_layers == n_layers) {
+            *out = k->value;
+            return true;
+        }
+    return false;
 }
 
-enum gqa_status gqa_gguf_config_create(json_t **config,
-                                       const struct gqa_gguf_architecture *a,
-                                       const struct gqa_gguf_header *h)
+enum gqa_status gqa_gguf_config_said(json_t **config,
+                                     const struct gqa_gguf_architecture *a,
+                                     const struct gqa_gguf_header *h)
 {
     json_t *made = json_pack("{s:s, s:[s]}", "model_type", a->model_type,
                              "architectures", a->class);
     enum gqa_status st = made ? GQA_OK : gqa_fail_nomem();
 
-    if (st == GQA_OK && a->unsaid)
-        st = add_unsaid(made, a, h->keys);
     for (const struct gqa_gguf_key *k = a->keys; st == GQA_OK && k->ours; k++)
         st = copy_key(made, a, h->keys, k);
     if (st == GQA_OK && a->extra) {
@@ -452,5 +422,30 @@ enum gqa_status gqa_gguf_config_create(json_t **config,
         *config = made;
     else
         json_decref(made);
+    return st;
+}
+
+enum gqa_status gqa_gguf_config_create(json_t **config,
+                                       const struct gqa_gguf_architecture *a,
+                                       const struct gqa_gguf_header *h)
+{
+    uint64_t n_layers = 0;
+    json_int_t value = 0;
+    enum gqa_status st;
+
+    if (a->unsaid &&
+        (!gqa_json_u64(value_of(a, h->keys, "%.block_count"), &n_layers) ||
+         !gqa_gguf_known_value(&value, a, n_layers)))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "no key of the architecture %s says %s; give --config "
+                        "the original's config.json",
+                        a->name, a->unsaid);
+    st = gqa_gguf_config_said(config, a, h);
+    if (st == GQA_OK && a->unsaid &&
+        json_object_set_new(*config, a->unsaid, json_integer(value)) != 0) {
+        json_decref(*config);
+        *config = NULL;
+        st = gqa_fail_nomem();
+    }
     return st;
 }

@@ -52,8 +52,11 @@ enum gqa_status gqa_gguf_tensor_place(
     const struct gqa_gguf_architecture *architecture,
     const struct gqa_gguf_header *header, const struct gqa_gguf_tensor *tensor);
 
-/* Where in the file a row of the original lies. */
+/* Where in the file a row of the original lies, and which row of the original
+ * lies there. */
 uint64_t gqa_gguf_row(const struct gqa_gguf_place *place, uint64_t row);
+uint64_t gqa_gguf_original_row(const struct gqa_gguf_place *place,
+                               uint64_t row);
 
 /*
  * The configuration. The caller owns *config. Errors GQA_ERR_FORMAT: a key
@@ -64,5 +67,23 @@ GQA_MUST_USE
 enum gqa_status gqa_gguf_config_create(
     json_t **config, const struct gqa_gguf_architecture *architecture,
     const struct gqa_gguf_header *header);
+
+/* The same of the keys alone: what none of them says is left out. */
+GQA_MUST_USE
+enum gqa_status gqa_gguf_config_said(
+    json_t **config, const struct gqa_gguf_architecture *architecture,
+    const struct gqa_gguf_header *header);
+
+/* What no key says of a model, where its number of layers tells. */
+bool gqa_gguf_known_value(json_int_t *out,
+                          const struct gqa_gguf_architecture *architecture,
+                          uint64_t n_layers);
+
+enum { GQA_GGUF_MAX_KEY = 128 };
+
+/* "llama.block_count" of "%.block_count". */
+void gqa_gguf_key_name(char out[GQA_GGUF_MAX_KEY],
+                       const struct gqa_gguf_architecture *architecture,
+                       const char *key);
 
 #endif

@@ -5,6 +5,7 @@
 #define NEEDED   GQA_GGUF_NEEDED
 #define OPTIONAL GQA_GGUF_OPTIONAL
 #define BY_LAYER GQA_GGUF_BY_LAYER
+#define REAL     GQA_GGUF_REAL
 
 #define TOKENS                                                      \
     {"bos_token_id", "tokenizer.ggml.bos_token_id", OPTIONAL},      \
@@ -23,13 +24,13 @@
          OPTIONAL | BY_LAYER},                                     \
         {"max_position_embeddings", "%.context_length", NEEDED},   \
     {                                                              \
-        "rope_theta", "%.rope.freq_base", OPTIONAL                 \
+        "rope_theta", "%.rope.freq_base", OPTIONAL | REAL          \
     }
 
 static const struct gqa_gguf_key llama_keys[] = {
     SHAPES,
     {"head_dim", "%.attention.key_length", OPTIONAL},
-    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED},
+    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED | REAL},
     TOKENS,
     {0},
 };
@@ -37,9 +38,9 @@ static const struct gqa_gguf_key llama_keys[] = {
 static const struct gqa_gguf_key gemma2_keys[] = {
     SHAPES,
     {"head_dim", "%.attention.key_length", OPTIONAL},
-    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED},
-    {"attn_logit_softcapping", "%.attn_logit_softcapping", NEEDED},
-    {"final_logit_softcapping", "%.final_logit_softcapping", NEEDED},
+    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED | REAL},
+    {"attn_logit_softcapping", "%.attn_logit_softcapping", NEEDED | REAL},
+    {"final_logit_softcapping", "%.final_logit_softcapping", NEEDED | REAL},
     {"sliding_window", "%.attention.sliding_window", NEEDED},
     TOKENS,
     {0},
@@ -56,7 +57,7 @@ static const struct gqa_gguf_known gemma2_known[] = {
 static const struct gqa_gguf_key mixtral_keys[] = {
     SHAPES,
     {"head_dim", "%.attention.key_length", OPTIONAL},
-    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED},
+    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED | REAL},
     {"num_local_experts", "%.expert_count", NEEDED},
     {"num_experts_per_tok", "%.expert_used_count", NEEDED},
     TOKENS,
@@ -70,7 +71,7 @@ static const struct gqa_gguf_key gpt2_keys[] = {
     {"n_head", "%.attention.head_count", NEEDED},
     {"num_key_value_heads", "%.attention.head_count_kv", OPTIONAL | BY_LAYER},
     {"n_positions", "%.context_length", NEEDED},
-    {"layer_norm_epsilon", "%.attention.layer_norm_epsilon", NEEDED},
+    {"layer_norm_epsilon", "%.attention.layer_norm_epsilon", NEEDED | REAL},
     TOKENS,
     {0},
 };
@@ -82,8 +83,8 @@ static const struct gqa_gguf_key gpt_neox_keys[] = {
     {"num_attention_heads", "%.attention.head_count", NEEDED},
     {"num_key_value_heads", "%.attention.head_count_kv", OPTIONAL | BY_LAYER},
     {"max_position_embeddings", "%.context_length", NEEDED},
-    {"layer_norm_eps", "%.attention.layer_norm_epsilon", NEEDED},
-    {"rotary_emb_base", "%.rope.freq_base", OPTIONAL},
+    {"layer_norm_eps", "%.attention.layer_norm_epsilon", NEEDED | REAL},
+    {"rotary_emb_base", "%.rope.freq_base", OPTIONAL | REAL},
     {"use_parallel_residual", "%.use_parallel_residual", NEEDED},
     TOKENS,
     {0},
@@ -93,7 +94,7 @@ static const struct gqa_gguf_key phi3_keys[] = {
     SHAPES,
     {"original_max_position_embeddings",
      "%.rope.scaling.original_context_length", OPTIONAL},
-    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED},
+    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED | REAL},
     {"sliding_window", "%.attention.sliding_window",
      OPTIONAL | GQA_GGUF_ZERO_IS_NONE},
     TOKENS,
@@ -102,14 +103,14 @@ static const struct gqa_gguf_key phi3_keys[] = {
 
 static const struct gqa_gguf_key layer_norm_keys[] = {
     SHAPES,
-    {"layer_norm_eps", "%.attention.layer_norm_epsilon", NEEDED},
+    {"layer_norm_eps", "%.attention.layer_norm_epsilon", NEEDED | REAL},
     TOKENS,
     {0},
 };
 
 static const struct gqa_gguf_key olmo_keys[] = {
     SHAPES,
-    {"clip_qkv", "%.attention.clamp_kqv", OPTIONAL},
+    {"clip_qkv", "%.attention.clamp_kqv", OPTIONAL | REAL},
     TOKENS,
     {0},
 };
@@ -117,7 +118,7 @@ static const struct gqa_gguf_key olmo_keys[] = {
 /* OLMo 3 is called so, too, with layers that see a window. */
 static const struct gqa_gguf_key olmo2_keys[] = {
     SHAPES,
-    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED},
+    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED | REAL},
     {"sliding_window", "%.attention.sliding_window",
      OPTIONAL | GQA_GGUF_REFUSED},
     TOKENS,
@@ -126,8 +127,15 @@ static const struct gqa_gguf_key olmo2_keys[] = {
 
 static const struct gqa_gguf_key command_r_keys[] = {
     SHAPES,
-    {"layer_norm_eps", "%.attention.layer_norm_epsilon", NEEDED},
-    {"logit_scale", "%.logit_scale", NEEDED},
+    {"layer_norm_eps", "%.attention.layer_norm_epsilon", NEEDED | REAL},
+    {"logit_scale", "%.logit_scale", NEEDED | REAL},
+    TOKENS,
+    {0},
+};
+
+static const struct gqa_gguf_key starcoder2_keys[] = {
+    SHAPES,
+    {"norm_epsilon", "%.attention.layer_norm_epsilon", NEEDED | REAL},
     TOKENS,
     {0},
 };
@@ -137,20 +145,21 @@ static const struct gqa_gguf_key bloom_keys[] = {
     {"n_layer", "%.block_count", NEEDED},
     {"n_head", "%.attention.head_count", NEEDED},
     {"num_key_value_heads", "%.attention.head_count_kv", OPTIONAL | BY_LAYER},
-    {"layer_norm_epsilon", "%.attention.layer_norm_epsilon", NEEDED},
+    {"layer_norm_epsilon", "%.attention.layer_norm_epsilon", NEEDED | REAL},
     TOKENS,
     {0},
 };
 
-#define FALCON_SHAPES                                                     \
-    {"hidden_size", "%.embedding_length", NEEDED},                        \
-        {"ffn_hidden_size", "%.feed_forward_length", NEEDED},             \
-        {"num_hidden_layers", "%.block_count", NEEDED},                   \
-        {"num_attention_heads", "%.attention.head_count", NEEDED},        \
-        {"max_position_embeddings", "%.context_length", NEEDED},          \
-        {"layer_norm_epsilon", "%.attention.layer_norm_epsilon", NEEDED}, \
-    {                                                                     \
-        "rope_theta", "%.rope.freq_base", OPTIONAL                        \
+#define FALCON_SHAPES                                              \
+    {"hidden_size", "%.embedding_length", NEEDED},                 \
+        {"ffn_hidden_size", "%.feed_forward_length", NEEDED},      \
+        {"num_hidden_layers", "%.block_count", NEEDED},            \
+        {"num_attention_heads", "%.attention.head_count", NEEDED}, \
+        {"max_position_embeddings", "%.context_length", NEEDED},   \
+        {"layer_norm_epsilon", "%.attention.layer_norm_epsilon",   \
+         NEEDED | REAL},                                           \
+    {                                                              \
+        "rope_theta", "%.rope.freq_base", OPTIONAL | REAL          \
     }
 
 static const struct gqa_gguf_key falcon_2_norms_keys[] = {
@@ -193,10 +202,23 @@ static const struct gqa_gguf_sign command_r_signs[] = {
     {0},
 };
 
+static const struct gqa_gguf_sign starcoder2_signs[] = {
+    {"use_bias", "blk.0.attn_q.bias", true},
+    {0},
+};
+
 static const struct gqa_gguf_sign falcon_signs[] = {
     {"bias", "blk.0.attn_qkv.bias", true},
     {0},
 };
+
+#define ENDED(...)        \
+    (const char *const[]) \
+    {                     \
+        __VA_ARGS__, NULL \
+    }
+
+#define OUTPUT_BIAS "blk.%.attn_output.bias"
 
 const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
     {.name = "llama",
@@ -205,15 +227,32 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .class = "MixtralForCausalLM",
      .is_mixture = true,
      .names = gqa_gguf_mixtral_names,
+     .has_head_dim = true,
      .keys = mixtral_keys,
-     .extra = "{\"hidden_act\": \"silu\"}"},
+     .extra = "{\"hidden_act\": \"silu\"}",
+     .has_factors = true},
     {.name = "llama",
      .model_type = "llama",
      .class = "LlamaForCausalLM",
      .names = gqa_gguf_llama_names,
+     .has_head_dim = true,
      .keys = llama_keys,
      .signs = llama_signs,
-     .extra = "{\"hidden_act\": \"silu\"}"},
+     .extra = "{\"hidden_act\": \"silu\"}",
+     .also = "mistral",
+     .by_layer = "deci",
+     .has_factors = true},
+    /* Nvidia's pruned models, of which those are read that are a Llama but for
+     * the numbers of their KV heads */
+    {.name = "deci",
+     .model_type = "llama",
+     .class = "LlamaForCausalLM",
+     .names = gqa_gguf_llama_names,
+     .has_head_dim = true,
+     .keys = llama_keys,
+     .signs = llama_signs,
+     .extra = "{\"hidden_act\": \"silu\"}",
+     .has_factors = true},
     {.name = "qwen2",
      .model_type = "qwen2",
      .class = "Qwen2ForCausalLM",
@@ -224,37 +263,47 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .model_type = "qwen3",
      .class = "Qwen3ForCausalLM",
      .names = gqa_gguf_plain_names,
+     .has_head_dim = true,
      .keys = llama_keys,
      .signs = bias_signs,
-     .extra = "{\"hidden_act\": \"silu\", \"use_sliding_window\": false}"},
+     .extra = "{\"hidden_act\": \"silu\", \"use_sliding_window\": false}",
+     .unloaded = ENDED(OUTPUT_BIAS)},
     {.name = "phi3",
      .model_type = "phi3",
      .class = "Phi3ForCausalLM",
      .names = gqa_gguf_phi3_names,
      .keys = phi3_keys,
      .share = "partial_rotary_factor",
-     .extra = "{\"hidden_act\": \"silu\"}"},
+     .extra = "{\"hidden_act\": \"silu\"}",
+     .has_factors = true},
     {.name = "phi2",
      .model_type = "phi",
      .class = "PhiForCausalLM",
      .names = gqa_gguf_phi2_names,
      .keys = layer_norm_keys,
      .share = "partial_rotary_factor",
-     .extra = "{\"hidden_act\": \"gelu_new\"}"},
+     .extra = "{\"hidden_act\": \"gelu_new\"}",
+     .demanded = ENDED("output.weight", "output.bias")},
     {.name = "gemma",
      .model_type = "gemma",
      .class = "GemmaForCausalLM",
      .names = gqa_gguf_gemma_names,
+     .has_head_dim = true,
      .keys = llama_keys,
-     .extra = "{\"hidden_activation\": \"gelu_pytorch_tanh\"}"},
+     .extra = "{\"hidden_activation\": \"gelu_pytorch_tanh\"}",
+     .unloaded = ENDED("output.weight", OUTPUT_BIAS)},
     {.name = "gemma2",
      .model_type = "gemma2",
      .class = "Gemma2ForCausalLM",
      .names = gqa_gguf_gemma2_names,
+     .has_head_dim = true,
      .keys = gemma2_keys,
      .extra = "{\"hidden_activation\": \"gelu_pytorch_tanh\"}",
      .unsaid = "query_pre_attn_scalar",
-     .known = gemma2_known},
+     .known = gemma2_known,
+     .has_windows = true,
+     .takes_head_dim = true,
+     .unloaded = ENDED("output.weight", OUTPUT_BIAS)},
     {.name = "stablelm",
      .model_type = "stablelm",
      .class = "StableLmForCausalLM",
@@ -262,12 +311,14 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .keys = layer_norm_keys,
      .signs = stablelm_signs,
      .share = "partial_rotary_factor",
-     .extra = "{\"hidden_act\": \"silu\"}"},
+     .extra = "{\"hidden_act\": \"silu\"}",
+     .demanded = ENDED("output.weight")},
     {.name = "bloom",
      .model_type = "bloom",
      .class = "BloomForCausalLM",
      .names = gqa_gguf_bloom_names,
-     .keys = bloom_keys},
+     .keys = bloom_keys,
+     .context = 2048},
     {.name = "falcon",
      .marked = "blk.0.attn_norm_2.weight",
      .model_type = "falcon",
@@ -277,7 +328,9 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .signs = falcon_signs,
      .extra = "{\"new_decoder_architecture\": true, "
               "\"num_ln_in_parallel_attn\": 2, \"parallel_attn\": true, "
-              "\"alibi\": false, \"activation\": \"gelu\"}"},
+              "\"alibi\": false, \"activation\": \"gelu\"}",
+     .unloaded = ENDED("blk.%.attn_qkv.bias", OUTPUT_BIAS, "blk.%.ffn_up.bias",
+                       "blk.%.ffn_down.bias")},
     {.name = "falcon",
      .model_type = "falcon",
      .class = "FalconForCausalLM",
@@ -286,33 +339,44 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .signs = falcon_signs,
      .extra = "{\"new_decoder_architecture\": false, \"multi_query\": true, "
               "\"parallel_attn\": true, \"alibi\": false, \"activation\": "
-              "\"gelu\"}"},
+              "\"gelu\"}",
+     .unloaded = ENDED("blk.%.attn_qkv.bias", OUTPUT_BIAS, "blk.%.ffn_up.bias",
+                       "blk.%.ffn_down.bias")},
     {.name = "olmo",
      .model_type = "olmo",
      .class = "OlmoForCausalLM",
      .names = gqa_gguf_olmo_names,
      .keys = olmo_keys,
      .signs = bias_signs,
-     .extra = "{\"hidden_act\": \"silu\"}"},
+     .extra = "{\"hidden_act\": \"silu\"}",
+     .unloaded = ENDED(OUTPUT_BIAS)},
     {.name = "olmo2",
      .model_type = "olmo2",
      .class = "Olmo2ForCausalLM",
      .names = gqa_gguf_olmo2_names,
      .keys = olmo2_keys,
      .signs = bias_signs,
-     .extra = "{\"hidden_act\": \"silu\"}"},
+     .extra = "{\"hidden_act\": \"silu\"}",
+     .unloaded = ENDED(OUTPUT_BIAS),
+     .demanded = ENDED("output.weight")},
     {.name = "command-r",
      .model_type = "cohere",
      .class = "CohereForCausalLM",
      .names = gqa_gguf_plain_names,
      .keys = command_r_keys,
      .signs = command_r_signs,
-     .extra = "{\"hidden_act\": \"silu\"}"},
+     .extra = "{\"hidden_act\": \"silu\"}",
+     .unloaded = ENDED("output.weight", OUTPUT_BIAS)},
     {.name = "starcoder2",
      .model_type = "starcoder2",
      .class = "Starcoder2ForCausalLM",
      .names = gqa_gguf_starcoder2_names,
-     .unsaid = "sliding_window"},
+     .keys = starcoder2_keys,
+     .signs = starcoder2_signs,
+     .extra = "{\"hidden_act\": \"gelu_pytorch_tanh\"}",
+     .unsaid = "sliding_window",
+     .demanded =
+         ENDED(OUTPUT_BIAS, "blk.%.ffn_up.bias", "blk.%.ffn_down.bias")},
     {.name = "gpt2",
      .model_type = "gpt2",
      .class = "GPT2LMHeadModel",
@@ -325,6 +389,7 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .names = gqa_gguf_gpt_neox_names,
      .keys = gpt_neox_keys,
      .share = "rotary_pct",
-     .extra = "{\"hidden_act\": \"gelu\"}"},
+     .extra = "{\"hidden_act\": \"gelu\"}",
+     .demanded = ENDED("output.weight", "blk.%.attn_qkv.bias", OUTPUT_BIAS)},
     {0},
 };

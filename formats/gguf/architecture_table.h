@@ -21,6 +21,8 @@ enum gqa_gguf_key_flags {
     /* No configuration is made where it is there, or where it is not 1. */
     GQA_GGUF_REFUSED = 1 << 3,
     GQA_GGUF_MUST_BE_ONE = 1 << 4,
+    /* A number with a fraction there, also where it is a whole one. */
+    GQA_GGUF_REAL = 1 << 5,
 };
 
 /* '%' at the beginning stands for the architecture. */
@@ -56,6 +58,20 @@ struct gqa_gguf_architecture {
     const char *unsaid; /* a number of the configuration that no key says; or
                            NULL */
     const struct gqa_gguf_known *known; /* ends in 0 layers; NULL: of none */
+
+    /* What counts for writing alone. */
+    const char *also;     /* another model type that it is; or NULL */
+    const char *by_layer; /* what such models are whose layers differ in KV
+                             heads; NULL: llama.cpp takes one number */
+    bool has_head_dim;    /* heads need not add up to the stream's width */
+    bool has_factors;     /* it takes divisors of RoPE's frequencies */
+    bool has_windows;     /* layers that slide do so there */
+    bool takes_head_dim;  /* by that it scales scores, where `unsaid` is said
+                             by no number of layers */
+    uint64_t context;     /* where a configuration says none; or 0 */
+    /* Names of tensors for which llama.cpp refuses a file: those it has no
+     * place for, and those that must be there. End in NULL; or NULL. */
+    const char *const *unloaded, *const *demanded;
 };
 
 extern const struct gqa_gguf_name gqa_gguf_llama_names[];

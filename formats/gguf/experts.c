@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/gguf/pattern.h"
+
 static const char mark[] = "_exps.weight";
 
 /* Of a tensor that is of all experts, the length of what precedes the mark;
@@ -93,4 +95,28 @@ enum gqa_status gqa_gguf_experts_split(struct gqa_gguf_header *header)
         gqa_gguf_header_clear(&made);
     }
     return st;
+}
+
+enum gqa_status gqa_gguf_experts_name(char **all, uint64_t *number,
+                                      const char *one)
+{
+    static const char *const names[] = {"ffn_gate", "ffn_down", "ffn_up"};
+
+    *all = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct gqa_gguf_numbers found;
+        char pattern[64];
+
+        snprintf(pattern, sizeof pattern, "blk.%%.%s.%%.weight", names[i]);
+        if (!gqa_gguf_fits(one, pattern, &found))
+            continue;
+        *number = strtoul(found.digits[1], NULL, 10);
+        if (asprintf(all, "blk.%.*s.%s%s", (int)found.lengths[0],
+                     found.digits[0], names[i], mark) < 0) {
+            *all = NULL;
+            return gqa_fail_nomem();
+        }
+        return GQA_OK;
+    }
+    return GQA_OK;
 }

@@ -14,4 +14,13 @@
 GQA_MUST_USE
 enum gqa_status gqa_gguf_experts_split(struct gqa_gguf_header *header);
 
+/*
+ * The other way: the name of the tensor of all, for one of
+ * "blk.L.ffn_NAME.E.weight", of which *number is E. The caller owns *all; it
+ * is NULL where `one` is no such name. Errors GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_gguf_experts_name(char **all, uint64_t *number,
+                                      const char *one);
+
 #endif

@@ -8,28 +8,11 @@
 
 #include "common/checked.h"
 #include "common/json.h"
+#include "formats/gguf/values.h"
 #include "formats/input.h"
 #include "formats/tensor.h"
 
-/* Of values */
-enum value_type {
-    IS_U8,
-    IS_I8,
-    IS_U16,
-    IS_I16,
-    IS_U32,
-    IS_I32,
-    IS_F32,
-    IS_BOOL,
-    IS_TEXT,
-    IS_LIST,
-    IS_U64,
-    IS_I64,
-    IS_F64,
-    N_VALUE_TYPES,
-};
-
-static const unsigned char value_bytes[N_VALUE_TYPES] = {
+static const unsigned char value_bytes[GQA_GGUF_N_VALUE_TYPES] = {
     1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8,
 };
 
@@ -46,7 +29,8 @@ enum {
 
 /* A text of at most so many bytes, with its end mark. *text is NULL for a
  * longer one, which is passed over. */
-static enum gqa_status take_text(struct gqa_input *in, char **text, size_t *n)
+static enum gqa_status take_text(struct gqa_input *in, uint64_t most,
+                                 char **text, size_t *n)
 {
     uint64_t length;
     enum gqa_status st = gqa_input_number(in, &length, 8);
@@ -59,7 +43,7 @@ static enum gqa_status take_text(struct gqa_input *in, char **text, size_t *n)
                         "a text of %" PRIu64 " bytes, where %" PRIu64
                         " are left",
                         length, gqa_input_left(in));
-    if (length > MAX_TEXT)
+    if (length > most)
         return gqa_input_skip(in, length);
     *n = (size_t)length;
     *text = malloc(*n + 1);
@@ -81,7 +65,7 @@ static enum gqa_status take_name(struct gqa_input *in, char **name)
     json_t *text = NULL;
     size_t n = 0;
 
-    if ((st = take_text(in, name, &n)) != GQA_OK)
+    if ((st = take_text(in, MAX_TEXT, name, &n)) != GQA_OK)
         return st;
     if (*name && n > 0 && strlen(*name) == n)
         text = json_string(*name);
@@ -95,22 +79,22 @@ static enum gqa_status take_name(struct gqa_input *in, char **name)
 }
 
 /* A number or a truth. */
-static json_t *make_number(enum value_type type, uint64_t bits)
+static json_t *make_number(enum gqa_gguf_value_type type, uint64_t bits)
 {
     double real;
     float small;
     uint32_t low = (uint32_t)bits;
 
     switch (type) {
-    case IS_BOOL:
+    case GQA_GGUF_BOOL:
         return json_boolean(bits);
-    case IS_I8:
+    case GQA_GGUF_I8:
         return json_integer((int8_t)bits);
-    case IS_I16:
+    case GQA_GGUF_I16:
         return json_integer((int16_t)bits);
-    case IS_I32:
+    case GQA_GGUF_I32:
         return json_integer((int32_t)bits);
-    case IS_F32:
+    case GQA_GGUF_F32:
         memcpy(&small, &low, sizeof small);
         /* In as few digits as tell it: 1e-05, as configurations have it */
         for (int digits = 6; digits <= 9; digits++) {
@@ -122,7 +106,7 @@ static json_t *make_number(enum value_type type, uint64_t bits)
                 break;
         }
         return isfinite(small) ? json_real(real) : json_null();
-    case IS_F64:
+    case GQA_GGUF_F64:
         memcpy(&real, &bits, sizeof real);
         return isfinite(real) ? json_real(real) : json_null();
     default:
@@ -131,7 +115,7 @@ static json_t *make_number(enum value_type type, uint64_t bits)
 }
 
 static enum gqa_status take_number(struct gqa_input *in, json_t **out,
-                                   enum value_type type)
+                                   enum gqa_gguf_value_type type)
 {
     uint64_t bits;
     const enum gqa_status st = gqa_input_number(in, &bits, value_bytes[type]);
@@ -142,12 +126,20 @@ static enum gqa_status take_number(struct gqa_input *in, json_t **out,
     return *out ? GQA_OK : gqa_fail_nomem();
 }
 
+/* What files of ours have, once each, with as many bytes as another's header
+ * may have. */
+static bool is_recorded(const char *key)
+{
+    return strcmp(key, "gqa.config") == 0 || strcmp(key, "gqa.recipe") == 0;
+}
+
 /* *out stays NULL for what is passed over. */
-static enum gqa_status take_string(struct gqa_input *in, json_t **out)
+static enum gqa_status take_string(struct gqa_input *in, json_t **out,
+                                   uint64_t most)
 {
     char *text;
     size_t n = 0;
-    const enum gqa_status st = take_text(in, &text, &n);
+    const enum gqa_status st = take_text(in, most, &text, &n);
 
     if (st == GQA_OK && text)
         *out = json_stringn(text, n);
@@ -177,7 +169,7 @@ static enum gqa_status take_list(struct gqa_input *in, json_t **out)
         st = gqa_input_number(in, &n, 8);
     if (st != GQA_OK)
         return st;
-    if (type >= N_VALUE_TYPES || type == IS_LIST)
+    if (type >= GQA_GGUF_N_VALUE_TYPES || type == GQA_GGUF_LIST)
         return gqa_fail(GQA_ERR_FORMAT, "a list of values of type %" PRIu64,
                         type);
     /* Each takes a byte at least. */
@@ -186,7 +178,7 @@ static enum gqa_status take_list(struct gqa_input *in, json_t **out)
                         "a list of %" PRIu64 " values, where %" PRIu64
                         " bytes are left",
                         n, gqa_input_left(in));
-    if (type == IS_TEXT)
+    if (type == GQA_GGUF_TEXT)
         return skip_texts(in, n);
     if (n > MAX_LIST)
         return n > gqa_input_left(in) / value_bytes[type]
@@ -196,25 +188,29 @@ static enum gqa_status take_list(struct gqa_input *in, json_t **out)
     for (uint64_t i = 0; i < n && st == GQA_OK; i++) {
         json_t *item = NULL;
 
-        st = take_number(in, &item, (enum value_type)type);
+        st = take_number(in, &item, (enum gqa_gguf_value_type)type);
         if (st == GQA_OK && json_array_append_new(*out, item) != 0)
             st = gqa_fail_nomem();
     }
     return st;
 }
 
-static enum gqa_status take_value(struct gqa_input *in, json_t **out)
+static enum gqa_status take_value(struct gqa_input *in, json_t **out,
+                                  const char *key)
 {
     uint64_t type;
     const enum gqa_status st = gqa_input_number(in, &type, 4);
 
     if (st != GQA_OK)
         return st;
-    if (type >= N_VALUE_TYPES)
+    if (type >= GQA_GGUF_N_VALUE_TYPES)
         return gqa_fail(GQA_ERR_FORMAT, "a value of type %" PRIu64, type);
-    return type == IS_TEXT   ? take_string(in, out)
-           : type == IS_LIST ? take_list(in, out)
-                             : take_number(in, out, (enum value_type)type);
+    return type == GQA_GGUF_TEXT
+               ? take_string(in, out,
+                             is_recorded(key) ? GQA_JSON_MAX_BYTES : MAX_TEXT)
+           : type == GQA_GGUF_LIST
+               ? take_list(in, out)
+               : take_number(in, out, (enum gqa_gguf_value_type)type);
 }
 
 static enum gqa_status take_pair(struct gqa_gguf_header *h,
@@ -229,7 +225,7 @@ static enum gqa_status take_pair(struct gqa_gguf_header *h,
     if (json_object_get(h->keys, key))
         st = gqa_fail(GQA_ERR_FORMAT, "the key %.200s is there twice", key);
     else
-        st = take_value(in, &value);
+        st = take_value(in, &value, key);
     if (st != GQA_OK)
         st = gqa_fail_prefix(st, "%.200s", key);
     else if (json_object_set_new(h->keys, key, value ? value : json_null()) !=
@@ -474,4 +470,12 @@ void gqa_gguf_header_clear(struct gqa_gguf_header *header)
         free(header->tensors[i].name);
     free(header->tensors);
     memset(header, 0, sizeof *header);
+}
+
+bool gqa_gguf_header_has(const struct gqa_gguf_header *header, const char *name)
+{
+    for (size_t i = 0; i < header->n; i++)
+        if (strcmp(header->tensors[i].name, name) == 0)
+            return true;
+    return false;
 }

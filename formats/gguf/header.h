@@ -6,6 +6,7 @@
 #define GQA_FORMATS_GGUF_HEADER_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,8 +27,9 @@ struct gqa_gguf_tensor {
 
 /* Zero-initialise; gqa_gguf_header_clear() frees what reading put in. */
 struct gqa_gguf_header {
-    /* Numbers, truths, texts and lists of numbers by their keys. Long lists
-     * and lists of texts (a tokenizer's) are passed over. */
+    /* Numbers, truths, texts and lists of numbers by their keys. Long texts
+     * that we do not write, long lists and lists of texts (a tokenizer's) are
+     * passed over. */
     json_t *keys;
     struct gqa_gguf_tensor *tensors; /* [n] as they lie */
     size_t n;
@@ -46,5 +48,9 @@ GQA_MUST_USE
 enum gqa_status gqa_gguf_header_read(struct gqa_gguf_header *header, int fd,
                                      uint64_t size);
 void gqa_gguf_header_clear(struct gqa_gguf_header *header);
+
+/* Whether there is a tensor of this name. */
+bool gqa_gguf_header_has(const struct gqa_gguf_header *header,
+                         const char *name);
 
 #endif

@@ -21,8 +21,10 @@
         {"output_norm.weight", "model.norm.weight", norm},        \
         {"output_norm.bias", "model.norm.bias", AS_IT_IS},        \
         {"output.weight", "lm_head.weight", AS_IT_IS},            \
+        {"rope_freqs.weight", NULL, AS_IT_IS},                    \
+        {"rope_factors_long.weight", NULL, AS_IT_IS},             \
     {                                                             \
-        "rope_freqs.weight", NULL, AS_IT_IS                       \
+        "rope_factors_short.weight", NULL, AS_IT_IS               \
     }
 
 #define NORMS                                                                  \
@@ -169,8 +171,6 @@ const struct gqa_gguf_name gqa_gguf_starcoder2_names[] = {
 
 const struct gqa_gguf_name gqa_gguf_phi3_names[] = {
     ENDS(AS_IT_IS),
-    {"rope_factors_long.weight", NULL, AS_IT_IS},
-    {"rope_factors_short.weight", NULL, AS_IT_IS},
     NORMS,
     LAYER("attn_qkv.weight", "self_attn.qkv_proj.weight", AS_IT_IS),
     OUTPUT("self_attn.o_proj"),

@@ -10,6 +10,7 @@
 #include "formats/gguf/experts.h"
 #include "formats/gguf/header.h"
 #include "formats/gguf/rows.h"
+#include "formats/recorded.h"
 
 struct gguf {
     struct gqa_source base;
@@ -166,6 +167,28 @@ static enum gqa_status check_unique(const struct gqa_source *s)
     return st;
 }
 
+/* What files of ours say of their making, and their configuration. */
+static enum gqa_status take_recorded(struct gguf *g,
+                                     const struct gqa_gguf_header *h)
+{
+    static const char *const names[] = {"gqa.version", "gqa.config",
+                                        "gqa.recipe"};
+    json_t *metadata = json_object();
+    enum gqa_status st = metadata ? GQA_OK : gqa_fail_nomem();
+
+    for (size_t i = 0; i < sizeof names / sizeof *names && metadata; i++) {
+        json_t *value = json_object_get(h->keys, names[i]);
+
+        if (json_is_string(value) &&
+            json_object_set(metadata, names[i], value) != 0)
+            st = gqa_fail_nomem();
+    }
+    if (st == GQA_OK && json_object_size(metadata) > 0)
+        st = gqa_recorded_take(&g->base, metadata, "the keys");
+    json_decref(metadata);
+    return st;
+}
+
 /* Tensors are listed without one, too. */
 static enum gqa_status make_config(struct gguf *g,
                                    const struct gqa_gguf_architecture *a,
@@ -173,8 +196,9 @@ static enum gqa_status make_config(struct gguf *g,
                                    const struct gqa_file_handle *file)
 {
     const enum gqa_status st =
-        file->has_config ? GQA_OK
-                         : gqa_gguf_config_create(&g->base.config, a, h);
+        file->has_config || g->base.config
+            ? GQA_OK
+            : gqa_gguf_config_create(&g->base.config, a, h);
 
     if (!file->lists || (st != GQA_ERR_UNSUPPORTED && st != GQA_ERR_FORMAT))
         return st;
@@ -199,6 +223,8 @@ static enum gqa_status fill(struct gguf *g, struct gqa_gguf_header *h,
         st = add_tensor(g, a, h, &h->tensors[i]);
     if (st == GQA_OK)
         st = check_unique(&g->base);
+    if (st == GQA_OK)
+        st = take_recorded(g, h);
     return st == GQA_OK && a ? make_config(g, a, h, file) : st;
 }
 

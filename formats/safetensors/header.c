@@ -8,6 +8,7 @@
 #include "common/checked.h"
 #include "common/dtype.h"
 #include "common/json.h"
+#include "formats/recorded.h"
 
 #define METADATA "__metadata__"
 
@@ -270,31 +271,15 @@ enum gqa_status gqa_st_header_move(struct gqa_source *source,
 {
     const char *format =
         json_string_value(json_object_get(header->metadata, "format"));
-    const json_t *config = json_object_get(header->metadata, "gqa.config");
-    const char *version =
-        json_string_value(json_object_get(header->metadata, "gqa.version"));
+    const enum gqa_status st =
+        gqa_recorded_take(source, header->metadata, METADATA);
 
-    if (version && strcmp(version, GQA_FORMAT_VERSION) != 0)
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "gqa.version in " METADATA " is \"%.40s\"; this tool "
-                        "reads version %s, so a newer one is needed",
-                        version, GQA_FORMAT_VERSION);
+    if (st != GQA_OK)
+        return st;
     source->naming =
         format && strcmp(format, "tf") == 0 ? GQA_NAMES_TF : GQA_NAMES_TORCH;
-    if (config) {
-        const enum gqa_status st = gqa_json_parse(
-            &source->config, json_string_value(config),
-            json_string_length(config), "gqa.config in " METADATA);
-        if (st != GQA_OK)
-            return st;
-        if (!json_is_object(source->config))
-            return gqa_fail(GQA_ERR_FORMAT,
-                            "gqa.config in " METADATA ": not a JSON object");
-    }
-    source->metadata = header->metadata;
     source->tensors = header->tensors;
     source->n_tensors = header->n_tensors;
-    header->metadata = NULL;
     header->tensors = NULL;
     header->n_tensors = 0;
     return GQA_OK;

@@ -34,8 +34,6 @@ static enum gqa_status write_file(struct gqa_output_summary *summary,
     st = gqa_weights_write(weights, form, fd, &summary->file_bytes);
     if (st != GQA_OK)
         return st;
-    summary->content_bytes =
-        weights->header->n_bytes + weights->header->data_bytes;
     summary->n_files = 1;
     if (weights->output->options->ready)
         st = weights->output->options->ready(
@@ -47,46 +45,52 @@ static enum gqa_status write_file(struct gqa_output_summary *summary,
                : gqa_atomic_commit(target);
 }
 
+enum gqa_status gqa_one_file_put(struct gqa_output_summary *summary,
+                                 const struct gqa_weights *weights,
+                                 const struct gqa_weights_form *form)
+{
+    const struct gqa_output_options *options = weights->output->options;
+    struct gqa_atomic *target = NULL;
+    enum gqa_status st = GQA_OK;
+
+    if (!options->to_stdout)
+        st = gqa_atomic_create_file(&target, weights->path, options->force);
+    if (st == GQA_OK)
+        st = write_file(summary, target, weights, form);
+    gqa_atomic_free(target);
+    return st;
+}
+
 enum gqa_status gqa_one_file_write(struct gqa_output_summary *summary,
                                    const struct gqa_output *output,
                                    const struct gqa_weights_form *form)
 {
     const size_t n = output->n_tensors;
-    struct gqa_atomic *target = NULL;
     struct gqa_st_text header = {0};
-    size_t *order = NULL;
-    enum gqa_status st = GQA_OK;
+    size_t *order = calloc(n ? n : 1, sizeof *order);
+    enum gqa_status st;
 
-    if (!output->options->to_stdout)
-        st = gqa_atomic_create_file(&target, output->path,
-                                    output->options->force);
-    if (st != GQA_OK)
-        return st;
-    order = calloc(n ? n : 1, sizeof *order);
-    if (!order) {
-        st = gqa_fail_nomem();
-        goto done;
-    }
+    if (!order)
+        return gqa_fail_nomem();
     for (size_t i = 0; i < n; i++)
         order[i] = i;
     gqa_st_sort(order, n, output->tensors);
     st = gqa_st_text_create(&header, output->tensors, order, n,
                             output->options->metadata);
+    summary->content_bytes = header.n_bytes + header.data_bytes;
     if (st == GQA_OK)
-        st = write_file(summary, target,
-                        &(const struct gqa_weights){
-                            .path = output->path,
-                            .output = output,
-                            .order = order,
-                            .n = n,
-                            .header = &header,
-                            .progress_all = header.data_bytes,
-                        },
-                        form);
-done:
+        st = gqa_one_file_put(summary,
+                              &(const struct gqa_weights){
+                                  .path = output->path,
+                                  .output = output,
+                                  .order = order,
+                                  .n = n,
+                                  .header = &header,
+                                  .progress_all = header.data_bytes,
+                              },
+                              form);
     gqa_st_text_free(&header);
     free(order);
-    gqa_atomic_free(target);
     return st;
 }
 

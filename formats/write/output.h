@@ -14,7 +14,9 @@
 #include "common/dtype.h"
 #include "common/status.h"
 
+struct gqa_checkpoint; /* formats/checkpoint.h */
 struct gqa_companions; /* formats/folder/companions.h */
+struct gqa_model;      /* formats/model/model.h */
 struct gqa_writer;     /* formats/writers.h */
 
 struct gqa_output_summary {
@@ -29,14 +31,22 @@ struct gqa_output_summary {
 /* A tensor is produced in blocks of this many bytes, the last one shorter. */
 #define GQA_BLOCK_BYTES ((size_t)4 << 20)
 
+enum gqa_output_part {
+    GQA_OUTPUT_WEIGHT,
+    /* A copy of another, or a constant that nothing reads: left out where
+     * loaders take no more than a model needs. */
+    GQA_OUTPUT_NEEDLESS,
+    /* Not among the weights where they lie in a folder. */
+    GQA_OUTPUT_TRANSFORM,
+};
+
 struct gqa_output_tensor {
     const char *name; /* lent */
     enum gqa_dtype dtype;
     unsigned rank;
     const uint64_t *shape; /* [rank], lent */
     uint64_t n_bytes;
-    /* No weight, and not among them where they lie in a folder. */
-    bool is_transform;
+    enum gqa_output_part part;
 };
 
 /* What is for some writers: each takes what it can (writers.h). */
@@ -63,14 +73,19 @@ struct gqa_output_options {
      * string, lent. NULL: the shards of a folder carry `format` alone.
      */
     const json_t *metadata;
-    /* Of a folder: config.json, README.md, and a folder whose other files come
-     * along where they are true of the output (formats/folder/left_out.h);
-     * each NULL for none. Lent. */
+    /* What the tensors are: the configuration, and the model as it was before
+     * its heads were grouped. Each NULL where the writer does not ask for it.
+     * Lent. */
     const json_t *config;
+    const struct gqa_model *model;
+    uint64_t n_kv_heads; /* of all its layers; 0: they differ */
+    bool allow_hybrid;   /* they may differ where loaders take one number */
+    /* Of a folder: README.md, and a folder whose other files come along where
+     * they are true of the output (formats/folder/left_out.h); each NULL for
+     * none. Lent. */
     const char *card;
     const char *copy_from;
-    uint64_t n_kv_heads; /* of all its layers; 0: they differ */
-    const char *tool;    /* of ours, that writes the folder; lent */
+    const char *tool; /* of ours, that writes the folder; lent */
 
     /* Called from one thread at a time, now and then; NULL for none. */
     void (*progress)(void *ctx, uint64_t done_bytes, uint64_t all_bytes);
@@ -86,9 +101,9 @@ struct gqa_output_options {
 };
 
 /*
- * Fill buf with the n content bytes of a tensor from offset on (a multiple
- * of GQA_BLOCK_BYTES; n is a whole block or the last of the tensor). worker:
- * number of the calling thread, below n_threads. Any order, any thread.
+ * Fill buf with the n content bytes of a tensor from offset on, both whole
+ * elements. worker: number of the calling thread, below n_threads. Any order,
+ * any thread.
  */
 typedef enum gqa_status (*gqa_produce_fn)(void *ctx, unsigned worker,
                                           size_t tensor, uint64_t offset,

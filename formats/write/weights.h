@@ -12,7 +12,8 @@ struct gqa_weights {
     const struct gqa_output *output; /* that it is part of, lent */
     const size_t *order; /* [n] of the output's tensors, in data order, lent */
     size_t n;
-    const struct gqa_st_text *header;     /* of these tensors, lent */
+    const struct gqa_st_text *header; /* of these tensors, lent; NULL: the form
+                                         has its own */
     uint64_t progress_base, progress_all; /* content bytes */
     struct gqa_content_digest *digest;    /* of the file, if plain; or NULL */
 };
@@ -49,6 +50,12 @@ GQA_MUST_USE
 enum gqa_status gqa_one_file_write(struct gqa_output_summary *summary,
                                    const struct gqa_output *output,
                                    const struct gqa_weights_form *form);
+
+/* The same, once all is at hand; summary->content_bytes is the caller's. */
+GQA_MUST_USE
+enum gqa_status gqa_one_file_put(struct gqa_output_summary *summary,
+                                 const struct gqa_weights *weights,
+                                 const struct gqa_weights_form *form);
 
 /* And its check(). */
 GQA_MUST_USE

@@ -14,14 +14,15 @@ enum { MIB = 1 << 20 };
 #define SHAPE(...) ((const uint64_t[]){__VA_ARGS__})
 
 const struct gqa_output_tensor model_tensors[N_MODEL_TENSORS] = {
-    {"block", GQA_BF16, 2, SHAPE(1024, 2048), 4 * MIB, false},
-    {"over", GQA_BF16, 1, SHAPE(2097153), 4 * MIB + 2, false},
-    {"under", GQA_BF16, 1, SHAPE(2097151), 4 * MIB - 2, false},
-    {"norm", GQA_F32, 1, SHAPE(3), 12, false},
-    {"empty", GQA_F32, 2, SHAPE(0, 4), 0, false},
-    {"scalar", GQA_I64, 0, NULL, 8, false},
-    {"big", GQA_BF16, 2, SHAPE(9, 512 * 1024 + 1), 9 * MIB + 18, false},
-    {"byte", GQA_U8, 1, SHAPE(1), 1, false},
+    {"block", GQA_BF16, 2, SHAPE(1024, 2048), 4 * MIB, GQA_OUTPUT_WEIGHT},
+    {"over", GQA_BF16, 1, SHAPE(2097153), 4 * MIB + 2, GQA_OUTPUT_WEIGHT},
+    {"under", GQA_BF16, 1, SHAPE(2097151), 4 * MIB - 2, GQA_OUTPUT_WEIGHT},
+    {"norm", GQA_F32, 1, SHAPE(3), 12, GQA_OUTPUT_WEIGHT},
+    {"empty", GQA_F32, 2, SHAPE(0, 4), 0, GQA_OUTPUT_WEIGHT},
+    {"scalar", GQA_I64, 0, NULL, 8, GQA_OUTPUT_WEIGHT},
+    {"big", GQA_BF16, 2, SHAPE(9, 512 * 1024 + 1), 9 * MIB + 18,
+     GQA_OUTPUT_WEIGHT},
+    {"byte", GQA_U8, 1, SHAPE(1), 1, GQA_OUTPUT_WEIGHT},
 };
 
 /* I64, F32 (empty, norm), BF16 (big, block, over, under), U8. */

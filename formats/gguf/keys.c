@@ -1,0 +1,362 @@
+#include "formats/gguf/keys.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/json.h"
+#include "common/strings.h"
+#include "formats/families/description.h"
+#include "formats/families/family.h"
+#include "formats/gguf/scaling.h"
+
+#define EMBEDDING "token_embd.weight"
+
+/* What the keys are made of. */
+struct telling {
+    struct gqa_gguf_draft *d;
+    const struct gqa_output *output;
+    const struct gqa_model *model;
+    const json_t *config;
+};
+
+void gqa_gguf_key_set(struct gqa_gguf_draft *d, const char *key, json_t *value)
+{
+    char name[GQA_GGUF_MAX_KEY];
+
+    gqa_gguf_key_name(name, d->architecture, key);
+    json_object_set_new(d->header.keys, name, value);
+}
+
+static bool is_set(const struct gqa_gguf_draft *d, const char *key)
+{
+    char name[GQA_GGUF_MAX_KEY];
+
+    gqa_gguf_key_name(name, d->architecture, key);
+    return json_object_get(d->header.keys, name) != NULL;
+}
+
+static json_t *integer(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+/* Of a matrix that is there; 0: it is not. */
+static uint64_t rows_of(const struct gqa_gguf_draft *d, const char *name)
+{
+    for (size_t i = 0; i < d->header.n; i++)
+        if (strcmp(d->header.tensors[i].name, name) == 0)
+            return d->header.tensors[i].shape[0];
+    return 0;
+}
+
+/* --- From the configuration ----------------------------------------------- */
+
+/* "rope_parameters.rope_theta" is one for "rope_theta". */
+static bool is_called(const json_t *said, const char *key)
+{
+    const char *text = json_string_value(said);
+    const char *dot = text ? strrchr(text, '.') : NULL;
+
+    return text && strcmp(dot ? dot + 1 : text, key) == 0;
+}
+
+static bool is_setting_of(const json_t *part, const char *key)
+{
+    const json_t *keys = json_object_get(part, "key");
+
+    for (size_t i = 0; i < json_array_size(keys); i++)
+        if (is_called(json_array_get(keys, i), key))
+            return true;
+    return is_called(keys, key);
+}
+
+/* The setting of a description that a key is of; NULL: there is none. */
+static const json_t *find_setting(const json_t *part, const char *key)
+{
+    const json_t *found = NULL;
+    const char *name;
+    json_t *value;
+
+    if (gqa_is_setting(part) && is_setting_of(part, key))
+        return part;
+    json_object_foreach((json_t *)(uintptr_t)part, name, value)
+    {
+        if (!found)
+            found = find_setting(value, key);
+    }
+    return found;
+}
+
+/* The word of the configuration that stands for a description's. */
+static json_t *unmapped(const json_t *setting, const json_t *value)
+{
+    const char *word;
+    json_t *meant;
+
+    json_object_foreach(json_object_get(setting, "map"), word, meant)
+    {
+        if (json_equal(meant, value))
+            return strcmp(word, "true") == 0    ? json_true()
+                   : strcmp(word, "false") == 0 ? json_false()
+                                                : json_string(word);
+    }
+    return json_deep_copy(value);
+}
+
+/* What loaders take where the key is not there; NULL: nothing. Owned. */
+static json_t *value_of_silence(const struct telling *t, const char *key)
+{
+    const struct gqa_family *family = t->model->family;
+    const json_t *found = json_object_get(family->keys.defaults, key);
+    const json_t *value = NULL;
+
+    for (const char *const *part = gqa_computing_parts; *part && !found; part++)
+        found = find_setting(json_object_get(family->description->root, *part),
+                             key);
+    if (!found ||
+        gqa_setting_get(&value, NULL,
+                        &(const struct gqa_setting){found, GQA_VALUE_ANY},
+                        t->config) != GQA_OK ||
+        !value)
+        return NULL;
+    return unmapped(found, value);
+}
+
+/* NULL: nothing. Owned. */
+static json_t *said(const struct telling *t, const char *key)
+{
+    const json_t *value = json_object_get(t->config, key);
+
+    if (!value)
+        return value_of_silence(t, key);
+    return json_is_null(value) ? NULL : json_deep_copy(value);
+}
+
+/* Of several tokens, the first; of one that there is not, nothing. Takes
+ * value. */
+static json_t *token_of(const struct telling *t, json_t *value)
+{
+    json_t *first =
+        json_incref(json_is_array(value) ? json_array_get(value, 0) : value);
+    uint64_t token;
+
+    json_decref(value);
+    if (gqa_json_u64(first, &token) && token < rows_of(t->d, EMBEDDING))
+        return first;
+    json_decref(first);
+    return NULL;
+}
+
+/* --- From what is known besides ------------------------------------------- */
+
+static json_t *columns_of(const struct gqa_gguf_draft *d, const char *name)
+{
+    for (size_t i = 0; i < d->header.n; i++) {
+        const struct gqa_gguf_tensor *t = &d->header.tensors[i];
+
+        if (strcmp(t->name, name) == 0 && t->rank > 0)
+            return integer(t->shape[t->rank - 1]);
+    }
+    return NULL;
+}
+
+/* One number, or one for each layer. */
+static json_t *kv_heads(const struct telling *t)
+{
+    const char *key =
+        gqa_config_key(t->config, t->model->family->keys.n_kv_heads);
+    const json_t *list = key ? json_object_get(t->config, key) : NULL;
+
+    if (t->output->options->n_kv_heads > 0)
+        return integer(t->output->options->n_kv_heads);
+    return json_array_size(list) == t->model->n_layers ? json_deep_copy(list)
+                                                       : NULL;
+}
+
+static uint64_t context_of(const struct telling *t)
+{
+    gqa_texts keys = t->model->family->keys.max_positions;
+    json_t *value = keys ? said(t, gqa_config_key(t->config, keys)) : NULL;
+    uint64_t n = t->d->architecture->context;
+
+    if (!gqa_json_u64(value, &n))
+        n = t->d->architecture->context;
+    json_decref(value);
+    return n;
+}
+
+/* The smallest window of a layer that slides; 0: none does. */
+static enum gqa_status find_window(uint64_t *out, const struct telling *t)
+{
+    const struct gqa_family *family = t->model->family;
+    uint64_t window = 0;
+    bool slides = false;
+    enum gqa_status st = gqa_setting_count(
+        &window, &family->stacks[GQA_STACK_DECODER].self.window, t->config);
+
+    *out = 0;
+    for (size_t i = 0;
+         i < t->model->n_layers && st == GQA_OK && window > 0 && !slides; i++)
+        st = gqa_layer_slides(&slides, &family->behaviours, t->config, i);
+    if (st == GQA_OK && slides)
+        *out = window;
+    return st;
+}
+
+/* Within a window all of it is seen. */
+static enum gqa_status tell_context(const struct telling *t)
+{
+    uint64_t n = context_of(t), window = 0;
+    const enum gqa_status st =
+        t->d->architecture->has_windows ? GQA_OK : find_window(&window, t);
+
+    if (st == GQA_OK && window > 0 && window < n)
+        n = t->d->window = window;
+    if (st == GQA_OK && n > 0)
+        gqa_gguf_key_set(t->d, "%.context_length", integer(n));
+    return st;
+}
+
+/* What is known without a look into the configuration; NULL: nothing is. */
+static json_t *known(const struct telling *t, const char *key)
+{
+    const struct gqa_model *m = t->model;
+    json_t *width = NULL;
+
+    if (strcmp(key, "%.embedding_length") == 0)
+        return columns_of(t->d, EMBEDDING);
+    if (strcmp(key, "%.block_count") == 0)
+        return integer(m->n_layers);
+    if (strcmp(key, "%.attention.head_count") == 0)
+        return integer(gqa_model_n_heads(m));
+    if (strcmp(key, "%.attention.head_count_kv") == 0)
+        return kv_heads(t);
+    if (strcmp(key, "%.feed_forward_length") != 0)
+        return NULL;
+    width = columns_of(t->d, "blk.0.ffn_down.weight");
+    return width ? width : columns_of(t->d, "blk.0.ffn_down_exps.weight");
+}
+
+/* --- The keys ------------------------------------------------------------- */
+
+/* Of a type that such a key has. Takes value. */
+static json_t *fitted(json_t *value, const struct gqa_gguf_key *k)
+{
+    const bool is_real = (k->flags & GQA_GGUF_REAL) && json_is_number(value);
+    json_t *real = is_real ? json_real(json_number_value(value)) : NULL;
+    uint64_t count;
+
+    if (!is_real && (json_is_boolean(value) || gqa_json_u64(value, &count) ||
+                     ((k->flags & GQA_GGUF_BY_LAYER) && json_is_array(value))))
+        return value;
+    json_decref(value);
+    return real;
+}
+
+static enum gqa_status tell_row(const struct telling *t,
+                                const struct gqa_gguf_key *k)
+{
+    json_t *value = known(t, k->theirs);
+
+    if ((k->flags & GQA_GGUF_REFUSED) || is_set(t->d, k->theirs)) {
+        json_decref(value);
+        return GQA_OK;
+    }
+    if (!value)
+        value = said(t, k->ours);
+    if (gqa_ends_with(k->theirs, "_token_id"))
+        value = token_of(t, value);
+    value = fitted(value, k);
+    if (!value && (k->flags & GQA_GGUF_ZERO_IS_NONE))
+        value = json_integer(0);
+    if (value)
+        gqa_gguf_key_set(t->d, k->theirs, value);
+    else if (!(k->flags & GQA_GGUF_OPTIONAL))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "the configuration says no %s that a GGUF file of the "
+                        "architecture %s can have",
+                        k->ours, t->d->architecture->name);
+    return GQA_OK;
+}
+
+/* What all of them have, whether a configuration has a key for it or not. */
+static void tell_shapes(const struct telling *t)
+{
+    static const char *const rows[] = {"%.feed_forward_length",
+                                       "%.attention.head_count_kv"};
+    const struct gqa_model *m = t->model;
+    json_t *value;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (!is_set(t->d, rows[i]) && (value = known(t, rows[i])))
+            gqa_gguf_key_set(t->d, rows[i], value);
+    gqa_gguf_key_set(t->d, "%.vocab_size", integer(rows_of(t->d, EMBEDDING)));
+    for (size_t i = 0; i < m->n_attentions; i++)
+        if (m->attentions[i].position.scheme == GQA_POSITION_ROPE)
+            gqa_gguf_key_set(t->d, "%.rope.dimension_count",
+                             integer(m->attentions[i].position.rotary_dim));
+    if (is_set(t->d, "%.attention.key_length"))
+        gqa_gguf_key_set(t->d, "%.attention.value_length",
+                         integer(m->attentions[0].head_dim));
+}
+
+/* llama.cpp's number for the type that most of the bytes have. */
+static json_t *file_type(const struct gqa_gguf_draft *d)
+{
+    enum { ALL_F32 = 0, MOSTLY_F16 = 1, MOSTLY_BF16 = 32 };
+    uint64_t f16 = 0, bf16 = 0;
+
+    for (size_t i = 0; i < d->header.n; i++) {
+        const struct gqa_gguf_tensor *t = &d->header.tensors[i];
+
+        f16 += t->type->dtype == GQA_F16 ? t->n_bytes : 0;
+        bf16 += t->type->dtype == GQA_BF16 ? t->n_bytes : 0;
+    }
+    return json_integer(f16 + bf16 == 0 ? ALL_F32
+                        : f16 > bf16    ? MOSTLY_F16
+                                        : MOSTLY_BF16);
+}
+
+/* What files of ours record of their making (docs/gqa-format.md). */
+static void tell_recorded(const struct telling *t)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)t->output->options->metadata, key,
+                        value)
+    {
+        if (strncmp(key, "gqa.", 4) == 0)
+            json_object_set(t->d->header.keys, key, value);
+    }
+}
+
+enum gqa_status gqa_gguf_keys_create(struct gqa_gguf_draft *d,
+                                     const struct gqa_output *output)
+{
+    const struct telling t = {.d = d,
+                              .output = output,
+                              .model = output->options->model,
+                              .config = output->options->config};
+    enum gqa_status st;
+
+    d->header.keys = json_object();
+    if (!d->header.keys)
+        return gqa_fail_nomem();
+    gqa_gguf_key_set(d, "general.architecture",
+                     json_string(d->architecture->name));
+    gqa_gguf_key_set(d, "general.file_type", file_type(d));
+    st = tell_context(&t);
+    for (const struct gqa_gguf_key *k = d->architecture->keys;
+         k->ours && st == GQA_OK; k++)
+        st = tell_row(&t, k);
+    if (st != GQA_OK)
+        return st;
+    tell_shapes(&t);
+    /* How llama.cpp is told that there is none. */
+    gqa_gguf_key_set(d, "tokenizer.ggml.model", json_string("no_vocab"));
+    st = gqa_gguf_scaling_keys(d, t.config);
+    if (st == GQA_OK)
+        tell_recorded(&t);
+    return st == GQA_OK ? gqa_json_check() : st;
+}

@@ -1,0 +1,148 @@
+#include "formats/gguf/scaling.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/json.h"
+#include "formats/families/family.h"
+#include "formats/gguf/keys.h"
+#include "formats/model/network_rope.h"
+#include "formats/model/rope.h"
+
+/* What the configuration says, or NULL. */
+static const json_t *find_said(const json_t *config)
+{
+    const json_t *said = json_object_get(config, "rope_scaling");
+
+    return json_object_size(said) > 0
+               ? said
+               : json_object_get(config, "rope_parameters");
+}
+
+static const char *kind_of(const json_t *config)
+{
+    const json_t *said = find_said(config);
+    const char *kind = json_string_value(json_object_get(said, "rope_type"));
+
+    if (!kind)
+        kind = json_string_value(json_object_get(said, "type"));
+    return kind ? kind : "default";
+}
+
+bool gqa_gguf_scaling_is_by_tensors(const json_t *config)
+{
+    const char *kind = kind_of(config);
+
+    return strcmp(kind, "llama3") == 0 || strcmp(kind, "longrope") == 0;
+}
+
+enum gqa_status gqa_gguf_scaling_keys(struct gqa_gguf_draft *d,
+                                      const json_t *config)
+{
+    static const char context[] = "original_max_position_embeddings";
+    const char *kind = kind_of(config);
+    const json_t *said = find_said(config);
+    const json_t *factor = json_object_get(said, "factor");
+    uint64_t length;
+
+    if (strcmp(kind, "default") == 0)
+        return GQA_OK;
+    if (gqa_gguf_scaling_is_by_tensors(config))
+        return d->architecture->has_factors
+                   ? GQA_OK
+                   : gqa_fail(GQA_ERR_UNSUPPORTED,
+                              "RoPE of kind '%s' cannot be written as GGUF: "
+                              "llama.cpp does not know it in the architecture "
+                              "%s",
+                              kind, d->architecture->name);
+    if ((strcmp(kind, "linear") != 0 && strcmp(kind, "yarn") != 0) ||
+        !json_is_number(factor))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "RoPE of kind '%.40s'%s cannot be written as GGUF",
+                        kind, json_is_number(factor) ? "" : " with no factor");
+    gqa_gguf_key_set(d, "%.rope.scaling.type", json_string(kind));
+    gqa_gguf_key_set(d, "%.rope.scaling.factor",
+                     json_real(json_number_value(factor)));
+    if (gqa_json_u64(json_object_get(said, context), &length))
+        gqa_gguf_key_set(d, "%.rope.scaling.original_context_length",
+                         json_integer((json_int_t)length));
+    return GQA_OK;
+}
+
+/* Plain frequencies over these: what llama.cpp divides by. */
+static enum gqa_status add_divisors(struct gqa_gguf_draft *d, const char *name,
+                                    const struct gqa_rope *rope,
+                                    const double *frequencies)
+{
+    const struct gqa_gguf_tensor made = {
+        .name = strdup(name),
+        .rank = 1,
+        .shape = {rope->n_pairs},
+        .type = gqa_gguf_type_find(0),
+        .n_elements = rope->n_pairs,
+        .n_bytes = rope->n_pairs * sizeof(float),
+        .offset = d->data_bytes,
+    };
+    struct gqa_gguf_piece *piece = &d->pieces[d->header.n];
+
+    piece->values = calloc(rope->n_pairs, sizeof *piece->values);
+    d->header.tensors[d->header.n++] = made;
+    if (!made.name || !piece->values)
+        return gqa_fail_nomem();
+    for (uint64_t j = 0; j < rope->n_pairs; j++)
+        piece->values[j] = (float)(gqa_rope_plain(rope, j) / frequencies[j]);
+    d->data_bytes += gqa_gguf_padded(made.n_bytes);
+    return GQA_OK;
+}
+
+static enum gqa_status add_tensors(struct gqa_gguf_draft *d,
+                                   const struct gqa_rope *rope)
+{
+    enum gqa_status st;
+
+    if (!rope->longer)
+        return add_divisors(d, "rope_freqs.weight", rope, rope->frequency);
+    st = add_divisors(d, "rope_factors_long.weight", rope, rope->longer);
+    if (st == GQA_OK)
+        st =
+            add_divisors(d, "rope_factors_short.weight", rope, rope->frequency);
+    gqa_gguf_key_set(d, "%.rope.scaling.type", json_string("longrope"));
+    gqa_gguf_key_set(d, "%.rope.scaling.attn_factor",
+                     json_real(rope->magnitude));
+    if (rope->context > 0)
+        gqa_gguf_key_set(d, "%.rope.scaling.original_context_length",
+                         json_integer((json_int_t)rope->context));
+    return st == GQA_OK ? gqa_json_check() : st;
+}
+
+/* Of an attention that turns; they all do so alike. */
+static const struct gqa_position *find_turning(const struct gqa_model *model)
+{
+    for (size_t i = 0; i < model->n_attentions; i++)
+        if (model->attentions[i].position.scheme == GQA_POSITION_ROPE)
+            return &model->attentions[i].position;
+    return NULL;
+}
+
+enum gqa_status gqa_gguf_scaling_add(struct gqa_gguf_draft *d,
+                                     const struct gqa_output *output)
+{
+    const json_t *config = output->options->config;
+    const struct gqa_model *model = output->options->model;
+    const struct gqa_position *position = find_turning(model);
+    struct gqa_rope rope = {0};
+    double theta = 0;
+    enum gqa_status st;
+
+    if (!position || !gqa_gguf_scaling_is_by_tensors(config))
+        return GQA_OK;
+    st = gqa_setting_number(&theta, &model->family->positions.theta, config);
+    if (st == GQA_OK)
+        st = gqa_rope_create(&rope, config, theta, NULL, position);
+    if (st != GQA_OK)
+        return st;
+    st = add_tensors(d, &rope);
+    free(rope.frequency);
+    free(rope.longer);
+    return st;
+}

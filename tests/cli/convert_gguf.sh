@@ -1,0 +1,62 @@
+# A GGUF file for llama.cpp, and the way back: what is in it is the conversion,
+# which gqa-verify accepts, and gqa-inspect shows its heads.
+gqa-convert --groups 2 "$DATA/runtime/gpt2" gpt2.gguf | sed '/^size/d; /^time/d'
+gqa-inspect gpt2.gguf
+gqa-verify --no-run --against "$DATA/runtime/gpt2" gpt2.gguf | sed -n '/^[a-z]*  /p'
+gqa-convert --quiet --groups 2 gpt2.gguf back/
+gqa-verify --quiet --no-run --against "$DATA/runtime/gpt2" back
+echo "back: $?"
+
+echo '== families'
+same() {
+    gqa-convert --quiet --force "${@:2}" "$DATA/$1" out.gguf
+    gqa-verify --no-run --against "$DATA/$1" out.gguf |
+        sed -n "s|^exact: |$1 ${*:2}: |p"
+}
+same runtime/llama --groups 1
+same runtime/llama-grouped --groups 2
+same runtime/llama-grouped --groups 2 --dtype bf16
+same runtime/llama-grouped --groups 4 --dtype f32
+same runtime/llama-freed --groups 1
+same runtime/qwen2 --groups 1 --method aligned --samples 2 --length 16
+same runtime/gpt_neox --groups 1
+same families/phi3 --groups 1
+same families/gemma --groups 1
+same families/bloom --groups 2 --dtype bf16
+same families/falcon-40b --groups 1
+same families/mixtral --groups 2
+same good/kerashub-gpt_neox --groups 1
+# Layers that differ
+same runtime/llama --groups 3 --layer-groups 1=1
+gqa-inspect out.gguf | sed -n '/^stack/,/^$/p'
+same runtime/gpt2 --groups 4 --layer-groups 1=1 --allow-hybrid
+
+echo '== streams'
+gqa-convert --quiet --groups 2 --to gguf "$DATA/runtime/gpt2" - | cmp - gpt2.gguf
+gqa-convert --quiet --groups 2 --threads 3 "$DATA/runtime/gpt2" again.gguf
+cmp again.gguf gpt2.gguf
+gqa-convert --groups 2 "$DATA/runtime/gpt2" gpt2.gguf
+gqa-convert --json --dry-run --groups 2 "$DATA/runtime/gpt2" new.gguf | grep output_kind
+
+echo '== refused'
+refused() {
+    gqa-convert "$@" new.gguf
+    echo "exit $?"
+}
+refused --groups 1 "$DATA/good/t5-v1_1"
+refused --dry-run --groups 1 "$DATA/good/t5-v1_1"
+refused --groups 1 "$DATA/runtime/llama-yarn"
+refused --groups 1 "$DATA/families/gemma2"
+refused --groups 1 "$DATA/families/olmo"
+refused --groups 1 "$DATA/good/llama-f64"
+refused --groups 4 --layer-groups 1=1 "$DATA/runtime/gpt2"
+refused --kv-budget 50% --method aligned "$DATA/runtime/gpt2"
+refused --groups 1 --store "$DATA/runtime/gpt2"
+cp "$DATA/good/gpt2/model.safetensors" alone.safetensors
+refused --groups 1 --n-heads 4 alone.safetensors
+gqa-uptrain --teacher "$DATA/runtime/gpt2" "$DATA/runtime/gpt2" new.gguf
+echo "exit $?"
+# A window that llama.cpp has not of such models: a context that it has.
+gqa-convert --quiet --groups 1 "$DATA/runtime/mistral" window.gguf
+gqa-convert --groups 1 "$DATA/runtime/mistral" window.gguf --force >/dev/null
+ls
