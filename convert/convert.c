@@ -136,6 +136,7 @@ static struct gqa_output_options describe_output(const struct gqa_conversion *c,
         .to_stdout = o->to_stdout,
         .config = config,
         .model = c->model,
+        .source = c->source,
         .n_kv_heads = gqa_uniform_kv_heads(c->plan),
         .allow_hybrid = o->allow_hybrid,
         .copy_from = gqa_checkpoint_is_folder(c->source)

@@ -13,6 +13,7 @@
 #include "formats/gguf/keys.h"
 #include "formats/gguf/pattern.h"
 #include "formats/gguf/scaling.h"
+#include "formats/gguf/vocabulary.h"
 
 #define OUTPUT "output.weight"
 
@@ -494,6 +495,8 @@ enum gqa_status gqa_gguf_draft_create(struct gqa_gguf_draft *d,
         st = gqa_gguf_agree(d, output);
     if (st == GQA_OK)
         st = gqa_gguf_scaling_add(d, output);
+    if (st == GQA_OK)
+        st = gqa_gguf_vocabulary_add(d, output);
     clear_named(&list);
     return st;
 }
@@ -505,5 +508,6 @@ void gqa_gguf_draft_clear(struct gqa_gguf_draft *d)
         free(d->pieces[i].values);
     }
     free(d->pieces);
+    free(d->pairs);
     gqa_gguf_header_clear(&d->header);
 }

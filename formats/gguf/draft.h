@@ -26,6 +26,9 @@ struct gqa_gguf_draft {
     struct gqa_gguf_header header; /* offsets: from the data's beginning */
     struct gqa_gguf_piece *pieces; /* [header.n] */
     uint64_t data_bytes;           /* of all tensors, padded */
+    /* Keys with values besides, as they lie in a file: [n_pairs] of them. */
+    unsigned char *pairs; /* owned */
+    size_t pairs_bytes, n_pairs;
     /* The context is that of its layers' windows, which llama.cpp has not of
      * such models; else 0. */
     uint64_t window;

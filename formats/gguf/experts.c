@@ -89,6 +89,10 @@ enum gqa_status gqa_gguf_experts_split(struct gqa_gguf_header *header)
     st = made.tensors ? split_into(&made, header) : gqa_fail_nomem();
     if (st == GQA_OK) {
         made.keys = json_incref(header->keys);
+        made.pairs = header->pairs;
+        made.n_pairs = header->n_pairs;
+        header->pairs = NULL;
+        header->n_pairs = 0;
         gqa_gguf_header_clear(header);
         *header = made;
     } else {

@@ -213,9 +213,40 @@ static enum gqa_status take_value(struct gqa_input *in, json_t **out,
                : take_number(in, out, (enum gqa_gguf_value_type)type);
 }
 
+bool gqa_gguf_key_travels(const char *key)
+{
+    static const char *const form[] = {"general.architecture",
+                                       "general.file_type", ALIGNMENT_KEY,
+                                       "general.quantization_version"};
+
+    for (size_t i = 0; i < sizeof form / sizeof *form; i++)
+        if (strcmp(key, form[i]) == 0)
+            return false;
+    return strncmp(key, "tokenizer.", 10) == 0 ||
+           strncmp(key, "general.", 8) == 0;
+}
+
+/* From where it begins to where the input is. */
+static enum gqa_status keep_pair(struct gqa_gguf_header *h, const char *key,
+                                 uint64_t begin, const struct gqa_input *in)
+{
+    struct gqa_gguf_pair *pair = &h->pairs[h->n_pairs];
+
+    if (!gqa_gguf_key_travels(key))
+        return GQA_OK;
+    *pair = (struct gqa_gguf_pair){.key = strdup(key),
+                                   .offset = begin,
+                                   .n_bytes = gqa_input_at(in) - begin};
+    if (!pair->key)
+        return gqa_fail_nomem();
+    h->n_pairs++;
+    return GQA_OK;
+}
+
 static enum gqa_status take_pair(struct gqa_gguf_header *h,
                                  struct gqa_input *in)
 {
+    const uint64_t begin = gqa_input_at(in);
     json_t *value = NULL;
     enum gqa_status st;
     char *key;
@@ -233,6 +264,8 @@ static enum gqa_status take_pair(struct gqa_gguf_header *h,
         st = gqa_fail_nomem();
     else
         value = NULL;
+    if (st == GQA_OK)
+        st = keep_pair(h, key, begin, in);
     json_decref(value);
     free(key);
     return st;
@@ -432,7 +465,8 @@ static enum gqa_status read_all(struct gqa_gguf_header *h, struct gqa_input *in,
     if (st != GQA_OK)
         return st;
     h->keys = json_object();
-    if (!h->keys)
+    h->pairs = calloc((size_t)n_keys + 1, sizeof *h->pairs);
+    if (!h->keys || !h->pairs)
         return gqa_fail_nomem();
     for (uint64_t i = 0; i < n_keys; i++)
         if ((st = take_pair(h, in)) != GQA_OK)
@@ -469,6 +503,9 @@ void gqa_gguf_header_clear(struct gqa_gguf_header *header)
     for (size_t i = 0; i < header->n; i++)
         free(header->tensors[i].name);
     free(header->tensors);
+    for (size_t i = 0; i < header->n_pairs; i++)
+        free(header->pairs[i].key);
+    free(header->pairs);
     memset(header, 0, sizeof *header);
 }
 

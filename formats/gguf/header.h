@@ -25,6 +25,13 @@ struct gqa_gguf_tensor {
     uint64_t n_bytes;
 };
 
+/* A key that others of its kind have, too, with its value, as they lie. */
+struct gqa_gguf_pair {
+    char *key;       /* owned */
+    uint64_t offset; /* in the file */
+    uint64_t n_bytes;
+};
+
 /* Zero-initialise; gqa_gguf_header_clear() frees what reading put in. */
 struct gqa_gguf_header {
     /* Numbers, truths, texts and lists of numbers by their keys. Long texts
@@ -33,6 +40,10 @@ struct gqa_gguf_header {
     json_t *keys;
     struct gqa_gguf_tensor *tensors; /* [n] as they lie */
     size_t n;
+    /* What a file that is made of this one takes as it is: the vocabulary, and
+     * what the model is called and by whom (gqa_gguf_key_travels()). */
+    struct gqa_gguf_pair *pairs; /* [n_pairs] */
+    size_t n_pairs;
 };
 
 /*
@@ -48,6 +59,10 @@ GQA_MUST_USE
 enum gqa_status gqa_gguf_header_read(struct gqa_gguf_header *header, int fd,
                                      uint64_t size);
 void gqa_gguf_header_clear(struct gqa_gguf_header *header);
+
+/* Whether a key is one that travels: "tokenizer.*", and "general.*" but what
+ * this file's form has to say. */
+bool gqa_gguf_key_travels(const char *key);
 
 /* Whether there is a tensor of this name. */
 bool gqa_gguf_header_has(const struct gqa_gguf_header *header,

@@ -77,9 +77,9 @@ static void put_tensor(FILE *out, const struct gqa_gguf_tensor *t)
 }
 
 enum gqa_status gqa_gguf_text_create(struct gqa_gguf_text *text,
-                                     const struct gqa_gguf_header *header,
-                                     unsigned alignment)
+                                     const struct gqa_gguf_draft *draft)
 {
+    const struct gqa_gguf_header *header = &draft->header;
     struct gqa_memory_stream stream;
     const char *key;
     json_t *value;
@@ -90,17 +90,19 @@ enum gqa_status gqa_gguf_text_create(struct gqa_gguf_text *text,
     fputs("GGUF", stream.out);
     put(stream.out, 3, 4);
     put(stream.out, header->n, 8);
-    put(stream.out, json_object_size(header->keys), 8);
+    put(stream.out, json_object_size(header->keys) + draft->n_pairs, 8);
     json_object_foreach(header->keys, key, value)
     {
         put_text(stream.out, key, strlen(key));
         put_value(stream.out, value);
     }
+    if (draft->pairs_bytes > 0)
+        fwrite(draft->pairs, 1, draft->pairs_bytes, stream.out);
     for (size_t i = 0; i < header->n; i++)
         put_tensor(stream.out, &header->tensors[i]);
     st = gqa_memory_stream_flush(&stream);
     if (st == GQA_OK) {
-        text->n_bytes = (stream.n + alignment - 1) / alignment * alignment;
+        text->n_bytes = (size_t)gqa_gguf_padded(stream.n);
         text->bytes = calloc(text->n_bytes, 1);
         if (text->bytes)
             memcpy(text->bytes, stream.text, stream.n);

@@ -2,7 +2,7 @@
 #ifndef GQA_FORMATS_GGUF_HEADER_WRITE_H
 #define GQA_FORMATS_GGUF_HEADER_WRITE_H
 
-#include "formats/gguf/header.h"
+#include "formats/gguf/draft.h"
 
 struct gqa_gguf_text {
     unsigned char *bytes; /* up to the first tensor's; owned */
@@ -10,18 +10,17 @@ struct gqa_gguf_text {
 };
 
 /*
- * The header of these keys and tensors, whose offsets are from the data's
- * beginning; it ends at a multiple of `alignment`. Whole numbers are written as
- * u32 where they fit, lists of them as i32.
+ * The header of a draft: its keys, the pairs besides, and its tensors, whose
+ * offsets are from the data's beginning; it ends at a multiple of
+ * GQA_GGUF_ALIGNMENT. Whole numbers are written as u32 where they fit, lists of
+ * them as i32.
  *
  * out    receives it on GQA_OK; end it with gqa_gguf_text_free().
- * Errors GQA_ERR_UNSUPPORTED: more of something than reading takes;
- *        GQA_ERR_NOMEM.
+ * Errors GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
 enum gqa_status gqa_gguf_text_create(struct gqa_gguf_text *out,
-                                     const struct gqa_gguf_header *header,
-                                     unsigned alignment);
+                                     const struct gqa_gguf_draft *draft);
 void gqa_gguf_text_free(struct gqa_gguf_text *text);
 
 #endif

@@ -353,8 +353,6 @@ enum gqa_status gqa_gguf_keys_create(struct gqa_gguf_draft *d,
     if (st != GQA_OK)
         return st;
     tell_shapes(&t);
-    /* How llama.cpp is told that there is none. */
-    gqa_gguf_key_set(d, "tokenizer.ggml.model", json_string("no_vocab"));
     st = gqa_gguf_scaling_keys(d, t.config);
     if (st == GQA_OK)
         tell_recorded(&t);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/log.h"
 #include "formats/formats.h"
 #include "formats/gguf/architecture_table.h"
@@ -16,7 +17,9 @@ struct gguf {
     struct gqa_source base;
     int fd;
     bool dequantises;
-    struct gqa_gguf_rows *rows; /* [base.n_tensors] */
+    struct gqa_gguf_rows *rows;  /* [base.n_tensors] */
+    struct gqa_gguf_pair *pairs; /* [n_pairs] */
+    size_t n_pairs;
 };
 
 static enum gqa_status refuse_quantised(const struct gqa_gguf_type *type)
@@ -56,6 +59,9 @@ static void gguf_close(struct gqa_source *source)
 
     close(g->fd);
     free(g->rows);
+    for (size_t i = 0; i < g->n_pairs; i++)
+        free(g->pairs[i].key);
+    free(g->pairs);
     gqa_source_clear(source);
     free(g);
 }
@@ -238,6 +244,10 @@ static enum gqa_status read_file(struct gguf *g,
         st = check_quantised(&header, file);
     if (st == GQA_OK)
         st = fill(g, &header, file);
+    g->pairs = header.pairs;
+    g->n_pairs = header.n_pairs;
+    header.pairs = NULL;
+    header.n_pairs = 0;
     gqa_gguf_header_clear(&header);
     return st;
 }
@@ -266,4 +276,28 @@ enum gqa_status gqa_gguf_open(struct gqa_source **out,
     }
     *out = &g->base;
     return GQA_OK;
+}
+
+size_t gqa_gguf_source_pairs(const struct gqa_source *source,
+                             const struct gqa_gguf_pair **pairs)
+{
+    const struct gguf *g = (const struct gguf *)source;
+
+    if (source->format != &gqa_format_gguf)
+        return 0;
+    *pairs = g->pairs;
+    return g->n_pairs;
+}
+
+enum gqa_status gqa_gguf_source_pair_read(const struct gqa_source *source,
+                                          const struct gqa_gguf_pair *pair,
+                                          void *buf)
+{
+    const struct gguf *g = (const struct gguf *)source;
+    const enum gqa_status st =
+        gqa_file_read(g->fd, buf, (size_t)pair->n_bytes, pair->offset);
+
+    return st == GQA_OK
+               ? GQA_OK
+               : gqa_fail_prefix(st, "%s: %s", source->path, pair->key);
 }

@@ -81,8 +81,7 @@ static enum gqa_status write_draft(struct gqa_output_summary *summary,
     if (st == GQA_OK)
         st = gqa_gguf_content_create(&content, draft, output);
     if (st == GQA_OK)
-        st = gqa_gguf_text_create(&file.text, &draft->header,
-                                  GQA_GGUF_ALIGNMENT);
+        st = gqa_gguf_text_create(&file.text, draft);
     theirs.tensors = tensors;
     theirs.produce_ctx = content;
     file.weights = (struct gqa_weights){.path = output->path,

@@ -2,6 +2,7 @@
 #include <check.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -449,8 +450,8 @@ START_TEST(has_keys_of_llama_cpp)
              "\"gpt2.attention.head_count\":4,"
              "\"gpt2.attention.head_count_kv\":2,"
              "\"gpt2.attention.layer_norm_epsilon\":1e-5,"
-             "\"gpt2.vocab_size\":13,\"tokenizer.ggml.model\":\"no_vocab\","
-             "\"gqa.version\":\"1\"}");
+             "\"gpt2.vocab_size\":13,\"gqa.version\":\"1\","
+             "\"tokenizer.ggml.model\":\"no_vocab\"}");
     has_keys("runtime/llama-llama3",
              (const char *const[]){"-f", "--groups", "1", NULL},
              "{\"general.architecture\":\"llama\",\"general.file_type\":1,"
@@ -464,8 +465,8 @@ START_TEST(has_keys_of_llama_cpp)
              "\"tokenizer.ggml.bos_token_id\":1,"
              "\"tokenizer.ggml.eos_token_id\":2,\"llama.vocab_size\":61,"
              "\"llama.rope.dimension_count\":16,"
-             "\"llama.attention.value_length\":16,"
-             "\"tokenizer.ggml.model\":\"no_vocab\",\"gqa.version\":\"1\"}");
+             "\"llama.attention.value_length\":16,\"gqa.version\":\"1\","
+             "\"tokenizer.ggml.model\":\"no_vocab\"}");
     has_keys("families/phi3-long",
              (const char *const[]){"-f", "--groups", "1", NULL},
              "{\"general.architecture\":\"phi3\",\"general.file_type\":1,"
@@ -480,10 +481,10 @@ START_TEST(has_keys_of_llama_cpp)
              "\"tokenizer.ggml.bos_token_id\":1,"
              "\"tokenizer.ggml.eos_token_id\":2,"
              "\"tokenizer.ggml.padding_token_id\":0,\"phi3.vocab_size\":47,"
-             "\"phi3.rope.dimension_count\":6,"
-             "\"tokenizer.ggml.model\":\"no_vocab\",\"gqa.version\":\"1\","
+             "\"phi3.rope.dimension_count\":6,\"gqa.version\":\"1\","
              "\"phi3.rope.scaling.type\":\"longrope\","
-             "\"phi3.rope.scaling.attn_factor\":1.22474}");
+             "\"phi3.rope.scaling.attn_factor\":1.22474,"
+             "\"tokenizer.ggml.model\":\"no_vocab\"}");
     has_keys("families/mixtral",
              (const char *const[]){"-f", "--groups", "1", NULL},
              "{\"general.architecture\":\"llama\",\"general.file_type\":1,"
@@ -497,8 +498,8 @@ START_TEST(has_keys_of_llama_cpp)
              "\"tokenizer.ggml.bos_token_id\":1,"
              "\"tokenizer.ggml.eos_token_id\":2,"
              "\"tokenizer.ggml.padding_token_id\":0,\"llama.vocab_size\":47,"
-             "\"llama.rope.dimension_count\":8,"
-             "\"tokenizer.ggml.model\":\"no_vocab\",\"gqa.version\":\"1\"}");
+             "\"llama.rope.dimension_count\":8,\"gqa.version\":\"1\","
+             "\"tokenizer.ggml.model\":\"no_vocab\"}");
     /* Layers that differ in KV heads: a list, in the architecture that takes
      * one, or where it is asked for. */
     has_keys("runtime/llama",
@@ -515,8 +516,8 @@ START_TEST(has_keys_of_llama_cpp)
              "\"tokenizer.ggml.bos_token_id\":1,"
              "\"tokenizer.ggml.eos_token_id\":2,\"deci.vocab_size\":61,"
              "\"deci.rope.dimension_count\":8,"
-             "\"deci.attention.value_length\":8,"
-             "\"tokenizer.ggml.model\":\"no_vocab\",\"gqa.version\":\"1\"}");
+             "\"deci.attention.value_length\":8,\"gqa.version\":\"1\","
+             "\"tokenizer.ggml.model\":\"no_vocab\"}");
     has_keys("runtime/gpt2",
              (const char *const[]){"-f", "--groups", "4", "--layer-groups",
                                    "1=1", "--allow-hybrid", NULL},
@@ -528,7 +529,57 @@ START_TEST(has_keys_of_llama_cpp)
              "\"gpt2.attention.layer_norm_epsilon\":1e-5,"
              "\"tokenizer.ggml.bos_token_id\":1,"
              "\"tokenizer.ggml.eos_token_id\":2,\"gpt2.vocab_size\":61,"
-             "\"tokenizer.ggml.model\":\"no_vocab\",\"gqa.version\":\"1\"}");
+             "\"gqa.version\":\"1\",\"tokenizer.ggml.model\":\"no_vocab\"}");
+}
+END_TEST
+
+/* The pair of a key, as it lies in the file; the caller frees. */
+static unsigned char *take_pair(const char *path, const char *key, size_t *n)
+{
+    struct gqa_gguf_header header = {0};
+    const int fd = open(path, O_RDONLY);
+    unsigned char *bytes = NULL;
+
+    ck_assert_int_eq(
+        gqa_gguf_header_read(&header, fd, (uint64_t)lseek(fd, 0, SEEK_END)),
+        GQA_OK);
+    for (size_t i = 0; i < header.n_pairs; i++)
+        if (strcmp(header.pairs[i].key, key) == 0) {
+            *n = (size_t)header.pairs[i].n_bytes;
+            bytes = malloc(*n);
+            ck_assert_int_eq(
+                gqa_file_read(fd, bytes, *n, header.pairs[i].offset), GQA_OK);
+        }
+    ck_assert_msg(bytes != NULL, "%s: no %s", path, key);
+    gqa_gguf_header_clear(&header);
+    close(fd);
+    return bytes;
+}
+
+/* Vocabulary and name of a GGUF file, over what the configuration says. */
+START_TEST(takes_along_the_vocabulary)
+{
+    static const char *const keys[] = {"tokenizer.ggml.tokens", "general.name"};
+    static const char *const options[] = {"--groups", "1", NULL};
+    char *made = strdup(scratch_path("made.gguf"));
+    char *source = strdup(test_data("gguf/gpt2.gguf"));
+
+    convert(source, made, options);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        size_t n = 0, m = 0;
+        unsigned char *ours = take_pair(source, keys[i], &n);
+        unsigned char *theirs = take_pair(made, keys[i], &m);
+
+        ck_assert_uint_eq(n, m);
+        ck_assert_mem_eq(ours, theirs, n);
+        free(ours);
+        free(theirs);
+    }
+    ck_assert(gqa_gguf_key_travels("tokenizer.chat_template"));
+    ck_assert(!gqa_gguf_key_travels("general.file_type"));
+    ck_assert(!gqa_gguf_key_travels("gpt2.block_count"));
+    free(source);
+    free(made);
 }
 END_TEST
 
@@ -593,7 +644,8 @@ static enum gqa_status give_trouble(void *ctx, unsigned worker, size_t tensor,
     (void)tensor;
     (void)offset;
     memset(buf, 0, n);
-    if (ctx)
+    /* A second signal would end the program. */
+    if (ctx && atomic_exchange((atomic_int *)ctx, 0))
         raise(SIGTERM);
     return ctx ? GQA_OK : gqa_fail(GQA_ERR_FORMAT, "chunk 7 is damaged");
 }
@@ -631,13 +683,13 @@ static enum gqa_status write_failing(void *ctx)
 
 START_TEST(trouble_leaves_nothing)
 {
-    int signaled = 1;
+    atomic_int signals = 1;
 
     ck_assert_int_eq(write_failing(NULL), GQA_ERR_FORMAT);
     ck_assert_str_eq(gqa_error_message(), "chunk 7 is damaged");
     ck_assert_int_ne(access(scratch_path("made.gguf"), F_OK), 0);
     gqa_interrupt_catch(NULL);
-    ck_assert_int_eq(write_failing(&signaled), GQA_ERR_INTERRUPTED);
+    ck_assert_int_eq(write_failing(&signals), GQA_ERR_INTERRUPTED);
     ck_assert_int_ne(access(scratch_path("made.gguf"), F_OK), 0);
 }
 END_TEST
@@ -656,6 +708,7 @@ int main(void)
     tcase_add_loop_test(files, holds_what_was_converted, 0,
                         sizeof models / sizeof *models);
     tcase_add_test(files, has_keys_of_llama_cpp);
+    tcase_add_test(files, takes_along_the_vocabulary);
     tcase_add_test(files, refuses_what_it_cannot_say);
     tcase_add_test(files, trouble_leaves_nothing);
     suite_add_tcase(suite, contents);
