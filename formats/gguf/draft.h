@@ -29,6 +29,7 @@ struct gqa_gguf_draft {
     /* Keys with values besides, as they lie in a file: [n_pairs] of them. */
     unsigned char *pairs; /* owned */
     size_t pairs_bytes, n_pairs;
+    bool has_vocabulary;
     /* The context is that of its layers' windows, which llama.cpp has not of
      * such models; else 0. */
     uint64_t window;

@@ -6,8 +6,7 @@
 #include "common/memory_stream.h"
 #include "formats/gguf/values.h"
 
-/* n bytes of a number, the least first. */
-static void put(FILE *out, uint64_t value, unsigned n)
+void gqa_gguf_put(FILE *out, uint64_t value, unsigned n)
 {
     unsigned char bytes[8];
 
@@ -16,9 +15,9 @@ static void put(FILE *out, uint64_t value, unsigned n)
     fwrite(bytes, 1, n, out);
 }
 
-static void put_text(FILE *out, const char *text, size_t n)
+void gqa_gguf_put_text(FILE *out, const char *text, size_t n)
 {
-    put(out, n, 8);
+    gqa_gguf_put(out, n, 8);
     fwrite(text, 1, n, out);
 }
 
@@ -28,35 +27,37 @@ static void put_real(FILE *out, double value)
     uint32_t bits;
 
     memcpy(&bits, &small, sizeof bits);
-    put(out, GQA_GGUF_F32, 4);
-    put(out, bits, 4);
+    gqa_gguf_put(out, GQA_GGUF_F32, 4);
+    gqa_gguf_put(out, bits, 4);
 }
 
 static void put_whole(FILE *out, json_int_t value)
 {
     const bool is_small = value >= 0 && value <= UINT32_MAX;
 
-    put(out, is_small ? GQA_GGUF_U32 : GQA_GGUF_I64, 4);
-    put(out, (uint64_t)value, is_small ? 4 : 8);
+    gqa_gguf_put(out, is_small ? GQA_GGUF_U32 : GQA_GGUF_I64, 4);
+    gqa_gguf_put(out, (uint64_t)value, is_small ? 4 : 8);
 }
 
 static void put_list(FILE *out, const json_t *list)
 {
-    put(out, GQA_GGUF_LIST, 4);
-    put(out, GQA_GGUF_I32, 4);
-    put(out, json_array_size(list), 8);
+    gqa_gguf_put(out, GQA_GGUF_LIST, 4);
+    gqa_gguf_put(out, GQA_GGUF_I32, 4);
+    gqa_gguf_put(out, json_array_size(list), 8);
     for (size_t i = 0; i < json_array_size(list); i++)
-        put(out, (uint64_t)json_integer_value(json_array_get(list, i)), 4);
+        gqa_gguf_put(out, (uint64_t)json_integer_value(json_array_get(list, i)),
+                     4);
 }
 
 static void put_value(FILE *out, const json_t *value)
 {
     if (json_is_boolean(value)) {
-        put(out, GQA_GGUF_BOOL, 4);
-        put(out, json_is_true(value), 1);
+        gqa_gguf_put(out, GQA_GGUF_BOOL, 4);
+        gqa_gguf_put(out, json_is_true(value), 1);
     } else if (json_is_string(value)) {
-        put(out, GQA_GGUF_TEXT, 4);
-        put_text(out, json_string_value(value), json_string_length(value));
+        gqa_gguf_put(out, GQA_GGUF_TEXT, 4);
+        gqa_gguf_put_text(out, json_string_value(value),
+                          json_string_length(value));
     } else if (json_is_array(value)) {
         put_list(out, value);
     } else if (json_is_integer(value)) {
@@ -68,12 +69,12 @@ static void put_value(FILE *out, const json_t *value)
 
 static void put_tensor(FILE *out, const struct gqa_gguf_tensor *t)
 {
-    put_text(out, t->name, strlen(t->name));
-    put(out, t->rank, 4);
+    gqa_gguf_put_text(out, t->name, strlen(t->name));
+    gqa_gguf_put(out, t->rank, 4);
     for (unsigned i = t->rank; i-- > 0;)
-        put(out, t->shape[i], 8);
-    put(out, t->type->number, 4);
-    put(out, t->offset, 8);
+        gqa_gguf_put(out, t->shape[i], 8);
+    gqa_gguf_put(out, t->type->number, 4);
+    gqa_gguf_put(out, t->offset, 8);
 }
 
 enum gqa_status gqa_gguf_text_create(struct gqa_gguf_text *text,
@@ -88,12 +89,13 @@ enum gqa_status gqa_gguf_text_create(struct gqa_gguf_text *text,
     if (st != GQA_OK)
         return st;
     fputs("GGUF", stream.out);
-    put(stream.out, 3, 4);
-    put(stream.out, header->n, 8);
-    put(stream.out, json_object_size(header->keys) + draft->n_pairs, 8);
+    gqa_gguf_put(stream.out, 3, 4);
+    gqa_gguf_put(stream.out, header->n, 8);
+    gqa_gguf_put(stream.out, json_object_size(header->keys) + draft->n_pairs,
+                 8);
     json_object_foreach(header->keys, key, value)
     {
-        put_text(stream.out, key, strlen(key));
+        gqa_gguf_put_text(stream.out, key, strlen(key));
         put_value(stream.out, value);
     }
     if (draft->pairs_bytes > 0)

@@ -2,7 +2,15 @@
 #ifndef GQA_FORMATS_GGUF_HEADER_WRITE_H
 #define GQA_FORMATS_GGUF_HEADER_WRITE_H
 
+#include <stdio.h>
+
 #include "formats/gguf/draft.h"
+
+/* n bytes of a number, the least first. */
+void gqa_gguf_put(FILE *out, uint64_t value, unsigned n);
+
+/* n bytes, behind their number. */
+void gqa_gguf_put_text(FILE *out, const char *text, size_t n);
 
 struct gqa_gguf_text {
     unsigned char *bytes; /* up to the first tensor's; owned */

@@ -7,6 +7,7 @@
 #include "formats/checkpoint.h"
 #include "formats/gguf/keys.h"
 #include "formats/gguf/reader.h"
+#include "formats/gguf/tokens.h"
 
 /* Ten times what vocabularies take. */
 #define MAX_BYTES ((uint64_t)256 << 20)
@@ -56,9 +57,17 @@ enum gqa_status gqa_gguf_vocabulary_add(struct gqa_gguf_draft *d,
         from ? gqa_checkpoint_source(from, 0) : NULL;
     const struct gqa_gguf_pair *pairs = NULL;
     const size_t n = source ? gqa_gguf_source_pairs(source, &pairs) : 0;
+    const char *folder = output->options->copy_from;
+    bool found = has_model(pairs, n);
+    enum gqa_status st = GQA_OK;
 
+    if (n == 0 && folder)
+        st = gqa_gguf_tokens_add(&found, d, folder);
     /* How llama.cpp is told that there is none. */
-    if (!has_model(pairs, n))
+    if (st == GQA_OK && !found)
         gqa_gguf_key_set(d, MODEL_KEY, json_string("no_vocab"));
-    return n > 0 ? take_pairs(d, source, pairs, n) : gqa_json_check();
+    d->has_vocabulary = found;
+    if (st == GQA_OK && n > 0)
+        st = take_pairs(d, source, pairs, n);
+    return st == GQA_OK ? gqa_json_check() : st;
 }

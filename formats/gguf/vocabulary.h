@@ -6,8 +6,9 @@
 
 /*
  * Give the draft, whose keys are there, what its source has: a GGUF file's as
- * it is, over keys of the draft. Where there is none, the draft says so.
- * Errors GQA_ERR_UNSUPPORTED: more than is taken; GQA_ERR_IO, GQA_ERR_NOMEM.
+ * it is, over keys of the draft, or a folder's (tokens.h). Where there is none,
+ * the draft says so. Errors GQA_ERR_UNSUPPORTED: more than is taken;
+ * GQA_ERR_FORMAT, GQA_ERR_IO, GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
 enum gqa_status gqa_gguf_vocabulary_add(struct gqa_gguf_draft *draft,

@@ -113,6 +113,21 @@ static enum gqa_status write_file(struct gqa_output_summary *summary,
     return st;
 }
 
+static void say_limits(const char *path, const struct gqa_gguf_draft *draft)
+{
+    if (draft->window > 0)
+        gqa_warn("%s: llama.cpp has no windows in the architecture %s: the "
+                 "file says a context of %llu tokens, the window's, within "
+                 "which the model is the same",
+                 path, draft->architecture->name,
+                 (unsigned long long)draft->window);
+    if (!draft->has_vocabulary)
+        gqa_warn("%s: without a vocabulary, so that llama.cpp takes tokens by "
+                 "their numbers; a folder with a tokenizer.model of BPE, or a "
+                 "GGUF file, gives one",
+                 path);
+}
+
 static enum gqa_status check_model(const struct gqa_output *output)
 {
     struct gqa_gguf_draft draft;
@@ -120,12 +135,8 @@ static enum gqa_status check_model(const struct gqa_output *output)
 
     if (st != GQA_OK)
         st = gqa_fail_prefix(st, "%s", output->path);
-    else if (draft.window > 0)
-        gqa_warn("%s: llama.cpp has no windows in the architecture %s: the "
-                 "file says a context of %llu tokens, the window's, within "
-                 "which the model is the same",
-                 output->path, draft.architecture->name,
-                 (unsigned long long)draft.window);
+    else
+        say_limits(output->path, &draft);
     gqa_gguf_draft_clear(&draft);
     return st;
 }

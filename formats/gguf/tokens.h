@@ -1,0 +1,21 @@
+/* The vocabulary of a folder of Hugging Face, for llama.cpp. */
+#ifndef GQA_FORMATS_GGUF_TOKENS_H
+#define GQA_FORMATS_GGUF_TOKENS_H
+
+#include "formats/gguf/draft.h"
+
+/*
+ * Give the draft the tokens of a folder's `tokenizer.model`, as many as the
+ * model's embedding has, with what `tokenizer_config.json` adds to them.
+ *
+ * found  false: the folder has none, or none of the kind that llama.cpp takes
+ *        for such models (BPE); the draft is as it was.
+ * Errors GQA_ERR_FORMAT: a file that is damaged, or has more tokens than the
+ *        embedding; GQA_ERR_UNSUPPORTED, GQA_ERR_IO, GQA_ERR_NOMEM. The message
+ *        begins with the path.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_gguf_tokens_add(bool *found, struct gqa_gguf_draft *draft,
+                                    const char *folder);
+
+#endif

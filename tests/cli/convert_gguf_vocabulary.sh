@@ -1,0 +1,46 @@
+# The vocabulary of a folder's tokenizer.model, of as many tokens as the model
+# has.
+fill() {
+    rm -rf folder
+    mkdir folder
+    cp "$DATA/$1/config.json" "$DATA/$1/model.safetensors" folder
+    cp "$DATA/sentencepiece/$2.model" folder/tokenizer.model
+}
+fill runtime/llama bpe
+cat >folder/tokenizer_config.json <<'END'
+{
+  "add_bos_token": true, "add_eos_token": false, "chat_template": "{{ x }}",
+  "added_tokens_decoder": {
+    "50": {"content": "<image>", "special": true},
+    "51": {"content": "<user>", "special": false},
+    "9999": {"content": "<of a larger one>"}
+  }
+}
+END
+gqa-convert --quiet --groups 1 folder bpe.gguf
+grep -a -o -E 'tokenizer\.[a-z_.]*|\[PAD[0-9]*\]|<(unk|s|sep|image|user)>' \
+    bpe.gguf |
+    sed 's/\[PAD5[2-9]\]/[PAD5x]/' | uniq
+# And on, as it is
+gqa-convert --quiet --groups 1 bpe.gguf again.gguf
+cmp <(grep -a -o 'tokenizer.ggml.tokens.*' bpe.gguf | head -c 2000) \
+    <(grep -a -o 'tokenizer.ggml.tokens.*' again.gguf | head -c 2000)
+gqa-verify --quiet --no-run --against folder again.gguf
+echo "again: $?"
+
+echo '== none'
+fill runtime/llama unigram
+gqa-convert --groups 1 folder unigram.gguf | sed -n 2p
+grep -a -o -e no_vocab unigram.gguf
+
+echo '== refused'
+fill good/gpt2 bpe
+gqa-convert --groups 1 folder new.gguf
+head -c 300 "$DATA/sentencepiece/bpe.model" >folder/tokenizer.model
+gqa-convert --groups 1 --dry-run folder new.gguf
+fill runtime/llama bpe
+echo '{"added_tokens_decoder": {"x": {"content": "y"}}}' >folder/tokenizer_config.json
+gqa-convert --groups 1 folder new.gguf
+echo '{' >folder/tokenizer_config.json
+gqa-convert --groups 1 folder new.gguf
+ls

@@ -1,0 +1,128 @@
+/* Models of SentencePiece: what they say, and bytes that say nothing. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/gguf/pieces.h"
+#include "scratch.h"
+#include "suite.h"
+
+static unsigned char *read_model(const char *name, size_t *n)
+{
+    FILE *file = fopen(test_data(name), "rb");
+    unsigned char *bytes = malloc(65536);
+
+    ck_assert_msg(file && bytes, "%s", name);
+    *n = fread(bytes, 1, 65536, file);
+    fclose(file);
+    return bytes;
+}
+
+static bool is_text(const struct gqa_piece *piece, const char *text)
+{
+    return piece->n == strlen(text) && memcmp(piece->text, text, piece->n) == 0;
+}
+
+/* By the package sentencepiece. */
+START_TEST(reads_what_the_trainer_wrote)
+{
+    struct gqa_pieces pieces = {0};
+    size_t n;
+    unsigned char *bytes = read_model("sentencepiece/bpe.model", &n);
+
+    ck_assert_msg(gqa_pieces_parse(&pieces, bytes, n) == GQA_OK, "%s",
+                  gqa_error_message());
+    ck_assert_uint_eq(pieces.n, 48);
+    ck_assert(pieces.is_bpe);
+    ck_assert(pieces.space_before);
+    ck_assert_uint_eq(pieces.unknown, 0);
+    ck_assert(is_text(&pieces.items[0], "<unk>"));
+    ck_assert_uint_eq(pieces.items[0].type, GQA_PIECE_UNKNOWN);
+    ck_assert(is_text(&pieces.items[1], "<s>"));
+    ck_assert_uint_eq(pieces.items[1].type, GQA_PIECE_CONTROL);
+    ck_assert(is_text(&pieces.items[3], "<sep>"));
+    ck_assert_uint_eq(pieces.items[3].type, GQA_PIECE_USER_DEFINED);
+    ck_assert(is_text(&pieces.items[4], "he"));
+    ck_assert_uint_eq(pieces.items[4].type, GQA_PIECE_NORMAL);
+    ck_assert(pieces.items[5].score == -1);
+    gqa_pieces_clear(&pieces);
+    free(bytes);
+    bytes = read_model("sentencepiece/unigram.model", &n);
+    ck_assert_int_eq(gqa_pieces_parse(&pieces, bytes, n), GQA_OK);
+    ck_assert(!pieces.is_bpe);
+    gqa_pieces_clear(&pieces);
+    free(bytes);
+}
+END_TEST
+
+/* Wherever a model ends early, that is an error, or it is a shorter one. */
+START_TEST(survives_every_cut)
+{
+    size_t n;
+    unsigned char *bytes = read_model("sentencepiece/bpe.model", &n);
+
+    for (size_t i = 0; i < n; i++) {
+        unsigned char *part = malloc(i + 1);
+        struct gqa_pieces pieces = {0};
+
+        memcpy(part, bytes, i);
+        if (gqa_pieces_parse(&pieces, part, i) == GQA_OK)
+            ck_assert_uint_le(pieces.n, 48);
+        gqa_pieces_clear(&pieces);
+        free(part);
+    }
+    free(bytes);
+}
+END_TEST
+
+static void refused(const char *bytes, size_t n, enum gqa_status status,
+                    const char *message)
+{
+    struct gqa_pieces pieces = {0};
+
+    ck_assert_int_eq(gqa_pieces_parse(&pieces, (const unsigned char *)bytes, n),
+                     status);
+    ck_assert_str_eq(gqa_error_message(), message);
+    gqa_pieces_clear(&pieces);
+}
+
+#define BYTES(text) text, sizeof text - 1
+
+START_TEST(refuses_what_is_no_model)
+{
+    static const char cut[] = "no SentencePiece model, or one that is cut off";
+
+    refused("", 0, GQA_ERR_FORMAT, cut);
+    refused(BYTES("hello"), GQA_ERR_FORMAT, cut);
+    /* A piece that ends behind the file, by a little and by all there is */
+    refused(BYTES("\x0a\x02\x0a"), GQA_ERR_FORMAT, cut);
+    refused(BYTES("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+            GQA_ERR_FORMAT, cut);
+    /* A text within it likewise, a number that does not end, a group */
+    refused(BYTES("\x0a\x03\x0a\x02x"), GQA_ERR_FORMAT, cut);
+    refused(BYTES("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+            GQA_ERR_FORMAT, cut);
+    refused(BYTES("\x0b"), GQA_ERR_FORMAT, cut);
+    /* A trainer, and no pieces */
+    refused(BYTES("\x12\x02\x18\x02"), GQA_ERR_FORMAT, cut);
+    refused(BYTES("\x0a\x05\x0a\x01x\x18\x07"), GQA_ERR_UNSUPPORTED,
+            "a piece of type 7, which is not known");
+    /* Of an infinite score */
+    refused(BYTES("\x0a\x08\x0a\x01x\x15\x00\x00\x80\x7f"), GQA_ERR_FORMAT,
+            "a piece whose score is no number");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("pieces");
+    TCase *tcase = tcase_create("pieces");
+
+    tcase_add_checked_fixture(tcase, scratch_create, scratch_remove);
+    tcase_add_test(tcase, reads_what_the_trainer_wrote);
+    tcase_add_test(tcase, survives_every_cut);
+    tcase_add_test(tcase, refuses_what_is_no_model);
+    suite_add_tcase(suite, tcase);
+    return suite_run(suite);
+}
