@@ -30,6 +30,7 @@ struct gqa_gguf_draft {
     unsigned char *pairs; /* owned */
     size_t pairs_bytes, n_pairs;
     bool has_vocabulary;
+    bool cuts_otherwise; /* texts, than any way that has a name */
     /* The context is that of its layers' windows, which llama.cpp has not of
      * such models; else 0. */
     uint64_t window;

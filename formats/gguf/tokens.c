@@ -9,13 +9,15 @@
 #include "common/file.h"
 #include "common/json.h"
 #include "common/memory_stream.h"
+#include "formats/gguf/bpe.h"
 #include "formats/gguf/header_write.h"
 #include "formats/gguf/keys.h"
 #include "formats/gguf/pieces.h"
 #include "formats/gguf/values.h"
 
-/* Far above what there is. */
-enum { MAX_MODEL = 64 << 20, MAX_CONFIG = 16 << 20 };
+/* Above what there is: 300,000 tokens and merges; parsed, values of a text take
+ * up to some 100 bytes each. */
+enum { MAX_MODEL = 64 << 20, MAX_CONFIG = 16 << 20, MAX_VALUES = 1500000 };
 
 /* Tokens by their numbers; those that nothing names are "[PAD7]". */
 struct tokens {
@@ -31,8 +33,7 @@ static char *path_in(const char *folder, const char *name)
 }
 
 /* *bytes stays NULL where there is no such file. */
-static enum gqa_status read_whole(unsigned char **bytes, size_t *n,
-                                  const char *path)
+static enum gqa_status read_whole(char **bytes, size_t *n, const char *path)
 {
     uint64_t size;
     int fd;
@@ -116,6 +117,13 @@ static void put_tokens(FILE *out, const struct tokens *t)
         gqa_gguf_put_text(out, t->items[i].text ? t->items[i].text : pad,
                           t->items[i].text ? t->items[i].n : strlen(pad));
     }
+    put_list(out, "tokenizer.ggml.token_type", GQA_GGUF_I32, t->n);
+    for (size_t i = 0; i < t->n; i++)
+        gqa_gguf_put(out, t->items[i].type, 4);
+}
+
+static void put_scores(FILE *out, const struct tokens *t)
+{
     put_list(out, "tokenizer.ggml.scores", GQA_GGUF_F32, t->n);
     for (size_t i = 0; i < t->n; i++) {
         uint32_t bits;
@@ -123,13 +131,38 @@ static void put_tokens(FILE *out, const struct tokens *t)
         memcpy(&bits, &t->items[i].score, sizeof bits);
         gqa_gguf_put(out, bits, 4);
     }
-    put_list(out, "tokenizer.ggml.token_type", GQA_GGUF_I32, t->n);
-    for (size_t i = 0; i < t->n; i++)
-        gqa_gguf_put(out, t->items[i].type, 4);
 }
 
+/* "a b", or ["a", "b"] where it is newer. */
+static enum gqa_status put_merges(FILE *out, const json_t *merges)
+{
+    put_list(out, "tokenizer.ggml.merges", GQA_GGUF_TEXT,
+             json_array_size(merges));
+    for (size_t i = 0; i < json_array_size(merges); i++) {
+        const json_t *merge = json_array_get(merges, i);
+        const json_t *first = json_array_get(merge, 0);
+        const json_t *second = json_array_get(merge, 1);
+        const size_t n = json_string_length(first);
+
+        if (json_is_string(merge)) {
+            gqa_gguf_put_text(out, json_string_value(merge),
+                              json_string_length(merge));
+        } else if (json_array_size(merge) == 2 && json_is_string(first) &&
+                   json_is_string(second)) {
+            gqa_gguf_put(out, n + 1 + json_string_length(second), 8);
+            fprintf(out, "%s %s", json_string_value(first),
+                    json_string_value(second));
+        } else {
+            return gqa_fail(GQA_ERR_FORMAT, "merge %zu is no pair of tokens",
+                            i);
+        }
+    }
+    return GQA_OK;
+}
+
+/* merges: NULL: tokens have scores in their place. */
 static enum gqa_status keep_tokens(struct gqa_gguf_draft *d,
-                                   const struct tokens *t)
+                                   const struct tokens *t, const json_t *merges)
 {
     struct gqa_memory_stream stream;
     enum gqa_status st = gqa_memory_stream_open(&stream);
@@ -137,7 +170,12 @@ static enum gqa_status keep_tokens(struct gqa_gguf_draft *d,
     if (st != GQA_OK)
         return st;
     put_tokens(stream.out, t);
-    st = gqa_memory_stream_flush(&stream);
+    if (merges)
+        st = put_merges(stream.out, merges);
+    else
+        put_scores(stream.out, t);
+    if (st == GQA_OK)
+        st = gqa_memory_stream_flush(&stream);
     if (st == GQA_OK && !(d->pairs = malloc(stream.n)))
         st = gqa_fail_nomem();
     if (st == GQA_OK) {
@@ -151,7 +189,7 @@ static enum gqa_status keep_tokens(struct gqa_gguf_draft *d,
 
 /* Keys that say how they are used; those of the special tokens are the
  * configuration's. */
-static void tell(struct gqa_gguf_draft *d, const struct gqa_pieces *pieces,
+static void tell(struct gqa_gguf_draft *d, const char *model, const char *cut,
                  const json_t *config)
 {
     static const struct {
@@ -160,12 +198,8 @@ static void tell(struct gqa_gguf_draft *d, const struct gqa_pieces *pieces,
                  {"add_eos_token", "tokenizer.ggml.add_eos_token"}};
     const json_t *chat = json_object_get(config, "chat_template");
 
-    gqa_gguf_key_set(d, "tokenizer.ggml.model", json_string("llama"));
-    gqa_gguf_key_set(d, "tokenizer.ggml.pre", json_string("default"));
-    gqa_gguf_key_set(d, "tokenizer.ggml.add_space_prefix",
-                     json_boolean(pieces->space_before));
-    gqa_gguf_key_set(d, "tokenizer.ggml.unknown_token_id",
-                     json_integer((json_int_t)pieces->unknown));
+    gqa_gguf_key_set(d, "tokenizer.ggml.model", json_string(model));
+    gqa_gguf_key_set(d, "tokenizer.ggml.pre", json_string(cut));
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (json_is_boolean(json_object_get(config, flags[i].ours)))
             gqa_gguf_key_set(
@@ -176,41 +210,21 @@ static void tell(struct gqa_gguf_draft *d, const struct gqa_pieces *pieces,
                          json_string(json_string_value(chat)));
 }
 
-/* --- All ------------------------------------------------------------------ */
-
-static size_t n_tokens(const struct gqa_gguf_draft *d)
+/* As many as the model has, all of them unused. */
+static enum gqa_status begin_tokens(struct tokens *t,
+                                    const struct gqa_gguf_draft *d)
 {
+    *t = (struct tokens){0};
     for (size_t i = 0; i < d->header.n; i++)
         if (strcmp(d->header.tensors[i].name, "token_embd.weight") == 0)
-            return (size_t)d->header.tensors[i].shape[0];
-    return 0;
-}
-
-static enum gqa_status take(struct gqa_gguf_draft *d,
-                            const struct gqa_pieces *pieces,
-                            const json_t *config)
-{
-    struct tokens t = {.n = n_tokens(d)};
-    enum gqa_status st = GQA_OK;
-
-    if (pieces->n > t.n || pieces->unknown >= t.n)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "%zu pieces, and the model has %zu tokens", pieces->n,
-                        t.n);
-    t.items = calloc(t.n, sizeof *t.items);
-    if (!t.items)
+            t->n = (size_t)d->header.tensors[i].shape[0];
+    t->items = calloc(t->n + 1, sizeof *t->items);
+    if (!t->items)
         return gqa_fail_nomem();
-    memcpy(t.items, pieces->items, pieces->n * sizeof *t.items);
-    for (size_t i = pieces->n; i < t.n; i++)
-        t.items[i] =
+    for (size_t i = 0; i < t->n; i++)
+        t->items[i] =
             (struct gqa_piece){.score = -10000, .type = GQA_PIECE_UNUSED};
-    st = add_tokens(&t, config);
-    if (st == GQA_OK)
-        st = keep_tokens(d, &t);
-    if (st == GQA_OK)
-        tell(d, pieces, config);
-    free(t.items);
-    return st;
+    return GQA_OK;
 }
 
 static enum gqa_status read_config(json_t **out, const char *folder)
@@ -224,44 +238,169 @@ static enum gqa_status read_config(json_t **out, const char *folder)
     return st;
 }
 
-static enum gqa_status take_model(bool *found, struct gqa_gguf_draft *d,
-                                  const char *folder, const char *path)
-{
-    struct gqa_pieces pieces = {0};
-    unsigned char *bytes = NULL;
-    json_t *config = NULL;
-    size_t n = 0;
-    enum gqa_status st = read_whole(&bytes, &n, path);
+/* --- tokenizer.model ------------------------------------------------------ */
 
-    if (st == GQA_OK && bytes) {
-        st = gqa_pieces_parse(&pieces, bytes, n);
-        if (st != GQA_OK)
-            st = gqa_fail_prefix(st, "%s", path);
+static enum gqa_status take_pieces(struct gqa_gguf_draft *d,
+                                   const struct gqa_pieces *pieces,
+                                   const json_t *config)
+{
+    struct tokens t;
+    enum gqa_status st = begin_tokens(&t, d);
+
+    if (st == GQA_OK && (pieces->n > t.n || pieces->unknown >= t.n))
+        st =
+            gqa_fail(GQA_ERR_FORMAT, "%zu pieces, and the model has %zu tokens",
+                     pieces->n, t.n);
+    if (st == GQA_OK) {
+        memcpy(t.items, pieces->items, pieces->n * sizeof *t.items);
+        st = add_tokens(&t, config);
     }
-    if (st == GQA_OK && pieces.is_bpe)
-        st = read_config(&config, folder);
-    if (st == GQA_OK && pieces.is_bpe) {
-        st = take(d, &pieces, config);
-        *found = st == GQA_OK;
-        if (st != GQA_OK)
-            st = gqa_fail_prefix(st, "%s", path);
+    if (st == GQA_OK)
+        st = keep_tokens(d, &t, NULL);
+    if (st == GQA_OK) {
+        tell(d, "llama", "default", config);
+        gqa_gguf_key_set(d, "tokenizer.ggml.add_space_prefix",
+                         json_boolean(pieces->space_before));
+        gqa_gguf_key_set(d, "tokenizer.ggml.unknown_token_id",
+                         json_integer((json_int_t)pieces->unknown));
     }
-    json_decref(config);
-    gqa_pieces_clear(&pieces);
-    free(bytes);
+    free(t.items);
     return st;
 }
+
+static enum gqa_status take_model(bool *found, struct gqa_gguf_draft *d,
+                                  const char *bytes, size_t n,
+                                  const json_t *config)
+{
+    struct gqa_pieces pieces = {0};
+    enum gqa_status st =
+        gqa_pieces_parse(&pieces, (const unsigned char *)bytes, n);
+
+    if (st == GQA_OK && pieces.is_bpe) {
+        st = take_pieces(d, &pieces, config);
+        *found = st == GQA_OK;
+    }
+    gqa_pieces_clear(&pieces);
+    return st;
+}
+
+/* --- tokenizer.json ------------------------------------------------------- */
+
+static enum gqa_status place_token(struct tokens *t, const json_t *id,
+                                   const char *text, size_t n, unsigned type)
+{
+    uint64_t i;
+
+    if (!text || !gqa_json_u64(id, &i))
+        return gqa_fail(GQA_ERR_FORMAT, "a token without a number");
+    if (i >= t->n)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "token %llu, and the model has %zu tokens",
+                        (unsigned long long)i, t->n);
+    t->items[i] = (struct gqa_piece){.text = text, .n = n, .type = type};
+    return GQA_OK;
+}
+
+static enum gqa_status place_tokens(struct tokens *t, const json_t *tokenizer)
+{
+    const json_t *added = json_object_get(tokenizer, "added_tokens");
+    enum gqa_status st = GQA_OK;
+    const char *text;
+    json_t *id;
+
+    json_object_foreach(
+        json_object_get(json_object_get(tokenizer, "model"), "vocab"), text, id)
+    {
+        if (st == GQA_OK)
+            st = place_token(t, id, text, strlen(text), GQA_PIECE_NORMAL);
+    }
+    for (size_t i = 0; i < json_array_size(added) && st == GQA_OK; i++) {
+        const json_t *token = json_array_get(added, i);
+        const json_t *content = json_object_get(token, "content");
+
+        st =
+            place_token(t, json_object_get(token, "id"),
+                        json_string_value(content), json_string_length(content),
+                        json_is_true(json_object_get(token, "special"))
+                            ? GQA_PIECE_CONTROL
+                            : GQA_PIECE_USER_DEFINED);
+    }
+    return st;
+}
+
+static enum gqa_status take_bpe(struct gqa_gguf_draft *d,
+                                const json_t *tokenizer, const json_t *config)
+{
+    const json_t *merges =
+        json_object_get(json_object_get(tokenizer, "model"), "merges");
+    const char *cut = gqa_bpe_cut_name(tokenizer);
+    struct tokens t;
+    enum gqa_status st = begin_tokens(&t, d);
+
+    if (st == GQA_OK)
+        st = place_tokens(&t, tokenizer);
+    if (st == GQA_OK && !json_is_array(merges))
+        st = gqa_fail(GQA_ERR_FORMAT, "no list of merges");
+    if (st == GQA_OK)
+        st = keep_tokens(d, &t, merges);
+    if (st == GQA_OK) {
+        tell(d, "gpt2", cut ? cut : "default", config);
+        d->cuts_otherwise = !cut;
+    }
+    free(t.items);
+    return st;
+}
+
+static enum gqa_status take_json(bool *found, struct gqa_gguf_draft *d,
+                                 const char *bytes, size_t n,
+                                 const json_t *config)
+{
+    json_t *tokenizer = NULL;
+    enum gqa_status st = GQA_OK;
+
+    if (gqa_json_n_values(bytes, n) > MAX_VALUES)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "more than %d values, which is more than is read",
+                        MAX_VALUES);
+    st = gqa_json_parse(&tokenizer, bytes, n, "JSON");
+    if (st == GQA_OK && gqa_bpe_is(tokenizer)) {
+        st = take_bpe(d, tokenizer, config);
+        *found = st == GQA_OK;
+    }
+    json_decref(tokenizer);
+    return st;
+}
+
+/* --- All ------------------------------------------------------------------ */
 
 enum gqa_status gqa_gguf_tokens_add(bool *found, struct gqa_gguf_draft *d,
                                     const char *folder)
 {
-    char *path = path_in(folder, "tokenizer.model");
-    enum gqa_status st;
+    static const struct {
+        const char *name;
+        enum gqa_status (*take)(bool *found, struct gqa_gguf_draft *d,
+                                const char *bytes, size_t n,
+                                const json_t *config);
+    } kinds[] = {{"tokenizer.model", take_model},
+                 {"tokenizer.json", take_json}};
+    json_t *config = NULL;
+    enum gqa_status st = read_config(&config, folder);
 
     *found = false;
-    if (!path)
-        return gqa_fail_nomem();
-    st = take_model(found, d, folder, path);
-    free(path);
+    for (size_t i = 0;
+         i < sizeof kinds / sizeof *kinds && st == GQA_OK && !*found; i++) {
+        char *path = path_in(folder, kinds[i].name), *bytes = NULL;
+        size_t n = 0;
+
+        st = path ? read_whole(&bytes, &n, path) : gqa_fail_nomem();
+        if (st == GQA_OK && bytes) {
+            st = kinds[i].take(found, d, bytes, n, config);
+            if (st != GQA_OK)
+                st = gqa_fail_prefix(st, "%s", path);
+        }
+        free(bytes);
+        free(path);
+    }
+    json_decref(config);
     return st;
 }

@@ -123,8 +123,13 @@ static void say_limits(const char *path, const struct gqa_gguf_draft *draft)
                  (unsigned long long)draft->window);
     if (!draft->has_vocabulary)
         gqa_warn("%s: without a vocabulary, so that llama.cpp takes tokens by "
-                 "their numbers; a folder with a tokenizer.model of BPE, or a "
-                 "GGUF file, gives one",
+                 "their numbers; a folder with a tokenizer.model or "
+                 "tokenizer.json of BPE, or a GGUF file, gives one",
+                 path);
+    if (draft->cuts_otherwise)
+        gqa_warn("%s: by what rule its tokenizer cuts a text into words is not "
+                 "known here; the file says 'default' (tokenizer.ggml.pre), "
+                 "and some texts may become other tokens",
                  path);
 }
 

@@ -28,6 +28,19 @@ cmp <(grep -a -o 'tokenizer.ggml.tokens.*' bpe.gguf | head -c 2000) \
 gqa-verify --quiet --no-run --against folder again.gguf
 echo "again: $?"
 
+echo '== bytes'
+# GPT-2's kind
+fill runtime/gpt2 bpe
+rm folder/tokenizer.model
+cp "$DATA/bpe/tokenizer.json" folder
+gqa-convert --quiet --groups 2 folder bytes.gguf
+grep -a -o -E 'tokenizer\.[a-z_.]*|<.endoftext.>|Ġheads|Ġhe ads|\[PAD50\]|gpt-2' \
+    bytes.gguf
+gqa-verify --quiet --no-run --against folder bytes.gguf
+echo "against the folder: $?"
+sed -i 's/"use_regex":true/"use_regex":false/' folder/tokenizer.json
+gqa-convert --groups 2 folder other.gguf | sed -n 2p
+
 echo '== none'
 fill runtime/llama unigram
 gqa-convert --groups 1 folder unigram.gguf | sed -n 2p
@@ -42,5 +55,14 @@ fill runtime/llama bpe
 echo '{"added_tokens_decoder": {"x": {"content": "y"}}}' >folder/tokenizer_config.json
 gqa-convert --groups 1 folder new.gguf
 echo '{' >folder/tokenizer_config.json
+gqa-convert --groups 1 folder new.gguf
+fill good/gpt2 bpe
+rm folder/tokenizer.model
+cp "$DATA/bpe/tokenizer.json" folder
+gqa-convert --groups 1 folder new.gguf
+fill runtime/gpt2 bpe
+rm folder/tokenizer.model
+sed 's/\["h","e"\]/"h e", 7/; s/"merges":\[/&[1, 2],/' "$DATA/bpe/tokenizer.json" \
+    >folder/tokenizer.json
 gqa-convert --groups 1 folder new.gguf
 ls

@@ -1,9 +1,11 @@
-/* Models of SentencePiece: what they say, and bytes that say nothing. */
+/* Tokenizers: what models of SentencePiece say, and bytes that say nothing; how
+ * those of bytes cut texts. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/gguf/bpe.h"
 #include "formats/gguf/pieces.h"
 #include "scratch.h"
 #include "suite.h"
@@ -114,6 +116,61 @@ START_TEST(refuses_what_is_no_model)
 }
 END_TEST
 
+/* --- tokenizer.json ------------------------------------------------------- */
+
+#define BYTES_OWN   "{\"type\": \"ByteLevel\", \"use_regex\": true}"
+#define BYTES_ALONE "{\"type\": \"ByteLevel\", \"use_regex\": false}"
+#define SPLIT(regex) \
+    "{\"type\": \"Split\", \"pattern\": {\"Regex\": \"" regex "\"}}"
+#define SEQUENCE(...) \
+    "{\"type\": \"Sequence\", \"pretokenizers\": [" __VA_ARGS__ "]}"
+#define LLAMA3                                               \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|"                          \
+    "[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}|" \
+    " ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|"              \
+    "\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
+
+/* cuts: the part of a tokenizer that cuts texts. */
+static void is_cut(const char *cuts, const char *name)
+{
+    char text[2048];
+    json_t *tokenizer;
+
+    snprintf(text, sizeof text,
+             "{\"model\": {\"type\": \"BPE\"}, \"pre_tokenizer\": %s}", cuts);
+    tokenizer = json_loads(text, 0, NULL);
+    ck_assert_msg(tokenizer != NULL, "%s", text);
+    ck_assert(gqa_bpe_is(tokenizer));
+    if (name)
+        ck_assert_str_eq(gqa_bpe_cut_name(tokenizer), name);
+    else
+        ck_assert_ptr_null(gqa_bpe_cut_name(tokenizer));
+    json_decref(tokenizer);
+}
+
+START_TEST(names_how_texts_are_cut)
+{
+    json_t *other =
+        json_pack("{s:{s:s}, s:{s:s}}", "model", "type", "WordPiece",
+                  "pre_tokenizer", "type", "ByteLevel");
+
+    is_cut(BYTES_OWN, "gpt-2");
+    is_cut("{\"type\": \"ByteLevel\"}", "gpt-2");
+    is_cut(SEQUENCE(SPLIT(LLAMA3) ", " BYTES_ALONE), "llama-bpe");
+    is_cut(
+        SEQUENCE(
+            "{\"type\": \"Digits\", \"individual_digits\": true}, " BYTES_OWN),
+        "starcoder");
+    /* Others have no name here, nor those with a part more. */
+    is_cut(SEQUENCE(SPLIT("a|b") ", " BYTES_ALONE), NULL);
+    is_cut(SEQUENCE(SPLIT(LLAMA3) ", " BYTES_OWN), NULL);
+    is_cut(BYTES_ALONE, NULL);
+    is_cut(SEQUENCE("{\"type\": \"Punctuation\"}, " BYTES_OWN), NULL);
+    ck_assert(!gqa_bpe_is(other));
+    json_decref(other);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pieces");
@@ -123,6 +180,7 @@ int main(void)
     tcase_add_test(tcase, reads_what_the_trainer_wrote);
     tcase_add_test(tcase, survives_every_cut);
     tcase_add_test(tcase, refuses_what_is_no_model);
+    tcase_add_test(tcase, names_how_texts_are_cut);
     suite_add_tcase(suite, tcase);
     return suite_run(suite);
 }
