@@ -49,8 +49,8 @@ static enum gqa_status read_whole(char **bytes, size_t *n, const char *path)
                       path, (unsigned long long)size);
     else if (!(*bytes = malloc((size_t)size + 1)))
         st = gqa_fail_nomem();
-    else
-        st = gqa_file_read(fd, *bytes, (size_t)size, 0);
+    else if ((st = gqa_file_read(fd, *bytes, (size_t)size, 0)) != GQA_OK)
+        st = gqa_fail_prefix(st, "%s", path);
     *n = (size_t)size;
     close(fd);
     return st;
@@ -70,7 +70,7 @@ static enum gqa_status add_token(struct tokens *t, const char *key,
         return gqa_fail(GQA_ERR_FORMAT,
                         "added_tokens_decoder: \"%.40s\" is no token", key);
     if (i >= t->n)
-        return GQA_OK; /* of a larger vocabulary than the model's */
+        return GQA_OK; /* the model was not made larger for it */
     t->items[i] = (struct gqa_piece){.text = json_string_value(content),
                                      .n = json_string_length(content),
                                      .score = -1000,
@@ -317,7 +317,12 @@ static enum gqa_status place_tokens(struct tokens *t, const json_t *tokenizer)
     for (size_t i = 0; i < json_array_size(added) && st == GQA_OK; i++) {
         const json_t *token = json_array_get(added, i);
         const json_t *content = json_object_get(token, "content");
+        uint64_t number;
 
+        /* One that the model was not made larger for. */
+        if (gqa_json_u64(json_object_get(token, "id"), &number) &&
+            number >= t->n)
+            continue;
         st =
             place_token(t, json_object_get(token, "id"),
                         json_string_value(content), json_string_length(content),
