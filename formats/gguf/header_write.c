@@ -8,7 +8,7 @@
 
 void gqa_gguf_put(FILE *out, uint64_t value, unsigned n)
 {
-    unsigned char bytes[8];
+    unsigned char bytes[8] = {0};
 
     for (unsigned i = 0; i < n; i++)
         bytes[i] = (unsigned char)(value >> (8 * i));

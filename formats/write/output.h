@@ -79,8 +79,8 @@ struct gqa_output_options {
     const json_t *config;
     const struct gqa_model *model;
     const struct gqa_checkpoint *source; /* what they are made of */
-    uint64_t n_kv_heads; /* of all its layers; 0: they differ */
-    bool allow_hybrid;   /* they may differ where loaders take one number */
+    uint64_t n_kv_heads;                 /* of all its layers; 0: they differ */
+    bool allow_hybrid; /* they may differ where loaders take one number */
     /* Of a folder: README.md, and a folder whose other files come along where
      * they are true of the output (formats/folder/left_out.h); each NULL for
      * none. Lent. */
