@@ -69,6 +69,9 @@ struct gqa_gguf_architecture {
     bool takes_head_dim;  /* by that it scales scores, where `unsaid` is said
                              by no number of layers */
     uint64_t context;     /* where a configuration says none; or 0 */
+    uint64_t head_norms_from; /* as many layers have norms of heads, and fewer
+                                 have none; or 0 */
+    double norm_eps;          /* of norms, where it is always so; or 0 */
     /* Names of tensors for which llama.cpp refuses a file: those it has no
      * place for, and those that must be there. End in NULL; or NULL. */
     const char *const *unloaded, *const *demanded;

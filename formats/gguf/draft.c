@@ -454,6 +454,14 @@ static enum gqa_status check_loaded(const struct gqa_gguf_draft *d,
                         ULL(first->n_heads), ULL(first->head_dim),
                         ULL(model->d_model), a->name);
 
+    if (a->head_norms_from > 0 &&
+        has_fitting(&d->header, "blk.%.attn_q_norm.weight") !=
+            (model->n_layers >= a->head_norms_from))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "by its %llu layers llama.cpp takes a model of the "
+                        "architecture %s for one with%s norms of heads",
+                        ULL(model->n_layers), a->name,
+                        model->n_layers < a->head_norms_from ? "out" : "");
     for (const char *const *p = a->unloaded; p && *p; p++)
         if (has_fitting(&d->header, *p))
             return gqa_fail(GQA_ERR_UNSUPPORTED,

@@ -295,6 +295,9 @@ static void tell_shapes(const struct telling *t)
         if (m->attentions[i].position.scheme == GQA_POSITION_ROPE)
             gqa_gguf_key_set(t->d, "%.rope.dimension_count",
                              integer(m->attentions[i].position.rotary_dim));
+    if (t->d->architecture->norm_eps > 0)
+        gqa_gguf_key_set(t->d, "%.attention.layer_norm_epsilon",
+                         json_real(t->d->architecture->norm_eps));
     if (is_set(t->d, "%.attention.key_length"))
         gqa_gguf_key_set(t->d, "%.attention.value_length",
                          integer(m->attentions[0].head_dim));
