@@ -18,7 +18,8 @@ enum gqa_stock gqa_stock_of(const struct gqa_plan *plan);
 const char *gqa_stock_note(enum gqa_stock stock);
 
 /* Whether who loads an output of this kind reads frequencies of RoPE pair by
- * pair: gqa tools do, and the family's stock loader may. */
+ * pair: gqa tools do, the family's stock loader may, and llama.cpp in some
+ * architectures. */
 bool gqa_stock_reads_pairs(const struct gqa_model *model,
                            const struct gqa_writer *writer);
 
