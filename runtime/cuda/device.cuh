@@ -114,11 +114,6 @@ enum gqa_status gqa_cuda_rotate(struct gqa_device *device, void *x,
                                 const struct gqa_head_place *place,
                                 uint64_t head_dim, uint64_t n_pairs,
                                 bool interleaved, const void *cos_sin);
-enum gqa_status gqa_cuda_rotate_back(struct gqa_device *device, void *dx,
-                                     uint64_t width,
-                                     const struct gqa_head_place *place,
-                                     uint64_t head_dim, uint64_t n_pairs,
-                                     bool interleaved, const void *cos_sin);
 enum gqa_status gqa_cuda_store(struct gqa_device *device, void *cache,
                                uint64_t capacity, const void *x, uint64_t width,
                                const struct gqa_head_place *place,
