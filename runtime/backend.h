@@ -87,7 +87,7 @@ struct gqa_backend {
                             const void *src, uint64_t n_bytes);
 
     /*
-     * Uploads that go on while the host does something else. Several threads
+     * Copies that go on while the host does something else. Several threads
      * may call these at once, each with a staging of its own.
      */
     enum gqa_status (*stage_open)(struct gqa_device *device,
@@ -99,7 +99,13 @@ struct gqa_backend {
     enum gqa_status (*stage_send)(struct gqa_device *device,
                                   struct gqa_staging *staging, void *dst,
                                   uint64_t n_bytes);
-    /* Return once what was sent is there: the staging may be written. */
+    /* Begin to copy n_bytes of src, as what was called before leaves them, to
+     * the staging. */
+    enum gqa_status (*stage_fetch)(struct gqa_device *device,
+                                   struct gqa_staging *staging, const void *src,
+                                   uint64_t n_bytes);
+    /* Return once what was sent or fetched is there: the staging may be
+     * written, or read. */
     enum gqa_status (*stage_wait)(struct gqa_device *device,
                                   struct gqa_staging *staging);
 

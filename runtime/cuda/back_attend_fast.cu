@@ -21,9 +21,9 @@ enum { TILE = 64, PAD = 1 };
 /* Of heads of 32: blocks on a processor, and pieces of a tile whose
  * instructions are mixed. */
 enum {
-    KEYS_BLOCKS = 3,
-    KEYS_AT_ONCE = 2,
-    QUERIES_BLOCKS = 3,
+    KEYS_BLOCKS = 2,
+    KEYS_AT_ONCE = 4,
+    QUERIES_BLOCKS = 4,
     QUERIES_AT_ONCE = 2,
 };
 

@@ -125,6 +125,15 @@ static enum gqa_status stage_send(struct gqa_device *device,
     return upload(device, dst, staging->data, n_bytes);
 }
 
+static enum gqa_status stage_fetch(struct gqa_device *device,
+                                   struct gqa_staging *staging, const void *src,
+                                   uint64_t n_bytes)
+{
+    (void)device;
+    memcpy(staging->data, src, (size_t)n_bytes);
+    return GQA_OK;
+}
+
 static enum gqa_status stage_wait(struct gqa_device *device,
                                   struct gqa_staging *staging)
 {
@@ -302,6 +311,7 @@ const struct gqa_backend *gqa_cuda_backend(const struct gqa_host *host)
         .stage_open = stage_open,
         .stage_close = stage_close,
         .stage_send = stage_send,
+        .stage_fetch = stage_fetch,
         .stage_wait = stage_wait,
         .set_batch = set_batch,
         .embed = embed,

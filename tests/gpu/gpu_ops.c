@@ -521,6 +521,15 @@ static void check_staging(void)
         n_wrong += got[i] != i;
     check_true(n_wrong == 0, "staging: %llu numbers are wrong",
                (unsigned long long)n_wrong);
+    /* As they were when it was called, whatever is asked for later. */
+    gpu_must(gpu.backend->stage_fetch(gpu.device, stagings[0],
+                                      (uint32_t *)memory + N, sizeof *got * N),
+             "stage_fetch");
+    gpu_must(gpu.backend->zero(gpu.device, memory, sizeof *got * N * PIECES),
+             "zero");
+    gpu_must(gpu.backend->stage_wait(gpu.device, stagings[0]), "stage_wait");
+    check_true(memcmp(stagings[0]->data, got + N, sizeof *got * N) == 0,
+               "staging: what was fetched is wrong");
     for (int i = 0; i < 2; i++)
         gpu.backend->stage_close(gpu.device, stagings[i]);
     gpu.backend->free(gpu.device, memory);
