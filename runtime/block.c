@@ -1,6 +1,7 @@
 #include "runtime/block.h"
 
 #include "runtime/experts.h"
+#include "runtime/frames.h"
 #include "runtime/parts.h"
 
 /* --- Calls to the backend, with the pass's own arguments ------------------ */
@@ -17,11 +18,33 @@ enum gqa_status gqa_block_norm(const struct gqa_pass *pass, const void **out,
     return gqa_part_norm(s->runtime, room, s->work.x, pass->n_rows, n, false);
 }
 
+/* The tokens' rows of a further table. */
+static enum gqa_status add_code(const struct gqa_pass *pass, size_t table)
+{
+    const struct gqa_session *s = pass->session;
+    const struct gqa_runtime *r = s->runtime;
+    enum gqa_status st = r->backend->embed(r->device, s->work.normed,
+                                           gqa_runtime_weight(r, table),
+                                           pass->stack->embedding_scale, NULL);
+
+    return st == GQA_OK
+               ? r->backend->add_rows(r->device, s->work.x, s->work.normed,
+                                      r->network->d_model, NULL, NULL, 1,
+                                      pass->n_rows)
+               : st;
+}
+
 enum gqa_status gqa_block_embed(const struct gqa_pass *pass)
 {
     const struct gqa_session *s = pass->session;
+    enum gqa_status st;
 
-    return gqa_part_embed(s->runtime, pass->stack, s->work.x, pass->n_rows);
+    if (pass->stack->frames.width)
+        return gqa_frames_embed(pass);
+    st = gqa_part_embed(s->runtime, pass->stack, s->work.x, pass->n_rows);
+    for (size_t i = 0; i < pass->stack->n_codes && st == GQA_OK; i++)
+        st = add_code(pass, pass->stack->codes[i]);
+    return st;
 }
 
 /* The same in place. */
@@ -80,13 +103,14 @@ static enum gqa_status tap_attention(const struct gqa_pass *pass,
                                      const struct gqa_attention_block *a,
                                      enum gqa_tap_point point, const void *x)
 {
+    const struct gqa_network *n = pass->session->runtime->network;
     const struct gqa_tapped tapped = {
         .point = point,
         .stack = a->heads->stack,
         .layer = a->heads->layer,
         .kind = a->heads->kind,
         .x = x,
-        .width = pass->session->runtime->network->d_model,
+        .width = point == GQA_TAP_MEMORY ? n->memory_width : n->d_model,
         .n_rows = pass->n_rows,
     };
 

@@ -23,18 +23,27 @@ const struct gqa_weight *gqa_part_positions(
     return room;
 }
 
-enum gqa_status gqa_part_embed(const struct gqa_runtime *r,
-                               const struct gqa_network_stack *stack, void *x,
-                               uint64_t n_rows)
+enum gqa_status gqa_part_embed_from(const struct gqa_runtime *r,
+                                    const struct gqa_network_stack *stack,
+                                    void *x, uint64_t n_rows,
+                                    const struct gqa_weight *table)
 {
     struct gqa_weight positions;
-    const enum gqa_status st = r->backend->embed(
-        r->device, x, gqa_runtime_weight(r, stack->embedding),
-        stack->embedding_scale, gqa_part_positions(r, stack, &positions));
+    const enum gqa_status st =
+        r->backend->embed(r->device, x, table, stack->embedding_scale,
+                          gqa_part_positions(r, stack, &positions));
 
     return st == GQA_OK && stack->embedding_norm.kind != GQA_NORM_NONE
                ? gqa_part_norm(r, x, x, n_rows, &stack->embedding_norm, false)
                : st;
+}
+
+enum gqa_status gqa_part_embed(const struct gqa_runtime *r,
+                               const struct gqa_network_stack *stack, void *x,
+                               uint64_t n_rows)
+{
+    return gqa_part_embed_from(r, stack, x, n_rows,
+                               gqa_runtime_weight(r, stack->embedding));
 }
 
 enum gqa_status gqa_part_norm(const struct gqa_runtime *r, void *out,

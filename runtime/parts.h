@@ -29,6 +29,13 @@ enum gqa_status gqa_part_embed(const struct gqa_runtime *runtime,
                                const struct gqa_network_stack *stack, void *x,
                                uint64_t n_rows);
 
+/* The same where tokens are rows of a table that is not the stack's. */
+GQA_MUST_USE
+enum gqa_status gqa_part_embed_from(const struct gqa_runtime *runtime,
+                                    const struct gqa_network_stack *stack,
+                                    void *x, uint64_t n_rows,
+                                    const struct gqa_weight *table);
+
 /* out = norm(x), rows of d_model, or out += that; a norm of kind NONE is none
  * of its. */
 GQA_MUST_USE

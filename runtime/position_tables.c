@@ -127,8 +127,8 @@ enum gqa_status gqa_position_sinusoids(const struct gqa_runtime *r,
 {
     const uint64_t half = r->network->d_model / 2;
     const double last =
-        (double)(stack->sinusoids == GQA_SINUSOIDS_TENSOR2TENSOR ? half - 1
-                                                                 : half);
+        (double)(stack->sinusoids == GQA_SINUSOIDS_MARIAN ? half : half - 1);
+    const bool turned = stack->sinusoids == GQA_SINUSOIDS_MUSICGEN;
     const uint64_t rows = stack->n_positions + stack->position_offset;
     void *data = NULL;
     double *values;
@@ -141,8 +141,8 @@ enum gqa_status gqa_position_sinusoids(const struct gqa_runtime *r,
         for (uint64_t i = 0; i < half; i++) {
             const double angle = (double)p * pow(10000, -(double)i / last);
 
-            values[p * 2 * half + i] = sin(angle);
-            values[p * 2 * half + half + i] = cos(angle);
+            values[p * 2 * half + i] = turned ? cos(angle) : sin(angle);
+            values[p * 2 * half + half + i] = turned ? sin(angle) : cos(angle);
         }
     st = put(r, &data, values, n);
     free(values);

@@ -73,7 +73,11 @@ void gqa_use_block(enum gqa_use *uses, const struct gqa_block *block)
 void gqa_use_embedding(enum gqa_use *uses,
                        const struct gqa_network_stack *stack)
 {
+    for (size_t i = 0; i < stack->frames.n_convolutions; i++)
+        use_linear(uses, &stack->frames.convolutions[i].linear);
     use(uses, stack->embedding);
+    for (size_t i = 0; i < stack->n_codes; i++)
+        use(uses, stack->codes[i]);
     use(uses, stack->positions);
     gqa_use_norm(uses, &stack->embedding_norm);
 }

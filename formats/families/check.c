@@ -275,6 +275,34 @@ static enum gqa_status check_feed_forward(const struct gqa_family *f,
     return GQA_OK;
 }
 
+/* As many frames as one position is made of, in a step: no model has more. */
+enum { MOST_STRIDE = 16 };
+
+static enum gqa_status check_input(const struct gqa_family *f,
+                                   const struct gqa_stack_rule *stack,
+                                   const char *name)
+{
+    const struct gqa_frames_rule *frames = &stack->frames;
+
+    if (stack->codes.each && stack->input != GQA_INPUT_CODES)
+        return FAIL(f, "stacks", name, "codes", NULL,
+                    "'input' says that it reads none");
+    if (stack->codes.each && stack->embedding.norm.json)
+        return FAIL(f, "stacks", name, "codes", NULL,
+                    "a norm would go before the sum of the codes");
+    if (frames->n_convolutions && stack->input != GQA_INPUT_FRAMES)
+        return FAIL(f, "stacks", name, "frames", NULL,
+                    "'input' says that it reads none");
+    if (frames->n_convolutions > GQA_MAX_CONVOLUTIONS)
+        return FAIL(f, "stacks", name, "frames", "convolutions",
+                    "there are more than %d", GQA_MAX_CONVOLUTIONS);
+    for (size_t i = 0; i < frames->n_convolutions; i++)
+        if (frames->convolutions[i].stride > MOST_STRIDE)
+            return FAIL(f, "stacks", name, "frames", "convolutions",
+                        "a stride is more than %d", MOST_STRIDE);
+    return GQA_OK;
+}
+
 static enum gqa_status check_stack(const struct gqa_family *f, enum gqa_stack s)
 {
     const struct gqa_stack_rule *stack = &f->stacks[s];
@@ -290,7 +318,8 @@ static enum gqa_status check_stack(const struct gqa_family *f, enum gqa_stack s)
                         ? "a decoder reads what it writes, and that are no "
                           "frames"
                         : "an encoder reads tokens or frames");
-    if ((st = check_embedding(f, &stack->embedding)) != GQA_OK)
+    if ((st = check_input(f, stack, name)) != GQA_OK ||
+        (st = check_embedding(f, &stack->embedding)) != GQA_OK)
         return st;
     if (stack->cross.given &&
         (s == GQA_STACK_ENCODER ||

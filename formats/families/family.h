@@ -148,9 +148,30 @@ enum gqa_stack_input {
     GQA_INPUT_CODES,  /* decoder: several tokens at a time, with a table each */
 };
 
+struct gqa_convolution_rule {
+    const char *module;
+    uint64_t stride; /* 0: 1 */
+};
+
+/* How frames become positions: by convolutions, one after the other. */
+struct gqa_frames_rule {
+    const struct gqa_convolution_rule *convolutions;
+    size_t n_convolutions;
+    struct gqa_setting n; /* the first so many; all where nothing is said */
+    bool gated;           /* halves of outputs: first * sigmoid(second) */
+};
+
+/* Tables of codes beside that of `names.embedding`, which is number 0. */
+struct gqa_codes_rule {
+    const char *each; /* pattern of a table's module */
+    struct gqa_setting n;
+};
+
 struct gqa_stack_rule {
     bool given;
     enum gqa_stack_input input;
+    struct gqa_frames_rule frames;
+    struct gqa_codes_rule codes;
     const char *layers;                  /* pattern */
     struct gqa_embedding_rule embedding; /* the family's but where it differs */
     struct gqa_attention_rule self, cross;
@@ -165,6 +186,7 @@ struct gqa_logits_rule {
     struct gqa_setting scale, divisor;
     struct gqa_setting scale_base; /* over d_model */
     const char *addend; /* whole name of a row [1, vocab_size], if there */
+    uint64_t unwritten; /* tokens at the table's end that are only read */
 };
 
 /* How the family draws fresh key and value projections. */

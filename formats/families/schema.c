@@ -42,6 +42,8 @@ static const char *const sinusoid_words[] = {[GQA_SINUSOIDS_NONE] = "",
                                              [GQA_SINUSOIDS_MARIAN] = "marian",
                                              [GQA_SINUSOIDS_TENSOR2TENSOR] =
                                                  "tensor2tensor",
+                                             [GQA_SINUSOIDS_MUSICGEN] =
+                                                 "musicgen",
                                              NULL};
 static const char *const sliding_words[] = {[GQA_SLIDING_ALL] = "",
                                             [GQA_SLIDING_QWEN2] = "qwen2",
@@ -315,9 +317,39 @@ static const struct gqa_field ff_fields[] = {
 static const struct gqa_schema ff_schema =
     SCHEMA(ff_fields, gqa_feed_forward_rule, true);
 
+static const struct gqa_field convolution_fields[] = {
+    TEXT_NEEDED("module", gqa_convolution_rule, module),
+    COUNT("stride", gqa_convolution_rule, stride),
+    END,
+};
+static const struct gqa_schema convolution_schema =
+    SCHEMA(convolution_fields, gqa_convolution_rule, false);
+
+static const struct gqa_field frames_fields[] = {
+    {"convolutions", GQA_FIELD_LIST, AT(gqa_frames_rule, convolutions),
+     .more = &convolution_schema, REQUIRED,
+     .count_offset = offsetof(struct gqa_frames_rule, n_convolutions)},
+    SETTING("n", gqa_frames_rule, n, GQA_VALUE_WHOLE),
+    FLAG("gated", gqa_frames_rule, gated),
+    END,
+};
+static const struct gqa_schema frames_schema =
+    SCHEMA(frames_fields, gqa_frames_rule, false);
+
+static const struct gqa_field codes_fields[] = {
+    {"each", GQA_FIELD_PATTERN, AT(gqa_codes_rule, each), REQUIRED},
+    {"n", GQA_FIELD_SETTING, AT(gqa_codes_rule, n), .value = GQA_VALUE_WHOLE,
+     REQUIRED},
+    END,
+};
+static const struct gqa_schema codes_schema =
+    SCHEMA(codes_fields, gqa_codes_rule, false);
+
 static const struct gqa_field stack_fields[] = {
     {"layers", GQA_FIELD_PATTERN, AT(gqa_stack_rule, layers), REQUIRED},
     WORD("input", gqa_stack_rule, input, input_words),
+    OBJECT("frames", gqa_stack_rule, frames, frames_schema),
+    OBJECT("codes", gqa_stack_rule, codes, codes_schema),
     OBJECT("embedding", gqa_stack_rule, embedding, embedding_schema),
     OBJECT_NEEDED("self", gqa_stack_rule, self, attention_schema),
     OBJECT("cross", gqa_stack_rule, cross, attention_schema),
@@ -351,6 +383,7 @@ static const struct gqa_field logits_fields[] = {
     SETTING("scale_base", gqa_logits_rule, scale_base, GQA_VALUE_POSITIVE),
     SETTING("soft_cap", gqa_logits_rule, soft_cap, GQA_VALUE_POSITIVE),
     TEXT("addend", gqa_logits_rule, addend),
+    COUNT("unwritten", gqa_logits_rule, unwritten),
     END,
 };
 static const struct gqa_schema logits_schema =

@@ -42,7 +42,12 @@ static enum gqa_status make_stack(struct gqa_tape *t, size_t i)
 /* What has no way back yet. */
 static enum gqa_status check_blocks(const struct gqa_network *n)
 {
-    for (size_t i = 0; i < n->n_stacks; i++)
+    for (size_t i = 0; i < n->n_stacks; i++) {
+        if (n->stacks[i].frames.width || n->stacks[i].n_codes)
+            return gqa_fail(
+                GQA_ERR_UNSUPPORTED, "a model that reads %s cannot be trained",
+                n->stacks[i].n_codes ? "several codes at a time"
+                                     : "frames, or what another model makes,");
         for (size_t j = 0; j < n->stacks[i].n_blocks; j++) {
             const struct gqa_block *b = &n->stacks[i].blocks[j];
 
@@ -54,6 +59,7 @@ static enum gqa_status check_blocks(const struct gqa_network *n)
                                 "a model that scales what it adds to the "
                                 "residual stream cannot be trained");
         }
+    }
     return GQA_OK;
 }
 
