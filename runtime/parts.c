@@ -29,9 +29,9 @@ enum gqa_status gqa_part_embed_from(const struct gqa_runtime *r,
                                     const struct gqa_weight *table)
 {
     struct gqa_weight positions;
-    const enum gqa_status st =
-        r->backend->embed(r->device, x, table, stack->embedding_scale,
-                          gqa_part_positions(r, stack, &positions));
+    const enum gqa_status st = r->backend->embed(
+        r->device, x, table, stack->embedding_scale,
+        stack->norm_first ? NULL : gqa_part_positions(r, stack, &positions));
 
     return st == GQA_OK && stack->embedding_norm.kind != GQA_NORM_NONE
                ? gqa_part_norm(r, x, x, n_rows, &stack->embedding_norm, false)

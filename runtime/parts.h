@@ -23,7 +23,8 @@ const struct gqa_weight *gqa_part_positions(
     const struct gqa_runtime *runtime, const struct gqa_network_stack *stack,
     struct gqa_weight *room);
 
-/* The tokens of the batch, which is set, become n_rows rows of x. */
+/* The tokens of the batch, which is set, become n_rows rows of x, without
+ * positions where these come behind a norm. */
 GQA_MUST_USE
 enum gqa_status gqa_part_embed(const struct gqa_runtime *runtime,
                                const struct gqa_network_stack *stack, void *x,

@@ -55,6 +55,7 @@ struct gqa_norm_rule {
 
 struct gqa_embedding_rule {
     struct gqa_setting scale, norm;
+    bool norm_first;          /* before positions are added */
     const char *positions;    /* learned ones, or sinusoids that are stored */
     uint64_t position_offset; /* row of position 0 */
 };
@@ -104,6 +105,8 @@ struct gqa_attention_rule {
     const char *names[4]; /* of q, k, v, o; equal where they are fused */
     enum gqa_head_layout layout;
     struct gqa_setting bias[4];
+    /* Of the output, in the attention, where layers have one by this name. */
+    const char *output_bias;
     struct gqa_setting scale, scale_rsqrt; /* one of them */
     struct gqa_setting window, soft_cap;
     struct gqa_sublayer_norms norms;

@@ -38,13 +38,12 @@ static const char *const stock_words[] = {
 /* Behaviours: 0 is what holds where none is asked for, and has no name. */
 static const char *const slopes_words[] = {
     [GQA_SLOPES_NONE] = "", [GQA_SLOPES_BLOOM] = "bloom", NULL};
-static const char *const sinusoid_words[] = {[GQA_SINUSOIDS_NONE] = "",
-                                             [GQA_SINUSOIDS_MARIAN] = "marian",
-                                             [GQA_SINUSOIDS_TENSOR2TENSOR] =
-                                                 "tensor2tensor",
-                                             [GQA_SINUSOIDS_MUSICGEN] =
-                                                 "musicgen",
-                                             NULL};
+static const char *const sinusoid_words[] = {
+    [GQA_SINUSOIDS_NONE] = "",
+    [GQA_SINUSOIDS_MARIAN] = "marian",
+    [GQA_SINUSOIDS_TENSOR2TENSOR] = "tensor2tensor",
+    [GQA_SINUSOIDS_MUSICGEN] = "musicgen",
+    NULL};
 static const char *const sliding_words[] = {[GQA_SLIDING_ALL] = "",
                                             [GQA_SLIDING_QWEN2] = "qwen2",
                                             [GQA_SLIDING_LAYER_TYPES] =
@@ -60,6 +59,7 @@ static const char *const expert_layers_words[] = {
     [GQA_EXPERT_LAYERS_ALL] = "",
     [GQA_EXPERT_LAYERS_QWEN2_MOE] = "qwen2_moe",
     [GQA_EXPERT_LAYERS_DEEPSEEK] = "deepseek",
+    [GQA_EXPERT_LAYERS_SWITCH] = "switch",
     NULL};
 static const char *const choice_words[] = {[GQA_EXPERTS_SOFTMAX] = "softmax",
                                            [GQA_EXPERTS_SPARSEMIXER] =
@@ -190,6 +190,7 @@ static const struct gqa_schema norm_schema =
 static const struct gqa_field embedding_fields[] = {
     SETTING("scale", gqa_embedding_rule, scale, GQA_VALUE_WIDTH),
     SETTING("norm", gqa_embedding_rule, norm, GQA_VALUE_MODULE),
+    FLAG("norm_first", gqa_embedding_rule, norm_first),
     TEXT("positions", gqa_embedding_rule, positions),
     COUNT("position_offset", gqa_embedding_rule, position_offset),
     END,
@@ -248,6 +249,7 @@ static const struct gqa_field attention_fields[] = {
      .more = layout_words, REQUIRED},
     /* Its fields are the attention's. */
     {"bias", GQA_FIELD_OBJECT, .offset = 0, .more = &attention_bias_schema},
+    TEXT("output_bias", gqa_attention_rule, output_bias),
     SETTING("scale", gqa_attention_rule, scale, GQA_VALUE_SCORES),
     SETTING("scale_rsqrt", gqa_attention_rule, scale_rsqrt, GQA_VALUE_POSITIVE),
     SETTING("norm", gqa_attention_rule, norms.norm, GQA_VALUE_MODULE),

@@ -411,6 +411,7 @@ static enum gqa_status look_inside(const char **model_type,
     const struct gqa_nested *nested =
         *model_type ? gqa_nested_find(*model_type) : NULL;
     const json_t *inner, *type;
+    size_t number = 0;
 
     /* A description of the user's may be of the whole. */
     if (!nested ||
@@ -418,6 +419,9 @@ static enum gqa_status look_inside(const char **model_type,
         return GQA_OK;
     inner =
         json_object_get(gqa_checkpoint_config(b->checkpoint), nested->config);
+    /* Older files of some say all of it beside what they say of the rest. */
+    if (!json_is_object(inner) && next_of_type(&number, b, *model_type))
+        return GQA_OK;
     if (!json_is_object(inner))
         return gqa_fail(GQA_ERR_FORMAT,
                         "%s: model_type '%s' holds a language model, but there "

@@ -225,6 +225,17 @@ static enum gqa_status expect_projections(struct gqa_taking *t,
 {
     enum gqa_status st = GQA_OK;
 
+    for (size_t k = 0;
+         rule->output_bias && k < t->model->n_attentions && st == GQA_OK; k++) {
+        const struct gqa_attention *a = &t->model->attentions[k];
+        struct gqa_stem stem = {""};
+
+        if (a->stack != rule->stack || a->kind != rule->kind)
+            continue;
+        gqa_stem_in(&stem, &t->names, rule->pattern, (size_t)a->layer,
+                    rule->output_bias);
+        st = expect(t, stem.text, GQA_PART_OPTIONAL, 1, t->model->d_model, 0);
+    }
     /* What is fused is one. */
     for (int i = 0; i < 4 && st == GQA_OK; i++)
         if (i == 0 || strcmp(rule->names[i], rule->names[i - 1]) != 0)
@@ -395,8 +406,9 @@ static enum gqa_status has_experts(bool *out, const struct gqa_taking *t,
 {
     *out = false;
     return t->family->stacks[stack].feed_forward.experts.given
-               ? gqa_layer_has_experts(out, &t->family->behaviours,
-                                       t->model->config, (size_t)layer)
+               ? gqa_layer_has_experts(
+                     out, &t->family->behaviours, t->model->config,
+                     stack == GQA_STACK_ENCODER, (size_t)layer)
                : GQA_OK;
 }
 

@@ -118,6 +118,23 @@ static enum gqa_status choose_window(uint64_t *out, bool *slides,
     return gqa_check_layer_type(b, rule, layer, *out);
 }
 
+/* One that has a name of its own. */
+static enum gqa_status take_output_bias(struct gqa_attention_block *out,
+                                        const struct gqa_network_builder *b,
+                                        const struct gqa_attention_rule *rule)
+{
+    struct gqa_stem stem = {""};
+    enum gqa_status st;
+
+    if (!rule->output_bias || out->o.bias != GQA_NO_PARAM)
+        return GQA_OK;
+    gqa_stem_in(&stem, b, rule->pattern, (size_t)out->heads->layer,
+                rule->output_bias);
+    st = gqa_take_param(&out->o.bias, b, stem.text, true);
+    return st == GQA_OK ? gqa_check_vector(b, out->o.bias, b->network->d_model)
+                        : st;
+}
+
 static enum gqa_status take_attention(struct gqa_attention_block *out,
                                       const struct gqa_network_builder *b,
                                       const struct gqa_attention_rule *rule,
@@ -159,7 +176,8 @@ static enum gqa_status take_attention(struct gqa_attention_block *out,
         return st;
     if (out->rope && slides && b->network->local_rope.n_pairs)
         out->rope = &b->network->local_rope;
-    return take_projection(&out->o, b, &heads->o, &rule->bias[3], true, 0);
+    st = take_projection(&out->o, b, &heads->o, &rule->bias[3], true, 0);
+    return st == GQA_OK ? take_output_bias(out, b, rule) : st;
 }
 
 /* --- Relative bias
@@ -487,7 +505,8 @@ static enum gqa_status take_feed_forward(struct gqa_feed_forward *out,
         return st;
     if (rule->experts.given)
         st = gqa_layer_has_experts(&has_experts, &b->family->behaviours,
-                                   b->model->config, layer);
+                                   b->model->config, which == GQA_STACK_ENCODER,
+                                   layer);
     if (st != GQA_OK || has_experts)
         return st == GQA_OK ? take_experts(out, b, stack, layer) : st;
     gqa_stem_in(&stem, b, stack->layers, layer, gated ? rule->up : rule->plain);
@@ -688,6 +707,7 @@ static enum gqa_status take_positions(struct gqa_network_stack *stack,
 
     stack->positions = GQA_NO_PARAM;
     stack->position_offset = rule->position_offset;
+    stack->norm_first = rule->norm_first;
     if (rule->positions)
         st = read_positions(stack, b, rule);
     if (st == GQA_OK && stack->positions == GQA_NO_PARAM &&

@@ -189,6 +189,7 @@ struct gqa_network_stack {
      * is rounded to the type of the activations, as Gemma rounds it. */
     double embedding_scale;
     struct gqa_norm embedding_norm;
+    bool norm_first; /* of the embedding alone: positions are added behind */
     struct gqa_block *blocks; /* owned by the network */
     size_t n_blocks;
     struct gqa_norm final_norm;

@@ -63,6 +63,12 @@ def bart(name, family, start=2, heads=4, **more):
          decoder_start_token_id=start, **more)
 
 
+def switch(name):
+    save(name, "SwitchTransformers", vocab_size=VOCAB, d_model=16, d_kv=4, d_ff=19, num_layers=2, num_decoder_layers=2,
+         num_heads=4, num_sparse_encoder_layers=1, num_sparse_decoder_layers=1, num_experts=3, decoder_start_token_id=0,
+         relative_attention_num_buckets=8, relative_attention_max_distance=16, repeat=2)
+
+
 def longt5(name):
     save(name, "LongT5", vocab_size=VOCAB, d_model=16, d_kv=4, d_ff=19, num_layers=1, num_decoder_layers=2, num_heads=4,
          decoder_start_token_id=0, relative_attention_num_buckets=8, relative_attention_max_distance=16, local_radius=4,
@@ -80,6 +86,8 @@ MODELS = {
     "pegasus": lambda n: bart(n, "Pegasus", start=0, scale_embedding=True),
     "m2m_100": lambda n: bart(n, "M2M100", repeat=2),
     "blenderbot": lambda n: bart(n, "Blenderbot", start=1),
+    "blenderbot_small": lambda n: bart(n, "BlenderbotSmall", start=1, repeat=2),
+    "switch_transformers": switch,
 }
 
 
@@ -93,6 +101,8 @@ def load(folder):
                 rows, width = module.weight.shape
                 angles = np.outer(np.arange(rows), 10000.0 ** (-np.arange(0, width, 2) / width))
                 module.weight.data = torch.from_numpy(np.concatenate([np.sin(angles), np.cos(angles)], axis=1))
+            elif hasattr(module, "_cast_classifier"):
+                module.dtype = torch.float64
             elif hasattr(module, "make_weights"):
                 module.make_weights(config.max_position_embeddings + 2, module.embedding_dim, module.padding_idx)
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
@@ -101,7 +111,7 @@ def load(folder):
 
 
 def blocks_of(model):
-    return model.model.decoder.layers
+    return model.decoder.block if hasattr(model, "decoder") else model.model.decoder.layers
 
 
 def reference(name):

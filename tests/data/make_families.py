@@ -138,6 +138,9 @@ def nested(name, cls, config, text, repeat=None, **more):
          repeat=repeat)
 
 
+QWEN_VISION = {"depth": 1, "embed_dim": 8, "num_heads": 2, "mlp_ratio": 1, "patch_size": 2, "spatial_merge_size": 1,
+               "temporal_patch_size": 1}
+
 MODELS = {
     "baichuan": lambda n: decoder(n, "Llama", repeat=2),
     "chatglm": lambda n: chatglm(n),
@@ -174,6 +177,12 @@ MODELS = {
     "gemma3-vision": lambda n: nested(n, tr.Gemma3ForConditionalGeneration, tr.Gemma3Config, {
         "head_dim": 6, "query_pre_attn_scalar": 24, "sliding_window": 3, "rope_local_base_freq": 100.0,
         "layer_types": ["sliding_attention", "full_attention"]}, mm_tokens_per_image=1, image_token_index=46),
+    "qwen2_vl": lambda n: nested(n, tr.Qwen2VLForConditionalGeneration, tr.Qwen2VLConfig, {
+        "rope_scaling": {"type": "mrope", "mrope_section": [2, 1, 1]}}, repeat=2, vision=QWEN_VISION),
+    "qwen2_5_vl": lambda n: nested(n, tr.Qwen2_5_VLForConditionalGeneration, tr.Qwen2_5_VLConfig, {
+        "rope_scaling": {"type": "mrope", "mrope_section": [2, 1, 1]}, "num_key_value_heads": 2},
+        vision={**QWEN_VISION, "out_hidden_size": 32, "intermediate_size": 8, "window_size": 4,
+                "fullatt_block_indexes": [0]}),
     "smolvlm": lambda n: nested(n, tr.SmolVLMForConditionalGeneration, tr.SmolVLMConfig, {"model_type": "llama"},
                                 repeat=2, image_token_id=46, scale_factor=1),
     "apertus": lambda n: decoder(n, "Apertus", repeat=2),
@@ -251,7 +260,7 @@ def load(folder):
                 module.embed_positions = torch.cat((torch.sin(angles), torch.cos(angles)), dim=1)
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         known = (torch.float64, torch.bool, torch.int64)
-        assert tensor.dtype in known or "vision" in name, (name, tensor.dtype)
+        assert tensor.dtype in known or "vis" in name, (name, tensor.dtype)
     return model
 
 

@@ -127,8 +127,25 @@ def run_musicgen(model, ids, decoder_ids):
     return logits[:1], hidden
 
 
+def t5gemma(name):
+    keys = dict(vocab_size=VOCAB, hidden_size=16, intermediate_size=19, num_hidden_layers=2, num_attention_heads=4,
+                num_key_value_heads=4, head_dim=6, max_position_embeddings=24, sliding_window=3,
+                query_pre_attn_scalar=24, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+    text.write(name, tr.T5GemmaForConditionalGeneration(tr.T5GemmaConfig(
+        encoder={**keys, "hidden_size": 12, "num_hidden_layers": 1},
+        decoder={**keys, "cross_attention_hidden_size": 12}, vocab_size=VOCAB, bos_token_id=1)), repeat=2)
+
+
+def run_t5gemma(model, ids, decoder_ids):
+    """Its decoder alone, which looks back at rows that are drawn."""
+    return made.run(model, encoder_outputs=tr.modeling_outputs.BaseModelOutput(
+                        frames(ids, 1, model.config.encoder.hidden_size)),
+                    attention_mask=torch.ones(1, len(ids)), decoder_input_ids=decoder_ids)
+
+
 MODELS = {
     "whisper": (whisper, run_whisper), "speech_to_text": (speech_to_text, run_speech_to_text),
+    "t5gemma": (t5gemma, run_t5gemma),
     "trocr": (trocr, run_decoder), "musicgen": (musicgen, run_musicgen), "gpt2-cross": (gpt2, run_decoder),
 }
 
@@ -138,11 +155,14 @@ def load(folder):
         kind = json.load(file)["model_type"]
     auto = {"whisper": tr.AutoModelForSpeechSeq2Seq, "speech_to_text": tr.AutoModelForSpeechSeq2Seq,
             "vision-encoder-decoder": tr.VisionEncoderDecoderModel,
-            "musicgen_decoder": tr.MusicgenForCausalLM}.get(kind, tr.AutoModelForCausalLM)
+            "musicgen_decoder": tr.MusicgenForCausalLM,
+            "t5gemma": tr.T5GemmaForConditionalGeneration}.get(kind, tr.AutoModelForCausalLM)
     model = auto.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
     model = getattr(model, "decoder", model) if kind == "vision-encoder-decoder" else model
     with made.in_doubles():
         for module in model.modules():
+            if hasattr(module, "rotary_emb"):
+                module.rotary_emb = type(module.rotary_emb)(module.config)
             if isinstance(module, tr.models.speech_to_text.modeling_speech_to_text
                           .Speech2TextSinusoidalPositionalEmbedding):
                 module.make_weights(*module.weights.shape, module.padding_idx)
@@ -154,7 +174,7 @@ def load(folder):
 
 
 def blocks_of(model):
-    base = model.base_model
+    base = model.model if hasattr(model, "model") else model.base_model
     return base.h if hasattr(base, "h") else base.decoder.layers
 
 

@@ -94,6 +94,16 @@ def gpt_bigcode(name, **more):
     per_head = False
 
 
+def gpt_neox_japanese(name, **more):
+    save(name, "GPTNeoXJapanese", hidden_size=32, num_hidden_layers=2, num_attention_heads=4, rotary_pct=0.5,
+         intermediate_multiple_size=2, max_position_embeddings=24, **more)
+
+
+def imagegpt(name, **more):
+    # Heads of 4: this version of transformers divides scores by the root's whole part.
+    save(name, "ImageGPT", "ForCausalImageModeling", n_embd=16, n_layer=2, n_head=4, n_positions=24, **more)
+
+
 MODELS = {
     "falcon-7b": lambda n: falcon(n, multi_query=True, bias=False, ffn_hidden_size=29),
     "falcon-40b": lambda n: falcon(n, new_decoder_architecture=True, num_kv_heads=2, bias=False, ffn_hidden_size=29),
@@ -109,11 +119,18 @@ MODELS = {
     "openai_gpt": lambda n: openai_gpt(n, repeat=2),
     "codegen": lambda n: codegen(n, repeat=2),
     "persimmon": lambda n: persimmon(n, repeat=2),
+    "gpt_neox_japanese": lambda n: gpt_neox_japanese(n, repeat=2),
+    "imagegpt": lambda n: imagegpt(n, repeat=2),
 }
 
 
 def load(folder):
     """As make_families's, with what these families work out once in float64."""
+    if folder.endswith("imagegpt"):  # no auto class has it, and without a cache it fails
+        model = tr.ImageGPTForCausalImageModeling.from_pretrained(folder, dtype=torch.float64).eval()
+        forward = model.forward
+        model.forward = lambda use_cache, **inputs: forward(**inputs)
+        return model
     model = load_others(folder)
     with made.in_doubles():
         for module in model.modules():
