@@ -1,5 +1,7 @@
 #include "runtime/block.h"
 
+#include <math.h>
+
 #include "runtime/experts.h"
 #include "runtime/frames.h"
 #include "runtime/parts.h"
@@ -166,19 +168,34 @@ static enum gqa_status tap_heads(const struct gqa_pass *pass,
     return is_tapped(pass, point) ? gqa_emit_tap(pass, &tapped) : GQA_OK;
 }
 
-/* Norm and rotate the heads of q or k, where the network says so. */
+/* Keep a projection's rows within what the network says. */
+static enum gqa_status clip(const struct gqa_pass *pass,
+                            const struct gqa_attention_block *a,
+                            const struct gqa_heads *heads)
+{
+    const struct gqa_runtime *r = pass->session->runtime;
+
+    return a->clip > 0 ? r->backend->clip(r->device, heads->x,
+                                          pass->n_rows * heads->width, a->clip)
+                       : GQA_OK;
+}
+
+/* Norm, clip and rotate the heads of q or k, where the network says so. */
 static enum gqa_status turn(const struct gqa_pass *pass,
                             const struct gqa_attention_block *a,
                             const struct gqa_heads *heads,
                             const struct gqa_norm *n, enum gqa_tap_point turned)
 {
+    const struct gqa_runtime *r = pass->session->runtime;
     enum gqa_status st;
 
-    if (n->kind == GQA_NORM_NONE && !a->rope)
+    if (n->kind == GQA_NORM_NONE && !a->rope && a->clip == 0)
         return GQA_OK;
-    st = gqa_part_turn(pass->session->runtime, a, heads, n,
-                       &pass->session->angles);
-    return st == GQA_OK ? tap_heads(pass, a, turned, heads) : st;
+    if ((st = gqa_part_norm_heads(r, a, heads, n)) != GQA_OK ||
+        (st = clip(pass, a, heads)) != GQA_OK ||
+        (st = gqa_part_rotate(r, a, heads, &pass->session->angles)) != GQA_OK)
+        return st;
+    return tap_heads(pass, a, turned, heads);
 }
 
 static enum gqa_status store(const struct gqa_pass *pass,
@@ -276,6 +293,7 @@ static enum gqa_status self_attention(const struct gqa_pass *pass,
         (st = tap_heads(pass, a, GQA_TAP_V, &v)) != GQA_OK ||
         (st = turn(pass, a, &q, &a->q_norm, GQA_TAP_Q_TURNED)) != GQA_OK ||
         (st = turn(pass, a, &k, &a->k_norm, GQA_TAP_K_TURNED)) != GQA_OK ||
+        (st = clip(pass, a, &v)) != GQA_OK ||
         (st = store(pass, a, cache->k, capacity, &k)) != GQA_OK ||
         (st = store(pass, a, cache->v, capacity, &v)) != GQA_OK)
         return st;
@@ -330,6 +348,26 @@ enum gqa_status gqa_block_keys(const struct gqa_pass *pass, const void *memory,
 
 /* --- Feed-forward --------------------------------------------------------- */
 
+static double softplus(double x)
+{
+    return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
+}
+
+static enum gqa_status activate_xielu(const struct gqa_runtime *r, void *x,
+                                      uint64_t n,
+                                      const struct gqa_feed_forward *ff)
+{
+    const double beta = r->tables[ff->xielu[2]][0];
+    const struct gqa_xielu constants = {
+        .positive = softplus(r->tables[ff->xielu[0]][0]),
+        .negative = beta + softplus(r->tables[ff->xielu[1]][0]),
+        .beta = beta,
+        .eps = r->tables[ff->xielu[3]][0],
+    };
+
+    return r->backend->xielu(r->device, x, n, &constants);
+}
+
 /* Add ff(normed) to the residual stream, some rows at a time. normed may be
  * the stream itself: rows are read before they are added to. */
 static enum gqa_status feed_forward(const struct gqa_pass *pass,
@@ -357,7 +395,9 @@ static enum gqa_status feed_forward(const struct gqa_pass *pass,
         st = gqa_part_linear(r, s->work.up, in, n, &ff->up, NULL);
         if (st == GQA_OK && gated)
             st = gqa_part_linear(r, s->work.gate, in, n, &ff->gate, NULL);
-        if (st == GQA_OK)
+        if (st == GQA_OK && ff->xielu[0] != GQA_NO_PARAM)
+            st = activate_xielu(r, hidden, n * width, ff);
+        else if (st == GQA_OK)
             st = r->backend->activate(r->device, hidden, hidden,
                                       gated ? s->work.up : NULL, n * width,
                                       ff->activation);

@@ -56,8 +56,21 @@ struct gqa_head_place gqa_part_normed(uint64_t *width,
                                       const struct gqa_attention *heads,
                                       const struct gqa_head_place *place);
 
-/* Norm and rotate the heads of q or k in place, where the network says so.
- * angles: not looked at without RoPE. */
+/* Norm the heads of q or k in place, where the network says so. */
+GQA_MUST_USE
+enum gqa_status gqa_part_norm_heads(const struct gqa_runtime *runtime,
+                                    const struct gqa_attention_block *a,
+                                    const struct gqa_heads *heads,
+                                    const struct gqa_norm *norm);
+
+/* Rotate them likewise. angles: not looked at without RoPE. */
+GQA_MUST_USE
+enum gqa_status gqa_part_rotate(const struct gqa_runtime *runtime,
+                                const struct gqa_attention_block *a,
+                                const struct gqa_heads *heads,
+                                const struct gqa_angles *angles);
+
+/* Both, where nothing is clipped between them. */
 GQA_MUST_USE
 enum gqa_status gqa_part_turn(const struct gqa_runtime *runtime,
                               const struct gqa_attention_block *a,

@@ -108,7 +108,7 @@ struct gqa_attention_rule {
     /* Of the output, in the attention, where layers have one by this name. */
     const char *output_bias;
     struct gqa_setting scale, scale_rsqrt; /* one of them */
-    struct gqa_setting window, soft_cap;
+    struct gqa_setting window, soft_cap, clip;
     struct gqa_sublayer_norms norms;
     struct gqa_head_norms_rule head_norms;
     bool positions; /* it has what `positions` of the family says */

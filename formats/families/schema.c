@@ -262,6 +262,7 @@ static const struct gqa_field attention_fields[] = {
     SETTING("when", gqa_attention_rule, when, GQA_VALUE_FLAG),
     SETTING("window", gqa_attention_rule, window, GQA_VALUE_WINDOW),
     SETTING("soft_cap", gqa_attention_rule, soft_cap, GQA_VALUE_POSITIVE),
+    SETTING("clip", gqa_attention_rule, clip, GQA_VALUE_POSITIVE),
     END,
 };
 static const struct gqa_schema attention_schema =

@@ -167,6 +167,8 @@ static enum gqa_status take_attention(struct gqa_attention_block *out,
         (st = choose_window(&out->window, &slides, b, rule, layer)) != GQA_OK ||
         (st = gqa_setting_number(&out->soft_cap, &rule->soft_cap,
                                  b->model->config)) != GQA_OK ||
+        (st = gqa_setting_number(&out->clip, &rule->clip, b->model->config)) !=
+            GQA_OK ||
         (st = take_projection(&out->q, b, &heads->q, &rule->bias[0], false,
                               d_model)) != GQA_OK ||
         (st = take_projection(&out->k, b, &heads->k, &rule->bias[1], false,
@@ -233,17 +235,49 @@ static enum gqa_status take_bias(struct gqa_relative_bias *out,
 /* --- Feed-forward
  * ---------------------------------------------------------------- */
 
-static enum gqa_status choose_activation(enum gqa_activation *out,
-                                         const struct gqa_network_builder *b,
-                                         const struct gqa_setting *setting)
+/* The constants of xIELU, of which each is one number. */
+static enum gqa_status take_xielu(struct gqa_feed_forward *out,
+                                  const struct gqa_network_builder *b,
+                                  const struct gqa_stack_rule *stack,
+                                  size_t layer)
+{
+    gqa_texts name = stack->feed_forward.constants;
+    struct gqa_stem stem = {""};
+    size_t n = 0;
+    enum gqa_status st = GQA_OK;
+
+    for (; name && name[n] && n < 4 && st == GQA_OK; n++) {
+        gqa_stem_in(&stem, b, stack->layers, layer, name[n]);
+        st = gqa_take_param(&out->xielu[n], b, stem.text, false);
+        if (st == GQA_OK && b->model->params[out->xielu[n]].n_elements != 1)
+            st = gqa_fail(GQA_ERR_FORMAT, "'%s' is more than one number",
+                          stem.text);
+    }
+    return st == GQA_OK && n < 4
+               ? gqa_fail(GQA_ERR_FORMAT,
+                          "family %s: 'constants' do not name the four of "
+                          "xielu",
+                          b->family->name)
+               : st;
+}
+
+static enum gqa_status take_activation(struct gqa_feed_forward *out,
+                                       const struct gqa_network_builder *b,
+                                       const struct gqa_stack_rule *stack,
+                                       size_t layer, bool is_plain)
 {
     const char *name = NULL;
-    enum gqa_status st = gqa_setting_text(&name, setting, b->model->config);
+    enum gqa_status st = gqa_setting_text(
+        &name, &stack->feed_forward.activation, b->model->config);
 
+    for (int i = 0; i < 4; i++)
+        out->xielu[i] = GQA_NO_PARAM;
     if (st == GQA_OK && !name)
         return gqa_fail(GQA_ERR_FORMAT,
                         "configuration: no activation of the feed-forward");
-    return st == GQA_OK ? gqa_activation_parse(out, name) : st;
+    if (st == GQA_OK && is_plain && strcmp(name, "xielu") == 0)
+        return take_xielu(out, b, stack, layer);
+    return st == GQA_OK ? gqa_activation_parse(&out->activation, name) : st;
 }
 
 /* Stock loaders make room for what the configuration says. */
@@ -495,8 +529,6 @@ static enum gqa_status take_feed_forward(struct gqa_feed_forward *out,
     *out = (struct gqa_feed_forward){.gate = no_linear};
     if ((st = take_norms(&out->norm, &out->output_norm, &out->after_norm, b,
                          stack->layers, layer, &rule->norms)) != GQA_OK ||
-        (st = choose_activation(&out->activation, b, &rule->activation)) !=
-            GQA_OK ||
         (st = gqa_setting_flag(&gated, &rule->gated, b->model->config)) !=
             GQA_OK ||
         (st = choose_residual_scale(&out->residual_scale, b, stack,
@@ -507,6 +539,8 @@ static enum gqa_status take_feed_forward(struct gqa_feed_forward *out,
         st = gqa_layer_has_experts(&has_experts, &b->family->behaviours,
                                    b->model->config, which == GQA_STACK_ENCODER,
                                    layer);
+    if (st == GQA_OK)
+        st = take_activation(out, b, stack, layer, !gated && !has_experts);
     if (st != GQA_OK || has_experts)
         return st == GQA_OK ? take_experts(out, b, stack, layer) : st;
     gqa_stem_in(&stem, b, stack->layers, layer, gated ? rule->up : rule->plain);

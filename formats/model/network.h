@@ -69,6 +69,10 @@ struct gqa_feed_forward {
     struct gqa_linear gate, up, down;
     struct gqa_experts *experts; /* owned by the network; NULL: none */
     enum gqa_activation activation;
+    /* In its place, where the first is there: params of one element, before
+     * softplus (common/functions.h: positive, and negative less beta), and of
+     * beta and eps. */
+    size_t xielu[4];
     double residual_scale; /* 0: 1 */
 };
 
@@ -112,6 +116,8 @@ struct gqa_attention_block {
     double scale;          /* of q . k */
     double soft_cap; /* a scaled score s is soft_cap * tanh(s / soft_cap); 0:
                         s as it is */
+    double clip; /* queries, keys and values, normed and not rotated yet, are
+                    within it; 0: as they are */
     bool causal;
     uint64_t window; /* a query sees itself and window - 1 keys before it; 0:
                         all */

@@ -58,6 +58,14 @@ static enum gqa_status check_blocks(const struct gqa_network *n)
             if (b->ff.experts)
                 return gqa_fail(GQA_ERR_UNSUPPORTED,
                                 "a model with experts cannot be trained");
+            if (b->ff.xielu[0] != GQA_NO_PARAM)
+                return gqa_fail(GQA_ERR_UNSUPPORTED,
+                                "a model with xielu, whose constants are the "
+                                "layers' own, cannot be trained");
+            if (b->self.clip > 0)
+                return gqa_fail(GQA_ERR_UNSUPPORTED,
+                                "a model that clips queries, keys and values "
+                                "cannot be trained");
             if (b->ff.residual_scale != 0 || b->self.residual_scale != 0)
                 return gqa_fail(GQA_ERR_UNSUPPORTED,
                                 "a model that scales what it adds to the "

@@ -162,6 +162,8 @@ MODELS = {
     "mixtral": lambda n: decoder(n, "Mixtral", repeat=2, intermediate_size=6, num_local_experts=4,
                                  num_experts_per_tok=2, sliding_window=3),
     "olmoe": lambda n: decoder(n, "Olmoe", intermediate_size=6, num_experts=5, num_experts_per_tok=3),
+    "olmoe-clip": lambda n: decoder(n, "Olmoe", intermediate_size=6, num_experts=3, num_experts_per_tok=2,
+                                    clip_qkv=0.75),
     "phimoe": lambda n: decoder(n, "Phimoe", repeat=2, intermediate_size=6, num_local_experts=4, num_experts_per_tok=2,
                                 attention_bias=True, lm_head_bias=True, router_jitter_noise=0.2),
     "qwen2_moe": lambda n: decoder(n, "Qwen2Moe", repeat=2, num_experts=4, num_experts_per_tok=2,
@@ -194,6 +196,7 @@ MODELS = {
     "helium": lambda n: decoder(n, "Helium", repeat=2, head_dim=8),
     "nemotron": lambda n: decoder(n, "Nemotron", repeat=2, head_dim=8),
     "olmo": lambda n: decoder(n, "Olmo", repeat=2, attention_bias=True),
+    "olmo-clip": lambda n: decoder(n, "Olmo", repeat=2, clip_qkv=0.75),
     "cohere2": lambda n: decoder(n, "Cohere2", repeat=2, sliding_window=3, num_hidden_layers=2,
                                  layer_types=["sliding_attention", "full_attention"]),
     "gemma3": lambda n: decoder(n, "Gemma3", repeat=2, cls=tr.Gemma3ForCausalLM, config="Gemma3TextConfig", head_dim=6,
@@ -258,6 +261,11 @@ def load(folder):
                                      10000 ** -(torch.arange(0, dim, 2, dtype=torch.float64) / dim))
                 module.scale_attn = torch.tensor(module.head_dim, dtype=torch.float64).sqrt()
                 module.embed_positions = torch.cat((torch.sin(angles), torch.cos(angles)), dim=1)
+    if folder.endswith("apertus"):  # its activation rounds its constants to bfloat16, whatever it is loaded as
+        said = safetensors.numpy.load_file(os.path.join(folder, "model.safetensors"))
+        for name, module in model.named_modules():
+            for key in ("alpha_p", "alpha_n", "beta", "eps") if hasattr(module, "alpha_p") else ():
+                getattr(module, key).data = torch.from_numpy(said[f"{name}.{key}"]).double()
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         known = (torch.float64, torch.bool, torch.int64)
         assert tensor.dtype in known or "vis" in name, (name, tensor.dtype)
@@ -428,7 +436,7 @@ def main():
     made.blocks_of = blocks_of
     for name in sys.argv[1:] or MODELS:
         MODELS[name](name)
-        if name not in ("apertus", "chatglm"):  # which are not run
+        if name != "chatglm":  # which is not run
             reference(name)
         if name in REMOTE:
             disguise(name)

@@ -12,6 +12,7 @@ import sys
 import torch
 import transformers as tr
 from transformers.models.codegen.modeling_codegen import CodeGenAttention
+from transformers.models.mpt.configuration_mpt import MptAttentionConfig
 from transformers.models.xglm.modeling_xglm import XGLMSinusoidalPositionalEmbedding
 
 import make_families
@@ -113,6 +114,7 @@ MODELS = {
     "gpt_bigcode-mqa": lambda n: gpt_bigcode(n, multi_query=True),
     "gpt_neo": lambda n: gpt_neo(n, repeat=2),
     "mpt": lambda n: mpt(n, repeat=2),
+    "mpt-clip": lambda n: mpt(n, attn_config=MptAttentionConfig(clip_qkv=0.75), repeat=2),
     "mpt-six": lambda n: mpt(n, heads=6),
     "xglm": lambda n: xglm(n, repeat=2),
     "biogpt": lambda n: biogpt(n, repeat=2),
