@@ -116,6 +116,8 @@ enum gqa_status gqa_position_bias(const struct gqa_runtime *r, void **out,
     else
         gqa_relative_bias_spread(values, &a->bias, r->tables[a->bias.table],
                                  n_heads, reach);
+    if (a->within)
+        gqa_bias_keep_within(values, n_heads, reach, a->within);
     st = put(r, out, values, n - n_heads);
     free(values);
     return st;

@@ -63,6 +63,14 @@ static enum gqa_status check_kv_setting(const struct gqa_family *f,
     return st;
 }
 
+static enum gqa_status check_only(const struct gqa_family *f)
+{
+    if (f->only_key && !f->only_is == !f->only_is_not)
+        return FAIL(f, "only", NULL, NULL, NULL,
+                    "says one of 'is' and 'is_not'");
+    return GQA_OK;
+}
+
 static enum gqa_status check_kv_heads(const struct gqa_family *f)
 {
     const json_t *by = f->keys.n_kv_heads_by.json;
@@ -226,6 +234,10 @@ static enum gqa_status check_attention(const struct gqa_family *f,
     if (a->kind == GQA_ATTENTION_SELF && a->when.json)
         return FAIL(f, "stacks", stack, kind, "when",
                     "a layer always has its self-attention");
+    if (a->within.json && (a->stack != GQA_STACK_ENCODER || !a->positions ||
+                           f->positions.scheme != GQA_POSITION_RELATIVE_BIAS))
+        return FAIL(f, "stacks", stack, kind, "within",
+                    "it is for encoders with a bias by distance");
     if (a->kind == GQA_ATTENTION_CROSS && a->positions)
         return FAIL(f, "stacks", stack, kind, "positions",
                     "cross-attention has none");
@@ -456,6 +468,7 @@ enum gqa_status gqa_family_check(const struct gqa_family *family)
                         "and '-'",
                         family->name);
     if ((st = check_norm(family, &family->norm, &norm)) != GQA_OK ||
+        (st = check_only(family)) != GQA_OK ||
         (st = check_kv_heads(family)) != GQA_OK ||
         (st = check_stacks(family)) != GQA_OK ||
         (st = check_positions(family)) != GQA_OK ||

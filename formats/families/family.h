@@ -109,6 +109,7 @@ struct gqa_attention_rule {
     const char *output_bias;
     struct gqa_setting scale, scale_rsqrt; /* one of them */
     struct gqa_setting window, soft_cap, clip;
+    struct gqa_setting within; /* of an encoder */
     struct gqa_sublayer_norms norms;
     struct gqa_head_norms_rule head_norms;
     bool positions; /* it has what `positions` of the family says */
@@ -219,6 +220,10 @@ struct gqa_family {
     bool is_own;            /* the file is the user's: it is not built in */
     const char *model_type; /* the one that is described; NULL: all of them */
     gqa_texts model_types;
+    /* Where several families have a type: of those whose key has this value,
+     * or another, or is not there. key NULL: any. */
+    const char *only_key;
+    const json_t *only_is, *only_is_not;
     bool needs_config; /* to be run: several types share the names */
     struct gqa_config_keys keys;
     struct gqa_family_names names;

@@ -263,6 +263,7 @@ static const struct gqa_field attention_fields[] = {
     SETTING("window", gqa_attention_rule, window, GQA_VALUE_WINDOW),
     SETTING("soft_cap", gqa_attention_rule, soft_cap, GQA_VALUE_POSITIVE),
     SETTING("clip", gqa_attention_rule, clip, GQA_VALUE_POSITIVE),
+    SETTING("within", gqa_attention_rule, within, GQA_VALUE_WHOLE),
     END,
 };
 static const struct gqa_schema attention_schema =
@@ -475,10 +476,20 @@ static const struct gqa_field stock_fields[] = {
 static const struct gqa_schema stock_schema =
     SCHEMA(stock_fields, gqa_family, false);
 
+static const struct gqa_field only_fields[] = {
+    TEXT_NEEDED("key", gqa_family, only_key),
+    {"is", GQA_FIELD_JSON, AT(gqa_family, only_is)},
+    {"is_not", GQA_FIELD_JSON, AT(gqa_family, only_is_not)},
+    END,
+};
+static const struct gqa_schema only_schema =
+    SCHEMA(only_fields, gqa_family, false);
+
 static const struct gqa_field family_fields[] = {
     TEXT_NEEDED("family", gqa_family, name),
     {"like", GQA_FIELD_LIKE, .offset = 0},
     {"model_types", GQA_FIELD_TYPES, .offset = 0, REQUIRED},
+    {"only", GQA_FIELD_OBJECT, .offset = 0, .more = &only_schema},
     FLAG("needs_config", gqa_family, needs_config),
     OBJECT_NEEDED("config", gqa_family, keys, config_schema),
     OBJECT_NEEDED("names", gqa_family, names, names_schema),

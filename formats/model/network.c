@@ -169,6 +169,8 @@ static enum gqa_status take_attention(struct gqa_attention_block *out,
                                  b->model->config)) != GQA_OK ||
         (st = gqa_setting_number(&out->clip, &rule->clip, b->model->config)) !=
             GQA_OK ||
+        (st = gqa_setting_count(&out->within, &rule->within,
+                                b->model->config)) != GQA_OK ||
         (st = take_projection(&out->q, b, &heads->q, &rule->bias[0], false,
                               d_model)) != GQA_OK ||
         (st = take_projection(&out->k, b, &heads->k, &rule->bias[1], false,

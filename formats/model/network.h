@@ -123,6 +123,9 @@ struct gqa_attention_block {
                         all */
     const struct gqa_rope *rope;   /* NULL: none; lent by the network */
     struct gqa_relative_bias bias; /* of layer 0 where layers share it */
+    /* Only keys that are at most so far away, on either side, are seen, where
+     * it is not 0; the bias by distance says so (LongT5). */
+    uint64_t within;
     /* ALiBi: a score's addend is -slopes[h] * |distance|. [n_heads], owned
      * by the network; layers may share it. NULL: none, as where bias has a
      * table. */

@@ -69,13 +69,13 @@ def switch(name):
          relative_attention_num_buckets=8, relative_attention_max_distance=16, repeat=2)
 
 
-def longt5(name):
+def longt5(name, **more):
     save(name, "LongT5", vocab_size=VOCAB, d_model=16, d_kv=4, d_ff=19, num_layers=1, num_decoder_layers=2, num_heads=4,
-         decoder_start_token_id=0, relative_attention_num_buckets=8, relative_attention_max_distance=16, local_radius=4,
-         global_block_size=4, encoder_attention_type="transient-global")
+         decoder_start_token_id=0, relative_attention_num_buckets=8, relative_attention_max_distance=16, **more)
 
 
-CONVERTED_ALONE = {"longt5": longt5}
+CONVERTED_ALONE = {"longt5-global": lambda n: longt5(n, local_radius=4, global_block_size=4,
+                                                     encoder_attention_type="transient-global")}
 
 MODELS = {
     "bart": lambda n: bart(n, "Bart", repeat=2),
@@ -87,6 +87,7 @@ MODELS = {
     "m2m_100": lambda n: bart(n, "M2M100", repeat=2),
     "blenderbot": lambda n: bart(n, "Blenderbot", start=1),
     "blenderbot_small": lambda n: bart(n, "BlenderbotSmall", start=1, repeat=2),
+    "longt5": lambda n: longt5(n, local_radius=2, repeat=2),
     "switch_transformers": switch,
 }
 

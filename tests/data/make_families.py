@@ -6,6 +6,7 @@ As make_reference.py, whose way of putting float64 in the place of float32 this 
 
 Written with transformers 4.57.1, torch 2.15.0, safetensors 0.8.0, numpy 2.4.6.
 """
+import contextlib
 import copy
 import json
 import os
@@ -16,6 +17,7 @@ import safetensors.numpy
 import numpy as np
 import torch
 import transformers as tr
+from transformers.models.llama import modeling_llama
 from transformers.models.gptj.modeling_gptj import GPTJAttention
 
 import make_reference as made
@@ -143,6 +145,7 @@ QWEN_VISION = {"depth": 1, "embed_dim": 8, "num_heads": 2, "mlp_ratio": 1, "patc
 
 MODELS = {
     "baichuan": lambda n: decoder(n, "Llama", repeat=2),
+    "baichuan_alibi": lambda n: decoder(n, "Llama", kv=6, repeat=2, hidden_size=36, num_attention_heads=6),
     "chatglm": lambda n: chatglm(n),
     "chatglm2": lambda n: decoder(n, "Glm", kv=2, head_dim=8, attention_bias=True),
     "deepseek": lambda n: decoder(n, "Qwen2Moe", repeat=2, num_experts=4, num_experts_per_tok=2, qkv_bias=False,
@@ -301,6 +304,33 @@ def as_baichuan(tensors, config):
     del config["num_key_value_heads"]
 
 
+def as_baichuan_alibi(tensors, config):
+    """Baichuan's 13B, of which no key says that it has ALiBi."""
+    as_baichuan(tensors, config)
+    config["model_max_length"] = config.pop("max_position_embeddings")
+
+
+@contextlib.contextmanager
+def alibi_in_llama(heads):
+    """Llama's code with ALiBi in place of RoPE."""
+    rotate, mask = modeling_llama.apply_rotary_pos_emb, modeling_llama.create_causal_mask
+    most = 2**int(np.log2(heads))
+    slopes = [2.0**(-8 * (i + 1) / most) for i in range(most)]
+    slopes += [2.0**(-4 * (2 * i + 1) / most) for i in range(heads - most)]
+
+    def with_slopes(**keys):
+        made_of = mask(**keys)
+        distance = torch.arange(made_of.shape[-1])[None] - torch.arange(made_of.shape[-2])[:, None]
+        return made_of + torch.tensor(slopes, dtype=torch.float64)[:, None, None] * distance
+
+    modeling_llama.apply_rotary_pos_emb = lambda q, k, *_: (q, k)
+    modeling_llama.create_causal_mask = with_slopes
+    try:
+        yield
+    finally:
+        modeling_llama.apply_rotary_pos_emb, modeling_llama.create_causal_mask = rotate, mask
+
+
 def as_internlm(tensors, config):
     config["bias"] = config.pop("attention_bias")
     del config["num_key_value_heads"]
@@ -363,7 +393,7 @@ def as_deepseek(tensors, config):
                   moe_layer_freq=1)
 
 
-REMOTE = {"baichuan": as_baichuan, "chatglm2": as_chatglm2, "deepseek": as_deepseek, "internlm": as_internlm,
+REMOTE = {"baichuan": as_baichuan, "baichuan_alibi": as_baichuan_alibi, "chatglm2": as_chatglm2, "deepseek": as_deepseek, "internlm": as_internlm,
           "internlm2": as_internlm2, "minicpm": as_minicpm, "orion": as_orion, "qwen": as_qwen,
           "xverse": lambda tensors, config: config.pop("num_key_value_heads")}
 
@@ -396,7 +426,7 @@ def disguise(name):
     with open(os.path.join(folder, "config.json")) as file:
         config = json.load(file)
     REMOTE[name](tensors, config)
-    config["model_type"] = "chatglm" if name == "chatglm2" else name
+    config["model_type"] = {"chatglm2": "chatglm", "baichuan_alibi": "baichuan"}.get(name, name)
     config["architectures"] = ["ForCausalLM"]
     os.remove(path)
     safetensors.numpy.save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, path, {"format": "pt"})
@@ -436,8 +466,9 @@ def main():
     made.blocks_of = blocks_of
     for name in sys.argv[1:] or MODELS:
         MODELS[name](name)
-        if name != "chatglm":  # which is not run
-            reference(name)
+        with alibi_in_llama(6) if name == "baichuan_alibi" else contextlib.nullcontext():
+            if name != "chatglm":  # which is not run
+                reference(name)
         if name in REMOTE:
             disguise(name)
 
