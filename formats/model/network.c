@@ -9,6 +9,7 @@
 #include "common/bounds.h"
 #include "common/json.h"
 #include "common/ull.h"
+#include "formats/model/inventory_taking.h"
 #include "formats/model/network_config.h"
 #include "formats/model/network_frames.h"
 #include "formats/model/network_params.h"
@@ -910,6 +911,7 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
     struct gqa_network *n = b->network;
     char name[GQA_MAX_NAME];
     gqa_texts stem = b->family->names.unembedding;
+    const char *class;
     bool tied = false;
     size_t index;
     enum gqa_status st;
@@ -928,6 +930,11 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
         n->unembedding =
             (struct gqa_linear){.weight = n->stacks[n->n_stacks - 1].embedding,
                                 .bias = GQA_NO_PARAM};
+    } else if ((class = gqa_class_named(b->model->config, GQA_CLASS_TASK))) {
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "'%s.weight' is missing: a %.80s has a head of its own "
+                        "and makes no logits of tokens, so it cannot be run",
+                        b->family->names.unembedding[0], class);
     } else {
         return gqa_fail(GQA_ERR_FORMAT,
                         "'%s.weight' is missing, and the configuration does "

@@ -74,7 +74,13 @@ def longt5(name, **more):
          decoder_start_token_id=0, relative_attention_num_buckets=8, relative_attention_max_distance=16, **more)
 
 
-CONVERTED_ALONE = {"longt5-global": lambda n: longt5(n, local_radius=4, global_block_size=4,
+def udop(name):
+    save(name, "Udop", vocab_size=VOCAB, d_model=16, d_kv=4, d_ff=19, num_layers=1, num_decoder_layers=2, num_heads=4,
+         decoder_start_token_id=0, relative_attention_num_buckets=8, relative_attention_max_distance=16, image_size=8,
+         patch_size=4, max_2d_position_embeddings=8)
+
+
+CONVERTED_ALONE = {"udop": udop, "longt5-global": lambda n: longt5(n, local_radius=4, global_block_size=4,
                                                      encoder_attention_type="transient-global")}
 
 MODELS = {
