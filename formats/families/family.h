@@ -187,7 +187,7 @@ struct gqa_stack_rule {
 
 struct gqa_logits_rule {
     struct gqa_setting tied, bias, soft_cap;
-    struct gqa_setting scale, divisor;
+    struct gqa_setting scale, divisor, factor;
     struct gqa_setting scale_base; /* over d_model */
     const char *addend; /* whole name of a row [1, vocab_size], if there */
     uint64_t unwritten; /* tokens at the table's end that are only read */

@@ -384,6 +384,7 @@ static const struct gqa_field logits_fields[] = {
     SETTING("bias", gqa_logits_rule, bias, GQA_VALUE_PRESENCE),
     SETTING("scale", gqa_logits_rule, scale, GQA_VALUE_RWIDTH),
     SETTING("divisor", gqa_logits_rule, divisor, GQA_VALUE_POSITIVE),
+    SETTING("factor", gqa_logits_rule, factor, GQA_VALUE_POSITIVE),
     SETTING("scale_base", gqa_logits_rule, scale_base, GQA_VALUE_POSITIVE),
     SETTING("soft_cap", gqa_logits_rule, soft_cap, GQA_VALUE_POSITIVE),
     TEXT("addend", gqa_logits_rule, addend),

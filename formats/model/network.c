@@ -80,8 +80,12 @@ static enum gqa_status choose_even_scale(double *out,
     if (st == GQA_OK)
         st = gqa_setting_number(&under_root, &rule->scale_rsqrt,
                                 b->model->config);
-    *out =
-        json_is_number(value) ? json_number_value(value) : 1 / sqrt(under_root);
+    if (json_is_number(value))
+        *out = json_number_value(value);
+    else if (json_is_string(value) && json_string_value(value)[0] == 'r')
+        *out = 1 / (double)heads->head_dim;
+    else
+        *out = 1 / sqrt(under_root);
     return st;
 }
 
@@ -866,16 +870,18 @@ static enum gqa_status choose_logit_scale(const struct gqa_network_builder *b)
 {
     const struct gqa_logits_rule *rule = &b->family->logits;
     struct gqa_network *n = b->network;
-    double divisor = 1, base = 0;
+    double divisor = 1, factor = 1, base = 0;
     enum gqa_status st;
 
     if ((st = choose_width(&n->logit_scale, b, &rule->scale)) != GQA_OK ||
         (st = gqa_setting_number(&divisor, &rule->divisor, b->model->config)) !=
             GQA_OK ||
+        (st = gqa_setting_number(&factor, &rule->factor, b->model->config)) !=
+            GQA_OK ||
         (st = gqa_setting_number(&base, &rule->scale_base, b->model->config)) !=
             GQA_OK)
         return st;
-    n->logit_scale /= divisor;
+    n->logit_scale *= factor / divisor;
     if (base > 0)
         n->logit_scale *= base / (double)n->d_model;
     return GQA_OK;

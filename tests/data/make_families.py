@@ -310,13 +310,18 @@ def as_baichuan_alibi(tensors, config):
     config["model_max_length"] = config.pop("max_position_embeddings")
 
 
+def slopes_of(heads):
+    """Of ALiBi, where their number is no power of 2 too."""
+    most = 2**int(np.log2(heads))
+    slopes = [2.0**(-8 * (i + 1) / most) for i in range(most)]
+    return slopes + [2.0**(-4 * (2 * i + 1) / most) for i in range(heads - most)]
+
+
 @contextlib.contextmanager
 def alibi_in_llama(heads):
     """Llama's code with ALiBi in place of RoPE."""
     rotate, mask = modeling_llama.apply_rotary_pos_emb, modeling_llama.create_causal_mask
-    most = 2**int(np.log2(heads))
-    slopes = [2.0**(-8 * (i + 1) / most) for i in range(most)]
-    slopes += [2.0**(-4 * (2 * i + 1) / most) for i in range(heads - most)]
+    slopes = slopes_of(heads)
 
     def with_slopes(**keys):
         made_of = mask(**keys)
