@@ -151,6 +151,9 @@ static enum gqa_status check_embedding(const struct gqa_family *f,
                     e->positions ? "stands for learned positions, but "
                                    "'positions.scheme' is another"
                                  : "is missing, and learned positions need it");
+    if (e->norm_first && (!e->norm.json || !e->positions))
+        return FAIL(f, "embedding", "norm_first", NULL, NULL,
+                    "there are no norm and positions that it could go between");
     if (e->position_offset && !e->positions &&
         scheme != GQA_POSITION_SINUSOIDAL)
         return FAIL(f, "embedding", "position_offset", NULL, NULL,

@@ -36,3 +36,5 @@ for name in apertus blenderbot_small musicgen olmo-clip whisper; do
     gqa-uptrain -q --steps 1 --teacher "$DATA/families/$name" out.gqa trained.gqa
     echo "exit $?"
 done
+gqa-convert -q -f -m aligned -g 2 "$DATA/families/olmo-clip" out.gqa
+echo "exit $?"
