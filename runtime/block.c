@@ -395,7 +395,7 @@ static enum gqa_status feed_forward(const struct gqa_pass *pass,
         st = gqa_part_linear(r, s->work.up, in, n, &ff->up, NULL);
         if (st == GQA_OK && gated)
             st = gqa_part_linear(r, s->work.gate, in, n, &ff->gate, NULL);
-        if (st == GQA_OK && ff->xielu[0] != GQA_NO_PARAM)
+        if (st == GQA_OK && ff->has_xielu)
             st = activate_xielu(r, hidden, n * width, ff);
         else if (st == GQA_OK)
             st = r->backend->activate(r->device, hidden, hidden,

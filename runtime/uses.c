@@ -66,9 +66,8 @@ void gqa_use_block(enum gqa_use *uses, const struct gqa_block *block)
     use_linear(uses, &block->ff.gate);
     use_linear(uses, &block->ff.up);
     use_linear(uses, &block->ff.down);
-    for (int i = 0; i < 4; i++)
-        if (block->ff.xielu[i] != GQA_NO_PARAM)
-            uses[block->ff.xielu[i]] = GQA_USE_HOST;
+    for (int i = 0; i < 4 && block->ff.has_xielu; i++)
+        uses[block->ff.xielu[i]] = GQA_USE_HOST;
     if (block->ff.experts)
         use_experts(uses, block->ff.experts);
 }

@@ -253,6 +253,7 @@ static enum gqa_status take_xielu(struct gqa_feed_forward *out,
     size_t n = 0;
     enum gqa_status st = GQA_OK;
 
+    out->has_xielu = true;
     for (; name && name[n] && n < 4 && st == GQA_OK; n++) {
         gqa_stem_in(&stem, b, stack->layers, layer, name[n]);
         st = gqa_take_param(&out->xielu[n], b, stem.text, false);
@@ -277,8 +278,6 @@ static enum gqa_status take_activation(struct gqa_feed_forward *out,
     enum gqa_status st = gqa_setting_text(
         &name, &stack->feed_forward.activation, b->model->config);
 
-    for (int i = 0; i < 4; i++)
-        out->xielu[i] = GQA_NO_PARAM;
     if (st == GQA_OK && !name)
         return gqa_fail(GQA_ERR_FORMAT,
                         "configuration: no activation of the feed-forward");

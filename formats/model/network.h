@@ -69,9 +69,10 @@ struct gqa_feed_forward {
     struct gqa_linear gate, up, down;
     struct gqa_experts *experts; /* owned by the network; NULL: none */
     enum gqa_activation activation;
-    /* In its place, where the first is there: params of one element, before
+    /* In its place where there is xIELU: params of one element, before
      * softplus (common/functions.h: positive, and negative less beta), and of
      * beta and eps. */
+    bool has_xielu;
     size_t xielu[4];
     double residual_scale; /* 0: 1 */
 };

@@ -58,7 +58,7 @@ static enum gqa_status check_blocks(const struct gqa_network *n)
             if (b->ff.experts)
                 return gqa_fail(GQA_ERR_UNSUPPORTED,
                                 "a model with experts cannot be trained");
-            if (b->ff.xielu[0] != GQA_NO_PARAM)
+            if (b->ff.has_xielu)
                 return gqa_fail(GQA_ERR_UNSUPPORTED,
                                 "a model with xielu, whose constants are the "
                                 "layers' own, cannot be trained");
