@@ -308,6 +308,9 @@ static enum gqa_status check_input(const struct gqa_family *f,
     if (frames->n_convolutions && stack->input != GQA_INPUT_FRAMES)
         return FAIL(f, "stacks", name, "frames", NULL,
                     "'input' says that it reads none");
+    if (stack->input == GQA_INPUT_FRAMES && stack->embedding.norm_first)
+        return FAIL(f, "stacks", name, "embedding", "norm_first",
+                    "frames have their positions before a norm");
     if (frames->n_convolutions > GQA_MAX_CONVOLUTIONS)
         return FAIL(f, "stacks", name, "frames", "convolutions",
                     "there are more than %d", GQA_MAX_CONVOLUTIONS);
