@@ -785,7 +785,6 @@ static enum gqa_status take_codes(struct gqa_network_stack *stack,
     const struct gqa_network *n = b->network;
     const size_t at = rule->each ? strcspn(rule->each, "%") : 0;
     char name[2 * GQA_MAX_NAME + 8];
-    struct gqa_stem stem = {""};
     uint64_t all = 1;
     enum gqa_status st = gqa_setting_count(&all, &rule->n, b->model->config);
 
@@ -801,10 +800,8 @@ static enum gqa_status take_codes(struct gqa_network_stack *stack,
     for (uint64_t i = 1; i < all && st == GQA_OK; i++) {
         size_t *table = &stack->codes[stack->n_codes++];
 
-        gqa_stem_of(&stem, b, rule->each);
-        snprintf(name, sizeof name, "%.*s%llu%s.weight",
-                 (int)(strlen(b->prefix) + at), stem.text, ULL(i),
-                 rule->each + at + 1);
+        snprintf(name, sizeof name, "%s%.*s%llu%s.weight", b->prefix, (int)at,
+                 rule->each, ULL(i), rule->each + at + 1);
         st = gqa_take_param(table, b, name, false);
         if (st == GQA_OK)
             st = gqa_check_matrix(b, *table, n->table_size, n->d_model);

@@ -68,7 +68,7 @@ enum gqa_status gqa_take_param(size_t *out, const struct gqa_network_builder *b,
 /* --- Shapes -------------------------------------------------------------- */
 
 enum gqa_status gqa_check_vector(const struct gqa_network_builder *b,
-                                    size_t index, uint64_t length)
+                                 size_t index, uint64_t length)
 {
     const struct gqa_param *p;
 
