@@ -17,12 +17,16 @@ static enum gqa_status take_convolution(struct gqa_convolution *out,
     if (st != GQA_OK)
         return st;
     p = &b->model->params[out->linear.weight];
-    if (p->rank != 3 || p->shape[2] % 2 == 0 ||
-        (inputs && p->shape[1] != inputs))
+    if (p->rank != 3 || p->shape[2] % 2 == 0)
         return gqa_fail(GQA_ERR_FORMAT,
-                        "'%s' is no convolution of %s inputs with an odd "
-                        "number of frames",
-                        p->name, inputs ? "the layer before's" : "any");
+                        "'%s' is no convolution that can be run: that is "
+                        "[outputs, inputs, frames], of frames an odd number",
+                        p->name);
+    if (inputs && p->shape[1] != inputs)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "'%s' has %llu inputs, not the %llu outputs of the "
+                        "convolution before it",
+                        p->name, ULL(p->shape[1]), ULL(inputs));
     out->linear.input_major = false;
     out->linear.rows = p->shape[0];
     out->linear.cols = p->shape[1] * p->shape[2];

@@ -16,3 +16,10 @@ done
 # TensorFlow's kernels of convolutions are turned like other kernels.
 gqa-convert -q -g 2 "$DATA/tf/whisper" turned.safetensors
 gqa-inspect --tensors turned.safetensors | grep conv
+# What is no convolution, or does not follow the one before
+cp -R "$whisper" changed
+chmod -R u+w changed
+for shape in 16,3,16 16,48,1; do
+    LC_ALL=C sed "s/\[16,16,3\]/[$shape]/" "$whisper/model.safetensors" >changed/model.safetensors
+    gqa-verify -q --against changed changed || echo $?
+done
