@@ -22,9 +22,11 @@ static const char *const of_t5gemma[] = {"model.decoder.", NULL};
 
 const struct gqa_nested gqa_nested_types[] = {
     {"aya_vision", "text_config", "cohere2", of_llava},
+    {"blip-2", "text_config", "opt", of_llava},
     {"clip", "text_config", "clip_text_model", of_clip},
     {"gemma3", "text_config", "gemma3_text", of_llava},
     {"idefics3", "text_config", "llama", of_idefics3},
+    {"instructblip", "text_config", "opt", of_llava},
     {"internvl", "text_config", "qwen2", of_llava},
     {"llava", "text_config", "llama", of_llava},
     {"llava_next", "text_config", "llama", of_llava},

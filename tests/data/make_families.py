@@ -48,6 +48,9 @@ def save(name, cls, config, dtype=torch.float16, repeat=None):
             done.add(tensor.data_ptr())
             if not tensor.is_floating_point() or tensor.ndim == 0:
                 continue
+            key = key.replace("LayerNorm", "layer_norm")
+            if "." not in key:  # BLIP-2's query_tokens
+                key = f"model.{key}"
             value = made.value_of(name, key if tensor.ndim > 1 or key.endswith("weight") else key + ".bias",
                                   tuple(tensor.shape))
             text = config.get_text_config()
@@ -182,6 +185,11 @@ MODELS = {
     "gemma3-vision": lambda n: nested(n, tr.Gemma3ForConditionalGeneration, tr.Gemma3Config, {
         "head_dim": 6, "query_pre_attn_scalar": 24, "sliding_window": 3, "rope_local_base_freq": 100.0,
         "layer_types": ["sliding_attention", "full_attention"]}, mm_tokens_per_image=1, image_token_index=46),
+    "blip2": lambda n: nested(n, tr.Blip2ForConditionalGeneration, tr.Blip2Config, {
+        "model_type": "opt", "hidden_size": 24, "ffn_dim": 29, "word_embed_proj_dim": 24,
+        "max_position_embeddings": 16}, repeat=2, num_query_tokens=1, qformer_config={
+            "vocab_size": VOCAB, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
+            "num_attention_heads": 2, "encoder_hidden_size": 8}),
     "qwen2_vl": lambda n: nested(n, tr.Qwen2VLForConditionalGeneration, tr.Qwen2VLConfig, {
         "rope_scaling": {"type": "mrope", "mrope_section": [2, 1, 1]}}, repeat=2, vision=QWEN_VISION),
     "qwen2_5_vl": lambda n: nested(n, tr.Qwen2_5_VLForConditionalGeneration, tr.Qwen2_5_VLConfig, {
@@ -244,6 +252,8 @@ def load(folder):
     config = tr.AutoConfig.from_pretrained(folder)
     auto = tr.AutoModelForImageTextToText if hasattr(config, "vision_config") else tr.AutoModelForCausalLM
     model = auto.from_pretrained(folder, dtype=torch.float64, attn_implementation=kind).eval()
+    if folder.endswith("blip2"):  # it does not run without a picture
+        model = model.language_model
     with made.in_doubles():
         for module in model.modules():
             if folder.endswith("deepseek") and hasattr(module, "shared_expert_gate"):  # its shared expert has none
