@@ -208,6 +208,12 @@ struct gqa_backend {
                                   const struct gqa_head_place *place,
                                   uint64_t head_dim,
                                   const struct gqa_norm_op *op);
+    /* x = x within [-limit, limit], of n elements; a NaN stays one. */
+    enum gqa_status (*clip)(struct gqa_device *device, void *x, uint64_t n,
+                            double limit);
+    /* x = xielu(x), of n elements. */
+    enum gqa_status (*xielu)(struct gqa_device *device, void *x, uint64_t n,
+                             const struct gqa_xielu *constants);
     /* x = cap * tanh(x / cap), of n wide elements; cap > 0. */
     enum gqa_status (*soft_cap)(struct gqa_device *device, void *x, uint64_t n,
                                 double cap);

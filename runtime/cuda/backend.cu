@@ -509,6 +509,8 @@ static constexpr struct gqa_backend make_backend(void)
     b.norm = gqa_cuda_norm;
     b.linear = gqa_cuda_linear;
     b.activate = gqa_cuda_activate;
+    b.clip = gqa_cuda_clip;
+    b.xielu = gqa_cuda_xielu;
     b.gather = gqa_cuda_gather;
     b.add_rows = gqa_cuda_add_rows;
     b.unembed = gqa_cuda_unembed;

@@ -131,6 +131,10 @@ enum gqa_status gqa_cuda_weigh_rows(struct gqa_device *device, void *out,
                                     const struct gqa_weight *bias,
                                     uint64_t width, const void *by,
                                     uint64_t by_width, uint64_t n_rows);
+enum gqa_status gqa_cuda_clip(struct gqa_device *device, void *x, uint64_t n,
+                              double limit);
+enum gqa_status gqa_cuda_xielu(struct gqa_device *device, void *x, uint64_t n,
+                               const struct gqa_xielu *constants);
 enum gqa_status gqa_cuda_soft_cap(struct gqa_device *device, void *x,
                                   uint64_t n, double cap);
 enum gqa_status gqa_cuda_activate(struct gqa_device *device, void *out,

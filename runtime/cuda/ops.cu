@@ -237,6 +237,39 @@ static __global__ void __launch_bounds__(THREADS)
         x[i] = cap * tanhf(x[i] / cap);
 }
 
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    clip_kernel(T *x, int64_t n, float limit)
+{
+    const int64_t step = (int64_t)gridDim.x * THREADS;
+
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n;
+         i += step) {
+        const float y = (float)real<T>::load(x[i]);
+
+        if (y > limit || y < -limit) /* a NaN is neither */
+            x[i] = real<T>::round(y > 0 ? limit : -limit);
+    }
+}
+
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    xielu_kernel(T *x, int64_t n, struct gqa_xielu c)
+{
+    const float positive = (float)c.positive, negative = (float)c.negative;
+    const float beta = (float)c.beta, eps = (float)c.eps;
+    const int64_t step = (int64_t)gridDim.x * THREADS;
+
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n;
+         i += step) {
+        const float y = (float)real<T>::load(x[i]);
+
+        x[i] = real<T>::round(
+            y > 0 ? (positive * y + beta) * y
+                  : negative * (expm1f(y > eps ? eps : y) - y) + beta * y);
+    }
+}
+
 /* 16 bytes at a time, where all begin at such a border: whole. A thread has
  * read what it writes to, as out may be x. */
 template <typename T, enum gqa_activation WHICH>
@@ -485,6 +518,38 @@ enum gqa_status gqa_cuda_soft_cap(struct gqa_device *device, void *x,
         return st;
     cap_kernel<<<blocks_for((n + THREADS - 1) / THREADS), THREADS, 0,
                  device->stream>>>((float *)x, (int64_t)n, (float)cap);
+    return gqa_cuda_launched(device);
+}
+
+enum gqa_status gqa_cuda_clip(struct gqa_device *device, void *x, uint64_t n,
+                              double limit)
+{
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK || n == 0)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        clip_kernel<T><<<blocks_for((n + THREADS - 1) / THREADS), THREADS, 0,
+                         device->stream>>>((T *)x, (int64_t)n, (float)limit);
+    });
+    return gqa_cuda_launched(device);
+}
+
+enum gqa_status gqa_cuda_xielu(struct gqa_device *device, void *x, uint64_t n,
+                               const struct gqa_xielu *constants)
+{
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK || n == 0)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        xielu_kernel<T><<<blocks_for((n + THREADS - 1) / THREADS), THREADS, 0,
+                          device->stream>>>((T *)x, (int64_t)n, *constants);
+    });
     return gqa_cuda_launched(device);
 }
 

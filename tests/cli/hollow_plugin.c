@@ -226,6 +226,20 @@ static enum gqa_status activate(struct gqa_device *device, void *out,
     return GQA_OK;
 }
 
+static enum gqa_status clip(struct gqa_device *device, void *x, uint64_t n,
+                            double limit)
+{
+    (void)device, (void)x, (void)n, (void)limit;
+    return GQA_OK;
+}
+
+static enum gqa_status xielu(struct gqa_device *device, void *x, uint64_t n,
+                             const struct gqa_xielu *constants)
+{
+    (void)device, (void)x, (void)n, (void)constants;
+    return GQA_OK;
+}
+
 static enum gqa_status gather(struct gqa_device *device, void *out,
                               const void *x, uint64_t width,
                               const uint64_t *rows, uint64_t n_rows)
@@ -321,6 +335,8 @@ const struct gqa_backend *gqa_cuda_backend(const struct gqa_host *host)
         .norm = norm,
         .linear = linear,
         .activate = activate,
+        .clip = clip,
+        .xielu = xielu,
         .gather = gather,
         .unembed = unembed,
         .gram = gram,
