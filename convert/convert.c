@@ -122,7 +122,7 @@ static void list_params(struct gqa_output_tensor *list,
     }
 }
 
-/* What writers are told of the model. */
+/* What writers are told of the model, which may not be planned yet. */
 static struct gqa_output_options describe_output(const struct gqa_conversion *c,
                                                  const json_t *config)
 {
@@ -137,7 +137,7 @@ static struct gqa_output_options describe_output(const struct gqa_conversion *c,
         .config = config,
         .model = c->model,
         .source = c->source,
-        .n_kv_heads = gqa_uniform_kv_heads(c->plan),
+        .n_kv_heads = c->plan ? gqa_uniform_kv_heads(c->plan) : 0,
         .allow_hybrid = o->allow_hybrid,
         .copy_from = gqa_checkpoint_is_folder(c->source)
                          ? gqa_checkpoint_folder(c->source)
@@ -300,15 +300,6 @@ done:
     return st;
 }
 
-/* --dry-run: the output is refused here where it would be refused then. */
-static enum gqa_status try_output(const struct gqa_conversion *c)
-{
-    struct gqa_output_options out = describe_output(c, NULL);
-
-    out.card = ""; /* there will be one */
-    return gqa_output_try(c->options->output, &out);
-}
-
 /* What the tensors mean, and whether they are all there. */
 static enum gqa_status understand(struct gqa_conversion *c,
                                   const struct gqa_model_hints *hints)
@@ -330,6 +321,16 @@ static enum gqa_status plan(struct gqa_conversion *c)
     options.roles = c->inventory->roles;
     options.chosen = c->choice ? c->choice->pooled : NULL;
     return gqa_plan_create(&c->plan, c->model, &options);
+}
+
+/* The output is refused here where it would be refused when it is written:
+ * nobody waits for what is to be lost. */
+static enum gqa_status try_output(const struct gqa_conversion *c)
+{
+    struct gqa_output_options out = describe_output(c, NULL);
+
+    out.card = ""; /* there will be one */
+    return gqa_output_try(c->options->output, &out);
 }
 
 /* --- What a run of the source tells -------------------------------------- */
@@ -378,6 +379,9 @@ static enum gqa_status choose(struct gqa_conversion *c)
 
     if ((st = check_may_differ(c)) != GQA_OK)
         return st;
+    /* What --force may replace hangs on the numbers. */
+    if (!o->force && (st = try_output(c)) != GQA_OK)
+        return st;
     if (gqa_kv_budget_is_measured(&o->budget) &&
         (st = begin_calibration(c)) != GQA_OK)
         return st;
@@ -394,7 +398,9 @@ static enum gqa_status align(struct gqa_conversion *c)
     const double start = gqa_clock_s();
     enum gqa_status st = GQA_OK;
 
-    if (!c->calibrator)
+    if (!c->calibrator && !c->alignment)
+        st = try_output(c);
+    if (st == GQA_OK && !c->calibrator)
         st = begin_calibration(c);
     if (st == GQA_OK && !c->alignment)
         st = gqa_calibrator_align(&c->alignment, c->calibrator, c->plan);
