@@ -212,6 +212,10 @@ struct gqa_family {
     struct gqa_keras_names keras;
     enum gqa_stock_grouped stock_grouped;
     bool stock_longrope; /* a divisor of each pair's frequency is read */
+    /* Classes of transformers that its module of Python makes grouped, by the
+     * Auto class that loads each; an object of names, or NULL: there is no
+     * module (remote_code.h). */
+    const json_t *remote_code;
     /* The attentions of its stacks, in the order of gqa_model. */
     const struct gqa_attention_rule *attentions[3];
     size_t n_attentions;

@@ -69,6 +69,10 @@ struct gqa_output_options {
     const json_t *config;
     const char *card;
     const char *copy_from;
+    /* Of a folder, for a conversion: its Python module (formats/families/
+     * remote_code.h), name and text; NULL: it has none. Lent. */
+    const char *module_name, *module;
+    bool converts;       /* such a module of copy_from does not come along */
     uint64_t n_kv_heads; /* of all its layers; 0: they differ */
     const char *tool;    /* of ours, that writes the folder; lent */
 
@@ -126,8 +130,8 @@ enum gqa_status gqa_output_write(struct gqa_output_summary *summary,
 
 /*
  * Whether gqa_output_write() would refuse what is at path, or its folder;
- * nothing is written. Of options writer, to_stdout, force, card, copy_from and
- * n_kv_heads count.
+ * nothing is written. Of options writer, to_stdout, force, card, copy_from,
+ * converts and n_kv_heads count.
  */
 GQA_MUST_USE
 enum gqa_status gqa_output_try(const char *path,

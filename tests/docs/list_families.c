@@ -106,6 +106,9 @@ static void add_keys(struct row *row, const json_t *setting)
 
 static const char *grouped_words(const struct gqa_family *f)
 {
+    if (f->remote_code)
+        return "a folder with `--remote-code`, which has a module that loads "
+               "it, or with `--expand`; grouped in `.gqa`";
     if (f->stock_grouped != GQA_STOCK_UNIFORM)
         return "a folder with `--expand`; grouped in `.gqa`";
     return gqa_kv_said(f) ? "a folder with a number that these keys can say"
