@@ -11,6 +11,7 @@ cmp "$module" <(head -n "$n" out/modeling_grouped_t5.py)
 tail -n "+$((n + 1))" out/modeling_grouped_t5.py
 echo '== what it reads'
 sed -n '/architectures/,/]/p; /num_key/p; /auto_map/,$p' out/config.json
+# shellcheck disable=SC2016 # Markdown's
 sed -n '/^library/p; /^```python/,/^```$/p' out/README.md
 grep -c modeling out/gqa-manifest.json
 
