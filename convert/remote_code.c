@@ -88,23 +88,6 @@ void gqa_remote_code_file(char out[GQA_REMOTE_CODE_FILE_MAX],
     strcat(out, ".py");
 }
 
-static const char *layout_word(enum gqa_head_layout layout)
-{
-    switch (layout) {
-    case GQA_HEADS_SEPARATE:
-        return "separate";
-    case GQA_HEADS_FUSED_QKV:
-        return "fused-qkv";
-    case GQA_HEADS_FUSED_GROUP:
-        return "fused-group";
-    case GQA_HEADS_FUSED_KV:
-        return "fused-kv";
-    case GQA_HEADS_FUSED_BLOCKS:
-        break;
-    }
-    return "fused-blocks";
-}
-
 static void put_attentions(FILE *out, const struct gqa_family *family)
 {
     fprintf(out, "\n\nGROUPED = (\n");
@@ -115,7 +98,8 @@ static void put_attentions(FILE *out, const struct gqa_family *family)
         fprintf(out, "    (\"%s\", \"%s\", (\"%s\",%s%s%s), \"%s\", \"%s\"),\n",
                 gqa_remote_code_kind(a->stack, a->kind), a->pattern,
                 a->names[1], one ? "" : " \"", one ? "" : a->names[2],
-                one ? "" : "\"", layout_word(a->layout), heads_key(family, a));
+                one ? "" : "\"", gqa_described_layout(a->layout),
+                heads_key(family, a));
     }
     fprintf(out, ")\n");
 }

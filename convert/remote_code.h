@@ -35,8 +35,8 @@ enum gqa_status gqa_remote_code_text(char **out, const struct gqa_model *model);
 /* What it reads of a configuration goes there: of the output of a plan. */
 void gqa_remote_code_describe(json_t *config, const struct gqa_plan *plan);
 
-/* The class that it has for the first of a configuration's architectures, or
- * for what it has none, and which Auto class loads it, both lent. */
+/* The Auto class that loads the first of a configuration's architectures by a
+ * module, lent; "AutoModel" where the module has no such class. */
 const char *gqa_remote_code_loader(const json_t *config);
 
 #endif

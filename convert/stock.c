@@ -58,10 +58,10 @@ enum gqa_stock gqa_stock_of(const struct gqa_plan *plan)
     const struct gqa_model *model = plan->model;
     const uint64_t n = gqa_uniform_kv_heads(plan);
 
-    if (!is_grouped(plan))
-        return GQA_STOCK_LOADS;
     if (plan->options.remote_code)
         return GQA_STOCK_HAS_MODULE;
+    if (!is_grouped(plan))
+        return GQA_STOCK_LOADS;
     if (model->family->stock_grouped == GQA_STOCK_NONE)
         return gqa_has_remote_code(model) ? GQA_STOCK_COULD_HAVE
                                           : GQA_STOCK_HAS_NO_GROUPS;

@@ -224,6 +224,9 @@ struct gqa_family {
 
 void gqa_family_free(struct gqa_family *family);
 
+/* What descriptions call a layout: "fused-qkv". */
+const char *gqa_described_layout(enum gqa_head_layout layout);
+
 /* The bias that a rule with this setting says, where the description itself
  * does; GQA_PART_OPTIONAL where the configuration decides. */
 enum gqa_part_presence gqa_bias_said(const struct gqa_setting *bias);

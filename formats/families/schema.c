@@ -465,6 +465,11 @@ static const struct gqa_field family_fields[] = {
 const struct gqa_schema gqa_family_schema =
     SCHEMA(family_fields, gqa_family, false);
 
+const char *gqa_described_layout(enum gqa_head_layout layout)
+{
+    return layout_words[layout];
+}
+
 const char *const *gqa_field_words(const struct gqa_field *field)
 {
     return field->more;
