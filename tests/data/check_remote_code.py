@@ -114,14 +114,14 @@ def check(source, build, scratch, more):
     auto, stock = getattr(tr, auto), getattr(tr, named)
     faults, says = [], []
     for attention in ("eager", "sdpa"):
-        how = {"dtype": torch.float32, "attn_implementation": attention}
+        how = {"attn_implementation": attention}
         try:
-            expanded = stock.from_pretrained(os.path.join(scratch, "expanded"), **how).eval()
+            expanded = stock.from_pretrained(os.path.join(scratch, "expanded"), **how).float().eval()
         except ValueError:
             continue
         grouped, info = auto.from_pretrained(os.path.join(scratch, "grouped"), trust_remote_code=True,
                                              output_loading_info=True, **how)
-        grouped.eval()
+        grouped.float().eval()
         faults += [f"{key}: {value}" for key, value in info.items() if value]
         x = inputs(grouped.config)
         with torch.no_grad():
@@ -131,7 +131,7 @@ def check(source, build, scratch, more):
         alike = [generates_alike(grouped, expanded, x, **more) for more in ({}, {"num_beams": 3})]
         saved = os.path.join(scratch, attention)
         grouped.save_pretrained(saved)
-        again = auto.from_pretrained(saved, trust_remote_code=True, **how).eval()
+        again = auto.from_pretrained(saved, trust_remote_code=True, **how).float().eval()
         with torch.no_grad():
             returns = torch.equal(again(**x).logits, a.logits)
         cache = (cache_bytes(a), cache_bytes(b))
