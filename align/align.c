@@ -268,23 +268,29 @@ static enum gqa_status take_all_weights(const struct aligner *aligner,
 
 /* --- All ------------------------------------------------------------------ */
 
-bool gqa_align_is_possible(const struct gqa_network *network,
-                           const struct gqa_attention *a)
+const char *gqa_align_obstacle(const struct gqa_network *network,
+                               const struct gqa_attention *a)
 {
     const struct gqa_attention_block *block = gqa_block_of(network, a);
 
-    return !block || (block->k_norm.kind == GQA_NORM_NONE &&
-                      block->q_norm.kind == GQA_NORM_NONE);
+    if (!block)
+        return NULL;
+    if (block->k_norm.kind != GQA_NORM_NONE ||
+        block->q_norm.kind != GQA_NORM_NONE)
+        return "queries and keys are normed";
+    return block->clip > 0 ? "queries, keys and values are clipped" : NULL;
 }
 
 enum gqa_status gqa_align_check(const struct gqa_network *network,
                                 const struct gqa_attention *a)
 {
-    return gqa_align_is_possible(network, a)
-               ? GQA_OK
-               : gqa_fail(GQA_ERR_UNSUPPORTED,
-                          "queries and keys are normed, which no "
-                          "alignment passes: --method=mean pools them");
+    const char *obstacle = gqa_align_obstacle(network, a);
+
+    return obstacle ? gqa_fail(GQA_ERR_UNSUPPORTED,
+                               "%s, which no alignment passes: --method=mean "
+                               "pools them",
+                               obstacle)
+                    : GQA_OK;
 }
 
 /* As many as have room, each with moments of keys and values, twice. */

@@ -64,9 +64,10 @@ struct gqa_align_options {
     unsigned n_threads; /* the result is the same for any number */
 };
 
-/* False: keys are normed head by head, which no transform passes. */
-bool gqa_align_is_possible(const struct gqa_network *network,
-                           const struct gqa_attention *a);
+/* What stands between projections and their use that no transform of heads
+ * passes: "queries and keys are normed". NULL: nothing. */
+const char *gqa_align_obstacle(const struct gqa_network *network,
+                               const struct gqa_attention *a);
 
 /* The same as a status: GQA_ERR_UNSUPPORTED, with the way out. */
 GQA_MUST_USE

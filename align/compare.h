@@ -27,7 +27,7 @@ struct gqa_compared_heads {
 
 /*
  * statistics  of the attention.
- * aligned     whether heads may share a space (gqa_align_is_possible()).
+ * aligned     whether heads may share a space (gqa_align_obstacle()).
  * out         end it with gqa_compared_heads_clear(), also after an error.
  * Errors      those of gqa_moments_of_weights() and gqa_likeness_create().
  * The same for any number of threads. OpenBLAS is loaded.

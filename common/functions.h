@@ -22,4 +22,14 @@ enum gqa_activation {
                                   sqrt(2 / pi) */
 };
 
+/*
+ * An activation whose constants are a layer's own (Apertus):
+ *
+ *   x > 0: positive * x^2 + beta * x
+ *   else:  negative * (e^min(x, eps) - 1 - x) + beta * x
+ */
+struct gqa_xielu {
+    double positive, negative, beta, eps;
+};
+
 #endif

@@ -267,24 +267,6 @@ done:
     return st;
 }
 
-/* --dry-run: the output is refused here where it would be refused then. */
-static enum gqa_status try_output(const struct gqa_conversion *c)
-{
-    const struct gqa_output_options out = {
-        .writer = c->options->writer,
-        .card = "", /* there will be one */
-        .converts = true,
-        .n_kv_heads = gqa_uniform_kv_heads(c->plan),
-        .force = c->options->force,
-        .to_stdout = c->options->to_stdout,
-        .copy_from = gqa_checkpoint_is_folder(c->source)
-                         ? gqa_checkpoint_folder(c->source)
-                         : NULL,
-    };
-
-    return gqa_output_try(c->options->output, &out);
-}
-
 /* What the tensors mean, and whether they are all there. */
 static enum gqa_status understand(struct gqa_conversion *c,
                                   const struct gqa_model_hints *hints)
@@ -306,6 +288,25 @@ static enum gqa_status plan(struct gqa_conversion *c)
     options.roles = c->inventory->roles;
     options.chosen = c->choice ? c->choice->pooled : NULL;
     return gqa_plan_create(&c->plan, c->model, &options);
+}
+
+/* The output is refused here where it would be refused when it is written:
+ * nobody waits for what is to be lost. */
+static enum gqa_status try_output(const struct gqa_conversion *c)
+{
+    const struct gqa_output_options out = {
+        .writer = c->options->writer,
+        .card = "", /* there will be one */
+        .converts = true,
+        .n_kv_heads = c->plan ? gqa_uniform_kv_heads(c->plan) : 0,
+        .force = c->options->force,
+        .to_stdout = c->options->to_stdout,
+        .copy_from = gqa_checkpoint_is_folder(c->source)
+                         ? gqa_checkpoint_folder(c->source)
+                         : NULL,
+    };
+
+    return gqa_output_try(c->options->output, &out);
 }
 
 /* --- What a run of the source tells -------------------------------------- */
@@ -353,6 +354,9 @@ static enum gqa_status choose(struct gqa_conversion *c)
 
     if ((st = check_may_differ(c)) != GQA_OK)
         return st;
+    /* What --force may replace hangs on the numbers. */
+    if (!o->force && (st = try_output(c)) != GQA_OK)
+        return st;
     if (gqa_kv_budget_is_measured(&o->budget) &&
         (st = begin_calibration(c)) != GQA_OK)
         return st;
@@ -369,7 +373,9 @@ static enum gqa_status align(struct gqa_conversion *c)
     const double start = gqa_clock_s();
     enum gqa_status st = GQA_OK;
 
-    if (!c->calibrator)
+    if (!c->calibrator && !c->alignment)
+        st = try_output(c);
+    if (st == GQA_OK && !c->calibrator)
         st = begin_calibration(c);
     if (st == GQA_OK && !c->alignment)
         st = gqa_calibrator_align(&c->alignment, c->calibrator, c->plan);

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,7 +95,7 @@ static enum gqa_status compare_with(void *ctx, size_t index,
     const struct comparing *c = ctx;
     const struct gqa_attention *a = &c->model->attentions[index];
     struct gqa_similar_heads *heads = &c->out->attentions[index];
-    const bool aligned = c->network && gqa_align_is_possible(c->network, a);
+    const bool aligned = c->network && !gqa_align_obstacle(c->network, a);
     enum gqa_status st =
         gqa_compare_heads(&heads->alike, c->checkpoint, c->model, a, s, aligned,
                           c->options->n_threads);
@@ -270,12 +271,20 @@ static enum gqa_status check_types(const struct comparing *c)
 static enum gqa_status tell_unaligned(const struct comparing *c,
                                       const char *not_run)
 {
+    const char *obstacle = "";
+    char text[128];
+
     if (c->out->n_unaligned == 0)
         return GQA_OK;
-    c->out->unaligned =
-        strdup(not_run ? not_run
-                       : "queries and keys are normed, which no "
-                         "alignment passes");
+    for (size_t i = 0; !not_run && i < c->model->n_attentions; i++) {
+        const char *found =
+            gqa_align_obstacle(c->network, &c->model->attentions[i]);
+
+        if (found)
+            obstacle = found;
+    }
+    snprintf(text, sizeof text, "%s, which no alignment passes", obstacle);
+    c->out->unaligned = strdup(not_run ? not_run : text);
     return c->out->unaligned ? GQA_OK : gqa_fail_nomem();
 }
 

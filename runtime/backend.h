@@ -25,7 +25,7 @@
 
 /* Raised with every change of this header, of ops.h and of what they
  * include: the tools and the plug-in must agree. */
-#define GQA_BACKEND_ABI 10
+#define GQA_BACKEND_ABI 11
 
 struct gqa_device;
 
@@ -87,7 +87,7 @@ struct gqa_backend {
                             const void *src, uint64_t n_bytes);
 
     /*
-     * Uploads that go on while the host does something else. Several threads
+     * Copies that go on while the host does something else. Several threads
      * may call these at once, each with a staging of its own.
      */
     enum gqa_status (*stage_open)(struct gqa_device *device,
@@ -99,7 +99,13 @@ struct gqa_backend {
     enum gqa_status (*stage_send)(struct gqa_device *device,
                                   struct gqa_staging *staging, void *dst,
                                   uint64_t n_bytes);
-    /* Return once what was sent is there: the staging may be written. */
+    /* Begin to copy n_bytes of src, as what was called before leaves them, to
+     * the staging. */
+    enum gqa_status (*stage_fetch)(struct gqa_device *device,
+                                   struct gqa_staging *staging, const void *src,
+                                   uint64_t n_bytes);
+    /* Return once what was sent or fetched is there: the staging may be
+     * written, or read. */
     enum gqa_status (*stage_wait)(struct gqa_device *device,
                                   struct gqa_staging *staging);
 
@@ -202,6 +208,12 @@ struct gqa_backend {
                                   const struct gqa_head_place *place,
                                   uint64_t head_dim,
                                   const struct gqa_norm_op *op);
+    /* x = x within [-limit, limit], of n elements; a NaN stays one. */
+    enum gqa_status (*clip)(struct gqa_device *device, void *x, uint64_t n,
+                            double limit);
+    /* x = xielu(x), of n elements. */
+    enum gqa_status (*xielu)(struct gqa_device *device, void *x, uint64_t n,
+                             const struct gqa_xielu *constants);
     /* x = cap * tanh(x / cap), of n wide elements; cap > 0. */
     enum gqa_status (*soft_cap)(struct gqa_device *device, void *x, uint64_t n,
                                 double cap);

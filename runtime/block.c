@@ -1,6 +1,9 @@
 #include "runtime/block.h"
 
+#include <math.h>
+
 #include "runtime/experts.h"
+#include "runtime/frames.h"
 #include "runtime/parts.h"
 
 /* --- Calls to the backend, with the pass's own arguments ------------------ */
@@ -17,11 +20,40 @@ enum gqa_status gqa_block_norm(const struct gqa_pass *pass, const void **out,
     return gqa_part_norm(s->runtime, room, s->work.x, pass->n_rows, n, false);
 }
 
+/* Add the tokens' rows of a further table to the stream, and positions. */
+static enum gqa_status add_embedded(const struct gqa_pass *pass, size_t table,
+                                    double scale,
+                                    const struct gqa_weight *positions)
+{
+    const struct gqa_session *s = pass->session;
+    const struct gqa_runtime *r = s->runtime;
+    enum gqa_status st =
+        r->backend->embed(r->device, s->work.normed,
+                          gqa_runtime_weight(r, table), scale, positions);
+
+    return st == GQA_OK
+               ? r->backend->add_rows(r->device, s->work.x, s->work.normed,
+                                      r->network->d_model, NULL, NULL, 1,
+                                      pass->n_rows)
+               : st;
+}
+
 enum gqa_status gqa_block_embed(const struct gqa_pass *pass)
 {
     const struct gqa_session *s = pass->session;
+    const struct gqa_network_stack *stack = pass->stack;
+    struct gqa_weight positions;
+    enum gqa_status st;
 
-    return gqa_part_embed(s->runtime, pass->stack, s->work.x, pass->n_rows);
+    if (stack->frames.width)
+        return gqa_frames_embed(pass);
+    st = gqa_part_embed(s->runtime, stack, s->work.x, pass->n_rows);
+    for (size_t i = 0; i < stack->n_codes && st == GQA_OK; i++)
+        st = add_embedded(pass, stack->codes[i], stack->embedding_scale, NULL);
+    if (st == GQA_OK && stack->norm_first)
+        st = add_embedded(pass, stack->embedding, 0,
+                          gqa_part_positions(s->runtime, stack, &positions));
+    return st;
 }
 
 /* The same in place. */
@@ -80,13 +112,14 @@ static enum gqa_status tap_attention(const struct gqa_pass *pass,
                                      const struct gqa_attention_block *a,
                                      enum gqa_tap_point point, const void *x)
 {
+    const struct gqa_network *n = pass->session->runtime->network;
     const struct gqa_tapped tapped = {
         .point = point,
         .stack = a->heads->stack,
         .layer = a->heads->layer,
         .kind = a->heads->kind,
         .x = x,
-        .width = pass->session->runtime->network->d_model,
+        .width = point == GQA_TAP_MEMORY ? n->memory_width : n->d_model,
         .n_rows = pass->n_rows,
     };
 
@@ -135,19 +168,34 @@ static enum gqa_status tap_heads(const struct gqa_pass *pass,
     return is_tapped(pass, point) ? gqa_emit_tap(pass, &tapped) : GQA_OK;
 }
 
-/* Norm and rotate the heads of q or k, where the network says so. */
+/* Keep a projection's rows within what the network says. */
+static enum gqa_status clip(const struct gqa_pass *pass,
+                            const struct gqa_attention_block *a,
+                            const struct gqa_heads *heads)
+{
+    const struct gqa_runtime *r = pass->session->runtime;
+
+    return a->clip > 0 ? r->backend->clip(r->device, heads->x,
+                                          pass->n_rows * heads->width, a->clip)
+                       : GQA_OK;
+}
+
+/* Norm, clip and rotate the heads of q or k, where the network says so. */
 static enum gqa_status turn(const struct gqa_pass *pass,
                             const struct gqa_attention_block *a,
                             const struct gqa_heads *heads,
                             const struct gqa_norm *n, enum gqa_tap_point turned)
 {
+    const struct gqa_runtime *r = pass->session->runtime;
     enum gqa_status st;
 
-    if (n->kind == GQA_NORM_NONE && !a->rope)
+    if (n->kind == GQA_NORM_NONE && !a->rope && a->clip == 0)
         return GQA_OK;
-    st = gqa_part_turn(pass->session->runtime, a, heads, n,
-                       &pass->session->angles);
-    return st == GQA_OK ? tap_heads(pass, a, turned, heads) : st;
+    if ((st = gqa_part_norm_heads(r, a, heads, n)) != GQA_OK ||
+        (st = clip(pass, a, heads)) != GQA_OK ||
+        (st = gqa_part_rotate(r, a, heads, &pass->session->angles)) != GQA_OK)
+        return st;
+    return tap_heads(pass, a, turned, heads);
 }
 
 static enum gqa_status store(const struct gqa_pass *pass,
@@ -245,6 +293,7 @@ static enum gqa_status self_attention(const struct gqa_pass *pass,
         (st = tap_heads(pass, a, GQA_TAP_V, &v)) != GQA_OK ||
         (st = turn(pass, a, &q, &a->q_norm, GQA_TAP_Q_TURNED)) != GQA_OK ||
         (st = turn(pass, a, &k, &a->k_norm, GQA_TAP_K_TURNED)) != GQA_OK ||
+        (st = clip(pass, a, &v)) != GQA_OK ||
         (st = store(pass, a, cache->k, capacity, &k)) != GQA_OK ||
         (st = store(pass, a, cache->v, capacity, &v)) != GQA_OK)
         return st;
@@ -299,6 +348,26 @@ enum gqa_status gqa_block_keys(const struct gqa_pass *pass, const void *memory,
 
 /* --- Feed-forward --------------------------------------------------------- */
 
+static double softplus(double x)
+{
+    return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
+}
+
+static enum gqa_status activate_xielu(const struct gqa_runtime *r, void *x,
+                                      uint64_t n,
+                                      const struct gqa_feed_forward *ff)
+{
+    const double beta = r->tables[ff->xielu[2]][0];
+    const struct gqa_xielu constants = {
+        .positive = softplus(r->tables[ff->xielu[0]][0]),
+        .negative = beta + softplus(r->tables[ff->xielu[1]][0]),
+        .beta = beta,
+        .eps = r->tables[ff->xielu[3]][0],
+    };
+
+    return r->backend->xielu(r->device, x, n, &constants);
+}
+
 /* Add ff(normed) to the residual stream, some rows at a time. normed may be
  * the stream itself: rows are read before they are added to. */
 static enum gqa_status feed_forward(const struct gqa_pass *pass,
@@ -326,7 +395,9 @@ static enum gqa_status feed_forward(const struct gqa_pass *pass,
         st = gqa_part_linear(r, s->work.up, in, n, &ff->up, NULL);
         if (st == GQA_OK && gated)
             st = gqa_part_linear(r, s->work.gate, in, n, &ff->gate, NULL);
-        if (st == GQA_OK)
+        if (st == GQA_OK && ff->has_xielu)
+            st = activate_xielu(r, hidden, n * width, ff);
+        else if (st == GQA_OK)
             st = r->backend->activate(r->device, hidden, hidden,
                                       gated ? s->work.up : NULL, n * width,
                                       ff->activation);

@@ -38,6 +38,22 @@ struct gqa_attention_gradient {
     void *d_bias; /* wide [n_heads, 2 * reach - 1] */
 };
 
+/* Queries, keys and values of the current batch, between their projections and
+ * attention; or, on the way back, what they are to blame for. */
+struct gqa_turn_op {
+    void *q; /* real [rows, q_width], turned in place; NULL: there are none */
+    void *k, *v;             /* real [rows, k_width], [rows, v_width] */
+    void *cache_k, *cache_v; /* as gqa_attention_op has them; NULL: there are
+                                neither keys nor values */
+    uint64_t q_width, k_width, v_width;
+    struct gqa_head_place q_place, k_place, v_place;
+    uint64_t capacity, head_dim;
+    /* As rotate() takes them; n_pairs 0: nothing is turned. */
+    uint64_t n_pairs;
+    bool interleaved;
+    const void *cos_sin;
+};
+
 /*
  * A loss of logits, row by row, weighted and summed:
  *
@@ -121,19 +137,14 @@ struct gqa_gradient_ops {
                              uint64_t n_rows_of_table, void *d_positions,
                              uint64_t n_positions, const void *dx,
                              uint64_t width, double scale);
-    /* The heads of x from a cache: what store() is to blame for. Rows beyond
-     * n_tokens get 0. */
-    enum gqa_status (*unstore)(struct gqa_device *device, void *x,
-                               uint64_t width,
-                               const struct gqa_head_place *place,
-                               const void *cache, uint64_t capacity,
-                               uint64_t head_dim);
-    /* rotate(), transposed, in place. */
-    enum gqa_status (*rotate)(struct gqa_device *device, void *dx,
-                              uint64_t width,
-                              const struct gqa_head_place *place,
-                              uint64_t head_dim, uint64_t n_pairs,
-                              bool interleaved, const void *cos_sin);
+    /* rotate() of queries; keys as rotate() turns them, and values, to their
+     * caches, as store() puts them there. What k holds then is not said. */
+    enum gqa_status (*turn)(struct gqa_device *device,
+                            const struct gqa_turn_op *op);
+    /* And back: of d of what is turned, in place, and of d of caches to rows of
+     * k and v. Those beyond n_tokens get 0. */
+    enum gqa_status (*turn_back)(struct gqa_device *device,
+                                 const struct gqa_turn_op *op);
     /* attend(), and for each row and head the logarithm of the sum of
      * exp(score) over the keys that it sees: wide [rows, n_heads]. */
     enum gqa_status (*attend)(struct gqa_device *device,

@@ -160,11 +160,11 @@ static enum gqa_status check_sequence(const struct gqa_network *n, size_t index,
     if (n_ids == 0)
         return gqa_fail(GQA_ERR_USAGE, "sequence %zu has no %s", index, what);
     for (uint64_t i = 0; i < n_ids; i++)
-        if (ids[i] < 0 || (uint64_t)ids[i] >= n->vocab_size)
+        if (ids[i] < 0 || (uint64_t)ids[i] >= n->table_size)
             return gqa_fail(GQA_ERR_USAGE,
                             "token %d (number %llu of sequence %zu) is not in "
                             "the vocabulary of %llu",
-                            (int)ids[i], ULL(i), index, ULL(n->vocab_size));
+                            (int)ids[i], ULL(i), index, ULL(n->table_size));
     return GQA_OK;
 }
 
@@ -218,7 +218,8 @@ static enum gqa_status create_streams(struct gqa_layers *l, uint64_t n_rows,
     const struct gqa_runtime *r = l->runtime;
 
     return gqa_streams_create(&l->streams, r->backend, r->device, n_rows,
-                              l->network->d_model * gqa_dtype_bits(r->real) / 8,
+                              gqa_network_row_width(l->network) *
+                                  gqa_dtype_bits(r->real) / 8,
                               l->session->rows, host_bytes);
 }
 
@@ -541,6 +542,9 @@ enum gqa_status gqa_layers_next(struct gqa_layers *l, bool look,
     if (!locate(l, l->next, &stack, &layer))
         return gqa_fail(GQA_ERR_USAGE, "all layers have run");
     st = run_embedding(l, stack);
+    /* An encoder without blocks, whose turn never comes. */
+    if (st == GQA_OK && stack > 0 && l->network->stacks[0].n_blocks == 0)
+        st = run_embedding(l, 0);
     l->last = look && output ? output->last : NULL;
     if (st == GQA_OK)
         st = run_block(l, stack, layer, look, output);

@@ -23,18 +23,27 @@ const struct gqa_weight *gqa_part_positions(
     return room;
 }
 
-enum gqa_status gqa_part_embed(const struct gqa_runtime *r,
-                               const struct gqa_network_stack *stack, void *x,
-                               uint64_t n_rows)
+enum gqa_status gqa_part_embed_from(const struct gqa_runtime *r,
+                                    const struct gqa_network_stack *stack,
+                                    void *x, uint64_t n_rows,
+                                    const struct gqa_weight *table)
 {
     struct gqa_weight positions;
     const enum gqa_status st = r->backend->embed(
-        r->device, x, gqa_runtime_weight(r, stack->embedding),
-        stack->embedding_scale, gqa_part_positions(r, stack, &positions));
+        r->device, x, table, stack->embedding_scale,
+        stack->norm_first ? NULL : gqa_part_positions(r, stack, &positions));
 
     return st == GQA_OK && stack->embedding_norm.kind != GQA_NORM_NONE
                ? gqa_part_norm(r, x, x, n_rows, &stack->embedding_norm, false)
                : st;
+}
+
+enum gqa_status gqa_part_embed(const struct gqa_runtime *r,
+                               const struct gqa_network_stack *stack, void *x,
+                               uint64_t n_rows)
+{
+    return gqa_part_embed_from(r, stack, x, n_rows,
+                               gqa_runtime_weight(r, stack->embedding));
 }
 
 enum gqa_status gqa_part_norm(const struct gqa_runtime *r, void *out,
@@ -69,29 +78,44 @@ struct gqa_head_place gqa_part_normed(uint64_t *width,
     return (struct gqa_head_place){1, place->base, 1, *width};
 }
 
+enum gqa_status gqa_part_norm_heads(const struct gqa_runtime *r,
+                                    const struct gqa_attention_block *a,
+                                    const struct gqa_heads *heads,
+                                    const struct gqa_norm *norm)
+{
+    const struct gqa_norm_op op = gqa_runtime_norm(r, norm);
+    struct gqa_head_place normed;
+    uint64_t width;
+
+    if (norm->kind == GQA_NORM_NONE)
+        return GQA_OK;
+    normed = gqa_part_normed(&width, a->heads, &heads->place);
+    return r->backend->norm_heads(r->device, heads->x, heads->width, &normed,
+                                  width, &op);
+}
+
+enum gqa_status gqa_part_rotate(const struct gqa_runtime *r,
+                                const struct gqa_attention_block *a,
+                                const struct gqa_heads *heads,
+                                const struct gqa_angles *angles)
+{
+    return a->rope
+               ? r->backend->rotate(r->device, heads->x, heads->width,
+                                    &heads->place, a->heads->head_dim,
+                                    a->rope->n_pairs, a->rope->interleaved,
+                                    gqa_angles_of(angles, r->network, a->rope))
+               : GQA_OK;
+}
+
 enum gqa_status gqa_part_turn(const struct gqa_runtime *r,
                               const struct gqa_attention_block *a,
                               const struct gqa_heads *heads,
                               const struct gqa_norm *norm,
                               const struct gqa_angles *angles)
 {
-    const struct gqa_norm_op op = gqa_runtime_norm(r, norm);
-    enum gqa_status st = GQA_OK;
+    const enum gqa_status st = gqa_part_norm_heads(r, a, heads, norm);
 
-    if (norm->kind != GQA_NORM_NONE) {
-        uint64_t width;
-        const struct gqa_head_place normed =
-            gqa_part_normed(&width, a->heads, &heads->place);
-
-        st = r->backend->norm_heads(r->device, heads->x, heads->width, &normed,
-                                    width, &op);
-    }
-    if (st == GQA_OK && a->rope)
-        st = r->backend->rotate(r->device, heads->x, heads->width,
-                                &heads->place, a->heads->head_dim,
-                                a->rope->n_pairs, a->rope->interleaved,
-                                gqa_angles_of(angles, r->network, a->rope));
-    return st;
+    return st == GQA_OK ? gqa_part_rotate(r, a, heads, angles) : st;
 }
 
 struct gqa_attention_op gqa_part_attention(const struct gqa_attention_block *a,

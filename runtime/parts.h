@@ -23,11 +23,19 @@ const struct gqa_weight *gqa_part_positions(
     const struct gqa_runtime *runtime, const struct gqa_network_stack *stack,
     struct gqa_weight *room);
 
-/* The tokens of the batch, which is set, become n_rows rows of x. */
+/* The tokens of the batch, which is set, become n_rows rows of x, without
+ * positions where these come behind a norm. */
 GQA_MUST_USE
 enum gqa_status gqa_part_embed(const struct gqa_runtime *runtime,
                                const struct gqa_network_stack *stack, void *x,
                                uint64_t n_rows);
+
+/* The same where tokens are rows of a table that is not the stack's. */
+GQA_MUST_USE
+enum gqa_status gqa_part_embed_from(const struct gqa_runtime *runtime,
+                                    const struct gqa_network_stack *stack,
+                                    void *x, uint64_t n_rows,
+                                    const struct gqa_weight *table);
 
 /* out = norm(x), rows of d_model, or out += that; a norm of kind NONE is none
  * of its. */
@@ -48,8 +56,21 @@ struct gqa_head_place gqa_part_normed(uint64_t *width,
                                       const struct gqa_attention *heads,
                                       const struct gqa_head_place *place);
 
-/* Norm and rotate the heads of q or k in place, where the network says so.
- * angles: not looked at without RoPE. */
+/* Norm the heads of q or k in place, where the network says so. */
+GQA_MUST_USE
+enum gqa_status gqa_part_norm_heads(const struct gqa_runtime *runtime,
+                                    const struct gqa_attention_block *a,
+                                    const struct gqa_heads *heads,
+                                    const struct gqa_norm *norm);
+
+/* Rotate them likewise. angles: not looked at without RoPE. */
+GQA_MUST_USE
+enum gqa_status gqa_part_rotate(const struct gqa_runtime *runtime,
+                                const struct gqa_attention_block *a,
+                                const struct gqa_heads *heads,
+                                const struct gqa_angles *angles);
+
+/* Both, where nothing is clipped between them. */
 GQA_MUST_USE
 enum gqa_status gqa_part_turn(const struct gqa_runtime *runtime,
                               const struct gqa_attention_block *a,

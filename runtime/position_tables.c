@@ -116,6 +116,8 @@ enum gqa_status gqa_position_bias(const struct gqa_runtime *r, void **out,
     else
         gqa_relative_bias_spread(values, &a->bias, r->tables[a->bias.table],
                                  n_heads, reach);
+    if (a->within)
+        gqa_bias_keep_within(values, n_heads, reach, a->within);
     st = put(r, out, values, n - n_heads);
     free(values);
     return st;
@@ -127,8 +129,8 @@ enum gqa_status gqa_position_sinusoids(const struct gqa_runtime *r,
 {
     const uint64_t half = r->network->d_model / 2;
     const double last =
-        (double)(stack->sinusoids == GQA_SINUSOIDS_TENSOR2TENSOR ? half - 1
-                                                                 : half);
+        (double)(stack->sinusoids == GQA_SINUSOIDS_MARIAN ? half : half - 1);
+    const bool turned = stack->sinusoids == GQA_SINUSOIDS_MUSICGEN;
     const uint64_t rows = stack->n_positions + stack->position_offset;
     void *data = NULL;
     double *values;
@@ -141,8 +143,8 @@ enum gqa_status gqa_position_sinusoids(const struct gqa_runtime *r,
         for (uint64_t i = 0; i < half; i++) {
             const double angle = (double)p * pow(10000, -(double)i / last);
 
-            values[p * 2 * half + i] = sin(angle);
-            values[p * 2 * half + half + i] = cos(angle);
+            values[p * 2 * half + i] = turned ? cos(angle) : sin(angle);
+            values[p * 2 * half + half + i] = turned ? sin(angle) : cos(angle);
         }
     st = put(r, &data, values, n);
     free(values);

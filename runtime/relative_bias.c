@@ -45,6 +45,19 @@ void gqa_relative_bias_spread(double *out, const struct gqa_relative_bias *bias,
     }
 }
 
+void gqa_bias_keep_within(double *out, uint64_t n_heads, uint64_t reach,
+                          uint64_t within)
+{
+    /* Finite, so that rows of nothing else are no NaN on their way. */
+    static const double unseen = -1e30;
+    const uint64_t width = 2 * reach - 1;
+
+    for (uint64_t h = 0; h < n_heads; h++)
+        for (uint64_t i = 0; i < width; i++)
+            if (fabs((double)i - (double)(reach - 1)) > (double)within)
+                out[h * width + i] = unseen;
+}
+
 void gqa_slopes_spread(double *out, const double *slopes, uint64_t n_heads,
                        uint64_t reach)
 {

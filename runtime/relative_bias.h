@@ -23,6 +23,11 @@ void gqa_relative_bias_spread(double *out, const struct gqa_relative_bias *bias,
                               const double *table, uint64_t n_heads,
                               uint64_t reach);
 
+/* Of such a table: what is farther away than `within` counts nothing, whatever
+ * the score. */
+void gqa_bias_keep_within(double *out, uint64_t n_heads, uint64_t reach,
+                          uint64_t within);
+
 /* ALiBi: the same of -slopes[h] * |distance|. */
 void gqa_slopes_spread(double *out, const double *slopes, uint64_t n_heads,
                        uint64_t reach);

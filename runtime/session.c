@@ -120,7 +120,7 @@ static enum gqa_status alloc_caches(struct gqa_session *s)
     st = alloc_decoder_caches(s, s->self, false, s->room.tokens);
     if (st == GQA_OK && n->n_stacks > 1)
         st = alloc_decoder_caches(s, s->cross, true, s->room.encoder_tokens);
-    if (st == GQA_OK && n->n_stacks > 1)
+    if (st == GQA_OK && n->n_stacks > 1 && n->stacks[0].n_blocks > 0)
         st = alloc_cache(s, &s->encoder, widest(&n->stacks[0], false),
                          s->room.encoder_tokens);
     return st;
@@ -219,14 +219,17 @@ uint64_t gqa_session_sequence_bytes(const struct gqa_runtime *r,
     const struct widths w = widths_of(r);
     const uint64_t real = gqa_dtype_bits(r->real) / 8;
     /* An encoder's rows all run at once; of its caches there is one. */
-    const uint64_t row = real * (4 * n->d_model + w.q + w.k + w.v + w.attended);
+    const uint64_t row =
+        real * (4 * gqa_network_row_width(n) + w.q + w.k + w.v + w.attended);
     uint64_t encoder, decoder;
 
     gqa_session_token_bytes(r, &encoder, &decoder);
     if (n->n_stacks < 2)
         width = 0;
     else
-        encoder += row + 2 * real * kv_width(widest(&n->stacks[0], false));
+        encoder += row;
+    if (width > 0 && n->stacks[0].n_blocks > 0)
+        encoder += 2 * real * kv_width(widest(&n->stacks[0], false));
     return row + length * decoder + width * encoder +
            n->vocab_size * gqa_dtype_bits(r->wide) / 8;
 }
@@ -236,13 +239,14 @@ static enum gqa_status alloc_workspace(struct gqa_session *s)
     const struct gqa_runtime *r = s->runtime;
     const struct widths w = widths_of(r);
     const uint64_t d = r->network->d_model;
+    const uint64_t widest_row = gqa_network_row_width(r->network);
     const struct {
         void **out;
         enum gqa_dtype dtype;
         uint64_t rows, width;
     } parts[] = {
-        {&s->work.x, r->real, s->rows, d},
-        {&s->work.normed, r->real, s->rows, d},
+        {&s->work.x, r->real, s->rows, widest_row},
+        {&s->work.normed, r->real, s->rows, widest_row},
         {&s->work.ff_normed, r->real, w.second_norm ? s->rows : 0, d},
         {&s->work.output, r->real, w.output_norm ? s->rows : 0, d},
         {&s->work.q, r->real, s->rows, w.q},

@@ -80,7 +80,8 @@ struct gqa_kv_cache {
 
 /* Device memory of a session; activations have `rows` rows. */
 struct gqa_workspace {
-    void *x;           /* real [rows, d_model]: the residual stream */
+    void *x;           /* real [rows, d_model]: the residual stream, or what
+                          comes of an input (memory_width) */
     void *normed;      /* the same, normed for the attention */
     void *ff_normed;   /* and for a parallel feed-forward that has a norm of
                           its own; else unused */

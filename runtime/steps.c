@@ -7,7 +7,7 @@ enum gqa_status gqa_session_check_tokens(const struct gqa_session *s,
                                          const int32_t *tokens, uint64_t n_new,
                                          const uint64_t *n_tokens)
 {
-    const uint64_t vocab = s->runtime->network->vocab_size;
+    const uint64_t vocab = s->runtime->network->table_size;
 
     for (uint64_t i = 0; i < s->n_sequences; i++) {
         if (n_tokens[i] > n_new)

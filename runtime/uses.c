@@ -66,6 +66,8 @@ void gqa_use_block(enum gqa_use *uses, const struct gqa_block *block)
     use_linear(uses, &block->ff.gate);
     use_linear(uses, &block->ff.up);
     use_linear(uses, &block->ff.down);
+    for (int i = 0; i < 4 && block->ff.has_xielu; i++)
+        uses[block->ff.xielu[i]] = GQA_USE_HOST;
     if (block->ff.experts)
         use_experts(uses, block->ff.experts);
 }
@@ -73,7 +75,11 @@ void gqa_use_block(enum gqa_use *uses, const struct gqa_block *block)
 void gqa_use_embedding(enum gqa_use *uses,
                        const struct gqa_network_stack *stack)
 {
+    for (size_t i = 0; i < stack->frames.n_convolutions; i++)
+        use_linear(uses, &stack->frames.convolutions[i].linear);
     use(uses, stack->embedding);
+    for (size_t i = 0; i < stack->n_codes; i++)
+        use(uses, stack->codes[i]);
     use(uses, stack->positions);
     gqa_use_norm(uses, &stack->embedding_norm);
 }

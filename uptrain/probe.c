@@ -39,8 +39,10 @@ static enum gqa_status try_steps(struct gqa_training_run *run, double rate)
     for (uint64_t i = 0; i < n && st == GQA_OK; i++) {
         st = gqa_data_step(run->data, i, sequences);
         if (st == GQA_OK)
-            st = gqa_trainer_step(run->trainer, &result, sequences, i + 1,
-                                  gqa_schedule_rate(&schedule, i));
+            st = gqa_trainer_begin(run->trainer, sequences, i + 1);
+        if (st == GQA_OK)
+            st = gqa_trainer_end(run->trainer, &result,
+                                 gqa_schedule_rate(&schedule, i));
         gqa_progress_update(run->bar, i + 1, n);
     }
     free(sequences);

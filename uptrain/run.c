@@ -21,6 +21,7 @@ static const double probing = 0.25;
 struct going {
     struct gqa_training_run *run;
     const struct gqa_sequence **sequences;
+    bool is_ahead; /* they are those of the next step, which was run ahead of */
     double start_s, before_s; /* of this process; what was spent before it */
     /* What a step takes, and a measure, which the last is followed by. */
     double step_s, measure_s;
@@ -128,6 +129,23 @@ static void show(const struct going *g, const struct gqa_step_result *r)
     gqa_progress_say(g->run->bar, text);
 }
 
+/* What can be done of the step behind the one that has begun. A measure would
+ * undo it. */
+static enum gqa_status run_ahead(struct going *g)
+{
+    struct gqa_training_run *run = g->run;
+    const uint64_t next = run->history.n_steps + 1;
+    enum gqa_status st;
+
+    if (next >= run->history.room || next % run->limits.eval_every == 0)
+        return GQA_OK;
+    st = gqa_data_step(run->data, next, g->sequences);
+    if (st == GQA_OK)
+        st = gqa_trainer_run_ahead(run->trainer, g->sequences);
+    g->is_ahead = st == GQA_OK;
+    return st;
+}
+
 static enum gqa_status step(struct going *g)
 {
     struct gqa_training_run *run = g->run;
@@ -135,11 +153,17 @@ static enum gqa_status step(struct going *g)
     const double rate = gqa_schedule_rate(&run->schedule, h->n_steps);
     const double start = gqa_clock_s();
     struct gqa_step_result r;
-    enum gqa_status st = gqa_data_step(run->data, h->n_steps, g->sequences);
+    enum gqa_status st = GQA_OK, ahead = GQA_OK;
 
+    if (!g->is_ahead)
+        st = gqa_data_step(run->data, h->n_steps, g->sequences);
+    g->is_ahead = false;
     if (st == GQA_OK)
-        st = gqa_trainer_step(run->trainer, &r, g->sequences, h->n_steps + 1,
-                              rate);
+        st = gqa_trainer_begin(run->trainer, g->sequences, h->n_steps + 1);
+    if (st == GQA_OK) {
+        ahead = run_ahead(g);
+        st = gqa_trainer_end(run->trainer, &r, rate);
+    }
     if (st == GQA_ERR_FORMAT)
         return gqa_fail_prefix(st, "step %" PRIu64, h->n_steps + 1);
     if (st != GQA_OK)
@@ -150,7 +174,8 @@ static enum gqa_status step(struct going *g)
     h->n_counted += r.n_counted;
     g->step_s = gqa_clock_s() - start;
     show(g, &r);
-    return gqa_run_log_step(run->log, h->n_steps, &r, rate, g->step_s);
+    st = gqa_run_log_step(run->log, h->n_steps, &r, rate, g->step_s);
+    return st == GQA_OK ? ahead : st;
 }
 
 /* Another step and a measure would not be done in time. */

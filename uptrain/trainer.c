@@ -34,9 +34,14 @@ struct gqa_trainer {
     size_t n;
     struct gqa_optimiser *optimiser;
     struct gqa_loss *loss;
-    void *sums; /* device float64 [N_SUMS] */
+    void *sums;                  /* device float64 [N_SUMS] */
+    struct gqa_staging *fetched; /* them, on the host; NULL: the device is it */
     struct gqa_train_batch batch;
-    bool is_clean; /* gradients are 0 */
+    struct gqa_step_result result; /* of the step that has begun */
+    uint64_t number;               /* its */
+    uint64_t n_ahead;              /* sequences of the batch, which the teacher
+                                      has run for the next step; 0: none */
+    bool is_clean;                 /* gradients are 0 */
 };
 
 /* --- Making one ----------------------------------------------------------- */
@@ -112,6 +117,14 @@ static enum gqa_status list_trainees(struct gqa_trainer *t)
     return GQA_OK;
 }
 
+static enum gqa_status create_fetched(struct gqa_trainer *t)
+{
+    return t->backend->in_place
+               ? GQA_OK
+               : t->backend->stage_open(t->device, &t->fetched,
+                                        N_SUMS * sizeof(double));
+}
+
 enum gqa_status gqa_trainer_create(struct gqa_trainer **out,
                                    const struct gqa_train_device *device,
                                    struct gqa_pair *pair, const bool *trained,
@@ -138,6 +151,7 @@ enum gqa_status gqa_trainer_create(struct gqa_trainer **out,
             GQA_OK ||
         (st = t->backend->alloc(t->device, &t->sums,
                                 N_SUMS * sizeof(double))) != GQA_OK ||
+        (st = create_fetched(t)) != GQA_OK ||
         (st = gqa_train_batch_create(&t->batch, options->batch,
                                      options->length)) != GQA_OK)
         goto done;
@@ -153,6 +167,8 @@ void gqa_trainer_free(struct gqa_trainer *t)
     if (!t)
         return;
     gqa_train_batch_clear(&t->batch);
+    if (t->fetched)
+        t->backend->stage_close(t->device, t->fetched);
     if (t->sums)
         t->backend->free(t->device, t->sums);
     gqa_optimiser_free(t->optimiser);
@@ -178,28 +194,31 @@ static int32_t start_token(const struct gqa_trainer *t)
     return (int32_t)t->pair->teacher.network->start_token;
 }
 
-static enum gqa_status run_both(struct gqa_trainer *t, bool teacher)
+static enum gqa_status run(struct gqa_trainer *t, struct gqa_tape *tape)
 {
-    enum gqa_status st = GQA_OK;
-
-    if (gqa_interrupt_pending())
-        return gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
-    if (teacher)
-        st = gqa_tape_forward(t->teacher_tape, &t->batch.tape);
-    return st == GQA_OK ? gqa_tape_forward(t->student_tape, &t->batch.tape)
-                        : st;
+    return gqa_interrupt_pending()
+               ? gqa_fail(GQA_ERR_INTERRUPTED, "interrupted")
+               : gqa_tape_forward(tape, &t->batch.tape);
 }
 
-static enum gqa_status accumulate(struct gqa_trainer *t,
+/* n sequences, and the teacher over them where the loss wants it. */
+static enum gqa_status take_batch(struct gqa_trainer *t,
                                   const struct gqa_sequence *const *sequences,
                                   uint64_t n, double weight)
 {
-    const bool teacher = gqa_loss_wants_teacher(&t->options.loss);
-    const struct gqa_loss_rows rows = {t->batch.labels, t->batch.weights};
-    enum gqa_status st;
-
+    t->n_ahead = 0;
     gqa_train_batch_fill(&t->batch, sequences, n, start_token(t), weight);
-    st = run_both(t, teacher);
+    return gqa_loss_wants_teacher(&t->options.loss) ? run(t, t->teacher_tape)
+                                                    : GQA_OK;
+}
+
+/* Behind take_batch(). */
+static enum gqa_status accumulate(struct gqa_trainer *t)
+{
+    const struct gqa_loss_rows rows = {t->batch.labels, t->batch.weights};
+    enum gqa_status st = run(t, t->student_tape);
+
+    t->n_ahead = 0;
     if (st == GQA_OK)
         st = gqa_loss_back(t->loss, &t->options.loss, t->teacher_tape,
                            t->student_tape, &rows, t->sums);
@@ -308,20 +327,44 @@ static enum gqa_status refuse(struct gqa_trainer *t, double loss)
                 : gqa_fail(GQA_ERR_FORMAT, "%s%s", what, layer);
 }
 
-/* This rank's part of a step. */
-static enum gqa_status run_part(struct gqa_trainer *t,
-                                const struct gqa_sequence *const *sequences,
-                                double weight)
+/* Of a step's sequences this rank's, and what each position counts. */
+struct part {
+    const struct gqa_sequence *const *sequences;
+    uint64_t n, n_counted, n_tokens;
+    double weight;
+};
+
+static struct part part_of(const struct gqa_trainer *t,
+                           const struct gqa_sequence *const *sequences)
 {
+    struct part p = {.sequences = sequences};
     uint64_t first;
-    const uint64_t n =
-        gqa_ranks_part(t->options.ranks, t->options.n_sequences, &first);
+
+    for (uint64_t s = 0; s < t->options.n_sequences; s++) {
+        p.n_counted += gqa_sequence_counted(sequences[s]);
+        p.n_tokens += sequences[s]->n_encoder + sequences[s]->n_decoder;
+    }
+    p.n = gqa_ranks_part(t->options.ranks, t->options.n_sequences, &first);
+    p.sequences += first;
+    p.weight = 1 / (double)gqa_max_u64(p.n_counted, 1);
+    return p;
+}
+
+/* n_ahead: sequences of the first batch, which is there already; or 0. */
+static enum gqa_status run_part(struct gqa_trainer *t, const struct part *p,
+                                uint64_t n_ahead)
+{
     enum gqa_status st = clean(t);
 
     t->is_clean = false;
-    for (uint64_t at = 0; at < n && st == GQA_OK; at += t->options.batch)
-        st = accumulate(t, sequences + first + at,
-                        gqa_min_u64(t->options.batch, n - at), weight);
+    for (uint64_t at = 0; at < p->n && st == GQA_OK; at += t->options.batch) {
+        if (at > 0 || n_ahead == 0)
+            st =
+                take_batch(t, p->sequences + at,
+                           gqa_min_u64(t->options.batch, p->n - at), p->weight);
+        if (st == GQA_OK)
+            st = accumulate(t);
+    }
     return st;
 }
 
@@ -353,27 +396,65 @@ static enum gqa_status add_up(struct gqa_trainer *t)
     return st;
 }
 
-enum gqa_status gqa_trainer_step(struct gqa_trainer *t,
-                                 struct gqa_step_result *out,
-                                 const struct gqa_sequence *const *sequences,
-                                 uint64_t number, double rate)
+static enum gqa_status fetch_sums(struct gqa_trainer *t)
 {
-    double sums[N_SUMS];
+    return t->fetched ? t->backend->stage_fetch(t->device, t->fetched, t->sums,
+                                                N_SUMS * sizeof(double))
+                      : GQA_OK;
+}
+
+static enum gqa_status take_sums(struct gqa_trainer *t, double sums[N_SUMS])
+{
+    const size_t n_bytes = N_SUMS * sizeof *sums;
     enum gqa_status st;
 
-    *out = (struct gqa_step_result){0};
-    for (uint64_t s = 0; s < t->options.n_sequences; s++) {
-        out->n_counted += gqa_sequence_counted(sequences[s]);
-        out->n_tokens += sequences[s]->n_encoder + sequences[s]->n_decoder;
-    }
-    st = run_part(t, sequences, 1 / (double)gqa_max_u64(out->n_counted, 1));
+    if (!t->fetched)
+        return t->backend->download(t->device, sums, t->sums, n_bytes);
+    st = t->backend->stage_wait(t->device, t->fetched);
+    if (st == GQA_OK)
+        memcpy(sums, t->fetched->data, n_bytes);
+    return st;
+}
+
+enum gqa_status gqa_trainer_begin(struct gqa_trainer *t,
+                                  const struct gqa_sequence *const *sequences,
+                                  uint64_t number)
+{
+    const struct part part = part_of(t, sequences);
+    /* What was run ahead was of the step that follows, or is of no use. */
+    const uint64_t n_ahead = number == t->number + 1 ? t->n_ahead : 0;
+    enum gqa_status st = run_part(t, &part, n_ahead);
+
+    t->number = number;
+    t->result = (struct gqa_step_result){.n_counted = part.n_counted,
+                                         .n_tokens = part.n_tokens};
     st = gqa_ranks_agree(t->options.ranks, st);
     if (st == GQA_OK)
         st = add_up(t);
     if (st == GQA_OK)
         st = gqa_optimiser_norm2(t->optimiser, (double *)t->sums + NORM);
+    return st == GQA_OK ? fetch_sums(t) : st;
+}
+
+enum gqa_status gqa_trainer_run_ahead(
+    struct gqa_trainer *t, const struct gqa_sequence *const *sequences)
+{
+    const struct part part = part_of(t, sequences);
+    const uint64_t n = gqa_min_u64(t->options.batch, part.n);
+    enum gqa_status st = take_batch(t, part.sequences, n, part.weight);
+
     if (st == GQA_OK)
-        st = t->backend->download(t->device, sums, t->sums, sizeof sums);
+        t->n_ahead = n;
+    return st;
+}
+
+enum gqa_status gqa_trainer_end(struct gqa_trainer *t,
+                                struct gqa_step_result *out, double rate)
+{
+    double sums[N_SUMS];
+    enum gqa_status st = take_sums(t, sums);
+
+    *out = t->result;
     if (st == GQA_OK)
         st = gqa_ranks_check(t->options.ranks);
     if (st != GQA_OK)
@@ -385,7 +466,7 @@ enum gqa_status gqa_trainer_step(struct gqa_trainer *t,
     out->norm = sqrt(sums[NORM]);
     if (!isfinite(out->loss) || !isfinite(out->norm))
         return refuse(t, out->loss);
-    st = gqa_optimiser_step(t->optimiser, number, rate, out->norm);
+    st = gqa_optimiser_step(t->optimiser, t->number, rate, out->norm);
     return st == GQA_OK ? gqa_masters_settle(t->masters) : st;
 }
 
@@ -434,8 +515,11 @@ static enum gqa_status measure_batch(struct measuring *m,
         return gqa_fail_nomem();
     for (uint64_t i = 0; i < n; i++)
         list[i] = &sequences[i];
+    t->n_ahead = 0;
     gqa_train_batch_fill(&t->batch, list, n, start_token(t), 1);
-    st = run_both(t, true);
+    st = run(t, t->teacher_tape);
+    if (st == GQA_OK)
+        st = run(t, t->student_tape);
     if (st == GQA_OK)
         st = gqa_loss_visit(t->loss, t->teacher_tape, t->student_tape, &rows,
                             &visit);

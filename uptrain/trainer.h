@@ -47,17 +47,30 @@ struct gqa_step_result {
 };
 
 /*
- * One step. number: of the step, from 1, which moments go by. sequences:
- * [n_sequences], of which each rank runs its part.
+ * One step is what begins and ends. number: of the step, from 1, which moments
+ * go by. sequences: [n_sequences], of which each rank runs its part; they are
+ * not looked at again once gqa_trainer_begin() has returned.
  *
  * Errors GQA_ERR_FORMAT: the loss or a gradient is not finite, and where; no
  *        weight has changed. GQA_ERR_INTERRUPTED: likewise none has.
  */
 GQA_MUST_USE
-enum gqa_status gqa_trainer_step(struct gqa_trainer *trainer,
-                                 struct gqa_step_result *out,
-                                 const struct gqa_sequence *const *sequences,
-                                 uint64_t number, double rate);
+enum gqa_status gqa_trainer_begin(struct gqa_trainer *trainer,
+                                  const struct gqa_sequence *const *sequences,
+                                  uint64_t number);
+GQA_MUST_USE
+enum gqa_status gqa_trainer_end(struct gqa_trainer *trainer,
+                                struct gqa_step_result *out, double rate);
+
+/*
+ * Between the two: what of the next step does not wait for this one's update,
+ * so that a device has work while the host reads what has come out. The next
+ * gqa_trainer_begin() is of the number that follows and of these sequences, or
+ * comes behind a measure.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_trainer_run_ahead(
+    struct gqa_trainer *trainer, const struct gqa_sequence *const *sequences);
 
 /* Both models over the first n sequences of tokens (0: all), held against each
  * other; a part by each rank, for all. Errors also GQA_ERR_FORMAT: the

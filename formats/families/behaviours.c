@@ -220,11 +220,27 @@ static enum gqa_status deepseek_has(bool *out, const json_t *config,
     return st;
 }
 
+/* The step is 0 where there are none. */
+static enum gqa_status switch_has(bool *out, const json_t *config,
+                                  bool is_encoder, size_t layer)
+{
+    uint64_t step = 4; /* 12 layers, 3 of them sparse */
+    const enum gqa_status st = gqa_config_natural(
+        &step, config,
+        is_encoder ? "encoder_sparse_step" : "decoder_sparse_step");
+
+    *out = step == 1 || (step > 0 && layer % step == 1);
+    return st;
+}
+
 enum gqa_status gqa_layer_has_experts(bool *out,
                                       const struct gqa_behaviours *behaviours,
-                                      const json_t *config, size_t layer)
+                                      const json_t *config, bool is_encoder,
+                                      size_t layer)
 {
     *out = true;
+    if (behaviours->expert_layers == GQA_EXPERT_LAYERS_SWITCH)
+        return switch_has(out, config, is_encoder, layer);
     if (behaviours->expert_layers == GQA_EXPERT_LAYERS_QWEN2_MOE)
         return qwen2_moe_has(out, config, layer);
     return behaviours->expert_layers == GQA_EXPERT_LAYERS_DEEPSEEK

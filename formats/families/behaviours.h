@@ -45,6 +45,7 @@ enum gqa_expert_layers {
     GQA_EXPERT_LAYERS_ALL,
     GQA_EXPERT_LAYERS_QWEN2_MOE, /* decoder_sparse_step, mlp_only_layers */
     GQA_EXPERT_LAYERS_DEEPSEEK,  /* first_k_dense_replace, moe_layer_freq */
+    GQA_EXPERT_LAYERS_SWITCH,    /* encoder_sparse_step, decoder_sparse_step */
 };
 
 struct gqa_behaviours {
@@ -77,7 +78,8 @@ enum gqa_status gqa_layer_turns(bool *out,
 GQA_MUST_USE
 enum gqa_status gqa_layer_has_experts(bool *out,
                                       const struct gqa_behaviours *behaviours,
-                                      const json_t *config, size_t layer);
+                                      const json_t *config, bool is_encoder,
+                                      size_t layer);
 
 /* Whether what is asked for reads that key of a configuration. */
 bool gqa_behaviours_read(const struct gqa_behaviours *behaviours,

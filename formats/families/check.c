@@ -64,6 +64,14 @@ static enum gqa_status check_kv_setting(const struct gqa_family *f,
     return st;
 }
 
+static enum gqa_status check_only(const struct gqa_family *f)
+{
+    if (f->only_key && !f->only_is == !f->only_is_not)
+        return FAIL(f, "only", NULL, NULL, NULL,
+                    "says one of 'is' and 'is_not'");
+    return GQA_OK;
+}
+
 static enum gqa_status check_kv_heads(const struct gqa_family *f)
 {
     const json_t *by = f->keys.n_kv_heads_by.json;
@@ -144,6 +152,9 @@ static enum gqa_status check_embedding(const struct gqa_family *f,
                     e->positions ? "stands for learned positions, but "
                                    "'positions.scheme' is another"
                                  : "is missing, and learned positions need it");
+    if (e->norm_first && (!e->norm.json || !e->positions))
+        return FAIL(f, "embedding", "norm_first", NULL, NULL,
+                    "there are no norm and positions that it could go between");
     if (e->position_offset && !e->positions &&
         scheme != GQA_POSITION_SINUSOIDAL)
         return FAIL(f, "embedding", "position_offset", NULL, NULL,
@@ -227,6 +238,10 @@ static enum gqa_status check_attention(const struct gqa_family *f,
     if (a->kind == GQA_ATTENTION_SELF && a->when.json)
         return FAIL(f, "stacks", stack, kind, "when",
                     "a layer always has its self-attention");
+    if (a->within.json && (a->stack != GQA_STACK_ENCODER || !a->positions ||
+                           f->positions.scheme != GQA_POSITION_RELATIVE_BIAS))
+        return FAIL(f, "stacks", stack, kind, "within",
+                    "it is for encoders with a bias by distance");
     if (a->kind == GQA_ATTENTION_CROSS && a->positions)
         return FAIL(f, "stacks", stack, kind, "positions",
                     "cross-attention has none");
@@ -276,6 +291,37 @@ static enum gqa_status check_feed_forward(const struct gqa_family *f,
     return GQA_OK;
 }
 
+/* As many frames as one position is made of, in a step: no model has more. */
+enum { MOST_STRIDE = 16 };
+
+static enum gqa_status check_input(const struct gqa_family *f,
+                                   const struct gqa_stack_rule *stack,
+                                   const char *name)
+{
+    const struct gqa_frames_rule *frames = &stack->frames;
+
+    if (stack->codes.each && stack->input != GQA_INPUT_CODES)
+        return FAIL(f, "stacks", name, "codes", NULL,
+                    "'input' says that it reads none");
+    if (stack->codes.each && stack->embedding.norm.json)
+        return FAIL(f, "stacks", name, "codes", NULL,
+                    "a norm would go before the sum of the codes");
+    if (frames->n_convolutions && stack->input != GQA_INPUT_FRAMES)
+        return FAIL(f, "stacks", name, "frames", NULL,
+                    "'input' says that it reads none");
+    if (stack->input == GQA_INPUT_FRAMES && stack->embedding.norm_first)
+        return FAIL(f, "stacks", name, "embedding", "norm_first",
+                    "frames have their positions before a norm");
+    if (frames->n_convolutions > GQA_MAX_CONVOLUTIONS)
+        return FAIL(f, "stacks", name, "frames", "convolutions",
+                    "there are more than %d", GQA_MAX_CONVOLUTIONS);
+    for (size_t i = 0; i < frames->n_convolutions; i++)
+        if (frames->convolutions[i].stride > MOST_STRIDE)
+            return FAIL(f, "stacks", name, "frames", "convolutions",
+                        "a stride is more than %d", MOST_STRIDE);
+    return GQA_OK;
+}
+
 static enum gqa_status check_stack(const struct gqa_family *f, enum gqa_stack s)
 {
     const struct gqa_stack_rule *stack = &f->stacks[s];
@@ -291,7 +337,8 @@ static enum gqa_status check_stack(const struct gqa_family *f, enum gqa_stack s)
                         ? "a decoder reads what it writes, and that are no "
                           "frames"
                         : "an encoder reads tokens or frames");
-    if ((st = check_embedding(f, &stack->embedding)) != GQA_OK)
+    if ((st = check_input(f, stack, name)) != GQA_OK ||
+        (st = check_embedding(f, &stack->embedding)) != GQA_OK)
         return st;
     if (stack->cross.given &&
         (s == GQA_STACK_ENCODER ||
@@ -452,6 +499,7 @@ enum gqa_status gqa_family_check(const struct gqa_family *family)
                         "and '-'",
                         family->name);
     if ((st = check_norm(family, &family->norm, &norm)) != GQA_OK ||
+        (st = check_only(family)) != GQA_OK ||
         (st = check_kv_heads(family)) != GQA_OK ||
         (st = check_stacks(family)) != GQA_OK ||
         (st = check_positions(family)) != GQA_OK ||

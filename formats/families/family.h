@@ -55,6 +55,7 @@ struct gqa_norm_rule {
 
 struct gqa_embedding_rule {
     struct gqa_setting scale, norm;
+    bool norm_first;          /* before positions are added */
     const char *positions;    /* learned ones, or sinusoids that are stored */
     uint64_t position_offset; /* row of position 0 */
 };
@@ -104,8 +105,11 @@ struct gqa_attention_rule {
     const char *names[4]; /* of q, k, v, o; equal where they are fused */
     enum gqa_head_layout layout;
     struct gqa_setting bias[4];
+    /* Of the output, in the attention, where layers have one by this name. */
+    const char *output_bias;
     struct gqa_setting scale, scale_rsqrt; /* one of them */
-    struct gqa_setting window, soft_cap;
+    struct gqa_setting window, soft_cap, clip;
+    struct gqa_setting within; /* of an encoder */
     struct gqa_sublayer_norms norms;
     struct gqa_head_norms_rule head_norms;
     bool positions; /* it has what `positions` of the family says */
@@ -148,9 +152,30 @@ enum gqa_stack_input {
     GQA_INPUT_CODES,  /* decoder: several tokens at a time, with a table each */
 };
 
+struct gqa_convolution_rule {
+    const char *module;
+    uint64_t stride; /* 0: 1 */
+};
+
+/* How frames become positions: by convolutions, one after the other. */
+struct gqa_frames_rule {
+    const struct gqa_convolution_rule *convolutions;
+    size_t n_convolutions;
+    struct gqa_setting n; /* the first so many; all where nothing is said */
+    bool gated;           /* halves of outputs: first * sigmoid(second) */
+};
+
+/* Tables of codes beside that of `names.embedding`, which is number 0. */
+struct gqa_codes_rule {
+    const char *each; /* pattern of a table's module */
+    struct gqa_setting n;
+};
+
 struct gqa_stack_rule {
     bool given;
     enum gqa_stack_input input;
+    struct gqa_frames_rule frames;
+    struct gqa_codes_rule codes;
     const char *layers;                  /* pattern */
     struct gqa_embedding_rule embedding; /* the family's but where it differs */
     struct gqa_attention_rule self, cross;
@@ -162,9 +187,10 @@ struct gqa_stack_rule {
 
 struct gqa_logits_rule {
     struct gqa_setting tied, bias, soft_cap;
-    struct gqa_setting scale, divisor;
+    struct gqa_setting scale, divisor, factor;
     struct gqa_setting scale_base; /* over d_model */
     const char *addend; /* whole name of a row [1, vocab_size], if there */
+    uint64_t unwritten; /* tokens at the table's end that are only read */
 };
 
 /* How the family draws fresh key and value projections. */
@@ -194,6 +220,10 @@ struct gqa_family {
     bool is_own;            /* the file is the user's: it is not built in */
     const char *model_type; /* the one that is described; NULL: all of them */
     gqa_texts model_types;
+    /* Where several families have a type: of those whose key has this value,
+     * or another, or is not there. key NULL: any. */
+    const char *only_key;
+    const json_t *only_is, *only_is_not;
     bool needs_config; /* to be run: several types share the names */
     struct gqa_config_keys keys;
     struct gqa_family_names names;

@@ -606,6 +606,7 @@ static void finish_embeddings(struct gqa_family *family)
             own->scale = base->scale;
         if (!own->norm.json)
             own->norm = base->norm;
+        own->norm_first = own->norm_first || base->norm_first;
         if (!own->positions)
             own->positions = base->positions;
         if (!own->position_offset)

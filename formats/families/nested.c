@@ -11,12 +11,22 @@ static const char *const of_llava[] = {"language_model.",
 static const char *const of_idefics3[] = {"model.text_model.", "text_model.",
                                           NULL};
 
+/* What is written has the names of a language model alone, beside "visual". */
+static const char *const of_qwen2_vl[] = {"", "model.language_model.", NULL};
+
+/* Of two towers that are alike: that of text. */
+static const char *const of_clip[] = {"", NULL};
+
 static const char *const of_decoder[] = {"decoder.", NULL};
+static const char *const of_t5gemma[] = {"model.decoder.", NULL};
 
 const struct gqa_nested gqa_nested_types[] = {
     {"aya_vision", "text_config", "cohere2", of_llava},
+    {"blip-2", "text_config", "opt", of_llava},
+    {"clip", "text_config", "clip_text_model", of_clip},
     {"gemma3", "text_config", "gemma3_text", of_llava},
     {"idefics3", "text_config", "llama", of_idefics3},
+    {"instructblip", "text_config", "opt", of_llava},
     {"internvl", "text_config", "qwen2", of_llava},
     {"llava", "text_config", "llama", of_llava},
     {"llava_next", "text_config", "llama", of_llava},
@@ -25,7 +35,11 @@ const struct gqa_nested gqa_nested_types[] = {
     {"mistral3", "text_config", "mistral", of_llava},
     {"musicgen", "decoder", "musicgen_decoder", of_decoder},
     {"paligemma", "text_config", "gemma", of_llava},
+    {"qwen2_5_vl", "text_config", "qwen2_5_vl_text", of_qwen2_vl},
+    {"qwen2_vl", "text_config", "qwen2_vl_text", of_qwen2_vl},
     {"smolvlm", "text_config", "llama", of_idefics3},
+    {"siglip", "text_config", "siglip_text_model", of_clip},
+    {"t5gemma", "decoder", "t5_gemma_module", of_t5gemma},
     {"video_llava", "text_config", "llama", of_llava},
     {"vipllava", "text_config", "llama", of_llava},
     {"vision-encoder-decoder", "decoder", "trocr", of_decoder},

@@ -38,11 +38,12 @@ static const char *const stock_words[] = {
 /* Behaviours: 0 is what holds where none is asked for, and has no name. */
 static const char *const slopes_words[] = {
     [GQA_SLOPES_NONE] = "", [GQA_SLOPES_BLOOM] = "bloom", NULL};
-static const char *const sinusoid_words[] = {[GQA_SINUSOIDS_NONE] = "",
-                                             [GQA_SINUSOIDS_MARIAN] = "marian",
-                                             [GQA_SINUSOIDS_TENSOR2TENSOR] =
-                                                 "tensor2tensor",
-                                             NULL};
+static const char *const sinusoid_words[] = {
+    [GQA_SINUSOIDS_NONE] = "",
+    [GQA_SINUSOIDS_MARIAN] = "marian",
+    [GQA_SINUSOIDS_TENSOR2TENSOR] = "tensor2tensor",
+    [GQA_SINUSOIDS_MUSICGEN] = "musicgen",
+    NULL};
 static const char *const sliding_words[] = {[GQA_SLIDING_ALL] = "",
                                             [GQA_SLIDING_QWEN2] = "qwen2",
                                             [GQA_SLIDING_LAYER_TYPES] =
@@ -58,6 +59,7 @@ static const char *const expert_layers_words[] = {
     [GQA_EXPERT_LAYERS_ALL] = "",
     [GQA_EXPERT_LAYERS_QWEN2_MOE] = "qwen2_moe",
     [GQA_EXPERT_LAYERS_DEEPSEEK] = "deepseek",
+    [GQA_EXPERT_LAYERS_SWITCH] = "switch",
     NULL};
 static const char *const choice_words[] = {[GQA_EXPERTS_SOFTMAX] = "softmax",
                                            [GQA_EXPERTS_SPARSEMIXER] =
@@ -188,6 +190,7 @@ static const struct gqa_schema norm_schema =
 static const struct gqa_field embedding_fields[] = {
     SETTING("scale", gqa_embedding_rule, scale, GQA_VALUE_WIDTH),
     SETTING("norm", gqa_embedding_rule, norm, GQA_VALUE_MODULE),
+    FLAG("norm_first", gqa_embedding_rule, norm_first),
     TEXT("positions", gqa_embedding_rule, positions),
     COUNT("position_offset", gqa_embedding_rule, position_offset),
     END,
@@ -246,6 +249,7 @@ static const struct gqa_field attention_fields[] = {
      .more = layout_words, REQUIRED},
     /* Its fields are the attention's. */
     {"bias", GQA_FIELD_OBJECT, .offset = 0, .more = &attention_bias_schema},
+    TEXT("output_bias", gqa_attention_rule, output_bias),
     SETTING("scale", gqa_attention_rule, scale, GQA_VALUE_SCORES),
     SETTING("scale_rsqrt", gqa_attention_rule, scale_rsqrt, GQA_VALUE_POSITIVE),
     SETTING("norm", gqa_attention_rule, norms.norm, GQA_VALUE_MODULE),
@@ -258,6 +262,8 @@ static const struct gqa_field attention_fields[] = {
     SETTING("when", gqa_attention_rule, when, GQA_VALUE_FLAG),
     SETTING("window", gqa_attention_rule, window, GQA_VALUE_WINDOW),
     SETTING("soft_cap", gqa_attention_rule, soft_cap, GQA_VALUE_POSITIVE),
+    SETTING("clip", gqa_attention_rule, clip, GQA_VALUE_POSITIVE),
+    SETTING("within", gqa_attention_rule, within, GQA_VALUE_WHOLE),
     END,
 };
 static const struct gqa_schema attention_schema =
@@ -315,9 +321,39 @@ static const struct gqa_field ff_fields[] = {
 static const struct gqa_schema ff_schema =
     SCHEMA(ff_fields, gqa_feed_forward_rule, true);
 
+static const struct gqa_field convolution_fields[] = {
+    TEXT_NEEDED("module", gqa_convolution_rule, module),
+    COUNT("stride", gqa_convolution_rule, stride),
+    END,
+};
+static const struct gqa_schema convolution_schema =
+    SCHEMA(convolution_fields, gqa_convolution_rule, false);
+
+static const struct gqa_field frames_fields[] = {
+    {"convolutions", GQA_FIELD_LIST, AT(gqa_frames_rule, convolutions),
+     .more = &convolution_schema, REQUIRED,
+     .count_offset = offsetof(struct gqa_frames_rule, n_convolutions)},
+    SETTING("n", gqa_frames_rule, n, GQA_VALUE_WHOLE),
+    FLAG("gated", gqa_frames_rule, gated),
+    END,
+};
+static const struct gqa_schema frames_schema =
+    SCHEMA(frames_fields, gqa_frames_rule, false);
+
+static const struct gqa_field codes_fields[] = {
+    {"each", GQA_FIELD_PATTERN, AT(gqa_codes_rule, each), REQUIRED},
+    {"n", GQA_FIELD_SETTING, AT(gqa_codes_rule, n), .value = GQA_VALUE_WHOLE,
+     REQUIRED},
+    END,
+};
+static const struct gqa_schema codes_schema =
+    SCHEMA(codes_fields, gqa_codes_rule, false);
+
 static const struct gqa_field stack_fields[] = {
     {"layers", GQA_FIELD_PATTERN, AT(gqa_stack_rule, layers), REQUIRED},
     WORD("input", gqa_stack_rule, input, input_words),
+    OBJECT("frames", gqa_stack_rule, frames, frames_schema),
+    OBJECT("codes", gqa_stack_rule, codes, codes_schema),
     OBJECT("embedding", gqa_stack_rule, embedding, embedding_schema),
     OBJECT_NEEDED("self", gqa_stack_rule, self, attention_schema),
     OBJECT("cross", gqa_stack_rule, cross, attention_schema),
@@ -348,9 +384,11 @@ static const struct gqa_field logits_fields[] = {
     SETTING("bias", gqa_logits_rule, bias, GQA_VALUE_PRESENCE),
     SETTING("scale", gqa_logits_rule, scale, GQA_VALUE_RWIDTH),
     SETTING("divisor", gqa_logits_rule, divisor, GQA_VALUE_POSITIVE),
+    SETTING("factor", gqa_logits_rule, factor, GQA_VALUE_POSITIVE),
     SETTING("scale_base", gqa_logits_rule, scale_base, GQA_VALUE_POSITIVE),
     SETTING("soft_cap", gqa_logits_rule, soft_cap, GQA_VALUE_POSITIVE),
     TEXT("addend", gqa_logits_rule, addend),
+    COUNT("unwritten", gqa_logits_rule, unwritten),
     END,
 };
 static const struct gqa_schema logits_schema =
@@ -440,10 +478,20 @@ static const struct gqa_field stock_fields[] = {
 static const struct gqa_schema stock_schema =
     SCHEMA(stock_fields, gqa_family, false);
 
+static const struct gqa_field only_fields[] = {
+    TEXT_NEEDED("key", gqa_family, only_key),
+    {"is", GQA_FIELD_JSON, AT(gqa_family, only_is)},
+    {"is_not", GQA_FIELD_JSON, AT(gqa_family, only_is_not)},
+    END,
+};
+static const struct gqa_schema only_schema =
+    SCHEMA(only_fields, gqa_family, false);
+
 static const struct gqa_field family_fields[] = {
     TEXT_NEEDED("family", gqa_family, name),
     {"like", GQA_FIELD_LIKE, .offset = 0},
     {"model_types", GQA_FIELD_TYPES, .offset = 0, REQUIRED},
+    {"only", GQA_FIELD_OBJECT, .offset = 0, .more = &only_schema},
     FLAG("needs_config", gqa_family, needs_config),
     OBJECT_NEEDED("config", gqa_family, keys, config_schema),
     OBJECT_NEEDED("names", gqa_family, names, names_schema),

@@ -22,7 +22,7 @@ const char *gqa_value_kind_text(enum gqa_value_kind kind)
         [GQA_VALUE_MODULE] = "the name of a module",
         [GQA_VALUE_PRESENCE] = "true, false or \"optional\"",
         [GQA_VALUE_RESIDUAL] = "\"sequential\" or \"parallel\"",
-        [GQA_VALUE_SCORES] = "a number above 0 or \"head_dim\"",
+        [GQA_VALUE_SCORES] = "a number above 0, \"head_dim\" or \"rhead_dim\"",
         [GQA_VALUE_WIDTH] = "a number above 0 or \"sqrt_d_model\"",
         [GQA_VALUE_RWIDTH] = "a number above 0 or \"rsqrt_d_model\"",
         [GQA_VALUE_HEADS] = "a whole number above 0 or \"n_heads\"",
@@ -65,7 +65,8 @@ bool gqa_value_fits(const json_t *value, enum gqa_value_kind kind)
     case GQA_VALUE_RESIDUAL:
         return is_word(value, "sequential") || is_word(value, "parallel");
     case GQA_VALUE_SCORES:
-        return is_positive(value) || is_word(value, "head_dim");
+        return is_positive(value) || is_word(value, "head_dim") ||
+               is_word(value, "rhead_dim");
     case GQA_VALUE_WIDTH:
         return is_positive(value) || is_word(value, "sqrt_d_model");
     case GQA_VALUE_RWIDTH:

@@ -202,6 +202,7 @@ static enum gqa_status take(struct finder *in, size_t rule, uint64_t layer,
         found->proof = index;
         known = true;
     }
+    known = known || (r->output_bias && strcmp(leaf, r->output_bias) == 0);
     if (known || is_listed(leaf, names->ignored) || is_sublayer_norm(r, leaf))
         return GQA_OK;
     return refuse_extra(&in->params->items[index], leaf, in->family);

@@ -310,6 +310,30 @@ static bool next_of_type(size_t *number, const struct gqa_model_builder *b,
     return false;
 }
 
+/* Whether the description is for models with this configuration. */
+static bool is_for(const struct gqa_family *family, const json_t *config)
+{
+    const json_t *value =
+        family->only_key ? gqa_config_at(config, family->only_key) : NULL;
+
+    if (!value)
+        return true;
+    return family->only_is ? json_equal(value, family->only_is)
+                           : !json_equal(value, family->only_is_not);
+}
+
+/* Finds no attention where it is for others of its type. */
+static enum gqa_status try_family(struct gqa_model_builder *b, size_t number,
+                                  const char *model_type)
+{
+    const enum gqa_status st = take_family(b, number, model_type);
+
+    return st == GQA_OK &&
+                   is_for(b->family, gqa_checkpoint_config(b->checkpoint))
+               ? find_attentions(b)
+               : st;
+}
+
 static enum gqa_status find_by_type(struct gqa_model_builder *b,
                                     const char *model_type)
 {
@@ -325,15 +349,12 @@ static enum gqa_status find_by_type(struct gqa_model_builder *b,
         gqa_warn("%s is not used: %s says model_type '%s', which is built in "
                  "and which it does not name",
                  gqa_family_source(&b->choice, 0), b->config_path, model_type);
-    if ((st = take_family(b, number, model_type)) != GQA_OK)
-        return st;
-    st = find_attentions(b);
+    st = try_family(b, number, model_type);
     /* Remote code has given one type to several architectures. */
     while (st == GQA_OK && b->n_found == 0) {
         if (!next_of_type(&number, b, model_type))
             return fail_by_names(b, model_type);
-        if ((st = take_family(b, number, model_type)) == GQA_OK)
-            st = find_attentions(b);
+        st = try_family(b, number, model_type);
     }
     return st;
 }
@@ -411,6 +432,7 @@ static enum gqa_status look_inside(const char **model_type,
     const struct gqa_nested *nested =
         *model_type ? gqa_nested_find(*model_type) : NULL;
     const json_t *inner, *type;
+    size_t number = 0;
 
     /* A description of the user's may be of the whole. */
     if (!nested ||
@@ -418,6 +440,9 @@ static enum gqa_status look_inside(const char **model_type,
         return GQA_OK;
     inner =
         json_object_get(gqa_checkpoint_config(b->checkpoint), nested->config);
+    /* Older files of some say all of it beside what they say of the rest. */
+    if (!json_is_object(inner) && next_of_type(&number, b, *model_type))
+        return GQA_OK;
     if (!json_is_object(inner))
         return gqa_fail(GQA_ERR_FORMAT,
                         "%s: model_type '%s' holds a language model, but there "

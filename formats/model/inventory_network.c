@@ -25,14 +25,17 @@ static const char *wanted_text(struct gqa_shape_text *out, unsigned rank,
         snprintf(lengths[1], sizeof lengths[1], "%llu", ULL(cols));
     if (rank == 1)
         snprintf(out->text, sizeof out->text, "[%s]", lengths[0]);
+    else if (rank == 3)
+        snprintf(out->text, sizeof out->text, "[%s, %s, any]", lengths[0],
+                 lengths[1]);
     else
         snprintf(out->text, sizeof out->text, "[%s, %s]", lengths[0],
                  lengths[1]);
     return out->text;
 }
 
-/* A vector (cols 0, rank 1) or a matrix; a length of 0 is any. One that is
- * absent by the description stays a left-over. */
+/* A vector (cols 0, rank 1), a matrix or a convolution; a length of 0 is any.
+ * One that is absent by the description stays a left-over. */
 static enum gqa_status expect(struct gqa_taking *t, const char *name,
                               enum gqa_part_presence presence, unsigned rank,
                               uint64_t rows, uint64_t cols)
@@ -222,6 +225,17 @@ static enum gqa_status expect_projections(struct gqa_taking *t,
 {
     enum gqa_status st = GQA_OK;
 
+    for (size_t k = 0;
+         rule->output_bias && k < t->model->n_attentions && st == GQA_OK; k++) {
+        const struct gqa_attention *a = &t->model->attentions[k];
+        struct gqa_stem stem = {""};
+
+        if (a->stack != rule->stack || a->kind != rule->kind)
+            continue;
+        gqa_stem_in(&stem, &t->names, rule->pattern, (size_t)a->layer,
+                    rule->output_bias);
+        st = expect(t, stem.text, GQA_PART_OPTIONAL, 1, t->model->d_model, 0);
+    }
     /* What is fused is one. */
     for (int i = 0; i < 4 && st == GQA_OK; i++)
         if (i == 0 || strcmp(rule->names[i], rule->names[i - 1]) != 0)
@@ -392,8 +406,9 @@ static enum gqa_status has_experts(bool *out, const struct gqa_taking *t,
 {
     *out = false;
     return t->family->stacks[stack].feed_forward.experts.given
-               ? gqa_layer_has_experts(out, &t->family->behaviours,
-                                       t->model->config, (size_t)layer)
+               ? gqa_layer_has_experts(
+                     out, &t->family->behaviours, t->model->config,
+                     stack == GQA_STACK_ENCODER, (size_t)layer)
                : GQA_OK;
 }
 
@@ -564,6 +579,23 @@ static enum gqa_status expect_added(struct gqa_taking *t, enum gqa_stack stack)
     return st == GQA_OK ? expect_norm(t, NULL, 0, &rule->norm) : st;
 }
 
+/* Convolutions, as many as the configuration says. */
+static enum gqa_status expect_frames(struct gqa_taking *t, enum gqa_stack stack)
+{
+    const struct gqa_frames_rule *rule = &t->family->stacks[stack].frames;
+    uint64_t n = rule->n_convolutions;
+    struct gqa_stem stem = {""};
+    enum gqa_status st = gqa_setting_count(&n, &rule->n, t->model->config);
+
+    for (size_t i = 0; i < rule->n_convolutions && i < n && st == GQA_OK; i++) {
+        gqa_stem_of(&stem, &t->names, rule->convolutions[i].module);
+        st = expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 3, 0, 0);
+        if (st == GQA_OK)
+            st = expect_part(t, stem.text, "bias", GQA_PART_OPTIONAL, 1, 0, 0);
+    }
+    return st;
+}
+
 static enum gqa_status expect_embedding(struct gqa_taking *t)
 {
     struct gqa_stem stem = {""};
@@ -575,9 +607,13 @@ static enum gqa_status expect_embedding(struct gqa_taking *t)
     gqa_stem_of(&stem, &t->names, t->family->names.embedding);
     st = expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2, t->vocab_size,
                      t->model->d_model);
-    for (int s = 0; s < 2 && st == GQA_OK; s++)
-        if (t->family->stacks[s].given)
+    for (int s = 0; s < 2 && st == GQA_OK; s++) {
+        if (!t->family->stacks[s].given)
+            continue;
+        st = expect_frames(t, (enum gqa_stack)s);
+        if (st == GQA_OK)
             st = expect_added(t, (enum gqa_stack)s);
+    }
     return st;
 }
 
@@ -605,6 +641,9 @@ static enum gqa_status expect_logits(struct gqa_taking *t)
     enum gqa_part_presence bias = GQA_PART_OPTIONAL;
     gqa_texts stem = stems;
     bool is_needed = false;
+    const uint64_t unwritten = t->family->logits.unwritten;
+    const uint64_t vocab_size =
+        t->vocab_size > unwritten ? t->vocab_size - unwritten : 0;
     char name[GQA_MAX_NAME];
     enum gqa_status st = needs_unembedding(&is_needed, t);
 
@@ -614,7 +653,7 @@ static enum gqa_status expect_logits(struct gqa_taking *t)
     if (!reads_tokens(t))
         return st;
     if (st == GQA_OK && addend)
-        st = expect(t, addend, GQA_PART_OPTIONAL, 2, 1, t->vocab_size);
+        st = expect(t, addend, GQA_PART_OPTIONAL, 2, 1, vocab_size);
     if (st != GQA_OK)
         return st;
     for (; *stem; stem++) {
@@ -626,11 +665,10 @@ static enum gqa_status expect_logits(struct gqa_taking *t)
         return GQA_OK;
     if (!*stem)
         stem = stems;
-    st = expect_part(t, *stem, "weight", GQA_PART_PRESENT, 2, t->vocab_size,
+    st = expect_part(t, *stem, "weight", GQA_PART_PRESENT, 2, vocab_size,
                      t->model->d_model);
-    return st == GQA_OK
-               ? expect_part(t, *stem, "bias", bias, 1, t->vocab_size, 0)
-               : st;
+    return st == GQA_OK ? expect_part(t, *stem, "bias", bias, 1, vocab_size, 0)
+                        : st;
 }
 
 enum gqa_status gqa_take_network(struct gqa_taking *t)

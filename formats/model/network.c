@@ -6,9 +6,12 @@
 #include <string.h>
 
 #include "common/advice.h"
+#include "common/bounds.h"
 #include "common/json.h"
 #include "common/ull.h"
+#include "formats/model/inventory_taking.h"
 #include "formats/model/network_config.h"
+#include "formats/model/network_frames.h"
 #include "formats/model/network_params.h"
 #include "formats/model/network_refused.h"
 #include "formats/model/network_rope.h"
@@ -36,12 +39,13 @@ static enum gqa_status take_norms(struct gqa_norm *before,
     return gqa_take_norm(after, b, layers, layer, &rule->after_norm);
 }
 
-/* The projection that a slice of heads lies in; inputs are known. */
+/* The projection that a slice of heads lies in; inputs: of one that is not the
+ * output's. */
 static enum gqa_status take_projection(struct gqa_linear *out,
                                        const struct gqa_network_builder *b,
                                        const struct gqa_slice *slice,
                                        const struct gqa_setting *bias,
-                                       bool is_output)
+                                       bool is_output, uint64_t inputs)
 {
     static const char end[] = ".weight";
     const struct gqa_param *p = &b->model->params[slice->weight];
@@ -59,8 +63,7 @@ static enum gqa_status take_projection(struct gqa_linear *out,
     return is_output
                ? gqa_check_linear(b, out, out->input_major ? p->rows : p->cols,
                                   b->network->d_model)
-               : gqa_check_linear(b, out, b->network->d_model,
-                                  gqa_linear_outputs(b, out));
+               : gqa_check_linear(b, out, inputs, gqa_linear_outputs(b, out));
 }
 
 /* What scores are multiplied with, whatever the layer. */
@@ -77,8 +80,12 @@ static enum gqa_status choose_even_scale(double *out,
     if (st == GQA_OK)
         st = gqa_setting_number(&under_root, &rule->scale_rsqrt,
                                 b->model->config);
-    *out =
-        json_is_number(value) ? json_number_value(value) : 1 / sqrt(under_root);
+    if (json_is_number(value))
+        *out = json_number_value(value);
+    else if (json_is_string(value) && json_string_value(value)[0] == 'r')
+        *out = 1 / (double)heads->head_dim;
+    else
+        *out = 1 / sqrt(under_root);
     return st;
 }
 
@@ -116,6 +123,23 @@ static enum gqa_status choose_window(uint64_t *out, bool *slides,
     return gqa_check_layer_type(b, rule, layer, *out);
 }
 
+/* One that has a name of its own. */
+static enum gqa_status take_output_bias(struct gqa_attention_block *out,
+                                        const struct gqa_network_builder *b,
+                                        const struct gqa_attention_rule *rule)
+{
+    struct gqa_stem stem = {""};
+    enum gqa_status st;
+
+    if (!rule->output_bias || out->o.bias != GQA_NO_PARAM)
+        return GQA_OK;
+    gqa_stem_in(&stem, b, rule->pattern, (size_t)out->heads->layer,
+                rule->output_bias);
+    st = gqa_take_param(&out->o.bias, b, stem.text, true);
+    return st == GQA_OK ? gqa_check_vector(b, out->o.bias, b->network->d_model)
+                        : st;
+}
+
 static enum gqa_status take_attention(struct gqa_attention_block *out,
                                       const struct gqa_network_builder *b,
                                       const struct gqa_attention_rule *rule,
@@ -124,6 +148,9 @@ static enum gqa_status take_attention(struct gqa_attention_block *out,
     const char *layers = b->family->stacks[heads->stack].layers;
     const size_t layer = (size_t)heads->layer;
     const enum gqa_position_scheme scheme = heads->position.scheme;
+    const uint64_t d_model = b->network->d_model;
+    const uint64_t looked_at =
+        heads->kind == GQA_ATTENTION_CROSS ? b->network->memory_width : d_model;
     bool slides = false;
     enum gqa_status st;
 
@@ -145,16 +172,21 @@ static enum gqa_status take_attention(struct gqa_attention_block *out,
         (st = choose_window(&out->window, &slides, b, rule, layer)) != GQA_OK ||
         (st = gqa_setting_number(&out->soft_cap, &rule->soft_cap,
                                  b->model->config)) != GQA_OK ||
-        (st = take_projection(&out->q, b, &heads->q, &rule->bias[0], false)) !=
+        (st = gqa_setting_number(&out->clip, &rule->clip, b->model->config)) !=
             GQA_OK ||
-        (st = take_projection(&out->k, b, &heads->k, &rule->bias[1], false)) !=
-            GQA_OK ||
-        (st = take_projection(&out->v, b, &heads->v, &rule->bias[2], false)) !=
-            GQA_OK)
+        (st = gqa_setting_count(&out->within, &rule->within,
+                                b->model->config)) != GQA_OK ||
+        (st = take_projection(&out->q, b, &heads->q, &rule->bias[0], false,
+                              d_model)) != GQA_OK ||
+        (st = take_projection(&out->k, b, &heads->k, &rule->bias[1], false,
+                              looked_at)) != GQA_OK ||
+        (st = take_projection(&out->v, b, &heads->v, &rule->bias[2], false,
+                              looked_at)) != GQA_OK)
         return st;
     if (out->rope && slides && b->network->local_rope.n_pairs)
         out->rope = &b->network->local_rope;
-    return take_projection(&out->o, b, &heads->o, &rule->bias[3], true);
+    st = take_projection(&out->o, b, &heads->o, &rule->bias[3], true, 0);
+    return st == GQA_OK ? take_output_bias(out, b, rule) : st;
 }
 
 /* --- Relative bias
@@ -210,17 +242,48 @@ static enum gqa_status take_bias(struct gqa_relative_bias *out,
 /* --- Feed-forward
  * ---------------------------------------------------------------- */
 
-static enum gqa_status choose_activation(enum gqa_activation *out,
-                                         const struct gqa_network_builder *b,
-                                         const struct gqa_setting *setting)
+/* The constants of xIELU, of which each is one number. */
+static enum gqa_status take_xielu(struct gqa_feed_forward *out,
+                                  const struct gqa_network_builder *b,
+                                  const struct gqa_stack_rule *stack,
+                                  size_t layer)
+{
+    gqa_texts name = stack->feed_forward.constants;
+    struct gqa_stem stem = {""};
+    size_t n = 0;
+    enum gqa_status st = GQA_OK;
+
+    out->has_xielu = true;
+    for (; name && name[n] && n < 4 && st == GQA_OK; n++) {
+        gqa_stem_in(&stem, b, stack->layers, layer, name[n]);
+        st = gqa_take_param(&out->xielu[n], b, stem.text, false);
+        if (st == GQA_OK && b->model->params[out->xielu[n]].n_elements != 1)
+            st = gqa_fail(GQA_ERR_FORMAT, "'%s' is more than one number",
+                          stem.text);
+    }
+    return st == GQA_OK && n < 4
+               ? gqa_fail(GQA_ERR_FORMAT,
+                          "family %s: 'constants' do not name the four of "
+                          "xielu",
+                          b->family->name)
+               : st;
+}
+
+static enum gqa_status take_activation(struct gqa_feed_forward *out,
+                                       const struct gqa_network_builder *b,
+                                       const struct gqa_stack_rule *stack,
+                                       size_t layer, bool is_plain)
 {
     const char *name = NULL;
-    enum gqa_status st = gqa_setting_text(&name, setting, b->model->config);
+    enum gqa_status st = gqa_setting_text(
+        &name, &stack->feed_forward.activation, b->model->config);
 
     if (st == GQA_OK && !name)
         return gqa_fail(GQA_ERR_FORMAT,
                         "configuration: no activation of the feed-forward");
-    return st == GQA_OK ? gqa_activation_parse(out, name) : st;
+    if (st == GQA_OK && is_plain && strcmp(name, "xielu") == 0)
+        return take_xielu(out, b, stack, layer);
+    return st == GQA_OK ? gqa_activation_parse(&out->activation, name) : st;
 }
 
 /* Stock loaders make room for what the configuration says. */
@@ -472,8 +535,6 @@ static enum gqa_status take_feed_forward(struct gqa_feed_forward *out,
     *out = (struct gqa_feed_forward){.gate = no_linear};
     if ((st = take_norms(&out->norm, &out->output_norm, &out->after_norm, b,
                          stack->layers, layer, &rule->norms)) != GQA_OK ||
-        (st = choose_activation(&out->activation, b, &rule->activation)) !=
-            GQA_OK ||
         (st = gqa_setting_flag(&gated, &rule->gated, b->model->config)) !=
             GQA_OK ||
         (st = choose_residual_scale(&out->residual_scale, b, stack,
@@ -482,7 +543,10 @@ static enum gqa_status take_feed_forward(struct gqa_feed_forward *out,
         return st;
     if (rule->experts.given)
         st = gqa_layer_has_experts(&has_experts, &b->family->behaviours,
-                                   b->model->config, layer);
+                                   b->model->config, which == GQA_STACK_ENCODER,
+                                   layer);
+    if (st == GQA_OK)
+        st = take_activation(out, b, stack, layer, !gated && !has_experts);
     if (st != GQA_OK || has_experts)
         return st == GQA_OK ? take_experts(out, b, stack, layer) : st;
     gqa_stem_in(&stem, b, stack->layers, layer, gated ? rule->up : rule->plain);
@@ -571,16 +635,16 @@ static enum gqa_status take_block(const struct gqa_network_builder *b,
         attention_of(b->model, stack->stack, GQA_ATTENTION_SELF, layer);
     const struct gqa_attention *cross =
         attention_of(b->model, stack->stack, GQA_ATTENTION_CROSS, layer);
+    bool looks_back = rule->cross.given;
     enum gqa_status st;
 
-    if (cross && !gqa_model_is_encoder_decoder(b->model))
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "family %s: cross-attention without an encoder of the "
-                        "model's own cannot be run",
-                        b->family->name);
-    if (!self || (rule->cross.given && !rule->cross.when.json && !cross))
-        return gqa_fail(GQA_ERR_FORMAT, "layer %zu of the %s has no attention",
-                        layer, gqa_stack_name(stack->stack));
+    st = gqa_setting_flag(&looks_back, &rule->cross.when, b->model->config);
+    if (st != GQA_OK)
+        return st;
+    if (!self || (looks_back && !cross))
+        return gqa_fail(GQA_ERR_FORMAT, "layer %zu of the %s has no %s", layer,
+                        gqa_stack_name(stack->stack),
+                        self ? "cross-attention" : "attention");
     st = take_attention(&block->self, b, &rule->self, self);
     if (st == GQA_OK)
         st = choose_residual_scale(&block->self.residual_scale, b, rule,
@@ -683,6 +747,7 @@ static enum gqa_status take_positions(struct gqa_network_stack *stack,
 
     stack->positions = GQA_NO_PARAM;
     stack->position_offset = rule->position_offset;
+    stack->norm_first = rule->norm_first;
     if (rule->positions)
         st = read_positions(stack, b, rule);
     if (st == GQA_OK && stack->positions == GQA_NO_PARAM &&
@@ -693,11 +758,9 @@ static enum gqa_status take_positions(struct gqa_network_stack *stack,
     return st;
 }
 
-static enum gqa_status take_embedding(struct gqa_network_stack *stack,
-                                      const struct gqa_network_builder *b)
+static enum gqa_status take_table(struct gqa_network_stack *stack,
+                                  const struct gqa_network_builder *b)
 {
-    const struct gqa_embedding_rule *rule =
-        &b->family->stacks[stack->stack].embedding;
     const struct gqa_network *n = b->network;
     char name[2 * GQA_MAX_NAME + 8];
     struct gqa_stem stem = {""};
@@ -705,10 +768,60 @@ static enum gqa_status take_embedding(struct gqa_network_stack *stack,
 
     snprintf(name, sizeof name, "%s.weight",
              gqa_stem_of(&stem, b, b->family->names.embedding));
-    if ((st = gqa_take_param(&stack->embedding, b, name, false)) != GQA_OK ||
-        (st = gqa_check_matrix(b, stack->embedding, n->vocab_size,
-                               n->d_model)) != GQA_OK ||
-        (st = take_positions(stack, b, rule)) != GQA_OK ||
+    st = gqa_take_param(&stack->embedding, b, name, false);
+    return st == GQA_OK ? gqa_check_matrix(b, stack->embedding, n->table_size,
+                                           n->d_model)
+                        : st;
+}
+
+/* No model has as many. */
+enum { MAX_CODES = 64 };
+
+/* The tables of codes behind the first. */
+static enum gqa_status take_codes(struct gqa_network_stack *stack,
+                                  const struct gqa_network_builder *b,
+                                  const struct gqa_codes_rule *rule)
+{
+    const struct gqa_network *n = b->network;
+    const size_t at = rule->each ? strcspn(rule->each, "%") : 0;
+    char name[2 * GQA_MAX_NAME + 8];
+    uint64_t all = 1;
+    enum gqa_status st = gqa_setting_count(&all, &rule->n, b->model->config);
+
+    if (st != GQA_OK || !rule->each)
+        return st;
+    if (all == 0 || all > MAX_CODES)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "configuration: %llu codes of a position are not 1 to "
+                        "%d",
+                        ULL(all), MAX_CODES);
+    if (!(stack->codes = calloc((size_t)all, sizeof *stack->codes)))
+        return gqa_fail_nomem();
+    for (uint64_t i = 1; i < all && st == GQA_OK; i++) {
+        size_t *table = &stack->codes[stack->n_codes++];
+
+        snprintf(name, sizeof name, "%s%.*s%llu%s.weight", b->prefix, (int)at,
+                 rule->each, ULL(i), rule->each + at + 1);
+        st = gqa_take_param(table, b, name, false);
+        if (st == GQA_OK)
+            st = gqa_check_matrix(b, *table, n->table_size, n->d_model);
+    }
+    return st;
+}
+
+static enum gqa_status take_embedding(struct gqa_network_stack *stack,
+                                      const struct gqa_network_builder *b)
+{
+    const struct gqa_stack_rule *of_stack = &b->family->stacks[stack->stack];
+    const struct gqa_embedding_rule *rule = &of_stack->embedding;
+    enum gqa_status st;
+
+    stack->embedding = GQA_NO_PARAM;
+    if (of_stack->input == GQA_INPUT_FRAMES)
+        st = gqa_take_frames(&stack->frames, b, &of_stack->frames);
+    else if ((st = take_table(stack, b)) == GQA_OK)
+        st = take_codes(stack, b, &of_stack->codes);
+    if (st != GQA_OK || (st = take_positions(stack, b, rule)) != GQA_OK ||
         (st = choose_width(&stack->embedding_scale, b, &rule->scale)) != GQA_OK)
         return st;
     return gqa_take_norm(&stack->embedding_norm, b, NULL, 0, &rule->norm);
@@ -753,16 +866,18 @@ static enum gqa_status choose_logit_scale(const struct gqa_network_builder *b)
 {
     const struct gqa_logits_rule *rule = &b->family->logits;
     struct gqa_network *n = b->network;
-    double divisor = 1, base = 0;
+    double divisor = 1, factor = 1, base = 0;
     enum gqa_status st;
 
     if ((st = choose_width(&n->logit_scale, b, &rule->scale)) != GQA_OK ||
         (st = gqa_setting_number(&divisor, &rule->divisor, b->model->config)) !=
             GQA_OK ||
+        (st = gqa_setting_number(&factor, &rule->factor, b->model->config)) !=
+            GQA_OK ||
         (st = gqa_setting_number(&base, &rule->scale_base, b->model->config)) !=
             GQA_OK)
         return st;
-    n->logit_scale /= divisor;
+    n->logit_scale *= factor / divisor;
     if (base > 0)
         n->logit_scale *= base / (double)n->d_model;
     return GQA_OK;
@@ -798,6 +913,7 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
     struct gqa_network *n = b->network;
     char name[GQA_MAX_NAME];
     gqa_texts stem = b->family->names.unembedding;
+    const char *class;
     bool tied = false;
     size_t index;
     enum gqa_status st;
@@ -813,8 +929,14 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
         st = gqa_take_linear(&n->unembedding, b, *stem, &rule->bias);
         n->unembedding.input_major = false;
     } else if (tied) {
-        n->unembedding = (struct gqa_linear){.weight = n->stacks[0].embedding,
-                                             .bias = GQA_NO_PARAM};
+        n->unembedding =
+            (struct gqa_linear){.weight = n->stacks[n->n_stacks - 1].embedding,
+                                .bias = GQA_NO_PARAM};
+    } else if ((class = gqa_class_named(b->model->config, GQA_CLASS_TASK))) {
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "'%s.weight' is missing: a %.80s has a head of its own "
+                        "and makes no logits of tokens, so it cannot be run",
+                        b->family->names.unembedding[0], class);
     } else {
         return gqa_fail(GQA_ERR_FORMAT,
                         "'%s.weight' is missing, and the configuration does "
@@ -833,13 +955,12 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
 
 static enum gqa_status take_token(int64_t *out,
                                   const struct gqa_network_builder *b,
-                                  gqa_texts keys)
+                                  gqa_texts keys, uint64_t n_tokens)
 {
     const char *key = gqa_config_key(b->model->config, keys);
 
     *out = -1;
-    return key ? gqa_config_token(out, b->model->config, key,
-                                  b->network->vocab_size)
+    return key ? gqa_config_token(out, b->model->config, key, n_tokens)
                : GQA_OK;
 }
 
@@ -849,9 +970,12 @@ static enum gqa_status take_tokens(const struct gqa_network_builder *b)
     struct gqa_network *n = b->network;
     enum gqa_status st;
 
-    if ((st = take_token(&n->end_token, b, keys->end_token)) != GQA_OK ||
-        (st = take_token(&n->pad_token, b, keys->pad_token)) != GQA_OK ||
-        (st = take_token(&n->start_token, b, keys->start_token)) != GQA_OK)
+    if ((st = take_token(&n->end_token, b, keys->end_token, n->vocab_size)) !=
+            GQA_OK ||
+        (st = take_token(&n->pad_token, b, keys->pad_token, n->vocab_size)) !=
+            GQA_OK ||
+        (st = take_token(&n->start_token, b, keys->start_token,
+                         n->table_size)) != GQA_OK)
         return st;
     if (n->start_token < 0)
         n->start_token = n->pad_token >= 0   ? n->pad_token
@@ -878,26 +1002,50 @@ static enum gqa_status check_runnable(const struct gqa_network_builder *b)
                         "a model of family %s has no decoder, and cannot be "
                         "run",
                         family->name);
-    if (family->stacks[GQA_STACK_DECODER].input == GQA_INPUT_CODES)
+    if (family->stacks[GQA_STACK_DECODER].input == GQA_INPUT_CODES &&
+        !family->stacks[GQA_STACK_DECODER].codes.each)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "the decoder of a %s reads several codes at a time: "
-                        "such a model can be converted and inspected, but not "
-                        "run",
+                        "the decoder of a %s reads several codes at a time, "
+                        "and the description of family %s does not say of "
+                        "which tables: such a model can be converted and "
+                        "inspected, but not run",
                         b->model->model_type ? b->model->model_type
-                                             : family->name);
-    if (family->stacks[GQA_STACK_ENCODER].input == GQA_INPUT_FRAMES)
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "the encoder of a %s reads frames, of sound or of a "
-                        "picture, not tokens: such a model can be converted "
-                        "and inspected, but not run",
-                        b->model->model_type ? b->model->model_type
-                                             : family->name);
+                                             : family->name,
+                        family->name);
     return gqa_check_refused(b);
+}
+
+/* What the decoder looks back at: its own encoder's rows, or those of another
+ * model's, which are as wide as its projections say. */
+static void find_memory(const struct gqa_network_builder *b)
+{
+    const struct gqa_model *m = b->model;
+    struct gqa_network *n = b->network;
+
+    if (gqa_model_is_encoder_decoder(m))
+        n->memory_width = n->d_model;
+    for (size_t i = 0; i < m->n_attentions && n->memory_width == 0; i++) {
+        const struct gqa_attention *a = &m->attentions[i];
+        const struct gqa_param *p = &m->params[a->k.weight];
+
+        if (a->kind == GQA_ATTENTION_CROSS)
+            n->memory_width =
+                b->family->weights == GQA_WEIGHTS_IN_OUT ? p->rows : p->cols;
+    }
+    if (n->memory_width && !gqa_model_is_encoder_decoder(m))
+        n->stacks[n->n_stacks++] = (struct gqa_network_stack){
+            .stack = GQA_STACK_ENCODER,
+            .frames = {.width = n->memory_width, .per_position = 1},
+            .embedding = GQA_NO_PARAM,
+            .positions = GQA_NO_PARAM,
+            .embedding_scale = 1,
+        };
 }
 
 static enum gqa_status find_prefix(struct gqa_network_builder *b)
 {
     const struct gqa_family_names *names = &b->family->names;
+    const uint64_t unwritten = b->family->logits.unwritten;
     char name[2 * GQA_MAX_NAME];
     size_t index;
 
@@ -905,15 +1053,17 @@ static enum gqa_status find_prefix(struct gqa_network_builder *b)
         b->prefix = *prefix;
         snprintf(name, sizeof name, "%s%s.weight", *prefix, names->embedding);
         if (gqa_find_param(b, name, &index)) {
-            b->network->vocab_size = b->model->params[index].rows;
+            b->network->table_size = b->model->params[index].rows;
             break;
         }
     }
-    if (b->network->vocab_size == 0 || b->network->vocab_size > INT32_MAX)
+    if (b->network->table_size <= unwritten ||
+        b->network->table_size > INT32_MAX)
         return gqa_fail(GQA_ERR_FORMAT,
                         "'%s%s.weight' is missing, or is no embedding of 1 to "
                         "%d tokens: the model cannot be run",
                         names->prefixes[0], names->embedding, INT32_MAX);
+    b->network->vocab_size = b->network->table_size - unwritten;
     return GQA_OK;
 }
 
@@ -981,6 +1131,7 @@ static enum gqa_status build(struct gqa_network_builder *b)
     if ((st = check_runnable(b)) != GQA_OK || (st = find_prefix(b)) != GQA_OK ||
         (st = make_positions(b)) != GQA_OK)
         return st;
+    find_memory(b);
     for (int s = 0; s < 2; s++)
         if (b->family->stacks[s].given &&
             (st = take_stack(b, (enum gqa_stack)s)) != GQA_OK)
@@ -1026,6 +1177,7 @@ void gqa_network_free(struct gqa_network *network)
         for (size_t j = 0; j < network->stacks[i].n_blocks; j++)
             free_experts(network->stacks[i].blocks[j].ff.experts);
         free(network->stacks[i].blocks);
+        free(network->stacks[i].codes);
     }
     free(network->rope.frequency);
     free(network->rope.longer);
@@ -1033,4 +1185,9 @@ void gqa_network_free(struct gqa_network *network)
     free(network->local_rope.longer);
     free(network->slopes);
     free(network);
+}
+
+uint64_t gqa_network_row_width(const struct gqa_network *n)
+{
+    return gqa_max_u64(n->d_model, n->memory_width);
 }

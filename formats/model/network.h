@@ -69,6 +69,11 @@ struct gqa_feed_forward {
     struct gqa_linear gate, up, down;
     struct gqa_experts *experts; /* owned by the network; NULL: none */
     enum gqa_activation activation;
+    /* In its place where there is xIELU: params of one element, before
+     * softplus (common/functions.h: positive, and negative less beta), and of
+     * beta and eps. */
+    bool has_xielu;
+    size_t xielu[4];
     double residual_scale; /* 0: 1 */
 };
 
@@ -112,11 +117,16 @@ struct gqa_attention_block {
     double scale;          /* of q . k */
     double soft_cap; /* a scaled score s is soft_cap * tanh(s / soft_cap); 0:
                         s as it is */
+    double clip; /* queries, keys and values, normed and not rotated yet, are
+                    within it; 0: as they are */
     bool causal;
     uint64_t window; /* a query sees itself and window - 1 keys before it; 0:
                         all */
     const struct gqa_rope *rope;   /* NULL: none; lent by the network */
     struct gqa_relative_bias bias; /* of layer 0 where layers share it */
+    /* Only keys that are at most so far away, on either side, are seen, where
+     * it is not 0; the bias by distance says so (LongT5). */
+    uint64_t within;
     /* ALiBi: a score's addend is -slopes[h] * |distance|. [n_heads], owned
      * by the network; layers may share it. NULL: none, as where bias has a
      * table. */
@@ -142,11 +152,45 @@ enum gqa_sinusoids {
     GQA_SINUSOIDS_NONE,
     GQA_SINUSOIDS_MARIAN,        /* f(i) = 10000^(-i / half) */
     GQA_SINUSOIDS_TENSOR2TENSOR, /* f(i) = 10000^(-i / (half - 1)) */
+    GQA_SINUSOIDS_MUSICGEN,      /* the same, cosines before sines */
+};
+
+/*
+ * A convolution over time: with n = kernel / 2, of frame t
+ *
+ *   y[i] = bias[i] + sum over c and j of W[i, c, j] x[stride t + j - n, c]
+ *
+ * where what lies beyond an end is 0, and then gelu(y), or of halves of y
+ * first * sigmoid(second).
+ */
+struct gqa_convolution {
+    struct gqa_linear linear; /* [outputs, inputs * kernel] */
+    uint64_t inputs, kernel, stride;
+    bool gated;
+};
+
+enum { GQA_MAX_CONVOLUTIONS = 4 };
+
+/*
+ * What a stack reads that reads no tokens: a token stands for a position, and
+ * its number for `per_position` frames, which are drawn by it (runtime/frames.h
+ * says how) and become that position's row.
+ */
+struct gqa_frames {
+    uint64_t width;        /* of a frame; 0: the stack reads tokens */
+    uint64_t per_position; /* product of the strides */
+    struct gqa_convolution convolutions[GQA_MAX_CONVOLUTIONS];
+    size_t n_convolutions; /* 0: a frame is the row */
 };
 
 struct gqa_network_stack {
     enum gqa_stack stack;
-    size_t embedding; /* param [vocab, d_model] */
+    struct gqa_frames frames; /* or, where its width is 0: */
+    size_t embedding;         /* param [vocab, d_model] */
+    /* Further tables, whose rows of the same token are added (MusicGen, whose
+     * codes of one position are all the same here). */
+    size_t *codes; /* [n_codes], owned by the network */
+    size_t n_codes;
     size_t positions; /* param [n_rows, d_model] added, or GQA_NO_PARAM */
     enum gqa_sinusoids sinusoids; /* or these; one of both is none */
     uint64_t position_offset;     /* position p's row is p + position_offset */
@@ -155,6 +199,7 @@ struct gqa_network_stack {
      * is rounded to the type of the activations, as Gemma rounds it. */
     double embedding_scale;
     struct gqa_norm embedding_norm;
+    bool norm_first; /* of the embedding alone: positions are added behind */
     struct gqa_block *blocks; /* owned by the network */
     size_t n_blocks;
     struct gqa_norm final_norm;
@@ -162,16 +207,19 @@ struct gqa_network_stack {
 
 struct gqa_network {
     const struct gqa_model *model; /* lent; must outlive the network */
-    /* Encoder (encoder-decoders only), then decoder. */
+    /* Encoder, then decoder. Of a decoder that looks back at what another model
+     * makes, the encoder is frames alone, without blocks. */
     struct gqa_network_stack stacks[2];
     size_t n_stacks;
     struct gqa_linear unembedding; /* the embedding where it has none */
     double logit_scale;            /* of the final norm's output */
     uint64_t d_model, vocab_size;
-    double logit_soft_cap;        /* as an attention's, of logits; 0: none */
-    uint64_t max_positions;       /* the fewest of a stack's n_positions; 0: no
-                                     such limit */
-    int64_t start_token;          /* what a decoder (or text) begins with */
+    uint64_t table_size;    /* tokens that are read: not less than vocab_size */
+    uint64_t memory_width;  /* of what the decoder looks back at; 0: nothing */
+    double logit_soft_cap;  /* as an attention's, of logits; 0: none */
+    uint64_t max_positions; /* the fewest of a stack's n_positions; 0: no
+                               such limit */
+    int64_t start_token;    /* what a decoder (or text) begins with */
     int64_t end_token, pad_token; /* -1: none */
     struct gqa_rope rope;
     struct gqa_rope local_rope; /* of layers that slide, where it differs */
@@ -187,5 +235,8 @@ GQA_MUST_USE
 enum gqa_status gqa_network_create(struct gqa_network **out,
                                    const struct gqa_model *model);
 void gqa_network_free(struct gqa_network *network);
+
+/* The widest row of a stream between blocks, or behind an encoder. */
+uint64_t gqa_network_row_width(const struct gqa_network *network);
 
 #endif

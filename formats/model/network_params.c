@@ -67,8 +67,8 @@ enum gqa_status gqa_take_param(size_t *out, const struct gqa_network_builder *b,
 
 /* --- Shapes -------------------------------------------------------------- */
 
-static enum gqa_status check_vector(const struct gqa_network_builder *b,
-                                    size_t index, uint64_t length)
+enum gqa_status gqa_check_vector(const struct gqa_network_builder *b,
+                                 size_t index, uint64_t length)
 {
     const struct gqa_param *p;
 
@@ -137,7 +137,7 @@ enum gqa_status gqa_check_linear(const struct gqa_network_builder *b,
         return GQA_OK;
     st = l->input_major ? gqa_check_matrix(b, l->weight, inputs, outputs)
                         : gqa_check_matrix(b, l->weight, outputs, inputs);
-    return st == GQA_OK ? check_vector(b, l->bias, outputs) : st;
+    return st == GQA_OK ? gqa_check_vector(b, l->bias, outputs) : st;
 }
 
 /* --- Parts --------------------------------------------------------------- */
@@ -205,7 +205,7 @@ static enum gqa_status take_norm_part(size_t *out,
         return gqa_fail(GQA_ERR_FORMAT,
                         "'%s' is there, but norms of family %s have no %s",
                         b->model->params[*out].name, b->family->name, what);
-    return check_vector(b, *out, width);
+    return gqa_check_vector(b, *out, width);
 }
 
 /* The norm of a module, as the rule says. */

@@ -42,6 +42,10 @@ enum gqa_status gqa_take_param(size_t *out, const struct gqa_network_builder *b,
 GQA_MUST_USE
 enum gqa_status gqa_check_matrix(const struct gqa_network_builder *b,
                                  size_t index, uint64_t rows, uint64_t cols);
+/* GQA_NO_PARAM is as good as any vector. */
+GQA_MUST_USE
+enum gqa_status gqa_check_vector(const struct gqa_network_builder *b,
+                                 size_t index, uint64_t length);
 
 /* The weight of a module and the bias that `bias` says it has. */
 GQA_MUST_USE

@@ -278,6 +278,7 @@ static enum gqa_status scale(struct scaling *s)
         enum gqa_status (*apply)(struct scaling *s);
     } kinds[] = {
         {"default", keep},
+        {"mrope", keep}, /* of text, whose places are alike in all sections */
         {"linear", scale_linear},
         {"llama3", scale_llama3},
         {"yarn", scale_yarn},
@@ -298,7 +299,8 @@ static enum gqa_status scale(struct scaling *s)
             return kinds[i].apply(s);
     return gqa_fail(GQA_ERR_UNSUPPORTED,
                     "configuration: RoPE of kind '%.40s' cannot be run; known "
-                    "are default, linear, llama3, yarn, longrope and dynamic",
+                    "are default, linear, llama3, yarn, longrope, dynamic and "
+                    "mrope",
                     kind);
 }
 

@@ -151,33 +151,28 @@ static enum gqa_status clear(const struct attention *at,
                                 8);
 }
 
-static enum gqa_status turn_back(const struct attention *at,
-                                 const struct gqa_heads *heads,
-                                 const struct gqa_norm *norm, const void *plain)
+/* d of heads, as they were before they were normed. */
+static enum gqa_status heads_back(const struct attention *at,
+                                  const struct gqa_heads *heads,
+                                  const struct gqa_norm *norm,
+                                  const void *plain)
 {
     const struct gqa_tape *t = at->tape;
     const struct gqa_runtime *r = t->runtime;
-    const struct gqa_rope *rope = at->a->rope;
     const struct gqa_norm_op op = gqa_runtime_norm(r, norm);
     uint64_t width;
     const struct gqa_head_place normed =
         gqa_part_normed(&width, at->a->heads, &heads->place);
-    enum gqa_status st = GQA_OK;
 
-    if (rope)
-        st = ops_of(t)->rotate(r->device, heads->x, heads->width, &heads->place,
-                               at->a->heads->head_dim, rope->n_pairs,
-                               rope->interleaved,
-                               gqa_angles_of(&t->angles, r->network, rope));
-    return st == GQA_OK && norm->kind != GQA_NORM_NONE
+    return norm->kind != GQA_NORM_NONE
                ? ops_of(t)->norm_heads(r->device, heads->x,
                                        gqa_tape_gradient_of(t, norm->weight),
                                        gqa_tape_gradient_of(t, norm->bias),
                                        plain, heads->width, &normed, width, &op)
-               : st;
+               : GQA_OK;
 }
 
-/* From dy, of what is added to the stream, to d of q's projection, and of the
+/* From dy, of what is added to the stream, to d of queries, turned, and of the
  * caches. */
 static enum gqa_status scores_back(const struct attention *at, const void *dy)
 {
@@ -201,39 +196,32 @@ static enum gqa_status scores_back(const struct attention *at, const void *dy)
                                   n_rows, &at->a->o, false);
     if (st == GQA_OK)
         st = clear(at, &at->q, n_rows);
-    if (st == GQA_OK)
-        st = ops_of(t)->attend_back(t->runtime->device, &op);
-    return st == GQA_OK
-               ? turn_back(at, &at->q, &at->a->q_norm, at->room->q_plain)
-               : st;
+    return st == GQA_OK ? ops_of(t)->attend_back(t->runtime->device, &op) : st;
 }
 
-static enum gqa_status unstore(const struct attention *at,
-                               const struct gqa_heads *heads, const void *cache)
+/* To d of projections: of queries, and from the caches of keys and values; the
+ * batch is theirs. */
+static enum gqa_status turn_back(const struct attention *at, bool queries,
+                                 bool keys, uint64_t n_rows)
 {
-    const struct gqa_runtime *r = at->tape->runtime;
-
-    return ops_of(at->tape)->unstore(r->device, heads->x, heads->width,
-                                     &heads->place, cache, at->op.capacity,
-                                     at->a->heads->head_dim);
-}
-
-/* From the caches to d of k's and v's projections; the batch is the keys'. */
-static enum gqa_status keys_back(const struct attention *at, uint64_t n_rows)
-{
-    const struct gqa_tape_scratch *s = &at->tape->scratch;
+    const struct gqa_tape *t = at->tape;
+    const struct gqa_tape_attention caches = {.cache_k = t->scratch.cache_k,
+                                              .cache_v = t->scratch.cache_v};
+    const struct gqa_turn_op op =
+        gqa_tape_turn(t, at->a, &caches, queries ? &at->q : NULL,
+                      keys ? &at->k : NULL, &at->v, at->op.capacity);
     enum gqa_status st = GQA_OK;
 
-    if (at->k.x != at->q.x)
+    if (keys && at->k.x != at->q.x)
         st = clear(at, &at->k, n_rows);
-    if (st == GQA_OK && at->v.x != at->k.x)
+    if (st == GQA_OK && keys && at->v.x != at->k.x)
         st = clear(at, &at->v, n_rows);
     if (st == GQA_OK)
-        st = unstore(at, &at->k, s->cache_k);
-    if (st == GQA_OK)
-        st = unstore(at, &at->v, s->cache_v);
-    return st == GQA_OK
-               ? turn_back(at, &at->k, &at->a->k_norm, at->room->k_plain)
+        st = ops_of(t)->turn_back(t->runtime->device, &op);
+    if (st == GQA_OK && queries)
+        st = heads_back(at, &at->q, &at->a->q_norm, at->room->q_plain);
+    return st == GQA_OK && keys
+               ? heads_back(at, &at->k, &at->a->k_norm, at->room->k_plain)
                : st;
 }
 
@@ -307,7 +295,7 @@ static enum gqa_status self_back(const struct gqa_tape *t,
     self_op(&at, i);
     st = scores_back(&at, dy);
     if (st == GQA_OK)
-        st = keys_back(&at, stack->n_rows);
+        st = turn_back(&at, true, true, stack->n_rows);
     if (st == GQA_OK && at.weight.data)
         return joint_back(&at, d_in, in, accumulate);
     if (st == GQA_OK)
@@ -343,7 +331,7 @@ static enum gqa_status memory_back(const struct attention *at)
     enum gqa_status st = gqa_tape_set_batch(t, encoder);
 
     if (st == GQA_OK)
-        st = keys_back(at, encoder->n_rows);
+        st = turn_back(at, false, true, encoder->n_rows);
     if (st == GQA_OK)
         st = gqa_tape_linear_back(t, t->d_memory, encoder->normed, at->k.x,
                                   encoder->n_rows, &at->a->k, true);
@@ -366,6 +354,8 @@ static enum gqa_status cross_back(const struct gqa_tape *t,
     cross_op(&at);
     place_heads(&at, true);
     st = scores_back(&at, dy);
+    if (st == GQA_OK)
+        st = turn_back(&at, true, false, stack->n_rows);
     if (st == GQA_OK)
         st = gqa_tape_linear_back(t, d_in, in, at.q.x, stack->n_rows, &at.a->q,
                                   false);

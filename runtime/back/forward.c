@@ -93,42 +93,81 @@ static enum gqa_status project(const struct run *run, struct gqa_heads *out,
     return gqa_part_linear(run->r, room, in, n_rows, l, NULL);
 }
 
-static enum gqa_status store(const struct run *run, void *cache,
-                             uint64_t capacity,
-                             const struct gqa_attention_block *a,
-                             const struct gqa_heads *heads)
-{
-    return run->r->backend->store(run->r->device, cache, capacity, heads->x,
-                                  heads->width, &heads->place,
-                                  a->heads->head_dim);
-}
-
-/* Turned, and what they were before where that is wanted. */
-static enum gqa_status turn(const struct run *run,
-                            const struct gqa_attention_block *a,
-                            const struct gqa_heads *heads,
-                            const struct gqa_norm *norm)
-{
-    return gqa_part_turn(run->r, a, heads, norm, &run->tape->angles);
-}
-
-/* Keys, turned, and values to the room's caches. */
-static enum gqa_status keep_keys(const struct run *run,
-                                 const struct gqa_tape_attention *room,
+struct gqa_turn_op gqa_tape_turn(const struct gqa_tape *t,
                                  const struct gqa_attention_block *a,
-                                 uint64_t n_rows, uint64_t capacity,
+                                 const struct gqa_tape_attention *room,
+                                 const struct gqa_heads *q,
                                  const struct gqa_heads *k,
-                                 const struct gqa_heads *v)
+                                 const struct gqa_heads *v, uint64_t capacity)
 {
+    struct gqa_turn_op op = {.capacity = capacity,
+                             .head_dim = a->heads->head_dim};
+
+    if (a->rope) {
+        op.cos_sin = gqa_angles_of(&t->angles, t->runtime->network, a->rope);
+        op.n_pairs = a->rope->n_pairs;
+        op.interleaved = a->rope->interleaved;
+    }
+    if (q) {
+        op.q = q->x;
+        op.q_width = q->width;
+        op.q_place = q->place;
+    }
+    if (!k)
+        return op;
+    op.k = k->x;
+    op.k_width = k->width;
+    op.k_place = k->place;
+    op.v = v->x;
+    op.v_width = v->width;
+    op.v_place = v->place;
+    op.cache_k = room->cache_k;
+    op.cache_v = room->cache_v;
+    return op;
+}
+
+/* Heads normed, and what they were before left where that is wanted. */
+static enum gqa_status norm_heads(const struct run *run, void *plain,
+                                  const struct gqa_attention_block *a,
+                                  const struct gqa_heads *heads,
+                                  uint64_t n_rows, const struct gqa_norm *norm)
+{
+    const struct gqa_runtime *r = run->r;
+    const struct gqa_norm_op op = gqa_runtime_norm(r, norm);
+    uint64_t width;
+    const struct gqa_head_place normed =
+        gqa_part_normed(&width, a->heads, &heads->place);
     enum gqa_status st = GQA_OK;
 
-    if (room->k_plain && room->k_plain != room->q_plain)
-        st = copy_rows(run, room->k_plain, k->x, n_rows, k->width);
-    if (st == GQA_OK)
-        st = turn(run, a, k, &a->k_norm);
-    if (st == GQA_OK)
-        st = store(run, room->cache_k, capacity, a, k);
-    return st == GQA_OK ? store(run, room->cache_v, capacity, a, v) : st;
+    if (plain)
+        st = copy_rows(run, plain, heads->x, n_rows, heads->width);
+    return st == GQA_OK && norm->kind != GQA_NORM_NONE
+               ? r->backend->norm_heads(r->device, heads->x, heads->width,
+                                        &normed, width, &op)
+               : st;
+}
+
+/* Queries and keys turned, keys and values in the room's caches. q NULL: keys
+ * alone; k, v NULL: queries alone. */
+static enum gqa_status turn(const struct run *run,
+                            const struct gqa_tape_attention *room,
+                            const struct gqa_attention_block *a,
+                            uint64_t n_rows, uint64_t capacity,
+                            const struct gqa_heads *q,
+                            const struct gqa_heads *k,
+                            const struct gqa_heads *v)
+{
+    const struct gqa_runtime *r = run->r;
+    const struct gqa_turn_op op =
+        gqa_tape_turn(run->tape, a, room, q, k, v, capacity);
+    void *k_plain = room->k_plain != room->q_plain ? room->k_plain : NULL;
+    enum gqa_status st = GQA_OK;
+
+    if (q)
+        st = norm_heads(run, room->q_plain, a, q, n_rows, &a->q_norm);
+    if (st == GQA_OK && k)
+        st = norm_heads(run, k_plain, a, k, n_rows, &a->k_norm);
+    return st == GQA_OK ? r->backend->gradients->turn(r->device, &op) : st;
 }
 
 /* The projections of keys and values; q's is behind us. */
@@ -208,12 +247,8 @@ static enum gqa_status self_attention(const struct run *run,
     struct gqa_heads q = {.x = NULL}, k, v;
     enum gqa_status st = project_all(run, &q, &k, &v, room->q, a, in);
 
-    if (st == GQA_OK && room->q_plain)
-        st = copy_rows(run, room->q_plain, q.x, run->n_rows, q.width);
     if (st == GQA_OK)
-        st = turn(run, a, &q, &a->q_norm);
-    if (st == GQA_OK)
-        st = keep_keys(run, room, a, run->n_rows, length, &k, &v);
+        st = turn(run, room, a, run->n_rows, length, &q, &k, &v);
     if (st != GQA_OK)
         return st;
     op = gqa_part_attention(a, &q);
@@ -240,10 +275,8 @@ static enum gqa_status cross_attention(const struct run *run,
     if (st == GQA_OK)
         st = project(run, &q, room->q, in, run->n_rows, &a->q, &a->heads->q,
                      NULL, NULL);
-    if (st == GQA_OK && room->q_plain)
-        st = copy_rows(run, room->q_plain, q.x, run->n_rows, q.width);
     if (st == GQA_OK)
-        st = turn(run, a, &q, &a->q_norm);
+        st = turn(run, room, a, run->n_rows, 0, &q, NULL, NULL);
     if (st != GQA_OK)
         return st;
     op = gqa_part_attention(a, &q);
@@ -270,8 +303,8 @@ enum gqa_status gqa_tape_run_keys(const struct gqa_tape *t, size_t i)
         st = project_keys(&run, &k, &v, a, encoder->normed, encoder->n_rows,
                           NULL);
     if (st == GQA_OK)
-        st = keep_keys(&run, &t->stacks[1].rooms[i].cross, a, encoder->n_rows,
-                       t->sizes.encoder_length, &k, &v);
+        st = turn(&run, &t->stacks[1].rooms[i].cross, a, encoder->n_rows,
+                  t->sizes.encoder_length, NULL, &k, &v);
     return st == GQA_OK ? gqa_tape_set_batch(t, &t->stacks[1]) : st;
 }
 

@@ -5,6 +5,7 @@
 
 #include "runtime/back/room.h"
 #include "runtime/back/tape.h"
+#include "runtime/parts.h"
 
 /* One of the network's stacks. */
 struct gqa_tape_stack {
@@ -129,6 +130,15 @@ GQA_MUST_USE
 enum gqa_status gqa_tape_attention_back(const struct gqa_tape *tape,
                                         const struct gqa_tape_stack *stack,
                                         size_t i, bool cross);
+
+/* What turns an attention's heads: queries and keys that are given, NULL those
+ * that are not; keys and values are kept in the room's caches. */
+struct gqa_turn_op gqa_tape_turn(const struct gqa_tape *tape,
+                                 const struct gqa_attention_block *attention,
+                                 const struct gqa_tape_attention *room,
+                                 const struct gqa_heads *q,
+                                 const struct gqa_heads *k,
+                                 const struct gqa_heads *v, uint64_t capacity);
 
 /* dx (+)= what a norm of the network is to blame for; one of kind NONE has
  * dx = dy, or dx += dy. dx may be dy. */

@@ -42,18 +42,36 @@ static enum gqa_status make_stack(struct gqa_tape *t, size_t i)
 /* What has no way back yet. */
 static enum gqa_status check_blocks(const struct gqa_network *n)
 {
-    for (size_t i = 0; i < n->n_stacks; i++)
+    for (size_t i = 0; i < n->n_stacks; i++) {
+        if (n->stacks[i].frames.width || n->stacks[i].n_codes)
+            return gqa_fail(
+                GQA_ERR_UNSUPPORTED, "a model that reads %s cannot be trained",
+                n->stacks[i].n_codes ? "several codes at a time"
+                                     : "frames, or what another model makes,");
+        if (n->stacks[i].norm_first)
+            return gqa_fail(GQA_ERR_UNSUPPORTED,
+                            "a model that adds positions behind a norm cannot "
+                            "be trained");
         for (size_t j = 0; j < n->stacks[i].n_blocks; j++) {
             const struct gqa_block *b = &n->stacks[i].blocks[j];
 
             if (b->ff.experts)
                 return gqa_fail(GQA_ERR_UNSUPPORTED,
                                 "a model with experts cannot be trained");
+            if (b->ff.has_xielu)
+                return gqa_fail(GQA_ERR_UNSUPPORTED,
+                                "a model with xielu, whose constants are the "
+                                "layers' own, cannot be trained");
+            if (b->self.clip > 0)
+                return gqa_fail(GQA_ERR_UNSUPPORTED,
+                                "a model that clips queries, keys and values "
+                                "cannot be trained");
             if (b->ff.residual_scale != 0 || b->self.residual_scale != 0)
                 return gqa_fail(GQA_ERR_UNSUPPORTED,
                                 "a model that scales what it adds to the "
                                 "residual stream cannot be trained");
         }
+    }
     return GQA_OK;
 }
 

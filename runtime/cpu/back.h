@@ -89,16 +89,10 @@ enum gqa_status gqa_cpu_back_embed(struct gqa_device *device, void *d_table,
                                    uint64_t n_rows_of_table, void *d_positions,
                                    uint64_t n_positions, const void *dx,
                                    uint64_t width, double scale);
-enum gqa_status gqa_cpu_back_unstore(struct gqa_device *device, void *x,
-                                     uint64_t width,
-                                     const struct gqa_head_place *place,
-                                     const void *cache, uint64_t capacity,
-                                     uint64_t head_dim);
-enum gqa_status gqa_cpu_back_rotate(struct gqa_device *device, void *dx,
-                                    uint64_t width,
-                                    const struct gqa_head_place *place,
-                                    uint64_t head_dim, uint64_t n_pairs,
-                                    bool interleaved, const void *cos_sin);
+enum gqa_status gqa_cpu_turn(struct gqa_device *device,
+                             const struct gqa_turn_op *op);
+enum gqa_status gqa_cpu_back_turn(struct gqa_device *device,
+                                  const struct gqa_turn_op *op);
 enum gqa_status gqa_cpu_back_attend(struct gqa_device *device,
                                     const struct gqa_attention_op *op,
                                     void *lse);

@@ -123,20 +123,19 @@ static void unstore_rows(void *ctx, size_t task, void *scratch)
     }
 }
 
-enum gqa_status gqa_cpu_back_unstore(struct gqa_device *device, void *x,
-                                     uint64_t width,
-                                     const struct gqa_head_place *place,
-                                     const void *cache, uint64_t capacity,
-                                     uint64_t head_dim)
+static enum gqa_status unstore(struct gqa_device *device, void *x,
+                               uint64_t width,
+                               const struct gqa_head_place *place,
+                               const void *cache, const struct gqa_turn_op *op)
 {
     struct heads a = {.device = device,
                       .x = x,
                       .cache = cache,
                       .width = width,
-                      .head_dim = head_dim,
-                      .capacity = capacity,
+                      .head_dim = op->head_dim,
+                      .capacity = op->capacity,
                       .place = place,
-                      .rows = rows_of_task(place->n_heads * head_dim)};
+                      .rows = rows_of_task(place->n_heads * op->head_dim)};
 
     return gqa_cpu_pool_run(device->pool, tasks_of(batch_rows(device), a.rows),
                             0, unstore_rows, &a);
@@ -161,24 +160,72 @@ static void rotate_rows(void *ctx, size_t task, void *scratch)
     }
 }
 
-enum gqa_status gqa_cpu_back_rotate(struct gqa_device *device, void *dx,
-                                    uint64_t width,
-                                    const struct gqa_head_place *place,
-                                    uint64_t head_dim, uint64_t n_pairs,
-                                    bool interleaved, const void *cos_sin)
+static enum gqa_status rotate(struct gqa_device *device, void *dx,
+                              uint64_t width,
+                              const struct gqa_head_place *place,
+                              const struct gqa_turn_op *op)
 {
     struct heads a = {.device = device,
                       .x = dx,
                       .width = width,
-                      .head_dim = head_dim,
+                      .head_dim = op->head_dim,
                       .place = place,
-                      .n_pairs = n_pairs,
-                      .interleaved = interleaved,
-                      .cos_sin = cos_sin,
-                      .rows = rows_of_task(place->n_heads * n_pairs * 2)};
+                      .n_pairs = op->n_pairs,
+                      .interleaved = op->interleaved,
+                      .cos_sin = op->cos_sin,
+                      .rows = rows_of_task(place->n_heads * op->n_pairs * 2)};
 
+    if (op->n_pairs == 0)
+        return GQA_OK;
     return gqa_cpu_pool_run(device->pool, tasks_of(batch_rows(device), a.rows),
                             0, rotate_rows, &a);
+}
+
+enum gqa_status gqa_cpu_back_turn(struct gqa_device *device,
+                                  const struct gqa_turn_op *op)
+{
+    enum gqa_status st = GQA_OK;
+
+    if (op->q)
+        st = rotate(device, op->q, op->q_width, &op->q_place, op);
+    if (st != GQA_OK || !op->cache_k)
+        return st;
+    st = unstore(device, op->k, op->k_width, &op->k_place, op->cache_k, op);
+    if (st == GQA_OK)
+        st = rotate(device, op->k, op->k_width, &op->k_place, op);
+    return st == GQA_OK ? unstore(device, op->v, op->v_width, &op->v_place,
+                                  op->cache_v, op)
+                        : st;
+}
+
+static enum gqa_status rotate_forth(struct gqa_device *device, void *x,
+                                    uint64_t width,
+                                    const struct gqa_head_place *place,
+                                    const struct gqa_turn_op *op)
+{
+    return op->n_pairs > 0
+               ? gqa_cpu_rotate(device, x, width, place, op->head_dim,
+                                op->n_pairs, op->interleaved, op->cos_sin)
+               : GQA_OK;
+}
+
+enum gqa_status gqa_cpu_turn(struct gqa_device *device,
+                             const struct gqa_turn_op *op)
+{
+    enum gqa_status st = GQA_OK;
+
+    if (op->q)
+        st = rotate_forth(device, op->q, op->q_width, &op->q_place, op);
+    if (st != GQA_OK || !op->cache_k)
+        return st;
+    st = rotate_forth(device, op->k, op->k_width, &op->k_place, op);
+    if (st == GQA_OK)
+        st = gqa_cpu_store(device, op->cache_k, op->capacity, op->k,
+                           op->k_width, &op->k_place, op->head_dim);
+    return st == GQA_OK
+               ? gqa_cpu_store(device, op->cache_v, op->capacity, op->v,
+                               op->v_width, &op->v_place, op->head_dim)
+               : st;
 }
 
 /* --- Norms ---------------------------------------------------------------- */

@@ -70,6 +70,8 @@ struct gqa_cpu_real {
                    const void *cos_sin);
     void (*activate)(void *x, const void *up, size_t n,
                      enum gqa_activation activation);
+    void (*clip)(void *x, size_t n, double limit);
+    void (*xielu)(void *x, size_t n, const struct gqa_xielu *constants);
     void (*soft_cap)(void *x, size_t n, double cap);
     void (*weigh)(void *out, const void *x, const struct gqa_cpu_weigh *op);
     void (*multiply)(const struct gqa_cpu_product *product);
@@ -158,6 +160,10 @@ enum gqa_status gqa_cpu_add_rows(struct gqa_device *device, void *out,
                                  const void *x, uint64_t width,
                                  const uint64_t *rows, const double *weights,
                                  double scale, uint64_t n_rows);
+enum gqa_status gqa_cpu_clip(struct gqa_device *device, void *x, uint64_t n,
+                             double limit);
+enum gqa_status gqa_cpu_xielu(struct gqa_device *device, void *x, uint64_t n,
+                              const struct gqa_xielu *constants);
 enum gqa_status gqa_cpu_soft_cap(struct gqa_device *device, void *x, uint64_t n,
                                  double cap);
 enum gqa_status gqa_cpu_linear(struct gqa_device *device, void *out,

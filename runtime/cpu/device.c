@@ -238,6 +238,8 @@ const struct gqa_backend *gqa_cpu_backend(void)
         .norm = gqa_cpu_norm,
         .linear = gqa_cpu_linear,
         .activate = gqa_cpu_activate,
+        .clip = gqa_cpu_clip,
+        .xielu = gqa_cpu_xielu,
         .gather = gqa_cpu_gather,
         .add_rows = gqa_cpu_add_rows,
         .unembed = gqa_cpu_unembed,

@@ -303,6 +303,18 @@ static enum gqa_status plain_add_rows(struct gqa_device *d, void *out,
     return st;
 }
 
+static enum gqa_status plain_clip(struct gqa_device *d, void *x, uint64_t n,
+                                  double limit)
+{
+    return round_all(gqa_cpu_clip(d, x, n, limit), d, x, n);
+}
+
+static enum gqa_status plain_xielu(struct gqa_device *d, void *x, uint64_t n,
+                                   const struct gqa_xielu *constants)
+{
+    return round_all(gqa_cpu_xielu(d, x, n, constants), d, x, n);
+}
+
 static enum gqa_status plain_soft_cap(struct gqa_device *d, void *x, uint64_t n,
                                       double cap)
 {
@@ -339,6 +351,8 @@ const struct gqa_backend *gqa_plain_backend(void)
     backend.activate = plain_activate;
     backend.unembed = plain_unembed;
     backend.add_rows = plain_add_rows;
+    backend.clip = plain_clip;
+    backend.xielu = plain_xielu;
     backend.soft_cap = plain_soft_cap;
     return &backend;
 }

@@ -231,6 +231,31 @@ static void activate(void *x_, const void *up_, size_t n,
         x[i] *= up[i];
 }
 
+static void clip_reals(void *x_, size_t n, double limit_)
+{
+    const real limit = (real)limit_;
+    real *x = x_;
+
+    for (size_t i = 0; i < n; i++)
+        x[i] = x[i] > limit ? limit : x[i] < -limit ? -limit : x[i];
+}
+
+/* e^min(x, eps) - 1 is taken in double: for small x it is what is left of two
+ * numbers that are nearly the same. */
+static void xielu(void *x_, size_t n, const struct gqa_xielu *c)
+{
+    real *x = x_;
+
+    for (size_t i = 0; i < n; i++) {
+        const double y = x[i];
+
+        x[i] =
+            (real)(y > 0 ? (c->positive * y + c->beta) * y
+                         : c->negative * (expm1(y > c->eps ? c->eps : y) - y) +
+                               c->beta * y);
+    }
+}
+
 /* --- Products ------------------------------------------------------------- */
 
 static void multiply(const struct gqa_cpu_product *p)
@@ -523,6 +548,8 @@ const struct gqa_cpu_real EXPORT = {
     .rotate = rotate_head,
     .activate = activate,
     .add_scaled = add_scaled_reals,
+    .clip = clip_reals,
+    .xielu = xielu,
     .soft_cap = cap_reals,
     .weigh = divide_row,
     .multiply = multiply,

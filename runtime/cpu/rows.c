@@ -373,30 +373,72 @@ enum gqa_status gqa_cpu_activate(struct gqa_device *device, void *out,
                             activate_part, &a);
 }
 
-struct cap {
+/* What is done to each element where it is. */
+struct elements {
     const struct gqa_cpu_real *real;
     char *x;
     uint64_t n;
-    double cap;
+    double limit;
+    const struct gqa_xielu *constants;
 };
 
-static void cap_part(void *ctx, size_t task, void *scratch)
+static void clip_part(void *ctx, size_t task, void *scratch)
 {
-    const struct cap *c = ctx;
+    const struct elements *e = ctx;
     const uint64_t first = task * GQA_CPU_GRAIN;
 
     (void)scratch;
-    c->real->soft_cap(c->x + first * c->real->size,
-                      (size_t)gqa_min_u64(GQA_CPU_GRAIN, c->n - first), c->cap);
+    e->real->clip(e->x + first * e->real->size,
+                  (size_t)gqa_min_u64(GQA_CPU_GRAIN, e->n - first), e->limit);
+}
+
+enum gqa_status gqa_cpu_clip(struct gqa_device *device, void *x, uint64_t n,
+                             double limit)
+{
+    struct elements e = {device->real, x, n, limit, NULL};
+
+    return gqa_cpu_pool_run(device->pool, tasks_of(n, GQA_CPU_GRAIN), 0,
+                            clip_part, &e);
+}
+
+static void xielu_part(void *ctx, size_t task, void *scratch)
+{
+    const struct elements *e = ctx;
+    const uint64_t first = task * GQA_CPU_GRAIN;
+
+    (void)scratch;
+    e->real->xielu(e->x + first * e->real->size,
+                   (size_t)gqa_min_u64(GQA_CPU_GRAIN, e->n - first),
+                   e->constants);
+}
+
+enum gqa_status gqa_cpu_xielu(struct gqa_device *device, void *x, uint64_t n,
+                              const struct gqa_xielu *constants)
+{
+    struct elements e = {device->real, x, n, 0, constants};
+
+    return gqa_cpu_pool_run(device->pool, tasks_of(n, GQA_CPU_GRAIN), 0,
+                            xielu_part, &e);
+}
+
+static void cap_part(void *ctx, size_t task, void *scratch)
+{
+    const struct elements *e = ctx;
+    const uint64_t first = task * GQA_CPU_GRAIN;
+
+    (void)scratch;
+    e->real->soft_cap(e->x + first * e->real->size,
+                      (size_t)gqa_min_u64(GQA_CPU_GRAIN, e->n - first),
+                      e->limit);
 }
 
 enum gqa_status gqa_cpu_soft_cap(struct gqa_device *device, void *x, uint64_t n,
                                  double cap)
 {
-    struct cap c = {device->real, x, n, cap};
+    struct elements e = {device->real, x, n, cap, NULL};
 
     return gqa_cpu_pool_run(device->pool, tasks_of(n, GQA_CPU_GRAIN), 0,
-                            cap_part, &c);
+                            cap_part, &e);
 }
 
 enum gqa_status gqa_cpu_gather(struct gqa_device *device, void *out,

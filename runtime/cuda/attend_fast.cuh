@@ -47,7 +47,7 @@ cudaError_t gqa_attend_decode(const struct gqa_attend_fast *args,
 cudaError_t gqa_attend_prefill(const struct gqa_attend_fast *args,
                                cudaStream_t stream);
 
-/* Likewise, by products of warpgroups; without a bias, head_dim 64 or 128. */
+/* Likewise, by products of warpgroups; without a bias. */
 cudaError_t gqa_attend_prefill_sm90(const struct gqa_attend_fast *args,
                                     cudaStream_t stream);
 

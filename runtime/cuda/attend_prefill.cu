@@ -229,11 +229,11 @@ static cudaError_t launch(const struct gqa_attend_fast *args,
 cudaError_t gqa_attend_prefill(const struct gqa_attend_fast *args,
                                cudaStream_t stream)
 {
+    if (args->warpgroups && !args->bias)
+        return gqa_attend_prefill_sm90(args, stream);
     if (args->head_dim == 32)
         return args->bf16 ? launch<__nv_bfloat16, 32, 2, TILE_32>(args, stream)
                           : launch<__half, 32, 2, TILE_32>(args, stream);
-    if (args->warpgroups && !args->bias)
-        return gqa_attend_prefill_sm90(args, stream);
     if (args->head_dim == 64)
         return args->bf16 ? launch<__nv_bfloat16, 64, 2, TILE_64>(args, stream)
                           : launch<__half, 64, 2, TILE_64>(args, stream);

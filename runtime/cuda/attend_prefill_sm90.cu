@@ -19,15 +19,26 @@ enum {
     GROUP = 128,   /* threads of a warpgroup */
     CONSUMERS = 2, /* warpgroups that compute */
     ROWS = 64,     /* queries of each */
-    TILE = 128,    /* keys, or values */
-    STAGES = 2,    /* tiles of K, and of V, in flight */
-    /* Registers of a thread: copying needs few, sums many. */
-    PRODUCER_REGISTERS = 40,
-    CONSUMER_REGISTERS = 232,
 };
-static_assert(GROUP * (PRODUCER_REGISTERS + CONSUMERS * CONSUMER_REGISTERS) <=
-                  65536,
-              "more registers than a processor has");
+
+/* Of heads of D. Where they are narrow, weights take longer than products: two
+ * blocks on a processor, of fewer registers each, make them beside each other.
+ */
+template <int D> struct plan {
+    enum {
+        TILE = D == 32 ? 64 : 128, /* keys, or values */
+        STAGES = D == 32 ? 4 : 2,  /* tiles of K, and of V, in flight */
+        BLOCKS = D == 32 ? 2 : 1,  /* on a processor */
+        /* Registers of a thread: copying needs few, sums many. */
+        PRODUCER_REGISTERS = D == 32 ? 24 : 40,
+        CONSUMER_REGISTERS = D == 32 ? 104 : 232,
+    };
+    static_assert(BLOCKS * GROUP *
+                          (PRODUCER_REGISTERS +
+                           CONSUMERS * CONSUMER_REGISTERS) <=
+                      65536,
+                  "more registers than a processor has");
+};
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 /* What some row of a set of consecutive ones sees. */
@@ -36,6 +47,7 @@ struct span {
     int t0, t1;      /* tiles of keys */
 };
 
+template <int TILE>
 static __device__ __forceinline__ struct span span_of(
     const struct gqa_attend_fast &args, int start, int first_row, int n_rows,
     int window, int n_keys)
@@ -57,7 +69,7 @@ static __device__ __forceinline__ struct span span_of(
 }
 
 /* Barriers of the tiles' places: [K, V][stage]. */
-struct barriers {
+template <int STAGES> struct barriers {
     uint64_t full[2][STAGES], empty[2][STAGES];
 };
 
@@ -66,17 +78,20 @@ template <int D>
 static __device__ __forceinline__ uint32_t tile_of(uint32_t tiles, int n,
                                                    int kv)
 {
-    return tiles + (uint32_t)(n % STAGES * 2 + kv) * (TILE * D * 2);
+    return tiles +
+           (uint32_t)(n % plan<D>::STAGES * 2 + kv) * (plan<D>::TILE * D * 2);
 }
 
 /* Until tile n has been copied. */
-static __device__ __forceinline__ void await(uint64_t full[STAGES], int n)
+template <int STAGES>
+static __device__ __forceinline__ void await(uint64_t (&full)[STAGES], int n)
 {
     barrier_wait(&full[n % STAGES], n / STAGES & 1);
 }
 
 /* Tell that the warp has read tile n. */
-static __device__ __forceinline__ void release(uint64_t empty[STAGES], int n,
+template <int STAGES>
+static __device__ __forceinline__ void release(uint64_t (&empty)[STAGES], int n,
                                                int lane)
 {
     __syncwarp();
@@ -85,8 +100,9 @@ static __device__ __forceinline__ void release(uint64_t empty[STAGES], int n,
 }
 
 /* Leave a tile that the warpgroup does not see to the other. */
-static __device__ __forceinline__ void pass_over(struct barriers *barriers,
-                                                 int n, int lane)
+template <int STAGES>
+static __device__ __forceinline__ void pass_over(
+    struct barriers<STAGES> *barriers, int n, int lane)
 {
     for (int kv = 0; kv < 2; kv++) {
         await(barriers->full[kv], n);
@@ -98,12 +114,11 @@ static __device__ __forceinline__ void pass_over(struct barriers *barriers,
  * the copy of the next one has begun: what a thread copies, only it can wait
  * for. */
 template <typename T, int D>
-static __device__ __forceinline__ void produce(uint32_t tiles,
-                                               struct barriers *barriers,
-                                               const T *k, const T *v,
-                                               struct span span, int n_keys,
-                                               int thread)
+static __device__ __forceinline__ void produce(
+    uint32_t tiles, struct barriers<plan<D>::STAGES> *barriers, const T *k,
+    const T *v, struct span span, int n_keys, int thread)
 {
+    constexpr int TILE = plan<D>::TILE, STAGES = plan<D>::STAGES;
     uint64_t *before = NULL;
 
     for (int t = span.t0; t < span.t1; t++) {
@@ -134,12 +149,14 @@ template <typename T, int D>
 static __device__ __forceinline__ void begin_scores(float (*s)[4], uint32_t q,
                                                     uint32_t k)
 {
+    constexpr int TILE = plan<D>::TILE, ROW = part<D>::ROW;
+
     product_fence();
 #pragma unroll
     for (int c = 0; c < D / 16; c++)
-        product<T>::scores(
-            s, operand(q + c / 4 * ROWS * PART_ROW + c % 4 * 32, 0),
-            operand(k + c / 4 * TILE * PART_ROW + c % 4 * 32, 0), c > 0);
+        product<T>::template scores<TILE>(
+            s, operand<D>(q + c / 4 * ROWS * ROW + c % 4 * 32, 0),
+            operand<D>(k + c / 4 * TILE * ROW + c % 4 * 32, 0), c > 0);
     product_commit();
 }
 
@@ -149,24 +166,28 @@ static __device__ __forceinline__ void begin_values(float (*o)[4],
                                                     const uint32_t (*p)[4],
                                                     uint32_t v)
 {
+    constexpr int TILE = plan<D>::TILE, ROW = part<D>::ROW;
+
     product_fence();
 #pragma unroll
     for (int j = 0; j < TILE / 16; j++)
         product<T>::template values<D>(
-            o, p[j], operand(v + j * 16 * PART_ROW, TILE * PART_ROW));
+            o, p[j], operand<D>(v + j * 16 * ROW, TILE * ROW));
     product_commit();
 }
 
 #endif
 
 template <typename T, int D>
-static __global__ void __launch_bounds__(GROUP *(CONSUMERS + 1), 1)
+static __global__ void __launch_bounds__(GROUP *(CONSUMERS + 1),
+                                         plan<D>::BLOCKS)
     prefill_kernel(struct gqa_attend_fast args)
 {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    constexpr int TILE = plan<D>::TILE, STAGES = plan<D>::STAGES;
     constexpr uint32_t tile_bytes = TILE * D * 2, q_bytes = ROWS * D * 2;
     extern __shared__ __align__(1024) unsigned char shared[];
-    __shared__ struct barriers barriers;
+    __shared__ struct barriers<STAGES> barriers;
 
     const int lane = threadIdx.x % 32;
     /* Shuffled, that the compiler sees it to be one in a warp. */
@@ -183,7 +204,7 @@ static __global__ void __launch_bounds__(GROUP *(CONSUMERS + 1), 1)
     const int n_keys = (int)args.n_keys[sequence];
     const int window = args.window < INT32_MAX ? (int)args.window : 0;
     const struct span all =
-        span_of(args, start, first_row, CONSUMERS * ROWS, window, n_keys);
+        span_of<TILE>(args, start, first_row, CONSUMERS * ROWS, window, n_keys);
     const uint32_t tiles = shared_address(shared);
     const uint32_t q_tiles = tiles + 2 * STAGES * tile_bytes;
 
@@ -202,13 +223,13 @@ static __global__ void __launch_bounds__(GROUP *(CONSUMERS + 1), 1)
         const int64_t from =
             (sequence * args.n_kv_heads + kv_head) * args.capacity * D;
 
-        registers_less<PRODUCER_REGISTERS>();
+        registers_less<plan<D>::PRODUCER_REGISTERS>();
         produce<T, D>(tiles, &barriers, (const T *)args.k + from,
                       (const T *)args.v + from, all, n_keys, thread);
     } else {
         const int row0 = first_row + group * ROWS;
         const struct span own =
-            span_of(args, start, row0, ROWS, window, n_keys);
+            span_of<TILE>(args, start, row0, ROWS, window, n_keys);
         const uint32_t q_tile = q_tiles + group * q_bytes;
         const float scale_log2 = args.scale * GQA_LOG2E;
         /* The keys that every row of the warpgroup sees. */
@@ -220,7 +241,7 @@ static __global__ void __launch_bounds__(GROUP *(CONSUMERS + 1), 1)
         float s[TILE / 8][4], o[D / 8][4], grow[2];
         uint32_t p[TILE / 16][4];
 
-        registers_more<CONSUMER_REGISTERS>();
+        registers_more<plan<D>::CONSUMER_REGISTERS>();
         operand_load<D, ROWS, GROUP>(
             q_tile,
             (const T *)args.q + sequence * args.n_new * args.q_width +
@@ -317,7 +338,8 @@ static cudaError_t launch(const struct gqa_attend_fast *args,
                           cudaStream_t stream)
 {
     constexpr size_t shared =
-        ((size_t)2 * STAGES * TILE + CONSUMERS * ROWS) * D * sizeof(T);
+        ((size_t)2 * plan<D>::STAGES * plan<D>::TILE + CONSUMERS * ROWS) * D *
+        sizeof(T);
     constexpr int64_t rows = CONSUMERS * ROWS;
     dim3 grid((unsigned)(args->n_heads * args->n_sequences),
               (unsigned)((args->n_new + rows - 1) / rows));
@@ -336,6 +358,9 @@ static cudaError_t launch(const struct gqa_attend_fast *args,
 cudaError_t gqa_attend_prefill_sm90(const struct gqa_attend_fast *args,
                                     cudaStream_t stream)
 {
+    if (args->head_dim == 32)
+        return args->bf16 ? launch<__nv_bfloat16, 32>(args, stream)
+                          : launch<__half, 32>(args, stream);
     if (args->head_dim == 64)
         return args->bf16 ? launch<__nv_bfloat16, 64>(args, stream)
                           : launch<__half, 64>(args, stream);

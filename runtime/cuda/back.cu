@@ -10,8 +10,8 @@ static constexpr struct gqa_gradient_ops make_gradients(void)
     g.narrow = gqa_cuda_narrow;
     g.add = gqa_cuda_add;
     g.embed = gqa_cuda_embed_back;
-    g.unstore = gqa_cuda_unstore;
-    g.rotate = gqa_cuda_rotate_back;
+    g.turn = gqa_cuda_turn;
+    g.turn_back = gqa_cuda_turn_back;
     g.attend = gqa_cuda_attend_lse;
     g.attend_back = gqa_cuda_attend_back;
     g.norm_heads = gqa_cuda_norm_heads_back;

@@ -57,12 +57,13 @@ enum gqa_status gqa_cuda_narrow(struct gqa_device *device, void *dst,
 enum gqa_status gqa_cuda_add(struct gqa_device *device, void *x, const void *y,
                              uint64_t n);
 
+/* back_turn.cu */
+enum gqa_status gqa_cuda_turn(struct gqa_device *device,
+                              const struct gqa_turn_op *op);
+enum gqa_status gqa_cuda_turn_back(struct gqa_device *device,
+                                   const struct gqa_turn_op *op);
+
 /* back_rows.cu */
-enum gqa_status gqa_cuda_unstore(struct gqa_device *device, void *x,
-                                 uint64_t width,
-                                 const struct gqa_head_place *place,
-                                 const void *cache, uint64_t capacity,
-                                 uint64_t head_dim);
 enum gqa_status gqa_cuda_activate_back(struct gqa_device *device, void *d_gate,
                                        void *d_up, const void *gate,
                                        const void *up, const void *dy,

@@ -63,11 +63,14 @@ static enum gqa_status make_dots(struct gqa_device *device,
         return st;
     with_packs(device->real, whole, [&](auto t, auto n) {
         typedef decltype(t) T;
-        constexpr int N = decltype(n)::value, LANES = N > 1 ? 8 : 32;
-        const uint64_t each = THREADS / LANES;
+        constexpr int N = decltype(n)::value, MANY = N > 1 ? 8 : 32;
+        constexpr int FEW = N > 1 ? 4 : 32;
+        const bool few = head_dim <= FEW * N;
+        const uint64_t each = THREADS / (few ? FEW : MANY);
 
-        dots_kernel<T, N, LANES><<<blocks_for((all + each - 1) / each), THREADS,
-                                   0, device->stream>>>(
+        (few ? dots_kernel<T, N, FEW>
+             : dots_kernel<T, N, MANY>)<<<blocks_for((all + each - 1) / each),
+                                          THREADS, 0, device->stream>>>(
             (float *)device->back.data, (const T *)forward->out,
             (const T *)d_out, batch, (int64_t)n_heads, (int64_t)head_dim);
     });

@@ -18,6 +18,15 @@
 
 enum { TILE = 64, PAD = 1 };
 
+/* Of heads of 32: blocks on a processor, and pieces of a tile whose
+ * instructions are mixed. */
+enum {
+    KEYS_BLOCKS = 2,
+    KEYS_AT_ONCE = 4,
+    QUERIES_BLOCKS = 4,
+    QUERIES_AT_ONCE = 2,
+};
+
 /* Copy 4 bytes, or write zeros where valid is false. */
 static __device__ __forceinline__ void copy_number(uint32_t dst,
                                                    const float *src, bool valid)
@@ -228,7 +237,7 @@ static __device__ __forceinline__ void queries_load(
 }
 
 template <typename T, int D, int MT, int WARPS, bool BIAS>
-static __global__ void __launch_bounds__(WARPS * 32, D == 32 ? 3 : 1)
+static __global__ void __launch_bounds__(WARPS * 32, D == 32 ? KEYS_BLOCKS : 1)
     keys_kernel(struct gqa_attend_back args)
 {
     constexpr int THREADS = WARPS * 32, KEYS = WARPS * MT * 16;
@@ -309,18 +318,24 @@ static __global__ void __launch_bounds__(WARPS * 32, D == 32 ? 3 : 1)
         if (BIAS)
             s.bias = bias_of(a, head);
 
-#pragma unroll(D == 32 ? 2 : 1)
-        for (int j = 0; j < TILE / 16; j++) {
-            const int row = row0 + j * 16;
-            float p[MT][2][4], ds[MT][2][4];
+        with_mask(masked, [&](auto is) {
+            constexpr bool MASKED = decltype(is)::value;
+            /* Without a branch in it, several at once. */
+            constexpr int AT_ONCE = MASKED || D > 32 ? 1 : KEYS_AT_ONCE;
 
-            /* No query of these sees a key of the warp. */
-            if (row > last || (s.causal && s.start + row + 15 < warp_key))
-                continue;
-            products_across<D, MT, T>(p, k, q_tile + columns_at + j * 32 * D);
-            products_across<D, MT, T>(ds, v,
-                                      d_out_tile + columns_at + j * 32 * D);
-            with_mask(masked, [&](auto is) {
+#pragma unroll(AT_ONCE)
+            for (int j = 0; j < TILE / 16; j++) {
+                const int row = row0 + j * 16;
+                float p[MT][2][4], ds[MT][2][4];
+
+                /* No query of these sees a key of the warp. */
+                if (MASKED &&
+                    (row > last || (s.causal && s.start + row + 15 < warp_key)))
+                    continue;
+                products_across<D, MT, T>(p, k,
+                                          q_tile + columns_at + j * 32 * D);
+                products_across<D, MT, T>(ds, v,
+                                          d_out_tile + columns_at + j * 32 * D);
 #pragma unroll
                 for (int u = 0; u < 2; u++) {
                     const int column = j * 16 + u * 8 + (lane & 3) * 2;
@@ -332,16 +347,18 @@ static __global__ void __launch_bounds__(WARPS * 32, D == 32 ? 3 : 1)
                     for (int m = 0; m < MT; m++)
 #pragma unroll
                         for (int x = 0; x < 4; x++)
-                            weigh<BIAS, decltype(is)::value>(
+                            weigh<BIAS, MASKED>(
                                 &p[m][u][x], &ds[m][u][x], s,
                                 row0 + column + x % 2,
                                 warp_key + m * 16 + x / 2 * 8 + lane / 4,
                                 l2[x % 2], x % 2 ? dot.y : dot.x);
                 }
-            });
-            products_along<D, MT, T>(d_v, p, d_out_tile + rows_at + j * 32 * D);
-            products_along<D, MT, T>(d_k, ds, q_tile + rows_at + j * 32 * D);
-        }
+                products_along<D, MT, T>(d_v, p,
+                                         d_out_tile + rows_at + j * 32 * D);
+                products_along<D, MT, T>(d_k, ds,
+                                         q_tile + rows_at + j * 32 * D);
+            }
+        });
     }
     copy_wait<0>();
 
@@ -381,7 +398,7 @@ static __device__ __forceinline__ void add_diagonals(float *part, int n_parts,
 }
 
 template <typename T, int D, int MT, bool BIAS>
-static __global__ void __launch_bounds__(128, D == 32 ? 4 : 2)
+static __global__ void __launch_bounds__(128, D == 32 ? QUERIES_BLOCKS : 2)
     queries_kernel(struct gqa_attend_back args)
 {
     constexpr int THREADS = 128, ROWS = 64 * MT;
@@ -493,17 +510,22 @@ static __global__ void __launch_bounds__(128, D == 32 ? 4 : 2)
                                         (int)threadIdx.x);
         }
         copy_commit();
-#pragma unroll 1
-        for (int j = 0; j < TILE / 16; j++) {
-            const int key = t * TILE + j * 16;
-            float p[MT][2][4], ds[MT][2][4];
+        with_mask(masked, [&](auto is) {
+            constexpr bool MASKED = decltype(is)::value;
+            /* Without a branch in it, several at once. */
+            constexpr int AT_ONCE = MASKED || D > 32 ? 1 : QUERIES_AT_ONCE;
 
-            if (key >= warp_end)
-                break;
-            products_across<D, MT, T>(p, q, k_tile + columns_at + j * 32 * D);
-            products_across<D, MT, T>(ds, d_out,
-                                      v_tile + columns_at + j * 32 * D);
-            with_mask(masked, [&](auto is) {
+#pragma unroll(AT_ONCE)
+            for (int j = 0; j < TILE / 16; j++) {
+                const int key = t * TILE + j * 16;
+                float p[MT][2][4], ds[MT][2][4];
+
+                if (MASKED && key >= warp_end)
+                    break;
+                products_across<D, MT, T>(p, q,
+                                          k_tile + columns_at + j * 32 * D);
+                products_across<D, MT, T>(ds, d_out,
+                                          v_tile + columns_at + j * 32 * D);
 #pragma unroll
                 for (int m = 0; m < MT; m++)
 #pragma unroll
@@ -513,16 +535,17 @@ static __global__ void __launch_bounds__(128, D == 32 ? 4 : 2)
                         const int column = x / 4 * 8 + (lane & 3) * 2 + x % 2;
                         float *d = &ds[m][x / 4][x % 4];
 
-                        weigh<BIAS, decltype(is)::value>(
-                            &p[m][x / 4][x % 4], d, s, warp_row + row,
-                            key + column, lse[m][half], dot[m][half]);
+                        weigh<BIAS, MASKED>(&p[m][x / 4][x % 4], d, s,
+                                            warp_row + row, key + column,
+                                            lse[m][half], dot[m][half]);
                         if (BIAS && part)
                             diagonals[(warp * MT * 16 + row) * (TILE + PAD) +
                                       j * 16 + column] = *d;
                     }
-            });
-            products_along<D, MT, T>(d_q, ds, k_tile + rows_at + j * 32 * D);
-        }
+                products_along<D, MT, T>(d_q, ds,
+                                         k_tile + rows_at + j * 32 * D);
+            }
+        });
         if (BIAS && part) {
             __syncthreads();
             add_diagonals<ROWS>(part + t * TILE,

@@ -1,6 +1,5 @@
 /*
- * Backwards through what surrounds products and attention: the KV cache and
- * activations; and squares as a loss.
+ * Backwards through activations; and squares as a loss.
  */
 #include "runtime/cuda/activation.cuh"
 #include "runtime/cuda/back.cuh"
@@ -9,65 +8,6 @@
 #include "runtime/cuda/sums.cuh"
 
 enum { THREADS = 256 };
-
-/* A thread has N columns of a row's head. */
-template <typename T, int N>
-static __global__ void __launch_bounds__(THREADS)
-    unstore_kernel(T *x, int64_t width, struct batch_view batch,
-                   struct place_view place, const T *cache, int64_t capacity,
-                   int head_dim)
-{
-    const int each = head_dim / N, n_of_row = place.n_heads * each;
-    const int64_t n = batch.n_rows * n_of_row;
-    const int64_t step = (int64_t)gridDim.x * THREADS;
-
-    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n;
-         i += step) {
-        const int64_t row = i / n_of_row, sequence = row / batch.n_new;
-        const int64_t position = position_of(batch, row);
-        const int at = (int)(i % n_of_row), head = at / each;
-        const int d = at % each * N;
-        pack<T, N> some;
-
-#pragma unroll
-        for (int j = 0; j < N; j++)
-            some.v[j] = real<T>::round(0);
-        if (position >= 0 && position < capacity)
-            some = pack_at<N>(
-                cache +
-                ((sequence * place.n_heads + head) * capacity + position) *
-                    head_dim +
-                d);
-        pack_to(x + row * width + head_at(place, head, head_dim) + d, some);
-    }
-}
-
-enum gqa_status gqa_cuda_unstore(struct gqa_device *device, void *x,
-                                 uint64_t width,
-                                 const struct gqa_head_place *place,
-                                 const void *cache, uint64_t capacity,
-                                 uint64_t head_dim)
-{
-    const struct batch_view batch = batch_of(device);
-    const bool whole = are_whole(device->real, width, place, head_dim) &&
-                       is_aligned(x) && is_aligned(cache);
-    enum gqa_status st = gqa_cuda_enter(device);
-
-    if (st != GQA_OK)
-        return st;
-    with_packs(device->real, whole, [&](auto t, auto n) {
-        typedef decltype(t) T;
-        constexpr int N = decltype(n)::value;
-        const uint64_t all =
-            (uint64_t)batch.n_rows * place->n_heads * (head_dim / N);
-
-        unstore_kernel<T, N><<<blocks_for((all + THREADS - 1) / THREADS),
-                               THREADS, 0, device->stream>>>(
-            (T *)x, (int64_t)width, batch, place_of(place), (const T *)cache,
-            (int64_t)capacity, (int)head_dim);
-    });
-    return gqa_cuda_launched(device);
-}
 
 /* 16 bytes at a time, where all begin at such a border: whole. A thread has
  * read what it writes to, as d_gate may be dy. */

@@ -333,10 +333,10 @@ static enum gqa_status device_download(struct gqa_device *device, void *dst,
     return st;
 }
 
-/* Pinned memory, and an event behind its last upload. */
+/* Pinned memory, and an event behind its last copy. */
 struct staging {
     struct gqa_staging base;
-    cudaEvent_t sent;
+    cudaEvent_t copied;
 };
 
 static void stage_close(struct gqa_device *device, struct gqa_staging *base)
@@ -347,9 +347,9 @@ static void stage_close(struct gqa_device *device, struct gqa_staging *base)
         return;
     /* Errors of a lost device change nothing here. */
     if (cudaSetDevice(device->ordinal) == cudaSuccess) {
-        if (staging->sent) {
-            (void)cudaEventSynchronize(staging->sent);
-            (void)cudaEventDestroy(staging->sent);
+        if (staging->copied) {
+            (void)cudaEventSynchronize(staging->copied);
+            (void)cudaEventDestroy(staging->copied);
         }
         (void)cudaFreeHost(staging->base.data);
     }
@@ -384,8 +384,8 @@ static enum gqa_status stage_open(struct gqa_device *device,
     /* Whoever waits leaves the processor to those who read. */
     st = gqa_cuda_check(
         device,
-        cudaEventCreateWithFlags(&staging->sent, cudaEventBlockingSync |
-                                                     cudaEventDisableTiming));
+        cudaEventCreateWithFlags(&staging->copied, cudaEventBlockingSync |
+                                                       cudaEventDisableTiming));
     if (st != GQA_OK)
         goto done;
     *out = &staging->base;
@@ -406,7 +406,24 @@ static enum gqa_status stage_send(struct gqa_device *device,
         st = copy_in(device, dst, staging->base.data, n_bytes);
     if (st == GQA_OK)
         st = gqa_cuda_check(device,
-                            cudaEventRecord(staging->sent, device->stream));
+                            cudaEventRecord(staging->copied, device->stream));
+    return st;
+}
+
+static enum gqa_status stage_fetch(struct gqa_device *device,
+                                   struct gqa_staging *base, const void *src,
+                                   uint64_t n_bytes)
+{
+    struct staging *staging = (struct staging *)base;
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st == GQA_OK)
+        st = gqa_cuda_check(
+            device, cudaMemcpyAsync(staging->base.data, src, n_bytes,
+                                    cudaMemcpyDeviceToHost, device->stream));
+    if (st == GQA_OK)
+        st = gqa_cuda_check(device,
+                            cudaEventRecord(staging->copied, device->stream));
     return st;
 }
 
@@ -415,10 +432,10 @@ static enum gqa_status stage_wait(struct gqa_device *device,
 {
     enum gqa_status st = gqa_cuda_enter(device);
 
-    /* At once where nothing has been sent. */
+    /* At once where nothing has been sent or fetched. */
     if (st == GQA_OK)
         st = gqa_cuda_check(
-            device, cudaEventSynchronize(((struct staging *)base)->sent));
+            device, cudaEventSynchronize(((struct staging *)base)->copied));
     return st;
 }
 
@@ -482,6 +499,7 @@ static constexpr struct gqa_backend make_backend(void)
     b.stage_open = stage_open;
     b.stage_close = stage_close;
     b.stage_send = stage_send;
+    b.stage_fetch = stage_fetch;
     b.stage_wait = stage_wait;
     b.set_batch = device_set_batch;
     b.embed = gqa_cuda_embed;
@@ -491,6 +509,8 @@ static constexpr struct gqa_backend make_backend(void)
     b.norm = gqa_cuda_norm;
     b.linear = gqa_cuda_linear;
     b.activate = gqa_cuda_activate;
+    b.clip = gqa_cuda_clip;
+    b.xielu = gqa_cuda_xielu;
     b.gather = gqa_cuda_gather;
     b.add_rows = gqa_cuda_add_rows;
     b.unembed = gqa_cuda_unembed;

@@ -114,11 +114,6 @@ enum gqa_status gqa_cuda_rotate(struct gqa_device *device, void *x,
                                 const struct gqa_head_place *place,
                                 uint64_t head_dim, uint64_t n_pairs,
                                 bool interleaved, const void *cos_sin);
-enum gqa_status gqa_cuda_rotate_back(struct gqa_device *device, void *dx,
-                                     uint64_t width,
-                                     const struct gqa_head_place *place,
-                                     uint64_t head_dim, uint64_t n_pairs,
-                                     bool interleaved, const void *cos_sin);
 enum gqa_status gqa_cuda_store(struct gqa_device *device, void *cache,
                                uint64_t capacity, const void *x, uint64_t width,
                                const struct gqa_head_place *place,
@@ -136,6 +131,10 @@ enum gqa_status gqa_cuda_weigh_rows(struct gqa_device *device, void *out,
                                     const struct gqa_weight *bias,
                                     uint64_t width, const void *by,
                                     uint64_t by_width, uint64_t n_rows);
+enum gqa_status gqa_cuda_clip(struct gqa_device *device, void *x, uint64_t n,
+                              double limit);
+enum gqa_status gqa_cuda_xielu(struct gqa_device *device, void *x, uint64_t n,
+                               const struct gqa_xielu *constants);
 enum gqa_status gqa_cuda_soft_cap(struct gqa_device *device, void *x,
                                   uint64_t n, double cap);
 enum gqa_status gqa_cuda_activate(struct gqa_device *device, void *out,

@@ -10,6 +10,7 @@
 #include "runtime/cuda/real.cuh"
 #include "runtime/cuda/rows.cuh"
 #include "runtime/cuda/sums.cuh"
+#include "runtime/cuda/turn.cuh"
 
 enum { THREADS = 256 };
 
@@ -46,9 +47,8 @@ template <typename T, int N, bool INTERLEAVED>
 static __global__ void __launch_bounds__(THREADS)
     rotate_kernel(T *x, int64_t width, struct batch_view batch,
                   struct place_view place, int head_dim, int n_pairs,
-                  const float *cos_sin, float sign)
+                  const float *cos_sin)
 {
-    typedef typename real<T>::sum S;
     const int each = n_pairs / N, n_of_row = place.n_heads * each;
     const int64_t n = batch.n_rows * n_of_row;
     const int64_t step = (int64_t)gridDim.x * THREADS;
@@ -65,18 +65,7 @@ static __global__ void __launch_bounds__(THREADS)
         T *second = first + (INTERLEAVED ? N : n_pairs);
         pack<T, N> both[2] = {pack_at<N>(first), pack_at<N>(second)};
 
-#pragma unroll
-        for (int j = 0; j < N; j++) {
-            const int k = INTERLEAVED ? 2 * j : j;
-            T *a = &both[k / N].v[k % N];
-            T *b =
-                INTERLEAVED ? &both[(k + 1) / N].v[(k + 1) % N] : &both[1].v[j];
-            const S cosine = angles.v[2 * j], sine = sign * angles.v[2 * j + 1];
-            const S from_a = real<T>::load(*a), from_b = real<T>::load(*b);
-
-            *a = real<T>::round(from_a * cosine - from_b * sine);
-            *b = real<T>::round(from_b * cosine + from_a * sine);
-        }
+        turn_pairs<T, N, INTERLEAVED>(both, angles, 1);
         pack_to(first, both[0]);
         pack_to(second, both[1]);
     }
@@ -248,6 +237,39 @@ static __global__ void __launch_bounds__(THREADS)
         x[i] = cap * tanhf(x[i] / cap);
 }
 
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    clip_kernel(T *x, int64_t n, float limit)
+{
+    const int64_t step = (int64_t)gridDim.x * THREADS;
+
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n;
+         i += step) {
+        const float y = (float)real<T>::load(x[i]);
+
+        if (y > limit || y < -limit) /* a NaN is neither */
+            x[i] = real<T>::round(y > 0 ? limit : -limit);
+    }
+}
+
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    xielu_kernel(T *x, int64_t n, struct gqa_xielu c)
+{
+    const float positive = (float)c.positive, negative = (float)c.negative;
+    const float beta = (float)c.beta, eps = (float)c.eps;
+    const int64_t step = (int64_t)gridDim.x * THREADS;
+
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n;
+         i += step) {
+        const float y = (float)real<T>::load(x[i]);
+
+        x[i] = real<T>::round(
+            y > 0 ? (positive * y + beta) * y
+                  : negative * (expm1f(y > eps ? eps : y) - y) + beta * y);
+    }
+}
+
 /* 16 bytes at a time, where all begin at such a border: whole. A thread has
  * read what it writes to, as out may be x. */
 template <typename T, enum gqa_activation WHICH>
@@ -359,12 +381,11 @@ enum gqa_status gqa_cuda_embed(struct gqa_device *device, void *out,
     return gqa_cuda_launched(device);
 }
 
-/* sign: 1, or -1 to turn the other way. */
-static enum gqa_status rotate(struct gqa_device *device, void *x,
-                              uint64_t width,
-                              const struct gqa_head_place *place,
-                              uint64_t head_dim, uint64_t n_pairs,
-                              bool interleaved, const void *cos_sin, float sign)
+enum gqa_status gqa_cuda_rotate(struct gqa_device *device, void *x,
+                                uint64_t width,
+                                const struct gqa_head_place *place,
+                                uint64_t head_dim, uint64_t n_pairs,
+                                bool interleaved, const void *cos_sin)
 {
     const struct batch_view batch = batch_of(device);
     const bool whole = are_whole(device->real, width, place, head_dim) &&
@@ -383,29 +404,9 @@ static enum gqa_status rotate(struct gqa_device *device, void *x,
             blocks_of(batch.n_rows, place->n_heads * (n_pairs / N)), THREADS, 0,
             device->stream>>>((T *)x, (int64_t)width, batch, place_of(place),
                               (int)head_dim, (int)n_pairs,
-                              (const float *)cos_sin, sign);
+                              (const float *)cos_sin);
     });
     return gqa_cuda_launched(device);
-}
-
-enum gqa_status gqa_cuda_rotate(struct gqa_device *device, void *x,
-                                uint64_t width,
-                                const struct gqa_head_place *place,
-                                uint64_t head_dim, uint64_t n_pairs,
-                                bool interleaved, const void *cos_sin)
-{
-    return rotate(device, x, width, place, head_dim, n_pairs, interleaved,
-                  cos_sin, 1);
-}
-
-enum gqa_status gqa_cuda_rotate_back(struct gqa_device *device, void *dx,
-                                     uint64_t width,
-                                     const struct gqa_head_place *place,
-                                     uint64_t head_dim, uint64_t n_pairs,
-                                     bool interleaved, const void *cos_sin)
-{
-    return rotate(device, dx, width, place, head_dim, n_pairs, interleaved,
-                  cos_sin, -1);
 }
 
 enum gqa_status gqa_cuda_store(struct gqa_device *device, void *cache,
@@ -517,6 +518,38 @@ enum gqa_status gqa_cuda_soft_cap(struct gqa_device *device, void *x,
         return st;
     cap_kernel<<<blocks_for((n + THREADS - 1) / THREADS), THREADS, 0,
                  device->stream>>>((float *)x, (int64_t)n, (float)cap);
+    return gqa_cuda_launched(device);
+}
+
+enum gqa_status gqa_cuda_clip(struct gqa_device *device, void *x, uint64_t n,
+                              double limit)
+{
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK || n == 0)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        clip_kernel<T><<<blocks_for((n + THREADS - 1) / THREADS), THREADS, 0,
+                         device->stream>>>((T *)x, (int64_t)n, (float)limit);
+    });
+    return gqa_cuda_launched(device);
+}
+
+enum gqa_status gqa_cuda_xielu(struct gqa_device *device, void *x, uint64_t n,
+                               const struct gqa_xielu *constants)
+{
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK || n == 0)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        xielu_kernel<T><<<blocks_for((n + THREADS - 1) / THREADS), THREADS, 0,
+                          device->stream>>>((T *)x, (int64_t)n, *constants);
+    });
     return gqa_cuda_launched(device);
 }
 

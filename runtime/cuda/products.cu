@@ -1,18 +1,29 @@
 /*
  * Products by cuBLASLt: the algorithm for a shape is chosen once, and only
- * among those that are exact enough.
+ * among those that are exact enough. For large products that come again and
+ * again, its guess at the fastest is tried against its others.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/cuda/products.cuh"
+#include "runtime/cuda/products_pick.cuh"
 
 static const uint64_t WORKSPACE = (uint64_t)32 << 20;
 
-enum { N_SLOTS = 256, N_CANDIDATES = 16 };
+enum {
+    N_SLOTS = 256,
+    N_CANDIDATES = 16,
+    N_PICKED = 8,    /* more are never the fastest */
+    USES_BEFORE = 16 /* a product is worth the trial */
+};
+
+/* Factors that are multiplied: less is done too soon to be tried for. */
+static const double LEAST_WORK = (double)((uint64_t)1 << 31);
 
 struct slot {
     bool used;
+    unsigned n_uses;
     struct gqa_product_shape shape;
     cublasLtMatmulAlgo_t algorithm;
 };
@@ -163,10 +174,12 @@ static bool is_exact(const cublasLtMatmulAlgo_t *algorithm, enum gqa_dtype type)
             !(flags & CUBLASLT_NUMERICAL_IMPL_FLAGS_TENSOR_OP_MASK));
 }
 
-static cublasStatus_t choose(cublasLtMatmulAlgo_t *out,
-                             struct gqa_device *device,
-                             const struct gqa_product *product,
-                             struct description *is)
+/* At most `room` that are exact enough, the likely fastest first; *n: 1 or
+ * more. */
+static cublasStatus_t find_algorithms(cublasLtMatmulAlgo_t *out, int *n,
+                                      int room, struct gqa_device *device,
+                                      const struct gqa_product *product,
+                                      struct description *is)
 {
     /* Partial sums in the type of sums, whatever out's; none by atomics, so
      * that the same product gives the same bits. */
@@ -205,13 +218,82 @@ static cublasStatus_t choose(cublasLtMatmulAlgo_t *out,
             &preference, N_CANDIDATES, found, &n_found);
     if (status != CUBLAS_STATUS_SUCCESS)
         return status;
-    for (int i = 0; i < n_found; i++)
+    *n = 0;
+    for (int i = 0; i < n_found && *n < room; i++)
         if (found[i].state == CUBLAS_STATUS_SUCCESS &&
-            is_exact(&found[i].algo, s->type)) {
-            *out = found[i].algo;
-            return CUBLAS_STATUS_SUCCESS;
-        }
-    return CUBLAS_STATUS_NOT_SUPPORTED;
+            is_exact(&found[i].algo, s->type))
+            out[(*n)++] = found[i].algo;
+    return *n > 0 ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+}
+
+static cublasStatus_t run(struct gqa_device *device,
+                          const struct gqa_product *product,
+                          struct description *is,
+                          const cublasLtMatmulAlgo_t *algorithm, void *d)
+{
+    const double scale = product->scale;
+    const double beta = product->shape.accumulate ? 1 : 0;
+    const float scale_f32 = (float)scale, beta_f32 = (float)beta;
+    const bool f64 = product->shape.type == GQA_F64;
+    const void *c = product->c ? product->c : product->d;
+
+    return cublasLtMatmul(device->lt, &is->operation,
+                          f64 ? (const void *)&scale : (const void *)&scale_f32,
+                          product->a, &is->a, product->b, &is->b,
+                          f64 ? (const void *)&beta : (const void *)&beta_f32,
+                          c, &is->d, d, &is->d, algorithm,
+                          device->workspace.data, WORKSPACE, device->stream);
+}
+
+struct trial {
+    struct gqa_product_trial base;
+    struct gqa_device *device;
+    const struct gqa_product *product;
+    struct description *is;
+};
+
+static cublasStatus_t run_trial(const struct gqa_product_trial *base,
+                                const cublasLtMatmulAlgo_t *algorithm, void *d)
+{
+    const struct trial *t = (const struct trial *)base;
+
+    return run(t->device, t->product, t->is, algorithm, d);
+}
+
+static bool is_large(const struct gqa_product_shape *s)
+{
+    return (double)s->m * (double)s->n * (double)s->k *
+               (double)(s->n_batch ? s->n_batch : 1) >=
+           LEAST_WORK;
+}
+
+static uint64_t output_bytes(const struct gqa_product_shape *s)
+{
+    const uint64_t n_batch = s->n_batch ? s->n_batch : 1;
+    const uint64_t each = s->out_type == GQA_F64   ? 8
+                          : s->out_type == GQA_F32 ? 4
+                                                   : 2;
+
+    return ((n_batch - 1) * s->d_stride + (s->n - 1) * s->d_ld + s->m) * each;
+}
+
+/* The slot's algorithm becomes the fastest that gives the same bits. */
+static enum gqa_status pick(struct slot *slot, struct gqa_device *device,
+                            const struct gqa_product *product,
+                            struct description *is)
+{
+    struct trial trial = {
+        {run_trial, output_bytes(&product->shape)}, device, product, is};
+    cublasLtMatmulAlgo_t found[N_PICKED];
+    int n = 0, picked = 0;
+    enum gqa_status st = check_lt(
+        device, find_algorithms(found, &n, N_PICKED, device, product, is));
+
+    if (st == GQA_OK)
+        st = gqa_cuda_product_pick(&picked, device, &trial.base, found, n);
+    if (st == GQA_OK)
+        slot->algorithm = found[picked];
+    return st;
 }
 
 static struct slot *slot_of(struct gqa_products *products,
@@ -228,14 +310,11 @@ static struct slot *slot_of(struct gqa_products *products,
 enum gqa_status gqa_cuda_multiply(struct gqa_device *device,
                                   struct gqa_product *product)
 {
-    const double scale = product->scale;
-    const double beta = product->shape.accumulate ? 1 : 0;
-    const float scale_f32 = (float)scale, beta_f32 = (float)beta;
-    const bool f64 = product->shape.type == GQA_F64;
     const void *c = product->c ? product->c : product->d;
     struct description is;
     struct slot *slot;
     cublasStatus_t status;
+    int n = 0;
 
     product->shape.a_alignment = alignment_of(product->a);
     product->shape.b_alignment = alignment_of(product->b);
@@ -248,19 +327,21 @@ enum gqa_status gqa_cuda_multiply(struct gqa_device *device,
         (!slot->used ||
          memcmp(&slot->shape, &product->shape, sizeof slot->shape) != 0)) {
         slot->used = false;
-        status = choose(&slot->algorithm, device, product, &is);
+        status = find_algorithms(&slot->algorithm, &n, 1, device, product, &is);
         if (status == CUBLAS_STATUS_SUCCESS) {
             slot->shape = product->shape;
+            slot->n_uses = 0;
             slot->used = true;
         }
     }
+    if (status == CUBLAS_STATUS_SUCCESS && is_large(&product->shape) &&
+        ++slot->n_uses == USES_BEFORE) {
+        enum gqa_status st = pick(slot, device, product, &is);
+
+        if (st != GQA_OK)
+            return st;
+    }
     if (status == CUBLAS_STATUS_SUCCESS)
-        status = cublasLtMatmul(
-            device->lt, &is.operation,
-            f64 ? (const void *)&scale : (const void *)&scale_f32, product->a,
-            &is.a, product->b, &is.b,
-            f64 ? (const void *)&beta : (const void *)&beta_f32, c, &is.d,
-            product->d, &is.d, &slot->algorithm, device->workspace.data,
-            WORKSPACE, device->stream);
+        status = run(device, product, &is, &slot->algorithm, product->d);
     return check_lt(device, status);
 }

@@ -5,7 +5,8 @@
  * An operand in shared memory is a row of parts, each [rows, 64] of a 16-bit
  * type and aligned to 1024 bytes; the 16-byte piece c of row r lies at
  * c ^ (r & 7): the 128-byte swizzle of the PTX ISA, "Asynchronous Warpgroup
- * Level Matrix Shared Memory Layout".
+ * Level Matrix Shared Memory Layout". Of width 32 it is one part, [rows, 32],
+ * whose pieces lie as in a tile (attend_tile.cuh): the 64-byte swizzle.
  */
 #ifndef GQA_RUNTIME_CUDA_WARPGROUP_CUH
 #define GQA_RUNTIME_CUDA_WARPGROUP_CUH
@@ -16,8 +17,15 @@
 
 #include "runtime/cuda/attend_tile.cuh"
 
-/* Bytes of a row of a part, and of the eight rows that a swizzle spans. */
-enum { PART_ROW = 128, PART_EIGHT = 1024 };
+/* Bytes of a row of a part of a matrix of width D, and of the eight rows that
+ * a swizzle spans; the swizzle's number in descriptors. */
+template <int D> struct part {
+    enum {
+        ROW = D == 32 ? 64 : 128,
+        EIGHT = 8 * ROW,
+        SWIZZLE = D == 32 ? 2 : 1
+    };
+};
 
 static __device__ __forceinline__ void barrier_init(uint64_t *barrier,
                                                     int n_arrivals)
@@ -100,14 +108,14 @@ template <int N> static __device__ __forceinline__ void registers_more(void)
 /* An operand from `address` on. `stride`: bytes from a part to the next,
  * where the product reads several side by side, and its contiguous dimension
  * is not the one summed over. */
+template <int D>
 static __device__ __forceinline__ uint64_t operand(uint32_t address,
                                                    uint32_t stride)
 {
-    const uint64_t swizzle_128 = (uint64_t)1 << 62;
-
     return (uint64_t)(address >> 4 & 0x3fff) |
            (uint64_t)(stride >> 4 & 0x3fff) << 16 |
-           (uint64_t)(PART_EIGHT >> 4) << 32 | swizzle_128;
+           (uint64_t)(part<D>::EIGHT >> 4) << 32 |
+           (uint64_t)part<D>::SWIZZLE << 62;
 }
 
 /* Rows first .. first + ROWS - 1 of a [.., D] matrix, `width` elements from
@@ -121,9 +129,10 @@ static __device__ __forceinline__ void operand_load(uint32_t tile,
 {
     constexpr int pieces = D / 8, step = THREADS / pieces;
     const int row = thread / pieces, piece = thread % pieces;
+    const int turn = D == 32 ? row >> 1 & 3 : row & 7;
     const uint32_t to =
-        tile + (uint32_t)(piece / 8 * ROWS * PART_ROW + row * PART_ROW +
-                          (((piece & 7) ^ (row & 7)) << 4));
+        tile + (uint32_t)((piece / 8 * ROWS + row) * part<D>::ROW +
+                          (((piece & 7) ^ turn) << 4));
     const T *from = matrix + (int64_t)(first + row) * width + piece * 8;
 
     static_assert(step % 8 == 0 && ROWS % step == 0, "whole steps");
@@ -131,7 +140,7 @@ static __device__ __forceinline__ void operand_load(uint32_t tile,
     for (int n = 0; n < ROWS / step; n++) {
         bool valid = first + row + n * step < end;
 
-        copy_async(to + n * step * PART_ROW,
+        copy_async(to + n * step * part<D>::ROW,
                    valid ? from + n * step * width : matrix, valid);
     }
 }
@@ -141,6 +150,11 @@ static __device__ __forceinline__ void operand_load(uint32_t tile,
     GQA_ROW(x, j), GQA_ROW(x, j + 1), GQA_ROW(x, j + 2), GQA_ROW(x, j + 3), \
         GQA_ROW(x, j + 4), GQA_ROW(x, j + 5), GQA_ROW(x, j + 6),            \
         GQA_ROW(x, j + 7)
+#define GQA_ROWS_4(x, j) \
+    GQA_ROW(x, j), GQA_ROW(x, j + 1), GQA_ROW(x, j + 2), GQA_ROW(x, j + 3)
+#define GQA_REGISTERS_16                                            \
+    "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, " \
+    "%14, %15}, "
 #define GQA_REGISTERS_32                                                \
     "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, "     \
     "%14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, " \
@@ -155,33 +169,54 @@ static __device__ __forceinline__ void operand_load(uint32_t tile,
 template <typename T> struct product;
 
 /*
- *   scores   s [64, 128] = or += A B^T; a [64, 16], b [128, 16]
+ *   scores   s [64, N] = or += A B^T; a [64, 16], b [N, 16]
  *   values   o [64, D] += P V; p [64, 16] in registers, v [16, D]
  *
  * dtype: as instructions name T.
  */
 #define GQA_PRODUCT(T, dtype)                                                 \
     template <> struct product<T> {                                           \
+        template <int N>                                                      \
         static __device__ __forceinline__ void scores(float (*s)[4],          \
                                                       uint64_t a, uint64_t b, \
                                                       int adds)               \
         {                                                                     \
-            asm volatile("{\n"                                                \
-                         ".reg .pred adds;\n"                                 \
-                         "setp.ne.b32 adds, %66, 0;\n"                        \
-                         "wgmma.mma_async.sync.aligned.m64n128k16.f32." dtype \
-                         "." dtype " " GQA_REGISTERS_64                       \
-                         "%64, %65, adds, 1, 1, 0, 0;\n"                      \
-                         "}\n"                                                \
-                         : GQA_ROWS_8(s, 0), GQA_ROWS_8(s, 8)                 \
-                         : "l"(a), "l"(b), "r"(adds));                        \
+            if constexpr (N == 64)                                            \
+                asm volatile(                                                 \
+                    "{\n"                                                     \
+                    ".reg .pred adds;\n"                                      \
+                    "setp.ne.b32 adds, %34, 0;\n"                             \
+                    "wgmma.mma_async.sync.aligned.m64n64k16.f32." dtype       \
+                    "." dtype " " GQA_REGISTERS_32                            \
+                    "%32, %33, adds, 1, 1, 0, 0;\n"                           \
+                    "}\n"                                                     \
+                    : GQA_ROWS_8(s, 0)                                        \
+                    : "l"(a), "l"(b), "r"(adds));                             \
+            else                                                              \
+                asm volatile(                                                 \
+                    "{\n"                                                     \
+                    ".reg .pred adds;\n"                                      \
+                    "setp.ne.b32 adds, %66, 0;\n"                             \
+                    "wgmma.mma_async.sync.aligned.m64n128k16.f32." dtype      \
+                    "." dtype " " GQA_REGISTERS_64                            \
+                    "%64, %65, adds, 1, 1, 0, 0;\n"                           \
+                    "}\n"                                                     \
+                    : GQA_ROWS_8(s, 0), GQA_ROWS_8(s, 8)                      \
+                    : "l"(a), "l"(b), "r"(adds));                             \
         }                                                                     \
         template <int D>                                                      \
         static __device__ __forceinline__ void values(float (*o)[4],          \
                                                       const uint32_t p[4],    \
                                                       uint64_t v)             \
         {                                                                     \
-            if constexpr (D == 64)                                            \
+            if constexpr (D == 32)                                            \
+                asm volatile(                                                 \
+                    "wgmma.mma_async.sync.aligned.m64n32k16.f32." dtype       \
+                    "." dtype " " GQA_REGISTERS_16                            \
+                    "{%16, %17, %18, %19}, %20, 1, 1, 1, 1;\n"                \
+                    : GQA_ROWS_4(o, 0)                                        \
+                    : "r"(p[0]), "r"(p[1]), "r"(p[2]), "r"(p[3]), "l"(v));    \
+            else if constexpr (D == 64)                                       \
                 asm volatile(                                                 \
                     "wgmma.mma_async.sync.aligned.m64n64k16.f32." dtype       \
                     "." dtype " " GQA_REGISTERS_32                            \
@@ -203,7 +238,9 @@ GQA_PRODUCT(__half, "f16")
 
 #undef GQA_PRODUCT
 #undef GQA_ROW
+#undef GQA_ROWS_4
 #undef GQA_ROWS_8
+#undef GQA_REGISTERS_16
 #undef GQA_REGISTERS_32
 #undef GQA_REGISTERS_64
 

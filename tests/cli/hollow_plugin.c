@@ -125,6 +125,15 @@ static enum gqa_status stage_send(struct gqa_device *device,
     return upload(device, dst, staging->data, n_bytes);
 }
 
+static enum gqa_status stage_fetch(struct gqa_device *device,
+                                   struct gqa_staging *staging, const void *src,
+                                   uint64_t n_bytes)
+{
+    (void)device;
+    memcpy(staging->data, src, (size_t)n_bytes);
+    return GQA_OK;
+}
+
 static enum gqa_status stage_wait(struct gqa_device *device,
                                   struct gqa_staging *staging)
 {
@@ -217,6 +226,20 @@ static enum gqa_status activate(struct gqa_device *device, void *out,
     return GQA_OK;
 }
 
+static enum gqa_status clip(struct gqa_device *device, void *x, uint64_t n,
+                            double limit)
+{
+    (void)device, (void)x, (void)n, (void)limit;
+    return GQA_OK;
+}
+
+static enum gqa_status xielu(struct gqa_device *device, void *x, uint64_t n,
+                             const struct gqa_xielu *constants)
+{
+    (void)device, (void)x, (void)n, (void)constants;
+    return GQA_OK;
+}
+
 static enum gqa_status gather(struct gqa_device *device, void *out,
                               const void *x, uint64_t width,
                               const uint64_t *rows, uint64_t n_rows)
@@ -302,6 +325,7 @@ const struct gqa_backend *gqa_cuda_backend(const struct gqa_host *host)
         .stage_open = stage_open,
         .stage_close = stage_close,
         .stage_send = stage_send,
+        .stage_fetch = stage_fetch,
         .stage_wait = stage_wait,
         .set_batch = set_batch,
         .embed = embed,
@@ -311,6 +335,8 @@ const struct gqa_backend *gqa_cuda_backend(const struct gqa_host *host)
         .norm = norm,
         .linear = linear,
         .activate = activate,
+        .clip = clip,
+        .xielu = xielu,
         .gather = gather,
         .unembed = unembed,
         .gram = gram,

@@ -14,7 +14,6 @@ try olmoe 's/"num_experts": 5/"num_experts": 6/'
 try olmoe 's/"num_experts": 5/"num_experts": -1/'
 try olmoe 's/"num_experts_per_tok": 3/"num_experts_per_tok": 9/'
 try olmoe 's/"num_experts_per_tok": 3/"num_experts_per_tok": "many"/'
-try olmoe 's/"clip_qkv": null/"clip_qkv": 8/'
 try granitemoe 's/"num_local_experts": 4/"num_local_experts": 7/'
 try granitemoe 's/"num_local_experts": 4/"num_local_experts": 3/'
 try phimoe 's/"num_experts_per_tok": 2/"num_experts_per_tok": 3/'
@@ -30,4 +29,12 @@ gqa-uptrain -q --steps 1 --teacher "$DATA/families/mixtral" out.gqa trained.gqa
 echo "exit $?"
 gqa-convert -q -f -g 2 "$DATA/families/granite" out.gqa
 gqa-uptrain -q --steps 1 --teacher "$DATA/families/granite" out.gqa trained.gqa
+echo "exit $?"
+# What is run and has no way back
+for name in apertus blenderbot_small musicgen olmo-clip whisper; do
+    gqa-convert -q -f -g 2 "$DATA/families/$name" out.gqa
+    gqa-uptrain -q --steps 1 --teacher "$DATA/families/$name" out.gqa trained.gqa
+    echo "exit $?"
+done
+gqa-convert -q -f -m aligned -g 2 "$DATA/families/olmo-clip" out.gqa
 echo "exit $?"

@@ -46,7 +46,8 @@ def write(name, model, repeat=None):
             done.add(tensor.data_ptr())
             value = value_of(name, key, tuple(tensor.shape))
             if repeat and "." in key:
-                make_families.repeat_heads(key, value, model.config.num_attention_heads, repeat)
+                text = getattr(model.config, "decoder", model.config)
+                make_families.repeat_heads(key, value, text.num_attention_heads, repeat)
             tensor.copy_(torch.from_numpy(value).to(dtype))
     folder = os.path.join("families", name)
     shutil.rmtree(folder, ignore_errors=True)
@@ -62,44 +63,25 @@ def bart(name, family, start=2, heads=4, **more):
          decoder_start_token_id=start, **more)
 
 
-def whisper(name):
-    save(name, "Whisper", vocab_size=VOCAB, num_mel_bins=3, d_model=16, encoder_layers=1, decoder_layers=2,
-         encoder_ffn_dim=19, decoder_ffn_dim=19, encoder_attention_heads=4, decoder_attention_heads=4,
-         max_source_positions=10, max_target_positions=12, pad_token_id=0, bos_token_id=1, eos_token_id=2,
-         decoder_start_token_id=3)
+def switch(name):
+    save(name, "SwitchTransformers", vocab_size=VOCAB, d_model=16, d_kv=4, d_ff=19, num_layers=2, num_decoder_layers=2,
+         num_heads=4, num_sparse_encoder_layers=1, num_sparse_decoder_layers=1, num_experts=3, decoder_start_token_id=0,
+         relative_attention_num_buckets=8, relative_attention_max_distance=16, repeat=2)
 
 
-def speech_to_text(name):
-    save(name, "Speech2Text", vocab_size=VOCAB, d_model=16, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=19,
-         decoder_ffn_dim=19, encoder_attention_heads=4, decoder_attention_heads=4, max_source_positions=10,
-         max_target_positions=12, conv_channels=8, input_feat_per_channel=4)
-
-
-def trocr(name):
-    encoder = tr.ViTConfig(hidden_size=12, intermediate_size=13, num_hidden_layers=1, num_attention_heads=2,
-                           image_size=8, patch_size=4)
-    decoder = tr.TrOCRConfig(vocab_size=VOCAB, d_model=16, decoder_layers=2, decoder_attention_heads=4,
-                             decoder_ffn_dim=19, max_position_embeddings=12, cross_attention_hidden_size=12,
-                             is_decoder=True, add_cross_attention=True)
-    write(name, tr.VisionEncoderDecoderModel(
-        tr.VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)))
-
-
-def musicgen(name):
-    write(name, tr.MusicgenForCausalLM(tr.MusicgenDecoderConfig(
-        vocab_size=VOCAB, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, ffn_dim=19, num_codebooks=2,
-        max_position_embeddings=12)))
-
-
-def longt5(name):
+def longt5(name, **more):
     save(name, "LongT5", vocab_size=VOCAB, d_model=16, d_kv=4, d_ff=19, num_layers=1, num_decoder_layers=2, num_heads=4,
-         decoder_start_token_id=0, relative_attention_num_buckets=8, relative_attention_max_distance=16, local_radius=4,
-         global_block_size=4, encoder_attention_type="transient-global")
+         decoder_start_token_id=0, relative_attention_num_buckets=8, relative_attention_max_distance=16, **more)
 
 
-# Of sound and pictures: what they compute needs frames, which nothing here makes.
-CONVERTED_ALONE = {"trocr": trocr, "musicgen": musicgen, "longt5": longt5,
-                   "whisper": whisper, "speech_to_text": speech_to_text}
+def udop(name):
+    save(name, "Udop", vocab_size=VOCAB, d_model=16, d_kv=4, d_ff=19, num_layers=1, num_decoder_layers=2, num_heads=4,
+         decoder_start_token_id=0, relative_attention_num_buckets=8, relative_attention_max_distance=16, image_size=8,
+         patch_size=4, max_2d_position_embeddings=8)
+
+
+CONVERTED_ALONE = {"udop": udop, "longt5-global": lambda n: longt5(n, local_radius=4, global_block_size=4,
+                                                     encoder_attention_type="transient-global")}
 
 MODELS = {
     "bart": lambda n: bart(n, "Bart", repeat=2),
@@ -110,6 +92,9 @@ MODELS = {
     "pegasus": lambda n: bart(n, "Pegasus", start=0, scale_embedding=True),
     "m2m_100": lambda n: bart(n, "M2M100", repeat=2),
     "blenderbot": lambda n: bart(n, "Blenderbot", start=1),
+    "blenderbot_small": lambda n: bart(n, "BlenderbotSmall", start=1, repeat=2),
+    "longt5": lambda n: longt5(n, local_radius=2, repeat=2),
+    "switch_transformers": switch,
 }
 
 
@@ -123,6 +108,8 @@ def load(folder):
                 rows, width = module.weight.shape
                 angles = np.outer(np.arange(rows), 10000.0 ** (-np.arange(0, width, 2) / width))
                 module.weight.data = torch.from_numpy(np.concatenate([np.sin(angles), np.cos(angles)], axis=1))
+            elif hasattr(module, "_cast_classifier"):
+                module.dtype = torch.float64
             elif hasattr(module, "make_weights"):
                 module.make_weights(config.max_position_embeddings + 2, module.embedding_dim, module.padding_idx)
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
@@ -131,7 +118,7 @@ def load(folder):
 
 
 def blocks_of(model):
-    return model.model.decoder.layers
+    return model.decoder.block if hasattr(model, "decoder") else model.model.decoder.layers
 
 
 def reference(name):

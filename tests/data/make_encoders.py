@@ -41,6 +41,8 @@ MODELS = {
                                  n_heads=4, max_position_embeddings=12),
     "albert": lambda n: save(n, "Albert", "ForMaskedLM", embedding_size=8, **TEXT),
     "modernbert": lambda n: save(n, "ModernBert", "ForMaskedLM", pad_token_id=0, **TEXT),
+    "clip": lambda n: save(n, "CLIP", "Model", projection_dim=6, text_config={**TEXT, "bos_token_id": 1,
+                           "eos_token_id": 2}, vision_config={**SIZES, "image_size": 8, "patch_size": 4}),
     "vit": lambda n: save(n, "ViT", "ForImageClassification", image_size=8, patch_size=4, **SIZES),
     "wav2vec2": lambda n: save(n, "Wav2Vec2", "ForCTC", vocab_size=23, conv_dim=[8], conv_stride=[5], conv_kernel=[10],
                                num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2, **SIZES),

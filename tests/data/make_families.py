@@ -6,6 +6,7 @@ As make_reference.py, whose way of putting float64 in the place of float32 this 
 
 Written with transformers 4.57.1, torch 2.15.0, safetensors 0.8.0, numpy 2.4.6.
 """
+import contextlib
 import copy
 import json
 import os
@@ -16,6 +17,7 @@ import safetensors.numpy
 import numpy as np
 import torch
 import transformers as tr
+from transformers.models.llama import modeling_llama
 from transformers.models.gptj.modeling_gptj import GPTJAttention
 
 import make_reference as made
@@ -46,6 +48,9 @@ def save(name, cls, config, dtype=torch.float16, repeat=None):
             done.add(tensor.data_ptr())
             if not tensor.is_floating_point() or tensor.ndim == 0:
                 continue
+            key = key.replace("LayerNorm", "layer_norm")
+            if "." not in key:  # BLIP-2's query_tokens
+                key = f"model.{key}"
             value = made.value_of(name, key if tensor.ndim > 1 or key.endswith("weight") else key + ".bias",
                                   tuple(tensor.shape))
             text = config.get_text_config()
@@ -138,8 +143,12 @@ def nested(name, cls, config, text, repeat=None, **more):
          repeat=repeat)
 
 
+QWEN_VISION = {"depth": 1, "embed_dim": 8, "num_heads": 2, "mlp_ratio": 1, "patch_size": 2, "spatial_merge_size": 1,
+               "temporal_patch_size": 1}
+
 MODELS = {
     "baichuan": lambda n: decoder(n, "Llama", repeat=2),
+    "baichuan_alibi": lambda n: decoder(n, "Llama", kv=6, repeat=2, hidden_size=36, num_attention_heads=6),
     "chatglm": lambda n: chatglm(n),
     "chatglm2": lambda n: decoder(n, "Glm", kv=2, head_dim=8, attention_bias=True),
     "deepseek": lambda n: decoder(n, "Qwen2Moe", repeat=2, num_experts=4, num_experts_per_tok=2, qkv_bias=False,
@@ -159,6 +168,8 @@ MODELS = {
     "mixtral": lambda n: decoder(n, "Mixtral", repeat=2, intermediate_size=6, num_local_experts=4,
                                  num_experts_per_tok=2, sliding_window=3),
     "olmoe": lambda n: decoder(n, "Olmoe", intermediate_size=6, num_experts=5, num_experts_per_tok=3),
+    "olmoe-clip": lambda n: decoder(n, "Olmoe", intermediate_size=6, num_experts=3, num_experts_per_tok=2,
+                                    clip_qkv=0.75),
     "phimoe": lambda n: decoder(n, "Phimoe", repeat=2, intermediate_size=6, num_local_experts=4, num_experts_per_tok=2,
                                 attention_bias=True, lm_head_bias=True, router_jitter_noise=0.2),
     "qwen2_moe": lambda n: decoder(n, "Qwen2Moe", repeat=2, num_experts=4, num_experts_per_tok=2,
@@ -174,6 +185,17 @@ MODELS = {
     "gemma3-vision": lambda n: nested(n, tr.Gemma3ForConditionalGeneration, tr.Gemma3Config, {
         "head_dim": 6, "query_pre_attn_scalar": 24, "sliding_window": 3, "rope_local_base_freq": 100.0,
         "layer_types": ["sliding_attention", "full_attention"]}, mm_tokens_per_image=1, image_token_index=46),
+    "blip2": lambda n: nested(n, tr.Blip2ForConditionalGeneration, tr.Blip2Config, {
+        "model_type": "opt", "hidden_size": 24, "ffn_dim": 29, "word_embed_proj_dim": 24,
+        "max_position_embeddings": 16}, repeat=2, num_query_tokens=1, qformer_config={
+            "vocab_size": VOCAB, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
+            "num_attention_heads": 2, "encoder_hidden_size": 8}),
+    "qwen2_vl": lambda n: nested(n, tr.Qwen2VLForConditionalGeneration, tr.Qwen2VLConfig, {
+        "rope_scaling": {"type": "mrope", "mrope_section": [2, 1, 1]}}, repeat=2, vision=QWEN_VISION),
+    "qwen2_5_vl": lambda n: nested(n, tr.Qwen2_5_VLForConditionalGeneration, tr.Qwen2_5_VLConfig, {
+        "rope_scaling": {"type": "mrope", "mrope_section": [2, 1, 1]}, "num_key_value_heads": 2},
+        vision={**QWEN_VISION, "out_hidden_size": 32, "intermediate_size": 8, "window_size": 4,
+                "fullatt_block_indexes": [0]}),
     "smolvlm": lambda n: nested(n, tr.SmolVLMForConditionalGeneration, tr.SmolVLMConfig, {"model_type": "llama"},
                                 repeat=2, image_token_id=46, scale_factor=1),
     "apertus": lambda n: decoder(n, "Apertus", repeat=2),
@@ -185,6 +207,7 @@ MODELS = {
     "helium": lambda n: decoder(n, "Helium", repeat=2, head_dim=8),
     "nemotron": lambda n: decoder(n, "Nemotron", repeat=2, head_dim=8),
     "olmo": lambda n: decoder(n, "Olmo", repeat=2, attention_bias=True),
+    "olmo-clip": lambda n: decoder(n, "Olmo", repeat=2, clip_qkv=0.75),
     "cohere2": lambda n: decoder(n, "Cohere2", repeat=2, sliding_window=3, num_hidden_layers=2,
                                  layer_types=["sliding_attention", "full_attention"]),
     "gemma3": lambda n: decoder(n, "Gemma3", repeat=2, cls=tr.Gemma3ForCausalLM, config="Gemma3TextConfig", head_dim=6,
@@ -229,6 +252,8 @@ def load(folder):
     config = tr.AutoConfig.from_pretrained(folder)
     auto = tr.AutoModelForImageTextToText if hasattr(config, "vision_config") else tr.AutoModelForCausalLM
     model = auto.from_pretrained(folder, dtype=torch.float64, attn_implementation=kind).eval()
+    if folder.endswith("blip2"):  # it does not run without a picture
+        model = model.language_model
     with made.in_doubles():
         for module in model.modules():
             if folder.endswith("deepseek") and hasattr(module, "shared_expert_gate"):  # its shared expert has none
@@ -249,9 +274,14 @@ def load(folder):
                                      10000 ** -(torch.arange(0, dim, 2, dtype=torch.float64) / dim))
                 module.scale_attn = torch.tensor(module.head_dim, dtype=torch.float64).sqrt()
                 module.embed_positions = torch.cat((torch.sin(angles), torch.cos(angles)), dim=1)
+    if folder.endswith("apertus"):  # its activation rounds its constants to bfloat16, whatever it is loaded as
+        said = safetensors.numpy.load_file(os.path.join(folder, "model.safetensors"))
+        for name, module in model.named_modules():
+            for key in ("alpha_p", "alpha_n", "beta", "eps") if hasattr(module, "alpha_p") else ():
+                getattr(module, key).data = torch.from_numpy(said[f"{name}.{key}"]).double()
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         known = (torch.float64, torch.bool, torch.int64)
-        assert tensor.dtype in known or "vision" in name, (name, tensor.dtype)
+        assert tensor.dtype in known or "vis" in name, (name, tensor.dtype)
     return model
 
 
@@ -282,6 +312,38 @@ def renamed(tensors, names):
 def as_baichuan(tensors, config):
     together(tensors, ["q_proj", "k_proj", "v_proj"], "W_pack")
     del config["num_key_value_heads"]
+
+
+def as_baichuan_alibi(tensors, config):
+    """Baichuan's 13B, of which no key says that it has ALiBi."""
+    as_baichuan(tensors, config)
+    config["model_max_length"] = config.pop("max_position_embeddings")
+
+
+def slopes_of(heads):
+    """Of ALiBi, where their number is no power of 2 too."""
+    most = 2**int(np.log2(heads))
+    slopes = [2.0**(-8 * (i + 1) / most) for i in range(most)]
+    return slopes + [2.0**(-4 * (2 * i + 1) / most) for i in range(heads - most)]
+
+
+@contextlib.contextmanager
+def alibi_in_llama(heads):
+    """Llama's code with ALiBi in place of RoPE."""
+    rotate, mask = modeling_llama.apply_rotary_pos_emb, modeling_llama.create_causal_mask
+    slopes = slopes_of(heads)
+
+    def with_slopes(**keys):
+        made_of = mask(**keys)
+        distance = torch.arange(made_of.shape[-1])[None] - torch.arange(made_of.shape[-2])[:, None]
+        return made_of + torch.tensor(slopes, dtype=torch.float64)[:, None, None] * distance
+
+    modeling_llama.apply_rotary_pos_emb = lambda q, k, *_: (q, k)
+    modeling_llama.create_causal_mask = with_slopes
+    try:
+        yield
+    finally:
+        modeling_llama.apply_rotary_pos_emb, modeling_llama.create_causal_mask = rotate, mask
 
 
 def as_internlm(tensors, config):
@@ -346,7 +408,7 @@ def as_deepseek(tensors, config):
                   moe_layer_freq=1)
 
 
-REMOTE = {"baichuan": as_baichuan, "chatglm2": as_chatglm2, "deepseek": as_deepseek, "internlm": as_internlm,
+REMOTE = {"baichuan": as_baichuan, "baichuan_alibi": as_baichuan_alibi, "chatglm2": as_chatglm2, "deepseek": as_deepseek, "internlm": as_internlm,
           "internlm2": as_internlm2, "minicpm": as_minicpm, "orion": as_orion, "qwen": as_qwen,
           "xverse": lambda tensors, config: config.pop("num_key_value_heads")}
 
@@ -379,7 +441,7 @@ def disguise(name):
     with open(os.path.join(folder, "config.json")) as file:
         config = json.load(file)
     REMOTE[name](tensors, config)
-    config["model_type"] = "chatglm" if name == "chatglm2" else name
+    config["model_type"] = {"chatglm2": "chatglm", "baichuan_alibi": "baichuan"}.get(name, name)
     config["architectures"] = ["ForCausalLM"]
     os.remove(path)
     safetensors.numpy.save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, path, {"format": "pt"})
@@ -419,8 +481,9 @@ def main():
     made.blocks_of = blocks_of
     for name in sys.argv[1:] or MODELS:
         MODELS[name](name)
-        if name not in ("apertus", "chatglm"):  # which are not run
-            reference(name)
+        with alibi_in_llama(6) if name == "baichuan_alibi" else contextlib.nullcontext():
+            if name != "chatglm":  # which is not run
+                reference(name)
         if name in REMOTE:
             disguise(name)
 

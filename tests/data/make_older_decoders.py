@@ -6,12 +6,16 @@ As make_families.py, whose way of saving and running this shares.
 
 Written with transformers 4.57.1, torch 2.7.1, safetensors 0.8.0, numpy 2.4.6.
 """
+import functools
 import os
 import sys
 
 import torch
 import transformers as tr
+from transformers.pytorch_utils import Conv1D
 from transformers.models.codegen.modeling_codegen import CodeGenAttention
+from transformers.models.gpt2 import modeling_gpt2
+from transformers.models.mpt.configuration_mpt import MptAttentionConfig
 from transformers.models.xglm.modeling_xglm import XGLMSinusoidalPositionalEmbedding
 
 import make_families
@@ -94,6 +98,58 @@ def gpt_bigcode(name, **more):
     per_head = False
 
 
+def gpt_neox_japanese(name, **more):
+    save(name, "GPTNeoXJapanese", hidden_size=32, num_hidden_layers=2, num_attention_heads=4, rotary_pct=0.5,
+         intermediate_multiple_size=2, max_position_embeddings=24, **more)
+
+
+def imagegpt(name, **more):
+    # Heads of 4: this version of transformers divides scores by the root's whole part.
+    save(name, "ImageGPT", "ForCausalImageModeling", n_embd=16, n_layer=2, n_head=4, n_positions=24, **more)
+
+
+def jais(name, repeat=None):
+    """JAIS as its remote code writes it: a GPT-2 with ALiBi, a gate and scales of its own."""
+    make_families.save(name, JaisModel, JaisConfig(
+        **SHARED, n_embd=24, n_layer=2, n_head=6, n_positions=24, n_inner=29, position_embedding_type="alibi",
+        activation_function="swiglu", mup_embeddings_scale=1.5, mup_width_scale=0.5, mup_output_alpha=1.25,
+        mup_scale_qk_dot_by_d=True), repeat=repeat)
+
+
+class JaisConfig(tr.GPT2Config):
+    model_type = "jais"
+
+
+class JaisModel(tr.GPT2LMHeadModel):
+    config_class = JaisConfig
+
+    def __init__(self, config):
+        config.activation_function = "silu"
+        super().__init__(config)
+        config.activation_function = "swiglu"
+        del self.transformer.wpe
+        self.transformer.wpe = lambda positions: torch.zeros(1)
+        self.transformer.wte.register_forward_hook(lambda _, __, out: out * config.mup_embeddings_scale)
+        self.lm_head.register_forward_hook(
+            lambda _, __, out: out * config.mup_width_scale * config.mup_output_alpha)
+        for block in self.transformer.h:
+            block.mlp.c_fc2 = Conv1D(config.n_inner, config.n_embd)
+            block.mlp.forward = functools.partial(self.gated, block.mlp)
+            block.attn.scale_attn_weights = False
+
+    @staticmethod
+    def gated(mlp, x):
+        return mlp.c_proj(mlp.c_fc(x) * mlp.act(mlp.c_fc2(x)))
+
+
+def jais_attention(module, query, key, value, mask, **_):
+    slopes = torch.tensor(make_families.slopes_of(query.shape[1]), dtype=query.dtype)
+    distance = torch.arange(key.shape[2])[None] - torch.arange(query.shape[2])[:, None]
+    scores = query @ key.transpose(-1, -2) / query.shape[-1] + slopes[:, None, None] * distance
+    scores = scores.masked_fill(distance > 0, torch.finfo(query.dtype).min)
+    return (torch.softmax(scores, -1) @ value).transpose(1, 2), None
+
+
 MODELS = {
     "falcon-7b": lambda n: falcon(n, multi_query=True, bias=False, ffn_hidden_size=29),
     "falcon-40b": lambda n: falcon(n, new_decoder_architecture=True, num_kv_heads=2, bias=False, ffn_hidden_size=29),
@@ -103,17 +159,29 @@ MODELS = {
     "gpt_bigcode-mqa": lambda n: gpt_bigcode(n, multi_query=True),
     "gpt_neo": lambda n: gpt_neo(n, repeat=2),
     "mpt": lambda n: mpt(n, repeat=2),
+    "mpt-clip": lambda n: mpt(n, attn_config=MptAttentionConfig(clip_qkv=0.75), repeat=2),
     "mpt-six": lambda n: mpt(n, heads=6),
     "xglm": lambda n: xglm(n, repeat=2),
     "biogpt": lambda n: biogpt(n, repeat=2),
     "openai_gpt": lambda n: openai_gpt(n, repeat=2),
     "codegen": lambda n: codegen(n, repeat=2),
     "persimmon": lambda n: persimmon(n, repeat=2),
+    "gpt_neox_japanese": lambda n: gpt_neox_japanese(n, repeat=2),
+    "jais": lambda n: jais(n, repeat=2),
+    "imagegpt": lambda n: imagegpt(n, repeat=2),
 }
 
 
 def load(folder):
     """As make_families's, with what these families work out once in float64."""
+    if folder.endswith("jais"):
+        modeling_gpt2.eager_attention_forward = jais_attention
+        return JaisModel.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
+    if folder.endswith("imagegpt"):  # no auto class has it, and without a cache it fails
+        model = tr.ImageGPTForCausalImageModeling.from_pretrained(folder, dtype=torch.float64).eval()
+        forward = model.forward
+        model.forward = lambda use_cache, **inputs: forward(**inputs)
+        return model
     model = load_others(folder)
     with made.in_doubles():
         for module in model.modules():

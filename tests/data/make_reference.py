@@ -25,7 +25,9 @@ import numpy as np
 import safetensors.numpy
 import torch
 import transformers as tr
+from transformers.models.longt5 import modeling_longt5
 from transformers.models.mt5 import modeling_mt5
+from transformers.models.switch_transformers import modeling_switch_transformers
 from transformers.models.t5 import modeling_t5
 from transformers.models.umt5 import modeling_umt5
 
@@ -210,7 +212,9 @@ LENGTHS = {"llama-longrope": [11, 9, 10], "llama-longrope-factor": [11, 9, 10], 
 def in_doubles():
     """torch.float32 and Tensor.float() mean float64, but in the buckets of T5's relative bias."""
     single, to_single = torch.float32, torch.Tensor.float
-    classes = [modeling_t5.T5Attention, modeling_mt5.MT5Attention, modeling_umt5.UMT5Attention]
+    classes = [modeling_t5.T5Attention, modeling_mt5.MT5Attention, modeling_umt5.UMT5Attention,
+               modeling_switch_transformers.SwitchTransformersAttention, modeling_longt5.LongT5Attention,
+               modeling_longt5.LongT5LocalAttention, modeling_longt5.LongT5TransientGlobalAttention]
     buckets = [vars(c)["_relative_position_bucket"] for c in classes]
 
     def in_singles(method):

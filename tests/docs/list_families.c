@@ -153,7 +153,8 @@ static void list_nested(void)
         printf("| %s | as the model in `%s` (`model_type` there), behind",
                types, n->config);
         for (gqa_texts p = n->prefixes; *p; p++)
-            printf("%s `%s`", p == n->prefixes ? "" : " or", *p);
+            printf(**p ? "%s `%s`" : "%s nothing%s",
+                   p == n->prefixes ? "" : " or", *p);
         printf(" | its own | in `%s` | as it is; other parts are copied |\n",
                n->config);
     }

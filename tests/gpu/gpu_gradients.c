@@ -125,40 +125,83 @@ static const struct gqa_head_place places[] = {
 };
 enum { HEAD_DIM = 7, WIDTH = 120 };
 
+/* Such as are read by 16 bytes. */
+static const struct gqa_head_place whole_places[] = {
+    {.n_heads = 3, .per_block = 3},
+    {.n_heads = 2, .base = 16, .per_block = 1, .block_stride = 48},
+};
+enum { WHOLE_DIM = 32 };
+
 struct heads_case {
     const struct gqa_head_place *place;
-    uint64_t n_pairs;
-    bool interleaved;
+    uint64_t head_dim, n_pairs;
+    bool interleaved, back, queries, keys;
 };
 
+/* Queries; keys and values, and their caches; angles. */
 static enum gqa_status call_heads(const struct side *side, const void *ctx)
 {
     const struct heads_case *c = ctx;
     const struct gqa_gradient_ops *ops = side->backend->gradients;
-    enum gqa_status st = ops->unstore(side->device, side->p[0], WIDTH, c->place,
-                                      side->p[1], CAPACITY, HEAD_DIM);
+    const struct gqa_turn_op op = {.q = c->queries ? side->p[0] : NULL,
+                                   .k = side->p[1],
+                                   .v = side->p[2],
+                                   .cache_k = c->keys ? side->p[3] : NULL,
+                                   .cache_v = side->p[4],
+                                   .q_width = WIDTH,
+                                   .k_width = WIDTH,
+                                   .v_width = WIDTH,
+                                   .q_place = *c->place,
+                                   .k_place = *c->place,
+                                   .v_place = *c->place,
+                                   .capacity = CAPACITY,
+                                   .head_dim = c->head_dim,
+                                   .n_pairs = c->n_pairs,
+                                   .interleaved = c->interleaved,
+                                   .cos_sin = side->p[5]};
 
-    return st == GQA_OK
-               ? ops->rotate(side->device, side->p[2], WIDTH, c->place,
-                             HEAD_DIM, c->n_pairs, c->interleaved, side->p[3])
-               : st;
+    return c->back ? ops->turn_back(side->device, &op)
+                   : ops->turn(side->device, &op);
 }
 
 /* What lies between the heads stays. */
 static void check_heads(const struct heads_case *c)
 {
+    const size_t rows = (size_t)N_ROWS * WIDTH;
+    const size_t cache =
+        (size_t)(N_SEQUENCES * c->place->n_heads * CAPACITY * c->head_dim);
     struct trial t = {.n = 0};
 
     set_batch();
-    trial_sum(&t, "unstored", (size_t)N_ROWS * WIDTH, gpu.real, 0);
-    trial_input(&t, N_SEQUENCES * c->place->n_heads * CAPACITY * HEAD_DIM,
-                gpu.real);
-    trial_sum(&t, "rotated", (size_t)N_ROWS * WIDTH, gpu.real, rounded());
-    trial_input(&t, CAPACITY * c->n_pairs * 2, GQA_F32);
-    trial_run(&t, call_heads, c, "%llu heads, %llu pairs%s",
+    trial_sum(&t, "queries", rows, gpu.real, rounded());
+    if (c->back) {
+        trial_sum(&t, "keys", rows, gpu.real, rounded());
+        trial_sum(&t, "values", rows, gpu.real, 0);
+        trial_input(&t, cache, gpu.real);
+        trial_input(&t, cache, gpu.real);
+    } else {
+        trial_input(&t, rows, gpu.real);
+        trial_input(&t, rows, gpu.real);
+        trial_sum(&t, "cached keys", cache, gpu.real, rounded());
+        trial_sum(&t, "cached values", cache, gpu.real, 0);
+    }
+    trial_input(&t, CAPACITY * c->n_pairs * 2 + 1, GQA_F32);
+    trial_run(&t, call_heads, c, "%llu heads of %llu, %llu pairs%s%s%s%s",
               (unsigned long long)c->place->n_heads,
-              (unsigned long long)c->n_pairs,
-              c->interleaved ? ", interleaved" : "");
+              (unsigned long long)c->head_dim, (unsigned long long)c->n_pairs,
+              c->interleaved ? ", interleaved" : "", c->back ? ", back" : "",
+              c->queries ? ", queries" : "", c->keys ? ", keys" : "");
+}
+
+/* Of any number of pairs; flags: a bit of each case's. */
+static void check_all_heads(const struct gqa_head_place *place,
+                            uint64_t head_dim, uint64_t most_pairs,
+                            unsigned flags)
+{
+    for (uint64_t n_pairs = 0; n_pairs <= most_pairs;
+         n_pairs += most_pairs > 4 ? 8 : 1)
+        check_heads(&(struct heads_case){place, head_dim, n_pairs, flags & 1,
+                                         flags & 2, flags & 4, flags & 8});
 }
 
 /* --- Norms ------------------------------------------------------------------
@@ -689,11 +732,10 @@ static void tests(void)
     check_embed(&(struct embed_case){64, 1, false});
     check_embed(&(struct embed_case){67, 0.5, true});
     check_embed(&(struct embed_case){600, 4, true});
-    for (unsigned i = 0; i < 2; i++)
-        for (uint64_t n_pairs = 1; n_pairs <= 3; n_pairs++)
-            for (int interleaved = 0; interleaved < 2; interleaved++)
-                check_heads(
-                    &(struct heads_case){&places[i], n_pairs, interleaved});
+    for (unsigned i = 0; i < 32; i++) {
+        check_all_heads(&places[i % 2], HEAD_DIM, 3, i / 2);
+        check_all_heads(&whole_places[i % 2], WHOLE_DIM, 16, i / 2);
+    }
     check_norms();
     for (size_t i = 0; i < sizeof linear / sizeof *linear; i++)
         for (unsigned flags = 1; flags < 8; flags++)

@@ -1,5 +1,6 @@
 /* Products with weights against sums in double. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "gpu.h"
 
@@ -158,6 +159,56 @@ static void check_large(void)
     array_free(&w);
 }
 
+/* Numbers that others' do not change with. */
+static struct array array_plain(size_t n)
+{
+    struct array array = array_nan(n, gpu.real);
+
+    for (size_t i = 0; i < n; i++)
+        array.host[i] = (double)(i * 7919 % 2003) / 1000 - 1;
+    array_send(&array);
+    return array;
+}
+
+/* A large product that comes again is made by another algorithm, which shows
+ * in nothing. */
+static void check_again(uint64_t n_rows, uint64_t n_in, uint64_t n_out,
+                        bool adds)
+{
+    enum { TIMES = 20 };
+    const size_t n_bytes = n_rows * n_out * gqa_dtype_bits(gpu.real) / 8;
+    struct array x = array_plain(n_rows * n_in);
+    struct array w = array_plain(n_in * n_out);
+    struct array added = array_plain(n_rows * n_out);
+    struct array out = array_nan(n_rows * n_out, gpu.real);
+    const struct gqa_weight weight = {w.device, gpu.real, n_out, n_in};
+    char *first = must_allocate(n_bytes, 1), *other = must_allocate(n_bytes, 1);
+    int n_differ = 0;
+
+    for (int i = 0; i < TIMES; i++) {
+        char *to = i == 0 ? first : other;
+
+        gpu_must(gpu.backend->linear(gpu.device, out.device, x.device, n_rows,
+                                     &weight, false, NULL,
+                                     adds ? added.device : NULL),
+                 "linear");
+        gpu_must(gpu.backend->download(gpu.device, to, out.device, n_bytes),
+                 "download");
+        n_differ += i > 0 && memcmp(first, other, n_bytes) != 0;
+    }
+    check_true(n_differ == 0,
+               "the product of %llu rows, %llu to %llu, gave other bits %d of "
+               "%d times",
+               (unsigned long long)n_rows, (unsigned long long)n_in,
+               (unsigned long long)n_out, n_differ, TIMES - 1);
+    free(first);
+    free(other);
+    array_free(&x);
+    array_free(&w);
+    array_free(&added);
+    array_free(&out);
+}
+
 static void tests(void)
 {
     static const uint64_t shapes[][3] = {
@@ -190,6 +241,10 @@ static void tests(void)
                               .has_bias = true,
                               .input_major = variant & 1});
     check_large();
+    /* Sums of several splits; of one. */
+    check_again(512, 8192, 512, false);
+    check_again(8192, 512, 1376, false);
+    check_again(8192, 512, 512, true);
 }
 
 int main(int argc, char **argv)

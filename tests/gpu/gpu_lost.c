@@ -53,6 +53,8 @@ int main(void)
           "upload");
     check(is_lost(backend->stage_send(device, staging, memory, sizeof values)),
           "stage_send");
+    check(is_lost(backend->stage_fetch(device, staging, memory, sizeof values)),
+          "stage_fetch");
     check(is_lost(backend->stage_open(device, &late, sizeof values)) && !late,
           "stage_open of a lost device");
     check(is_lost(backend->set_batch(device, &batch)), "set_batch");

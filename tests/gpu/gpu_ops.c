@@ -427,6 +427,40 @@ static void check_activation_ends(enum gqa_activation which)
     array_free(&x);
 }
 
+static void check_clip(uint64_t n, double limit)
+{
+    struct array x = array_random(n, gpu.real);
+    double *expected = must_allocate(n, sizeof *expected);
+
+    for (uint64_t i = 0; i < n; i++)
+        expected[i] = fmax(fmin(x.host[i], limit), -limit);
+    gpu_must(gpu.backend->clip(gpu.device, x.device, n, limit), "clip");
+    check_array(&x, expected, n, 0, "clip, %llu elements",
+                (unsigned long long)n);
+    free(expected);
+    array_free(&x);
+}
+
+static void check_xielu(uint64_t n)
+{
+    const struct gqa_xielu c = {0.75, 0.625, 0.5, -1e-6};
+    struct array x = array_random(n, gpu.real);
+    double *expected = must_allocate(n, sizeof *expected);
+
+    for (uint64_t i = 0; i < n; i++) {
+        const double y = x.host[i];
+
+        expected[i] =
+            y > 0 ? (c.positive * y + c.beta) * y
+                  : c.negative * (expm1(fmin(y, c.eps)) - y) + c.beta * y;
+    }
+    gpu_must(gpu.backend->xielu(gpu.device, x.device, n, &c), "xielu");
+    check_array(&x, expected, n, rounding(), "xielu, %llu elements",
+                (unsigned long long)n);
+    free(expected);
+    array_free(&x);
+}
+
 static void check_gather(uint64_t width)
 {
     uint64_t rows[] = {3, 0, 3, 6, 1};
@@ -521,6 +555,15 @@ static void check_staging(void)
         n_wrong += got[i] != i;
     check_true(n_wrong == 0, "staging: %llu numbers are wrong",
                (unsigned long long)n_wrong);
+    /* As they were when it was called, whatever is asked for later. */
+    gpu_must(gpu.backend->stage_fetch(gpu.device, stagings[0],
+                                      (uint32_t *)memory + N, sizeof *got * N),
+             "stage_fetch");
+    gpu_must(gpu.backend->zero(gpu.device, memory, sizeof *got * N * PIECES),
+             "zero");
+    gpu_must(gpu.backend->stage_wait(gpu.device, stagings[0]), "stage_wait");
+    check_true(memcmp(stagings[0]->data, got + N, sizeof *got * N) == 0,
+               "staging: what was fetched is wrong");
     for (int i = 0; i < 2; i++)
         gpu.backend->stage_close(gpu.device, stagings[i]);
     gpu.backend->free(gpu.device, memory);
@@ -584,6 +627,10 @@ static void tests(void)
     check_weigh_rows(1, 1, 3, false, false);
     check_weigh_rows(5, 300, 1025, true, false);
     check_weigh_rows(5, 1025, 70, true, true);
+    check_clip(1, 0.5);
+    check_clip(10007, 0.25);
+    check_xielu(1);
+    check_xielu(10007);
     check_soft_cap(1, 30);
     check_soft_cap(10007, 50);
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {

@@ -466,6 +466,55 @@ START_TEST(gathers_rows)
 }
 END_TEST
 
+/* --- Element by element --------------------------------------------------- */
+
+START_TEST(clips)
+{
+    enum { N = 5 };
+    const double x[N] = {-3, -0.5, 0.25, 7, NAN};
+    const double expected[N - 1] = {-0.5, -0.5, 0.25, 0.5};
+    double got[N];
+    void *device_x;
+
+    open_device(reals[_i], 2);
+    device_x = poisoned(N);
+    gqa_store_f64(device_x, real, x, N);
+    ck_assert_int_eq(backend->clip(device, device_x, N, 0.5), GQA_OK);
+    gqa_load_f64(got, device_x, real, N);
+    for (size_t i = 0; i < N - 1; i++)
+        ck_assert_double_eq(got[i], expected[i]);
+    ck_assert(isnan(got[N - 1]));
+    close_device();
+    free(device_x);
+}
+END_TEST
+
+/* 2 x^2 + x / 2 above 0; below it 3 (e^x - 1 - x) + x / 2, with e^eps for what
+ * is nearer to 0 than eps is. */
+START_TEST(computes_xielu)
+{
+    enum { N = 5 };
+    const struct gqa_xielu c = {2, 3, 0.5, -0.25};
+    const double x[N] = {3, 0, -1, -0.125, 0.5};
+    const double expected[N] = {19.5, 3 * expm1(-0.25),
+                                3 * (expm1(-1) + 1) - 0.5,
+                                3 * (expm1(-0.25) + 0.125) - 0.0625, 0.75};
+    double got[N];
+    void *device_x;
+
+    open_device(reals[_i], 2);
+    device_x = poisoned(N);
+    gqa_store_f64(device_x, real, x, N);
+    ck_assert_int_eq(backend->xielu(device, device_x, N, &c), GQA_OK);
+    gqa_load_f64(got, device_x, real, N);
+    for (size_t i = 0; i < N; i++)
+        ck_assert_double_eq_tol(got[i], expected[i],
+                                real == GQA_F64 ? 1e-15 : 1e-6);
+    close_device();
+    free(device_x);
+}
+END_TEST
+
 /* --- Activations ---------------------------------------------------------- */
 
 static double activated(double x, enum gqa_activation activation)
@@ -990,6 +1039,8 @@ int main(void)
     tcase_add_loop_test(tc, rotates_heads_by_position, 0, 2);
     tcase_add_loop_test(tc, stores_real_tokens_only, 0, 2);
     tcase_add_loop_test(tc, gathers_rows, 0, 2);
+    tcase_add_loop_test(tc, clips, 0, 2);
+    tcase_add_loop_test(tc, computes_xielu, 0, 2);
     tcase_add_loop_test(tc, adds_rows, 0, 2);
     tcase_add_loop_test(tc, weighs_rows, 0, 2);
     tcase_add_loop_test(tc, activates, 0, 2);

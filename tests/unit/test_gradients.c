@@ -238,15 +238,28 @@ END_TEST
 
 enum { PAIRS = 2, CAPACITY = 9 };
 
+/* Of queries alone. */
+static struct gqa_turn_op turning(void *q, bool interleaved,
+                                  const void *cos_sin)
+{
+    return (struct gqa_turn_op){.q = q,
+                                .q_width = HEADS_WIDTH,
+                                .q_place = place,
+                                .head_dim = DIM,
+                                .n_pairs = PAIRS,
+                                .interleaved = interleaved,
+                                .cos_sin = cos_sin};
+}
+
 static double rotate_value(const struct problem *p)
 {
     const struct row_ctx *c = p->ctx;
     const bool *interleaved = c->wanted;
 
+    const struct gqa_turn_op op = turning(c->out, *interleaved, c->more[0]);
+
     memcpy(c->out, p->variables[0].x, c->n * sizeof(double));
-    ck_assert_int_eq(backend->rotate(device, c->out, HEADS_WIDTH, &place, DIM,
-                                     PAIRS, *interleaved, c->more[0]),
-                     GQA_OK);
+    ck_assert_int_eq(ops.turn(device, &op), GQA_OK);
     return scalar(c);
 }
 
@@ -255,10 +268,11 @@ static void rotate_back(const struct problem *p)
     const struct row_ctx *c = p->ctx;
     const bool *interleaved = c->wanted;
 
+    const struct gqa_turn_op op =
+        turning(p->variables[0].dx, *interleaved, c->more[0]);
+
     memcpy(p->variables[0].dx, c->w, c->n * bytes_of(real));
-    ck_assert_int_eq(ops.rotate(device, p->variables[0].dx, HEADS_WIDTH, &place,
-                                DIM, PAIRS, *interleaved, c->more[0]),
-                     GQA_OK);
+    ck_assert_int_eq(ops.turn_back(device, &op), GQA_OK);
 }
 
 static void make_rotation(struct problem *p, const void *wanted)
@@ -281,14 +295,38 @@ START_TEST(rotations_go_back)
 }
 END_TEST
 
+enum { CACHE = SEQUENCES * 4 * CAPACITY * DIM };
+
+/* Of keys, turned, and values, to caches one behind the other. */
+static struct gqa_turn_op keeping(const struct row_ctx *c, void *caches,
+                                  size_t size)
+{
+    return (struct gqa_turn_op){.cache_k = caches,
+                                .cache_v = (char *)caches + CACHE * size,
+                                .k_width = HEADS_WIDTH,
+                                .v_width = HEADS_WIDTH,
+                                .k_place = place,
+                                .v_place = place,
+                                .capacity = CAPACITY,
+                                .head_dim = DIM,
+                                .n_pairs = PAIRS,
+                                .cos_sin = c->more[0]};
+}
+
 static double store_value(const struct problem *p)
 {
     const struct row_ctx *c = p->ctx;
 
+    double *k = malloc(ROWS * HEADS_WIDTH * sizeof *k);
+    struct gqa_turn_op op = keeping(c, c->out, sizeof(double));
+
+    ck_assert_ptr_nonnull(k);
+    memcpy(k, p->variables[0].x, ROWS * HEADS_WIDTH * sizeof *k);
     memset(c->out, 0, c->n * sizeof(double));
-    ck_assert_int_eq(backend->store(device, c->out, CAPACITY, p->variables[0].x,
-                                    HEADS_WIDTH, &place, DIM),
-                     GQA_OK);
+    op.k = k; /* which may be turned */
+    op.v = p->variables[1].x;
+    ck_assert_int_eq(ops.turn(device, &op), GQA_OK);
+    free(k);
     return scalar(c);
 }
 
@@ -296,15 +334,20 @@ static void store_back(const struct problem *p)
 {
     const struct row_ctx *c = p->ctx;
 
-    ck_assert_int_eq(ops.unstore(device, p->variables[0].dx, HEADS_WIDTH,
-                                 &place, c->w, CAPACITY, DIM),
-                     GQA_OK);
+    struct gqa_turn_op op = keeping(c, c->w, bytes_of(real));
+
+    op.k = p->variables[0].dx;
+    op.v = p->variables[1].dx;
+    ck_assert_int_eq(ops.turn_back(device, &op), GQA_OK);
 }
 
 static void make_store(struct problem *p, const void *wanted)
 {
-    begin(p, wanted, (size_t)SEQUENCES * 4 * CAPACITY * DIM, false);
-    add_variable(p, "x", (size_t)ROWS * HEADS_WIDTH);
+    struct row_ctx *c = begin(p, wanted, (size_t)2 * CACHE, false);
+
+    add_variable(p, "k", (size_t)ROWS * HEADS_WIDTH);
+    add_variable(p, "v", (size_t)ROWS * HEADS_WIDTH);
+    c->more[0] = drawn_reals((size_t)NEW * PAIRS * 2);
     p->value = store_value;
     p->back = store_back;
 }
@@ -830,23 +873,19 @@ static enum gqa_status heads_of_another_eps(struct gqa_device *d, void *dy,
                              &broken);
 }
 
-static enum gqa_status rotate_forth(struct gqa_device *d, void *dx,
-                                    uint64_t width,
-                                    const struct gqa_head_place *at,
-                                    uint64_t head_dim, uint64_t n_pairs,
-                                    bool interleaved, const void *cos_sin)
+static enum gqa_status turn_forth(struct gqa_device *d,
+                                  const struct gqa_turn_op *op)
 {
-    return gqa_cpu_backend()->rotate(d, dx, width, at, head_dim, n_pairs,
-                                     interleaved, cos_sin);
+    return WHOLE->turn(d, op);
 }
 
-static enum gqa_status unstore_fewer(struct gqa_device *d, void *x,
-                                     uint64_t width,
-                                     const struct gqa_head_place *at,
-                                     const void *cache, uint64_t capacity,
-                                     uint64_t head_dim)
+static enum gqa_status turn_fewer(struct gqa_device *d,
+                                  const struct gqa_turn_op *op)
 {
-    return WHOLE->unstore(d, x, width, at, cache, capacity - 1, head_dim);
+    struct gqa_turn_op broken = *op;
+
+    broken.capacity--;
+    return WHOLE->turn_back(d, &broken);
 }
 
 static enum gqa_status embed_unscaled(struct gqa_device *d, void *d_table,
@@ -934,9 +973,9 @@ START_TEST(broken_ones_are_caught)
     check_caught(&norm_test, &norms[0], "a norm's weight of fewer rows");
     ops.norm_heads = heads_of_another_eps;
     check_caught(&heads_test, &norms[0], "another eps");
-    ops.rotate = rotate_forth;
+    ops.turn_back = turn_forth;
     check_caught(&rotate_test, &interleaved, "a rotation the same way");
-    ops.unstore = unstore_fewer;
+    ops.turn_back = turn_fewer;
     check_caught(&store_test, NULL, "another capacity");
     ops.embed = embed_unscaled;
     check_caught(&embed_test, NULL, "an embedding without scale");
