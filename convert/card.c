@@ -10,8 +10,10 @@
 #include "common/memory_stream.h"
 #include "convert/describe.h"
 #include "convert/front_matter.h"
+#include "convert/remote_code.h"
 #include "convert/stock.h"
 #include "convert/totals.h"
+#include "formats/families/remote_code.h"
 #include "formats/folder/folder.h"
 
 struct card {
@@ -83,7 +85,10 @@ static void put_front_matter(const struct card *card)
     }
     /* The Hub shows how to load by it. */
     fprintf(card->out, "library_name: %s\n",
-            card->stock == GQA_STOCK_LOADS ? "transformers" : "gqa-tools");
+            card->stock == GQA_STOCK_LOADS ||
+                    card->stock == GQA_STOCK_HAS_MODULE
+                ? "transformers"
+                : "gqa-tools");
     for (size_t i = 0; i < sizeof carried / sizeof *carried; i++)
         put_json(card, carried[i], json_object_get(card->original, carried[i]));
     put_json(card, "tags", tags);
@@ -188,21 +193,19 @@ static const char *class_name(const struct card *card)
     const char *name = json_string_value(
         json_array_get(json_object_get(card->config, "architectures"), 0));
 
-    return name && *name && !isdigit((unsigned char)*name) &&
-                   !name[strspn(name, "abcdefghijklmnopqrstuvwxyz"
-                                      "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                      "0123456789_")]
-               ? name
-               : "AutoModel";
+    return name && gqa_is_identifier(name) ? name : "AutoModel";
 }
 
 static void put_loading(const struct card *card)
 {
     const bool own_code = json_object_get(card->config, "auto_map") != NULL;
-    const char *class = own_code ? "AutoModel" : class_name(card);
+    const char *class = card->stock == GQA_STOCK_HAS_MODULE
+                            ? gqa_remote_code_loader(card->config)
+                        : own_code ? "AutoModel"
+                                   : class_name(card);
 
     fputs("## How to load it\n\n", card->out);
-    if (card->stock != GQA_STOCK_LOADS)
+    if (card->stock != GQA_STOCK_LOADS && card->stock != GQA_STOCK_HAS_MODULE)
         fprintf(card->out, "%s\nAs it is, `gqa-verify FOLDER` checks it.\n",
                 gqa_stock_note(card->stock));
     else

@@ -12,6 +12,7 @@
 #include "convert/check_inventory.h"
 #include "convert/describe.h"
 #include "convert/produce.h"
+#include "convert/remote_code.h"
 #include "convert/say.h"
 #include "convert/stock.h"
 #include "convert/summary.h"
@@ -89,14 +90,15 @@ static enum gqa_status check_hybrid(const struct gqa_conversion *c)
 {
     const struct gqa_convert_options *o = c->options;
 
-    if (!o->writer->is_folder || !gqa_is_hybrid(c->plan))
+    if (!o->writer->is_folder || !gqa_is_hybrid(c->plan) || o->plan.remote_code)
         return GQA_OK;
     if (!o->allow_hybrid)
         return gqa_fail(GQA_ERR_USAGE,
                         "%s: its layers would differ in KV heads, and no stock "
                         "loader takes such a folder: write a .gqa, or give "
-                        "--expand or --allow-hybrid",
-                        o->output);
+                        "%s--expand or --allow-hybrid",
+                        o->output,
+                        gqa_has_remote_code(c->model) ? "--remote-code, " : "");
     gqa_warn("%s: its layers differ in KV heads: no stock loader takes it",
              o->output);
     return GQA_OK;
@@ -137,6 +139,7 @@ static struct gqa_output_options describe_output(const struct gqa_conversion *c,
         .config = config,
         .model = c->model,
         .source = c->source,
+        .converts = true,
         .n_kv_heads = c->plan ? gqa_uniform_kv_heads(c->plan) : 0,
         .allow_hybrid = o->allow_hybrid,
         .copy_from = gqa_checkpoint_is_folder(c->source)
@@ -255,6 +258,8 @@ static enum gqa_status write_output(struct written *w)
     struct gqa_output_summary output;
     struct gqa_progress *progress = NULL;
     char *card = NULL;
+    char *module = NULL;
+    char module_name[GQA_REMOTE_CODE_FILE_MAX];
     const size_t n = c->model->n_params + w->kept->n;
     struct gqa_output_tensor *list = calloc(n ? n : 1, sizeof *list);
     json_t *config = gqa_describe_config(c->plan);
@@ -279,6 +284,12 @@ static enum gqa_status write_output(struct written *w)
     if (st == GQA_OK && o->writer->is_folder)
         st = gqa_card_create(&card, c, config, recipe);
     out.card = card;
+    if (st == GQA_OK && o->plan.remote_code) {
+        gqa_remote_code_file(module_name, c->model);
+        st = gqa_remote_code_text(&module, c->model);
+        out.module_name = module_name;
+        out.module = module;
+    }
     if (st != GQA_OK)
         goto done;
     if ((st = gqa_progress_create(&progress, o->common.log_level)) != GQA_OK)
@@ -292,6 +303,7 @@ static enum gqa_status write_output(struct written *w)
                           &out);
 done:
     gqa_progress_free(progress);
+    free(module);
     free(card);
     json_decref(metadata);
     json_decref(recipe);
@@ -356,13 +368,15 @@ static enum gqa_status check_may_differ(const struct gqa_conversion *c)
     const bool may_be =
         w->takes ? w->takes(c->model) & GQA_TAKES_HYBRID : !w->is_folder;
 
-    if (may_be || o->budget.uniform || o->plan.expand || o->allow_hybrid)
+    if (may_be || o->budget.uniform || o->plan.expand || o->plan.remote_code ||
+        o->allow_hybrid)
         return GQA_OK;
     return gqa_fail(GQA_ERR_USAGE,
                     "%s: its layers may come to differ in KV heads, and no "
                     "stock loader takes such a %s: write a .gqa, or give "
-                    "--uniform, --expand or --allow-hybrid",
-                    gqa_output_name(o), w->label);
+                    "--uniform, %s--expand or --allow-hybrid",
+                    gqa_output_name(o), w->label,
+                    gqa_has_remote_code(c->model) ? "--remote-code, " : "");
 }
 
 /* How many KV heads each attention keeps, where no numbers are asked for. */
@@ -439,6 +453,8 @@ static enum gqa_status run(struct gqa_conversion *c)
     st = in_source(understand(c, &hints), o);
     if (st == GQA_OK)
         st = check_config(c);
+    if (st == GQA_OK && o->plan.remote_code)
+        st = in_source(gqa_remote_code_allow(c->model), o);
     if (st == GQA_OK && gqa_kv_budget_is_given(&o->budget))
         st = choose(c);
     if (st == GQA_OK)

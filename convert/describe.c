@@ -7,8 +7,10 @@
 
 #include "common/json.h"
 #include "convert/adapt_config.h"
+#include "convert/remote_code.h"
 #include "convert/stock.h"
 #include "formats/families/kv_said.h"
+#include "formats/families/remote_code.h"
 #include "formats/model/rope_config.h"
 #include "formats/recorded.h"
 
@@ -133,6 +135,7 @@ json_t *gqa_describe_config(const struct gqa_plan *plan)
     json_t *config = json_deep_copy(plan->model->config);
     const char *own = kv_heads_key(plan);
 
+    gqa_remote_code_forget(config);
     if (kv_heads_key(plan) && must_say_kv_heads(plan)) {
         json_t *count = kv_heads(plan);
 
@@ -152,6 +155,8 @@ json_t *gqa_describe_config(const struct gqa_plan *plan)
         gqa_rope_config_divide(config, divisors);
         json_decref(divisors);
     }
+    if (plan->options.remote_code)
+        gqa_remote_code_describe(config, plan);
     if (!plan->model->within)
         return config;
     config = gqa_model_put_config(plan->model, config);

@@ -261,6 +261,11 @@ static const struct gqa_option rows[] = {
      .offset = AT(plan.expand),
      .help = "write grouped values in multi-head shape, which every runtime "
              "loads"},
+    {.name = "remote-code",
+     .offset = AT(plan.remote_code),
+     .excludes = {"expand"},
+     .help = "of a family without a grouped class in transformers: write a "
+             "folder with grouped weights and a Python module that loads them"},
     {.name = "to",
      .kind = GQA_OPTION_CHOICE,
      .value = "FORMAT",
@@ -438,6 +443,10 @@ static enum gqa_status check_together(const struct gqa_convert_options *o)
                         store ? "store" : "level",
                         outputs_with(GQA_SETTING_COMPRESSION),
                         o->writer->label);
+    if (o->plan.remote_code && !o->writer->is_folder)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "option --remote-code is for folder output: the module "
+                        "lies beside the weights");
     if (given(o, "shard-size") && !(o->writer->settings & GQA_SETTING_SHARDS))
         return gqa_fail(GQA_ERR_USAGE, "option --shard-size is for %s output",
                         outputs_with(GQA_SETTING_SHARDS));

@@ -46,6 +46,7 @@ struct gqa_plan_options {
      * layer_groups say nothing. */
     bool no_pooling;
     bool expand;
+    bool remote_code; /* of a folder: with a module that loads grouped heads */
     /* Pooled heads stand where the source's stood, as often as those did: what
      * the source's own network can run. */
     bool in_place;

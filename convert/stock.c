@@ -1,5 +1,6 @@
 #include "convert/stock.h"
 
+#include "convert/remote_code.h"
 #include "formats/families/kv_said.h"
 
 uint64_t gqa_uniform_kv_heads(const struct gqa_plan *plan)
@@ -59,10 +60,13 @@ enum gqa_stock gqa_stock_of(const struct gqa_plan *plan)
     const struct gqa_model *model = plan->model;
     const uint64_t n = gqa_uniform_kv_heads(plan);
 
+    if (plan->options.remote_code)
+        return GQA_STOCK_HAS_MODULE;
     if (!is_grouped(plan))
         return GQA_STOCK_LOADS;
     if (model->family->stock_grouped == GQA_STOCK_NONE)
-        return GQA_STOCK_HAS_NO_GROUPS;
+        return gqa_has_remote_code(model) ? GQA_STOCK_COULD_HAVE
+                                          : GQA_STOCK_HAS_NO_GROUPS;
     if (!n)
         return GQA_STOCK_WANTS_ONE_NUMBER;
     return !gqa_kv_said(model->family) ||
@@ -77,6 +81,13 @@ const char *gqa_stock_note(enum gqa_stock stock)
     switch (stock) {
     case GQA_STOCK_LOADS:
         break;
+    case GQA_STOCK_HAS_MODULE:
+        return "transformers loads it by the module beside the weights, with "
+               "trust_remote_code.";
+    case GQA_STOCK_COULD_HAVE:
+        return "Stock transformers has no grouped attention for this family: "
+               "--remote-code\nwrites a folder with a module that loads it, "
+               "--expand a model that it loads\nas it is.";
     case GQA_STOCK_HAS_NO_GROUPS:
         return "Stock transformers has no grouped attention for this family: "
                "--expand writes a\nmodel that it loads.";

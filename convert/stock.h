@@ -7,6 +7,8 @@
 
 enum gqa_stock {
     GQA_STOCK_LOADS,
+    GQA_STOCK_HAS_MODULE,       /* by a module that is written beside it */
+    GQA_STOCK_COULD_HAVE,       /* its class has no groups; a module would */
     GQA_STOCK_HAS_NO_GROUPS,    /* its class has no grouped attention */
     GQA_STOCK_WANTS_ONE_NUMBER, /* its class has, but layers differ */
     GQA_STOCK_HAS_NO_WORD,      /* its configuration cannot say the number */

@@ -12,6 +12,7 @@
 #include "convert/tell_choice.h"
 #include "convert/totals.h"
 #include "formats/families/family.h"
+#include "formats/families/remote_code.h"
 #include "formats/folder/companions.h"
 #include "formats/recorded.h"
 
@@ -170,7 +171,8 @@ void gqa_summary_print(FILE *out, const struct gqa_conversion *c)
     if (has_shared_norm(c->model))
         fprintf(out, "Keys are normed head by head: what a pooled head is, "
                      "normed, is no mean of normed\nones, but a start.\n");
-    if (o->writer->is_folder && json_object_get(c->model->config, "auto_map"))
+    if (o->writer->is_folder && !gqa_remote_code_class(c->model->config) &&
+        json_object_get(c->model->config, "auto_map"))
         fprintf(
             out,
             "config.json names code of its own (auto_map), which came along "

@@ -16,6 +16,7 @@
 #include "formats/model/rope_config.h"
 #include "verify/clauses.h"
 #include "verify/loader_check.h"
+#include "verify/module_check.h"
 
 enum { MAX_GENERATION_BYTES = 1 << 20 };
 
@@ -362,6 +363,30 @@ static enum gqa_status check_nulls(struct finding *f,
     return st;
 }
 
+/* list: of findings, each with its clause. */
+static void take_found(struct finding *f, const json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        json_t *found = json_array_get(list, i);
+
+        fail(f, json_string_value(json_object_get(found, "clause")));
+        json_object_del(found, "clause");
+        json_array_append(f->list, found);
+    }
+}
+
+/* *module: a text of the caller's, or NULL. */
+static enum gqa_status check_module(char **module, struct finding *f,
+                                    const struct gqa_subject *subject)
+{
+    json_t *list = json_array();
+    const enum gqa_status st = gqa_module_check(module, list, subject);
+
+    take_found(f, list);
+    json_decref(list);
+    return st;
+}
+
 static enum gqa_status check_loaders(struct finding *f,
                                      const struct gqa_subject *subject,
                                      const struct gqa_subject *original)
@@ -373,13 +398,7 @@ static enum gqa_status check_loaders(struct finding *f,
         !json_object_get(raw_config(subject), "model_type"))
         return GQA_OK;
     st = gqa_loader_check(&list, subject, original);
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        json_t *found = json_array_get(list, i);
-
-        fail(f, json_string_value(json_object_get(found, "clause")));
-        json_object_del(found, "clause");
-        json_array_append(f->list, found);
-    }
+    take_found(f, list);
     json_decref(list);
     /* With an original it is a difference from it. */
     return st == GQA_OK && !original ? check_nulls(f, subject) : st;
@@ -527,6 +546,15 @@ static void say_freed(struct gqa_check *check, const json_t *freed)
     gqa_clause_add(check, clause);
 }
 
+static void say_module(struct gqa_check *check, const char *module)
+{
+    char clause[GQA_CLAUSE_MAX];
+
+    snprintf(clause, sizeof clause,
+             "transformers loads it by %.100s, with trust_remote_code", module);
+    gqa_clause_add(check, clause);
+}
+
 /* --- All ----------------------------------------------------------------- */
 
 enum gqa_status gqa_config_check(size_t *n_found, struct gqa_check *check,
@@ -535,16 +563,22 @@ enum gqa_status gqa_config_check(size_t *n_found, struct gqa_check *check,
 {
     struct finding f = {.check = check, .list = json_array()};
     const bool failed = check->verdict == GQA_FAILED;
+    char *module = NULL;
     enum gqa_status st;
 
     check_kv_heads(&f, subject);
-    st = check_loaders(&f, subject, original);
+    st = check_module(&module, &f, subject);
+    if (st == GQA_OK)
+        st = check_loaders(&f, subject, original);
     if (st == GQA_OK)
         st = check_others(&f, subject, original);
     if (st == GQA_OK && original)
         st = check_original(&f, subject, original);
     if (original && f.n == 0)
         say_freed(check, freed_pairs(subject->recipe));
+    if (module && f.n == 0)
+        say_module(check, module);
+    free(module);
     gqa_clause_end(check, f.n - f.n_shown);
     if (f.n > 0 && !failed)
         snprintf(check->figure, sizeof check->figure, "%zu difference%s", f.n,

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "formats/families/description.h"
+#include "formats/families/remote_code.h"
 #include "formats/model/network_config.h"
 
 /* A place of at most four keys, for errors. */
@@ -462,6 +463,30 @@ static enum gqa_status check_keras(const struct gqa_family *f)
     return check_refusals(f, &keras, k->refusals, k->n_refusals);
 }
 
+/* --- Stock loaders ------------------------------------------------------- */
+
+/* They become names in a program. */
+static enum gqa_status check_remote_code(const struct gqa_family *f)
+{
+    const char *loader;
+    json_t *class;
+
+    if (f->remote_code && f->stock_grouped != GQA_STOCK_NONE)
+        return FAIL(f, "stock", "remote_code", NULL, NULL,
+                    "is for families of which \"grouped\" is \"none\"");
+    json_object_foreach((json_t *)(uintptr_t)f->remote_code, loader, class)
+    {
+        if (strncmp(loader, "AutoModel", 9) != 0 || !gqa_is_identifier(loader))
+            return FAIL(f, "stock", "remote_code", loader, NULL,
+                        "is no Auto class of models");
+        if (!json_is_string(class) ||
+            !gqa_is_identifier(json_string_value(class)))
+            return FAIL(f, "stock", "remote_code", loader, NULL,
+                        "has to be the name of a class of transformers");
+    }
+    return GQA_OK;
+}
+
 enum gqa_status gqa_family_check(const struct gqa_family *family)
 {
     const struct gqa_place norm = {NULL, "norm", 0};
@@ -479,7 +504,8 @@ enum gqa_status gqa_family_check(const struct gqa_family *family)
         (st = check_stacks(family)) != GQA_OK ||
         (st = check_positions(family)) != GQA_OK ||
         (st = check_refusals(family, NULL, family->refusals,
-                             family->n_refusals)) != GQA_OK)
+                             family->n_refusals)) != GQA_OK ||
+        (st = check_remote_code(family)) != GQA_OK)
         return st;
     return check_keras(family);
 }

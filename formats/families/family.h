@@ -242,6 +242,10 @@ struct gqa_family {
     struct gqa_keras_names keras;
     enum gqa_stock_grouped stock_grouped;
     bool stock_longrope; /* a divisor of each pair's frequency is read */
+    /* Classes of transformers that its module of Python makes grouped, by the
+     * Auto class that loads each; an object of names, or NULL: there is no
+     * module (remote_code.h). */
+    const json_t *remote_code;
     /* The attentions of its stacks, in the order of gqa_model. */
     const struct gqa_attention_rule *attentions[3];
     size_t n_attentions;
@@ -249,6 +253,9 @@ struct gqa_family {
 };
 
 void gqa_family_free(struct gqa_family *family);
+
+/* What descriptions call a layout: "fused-qkv". */
+const char *gqa_described_layout(enum gqa_head_layout layout);
 
 /* The bias that a rule with this setting says, where the description itself
  * does; GQA_PART_OPTIONAL where the configuration decides. */

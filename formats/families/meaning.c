@@ -9,6 +9,7 @@
 #include "formats/families/description.h"
 #include "formats/families/kv_said.h"
 #include "formats/families/kv_words.h"
+#include "formats/families/remote_code.h"
 #include "formats/families/silent.h"
 #include "formats/model/network_config.h"
 
@@ -561,12 +562,15 @@ enum gqa_status gqa_meaning_create(json_t **out,
                                    const json_t *config,
                                    const struct gqa_meaning_view *view)
 {
+    /* How it is loaded changes nothing of what it is. */
+    json_t *plain = json_deep_copy(config);
     struct meaning m = {.family = family,
-                        .config = config,
+                        .config = plain,
                         .view = view,
                         .facts = json_object(),
                         .used = json_object()};
 
+    gqa_remote_code_forget(plain);
     m.silent = all_silent(&m);
     state_description(&m);
     unite_tied(&m);
@@ -576,6 +580,7 @@ enum gqa_status gqa_meaning_create(json_t **out,
     state_others(&m);
     json_decref(m.silent);
     json_decref(m.used);
+    json_decref(plain);
     *out = m.facts;
     return m.facts ? gqa_json_check() : gqa_fail_nomem();
 }

@@ -472,6 +472,7 @@ static const struct gqa_field stock_fields[] = {
     {"grouped", GQA_FIELD_WORD, AT(gqa_family, stock_grouped),
      .more = stock_words, REQUIRED},
     FLAG("longrope", gqa_family, stock_longrope),
+    {"remote_code", GQA_FIELD_SETTINGS, AT(gqa_family, remote_code)},
     END,
 };
 static const struct gqa_schema stock_schema =
@@ -511,6 +512,11 @@ static const struct gqa_field family_fields[] = {
 /* clang-format on */
 const struct gqa_schema gqa_family_schema =
     SCHEMA(family_fields, gqa_family, false);
+
+const char *gqa_described_layout(enum gqa_head_layout layout)
+{
+    return layout_words[layout];
+}
 
 const char *const *gqa_field_words(const struct gqa_field *field)
 {

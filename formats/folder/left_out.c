@@ -7,6 +7,7 @@
 #include "common/json.h"
 #include "common/strings.h"
 #include "formats/families/kv_words.h"
+#include "formats/families/remote_code.h"
 #include "formats/formats.h"
 
 /* Configurations are shorter; a tokenizer may be longer, and is none. */
@@ -45,6 +46,8 @@ const char *gqa_left_out_by_name(const char *name,
     if (is_weights(name))
         return gqa_ends_with(name, ".json") ? "an index of weights"
                                             : "weights, or a state of training";
+    if (rules && rules->has_own_module && gqa_remote_code_is_file(name))
+        return "for the KV heads of the original";
     for (size_t i = 0; rules && i < sizeof others / sizeof *others; i++)
         if (fnmatch(others[i].pattern, name, 0) == 0)
             return others[i].reason;

@@ -14,6 +14,7 @@
 struct gqa_companion_rules {
     bool has_card;       /* a model card of its own: README.md */
     uint64_t n_kv_heads; /* in all layers; 0: layers differ */
+    bool has_own_module; /* or none that reads grouped heads */
 };
 
 /* Why a file of this name stays behind, in a few words; NULL: its name says

@@ -197,6 +197,9 @@ static uint64_t manifest_bytes(const struct folder *f)
     name_bytes += f->config ? strlen(config_name) : 0;
     n_files += f->out->options->card ? 1 : 0;
     name_bytes += f->out->options->card ? strlen(card_name) : 0;
+    n_files += f->out->options->module ? 1 : 0;
+    name_bytes +=
+        f->out->options->module ? strlen(f->out->options->module_name) : 0;
     return gqa_folder_manifest_most_bytes(n_files, name_bytes);
 }
 
@@ -210,6 +213,7 @@ static enum gqa_status check_space(const struct folder *f)
     needed += f->index ? strlen(f->index) : 0;
     needed += f->config ? strlen(f->config) : 0;
     needed += f->out->options->card ? strlen(f->out->options->card) : 0;
+    needed += f->out->options->module ? strlen(f->out->options->module) : 0;
     return gqa_atomic_check_space(f->target, needed);
 }
 
@@ -317,6 +321,9 @@ static enum gqa_status write_all_files(struct folder *f,
     if (st == GQA_OK)
         st = write_text(f, card_name, f->out->options->card);
     if (st == GQA_OK)
+        st = write_text(f, f->out->options->module_name,
+                        f->out->options->module);
+    if (st == GQA_OK)
         st = gqa_companions_copy(f->companions, f->target, f->out->path,
                                  &f->manifest);
     if (st == GQA_OK)
@@ -345,10 +352,11 @@ static void clear(struct folder *f)
 static enum gqa_status find_companions(struct gqa_companions **out,
                                        const struct gqa_output_options *options)
 {
-    return gqa_companions_create(
-        out, options->copy_from,
-        &(const struct gqa_companion_rules){.has_card = options->card != NULL,
-                                            .n_kv_heads = options->n_kv_heads});
+    return gqa_companions_create(out, options->copy_from,
+                                 &(const struct gqa_companion_rules){
+                                     .has_card = options->card != NULL,
+                                     .n_kv_heads = options->n_kv_heads,
+                                     .has_own_module = options->converts});
 }
 
 static enum gqa_status check(const char *path,

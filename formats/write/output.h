@@ -86,6 +86,10 @@ struct gqa_output_options {
      * none. Lent. */
     const char *card;
     const char *copy_from;
+    /* Of a folder, for a conversion: its Python module (formats/families/
+     * remote_code.h), name and text; NULL: it has none. Lent. */
+    const char *module_name, *module;
+    bool converts;    /* such a module of copy_from does not come along */
     const char *tool; /* of ours, that writes the folder; lent */
 
     /* Called from one thread at a time, now and then; NULL for none. */
@@ -142,8 +146,8 @@ enum gqa_status gqa_output_write(struct gqa_output_summary *summary,
 
 /*
  * Whether gqa_output_write() would refuse what is at path, or its folder;
- * nothing is written. Of options writer, to_stdout, force, card, copy_from and
- * n_kv_heads count.
+ * nothing is written. Of options writer, to_stdout, force, card, copy_from,
+ * converts and n_kv_heads count.
  */
 GQA_MUST_USE
 enum gqa_status gqa_output_try(const char *path,

@@ -2,7 +2,7 @@
 # without, and what is wrong with descriptions, in all tools.
 builtin=$DATA/../../formats/families
 sed -e 's/"family": "bloom"/"family": "flower"/' \
-    -e 's/"model_types": {"bloom"/"model_types": {"flower"/' \
+    -e 's/"bloom": {"stock"/"flower": {"stock"/' \
     "$builtin/bloom.json" >flower.json
 for model in bloom bloom-base; do
     cp -R "$DATA/families/$model" "${model/bloom/flower}"

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 #
 # Command-line tests. Each NAME.sh here runs in an empty folder, with the
-# tools on PATH, the test data in $DATA and this folder in $CLI. What it prints
-# and its exit status must be what NAME.stdout, NAME.stderr and NAME.exit say;
-# a missing one means empty, empty, 0. A script that ends with 77 is skipped.
+# tools on PATH, the test data in $DATA, this folder in $CLI and the tree in
+# $SOURCE. What it prints and its exit status must be what NAME.stdout,
+# NAME.stderr and NAME.exit say; a missing one means empty, empty, 0. A script
+# that ends with 77 is skipped.
 #
 # usage: tests/cli/run.sh [--update] [NAME]...
 #
@@ -19,6 +20,7 @@ build=$(cd "${GQA_BUILD:-$root/build/dev}" && pwd)
 
 export DATA=$root/tests/data
 export CLI=$here
+export SOURCE=$root
 export PATH=$build/convert:$build/inspect:$build/uptrain:$build/verify:$build/tests/cli:$PATH
 export GQA_PLUGINS=$build/tests/cli
 export LC_ALL=C

@@ -51,19 +51,6 @@ static void add_names(struct row *row, const struct gqa_family *f,
     ADD(row->rest, "}");
 }
 
-static const char *layout_word(enum gqa_head_layout layout)
-{
-    static const char *const words[] = {
-        [GQA_HEADS_SEPARATE] = "separate",
-        [GQA_HEADS_FUSED_QKV] = "fused-qkv",
-        [GQA_HEADS_FUSED_GROUP] = "fused-group",
-        [GQA_HEADS_FUSED_KV] = "fused-kv",
-        [GQA_HEADS_FUSED_BLOCKS] = "fused-blocks",
-    };
-
-    return words[layout];
-}
-
 /* What a norm of keys does to pooling. */
 static const char *norm_words(const struct gqa_attention_rule *a)
 {
@@ -106,6 +93,9 @@ static void add_keys(struct row *row, const json_t *setting)
 
 static const char *grouped_words(const struct gqa_family *f)
 {
+    if (f->remote_code)
+        return "a folder with `--remote-code`, which has a module that loads "
+               "it, or with `--expand`; grouped in `.gqa`";
     if (f->stock_grouped != GQA_STOCK_UNIFORM)
         return "a folder with `--expand`; grouped in `.gqa`";
     return gqa_kv_said(f) ? "a folder with a number that these keys can say"
@@ -122,7 +112,7 @@ static void make(struct row *row, const struct gqa_family *f)
         ADD(row->rest, "`");
     }
     ADD(row->rest, " | ");
-    ADD(row->rest, layout_word(f->attentions[0]->layout));
+    ADD(row->rest, gqa_described_layout(f->attentions[0]->layout));
     ADD(row->rest, " | ");
     if (f->keys.n_kv_heads)
         add_word(row, f->keys.n_kv_heads[0]);

@@ -39,6 +39,7 @@ gqa-convert -q --threads 1 -g 1 "$llama" model.gqa
 gqa-convert -q --threads 1 -g 1 "$llama" model.safetensors
 gqa-convert -q --threads 1 -g 1 --expand model.gqa expanded.gqa
 gqa-convert -q --threads 1 -g 1 -m aligned --calibrate none "$llama" aligned/
+gqa-convert -q --threads 1 -g 1 --remote-code "$tf" module/
 echo '1 2 3 4' >tokens.json
 cp model.gqa grün.gqa
 uptrain=(gqa-uptrain -q --threads 1 --backend cpu --steps 2 --batch 1
@@ -57,6 +58,7 @@ run=(gqa-verify --threads 1 --backend cpu --samples 1 --length 4)
 torture convert-safetensors "${convert[@]}" "$llama" out/model.gqa
 torture convert-threads gqa-convert --threads 2 -g 1 "$llama" out/model.gqa
 torture convert-torch "${convert[@]}" "$data/torch/trainer" out/model.gqa
+torture convert-module "${convert[@]}" --remote-code "$tf" out/model/
 torture convert-gguf "${convert[@]}" --dequantise \
     "$data/gguf/quantised.gguf" out/model.gqa
 torture convert-experts "${convert[@]}" "$data/gguf/mixtral.gguf" out/model.gqa
@@ -90,6 +92,7 @@ torture verify-against "${verify[@]}" --format json --report out/report.xml \
     --against "$llama" model.gqa
 torture verify-tap "${verify[@]}" --format tap --against "$llama" expanded.gqa
 torture verify-aligned "${verify[@]}" --format json --against "$llama" aligned/
+torture verify-module "${verify[@]}" --format json --against "$tf" module/
 torture verify-tf "${verify[@]}" --against "$tf" "$tf"
 torture verify-run "${run[@]}" --format json --generate 2 --scale \
     --report out/report.json --against "$llama" model.gqa

@@ -125,6 +125,25 @@ static const struct refusal refusals[] = {
     {"layers.%", "layers.%.%", "must have one '%'"},
     {"\"attn\"", "\"attn.%\"",
      "mine.json:11: key 'stacks.decoder.self.module': 'attn.%'"},
+    /* Names in a program that is written */
+    {"\"initialiser\"",
+     "\"stock\": {\"grouped\": \"none\",\n\"remote_code\": "
+     "{\"AutoConfig\": \"T5Config\"}},\n\"initialiser\"",
+     "mine.json:19: key 'stock.remote_code.AutoConfig': is no Auto class of "
+     "models"},
+    {"\"initialiser\"",
+     "\"stock\": {\"grouped\": \"none\", \"remote_code\": "
+     "{\"AutoModel\": \"T5Model)\\nimport os\"}},\n\"initialiser\"",
+     "key 'stock.remote_code.AutoModel': has to be the name of a class"},
+    {"\"initialiser\"",
+     "\"stock\": {\"grouped\": \"none\", \"remote_code\": "
+     "{\"AutoModel\": 5}},\n\"initialiser\"",
+     "key 'stock.remote_code.AutoModel': has to be the name of a class"},
+    {"\"initialiser\"",
+     "\"stock\": {\"grouped\": \"uniform\", \"remote_code\": "
+     "{\"AutoModel\": \"T5Model\"}},\n\"initialiser\"",
+     "key 'stock.remote_code': is for families of which \"grouped\" is "
+     "\"none\""},
     /* Contradictions */
     {"\"mine\",", "\"My family\",",
      "key 'family': 'My family' has other characters"},

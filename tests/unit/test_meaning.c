@@ -268,6 +268,14 @@ static const struct edit edits[] = {
      "quantization_config: absent, {\"bits\":4}\n"},
     {"llama", "4", "auto_map", "{\"AutoModel\": \"mine.Model\"}",
      "auto_map: absent, {\"AutoModel\":\"mine.Model\"}\n"},
+    /* How grouped heads are loaded is nothing of what the model is; what is
+     * not ours of it may be. */
+    {"llama", "4", "auto_map",
+     "{\"AutoModel\": \"modeling_grouped_x.GroupedX\"}", NULL},
+    {"llama", "4", "auto_map",
+     "{\"AutoModel\": \"modeling_grouped_x.GroupedX\", \"AutoConfig\": "
+     "\"mine.Config\"}",
+     "auto_map: absent, {\"AutoConfig\":\"mine.Config\"}\n"},
     {"umt5", "4", "scalable_attention", NULL,
      "scalable_attention: true, absent\n"},
     /* Tokens, limits, tying, classes */

@@ -1,0 +1,236 @@
+#include "convert/remote_code.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/json.h"
+#include "common/memory_stream.h"
+#include "common/strings.h"
+#include "formats/families/family.h"
+#include "formats/families/remote_code.h"
+
+/* --- What there is ------------------------------------------------------- */
+
+/* They are written into a program as texts. */
+static bool is_plain(const char *text)
+{
+    return *text && !text[strspn(text, "abcdefghijklmnopqrstuvwxyz"
+                                       "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                       "0123456789_.%-")];
+}
+
+static const char *heads_key(const struct gqa_family *family,
+                             const struct gqa_attention_rule *a)
+{
+    return a->stack == GQA_STACK_DECODER && family->keys.n_decoder_heads
+               ? family->keys.n_decoder_heads[0]
+               : family->keys.n_heads[0];
+}
+
+static bool are_plain(const struct gqa_family *family)
+{
+    bool plain = is_plain(family->model_type);
+
+    for (size_t i = 0; i < family->n_attentions; i++) {
+        const struct gqa_attention_rule *a = family->attentions[i];
+
+        plain = plain && is_plain(a->pattern) && is_plain(a->names[1]) &&
+                is_plain(a->names[2]) &&
+                gqa_is_identifier(heads_key(family, a));
+    }
+    return plain;
+}
+
+bool gqa_has_remote_code(const struct gqa_model *model)
+{
+    const struct gqa_family *family = model->family;
+
+    return family->remote_code && family->model_type && are_plain(family) &&
+           !model->within;
+}
+
+enum gqa_status gqa_remote_code_allow(const struct gqa_model *model)
+{
+    const struct gqa_family *family = model->family;
+    const char *type =
+        model->model_type ? model->model_type : gqa_family_name(family);
+
+    if (gqa_has_remote_code(model))
+        return GQA_OK;
+    if (family->stock_grouped != GQA_STOCK_NONE)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "option --remote-code is not needed: the class that "
+                        "transformers has for '%s' loads grouped heads",
+                        type);
+    return gqa_fail(GQA_ERR_USAGE,
+                    "option --remote-code: there is no module for '%s'; "
+                    "--expand writes a folder that transformers loads",
+                    type);
+}
+
+/* --- The module ---------------------------------------------------------- */
+
+/* "modeling_grouped_t5" */
+static void name_module(char out[GQA_REMOTE_CODE_FILE_MAX],
+                        const struct gqa_model *model)
+{
+    snprintf(out, GQA_REMOTE_CODE_FILE_MAX - sizeof ".py", "%s%s",
+             GQA_REMOTE_CODE_MODULE, model->family->model_type);
+    for (char *c = out; *c; c++)
+        *c = *c == '-' || *c == '.' || *c == '%' ? '_' : *c;
+}
+
+void gqa_remote_code_file(char out[GQA_REMOTE_CODE_FILE_MAX],
+                          const struct gqa_model *model)
+{
+    name_module(out, model);
+    strcat(out, ".py");
+}
+
+static void put_attentions(FILE *out, const struct gqa_family *family)
+{
+    fprintf(out, "\n\nGROUPED = (\n");
+    for (size_t i = 0; i < family->n_attentions; i++) {
+        const struct gqa_attention_rule *a = family->attentions[i];
+        const bool one = strcmp(a->names[1], a->names[2]) == 0;
+
+        fprintf(out, "    (\"%s\", \"%s\", (\"%s\",%s%s%s), \"%s\", \"%s\"),\n",
+                gqa_remote_code_kind(a->stack, a->kind), a->pattern,
+                a->names[1], one ? "" : " \"", one ? "" : a->names[2],
+                one ? "" : "\"", gqa_described_layout(a->layout),
+                heads_key(family, a));
+    }
+    fprintf(out, ")\n");
+}
+
+static void put_classes(FILE *out, const struct gqa_family *family)
+{
+    const char *loader;
+    json_t *class;
+
+    json_object_foreach((json_t *)(uintptr_t)family->remote_code, loader, class)
+    {
+        fprintf(out,
+                "\n\nclass " GQA_REMOTE_CODE_CLASS
+                "%s(GroupedAttentions, transformers.%s):\n"
+                "    _auto_class = \"%s\"\n"
+                "    grouped = GROUPED\n",
+                json_string_value(class), json_string_value(class), loader);
+    }
+}
+
+enum gqa_status gqa_remote_code_text(char **out, const struct gqa_model *model)
+{
+    struct gqa_memory_stream text;
+    enum gqa_status st;
+
+    if ((st = gqa_memory_stream_open(&text)) != GQA_OK)
+        return st;
+    fputs(gqa_remote_code_template, text.out);
+    put_attentions(text.out, model->family);
+    put_classes(text.out, model->family);
+    st = gqa_memory_stream_flush(&text);
+    if (st == GQA_OK && !(*out = strdup(text.text)))
+        st = gqa_fail_nomem();
+    gqa_memory_stream_free(&text);
+    return st;
+}
+
+/* --- The configuration --------------------------------------------------- */
+
+/* KV heads of a kind as written: one number, or one for each layer; NULL: the
+ * model has no such attentions. */
+static json_t *kv_heads(const struct gqa_plan *plan, const char *kind)
+{
+    json_t *list = json_array();
+    json_t *result = NULL;
+    bool uniform = true;
+
+    for (size_t i = 0; i < plan->model->n_attentions; i++) {
+        const struct gqa_plan_attention *out = &plan->attentions[i];
+        const struct gqa_attention *a = out->attention;
+
+        if (strcmp(gqa_remote_code_kind(a->stack, a->kind), kind) != 0)
+            continue;
+        json_array_append_new(list, json_integer((json_int_t)out->written));
+        uniform = uniform && json_integer_value(json_array_get(list, 0)) ==
+                                 (json_int_t)out->written;
+    }
+    if (json_array_size(list) > 0)
+        result = json_incref(uniform ? json_array_get(list, 0) : list);
+    json_decref(list);
+    return result;
+}
+
+static bool has_class(const struct gqa_family *family, const char *name)
+{
+    const char *loader;
+    json_t *class;
+
+    json_object_foreach((json_t *)(uintptr_t)family->remote_code, loader, class)
+    {
+        if (strcmp(json_string_value(class), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static json_t *grouped_class(const char *module, const char *class)
+{
+    return json_sprintf("%s%s%s%s", module, *module ? "." : "",
+                        GQA_REMOTE_CODE_CLASS, class);
+}
+
+void gqa_remote_code_describe(json_t *config, const struct gqa_plan *plan)
+{
+    static const char *const kinds[] = {"encoder", "self", "cross"};
+    const struct gqa_family *family = plan->model->family;
+    char module[GQA_REMOTE_CODE_FILE_MAX];
+    json_t *heads = json_object();
+    json_t *map = json_object();
+    json_t *class;
+    const char *loader;
+    size_t i;
+
+    name_module(module, plan->model);
+    json_object_foreach((json_t *)(uintptr_t)family->remote_code, loader, class)
+    {
+        json_object_set_new(map, loader,
+                            grouped_class(module, json_string_value(class)));
+    }
+    for (i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        json_t *n = kv_heads(plan, kinds[i]);
+
+        if (n)
+            json_object_set_new(heads, kinds[i], n);
+    }
+    json_object_set_new(config, "auto_map", map);
+    json_object_set_new(config, GQA_REMOTE_CODE_HEADS, heads);
+    json_array_foreach(json_object_get(config, "architectures"), i, class)
+    {
+        const char *name = json_string_value(class);
+
+        if (name && has_class(family, name))
+            json_array_set_new(json_object_get(config, "architectures"), i,
+                               grouped_class("", name));
+    }
+}
+
+const char *gqa_remote_code_loader(const json_t *config)
+{
+    const json_t *list = json_object_get(config, "architectures");
+    const char *name = json_string_value(json_array_get(list, 0));
+    const char *loader;
+    json_t *class;
+
+    json_object_foreach(json_object_get(config, "auto_map"), loader, class)
+    {
+        const char *text = json_string_value(class);
+        const char *dot = text ? strrchr(text, '.') : NULL;
+
+        if (dot && name && strcmp(dot + 1, name) == 0)
+            return loader;
+    }
+    return "AutoModel";
+}

@@ -1,0 +1,94 @@
+#include "formats/families/remote_code.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "common/strings.h"
+
+bool gqa_is_identifier(const char *text)
+{
+    return *text && !isdigit((unsigned char)*text) &&
+           !text[strspn(text, "abcdefghijklmnopqrstuvwxyz"
+                              "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                              "0123456789_")];
+}
+
+static bool begins_with(const char *text, const char *beginning)
+{
+    return strncmp(text, beginning, strlen(beginning)) == 0;
+}
+
+bool gqa_remote_code_is_file(const char *name)
+{
+    return begins_with(name, GQA_REMOTE_CODE_MODULE) &&
+           gqa_has_ending(name, ".py");
+}
+
+static bool is_ours(const json_t *class)
+{
+    return json_is_string(class) &&
+           begins_with(json_string_value(class), GQA_REMOTE_CODE_MODULE);
+}
+
+const char *gqa_remote_code_class(const json_t *config)
+{
+    const char *loader;
+    json_t *class;
+
+    json_object_foreach(json_object_get(config, "auto_map"), loader, class)
+    {
+        if (is_ours(class))
+            return json_string_value(class);
+    }
+    return NULL;
+}
+
+static void forget_classes(json_t *map)
+{
+    const char *loader;
+    json_t *class;
+    void *next;
+
+    json_object_foreach_safe(map, next, loader, class)
+    {
+        if (is_ours(class))
+            json_object_del(map, loader);
+    }
+}
+
+static void name_stock_classes(json_t *architectures)
+{
+    json_t *class;
+    size_t i;
+
+    json_array_foreach(architectures, i, class)
+    {
+        const char *name = json_string_value(class);
+
+        if (name && begins_with(name, GQA_REMOTE_CODE_CLASS))
+            json_array_set_new(
+                architectures, i,
+                json_string(name + strlen(GQA_REMOTE_CODE_CLASS)));
+    }
+}
+
+void gqa_remote_code_forget(json_t *config)
+{
+    json_t *map = json_object_get(config, "auto_map");
+
+    if (!gqa_remote_code_class(config))
+        return;
+    forget_classes(map);
+    if (json_object_size(map) == 0)
+        json_object_del(config, "auto_map");
+    json_object_del(config, GQA_REMOTE_CODE_HEADS);
+    name_stock_classes(json_object_get(config, "architectures"));
+}
+
+const char *gqa_remote_code_kind(enum gqa_stack stack,
+                                 enum gqa_attention_kind kind)
+{
+    if (stack == GQA_STACK_ENCODER)
+        return "encoder";
+    return kind == GQA_ATTENTION_CROSS ? "cross" : "self";
+}

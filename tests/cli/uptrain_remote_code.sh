@@ -1,0 +1,8 @@
+# A folder that transformers loads by a module of its own stays one.
+gqa-convert -q --remote-code -g 4 "$DATA/sample/t5-tiny16" grouped/
+gqa-uptrain -q --steps 4 --rate 1e-3 --batch 2 --length 32 \
+    --teacher "$DATA/sample/t5-tiny16" grouped out/
+cmp grouped/modeling_grouped_t5.py out/modeling_grouped_t5.py
+cmp <(sed -n '/auto_map/,$p' grouped/config.json) <(sed -n '/auto_map/,$p' out/config.json)
+gqa-verify --no-run --trained --against "$DATA/sample/t5-tiny16" out |
+    sed -n '/ config /,/ parameters /p' | sed '$d'

@@ -1,0 +1,19 @@
+# A folder that is loaded by a module of its own: as its original, where the
+# module is there and is told the heads that the tensors have.
+model=$DATA/sample/t5-tiny16
+gqa-convert -q --remote-code -g 4 "$model" out/
+config() {
+    gqa-verify --no-run --against "$model" out | sed -n '/ config /,/ parameters /p' | sed '$d'
+}
+config
+echo '== for what it is'
+gqa-inspect out | sed -n '/^Family/p; /^decoder/p'
+echo '== told other heads'
+sed -i 's/"self": 4/"self": 8/' out/config.json
+config
+sed -i 's/"self": 8,//' out/config.json
+config
+echo '== without the module'
+gqa-convert -qf --remote-code -g 4 "$model" out/
+rm out/modeling_grouped_t5.py
+config
