@@ -19,6 +19,7 @@
 #include "convert/transforms.h"
 #include "formats/families/kv_said.h"
 #include "formats/families/load.h"
+#include "formats/model/tied.h"
 #include "formats/recorded.h"
 #include "formats/unwritten.h"
 #include "formats/write/apart.h"
@@ -271,6 +272,19 @@ static enum gqa_status try_output(const struct gqa_conversion *c)
     return gqa_output_try(c->options->output, &out);
 }
 
+/* A matrix that is to be the embedding, and is none. */
+static enum gqa_status warn_untied(const struct gqa_conversion *c)
+{
+    char *text = NULL;
+    const enum gqa_status st =
+        gqa_tied_text(&text, c->source, c->model, GQA_TIED_ALL);
+
+    if (text)
+        gqa_warn("%s", text);
+    free(text);
+    return st;
+}
+
 /* What the tensors mean, and whether they are all there. */
 static enum gqa_status understand(struct gqa_conversion *c,
                                   const struct gqa_model_hints *hints)
@@ -391,6 +405,8 @@ static enum gqa_status run(struct gqa_conversion *c)
         (st = check_written(c)) != GQA_OK)
         return st;
     st = in_source(understand(c, &hints), o);
+    if (st == GQA_OK)
+        st = warn_untied(c);
     if (st == GQA_OK)
         st = check_config(c);
     if (st == GQA_OK && gqa_kv_budget_is_given(&o->budget))

@@ -10,6 +10,7 @@
 #include "formats/families/family.h"
 #include "formats/families/load.h"
 #include "formats/model/inventory.h"
+#include "formats/model/tied.h"
 #include "formats/transforms.h"
 #include "formats/unwritten.h"
 #include "inspect/recipe.h"
@@ -130,7 +131,12 @@ static enum gqa_status create_model(struct gqa_inspection *inspection)
     st = gqa_model_create(&inspection->model, inspection->checkpoint, &hints);
     if (st == GQA_OK)
         st = summarise_model(inspection);
-    return st == GQA_OK ? take_inventory(inspection) : st;
+    if (st == GQA_OK)
+        st = take_inventory(inspection);
+    return st == GQA_OK
+               ? gqa_tied_text(&inspection->untied, inspection->checkpoint,
+                               inspection->model, GQA_TIED_SOME)
+               : st;
 }
 
 /* What it says of the model, or why it says nothing. */
@@ -329,6 +335,9 @@ enum gqa_status gqa_inspection_judge(const struct gqa_inspection *inspection)
     if (inspection->faults)
         gqa_warn("%s: %s", gqa_checkpoint_path(inspection->checkpoint),
                  inspection->faults);
+    if (inspection->untied)
+        gqa_warn("%s: %s", gqa_checkpoint_path(inspection->checkpoint),
+                 inspection->untied);
     if (!refusal)
         return GQA_OK;
     if (inspection->model_refused != GQA_ERR_UNSUPPORTED)
@@ -349,6 +358,7 @@ void gqa_inspection_free(struct gqa_inspection *inspection)
     gqa_model_free(inspection->model);
     free(inspection->model_unknown);
     free(inspection->faults);
+    free(inspection->untied);
     free(inspection->output_bias);
     free(inspection->tensors);
     gqa_checkpoint_close(inspection->checkpoint);

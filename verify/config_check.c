@@ -14,6 +14,7 @@
 #include "formats/folder/folder.h"
 #include "formats/model/rope.h"
 #include "formats/model/rope_config.h"
+#include "formats/model/tied.h"
 #include "verify/clauses.h"
 #include "verify/loader_check.h"
 
@@ -527,6 +528,25 @@ static void say_freed(struct gqa_check *check, const json_t *freed)
     gqa_clause_add(check, clause);
 }
 
+/* --- Tied or not ---------------------------------------------------------- */
+
+/* Both are right by one version of transformers. */
+static enum gqa_status say_untied(struct gqa_check *check,
+                                  const struct gqa_subject *subject)
+{
+    char *text = NULL;
+    enum gqa_status st;
+
+    if (!subject->model || !is_hugging_face(raw_config(subject)))
+        return GQA_OK;
+    st =
+        gqa_tied_text(&text, subject->checkpoint, subject->model, GQA_TIED_ALL);
+    if (text)
+        gqa_clause_add(check, text);
+    free(text);
+    return st;
+}
+
 /* --- All ----------------------------------------------------------------- */
 
 enum gqa_status gqa_config_check(size_t *n_found, struct gqa_check *check,
@@ -545,6 +565,8 @@ enum gqa_status gqa_config_check(size_t *n_found, struct gqa_check *check,
         st = check_original(&f, subject, original);
     if (original && f.n == 0)
         say_freed(check, freed_pairs(subject->recipe));
+    if (st == GQA_OK)
+        st = say_untied(check, subject);
     gqa_clause_end(check, f.n - f.n_shown);
     if (f.n > 0 && !failed)
         snprintf(check->figure, sizeof check->figure, "%zu difference%s", f.n,
