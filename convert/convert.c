@@ -19,7 +19,7 @@
 #include "convert/transforms.h"
 #include "formats/families/kv_said.h"
 #include "formats/families/load.h"
-#include "formats/model/tied.h"
+#include "formats/model/readings.h"
 #include "formats/recorded.h"
 #include "formats/unwritten.h"
 #include "formats/write/apart.h"
@@ -272,16 +272,20 @@ static enum gqa_status try_output(const struct gqa_conversion *c)
     return gqa_output_try(c->options->output, &out);
 }
 
-/* A matrix that is to be the embedding, and is none. */
-static enum gqa_status warn_untied(const struct gqa_conversion *c)
+/* What loaders of others read in two ways. */
+static enum gqa_status warn_readings(const struct gqa_conversion *c)
 {
-    char *text = NULL;
+    json_t *texts = NULL;
+    json_t *text;
+    size_t i;
     const enum gqa_status st =
-        gqa_tied_text(&text, c->source, c->model, GQA_TIED_ALL);
+        gqa_readings_create(&texts, c->source, c->model, GQA_TIED_ALL);
 
-    if (text)
-        gqa_warn("%s", text);
-    free(text);
+    json_array_foreach(texts, i, text)
+    {
+        gqa_warn("%s", json_string_value(text));
+    }
+    json_decref(texts);
     return st;
 }
 
@@ -406,7 +410,7 @@ static enum gqa_status run(struct gqa_conversion *c)
         return st;
     st = in_source(understand(c, &hints), o);
     if (st == GQA_OK)
-        st = warn_untied(c);
+        st = warn_readings(c);
     if (st == GQA_OK)
         st = check_config(c);
     if (st == GQA_OK && gqa_kv_budget_is_given(&o->budget))

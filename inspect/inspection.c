@@ -10,7 +10,7 @@
 #include "formats/families/family.h"
 #include "formats/families/load.h"
 #include "formats/model/inventory.h"
-#include "formats/model/tied.h"
+#include "formats/model/readings.h"
 #include "formats/transforms.h"
 #include "formats/unwritten.h"
 #include "inspect/recipe.h"
@@ -133,10 +133,10 @@ static enum gqa_status create_model(struct gqa_inspection *inspection)
         st = summarise_model(inspection);
     if (st == GQA_OK)
         st = take_inventory(inspection);
-    return st == GQA_OK
-               ? gqa_tied_text(&inspection->untied, inspection->checkpoint,
-                               inspection->model, GQA_TIED_SOME)
-               : st;
+    return st == GQA_OK ? gqa_readings_create(&inspection->readings,
+                                              inspection->checkpoint,
+                                              inspection->model, GQA_TIED_SOME)
+                        : st;
 }
 
 /* What it says of the model, or why it says nothing. */
@@ -331,13 +331,17 @@ enum gqa_status gqa_inspection_create(struct gqa_inspection **out,
 enum gqa_status gqa_inspection_judge(const struct gqa_inspection *inspection)
 {
     const char *refusal = inspection->model_unknown;
+    json_t *text;
+    size_t i;
 
     if (inspection->faults)
         gqa_warn("%s: %s", gqa_checkpoint_path(inspection->checkpoint),
                  inspection->faults);
-    if (inspection->untied)
+    json_array_foreach(inspection->readings, i, text)
+    {
         gqa_warn("%s: %s", gqa_checkpoint_path(inspection->checkpoint),
-                 inspection->untied);
+                 json_string_value(text));
+    }
     if (!refusal)
         return GQA_OK;
     if (inspection->model_refused != GQA_ERR_UNSUPPORTED)
@@ -358,7 +362,7 @@ void gqa_inspection_free(struct gqa_inspection *inspection)
     gqa_model_free(inspection->model);
     free(inspection->model_unknown);
     free(inspection->faults);
-    free(inspection->untied);
+    json_decref(inspection->readings);
     free(inspection->output_bias);
     free(inspection->tensors);
     gqa_checkpoint_close(inspection->checkpoint);

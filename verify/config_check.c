@@ -12,9 +12,9 @@
 #include "formats/families/meaning.h"
 #include "formats/folder/config_file.h"
 #include "formats/folder/folder.h"
+#include "formats/model/readings.h"
 #include "formats/model/rope.h"
 #include "formats/model/rope_config.h"
-#include "formats/model/tied.h"
 #include "verify/clauses.h"
 #include "verify/loader_check.h"
 
@@ -528,22 +528,26 @@ static void say_freed(struct gqa_check *check, const json_t *freed)
     gqa_clause_add(check, clause);
 }
 
-/* --- Tied or not ---------------------------------------------------------- */
+/* --- What is read in two ways --------------------------------------------- */
 
-/* Both are right by one version of transformers. */
-static enum gqa_status say_untied(struct gqa_check *check,
-                                  const struct gqa_subject *subject)
+/* Each is right by a version of transformers. */
+static enum gqa_status say_readings(struct gqa_check *check,
+                                    const struct gqa_subject *subject)
 {
-    char *text = NULL;
+    json_t *texts = NULL;
+    json_t *text;
+    size_t i;
     enum gqa_status st;
 
     if (!subject->model || !is_hugging_face(raw_config(subject)))
         return GQA_OK;
-    st =
-        gqa_tied_text(&text, subject->checkpoint, subject->model, GQA_TIED_ALL);
-    if (text)
-        gqa_clause_add(check, text);
-    free(text);
+    st = gqa_readings_create(&texts, subject->checkpoint, subject->model,
+                             GQA_TIED_ALL);
+    json_array_foreach(texts, i, text)
+    {
+        gqa_clause_add(check, json_string_value(text));
+    }
+    json_decref(texts);
     return st;
 }
 
@@ -566,7 +570,7 @@ enum gqa_status gqa_config_check(size_t *n_found, struct gqa_check *check,
     if (original && f.n == 0)
         say_freed(check, freed_pairs(subject->recipe));
     if (st == GQA_OK)
-        st = say_untied(check, subject);
+        st = say_readings(check, subject);
     gqa_clause_end(check, f.n - f.n_shown);
     if (f.n > 0 && !failed)
         snprintf(check->figure, sizeof check->figure, "%zu difference%s", f.n,

@@ -89,6 +89,10 @@ static enum gqa_status check_positions(const struct gqa_family *f)
     } parts[] = {
         {"theta", p->theta.json != NULL, GQA_POSITION_ROPE},
         {"local_theta", p->local_theta.json != NULL, GQA_POSITION_ROPE},
+        {"original_context", p->original_context.json != NULL,
+         GQA_POSITION_ROPE},
+        {"magnitude", p->magnitude.json != NULL, GQA_POSITION_ROPE},
+        {"long_magnitude", p->long_magnitude.json != NULL, GQA_POSITION_ROPE},
         {"share", p->share.json != NULL, GQA_POSITION_ROPE},
         {"dims", p->dims.json != NULL, GQA_POSITION_ROPE},
         {"interleaved", p->interleaved, GQA_POSITION_ROPE},

@@ -63,6 +63,10 @@ struct gqa_position_rule {
     enum gqa_position_scheme scheme;
     /* local_theta: of layers that slide, without scaling. dims 0: all. */
     struct gqa_setting theta, local_theta, share, dims;
+    /* RoPE that is scaled: the context before that, where this counts more
+     * than the key that all have; what sines and cosines are times, in short
+     * and in long sequences. */
+    struct gqa_setting original_context, magnitude, long_magnitude;
     bool interleaved;
     struct gqa_setting alibi; /* ALiBi in place of RoPE where it says true */
     enum gqa_slopes slopes;

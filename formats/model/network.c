@@ -941,10 +941,10 @@ static enum gqa_status make_ropes(const struct gqa_network_builder *b)
         (st = gqa_setting_number(&local, &rule->local_theta,
                                  b->model->config)) != GQA_OK ||
         (st = gqa_rope_create(&n->rope, b->model->config, theta,
-                              local > 0 ? "full_attention" : NULL,
+                              local > 0 ? "full_attention" : NULL, rule,
                               &turning->position)) != GQA_OK)
         return st;
-    return local > 0 ? gqa_rope_create(&n->local_rope, NULL, local, NULL,
+    return local > 0 ? gqa_rope_create(&n->local_rope, NULL, local, NULL, rule,
                                        &turning->position)
                      : GQA_OK;
 }

@@ -245,7 +245,7 @@ enum gqa_status gqa_tied_text(char **out, struct gqa_checkpoint *checkpoint,
     enum gqa_status st;
 
     *out = NULL;
-    if (!model->config_is_complete || !gqa_find_embedding(&embedding, model))
+    if (!gqa_find_embedding(&embedding, model))
         return GQA_OK;
     st = say_unembedding(text, checkpoint, model, embedding, rows);
     if (st == GQA_OK && !*text)
