@@ -340,10 +340,11 @@ static enum gqa_status check_stacks(const struct gqa_family *f)
 
 static enum gqa_status check_refusals(const struct gqa_family *f,
                                       const struct gqa_place *within,
+                                      const char *key,
                                       const struct gqa_refusal *refusals,
                                       size_t n)
 {
-    const struct gqa_place list = {within, "refuse", 0};
+    const struct gqa_place list = {within, key, 0};
 
     for (size_t i = 0; i < n; i++) {
         const struct gqa_place item = {&list, NULL, i};
@@ -416,7 +417,7 @@ static enum gqa_status check_keras(const struct gqa_family *f)
     if (k->numbered_through && !gqa_family_is_encoder_decoder(f))
         return FAIL(f, "keras", "numbered_through", NULL, NULL,
                     "there is one stack only");
-    return check_refusals(f, &keras, k->refusals, k->n_refusals);
+    return check_refusals(f, &keras, "refuse", k->refusals, k->n_refusals);
 }
 
 enum gqa_status gqa_family_check(const struct gqa_family *family)
@@ -434,8 +435,10 @@ enum gqa_status gqa_family_check(const struct gqa_family *family)
         (st = check_kv_heads(family)) != GQA_OK ||
         (st = check_stacks(family)) != GQA_OK ||
         (st = check_positions(family)) != GQA_OK ||
-        (st = check_refusals(family, NULL, family->refusals,
-                             family->n_refusals)) != GQA_OK)
+        (st = check_refusals(family, NULL, "refuse", family->refusals,
+                             family->n_refusals)) != GQA_OK ||
+        (st = check_refusals(family, NULL, "readings", family->readings,
+                             family->n_readings)) != GQA_OK)
         return st;
     return check_keras(family);
 }

@@ -177,7 +177,7 @@ struct gqa_initialiser {
     bool over_d_model; /* the deviation is divided by sqrt(d_model) */
 };
 
-/* What is not to be run. */
+/* What is not to be run; or, of readings, what is to be told of. */
 struct gqa_refusal {
     gqa_texts keys;
     const json_t *is, *is_not; /* one of them */
@@ -213,6 +213,9 @@ struct gqa_family {
     size_t n_refusals;
     const char *refused_at; /* "FILE:LINE" of them; NULL: there are none */
     bool refusals_inherited;
+    const struct gqa_refusal *readings; /* what versions of transformers read
+                                           differently */
+    size_t n_readings;
     struct gqa_keras_names keras;
     enum gqa_stock_grouped stock_grouped;
     bool stock_longrope; /* a divisor of each pair's frequency is read */

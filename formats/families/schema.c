@@ -461,6 +461,7 @@ static const struct gqa_field family_fields[] = {
     OBJECT_NEEDED("initialiser", gqa_family, initialiser, initialiser_schema),
     OBJECT("behaviours", gqa_family, behaviours, behaviours_schema),
     LIST("refuse", gqa_family, refusals, n_refusals, refusal_schema),
+    LIST("readings", gqa_family, readings, n_readings, refusal_schema),
     OBJECT("keras", gqa_family, keras, keras_schema),
     {"stock", GQA_FIELD_OBJECT, .offset = 0, .more = &stock_schema},
     END,

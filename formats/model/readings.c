@@ -150,6 +150,27 @@ static enum gqa_status tell_rope(json_t *list, const struct gqa_model *model)
     return GQA_OK;
 }
 
+/* --- What descriptions tell of ---------------------------------------------
+ */
+
+static void tell_described(json_t *list, const struct gqa_model *model)
+{
+    for (size_t i = 0; i < model->family->n_readings; i++) {
+        const struct gqa_refusal *r = &model->family->readings[i];
+
+        for (gqa_texts key = r->keys; *key; key++) {
+            const json_t *value = gqa_config_at(model->config, *key);
+            char said[41], text[MAX_TEXT];
+
+            if (!value || !gqa_refusal_holds(r, value))
+                continue;
+            gqa_value_text(said, sizeof said, value);
+            snprintf(text, sizeof text, "%s is %s: %s", *key, said, r->because);
+            json_array_append_new(list, json_string(text));
+        }
+    }
+}
+
 /* --- All -------------------------------------------------------------------
  */
 
@@ -169,6 +190,7 @@ enum gqa_status gqa_readings_create(json_t **out,
         free(text);
         if (st == GQA_OK)
             st = tell_rope(list, model);
+        tell_described(list, model);
     }
     if (st == GQA_OK)
         st = gqa_json_check();

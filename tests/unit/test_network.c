@@ -527,6 +527,37 @@ START_TEST(knows_contexts_of_families)
 }
 END_TEST
 
+/* Gemma has a key for it that nothing reads, and Gemma 2 that one alone. */
+START_TEST(knows_keys_of_activations)
+{
+    static const char gemma[] = "families/gemma", gemma2[] = "families/gemma2";
+    static const struct {
+        const char *fixture, *key, *value;
+        enum gqa_activation activation;
+    } known[] = {
+        {gemma, "hidden_act", "\"relu\"", GQA_ACTIVATION_RELU},
+        {gemma, "hidden_act", "\"gelu\"", GQA_ACTIVATION_GELU_TANH},
+        {gemma, "hidden_act", NULL, GQA_ACTIVATION_GELU_TANH},
+        {gemma, "hidden_activation", "\"relu\"", GQA_ACTIVATION_GELU_TANH},
+        {gemma2, "hidden_act", "\"relu\"", GQA_ACTIVATION_GELU_TANH},
+        {gemma2, "hidden_activation", "\"relu\"", GQA_ACTIVATION_RELU},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        struct opened o;
+
+        ck_assert_int_eq(
+            open_with(
+                &o, known[i].fixture,
+                changed_config(known[i].fixture, known[i].key, known[i].value)),
+            GQA_OK);
+        ck_assert_int_eq(o.network->stacks[0].blocks[0].ff.activation,
+                         known[i].activation);
+        close_all(&o);
+    }
+}
+END_TEST
+
 /* Keys that versions of transformers read in two ways. */
 struct reading {
     const char *fixture, *key, *value;
@@ -569,6 +600,10 @@ static const struct reading readings[] = {
     {"runtime/llama-llama3", "original_max_position_embeddings", "64",
      "'llama3' begins with a context of 32 for transformers 4"},
     {"families/phi3-long", "original_max_position_embeddings", NULL, NULL},
+    {"families/gemma", "hidden_act", "\"gelu\"",
+     "hidden_act is \"gelu\": transformers 5 and these tools take "
+     "gelu_pytorch_tanh for it"},
+    {"families/gemma", "hidden_activation", "\"gelu\"", NULL},
 };
 
 START_TEST(tells_what_is_read_in_two_ways)
@@ -666,6 +701,7 @@ int main(void)
     tcase_add_test(tc, obeys_as_transformers_does);
     tcase_add_test(tc, finds_the_context_before_scaling);
     tcase_add_test(tc, knows_contexts_of_families);
+    tcase_add_test(tc, knows_keys_of_activations);
     tcase_add_loop_test(tc, tells_what_is_read_in_two_ways, 0,
                         (int)(sizeof readings / sizeof *readings));
     tcase_add_test(tc, knows_frequencies_of_a_length);
