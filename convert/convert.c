@@ -203,7 +203,7 @@ static enum gqa_status write_output(struct written *w)
     char *card = NULL;
     const size_t n = c->model->n_params + w->kept->n;
     struct gqa_output_tensor *list = calloc(n ? n : 1, sizeof *list);
-    json_t *config = gqa_describe_config(c->plan);
+    json_t *config = gqa_describe_config(c->plan, c->inventory);
     json_t *budget =
         c->choice ? gqa_choice_describe(&o->budget, c->choice) : NULL;
     json_t *recipe = gqa_describe_recipe(
@@ -471,7 +471,7 @@ enum gqa_status gqa_convert(
 
 json_t *gqa_conversion_config(const struct gqa_conversion *c)
 {
-    return gqa_describe_config(c->plan);
+    return gqa_describe_config(c->plan, c->inventory);
 }
 
 void gqa_conversion_clear(struct gqa_conversion *conversion)

@@ -15,6 +15,7 @@
 #include "formats/model/readings.h"
 #include "formats/model/rope.h"
 #include "formats/model/rope_config.h"
+#include "formats/model/sizes.h"
 #include "verify/clauses.h"
 #include "verify/loader_check.h"
 
@@ -184,7 +185,37 @@ static const json_t *freed_pairs(const json_t *recipe)
     return freed;
 }
 
-/* The original's configuration as the recipe leaves it. The caller owns it. */
+/* A conversion says sizes that its original leaves to the tensors; one that
+ * leaves them out too says the same. */
+static void expect_sizes(json_t *config, const struct gqa_subject *subject,
+                         const struct gqa_subject *original)
+{
+    const json_t *before = original->model->config;
+    const json_t *after =
+        subject->model ? subject->model->config : raw_config(subject);
+    const char *key;
+    json_t *value;
+    void *next;
+
+    if (!original->inventory || !original->model->model_type)
+        return;
+    gqa_model_say_sizes(config, original->model, original->inventory, 0);
+    json_object_foreach_safe(config, next, key, value)
+    {
+        json_t *said = json_object_get(before, key);
+        const json_t *now = json_object_get(after, key);
+
+        if (value == said || json_equal(value, said))
+            continue;
+        if (!said && !now)
+            json_object_del(config, key);
+        else if (said && json_equal(said, now))
+            json_object_set(config, key, said);
+    }
+}
+
+/* The original's configuration as a conversion and the recipe leave it. The
+ * caller owns it. */
 static json_t *expected_config(const struct gqa_subject *subject,
                                const struct gqa_subject *original)
 {
@@ -192,6 +223,7 @@ static json_t *expected_config(const struct gqa_subject *subject,
         json_object_get(freed_pairs(subject->recipe), "divisors");
     json_t *config = json_deep_copy(original->model->config);
 
+    expect_sizes(config, subject, original);
     if (json_is_array(divisors) && gqa_rope_config_is_plain(config))
         gqa_rope_config_divide(config, divisors);
     return config;

@@ -24,6 +24,7 @@ struct gqa_config_keys {
     struct gqa_setting n_kv_heads_by;
     /* decoder: of an encoder-decoder, where it says another number */
     gqa_texts n_decoder_heads, decoder_d_ff;
+    gqa_texts expert_d_ff; /* where experts have a key of their own */
     gqa_texts n_layers, n_decoder_layers;
     uint64_t d_ff_per_d_model; /* times d_model where d_ff says nothing, or 0 */
     gqa_texts vocab_size, max_positions;
@@ -240,6 +241,11 @@ bool gqa_family_is_encoder_decoder(const struct gqa_family *family);
 /* Whether some setting of what is computed reads the key (of a dotted one the
  * part before the dot), or `config.unread` lists it. */
 bool gqa_family_reads(const struct gqa_family *family, const char *key);
+
+/* What transformers takes for a key that is not there, where that is a count;
+ * 0: not known. key may be NULL. */
+uint64_t gqa_family_default(const struct gqa_family *family,
+                            const json_t *config, const char *key);
 
 /* Whether a value of one of its keys is what the refusal speaks of. */
 bool gqa_refusal_holds(const struct gqa_refusal *refusal, const json_t *value);

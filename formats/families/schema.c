@@ -144,6 +144,7 @@ static const struct gqa_field config_fields[] = {
     TEXTS("d_ff", gqa_config_keys, d_ff),
     TEXTS("n_decoder_heads", gqa_config_keys, n_decoder_heads),
     TEXTS("decoder_d_ff", gqa_config_keys, decoder_d_ff),
+    TEXTS("expert_d_ff", gqa_config_keys, expert_d_ff),
     TEXTS("n_layers", gqa_config_keys, n_layers),
     TEXTS("n_decoder_layers", gqa_config_keys, n_decoder_layers),
     TEXTS("vocab_size", gqa_config_keys, vocab_size),
