@@ -373,28 +373,6 @@ static void check_kv_heads(struct finding *f, const struct gqa_subject *subject)
 
 /* --- What loaders take ---------------------------------------------------- */
 
-static enum gqa_status check_nulls(struct finding *f,
-                                   const struct gqa_subject *subject)
-{
-    const struct gqa_model *m = subject->model;
-    const struct gqa_meaning_view view = {.n_layers = n_decoder_layers(m)};
-    json_t *meaning = NULL;
-    enum gqa_status st =
-        gqa_meaning_create(&meaning, m->family, raw_config(subject), &view);
-    const char *key = st == GQA_OK ? gqa_meaning_refused(meaning) : NULL;
-    char clause[GQA_CLAUSE_MAX];
-
-    if (key) {
-        json_array_append_new(f->list,
-                              json_pack("{s:s, s:n}", "key", key, "converted"));
-        snprintf(clause, sizeof clause,
-                 "%.100s: null here, which loaders do not take", key);
-        fail(f, clause);
-    }
-    json_decref(meaning);
-    return st;
-}
-
 static enum gqa_status check_loaders(struct finding *f,
                                      const struct gqa_subject *subject,
                                      const struct gqa_subject *original)
@@ -414,8 +392,7 @@ static enum gqa_status check_loaders(struct finding *f,
         json_array_append(f->list, found);
     }
     json_decref(list);
-    /* With an original it is a difference from it. */
-    return st == GQA_OK && !original ? check_nulls(f, subject) : st;
+    return st;
 }
 
 /* --- Inside and beside --------------------------------------------------- */

@@ -5,6 +5,7 @@
 #include "common/ull.h"
 #include "formats/families/kv_said.h"
 #include "formats/families/kv_words.h"
+#include "formats/families/meaning.h"
 #include "formats/model/inventory_taking.h"
 
 /* The width that a projection up or down of a layer has; 0: it has none. */
@@ -300,6 +301,22 @@ static enum gqa_status check_frequencies(struct gqa_taking *t)
         ULL(p->rows));
 }
 
+/* Loaders stop at a null where they need a value. */
+static enum gqa_status check_nulls(struct gqa_taking *t)
+{
+    char key[GQA_MAX_NAME];
+    const enum gqa_status st =
+        t->is_known
+            ? gqa_config_null(key, sizeof key, t->family, t->model->config)
+            : GQA_OK;
+
+    if (st != GQA_OK || !t->is_known || !*key)
+        return st;
+    return gqa_taking_fault(t, GQA_FAULT_CONFIG, key,
+                            "%s is null in %s, which loaders do not take", key,
+                            gqa_taking_config_path(t));
+}
+
 /* Rows of the table of positions that a stack adds, from that of position 0
  * on; 0: it reads none. */
 static uint64_t count_positions(const struct gqa_taking *t,
@@ -323,7 +340,7 @@ enum gqa_status gqa_take_config(struct gqa_taking *t)
         rows = count_positions(t, GQA_STACK_ENCODER);
     if ((st = hold_against(t, keys->d_model, said_by(t, keys->d_model),
                            t->model->d_model)) != GQA_OK ||
-        (st = check_head_dim(t)) != GQA_OK ||
+        (st = check_nulls(t)) != GQA_OK || (st = check_head_dim(t)) != GQA_OK ||
         (st = check_frequencies(t)) != GQA_OK ||
         (st = check_kv_heads(t)) != GQA_OK ||
         (st = check_kv_words(t)) != GQA_OK ||

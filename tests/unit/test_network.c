@@ -82,6 +82,14 @@ struct refusal {
 };
 
 static const struct refusal refusals[] = {
+    {"runtime/llama", "hidden_act", "null", GQA_ERR_FORMAT,
+     "config.json: hidden_act is null, which loaders do not take"},
+    {"families/cohere", "logit_scale", "null", GQA_ERR_FORMAT,
+     "logit_scale is null, which loaders do not take"},
+    {"families/granitemoe", "position_embedding_type", "null",
+     GQA_ERR_UNSUPPORTED, "a Granite without RoPE cannot be run"},
+    {"families/opt", "layer_norm_elementwise_affine", "null",
+     GQA_ERR_UNSUPPORTED, "norms without weights are not handled"},
     {"families/phimoe", "rope_scaling",
      "{\"type\": \"longrope\", \"original_max_position_embeddings\": 16,"
      " \"short_factor\": [1, 1, 1, 1], \"long_factor\": [1, 2, 3, 4],"
@@ -527,6 +535,40 @@ START_TEST(knows_contexts_of_families)
 }
 END_TEST
 
+/* As in Python null is false, and what is not there is what the class says. */
+START_TEST(takes_null_for_false)
+{
+    static const char biogpt[] = "families/biogpt",
+                      gemma2[] = "families/gemma2";
+    struct opened o;
+
+    ck_assert_int_eq(
+        open_with(&o, biogpt,
+                  changed_config(biogpt, "scale_embedding", "null")),
+        GQA_OK);
+    ck_assert_double_eq(o.network->stacks[0].embedding_scale, 1);
+    close_all(&o);
+    ck_assert_int_eq(
+        open_with(&o, gemma2,
+                  changed_config(gemma2, "final_logit_softcapping", NULL)),
+        GQA_OK);
+    ck_assert_double_eq(o.network->logit_soft_cap, 30);
+    close_all(&o);
+    ck_assert_int_eq(
+        open_with(&o, gemma2,
+                  changed_config(gemma2, "final_logit_softcapping", "null")),
+        GQA_OK);
+    ck_assert_double_eq(o.network->logit_soft_cap, 0);
+    close_all(&o);
+    ck_assert_int_eq(
+        open_with(&o, "families/falcon-40b",
+                  changed_config("families/falcon-40b", "parallel_attn", NULL)),
+        GQA_OK);
+    ck_assert(o.network->stacks[0].blocks[0].ff.norm.weight != GQA_NO_PARAM);
+    close_all(&o);
+}
+END_TEST
+
 /* Gemma has a key for it that nothing reads, and Gemma 2 that one alone. */
 START_TEST(knows_keys_of_activations)
 {
@@ -702,6 +744,7 @@ int main(void)
     tcase_add_test(tc, finds_the_context_before_scaling);
     tcase_add_test(tc, knows_contexts_of_families);
     tcase_add_test(tc, knows_keys_of_activations);
+    tcase_add_test(tc, takes_null_for_false);
     tcase_add_loop_test(tc, tells_what_is_read_in_two_ways, 0,
                         (int)(sizeof readings / sizeof *readings));
     tcase_add_test(tc, knows_frequencies_of_a_length);
