@@ -58,6 +58,10 @@ struct gqa_embedding_rule {
     struct gqa_setting scale, norm;
     const char *positions;    /* learned ones, or sinusoids that are stored */
     uint64_t position_offset; /* row of position 0 */
+    /* Of a table of another width than the stream has, and the module that
+     * makes the stream of its rows. */
+    struct gqa_setting width;
+    const char *widened;
 };
 
 struct gqa_position_rule {
@@ -169,7 +173,8 @@ struct gqa_logits_rule {
     struct gqa_setting tied, bias, soft_cap;
     struct gqa_setting scale, divisor;
     struct gqa_setting scale_base; /* over d_model */
-    const char *addend; /* whole name of a row [1, vocab_size], if there */
+    const char *addend;   /* whole name of a row [1, vocab_size], if there */
+    const char *narrowed; /* the embedding's module `widened` backwards */
 };
 
 /* How the family draws fresh key and value projections. */

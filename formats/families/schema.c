@@ -191,6 +191,8 @@ static const struct gqa_field embedding_fields[] = {
     SETTING("norm", gqa_embedding_rule, norm, GQA_VALUE_MODULE),
     TEXT("positions", gqa_embedding_rule, positions),
     COUNT("position_offset", gqa_embedding_rule, position_offset),
+    SETTING("width", gqa_embedding_rule, width, GQA_VALUE_WHOLE),
+    TEXT("widened", gqa_embedding_rule, widened),
     END,
 };
 static const struct gqa_schema embedding_schema =
@@ -357,6 +359,7 @@ static const struct gqa_field logits_fields[] = {
     SETTING("scale_base", gqa_logits_rule, scale_base, GQA_VALUE_POSITIVE),
     SETTING("soft_cap", gqa_logits_rule, soft_cap, GQA_VALUE_POSITIVE),
     TEXT("addend", gqa_logits_rule, addend),
+    TEXT("narrowed", gqa_logits_rule, narrowed),
     END,
 };
 static const struct gqa_schema logits_schema =

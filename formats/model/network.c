@@ -831,6 +831,18 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
                               b->model->config);
 }
 
+/* What the key says, or the class where it is not there. */
+static enum gqa_status token_at(int64_t *out,
+                                const struct gqa_network_builder *b,
+                                const char *key)
+{
+    const json_t *config = b->model->config;
+
+    if (!json_object_get(config, key) && b->model->config_is_complete)
+        config = b->family->keys.defaults;
+    return gqa_config_token(out, config, key, b->network->vocab_size);
+}
+
 static enum gqa_status take_token(int64_t *out,
                                   const struct gqa_network_builder *b,
                                   gqa_texts keys)
@@ -838,9 +850,7 @@ static enum gqa_status take_token(int64_t *out,
     const char *key = gqa_config_key(b->model->config, keys);
 
     *out = -1;
-    return key ? gqa_config_token(out, b->model->config, key,
-                                  b->network->vocab_size)
-               : GQA_OK;
+    return key ? token_at(out, b, key) : GQA_OK;
 }
 
 static enum gqa_status take_tokens(const struct gqa_network_builder *b)
@@ -852,6 +862,10 @@ static enum gqa_status take_tokens(const struct gqa_network_builder *b)
     if ((st = take_token(&n->end_token, b, keys->end_token)) != GQA_OK ||
         (st = take_token(&n->pad_token, b, keys->pad_token)) != GQA_OK ||
         (st = take_token(&n->start_token, b, keys->start_token)) != GQA_OK)
+        return st;
+    /* As generation begins where no token is for that. */
+    if (n->start_token < 0 &&
+        (st = token_at(&n->start_token, b, "bos_token_id")) != GQA_OK)
         return st;
     if (n->start_token < 0)
         n->start_token = n->pad_token >= 0   ? n->pad_token
@@ -893,6 +907,24 @@ static enum gqa_status check_runnable(const struct gqa_network_builder *b)
                         b->model->model_type ? b->model->model_type
                                              : family->name);
     return gqa_check_refused(b);
+}
+
+/* OPT-350m. */
+static enum gqa_status check_embedding(const struct gqa_network_builder *b)
+{
+    const uint64_t d_model = b->model->d_model;
+    const struct gqa_embedding_rule *rule = &b->family->embedding;
+    uint64_t width = d_model;
+    enum gqa_status st =
+        gqa_setting_count(&width, &rule->width, b->model->config);
+
+    if (st != GQA_OK || width == d_model)
+        return st;
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "the embedding is %llu wide, and '%s%s' makes the %llu of "
+                    "the stream of it: such a model can be converted and "
+                    "inspected, but not run",
+                    ULL(width), b->prefix, rule->widened, ULL(d_model));
 }
 
 static enum gqa_status find_prefix(struct gqa_network_builder *b)
@@ -979,6 +1011,7 @@ static enum gqa_status build(struct gqa_network_builder *b)
     enum gqa_status st;
 
     if ((st = check_runnable(b)) != GQA_OK || (st = find_prefix(b)) != GQA_OK ||
+        (st = check_embedding(b)) != GQA_OK ||
         (st = make_positions(b)) != GQA_OK)
         return st;
     for (int s = 0; s < 2; s++)

@@ -82,6 +82,9 @@ struct refusal {
 };
 
 static const struct refusal refusals[] = {
+    {"families/opt", "word_embed_proj_dim", "12", GQA_ERR_UNSUPPORTED,
+     "the embedding is 12 wide, and 'model.decoder.project_in' makes the 24 of "
+     "the stream of it"},
     {"runtime/llama", "hidden_act", "null", GQA_ERR_FORMAT,
      "config.json: hidden_act is null, which loaders do not take"},
     {"families/cohere", "logit_scale", "null", GQA_ERR_FORMAT,
@@ -569,6 +572,39 @@ START_TEST(takes_null_for_false)
 }
 END_TEST
 
+/* What begins a sequence: the key's, the class's, the one that begins texts,
+ * and only then the one that pads. */
+START_TEST(knows_what_begins)
+{
+    static const char key[] = "decoder_start_token_id";
+    static const struct {
+        const char *fixture, *key, *value;
+        int64_t token;
+    } known[] = {
+        {"families/bart", key, "7", 7},
+        {"families/bart", key, NULL, 2},       /* BART's class */
+        {"families/m2m_100", key, NULL, 2},    /* NLLB's */
+        {"families/blenderbot", key, NULL, 1}, /* its class */
+        {"families/mbart", key, NULL, 0},      /* none: bos_token_id */
+        {"families/marian", key, "null", 0},   /* none of these: it pads */
+        {"runtime/llama", "bos_token_id", NULL, 1},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        struct opened o;
+
+        ck_assert_int_eq(
+            open_with(
+                &o, known[i].fixture,
+                changed_config(known[i].fixture, known[i].key, known[i].value)),
+            GQA_OK);
+        ck_assert_msg(o.network->start_token == known[i].token, "%s: %lld",
+                      known[i].fixture, (long long)o.network->start_token);
+        close_all(&o);
+    }
+}
+END_TEST
+
 /* Gemma has a key for it that nothing reads, and Gemma 2 that one alone. */
 START_TEST(knows_keys_of_activations)
 {
@@ -745,6 +781,7 @@ int main(void)
     tcase_add_test(tc, knows_contexts_of_families);
     tcase_add_test(tc, knows_keys_of_activations);
     tcase_add_test(tc, takes_null_for_false);
+    tcase_add_test(tc, knows_what_begins);
     tcase_add_loop_test(tc, tells_what_is_read_in_two_ways, 0,
                         (int)(sizeof readings / sizeof *readings));
     tcase_add_test(tc, knows_frequencies_of_a_length);
