@@ -390,7 +390,8 @@ static enum gqa_status run(struct gqa_conversion *c)
     const struct gqa_checkpoint_options open = {
         .config_path = o->config_path,
         .unsafe_hdf5 = o->common.unsafe_hdf5,
-        .dequantise = o->common.dequantise};
+        .dequantise = o->common.dequantise,
+        .state_dict = o->common.state_dict};
     struct gqa_model_hints hints = o->hints;
     struct written written = {.c = c};
     double start = gqa_clock_s();

@@ -97,6 +97,7 @@ static enum gqa_status open_file(struct gqa_checkpoint *c,
                                    .salvage = options->salvage,
                                    .unsafe_hdf5 = options->unsafe_hdf5,
                                    .dequantise = options->dequantise,
+                                   .state_dict = options->state_dict,
                                    .lists = options->keep_going,
                                    .has_config = options->config_path != NULL};
     enum gqa_status st;

@@ -301,7 +301,8 @@ enum gqa_status gqa_inspection_create(struct gqa_inspection **out,
         .salvage = true,
         .keep_going = true,
         .unsafe_hdf5 = options->common.unsafe_hdf5,
-        .dequantise = options->common.dequantise};
+        .dequantise = options->common.dequantise,
+        .state_dict = options->common.state_dict};
     struct gqa_inspection *inspection = calloc(1, sizeof *inspection);
     const double start = gqa_clock_s();
     enum gqa_status st;

@@ -117,6 +117,7 @@ static enum gqa_status open_pair(struct gqa_uptraining *u, const int *fd,
                                           .family_path = o->family_path,
                                           .unsafe_hdf5 = o->common.unsafe_hdf5,
                                           .dequantise = o->common.dequantise,
+                                          .state_dict = o->common.state_dict,
                                           .may_differ = o->may_differ,
                                           .n_threads = o->common.n_threads};
 
