@@ -99,10 +99,10 @@ START_TEST(refuses_what_params_do_not_say)
     refused("{", GQA_ERR_FORMAT, "params.json: ");
     refused("{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 4}", GQA_ERR_FORMAT,
             "params.json does not say dim, n_layers and n_heads of a model");
-    refused("{\"dim\": 8, \"n_layers\": 1, \"n_heads\": 2}",
-            GQA_ERR_UNSUPPORTED,
-            "layers.0.attention.wq.weight does not have the rows of 2 heads of "
-            "4, as if it were one of several parts of a model: give the folder");
+    refused(
+        "{\"dim\": 8, \"n_layers\": 1, \"n_heads\": 2}", GQA_ERR_UNSUPPORTED,
+        "layers.0.attention.wq.weight does not have the rows of 2 heads of "
+        "4, as if it were one of several parts of a model: give the folder");
     refused("{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, \"moe\": {}}",
             GQA_ERR_UNSUPPORTED,
             "params.json tells of experts, which are not read in this layout");
