@@ -9,6 +9,7 @@
 
 #include "common/dtype.h"
 
+/* float16 at the beginning of a block */
 static double half(const unsigned char *at)
 {
     double value;
@@ -18,6 +19,34 @@ static double half(const unsigned char *at)
 }
 
 /* --- Blocks of 32 --------------------------------------------------------- */
+
+void gqa_gguf_decode_q8_0(float *out, const unsigned char *block)
+{
+    const double scale = half(block);
+
+    for (int i = 0; i < 32; i++)
+        out[i] = (float)(scale * (signed char)block[2 + i]);
+}
+
+void gqa_gguf_decode_q4_0(float *out, const unsigned char *block)
+{
+    const double scale = half(block);
+
+    for (int i = 0; i < 16; i++) {
+        out[i] = (float)(scale * ((block[2 + i] & 15) - 8));
+        out[i + 16] = (float)(scale * ((block[2 + i] >> 4) - 8));
+    }
+}
+
+void gqa_gguf_decode_q4_1(float *out, const unsigned char *block)
+{
+    const double scale = half(block), least = half(block + 2);
+
+    for (int i = 0; i < 16; i++) {
+        out[i] = (float)(scale * (block[4 + i] & 15) + least);
+        out[i + 16] = (float)(scale * (block[4 + i] >> 4) + least);
+    }
+}
 
 /* The fifth bits of 16 low and 16 high halves of bytes. */
 static void decode_q5(float *out, const unsigned char *fifth,

@@ -5,7 +5,10 @@
 #ifndef GQA_FORMATS_GGUF_BLOCKS_H
 #define GQA_FORMATS_GGUF_BLOCKS_H
 
-/* 32 elements: of 22 and 24 bytes. */
+/* 32 elements: of 34, 18, 20, 22 and 24 bytes. */
+void gqa_gguf_decode_q8_0(float *out, const unsigned char *block);
+void gqa_gguf_decode_q4_0(float *out, const unsigned char *block);
+void gqa_gguf_decode_q4_1(float *out, const unsigned char *block);
 void gqa_gguf_decode_q5_0(float *out, const unsigned char *block);
 void gqa_gguf_decode_q5_1(float *out, const unsigned char *block);
 

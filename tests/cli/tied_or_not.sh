@@ -1,7 +1,7 @@
 # A matrix of logits beside an embedding that it is said to be tied to: versions
 # of transformers read either, and each tool says so; nothing is said of a copy.
 warnings() {
-    "$@" 2>&1 >/dev/null || echo "-> $?"
+    { "$@" >/dev/null || echo "-> $?" >&2; } 2>&1
 }
 
 mkdir own said
