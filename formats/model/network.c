@@ -850,18 +850,25 @@ static enum gqa_status take_token(int64_t *out,
     const char *key = gqa_config_key(b->model->config, keys);
 
     *out = -1;
-    return key ? token_at(out, b, key) : GQA_OK;
+    return key ? gqa_config_token(out, b->model->config, key,
+                                  b->network->vocab_size)
+               : GQA_OK;
 }
 
 static enum gqa_status take_tokens(const struct gqa_network_builder *b)
 {
     const struct gqa_config_keys *keys = &b->family->keys;
     struct gqa_network *n = b->network;
+    const char *first;
     enum gqa_status st;
 
     if ((st = take_token(&n->end_token, b, keys->end_token)) != GQA_OK ||
         (st = take_token(&n->pad_token, b, keys->pad_token)) != GQA_OK ||
         (st = take_token(&n->start_token, b, keys->start_token)) != GQA_OK)
+        return st;
+    first = gqa_config_key(b->model->config, keys->start_token);
+    if (n->start_token < 0 && first &&
+        (st = token_at(&n->start_token, b, first)) != GQA_OK)
         return st;
     /* As generation begins where no token is for that. */
     if (n->start_token < 0 &&
