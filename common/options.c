@@ -50,8 +50,16 @@ static const struct gqa_option common_rows[] = {
              "only files that you trust"},
     {.name = "dequantise",
      .offset = offsetof(struct gqa_options, dequantise),
-     .help = "read quantised weights (GGUF's Q8_0, Q4_0, Q4_1) as the float32 "
+     .help = "read quantised weights (GGUF's Q8_0, Q4_0 to Q5_1, Q2_K to Q6_K) "
+             "as the float32 "
              "that they stand for"},
+    {.name = "state-dict",
+     .kind = GQA_OPTION_TEXT,
+     .value = "NAME",
+     .offset = offsetof(struct gqa_options, state_dict),
+     .help =
+         "of a PyTorch file with several, the one that is read, such as ema "
+         "or state.model"},
     {.name = "quiet",
      .letter = 'q',
      .take = take_quiet,

@@ -72,6 +72,7 @@ struct gqa_options {
     unsigned n_threads;
     bool unsafe_hdf5;
     bool dequantise;
+    const char *state_dict; /* of a PyTorch file that has several, or NULL */
     enum gqa_log_level log_level;
     bool help, version;
     uint64_t given; /* bit i: row i of the tool, then the common ones */

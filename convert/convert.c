@@ -20,6 +20,7 @@
 #include "convert/transforms.h"
 #include "formats/families/kv_said.h"
 #include "formats/families/load.h"
+#include "formats/model/readings.h"
 #include "formats/recorded.h"
 #include "formats/unwritten.h"
 #include "formats/write/apart.h"
@@ -262,7 +263,7 @@ static enum gqa_status write_output(struct written *w)
     char module_name[GQA_REMOTE_CODE_FILE_MAX];
     const size_t n = c->model->n_params + w->kept->n;
     struct gqa_output_tensor *list = calloc(n ? n : 1, sizeof *list);
-    json_t *config = gqa_describe_config(c->plan);
+    json_t *config = gqa_describe_config(c->plan, c->inventory);
     json_t *budget =
         c->choice ? gqa_choice_describe(&o->budget, c->choice) : NULL;
     json_t *recipe = gqa_describe_recipe(
@@ -309,6 +310,23 @@ done:
     json_decref(recipe);
     json_decref(config);
     free(list);
+    return st;
+}
+
+/* What loaders of others read in two ways. */
+static enum gqa_status warn_readings(const struct gqa_conversion *c)
+{
+    json_t *texts = NULL;
+    json_t *text;
+    size_t i;
+    const enum gqa_status st =
+        gqa_readings_create(&texts, c->source, c->model, GQA_TIED_ALL);
+
+    json_array_foreach(texts, i, text)
+    {
+        gqa_warn("%s", json_string_value(text));
+    }
+    json_decref(texts);
     return st;
 }
 
@@ -432,7 +450,8 @@ static enum gqa_status run(struct gqa_conversion *c)
     const struct gqa_checkpoint_options open = {
         .config_path = o->config_path,
         .unsafe_hdf5 = o->common.unsafe_hdf5,
-        .dequantise = o->common.dequantise};
+        .dequantise = o->common.dequantise,
+        .state_dict = o->common.state_dict};
     struct gqa_model_hints hints = o->hints;
     struct written written = {.c = c};
     double start = gqa_clock_s();
@@ -451,6 +470,8 @@ static enum gqa_status run(struct gqa_conversion *c)
         (st = check_written(c)) != GQA_OK)
         return st;
     st = in_source(understand(c, &hints), o);
+    if (st == GQA_OK)
+        st = warn_readings(c);
     if (st == GQA_OK)
         st = check_config(c);
     if (st == GQA_OK && o->plan.remote_code)
@@ -513,7 +534,7 @@ enum gqa_status gqa_convert(
 
 json_t *gqa_conversion_config(const struct gqa_conversion *c)
 {
-    return gqa_describe_config(c->plan);
+    return gqa_describe_config(c->plan, c->inventory);
 }
 
 void gqa_conversion_clear(struct gqa_conversion *conversion)

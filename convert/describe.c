@@ -12,6 +12,7 @@
 #include "formats/families/kv_said.h"
 #include "formats/families/remote_code.h"
 #include "formats/model/rope_config.h"
+#include "formats/model/sizes.h"
 #include "formats/recorded.h"
 
 static json_t *integer(uint64_t value)
@@ -130,7 +131,8 @@ static void say_kv_heads(json_t *config, const char **own,
     *own = gqa_kv_said_key(family, config);
 }
 
-json_t *gqa_describe_config(const struct gqa_plan *plan)
+json_t *gqa_describe_config(const struct gqa_plan *plan,
+                            const struct gqa_inventory *inventory)
 {
     json_t *config = json_deep_copy(plan->model->config);
     const char *own = kv_heads_key(plan);
@@ -147,6 +149,9 @@ json_t *gqa_describe_config(const struct gqa_plan *plan)
     say_kv_heads(config, &own, plan);
     if (!gqa_is_repacking(plan))
         gqa_adapt_config(config, own, plan);
+    if (plan->model->config_is_complete && plan->model->model_type)
+        gqa_model_say_sizes(config, plan->model, inventory,
+                            gqa_uniform_kv_heads(plan));
     if (!plan->options.keep_dtype)
         set_dtype(config, plan->options.dtype);
     if (plan->alignment && plan->alignment->divisors) {

@@ -19,7 +19,8 @@ bool gqa_is_repacking(const struct gqa_plan *plan);
  * config.json of the grouped model: the source's, changed only where the
  * conversion requires.
  */
-json_t *gqa_describe_config(const struct gqa_plan *plan);
+json_t *gqa_describe_config(const struct gqa_plan *plan,
+                            const struct gqa_inventory *inventory);
 
 /*
  * How it was made; see docs/gqa-format.md. That of the source, if it has one,

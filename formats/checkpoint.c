@@ -19,6 +19,7 @@
 #include "formats/formats.h"
 #include "formats/model/say.h"
 #include "formats/original/original.h"
+#include "formats/original/parts.h"
 #include "formats/span.h"
 #include "formats/standard_input.h"
 #include "formats/tensor_table.h"
@@ -97,6 +98,7 @@ static enum gqa_status open_file(struct gqa_checkpoint *c,
                                    .salvage = options->salvage,
                                    .unsafe_hdf5 = options->unsafe_hdf5,
                                    .dequantise = options->dequantise,
+                                   .state_dict = options->state_dict,
                                    .lists = options->keep_going,
                                    .has_config = options->config_path != NULL};
     enum gqa_status st;
@@ -210,6 +212,44 @@ done:
     return st;
 }
 
+static bool is_part_there(const char *first, size_t i)
+{
+    char *path = gqa_original_part_path(first, i);
+    const bool is_there = path && access(path, F_OK) == 0;
+
+    free(path);
+    return is_there;
+}
+
+/* The other parts of a model of which *source is the first, up to one that is
+ * not there; *source becomes all of it. */
+static enum gqa_status join_parts(struct gqa_checkpoint *c,
+                                  struct gqa_source **source,
+                                  const struct gqa_checkpoint_options *options)
+{
+    struct gqa_source *parts[GQA_ORIGINAL_MAX_PARTS] = {*source};
+    enum gqa_status st = GQA_OK;
+    size_t n = 1;
+
+    while (n < GQA_ORIGINAL_MAX_PARTS && st == GQA_OK &&
+           is_part_there((*source)->path, n)) {
+        char *path = gqa_original_part_path((*source)->path, n);
+
+        st = path ? open_shard(c, &parts[n], path, options) : gqa_fail_nomem();
+        free(path);
+        if (st != GQA_OK)
+            break;
+        n++;
+        st = check_alike(parts[0], parts[n - 1]);
+    }
+    if (st == GQA_OK && n > 1 &&
+        (st = gqa_original_join(source, parts, n)) != GQA_OK)
+        st = gqa_fail_prefix(st, "%s", parts[0]->path);
+    while (st != GQA_OK && n > 1)
+        gqa_source_close(parts[--n]);
+    return st;
+}
+
 /* Meta's and Mistral's own layout has another file beside the weights, which
  * says the heads, and is read with them. */
 static enum gqa_status read_original(
@@ -231,6 +271,11 @@ static enum gqa_status read_original(
     if (access(path, F_OK) != 0) {
         free(path);
         return GQA_OK; /* as tensors of no model that is known */
+    }
+    if (gqa_original_is_first_part((*source)->path) &&
+        (st = join_parts(c, source, options)) != GQA_OK) {
+        free(path);
+        return st;
     }
     st = gqa_file_open(&fd, &size, path);
     if (st == GQA_OK) {

@@ -36,6 +36,8 @@ struct gqa_file_handle {
     /* Quantised weights are read as what they stand for; else refused, but
      * where the tensors are only listed. */
     bool dequantise, lists;
+    /* Which one of a PyTorch file is read, by its path; NULL: the only one. */
+    const char *state_dict;
     bool has_config; /* another configuration is given than that inside */
 };
 

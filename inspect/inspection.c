@@ -10,6 +10,7 @@
 #include "formats/families/family.h"
 #include "formats/families/load.h"
 #include "formats/model/inventory.h"
+#include "formats/model/readings.h"
 #include "formats/transforms.h"
 #include "formats/unwritten.h"
 #include "inspect/recipe.h"
@@ -130,7 +131,12 @@ static enum gqa_status create_model(struct gqa_inspection *inspection)
     st = gqa_model_create(&inspection->model, inspection->checkpoint, &hints);
     if (st == GQA_OK)
         st = summarise_model(inspection);
-    return st == GQA_OK ? take_inventory(inspection) : st;
+    if (st == GQA_OK)
+        st = take_inventory(inspection);
+    return st == GQA_OK ? gqa_readings_create(&inspection->readings,
+                                              inspection->checkpoint,
+                                              inspection->model, GQA_TIED_SOME)
+                        : st;
 }
 
 /* What it says of the model, or why it says nothing. */
@@ -295,7 +301,8 @@ enum gqa_status gqa_inspection_create(struct gqa_inspection **out,
         .salvage = true,
         .keep_going = true,
         .unsafe_hdf5 = options->common.unsafe_hdf5,
-        .dequantise = options->common.dequantise};
+        .dequantise = options->common.dequantise,
+        .state_dict = options->common.state_dict};
     struct gqa_inspection *inspection = calloc(1, sizeof *inspection);
     const double start = gqa_clock_s();
     enum gqa_status st;
@@ -325,10 +332,17 @@ enum gqa_status gqa_inspection_create(struct gqa_inspection **out,
 enum gqa_status gqa_inspection_judge(const struct gqa_inspection *inspection)
 {
     const char *refusal = inspection->model_unknown;
+    json_t *text;
+    size_t i;
 
     if (inspection->faults)
         gqa_warn("%s: %s", gqa_checkpoint_path(inspection->checkpoint),
                  inspection->faults);
+    json_array_foreach(inspection->readings, i, text)
+    {
+        gqa_warn("%s: %s", gqa_checkpoint_path(inspection->checkpoint),
+                 json_string_value(text));
+    }
     if (!refusal)
         return GQA_OK;
     if (inspection->model_refused != GQA_ERR_UNSUPPORTED)
@@ -349,6 +363,7 @@ void gqa_inspection_free(struct gqa_inspection *inspection)
     gqa_model_free(inspection->model);
     free(inspection->model_unknown);
     free(inspection->faults);
+    json_decref(inspection->readings);
     free(inspection->output_bias);
     free(inspection->tensors);
     gqa_checkpoint_close(inspection->checkpoint);

@@ -31,6 +31,7 @@ struct gqa_inspection {
     enum gqa_status model_refused; /* likewise, else GQA_OK */
     /* What the model lacks or has too much; NULL: nothing, or no model. */
     char *faults;
+    json_t *readings; /* texts: what loaders read in two ways; or NULL */
     /*
      * Param index of each attention's output bias, or GQA_NO_PARAM. A
      * slice of o has none, since it does not divide among heads.

@@ -65,6 +65,10 @@ static enum gqa_status convert(
         arguments[n++] = "--unsafe-hdf5";
     if (o->common.dequantise)
         arguments[n++] = "--dequantise";
+    if (o->common.state_dict) {
+        arguments[n++] = "--state-dict";
+        arguments[n++] = (char *)o->common.state_dict;
+    }
     for (enum gqa_log_level l = GQA_LOG_WARN; l < o->common.log_level; l++)
         arguments[n++] = "--verbose";
     if (o->common.log_level < GQA_LOG_WARN)

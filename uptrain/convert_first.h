@@ -7,7 +7,7 @@
 #include "uptrain/options.h"
 
 /* What it is called in messages and records. */
-#define GQA_MADE_STUDENT "converted.gqa"
+#define GQA_MADE_STUDENT "the grouped model"
 
 /*
  * Convert. Signals are caught from here on, and gqa_advice_use() is

@@ -19,8 +19,10 @@ static enum gqa_status open_side(struct gqa_side *side, const char *path,
                                  const struct gqa_pair_options *o,
                                  const struct gqa_family_file *family)
 {
-    const struct gqa_checkpoint_options open = {
-        .unsafe_hdf5 = o->unsafe_hdf5, .dequantise = o->dequantise, .fd = fd};
+    const struct gqa_checkpoint_options open = {.unsafe_hdf5 = o->unsafe_hdf5,
+                                                .dequantise = o->dequantise,
+                                                .state_dict = o->state_dict,
+                                                .fd = fd};
     const struct gqa_model_hints hints = {.family = family};
     enum gqa_status st = gqa_checkpoint_open(&side->checkpoint, path, &open);
 

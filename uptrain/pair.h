@@ -46,7 +46,8 @@ struct gqa_pair_options {
                         */
     bool unsafe_hdf5;
     bool dequantise;
-    bool may_differ; /* also where grouping changes nothing */
+    const char *state_dict; /* likewise */
+    bool may_differ;        /* also where grouping changes nothing */
     unsigned n_threads;
 };
 

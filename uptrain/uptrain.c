@@ -96,6 +96,18 @@ static struct gqa_output_options output_options(const struct gqa_uptraining *u)
     };
 }
 
+/* What can be said of its place before there is a student, who is made beside
+ * it by a name that nobody should be told. */
+static enum gqa_status try_place(const struct gqa_uptraining *u)
+{
+    const struct gqa_output_options options = {
+        .writer = u->options->writer, .force = u->options->force, .card = ""};
+
+    return gqa_ranks_is_first(u->ranks)
+               ? gqa_output_try(u->options->output, &options)
+               : GQA_OK;
+}
+
 /* Nothing is trained for an output that would be refused. */
 static enum gqa_status try_output(const struct gqa_uptraining *u)
 {
@@ -117,6 +129,7 @@ static enum gqa_status open_pair(struct gqa_uptraining *u, const int *fd,
                                           .family_path = o->family_path,
                                           .unsafe_hdf5 = o->common.unsafe_hdf5,
                                           .dequantise = o->common.dequantise,
+                                          .state_dict = o->common.state_dict,
                                           .may_differ = o->may_differ,
                                           .n_threads = o->common.n_threads};
 
@@ -218,8 +231,10 @@ static void forget(struct gqa_uptraining *u)
 static enum gqa_status look_at_shapes(struct gqa_uptraining *u)
 {
     int fd = -1;
-    enum gqa_status st = gqa_made_student_plan(&fd, u->options);
+    enum gqa_status st = try_place(u);
 
+    if (st == GQA_OK)
+        st = gqa_made_student_plan(&fd, u->options);
     gqa_advice_use(gqa_uptrain_tool.advices);
     if (st == GQA_OK)
         st = open_pair(u, &fd, true);

@@ -12,8 +12,10 @@
 #include "formats/families/meaning.h"
 #include "formats/folder/config_file.h"
 #include "formats/folder/folder.h"
+#include "formats/model/readings.h"
 #include "formats/model/rope.h"
 #include "formats/model/rope_config.h"
+#include "formats/model/sizes.h"
 #include "verify/clauses.h"
 #include "verify/loader_check.h"
 #include "verify/module_check.h"
@@ -184,7 +186,37 @@ static const json_t *freed_pairs(const json_t *recipe)
     return freed;
 }
 
-/* The original's configuration as the recipe leaves it. The caller owns it. */
+/* A conversion says sizes that its original leaves to the tensors; one that
+ * leaves them out too says the same. */
+static void expect_sizes(json_t *config, const struct gqa_subject *subject,
+                         const struct gqa_subject *original)
+{
+    const json_t *before = original->model->config;
+    const json_t *after =
+        subject->model ? subject->model->config : raw_config(subject);
+    const char *key;
+    json_t *value;
+    void *next;
+
+    if (!original->inventory || !original->model->model_type)
+        return;
+    gqa_model_say_sizes(config, original->model, original->inventory, 0);
+    json_object_foreach_safe(config, next, key, value)
+    {
+        json_t *said = json_object_get(before, key);
+        const json_t *now = json_object_get(after, key);
+
+        if (value == said || json_equal(value, said))
+            continue;
+        if (!said && !now)
+            json_object_del(config, key);
+        else if (said && json_equal(said, now))
+            json_object_set(config, key, said);
+    }
+}
+
+/* The original's configuration as a conversion and the recipe leave it. The
+ * caller owns it. */
 static json_t *expected_config(const struct gqa_subject *subject,
                                const struct gqa_subject *original)
 {
@@ -192,6 +224,7 @@ static json_t *expected_config(const struct gqa_subject *subject,
         json_object_get(freed_pairs(subject->recipe), "divisors");
     json_t *config = json_deep_copy(original->model->config);
 
+    expect_sizes(config, subject, original);
     if (json_is_array(divisors) && gqa_rope_config_is_plain(config))
         gqa_rope_config_divide(config, divisors);
     return config;
@@ -341,28 +374,6 @@ static void check_kv_heads(struct finding *f, const struct gqa_subject *subject)
 
 /* --- What loaders take ---------------------------------------------------- */
 
-static enum gqa_status check_nulls(struct finding *f,
-                                   const struct gqa_subject *subject)
-{
-    const struct gqa_model *m = subject->model;
-    const struct gqa_meaning_view view = {.n_layers = n_decoder_layers(m)};
-    json_t *meaning = NULL;
-    enum gqa_status st =
-        gqa_meaning_create(&meaning, m->family, raw_config(subject), &view);
-    const char *key = st == GQA_OK ? gqa_meaning_refused(meaning) : NULL;
-    char clause[GQA_CLAUSE_MAX];
-
-    if (key) {
-        json_array_append_new(f->list,
-                              json_pack("{s:s, s:n}", "key", key, "converted"));
-        snprintf(clause, sizeof clause,
-                 "%.100s: null here, which loaders do not take", key);
-        fail(f, clause);
-    }
-    json_decref(meaning);
-    return st;
-}
-
 /* list: of findings, each with its clause. */
 static void take_found(struct finding *f, const json_t *list)
 {
@@ -400,8 +411,7 @@ static enum gqa_status check_loaders(struct finding *f,
     st = gqa_loader_check(&list, subject, original);
     take_found(f, list);
     json_decref(list);
-    /* With an original it is a difference from it. */
-    return st == GQA_OK && !original ? check_nulls(f, subject) : st;
+    return st;
 }
 
 /* --- Inside and beside --------------------------------------------------- */
@@ -555,6 +565,29 @@ static void say_module(struct gqa_check *check, const char *module)
     gqa_clause_add(check, clause);
 }
 
+/* --- What is read in two ways --------------------------------------------- */
+
+/* Each is right by a version of transformers. */
+static enum gqa_status say_readings(struct gqa_check *check,
+                                    const struct gqa_subject *subject)
+{
+    json_t *texts = NULL;
+    json_t *text;
+    size_t i;
+    enum gqa_status st;
+
+    if (!subject->model || !is_hugging_face(raw_config(subject)))
+        return GQA_OK;
+    st = gqa_readings_create(&texts, subject->checkpoint, subject->model,
+                             GQA_TIED_ALL);
+    json_array_foreach(texts, i, text)
+    {
+        gqa_clause_add(check, json_string_value(text));
+    }
+    json_decref(texts);
+    return st;
+}
+
 /* --- All ----------------------------------------------------------------- */
 
 enum gqa_status gqa_config_check(size_t *n_found, struct gqa_check *check,
@@ -579,6 +612,8 @@ enum gqa_status gqa_config_check(size_t *n_found, struct gqa_check *check,
     if (module && f.n == 0)
         say_module(check, module);
     free(module);
+    if (st == GQA_OK)
+        st = say_readings(check, subject);
     gqa_clause_end(check, f.n - f.n_shown);
     if (f.n > 0 && !failed)
         snprintf(check->figure, sizeof check->figure, "%zu difference%s", f.n,

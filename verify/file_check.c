@@ -44,8 +44,7 @@ static enum gqa_status check_structure(struct gqa_subject *subject,
     struct gqa_check check = new_check("structure");
     const double start = gqa_clock_s();
     enum gqa_status st =
-        gqa_subject_open(subject, options->path, options->config_path,
-                         options->unsafe_hdf5, options->dequantise);
+        gqa_subject_open(subject, options->path, &options->open);
 
     check.seconds = gqa_clock_s() - start;
     if (st == GQA_ERR_FORMAT) {

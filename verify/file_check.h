@@ -7,12 +7,11 @@
 #include "verify/subject.h"
 
 struct gqa_file_check {
-    const char *path, *config_path; /* config_path may be NULL */
+    const char *path;
+    struct gqa_checkpoint_options open;
     /* Opened and understood, or NULL: a NaN that it has too is no fault. */
     const struct gqa_subject *original;
     struct gqa_model_hints hints;
-    /* See struct gqa_file_handle. */
-    bool unsafe_hdf5, dequantise;
     bool allow_extra; /* left-overs outside of attention are no failure */
     unsigned n_threads;
     enum gqa_log_level log_level; /* of the progress bar */

@@ -4,30 +4,7 @@
 
 #include "common/json.h"
 #include "common/ull.h"
-#include "formats/families/family.h"
-
-struct size {
-    gqa_texts keys;
-    uint64_t fact;      /* by the tensors; 0: not known */
-    uint64_t otherwise; /* what it is where it is null or not there; 0: that
-                           follows from no other size */
-};
-
-/* What loaders take for a key that is not there; 0: not known. */
-static uint64_t default_of(const struct gqa_model *m, const char *key)
-{
-    const json_t *json = json_object_get(m->family->keys.defaults, key);
-    const struct gqa_setting setting = {json, GQA_VALUE_ANY};
-    const json_t *value = NULL;
-    uint64_t n = 0;
-
-    return json &&
-                   gqa_setting_get(&value, NULL, &setting, m->config) ==
-                       GQA_OK &&
-                   gqa_json_u64(value, &n)
-               ? n
-               : 0;
-}
+#include "formats/model/sizes.h"
 
 static const json_t *config_of(const struct gqa_subject *s)
 {
@@ -45,20 +22,23 @@ static bool is_said_by(const struct gqa_subject *original, const char *key,
 
 static void check_size(json_t *list, const struct gqa_subject *subject,
                        const struct gqa_subject *original,
-                       const struct size *size)
+                       const struct gqa_size *size)
 {
     const json_t *config = config_of(subject);
     const char *key = gqa_config_key(config, size->keys);
     const json_t *said = key ? json_object_get(config, key) : NULL;
     const bool is_none = !said || json_is_null(said);
-    uint64_t taken = is_none ? size->otherwise : 0;
+    uint64_t taken = 0;
     char clause[GQA_CLAUSE_MAX];
 
     if (!key || !size->fact || json_is_integer(said) ||
         is_said_by(original, key, said))
         return;
-    if (!said && !taken)
-        taken = default_of(subject->model, key);
+    if (!said)
+        taken = gqa_family_default(subject->model->family,
+                                   subject->model->config, key);
+    if (is_none && !taken)
+        taken = size->otherwise;
     if (taken == size->fact || (!said && !taken))
         return;
     if (taken)
@@ -80,27 +60,11 @@ enum gqa_status gqa_loader_check(json_t **list,
                                  const struct gqa_subject *subject,
                                  const struct gqa_subject *original)
 {
-    const struct gqa_model *m = subject->model;
-    const struct gqa_inventory *inventory = subject->inventory;
-    const struct gqa_config_keys *k = &m->family->keys;
-    const bool two_stacks = gqa_model_is_encoder_decoder(m);
-    const enum gqa_stack first = m->attentions[0].stack;
-    const uint64_t d_ff = k->d_ff_per_d_model * m->d_model;
-    const struct size sizes[] = {
-        {k->d_model, m->d_model, 0},
-        {k->d_ff, inventory->d_ff[first], d_ff},
-        {k->decoder_d_ff, inventory->d_ff[GQA_STACK_DECODER], d_ff},
-        {k->n_layers, m->n_layers, 0},
-        {k->n_decoder_layers, two_stacks ? m->n_decoder_layers : 0,
-         m->n_layers},
-        {k->n_heads, m->attentions[0].n_heads, 0},
-        {k->n_decoder_heads, m->attentions[m->n_attentions - 1].n_heads, 0},
-        {k->vocab_size, inventory->vocab_size, 0},
-        {k->max_positions, inventory->n_positions, 0},
-    };
+    struct gqa_size sizes[GQA_N_SIZES];
 
+    gqa_model_sizes(sizes, subject->model, subject->inventory);
     *list = json_array();
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+    for (size_t i = 0; i < GQA_N_SIZES; i++)
         check_size(*list, subject, original, &sizes[i]);
     return *list ? gqa_json_check() : gqa_fail_nomem();
 }

@@ -6,6 +6,7 @@
 #include "common/strings.h"
 #include "formats/families/family.h"
 #include "formats/model/buffers.h"
+#include "formats/model/tied.h"
 
 /* Of another prefix of the family's than `name` has. */
 static bool find_renamed(size_t *found, const char **prefix,
@@ -27,31 +28,6 @@ static bool find_renamed(size_t *found, const char **prefix,
     return false;
 }
 
-static bool find_embedding(size_t *found, const struct gqa_model *model)
-{
-    for (gqa_texts p = model->family->names.prefixes; *p; p++) {
-        char name[2 * GQA_MAX_NAME];
-
-        snprintf(name, sizeof name, "%s%s.weight", *p,
-                 model->family->names.embedding);
-        if (gqa_model_find(model, name, found))
-            return true;
-    }
-    return false;
-}
-
-static bool is_unembedding(const struct gqa_model *model, const char *name)
-{
-    for (gqa_texts stem = model->family->names.unembedding; stem && *stem;
-         stem++) {
-        const size_t n = strlen(*stem);
-
-        if (strncmp(name, *stem, n) == 0 && strcmp(name + n, ".weight") == 0)
-            return true;
-    }
-    return false;
-}
-
 /* T5's encoder.embed_tokens and decoder.embed_tokens. */
 static bool is_embedding_of_stack(const char *name)
 {
@@ -63,7 +39,7 @@ static enum gqa_status is_shared(bool *shared, const struct gqa_model *without,
                                  const char *name)
 {
     *shared = false;
-    if (is_unembedding(without, name))
+    if (gqa_name_is_unembedding(without, name))
         return gqa_setting_flag(shared, &without->family->logits.tied,
                                 without->config);
     *shared = is_embedding_of_stack(name);
@@ -75,29 +51,15 @@ static enum gqa_status is_shared(bool *shared, const struct gqa_model *without,
 static enum gqa_status is_copy(bool *copy, const struct gqa_subject *has,
                                size_t i)
 {
-    struct gqa_recompute *recompute;
-    struct gqa_head_pair pair = {.original = has->checkpoint,
-                                 .converted = has->checkpoint,
-                                 .to = &has->model->params[i]};
-    struct gqa_difference d;
-    enum gqa_status st;
+    const struct gqa_param *params = has->model->params;
     size_t embedding;
 
     *copy = false;
-    if (!find_embedding(&embedding, has->model) || embedding == i)
+    if (!gqa_find_embedding(&embedding, has->model) || embedding == i ||
+        params[embedding].dtype != params[i].dtype)
         return GQA_OK;
-    pair.from = &has->model->params[embedding];
-    if (pair.from->dtype != pair.to->dtype ||
-        !gqa_dtype_is_float(pair.to->dtype) ||
-        pair.from->rows != pair.to->rows || pair.from->cols != pair.to->cols)
-        return GQA_OK;
-    st = gqa_recompute_create(&recompute);
-    if (st == GQA_OK)
-        st = gqa_recompute_whole(recompute, &d, NULL, &pair);
-    if (st == GQA_OK)
-        *copy = !d.found;
-    gqa_recompute_free(recompute);
-    return st;
+    return gqa_params_agree(copy, has->checkpoint, &params[embedding],
+                            &params[i], GQA_TIED_ALL);
 }
 
 /* A parameter that one side alone has: whether nothing depends on it. */

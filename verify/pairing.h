@@ -8,7 +8,6 @@
 #define GQA_VERIFY_PAIRING_H
 
 #include "verify/finding.h"
-#include "verify/recompute.h"
 #include "verify/subject.h"
 
 struct gqa_pairing {
@@ -18,7 +17,7 @@ struct gqa_pairing {
 };
 
 /* *out: end it with gqa_pairing_free(), also on an error. Errors as
- * gqa_recompute_whole(), GQA_ERR_FORMAT, GQA_ERR_NOMEM. */
+ * gqa_params_agree(), GQA_ERR_FORMAT, GQA_ERR_NOMEM. */
 GQA_MUST_USE
 enum gqa_status gqa_pairing_make(struct gqa_pairing *out,
                                  const struct gqa_subject *original,

@@ -6,15 +6,10 @@
 #include "common/log.h"
 
 enum gqa_status gqa_subject_open(struct gqa_subject *subject, const char *path,
-                                 const char *config_path, bool unsafe_hdf5,
-                                 bool dequantise)
+                                 const struct gqa_checkpoint_options *options)
 {
-    const struct gqa_checkpoint_options options = {.config_path = config_path,
-                                                   .unsafe_hdf5 = unsafe_hdf5,
-                                                   .dequantise = dequantise};
-
     *subject = (struct gqa_subject){0};
-    return gqa_checkpoint_open(&subject->checkpoint, path, &options);
+    return gqa_checkpoint_open(&subject->checkpoint, path, options);
 }
 
 /* The recipe in a file; *out stays NULL where there is none. */

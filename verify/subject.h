@@ -11,14 +11,10 @@ struct gqa_subject {
     json_t *recipe;                  /* NULL: none is recorded */
 };
 
-/*
- * Open the checkpoint alone; the last three as in struct
- * gqa_checkpoint_options. Errors as gqa_checkpoint_open().
- */
+/* Open the checkpoint alone. Errors as gqa_checkpoint_open(). */
 GQA_MUST_USE
 enum gqa_status gqa_subject_open(struct gqa_subject *subject, const char *path,
-                                 const char *config_path, bool unsafe_hdf5,
-                                 bool dequantise);
+                                 const struct gqa_checkpoint_options *options);
 
 /*
  * Find out what an open one means, and read its recipe. hints: lent, as to

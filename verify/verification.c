@@ -14,13 +14,24 @@
 #include "verify/subject.h"
 #include "verify/weights_check.h"
 
+static struct gqa_checkpoint_options open_options(
+    const struct gqa_verify_options *options, const char *config_path)
+{
+    return (struct gqa_checkpoint_options){
+        .config_path = config_path,
+        .unsafe_hdf5 = options->common.unsafe_hdf5,
+        .dequantise = options->common.dequantise,
+        .state_dict = options->common.state_dict};
+}
+
 static enum gqa_status open_original(struct gqa_subject *original,
                                      const struct gqa_verify_options *options)
 {
     const double start = gqa_clock_s();
-    enum gqa_status st = gqa_subject_open(
-        original, options->original_path, options->original_config_path,
-        options->common.unsafe_hdf5, options->common.dequantise);
+    const struct gqa_checkpoint_options open =
+        open_options(options, options->original_config_path);
+    enum gqa_status st =
+        gqa_subject_open(original, options->original_path, &open);
 
     if (st == GQA_OK) {
         (void)gqa_unwritten_warn(original->checkpoint);
@@ -98,9 +109,7 @@ static enum gqa_status verify(struct gqa_report *report,
     struct gqa_run_job job = {.checks = {.dump = dump}};
     struct gqa_file_check file = {
         .path = options->path,
-        .config_path = options->config_path,
-        .unsafe_hdf5 = options->common.unsafe_hdf5,
-        .dequantise = options->common.dequantise,
+        .open = open_options(options, options->config_path),
         .hints = options->hints,
         .allow_extra = options->allow_extra,
         .n_threads = options->common.n_threads,

@@ -98,6 +98,10 @@ static enum gqa_status check_positions(const struct gqa_family *f)
     } parts[] = {
         {"theta", p->theta.json != NULL, GQA_POSITION_ROPE},
         {"local_theta", p->local_theta.json != NULL, GQA_POSITION_ROPE},
+        {"original_context", p->original_context.json != NULL,
+         GQA_POSITION_ROPE},
+        {"magnitude", p->magnitude.json != NULL, GQA_POSITION_ROPE},
+        {"long_magnitude", p->long_magnitude.json != NULL, GQA_POSITION_ROPE},
         {"share", p->share.json != NULL, GQA_POSITION_ROPE},
         {"dims", p->dims.json != NULL, GQA_POSITION_ROPE},
         {"interleaved", p->interleaved, GQA_POSITION_ROPE},
@@ -384,10 +388,11 @@ static enum gqa_status check_stacks(const struct gqa_family *f)
 
 static enum gqa_status check_refusals(const struct gqa_family *f,
                                       const struct gqa_place *within,
+                                      const char *key,
                                       const struct gqa_refusal *refusals,
                                       size_t n)
 {
-    const struct gqa_place list = {within, "refuse", 0};
+    const struct gqa_place list = {within, key, 0};
 
     for (size_t i = 0; i < n; i++) {
         const struct gqa_place item = {&list, NULL, i};
@@ -460,7 +465,7 @@ static enum gqa_status check_keras(const struct gqa_family *f)
     if (k->numbered_through && !gqa_family_is_encoder_decoder(f))
         return FAIL(f, "keras", "numbered_through", NULL, NULL,
                     "there is one stack only");
-    return check_refusals(f, &keras, k->refusals, k->n_refusals);
+    return check_refusals(f, &keras, "refuse", k->refusals, k->n_refusals);
 }
 
 /* --- Stock loaders ------------------------------------------------------- */
@@ -503,8 +508,10 @@ enum gqa_status gqa_family_check(const struct gqa_family *family)
         (st = check_kv_heads(family)) != GQA_OK ||
         (st = check_stacks(family)) != GQA_OK ||
         (st = check_positions(family)) != GQA_OK ||
-        (st = check_refusals(family, NULL, family->refusals,
+        (st = check_refusals(family, NULL, "refuse", family->refusals,
                              family->n_refusals)) != GQA_OK ||
+        (st = check_refusals(family, NULL, "readings", family->readings,
+                             family->n_readings)) != GQA_OK ||
         (st = check_remote_code(family)) != GQA_OK)
         return st;
     return check_keras(family);

@@ -85,6 +85,21 @@ enum gqa_status gqa_config_count(uint64_t *out, const json_t *config,
                     text);
 }
 
+uint64_t gqa_family_default(const struct gqa_family *family,
+                            const json_t *config, const char *key)
+{
+    const json_t *json =
+        key ? json_object_get(family->keys.defaults, key) : NULL;
+    const struct gqa_setting setting = {json, GQA_VALUE_ANY};
+    const json_t *value = NULL;
+    uint64_t n = 0;
+
+    return json && gqa_setting_get(&value, NULL, &setting, config) == GQA_OK &&
+                   gqa_json_u64(value, &n)
+               ? n
+               : 0;
+}
+
 gqa_texts gqa_d_ff_keys(const struct gqa_config_keys *keys,
                         enum gqa_stack stack)
 {

@@ -24,6 +24,7 @@ struct gqa_config_keys {
     struct gqa_setting n_kv_heads_by;
     /* decoder: of an encoder-decoder, where it says another number */
     gqa_texts n_decoder_heads, decoder_d_ff;
+    gqa_texts expert_d_ff; /* where experts have a key of their own */
     gqa_texts n_layers, n_decoder_layers;
     uint64_t d_ff_per_d_model; /* times d_model where d_ff says nothing, or 0 */
     gqa_texts vocab_size, max_positions;
@@ -58,12 +59,20 @@ struct gqa_embedding_rule {
     bool norm_first;          /* before positions are added */
     const char *positions;    /* learned ones, or sinusoids that are stored */
     uint64_t position_offset; /* row of position 0 */
+    /* Of a table of another width than the stream has, and the module that
+     * makes the stream of its rows. */
+    struct gqa_setting width;
+    const char *widened;
 };
 
 struct gqa_position_rule {
     enum gqa_position_scheme scheme;
     /* local_theta: of layers that slide, without scaling. dims 0: all. */
     struct gqa_setting theta, local_theta, share, dims;
+    /* RoPE that is scaled: the context before that, where this counts more
+     * than the key that all have; what sines and cosines are times, in short
+     * and in long sequences. */
+    struct gqa_setting original_context, magnitude, long_magnitude;
     bool interleaved;
     struct gqa_setting alibi; /* ALiBi in place of RoPE where it says true */
     enum gqa_slopes slopes;
@@ -189,8 +198,9 @@ struct gqa_logits_rule {
     struct gqa_setting tied, bias, soft_cap;
     struct gqa_setting scale, divisor, factor;
     struct gqa_setting scale_base; /* over d_model */
-    const char *addend; /* whole name of a row [1, vocab_size], if there */
-    uint64_t unwritten; /* tokens at the table's end that are only read */
+    const char *addend;   /* whole name of a row [1, vocab_size], if there */
+    uint64_t unwritten;   /* tokens at the table's end that are only read */
+    const char *narrowed; /* the embedding's module `widened` backwards */
 };
 
 /* How the family draws fresh key and value projections. */
@@ -199,7 +209,7 @@ struct gqa_initialiser {
     bool over_d_model; /* the deviation is divided by sqrt(d_model) */
 };
 
-/* What is not to be run. */
+/* What is not to be run; or, of readings, what is to be told of. */
 struct gqa_refusal {
     gqa_texts keys;
     const json_t *is, *is_not; /* one of them */
@@ -239,6 +249,9 @@ struct gqa_family {
     size_t n_refusals;
     const char *refused_at; /* "FILE:LINE" of them; NULL: there are none */
     bool refusals_inherited;
+    const struct gqa_refusal *readings; /* what versions of transformers read
+                                           differently */
+    size_t n_readings;
     struct gqa_keras_names keras;
     enum gqa_stock_grouped stock_grouped;
     bool stock_longrope; /* a divisor of each pair's frequency is read */
@@ -270,6 +283,11 @@ bool gqa_family_is_encoder_decoder(const struct gqa_family *family);
 /* Whether some setting of what is computed reads the key (of a dotted one the
  * part before the dot), or `config.unread` lists it. */
 bool gqa_family_reads(const struct gqa_family *family, const char *key);
+
+/* What transformers takes for a key that is not there, where that is a count;
+ * 0: not known. key may be NULL. */
+uint64_t gqa_family_default(const struct gqa_family *family,
+                            const json_t *config, const char *key);
 
 /* Whether a value of one of its keys is what the refusal speaks of. */
 bool gqa_refusal_holds(const struct gqa_refusal *refusal, const json_t *value);

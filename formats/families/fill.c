@@ -225,13 +225,17 @@ static enum gqa_status fill_part(const struct gqa_description *d, void *at,
 
 /* --- Settings ------------------------------------------------------------ */
 
+static bool is_zero(const json_t *value)
+{
+    return json_is_integer(value) && json_integer_value(value) == 0;
+}
+
 /* A value that the description itself says. */
 static enum gqa_status check_own(const struct gqa_description *d,
                                  const json_t *value, enum gqa_value_kind kind,
                                  const struct gqa_place *place)
 {
-    const bool none = kind == GQA_VALUE_WINDOW && json_is_integer(value) &&
-                      json_integer_value(value) == 0;
+    const bool none = kind == GQA_VALUE_WINDOW && is_zero(value);
 
     if (none || gqa_value_fits(value, kind))
         return json_is_string(value) ? check_text(d, value, place, true)
@@ -312,6 +316,9 @@ static enum gqa_status check_setting(struct gqa_description *d,
             st = fill_texts(d, &keys, value, &part, false);
         } else if (strcmp(key, "map") == 0) {
             st = check_map(d, value, kind, &part, depth);
+        } else if (strcmp(key, "null") == 0 && kind == GQA_VALUE_POSITIVE &&
+                   is_zero(value)) {
+            continue; /* no number */
         } else if (strcmp(key, "default") == 0 || strcmp(key, "null") == 0) {
             st = check_meant(d, value, kind, &part, depth);
         } else {

@@ -140,18 +140,6 @@ static const char *null_key(const struct meaning *m, const json_t *json)
     return NULL;
 }
 
-/* A null is as good as false where that is what is asked, and no value. */
-static void state_null(const struct meaning *m, const json_t *json,
-                       const char *path, const char *key)
-{
-    const bool is_flag = json_is_boolean(json_object_get(json, "default"));
-    json_t *fact =
-        state(m, path, key, is_flag ? json_false() : NULL, json_null());
-
-    if (!is_flag)
-        json_object_set_new(fact, "refused", json_true());
-}
-
 static void state_setting(const struct meaning *m, const json_t *json,
                           const char *path)
 {
@@ -169,7 +157,8 @@ static void state_setting(const struct meaning *m, const json_t *json,
     if (decides_nothing(m, first))
         return;
     if (!by && (key = null_key(m, json))) {
-        state_null(m, json, path, key);
+        json_object_set_new(state(m, path, key, NULL, json_null()), "refused",
+                            json_true());
         return;
     }
     key = by ? by : first;
@@ -596,6 +585,21 @@ const char *gqa_meaning_refused(const json_t *meaning)
             return json_string_value(json_object_get(fact, "key"));
     }
     return NULL;
+}
+
+enum gqa_status gqa_config_null(char *room, size_t size,
+                                const struct gqa_family *family,
+                                const json_t *config)
+{
+    const struct gqa_meaning_view view = {.network_alone = true};
+    json_t *meaning = NULL;
+    const enum gqa_status st =
+        gqa_meaning_create(&meaning, family, config, &view);
+    const char *key = st == GQA_OK ? gqa_meaning_refused(meaning) : NULL;
+
+    snprintf(room, size, "%s", key ? key : "");
+    json_decref(meaning);
+    return st;
 }
 
 void gqa_meaning_state(json_t *meaning, const char *key, const json_t *value)

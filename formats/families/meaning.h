@@ -34,6 +34,13 @@ enum gqa_status gqa_meaning_create(json_t **out,
 /* The first key that is null where loaders need a value, lent; or NULL. */
 const char *gqa_meaning_refused(const json_t *meaning);
 
+/* The same of a configuration; it is copied into room of size bytes, "" where
+ * there is none. Errors GQA_ERR_NOMEM. */
+GQA_MUST_USE
+enum gqa_status gqa_config_null(char *room, size_t size,
+                                const struct gqa_family *family,
+                                const json_t *config);
+
 /* Add what one key says to a meaning that is made of such alone, as of
  * generation_config.json. value: lent. */
 void gqa_meaning_state(json_t *meaning, const char *key, const json_t *value);

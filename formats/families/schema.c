@@ -146,6 +146,7 @@ static const struct gqa_field config_fields[] = {
     TEXTS("d_ff", gqa_config_keys, d_ff),
     TEXTS("n_decoder_heads", gqa_config_keys, n_decoder_heads),
     TEXTS("decoder_d_ff", gqa_config_keys, decoder_d_ff),
+    TEXTS("expert_d_ff", gqa_config_keys, expert_d_ff),
     TEXTS("n_layers", gqa_config_keys, n_layers),
     TEXTS("n_decoder_layers", gqa_config_keys, n_decoder_layers),
     TEXTS("vocab_size", gqa_config_keys, vocab_size),
@@ -193,6 +194,8 @@ static const struct gqa_field embedding_fields[] = {
     FLAG("norm_first", gqa_embedding_rule, norm_first),
     TEXT("positions", gqa_embedding_rule, positions),
     COUNT("position_offset", gqa_embedding_rule, position_offset),
+    SETTING("width", gqa_embedding_rule, width, GQA_VALUE_WHOLE),
+    TEXT("widened", gqa_embedding_rule, widened),
     END,
 };
 static const struct gqa_schema embedding_schema =
@@ -203,6 +206,11 @@ static const struct gqa_field positions_fields[] = {
      .more = scheme_words, REQUIRED},
     SETTING("theta", gqa_position_rule, theta, GQA_VALUE_POSITIVE),
     SETTING("local_theta", gqa_position_rule, local_theta, GQA_VALUE_POSITIVE),
+    SETTING("original_context", gqa_position_rule, original_context,
+            GQA_VALUE_POSITIVE),
+    SETTING("magnitude", gqa_position_rule, magnitude, GQA_VALUE_POSITIVE),
+    SETTING("long_magnitude", gqa_position_rule, long_magnitude,
+            GQA_VALUE_POSITIVE),
     SETTING("share", gqa_position_rule, share, GQA_VALUE_SHARE),
     SETTING("dims", gqa_position_rule, dims, GQA_VALUE_WINDOW),
     FLAG("interleaved", gqa_position_rule, interleaved),
@@ -389,6 +397,7 @@ static const struct gqa_field logits_fields[] = {
     SETTING("soft_cap", gqa_logits_rule, soft_cap, GQA_VALUE_POSITIVE),
     TEXT("addend", gqa_logits_rule, addend),
     COUNT("unwritten", gqa_logits_rule, unwritten),
+    TEXT("narrowed", gqa_logits_rule, narrowed),
     END,
 };
 static const struct gqa_schema logits_schema =
@@ -505,6 +514,7 @@ static const struct gqa_field family_fields[] = {
     OBJECT_NEEDED("initialiser", gqa_family, initialiser, initialiser_schema),
     OBJECT("behaviours", gqa_family, behaviours, behaviours_schema),
     LIST("refuse", gqa_family, refusals, n_refusals, refusal_schema),
+    LIST("readings", gqa_family, readings, n_readings, refusal_schema),
     OBJECT("keras", gqa_family, keras, keras_schema),
     {"stock", GQA_FIELD_OBJECT, .offset = 0, .more = &stock_schema},
     END,

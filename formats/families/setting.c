@@ -111,12 +111,26 @@ const json_t *gqa_config_at(const json_t *config, const char *key)
     return gqa_config_at(json_object_get(config, outer), dot + 1);
 }
 
+/* What null stands for; NULL: nothing. Where true or false is asked it is
+ * false, as in Python. */
+static const json_t *null_of(const json_t *setting)
+{
+    const json_t *said = json_object_get(setting, "null");
+    const json_t *no =
+        json_object_get(json_object_get(setting, "map"), "false");
+
+    if (said || no)
+        return said ? said : no;
+    return json_is_boolean(json_object_get(setting, "default")) ? json_false()
+                                                                : NULL;
+}
+
 /* The first key that says something; NULL: none does. */
 static const json_t *find_said(const char **key, const json_t *setting,
                                const json_t *config)
 {
     const json_t *keys = json_object_get(setting, "key");
-    const bool null_counts = json_object_get(setting, "null") != NULL;
+    const bool null_counts = null_of(setting) != NULL;
     const size_t n = json_is_array(keys) ? json_array_size(keys) : 1;
 
     for (size_t i = 0; i < n; i++) {
@@ -180,7 +194,7 @@ static const json_t *translate(const json_t *setting, const json_t *said)
     char room[64];
 
     if (!said || json_is_null(said))
-        return json_object_get(setting, said ? "null" : "default");
+        return said ? null_of(setting) : json_object_get(setting, "default");
     return json_object_get(json_object_get(setting, "map"),
                            map_key(room, sizeof room, said));
 }
@@ -209,7 +223,9 @@ enum gqa_status gqa_setting_get(const json_t **out, const char **key,
     if (gqa_is_setting(value))
         return gqa_setting_get(
             out, key, &(struct gqa_setting){value, setting->kind}, config);
-    if (json_is_null(value))
+    if (json_is_null(value) ||
+        (setting->kind == GQA_VALUE_POSITIVE && json_is_number(value) &&
+         json_number_value(value) == 0))
         value = NULL;
     *out = value;
     if (key)

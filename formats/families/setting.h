@@ -6,8 +6,9 @@
  *     {"key": ["a", "b.c"], "map": {"gelu": "gelu_new"}} the first that is
  *                                                        there, translated
  *
- * A null in the configuration is as good as no key, unless the setting says
- * what it stands for ("null": VALUE).
+ * A null in the configuration is false where that is one of two values, and
+ * what the setting says it stands for ("null": VALUE); else as good as no key
+ * here, where loaders that need a value stop (gqa_meaning_refused()).
  */
 #ifndef GQA_FORMATS_FAMILIES_SETTING_H
 #define GQA_FORMATS_FAMILIES_SETTING_H
@@ -25,7 +26,8 @@ typedef const char *const *gqa_texts;
 enum gqa_value_kind {
     GQA_VALUE_ANY,
     GQA_VALUE_FLAG,
-    GQA_VALUE_POSITIVE, /* a finite number above 0 */
+    GQA_VALUE_POSITIVE, /* a finite number above 0; of null a description
+                           may say 0: nothing */
     GQA_VALUE_WHOLE,    /* a whole number of at least 1 */
     GQA_VALUE_WINDOW,   /* likewise; a description may say 0: none */
     GQA_VALUE_SHARE,    /* a number in (0, 1] */

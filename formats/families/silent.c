@@ -64,6 +64,7 @@ bool gqa_is_idle_key(const char *key)
         "init_std",
         "gradient_checkpointing",
         "pretraining_tp",
+        "slow_but_exact", /* with that alone, and then the sums' order */
         "use_bfloat16",
         "tf_legacy_loss",
         "*_layerdrop",

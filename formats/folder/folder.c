@@ -17,6 +17,7 @@
 #include "formats/foreign/names.h"
 #include "formats/foreign/words.h"
 #include "formats/formats.h"
+#include "formats/original/parts.h"
 
 struct listing {
     const char *folder;
@@ -504,6 +505,24 @@ static enum gqa_status choose_usual(const char **name, const char *folder,
     return GQA_OK;
 }
 
+/* The first of the parts of Meta's models, where nothing else is there. */
+static bool find_parts(const char **name, const struct listing *list, size_t n)
+{
+    size_t n_parts = 0;
+
+    for (size_t i = 0; i < list->n; i++) {
+        const char *entry = list->entries[i]->d_name;
+
+        if (!is_wanted(list, entry, NULL) ||
+            fnmatch("consolidated.[0-9][0-9].*", entry, 0) != 0)
+            continue;
+        n_parts++;
+        if (gqa_original_is_first_part(entry))
+            *name = entry;
+    }
+    return n_parts == n && gqa_original_is_first_part(*name);
+}
+
 /* Among files of any name: the only one that no conversion wrote, or else the
  * only one. */
 static enum gqa_status choose_any(const char **name, const char *folder,
@@ -528,6 +547,8 @@ static enum gqa_status choose_any(const char **name, const char *folder,
             *name = entry;
         }
     }
+    if (n > 1 && n_ours == 0 && find_parts(name, list, n))
+        return GQA_OK;
     if (n > 1 || (n == 0 && n_ours > 1))
         return refuse_several(folder, list, NULL);
     if (n == 1 && n_ours > 0 && list->say)

@@ -26,8 +26,9 @@ static enum gqa_status refuse_quantised(const struct gqa_gguf_type *type)
 {
     if (!type->decode)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "quantised to %s, which is not read (Q8_0, Q4_0 and "
-                        "Q4_1 are, with --dequantise); convert the checkpoint "
+                        "quantised to %s, which is not read (Q8_0, Q4_0 to "
+                        "Q5_1 and Q2_K to Q6_K are, with --dequantise); "
+                        "convert the checkpoint "
                         "it was made from",
                         type->name);
     return gqa_fail(GQA_ERR_UNSUPPORTED,

@@ -138,7 +138,8 @@ enum gqa_status gqa_gguf_scaling_add(struct gqa_gguf_draft *d,
         return GQA_OK;
     st = gqa_setting_number(&theta, &model->family->positions.theta, config);
     if (st == GQA_OK)
-        st = gqa_rope_create(&rope, config, theta, NULL, position);
+        st = gqa_rope_create(&rope, config, theta, NULL,
+                             &model->family->positions, position);
     if (st != GQA_OK)
         return st;
     st = add_tensors(d, &rope);

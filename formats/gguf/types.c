@@ -1,43 +1,6 @@
 #include "formats/gguf/types.h"
 
-/* float16 at the beginning of a block */
-static double half(const unsigned char *at)
-{
-    double value;
-
-    gqa_load_f64(&value, at, GQA_F16, 1);
-    return value;
-}
-
-/* Products of a float16 and 8 bits fit into a float: nothing is rounded but
- * the sum of Q4_1, once. */
-static void decode_q8_0(float *out, const unsigned char *block)
-{
-    const double scale = half(block);
-
-    for (int i = 0; i < 32; i++)
-        out[i] = (float)(scale * (signed char)block[2 + i]);
-}
-
-static void decode_q4_0(float *out, const unsigned char *block)
-{
-    const double scale = half(block);
-
-    for (int i = 0; i < 16; i++) {
-        out[i] = (float)(scale * ((block[2 + i] & 15) - 8));
-        out[i + 16] = (float)(scale * ((block[2 + i] >> 4) - 8));
-    }
-}
-
-static void decode_q4_1(float *out, const unsigned char *block)
-{
-    const double scale = half(block), least = half(block + 2);
-
-    for (int i = 0; i < 16; i++) {
-        out[i] = (float)(scale * (block[4 + i] & 15) + least);
-        out[i + 16] = (float)(scale * (block[4 + i] >> 4) + least);
-    }
-}
+#include "formats/gguf/blocks.h"
 
 #define PLAIN(number, name, bytes)                       \
     {                                                    \
@@ -51,16 +14,16 @@ static void decode_q4_1(float *out, const unsigned char *block)
 static const struct gqa_gguf_type types[] = {
     PLAIN(0, F32, 4),
     PLAIN(1, F16, 2),
-    BLOCKS(2, "Q4_0", 32, 18, decode_q4_0),
-    BLOCKS(3, "Q4_1", 32, 20, decode_q4_1),
-    BLOCKS(6, "Q5_0", 32, 22, NULL),
-    BLOCKS(7, "Q5_1", 32, 24, NULL),
-    BLOCKS(8, "Q8_0", 32, 34, decode_q8_0),
-    BLOCKS(10, "Q2_K", 256, 84, NULL),
-    BLOCKS(11, "Q3_K", 256, 110, NULL),
-    BLOCKS(12, "Q4_K", 256, 144, NULL),
-    BLOCKS(13, "Q5_K", 256, 176, NULL),
-    BLOCKS(14, "Q6_K", 256, 210, NULL),
+    BLOCKS(2, "Q4_0", 32, 18, gqa_gguf_decode_q4_0),
+    BLOCKS(3, "Q4_1", 32, 20, gqa_gguf_decode_q4_1),
+    BLOCKS(6, "Q5_0", 32, 22, gqa_gguf_decode_q5_0),
+    BLOCKS(7, "Q5_1", 32, 24, gqa_gguf_decode_q5_1),
+    BLOCKS(8, "Q8_0", 32, 34, gqa_gguf_decode_q8_0),
+    BLOCKS(10, "Q2_K", 256, 84, gqa_gguf_decode_q2_k),
+    BLOCKS(11, "Q3_K", 256, 110, gqa_gguf_decode_q3_k),
+    BLOCKS(12, "Q4_K", 256, 144, gqa_gguf_decode_q4_k),
+    BLOCKS(13, "Q5_K", 256, 176, gqa_gguf_decode_q5_k),
+    BLOCKS(14, "Q6_K", 256, 210, gqa_gguf_decode_q6_k),
     BLOCKS(16, "IQ2_XXS", 256, 66, NULL),
     BLOCKS(17, "IQ2_XS", 256, 74, NULL),
     BLOCKS(18, "IQ3_XXS", 256, 98, NULL),

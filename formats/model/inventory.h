@@ -46,6 +46,7 @@ struct gqa_inventory {
     size_t n_of[GQA_N_FAULT_KINDS];
     /* By the tensors; 0: not known, or there are none. */
     uint64_t d_ff[2], vocab_size, n_positions; /* d_ff: by gqa_stack */
+    uint64_t expert_d_ff;
     /* A left-over with a known cause, or NULL; and why parameters may be
      * missing or misshapen. Clauses. */
     const char *extra_cause;

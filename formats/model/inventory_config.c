@@ -5,6 +5,7 @@
 #include "common/ull.h"
 #include "formats/families/kv_said.h"
 #include "formats/families/kv_words.h"
+#include "formats/families/meaning.h"
 #include "formats/model/inventory_taking.h"
 
 /* The width that a projection up or down of a layer has; 0: it has none. */
@@ -142,6 +143,44 @@ static enum gqa_status choose_d_ff(struct gqa_taking *t, enum gqa_stack stack)
     return hold_against(t, names, said, *width);
 }
 
+/* The width within the first expert that there is. */
+static uint64_t find_expert_width(const struct gqa_taking *t)
+{
+    const struct gqa_stack_rule *stack = &t->family->stacks[GQA_STACK_DECODER];
+    const struct gqa_experts_rule *rule = &stack->feed_forward.experts;
+    const size_t at = rule->each ? strcspn(rule->each, "%") : 0;
+    char module[3 * GQA_MAX_NAME];
+    struct gqa_stem stem = {""};
+    size_t index;
+
+    if (!stack->given || !rule->given)
+        return 0;
+    if (rule->each)
+        snprintf(module, sizeof module, "%.*s0%s.%s.weight", (int)at,
+                 rule->each, rule->each + at + 1, rule->down);
+    else
+        snprintf(module, sizeof module, "%s.weight", rule->down);
+    for (uint64_t i = 0; i < gqa_taking_layers(t, GQA_STACK_DECODER); i++) {
+        gqa_stem_in(&stem, &t->names, stack->layers, (size_t)i, module);
+        if (gqa_taking_find(t, stem.text, &index)) {
+            const struct gqa_param *p = &t->model->params[index];
+
+            return p->rank > 0 ? p->shape[p->rank - 1] : 0;
+        }
+    }
+    return 0;
+}
+
+/* Experts have the key of feed-forwards, or one of their own. */
+static enum gqa_status choose_expert_d_ff(struct gqa_taking *t)
+{
+    const struct gqa_config_keys *keys = &t->family->keys;
+    const gqa_texts names = keys->expert_d_ff ? keys->expert_d_ff : keys->d_ff;
+
+    t->out->expert_d_ff = find_expert_width(t);
+    return hold_against(t, names, said_by(t, names), t->out->expert_d_ff);
+}
+
 /* Where it is not said, loaders take the share of each head. */
 static enum gqa_status check_head_dim(struct gqa_taking *t)
 {
@@ -262,6 +301,22 @@ static enum gqa_status check_frequencies(struct gqa_taking *t)
         ULL(p->rows));
 }
 
+/* Loaders stop at a null where they need a value. */
+static enum gqa_status check_nulls(struct gqa_taking *t)
+{
+    char key[GQA_MAX_NAME];
+    const enum gqa_status st =
+        t->is_known
+            ? gqa_config_null(key, sizeof key, t->family, t->model->config)
+            : GQA_OK;
+
+    if (st != GQA_OK || !t->is_known || !*key)
+        return st;
+    return gqa_taking_fault(t, GQA_FAULT_CONFIG, key,
+                            "%s is null in %s, which loaders do not take", key,
+                            gqa_taking_config_path(t));
+}
+
 /* Rows of the table of positions that a stack adds, from that of position 0
  * on; 0: it reads none. */
 static uint64_t count_positions(const struct gqa_taking *t,
@@ -285,12 +340,13 @@ enum gqa_status gqa_take_config(struct gqa_taking *t)
         rows = count_positions(t, GQA_STACK_ENCODER);
     if ((st = hold_against(t, keys->d_model, said_by(t, keys->d_model),
                            t->model->d_model)) != GQA_OK ||
-        (st = check_head_dim(t)) != GQA_OK ||
+        (st = check_nulls(t)) != GQA_OK || (st = check_head_dim(t)) != GQA_OK ||
         (st = check_frequencies(t)) != GQA_OK ||
         (st = check_kv_heads(t)) != GQA_OK ||
         (st = check_kv_words(t)) != GQA_OK ||
         (st = choose_d_ff(t, GQA_STACK_ENCODER)) != GQA_OK ||
         (st = choose_d_ff(t, GQA_STACK_DECODER)) != GQA_OK ||
+        (st = choose_expert_d_ff(t)) != GQA_OK ||
         (st = choose_vocabulary(t)) != GQA_OK)
         return st;
     memcpy(t->out->d_ff, t->d_ff, sizeof t->d_ff);

@@ -596,17 +596,45 @@ static enum gqa_status expect_frames(struct gqa_taking *t, enum gqa_stack stack)
     return st;
 }
 
+/* Columns of the embedding, and of the matrix that makes logits. */
+static enum gqa_status embedding_width(uint64_t *out,
+                                       const struct gqa_taking *t)
+{
+    *out = t->model->d_model;
+    return gqa_setting_count(out, &t->family->embedding.width,
+                             t->model->config);
+}
+
+/* The module that makes the stream of another width, or the other way. */
+static enum gqa_status expect_between(struct gqa_taking *t, const char *module,
+                                      uint64_t outputs, uint64_t inputs)
+{
+    struct gqa_stem stem = {""};
+
+    if (!module || outputs == inputs)
+        return GQA_OK;
+    gqa_stem_of(&stem, &t->names, module);
+    return expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2, outputs,
+                       inputs);
+}
+
 static enum gqa_status expect_embedding(struct gqa_taking *t)
 {
     struct gqa_stem stem = {""};
+    uint64_t width = 0;
     enum gqa_status st;
 
     /* What an encoder alone reads, and how, is nobody's who runs decoders. */
     if (!reads_tokens(t))
         return GQA_OK;
     gqa_stem_of(&stem, &t->names, t->family->names.embedding);
-    st = expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2, t->vocab_size,
-                     t->model->d_model);
+    st = embedding_width(&width, t);
+    if (st == GQA_OK)
+        st = expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2,
+                         t->vocab_size, width);
+    if (st == GQA_OK)
+        st = expect_between(t, t->family->embedding.widened, t->model->d_model,
+                            width);
     for (int s = 0; s < 2 && st == GQA_OK; s++) {
         if (!t->family->stacks[s].given)
             continue;
@@ -644,6 +672,7 @@ static enum gqa_status expect_logits(struct gqa_taking *t)
     const uint64_t unwritten = t->family->logits.unwritten;
     const uint64_t vocab_size =
         t->vocab_size > unwritten ? t->vocab_size - unwritten : 0;
+    uint64_t width = 0;
     char name[GQA_MAX_NAME];
     enum gqa_status st = needs_unembedding(&is_needed, t);
 
@@ -652,6 +681,11 @@ static enum gqa_status expect_logits(struct gqa_taking *t)
     /* No logits. */
     if (!reads_tokens(t))
         return st;
+    if (st == GQA_OK)
+        st = embedding_width(&width, t);
+    if (st == GQA_OK)
+        st = expect_between(t, t->family->logits.narrowed, width,
+                            t->model->d_model);
     if (st == GQA_OK && addend)
         st = expect(t, addend, GQA_PART_OPTIONAL, 2, 1, vocab_size);
     if (st != GQA_OK)
@@ -665,8 +699,8 @@ static enum gqa_status expect_logits(struct gqa_taking *t)
         return GQA_OK;
     if (!*stem)
         stem = stems;
-    st = expect_part(t, *stem, "weight", GQA_PART_PRESENT, 2, vocab_size,
-                     t->model->d_model);
+    st =
+        expect_part(t, *stem, "weight", GQA_PART_PRESENT, 2, vocab_size, width);
     return st == GQA_OK ? expect_part(t, *stem, "bias", bias, 1, vocab_size, 0)
                         : st;
 }

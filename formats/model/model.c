@@ -309,9 +309,11 @@ static enum gqa_status decoder_heads(uint64_t *n_heads, uint64_t *head_dim,
 
     if (found->rule->stack != GQA_STACK_DECODER)
         return GQA_OK;
-    if ((st = gqa_config_count(&said, b->config, keys, b->config_path)) !=
-            GQA_OK ||
-        !said)
+    st = gqa_config_count(&said, b->config, keys, b->config_path);
+    if (st == GQA_OK && !said && b->config)
+        said = gqa_family_default(b->family, b->config,
+                                  gqa_config_key(b->config, keys));
+    if (st != GQA_OK || !said)
         return st;
     if (said > MAX_HEADS || length % said != 0)
         return gqa_fail(GQA_ERR_FORMAT,

@@ -953,6 +953,18 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
                               b->model->config);
 }
 
+/* What the key says, or the class where it is not there. */
+static enum gqa_status token_at(int64_t *out,
+                                const struct gqa_network_builder *b,
+                                const char *key)
+{
+    const json_t *config = b->model->config;
+
+    if (!json_object_get(config, key) && b->model->config_is_complete)
+        config = b->family->keys.defaults;
+    return gqa_config_token(out, config, key, b->network->table_size);
+}
+
 static enum gqa_status take_token(int64_t *out,
                                   const struct gqa_network_builder *b,
                                   gqa_texts keys, uint64_t n_tokens)
@@ -968,6 +980,7 @@ static enum gqa_status take_tokens(const struct gqa_network_builder *b)
 {
     const struct gqa_config_keys *keys = &b->family->keys;
     struct gqa_network *n = b->network;
+    const char *first;
     enum gqa_status st;
 
     if ((st = take_token(&n->end_token, b, keys->end_token, n->vocab_size)) !=
@@ -976,6 +989,14 @@ static enum gqa_status take_tokens(const struct gqa_network_builder *b)
             GQA_OK ||
         (st = take_token(&n->start_token, b, keys->start_token,
                          n->table_size)) != GQA_OK)
+        return st;
+    first = gqa_config_key(b->model->config, keys->start_token);
+    if (n->start_token < 0 && first &&
+        (st = token_at(&n->start_token, b, first)) != GQA_OK)
+        return st;
+    /* As generation begins where no token is for that. */
+    if (n->start_token < 0 &&
+        (st = token_at(&n->start_token, b, "bos_token_id")) != GQA_OK)
         return st;
     if (n->start_token < 0)
         n->start_token = n->pad_token >= 0   ? n->pad_token
@@ -1042,6 +1063,24 @@ static void find_memory(const struct gqa_network_builder *b)
         };
 }
 
+/* OPT-350m. */
+static enum gqa_status check_embedding(const struct gqa_network_builder *b)
+{
+    const uint64_t d_model = b->model->d_model;
+    const struct gqa_embedding_rule *rule = &b->family->embedding;
+    uint64_t width = d_model;
+    enum gqa_status st =
+        gqa_setting_count(&width, &rule->width, b->model->config);
+
+    if (st != GQA_OK || width == d_model)
+        return st;
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "the embedding is %llu wide, and '%s%s' makes the %llu of "
+                    "the stream of it: such a model can be converted and "
+                    "inspected, but not run",
+                    ULL(width), b->prefix, rule->widened, ULL(d_model));
+}
+
 static enum gqa_status find_prefix(struct gqa_network_builder *b)
 {
     const struct gqa_family_names *names = &b->family->names;
@@ -1091,10 +1130,10 @@ static enum gqa_status make_ropes(const struct gqa_network_builder *b)
         (st = gqa_setting_number(&local, &rule->local_theta,
                                  b->model->config)) != GQA_OK ||
         (st = gqa_rope_create(&n->rope, b->model->config, theta,
-                              local > 0 ? "full_attention" : NULL,
+                              local > 0 ? "full_attention" : NULL, rule,
                               &turning->position)) != GQA_OK)
         return st;
-    return local > 0 ? gqa_rope_create(&n->local_rope, NULL, local, NULL,
+    return local > 0 ? gqa_rope_create(&n->local_rope, NULL, local, NULL, rule,
                                        &turning->position)
                      : GQA_OK;
 }
@@ -1129,6 +1168,7 @@ static enum gqa_status build(struct gqa_network_builder *b)
     enum gqa_status st;
 
     if ((st = check_runnable(b)) != GQA_OK || (st = find_prefix(b)) != GQA_OK ||
+        (st = check_embedding(b)) != GQA_OK ||
         (st = make_positions(b)) != GQA_OK)
         return st;
     find_memory(b);

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "formats/families/meaning.h"
+
 static const char *where(const struct gqa_network_builder *b)
 {
     return b->model->config_path ? b->model->config_path : "configuration";
@@ -26,6 +28,13 @@ static const char *say_source(char *out, size_t size,
     return out;
 }
 
+/* A null is nothing, and false where that is refused. */
+static bool is_refused(const struct gqa_refusal *r, const json_t *value)
+{
+    return json_is_null(value) ? json_is_false(r->is) || json_is_null(r->is)
+                               : gqa_refusal_holds(r, value);
+}
+
 static enum gqa_status check_refusals(const struct gqa_network_builder *b)
 {
     for (size_t i = 0; i < b->family->n_refusals; i++) {
@@ -35,7 +44,7 @@ static enum gqa_status check_refusals(const struct gqa_network_builder *b)
             const json_t *value = gqa_config_at(b->model->config, *key);
             char text[41], source[1024];
 
-            if (!value || json_is_null(value) || !gqa_refusal_holds(r, value))
+            if (!value || !is_refused(r, value))
                 continue;
             gqa_value_text(text, sizeof text, value);
             return gqa_fail(GQA_ERR_UNSUPPORTED, "%s: %s is %s: %s%s", where(b),
@@ -138,10 +147,29 @@ static enum gqa_status check_unread(const struct gqa_network_builder *b)
     return GQA_OK;
 }
 
+/* The description has a default for what is not there, and loaders stop. */
+static enum gqa_status check_nulls(const struct gqa_network_builder *b)
+{
+    char key[GQA_MAX_NAME] = "";
+    const enum gqa_status st =
+        b->model->config_is_complete
+            ? gqa_config_null(key, sizeof key, b->family, b->model->config)
+            : GQA_OK;
+
+    return st != GQA_OK || !*key
+               ? st
+               : gqa_fail(GQA_ERR_FORMAT,
+                          "%s: %s is null, which loaders do not take; give it "
+                          "its value, or leave it out",
+                          where(b), key);
+}
+
 enum gqa_status gqa_check_refused(const struct gqa_network_builder *b)
 {
-    const enum gqa_status st = check_refusals(b);
+    enum gqa_status st = check_refusals(b);
 
+    if (st == GQA_OK)
+        st = check_nulls(b);
     return st == GQA_OK ? check_unread(b) : st;
 }
 

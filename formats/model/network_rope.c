@@ -11,6 +11,7 @@ struct scaling {
     struct gqa_rope *rope;
     const json_t *config; /* of the model */
     const json_t *said;   /* rope_parameters or rope_scaling, or NULL */
+    const struct gqa_position_rule *rule;
     double theta, dim;
     double factor, context; /* context: of the model before it was scaled */
 };
@@ -35,7 +36,9 @@ static enum gqa_status find_context(struct scaling *s, const char *kind)
     if ((st = gqa_config_positive(&s->context, s->config,
                                   "max_position_embeddings")) != GQA_OK ||
         (st = gqa_config_positive(&s->context, s->said, key)) != GQA_OK ||
-        (st = gqa_config_positive(&s->context, s->config, key)) != GQA_OK)
+        (st = gqa_config_positive(&s->context, s->config, key)) != GQA_OK ||
+        (st = gqa_setting_number(&s->context, &s->rule->original_context,
+                                 s->config)) != GQA_OK)
         return st;
     return isnan(s->context)
                ? gqa_fail(GQA_ERR_FORMAT,
@@ -207,6 +210,25 @@ static enum gqa_status set_context(const struct scaling *s)
     return GQA_OK;
 }
 
+/* What a family has of its own counts more (Phi-MoE). */
+static enum gqa_status find_own_magnitude(const struct scaling *s)
+{
+    double *magnitude = &s->rope->magnitude;
+    double longer = NAN;
+    enum gqa_status st =
+        gqa_setting_number(magnitude, &s->rule->magnitude, s->config);
+
+    if (st == GQA_OK)
+        st = gqa_setting_number(&longer, &s->rule->long_magnitude, s->config);
+    if (st == GQA_OK && !isnan(longer) && longer != *magnitude)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "configuration: RoPE of kind 'longrope' whose sines "
+                        "are times %g in short sequences and %g in long ones "
+                        "cannot be run",
+                        *magnitude, longer);
+    return st;
+}
+
 /* Divisors for each pair, others for sequences that are longer than those of
  * the model before it was scaled. */
 static enum gqa_status scale_longrope(struct scaling *s)
@@ -219,6 +241,8 @@ static enum gqa_status scale_longrope(struct scaling *s)
         return st;
     rope->magnitude = NAN;
     st = gqa_config_positive(&rope->magnitude, s->said, "attention_factor");
+    if (st == GQA_OK)
+        st = find_own_magnitude(s);
     if (st == GQA_OK && isnan(rope->magnitude)) {
         st = find_factor(s, "longrope");
         rope->magnitude =
@@ -337,6 +361,7 @@ static enum gqa_status find_said(const json_t **out, const json_t *config,
 
 enum gqa_status gqa_rope_create(struct gqa_rope *out, const json_t *config,
                                 double theta, const char *layers,
+                                const struct gqa_position_rule *rule,
                                 const struct gqa_position *position)
 {
     struct gqa_rope rope = {.n_pairs = position->rotary_dim / 2,
@@ -345,6 +370,7 @@ enum gqa_status gqa_rope_create(struct gqa_rope *out, const json_t *config,
                             .theta = theta};
     struct scaling s = {.rope = &rope,
                         .config = config,
+                        .rule = rule,
                         .theta = theta,
                         .dim = (double)position->rotary_dim,
                         .factor = NAN,

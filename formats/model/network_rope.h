@@ -4,9 +4,11 @@
 
 #include <jansson.h>
 
+#include "formats/families/family.h"
 #include "formats/model/network.h"
 
 /*
+ * rule      of the model's family.
  * position  of the model's attentions.
  * theta     the base where the configuration has none under theta_key.
  *
@@ -21,6 +23,7 @@
 GQA_MUST_USE
 enum gqa_status gqa_rope_create(struct gqa_rope *out, const json_t *config,
                                 double theta, const char *layers,
+                                const struct gqa_position_rule *rule,
                                 const struct gqa_position *position);
 
 #endif

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "common/json.h"
-#include "formats/foreign/words.h"
 #include "formats/gguf/architecture.h"
 #include "formats/rectangles.h"
 
@@ -244,7 +243,8 @@ static enum gqa_status add_tensor(struct original *o, const struct shape *s,
         return GQA_OK;
     return gqa_fail(GQA_ERR_UNSUPPORTED,
                     "%s does not have the rows of %" PRIu64 " heads of %" PRIu64
-                    ", as if it were one of several parts: " META_WORDS,
+                    ", as if it were one of several parts of a model: give the "
+                    "folder, or the first of them, with all beside it",
                     from->name, p->n_heads, p->head_dim);
 }
 

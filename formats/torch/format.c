@@ -5,6 +5,10 @@
 #include "formats/start.h"
 #include "formats/torch/reader.h"
 
+#define MAGIC "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
+/* How many bytes follow. */
+#define FRAME "\x95\x0d\0\0\0\0\0\0\0"
+
 /* A zip archive whose first member is the pickle, as torch.save() has it. */
 static enum gqa_status recognise(bool *is, const struct gqa_file_start *start)
 {
@@ -25,12 +29,12 @@ const struct gqa_format gqa_format_torch = {
     .word = "torch",
     .label = "PyTorch",
     .describe = describe,
-    /* Before PyTorch 1.6: the magic number, pickled */
-    .marks =
-        (const struct gqa_mark[]){
-            GQA_MARK(0, "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50"
-                        "\x19"),
-            {0}},
+    /* Before PyTorch 1.6: the magic number, pickled by protocol 2 to 5 */
+    .marks = (const struct gqa_mark[]){GQA_MARK(0, "\x80\x02" MAGIC),
+                                       GQA_MARK(0, "\x80\x03" MAGIC),
+                                       GQA_MARK(0, "\x80\x04" FRAME MAGIC),
+                                       GQA_MARK(0, "\x80\x05" FRAME MAGIC),
+                                       {0}},
     .recognise = recognise,
     .open = gqa_torch_open,
     .names = (const char *const[]){"pytorch_model.bin",

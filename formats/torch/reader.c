@@ -135,7 +135,8 @@ static enum gqa_status add_tensors(struct torch *t,
     return st;
 }
 
-static enum gqa_status read_file(struct torch *t)
+static enum gqa_status read_file(struct torch *t,
+                                 const struct gqa_file_handle *file)
 {
     struct gqa_torch_content content = {0};
     struct gqa_named_tensor *named = NULL;
@@ -152,7 +153,8 @@ static enum gqa_status read_file(struct torch *t)
              ? gqa_torch_read_archive(&content, t->fd, size)
              : gqa_torch_read_pickles(&content, t->fd, size);
     if (st == GQA_OK)
-        st = gqa_state_dict_find(&named, &n, &content.values, content.root);
+        st = gqa_state_dict_find(&named, &n, &content.values, content.root,
+                                 file->state_dict);
     if (st == GQA_OK)
         st = add_tensors(t, &content.values, named, n);
     free(named);
@@ -176,7 +178,7 @@ enum gqa_status gqa_torch_open(struct gqa_source **out,
     t->base.file_bytes = t->base.content_bytes = file->size;
     t->fd = file->fd;
     t->base.path = strdup(file->path);
-    st = t->base.path ? read_file(t) : gqa_fail_nomem();
+    st = t->base.path ? read_file(t, file) : gqa_fail_nomem();
     if (st != GQA_OK) {
         torch_close(&t->base);
         return st;

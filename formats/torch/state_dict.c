@@ -11,6 +11,9 @@ enum { MAX_DEPTH = 4, MAX_SHOWN = 8 };
 
 struct search {
     const struct gqa_pickle_values *v;
+    const char *name; /* of the one that is wanted, or NULL */
+    bool is_named;    /* there is one of that name */
+    uint32_t named;
     bool wants_matrices;
     unsigned char *was_seen; /* [n_values] */
     size_t n;                /* dictionaries that were found */
@@ -78,8 +81,14 @@ static void look(struct search *s, uint32_t value, const char *path,
 {
     uint32_t item, key, below;
 
-    if (gqa_pickle_kind_of(s->v, value) != GQA_PICKLE_DICT ||
-        s->was_seen[value])
+    if (gqa_pickle_kind_of(s->v, value) != GQA_PICKLE_DICT)
+        return;
+    /* The same one may go by several names. */
+    if (s->name && strcmp(path, s->name) == 0 && is_candidate(s, value)) {
+        s->named = value;
+        s->is_named = true;
+    }
+    if (s->was_seen[value])
         return;
     s->was_seen[value] = 1;
     if (is_candidate(s, value)) {
@@ -102,9 +111,9 @@ static void look(struct search *s, uint32_t value, const char *path,
 
 static enum gqa_status find_dict(uint32_t *out,
                                  const struct gqa_pickle_values *v,
-                                 uint32_t root)
+                                 uint32_t root, const char *name)
 {
-    struct search s = {.v = v};
+    struct search s = {.v = v, .name = name};
 
     for (int i = 0; i < 2 && s.n == 0; i++) {
         s.wants_matrices = i == 0;
@@ -118,13 +127,17 @@ static enum gqa_status find_dict(uint32_t *out,
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "a PyTorch file without tensors by name: no "
                         "state_dict of a model");
-    if (s.n > 1)
+    if (name && !s.is_named)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "a PyTorch file with several state_dicts: %s; save "
-                        "one of them alone, torch.save(torch.load(FILE, "
-                        "weights_only=True)[NAME], OUT)",
+                        "a PyTorch file without a state_dict '%.100s'; it has "
+                        "%s",
+                        name, s.paths);
+    if (!name && s.n > 1)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "a PyTorch file with several state_dicts: %s; "
+                        "--state-dict NAME reads one of them",
                         s.paths);
-    *out = s.found;
+    *out = name ? s.named : s.found;
     return GQA_OK;
 }
 
@@ -185,10 +198,10 @@ static enum gqa_status list_tensors(struct gqa_named_tensor *out, size_t *n,
 
 enum gqa_status gqa_state_dict_find(struct gqa_named_tensor **out, size_t *n,
                                     const struct gqa_pickle_values *v,
-                                    uint32_t root)
+                                    uint32_t root, const char *name)
 {
     uint32_t dict;
-    enum gqa_status st = find_dict(&dict, v, root);
+    enum gqa_status st = find_dict(&dict, v, root, name);
 
     if (st != GQA_OK)
         return st;

@@ -22,6 +22,7 @@ struct machine {
     struct numbers marks; /* heights of the stack */
     struct numbers memo;  /* values, and one more; 0: none */
     size_t n_memo;        /* that were put there */
+    size_t n_held; /* values below this one may be referred to once more */
 };
 
 static enum gqa_status grow(struct numbers *numbers, size_t n)
@@ -322,6 +323,26 @@ static enum gqa_status do_tuple3(struct machine *m)
     return gather_few(m, 3);
 }
 
+static bool is_plain(enum gqa_pickle_kind kind)
+{
+    return kind == GQA_PICKLE_NONE || kind == GQA_PICKLE_BOOL ||
+           kind == GQA_PICKLE_INT || kind == GQA_PICKLE_REAL;
+}
+
+/* Nobody asks for plain numbers in a list, of which trainers keep millions
+ * (losses, indices of samples): those that were made last are forgotten. */
+static void forget_plain(struct machine *m, size_t height)
+{
+    struct gqa_pickle_values *v = m->v;
+
+    while (m->stack.n > height && v->n_values > m->n_held &&
+           m->stack.at[m->stack.n - 1] == v->n_values - 1 &&
+           is_plain(v->values[v->n_values - 1].kind)) {
+        m->stack.n--;
+        v->n_values--;
+    }
+}
+
 /* What lies above `height` comes into the container below, in groups of n. */
 static enum gqa_status add_to(struct machine *m, enum gqa_pickle_kind kind,
                               size_t height, size_t n)
@@ -336,6 +357,8 @@ static enum gqa_status add_to(struct machine *m, enum gqa_pickle_kind kind,
     found = gqa_pickle_kind_of(m->v, list);
     if (found != kind && found != GQA_PICKLE_OBJECT)
         return gqa_fail(GQA_ERR_FORMAT, "items for what is no list of such");
+    if (kind == GQA_PICKLE_LIST)
+        forget_plain(m, height);
     for (size_t i = height; found == kind && st == GQA_OK && i < m->stack.n;
          i++)
         st = gqa_pickle_append(m->v, list, m->stack.at[i]);
@@ -415,6 +438,7 @@ static enum gqa_status do_dup(struct machine *m)
     uint32_t value = 0;
     const enum gqa_status st = top(m, &value);
 
+    m->n_held = m->v->n_values;
     return st == GQA_OK ? push(m, value) : st;
 }
 
@@ -432,6 +456,8 @@ static enum gqa_status put_memo(struct machine *m, uint64_t number)
     if ((st = grow(&m->memo, (size_t)number + 1)) != GQA_OK)
         return st;
     m->memo.at[number] = value + 1;
+    if (m->n_held <= value)
+        m->n_held = (size_t)value + 1;
     m->n_memo++;
     return GQA_OK;
 }

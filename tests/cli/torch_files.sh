@@ -40,3 +40,16 @@ gqa-inspect trained
     printf '\200\002cposix\nsystem\nX\004\000\000\000ls >\205R.'
 } >evil.pt
 gqa-inspect evil.pt
+
+# Several state dicts in one file: one is read by its name. The form of before
+# 1.6, by each protocol of pickles, holds the same.
+for file in new old-2 old-3 old-4 old-5; do
+    gqa-inspect --tensors --state-dict=state.ema "$DATA/torch/several/$file.pt" \
+        >ema-$file
+    cmp ema-new ema-$file
+done
+cat ema-new
+gqa-inspect --tensors --stats --state-dict same "$DATA/torch/several/new.pt" |
+    tail -2
+gqa-inspect "$DATA/torch/several/new.pt"
+gqa-inspect --state-dict ema "$DATA/torch/several/old-4.pt"

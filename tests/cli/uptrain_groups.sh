@@ -17,6 +17,7 @@ touch there.gqa
 try --groups 3 out.gqa
 try --groups 16 out.gqa
 try --groups 4 there.gqa
+try --groups 4 nowhere/out.gqa
 try --groups 4 --train nothing out.gqa
 try --groups 4 --samples 2G --length 1M out.gqa
 try --groups 4 --method mean --dry-run out.gqa
@@ -25,7 +26,7 @@ mkdir folder
 try --groups 8 --method first folder/
 ls -A . folder
 gqa-inspect --json --recipe out.gqa |
-    grep -oE '"name": "(conv|tf)[^"]*"'
+    grep -oE '"name": "(conv|the|tf)[^"]*"'
 # Killed in the middle of all
 rm -r folder out.gqa
 for wait in 0.05 0.2 0.5; do

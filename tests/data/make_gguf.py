@@ -123,6 +123,21 @@ def quantised():
     finish(made)
 
 
+def blocks():
+    """Of each type a block of any bits, scales of 2 ** -7 to 2 ** -6, and what gguf says it stands for, in float32."""
+    rng = np.random.default_rng(2)
+    out = b""
+    for kind in (Q.Q5_0, Q.Q5_1, Q.Q2_K, Q.Q3_K, Q.Q4_K, Q.Q5_K, Q.Q6_K):
+        elements, size = gguf.GGML_QUANT_SIZES[kind]
+        block = rng.integers(0, 256, size, dtype=np.uint8)
+        at = {Q.Q5_1: (0, 2), Q.Q2_K: (80, 82), Q.Q3_K: (108,), Q.Q4_K: (0, 2), Q.Q5_K: (0, 2), Q.Q6_K: (208,)}
+        for i in at.get(kind, (0,)):
+            block[i + 1] = 0x20 | block[i + 1] & 0x83
+        out += bytes(block) + gguf.quants.dequantize(block[None], kind).astype("<f4").tobytes()
+    with open("gguf/blocks.bin", "wb") as file:
+        file.write(out)
+
+
 def gpt2(name, folder):
     tensors, c = load(folder)
     made = writer(name, "gpt2")
@@ -316,6 +331,7 @@ llama("qwen2", "good/qwen2", "qwen2")
 gpt2("gpt2", "good/gpt2")
 gpt_neox("gpt_neox", "good/gpt_neox")
 quantised()
+blocks()
 family("phi3", "PHI3", keys=phi3_keys)
 family("qwen3", "QWEN3", keys=common_keys)
 family("phi", "PHI2", keys=phi2_keys)

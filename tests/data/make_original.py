@@ -41,3 +41,28 @@ for name, more in (("meta", {"multiple_of": 2}), ("mistral", {"head_dim": DIM, "
 torch.save(state, "original/meta/consolidated.00.pth")
 save_file(state, "original/mistral/consolidated.safetensors")
 os.chmod("original/mistral/consolidated.safetensors", 0o644)
+
+
+def part(key, w, i, n, by_tokens):
+    """What device i of n has of a tensor, as llama/model.py cuts it; the embedding of Llama 3 by tokens."""
+    end = key.removesuffix(".weight").split(".")[-1]
+    if end in ("wq", "wk", "wv", "w1", "w3", "output") or (end == "tok_embeddings" and by_tokens):
+        return w.chunk(n, 0)[i].clone()
+    if end in ("wo", "w2", "tok_embeddings"):
+        return w.chunk(n, 1)[i].clone()
+    return w
+
+
+# One layer and an even number of tokens: half a matrix for each of two devices.
+twin = {k: torch.cat([w, w[:1]]) if k in ("lm_head.weight", "model.embed_tokens.weight") else w
+        for k, w in load_file("llama2c/twin.safetensors").items() if ".layers.1." not in k}
+save_file(twin, "original/parts-twin.safetensors")
+os.chmod("original/parts-twin.safetensors", 0o644)
+state = {rename(k): paired(k, w) for k, w in twin.items()}
+for name, by_tokens in (("meta-parts", False), ("meta3-parts", True)):
+    os.makedirs(f"original/{name}", exist_ok=True)
+    with open(f"original/{name}/params.json", "w") as file:
+        json.dump(params | {"n_layers": 1, "multiple_of": 2}, file)
+    for i in range(2):
+        torch.save({k: part(k, w, i, 2, by_tokens) for k, w in state.items()},
+                   f"original/{name}/consolidated.{i:02}.pth")

@@ -76,7 +76,21 @@ def write_trainer():
     }, os.path.join(folder_of("trainer", "llama"), "step-3.ckpt"), pickle_protocol=4)
 
 
+def write_several():
+    """Two state dicts and a history, by each protocol in the form of before 1.6, and in an archive."""
+    folder = os.path.join("torch", "several")
+    os.makedirs(folder, exist_ok=True)
+    state = {"a.weight": torch.arange(6.).view(2, 3), "b.bias": torch.ones(2)}
+    average = {name: value / 2 for name, value in state.items()}
+    both = {"model": state, "state": {"ema": average}, "same": state, "losses": [0.5, 1, None, True] * 5}
+    for protocol in (2, 3, 4, 5):
+        torch.save(both, os.path.join(folder, f"old-{protocol}.pt"), pickle_protocol=protocol,
+                   _use_new_zipfile_serialization=False)
+    torch.save(both, os.path.join(folder, "new.pt"))
+
+
 torch.manual_seed(1)
 write_plain()
 write_sharded()
 write_trainer()
+write_several()

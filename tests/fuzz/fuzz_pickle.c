@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     gqa_input_begin(&in, "the pickle", fd, 0, size);
     if (gqa_unpickle(&root, &values, &in) == GQA_OK &&
-        gqa_state_dict_find(&named, &n, &values, root) == GQA_OK) {
+        gqa_state_dict_find(&named, &n, &values, root, NULL) == GQA_OK) {
         for (size_t i = 0; i < n; i++)
             if (named[i].tensor >= values.n_tensors)
                 abort();

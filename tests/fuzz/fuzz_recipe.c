@@ -15,7 +15,8 @@ static void open_subject(struct gqa_subject *subject, const char *path)
 {
     const struct gqa_model_hints hints = {0};
 
-    if (gqa_subject_open(subject, path, NULL, false, false) != GQA_OK ||
+    if (gqa_subject_open(subject, path, &(struct gqa_checkpoint_options){0}) !=
+            GQA_OK ||
         gqa_subject_understand(subject, &hints) != GQA_OK)
         abort();
 }

@@ -94,8 +94,9 @@ void plain_model_open(struct gqa_subject *out, const char *name,
     snprintf(file_name, sizeof file_name, "%s.json", name);
     config = scratch_write_text(file_name, text);
     snprintf(file_name, sizeof file_name, "%s.safetensors", name);
-    st = gqa_subject_open(out, tensor_file_write(&file, file_name), config,
-                          false, false);
+    st = gqa_subject_open(
+        out, tensor_file_write(&file, file_name),
+        &(struct gqa_checkpoint_options){.config_path = config});
     if (st == GQA_OK)
         st = gqa_subject_understand(out, NULL);
     ck_assert_msg(st == GQA_OK, "%s", gqa_error_message());

@@ -204,6 +204,43 @@ START_TEST(blocks_say_what_they_stand_for)
 }
 END_TEST
 
+/* Any bits, and what the gguf package says of them. */
+START_TEST(blocks_stand_for_what_others_say)
+{
+    static const struct {
+        unsigned type;
+        size_t n_elements, n_bytes;
+    } kinds[] = {{6, 32, 22},    {7, 32, 24},    {10, 256, 84}, {11, 256, 110},
+                 {12, 256, 144}, {13, 256, 176}, {14, 256, 210}};
+    unsigned char bytes[210];
+    float values[256], found[256];
+    FILE *file = fopen(test_data("gguf/blocks.bin"), "rb");
+
+    ck_assert_ptr_nonnull(file);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        const size_t n = kinds[i].n_elements;
+        const struct gqa_span all = {0, 4 * n, 0, 1};
+        struct made m = {.n = 0};
+        struct gqa_source *source;
+
+        ck_assert_uint_eq(fread(bytes, 1, kinds[i].n_bytes, file),
+                          kinds[i].n_bytes);
+        ck_assert_uint_eq(fread(values, 4, n, file), n);
+        put_start(&m, 1, 0);
+        put_tensor(&m, "a", 0, n, kinds[i].type, 0);
+        put_data(&m, bytes, kinds[i].n_bytes);
+        source = open_good(&m);
+        ck_assert_int_eq(source->ops->read(source, 0, &all, found), GQA_OK);
+        for (size_t k = 0; k < n; k++)
+            ck_assert_msg(found[k] == values[k], "type %u, %zu: %g, %g",
+                          kinds[i].type, k, (double)found[k],
+                          (double)values[k]);
+        gqa_source_close(source);
+    }
+    fclose(file);
+}
+END_TEST
+
 START_TEST(quantised_weights_are_asked_for)
 {
     static const unsigned char data[34];
@@ -226,13 +263,14 @@ START_TEST(quantised_weights_are_asked_for)
     /* Of what cannot be read, not even then */
     memset(&m, 0, sizeof m);
     put_start(&m, 1, 0);
-    put_tensor(&m, "a", 0, 256, 14, 0);
-    put_data(&m, (unsigned char[210]){0}, 210);
+    put_tensor(&m, "a", 0, 256, 16, 0);
+    put_data(&m, (unsigned char[66]){0}, 66);
     ck_assert_int_eq(open_made(&source, &m, true, false), GQA_ERR_UNSUPPORTED);
-    ck_assert_str_eq(gqa_error_message(),
-                     "1 of 1 tensors are quantised; a is: quantised to Q6_K, "
-                     "which is not read (Q8_0, Q4_0 and Q4_1 are, with "
-                     "--dequantise); convert the checkpoint it was made from");
+    ck_assert_str_eq(
+        gqa_error_message(),
+        "1 of 1 tensors are quantised; a is: quantised to IQ2_XXS, "
+        "which is not read (Q8_0, Q4_0 to Q5_1 and Q2_K to Q6_K "
+        "are, with --dequantise); convert the checkpoint it was made from");
 }
 END_TEST
 
@@ -708,6 +746,7 @@ int main(void)
     tcase_add_loop_test(tests, reads_what_safetensors_says, 0,
                         (int)(sizeof twins / sizeof *twins));
     tcase_add_test(tests, blocks_say_what_they_stand_for);
+    tcase_add_test(tests, blocks_stand_for_what_others_say);
     tcase_add_test(tests, quantised_weights_are_asked_for);
     tcase_add_test(tests, pairs_of_rope_are_put_apart);
     tcase_add_test(tests, groups_are_put_together);

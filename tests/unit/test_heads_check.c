@@ -350,13 +350,13 @@ START_TEST(looks_at_fused_queries)
         memset(&check, 0, sizeof check);
         check.original = &original;
         check.converted = &converted;
-        ck_assert_int_eq(
-            gqa_subject_open(&original, test_data(path), NULL, false, false),
-            GQA_OK);
+        ck_assert_int_eq(gqa_subject_open(&original, test_data(path),
+                                          &(struct gqa_checkpoint_options){0}),
+                         GQA_OK);
         ck_assert_int_eq(gqa_subject_understand(&original, NULL), GQA_OK);
         ck_assert_int_eq(gqa_subject_open(&converted,
-                                          test_data(i ? other : path), NULL,
-                                          false, false),
+                                          test_data(i ? other : path),
+                                          &(struct gqa_checkpoint_options){0}),
                          GQA_OK);
         ck_assert_int_eq(gqa_subject_understand(&converted, NULL), GQA_OK);
         ck_assert_int_eq(gqa_heads_check(&check, recompute), GQA_OK);

@@ -337,6 +337,7 @@ static const struct edit edits[] = {
     {"llama", "4", "transformers_version", "\"4.31.0\"", NULL},
     {"llama", "4", "_name_or_path", "\"/elsewhere\"", NULL},
     {"llama", "4", "use_cache", "false", NULL},
+    {"llama", "4", "slow_but_exact", "true", NULL},
     {"llama", "4", "initializer_range", "0.1", NULL},
     {"t5", "4", "initializer_factor", "0.5", NULL},
     {"llama", "4", "attention_dropout", "0.1", NULL},

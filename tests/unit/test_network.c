@@ -9,6 +9,7 @@
 #include "formats/families/load.h"
 #include "formats/model/network.h"
 #include "formats/model/network_config.h"
+#include "formats/model/readings.h"
 #include "formats/model/rope.h"
 #include "runtime/relative_bias.h"
 #include "scratch.h"
@@ -81,6 +82,22 @@ struct refusal {
 };
 
 static const struct refusal refusals[] = {
+    {"families/opt", "word_embed_proj_dim", "12", GQA_ERR_UNSUPPORTED,
+     "the embedding is 12 wide, and 'model.decoder.project_in' makes the 24 of "
+     "the stream of it"},
+    {"runtime/llama", "hidden_act", "null", GQA_ERR_FORMAT,
+     "config.json: hidden_act is null, which loaders do not take"},
+    {"families/cohere", "logit_scale", "null", GQA_ERR_FORMAT,
+     "logit_scale is null, which loaders do not take"},
+    {"families/granitemoe", "position_embedding_type", "null",
+     GQA_ERR_UNSUPPORTED, "a Granite without RoPE cannot be run"},
+    {"families/opt", "layer_norm_elementwise_affine", "null",
+     GQA_ERR_UNSUPPORTED, "norms without weights are not handled"},
+    {"families/phimoe", "rope_scaling",
+     "{\"type\": \"longrope\", \"original_max_position_embeddings\": 16,"
+     " \"short_factor\": [1, 1, 1, 1], \"long_factor\": [1, 2, 3, 4],"
+     " \"short_mscale\": 1.25, \"long_mscale\": 1.5}",
+     GQA_ERR_UNSUPPORTED, "times 1.25 in short sequences and 1.5 in long ones"},
     {"runtime/llama", "rope_parameters", "{\"rope_type\": \"proportional\"}",
      GQA_ERR_UNSUPPORTED, "'proportional' cannot be run"},
     {"runtime/llama", "rope_parameters", "{\"type\": \"dynamic\"}",
@@ -497,6 +514,203 @@ START_TEST(knows_frequencies_of_a_length)
 }
 END_TEST
 
+/* Where no key says it: Phi-3 has 4096, whatever rope_scaling has, and Phi-MoE
+ * goes by that alone. */
+START_TEST(knows_contexts_of_families)
+{
+    static const char phimoe[] = "families/phimoe";
+    struct opened o;
+
+    ck_assert_int_eq(
+        open_with(&o, "families/phi3-long",
+                  changed_config("families/phi3-long",
+                                 "original_max_position_embeddings", NULL)),
+        GQA_OK);
+    ck_assert_uint_eq(o.network->rope.context, 4096);
+    close_all(&o);
+    ck_assert_int_eq(
+        open_with(&o, phimoe,
+                  changed_config(phimoe, "rope_scaling",
+                                 "{\"type\": \"longrope\","
+                                 " \"original_max_position_embeddings\": 16,"
+                                 " \"short_factor\": [1, 1, 1, 1],"
+                                 " \"long_factor\": [1, 2, 3, 4],"
+                                 " \"short_mscale\": 1.25,"
+                                 " \"long_mscale\": 1.25}")),
+        GQA_OK);
+    ck_assert_uint_eq(o.network->rope.context, 16);
+    ck_assert_double_eq(o.network->rope.magnitude, 1.25);
+    close_all(&o);
+}
+END_TEST
+
+/* As in Python null is false, and what is not there is what the class says. */
+START_TEST(takes_null_for_false)
+{
+    static const char biogpt[] = "families/biogpt",
+                      gemma2[] = "families/gemma2";
+    struct opened o;
+
+    ck_assert_int_eq(
+        open_with(&o, biogpt,
+                  changed_config(biogpt, "scale_embedding", "null")),
+        GQA_OK);
+    ck_assert_double_eq(o.network->stacks[0].embedding_scale, 1);
+    close_all(&o);
+    ck_assert_int_eq(
+        open_with(&o, gemma2,
+                  changed_config(gemma2, "final_logit_softcapping", NULL)),
+        GQA_OK);
+    ck_assert_double_eq(o.network->logit_soft_cap, 30);
+    close_all(&o);
+    ck_assert_int_eq(
+        open_with(&o, gemma2,
+                  changed_config(gemma2, "final_logit_softcapping", "null")),
+        GQA_OK);
+    ck_assert_double_eq(o.network->logit_soft_cap, 0);
+    close_all(&o);
+    ck_assert_int_eq(
+        open_with(&o, "families/falcon-40b",
+                  changed_config("families/falcon-40b", "parallel_attn", NULL)),
+        GQA_OK);
+    ck_assert(o.network->stacks[0].blocks[0].ff.norm.weight != GQA_NO_PARAM);
+    close_all(&o);
+}
+END_TEST
+
+/* What begins a sequence: the key's, the class's, the one that begins texts,
+ * and only then the one that pads. */
+START_TEST(knows_what_begins)
+{
+    static const char key[] = "decoder_start_token_id";
+    static const struct {
+        const char *fixture, *key, *value;
+        int64_t token;
+    } known[] = {
+        {"families/bart", key, "7", 7},
+        {"families/bart", key, NULL, 2},       /* BART's class */
+        {"families/m2m_100", key, NULL, 2},    /* NLLB's */
+        {"families/blenderbot", key, NULL, 1}, /* its class */
+        {"families/mbart", key, NULL, 0},      /* none: bos_token_id */
+        {"families/marian", key, "null", 0},   /* none of these: it pads */
+        {"runtime/llama", "bos_token_id", NULL, 1},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        struct opened o;
+
+        ck_assert_int_eq(
+            open_with(
+                &o, known[i].fixture,
+                changed_config(known[i].fixture, known[i].key, known[i].value)),
+            GQA_OK);
+        ck_assert_msg(o.network->start_token == known[i].token, "%s: %lld",
+                      known[i].fixture, (long long)o.network->start_token);
+        close_all(&o);
+    }
+}
+END_TEST
+
+/* Gemma has a key for it that nothing reads, and Gemma 2 that one alone. */
+START_TEST(knows_keys_of_activations)
+{
+    static const char gemma[] = "families/gemma", gemma2[] = "families/gemma2";
+    static const struct {
+        const char *fixture, *key, *value;
+        enum gqa_activation activation;
+    } known[] = {
+        {gemma, "hidden_act", "\"relu\"", GQA_ACTIVATION_RELU},
+        {gemma, "hidden_act", "\"gelu\"", GQA_ACTIVATION_GELU_TANH},
+        {gemma, "hidden_act", NULL, GQA_ACTIVATION_GELU_TANH},
+        {gemma, "hidden_activation", "\"relu\"", GQA_ACTIVATION_GELU_TANH},
+        {gemma2, "hidden_act", "\"relu\"", GQA_ACTIVATION_GELU_TANH},
+        {gemma2, "hidden_activation", "\"relu\"", GQA_ACTIVATION_RELU},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        struct opened o;
+
+        ck_assert_int_eq(
+            open_with(
+                &o, known[i].fixture,
+                changed_config(known[i].fixture, known[i].key, known[i].value)),
+            GQA_OK);
+        ck_assert_int_eq(o.network->stacks[0].blocks[0].ff.activation,
+                         known[i].activation);
+        close_all(&o);
+    }
+}
+END_TEST
+
+/* Keys that versions of transformers read in two ways. */
+struct reading {
+    const char *fixture, *key, *value;
+    const char *says; /* NULL: nothing */
+};
+
+#define LONGROPE                                     \
+    "\"rope_type\": \"longrope\", \"long_factor\": " \
+    "[1, 3, 9, 27], \"short_factor\": [1, 1, 1, 1]"
+
+static const struct reading readings[] = {
+    {"runtime/llama-longrope", "hidden_act", "\"silu\"", NULL},
+    {"runtime/llama-longrope", "rope_scaling.factor", "8.0", NULL},
+    {"runtime/llama-longrope", "rope_scaling.factor", "4.0",
+     "rope_scaling's factor is 4, which transformers 5 and these tools go by, "
+     "and transformers 4 by 8"},
+    {"runtime/llama-longrope", "rope_scaling.attention_factor", "1.0", NULL},
+    {"runtime/llama", "rope_scaling",
+     "{" LONGROPE ", \"original_max_position_embeddings\": 8,"
+     " \"factor\": 8.0}",
+     "rope_scaling of kind 'longrope' begins with a context of 64 for "
+     "transformers 4, which reads original_max_position_embeddings beside it "
+     "alone, and of 8 for"},
+    /* transformers 4 does not load these. */
+    {"runtime/llama", "rope_scaling",
+     "{" LONGROPE ", \"original_max_position_embeddings\": 8}", NULL},
+    {"runtime/llama-llama3", "rope_scaling.original_max_position_embeddings",
+     NULL, NULL},
+    /* One list, and no factor: nothing depends on the context. */
+    {"runtime/llama", "rope_scaling",
+     "{\"rope_type\": \"longrope\", \"long_factor\": [1, 1, 1, 2],"
+     " \"short_factor\": [1, 1, 1, 2], \"attention_factor\": 1.0,"
+     " \"original_max_position_embeddings\": 8}",
+     NULL},
+    {"runtime/llama-yarn-factor", "original_max_position_embeddings", "16",
+     NULL},
+    {"runtime/llama-yarn-factor", "original_max_position_embeddings", "4",
+     "'yarn' begins with a context of 16 for transformers 4, which reads "
+     "original_max_position_embeddings within it alone, and of 4 for"},
+    {"runtime/llama-llama3", "original_max_position_embeddings", "64",
+     "'llama3' begins with a context of 32 for transformers 4"},
+    {"families/phi3-long", "original_max_position_embeddings", NULL, NULL},
+    {"families/gemma", "hidden_act", "\"gelu\"",
+     "hidden_act is \"gelu\": transformers 5 and these tools take "
+     "gelu_pytorch_tanh for it"},
+    {"families/gemma", "hidden_activation", "\"gelu\"", NULL},
+};
+
+START_TEST(tells_what_is_read_in_two_ways)
+{
+    const struct reading *r = &readings[_i];
+    struct opened o;
+    json_t *texts = NULL;
+    const char *text;
+
+    ck_assert_int_eq(
+        open_with(&o, r->fixture, changed_config(r->fixture, r->key, r->value)),
+        GQA_OK);
+    ck_assert_int_eq(
+        gqa_readings_create(&texts, o.checkpoint, o.model, GQA_TIED_ALL),
+        GQA_OK);
+    text = json_string_value(json_array_get(texts, 0));
+    ck_assert_uint_eq(json_array_size(texts), r->says ? 1 : 0);
+    ck_assert_msg(!r->says || strstr(text, r->says), "%s", text);
+    json_decref(texts);
+    close_all(&o);
+}
+END_TEST
+
 /* GPT-NeoX-20B asks for gelu_fast. */
 START_TEST(knows_names_of_activations)
 {
@@ -570,6 +784,12 @@ int main(void)
     tcase_add_test(tc, obeys_layer_types);
     tcase_add_test(tc, obeys_as_transformers_does);
     tcase_add_test(tc, finds_the_context_before_scaling);
+    tcase_add_test(tc, knows_contexts_of_families);
+    tcase_add_test(tc, knows_keys_of_activations);
+    tcase_add_test(tc, takes_null_for_false);
+    tcase_add_test(tc, knows_what_begins);
+    tcase_add_loop_test(tc, tells_what_is_read_in_two_ways, 0,
+                        (int)(sizeof readings / sizeof *readings));
     tcase_add_test(tc, knows_frequencies_of_a_length);
     tcase_add_test(tc, knows_names_of_activations);
     tcase_add_test(tc, buckets_distances);

@@ -1,0 +1,27 @@
+# Sizes that a configuration leaves to the tensors, and loaders to a class of
+# their own, stand in the output's.
+left_out() { # FIXTURE KEY...
+    cp -r "$DATA/families/$1" model
+    rm -f model/reference.safetensors model/grouped.safetensors
+    for key in "${@:2}"; do
+        sed -i "s/\"$key\"/\"_$key\"/" model/config.json
+    done
+    gqa-convert -q --groups 1 --expand model out/
+    gqa-verify -q --no-run --against model out || echo "-> $?"
+    echo "== $1"
+    for key in "${@:2}"; do
+        grep "\"$key\"" out/config.json || echo "$key: not said"
+    done
+    rm -r model out
+}
+
+left_out gemma num_key_value_heads num_hidden_layers
+left_out qwen3_moe moe_intermediate_size intermediate_size
+left_out bart decoder_layers encoder_ffn_dim max_position_embeddings d_model
+left_out mixtral intermediate_size hidden_size
+left_out opt ffn_dim
+
+# Without its key the decoder has as many heads as in transformers: 16.
+sed '/decoder_attention_heads/d' "$DATA/families/bart/config.json" >heads.json
+gqa-inspect --config heads.json "$DATA/families/bart/model.safetensors" |
+    grep '^decoder'
