@@ -160,7 +160,7 @@ static enum gqa_status check_model(const struct gqa_conversion *c)
     if (!c->options->writer->check_model)
         return GQA_OK;
     list = calloc(n ? n : 1, sizeof *list);
-    config = gqa_describe_config(c->plan);
+    config = gqa_describe_config(c->plan, c->inventory);
     st = list ? gqa_json_check() : gqa_fail_nomem();
     if (st == GQA_OK) {
         const struct gqa_output_options options = describe_output(c, config);
