@@ -389,12 +389,13 @@ static enum gqa_status check_may_differ(const struct gqa_conversion *c)
     if (may_be || o->budget.uniform || o->plan.expand || o->plan.remote_code ||
         o->allow_hybrid)
         return GQA_OK;
-    return gqa_fail(GQA_ERR_USAGE,
-                    "%s: its layers may come to differ in KV heads, and no "
-                    "stock loader takes such a %s: write a .gqa, or give "
-                    "--uniform, %s--expand or --allow-hybrid",
-                    gqa_output_name(o), w->label,
-                    gqa_has_remote_code(c->model) ? "--remote-code, " : "");
+    return gqa_fail(
+        GQA_ERR_USAGE,
+        "%s: its layers may come to differ in KV heads, and no "
+        "stock loader takes such a %s: write a .gqa, or give "
+        "--uniform, %s--expand or --allow-hybrid",
+        gqa_output_name(o), w->label,
+        w->is_folder && gqa_has_remote_code(c->model) ? "--remote-code, " : "");
 }
 
 /* How many KV heads each attention keeps, where no numbers are asked for. */
