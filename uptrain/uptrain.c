@@ -69,6 +69,41 @@ static enum gqa_status check_output(const struct gqa_uptraining *u)
     return st;
 }
 
+/* The run is told of in files of its own: a log is appended to what is there,
+ * and a page replaces it. path: NULL: none. */
+static enum gqa_status check_told(const struct gqa_uptraining *u,
+                                  const char *option, const char *path)
+{
+    const struct gqa_uptrain_options *o = u->options;
+    enum gqa_status st = GQA_OK;
+
+    if (!path)
+        return GQA_OK;
+    if (strcmp(path, o->output) == 0)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "option --%s: %s is OUTPUT; give another name", option,
+                        path);
+    if (o->student)
+        st = gqa_output_check_apart(path, false, u->pair.student.checkpoint,
+                                    o->family_path);
+    for (size_t i = 0; i < o->data.n && st == GQA_OK; i++)
+        st = gqa_output_check_apart(path, false, u->pair.teacher.checkpoint,
+                                    o->data.items[i].path);
+    return st == GQA_OK ? st : gqa_fail_prefix(st, "option --%s", option);
+}
+
+static enum gqa_status check_told_apart(const struct gqa_uptraining *u)
+{
+    const char *log = u->options->log_path, *page = u->options->html_path;
+    enum gqa_status st = check_told(u, "log", log);
+
+    if (st == GQA_OK)
+        st = check_told(u, "html", page);
+    if (st == GQA_OK && log && page && strcmp(log, page) == 0)
+        st = gqa_fail(GQA_ERR_USAGE, "--log and --html are one file, %s", log);
+    return st;
+}
+
 /* Whose other files come along: the student's, or those of what it was made
  * of here. */
 static const struct gqa_checkpoint *main_source(const struct gqa_uptraining *u)
@@ -214,6 +249,8 @@ static enum gqa_status look(struct gqa_uptraining *u)
         st = check_layers(u);
     if (st == GQA_OK && gqa_ranks_is_first(u->ranks))
         st = try_output(u);
+    if (st == GQA_OK)
+        st = check_told_apart(u);
     if (st == GQA_OK && o->html_path)
         st = gqa_atomic_try_file(o->html_path, o->force);
     return st == GQA_OK ? plan(u) : st;

@@ -41,6 +41,22 @@ touch there.gqa
 try --teacher "$sample" model.gqa there.gqa
 echo "1 2 9999" >tokens
 try --teacher "$sample" --tokens tokens model.gqa out.gqa
+# What is told of the run replaces nothing that is read, or written
+cp -r "$DATA/sample/t5-tiny16" original
+echo some text >notes
+for file in model.gqa original/tf_model.h5 original/config.json notes out.gqa; do
+    for option in --log --html; do
+        try --teacher original --force --text notes "$option" "$file" \
+            model.gqa out.gqa
+    done
+done
+try --teacher original --log told --html told model.gqa out.gqa
+cmp original/tf_model.h5 "$sample"
+cmp original/config.json "${sample%/*}/config.json"
+gqa-verify -q --no-run model.gqa
+echo "exit $?"
+cat notes
+rm -r original notes
 # Near enough from the beginning
 {
     try --teacher "$sample" --until-kl 1000 model.gqa out.gqa
