@@ -1,5 +1,6 @@
 #include "formats/gguf/tokens.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -268,14 +269,32 @@ static enum gqa_status take_pieces(struct gqa_gguf_draft *d,
     return st;
 }
 
+/* By that name lie Meta's newer vocabularies, too, which are lines of tiktoken:
+ * "IQ== 0". A SentencePiece model begins with a tag, which is no letter. */
+static bool is_tiktoken(const char *bytes, size_t n)
+{
+    size_t i = 0, digits;
+
+    while (i < n && (isalnum((unsigned char)bytes[i]) || bytes[i] == '+' ||
+                     bytes[i] == '/' || bytes[i] == '='))
+        i++;
+    if (i == 0 || i == n || bytes[i] != ' ')
+        return false;
+    for (digits = ++i; i < n && isdigit((unsigned char)bytes[i]); i++)
+        ;
+    return i > digits && i < n && bytes[i] == '\n';
+}
+
 static enum gqa_status take_model(bool *found, struct gqa_gguf_draft *d,
                                   const char *bytes, size_t n,
                                   const json_t *config)
 {
     struct gqa_pieces pieces = {0};
-    enum gqa_status st =
-        gqa_pieces_parse(&pieces, (const unsigned char *)bytes, n);
+    enum gqa_status st;
 
+    if (is_tiktoken(bytes, n))
+        return GQA_OK;
+    st = gqa_pieces_parse(&pieces, (const unsigned char *)bytes, n);
     if (st == GQA_OK && pieces.is_bpe) {
         st = take_pieces(d, &pieces, config);
         *found = st == GQA_OK;

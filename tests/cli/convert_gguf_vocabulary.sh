@@ -45,6 +45,16 @@ echo '== none'
 fill runtime/llama unigram
 gqa-convert --groups 1 folder unigram.gguf | sed -n 2p
 grep -a -o -e no_vocab unigram.gguf
+# Lines of tiktoken are no SentencePiece model; a tokenizer.json beside them is
+# read.
+fill runtime/gpt2 bpe
+printf 'IQ== 0\nIg== 1\n' >folder/tokenizer.model
+gqa-convert --groups 2 folder lines.gguf | sed -n 2p
+grep -a -o -e no_vocab lines.gguf
+cp "$DATA/bpe/tokenizer.json" folder
+gqa-convert --groups 2 folder beside.gguf | sed -n 2p
+cmp beside.gguf bytes.gguf
+grep -a -o -e Ġheads beside.gguf
 
 echo '== refused'
 fill good/gpt2 bpe
