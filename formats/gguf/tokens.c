@@ -323,12 +323,15 @@ static enum gqa_status place_token(struct tokens *t, const json_t *id,
 static enum gqa_status place_tokens(struct tokens *t, const json_t *tokenizer)
 {
     const json_t *added = json_object_get(tokenizer, "added_tokens");
+    json_t *vocab =
+        json_object_get(json_object_get(tokenizer, "model"), "vocab");
     enum gqa_status st = GQA_OK;
     const char *text;
     json_t *id;
 
-    json_object_foreach(
-        json_object_get(json_object_get(tokenizer, "model"), "vocab"), text, id)
+    if (json_object_size(vocab) == 0)
+        return gqa_fail(GQA_ERR_FORMAT, "no vocabulary, an object of tokens");
+    json_object_foreach(vocab, text, id)
     {
         if (st == GQA_OK)
             st = place_token(t, id, text, strlen(text), GQA_PIECE_NORMAL);

@@ -75,4 +75,6 @@ rm folder/tokenizer.model
 sed 's/\["h","e"\]/"h e", 7/; s/"merges":\[/&[1, 2],/' "$DATA/bpe/tokenizer.json" \
     >folder/tokenizer.json
 gqa-convert --groups 1 folder new.gguf
+sed 's/"vocab":/"words":/' "$DATA/bpe/tokenizer.json" >folder/tokenizer.json
+gqa-convert --groups 1 folder new.gguf
 ls
