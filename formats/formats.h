@@ -106,8 +106,6 @@ struct gqa_format {
                             const struct gqa_file_handle *file);
     /* JSON that names the files of a checkpoint: index.h. */
     bool is_index;
-    /* Some of its tensors are float32 in models of a half type. */
-    bool has_wide_parts;
     /* Loaders take no tensors besides, such as transforms of ours. */
     bool has_weights_alone;
     /* A format that is not read: what it is and what to do; or what the

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "formats/formats.h"
 #include "formats/model/attentions.h"
 #include "verify/head_runs.h"
 
@@ -38,8 +37,8 @@ struct gqa_head_pair gqa_head_pair_make(const struct gqa_heads_check *check,
     };
 }
 
-/* A bias that is float32 in a file that has such parts holds numbers of the
- * model's half type. */
+/* A bias that is float32, as GGUF files and what is made of them have it, holds
+ * numbers of the model's half type. */
 static void pass_half(struct gqa_head_pair *pair,
                       const struct gqa_heads_check *check)
 {
@@ -48,8 +47,7 @@ static void pass_half(struct gqa_head_pair *pair,
                                      : &pair->from->dtype;
 
     if (!check->through || pair->to->dtype != GQA_F32 ||
-        !gqa_dtype_is_half(*type) ||
-        !gqa_checkpoint_source(pair->converted, 0)->format->has_wide_parts)
+        !gqa_dtype_is_half(*type))
         return;
     pair->through = type;
     pair->n_through = 1;

@@ -15,7 +15,6 @@ const struct gqa_format gqa_format_gguf = {
     .marks = (const struct gqa_mark[]){GQA_MARK(0, "GGUF"), {0}},
     .open = gqa_gguf_open,
     .names = (const char *const[]){"*.gguf", NULL},
-    .has_wide_parts = true,
     .has_weights_alone = true,
     .preference = 5,
     .endings =
