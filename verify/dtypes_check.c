@@ -24,17 +24,24 @@ static bool is_said(const struct gqa_comparison *c)
            (c->recipe.is_whole || c->recipe.n_dtypes > 0);
 }
 
-/* GGUF files have norms and biases in float32, and so has what is made of one;
- * that holds all of a half type, and is compared as it is. */
-static bool may_be_wide(const struct gqa_param *p)
+/* Keys and values were pooled, so that none of their values is another's. */
+static bool lost_values(const struct gqa_comparison *c, size_t i)
 {
-    return p->rank == 1;
+    return c->is_kv[i] || c->changed[i];
 }
 
-static void must_be(struct gqa_comparison *c, const struct gqa_param *p,
-                    enum gqa_dtype wanted)
+/* GGUF files have norms, biases and routers in float32, and so has what is made
+ * of one; that holds all of a half type, and is compared as it is. */
+static bool may_be_wide(const struct gqa_comparison *c, size_t i)
 {
-    if (p->dtype == GQA_F32 && gqa_dtype_is_half(wanted) && may_be_wide(p))
+    return c->converted->model->params[i].rank == 1 || !lost_values(c, i);
+}
+
+static void must_be(struct gqa_comparison *c, size_t i, enum gqa_dtype wanted)
+{
+    const struct gqa_param *p = &c->converted->model->params[i];
+
+    if (p->dtype == GQA_F32 && gqa_dtype_is_half(wanted) && may_be_wide(c, i))
         return;
     if (p->dtype != wanted)
         gqa_note(&c->pairing.finding, "'%.300s' is %s, but must be %s", p->name,
@@ -65,12 +72,6 @@ static bool is_of_the_model(const struct gqa_comparison *c, enum gqa_dtype to)
         n_have += b->dtype == to;
     }
     return 2 * n_have >= n;
-}
-
-/* Keys and values were pooled, so that none of their values is another's. */
-static bool lost_values(const struct gqa_comparison *c, size_t i)
-{
-    return c->is_kv[i] || c->changed[i];
 }
 
 static void check_unsaid(struct gqa_comparison *c)
@@ -116,12 +117,12 @@ void gqa_compare_dtypes(struct gqa_comparison *c)
         if (!a)
             continue;
         if (!are_floats(a, b))
-            must_be(c, b, a->dtype);
+            must_be(c, i, a->dtype);
         else if (gqa_subject_keeps_dtype(c->converted, i) &&
                  a->dtype == b->dtype)
             continue; /* what --dtype leaves alone; it did not always */
         else if (is_said(c) && !c->options.trained)
-            must_be(c, b,
+            must_be(c, i,
                     c->recipe.n_dtypes > 0
                         ? c->recipe.dtypes[c->recipe.n_dtypes - 1]
                         : a->dtype);
