@@ -150,6 +150,32 @@ static enum gqa_status tell_rope(json_t *list, const struct gqa_model *model)
     return GQA_OK;
 }
 
+/* transformers 4 reads what stands beside rope_parameters alone. */
+static void tell_parameters(json_t *list, const struct gqa_model *model)
+{
+    static const char *const keys[][2] = {
+        {"rope_theta", "rope_parameters.rope_theta"},
+        {"partial_rotary_factor", "rope_parameters.partial_rotary_factor"}};
+
+    if (model->family->positions.scheme != GQA_POSITION_ROPE)
+        return;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const json_t *newer = gqa_config_at(model->config, keys[i][1]);
+        const json_t *older = json_object_get(model->config, keys[i][0]);
+        char text[MAX_TEXT];
+
+        if (!json_is_number(newer) || !json_is_number(older) ||
+            json_number_value(newer) == json_number_value(older))
+            continue;
+        snprintf(text, sizeof text,
+                 "%s is %g for transformers 4, and %g, as rope_parameters say, "
+                 "for transformers 5 and these tools",
+                 keys[i][0], json_number_value(older),
+                 json_number_value(newer));
+        json_array_append_new(list, json_string(text));
+    }
+}
+
 /* --- What descriptions tell of ---------------------------------------------
  */
 
@@ -190,6 +216,7 @@ enum gqa_status gqa_readings_create(json_t **out,
         free(text);
         if (st == GQA_OK)
             st = tell_rope(list, model);
+        tell_parameters(list, model);
         tell_described(list, model);
     }
     if (st == GQA_OK)

@@ -688,6 +688,10 @@ static const struct reading readings[] = {
      "hidden_act is \"gelu\": transformers 5 and these tools take "
      "gelu_pytorch_tanh for it"},
     {"families/gemma", "hidden_activation", "\"gelu\"", NULL},
+    {"runtime/llama", "rope_theta", "10000.0", NULL},
+    {"runtime/llama", "rope_theta", "500000.0",
+     "rope_theta is 500000 for transformers 4, and 10000, as rope_parameters "
+     "say, for"},
 };
 
 START_TEST(tells_what_is_read_in_two_ways)
