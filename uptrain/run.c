@@ -21,7 +21,7 @@ static const double probing = 0.25;
 struct going {
     struct gqa_training_run *run;
     const struct gqa_sequence **sequences;
-    bool is_ahead; /* they are those of the next step, which was run ahead of */
+    bool has_next;            /* they are those of the next step */
     double start_s, before_s; /* of this process; what was spent before it */
     /* What a step takes, and a measure, which the last is followed by. */
     double step_s, measure_s;
@@ -140,9 +140,9 @@ static enum gqa_status run_ahead(struct going *g)
     if (next >= run->history.room || next % run->limits.eval_every == 0)
         return GQA_OK;
     st = gqa_data_step(run->data, next, g->sequences);
+    g->has_next = st == GQA_OK;
     if (st == GQA_OK)
-        st = gqa_trainer_run_ahead(run->trainer, g->sequences);
-    g->is_ahead = st == GQA_OK;
+        gqa_trainer_run_ahead(run->trainer, g->sequences);
     return st;
 }
 
@@ -155,9 +155,9 @@ static enum gqa_status step(struct going *g)
     struct gqa_step_result r;
     enum gqa_status st = GQA_OK, ahead = GQA_OK;
 
-    if (!g->is_ahead)
+    if (!g->has_next)
         st = gqa_data_step(run->data, h->n_steps, g->sequences);
-    g->is_ahead = false;
+    g->has_next = false;
     if (st == GQA_OK)
         st = gqa_trainer_begin(run->trainer, g->sequences, h->n_steps + 1);
     if (st == GQA_OK) {

@@ -39,9 +39,8 @@ struct gqa_trainer {
     struct gqa_train_batch batch;
     struct gqa_step_result result; /* of the step that has begun */
     uint64_t number;               /* its */
-    uint64_t n_ahead;              /* sequences of the batch, which the teacher
-                                      has run for the next step; 0: none */
-    bool is_clean;                 /* gradients are 0 */
+    bool is_ahead; /* the batch is the next step's, and the teacher has run */
+    bool is_clean; /* gradients are 0 */
 };
 
 /* --- Making one ----------------------------------------------------------- */
@@ -206,7 +205,7 @@ static enum gqa_status take_batch(struct gqa_trainer *t,
                                   const struct gqa_sequence *const *sequences,
                                   uint64_t n, double weight)
 {
-    t->n_ahead = 0;
+    t->is_ahead = false;
     gqa_train_batch_fill(&t->batch, sequences, n, start_token(t), weight);
     return gqa_loss_wants_teacher(&t->options.loss) ? run(t, t->teacher_tape)
                                                     : GQA_OK;
@@ -218,7 +217,7 @@ static enum gqa_status accumulate(struct gqa_trainer *t)
     const struct gqa_loss_rows rows = {t->batch.labels, t->batch.weights};
     enum gqa_status st = run(t, t->student_tape);
 
-    t->n_ahead = 0;
+    t->is_ahead = false;
     if (st == GQA_OK)
         st = gqa_loss_back(t->loss, &t->options.loss, t->teacher_tape,
                            t->student_tape, &rows, t->sums);
@@ -350,15 +349,15 @@ static struct part part_of(const struct gqa_trainer *t,
     return p;
 }
 
-/* n_ahead: sequences of the first batch, which is there already; or 0. */
+/* is_ahead: the first batch is there already. */
 static enum gqa_status run_part(struct gqa_trainer *t, const struct part *p,
-                                uint64_t n_ahead)
+                                bool is_ahead)
 {
     enum gqa_status st = clean(t);
 
     t->is_clean = false;
     for (uint64_t at = 0; at < p->n && st == GQA_OK; at += t->options.batch) {
-        if (at > 0 || n_ahead == 0)
+        if (at > 0 || !is_ahead)
             st =
                 take_batch(t, p->sequences + at,
                            gqa_min_u64(t->options.batch, p->n - at), p->weight);
@@ -422,8 +421,8 @@ enum gqa_status gqa_trainer_begin(struct gqa_trainer *t,
 {
     const struct part part = part_of(t, sequences);
     /* What was run ahead was of the step that follows, or is of no use. */
-    const uint64_t n_ahead = number == t->number + 1 ? t->n_ahead : 0;
-    enum gqa_status st = run_part(t, &part, n_ahead);
+    const bool is_ahead = t->is_ahead && number == t->number + 1;
+    enum gqa_status st = run_part(t, &part, is_ahead);
 
     t->number = number;
     t->result = (struct gqa_step_result){.n_counted = part.n_counted,
@@ -436,16 +435,13 @@ enum gqa_status gqa_trainer_begin(struct gqa_trainer *t,
     return st == GQA_OK ? fetch_sums(t) : st;
 }
 
-enum gqa_status gqa_trainer_run_ahead(
-    struct gqa_trainer *t, const struct gqa_sequence *const *sequences)
+void gqa_trainer_run_ahead(struct gqa_trainer *t,
+                           const struct gqa_sequence *const *sequences)
 {
     const struct part part = part_of(t, sequences);
     const uint64_t n = gqa_min_u64(t->options.batch, part.n);
-    enum gqa_status st = take_batch(t, part.sequences, n, part.weight);
 
-    if (st == GQA_OK)
-        t->n_ahead = n;
-    return st;
+    t->is_ahead = take_batch(t, part.sequences, n, part.weight) == GQA_OK;
 }
 
 enum gqa_status gqa_trainer_end(struct gqa_trainer *t,
@@ -515,7 +511,7 @@ static enum gqa_status measure_batch(struct measuring *m,
         return gqa_fail_nomem();
     for (uint64_t i = 0; i < n; i++)
         list[i] = &sequences[i];
-    t->n_ahead = 0;
+    t->is_ahead = false;
     gqa_train_batch_fill(&t->batch, list, n, start_token(t), 1);
     st = run(t, t->teacher_tape);
     if (st == GQA_OK)

@@ -66,11 +66,11 @@ enum gqa_status gqa_trainer_end(struct gqa_trainer *trainer,
  * Between the two: what of the next step does not wait for this one's update,
  * so that a device has work while the host reads what has come out. The next
  * gqa_trainer_begin() is of the number that follows and of these sequences, or
- * comes behind a measure.
+ * comes behind a measure. What fails or is interrupted here is done again
+ * there, where all ranks hear of it.
  */
-GQA_MUST_USE
-enum gqa_status gqa_trainer_run_ahead(
-    struct gqa_trainer *trainer, const struct gqa_sequence *const *sequences);
+void gqa_trainer_run_ahead(struct gqa_trainer *trainer,
+                           const struct gqa_sequence *const *sequences);
 
 /* Both models over the first n sequences of tokens (0: all), held against each
  * other; a part by each rank, for all. Errors also GQA_ERR_FORMAT: the
