@@ -30,13 +30,7 @@ static void take_source(struct gqa_kept_transforms *kept, uint64_t n_before)
         if (!comes_along(t, n_before))
             continue;
         kept->items[kept->n].tensor = i;
-        kept->tensors[kept->n++] =
-            (struct gqa_output_tensor){.name = t->name,
-                                       .dtype = t->dtype,
-                                       .rank = t->rank,
-                                       .shape = t->shape,
-                                       .n_bytes = t->n_bytes,
-                                       .part = GQA_OUTPUT_TRANSFORM};
+        kept->tensors[kept->n++] = gqa_output_transform(t);
     }
 }
 

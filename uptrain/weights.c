@@ -56,13 +56,7 @@ static void list_transforms(struct gqa_trained_weights *w)
         if (step == 0 || step > n_steps)
             continue;
         w->transforms[n++] = i;
-        w->list[w->n++] =
-            (struct gqa_output_tensor){.name = t->name,
-                                       .dtype = t->dtype,
-                                       .rank = t->rank,
-                                       .shape = t->shape,
-                                       .n_bytes = t->n_bytes,
-                                       .part = GQA_OUTPUT_TRANSFORM};
+        w->list[w->n++] = gqa_output_transform(t);
     }
 }
 

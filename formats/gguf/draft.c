@@ -302,12 +302,10 @@ static enum gqa_status choose_type(const struct gqa_gguf_type **out,
 static enum gqa_status place_tensor(struct gqa_gguf_draft *d,
                                     struct gqa_gguf_tensor *t)
 {
-    t->n_elements = 1;
-    for (unsigned i = 0; i < t->rank; i++)
-        if (t->shape[i] == 0 ||
-            !gqa_mul_u64(t->n_elements, t->shape[i], &t->n_elements))
-            return gqa_fail(GQA_ERR_FORMAT,
-                            "tensor %s has no shape that can be", t->name);
+    const enum gqa_status st = gqa_gguf_tensor_count(t);
+
+    if (st != GQA_OK)
+        return st;
     t->offset = d->data_bytes;
     if (!gqa_dtype_bytes(t->type->dtype, t->n_elements, &t->n_bytes) ||
         !gqa_add_u64(t->offset, t->n_bytes + GQA_GGUF_ALIGNMENT,

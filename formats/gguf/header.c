@@ -273,10 +273,22 @@ static enum gqa_status take_pair(struct gqa_gguf_header *h,
 
 /* --- Tensors -------------------------------------------------------------- */
 
+enum gqa_status gqa_gguf_tensor_count(struct gqa_gguf_tensor *t)
+{
+    t->n_elements = 1;
+    for (unsigned i = 0; i < t->rank; i++)
+        if (t->shape[i] == 0 ||
+            !gqa_mul_u64(t->n_elements, t->shape[i], &t->n_elements))
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "tensor %s has no shape that can be", t->name);
+    return GQA_OK;
+}
+
 static enum gqa_status measure(struct gqa_gguf_tensor *t, uint32_t number)
 {
     const struct gqa_gguf_type *type = gqa_gguf_type_find(number);
     const uint64_t row = t->rank > 0 ? t->shape[t->rank - 1] : 1;
+    enum gqa_status st;
 
     if (!type)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
@@ -284,12 +296,8 @@ static enum gqa_status measure(struct gqa_gguf_tensor *t, uint32_t number)
                         " of ggml, which is not known",
                         t->name, number);
     t->type = type;
-    t->n_elements = 1;
-    for (unsigned i = 0; i < t->rank; i++)
-        if (t->shape[i] == 0 ||
-            !gqa_mul_u64(t->n_elements, t->shape[i], &t->n_elements))
-            return gqa_fail(GQA_ERR_FORMAT,
-                            "tensor %s has no shape that can be", t->name);
+    if ((st = gqa_gguf_tensor_count(t)) != GQA_OK)
+        return st;
     if (row % type->block_elements != 0)
         return gqa_fail(GQA_ERR_FORMAT,
                         "tensor %s: rows of %" PRIu64 " are no blocks of %s",

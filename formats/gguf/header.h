@@ -25,6 +25,11 @@ struct gqa_gguf_tensor {
     uint64_t n_bytes;
 };
 
+/* Its elements, by rank and shape. Errors GQA_ERR_FORMAT: none, or more than
+ * can be counted. */
+GQA_MUST_USE
+enum gqa_status gqa_gguf_tensor_count(struct gqa_gguf_tensor *tensor);
+
 /* A key that others of its kind have, too, with its value, as they lie. */
 struct gqa_gguf_pair {
     char *key;       /* owned */

@@ -3,7 +3,18 @@
 #include <signal.h>
 #include <string.h>
 
+#include "formats/tensor.h"
 #include "formats/writers.h"
+
+struct gqa_output_tensor gqa_output_transform(const struct gqa_tensor *t)
+{
+    return (struct gqa_output_tensor){.name = t->name,
+                                      .dtype = t->dtype,
+                                      .rank = t->rank,
+                                      .shape = t->shape,
+                                      .n_bytes = t->n_bytes,
+                                      .part = GQA_OUTPUT_TRANSFORM};
+}
 
 enum gqa_status gqa_output_write(struct gqa_output_summary *summary,
                                  const char *path,

@@ -17,6 +17,7 @@
 struct gqa_checkpoint; /* formats/checkpoint.h */
 struct gqa_companions; /* formats/folder/companions.h */
 struct gqa_model;      /* formats/model/model.h */
+struct gqa_tensor;     /* formats/tensor.h */
 struct gqa_writer;     /* formats/writers.h */
 
 struct gqa_output_summary {
@@ -48,6 +49,10 @@ struct gqa_output_tensor {
     uint64_t n_bytes;
     enum gqa_output_part part;
 };
+
+/* A transform of the source's that comes along as it is. Lent is what t lends.
+ */
+struct gqa_output_tensor gqa_output_transform(const struct gqa_tensor *t);
 
 /* What is for some writers: each takes what it can (writers.h). */
 struct gqa_output_settings {

@@ -16,6 +16,7 @@
 #include "formats/recorded.h"
 #include "scratch.h"
 #include "suite.h"
+#include "twins.h"
 
 /* --- Contents ------------------------------------------------------------- */
 
@@ -303,19 +304,6 @@ static struct gqa_checkpoint *open_file(const char *path)
     return c;
 }
 
-static double *read_numbers(struct gqa_checkpoint *c, size_t i)
-{
-    const struct gqa_tensor *t = gqa_checkpoint_tensor(c, i);
-    const struct gqa_span all = {0, t->n_bytes, 0, 1};
-    unsigned char *bytes = malloc((size_t)t->n_bytes + 1);
-    double *numbers = calloc((size_t)t->n_elements + 1, sizeof *numbers);
-
-    ck_assert_int_eq(gqa_checkpoint_read(c, i, &all, bytes), GQA_OK);
-    gqa_load_f64(numbers, bytes, t->dtype, (size_t)t->n_elements);
-    free(bytes);
-    return numbers;
-}
-
 /* Matrices bit for bit; norms and biases, which may be wider, by number, and
  * where one is added to them, as float32 has it then. */
 static void same_tensor(struct gqa_checkpoint *a, size_t i,
@@ -323,7 +311,7 @@ static void same_tensor(struct gqa_checkpoint *a, size_t i,
 {
     const struct gqa_tensor *x = gqa_checkpoint_tensor(a, i);
     const struct gqa_tensor *y = gqa_checkpoint_tensor(b, k);
-    double *from = read_numbers(a, i), *to = read_numbers(b, k);
+    double *from = twins_read(a, i), *to = twins_read(b, k);
 
     ck_assert_uint_eq(x->rank, y->rank);
     ck_assert_uint_eq(x->n_elements, y->n_elements);

@@ -59,7 +59,7 @@ static void same_rectangle(struct gqa_checkpoint *a, size_t i,
     free(y);
 }
 
-static double *read_numbers(struct gqa_checkpoint *c, size_t i)
+double *twins_read(struct gqa_checkpoint *c, size_t i)
 {
     const struct gqa_tensor *t = gqa_checkpoint_tensor(c, i);
     const struct gqa_span all = {0, t->n_bytes, 0, 1};
@@ -75,7 +75,7 @@ static double *read_numbers(struct gqa_checkpoint *c, size_t i)
 static void same_numbers(struct gqa_checkpoint *a, size_t i,
                          struct gqa_checkpoint *b, size_t k)
 {
-    double *x = read_numbers(a, i), *y = read_numbers(b, k);
+    double *x = twins_read(a, i), *y = twins_read(b, k);
 
     for (uint64_t n = 0; n < gqa_checkpoint_tensor(a, i)->n_elements; n++)
         ck_assert_msg(x[n] == y[n], "%s: %a and %a",
