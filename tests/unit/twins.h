@@ -10,8 +10,8 @@ struct gqa_checkpoint;
  * the first has float32 and the second a half type, the same numbers. */
 void twins_are_same(const char *first, const char *second);
 
-/* All values of a tensor; the caller frees them. */
-double *twins_read(struct gqa_checkpoint *checkpoint, size_t tensor);
+/* All values of the i-th tensor; the caller frees them. */
+double *twins_read(struct gqa_checkpoint *c, size_t i);
 
 /* Likewise, where the first is read with a configuration. */
 void twins_are_same_with(const char *first, const char *second,
