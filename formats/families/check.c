@@ -163,6 +163,13 @@ static enum gqa_status check_embedding(const struct gqa_family *f,
         scheme != GQA_POSITION_SINUSOIDAL)
         return FAIL(f, "embedding", "position_offset", NULL, NULL,
                     "has no 'embedding.positions' to be the offset of");
+    if (e->positions_behind.json && e->position_offset)
+        return FAIL(f, "embedding", "positions_behind", NULL, NULL,
+                    "stands in place of 'position_offset', which is there");
+    if (e->positions_behind.json && !e->positions &&
+        scheme != GQA_POSITION_SINUSOIDAL)
+        return FAIL(f, "embedding", "positions_behind", NULL, NULL,
+                    "there are no positions that could be behind it");
     return GQA_OK;
 }
 

@@ -59,6 +59,8 @@ struct gqa_embedding_rule {
     bool norm_first;          /* before positions are added */
     const char *positions;    /* learned ones, or sinusoids that are stored */
     uint64_t position_offset; /* row of position 0 */
+    /* Or the token behind whose number that row comes. */
+    struct gqa_setting positions_behind;
     /* Of a table of another width than the stream has, and the module that
      * makes the stream of its rows. */
     struct gqa_setting width;
@@ -291,6 +293,12 @@ uint64_t gqa_family_default(const struct gqa_family *family,
 
 /* Whether a value of one of its keys is what the refusal speaks of. */
 bool gqa_refusal_holds(const struct gqa_refusal *refusal, const json_t *value);
+
+/* The row of position 0. Errors GQA_ERR_FORMAT: a token that no model has. */
+GQA_MUST_USE
+enum gqa_status gqa_position_offset(uint64_t *out,
+                                    const struct gqa_embedding_rule *rule,
+                                    const json_t *config);
 
 /* Standard deviation of key and value projections that are drawn afresh. */
 double gqa_family_deviation(const struct gqa_family *family,

@@ -618,6 +618,8 @@ static void finish_embeddings(struct gqa_family *family)
             own->positions = base->positions;
         if (!own->position_offset)
             own->position_offset = base->position_offset;
+        if (!own->positions_behind.json)
+            own->positions_behind = base->positions_behind;
     }
 }
 

@@ -194,6 +194,8 @@ static const struct gqa_field embedding_fields[] = {
     FLAG("norm_first", gqa_embedding_rule, norm_first),
     TEXT("positions", gqa_embedding_rule, positions),
     COUNT("position_offset", gqa_embedding_rule, position_offset),
+    SETTING("positions_behind", gqa_embedding_rule, positions_behind,
+            GQA_VALUE_TOKEN),
     SETTING("width", gqa_embedding_rule, width, GQA_VALUE_WHOLE),
     TEXT("widened", gqa_embedding_rule, widened),
     END,

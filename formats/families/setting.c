@@ -17,6 +17,7 @@ const char *gqa_value_kind_text(enum gqa_value_kind kind)
         [GQA_VALUE_POSITIVE] = "a number above 0",
         [GQA_VALUE_WHOLE] = "a whole number above 0",
         [GQA_VALUE_WINDOW] = "a whole number above 0",
+        [GQA_VALUE_TOKEN] = "the number of a token",
         [GQA_VALUE_SHARE] = "a number in (0, 1]",
         [GQA_VALUE_TEXT] = "a text",
         [GQA_VALUE_MODULE] = "the name of a module",
@@ -55,6 +56,8 @@ bool gqa_value_fits(const json_t *value, enum gqa_value_kind kind)
     case GQA_VALUE_WHOLE:
     case GQA_VALUE_WINDOW:
         return json_is_integer(value) && json_integer_value(value) >= 1;
+    case GQA_VALUE_TOKEN:
+        return json_is_integer(value) && json_integer_value(value) >= 0;
     case GQA_VALUE_SHARE:
         return is_positive(value) && json_number_value(value) <= 1;
     case GQA_VALUE_TEXT:

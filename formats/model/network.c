@@ -729,12 +729,12 @@ static enum gqa_status read_positions(struct gqa_network_stack *stack,
         stack->positions == GQA_NO_PARAM)
         return st;
     p = &b->model->params[stack->positions];
-    if (p->rows <= rule->position_offset)
+    if (p->rows <= stack->position_offset)
         return gqa_fail(GQA_ERR_FORMAT,
                         "'%s' has %llu rows, which is no more than the offset "
                         "of positions",
                         name, ULL(p->rows));
-    stack->n_positions = p->rows - rule->position_offset;
+    stack->n_positions = p->rows - stack->position_offset;
     return gqa_check_matrix(b, stack->positions, p->rows, b->network->d_model);
 }
 
@@ -743,12 +743,12 @@ static enum gqa_status take_positions(struct gqa_network_stack *stack,
                                       const struct gqa_embedding_rule *rule)
 {
     uint64_t *most = &b->network->max_positions;
-    enum gqa_status st = GQA_OK;
+    enum gqa_status st =
+        gqa_position_offset(&stack->position_offset, rule, b->model->config);
 
     stack->positions = GQA_NO_PARAM;
-    stack->position_offset = rule->position_offset;
     stack->norm_first = rule->norm_first;
-    if (rule->positions)
+    if (st == GQA_OK && rule->positions)
         st = read_positions(stack, b, rule);
     if (st == GQA_OK && stack->positions == GQA_NO_PARAM &&
         b->family->positions.scheme == GQA_POSITION_SINUSOIDAL)

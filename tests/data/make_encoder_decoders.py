@@ -91,6 +91,7 @@ MODELS = {
     "mbart": lambda n: bart(n, "MBart", heads=2, scale_embedding=True),
     "pegasus": lambda n: bart(n, "Pegasus", start=0, scale_embedding=True),
     "m2m_100": lambda n: bart(n, "M2M100", repeat=2),
+    "m2m_100-pad": lambda n: bart(n, "M2M100", pad_token_id=0),
     "blenderbot": lambda n: bart(n, "Blenderbot", start=1),
     "blenderbot_small": lambda n: bart(n, "BlenderbotSmall", start=1, repeat=2),
     "longt5": lambda n: longt5(n, local_radius=2, repeat=2),
