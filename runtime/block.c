@@ -20,22 +20,31 @@ enum gqa_status gqa_block_norm(const struct gqa_pass *pass, const void **out,
     return gqa_part_norm(s->runtime, room, s->work.x, pass->n_rows, n, false);
 }
 
-/* Add the tokens' rows of a further table to the stream, and positions. */
-static enum gqa_status add_embedded(const struct gqa_pass *pass, size_t table,
+/* Add the tokens' rows of a further table to the stream, or of positions. */
+static enum gqa_status add_embedded(const struct gqa_pass *pass,
+                                    const struct gqa_weight *table,
                                     double scale,
                                     const struct gqa_weight *positions)
 {
     const struct gqa_session *s = pass->session;
     const struct gqa_runtime *r = s->runtime;
     enum gqa_status st =
-        r->backend->embed(r->device, s->work.normed,
-                          gqa_runtime_weight(r, table), scale, positions);
+        r->backend->embed(r->device, s->work.normed, table, scale, positions);
 
     return st == GQA_OK
                ? r->backend->add_rows(r->device, s->work.x, s->work.normed,
                                       r->network->d_model, NULL, NULL, 1,
                                       pass->n_rows)
                : st;
+}
+
+/* The row of a table's first place. */
+static enum gqa_status add_place(const struct gqa_pass *pass, size_t table)
+{
+    struct gqa_weight row = *gqa_runtime_weight(pass->session->runtime, table);
+
+    row.rows = 1;
+    return add_embedded(pass, NULL, 1, &row);
 }
 
 enum gqa_status gqa_block_embed(const struct gqa_pass *pass)
@@ -47,11 +56,15 @@ enum gqa_status gqa_block_embed(const struct gqa_pass *pass)
 
     if (stack->frames.width)
         return gqa_frames_embed(pass);
-    st = gqa_part_embed(s->runtime, stack, s->work.x, pass->n_rows);
+    st = gqa_part_embed(s->runtime, stack, s->work.x, pass->n_rows,
+                        s->work.normed);
     for (size_t i = 0; i < stack->n_codes && st == GQA_OK; i++)
-        st = add_embedded(pass, stack->codes[i], stack->embedding_scale, NULL);
+        st = add_embedded(pass, gqa_runtime_weight(s->runtime, stack->codes[i]),
+                          stack->embedding_scale, NULL);
+    for (size_t i = 0; i < stack->n_places && st == GQA_OK; i++)
+        st = add_place(pass, stack->places[i]);
     if (st == GQA_OK && stack->norm_first)
-        st = add_embedded(pass, stack->embedding, 0,
+        st = add_embedded(pass, NULL, 1,
                           gqa_part_positions(s->runtime, stack, &positions));
     return st;
 }

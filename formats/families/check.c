@@ -163,6 +163,11 @@ static enum gqa_status check_embedding(const struct gqa_family *f,
         scheme != GQA_POSITION_SINUSOIDAL)
         return FAIL(f, "embedding", "position_offset", NULL, NULL,
                     "has no 'embedding.positions' to be the offset of");
+    if (f->embedding.width.json &&
+        (!f->embedding.widened || !f->logits.narrowed))
+        return FAIL(f, "embedding", "width", NULL, NULL,
+                    "is not the stream's, which needs 'embedding.widened' and "
+                    "'logits.narrowed'");
     if (e->positions_behind.json && e->position_offset)
         return FAIL(f, "embedding", "positions_behind", NULL, NULL,
                     "stands in place of 'position_offset', which is there");

@@ -758,6 +758,30 @@ static enum gqa_status take_positions(struct gqa_network_stack *stack,
     return st;
 }
 
+/* Between the stream and rows of the embedding, where their widths differ
+ * (OPT-350m); *width: 0 where they do not. */
+static enum gqa_status take_between(struct gqa_linear *out, uint64_t *width,
+                                    const struct gqa_network_builder *b,
+                                    const char *module, bool widens)
+{
+    static const struct gqa_setting no_bias = {.json = NULL};
+    const uint64_t d_model = b->network->d_model;
+    uint64_t said = d_model;
+    struct gqa_stem stem = {""};
+    enum gqa_status st =
+        gqa_setting_count(&said, &b->family->embedding.width, b->model->config);
+
+    *width = 0;
+    if (st != GQA_OK || said == d_model)
+        return st;
+    st = gqa_take_linear(out, b, gqa_stem_of(&stem, b, module), &no_bias);
+    if (st != GQA_OK)
+        return st;
+    *width = said;
+    return gqa_check_linear(b, out, widens ? said : d_model,
+                            widens ? d_model : said);
+}
+
 static enum gqa_status take_table(struct gqa_network_stack *stack,
                                   const struct gqa_network_builder *b)
 {
@@ -768,10 +792,13 @@ static enum gqa_status take_table(struct gqa_network_stack *stack,
 
     snprintf(name, sizeof name, "%s.weight",
              gqa_stem_of(&stem, b, b->family->names.embedding));
-    st = gqa_take_param(&stack->embedding, b, name, false);
-    return st == GQA_OK ? gqa_check_matrix(b, stack->embedding, n->table_size,
-                                           n->d_model)
-                        : st;
+    if ((st = gqa_take_param(&stack->embedding, b, name, false)) != GQA_OK ||
+        (st = take_between(&stack->widened, &stack->embedding_width, b,
+                           b->family->embedding.widened, true)) != GQA_OK)
+        return st;
+    return gqa_check_matrix(b, stack->embedding, n->table_size,
+                            stack->embedding_width ? stack->embedding_width
+                                                   : n->d_model);
 }
 
 /* No model has as many. */
@@ -944,7 +971,10 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
                         b->family->names.unembedding[0]);
     }
     if (st != GQA_OK ||
-        (st = gqa_check_linear(b, &n->unembedding, n->d_model,
+        (st = take_between(&n->narrowed, &n->logit_width, b,
+                           b->family->logits.narrowed, false)) != GQA_OK ||
+        (st = gqa_check_linear(b, &n->unembedding,
+                               n->logit_width ? n->logit_width : n->d_model,
                                n->vocab_size)) != GQA_OK ||
         (st = take_addend(b)) != GQA_OK ||
         (st = choose_logit_scale(b)) != GQA_OK)
@@ -1063,24 +1093,6 @@ static void find_memory(const struct gqa_network_builder *b)
         };
 }
 
-/* OPT-350m. */
-static enum gqa_status check_embedding(const struct gqa_network_builder *b)
-{
-    const uint64_t d_model = b->model->d_model;
-    const struct gqa_embedding_rule *rule = &b->family->embedding;
-    uint64_t width = d_model;
-    enum gqa_status st =
-        gqa_setting_count(&width, &rule->width, b->model->config);
-
-    if (st != GQA_OK || width == d_model)
-        return st;
-    return gqa_fail(GQA_ERR_UNSUPPORTED,
-                    "the embedding is %llu wide, and '%s%s' makes the %llu of "
-                    "the stream of it: such a model can be converted and "
-                    "inspected, but not run",
-                    ULL(width), b->prefix, rule->widened, ULL(d_model));
-}
-
 static enum gqa_status find_prefix(struct gqa_network_builder *b)
 {
     const struct gqa_family_names *names = &b->family->names;
@@ -1168,7 +1180,6 @@ static enum gqa_status build(struct gqa_network_builder *b)
     enum gqa_status st;
 
     if ((st = check_runnable(b)) != GQA_OK || (st = find_prefix(b)) != GQA_OK ||
-        (st = check_embedding(b)) != GQA_OK ||
         (st = make_positions(b)) != GQA_OK)
         return st;
     find_memory(b);
@@ -1229,5 +1240,9 @@ void gqa_network_free(struct gqa_network *network)
 
 uint64_t gqa_network_row_width(const struct gqa_network *n)
 {
-    return gqa_max_u64(n->d_model, n->memory_width);
+    uint64_t width = gqa_max_u64(n->d_model, n->memory_width);
+
+    for (size_t i = 0; i < n->n_stacks; i++)
+        width = gqa_max_u64(width, n->stacks[i].embedding_width);
+    return gqa_max_u64(width, n->logit_width);
 }

@@ -48,6 +48,10 @@ static enum gqa_status check_blocks(const struct gqa_network *n)
                 GQA_ERR_UNSUPPORTED, "a model that reads %s cannot be trained",
                 n->stacks[i].n_codes ? "several codes at a time"
                                      : "frames, or what another model makes,");
+        if (n->stacks[i].n_places)
+            return gqa_fail(GQA_ERR_UNSUPPORTED,
+                            "a model whose text lies on a page cannot be "
+                            "trained");
         if (n->stacks[i].norm_first)
             return gqa_fail(GQA_ERR_UNSUPPORTED,
                             "a model that adds positions behind a norm cannot "

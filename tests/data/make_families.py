@@ -95,8 +95,8 @@ def cohere(name, kv=4, repeat=None):
 def opt(name, repeat=None, **more):
     save(name, tr.OPTForCausalLM, tr.OPTConfig(
         vocab_size=VOCAB, hidden_size=24, ffn_dim=29, num_hidden_layers=2, num_attention_heads=4,
-        word_embed_proj_dim=24, max_position_embeddings=16, bos_token_id=1, eos_token_id=2, pad_token_id=0, **more),
-        repeat=repeat)
+        max_position_embeddings=16, bos_token_id=1, eos_token_id=2, pad_token_id=0,
+        **{"word_embed_proj_dim": 24, **more}), repeat=repeat)
 
 
 def bloom(name, heads, cls=tr.BloomForCausalLM, repeat=None):
@@ -240,6 +240,7 @@ MODELS = {
     "cohere": lambda n: cohere(n, repeat=2),
     "opt": lambda n: opt(n, repeat=2),
     "opt-post": lambda n: opt(n, do_layer_norm_before=False, activation_function="gelu"),
+    "opt-350m": lambda n: opt(n, do_layer_norm_before=False, word_embed_proj_dim=10, repeat=2),
     "bloom": lambda n: bloom(n, 8, repeat=2),
     "bloom-base": lambda n: bloom(n, 6, tr.BloomModel),
 }

@@ -184,6 +184,8 @@ static const struct refusal refusals[] = {
      "key 'embedding.positions': stands for learned positions"},
     {"\"norm\"", "\"embedding\": {\"position_offset\": 2}, \"norm\"",
      "key 'embedding.position_offset': has no"},
+    {"\"norm\"", "\"embedding\": {\"width\": 8}, \"norm\"",
+     "key 'embedding.width': is not the stream's"},
     {"\"norm\"", "\"embedding\": {\"positions_behind\": 1}, \"norm\"",
      "key 'embedding.positions_behind': there are no positions"},
     {"\"norm\"", "\"embedding\": {\"positions_behind\": -1}, \"norm\"",

@@ -82,9 +82,10 @@ struct refusal {
 };
 
 static const struct refusal refusals[] = {
-    {"families/opt", "word_embed_proj_dim", "12", GQA_ERR_UNSUPPORTED,
-     "the embedding is 12 wide, and 'model.decoder.project_in' makes the 24 of "
-     "the stream of it"},
+    {"families/opt", "word_embed_proj_dim", "12", GQA_ERR_FORMAT,
+     "'model.decoder.project_in.weight' is missing"},
+    {"families/opt-350m", "word_embed_proj_dim", "12", GQA_ERR_FORMAT,
+     "'model.decoder.project_in.weight' has shape [24, 10], not the [24, 12]"},
     {"runtime/llama", "hidden_act", "null", GQA_ERR_FORMAT,
      "config.json: hidden_act is null, which loaders do not take"},
     {"families/cohere", "logit_scale", "null", GQA_ERR_FORMAT,
