@@ -163,6 +163,10 @@ static enum gqa_status check_embedding(const struct gqa_family *f,
         scheme != GQA_POSITION_SINUSOIDAL)
         return FAIL(f, "embedding", "position_offset", NULL, NULL,
                     "has no 'embedding.positions' to be the offset of");
+    for (size_t i = 0; e->places && e->places[i]; i++)
+        if (i >= GQA_MAX_PLACES)
+            return FAIL(f, "embedding", "places", NULL, NULL,
+                        "there are more than %d", GQA_MAX_PLACES);
     if (f->embedding.width.json &&
         (!f->embedding.widened || !f->logits.narrowed))
         return FAIL(f, "embedding", "width", NULL, NULL,

@@ -61,6 +61,7 @@ struct gqa_embedding_rule {
     uint64_t position_offset; /* row of position 0 */
     /* Or the token behind whose number that row comes. */
     struct gqa_setting positions_behind;
+    gqa_texts places; /* modules whose first row is added to each token's */
     /* Of a table of another width than the stream has, and the module that
      * makes the stream of its rows. */
     struct gqa_setting width;

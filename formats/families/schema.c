@@ -196,6 +196,7 @@ static const struct gqa_field embedding_fields[] = {
     COUNT("position_offset", gqa_embedding_rule, position_offset),
     SETTING("positions_behind", gqa_embedding_rule, positions_behind,
             GQA_VALUE_TOKEN),
+    TEXTS("places", gqa_embedding_rule, places),
     SETTING("width", gqa_embedding_rule, width, GQA_VALUE_WHOLE),
     TEXT("widened", gqa_embedding_rule, widened),
     END,

@@ -576,6 +576,12 @@ static enum gqa_status expect_added(struct gqa_taking *t, enum gqa_stack stack)
         st = expect_part(t, stem.text, "weight", presence, 2, 0,
                          t->model->d_model);
     }
+    for (gqa_texts place = rule->places; place && *place && st == GQA_OK;
+         place++) {
+        gqa_stem_of(&stem, &t->names, *place);
+        st = expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2, 0,
+                         t->model->d_model);
+    }
     return st == GQA_OK ? expect_norm(t, NULL, 0, &rule->norm) : st;
 }
 

@@ -801,6 +801,28 @@ static enum gqa_status take_table(struct gqa_network_stack *stack,
                                                    : n->d_model);
 }
 
+/* Tables of places, of which all tokens have the first. */
+static enum gqa_status take_places(struct gqa_network_stack *stack,
+                                   const struct gqa_network_builder *b,
+                                   gqa_texts modules)
+{
+    char name[2 * GQA_MAX_NAME + 8];
+    struct gqa_stem stem = {""};
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; modules && modules[i] && st == GQA_OK; i++) {
+        size_t *table = &stack->places[stack->n_places++];
+
+        snprintf(name, sizeof name, "%s.weight",
+                 gqa_stem_of(&stem, b, modules[i]));
+        st = gqa_take_param(table, b, name, false);
+        if (st == GQA_OK)
+            st = gqa_check_matrix(b, *table, b->model->params[*table].rows,
+                                  b->network->d_model);
+    }
+    return st;
+}
+
 /* No model has as many. */
 enum { MAX_CODES = 64 };
 
@@ -848,7 +870,8 @@ static enum gqa_status take_embedding(struct gqa_network_stack *stack,
         st = gqa_take_frames(&stack->frames, b, &of_stack->frames);
     else if ((st = take_table(stack, b)) == GQA_OK)
         st = take_codes(stack, b, &of_stack->codes);
-    if (st != GQA_OK || (st = take_positions(stack, b, rule)) != GQA_OK ||
+    if (st != GQA_OK || (st = take_places(stack, b, rule->places)) != GQA_OK ||
+        (st = take_positions(stack, b, rule)) != GQA_OK ||
         (st = choose_width(&stack->embedding_scale, b, &rule->scale)) != GQA_OK)
         return st;
     return gqa_take_norm(&stack->embedding_norm, b, NULL, 0, &rule->norm);

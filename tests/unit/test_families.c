@@ -184,6 +184,10 @@ static const struct refusal refusals[] = {
      "key 'embedding.positions': stands for learned positions"},
     {"\"norm\"", "\"embedding\": {\"position_offset\": 2}, \"norm\"",
      "key 'embedding.position_offset': has no"},
+    {"\"norm\"",
+     "\"embedding\": {\"places\": [\"a\", \"b\", \"c\", \"d\", \"e\"]}, "
+     "\"norm\"",
+     "key 'embedding.places': there are more than 4"},
     {"\"norm\"", "\"embedding\": {\"width\": 8}, \"norm\"",
      "key 'embedding.width': is not the stream's"},
     {"\"norm\"", "\"embedding\": {\"positions_behind\": 1}, \"norm\"",
