@@ -701,8 +701,12 @@ static enum gqa_status expect_logits(struct gqa_taking *t)
         if (has(t, name))
             break;
     }
+    /* One that is tied may have a bias all the same (CTRL). */
     if (!*stem && !is_needed)
-        return GQA_OK;
+        return t->family->logits.bias.json && bias != GQA_PART_ABSENT
+                   ? expect_part(t, *stems, "bias", GQA_PART_OPTIONAL, 1,
+                                 vocab_size, 0)
+                   : GQA_OK;
     if (!*stem)
         stem = stems;
     st =

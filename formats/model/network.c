@@ -982,6 +982,9 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
         n->unembedding =
             (struct gqa_linear){.weight = n->stacks[n->n_stacks - 1].embedding,
                                 .bias = GQA_NO_PARAM};
+        snprintf(name, sizeof name, "%s.bias", b->family->names.unembedding[0]);
+        if (rule->bias.json)
+            st = gqa_take_param(&n->unembedding.bias, b, name, true);
     } else if ((class = gqa_class_named(b->model->config, GQA_CLASS_TASK))) {
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "'%s.weight' is missing: a %.80s has a head of its own "

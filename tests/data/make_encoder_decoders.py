@@ -96,13 +96,17 @@ MODELS = {
     "longt5": lambda n: longt5(n, local_radius=2, repeat=2),
     "switch_transformers": switch,
     "udop": udop,
+    "pop2piano": lambda n: save(n, "Pop2Piano", vocab_size=VOCAB, composer_vocab_size=3, d_model=16, d_kv=4, d_ff=19,
+                                num_layers=1, num_decoder_layers=2, num_heads=4, decoder_start_token_id=0,
+                                relative_attention_num_buckets=8, relative_attention_max_distance=16, repeat=2),
 }
 
 
 def load(folder):
     """The model on double tensors, positions that are computed worked out again in float64."""
     config = tr.AutoConfig.from_pretrained(folder)
-    cls = tr.UdopForConditionalGeneration if config.model_type == "udop" else tr.AutoModelForSeq2SeqLM
+    cls = {"udop": tr.UdopForConditionalGeneration, "pop2piano": tr.Pop2PianoForConditionalGeneration}.get(
+        config.model_type, tr.AutoModelForSeq2SeqLM)
     model = cls.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
     with made.in_doubles():
         for module in model.modules():
