@@ -168,12 +168,15 @@ enum gqa_status gqa_part_rotate(const struct gqa_runtime *r,
                                 const struct gqa_heads *heads,
                                 const struct gqa_angles *angles)
 {
-    return a->rope
-               ? r->backend->rotate(r->device, heads->x, heads->width,
-                                    &heads->place, a->heads->head_dim,
-                                    a->rope->n_pairs, a->rope->interleaved,
-                                    gqa_angles_of(angles, r->network, a->rope))
-               : GQA_OK;
+    struct gqa_head_place place = heads->place;
+
+    if (!a->rope)
+        return GQA_OK;
+    place.base += a->rope->first;
+    return r->backend->rotate(r->device, heads->x, heads->width, &place,
+                              a->heads->head_dim, a->rope->n_pairs,
+                              a->rope->interleaved,
+                              gqa_angles_of(angles, r->network, a->rope));
 }
 
 enum gqa_status gqa_part_turn(const struct gqa_runtime *r,

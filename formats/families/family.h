@@ -77,6 +77,7 @@ struct gqa_position_rule {
      * and in long sequences. */
     struct gqa_setting original_context, magnitude, long_magnitude;
     bool interleaved;
+    bool at_end; /* what is rotated of a head is its end, not its beginning */
     struct gqa_setting alibi; /* ALiBi in place of RoPE where it says true */
     enum gqa_slopes slopes;
     enum gqa_sinusoids sinusoids;
@@ -193,6 +194,8 @@ struct gqa_stack_rule {
     struct gqa_attention_rule self, cross;
     struct gqa_feed_forward_rule feed_forward;
     struct gqa_setting residual, shared_norm, final_norm;
+    /* Not 0: a sublayer's output is added to what its norm made, times this. */
+    struct gqa_setting residual_normed;
     /* depth: that over the root of the number of layers, in place of it. */
     struct gqa_setting residual_scale, residual_scale_depth;
 };

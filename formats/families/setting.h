@@ -36,6 +36,7 @@ enum gqa_value_kind {
     GQA_VALUE_MODULE,   /* a text, or null: no such module */
     GQA_VALUE_PRESENCE, /* true, false or "optional" */
     GQA_VALUE_RESIDUAL, /* "sequential" or "parallel" */
+    GQA_VALUE_STREAM,   /* a number of at least 0, or "sqrt_2n_layers" */
     GQA_VALUE_SCORES,   /* a number above 0, "head_dim" or "rhead_dim" */
     GQA_VALUE_WIDTH,    /* a number above 0, or "sqrt_d_model" */
     GQA_VALUE_RWIDTH,   /* a number above 0, or "rsqrt_d_model" */

@@ -592,6 +592,30 @@ static const struct gqa_attention *attention_of(const struct gqa_model *model,
     return NULL;
 }
 
+/* Of the stream that a sublayer's output is added to, where that is what was
+ * normed for it. */
+static enum gqa_status choose_normed_scale(struct gqa_block *block,
+                                           const struct gqa_network_builder *b,
+                                           const struct gqa_stack_rule *rule)
+{
+    const json_t *value = NULL;
+    const enum gqa_status st =
+        gqa_setting_get(&value, NULL, &rule->residual_normed, b->model->config);
+
+    block->normed_scale = json_is_string(value)
+                              ? sqrt(2 * (double)b->model->n_layers)
+                              : json_number_value(value);
+    if (st != GQA_OK || block->normed_scale == 0 ||
+        (!block->has_cross && block->self.norm.kind != GQA_NORM_NONE &&
+         block->ff.norm.kind != GQA_NORM_NONE))
+        return st;
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "family %s: a residual stream of what is normed needs a "
+                    "norm before attention and feed-forward, and no "
+                    "cross-attention",
+                    b->family->name);
+}
+
 /* In sequence or side by side. */
 static enum gqa_status choose_order(struct gqa_block *block,
                                     const struct gqa_network_builder *b,
@@ -603,7 +627,8 @@ static enum gqa_status choose_order(struct gqa_block *block,
     if ((st = gqa_setting_text(&residual, &rule->residual, b->model->config)) !=
             GQA_OK ||
         (st = gqa_setting_flag(&block->shared_norm, &rule->shared_norm,
-                               b->model->config)) != GQA_OK)
+                               b->model->config)) != GQA_OK ||
+        (st = choose_normed_scale(block, b, rule)) != GQA_OK)
         return st;
     block->parallel = residual[0] == 'p';
     if (block->shared_norm && !block->parallel)
@@ -615,6 +640,11 @@ static enum gqa_status choose_order(struct gqa_block *block,
         return gqa_fail(GQA_ERR_FORMAT,
                         "family %s: attention and feed-forward share a norm, "
                         "but the feed-forward has one of its own",
+                        b->family->name);
+    if (block->parallel && block->normed_scale != 0)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "family %s: a parallel residual of what is normed "
+                        "cannot be run",
                         b->family->name);
     if (block->parallel &&
         (block->has_cross || block->self.after_norm.kind != GQA_NORM_NONE))
@@ -1171,9 +1201,13 @@ static enum gqa_status make_ropes(const struct gqa_network_builder *b)
                               local > 0 ? "full_attention" : NULL, rule,
                               &turning->position)) != GQA_OK)
         return st;
-    return local > 0 ? gqa_rope_create(&n->local_rope, NULL, local, NULL, rule,
-                                       &turning->position)
-                     : GQA_OK;
+    if (local > 0)
+        st = gqa_rope_create(&n->local_rope, NULL, local, NULL, rule,
+                             &turning->position);
+    if (rule->at_end)
+        n->rope.first = n->local_rope.first =
+            turning->head_dim - turning->position.rotary_dim;
+    return st;
 }
 
 /* What all attentions share: angles or slopes. */

@@ -85,6 +85,7 @@ struct gqa_feed_forward {
 struct gqa_rope {
     uint64_t n_pairs;
     bool interleaved; /* pairs (2j, 2j + 1), not (j, j + n_pairs) */
+    uint64_t first;   /* element of a head that these begin with */
     double magnitude, theta;
     double *frequency; /* n_pairs, owned by the network */
     /* Sequences of more than `context` tokens have others (0: none have):
@@ -142,6 +143,9 @@ struct gqa_block {
      * output norms are as ever, and only ff.after_norm may be. */
     bool parallel;
     bool shared_norm; /* and the feed-forward reads self.norm(x) */
+    /* Not 0: n * normed_scale + f(n) in place of x + f(n), n being norm(x), of
+     * attention and feed-forward one after the other. */
+    double normed_scale;
 };
 
 /*
