@@ -204,9 +204,12 @@ static enum gqa_status turn(const struct gqa_pass *pass,
 
     if (n->kind == GQA_NORM_NONE && !a->rope && a->clip == 0)
         return GQA_OK;
-    if ((st = gqa_part_norm_heads(r, a, heads, n)) != GQA_OK ||
+    if ((!a->norms_turned &&
+         (st = gqa_part_norm_heads(r, a, heads, n)) != GQA_OK) ||
         (st = clip(pass, a, heads)) != GQA_OK ||
-        (st = gqa_part_rotate(r, a, heads, &pass->session->angles)) != GQA_OK)
+        (st = gqa_part_rotate(r, a, heads, &pass->session->angles)) != GQA_OK ||
+        (a->norms_turned &&
+         (st = gqa_part_norm_heads(r, a, heads, n)) != GQA_OK))
         return st;
     return tap_heads(pass, a, turned, heads);
 }

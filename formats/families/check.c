@@ -102,6 +102,7 @@ static enum gqa_status check_positions(const struct gqa_family *f)
          GQA_POSITION_ROPE},
         {"magnitude", p->magnitude.json != NULL, GQA_POSITION_ROPE},
         {"long_magnitude", p->long_magnitude.json != NULL, GQA_POSITION_ROPE},
+        {"alpha", p->alpha.json != NULL, GQA_POSITION_ROPE},
         {"share", p->share.json != NULL, GQA_POSITION_ROPE},
         {"dims", p->dims.json != NULL, GQA_POSITION_ROPE},
         {"interleaved", p->interleaved, GQA_POSITION_ROPE},

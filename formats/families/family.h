@@ -76,6 +76,8 @@ struct gqa_position_rule {
      * than the key that all have; what sines and cosines are times, in short
      * and in long sequences. */
     struct gqa_setting original_context, magnitude, long_magnitude;
+    /* Of kind dynamic: what makes the base of short sequences. */
+    struct gqa_setting alpha;
     bool interleaved;
     bool at_end; /* what is rotated of a head is its end, not its beginning */
     struct gqa_setting alibi; /* ALiBi in place of RoPE where it says true */
@@ -105,6 +107,7 @@ struct gqa_head_norms_rule {
     struct gqa_setting module[2]; /* of queries, of keys; in the attention */
     enum gqa_head_norm_weights weights;
     struct gqa_norm_rule norm; /* the family's where nothing else is said */
+    bool turned;               /* behind their rotation */
 };
 
 struct gqa_attention_rule {

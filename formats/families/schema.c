@@ -214,6 +214,7 @@ static const struct gqa_field positions_fields[] = {
     SETTING("magnitude", gqa_position_rule, magnitude, GQA_VALUE_POSITIVE),
     SETTING("long_magnitude", gqa_position_rule, long_magnitude,
             GQA_VALUE_POSITIVE),
+    SETTING("alpha", gqa_position_rule, alpha, GQA_VALUE_POSITIVE),
     SETTING("share", gqa_position_rule, share, GQA_VALUE_SHARE),
     SETTING("dims", gqa_position_rule, dims, GQA_VALUE_WINDOW),
     FLAG("interleaved", gqa_position_rule, interleaved),
@@ -246,6 +247,7 @@ static const struct gqa_field head_norms_fields[] = {
     SETTING("k", gqa_head_norms_rule, module[1], GQA_VALUE_MODULE),
     WORD("weights", gqa_head_norms_rule, weights, head_norm_words),
     OBJECT("norm", gqa_head_norms_rule, norm, norm_schema),
+    FLAG("turned", gqa_head_norms_rule, turned),
     END,
 };
 static const struct gqa_schema head_norms_schema =

@@ -258,6 +258,32 @@ static enum gqa_status find_by_names(struct gqa_model_builder *b)
                     b->choice.own ? own : gqa_advice(GQA_ADVICE_FAMILY));
 }
 
+/* Types that no description has words for, and why. */
+static const struct {
+    const char *model_type, *why;
+} unhandled[] = {
+    {"jetmoe", "its queries and outputs are those of experts, of which a token "
+               "has as many as share each head of keys and values"},
+    {"moonshine", "its decoder's feed-forward is gated by one matrix with a "
+                  "bias, and its encoder hears sound"},
+    {"mpnet", "an encoder, which keeps no KV cache: grouping would save some "
+              "of its weights, and none of a cache"},
+    {"nllb-moe", "it has experts in each so many-th layer of an encoder and of "
+                 "a decoder, whose shares are cut to a capacity"},
+    {"prophetnet", "its decoder runs several predictions at once through each "
+                   "attention"},
+    {"xlm-prophetnet", "its decoder runs several predictions at once through "
+                       "each attention"},
+};
+
+static const char *why_unhandled(const char *model_type)
+{
+    for (size_t i = 0; i < sizeof unhandled / sizeof *unhandled; i++)
+        if (strcmp(model_type, unhandled[i].model_type) == 0)
+            return unhandled[i].why;
+    return NULL;
+}
+
 static enum gqa_status fail_by_type(const struct gqa_model_builder *b,
                                     const char *model_type)
 {
@@ -272,6 +298,10 @@ static enum gqa_status fail_by_type(const struct gqa_model_builder *b,
                         b->config_path, model_type,
                         gqa_family_source(&b->choice, 0), known);
     }
+    if (why_unhandled(model_type))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "%s: model_type '%.80s' is not handled: %s",
+                        b->config_path, model_type, why_unhandled(model_type));
     near = gqa_family_near_type(&b->choice, model_type);
     return gqa_fail(
         GQA_ERR_UNSUPPORTED, "%s: model_type '%.80s' is not known%s%s%s%s",

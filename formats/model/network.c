@@ -161,6 +161,7 @@ static enum gqa_status take_attention(struct gqa_attention_block *out,
         .rope = scheme == GQA_POSITION_ROPE ? &b->network->rope : NULL,
         .bias = {.table = GQA_NO_PARAM},
         .slopes = scheme == GQA_POSITION_ALIBI ? b->network->slopes : NULL,
+        .norms_turned = rule->head_norms.turned,
     };
     if ((st = take_norms(&out->norm, &out->output_norm, &out->after_norm, b,
                          layers, layer, &rule->norms)) != GQA_OK ||

@@ -114,6 +114,7 @@ struct gqa_attention_block {
      * same weights for all heads; or, with heads->full_norms, of all heads
      * together. */
     struct gqa_norm q_norm, k_norm;
+    bool norms_turned;     /* or once they are rotated (HunYuan) */
     double residual_scale; /* 0: 1 */
     double scale;          /* of q . k */
     double soft_cap; /* a scaled score s is soft_cap * tanh(s / soft_cap); 0:

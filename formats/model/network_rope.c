@@ -267,13 +267,17 @@ static enum gqa_status scale_longrope(struct scaling *s)
  * was made for, which is what max_position_embeddings says. */
 static enum gqa_status scale_dynamic(struct scaling *s)
 {
-    enum gqa_status st;
+    const uint64_t n_pairs = s->rope->n_pairs;
+    double alpha = 1;
+    enum gqa_status st = gqa_setting_number(&alpha, &s->rule->alpha, s->config);
 
-    if (json_object_get(s->said, "alpha"))
+    if (st != GQA_OK)
+        return st;
+    if (!s->rule->alpha.json && json_object_get(s->said, "alpha"))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "configuration: RoPE of kind 'dynamic' with an alpha "
                         "cannot be run");
-    if (s->rope->n_pairs < 2)
+    if (n_pairs < 2)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "configuration: RoPE of kind 'dynamic' cannot be run "
                         "with one pair");
@@ -285,6 +289,11 @@ static enum gqa_status scale_dynamic(struct scaling *s)
         return gqa_fail(GQA_ERR_FORMAT,
                         "configuration: RoPE of kind 'dynamic' needs "
                         "max_position_embeddings");
+    /* Sequences that are longer are made for by the factor alone. */
+    for (uint64_t j = 0; alpha != 1 && j < n_pairs; j++)
+        s->rope->frequency[j] =
+            pow(s->theta * pow(alpha, s->dim / (s->dim - 2)),
+                -2 * (double)j / s->dim);
     s->rope->growth = s->factor;
     return set_context(s);
 }

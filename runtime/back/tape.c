@@ -70,6 +70,10 @@ static enum gqa_status check_blocks(const struct gqa_network *n)
                 return gqa_fail(GQA_ERR_UNSUPPORTED,
                                 "a model whose residual stream is what was "
                                 "normed cannot be trained");
+            if (b->self.norms_turned)
+                return gqa_fail(GQA_ERR_UNSUPPORTED,
+                                "a model that norms queries and keys behind "
+                                "their rotation cannot be trained");
             if (b->self.rope && b->self.rope->first)
                 return gqa_fail(GQA_ERR_UNSUPPORTED,
                                 "a model that rotates the end of its heads "

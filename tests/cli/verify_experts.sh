@@ -31,7 +31,7 @@ gqa-convert -q -f -g 2 "$DATA/families/granite" out.gqa
 gqa-uptrain -q --steps 1 --teacher "$DATA/families/granite" out.gqa trained.gqa
 echo "exit $?"
 # What is run and has no way back
-for name in apertus blenderbot_small chatglm musicgen olmo-clip udop whisper; do
+for name in apertus blenderbot_small chatglm hunyuan-alpha musicgen olmo-clip udop whisper; do
     gqa-convert -q -f -g 2 "$DATA/families/$name" out.gqa
     gqa-uptrain -q --steps 1 --teacher "$DATA/families/$name" out.gqa trained.gqa
     echo "exit $?"

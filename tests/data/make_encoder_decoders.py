@@ -79,8 +79,23 @@ def udop(name):
          decoder_start_token_id=0, image_size=8, patch_size=4, max_2d_position_embeddings=8, repeat=2)
 
 
-CONVERTED_ALONE = {"longt5-global": lambda n: longt5(n, local_radius=4, global_block_size=4,
-                                                     encoder_attention_type="transient-global")}
+def encoder_apart(name, family, **more):
+    """One whose encoder has attentions of a make that is not described."""
+    save(name, family, **{**dict(vocab_size=VOCAB, d_model=16, encoder_layers=1, decoder_layers=2, encoder_ffn_dim=19,
+                                 decoder_ffn_dim=21, encoder_attention_heads=4, decoder_attention_heads=4,
+                                 decoder_start_token_id=2), **more})
+
+
+CONVERTED_ALONE = {
+    "longt5-global": lambda n: longt5(n, local_radius=4, global_block_size=4,
+                                      encoder_attention_type="transient-global"),
+    "led": lambda n: encoder_apart(n, "LED", max_encoder_position_embeddings=16, max_decoder_position_embeddings=12,
+                                   attention_window=4),
+    "bigbird_pegasus": lambda n: encoder_apart(n, "BigBirdPegasus", max_position_embeddings=12),
+    "pegasus_x": lambda n: encoder_apart(n, "PegasusX", max_position_embeddings=12, num_global_tokens=2, block_size=4),
+    "fsmt": lambda n: encoder_apart(n, "FSMT", vocab_size=None, src_vocab_size=VOCAB, tgt_vocab_size=VOCAB,
+                                    max_position_embeddings=12, langs=["a", "b"]),
+}
 
 MODELS = {
     "bart": lambda n: bart(n, "Bart", repeat=2),

@@ -160,6 +160,10 @@ MODELS = {
                                  logits_scaling=2.0, attention_multiplier=8**-0.5, tie_word_embeddings=True),
     "orion": lambda n: decoder(n, "StableLm", repeat=2, partial_rotary_factor=1.0),
     "qwen": lambda n: decoder(n, "Qwen2", repeat=2),
+    "diffllama": lambda n: decoder(n, "DiffLlama", head_dim=8),
+    "hunyuan": lambda n: decoder(n, "HunYuanDenseV1", kv=2, head_dim=6),
+    "hunyuan-alpha": lambda n: decoder(n, "HunYuanDenseV1", repeat=2, head_dim=6, rope_scaling={
+        "type": "dynamic", "alpha": 100.0, "factor": 2.0}),
     "xverse": lambda n: decoder(n, "Llama", repeat=2),
     "granite": lambda n: decoder(n, "Granite", repeat=2, embedding_multiplier=3.0, residual_multiplier=0.4,
                                  logits_scaling=2.5, attention_multiplier=0.3),
@@ -413,6 +417,8 @@ def as_deepseek(tensors, config):
                   moe_layer_freq=1)
 
 
+CONVERTED_ALONE = {"diffllama"}
+
 REMOTE = {"baichuan": as_baichuan, "baichuan_alibi": as_baichuan_alibi, "chatglm2": as_chatglm2, "deepseek": as_deepseek, "internlm": as_internlm,
           "internlm2": as_internlm2, "minicpm": as_minicpm, "orion": as_orion, "qwen": as_qwen,
           "xverse": lambda tensors, config: config.pop("num_key_value_heads")}
@@ -559,7 +565,8 @@ def main():
     for name in sys.argv[1:] or MODELS:
         MODELS[name](name)
         with alibi_in_llama(6) if name == "baichuan_alibi" else contextlib.nullcontext():
-            reference(name)
+            if name not in CONVERTED_ALONE:
+                reference(name)
         if name in REMOTE:
             disguise(name)
 

@@ -154,6 +154,8 @@ static const struct refusal refusals[] = {
      "key 'norm.one_plus': has no weight"},
     {"\"none\"", "\"none\", \"theta\": 1",
      "key 'positions.theta': belongs to another scheme"},
+    {"\"none\"", "\"none\", \"alpha\": 2",
+     "key 'positions.alpha': belongs to another scheme"},
     {"\"none\"", "\"none\", \"at_end\": true",
      "key 'positions.at_end': belongs to another scheme"},
     {"\"stacks\": {\"decoder\": {",

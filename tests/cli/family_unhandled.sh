@@ -1,0 +1,12 @@
+# What is converted and not run, or not handled at all, says why.
+for name in bigbird_pegasus diffllama fsmt led pegasus_x; do
+    gqa-convert -q -f -g 2 "$DATA/families/$name" out.gqa
+    gqa-verify -q --no-run --against "$DATA/families/$name" out.gqa
+    gqa-verify -q --against "$DATA/families/$name" out.gqa || echo "-> $?"
+done
+gqa-convert -q -f -g 2 --attention all "$DATA/families/led" out.gqa || echo "-> $?"
+cp -r "$DATA/families/hunyuan" model
+for type in jetmoe moonshine mpnet nllb-moe prophetnet; do
+    sed -i "s/\"model_type\": .*/\"model_type\": \"$type\",/" model/config.json
+    gqa-convert -q -f -g 2 model out.gqa || echo "-> $?"
+done
