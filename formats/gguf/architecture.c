@@ -1,6 +1,7 @@
 #include "formats/gguf/architecture.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -236,12 +237,117 @@ static enum gqa_status refuse_key(const struct gqa_gguf_architecture *a,
                     what);
 }
 
-static enum gqa_status copy_key(json_t *config,
-                                const struct gqa_gguf_architecture *a,
-                                const json_t *keys,
-                                const struct gqa_gguf_key *k)
+static enum gqa_status refuse_unsaid(const struct gqa_gguf_architecture *a,
+                                     const char *key)
+{
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "by %s%s this is a model whose configuration the keys "
+                    "do not say in full; give --config the original's "
+                    "config.json",
+                    a->name, key + 1);
+}
+
+/* Takes value. A key within another is put there. */
+static enum gqa_status set_ours(json_t *config, const char *key, json_t *value)
+{
+    const char *dot = strchr(key, '.');
+    char outer[GQA_GGUF_MAX_KEY];
+
+    if (!dot)
+        return json_object_set_new(config, key, value) == 0 ? GQA_OK
+                                                            : gqa_fail_nomem();
+    snprintf(outer, sizeof outer, "%.*s", (int)(dot - key), key);
+    if (!json_object_get(config, outer))
+        json_object_set_new(config, outer, json_object());
+    return json_object_set_new(json_object_get(config, outer), dot + 1,
+                               value) == 0
+               ? GQA_OK
+               : gqa_fail_nomem();
+}
+
+/* The kinds of layers; NULL where the value tells them not. A model has no more
+ * layers than tensors. */
+static json_t *layer_kinds(const json_t *value, uint64_t n_layers,
+                           uint64_t n_tensors)
+{
+    uint64_t period = 0;
+    json_t *kinds;
+
+    if (n_layers == 0 || n_layers > n_tensors ||
+        (json_is_array(value) ? json_array_size(value) != n_layers
+                              : !gqa_json_u64(value, &period)))
+        return NULL;
+    kinds = json_array();
+    for (uint64_t i = 0; i < n_layers; i++) {
+        const json_t *said = json_array_get(value, (size_t)i);
+        const bool slides =
+            said ? json_is_true(said) || json_integer_value(said) != 0
+                 : period == 0 || i % period < period - 1;
+
+        json_array_append_new(kinds, json_string(slides ? "sliding_attention"
+                                                        : "full_attention"));
+    }
+    return kinds;
+}
+
+/* Of a number that was computed with on its way into a float32, what it was:
+ * the shortest that it may have been. */
+static json_t *rounded(double value)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%.7g", value);
+    return json_real(strtod(text, NULL));
+}
+
+/* What the configuration says for the value; NULL where it says nothing so.
+ * Owned. */
+static json_t *translated(const struct gqa_gguf_architecture *a,
+                          const struct gqa_gguf_header *h,
+                          const struct gqa_gguf_key *k, const json_t *value)
+{
+    const double theirs = json_number_value(value);
+    uint64_t n = 0;
+
+    if (k->flags & GQA_GGUF_SLIDES)
+        return gqa_json_u64(value_of(a, h->keys, "%.block_count"), &n)
+                   ? layer_kinds(value, n, h->n)
+                   : NULL;
+    if (k->flags & GQA_GGUF_ONE_OR_ALL)
+        return json_boolean(json_integer_value(value) == 1);
+    if (k->flags & GQA_GGUF_OVER_ROOT_DEPTH)
+        return json_is_number(value) &&
+                       gqa_json_u64(value_of(a, h->keys, "%.block_count"), &n)
+                   ? rounded(theirs * sqrt((double)n))
+                   : NULL;
+    if (k->flags & GQA_GGUF_WIDTH_OVER)
+        return theirs > 0 && gqa_json_u64(
+                                 value_of(a, h->keys, "%.embedding_length"), &n)
+                   ? rounded((double)n / theirs)
+                   : NULL;
+    return json_is_number(value) || json_is_boolean(value) ||
+                   json_is_array(value)
+               ? json_deep_copy(value)
+               : NULL;
+}
+
+/* Neither one KV head nor all of them, which a configuration cannot say. */
+static bool is_between(const struct gqa_gguf_architecture *a,
+                       const json_t *keys, const struct gqa_gguf_key *k)
 {
     const json_t *value = value_of(a, keys, k->theirs);
+
+    return (k->flags & GQA_GGUF_ONE_OR_ALL) && value &&
+           json_integer_value(value) != 1 &&
+           !json_equal(value, value_of(a, keys, "%.attention.head_count"));
+}
+
+static enum gqa_status copy_key(json_t *config,
+                                const struct gqa_gguf_architecture *a,
+                                const struct gqa_gguf_header *h,
+                                const struct gqa_gguf_key *k)
+{
+    const json_t *value = value_of(a, h->keys, k->theirs);
     json_t *copy;
 
     if (!value || json_is_null(value))
@@ -250,26 +356,38 @@ static enum gqa_status copy_key(json_t *config,
                    : refuse_key(a, k->theirs, "is missing");
     if ((k->flags & GQA_GGUF_REFUSED) ||
         ((k->flags & GQA_GGUF_MUST_BE_ONE) && json_integer_value(value) != 1))
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "by %s%s this is a model whose configuration the keys "
-                        "do not say in full; give --config the original's "
-                        "config.json",
-                        a->name, k->theirs + 1);
+        return refuse_unsaid(a, k->theirs);
     if ((k->flags & GQA_GGUF_ZERO_IS_NONE) && json_is_integer(value) &&
         json_integer_value(value) == 0)
         return GQA_OK;
-    if (!(k->flags & GQA_GGUF_BY_LAYER) || one_of(value))
+    if (is_between(a, h->keys, k))
+        return GQA_OK;
+    if (!(k->flags & GQA_GGUF_SLIDES) &&
+        (!(k->flags & GQA_GGUF_BY_LAYER) || one_of(value)))
         value = one_of(value);
     if (!value)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "the key %s%s differs from layer to layer", a->name,
                         k->theirs + 1);
-    if (!json_is_number(value) && !json_is_boolean(value) &&
-        !json_is_array(value))
-        return refuse_key(a, k->theirs, "is no number");
-    copy = json_deep_copy(value);
-    return json_object_set_new(config, k->ours, copy) == 0 ? GQA_OK
-                                                           : gqa_fail_nomem();
+    copy = translated(a, h, k, value);
+    return copy ? set_ours(config, k->ours, copy)
+                : refuse_key(a, k->theirs,
+                             k->flags & GQA_GGUF_SLIDES ? "tells no layers"
+                                                        : "is no number");
+}
+
+/* What is always so must be so here, too. */
+static enum gqa_status check_constants(const struct gqa_gguf_architecture *a,
+                                       const json_t *keys)
+{
+    for (const struct gqa_gguf_constant *c = a->constants; c && c->theirs;
+         c++) {
+        const json_t *value = value_of(a, keys, c->theirs);
+
+        if (value && (float)json_number_value(value) != (float)c->value)
+            return refuse_unsaid(a, c->theirs);
+    }
+    return GQA_OK;
 }
 
 /* How positions beyond those of training are turned. Where no kind is said,
@@ -404,7 +522,9 @@ enum gqa_status gqa_gguf_config_said(json_t **config,
     enum gqa_status st = made ? GQA_OK : gqa_fail_nomem();
 
     for (const struct gqa_gguf_key *k = a->keys; st == GQA_OK && k->ours; k++)
-        st = copy_key(made, a, h->keys, k);
+        st = copy_key(made, a, h, k);
+    if (st == GQA_OK)
+        st = check_constants(a, h->keys);
     if (st == GQA_OK && a->extra) {
         json_t *extra = json_loads(a->extra, 0, NULL);
 
@@ -440,6 +560,9 @@ enum gqa_status gqa_gguf_config_create(json_t **config,
                         "no key of the architecture %s says %s; give --config "
                         "the original's config.json",
                         a->name, a->unsaid);
+    for (const struct gqa_gguf_key *k = a->keys; k->ours; k++)
+        if (is_between(a, h->keys, k))
+            return refuse_unsaid(a, k->theirs);
     st = gqa_gguf_config_said(config, a, h);
     if (st == GQA_OK && a->unsaid &&
         json_object_set_new(*config, a->unsaid, json_integer(value)) != 0) {

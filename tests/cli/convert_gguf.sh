@@ -25,6 +25,10 @@ same families/gemma --groups 1
 same families/bloom --groups 2 --dtype bf16
 same families/falcon-40b --groups 1
 same families/mixtral --groups 2
+same families/qwen3_moe-all --groups 1
+same families/cohere2 --groups 2
+same families/nemotron --groups 2 --dtype bf16
+same families/gpt_bigcode --groups 2
 same good/kerashub-gpt_neox --groups 1
 # Layers that differ
 same runtime/llama --groups 3 --layer-groups 1=1
@@ -47,6 +51,10 @@ refused --groups 1 "$DATA/good/t5-v1_1"
 refused --dry-run --groups 1 "$DATA/good/t5-v1_1"
 refused --groups 1 "$DATA/runtime/llama-yarn"
 refused --groups 1 "$DATA/families/gemma2"
+refused --groups 1 "$DATA/families/olmoe"
+refused --groups 2 "$DATA/families/qwen2_moe"
+refused --groups 1 "$DATA/families/smollm3"
+refused --groups 1 "$DATA/families/ernie4_5"
 refused --groups 1 "$DATA/families/olmo"
 refused --groups 1 "$DATA/good/llama-f64"
 refused --groups 4 --layer-groups 1=1 "$DATA/runtime/gpt2"

@@ -31,11 +31,17 @@ means falcon-40b
 means olmo
 means olmo2
 means cohere
+for family in qwen2_moe-all qwen3_moe-all olmoe granite nemotron glm4 ernie4_5 \
+    arcee seed_oss gpt_bigcode-mqa; do
+    means "$family"
+done
 # Where no key says all that a configuration has to, it is asked for.
 gqa-convert --groups 1 "$DATA/gguf/gemma2.gguf" out.gqa
 means gemma2 --config "$DATA/families/gemma2/config.json"
 gqa-convert --groups 1 "$DATA/gguf/starcoder2.gguf" out.gqa
 means starcoder2 --config "$DATA/families/starcoder2/config.json"
+gqa-convert --groups 1 "$DATA/gguf/gemma3.gguf" out.gqa
+means gemma3 --config "$DATA/families/gemma3/config.json"
 # Mixtral has no window; this one does.
 means mixtral --config "$DATA/families/mixtral/config.json"
 gqa-inspect "$DATA/gguf/mixtral.gguf" | grep -e Family -e Parameters

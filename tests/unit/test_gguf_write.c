@@ -378,6 +378,22 @@ static const struct {
     {"families/cohere", "1", false, 0},
     {"families/starcoder2", "1", false, 0},
     {"families/mixtral", "1", false, 0},
+    {"families/qwen2_moe-all", "2", false, 0},
+    {"families/qwen3_moe-all", "1", false, 0},
+    {"families/olmoe", "4", false, 0},
+    {"families/deepseek", "2", false, 0},
+    {"families/cohere2", "2", false, 0},
+    {"families/mpt", "2", false, 0},
+    {"families/mpt-clip", "2", false, 0},
+    {"families/granite", "2", false, 0},
+    {"families/nemotron", "2", true, 0},
+    {"families/glm4", "1", false, 0},
+    {"families/arcee", "2", false, 0},
+    {"families/xverse", "1", false, 0},
+    {"families/orion", "2", false, 0},
+    {"families/minicpm", "2", false, 0},
+    {"families/gpt_bigcode", "2", false, 0},
+    {"families/gpt_bigcode-mqa", "1", false, 0},
 };
 
 /* The very bits of a conversion to safetensors, and its configuration. */
