@@ -68,3 +68,12 @@ echo "exit $?"
 gqa-convert --quiet --groups 1 "$DATA/runtime/mistral" window.gguf
 gqa-convert --groups 1 "$DATA/runtime/mistral" window.gguf --force >/dev/null
 ls
+
+echo '== once'
+# What a configuration says of KV heads besides is told of once, also where
+# nothing is written.
+cp -r "$DATA/runtime/llama" said
+sed -i '0,/{/s//{"n_head_kv": [4, 4],/' said/config.json
+gqa-convert --groups 1 said said.gguf >said.txt
+gqa-convert --dry-run --groups 1 said dry.gguf >said.txt
+gqa-convert --dry-run --groups 1 said dry.gqa >said.txt
