@@ -232,19 +232,26 @@ static enum gqa_status check_layers(const struct pair *p, const json_t *config)
     return st;
 }
 
-/* What is computed of the configuration's numbers, and rounded there, is them
- * where it is as near as float32 has it. */
+/* What is computed of a number, and rounded there, is it where it is as near as
+ * float32 has it. */
+static void take_near(json_t *theirs, const json_t *ours, const char *key)
+{
+    json_t *value = json_object_get(ours, key);
+    const double said = json_number_value(json_object_get(theirs, key));
+
+    if (value && said != 0 &&
+        fabs(said - json_number_value(value)) <= 1e-6 * fabs(said))
+        json_object_set(theirs, key, value);
+}
+
 static void take_ours(json_t *config, const struct gqa_gguf_draft *d,
                       const json_t *ours)
 {
-    for (const struct gqa_gguf_key *k = d->architecture->keys; k->ours; k++) {
-        json_t *value = json_object_get(ours, k->ours);
-        const double said = json_number_value(json_object_get(config, k->ours));
-
-        if ((k->flags & (GQA_GGUF_OVER_ROOT_DEPTH | GQA_GGUF_WIDTH_OVER)) &&
-            value && fabs(said - json_number_value(value)) <= 1e-6 * fabs(said))
-            json_object_set(config, k->ours, value);
-    }
+    for (const struct gqa_gguf_key *k = d->architecture->keys; k->ours; k++)
+        if (k->flags & (GQA_GGUF_OVER_ROOT_DEPTH | GQA_GGUF_WIDTH_OVER))
+            take_near(config, ours, k->ours);
+    take_near(json_object_get(config, "rope_scaling"),
+              gqa_gguf_scaling_said(ours), "attention_factor");
 }
 
 enum gqa_status gqa_gguf_agree(const struct gqa_gguf_draft *d,

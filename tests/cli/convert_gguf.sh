@@ -18,6 +18,7 @@ same runtime/llama-grouped --groups 2
 same runtime/llama-grouped --groups 2 --dtype bf16
 same runtime/llama-grouped --groups 4 --dtype f32
 same runtime/llama-freed --groups 1
+same runtime/llama-yarn --groups 1
 same runtime/qwen2 --groups 1 --method aligned --samples 2 --length 16
 same runtime/gpt_neox --groups 1
 same families/phi3 --groups 1
@@ -42,6 +43,12 @@ cmp again.gguf gpt2.gguf
 gqa-convert --groups 2 "$DATA/runtime/gpt2" gpt2.gguf
 gqa-convert --json --dry-run --groups 2 "$DATA/runtime/gpt2" new.gguf | grep output_kind
 
+# YaRN with a factor of its own, which comes back as it was
+cp -r "$DATA/runtime/llama-yarn" yarn
+sed -i 's/"beta_fast"/"attention_factor": 1.2079441541679836, &/' yarn/config.json
+gqa-convert --quiet --groups 1 yarn yarn.gguf
+gqa-verify --no-run --against yarn yarn.gguf | grep -e config -e '^exact'
+
 echo '== refused'
 refused() {
     gqa-convert "$@" new.gguf
@@ -49,7 +56,6 @@ refused() {
 }
 refused --groups 1 "$DATA/good/t5-v1_1"
 refused --dry-run --groups 1 "$DATA/good/t5-v1_1"
-refused --groups 1 "$DATA/runtime/llama-yarn"
 refused --groups 1 "$DATA/families/gemma2"
 refused --groups 1 "$DATA/families/olmoe"
 refused --groups 2 "$DATA/families/qwen2_moe"

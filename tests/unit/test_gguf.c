@@ -569,6 +569,34 @@ START_TEST(scaling_without_a_kind_is_linear)
 }
 END_TEST
 
+/* llama.cpp multiplies 0.1 ln 4 + 1 = 1.138629 with its factor. */
+START_TEST(yarn_is_read_with_its_numbers)
+{
+    struct made m = {.n = 0};
+    struct gqa_source *source;
+    const json_t *scaling;
+
+    put_llama(&m, 0, 7);
+    put_word(&m, "llama.rope.scaling.type", "yarn");
+    put_f32(&m, "llama.rope.scaling.factor", 4);
+    put_u32(&m, "llama.rope.scaling.original_context_length", 16);
+    put_f32(&m, "llama.rope.scaling.yarn_beta_fast", 8);
+    put_f32(&m, "llama.rope.scaling.yarn_beta_slow", 2);
+    put_f32(&m, "llama.rope.scaling.yarn_ext_factor", 1);
+    put_f32(&m, "llama.rope.scaling.attn_factor", 0.5F);
+    put_data(&m, "", 0);
+    source = open_good(&m);
+    scaling = json_object_get(source->config, "rope_scaling");
+    ck_assert_str_eq(json_string_value(json_object_get(scaling, "rope_type")),
+                     "yarn");
+    ck_assert(json_number_value(json_object_get(scaling, "beta_fast")) == 8);
+    ck_assert(json_number_value(json_object_get(scaling, "beta_slow")) == 2);
+    ck_assert(json_number_value(json_object_get(scaling, "attention_factor")) ==
+              0.5693147);
+    gqa_source_close(source);
+}
+END_TEST
+
 START_TEST(refuses_what_no_configuration_says)
 {
     struct made m = {.n = 0};
@@ -595,10 +623,11 @@ START_TEST(refuses_what_no_configuration_says)
     put_llama(&m, 0, 3);
     put_word(&m, "llama.rope.scaling.type", "yarn");
     put_f32(&m, "llama.rope.scaling.factor", 4);
-    put_f32(&m, "llama.rope.scaling.attn_factor", 3);
-    refused(&m, GQA_ERR_UNSUPPORTED,
-            "llama.rope.scaling.attn_factor: YaRN by another rule, which is "
-            "not read; give --config the original's config.json");
+    put_f32(&m, "llama.rope.scaling.yarn_ext_factor", 0.5F);
+    refused(
+        &m, GQA_ERR_UNSUPPORTED,
+        "llama.rope.scaling.yarn_ext_factor: YaRN by another rule, which is "
+        "not read; give --config the original's config.json");
     put_llama(&m, 0, 2);
     put_u32(&m, "llama.attention.key_length", 8);
     put_u32(&m, "llama.rope.dimension_count", 4);
@@ -772,6 +801,7 @@ int main(void)
     tcase_add_test(tests, blocks_say_what_they_stand_for);
     tcase_add_test(tests, blocks_stand_for_what_others_say);
     tcase_add_test(tests, quantised_weights_are_asked_for);
+    tcase_add_test(tests, yarn_is_read_with_its_numbers);
     tcase_add_test(tests, pairs_of_rope_are_put_apart);
     tcase_add_test(tests, groups_are_put_together);
     tcase_add_test(tests, experts_are_tensors_of_their_own);

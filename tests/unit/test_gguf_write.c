@@ -361,6 +361,7 @@ static const struct {
     {"runtime/llama-llama3", "1", false, 0},
     {"runtime/llama-longrope", "1", false, 0},
     {"runtime/llama-linear", "1", false, 0},
+    {"runtime/llama-yarn", "1", false, 0},
     {"good/gpt2", "2", false, 0},
     {"good/tf-gpt2", "2", false, 0},
     {"good/gpt_neox", "2", false, 0},
@@ -613,10 +614,6 @@ START_TEST(refuses_what_it_cannot_say)
     refused("good/t5-v1_1", GQA_ERR_UNSUPPORTED, "cannot be written", dry);
     refused("families/llava", GQA_ERR_UNSUPPORTED,
             "a model that is a part of another ('text_config')", one);
-    refused("runtime/llama-yarn", GQA_ERR_UNSUPPORTED,
-            "rope_scaling.beta_fast is 4.0 in the configuration, and a GGUF "
-            "file of the architecture llama can say 32 alone",
-            one);
     refused("runtime/llama-dynamic", GQA_ERR_UNSUPPORTED,
             "RoPE of kind 'dynamic' cannot be written as GGUF", one);
     refused("runtime/gpt2-variant", GQA_ERR_UNSUPPORTED,
