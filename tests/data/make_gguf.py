@@ -60,9 +60,9 @@ def name_of(key, names):
     return f"{names[body]}.{leaf}"
 
 
-def writer(name, arch):
+def writer(name, arch, **several):
     os.makedirs("gguf", exist_ok=True)
-    made = gguf.GGUFWriter(f"gguf/{name}.gguf", arch)
+    made = gguf.GGUFWriter(f"gguf/{name}.gguf", arch, **several)
     made.add_token_list(["a", "b", "c"])
     made.add_string("general.name", name)
     return made
@@ -80,9 +80,9 @@ def heads_of(key, config):
     return {"q_proj": config["num_attention_heads"], "k_proj": kv}.get(key.split(".")[-2])
 
 
-def llama(name, folder, arch="llama"):
+def llama(name, folder, arch="llama", **several):
     tensors, c = load(folder)
-    made = writer(name, arch)
+    made = writer(name, arch, **several)
     made.add_context_length(c["max_position_embeddings"])
     made.add_embedding_length(c["hidden_size"])
     made.add_block_count(c["num_hidden_layers"])
@@ -412,6 +412,8 @@ def one_more(key, w, c):
 
 
 llama("llama-grouped", "runtime/llama-grouped")
+llama("llama-parts", "runtime/llama-grouped", split_max_tensors=9)
+llama("llama-first", "runtime/llama-grouped", split_max_tensors=12, small_first_shard=True)
 llama("qwen2", "good/qwen2", "qwen2")
 gpt2("gpt2", "good/gpt2")
 gpt_neox("gpt_neox", "good/gpt_neox")

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/file.h"
+#include "formats/gguf/parts.h"
 #include "formats/gguf/reader.h"
 #include "scratch.h"
 #include "suite.h"
@@ -124,6 +125,10 @@ static const struct {
 } twins[] = {
     {"gguf/llama-grouped.gguf", "runtime/llama-grouped/model.safetensors",
      NULL},
+    {"gguf/llama-parts-00001-of-00004.gguf",
+     "runtime/llama-grouped/model.safetensors", NULL},
+    {"gguf/llama-first-00001-of-00004.gguf",
+     "runtime/llama-grouped/model.safetensors", NULL},
     {"gguf/qwen2.gguf", "good/qwen2", NULL},
     {"gguf/gpt2.gguf", "good/gpt2", NULL},
     {"gguf/gpt_neox.gguf", "good/gpt_neox", NULL},
@@ -730,9 +735,34 @@ START_TEST(refuses_bad_headers)
     refused(&m, GQA_ERR_FORMAT, "general.alignment is no power of two");
     put_start(&m, 0, 1);
     put_u32(&m, "split.count", 3);
+    refused(&m, GQA_ERR_USAGE,
+            "the first of 3 files of a model; by a name that does not end in "
+            "-00001-of-00003.gguf the others are not found");
+    put_start(&m, 0, 2);
+    put_u32(&m, "split.count", 3);
+    put_u32(&m, "split.no", 1);
+    refused(&m, GQA_ERR_USAGE,
+            "file 2 of 3 of a model; give the first, whose name ends in "
+            "-00001-of-00003.gguf");
+    put_start(&m, 0, 1);
+    put_u32(&m, "split.count", 100000);
     refused(&m, GQA_ERR_UNSUPPORTED,
-            "one of 3 files of a model; put them together: llama-gguf-split "
-            "--merge FIRST OUT");
+            "one of 100000 files of a model; at most 99999 are read");
+}
+END_TEST
+
+START_TEST(parts_are_known_by_their_names)
+{
+    unsigned number = 0, count = 0;
+
+    ck_assert(gqa_gguf_part_find("a/b-00002-of-00011.gguf", &number, &count));
+    ck_assert_uint_eq(number, 2);
+    ck_assert_uint_eq(count, 11);
+    ck_assert(!gqa_gguf_part_find("b-00000-of-00011.gguf", &number, &count));
+    ck_assert(!gqa_gguf_part_find("b-00012-of-00011.gguf", &number, &count));
+    ck_assert(!gqa_gguf_part_find("b-0002-of-00011.gguf", &number, &count));
+    ck_assert(!gqa_gguf_part_find("b-00002-of-00011.bin", &number, &count));
+    ck_assert(!gqa_gguf_part_find("", &number, &count));
 }
 END_TEST
 
@@ -801,6 +831,7 @@ int main(void)
     tcase_add_test(tests, blocks_say_what_they_stand_for);
     tcase_add_test(tests, blocks_stand_for_what_others_say);
     tcase_add_test(tests, quantised_weights_are_asked_for);
+    tcase_add_test(tests, parts_are_known_by_their_names);
     tcase_add_test(tests, yarn_is_read_with_its_numbers);
     tcase_add_test(tests, pairs_of_rope_are_put_apart);
     tcase_add_test(tests, groups_are_put_together);
