@@ -110,7 +110,6 @@ static void list_params(struct gqa_output_tensor *list,
 {
     for (size_t i = 0; i < c->model->n_params; i++) {
         const struct gqa_plan_tensor *t = &c->plan->tensors[i];
-        const enum gqa_param_role role = c->inventory->roles[i];
 
         list[i] = (struct gqa_output_tensor){
             .name = t->param->name,
@@ -118,7 +117,7 @@ static void list_params(struct gqa_output_tensor *list,
             .rank = t->rank,
             .shape = t->shape,
             .n_bytes = t->n_bytes,
-            .part = role == GQA_ROLE_COPY || role == GQA_ROLE_BUFFER
+            .part = gqa_role_is_needless(c->inventory->roles[i])
                         ? GQA_OUTPUT_NEEDLESS
                         : GQA_OUTPUT_WEIGHT,
         };
@@ -251,6 +250,13 @@ static enum gqa_status finish(void *ctx,
     return summarise(c);
 }
 
+enum gqa_status gqa_conversion_module(struct gqa_module *out,
+                                      const struct gqa_model *model)
+{
+    gqa_remote_code_file(out->name, model);
+    return gqa_remote_code_text(&out->text, model);
+}
+
 /* Output options and what the checkpoint says of itself. */
 static enum gqa_status write_output(struct written *w)
 {
@@ -259,8 +265,7 @@ static enum gqa_status write_output(struct written *w)
     struct gqa_output_summary output;
     struct gqa_progress *progress = NULL;
     char *card = NULL;
-    char *module = NULL;
-    char module_name[GQA_REMOTE_CODE_FILE_MAX];
+    struct gqa_module module = {.text = NULL};
     const size_t n = c->model->n_params + w->kept->n;
     struct gqa_output_tensor *list = calloc(n ? n : 1, sizeof *list);
     json_t *config = gqa_describe_config(c->plan, c->inventory, NULL);
@@ -286,10 +291,9 @@ static enum gqa_status write_output(struct written *w)
         st = gqa_card_create(&card, c, config, recipe);
     out.card = card;
     if (st == GQA_OK && o->plan.remote_code) {
-        gqa_remote_code_file(module_name, c->model);
-        st = gqa_remote_code_text(&module, c->model);
-        out.module_name = module_name;
-        out.module = module;
+        st = gqa_conversion_module(&module, c->model);
+        out.module_name = module.name;
+        out.module = module.text;
     }
     if (st != GQA_OK)
         goto done;
@@ -304,7 +308,7 @@ static enum gqa_status write_output(struct written *w)
                           &out);
 done:
     gqa_progress_free(progress);
-    free(module);
+    free(module.text);
     free(card);
     json_decref(metadata);
     json_decref(recipe);

@@ -68,8 +68,6 @@ refused --kv-budget 50% --method aligned "$DATA/runtime/gpt2"
 refused --groups 1 --store "$DATA/runtime/gpt2"
 cp "$DATA/good/gpt2/model.safetensors" alone.safetensors
 refused --groups 1 --n-heads 4 alone.safetensors
-gqa-uptrain --teacher "$DATA/runtime/gpt2" "$DATA/runtime/gpt2" new.gguf
-echo "exit $?"
 # A window that llama.cpp has not of such models: a context that it has.
 gqa-convert --quiet --groups 1 "$DATA/runtime/mistral" window.gguf
 gqa-convert --groups 1 "$DATA/runtime/mistral" window.gguf --force >/dev/null
