@@ -386,8 +386,12 @@ static enum gqa_status check_constants(const struct gqa_gguf_architecture *a,
          c++) {
         const json_t *value = gqa_gguf_key_value(a, keys, c->theirs);
 
-        if (value && (float)json_number_value(value) != (float)c->value)
-            return refuse_unsaid(a, c->theirs);
+        if (!value || (float)json_number_value(value) == (float)c->value)
+            continue;
+        return c->otherwise ? gqa_fail(GQA_ERR_UNSUPPORTED, "%s%s is %g: %s",
+                                       a->name, c->theirs + 1,
+                                       json_number_value(value), c->otherwise)
+                            : refuse_unsaid(a, c->theirs);
     }
     return GQA_OK;
 }

@@ -16,12 +16,19 @@ static const struct gqa_gguf_known gemma3_known[] = {
 };
 
 static const struct gqa_gguf_constant olmo_constants[] = {
-    {"%.attention.layer_norm_epsilon", 1e-5},
+    {"%.attention.layer_norm_epsilon", 1e-5, NULL},
     {0},
 };
 
 static const struct gqa_gguf_constant mpt_constants[] = {
-    {"%.attention.max_alibi_bias", 8},
+    {"%.attention.max_alibi_bias", 8, NULL},
+    {0},
+};
+
+static const struct gqa_gguf_constant baichuan_constants[] = {
+    {"%.block_count", 32,
+     "Baichuan with other numbers of layers than the 7B's 32 has ALiBi, and is "
+     "read in its original form alone"},
     {0},
 };
 
@@ -118,6 +125,28 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .signs = llama_signs,
      .extra = "{\"hidden_act\": \"silu\"}",
      .has_factors = true},
+    /* Models that are a Llama once what they have in one matrix is apart, as it
+     * is there: read as that, and written as that. */
+    {.name = "internlm2",
+     .model_type = "llama",
+     .class = "LlamaForCausalLM",
+     .names = gqa_gguf_llama_names,
+     .keys = gqa_gguf_llama_keys,
+     .signs = llama_signs,
+     .extra = "{\"hidden_act\": \"silu\"}"},
+    {.name = "baichuan",
+     .model_type = "llama",
+     .class = "LlamaForCausalLM",
+     .names = gqa_gguf_llama_names,
+     .keys = gqa_gguf_llama_keys,
+     .constants = baichuan_constants,
+     .extra = "{\"hidden_act\": \"silu\"}"},
+    {.name = "exaone",
+     .model_type = "llama",
+     .class = "LlamaForCausalLM",
+     .names = gqa_gguf_plain_names,
+     .keys = gqa_gguf_llama_keys,
+     .extra = "{\"hidden_act\": \"silu\"}"},
     {.name = "qwen2",
      .model_type = "qwen2",
      .class = "Qwen2ForCausalLM",

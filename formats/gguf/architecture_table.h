@@ -45,6 +45,8 @@ struct gqa_gguf_key {
 struct gqa_gguf_constant {
     const char *theirs; /* as above */
     double value;
+    const char *otherwise; /* what it is where it is another, which is not read;
+                              NULL: a configuration tells */
 };
 
 /* What is true where a tensor is there, or where it is not. */

@@ -95,7 +95,7 @@ def llama(name, folder, arch="llama", **several):
         made.add_key_length(c["head_dim"])
         made.add_value_length(c["head_dim"])
     for key, (w, dtype) in tensors.items():
-        heads = heads_of(key, c) if arch == "llama" else None
+        heads = heads_of(key, c) if arch in ("llama", "internlm2") else None
         w = paired(w, heads) if heads else w
         made.add_tensor(name_of(key, LLAMA), w.view(np.uint8) if dtype == Q.BF16 else w, raw_dtype=dtype)
     finish(made)
@@ -414,6 +414,8 @@ def one_more(key, w, c):
 llama("llama-grouped", "runtime/llama-grouped")
 llama("llama-parts", "runtime/llama-grouped", split_max_tensors=9)
 llama("llama-first", "runtime/llama-grouped", split_max_tensors=12, small_first_shard=True)
+llama("internlm2", "runtime/llama-grouped", "internlm2")
+llama("exaone", "runtime/llama-grouped", "exaone")
 llama("qwen2", "good/qwen2", "qwen2")
 gpt2("gpt2", "good/gpt2")
 gpt_neox("gpt_neox", "good/gpt_neox")

@@ -129,6 +129,8 @@ static const struct {
      "runtime/llama-grouped/model.safetensors", NULL},
     {"gguf/llama-first-00001-of-00004.gguf",
      "runtime/llama-grouped/model.safetensors", NULL},
+    {"gguf/internlm2.gguf", "runtime/llama-grouped/model.safetensors", NULL},
+    {"gguf/exaone.gguf", "runtime/llama-grouped/model.safetensors", NULL},
     {"gguf/qwen2.gguf", "good/qwen2", NULL},
     {"gguf/gpt2.gguf", "good/gpt2", NULL},
     {"gguf/gpt_neox.gguf", "good/gpt_neox", NULL},
@@ -751,6 +753,45 @@ START_TEST(refuses_bad_headers)
 }
 END_TEST
 
+static void put_baichuan(struct made *m, uint32_t n_layers)
+{
+    put_start(m, 1, 7);
+    put_word(m, "general.architecture", "baichuan");
+    put_u32(m, "baichuan.embedding_length", 1);
+    put_u32(m, "baichuan.feed_forward_length", 3);
+    put_u32(m, "baichuan.block_count", n_layers);
+    put_u32(m, "baichuan.attention.head_count", 4);
+    put_u32(m, "baichuan.context_length", 9);
+    put_f32(m, "baichuan.attention.layer_norm_rms_epsilon", 1e-5F);
+    put_tensor(m, "blk.1.attn_q.weight", 16, 1, 0, 0);
+    put_data(m,
+             "0123456789abcdef0123456789abcdef"
+             "0123456789abcdef0123456789abcdef",
+             64);
+}
+
+/* As llama.cpp knows them by their layers */
+START_TEST(baichuan_is_a_llama_of_32_layers)
+{
+    struct made m = {.n = 0};
+    struct gqa_source *source;
+
+    put_baichuan(&m, 32);
+    source = open_good(&m);
+    ck_assert_str_eq(
+        json_string_value(json_object_get(source->config, "model_type")),
+        "llama");
+    ck_assert_str_eq(source->tensors[0].name,
+                     "model.layers.1.self_attn.q_proj.weight");
+    gqa_source_close(source);
+    put_baichuan(&m, 40);
+    refused(&m, GQA_ERR_UNSUPPORTED,
+            "baichuan.block_count is 40: Baichuan with other numbers of layers "
+            "than the 7B's 32 has ALiBi, and is read in its original form "
+            "alone");
+}
+END_TEST
+
 START_TEST(parts_are_known_by_their_names)
 {
     unsigned number = 0, count = 0;
@@ -831,6 +872,7 @@ int main(void)
     tcase_add_test(tests, blocks_say_what_they_stand_for);
     tcase_add_test(tests, blocks_stand_for_what_others_say);
     tcase_add_test(tests, quantised_weights_are_asked_for);
+    tcase_add_test(tests, baichuan_is_a_llama_of_32_layers);
     tcase_add_test(tests, parts_are_known_by_their_names);
     tcase_add_test(tests, yarn_is_read_with_its_numbers);
     tcase_add_test(tests, pairs_of_rope_are_put_apart);
