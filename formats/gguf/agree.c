@@ -266,6 +266,13 @@ enum gqa_status gqa_gguf_agree(const struct gqa_gguf_draft *d,
         json_object_set_new(
             config, d->architecture->unsaid,
             json_integer(taken_scale(d, output->options->model)));
+    if (st == GQA_OK && d->architecture->computes) {
+        json_t *computes = json_loads(d->architecture->computes, 0, NULL);
+
+        if (!computes || json_object_update(config, computes) != 0)
+            st = gqa_fail_nomem();
+        json_decref(computes);
+    }
     if (st == GQA_OK) {
         take_ours(config, d, output->options->config);
         st = compare(&pair, config);

@@ -308,3 +308,19 @@ const struct gqa_gguf_key gqa_gguf_gpt_bigcode_keys[] = {
     TOKENS,
     {0},
 };
+
+const struct gqa_gguf_key gqa_gguf_t5_keys[] = {
+    {"d_model", "%.embedding_length", NEEDED},
+    {"d_ff", "%.feed_forward_length", NEEDED},
+    {"num_layers", "%.block_count", NEEDED},
+    {"num_decoder_layers", "%.decoder_block_count", OPTIONAL},
+    {"num_heads", "%.attention.head_count", NEEDED},
+    {"d_kv", "%.attention.key_length", NEEDED},
+    {"n_positions", "%.context_length", OPTIONAL},
+    {"layer_norm_epsilon", RMS_EPS, NEEDED | REAL},
+    {"relative_attention_num_buckets", "%.attention.relative_buckets_count",
+     NEEDED},
+    {"decoder_start_token_id", "%.decoder_start_token_id", OPTIONAL},
+    TOKENS,
+    {0},
+};

@@ -25,6 +25,12 @@ static const struct gqa_gguf_constant mpt_constants[] = {
     {0},
 };
 
+/* What scores are multiplied with */
+static const struct gqa_gguf_constant t5_constants[] = {
+    {"%.attention.scale", 1, NULL},
+    {0},
+};
+
 static const struct gqa_gguf_constant baichuan_constants[] = {
     {"%.block_count", 32,
      "Baichuan with other numbers of layers than the 7B's 32 has ALiBi, and is "
@@ -453,5 +459,34 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .names = gqa_gguf_gpt_bigcode_names,
      .keys = gqa_gguf_gpt_bigcode_keys,
      .extra = "{\"activation_function\": \"gelu_pytorch_tanh\"}"},
+    {.name = "t5",
+     .marked = "enc.blk.0.ffn_gate.weight",
+     .model_type = "t5",
+     .class = "T5ForConditionalGeneration",
+     .names = gqa_gguf_gated_t5_names,
+     .has_head_dim = true,
+     .has_all_heads = true,
+     .keys = gqa_gguf_t5_keys,
+     .constants = t5_constants,
+     .extra = "{\"feed_forward_proj\": \"gated-gelu\", "
+              "\"relative_attention_max_distance\": 128, "
+              "\"is_encoder_decoder\": true}",
+     .computes = "{\"scale_decoder_outputs\": false}",
+     .also = "mt5",
+     .context = 512},
+    {.name = "t5",
+     .model_type = "t5",
+     .class = "T5ForConditionalGeneration",
+     .names = gqa_gguf_t5_names,
+     .has_head_dim = true,
+     .has_all_heads = true,
+     .keys = gqa_gguf_t5_keys,
+     .constants = t5_constants,
+     .extra = "{\"feed_forward_proj\": \"relu\", "
+              "\"relative_attention_max_distance\": 128, "
+              "\"is_encoder_decoder\": true}",
+     .computes = "{\"scale_decoder_outputs\": false}",
+     .also = "mt5",
+     .context = 512},
     {0},
 };

@@ -78,6 +78,8 @@ struct gqa_gguf_architecture {
     const struct gqa_gguf_known *known; /* ends in 0 layers; NULL: of none */
 
     /* What counts for writing alone. */
+    const char *computes; /* JSON: what llama.cpp computes otherwise than such
+                             models do that say nothing of it; or NULL */
     const char *also;     /* another model type that it is; or NULL */
     const char *by_layer; /* what such models are whose layers differ in KV
                              heads; NULL: llama.cpp takes one number */
@@ -121,6 +123,8 @@ extern const struct gqa_gguf_name gqa_gguf_glm4_names[];
 extern const struct gqa_gguf_name gqa_gguf_seed_oss_names[];
 extern const struct gqa_gguf_name gqa_gguf_gpt_bigcode_names[];
 extern const struct gqa_gguf_name gqa_gguf_mpt_names[];
+extern const struct gqa_gguf_name gqa_gguf_t5_names[];
+extern const struct gqa_gguf_name gqa_gguf_gated_t5_names[];
 
 extern const struct gqa_gguf_key gqa_gguf_llama_keys[];
 extern const struct gqa_gguf_key gqa_gguf_gemma2_keys[];
@@ -148,6 +152,7 @@ extern const struct gqa_gguf_key gqa_gguf_minicpm_keys[];
 extern const struct gqa_gguf_key gqa_gguf_nemotron_keys[];
 extern const struct gqa_gguf_key gqa_gguf_orion_keys[];
 extern const struct gqa_gguf_key gqa_gguf_gpt_bigcode_keys[];
+extern const struct gqa_gguf_key gqa_gguf_t5_keys[];
 
 /* Ends in one without a name. */
 extern const struct gqa_gguf_architecture gqa_gguf_architectures[];

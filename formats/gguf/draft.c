@@ -439,6 +439,17 @@ static bool has_fitting(const struct gqa_gguf_header *h, const char *pattern)
     return false;
 }
 
+/* Of any attention, in an encoder too. */
+static bool has_fewer_kv_heads(const struct gqa_gguf_header *h,
+                               const struct gqa_attention *like)
+{
+    for (size_t i = 0; i < h->n; i++)
+        if (gqa_ends_with(h->tensors[i].name, "attn_k.weight") &&
+            h->tensors[i].shape[0] != like->n_heads * like->head_dim)
+            return true;
+    return false;
+}
+
 static enum gqa_status check_loaded(const struct gqa_gguf_draft *d,
                                     const struct gqa_output *output)
 {
@@ -454,7 +465,7 @@ static enum gqa_status check_loaded(const struct gqa_gguf_draft *d,
                         ULL(first->n_heads), ULL(first->head_dim),
                         ULL(model->d_model), a->name);
 
-    if (a->has_all_heads && output->options->n_kv_heads != first->n_heads)
+    if (a->has_all_heads && has_fewer_kv_heads(&d->header, first))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "llama.cpp takes no fewer KV heads than the %llu "
                         "heads in the architecture %s",

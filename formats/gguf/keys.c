@@ -253,7 +253,8 @@ static json_t *known(const struct telling *t, const char *key)
     if (strcmp(key, "%.embedding_length") == 0)
         return columns_of(t->d, EMBEDDING);
     if (strcmp(key, "%.block_count") == 0)
-        return integer(m->n_layers);
+        return has_key(t, "%.decoder_block_count") ? NULL
+                                                   : integer(m->n_layers);
     if (strcmp(key, "%.attention.head_count") == 0)
         return integer(gqa_model_n_heads(m));
     if (strcmp(key, "%.attention.head_count_kv") == 0)

@@ -385,3 +385,53 @@ const struct gqa_gguf_name gqa_gguf_mpt_names[] = {
     LAYER("ffn_down.weight", "ffn.down_proj.weight", AS_IT_IS),
     {0},
 };
+
+/* An encoder and a decoder, with numbers of sublayers in the original. */
+#undef LAYER
+#define LAYER(side, theirs, ours)                               \
+    {                                                           \
+        side ".blk.%." theirs ".weight",                        \
+            side "oder.block.%.layer." ours ".weight", AS_IT_IS \
+    }
+
+#define T5_SELF(side)                               \
+    LAYER(side, "attn_norm", "0.layer_norm"),       \
+        LAYER(side, "attn_q", "0.SelfAttention.q"), \
+        LAYER(side, "attn_k", "0.SelfAttention.k"), \
+        LAYER(side, "attn_v", "0.SelfAttention.v"), \
+        LAYER(side, "attn_o", "0.SelfAttention.o"), \
+        LAYER(side, "attn_rel_b", "0.SelfAttention.relative_attention_bias")
+
+#define T5_ATTENTIONS                                                 \
+    {"token_embd.weight", "shared.weight", AS_IT_IS},                 \
+        {"output.weight", "lm_head.weight", AS_IT_IS},                \
+        {"enc.output_norm.weight", "encoder.final_layer_norm.weight", \
+         AS_IT_IS},                                                   \
+        {"dec.output_norm.weight", "decoder.final_layer_norm.weight", \
+         AS_IT_IS},                                                   \
+        T5_SELF("enc"), T5_SELF("dec"),                               \
+        LAYER("dec", "cross_attn_norm", "1.layer_norm"),              \
+        LAYER("dec", "cross_attn_q", "1.EncDecAttention.q"),          \
+        LAYER("dec", "cross_attn_k", "1.EncDecAttention.k"),          \
+        LAYER("dec", "cross_attn_v", "1.EncDecAttention.v"),          \
+        LAYER("dec", "cross_attn_o", "1.EncDecAttention.o"),          \
+        LAYER("enc", "ffn_norm", "1.layer_norm"),                     \
+        LAYER("enc", "ffn_down", "1.DenseReluDense.wo"),              \
+        LAYER("dec", "ffn_norm", "2.layer_norm"),                     \
+        LAYER("dec", "ffn_down", "2.DenseReluDense.wo")
+
+const struct gqa_gguf_name gqa_gguf_t5_names[] = {
+    T5_ATTENTIONS,
+    LAYER("enc", "ffn_up", "1.DenseReluDense.wi"),
+    LAYER("dec", "ffn_up", "2.DenseReluDense.wi"),
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_gated_t5_names[] = {
+    T5_ATTENTIONS,
+    LAYER("enc", "ffn_gate", "1.DenseReluDense.wi_0"),
+    LAYER("enc", "ffn_up", "1.DenseReluDense.wi_1"),
+    LAYER("dec", "ffn_gate", "2.DenseReluDense.wi_0"),
+    LAYER("dec", "ffn_up", "2.DenseReluDense.wi_1"),
+    {0},
+};

@@ -36,6 +36,15 @@ same runtime/llama --groups 3 --layer-groups 1=1
 gqa-inspect out.gguf | sed -n '/^stack/,/^$/p'
 same runtime/gpt2 --groups 4 --layer-groups 1=1 --allow-hybrid
 
+# T5 with all its heads, at the distance that llama.cpp knows
+for model in t5-v1_1 t5-tied-unscaled mt5; do
+    cp -r "$DATA/runtime/$model" .
+    sed -i 's/\("relative_attention_max_distance": \)16/\1128/' $model/config.json
+    heads=$(sed -n 's/.*"num_heads": \([0-9]*\).*/\1/p' $model/config.json)
+    gqa-convert --quiet --groups "$heads" $model t5.gguf --force
+    gqa-verify --no-run --against $model t5.gguf | sed -n "s|^exact: |$model: |p"
+done
+
 echo '== streams'
 gqa-convert --quiet --groups 2 --to gguf "$DATA/runtime/gpt2" - | cmp - gpt2.gguf
 gqa-convert --quiet --groups 2 --threads 3 "$DATA/runtime/gpt2" again.gguf
@@ -54,8 +63,12 @@ refused() {
     gqa-convert "$@" new.gguf
     echo "exit $?"
 }
-refused --groups 1 "$DATA/good/t5-v1_1"
-refused --dry-run --groups 1 "$DATA/good/t5-v1_1"
+refused --groups 1 "$DATA/families/gptj"
+refused --dry-run --groups 1 "$DATA/families/gptj"
+refused --groups 1 "$DATA/runtime/t5-v1_1"
+refused --groups 2 --attention encoder "$DATA/runtime/t5-v1_1"
+refused --groups 4 "$DATA/runtime/t5-v1_0"
+refused --groups 4 "$DATA/runtime/t5-v1_1"
 refused --groups 1 "$DATA/families/gemma2"
 refused --groups 1 "$DATA/families/olmoe"
 refused --groups 2 "$DATA/families/qwen2_moe"

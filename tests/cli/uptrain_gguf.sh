@@ -21,7 +21,7 @@ echo "exit $?"
 gqa-uptrain --force --write-start --steps 2 --rate 1e-3 --batch 2 --length 16 \
     --teacher "$DATA/runtime/gpt2" --groups 2 made.gguf 2>&1 >out.txt |
     grep -c 'without a vocabulary'
-train --teacher "$DATA/good/t5-v1_1" --groups 1 t5.gguf
+train --teacher "$DATA/runtime/t5-v1_1" --groups 1 t5.gguf
 train --teacher "$DATA/families/gemma2" --method mean --groups 1 gemma2.gguf
 train --teacher "$DATA/runtime/gpt2" --groups 2 --remote-code made.gguf
 train --teacher "$DATA/runtime/gpt2" --groups 2 --shard-size 1K made.gguf

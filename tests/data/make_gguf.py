@@ -174,6 +174,26 @@ def gpt_neox(name, folder):
     finish(made)
 
 
+def t5(name, folder):
+    tensors, c = load(folder)
+    made = writer(name, "t5")
+    made.add_context_length(c.get("n_positions", 512))
+    made.add_embedding_length(c["d_model"])
+    made.add_feed_forward_length(c["d_ff"])
+    made.add_block_count(c["num_layers"])
+    made.add_decoder_block_count(c["num_decoder_layers"])
+    made.add_head_count(c["num_heads"])
+    made.add_key_length(c["d_kv"])
+    made.add_value_length(c["d_kv"])
+    made.add_layer_norm_eps(c["layer_norm_epsilon"])
+    made.add_relative_attn_buckets_count(c["relative_attention_num_buckets"])
+    made.add_layer_norm_rms_eps(c["layer_norm_epsilon"])
+    made.add_decoder_start_token_id(c["decoder_start_token_id"])
+    for key, (w, dtype) in tensors.items():
+        made.add_tensor(key_of("T5", key, c["num_layers"]), w.view(np.uint8) if dtype == Q.BF16 else w, raw_dtype=dtype)
+    finish(made)
+
+
 def key_of(arch, name, n_layers):
     """A tensor's name by gguf's own table, whose names of Bloom have no prefix."""
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[arch], n_layers)
@@ -455,3 +475,5 @@ family("xverse", "XVERSE", olmo_rows, common_keys)
 family("orion", "ORION", keys=orion_keys)
 family("minicpm", "MINICPM", olmo_rows, minicpm_keys)
 family("gpt_bigcode-mqa", "STARCODER", keys=starcoder_keys)
+t5("t5-v1_0", "runtime/t5-v1_0")
+t5("t5-v1_1", "runtime/t5-v1_1")

@@ -607,11 +607,13 @@ START_TEST(refuses_what_it_cannot_say)
     static const char *const one[] = {"--groups", "1", NULL};
     static const char *const dry[] = {"--dry-run", "--groups", "1", NULL};
 
-    refused("good/t5-v1_1", GQA_ERR_UNSUPPORTED,
-            "a model of the type t5 cannot be written as GGUF; models of these "
-            "types can: mixtral, llama, mistral, qwen2",
+    refused("families/gptj", GQA_ERR_UNSUPPORTED,
+            "a model of the type gptj cannot be written as GGUF; models of "
+            "these types can: mixtral, llama, mistral, qwen2",
             one);
-    refused("good/t5-v1_1", GQA_ERR_UNSUPPORTED, "cannot be written", dry);
+    refused("families/gptj", GQA_ERR_UNSUPPORTED, "cannot be written", dry);
+    refused("runtime/t5-v1_1", GQA_ERR_UNSUPPORTED,
+            "llama.cpp takes no fewer KV heads than the 4 heads", one);
     refused("families/llava", GQA_ERR_UNSUPPORTED,
             "a model that is a part of another ('text_config')", one);
     refused("runtime/llama-dynamic", GQA_ERR_UNSUPPORTED,
