@@ -324,3 +324,17 @@ const struct gqa_gguf_key gqa_gguf_t5_keys[] = {
     TOKENS,
     {0},
 };
+
+const struct gqa_gguf_key gqa_gguf_chatglm2_keys[] = {
+    {"hidden_size", "%.embedding_length", NEEDED},
+    {"ffn_hidden_size", "%.feed_forward_length", NEEDED},
+    {"num_layers", "%.block_count", NEEDED},
+    {"num_attention_heads", "%.attention.head_count", NEEDED},
+    {"multi_query_group_num", "%.attention.head_count_kv", NEEDED | BY_LAYER},
+    {"kv_channels", "%.attention.key_length", OPTIONAL},
+    {"seq_length", "%.context_length", NEEDED},
+    {"rope_theta", "%.rope.freq_base", OPTIONAL | REAL},
+    {"layernorm_epsilon", RMS_EPS, NEEDED | REAL},
+    TOKENS,
+    {0},
+};

@@ -81,6 +81,11 @@ static const struct gqa_gguf_sign ernie4_5_signs[] = {
     {0},
 };
 
+static const struct gqa_gguf_sign chatglm2_signs[] = {
+    {"add_qkv_bias", "blk.0.attn_qkv.bias", true},
+    {0},
+};
+
 static const struct gqa_gguf_sign seed_oss_signs[] = {
     {"attention_bias", "blk.0.attn_q.bias", true},
     {"attention_out_bias", "blk.0.attn_output.bias", true},
@@ -396,6 +401,26 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .class = "Glm4ForCausalLM",
      .names = gqa_gguf_glm4_names,
      .has_head_dim = true,
+     .keys = gqa_gguf_llama_keys,
+     .signs = bias_signs,
+     .share = "partial_rotary_factor",
+     .extra = "{\"hidden_act\": \"silu\"}",
+     .unloaded = ENDED(OUTPUT_BIAS)},
+    {.name = "chatglm",
+     .marked = "blk.0.attn_qkv.weight",
+     .model_type = "chatglm",
+     .class = "ChatGLMForConditionalGeneration",
+     .names = gqa_gguf_chatglm2_names,
+     .keys = gqa_gguf_chatglm2_keys,
+     .signs = chatglm2_signs,
+     .share = "partial_rotary_factor",
+     .extra = "{\"rmsnorm\": true, \"add_bias_linear\": false, "
+              "\"multi_query_attention\": true, "
+              "\"apply_residual_connection_post_layernorm\": false}"},
+    {.name = "chatglm",
+     .model_type = "glm",
+     .class = "GlmForCausalLM",
+     .names = gqa_gguf_glm4_names,
      .keys = gqa_gguf_llama_keys,
      .signs = bias_signs,
      .share = "partial_rotary_factor",

@@ -123,6 +123,7 @@ extern const struct gqa_gguf_name gqa_gguf_glm4_names[];
 extern const struct gqa_gguf_name gqa_gguf_seed_oss_names[];
 extern const struct gqa_gguf_name gqa_gguf_gpt_bigcode_names[];
 extern const struct gqa_gguf_name gqa_gguf_mpt_names[];
+extern const struct gqa_gguf_name gqa_gguf_chatglm2_names[];
 extern const struct gqa_gguf_name gqa_gguf_t5_names[];
 extern const struct gqa_gguf_name gqa_gguf_gated_t5_names[];
 
@@ -153,6 +154,7 @@ extern const struct gqa_gguf_key gqa_gguf_nemotron_keys[];
 extern const struct gqa_gguf_key gqa_gguf_orion_keys[];
 extern const struct gqa_gguf_key gqa_gguf_gpt_bigcode_keys[];
 extern const struct gqa_gguf_key gqa_gguf_t5_keys[];
+extern const struct gqa_gguf_key gqa_gguf_chatglm2_keys[];
 
 /* Ends in one without a name. */
 extern const struct gqa_gguf_architecture gqa_gguf_architectures[];

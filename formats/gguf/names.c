@@ -386,6 +386,28 @@ const struct gqa_gguf_name gqa_gguf_mpt_names[] = {
     {0},
 };
 
+#undef LAYER
+#define LAYER(theirs, ours, ...)                                           \
+    {                                                                      \
+        "blk.%." theirs, "transformer.encoder.layers.%." ours, __VA_ARGS__ \
+    }
+
+const struct gqa_gguf_name gqa_gguf_chatglm2_names[] = {
+    {"token_embd.weight", "transformer.embedding.word_embeddings.weight",
+     AS_IT_IS},
+    {"output_norm.weight", "transformer.encoder.final_layernorm.weight",
+     AS_IT_IS},
+    {"output.weight", "transformer.output_layer.weight", AS_IT_IS},
+    LAYER("attn_norm.weight", "input_layernorm.weight", AS_IT_IS),
+    LAYER("ffn_norm.weight", "post_attention_layernorm.weight", AS_IT_IS),
+    LAYER("attn_qkv.weight", "self_attention.query_key_value.weight", AS_IT_IS),
+    LAYER("attn_qkv.bias", "self_attention.query_key_value.bias", AS_IT_IS),
+    LAYER("attn_output.weight", "self_attention.dense.weight", AS_IT_IS),
+    LAYER("ffn_up.weight", "mlp.dense_h_to_4h.weight", AS_IT_IS),
+    LAYER("ffn_down.weight", "mlp.dense_4h_to_h.weight", AS_IT_IS),
+    {0},
+};
+
 /* An encoder and a decoder, with numbers of sublayers in the original. */
 #undef LAYER
 #define LAYER(side, theirs, ours)                               \

@@ -197,7 +197,7 @@ def t5(name, folder):
 def key_of(arch, name, n_layers):
     """A tensor's name by gguf's own table, whose names of Bloom have no prefix."""
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[arch], n_layers)
-    name = name.removeprefix("transformer.") if arch == "BLOOM" else name
+    name = name.removeprefix("transformer.") if arch in ("BLOOM", "CHATGLM") else name
     found = names.get_name(name, try_suffixes=(".weight", ".bias"))
     assert found, name
     return found
@@ -231,11 +231,11 @@ def family(name, arch, change=lambda key, w, c: w, keys=lambda made, c: None):
     theirs are.
     """
     tensors, c = load(f"families/{name}")
-    n_layers = next(c[k] for k in ("num_hidden_layers", "n_layer", "n_layers") if k in c)
+    n_layers = next(c[k] for k in ("num_hidden_layers", "n_layer", "n_layers", "num_layers") if k in c)
     heads = next(c[k] for k in ("num_attention_heads", "n_head", "n_heads") if k in c)
     width = next(c[k] for k in ("hidden_size", "n_embd", "d_model") if k in c)
     inner = next((c[k] for k in ("intermediate_size", "ffn_hidden_size", "n_inner") if k in c), 4 * width)
-    positions = next((c[k] for k in ("max_position_embeddings", "n_positions", "max_seq_len") if k in c), 2048)
+    positions = next((c[k] for k in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length") if k in c), 2048)
     made = writer(name, gguf.MODEL_ARCH_NAMES[gguf.MODEL_ARCH[arch]])
     made.add_context_length(positions)
     made.add_embedding_length(width)
@@ -393,6 +393,13 @@ def partial_keys(made, c):
     made.add_rope_dimension_count(int(c["partial_rotary_factor"] * c["head_dim"]))
 
 
+def chatglm_keys(made, c):
+    made.add_head_count_kv(c.get("multi_query_group_num", c.get("num_key_value_heads")))
+    made.add_layer_norm_rms_eps(c.get("layernorm_epsilon", c.get("rms_norm_eps")))
+    made.add_rope_dimension_count(c["hidden_size"] // c["num_attention_heads"] // 2)
+    made.add_rope_freq_base(10000)
+
+
 def orion_keys(made, c):
     common_keys(made, c)
     made.add_layer_norm_eps(c["rms_norm_eps"])
@@ -477,3 +484,5 @@ family("minicpm", "MINICPM", olmo_rows, minicpm_keys)
 family("gpt_bigcode-mqa", "STARCODER", keys=starcoder_keys)
 t5("t5-v1_0", "runtime/t5-v1_0")
 t5("t5-v1_1", "runtime/t5-v1_1")
+family("chatglm2", "CHATGLM", keys=chatglm_keys)
+family("glm", "CHATGLM", keys=chatglm_keys)

@@ -131,6 +131,8 @@ static const struct {
      "runtime/llama-grouped/model.safetensors", NULL},
     {"gguf/internlm2.gguf", "runtime/llama-grouped/model.safetensors", NULL},
     {"gguf/exaone.gguf", "runtime/llama-grouped/model.safetensors", NULL},
+    {"gguf/chatglm2.gguf", "families/chatglm2/model.safetensors", NULL},
+    {"gguf/glm.gguf", "families/glm/model.safetensors", NULL},
     {"gguf/t5-v1_0.gguf", "runtime/t5-v1_0", NULL},
     {"gguf/t5-v1_1.gguf", "runtime/t5-v1_1", NULL},
     {"gguf/qwen2.gguf", "good/qwen2", NULL},

@@ -389,6 +389,8 @@ static const struct {
     {"families/granite", "2", false, 0},
     {"families/nemotron", "2", true, 0},
     {"families/glm4", "1", false, 0},
+    {"families/glm", "2", false, 0},
+    {"families/chatglm2", "1", false, 0},
     {"families/arcee", "2", false, 0},
     {"families/xverse", "1", false, 0},
     {"families/orion", "2", false, 0},
