@@ -73,6 +73,7 @@ struct gqa_position_rule {
      * than the key that all have; what sines and cosines are times, in short
      * and in long sequences. */
     struct gqa_setting original_context, magnitude, long_magnitude;
+    gqa_texts kinds; /* of RoPE, beside "default"; NULL: those that all have */
     bool interleaved;
     struct gqa_setting alibi; /* ALiBi in place of RoPE where it says true */
     enum gqa_slopes slopes;
@@ -212,7 +213,9 @@ struct gqa_initialiser {
 /* What is not to be run; or, of readings, what is to be told of. */
 struct gqa_refusal {
     gqa_texts keys;
-    const json_t *is, *is_not; /* one of them */
+    /* One of them; absent: no key of these says anything. */
+    const json_t *is, *is_not;
+    bool absent;
     const char *because;
 };
 
@@ -291,6 +294,9 @@ uint64_t gqa_family_default(const struct gqa_family *family,
 
 /* Whether a value of one of its keys is what the refusal speaks of. */
 bool gqa_refusal_holds(const struct gqa_refusal *refusal, const json_t *value);
+/* Whether it speaks of keys that are absent, and none of them says anything. */
+bool gqa_refusal_misses(const struct gqa_refusal *refusal,
+                        const json_t *config);
 
 /* Standard deviation of key and value projections that are drawn afresh. */
 double gqa_family_deviation(const struct gqa_family *family,

@@ -8,25 +8,11 @@
 #include "formats/gguf/keys.h"
 #include "formats/model/network_rope.h"
 #include "formats/model/rope.h"
-
-/* What the configuration says, or NULL. */
-static const json_t *find_said(const json_t *config)
-{
-    const json_t *said = json_object_get(config, "rope_scaling");
-
-    return json_object_size(said) > 0
-               ? said
-               : json_object_get(config, "rope_parameters");
-}
+#include "formats/model/rope_said.h"
 
 static const char *kind_of(const json_t *config)
 {
-    const json_t *said = find_said(config);
-    const char *kind = json_string_value(json_object_get(said, "rope_type"));
-
-    if (!kind)
-        kind = json_string_value(json_object_get(said, "type"));
-    return kind ? kind : "default";
+    return gqa_rope_said_kind(gqa_rope_said(config));
 }
 
 bool gqa_gguf_scaling_is_by_tensors(const json_t *config)
@@ -41,7 +27,7 @@ enum gqa_status gqa_gguf_scaling_keys(struct gqa_gguf_draft *d,
 {
     static const char context[] = "original_max_position_embeddings";
     const char *kind = kind_of(config);
-    const json_t *said = find_said(config);
+    const json_t *said = gqa_rope_said(config);
     const json_t *factor = json_object_get(said, "factor");
     uint64_t length;
 
