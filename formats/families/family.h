@@ -76,6 +76,7 @@ struct gqa_position_rule {
      * than the key that all have; what sines and cosines are times, in short
      * and in long sequences. */
     struct gqa_setting original_context, magnitude, long_magnitude;
+    gqa_texts kinds; /* of RoPE, beside "default"; NULL: those that all have */
     bool interleaved;
     bool at_end; /* what is rotated of a head is its end, not its beginning */
     struct gqa_setting alibi; /* ALiBi in place of RoPE where it says true */
@@ -218,7 +219,9 @@ struct gqa_initialiser {
 /* What is not to be run; or, of readings, what is to be told of. */
 struct gqa_refusal {
     gqa_texts keys;
-    const json_t *is, *is_not; /* one of them */
+    /* One of them; absent: no key of these says anything. */
+    const json_t *is, *is_not;
+    bool absent;
     const char *because;
 };
 
@@ -297,6 +300,9 @@ uint64_t gqa_family_default(const struct gqa_family *family,
 
 /* Whether a value of one of its keys is what the refusal speaks of. */
 bool gqa_refusal_holds(const struct gqa_refusal *refusal, const json_t *value);
+/* Whether it speaks of keys that are absent, and none of them says anything. */
+bool gqa_refusal_misses(const struct gqa_refusal *refusal,
+                        const json_t *config);
 
 /* The row of position 0. Errors GQA_ERR_FORMAT: a token that no model has. */
 GQA_MUST_USE

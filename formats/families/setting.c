@@ -108,15 +108,18 @@ const json_t *gqa_config_at(const json_t *config, const char *key)
     const json_t *value = json_object_get(config, key);
     const char *dot = strchr(key, '.');
     char outer[128];
+    const json_t *inner;
 
     if (value || !dot || (size_t)(dot - key) >= sizeof outer)
         return value;
     snprintf(outer, sizeof outer, "%.*s", (int)(dot - key), key);
-    /* transformers 5 reads rope_scaling in its place, where that says any. */
-    if (strcmp(outer, "rope_parameters") == 0 &&
+    inner = json_object_get(config, outer);
+    /* transformers 5 reads rope_scaling in its place, where that says any, but
+     * for what is of a kind of layers. */
+    if (strcmp(outer, "rope_parameters") == 0 && !strchr(dot + 1, '.') &&
         json_object_size(json_object_get(config, "rope_scaling")) > 0)
         return NULL;
-    return gqa_config_at(json_object_get(config, outer), dot + 1);
+    return gqa_config_at(inner, dot + 1);
 }
 
 /* What null stands for; NULL: nothing. Where true or false is asked it is
@@ -251,6 +254,14 @@ const json_t *gqa_setting_last(const struct gqa_setting *setting,
          next = translate(last, find_said(&by, last, config)))
         last = next;
     return last;
+}
+
+const char *gqa_setting_last_key(const struct gqa_setting *setting)
+{
+    const json_t *keys = json_object_get(setting->json, "key");
+    const size_t n = json_array_size(keys);
+
+    return json_string_value(n ? json_array_get(keys, n - 1) : keys);
 }
 
 enum gqa_status gqa_setting_number(double *out,
