@@ -25,3 +25,12 @@ left_out opt ffn_dim
 sed '/decoder_attention_heads/d' "$DATA/families/bart/config.json" >heads.json
 gqa-inspect --config heads.json "$DATA/families/bart/model.safetensors" |
     grep '^decoder'
+
+# Nor does a loader take a size that is no number.
+cp -r "$DATA/runtime/llama" model
+for size in '"24"' 24.0 '[24]' null; do
+    sed -E "s/(\"hidden_size\": )[0-9]+/\\1$size/" \
+        "$DATA/runtime/llama/config.json" >model/config.json
+    gqa-convert -q --force --groups 1 model out/
+    grep '"hidden_size"' out/config.json
+done
