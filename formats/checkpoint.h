@@ -70,6 +70,12 @@ GQA_MUST_USE
 enum gqa_status gqa_checkpoint_check_unchanged(
     const struct gqa_checkpoint *checkpoint);
 
+/* The files that were read, of these kinds, by their paths; lent. None of
+ * standard input. */
+size_t gqa_checkpoint_n_files(const struct gqa_checkpoint *checkpoint);
+const char *gqa_checkpoint_file_read(const struct gqa_checkpoint *checkpoint,
+                                     size_t index);
+
 /* In a sentence for people: "HDF5 (TensorFlow), 2 shards". */
 const char *gqa_checkpoint_kind(const struct gqa_checkpoint *checkpoint);
 const char *gqa_checkpoint_path(const struct gqa_checkpoint *checkpoint);

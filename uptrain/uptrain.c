@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/progress.h"
 #include "common/whole_file.h"
+#include "convert/convert.h"
 #include "formats/families/kv_said.h"
 #include "formats/recorded.h"
 #include "formats/write/apart.h"
@@ -63,7 +64,7 @@ static enum gqa_status check_output(const struct gqa_uptraining *u)
                       "%s has no configuration, and no runtime loads a %s "
                       "without; write a .gqa or .safetensors",
                       o->student ? o->student : o->teacher, o->writer->label);
-    if (st == GQA_OK && o->writer->needs_config)
+    if (st == GQA_OK && o->writer->is_folder)
         st = gqa_kv_said_check(m->family, m->config, gqa_model_n_heads(m),
                                gqa_model_kv_heads(m), o->output);
     return st;
@@ -127,6 +128,8 @@ static struct gqa_output_options output_options(const struct gqa_uptraining *u)
         .copy_from = gqa_checkpoint_is_folder(source)
                          ? gqa_checkpoint_folder(source)
                          : NULL,
+        .model = u->pair.student.model,
+        .source = source,
         .n_kv_heads = gqa_model_kv_heads(u->pair.student.model),
     };
 }
@@ -149,6 +152,31 @@ static enum gqa_status try_output(const struct gqa_uptraining *u)
     const struct gqa_output_options options = output_options(u);
 
     return gqa_output_try(u->options->output, &options);
+}
+
+/* Not every format, nor who loads it, knows every model. */
+static enum gqa_status check_model(struct gqa_uptraining *u)
+{
+    const struct gqa_output_options options = output_options(u);
+    struct gqa_output output = {.path = u->options->output,
+                                .options = &options};
+    struct gqa_trained_weights *weights = NULL;
+    bool *none;
+    enum gqa_status st;
+
+    if (!options.writer->check_model)
+        return GQA_OK;
+    none = calloc(options.model->n_params + 1, sizeof *none);
+    st = none ? gqa_trained_weights_create(&weights, &u->pair.student, none,
+                                           NULL, GQA_F32, 1)
+              : gqa_fail_nomem();
+    if (st == GQA_OK) {
+        output.tensors = gqa_trained_weights_list(weights, &output.n_tensors);
+        st = options.writer->check_model(&output);
+    }
+    gqa_trained_weights_free(weights);
+    free(none);
+    return st;
 }
 
 /* fd: NULL: it has a name, which is that of the options. */
@@ -249,6 +277,8 @@ static enum gqa_status look(struct gqa_uptraining *u)
         st = check_layers(u);
     if (st == GQA_OK && gqa_ranks_is_first(u->ranks))
         st = try_output(u);
+    if (st == GQA_OK && !u->was_planned && gqa_ranks_is_first(u->ranks))
+        st = check_model(u);
     if (st == GQA_OK)
         st = check_told_apart(u);
     if (st == GQA_OK && o->html_path)
@@ -363,20 +393,27 @@ static enum gqa_status write_output(struct gqa_uptraining *u)
     json_t *recipe = gqa_run_recipe(o, &u->settings, &u->pair, u->trained,
                                     u->data, &u->run.history, &u->device.info);
     json_t *metadata =
-        o->writer->needs_config
+        o->writer->is_folder
             ? gqa_record_shards(source, recipe)
             : gqa_record_metadata(source,
                                   gqa_model_whole_config(u->pair.student.model),
                                   recipe);
     char *card = NULL;
+    struct gqa_module module = {.text = NULL};
     enum gqa_status st = gqa_json_check();
 
-    if (st == GQA_OK && o->writer->needs_config)
+    if (st == GQA_OK && o->remote_code) {
+        st = gqa_conversion_module(&module, u->pair.student.model);
+        out.module_name = module.name;
+        out.module = module.text;
+    }
+    if (st == GQA_OK && o->writer->is_folder)
         st = gqa_trained_card(&card, main_source(u), recipe, &u->run.history);
     out.card = card;
     out.metadata = metadata;
     if (st == GQA_OK)
         st = write_weights(u, &out);
+    free(module.text);
     free(card);
     json_decref(metadata);
     json_decref(recipe);

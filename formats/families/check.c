@@ -106,6 +106,7 @@ static enum gqa_status check_positions(const struct gqa_family *f)
         {"dims", p->dims.json != NULL, GQA_POSITION_ROPE},
         {"kinds", p->kinds != NULL, GQA_POSITION_ROPE},
         {"interleaved", p->interleaved, GQA_POSITION_ROPE},
+        {"at_end", p->at_end, GQA_POSITION_ROPE},
         {"alibi", p->alibi.json != NULL, GQA_POSITION_ROPE},
         {"slopes", p->slopes != GQA_SLOPES_NONE, GQA_POSITION_ALIBI},
         {"slopes_scaled", p->slopes_scaled, GQA_POSITION_ALIBI},
@@ -164,6 +165,22 @@ static enum gqa_status check_embedding(const struct gqa_family *f,
         scheme != GQA_POSITION_SINUSOIDAL)
         return FAIL(f, "embedding", "position_offset", NULL, NULL,
                     "has no 'embedding.positions' to be the offset of");
+    for (size_t i = 0; e->places && e->places[i]; i++)
+        if (i >= GQA_MAX_PLACES)
+            return FAIL(f, "embedding", "places", NULL, NULL,
+                        "there are more than %d", GQA_MAX_PLACES);
+    if (f->embedding.width.json &&
+        (!f->embedding.widened || !f->logits.narrowed))
+        return FAIL(f, "embedding", "width", NULL, NULL,
+                    "is not the stream's, which needs 'embedding.widened' and "
+                    "'logits.narrowed'");
+    if (e->positions_behind.json && e->position_offset)
+        return FAIL(f, "embedding", "positions_behind", NULL, NULL,
+                    "stands in place of 'position_offset', which is there");
+    if (e->positions_behind.json && !e->positions &&
+        scheme != GQA_POSITION_SINUSOIDAL)
+        return FAIL(f, "embedding", "positions_behind", NULL, NULL,
+                    "there are no positions that could be behind it");
     return GQA_OK;
 }
 

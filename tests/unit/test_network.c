@@ -82,9 +82,10 @@ struct refusal {
 };
 
 static const struct refusal refusals[] = {
-    {"families/opt", "word_embed_proj_dim", "12", GQA_ERR_UNSUPPORTED,
-     "the embedding is 12 wide, and 'model.decoder.project_in' makes the 24 of "
-     "the stream of it"},
+    {"families/opt", "word_embed_proj_dim", "12", GQA_ERR_FORMAT,
+     "'model.decoder.project_in.weight' is missing"},
+    {"families/opt-350m", "word_embed_proj_dim", "12", GQA_ERR_FORMAT,
+     "'model.decoder.project_in.weight' has shape [24, 10], not the [24, 12]"},
     {"runtime/llama", "hidden_act", "null", GQA_ERR_FORMAT,
      "config.json: hidden_act is null, which loaders do not take"},
     {"families/cohere", "logit_scale", "null", GQA_ERR_FORMAT,
@@ -592,6 +593,38 @@ START_TEST(takes_null_for_false)
 }
 END_TEST
 
+/* Positions begin behind the token that pads. */
+START_TEST(knows_where_positions_begin)
+{
+    static const char m2m[] = "families/m2m_100";
+    static const char heard[] = "families/speech_to_text";
+    static const struct {
+        const char *fixture, *value;
+        uint64_t offset;
+    } known[] = {{m2m, "0", 1},   {m2m, "1", 2},   {m2m, "46", 47},
+                 {m2m, NULL, 2},  {heard, "1", 2}, {heard, "3", 4},
+                 {heard, NULL, 2}};
+    struct opened o;
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        ck_assert_int_eq(
+            open_with(&o, known[i].fixture,
+                      changed_config(known[i].fixture, "pad_token_id",
+                                     known[i].value)),
+            GQA_OK);
+        for (size_t s = 0; s < 2; s++)
+            ck_assert_uint_eq(o.network->stacks[s].position_offset,
+                              known[i].offset);
+        close_all(&o);
+    }
+    ck_assert_int_eq(
+        open_with(&o, heard, changed_config(heard, "pad_token_id", "0")),
+        GQA_ERR_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(gqa_error_message(), "pad_token_id is 0"));
+    close_all(&o);
+}
+END_TEST
+
 /* What begins a sequence: the key's, the class's, the one that begins texts,
  * and only then the one that pads. */
 START_TEST(knows_what_begins)
@@ -857,6 +890,7 @@ int main(void)
     tcase_add_test(tc, knows_contexts_of_families);
     tcase_add_test(tc, knows_keys_of_activations);
     tcase_add_test(tc, takes_null_for_false);
+    tcase_add_test(tc, knows_where_positions_begin);
     tcase_add_test(tc, knows_what_begins);
     tcase_add_loop_test(tc, tells_what_is_read_in_two_ways, 0,
                         (int)(sizeof readings / sizeof *readings));
