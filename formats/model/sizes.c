@@ -1,8 +1,8 @@
 #include "formats/model/sizes.h"
 
-#include "common/json.h"
-
 #include <string.h>
+
+#include "common/json.h"
 
 void gqa_model_sizes(struct gqa_size out[GQA_N_SIZES],
                      const struct gqa_model *m,
