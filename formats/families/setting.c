@@ -157,6 +157,20 @@ static const json_t *find_said(const char **key, const json_t *setting,
     return NULL;
 }
 
+/* Of true or false: what it does not have is refused. */
+static bool is_flag_map(const json_t *map)
+{
+    return json_object_get(map, "true") || json_object_get(map, "false");
+}
+
+/* A text such as "false" is no flag, and true to Python. */
+static bool is_flag_text(const json_t *value)
+{
+    const char *text = json_string_value(value);
+
+    return text && (strcmp(text, "true") == 0 || strcmp(text, "false") == 0);
+}
+
 /* How a value is written as a key of a map: true is "true", 1 is "1". */
 static const char *map_key(char *room, size_t size, const json_t *value)
 {
@@ -202,12 +216,14 @@ static enum gqa_status refuse(const struct gqa_setting *setting,
  * which may be a setting again; NULL: what they say holds as it is. */
 static const json_t *translate(const json_t *setting, const json_t *said)
 {
+    const json_t *map = json_object_get(setting, "map");
     char room[64];
 
     if (!said || json_is_null(said))
         return said ? null_of(setting) : json_object_get(setting, "default");
-    return json_object_get(json_object_get(setting, "map"),
-                           map_key(room, sizeof room, said));
+    if (is_flag_text(said))
+        return NULL;
+    return json_object_get(map, map_key(room, sizeof room, said));
 }
 
 enum gqa_status gqa_setting_get(const json_t **out, const char **key,
@@ -226,7 +242,8 @@ enum gqa_status gqa_setting_get(const json_t **out, const char **key,
         value = translate(setting->json, said);
         /* What the description itself says was checked when it was read. */
         if (!value && said && !json_is_null(said)) {
-            if (!gqa_value_fits(said, setting->kind))
+            if (!gqa_value_fits(said, setting->kind) ||
+                is_flag_map(json_object_get(setting->json, "map")))
                 return refuse(setting, by, said);
             value = said;
         }

@@ -2,6 +2,7 @@
 #include "formats/model/rope_readings.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -214,8 +215,9 @@ static const json_t *find_counting(const struct gqa_model *model,
     return json_object_get(said, key);
 }
 
-/* A key of rope_parameters beside a rope_scaling that says something. */
-static void tell_hidden(json_t *list, const struct gqa_model *model,
+/* A key of rope_parameters beside a rope_scaling that says something. Whether
+ * there was anything to tell. */
+static bool tell_hidden(json_t *list, const struct gqa_model *model,
                         const char *key, const json_t *value)
 {
     const json_t *counts = find_counting(model, key);
@@ -224,7 +226,7 @@ static void tell_hidden(json_t *list, const struct gqa_model *model,
     if (json_is_object(value) || json_equal(counts, value) ||
         (json_is_number(counts) && json_is_number(value) &&
          json_number_value(counts) == json_number_value(value)))
-        return;
+        return false;
     gqa_value_text(shown[0], sizeof shown[0], value);
     gqa_value_text(shown[1], sizeof shown[1], counts);
     snprintf(text, sizeof text,
@@ -233,6 +235,7 @@ static void tell_hidden(json_t *list, const struct gqa_model *model,
              key, shown[0], counts ? ", and with it " : "",
              counts ? shown[1] : "");
     append(list, text);
+    return true;
 }
 
 /* Which of rope_scaling and rope_parameters is looked at. */
@@ -244,6 +247,7 @@ static void tell_object(json_t *list, const struct gqa_model *model,
     const json_t *said = json_object_get(config, "rope_parameters");
     const char *key;
     json_t *value;
+    bool is_told = false;
 
     if (by_layer) {
         if (json_object_size(scaling) == 0)
@@ -260,7 +264,7 @@ static void tell_object(json_t *list, const struct gqa_model *model,
     }
     json_object_foreach((json_t *)(uintptr_t)said, key, value)
     {
-        tell_hidden(list, model, key, value);
+        is_told = is_told || tell_hidden(list, model, key, value);
     }
 }
 
