@@ -492,7 +492,9 @@ static enum gqa_status run(struct gqa_conversion *c)
         return st;
     gqa_clock_log("opening the input", start, 0);
     start = gqa_clock_s();
-    if ((st = gqa_output_check_apart(gqa_output_name(o), o->to_stdout,
+    if ((st = gqa_checkpoint_check_state_dict(open.state_dict, c->source,
+                                              NULL)) != GQA_OK ||
+        (st = gqa_output_check_apart(gqa_output_name(o), o->to_stdout,
                                      c->source, o->family_path)) != GQA_OK ||
         (st = check_written(c)) != GQA_OK)
         return st;

@@ -160,6 +160,8 @@ json_t *gqa_describe_config(const struct gqa_plan *plan,
         gqa_rope_config_divide(config, divisors);
         json_decref(divisors);
     }
+    if (plan->model->config_is_complete)
+        gqa_rope_config_say_older(config, plan->model->family);
     if (plan->options.remote_code)
         gqa_remote_code_describe(config, plan);
     if (!plan->model->within)

@@ -542,6 +542,23 @@ void gqa_checkpoint_close(struct gqa_checkpoint *c)
     free(c);
 }
 
+static bool has_state_dicts(const struct gqa_checkpoint *c)
+{
+    return c && c->n_sources > 0 && c->sources[0]->format->has_state_dicts;
+}
+
+enum gqa_status gqa_checkpoint_check_state_dict(const char *name,
+                                                const struct gqa_checkpoint *a,
+                                                const struct gqa_checkpoint *b)
+{
+    if (!name || has_state_dicts(a) || has_state_dicts(b))
+        return GQA_OK;
+    return gqa_fail(GQA_ERR_USAGE,
+                    "option --state-dict is for PyTorch's files, which may "
+                    "hold several, and not for %s%s%s",
+                    a->path, b ? " and " : "", b ? b->path : "");
+}
+
 enum gqa_status gqa_checkpoint_check_unchanged(const struct gqa_checkpoint *c)
 {
     enum gqa_status st = gqa_watch_check(&c->files);

@@ -51,6 +51,16 @@ enum gqa_status gqa_checkpoint_open(
 void gqa_checkpoint_close(struct gqa_checkpoint *checkpoint);
 
 /*
+ * That one of two checkpoints is of files that a state dict may be named of.
+ * name: that was asked for; NULL: none, which is right. b may be NULL.
+ * Errors GQA_ERR_USAGE.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_checkpoint_check_state_dict(const char *name,
+                                                const struct gqa_checkpoint *a,
+                                                const struct gqa_checkpoint *b);
+
+/*
  * That none of the files that were read (weights, index, configuration) has
  * been written to, replaced or removed since they were opened, and that a
  * folder's weights would still be found in the same one.

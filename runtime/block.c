@@ -20,22 +20,31 @@ enum gqa_status gqa_block_norm(const struct gqa_pass *pass, const void **out,
     return gqa_part_norm(s->runtime, room, s->work.x, pass->n_rows, n, false);
 }
 
-/* Add the tokens' rows of a further table to the stream, and positions. */
-static enum gqa_status add_embedded(const struct gqa_pass *pass, size_t table,
+/* Add the tokens' rows of a further table to the stream, or of positions. */
+static enum gqa_status add_embedded(const struct gqa_pass *pass,
+                                    const struct gqa_weight *table,
                                     double scale,
                                     const struct gqa_weight *positions)
 {
     const struct gqa_session *s = pass->session;
     const struct gqa_runtime *r = s->runtime;
     enum gqa_status st =
-        r->backend->embed(r->device, s->work.normed,
-                          gqa_runtime_weight(r, table), scale, positions);
+        r->backend->embed(r->device, s->work.normed, table, scale, positions);
 
     return st == GQA_OK
                ? r->backend->add_rows(r->device, s->work.x, s->work.normed,
                                       r->network->d_model, NULL, NULL, 1,
                                       pass->n_rows)
                : st;
+}
+
+/* The row of a table's first place. */
+static enum gqa_status add_place(const struct gqa_pass *pass, size_t table)
+{
+    struct gqa_weight row = *gqa_runtime_weight(pass->session->runtime, table);
+
+    row.rows = 1;
+    return add_embedded(pass, NULL, 1, &row);
 }
 
 enum gqa_status gqa_block_embed(const struct gqa_pass *pass)
@@ -47,11 +56,15 @@ enum gqa_status gqa_block_embed(const struct gqa_pass *pass)
 
     if (stack->frames.width)
         return gqa_frames_embed(pass);
-    st = gqa_part_embed(s->runtime, stack, s->work.x, pass->n_rows);
+    st = gqa_part_embed(s->runtime, stack, s->work.x, pass->n_rows,
+                        s->work.normed);
     for (size_t i = 0; i < stack->n_codes && st == GQA_OK; i++)
-        st = add_embedded(pass, stack->codes[i], stack->embedding_scale, NULL);
+        st = add_embedded(pass, gqa_runtime_weight(s->runtime, stack->codes[i]),
+                          stack->embedding_scale, NULL);
+    for (size_t i = 0; i < stack->n_places && st == GQA_OK; i++)
+        st = add_place(pass, stack->places[i]);
     if (st == GQA_OK && stack->norm_first)
-        st = add_embedded(pass, stack->embedding, 0,
+        st = add_embedded(pass, NULL, 1,
                           gqa_part_positions(s->runtime, stack, &positions));
     return st;
 }
@@ -410,6 +423,26 @@ static enum gqa_status feed_forward(const struct gqa_pass *pass,
     return st == GQA_OK ? norm_stream(pass, &ff->after_norm) : st;
 }
 
+/* The stream becomes what was normed of it, where that is what is added to. */
+static enum gqa_status take_normed(const struct gqa_pass *pass,
+                                   const struct gqa_block *block,
+                                   const void *normed)
+{
+    const struct gqa_session *s = pass->session;
+    const struct gqa_runtime *r = s->runtime;
+    const uint64_t d = r->network->d_model;
+    enum gqa_status st;
+
+    if (block->normed_scale == 0)
+        return GQA_OK;
+    st = r->backend->zero(r->device, s->work.x,
+                          pass->n_rows * d * gqa_dtype_bits(r->real) / 8);
+    return st == GQA_OK
+               ? r->backend->add_rows(r->device, s->work.x, normed, d, NULL,
+                                      NULL, block->normed_scale, pass->n_rows)
+               : st;
+}
+
 /* --- Blocks --------------------------------------------------------------- */
 
 enum gqa_status gqa_block_run(const struct gqa_pass *pass,
@@ -428,6 +461,8 @@ enum gqa_status gqa_block_run(const struct gqa_pass *pass,
     else if (st == GQA_OK && block->parallel && !pass->last)
         st = gqa_block_norm(pass, &ff_in, w->ff_normed, &block->ff.norm);
     if (st == GQA_OK)
+        st = take_normed(pass, block, in);
+    if (st == GQA_OK)
         st = self_attention(pass, &block->self, layer, in);
     if (pass->last && pass->last->kind == GQA_ATTENTION_SELF)
         return st;
@@ -437,6 +472,8 @@ enum gqa_status gqa_block_run(const struct gqa_pass *pass,
         return st;
     if (!block->parallel)
         st = gqa_block_norm(pass, &ff_in, w->normed, &block->ff.norm);
+    if (st == GQA_OK)
+        st = take_normed(pass, block, ff_in);
     if (st == GQA_OK)
         st = feed_forward(pass, &block->ff, layer, ff_in);
     return st == GQA_OK

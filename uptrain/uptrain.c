@@ -571,17 +571,22 @@ static enum gqa_status train(struct gqa_uptraining *u)
     return st;
 }
 
-/* What was gained before a loss that is not finite is kept; the error stays. */
+/* What was gained before a loss that is not finite is kept; the error stays,
+ * beside that of a page that cannot be written. */
 static enum gqa_status rescue(struct gqa_uptraining *u)
 {
     char *message = strdup(gqa_error_message());
     enum gqa_status st = message ? write_output(u) : gqa_fail_nomem();
+    char *page = NULL;
 
+    if (st == GQA_OK && write_page(u) != GQA_OK &&
+        !(page = strdup(gqa_error_message())))
+        st = gqa_fail_nomem();
     if (st == GQA_OK)
-        st = write_page(u);
-    if (st == GQA_OK)
-        st = gqa_fail(GQA_ERR_FORMAT, "%s; what was best until then is in %s",
-                      message, u->options->output);
+        st = gqa_fail(GQA_ERR_FORMAT,
+                      "%s; what was best until then is in %s%s%s", message,
+                      u->options->output, page ? "; " : "", page ? page : "");
+    free(page);
     free(message);
     return st;
 }
@@ -608,29 +613,58 @@ static enum gqa_status tell_of_state(const struct gqa_uptraining *u,
     return st;
 }
 
-static enum gqa_status write_all(struct gqa_uptraining *u)
+static enum gqa_status write_result(struct gqa_uptraining *u)
 {
-    enum gqa_status st = write_page(u);
+    const enum gqa_status st =
+        u->gained || u->options->write_start ? write_output(u) : u->report(u);
 
-    if (st == GQA_OK)
-        st = u->gained || u->options->write_start ? write_output(u)
-                                                  : u->report(u);
     return st == GQA_ERR_IO || st == GQA_ERR_NOMEM ? tell_of_state(u, st) : st;
 }
 
-/* A state that cannot be saved does not keep the output from being written. */
+/* The error behind which something was written all the same. Takes message,
+ * which is NULL where memory was short. */
+static enum gqa_status tell_of_output(const struct gqa_uptraining *u,
+                                      enum gqa_status st, char *message)
+{
+    st = message ? gqa_fail(st, "%s; %s is written all the same", message,
+                            u->written ? u->options->output : "what there is")
+                 : gqa_fail_nomem();
+    free(message);
+    return st;
+}
+
+/* A state or a page that cannot be written does not keep the output from being
+ * written. */
 static enum gqa_status end(struct gqa_uptraining *u)
 {
     enum gqa_status st = gqa_training_save(&u->run);
-    char *message = NULL;
+    enum gqa_status page, output;
+    char *message = st == GQA_OK ? NULL : strdup(gqa_error_message());
 
+    page = write_page(u);
+    if (page != GQA_OK && st == GQA_OK) {
+        st = page;
+        message = strdup(gqa_error_message());
+    }
+    output = write_result(u);
+    if (output == GQA_OK && st != GQA_OK)
+        return tell_of_output(u, st, message);
+    free(message);
+    return output;
+}
+
+/* st: of all else, whose message stays. */
+static enum gqa_status close_log(struct gqa_uptraining *u, enum gqa_status st)
+{
+    char *message = st == GQA_OK ? NULL : strdup(gqa_error_message());
+    const enum gqa_status closed = gqa_run_log_close(u->run.log);
+
+    u->run.log = NULL;
     if (st == GQA_OK)
-        return write_all(u);
-    if (!(message = strdup(gqa_error_message())))
-        return gqa_fail_nomem();
-    if (write_all(u) == GQA_OK)
-        st = gqa_fail(st, "%s; %s is written all the same", message,
-                      u->written ? u->options->output : "what there is");
+        return closed == GQA_OK || !u->written
+                   ? closed
+                   : tell_of_output(u, closed, strdup(gqa_error_message()));
+    st = message ? gqa_fail(st, "%s", message) : gqa_fail_nomem();
     free(message);
     return st;
 }
@@ -666,7 +700,7 @@ enum gqa_status gqa_uptrain(
     struct gqa_ranks *ranks,
     enum gqa_status (*report)(const struct gqa_uptraining *u))
 {
-    enum gqa_status st, closed;
+    enum gqa_status st;
 
     *out = (struct gqa_uptraining){
         .options = options, .ranks = ranks, .report = report};
@@ -686,9 +720,7 @@ enum gqa_status gqa_uptrain(
     gqa_interrupt_ask_at(0);
     gqa_progress_free(out->run.bar);
     out->run.bar = NULL;
-    closed = gqa_run_log_close(out->run.log);
-    out->run.log = NULL;
-    return st == GQA_OK ? closed : st;
+    return close_log(out, st);
 }
 
 void gqa_uptraining_clear(struct gqa_uptraining *u)

@@ -31,12 +31,11 @@ static void put_real(FILE *out, double value)
     gqa_gguf_put(out, bits, 4);
 }
 
+/* Keys are held against what this can say when they are made. */
 static void put_whole(FILE *out, json_int_t value)
 {
-    const bool is_small = value >= 0 && value <= UINT32_MAX;
-
-    gqa_gguf_put(out, is_small ? GQA_GGUF_U32 : GQA_GGUF_I64, 4);
-    gqa_gguf_put(out, (uint64_t)value, is_small ? 4 : 8);
+    gqa_gguf_put(out, GQA_GGUF_U32, 4);
+    gqa_gguf_put(out, (uint64_t)value, 4);
 }
 
 /* Of whole numbers, or of what is true. */

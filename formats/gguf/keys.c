@@ -174,16 +174,22 @@ static json_t *kv_heads(const struct telling *t)
                                                        : NULL;
 }
 
-static uint64_t context_of(const struct telling *t)
+static enum gqa_status find_context(uint64_t *n, const struct telling *t)
 {
     gqa_texts keys = t->model->family->keys.max_positions;
-    json_t *value = keys ? said(t, gqa_config_key(t->config, keys)) : NULL;
-    uint64_t n = t->d->architecture->context;
+    const char *key = keys ? gqa_config_key(t->config, keys) : NULL;
+    json_t *value = key ? said(t, key) : NULL;
+    char text[41];
+    enum gqa_status st = GQA_OK;
 
-    if (!gqa_json_u64(value, &n))
-        n = t->d->architecture->context;
+    *n = t->d->architecture->context;
+    if (value && !gqa_json_u64(value, n)) {
+        gqa_value_text(text, sizeof text, value);
+        st = gqa_fail(GQA_ERR_FORMAT,
+                      "configuration: %s is %s, not a whole number", key, text);
+    }
     json_decref(value);
-    return n;
+    return st;
 }
 
 /* The smallest window of a layer that slides; 0: none does. */
@@ -206,9 +212,11 @@ static enum gqa_status find_window(uint64_t *out, const struct telling *t)
 /* Within a window all of it is seen. */
 static enum gqa_status tell_context(const struct telling *t)
 {
-    uint64_t n = context_of(t), window = 0;
-    const enum gqa_status st =
-        t->d->architecture->has_windows ? GQA_OK : find_window(&window, t);
+    uint64_t n, window = 0;
+    enum gqa_status st = find_context(&n, t);
+
+    if (st == GQA_OK && !t->d->architecture->has_windows)
+        st = find_window(&window, t);
 
     if (st == GQA_OK && window > 0 && window < n)
         n = t->d->window = window;
@@ -383,6 +391,36 @@ static void tell_recorded(const struct telling *t)
     }
 }
 
+/* llama.cpp's are of 32 bits, and those of lists have a sign. */
+static bool is_too_large(const json_t *value, json_int_t most)
+{
+    for (size_t i = 0; i < json_array_size(value); i++)
+        if (is_too_large(json_array_get(value, i), INT32_MAX))
+            return true;
+    return json_is_integer(value) &&
+           (json_integer_value(value) < 0 || json_integer_value(value) > most);
+}
+
+static enum gqa_status check_sizes(const struct gqa_gguf_draft *d)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(d->header.keys, key, value)
+    {
+        char text[41];
+
+        if (!is_too_large(value, UINT32_MAX))
+            continue;
+        gqa_value_text(text, sizeof text, value);
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "%s would be %s, more than a GGUF file for llama.cpp "
+                        "can say",
+                        key, text);
+    }
+    return GQA_OK;
+}
+
 enum gqa_status gqa_gguf_keys_create(struct gqa_gguf_draft *d,
                                      const struct gqa_output *output)
 {
@@ -406,6 +444,8 @@ enum gqa_status gqa_gguf_keys_create(struct gqa_gguf_draft *d,
         return st;
     tell_shapes(&t);
     st = gqa_gguf_scaling_keys(d, t.config);
+    if (st == GQA_OK)
+        st = check_sizes(d);
     if (st == GQA_OK)
         tell_recorded(&t);
     return st == GQA_OK ? gqa_json_check() : st;

@@ -9,16 +9,14 @@
 #include "formats/gguf/scaling_read.h"
 #include "formats/model/network_rope.h"
 #include "formats/model/rope.h"
+#include "formats/model/rope_said.h"
 
 const json_t *gqa_gguf_scaling_said(const json_t *config)
 {
-    const json_t *said = json_object_get(config, "rope_scaling");
-    const json_t *full;
+    const json_t *said = gqa_rope_said(config);
+    const json_t *full = json_object_get(said, "full_attention");
 
-    if (json_object_size(said) == 0)
-        said = json_object_get(config, "rope_parameters");
     /* By kinds of layers: those without a window are the scaled ones. */
-    full = json_object_get(said, "full_attention");
     return full ? full : said;
 }
 
@@ -64,12 +62,7 @@ static void tell_yarn(struct gqa_gguf_draft *d, const json_t *said)
 
 static const char *kind_of(const json_t *config)
 {
-    const json_t *said = gqa_gguf_scaling_said(config);
-    const char *kind = json_string_value(json_object_get(said, "rope_type"));
-
-    if (!kind)
-        kind = json_string_value(json_object_get(said, "type"));
-    return kind ? kind : "default";
+    return gqa_rope_said_kind(gqa_gguf_scaling_said(config));
 }
 
 bool gqa_gguf_scaling_is_by_tensors(const json_t *config)

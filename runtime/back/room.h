@@ -47,7 +47,8 @@ struct gqa_tape_room {
 struct gqa_tape_scratch {
     void *normed, *ff_normed; /* d of a sublayer's input; without a room of
                                  their own, what is normed too */
-    void *output;             /* d of what is normed before it is added */
+    void *output;             /* d of what is normed before it is added, or of
+                                 rows of another width; `normed` has those */
     void *q, *k, *v;          /* d of projections; k and v themselves */
     void *attended;
     void *cache_k, *cache_v;

@@ -36,7 +36,8 @@ static enum gqa_status run_stack(const struct gqa_tape *t,
     enum gqa_status st = gqa_tape_set_batch(t, s);
 
     if (st == GQA_OK)
-        st = gqa_part_embed(t->runtime, s->network, s->x[0], s->n_rows);
+        st = gqa_part_embed(t->runtime, s->network, s->x[0], s->n_rows,
+                            t->scratch.normed);
     for (size_t i = 0; i < n && st == GQA_OK; i++)
         st = run_block(t, s, i, false);
     return st == GQA_OK && s->network->final_norm.kind != GQA_NORM_NONE
@@ -103,37 +104,99 @@ static char *row_of(const struct gqa_tape *t, void *x, uint64_t row)
 enum gqa_status gqa_tape_logits(struct gqa_tape *t, uint64_t row, uint64_t n,
                                 void *logits)
 {
-    const struct gqa_runtime *r = t->runtime;
-    const struct gqa_network *net = r->network;
-    enum gqa_status st = check_rows(t, row, n);
+    const enum gqa_status st = check_rows(t, row, n);
 
-    if (st == GQA_OK)
-        st = r->backend->unembed(
-            r->device, logits, row_of(t, decoder_of(t)->normed, row), n,
-            gqa_runtime_weight(r, net->unembedding.weight),
-            net->unembedding.input_major,
-            gqa_runtime_weight(r, net->unembedding.bias), net->logit_scale);
-    return st == GQA_OK && net->logit_soft_cap > 0
-               ? r->backend->soft_cap(r->device, logits, n * net->vocab_size,
-                                      net->logit_soft_cap)
+    return st == GQA_OK
+               ? gqa_part_unembed(t->runtime, logits,
+                                  row_of(t, decoder_of(t)->normed, row), n,
+                                  t->scratch.normed)
                : st;
 }
 
 /* --- Back ----------------------------------------------------------------- */
 
+/* Through what makes rows of another width for the logits; they are made
+ * again. */
+static enum gqa_status narrowed_back(const struct gqa_tape *t, void *dx,
+                                     const void *x, uint64_t n,
+                                     const void *d_logits)
+{
+    const struct gqa_network *net = t->runtime->network;
+    void *narrow = t->scratch.normed, *d_narrow = t->scratch.output;
+    const bool further = dx || gqa_tape_gradient_of(t, net->narrowed.weight);
+    enum gqa_status st =
+        gqa_part_linear(t->runtime, narrow, x, n, &net->narrowed, NULL);
+
+    if (st == GQA_OK)
+        st = gqa_tape_linear_back(t, further ? d_narrow : NULL, narrow,
+                                  d_logits, n, &net->unembedding, false);
+    return st == GQA_OK && further ? gqa_tape_linear_back(t, dx, x, d_narrow, n,
+                                                          &net->narrowed, false)
+                                   : st;
+}
+
 enum gqa_status gqa_tape_logits_back(struct gqa_tape *t, uint64_t row,
                                      uint64_t n, const void *d_logits)
 {
+    const struct gqa_network *net = t->runtime->network;
     const enum gqa_status st = check_rows(t, row, n);
+    void *dx;
+    const void *x;
 
     if (st != GQA_OK)
         return st;
     if (!t->trained)
         return gqa_fail(GQA_ERR_USAGE, "the tape cannot go back");
-    return gqa_tape_linear_back(
-        t, decoder_of(t)->any ? row_of(t, t->d_normed, row) : NULL,
-        row_of(t, decoder_of(t)->normed, row), d_logits, n,
-        &t->runtime->network->unembedding, false);
+    dx = decoder_of(t)->any ? row_of(t, t->d_normed, row) : NULL;
+    x = row_of(t, decoder_of(t)->normed, row);
+    return net->logit_width ? narrowed_back(t, dx, x, n, d_logits)
+                            : gqa_tape_linear_back(t, dx, x, d_logits, n,
+                                                   &net->unembedding, false);
+}
+
+/* Gradients of a table and of positions, of rows that are their sum. */
+static enum gqa_status sum_back(const struct gqa_tape *t, size_t table,
+                                void *d_positions,
+                                const struct gqa_weight *positions,
+                                const void *dy, uint64_t width, double scale)
+{
+    const struct gqa_runtime *r = t->runtime;
+    void *d_table = gqa_tape_gradient_of(t, table);
+
+    return d_table || d_positions
+               ? ops_of(t)->embed(r->device, d_table,
+                                  table == GQA_NO_PARAM
+                                      ? 0
+                                      : r->network->model->params[table].rows,
+                                  d_positions, positions ? positions->rows : 0,
+                                  dy, width, scale)
+               : GQA_OK;
+}
+
+/* Where the stream is made of rows of another width, which are looked up
+ * again; d_x is that of both. */
+static enum gqa_status widened_back(const struct gqa_tape *t,
+                                    const struct gqa_tape_stack *s,
+                                    void *d_positions,
+                                    const struct gqa_weight *positions)
+{
+    const struct gqa_runtime *r = t->runtime;
+    const struct gqa_network_stack *net = s->network;
+    void *rows = t->scratch.normed, *d_rows = t->scratch.output;
+    const bool further = gqa_tape_gradient_of(t, net->embedding);
+    enum gqa_status st = r->backend->embed(
+        r->device, rows, gqa_runtime_weight(r, net->embedding),
+        net->embedding_scale, NULL);
+
+    if (st == GQA_OK)
+        st = gqa_tape_linear_back(t, further ? d_rows : NULL, rows, t->d_x,
+                                  s->n_rows, &net->widened, false);
+    if (st == GQA_OK && further)
+        st = sum_back(t, net->embedding, NULL, NULL, d_rows,
+                      net->embedding_width, net->embedding_scale);
+    return st == GQA_OK ? sum_back(t, GQA_NO_PARAM, d_positions, positions,
+                                   t->d_x, r->network->d_model, 1)
+                        : st;
 }
 
 static enum gqa_status embedding_back(const struct gqa_tape *t,
@@ -144,27 +207,24 @@ static enum gqa_status embedding_back(const struct gqa_tape *t,
     const uint64_t d = r->network->d_model;
     struct gqa_weight room;
     const struct gqa_weight *positions = gqa_part_positions(r, net, &room);
-    void *d_table = gqa_tape_gradient_of(t, net->embedding);
     char *d_positions = gqa_tape_gradient_of(t, net->positions);
     enum gqa_status st = GQA_OK;
 
     if (d_positions)
         d_positions += net->position_offset * d * gqa_dtype_bits(r->wide) / 8;
     if (net->embedding_norm.kind != GQA_NORM_NONE) {
-        st = r->backend->embed(r->device, t->scratch.normed,
-                               gqa_runtime_weight(r, net->embedding),
-                               net->embedding_scale, positions);
+        st = gqa_part_embed_plain(r, net, t->scratch.normed, s->n_rows,
+                                  t->scratch.output);
         if (st == GQA_OK)
             st = gqa_tape_norm_back(t, t->d_x, t->scratch.normed, t->d_x,
                                     s->n_rows, &net->embedding_norm, false);
     }
-    return st == GQA_OK && (d_table || d_positions)
-               ? ops_of(t)->embed(
-                     r->device, d_table,
-                     r->network->model->params[net->embedding].rows,
-                     d_positions, positions ? positions->rows : 0, t->d_x, d,
-                     net->embedding_scale)
-               : st;
+    if (st != GQA_OK)
+        return st;
+    return net->embedding_width
+               ? widened_back(t, s, d_positions, positions)
+               : sum_back(t, net->embedding, d_positions, positions, t->d_x, d,
+                          net->embedding_scale);
 }
 
 /* dy: of the stack's final norm's output. *held: the block that was run last,

@@ -48,6 +48,10 @@ static enum gqa_status check_blocks(const struct gqa_network *n)
                 GQA_ERR_UNSUPPORTED, "a model that reads %s cannot be trained",
                 n->stacks[i].n_codes ? "several codes at a time"
                                      : "frames, or what another model makes,");
+        if (n->stacks[i].n_places)
+            return gqa_fail(GQA_ERR_UNSUPPORTED,
+                            "a model whose text lies on a page cannot be "
+                            "trained");
         if (n->stacks[i].norm_first)
             return gqa_fail(GQA_ERR_UNSUPPORTED,
                             "a model that adds positions behind a norm cannot "
@@ -62,6 +66,14 @@ static enum gqa_status check_blocks(const struct gqa_network *n)
                 return gqa_fail(GQA_ERR_UNSUPPORTED,
                                 "a model with xielu, whose constants are the "
                                 "layers' own, cannot be trained");
+            if (b->normed_scale != 0)
+                return gqa_fail(GQA_ERR_UNSUPPORTED,
+                                "a model whose residual stream is what was "
+                                "normed cannot be trained");
+            if (b->self.rope && b->self.rope->first)
+                return gqa_fail(GQA_ERR_UNSUPPORTED,
+                                "a model that rotates the end of its heads "
+                                "cannot be trained");
             if (b->self.clip > 0)
                 return gqa_fail(GQA_ERR_UNSUPPORTED,
                                 "a model that clips queries, keys and values "

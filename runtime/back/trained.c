@@ -45,6 +45,8 @@ void gqa_tape_find_trained(struct gqa_tape *t, enum gqa_use *uses)
 
         s->embedding = norm_trained(t, &s->network->embedding_norm, uses) ||
                        t->trained[s->network->embedding] ||
+                       (s->network->embedding_width &&
+                        t->trained[s->network->widened.weight]) ||
                        (s->network->positions != GQA_NO_PARAM &&
                         t->trained[s->network->positions]);
         below = s->embedding;

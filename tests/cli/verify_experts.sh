@@ -33,10 +33,12 @@ gqa-convert -q -f -g 2 "$DATA/families/granite" out.gqa
 gqa-uptrain -q --steps 1 --teacher "$DATA/families/granite" out.gqa trained.gqa
 echo "exit $?"
 # What is run and has no way back
-for name in apertus blenderbot_small musicgen olmo-clip whisper; do
+for name in apertus blenderbot_small chatglm musicgen olmo-clip udop whisper; do
     gqa-convert -q -f -g 2 "$DATA/families/$name" out.gqa
     gqa-uptrain -q --steps 1 --teacher "$DATA/families/$name" out.gqa trained.gqa
     echo "exit $?"
 done
-gqa-convert -q -f -m aligned -g 2 "$DATA/families/olmo-clip" out.gqa
-echo "exit $?"
+for name in chatglm olmo-clip; do
+    gqa-convert -q -f -m aligned -g 2 "$DATA/families/$name" out.gqa
+    echo "exit $?"
+done
