@@ -128,8 +128,10 @@ static enum gqa_status compare(struct pair *p, const json_t *config)
     const struct gqa_meaning_view view = {
         .n_layers = model->n_layers, .kv_heads = true, .network_alone = true};
     json_t *differences = NULL;
-    enum gqa_status st = gqa_meaning_create(&p->ours, model->family,
-                                            p->output->options->config, &view);
+    json_t *flat = gqa_gguf_scaling_flat(p->output->options->config);
+    enum gqa_status st =
+        flat ? gqa_meaning_create(&p->ours, model->family, flat, &view)
+             : gqa_fail_nomem();
 
     if (st == GQA_OK)
         st = gqa_meaning_create(&p->theirs, model->family, config, &view);
@@ -142,6 +144,7 @@ static enum gqa_status compare(struct pair *p, const json_t *config)
     json_decref(differences);
     json_decref(p->ours);
     json_decref(p->theirs);
+    json_decref(flat);
     return st;
 }
 

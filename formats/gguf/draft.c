@@ -443,10 +443,16 @@ static bool has_fitting(const struct gqa_gguf_header *h, const char *pattern)
 static bool has_fewer_kv_heads(const struct gqa_gguf_header *h,
                                const struct gqa_attention *like)
 {
+    static const char *const keys[] = {
+        "blk.%.attn_k.weight", "enc.blk.%.attn_k.weight",
+        "dec.blk.%.attn_k.weight", "dec.blk.%.cross_attn_k.weight"};
+    struct gqa_gguf_numbers found;
+
     for (size_t i = 0; i < h->n; i++)
-        if (gqa_ends_with(h->tensors[i].name, "attn_k.weight") &&
-            h->tensors[i].shape[0] != like->n_heads * like->head_dim)
-            return true;
+        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
+            if (gqa_gguf_fits(h->tensors[i].name, keys[k], &found) &&
+                h->tensors[i].shape[0] != like->n_heads * like->head_dim)
+                return true;
     return false;
 }
 

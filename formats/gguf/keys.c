@@ -196,18 +196,17 @@ static enum gqa_status find_context(uint64_t *n, const struct telling *t)
 static enum gqa_status find_window(uint64_t *out, const struct telling *t)
 {
     const struct gqa_family *family = t->model->family;
-    uint64_t window = 0;
+    const struct gqa_setting *window =
+        &family->stacks[GQA_STACK_DECODER].self.window;
     bool slides = false;
-    enum gqa_status st = gqa_setting_count(
-        &window, &family->stacks[GQA_STACK_DECODER].self.window, t->config);
+    enum gqa_status st = GQA_OK;
 
     *out = 0;
     for (size_t i = 0;
-         i < t->model->n_layers && st == GQA_OK && window > 0 && !slides; i++)
+         window->json && i < t->model->n_layers && st == GQA_OK && !slides; i++)
         st = gqa_layer_slides(&slides, &family->behaviours, t->config, i);
-    if (st == GQA_OK && slides)
-        *out = window;
-    return st;
+    return st == GQA_OK && slides ? gqa_setting_count(out, window, t->config)
+                                  : st;
 }
 
 /* Within a window all of it is seen. */

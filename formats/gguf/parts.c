@@ -105,15 +105,15 @@ static enum gqa_status read_part(struct gqa_gguf_parts *p,
                                  unsigned number, unsigned count)
 {
     const size_t stem = strlen(file->path) - GQA_GGUF_PART_ENDING;
-    char *path = malloc(stem + GQA_GGUF_PART_ENDING + 1);
+    char ending[GQA_GGUF_PART_ENDING + 1];
     struct gqa_gguf_header part = {0};
     uint64_t size = 0, said, of;
     enum gqa_status st;
+    char *path;
 
-    if (!path)
+    gqa_gguf_part_ending(ending, number, count);
+    if (asprintf(&path, "%.*s%s", (int)stem, file->path, ending) < 0)
         return gqa_fail_nomem();
-    memcpy(path, file->path, stem);
-    gqa_gguf_part_ending(path + stem, number, count);
     st = file->open_beside(file->beside_ctx, &p->fds[p->n], &size, path);
     if (st == GQA_OK)
         st = gqa_gguf_header_read(&part, p->fds[p->n++], size);

@@ -20,6 +20,26 @@ const json_t *gqa_gguf_scaling_said(const json_t *config)
     return full ? full : said;
 }
 
+json_t *gqa_gguf_scaling_flat(const json_t *config)
+{
+    const json_t *kinds = json_object_get(config, "rope_parameters");
+    json_t *full = json_object_get(kinds, "full_attention");
+    const json_t *local = json_object_get(kinds, "sliding_attention");
+    const char *kind = json_string_value(json_object_get(local, "rope_type"));
+    json_t *flat = json_copy((json_t *)(uintptr_t)config);
+    json_t *theta = json_object_get(local, "rope_theta");
+
+    /* A scale of the others could not be said. */
+    if (!flat || !full || !local || (kind && strcmp(kind, "default") != 0))
+        return flat;
+    json_object_del(flat, "rope_parameters");
+    json_object_set_new(flat, "rope_scaling", json_deep_copy(full));
+    json_object_set(flat, "rope_theta", json_object_get(full, "rope_theta"));
+    json_object_del(json_object_get(flat, "rope_scaling"), "rope_theta");
+    json_object_set(flat, "rope_local_base_freq", theta);
+    return flat;
+}
+
 /* What llama.cpp takes otherwise than transformers, or not at all. */
 static void tell_yarn(struct gqa_gguf_draft *d, const json_t *said)
 {

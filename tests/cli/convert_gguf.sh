@@ -9,8 +9,10 @@ echo "back: $?"
 
 echo '== families'
 same() {
-    gqa-convert --quiet --force "${@:2}" "$DATA/$1" out.gguf
-    gqa-verify --no-run --against "$DATA/$1" out.gguf |
+    local source=$DATA/$1
+    [ ! -e "$1" ] || source=$1
+    gqa-convert --quiet --force "${@:2}" "$source" out.gguf
+    gqa-verify --no-run --against "$source" out.gguf |
         sed -n "s|^exact: |$1 ${*:2}: |p"
 }
 same runtime/llama --groups 1
@@ -36,6 +38,14 @@ same runtime/llama --groups 3 --layer-groups 1=1
 gqa-inspect out.gguf | sed -n '/^stack/,/^$/p'
 same runtime/gpt2 --groups 4 --layer-groups 1=1 --allow-hybrid
 
+# Gemma 3 as transformers 5 says its RoPE, and as versions before
+cp -r "$DATA/families/gemma3" .
+sed -i 's/\("query_pre_attn_scalar": \)24/\16/' gemma3/config.json
+same gemma3 --groups 1
+sed -i -e '/"rope_local_base_freq"/d' -e '/"rope_theta"/d' \
+    -e 's/"rope_scaling": {/"rope_parameters": {"sliding_attention": {"rope_theta": 100.0}, "full_attention": {"rope_theta": 10000.0,/' \
+    -e '/"rope_type": "linear"/s/$/ }/' gemma3/config.json
+same gemma3 --groups 1
 # T5 with all its heads, at the distance that llama.cpp knows
 for model in t5-v1_1 t5-tied-unscaled mt5; do
     cp -r "$DATA/runtime/$model" .

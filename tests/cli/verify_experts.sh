@@ -18,6 +18,8 @@ try granitemoe 's/"num_local_experts": 4/"num_local_experts": 7/'
 try granitemoe 's/"num_local_experts": 4/"num_local_experts": 3/'
 try phimoe 's/"num_experts_per_tok": 2/"num_experts_per_tok": 3/'
 try qwen2_moe 's/"decoder_sparse_step": 1/"decoder_sparse_step": 2/'
+# As transformers 5 writes where there is no window
+try qwen2_moe 's/"sliding_window": null/"sliding_window": 0/'
 # The names of several families, of one, and of one that others are like
 for name in qwen3 phi3 mixtral; do
     cp "$DATA/families/$name/model.safetensors" "$name.safetensors"
