@@ -181,6 +181,11 @@ struct gqa_gradient_ops {
                                 void *d_up, const void *gate, const void *up,
                                 const void *dy, uint64_t n,
                                 enum gqa_activation activation);
+    /* out, host [n_rows]: the sum of x[r] y[r] over each row's width
+     * elements. Waits. */
+    enum gqa_status (*dot_rows)(struct gqa_device *device, double *out,
+                                const void *x, const void *y, uint64_t width,
+                                uint64_t n_rows);
     enum gqa_status (*loss)(struct gqa_device *device,
                             const struct gqa_loss_op *op);
     /* out, host [n_rows]: what wide logits [n_rows, vocab_size] of two models

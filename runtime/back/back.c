@@ -78,15 +78,33 @@ static bool norm_is_trained(const struct gqa_tape *t,
             gqa_tape_gradient_of(t, norm->bias));
 }
 
-/* d of what was normed before it was added: dy itself, or in scratch. */
+/* out = scale * x, rows of d_model. */
+static enum gqa_status scale_rows(const struct gqa_tape *t, void *out,
+                                  const void *x, uint64_t n_rows, double scale)
+{
+    const struct gqa_runtime *r = t->runtime;
+    const uint64_t d = r->network->d_model;
+    const enum gqa_status st = r->backend->zero(
+        r->device, out, n_rows * d * gqa_dtype_bits(r->real) / 8);
+
+    return st == GQA_OK ? r->backend->add_rows(r->device, out, x, d, NULL, NULL,
+                                               scale, n_rows)
+                        : st;
+}
+
+/* d of what was normed or scaled before it was added: dy itself, or in
+ * scratch. */
 static enum gqa_status output_back(const struct gqa_tape *t, const void **out,
                                    const void *output, const void *dy,
-                                   uint64_t n_rows, const struct gqa_norm *norm)
+                                   uint64_t n_rows, const struct gqa_norm *norm,
+                                   double scale)
 {
     *out = dy;
-    if (norm->kind == GQA_NORM_NONE)
+    if (norm->kind == GQA_NORM_NONE && scale == 0)
         return GQA_OK;
     *out = t->scratch.output;
+    if (scale != 0)
+        return scale_rows(t, t->scratch.output, dy, n_rows, scale);
     return gqa_tape_norm_back(t, t->scratch.output, output, dy, n_rows, norm,
                               false);
 }
@@ -189,7 +207,8 @@ static enum gqa_status scores_back(const struct attention *at, const void *dy)
         .d_bias = at->d_bias,
     };
     enum gqa_status st =
-        output_back(t, &dy, at->room->output, dy, n_rows, &at->a->output_norm);
+        output_back(t, &dy, at->room->output, dy, n_rows, &at->a->output_norm,
+                    at->a->residual_scale);
 
     if (st == GQA_OK)
         st = gqa_tape_linear_back(t, s->attended, at->room->attended, dy,
@@ -375,8 +394,12 @@ static enum gqa_status feed_forward_back(const struct gqa_tape *t,
     const struct gqa_tape_scratch *s = &t->scratch;
     const bool gated = ff->gate.weight != GQA_NO_PARAM;
     const uint64_t n_rows = stack->n_rows;
-    enum gqa_status st =
-        output_back(t, &dy, room->output, dy, n_rows, &ff->output_norm);
+    enum gqa_status st;
+
+    if (ff->experts)
+        return gqa_tape_experts_back(t, stack, i, d_in, in, dy);
+    st = output_back(t, &dy, room->output, dy, n_rows, &ff->output_norm,
+                     ff->residual_scale);
 
     if (st == GQA_OK)
         st = gqa_tape_linear_back(t, s->hidden, room->hidden, dy, n_rows,

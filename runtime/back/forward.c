@@ -40,10 +40,12 @@ static enum gqa_status norm_input(const struct run *run, const void **out,
     return gqa_part_norm(run->r, to, x, run->n_rows, norm, false);
 }
 
-/* after = after_norm(before + output_norm(l(in))); after may be before. */
+/* after = after_norm(before + scale * output_norm(l(in))); after may be before.
+ * Scale 0: 1; where it is not, there is no output norm. */
 struct addition {
     const struct gqa_linear *l;
     const struct gqa_norm *output_norm, *after_norm;
+    double scale;
     const void *in, *before;
     void *output, *sum, *after; /* the room's places */
 };
@@ -53,9 +55,17 @@ static enum gqa_status add_output(const struct run *run,
 {
     const struct gqa_runtime *r = run->r;
     const uint64_t d = r->network->d_model;
+    void *scaled = run->tape->scratch.output;
     enum gqa_status st;
 
-    if (a->output_norm->kind == GQA_NORM_NONE) {
+    if (a->scale != 0) {
+        st = copy_rows(run, a->after, a->before, run->n_rows, d);
+        if (st == GQA_OK)
+            st = gqa_part_linear(r, scaled, a->in, run->n_rows, a->l, NULL);
+        if (st == GQA_OK)
+            st = r->backend->add_rows(r->device, a->after, scaled, d, NULL,
+                                      NULL, a->scale, run->n_rows);
+    } else if (a->output_norm->kind == GQA_NORM_NONE) {
         st = gqa_part_linear(r, a->after, a->in, run->n_rows, a->l, a->before);
     } else {
         st = copy_rows(run, a->after, a->before, run->n_rows, d);
@@ -224,6 +234,7 @@ static enum gqa_status add_attended(const struct run *run,
 {
     const struct addition addition = {
         .l = &a->o,
+        .scale = a->residual_scale,
         .output_norm = &a->output_norm,
         .after_norm = &a->after_norm,
         .in = room->attended,
@@ -372,6 +383,22 @@ static bool ends_at_hidden(const struct gqa_feed_forward *ff)
            ff->after_norm.kind == GQA_NORM_NONE;
 }
 
+/* Experts, in place of that. */
+static enum gqa_status add_experts(const struct run *run, size_t i,
+                                   const void *in, const void *before,
+                                   bool again)
+{
+    void *after = run->stack->x[i + 1];
+    const enum gqa_status st = again
+                                   ? GQA_OK
+                                   : copy_rows(run, after, before, run->n_rows,
+                                               run->r->network->d_model);
+
+    return st == GQA_OK ? gqa_tape_run_experts(run->tape, run->stack, i, in,
+                                               again ? NULL : after)
+                        : st;
+}
+
 /* --- Blocks --------------------------------------------------------------- */
 
 enum gqa_status gqa_tape_run_block(const struct gqa_tape *t,
@@ -411,12 +438,15 @@ enum gqa_status gqa_tape_run_block(const struct gqa_tape *t,
     if (st == GQA_OK && !b->parallel)
         st = norm_input(&run, &ff_in, x, room->ff.normed, ff_scratch,
                         &b->ff.norm);
+    if (st == GQA_OK && b->ff.experts)
+        return add_experts(&run, i, ff_in, x, again);
     if (st == GQA_OK)
         st = make_hidden(&run, &hidden, &room->ff, &b->ff, ff_in);
     if (st != GQA_OK || (again && ends_at_hidden(&b->ff)))
         return st;
     last = (struct addition){
         .l = &b->ff.down,
+        .scale = b->ff.residual_scale,
         .output_norm = &b->ff.output_norm,
         .after_norm = &b->ff.after_norm,
         .in = hidden,

@@ -34,8 +34,19 @@ struct gqa_tape_attention {
     void *after;          /* the stream behind it */
 };
 
+/* Of experts: a pair is a row and one of those that it has, and pairs of an
+ * expert lie together (experts.c). */
+struct gqa_tape_experts {
+    void *logits; /* real [rows, experts]: the router's */
+    void *made;   /* real [pairs, d_model]: what experts make */
+    /* Of the shared one, rows; and the logit of its gate, [rows, 1]. */
+    void *up, *gate, *hidden, *made_shared, *share;
+};
+
+/* With experts, up, gate and hidden are those of pairs. */
 struct gqa_tape_feed_forward {
     void *normed, *up, *gate, *hidden, *output, *sum;
+    struct gqa_tape_experts experts;
 };
 
 struct gqa_tape_room {
@@ -47,11 +58,14 @@ struct gqa_tape_room {
 struct gqa_tape_scratch {
     void *normed, *ff_normed; /* d of a sublayer's input; without a room of
                                  their own, what is normed too */
-    void *output;             /* d of what is normed before it is added */
+    void *output;             /* d of what is normed or scaled before it is
+                                 added; on the way forth what is scaled */
     void *q, *k, *v;          /* d of projections; k and v themselves */
     void *attended;
     void *cache_k, *cache_v;
     void *hidden, *up; /* d of gate (or up alone) and of up; hidden too */
+    /* Of experts: rows of pairs, and of what these make; d of logits. */
+    void *picked, *mixed, *logits;
 };
 
 /* Whether any parameter of `uses` is trained. */

@@ -1,5 +1,5 @@
-/* What a tape holds; forward.c and back.c run a block of it, run.c
- * all, tape.c owns it. */
+/* What a tape holds; forward.c, back.c and experts.c run a block of
+ * it, run.c all, tape.c owns it. */
 #ifndef GQA_RUNTIME_BACK_STATE_H
 #define GQA_RUNTIME_BACK_STATE_H
 
@@ -107,6 +107,21 @@ enum gqa_status gqa_tape_run_block(const struct gqa_tape *tape,
  * encoder's normed output. The decoder's batch is set behind it. */
 GQA_MUST_USE
 enum gqa_status gqa_tape_run_keys(const struct gqa_tape *tape, size_t i);
+
+/* The experts of block i, of rows `in`, normed: after += what they make; NULL:
+ * they ran before, and only what they leave in the room is asked for. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_run_experts(const struct gqa_tape *tape,
+                                     const struct gqa_tape_stack *stack,
+                                     size_t i, const void *in, void *after);
+
+/* d_in = what their rows are to blame for, NULL: not wanted; gradients of
+ * experts and router are added. in: not looked at where none is trained. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_experts_back(const struct gqa_tape *tape,
+                                      const struct gqa_tape_stack *stack,
+                                      size_t i, void *d_in, const void *in,
+                                      const void *dy);
 
 /* Block i's self-attention alone, or it and the cross-attention, from x[i] on;
  * *out: the stream behind it. As gqa_tape_run_block() else. */

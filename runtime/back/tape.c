@@ -55,9 +55,6 @@ static enum gqa_status check_blocks(const struct gqa_network *n)
         for (size_t j = 0; j < n->stacks[i].n_blocks; j++) {
             const struct gqa_block *b = &n->stacks[i].blocks[j];
 
-            if (b->ff.experts)
-                return gqa_fail(GQA_ERR_UNSUPPORTED,
-                                "a model with experts cannot be trained");
             if (b->ff.has_xielu)
                 return gqa_fail(GQA_ERR_UNSUPPORTED,
                                 "a model with xielu, whose constants are the "
@@ -66,10 +63,6 @@ static enum gqa_status check_blocks(const struct gqa_network *n)
                 return gqa_fail(GQA_ERR_UNSUPPORTED,
                                 "a model that clips queries, keys and values "
                                 "cannot be trained");
-            if (b->ff.residual_scale != 0 || b->self.residual_scale != 0)
-                return gqa_fail(GQA_ERR_UNSUPPORTED,
-                                "a model that scales what it adds to the "
-                                "residual stream cannot be trained");
         }
     }
     return GQA_OK;

@@ -10,6 +10,23 @@ static double sum_squares(const void *x, size_t n)
     return sum_reals(x, n, 0, true);
 }
 
+static double sum_products(const void *x_, const void *y_, size_t n)
+{
+    const real *x = x_, *y = y_;
+    double lanes[LANES] = {0};
+    double sum = 0;
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        for (size_t j = 0; j < LANES; j++)
+            lanes[j] += (double)x[i + j] * (double)y[i + j];
+    for (; i < n; i++)
+        lanes[0] += (double)x[i] * (double)y[i];
+    for (size_t j = 0; j < LANES; j++)
+        sum += lanes[j];
+    return sum;
+}
+
 static void add_to_sums(double *sums, const void *x_, size_t n)
 {
     const real *x = x_;

@@ -400,6 +400,41 @@ enum gqa_status gqa_cpu_back_activate(struct gqa_device *device, void *d_gate,
                             activate_part, &a);
 }
 
+/* --- Products of rows ----------------------------------------------------- */
+
+struct products {
+    const struct gqa_cpu_real *real;
+    double *out;
+    const char *x, *y;
+    uint64_t width, n_rows, rows;
+};
+
+static void dot_some_rows(void *ctx, size_t task, void *scratch)
+{
+    const struct products *p = ctx;
+    const uint64_t first = task * p->rows;
+    const uint64_t end = gqa_min_u64(first + p->rows, p->n_rows);
+
+    (void)scratch;
+    for (uint64_t r = first; r < end; r++) {
+        const uint64_t at = r * p->width * p->real->size;
+
+        p->out[r] =
+            p->real->back->sum_products(p->x + at, p->y + at, (size_t)p->width);
+    }
+}
+
+enum gqa_status gqa_cpu_dot_rows(struct gqa_device *device, double *out,
+                                 const void *x, const void *y, uint64_t width,
+                                 uint64_t n_rows)
+{
+    struct products p = {device->real,       out, x, y, width, n_rows,
+                         rows_of_task(width)};
+
+    return gqa_cpu_pool_run(device->pool, tasks_of(n_rows, p.rows), 0,
+                            dot_some_rows, &p);
+}
+
 /* --- Squares -------------------------------------------------------------- */
 
 struct squares {

@@ -526,6 +526,7 @@ static const struct gqa_cpu_back back = {
     .loss = loss_row,
     .squares = squares_back,
     .sum_squares = sum_squares,
+    .sum_products = sum_products,
     .add_to_sums = add_to_sums,
     .add_sums = add_sums,
     .multiply_columns = multiply_columns,

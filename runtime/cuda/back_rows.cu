@@ -1,5 +1,5 @@
 /*
- * Backwards through activations; and squares as a loss.
+ * Backwards through activations; rows times rows; and squares as a loss.
  */
 #include "runtime/cuda/activation.cuh"
 #include "runtime/cuda/back.cuh"
@@ -94,6 +94,53 @@ enum gqa_status gqa_cuda_activate_back(struct gqa_device *device, void *d_gate,
         });
     });
     return gqa_cuda_launched(device);
+}
+
+/* sums[row] = x[row] . y[row]. */
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    dot_rows_kernel(double *sums, const T *x, const T *y, int64_t n_rows,
+                    int64_t width)
+{
+    for (int64_t row = blockIdx.x; row < n_rows; row += gridDim.x) {
+        double sum = 0;
+
+        for (int64_t c = row * width + threadIdx.x; c < (row + 1) * width;
+             c += THREADS)
+            sum += (double)real<T>::load(x[c]) * (double)real<T>::load(y[c]);
+        sum = block_sum<THREADS>(sum);
+        if (threadIdx.x == 0)
+            sums[row] = sum;
+    }
+}
+
+enum gqa_status gqa_cuda_dot_rows(struct gqa_device *device, double *out,
+                                  const void *x, const void *y, uint64_t width,
+                                  uint64_t n_rows)
+{
+    const uint64_t n_bytes = n_rows * sizeof *out;
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK || n_rows == 0)
+        return st;
+    st = gqa_cuda_reserve(device, &device->back, n_bytes);
+    if (st != GQA_OK)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        dot_rows_kernel<T><<<blocks_for(n_rows), THREADS, 0, device->stream>>>(
+            (double *)device->back.data, (const T *)x, (const T *)y,
+            (int64_t)n_rows, (int64_t)width);
+    });
+    st = gqa_cuda_launched(device);
+    if (st == GQA_OK)
+        st = gqa_cuda_check(
+            device, cudaMemcpyAsync(out, device->back.data, n_bytes,
+                                    cudaMemcpyDeviceToHost, device->stream));
+    return st == GQA_OK
+               ? gqa_cuda_check(device, cudaStreamSynchronize(device->stream))
+               : st;
 }
 
 /* sums[row] = factor / 2 * |x - target|^2. */

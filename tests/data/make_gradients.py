@@ -19,12 +19,14 @@ import numpy as np
 import safetensors.numpy
 import torch
 
+import make_encoder_decoders
 import make_families
 import make_reference as made
 
 MODELS = ["runtime/llama", "runtime/llama-grouped", "runtime/mistral", "runtime/gpt2", "runtime/gpt_neox",
           "runtime/t5-v1_0", "runtime/t5-v1_1", "runtime/umt5", "families/qwen3-grouped", "families/gemma2",
-          "families/phi-norms", "families/cohere", "families/falcon"]
+          "families/phi-norms", "families/cohere", "families/falcon", "families/mixtral", "families/qwen2_moe",
+          "families/granitemoe", "families/phimoe", "families/switch_transformers"]
 TEMPERATURE, LABELS, ELEMENTS = 1.5, 0.2, 16
 
 
@@ -38,10 +40,16 @@ def loss_of(logits, teacher, tokens, lengths):
     return (kl + LABELS * torch.nn.functional.cross_entropy(s, labels, reduction="none")).mean()
 
 
+def loader_of(name):
+    if name.startswith("runtime"):
+        return made
+    return make_encoder_decoders if name == "families/switch_transformers" else make_families
+
+
 def gradients(name):
     data = {key: torch.from_numpy(value) for key, value in
             safetensors.numpy.load_file(os.path.join(name, "reference.safetensors")).items()}
-    model = (made if name.startswith("runtime") else make_families).load(name)
+    model = loader_of(name).load(name)
     with made.in_doubles():
         lengths = data["lengths"].tolist()
         inputs = {"input_ids": data["input_ids"], "attention_mask": made.mask(lengths)}
@@ -56,9 +64,11 @@ def gradients(name):
         loss.backward()
     out = {"loss": np.array([loss.item()])}
     for key, parameter in model.named_parameters():
-        if parameter.grad is None:  # a bias that the model does not use
+        if parameter.grad is None and "expert" not in key:  # a bias that the model does not use
             continue
-        all_of_it = parameter.grad.detach().numpy().reshape(-1)
+        # An expert that no row has is not even run.
+        grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        all_of_it = grad.detach().numpy().reshape(-1)
         step = -(-len(all_of_it) // ELEMENTS)
         out[key] = np.concatenate([[np.linalg.norm(all_of_it)], all_of_it[::step]])
     path = os.path.join("gradients", os.path.basename(name) + ".safetensors")

@@ -393,6 +393,30 @@ static void check_activation_ends(enum gqa_activation which)
             array_free(&t.operands[i].array);
 }
 
+/* Host memory's to the device, where trials look. */
+static enum gqa_status call_dots(const struct side *side, const void *ctx)
+{
+    const uint64_t width = *(const uint64_t *)ctx;
+    double dots[N_ROWS];
+    const enum gqa_status st = side->backend->gradients->dot_rows(
+        side->device, dots, side->p[0], side->p[1], width, N_ROWS);
+
+    return st == GQA_OK ? side->backend->upload(side->device, side->p[2], dots,
+                                                sizeof dots)
+                        : st;
+}
+
+static void check_dots(uint64_t width)
+{
+    struct trial t = {.n = 0};
+
+    trial_input(&t, N_ROWS * width, gpu.real);
+    trial_input(&t, N_ROWS * width, gpu.real);
+    trial_result(&t, "dots", N_ROWS, GQA_F64, 1e-9);
+    trial_run(&t, call_dots, &width, "products of rows of %llu",
+              (unsigned long long)width);
+}
+
 static enum gqa_status call_squares(const struct side *side, const void *ctx)
 {
     const uint64_t width = *(const uint64_t *)ctx;
@@ -759,6 +783,9 @@ static void tests(void)
     }
     check_squares(1);
     check_squares(1000);
+    check_dots(1);
+    check_dots(33);
+    check_dots(4097);
     check_losses();
     check_steps();
 }

@@ -11,11 +11,15 @@
 #include "trained_model.h"
 
 static const char *const fixtures[] = {
-    "runtime/llama",   "runtime/llama-grouped", "runtime/mistral",
-    "runtime/gpt2",    "runtime/gpt_neox",      "runtime/t5-v1_0",
-    "runtime/t5-v1_1", "runtime/umt5",          "families/qwen3-grouped",
-    "families/gemma2", "families/phi-norms",    "families/cohere",
-    "families/falcon",
+    "runtime/llama",          "runtime/llama-grouped",
+    "runtime/mistral",        "runtime/gpt2",
+    "runtime/gpt_neox",       "runtime/t5-v1_0",
+    "runtime/t5-v1_1",        "runtime/umt5",
+    "families/qwen3-grouped", "families/gemma2",
+    "families/phi-norms",     "families/cohere",
+    "families/falcon",        "families/mixtral",
+    "families/qwen2_moe",     "families/granitemoe",
+    "families/phimoe",        "families/switch_transformers",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };

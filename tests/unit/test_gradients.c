@@ -812,6 +812,57 @@ START_TEST(squares_go_back)
 }
 END_TEST
 
+/* --- Products of rows ----------------------------------------------------- */
+
+/* Of any width, on any number of threads; a NaN stays in its row. */
+START_TEST(rows_are_multiplied)
+{
+    enum { N = 9, MOST = 1001 };
+    static const size_t widths[] = {1, 8, 37, MOST};
+
+    mend_ops();
+    for (int type = 0; type < 2; type++)
+        for (size_t w = 0; w < 4; w++) {
+            const size_t width = widths[w];
+            double first[N], again[N];
+
+            for (unsigned threads = 1; threads <= 3; threads++) {
+                double x[N * MOST], y[N * MOST];
+                void *xs, *ys;
+
+                open_device(reals[type], threads);
+                xs = zero_reals(N * width);
+                ys = zero_reals(N * width);
+                for (size_t i = 0; i < N * width; i++) {
+                    x[i] = sin(1 + (double)i);
+                    y[i] = cos(7 * (double)i);
+                }
+                gqa_store_f64(xs, real, x, N * width);
+                gqa_store_f64(ys, real, y, N * width);
+                /* As they were rounded. */
+                gqa_load_f64(x, xs, real, N * width);
+                gqa_load_f64(y, ys, real, N * width);
+                ck_assert_int_eq(ops.dot_rows(device, again, xs, ys, width, N),
+                                 GQA_OK);
+                for (size_t r = 0; r < N; r++)
+                    ck_assert_double_eq_tol(
+                        again[r], dot(x + r * width, y + r * width, width),
+                        1e-12);
+                if (threads == 1)
+                    memcpy(first, again, sizeof first);
+                ck_assert_mem_eq(again, first, sizeof first);
+                gqa_store_f64(xs, real, &(double){NAN}, 1);
+                ck_assert_int_eq(ops.dot_rows(device, again, xs, ys, width, N),
+                                 GQA_OK);
+                ck_assert(isnan(again[0]) && again[1] == first[1]);
+                free(xs);
+                free(ys);
+                close_device();
+            }
+        }
+}
+END_TEST
+
 /* --- Broken --------------------------------------------------------------- */
 
 #define WHOLE gqa_cpu_backend()->gradients
@@ -1012,6 +1063,7 @@ int main(void)
     tcase_add_loop_test(tcase, losses_go_back, 0, N_LOSSES);
     tcase_add_test(tcase, losses_are_right);
     tcase_add_test(tcase, comparisons_are_fidelitys);
+    tcase_add_test(tcase, rows_are_multiplied);
     tcase_add_test(tcase, squares_go_back);
     tcase_add_test(tcase, broken_ones_are_caught);
     suite_add_tcase(suite, tcase);
