@@ -180,22 +180,43 @@ static enum gqa_status clip(const struct gqa_pass *pass,
                        : GQA_OK;
 }
 
-/* Norm, clip and rotate the heads of q or k, where the network says so. */
+/* Norm and clip heads, where the network says so, before any is rotated: rows
+ * may hold several of them. q NULL: keys and values alone; k, v NULL: queries
+ * alone. */
+static enum gqa_status norm_and_clip(const struct gqa_pass *pass,
+                                     const struct gqa_attention_block *a,
+                                     const struct gqa_heads *q,
+                                     const struct gqa_heads *k,
+                                     const struct gqa_heads *v)
+{
+    const struct gqa_runtime *r = pass->session->runtime;
+    enum gqa_status st = GQA_OK;
+
+    if (q)
+        st = gqa_part_norm_heads(r, a, q, &a->q_norm);
+    if (st == GQA_OK && k)
+        st = gqa_part_norm_heads(r, a, k, &a->k_norm);
+    if (st == GQA_OK && q)
+        st = clip(pass, a, q);
+    if (st == GQA_OK && k && (!q || k->x != q->x))
+        st = clip(pass, a, k);
+    return st == GQA_OK && v && v->x != k->x ? clip(pass, a, v) : st;
+}
+
+/* Rotate the heads of q or k, normed by n and clipped, where the network says
+ * so. */
 static enum gqa_status turn(const struct gqa_pass *pass,
                             const struct gqa_attention_block *a,
                             const struct gqa_heads *heads,
                             const struct gqa_norm *n, enum gqa_tap_point turned)
 {
-    const struct gqa_runtime *r = pass->session->runtime;
     enum gqa_status st;
 
     if (n->kind == GQA_NORM_NONE && !a->rope && a->clip == 0)
         return GQA_OK;
-    if ((st = gqa_part_norm_heads(r, a, heads, n)) != GQA_OK ||
-        (st = clip(pass, a, heads)) != GQA_OK ||
-        (st = gqa_part_rotate(r, a, heads, &pass->session->angles)) != GQA_OK)
-        return st;
-    return tap_heads(pass, a, turned, heads);
+    st = gqa_part_rotate(pass->session->runtime, a, heads,
+                         &pass->session->angles);
+    return st == GQA_OK ? tap_heads(pass, a, turned, heads) : st;
 }
 
 static enum gqa_status store(const struct gqa_pass *pass,
@@ -291,9 +312,9 @@ static enum gqa_status self_attention(const struct gqa_pass *pass,
         (st = tap_heads(pass, a, GQA_TAP_Q, &q)) != GQA_OK ||
         (st = tap_heads(pass, a, GQA_TAP_K, &k)) != GQA_OK ||
         (st = tap_heads(pass, a, GQA_TAP_V, &v)) != GQA_OK ||
+        (st = norm_and_clip(pass, a, &q, &k, &v)) != GQA_OK ||
         (st = turn(pass, a, &q, &a->q_norm, GQA_TAP_Q_TURNED)) != GQA_OK ||
         (st = turn(pass, a, &k, &a->k_norm, GQA_TAP_K_TURNED)) != GQA_OK ||
-        (st = clip(pass, a, &v)) != GQA_OK ||
         (st = store(pass, a, cache->k, capacity, &k)) != GQA_OK ||
         (st = store(pass, a, cache->v, capacity, &v)) != GQA_OK)
         return st;
@@ -318,6 +339,7 @@ static enum gqa_status cross_attention(const struct gqa_pass *pass,
     if ((st = project(pass, &q, s->work.q, in, &a->q, &a->heads->q, NULL,
                       NULL)) != GQA_OK ||
         (st = tap_heads(pass, a, GQA_TAP_Q, &q)) != GQA_OK ||
+        (st = norm_and_clip(pass, a, &q, NULL, NULL)) != GQA_OK ||
         (st = turn(pass, a, &q, &a->q_norm, GQA_TAP_Q_TURNED)) != GQA_OK)
         return st;
     return attend(pass, a, &q, &s->cross[layer], s->encoder_capacity, s->inputs,
@@ -340,6 +362,7 @@ enum gqa_status gqa_block_keys(const struct gqa_pass *pass, const void *memory,
                       &k)) != GQA_OK ||
         (st = tap_heads(pass, a, GQA_TAP_K, &k)) != GQA_OK ||
         (st = tap_heads(pass, a, GQA_TAP_V, &v)) != GQA_OK ||
+        (st = norm_and_clip(pass, a, NULL, &k, &v)) != GQA_OK ||
         (st = turn(pass, a, &k, &a->k_norm, GQA_TAP_K_TURNED)) != GQA_OK ||
         (st = store(pass, a, cache->k, s->encoder_capacity, &k)) != GQA_OK)
         return st;

@@ -181,6 +181,10 @@ struct gqa_gradient_ops {
                                 void *d_up, const void *gate, const void *up,
                                 const void *dy, uint64_t n,
                                 enum gqa_activation activation);
+    /* clip(), of x as it was before: dy becomes dx in place, which is 0 where x
+     * was beyond the limit. */
+    enum gqa_status (*clip)(struct gqa_device *device, void *dy, const void *x,
+                            uint64_t n, double limit);
     /* out, host [n_rows]: the sum of x[r] y[r] over each row's width
      * elements. Waits. */
     enum gqa_status (*dot_rows)(struct gqa_device *device, double *out,

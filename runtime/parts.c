@@ -107,17 +107,6 @@ enum gqa_status gqa_part_rotate(const struct gqa_runtime *r,
                : GQA_OK;
 }
 
-enum gqa_status gqa_part_turn(const struct gqa_runtime *r,
-                              const struct gqa_attention_block *a,
-                              const struct gqa_heads *heads,
-                              const struct gqa_norm *norm,
-                              const struct gqa_angles *angles)
-{
-    const enum gqa_status st = gqa_part_norm_heads(r, a, heads, norm);
-
-    return st == GQA_OK ? gqa_part_rotate(r, a, heads, angles) : st;
-}
-
 struct gqa_attention_op gqa_part_attention(const struct gqa_attention_block *a,
                                            const struct gqa_heads *q)
 {

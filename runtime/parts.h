@@ -70,14 +70,6 @@ enum gqa_status gqa_part_rotate(const struct gqa_runtime *runtime,
                                 const struct gqa_heads *heads,
                                 const struct gqa_angles *angles);
 
-/* Both, where nothing is clipped between them. */
-GQA_MUST_USE
-enum gqa_status gqa_part_turn(const struct gqa_runtime *runtime,
-                              const struct gqa_attention_block *a,
-                              const struct gqa_heads *heads,
-                              const struct gqa_norm *norm,
-                              const struct gqa_angles *angles);
-
 /* What the network says of an attention; tensors, capacity, reach and counts
  * are for the caller to fill in. */
 struct gqa_attention_op gqa_part_attention(const struct gqa_attention_block *a,

@@ -218,6 +218,28 @@ static enum gqa_status scores_back(const struct attention *at, const void *dy)
     return st == GQA_OK ? ops_of(t)->attend_back(t->runtime->device, &op) : st;
 }
 
+/* d of what was clipped, in place, of the rows that turn_back() is about. */
+static enum gqa_status clip_back(const struct attention *at, bool queries,
+                                 bool keys, uint64_t n_rows)
+{
+    const struct gqa_tape_attention *room = at->room;
+    const struct {
+        bool wanted;
+        const struct gqa_heads *d;
+        const void *x;
+    } rows[] = {{queries, &at->q, room->q_unclipped},
+                {keys, &at->k, room->k_unclipped},
+                {keys, &at->v, room->v_unclipped}};
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < 3 && st == GQA_OK; i++)
+        if (rows[i].wanted && rows[i].x)
+            st = ops_of(at->tape)->clip(at->tape->runtime->device, rows[i].d->x,
+                                        rows[i].x, n_rows * rows[i].d->width,
+                                        at->a->clip);
+    return st;
+}
+
 /* To d of projections: of queries, and from the caches of keys and values; the
  * batch is theirs. */
 static enum gqa_status turn_back(const struct attention *at, bool queries,
@@ -237,6 +259,8 @@ static enum gqa_status turn_back(const struct attention *at, bool queries,
         st = clear(at, &at->v, n_rows);
     if (st == GQA_OK)
         st = ops_of(t)->turn_back(t->runtime->device, &op);
+    if (st == GQA_OK)
+        st = clip_back(at, queries, keys, n_rows);
     if (st == GQA_OK && queries)
         st = heads_back(at, &at->q, &at->a->q_norm, at->room->q_plain);
     return st == GQA_OK && keys

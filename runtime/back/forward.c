@@ -157,6 +157,41 @@ static enum gqa_status norm_heads(const struct run *run, void *plain,
                : st;
 }
 
+/* Rows within what the network says, and what they were before left where that
+ * is wanted. */
+static enum gqa_status clip(const struct run *run, void *unclipped,
+                            const struct gqa_attention_block *a,
+                            const struct gqa_heads *heads, uint64_t n_rows)
+{
+    const struct gqa_runtime *r = run->r;
+    enum gqa_status st = GQA_OK;
+
+    if (unclipped)
+        st = copy_rows(run, unclipped, heads->x, n_rows, heads->width);
+    return st == GQA_OK ? r->backend->clip(r->device, heads->x,
+                                           n_rows * heads->width, a->clip)
+                        : st;
+}
+
+/* Of all that there are, each row once. */
+static enum gqa_status clip_all(const struct run *run,
+                                const struct gqa_tape_attention *room,
+                                const struct gqa_attention_block *a,
+                                uint64_t n_rows, const struct gqa_heads *q,
+                                const struct gqa_heads *k,
+                                const struct gqa_heads *v)
+{
+    enum gqa_status st = GQA_OK;
+
+    if (q)
+        st = clip(run, room->q_unclipped, a, q, n_rows);
+    if (st == GQA_OK && k && (!q || k->x != q->x))
+        st = clip(run, room->k_unclipped, a, k, n_rows);
+    return st == GQA_OK && v && v->x != k->x
+               ? clip(run, room->v_unclipped, a, v, n_rows)
+               : st;
+}
+
 /* Queries and keys turned, keys and values in the room's caches. q NULL: keys
  * alone; k, v NULL: queries alone. */
 static enum gqa_status turn(const struct run *run,
@@ -177,6 +212,8 @@ static enum gqa_status turn(const struct run *run,
         st = norm_heads(run, room->q_plain, a, q, n_rows, &a->q_norm);
     if (st == GQA_OK && k)
         st = norm_heads(run, k_plain, a, k, n_rows, &a->k_norm);
+    if (st == GQA_OK && a->clip > 0)
+        st = clip_all(run, room, a, n_rows, q, k, v);
     return st == GQA_OK ? r->backend->gradients->turn(r->device, &op) : st;
 }
 

@@ -98,6 +98,14 @@ static void place_attention(struct pieces *p, struct gqa_tape_attention *room,
         room->k_plain = take_reals(p, cached, k);
     else if (back && has(&a->k_norm))
         room->k_plain = room->q_plain ? room->q_plain : take_reals(p, rows, q);
+    if (back && a->clip > 0) {
+        room->q_unclipped = take_reals(p, rows, q);
+        if (cross || a->k.weight != a->q.weight)
+            room->k_unclipped = take_reals(p, cached, k);
+        if (a->v.weight != a->k.weight)
+            room->v_unclipped =
+                take_reals(p, cached, gqa_runtime_outputs(r, &a->v));
+    }
     room->cache_k = take_reals(p, cached, kv);
     room->cache_v = take_reals(p, cached, kv);
     room->attended =

@@ -21,11 +21,14 @@ uint64_t gqa_tape_stack_length(const struct gqa_tape_sizes *sizes,
 /* Of an attention's run. Rows are those of its queries; NULL where the network
  * has no such thing, or going back needs none. */
 struct gqa_tape_attention {
-    void *normed;         /* its input, normed */
-    void *q;              /* its projection, turned; beside it those of keys
-                             and values, where the three are one product */
-    void *q_plain;        /* and before, where heads are normed */
-    void *k_plain;        /* likewise; q_plain's where they share rows */
+    void *normed;      /* its input, normed */
+    void *q;           /* its projection, turned; beside it those of keys
+                          and values, where the three are one product */
+    void *q_plain;     /* and before, where heads are normed */
+    void *k_plain;     /* likewise; q_plain's where they share rows */
+    void *q_unclipped; /* normed and not clipped yet, where it is clipped */
+    void *k_unclipped,
+        *v_unclipped;     /* likewise, where rows are not those before them */
     void *cache_k;        /* real [n_sequences, n_kv_heads, length, head_dim] */
     void *cache_v;        /* the same */
     void *attended, *lse; /* as gradients->attend() makes them */

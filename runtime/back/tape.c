@@ -59,10 +59,6 @@ static enum gqa_status check_blocks(const struct gqa_network *n)
                 return gqa_fail(GQA_ERR_UNSUPPORTED,
                                 "a model with xielu, whose constants are the "
                                 "layers' own, cannot be trained");
-            if (b->self.clip > 0)
-                return gqa_fail(GQA_ERR_UNSUPPORTED,
-                                "a model that clips queries, keys and values "
-                                "cannot be trained");
         }
     }
     return GQA_OK;

@@ -272,6 +272,16 @@ static void activate_back(void *d_gate_, void *d_up_, const void *gate_,
 
 #undef GO_BACK
 
+static void clip_back(void *dy_, const void *x_, size_t n, double limit_)
+{
+    const real limit = (real)limit_;
+    const real *x = x_;
+    real *dy = dy_;
+
+    for (size_t i = 0; i < n; i++)
+        dy[i] = x[i] >= -limit && x[i] <= limit ? dy[i] : 0;
+}
+
 /* --- Losses --------------------------------------------------------------- */
 
 /* out = softmax(x / temperature); returns the logarithm of the sum of

@@ -400,6 +400,35 @@ enum gqa_status gqa_cpu_back_activate(struct gqa_device *device, void *d_gate,
                             activate_part, &a);
 }
 
+struct clipping {
+    const struct gqa_cpu_real *real;
+    char *dy;
+    const char *x;
+    uint64_t n;
+    double limit;
+};
+
+static void clip_part(void *ctx, size_t task, void *scratch)
+{
+    const struct clipping *c = ctx;
+    const uint64_t first = task * GQA_CPU_GRAIN;
+    const size_t at = (size_t)first * c->real->size;
+
+    (void)scratch;
+    c->real->back->clip(c->dy + at, c->x + at,
+                        (size_t)gqa_min_u64(GQA_CPU_GRAIN, c->n - first),
+                        c->limit);
+}
+
+enum gqa_status gqa_cpu_back_clip(struct gqa_device *device, void *dy,
+                                  const void *x, uint64_t n, double limit)
+{
+    struct clipping c = {device->real, dy, x, n, limit};
+
+    return gqa_cpu_pool_run(device->pool, tasks_of(n, GQA_CPU_GRAIN), 0,
+                            clip_part, &c);
+}
+
 /* --- Products of rows ----------------------------------------------------- */
 
 struct products {

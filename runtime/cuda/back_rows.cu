@@ -1,5 +1,6 @@
 /*
- * Backwards through activations; rows times rows; and squares as a loss.
+ * Backwards through activations and limits; rows times rows; and squares as a
+ * loss.
  */
 #include "runtime/cuda/activation.cuh"
 #include "runtime/cuda/back.cuh"
@@ -92,6 +93,39 @@ enum gqa_status gqa_cuda_activate_back(struct gqa_device *device, void *d_gate,
                                      (const T *)up, (const T *)dy, (int64_t)n,
                                      whole);
         });
+    });
+    return gqa_cuda_launched(device);
+}
+
+/* A NaN is beyond any limit. */
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    clip_back_kernel(T *dy, const T *x, int64_t n, float limit)
+{
+    const int64_t step = (int64_t)gridDim.x * THREADS;
+
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n;
+         i += step) {
+        const float at = (float)real<T>::load(x[i]);
+
+        if (!(at >= -limit && at <= limit))
+            dy[i] = real<T>::round(0.0f);
+    }
+}
+
+enum gqa_status gqa_cuda_clip_back(struct gqa_device *device, void *dy,
+                                   const void *x, uint64_t n, double limit)
+{
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK || n == 0)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        clip_back_kernel<T><<<blocks_for((n + THREADS - 1) / THREADS), THREADS,
+                              0, device->stream>>>((T *)dy, (const T *)x,
+                                                   (int64_t)n, (float)limit);
     });
     return gqa_cuda_launched(device);
 }

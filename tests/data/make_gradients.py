@@ -26,7 +26,8 @@ import make_reference as made
 MODELS = ["runtime/llama", "runtime/llama-grouped", "runtime/mistral", "runtime/gpt2", "runtime/gpt_neox",
           "runtime/t5-v1_0", "runtime/t5-v1_1", "runtime/umt5", "families/qwen3-grouped", "families/gemma2",
           "families/phi-norms", "families/cohere", "families/falcon", "families/mixtral", "families/qwen2_moe",
-          "families/granitemoe", "families/phimoe", "families/switch_transformers"]
+          "families/granitemoe", "families/phimoe", "families/switch_transformers",
+          "families/olmoe-clip", "families/mpt-clip"]
 TEMPERATURE, LABELS, ELEMENTS = 1.5, 0.2, 16
 
 

@@ -393,6 +393,25 @@ static void check_activation_ends(enum gqa_activation which)
             array_free(&t.operands[i].array);
 }
 
+static enum gqa_status call_clip(const struct side *side, const void *ctx)
+{
+    return side->backend->gradients->clip(side->device, side->p[1], side->p[0],
+                                          *(const uint64_t *)ctx, 0.625);
+}
+
+/* Among them what is at the limit, and what is no number. */
+static void check_clip(uint64_t n)
+{
+    struct trial t = {.n = 0};
+    double *x = trial_host(&t, trial_input(&t, n, gpu.real));
+
+    x[0] = 0.625;
+    x[n - 1] = -0.625;
+    x[n / 2] = NAN;
+    trial_sum(&t, "dy", n, gpu.real, 0);
+    trial_run(&t, call_clip, &n, "limit of %llu", (unsigned long long)n);
+}
+
 /* Host memory's to the device, where trials look. */
 static enum gqa_status call_dots(const struct side *side, const void *ctx)
 {
@@ -783,6 +802,8 @@ static void tests(void)
     }
     check_squares(1);
     check_squares(1000);
+    check_clip(3);
+    check_clip(10007);
     check_dots(1);
     check_dots(33);
     check_dots(4097);

@@ -20,6 +20,7 @@ static const char *const fixtures[] = {
     "families/falcon",        "families/mixtral",
     "families/qwen2_moe",     "families/granitemoe",
     "families/phimoe",        "families/switch_transformers",
+    "families/olmoe-clip",    "families/mpt-clip",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };

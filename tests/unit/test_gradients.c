@@ -812,6 +812,75 @@ START_TEST(squares_go_back)
 }
 END_TEST
 
+/* --- Limits --------------------------------------------------------------- */
+
+static const double LIMIT = 0.61;
+
+static double clip_value(const struct problem *p)
+{
+    const struct row_ctx *c = p->ctx;
+
+    memcpy(c->out, p->variables[0].x, c->n * bytes_of(real));
+    ck_assert_int_eq(backend->clip(device, c->out, c->n, LIMIT), GQA_OK);
+    return scalar(c);
+}
+
+static void clip_back(const struct problem *p)
+{
+    const struct row_ctx *c = p->ctx;
+
+    memcpy(p->variables[0].dx, c->w, c->n * bytes_of(real));
+    ck_assert_int_eq(
+        ops.clip(device, p->variables[0].dx, p->variables[0].x, c->n, LIMIT),
+        GQA_OK);
+}
+
+/* From -2 to 2 in steps, none of which is near the limit. */
+static void make_clip(struct problem *p, const void *wanted)
+{
+    enum { N = 10001 };
+    const struct row_ctx *c = begin(p, wanted, N, false);
+    double *values = make(N, sizeof *values);
+
+    add_variable(p, "x", c->n);
+    for (int i = 0; i < N; i++)
+        values[i] = (i % 41 - 20) / 10.0;
+    gqa_store_f64(p->variables[0].x, real, values, c->n);
+    free(values);
+    p->value = clip_value;
+    p->back = clip_back;
+}
+
+static const struct gradient_test clip_test = {make_clip, end};
+
+START_TEST(limits_go_back)
+{
+    check_gradients(&clip_test, NULL);
+}
+END_TEST
+
+/* What is at the limit is within it, as PyTorch's clamp has it; a NaN is not.
+ */
+START_TEST(limits_are_within)
+{
+    static const double x[] = {0.5, -0.5, 0.75, -0.75, NAN, 0};
+    static const double want[] = {1, 1, 0, 0, 0, 1};
+
+    mend_ops();
+    for (int type = 0; type < 2; type++) {
+        double xs[6], dy[6], got[6];
+
+        open_device(reals[type], 1);
+        gqa_store_f64(xs, real, x, 6);
+        gqa_store_f64(dy, real, (const double[]){1, 1, 1, 1, 1, 1}, 6);
+        ck_assert_int_eq(ops.clip(device, dy, xs, 6, 0.5), GQA_OK);
+        gqa_load_f64(got, dy, real, 6);
+        ck_assert_mem_eq(got, want, sizeof want);
+        close_device();
+    }
+}
+END_TEST
+
 /* --- Products of rows ----------------------------------------------------- */
 
 /* Of any width, on any number of threads; a NaN stays in its row. */
@@ -1009,6 +1078,12 @@ static enum gqa_status squares_halved(struct gqa_device *d, void *dx,
                           sum ? factor : factor / 2, sum);
 }
 
+static enum gqa_status clip_at_twice(struct gqa_device *d, void *dy,
+                                     const void *x, uint64_t n, double limit)
+{
+    return WHOLE->clip(d, dy, x, n, 2 * limit);
+}
+
 START_TEST(broken_ones_are_caught)
 {
     const bool interleaved = true;
@@ -1042,6 +1117,8 @@ START_TEST(broken_ones_are_caught)
     check_caught(&loss_test, &losses[3], "no temperature");
     ops.loss = loss_unlabelled;
     check_caught(&loss_test, &losses[2], "no labels");
+    ops.clip = clip_at_twice;
+    check_caught(&clip_test, NULL, "another limit");
     ops.squares = squares_halved;
     check_caught(&squares_test, NULL, "half of a square's slope");
 }
@@ -1063,6 +1140,8 @@ int main(void)
     tcase_add_loop_test(tcase, losses_go_back, 0, N_LOSSES);
     tcase_add_test(tcase, losses_are_right);
     tcase_add_test(tcase, comparisons_are_fidelitys);
+    tcase_add_test(tcase, limits_go_back);
+    tcase_add_test(tcase, limits_are_within);
     tcase_add_test(tcase, rows_are_multiplied);
     tcase_add_test(tcase, squares_go_back);
     tcase_add_test(tcase, broken_ones_are_caught);

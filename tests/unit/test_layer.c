@@ -17,7 +17,7 @@ static const char *const fixtures[] = {
     "runtime/umt5",         "families/gemma2",          "families/qwen3",
     "families/phi-grouped", "families/opt-post",        "families/bloom",
     "families/falcon",      "families/falcon-parallel", "families/qwen2_moe",
-    "families/granitemoe"};
+    "families/granitemoe",  "families/olmoe-clip"};
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };
 
@@ -172,21 +172,30 @@ static void go_back(const struct sum *s)
     ck_assert_int_eq(gqa_layer_attend_back(s->layer, s->cross), GQA_OK);
 }
 
-static void check_element(const struct sum *s, size_t param, uint64_t i)
+static double slope_at(const struct sum *s, double *x, double h)
 {
     static const int steps[4] = {-2, -1, 1, 2};
-    const double h = 1e-3;
-    double *x = (double *)gqa_masters_of(s->masters, param)->weights + i;
-    const double g = ((double *)gqa_layer_gradient(s->layer, param))[i];
     const double at = *x;
-    double values[4], slope;
+    double values[4];
 
     for (int k = 0; k < 4; k++) {
         *x = at + steps[k] * h;
         values[k] = value(s);
     }
     *x = at;
-    slope = (8 * (values[2] - values[1]) - (values[3] - values[0])) / (12 * h);
+    return (8 * (values[2] - values[1]) - (values[3] - values[0])) / (12 * h);
+}
+
+/* Near a kink points have to be close. */
+static void check_element(const struct sum *s, size_t param, uint64_t i)
+{
+    double *x = (double *)gqa_masters_of(s->masters, param)->weights + i;
+    const double g = ((double *)gqa_layer_gradient(s->layer, param))[i];
+    double slope = NAN;
+
+    for (int k = 0; k < 3 && !(fabs(g - slope) <= 1e-7 * (1 + fabs(slope)));
+         k++)
+        slope = slope_at(s, x, pow(10, -3 - k));
     ck_assert_msg(fabs(g - slope) <= 1e-7 * (1 + fabs(slope)),
                   "%s: %g, by differences %g", s->m->model->params[param].name,
                   g, slope);

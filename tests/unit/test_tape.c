@@ -61,6 +61,9 @@ static const char *const fixtures[] = {
     "families/phimoe",
     "families/deepseek",
     "families/switch_transformers",
+    "families/olmo-clip",
+    "families/olmoe-clip",
+    "families/mpt-clip",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };
@@ -520,6 +523,14 @@ static enum gqa_status dots_halved(struct gqa_device *d, double *out,
     return st;
 }
 
+/* What was clipped counts as ever. */
+static enum gqa_status clips_nothing(struct gqa_device *d, void *dy,
+                                     const void *x, uint64_t n, double limit)
+{
+    (void)d, (void)dy, (void)x, (void)n, (void)limit;
+    return GQA_OK;
+}
+
 /* Gradients with broken_ops are none that differences would agree with. */
 static void is_caught(const char *fixture, const char *how)
 {
@@ -548,11 +559,17 @@ START_TEST(catches_what_is_broken)
 {
     static const char *const mixtures[] = {
         "families/mixtral", "families/qwen2_moe", "families/phimoe"};
+    static const char *const clipped[] = {
+        "families/olmo-clip", "families/olmoe-clip", "families/mpt-clip"};
 
     broken_ops = *gqa_cpu_backend()->gradients;
     for (size_t i = 0; i < sizeof mixtures / sizeof *mixtures; i++) {
         broken_ops.dot_rows = dots_halved;
         is_caught(mixtures[i], "half of what experts count");
+    }
+    for (size_t i = 0; i < sizeof clipped / sizeof *clipped; i++) {
+        broken_ops.clip = clips_nothing;
+        is_caught(clipped[i], "what was clipped");
     }
 }
 END_TEST
