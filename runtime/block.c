@@ -1,7 +1,5 @@
 #include "runtime/block.h"
 
-#include <math.h>
-
 #include "runtime/experts.h"
 #include "runtime/frames.h"
 #include "runtime/parts.h"
@@ -371,26 +369,6 @@ enum gqa_status gqa_block_keys(const struct gqa_pass *pass, const void *memory,
 
 /* --- Feed-forward --------------------------------------------------------- */
 
-static double softplus(double x)
-{
-    return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
-}
-
-static enum gqa_status activate_xielu(const struct gqa_runtime *r, void *x,
-                                      uint64_t n,
-                                      const struct gqa_feed_forward *ff)
-{
-    const double beta = r->tables[ff->xielu[2]][0];
-    const struct gqa_xielu constants = {
-        .positive = softplus(r->tables[ff->xielu[0]][0]),
-        .negative = beta + softplus(r->tables[ff->xielu[1]][0]),
-        .beta = beta,
-        .eps = r->tables[ff->xielu[3]][0],
-    };
-
-    return r->backend->xielu(r->device, x, n, &constants);
-}
-
 /* Add ff(normed) to the residual stream, some rows at a time. normed may be
  * the stream itself: rows are read before they are added to. */
 static enum gqa_status feed_forward(const struct gqa_pass *pass,
@@ -419,7 +397,7 @@ static enum gqa_status feed_forward(const struct gqa_pass *pass,
         if (st == GQA_OK && gated)
             st = gqa_part_linear(r, s->work.gate, in, n, &ff->gate, NULL);
         if (st == GQA_OK && ff->has_xielu)
-            st = activate_xielu(r, hidden, n * width, ff);
+            st = gqa_part_xielu(r, hidden, n * width, ff);
         else if (st == GQA_OK)
             st = r->backend->activate(r->device, hidden, hidden,
                                       gated ? s->work.up : NULL, n * width,

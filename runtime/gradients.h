@@ -181,6 +181,12 @@ struct gqa_gradient_ops {
                                 void *d_up, const void *gate, const void *up,
                                 const void *dy, uint64_t n,
                                 enum gqa_activation activation);
+    /* xielu(), of x as it was before: dx, which may be dy, is set. sums (device
+     * float64 [2], or NULL) are added to: what the constants `positive` and
+     * `negative` are to blame for. */
+    enum gqa_status (*xielu)(struct gqa_device *device, void *dx, void *sums,
+                             const void *x, const void *dy, uint64_t n,
+                             const struct gqa_xielu *constants);
     /* clip(), of x as it was before: dy becomes dx in place, which is 0 where x
      * was beyond the limit. */
     enum gqa_status (*clip)(struct gqa_device *device, void *dy, const void *x,

@@ -1,5 +1,7 @@
 #include "runtime/parts.h"
 
+#include <math.h>
+
 struct gqa_head_place gqa_part_place(const struct gqa_slice *slice)
 {
     return (struct gqa_head_place){slice->n_heads, slice->base,
@@ -105,6 +107,32 @@ enum gqa_status gqa_part_rotate(const struct gqa_runtime *r,
                                     a->rope->n_pairs, a->rope->interleaved,
                                     gqa_angles_of(angles, r->network, a->rope))
                : GQA_OK;
+}
+
+static double softplus(double x)
+{
+    return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
+}
+
+struct gqa_xielu gqa_part_xielu_constants(const struct gqa_runtime *r,
+                                          const struct gqa_feed_forward *ff)
+{
+    const double beta = r->tables[ff->xielu[2]][0];
+
+    return (struct gqa_xielu){
+        .positive = softplus(r->tables[ff->xielu[0]][0]),
+        .negative = beta + softplus(r->tables[ff->xielu[1]][0]),
+        .beta = beta,
+        .eps = r->tables[ff->xielu[3]][0],
+    };
+}
+
+enum gqa_status gqa_part_xielu(const struct gqa_runtime *r, void *x, uint64_t n,
+                               const struct gqa_feed_forward *ff)
+{
+    const struct gqa_xielu constants = gqa_part_xielu_constants(r, ff);
+
+    return r->backend->xielu(r->device, x, n, &constants);
 }
 
 struct gqa_attention_op gqa_part_attention(const struct gqa_attention_block *a,

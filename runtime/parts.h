@@ -70,6 +70,15 @@ enum gqa_status gqa_part_rotate(const struct gqa_runtime *runtime,
                                 const struct gqa_heads *heads,
                                 const struct gqa_angles *angles);
 
+/* The constants of a feed-forward's xIELU, as they are now. */
+struct gqa_xielu gqa_part_xielu_constants(const struct gqa_runtime *runtime,
+                                          const struct gqa_feed_forward *ff);
+
+/* x = xielu(x), of n elements. */
+GQA_MUST_USE
+enum gqa_status gqa_part_xielu(const struct gqa_runtime *runtime, void *x,
+                               uint64_t n, const struct gqa_feed_forward *ff);
+
 /* What the network says of an attention; tensors, capacity, reach and counts
  * are for the caller to fill in. */
 struct gqa_attention_op gqa_part_attention(const struct gqa_attention_block *a,

@@ -407,12 +407,35 @@ static enum gqa_status cross_back(const struct gqa_tape *t,
 
 /* --- Feed-forward --------------------------------------------------------- */
 
+/* Through the activation, in place: of gate and up, or of up alone. */
+static enum gqa_status activation_back(const struct gqa_tape *t,
+                                       const struct gqa_tape_stack *stack,
+                                       size_t i)
+{
+    const struct gqa_runtime *r = t->runtime;
+    const struct gqa_feed_forward *ff = &stack->network->blocks[i].ff;
+    const struct gqa_tape_feed_forward *room = &stack->rooms[i].ff;
+    const struct gqa_tape_scratch *s = &t->scratch;
+    const bool gated = ff->gate.weight != GQA_NO_PARAM;
+    const uint64_t n = stack->n_rows * gqa_runtime_outputs(r, &ff->up);
+    struct gqa_xielu constants;
+
+    if (!ff->has_xielu)
+        return ops_of(t)->activate(r->device, s->hidden, gated ? s->up : NULL,
+                                   gated ? room->gate : room->up,
+                                   gated ? room->up : NULL, s->hidden, n,
+                                   ff->activation);
+    constants = gqa_part_xielu_constants(r, ff);
+    return ops_of(t)->xielu(r->device, s->hidden,
+                            stack->d_xielu ? stack->d_xielu + 2 * i : NULL,
+                            room->up, s->hidden, n, &constants);
+}
+
 static enum gqa_status feed_forward_back(const struct gqa_tape *t,
                                          const struct gqa_tape_stack *stack,
                                          size_t i, void *d_in, const void *in,
                                          const void *dy)
 {
-    const struct gqa_runtime *r = t->runtime;
     const struct gqa_feed_forward *ff = &stack->network->blocks[i].ff;
     const struct gqa_tape_feed_forward *room = &stack->rooms[i].ff;
     const struct gqa_tape_scratch *s = &t->scratch;
@@ -429,10 +452,7 @@ static enum gqa_status feed_forward_back(const struct gqa_tape *t,
         st = gqa_tape_linear_back(t, s->hidden, room->hidden, dy, n_rows,
                                   &ff->down, false);
     if (st == GQA_OK)
-        st = ops_of(t)->activate(
-            r->device, s->hidden, gated ? s->up : NULL,
-            gated ? room->gate : room->up, gated ? room->up : NULL, s->hidden,
-            n_rows * gqa_runtime_outputs(r, &ff->up), ff->activation);
+        st = activation_back(t, stack, i);
     if (st == GQA_OK)
         st = gqa_tape_linear_back(t, d_in, in, gated ? s->up : s->hidden,
                                   n_rows, &ff->up, false);

@@ -389,6 +389,18 @@ enum gqa_status gqa_tape_run_attention(const struct gqa_tape *t,
 
 /* --- Feed-forward --------------------------------------------------------- */
 
+/* The activation whose constants are the layer's own, which works in place. */
+static enum gqa_status make_xielu(const struct run *run, void *hidden,
+                                  const void *up, uint64_t n_rows,
+                                  uint64_t width,
+                                  const struct gqa_feed_forward *ff)
+{
+    const enum gqa_status st = copy_rows(run, hidden, up, n_rows, width);
+
+    return st == GQA_OK ? gqa_part_xielu(run->r, hidden, n_rows * width, ff)
+                        : st;
+}
+
 /* `in`, normed, through gate and up; *out: what down is given. */
 static enum gqa_status make_hidden(const struct run *run, void **out,
                                    const struct gqa_tape_feed_forward *room,
@@ -404,6 +416,8 @@ static enum gqa_status make_hidden(const struct run *run, void **out,
         gqa_part_linear(r, room->up, in, run->n_rows, &ff->up, NULL);
 
     *out = hidden = run->back ? hidden : first;
+    if (st == GQA_OK && ff->has_xielu)
+        return make_xielu(run, hidden, room->up, run->n_rows, width, ff);
     if (st == GQA_OK && gated)
         st = gqa_part_linear(r, room->gate, in, run->n_rows, &ff->gate, NULL);
     return st == GQA_OK

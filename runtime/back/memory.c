@@ -99,6 +99,32 @@ static enum gqa_status take_bias_gradients(struct allotment *a)
     return st;
 }
 
+/* Gradients of constants of xIELU, a pair for each block of a stack that has
+ * any that is trained. */
+static enum gqa_status take_constant_gradients(struct allotment *a)
+{
+    struct gqa_tape *t = a->tape;
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < t->n_stacks && st == GQA_OK; i++) {
+        struct gqa_tape_stack *s = &t->stacks[i];
+        const size_t n = s->network->n_blocks;
+        bool any = false;
+        void *sums = NULL;
+
+        for (size_t j = 0; j < n; j++) {
+            const struct gqa_feed_forward *ff = &s->network->blocks[j].ff;
+
+            any |= ff->has_xielu &&
+                   (t->trained[ff->xielu[0]] || t->trained[ff->xielu[1]]);
+        }
+        if (any)
+            st = take(a, &sums, GQA_F64, n, 2);
+        s->d_xielu = sums;
+    }
+    return st;
+}
+
 /* As masters lie. */
 static enum gqa_status take_gradients(struct allotment *a)
 {
@@ -121,7 +147,9 @@ static enum gqa_status take_gradients(struct allotment *a)
             t->gradients[i] = (char *)t->all_gradients +
                               places[i] * gqa_dtype_bits(r->wide) / 8;
     free(places);
-    return st == GQA_OK ? take_bias_gradients(a) : st;
+    if (st == GQA_OK)
+        st = take_bias_gradients(a);
+    return st == GQA_OK ? take_constant_gradients(a) : st;
 }
 
 static uint64_t room_bytes(const struct gqa_tape *t,

@@ -205,10 +205,10 @@ enum gqa_status gqa_tape_back(struct gqa_tape *t)
     if (!t->trained)
         return gqa_fail(GQA_ERR_USAGE, "the tape cannot go back");
     t->forward_done = false;
-    st = gqa_tape_bias_gradients(t, false);
+    st = gqa_tape_table_gradients(t, false);
     if (st == GQA_OK && decoder->any)
         st = stack_back(t, decoder, t->d_normed, &held);
     if (st == GQA_OK && t->n_stacks > 1 && t->stacks[0].any)
         st = stack_back(t, &t->stacks[0], t->d_memory, &held);
-    return st == GQA_OK ? gqa_tape_bias_gradients(t, true) : st;
+    return st == GQA_OK ? gqa_tape_table_gradients(t, true) : st;
 }

@@ -19,6 +19,8 @@ struct gqa_tape_stack {
     bool *kept;                  /* [n_blocks]: the room is the block's own */
     void **bias;                 /* [n_blocks]: wide, or NULL; shared */
     void **d_bias;               /* the same, where the table is trained */
+    double *d_xielu; /* device, [n_blocks, 2]: of xIELU's `positive` and
+                        `negative`; NULL: none is trained */
     /* Of the batch, host memory. */
     int32_t *tokens;
     uint64_t *n_tokens, *starts;
@@ -42,8 +44,8 @@ struct gqa_tape {
     void *d_x;      /* real [rows, d_model]: d of the stream */
     void *d_normed; /* of the decoder's final norm */
     void *d_memory; /* of the encoder's, or NULL */
-    /* By parameter: wide, or NULL; tables of relative bias are summed on the
-     * host, as doubles, and then put there. */
+    /* By parameter: wide, or NULL; tables of the host's are summed there,
+     * as doubles, and then put here. */
     void **gradients;
     void *all_gradients;  /* the piece that they lie in */
     uint64_t n_gradients; /* its elements */
@@ -84,9 +86,10 @@ enum gqa_status gqa_tape_take_batch(struct gqa_tape *tape,
 GQA_MUST_USE
 enum gqa_status gqa_tape_make_tables(struct gqa_tape *tape);
 
-/* Gradients of biases by distance begin as 0, or end in their tables'. */
+/* Gradients of what the host makes of tables (biases by distance, constants of
+ * xIELU) begin as 0, or end in their tables'. */
 GQA_MUST_USE
-enum gqa_status gqa_tape_bias_gradients(struct gqa_tape *tape, bool end);
+enum gqa_status gqa_tape_table_gradients(struct gqa_tape *tape, bool end);
 
 /* Make the stack's batch the device's. */
 GQA_MUST_USE

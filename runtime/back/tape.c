@@ -52,14 +52,6 @@ static enum gqa_status check_blocks(const struct gqa_network *n)
             return gqa_fail(GQA_ERR_UNSUPPORTED,
                             "a model that adds positions behind a norm cannot "
                             "be trained");
-        for (size_t j = 0; j < n->stacks[i].n_blocks; j++) {
-            const struct gqa_block *b = &n->stacks[i].blocks[j];
-
-            if (b->ff.has_xielu)
-                return gqa_fail(GQA_ERR_UNSUPPORTED,
-                                "a model with xielu, whose constants are the "
-                                "layers' own, cannot be trained");
-        }
     }
     return GQA_OK;
 }
@@ -126,7 +118,7 @@ static enum gqa_status begin(struct gqa_tape **out, struct gqa_runtime *r,
     return st;
 }
 
-/* Tables on the host, of the relative biases that are trained. */
+/* Of tables on the host that are trained, gradients there. */
 static enum gqa_status make_tables(struct gqa_tape *t)
 {
     const struct gqa_model *model = t->runtime->network->model;

@@ -13,6 +13,7 @@ const struct gqa_gradient_ops gqa_cpu_gradients = {
     .norm = gqa_cpu_back_norm,
     .linear_weight = gqa_cpu_back_linear_weight,
     .activate = gqa_cpu_back_activate,
+    .xielu = gqa_cpu_back_xielu,
     .clip = gqa_cpu_back_clip,
     .dot_rows = gqa_cpu_dot_rows,
     .loss = gqa_cpu_back_loss,

@@ -272,6 +272,29 @@ static void activate_back(void *d_gate_, void *d_up_, const void *gate_,
 
 #undef GO_BACK
 
+/* e^x up to eps alone has a slope: beyond it, min(x, eps) is eps. */
+static void xielu_back(void *dx_, double *sums, const void *x_, const void *dy_,
+                       size_t n, const struct gqa_xielu *c)
+{
+    const real *x = x_, *dy = dy_;
+    real *dx = dx_;
+
+    sums[0] = sums[1] = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double y = x[i], d = dy[i];
+        const double grown = expm1(y > c->eps ? c->eps : y);
+
+        if (y > 0) {
+            sums[0] += d * y * y;
+            dx[i] = (real)(d * (2 * c->positive * y + c->beta));
+        } else {
+            sums[1] += d * (grown - y);
+            dx[i] =
+                (real)(d * (c->negative * (y > c->eps ? -1 : grown) + c->beta));
+        }
+    }
+}
+
 static void clip_back(void *dy_, const void *x_, size_t n, double limit_)
 {
     const real limit = (real)limit_;

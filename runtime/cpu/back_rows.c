@@ -400,6 +400,52 @@ enum gqa_status gqa_cpu_back_activate(struct gqa_device *device, void *d_gate,
                             activate_part, &a);
 }
 
+struct xielu {
+    const struct gqa_cpu_real *real;
+    char *dx;
+    const char *x, *dy;
+    uint64_t n;
+    const struct gqa_xielu *constants;
+    double *sums; /* [tasks, 2] */
+};
+
+static void xielu_part(void *ctx, size_t task, void *scratch)
+{
+    const struct xielu *a = ctx;
+    const uint64_t first = task * GQA_CPU_GRAIN;
+    const size_t at = (size_t)first * a->real->size;
+
+    (void)scratch;
+    a->real->back->xielu(a->dx + at, a->sums + 2 * task, a->x + at, a->dy + at,
+                         (size_t)gqa_min_u64(GQA_CPU_GRAIN, a->n - first),
+                         a->constants);
+}
+
+enum gqa_status gqa_cpu_back_xielu(struct gqa_device *device, void *dx,
+                                   void *sums, const void *x, const void *dy,
+                                   uint64_t n,
+                                   const struct gqa_xielu *constants)
+{
+    const size_t n_tasks = tasks_of(n, GQA_CPU_GRAIN);
+    struct xielu a = {device->real,
+                      dx,
+                      x,
+                      dy,
+                      n,
+                      constants,
+                      calloc(n_tasks + 1, 2 * sizeof *a.sums)};
+    double *out = sums;
+    enum gqa_status st;
+
+    if (!a.sums)
+        return gqa_fail_nomem();
+    st = gqa_cpu_pool_run(device->pool, n_tasks, 0, xielu_part, &a);
+    for (size_t i = 0; i < 2 * n_tasks && st == GQA_OK && out; i++)
+        out[i % 2] += a.sums[i];
+    free(a.sums);
+    return st;
+}
+
 struct clipping {
     const struct gqa_cpu_real *real;
     char *dy;

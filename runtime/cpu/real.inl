@@ -523,6 +523,7 @@ static const struct gqa_cpu_back back = {
     .rotate = rotate_head_back,
     .norm = norm_row_back,
     .activate = activate_back,
+    .xielu = xielu_back,
     .clip = clip_back,
     .loss = loss_row,
     .squares = squares_back,

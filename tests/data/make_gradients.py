@@ -27,7 +27,7 @@ MODELS = ["runtime/llama", "runtime/llama-grouped", "runtime/mistral", "runtime/
           "runtime/t5-v1_0", "runtime/t5-v1_1", "runtime/umt5", "families/qwen3-grouped", "families/gemma2",
           "families/phi-norms", "families/cohere", "families/falcon", "families/mixtral", "families/qwen2_moe",
           "families/granitemoe", "families/phimoe", "families/switch_transformers",
-          "families/olmoe-clip", "families/mpt-clip"]
+          "families/olmoe-clip", "families/mpt-clip", "families/apertus"]
 TEMPERATURE, LABELS, ELEMENTS = 1.5, 0.2, 16
 
 

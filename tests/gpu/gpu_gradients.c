@@ -393,6 +393,26 @@ static void check_activation_ends(enum gqa_activation which)
             array_free(&t.operands[i].array);
 }
 
+static enum gqa_status call_xielu(const struct side *side, const void *ctx)
+{
+    static const struct gqa_xielu constants = {0.8, 1.3, 0.5, -1e-6};
+
+    return side->backend->gradients->xielu(side->device, side->p[2], side->p[3],
+                                           side->p[0], side->p[1],
+                                           *(const uint64_t *)ctx, &constants);
+}
+
+static void check_xielu(uint64_t n)
+{
+    struct trial t = {.n = 0};
+
+    trial_host(&t, trial_input(&t, n, gpu.real))[0] = 0;
+    trial_input(&t, n, gpu.real);
+    trial_result(&t, "dx", n, gpu.real, rounded());
+    trial_sum(&t, "sums", 2, GQA_F64, 1e-5);
+    trial_run(&t, call_xielu, &n, "xielu of %llu", (unsigned long long)n);
+}
+
 static enum gqa_status call_clip(const struct side *side, const void *ctx)
 {
     return side->backend->gradients->clip(side->device, side->p[1], side->p[0],
@@ -802,6 +822,10 @@ static void tests(void)
     }
     check_squares(1);
     check_squares(1000);
+    check_xielu(1);
+    check_xielu(10007);
+    if (!gpu.small)
+        check_xielu(5000011);
     check_clip(3);
     check_clip(10007);
     check_dots(1);

@@ -812,6 +812,74 @@ START_TEST(squares_go_back)
 }
 END_TEST
 
+/* Its constants are variable 1: positive, negative. */
+static struct gqa_xielu xielu_of(const struct problem *p)
+{
+    struct gqa_xielu c = {.beta = 0.5, .eps = -0.01};
+    double values[2];
+
+    gqa_load_f64(values, p->variables[1].x, real, 2);
+    c.positive = values[0];
+    c.negative = values[1];
+    return c;
+}
+
+static double xielu_value(const struct problem *p)
+{
+    const struct row_ctx *c = p->ctx;
+    const struct gqa_xielu constants = xielu_of(p);
+
+    memcpy(c->out, p->variables[0].x, c->n * bytes_of(real));
+    ck_assert_int_eq(backend->xielu(device, c->out, c->n, &constants), GQA_OK);
+    return scalar(c);
+}
+
+static void xielu_back(const struct problem *p)
+{
+    const struct row_ctx *c = p->ctx;
+    const struct gqa_xielu constants = xielu_of(p);
+    double sums[2] = {0, 0};
+
+    /* In place, and not. */
+    memcpy(p->variables[0].dx, c->w, c->n * bytes_of(real));
+    ck_assert_int_eq(ops.xielu(device, p->variables[0].dx, NULL,
+                               p->variables[0].x, p->variables[0].dx, c->n,
+                               &constants),
+                     GQA_OK);
+    ck_assert_int_eq(ops.xielu(device, c->out, sums, p->variables[0].x, c->w,
+                               c->n, &constants),
+                     GQA_OK);
+    ck_assert_mem_eq(c->out, p->variables[0].dx, c->n * bytes_of(real));
+    gqa_store_f64(p->variables[1].dx, real, sums, 2);
+}
+
+/* From -3 to 3, and on both sides of eps and of 0, far from either by what
+ * differences take. */
+static void make_xielu(struct problem *p, const void *wanted)
+{
+    enum { N = 10001 };
+    const struct row_ctx *c = begin(p, wanted, N, false);
+    double *values = make(N, sizeof *values);
+
+    add_variable(p, "x", c->n);
+    add_variable(p, "constants", 2);
+    for (int i = 0; i < N; i++)
+        values[i] = i % 7 == 3 ? -0.005 : (i % 60 - 29.5) / 10;
+    gqa_store_f64(p->variables[0].x, real, values, c->n);
+    gqa_store_f64(p->variables[1].x, real, (const double[]){0.8, 1.3}, 2);
+    free(values);
+    p->value = xielu_value;
+    p->back = xielu_back;
+}
+
+static const struct gradient_test xielu_test = {make_xielu, end};
+
+START_TEST(xielu_goes_back)
+{
+    check_gradients(&xielu_test, NULL);
+}
+END_TEST
+
 /* --- Limits --------------------------------------------------------------- */
 
 static const double LIMIT = 0.61;
@@ -1078,6 +1146,33 @@ static enum gqa_status squares_halved(struct gqa_device *d, void *dx,
                           sum ? factor : factor / 2, sum);
 }
 
+static enum gqa_status xielu_without_eps(struct gqa_device *d, void *dx,
+                                         void *sums, const void *x,
+                                         const void *dy, uint64_t n,
+                                         const struct gqa_xielu *constants)
+{
+    struct gqa_xielu broken = *constants;
+
+    broken.eps = 0;
+    return WHOLE->xielu(d, dx, sums, x, dy, n, &broken);
+}
+
+static enum gqa_status xielu_sums_swapped(struct gqa_device *d, void *dx,
+                                          void *sums, const void *x,
+                                          const void *dy, uint64_t n,
+                                          const struct gqa_xielu *constants)
+{
+    const enum gqa_status st = WHOLE->xielu(d, dx, sums, x, dy, n, constants);
+    double *both = sums, first;
+
+    if (both) {
+        first = both[0];
+        both[0] = both[1];
+        both[1] = first;
+    }
+    return st;
+}
+
 static enum gqa_status clip_at_twice(struct gqa_device *d, void *dy,
                                      const void *x, uint64_t n, double limit)
 {
@@ -1117,6 +1212,10 @@ START_TEST(broken_ones_are_caught)
     check_caught(&loss_test, &losses[3], "no temperature");
     ops.loss = loss_unlabelled;
     check_caught(&loss_test, &losses[2], "no labels");
+    ops.xielu = xielu_without_eps;
+    check_caught(&xielu_test, NULL, "no eps");
+    ops.xielu = xielu_sums_swapped;
+    check_caught(&xielu_test, NULL, "each constant's gradient for the other");
     ops.clip = clip_at_twice;
     check_caught(&clip_test, NULL, "another limit");
     ops.squares = squares_halved;
@@ -1140,6 +1239,7 @@ int main(void)
     tcase_add_loop_test(tcase, losses_go_back, 0, N_LOSSES);
     tcase_add_test(tcase, losses_are_right);
     tcase_add_test(tcase, comparisons_are_fidelitys);
+    tcase_add_test(tcase, xielu_goes_back);
     tcase_add_test(tcase, limits_go_back);
     tcase_add_test(tcase, limits_are_within);
     tcase_add_test(tcase, rows_are_multiplied);

@@ -17,7 +17,7 @@ static const char *const fixtures[] = {
     "runtime/umt5",         "families/gemma2",          "families/qwen3",
     "families/phi-grouped", "families/opt-post",        "families/bloom",
     "families/falcon",      "families/falcon-parallel", "families/qwen2_moe",
-    "families/granitemoe",  "families/olmoe-clip"};
+    "families/granitemoe",  "families/olmoe-clip",      "families/apertus"};
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };
 

@@ -64,6 +64,7 @@ static const char *const fixtures[] = {
     "families/olmo-clip",
     "families/olmoe-clip",
     "families/mpt-clip",
+    "families/apertus",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };
@@ -531,6 +532,17 @@ static enum gqa_status clips_nothing(struct gqa_device *d, void *dy,
     return GQA_OK;
 }
 
+/* Beta, and the constants as they are, but not their own gradients. */
+static enum gqa_status xielu_without_sums(struct gqa_device *d, void *dx,
+                                          void *sums, const void *x,
+                                          const void *dy, uint64_t n,
+                                          const struct gqa_xielu *constants)
+{
+    (void)sums;
+    return gqa_cpu_backend()->gradients->xielu(d, dx, NULL, x, dy, n,
+                                               constants);
+}
+
 /* Gradients with broken_ops are none that differences would agree with. */
 static void is_caught(const char *fixture, const char *how)
 {
@@ -571,6 +583,8 @@ START_TEST(catches_what_is_broken)
         broken_ops.clip = clips_nothing;
         is_caught(clipped[i], "what was clipped");
     }
+    broken_ops.xielu = xielu_without_sums;
+    is_caught("families/apertus", "constants without gradients");
 }
 END_TEST
 
