@@ -18,43 +18,17 @@ enum gqa_status gqa_block_norm(const struct gqa_pass *pass, const void **out,
     return gqa_part_norm(s->runtime, room, s->work.x, pass->n_rows, n, false);
 }
 
-/* Add the tokens' rows of a further table to the stream, and positions. */
-static enum gqa_status add_embedded(const struct gqa_pass *pass, size_t table,
-                                    double scale,
-                                    const struct gqa_weight *positions)
-{
-    const struct gqa_session *s = pass->session;
-    const struct gqa_runtime *r = s->runtime;
-    enum gqa_status st =
-        r->backend->embed(r->device, s->work.normed,
-                          gqa_runtime_weight(r, table), scale, positions);
-
-    return st == GQA_OK
-               ? r->backend->add_rows(r->device, s->work.x, s->work.normed,
-                                      r->network->d_model, NULL, NULL, 1,
-                                      pass->n_rows)
-               : st;
-}
-
 enum gqa_status gqa_block_embed(const struct gqa_pass *pass)
 {
     const struct gqa_session *s = pass->session;
-    const struct gqa_network_stack *stack = pass->stack;
-    struct gqa_weight positions;
-    enum gqa_status st;
 
-    if (stack->frames.width)
-        return gqa_frames_embed(pass);
-    st = gqa_part_embed(s->runtime, stack, s->work.x, pass->n_rows);
-    for (size_t i = 0; i < stack->n_codes && st == GQA_OK; i++)
-        st = add_embedded(pass, stack->codes[i], stack->embedding_scale, NULL);
-    if (st == GQA_OK && stack->norm_first)
-        st = add_embedded(pass, stack->embedding, 0,
-                          gqa_part_positions(s->runtime, stack, &positions));
-    return st;
+    return pass->stack->frames.width
+               ? gqa_frames_embed(pass)
+               : gqa_part_embed_whole(s->runtime, pass->stack, s->work.x,
+                                      s->work.normed, pass->n_rows);
 }
 
-/* The same in place. */
+/* A norm of the stream in place. */
 static enum gqa_status norm_stream(const struct gqa_pass *pass,
                                    const struct gqa_norm *n)
 {

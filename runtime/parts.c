@@ -48,6 +48,37 @@ enum gqa_status gqa_part_embed(const struct gqa_runtime *r,
                                gqa_runtime_weight(r, stack->embedding));
 }
 
+/* Add the tokens' rows of a further table, and positions. */
+static enum gqa_status add_embedded(const struct gqa_runtime *r, void *x,
+                                    void *room, uint64_t n_rows, size_t table,
+                                    double scale,
+                                    const struct gqa_weight *positions)
+{
+    const enum gqa_status st = r->backend->embed(
+        r->device, room, gqa_runtime_weight(r, table), scale, positions);
+
+    return st == GQA_OK
+               ? r->backend->add_rows(r->device, x, room, r->network->d_model,
+                                      NULL, NULL, 1, n_rows)
+               : st;
+}
+
+enum gqa_status gqa_part_embed_whole(const struct gqa_runtime *r,
+                                     const struct gqa_network_stack *stack,
+                                     void *x, void *room, uint64_t n_rows)
+{
+    struct gqa_weight positions;
+    enum gqa_status st = gqa_part_embed(r, stack, x, n_rows);
+
+    for (size_t i = 0; i < stack->n_codes && st == GQA_OK; i++)
+        st = add_embedded(r, x, room, n_rows, stack->codes[i],
+                          stack->embedding_scale, NULL);
+    if (st == GQA_OK && stack->norm_first)
+        st = add_embedded(r, x, room, n_rows, stack->embedding, 0,
+                          gqa_part_positions(r, stack, &positions));
+    return st;
+}
+
 enum gqa_status gqa_part_norm(const struct gqa_runtime *r, void *out,
                               const void *x, uint64_t n_rows,
                               const struct gqa_norm *norm, bool accumulate)

@@ -30,7 +30,16 @@ enum gqa_status gqa_part_embed(const struct gqa_runtime *runtime,
                                const struct gqa_network_stack *stack, void *x,
                                uint64_t n_rows);
 
-/* The same where tokens are rows of a table that is not the stack's. */
+/* The same with all that is added to it: rows of further tables (codes), and
+ * positions behind a norm. room: real [n_rows, d_model], or NULL where there is
+ * nothing of the kind. */
+GQA_MUST_USE
+enum gqa_status gqa_part_embed_whole(const struct gqa_runtime *runtime,
+                                     const struct gqa_network_stack *stack,
+                                     void *x, void *room, uint64_t n_rows);
+
+/* As gqa_part_embed() where tokens are rows of a table that is not the
+ * stack's. */
 GQA_MUST_USE
 enum gqa_status gqa_part_embed_from(const struct gqa_runtime *runtime,
                                     const struct gqa_network_stack *stack,

@@ -48,10 +48,6 @@ static enum gqa_status check_blocks(const struct gqa_network *n)
                 GQA_ERR_UNSUPPORTED, "a model that reads %s cannot be trained",
                 n->stacks[i].n_codes ? "several codes at a time"
                                      : "frames, or what another model makes,");
-        if (n->stacks[i].norm_first)
-            return gqa_fail(GQA_ERR_UNSUPPORTED,
-                            "a model that adds positions behind a norm cannot "
-                            "be trained");
     }
     return GQA_OK;
 }

@@ -1,7 +1,7 @@
 # What blocks are made of is gone back through: experts, what is clipped and what
-# is scaled before it is added, an activation's own constants. On any number of threads the bytes are the
+# is scaled before it is added, an activation's own constants, positions behind a norm. On any number of threads the bytes are the
 # same.
-for name in mixtral qwen2_moe phimoe granite granitemoe olmoe-clip apertus; do
+for name in mixtral qwen2_moe phimoe granite granitemoe olmoe-clip apertus blenderbot_small; do
     rm -f ./*.gqa
     echo "== $name"
     gqa-convert -q -f -g 1 "$DATA/families/$name" out.gqa

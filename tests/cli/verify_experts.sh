@@ -25,7 +25,7 @@ for name in qwen3 phi3 mixtral; do
         sed -nE 's/families \(.*\), and/families (...), and/; /warning|^Family/p'
 done
 # What is run and has no way back
-for name in blenderbot_small musicgen whisper; do
+for name in musicgen whisper; do
     gqa-convert -q -f -g 2 "$DATA/families/$name" out.gqa
     gqa-uptrain -q --steps 1 --teacher "$DATA/families/$name" out.gqa trained.gqa
     echo "exit $?"

@@ -27,7 +27,9 @@ MODELS = ["runtime/llama", "runtime/llama-grouped", "runtime/mistral", "runtime/
           "runtime/t5-v1_0", "runtime/t5-v1_1", "runtime/umt5", "families/qwen3-grouped", "families/gemma2",
           "families/phi-norms", "families/cohere", "families/falcon", "families/mixtral", "families/qwen2_moe",
           "families/granitemoe", "families/phimoe", "families/switch_transformers",
-          "families/olmoe-clip", "families/mpt-clip", "families/apertus"]
+          "families/olmoe-clip", "families/mpt-clip", "families/apertus",
+          "families/blenderbot_small"]
+ENCODER_DECODERS = ["families/switch_transformers", "families/blenderbot_small"]
 TEMPERATURE, LABELS, ELEMENTS = 1.5, 0.2, 16
 
 
@@ -44,13 +46,16 @@ def loss_of(logits, teacher, tokens, lengths):
 def loader_of(name):
     if name.startswith("runtime"):
         return made
-    return make_encoder_decoders if name == "families/switch_transformers" else make_families
+    return make_encoder_decoders if name in ENCODER_DECODERS else make_families
 
 
 def gradients(name):
     data = {key: torch.from_numpy(value) for key, value in
             safetensors.numpy.load_file(os.path.join(name, "reference.safetensors")).items()}
     model = loader_of(name).load(name)
+    learnt = dict(model.named_parameters())
+    if hasattr(model, "final_logits_bias"):  # no parameter there, but one here
+        learnt["final_logits_bias"] = model.final_logits_bias.requires_grad_()
     with made.in_doubles():
         lengths = data["lengths"].tolist()
         inputs = {"input_ids": data["input_ids"], "attention_mask": made.mask(lengths)}
@@ -64,7 +69,7 @@ def gradients(name):
         loss = loss_of(logits, data["logits"], tokens, lengths)
         loss.backward()
     out = {"loss": np.array([loss.item()])}
-    for key, parameter in model.named_parameters():
+    for key, parameter in learnt.items():
         if parameter.grad is None and "expert" not in key:  # a bias that the model does not use
             continue
         # An expert that no row has is not even run.

@@ -21,7 +21,7 @@ static const char *const fixtures[] = {
     "families/qwen2_moe",     "families/granitemoe",
     "families/phimoe",        "families/switch_transformers",
     "families/olmoe-clip",    "families/mpt-clip",
-    "families/apertus",
+    "families/apertus",       "families/blenderbot_small",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };

@@ -11,13 +11,25 @@
 #include "suite.h"
 #include "trained_model.h"
 
-static const char *const fixtures[] = {
-    "runtime/llama",        "runtime/llama-grouped",    "runtime/gpt2",
-    "runtime/gpt_neox",     "runtime/t5-v1_0",          "runtime/t5-v1_1",
-    "runtime/umt5",         "families/gemma2",          "families/qwen3",
-    "families/phi-grouped", "families/opt-post",        "families/bloom",
-    "families/falcon",      "families/falcon-parallel", "families/qwen2_moe",
-    "families/granitemoe",  "families/olmoe-clip",      "families/apertus"};
+static const char *const fixtures[] = {"runtime/llama",
+                                       "runtime/llama-grouped",
+                                       "runtime/gpt2",
+                                       "runtime/gpt_neox",
+                                       "runtime/t5-v1_0",
+                                       "runtime/t5-v1_1",
+                                       "runtime/umt5",
+                                       "families/gemma2",
+                                       "families/qwen3",
+                                       "families/phi-grouped",
+                                       "families/opt-post",
+                                       "families/bloom",
+                                       "families/falcon",
+                                       "families/falcon-parallel",
+                                       "families/qwen2_moe",
+                                       "families/granitemoe",
+                                       "families/olmoe-clip",
+                                       "families/apertus",
+                                       "families/blenderbot_small"};
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };
 

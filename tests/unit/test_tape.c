@@ -65,6 +65,7 @@ static const char *const fixtures[] = {
     "families/olmoe-clip",
     "families/mpt-clip",
     "families/apertus",
+    "families/blenderbot_small",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };
