@@ -21,9 +21,11 @@ enum gqa_status gqa_block_norm(const struct gqa_pass *pass, const void **out,
 enum gqa_status gqa_block_embed(const struct gqa_pass *pass)
 {
     const struct gqa_session *s = pass->session;
+    const struct gqa_frames_run run = {s->runtime, pass->stack, &pass->batch,
+                                       pass->n_rows, s->ff_rows};
 
     return pass->stack->frames.width
-               ? gqa_frames_embed(pass)
+               ? gqa_frames_embed(&run, s->work.x, s->work.normed)
                : gqa_part_embed_whole(s->runtime, pass->stack, s->work.x,
                                       s->work.normed, pass->n_rows);
 }

@@ -50,18 +50,20 @@ static enum gqa_status take_streams(struct allotment *a)
     for (size_t i = 0; i < t->n_stacks && st == GQA_OK; i++) {
         struct gqa_tape_stack *s = &t->stacks[i];
         const uint64_t rows = gqa_tape_stack_rows(&t->room, s->network->stack);
+        /* All alike, so that streams of both may be kept together. */
+        const uint64_t width = gqa_network_row_width(r->network);
 
         most = gqa_max_u64(most, rows);
         for (size_t j = 0; j <= s->network->n_blocks && st == GQA_OK; j++)
             if (j > 0 && !t->trained)
                 s->x[j] = s->x[0];
             else
-                st = take(a, &s->x[j], r->real, rows, d);
+                st = take(a, &s->x[j], r->real, rows, width);
         s->normed = s->x[s->network->n_blocks];
         if (st == GQA_OK && s->network->final_norm.kind != GQA_NORM_NONE)
-            st = take(a, &s->normed, r->real, rows, d);
+            st = take(a, &s->normed, r->real, rows, width);
         if (st == GQA_OK && t->trained && i == 0 && t->n_stacks > 1 && s->any)
-            st = take(a, &t->d_memory, r->real, rows, d);
+            st = take(a, &t->d_memory, r->real, rows, gqa_tape_row_width(t, s));
     }
     if (st == GQA_OK && t->trained)
         st = take(a, &t->d_x, r->real, most, d);

@@ -4,11 +4,6 @@
 #include "runtime/back/state.h"
 #include "runtime/parts.h"
 
-static const struct gqa_gradient_ops *ops_of(const struct gqa_tape *t)
-{
-    return t->runtime->backend->gradients;
-}
-
 static struct gqa_tape_stack *decoder_of(struct gqa_tape *t)
 {
     return &t->stacks[t->n_stacks - 1];
@@ -36,8 +31,7 @@ static enum gqa_status run_stack(const struct gqa_tape *t,
     enum gqa_status st = gqa_tape_set_batch(t, s);
 
     if (st == GQA_OK)
-        st = gqa_part_embed_whole(t->runtime, s->network, s->x[0],
-                                  t->scratch.normed, s->n_rows);
+        st = gqa_tape_embed(t, s);
     for (size_t i = 0; i < n && st == GQA_OK; i++)
         st = run_block(t, s, i, false);
     return st == GQA_OK && s->network->final_norm.kind != GQA_NORM_NONE
@@ -50,14 +44,17 @@ static enum gqa_status run_stack(const struct gqa_tape *t,
 static enum gqa_status clear_streams(struct gqa_tape *t)
 {
     const struct gqa_runtime *r = t->runtime;
-    const uint64_t row_bytes =
-        r->network->d_model * gqa_dtype_bits(r->real) / 8;
-    enum gqa_status st = r->backend->zero(r->device, t->d_normed,
-                                          decoder_of(t)->n_rows * row_bytes);
+    const struct gqa_tape_stack *decoder = decoder_of(t);
+    const struct gqa_tape_stack *encoder = &t->stacks[0];
+    const uint64_t real = gqa_dtype_bits(r->real) / 8;
+    enum gqa_status st = r->backend->zero(
+        r->device, t->d_normed,
+        decoder->n_rows * gqa_tape_row_width(t, decoder) * real);
 
     return st == GQA_OK && t->d_memory
                ? r->backend->zero(r->device, t->d_memory,
-                                  t->stacks[0].n_rows * row_bytes)
+                                  encoder->n_rows *
+                                      gqa_tape_row_width(t, encoder) * real)
                : st;
 }
 
@@ -137,65 +134,6 @@ enum gqa_status gqa_tape_logits_back(struct gqa_tape *t, uint64_t row,
         &t->runtime->network->unembedding, false);
 }
 
-/* d_table += what a table of the stack's tokens is to blame for, and d of
- * positions; NULL: not trained. */
-static enum gqa_status table_back(const struct gqa_tape *t,
-                                  const struct gqa_network_stack *net,
-                                  size_t table, void *d_table,
-                                  void *d_positions)
-{
-    const struct gqa_runtime *r = t->runtime;
-
-    if (!d_table && !d_positions)
-        return GQA_OK;
-    return ops_of(t)->embed(
-        r->device, d_table, r->network->model->params[table].rows, d_positions,
-        net->n_positions, t->d_x, r->network->d_model, net->embedding_scale);
-}
-
-/* d_x, through the norm of what is embedded. */
-static enum gqa_status embedding_norm_back(const struct gqa_tape *t,
-                                           const struct gqa_tape_stack *s)
-{
-    const struct gqa_runtime *r = t->runtime;
-    const struct gqa_network_stack *net = s->network;
-    struct gqa_weight room;
-    enum gqa_status st = r->backend->embed(
-        r->device, t->scratch.normed, gqa_runtime_weight(r, net->embedding),
-        net->embedding_scale,
-        net->norm_first ? NULL : gqa_part_positions(r, net, &room));
-
-    return st == GQA_OK
-               ? gqa_tape_norm_back(t, t->d_x, t->scratch.normed, t->d_x,
-                                    s->n_rows, &net->embedding_norm, false)
-               : st;
-}
-
-/* Positions and codes that are added behind a norm have gone before it. */
-static enum gqa_status embedding_back(const struct gqa_tape *t,
-                                      const struct gqa_tape_stack *s)
-{
-    const struct gqa_runtime *r = t->runtime;
-    const struct gqa_network_stack *net = s->network;
-    char *d_positions = gqa_tape_gradient_of(t, net->positions);
-    enum gqa_status st = GQA_OK;
-
-    if (d_positions)
-        d_positions += net->position_offset * r->network->d_model *
-                       gqa_dtype_bits(r->wide) / 8;
-    for (size_t i = 0; i < net->n_codes && st == GQA_OK; i++)
-        st = table_back(t, net, net->codes[i],
-                        gqa_tape_gradient_of(t, net->codes[i]), NULL);
-    if (st == GQA_OK && net->norm_first)
-        st = table_back(t, net, net->embedding, NULL, d_positions);
-    if (st == GQA_OK && net->embedding_norm.kind != GQA_NORM_NONE)
-        st = embedding_norm_back(t, s);
-    return st == GQA_OK ? table_back(t, net, net->embedding,
-                                     gqa_tape_gradient_of(t, net->embedding),
-                                     net->norm_first ? NULL : d_positions)
-                        : st;
-}
-
 /* dy: of the stack's final norm's output. *held: the block that was run last,
  * in the shared room. */
 static enum gqa_status stack_back(const struct gqa_tape *t,
@@ -220,7 +158,7 @@ static enum gqa_status stack_back(const struct gqa_tape *t,
         if (st == GQA_OK)
             st = gqa_tape_block_back(t, s, i);
     }
-    return st == GQA_OK && s->embedding ? embedding_back(t, s) : st;
+    return st == GQA_OK && s->embedding ? gqa_tape_embed_back(t, s) : st;
 }
 
 enum gqa_status gqa_tape_back(struct gqa_tape *t)

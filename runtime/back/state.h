@@ -1,5 +1,5 @@
-/* What a tape holds; forward.c, back.c and experts.c run a block of
- * it, run.c all, tape.c owns it. */
+/* What a tape holds; embed.c, forward.c, back.c and experts.c run
+ * parts of it, run.c all, tape.c owns it. */
 #ifndef GQA_RUNTIME_BACK_STATE_H
 #define GQA_RUNTIME_BACK_STATE_H
 
@@ -62,6 +62,20 @@ void *gqa_tape_gradient_of(const struct gqa_tape *tape, size_t param);
 /* Find out what of the stacks is trained; uses: [n_params], of no meaning
  * before or after. */
 void gqa_tape_find_trained(struct gqa_tape *tape, enum gqa_use *uses);
+
+/* Elements of a row of the stack's streams. */
+uint64_t gqa_tape_row_width(const struct gqa_tape *tape,
+                            const struct gqa_tape_stack *stack);
+
+/* The stack's tokens, whose batch is set, to x[0]. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_embed(const struct gqa_tape *tape,
+                               const struct gqa_tape_stack *stack);
+
+/* d_x, of x[0], to gradients of what the stack embeds with. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_embed_back(const struct gqa_tape *tape,
+                                    const struct gqa_tape_stack *stack);
 
 /* Whether queries, keys and values of a self-attention are one product
  * (joint.h), forth and back: gradients of all three are wanted, or of none. */

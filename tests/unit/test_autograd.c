@@ -22,6 +22,9 @@ static const char *const fixtures[] = {
     "families/phimoe",        "families/switch_transformers",
     "families/olmoe-clip",    "families/mpt-clip",
     "families/apertus",       "families/blenderbot_small",
+    "families/whisper",       "families/speech_to_text",
+    "families/trocr",         "families/musicgen",
+    "families/gpt2-cross",    "families/t5gemma",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };

@@ -66,6 +66,12 @@ static const char *const fixtures[] = {
     "families/mpt-clip",
     "families/apertus",
     "families/blenderbot_small",
+    "families/whisper",
+    "families/speech_to_text",
+    "families/trocr",
+    "families/musicgen",
+    "families/gpt2-cross",
+    "families/t5gemma",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };
