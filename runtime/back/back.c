@@ -78,17 +78,17 @@ static bool norm_is_trained(const struct gqa_tape *t,
             gqa_tape_gradient_of(t, norm->bias));
 }
 
-/* out = scale * x, rows of d_model. */
-static enum gqa_status scale_rows(const struct gqa_tape *t, void *out,
-                                  const void *x, uint64_t n_rows, double scale)
+enum gqa_status gqa_tape_scale_rows(const struct gqa_tape *t, void *out,
+                                    const void *x, const double *weights,
+                                    double scale, uint64_t n_rows)
 {
     const struct gqa_runtime *r = t->runtime;
     const uint64_t d = r->network->d_model;
     const enum gqa_status st = r->backend->zero(
         r->device, out, n_rows * d * gqa_dtype_bits(r->real) / 8);
 
-    return st == GQA_OK ? r->backend->add_rows(r->device, out, x, d, NULL, NULL,
-                                               scale, n_rows)
+    return st == GQA_OK ? r->backend->add_rows(r->device, out, x, d, NULL,
+                                               weights, scale, n_rows)
                         : st;
 }
 
@@ -104,7 +104,8 @@ static enum gqa_status output_back(const struct gqa_tape *t, const void **out,
         return GQA_OK;
     *out = t->scratch.output;
     if (scale != 0)
-        return scale_rows(t, t->scratch.output, dy, n_rows, scale);
+        return gqa_tape_scale_rows(t, t->scratch.output, dy, NULL, scale,
+                                   n_rows);
     return gqa_tape_norm_back(t, t->scratch.output, output, dy, n_rows, norm,
                               false);
 }

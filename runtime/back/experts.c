@@ -1,30 +1,12 @@
 /* A mixture of experts, forth as a session runs it (runtime/experts.c), and
  * back. */
-#include "runtime/experts.h"
-
 #include <math.h>
 #include <stdlib.h>
 
+#include "runtime/back/pairs.h"
 #include "runtime/back/state.h"
 #include "runtime/parts.h"
 #include "runtime/values.h"
-
-/*
- * Rows and their experts, on the host, as the router's logits say. A pair is a
- * row and one of its experts; expert e has pairs [first[e], first[e + 1]), in
- * the order of their rows.
- */
-struct pairs {
-    const struct gqa_experts *x;
-    uint64_t n_rows, n;
-    double *logits;   /* [n_rows, experts] */
-    uint64_t *chosen; /* [n_rows, n_chosen] */
-    double *shares;   /* likewise */
-    uint64_t *places; /* likewise: their pairs */
-    uint64_t *first;  /* [experts + 1] */
-    uint64_t *rows;   /* [n] */
-    double *weights;  /* [n] */
-};
 
 /* One mixture's surroundings. */
 struct mixture {
@@ -34,7 +16,7 @@ struct mixture {
     const struct gqa_tape_feed_forward *room;
     uint64_t n_rows, d;
     double scale;
-    struct pairs pairs;
+    struct gqa_pairs pairs;
 };
 
 static struct mixture mixture_of(const struct gqa_tape *t,
@@ -50,9 +32,6 @@ static struct mixture mixture_of(const struct gqa_tape *t,
         .n_rows = stack->n_rows,
         .d = t->runtime->network->d_model,
         .scale = ff->residual_scale == 0 ? 1 : ff->residual_scale,
-        .pairs = {.x = ff->experts,
-                  .n_rows = stack->n_rows,
-                  .n = stack->n_rows * ff->experts->n_chosen},
     };
 }
 
@@ -69,70 +48,18 @@ static bool has_shared(const struct mixture *m)
 
 /* --- Which rows an expert has --------------------------------------------- */
 
-static void free_pairs(struct pairs *p)
-{
-    free(p->logits);
-    free(p->chosen);
-    free(p->shares);
-    free(p->places);
-    free(p->first);
-    free(p->rows);
-    free(p->weights);
-}
-
-static enum gqa_status alloc_pairs(struct pairs *p)
-{
-    p->logits = calloc((size_t)(p->n_rows * p->x->n), sizeof *p->logits);
-    p->chosen = calloc((size_t)p->n, sizeof *p->chosen);
-    p->shares = calloc((size_t)p->n, sizeof *p->shares);
-    p->places = calloc((size_t)p->n, sizeof *p->places);
-    p->first = calloc((size_t)p->x->n + 1, sizeof *p->first);
-    p->rows = calloc((size_t)p->n, sizeof *p->rows);
-    p->weights = calloc((size_t)p->n, sizeof *p->weights);
-    return p->logits && p->chosen && p->shares && p->places && p->first &&
-                   p->rows && p->weights
-               ? GQA_OK
-               : gqa_fail_nomem();
-}
-
-/* Logits to pairs: how many there are before each expert, then one after the
- * other. */
-static void sort_pairs(struct pairs *p)
-{
-    const struct gqa_experts *x = p->x;
-
-    for (uint64_t i = 0; i < p->n_rows; i++)
-        gqa_experts_choose(p->chosen + i * x->n_chosen,
-                           p->shares + i * x->n_chosen, p->logits + i * x->n,
-                           x);
-    for (uint64_t k = 0; k < p->n; k++)
-        p->first[p->chosen[k] + 1]++;
-    for (uint64_t e = 0; e < x->n; e++)
-        p->first[e + 1] += p->first[e];
-    for (uint64_t k = 0; k < p->n; k++) {
-        const uint64_t at = p->first[p->chosen[k]]++;
-
-        p->places[k] = at;
-        p->rows[at] = k / x->n_chosen;
-        p->weights[at] = p->shares[k];
-    }
-    for (uint64_t e = x->n; e > 0; e--)
-        p->first[e] = p->first[e - 1];
-    p->first[0] = 0;
-}
-
 /* From the logits in the room; waits for the device. */
 static enum gqa_status make_pairs(struct mixture *m)
 {
-    struct pairs *p = &m->pairs;
-    enum gqa_status st = alloc_pairs(p);
+    struct gqa_pairs *p = &m->pairs;
+    enum gqa_status st = gqa_pairs_create(p, m->ff->experts, m->n_rows);
 
     if (st == GQA_OK)
         st = gqa_values_download(m->r->backend, m->r->device, p->logits,
                                  m->room->experts.logits, m->r->real,
-                                 p->n_rows * p->x->n);
+                                 p->n_rows * p->experts->n);
     if (st == GQA_OK)
-        sort_pairs(p);
+        gqa_pairs_sort(p);
     return st;
 }
 
@@ -262,8 +189,8 @@ static enum gqa_status ask_share(const struct mixture *m, double *weights)
     return st;
 }
 
-/* out += what the shared expert made, times its share and the scale: of
- * weights, or 1. */
+/* out += what the shared expert made, times its share, where it has one, and
+ * the scale. */
 static enum gqa_status add_shared(const struct mixture *m, void *out)
 {
     double *weights = NULL;
@@ -281,8 +208,7 @@ static enum gqa_status add_shared(const struct mixture *m, void *out)
     return st;
 }
 
-/* out's rows += those of pairs, an expert after the other: weights NULL: once
- * each. */
+/* out's rows += those of pairs, an expert after the other; weights NULL: 1. */
 static enum gqa_status add_pairs(const struct mixture *m, void *out, void *x,
                                  const double *weights, double scale)
 {
@@ -317,7 +243,7 @@ enum gqa_status gqa_tape_run_experts(const struct gqa_tape *t,
                        m.scale);
     if (st == GQA_OK && after && has_shared(&m))
         st = add_shared(&m, after);
-    free_pairs(&m.pairs);
+    gqa_pairs_clear(&m.pairs);
     return st;
 }
 
@@ -326,26 +252,6 @@ enum gqa_status gqa_tape_run_experts(const struct gqa_tape *t,
 static const struct gqa_gradient_ops *ops_of(const struct mixture *m)
 {
     return m->r->backend->gradients;
-}
-
-static enum gqa_status zero_rows(const struct mixture *m, void *x,
-                                 uint64_t n_rows)
-{
-    return m->r->backend->zero(m->r->device, x,
-                               n_rows * m->d * gqa_dtype_bits(m->r->real) / 8);
-}
-
-/* out = scale * weights[r] * x[r]; weights NULL: 1. */
-static enum gqa_status scale_rows(const struct mixture *m, void *out,
-                                  const void *x, const double *weights,
-                                  uint64_t n_rows)
-{
-    const enum gqa_status st = zero_rows(m, out, n_rows);
-
-    return st == GQA_OK
-               ? m->r->backend->add_rows(m->r->device, out, x, m->d, NULL,
-                                         weights, m->scale, n_rows)
-               : st;
 }
 
 /* d of an expert's hidden rows to those of gate and up, in scratch. */
@@ -376,8 +282,8 @@ static enum gqa_status enter_back(const struct mixture *m,
                : st;
 }
 
-/* scratch's mixed, d of what experts made, to d of what they were given,
- * there; picked: those rows, or their place. */
+/* scratch's mixed, d of what experts made, becomes d of what they were given;
+ * where any weight asks for that, it is gathered to picked once more. */
 static enum gqa_status experts_back(const struct mixture *m, const void *in,
                                     bool wanted)
 {
@@ -398,7 +304,6 @@ static enum gqa_status experts_back(const struct mixture *m, const void *in,
     }
     if (st == GQA_OK)
         st = activate_back(m, room->up, room->gate, hidden_elements(m));
-    /* Rows are kept where any weight asks for them. */
     if (st == GQA_OK && room->normed)
         st = m->r->backend->gather(m->r->device, s->picked, in, m->d,
                                    m->pairs.rows, m->pairs.n);
@@ -420,37 +325,31 @@ static enum gqa_status experts_back(const struct mixture *m, const void *in,
 static enum gqa_status weigh_back(const struct mixture *m, const void *dy)
 {
     const struct gqa_tape_scratch *s = &m->tape->scratch;
-    const struct pairs *p = &m->pairs;
-    const struct gqa_experts *x = p->x;
+    const struct gqa_pairs *p = &m->pairs;
     const struct gqa_backend *b = m->r->backend;
-    double *dots = calloc((size_t)p->n, sizeof *dots);
-    double *d_logits = calloc((size_t)(p->n_rows * x->n), sizeof *d_logits);
-    double *d_shares = calloc((size_t)x->n_chosen, sizeof *d_shares);
+    const uint64_t n_logits = p->n_rows * p->experts->n;
+    double *d_weights = calloc((size_t)p->n, sizeof *d_weights);
+    double *d_logits = calloc((size_t)n_logits, sizeof *d_logits);
     enum gqa_status st =
-        dots && d_logits && d_shares
+        d_weights && d_logits
             ? b->gather(m->r->device, s->picked, dy, m->d, p->rows, p->n)
             : gqa_fail_nomem();
 
     if (st == GQA_OK)
-        st = ops_of(m)->dot_rows(m->r->device, dots, m->room->experts.made,
+        st = ops_of(m)->dot_rows(m->r->device, d_weights, m->room->experts.made,
                                  s->picked, m->d, p->n);
-    for (uint64_t i = 0; i < p->n_rows && st == GQA_OK; i++) {
-        const uint64_t *places = p->places + i * x->n_chosen;
-
-        for (uint64_t k = 0; k < x->n_chosen; k++)
-            d_shares[k] = m->scale * dots[places[k]];
-        gqa_experts_choose_back(d_logits + i * x->n, d_shares,
-                                p->chosen + i * x->n_chosen,
-                                p->logits + i * x->n, x);
-    }
+    for (uint64_t i = 0; i < p->n && st == GQA_OK; i++)
+        d_weights[i] *= m->scale;
+    if (st == GQA_OK)
+        st = gqa_pairs_back(d_logits, p, d_weights);
     if (st == GQA_OK)
         st = gqa_values_upload(b, m->r->device, s->logits, m->r->real, d_logits,
-                               p->n_rows * x->n);
+                               n_logits);
     if (st == GQA_OK)
-        st = scale_rows(m, s->mixed, s->picked, p->weights, p->n);
-    free(dots);
+        st = gqa_tape_scale_rows(m->tape, s->mixed, s->picked, p->weights,
+                                 m->scale, p->n);
+    free(d_weights);
     free(d_logits);
-    free(d_shares);
     return st;
 }
 
@@ -475,7 +374,8 @@ static enum gqa_status weigh_shared_back(const struct mixture *m,
         st = gqa_values_upload(m->r->backend, m->r->device, s->logits,
                                m->r->real, dots, m->n_rows);
     if (st == GQA_OK)
-        st = scale_rows(m, s->mixed, dy, weights, m->n_rows);
+        st = gqa_tape_scale_rows(m->tape, s->mixed, dy, weights, m->scale,
+                                 m->n_rows);
     free(weights);
     free(dots);
     return st;
@@ -489,9 +389,10 @@ static enum gqa_status shared_back(const struct mixture *m, void *d_in,
     const struct gqa_tape_experts *room = &m->room->experts;
     const struct gqa_experts *x = m->ff->experts;
     const uint64_t n = m->n_rows * gqa_runtime_outputs(m->r, &x->shared.up);
-    enum gqa_status st = room->share
-                             ? weigh_shared_back(m, dy)
-                             : scale_rows(m, s->mixed, dy, NULL, m->n_rows);
+    enum gqa_status st =
+        room->share
+            ? weigh_shared_back(m, dy)
+            : gqa_tape_scale_rows(t, s->mixed, dy, NULL, m->scale, m->n_rows);
 
     if (st == GQA_OK && room->share)
         st = gqa_tape_linear_back(t, d_in, in, s->logits, m->n_rows,
@@ -525,6 +426,6 @@ enum gqa_status gqa_tape_experts_back(const struct gqa_tape *t,
         st = add_pairs(&m, d_in, t->scratch.mixed, NULL, 1);
     if (st == GQA_OK && has_shared(&m))
         st = shared_back(&m, d_in, in, dy);
-    free_pairs(&m.pairs);
+    gqa_pairs_clear(&m.pairs);
     return st;
 }

@@ -172,6 +172,13 @@ struct gqa_turn_op gqa_tape_turn(const struct gqa_tape *tape,
                                  const struct gqa_heads *k,
                                  const struct gqa_heads *v, uint64_t capacity);
 
+/* out = scale * weights[r] * x[r], rows of d_model. weights: of the host; NULL:
+ * 1. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_scale_rows(const struct gqa_tape *tape, void *out,
+                                    const void *x, const double *weights,
+                                    double scale, uint64_t n_rows);
+
 /* dx (+)= what a norm of the network is to blame for; one of kind NONE has
  * dx = dy, or dx += dy. dx may be dy. */
 GQA_MUST_USE

@@ -1,8 +1,9 @@
 /* Which experts a row has, and what they count. */
 #include <check.h>
 #include <math.h>
+#include <string.h>
 
-#include "runtime/experts.h"
+#include "runtime/back/pairs.h"
 #include "suite.h"
 
 static bool is_near(double a, double b)
@@ -65,6 +66,41 @@ START_TEST(mixes_sparsely)
     ck_assert_uint_eq(chosen[1], 3);
     ck_assert(is_near(weights[0], 1 / (1 + exp(-1.5) + exp(-1))));
     ck_assert(is_near(weights[1], 1 / (1 + exp(-0.5))));
+}
+END_TEST
+
+/* Rows 0 and 2 have expert 1 first, row 1 has expert 2; 0 is second of the
+ * first two, and 2 of the last; none has 3. */
+START_TEST(rows_lie_by_expert)
+{
+    static const double logits[] = {2, 3, 1, 0, 5, 1, 6, 0, 1, 9, 8, 0};
+    static const uint64_t first[] = {0, 2, 4, 6, 6};
+    static const uint64_t rows[] = {0, 1, 0, 2, 1, 2};
+    static const uint64_t places[] = {2, 0, 4, 1, 3, 5};
+    const struct gqa_experts x = {.n = 4, .n_chosen = 2, .normalised = true};
+    const double less = 1 / (1 + exp(1));
+    double d_logits[12];
+    struct gqa_pairs p;
+
+    ck_assert_int_eq(gqa_pairs_create(&p, &x, 3), GQA_OK);
+    memcpy(p.logits, logits, sizeof logits);
+    gqa_pairs_sort(&p);
+    ck_assert_uint_eq(p.n, 6);
+    ck_assert_mem_eq(p.first, first, sizeof first);
+    ck_assert_mem_eq(p.rows, rows, sizeof rows);
+    ck_assert_mem_eq(p.places, places, sizeof places);
+    /* Each row's logits are one apart. */
+    for (int i = 0; i < 6; i++)
+        ck_assert(is_near(p.weights[places[i]], i % 2 ? less : 1 - less));
+    /* Of row 1 alone, and there of its second alone. */
+    ck_assert_int_eq(
+        gqa_pairs_back(d_logits, &p, (const double[]){0, 1, 0, 0, 0, 0}),
+        GQA_OK);
+    for (int i = 0; i < 12; i++)
+        ck_assert(is_near(d_logits[i], i == 4   ? less * (1 - less)
+                                       : i == 6 ? -less * (1 - less)
+                                                : 0));
+    gqa_pairs_clear(&p);
 }
 END_TEST
 
@@ -187,6 +223,7 @@ int main(void)
     tcase_add_test(tc, takes_the_largest);
     tcase_add_test(tc, takes_the_first_of_equals);
     tcase_add_test(tc, mixes_sparsely);
+    tcase_add_test(tc, rows_lie_by_expert);
     tcase_add_loop_test(tc, goes_back, 0, N_MIXTURES);
     tcase_add_test(tc, another_ones_are_caught);
     tcase_add_test(tc, lives_through_what_is_no_number);
