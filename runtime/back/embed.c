@@ -42,7 +42,7 @@ enum gqa_status gqa_tape_embed(const struct gqa_tape *t,
 /* --- Back ----------------------------------------------------------------- */
 
 /* d_table += what a table of the stack's tokens is to blame for, and d of
- * positions; NULL: not trained. */
+ * positions; NULL: not trained, or no such table. */
 static enum gqa_status table_back(const struct gqa_tape *t,
                                   const struct gqa_network_stack *net,
                                   size_t table, void *d_table,
@@ -52,9 +52,10 @@ static enum gqa_status table_back(const struct gqa_tape *t,
 
     if (!d_table && !d_positions)
         return GQA_OK;
-    return ops_of(t)->embed(
-        r->device, d_table, r->network->model->params[table].rows, d_positions,
-        net->n_positions, t->d_x, r->network->d_model, net->embedding_scale);
+    return ops_of(t)->embed(r->device, d_table,
+                            d_table ? r->network->model->params[table].rows : 0,
+                            d_positions, net->n_positions, t->d_x,
+                            r->network->d_model, net->embedding_scale);
 }
 
 /* d_x, through the norm of what is embedded. */
