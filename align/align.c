@@ -278,6 +278,8 @@ const char *gqa_align_obstacle(const struct gqa_network *network,
     if (block->k_norm.kind != GQA_NORM_NONE ||
         block->q_norm.kind != GQA_NORM_NONE)
         return "queries and keys are normed";
+    if (block->rope && block->rope->first)
+        return "queries and keys are rotated at their ends";
     return block->clip > 0 ? "queries, keys and values are clipped" : NULL;
 }
 

@@ -25,7 +25,7 @@
 
 /* Raised with every change of this header, of ops.h and of what they
  * include: the tools and the plug-in must agree. */
-#define GQA_BACKEND_ABI 13
+#define GQA_BACKEND_ABI 14
 
 struct gqa_device;
 
@@ -117,8 +117,9 @@ struct gqa_backend {
      * stand at position 0 for embed and rotate, and are not stored.
      */
 
-    /* out[r] = table[token of r] * scale (+ positions[position of r]); scale
-     * is rounded to real first. positions may be NULL. */
+    /* out[r] = table[token of r] * scale + positions[position of r]; scale is
+     * rounded to real first. One of the two may be NULL, and is 0; positions of
+     * one row are that row everywhere. */
     enum gqa_status (*embed)(struct gqa_device *device, void *out,
                              const struct gqa_weight *table, double scale,
                              const struct gqa_weight *positions);

@@ -387,6 +387,26 @@ static enum gqa_status feed_forward(const struct gqa_pass *pass,
     return st == GQA_OK ? norm_stream(pass, &ff->after_norm) : st;
 }
 
+/* The stream becomes what was normed of it, where that is what is added to. */
+static enum gqa_status take_normed(const struct gqa_pass *pass,
+                                   const struct gqa_block *block,
+                                   const void *normed)
+{
+    const struct gqa_session *s = pass->session;
+    const struct gqa_runtime *r = s->runtime;
+    const uint64_t d = r->network->d_model;
+    enum gqa_status st;
+
+    if (block->normed_scale == 0)
+        return GQA_OK;
+    st = r->backend->zero(r->device, s->work.x,
+                          pass->n_rows * d * gqa_dtype_bits(r->real) / 8);
+    return st == GQA_OK
+               ? r->backend->add_rows(r->device, s->work.x, normed, d, NULL,
+                                      NULL, block->normed_scale, pass->n_rows)
+               : st;
+}
+
 /* --- Blocks --------------------------------------------------------------- */
 
 enum gqa_status gqa_block_run(const struct gqa_pass *pass,
@@ -405,6 +425,8 @@ enum gqa_status gqa_block_run(const struct gqa_pass *pass,
     else if (st == GQA_OK && block->parallel && !pass->last)
         st = gqa_block_norm(pass, &ff_in, w->ff_normed, &block->ff.norm);
     if (st == GQA_OK)
+        st = take_normed(pass, block, in);
+    if (st == GQA_OK)
         st = self_attention(pass, &block->self, layer, in);
     if (pass->last && pass->last->kind == GQA_ATTENTION_SELF)
         return st;
@@ -414,6 +436,8 @@ enum gqa_status gqa_block_run(const struct gqa_pass *pass,
         return st;
     if (!block->parallel)
         st = gqa_block_norm(pass, &ff_in, w->normed, &block->ff.norm);
+    if (st == GQA_OK)
+        st = take_normed(pass, block, ff_in);
     if (st == GQA_OK)
         st = feed_forward(pass, &block->ff, layer, ff_in);
     return st == GQA_OK

@@ -10,6 +10,7 @@
 #include "common/ull.h"
 #include "formats/model/network.h"
 #include "runtime/block.h"
+#include "runtime/parts.h"
 
 enum {
     /* Steps between looks at what was drawn. On the host a look costs nothing;
@@ -130,24 +131,21 @@ static enum gqa_status step(struct drawing *w, int32_t *ids)
     const struct gqa_runtime *r = s->runtime;
     const struct gqa_network *net = r->network;
     const uint64_t row_bytes = net->d_model * gqa_dtype_bits(r->real) / 8;
-    const void *x;
+    const void *x = NULL;
+    void *room;
     enum gqa_status st = gqa_forward_batch(&w->pass);
 
     if (st == GQA_OK)
         st = gqa_block_norm(&w->pass, &x, s->work.normed,
                             &w->pass.stack->final_norm);
+    /* Of the two the one that these rows are not in. */
+    room = x == s->work.x ? s->work.normed : s->work.x;
     for (uint64_t row = 0; row < s->n_sequences && st == GQA_OK;
          row += w->head_rows) {
         const uint64_t n = gqa_min_u64(s->n_sequences - row, w->head_rows);
 
-        st = r->backend->unembed(
-            r->device, w->logits, (const char *)x + row * row_bytes, n,
-            gqa_runtime_weight(r, net->unembedding.weight),
-            net->unembedding.input_major,
-            gqa_runtime_weight(r, net->unembedding.bias), net->logit_scale);
-        if (st == GQA_OK && net->logit_soft_cap > 0)
-            st = r->backend->soft_cap(r->device, w->logits, n * net->vocab_size,
-                                      net->logit_soft_cap);
+        st = gqa_part_unembed(r, w->logits, (const char *)x + row * row_bytes,
+                              n, room);
         if (st == GQA_OK)
             st = r->backend->draw(r->device, ids, w->logits, w->keys, row, n,
                                   &w->op);

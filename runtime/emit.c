@@ -1,6 +1,6 @@
 /* Values on their way out of a device, as double. */
 #include "common/bounds.h"
-#include "runtime/state.h"
+#include "runtime/parts.h"
 
 /* n values of a device's dtype to session->values. */
 static enum gqa_status fetch(struct gqa_session *s, const void *src,
@@ -88,25 +88,18 @@ static enum gqa_status compute(const struct gqa_pass *pass, uint64_t first,
     const struct gqa_network *net = r->network;
     const struct gqa_norm_op norm =
         gqa_runtime_norm(r, &pass->stack->final_norm);
-    const void *normed = s->work.last;
-    enum gqa_status st =
-        r->backend->gather(r->device, s->work.last, s->work.x, net->d_model,
-                           s->out_rows + first, n);
+    void *rows = s->work.last, *room = s->work.last_normed;
+    enum gqa_status st = r->backend->gather(
+        r->device, rows, s->work.x, net->d_model, s->out_rows + first, n);
 
     if (st == GQA_OK && norm.kind != GQA_NORM_NONE) {
-        normed = s->work.last_normed;
-        st = r->backend->norm(r->device, s->work.last_normed, s->work.last, n,
-                              net->d_model, &norm, false);
+        rows = s->work.last_normed;
+        room = s->work.last;
+        st = r->backend->norm(r->device, rows, room, n, net->d_model, &norm,
+                              false);
     }
     if (st == GQA_OK)
-        st = r->backend->unembed(r->device, s->work.logits, normed, n,
-                                 gqa_runtime_weight(r, net->unembedding.weight),
-                                 net->unembedding.input_major,
-                                 gqa_runtime_weight(r, net->unembedding.bias),
-                                 net->logit_scale);
-    if (st == GQA_OK && net->logit_soft_cap > 0)
-        st = r->backend->soft_cap(r->device, s->work.logits,
-                                  n * net->vocab_size, net->logit_soft_cap);
+        st = gqa_part_unembed(r, s->work.logits, rows, n, room);
     return st == GQA_OK ? fetch(s, s->work.logits, r->wide, n * net->vocab_size)
                         : st;
 }

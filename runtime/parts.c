@@ -25,37 +25,107 @@ const struct gqa_weight *gqa_part_positions(
     return room;
 }
 
+/* Rows of another width, and what makes the stream of them. */
+static enum gqa_status embed_widened(const struct gqa_runtime *r,
+                                     const struct gqa_network_stack *stack,
+                                     void *x, uint64_t n_rows, void *room,
+                                     const struct gqa_weight *positions)
+{
+    enum gqa_status st = r->backend->embed(
+        r->device, room, gqa_runtime_weight(r, stack->embedding),
+        stack->embedding_scale, NULL);
+
+    if (st == GQA_OK)
+        st = gqa_part_linear(r, x, room, n_rows, &stack->widened, NULL);
+    if (st == GQA_OK && positions)
+        st = r->backend->embed(r->device, room, NULL, 1, positions);
+    return st == GQA_OK && positions
+               ? r->backend->add_rows(r->device, x, room, r->network->d_model,
+                                      NULL, NULL, 1, n_rows)
+               : st;
+}
+
+static enum gqa_status embed_plain(const struct gqa_runtime *r,
+                                   const struct gqa_network_stack *stack,
+                                   void *x, const struct gqa_weight *table)
+{
+    struct gqa_weight positions;
+
+    return r->backend->embed(
+        r->device, x, table, stack->embedding_scale,
+        stack->norm_first ? NULL : gqa_part_positions(r, stack, &positions));
+}
+
+enum gqa_status gqa_part_embed_plain(const struct gqa_runtime *r,
+                                     const struct gqa_network_stack *stack,
+                                     void *x, uint64_t n_rows, void *room)
+{
+    struct gqa_weight positions;
+
+    return stack->embedding_width
+               ? embed_widened(r, stack, x, n_rows, room,
+                               gqa_part_positions(r, stack, &positions))
+               : embed_plain(r, stack, x,
+                             gqa_runtime_weight(r, stack->embedding));
+}
+
+static enum gqa_status norm_embedded(const struct gqa_runtime *r,
+                                     const struct gqa_network_stack *stack,
+                                     void *x, uint64_t n_rows)
+{
+    return stack->embedding_norm.kind == GQA_NORM_NONE
+               ? GQA_OK
+               : gqa_part_norm(r, x, x, n_rows, &stack->embedding_norm, false);
+}
+
+enum gqa_status gqa_part_embed(const struct gqa_runtime *r,
+                               const struct gqa_network_stack *stack, void *x,
+                               uint64_t n_rows, void *room)
+{
+    const enum gqa_status st = gqa_part_embed_plain(r, stack, x, n_rows, room);
+
+    return st == GQA_OK ? norm_embedded(r, stack, x, n_rows) : st;
+}
+
 enum gqa_status gqa_part_embed_from(const struct gqa_runtime *r,
                                     const struct gqa_network_stack *stack,
                                     void *x, uint64_t n_rows,
                                     const struct gqa_weight *table)
 {
-    struct gqa_weight positions;
-    const enum gqa_status st = r->backend->embed(
-        r->device, x, table, stack->embedding_scale,
-        stack->norm_first ? NULL : gqa_part_positions(r, stack, &positions));
+    const enum gqa_status st = embed_plain(r, stack, x, table);
 
-    return st == GQA_OK && stack->embedding_norm.kind != GQA_NORM_NONE
-               ? gqa_part_norm(r, x, x, n_rows, &stack->embedding_norm, false)
+    return st == GQA_OK ? norm_embedded(r, stack, x, n_rows) : st;
+}
+
+enum gqa_status gqa_part_unembed(const struct gqa_runtime *r, void *out,
+                                 const void *x, uint64_t n_rows, void *room)
+{
+    const struct gqa_network *n = r->network;
+    enum gqa_status st =
+        n->logit_width ? gqa_part_linear(r, room, x, n_rows, &n->narrowed, NULL)
+                       : GQA_OK;
+
+    if (st == GQA_OK)
+        st = r->backend->unembed(
+            r->device, out, n->logit_width ? room : x, n_rows,
+            gqa_runtime_weight(r, n->unembedding.weight),
+            n->unembedding.input_major,
+            gqa_runtime_weight(r, n->unembedding.bias), n->logit_scale);
+    return st == GQA_OK && n->logit_soft_cap > 0
+               ? r->backend->soft_cap(r->device, out, n_rows * n->vocab_size,
+                                      n->logit_soft_cap)
                : st;
 }
 
-enum gqa_status gqa_part_embed(const struct gqa_runtime *r,
-                               const struct gqa_network_stack *stack, void *x,
-                               uint64_t n_rows)
-{
-    return gqa_part_embed_from(r, stack, x, n_rows,
-                               gqa_runtime_weight(r, stack->embedding));
-}
-
-/* Add the tokens' rows of a further table, and positions. */
+/* Add the tokens' rows of a further table, or of positions. */
 static enum gqa_status add_embedded(const struct gqa_runtime *r, void *x,
-                                    void *room, uint64_t n_rows, size_t table,
+                                    void *room, uint64_t n_rows,
+                                    const struct gqa_weight *table,
                                     double scale,
                                     const struct gqa_weight *positions)
 {
-    const enum gqa_status st = r->backend->embed(
-        r->device, room, gqa_runtime_weight(r, table), scale, positions);
+    const enum gqa_status st =
+        r->backend->embed(r->device, room, table, scale, positions);
 
     return st == GQA_OK
                ? r->backend->add_rows(r->device, x, room, r->network->d_model,
@@ -63,18 +133,31 @@ static enum gqa_status add_embedded(const struct gqa_runtime *r, void *x,
                : st;
 }
 
+/* The row of a table's first place. */
+static enum gqa_status add_place(const struct gqa_runtime *r, void *x,
+                                 void *room, uint64_t n_rows, size_t table)
+{
+    struct gqa_weight row = *gqa_runtime_weight(r, table);
+
+    row.rows = 1;
+    return add_embedded(r, x, room, n_rows, NULL, 1, &row);
+}
+
 enum gqa_status gqa_part_embed_whole(const struct gqa_runtime *r,
                                      const struct gqa_network_stack *stack,
                                      void *x, void *room, uint64_t n_rows)
 {
     struct gqa_weight positions;
-    enum gqa_status st = gqa_part_embed(r, stack, x, n_rows);
+    enum gqa_status st = gqa_part_embed(r, stack, x, n_rows, room);
 
     for (size_t i = 0; i < stack->n_codes && st == GQA_OK; i++)
-        st = add_embedded(r, x, room, n_rows, stack->codes[i],
+        st = add_embedded(r, x, room, n_rows,
+                          gqa_runtime_weight(r, stack->codes[i]),
                           stack->embedding_scale, NULL);
+    for (size_t i = 0; i < stack->n_places && st == GQA_OK; i++)
+        st = add_place(r, x, room, n_rows, stack->places[i]);
     if (st == GQA_OK && stack->norm_first)
-        st = add_embedded(r, x, room, n_rows, stack->embedding, 0,
+        st = add_embedded(r, x, room, n_rows, NULL, 1,
                           gqa_part_positions(r, stack, &positions));
     return st;
 }
@@ -132,12 +215,15 @@ enum gqa_status gqa_part_rotate(const struct gqa_runtime *r,
                                 const struct gqa_heads *heads,
                                 const struct gqa_angles *angles)
 {
-    return a->rope
-               ? r->backend->rotate(r->device, heads->x, heads->width,
-                                    &heads->place, a->heads->head_dim,
-                                    a->rope->n_pairs, a->rope->interleaved,
-                                    gqa_angles_of(angles, r->network, a->rope))
-               : GQA_OK;
+    struct gqa_head_place place = heads->place;
+
+    if (!a->rope)
+        return GQA_OK;
+    place.base += a->rope->first;
+    return r->backend->rotate(r->device, heads->x, heads->width, &place,
+                              a->heads->head_dim, a->rope->n_pairs,
+                              a->rope->interleaved,
+                              gqa_angles_of(angles, r->network, a->rope));
 }
 
 static double softplus(double x)

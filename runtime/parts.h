@@ -24,15 +24,22 @@ const struct gqa_weight *gqa_part_positions(
     struct gqa_weight *room);
 
 /* The tokens of the batch, which is set, become n_rows rows of x, without
- * positions where these come behind a norm. */
+ * positions where these come behind a norm. room: as many, of
+ * gqa_network_row_width(), which are looked at where the embedding has a width
+ * of its own. */
 GQA_MUST_USE
 enum gqa_status gqa_part_embed(const struct gqa_runtime *runtime,
                                const struct gqa_network_stack *stack, void *x,
-                               uint64_t n_rows);
+                               uint64_t n_rows, void *room);
 
-/* The same with all that is added to it: rows of further tables (codes), and
- * positions behind a norm. room: real [n_rows, d_model], or NULL where there is
- * nothing of the kind. */
+/* The same before the norm. */
+GQA_MUST_USE
+enum gqa_status gqa_part_embed_plain(const struct gqa_runtime *runtime,
+                                     const struct gqa_network_stack *stack,
+                                     void *x, uint64_t n_rows, void *room);
+
+/* gqa_part_embed() with all that is added to it: rows of further tables
+ * (codes), places, and positions behind a norm. room likewise. */
 GQA_MUST_USE
 enum gqa_status gqa_part_embed_whole(const struct gqa_runtime *runtime,
                                      const struct gqa_network_stack *stack,
@@ -45,6 +52,12 @@ enum gqa_status gqa_part_embed_from(const struct gqa_runtime *runtime,
                                     const struct gqa_network_stack *stack,
                                     void *x, uint64_t n_rows,
                                     const struct gqa_weight *table);
+
+/* Logits (wide) of n_rows rows behind the final norm. room: as many, as above,
+ * where logits are made of rows of another width; x is not. */
+GQA_MUST_USE
+enum gqa_status gqa_part_unembed(const struct gqa_runtime *runtime, void *out,
+                                 const void *x, uint64_t n_rows, void *room);
 
 /* out = norm(x), rows of d_model, or out += that; a norm of kind NONE is none
  * of its. */

@@ -240,6 +240,7 @@ static enum gqa_status alloc_workspace(struct gqa_session *s)
     const struct widths w = widths_of(r);
     const uint64_t d = r->network->d_model;
     const uint64_t widest_row = gqa_network_row_width(r->network);
+    const uint64_t last = gqa_max_u64(d, r->network->logit_width);
     const struct {
         void **out;
         enum gqa_dtype dtype;
@@ -256,8 +257,8 @@ static enum gqa_status alloc_workspace(struct gqa_session *s)
         {&s->work.picked, r->real, w.experts ? s->ff_rows : 0, d},
         {&s->work.up, r->real, s->ff_rows, w.ff},
         {&s->work.gate, r->real, w.gated ? s->ff_rows : 0, w.ff},
-        {&s->work.last, r->real, s->head_rows, d},
-        {&s->work.last_normed, r->real, s->head_rows, d},
+        {&s->work.last, r->real, s->head_rows, last},
+        {&s->work.last_normed, r->real, s->head_rows, last},
         {&s->work.logits, r->wide, s->head_rows, r->network->vocab_size},
     };
     enum gqa_status st = GQA_OK;

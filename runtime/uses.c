@@ -86,6 +86,10 @@ void gqa_use_embedding(enum gqa_use *uses,
     use(uses, stack->embedding);
     for (size_t i = 0; i < stack->n_codes; i++)
         use(uses, stack->codes[i]);
+    for (size_t i = 0; i < stack->n_places; i++)
+        use(uses, stack->places[i]);
+    if (stack->embedding_width)
+        use_linear(uses, &stack->widened);
     use(uses, stack->positions);
     gqa_use_norm(uses, &stack->embedding_norm);
 }
@@ -93,6 +97,8 @@ void gqa_use_embedding(enum gqa_use *uses,
 void gqa_use_unembedding(enum gqa_use *uses, const struct gqa_network *network)
 {
     gqa_use_norm(uses, &network->stacks[network->n_stacks - 1].final_norm);
+    if (network->logit_width)
+        use_linear(uses, &network->narrowed);
     use_linear(uses, &network->unembedding);
 }
 

@@ -351,6 +351,9 @@ enum gqa_status gqa_pair_open(struct gqa_pair *out,
         st =
             open_side(&out->student, o->student, o->student_fd, o, out->family);
     if (st == GQA_OK)
+        st = gqa_checkpoint_check_state_dict(
+            o->state_dict, out->teacher.checkpoint, out->student.checkpoint);
+    if (st == GQA_OK)
         st = check_kinds(out);
     if (st == GQA_OK)
         st = check_expanded(&out->student);

@@ -104,7 +104,9 @@ static enum gqa_status check_positions(const struct gqa_family *f)
         {"long_magnitude", p->long_magnitude.json != NULL, GQA_POSITION_ROPE},
         {"share", p->share.json != NULL, GQA_POSITION_ROPE},
         {"dims", p->dims.json != NULL, GQA_POSITION_ROPE},
+        {"kinds", p->kinds != NULL, GQA_POSITION_ROPE},
         {"interleaved", p->interleaved, GQA_POSITION_ROPE},
+        {"at_end", p->at_end, GQA_POSITION_ROPE},
         {"alibi", p->alibi.json != NULL, GQA_POSITION_ROPE},
         {"slopes", p->slopes != GQA_SLOPES_NONE, GQA_POSITION_ALIBI},
         {"slopes_scaled", p->slopes_scaled, GQA_POSITION_ALIBI},
@@ -163,6 +165,22 @@ static enum gqa_status check_embedding(const struct gqa_family *f,
         scheme != GQA_POSITION_SINUSOIDAL)
         return FAIL(f, "embedding", "position_offset", NULL, NULL,
                     "has no 'embedding.positions' to be the offset of");
+    for (size_t i = 0; e->places && e->places[i]; i++)
+        if (i >= GQA_MAX_PLACES)
+            return FAIL(f, "embedding", "places", NULL, NULL,
+                        "there are more than %d", GQA_MAX_PLACES);
+    if (f->embedding.width.json &&
+        (!f->embedding.widened || !f->logits.narrowed))
+        return FAIL(f, "embedding", "width", NULL, NULL,
+                    "is not the stream's, which needs 'embedding.widened' and "
+                    "'logits.narrowed'");
+    if (e->positions_behind.json && e->position_offset)
+        return FAIL(f, "embedding", "positions_behind", NULL, NULL,
+                    "stands in place of 'position_offset', which is there");
+    if (e->positions_behind.json && !e->positions &&
+        scheme != GQA_POSITION_SINUSOIDAL)
+        return FAIL(f, "embedding", "positions_behind", NULL, NULL,
+                    "there are no positions that could be behind it");
     return GQA_OK;
 }
 
@@ -397,9 +415,16 @@ static enum gqa_status check_refusals(const struct gqa_family *f,
     for (size_t i = 0; i < n; i++) {
         const struct gqa_place item = {&list, NULL, i};
 
-        if ((refusals[i].is != NULL) == (refusals[i].is_not != NULL))
+        const struct gqa_refusal *r = &refusals[i];
+
+        if ((r->is != NULL) + (r->is_not != NULL) + r->absent != 1)
             return gqa_description_fail(f->description, &item,
-                                        "needs one of \"is\" and \"is_not\"");
+                                        "needs one of \"is\", \"is_not\" and "
+                                        "\"absent\"");
+        if (r->absent && within)
+            return gqa_description_fail(f->description, &item,
+                                        "\"absent\" is of no use: a backbone "
+                                        "has all of its keys");
     }
     return GQA_OK;
 }

@@ -4,10 +4,13 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "common/ull.h"
 #include "formats/families/description.h"
 
 /* No model has a dimension as large as this. */
 #define MAX_COUNT ((uint64_t)1 << 32)
+/* No vocabulary has as many tokens. */
+#define MAX_OFFSET ((uint64_t)1 << 24)
 
 enum gqa_part_presence gqa_bias_said(const struct gqa_setting *bias)
 {
@@ -41,8 +44,44 @@ static bool is_same(const json_t *a, const json_t *b)
 
 bool gqa_refusal_holds(const struct gqa_refusal *refusal, const json_t *value)
 {
+    if (refusal->absent)
+        return false;
     return refusal->is ? is_same(value, refusal->is)
                        : !is_same(value, refusal->is_not);
+}
+
+enum gqa_status gqa_position_offset(uint64_t *out,
+                                    const struct gqa_embedding_rule *rule,
+                                    const json_t *config)
+{
+    uint64_t token = 0;
+    enum gqa_status st;
+
+    *out = rule->position_offset;
+    if (!rule->positions_behind.json)
+        return GQA_OK;
+    st = gqa_setting_count(&token, &rule->positions_behind, config);
+    if (st == GQA_OK && token >= MAX_OFFSET)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "configuration: positions begin behind token %llu, "
+                        "which is none of a vocabulary",
+                        ULL(token));
+    *out = token + 1;
+    return st;
+}
+
+bool gqa_refusal_misses(const struct gqa_refusal *refusal, const json_t *config)
+{
+    if (!refusal->absent)
+        return false;
+    for (gqa_texts key = refusal->keys; *key; key++) {
+        const json_t *value = gqa_config_at(config, *key);
+
+        if (value && !json_is_null(value) &&
+            (!json_is_object(value) || json_object_size(value) > 0))
+            return false;
+    }
+    return true;
 }
 
 double gqa_family_deviation(const struct gqa_family *family,

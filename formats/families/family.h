@@ -59,6 +59,9 @@ struct gqa_embedding_rule {
     bool norm_first;          /* before positions are added */
     const char *positions;    /* learned ones, or sinusoids that are stored */
     uint64_t position_offset; /* row of position 0 */
+    /* Or the token behind whose number that row comes. */
+    struct gqa_setting positions_behind;
+    gqa_texts places; /* modules whose first row is added to each token's */
     /* Of a table of another width than the stream has, and the module that
      * makes the stream of its rows. */
     struct gqa_setting width;
@@ -73,7 +76,9 @@ struct gqa_position_rule {
      * than the key that all have; what sines and cosines are times, in short
      * and in long sequences. */
     struct gqa_setting original_context, magnitude, long_magnitude;
+    gqa_texts kinds; /* of RoPE, beside "default"; NULL: those that all have */
     bool interleaved;
+    bool at_end; /* what is rotated of a head is its end, not its beginning */
     struct gqa_setting alibi; /* ALiBi in place of RoPE where it says true */
     enum gqa_slopes slopes;
     enum gqa_sinusoids sinusoids;
@@ -190,6 +195,8 @@ struct gqa_stack_rule {
     struct gqa_attention_rule self, cross;
     struct gqa_feed_forward_rule feed_forward;
     struct gqa_setting residual, shared_norm, final_norm;
+    /* Not 0: a sublayer's output is added to what its norm made, times this. */
+    struct gqa_setting residual_normed;
     /* depth: that over the root of the number of layers, in place of it. */
     struct gqa_setting residual_scale, residual_scale_depth;
 };
@@ -212,7 +219,9 @@ struct gqa_initialiser {
 /* What is not to be run; or, of readings, what is to be told of. */
 struct gqa_refusal {
     gqa_texts keys;
-    const json_t *is, *is_not; /* one of them */
+    /* One of them; absent: no key of these says anything. */
+    const json_t *is, *is_not;
+    bool absent;
     const char *because;
 };
 
@@ -291,6 +300,15 @@ uint64_t gqa_family_default(const struct gqa_family *family,
 
 /* Whether a value of one of its keys is what the refusal speaks of. */
 bool gqa_refusal_holds(const struct gqa_refusal *refusal, const json_t *value);
+/* Whether it speaks of keys that are absent, and none of them says anything. */
+bool gqa_refusal_misses(const struct gqa_refusal *refusal,
+                        const json_t *config);
+
+/* The row of position 0. Errors GQA_ERR_FORMAT: a token that no model has. */
+GQA_MUST_USE
+enum gqa_status gqa_position_offset(uint64_t *out,
+                                    const struct gqa_embedding_rule *rule,
+                                    const json_t *config);
 
 /* Standard deviation of key and value projections that are drawn afresh. */
 double gqa_family_deviation(const struct gqa_family *family,

@@ -462,8 +462,8 @@ static enum gqa_status fill_field(struct gqa_description *d, void *out,
     case GQA_FIELD_DEVIATION:
         return fill_deviation(d, at, field, object, place);
     case GQA_FIELD_JSON:
-        if (json_is_object(json) || json_is_array(json))
-            return refuse(d, place, json, "a plain value");
+        if (json_is_object(json))
+            return refuse(d, place, json, "a plain value or a list");
         memcpy(at, &json, sizeof json);
         return GQA_OK;
     case GQA_FIELD_SETTINGS:
@@ -618,6 +618,10 @@ static void finish_embeddings(struct gqa_family *family)
             own->positions = base->positions;
         if (!own->position_offset)
             own->position_offset = base->position_offset;
+        if (!own->positions_behind.json)
+            own->positions_behind = base->positions_behind;
+        if (!own->places)
+            own->places = base->places;
     }
 }
 

@@ -14,8 +14,10 @@ static const char *const of_idefics3[] = {"model.text_model.", "text_model.",
 /* What is written has the names of a language model alone, beside "visual". */
 static const char *const of_qwen2_vl[] = {"", "model.language_model.", NULL};
 
-/* Of two towers that are alike: that of text. */
-static const char *const of_clip[] = {"", NULL};
+/* Of two towers that are alike: that of text. TensorFlow's classes have their
+ * own name before it, which loaders of PyTorch's leave out. */
+static const char *const of_clip[] = {"", "clip.", NULL};
+static const char *const of_siglip[] = {"", NULL};
 
 static const char *const of_decoder[] = {"decoder.", NULL};
 static const char *const of_t5gemma[] = {"model.decoder.", NULL};
@@ -38,7 +40,7 @@ const struct gqa_nested gqa_nested_types[] = {
     {"qwen2_5_vl", "text_config", "qwen2_5_vl_text", of_qwen2_vl},
     {"qwen2_vl", "text_config", "qwen2_vl_text", of_qwen2_vl},
     {"smolvlm", "text_config", "llama", of_idefics3},
-    {"siglip", "text_config", "siglip_text_model", of_clip},
+    {"siglip", "text_config", "siglip_text_model", of_siglip},
     {"t5gemma", "decoder", "t5_gemma_module", of_t5gemma},
     {"video_llava", "text_config", "llama", of_llava},
     {"vipllava", "text_config", "llama", of_llava},

@@ -17,11 +17,13 @@ const char *gqa_value_kind_text(enum gqa_value_kind kind)
         [GQA_VALUE_POSITIVE] = "a number above 0",
         [GQA_VALUE_WHOLE] = "a whole number above 0",
         [GQA_VALUE_WINDOW] = "a whole number above 0",
+        [GQA_VALUE_TOKEN] = "the number of a token",
         [GQA_VALUE_SHARE] = "a number in (0, 1]",
         [GQA_VALUE_TEXT] = "a text",
         [GQA_VALUE_MODULE] = "the name of a module",
         [GQA_VALUE_PRESENCE] = "true, false or \"optional\"",
         [GQA_VALUE_RESIDUAL] = "\"sequential\" or \"parallel\"",
+        [GQA_VALUE_STREAM] = "a number from 0 on or \"sqrt_2n_layers\"",
         [GQA_VALUE_SCORES] = "a number above 0, \"head_dim\" or \"rhead_dim\"",
         [GQA_VALUE_WIDTH] = "a number above 0 or \"sqrt_d_model\"",
         [GQA_VALUE_RWIDTH] = "a number above 0 or \"rsqrt_d_model\"",
@@ -55,6 +57,8 @@ bool gqa_value_fits(const json_t *value, enum gqa_value_kind kind)
     case GQA_VALUE_WHOLE:
     case GQA_VALUE_WINDOW:
         return json_is_integer(value) && json_integer_value(value) >= 1;
+    case GQA_VALUE_TOKEN:
+        return json_is_integer(value) && json_integer_value(value) >= 0;
     case GQA_VALUE_SHARE:
         return is_positive(value) && json_number_value(value) <= 1;
     case GQA_VALUE_TEXT:
@@ -64,6 +68,10 @@ bool gqa_value_fits(const json_t *value, enum gqa_value_kind kind)
         return json_is_boolean(value) || is_word(value, "optional");
     case GQA_VALUE_RESIDUAL:
         return is_word(value, "sequential") || is_word(value, "parallel");
+    case GQA_VALUE_STREAM:
+        return is_positive(value) ||
+               (json_is_number(value) && json_number_value(value) == 0) ||
+               is_word(value, "sqrt_2n_layers");
     case GQA_VALUE_SCORES:
         return is_positive(value) || is_word(value, "head_dim") ||
                is_word(value, "rhead_dim");
@@ -100,15 +108,18 @@ const json_t *gqa_config_at(const json_t *config, const char *key)
     const json_t *value = json_object_get(config, key);
     const char *dot = strchr(key, '.');
     char outer[128];
+    const json_t *inner;
 
     if (value || !dot || (size_t)(dot - key) >= sizeof outer)
         return value;
     snprintf(outer, sizeof outer, "%.*s", (int)(dot - key), key);
-    /* transformers 5 reads rope_scaling in its place, where that says any. */
-    if (strcmp(outer, "rope_parameters") == 0 &&
+    inner = json_object_get(config, outer);
+    /* transformers 5 reads rope_scaling in its place, where that says any, but
+     * for what is of a kind of layers. */
+    if (strcmp(outer, "rope_parameters") == 0 && !strchr(dot + 1, '.') &&
         json_object_size(json_object_get(config, "rope_scaling")) > 0)
         return NULL;
-    return gqa_config_at(json_object_get(config, outer), dot + 1);
+    return gqa_config_at(inner, dot + 1);
 }
 
 /* What null stands for; NULL: nothing. Where true or false is asked it is
@@ -243,6 +254,14 @@ const json_t *gqa_setting_last(const struct gqa_setting *setting,
          next = translate(last, find_said(&by, last, config)))
         last = next;
     return last;
+}
+
+const char *gqa_setting_last_key(const struct gqa_setting *setting)
+{
+    const json_t *keys = json_object_get(setting->json, "key");
+    const size_t n = json_array_size(keys);
+
+    return json_string_value(n ? json_array_get(keys, n - 1) : keys);
 }
 
 enum gqa_status gqa_setting_number(double *out,

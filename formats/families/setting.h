@@ -30,11 +30,13 @@ enum gqa_value_kind {
                            may say 0: nothing */
     GQA_VALUE_WHOLE,    /* a whole number of at least 1 */
     GQA_VALUE_WINDOW,   /* likewise; a description may say 0: none */
+    GQA_VALUE_TOKEN,    /* a whole number, 0 among them */
     GQA_VALUE_SHARE,    /* a number in (0, 1] */
     GQA_VALUE_TEXT,
     GQA_VALUE_MODULE,   /* a text, or null: no such module */
     GQA_VALUE_PRESENCE, /* true, false or "optional" */
     GQA_VALUE_RESIDUAL, /* "sequential" or "parallel" */
+    GQA_VALUE_STREAM,   /* a number of at least 0, or "sqrt_2n_layers" */
     GQA_VALUE_SCORES,   /* a number above 0, "head_dim" or "rhead_dim" */
     GQA_VALUE_WIDTH,    /* a number above 0, or "sqrt_d_model" */
     GQA_VALUE_RWIDTH,   /* a number above 0, or "rsqrt_d_model" */
@@ -67,6 +69,10 @@ GQA_MUST_USE
 enum gqa_status gqa_setting_get(const json_t **out, const char **key,
                                 const struct gqa_setting *setting,
                                 const json_t *config);
+
+/* The last of a setting's keys, which transformers 4 knows where newer ones
+ * come before it. NULL: no key decides. Lent by the description. */
+const char *gqa_setting_last_key(const struct gqa_setting *setting);
 
 /* Of settings within each other the one whose keys say what holds with this
  * configuration; lent by the description. NULL: it is none. */

@@ -9,6 +9,18 @@
 #include "common/strings.h"
 #include "formats/model/params.h"
 
+/* How much of a part of a path stands for TensorFlow alone: "mlm___cls/" is
+ * PyTorch's "cls". */
+static size_t own_words(const char *part)
+{
+    const char *end = strchr(part, '/');
+    size_t n = 0;
+
+    for (const char *p = part; end && (p = strstr(p, "___")) && p < end; p++)
+        n = (size_t)(p - part) + 3;
+    return n;
+}
+
 /* "h_._0/attn/c_attn/weight:0" -> "h.0.attn.c_attn.weight", in place. */
 static void rename_path(char *name)
 {
@@ -18,6 +30,8 @@ static void rename_path(char *name)
     if (gqa_ends_with(name, ":0"))
         name[n - 2] = '\0';
     for (const char *from = name; *from;) {
+        if (from == name || from[-1] == '/')
+            from += own_words(from);
         if (strncmp(from, "_._", 3) == 0) {
             *to++ = '.';
             from += 3;
@@ -101,6 +115,10 @@ static enum gqa_status add(struct gqa_params *params,
         shaped.rank = 1;
         shaped.shape[0] = tensor->shape[1];
     }
+    /* A number is a vector of one there. */
+    if (tensor->rank == 1 && tensor->shape[0] == 1 &&
+        gqa_ends_with(name, "logit_scale"))
+        shaped.rank = 0;
     if ((st = gqa_params_add_tensor(params, name, &shaped, index)) != GQA_OK)
         goto done;
     if (is_kernel && tensor->rank >= 2)

@@ -318,26 +318,33 @@ static enum gqa_status check_nulls(struct gqa_taking *t)
 }
 
 /* Rows of the table of positions that a stack adds, from that of position 0
- * on; 0: it reads none. */
-static uint64_t count_positions(const struct gqa_taking *t,
-                                enum gqa_stack stack)
+ * on; *out stays as it is where it reads none. */
+static enum gqa_status count_positions(uint64_t *out,
+                                       const struct gqa_taking *t,
+                                       enum gqa_stack stack)
 {
     const struct gqa_embedding_rule *rule = &t->family->stacks[stack].embedding;
     const uint64_t rows = t->family->stacks[stack].given && rule->positions
                               ? rows_of(t, rule->positions, true)
                               : 0;
+    uint64_t offset = 0;
+    const enum gqa_status st =
+        gqa_position_offset(&offset, rule, t->model->config);
 
-    return rows >= rule->position_offset ? rows - rule->position_offset : rows;
+    if (rows)
+        *out = rows >= offset ? rows - offset : rows;
+    return st;
 }
 
 enum gqa_status gqa_take_config(struct gqa_taking *t)
 {
     const struct gqa_config_keys *keys = &t->family->keys;
-    uint64_t rows = count_positions(t, GQA_STACK_DECODER);
+    uint64_t rows = 0;
     enum gqa_status st;
 
-    if (!rows)
-        rows = count_positions(t, GQA_STACK_ENCODER);
+    if ((st = count_positions(&rows, t, GQA_STACK_ENCODER)) != GQA_OK ||
+        (st = count_positions(&rows, t, GQA_STACK_DECODER)) != GQA_OK)
+        return st;
     if ((st = hold_against(t, keys->d_model, said_by(t, keys->d_model),
                            t->model->d_model)) != GQA_OK ||
         (st = check_nulls(t)) != GQA_OK || (st = check_head_dim(t)) != GQA_OK ||

@@ -576,6 +576,12 @@ static enum gqa_status expect_added(struct gqa_taking *t, enum gqa_stack stack)
         st = expect_part(t, stem.text, "weight", presence, 2, 0,
                          t->model->d_model);
     }
+    for (gqa_texts place = rule->places; place && *place && st == GQA_OK;
+         place++) {
+        gqa_stem_of(&stem, &t->names, *place);
+        st = expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2, 0,
+                         t->model->d_model);
+    }
     return st == GQA_OK ? expect_norm(t, NULL, 0, &rule->norm) : st;
 }
 
@@ -695,8 +701,12 @@ static enum gqa_status expect_logits(struct gqa_taking *t)
         if (has(t, name))
             break;
     }
+    /* One that is tied may have a bias all the same (CTRL). */
     if (!*stem && !is_needed)
-        return GQA_OK;
+        return t->family->logits.bias.json && bias != GQA_PART_ABSENT
+                   ? expect_part(t, *stems, "bias", GQA_PART_OPTIONAL, 1,
+                                 vocab_size, 0)
+                   : GQA_OK;
     if (!*stem)
         stem = stems;
     st =

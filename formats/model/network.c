@@ -592,6 +592,30 @@ static const struct gqa_attention *attention_of(const struct gqa_model *model,
     return NULL;
 }
 
+/* Of the stream that a sublayer's output is added to, where that is what was
+ * normed for it. */
+static enum gqa_status choose_normed_scale(struct gqa_block *block,
+                                           const struct gqa_network_builder *b,
+                                           const struct gqa_stack_rule *rule)
+{
+    const json_t *value = NULL;
+    const enum gqa_status st =
+        gqa_setting_get(&value, NULL, &rule->residual_normed, b->model->config);
+
+    block->normed_scale = json_is_string(value)
+                              ? sqrt(2 * (double)b->model->n_layers)
+                              : json_number_value(value);
+    if (st != GQA_OK || block->normed_scale == 0 ||
+        (!block->has_cross && block->self.norm.kind != GQA_NORM_NONE &&
+         block->ff.norm.kind != GQA_NORM_NONE))
+        return st;
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "family %s: a residual stream of what is normed needs a "
+                    "norm before attention and feed-forward, and no "
+                    "cross-attention",
+                    b->family->name);
+}
+
 /* In sequence or side by side. */
 static enum gqa_status choose_order(struct gqa_block *block,
                                     const struct gqa_network_builder *b,
@@ -603,7 +627,8 @@ static enum gqa_status choose_order(struct gqa_block *block,
     if ((st = gqa_setting_text(&residual, &rule->residual, b->model->config)) !=
             GQA_OK ||
         (st = gqa_setting_flag(&block->shared_norm, &rule->shared_norm,
-                               b->model->config)) != GQA_OK)
+                               b->model->config)) != GQA_OK ||
+        (st = choose_normed_scale(block, b, rule)) != GQA_OK)
         return st;
     block->parallel = residual[0] == 'p';
     if (block->shared_norm && !block->parallel)
@@ -615,6 +640,11 @@ static enum gqa_status choose_order(struct gqa_block *block,
         return gqa_fail(GQA_ERR_FORMAT,
                         "family %s: attention and feed-forward share a norm, "
                         "but the feed-forward has one of its own",
+                        b->family->name);
+    if (block->parallel && block->normed_scale != 0)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "family %s: a parallel residual of what is normed "
+                        "cannot be run",
                         b->family->name);
     if (block->parallel &&
         (block->has_cross || block->self.after_norm.kind != GQA_NORM_NONE))
@@ -729,12 +759,12 @@ static enum gqa_status read_positions(struct gqa_network_stack *stack,
         stack->positions == GQA_NO_PARAM)
         return st;
     p = &b->model->params[stack->positions];
-    if (p->rows <= rule->position_offset)
+    if (p->rows <= stack->position_offset)
         return gqa_fail(GQA_ERR_FORMAT,
                         "'%s' has %llu rows, which is no more than the offset "
                         "of positions",
                         name, ULL(p->rows));
-    stack->n_positions = p->rows - rule->position_offset;
+    stack->n_positions = p->rows - stack->position_offset;
     return gqa_check_matrix(b, stack->positions, p->rows, b->network->d_model);
 }
 
@@ -743,12 +773,12 @@ static enum gqa_status take_positions(struct gqa_network_stack *stack,
                                       const struct gqa_embedding_rule *rule)
 {
     uint64_t *most = &b->network->max_positions;
-    enum gqa_status st = GQA_OK;
+    enum gqa_status st =
+        gqa_position_offset(&stack->position_offset, rule, b->model->config);
 
     stack->positions = GQA_NO_PARAM;
-    stack->position_offset = rule->position_offset;
     stack->norm_first = rule->norm_first;
-    if (rule->positions)
+    if (st == GQA_OK && rule->positions)
         st = read_positions(stack, b, rule);
     if (st == GQA_OK && stack->positions == GQA_NO_PARAM &&
         b->family->positions.scheme == GQA_POSITION_SINUSOIDAL)
@@ -756,6 +786,30 @@ static enum gqa_status take_positions(struct gqa_network_stack *stack,
     if (stack->n_positions && (*most == 0 || stack->n_positions < *most))
         *most = stack->n_positions;
     return st;
+}
+
+/* Between the stream and rows of the embedding, where their widths differ
+ * (OPT-350m); *width: 0 where they do not. */
+static enum gqa_status take_between(struct gqa_linear *out, uint64_t *width,
+                                    const struct gqa_network_builder *b,
+                                    const char *module, bool widens)
+{
+    static const struct gqa_setting no_bias = {.json = NULL};
+    const uint64_t d_model = b->network->d_model;
+    uint64_t said = d_model;
+    struct gqa_stem stem = {""};
+    enum gqa_status st =
+        gqa_setting_count(&said, &b->family->embedding.width, b->model->config);
+
+    *width = 0;
+    if (st != GQA_OK || said == d_model)
+        return st;
+    st = gqa_take_linear(out, b, gqa_stem_of(&stem, b, module), &no_bias);
+    if (st != GQA_OK)
+        return st;
+    *width = said;
+    return gqa_check_linear(b, out, widens ? said : d_model,
+                            widens ? d_model : said);
 }
 
 static enum gqa_status take_table(struct gqa_network_stack *stack,
@@ -768,10 +822,35 @@ static enum gqa_status take_table(struct gqa_network_stack *stack,
 
     snprintf(name, sizeof name, "%s.weight",
              gqa_stem_of(&stem, b, b->family->names.embedding));
-    st = gqa_take_param(&stack->embedding, b, name, false);
-    return st == GQA_OK ? gqa_check_matrix(b, stack->embedding, n->table_size,
-                                           n->d_model)
-                        : st;
+    if ((st = gqa_take_param(&stack->embedding, b, name, false)) != GQA_OK ||
+        (st = take_between(&stack->widened, &stack->embedding_width, b,
+                           b->family->embedding.widened, true)) != GQA_OK)
+        return st;
+    return gqa_check_matrix(b, stack->embedding, n->table_size,
+                            stack->embedding_width ? stack->embedding_width
+                                                   : n->d_model);
+}
+
+/* Tables of places, of which all tokens have the first. */
+static enum gqa_status take_places(struct gqa_network_stack *stack,
+                                   const struct gqa_network_builder *b,
+                                   gqa_texts modules)
+{
+    char name[2 * GQA_MAX_NAME + 8];
+    struct gqa_stem stem = {""};
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; modules && modules[i] && st == GQA_OK; i++) {
+        size_t *table = &stack->places[stack->n_places++];
+
+        snprintf(name, sizeof name, "%s.weight",
+                 gqa_stem_of(&stem, b, modules[i]));
+        st = gqa_take_param(table, b, name, false);
+        if (st == GQA_OK)
+            st = gqa_check_matrix(b, *table, b->model->params[*table].rows,
+                                  b->network->d_model);
+    }
+    return st;
 }
 
 /* No model has as many. */
@@ -821,7 +900,8 @@ static enum gqa_status take_embedding(struct gqa_network_stack *stack,
         st = gqa_take_frames(&stack->frames, b, &of_stack->frames);
     else if ((st = take_table(stack, b)) == GQA_OK)
         st = take_codes(stack, b, &of_stack->codes);
-    if (st != GQA_OK || (st = take_positions(stack, b, rule)) != GQA_OK ||
+    if (st != GQA_OK || (st = take_places(stack, b, rule->places)) != GQA_OK ||
+        (st = take_positions(stack, b, rule)) != GQA_OK ||
         (st = choose_width(&stack->embedding_scale, b, &rule->scale)) != GQA_OK)
         return st;
     return gqa_take_norm(&stack->embedding_norm, b, NULL, 0, &rule->norm);
@@ -932,6 +1012,9 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
         n->unembedding =
             (struct gqa_linear){.weight = n->stacks[n->n_stacks - 1].embedding,
                                 .bias = GQA_NO_PARAM};
+        snprintf(name, sizeof name, "%s.bias", b->family->names.unembedding[0]);
+        if (rule->bias.json)
+            st = gqa_take_param(&n->unembedding.bias, b, name, true);
     } else if ((class = gqa_class_named(b->model->config, GQA_CLASS_TASK))) {
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "'%s.weight' is missing: a %.80s has a head of its own "
@@ -944,7 +1027,10 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
                         b->family->names.unembedding[0]);
     }
     if (st != GQA_OK ||
-        (st = gqa_check_linear(b, &n->unembedding, n->d_model,
+        (st = take_between(&n->narrowed, &n->logit_width, b,
+                           b->family->logits.narrowed, false)) != GQA_OK ||
+        (st = gqa_check_linear(b, &n->unembedding,
+                               n->logit_width ? n->logit_width : n->d_model,
                                n->vocab_size)) != GQA_OK ||
         (st = take_addend(b)) != GQA_OK ||
         (st = choose_logit_scale(b)) != GQA_OK)
@@ -1063,24 +1149,6 @@ static void find_memory(const struct gqa_network_builder *b)
         };
 }
 
-/* OPT-350m. */
-static enum gqa_status check_embedding(const struct gqa_network_builder *b)
-{
-    const uint64_t d_model = b->model->d_model;
-    const struct gqa_embedding_rule *rule = &b->family->embedding;
-    uint64_t width = d_model;
-    enum gqa_status st =
-        gqa_setting_count(&width, &rule->width, b->model->config);
-
-    if (st != GQA_OK || width == d_model)
-        return st;
-    return gqa_fail(GQA_ERR_UNSUPPORTED,
-                    "the embedding is %llu wide, and '%s%s' makes the %llu of "
-                    "the stream of it: such a model can be converted and "
-                    "inspected, but not run",
-                    ULL(width), b->prefix, rule->widened, ULL(d_model));
-}
-
 static enum gqa_status find_prefix(struct gqa_network_builder *b)
 {
     const struct gqa_family_names *names = &b->family->names;
@@ -1133,9 +1201,13 @@ static enum gqa_status make_ropes(const struct gqa_network_builder *b)
                               local > 0 ? "full_attention" : NULL, rule,
                               &turning->position)) != GQA_OK)
         return st;
-    return local > 0 ? gqa_rope_create(&n->local_rope, NULL, local, NULL, rule,
-                                       &turning->position)
-                     : GQA_OK;
+    if (local > 0)
+        st = gqa_rope_create(&n->local_rope, NULL, local, NULL, rule,
+                             &turning->position);
+    if (rule->at_end)
+        n->rope.first = n->local_rope.first =
+            turning->head_dim - turning->position.rotary_dim;
+    return st;
 }
 
 /* What all attentions share: angles or slopes. */
@@ -1168,7 +1240,6 @@ static enum gqa_status build(struct gqa_network_builder *b)
     enum gqa_status st;
 
     if ((st = check_runnable(b)) != GQA_OK || (st = find_prefix(b)) != GQA_OK ||
-        (st = check_embedding(b)) != GQA_OK ||
         (st = make_positions(b)) != GQA_OK)
         return st;
     find_memory(b);
@@ -1229,5 +1300,9 @@ void gqa_network_free(struct gqa_network *network)
 
 uint64_t gqa_network_row_width(const struct gqa_network *n)
 {
-    return gqa_max_u64(n->d_model, n->memory_width);
+    uint64_t width = gqa_max_u64(n->d_model, n->memory_width);
+
+    for (size_t i = 0; i < n->n_stacks; i++)
+        width = gqa_max_u64(width, n->stacks[i].embedding_width);
+    return gqa_max_u64(width, n->logit_width);
 }

@@ -85,6 +85,7 @@ struct gqa_feed_forward {
 struct gqa_rope {
     uint64_t n_pairs;
     bool interleaved; /* pairs (2j, 2j + 1), not (j, j + n_pairs) */
+    uint64_t first;   /* element of a head that these begin with */
     double magnitude, theta;
     double *frequency; /* n_pairs, owned by the network */
     /* Sequences of more than `context` tokens have others (0: none have):
@@ -142,6 +143,9 @@ struct gqa_block {
      * output norms are as ever, and only ff.after_norm may be. */
     bool parallel;
     bool shared_norm; /* and the feed-forward reads self.norm(x) */
+    /* Not 0: n * normed_scale + f(n) in place of x + f(n), n being norm(x), of
+     * attention and feed-forward one after the other. */
+    double normed_scale;
 };
 
 /*
@@ -183,6 +187,8 @@ struct gqa_frames {
     size_t n_convolutions; /* 0: a frame is the row */
 };
 
+enum { GQA_MAX_PLACES = 4 };
+
 struct gqa_network_stack {
     enum gqa_stack stack;
     struct gqa_frames frames; /* or, where its width is 0: */
@@ -195,6 +201,14 @@ struct gqa_network_stack {
     enum gqa_sinusoids sinusoids; /* or these; one of both is none */
     uint64_t position_offset;     /* position p's row is p + position_offset */
     uint64_t n_positions; /* there are rows for so many; 0: nothing is added */
+    /* Tables whose first row each token has, too: a place on a page, which is
+     * the same for all (UDOP). */
+    size_t places[GQA_MAX_PLACES];
+    size_t n_places;
+    /* Not 0: the embedding is so wide, and the stream what this makes of it,
+     * before positions are added (OPT-350m). */
+    uint64_t embedding_width;
+    struct gqa_linear widened;
     /* x = embedding_norm(embedding * embedding_scale + positions). The scale
      * is rounded to the type of the activations, as Gemma rounds it. */
     double embedding_scale;
@@ -213,6 +227,9 @@ struct gqa_network {
     size_t n_stacks;
     struct gqa_linear unembedding; /* the embedding where it has none */
     double logit_scale;            /* of the final norm's output */
+    /* Not 0: the unembedding reads so wide what this makes of that. */
+    uint64_t logit_width;
+    struct gqa_linear narrowed;
     uint64_t d_model, vocab_size;
     uint64_t table_size;    /* tokens that are read: not less than vocab_size */
     uint64_t memory_width;  /* of what the decoder looks back at; 0: nothing */
@@ -236,7 +253,8 @@ enum gqa_status gqa_network_create(struct gqa_network **out,
                                    const struct gqa_model *model);
 void gqa_network_free(struct gqa_network *network);
 
-/* The widest row of a stream between blocks, or behind an encoder. */
+/* The widest row of a stream between blocks, behind an encoder, or of an
+ * embedding before it is one. */
 uint64_t gqa_network_row_width(const struct gqa_network *network);
 
 #endif

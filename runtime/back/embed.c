@@ -41,34 +41,52 @@ enum gqa_status gqa_tape_embed(const struct gqa_tape *t,
 
 /* --- Back ----------------------------------------------------------------- */
 
-/* d_table += what a table of the stack's tokens is to blame for, and d of
- * positions; NULL: not trained, or no such table. */
-static enum gqa_status table_back(const struct gqa_tape *t,
-                                  const struct gqa_network_stack *net,
-                                  size_t table, void *d_table,
-                                  void *d_positions)
+/* Gradients of a table and of positions, of rows that are their sum; NULL: not
+ * trained, or none. */
+static enum gqa_status sum_back(const struct gqa_tape *t, size_t table,
+                                void *d_positions, uint64_t n_positions,
+                                const void *dy, uint64_t width, double scale)
 {
     const struct gqa_runtime *r = t->runtime;
+    void *d_table = gqa_tape_gradient_of(t, table);
 
-    if (!d_table && !d_positions)
-        return GQA_OK;
-    return ops_of(t)->embed(r->device, d_table,
-                            d_table ? r->network->model->params[table].rows : 0,
-                            d_positions, net->n_positions, t->d_x,
-                            r->network->d_model, net->embedding_scale);
+    return d_table || d_positions
+               ? ops_of(t)->embed(
+                     r->device, d_table,
+                     d_table ? r->network->model->params[table].rows : 0,
+                     d_positions, n_positions, dy, width, scale)
+               : GQA_OK;
+}
+
+/* Where the stream is made of rows of another width, which are looked up
+ * again; d_x is that of both. */
+static enum gqa_status widened_back(const struct gqa_tape *t,
+                                    const struct gqa_tape_stack *s)
+{
+    const struct gqa_runtime *r = t->runtime;
+    const struct gqa_network_stack *net = s->network;
+    void *rows = t->scratch.normed, *d_rows = t->scratch.output;
+    const bool further = gqa_tape_gradient_of(t, net->embedding);
+    enum gqa_status st = r->backend->embed(
+        r->device, rows, gqa_runtime_weight(r, net->embedding),
+        net->embedding_scale, NULL);
+
+    if (st == GQA_OK)
+        st = gqa_tape_linear_back(t, further ? d_rows : NULL, rows, t->d_x,
+                                  s->n_rows, &net->widened, false);
+    return st == GQA_OK && further
+               ? sum_back(t, net->embedding, NULL, 0, d_rows,
+                          net->embedding_width, net->embedding_scale)
+               : st;
 }
 
 /* d_x, through the norm of what is embedded. */
 static enum gqa_status embedding_norm_back(const struct gqa_tape *t,
                                            const struct gqa_tape_stack *s)
 {
-    const struct gqa_runtime *r = t->runtime;
     const struct gqa_network_stack *net = s->network;
-    struct gqa_weight room;
-    enum gqa_status st = r->backend->embed(
-        r->device, t->scratch.normed, gqa_runtime_weight(r, net->embedding),
-        net->embedding_scale,
-        net->norm_first ? NULL : gqa_part_positions(r, net, &room));
+    const enum gqa_status st = gqa_part_embed_plain(
+        t->runtime, net, t->scratch.normed, s->n_rows, t->scratch.output);
 
     return st == GQA_OK
                ? gqa_tape_norm_back(t, t->d_x, t->scratch.normed, t->d_x,
@@ -76,17 +94,14 @@ static enum gqa_status embedding_norm_back(const struct gqa_tape *t,
                : st;
 }
 
-/* Of positions, and of convolutions where any is trained. */
+/* Of convolutions, where any is trained. */
 static enum gqa_status frames_back(const struct gqa_tape *t,
-                                   const struct gqa_tape_stack *s,
-                                   void *d_positions)
+                                   const struct gqa_tape_stack *s)
 {
     const struct gqa_frames_run run = frames_run(t, s);
     const struct gqa_frames *f = &s->network->frames;
     struct gqa_frames_gradient gradient = {{NULL}, {NULL}};
     bool any = false;
-    enum gqa_status st =
-        table_back(t, s->network, GQA_NO_PARAM, NULL, d_positions);
 
     for (size_t i = 0; i < f->n_convolutions; i++) {
         const struct gqa_linear *linear = &f->convolutions[i].linear;
@@ -95,32 +110,44 @@ static enum gqa_status frames_back(const struct gqa_tape *t,
         gradient.d_bias[i] = gqa_tape_gradient_of(t, linear->bias);
         any |= gradient.d_weight[i] || gradient.d_bias[i];
     }
-    return st == GQA_OK && any ? gqa_frames_back(&run, &gradient, t->d_x) : st;
+    return any ? gqa_frames_back(&run, &gradient, t->d_x) : GQA_OK;
 }
 
-/* Positions and codes that are added behind a norm have gone before it. */
+static enum gqa_status positions_back(const struct gqa_tape *t,
+                                      const struct gqa_network_stack *net)
+{
+    const uint64_t d = t->runtime->network->d_model;
+    char *d_positions = gqa_tape_gradient_of(t, net->positions);
+
+    if (d_positions)
+        d_positions +=
+            net->position_offset * d * gqa_dtype_bits(t->runtime->wide) / 8;
+    return sum_back(t, GQA_NO_PARAM, d_positions, net->n_positions, t->d_x, d,
+                    1);
+}
+
+/* What is added behind a norm has gone before it. */
 enum gqa_status gqa_tape_embed_back(const struct gqa_tape *t,
                                     const struct gqa_tape_stack *s)
 {
-    const struct gqa_runtime *r = t->runtime;
     const struct gqa_network_stack *net = s->network;
-    char *d_positions = gqa_tape_gradient_of(t, net->positions);
+    const uint64_t d = t->runtime->network->d_model;
     enum gqa_status st = GQA_OK;
 
-    if (d_positions)
-        d_positions += net->position_offset * r->network->d_model *
-                       gqa_dtype_bits(r->wide) / 8;
     for (size_t i = 0; i < net->n_codes && st == GQA_OK; i++)
-        st = table_back(t, net, net->codes[i],
-                        gqa_tape_gradient_of(t, net->codes[i]), NULL);
+        st = sum_back(t, net->codes[i], NULL, 0, t->d_x, d,
+                      net->embedding_scale);
     if (st == GQA_OK && net->norm_first)
-        st = table_back(t, net, net->embedding, NULL, d_positions);
+        st = positions_back(t, net);
     if (st == GQA_OK && net->embedding_norm.kind != GQA_NORM_NONE)
         st = embedding_norm_back(t, s);
-    if (st == GQA_OK && net->frames.width)
-        return frames_back(t, s, d_positions);
-    return st == GQA_OK ? table_back(t, net, net->embedding,
-                                     gqa_tape_gradient_of(t, net->embedding),
-                                     net->norm_first ? NULL : d_positions)
-                        : st;
+    if (st == GQA_OK && !net->norm_first)
+        st = positions_back(t, net);
+    if (st != GQA_OK)
+        return st;
+    if (net->frames.width)
+        return frames_back(t, s);
+    return net->embedding_width ? widened_back(t, s)
+                                : sum_back(t, net->embedding, NULL, 0, t->d_x,
+                                           d, net->embedding_scale);
 }

@@ -319,6 +319,12 @@ static struct widths widths_of(const struct gqa_runtime *r,
     return w;
 }
 
+/* Of the embedding or of what makes logits. */
+static bool has_other_widths(const struct gqa_network *n)
+{
+    return n->logit_width || n->stacks[n->n_stacks - 1].embedding_width;
+}
+
 uint64_t gqa_tape_scratch_place(struct gqa_tape_scratch *scratch, char *base,
                                 const struct gqa_runtime *runtime,
                                 const struct gqa_tape_sizes *sizes,
@@ -327,15 +333,17 @@ uint64_t gqa_tape_scratch_place(struct gqa_tape_scratch *scratch, char *base,
     struct pieces p = {runtime, trained, base, 0};
     const struct widths w = widths_of(runtime, sizes);
     const uint64_t d = runtime->network->d_model;
+    const uint64_t widest = gqa_network_row_width(runtime->network);
 
     *scratch = (struct gqa_tape_scratch){.normed = NULL};
-    scratch->normed = take_reals(&p, w.rows, d);
+    scratch->normed = take_reals(&p, w.rows, widest);
     if (w.normed)
         scratch->ff_normed = take_reals(&p, w.rows, d);
     scratch->k = take_reals(&p, w.k, 1);
     scratch->v = take_reals(&p, w.v, 1);
-    if (w.scaled || (trained && w.output))
-        scratch->output = take_reals(&p, w.rows, d);
+    if (w.scaled ||
+        (trained && (w.output || has_other_widths(runtime->network))))
+        scratch->output = take_reals(&p, w.rows, widest);
     scratch->picked = take_reals(&p, w.pairs, d);
     if (!trained)
         return p.n_bytes;

@@ -62,7 +62,8 @@ struct gqa_tape_scratch {
     void *normed, *ff_normed; /* d of a sublayer's input; without a room of
                                  their own, what is normed too */
     void *output;             /* d of what is normed or scaled before it is
-                                 added; on the way forth what is scaled */
+                                 added, or of rows of another width, which
+                                 `normed` has; forth what is scaled */
     void *q, *k, *v;          /* d of projections; k and v themselves */
     void *attended;
     void *cache_k, *cache_v;

@@ -101,37 +101,54 @@ static char *row_of(const struct gqa_tape *t, void *x, uint64_t row)
 enum gqa_status gqa_tape_logits(struct gqa_tape *t, uint64_t row, uint64_t n,
                                 void *logits)
 {
-    const struct gqa_runtime *r = t->runtime;
-    const struct gqa_network *net = r->network;
-    enum gqa_status st = check_rows(t, row, n);
+    const enum gqa_status st = check_rows(t, row, n);
 
-    if (st == GQA_OK)
-        st = r->backend->unembed(
-            r->device, logits, row_of(t, decoder_of(t)->normed, row), n,
-            gqa_runtime_weight(r, net->unembedding.weight),
-            net->unembedding.input_major,
-            gqa_runtime_weight(r, net->unembedding.bias), net->logit_scale);
-    return st == GQA_OK && net->logit_soft_cap > 0
-               ? r->backend->soft_cap(r->device, logits, n * net->vocab_size,
-                                      net->logit_soft_cap)
+    return st == GQA_OK
+               ? gqa_part_unembed(t->runtime, logits,
+                                  row_of(t, decoder_of(t)->normed, row), n,
+                                  t->scratch.normed)
                : st;
 }
 
 /* --- Back ----------------------------------------------------------------- */
 
+/* Through what makes rows of another width for the logits; they are made
+ * again. */
+static enum gqa_status narrowed_back(const struct gqa_tape *t, void *dx,
+                                     const void *x, uint64_t n,
+                                     const void *d_logits)
+{
+    const struct gqa_network *net = t->runtime->network;
+    void *narrow = t->scratch.normed, *d_narrow = t->scratch.output;
+    const bool further = dx || gqa_tape_gradient_of(t, net->narrowed.weight);
+    enum gqa_status st =
+        gqa_part_linear(t->runtime, narrow, x, n, &net->narrowed, NULL);
+
+    if (st == GQA_OK)
+        st = gqa_tape_linear_back(t, further ? d_narrow : NULL, narrow,
+                                  d_logits, n, &net->unembedding, false);
+    return st == GQA_OK && further ? gqa_tape_linear_back(t, dx, x, d_narrow, n,
+                                                          &net->narrowed, false)
+                                   : st;
+}
+
 enum gqa_status gqa_tape_logits_back(struct gqa_tape *t, uint64_t row,
                                      uint64_t n, const void *d_logits)
 {
+    const struct gqa_network *net = t->runtime->network;
     const enum gqa_status st = check_rows(t, row, n);
+    void *dx;
+    const void *x;
 
     if (st != GQA_OK)
         return st;
     if (!t->trained)
         return gqa_fail(GQA_ERR_USAGE, "the tape cannot go back");
-    return gqa_tape_linear_back(
-        t, decoder_of(t)->any ? row_of(t, t->d_normed, row) : NULL,
-        row_of(t, decoder_of(t)->normed, row), d_logits, n,
-        &t->runtime->network->unembedding, false);
+    dx = decoder_of(t)->any ? row_of(t, t->d_normed, row) : NULL;
+    x = row_of(t, decoder_of(t)->normed, row);
+    return net->logit_width ? narrowed_back(t, dx, x, n, d_logits)
+                            : gqa_tape_linear_back(t, dx, x, d_logits, n,
+                                                   &net->unembedding, false);
 }
 
 /* dy: of the stack's final norm's output. *held: the block that was run last,

@@ -241,7 +241,7 @@ static enum gqa_status plain_embed(struct gqa_device *d, void *out,
 {
     round_values(&scale, d->rounded, 1);
     return round_all(gqa_cpu_embed(d, out, table, scale, positions), d, out,
-                     batch_rows(d) * table->cols);
+                     batch_rows(d) * (table ? table : positions)->cols);
 }
 
 static enum gqa_status plain_rotate(struct gqa_device *d, void *x,

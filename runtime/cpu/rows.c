@@ -31,11 +31,17 @@ static const void *weight_row(const struct gqa_weight *weight, uint64_t row)
            row * weight->cols * gqa_dtype_bits(weight->dtype) / 8;
 }
 
+/* Of what is embedded. */
+static size_t embedded_width(const struct embedding *e)
+{
+    return (size_t)(e->table ? e->table : e->positions)->cols;
+}
+
 static void embed_rows(void *ctx, size_t task, void *scratch)
 {
     const struct embedding *e = ctx;
     const struct gqa_device *d = e->device;
-    const size_t width = (size_t)e->table->cols;
+    const size_t width = embedded_width(e);
     const uint64_t first = task * e->rows;
     const uint64_t end = gqa_min_u64(first + e->rows, e->n_rows);
 
@@ -43,17 +49,21 @@ static void embed_rows(void *ctx, size_t task, void *scratch)
         const uint64_t s = r / d->n_new;
         char *out = e->out + r * width * d->real->size;
 
-        d->real->load(out, weight_row(e->table, (uint64_t)d->tokens[r]),
-                      e->table->dtype, width);
-        if (e->scale != 1)
+        if (e->table)
+            d->real->load(out, weight_row(e->table, (uint64_t)d->tokens[r]),
+                          e->table->dtype, width);
+        if (e->table && e->scale != 1)
             d->real->scale(out, width, e->scale);
         if (!e->positions)
             continue;
-        d->real->load(
-            scratch,
-            weight_row(e->positions, gqa_cpu_position(d, s, r % d->n_new)),
-            e->positions->dtype, width);
-        d->real->add(out, scratch, width);
+        d->real->load(e->table ? scratch : out,
+                      weight_row(e->positions,
+                                 e->positions->rows == 1
+                                     ? 0
+                                     : gqa_cpu_position(d, s, r % d->n_new)),
+                      e->positions->dtype, width);
+        if (e->table)
+            d->real->add(out, scratch, width);
     }
 }
 
@@ -68,12 +78,12 @@ enum gqa_status gqa_cpu_embed(struct gqa_device *device, void *out,
         .positions = positions,
         .scale = scale,
         .n_rows = device->n_sequences * device->n_new,
-        .rows = rows_of_task(table->cols),
     };
 
+    e.rows = rows_of_task(embedded_width(&e));
     return gqa_cpu_pool_run(device->pool, tasks_of(e.n_rows, e.rows),
-                            (size_t)table->cols * device->real->size,
-                            embed_rows, &e);
+                            embedded_width(&e) * device->real->size, embed_rows,
+                            &e);
 }
 
 /* --- Heads ---------------------------------------------------------------- */

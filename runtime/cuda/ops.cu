@@ -18,7 +18,8 @@ enum { THREADS = 256 };
 template <typename T, int N>
 static __global__ void __launch_bounds__(THREADS)
     embed_kernel(T *out, struct batch_view batch, struct weight_view table,
-                 double scale, struct weight_view positions, int64_t width)
+                 double scale, struct weight_view positions, bool one_place,
+                 int64_t width)
 {
     typedef typename real<T>::sum S;
     const S factor = real<T>::load(real<T>::round((S)scale));
@@ -28,7 +29,7 @@ static __global__ void __launch_bounds__(THREADS)
     for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n;
          i += step) {
         const int64_t row = i / each, c = i % each * N;
-        const int64_t position = position_of(batch, row);
+        const int64_t position = one_place ? 0 : position_of(batch, row);
         pack<T, N> some;
         S x[N], more[N];
 
@@ -363,7 +364,9 @@ enum gqa_status gqa_cuda_embed(struct gqa_device *device, void *out,
                                const struct gqa_weight *positions)
 {
     const struct batch_view batch = batch_of(device);
-    const bool whole = is_whole(device->real, table->cols) && is_aligned(out) &&
+    const uint64_t width = (table ? table : positions)->cols;
+    const bool one_place = positions && positions->rows == 1;
+    const bool whole = is_whole(device->real, width) && is_aligned(out) &&
                        is_whole_weight(table) && is_whole_weight(positions);
     enum gqa_status st = gqa_cuda_enter(device);
 
@@ -373,10 +376,10 @@ enum gqa_status gqa_cuda_embed(struct gqa_device *device, void *out,
         typedef decltype(t) T;
         constexpr int N = decltype(n)::value;
 
-        embed_kernel<T, N>
-            <<<blocks_of(batch.n_rows, table->cols / N), THREADS, 0,
-               device->stream>>>((T *)out, batch, view_of(table), scale,
-                                 view_of(positions), (int64_t)table->cols);
+        embed_kernel<T, N><<<blocks_of(batch.n_rows, width / N), THREADS, 0,
+                             device->stream>>>((T *)out, batch, view_of(table),
+                                               scale, view_of(positions),
+                                               one_place, (int64_t)width);
     });
     return gqa_cuda_launched(device);
 }

@@ -23,7 +23,7 @@ import make_older_decoders
 import make_reference as made
 
 # Those that stock classes do not load at all: remote code, and what has no grouped class.
-NOT_STOCK = {*make_families.REMOTE, "chatglm", "bloom", "bloom-base", "gptj", "opt", "opt-post", "blip2"}
+NOT_STOCK = {*make_families.REMOTE, "chatglm", "bloom", "bloom-base", "bloom-normed", "opt-350m", "gptj", "opt", "opt-post", "blip2"}
 
 # KV heads that words of the configuration say, and numbers that they can say of fewer.
 SAID = {"falcon": (8, 1, 8), "falcon-parallel": (8, 1, 8), "falcon-7b": (1, 1), "falcon-40b": (2, 1, 2),

@@ -76,11 +76,10 @@ def longt5(name, **more):
 
 def udop(name):
     save(name, "Udop", vocab_size=VOCAB, d_model=16, d_kv=4, d_ff=19, num_layers=1, num_decoder_layers=2, num_heads=4,
-         decoder_start_token_id=0, relative_attention_num_buckets=8, relative_attention_max_distance=16, image_size=8,
-         patch_size=4, max_2d_position_embeddings=8)
+         decoder_start_token_id=0, image_size=8, patch_size=4, max_2d_position_embeddings=8, repeat=2)
 
 
-CONVERTED_ALONE = {"udop": udop, "longt5-global": lambda n: longt5(n, local_radius=4, global_block_size=4,
+CONVERTED_ALONE = {"longt5-global": lambda n: longt5(n, local_radius=4, global_block_size=4,
                                                      encoder_attention_type="transient-global")}
 
 MODELS = {
@@ -91,17 +90,24 @@ MODELS = {
     "mbart": lambda n: bart(n, "MBart", heads=2, scale_embedding=True),
     "pegasus": lambda n: bart(n, "Pegasus", start=0, scale_embedding=True),
     "m2m_100": lambda n: bart(n, "M2M100", repeat=2),
+    "m2m_100-pad": lambda n: bart(n, "M2M100", pad_token_id=0),
     "blenderbot": lambda n: bart(n, "Blenderbot", start=1),
     "blenderbot_small": lambda n: bart(n, "BlenderbotSmall", start=1, repeat=2),
     "longt5": lambda n: longt5(n, local_radius=2, repeat=2),
     "switch_transformers": switch,
+    "udop": udop,
+    "pop2piano": lambda n: save(n, "Pop2Piano", vocab_size=VOCAB, composer_vocab_size=3, d_model=16, d_kv=4, d_ff=19,
+                                num_layers=1, num_decoder_layers=2, num_heads=4, decoder_start_token_id=0,
+                                relative_attention_num_buckets=8, relative_attention_max_distance=16, repeat=2),
 }
 
 
 def load(folder):
     """The model on double tensors, positions that are computed worked out again in float64."""
     config = tr.AutoConfig.from_pretrained(folder)
-    model = tr.AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
+    cls = {"udop": tr.UdopForConditionalGeneration, "pop2piano": tr.Pop2PianoForConditionalGeneration}.get(
+        config.model_type, tr.AutoModelForSeq2SeqLM)
+    model = cls.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
     with made.in_doubles():
         for module in model.modules():
             if isinstance(module, MarianSinusoidalPositionalEmbedding):
@@ -127,6 +133,10 @@ def reference(name):
         start = model.config.decoder_start_token_id
         ids, decoder_ids = made.tokens(name, LENGTHS, VOCAB), made.tokens(name + "/decoder", DECODER_LENGTHS, VOCAB)
         decoder_ids[:, 0] = start
+        if model.config.model_type == "udop":  # all of the text lies in one place of the page
+            forward = model.forward
+            model.forward = lambda input_ids, **more: forward(
+                input_ids=input_ids, bbox=torch.zeros(*input_ids.shape, 4), **more)
         logits, hidden = made.run(model, input_ids=ids, attention_mask=made.mask(LENGTHS),
                                   decoder_input_ids=decoder_ids, decoder_attention_mask=made.mask(DECODER_LENGTHS))
         real = made.mask(DECODER_LENGTHS)[..., None].bool()

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import sys
+import types
 
 import safetensors.numpy
 import numpy as np
@@ -95,13 +96,13 @@ def cohere(name, kv=4, repeat=None):
 def opt(name, repeat=None, **more):
     save(name, tr.OPTForCausalLM, tr.OPTConfig(
         vocab_size=VOCAB, hidden_size=24, ffn_dim=29, num_hidden_layers=2, num_attention_heads=4,
-        word_embed_proj_dim=24, max_position_embeddings=16, bos_token_id=1, eos_token_id=2, pad_token_id=0, **more),
-        repeat=repeat)
+        max_position_embeddings=16, bos_token_id=1, eos_token_id=2, pad_token_id=0,
+        **{"word_embed_proj_dim": 24, **more}), repeat=repeat)
 
 
-def bloom(name, heads, cls=tr.BloomForCausalLM, repeat=None):
+def bloom(name, heads, cls=tr.BloomForCausalLM, repeat=None, **more):
     save(name, cls, tr.BloomConfig(vocab_size=VOCAB, hidden_size=4 * heads, n_layer=2, n_head=heads, bos_token_id=1,
-                                   eos_token_id=2), repeat=repeat)
+                                   eos_token_id=2, **more), repeat=repeat)
 
 
 def gptj(name, repeat=None, **more):
@@ -175,8 +176,12 @@ MODELS = {
     "qwen2_moe": lambda n: decoder(n, "Qwen2Moe", repeat=2, num_experts=4, num_experts_per_tok=2,
                                    moe_intermediate_size=6, shared_expert_intermediate_size=7, num_hidden_layers=3,
                                    mlp_only_layers=[1]),
+    "qwen2_moe-all": lambda n: decoder(n, "Qwen2Moe", repeat=2, num_experts=3, num_experts_per_tok=2,
+                                       moe_intermediate_size=6, shared_expert_intermediate_size=7),
     "qwen3_moe": lambda n: decoder(n, "Qwen3Moe", kv=2, head_dim=6, num_experts=4, num_experts_per_tok=2,
                                    moe_intermediate_size=6, norm_topk_prob=True, decoder_sparse_step=2),
+    "qwen3_moe-all": lambda n: decoder(n, "Qwen3Moe", kv=2, head_dim=6, num_experts=3, num_experts_per_tok=2,
+                                       moe_intermediate_size=6, norm_topk_prob=True),
     "llava": lambda n: nested(n, tr.LlavaForConditionalGeneration, tr.LlavaConfig, {"model_type": "llama"}, repeat=2,
                               vision={"model_type": "clip_vision_model"}, image_token_index=46),
     "llava_next": lambda n: nested(n, tr.LlavaNextForConditionalGeneration, tr.LlavaNextConfig, {
@@ -240,13 +245,17 @@ MODELS = {
     "cohere": lambda n: cohere(n, repeat=2),
     "opt": lambda n: opt(n, repeat=2),
     "opt-post": lambda n: opt(n, do_layer_norm_before=False, activation_function="gelu"),
+    "opt-350m": lambda n: opt(n, do_layer_norm_before=False, word_embed_proj_dim=10, repeat=2),
     "bloom": lambda n: bloom(n, 8, repeat=2),
     "bloom-base": lambda n: bloom(n, 6, tr.BloomModel),
+    "bloom-normed": lambda n: bloom(n, 8, repeat=2, apply_residual_connection_post_layernorm=True),
 }
 
 
 def load(folder):
     """The model on double tensors, its rotary frequencies worked out again in float64."""
+    if folder.endswith("chatglm"):
+        return load_chatglm(folder)
     # Falcon's eager attention adds ALiBi twice.
     kind = "sdpa" if "falcon" in folder else "eager"
     config = tr.AutoConfig.from_pretrained(folder)
@@ -413,24 +422,94 @@ REMOTE = {"baichuan": as_baichuan, "baichuan_alibi": as_baichuan_alibi, "chatglm
           "xverse": lambda tensors, config: config.pop("num_key_value_heads")}
 
 
+class GlmBlock(torch.nn.Module):
+    """A layer of ChatGLM-6B, as its remote code computes it."""
+
+    def __init__(self, config):
+        super().__init__()
+        d = config["hidden_size"]
+        self.heads, self.alpha = config["num_attention_heads"], (2 * config["num_layers"]) ** 0.5
+        self.input_layernorm, self.post_attention_layernorm = (
+            torch.nn.LayerNorm(d, config["layernorm_epsilon"]) for _ in range(2))
+        self.attention, self.mlp = torch.nn.Module(), torch.nn.Module()
+        self.attention.query_key_value, self.attention.dense = torch.nn.Linear(d, 3 * d), torch.nn.Linear(d, d)
+        self.mlp.dense_h_to_4h, self.mlp.dense_4h_to_h = torch.nn.Linear(d, 4 * d), torch.nn.Linear(4 * d, d)
+
+    @staticmethod
+    def turned(x, places):
+        """Halves of each head by places of two kinds, each of pairs (j, j + a quarter of the head)."""
+        parts = []
+        for half, place in zip(x.chunk(2, -1), places):
+            n = half.shape[-1] // 2
+            angles = place[..., None].double() * 10000 ** -(torch.arange(n, dtype=torch.float64) / n)
+            cos, sin = angles.cos()[:, :, None], angles.sin()[:, :, None]
+            a, b = half[..., :n], half[..., n:]
+            parts += [a * cos - b * sin, b * cos + a * sin]
+        return torch.cat(parts, -1)
+
+    def forward(self, x, places, mask):
+        n, length, d = x.shape
+        x = self.input_layernorm(x)
+        qkv = self.attention.query_key_value(x).view(n, length, self.heads, -1)
+        q, k, v = qkv.chunk(3, -1)
+        q, k = self.turned(q, places), self.turned(k, places)
+        scores = torch.einsum("nqhi,nkhi->nhqk", q, k) / q.shape[-1] ** 0.5
+        weights = scores.masked_fill(~mask[:, None], -10000.0).softmax(-1)
+        out = self.attention.dense(torch.einsum("nhqk,nkhi->nqhi", weights, v).reshape(n, length, d))
+        x = self.post_attention_layernorm(x * self.alpha + out)
+        inner = self.mlp.dense_h_to_4h(x)
+        inner = 0.5 * inner * (1 + torch.tanh(0.7978845608028654 * inner * (1 + 0.044715 * inner * inner)))
+        return x * self.alpha + self.mlp.dense_4h_to_h(inner)
+
+
+class GlmModel(torch.nn.Module):
+    """ChatGLM-6B behind a context of `context` tokens, whose last is the one that it fills in."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = tr.PretrainedConfig(is_encoder_decoder=False)
+        d = config["hidden_size"]
+        self.transformer = torch.nn.Module()
+        self.transformer.word_embeddings = torch.nn.Embedding(config["vocab_size"], d)
+        self.transformer.layers = torch.nn.ModuleList(GlmBlock(config) for _ in range(config["num_layers"]))
+        self.transformer.final_layernorm = torch.nn.LayerNorm(d, config["layernorm_epsilon"])
+        self.lm_head = torch.nn.Linear(d, config["vocab_size"], bias=False)
+
+    def forward(self, input_ids, context=0, **_):
+        length = input_ids.shape[1]
+        at = torch.arange(length)[None]
+        mask = (at <= at[0][:, None]) | (at < context)
+        places = (torch.where(at < context, at, max(context - 1, 0)), (at - context + 1).clamp(min=0))
+        x = self.transformer.word_embeddings(input_ids)
+        for layer in self.transformer.layers:
+            x = layer(x, places, mask[None] if mask.ndim == 2 else mask)
+        return types.SimpleNamespace(logits=self.lm_head(self.transformer.final_layernorm(x)))
+
+
 def chatglm(name):
-    """ChatGLM-6B's names and shapes, for conversion: nothing here computes what it does."""
-    shapes = {"transformer.word_embeddings.weight": (VOCAB, 32), "lm_head.weight": (VOCAB, 32)}
-    modules = {"attention.query_key_value": (96, 32), "attention.dense": (32, 32), "mlp.dense_h_to_4h": (128, 32),
-               "mlp.dense_4h_to_h": (32, 128), "input_layernorm": (32,), "post_attention_layernorm": (32,)}
-    for module, shape in [*((f"layers.{i}.{m}", s) for i in range(2) for m, s in modules.items()),
-                          ("final_layernorm", (32,))]:
-        shapes[f"transformer.{module}.weight"] = shape
-        shapes[f"transformer.{module}.bias"] = shape[:1]
+    """ChatGLM-6B, which transformers does not have."""
+    config = {"model_type": "chatglm", "architectures": ["ChatGLMModel"], "hidden_size": 32, "num_layers": 2,
+              "num_attention_heads": 4, "inner_hidden_size": 128, "vocab_size": VOCAB, "max_sequence_length": 64,
+              "layernorm_epsilon": 1e-5, "position_encoding_2d": True, "torch_dtype": "float16"}
+    tensors = {}
+    for key, tensor in GlmModel(config).state_dict().items():
+        value = made.value_of(name, key, tuple(tensor.shape))
+        made.repeat_heads(key, value, 4, 2)
+        tensors[key] = value.astype(np.float16)
     folder = os.path.join("families", name)
     os.makedirs(folder, exist_ok=True)
-    safetensors.numpy.save_file({k: made.value_of(name, k, s).astype(np.float16) for k, s in shapes.items()},
-                                os.path.join(folder, "model.safetensors"), {"format": "pt"})
+    safetensors.numpy.save_file(tensors, os.path.join(folder, "model.safetensors"), {"format": "pt"})
     os.chmod(os.path.join(folder, "model.safetensors"), 0o644)
     with open(os.path.join(folder, "config.json"), "w") as file:
-        json.dump({"model_type": "chatglm", "architectures": ["ChatGLMModel"], "hidden_size": 32, "num_layers": 2,
-                   "num_attention_heads": 4, "inner_hidden_size": 128, "vocab_size": VOCAB, "max_sequence_length": 64,
-                   "layernorm_epsilon": 1e-5, "torch_dtype": "float16"}, file, indent=2)
+        json.dump(config, file, indent=2)
+
+
+def load_chatglm(folder):
+    with open(os.path.join(folder, "config.json")) as file:
+        model = GlmModel(json.load(file)).double()
+    tensors = safetensors.numpy.load_file(os.path.join(folder, "model.safetensors"))
+    model.load_state_dict({key: torch.from_numpy(value).double() for key, value in tensors.items()})
+    return model.eval()
 
 
 def disguise(name):
@@ -451,6 +530,8 @@ def disguise(name):
 
 
 def blocks_of(model):
+    if isinstance(model, GlmModel):
+        return model.transformer.layers
     if hasattr(model.config, "vision_config"):
         inner = model.model.text_model if hasattr(model.model, "text_model") else model.model.language_model
         return inner.layers
@@ -482,8 +563,7 @@ def main():
     for name in sys.argv[1:] or MODELS:
         MODELS[name](name)
         with alibi_in_llama(6) if name == "baichuan_alibi" else contextlib.nullcontext():
-            if name != "chatglm":  # which is not run
-                reference(name)
+            reference(name)
         if name in REMOTE:
             disguise(name)
 

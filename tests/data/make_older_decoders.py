@@ -14,6 +14,7 @@ import torch
 import transformers as tr
 from transformers.pytorch_utils import Conv1D
 from transformers.models.codegen.modeling_codegen import CodeGenAttention
+from transformers.models.ctrl import modeling_ctrl
 from transformers.models.gpt2 import modeling_gpt2
 from transformers.models.mpt.configuration_mpt import MptAttentionConfig
 from transformers.models.xglm.modeling_xglm import XGLMSinusoidalPositionalEmbedding
@@ -42,6 +43,8 @@ def repeat_heads(key, value, heads, times):
             for h in range(heads):
                 flat[h] = flat[h - h % times]
             view[:, which] = flat.reshape(4, heads // 4, -1)
+    elif parts[-2] in ("Wk", "Wv"):
+        original(".".join([*parts[:-2], parts[-2][1], parts[-1]]), value, heads, times)
     elif parts[-2] == "Wqkv":
         for third in (1, 2):
             view = value.reshape(3, heads, -1)[third]
@@ -108,6 +111,10 @@ def imagegpt(name, **more):
     save(name, "ImageGPT", "ForCausalImageModeling", n_embd=16, n_layer=2, n_head=4, n_positions=24, **more)
 
 
+def ctrl(name, **more):
+    save(name, "CTRL", "LMHeadModel", n_embd=24, n_layer=2, n_head=4, n_positions=24, dff=29, **more)
+
+
 def jais(name, repeat=None):
     """JAIS as its remote code writes it: a GPT-2 with ALiBi, a gate and scales of its own."""
     make_families.save(name, JaisModel, JaisConfig(
@@ -167,6 +174,7 @@ MODELS = {
     "codegen": lambda n: codegen(n, repeat=2),
     "persimmon": lambda n: persimmon(n, repeat=2),
     "gpt_neox_japanese": lambda n: gpt_neox_japanese(n, repeat=2),
+    "ctrl": lambda n: ctrl(n, repeat=2),
     "jais": lambda n: jais(n, repeat=2),
     "imagegpt": lambda n: imagegpt(n, repeat=2),
 }
@@ -184,6 +192,10 @@ def load(folder):
         return model
     model = load_others(folder)
     with made.in_doubles():
+        if folder.endswith("ctrl"):
+            config = model.config
+            model.transformer.pos_encoding = modeling_ctrl.positional_encoding(config.n_positions, config.n_embd,
+                                                                               torch.float64)
         for module in model.modules():
             if isinstance(module, XGLMSinusoidalPositionalEmbedding):
                 module.make_weights(*module.weights.shape, module.padding_idx)

@@ -1,8 +1,8 @@
 """Families as TensorFlow's half of transformers writes them, and what it computes of them in float32.
 
-    python make_tf_families.py [NAME...]              (writes below tf/)
+    python make_tf_families.py [NAME...]              (writes below tf/ and encoders/)
 
-Written with transformers 4.46.3, tensorflow 2.18.0, tf-keras 2.18.0, h5py 3.16.0, safetensors 0.8.0.
+Written with transformers 4.46.3 (encoders: 4.57.1), tensorflow 2.18.0, tf-keras 2.18.0, h5py 3.16.0, safetensors 0.8.0.
 """
 import os
 import shutil
@@ -23,14 +23,14 @@ VOCAB = 23
 GREEDY = 8
 
 
-def save(name, model):
+def save(name, model, below="tf"):
     model.build_in_name_scope()
     for weight in model.weights:
         # Positions that are computed are no variables that are trained.
         if "embed_positions" in weight.name and "Marian" in type(model).__name__:
             continue
         weight.assign(fill(name + weight.name.split("/", 1)[-1].removesuffix(":0"), weight.shape).astype(np.float32))
-    folder = os.path.join("tf", name)
+    folder = os.path.join(below, name)
     shutil.rmtree(folder, ignore_errors=True)
     with newer_format(h5py):
         model.save_pretrained(folder)
@@ -53,8 +53,25 @@ def whisper(name):
         max_target_positions=8, pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=3)))
 
 
-# Of sound: what it computes needs frames, which nothing here makes.
-CONVERTED_ALONE = {"whisper": whisper}
+SIZES = {"hidden_size": 16, "intermediate_size": 11, "num_hidden_layers": 1, "num_attention_heads": 4}
+
+
+def bert(name):
+    """Its head has a name that stands for another in PyTorch."""
+    return save(name, tr.TFBertForPreTraining(tr.BertConfig(**SIZES, vocab_size=VOCAB, max_position_embeddings=8)),
+                "encoders")
+
+
+def clip(name):
+    """Everything lies behind the name of the class."""
+    return save(name, tr.TFCLIPModel(tr.CLIPConfig(
+        projection_dim=6, vision_config={**SIZES, "image_size": 8, "patch_size": 4},
+        text_config={**SIZES, "vocab_size": VOCAB, "max_position_embeddings": 8, "bos_token_id": 1,
+                     "eos_token_id": 2})), "encoders")
+
+
+# Of sound: what it computes needs frames, which nothing here makes. Encoders are not run.
+CONVERTED_ALONE = {"whisper": whisper, "tf-bert": bert, "tf-clip": clip}
 
 MODELS = {"marian": marian}
 

@@ -44,9 +44,14 @@ static void check_memory(void)
     array_free(&a);
 }
 
-static void check_embed(enum gqa_dtype dtype, double scale, bool with_positions,
+/* What is embedded: rows of a table, with positions, those alone, or with one
+ * position that is all rows'. */
+enum embedded { ROWS, PLACED_ROWS, PLACES, ROWS_OF_ONE_PLACE };
+
+static void check_embed(enum gqa_dtype dtype, double scale, enum embedded what,
                         uint64_t width)
 {
+    const bool one_place = what == ROWS_OF_ONE_PLACE;
     double used = scale; /* as the device rounds it */
     const uint64_t vocab = 11;
     int32_t tokens[N_ROWS];
@@ -55,22 +60,28 @@ static void check_embed(enum gqa_dtype dtype, double scale, bool with_positions,
     struct array out = array_nan(N_ROWS * width, gpu.real);
     double *expected = must_allocate(out.n, sizeof *expected);
     const struct gqa_weight weight = array_weight(&table, vocab, width);
-    const struct gqa_weight second = array_weight(&positions, CAPACITY, width);
+    const struct gqa_weight second =
+        array_weight(&positions, one_place ? 1 : CAPACITY, width);
 
     set_batch(tokens, vocab);
     round_to(&used, 1, gpu.real);
     for (uint64_t r = 0; r < N_ROWS; r++)
         for (uint64_t c = 0; c < width; c++)
             expected[r * width + c] =
-                table.host[(uint64_t)tokens[r] * width + c] * used +
-                (with_positions ? positions.host[position_of(r) * width + c]
-                                : 0);
-    gpu_must(gpu.backend->embed(gpu.device, out.device, &weight, scale,
-                                with_positions ? &second : NULL),
+                (what == PLACES
+                     ? 0
+                     : table.host[(uint64_t)tokens[r] * width + c] * used) +
+                (what == ROWS
+                     ? 0
+                     : positions
+                           .host[(one_place ? 0 : position_of(r)) * width + c]);
+    gpu_must(gpu.backend->embed(gpu.device, out.device,
+                                what == PLACES ? NULL : &weight, scale,
+                                what == ROWS ? NULL : &second),
              "embed");
     check_array(&out, expected, out.n, rounding(),
-                "embed %s by %g, width %llu%s", gqa_dtype_name(dtype), scale,
-                (unsigned long long)width, with_positions ? ", positions" : "");
+                "embed %s by %g, width %llu, kind %d", gqa_dtype_name(dtype),
+                scale, (unsigned long long)width, (int)what);
     free(expected);
     array_free(&table);
     array_free(&positions);
@@ -604,9 +615,11 @@ static void tests(void)
     if (!gpu.small)
         check_staging();
     for (unsigned i = 0; i < 4; i++) {
-        check_embed(dtypes[i], 1, false, 64);
-        check_embed(dtypes[i], 1, true, 65 + i);
-        check_embed(dtypes[i], 55.4256258422, i % 2, 67);
+        check_embed(dtypes[i], 1, ROWS, 64);
+        check_embed(dtypes[i], 1, PLACED_ROWS, 65 + i);
+        check_embed(dtypes[i], 1, PLACES, 64 + i);
+        check_embed(dtypes[i], 1, ROWS_OF_ONE_PLACE, 64 + i);
+        check_embed(dtypes[i], 55.4256258422, i % 2 ? PLACED_ROWS : ROWS, 67);
     }
     for (unsigned i = 0; i < 2; i++) {
         for (uint64_t n_pairs = 1; n_pairs <= 3; n_pairs++) {

@@ -121,7 +121,7 @@ static enum gqa_status embed(struct gqa_device *d, void *out,
                              const struct gqa_weight *positions)
 {
     return round_all(inner->embed(d, out, table, scale, positions), d, out,
-                     n_rows * table->cols);
+                     n_rows * (table ? table : positions)->cols);
 }
 
 /* Queries come before keys. */

@@ -270,24 +270,27 @@ START_TEST(embeds_tokens_and_positions)
 
     open_device(reals[_i], 2);
     set_some_batch(tokens);
-    for (size_t d = 0; d < 8; d++) {
-        const bool placed = d % 2;
+    /* A table, positions too, those alone, and a position that is all rows'. */
+    for (size_t d = 0; d < 16; d++) {
+        const bool looked_up = d / 4 % 4 != 2, placed = d / 4 % 4 > 0;
+        const bool one_place = d / 4 % 4 == 3;
         double *t, *p, *want = make(N_ROWS * WIDTH, sizeof *want);
-        void *table = drawn(&t, VOCAB * WIDTH, dtypes[d / 2]);
-        void *places = drawn(&p, POSITIONS * WIDTH, dtypes[d / 2]);
+        void *table = drawn(&t, VOCAB * WIDTH, dtypes[d % 4]);
+        void *places = drawn(&p, POSITIONS * WIDTH, dtypes[d % 4]);
         void *out = poisoned(N_ROWS * WIDTH);
-        const struct gqa_weight weight = {table, dtypes[d / 2], VOCAB, WIDTH};
-        const struct gqa_weight positions = {places, dtypes[d / 2], POSITIONS,
-                                             WIDTH};
+        const struct gqa_weight weight = {table, dtypes[d % 4], VOCAB, WIDTH};
+        const struct gqa_weight positions = {places, dtypes[d % 4],
+                                             one_place ? 1 : POSITIONS, WIDTH};
 
         for (size_t r = 0; r < N_ROWS; r++)
             for (size_t i = 0; i < WIDTH; i++)
                 want[r * WIDTH + i] =
-                    t[(size_t)tokens[r] * WIDTH + i] +
-                    (placed ? p[position_of(r) * WIDTH + i] : 0);
-        ck_assert_int_eq(
-            backend->embed(device, out, &weight, 1, placed ? &positions : NULL),
-            GQA_OK);
+                    (looked_up ? t[(size_t)tokens[r] * WIDTH + i] : 0) +
+                    (placed ? p[(one_place ? 0 : position_of(r)) * WIDTH + i]
+                            : 0);
+        ck_assert_int_eq(backend->embed(device, out, looked_up ? &weight : NULL,
+                                        1, placed ? &positions : NULL),
+                         GQA_OK);
         check_close(out, want, N_ROWS * WIDTH, "embedding");
         free(t);
         free(p);

@@ -40,6 +40,7 @@ static const char *const fixtures[] = {
     "families/gptj",
     "families/opt",
     "families/opt-post",
+    "families/opt-350m",
     "families/bloom",
     "families/bloom-base",
     "families/falcon",
