@@ -241,6 +241,28 @@ static enum gqa_status clip_back(const struct attention *at, bool queries,
     return st;
 }
 
+/* Of heads whose ends alone turn: in place, rotated back. */
+static enum gqa_status ends_back(const struct attention *at,
+                                 const struct gqa_heads *heads)
+{
+    const struct gqa_tape *t = at->tape;
+    const struct gqa_rope *rope = at->a->rope;
+    struct gqa_turn_op op = {
+        .q = heads->x,
+        .q_width = heads->width,
+        .q_place = heads->place,
+        .head_dim = at->a->heads->head_dim,
+    };
+
+    if (!rope || rope->first == 0)
+        return GQA_OK;
+    op.q_place.base += rope->first;
+    op.n_pairs = rope->n_pairs;
+    op.interleaved = rope->interleaved;
+    op.cos_sin = gqa_angles_of(&t->angles, t->runtime->network, rope);
+    return ops_of(t)->turn_back(t->runtime->device, &op);
+}
+
 /* To d of projections: of queries, and from the caches of keys and values; the
  * batch is theirs. */
 static enum gqa_status turn_back(const struct attention *at, bool queries,
@@ -260,6 +282,10 @@ static enum gqa_status turn_back(const struct attention *at, bool queries,
         st = clear(at, &at->v, n_rows);
     if (st == GQA_OK)
         st = ops_of(t)->turn_back(t->runtime->device, &op);
+    if (st == GQA_OK && queries)
+        st = ends_back(at, &at->q);
+    if (st == GQA_OK && keys)
+        st = ends_back(at, &at->k);
     if (st == GQA_OK)
         st = clip_back(at, queries, keys, n_rows);
     if (st == GQA_OK && queries)
@@ -471,16 +497,25 @@ static const void *input_of(const struct gqa_norm *norm, const void *x,
     return norm->kind == GQA_NORM_NONE ? x : normed;
 }
 
-/* d_x += what the sublayer's input is to blame for, through its norm. */
+/* d_x += what the sublayer's input is to blame for, through its norm; where the
+ * stream itself is what was normed, it comes from there as well. */
 static enum gqa_status add_input(const struct gqa_tape *t,
-                                 const struct gqa_tape_stack *stack,
-                                 const void *x, const void *d_in,
+                                 const struct gqa_tape_stack *stack, size_t i,
+                                 const void *x, void *d_in,
                                  const struct gqa_norm *norm, bool wanted)
 {
-    return wanted || norm_is_trained(t, norm)
-               ? gqa_tape_norm_back(t, t->d_x, x, d_in, stack->n_rows, norm,
-                                    true)
-               : GQA_OK;
+    const struct gqa_runtime *r = t->runtime;
+    const double scale = stack->network->blocks[i].normed_scale;
+    enum gqa_status st = GQA_OK;
+
+    if (!wanted && !norm_is_trained(t, norm))
+        return GQA_OK;
+    if (scale != 0)
+        st = r->backend->add_rows(r->device, d_in, t->d_x, r->network->d_model,
+                                  NULL, NULL, scale, stack->n_rows);
+    return st == GQA_OK ? gqa_tape_norm_back(t, t->d_x, x, d_in, stack->n_rows,
+                                             norm, scale == 0)
+                        : st;
 }
 
 /* d_x through the norm behind a sublayer. */
@@ -515,9 +550,9 @@ static enum gqa_status parallel_back(const struct gqa_tape *t,
         st = self_back(t, stack, i, d_in, room->self.normed, t->d_x,
                        b->shared_norm);
     if (st == GQA_OK)
-        st = add_input(t, stack, stack->x[i], d_in, &b->self.norm, below);
+        st = add_input(t, stack, i, stack->x[i], d_in, &b->self.norm, below);
     return st == GQA_OK && !b->shared_norm
-               ? add_input(t, stack, stack->x[i], d_ff, &b->ff.norm, below)
+               ? add_input(t, stack, i, stack->x[i], d_ff, &b->ff.norm, below)
                : st;
 }
 
@@ -541,7 +576,7 @@ static enum gqa_status sequential_back(const struct gqa_tape *t,
             before_ff || norm_is_trained(t, &b->ff.norm) ? d_in : NULL,
             input_of(&b->ff.norm, between, room->ff.normed), t->d_x);
     if (st == GQA_OK)
-        st = add_input(t, stack, between, d_in, &b->ff.norm, before_ff);
+        st = add_input(t, stack, i, between, d_in, &b->ff.norm, before_ff);
     if (st == GQA_OK && b->has_cross && before_ff) {
         st = after_back(t, stack, room->cross.sum, &b->cross.after_norm);
         if (st == GQA_OK)
@@ -550,7 +585,7 @@ static enum gqa_status sequential_back(const struct gqa_tape *t,
                 input_of(&b->cross.norm, room->self.after, room->cross.normed),
                 t->d_x);
         if (st == GQA_OK)
-            st = add_input(t, stack, room->self.after, d_in, &b->cross.norm,
+            st = add_input(t, stack, i, room->self.after, d_in, &b->cross.norm,
                            before_cross);
     }
     if (st != GQA_OK || !before_cross)
@@ -562,7 +597,7 @@ static enum gqa_status sequential_back(const struct gqa_tape *t,
                        input_of(&b->self.norm, stack->x[i], room->self.normed),
                        t->d_x, false);
     return st == GQA_OK
-               ? add_input(t, stack, stack->x[i], d_in, &b->self.norm, below)
+               ? add_input(t, stack, i, stack->x[i], d_in, &b->self.norm, below)
                : st;
 }
 

@@ -113,6 +113,19 @@ static enum gqa_status frames_back(const struct gqa_tape *t,
     return any ? gqa_frames_back(&run, &gradient, t->d_x) : GQA_OK;
 }
 
+/* The first row of a table of places is in all rows. */
+static enum gqa_status place_back(const struct gqa_tape *t,
+                                  const struct gqa_tape_stack *s, size_t table)
+{
+    const struct gqa_runtime *r = t->runtime;
+    const uint64_t d = r->network->d_model;
+    void *d_table = gqa_tape_gradient_of(t, table);
+
+    return d_table ? ops_of(t)->linear_weight(r->device, NULL, d_table, t->d_x,
+                                              d, t->d_x, d, s->n_rows, false)
+                   : GQA_OK;
+}
+
 static enum gqa_status positions_back(const struct gqa_tape *t,
                                       const struct gqa_network_stack *net)
 {
@@ -137,6 +150,8 @@ enum gqa_status gqa_tape_embed_back(const struct gqa_tape *t,
     for (size_t i = 0; i < net->n_codes && st == GQA_OK; i++)
         st = sum_back(t, net->codes[i], NULL, 0, t->d_x, d,
                       net->embedding_scale);
+    for (size_t i = 0; i < net->n_places && st == GQA_OK; i++)
+        st = place_back(t, s, net->places[i]);
     if (st == GQA_OK && net->norm_first)
         st = positions_back(t, net);
     if (st == GQA_OK && net->embedding_norm.kind != GQA_NORM_NONE)

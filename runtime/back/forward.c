@@ -113,7 +113,8 @@ struct gqa_turn_op gqa_tape_turn(const struct gqa_tape *t,
     struct gqa_turn_op op = {.capacity = capacity,
                              .head_dim = a->heads->head_dim};
 
-    if (a->rope) {
+    /* The ends of heads turn by themselves. */
+    if (a->rope && a->rope->first == 0) {
         op.cos_sin = gqa_angles_of(&t->angles, t->runtime->network, a->rope);
         op.n_pairs = a->rope->n_pairs;
         op.interleaved = a->rope->interleaved;
@@ -214,6 +215,10 @@ static enum gqa_status turn(const struct run *run,
         st = norm_heads(run, k_plain, a, k, n_rows, &a->k_norm);
     if (st == GQA_OK && a->clip > 0)
         st = clip_all(run, room, a, n_rows, q, k, v);
+    if (st == GQA_OK && a->rope && a->rope->first && q)
+        st = gqa_part_rotate(r, a, q, &run->tape->angles);
+    if (st == GQA_OK && a->rope && a->rope->first && k)
+        st = gqa_part_rotate(r, a, k, &run->tape->angles);
     return st == GQA_OK ? r->backend->gradients->turn(r->device, &op) : st;
 }
 
@@ -356,6 +361,19 @@ enum gqa_status gqa_tape_run_keys(const struct gqa_tape *t, size_t i)
     return st == GQA_OK ? gqa_tape_set_batch(t, &t->stacks[1]) : st;
 }
 
+/* The stream that a sublayer's output is added to: *x as it is, or `after`,
+ * where that is what was normed. */
+static enum gqa_status take_normed(const struct run *run, const void **x,
+                                   void *after, const struct gqa_block *b,
+                                   const void *normed)
+{
+    if (b->normed_scale == 0)
+        return GQA_OK;
+    *x = after;
+    return gqa_tape_scale_rows(run->tape, after, normed, NULL, b->normed_scale,
+                               run->n_rows);
+}
+
 /* The stream behind a sublayer: the room's, or that behind the block. */
 static void *behind(const struct gqa_tape_stack *stack, size_t i,
                     const struct gqa_tape_attention *room)
@@ -372,14 +390,16 @@ enum gqa_status gqa_tape_run_attention(const struct gqa_tape *t,
     const struct run run = {t, stack, t->runtime, stack->n_rows,
                             t->trained != NULL};
     void *x = behind(stack, i, &room->self);
-    const void *in;
+    const void *in, *before = stack->x[i];
     enum gqa_status st = norm_input(&run, &in, stack->x[i], room->self.normed,
                                     t->scratch.normed, &b->self.norm);
 
     if (st == GQA_OK)
         st = self_attention(&run, &room->self, &b->self, i, in);
     if (st == GQA_OK)
-        st = add_attended(&run, &room->self, &b->self, stack->x[i], x);
+        st = take_normed(&run, &before, x, b, in);
+    if (st == GQA_OK)
+        st = add_attended(&run, &room->self, &b->self, before, x);
     *out = x;
     if (st != GQA_OK || !cross)
         return st;
@@ -478,7 +498,9 @@ enum gqa_status gqa_tape_run_block(const struct gqa_tape *t,
     if (st == GQA_OK &&
         !(again && b->parallel && b->self.output_norm.kind == GQA_NORM_NONE)) {
         after = behind(stack, i, &room->self);
-        st = add_attended(&run, &room->self, &b->self, x, after);
+        st = take_normed(&run, &x, after, b, in);
+        if (st == GQA_OK)
+            st = add_attended(&run, &room->self, &b->self, x, after);
         x = after;
     }
     if (st == GQA_OK && b->has_cross) {
@@ -489,6 +511,8 @@ enum gqa_status gqa_tape_run_block(const struct gqa_tape *t,
     if (st == GQA_OK && !b->parallel)
         st = norm_input(&run, &ff_in, x, room->ff.normed, ff_scratch,
                         &b->ff.norm);
+    if (st == GQA_OK && !again)
+        st = take_normed(&run, &x, stack->x[i + 1], b, ff_in);
     if (st == GQA_OK && b->ff.experts)
         return add_experts(&run, i, ff_in, x, again);
     if (st == GQA_OK)

@@ -39,33 +39,15 @@ static enum gqa_status make_stack(struct gqa_tape *t, size_t i)
                : gqa_fail_nomem();
 }
 
-/* What has no way back yet. */
-static enum gqa_status check_blocks(const struct gqa_network *n)
+/* What has no way back: its rows would have to be made again before a norm. */
+static enum gqa_status check_frames(const struct gqa_network *n)
 {
-    for (size_t i = 0; i < n->n_stacks; i++) {
-        const struct gqa_network_stack *s = &n->stacks[i];
-
-        if (s->frames.width && s->embedding_norm.kind != GQA_NORM_NONE)
+    for (size_t i = 0; i < n->n_stacks; i++)
+        if (n->stacks[i].frames.width &&
+            n->stacks[i].embedding_norm.kind != GQA_NORM_NONE)
             return gqa_fail(GQA_ERR_UNSUPPORTED,
                             "a model that norms what it makes of frames cannot "
                             "be trained");
-        if (s->n_places)
-            return gqa_fail(GQA_ERR_UNSUPPORTED,
-                            "a model whose text lies on a page cannot be "
-                            "trained");
-        for (size_t j = 0; j < s->n_blocks; j++) {
-            const struct gqa_block *b = &s->blocks[j];
-
-            if (b->normed_scale != 0)
-                return gqa_fail(GQA_ERR_UNSUPPORTED,
-                                "a model whose residual stream is what was "
-                                "normed cannot be trained");
-            if (b->self.rope && b->self.rope->first)
-                return gqa_fail(GQA_ERR_UNSUPPORTED,
-                                "a model that rotates the end of its heads "
-                                "cannot be trained");
-        }
-    }
     return GQA_OK;
 }
 
@@ -95,7 +77,7 @@ static enum gqa_status check_options(const struct gqa_runtime *r,
         r->network->logit_scale != 1)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "the bias of logits that are scaled cannot be trained");
-    return check_blocks(r->network);
+    return check_frames(r->network);
 }
 
 /* All but memory of the device. */
@@ -155,7 +137,7 @@ enum gqa_status gqa_tape_bytes(const struct gqa_runtime *runtime,
     enum gqa_status st;
 
     *least = *most = UINT64_MAX;
-    if ((st = check_blocks(r->network)) != GQA_OK)
+    if ((st = check_frames(r->network)) != GQA_OK)
         return st;
     if (check_options(r, options) != GQA_OK)
         return GQA_OK;

@@ -1,9 +1,10 @@
 # What blocks are made of is gone back through: experts, what is clipped and what
 # is scaled before it is added, an activation's own constants, positions behind a
-# norm, frames and their convolutions, several codes. On any number of threads the
+# norm, frames and their convolutions, several codes, places, streams of what was
+# normed, heads that turn at their ends. On any number of threads the
 # bytes are the same.
 for name in mixtral qwen2_moe phimoe granite granitemoe olmoe-clip apertus blenderbot_small \
-    whisper speech_to_text musicgen gpt2-cross t5gemma; do
+    whisper speech_to_text musicgen gpt2-cross t5gemma chatglm udop bloom-normed; do
     rm -f ./*.gqa
     echo "== $name"
     gqa-convert -q -f -g 1 "$DATA/families/$name" out.gqa

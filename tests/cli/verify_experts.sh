@@ -24,12 +24,6 @@ for name in qwen3 phi3 mixtral; do
     gqa-inspect --n-heads 4 "$name.safetensors" 2>&1 |
         sed -nE 's/families \(.*\), and/families (...), and/; /warning|^Family/p'
 done
-# What is run and has no way back
-for name in chatglm udop; do
-    gqa-convert -q -f -g 2 "$DATA/families/$name" out.gqa
-    gqa-uptrain -q --steps 1 --teacher "$DATA/families/$name" out.gqa trained.gqa
-    echo "exit $?"
-done
 # What no alignment passes
 for name in chatglm olmo-clip; do
     gqa-convert -q -f -m aligned -g 2 "$DATA/families/$name" out.gqa

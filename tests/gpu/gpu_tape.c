@@ -35,6 +35,10 @@ static const char *const fixtures[] = {
     "families/musicgen",
     "families/gpt2-cross",
     "families/t5gemma",
+    "families/chatglm",
+    "families/udop",
+    "families/bloom-normed",
+    "families/opt-350m",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };

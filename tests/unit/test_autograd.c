@@ -25,6 +25,8 @@ static const char *const fixtures[] = {
     "families/whisper",       "families/speech_to_text",
     "families/trocr",         "families/musicgen",
     "families/gpt2-cross",    "families/t5gemma",
+    "families/udop",          "families/bloom-normed",
+    "families/chatglm",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };

@@ -32,7 +32,8 @@ static const char *const fixtures[] = {"runtime/llama",
                                        "families/blenderbot_small",
                                        "families/whisper",
                                        "families/gpt2-cross",
-                                       "families/t5gemma"};
+                                       "families/t5gemma",
+                                       "families/chatglm"};
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };
 

@@ -73,6 +73,9 @@ static const char *const fixtures[] = {
     "families/musicgen",
     "families/gpt2-cross",
     "families/t5gemma",
+    "families/chatglm",
+    "families/udop",
+    "families/bloom-normed",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };
