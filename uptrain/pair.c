@@ -289,7 +289,7 @@ static enum gqa_status find_used(bool **out, const struct gqa_network *network)
     if (uses && *out) {
         gqa_use_all(uses, network);
         for (size_t i = 0; i < n; i++)
-            (*out)[i] = uses[i] != GQA_USE_NONE;
+            (*out)[i] = gqa_use_is_trainable(uses[i]);
     }
     free(uses);
     return uses && *out ? GQA_OK : gqa_fail_nomem();
