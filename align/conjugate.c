@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "align/solve.h"
+#include "common/large.h"
 #include "common/ranges.h"
 #include "common/vectorised.h"
 #include "runtime/blas.h"
@@ -102,6 +103,27 @@ static GQA_VECTORISED double multiply(const double *x, const double *y,
     return add_lanes(lanes);
 }
 
+/* Of no solution: rest, and with it P of the direction that is rest's
+ * preconditioned. */
+static void begin_head(const struct head_pass *pass, uint64_t head, size_t at,
+                       size_t n)
+{
+    struct gqa_conjugate *c = pass->c;
+
+    (void)head;
+    memcpy(c->rest + at, c->spare + at, n * sizeof *c->rest);
+    memcpy(c->image + at, c->spare + at, n * sizeof *c->image);
+}
+
+static void direct_head(const struct head_pass *pass, uint64_t head, size_t at,
+                        size_t n)
+{
+    struct gqa_conjugate *c = pass->c;
+
+    (void)head;
+    memcpy(c->direction + at, c->spare + at, n * sizeof *c->direction);
+}
+
 /* Sums of the direction times A and damped P of it. */
 static void bend_head(const struct head_pass *pass, uint64_t head, size_t at,
                       size_t n)
@@ -174,11 +196,11 @@ static enum gqa_status allocate(struct gqa_conjugate *c)
     const size_t n = (size_t)(c->n_heads * c->head_dim * c->inputs);
     const size_t dd = (size_t)(c->head_dim * c->head_dim);
 
-    c->inverses = malloc(c->n_heads * dd * sizeof *c->inverses);
-    c->solution = calloc(n, sizeof *c->solution);
-    c->direction = malloc(n * sizeof *c->direction);
-    c->rest = malloc(n * sizeof *c->rest);
-    c->image = malloc(n * sizeof *c->image);
+    c->inverses = gqa_large_malloc(c->n_heads * dd * sizeof *c->inverses);
+    c->solution = gqa_large_calloc(n, sizeof *c->solution);
+    c->direction = gqa_large_malloc(n * sizeof *c->direction);
+    c->rest = gqa_large_malloc(n * sizeof *c->rest);
+    c->image = gqa_large_malloc(n * sizeof *c->image);
     c->energies = calloc(c->n_groups, sizeof *c->energies);
     c->sums = calloc(c->n_heads, sizeof *c->sums);
     return c->inverses && c->solution && c->direction && c->rest && c->image &&
@@ -190,25 +212,20 @@ static enum gqa_status allocate(struct gqa_conjugate *c)
 enum gqa_status gqa_conjugate_begin(struct gqa_conjugate *c,
                                     const double *moments, double *b)
 {
-    const size_t n = (size_t)(c->n_heads * c->head_dim * c->inputs);
     const uint64_t dd = c->head_dim * c->head_dim;
+    struct head_pass pass = {.c = c, .fn = begin_head};
     enum gqa_status st = allocate(c);
 
-    if (st != GQA_OK)
-        return st;
     for (uint64_t h = 0; h < c->n_heads && st == GQA_OK; h++)
         st = gqa_inverse(c->inverses + h * dd, moments + h * dd, c->head_dim,
                          ridge);
-    memcpy(c->rest, b, n * sizeof *b);
     c->spare = b;
     if (st == GQA_OK)
+        st = each_head(&pass);
+    if (st == GQA_OK)
         st = precondition(c, c->energies);
-    if (st != GQA_OK)
-        return st;
-    memcpy(c->direction, c->spare, n * sizeof *c->direction);
-    /* P of the direction. */
-    memcpy(c->image, c->rest, n * sizeof *c->image);
-    return GQA_OK;
+    pass.fn = direct_head;
+    return st == GQA_OK ? each_head(&pass) : st;
 }
 
 static enum gqa_status go(struct gqa_conjugate *c, const double *product,

@@ -3,12 +3,13 @@
 #include <stdlib.h>
 
 #include "align/solve.h"
+#include "common/large.h"
 #include "common/log.h"
 
 static enum gqa_status fetch(double **out, const struct gqa_device_ridge *s,
                              const double *from, uint64_t n)
 {
-    *out = malloc(n * sizeof **out);
+    *out = gqa_large_malloc(n * sizeof **out);
     return *out ? s->backend->download(s->device, *out, from, n * sizeof **out)
                 : gqa_fail_nomem();
 }
@@ -18,7 +19,8 @@ static enum gqa_status fit_here(const struct gqa_device_ridge *s, double *out,
                                 const double *products, uint64_t n, uint64_t m,
                                 double ridge)
 {
-    double *host[3] = {NULL}, *solution = malloc(n * m * sizeof *solution);
+    double *host[3] = {NULL},
+           *solution = gqa_large_malloc(n * m * sizeof *solution);
     enum gqa_status st =
         solution ? fetch(&host[0], s, began, n * m) : gqa_fail_nomem();
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "align/moments.h"
+#include "common/large.h"
 
 enum gqa_status gqa_energies_take(struct gqa_energies *out,
                                   struct gqa_checkpoint *checkpoint,
@@ -14,16 +15,17 @@ enum gqa_status gqa_energies_take(struct gqa_energies *out,
                                   unsigned n_threads)
 {
     const uint64_t d = a->head_dim, n = a->n_kv_heads, all = n * d * n * d;
-    double *outputs = malloc(a->n_heads * d * d * sizeof *outputs);
+    double *outputs = gqa_large_malloc(a->n_heads * d * d * sizeof *outputs);
     enum gqa_status st =
         gqa_bands_of_position(&out->key_bands, d, &a->position, rope);
 
     if (st == GQA_OK)
         st = gqa_bands_whole(&out->value_bands, d);
-    out->keys = malloc(all * sizeof *out->keys);
-    out->values = malloc(all * sizeof *out->values);
-    out->key_metrics = malloc(n * d * d * sizeof *out->key_metrics);
-    out->value_metrics = malloc(n * d * d * sizeof *out->value_metrics);
+    out->keys = gqa_large_malloc(all * sizeof *out->keys);
+    out->values = gqa_large_malloc(all * sizeof *out->values);
+    out->key_metrics = gqa_large_malloc(n * d * d * sizeof *out->key_metrics);
+    out->value_metrics =
+        gqa_large_malloc(n * d * d * sizeof *out->value_metrics);
     if (st == GQA_OK && (!outputs || !out->keys || !out->values ||
                          !out->key_metrics || !out->value_metrics))
         st = gqa_fail_nomem();

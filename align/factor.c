@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "align/eigen.h"
+#include "common/large.h"
 #include "runtime/blas.h"
 
 /* What is smaller than this share of the largest is rounding. */
@@ -40,13 +41,13 @@ static enum gqa_status allocate(struct band_problem *p)
 {
     const size_t n = p->band->n, w = p->width, size = sizeof *p->moments;
 
-    p->moments = calloc(w * w, size);
-    p->metrics = calloc(w * n, size);
-    p->roots = calloc(w * n, size);
-    p->pulled = calloc(w * w, size);
-    p->mix = calloc(w * n, size);
-    p->back = calloc(w * n, size);
-    p->scratch = calloc(w * w, size);
+    p->moments = gqa_large_calloc(w * w, size);
+    p->metrics = gqa_large_calloc(w * n, size);
+    p->roots = gqa_large_calloc(w * n, size);
+    p->pulled = gqa_large_calloc(w * w, size);
+    p->mix = gqa_large_calloc(w * n, size);
+    p->back = gqa_large_calloc(w * n, size);
+    p->scratch = gqa_large_calloc(w * w, size);
     p->values = calloc(w, sizeof *p->values);
     return p->moments && p->metrics && p->roots && p->pulled && p->mix &&
                    p->back && p->scratch && p->values

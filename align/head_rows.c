@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "align/source_values.h"
+#include "common/large.h"
 #include "common/ranges.h"
 
 /* Rows that are taken together: a column of theirs is a line of the cache. */
@@ -57,7 +58,7 @@ enum gqa_status gqa_head_rows_read(struct gqa_head_rows *out,
     out->n = slice->n_heads / step * head_dim;
     out->inputs = slice->axis == 0 ? p->cols : p->rows;
     out->dtype = p->dtype;
-    out->weight = malloc(out->n * out->inputs * sizeof *out->weight);
+    out->weight = gqa_large_malloc(out->n * out->inputs * sizeof *out->weight);
     if (st == GQA_OK && !out->weight)
         st = gqa_fail_nomem();
     if (st == GQA_OK)
@@ -83,7 +84,7 @@ enum gqa_status gqa_head_rows_keep(struct gqa_spill *out,
 {
     const uint64_t n = rows->n * rows->inputs;
     const uint64_t n_bytes = n * (gqa_dtype_bits(rows->dtype) / 8);
-    void *raw = malloc(n_bytes);
+    void *raw = gqa_large_malloc(n_bytes);
     enum gqa_status st = raw ? GQA_OK : gqa_fail_nomem();
 
     if (st == GQA_OK) {

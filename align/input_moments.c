@@ -5,6 +5,7 @@
 
 #include "align/solve.h"
 #include "common/bounds.h"
+#include "common/large.h"
 
 /* Of the mean diagonal, so that there is an inverse. */
 static const double ridge = 1e-3;
@@ -132,7 +133,7 @@ enum gqa_status gqa_input_moments_invert(double **out,
                                          bool keys, uint64_t width)
 {
     struct sums s = {.records = r, .width = width};
-    double *moments = malloc(width * width * sizeof *moments);
+    double *moments = gqa_large_malloc(width * width * sizeof *moments);
     enum gqa_status st = moments ? open_sums(&s, keys) : gqa_fail_nomem();
 
     if (st == GQA_OK)
@@ -142,7 +143,7 @@ enum gqa_status gqa_input_moments_invert(double **out,
                                   width * width * sizeof *moments);
     for (uint64_t i = 0; i < width * width && st == GQA_OK; i++)
         moments[i] /= (double)gqa_max_u64(s.n, 1);
-    *out = malloc(width * width * sizeof **out);
+    *out = gqa_large_malloc(width * width * sizeof **out);
     if (st == GQA_OK && !*out)
         st = gqa_fail_nomem();
     if (st == GQA_OK)

@@ -11,6 +11,8 @@
 #include "align/source_values.h"
 #include "align/value_stage.h"
 #include "common/bounds.h"
+#include "common/large.h"
+#include "common/ranges.h"
 
 /* One sequence in so many is held out. */
 enum { HELD_OUT = 8 };
@@ -229,15 +231,31 @@ static void close_sums(struct refit *r)
 }
 
 /* o's weight as [inputs, outputs], and back into the parameter's shape. */
-static void turn(double *out, const double *in, uint64_t rows, uint64_t cols)
-{
-    enum { TILE = 64 }; /* what is near in one is far apart in the other */
+struct turning {
+    double *out;
+    const double *in;
+    uint64_t rows, cols; /* of in */
+};
 
-    for (uint64_t r0 = 0; r0 < rows; r0 += TILE)
-        for (uint64_t c0 = 0; c0 < cols; c0 += TILE)
-            for (uint64_t r = r0; r < gqa_min_u64(r0 + TILE, rows); r++)
-                for (uint64_t c = c0; c < gqa_min_u64(c0 + TILE, cols); c++)
-                    out[c * rows + r] = in[r * cols + c];
+enum { TILE = 64 }; /* what is near in one is far apart in the other */
+
+static enum gqa_status turn_columns(void *ctx, uint64_t first, uint64_t n)
+{
+    const struct turning *t = ctx;
+
+    for (uint64_t r0 = 0; r0 < t->rows; r0 += TILE)
+        for (uint64_t r = r0; r < gqa_min_u64(r0 + TILE, t->rows); r++)
+            for (uint64_t c = first; c < first + n; c++)
+                t->out[c * t->rows + r] = t->in[r * t->cols + c];
+    return GQA_OK;
+}
+
+static enum gqa_status turn(const struct refit *r, double *out,
+                            const double *in, uint64_t rows, uint64_t cols)
+{
+    struct turning t = {out, in, rows, cols};
+
+    return gqa_ranges_run(cols, TILE, r->job->n_threads, turn_columns, &t);
 }
 
 static enum gqa_status read_weight(const struct refit *r, double **out,
@@ -251,11 +269,11 @@ static enum gqa_status read_weight(const struct refit *r, double **out,
     *out = values;
     if (st != GQA_OK || input_major)
         return st;
-    *out = malloc(p->rows * p->cols * sizeof **out);
+    *out = gqa_large_malloc(p->rows * p->cols * sizeof **out);
     if (!*out)
         st = gqa_fail_nomem();
     else
-        turn(*out, values, p->rows, p->cols);
+        st = turn(r, *out, values, p->rows, p->cols);
     free(values);
     return st;
 }
@@ -268,15 +286,15 @@ static enum gqa_status keep(struct refit *r, const double *weight,
              ->attentions[r->attention - r->job->network->model->attentions];
     const uint64_t n = p->rows * p->cols;
     const uint64_t n_bytes = n * (gqa_dtype_bits(p->dtype) / 8);
-    double *values = malloc(n * sizeof *values);
-    void *raw = malloc(n_bytes);
+    double *values = gqa_large_malloc(n * sizeof *values);
+    void *raw = gqa_large_malloc(n_bytes);
     enum gqa_status st = values && raw ? GQA_OK : gqa_fail_nomem();
 
+    if (st == GQA_OK && input_major)
+        memcpy(values, weight, n * sizeof *values);
+    else if (st == GQA_OK)
+        st = turn(r, values, weight, p->cols, p->rows);
     if (st == GQA_OK) {
-        if (input_major)
-            memcpy(values, weight, n * sizeof *values);
-        else
-            turn(values, weight, p->cols, p->rows);
         gqa_store_f64(raw, p->dtype, values, n);
         st = gqa_spill_keep(&t->fitted_o, raw, n_bytes);
     }

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "common/bounds.h"
+#include "common/large.h"
+#include "common/ranges.h"
 #include "runtime/values.h"
 
 /* One sequence in so many is held out. */
@@ -162,25 +164,45 @@ static void weigh(double *out, const double *stream, uint64_t width,
         out[h] = is_real && square > least_square ? 1 / square : 0;
 }
 
+struct weighing {
+    double *out;
+    const double *stream;
+    const struct gqa_score_part *part;
+    const struct gqa_tapped *t;
+    uint64_t n_heads;
+};
+
+static enum gqa_status weigh_rows(void *ctx, uint64_t first, uint64_t n)
+{
+    const struct weighing *w = ctx;
+    const struct gqa_tapped *t = w->t;
+
+    for (uint64_t i = first; i < first + n; i++) {
+        const uint64_t member = w->part->members[i / t->n_new];
+
+        weigh(w->out + i * w->n_heads,
+              w->stream + (member * t->n_new + i % t->n_new) * t->width,
+              t->width, w->n_heads, i % t->n_new < t->n_tokens[member]);
+    }
+    return GQA_OK;
+}
+
 static enum gqa_status keep_weights(const struct gqa_score_records *r,
                                     struct gqa_score_part *part,
                                     const struct gqa_tapped *t,
                                     const double *stream)
 {
+    enum { STEP = 64 }; /* rows of a thread, each of thousands of elements */
     const uint64_t n_heads = r->block->heads->n_heads;
     const uint64_t n = part->n_sequences * t->n_new;
     const enum gqa_dtype wide = gqa_wide_of(r->real);
     const size_t n_bytes = (size_t)(n * n_heads * gqa_dtype_bits(wide) / 8);
-    double *values = malloc(n * n_heads * sizeof *values);
-    enum gqa_status st = values ? GQA_OK : gqa_fail_nomem();
+    double *values = gqa_large_malloc(n * n_heads * sizeof *values);
+    struct weighing w = {values, stream, part, t, n_heads};
+    enum gqa_status st =
+        values ? gqa_ranges_run(n, STEP, r->n_threads, weigh_rows, &w)
+               : gqa_fail_nomem();
 
-    for (uint64_t i = 0; i < n && st == GQA_OK; i++) {
-        const uint64_t member = part->members[i / t->n_new];
-
-        weigh(values + i * n_heads,
-              stream + (member * t->n_new + i % t->n_new) * t->width, t->width,
-              n_heads, i % t->n_new < t->n_tokens[member]);
-    }
     if (st == GQA_OK)
         st = r->backend->alloc(r->device, &part->weights, n_bytes);
     if (st == GQA_OK)
@@ -194,7 +216,7 @@ static enum gqa_status see_stream(struct gqa_score_records *r,
                                   const struct gqa_score_batch *b,
                                   const struct gqa_tapped *t)
 {
-    double *stream = malloc(t->n_rows * t->width * sizeof *stream);
+    double *stream = gqa_large_malloc(t->n_rows * t->width * sizeof *stream);
     enum gqa_status st =
         stream ? gqa_tapped_fetch(t, stream) : gqa_fail_nomem();
 

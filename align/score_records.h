@@ -38,6 +38,7 @@ struct gqa_score_records {
     const struct gqa_backend *backend;
     struct gqa_device *device;
     enum gqa_dtype real;
+    unsigned n_threads; /* of the host; the result is the same for any */
     const struct gqa_attention_block *block; /* of the original */
     /* KV heads that stand one after another with the same keys, of which one
      * is kept, where their place can be said so; 0: 1. */

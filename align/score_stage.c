@@ -65,6 +65,7 @@ void gqa_score_stage_begin(struct gqa_score_stage *stage,
             (struct gqa_score_records){.backend = job->backend,
                                        .device = job->device,
                                        .real = job->real,
+                                       .n_threads = job->n_threads,
                                        .block = a};
     }
 }

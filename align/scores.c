@@ -11,6 +11,7 @@
 #include "align/turning.h"
 #include "common/bounds.h"
 #include "common/interrupt.h"
+#include "common/large.h"
 #include "common/ranges.h"
 #include "runtime/values.h"
 
@@ -244,7 +245,7 @@ static enum gqa_status sum_gradients(const struct fitter *f, double *out,
 static enum gqa_status probe(const struct fitter *f, double *out)
 {
     const uint64_t d = f->job->block->heads->head_dim, n = f->side->rows->n;
-    double *all = malloc(n * n * sizeof *all);
+    double *all = gqa_large_malloc(n * n * sizeof *all);
     uint64_t n_all = 0, n_probed = 0, n_fit = 0;
     enum gqa_status st =
         all ? f->backend->zero(f->device, f->moments, n * n * sizeof *all)
@@ -387,7 +388,7 @@ static enum gqa_status accept(const struct fitter *f, const double *solution,
     const size_t n_held = count_held(f->records);
     double *before = malloc((n_held + 1) * pooled * sizeof *before);
     double *after = malloc((n_held + 1) * pooled * sizeof *after);
-    double *tried = malloc(n * sizeof *tried);
+    double *tried = gqa_large_malloc(n * sizeof *tried);
     bool *done = calloc(pooled, sizeof *done);
     enum gqa_status st =
         before && after && tried && done ? GQA_OK : gqa_fail_nomem();
@@ -475,7 +476,7 @@ static enum gqa_status fit_side(struct fitter *f, const struct side *side,
                               .damping = damping,
                               .divide = divide,
                               .ctx = f};
-    double *sum = malloc(rows->n * rows->inputs * sizeof *sum);
+    double *sum = gqa_large_malloc(rows->n * rows->inputs * sizeof *sum);
     double *moments = calloc(rows->n * d, sizeof *moments);
     enum gqa_status st = sum && moments ? GQA_OK : gqa_fail_nomem();
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/large.h"
 #include "runtime/blas.h"
 
 /* b [n, m] = a^-1 b; a is overwritten. By columns for LAPACK, to which a
@@ -11,7 +12,7 @@
 static enum gqa_status solve(double *a, double *b, uint64_t n, uint64_t m)
 {
     const int order = (int)n, columns = (int)m;
-    double *turned = malloc(n * m * sizeof *turned);
+    double *turned = gqa_large_malloc(n * m * sizeof *turned);
     int info = 0;
 
     if (!turned)
@@ -39,7 +40,7 @@ enum gqa_status gqa_fit_ridge(double *out, const double *began,
                               const double *inputs, const double *products,
                               uint64_t n, uint64_t m, double ridge)
 {
-    double *a = malloc(n * n * sizeof *a);
+    double *a = gqa_large_malloc(n * n * sizeof *a);
     double trace = 0, extra;
     enum gqa_status st;
 
@@ -62,7 +63,7 @@ enum gqa_status gqa_fit_loss(double *out, const double *weight,
                              const double *inputs, const double *products,
                              double squares, uint64_t n, uint64_t m)
 {
-    double *image = malloc(n * m * sizeof *image);
+    double *image = gqa_large_malloc(n * m * sizeof *image);
 
     if (!image)
         return gqa_fail_nomem();
@@ -78,7 +79,7 @@ enum gqa_status gqa_fit_loss(double *out, const double *weight,
 enum gqa_status gqa_inverse(double *out, const double *a, uint64_t n,
                             double ridge)
 {
-    double *copy = malloc(n * n * sizeof *copy);
+    double *copy = gqa_large_malloc(n * n * sizeof *copy);
     double trace = 0, extra;
     enum gqa_status st;
 

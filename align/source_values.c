@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/bounds.h"
+#include "common/large.h"
 #include "common/ranges.h"
 
 /* Values that are read at a time. */
@@ -19,7 +20,8 @@ static enum gqa_status read_rows(void *ctx, uint64_t row, uint64_t n)
 {
     const struct reading *r = ctx;
     const size_t count = (size_t)(n * r->param->cols);
-    void *raw = malloc(count * (gqa_dtype_bits(r->param->dtype) / 8) + 1);
+    void *raw =
+        gqa_large_malloc(count * (gqa_dtype_bits(r->param->dtype) / 8) + 1);
     enum gqa_status st =
         raw ? r->source->read(r->source->ctx, r->index, row, n, raw)
             : gqa_fail_nomem();
@@ -41,7 +43,7 @@ enum gqa_status gqa_source_values(double **out,
     enum gqa_status st;
 
     *out = NULL;
-    r.out = malloc((size_t)(p->rows * p->cols) * sizeof *r.out + 1);
+    r.out = gqa_large_malloc((size_t)(p->rows * p->cols) * sizeof *r.out + 1);
     if (!r.out)
         return gqa_fail_nomem();
     st = gqa_ranges_run(p->rows, gqa_max_u64(1, STEP / gqa_max_u64(p->cols, 1)),

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/bounds.h"
+#include "common/large.h"
 #include "common/ranges.h"
 #include "runtime/values.h"
 
@@ -54,10 +55,10 @@ enum gqa_status gqa_head_statistics_create(struct gqa_head_statistics *out,
     const uint64_t d = a->head_dim, kv = a->n_kv_heads * d;
 
     *out = (struct gqa_head_statistics){
-        .queries = malloc(a->n_heads * d * d * sizeof(double)),
-        .centred_keys = malloc(kv * kv * sizeof(double)),
-        .keys = malloc(kv * kv * sizeof(double)),
-        .values = malloc(kv * kv * sizeof(double)),
+        .queries = gqa_large_malloc(a->n_heads * d * d * sizeof(double)),
+        .centred_keys = gqa_large_malloc(kv * kv * sizeof(double)),
+        .keys = gqa_large_malloc(kv * kv * sizeof(double)),
+        .values = gqa_large_malloc(kv * kv * sizeof(double)),
     };
     return out->queries && out->centred_keys && out->keys && out->values
                ? GQA_OK
@@ -264,7 +265,7 @@ static enum gqa_status extract_part(const struct collector *c,
                                     const struct gqa_attention *a)
 {
     const uint64_t d = a->head_dim, kv = a->n_kv_heads * d;
-    double *moments = malloc(s->width * s->width * sizeof *moments);
+    double *moments = gqa_large_malloc(s->width * s->width * sizeof *moments);
     double *mean = malloc(s->width * sizeof *mean);
     enum gqa_status st =
         moments && mean ? fetch(c, s, moments, mean) : gqa_fail_nomem();

@@ -149,6 +149,7 @@ void gqa_value_stage_begin(struct gqa_value_stage *s,
         .records = {.backend = refit->backend,
                     .device = refit->device,
                     .real = refit->real,
+                    .n_threads = refit->n_threads,
                     .block = gqa_score_stage_converted(refit, job->block),
                     .alike = t->source / t->pooled}};
 }

@@ -10,6 +10,7 @@
 #include "align/score_bias.h"
 #include "common/bounds.h"
 #include "common/interrupt.h"
+#include "common/large.h"
 #include "common/ranges.h"
 #include "runtime/blas.h"
 #include "runtime/values.h"
@@ -107,7 +108,7 @@ static enum gqa_status put_heads(const struct gqa_values *f, void *out,
 
     if (n_kv_heads == f->job.pooled)
         return put(f, out, values, n_kv_heads * n);
-    all = malloc(n_kv_heads * n * sizeof *all);
+    all = gqa_large_malloc(n_kv_heads * n * sizeof *all);
     if (!all)
         return gqa_fail_nomem();
     for (uint64_t h = 0; h < n_kv_heads; h++)
@@ -413,7 +414,7 @@ static enum gqa_status metrics_of(double *out, const struct gqa_values *f,
 static enum gqa_status solve(const struct gqa_values *f,
                              struct gqa_conjugate *c, const double *metrics)
 {
-    double *sum = malloc(f->n * f->job.inputs * sizeof *sum);
+    double *sum = gqa_large_malloc(f->n * f->job.inputs * sizeof *sum);
     enum gqa_status st = sum ? sum_gradients(f, sum, NULL) : gqa_fail_nomem();
 
     if (st == GQA_OK)

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "common/large.h"
 #include "common/ranges.h"
 
 /* A rectangle of a parameter as double. */
@@ -60,7 +61,8 @@ static enum gqa_status read_head(const struct heads *h, uint64_t head,
 static enum gqa_status read_heads(void *ctx, uint64_t first, uint64_t n)
 {
     const struct heads *h = ctx;
-    double *scratch = malloc((size_t)(h->head_dim * h->cols) * sizeof *scratch);
+    double *scratch =
+        gqa_large_malloc((size_t)(h->head_dim * h->cols) * sizeof *scratch);
     enum gqa_status st = scratch ? GQA_OK : gqa_fail_nomem();
 
     for (uint64_t i = first; i < first + n && st == GQA_OK; i++)
@@ -87,8 +89,8 @@ enum gqa_status gqa_heads_read(double **out, uint64_t *cols,
                       .head_dim = head_dim};
     enum gqa_status st;
 
-    h.out =
-        malloc((size_t)(slice->n_heads * head_dim * h.cols) * sizeof *h.out);
+    h.out = gqa_large_malloc((size_t)(slice->n_heads * head_dim * h.cols) *
+                             sizeof *h.out);
     if (!h.out)
         return gqa_fail_nomem();
     st = gqa_ranges_run(slice->n_heads, 1, n_threads, read_heads, &h);

@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "common/log.h"
 #include "formats/families/kv_words.h"
 
 /* All layers, where a number holds for no single one. */
@@ -131,7 +130,7 @@ static void adapt(struct adapting *a, json_t *value, uint64_t layer,
 }
 
 void gqa_adapt_config(json_t *config, const char *own,
-                      const struct gqa_plan *plan)
+                      const struct gqa_plan *plan, json_t *told)
 {
     /* What is left out of config takes its key along. */
     json_t *before = json_copy(config);
@@ -145,12 +144,16 @@ void gqa_adapt_config(json_t *config, const char *own,
         if (own && strcmp(key, own) == 0)
             continue;
         adapt_member(&a, config, key, value, ALL, 0);
-        if (a.changed)
-            gqa_warn("config.json: '%s' told the KV heads of the original: %s",
-                     key,
-                     json_object_get(config, key)
-                         ? "it says those of the output now"
-                         : "it is left out, since those of the output differ");
+        if (told && a.changed)
+            json_array_append_new(
+                told,
+                json_sprintf(
+                    "config.json: '%s' told the KV heads of the original: %s",
+                    key,
+                    json_object_get(config, key)
+                        ? "it says those of the output now"
+                        : "it is left out, since those of the output "
+                          "differ"));
     }
     json_decref(before);
 }

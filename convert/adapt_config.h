@@ -7,10 +7,10 @@
 /*
  * Make what stands in config, in lists for each block and under other names
  * for KV heads (formats/families/kv_words.h), true of the output; what cannot
- * be is removed. own: the family's key, which is left alone, or NULL. A
- * warning names each key that is changed.
+ * be is removed. own: the family's key, which is left alone, or NULL. told:
+ * receives a sentence for each key that is changed; or NULL.
  */
 void gqa_adapt_config(json_t *config, const char *own,
-                      const struct gqa_plan *plan);
+                      const struct gqa_plan *plan, json_t *told);
 
 #endif

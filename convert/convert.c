@@ -110,7 +110,6 @@ static void list_params(struct gqa_output_tensor *list,
 {
     for (size_t i = 0; i < c->model->n_params; i++) {
         const struct gqa_plan_tensor *t = &c->plan->tensors[i];
-        const enum gqa_param_role role = c->inventory->roles[i];
 
         list[i] = (struct gqa_output_tensor){
             .name = t->param->name,
@@ -118,7 +117,7 @@ static void list_params(struct gqa_output_tensor *list,
             .rank = t->rank,
             .shape = t->shape,
             .n_bytes = t->n_bytes,
-            .part = role == GQA_ROLE_COPY || role == GQA_ROLE_BUFFER
+            .part = gqa_role_is_needless(c->inventory->roles[i])
                         ? GQA_OUTPUT_NEEDLESS
                         : GQA_OUTPUT_WEIGHT,
         };
@@ -160,7 +159,7 @@ static enum gqa_status check_model(const struct gqa_conversion *c)
     if (!c->options->writer->check_model)
         return GQA_OK;
     list = calloc(n ? n : 1, sizeof *list);
-    config = gqa_describe_config(c->plan, c->inventory);
+    config = gqa_describe_config(c->plan, c->inventory, NULL);
     st = list ? gqa_json_check() : gqa_fail_nomem();
     if (st == GQA_OK) {
         const struct gqa_output_options options = describe_output(c, config);
@@ -251,6 +250,13 @@ static enum gqa_status finish(void *ctx,
     return summarise(c);
 }
 
+enum gqa_status gqa_conversion_module(struct gqa_module *out,
+                                      const struct gqa_model *model)
+{
+    gqa_remote_code_file(out->name, model);
+    return gqa_remote_code_text(&out->text, model);
+}
+
 /* Output options and what the checkpoint says of itself. */
 static enum gqa_status write_output(struct written *w)
 {
@@ -259,11 +265,10 @@ static enum gqa_status write_output(struct written *w)
     struct gqa_output_summary output;
     struct gqa_progress *progress = NULL;
     char *card = NULL;
-    char *module = NULL;
-    char module_name[GQA_REMOTE_CODE_FILE_MAX];
+    struct gqa_module module = {.text = NULL};
     const size_t n = c->model->n_params + w->kept->n;
     struct gqa_output_tensor *list = calloc(n ? n : 1, sizeof *list);
-    json_t *config = gqa_describe_config(c->plan, c->inventory);
+    json_t *config = gqa_describe_config(c->plan, c->inventory, NULL);
     json_t *budget =
         c->choice ? gqa_choice_describe(&o->budget, c->choice) : NULL;
     json_t *recipe = gqa_describe_recipe(
@@ -286,10 +291,9 @@ static enum gqa_status write_output(struct written *w)
         st = gqa_card_create(&card, c, config, recipe);
     out.card = card;
     if (st == GQA_OK && o->plan.remote_code) {
-        gqa_remote_code_file(module_name, c->model);
-        st = gqa_remote_code_text(&module, c->model);
-        out.module_name = module_name;
-        out.module = module;
+        st = gqa_conversion_module(&module, c->model);
+        out.module_name = module.name;
+        out.module = module.text;
     }
     if (st != GQA_OK)
         goto done;
@@ -304,7 +308,7 @@ static enum gqa_status write_output(struct written *w)
                           &out);
 done:
     gqa_progress_free(progress);
-    free(module);
+    free(module.text);
     free(card);
     json_decref(metadata);
     json_decref(recipe);
@@ -313,20 +317,27 @@ done:
     return st;
 }
 
-/* What loaders of others read in two ways. */
-static enum gqa_status warn_readings(const struct gqa_conversion *c)
+/* Takes texts. */
+static void warn_all(json_t *texts)
 {
-    json_t *texts = NULL;
     json_t *text;
     size_t i;
-    const enum gqa_status st =
-        gqa_readings_create(&texts, c->source, c->model, GQA_TIED_ALL);
 
     json_array_foreach(texts, i, text)
     {
         gqa_warn("%s", json_string_value(text));
     }
     json_decref(texts);
+}
+
+/* What loaders of others read in two ways. */
+static enum gqa_status warn_readings(const struct gqa_conversion *c)
+{
+    json_t *texts = NULL;
+    const enum gqa_status st =
+        gqa_readings_create(&texts, c->source, c->model, GQA_TIED_ALL);
+
+    warn_all(texts);
     return st;
 }
 
@@ -445,6 +456,21 @@ static enum gqa_status align(struct gqa_conversion *c)
     return st;
 }
 
+/* What of the configuration is made to say the output's KV heads. */
+static enum gqa_status warn_adapted(const struct gqa_conversion *c)
+{
+    json_t *told = json_array();
+    enum gqa_status st;
+
+    json_decref(gqa_describe_config(c->plan, c->inventory, told));
+    st = told ? gqa_json_check() : gqa_fail_nomem();
+    if (st == GQA_OK)
+        warn_all(told);
+    else
+        json_decref(told);
+    return st;
+}
+
 static enum gqa_status run(struct gqa_conversion *c)
 {
     const struct gqa_convert_options *o = c->options;
@@ -466,7 +492,9 @@ static enum gqa_status run(struct gqa_conversion *c)
         return st;
     gqa_clock_log("opening the input", start, 0);
     start = gqa_clock_s();
-    if ((st = gqa_output_check_apart(gqa_output_name(o), o->to_stdout,
+    if ((st = gqa_checkpoint_check_state_dict(open.state_dict, c->source,
+                                              NULL)) != GQA_OK ||
+        (st = gqa_output_check_apart(gqa_output_name(o), o->to_stdout,
                                      c->source, o->family_path)) != GQA_OK ||
         (st = check_written(c)) != GQA_OK)
         return st;
@@ -482,7 +510,8 @@ static enum gqa_status run(struct gqa_conversion *c)
     if (st == GQA_OK)
         st = in_source(plan(c), o);
     if (st != GQA_OK || (st = check_said(c)) != GQA_OK ||
-        (st = check_hybrid(c)) != GQA_OK || (st = check_model(c)) != GQA_OK)
+        (st = check_hybrid(c)) != GQA_OK || (st = check_model(c)) != GQA_OK ||
+        (st = warn_adapted(c)) != GQA_OK)
         return st;
     gqa_say_plan(c->plan, o);
     gqa_clock_log("planning", start, 0);
@@ -535,7 +564,7 @@ enum gqa_status gqa_convert(
 
 json_t *gqa_conversion_config(const struct gqa_conversion *c)
 {
-    return gqa_describe_config(c->plan, c->inventory);
+    return gqa_describe_config(c->plan, c->inventory, NULL);
 }
 
 void gqa_conversion_clear(struct gqa_conversion *conversion)

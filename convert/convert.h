@@ -3,6 +3,7 @@
 #define GQA_CONVERT_CONVERT_H
 
 #include "convert/options.h"
+#include "convert/remote_code.h"
 
 /* What was done, for the summary. */
 struct gqa_conversion {
@@ -42,6 +43,18 @@ enum gqa_status gqa_convert(
 /* The configuration of the output, once it is planned: in report(). Owned; as
  * gqa_json_check() says. */
 json_t *gqa_conversion_config(const struct gqa_conversion *conversion);
+
+/* A Python module that loads a folder which was converted with --remote-code.
+ */
+struct gqa_module {
+    char name[GQA_REMOTE_CODE_FILE_MAX]; /* of its file */
+    char *text;                          /* the caller frees it */
+};
+
+/* That of a model that has one. Errors GQA_ERR_NOMEM. */
+GQA_MUST_USE
+enum gqa_status gqa_conversion_module(struct gqa_module *out,
+                                      const struct gqa_model *model);
 void gqa_conversion_clear(struct gqa_conversion *conversion);
 
 #endif

@@ -132,7 +132,7 @@ static void say_kv_heads(json_t *config, const char **own,
 }
 
 json_t *gqa_describe_config(const struct gqa_plan *plan,
-                            const struct gqa_inventory *inventory)
+                            const struct gqa_inventory *inventory, json_t *told)
 {
     json_t *config = json_deep_copy(plan->model->config);
     const char *own = kv_heads_key(plan);
@@ -148,7 +148,7 @@ json_t *gqa_describe_config(const struct gqa_plan *plan,
     }
     say_kv_heads(config, &own, plan);
     if (!gqa_is_repacking(plan))
-        gqa_adapt_config(config, own, plan);
+        gqa_adapt_config(config, own, plan, told);
     if (plan->model->config_is_complete && plan->model->model_type)
         gqa_model_say_sizes(config, plan->model, inventory,
                             gqa_uniform_kv_heads(plan));
@@ -160,6 +160,8 @@ json_t *gqa_describe_config(const struct gqa_plan *plan,
         gqa_rope_config_divide(config, divisors);
         json_decref(divisors);
     }
+    if (plan->model->config_is_complete)
+        gqa_rope_config_say_older(config, plan->model->family);
     if (plan->options.remote_code)
         gqa_remote_code_describe(config, plan);
     if (!plan->model->within)

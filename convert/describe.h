@@ -17,10 +17,11 @@ bool gqa_is_repacking(const struct gqa_plan *plan);
 
 /*
  * config.json of the grouped model: the source's, changed only where the
- * conversion requires.
+ * conversion requires. told: as gqa_adapt_config() has it.
  */
 json_t *gqa_describe_config(const struct gqa_plan *plan,
-                            const struct gqa_inventory *inventory);
+                            const struct gqa_inventory *inventory,
+                            json_t *told);
 
 /*
  * How it was made; see docs/gqa-format.md. That of the source, if it has one,

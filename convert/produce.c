@@ -7,11 +7,13 @@
 
 #include "common/bounds.h"
 #include "common/random.h"
-#include "common/vectorised.h"
+#include "convert/mix.h"
 
 enum {
     /* Elements summed at a time: the sums stay in the second-level cache. */
     SUM_ELEMENTS = 32768,
+    /* Rows mixed at a time. */
+    MIXED_ROWS = 4,
     /* Bytes copied at a time, for the same reason: they are counted next. */
     COPY_BYTES = 256 << 10,
 };
@@ -294,31 +296,6 @@ static enum gqa_status fill_norm(const struct job *job,
     return st;
 }
 
-/* sum = factors times w rows of n, in order, each sum rounded as it grows. */
-static GQA_VECTORISED void mix(double *sum, const double *factors,
-                               const double *rows, uint64_t w, size_t n)
-{
-    uint64_t k = 0;
-
-    memset(sum, 0, n * sizeof *sum);
-    for (; k + 4 <= w; k += 4) {
-        const double *a = rows + k * n, *f = factors + k;
-
-        for (size_t i = 0; i < n; i++) {
-            double x = sum[i];
-
-            x += f[0] * a[i];
-            x += f[1] * a[n + i];
-            x += f[2] * a[2 * n + i];
-            x += f[3] * a[3 * n + i];
-            sum[i] = x;
-        }
-    }
-    for (; k < w; k++)
-        for (size_t i = 0; i < n; i++)
-            sum[i] += factors[k] * rows[k * n + i];
-}
-
 /* out = mix times what was read of the sources, `w` rows of n_cols; the
  * sources in order. */
 static void mix_columns(const struct job *job, const double *by, uint64_t row,
@@ -326,20 +303,25 @@ static void mix_columns(const struct job *job, const double *by, uint64_t row,
                         uint64_t pitch)
 {
     const enum gqa_dtype dtype = job->t->param->dtype;
-    const uint64_t take = gqa_max_u64(1, SUM_ELEMENTS / (w + 1));
+    const uint64_t room = SUM_ELEMENTS / (w + MIXED_ROWS);
+    const uint64_t take =
+        room > GQA_MIX_COLUMNS ? room - room % GQA_MIX_COLUMNS : room;
 
     for (uint64_t c = 0; c < n_cols; c += take) {
         const size_t n = (size_t)gqa_min_u64(take, n_cols - c);
-        double *sum = job->w->sums, *in = sum + n;
+        double *sums = job->w->sums, *in = sums + MIXED_ROWS * n;
 
         for (uint64_t k = 0; k < w; k++)
             gqa_load_f64(in + k * n,
                          job->w->source + (k * n_cols + c) * job->in_width,
                          dtype, n);
-        for (uint64_t r = 0; r < n_rows; r++) {
-            mix(sum, by + (row + r) * w, in, w, n);
-            gqa_store_f64(out + (r * pitch + c) * job->out_width, job->t->dtype,
-                          sum, n);
+        for (uint64_t r = 0; r < n_rows; r += MIXED_ROWS) {
+            const uint64_t nr = gqa_min_u64(MIXED_ROWS, n_rows - r);
+
+            gqa_mix(sums, by + (row + r) * w, nr, in, w, n);
+            for (uint64_t i = 0; i < nr; i++)
+                gqa_store_f64(out + ((r + i) * pitch + c) * job->out_width,
+                              job->t->dtype, sums + i * n, n);
         }
     }
 }
@@ -390,7 +372,7 @@ static enum gqa_status mix_rows(const struct job *job,
         fitted_rows(job, fitted, row, n_rows, col, n_cols, out, pitch);
         return GQA_OK;
     }
-    if (take == 0 || w >= SUM_ELEMENTS)
+    if (take == 0 || SUM_ELEMENTS / (w + MIXED_ROWS) == 0)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "'%s': heads that share have %llu rows, too many to be "
                         "mixed",
@@ -412,6 +394,18 @@ static enum gqa_status mix_rows(const struct job *job,
     return GQA_OK;
 }
 
+/* The elements of a mixed segment's sources, in order, of a row that was read.
+ */
+static void load_sources(const struct job *job, const struct gqa_segment *s,
+                         double *out, const char *row)
+{
+    for (uint64_t j = 0; j < s->n_sources; j++)
+        gqa_load_f64(out + j * s->length,
+                     row + gqa_plan_source(job->producer->plan, s, j) *
+                               job->in_width,
+                     job->t->param->dtype, s->length);
+}
+
 /* Elements [from, from + n) of a mixed segment, in n_rows rows of the source,
  * from row `first` on, that were read whole; likewise. */
 static enum gqa_status mix_abreast(const struct job *job,
@@ -419,21 +413,20 @@ static enum gqa_status mix_abreast(const struct job *job,
                                    uint64_t n, uint64_t first, uint64_t n_rows,
                                    uint64_t in_cols, char *out, uint64_t pitch)
 {
-    const enum gqa_dtype dtype = job->t->param->dtype;
     const double *by = gqa_plan_mix(job->producer->plan, s);
     const void *fitted =
         gqa_plan_fitted_head(job->producer->plan, job->t->param, s);
     const uint64_t w = s->n_sources * s->length;
     /* [w, n], so that what is added next to each other lies so. */
-    double *turned, *in, *sum = job->w->sums;
+    double *turned, *in, *sums = job->w->sums;
 
     if (fitted) {
         fitted_abreast(job, fitted, from, n, first, n_rows, out, pitch);
         return GQA_OK;
     }
     turned = malloc(w * n * sizeof *turned);
-    in = malloc(w * sizeof *in);
-    if (!turned || !in || n > SUM_ELEMENTS) {
+    in = malloc(MIXED_ROWS * w * sizeof *in);
+    if (!turned || !in || n > SUM_ELEMENTS / MIXED_ROWS) {
         free(turned);
         free(in);
         return gqa_fail_nomem();
@@ -441,16 +434,16 @@ static enum gqa_status mix_abreast(const struct job *job,
     for (uint64_t k = 0; k < w; k++)
         for (uint64_t i = 0; i < n; i++)
             turned[k * n + i] = by[(from + i) * w + k];
-    for (uint64_t r = 0; r < n_rows; r++) {
-        const char *row = job->w->source + r * in_cols * job->in_width;
+    for (uint64_t r = 0; r < n_rows; r += MIXED_ROWS) {
+        const uint64_t nr = gqa_min_u64(MIXED_ROWS, n_rows - r);
 
-        for (uint64_t j = 0; j < s->n_sources; j++)
-            gqa_load_f64(in + j * s->length,
-                         row + gqa_plan_source(job->producer->plan, s, j) *
-                                   job->in_width,
-                         dtype, s->length);
-        mix(sum, in, turned, w, n);
-        gqa_store_f64(out + r * pitch * job->out_width, job->t->dtype, sum, n);
+        for (uint64_t i = 0; i < nr; i++)
+            load_sources(job, s, in + i * w,
+                         job->w->source + (r + i) * in_cols * job->in_width);
+        gqa_mix(sums, in, nr, turned, w, n);
+        for (uint64_t i = 0; i < nr; i++)
+            gqa_store_f64(out + (r + i) * pitch * job->out_width, job->t->dtype,
+                          sums + i * n, n);
     }
     free(turned);
     free(in);

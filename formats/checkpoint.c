@@ -77,6 +77,37 @@ static enum gqa_status open_watched(
     return st;
 }
 
+/* A checkpoint may have more shards than a process may open files. */
+static void raise_file_limit(size_t n_files)
+{
+    const rlim_t spare = 64;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+        limit.rlim_cur == RLIM_INFINITY || n_files + spare <= limit.rlim_cur)
+        return;
+    /* Where this fails, opening a shard says so. */
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* What belongs to a file is read as it is. */
+static enum gqa_status open_beside(void *ctx, int *fd, uint64_t *size,
+                                   const char *path)
+{
+    struct gqa_checkpoint *c = ctx;
+    enum gqa_status st;
+
+    raise_file_limit(c->files.n + 1);
+    st = gqa_file_open(fd, size, path);
+    if (st != GQA_OK)
+        return st;
+    st = gqa_watch_add(&c->files, path, *fd);
+    if (st != GQA_OK)
+        close(*fd);
+    return st;
+}
+
 /* What the content does not tell, or less than it, the name may. */
 static enum gqa_status refuse_by_name(enum gqa_status st, const char *path)
 {
@@ -94,13 +125,16 @@ static enum gqa_status open_file(struct gqa_checkpoint *c,
                                  const char *path,
                                  const struct gqa_checkpoint_options *options)
 {
-    struct gqa_file_handle file = {.path = path,
-                                   .salvage = options->salvage,
-                                   .unsafe_hdf5 = options->unsafe_hdf5,
-                                   .dequantise = options->dequantise,
-                                   .state_dict = options->state_dict,
-                                   .lists = options->keep_going,
-                                   .has_config = options->config_path != NULL};
+    struct gqa_file_handle file = {
+        .path = path,
+        .salvage = options->salvage,
+        .unsafe_hdf5 = options->unsafe_hdf5,
+        .dequantise = options->dequantise,
+        .state_dict = options->state_dict,
+        .lists = options->keep_going,
+        .has_config = options->config_path != NULL,
+        .open_beside = c->folder && !options->fd ? open_beside : NULL,
+        .beside_ctx = c};
     enum gqa_status st;
 
     *out = NULL;
@@ -133,20 +167,6 @@ static enum gqa_status open_shard(struct gqa_checkpoint *c,
                         "%s: a JSON file, where the index promises weights",
                         path);
     return st;
-}
-
-/* A checkpoint may have more shards than a process may open files. */
-static void raise_file_limit(size_t n_files)
-{
-    const rlim_t spare = 64;
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
-        limit.rlim_cur == RLIM_INFINITY || n_files + spare <= limit.rlim_cur)
-        return;
-    /* Where this fails, opening a shard says so. */
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static enum gqa_status check_alike(const struct gqa_source *a,
@@ -522,6 +542,23 @@ void gqa_checkpoint_close(struct gqa_checkpoint *c)
     free(c);
 }
 
+static bool has_state_dicts(const struct gqa_checkpoint *c)
+{
+    return c && c->n_sources > 0 && c->sources[0]->format->has_state_dicts;
+}
+
+enum gqa_status gqa_checkpoint_check_state_dict(const char *name,
+                                                const struct gqa_checkpoint *a,
+                                                const struct gqa_checkpoint *b)
+{
+    if (!name || has_state_dicts(a) || has_state_dicts(b))
+        return GQA_OK;
+    return gqa_fail(GQA_ERR_USAGE,
+                    "option --state-dict is for PyTorch's files, which may "
+                    "hold several, and not for %s%s%s",
+                    a->path, b ? " and " : "", b ? b->path : "");
+}
+
 enum gqa_status gqa_checkpoint_check_unchanged(const struct gqa_checkpoint *c)
 {
     enum gqa_status st = gqa_watch_check(&c->files);
@@ -537,6 +574,16 @@ enum gqa_status gqa_checkpoint_check_unchanged(const struct gqa_checkpoint *c)
                       c->folder, now, c->file);
     free(now);
     return st;
+}
+
+size_t gqa_checkpoint_n_files(const struct gqa_checkpoint *c)
+{
+    return c->files.n;
+}
+
+const char *gqa_checkpoint_file_read(const struct gqa_checkpoint *c, size_t i)
+{
+    return c->files.files[i].name;
 }
 
 const char *gqa_checkpoint_config_trouble(const struct gqa_checkpoint *c)

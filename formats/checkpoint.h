@@ -51,6 +51,16 @@ enum gqa_status gqa_checkpoint_open(
 void gqa_checkpoint_close(struct gqa_checkpoint *checkpoint);
 
 /*
+ * That one of two checkpoints is of files that a state dict may be named of.
+ * name: that was asked for; NULL: none, which is right. b may be NULL.
+ * Errors GQA_ERR_USAGE.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_checkpoint_check_state_dict(const char *name,
+                                                const struct gqa_checkpoint *a,
+                                                const struct gqa_checkpoint *b);
+
+/*
  * That none of the files that were read (weights, index, configuration) has
  * been written to, replaced or removed since they were opened, and that a
  * folder's weights would still be found in the same one.
@@ -59,6 +69,12 @@ void gqa_checkpoint_close(struct gqa_checkpoint *checkpoint);
 GQA_MUST_USE
 enum gqa_status gqa_checkpoint_check_unchanged(
     const struct gqa_checkpoint *checkpoint);
+
+/* The files that were read, of these kinds, by their paths; lent. None of
+ * standard input. */
+size_t gqa_checkpoint_n_files(const struct gqa_checkpoint *checkpoint);
+const char *gqa_checkpoint_file_read(const struct gqa_checkpoint *checkpoint,
+                                     size_t index);
 
 /* In a sentence for people: "HDF5 (TensorFlow), 2 shards". */
 const char *gqa_checkpoint_kind(const struct gqa_checkpoint *checkpoint);

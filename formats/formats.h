@@ -106,6 +106,8 @@ struct gqa_format {
                             const struct gqa_file_handle *file);
     /* JSON that names the files of a checkpoint: index.h. */
     bool is_index;
+    /* A file may hold several checkpoints by name (gqa_file_handle). */
+    bool has_state_dicts;
     /* Loaders take no tensors besides, such as transforms of ours. */
     bool has_weights_alone;
     /* A format that is not read: what it is and what to do; or what the

@@ -39,6 +39,11 @@ struct gqa_file_handle {
     /* Which one of a PyTorch file is read, by its path; NULL: the only one. */
     const char *state_dict;
     bool has_config; /* another configuration is given than that inside */
+    /* Open a file that belongs to this one, which is watched as it is; NULL
+     * where the file has no name. */
+    enum gqa_status (*open_beside)(void *ctx, int *fd, uint64_t *size,
+                                   const char *path);
+    void *beside_ctx;
 };
 
 struct gqa_source;

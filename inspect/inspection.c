@@ -318,6 +318,9 @@ enum gqa_status gqa_inspection_create(struct gqa_inspection **out,
                                  &open_options);
     gqa_clock_log("opening", start, 0);
     if (st == GQA_OK)
+        st = gqa_checkpoint_check_state_dict(options->common.state_dict,
+                                             inspection->checkpoint, NULL);
+    if (st == GQA_OK)
         st = examine(inspection);
     if (st == GQA_OK)
         st = gqa_checkpoint_check_unchanged(inspection->checkpoint);

@@ -1,7 +1,5 @@
 #include "runtime/block.h"
 
-#include <math.h>
-
 #include "runtime/experts.h"
 #include "runtime/frames.h"
 #include "runtime/parts.h"
@@ -20,56 +18,19 @@ enum gqa_status gqa_block_norm(const struct gqa_pass *pass, const void **out,
     return gqa_part_norm(s->runtime, room, s->work.x, pass->n_rows, n, false);
 }
 
-/* Add the tokens' rows of a further table to the stream, or of positions. */
-static enum gqa_status add_embedded(const struct gqa_pass *pass,
-                                    const struct gqa_weight *table,
-                                    double scale,
-                                    const struct gqa_weight *positions)
-{
-    const struct gqa_session *s = pass->session;
-    const struct gqa_runtime *r = s->runtime;
-    enum gqa_status st =
-        r->backend->embed(r->device, s->work.normed, table, scale, positions);
-
-    return st == GQA_OK
-               ? r->backend->add_rows(r->device, s->work.x, s->work.normed,
-                                      r->network->d_model, NULL, NULL, 1,
-                                      pass->n_rows)
-               : st;
-}
-
-/* The row of a table's first place. */
-static enum gqa_status add_place(const struct gqa_pass *pass, size_t table)
-{
-    struct gqa_weight row = *gqa_runtime_weight(pass->session->runtime, table);
-
-    row.rows = 1;
-    return add_embedded(pass, NULL, 1, &row);
-}
-
 enum gqa_status gqa_block_embed(const struct gqa_pass *pass)
 {
     const struct gqa_session *s = pass->session;
-    const struct gqa_network_stack *stack = pass->stack;
-    struct gqa_weight positions;
-    enum gqa_status st;
+    const struct gqa_frames_run run = {s->runtime, pass->stack, &pass->batch,
+                                       pass->n_rows, s->ff_rows};
 
-    if (stack->frames.width)
-        return gqa_frames_embed(pass);
-    st = gqa_part_embed(s->runtime, stack, s->work.x, pass->n_rows,
-                        s->work.normed);
-    for (size_t i = 0; i < stack->n_codes && st == GQA_OK; i++)
-        st = add_embedded(pass, gqa_runtime_weight(s->runtime, stack->codes[i]),
-                          stack->embedding_scale, NULL);
-    for (size_t i = 0; i < stack->n_places && st == GQA_OK; i++)
-        st = add_place(pass, stack->places[i]);
-    if (st == GQA_OK && stack->norm_first)
-        st = add_embedded(pass, NULL, 1,
-                          gqa_part_positions(s->runtime, stack, &positions));
-    return st;
+    return pass->stack->frames.width
+               ? gqa_frames_embed(&run, s->work.x, s->work.normed)
+               : gqa_part_embed_whole(s->runtime, pass->stack, s->work.x,
+                                      s->work.normed, pass->n_rows);
 }
 
-/* The same in place. */
+/* A norm of the stream in place. */
 static enum gqa_status norm_stream(const struct gqa_pass *pass,
                                    const struct gqa_norm *n)
 {
@@ -193,7 +154,31 @@ static enum gqa_status clip(const struct gqa_pass *pass,
                        : GQA_OK;
 }
 
-/* Norm, clip and rotate the heads of q or k, where the network says so. */
+/* Norm and clip heads, where the network says so, before any is rotated: rows
+ * may hold several of them. q NULL: keys and values alone; k, v NULL: queries
+ * alone. */
+static enum gqa_status norm_and_clip(const struct gqa_pass *pass,
+                                     const struct gqa_attention_block *a,
+                                     const struct gqa_heads *q,
+                                     const struct gqa_heads *k,
+                                     const struct gqa_heads *v)
+{
+    const struct gqa_runtime *r = pass->session->runtime;
+    enum gqa_status st = GQA_OK;
+
+    if (q && !a->norms_turned)
+        st = gqa_part_norm_heads(r, a, q, &a->q_norm);
+    if (st == GQA_OK && k && !a->norms_turned)
+        st = gqa_part_norm_heads(r, a, k, &a->k_norm);
+    if (st == GQA_OK && q)
+        st = clip(pass, a, q);
+    if (st == GQA_OK && k && (!q || k->x != q->x))
+        st = clip(pass, a, k);
+    return st == GQA_OK && v && v->x != k->x ? clip(pass, a, v) : st;
+}
+
+/* Rotate the heads of q or k, normed by n and clipped, where the network says
+ * so; it may norm them here. */
 static enum gqa_status turn(const struct gqa_pass *pass,
                             const struct gqa_attention_block *a,
                             const struct gqa_heads *heads,
@@ -204,14 +189,10 @@ static enum gqa_status turn(const struct gqa_pass *pass,
 
     if (n->kind == GQA_NORM_NONE && !a->rope && a->clip == 0)
         return GQA_OK;
-    if ((!a->norms_turned &&
-         (st = gqa_part_norm_heads(r, a, heads, n)) != GQA_OK) ||
-        (st = clip(pass, a, heads)) != GQA_OK ||
-        (st = gqa_part_rotate(r, a, heads, &pass->session->angles)) != GQA_OK ||
-        (a->norms_turned &&
-         (st = gqa_part_norm_heads(r, a, heads, n)) != GQA_OK))
-        return st;
-    return tap_heads(pass, a, turned, heads);
+    st = gqa_part_rotate(r, a, heads, &pass->session->angles);
+    if (st == GQA_OK && a->norms_turned)
+        st = gqa_part_norm_heads(r, a, heads, n);
+    return st == GQA_OK ? tap_heads(pass, a, turned, heads) : st;
 }
 
 static enum gqa_status store(const struct gqa_pass *pass,
@@ -307,9 +288,9 @@ static enum gqa_status self_attention(const struct gqa_pass *pass,
         (st = tap_heads(pass, a, GQA_TAP_Q, &q)) != GQA_OK ||
         (st = tap_heads(pass, a, GQA_TAP_K, &k)) != GQA_OK ||
         (st = tap_heads(pass, a, GQA_TAP_V, &v)) != GQA_OK ||
+        (st = norm_and_clip(pass, a, &q, &k, &v)) != GQA_OK ||
         (st = turn(pass, a, &q, &a->q_norm, GQA_TAP_Q_TURNED)) != GQA_OK ||
         (st = turn(pass, a, &k, &a->k_norm, GQA_TAP_K_TURNED)) != GQA_OK ||
-        (st = clip(pass, a, &v)) != GQA_OK ||
         (st = store(pass, a, cache->k, capacity, &k)) != GQA_OK ||
         (st = store(pass, a, cache->v, capacity, &v)) != GQA_OK)
         return st;
@@ -334,6 +315,7 @@ static enum gqa_status cross_attention(const struct gqa_pass *pass,
     if ((st = project(pass, &q, s->work.q, in, &a->q, &a->heads->q, NULL,
                       NULL)) != GQA_OK ||
         (st = tap_heads(pass, a, GQA_TAP_Q, &q)) != GQA_OK ||
+        (st = norm_and_clip(pass, a, &q, NULL, NULL)) != GQA_OK ||
         (st = turn(pass, a, &q, &a->q_norm, GQA_TAP_Q_TURNED)) != GQA_OK)
         return st;
     return attend(pass, a, &q, &s->cross[layer], s->encoder_capacity, s->inputs,
@@ -356,6 +338,7 @@ enum gqa_status gqa_block_keys(const struct gqa_pass *pass, const void *memory,
                       &k)) != GQA_OK ||
         (st = tap_heads(pass, a, GQA_TAP_K, &k)) != GQA_OK ||
         (st = tap_heads(pass, a, GQA_TAP_V, &v)) != GQA_OK ||
+        (st = norm_and_clip(pass, a, NULL, &k, &v)) != GQA_OK ||
         (st = turn(pass, a, &k, &a->k_norm, GQA_TAP_K_TURNED)) != GQA_OK ||
         (st = store(pass, a, cache->k, s->encoder_capacity, &k)) != GQA_OK)
         return st;
@@ -363,26 +346,6 @@ enum gqa_status gqa_block_keys(const struct gqa_pass *pass, const void *memory,
 }
 
 /* --- Feed-forward --------------------------------------------------------- */
-
-static double softplus(double x)
-{
-    return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
-}
-
-static enum gqa_status activate_xielu(const struct gqa_runtime *r, void *x,
-                                      uint64_t n,
-                                      const struct gqa_feed_forward *ff)
-{
-    const double beta = r->tables[ff->xielu[2]][0];
-    const struct gqa_xielu constants = {
-        .positive = softplus(r->tables[ff->xielu[0]][0]),
-        .negative = beta + softplus(r->tables[ff->xielu[1]][0]),
-        .beta = beta,
-        .eps = r->tables[ff->xielu[3]][0],
-    };
-
-    return r->backend->xielu(r->device, x, n, &constants);
-}
 
 /* Add ff(normed) to the residual stream, some rows at a time. normed may be
  * the stream itself: rows are read before they are added to. */
@@ -412,7 +375,7 @@ static enum gqa_status feed_forward(const struct gqa_pass *pass,
         if (st == GQA_OK && gated)
             st = gqa_part_linear(r, s->work.gate, in, n, &ff->gate, NULL);
         if (st == GQA_OK && ff->has_xielu)
-            st = activate_xielu(r, hidden, n * width, ff);
+            st = gqa_part_xielu(r, hidden, n * width, ff);
         else if (st == GQA_OK)
             st = r->backend->activate(r->device, hidden, hidden,
                                       gated ? s->work.up : NULL, n * width,

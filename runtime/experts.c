@@ -43,22 +43,28 @@ static void share(double *weights, const uint64_t *chosen, const double *logits,
 
 /*
  * Phi-MoE's: each of two by itself, its share of those that are not much
- * smaller; the second among what the first has left.
+ * smaller; the second among what the first has left. Whether e is one of them.
  */
+static bool shares_with(uint64_t e, uint64_t expert, const double *logits,
+                        const uint64_t *before, uint64_t n_before,
+                        const struct gqa_experts *x)
+{
+    const double most = logits[expert];
+    const double factor = fmax(fabs(logits[e]), most);
+
+    return !is_among(e, before, n_before) &&
+           !((most - logits[e]) / factor > 2 * x->jitter);
+}
+
 static double sparse_share(const double *logits, uint64_t expert,
                            const uint64_t *before, uint64_t n_before,
                            const struct gqa_experts *x)
 {
-    const double most = logits[expert];
     double all = 0;
 
-    for (uint64_t e = 0; e < x->n; e++) {
-        const double factor = fmax(fabs(logits[e]), most);
-
-        if (!is_among(e, before, n_before) &&
-            !((most - logits[e]) / factor > 2 * x->jitter))
-            all += exp(logits[e] - most);
-    }
+    for (uint64_t e = 0; e < x->n; e++)
+        if (shares_with(e, expert, logits, before, n_before, x))
+            all += exp(logits[e] - logits[expert]);
     return 1 / all;
 }
 
@@ -72,6 +78,58 @@ void gqa_experts_choose(uint64_t *chosen, double *weights, const double *logits,
     }
     if (experts->choice == GQA_EXPERTS_SOFTMAX)
         share(weights, chosen, logits, experts);
+}
+
+/* --- What logits are to blame for ----------------------------------------- */
+
+/* Of shares of one softmax: of weights w_i by d_i, with e's share p_e,
+ * d_e = w_e d_e - p_e (sum of w_i d_i). */
+static void share_back(double *d_logits, const double *d_weights,
+                       const uint64_t *chosen, const double *logits,
+                       const struct gqa_experts *x)
+{
+    const double most = logits[chosen[0]];
+    double all = 0, sum = 0;
+
+    for (uint64_t e = 0; e < x->n; e++)
+        if (!x->normalised || is_among(e, chosen, x->n_chosen))
+            all += exp(logits[e] - most);
+    for (uint64_t i = 0; i < x->n_chosen; i++) {
+        const double d = exp(logits[chosen[i]] - most) / all * d_weights[i];
+
+        d_logits[chosen[i]] += d;
+        sum += d;
+    }
+    for (uint64_t e = 0; e < x->n; e++)
+        if (!x->normalised || is_among(e, chosen, x->n_chosen))
+            d_logits[e] -= exp(logits[e] - most) / all * sum;
+}
+
+/* The i-th of a sparse mixer: a softmax by itself. */
+static void sparse_back(double *d_logits, double d_weight,
+                        const uint64_t *chosen, uint64_t i,
+                        const double *logits, const struct gqa_experts *x)
+{
+    const double most = logits[chosen[i]];
+    const double share = sparse_share(logits, chosen[i], chosen, i, x);
+
+    for (uint64_t e = 0; e < x->n; e++)
+        if (shares_with(e, chosen[i], logits, chosen, i, x))
+            d_logits[e] -= share * share * exp(logits[e] - most) * d_weight;
+    d_logits[chosen[i]] += share * d_weight;
+}
+
+void gqa_experts_choose_back(double *d_logits, const double *d_weights,
+                             const uint64_t *chosen, const double *logits,
+                             const struct gqa_experts *experts)
+{
+    for (uint64_t e = 0; e < experts->n; e++)
+        d_logits[e] = 0;
+    if (experts->choice == GQA_EXPERTS_SOFTMAX)
+        share_back(d_logits, d_weights, chosen, logits, experts);
+    else
+        for (uint64_t i = 0; i < experts->n_chosen; i++)
+            sparse_back(d_logits, d_weights[i], chosen, i, logits, experts);
 }
 
 /* --- Running them --------------------------------------------------------- */

@@ -17,6 +17,16 @@
 void gqa_experts_choose(uint64_t *chosen, double *weights, const double *logits,
                         const struct gqa_experts *experts);
 
+/*
+ * d_logits [experts->n]: set to what a row's logits are to blame for, given
+ * that of its weights [n_chosen]; chosen as gqa_experts_choose() said. Which
+ * experts those are is no part of it, as nowhere: a step that changes that has
+ * no slope.
+ */
+void gqa_experts_choose_back(double *d_logits, const double *d_weights,
+                             const uint64_t *chosen, const double *logits,
+                             const struct gqa_experts *experts);
+
 /* Add what the experts make of rows that are normed, and no part of the stream,
  * to all rows of the stream. */
 GQA_MUST_USE

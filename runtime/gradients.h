@@ -181,6 +181,21 @@ struct gqa_gradient_ops {
                                 void *d_up, const void *gate, const void *up,
                                 const void *dy, uint64_t n,
                                 enum gqa_activation activation);
+    /* xielu(), of x as it was before: dx, which may be dy, is set. sums (device
+     * float64 [2], or NULL) are added to: what the constants `positive` and
+     * `negative` are to blame for. */
+    enum gqa_status (*xielu)(struct gqa_device *device, void *dx, void *sums,
+                             const void *x, const void *dy, uint64_t n,
+                             const struct gqa_xielu *constants);
+    /* clip(), of x as it was before: dy becomes dx in place, which is 0 where x
+     * was beyond the limit. */
+    enum gqa_status (*clip)(struct gqa_device *device, void *dy, const void *x,
+                            uint64_t n, double limit);
+    /* out, host [n_rows]: the sum of x[r] y[r] over each row's width
+     * elements. Waits. */
+    enum gqa_status (*dot_rows)(struct gqa_device *device, double *out,
+                                const void *x, const void *y, uint64_t width,
+                                uint64_t n_rows);
     enum gqa_status (*loss)(struct gqa_device *device,
                             const struct gqa_loss_op *op);
     /* out, host [n_rows]: what wide logits [n_rows, vocab_size] of two models

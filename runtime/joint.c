@@ -41,7 +41,8 @@ bool gqa_joint_may(const struct gqa_network *network,
     size_t n_biases = 0;
 
     if (a->q.input_major || a->k.input_major || a->v.input_major ||
-        a->q_norm.kind != GQA_NORM_NONE || a->k_norm.kind != GQA_NORM_NONE)
+        a->q_norm.kind != GQA_NORM_NONE || a->k_norm.kind != GQA_NORM_NONE ||
+        a->clip > 0)
         return false;
     for (size_t i = 0; i < N_JOINT; i++)
         n_biases += biases.params[i] != GQA_NO_PARAM;

@@ -10,8 +10,8 @@
 #include "runtime/state.h"
 
 /* Whether a self-attention's projections can be one: weights of their own, of
- * one type, outputs first, all biased or none, and no norm of heads, which
- * would keep what they were before. */
+ * one type, outputs first, all biased or none, and no norm of heads and no
+ * clipping, which would keep what they were before. */
 bool gqa_joint_may(const struct gqa_network *network,
                    const struct gqa_attention_block *attention);
 

@@ -7,6 +7,7 @@
 #include "common/bounds.h"
 #include "common/cli.h"
 #include "common/interrupt.h"
+#include "common/large.h"
 #include "common/workers.h"
 
 enum {
@@ -22,6 +23,11 @@ enum {
  */
 static const uint64_t STAGED_BYTES = (uint64_t)8 << 20;
 static const uint64_t IN_PLACE_BYTES = (uint64_t)4 << 20;
+
+/* A load that is no more than a block's attention is cut finer, so that all
+ * threads have some of it: its weights may have to be made, not only read. */
+static const uint64_t LEAST_BYTES = (uint64_t)1 << 20;
+enum { SLICES_A_THREAD = 4 };
 
 /* Rows of a parameter. */
 struct slice {
@@ -102,22 +108,32 @@ static uint64_t row_bytes(const struct gqa_param *p)
     return p->n_bytes / p->rows;
 }
 
-static uint64_t rows_of_slice(const struct gqa_loader *l,
-                              const struct gqa_param *p)
+static uint64_t bytes_of_slice(const struct gqa_loader *l,
+                               const struct gqa_load *loads, size_t n)
 {
     const uint64_t most = l->backend->in_place ? IN_PLACE_BYTES : STAGED_BYTES;
+    uint64_t total = 0;
 
-    return gqa_min_u64(gqa_max_u64(most / row_bytes(p), 1), p->rows);
+    for (size_t i = 0; i < n; i++)
+        total += param_of(l, &loads[i])->n_bytes;
+    total /= (uint64_t)l->n_threads * SLICES_A_THREAD;
+    return gqa_min_u64(gqa_max_u64(total, LEAST_BYTES), most);
+}
+
+static uint64_t rows_of_slice(const struct gqa_param *p, uint64_t n_bytes)
+{
+    return gqa_min_u64(gqa_max_u64(n_bytes / row_bytes(p), 1), p->rows);
 }
 
 static enum gqa_status cut(struct gqa_loader *l, const struct gqa_load *loads,
                            size_t n)
 {
+    const uint64_t n_bytes = bytes_of_slice(l, loads, n);
     size_t total = 0;
 
     for (size_t i = 0; i < n; i++) {
         const struct gqa_param *p = param_of(l, &loads[i]);
-        const uint64_t step = rows_of_slice(l, p);
+        const uint64_t step = rows_of_slice(p, n_bytes);
 
         total += (size_t)((p->rows + step - 1) / step);
     }
@@ -127,7 +143,7 @@ static enum gqa_status cut(struct gqa_loader *l, const struct gqa_load *loads,
         return gqa_fail_nomem();
     for (size_t i = 0; i < n; i++) {
         const struct gqa_param *p = param_of(l, &loads[i]);
-        const uint64_t step = rows_of_slice(l, p);
+        const uint64_t step = rows_of_slice(p, n_bytes);
 
         l->slice_bytes = gqa_max_u64(l->slice_bytes, step * row_bytes(p));
         for (uint64_t row = 0; row < p->rows; row += step)
@@ -150,7 +166,7 @@ static enum gqa_status fill_table(struct gqa_loader *l,
                                   const struct slice *slice)
 {
     const struct gqa_param *p = param_of(l, slice->load);
-    void *buf = malloc((size_t)(slice->n_rows * row_bytes(p)));
+    void *buf = gqa_large_malloc((size_t)(slice->n_rows * row_bytes(p)));
     enum gqa_status st;
 
     if (!buf)

@@ -1,5 +1,7 @@
 #include "runtime/parts.h"
 
+#include <math.h>
+
 struct gqa_head_place gqa_part_place(const struct gqa_slice *slice)
 {
     return (struct gqa_head_place){slice->n_heads, slice->base,
@@ -115,6 +117,51 @@ enum gqa_status gqa_part_unembed(const struct gqa_runtime *r, void *out,
                : st;
 }
 
+/* Add the tokens' rows of a further table, or of positions. */
+static enum gqa_status add_embedded(const struct gqa_runtime *r, void *x,
+                                    void *room, uint64_t n_rows,
+                                    const struct gqa_weight *table,
+                                    double scale,
+                                    const struct gqa_weight *positions)
+{
+    const enum gqa_status st =
+        r->backend->embed(r->device, room, table, scale, positions);
+
+    return st == GQA_OK
+               ? r->backend->add_rows(r->device, x, room, r->network->d_model,
+                                      NULL, NULL, 1, n_rows)
+               : st;
+}
+
+/* The row of a table's first place. */
+static enum gqa_status add_place(const struct gqa_runtime *r, void *x,
+                                 void *room, uint64_t n_rows, size_t table)
+{
+    struct gqa_weight row = *gqa_runtime_weight(r, table);
+
+    row.rows = 1;
+    return add_embedded(r, x, room, n_rows, NULL, 1, &row);
+}
+
+enum gqa_status gqa_part_embed_whole(const struct gqa_runtime *r,
+                                     const struct gqa_network_stack *stack,
+                                     void *x, void *room, uint64_t n_rows)
+{
+    struct gqa_weight positions;
+    enum gqa_status st = gqa_part_embed(r, stack, x, n_rows, room);
+
+    for (size_t i = 0; i < stack->n_codes && st == GQA_OK; i++)
+        st = add_embedded(r, x, room, n_rows,
+                          gqa_runtime_weight(r, stack->codes[i]),
+                          stack->embedding_scale, NULL);
+    for (size_t i = 0; i < stack->n_places && st == GQA_OK; i++)
+        st = add_place(r, x, room, n_rows, stack->places[i]);
+    if (st == GQA_OK && stack->norm_first)
+        st = add_embedded(r, x, room, n_rows, NULL, 1,
+                          gqa_part_positions(r, stack, &positions));
+    return st;
+}
+
 enum gqa_status gqa_part_norm(const struct gqa_runtime *r, void *out,
                               const void *x, uint64_t n_rows,
                               const struct gqa_norm *norm, bool accumulate)
@@ -179,15 +226,30 @@ enum gqa_status gqa_part_rotate(const struct gqa_runtime *r,
                               gqa_angles_of(angles, r->network, a->rope));
 }
 
-enum gqa_status gqa_part_turn(const struct gqa_runtime *r,
-                              const struct gqa_attention_block *a,
-                              const struct gqa_heads *heads,
-                              const struct gqa_norm *norm,
-                              const struct gqa_angles *angles)
+static double softplus(double x)
 {
-    const enum gqa_status st = gqa_part_norm_heads(r, a, heads, norm);
+    return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
+}
 
-    return st == GQA_OK ? gqa_part_rotate(r, a, heads, angles) : st;
+struct gqa_xielu gqa_part_xielu_constants(const struct gqa_runtime *r,
+                                          const struct gqa_feed_forward *ff)
+{
+    const double beta = r->tables[ff->xielu[2]][0];
+
+    return (struct gqa_xielu){
+        .positive = softplus(r->tables[ff->xielu[0]][0]),
+        .negative = beta + softplus(r->tables[ff->xielu[1]][0]),
+        .beta = beta,
+        .eps = r->tables[ff->xielu[3]][0],
+    };
+}
+
+enum gqa_status gqa_part_xielu(const struct gqa_runtime *r, void *x, uint64_t n,
+                               const struct gqa_feed_forward *ff)
+{
+    const struct gqa_xielu constants = gqa_part_xielu_constants(r, ff);
+
+    return r->backend->xielu(r->device, x, n, &constants);
 }
 
 struct gqa_attention_op gqa_part_attention(const struct gqa_attention_block *a,

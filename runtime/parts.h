@@ -38,7 +38,15 @@ enum gqa_status gqa_part_embed_plain(const struct gqa_runtime *runtime,
                                      const struct gqa_network_stack *stack,
                                      void *x, uint64_t n_rows, void *room);
 
-/* The same where tokens are rows of a table that is not the stack's. */
+/* gqa_part_embed() with all that is added to it: rows of further tables
+ * (codes), places, and positions behind a norm. room likewise. */
+GQA_MUST_USE
+enum gqa_status gqa_part_embed_whole(const struct gqa_runtime *runtime,
+                                     const struct gqa_network_stack *stack,
+                                     void *x, void *room, uint64_t n_rows);
+
+/* As gqa_part_embed() where tokens are rows of a table that is not the
+ * stack's. */
 GQA_MUST_USE
 enum gqa_status gqa_part_embed_from(const struct gqa_runtime *runtime,
                                     const struct gqa_network_stack *stack,
@@ -84,13 +92,14 @@ enum gqa_status gqa_part_rotate(const struct gqa_runtime *runtime,
                                 const struct gqa_heads *heads,
                                 const struct gqa_angles *angles);
 
-/* Both, where nothing is clipped between them. */
+/* The constants of a feed-forward's xIELU, as they are now. */
+struct gqa_xielu gqa_part_xielu_constants(const struct gqa_runtime *runtime,
+                                          const struct gqa_feed_forward *ff);
+
+/* x = xielu(x), of n elements. */
 GQA_MUST_USE
-enum gqa_status gqa_part_turn(const struct gqa_runtime *runtime,
-                              const struct gqa_attention_block *a,
-                              const struct gqa_heads *heads,
-                              const struct gqa_norm *norm,
-                              const struct gqa_angles *angles);
+enum gqa_status gqa_part_xielu(const struct gqa_runtime *runtime, void *x,
+                               uint64_t n, const struct gqa_feed_forward *ff);
 
 /* What the network says of an attention; tensors, capacity, reach and counts
  * are for the caller to fill in. */

@@ -7,6 +7,7 @@
 
 #include "common/bounds.h"
 #include "common/interrupt.h"
+#include "common/large.h"
 
 /* Read at a time: a thread that is to end does so within one. */
 #define SLICE_BYTES ((uint64_t)16 << 20)
@@ -48,7 +49,7 @@ static void *read_all(void *arg)
 
         if (a->uses[i] != GQA_USE_DEVICE)
             continue;
-        data = malloc((size_t)a->model->params[i].n_bytes);
+        data = gqa_large_malloc((size_t)a->model->params[i].n_bytes);
         if (!data || !read_param(a, i, data)) {
             free(data);
             return NULL;

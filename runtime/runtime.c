@@ -140,7 +140,8 @@ static enum gqa_status make_rooms(struct loading *l)
         l->chosen[i] = l->uses[i] == GQA_USE_DEVICE;
     gqa_joint_order(l->behind, l->follows, r->network, l->chosen);
     for (size_t i = 0; i < n && st == GQA_OK; i++)
-        if (l->uses[i] == GQA_USE_HOST && !r->tables[i])
+        if ((l->uses[i] == GQA_USE_HOST || l->uses[i] == GQA_USE_CONSTANT) &&
+            !r->tables[i])
             st = make_table(l, i);
         else if (l->chosen[i] && !l->follows[i])
             st = make_piece(l, i);

@@ -2,6 +2,11 @@
 
 #include "common/checked.h"
 
+bool gqa_use_is_trainable(enum gqa_use use)
+{
+    return use == GQA_USE_DEVICE || use == GQA_USE_HOST;
+}
+
 static void use(enum gqa_use *uses, size_t param)
 {
     if (param != GQA_NO_PARAM)
@@ -66,8 +71,9 @@ void gqa_use_block(enum gqa_use *uses, const struct gqa_block *block)
     use_linear(uses, &block->ff.gate);
     use_linear(uses, &block->ff.up);
     use_linear(uses, &block->ff.down);
+    /* Beta and eps are no parameters where the model comes from. */
     for (int i = 0; i < 4 && block->ff.has_xielu; i++)
-        uses[block->ff.xielu[i]] = GQA_USE_HOST;
+        uses[block->ff.xielu[i]] = i < 2 ? GQA_USE_HOST : GQA_USE_CONSTANT;
     if (block->ff.experts)
         use_experts(uses, block->ff.experts);
 }

@@ -10,9 +10,13 @@
 
 enum gqa_use {
     GQA_USE_NONE,
-    GQA_USE_DEVICE, /* as a weight, in its own dtype */
-    GQA_USE_HOST,   /* as a table of doubles */
+    GQA_USE_DEVICE,   /* as a weight, in its own dtype */
+    GQA_USE_HOST,     /* as a table of doubles */
+    GQA_USE_CONSTANT, /* likewise, and never trained */
 };
+
+/* Whether training may change what is used so. */
+bool gqa_use_is_trainable(enum gqa_use use);
 
 void gqa_use_embedding(enum gqa_use *uses,
                        const struct gqa_network_stack *stack);

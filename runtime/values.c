@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/bounds.h"
+#include "common/large.h"
 #include "common/ranges.h"
 
 /* Values that a thread takes at a time; few are not worth a thread. */
@@ -41,7 +42,7 @@ static enum gqa_status move(const struct gqa_backend *backend,
     struct gqa_device_info info = {.n_threads = 1};
     enum gqa_status st = n > FEW ? backend->describe(device, &info) : GQA_OK;
 
-    c.raw = malloc((size_t)(gqa_min_u64(n, PIECE) * size) + 1);
+    c.raw = gqa_large_malloc((size_t)(gqa_min_u64(n, PIECE) * size) + 1);
     if (st == GQA_OK && !c.raw)
         st = gqa_fail_nomem();
     for (uint64_t at = 0, k; at < n && st == GQA_OK; at += k) {
@@ -75,7 +76,7 @@ enum gqa_status gqa_values_fill(const struct gqa_backend *backend,
                                 struct gqa_device *device, void *out,
                                 enum gqa_dtype dtype, double value, uint64_t n)
 {
-    double *values = malloc((size_t)n * sizeof *values + 1);
+    double *values = gqa_large_malloc((size_t)n * sizeof *values + 1);
     enum gqa_status st = GQA_OK;
 
     if (!values)

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "common/large.h"
+
 static enum gqa_status read_checkpoint(void *ctx, size_t param, uint64_t row,
                                        uint64_t n_rows, void *buf)
 {
@@ -10,7 +12,7 @@ static enum gqa_status read_checkpoint(void *ctx, size_t param, uint64_t row,
     /* The reader has checked that the whole parameter fits in memory's
      * numbers. */
     const uint64_t n_bytes = n_rows * p->cols * (gqa_dtype_bits(p->dtype) / 8);
-    void *scratch = malloc(n_bytes ? n_bytes : 1);
+    void *scratch = gqa_large_malloc(n_bytes ? n_bytes : 1);
     enum gqa_status st;
 
     if (!scratch)

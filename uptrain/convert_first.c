@@ -53,7 +53,7 @@ static enum gqa_status convert(
     if (aligned) {
         arguments[n++] = "--backend";
         arguments[n++] = (char *)backends[o->device];
-        /* What loaders of folders may not read, a .gqa would have. */
+        /* What loaders of others may not read, a .gqa would have. */
         if (o->writer->needs_config)
             arguments[n++] = "--no-free-pairs";
     }
@@ -79,6 +79,8 @@ static enum gqa_status convert(
     st = gqa_convert_options_parse(&options, n, arguments);
     options.kept_fd = kept_fd;
     options.dry_run = dry_run;
+    /* Of the folder that is written in the end; this one is a file. */
+    options.plan.remote_code = o->remote_code;
     if (st == GQA_OK)
         st = gqa_convert(&c, &options, report);
     if (st == GQA_OK)

@@ -131,6 +131,11 @@ static const struct gqa_option rows[] = {
      .choices = gqa_uptrain_methods,
      .needs = "groups",
      .help = "how it makes that: aligned (default), mean, first, random"},
+    {.name = "remote-code",
+     .offset = AT(remote_code),
+     .needs = "groups",
+     .help = "write beside a folder the Python module that transformers loads "
+             "it grouped by, where it has no grouped class"},
     {.name = "data",
      .kind = GQA_OPTION_TEXT,
      .value = "LIST",
@@ -393,8 +398,8 @@ const struct gqa_tool gqa_uptrain_tool = {
              "\n"
              "ORIGINAL and CONVERTED are what gqa-convert reads and wrote. "
              "OUTPUT is\n"
-             "NAME.gqa, NAME.safetensors, or FOLDER/ in Hugging Face's "
-             "layout.\n",
+             "NAME.gqa, NAME.safetensors, NAME.gguf, or FOLDER/ in Hugging "
+             "Face's layout.\n",
     .notes = "Exit status: 0 done, 1 nothing was gained (and nothing "
              "written), 2 trouble.\n"
              "\n"
@@ -430,6 +435,11 @@ static enum gqa_status check_output(const struct gqa_uptrain_options *o)
         !(w->settings & GQA_SETTING_SHARDS))
         return gqa_fail(GQA_ERR_USAGE, "option --shard-size is for folder "
                                        "output");
+    if (o->remote_code && !w->is_folder)
+        return gqa_fail(GQA_ERR_USAGE,
+                        "option --remote-code is for folder output: a %s holds "
+                        "no Python",
+                        w->label);
     return GQA_OK;
 }
 
@@ -531,11 +541,6 @@ enum gqa_status gqa_uptrain_options_parse(struct gqa_uptrain_options *out,
     if ((st = check_together(out)) != GQA_OK)
         return st;
     st = gqa_writer_find(&out->writer, out->output);
-    /* What is not every model's is gqa-convert's. */
-    if (st == GQA_OK && out->writer->check_model)
-        st = gqa_fail(GQA_ERR_USAGE,
-                      "%s: write a .gqa, of which gqa-convert makes a %s",
-                      out->output, out->writer->label);
     return st == GQA_OK ? check_output(out) : st;
 }
 

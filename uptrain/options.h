@@ -17,6 +17,7 @@ struct gqa_uptrain_options {
     int method;                      /* index of gqa_uptrain_methods */
     const struct gqa_writer *writer; /* by the name of output */
     struct gqa_output_settings settings;
+    bool remote_code; /* the folder has a module that loads it */
     bool force, dry_run, write_start;
     bool may_differ; /* the student, where grouping changes nothing */
     int device;      /* enum gqa_learning_device */

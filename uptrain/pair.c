@@ -289,7 +289,7 @@ static enum gqa_status find_used(bool **out, const struct gqa_network *network)
     if (uses && *out) {
         gqa_use_all(uses, network);
         for (size_t i = 0; i < n; i++)
-            (*out)[i] = uses[i] != GQA_USE_NONE;
+            (*out)[i] = gqa_use_is_trainable(uses[i]);
     }
     free(uses);
     return uses && *out ? GQA_OK : gqa_fail_nomem();
@@ -350,6 +350,9 @@ enum gqa_status gqa_pair_open(struct gqa_pair *out,
     if (st == GQA_OK)
         st =
             open_side(&out->student, o->student, o->student_fd, o, out->family);
+    if (st == GQA_OK)
+        st = gqa_checkpoint_check_state_dict(
+            o->state_dict, out->teacher.checkpoint, out->student.checkpoint);
     if (st == GQA_OK)
         st = check_kinds(out);
     if (st == GQA_OK)

@@ -302,7 +302,7 @@ static enum gqa_status go(struct going *g)
         return st;
     run->schedule.rate = run->history.rate;
     /* What was matched is not to be matched again. */
-    if (run->layerwise && !run->resumed && (st = save(g)) != GQA_OK)
+    if (run->layerwise && !run->resumed && (st = save_on_the_way(g)) != GQA_OK)
         return st;
     gqa_progress_phase(run->bar, "training", GQA_PROGRESS_TOKENS);
     g->steps_s = gqa_clock_s();

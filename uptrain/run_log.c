@@ -4,13 +4,16 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/json.h"
+#include "common/log.h"
 
 struct gqa_run_log {
     const char *path;
-    FILE *out; /* NULL: of nothing */
+    FILE *out;     /* NULL: of nothing, or of nothing any more */
+    char *failure; /* what kept it from going on; NULL: nothing */
 };
 
 enum gqa_status gqa_run_log_open(struct gqa_run_log **out, const char *path)
@@ -28,12 +31,36 @@ enum gqa_status gqa_run_log_open(struct gqa_run_log **out, const char *path)
     return GQA_OK;
 }
 
+/* What was trained is worth more than what is told of it. */
+static enum gqa_status give_up(struct gqa_run_log *log)
+{
+    FILE *out = log->out;
+
+    gqa_fail_errno("%s", log->path);
+    log->failure = strdup(gqa_error_message());
+    log->out = NULL;
+    if (out)
+        fclose(out);
+    if (!log->failure)
+        return gqa_fail_nomem();
+    gqa_warn("%s: the log ends here, and training goes on", log->failure);
+    return GQA_OK;
+}
+
 enum gqa_status gqa_run_log_close(struct gqa_run_log *log)
 {
+    FILE *out = log ? log->out : NULL;
     enum gqa_status st = GQA_OK;
 
-    if (log && log->out && fclose(log->out) != 0)
-        st = gqa_fail_errno("%s", log->path);
+    if (out) {
+        log->out = NULL;
+        if (fclose(out) != 0)
+            st = give_up(log);
+    }
+    if (log && log->failure)
+        st = gqa_fail(GQA_ERR_IO, "%s; the log is not whole", log->failure);
+    if (log)
+        free(log->failure);
     free(log);
     return st;
 }
@@ -47,7 +74,7 @@ static enum gqa_status put(struct gqa_run_log *log, json_t *line)
 
     if (st == GQA_OK &&
         (fprintf(log->out, "%s\n", text) < 0 || fflush(log->out) != 0))
-        st = gqa_fail_errno("%s", log->path);
+        st = give_up(log);
     free(text);
     json_decref(line);
     return st;

@@ -1,4 +1,5 @@
-/* A line of JSON for each step and each measure, as they come. */
+/* A line of JSON for each step and each measure, as they come. Where one cannot
+ * be written, a warning says so once, and the log ends there. */
 #ifndef GQA_UPTRAIN_RUN_LOG_H
 #define GQA_UPTRAIN_RUN_LOG_H
 
@@ -11,11 +12,11 @@ struct gqa_run_log;
  * GQA_ERR_IO, GQA_ERR_NOMEM. */
 GQA_MUST_USE
 enum gqa_status gqa_run_log_open(struct gqa_run_log **out, const char *path);
-/* Accepts NULL. Errors GQA_ERR_IO. */
+/* Accepts NULL. Errors GQA_ERR_IO: the log is not whole; GQA_ERR_NOMEM. */
 GQA_MUST_USE
 enum gqa_status gqa_run_log_close(struct gqa_run_log *log);
 
-/* step: from 1. Errors GQA_ERR_IO, GQA_ERR_NOMEM. */
+/* step: from 1. Errors GQA_ERR_NOMEM. */
 GQA_MUST_USE
 enum gqa_status gqa_run_log_step(struct gqa_run_log *log, uint64_t step,
                                  const struct gqa_step_result *result,

@@ -68,6 +68,20 @@ static enum gqa_status check_side(const struct gqa_side *side, uint64_t length)
                : GQA_OK;
 }
 
+/* Nothing here is sound, a picture or another model. */
+static void tell_of_frames(const struct gqa_side *side)
+{
+    const struct gqa_network_stack *first = &side->network->stacks[0];
+
+    if (first->frames.width)
+        gqa_warn("%s %s, for which drawn rows stand in: what looks at them "
+                 "learns from noise, and only inputs of its own kind tell what "
+                 "became of it; --train '*self_attn*' or the like changes less",
+                 side->path,
+                 first->n_blocks ? "reads frames of sound"
+                                 : "looks back at what another model makes");
+}
+
 enum gqa_status gqa_settings_check(const struct gqa_uptrain_options *o,
                                    const struct gqa_pair *pair)
 {
@@ -81,6 +95,8 @@ enum gqa_status gqa_settings_check(const struct gqa_uptrain_options *o,
                  "positions, and beyond them it says what it was not made for",
                  (unsigned long long)o->length, pair->teacher.path,
                  (unsigned long long)context);
+    if (st == GQA_OK)
+        tell_of_frames(&pair->teacher);
     return st;
 }
 

@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/progress.h"
 #include "common/whole_file.h"
+#include "convert/convert.h"
 #include "formats/families/kv_said.h"
 #include "formats/recorded.h"
 #include "formats/write/apart.h"
@@ -63,7 +64,7 @@ static enum gqa_status check_output(const struct gqa_uptraining *u)
                       "%s has no configuration, and no runtime loads a %s "
                       "without; write a .gqa or .safetensors",
                       o->student ? o->student : o->teacher, o->writer->label);
-    if (st == GQA_OK && o->writer->needs_config)
+    if (st == GQA_OK && o->writer->is_folder)
         st = gqa_kv_said_check(m->family, m->config, gqa_model_n_heads(m),
                                gqa_model_kv_heads(m), o->output);
     return st;
@@ -127,6 +128,8 @@ static struct gqa_output_options output_options(const struct gqa_uptraining *u)
         .copy_from = gqa_checkpoint_is_folder(source)
                          ? gqa_checkpoint_folder(source)
                          : NULL,
+        .model = u->pair.student.model,
+        .source = source,
         .n_kv_heads = gqa_model_kv_heads(u->pair.student.model),
     };
 }
@@ -149,6 +152,31 @@ static enum gqa_status try_output(const struct gqa_uptraining *u)
     const struct gqa_output_options options = output_options(u);
 
     return gqa_output_try(u->options->output, &options);
+}
+
+/* Not every format, nor who loads it, knows every model. */
+static enum gqa_status check_model(struct gqa_uptraining *u)
+{
+    const struct gqa_output_options options = output_options(u);
+    struct gqa_output output = {.path = u->options->output,
+                                .options = &options};
+    struct gqa_trained_weights *weights = NULL;
+    bool *none;
+    enum gqa_status st;
+
+    if (!options.writer->check_model)
+        return GQA_OK;
+    none = calloc(options.model->n_params + 1, sizeof *none);
+    st = none ? gqa_trained_weights_create(&weights, &u->pair.student, none,
+                                           NULL, GQA_F32, 1)
+              : gqa_fail_nomem();
+    if (st == GQA_OK) {
+        output.tensors = gqa_trained_weights_list(weights, &output.n_tensors);
+        st = options.writer->check_model(&output);
+    }
+    gqa_trained_weights_free(weights);
+    free(none);
+    return st;
 }
 
 /* fd: NULL: it has a name, which is that of the options. */
@@ -249,6 +277,8 @@ static enum gqa_status look(struct gqa_uptraining *u)
         st = check_layers(u);
     if (st == GQA_OK && gqa_ranks_is_first(u->ranks))
         st = try_output(u);
+    if (st == GQA_OK && !u->was_planned && gqa_ranks_is_first(u->ranks))
+        st = check_model(u);
     if (st == GQA_OK)
         st = check_told_apart(u);
     if (st == GQA_OK && o->html_path)
@@ -363,20 +393,27 @@ static enum gqa_status write_output(struct gqa_uptraining *u)
     json_t *recipe = gqa_run_recipe(o, &u->settings, &u->pair, u->trained,
                                     u->data, &u->run.history, &u->device.info);
     json_t *metadata =
-        o->writer->needs_config
+        o->writer->is_folder
             ? gqa_record_shards(source, recipe)
             : gqa_record_metadata(source,
                                   gqa_model_whole_config(u->pair.student.model),
                                   recipe);
     char *card = NULL;
+    struct gqa_module module = {.text = NULL};
     enum gqa_status st = gqa_json_check();
 
-    if (st == GQA_OK && o->writer->needs_config)
+    if (st == GQA_OK && o->remote_code) {
+        st = gqa_conversion_module(&module, u->pair.student.model);
+        out.module_name = module.name;
+        out.module = module.text;
+    }
+    if (st == GQA_OK && o->writer->is_folder)
         st = gqa_trained_card(&card, main_source(u), recipe, &u->run.history);
     out.card = card;
     out.metadata = metadata;
     if (st == GQA_OK)
         st = write_weights(u, &out);
+    free(module.text);
     free(card);
     json_decref(metadata);
     json_decref(recipe);
@@ -534,17 +571,22 @@ static enum gqa_status train(struct gqa_uptraining *u)
     return st;
 }
 
-/* What was gained before a loss that is not finite is kept; the error stays. */
+/* What was gained before a loss that is not finite is kept; the error stays,
+ * beside that of a page that cannot be written. */
 static enum gqa_status rescue(struct gqa_uptraining *u)
 {
     char *message = strdup(gqa_error_message());
     enum gqa_status st = message ? write_output(u) : gqa_fail_nomem();
+    char *page = NULL;
 
+    if (st == GQA_OK && write_page(u) != GQA_OK &&
+        !(page = strdup(gqa_error_message())))
+        st = gqa_fail_nomem();
     if (st == GQA_OK)
-        st = write_page(u);
-    if (st == GQA_OK)
-        st = gqa_fail(GQA_ERR_FORMAT, "%s; what was best until then is in %s",
-                      message, u->options->output);
+        st = gqa_fail(GQA_ERR_FORMAT,
+                      "%s; what was best until then is in %s%s%s", message,
+                      u->options->output, page ? "; " : "", page ? page : "");
+    free(page);
     free(message);
     return st;
 }
@@ -571,29 +613,58 @@ static enum gqa_status tell_of_state(const struct gqa_uptraining *u,
     return st;
 }
 
-static enum gqa_status write_all(struct gqa_uptraining *u)
+static enum gqa_status write_result(struct gqa_uptraining *u)
 {
-    enum gqa_status st = write_page(u);
+    const enum gqa_status st =
+        u->gained || u->options->write_start ? write_output(u) : u->report(u);
 
-    if (st == GQA_OK)
-        st = u->gained || u->options->write_start ? write_output(u)
-                                                  : u->report(u);
     return st == GQA_ERR_IO || st == GQA_ERR_NOMEM ? tell_of_state(u, st) : st;
 }
 
-/* A state that cannot be saved does not keep the output from being written. */
+/* The error behind which something was written all the same. Takes message,
+ * which is NULL where memory was short. */
+static enum gqa_status tell_of_output(const struct gqa_uptraining *u,
+                                      enum gqa_status st, char *message)
+{
+    st = message ? gqa_fail(st, "%s; %s is written all the same", message,
+                            u->written ? u->options->output : "what there is")
+                 : gqa_fail_nomem();
+    free(message);
+    return st;
+}
+
+/* A state or a page that cannot be written does not keep the output from being
+ * written. */
 static enum gqa_status end(struct gqa_uptraining *u)
 {
     enum gqa_status st = gqa_training_save(&u->run);
-    char *message = NULL;
+    enum gqa_status page, output;
+    char *message = st == GQA_OK ? NULL : strdup(gqa_error_message());
 
+    page = write_page(u);
+    if (page != GQA_OK && st == GQA_OK) {
+        st = page;
+        message = strdup(gqa_error_message());
+    }
+    output = write_result(u);
+    if (output == GQA_OK && st != GQA_OK)
+        return tell_of_output(u, st, message);
+    free(message);
+    return output;
+}
+
+/* st: of all else, whose message stays. */
+static enum gqa_status close_log(struct gqa_uptraining *u, enum gqa_status st)
+{
+    char *message = st == GQA_OK ? NULL : strdup(gqa_error_message());
+    const enum gqa_status closed = gqa_run_log_close(u->run.log);
+
+    u->run.log = NULL;
     if (st == GQA_OK)
-        return write_all(u);
-    if (!(message = strdup(gqa_error_message())))
-        return gqa_fail_nomem();
-    if (write_all(u) == GQA_OK)
-        st = gqa_fail(st, "%s; %s is written all the same", message,
-                      u->written ? u->options->output : "what there is");
+        return closed == GQA_OK || !u->written
+                   ? closed
+                   : tell_of_output(u, closed, strdup(gqa_error_message()));
+    st = message ? gqa_fail(st, "%s", message) : gqa_fail_nomem();
     free(message);
     return st;
 }
@@ -629,7 +700,7 @@ enum gqa_status gqa_uptrain(
     struct gqa_ranks *ranks,
     enum gqa_status (*report)(const struct gqa_uptraining *u))
 {
-    enum gqa_status st, closed;
+    enum gqa_status st;
 
     *out = (struct gqa_uptraining){
         .options = options, .ranks = ranks, .report = report};
@@ -649,9 +720,7 @@ enum gqa_status gqa_uptrain(
     gqa_interrupt_ask_at(0);
     gqa_progress_free(out->run.bar);
     out->run.bar = NULL;
-    closed = gqa_run_log_close(out->run.log);
-    out->run.log = NULL;
-    return st == GQA_OK ? closed : st;
+    return close_log(out, st);
 }
 
 void gqa_uptraining_clear(struct gqa_uptraining *u)

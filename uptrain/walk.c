@@ -87,7 +87,7 @@ static enum gqa_status lay_out(struct gqa_walk *w, uint64_t *n_rows,
 
 static enum gqa_status create_streams(struct gqa_walk *w)
 {
-    const uint64_t row_bytes = w->pair->teacher.network->d_model *
+    const uint64_t row_bytes = gqa_network_row_width(w->pair->teacher.network) *
                                gqa_dtype_bits(w->device->info.real) / 8;
     uint64_t n_rows, most;
     enum gqa_status st = lay_out(w, &n_rows, &most);

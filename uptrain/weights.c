@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/bounds.h"
+#include "formats/model/inventory.h"
 #include "formats/recorded.h"
 #include "formats/transforms.h"
 
@@ -22,18 +23,23 @@ struct gqa_trained_weights {
 };
 
 static void list_params(struct gqa_trained_weights *w, const bool *trained,
-                        const char *values)
+                        const char *values,
+                        const struct gqa_inventory *inventory)
 {
     const struct gqa_model *model = w->student->model;
 
     for (size_t i = 0; i < model->n_params; i++) {
         const struct gqa_param *p = &model->params[i];
 
-        w->list[w->n++] = (struct gqa_output_tensor){.name = p->name,
-                                                     .dtype = p->dtype,
-                                                     .rank = p->rank,
-                                                     .shape = p->shape,
-                                                     .n_bytes = p->n_bytes};
+        w->list[w->n++] = (struct gqa_output_tensor){
+            .name = p->name,
+            .dtype = p->dtype,
+            .rank = p->rank,
+            .shape = p->shape,
+            .n_bytes = p->n_bytes,
+            .part = gqa_role_is_needless(inventory->roles[i])
+                        ? GQA_OUTPUT_NEEDLESS
+                        : GQA_OUTPUT_WEIGHT};
         if (!trained[i])
             continue;
         w->values[i] = values;
@@ -70,6 +76,8 @@ enum gqa_status gqa_trained_weights_create(struct gqa_trained_weights **out,
     const size_t n_params = student->model->n_params;
     const size_t n_tensors = gqa_checkpoint_n_tensors(student->checkpoint);
     struct gqa_trained_weights *w = calloc(1, sizeof *w);
+    struct gqa_inventory *inventory = NULL;
+    enum gqa_status st;
     bool is_whole;
 
     if (!w)
@@ -88,8 +96,14 @@ enum gqa_status gqa_trained_weights_create(struct gqa_trained_weights **out,
         gqa_trained_weights_free(w);
         return gqa_fail_nomem();
     }
-    list_params(w, trained, values);
+    st = gqa_inventory_create(&inventory, student->model, student->checkpoint);
+    if (st != GQA_OK) {
+        gqa_trained_weights_free(w);
+        return st;
+    }
+    list_params(w, trained, values, inventory);
     list_transforms(w);
+    gqa_inventory_free(inventory);
     *out = w;
     return GQA_OK;
 }

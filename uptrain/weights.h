@@ -11,7 +11,8 @@ struct gqa_trained_weights;
 /*
  * student: lent. trained: [n_params]; values: of those that are, one after
  * another in the order of parameters, of type `wide`; both lent. n_workers:
- * threads that produce at once. Errors GQA_ERR_NOMEM.
+ * threads that produce at once. Errors GQA_ERR_NOMEM, those of
+ * gqa_inventory_create().
  */
 GQA_MUST_USE
 enum gqa_status gqa_trained_weights_create(struct gqa_trained_weights **out,

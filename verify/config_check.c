@@ -287,19 +287,40 @@ static enum gqa_status check_original(struct finding *f,
 
 /* --- KV heads ------------------------------------------------------------ */
 
-/* Without the key a loader takes as many as there are query heads, as the
- * configuration of a model that was not grouped yet. One that contradicts the
- * tensors is no understood model. */
+/* The first attention that has another number than loaders take without the
+ * key: a number of the class's own, or as many as there are query heads, as of
+ * a model that was not grouped yet. NULL: there is none. */
+static const struct gqa_attention *find_unsaid(uint64_t *taken,
+                                               const struct gqa_model *m,
+                                               const char *key, bool is_null)
+{
+    const uint64_t own =
+        is_null ? 0 : gqa_family_default(m->family, m->config, key);
+    const struct gqa_attention *a = gqa_grouped_by_key(m);
+
+    /* A folder that no loader takes has no class. */
+    if (own && m->family->stock_grouped == GQA_STOCK_UNIFORM) {
+        *taken = own;
+        a = a ? a : gqa_model_kv_heads(m) ? &m->attentions[0] : NULL;
+    } else if (a) {
+        *taken = a->n_heads;
+    }
+    return a && a->n_kv_heads != *taken ? a : NULL;
+}
+
+/* One that contradicts the tensors is no understood model. */
 static void check_kv_key(struct finding *f, const struct gqa_subject *subject)
 {
     const struct gqa_model *m = subject->model;
     const char *key = gqa_config_key(m->config, m->family->keys.n_kv_heads);
     const json_t *said = key ? json_object_get(m->config, key) : NULL;
-    const struct gqa_attention *a = key ? gqa_grouped_by_key(m) : NULL;
+    const struct gqa_attention *a;
+    uint64_t taken;
     char clause[GQA_CLAUSE_MAX];
 
-    if (!a || (said && !json_is_null(said)) ||
-        !is_hugging_face(raw_config(subject)))
+    if (!key || (said && !json_is_null(said)) ||
+        !is_hugging_face(raw_config(subject)) ||
+        !(a = find_unsaid(&taken, m, key, said != NULL)))
         return;
     json_array_append_new(f->list,
                           json_pack("{s:s, s:I}", "key", key, "tensors",
@@ -307,7 +328,7 @@ static void check_kv_key(struct finding *f, const struct gqa_subject *subject)
     snprintf(clause, sizeof clause,
              "%.100s: %s here, so that loaders take %llu, but the tensors of "
              "layer %llu have %llu",
-             key, said ? "null" : "absent", ULL(a->n_heads), ULL(a->layer),
+             key, said ? "null" : "absent", ULL(taken), ULL(a->layer),
              ULL(a->n_kv_heads));
     fail(f, clause);
 }

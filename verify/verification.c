@@ -132,6 +132,10 @@ static enum gqa_status verify(struct gqa_report *report,
         gqa_info("models cannot be run: %s", gqa_error_message());
     if (st == GQA_OK)
         st = gqa_file_check(&converted, report, &file);
+    if (st == GQA_OK && converted.checkpoint)
+        st = gqa_checkpoint_check_state_dict(options->common.state_dict,
+                                             converted.checkpoint,
+                                             original.checkpoint);
     if (st == GQA_OK)
         st = gqa_outputs_keep_apart(options, &converted);
     if (st == GQA_OK)

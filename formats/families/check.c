@@ -105,6 +105,7 @@ static enum gqa_status check_positions(const struct gqa_family *f)
         {"alpha", p->alpha.json != NULL, GQA_POSITION_ROPE},
         {"share", p->share.json != NULL, GQA_POSITION_ROPE},
         {"dims", p->dims.json != NULL, GQA_POSITION_ROPE},
+        {"kinds", p->kinds != NULL, GQA_POSITION_ROPE},
         {"interleaved", p->interleaved, GQA_POSITION_ROPE},
         {"at_end", p->at_end, GQA_POSITION_ROPE},
         {"alibi", p->alibi.json != NULL, GQA_POSITION_ROPE},
@@ -415,9 +416,16 @@ static enum gqa_status check_refusals(const struct gqa_family *f,
     for (size_t i = 0; i < n; i++) {
         const struct gqa_place item = {&list, NULL, i};
 
-        if ((refusals[i].is != NULL) == (refusals[i].is_not != NULL))
+        const struct gqa_refusal *r = &refusals[i];
+
+        if ((r->is != NULL) + (r->is_not != NULL) + r->absent != 1)
             return gqa_description_fail(f->description, &item,
-                                        "needs one of \"is\" and \"is_not\"");
+                                        "needs one of \"is\", \"is_not\" and "
+                                        "\"absent\"");
+        if (r->absent && within)
+            return gqa_description_fail(f->description, &item,
+                                        "\"absent\" is of no use: a backbone "
+                                        "has all of its keys");
     }
     return GQA_OK;
 }

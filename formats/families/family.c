@@ -44,6 +44,8 @@ static bool is_same(const json_t *a, const json_t *b)
 
 bool gqa_refusal_holds(const struct gqa_refusal *refusal, const json_t *value)
 {
+    if (refusal->absent)
+        return false;
     return refusal->is ? is_same(value, refusal->is)
                        : !is_same(value, refusal->is_not);
 }
@@ -66,6 +68,20 @@ enum gqa_status gqa_position_offset(uint64_t *out,
                         ULL(token));
     *out = token + 1;
     return st;
+}
+
+bool gqa_refusal_misses(const struct gqa_refusal *refusal, const json_t *config)
+{
+    if (!refusal->absent)
+        return false;
+    for (gqa_texts key = refusal->keys; *key; key++) {
+        const json_t *value = gqa_config_at(config, *key);
+
+        if (value && !json_is_null(value) &&
+            (!json_is_object(value) || json_object_size(value) > 0))
+            return false;
+    }
+    return true;
 }
 
 double gqa_family_deviation(const struct gqa_family *family,

@@ -78,6 +78,7 @@ struct gqa_position_rule {
     struct gqa_setting original_context, magnitude, long_magnitude;
     /* Of kind dynamic: what makes the base of short sequences. */
     struct gqa_setting alpha;
+    gqa_texts kinds; /* of RoPE, beside "default"; NULL: those that all have */
     bool interleaved;
     bool at_end; /* what is rotated of a head is its end, not its beginning */
     struct gqa_setting alibi; /* ALiBi in place of RoPE where it says true */
@@ -221,7 +222,9 @@ struct gqa_initialiser {
 /* What is not to be run; or, of readings, what is to be told of. */
 struct gqa_refusal {
     gqa_texts keys;
-    const json_t *is, *is_not; /* one of them */
+    /* One of them; absent: no key of these says anything. */
+    const json_t *is, *is_not;
+    bool absent;
     const char *because;
 };
 
@@ -300,6 +303,9 @@ uint64_t gqa_family_default(const struct gqa_family *family,
 
 /* Whether a value of one of its keys is what the refusal speaks of. */
 bool gqa_refusal_holds(const struct gqa_refusal *refusal, const json_t *value);
+/* Whether it speaks of keys that are absent, and none of them says anything. */
+bool gqa_refusal_misses(const struct gqa_refusal *refusal,
+                        const json_t *config);
 
 /* The row of position 0. Errors GQA_ERR_FORMAT: a token that no model has. */
 GQA_MUST_USE

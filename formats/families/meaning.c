@@ -12,6 +12,7 @@
 #include "formats/families/remote_code.h"
 #include "formats/families/silent.h"
 #include "formats/model/network_config.h"
+#include "formats/model/rope_said.h"
 
 /*
  * A meaning is an object of facts, by what they are of: a setting's place in
@@ -306,15 +307,11 @@ static void state_scaling(const struct meaning *m, const char *before,
                           const json_t *said)
 {
     static const char *const elsewhere[] = {"type", "rope_type"};
-    const char *kind = json_string_value(json_object_get(said, "rope_type"));
+    const char *kind = gqa_rope_said_kind(said);
     const char *key;
     char of[2 * GQA_MAX_NAME];
     json_t *all, *value;
 
-    if (!kind)
-        kind = json_string_value(json_object_get(said, "type"));
-    if (!kind)
-        kind = "default";
     snprintf(of, sizeof of, "%s.rope_type", before);
     state(m, of, of, json_string(kind), NULL);
     all = silent_scaling(m, kind);
@@ -332,31 +329,43 @@ static void state_scaling(const struct meaning *m, const char *before,
     json_decref(all);
 }
 
-/* rope_scaling or, as transformers 5 has it, rope_parameters, which may say it
- * for each kind of layer. Base and share are settings. */
+/* rope_scaling or, as transformers 5 has it, rope_parameters; what these say of
+ * kinds of layers counts in models whose layers differ. Base and share are
+ * settings. */
+static json_t *find_scaling(const struct meaning *m)
+{
+    static const char *const settings[] = {"rope_theta",
+                                           "partial_rotary_factor"};
+    json_t *said = m->family->positions.local_theta.json
+                       ? gqa_rope_said_of(m->config, "full_attention")
+                       : json_deep_copy(gqa_rope_said(m->config));
+
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        json_object_del(said, settings[i]);
+    return said;
+}
+
 static void state_rope(const struct meaning *m)
 {
     static const char name[] = "rope_scaling";
-    const json_t *said = json_object_get(m->config, name);
     json_t *flat = json_object();
+    json_t *said, *value;
     const char *key;
-    json_t *value;
 
     if (m->family->positions.scheme == GQA_POSITION_ROPE) {
-        if (json_object_size(said) == 0)
-            said = json_object_get(m->config, "rope_parameters");
-        json_object_foreach((json_t *)(uintptr_t)said, key, value)
+        said = find_scaling(m);
+        json_object_foreach(said, key, value)
         {
             char inner[2 * GQA_MAX_NAME];
 
             snprintf(inner, sizeof inner, "%s.%.*s", name, GQA_MAX_NAME, key);
             if (json_is_object(value))
                 state_scaling(m, inner, value);
-            else if (strcmp(key, "rope_theta") != 0 &&
-                     strcmp(key, "partial_rotary_factor") != 0)
+            else
                 json_object_set(flat, key, value);
         }
         state_scaling(m, name, flat);
+        json_decref(said);
         use_key(m, name);
         use_key(m, "rope_parameters");
         use_key(m, "original_max_position_embeddings");

@@ -217,6 +217,7 @@ static const struct gqa_field positions_fields[] = {
     SETTING("alpha", gqa_position_rule, alpha, GQA_VALUE_POSITIVE),
     SETTING("share", gqa_position_rule, share, GQA_VALUE_SHARE),
     SETTING("dims", gqa_position_rule, dims, GQA_VALUE_WINDOW),
+    TEXTS("kinds", gqa_position_rule, kinds),
     FLAG("interleaved", gqa_position_rule, interleaved),
     FLAG("at_end", gqa_position_rule, at_end),
     SETTING("alibi", gqa_position_rule, alibi, GQA_VALUE_FLAG),
@@ -436,6 +437,7 @@ static const struct gqa_field refusal_fields[] = {
     TEXTS_NEEDED("key", gqa_refusal, keys),
     {"is", GQA_FIELD_JSON, AT(gqa_refusal, is)},
     {"is_not", GQA_FIELD_JSON, AT(gqa_refusal, is_not)},
+    FLAG("absent", gqa_refusal, absent),
     TEXT_NEEDED("because", gqa_refusal, because),
     END,
 };

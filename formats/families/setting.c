@@ -108,15 +108,18 @@ const json_t *gqa_config_at(const json_t *config, const char *key)
     const json_t *value = json_object_get(config, key);
     const char *dot = strchr(key, '.');
     char outer[128];
+    const json_t *inner;
 
     if (value || !dot || (size_t)(dot - key) >= sizeof outer)
         return value;
     snprintf(outer, sizeof outer, "%.*s", (int)(dot - key), key);
-    /* transformers 5 reads rope_scaling in its place, where that says any. */
-    if (strcmp(outer, "rope_parameters") == 0 &&
+    inner = json_object_get(config, outer);
+    /* transformers 5 reads rope_scaling in its place, where that says any, but
+     * for what is of a kind of layers. */
+    if (strcmp(outer, "rope_parameters") == 0 && !strchr(dot + 1, '.') &&
         json_object_size(json_object_get(config, "rope_scaling")) > 0)
         return NULL;
-    return gqa_config_at(json_object_get(config, outer), dot + 1);
+    return gqa_config_at(inner, dot + 1);
 }
 
 /* What null stands for; NULL: nothing. Where true or false is asked it is
@@ -152,6 +155,20 @@ static const json_t *find_said(const char **key, const json_t *setting,
         return value;
     }
     return NULL;
+}
+
+/* Of true or false: what it does not have is refused. */
+static bool is_flag_map(const json_t *map)
+{
+    return json_object_get(map, "true") || json_object_get(map, "false");
+}
+
+/* A text such as "false" is no flag, and true to Python. */
+static bool is_flag_text(const json_t *value)
+{
+    const char *text = json_string_value(value);
+
+    return text && (strcmp(text, "true") == 0 || strcmp(text, "false") == 0);
 }
 
 /* How a value is written as a key of a map: true is "true", 1 is "1". */
@@ -199,12 +216,14 @@ static enum gqa_status refuse(const struct gqa_setting *setting,
  * which may be a setting again; NULL: what they say holds as it is. */
 static const json_t *translate(const json_t *setting, const json_t *said)
 {
+    const json_t *map = json_object_get(setting, "map");
     char room[64];
 
     if (!said || json_is_null(said))
         return said ? null_of(setting) : json_object_get(setting, "default");
-    return json_object_get(json_object_get(setting, "map"),
-                           map_key(room, sizeof room, said));
+    if (is_flag_text(said))
+        return NULL;
+    return json_object_get(map, map_key(room, sizeof room, said));
 }
 
 enum gqa_status gqa_setting_get(const json_t **out, const char **key,
@@ -223,7 +242,8 @@ enum gqa_status gqa_setting_get(const json_t **out, const char **key,
         value = translate(setting->json, said);
         /* What the description itself says was checked when it was read. */
         if (!value && said && !json_is_null(said)) {
-            if (!gqa_value_fits(said, setting->kind))
+            if (!gqa_value_fits(said, setting->kind) ||
+                is_flag_map(json_object_get(setting->json, "map")))
                 return refuse(setting, by, said);
             value = said;
         }
@@ -251,6 +271,14 @@ const json_t *gqa_setting_last(const struct gqa_setting *setting,
          next = translate(last, find_said(&by, last, config)))
         last = next;
     return last;
+}
+
+const char *gqa_setting_last_key(const struct gqa_setting *setting)
+{
+    const json_t *keys = json_object_get(setting->json, "key");
+    const size_t n = json_array_size(keys);
+
+    return json_string_value(n ? json_array_get(keys, n - 1) : keys);
 }
 
 enum gqa_status gqa_setting_number(double *out,

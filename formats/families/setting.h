@@ -70,6 +70,10 @@ enum gqa_status gqa_setting_get(const json_t **out, const char **key,
                                 const struct gqa_setting *setting,
                                 const json_t *config);
 
+/* The last of a setting's keys, which transformers 4 knows where newer ones
+ * come before it. NULL: no key decides. Lent by the description. */
+const char *gqa_setting_last_key(const struct gqa_setting *setting);
+
 /* Of settings within each other the one whose keys say what holds with this
  * configuration; lent by the description. NULL: it is none. */
 const json_t *gqa_setting_last(const struct gqa_setting *setting,

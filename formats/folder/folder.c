@@ -17,6 +17,7 @@
 #include "formats/foreign/names.h"
 #include "formats/foreign/words.h"
 #include "formats/formats.h"
+#include "formats/gguf/parts.h"
 #include "formats/original/parts.h"
 
 struct listing {
@@ -87,8 +88,12 @@ static bool has_wanted_ending(const struct listing *list, const char *name)
 static bool is_wanted(const struct listing *list, const char *name,
                       const char *pattern)
 {
-    /* Hidden ones are no candidates: macOS's "._" files, unfinished ones. */
-    if (name[0] == '.')
+    unsigned number, count;
+
+    /* Hidden ones are no candidates: macOS's "._" files, unfinished ones. Nor
+     * are parts of a model whose first is read with them. */
+    if (name[0] == '.' ||
+        (gqa_gguf_part_find(name, &number, &count) && number > 1))
         return false;
     return pattern ? gqa_name_fits(name, pattern)
                    : has_wanted_ending(list, name);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "formats/families/meaning.h"
+#include "formats/gguf/architecture_table.h"
 #include "formats/gguf/scaling.h"
 
 /* Two meanings, and the draft that they are of. */
@@ -94,6 +95,9 @@ static void forget_told(struct pair *p)
         forget(p, "logits.tied");
     if (gqa_gguf_scaling_is_by_tensors(p->output->options->config))
         forget(p, "rope_scaling");
+    for (const struct gqa_gguf_key *k = p->d->architecture->keys; k->ours; k++)
+        if (k->flags & GQA_GGUF_ONE_OR_ALL)
+            forget(p, "n_kv_heads_by");
     /* It has one function for all of them. */
     if (is_gelu(p->ours, activation) && is_gelu(p->theirs, activation))
         forget(p, activation);
@@ -124,8 +128,10 @@ static enum gqa_status compare(struct pair *p, const json_t *config)
     const struct gqa_meaning_view view = {
         .n_layers = model->n_layers, .kv_heads = true, .network_alone = true};
     json_t *differences = NULL;
-    enum gqa_status st = gqa_meaning_create(&p->ours, model->family,
-                                            p->output->options->config, &view);
+    json_t *flat = gqa_gguf_scaling_flat(p->output->options->config);
+    enum gqa_status st =
+        flat ? gqa_meaning_create(&p->ours, model->family, flat, &view)
+             : gqa_fail_nomem();
 
     if (st == GQA_OK)
         st = gqa_meaning_create(&p->theirs, model->family, config, &view);
@@ -138,10 +144,24 @@ static enum gqa_status compare(struct pair *p, const json_t *config)
     json_decref(differences);
     json_decref(p->ours);
     json_decref(p->theirs);
+    json_decref(flat);
     return st;
 }
 
-/* llama.cpp has one scale for scores, by the size of heads. */
+/* llama.cpp has one scale for scores: what the key says, or by the size of
+ * heads. */
+static double scale_of_scores(const struct gqa_gguf_draft *d,
+                              const struct gqa_model *model)
+{
+    char key[GQA_GGUF_MAX_KEY];
+    const json_t *said;
+
+    gqa_gguf_key_name(key, d->architecture, "%.attention.scale");
+    said = json_object_get(d->header.keys, key);
+    return said ? json_number_value(said)
+                : 1 / sqrt((double)taken_scale(d, model));
+}
+
 static enum gqa_status check_scales(const struct gqa_gguf_draft *d,
                                     const struct gqa_model *model)
 {
@@ -152,7 +172,7 @@ static enum gqa_status check_scales(const struct gqa_gguf_draft *d,
 
     for (size_t i = 0; st == GQA_OK && i < stack->n_blocks; i++) {
         const double scale = stack->blocks[i].self.scale;
-        const double theirs = 1 / sqrt((double)taken_scale(d, model));
+        const double theirs = scale_of_scores(d, model);
 
         if (fabs(scale - theirs) > 1e-9 * theirs)
             st = gqa_fail(GQA_ERR_UNSUPPORTED,
@@ -162,6 +182,79 @@ static enum gqa_status check_scales(const struct gqa_gguf_draft *d,
     }
     gqa_network_free(network);
     return st;
+}
+
+/* What a layer does by either, where that differs. */
+struct difference {
+    const char *ours, *theirs;
+};
+
+static enum gqa_status find_difference(struct difference *out,
+                                       const struct pair *p,
+                                       const json_t *config, size_t layer)
+{
+    const struct gqa_behaviours *behaviours =
+        &p->output->options->model->family->behaviours;
+    const json_t *ours = p->output->options->config;
+    bool a = false, b = false;
+    enum gqa_status st = gqa_layer_turns(&a, behaviours, ours, layer);
+
+    memset(out, 0, sizeof *out);
+    if (st == GQA_OK)
+        st = gqa_layer_turns(&b, behaviours, config, layer);
+    if (st == GQA_OK && a != b)
+        *out = (struct difference){a ? "turns" : "does not turn",
+                                   b ? "does" : "does not"};
+    if (st != GQA_OK || a != b)
+        return st;
+    st = gqa_layer_has_experts(&a, behaviours, ours, false, layer);
+    if (st == GQA_OK)
+        st = gqa_layer_has_experts(&b, behaviours, config, false, layer);
+    if (st == GQA_OK && a != b)
+        *out = (struct difference){a ? "has experts" : "has no experts",
+                                   b ? "does" : "does not"};
+    return st;
+}
+
+/* What is said of layers by behaviours, and not by one key. */
+static enum gqa_status check_layers(const struct pair *p, const json_t *config)
+{
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < p->output->options->model->n_layers && st == GQA_OK;
+         i++) {
+        struct difference d;
+
+        st = find_difference(&d, p, config, i);
+        if (st == GQA_OK && d.ours)
+            st = gqa_fail(GQA_ERR_UNSUPPORTED,
+                          "layer %zu %s by the configuration, and %s in the "
+                          "architecture %s of llama.cpp",
+                          i, d.ours, d.theirs, p->d->architecture->name);
+    }
+    return st;
+}
+
+/* What is computed of a number, and rounded there, is it where it is as near as
+ * float32 has it. */
+static void take_near(json_t *theirs, const json_t *ours, const char *key)
+{
+    json_t *value = json_object_get(ours, key);
+    const double said = json_number_value(json_object_get(theirs, key));
+
+    if (value && said != 0 &&
+        fabs(said - json_number_value(value)) <= 1e-6 * fabs(said))
+        json_object_set(theirs, key, value);
+}
+
+static void take_ours(json_t *config, const struct gqa_gguf_draft *d,
+                      const json_t *ours)
+{
+    for (const struct gqa_gguf_key *k = d->architecture->keys; k->ours; k++)
+        if (k->flags & (GQA_GGUF_OVER_ROOT_DEPTH | GQA_GGUF_WIDTH_OVER))
+            take_near(config, ours, k->ours);
+    take_near(json_object_get(config, "rope_scaling"),
+              gqa_gguf_scaling_said(ours), "attention_factor");
 }
 
 enum gqa_status gqa_gguf_agree(const struct gqa_gguf_draft *d,
@@ -176,8 +269,19 @@ enum gqa_status gqa_gguf_agree(const struct gqa_gguf_draft *d,
         json_object_set_new(
             config, d->architecture->unsaid,
             json_integer(taken_scale(d, output->options->model)));
-    if (st == GQA_OK)
+    if (st == GQA_OK && d->architecture->computes) {
+        json_t *computes = json_loads(d->architecture->computes, 0, NULL);
+
+        if (!computes || json_object_update(config, computes) != 0)
+            st = gqa_fail_nomem();
+        json_decref(computes);
+    }
+    if (st == GQA_OK) {
+        take_ours(config, d, output->options->config);
         st = compare(&pair, config);
+    }
+    if (st == GQA_OK)
+        st = check_layers(&pair, config);
     if (st == GQA_OK)
         st = check_scales(d, output->options->model);
     json_decref(config);

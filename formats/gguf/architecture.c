@@ -1,6 +1,7 @@
 #include "formats/gguf/architecture.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "common/json.h"
 #include "formats/gguf/architecture_table.h"
 #include "formats/gguf/pattern.h"
+#include "formats/gguf/scaling_read.h"
 
 static const char *text_of(const json_t *keys, const char *key)
 {
@@ -36,8 +38,8 @@ void gqa_gguf_key_name(char out[GQA_GGUF_MAX_KEY],
         snprintf(out, GQA_GGUF_MAX_KEY, "%s", key);
 }
 
-static const json_t *value_of(const struct gqa_gguf_architecture *a,
-                              const json_t *keys, const char *key)
+const json_t *gqa_gguf_key_value(const struct gqa_gguf_architecture *a,
+                                 const json_t *keys, const char *key)
 {
     char whole[GQA_GGUF_MAX_KEY];
 
@@ -74,10 +76,10 @@ static enum gqa_status find_heads(struct gqa_gguf_place *p,
                                   const struct gqa_gguf_architecture *a,
                                   const json_t *keys, size_t layer)
 {
-    const json_t *kv = value_of(a, keys, "%.attention.head_count_kv");
+    const json_t *kv = gqa_gguf_key_value(a, keys, "%.attention.head_count_kv");
 
-    if (!number_of_layer(value_of(a, keys, "%.attention.head_count"), layer,
-                         &p->n_heads) ||
+    if (!number_of_layer(gqa_gguf_key_value(a, keys, "%.attention.head_count"),
+                         layer, &p->n_heads) ||
         p->n_heads == 0)
         return gqa_fail(GQA_ERR_FORMAT,
                         "%s.attention.head_count says no number of heads",
@@ -236,12 +238,118 @@ static enum gqa_status refuse_key(const struct gqa_gguf_architecture *a,
                     what);
 }
 
+static enum gqa_status refuse_unsaid(const struct gqa_gguf_architecture *a,
+                                     const char *key)
+{
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "by %s%s this is a model whose configuration the keys "
+                    "do not say in full; give --config the original's "
+                    "config.json",
+                    a->name, key + 1);
+}
+
+/* Takes value. A key within another is put there. */
+static enum gqa_status set_ours(json_t *config, const char *key, json_t *value)
+{
+    const char *dot = strchr(key, '.');
+    char outer[GQA_GGUF_MAX_KEY];
+
+    if (!dot)
+        return json_object_set_new(config, key, value) == 0 ? GQA_OK
+                                                            : gqa_fail_nomem();
+    snprintf(outer, sizeof outer, "%.*s", (int)(dot - key), key);
+    if (!json_object_get(config, outer))
+        json_object_set_new(config, outer, json_object());
+    return json_object_set_new(json_object_get(config, outer), dot + 1,
+                               value) == 0
+               ? GQA_OK
+               : gqa_fail_nomem();
+}
+
+/* The kinds of layers; NULL where the value tells them not. A model has no more
+ * layers than tensors. */
+static json_t *layer_kinds(const json_t *value, uint64_t n_layers,
+                           uint64_t n_tensors)
+{
+    uint64_t period = 0;
+    json_t *kinds;
+
+    if (n_layers == 0 || n_layers > n_tensors ||
+        (json_is_array(value) ? json_array_size(value) != n_layers
+                              : !gqa_json_u64(value, &period)))
+        return NULL;
+    kinds = json_array();
+    for (uint64_t i = 0; i < n_layers; i++) {
+        const json_t *said = json_array_get(value, (size_t)i);
+        const bool slides =
+            said ? json_is_true(said) || json_integer_value(said) != 0
+                 : period == 0 || i % period < period - 1;
+
+        json_array_append_new(kinds, json_string(slides ? "sliding_attention"
+                                                        : "full_attention"));
+    }
+    return kinds;
+}
+
+json_t *gqa_gguf_rounded(double value)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%.7g", value);
+    return json_real(strtod(text, NULL));
+}
+
+/* What the configuration says for the value; NULL where it says nothing so.
+ * Owned. */
+static json_t *translated(const struct gqa_gguf_architecture *a,
+                          const struct gqa_gguf_header *h,
+                          const struct gqa_gguf_key *k, const json_t *value)
+{
+    const double theirs = json_number_value(value);
+    uint64_t n = 0;
+
+    if (k->flags & GQA_GGUF_SLIDES)
+        return gqa_json_u64(gqa_gguf_key_value(a, h->keys, "%.block_count"), &n)
+                   ? layer_kinds(value, n, h->n)
+                   : NULL;
+    if (k->flags & GQA_GGUF_ONE_OR_ALL)
+        return json_boolean(json_integer_value(value) == 1);
+    if (k->flags & GQA_GGUF_OVER_ROOT_DEPTH)
+        return json_is_number(value) &&
+                       gqa_json_u64(
+                           gqa_gguf_key_value(a, h->keys, "%.block_count"), &n)
+                   ? gqa_gguf_rounded(theirs * sqrt((double)n))
+                   : NULL;
+    if (k->flags & GQA_GGUF_WIDTH_OVER)
+        return theirs > 0 && gqa_json_u64(gqa_gguf_key_value(
+                                              a, h->keys, "%.embedding_length"),
+                                          &n)
+                   ? gqa_gguf_rounded((double)n / theirs)
+                   : NULL;
+    return json_is_number(value) || json_is_boolean(value) ||
+                   json_is_array(value)
+               ? json_deep_copy(value)
+               : NULL;
+}
+
+/* Neither one KV head nor all of them, which a configuration cannot say. */
+static bool is_between(const struct gqa_gguf_architecture *a,
+                       const json_t *keys, const struct gqa_gguf_key *k)
+{
+    const json_t *value = gqa_gguf_key_value(a, keys, k->theirs);
+
+    return (k->flags & GQA_GGUF_ONE_OR_ALL) && value &&
+           json_integer_value(value) != 1 &&
+           !json_equal(value,
+                       gqa_gguf_key_value(a, keys, "%.attention.head_count"));
+}
+
 static enum gqa_status copy_key(json_t *config,
                                 const struct gqa_gguf_architecture *a,
-                                const json_t *keys,
+                                const struct gqa_gguf_header *h,
                                 const struct gqa_gguf_key *k)
 {
-    const json_t *value = value_of(a, keys, k->theirs);
+    const json_t *value = gqa_gguf_key_value(a, h->keys, k->theirs);
     json_t *copy;
 
     if (!value || json_is_null(value))
@@ -250,83 +358,42 @@ static enum gqa_status copy_key(json_t *config,
                    : refuse_key(a, k->theirs, "is missing");
     if ((k->flags & GQA_GGUF_REFUSED) ||
         ((k->flags & GQA_GGUF_MUST_BE_ONE) && json_integer_value(value) != 1))
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "by %s%s this is a model whose configuration the keys "
-                        "do not say in full; give --config the original's "
-                        "config.json",
-                        a->name, k->theirs + 1);
+        return refuse_unsaid(a, k->theirs);
     if ((k->flags & GQA_GGUF_ZERO_IS_NONE) && json_is_integer(value) &&
         json_integer_value(value) == 0)
         return GQA_OK;
-    if (!(k->flags & GQA_GGUF_BY_LAYER) || one_of(value))
+    if (is_between(a, h->keys, k))
+        return GQA_OK;
+    if (!(k->flags & GQA_GGUF_SLIDES) &&
+        (!(k->flags & GQA_GGUF_BY_LAYER) || one_of(value)))
         value = one_of(value);
     if (!value)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "the key %s%s differs from layer to layer", a->name,
                         k->theirs + 1);
-    if (!json_is_number(value) && !json_is_boolean(value) &&
-        !json_is_array(value))
-        return refuse_key(a, k->theirs, "is no number");
-    copy = json_deep_copy(value);
-    return json_object_set_new(config, k->ours, copy) == 0 ? GQA_OK
-                                                           : gqa_fail_nomem();
+    copy = translated(a, h, k, value);
+    return copy ? set_ours(config, k->ours, copy)
+                : refuse_key(a, k->theirs,
+                             k->flags & GQA_GGUF_SLIDES ? "tells no layers"
+                                                        : "is no number");
 }
 
-/* How positions beyond those of training are turned. Where no kind is said,
- * llama.cpp takes "linear", and knows an older name of the factor. */
-static enum gqa_status copy_scaling(json_t *config,
-                                    const struct gqa_gguf_architecture *a,
-                                    const struct gqa_gguf_header *h)
+/* What is always so must be so here, too. */
+static enum gqa_status check_constants(const struct gqa_gguf_architecture *a,
+                                       const json_t *keys)
 {
-    const json_t *type = value_of(a, h->keys, "%.rope.scaling.type");
-    const json_t *factor = value_of(a, h->keys, "%.rope.scaling.factor");
-    const json_t *length =
-        value_of(a, h->keys, "%.rope.scaling.original_context_length");
-    /* What llama.cpp puts in place of the usual numbers. */
-    static const char *const yarn[] = {
-        "%.rope.scaling.attn_factor",     "%.rope.scaling.yarn_attn_factor",
-        "%.rope.scaling.yarn_ext_factor", "%.rope.scaling.yarn_beta_fast",
-        "%.rope.scaling.yarn_beta_slow",  "%.rope.scaling.yarn_log_multiplier",
-    };
-    const char *name = type ? json_string_value(type) : "linear";
-    json_t *scaling;
+    for (const struct gqa_gguf_constant *c = a->constants; c && c->theirs;
+         c++) {
+        const json_t *value = gqa_gguf_key_value(a, keys, c->theirs);
 
-    if (!factor)
-        factor = value_of(a, h->keys, "%.rope.scale_linear");
-    if (gqa_gguf_header_has(h, "rope_freqs.weight"))
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "rope_freqs.weight: frequencies of RoPE that were "
-                        "changed (Llama 3.1 and later), by what rule it does "
-                        "not say; give --config the original's config.json");
-    if (gqa_gguf_header_has(h, "rope_factors_long.weight"))
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "rope_factors_long.weight: frequencies of RoPE that "
-                        "change with the length (longrope); give --config the "
-                        "original's config.json");
-    if (!name || strcmp(name, "none") == 0 ||
-        (strcmp(name, "linear") == 0 &&
-         (!factor || json_number_value(factor) == 1)))
-        return GQA_OK;
-    if ((strcmp(name, "linear") != 0 && strcmp(name, "yarn") != 0) ||
-        !json_is_number(factor))
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "%s.rope.scaling.type is \"%.40s\", which is not read; "
-                        "give --config the original's config.json",
-                        a->name, name);
-    for (size_t i = 0; i < sizeof yarn / sizeof *yarn; i++)
-        if (strcmp(name, "yarn") == 0 && value_of(a, h->keys, yarn[i]))
-            return gqa_fail(GQA_ERR_UNSUPPORTED,
-                            "%s%s: YaRN by another rule, which is not read; "
-                            "give --config the original's config.json",
-                            a->name, yarn[i] + 1);
-    scaling = json_pack("{s:s, s:f}", "rope_type", name, "factor",
-                        json_number_value(factor));
-    if (scaling && json_is_integer(length))
-        json_object_set_new(scaling, "original_max_position_embeddings",
-                            json_integer(json_integer_value(length)));
-    return json_object_set_new(config, "rope_scaling", scaling) == 0
-               ? GQA_OK
-               : gqa_fail_nomem();
+        if (!value || (float)json_number_value(value) == (float)c->value)
+            continue;
+        return c->otherwise ? gqa_fail(GQA_ERR_UNSUPPORTED, "%s%s is %g: %s",
+                                       a->name, c->theirs + 1,
+                                       json_number_value(value), c->otherwise)
+                            : refuse_unsaid(a, c->theirs);
+    }
+    return GQA_OK;
 }
 
 /* The share of a head that RoPE turns, where that is less than all of it. */
@@ -336,13 +403,17 @@ static enum gqa_status copy_share(json_t *config,
 {
     uint64_t width, heads, turned, dim;
 
-    if (!gqa_json_u64(value_of(a, keys, "%.rope.dimension_count"), &turned) ||
-        !gqa_json_u64(value_of(a, keys, "%.embedding_length"), &width) ||
-        !gqa_json_u64(one_of(value_of(a, keys, "%.attention.head_count")),
-                      &heads) ||
+    if (!gqa_json_u64(gqa_gguf_key_value(a, keys, "%.rope.dimension_count"),
+                      &turned) ||
+        !gqa_json_u64(gqa_gguf_key_value(a, keys, "%.embedding_length"),
+                      &width) ||
+        !gqa_json_u64(
+            one_of(gqa_gguf_key_value(a, keys, "%.attention.head_count")),
+            &heads) ||
         heads == 0)
         return GQA_OK;
-    if (!gqa_json_u64(value_of(a, keys, "%.attention.key_length"), &dim))
+    if (!gqa_json_u64(gqa_gguf_key_value(a, keys, "%.attention.key_length"),
+                      &dim))
         dim = width / heads;
     if (!a->share)
         return turned == dim
@@ -404,7 +475,9 @@ enum gqa_status gqa_gguf_config_said(json_t **config,
     enum gqa_status st = made ? GQA_OK : gqa_fail_nomem();
 
     for (const struct gqa_gguf_key *k = a->keys; st == GQA_OK && k->ours; k++)
-        st = copy_key(made, a, h->keys, k);
+        st = copy_key(made, a, h, k);
+    if (st == GQA_OK)
+        st = check_constants(a, h->keys);
     if (st == GQA_OK && a->extra) {
         json_t *extra = json_loads(a->extra, 0, NULL);
 
@@ -415,7 +488,7 @@ enum gqa_status gqa_gguf_config_said(json_t **config,
     if (st == GQA_OK)
         st = copy_share(made, a, h->keys);
     if (st == GQA_OK)
-        st = copy_scaling(made, a, h);
+        st = gqa_gguf_scaling_read(made, a, h);
     if (st == GQA_OK)
         st = copy_shapes(made, a, h);
     if (st == GQA_OK)
@@ -434,12 +507,16 @@ enum gqa_status gqa_gguf_config_create(json_t **config,
     enum gqa_status st;
 
     if (a->unsaid &&
-        (!gqa_json_u64(value_of(a, h->keys, "%.block_count"), &n_layers) ||
+        (!gqa_json_u64(gqa_gguf_key_value(a, h->keys, "%.block_count"),
+                       &n_layers) ||
          !gqa_gguf_known_value(&value, a, n_layers)))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "no key of the architecture %s says %s; give --config "
                         "the original's config.json",
                         a->name, a->unsaid);
+    for (const struct gqa_gguf_key *k = a->keys; k->ours; k++)
+        if (is_between(a, h->keys, k))
+            return refuse_unsaid(a, k->theirs);
     st = gqa_gguf_config_said(config, a, h);
     if (st == GQA_OK && a->unsaid &&
         json_object_set_new(*config, a->unsaid, json_integer(value)) != 0) {

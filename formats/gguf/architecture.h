@@ -86,4 +86,13 @@ void gqa_gguf_key_name(char out[GQA_GGUF_MAX_KEY],
                        const struct gqa_gguf_architecture *architecture,
                        const char *key);
 
+/* What it says; NULL: nothing. Lent by keys. */
+const json_t *gqa_gguf_key_value(
+    const struct gqa_gguf_architecture *architecture, const json_t *keys,
+    const char *key);
+
+/* Of a number that was computed with on its way into a float32, what it was:
+ * the shortest that it may have been. Owned. */
+json_t *gqa_gguf_rounded(double value);
+
 #endif

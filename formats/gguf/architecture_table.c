@@ -2,50 +2,6 @@
 
 #include <stddef.h>
 
-#define NEEDED   GQA_GGUF_NEEDED
-#define OPTIONAL GQA_GGUF_OPTIONAL
-#define BY_LAYER GQA_GGUF_BY_LAYER
-#define REAL     GQA_GGUF_REAL
-
-#define TOKENS                                                      \
-    {"bos_token_id", "tokenizer.ggml.bos_token_id", OPTIONAL},      \
-        {"eos_token_id", "tokenizer.ggml.eos_token_id", OPTIONAL},  \
-    {                                                               \
-        "pad_token_id", "tokenizer.ggml.padding_token_id", OPTIONAL \
-    }
-
-/* What models say that have the words of Llama for it */
-#define SHAPES                                                     \
-    {"hidden_size", "%.embedding_length", NEEDED},                 \
-        {"intermediate_size", "%.feed_forward_length", NEEDED},    \
-        {"num_hidden_layers", "%.block_count", NEEDED},            \
-        {"num_attention_heads", "%.attention.head_count", NEEDED}, \
-        {"num_key_value_heads", "%.attention.head_count_kv",       \
-         OPTIONAL | BY_LAYER},                                     \
-        {"max_position_embeddings", "%.context_length", NEEDED},   \
-    {                                                              \
-        "rope_theta", "%.rope.freq_base", OPTIONAL | REAL          \
-    }
-
-static const struct gqa_gguf_key llama_keys[] = {
-    SHAPES,
-    {"head_dim", "%.attention.key_length", OPTIONAL},
-    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED | REAL},
-    TOKENS,
-    {0},
-};
-
-static const struct gqa_gguf_key gemma2_keys[] = {
-    SHAPES,
-    {"head_dim", "%.attention.key_length", OPTIONAL},
-    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED | REAL},
-    {"attn_logit_softcapping", "%.attn_logit_softcapping", NEEDED | REAL},
-    {"final_logit_softcapping", "%.final_logit_softcapping", NEEDED | REAL},
-    {"sliding_window", "%.attention.sliding_window", NEEDED},
-    TOKENS,
-    {0},
-};
-
 /* 2b, 9b and 27b: llama.cpp goes by their layers, too. */
 static const struct gqa_gguf_known gemma2_known[] = {
     {26, 256},
@@ -54,128 +10,31 @@ static const struct gqa_gguf_known gemma2_known[] = {
     {0, 0},
 };
 
-static const struct gqa_gguf_key mixtral_keys[] = {
-    SHAPES,
-    {"head_dim", "%.attention.key_length", OPTIONAL},
-    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED | REAL},
-    {"num_local_experts", "%.expert_count", NEEDED},
-    {"num_experts_per_tok", "%.expert_used_count", NEEDED},
-    TOKENS,
+/* 270M, 1b, 4b, 12b and 27b, likewise. */
+static const struct gqa_gguf_known gemma3_known[] = {
+    {18, 256}, {26, 256}, {34, 256}, {48, 256}, {62, 168}, {0, 0},
+};
+
+static const struct gqa_gguf_constant olmo_constants[] = {
+    {"%.attention.layer_norm_epsilon", 1e-5, NULL},
     {0},
 };
 
-static const struct gqa_gguf_key gpt2_keys[] = {
-    {"n_embd", "%.embedding_length", NEEDED},
-    {"n_inner", "%.feed_forward_length", NEEDED},
-    {"n_layer", "%.block_count", NEEDED},
-    {"n_head", "%.attention.head_count", NEEDED},
-    {"num_key_value_heads", "%.attention.head_count_kv", OPTIONAL | BY_LAYER},
-    {"n_positions", "%.context_length", NEEDED},
-    {"layer_norm_epsilon", "%.attention.layer_norm_epsilon", NEEDED | REAL},
-    TOKENS,
+static const struct gqa_gguf_constant mpt_constants[] = {
+    {"%.attention.max_alibi_bias", 8, NULL},
     {0},
 };
 
-static const struct gqa_gguf_key gpt_neox_keys[] = {
-    {"hidden_size", "%.embedding_length", NEEDED},
-    {"intermediate_size", "%.feed_forward_length", NEEDED},
-    {"num_hidden_layers", "%.block_count", NEEDED},
-    {"num_attention_heads", "%.attention.head_count", NEEDED},
-    {"num_key_value_heads", "%.attention.head_count_kv", OPTIONAL | BY_LAYER},
-    {"max_position_embeddings", "%.context_length", NEEDED},
-    {"layer_norm_eps", "%.attention.layer_norm_epsilon", NEEDED | REAL},
-    {"rotary_emb_base", "%.rope.freq_base", OPTIONAL | REAL},
-    {"use_parallel_residual", "%.use_parallel_residual", NEEDED},
-    TOKENS,
+/* What scores are multiplied with */
+static const struct gqa_gguf_constant t5_constants[] = {
+    {"%.attention.scale", 1, NULL},
     {0},
 };
 
-static const struct gqa_gguf_key phi3_keys[] = {
-    SHAPES,
-    {"original_max_position_embeddings",
-     "%.rope.scaling.original_context_length", OPTIONAL},
-    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED | REAL},
-    {"sliding_window", "%.attention.sliding_window",
-     OPTIONAL | GQA_GGUF_ZERO_IS_NONE},
-    TOKENS,
-    {0},
-};
-
-static const struct gqa_gguf_key layer_norm_keys[] = {
-    SHAPES,
-    {"layer_norm_eps", "%.attention.layer_norm_epsilon", NEEDED | REAL},
-    TOKENS,
-    {0},
-};
-
-static const struct gqa_gguf_key olmo_keys[] = {
-    SHAPES,
-    {"clip_qkv", "%.attention.clamp_kqv", OPTIONAL | REAL},
-    TOKENS,
-    {0},
-};
-
-/* OLMo 3 is called so, too, with layers that see a window. */
-static const struct gqa_gguf_key olmo2_keys[] = {
-    SHAPES,
-    {"rms_norm_eps", "%.attention.layer_norm_rms_epsilon", NEEDED | REAL},
-    {"sliding_window", "%.attention.sliding_window",
-     OPTIONAL | GQA_GGUF_REFUSED},
-    TOKENS,
-    {0},
-};
-
-static const struct gqa_gguf_key command_r_keys[] = {
-    SHAPES,
-    {"layer_norm_eps", "%.attention.layer_norm_epsilon", NEEDED | REAL},
-    {"logit_scale", "%.logit_scale", NEEDED | REAL},
-    TOKENS,
-    {0},
-};
-
-static const struct gqa_gguf_key starcoder2_keys[] = {
-    SHAPES,
-    {"norm_epsilon", "%.attention.layer_norm_epsilon", NEEDED | REAL},
-    TOKENS,
-    {0},
-};
-
-static const struct gqa_gguf_key bloom_keys[] = {
-    {"hidden_size", "%.embedding_length", NEEDED},
-    {"n_layer", "%.block_count", NEEDED},
-    {"n_head", "%.attention.head_count", NEEDED},
-    {"num_key_value_heads", "%.attention.head_count_kv", OPTIONAL | BY_LAYER},
-    {"layer_norm_epsilon", "%.attention.layer_norm_epsilon", NEEDED | REAL},
-    TOKENS,
-    {0},
-};
-
-#define FALCON_SHAPES                                              \
-    {"hidden_size", "%.embedding_length", NEEDED},                 \
-        {"ffn_hidden_size", "%.feed_forward_length", NEEDED},      \
-        {"num_hidden_layers", "%.block_count", NEEDED},            \
-        {"num_attention_heads", "%.attention.head_count", NEEDED}, \
-        {"max_position_embeddings", "%.context_length", NEEDED},   \
-        {"layer_norm_epsilon", "%.attention.layer_norm_epsilon",   \
-         NEEDED | REAL},                                           \
-    {                                                              \
-        "rope_theta", "%.rope.freq_base", OPTIONAL | REAL          \
-    }
-
-static const struct gqa_gguf_key falcon_2_norms_keys[] = {
-    FALCON_SHAPES,
-    {"num_kv_heads", "%.attention.head_count_kv", NEEDED | BY_LAYER},
-    TOKENS,
-    {0},
-};
-
-/* Falcon 2 is the one with one norm and more KV heads; its base of RoPE is
- * another, and not among the keys. */
-static const struct gqa_gguf_key falcon_keys[] = {
-    FALCON_SHAPES,
-    {"num_kv_heads", "%.attention.head_count_kv",
-     NEEDED | GQA_GGUF_MUST_BE_ONE},
-    TOKENS,
+static const struct gqa_gguf_constant baichuan_constants[] = {
+    {"%.block_count", 32,
+     "Baichuan with other numbers of layers than the 7B's 32 has ALiBi, and is "
+     "read in its original form alone"},
     {0},
 };
 
@@ -212,6 +71,28 @@ static const struct gqa_gguf_sign falcon_signs[] = {
     {0},
 };
 
+static const struct gqa_gguf_sign qwen2_moe_signs[] = {
+    {"qkv_bias", "blk.0.attn_q.bias", true},
+    {0},
+};
+
+static const struct gqa_gguf_sign ernie4_5_signs[] = {
+    {"use_bias", "blk.0.attn_q.bias", true},
+    {0},
+};
+
+static const struct gqa_gguf_sign chatglm2_signs[] = {
+    {"add_qkv_bias", "blk.0.attn_qkv.bias", true},
+    {0},
+};
+
+static const struct gqa_gguf_sign seed_oss_signs[] = {
+    {"attention_bias", "blk.0.attn_q.bias", true},
+    {"attention_out_bias", "blk.0.attn_output.bias", true},
+    {"mlp_bias", "blk.0.ffn_up.bias", true},
+    {0},
+};
+
 #define ENDED(...)        \
     (const char *const[]) \
     {                     \
@@ -219,6 +100,8 @@ static const struct gqa_gguf_sign falcon_signs[] = {
     }
 
 #define OUTPUT_BIAS "blk.%.attn_output.bias"
+#define FEED_FORWARD_BIASES \
+    "blk.%.ffn_gate.bias", "blk.%.ffn_up.bias", "blk.%.ffn_down.bias"
 
 const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
     {.name = "llama",
@@ -228,7 +111,7 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .is_mixture = true,
      .names = gqa_gguf_mixtral_names,
      .has_head_dim = true,
-     .keys = mixtral_keys,
+     .keys = gqa_gguf_mixtral_keys,
      .extra = "{\"hidden_act\": \"silu\"}",
      .has_factors = true},
     {.name = "llama",
@@ -236,7 +119,7 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .class = "LlamaForCausalLM",
      .names = gqa_gguf_llama_names,
      .has_head_dim = true,
-     .keys = llama_keys,
+     .keys = gqa_gguf_llama_keys,
      .signs = llama_signs,
      .extra = "{\"hidden_act\": \"silu\"}",
      .also = "mistral",
@@ -249,22 +132,44 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .class = "LlamaForCausalLM",
      .names = gqa_gguf_llama_names,
      .has_head_dim = true,
-     .keys = llama_keys,
+     .keys = gqa_gguf_llama_keys,
      .signs = llama_signs,
      .extra = "{\"hidden_act\": \"silu\"}",
      .has_factors = true},
+    /* Models that are a Llama once what they have in one matrix is apart, as it
+     * is there: read as that, and written as that. */
+    {.name = "internlm2",
+     .model_type = "llama",
+     .class = "LlamaForCausalLM",
+     .names = gqa_gguf_llama_names,
+     .keys = gqa_gguf_llama_keys,
+     .signs = llama_signs,
+     .extra = "{\"hidden_act\": \"silu\"}"},
+    {.name = "baichuan",
+     .model_type = "llama",
+     .class = "LlamaForCausalLM",
+     .names = gqa_gguf_llama_names,
+     .keys = gqa_gguf_llama_keys,
+     .constants = baichuan_constants,
+     .extra = "{\"hidden_act\": \"silu\"}"},
+    {.name = "exaone",
+     .model_type = "llama",
+     .class = "LlamaForCausalLM",
+     .names = gqa_gguf_plain_names,
+     .keys = gqa_gguf_llama_keys,
+     .extra = "{\"hidden_act\": \"silu\"}"},
     {.name = "qwen2",
      .model_type = "qwen2",
      .class = "Qwen2ForCausalLM",
      .names = gqa_gguf_plain_names,
-     .keys = llama_keys,
+     .keys = gqa_gguf_llama_keys,
      .extra = "{\"hidden_act\": \"silu\", \"use_sliding_window\": false}"},
     {.name = "qwen3",
      .model_type = "qwen3",
      .class = "Qwen3ForCausalLM",
      .names = gqa_gguf_plain_names,
      .has_head_dim = true,
-     .keys = llama_keys,
+     .keys = gqa_gguf_llama_keys,
      .signs = bias_signs,
      .extra = "{\"hidden_act\": \"silu\", \"use_sliding_window\": false}",
      .unloaded = ENDED(OUTPUT_BIAS)},
@@ -272,7 +177,7 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .model_type = "phi3",
      .class = "Phi3ForCausalLM",
      .names = gqa_gguf_phi3_names,
-     .keys = phi3_keys,
+     .keys = gqa_gguf_phi3_keys,
      .share = "partial_rotary_factor",
      .extra = "{\"hidden_act\": \"silu\"}",
      .has_factors = true},
@@ -280,7 +185,7 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .model_type = "phi",
      .class = "PhiForCausalLM",
      .names = gqa_gguf_phi2_names,
-     .keys = layer_norm_keys,
+     .keys = gqa_gguf_layer_norm_keys,
      .share = "partial_rotary_factor",
      .extra = "{\"hidden_act\": \"gelu_new\"}",
      .demanded = ENDED("output.weight", "output.bias")},
@@ -289,7 +194,7 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .class = "GemmaForCausalLM",
      .names = gqa_gguf_gemma_names,
      .has_head_dim = true,
-     .keys = llama_keys,
+     .keys = gqa_gguf_llama_keys,
      .extra = "{\"hidden_act\": \"gelu_pytorch_tanh\"}",
      .unloaded = ENDED("output.weight", OUTPUT_BIAS)},
     {.name = "gemma2",
@@ -297,7 +202,7 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .class = "Gemma2ForCausalLM",
      .names = gqa_gguf_gemma2_names,
      .has_head_dim = true,
-     .keys = gemma2_keys,
+     .keys = gqa_gguf_gemma2_keys,
      .extra = "{\"hidden_activation\": \"gelu_pytorch_tanh\"}",
      .unsaid = "query_pre_attn_scalar",
      .known = gemma2_known,
@@ -308,7 +213,7 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .model_type = "stablelm",
      .class = "StableLmForCausalLM",
      .names = gqa_gguf_plain_names,
-     .keys = layer_norm_keys,
+     .keys = gqa_gguf_layer_norm_keys,
      .signs = stablelm_signs,
      .share = "partial_rotary_factor",
      .extra = "{\"hidden_act\": \"silu\"}",
@@ -317,14 +222,14 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .model_type = "bloom",
      .class = "BloomForCausalLM",
      .names = gqa_gguf_bloom_names,
-     .keys = bloom_keys,
+     .keys = gqa_gguf_bloom_keys,
      .context = 2048},
     {.name = "falcon",
      .marked = "blk.0.attn_norm_2.weight",
      .model_type = "falcon",
      .class = "FalconForCausalLM",
      .names = gqa_gguf_falcon_2_norms_names,
-     .keys = falcon_2_norms_keys,
+     .keys = gqa_gguf_falcon_2_norms_keys,
      .signs = falcon_signs,
      .extra = "{\"new_decoder_architecture\": true, "
               "\"num_ln_in_parallel_attn\": 2, \"parallel_attn\": true, "
@@ -335,7 +240,7 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .model_type = "falcon",
      .class = "FalconForCausalLM",
      .names = gqa_gguf_falcon_names,
-     .keys = falcon_keys,
+     .keys = gqa_gguf_falcon_keys,
      .signs = falcon_signs,
      .extra = "{\"new_decoder_architecture\": false, \"multi_query\": true, "
               "\"parallel_attn\": true, \"alibi\": false, \"activation\": "
@@ -346,8 +251,8 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .model_type = "olmo",
      .class = "OlmoForCausalLM",
      .names = gqa_gguf_olmo_names,
-     .keys = olmo_keys,
-     .norm_eps = 1e-5,
+     .keys = gqa_gguf_olmo_keys,
+     .constants = olmo_constants,
      .signs = bias_signs,
      .extra = "{\"hidden_act\": \"silu\"}",
      .unloaded = ENDED(OUTPUT_BIAS)},
@@ -355,7 +260,7 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .model_type = "olmo2",
      .class = "Olmo2ForCausalLM",
      .names = gqa_gguf_olmo2_names,
-     .keys = olmo2_keys,
+     .keys = gqa_gguf_olmo2_keys,
      .signs = bias_signs,
      .extra = "{\"hidden_act\": \"silu\"}",
      .unloaded = ENDED(OUTPUT_BIAS),
@@ -365,7 +270,7 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .head_norms_from = 64,
      .class = "CohereForCausalLM",
      .names = gqa_gguf_plain_names,
-     .keys = command_r_keys,
+     .keys = gqa_gguf_command_r_keys,
      .signs = command_r_signs,
      .extra = "{\"hidden_act\": \"silu\"}",
      .unloaded = ENDED("output.weight", OUTPUT_BIAS)},
@@ -373,7 +278,7 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .model_type = "starcoder2",
      .class = "Starcoder2ForCausalLM",
      .names = gqa_gguf_starcoder2_names,
-     .keys = starcoder2_keys,
+     .keys = gqa_gguf_starcoder2_keys,
      .signs = starcoder2_signs,
      .extra = "{\"hidden_act\": \"gelu_pytorch_tanh\"}",
      .unsaid = "sliding_window",
@@ -383,15 +288,230 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .model_type = "gpt2",
      .class = "GPT2LMHeadModel",
      .names = gqa_gguf_gpt2_names,
-     .keys = gpt2_keys,
+     .keys = gqa_gguf_gpt2_keys,
      .extra = "{\"activation_function\": \"gelu_new\"}"},
     {.name = "gptneox",
      .model_type = "gpt_neox",
      .class = "GPTNeoXForCausalLM",
      .names = gqa_gguf_gpt_neox_names,
-     .keys = gpt_neox_keys,
+     .keys = gqa_gguf_gpt_neox_keys,
      .share = "rotary_pct",
      .extra = "{\"hidden_act\": \"gelu\"}",
      .demanded = ENDED("output.weight", "blk.%.attn_qkv.bias", OUTPUT_BIAS)},
+    {.name = "qwen2moe",
+     .model_type = "qwen2_moe",
+     .class = "Qwen2MoeForCausalLM",
+     .is_mixture = true,
+     .names = gqa_gguf_plain_experts_names,
+     .keys = gqa_gguf_qwen2_moe_keys,
+     .signs = qwen2_moe_signs,
+     .extra = "{\"hidden_act\": \"silu\", \"norm_topk_prob\": false, "
+              "\"use_sliding_window\": false, \"decoder_sparse_step\": 1}",
+     .unloaded = ENDED(OUTPUT_BIAS, "blk.%.ffn_down.weight"),
+     .demanded = ENDED("output.weight")},
+    {.name = "qwen3moe",
+     .model_type = "qwen3_moe",
+     .class = "Qwen3MoeForCausalLM",
+     .is_mixture = true,
+     .names = gqa_gguf_plain_experts_names,
+     .has_head_dim = true,
+     .keys = gqa_gguf_qwen3_moe_keys,
+     .signs = bias_signs,
+     .extra = "{\"hidden_act\": \"silu\", \"norm_topk_prob\": true, "
+              "\"use_sliding_window\": false, \"decoder_sparse_step\": 1, "
+              "\"sliding_window\": null}",
+     .unloaded = ENDED(OUTPUT_BIAS, "blk.%.ffn_down.weight")},
+    {.name = "olmoe",
+     .model_type = "olmoe",
+     .class = "OlmoeForCausalLM",
+     .is_mixture = true,
+     .names = gqa_gguf_plain_experts_names,
+     .has_all_heads = true,
+     .keys = gqa_gguf_olmoe_keys,
+     .signs = bias_signs,
+     .extra = "{\"hidden_act\": \"silu\", \"norm_topk_prob\": false}",
+     .unloaded = ENDED(OUTPUT_BIAS),
+     .demanded = ENDED("output.weight")},
+    {.name = "deepseek",
+     .model_type = "deepseek",
+     .class = "DeepseekForCausalLM",
+     .is_mixture = true,
+     .names = gqa_gguf_deepseek_names,
+     .keys = gqa_gguf_deepseek_keys,
+     .signs = bias_signs,
+     .extra = "{\"hidden_act\": \"silu\", \"norm_topk_prob\": false, "
+              "\"moe_layer_freq\": 1}",
+     .unloaded = ENDED(OUTPUT_BIAS)},
+    {.name = "gemma3",
+     .model_type = "gemma3_text",
+     .class = "Gemma3ForCausalLM",
+     .names = gqa_gguf_gemma3_names,
+     .has_head_dim = true,
+     .keys = gqa_gguf_gemma3_keys,
+     .extra = "{\"hidden_activation\": \"gelu_pytorch_tanh\"}",
+     .unsaid = "query_pre_attn_scalar",
+     .known = gemma3_known,
+     .has_windows = true,
+     .takes_head_dim = true,
+     .unloaded = ENDED(OUTPUT_BIAS)},
+    {.name = "cohere2",
+     .model_type = "cohere2",
+     .class = "Cohere2ForCausalLM",
+     .names = gqa_gguf_plain_names,
+     .keys = gqa_gguf_cohere2_keys,
+     .signs = bias_signs,
+     .extra = "{\"hidden_act\": \"silu\"}",
+     .has_windows = true,
+     .unloaded = ENDED("output.weight", OUTPUT_BIAS)},
+    {.name = "mpt",
+     .model_type = "mpt",
+     .class = "MptForCausalLM",
+     .names = gqa_gguf_mpt_names,
+     .keys = gqa_gguf_mpt_keys,
+     .constants = mpt_constants},
+    {.name = "granite",
+     .model_type = "granite",
+     .class = "GraniteForCausalLM",
+     .names = gqa_gguf_llama_names,
+     .keys = gqa_gguf_granite_keys,
+     .signs = llama_signs,
+     .extra = "{\"hidden_act\": \"silu\"}",
+     .has_factors = true},
+    {.name = "smollm3",
+     .model_type = "smollm3",
+     .class = "SmolLM3ForCausalLM",
+     .names = gqa_gguf_llama_names,
+     .keys = gqa_gguf_llama_keys,
+     .signs = llama_signs,
+     .extra = "{\"hidden_act\": \"silu\", \"use_sliding_window\": false, "
+              "\"no_rope_layer_interval\": 4}",
+     .unloaded = ENDED(OUTPUT_BIAS, FEED_FORWARD_BIASES)},
+    {.name = "nemotron",
+     .model_type = "nemotron",
+     .class = "NemotronForCausalLM",
+     .names = gqa_gguf_nemotron_names,
+     .has_head_dim = true,
+     .keys = gqa_gguf_nemotron_keys,
+     .signs = llama_signs,
+     .share = "partial_rotary_factor",
+     .extra = "{\"hidden_act\": \"relu2\"}",
+     .demanded = ENDED("output.weight")},
+    {.name = "glm4",
+     .model_type = "glm4",
+     .class = "Glm4ForCausalLM",
+     .names = gqa_gguf_glm4_names,
+     .has_head_dim = true,
+     .keys = gqa_gguf_llama_keys,
+     .signs = bias_signs,
+     .share = "partial_rotary_factor",
+     .extra = "{\"hidden_act\": \"silu\"}",
+     .unloaded = ENDED(OUTPUT_BIAS)},
+    {.name = "chatglm",
+     .marked = "blk.0.attn_qkv.weight",
+     .model_type = "chatglm",
+     .class = "ChatGLMForConditionalGeneration",
+     .names = gqa_gguf_chatglm2_names,
+     .keys = gqa_gguf_chatglm2_keys,
+     .signs = chatglm2_signs,
+     .share = "partial_rotary_factor",
+     .extra = "{\"rmsnorm\": true, \"add_bias_linear\": false, "
+              "\"multi_query_attention\": true, "
+              "\"apply_residual_connection_post_layernorm\": false}"},
+    {.name = "chatglm",
+     .model_type = "glm",
+     .class = "GlmForCausalLM",
+     .names = gqa_gguf_glm4_names,
+     .keys = gqa_gguf_llama_keys,
+     .signs = bias_signs,
+     .share = "partial_rotary_factor",
+     .extra = "{\"hidden_act\": \"silu\"}",
+     .unloaded = ENDED(OUTPUT_BIAS)},
+    {.name = "ernie4_5",
+     .model_type = "ernie4_5",
+     .class = "Ernie4_5ForCausalLM",
+     .names = gqa_gguf_plain_names,
+     .has_head_dim = true,
+     .keys = gqa_gguf_llama_keys,
+     .signs = ernie4_5_signs,
+     .extra = "{\"hidden_act\": \"silu\"}",
+     .unloaded = ENDED(FEED_FORWARD_BIASES)},
+    {.name = "arcee",
+     .model_type = "arcee",
+     .class = "ArceeForCausalLM",
+     .names = gqa_gguf_arcee_names,
+     .has_head_dim = true,
+     .keys = gqa_gguf_llama_keys,
+     .signs = llama_signs,
+     .extra = "{\"hidden_act\": \"relu2\"}",
+     .has_factors = true,
+     .unloaded = ENDED(OUTPUT_BIAS, FEED_FORWARD_BIASES)},
+    {.name = "seed_oss",
+     .model_type = "seed_oss",
+     .class = "SeedOssForCausalLM",
+     .names = gqa_gguf_seed_oss_names,
+     .has_head_dim = true,
+     .keys = gqa_gguf_llama_keys,
+     .signs = seed_oss_signs,
+     .extra = "{\"hidden_act\": \"silu\"}",
+     .unloaded = ENDED(OUTPUT_BIAS, FEED_FORWARD_BIASES)},
+    {.name = "xverse",
+     .model_type = "xverse",
+     .class = "XverseForCausalLM",
+     .names = gqa_gguf_llama_names,
+     .keys = gqa_gguf_llama_keys,
+     .extra = "{\"hidden_act\": \"silu\"}",
+     .unloaded = ENDED(OUTPUT_BIAS, FEED_FORWARD_BIASES),
+     .demanded = ENDED("output.weight")},
+    {.name = "orion",
+     .model_type = "orion",
+     .class = "OrionForCausalLM",
+     .names = gqa_gguf_plain_names,
+     .keys = gqa_gguf_orion_keys,
+     .extra = "{\"hidden_act\": \"silu\"}",
+     .unloaded = ENDED(OUTPUT_BIAS, FEED_FORWARD_BIASES),
+     .demanded = ENDED("output.weight", "output_norm.bias")},
+    {.name = "minicpm",
+     .model_type = "minicpm",
+     .class = "MiniCPMForCausalLM",
+     .names = gqa_gguf_llama_names,
+     .keys = gqa_gguf_minicpm_keys,
+     .signs = bias_signs,
+     .extra = "{\"hidden_act\": \"silu\"}",
+     .has_factors = true},
+    {.name = "starcoder",
+     .model_type = "gpt_bigcode",
+     .class = "GPTBigCodeForCausalLM",
+     .names = gqa_gguf_gpt_bigcode_names,
+     .keys = gqa_gguf_gpt_bigcode_keys,
+     .extra = "{\"activation_function\": \"gelu_pytorch_tanh\"}"},
+    {.name = "t5",
+     .marked = "enc.blk.0.ffn_gate.weight",
+     .model_type = "t5",
+     .class = "T5ForConditionalGeneration",
+     .names = gqa_gguf_gated_t5_names,
+     .has_head_dim = true,
+     .has_all_heads = true,
+     .keys = gqa_gguf_t5_keys,
+     .constants = t5_constants,
+     .extra = "{\"feed_forward_proj\": \"gated-gelu\", "
+              "\"relative_attention_max_distance\": 128, "
+              "\"is_encoder_decoder\": true}",
+     .computes = "{\"scale_decoder_outputs\": false}",
+     .also = "mt5",
+     .context = 512},
+    {.name = "t5",
+     .model_type = "t5",
+     .class = "T5ForConditionalGeneration",
+     .names = gqa_gguf_t5_names,
+     .has_head_dim = true,
+     .has_all_heads = true,
+     .keys = gqa_gguf_t5_keys,
+     .constants = t5_constants,
+     .extra = "{\"feed_forward_proj\": \"relu\", "
+              "\"relative_attention_max_distance\": 128, "
+              "\"is_encoder_decoder\": true}",
+     .computes = "{\"scale_decoder_outputs\": false}",
+     .also = "mt5",
+     .context = 512},
     {0},
 };

@@ -23,12 +23,30 @@ enum gqa_gguf_key_flags {
     GQA_GGUF_MUST_BE_ONE = 1 << 4,
     /* A number with a fraction there, also where it is a whole one. */
     GQA_GGUF_REAL = 1 << 5,
+    /* Kinds of layers; there, of which of them see a window alone: a list, or
+     * how many of which the last does not. */
+    GQA_GGUF_SLIDES = 1 << 6,
+    /* There, over the root of the number of layers. */
+    GQA_GGUF_OVER_ROOT_DEPTH = 1 << 7,
+    /* There, what the stream's width is over it. */
+    GQA_GGUF_WIDTH_OVER = 1 << 8,
+    /* Whether there is one KV head, or one for each head; there, how many. */
+    GQA_GGUF_ONE_OR_ALL = 1 << 9,
 };
 
-/* '%' at the beginning stands for the architecture. */
+/* '%' at the beginning of theirs stands for the architecture; ours may be a key
+ * within another ("a.b"). */
 struct gqa_gguf_key {
     const char *ours, *theirs;
     unsigned flags;
+};
+
+/* A number that is always the same. */
+struct gqa_gguf_constant {
+    const char *theirs; /* as above */
+    double value;
+    const char *otherwise; /* what it is where it is another, which is not read;
+                              NULL: a configuration tells */
 };
 
 /* What is true where a tensor is there, or where it is not. */
@@ -60,18 +78,21 @@ struct gqa_gguf_architecture {
     const struct gqa_gguf_known *known; /* ends in 0 layers; NULL: of none */
 
     /* What counts for writing alone. */
+    const char *computes; /* JSON: what llama.cpp computes otherwise than such
+                             models do that say nothing of it; or NULL */
     const char *also;     /* another model type that it is; or NULL */
     const char *by_layer; /* what such models are whose layers differ in KV
                              heads; NULL: llama.cpp takes one number */
     bool has_head_dim;    /* heads need not add up to the stream's width */
     bool has_factors;     /* it takes divisors of RoPE's frequencies */
+    bool has_all_heads;   /* it takes no fewer KV heads than heads */
     bool has_windows;     /* layers that slide do so there */
     bool takes_head_dim;  /* by that it scales scores, where `unsaid` is said
                              by no number of layers */
     uint64_t context;     /* where a configuration says none; or 0 */
     uint64_t head_norms_from; /* as many layers have norms of heads, and fewer
                                  have none; or 0 */
-    double norm_eps;          /* of norms, where it is always so; or 0 */
+    const struct gqa_gguf_constant *constants; /* end in one of NULL; or NULL */
     /* Names of tensors for which llama.cpp refuses a file: those it has no
      * place for, and those that must be there. End in NULL; or NULL. */
     const char *const *unloaded, *const *demanded;
@@ -93,6 +114,47 @@ extern const struct gqa_gguf_name gqa_gguf_falcon_names[];
 extern const struct gqa_gguf_name gqa_gguf_falcon_2_norms_names[];
 extern const struct gqa_gguf_name gqa_gguf_gpt2_names[];
 extern const struct gqa_gguf_name gqa_gguf_gpt_neox_names[];
+extern const struct gqa_gguf_name gqa_gguf_arcee_names[];
+extern const struct gqa_gguf_name gqa_gguf_deepseek_names[];
+extern const struct gqa_gguf_name gqa_gguf_plain_experts_names[];
+extern const struct gqa_gguf_name gqa_gguf_gemma3_names[];
+extern const struct gqa_gguf_name gqa_gguf_nemotron_names[];
+extern const struct gqa_gguf_name gqa_gguf_glm4_names[];
+extern const struct gqa_gguf_name gqa_gguf_seed_oss_names[];
+extern const struct gqa_gguf_name gqa_gguf_gpt_bigcode_names[];
+extern const struct gqa_gguf_name gqa_gguf_mpt_names[];
+extern const struct gqa_gguf_name gqa_gguf_chatglm2_names[];
+extern const struct gqa_gguf_name gqa_gguf_t5_names[];
+extern const struct gqa_gguf_name gqa_gguf_gated_t5_names[];
+
+extern const struct gqa_gguf_key gqa_gguf_llama_keys[];
+extern const struct gqa_gguf_key gqa_gguf_gemma2_keys[];
+extern const struct gqa_gguf_key gqa_gguf_mixtral_keys[];
+extern const struct gqa_gguf_key gqa_gguf_gpt2_keys[];
+extern const struct gqa_gguf_key gqa_gguf_gpt_neox_keys[];
+extern const struct gqa_gguf_key gqa_gguf_phi3_keys[];
+extern const struct gqa_gguf_key gqa_gguf_layer_norm_keys[];
+extern const struct gqa_gguf_key gqa_gguf_olmo_keys[];
+extern const struct gqa_gguf_key gqa_gguf_olmo2_keys[];
+extern const struct gqa_gguf_key gqa_gguf_command_r_keys[];
+extern const struct gqa_gguf_key gqa_gguf_starcoder2_keys[];
+extern const struct gqa_gguf_key gqa_gguf_bloom_keys[];
+extern const struct gqa_gguf_key gqa_gguf_falcon_2_norms_keys[];
+extern const struct gqa_gguf_key gqa_gguf_falcon_keys[];
+extern const struct gqa_gguf_key gqa_gguf_gemma3_keys[];
+extern const struct gqa_gguf_key gqa_gguf_cohere2_keys[];
+extern const struct gqa_gguf_key gqa_gguf_qwen2_moe_keys[];
+extern const struct gqa_gguf_key gqa_gguf_qwen3_moe_keys[];
+extern const struct gqa_gguf_key gqa_gguf_olmoe_keys[];
+extern const struct gqa_gguf_key gqa_gguf_deepseek_keys[];
+extern const struct gqa_gguf_key gqa_gguf_mpt_keys[];
+extern const struct gqa_gguf_key gqa_gguf_granite_keys[];
+extern const struct gqa_gguf_key gqa_gguf_minicpm_keys[];
+extern const struct gqa_gguf_key gqa_gguf_nemotron_keys[];
+extern const struct gqa_gguf_key gqa_gguf_orion_keys[];
+extern const struct gqa_gguf_key gqa_gguf_gpt_bigcode_keys[];
+extern const struct gqa_gguf_key gqa_gguf_t5_keys[];
+extern const struct gqa_gguf_key gqa_gguf_chatglm2_keys[];
 
 /* Ends in one without a name. */
 extern const struct gqa_gguf_architecture gqa_gguf_architectures[];

@@ -35,8 +35,13 @@ static const json_t *find_part(const json_t *tokenizer, const char *type)
 
 bool gqa_bpe_is(const json_t *tokenizer)
 {
-    return is_of_type(json_object_get(tokenizer, "model"), "BPE") &&
-           find_part(tokenizer, "ByteLevel");
+    const json_t *model = json_object_get(tokenizer, "model");
+
+    return is_of_type(model, "BPE") && find_part(tokenizer, "ByteLevel") &&
+           json_string_length(
+               json_object_get(model, "continuing_subword_prefix")) == 0 &&
+           json_string_length(json_object_get(model, "end_of_word_suffix")) ==
+               0;
 }
 
 static const char *name_of_split(const json_t *split)
@@ -75,4 +80,41 @@ const char *gqa_bpe_cut_name(const json_t *tokenizer)
     return json_is_true(json_object_get(digits, "individual_digits"))
                ? "starcoder"
                : NULL;
+}
+
+/* Composed characters are what texts come in. */
+static bool changes_texts(const json_t *tokenizer)
+{
+    const json_t *normalizer = json_object_get(tokenizer, "normalizer");
+
+    return normalizer && !json_is_null(normalizer) &&
+           !is_of_type(normalizer, "NFC");
+}
+
+const char *gqa_bpe_differs(const json_t *tokenizer, const json_t *config)
+{
+    static const char key[] = "add_prefix_space";
+    const char *name = gqa_bpe_cut_name(tokenizer);
+    const bool whole = json_is_true(
+        json_object_get(json_object_get(tokenizer, "model"), "ignore_merges"));
+
+    if (!name)
+        return "by what rule its tokenizer cuts a text into words is not known "
+               "here; the file says 'default' (tokenizer.ggml.pre)";
+    /* Versions of transformers go by one or the other. */
+    if (json_is_true(json_object_get(find_part(tokenizer, "ByteLevel"), key)) ||
+        json_is_true(json_object_get(config, key)))
+        return "its tokenizer puts a space before a text (add_prefix_space), "
+               "which llama.cpp does not with such vocabularies";
+    if (changes_texts(tokenizer))
+        return "its tokenizer changes texts before it cuts them (normalizer), "
+               "which llama.cpp does not with such vocabularies";
+    if (whole != (strcmp(name, "llama-bpe") == 0))
+        return whole ? "its tokenizer takes words that are tokens whole "
+                       "(ignore_merges), which llama.cpp does not where they "
+                       "are cut as here"
+                     : "its tokenizer merges words that are tokens, too "
+                       "(ignore_merges), which llama.cpp takes whole where "
+                       "they are cut as here";
+    return NULL;
 }

@@ -6,7 +6,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* Whether it is a tokenizer of that kind. */
+/* Whether it is a tokenizer of that kind, whose tokens have no marks of where
+ * in a word they stand. */
 bool gqa_bpe_is(const json_t *tokenizer);
 
 /*
@@ -15,5 +16,12 @@ bool gqa_bpe_is(const json_t *tokenizer);
  * here.
  */
 const char *gqa_bpe_cut_name(const json_t *tokenizer);
+
+/*
+ * Why llama.cpp, which is told that name or "default", may make other tokens of
+ * some texts; NULL: for no reason that is known. config: tokenizer_config.json,
+ * or NULL.
+ */
+const char *gqa_bpe_differs(const json_t *tokenizer, const json_t *config);
 
 #endif

@@ -277,6 +277,7 @@ static bool is_wide(const char *name, unsigned rank)
 {
     return rank < 2 || gqa_ends_with(name, "_norm.weight") ||
            gqa_ends_with(name, "ffn_gate_inp.weight") ||
+           gqa_ends_with(name, "ffn_gate_inp_shexp.weight") ||
            strcmp(name, "position_embd.weight") == 0;
 }
 
@@ -438,10 +439,28 @@ static bool has_fitting(const struct gqa_gguf_header *h, const char *pattern)
     return false;
 }
 
+/* Of any attention, in an encoder too. */
+static bool has_fewer_kv_heads(const struct gqa_gguf_header *h,
+                               const struct gqa_attention *like)
+{
+    static const char *const keys[] = {
+        "blk.%.attn_k.weight", "enc.blk.%.attn_k.weight",
+        "dec.blk.%.attn_k.weight", "dec.blk.%.cross_attn_k.weight"};
+    struct gqa_gguf_numbers found;
+
+    for (size_t i = 0; i < h->n; i++)
+        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
+            if (gqa_gguf_fits(h->tensors[i].name, keys[k], &found) &&
+                h->tensors[i].shape[0] != like->n_heads * like->head_dim)
+                return true;
+    return false;
+}
+
 static enum gqa_status check_loaded(const struct gqa_gguf_draft *d,
-                                    const struct gqa_model *model)
+                                    const struct gqa_output *output)
 {
     const struct gqa_gguf_architecture *a = d->architecture;
+    const struct gqa_model *model = output->options->model;
     const struct gqa_attention *first = model->attentions;
 
     if (!a->has_head_dim && first->n_heads * first->head_dim != model->d_model)
@@ -452,6 +471,11 @@ static enum gqa_status check_loaded(const struct gqa_gguf_draft *d,
                         ULL(first->n_heads), ULL(first->head_dim),
                         ULL(model->d_model), a->name);
 
+    if (a->has_all_heads && has_fewer_kv_heads(&d->header, first))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "llama.cpp takes no fewer KV heads than the %llu "
+                        "heads in the architecture %s",
+                        ULL(first->n_heads), a->name);
     if (a->head_norms_from > 0 &&
         has_fitting(&d->header, "blk.%.attn_q_norm.weight") !=
             (model->n_layers >= a->head_norms_from))
@@ -492,7 +516,7 @@ enum gqa_status gqa_gguf_draft_create(struct gqa_gguf_draft *d,
     if (st == GQA_OK)
         st = add_tensors(d, &list, output);
     if (st == GQA_OK)
-        st = check_loaded(d, output->options->model);
+        st = check_loaded(d, output);
     if (st == GQA_OK)
         st = gqa_gguf_keys_create(d, output);
     if (st == GQA_OK)

@@ -30,7 +30,8 @@ struct gqa_gguf_draft {
     unsigned char *pairs; /* owned */
     size_t pairs_bytes, n_pairs;
     bool has_vocabulary;
-    bool cuts_otherwise; /* texts, than any way that has a name */
+    /* Why llama.cpp may make other tokens of some texts; NULL: it does not. */
+    const char *texts_differ;
     /* The context is that of its layers' windows, which llama.cpp has not of
      * such models; else 0. */
     uint64_t window;

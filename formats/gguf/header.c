@@ -24,7 +24,6 @@ enum {
     MAX_LIST = 1024,
 };
 
-#define SPLIT_KEY     "split.count"
 #define ALIGNMENT_KEY "general.alignment"
 
 /* A text of at most so many bytes, with its end mark. *text is NULL for a
@@ -396,7 +395,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*x, *y);
 }
 
-static enum gqa_status check_unique(const struct gqa_gguf_header *h)
+enum gqa_status gqa_gguf_header_check_unique(const struct gqa_gguf_header *h)
 {
     const char **names = calloc(h->n + 1, sizeof(char *));
     enum gqa_status st = GQA_OK;
@@ -452,18 +451,6 @@ static enum gqa_status read_counts(struct gqa_input *in, uint64_t *n_tensors,
     return GQA_OK;
 }
 
-static enum gqa_status check_split(const json_t *keys)
-{
-    uint64_t n;
-
-    if (gqa_json_u64(json_object_get(keys, SPLIT_KEY), &n) && n > 1)
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "one of %" PRIu64 " files of a model; put them "
-                        "together: llama-gguf-split --merge FIRST OUT",
-                        n);
-    return GQA_OK;
-}
-
 static enum gqa_status read_all(struct gqa_gguf_header *h, struct gqa_input *in,
                                 uint64_t size)
 {
@@ -479,15 +466,13 @@ static enum gqa_status read_all(struct gqa_gguf_header *h, struct gqa_input *in,
     for (uint64_t i = 0; i < n_keys; i++)
         if ((st = take_pair(h, in)) != GQA_OK)
             return st;
-    if ((st = check_split(h->keys)) != GQA_OK)
-        return st;
     h->tensors = calloc((size_t)n_tensors + 1, sizeof *h->tensors);
     if (!h->tensors)
         return gqa_fail_nomem();
     while (h->n < n_tensors)
         if ((st = take_tensor(&h->tensors[h->n++], in)) != GQA_OK)
             return st;
-    st = check_unique(h);
+    st = gqa_gguf_header_check_unique(h);
     return st == GQA_OK ? place_tensors(h, gqa_input_at(in), size) : st;
 }
 

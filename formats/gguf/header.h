@@ -23,6 +23,7 @@ struct gqa_gguf_tensor {
     uint64_t n_elements;
     uint64_t offset; /* in the file */
     uint64_t n_bytes;
+    unsigned part; /* which file, of a model in several; from 0 on */
 };
 
 /* Its elements, by rank and shape. Errors GQA_ERR_FORMAT: none, or more than
@@ -57,13 +58,19 @@ struct gqa_gguf_header {
  *
  * Errors GQA_ERR_FORMAT: damaged, cut off, a name or key twice, tensors that
  * do not follow each other; GQA_ERR_UNSUPPORTED: another version, byte order,
- * one of several files, more of something than the limits; GQA_ERR_IO,
- * GQA_ERR_NOMEM. On an error the caller clears it, too.
+ * more of something than the limits; GQA_ERR_IO, GQA_ERR_NOMEM. On an error the
+ * caller clears it, too.
  */
 GQA_MUST_USE
 enum gqa_status gqa_gguf_header_read(struct gqa_gguf_header *header, int fd,
                                      uint64_t size);
 void gqa_gguf_header_clear(struct gqa_gguf_header *header);
+
+/* That no two tensors have one name; reading has checked it. Errors
+ * GQA_ERR_FORMAT, GQA_ERR_NOMEM. */
+GQA_MUST_USE
+enum gqa_status gqa_gguf_header_check_unique(
+    const struct gqa_gguf_header *header);
 
 /* Whether a key is one that travels: "tokenizer.*", and "general.*" but what
  * this file's form has to say. */

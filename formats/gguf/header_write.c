@@ -31,22 +31,29 @@ static void put_real(FILE *out, double value)
     gqa_gguf_put(out, bits, 4);
 }
 
+/* Keys are held against what this can say when they are made. */
 static void put_whole(FILE *out, json_int_t value)
 {
-    const bool is_small = value >= 0 && value <= UINT32_MAX;
-
-    gqa_gguf_put(out, is_small ? GQA_GGUF_U32 : GQA_GGUF_I64, 4);
-    gqa_gguf_put(out, (uint64_t)value, is_small ? 4 : 8);
+    gqa_gguf_put(out, GQA_GGUF_U32, 4);
+    gqa_gguf_put(out, (uint64_t)value, 4);
 }
 
+/* Of whole numbers, or of what is true. */
 static void put_list(FILE *out, const json_t *list)
 {
+    const bool are_flags = json_is_boolean(json_array_get(list, 0));
+
     gqa_gguf_put(out, GQA_GGUF_LIST, 4);
-    gqa_gguf_put(out, GQA_GGUF_I32, 4);
+    gqa_gguf_put(out, are_flags ? GQA_GGUF_BOOL : GQA_GGUF_I32, 4);
     gqa_gguf_put(out, json_array_size(list), 8);
-    for (size_t i = 0; i < json_array_size(list); i++)
-        gqa_gguf_put(out, (uint64_t)json_integer_value(json_array_get(list, i)),
-                     4);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *item = json_array_get(list, i);
+
+        if (are_flags)
+            gqa_gguf_put(out, json_is_true(item), 1);
+        else
+            gqa_gguf_put(out, (uint64_t)json_integer_value(item), 4);
+    }
 }
 
 static void put_value(FILE *out, const json_t *value)

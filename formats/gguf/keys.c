@@ -1,5 +1,6 @@
 #include "formats/gguf/keys.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,7 +56,7 @@ static uint64_t rows_of(const struct gqa_gguf_draft *d, const char *name)
 static bool is_called(const json_t *said, const char *key)
 {
     const char *text = json_string_value(said);
-    const char *dot = text ? strrchr(text, '.') : NULL;
+    const char *dot = text && !strchr(key, '.') ? strrchr(text, '.') : NULL;
 
     return text && strcmp(dot ? dot + 1 : text, key) == 0;
 }
@@ -125,7 +126,7 @@ static json_t *value_of_silence(const struct telling *t, const char *key)
 /* NULL: nothing. Owned. */
 static json_t *said(const struct telling *t, const char *key)
 {
-    const json_t *value = json_object_get(t->config, key);
+    const json_t *value = gqa_config_at(t->config, key);
 
     if (!value)
         return value_of_silence(t, key);
@@ -173,48 +174,81 @@ static json_t *kv_heads(const struct telling *t)
                                                        : NULL;
 }
 
-static uint64_t context_of(const struct telling *t)
+static enum gqa_status find_context(uint64_t *n, const struct telling *t)
 {
     gqa_texts keys = t->model->family->keys.max_positions;
-    json_t *value = keys ? said(t, gqa_config_key(t->config, keys)) : NULL;
-    uint64_t n = t->d->architecture->context;
+    const char *key = keys ? gqa_config_key(t->config, keys) : NULL;
+    json_t *value = key ? said(t, key) : NULL;
+    char text[41];
+    enum gqa_status st = GQA_OK;
 
-    if (!gqa_json_u64(value, &n))
-        n = t->d->architecture->context;
+    *n = t->d->architecture->context;
+    if (value && !gqa_json_u64(value, n)) {
+        gqa_value_text(text, sizeof text, value);
+        st = gqa_fail(GQA_ERR_FORMAT,
+                      "configuration: %s is %s, not a whole number", key, text);
+    }
     json_decref(value);
-    return n;
+    return st;
 }
 
 /* The smallest window of a layer that slides; 0: none does. */
 static enum gqa_status find_window(uint64_t *out, const struct telling *t)
 {
     const struct gqa_family *family = t->model->family;
-    uint64_t window = 0;
+    const struct gqa_setting *window =
+        &family->stacks[GQA_STACK_DECODER].self.window;
     bool slides = false;
-    enum gqa_status st = gqa_setting_count(
-        &window, &family->stacks[GQA_STACK_DECODER].self.window, t->config);
+    enum gqa_status st = GQA_OK;
 
     *out = 0;
     for (size_t i = 0;
-         i < t->model->n_layers && st == GQA_OK && window > 0 && !slides; i++)
+         window->json && i < t->model->n_layers && st == GQA_OK && !slides; i++)
         st = gqa_layer_slides(&slides, &family->behaviours, t->config, i);
-    if (st == GQA_OK && slides)
-        *out = window;
-    return st;
+    return st == GQA_OK && slides ? gqa_setting_count(out, window, t->config)
+                                  : st;
 }
 
 /* Within a window all of it is seen. */
 static enum gqa_status tell_context(const struct telling *t)
 {
-    uint64_t n = context_of(t), window = 0;
-    const enum gqa_status st =
-        t->d->architecture->has_windows ? GQA_OK : find_window(&window, t);
+    uint64_t n, window = 0;
+    enum gqa_status st = find_context(&n, t);
+
+    if (st == GQA_OK && !t->d->architecture->has_windows)
+        st = find_window(&window, t);
 
     if (st == GQA_OK && window > 0 && window < n)
         n = t->d->window = window;
     if (st == GQA_OK && n > 0)
         gqa_gguf_key_set(t->d, "%.context_length", integer(n));
     return st;
+}
+
+/* Which layers slide; NULL where the configuration says it not. */
+static json_t *sliding_layers(const struct telling *t)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < t->model->n_layers; i++) {
+        bool slides = false;
+
+        if (gqa_layer_slides(&slides, &t->model->family->behaviours, t->config,
+                             i) != GQA_OK) {
+            json_decref(list);
+            return NULL;
+        }
+        json_array_append_new(list, json_boolean(slides));
+    }
+    return list;
+}
+
+static bool has_key(const struct telling *t, const char *key)
+{
+    for (const struct gqa_gguf_key *k = t->d->architecture->keys; k->ours; k++)
+        if (strcmp(k->theirs, key) == 0)
+            return true;
+    return false;
 }
 
 /* What is known without a look into the configuration; NULL: nothing is. */
@@ -226,18 +260,40 @@ static json_t *known(const struct telling *t, const char *key)
     if (strcmp(key, "%.embedding_length") == 0)
         return columns_of(t->d, EMBEDDING);
     if (strcmp(key, "%.block_count") == 0)
-        return integer(m->n_layers);
+        return has_key(t, "%.decoder_block_count") ? NULL
+                                                   : integer(m->n_layers);
     if (strcmp(key, "%.attention.head_count") == 0)
         return integer(gqa_model_n_heads(m));
     if (strcmp(key, "%.attention.head_count_kv") == 0)
         return kv_heads(t);
+    if (strcmp(key, "%.attention.sliding_window_pattern") == 0)
+        return sliding_layers(t);
     if (strcmp(key, "%.feed_forward_length") != 0)
         return NULL;
     width = columns_of(t->d, "blk.0.ffn_down.weight");
-    return width ? width : columns_of(t->d, "blk.0.ffn_down_exps.weight");
+    return width || has_key(t, "%.expert_feed_forward_length")
+               ? width
+               : columns_of(t->d, "blk.0.ffn_down_exps.weight");
 }
 
 /* --- The keys ------------------------------------------------------------- */
+
+/* As it is there, where that is computed of it. Takes value. */
+static json_t *computed(const struct telling *t, json_t *value,
+                        const struct gqa_gguf_key *k)
+{
+    const double ours = json_number_value(value);
+    const double root = sqrt((double)t->model->n_layers);
+
+    if (!(k->flags & (GQA_GGUF_OVER_ROOT_DEPTH | GQA_GGUF_WIDTH_OVER)))
+        return value;
+    json_decref(value);
+    if (!(ours > 0))
+        return NULL;
+    return json_real(k->flags & GQA_GGUF_OVER_ROOT_DEPTH
+                         ? ours / root
+                         : (double)t->model->d_model / ours);
+}
 
 /* Of a type that such a key has. Takes value. */
 static json_t *fitted(json_t *value, const struct gqa_gguf_key *k)
@@ -247,7 +303,8 @@ static json_t *fitted(json_t *value, const struct gqa_gguf_key *k)
     uint64_t count;
 
     if (!is_real && (json_is_boolean(value) || gqa_json_u64(value, &count) ||
-                     ((k->flags & GQA_GGUF_BY_LAYER) && json_is_array(value))))
+                     ((k->flags & (GQA_GGUF_BY_LAYER | GQA_GGUF_SLIDES)) &&
+                      json_is_array(value))))
         return value;
     json_decref(value);
     return real;
@@ -266,7 +323,7 @@ static enum gqa_status tell_row(const struct telling *t,
         value = said(t, k->ours);
     if (gqa_ends_with(k->theirs, "_token_id"))
         value = token_of(t, value);
-    value = fitted(value, k);
+    value = fitted(computed(t, value, k), k);
     if (!value && (k->flags & GQA_GGUF_ZERO_IS_NONE))
         value = json_integer(0);
     if (value)
@@ -295,9 +352,9 @@ static void tell_shapes(const struct telling *t)
         if (m->attentions[i].position.scheme == GQA_POSITION_ROPE)
             gqa_gguf_key_set(t->d, "%.rope.dimension_count",
                              integer(m->attentions[i].position.rotary_dim));
-    if (t->d->architecture->norm_eps > 0)
-        gqa_gguf_key_set(t->d, "%.attention.layer_norm_epsilon",
-                         json_real(t->d->architecture->norm_eps));
+    for (const struct gqa_gguf_constant *c = t->d->architecture->constants;
+         c && c->theirs; c++)
+        gqa_gguf_key_set(t->d, c->theirs, json_real(c->value));
     if (is_set(t->d, "%.attention.key_length"))
         gqa_gguf_key_set(t->d, "%.attention.value_length",
                          integer(m->attentions[0].head_dim));
@@ -334,6 +391,36 @@ static void tell_recorded(const struct telling *t)
     }
 }
 
+/* llama.cpp's are of 32 bits, and those of lists have a sign. */
+static bool is_too_large(const json_t *value, json_int_t most)
+{
+    for (size_t i = 0; i < json_array_size(value); i++)
+        if (is_too_large(json_array_get(value, i), INT32_MAX))
+            return true;
+    return json_is_integer(value) &&
+           (json_integer_value(value) < 0 || json_integer_value(value) > most);
+}
+
+static enum gqa_status check_sizes(const struct gqa_gguf_draft *d)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(d->header.keys, key, value)
+    {
+        char text[41];
+
+        if (!is_too_large(value, UINT32_MAX))
+            continue;
+        gqa_value_text(text, sizeof text, value);
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "%s would be %s, more than a GGUF file for llama.cpp "
+                        "can say",
+                        key, text);
+    }
+    return GQA_OK;
+}
+
 enum gqa_status gqa_gguf_keys_create(struct gqa_gguf_draft *d,
                                      const struct gqa_output *output)
 {
@@ -357,6 +444,8 @@ enum gqa_status gqa_gguf_keys_create(struct gqa_gguf_draft *d,
         return st;
     tell_shapes(&t);
     st = gqa_gguf_scaling_keys(d, t.config);
+    if (st == GQA_OK)
+        st = check_sizes(d);
     if (st == GQA_OK)
         tell_recorded(&t);
     return st == GQA_OK ? gqa_json_check() : st;

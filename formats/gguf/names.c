@@ -69,24 +69,63 @@
         LAYER("ffn_gate.bias", "mlp.gate_proj.bias", AS_IT_IS), \
         UP_AND_DOWN("mlp.up_proj", "mlp.down_proj")
 
+/* As RoPE turns them in pairs that lie side by side */
+#define PAIRED_ATTENTION                                           \
+    QUERIES(PAIRED_Q, PAIRED_Q), KEYS(PAIRED_K, PAIRED_K), VALUES, \
+        OUTPUT("self_attn.o_proj")
+
+#define EXPERTS                                                             \
+    LAYER("ffn_gate_inp.weight", "mlp.gate.weight", AS_IT_IS),              \
+        LAYER("ffn_gate.%.weight", "mlp.experts.%.gate_proj.weight",        \
+              AS_IT_IS),                                                    \
+        LAYER("ffn_up.%.weight", "mlp.experts.%.up_proj.weight", AS_IT_IS), \
+        LAYER("ffn_down.%.weight", "mlp.experts.%.down_proj.weight", AS_IT_IS)
+
+#define SHARED(ours)                                                    \
+    LAYER("ffn_gate_shexp.weight", ours ".gate_proj.weight", AS_IT_IS), \
+        LAYER("ffn_up_shexp.weight", ours ".up_proj.weight", AS_IT_IS), \
+        LAYER("ffn_down_shexp.weight", ours ".down_proj.weight", AS_IT_IS)
+
 const struct gqa_gguf_name gqa_gguf_llama_names[] = {
+    ENDS(AS_IT_IS), NORMS, PAIRED_ATTENTION, GATED, {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_arcee_names[] = {
     ENDS(AS_IT_IS),
     NORMS,
-    QUERIES(PAIRED_Q, PAIRED_Q),
-    KEYS(PAIRED_K, PAIRED_K),
-    VALUES,
-    OUTPUT("self_attn.o_proj"),
+    PAIRED_ATTENTION,
+    UP_AND_DOWN("mlp.up_proj", "mlp.down_proj"),
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_deepseek_names[] = {
+    ENDS(AS_IT_IS),
+    NORMS,
+    PAIRED_ATTENTION,
     GATED,
+    EXPERTS,
+    SHARED("mlp.shared_experts"),
+    {0},
+};
+
+/* Of Qwen's mixtures and OLMoE: those without have no shared ones. */
+const struct gqa_gguf_name gqa_gguf_plain_experts_names[] = {
+    ENDS(AS_IT_IS),
+    NORMS,
+    ATTENTION,
+    HEAD_NORMS,
+    GATED,
+    EXPERTS,
+    SHARED("mlp.shared_expert"),
+    LAYER("ffn_gate_inp_shexp.weight", "mlp.shared_expert_gate.weight",
+          AS_IT_IS),
     {0},
 };
 
 const struct gqa_gguf_name gqa_gguf_mixtral_names[] = {
     ENDS(AS_IT_IS),
     NORMS,
-    QUERIES(PAIRED_Q, PAIRED_Q),
-    KEYS(PAIRED_K, PAIRED_K),
-    VALUES,
-    OUTPUT("self_attn.o_proj"),
+    PAIRED_ATTENTION,
     LAYER("ffn_gate_inp.weight", "block_sparse_moe.gate.weight", AS_IT_IS),
     LAYER("ffn_gate.%.weight", "block_sparse_moe.experts.%.w1.weight",
           AS_IT_IS),
@@ -125,14 +164,56 @@ const struct gqa_gguf_name gqa_gguf_gemma_names[] = {
     {0},
 };
 
+#define GEMMA_4_NORMS                                                          \
+    LAYER("attn_norm.weight", "input_layernorm.weight", ONE_MORE),             \
+        LAYER("post_attention_norm.weight", "post_attention_layernorm.weight", \
+              ONE_MORE),                                                       \
+        LAYER("ffn_norm.weight", "pre_feedforward_layernorm.weight",           \
+              ONE_MORE),                                                       \
+        LAYER("post_ffw_norm.weight", "post_feedforward_layernorm.weight",     \
+              ONE_MORE)
+
 const struct gqa_gguf_name gqa_gguf_gemma2_names[] = {
+    ENDS(ONE_MORE), GEMMA_4_NORMS, ATTENTION, GATED, {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_gemma3_names[] = {
+    ENDS(ONE_MORE),
+    GEMMA_4_NORMS,
+    ATTENTION,
+    LAYER("attn_q_norm.weight", "self_attn.q_norm.weight", ONE_MORE),
+    LAYER("attn_k_norm.weight", "self_attn.k_norm.weight", ONE_MORE),
+    GATED,
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_nemotron_names[] = {
     ENDS(ONE_MORE),
     LAYER("attn_norm.weight", "input_layernorm.weight", ONE_MORE),
+    LAYER("attn_norm.bias", "input_layernorm.bias", AS_IT_IS),
+    LAYER("ffn_norm.weight", "post_attention_layernorm.weight", ONE_MORE),
+    LAYER("ffn_norm.bias", "post_attention_layernorm.bias", AS_IT_IS),
+    ATTENTION,
+    UP_AND_DOWN("mlp.up_proj", "mlp.down_proj"),
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_glm4_names[] = {
+    ENDS(AS_IT_IS),
+    NORMS,
+    LAYER("post_attention_norm.weight", "post_self_attn_layernorm.weight",
+          AS_IT_IS),
+    LAYER("post_ffw_norm.weight", "post_mlp_layernorm.weight", AS_IT_IS),
+    ATTENTION,
+    UP_AND_DOWN("mlp.gate_up_proj", "mlp.down_proj"),
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_seed_oss_names[] = {
+    ENDS(AS_IT_IS),
+    LAYER("attn_norm.weight", "input_layernorm.weight", AS_IT_IS),
     LAYER("post_attention_norm.weight", "post_attention_layernorm.weight",
-          ONE_MORE),
-    LAYER("ffn_norm.weight", "pre_feedforward_layernorm.weight", ONE_MORE),
-    LAYER("post_ffw_norm.weight", "post_feedforward_layernorm.weight",
-          ONE_MORE),
+          AS_IT_IS),
     ATTENTION,
     GATED,
     {0},
@@ -232,25 +313,31 @@ const struct gqa_gguf_name gqa_gguf_falcon_2_norms_names[] = {
     {0},
 };
 
+/* Norms, biases and embeddings have the same names in GPT-2 and StarCoder. */
+#define GPT2_MODEL(matrix, qkv_weight, qkv_bias)                      \
+    {"token_embd.weight", "transformer.wte.weight", AS_IT_IS},        \
+        {"position_embd.weight", "transformer.wpe.weight", AS_IT_IS}, \
+        {"output_norm.weight", "transformer.ln_f.weight", AS_IT_IS},  \
+        {"output_norm.bias", "transformer.ln_f.bias", AS_IT_IS},      \
+        {"output.weight", "lm_head.weight", AS_IT_IS},                \
+        NORM("attn_norm", "ln_1"), NORM("ffn_norm", "ln_2"),          \
+        LAYER("attn_qkv.weight", "attn.c_attn.weight", qkv_weight),   \
+        LAYER("attn_qkv.bias", "attn.c_attn.bias", qkv_bias),         \
+        LAYER("attn_output.weight", "attn.c_proj.weight", matrix),    \
+        LAYER("attn_output.bias", "attn.c_proj.bias", AS_IT_IS),      \
+        LAYER("ffn_up.weight", "mlp.c_fc.weight", matrix),            \
+        LAYER("ffn_up.bias", "mlp.c_fc.bias", AS_IT_IS),              \
+        LAYER("ffn_down.weight", "mlp.c_proj.weight", matrix),        \
+        LAYER("ffn_down.bias", "mlp.c_proj.bias", AS_IT_IS)
+
 /* Matrices of GPT-2 have a row for each input, in the original. */
 const struct gqa_gguf_name gqa_gguf_gpt2_names[] = {
-    {"token_embd.weight", "transformer.wte.weight", AS_IT_IS},
-    {"position_embd.weight", "transformer.wpe.weight", AS_IT_IS},
-    {"output_norm.weight", "transformer.ln_f.weight", AS_IT_IS},
-    {"output_norm.bias", "transformer.ln_f.bias", AS_IT_IS},
-    {"output.weight", "lm_head.weight", AS_IT_IS},
-    LAYER("attn_norm.weight", "ln_1.weight", AS_IT_IS),
-    LAYER("attn_norm.bias", "ln_1.bias", AS_IT_IS),
-    LAYER("attn_qkv.weight", "attn.c_attn.weight", TURNED),
-    LAYER("attn_qkv.bias", "attn.c_attn.bias", AS_IT_IS),
-    LAYER("attn_output.weight", "attn.c_proj.weight", TURNED),
-    LAYER("attn_output.bias", "attn.c_proj.bias", AS_IT_IS),
-    LAYER("ffn_norm.weight", "ln_2.weight", AS_IT_IS),
-    LAYER("ffn_norm.bias", "ln_2.bias", AS_IT_IS),
-    LAYER("ffn_up.weight", "mlp.c_fc.weight", TURNED),
-    LAYER("ffn_up.bias", "mlp.c_fc.bias", AS_IT_IS),
-    LAYER("ffn_down.weight", "mlp.c_proj.weight", TURNED),
-    LAYER("ffn_down.bias", "mlp.c_proj.bias", AS_IT_IS),
+    GPT2_MODEL(TURNED, TURNED, AS_IT_IS),
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_gpt_bigcode_names[] = {
+    GPT2_MODEL(AS_IT_IS, BY_GROUPS, BY_GROUPS),
     {0},
 };
 
@@ -277,5 +364,96 @@ const struct gqa_gguf_name gqa_gguf_gpt_neox_names[] = {
     LAYER("ffn_up.bias", "mlp.dense_h_to_4h.bias", AS_IT_IS),
     LAYER("ffn_down.weight", "mlp.dense_4h_to_h.weight", AS_IT_IS),
     LAYER("ffn_down.bias", "mlp.dense_4h_to_h.bias", AS_IT_IS),
+    {0},
+};
+
+#undef LAYER
+#define LAYER(theirs, ours, ...)                                   \
+    {                                                              \
+        "blk.%." theirs, "transformer.blocks.%." ours, __VA_ARGS__ \
+    }
+
+const struct gqa_gguf_name gqa_gguf_mpt_names[] = {
+    {"token_embd.weight", "transformer.wte.weight", AS_IT_IS},
+    {"output_norm.weight", "transformer.norm_f.weight", AS_IT_IS},
+    {"output.weight", "lm_head.weight", AS_IT_IS},
+    LAYER("attn_norm.weight", "norm_1.weight", AS_IT_IS),
+    LAYER("ffn_norm.weight", "norm_2.weight", AS_IT_IS),
+    LAYER("attn_qkv.weight", "attn.Wqkv.weight", AS_IT_IS),
+    LAYER("attn_output.weight", "attn.out_proj.weight", AS_IT_IS),
+    LAYER("ffn_up.weight", "ffn.up_proj.weight", AS_IT_IS),
+    LAYER("ffn_down.weight", "ffn.down_proj.weight", AS_IT_IS),
+    {0},
+};
+
+#undef LAYER
+#define LAYER(theirs, ours, ...)                                           \
+    {                                                                      \
+        "blk.%." theirs, "transformer.encoder.layers.%." ours, __VA_ARGS__ \
+    }
+
+const struct gqa_gguf_name gqa_gguf_chatglm2_names[] = {
+    {"token_embd.weight", "transformer.embedding.word_embeddings.weight",
+     AS_IT_IS},
+    {"output_norm.weight", "transformer.encoder.final_layernorm.weight",
+     AS_IT_IS},
+    {"output.weight", "transformer.output_layer.weight", AS_IT_IS},
+    LAYER("attn_norm.weight", "input_layernorm.weight", AS_IT_IS),
+    LAYER("ffn_norm.weight", "post_attention_layernorm.weight", AS_IT_IS),
+    LAYER("attn_qkv.weight", "self_attention.query_key_value.weight", AS_IT_IS),
+    LAYER("attn_qkv.bias", "self_attention.query_key_value.bias", AS_IT_IS),
+    LAYER("attn_output.weight", "self_attention.dense.weight", AS_IT_IS),
+    LAYER("ffn_up.weight", "mlp.dense_h_to_4h.weight", AS_IT_IS),
+    LAYER("ffn_down.weight", "mlp.dense_4h_to_h.weight", AS_IT_IS),
+    {0},
+};
+
+/* An encoder and a decoder, with numbers of sublayers in the original. */
+#undef LAYER
+#define LAYER(side, theirs, ours)                               \
+    {                                                           \
+        side ".blk.%." theirs ".weight",                        \
+            side "oder.block.%.layer." ours ".weight", AS_IT_IS \
+    }
+
+#define T5_SELF(side)                               \
+    LAYER(side, "attn_norm", "0.layer_norm"),       \
+        LAYER(side, "attn_q", "0.SelfAttention.q"), \
+        LAYER(side, "attn_k", "0.SelfAttention.k"), \
+        LAYER(side, "attn_v", "0.SelfAttention.v"), \
+        LAYER(side, "attn_o", "0.SelfAttention.o"), \
+        LAYER(side, "attn_rel_b", "0.SelfAttention.relative_attention_bias")
+
+#define T5_ATTENTIONS                                                 \
+    {"token_embd.weight", "shared.weight", AS_IT_IS},                 \
+        {"output.weight", "lm_head.weight", AS_IT_IS},                \
+        {"enc.output_norm.weight", "encoder.final_layer_norm.weight", \
+         AS_IT_IS},                                                   \
+        {"dec.output_norm.weight", "decoder.final_layer_norm.weight", \
+         AS_IT_IS},                                                   \
+        T5_SELF("enc"), T5_SELF("dec"),                               \
+        LAYER("dec", "cross_attn_norm", "1.layer_norm"),              \
+        LAYER("dec", "cross_attn_q", "1.EncDecAttention.q"),          \
+        LAYER("dec", "cross_attn_k", "1.EncDecAttention.k"),          \
+        LAYER("dec", "cross_attn_v", "1.EncDecAttention.v"),          \
+        LAYER("dec", "cross_attn_o", "1.EncDecAttention.o"),          \
+        LAYER("enc", "ffn_norm", "1.layer_norm"),                     \
+        LAYER("enc", "ffn_down", "1.DenseReluDense.wo"),              \
+        LAYER("dec", "ffn_norm", "2.layer_norm"),                     \
+        LAYER("dec", "ffn_down", "2.DenseReluDense.wo")
+
+const struct gqa_gguf_name gqa_gguf_t5_names[] = {
+    T5_ATTENTIONS,
+    LAYER("enc", "ffn_up", "1.DenseReluDense.wi"),
+    LAYER("dec", "ffn_up", "2.DenseReluDense.wi"),
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_gated_t5_names[] = {
+    T5_ATTENTIONS,
+    LAYER("enc", "ffn_gate", "1.DenseReluDense.wi_0"),
+    LAYER("enc", "ffn_up", "1.DenseReluDense.wi_1"),
+    LAYER("dec", "ffn_gate", "2.DenseReluDense.wi_0"),
+    LAYER("dec", "ffn_up", "2.DenseReluDense.wi_1"),
     {0},
 };

@@ -9,13 +9,13 @@
 #include "formats/formats.h"
 #include "formats/gguf/architecture_table.h"
 #include "formats/gguf/experts.h"
-#include "formats/gguf/header.h"
+#include "formats/gguf/parts.h"
 #include "formats/gguf/rows.h"
 #include "formats/recorded.h"
 
 struct gguf {
     struct gqa_source base;
-    int fd;
+    struct gqa_gguf_parts files;
     bool dequantises;
     struct gqa_gguf_rows *rows;  /* [base.n_tensors] */
     struct gqa_gguf_pair *pairs; /* [n_pairs] */
@@ -45,9 +45,9 @@ static enum gqa_status gguf_read(struct gqa_source *source, size_t index,
     const struct gqa_gguf_rows *rows = &g->rows[index];
     const bool may_read =
         !rows->type->is_quantised || (g->dequantises && rows->type->decode);
-    const enum gqa_status st = may_read
-                                   ? gqa_gguf_rows_read(rows, g->fd, span, buf)
-                                   : refuse_quantised(rows->type);
+    const enum gqa_status st =
+        may_read ? gqa_gguf_rows_read(rows, g->files.fds[rows->part], span, buf)
+                 : refuse_quantised(rows->type);
 
     if (st != GQA_OK)
         return gqa_fail_prefix(st, "tensor %s", source->tensors[index].name);
@@ -58,7 +58,7 @@ static void gguf_close(struct gqa_source *source)
 {
     struct gguf *g = (struct gguf *)source;
 
-    close(g->fd);
+    gqa_gguf_parts_close(&g->files);
     free(g->rows);
     for (size_t i = 0; i < g->n_pairs; i++)
         free(g->pairs[i].key);
@@ -103,6 +103,7 @@ static enum gqa_status add_tensor(struct gguf *g,
     g->base.n_tensors++;
     rows->type = from->type;
     rows->offset = from->offset;
+    rows->part = from->part;
     rows->length = from->rank > 0 ? from->shape[from->rank - 1] : 1;
     /* A bias is a column of rows of one. */
     if (from->rank == 1 && rows->place.n_heads > 0)
@@ -239,7 +240,7 @@ static enum gqa_status read_file(struct gguf *g,
                                  const struct gqa_file_handle *file)
 {
     struct gqa_gguf_header header = {0};
-    enum gqa_status st = gqa_gguf_header_read(&header, g->fd, file->size);
+    enum gqa_status st = gqa_gguf_parts_read(&g->files, &header, file);
 
     if (st == GQA_OK)
         st = check_quantised(&header, file);
@@ -258,19 +259,23 @@ enum gqa_status gqa_gguf_open(struct gqa_source **out,
 {
     enum gqa_status st;
     struct gguf *g = calloc(1, sizeof *g);
+    int *fds = malloc(sizeof *fds);
 
-    if (!g) {
+    if (!g || !fds) {
+        free(g);
+        free(fds);
         close(file->fd);
         return gqa_fail_nomem();
     }
+    fds[0] = file->fd;
+    g->files = (struct gqa_gguf_parts){.fds = fds, .n = 1};
     g->base.ops = &gguf_ops;
     g->base.format = &gqa_format_gguf;
     g->base.naming = GQA_NAMES_TORCH;
-    g->base.file_bytes = g->base.content_bytes = file->size;
-    g->fd = file->fd;
     g->dequantises = file->dequantise;
     g->base.path = strdup(file->path);
     st = g->base.path ? read_file(g, file) : gqa_fail_nomem();
+    g->base.file_bytes = g->base.content_bytes = g->files.n_bytes;
     if (st != GQA_OK) {
         gguf_close(&g->base);
         return st;
@@ -295,8 +300,8 @@ enum gqa_status gqa_gguf_source_pair_read(const struct gqa_source *source,
                                           void *buf)
 {
     const struct gguf *g = (const struct gguf *)source;
-    const enum gqa_status st =
-        gqa_file_read(g->fd, buf, (size_t)pair->n_bytes, pair->offset);
+    const enum gqa_status st = gqa_file_read(
+        g->files.fds[0], buf, (size_t)pair->n_bytes, pair->offset);
 
     return st == GQA_OK
                ? GQA_OK

@@ -7,6 +7,7 @@
 
 struct gqa_gguf_rows {
     const struct gqa_gguf_type *type;
+    unsigned part;   /* which file, of a model in several */
     uint64_t offset; /* in the file */
     uint64_t length; /* elements of a row, there */
     uint64_t n_rows; /* there */

@@ -6,27 +6,63 @@
 #include "common/json.h"
 #include "formats/families/family.h"
 #include "formats/gguf/keys.h"
+#include "formats/gguf/scaling_read.h"
 #include "formats/model/network_rope.h"
 #include "formats/model/rope.h"
+#include "formats/model/rope_said.h"
 
-/* What the configuration says, or NULL. */
-static const json_t *find_said(const json_t *config)
+const json_t *gqa_gguf_scaling_said(const json_t *config)
 {
-    const json_t *said = json_object_get(config, "rope_scaling");
+    const json_t *said = gqa_rope_said(config);
+    const json_t *full = json_object_get(said, "full_attention");
 
-    return json_object_size(said) > 0
-               ? said
-               : json_object_get(config, "rope_parameters");
+    /* By kinds of layers: those without a window are the scaled ones. */
+    return full ? full : said;
+}
+
+json_t *gqa_gguf_scaling_flat(const json_t *config)
+{
+    const json_t *kinds = json_object_get(config, "rope_parameters");
+    json_t *full = json_object_get(kinds, "full_attention");
+    const json_t *local = json_object_get(kinds, "sliding_attention");
+    const char *kind = json_string_value(json_object_get(local, "rope_type"));
+    json_t *flat = json_copy((json_t *)(uintptr_t)config);
+    json_t *theta = json_object_get(local, "rope_theta");
+
+    /* A scale of the others could not be said. */
+    if (!flat || !full || !local || (kind && strcmp(kind, "default") != 0))
+        return flat;
+    json_object_del(flat, "rope_parameters");
+    json_object_set_new(flat, "rope_scaling", json_deep_copy(full));
+    json_object_set(flat, "rope_theta", json_object_get(full, "rope_theta"));
+    json_object_del(json_object_get(flat, "rope_scaling"), "rope_theta");
+    json_object_set(flat, "rope_local_base_freq", theta);
+    return flat;
+}
+
+/* What llama.cpp takes otherwise than transformers, or not at all. */
+static void tell_yarn(struct gqa_gguf_draft *d, const json_t *said)
+{
+    const double magnitude = gqa_gguf_yarn_magnitude(
+        json_number_value(json_object_get(said, "factor")));
+    json_t *fast = json_object_get(said, "beta_fast");
+    json_t *slow = json_object_get(said, "beta_slow");
+    json_t *attention = json_object_get(said, "attention_factor");
+
+    if (json_is_number(fast))
+        gqa_gguf_key_set(d, "%.rope.scaling.yarn_beta_fast",
+                         json_real(json_number_value(fast)));
+    if (json_is_number(slow))
+        gqa_gguf_key_set(d, "%.rope.scaling.yarn_beta_slow",
+                         json_real(json_number_value(slow)));
+    if (json_is_number(attention))
+        gqa_gguf_key_set(d, "%.rope.scaling.attn_factor",
+                         json_real(json_number_value(attention) / magnitude));
 }
 
 static const char *kind_of(const json_t *config)
 {
-    const json_t *said = find_said(config);
-    const char *kind = json_string_value(json_object_get(said, "rope_type"));
-
-    if (!kind)
-        kind = json_string_value(json_object_get(said, "type"));
-    return kind ? kind : "default";
+    return gqa_rope_said_kind(gqa_gguf_scaling_said(config));
 }
 
 bool gqa_gguf_scaling_is_by_tensors(const json_t *config)
@@ -41,7 +77,7 @@ enum gqa_status gqa_gguf_scaling_keys(struct gqa_gguf_draft *d,
 {
     static const char context[] = "original_max_position_embeddings";
     const char *kind = kind_of(config);
-    const json_t *said = find_said(config);
+    const json_t *said = gqa_gguf_scaling_said(config);
     const json_t *factor = json_object_get(said, "factor");
     uint64_t length;
 
@@ -63,6 +99,8 @@ enum gqa_status gqa_gguf_scaling_keys(struct gqa_gguf_draft *d,
     gqa_gguf_key_set(d, "%.rope.scaling.type", json_string(kind));
     gqa_gguf_key_set(d, "%.rope.scaling.factor",
                      json_real(json_number_value(factor)));
+    if (strcmp(kind, "yarn") == 0)
+        tell_yarn(d, said);
     if (gqa_json_u64(json_object_get(said, context), &length))
         gqa_gguf_key_set(d, "%.rope.scaling.original_context_length",
                          json_integer((json_int_t)length));

@@ -22,4 +22,11 @@ GQA_MUST_USE
 enum gqa_status gqa_gguf_scaling_add(struct gqa_gguf_draft *draft,
                                      const struct gqa_output *output);
 
+/* What a configuration says of it, lent; or NULL. */
+const json_t *gqa_gguf_scaling_said(const json_t *config);
+
+/* The same configuration, where it has RoPE by kinds of layers (transformers 5)
+ * with what versions before had in their place. Owned; NULL: no memory. */
+json_t *gqa_gguf_scaling_flat(const json_t *config);
+
 #endif

@@ -134,36 +134,64 @@ static void put_scores(FILE *out, const struct tokens *t)
     }
 }
 
-/* "a b", or ["a", "b"] where it is newer. */
-static enum gqa_status put_merges(FILE *out, const json_t *merges)
+/* "a b", or ["a", "b"] where it is newer, as "a b". Owned; NULL: it is neither,
+ * or memory is short. */
+static char *merge_text(const json_t *merge)
 {
+    const char *first = json_string_value(json_array_get(merge, 0));
+    const char *second = json_string_value(json_array_get(merge, 1));
+    char *text = NULL;
+
+    if (json_is_string(merge))
+        return strdup(json_string_value(merge));
+    if (json_array_size(merge) != 2 || !first || !second ||
+        asprintf(&text, "%s %s", first, second) < 0)
+        return NULL;
+    return text;
+}
+
+/* Two tokens, which make a third; no token of bytes has a space in it. What is
+ * at text is lost. */
+static bool is_merge(char *text, const json_t *vocab)
+{
+    char *second = strchr(text, ' ');
+    bool known;
+
+    if (!second || strchr(second + 1, ' '))
+        return false;
+    *second++ = '\0';
+    known = json_object_get(vocab, text) && json_object_get(vocab, second);
+    memmove(second - 1, second, strlen(second) + 1);
+    return known && json_object_get(vocab, text);
+}
+
+static enum gqa_status put_merges(FILE *out, const json_t *model)
+{
+    const json_t *merges = json_object_get(model, "merges");
+    const json_t *vocab = json_object_get(model, "vocab");
+
     put_list(out, "tokenizer.ggml.merges", GQA_GGUF_TEXT,
              json_array_size(merges));
     for (size_t i = 0; i < json_array_size(merges); i++) {
-        const json_t *merge = json_array_get(merges, i);
-        const json_t *first = json_array_get(merge, 0);
-        const json_t *second = json_array_get(merge, 1);
-        const size_t n = json_string_length(first);
+        char *text = merge_text(json_array_get(merges, i));
+        bool is_one = false;
 
-        if (json_is_string(merge)) {
-            gqa_gguf_put_text(out, json_string_value(merge),
-                              json_string_length(merge));
-        } else if (json_array_size(merge) == 2 && json_is_string(first) &&
-                   json_is_string(second)) {
-            gqa_gguf_put(out, n + 1 + json_string_length(second), 8);
-            fprintf(out, "%s %s", json_string_value(first),
-                    json_string_value(second));
-        } else {
-            return gqa_fail(GQA_ERR_FORMAT, "merge %zu is no pair of tokens",
-                            i);
+        if (text) {
+            gqa_gguf_put_text(out, text, strlen(text));
+            is_one = is_merge(text, vocab);
         }
+        free(text);
+        if (!is_one)
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "merge %zu is not of two tokens that make a third",
+                            i);
     }
     return GQA_OK;
 }
 
-/* merges: NULL: tokens have scores in their place. */
+/* model: with merges; NULL: tokens have scores in their place. */
 static enum gqa_status keep_tokens(struct gqa_gguf_draft *d,
-                                   const struct tokens *t, const json_t *merges)
+                                   const struct tokens *t, const json_t *model)
 {
     struct gqa_memory_stream stream;
     enum gqa_status st = gqa_memory_stream_open(&stream);
@@ -171,8 +199,8 @@ static enum gqa_status keep_tokens(struct gqa_gguf_draft *d,
     if (st != GQA_OK)
         return st;
     put_tokens(stream.out, t);
-    if (merges)
-        st = put_merges(stream.out, merges);
+    if (model)
+        st = put_merges(stream.out, model);
     else
         put_scores(stream.out, t);
     if (st == GQA_OK)
@@ -188,6 +216,22 @@ static enum gqa_status keep_tokens(struct gqa_gguf_draft *d,
     return st;
 }
 
+/* The template for chats: of a list of them the default one. NULL: there is
+ * none. */
+static const json_t *find_template(const json_t *config)
+{
+    const json_t *said = json_object_get(config, "chat_template");
+
+    for (size_t i = 0; i < json_array_size(said); i++) {
+        const json_t *one = json_array_get(said, i);
+        const char *name = json_string_value(json_object_get(one, "name"));
+
+        if (name && strcmp(name, "default") == 0)
+            return json_object_get(one, "template");
+    }
+    return said;
+}
+
 /* Keys that say how they are used; those of the special tokens are the
  * configuration's. */
 static void tell(struct gqa_gguf_draft *d, const char *model, const char *cut,
@@ -197,7 +241,7 @@ static void tell(struct gqa_gguf_draft *d, const char *model, const char *cut,
         const char *ours, *theirs;
     } flags[] = {{"add_bos_token", "tokenizer.ggml.add_bos_token"},
                  {"add_eos_token", "tokenizer.ggml.add_eos_token"}};
-    const json_t *chat = json_object_get(config, "chat_template");
+    const json_t *chat = find_template(config);
 
     gqa_gguf_key_set(d, "tokenizer.ggml.model", json_string(model));
     gqa_gguf_key_set(d, "tokenizer.ggml.pre", json_string(cut));
@@ -228,6 +272,27 @@ static enum gqa_status begin_tokens(struct tokens *t,
     return GQA_OK;
 }
 
+/* A template in a file of its own counts more than one in the configuration. */
+static enum gqa_status read_template(json_t *config, const char *folder)
+{
+    char *path = path_in(folder, "chat_template.jinja"), *bytes = NULL;
+    json_t *text = NULL;
+    size_t n = 0;
+    enum gqa_status st = path ? read_whole(&bytes, &n, path) : gqa_fail_nomem();
+
+    if (st == GQA_OK && bytes && !(text = json_stringn(bytes, n)))
+        st = gqa_json_check() == GQA_OK
+                 ? gqa_fail(GQA_ERR_FORMAT, "%s: no text in UTF-8", path)
+                 : gqa_fail_nomem();
+    if (st == GQA_OK && text)
+        json_object_set(config, "chat_template", text);
+    json_decref(text);
+    free(bytes);
+    free(path);
+    return st;
+}
+
+/* tokenizer_config.json, {} where it is not there, with the template. */
 static enum gqa_status read_config(json_t **out, const char *folder)
 {
     char *path = path_in(folder, "tokenizer_config.json");
@@ -235,8 +300,12 @@ static enum gqa_status read_config(json_t **out, const char *folder)
 
     if (st == GQA_OK && access(path, F_OK) == 0)
         st = gqa_json_load_file(out, path, MAX_CONFIG);
+    else if (st == GQA_OK)
+        *out = json_object();
+    if (st == GQA_OK && !json_is_object(*out))
+        st = gqa_fail(GQA_ERR_FORMAT, "%s: not an object", path);
     free(path);
-    return st;
+    return st == GQA_OK ? read_template(*out, folder) : st;
 }
 
 /* --- tokenizer.model ------------------------------------------------------ */
@@ -316,6 +385,11 @@ static enum gqa_status place_token(struct tokens *t, const json_t *id,
         return gqa_fail(GQA_ERR_FORMAT,
                         "token %llu, and the model has %zu tokens",
                         (unsigned long long)i, t->n);
+    if (t->items[i].text &&
+        (t->items[i].n != n || memcmp(t->items[i].text, text, n) != 0))
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "two tokens of the number %llu, '%.40s' and '%.40s'",
+                        (unsigned long long)i, t->items[i].text, text);
     t->items[i] = (struct gqa_piece){.text = text, .n = n, .type = type};
     return GQA_OK;
 }
@@ -358,21 +432,20 @@ static enum gqa_status place_tokens(struct tokens *t, const json_t *tokenizer)
 static enum gqa_status take_bpe(struct gqa_gguf_draft *d,
                                 const json_t *tokenizer, const json_t *config)
 {
-    const json_t *merges =
-        json_object_get(json_object_get(tokenizer, "model"), "merges");
+    const json_t *model = json_object_get(tokenizer, "model");
     const char *cut = gqa_bpe_cut_name(tokenizer);
     struct tokens t;
     enum gqa_status st = begin_tokens(&t, d);
 
     if (st == GQA_OK)
         st = place_tokens(&t, tokenizer);
-    if (st == GQA_OK && !json_is_array(merges))
+    if (st == GQA_OK && !json_is_array(json_object_get(model, "merges")))
         st = gqa_fail(GQA_ERR_FORMAT, "no list of merges");
     if (st == GQA_OK)
-        st = keep_tokens(d, &t, merges);
+        st = keep_tokens(d, &t, model);
     if (st == GQA_OK) {
         tell(d, "gpt2", cut ? cut : "default", config);
-        d->cuts_otherwise = !cut;
+        d->texts_differ = gqa_bpe_differs(tokenizer, config);
     }
     free(t.items);
     return st;

@@ -126,11 +126,9 @@ static void say_limits(const char *path, const struct gqa_gguf_draft *draft)
                  "their numbers; a folder with a tokenizer.model or "
                  "tokenizer.json of BPE, or a GGUF file, gives one",
                  path);
-    if (draft->cuts_otherwise)
-        gqa_warn("%s: by what rule its tokenizer cuts a text into words is not "
-                 "known here; the file says 'default' (tokenizer.ggml.pre), "
-                 "and some texts may become other tokens",
-                 path);
+    if (draft->texts_differ)
+        gqa_warn("%s: %s, and some texts may become other tokens", path,
+                 draft->texts_differ);
 }
 
 static enum gqa_status check_model(const struct gqa_output *output)

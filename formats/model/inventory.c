@@ -279,6 +279,11 @@ bool gqa_role_is_converted(enum gqa_param_role role)
            role == GQA_ROLE_BESIDE;
 }
 
+bool gqa_role_is_needless(enum gqa_param_role role)
+{
+    return role == GQA_ROLE_COPY || role == GQA_ROLE_BUFFER;
+}
+
 enum gqa_status gqa_inventory_create(struct gqa_inventory **out,
                                      const struct gqa_model *model,
                                      const struct gqa_checkpoint *checkpoint)

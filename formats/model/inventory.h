@@ -24,6 +24,9 @@ enum gqa_param_role {
     GQA_ROLE_BESIDE,  /* of a part of the model that nothing here reads */
 };
 
+/* Whether loaders that take no more than a model needs are given it. */
+bool gqa_role_is_needless(enum gqa_param_role role);
+
 enum gqa_fault_kind {
     GQA_FAULT_CONFIG,    /* a key of the configuration contradicts tensors */
     GQA_FAULT_MISSING,   /* a parameter */

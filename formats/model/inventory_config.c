@@ -223,8 +223,8 @@ static bool blocks_tell_kv_heads(const struct gqa_taking *t)
     return true;
 }
 
-/* Loaders take as many as query heads where it is not said. That it says
- * another number was an error of making the model. */
+/* Loaders take as many as query heads where it is not said, or a number of
+ * their own. That it says another number was an error of making the model. */
 static enum gqa_status check_kv_heads(struct gqa_taking *t)
 {
     const gqa_texts keys = t->family->keys.n_kv_heads;
@@ -235,7 +235,9 @@ static enum gqa_status check_kv_heads(struct gqa_taking *t)
     if (!keys || !t->is_known || (value && !json_is_null(value)))
         return GQA_OK;
     grouped = gqa_grouped_by_key(t->model);
-    if (!grouped || blocks_tell_kv_heads(t))
+    if (!grouped || blocks_tell_kv_heads(t) ||
+        (!value && gqa_family_default(t->family, t->model->config, key) ==
+                       grouped->n_kv_heads))
         return GQA_OK;
     return gqa_taking_fault(
         t, GQA_FAULT_CONFIG, keys[0],

@@ -122,6 +122,40 @@ static enum gqa_status ask_shapes(struct said *n_heads, struct said *head_dim,
     return GQA_OK;
 }
 
+/* Two names of one size, of which loaders take the one that is read last. */
+static enum gqa_status check_names(const struct gqa_model_builder *b,
+                                   gqa_texts keys)
+{
+    const char *first = gqa_config_key(b->config, keys);
+    const json_t *said = first ? json_object_get(b->config, first) : NULL;
+
+    for (gqa_texts key = keys; said && *key; key++) {
+        const json_t *other = json_object_get(b->config, *key);
+        char text[2][41];
+
+        if (!other || json_equal(said, other))
+            continue;
+        gqa_value_text(text[0], sizeof text[0], said);
+        gqa_value_text(text[1], sizeof text[1], other);
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: %s is %s, and %s, another name of it, %s",
+                        b->config_path, first, text[0], *key, text[1]);
+    }
+    return GQA_OK;
+}
+
+static enum gqa_status check_all_names(const struct gqa_model_builder *b)
+{
+    const struct gqa_config_keys *keys = &b->family->keys;
+    const gqa_texts sizes[] = {keys->n_heads, keys->head_dim, keys->d_model,
+                               keys->n_layers};
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes && st == GQA_OK; i++)
+        st = check_names(b, sizes[i]);
+    return st;
+}
+
 static enum gqa_status ask_config(struct said *n_heads, struct said *head_dim,
                                   const struct gqa_model_builder *b)
 {
@@ -130,7 +164,8 @@ static enum gqa_status ask_config(struct said *n_heads, struct said *head_dim,
     uint64_t dim = 0;
     enum gqa_status st;
 
-    if ((st = gqa_config_count(&heads, b->config, keys->n_heads,
+    if ((st = check_all_names(b)) != GQA_OK ||
+        (st = gqa_config_count(&heads, b->config, keys->n_heads,
                                b->config_path)) != GQA_OK ||
         (st = gqa_config_count(&dim, b->config, keys->head_dim,
                                b->config_path)) != GQA_OK ||

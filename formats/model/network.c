@@ -114,12 +114,14 @@ static enum gqa_status choose_window(uint64_t *out, bool *slides,
     *slides = false;
     if (!rule->window.json)
         return gqa_check_layer_type(b, rule, layer, 0);
-    if ((st = gqa_layer_slides(slides, &b->family->behaviours, b->model->config,
-                               layer)) != GQA_OK ||
-        (st = gqa_setting_count(&window, &rule->window, b->model->config)) !=
-            GQA_OK)
+    st = gqa_layer_slides(slides, &b->family->behaviours, b->model->config,
+                          layer);
+    /* Where none slides, it may be anything: transformers 5 writes 0. */
+    if (st == GQA_OK && *slides)
+        st = gqa_setting_count(&window, &rule->window, b->model->config);
+    if (st != GQA_OK)
         return st;
-    *out = *slides ? window : 0;
+    *out = window;
     return gqa_check_layer_type(b, rule, layer, *out);
 }
 

@@ -40,6 +40,13 @@ static enum gqa_status check_refusals(const struct gqa_network_builder *b)
     for (size_t i = 0; i < b->family->n_refusals; i++) {
         const struct gqa_refusal *r = &b->family->refusals[i];
 
+        if (gqa_refusal_misses(r, b->model->config)) {
+            char source[1024];
+
+            return gqa_fail(GQA_ERR_UNSUPPORTED, "%s: %s is not there: %s%s",
+                            where(b), r->keys[0], r->because,
+                            say_source(source, sizeof source, b->family));
+        }
         for (gqa_texts key = r->keys; *key; key++) {
             const json_t *value = gqa_config_at(b->model->config, *key);
             char text[41], source[1024];

@@ -1,16 +1,19 @@
 #include "formats/model/network_rope.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "formats/model/network_config.h"
+#include "formats/model/rope_said.h"
 
 /* What makes the frequencies. */
 struct scaling {
     struct gqa_rope *rope;
     const json_t *config; /* of the model */
-    const json_t *said;   /* rope_parameters or rope_scaling, or NULL */
+    json_t *said;         /* rope_parameters or rope_scaling, or NULL; owned */
     const struct gqa_position_rule *rule;
     double theta, dim;
     double factor, context; /* context: of the model before it was scaled */
@@ -304,68 +307,130 @@ static enum gqa_status keep(struct scaling *s)
     return GQA_OK;
 }
 
+/* The kind, which is one of those that the family's classes have. */
+static enum gqa_status find_kind(const char **out, const struct scaling *s)
+{
+    const char *kind = gqa_rope_said_kind(s->said);
+    char known[128] = "";
+    size_t n = 0;
+
+    *out = kind;
+    if (kind[0] == '\0')
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "configuration: what names the kind of RoPE "
+                        "(rope_type, once type) is no text");
+    if (!s->rule->kinds || strcmp(kind, "default") == 0)
+        return GQA_OK;
+    for (gqa_texts k = s->rule->kinds; *k && n < sizeof known; k++) {
+        if (strcmp(kind, *k) == 0)
+            return GQA_OK;
+        n += (size_t)snprintf(known + n, sizeof known - n, "%s%s",
+                              n ? ", " : "", *k);
+    }
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "configuration: RoPE of kind '%.40s' cannot be run: the "
+                    "classes of such models have %s alone",
+                    kind, known);
+}
+
 static enum gqa_status scale(struct scaling *s)
 {
     static const struct {
         const char *name;
         enum gqa_status (*apply)(struct scaling *s);
+        bool is_own; /* of families that say that they have it */
     } kinds[] = {
-        {"default", keep},
-        {"mrope", keep}, /* of text, whose places are alike in all sections */
-        {"linear", scale_linear},
-        {"llama3", scale_llama3},
-        {"yarn", scale_yarn},
-        {"longrope", scale_longrope},
-        {"dynamic", scale_dynamic},
+        {"default", keep, false},
+        {"mrope", keep, true}, /* of text, whose places are alike in all
+                                  sections */
+        {"linear", scale_linear, false},
+        {"llama3", scale_llama3, false},
+        {"yarn", scale_yarn, false},
+        {"longrope", scale_longrope, false},
+        {"su", scale_longrope, true}, /* its old name */
+        {"dynamic", scale_dynamic, false},
     };
-    const char *kind = NULL;
-    enum gqa_status st;
+    const char *kind;
+    enum gqa_status st = find_kind(&kind, s);
 
-    /* "type" is the key's old name. */
-    if ((st = gqa_config_text(&kind, s->said, "type")) != GQA_OK ||
-        (st = gqa_config_text(&kind, s->said, "rope_type")) != GQA_OK)
+    if (st != GQA_OK)
         return st;
-    if (!kind)
-        kind = "default";
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strcmp(kind, kinds[i].name) == 0)
+        if (strcmp(kind, kinds[i].name) == 0 &&
+            (s->rule->kinds || !kinds[i].is_own))
             return kinds[i].apply(s);
     return gqa_fail(GQA_ERR_UNSUPPORTED,
                     "configuration: RoPE of kind '%.40s' cannot be run; known "
-                    "are default, linear, llama3, yarn, longrope, dynamic and "
-                    "mrope",
+                    "are default, linear, llama3, yarn, longrope and dynamic",
                     kind);
 }
 
-/* What the configuration says of RoPE, or NULL. Models whose layers differ in
- * it nest it by kind of layer. */
-static enum gqa_status find_said(const json_t **out, const json_t *config,
-                                 const char *layers)
+static enum gqa_status check_objects(const json_t *config)
 {
     static const char *const names[] = {"rope_scaling", "rope_parameters"};
-    const char *key;
-    json_t *value;
 
-    for (size_t i = 0; i < 2; i++) {
-        *out = json_object_get(config, names[i]);
-        if (*out && !json_is_null(*out) && !json_is_object(*out))
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const json_t *said = json_object_get(config, names[i]);
+
+        if (said && !json_is_null(said) && !json_is_object(said))
             return gqa_fail(GQA_ERR_FORMAT,
                             "configuration: %s is neither an object nor null",
                             names[i]);
-        if (json_object_size(*out) > 0)
-            break;
     }
-    if (layers && json_is_object(json_object_get(*out, layers)))
-        *out = json_object_get(*out, layers);
-    json_object_foreach((json_t *)(uintptr_t)*out, key, value)
+    return GQA_OK;
+}
+
+/* Of models whose layers differ in it, those that see everything may scale. */
+static enum gqa_status check_other_layers(const json_t *config,
+                                          const char *layers)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(json_object_get(config, "rope_parameters"), key, value)
     {
-        if (json_is_object(value))
+        if (json_is_object(value) && strcmp(key, layers) != 0 &&
+            strcmp(gqa_rope_said_kind(value), "default") != 0)
             return gqa_fail(GQA_ERR_UNSUPPORTED,
-                            "configuration: RoPE that differs by layer "
-                            "('%.40s') cannot be run",
+                            "configuration: RoPE of another kind than "
+                            "'default' in layers of kind '%.40s' cannot be run",
                             key);
     }
     return GQA_OK;
+}
+
+/* What the configuration says of RoPE, or NULL. */
+static enum gqa_status find_said(struct scaling *s, const char *layers)
+{
+    enum gqa_status st = check_objects(s->config);
+
+    if (st == GQA_OK && layers)
+        st = check_other_layers(s->config, layers);
+    if (st != GQA_OK)
+        return st;
+    s->said = layers ? gqa_rope_said_of(s->config, layers)
+                     : json_deep_copy(gqa_rope_said(s->config));
+    return gqa_rope_said_is_nested(s->said)
+               ? gqa_fail(GQA_ERR_UNSUPPORTED,
+                          "configuration: RoPE that differs by layer cannot "
+                          "be run in models of this type")
+               : gqa_json_check();
+}
+
+static enum gqa_status make_frequencies(struct scaling *s)
+{
+    struct gqa_rope *rope = s->rope;
+
+    if (s->theta <= 1)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "configuration: the base of RoPE is %g, not above 1",
+                        s->theta);
+    rope->frequency = calloc(rope->n_pairs, sizeof *rope->frequency);
+    if (!rope->frequency)
+        return gqa_fail_nomem();
+    for (uint64_t j = 0; j < rope->n_pairs; j++)
+        rope->frequency[j] = pow(s->theta, -2.0 * (double)j / s->dim);
+    return scale(s);
 }
 
 enum gqa_status gqa_rope_create(struct gqa_rope *out, const json_t *config,
@@ -391,18 +456,10 @@ enum gqa_status gqa_rope_create(struct gqa_rope *out, const json_t *config,
                         "RoPE of %llu dimensions of a head cannot be run: "
                         "they go in pairs",
                         (unsigned long long)position->rotary_dim);
-    if ((st = find_said(&s.said, config, layers)) != GQA_OK)
-        return st;
-    if (s.theta <= 1)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "configuration: the base of RoPE is %g, not above 1",
-                        s.theta);
-    rope.frequency = calloc(rope.n_pairs, sizeof *rope.frequency);
-    if (!rope.frequency)
-        return gqa_fail_nomem();
-    for (uint64_t j = 0; j < rope.n_pairs; j++)
-        rope.frequency[j] = pow(s.theta, -2.0 * (double)j / s.dim);
-    st = scale(&s);
+    st = find_said(&s, layers);
+    if (st == GQA_OK)
+        st = make_frequencies(&s);
+    json_decref(s.said);
     if (st == GQA_OK)
         *out = rope;
     if (st != GQA_OK) {

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "common/json.h"
+
 void gqa_model_sizes(struct gqa_size out[GQA_N_SIZES],
                      const struct gqa_model *m,
                      const struct gqa_inventory *inventory)
@@ -52,8 +54,12 @@ static void say(json_t *config, const struct gqa_model *model,
 {
     const char *key = gqa_config_key(config, size->keys);
     const json_t *said = key ? json_object_get(config, key) : NULL;
+    uint64_t n;
 
-    if (key && size->fact && (!said || json_is_null(said)) &&
+    if (!key || !size->fact || gqa_json_u64(said, &n))
+        return;
+    /* Something else than a number no loader takes. */
+    if ((said && !json_is_null(said)) ||
         taken(config, model, size, key) != size->fact)
         json_object_set_new(config, key, json_integer((json_int_t)size->fact));
 }

@@ -23,9 +23,9 @@ void gqa_model_sizes(struct gqa_size out[GQA_N_SIZES],
                      const struct gqa_inventory *inventory);
 
 /*
- * Write into config, the model's, what it does not say and loaders would not
- * work out: sizes, the size of a head, KV heads. n_kv_heads: of all attentions,
- * or 0 where they differ. Memory: as gqa_json_check() tells.
+ * Write into config, the model's, what it does not say, or not as a number, and
+ * loaders would not work out: sizes, the size of a head, KV heads. n_kv_heads:
+ * of all attentions, or 0 where they differ. Memory: as gqa_json_check() tells.
  */
 void gqa_model_say_sizes(json_t *config, const struct gqa_model *model,
                          const struct gqa_inventory *inventory,

@@ -37,6 +37,7 @@ const struct gqa_format gqa_format_torch = {
                                        {0}},
     .recognise = recognise,
     .open = gqa_torch_open,
+    .has_state_dicts = true,
     .names = (const char *const[]){"pytorch_model.bin",
                                    "pytorch_model.bin.index.json", NULL},
     .preference = 2,

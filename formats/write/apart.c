@@ -65,7 +65,6 @@ enum gqa_status gqa_output_check_apart(const char *path, bool to_stdout,
                                        const struct gqa_checkpoint *source,
                                        const char *other)
 {
-    const char *config = gqa_checkpoint_config_path(source);
     const char *folder = gqa_checkpoint_folder(source);
     enum gqa_status st;
     struct stat output;
@@ -77,13 +76,11 @@ enum gqa_status gqa_output_check_apart(const char *path, bool to_stdout,
     st = is_read(&same, &output, gqa_checkpoint_path(source));
     if (st == GQA_OK && !same && folder)
         st = same_file(&same, &output, folder);
-    if (st == GQA_OK && !same && config)
-        st = is_read(&same, &output, config);
     if (st == GQA_OK && !same && other)
         st = is_read(&same, &output, other);
     for (size_t i = 0;
-         st == GQA_OK && !same && i < gqa_checkpoint_n_sources(source); i++)
-        st = is_read(&same, &output, gqa_checkpoint_source(source, i)->path);
+         st == GQA_OK && !same && i < gqa_checkpoint_n_files(source); i++)
+        st = is_read(&same, &output, gqa_checkpoint_file_read(source, i));
     if (st == GQA_OK && same)
         return gqa_fail(GQA_ERR_USAGE,
                         "%s: the output is the input; give another name", path);

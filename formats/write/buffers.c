@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "common/large.h"
+
 enum { PAGE = 4096 };
 
 struct gqa_buffers {
@@ -30,7 +32,7 @@ enum gqa_status gqa_buffers_create(struct gqa_buffers **out, size_t n_buffers,
         return gqa_fail_nomem();
     }
     /* Fewer faults, and fewer pages to pin for direct writing. */
-    (void)madvise(buffers->arena, buffers->arena_bytes, MADV_HUGEPAGE);
+    gqa_large_advise(buffers->arena, buffers->arena_bytes);
     while (buffers->n_left < n_buffers) {
         const size_t i = n_buffers - 1 - buffers->n_left;
 

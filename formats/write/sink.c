@@ -5,9 +5,10 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "common/large.h"
 
 enum {
     STAGE_BYTES = 4 << 20,
@@ -47,7 +48,7 @@ enum gqa_status gqa_sink_create(struct gqa_sink **out, int fd, bool is_stream,
         return gqa_fail_nomem();
     }
     /* Fewer pages to pin for each write. */
-    (void)madvise(stage, STAGE_BYTES, MADV_HUGEPAGE);
+    gqa_large_advise(stage, STAGE_BYTES);
     sink->fd = fd;
     sink->is_stream = is_stream;
     sink->path = path;

@@ -78,15 +78,34 @@ static bool norm_is_trained(const struct gqa_tape *t,
             gqa_tape_gradient_of(t, norm->bias));
 }
 
-/* d of what was normed before it was added: dy itself, or in scratch. */
+enum gqa_status gqa_tape_scale_rows(const struct gqa_tape *t, void *out,
+                                    const void *x, const double *weights,
+                                    double scale, uint64_t n_rows)
+{
+    const struct gqa_runtime *r = t->runtime;
+    const uint64_t d = r->network->d_model;
+    const enum gqa_status st = r->backend->zero(
+        r->device, out, n_rows * d * gqa_dtype_bits(r->real) / 8);
+
+    return st == GQA_OK ? r->backend->add_rows(r->device, out, x, d, NULL,
+                                               weights, scale, n_rows)
+                        : st;
+}
+
+/* d of what was normed or scaled before it was added: dy itself, or in
+ * scratch. */
 static enum gqa_status output_back(const struct gqa_tape *t, const void **out,
                                    const void *output, const void *dy,
-                                   uint64_t n_rows, const struct gqa_norm *norm)
+                                   uint64_t n_rows, const struct gqa_norm *norm,
+                                   double scale)
 {
     *out = dy;
-    if (norm->kind == GQA_NORM_NONE)
+    if (norm->kind == GQA_NORM_NONE && scale == 0)
         return GQA_OK;
     *out = t->scratch.output;
+    if (scale != 0)
+        return gqa_tape_scale_rows(t, t->scratch.output, dy, NULL, scale,
+                                   n_rows);
     return gqa_tape_norm_back(t, t->scratch.output, output, dy, n_rows, norm,
                               false);
 }
@@ -189,7 +208,8 @@ static enum gqa_status scores_back(const struct attention *at, const void *dy)
         .d_bias = at->d_bias,
     };
     enum gqa_status st =
-        output_back(t, &dy, at->room->output, dy, n_rows, &at->a->output_norm);
+        output_back(t, &dy, at->room->output, dy, n_rows, &at->a->output_norm,
+                    at->a->residual_scale);
 
     if (st == GQA_OK)
         st = gqa_tape_linear_back(t, s->attended, at->room->attended, dy,
@@ -197,6 +217,50 @@ static enum gqa_status scores_back(const struct attention *at, const void *dy)
     if (st == GQA_OK)
         st = clear(at, &at->q, n_rows);
     return st == GQA_OK ? ops_of(t)->attend_back(t->runtime->device, &op) : st;
+}
+
+/* d of what was clipped, in place, of the rows that turn_back() is about. */
+static enum gqa_status clip_back(const struct attention *at, bool queries,
+                                 bool keys, uint64_t n_rows)
+{
+    const struct gqa_tape_attention *room = at->room;
+    const struct {
+        bool wanted;
+        const struct gqa_heads *d;
+        const void *x;
+    } rows[] = {{queries, &at->q, room->q_unclipped},
+                {keys, &at->k, room->k_unclipped},
+                {keys, &at->v, room->v_unclipped}};
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < 3 && st == GQA_OK; i++)
+        if (rows[i].wanted && rows[i].x)
+            st = ops_of(at->tape)->clip(at->tape->runtime->device, rows[i].d->x,
+                                        rows[i].x, n_rows * rows[i].d->width,
+                                        at->a->clip);
+    return st;
+}
+
+/* Of heads whose ends alone turn: in place, rotated back. */
+static enum gqa_status ends_back(const struct attention *at,
+                                 const struct gqa_heads *heads)
+{
+    const struct gqa_tape *t = at->tape;
+    const struct gqa_rope *rope = at->a->rope;
+    struct gqa_turn_op op = {
+        .q = heads->x,
+        .q_width = heads->width,
+        .q_place = heads->place,
+        .head_dim = at->a->heads->head_dim,
+    };
+
+    if (!rope || rope->first == 0)
+        return GQA_OK;
+    op.q_place.base += rope->first;
+    op.n_pairs = rope->n_pairs;
+    op.interleaved = rope->interleaved;
+    op.cos_sin = gqa_angles_of(&t->angles, t->runtime->network, rope);
+    return ops_of(t)->turn_back(t->runtime->device, &op);
 }
 
 /* To d of projections: of queries, and from the caches of keys and values; the
@@ -218,6 +282,12 @@ static enum gqa_status turn_back(const struct attention *at, bool queries,
         st = clear(at, &at->v, n_rows);
     if (st == GQA_OK)
         st = ops_of(t)->turn_back(t->runtime->device, &op);
+    if (st == GQA_OK && queries)
+        st = ends_back(at, &at->q);
+    if (st == GQA_OK && keys)
+        st = ends_back(at, &at->k);
+    if (st == GQA_OK)
+        st = clip_back(at, queries, keys, n_rows);
     if (st == GQA_OK && queries)
         st = heads_back(at, &at->q, &at->a->q_norm, at->room->q_plain);
     return st == GQA_OK && keys
@@ -364,28 +434,52 @@ static enum gqa_status cross_back(const struct gqa_tape *t,
 
 /* --- Feed-forward --------------------------------------------------------- */
 
-static enum gqa_status feed_forward_back(const struct gqa_tape *t,
-                                         const struct gqa_tape_stack *stack,
-                                         size_t i, void *d_in, const void *in,
-                                         const void *dy)
+/* Through the activation, in place: of gate and up, or of up alone. */
+static enum gqa_status activation_back(const struct gqa_tape *t,
+                                       const struct gqa_tape_stack *stack,
+                                       size_t i)
 {
     const struct gqa_runtime *r = t->runtime;
     const struct gqa_feed_forward *ff = &stack->network->blocks[i].ff;
     const struct gqa_tape_feed_forward *room = &stack->rooms[i].ff;
     const struct gqa_tape_scratch *s = &t->scratch;
     const bool gated = ff->gate.weight != GQA_NO_PARAM;
+    const uint64_t n = stack->n_rows * gqa_runtime_outputs(r, &ff->up);
+    struct gqa_xielu constants;
+
+    if (!ff->has_xielu)
+        return ops_of(t)->activate(r->device, s->hidden, gated ? s->up : NULL,
+                                   gated ? room->gate : room->up,
+                                   gated ? room->up : NULL, s->hidden, n,
+                                   ff->activation);
+    constants = gqa_part_xielu_constants(r, ff);
+    return ops_of(t)->xielu(r->device, s->hidden,
+                            stack->d_xielu ? stack->d_xielu + 2 * i : NULL,
+                            room->up, s->hidden, n, &constants);
+}
+
+static enum gqa_status feed_forward_back(const struct gqa_tape *t,
+                                         const struct gqa_tape_stack *stack,
+                                         size_t i, void *d_in, const void *in,
+                                         const void *dy)
+{
+    const struct gqa_feed_forward *ff = &stack->network->blocks[i].ff;
+    const struct gqa_tape_feed_forward *room = &stack->rooms[i].ff;
+    const struct gqa_tape_scratch *s = &t->scratch;
+    const bool gated = ff->gate.weight != GQA_NO_PARAM;
     const uint64_t n_rows = stack->n_rows;
-    enum gqa_status st =
-        output_back(t, &dy, room->output, dy, n_rows, &ff->output_norm);
+    enum gqa_status st;
+
+    if (ff->experts)
+        return gqa_tape_experts_back(t, stack, i, d_in, in, dy);
+    st = output_back(t, &dy, room->output, dy, n_rows, &ff->output_norm,
+                     ff->residual_scale);
 
     if (st == GQA_OK)
         st = gqa_tape_linear_back(t, s->hidden, room->hidden, dy, n_rows,
                                   &ff->down, false);
     if (st == GQA_OK)
-        st = ops_of(t)->activate(
-            r->device, s->hidden, gated ? s->up : NULL,
-            gated ? room->gate : room->up, gated ? room->up : NULL, s->hidden,
-            n_rows * gqa_runtime_outputs(r, &ff->up), ff->activation);
+        st = activation_back(t, stack, i);
     if (st == GQA_OK)
         st = gqa_tape_linear_back(t, d_in, in, gated ? s->up : s->hidden,
                                   n_rows, &ff->up, false);
@@ -403,16 +497,25 @@ static const void *input_of(const struct gqa_norm *norm, const void *x,
     return norm->kind == GQA_NORM_NONE ? x : normed;
 }
 
-/* d_x += what the sublayer's input is to blame for, through its norm. */
+/* d_x += what the sublayer's input is to blame for, through its norm; where the
+ * stream itself is what was normed, it comes from there as well. */
 static enum gqa_status add_input(const struct gqa_tape *t,
-                                 const struct gqa_tape_stack *stack,
-                                 const void *x, const void *d_in,
+                                 const struct gqa_tape_stack *stack, size_t i,
+                                 const void *x, void *d_in,
                                  const struct gqa_norm *norm, bool wanted)
 {
-    return wanted || norm_is_trained(t, norm)
-               ? gqa_tape_norm_back(t, t->d_x, x, d_in, stack->n_rows, norm,
-                                    true)
-               : GQA_OK;
+    const struct gqa_runtime *r = t->runtime;
+    const double scale = stack->network->blocks[i].normed_scale;
+    enum gqa_status st = GQA_OK;
+
+    if (!wanted && !norm_is_trained(t, norm))
+        return GQA_OK;
+    if (scale != 0)
+        st = r->backend->add_rows(r->device, d_in, t->d_x, r->network->d_model,
+                                  NULL, NULL, scale, stack->n_rows);
+    return st == GQA_OK ? gqa_tape_norm_back(t, t->d_x, x, d_in, stack->n_rows,
+                                             norm, scale == 0)
+                        : st;
 }
 
 /* d_x through the norm behind a sublayer. */
@@ -447,9 +550,9 @@ static enum gqa_status parallel_back(const struct gqa_tape *t,
         st = self_back(t, stack, i, d_in, room->self.normed, t->d_x,
                        b->shared_norm);
     if (st == GQA_OK)
-        st = add_input(t, stack, stack->x[i], d_in, &b->self.norm, below);
+        st = add_input(t, stack, i, stack->x[i], d_in, &b->self.norm, below);
     return st == GQA_OK && !b->shared_norm
-               ? add_input(t, stack, stack->x[i], d_ff, &b->ff.norm, below)
+               ? add_input(t, stack, i, stack->x[i], d_ff, &b->ff.norm, below)
                : st;
 }
 
@@ -473,7 +576,7 @@ static enum gqa_status sequential_back(const struct gqa_tape *t,
             before_ff || norm_is_trained(t, &b->ff.norm) ? d_in : NULL,
             input_of(&b->ff.norm, between, room->ff.normed), t->d_x);
     if (st == GQA_OK)
-        st = add_input(t, stack, between, d_in, &b->ff.norm, before_ff);
+        st = add_input(t, stack, i, between, d_in, &b->ff.norm, before_ff);
     if (st == GQA_OK && b->has_cross && before_ff) {
         st = after_back(t, stack, room->cross.sum, &b->cross.after_norm);
         if (st == GQA_OK)
@@ -482,7 +585,7 @@ static enum gqa_status sequential_back(const struct gqa_tape *t,
                 input_of(&b->cross.norm, room->self.after, room->cross.normed),
                 t->d_x);
         if (st == GQA_OK)
-            st = add_input(t, stack, room->self.after, d_in, &b->cross.norm,
+            st = add_input(t, stack, i, room->self.after, d_in, &b->cross.norm,
                            before_cross);
     }
     if (st != GQA_OK || !before_cross)
@@ -494,7 +597,7 @@ static enum gqa_status sequential_back(const struct gqa_tape *t,
                        input_of(&b->self.norm, stack->x[i], room->self.normed),
                        t->d_x, false);
     return st == GQA_OK
-               ? add_input(t, stack, stack->x[i], d_in, &b->self.norm, below)
+               ? add_input(t, stack, i, stack->x[i], d_in, &b->self.norm, below)
                : st;
 }
 

@@ -32,11 +32,11 @@ static enum gqa_status take_tokens(struct gqa_tape *t, struct gqa_tape_stack *s,
         for (uint64_t j = 0; j < length; j++) {
             const int32_t token = j < n_tokens[i] ? tokens[i * length + j] : 0;
 
-            if (token < 0 || (uint64_t)token >= n->vocab_size)
+            if (token < 0 || (uint64_t)token >= n->table_size)
                 return gqa_fail(GQA_ERR_USAGE,
                                 "token %d (number %llu of sequence %llu) is "
                                 "not in the vocabulary of %llu",
-                                token, ULL(j), ULL(i), ULL(n->vocab_size));
+                                token, ULL(j), ULL(i), ULL(n->table_size));
             s->tokens[i * length + j] = token;
         }
     }

@@ -9,11 +9,12 @@
 enum { ELEMENTS = 1 << 18 };
 
 static enum gqa_status look(bool *finite, const struct gqa_tape *t,
-                            const void *x, uint64_t n_rows, void *room)
+                            const struct gqa_tape_stack *s, const void *x,
+                            void *room)
 {
     const struct gqa_runtime *r = t->runtime;
     const uint64_t width = gqa_dtype_bits(r->real) / 8;
-    const uint64_t all = n_rows * r->network->d_model;
+    const uint64_t all = s->n_rows * gqa_tape_row_width(t, s);
     uint64_t n_nan = 0, n_inf = 0;
     enum gqa_status st = GQA_OK;
 
@@ -38,7 +39,7 @@ static enum gqa_status find(bool *found, char *out, size_t size,
     enum gqa_status st = GQA_OK;
 
     for (size_t i = 0; i <= s->network->n_blocks && st == GQA_OK; i++) {
-        st = look(&finite, t, s->x[i], s->n_rows, room);
+        st = look(&finite, t, s, s->x[i], room);
         if (st != GQA_OK || finite)
             continue;
         if (i == 0)
@@ -49,7 +50,7 @@ static enum gqa_status find(bool *found, char *out, size_t size,
         return GQA_OK;
     }
     if (st == GQA_OK)
-        st = look(&finite, t, s->normed, s->n_rows, room);
+        st = look(&finite, t, s, s->normed, room);
     if (st == GQA_OK && !finite) {
         snprintf(out, size, "the last norm of the %s", name);
         *found = true;

@@ -40,10 +40,12 @@ static enum gqa_status norm_input(const struct run *run, const void **out,
     return gqa_part_norm(run->r, to, x, run->n_rows, norm, false);
 }
 
-/* after = after_norm(before + output_norm(l(in))); after may be before. */
+/* after = after_norm(before + scale * output_norm(l(in))); after may be before.
+ * Scale 0: 1; where it is not, there is no output norm. */
 struct addition {
     const struct gqa_linear *l;
     const struct gqa_norm *output_norm, *after_norm;
+    double scale;
     const void *in, *before;
     void *output, *sum, *after; /* the room's places */
 };
@@ -53,9 +55,17 @@ static enum gqa_status add_output(const struct run *run,
 {
     const struct gqa_runtime *r = run->r;
     const uint64_t d = r->network->d_model;
+    void *scaled = run->tape->scratch.output;
     enum gqa_status st;
 
-    if (a->output_norm->kind == GQA_NORM_NONE) {
+    if (a->scale != 0) {
+        st = copy_rows(run, a->after, a->before, run->n_rows, d);
+        if (st == GQA_OK)
+            st = gqa_part_linear(r, scaled, a->in, run->n_rows, a->l, NULL);
+        if (st == GQA_OK)
+            st = r->backend->add_rows(r->device, a->after, scaled, d, NULL,
+                                      NULL, a->scale, run->n_rows);
+    } else if (a->output_norm->kind == GQA_NORM_NONE) {
         st = gqa_part_linear(r, a->after, a->in, run->n_rows, a->l, a->before);
     } else {
         st = copy_rows(run, a->after, a->before, run->n_rows, d);
@@ -103,7 +113,8 @@ struct gqa_turn_op gqa_tape_turn(const struct gqa_tape *t,
     struct gqa_turn_op op = {.capacity = capacity,
                              .head_dim = a->heads->head_dim};
 
-    if (a->rope) {
+    /* The ends of heads turn by themselves. */
+    if (a->rope && a->rope->first == 0) {
         op.cos_sin = gqa_angles_of(&t->angles, t->runtime->network, a->rope);
         op.n_pairs = a->rope->n_pairs;
         op.interleaved = a->rope->interleaved;
@@ -147,6 +158,41 @@ static enum gqa_status norm_heads(const struct run *run, void *plain,
                : st;
 }
 
+/* Rows within what the network says, and what they were before left where that
+ * is wanted. */
+static enum gqa_status clip(const struct run *run, void *unclipped,
+                            const struct gqa_attention_block *a,
+                            const struct gqa_heads *heads, uint64_t n_rows)
+{
+    const struct gqa_runtime *r = run->r;
+    enum gqa_status st = GQA_OK;
+
+    if (unclipped)
+        st = copy_rows(run, unclipped, heads->x, n_rows, heads->width);
+    return st == GQA_OK ? r->backend->clip(r->device, heads->x,
+                                           n_rows * heads->width, a->clip)
+                        : st;
+}
+
+/* Of all that there are, each row once. */
+static enum gqa_status clip_all(const struct run *run,
+                                const struct gqa_tape_attention *room,
+                                const struct gqa_attention_block *a,
+                                uint64_t n_rows, const struct gqa_heads *q,
+                                const struct gqa_heads *k,
+                                const struct gqa_heads *v)
+{
+    enum gqa_status st = GQA_OK;
+
+    if (q)
+        st = clip(run, room->q_unclipped, a, q, n_rows);
+    if (st == GQA_OK && k && (!q || k->x != q->x))
+        st = clip(run, room->k_unclipped, a, k, n_rows);
+    return st == GQA_OK && v && v->x != k->x
+               ? clip(run, room->v_unclipped, a, v, n_rows)
+               : st;
+}
+
 /* Queries and keys turned, keys and values in the room's caches. q NULL: keys
  * alone; k, v NULL: queries alone. */
 static enum gqa_status turn(const struct run *run,
@@ -167,6 +213,12 @@ static enum gqa_status turn(const struct run *run,
         st = norm_heads(run, room->q_plain, a, q, n_rows, &a->q_norm);
     if (st == GQA_OK && k)
         st = norm_heads(run, k_plain, a, k, n_rows, &a->k_norm);
+    if (st == GQA_OK && a->clip > 0)
+        st = clip_all(run, room, a, n_rows, q, k, v);
+    if (st == GQA_OK && a->rope && a->rope->first && q)
+        st = gqa_part_rotate(r, a, q, &run->tape->angles);
+    if (st == GQA_OK && a->rope && a->rope->first && k)
+        st = gqa_part_rotate(r, a, k, &run->tape->angles);
     return st == GQA_OK ? r->backend->gradients->turn(r->device, &op) : st;
 }
 
@@ -224,6 +276,7 @@ static enum gqa_status add_attended(const struct run *run,
 {
     const struct addition addition = {
         .l = &a->o,
+        .scale = a->residual_scale,
         .output_norm = &a->output_norm,
         .after_norm = &a->after_norm,
         .in = room->attended,
@@ -308,6 +361,19 @@ enum gqa_status gqa_tape_run_keys(const struct gqa_tape *t, size_t i)
     return st == GQA_OK ? gqa_tape_set_batch(t, &t->stacks[1]) : st;
 }
 
+/* The stream that a sublayer's output is added to: *x as it is, or `after`,
+ * where that is what was normed. */
+static enum gqa_status take_normed(const struct run *run, const void **x,
+                                   void *after, const struct gqa_block *b,
+                                   const void *normed)
+{
+    if (b->normed_scale == 0)
+        return GQA_OK;
+    *x = after;
+    return gqa_tape_scale_rows(run->tape, after, normed, NULL, b->normed_scale,
+                               run->n_rows);
+}
+
 /* The stream behind a sublayer: the room's, or that behind the block. */
 static void *behind(const struct gqa_tape_stack *stack, size_t i,
                     const struct gqa_tape_attention *room)
@@ -324,14 +390,16 @@ enum gqa_status gqa_tape_run_attention(const struct gqa_tape *t,
     const struct run run = {t, stack, t->runtime, stack->n_rows,
                             t->trained != NULL};
     void *x = behind(stack, i, &room->self);
-    const void *in;
+    const void *in, *before = stack->x[i];
     enum gqa_status st = norm_input(&run, &in, stack->x[i], room->self.normed,
                                     t->scratch.normed, &b->self.norm);
 
     if (st == GQA_OK)
         st = self_attention(&run, &room->self, &b->self, i, in);
     if (st == GQA_OK)
-        st = add_attended(&run, &room->self, &b->self, stack->x[i], x);
+        st = take_normed(&run, &before, x, b, in);
+    if (st == GQA_OK)
+        st = add_attended(&run, &room->self, &b->self, before, x);
     *out = x;
     if (st != GQA_OK || !cross)
         return st;
@@ -340,6 +408,18 @@ enum gqa_status gqa_tape_run_attention(const struct gqa_tape *t,
 }
 
 /* --- Feed-forward --------------------------------------------------------- */
+
+/* The activation whose constants are the layer's own, which works in place. */
+static enum gqa_status make_xielu(const struct run *run, void *hidden,
+                                  const void *up, uint64_t n_rows,
+                                  uint64_t width,
+                                  const struct gqa_feed_forward *ff)
+{
+    const enum gqa_status st = copy_rows(run, hidden, up, n_rows, width);
+
+    return st == GQA_OK ? gqa_part_xielu(run->r, hidden, n_rows * width, ff)
+                        : st;
+}
 
 /* `in`, normed, through gate and up; *out: what down is given. */
 static enum gqa_status make_hidden(const struct run *run, void **out,
@@ -356,6 +436,8 @@ static enum gqa_status make_hidden(const struct run *run, void **out,
         gqa_part_linear(r, room->up, in, run->n_rows, &ff->up, NULL);
 
     *out = hidden = run->back ? hidden : first;
+    if (st == GQA_OK && ff->has_xielu)
+        return make_xielu(run, hidden, room->up, run->n_rows, width, ff);
     if (st == GQA_OK && gated)
         st = gqa_part_linear(r, room->gate, in, run->n_rows, &ff->gate, NULL);
     return st == GQA_OK
@@ -370,6 +452,22 @@ static bool ends_at_hidden(const struct gqa_feed_forward *ff)
 {
     return ff->output_norm.kind == GQA_NORM_NONE &&
            ff->after_norm.kind == GQA_NORM_NONE;
+}
+
+/* Experts, in place of that. */
+static enum gqa_status add_experts(const struct run *run, size_t i,
+                                   const void *in, const void *before,
+                                   bool again)
+{
+    void *after = run->stack->x[i + 1];
+    const enum gqa_status st = again
+                                   ? GQA_OK
+                                   : copy_rows(run, after, before, run->n_rows,
+                                               run->r->network->d_model);
+
+    return st == GQA_OK ? gqa_tape_run_experts(run->tape, run->stack, i, in,
+                                               again ? NULL : after)
+                        : st;
 }
 
 /* --- Blocks --------------------------------------------------------------- */
@@ -400,7 +498,9 @@ enum gqa_status gqa_tape_run_block(const struct gqa_tape *t,
     if (st == GQA_OK &&
         !(again && b->parallel && b->self.output_norm.kind == GQA_NORM_NONE)) {
         after = behind(stack, i, &room->self);
-        st = add_attended(&run, &room->self, &b->self, x, after);
+        st = take_normed(&run, &x, after, b, in);
+        if (st == GQA_OK)
+            st = add_attended(&run, &room->self, &b->self, x, after);
         x = after;
     }
     if (st == GQA_OK && b->has_cross) {
@@ -411,12 +511,17 @@ enum gqa_status gqa_tape_run_block(const struct gqa_tape *t,
     if (st == GQA_OK && !b->parallel)
         st = norm_input(&run, &ff_in, x, room->ff.normed, ff_scratch,
                         &b->ff.norm);
+    if (st == GQA_OK && !again)
+        st = take_normed(&run, &x, stack->x[i + 1], b, ff_in);
+    if (st == GQA_OK && b->ff.experts)
+        return add_experts(&run, i, ff_in, x, again);
     if (st == GQA_OK)
         st = make_hidden(&run, &hidden, &room->ff, &b->ff, ff_in);
     if (st != GQA_OK || (again && ends_at_hidden(&b->ff)))
         return st;
     last = (struct addition){
         .l = &b->ff.down,
+        .scale = b->ff.residual_scale,
         .output_norm = &b->ff.output_norm,
         .after_norm = &b->ff.after_norm,
         .in = hidden,

@@ -202,8 +202,7 @@ enum gqa_status gqa_layer_run(struct gqa_layer *l, void **out)
     switch (l->place.part) {
     case GQA_LAYER_EMBEDDING:
         *out = s->x[0];
-        return gqa_part_embed(l->runtime, s->network, s->x[0], s->n_rows,
-                              l->tape->scratch.normed);
+        return gqa_tape_embed(l->tape, s);
     case GQA_LAYER_BLOCK:
         return run_block(l, out);
     case GQA_LAYER_FINAL_NORM:

@@ -62,7 +62,8 @@ GQA_MUST_USE
 enum gqa_status gqa_layer_begin(struct gqa_layer *layer,
                                 const struct gqa_tape_batch *batch);
 
-/* Device memory, real [rows, d_model]; rows of all sequences, padding
+/* Device memory, real [rows, d_model], of what another model makes [rows,
+ * memory_width], with room for the wider; rows of all sequences, padding
  * included. */
 void *gqa_layer_in(const struct gqa_layer *layer);
 uint64_t gqa_layer_n_rows(const struct gqa_layer *layer);

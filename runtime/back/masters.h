@@ -11,7 +11,7 @@
  * One parameter. Its master is the runtime's weight itself where the device
  * computes in wide numbers (CPU; CUDA with F32); else the runtime's weight is
  * `copy`, of the device's real type, which an optimiser writes beside the
- * master (gqa_adamw_op). A table of relative bias has no weight on the device:
+ * master (gqa_adamw_op). A table of the host's has no weight on the device:
  * see gqa_masters_settle().
  */
 struct gqa_master {
@@ -49,9 +49,9 @@ const struct gqa_master *gqa_masters_of(const struct gqa_masters *masters,
 
 /*
  * After steps of an optimiser that wrote master and copy: what of the runtime
- * follows from masters on the host (tables of relative bias, which tapes take
- * anew with each batch, and sessions when they are made). Waits, where there is
- * any.
+ * follows from masters on the host (tables of relative bias and constants of
+ * xIELU, which tapes take anew with each batch, and sessions when they are
+ * made). Waits, where there is any.
  */
 GQA_MUST_USE
 enum gqa_status gqa_masters_settle(struct gqa_masters *masters);

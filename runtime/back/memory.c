@@ -50,18 +50,20 @@ static enum gqa_status take_streams(struct allotment *a)
     for (size_t i = 0; i < t->n_stacks && st == GQA_OK; i++) {
         struct gqa_tape_stack *s = &t->stacks[i];
         const uint64_t rows = gqa_tape_stack_rows(&t->room, s->network->stack);
+        /* All alike, so that streams of both may be kept together. */
+        const uint64_t width = gqa_network_row_width(r->network);
 
         most = gqa_max_u64(most, rows);
         for (size_t j = 0; j <= s->network->n_blocks && st == GQA_OK; j++)
             if (j > 0 && !t->trained)
                 s->x[j] = s->x[0];
             else
-                st = take(a, &s->x[j], r->real, rows, d);
+                st = take(a, &s->x[j], r->real, rows, width);
         s->normed = s->x[s->network->n_blocks];
         if (st == GQA_OK && s->network->final_norm.kind != GQA_NORM_NONE)
-            st = take(a, &s->normed, r->real, rows, d);
+            st = take(a, &s->normed, r->real, rows, width);
         if (st == GQA_OK && t->trained && i == 0 && t->n_stacks > 1 && s->any)
-            st = take(a, &t->d_memory, r->real, rows, d);
+            st = take(a, &t->d_memory, r->real, rows, gqa_tape_row_width(t, s));
     }
     if (st == GQA_OK && t->trained)
         st = take(a, &t->d_x, r->real, most, d);
@@ -99,6 +101,32 @@ static enum gqa_status take_bias_gradients(struct allotment *a)
     return st;
 }
 
+/* Gradients of constants of xIELU, a pair for each block of a stack that has
+ * any that is trained. */
+static enum gqa_status take_constant_gradients(struct allotment *a)
+{
+    struct gqa_tape *t = a->tape;
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < t->n_stacks && st == GQA_OK; i++) {
+        struct gqa_tape_stack *s = &t->stacks[i];
+        const size_t n = s->network->n_blocks;
+        bool any = false;
+        void *sums = NULL;
+
+        for (size_t j = 0; j < n; j++) {
+            const struct gqa_feed_forward *ff = &s->network->blocks[j].ff;
+
+            any |= ff->has_xielu &&
+                   (t->trained[ff->xielu[0]] || t->trained[ff->xielu[1]]);
+        }
+        if (any)
+            st = take(a, &sums, GQA_F64, n, 2);
+        s->d_xielu = sums;
+    }
+    return st;
+}
+
 /* As masters lie. */
 static enum gqa_status take_gradients(struct allotment *a)
 {
@@ -121,7 +149,9 @@ static enum gqa_status take_gradients(struct allotment *a)
             t->gradients[i] = (char *)t->all_gradients +
                               places[i] * gqa_dtype_bits(r->wide) / 8;
     free(places);
-    return st == GQA_OK ? take_bias_gradients(a) : st;
+    if (st == GQA_OK)
+        st = take_bias_gradients(a);
+    return st == GQA_OK ? take_constant_gradients(a) : st;
 }
 
 static uint64_t room_bytes(const struct gqa_tape *t,

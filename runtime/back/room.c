@@ -62,7 +62,7 @@ static bool has(const struct gqa_norm *norm)
     return norm->kind != GQA_NORM_NONE;
 }
 
-/* --- Of a block ----------------------------------------------------------- */
+/* --- Of sublayers --------------------------------------------------------- */
 
 /* Of what makes queries: of a self-attention whose projections may be one, keys
  * and values too. */
@@ -98,6 +98,14 @@ static void place_attention(struct pieces *p, struct gqa_tape_attention *room,
         room->k_plain = take_reals(p, cached, k);
     else if (back && has(&a->k_norm))
         room->k_plain = room->q_plain ? room->q_plain : take_reals(p, rows, q);
+    if (back && a->clip > 0) {
+        room->q_unclipped = take_reals(p, rows, q);
+        if (cross || a->k.weight != a->q.weight)
+            room->k_unclipped = take_reals(p, cached, k);
+        if (a->v.weight != a->k.weight)
+            room->v_unclipped =
+                take_reals(p, cached, gqa_runtime_outputs(r, &a->v));
+    }
     room->cache_k = take_reals(p, cached, kv);
     room->cache_v = take_reals(p, cached, kv);
     room->attended =
@@ -133,6 +141,86 @@ static void place_feed_forward(struct pieces *p,
         room->sum = take_reals(p, rows, d);
 }
 
+/* --- Of experts ----------------------------------------------------------- */
+
+/* Parts of experts, or of what chooses them. */
+enum part { INPUTS, OUTPUTS };
+
+static bool expert_is_trained(const struct pieces *p,
+                              const struct gqa_expert *x, enum part part)
+{
+    return part == INPUTS ? is_trained(p, &x->up) || is_trained(p, &x->gate)
+                          : is_trained(p, &x->down);
+}
+
+static bool experts_are_trained(const struct pieces *p,
+                                const struct gqa_experts *x, enum part part)
+{
+    for (uint64_t e = 0; e < x->n; e++)
+        if (expert_is_trained(p, &x->each[e], part))
+            return true;
+    return false;
+}
+
+/* Whether any gradient is made of what experts and router are given. */
+static bool reads_input(const struct pieces *p, const struct gqa_experts *x)
+{
+    return experts_are_trained(p, x, INPUTS) || is_trained(p, &x->router) ||
+           expert_is_trained(p, &x->shared, INPUTS) ||
+           is_trained(p, &x->shared_gate);
+}
+
+/* Of the widest. */
+static uint64_t expert_width(const struct gqa_runtime *r,
+                             const struct gqa_experts *x)
+{
+    uint64_t width = 0;
+
+    for (uint64_t e = 0; e < x->n; e++)
+        width = gqa_max_u64(width, gqa_runtime_outputs(r, &x->each[e].up));
+    return width;
+}
+
+static void place_shared(struct pieces *p, struct gqa_tape_experts *room,
+                         const struct gqa_experts *x, uint64_t rows)
+{
+    const struct gqa_runtime *r = p->runtime;
+    const uint64_t width = gqa_runtime_outputs(r, &x->shared.up);
+
+    if (width == 0)
+        return;
+    room->up = take_reals(p, rows, width);
+    if (x->shared.gate.weight != GQA_NO_PARAM)
+        room->gate = take_reals(p, rows, width);
+    if (expert_is_trained(p, &x->shared, OUTPUTS))
+        room->hidden = take_reals(p, rows, width);
+    room->made_shared = take_reals(p, rows, r->network->d_model);
+    if (x->shared_gate.weight != GQA_NO_PARAM)
+        room->share = take_reals(p, rows, 1);
+}
+
+static void place_experts(struct pieces *p, struct gqa_tape_feed_forward *room,
+                          const struct gqa_feed_forward *ff, uint64_t rows)
+{
+    const uint64_t d = p->runtime->network->d_model;
+    const struct gqa_experts *x = ff->experts;
+    const uint64_t pairs = rows * x->n_chosen;
+    const uint64_t width = expert_width(p->runtime, x);
+
+    if (reads_input(p, x))
+        room->normed = take_reals(p, rows, d);
+    room->experts.logits = take_reals(p, rows, x->n);
+    room->up = take_reals(p, pairs, width);
+    if (x->each[0].gate.weight != GQA_NO_PARAM)
+        room->gate = take_reals(p, pairs, width);
+    if (experts_are_trained(p, x, OUTPUTS))
+        room->hidden = take_reals(p, pairs, width);
+    room->experts.made = take_reals(p, pairs, d);
+    place_shared(p, &room->experts, x, rows);
+}
+
+/* --- Of a block ----------------------------------------------------------- */
+
 uint64_t gqa_tape_room_place(struct gqa_tape_room *room, char *base,
                              const struct gqa_runtime *runtime,
                              const struct gqa_block *block,
@@ -152,7 +240,10 @@ uint64_t gqa_tape_room_place(struct gqa_tape_room *room, char *base,
         place_attention(&p, &room->cross, &block->cross, rows,
                         gqa_tape_stack_rows(sizes, GQA_STACK_ENCODER), true,
                         false, false);
-    place_feed_forward(&p, &room->ff, &block->ff, rows);
+    if (block->ff.experts)
+        place_experts(&p, &room->ff, &block->ff, rows);
+    else
+        place_feed_forward(&p, &room->ff, &block->ff, rows);
     return p.n_bytes;
 }
 
@@ -160,7 +251,8 @@ uint64_t gqa_tape_room_place(struct gqa_tape_room *room, char *base,
 
 struct widths {
     uint64_t rows, q, k, v, attended, cache, ff;
-    bool gated, normed, output;
+    uint64_t pairs, logits; /* of experts */
+    bool gated, normed, output, scaled;
 };
 
 static void widen(struct widths *w, const struct gqa_runtime *r,
@@ -176,6 +268,31 @@ static void widen(struct widths *w, const struct gqa_runtime *r,
         gqa_max_u64(w->attended, rows * a->heads->n_heads * a->heads->head_dim);
     w->cache = gqa_max_u64(w->cache, cached * kv);
     w->output = w->output || has(&a->output_norm);
+    w->scaled = w->scaled || a->residual_scale != 0;
+}
+
+static void widen_experts(struct widths *w, const struct gqa_runtime *r,
+                          const struct gqa_experts *x, uint64_t rows)
+{
+    const uint64_t pairs = rows * x->n_chosen;
+
+    w->pairs = gqa_max_u64(w->pairs, pairs);
+    w->logits = gqa_max_u64(w->logits, rows * x->n);
+    w->ff = gqa_max_u64(w->ff, pairs * expert_width(r, x));
+    w->ff = gqa_max_u64(w->ff, rows * gqa_runtime_outputs(r, &x->shared.up));
+    w->gated = w->gated || x->each[0].gate.weight != GQA_NO_PARAM ||
+               x->shared.gate.weight != GQA_NO_PARAM;
+}
+
+static void widen_feed_forward(struct widths *w, const struct gqa_runtime *r,
+                               const struct gqa_feed_forward *ff, uint64_t rows)
+{
+    w->output = w->output || has(&ff->output_norm);
+    w->scaled = w->scaled || (ff->residual_scale != 0 && !ff->experts);
+    w->ff = gqa_max_u64(w->ff, rows * gqa_runtime_outputs(r, &ff->up));
+    w->gated = w->gated || ff->gate.weight != GQA_NO_PARAM;
+    if (ff->experts)
+        widen_experts(w, r, ff->experts, rows);
 }
 
 static struct widths widths_of(const struct gqa_runtime *r,
@@ -195,10 +312,8 @@ static struct widths widths_of(const struct gqa_runtime *r,
             if (b->has_cross)
                 widen(&w, r, &b->cross, rows,
                       gqa_tape_stack_rows(sizes, GQA_STACK_ENCODER), true);
-            w.ff = gqa_max_u64(w.ff, rows * gqa_runtime_outputs(r, &b->ff.up));
-            w.gated = w.gated || b->ff.gate.weight != GQA_NO_PARAM;
+            widen_feed_forward(&w, r, &b->ff, rows);
             w.normed = w.normed || b->parallel;
-            w.output = w.output || has(&b->ff.output_norm);
         }
     }
     return w;
@@ -226,10 +341,14 @@ uint64_t gqa_tape_scratch_place(struct gqa_tape_scratch *scratch, char *base,
         scratch->ff_normed = take_reals(&p, w.rows, d);
     scratch->k = take_reals(&p, w.k, 1);
     scratch->v = take_reals(&p, w.v, 1);
+    if (w.scaled ||
+        (trained && (w.output || has_other_widths(runtime->network))))
+        scratch->output = take_reals(&p, w.rows, widest);
+    scratch->picked = take_reals(&p, w.pairs, d);
     if (!trained)
         return p.n_bytes;
-    if (w.output || has_other_widths(runtime->network))
-        scratch->output = take_reals(&p, w.rows, widest);
+    scratch->mixed = take_reals(&p, w.pairs, d);
+    scratch->logits = take_reals(&p, w.logits, 1);
     scratch->hidden = take_reals(&p, w.ff, 1);
     if (w.gated)
         scratch->up = take_reals(&p, w.ff, 1);

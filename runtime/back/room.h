@@ -21,11 +21,14 @@ uint64_t gqa_tape_stack_length(const struct gqa_tape_sizes *sizes,
 /* Of an attention's run. Rows are those of its queries; NULL where the network
  * has no such thing, or going back needs none. */
 struct gqa_tape_attention {
-    void *normed;         /* its input, normed */
-    void *q;              /* its projection, turned; beside it those of keys
-                             and values, where the three are one product */
-    void *q_plain;        /* and before, where heads are normed */
-    void *k_plain;        /* likewise; q_plain's where they share rows */
+    void *normed;      /* its input, normed */
+    void *q;           /* its projection, turned; beside it those of keys
+                          and values, where the three are one product */
+    void *q_plain;     /* and before, where heads are normed */
+    void *k_plain;     /* likewise; q_plain's where they share rows */
+    void *q_unclipped; /* normed and not clipped yet, where it is clipped */
+    void *k_unclipped,
+        *v_unclipped;     /* likewise, where rows are not those before them */
     void *cache_k;        /* real [n_sequences, n_kv_heads, length, head_dim] */
     void *cache_v;        /* the same */
     void *attended, *lse; /* as gradients->attend() makes them */
@@ -34,8 +37,19 @@ struct gqa_tape_attention {
     void *after;          /* the stream behind it */
 };
 
+/* Of experts: a pair is a row and one of those that it has, and pairs of an
+ * expert lie together (experts.c). */
+struct gqa_tape_experts {
+    void *logits; /* real [rows, experts]: the router's */
+    void *made;   /* real [pairs, d_model]: what experts make */
+    /* Of the shared one, rows; and the logit of its gate, [rows, 1]. */
+    void *up, *gate, *hidden, *made_shared, *share;
+};
+
+/* With experts, up, gate and hidden are those of pairs. */
 struct gqa_tape_feed_forward {
     void *normed, *up, *gate, *hidden, *output, *sum;
+    struct gqa_tape_experts experts;
 };
 
 struct gqa_tape_room {
@@ -47,12 +61,15 @@ struct gqa_tape_room {
 struct gqa_tape_scratch {
     void *normed, *ff_normed; /* d of a sublayer's input; without a room of
                                  their own, what is normed too */
-    void *output;             /* d of what is normed before it is added, or of
-                                 rows of another width; `normed` has those */
+    void *output;             /* d of what is normed or scaled before it is
+                                 added, or of rows of another width, which
+                                 `normed` has; forth what is scaled */
     void *q, *k, *v;          /* d of projections; k and v themselves */
     void *attended;
     void *cache_k, *cache_v;
     void *hidden, *up; /* d of gate (or up alone) and of up; hidden too */
+    /* Of experts: rows of pairs, and of what these make; d of logits. */
+    void *picked, *mixed, *logits;
 };
 
 /* Whether any parameter of `uses` is trained. */

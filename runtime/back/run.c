@@ -4,11 +4,6 @@
 #include "runtime/back/state.h"
 #include "runtime/parts.h"
 
-static const struct gqa_gradient_ops *ops_of(const struct gqa_tape *t)
-{
-    return t->runtime->backend->gradients;
-}
-
 static struct gqa_tape_stack *decoder_of(struct gqa_tape *t)
 {
     return &t->stacks[t->n_stacks - 1];
@@ -36,8 +31,7 @@ static enum gqa_status run_stack(const struct gqa_tape *t,
     enum gqa_status st = gqa_tape_set_batch(t, s);
 
     if (st == GQA_OK)
-        st = gqa_part_embed(t->runtime, s->network, s->x[0], s->n_rows,
-                            t->scratch.normed);
+        st = gqa_tape_embed(t, s);
     for (size_t i = 0; i < n && st == GQA_OK; i++)
         st = run_block(t, s, i, false);
     return st == GQA_OK && s->network->final_norm.kind != GQA_NORM_NONE
@@ -50,14 +44,17 @@ static enum gqa_status run_stack(const struct gqa_tape *t,
 static enum gqa_status clear_streams(struct gqa_tape *t)
 {
     const struct gqa_runtime *r = t->runtime;
-    const uint64_t row_bytes =
-        r->network->d_model * gqa_dtype_bits(r->real) / 8;
-    enum gqa_status st = r->backend->zero(r->device, t->d_normed,
-                                          decoder_of(t)->n_rows * row_bytes);
+    const struct gqa_tape_stack *decoder = decoder_of(t);
+    const struct gqa_tape_stack *encoder = &t->stacks[0];
+    const uint64_t real = gqa_dtype_bits(r->real) / 8;
+    enum gqa_status st = r->backend->zero(
+        r->device, t->d_normed,
+        decoder->n_rows * gqa_tape_row_width(t, decoder) * real);
 
     return st == GQA_OK && t->d_memory
                ? r->backend->zero(r->device, t->d_memory,
-                                  t->stacks[0].n_rows * row_bytes)
+                                  encoder->n_rows *
+                                      gqa_tape_row_width(t, encoder) * real)
                : st;
 }
 
@@ -154,79 +151,6 @@ enum gqa_status gqa_tape_logits_back(struct gqa_tape *t, uint64_t row,
                                                    &net->unembedding, false);
 }
 
-/* Gradients of a table and of positions, of rows that are their sum. */
-static enum gqa_status sum_back(const struct gqa_tape *t, size_t table,
-                                void *d_positions,
-                                const struct gqa_weight *positions,
-                                const void *dy, uint64_t width, double scale)
-{
-    const struct gqa_runtime *r = t->runtime;
-    void *d_table = gqa_tape_gradient_of(t, table);
-
-    return d_table || d_positions
-               ? ops_of(t)->embed(r->device, d_table,
-                                  table == GQA_NO_PARAM
-                                      ? 0
-                                      : r->network->model->params[table].rows,
-                                  d_positions, positions ? positions->rows : 0,
-                                  dy, width, scale)
-               : GQA_OK;
-}
-
-/* Where the stream is made of rows of another width, which are looked up
- * again; d_x is that of both. */
-static enum gqa_status widened_back(const struct gqa_tape *t,
-                                    const struct gqa_tape_stack *s,
-                                    void *d_positions,
-                                    const struct gqa_weight *positions)
-{
-    const struct gqa_runtime *r = t->runtime;
-    const struct gqa_network_stack *net = s->network;
-    void *rows = t->scratch.normed, *d_rows = t->scratch.output;
-    const bool further = gqa_tape_gradient_of(t, net->embedding);
-    enum gqa_status st = r->backend->embed(
-        r->device, rows, gqa_runtime_weight(r, net->embedding),
-        net->embedding_scale, NULL);
-
-    if (st == GQA_OK)
-        st = gqa_tape_linear_back(t, further ? d_rows : NULL, rows, t->d_x,
-                                  s->n_rows, &net->widened, false);
-    if (st == GQA_OK && further)
-        st = sum_back(t, net->embedding, NULL, NULL, d_rows,
-                      net->embedding_width, net->embedding_scale);
-    return st == GQA_OK ? sum_back(t, GQA_NO_PARAM, d_positions, positions,
-                                   t->d_x, r->network->d_model, 1)
-                        : st;
-}
-
-static enum gqa_status embedding_back(const struct gqa_tape *t,
-                                      const struct gqa_tape_stack *s)
-{
-    const struct gqa_runtime *r = t->runtime;
-    const struct gqa_network_stack *net = s->network;
-    const uint64_t d = r->network->d_model;
-    struct gqa_weight room;
-    const struct gqa_weight *positions = gqa_part_positions(r, net, &room);
-    char *d_positions = gqa_tape_gradient_of(t, net->positions);
-    enum gqa_status st = GQA_OK;
-
-    if (d_positions)
-        d_positions += net->position_offset * d * gqa_dtype_bits(r->wide) / 8;
-    if (net->embedding_norm.kind != GQA_NORM_NONE) {
-        st = gqa_part_embed_plain(r, net, t->scratch.normed, s->n_rows,
-                                  t->scratch.output);
-        if (st == GQA_OK)
-            st = gqa_tape_norm_back(t, t->d_x, t->scratch.normed, t->d_x,
-                                    s->n_rows, &net->embedding_norm, false);
-    }
-    if (st != GQA_OK)
-        return st;
-    return net->embedding_width
-               ? widened_back(t, s, d_positions, positions)
-               : sum_back(t, net->embedding, d_positions, positions, t->d_x, d,
-                          net->embedding_scale);
-}
-
 /* dy: of the stack's final norm's output. *held: the block that was run last,
  * in the shared room. */
 static enum gqa_status stack_back(const struct gqa_tape *t,
@@ -251,7 +175,7 @@ static enum gqa_status stack_back(const struct gqa_tape *t,
         if (st == GQA_OK)
             st = gqa_tape_block_back(t, s, i);
     }
-    return st == GQA_OK && s->embedding ? embedding_back(t, s) : st;
+    return st == GQA_OK && s->embedding ? gqa_tape_embed_back(t, s) : st;
 }
 
 enum gqa_status gqa_tape_back(struct gqa_tape *t)
@@ -265,10 +189,10 @@ enum gqa_status gqa_tape_back(struct gqa_tape *t)
     if (!t->trained)
         return gqa_fail(GQA_ERR_USAGE, "the tape cannot go back");
     t->forward_done = false;
-    st = gqa_tape_bias_gradients(t, false);
+    st = gqa_tape_table_gradients(t, false);
     if (st == GQA_OK && decoder->any)
         st = stack_back(t, decoder, t->d_normed, &held);
     if (st == GQA_OK && t->n_stacks > 1 && t->stacks[0].any)
         st = stack_back(t, &t->stacks[0], t->d_memory, &held);
-    return st == GQA_OK ? gqa_tape_bias_gradients(t, true) : st;
+    return st == GQA_OK ? gqa_tape_table_gradients(t, true) : st;
 }

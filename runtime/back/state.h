@@ -1,5 +1,5 @@
-/* What a tape holds; forward.c and back.c run a block of it, run.c
- * all, tape.c owns it. */
+/* What a tape holds; embed.c, forward.c, back.c and experts.c run
+ * parts of it, run.c all, tape.c owns it. */
 #ifndef GQA_RUNTIME_BACK_STATE_H
 #define GQA_RUNTIME_BACK_STATE_H
 
@@ -19,6 +19,8 @@ struct gqa_tape_stack {
     bool *kept;                  /* [n_blocks]: the room is the block's own */
     void **bias;                 /* [n_blocks]: wide, or NULL; shared */
     void **d_bias;               /* the same, where the table is trained */
+    double *d_xielu; /* device, [n_blocks, 2]: of xIELU's `positive` and
+                        `negative`; NULL: none is trained */
     /* Of the batch, host memory. */
     int32_t *tokens;
     uint64_t *n_tokens, *starts;
@@ -42,8 +44,8 @@ struct gqa_tape {
     void *d_x;      /* real [rows, d_model]: d of the stream */
     void *d_normed; /* of the decoder's final norm */
     void *d_memory; /* of the encoder's, or NULL */
-    /* By parameter: wide, or NULL; tables of relative bias are summed on the
-     * host, as doubles, and then put there. */
+    /* By parameter: wide, or NULL; tables of the host's are summed there,
+     * as doubles, and then put here. */
     void **gradients;
     void *all_gradients;  /* the piece that they lie in */
     uint64_t n_gradients; /* its elements */
@@ -60,6 +62,20 @@ void *gqa_tape_gradient_of(const struct gqa_tape *tape, size_t param);
 /* Find out what of the stacks is trained; uses: [n_params], of no meaning
  * before or after. */
 void gqa_tape_find_trained(struct gqa_tape *tape, enum gqa_use *uses);
+
+/* Elements of a row of the stack's streams. */
+uint64_t gqa_tape_row_width(const struct gqa_tape *tape,
+                            const struct gqa_tape_stack *stack);
+
+/* The stack's tokens, whose batch is set, to x[0]. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_embed(const struct gqa_tape *tape,
+                               const struct gqa_tape_stack *stack);
+
+/* d_x, of x[0], to gradients of what the stack embeds with. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_embed_back(const struct gqa_tape *tape,
+                                    const struct gqa_tape_stack *stack);
 
 /* Whether queries, keys and values of a self-attention are one product
  * (joint.h), forth and back: gradients of all three are wanted, or of none. */
@@ -84,9 +100,10 @@ enum gqa_status gqa_tape_take_batch(struct gqa_tape *tape,
 GQA_MUST_USE
 enum gqa_status gqa_tape_make_tables(struct gqa_tape *tape);
 
-/* Gradients of biases by distance begin as 0, or end in their tables'. */
+/* Gradients of what the host makes of tables (biases by distance, constants of
+ * xIELU) begin as 0, or end in their tables'. */
 GQA_MUST_USE
-enum gqa_status gqa_tape_bias_gradients(struct gqa_tape *tape, bool end);
+enum gqa_status gqa_tape_table_gradients(struct gqa_tape *tape, bool end);
 
 /* Make the stack's batch the device's. */
 GQA_MUST_USE
@@ -107,6 +124,21 @@ enum gqa_status gqa_tape_run_block(const struct gqa_tape *tape,
  * encoder's normed output. The decoder's batch is set behind it. */
 GQA_MUST_USE
 enum gqa_status gqa_tape_run_keys(const struct gqa_tape *tape, size_t i);
+
+/* The experts of block i, of rows `in`, normed: after += what they make; NULL:
+ * they ran before, and only what they leave in the room is asked for. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_run_experts(const struct gqa_tape *tape,
+                                     const struct gqa_tape_stack *stack,
+                                     size_t i, const void *in, void *after);
+
+/* d_in = what their rows are to blame for, NULL: not wanted; gradients of
+ * experts and router are added. in: not looked at where none is trained. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_experts_back(const struct gqa_tape *tape,
+                                      const struct gqa_tape_stack *stack,
+                                      size_t i, void *d_in, const void *in,
+                                      const void *dy);
 
 /* Block i's self-attention alone, or it and the cross-attention, from x[i] on;
  * *out: the stream behind it. As gqa_tape_run_block() else. */
@@ -139,6 +171,13 @@ struct gqa_turn_op gqa_tape_turn(const struct gqa_tape *tape,
                                  const struct gqa_heads *q,
                                  const struct gqa_heads *k,
                                  const struct gqa_heads *v, uint64_t capacity);
+
+/* out = scale * weights[r] * x[r], rows of d_model. weights: of the host; NULL:
+ * 1. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_scale_rows(const struct gqa_tape *tape, void *out,
+                                    const void *x, const double *weights,
+                                    double scale, uint64_t n_rows);
 
 /* dx (+)= what a norm of the network is to blame for; one of kind NONE has
  * dx = dy, or dx += dy. dx may be dy. */

@@ -1,4 +1,6 @@
-/* What positions add to a tape's run, and what comes of it on the way back. */
+/* What the host makes of tables for a tape's run, and what comes of them on the
+ * way back. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "common/bounds.h"
@@ -44,6 +46,16 @@ enum gqa_status gqa_tape_make_tables(struct gqa_tape *t)
 
 /* --- Back ----------------------------------------------------------------- */
 
+/* A table's gradient, from the host. */
+static enum gqa_status send_table(const struct gqa_tape *t, size_t param)
+{
+    const struct gqa_runtime *r = t->runtime;
+
+    return gqa_values_upload(r->backend, r->device, t->gradients[param],
+                             r->wide, t->tables[param],
+                             r->network->model->params[param].n_elements);
+}
+
 /* Biases by distance are summed into their table's buckets, on the host. */
 static enum gqa_status add_table(struct gqa_tape *t,
                                  const struct gqa_tape_stack *s, size_t i)
@@ -68,12 +80,7 @@ static enum gqa_status add_table(struct gqa_tape *t,
                       n_heads +
                   h] += values[h * width + j];
     free(values);
-    return st == GQA_OK
-               ? gqa_values_upload(
-                     r->backend, r->device, t->gradients[a->bias.table],
-                     r->wide, table,
-                     r->network->model->params[a->bias.table].n_elements)
-               : st;
+    return st == GQA_OK ? send_table(t, a->bias.table) : st;
 }
 
 /* Of each bias by distance, once: begin with 0, or end in its table. */
@@ -98,11 +105,55 @@ static enum gqa_status stack_biases(struct gqa_tape *t,
     return st;
 }
 
-enum gqa_status gqa_tape_bias_gradients(struct gqa_tape *t, bool end)
+/* Of a constant, which is a softplus of its parameter, or that and more. */
+static enum gqa_status add_constant(struct gqa_tape *t, size_t param, double d)
+{
+    if (!t->tables[param])
+        return GQA_OK;
+    t->tables[param][0] += d / (1 + exp(-t->runtime->tables[param][0]));
+    return send_table(t, param);
+}
+
+static enum gqa_status add_constants(struct gqa_tape *t,
+                                     const struct gqa_tape_stack *s)
+{
+    const struct gqa_runtime *r = t->runtime;
+    const size_t n = s->network->n_blocks;
+    double *sums = calloc(2 * n + 1, sizeof *sums);
+    enum gqa_status st = sums ? gqa_values_download(r->backend, r->device, sums,
+                                                    s->d_xielu, GQA_F64, 2 * n)
+                              : gqa_fail_nomem();
+
+    for (size_t i = 0; i < 2 * n && st == GQA_OK; i++) {
+        const struct gqa_feed_forward *ff = &s->network->blocks[i / 2].ff;
+
+        if (ff->has_xielu)
+            st = add_constant(t, ff->xielu[i % 2], sums[i]);
+    }
+    free(sums);
+    return st;
+}
+
+static enum gqa_status stack_constants(struct gqa_tape *t,
+                                       const struct gqa_tape_stack *s, bool end)
+{
+    const struct gqa_runtime *r = t->runtime;
+
+    if (!s->d_xielu)
+        return GQA_OK;
+    return end ? add_constants(t, s)
+               : r->backend->zero(r->device, s->d_xielu,
+                                  s->network->n_blocks * 2 * sizeof(double));
+}
+
+enum gqa_status gqa_tape_table_gradients(struct gqa_tape *t, bool end)
 {
     enum gqa_status st = GQA_OK;
 
-    for (size_t i = 0; i < t->n_stacks && st == GQA_OK; i++)
+    for (size_t i = 0; i < t->n_stacks && st == GQA_OK; i++) {
         st = stack_biases(t, &t->stacks[i], end);
+        if (st == GQA_OK)
+            st = stack_constants(t, &t->stacks[i], end);
+    }
     return st;
 }

@@ -39,54 +39,21 @@ static enum gqa_status make_stack(struct gqa_tape *t, size_t i)
                : gqa_fail_nomem();
 }
 
-/* What has no way back yet. */
-static enum gqa_status check_blocks(const struct gqa_network *n)
+/* What has no way back: rows that would have to be made again before a norm,
+ * and norms of heads that are rotated already. */
+static enum gqa_status check_network(const struct gqa_network *n)
 {
     for (size_t i = 0; i < n->n_stacks; i++) {
-        if (n->stacks[i].frames.width || n->stacks[i].n_codes)
-            return gqa_fail(
-                GQA_ERR_UNSUPPORTED, "a model that reads %s cannot be trained",
-                n->stacks[i].n_codes ? "several codes at a time"
-                                     : "frames, or what another model makes,");
-        if (n->stacks[i].n_places)
+        if (n->stacks[i].frames.width &&
+            n->stacks[i].embedding_norm.kind != GQA_NORM_NONE)
             return gqa_fail(GQA_ERR_UNSUPPORTED,
-                            "a model whose text lies on a page cannot be "
-                            "trained");
-        if (n->stacks[i].norm_first)
-            return gqa_fail(GQA_ERR_UNSUPPORTED,
-                            "a model that adds positions behind a norm cannot "
+                            "a model that norms what it makes of frames cannot "
                             "be trained");
-        for (size_t j = 0; j < n->stacks[i].n_blocks; j++) {
-            const struct gqa_block *b = &n->stacks[i].blocks[j];
-
-            if (b->ff.experts)
-                return gqa_fail(GQA_ERR_UNSUPPORTED,
-                                "a model with experts cannot be trained");
-            if (b->ff.has_xielu)
-                return gqa_fail(GQA_ERR_UNSUPPORTED,
-                                "a model with xielu, whose constants are the "
-                                "layers' own, cannot be trained");
-            if (b->normed_scale != 0)
-                return gqa_fail(GQA_ERR_UNSUPPORTED,
-                                "a model whose residual stream is what was "
-                                "normed cannot be trained");
-            if (b->self.norms_turned)
+        for (size_t j = 0; j < n->stacks[i].n_blocks; j++)
+            if (n->stacks[i].blocks[j].self.norms_turned)
                 return gqa_fail(GQA_ERR_UNSUPPORTED,
                                 "a model that norms queries and keys behind "
                                 "their rotation cannot be trained");
-            if (b->self.rope && b->self.rope->first)
-                return gqa_fail(GQA_ERR_UNSUPPORTED,
-                                "a model that rotates the end of its heads "
-                                "cannot be trained");
-            if (b->self.clip > 0)
-                return gqa_fail(GQA_ERR_UNSUPPORTED,
-                                "a model that clips queries, keys and values "
-                                "cannot be trained");
-            if (b->ff.residual_scale != 0 || b->self.residual_scale != 0)
-                return gqa_fail(GQA_ERR_UNSUPPORTED,
-                                "a model that scales what it adds to the "
-                                "residual stream cannot be trained");
-        }
     }
     return GQA_OK;
 }
@@ -117,7 +84,7 @@ static enum gqa_status check_options(const struct gqa_runtime *r,
         r->network->logit_scale != 1)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "the bias of logits that are scaled cannot be trained");
-    return check_blocks(r->network);
+    return check_network(r->network);
 }
 
 /* All but memory of the device. */
@@ -153,7 +120,7 @@ static enum gqa_status begin(struct gqa_tape **out, struct gqa_runtime *r,
     return st;
 }
 
-/* Tables on the host, of the relative biases that are trained. */
+/* Of tables on the host that are trained, gradients there. */
 static enum gqa_status make_tables(struct gqa_tape *t)
 {
     const struct gqa_model *model = t->runtime->network->model;
@@ -177,7 +144,7 @@ enum gqa_status gqa_tape_bytes(const struct gqa_runtime *runtime,
     enum gqa_status st;
 
     *least = *most = UINT64_MAX;
-    if ((st = check_blocks(r->network)) != GQA_OK)
+    if ((st = check_network(r->network)) != GQA_OK)
         return st;
     if (check_options(r, options) != GQA_OK)
         return GQA_OK;

@@ -56,8 +56,8 @@ void gqa_tape_free(struct gqa_tape *tape);
 
 /* Device bytes that a tape of these options takes, least (nothing kept) and
  * most (everything kept); UINT64_MAX where there can be none. Errors
- * GQA_ERR_UNSUPPORTED: the network has no way back (experts); GQA_ERR_NOMEM: of
- * the host, for counting. */
+ * GQA_ERR_UNSUPPORTED: the network has no way back (normed frames);
+ * GQA_ERR_NOMEM: of the host, for counting. */
 GQA_MUST_USE
 enum gqa_status gqa_tape_bytes(const struct gqa_runtime *runtime,
                                const struct gqa_tape_options *options,

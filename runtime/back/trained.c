@@ -14,6 +14,16 @@ static bool norm_trained(const struct gqa_tape *t, const struct gqa_norm *norm,
     return gqa_tape_any(n, uses, t->trained);
 }
 
+static bool embedding_trained(const struct gqa_tape *t, enum gqa_use *uses,
+                              const struct gqa_network_stack *stack)
+{
+    const struct gqa_network *n = t->runtime->network;
+
+    memset(uses, 0, n->model->n_params * sizeof *uses);
+    gqa_use_embedding(uses, stack);
+    return gqa_tape_any(n, uses, t->trained);
+}
+
 /* Of a block alone, with nothing else in uses. */
 static bool block_trained(const struct gqa_tape *t, enum gqa_use *uses,
                           const struct gqa_block *block)
@@ -43,12 +53,7 @@ void gqa_tape_find_trained(struct gqa_tape *t, enum gqa_use *uses)
         const bool encoder = i > 0 && t->stacks[0].any;
         bool below;
 
-        s->embedding = norm_trained(t, &s->network->embedding_norm, uses) ||
-                       t->trained[s->network->embedding] ||
-                       (s->network->embedding_width &&
-                        t->trained[s->network->widened.weight]) ||
-                       (s->network->positions != GQA_NO_PARAM &&
-                        t->trained[s->network->positions]);
+        s->embedding = embedding_trained(t, uses, s->network);
         below = s->embedding;
         for (size_t j = 0; j < s->network->n_blocks; j++) {
             const struct gqa_block *b = &s->network->blocks[j];

@@ -40,11 +40,16 @@ struct gqa_cpu_back {
                  const void *dy, size_t width, const struct gqa_cpu_norm *norm);
     void (*activate)(void *d_gate, void *d_up, const void *gate, const void *up,
                      const void *dy, size_t n, enum gqa_activation activation);
+    /* sums: [2], set. */
+    void (*xielu)(void *dx, double *sums, const void *x, const void *dy,
+                  size_t n, const struct gqa_xielu *constants);
+    void (*clip)(void *dy, const void *x, size_t n, double limit);
     void (*loss)(const struct gqa_cpu_loss_row *row, void *scratch);
     /* dx = factor * (x - target); returns |x - target|^2. */
     double (*squares)(void *dx, const void *x, const void *target, size_t n,
                       double factor);
     double (*sum_squares)(const void *x, size_t n);
+    double (*sum_products)(const void *x, const void *y, size_t n);
     /* sums += x; x += sums. */
     void (*add_to_sums)(double *sums, const void *x, size_t n);
     void (*add_sums)(void *x, const double *sums, size_t n);
@@ -119,6 +124,15 @@ enum gqa_status gqa_cpu_back_activate(struct gqa_device *device, void *d_gate,
                                       const void *up, const void *dy,
                                       uint64_t n,
                                       enum gqa_activation activation);
+enum gqa_status gqa_cpu_back_xielu(struct gqa_device *device, void *dx,
+                                   void *sums, const void *x, const void *dy,
+                                   uint64_t n,
+                                   const struct gqa_xielu *constants);
+enum gqa_status gqa_cpu_back_clip(struct gqa_device *device, void *dy,
+                                  const void *x, uint64_t n, double limit);
+enum gqa_status gqa_cpu_dot_rows(struct gqa_device *device, double *out,
+                                 const void *x, const void *y, uint64_t width,
+                                 uint64_t n_rows);
 enum gqa_status gqa_cpu_back_loss(struct gqa_device *device,
                                   const struct gqa_loss_op *op);
 enum gqa_status gqa_cpu_compare(struct gqa_device *device,

@@ -10,6 +10,23 @@ static double sum_squares(const void *x, size_t n)
     return sum_reals(x, n, 0, true);
 }
 
+static double sum_products(const void *x_, const void *y_, size_t n)
+{
+    const real *x = x_, *y = y_;
+    double lanes[LANES] = {0};
+    double sum = 0;
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        for (size_t j = 0; j < LANES; j++)
+            lanes[j] += (double)x[i + j] * (double)y[i + j];
+    for (; i < n; i++)
+        lanes[0] += (double)x[i] * (double)y[i];
+    for (size_t j = 0; j < LANES; j++)
+        sum += lanes[j];
+    return sum;
+}
+
 static void add_to_sums(double *sums, const void *x_, size_t n)
 {
     const real *x = x_;
@@ -254,6 +271,39 @@ static void activate_back(void *d_gate_, void *d_up_, const void *gate_,
 }
 
 #undef GO_BACK
+
+/* e^x up to eps alone has a slope: beyond it, min(x, eps) is eps. */
+static void xielu_back(void *dx_, double *sums, const void *x_, const void *dy_,
+                       size_t n, const struct gqa_xielu *c)
+{
+    const real *x = x_, *dy = dy_;
+    real *dx = dx_;
+
+    sums[0] = sums[1] = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double y = x[i], d = dy[i];
+        const double grown = expm1(y > c->eps ? c->eps : y);
+
+        if (y > 0) {
+            sums[0] += d * y * y;
+            dx[i] = (real)(d * (2 * c->positive * y + c->beta));
+        } else {
+            sums[1] += d * (grown - y);
+            dx[i] =
+                (real)(d * (c->negative * (y > c->eps ? -1 : grown) + c->beta));
+        }
+    }
+}
+
+static void clip_back(void *dy_, const void *x_, size_t n, double limit_)
+{
+    const real limit = (real)limit_;
+    const real *x = x_;
+    real *dy = dy_;
+
+    for (size_t i = 0; i < n; i++)
+        dy[i] = x[i] >= -limit && x[i] <= limit ? dy[i] : 0;
+}
 
 /* --- Losses --------------------------------------------------------------- */
 

@@ -400,6 +400,116 @@ enum gqa_status gqa_cpu_back_activate(struct gqa_device *device, void *d_gate,
                             activate_part, &a);
 }
 
+struct xielu {
+    const struct gqa_cpu_real *real;
+    char *dx;
+    const char *x, *dy;
+    uint64_t n;
+    const struct gqa_xielu *constants;
+    double *sums; /* [tasks, 2] */
+};
+
+static void xielu_part(void *ctx, size_t task, void *scratch)
+{
+    const struct xielu *a = ctx;
+    const uint64_t first = task * GQA_CPU_GRAIN;
+    const size_t at = (size_t)first * a->real->size;
+
+    (void)scratch;
+    a->real->back->xielu(a->dx + at, a->sums + 2 * task, a->x + at, a->dy + at,
+                         (size_t)gqa_min_u64(GQA_CPU_GRAIN, a->n - first),
+                         a->constants);
+}
+
+enum gqa_status gqa_cpu_back_xielu(struct gqa_device *device, void *dx,
+                                   void *sums, const void *x, const void *dy,
+                                   uint64_t n,
+                                   const struct gqa_xielu *constants)
+{
+    const size_t n_tasks = tasks_of(n, GQA_CPU_GRAIN);
+    struct xielu a = {device->real,
+                      dx,
+                      x,
+                      dy,
+                      n,
+                      constants,
+                      calloc(n_tasks + 1, 2 * sizeof *a.sums)};
+    double *out = sums;
+    enum gqa_status st;
+
+    if (!a.sums)
+        return gqa_fail_nomem();
+    st = gqa_cpu_pool_run(device->pool, n_tasks, 0, xielu_part, &a);
+    for (size_t i = 0; i < 2 * n_tasks && st == GQA_OK && out; i++)
+        out[i % 2] += a.sums[i];
+    free(a.sums);
+    return st;
+}
+
+struct clipping {
+    const struct gqa_cpu_real *real;
+    char *dy;
+    const char *x;
+    uint64_t n;
+    double limit;
+};
+
+static void clip_part(void *ctx, size_t task, void *scratch)
+{
+    const struct clipping *c = ctx;
+    const uint64_t first = task * GQA_CPU_GRAIN;
+    const size_t at = (size_t)first * c->real->size;
+
+    (void)scratch;
+    c->real->back->clip(c->dy + at, c->x + at,
+                        (size_t)gqa_min_u64(GQA_CPU_GRAIN, c->n - first),
+                        c->limit);
+}
+
+enum gqa_status gqa_cpu_back_clip(struct gqa_device *device, void *dy,
+                                  const void *x, uint64_t n, double limit)
+{
+    struct clipping c = {device->real, dy, x, n, limit};
+
+    return gqa_cpu_pool_run(device->pool, tasks_of(n, GQA_CPU_GRAIN), 0,
+                            clip_part, &c);
+}
+
+/* --- Products of rows ----------------------------------------------------- */
+
+struct products {
+    const struct gqa_cpu_real *real;
+    double *out;
+    const char *x, *y;
+    uint64_t width, n_rows, rows;
+};
+
+static void dot_some_rows(void *ctx, size_t task, void *scratch)
+{
+    const struct products *p = ctx;
+    const uint64_t first = task * p->rows;
+    const uint64_t end = gqa_min_u64(first + p->rows, p->n_rows);
+
+    (void)scratch;
+    for (uint64_t r = first; r < end; r++) {
+        const uint64_t at = r * p->width * p->real->size;
+
+        p->out[r] =
+            p->real->back->sum_products(p->x + at, p->y + at, (size_t)p->width);
+    }
+}
+
+enum gqa_status gqa_cpu_dot_rows(struct gqa_device *device, double *out,
+                                 const void *x, const void *y, uint64_t width,
+                                 uint64_t n_rows)
+{
+    struct products p = {device->real,       out, x, y, width, n_rows,
+                         rows_of_task(width)};
+
+    return gqa_cpu_pool_run(device->pool, tasks_of(n_rows, p.rows), 0,
+                            dot_some_rows, &p);
+}
+
 /* --- Squares -------------------------------------------------------------- */
 
 struct squares {

@@ -18,6 +18,9 @@ static constexpr struct gqa_gradient_ops make_gradients(void)
     g.norm = gqa_cuda_norm_back;
     g.linear_weight = gqa_cuda_linear_weight;
     g.activate = gqa_cuda_activate_back;
+    g.xielu = gqa_cuda_xielu_back;
+    g.clip = gqa_cuda_clip_back;
+    g.dot_rows = gqa_cuda_dot_rows;
     g.loss = gqa_cuda_loss;
     g.compare = gqa_cuda_compare;
     g.squares = gqa_cuda_squares;

@@ -69,6 +69,15 @@ enum gqa_status gqa_cuda_activate_back(struct gqa_device *device, void *d_gate,
                                        const void *up, const void *dy,
                                        uint64_t n,
                                        enum gqa_activation activation);
+enum gqa_status gqa_cuda_xielu_back(struct gqa_device *device, void *dx,
+                                    void *sums, const void *x, const void *dy,
+                                    uint64_t n,
+                                    const struct gqa_xielu *constants);
+enum gqa_status gqa_cuda_clip_back(struct gqa_device *device, void *dy,
+                                   const void *x, uint64_t n, double limit);
+enum gqa_status gqa_cuda_dot_rows(struct gqa_device *device, double *out,
+                                  const void *x, const void *y, uint64_t width,
+                                  uint64_t n_rows);
 enum gqa_status gqa_cuda_squares(struct gqa_device *device, void *dx,
                                  const void *x, const void *target,
                                  uint64_t n_rows, uint64_t width, double factor,

@@ -1,5 +1,6 @@
 /*
- * Backwards through activations; and squares as a loss.
+ * Backwards through activations and limits; rows times rows; and squares as a
+ * loss.
  */
 #include "runtime/cuda/activation.cuh"
 #include "runtime/cuda/back.cuh"
@@ -94,6 +95,156 @@ enum gqa_status gqa_cuda_activate_back(struct gqa_device *device, void *d_gate,
         });
     });
     return gqa_cuda_launched(device);
+}
+
+/* A part of the elements for each block, whatever the device: parts [n_parts,
+ * 2] are what of the sums each has. */
+enum { PART_ELEMENTS = 16 * THREADS };
+
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    xielu_back_kernel(T *dx, double *parts, const T *x, const T *dy, int64_t n,
+                      int64_t n_parts, struct gqa_xielu c)
+{
+    const float positive = (float)c.positive, negative = (float)c.negative;
+    const float beta = (float)c.beta, eps = (float)c.eps;
+
+    for (int64_t part = blockIdx.x; part < n_parts; part += gridDim.x) {
+        const int64_t first = part * PART_ELEMENTS;
+        const int64_t end =
+            first + PART_ELEMENTS < n ? first + PART_ELEMENTS : n;
+        double above = 0, below = 0;
+
+        for (int64_t i = first + threadIdx.x; i < end; i += THREADS) {
+            const float y = (float)real<T>::load(x[i]);
+            const float d = (float)real<T>::load(dy[i]);
+            const float grown = expm1f(y > eps ? eps : y);
+            float slope;
+
+            if (y > 0) {
+                above += (double)d * (double)y * (double)y;
+                slope = 2 * positive * y + beta;
+            } else {
+                below += (double)d * (double)(grown - y);
+                slope = negative * (y > eps ? -1 : grown) + beta;
+            }
+            dx[i] = real<T>::round(d * slope);
+        }
+        above = block_sum<THREADS>(above);
+        below = block_sum<THREADS>(below);
+        if (threadIdx.x == 0) {
+            parts[2 * part] = above;
+            parts[2 * part + 1] = below;
+        }
+    }
+}
+
+enum gqa_status gqa_cuda_xielu_back(struct gqa_device *device, void *dx,
+                                    void *sums, const void *x, const void *dy,
+                                    uint64_t n,
+                                    const struct gqa_xielu *constants)
+{
+    const uint64_t n_parts = (n + PART_ELEMENTS - 1) / PART_ELEMENTS;
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK || n == 0)
+        return st;
+    st = gqa_cuda_reserve(device, &device->back, 2 * n_parts * sizeof(double));
+    if (st != GQA_OK)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        xielu_back_kernel<T>
+            <<<blocks_for(n_parts), THREADS, 0, device->stream>>>(
+                (T *)dx, (double *)device->back.data, (const T *)x,
+                (const T *)dy, (int64_t)n, (int64_t)n_parts, *constants);
+    });
+    st = gqa_cuda_launched(device);
+    if (st != GQA_OK || !sums)
+        return st;
+    return gqa_cuda_add_sums(device, (double *)sums,
+                             (const double *)device->back.data, n_parts, 2);
+}
+
+/* A NaN is beyond any limit. */
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    clip_back_kernel(T *dy, const T *x, int64_t n, float limit)
+{
+    const int64_t step = (int64_t)gridDim.x * THREADS;
+
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n;
+         i += step) {
+        const float at = (float)real<T>::load(x[i]);
+
+        if (!(at >= -limit && at <= limit))
+            dy[i] = real<T>::round(0.0f);
+    }
+}
+
+enum gqa_status gqa_cuda_clip_back(struct gqa_device *device, void *dy,
+                                   const void *x, uint64_t n, double limit)
+{
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK || n == 0)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        clip_back_kernel<T><<<blocks_for((n + THREADS - 1) / THREADS), THREADS,
+                              0, device->stream>>>((T *)dy, (const T *)x,
+                                                   (int64_t)n, (float)limit);
+    });
+    return gqa_cuda_launched(device);
+}
+
+/* sums[row] = x[row] . y[row]. */
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    dot_rows_kernel(double *sums, const T *x, const T *y, int64_t n_rows,
+                    int64_t width)
+{
+    for (int64_t row = blockIdx.x; row < n_rows; row += gridDim.x) {
+        double sum = 0;
+
+        for (int64_t c = row * width + threadIdx.x; c < (row + 1) * width;
+             c += THREADS)
+            sum += (double)real<T>::load(x[c]) * (double)real<T>::load(y[c]);
+        sum = block_sum<THREADS>(sum);
+        if (threadIdx.x == 0)
+            sums[row] = sum;
+    }
+}
+
+enum gqa_status gqa_cuda_dot_rows(struct gqa_device *device, double *out,
+                                  const void *x, const void *y, uint64_t width,
+                                  uint64_t n_rows)
+{
+    const uint64_t n_bytes = n_rows * sizeof *out;
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK || n_rows == 0)
+        return st;
+    st = gqa_cuda_reserve(device, &device->back, n_bytes);
+    if (st != GQA_OK)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        dot_rows_kernel<T><<<blocks_for(n_rows), THREADS, 0, device->stream>>>(
+            (double *)device->back.data, (const T *)x, (const T *)y,
+            (int64_t)n_rows, (int64_t)width);
+    });
+    st = gqa_cuda_launched(device);
+    if (st == GQA_OK)
+        st = gqa_cuda_check(
+            device, cudaMemcpyAsync(out, device->back.data, n_bytes,
+                                    cudaMemcpyDeviceToHost, device->stream));
+    return st == GQA_OK
+               ? gqa_cuda_check(device, cudaStreamSynchronize(device->stream))
+               : st;
 }
 
 /* sums[row] = factor / 2 * |x - target|^2. */

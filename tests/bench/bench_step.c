@@ -179,7 +179,7 @@ static void choose(struct bench *b, bool all)
                 gqa_use_attention(uses, &block->cross);
         }
     for (size_t i = 0; i < n; i++)
-        b->trained[i] = uses[i] != GQA_USE_NONE;
+        b->trained[i] = gqa_use_is_trainable(uses[i]);
     free(uses);
 }
 

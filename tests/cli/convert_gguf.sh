@@ -9,8 +9,10 @@ echo "back: $?"
 
 echo '== families'
 same() {
-    gqa-convert --quiet --force "${@:2}" "$DATA/$1" out.gguf
-    gqa-verify --no-run --against "$DATA/$1" out.gguf |
+    local source=$DATA/$1
+    [ ! -e "$1" ] || source=$1
+    gqa-convert --quiet --force "${@:2}" "$source" out.gguf
+    gqa-verify --no-run --against "$source" out.gguf |
         sed -n "s|^exact: |$1 ${*:2}: |p"
 }
 same runtime/llama --groups 1
@@ -18,6 +20,7 @@ same runtime/llama-grouped --groups 2
 same runtime/llama-grouped --groups 2 --dtype bf16
 same runtime/llama-grouped --groups 4 --dtype f32
 same runtime/llama-freed --groups 1
+same runtime/llama-yarn --groups 1
 same runtime/qwen2 --groups 1 --method aligned --samples 2 --length 16
 same runtime/gpt_neox --groups 1
 same families/phi3 --groups 1
@@ -25,11 +28,32 @@ same families/gemma --groups 1
 same families/bloom --groups 2 --dtype bf16
 same families/falcon-40b --groups 1
 same families/mixtral --groups 2
+same families/qwen3_moe-all --groups 1
+same families/cohere2 --groups 2
+same families/nemotron --groups 2 --dtype bf16
+same families/gpt_bigcode --groups 2
 same good/kerashub-gpt_neox --groups 1
 # Layers that differ
 same runtime/llama --groups 3 --layer-groups 1=1
 gqa-inspect out.gguf | sed -n '/^stack/,/^$/p'
 same runtime/gpt2 --groups 4 --layer-groups 1=1 --allow-hybrid
+
+# Gemma 3 as transformers 5 says its RoPE, and as versions before
+cp -r "$DATA/families/gemma3" .
+sed -i 's/\("query_pre_attn_scalar": \)24/\16/' gemma3/config.json
+same gemma3 --groups 1
+sed -i -e '/"rope_local_base_freq"/d' -e '/"rope_theta"/d' \
+    -e 's/"rope_scaling": {/"rope_parameters": {"sliding_attention": {"rope_theta": 100.0}, "full_attention": {"rope_theta": 10000.0,/' \
+    -e '/"rope_type": "linear"/s/$/ }/' gemma3/config.json
+same gemma3 --groups 1
+# T5 with all its heads, at the distance that llama.cpp knows
+for model in t5-v1_1 t5-tied-unscaled mt5; do
+    cp -r "$DATA/runtime/$model" .
+    sed -i 's/\("relative_attention_max_distance": \)16/\1128/' $model/config.json
+    heads=$(sed -n 's/.*"num_heads": \([0-9]*\).*/\1/p' $model/config.json)
+    gqa-convert --quiet --groups "$heads" $model t5.gguf --force
+    gqa-verify --no-run --against $model t5.gguf | sed -n "s|^exact: |$model: |p"
+done
 
 echo '== streams'
 gqa-convert --quiet --groups 2 --to gguf "$DATA/runtime/gpt2" - | cmp - gpt2.gguf
@@ -38,15 +62,28 @@ cmp again.gguf gpt2.gguf
 gqa-convert --groups 2 "$DATA/runtime/gpt2" gpt2.gguf
 gqa-convert --json --dry-run --groups 2 "$DATA/runtime/gpt2" new.gguf | grep output_kind
 
+# YaRN with a factor of its own, which comes back as it was
+cp -r "$DATA/runtime/llama-yarn" yarn
+sed -i 's/"beta_fast"/"attention_factor": 1.2079441541679836, &/' yarn/config.json
+gqa-convert --quiet --groups 1 yarn yarn.gguf
+gqa-verify --no-run --against yarn yarn.gguf | grep -e config -e '^exact'
+
 echo '== refused'
 refused() {
     gqa-convert "$@" new.gguf
     echo "exit $?"
 }
-refused --groups 1 "$DATA/good/t5-v1_1"
-refused --dry-run --groups 1 "$DATA/good/t5-v1_1"
-refused --groups 1 "$DATA/runtime/llama-yarn"
+refused --groups 1 "$DATA/families/gptj"
+refused --dry-run --groups 1 "$DATA/families/gptj"
+refused --groups 1 "$DATA/runtime/t5-v1_1"
+refused --groups 2 --attention encoder "$DATA/runtime/t5-v1_1"
+refused --groups 4 "$DATA/runtime/t5-v1_0"
+refused --groups 4 "$DATA/runtime/t5-v1_1"
 refused --groups 1 "$DATA/families/gemma2"
+refused --groups 1 "$DATA/families/olmoe"
+refused --groups 2 "$DATA/families/qwen2_moe"
+refused --groups 1 "$DATA/families/smollm3"
+refused --groups 1 "$DATA/families/ernie4_5"
 refused --groups 1 "$DATA/families/olmo"
 refused --groups 1 "$DATA/good/llama-f64"
 refused --groups 4 --layer-groups 1=1 "$DATA/runtime/gpt2"
@@ -54,9 +91,16 @@ refused --kv-budget 50% --method aligned "$DATA/runtime/gpt2"
 refused --groups 1 --store "$DATA/runtime/gpt2"
 cp "$DATA/good/gpt2/model.safetensors" alone.safetensors
 refused --groups 1 --n-heads 4 alone.safetensors
-gqa-uptrain --teacher "$DATA/runtime/gpt2" "$DATA/runtime/gpt2" new.gguf
-echo "exit $?"
 # A window that llama.cpp has not of such models: a context that it has.
 gqa-convert --quiet --groups 1 "$DATA/runtime/mistral" window.gguf
 gqa-convert --groups 1 "$DATA/runtime/mistral" window.gguf --force >/dev/null
 ls
+
+echo '== once'
+# What a configuration says of KV heads besides is told of once, also where
+# nothing is written.
+cp -r "$DATA/runtime/llama" said
+sed -i '0,/{/s//{"n_head_kv": [4, 4],/' said/config.json
+gqa-convert --groups 1 said said.gguf >said.txt
+gqa-convert --dry-run --groups 1 said dry.gguf >said.txt
+gqa-convert --dry-run --groups 1 said dry.gqa >said.txt

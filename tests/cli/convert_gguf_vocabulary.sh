@@ -77,4 +77,44 @@ sed 's/\["h","e"\]/"h e", 7/; s/"merges":\[/&[1, 2],/' "$DATA/bpe/tokenizer.json
 gqa-convert --groups 1 folder new.gguf
 sed 's/"vocab":/"words":/' "$DATA/bpe/tokenizer.json" >folder/tokenizer.json
 gqa-convert --groups 1 folder new.gguf
+# Two tokens of one number, and merges that are none
+again() {
+    sed "$1" "$DATA/bpe/tokenizer.json" >folder/tokenizer.json
+    gqa-convert --groups 1 folder new.gguf
+}
+again 's/"a":1,/"aa":1,&/'
+again 's/"added_tokens":\[/&{"id":1,"content":"<x>"},/'
+again 's/\["h","e"\]/["h","e "]/'
+again 's/\["h","e"\]/["h","zz"]/'
+again 's/\["h","e"\]/["h","d"]/'
+# What a file of this kind cannot say
+cp "$DATA/bpe/tokenizer.json" folder
+mkdir large
+cp "$DATA/runtime/llama/model.safetensors" large
+for n in 4294967296 64.5 '"64"'; do
+    sed -E "s/(\"max_position_embeddings\": )[0-9]+/\\1$n/" \
+        "$DATA/runtime/llama/config.json" >large/config.json
+    gqa-convert --groups 1 large new.gguf
+done
+rm -r large
+printf '\377' >folder/chat_template.jinja
+gqa-convert --groups 1 folder new.gguf
 ls
+
+echo '== templates'
+# A file of its own counts more than one in the configuration, and of several
+# that is the default's.
+template() {
+    gqa-convert --quiet --force --groups 2 folder chat.gguf
+    grep -a -o -E 'tokenizer.chat_template.{12}\{\{ [a-z]+ \}\}' chat.gguf |
+        grep -a -o '{{.*'
+}
+rm folder/chat_template.jinja
+echo '{"chat_template": [{"name": "tool", "template": "{{ tools }}"},
+    {"name": "default", "template": "{{ default }}"}]}' \
+    >folder/tokenizer_config.json
+template
+printf '{{ files }}' >folder/chat_template.jinja
+template
+rm folder/tokenizer_config.json
+template

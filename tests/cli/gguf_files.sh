@@ -31,11 +31,17 @@ means falcon-40b
 means olmo
 means olmo2
 means cohere
+for family in qwen2_moe-all qwen3_moe-all olmoe granite nemotron glm glm4 ernie4_5 \
+    arcee seed_oss gpt_bigcode-mqa; do
+    means "$family"
+done
 # Where no key says all that a configuration has to, it is asked for.
 gqa-convert --groups 1 "$DATA/gguf/gemma2.gguf" out.gqa
 means gemma2 --config "$DATA/families/gemma2/config.json"
 gqa-convert --groups 1 "$DATA/gguf/starcoder2.gguf" out.gqa
 means starcoder2 --config "$DATA/families/starcoder2/config.json"
+gqa-convert --groups 1 "$DATA/gguf/gemma3.gguf" out.gqa
+means gemma3 --config "$DATA/families/gemma3/config.json"
 # Mixtral has no window; this one does.
 means mixtral --config "$DATA/families/mixtral/config.json"
 gqa-inspect "$DATA/gguf/mixtral.gguf" | grep -e Family -e Parameters
@@ -59,3 +65,27 @@ cp "$DATA/gguf/gpt2.gguf" folder
 gqa-inspect folder | sed -n 2p
 cp "$DATA/good/gpt2/model.safetensors" folder/weights.safetensors
 gqa-inspect folder 2>/dev/null | sed -n 2p
+
+# Several files of a model are read by the first, which a folder has too.
+mkdir parts
+cp "$DATA"/gguf/llama-parts-* parts
+gqa-inspect parts | sed -n 2p
+gqa-convert --quiet --force --groups 1 parts out.gqa
+gqa-verify --quiet --no-run --against "$DATA/runtime/llama-grouped" out.gqa
+echo "against the original: $?"
+part() {
+    gqa-convert --quiet --force --groups 1 "parts/$1" "${2-out.gqa}"
+    echo "exit $?"
+}
+part llama-parts-00003-of-00004.gguf
+part llama-parts-00001-of-00004.gguf parts/llama-parts-00002-of-00004.gguf
+gqa-convert --groups 1 - out.gguf <parts/llama-parts-00001-of-00004.gguf
+mv parts/llama-parts-00002-of-00004.gguf other
+part llama-parts-00001-of-00004.gguf
+cp parts/llama-parts-00003-of-00004.gguf parts/llama-parts-00002-of-00004.gguf
+part llama-parts-00001-of-00004.gguf
+cp "$DATA/gguf/gpt2.gguf" parts/llama-parts-00002-of-00004.gguf
+part llama-parts-00001-of-00004.gguf
+# One of another model of as many
+cp "$DATA/gguf/llama-first-00002-of-00004.gguf" parts/llama-parts-00002-of-00004.gguf
+part llama-parts-00001-of-00004.gguf

@@ -53,3 +53,10 @@ gqa-inspect --tensors --stats --state-dict same "$DATA/torch/several/new.pt" |
     tail -2
 gqa-inspect "$DATA/torch/several/new.pt"
 gqa-inspect --state-dict ema "$DATA/torch/several/old-4.pt"
+
+# No other file has state dicts; of two, one is enough.
+llama=$DATA/runtime/llama
+gqa-inspect --state-dict ema "$llama" || echo "$?"
+gqa-convert --state-dict ema -g 1 "$llama" none.gqa || echo "$?"
+gqa-verify --state-dict ema --no-run --against "$llama" "$llama" || echo "$?"
+gqa-uptrain --state-dict ema --groups 1 --teacher "$llama" none.gqa || echo "$?"

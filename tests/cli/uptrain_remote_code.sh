@@ -6,3 +6,13 @@ cmp grouped/modeling_grouped_t5.py out/modeling_grouped_t5.py
 cmp <(sed -n '/auto_map/,$p' grouped/config.json) <(sed -n '/auto_map/,$p' out/config.json)
 gqa-verify --no-run --trained --against "$DATA/sample/t5-tiny16" out |
     sed -n '/ config /,/ parameters /p' | sed '$d'
+# One that is made here gets it where that is asked for.
+gqa-uptrain -q --write-start --steps 1 --rate 1e-3 --batch 1 --length 16 \
+    --teacher "$DATA/sample/t5-tiny16" --method mean --groups 4 --remote-code made/
+cmp grouped/modeling_grouped_t5.py made/modeling_grouped_t5.py
+cmp <(sed -n '/auto_map/,$p' grouped/config.json) <(sed -n '/auto_map/,$p' made/config.json)
+gqa-verify --no-run --trained --against "$DATA/sample/t5-tiny16" made |
+    sed -n '/ config /,/ parameters /p' | sed '$d'
+gqa-uptrain --steps 2 --teacher "$DATA/sample/t5-tiny16" --remote-code grouped no/
+gqa-uptrain --steps 2 --teacher "$DATA/runtime/llama" --groups 1 --remote-code no/
+ls

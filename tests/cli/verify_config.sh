@@ -47,6 +47,14 @@ alone llama-mqa 's/"vocab_size": [0-9]*/"_name_or_path": ""/; /"intermediate_siz
 alone llama-mqa 's/"num_hidden_layers": 2/"num_hidden_layers": 2.0/'
 alone llama-mqa 's/"hidden_size": .*,/"hidden_size": null,/'
 alone llama-mqa 's/"rope_theta": .*,/"rope_theta": null,/'
+# Classes have a number of KV heads of their own.
+cp -r "$DATA/families/qwen3" qwen3
+own() {
+    sed "$1" "$DATA/families/qwen3/config.json" >qwen3/config.json
+    gqa-verify --no-run qwen3 | grep -A 3 '^file *config'
+}
+own '/"num_key_value_heads"/d'
+own 's/"num_key_value_heads": .*,/"num_key_value_heads": null,/'
 rm llama/config.json
 gqa-verify --no-run --against "$DATA/runtime/llama-mqa" llama |
     grep -A 5 '^file *config'

@@ -180,8 +180,12 @@ MODELS = {
     "qwen2_moe": lambda n: decoder(n, "Qwen2Moe", repeat=2, num_experts=4, num_experts_per_tok=2,
                                    moe_intermediate_size=6, shared_expert_intermediate_size=7, num_hidden_layers=3,
                                    mlp_only_layers=[1]),
+    "qwen2_moe-all": lambda n: decoder(n, "Qwen2Moe", repeat=2, num_experts=3, num_experts_per_tok=2,
+                                       moe_intermediate_size=6, shared_expert_intermediate_size=7),
     "qwen3_moe": lambda n: decoder(n, "Qwen3Moe", kv=2, head_dim=6, num_experts=4, num_experts_per_tok=2,
                                    moe_intermediate_size=6, norm_topk_prob=True, decoder_sparse_step=2),
+    "qwen3_moe-all": lambda n: decoder(n, "Qwen3Moe", kv=2, head_dim=6, num_experts=3, num_experts_per_tok=2,
+                                       moe_intermediate_size=6, norm_topk_prob=True),
     "llava": lambda n: nested(n, tr.LlavaForConditionalGeneration, tr.LlavaConfig, {"model_type": "llama"}, repeat=2,
                               vision={"model_type": "clip_vision_model"}, image_token_index=46),
     "llava_next": lambda n: nested(n, tr.LlavaNextForConditionalGeneration, tr.LlavaNextConfig, {

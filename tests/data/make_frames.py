@@ -96,11 +96,22 @@ def gpt2(name):
               add_cross_attention=True, bos_token_id=1, eos_token_id=2, repeat=2)
 
 
+class First(torch.nn.Module):
+    """The first n rows of an embedding."""
+
+    def __init__(self, whole, n):
+        super().__init__()
+        self.whole, self.num_embeddings = [whole], n
+
+    def forward(self, positions):
+        return self.whole[0](positions)
+
+
 def run_whisper(model, ids, decoder_ids):
     encoder = model.model.encoder
     whole, most = encoder.embed_positions, encoder.config.max_source_positions
     # It takes inputs of one length alone; others are its first positions.
-    encoder.embed_positions = torch.nn.Embedding.from_pretrained(whole.weight[:len(ids)])
+    encoder.embed_positions = First(whole, len(ids))
     encoder.config.max_source_positions = len(ids)
     try:
         return made.run(model, input_features=frames(ids, 2, model.config.num_mel_bins).transpose(1, 2),

@@ -60,9 +60,9 @@ def name_of(key, names):
     return f"{names[body]}.{leaf}"
 
 
-def writer(name, arch):
+def writer(name, arch, **several):
     os.makedirs("gguf", exist_ok=True)
-    made = gguf.GGUFWriter(f"gguf/{name}.gguf", arch)
+    made = gguf.GGUFWriter(f"gguf/{name}.gguf", arch, **several)
     made.add_token_list(["a", "b", "c"])
     made.add_string("general.name", name)
     return made
@@ -80,9 +80,9 @@ def heads_of(key, config):
     return {"q_proj": config["num_attention_heads"], "k_proj": kv}.get(key.split(".")[-2])
 
 
-def llama(name, folder, arch="llama"):
+def llama(name, folder, arch="llama", **several):
     tensors, c = load(folder)
-    made = writer(name, arch)
+    made = writer(name, arch, **several)
     made.add_context_length(c["max_position_embeddings"])
     made.add_embedding_length(c["hidden_size"])
     made.add_block_count(c["num_hidden_layers"])
@@ -95,7 +95,7 @@ def llama(name, folder, arch="llama"):
         made.add_key_length(c["head_dim"])
         made.add_value_length(c["head_dim"])
     for key, (w, dtype) in tensors.items():
-        heads = heads_of(key, c) if arch == "llama" else None
+        heads = heads_of(key, c) if arch in ("llama", "internlm2") else None
         w = paired(w, heads) if heads else w
         made.add_tensor(name_of(key, LLAMA), w.view(np.uint8) if dtype == Q.BF16 else w, raw_dtype=dtype)
     finish(made)
@@ -174,10 +174,30 @@ def gpt_neox(name, folder):
     finish(made)
 
 
+def t5(name, folder):
+    tensors, c = load(folder)
+    made = writer(name, "t5")
+    made.add_context_length(c.get("n_positions", 512))
+    made.add_embedding_length(c["d_model"])
+    made.add_feed_forward_length(c["d_ff"])
+    made.add_block_count(c["num_layers"])
+    made.add_decoder_block_count(c["num_decoder_layers"])
+    made.add_head_count(c["num_heads"])
+    made.add_key_length(c["d_kv"])
+    made.add_value_length(c["d_kv"])
+    made.add_layer_norm_eps(c["layer_norm_epsilon"])
+    made.add_relative_attn_buckets_count(c["relative_attention_num_buckets"])
+    made.add_layer_norm_rms_eps(c["layer_norm_epsilon"])
+    made.add_decoder_start_token_id(c["decoder_start_token_id"])
+    for key, (w, dtype) in tensors.items():
+        made.add_tensor(key_of("T5", key, c["num_layers"]), w.view(np.uint8) if dtype == Q.BF16 else w, raw_dtype=dtype)
+    finish(made)
+
+
 def key_of(arch, name, n_layers):
     """A tensor's name by gguf's own table, whose names of Bloom have no prefix."""
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[arch], n_layers)
-    name = name.removeprefix("transformer.") if arch == "BLOOM" else name
+    name = name.removeprefix("transformer.") if arch in ("BLOOM", "CHATGLM") else name
     found = names.get_name(name, try_suffixes=(".weight", ".bias"))
     assert found, name
     return found
@@ -211,12 +231,16 @@ def family(name, arch, change=lambda key, w, c: w, keys=lambda made, c: None):
     theirs are.
     """
     tensors, c = load(f"families/{name}")
-    n_layers, heads = c.get("num_hidden_layers", c.get("n_layer")), c.get("num_attention_heads", c.get("n_head"))
+    n_layers = next(c[k] for k in ("num_hidden_layers", "n_layer", "n_layers", "num_layers") if k in c)
+    heads = next(c[k] for k in ("num_attention_heads", "n_head", "n_heads") if k in c)
+    width = next(c[k] for k in ("hidden_size", "n_embd", "d_model") if k in c)
+    inner = next((c[k] for k in ("intermediate_size", "ffn_hidden_size", "n_inner") if k in c), 4 * width)
+    positions = next((c[k] for k in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length") if k in c), 2048)
     made = writer(name, gguf.MODEL_ARCH_NAMES[gguf.MODEL_ARCH[arch]])
-    made.add_context_length(c.get("max_position_embeddings", 2048))
-    made.add_embedding_length(c["hidden_size"])
+    made.add_context_length(positions)
+    made.add_embedding_length(width)
     made.add_block_count(n_layers)
-    made.add_feed_forward_length(c.get("intermediate_size", c.get("ffn_hidden_size", 4 * c["hidden_size"])))
+    made.add_feed_forward_length(inner)
     made.add_head_count(heads)
     made.add_bos_token_id(c["bos_token_id"])
     made.add_eos_token_id(c["eos_token_id"])
@@ -230,7 +254,7 @@ def family(name, arch, change=lambda key, w, c: w, keys=lambda made, c: None):
 
 
 def common_keys(made, c):
-    made.add_head_count_kv(c["num_key_value_heads"])
+    made.add_head_count_kv(c.get("num_key_value_heads", c["num_attention_heads"]))
     if c.get("head_dim"):
         made.add_key_length(c["head_dim"])
         made.add_value_length(c["head_dim"])
@@ -303,6 +327,89 @@ def command_r_keys(made, c):
     made.add_rope_scaling_type(gguf.RopeScalingType.NONE)
 
 
+def experts_keys(made, c):
+    common_keys(made, c)
+    made.add_expert_count(c.get("num_experts", c.get("n_routed_experts")))
+    made.add_expert_used_count(c["num_experts_per_tok"])
+    if "moe_intermediate_size" in c:
+        made.add_expert_feed_forward_length(c["moe_intermediate_size"])
+    if c.get("shared_expert_intermediate_size"):
+        made.add_expert_shared_feed_forward_length(c["shared_expert_intermediate_size"])
+
+
+def deepseek_keys(made, c):
+    experts_keys(made, c)
+    made.add_rope_dimension_count(c["hidden_size"] // c["num_attention_heads"])
+    made.add_rope_scaling_type(gguf.RopeScalingType.NONE)
+    made.add_leading_dense_block_count(c["first_k_dense_replace"])
+    made.add_expert_weights_scale(1.0)
+    made.add_expert_shared_count(c["n_shared_experts"])
+
+
+def gemma3_keys(made, c):
+    gemma_keys(made, c)
+    made.add_rope_freq_base(c["rope_theta"])
+    made.add_rope_freq_base_swa(c["rope_local_base_freq"])
+    made.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+    made.add_rope_scaling_factor(c["rope_scaling"]["factor"])
+    windows_keys(made, c)
+
+
+def windows_keys(made, c):
+    made.add_sliding_window(c["sliding_window"])
+    made.add_sliding_window_pattern([kind == "sliding_attention" for kind in c["layer_types"]])
+
+
+def cohere2_keys(made, c):
+    command_r_keys(made, c)
+    windows_keys(made, c)
+
+
+def mpt_keys(made, c):
+    made.add_layer_norm_eps(1e-5)
+    if c["attn_config"]["clip_qkv"] is not None:
+        made.add_clamp_kqv(c["attn_config"]["clip_qkv"])
+    made.add_max_alibi_bias(c["attn_config"]["alibi_bias_max"])
+
+
+def granite_keys(made, c):
+    common_keys(made, c)
+    made.add_attention_scale(c["attention_multiplier"])
+    made.add_embedding_scale(c["embedding_multiplier"])
+    made.add_residual_scale(c["residual_multiplier"])
+    made.add_logit_scale(c["logits_scaling"])
+
+
+def minicpm_keys(made, c):
+    common_keys(made, c)
+    made.add_embedding_scale(c["scale_emb"])
+    made.add_residual_scale(c["scale_depth"] / c["num_hidden_layers"] ** 0.5)
+    made.add_logit_scale(c["hidden_size"] / c["dim_model_base"])
+
+
+def partial_keys(made, c):
+    common_keys(made, c)
+    made.add_layer_norm_eps(c.get("norm_eps", 1e-5))
+    made.add_rope_dimension_count(int(c["partial_rotary_factor"] * c["head_dim"]))
+
+
+def chatglm_keys(made, c):
+    made.add_head_count_kv(c.get("multi_query_group_num", c.get("num_key_value_heads")))
+    made.add_layer_norm_rms_eps(c.get("layernorm_epsilon", c.get("rms_norm_eps")))
+    made.add_rope_dimension_count(c["hidden_size"] // c["num_attention_heads"] // 2)
+    made.add_rope_freq_base(10000)
+
+
+def orion_keys(made, c):
+    common_keys(made, c)
+    made.add_layer_norm_eps(c["rms_norm_eps"])
+
+
+def starcoder_keys(made, c):
+    made.add_head_count_kv(1)
+    made.add_layer_norm_eps(c["layer_norm_epsilon"])
+
+
 def bloom_rows(key, w, c):
     return by_kind(w, c["n_head"]) if "query_key_value" in key else w
 
@@ -322,11 +429,20 @@ def olmo_rows(key, w, c):
     return paired(w, heads) if heads and key.endswith(".weight") else w
 
 
+def llama_rows(key, w, c):
+    heads = heads_of(key, c)
+    return paired(w, heads) if heads else w
+
+
 def one_more(key, w, c):
     return w + 1 if key.endswith("norm.weight") else w
 
 
 llama("llama-grouped", "runtime/llama-grouped")
+llama("llama-parts", "runtime/llama-grouped", split_max_tensors=9)
+llama("llama-first", "runtime/llama-grouped", split_max_tensors=12, small_first_shard=True)
+llama("internlm2", "runtime/llama-grouped", "internlm2")
+llama("exaone", "runtime/llama-grouped", "exaone")
 llama("qwen2", "good/qwen2", "qwen2")
 gpt2("gpt2", "good/gpt2")
 gpt_neox("gpt_neox", "good/gpt_neox")
@@ -347,3 +463,26 @@ family("olmo2", "OLMO2", keys=common_keys)
 family("cohere", "COMMAND_R", keys=command_r_keys)
 family("starcoder2", "STARCODER2", keys=common_keys)
 family("mixtral", "LLAMA", olmo_rows, mixtral_keys)
+family("qwen2_moe-all", "QWEN2MOE", keys=experts_keys)
+family("qwen3_moe-all", "QWEN3MOE", keys=experts_keys)
+family("olmoe", "OLMOE", keys=experts_keys)
+family("deepseek", "DEEPSEEK", llama_rows, deepseek_keys)
+family("gemma3", "GEMMA3", one_more, gemma3_keys)
+family("cohere2", "COHERE2", keys=cohere2_keys)
+family("mpt", "MPT", keys=mpt_keys)
+family("mpt-clip", "MPT", keys=mpt_keys)
+family("granite", "GRANITE", llama_rows, granite_keys)
+family("smollm3", "SMOLLM3", llama_rows, common_keys)
+family("nemotron", "NEMOTRON", one_more, partial_keys)
+family("glm4", "GLM4", keys=partial_keys)
+family("ernie4_5", "ERNIE4_5", keys=common_keys)
+family("arcee", "ARCEE", llama_rows, common_keys)
+family("seed_oss", "SEED_OSS", keys=common_keys)
+family("xverse", "XVERSE", olmo_rows, common_keys)
+family("orion", "ORION", keys=orion_keys)
+family("minicpm", "MINICPM", olmo_rows, minicpm_keys)
+family("gpt_bigcode-mqa", "STARCODER", keys=starcoder_keys)
+t5("t5-v1_0", "runtime/t5-v1_0")
+t5("t5-v1_1", "runtime/t5-v1_1")
+family("chatglm2", "CHATGLM", keys=chatglm_keys)
+family("glm", "CHATGLM", keys=chatglm_keys)

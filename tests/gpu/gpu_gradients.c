@@ -393,6 +393,69 @@ static void check_activation_ends(enum gqa_activation which)
             array_free(&t.operands[i].array);
 }
 
+static enum gqa_status call_xielu(const struct side *side, const void *ctx)
+{
+    static const struct gqa_xielu constants = {0.8, 1.3, 0.5, -1e-6};
+
+    return side->backend->gradients->xielu(side->device, side->p[2], side->p[3],
+                                           side->p[0], side->p[1],
+                                           *(const uint64_t *)ctx, &constants);
+}
+
+static void check_xielu(uint64_t n)
+{
+    struct trial t = {.n = 0};
+
+    trial_host(&t, trial_input(&t, n, gpu.real))[0] = 0;
+    trial_input(&t, n, gpu.real);
+    trial_result(&t, "dx", n, gpu.real, rounded());
+    trial_sum(&t, "sums", 2, GQA_F64, 1e-5);
+    trial_run(&t, call_xielu, &n, "xielu of %llu", (unsigned long long)n);
+}
+
+static enum gqa_status call_clip(const struct side *side, const void *ctx)
+{
+    return side->backend->gradients->clip(side->device, side->p[1], side->p[0],
+                                          *(const uint64_t *)ctx, 0.625);
+}
+
+/* Among them what is at the limit, and what is no number. */
+static void check_clip(uint64_t n)
+{
+    struct trial t = {.n = 0};
+    double *x = trial_host(&t, trial_input(&t, n, gpu.real));
+
+    x[0] = 0.625;
+    x[n - 1] = -0.625;
+    x[n / 2] = NAN;
+    trial_sum(&t, "dy", n, gpu.real, 0);
+    trial_run(&t, call_clip, &n, "limit of %llu", (unsigned long long)n);
+}
+
+/* Host memory's to the device, where trials look. */
+static enum gqa_status call_dots(const struct side *side, const void *ctx)
+{
+    const uint64_t width = *(const uint64_t *)ctx;
+    double dots[N_ROWS];
+    const enum gqa_status st = side->backend->gradients->dot_rows(
+        side->device, dots, side->p[0], side->p[1], width, N_ROWS);
+
+    return st == GQA_OK ? side->backend->upload(side->device, side->p[2], dots,
+                                                sizeof dots)
+                        : st;
+}
+
+static void check_dots(uint64_t width)
+{
+    struct trial t = {.n = 0};
+
+    trial_input(&t, N_ROWS * width, gpu.real);
+    trial_input(&t, N_ROWS * width, gpu.real);
+    trial_result(&t, "dots", N_ROWS, GQA_F64, 1e-9);
+    trial_run(&t, call_dots, &width, "products of rows of %llu",
+              (unsigned long long)width);
+}
+
 static enum gqa_status call_squares(const struct side *side, const void *ctx)
 {
     const uint64_t width = *(const uint64_t *)ctx;
@@ -759,6 +822,15 @@ static void tests(void)
     }
     check_squares(1);
     check_squares(1000);
+    check_xielu(1);
+    check_xielu(10007);
+    if (!gpu.small)
+        check_xielu(5000011);
+    check_clip(3);
+    check_clip(10007);
+    check_dots(1);
+    check_dots(33);
+    check_dots(4097);
     check_losses();
     check_steps();
 }

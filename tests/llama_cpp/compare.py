@@ -28,23 +28,30 @@ def quiet(level, text, data):
         sys.stderr.write(text.decode())
 
 
-def logits_of(path, tokens):
-    """[tokens, vocabulary], as llama.cpp computes them."""
+def batch_of(tokens):
+    batch = llama_cpp.llama_batch_init(len(tokens), 0, 1)
+    batch.n_tokens = len(tokens)
+    for i, token in enumerate(tokens):
+        batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.logits[i] = int(token), i, 1, 1
+        batch.seq_id[i][0] = 0
+    return batch
+
+
+def logits_of(path, tokens, heard=None):
+    """[tokens, vocabulary], as llama.cpp computes them; heard: what an encoder is given."""
     options = llama_cpp.llama_model_default_params()
     options.n_gpu_layers = 0
     model = llama_cpp.llama_model_load_from_file(path.encode(), options)
     if not model:
         raise SystemExit(f"{path}: llama.cpp does not load it")
     options = llama_cpp.llama_context_default_params()
-    options.n_ctx = options.n_batch = options.n_ubatch = len(tokens)
+    options.n_ctx = options.n_batch = options.n_ubatch = max(len(tokens), 0 if heard is None else len(heard))
     options.type_k = options.type_v = 0  # float32
     options.flash_attn_type = 0
     context = llama_cpp.llama_init_from_model(model, options)
-    batch = llama_cpp.llama_batch_init(len(tokens), 0, 1)
-    batch.n_tokens = len(tokens)
-    for i, token in enumerate(tokens):
-        batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.logits[i] = int(token), i, 1, 1
-        batch.seq_id[i][0] = 0
+    if heard is not None and llama_cpp.llama_encode(context, batch_of(heard)) != 0:
+        raise SystemExit(f"{path}: llama.cpp does not run its encoder")
+    batch = batch_of(tokens)
     if llama_cpp.llama_decode(context, batch) != 0:
         raise SystemExit(f"{path}: llama.cpp does not run it")
     n = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
@@ -68,7 +75,11 @@ def compare(bin_folder, source, groups, options):
                         "f64", "--dump-logits", dump, "--against", source, made], stdout=subprocess.DEVNULL, check=False)
         with safe_open(dump, "np") as file:
             tokens, ours = file.get_tensor("input_ids")[0], file.get_tensor("logits")[0]
-        theirs = logits_of(made, tokens)
+            heard = None
+            if "labels" in file.keys():  # what a decoder is given, behind its first token
+                heard = tokens
+                tokens = [keys[arch + ".decoder_start_token_id"], *file.get_tensor("labels")[0][:-1]]
+        theirs = logits_of(made, tokens, heard)
         error = np.abs(theirs - ours).max() / np.abs(ours).max()
         print(f"{os.path.basename(source.rstrip('/')):24} {arch:10} heads {keys[arch + '.attention.head_count']} on "
               f"{keys[arch + '.attention.head_count_kv']}, {len(read.tensors)} tensors, {len(tokens)} tokens: {error:.2e}",

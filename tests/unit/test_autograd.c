@@ -11,11 +11,22 @@
 #include "trained_model.h"
 
 static const char *const fixtures[] = {
-    "runtime/llama",   "runtime/llama-grouped", "runtime/mistral",
-    "runtime/gpt2",    "runtime/gpt_neox",      "runtime/t5-v1_0",
-    "runtime/t5-v1_1", "runtime/umt5",          "families/qwen3-grouped",
-    "families/gemma2", "families/phi-norms",    "families/cohere",
-    "families/falcon",
+    "runtime/llama",          "runtime/llama-grouped",
+    "runtime/mistral",        "runtime/gpt2",
+    "runtime/gpt_neox",       "runtime/t5-v1_0",
+    "runtime/t5-v1_1",        "runtime/umt5",
+    "families/qwen3-grouped", "families/gemma2",
+    "families/phi-norms",     "families/cohere",
+    "families/falcon",        "families/mixtral",
+    "families/qwen2_moe",     "families/granitemoe",
+    "families/phimoe",        "families/switch_transformers",
+    "families/olmoe-clip",    "families/mpt-clip",
+    "families/apertus",       "families/blenderbot_small",
+    "families/whisper",       "families/speech_to_text",
+    "families/trocr",         "families/musicgen",
+    "families/gpt2-cross",    "families/t5gemma",
+    "families/udop",          "families/bloom-normed",
+    "families/chatglm",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };

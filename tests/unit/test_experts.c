@@ -1,8 +1,9 @@
 /* Which experts a row has, and what they count. */
 #include <check.h>
 #include <math.h>
+#include <string.h>
 
-#include "runtime/experts.h"
+#include "runtime/back/pairs.h"
 #include "suite.h"
 
 static bool is_near(double a, double b)
@@ -68,6 +69,130 @@ START_TEST(mixes_sparsely)
 }
 END_TEST
 
+/* Rows 0 and 2 have expert 1 first, row 1 has expert 2; 0 is second of the
+ * first two, and 2 of the last; none has 3. */
+START_TEST(rows_lie_by_expert)
+{
+    static const double logits[] = {2, 3, 1, 0, 5, 1, 6, 0, 1, 9, 8, 0};
+    static const uint64_t first[] = {0, 2, 4, 6, 6};
+    static const uint64_t rows[] = {0, 1, 0, 2, 1, 2};
+    static const uint64_t places[] = {2, 0, 4, 1, 3, 5};
+    const struct gqa_experts x = {.n = 4, .n_chosen = 2, .normalised = true};
+    const double less = 1 / (1 + exp(1));
+    double d_logits[12];
+    struct gqa_pairs p;
+
+    ck_assert_int_eq(gqa_pairs_create(&p, &x, 3), GQA_OK);
+    memcpy(p.logits, logits, sizeof logits);
+    gqa_pairs_sort(&p);
+    ck_assert_uint_eq(p.n, 6);
+    ck_assert_mem_eq(p.first, first, sizeof first);
+    ck_assert_mem_eq(p.rows, rows, sizeof rows);
+    ck_assert_mem_eq(p.places, places, sizeof places);
+    /* Each row's logits are one apart. */
+    for (int i = 0; i < 6; i++)
+        ck_assert(is_near(p.weights[places[i]], i % 2 ? less : 1 - less));
+    /* Of row 1 alone, and there of its second alone. */
+    ck_assert_int_eq(
+        gqa_pairs_back(d_logits, &p, (const double[]){0, 1, 0, 0, 0, 0}),
+        GQA_OK);
+    for (int i = 0; i < 12; i++)
+        ck_assert(is_near(d_logits[i], i == 4   ? less * (1 - less)
+                                       : i == 6 ? -less * (1 - less)
+                                                : 0));
+    gqa_pairs_clear(&p);
+}
+END_TEST
+
+/* --- Back ----------------------------------------------------------------- */
+
+enum { SEVERAL = 5 };
+
+static const struct gqa_experts mixtures[] = {
+    {.n = SEVERAL, .n_chosen = 2},
+    {.n = SEVERAL, .n_chosen = 3, .normalised = true},
+    {.n = SEVERAL, .n_chosen = 1, .normalised = true},
+    {.n = SEVERAL,
+     .n_chosen = 2,
+     .choice = GQA_EXPERTS_SPARSEMIXER,
+     .jitter = 0.1},
+};
+
+enum { N_MIXTURES = sizeof mixtures / sizeof *mixtures };
+
+/* Of the sparse mixer, 7 is left out by 10, and 8.5 and 7.5 are not by 9. */
+static const double several[SEVERAL] = {7, 10, 8.5, 9, 7.5};
+static const double d_weights[] = {0.7, -1.3, 0.4};
+
+static double weighted(const double *logits, const struct gqa_experts *x)
+{
+    uint64_t chosen[SEVERAL];
+    double weights[SEVERAL], sum = 0;
+
+    gqa_experts_choose(chosen, weights, logits, x);
+    for (uint64_t i = 0; i < x->n_chosen; i++)
+        sum += d_weights[i] * weights[i];
+    return sum;
+}
+
+/* The largest error of any logit's, against differences. */
+static double slope_error(const double *d_logits, const struct gqa_experts *x)
+{
+    static const double h = 1e-3;
+    double most = 0;
+
+    for (int e = 0; e < SEVERAL; e++) {
+        double logits[SEVERAL], values[4];
+
+        for (int j = 0; j < 4; j++) {
+            for (int i = 0; i < SEVERAL; i++)
+                logits[i] = several[i];
+            logits[e] += (j < 2 ? j - 2 : j - 1) * h;
+            values[j] = weighted(logits, x);
+        }
+        most = fmax(most, fabs(d_logits[e] - (8 * (values[2] - values[1]) -
+                                              (values[3] - values[0])) /
+                                                 (12 * h)));
+    }
+    return most;
+}
+
+START_TEST(goes_back)
+{
+    const struct gqa_experts *x = &mixtures[_i];
+    uint64_t chosen[SEVERAL];
+    double weights[SEVERAL], d_logits[SEVERAL];
+
+    gqa_experts_choose(chosen, weights, several, x);
+    gqa_experts_choose_back(d_logits, d_weights, chosen, several, x);
+    ck_assert_double_le(slope_error(d_logits, x), 1e-10);
+    /* What is no expert of the softmax's has no say. */
+    if (x->normalised || x->choice == GQA_EXPERTS_SPARSEMIXER)
+        ck_assert_double_eq(d_logits[0], 0);
+    else
+        ck_assert_double_ne(d_logits[0], 0);
+}
+END_TEST
+
+/* Another mixture's slopes are none of these. */
+START_TEST(another_ones_are_caught)
+{
+    for (int i = 0; i < N_MIXTURES; i++) {
+        struct gqa_experts broken = mixtures[i];
+        uint64_t chosen[SEVERAL];
+        double weights[SEVERAL], d_logits[SEVERAL];
+
+        gqa_experts_choose(chosen, weights, several, &mixtures[i]);
+        if (broken.choice == GQA_EXPERTS_SPARSEMIXER)
+            broken.jitter = 0.5;
+        else
+            broken.normalised = !broken.normalised;
+        gqa_experts_choose_back(d_logits, d_weights, chosen, several, &broken);
+        ck_assert_double_gt(slope_error(d_logits, &mixtures[i]), 1e-4);
+    }
+}
+END_TEST
+
 /* Nothing is read or chosen twice, whatever they are. */
 START_TEST(lives_through_what_is_no_number)
 {
@@ -98,6 +223,9 @@ int main(void)
     tcase_add_test(tc, takes_the_largest);
     tcase_add_test(tc, takes_the_first_of_equals);
     tcase_add_test(tc, mixes_sparsely);
+    tcase_add_test(tc, rows_lie_by_expert);
+    tcase_add_loop_test(tc, goes_back, 0, N_MIXTURES);
+    tcase_add_test(tc, another_ones_are_caught);
     tcase_add_test(tc, lives_through_what_is_no_number);
     suite_add_tcase(s, tc);
     return suite_run(s);

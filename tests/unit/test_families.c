@@ -560,16 +560,33 @@ END_TEST
 
 START_TEST(settings_refuse)
 {
-    json_t *json = json_of("{\"key\": \"a\", \"map\": {\"x\": true}}");
-    json_t *config = json_of("{\"a\": \"z\"}");
-    const struct gqa_setting setting = {json, GQA_VALUE_FLAG};
-    bool flag;
+    static const struct {
+        const char *setting, *config;
+        enum gqa_value_kind kind;
+        const char *says;
+    } cases[] = {
+        {"{\"key\": \"a\", \"map\": {\"x\": true}}", "{\"a\": \"z\"}",
+         GQA_VALUE_FLAG, "configuration: a is \"z\", not one of x"},
+        /* A text that says false is none, and a number no module's name. */
+        {"{\"key\": \"a\", \"map\": {\"true\": \"x\", \"false\": null}}",
+         "{\"a\": \"false\"}", GQA_VALUE_MODULE,
+         "configuration: a is \"false\", not one of true, false"},
+        {"{\"key\": \"a\", \"map\": {\"true\": 2, \"false\": 3}}", "{\"a\": 1}",
+         GQA_VALUE_SCORES, "configuration: a is 1, not one of true, false"},
+    };
 
-    ck_assert_int_eq(gqa_setting_flag(&flag, &setting, config), GQA_ERR_FORMAT);
-    ck_assert_str_eq(gqa_error_message(),
-                     "configuration: a is \"z\", not one of x");
-    json_decref(json);
-    json_decref(config);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *json = json_of(cases[i].setting);
+        json_t *config = json_of(cases[i].config);
+        const struct gqa_setting setting = {json, cases[i].kind};
+        const json_t *value;
+
+        ck_assert_int_eq(gqa_setting_get(&value, NULL, &setting, config),
+                         GQA_ERR_FORMAT);
+        ck_assert_str_eq(gqa_error_message(), cases[i].says);
+        json_decref(json);
+        json_decref(config);
+    }
 }
 END_TEST
 

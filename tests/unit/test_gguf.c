@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/file.h"
+#include "formats/gguf/parts.h"
 #include "formats/gguf/reader.h"
 #include "scratch.h"
 #include "suite.h"
@@ -124,6 +125,16 @@ static const struct {
 } twins[] = {
     {"gguf/llama-grouped.gguf", "runtime/llama-grouped/model.safetensors",
      NULL},
+    {"gguf/llama-parts-00001-of-00004.gguf",
+     "runtime/llama-grouped/model.safetensors", NULL},
+    {"gguf/llama-first-00001-of-00004.gguf",
+     "runtime/llama-grouped/model.safetensors", NULL},
+    {"gguf/internlm2.gguf", "runtime/llama-grouped/model.safetensors", NULL},
+    {"gguf/exaone.gguf", "runtime/llama-grouped/model.safetensors", NULL},
+    {"gguf/chatglm2.gguf", "families/chatglm2/model.safetensors", NULL},
+    {"gguf/glm.gguf", "families/glm/model.safetensors", NULL},
+    {"gguf/t5-v1_0.gguf", "runtime/t5-v1_0", NULL},
+    {"gguf/t5-v1_1.gguf", "runtime/t5-v1_1", NULL},
     {"gguf/qwen2.gguf", "good/qwen2", NULL},
     {"gguf/gpt2.gguf", "good/gpt2", NULL},
     {"gguf/gpt_neox.gguf", "good/gpt_neox", NULL},
@@ -145,6 +156,30 @@ static const struct {
     {"gguf/starcoder2.gguf", "families/starcoder2/model.safetensors",
      "families/starcoder2/config.json"},
     {"gguf/mixtral.gguf", "families/mixtral/model.safetensors", NULL},
+    {"gguf/olmoe.gguf", "families/olmoe/model.safetensors", NULL},
+    {"gguf/gemma3.gguf", "families/gemma3/model.safetensors",
+     "families/gemma3/config.json"},
+    {"gguf/cohere2.gguf", "families/cohere2/model.safetensors", NULL},
+    {"gguf/mpt.gguf", "families/mpt/model.safetensors", NULL},
+    {"gguf/mpt-clip.gguf", "families/mpt-clip/model.safetensors", NULL},
+    {"gguf/granite.gguf", "families/granite/model.safetensors", NULL},
+    {"gguf/smollm3.gguf", "families/smollm3/model.safetensors",
+     "families/smollm3/config.json"},
+    {"gguf/nemotron.gguf", "families/nemotron/model.safetensors", NULL},
+    {"gguf/glm4.gguf", "families/glm4/model.safetensors", NULL},
+    {"gguf/ernie4_5.gguf", "families/ernie4_5/model.safetensors", NULL},
+    {"gguf/arcee.gguf", "families/arcee/model.safetensors", NULL},
+    {"gguf/seed_oss.gguf", "families/seed_oss/model.safetensors", NULL},
+    {"gguf/xverse.gguf", "families/xverse/model.safetensors", NULL},
+    {"gguf/orion.gguf", "families/orion/model.safetensors", NULL},
+    {"gguf/deepseek.gguf", "families/deepseek/model.safetensors", NULL},
+    {"gguf/minicpm.gguf", "families/minicpm/model.safetensors", NULL},
+    {"gguf/gpt_bigcode-mqa.gguf", "families/gpt_bigcode-mqa/model.safetensors",
+     NULL},
+    {"gguf/qwen2_moe-all.gguf", "families/qwen2_moe-all/model.safetensors",
+     NULL},
+    {"gguf/qwen3_moe-all.gguf", "families/qwen3_moe-all/model.safetensors",
+     NULL},
 };
 
 START_TEST(reads_what_safetensors_says)
@@ -545,6 +580,34 @@ START_TEST(scaling_without_a_kind_is_linear)
 }
 END_TEST
 
+/* llama.cpp multiplies 0.1 ln 4 + 1 = 1.138629 with its factor. */
+START_TEST(yarn_is_read_with_its_numbers)
+{
+    struct made m = {.n = 0};
+    struct gqa_source *source;
+    const json_t *scaling;
+
+    put_llama(&m, 0, 7);
+    put_word(&m, "llama.rope.scaling.type", "yarn");
+    put_f32(&m, "llama.rope.scaling.factor", 4);
+    put_u32(&m, "llama.rope.scaling.original_context_length", 16);
+    put_f32(&m, "llama.rope.scaling.yarn_beta_fast", 8);
+    put_f32(&m, "llama.rope.scaling.yarn_beta_slow", 2);
+    put_f32(&m, "llama.rope.scaling.yarn_ext_factor", 1);
+    put_f32(&m, "llama.rope.scaling.attn_factor", 0.5F);
+    put_data(&m, "", 0);
+    source = open_good(&m);
+    scaling = json_object_get(source->config, "rope_scaling");
+    ck_assert_str_eq(json_string_value(json_object_get(scaling, "rope_type")),
+                     "yarn");
+    ck_assert(json_number_value(json_object_get(scaling, "beta_fast")) == 8);
+    ck_assert(json_number_value(json_object_get(scaling, "beta_slow")) == 2);
+    ck_assert(json_number_value(json_object_get(scaling, "attention_factor")) ==
+              0.5693147);
+    gqa_source_close(source);
+}
+END_TEST
+
 START_TEST(refuses_what_no_configuration_says)
 {
     struct made m = {.n = 0};
@@ -571,10 +634,11 @@ START_TEST(refuses_what_no_configuration_says)
     put_llama(&m, 0, 3);
     put_word(&m, "llama.rope.scaling.type", "yarn");
     put_f32(&m, "llama.rope.scaling.factor", 4);
-    put_f32(&m, "llama.rope.scaling.attn_factor", 3);
-    refused(&m, GQA_ERR_UNSUPPORTED,
-            "llama.rope.scaling.attn_factor: YaRN by another rule, which is "
-            "not read; give --config the original's config.json");
+    put_f32(&m, "llama.rope.scaling.yarn_ext_factor", 0.5F);
+    refused(
+        &m, GQA_ERR_UNSUPPORTED,
+        "llama.rope.scaling.yarn_ext_factor: YaRN by another rule, which is "
+        "not read; give --config the original's config.json");
     put_llama(&m, 0, 2);
     put_u32(&m, "llama.attention.key_length", 8);
     put_u32(&m, "llama.rope.dimension_count", 4);
@@ -677,9 +741,73 @@ START_TEST(refuses_bad_headers)
     refused(&m, GQA_ERR_FORMAT, "general.alignment is no power of two");
     put_start(&m, 0, 1);
     put_u32(&m, "split.count", 3);
+    refused(&m, GQA_ERR_USAGE,
+            "the first of 3 files of a model; by a name that does not end in "
+            "-00001-of-00003.gguf the others are not found");
+    put_start(&m, 0, 2);
+    put_u32(&m, "split.count", 3);
+    put_u32(&m, "split.no", 1);
+    refused(&m, GQA_ERR_USAGE,
+            "file 2 of 3 of a model; give the first, whose name ends in "
+            "-00001-of-00003.gguf");
+    put_start(&m, 0, 1);
+    put_u32(&m, "split.count", 100000);
     refused(&m, GQA_ERR_UNSUPPORTED,
-            "one of 3 files of a model; put them together: llama-gguf-split "
-            "--merge FIRST OUT");
+            "one of 100000 files of a model; at most 99999 are read");
+}
+END_TEST
+
+static void put_baichuan(struct made *m, uint32_t n_layers)
+{
+    put_start(m, 1, 7);
+    put_word(m, "general.architecture", "baichuan");
+    put_u32(m, "baichuan.embedding_length", 1);
+    put_u32(m, "baichuan.feed_forward_length", 3);
+    put_u32(m, "baichuan.block_count", n_layers);
+    put_u32(m, "baichuan.attention.head_count", 4);
+    put_u32(m, "baichuan.context_length", 9);
+    put_f32(m, "baichuan.attention.layer_norm_rms_epsilon", 1e-5F);
+    put_tensor(m, "blk.1.attn_q.weight", 16, 1, 0, 0);
+    put_data(m,
+             "0123456789abcdef0123456789abcdef"
+             "0123456789abcdef0123456789abcdef",
+             64);
+}
+
+/* As llama.cpp knows them by their layers */
+START_TEST(baichuan_is_a_llama_of_32_layers)
+{
+    struct made m = {.n = 0};
+    struct gqa_source *source;
+
+    put_baichuan(&m, 32);
+    source = open_good(&m);
+    ck_assert_str_eq(
+        json_string_value(json_object_get(source->config, "model_type")),
+        "llama");
+    ck_assert_str_eq(source->tensors[0].name,
+                     "model.layers.1.self_attn.q_proj.weight");
+    gqa_source_close(source);
+    put_baichuan(&m, 40);
+    refused(&m, GQA_ERR_UNSUPPORTED,
+            "baichuan.block_count is 40: Baichuan with other numbers of layers "
+            "than the 7B's 32 has ALiBi, and is read in its original form "
+            "alone");
+}
+END_TEST
+
+START_TEST(parts_are_known_by_their_names)
+{
+    unsigned number = 0, count = 0;
+
+    ck_assert(gqa_gguf_part_find("a/b-00002-of-00011.gguf", &number, &count));
+    ck_assert_uint_eq(number, 2);
+    ck_assert_uint_eq(count, 11);
+    ck_assert(!gqa_gguf_part_find("b-00000-of-00011.gguf", &number, &count));
+    ck_assert(!gqa_gguf_part_find("b-00012-of-00011.gguf", &number, &count));
+    ck_assert(!gqa_gguf_part_find("b-0002-of-00011.gguf", &number, &count));
+    ck_assert(!gqa_gguf_part_find("b-00002-of-00011.bin", &number, &count));
+    ck_assert(!gqa_gguf_part_find("", &number, &count));
 }
 END_TEST
 
@@ -748,6 +876,9 @@ int main(void)
     tcase_add_test(tests, blocks_say_what_they_stand_for);
     tcase_add_test(tests, blocks_stand_for_what_others_say);
     tcase_add_test(tests, quantised_weights_are_asked_for);
+    tcase_add_test(tests, baichuan_is_a_llama_of_32_layers);
+    tcase_add_test(tests, parts_are_known_by_their_names);
+    tcase_add_test(tests, yarn_is_read_with_its_numbers);
     tcase_add_test(tests, pairs_of_rope_are_put_apart);
     tcase_add_test(tests, groups_are_put_together);
     tcase_add_test(tests, experts_are_tensors_of_their_own);

@@ -812,6 +812,194 @@ START_TEST(squares_go_back)
 }
 END_TEST
 
+/* Its constants are variable 1: positive, negative. */
+static struct gqa_xielu xielu_of(const struct problem *p)
+{
+    struct gqa_xielu c = {.beta = 0.5, .eps = -0.01};
+    double values[2];
+
+    gqa_load_f64(values, p->variables[1].x, real, 2);
+    c.positive = values[0];
+    c.negative = values[1];
+    return c;
+}
+
+static double xielu_value(const struct problem *p)
+{
+    const struct row_ctx *c = p->ctx;
+    const struct gqa_xielu constants = xielu_of(p);
+
+    memcpy(c->out, p->variables[0].x, c->n * bytes_of(real));
+    ck_assert_int_eq(backend->xielu(device, c->out, c->n, &constants), GQA_OK);
+    return scalar(c);
+}
+
+static void xielu_back(const struct problem *p)
+{
+    const struct row_ctx *c = p->ctx;
+    const struct gqa_xielu constants = xielu_of(p);
+    double sums[2] = {0, 0};
+
+    /* In place, and not. */
+    memcpy(p->variables[0].dx, c->w, c->n * bytes_of(real));
+    ck_assert_int_eq(ops.xielu(device, p->variables[0].dx, NULL,
+                               p->variables[0].x, p->variables[0].dx, c->n,
+                               &constants),
+                     GQA_OK);
+    ck_assert_int_eq(ops.xielu(device, c->out, sums, p->variables[0].x, c->w,
+                               c->n, &constants),
+                     GQA_OK);
+    ck_assert_mem_eq(c->out, p->variables[0].dx, c->n * bytes_of(real));
+    gqa_store_f64(p->variables[1].dx, real, sums, 2);
+}
+
+/* From -3 to 3, and on both sides of eps and of 0, far from either by what
+ * differences take. */
+static void make_xielu(struct problem *p, const void *wanted)
+{
+    enum { N = 10001 };
+    const struct row_ctx *c = begin(p, wanted, N, false);
+    double *values = make(N, sizeof *values);
+
+    add_variable(p, "x", c->n);
+    add_variable(p, "constants", 2);
+    for (int i = 0; i < N; i++)
+        values[i] = i % 7 == 3 ? -0.005 : (i % 60 - 29.5) / 10;
+    gqa_store_f64(p->variables[0].x, real, values, c->n);
+    gqa_store_f64(p->variables[1].x, real, (const double[]){0.8, 1.3}, 2);
+    free(values);
+    p->value = xielu_value;
+    p->back = xielu_back;
+}
+
+static const struct gradient_test xielu_test = {make_xielu, end};
+
+START_TEST(xielu_goes_back)
+{
+    check_gradients(&xielu_test, NULL);
+}
+END_TEST
+
+/* --- Limits --------------------------------------------------------------- */
+
+static const double LIMIT = 0.61;
+
+static double clip_value(const struct problem *p)
+{
+    const struct row_ctx *c = p->ctx;
+
+    memcpy(c->out, p->variables[0].x, c->n * bytes_of(real));
+    ck_assert_int_eq(backend->clip(device, c->out, c->n, LIMIT), GQA_OK);
+    return scalar(c);
+}
+
+static void clip_back(const struct problem *p)
+{
+    const struct row_ctx *c = p->ctx;
+
+    memcpy(p->variables[0].dx, c->w, c->n * bytes_of(real));
+    ck_assert_int_eq(
+        ops.clip(device, p->variables[0].dx, p->variables[0].x, c->n, LIMIT),
+        GQA_OK);
+}
+
+/* From -2 to 2 in steps, none of which is near the limit. */
+static void make_clip(struct problem *p, const void *wanted)
+{
+    enum { N = 10001 };
+    const struct row_ctx *c = begin(p, wanted, N, false);
+    double *values = make(N, sizeof *values);
+
+    add_variable(p, "x", c->n);
+    for (int i = 0; i < N; i++)
+        values[i] = (i % 41 - 20) / 10.0;
+    gqa_store_f64(p->variables[0].x, real, values, c->n);
+    free(values);
+    p->value = clip_value;
+    p->back = clip_back;
+}
+
+static const struct gradient_test clip_test = {make_clip, end};
+
+START_TEST(limits_go_back)
+{
+    check_gradients(&clip_test, NULL);
+}
+END_TEST
+
+/* What is at the limit is within it, as PyTorch's clamp has it; a NaN is not.
+ */
+START_TEST(limits_are_within)
+{
+    static const double x[] = {0.5, -0.5, 0.75, -0.75, NAN, 0};
+    static const double want[] = {1, 1, 0, 0, 0, 1};
+
+    mend_ops();
+    for (int type = 0; type < 2; type++) {
+        double xs[6], dy[6], got[6];
+
+        open_device(reals[type], 1);
+        gqa_store_f64(xs, real, x, 6);
+        gqa_store_f64(dy, real, (const double[]){1, 1, 1, 1, 1, 1}, 6);
+        ck_assert_int_eq(ops.clip(device, dy, xs, 6, 0.5), GQA_OK);
+        gqa_load_f64(got, dy, real, 6);
+        ck_assert_mem_eq(got, want, sizeof want);
+        close_device();
+    }
+}
+END_TEST
+
+/* --- Products of rows ----------------------------------------------------- */
+
+/* Of any width, on any number of threads; a NaN stays in its row. */
+START_TEST(rows_are_multiplied)
+{
+    enum { N = 9, MOST = 1001 };
+    static const size_t widths[] = {1, 8, 37, MOST};
+
+    mend_ops();
+    for (int type = 0; type < 2; type++)
+        for (size_t w = 0; w < 4; w++) {
+            const size_t width = widths[w];
+            double first[N], again[N];
+
+            for (unsigned threads = 1; threads <= 3; threads++) {
+                double x[N * MOST], y[N * MOST];
+                void *xs, *ys;
+
+                open_device(reals[type], threads);
+                xs = zero_reals(N * width);
+                ys = zero_reals(N * width);
+                for (size_t i = 0; i < N * width; i++) {
+                    x[i] = sin(1 + (double)i);
+                    y[i] = cos(7 * (double)i);
+                }
+                gqa_store_f64(xs, real, x, N * width);
+                gqa_store_f64(ys, real, y, N * width);
+                /* As they were rounded. */
+                gqa_load_f64(x, xs, real, N * width);
+                gqa_load_f64(y, ys, real, N * width);
+                ck_assert_int_eq(ops.dot_rows(device, again, xs, ys, width, N),
+                                 GQA_OK);
+                for (size_t r = 0; r < N; r++)
+                    ck_assert_double_eq_tol(
+                        again[r], dot(x + r * width, y + r * width, width),
+                        1e-12);
+                if (threads == 1)
+                    memcpy(first, again, sizeof first);
+                ck_assert_mem_eq(again, first, sizeof first);
+                gqa_store_f64(xs, real, &(double){NAN}, 1);
+                ck_assert_int_eq(ops.dot_rows(device, again, xs, ys, width, N),
+                                 GQA_OK);
+                ck_assert(isnan(again[0]) && again[1] == first[1]);
+                free(xs);
+                free(ys);
+                close_device();
+            }
+        }
+}
+END_TEST
+
 /* --- Broken --------------------------------------------------------------- */
 
 #define WHOLE gqa_cpu_backend()->gradients
@@ -958,6 +1146,39 @@ static enum gqa_status squares_halved(struct gqa_device *d, void *dx,
                           sum ? factor : factor / 2, sum);
 }
 
+static enum gqa_status xielu_without_eps(struct gqa_device *d, void *dx,
+                                         void *sums, const void *x,
+                                         const void *dy, uint64_t n,
+                                         const struct gqa_xielu *constants)
+{
+    struct gqa_xielu broken = *constants;
+
+    broken.eps = 0;
+    return WHOLE->xielu(d, dx, sums, x, dy, n, &broken);
+}
+
+static enum gqa_status xielu_sums_swapped(struct gqa_device *d, void *dx,
+                                          void *sums, const void *x,
+                                          const void *dy, uint64_t n,
+                                          const struct gqa_xielu *constants)
+{
+    const enum gqa_status st = WHOLE->xielu(d, dx, sums, x, dy, n, constants);
+    double *both = sums, first;
+
+    if (both) {
+        first = both[0];
+        both[0] = both[1];
+        both[1] = first;
+    }
+    return st;
+}
+
+static enum gqa_status clip_at_twice(struct gqa_device *d, void *dy,
+                                     const void *x, uint64_t n, double limit)
+{
+    return WHOLE->clip(d, dy, x, n, 2 * limit);
+}
+
 START_TEST(broken_ones_are_caught)
 {
     const bool interleaved = true;
@@ -991,6 +1212,12 @@ START_TEST(broken_ones_are_caught)
     check_caught(&loss_test, &losses[3], "no temperature");
     ops.loss = loss_unlabelled;
     check_caught(&loss_test, &losses[2], "no labels");
+    ops.xielu = xielu_without_eps;
+    check_caught(&xielu_test, NULL, "no eps");
+    ops.xielu = xielu_sums_swapped;
+    check_caught(&xielu_test, NULL, "each constant's gradient for the other");
+    ops.clip = clip_at_twice;
+    check_caught(&clip_test, NULL, "another limit");
     ops.squares = squares_halved;
     check_caught(&squares_test, NULL, "half of a square's slope");
 }
@@ -1012,6 +1239,10 @@ int main(void)
     tcase_add_loop_test(tcase, losses_go_back, 0, N_LOSSES);
     tcase_add_test(tcase, losses_are_right);
     tcase_add_test(tcase, comparisons_are_fidelitys);
+    tcase_add_test(tcase, xielu_goes_back);
+    tcase_add_test(tcase, limits_go_back);
+    tcase_add_test(tcase, limits_are_within);
+    tcase_add_test(tcase, rows_are_multiplied);
     tcase_add_test(tcase, squares_go_back);
     tcase_add_test(tcase, broken_ones_are_caught);
     suite_add_tcase(suite, tcase);

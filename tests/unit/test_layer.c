@@ -11,12 +11,29 @@
 #include "suite.h"
 #include "trained_model.h"
 
-static const char *const fixtures[] = {
-    "runtime/llama",        "runtime/llama-grouped",   "runtime/gpt2",
-    "runtime/gpt_neox",     "runtime/t5-v1_0",         "runtime/t5-v1_1",
-    "runtime/umt5",         "families/gemma2",         "families/qwen3",
-    "families/phi-grouped", "families/opt-post",       "families/bloom",
-    "families/falcon",      "families/falcon-parallel"};
+static const char *const fixtures[] = {"runtime/llama",
+                                       "runtime/llama-grouped",
+                                       "runtime/gpt2",
+                                       "runtime/gpt_neox",
+                                       "runtime/t5-v1_0",
+                                       "runtime/t5-v1_1",
+                                       "runtime/umt5",
+                                       "families/gemma2",
+                                       "families/qwen3",
+                                       "families/phi-grouped",
+                                       "families/opt-post",
+                                       "families/bloom",
+                                       "families/falcon",
+                                       "families/falcon-parallel",
+                                       "families/qwen2_moe",
+                                       "families/granitemoe",
+                                       "families/olmoe-clip",
+                                       "families/apertus",
+                                       "families/blenderbot_small",
+                                       "families/whisper",
+                                       "families/gpt2-cross",
+                                       "families/t5gemma",
+                                       "families/chatglm"};
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };
 
@@ -57,19 +74,25 @@ static bool *mark(const struct trained_model *m, size_t stack, size_t block)
     return marks;
 }
 
+static size_t stream_bytes(const struct trained_model *m,
+                           const struct gqa_tape_stack *stack)
+{
+    return stack->n_rows * gqa_tape_row_width(m->tape, stack) * sizeof(double);
+}
+
 /* Fill a block's layer with what the whole tape has before it. */
 static void feed(const struct trained_model *m, struct gqa_layer *layer,
                  size_t stack, size_t i)
 {
     const struct gqa_tape_stack *stacks = m->tape->stacks;
-    const size_t d = m->network->d_model * sizeof(double);
     void *memory;
 
     ck_assert_int_eq(gqa_layer_begin(layer, trained_batch(m)), GQA_OK);
     ck_assert_uint_eq(gqa_layer_n_rows(layer), stacks[stack].n_rows);
-    memcpy(gqa_layer_in(layer), stacks[stack].x[i], stacks[stack].n_rows * d);
+    memcpy(gqa_layer_in(layer), stacks[stack].x[i],
+           stream_bytes(m, &stacks[stack]));
     if ((memory = gqa_layer_memory(layer)))
-        memcpy(memory, stacks[0].normed, stacks[0].n_rows * d);
+        memcpy(memory, stacks[0].normed, stream_bytes(m, &stacks[0]));
 }
 
 static void check_part(const struct trained_model *m,
@@ -77,7 +100,7 @@ static void check_part(const struct trained_model *m,
                        const void *before, const void *after)
 {
     const struct gqa_tape_stack *s = &m->tape->stacks[place->stack];
-    const size_t n_bytes = s->n_rows * m->network->d_model * sizeof(double);
+    const size_t n_bytes = stream_bytes(m, s);
     struct gqa_layer *layer = make(m, place, trained);
     void *out = NULL;
 
@@ -171,21 +194,30 @@ static void go_back(const struct sum *s)
     ck_assert_int_eq(gqa_layer_attend_back(s->layer, s->cross), GQA_OK);
 }
 
-static void check_element(const struct sum *s, size_t param, uint64_t i)
+static double slope_at(const struct sum *s, double *x, double h)
 {
     static const int steps[4] = {-2, -1, 1, 2};
-    const double h = 1e-3;
-    double *x = (double *)gqa_masters_of(s->masters, param)->weights + i;
-    const double g = ((double *)gqa_layer_gradient(s->layer, param))[i];
     const double at = *x;
-    double values[4], slope;
+    double values[4];
 
     for (int k = 0; k < 4; k++) {
         *x = at + steps[k] * h;
         values[k] = value(s);
     }
     *x = at;
-    slope = (8 * (values[2] - values[1]) - (values[3] - values[0])) / (12 * h);
+    return (8 * (values[2] - values[1]) - (values[3] - values[0])) / (12 * h);
+}
+
+/* Near a kink points have to be close. */
+static void check_element(const struct sum *s, size_t param, uint64_t i)
+{
+    double *x = (double *)gqa_masters_of(s->masters, param)->weights + i;
+    const double g = ((double *)gqa_layer_gradient(s->layer, param))[i];
+    double slope = NAN;
+
+    for (int k = 0; k < 3 && !(fabs(g - slope) <= 1e-7 * (1 + fabs(slope)));
+         k++)
+        slope = slope_at(s, x, pow(10, -3 - k));
     ck_assert_msg(fabs(g - slope) <= 1e-7 * (1 + fabs(slope)),
                   "%s: %g, by differences %g", s->m->model->params[param].name,
                   g, slope);
@@ -229,6 +261,8 @@ START_TEST(an_attention_goes_back)
     for (size_t s = 0; s < m.network->n_stacks; s++) {
         const size_t last = m.network->stacks[s].n_blocks - 1;
 
+        if (m.network->stacks[s].n_blocks == 0)
+            continue;
         check_attention(&m, s, last, false);
         if (m.network->stacks[s].blocks[last].has_cross)
             check_attention(&m, s, last, true);

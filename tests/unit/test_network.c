@@ -137,6 +137,20 @@ static const struct refusal refusals[] = {
      "'lm_head.weight' is missing"},
     {"runtime/llama", "rope_parameters", "{\"rope_theta\": 1.0}",
      GQA_ERR_FORMAT, "the base of RoPE is 1"},
+    {"runtime/llama-linear", "rope_scaling.rope_type", "null", GQA_ERR_FORMAT,
+     "what names the kind of RoPE (rope_type, once type) is no text"},
+    {"runtime/llama-linear", "rope_scaling.rope_type", "\"mrope\"",
+     GQA_ERR_UNSUPPORTED, "RoPE of kind 'mrope' cannot be run; known are"},
+    {"families/gptj", "rope_scaling", "{\"type\": \"linear\", \"factor\": 2.0}",
+     GQA_ERR_UNSUPPORTED,
+     "RoPE of kind 'linear' cannot be run: the classes of such models have "
+     "default alone"},
+    {"families/gemma3", "rope_parameters",
+     "{\"sliding_attention\": {\"rope_type\": \"linear\", \"factor\": 2.0}}",
+     GQA_ERR_UNSUPPORTED,
+     "of another kind than 'default' in layers of kind 'sliding_attention'"},
+    {"families/apertus", "rope_scaling", NULL, GQA_ERR_UNSUPPORTED,
+     "rope_scaling is not there: versions of transformers take each another"},
     {"runtime/llama", "rope_scaling", "\"linear\"", GQA_ERR_FORMAT,
      "rope_scaling is neither an object nor null"},
     {"runtime/llama", "rope_parameters", "2.0", GQA_ERR_FORMAT,
@@ -190,7 +204,7 @@ static const struct refusal refusals[] = {
      "layer_types of layer 1 is full_attention"},
     {"runtime/llama", "rope_parameters",
      "{\"full_attention\": {\"rope_type\": \"yarn\"}}", GQA_ERR_UNSUPPORTED,
-     "RoPE that differs by layer ('full_attention')"},
+     "RoPE that differs by layer cannot be run in models of this type"},
     {"runtime/llama", "attention_bias", "true", GQA_ERR_FORMAT,
      "'model.layers.0.self_attn.q_proj.weight' has no bias, but the "
      "configuration (attention_bias) asks for one"},
@@ -692,19 +706,19 @@ static const struct reading readings[] = {
      "rope_scaling's factor is 4, which transformers 5 and these tools go by, "
      "and transformers 4 by 8"},
     {"runtime/llama-longrope", "rope_scaling.attention_factor", "1.0", NULL},
-    {"runtime/llama", "rope_scaling",
+    {"runtime/llama-linear", "rope_scaling",
      "{" LONGROPE ", \"original_max_position_embeddings\": 8,"
      " \"factor\": 8.0}",
      "rope_scaling of kind 'longrope' begins with a context of 64 for "
      "transformers 4, which reads original_max_position_embeddings beside it "
      "alone, and of 8 for"},
     /* transformers 4 does not load these. */
-    {"runtime/llama", "rope_scaling",
+    {"runtime/llama-linear", "rope_scaling",
      "{" LONGROPE ", \"original_max_position_embeddings\": 8}", NULL},
     {"runtime/llama-llama3", "rope_scaling.original_max_position_embeddings",
      NULL, NULL},
     /* One list, and no factor: nothing depends on the context. */
-    {"runtime/llama", "rope_scaling",
+    {"runtime/llama-linear", "rope_scaling",
      "{\"rope_type\": \"longrope\", \"long_factor\": [1, 1, 1, 2],"
      " \"short_factor\": [1, 1, 1, 2], \"attention_factor\": 1.0,"
      " \"original_max_position_embeddings\": 8}",
@@ -723,8 +737,59 @@ static const struct reading readings[] = {
     {"families/gemma", "hidden_activation", "\"gelu\"", NULL},
     {"runtime/llama", "rope_theta", "10000.0", NULL},
     {"runtime/llama", "rope_theta", "500000.0",
-     "rope_theta is 500000 for transformers 4, and 10000, as rope_parameters "
-     "say, for"},
+     "rope_theta is 500000 for transformers 4, and 10000, as "
+     "rope_parameters.rope_theta says, for transformers 5 and these tools"},
+    {"runtime/llama", "rope_parameters",
+     "{\"rope_type\": \"default\", \"rope_theta\": 500.0}",
+     "rope_theta is 10000, its default, for transformers 4, and 500, as "},
+    {"runtime/llama", "rope_parameters",
+     "{\"rope_type\": \"linear\", \"factor\": 4.0}",
+     "rope_parameters say RoPE of kind 'linear', which transformers 5 and "
+     "these tools go by; transformers 4 does not read them, and scales "
+     "nothing"},
+    {"runtime/llama", "rope_parameters", "{\"factor\": 4.0}", NULL},
+    {"runtime/llama-linear", "rope_parameters",
+     "{\"rope_type\": \"linear\", \"rope_theta\": 500.0}",
+     "rope_parameters.rope_theta is 500.0, and is not read: rope_scaling "
+     "counts in place of rope_parameters, and with it 10000"},
+    {"runtime/llama-linear", "rope_parameters",
+     "{\"rope_type\": \"linear\", \"factor\": 2.0}",
+     "rope_parameters.factor is 2.0, and is not read: rope_scaling counts in "
+     "place of rope_parameters, and with it 2.5"},
+    {"runtime/llama-linear", "rope_parameters",
+     "{\"rope_type\": \"linear\", \"factor\": 2.5, \"rope_theta\": 1e4}", NULL},
+    {"runtime/llama-linear", "rope_scaling", "{\"factor\": 4.0}",
+     "rope_scaling has no rope_type: transformers 4 refuses it, and "
+     "transformers 5 and these tools scale nothing by it"},
+    {"runtime/llama-linear", "rope_scaling",
+     "{\"type\": \"linear\", \"rope_type\": \"default\", \"factor\": 4.0}",
+     "rope_scaling's type is \"linear\" and its rope_type \"default\": "
+     "transformers 4 takes the former for most models"},
+    {"runtime/llama-linear", "rope_scaling.rope_theta", "500.0",
+     "rope_theta is 10000 for transformers 4, and 500, as "
+     "rope_scaling.rope_theta says, for"},
+    {"runtime/gpt_neox", "rope_parameters", "{\"partial_rotary_factor\": 0.5}",
+     "rotary_pct is 0.25, its default, for transformers 4, and 0.5, as "
+     "rope_parameters.partial_rotary_factor says, for"},
+    {"families/gpt_neox_japanese", "partial_rotary_factor", "0.5", NULL},
+    {"families/nemotron", "rope_scaling",
+     "{\"rope_type\": \"linear\", \"factor\": 2.0}",
+     "rope_scaling.rope_type is \"linear\": transformers 5 and these tools "
+     "scale RoPE by it, and transformers 4 does not"},
+    {"families/cohere", "rope_theta", NULL,
+     "rope_theta is not there: it is 500000 for transformers 5"},
+    {"families/gemma3", "rope_parameters",
+     "{\"full_attention\": {\"rope_theta\": 10000.0}, \"sliding_attention\": "
+     "{\"rope_theta\": 500.0}}",
+     "rope_local_base_freq is 100 for transformers 4, and 500, as "
+     "rope_parameters.sliding_attention.rope_theta says, for"},
+    {"families/gemma3", "rope_parameters",
+     "{\"rope_type\": \"linear\", \"factor\": 2.0}",
+     "rope_parameters are not by kind of layer, and so are read by nothing in "
+     "models of this type"},
+    {"families/gemma3", "rope_scaling", "{\"type\": \"linear\", \"factor\": 2}",
+     "rope_scaling has a type and no rope_type: transformers 4 refuses it for "
+     "models of this type"},
 };
 
 START_TEST(tells_what_is_read_in_two_ways)
@@ -741,7 +806,8 @@ START_TEST(tells_what_is_read_in_two_ways)
         gqa_readings_create(&texts, o.checkpoint, o.model, GQA_TIED_ALL),
         GQA_OK);
     text = json_string_value(json_array_get(texts, 0));
-    ck_assert_uint_eq(json_array_size(texts), r->says ? 1 : 0);
+    ck_assert_msg(json_array_size(texts) == (r->says ? 1 : 0), "%s: %zu, %s",
+                  r->fixture, json_array_size(texts), text ? text : "none");
     ck_assert_msg(!r->says || strstr(text, r->says), "%s", text);
     json_decref(texts);
     close_all(&o);

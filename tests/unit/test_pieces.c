@@ -171,6 +171,68 @@ START_TEST(names_how_texts_are_cut)
 }
 END_TEST
 
+/* what: of the tokenizer beside a cut that has a name. NULL: nothing differs.
+ */
+static void is_told(const char *cuts, const char *what, const char *config,
+                    const char *says)
+{
+    char text[2048];
+    json_t *tokenizer, *said;
+    const char *why;
+
+    snprintf(text, sizeof text, "{\"pre_tokenizer\": %s, %s}", cuts, what);
+    tokenizer = json_loads(text, 0, NULL);
+    said = json_loads(config, 0, NULL);
+    ck_assert_msg(tokenizer != NULL && said != NULL, "%s", text);
+    why = gqa_bpe_differs(tokenizer, said);
+    ck_assert_msg(!why == !says, "%s: %s", text, why ? why : "nothing");
+    ck_assert_msg(!says || strstr(why, says), "%s", why);
+    json_decref(said);
+    json_decref(tokenizer);
+}
+
+START_TEST(tells_what_llama_cpp_does_otherwise)
+{
+    static const char plain[] = "\"model\": {\"type\": \"BPE\"}";
+    static const char whole[] =
+        "\"model\": {\"type\": \"BPE\", \"ignore_merges\": true}";
+    static const char *const spaces[] = {
+        "{\"type\": \"ByteLevel\", \"add_prefix_space\": false}",
+        "{\"type\": \"ByteLevel\", \"add_prefix_space\": true}"};
+
+    is_told(BYTES_OWN, plain, "{}", NULL);
+    is_told(BYTES_ALONE, plain, "{}", "by what rule");
+    is_told(spaces[0], plain, "{}", NULL);
+    is_told(spaces[1], plain, "{}", "add_prefix_space");
+    is_told(spaces[0], plain, "{\"add_prefix_space\": true}",
+            "add_prefix_space");
+    is_told(spaces[0],
+            "\"normalizer\": {\"type\": \"NFC\"}, "
+            "\"model\": {\"type\": \"BPE\"}",
+            "{}", NULL);
+    is_told(spaces[0],
+            "\"normalizer\": {\"type\": \"Lowercase\"}, "
+            "\"model\": {\"type\": \"BPE\"}",
+            "{}", "(normalizer)");
+    is_told(BYTES_OWN, whole, "{}", "takes words that are tokens whole");
+    is_told(SEQUENCE(SPLIT(LLAMA3) ", " BYTES_ALONE), whole, "{}", NULL);
+    is_told(SEQUENCE(SPLIT(LLAMA3) ", " BYTES_ALONE), plain, "{}",
+            "merges words that are tokens, too");
+}
+END_TEST
+
+START_TEST(knows_marks_of_words)
+{
+    json_t *tokenizer = json_loads(
+        "{\"model\": {\"type\": \"BPE\", \"end_of_word_suffix\": \"</w>\"}, "
+        "\"pre_tokenizer\": " BYTES_OWN "}",
+        0, NULL);
+
+    ck_assert(!gqa_bpe_is(tokenizer));
+    json_decref(tokenizer);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pieces");
@@ -181,6 +243,8 @@ int main(void)
     tcase_add_test(tcase, survives_every_cut);
     tcase_add_test(tcase, refuses_what_is_no_model);
     tcase_add_test(tcase, names_how_texts_are_cut);
+    tcase_add_test(tcase, tells_what_llama_cpp_does_otherwise);
+    tcase_add_test(tcase, knows_marks_of_words);
     suite_add_tcase(suite, tcase);
     return suite_run(suite);
 }

@@ -52,6 +52,30 @@ static const char *const fixtures[] = {
     "families/bart",
     "families/mbart",
     "families/m2m_100",
+    "families/granite",
+    "families/minicpm",
+    "families/mixtral",
+    "families/olmoe",
+    "families/qwen2_moe",
+    "families/qwen3_moe",
+    "families/granitemoe",
+    "families/phimoe",
+    "families/deepseek",
+    "families/switch_transformers",
+    "families/olmo-clip",
+    "families/olmoe-clip",
+    "families/mpt-clip",
+    "families/apertus",
+    "families/blenderbot_small",
+    "families/whisper",
+    "families/speech_to_text",
+    "families/trocr",
+    "families/musicgen",
+    "families/gpt2-cross",
+    "families/t5gemma",
+    "families/chatglm",
+    "families/udop",
+    "families/bloom-normed",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };
@@ -437,11 +461,31 @@ static bool is_embedding(const struct gqa_param *p)
            strstr(p->name, "shared");
 }
 
+static bool is_router(const struct gqa_param *p)
+{
+    return strstr(p->name, "mlp.gate.") ||
+           strstr(p->name, "shared_expert_gate");
+}
+
+static bool is_expert_down(const struct gqa_param *p)
+{
+    return strstr(p->name, "experts.1.down_proj") ||
+           strstr(p->name, "shared_expert.down_proj");
+}
+
+static bool is_shared_expert(const struct gqa_param *p)
+{
+    return strstr(p->name, "shared_expert.gate_proj");
+}
+
 static trained_choice *const choices[] = {
-    is_attention, is_first_query, is_last_down, is_encoder, is_embedding};
-static const char *const of_parts[] = {"runtime/llama", "runtime/gpt2",
+    is_attention, is_first_query, is_last_down,   is_encoder,
+    is_embedding, is_router,      is_expert_down, is_shared_expert};
+static const char *const of_parts[] = {"runtime/llama",   "runtime/gpt2",
                                        "runtime/t5-v1_1", "runtime/gpt_neox",
-                                       "families/gemma2"};
+                                       "families/gemma2", "families/qwen2_moe"};
+
+enum { N_OF_PARTS = sizeof of_parts / sizeof *of_parts };
 
 /* What is asked for alone is what it was among all. */
 START_TEST(trains_parts)
@@ -471,6 +515,87 @@ START_TEST(trains_parts)
         trained_close(&all);
         trained_close(&part);
     }
+}
+END_TEST
+
+/* --- Broken --------------------------------------------------------------- */
+
+static struct gqa_gradient_ops broken_ops;
+
+/* Experts' shares that are to blame for half of what they are. */
+static enum gqa_status dots_halved(struct gqa_device *d, double *out,
+                                   const void *x, const void *y, uint64_t width,
+                                   uint64_t n_rows)
+{
+    const enum gqa_status st =
+        gqa_cpu_backend()->gradients->dot_rows(d, out, x, y, width, n_rows);
+
+    for (uint64_t r = 0; r < n_rows; r++)
+        out[r] /= 2;
+    return st;
+}
+
+/* What was clipped counts as ever. */
+static enum gqa_status clips_nothing(struct gqa_device *d, void *dy,
+                                     const void *x, uint64_t n, double limit)
+{
+    (void)d, (void)dy, (void)x, (void)n, (void)limit;
+    return GQA_OK;
+}
+
+/* Beta, and the constants as they are, but not their own gradients. */
+static enum gqa_status xielu_without_sums(struct gqa_device *d, void *dx,
+                                          void *sums, const void *x,
+                                          const void *dy, uint64_t n,
+                                          const struct gqa_xielu *constants)
+{
+    (void)sums;
+    return gqa_cpu_backend()->gradients->xielu(d, dx, NULL, x, dy, n,
+                                               constants);
+}
+
+/* Gradients with broken_ops are none that differences would agree with. */
+static void is_caught(const char *fixture, const char *how)
+{
+    struct gqa_backend broken = *gqa_cpu_backend();
+    struct trained_model m;
+    double *want, *got;
+    uint64_t n;
+
+    trained_open(&m, fixture, GQA_F64, 2, NULL);
+    go_back(&m, GQA_F64, 1);
+    want = gradients_of(&m, GQA_F64, &n);
+    broken.gradients = &broken_ops;
+    m.runtime->backend = &broken;
+    go_back(&m, GQA_F64, 1);
+    got = gradients_of(&m, GQA_F64, &n);
+    ck_assert_msg(difference(got, want, n) > 1e-5, "%s: %s is not caught",
+                  fixture, how);
+    m.runtime->backend = gqa_cpu_backend();
+    broken_ops = *gqa_cpu_backend()->gradients;
+    free(want);
+    free(got);
+    trained_close(&m);
+}
+
+START_TEST(catches_what_is_broken)
+{
+    static const char *const mixtures[] = {
+        "families/mixtral", "families/qwen2_moe", "families/phimoe"};
+    static const char *const clipped[] = {
+        "families/olmo-clip", "families/olmoe-clip", "families/mpt-clip"};
+
+    broken_ops = *gqa_cpu_backend()->gradients;
+    for (size_t i = 0; i < sizeof mixtures / sizeof *mixtures; i++) {
+        broken_ops.dot_rows = dots_halved;
+        is_caught(mixtures[i], "half of what experts count");
+    }
+    for (size_t i = 0; i < sizeof clipped / sizeof *clipped; i++) {
+        broken_ops.clip = clips_nothing;
+        is_caught(clipped[i], "what was clipped");
+    }
+    broken_ops.xielu = xielu_without_sums;
+    is_caught("families/apertus", "constants without gradients");
 }
 END_TEST
 
@@ -573,6 +698,24 @@ static enum gqa_status failing_norm(struct gqa_device *d, void *dx,
                                                     accumulate);
 }
 
+static enum gqa_status failing_dot_rows(struct gqa_device *d, double *out,
+                                        const void *x, const void *y,
+                                        uint64_t width, uint64_t n_rows)
+{
+    return fails_now() ? lost()
+                       : gqa_cpu_backend()->gradients->dot_rows(d, out, x, y,
+                                                                width, n_rows);
+}
+
+static enum gqa_status failing_gather(struct gqa_device *d, void *out,
+                                      const void *x, uint64_t width,
+                                      const uint64_t *rows, uint64_t n_rows)
+{
+    return fails_now()
+               ? lost()
+               : gqa_cpu_backend()->gather(d, out, x, width, rows, n_rows);
+}
+
 /* Once through all of it. */
 static enum gqa_status run_all(struct trained_model *m)
 {
@@ -600,7 +743,8 @@ static enum gqa_status run_all(struct trained_model *m)
 /* Whatever fails, and when: it is told, and nothing is lost. */
 START_TEST(tells_failures)
 {
-    static const char *const models[] = {"runtime/gpt_neox", "runtime/t5-v1_1"};
+    static const char *const models[] = {"runtime/gpt_neox", "runtime/t5-v1_1",
+                                         "families/qwen2_moe"};
     struct trained_model m;
     unsigned n = 0;
     enum gqa_status st;
@@ -613,6 +757,8 @@ START_TEST(tells_failures)
     failing.gradients = &failing_ops;
     failing_ops.attend_back = failing_attend_back;
     failing_ops.norm = failing_norm;
+    failing_ops.dot_rows = failing_dot_rows;
+    failing.gather = failing_gather;
     m.runtime->backend = &failing;
     do {
         calls_left = ++n;
@@ -634,9 +780,10 @@ int main(void)
     tcase_add_loop_test(tcase, goes_back, 0, N_FIXTURES);
     tcase_add_loop_test(tcase, keeps_or_makes_again, 0, N_FIXTURES);
     tcase_add_loop_test(tcase, is_right_in_float32, 0, N_FIXTURES);
-    tcase_add_loop_test(tcase, trains_parts, 0, 5);
+    tcase_add_loop_test(tcase, trains_parts, 0, N_OF_PARTS);
+    tcase_add_test(tcase, catches_what_is_broken);
     tcase_add_test(tcase, refuses_bad_batches);
-    tcase_add_loop_test(tcase, tells_failures, 0, 2);
+    tcase_add_loop_test(tcase, tells_failures, 0, 3);
     suite_add_tcase(suite, tcase);
     return suite_run(suite);
 }

@@ -20,7 +20,7 @@ static void choose(struct trained_model *m, trained_choice *choice)
     ck_assert(uses && m->trained);
     gqa_use_all(uses, m->network);
     for (size_t i = 0; i < n; i++)
-        m->trained[i] = uses[i] != GQA_USE_NONE &&
+        m->trained[i] = gqa_use_is_trainable(uses[i]) &&
                         (!choice || choice(&m->model->params[i]));
     free(uses);
 }

@@ -1,0 +1,80 @@
+#include "runtime/back/pairs.h"
+
+#include <stdlib.h>
+
+enum gqa_status gqa_pairs_create(struct gqa_pairs *p,
+                                 const struct gqa_experts *x, uint64_t n_rows)
+{
+    const size_t n = (size_t)(n_rows * x->n_chosen);
+
+    *p = (struct gqa_pairs){.experts = x, .n_rows = n_rows, .n = n};
+    p->logits = calloc((size_t)(n_rows * x->n), sizeof *p->logits);
+    p->chosen = calloc(n, sizeof *p->chosen);
+    p->shares = calloc(n, sizeof *p->shares);
+    p->places = calloc(n, sizeof *p->places);
+    p->first = calloc((size_t)x->n + 1, sizeof *p->first);
+    p->rows = calloc(n, sizeof *p->rows);
+    p->weights = calloc(n, sizeof *p->weights);
+    return p->logits && p->chosen && p->shares && p->places && p->first &&
+                   p->rows && p->weights
+               ? GQA_OK
+               : gqa_fail_nomem();
+}
+
+void gqa_pairs_clear(struct gqa_pairs *p)
+{
+    free(p->logits);
+    free(p->chosen);
+    free(p->shares);
+    free(p->places);
+    free(p->first);
+    free(p->rows);
+    free(p->weights);
+    *p = (struct gqa_pairs){.n = 0};
+}
+
+/* first[e] is, one after the other: how many have expert e - 1; how many there
+ * are before e; where e's next pair goes, and so, at the end, where that of
+ * e + 1 begins. */
+void gqa_pairs_sort(struct gqa_pairs *p)
+{
+    const struct gqa_experts *x = p->experts;
+
+    for (uint64_t i = 0; i < p->n_rows; i++)
+        gqa_experts_choose(p->chosen + i * x->n_chosen,
+                           p->shares + i * x->n_chosen, p->logits + i * x->n,
+                           x);
+    for (uint64_t k = 0; k < p->n; k++)
+        p->first[p->chosen[k] + 1]++;
+    for (uint64_t e = 0; e < x->n; e++)
+        p->first[e + 1] += p->first[e];
+    for (uint64_t k = 0; k < p->n; k++) {
+        const uint64_t at = p->first[p->chosen[k]]++;
+
+        p->places[k] = at;
+        p->rows[at] = k / x->n_chosen;
+        p->weights[at] = p->shares[k];
+    }
+    for (uint64_t e = x->n; e > 0; e--)
+        p->first[e] = p->first[e - 1];
+    p->first[0] = 0;
+}
+
+enum gqa_status gqa_pairs_back(double *d_logits, const struct gqa_pairs *p,
+                               const double *d_weights)
+{
+    const struct gqa_experts *x = p->experts;
+    double *d_shares = calloc((size_t)x->n_chosen, sizeof *d_shares);
+
+    if (!d_shares)
+        return gqa_fail_nomem();
+    for (uint64_t i = 0; i < p->n_rows; i++) {
+        for (uint64_t k = 0; k < x->n_chosen; k++)
+            d_shares[k] = d_weights[p->places[i * x->n_chosen + k]];
+        gqa_experts_choose_back(d_logits + i * x->n, d_shares,
+                                p->chosen + i * x->n_chosen,
+                                p->logits + i * x->n, x);
+    }
+    free(d_shares);
+    return GQA_OK;
+}
