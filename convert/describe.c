@@ -131,6 +131,18 @@ static void say_kv_heads(json_t *config, const char **own,
     *own = gqa_kv_said_key(family, config);
 }
 
+/* Classes that do not work it out themselves (Mistral's, Mixtral's) fail of
+ * longrope where it is not said. */
+static void say_head_dim(json_t *config, const struct gqa_model *model)
+{
+    const char *key = gqa_config_key(config, model->family->keys.head_dim);
+    uint64_t n;
+
+    if (key && !gqa_json_u64(json_object_get(config, key), &n))
+        json_object_set_new(config, key,
+                            integer(model->attentions[0].head_dim));
+}
+
 json_t *gqa_describe_config(const struct gqa_plan *plan,
                             const struct gqa_inventory *inventory, json_t *told)
 {
@@ -158,6 +170,7 @@ json_t *gqa_describe_config(const struct gqa_plan *plan,
         json_t *divisors = describe_divisors(plan->alignment);
 
         gqa_rope_config_divide(config, divisors);
+        say_head_dim(config, plan->model);
         json_decref(divisors);
     }
     if (plan->model->config_is_complete)

@@ -30,6 +30,7 @@ struct gqa_comparison {
     struct gqa_replayed *replayed; /* [n_attentions]: aligned ones */
     size_t *follows;               /* [n_params]: replay_table.h */
     atomic_bool zero_signs;        /* of unchanged ones */
+    atomic_bool near_one;          /* norms that a GGUF file had one more of */
     atomic_size_t next;            /* attentions first, then parameters */
     double seconds;
 };

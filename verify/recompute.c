@@ -77,6 +77,8 @@ static void pass_through(double *x, const struct gqa_head_pair *pair, size_t n,
 {
     for (size_t i = 0; i < pair->n_through; i++)
         narrow(x, pair->through[i], n, buf);
+    for (size_t i = 0; pair->one_more && i < n; i++)
+        x[i] = (float)(x[i] + 1) - 1.0F;
 }
 
 static bool keeps_dtype(const struct gqa_head_pair *pair)
@@ -84,7 +86,7 @@ static bool keeps_dtype(const struct gqa_head_pair *pair)
     for (size_t i = 0; i < pair->n_through; i++)
         if (pair->through[i] != pair->from->dtype)
             return false;
-    return pair->from->dtype == pair->to->dtype;
+    return pair->from->dtype == pair->to->dtype && !pair->one_more;
 }
 
 static enum gqa_status read_head(struct gqa_recompute *r,

@@ -81,6 +81,8 @@ struct gqa_head_pair {
     /* Types that a value that is copied was rounded to on its way, lent. */
     const enum gqa_dtype *through;
     size_t n_through;
+    /* And to what float32 has near 1: a GGUF file has one more of it. */
+    bool one_more;
 };
 
 /* The first element that is not what was expected. */

@@ -1,4 +1,5 @@
 #include "verify/weights_check.h"
+#include "formats/families/family.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -6,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/workers.h"
+#include "formats/families/family.h"
 #include "verify/comparison.h"
 #include "verify/kept_transforms.h"
 #include "verify/mistakes.h"
@@ -93,6 +95,14 @@ static void check_shapes(struct gqa_comparison *c)
     }
 }
 
+/* Norms that are times 1 + weight stand as that in GGUF files, in float32. */
+static bool may_have_one_more(const struct gqa_comparison *c,
+                              const struct gqa_param *to)
+{
+    return c->converted->model->family->norm.one_plus && to->rank == 1 &&
+           to->dtype == GQA_F32;
+}
+
 static enum gqa_status check_param(struct gqa_comparison *c, size_t i,
                                    struct gqa_recompute *recompute)
 {
@@ -130,6 +140,13 @@ static enum gqa_status check_param(struct gqa_comparison *c, size_t i,
                         to->name, gqa_dtype_name(to->dtype));
     st = gqa_recompute_whole(
         recompute, &d, c->options.trained ? &c->measures[i] : NULL, &pair);
+    if (st == GQA_OK && d.found && !c->options.trained &&
+        may_have_one_more(c, to)) {
+        pair.one_more = true;
+        st = gqa_recompute_whole(recompute, &d, NULL, &pair);
+        if (st == GQA_OK && !d.found)
+            atomic_store(&c->near_one, true);
+    }
     if (st != GQA_OK)
         return st;
     c->changed[i] = d.changed;

@@ -113,11 +113,16 @@ static enum gqa_status add_unchanged(struct gqa_report *report,
     count_unchanged(&u, c);
     if (atomic_load(&c->zero_signs))
         gqa_note(&remark, "zeros have another sign than in the original");
+    if (atomic_load(&c->near_one))
+        gqa_note_more(&remark,
+                      "norms are rounded to what float32 has near 1, since a "
+                      "GGUF file has one more of them");
     if (2 * u.n_bad > u.n)
         gqa_note_more(&u.first, "most tensors differ: if the model was trained "
                                 "since, --trained says by how much");
     snprintf(figure, sizeof figure, "%zu of %zu tensors %s", u.n - u.n_bad, u.n,
-             u.rounded ? "equal, rounded once" : "equal, bit by bit");
+             u.rounded || atomic_load(&c->near_one) ? "equal, rounded once"
+                                                    : "equal, bit by bit");
     return add(report, "unchanged", &u.first, &remark, figure,
                json_pack("{s:I, s:I}", "n_tensors", (json_int_t)u.n, "n_wrong",
                          (json_int_t)u.n_bad),

@@ -443,7 +443,6 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .keys = gqa_gguf_llama_keys,
      .signs = llama_signs,
      .extra = "{\"hidden_act\": \"relu2\"}",
-     .has_factors = true,
      .unloaded = ENDED(OUTPUT_BIAS, FEED_FORWARD_BIASES)},
     {.name = "seed_oss",
      .model_type = "seed_oss",
