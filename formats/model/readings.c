@@ -38,6 +38,50 @@ static void tell_described(json_t *list, const struct gqa_model *model)
     }
 }
 
+/* --- What does not fit the tensors ------------------------------------------
+ */
+
+static void add(json_t *list, const char *text)
+{
+    json_array_append_new(list, json_string(text));
+}
+
+static void tell_layer_types(json_t *list, const struct gqa_model *model)
+{
+    const json_t *types = json_object_get(model->config, "layer_types");
+    char text[MAX_TEXT];
+
+    if (!json_is_array(types) || gqa_model_is_encoder_decoder(model) ||
+        json_array_size(types) == model->n_layers)
+        return;
+    snprintf(text, sizeof text,
+             "layer_types speaks of %zu layers, and the model has %llu: "
+             "transformers does not load it",
+             json_array_size(types), (unsigned long long)model->n_layers);
+    add(list, text);
+}
+
+static void tell_pad_token(json_t *list, const struct gqa_model *model)
+{
+    const char *key =
+        gqa_config_key(model->config, model->family->keys.pad_token);
+    uint64_t token;
+    size_t table;
+    char text[MAX_TEXT];
+
+    /* Padding of codes is a row that their tables have besides. */
+    if (model->family->stacks[GQA_STACK_DECODER].input == GQA_INPUT_CODES ||
+        !key || !gqa_json_u64(json_object_get(model->config, key), &token) ||
+        !gqa_find_embedding(&table, model) || token < model->params[table].rows)
+        return;
+    snprintf(text, sizeof text,
+             "%s is %llu, and the vocabulary has %llu rows: classes of "
+             "transformers that set the row of padding apart (Llama's) fail",
+             key, (unsigned long long)token,
+             (unsigned long long)model->params[table].rows);
+    add(list, text);
+}
+
 /* --- All -------------------------------------------------------------------
  */
 
@@ -58,6 +102,8 @@ enum gqa_status gqa_readings_create(json_t **out,
         if (st == GQA_OK)
             st = gqa_rope_readings_add(list, model);
         tell_described(list, model);
+        tell_layer_types(list, model);
+        tell_pad_token(list, model);
     }
     if (st == GQA_OK)
         st = gqa_json_check();
