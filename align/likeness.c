@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "align/eigen.h"
-#include "common/large.h"
 #include "common/ranges.h"
 #include "runtime/blas.h"
 
@@ -69,9 +68,9 @@ static enum gqa_status take_root(double *root, const struct gqa_band *band,
                                  const double *metric, size_t head_dim)
 {
     const size_t n = width_of(band);
-    double complex *vectors = gqa_large_malloc(n * n * sizeof *vectors);
+    double complex *vectors = malloc(n * n * sizeof *vectors);
     double *values = malloc(n * sizeof *values);
-    double *scaled = gqa_large_malloc(2 * n * n * sizeof *scaled);
+    double *scaled = malloc(2 * n * n * sizeof *scaled);
     enum gqa_status st =
         vectors && values && scaled ? GQA_OK : gqa_fail_nomem();
 
@@ -151,12 +150,12 @@ static enum gqa_status pull(struct pulled *out,
 
     out->n = n;
     out->is_doubled = band->im != NULL;
-    out->matrix = gqa_large_malloc(w * w * sizeof *out->matrix);
+    out->matrix = malloc(w * w * sizeof *out->matrix);
     out->energies = calloc(n_heads, sizeof *out->energies);
     out->squares = calloc(n_heads, sizeof *out->squares);
-    p.roots = gqa_large_malloc(w * n * sizeof *p.roots);
-    p.rows = gqa_large_malloc(w * n * sizeof *p.rows);
-    p.half = gqa_large_malloc(w * n * sizeof *p.half);
+    p.roots = malloc(w * n * sizeof *p.roots);
+    p.rows = malloc(w * n * sizeof *p.rows);
+    p.half = malloc(w * n * sizeof *p.half);
     if (!out->matrix || !out->energies || !out->squares || !p.roots ||
         !p.rows || !p.half)
         st = gqa_fail_nomem();

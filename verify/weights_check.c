@@ -1,5 +1,4 @@
 #include "verify/weights_check.h"
-#include "formats/families/family.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
