@@ -8,12 +8,12 @@
 /*
  * out [n_rows, n] = factors [n_rows, w] times rows [w, n]. Each element's sum
  * is of its products in order, rounded as it grows: the same bits whatever
- * the instruction set, and whichever rows and columns are made together.
- * Columns by GQA_MIX_COLUMNS, and rows by 4, are made fastest.
+ * the instruction set, and whichever rows and columns are made together. Whole
+ * blocks of GQA_MIX_ROWS by GQA_MIX_COLUMNS are made fastest.
  */
 void gqa_mix(double *out, const double *factors, uint64_t n_rows,
              const double *rows, uint64_t w, size_t n);
 
-enum { GQA_MIX_COLUMNS = 16 };
+enum { GQA_MIX_ROWS = 4, GQA_MIX_COLUMNS = 16 };
 
 #endif

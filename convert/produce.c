@@ -12,8 +12,6 @@
 enum {
     /* Elements summed at a time: the sums stay in the second-level cache. */
     SUM_ELEMENTS = 32768,
-    /* Rows mixed at a time. */
-    MIXED_ROWS = 4,
     /* Bytes copied at a time, for the same reason: they are counted next. */
     COPY_BYTES = 256 << 10,
 };
@@ -303,20 +301,20 @@ static void mix_columns(const struct job *job, const double *by, uint64_t row,
                         uint64_t pitch)
 {
     const enum gqa_dtype dtype = job->t->param->dtype;
-    const uint64_t room = SUM_ELEMENTS / (w + MIXED_ROWS);
+    const uint64_t room = SUM_ELEMENTS / (w + GQA_MIX_ROWS);
     const uint64_t take =
         room > GQA_MIX_COLUMNS ? room - room % GQA_MIX_COLUMNS : room;
 
     for (uint64_t c = 0; c < n_cols; c += take) {
         const size_t n = (size_t)gqa_min_u64(take, n_cols - c);
-        double *sums = job->w->sums, *in = sums + MIXED_ROWS * n;
+        double *sums = job->w->sums, *in = sums + GQA_MIX_ROWS * n;
 
         for (uint64_t k = 0; k < w; k++)
             gqa_load_f64(in + k * n,
                          job->w->source + (k * n_cols + c) * job->in_width,
                          dtype, n);
-        for (uint64_t r = 0; r < n_rows; r += MIXED_ROWS) {
-            const uint64_t nr = gqa_min_u64(MIXED_ROWS, n_rows - r);
+        for (uint64_t r = 0; r < n_rows; r += GQA_MIX_ROWS) {
+            const uint64_t nr = gqa_min_u64(GQA_MIX_ROWS, n_rows - r);
 
             gqa_mix(sums, by + (row + r) * w, nr, in, w, n);
             for (uint64_t i = 0; i < nr; i++)
@@ -372,7 +370,7 @@ static enum gqa_status mix_rows(const struct job *job,
         fitted_rows(job, fitted, row, n_rows, col, n_cols, out, pitch);
         return GQA_OK;
     }
-    if (take == 0 || SUM_ELEMENTS / (w + MIXED_ROWS) == 0)
+    if (take == 0 || SUM_ELEMENTS / (w + GQA_MIX_ROWS) == 0)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "'%s': heads that share have %llu rows, too many to be "
                         "mixed",
@@ -425,8 +423,8 @@ static enum gqa_status mix_abreast(const struct job *job,
         return GQA_OK;
     }
     turned = malloc(w * n * sizeof *turned);
-    in = malloc(MIXED_ROWS * w * sizeof *in);
-    if (!turned || !in || n > SUM_ELEMENTS / MIXED_ROWS) {
+    in = malloc(GQA_MIX_ROWS * w * sizeof *in);
+    if (!turned || !in || n > SUM_ELEMENTS / GQA_MIX_ROWS) {
         free(turned);
         free(in);
         return gqa_fail_nomem();
@@ -434,8 +432,8 @@ static enum gqa_status mix_abreast(const struct job *job,
     for (uint64_t k = 0; k < w; k++)
         for (uint64_t i = 0; i < n; i++)
             turned[k * n + i] = by[(from + i) * w + k];
-    for (uint64_t r = 0; r < n_rows; r += MIXED_ROWS) {
-        const uint64_t nr = gqa_min_u64(MIXED_ROWS, n_rows - r);
+    for (uint64_t r = 0; r < n_rows; r += GQA_MIX_ROWS) {
+        const uint64_t nr = gqa_min_u64(GQA_MIX_ROWS, n_rows - r);
 
         for (uint64_t i = 0; i < nr; i++)
             load_sources(job, s, in + i * w,

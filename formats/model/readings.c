@@ -10,6 +10,11 @@
 
 enum { MAX_TEXT = 512 };
 
+static void add(json_t *list, const char *text)
+{
+    json_array_append_new(list, json_string(text));
+}
+
 /* --- What descriptions tell of ---------------------------------------------
  */
 
@@ -23,7 +28,7 @@ static void tell_described(json_t *list, const struct gqa_model *model)
 
             snprintf(text, sizeof text, "%s is not there: %s", r->keys[0],
                      r->because);
-            json_array_append_new(list, json_string(text));
+            add(list, text);
         }
         for (gqa_texts key = r->keys; *key; key++) {
             const json_t *value = gqa_config_at(model->config, *key);
@@ -33,18 +38,13 @@ static void tell_described(json_t *list, const struct gqa_model *model)
                 continue;
             gqa_value_text(said, sizeof said, value);
             snprintf(text, sizeof text, "%s is %s: %s", *key, said, r->because);
-            json_array_append_new(list, json_string(text));
+            add(list, text);
         }
     }
 }
 
 /* --- What does not fit the tensors ------------------------------------------
  */
-
-static void add(json_t *list, const char *text)
-{
-    json_array_append_new(list, json_string(text));
-}
 
 static void tell_layer_types(json_t *list, const struct gqa_model *model)
 {
@@ -97,7 +97,7 @@ enum gqa_status gqa_readings_create(json_t **out,
     if (model->config_is_complete) {
         st = gqa_tied_text(&text, checkpoint, model, rows);
         if (text)
-            json_array_append_new(list, json_string(text));
+            add(list, text);
         free(text);
         if (st == GQA_OK)
             st = gqa_rope_readings_add(list, model);
