@@ -272,7 +272,8 @@ static enum gqa_status expect_head_norms(struct gqa_taking *t,
 /* T5's table of biases by distance, in a layer or in the first for all. */
 static enum gqa_status expect_table(struct gqa_taking *t,
                                     const struct gqa_attention_rule *rule,
-                                    const struct gqa_attention *a)
+                                    const struct gqa_attention *a,
+                                    const char *table)
 {
     const struct gqa_position_rule *said = &t->family->positions;
     struct gqa_stem stem = {""};
@@ -282,7 +283,7 @@ static enum gqa_status expect_table(struct gqa_taking *t,
 
     if (a->position.scheme != GQA_POSITION_RELATIVE_BIAS)
         return GQA_OK;
-    snprintf(name, sizeof name, "%s.%s", rule->module, said->table);
+    snprintf(name, sizeof name, "%s.%s", rule->module, table);
     gqa_stem_in(&stem, &t->names, t->family->stacks[a->stack].layers,
                 (size_t)a->layer, name);
     st = gqa_setting_count(&n_buckets, &said->buckets, t->model->config);
@@ -296,6 +297,19 @@ static enum gqa_status expect_table(struct gqa_taking *t,
                                  n_buckets, a->n_heads);
     return expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2, n_buckets,
                        a->n_heads);
+}
+
+/* What an encoder's summaries are normed and weighed with. */
+static enum gqa_status expect_summaries(struct gqa_taking *t,
+                                        const struct gqa_attention_rule *rule,
+                                        const struct gqa_attention *a)
+{
+    enum gqa_status st;
+
+    if (!rule->summaries.given)
+        return GQA_OK;
+    st = expect_norm(t, rule->pattern, a->layer, &rule->summaries.norm);
+    return st == GQA_OK ? expect_table(t, rule, a, rule->summaries.table) : st;
 }
 
 /* Faults that are worth listing, of experts of which there are none. */
@@ -537,7 +551,9 @@ static enum gqa_status expect_stacks(struct gqa_taking *t)
         if (st == GQA_OK)
             st = expect_head_norms(t, attention, a);
         if (st == GQA_OK)
-            st = expect_table(t, attention, a);
+            st = expect_table(t, attention, a, t->family->positions.table);
+        if (st == GQA_OK)
+            st = expect_summaries(t, attention, a);
     }
     for (int s = 0; s < 2 && st == GQA_OK; s++) {
         if (!t->family->stacks[s].given)

@@ -116,6 +116,7 @@ static enum gqa_status take_bias(struct gqa_relative_bias *out,
                                  const struct gqa_network_builder *b,
                                  const struct gqa_attention_rule *rule,
                                  const struct gqa_attention *heads,
+                                 const char *table,
                                  const struct gqa_relative_bias *before)
 {
     const struct gqa_position_rule *said = &b->family->positions;
@@ -135,7 +136,7 @@ static enum gqa_status take_bias(struct gqa_relative_bias *out,
     snprintf(name, sizeof name, "%s.%s.weight",
              gqa_stem_in(&stem, b, b->family->stacks[heads->stack].layers,
                          (size_t)heads->layer, rule->module),
-             said->table);
+             table);
     if ((st = gqa_take_param(&bias.table, b, name, false)) != GQA_OK)
         return st;
     bias.n_buckets = b->model->params[bias.table].rows;
@@ -155,6 +156,30 @@ static enum gqa_status take_bias(struct gqa_relative_bias *out,
                         name, ULL(bias.n_buckets), ULL(bias.max_distance));
     *out = bias;
     return GQA_OK;
+}
+
+static enum gqa_status take_summaries(struct gqa_summaries *out,
+                                      const struct gqa_network_builder *b,
+                                      const struct gqa_attention_rule *rule,
+                                      const struct gqa_attention *heads,
+                                      const struct gqa_summaries *before)
+{
+    const struct gqa_summaries_rule *said = &rule->summaries;
+    enum gqa_status st;
+
+    if (!said->given)
+        return GQA_OK;
+    if ((st = gqa_setting_count(&out->size, &said->of, b->model->config)) !=
+            GQA_OK ||
+        (st = gqa_take_norm(&out->norm, b, rule->pattern, (size_t)heads->layer,
+                            &said->norm)) != GQA_OK)
+        return st;
+    if (out->size == 0)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "family %s: a summary of no tokens ('of' is 0)",
+                        b->family->name);
+    return take_bias(&out->bias, b, rule, heads, said->table,
+                     before ? &before->bias : NULL);
 }
 
 enum gqa_status gqa_take_attention(struct gqa_attention_block *out,
@@ -208,8 +233,10 @@ enum gqa_status gqa_take_attention(struct gqa_attention_block *out,
     st = take_projection(&out->o, b, &heads->o, &rule->bias[3], true, 0);
     if (st == GQA_OK)
         st = take_output_bias(out, b, rule);
-    return st == GQA_OK && scheme == GQA_POSITION_RELATIVE_BIAS
-               ? take_bias(&out->bias, b, rule, heads,
-                           before ? &before->bias : NULL)
-               : st;
+    if (st == GQA_OK && scheme == GQA_POSITION_RELATIVE_BIAS)
+        st = take_bias(&out->bias, b, rule, heads, b->family->positions.table,
+                       before ? &before->bias : NULL);
+    return st == GQA_OK ? take_summaries(&out->summaries, b, rule, heads,
+                                         before ? &before->summaries : NULL)
+                        : st;
 }

@@ -73,6 +73,8 @@ static const char *const fixtures[] = {
     "families/musicgen",
     "families/gpt2-cross",
     "families/t5gemma",
+    "families/longt5",
+    "families/longt5-global",
     "families/chatglm",
     "families/udop",
     "families/bloom-normed",
