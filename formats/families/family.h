@@ -151,7 +151,7 @@ struct gqa_experts_rule {
      * inputs]. */
     const char *each;
     const char *gate, *up, *down; /* within it, or within the layer */
-    struct gqa_setting n, chosen, normalised, jitter;
+    struct gqa_setting n, chosen, normalised, jitter, dropout;
     enum gqa_experts_choice choice;
     const char *shared, *shared_gate; /* within the layer, or NULL */
 };

@@ -60,6 +60,7 @@ static const char *const expert_layers_words[] = {
     [GQA_EXPERT_LAYERS_QWEN2_MOE] = "qwen2_moe",
     [GQA_EXPERT_LAYERS_DEEPSEEK] = "deepseek",
     [GQA_EXPERT_LAYERS_SWITCH] = "switch",
+    [GQA_EXPERT_LAYERS_NLLB_MOE] = "nllb_moe",
     NULL};
 static const char *const choice_words[] = {[GQA_EXPERTS_SOFTMAX] = "softmax",
                                            [GQA_EXPERTS_SPARSEMIXER] =
@@ -319,6 +320,7 @@ static const struct gqa_field experts_fields[] = {
      .value = GQA_VALUE_WHOLE, REQUIRED},
     SETTING("normalised", gqa_experts_rule, normalised, GQA_VALUE_FLAG),
     SETTING("jitter", gqa_experts_rule, jitter, GQA_VALUE_POSITIVE),
+    SETTING("dropout", gqa_experts_rule, dropout, GQA_VALUE_DROPOUT),
     WORD("choice", gqa_experts_rule, choice, choice_words),
     TEXT("shared", gqa_experts_rule, shared),
     TEXT("shared_gate", gqa_experts_rule, shared_gate),

@@ -315,32 +315,45 @@ static enum gqa_status expect_summaries(struct gqa_taking *t,
 /* Faults that are worth listing, of experts of which there are none. */
 enum { MAX_MISSING = 4096 };
 
-/* Width of an expert is nowhere else: any is right. */
+/* Width of an expert is nowhere else: any is right. bias: where the
+ * description says that there is one; NULL: there is none. */
 static enum gqa_status expect_in_expert(struct gqa_taking *t,
                                         enum gqa_stack stack, uint64_t layer,
-                                        const char *within, const char *module)
+                                        const char *within, const char *module,
+                                        const struct gqa_setting *bias)
 {
+    enum gqa_part_presence presence = GQA_PART_ABSENT;
     char name[3 * GQA_MAX_NAME];
     struct gqa_stem stem = {""};
+    enum gqa_status st;
 
     if (!module)
         return GQA_OK;
     snprintf(name, sizeof name, "%s%s%s", within, *within ? "." : "", module);
     gqa_stem_in(&stem, &t->names, t->family->stacks[stack].layers,
                 (size_t)layer, name);
-    return expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2, 0, 0);
+    st = expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2, 0, 0);
+    if (st == GQA_OK && bias)
+        st = presence_of(&presence, t, bias);
+    return st == GQA_OK && presence == GQA_PART_PRESENT
+               ? expect_part(t, stem.text, "bias", presence, 1, 0, 0)
+               : st;
 }
 
 static enum gqa_status expect_expert(struct gqa_taking *t, enum gqa_stack stack,
                                      uint64_t layer, const char *within)
 {
-    const struct gqa_experts_rule *rule =
-        &t->family->stacks[stack].feed_forward.experts;
-    enum gqa_status st = expect_in_expert(t, stack, layer, within, rule->up);
+    const struct gqa_feed_forward_rule *ff =
+        &t->family->stacks[stack].feed_forward;
+    const struct gqa_experts_rule *rule = &ff->experts;
+    enum gqa_status st = expect_in_expert(t, stack, layer, within, rule->up,
+                                          &ff->bias[GQA_FF_UP]);
 
     if (st == GQA_OK)
-        st = expect_in_expert(t, stack, layer, within, rule->down);
-    return st == GQA_OK ? expect_in_expert(t, stack, layer, within, rule->gate)
+        st = expect_in_expert(t, stack, layer, within, rule->down,
+                              &ff->bias[GQA_FF_DOWN]);
+    return st == GQA_OK ? expect_in_expert(t, stack, layer, within, rule->gate,
+                                           &ff->bias[GQA_FF_GATE])
                         : st;
 }
 
@@ -376,11 +389,11 @@ static enum gqa_status expect_experts(struct gqa_taking *t,
     enum gqa_status st = gqa_setting_count(&n, &rule->n, t->model->config);
 
     if (st == GQA_OK)
-        st = expect_in_expert(t, stack, layer, "", rule->router);
+        st = expect_in_expert(t, stack, layer, "", rule->router, NULL);
     if (st == GQA_OK && rule->shared)
         st = expect_expert(t, stack, layer, rule->shared);
     if (st == GQA_OK)
-        st = expect_in_expert(t, stack, layer, "", rule->shared_gate);
+        st = expect_in_expert(t, stack, layer, "", rule->shared_gate, NULL);
     if (!rule->each)
         return st == GQA_OK ? expect_stacked(t, stack, layer, n) : st;
     for (uint64_t e = 0; e < n && st == GQA_OK; e++) {

@@ -55,6 +55,7 @@ struct gqa_experts {
     enum gqa_experts_choice choice;
     bool normalised; /* weights of those that are chosen add up to 1 */
     double jitter;   /* of the sparse mixer */
+    double scale;    /* times each weight; 0: 1 */
     struct gqa_linear router;
     struct gqa_expert *each;  /* [n] */
     struct gqa_expert shared; /* up GQA_NO_PARAM: none */

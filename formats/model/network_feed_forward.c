@@ -217,6 +217,7 @@ static enum gqa_status take_experts(struct gqa_feed_forward *ff,
     const struct gqa_experts_rule *rule = &stack->feed_forward.experts;
     const json_t *config = b->model->config;
     struct gqa_experts *x = calloc(1, sizeof *x);
+    double dropout = 0;
     enum gqa_status st;
 
     if (!x)
@@ -232,9 +233,11 @@ static enum gqa_status take_experts(struct gqa_feed_forward *ff,
             GQA_OK ||
         (st = gqa_setting_number(&x->jitter, &rule->jitter, config)) !=
             GQA_OK ||
+        (st = gqa_setting_number(&dropout, &rule->dropout, config)) != GQA_OK ||
         (st = take_module(&x->router, b, stack, layer, rule->router, "")) !=
             GQA_OK)
         return st;
+    x->scale = 1 - dropout;
     if (x->n == 0 || x->n > MAX_EXPERTS || x->n_chosen == 0 ||
         x->n_chosen > x->n)
         return gqa_fail(GQA_ERR_FORMAT,

@@ -30,7 +30,7 @@ FOLDERS = ("runtime/t5-v1_0", "runtime/t5-v1_1", "sample/t5-tiny16", "runtime/mt
            "families/gptj", "families/gpt_neo", "families/bloom",
            "families/codegen", "families/mpt", "families/mpt-six", "families/xglm", "families/biogpt",
            "families/openai_gpt", "families/persimmon", "families/blenderbot_small",
-           "families/gpt_neox_japanese", "families/switch_transformers")
+           "families/gpt_neox_japanese", "families/switch_transformers", "families/nllb_moe")
 # KV heads, where not two.
 GROUPS = {"codegen": "4", "mt5": "1", "gpt_neox": "1", "gpt_neox-nobias": "1", "gpt_neox-sequential": "1"}
 # More than one number of KV heads, and those of the encoder.

@@ -71,6 +71,12 @@ def switch(name):
          relative_attention_num_buckets=8, relative_attention_max_distance=16, repeat=2)
 
 
+def nllb_moe(name):
+    save(name, "NllbMoe", vocab_size=VOCAB, d_model=16, encoder_layers=3, decoder_layers=2, encoder_ffn_dim=9,
+         decoder_ffn_dim=11, encoder_attention_heads=4, decoder_attention_heads=4, max_position_embeddings=20,
+         num_experts=3, encoder_sparse_step=3, decoder_sparse_step=2, repeat=2)
+
+
 def longt5(name, num_layers=1, **more):
     save(name, "LongT5", vocab_size=VOCAB, d_model=16, d_kv=4, d_ff=19, num_layers=num_layers, num_decoder_layers=2,
          num_heads=4, decoder_start_token_id=0, relative_attention_num_buckets=8, relative_attention_max_distance=16,
@@ -113,6 +119,7 @@ MODELS = {
     "longt5-global": lambda n: longt5(n, num_layers=2, local_radius=2, global_block_size=4,
                                       encoder_attention_type="transient-global", repeat=2),
     "switch_transformers": switch,
+    "nllb_moe": nllb_moe,
     "udop": udop,
     "pop2piano": lambda n: save(n, "Pop2Piano", vocab_size=VOCAB, composer_vocab_size=3, d_model=16, d_kv=4, d_ff=19,
                                 num_layers=1, num_decoder_layers=2, num_heads=4, decoder_start_token_id=0,

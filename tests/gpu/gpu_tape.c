@@ -39,6 +39,7 @@ static const char *const fixtures[] = {
     "families/udop",
     "families/longt5",
     "families/longt5-global",
+    "families/nllb_moe",
     "families/bloom-normed",
     "families/opt-350m",
 };

@@ -27,7 +27,7 @@ static const char *const fixtures[] = {
     "families/gpt2-cross",    "families/t5gemma",
     "families/udop",          "families/bloom-normed",
     "families/chatglm",       "families/longt5",
-    "families/longt5-global",
+    "families/longt5-global", "families/nllb_moe",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };

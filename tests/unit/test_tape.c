@@ -75,6 +75,7 @@ static const char *const fixtures[] = {
     "families/t5gemma",
     "families/longt5",
     "families/longt5-global",
+    "families/nllb_moe",
     "families/chatglm",
     "families/udop",
     "families/bloom-normed",
