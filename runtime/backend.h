@@ -25,7 +25,7 @@
 
 /* Raised with every change of this header, of ops.h and of what they
  * include: the tools and the plug-in must agree. */
-#define GQA_BACKEND_ABI 15
+#define GQA_BACKEND_ABI 16
 
 struct gqa_device;
 
@@ -108,6 +108,15 @@ struct gqa_backend {
      * written, or read. */
     enum gqa_status (*stage_wait)(struct gqa_device *device,
                                   struct gqa_staging *staging);
+
+    /*
+     * Of two that were opened on the same device, and so reach the same memory:
+     * what is called on `device` from here on finds done what was called on
+     * `other` before. What is called on the two else goes on at once. NULL:
+     * one is all that a device has use for.
+     */
+    enum gqa_status (*wait_for)(struct gqa_device *device,
+                                struct gqa_device *other);
 
     enum gqa_status (*set_batch)(struct gqa_device *device,
                                  const struct gqa_batch *batch);

@@ -2,7 +2,7 @@
  * An opened GPU, and what the operations share: a stream, cuBLASLt, the
  * batch, and memory that grows to the largest need. All work goes down one
  * stream, in order, so that an operation may use scratch memory that an
- * earlier one still works in.
+ * earlier one still works in. Opened twice, a GPU works down two at once.
  */
 #ifndef GQA_RUNTIME_CUDA_DEVICE_CUH
 #define GQA_RUNTIME_CUDA_DEVICE_CUH
@@ -32,6 +32,7 @@ struct gqa_device {
     int n_processors;
     bool overlaps, warpgroups; /* as in gqa_attend_fast */
     cudaStream_t stream;
+    cudaEvent_t mark; /* what another that follows waits for */
     cublasLtHandle_t lt;
     struct gqa_products *products;
     struct gqa_solver *solver; /* NULL: nothing has been solved yet */
