@@ -121,6 +121,7 @@ struct attention {
     struct gqa_attention_op op; /* as it ran */
     void *d_bias;
     struct gqa_heads q, k, v; /* d of projections */
+    void *d_k, *d_v;          /* d of caches */
     bool adds_q;              /* d of queries is there already, of other keys */
     /* Of all three; data NULL: they are not one product. */
     struct gqa_weight weight;
@@ -203,8 +204,8 @@ static enum gqa_status keys_back(const struct attention *at)
         .d_out = s->attended,
         .d_q = s->q,
         .adds_q = at->adds_q,
-        .d_k = s->cache_k,
-        .d_v = s->cache_v,
+        .d_k = at->d_k,
+        .d_v = at->d_v,
         .d_bias = at->d_bias,
     };
 
@@ -277,8 +278,8 @@ static enum gqa_status turn_back(const struct attention *at, bool queries,
                                  bool keys, uint64_t n_rows)
 {
     const struct gqa_tape *t = at->tape;
-    const struct gqa_tape_attention caches = {.cache_k = t->scratch.cache_k,
-                                              .cache_v = t->scratch.cache_v};
+    const struct gqa_tape_attention caches = {.cache_k = at->d_k,
+                                              .cache_v = at->d_v};
     const struct gqa_turn_op op =
         gqa_tape_turn(t, at->a, &caches, queries ? &at->q : NULL,
                       keys ? &at->k : NULL, &at->v, at->op.capacity);
@@ -358,54 +359,56 @@ static enum gqa_status joint_back(const struct attention *at, void *d_in,
                : st;
 }
 
-/* Of summaries, before the tokens' keys: d of queries, as far as it is theirs,
- * and of the rows that they sum up, in scratch.summed. */
-static enum gqa_status summaries_back(struct attention *tokens, size_t i)
+/* The attention to summaries that is beside one to tokens; both have queries,
+ * so that d of these is added to. */
+static struct attention summaries_of(const struct attention *tokens, size_t i)
 {
     const struct gqa_tape *t = tokens->tape;
-    const struct gqa_tape_stack *stack = tokens->stack;
-    const struct gqa_tape_attention *room = tokens->room;
-    const uint64_t n_rows = gqa_tape_n_summaries(stack, i);
-    void *d = t->scratch.summed;
     struct attention at = *tokens;
-    enum gqa_status st;
 
-    if (n_rows == 0)
-        return GQA_OK;
-    tokens->adds_q = true;
-    at.op = gqa_tape_summaries_op(t, stack, i, &tokens->op);
-    at.d_bias = stack->d_summary_bias[i];
-    st = keys_back(&at);
-    if (st == GQA_OK)
-        st = gqa_tape_set_summaries(t, stack, i);
-    /* Queries are theirs and the tokens', and are not done. */
+    at.op = gqa_tape_summaries_op(t, tokens->stack, i, &tokens->op);
+    at.d_bias = tokens->stack->d_summary_bias[i];
+    at.d_k = t->scratch.summed_k;
+    at.d_v = t->scratch.summed_v;
+    at.adds_q = true;
     place_heads(&at, true);
+    return at;
+}
+
+/* From d of their keys and values, behind all that tokens have of scratch: d of
+ * the rows that they sum up, in scratch.summed. */
+static enum gqa_status summaries_back(const struct attention *at, size_t i)
+{
+    const struct gqa_tape *t = at->tape;
+    const struct gqa_tape_attention *room = at->room;
+    const uint64_t n_rows = gqa_tape_n_summaries(at->stack, i);
+    void *d = t->scratch.summed;
+    enum gqa_status st = gqa_tape_set_summaries(t, at->stack, i);
+
     if (st == GQA_OK)
-        st = turn_back(&at, false, true, n_rows);
+        st = turn_back(at, false, true, n_rows);
     if (st == GQA_OK)
-        st = gqa_tape_linear_back(t, d, room->summed_normed, at.k.x, n_rows,
-                                  &at.a->k, false);
-    if (st == GQA_OK && at.v.x != at.k.x)
-        st = gqa_tape_linear_back(t, d, room->summed_normed, at.v.x, n_rows,
-                                  &at.a->v, true);
+        st = gqa_tape_linear_back(t, d, room->summed_normed, at->k.x, n_rows,
+                                  &at->a->k, false);
+    if (st == GQA_OK && at->v.x != at->k.x)
+        st = gqa_tape_linear_back(t, d, room->summed_normed, at->v.x, n_rows,
+                                  &at->a->v, true);
     if (st == GQA_OK)
         st = gqa_tape_norm_back(t, d, room->summed, d, n_rows,
-                                &at.a->summaries.norm, false);
-    return st == GQA_OK ? gqa_tape_set_batch(t, stack) : st;
+                                &at->a->summaries.norm, false);
+    return st == GQA_OK ? gqa_tape_set_batch(t, at->stack) : st;
 }
 
 /* d_in += what the rows that summaries sum up are to blame for. */
-static enum gqa_status add_summed(const struct attention *at, void *d_in)
+static enum gqa_status add_summed(const struct attention *summaries, void *d_in)
 {
-    const struct gqa_tape *t = at->tape;
-    const uint64_t size = at->a->summaries.size;
-    const uint64_t most = size ? at->stack->batch.n_new / size : 0;
+    const struct gqa_tape *t = summaries->tape;
 
-    return most && d_in
-               ? ops_of(t)->sum_pieces(t->runtime->device, d_in,
-                                       t->scratch.summed,
-                                       t->runtime->network->d_model, size, most)
-               : GQA_OK;
+    return d_in ? ops_of(t)->sum_pieces(
+                      t->runtime->device, d_in, t->scratch.summed,
+                      t->runtime->network->d_model,
+                      summaries->a->summaries.size, summaries->op.capacity)
+                : GQA_OK;
 }
 
 /* Through the projections, from d of queries, keys and values. */
@@ -439,21 +442,29 @@ static enum gqa_status self_back(const struct gqa_tape *t,
     struct attention at = {.tape = t,
                            .stack = stack,
                            .room = &stack->rooms[i].self,
-                           .a = &stack->network->blocks[i].self};
+                           .a = &stack->network->blocks[i].self,
+                           .d_k = t->scratch.cache_k,
+                           .d_v = t->scratch.cache_v};
+    const bool summed = gqa_tape_n_summaries(stack, i) > 0;
+    struct attention summaries;
     enum gqa_status st;
 
     place_heads(&at, false);
     self_op(&at, i);
+    if (summed)
+        summaries = summaries_of(&at, i);
     st = attended_back(&at, dy);
     if (st == GQA_OK)
-        st = summaries_back(&at, i);
-    if (st == GQA_OK)
         st = keys_back(&at);
+    if (st == GQA_OK && summed)
+        st = keys_back(&summaries);
     if (st == GQA_OK)
         st = turn_back(&at, true, true, stack->n_rows);
     if (st == GQA_OK)
         st = projections_back(&at, d_in, in, accumulate);
-    return st == GQA_OK ? add_summed(&at, d_in) : st;
+    if (st == GQA_OK && summed)
+        st = summaries_back(&summaries, i);
+    return st == GQA_OK && summed ? add_summed(&summaries, d_in) : st;
 }
 
 /* Whether keys and values of a cross-attention, or what they are made of, are
@@ -494,7 +505,9 @@ static enum gqa_status cross_back(const struct gqa_tape *t,
     struct attention at = {.tape = t,
                            .stack = stack,
                            .room = &stack->rooms[i].cross,
-                           .a = &stack->network->blocks[i].cross};
+                           .a = &stack->network->blocks[i].cross,
+                           .d_k = t->scratch.cache_k,
+                           .d_v = t->scratch.cache_v};
     enum gqa_status st;
 
     cross_op(&at);

@@ -280,8 +280,8 @@ uint64_t gqa_tape_room_place(struct gqa_tape_room *room, char *base,
 
 struct widths {
     uint64_t rows, q, k, v, attended, cache, ff;
-    uint64_t summed, summed_attended, summed_lse; /* of summaries */
-    uint64_t pairs, logits;                       /* of experts */
+    uint64_t summed, summed_kv, summed_attended, summed_lse; /* of summaries */
+    uint64_t pairs, logits;                                  /* of experts */
     bool gated, normed, output, scaled;
 };
 
@@ -308,6 +308,8 @@ static void widen_summaries(struct widths *w, const struct gqa_runtime *r,
     if (n == 0)
         return;
     w->summed = gqa_max_u64(w->summed, n * r->network->d_model);
+    w->summed_kv = gqa_max_u64(w->summed_kv,
+                               n * a->heads->n_kv_heads * a->heads->head_dim);
     w->summed_attended = gqa_max_u64(
         w->summed_attended, rows * a->heads->n_heads * a->heads->head_dim);
     w->summed_lse = gqa_max_u64(w->summed_lse, rows * a->heads->n_heads);
@@ -403,5 +405,7 @@ uint64_t gqa_tape_scratch_place(struct gqa_tape_scratch *scratch, char *base,
     scratch->cache_k = take_reals(&p, w.cache, 1);
     scratch->cache_v = take_reals(&p, w.cache, 1);
     scratch->summed = take_reals(&p, w.summed, 1);
+    scratch->summed_k = take_reals(&p, w.summed_kv, 1);
+    scratch->summed_v = take_reals(&p, w.summed_kv, 1);
     return p.n_bytes;
 }

@@ -71,8 +71,8 @@ struct gqa_tape_scratch {
     void *attended;
     void *cache_k, *cache_v;
     /* Of summaries: attention to them alone, real and wide; d of rows that they
-     * sum up. */
-    void *summed_attended, *summed_lse, *summed;
+     * sum up, and of their caches. */
+    void *summed_attended, *summed_lse, *summed, *summed_k, *summed_v;
     void *hidden, *up; /* d of gate (or up alone) and of up; hidden too */
     /* Of experts: rows of pairs, and of what these make; d of logits. */
     void *picked, *mixed, *logits;
