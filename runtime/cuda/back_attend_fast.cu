@@ -572,7 +572,8 @@ bool gqa_attend_back_fast_takes(const struct gqa_attend_back *args)
                                (uintptr_t)args->d_k | (uintptr_t)args->d_v;
 
     return gqa_attend_fast_takes(&args->a) && args->soft_cap == 0 &&
-           pointers % 16 == 0 && args->a.capacity <= 65535 * 128;
+           !args->adds_q && pointers % 16 == 0 &&
+           args->a.capacity <= 65535 * 128;
 }
 
 /* Few rows of a tile where a head is wide: registers are. */

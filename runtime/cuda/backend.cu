@@ -526,6 +526,8 @@ static constexpr struct gqa_backend make_backend(void)
     b.rotate = gqa_cuda_rotate;
     b.store = gqa_cuda_store;
     b.attend = gqa_cuda_attend;
+    b.merge = gqa_cuda_merge;
+    b.sum_pieces = gqa_cuda_sum_pieces;
     b.norm = gqa_cuda_norm;
     b.linear = gqa_cuda_linear;
     b.activate = gqa_cuda_activate;
