@@ -62,11 +62,12 @@ static __device__ __forceinline__ void begin_barriers(
     proxy_fence();
 }
 
-/* Until tile n has been copied. */
+/* Until tile n has been copied, and products may read it. */
 template <int STAGES>
 static __device__ __forceinline__ void await(uint64_t (&full)[STAGES], int n)
 {
     barrier_wait(&full[n % STAGES], n / STAGES & 1);
+    proxy_fence();
 }
 
 /* Tell that the warp has read tile n. */
@@ -96,33 +97,6 @@ static __device__ __forceinline__ void meet(int n)
     asm volatile("bar.sync %0, %1;\n" ::"r"(1 + n), "n"((int)GROUP) : "memory");
 }
 
-/* Tells of copies: a tile is told to be full when the copy of the next one has
- * begun, for what a thread copies, only it can wait for. */
-struct teller {
-    uint64_t *before;
-};
-
-/* A tile's copy, `full` to be told of, has begun. */
-static __device__ __forceinline__ void tell_later(struct teller *teller,
-                                                  uint64_t *full)
-{
-    copy_commit();
-    if (teller->before) {
-        copy_wait<1>();
-        proxy_fence();
-        barrier_arrive(teller->before);
-    }
-    teller->before = full;
-}
-
-static __device__ __forceinline__ void tell_last(struct teller *teller)
-{
-    copy_wait<0>();
-    proxy_fence();
-    if (teller->before)
-        barrier_arrive(teller->before);
-}
-
 /* Where tile n of those copied lies; kv: 0 K, 1 V. */
 template <int D, int TILE, int STAGES>
 static __device__ __forceinline__ uint32_t tile_of(uint32_t tiles, int n,
@@ -137,8 +111,6 @@ static __device__ __forceinline__ void copy_keys(
     uint32_t tiles, struct barriers<2, STAGES> *barriers, const T *k,
     const T *v, struct span span, int n_keys, int thread)
 {
-    struct teller teller = {NULL};
-
     for (int t = span.t0; t < span.t1; t++) {
         const int n = t - span.t0, stage = n % STAGES;
 
@@ -148,10 +120,10 @@ static __device__ __forceinline__ void copy_keys(
             operand_load<D, TILE, GROUP>(tile_of<D, TILE, STAGES>(tiles, n, kv),
                                          kv ? v : k, D, t * TILE, n_keys,
                                          thread);
-            tell_later(&teller, &barriers->full[kv][stage]);
+            barrier_arrive_copied(&barriers->full[kv][stage]);
         }
     }
-    tell_last(&teller);
+    copy_wait_all();
 }
 
 /* Begin s = A B^T: a [ROWS, D], b [TILE, D]. */
@@ -160,13 +132,14 @@ static __device__ __forceinline__ void begin_scores(float (*s)[4], uint32_t a,
                                                     uint32_t b)
 {
     constexpr int ROW = part<D>::ROW;
+    const uint64_t a_at = operand<D>(a, 0), b_at = operand<D>(b, 0);
 
     product_fence();
 #pragma unroll
     for (int c = 0; c < D / 16; c++)
         product<T>::template scores<TILE>(
-            s, operand<D>(a + c / 4 * ROWS * ROW + c % 4 * 32, 0),
-            operand<D>(b + c / 4 * TILE * ROW + c % 4 * 32, 0), c > 0);
+            s, operand_after(a_at, c / 4 * ROWS * ROW + c % 4 * 32),
+            operand_after(b_at, c / 4 * TILE * ROW + c % 4 * 32), c > 0);
     product_commit();
 }
 
@@ -177,12 +150,13 @@ static __device__ __forceinline__ void begin_values(float (*o)[4],
                                                     uint32_t v)
 {
     constexpr int ROW = part<D>::ROW;
+    const uint64_t v_at = operand<D>(v, TILE * ROW);
 
     product_fence();
 #pragma unroll
     for (int j = 0; j < TILE / 16; j++)
-        product<T>::template values<D>(
-            o, p[j], operand<D>(v + j * 16 * ROW, TILE * ROW));
+        product<T>::template values<D>(o, p[j],
+                                       operand_after(v_at, j * 16 * ROW));
     product_commit();
 }
 #endif

@@ -2,6 +2,7 @@
  * Attention backwards: which kernels, and what they need beside the tensors;
  * the gradient of a relative bias is summed in two stages.
  */
+#include "runtime/cuda/attend_tile.cuh"
 #include "runtime/cuda/back.cuh"
 #include "runtime/cuda/back_attend.cuh"
 #include "runtime/cuda/pack.cuh"
@@ -16,8 +17,9 @@ static const uint64_t MOST_PARTS = (uint64_t)256 << 20; /* bytes */
 /* LANES threads have a head of a row, N columns at a time. */
 template <typename T, int N, int LANES>
 static __global__ void __launch_bounds__(THREADS)
-    dots_kernel(float *dots, const T *out, const T *d_out,
-                struct batch_view batch, int64_t n_heads, int64_t head_dim)
+    dots_kernel(float *dots, float *lse_log2, const float *lse, const T *out,
+                const T *d_out, struct batch_view batch, int64_t n_heads,
+                int64_t head_dim)
 {
     typedef typename real<T>::sum S;
     const int lane = (int)threadIdx.x % LANES;
@@ -41,16 +43,20 @@ static __global__ void __launch_bounds__(THREADS)
             }
         for (int offset = LANES / 2; offset > 0; offset /= 2)
             sum += __shfl_xor_sync(0xffffffffu, sum, offset);
-        if (lane == 0 && i < n)
+        if (lane == 0 && i < n) {
             dots[i] = (float)sum;
+            lse_log2[i] = lse[i] * GQA_LOG2E;
+        }
     }
 }
 
-/* D of struct gqa_attend_back, to device->back. */
+/* args' dots and lse_log2, in device->back. */
 static enum gqa_status make_dots(struct gqa_device *device,
-                                 const struct gqa_attention_op *forward,
-                                 const void *d_out)
+                                 struct gqa_attend_back *args,
+                                 const struct gqa_attention_op *forward)
 {
+    const void *d_out = args->d_out;
+
     const struct batch_view batch = batch_of(device);
     const uint64_t n_heads = forward->q_place.n_heads;
     const uint64_t head_dim = forward->head_dim;
@@ -58,10 +64,14 @@ static enum gqa_status make_dots(struct gqa_device *device,
     const bool whole = is_whole(device->real, head_dim) &&
                        is_aligned(forward->out) && is_aligned(d_out);
     const enum gqa_status st =
-        gqa_cuda_reserve(device, &device->back, all * sizeof(float));
+        gqa_cuda_reserve(device, &device->back, 2 * all * sizeof(float));
+    float *dots;
 
     if (st != GQA_OK)
         return st;
+    dots = (float *)device->back.data;
+    args->dots = dots;
+    args->lse_log2 = dots + all;
     with_packs(device->real, whole, [&](auto t, auto n) {
         typedef decltype(t) T;
         constexpr int N = decltype(n)::value, MANY = N > 1 ? 8 : 32;
@@ -72,7 +82,7 @@ static enum gqa_status make_dots(struct gqa_device *device,
         (few ? dots_kernel<T, N, FEW>
              : dots_kernel<T, N, MANY>)<<<blocks_for((all + each - 1) / each),
                                           THREADS, 0, device->stream>>>(
-            (float *)device->back.data, (const T *)forward->out,
+            dots, dots + all, args->a.lse, (const T *)forward->out,
             (const T *)d_out, batch, (int64_t)n_heads, (int64_t)head_dim);
     });
     return gqa_cuda_launched(device);
@@ -236,13 +246,12 @@ enum gqa_status gqa_cuda_attend_back(struct gqa_device *device,
 
     if (st == GQA_OK)
         st = gqa_cuda_attend_args(device, &args.a, forward);
-    if (st == GQA_OK)
-        st = make_dots(device, forward, op->d_out);
     if (st != GQA_OK)
         return st;
     args.soft_cap = (float)forward->soft_cap;
     args.d_out = op->d_out;
-    args.dots = (const float *)device->back.data;
+    if ((st = make_dots(device, &args, forward)) != GQA_OK)
+        return st;
     args.d_q = op->d_q;
     args.adds_q = op->adds_q;
     args.d_k = op->d_k;

@@ -21,7 +21,7 @@ struct gqa_attend_back {
     struct gqa_attend_fast a; /* lse is read */
     float soft_cap;           /* 0: none */
     const void *d_out;
-    const float *dots; /* [rows, n_heads]: D */
+    const float *lse_log2, *dots; /* [rows, n_heads]: lse / log 2, and D */
     void *d_q, *d_k, *d_v;
     bool adds_q; /* d_q is added to */
     /*

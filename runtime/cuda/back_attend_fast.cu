@@ -185,7 +185,8 @@ static __device__ __forceinline__ void queries_load(
                                 t * TILE, n_tokens);
     if (threadIdx.x < 2 * TILE)
         copy_number(to + 2 * TILE * D * 2 + threadIdx.x * 4,
-                    (threadIdx.x < TILE ? a.lse : args.dots) + at, valid);
+                    (threadIdx.x < TILE ? args.lse_log2 : args.dots) + at,
+                    valid);
 }
 
 template <typename T, int D, int MT, int WARPS, bool BIAS>
@@ -293,7 +294,6 @@ static __global__ void __launch_bounds__(WARPS * 32, D == 32 ? KEYS_BLOCKS : 1)
                     const int column = j * 16 + u * 8 + (lane & 3) * 2;
                     const float2 l = *(const float2 *)(lse + column);
                     const float2 dot = *(const float2 *)(lse + TILE + column);
-                    const float l2[2] = {l.x * GQA_LOG2E, l.y * GQA_LOG2E};
 
 #pragma unroll
                     for (int m = 0; m < MT; m++)
@@ -303,7 +303,7 @@ static __global__ void __launch_bounds__(WARPS * 32, D == 32 ? KEYS_BLOCKS : 1)
                                 &p[m][u][x], &ds[m][u][x], s,
                                 row0 + column + x % 2,
                                 warp_key + m * 16 + x / 2 * 8 + lane / 4,
-                                l2[x % 2], x % 2 ? dot.y : dot.x);
+                                x % 2 ? l.y : l.x, x % 2 ? dot.y : dot.x);
                 }
                 products_along<D, MT, T>(d_v, p,
                                          d_out_tile + rows_at + j * 32 * D);
@@ -427,7 +427,7 @@ static __global__ void __launch_bounds__(128, D == 32 ? QUERIES_BLOCKS : 2)
             const bool valid = row < s.n_tokens;
             const int64_t i = (first_row + (valid ? row : 0)) * n_heads + head;
 
-            lse[m][half] = valid ? a.lse[i] * GQA_LOG2E : 0;
+            lse[m][half] = valid ? args.lse_log2[i] : 0;
             dot[m][half] = valid ? args.dots[i] : 0;
         }
 #pragma unroll

@@ -57,7 +57,7 @@ template <int D> struct keys_room {
         HELD = plan::STAGES * STAGE,
         HELD_BYTES = ROWS * D * 2,
         NUMBERS = HELD + plan::CONSUMERS * 2 * HELD_BYTES,
-        NUMBERS_STAGE = 2 * plan::TILE * 4, /* lse and D */
+        NUMBERS_STAGE = 2 * plan::TILE * 4, /* lse_log2 and D */
         ALL = NUMBERS + plan::STAGES * NUMBERS_STAGE,
     };
 };
@@ -186,14 +186,13 @@ static __device__ __forceinline__ void copy_queries(
     typedef keys_room<D> room;
     constexpr int TILE = keys_plan<D>::TILE, STAGES = keys_plan<D>::STAGES;
     const int n_heads = (int)args.a.n_heads;
-    struct teller teller = {NULL};
     int n = 0;
 
     for (int g = 0; g < w.group; g++) {
         const int head = w.first_head + g;
         const T *q = queries_of(args.a, first_row, head, D);
         const T *d_out = gradients_of(args, first_row, head, D);
-        const float *lse = args.a.lse + first_row * n_heads + head;
+        const float *lse = args.lse_log2 + first_row * n_heads + head;
         const float *dots = args.dots + first_row * n_heads + head;
 
         for (int t = w.t0; t < w.t1; t++, n++) {
@@ -218,10 +217,10 @@ static __device__ __forceinline__ void copy_queries(
                                 (int64_t)(valid ? row : 0) * n_heads,
                             valid);
             }
-            tell_later(&teller, &barriers->full[0][stage]);
+            barrier_arrive_copied(&barriers->full[0][stage]);
         }
     }
-    tell_last(&teller);
+    copy_wait_all();
 }
 #endif
 
@@ -295,11 +294,13 @@ static __global__ void __launch_bounds__(block<keys_plan<D>>::THREADS,
             for (int t = w.t0; t < own.t0; t++)
                 pass_over(&barriers, n++, lane);
             for (int t = own.t0; t < own.t1; t++, n++) {
-                const uint32_t q_tile = room_at + n % STAGES * room::STAGE;
+                /* Shuffled, as above. */
+                const int stage = __shfl_sync(0xffffffffu, n % STAGES, 0);
+                const uint32_t q_tile = room_at + stage * room::STAGE;
                 const uint32_t d_out_tile = q_tile + room::TILE_BYTES;
                 const float *lse =
                     (const float *)(shared + room::NUMBERS +
-                                    n % STAGES * room::NUMBERS_STAGE) +
+                                    stage * room::NUMBERS_STAGE) +
                     (lane & 3) * 2;
 
                 await(barriers.full[0], n);
@@ -310,12 +311,11 @@ static __global__ void __launch_bounds__(block<keys_plan<D>>::THREADS,
 #pragma unroll
                 for (int j = 0; j < TILE / 8; j++) {
                     const float2 l = *(const float2 *)(lse + j * 8);
-                    const float l2[2] = {l.x * GQA_LOG2E, l.y * GQA_LOG2E};
 
 #pragma unroll
                     for (int x = 0; x < 4; x++)
-                        p[j][x] =
-                            power_of_two(p[j][x] * scale_log2 - l2[x % 2]);
+                        p[j][x] = power_of_two(p[j][x] * scale_log2 -
+                                               (x % 2 ? l.y : l.x));
                 }
                 if (t * TILE < all.begin || (t + 1) * TILE > all.end)
                     silence<TILE>(p, rows, t * TILE, lane);
@@ -433,7 +433,7 @@ static __global__ void __launch_bounds__(block<queries_plan<D>>::THREADS,
             const int64_t i =
                 (first_row + (valid ? row + half * 8 : 0)) * n_heads + head;
 
-            lse[half] = valid ? a.lse[i] * GQA_LOG2E : 0;
+            lse[half] = valid ? args.lse_log2[i] : 0;
             dot[half] = valid ? args.dots[i] : 0;
         }
         clear<D / 8>(d_q);
