@@ -196,6 +196,7 @@ static void forget_positions(json_t *embedding)
 {
     json_object_del(embedding, "positions");
     json_object_del(embedding, "position_offset");
+    json_object_del(embedding, "zero_row");
 }
 
 /* Lay what a text says over what it inherits. With another scheme of positions
