@@ -377,6 +377,8 @@ static enum gqa_status collect(json_t **out, struct gqa_description *d,
             goto done;
         for (int i = 0; i < N_OWN_KEYS; i++)
             json_object_del(root, own_keys[i]);
+        /* Nor does a class read what another does. */
+        json_object_del(json_object_get(root, "stock"), "longrope");
     } else if (!(root = json_object())) {
         st = gqa_fail_nomem();
         goto done;

@@ -347,8 +347,10 @@ START_TEST(inherits)
     ck_assert_str_eq(f->model_types[0], "a");
     ck_assert_str_eq(f->model_types[1], "b");
     ck_assert_ptr_null(f->model_types[2]);
-    /* Names of KerasHub are not inherited. */
+    /* Names of KerasHub are not inherited, nor what its class reads. */
     ck_assert(!f->keras.given);
+    ck_assert_int_eq(f->stock_grouped, GQA_STOCK_UNIFORM);
+    ck_assert(!f->stock_longrope);
     gqa_family_free(f);
     ck_assert_int_eq(parse(&f, text, "b"), GQA_OK);
     ck_assert_ptr_null(f->attentions[0]->window.json);
