@@ -387,6 +387,7 @@ static const struct {
     {"families/mpt", "2", false, 0},
     {"families/mpt-clip", "2", false, 0},
     {"families/granite", "2", false, 0},
+    {"families/granitemoe", "1", false, 0},
     {"families/nemotron", "2", true, 0},
     {"families/glm4", "1", false, 0},
     {"families/glm", "2", false, 0},
