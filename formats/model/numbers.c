@@ -81,6 +81,7 @@ static bool is_number(enum gqa_value_kind kind)
     case GQA_VALUE_WHOLE:
     case GQA_VALUE_TOKEN:
     case GQA_VALUE_SHARE:
+    case GQA_VALUE_DROPOUT:
     case GQA_VALUE_STREAM:
     case GQA_VALUE_SCORES:
     case GQA_VALUE_WIDTH:
