@@ -41,7 +41,7 @@ static enum gqa_status take_inventory(struct gqa_inspection *inspection)
         gqa_inventory_create(&inventory, inspection->model, checkpoint);
 
     if (st == GQA_OK)
-        gqa_inventory_text(text, sizeof text, inventory, GQA_FAULT_CONFIG,
+        gqa_inventory_text(text, sizeof text, inventory, GQA_FAULT_NUMBER,
                            GQA_FAULT_ATTENTION);
     else if (st == GQA_ERR_FORMAT)
         snprintf(text, sizeof text, "%s", gqa_error_message());

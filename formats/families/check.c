@@ -178,6 +178,9 @@ static enum gqa_status check_embedding(const struct gqa_family *f,
     if (e->positions_behind.json && e->position_offset)
         return FAIL(f, "embedding", "positions_behind", NULL, NULL,
                     "stands in place of 'position_offset', which is there");
+    if (e->zero_row.json && f->positions.scheme != GQA_POSITION_SINUSOIDAL)
+        return FAIL(f, "embedding", "zero_row", NULL, NULL,
+                    "no positions are computed");
     if (e->positions_behind.json && !e->positions &&
         scheme != GQA_POSITION_SINUSOIDAL)
         return FAIL(f, "embedding", "positions_behind", NULL, NULL,
