@@ -128,12 +128,19 @@ static bool is_identity(const uint64_t *heads, uint64_t n)
     return true;
 }
 
-/* All attentions of a set get the order, and so does the table they share. */
+static void move_table(struct gqa_alignment *alignment, size_t table,
+                       size_t attention)
+{
+    if (table != GQA_NO_PARAM)
+        alignment->tables[alignment->n_tables++] =
+            (struct gqa_moved_table){table, attention};
+}
+
+/* All attentions of a set get the order, and so do the tables they share. */
 static enum gqa_status move_set(const struct aligner *aligner, size_t set,
                                 const uint64_t *heads, uint64_t n_heads)
 {
     struct gqa_alignment *alignment = aligner->alignment;
-    const size_t table = aligner->sets.items[set].table;
     size_t last = 0;
 
     if (is_identity(heads, n_heads))
@@ -150,9 +157,8 @@ static enum gqa_status move_set(const struct aligner *aligner, size_t set,
         memcpy(t->heads, heads, n_heads * sizeof *t->heads);
         last = i;
     }
-    if (table != GQA_NO_PARAM)
-        alignment->tables[alignment->n_tables++] =
-            (struct gqa_moved_table){table, last};
+    move_table(alignment, aligner->sets.items[set].table, last);
+    move_table(alignment, aligner->sets.items[set].summary_table, last);
     return GQA_OK;
 }
 
@@ -325,7 +331,7 @@ static enum gqa_status prepare(struct aligner *aligner, bool *wanted,
     enum gqa_status st;
 
     alignment->attentions = calloc(n, sizeof *alignment->attentions);
-    alignment->tables = calloc(n, sizeof *alignment->tables);
+    alignment->tables = calloc(2 * n, sizeof *alignment->tables);
     aligner->waiting = calloc(n, sizeof *aligner->waiting);
     aligner->all = calloc(n, sizeof *aligner->all);
     if (!alignment->attentions || !alignment->tables || !aligner->waiting ||

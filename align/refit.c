@@ -453,7 +453,8 @@ static int n_rounds(const struct refit *r)
 static enum gqa_status refit_attention(struct refit *r,
                                        const struct gqa_attention_block *block)
 {
-    double step = r->job->no_values ? 0 : 1;
+    /* What they are weighed with is learnt of tokens' keys alone. */
+    double step = r->job->no_values || block->summaries.size ? 0 : 1;
     enum gqa_status st =
         block->o.bias != GQA_NO_PARAM ? read_bias(r, block->o.bias) : GQA_OK;
 

@@ -27,6 +27,8 @@ enum gqa_status gqa_score_bias_upload(void **out,
         gqa_slopes_spread(values, block->slopes, n_heads, reach);
     else
         gqa_relative_bias_spread(values, &block->bias, table, n_heads, reach);
+    if (block->within)
+        gqa_bias_keep_within(values, n_heads, reach, block->within);
     st = backend->alloc(device, out, n * gqa_dtype_bits(wide) / 8);
     if (st == GQA_OK)
         st = gqa_values_upload(backend, device, *out, wide, values, n);

@@ -43,7 +43,8 @@ static bool can_fit(const struct gqa_score_stage *stage,
     const struct gqa_attention_block *to =
         gqa_score_stage_converted(stage->job, block);
 
-    return !stage->job->no_scores && to &&
+    /* Records have scores of tokens' keys alone. */
+    return !stage->job->no_scores && to && block->summaries.size == 0 &&
            transforms_of(stage, block)->pooled > 0 && turns_alike(block) &&
            turns_alike(to);
 }

@@ -20,13 +20,21 @@ const struct gqa_attention_block *gqa_block_of(
     return NULL;
 }
 
-/* The set of an attention's table, a new one where there is none. */
-static size_t find_set(struct gqa_head_sets *sets, size_t table)
+/* The set of an attention's table, a new one where there is none. Who shares
+ * that shares the summaries' too. block: NULL, or the attention's. */
+static size_t find_set(struct gqa_head_sets *sets,
+                       const struct gqa_attention_block *block)
 {
+    const size_t table = block ? block->bias.table : GQA_NO_PARAM;
+
     for (size_t i = 0; i < sets->n && table != GQA_NO_PARAM; i++)
         if (sets->items[i].table == table)
             return i;
-    sets->items[sets->n] = (struct gqa_head_set){.table = table};
+    sets->items[sets->n] =
+        (struct gqa_head_set){.table = table,
+                              .summary_table = block && block->summaries.size
+                                                   ? block->summaries.bias.table
+                                                   : GQA_NO_PARAM};
     return sets->n++;
 }
 
@@ -88,7 +96,7 @@ enum gqa_status gqa_head_sets_make(struct gqa_head_sets *out,
         out->of[i] = GQA_NO_SET;
         if (!regroup || !gqa_order_is_free(a))
             continue;
-        out->of[i] = find_set(out, block ? block->bias.table : GQA_NO_PARAM);
+        out->of[i] = find_set(out, block);
         out->items[out->of[i]].n_sharing += shares[i];
     }
     leave_out(out, m);

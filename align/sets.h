@@ -12,8 +12,9 @@
 #define GQA_NO_SET ((size_t)-1)
 
 struct gqa_head_set {
-    size_t table;     /* param, or GQA_NO_PARAM: none goes with them */
-    size_t n_sharing; /* attentions of it whose heads are to share */
+    size_t table;         /* param, or GQA_NO_PARAM: none goes with them */
+    size_t summary_table; /* likewise, of summaries, which goes with that */
+    size_t n_sharing;     /* attentions of it whose heads are to share */
 };
 
 /* Zero-initialise; owned. */

@@ -25,7 +25,7 @@
 
 /* Raised with every change of this header, of ops.h and of what they
  * include: the tools and the plug-in must agree. */
-#define GQA_BACKEND_ABI 14
+#define GQA_BACKEND_ABI 16
 
 struct gqa_device;
 
@@ -109,6 +109,15 @@ struct gqa_backend {
     enum gqa_status (*stage_wait)(struct gqa_device *device,
                                   struct gqa_staging *staging);
 
+    /*
+     * Of two that were opened on the same device, and so reach the same memory:
+     * what is called on `device` from here on finds done what was called on
+     * `other` before. What is called on the two else goes on at once. NULL:
+     * one is all that a device has use for.
+     */
+    enum gqa_status (*wait_for)(struct gqa_device *device,
+                                struct gqa_device *other);
+
     enum gqa_status (*set_batch)(struct gqa_device *device,
                                  const struct gqa_batch *batch);
 
@@ -138,6 +147,19 @@ struct gqa_backend {
                              uint64_t head_dim);
     enum gqa_status (*attend)(struct gqa_device *device,
                               const struct gqa_attention_op *op);
+    /* Of the same queries' attention to other keys (other, other_lse) and what
+     * attend() made of some (out, lse): that to all of them, in place. out,
+     * other: real [rows, n_heads * head_dim]. */
+    enum gqa_status (*merge)(struct gqa_device *device, void *out, void *lse,
+                             const void *other, const void *other_lse,
+                             uint64_t n_heads, uint64_t head_dim);
+    /* out[s * n_out + i] = the sum of x's rows of tokens i * size to
+     * (i + 1) * size - 1 of sequence s. Tokens that are left over behind the
+     * last whole piece count to it; out is 0 where there is no piece. x: real
+     * [rows, width]; starts are 0. */
+    enum gqa_status (*sum_pieces)(struct gqa_device *device, void *out,
+                                  const void *x, uint64_t width, uint64_t size,
+                                  uint64_t n_out);
 
     /* Operations on n_rows rows. */
 

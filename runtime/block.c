@@ -3,6 +3,7 @@
 #include "runtime/experts.h"
 #include "runtime/frames.h"
 #include "runtime/parts.h"
+#include "runtime/summaries.h"
 
 /* --- Calls to the backend, with the pass's own arguments ------------------ */
 
@@ -225,6 +226,98 @@ static enum gqa_status project(const struct gqa_pass *pass,
     return gqa_part_linear(r, room, in, pass->n_rows, l, NULL);
 }
 
+/* Keys and values of the batch's rows, normed, turned and in a cache. */
+static enum gqa_status make_keys(const struct gqa_pass *pass,
+                                 const struct gqa_attention_block *a,
+                                 const void *rows,
+                                 const struct gqa_kv_cache *cache,
+                                 uint64_t capacity)
+{
+    struct gqa_session *s = pass->session;
+    struct gqa_heads k, v;
+    enum gqa_status st;
+
+    if ((st = project(pass, &k, s->work.k, rows, &a->k, &a->heads->k, NULL,
+                      NULL)) != GQA_OK ||
+        (st = project(pass, &v, s->work.v, rows, &a->v, &a->heads->v, &a->k,
+                      &k)) != GQA_OK ||
+        (st = tap_heads(pass, a, GQA_TAP_K, &k)) != GQA_OK ||
+        (st = tap_heads(pass, a, GQA_TAP_V, &v)) != GQA_OK ||
+        (st = norm_and_clip(pass, a, NULL, &k, &v)) != GQA_OK ||
+        (st = turn(pass, a, &k, &a->k_norm, GQA_TAP_K_TURNED)) != GQA_OK ||
+        (st = store(pass, a, cache->k, capacity, &k)) != GQA_OK)
+        return st;
+    return store(pass, a, cache->v, capacity, &v);
+}
+
+/* --- Summaries ------------------------------------------------------------ */
+
+/* Room for them in each sequence of the pass's batch; 0: no sequence is long
+ * enough for one, or the attention has none. */
+static uint64_t most_summaries(const struct gqa_pass *pass,
+                               const struct gqa_attention_block *a)
+{
+    return a->summaries.size ? pass->batch.n_new / a->summaries.size : 0;
+}
+
+/* Of `in`, the attention's input: their keys and values. No tap is shown
+ * them. */
+static enum gqa_status make_summaries(const struct gqa_pass *pass,
+                                      const struct gqa_attention_block *a,
+                                      const void *in)
+{
+    const struct gqa_session *s = pass->session;
+    const struct gqa_runtime *r = s->runtime;
+    const struct gqa_summary_room *room = &s->summaries;
+    const uint64_t most = most_summaries(pass, a);
+    struct gqa_pass own = *pass;
+    enum gqa_status st;
+
+    if (most == 0)
+        return GQA_OK;
+    gqa_summaries_count(room->n, &pass->batch, a->summaries.size);
+    own.batch = gqa_summaries_batch(&pass->batch, room->n, most);
+    own.n_rows = own.batch.n_sequences * most;
+    own.output = NULL;
+    if ((st = r->backend->sum_pieces(r->device, room->rows, in,
+                                     r->network->d_model, a->summaries.size,
+                                     most)) != GQA_OK ||
+        (a->summaries.norm.kind != GQA_NORM_NONE &&
+         (st = gqa_part_norm(r, room->rows, room->rows, own.n_rows,
+                             &a->summaries.norm, false)) != GQA_OK) ||
+        (st = r->backend->set_batch(r->device, &own.batch)) != GQA_OK ||
+        (st = make_keys(&own, a, room->rows, &room->cache, most)) != GQA_OK)
+        return st;
+    return r->backend->set_batch(r->device, &pass->batch);
+}
+
+/* Attention to tokens, op, becomes that to tokens and summaries. */
+static enum gqa_status attend_summaries(const struct gqa_pass *pass,
+                                        const struct gqa_attention_block *a,
+                                        const struct gqa_attention_op *op)
+{
+    const struct gqa_session *s = pass->session;
+    const struct gqa_runtime *r = s->runtime;
+    const struct gqa_summary_room *room = &s->summaries;
+    struct gqa_attention_op own =
+        gqa_summaries_op(op, &a->summaries, room->n, most_summaries(pass, a));
+    enum gqa_status st;
+
+    own.out = room->attended;
+    own.lse = room->lse;
+    own.k = room->cache.k;
+    own.v = room->cache.v;
+    own.bias = room->bias[a->heads->layer];
+    own.reach = gqa_summaries_reach(&a->summaries, s->room.encoder_capacity);
+    st = r->backend->attend(r->device, &own);
+    return st == GQA_OK ? r->backend->merge(r->device, op->out, op->lse,
+                                            own.out, own.lse, a->heads->n_heads,
+                                            a->heads->head_dim)
+                        : st;
+}
+
+/* --- Attention to what is in caches --------------------------------------- */
+
 static enum gqa_status attend(const struct gqa_pass *pass,
                               const struct gqa_attention_block *a,
                               const struct gqa_heads *q,
@@ -234,6 +327,7 @@ static enum gqa_status attend(const struct gqa_pass *pass,
 {
     struct gqa_session *s = pass->session;
     const struct gqa_runtime *r = s->runtime;
+    const bool summed = most_summaries(pass, a) > 0;
     struct gqa_attention_op op = gqa_part_attention(a, q);
     const struct gqa_heads out = {
         s->work.attended,
@@ -251,7 +345,10 @@ static enum gqa_status attend(const struct gqa_pass *pass,
     op.reach = pass->stack->stack == GQA_STACK_ENCODER
                    ? s->room.encoder_capacity
                    : s->room.capacity;
+    op.lse = summed ? s->summaries.all_lse : NULL;
     st = r->backend->attend(r->device, &op);
+    if (st == GQA_OK && summed)
+        st = attend_summaries(pass, a, &op);
     if (st == GQA_OK)
         st = tap_heads(pass, a, GQA_TAP_ATTENDED, &out);
     if (st != GQA_OK || ends_at(pass, a, GQA_TAP_ATTENDED))
@@ -292,7 +389,8 @@ static enum gqa_status self_attention(const struct gqa_pass *pass,
         (st = turn(pass, a, &q, &a->q_norm, GQA_TAP_Q_TURNED)) != GQA_OK ||
         (st = turn(pass, a, &k, &a->k_norm, GQA_TAP_K_TURNED)) != GQA_OK ||
         (st = store(pass, a, cache->k, capacity, &k)) != GQA_OK ||
-        (st = store(pass, a, cache->v, capacity, &v)) != GQA_OK)
+        (st = store(pass, a, cache->v, capacity, &v)) != GQA_OK ||
+        (st = make_summaries(pass, a, in)) != GQA_OK)
         return st;
     return attend(pass, a, &q, cache, capacity, NULL,
                   s->bias[pass->stack->stack][layer]);
@@ -326,23 +424,12 @@ enum gqa_status gqa_block_keys(const struct gqa_pass *pass, const void *memory,
                                const struct gqa_attention_block *a,
                                size_t layer)
 {
-    struct gqa_session *s = pass->session;
-    const struct gqa_kv_cache *cache = &s->cross[layer];
-    struct gqa_heads k, v;
-    enum gqa_status st;
+    const struct gqa_session *s = pass->session;
+    const enum gqa_status st = tap_attention(pass, a, GQA_TAP_MEMORY, memory);
 
-    if ((st = tap_attention(pass, a, GQA_TAP_MEMORY, memory)) != GQA_OK ||
-        (st = project(pass, &k, s->work.k, memory, &a->k, &a->heads->k, NULL,
-                      NULL)) != GQA_OK ||
-        (st = project(pass, &v, s->work.v, memory, &a->v, &a->heads->v, &a->k,
-                      &k)) != GQA_OK ||
-        (st = tap_heads(pass, a, GQA_TAP_K, &k)) != GQA_OK ||
-        (st = tap_heads(pass, a, GQA_TAP_V, &v)) != GQA_OK ||
-        (st = norm_and_clip(pass, a, NULL, &k, &v)) != GQA_OK ||
-        (st = turn(pass, a, &k, &a->k_norm, GQA_TAP_K_TURNED)) != GQA_OK ||
-        (st = store(pass, a, cache->k, s->encoder_capacity, &k)) != GQA_OK)
-        return st;
-    return store(pass, a, cache->v, s->encoder_capacity, &v);
+    return st == GQA_OK ? make_keys(pass, a, memory, &s->cross[layer],
+                                    s->encoder_capacity)
+                        : st;
 }
 
 /* --- Feed-forward --------------------------------------------------------- */

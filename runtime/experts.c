@@ -78,6 +78,8 @@ void gqa_experts_choose(uint64_t *chosen, double *weights, const double *logits,
     }
     if (experts->choice == GQA_EXPERTS_SOFTMAX)
         share(weights, chosen, logits, experts);
+    for (uint64_t i = 0; experts->scale != 0 && i < experts->n_chosen; i++)
+        weights[i] *= experts->scale;
 }
 
 /* --- What logits are to blame for ----------------------------------------- */
@@ -130,6 +132,8 @@ void gqa_experts_choose_back(double *d_logits, const double *d_weights,
     else
         for (uint64_t i = 0; i < experts->n_chosen; i++)
             sparse_back(d_logits, d_weights[i], chosen, i, logits, experts);
+    for (uint64_t e = 0; experts->scale != 0 && e < experts->n; e++)
+        d_logits[e] *= experts->scale;
 }
 
 /* --- Running them --------------------------------------------------------- */

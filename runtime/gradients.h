@@ -26,12 +26,13 @@ struct gqa_device;
 
 /* attend(), backwards; the scores are made again and never stored. */
 struct gqa_attention_gradient {
-    /* As attend() took it; out is what it made, lse is of gradients->attend().
-     * n_tokens == n_new rows or fewer of each sequence, starts 0. */
+    /* As attend() took it; out and lse are what it made, or merge() of that and
+     * of other keys' attention. n_tokens == n_new rows or fewer of each
+     * sequence, starts 0. */
     struct gqa_attention_op forward;
-    const void *lse;   /* wide [rows, n_heads] */
     const void *d_out; /* real [rows, n_heads * head_dim] */
     void *d_q;         /* real [rows, q_width]: the heads of q_place are set */
+    bool adds_q;       /* or added to */
     /* real [n_sequences, n_kv_heads, capacity, head_dim]: set, also where no
      * key is (0). */
     void *d_k, *d_v;
@@ -145,12 +146,12 @@ struct gqa_gradient_ops {
      * k and v. Those beyond n_tokens get 0. */
     enum gqa_status (*turn_back)(struct gqa_device *device,
                                  const struct gqa_turn_op *op);
-    /* attend(), and for each row and head the logarithm of the sum of
-     * exp(score) over the keys that it sees: wide [rows, n_heads]. */
-    enum gqa_status (*attend)(struct gqa_device *device,
-                              const struct gqa_attention_op *op, void *lse);
     enum gqa_status (*attend_back)(struct gqa_device *device,
                                    const struct gqa_attention_gradient *op);
+    /* dx += what sum_pieces() is to blame for. */
+    enum gqa_status (*sum_pieces)(struct gqa_device *device, void *dx,
+                                  const void *dy, uint64_t width, uint64_t size,
+                                  uint64_t n_out);
     /* norm_heads(), of x as it was before: dy becomes dx in place. d_weight,
      * d_bias: wide [head_dim]. */
     enum gqa_status (*norm_heads)(struct gqa_device *device, void *dy,

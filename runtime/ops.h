@@ -66,6 +66,13 @@ struct gqa_attention_op {
      * of query position p and key position c, at [h, c - p + reach - 1]. */
     const void *bias;
     uint64_t reach;
+    /* Not 0: a key stands for so many positions, and p is there divided by it;
+     * those behind the last key's count as its. Not causal then. */
+    uint64_t per_key;
+    /* wide [rows, n_heads], or NULL: set to the logarithm of the sum of
+     * exp(score) over the keys that a query sees, which is -INFINITY where
+     * there are none; finite in rows of padding. */
+    void *lse;
 };
 
 /* Tokens that are never drawn; more than there are special ones. */
@@ -95,7 +102,7 @@ struct gqa_draw_op {
 struct gqa_score_op {
     /* The attention: q, k, places, scale, soft_cap, causal, window,
      * key_counts, bias, reach, capacity, head_dim, n_kv_heads as attend()
-     * takes them; v and out are not looked at. */
+     * takes them; v, out and lse are not looked at, per_key is 0. */
     struct gqa_attention_op original;
     /* The other queries: real [rows, q_width] with q_place (n_heads as
      * original's); keys: real [n_sequences, n_kv_heads, capacity, head_dim],

@@ -123,6 +123,26 @@ enum gqa_status gqa_position_bias(const struct gqa_runtime *r, void **out,
     return st;
 }
 
+enum gqa_status gqa_position_summary_bias(const struct gqa_runtime *r,
+                                          void **out,
+                                          const struct gqa_attention_block *a,
+                                          uint64_t reach)
+{
+    const struct gqa_relative_bias *bias = &a->summaries.bias;
+    const uint64_t n_heads = a->heads->n_heads;
+    double *values;
+    uint64_t n;
+    enum gqa_status st;
+
+    if (!(values = doubles(reach, 2 * n_heads, &n)))
+        return gqa_fail_nomem();
+    gqa_relative_bias_spread(values, bias, r->tables[bias->table], n_heads,
+                             reach);
+    st = put(r, out, values, n - n_heads);
+    free(values);
+    return st;
+}
+
 enum gqa_status gqa_position_sinusoids(const struct gqa_runtime *r,
                                        struct gqa_weight *out,
                                        const struct gqa_network_stack *stack)
@@ -161,4 +181,11 @@ bool gqa_position_same_bias(const struct gqa_attention_block *a,
                             const struct gqa_attention_block *b)
 {
     return a->slopes == b->slopes && a->bias.table == b->bias.table;
+}
+
+bool gqa_position_same_summary_bias(const struct gqa_attention_block *a,
+                                    const struct gqa_attention_block *b)
+{
+    return a->summaries.size == b->summaries.size &&
+           a->summaries.bias.table == b->summaries.bias.table;
 }

@@ -31,6 +31,13 @@ enum gqa_status gqa_position_bias(const struct gqa_runtime *runtime, void **out,
                                   const struct gqa_attention_block *a,
                                   uint64_t reach);
 
+/* Likewise that of its summaries: reach is theirs. */
+GQA_MUST_USE
+enum gqa_status gqa_position_summary_bias(const struct gqa_runtime *runtime,
+                                          void **out,
+                                          const struct gqa_attention_block *a,
+                                          uint64_t reach);
+
 /* Likewise the positions that a stack computes, from row 0 on, as embed() takes
  * them. */
 GQA_MUST_USE
@@ -42,5 +49,8 @@ enum gqa_status gqa_position_sinusoids(const struct gqa_runtime *runtime,
 bool gqa_position_has_bias(const struct gqa_attention_block *a);
 bool gqa_position_same_bias(const struct gqa_attention_block *a,
                             const struct gqa_attention_block *b);
+/* Whether the summaries of two have the same. */
+bool gqa_position_same_summary_bias(const struct gqa_attention_block *a,
+                                    const struct gqa_attention_block *b);
 
 #endif

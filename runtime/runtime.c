@@ -379,11 +379,10 @@ enum gqa_status gqa_runtime_create(struct gqa_runtime **out,
 
 enum gqa_status gqa_runtime_create_sharing(
     struct gqa_runtime **out, const struct gqa_network *network,
-    const struct gqa_weight_source *weights, const struct gqa_runtime *other,
-    const size_t *same)
+    struct gqa_device *device, const struct gqa_weight_source *weights,
+    const struct gqa_runtime *other, const size_t *same)
 {
-    return create(out, network, other->backend, other->device, weights, other,
-                  same);
+    return create(out, network, other->backend, device, weights, other, same);
 }
 
 void gqa_runtime_free(struct gqa_runtime *runtime)

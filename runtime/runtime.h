@@ -47,6 +47,7 @@ enum gqa_status gqa_runtime_create(struct gqa_runtime **out,
  * same[i] is there (GQA_NO_PARAM: nothing), to the bit, which the caller
  * knows. Those are neither read nor held twice.
  *
+ * device   other's, or one that reaches the same memory (gqa_backend.wait_for)
  * network  lent; must outlive the runtime, as `other` must
  * same     [n_params of the network's model]: not kept
  * Errors   also GQA_ERR_USAGE: two that are said to be the same have other
@@ -55,8 +56,8 @@ enum gqa_status gqa_runtime_create(struct gqa_runtime **out,
 GQA_MUST_USE
 enum gqa_status gqa_runtime_create_sharing(
     struct gqa_runtime **out, const struct gqa_network *network,
-    const struct gqa_weight_source *weights, const struct gqa_runtime *other,
-    const size_t *same);
+    struct gqa_device *device, const struct gqa_weight_source *weights,
+    const struct gqa_runtime *other, const size_t *same);
 void gqa_runtime_free(struct gqa_runtime *runtime);
 
 /* What to hand over as a step runs; any may be NULL. s is what the sequence

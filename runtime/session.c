@@ -8,6 +8,7 @@
 #include "formats/model/rope.h"
 #include "runtime/position_tables.h"
 #include "runtime/state.h"
+#include "runtime/summaries.h"
 
 /* Rows that a product takes at once: enough to be fast, and few enough for
  * the activations to stay small beside the weights. */
@@ -157,11 +158,36 @@ static enum gqa_status make_biases(struct gqa_session *s)
     return st;
 }
 
+static enum gqa_status make_summary_biases(
+    struct gqa_session *s, const struct gqa_network_stack *stack)
+{
+    const struct gqa_block *blocks = stack->blocks;
+    void **tables = calloc(stack->n_blocks, sizeof *tables);
+    enum gqa_status st = GQA_OK;
+
+    s->summaries.bias = tables;
+    if (!tables)
+        return gqa_fail_nomem();
+    for (size_t j = 0; j < stack->n_blocks && st == GQA_OK; j++) {
+        const struct gqa_attention_block *a = &blocks[j].self;
+
+        if (a->summaries.size == 0)
+            continue;
+        if (j && gqa_position_same_summary_bias(a, &blocks[j - 1].self))
+            tables[j] = tables[j - 1];
+        else
+            st = gqa_position_summary_bias(
+                s->runtime, &tables[j], a,
+                gqa_summaries_reach(&a->summaries, s->room.encoder_capacity));
+    }
+    return st;
+}
+
 /* --- Activations ---------------------------------------------------------- */
 
 /* Widest outputs of the network's projections. */
 struct widths {
-    uint64_t q, k, v, attended, ff;
+    uint64_t q, k, v, attended, heads, ff;
     bool gated, second_norm, output_norm, experts;
 };
 
@@ -173,6 +199,7 @@ static void widen(struct widths *w, const struct gqa_runtime *r,
     w->v = gqa_max_u64(w->v, gqa_runtime_outputs(r, &a->v));
     w->attended =
         gqa_max_u64(w->attended, a->heads->n_heads * a->heads->head_dim);
+    w->heads = gqa_max_u64(w->heads, a->heads->n_heads);
     w->output_norm = w->output_norm || a->output_norm.kind != GQA_NORM_NONE;
 }
 
@@ -212,6 +239,35 @@ static struct widths widths_of(const struct gqa_runtime *r)
     return w;
 }
 
+/* The fewest tokens that a summary of the stack stands for; 0: it has none. */
+static uint64_t summary_size(const struct gqa_network_stack *stack)
+{
+    uint64_t least = 0;
+
+    for (size_t i = 0; i < stack->n_blocks; i++) {
+        const uint64_t size = stack->blocks[i].self.summaries.size;
+
+        if (size && (!least || size < least))
+            least = size;
+    }
+    return least;
+}
+
+/* Bytes of a token of input for its summaries' sake. */
+static uint64_t summary_bytes(const struct gqa_runtime *r,
+                              const struct widths *w)
+{
+    const struct gqa_network_stack *encoder = &r->network->stacks[0];
+    const uint64_t size = summary_size(encoder);
+    const uint64_t real = gqa_dtype_bits(r->real) / 8;
+    const uint64_t lse = 2 * gqa_dtype_bits(r->wide) / 8 *
+                         encoder->blocks[0].self.heads->n_heads;
+    const uint64_t each =
+        r->network->d_model + 2 * kv_width(widest(encoder, false));
+
+    return size ? real * (w->attended + each / size) + lse : 0;
+}
+
 uint64_t gqa_session_sequence_bytes(const struct gqa_runtime *r,
                                     uint64_t length, uint64_t width)
 {
@@ -229,7 +285,8 @@ uint64_t gqa_session_sequence_bytes(const struct gqa_runtime *r,
     else
         encoder += row;
     if (width > 0 && n->stacks[0].n_blocks > 0)
-        encoder += 2 * real * kv_width(widest(&n->stacks[0], false));
+        encoder += 2 * real * kv_width(widest(&n->stacks[0], false)) +
+                   summary_bytes(r, &w);
     return row + length * decoder + width * encoder +
            n->vocab_size * gqa_dtype_bits(r->wide) / 8;
 }
@@ -267,6 +324,33 @@ static enum gqa_status alloc_workspace(struct gqa_session *s)
         st = alloc(s, parts[i].out, parts[i].dtype, parts[i].rows,
                    parts[i].width);
     return st;
+}
+
+static enum gqa_status alloc_summaries(struct gqa_session *s)
+{
+    const struct gqa_runtime *r = s->runtime;
+    const struct gqa_network_stack *stack = &r->network->stacks[0];
+    const struct widths w = widths_of(r);
+    struct gqa_summary_room *room = &s->summaries;
+    const uint64_t rows = s->room.encoder_tokens;
+    uint64_t n;
+    enum gqa_status st;
+
+    if (r->network->n_stacks < 2 || summary_size(stack) == 0)
+        return GQA_OK;
+    n = rows / summary_size(stack);
+    room->n = calloc(s->room.n_sequences, sizeof *room->n);
+    if (!room->n)
+        return gqa_fail_nomem();
+    if ((st = alloc_cache(s, &room->cache, widest(stack, false), n)) !=
+            GQA_OK ||
+        (st = alloc(s, &room->rows, r->real, n, r->network->d_model)) !=
+            GQA_OK ||
+        (st = alloc(s, &room->attended, r->real, rows, w.attended)) != GQA_OK ||
+        (st = alloc(s, &room->lse, r->wide, rows, w.heads)) != GQA_OK ||
+        (st = alloc(s, &room->all_lse, r->wide, rows, w.heads)) != GQA_OK)
+        return st;
+    return make_summary_biases(s, stack);
 }
 
 static enum gqa_status alloc_host(struct gqa_session *s)
@@ -338,7 +422,8 @@ static enum gqa_status create(struct gqa_session **out,
     if ((st = choose_sizes(s)) == GQA_OK && (st = alloc_host(s)) == GQA_OK &&
         (st = gqa_position_turn(s->runtime, &s->angles, s->room.capacity,
                                 room->capacity)) == GQA_OK &&
-        (st = make_biases(s)) == GQA_OK && (st = alloc_caches(s)) == GQA_OK)
+        (st = make_biases(s)) == GQA_OK && (st = alloc_caches(s)) == GQA_OK &&
+        (st = alloc_summaries(s)) == GQA_OK)
         st = alloc_workspace(s);
     if (st == GQA_OK)
         *out = s;
@@ -406,6 +491,24 @@ static void free_biases(struct gqa_session *s)
     }
 }
 
+static void free_summaries(struct gqa_session *s)
+{
+    struct gqa_summary_room *room = &s->summaries;
+    const size_t n = s->runtime->network->stacks[0].n_blocks;
+
+    for (size_t j = 0; room->bias && j < n; j++)
+        if (j == 0 || room->bias[j] != room->bias[j - 1])
+            release(s, room->bias[j]);
+    release(s, room->cache.k);
+    release(s, room->cache.v);
+    release(s, room->rows);
+    release(s, room->attended);
+    release(s, room->lse);
+    release(s, room->all_lse);
+    free(room->bias);
+    free(room->n);
+}
+
 static void free_caches(struct gqa_session *s)
 {
     const struct gqa_network *n = s->runtime->network;
@@ -433,6 +536,7 @@ void gqa_session_free(struct gqa_session *s)
     if (!s)
         return;
     free_biases(s);
+    free_summaries(s);
     free_caches(s);
     gqa_position_free(s->runtime, &s->angles);
     release(s, s->work.x);

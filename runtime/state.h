@@ -78,6 +78,18 @@ struct gqa_kv_cache {
     void *k, *v;
 };
 
+/* Of summaries (summaries.h), of the block that runs; unused where the network
+ * has none. */
+struct gqa_summary_room {
+    struct gqa_kv_cache cache;
+    void *rows;     /* real [summaries, d_model] */
+    void *attended; /* real [rows, heads]: attention to them alone */
+    void *lse;      /* wide [rows, n_heads]: that of it */
+    void *all_lse;  /* the same of all */
+    void **bias;    /* by block of the encoder, as the session's */
+    uint64_t *n;    /* host [n_sequences]: how many there are */
+};
+
 /* Device memory of a session; activations have `rows` rows. */
 struct gqa_workspace {
     void *x;           /* real [rows, d_model]: the residual stream, or what
@@ -125,6 +137,7 @@ struct gqa_session {
      * 1] or NULL. Blocks
      * that share a table share it here. */
     void **bias[2];
+    struct gqa_summary_room summaries;
     struct gqa_workspace work;
     uint64_t chunk; /* new tokens of each sequence taken at once */
     uint64_t rows, ff_rows, head_rows;

@@ -58,6 +58,10 @@ void gqa_use_attention(enum gqa_use *uses, const struct gqa_attention_block *a)
     use_linear(uses, &a->o);
     if (a->bias.table != GQA_NO_PARAM)
         uses[a->bias.table] = GQA_USE_HOST;
+    if (a->summaries.size == 0)
+        return;
+    gqa_use_norm(uses, &a->summaries.norm);
+    uses[a->summaries.bias.table] = GQA_USE_HOST;
 }
 
 void gqa_use_block(enum gqa_use *uses, const struct gqa_block *block)

@@ -175,6 +175,8 @@ static void mark_grouped(bool *marks, const struct gqa_network *network)
 
             if (b->self.bias.table != GQA_NO_PARAM)
                 marks[b->self.bias.table] = true;
+            if (b->self.summaries.size)
+                marks[b->self.summaries.bias.table] = true;
             if (b->has_cross && b->cross.bias.table != GQA_NO_PARAM)
                 marks[b->cross.bias.table] = true;
         }

@@ -31,12 +31,21 @@ enum gqa_status gqa_train_device_open(struct gqa_train_device *out, int asked,
         out->backend = gqa_cpu_backend();
         st = out->backend->open(&out->device, &options);
     }
-    return st == GQA_OK ? out->backend->describe(out->device, &out->info) : st;
+    if (st == GQA_OK)
+        st = out->backend->describe(out->device, &out->info);
+    if (st != GQA_OK || !out->backend->wait_for)
+        return st;
+    return out->backend->open(
+        &out->beside, &(struct gqa_device_options){.real = out->info.real,
+                                                   .n_threads = n_threads,
+                                                   .ordinal = ordinal});
 }
 
 void gqa_train_device_close(struct gqa_train_device *d)
 {
+    if (d->beside)
+        d->backend->close(d->beside);
     if (d->device)
         d->backend->close(d->device);
-    d->device = NULL;
+    d->beside = d->device = NULL;
 }

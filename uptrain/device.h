@@ -10,6 +10,8 @@ enum { GQA_TRAIN_DTYPE_AUTO = -1 };
 struct gqa_train_device {
     const struct gqa_backend *backend;
     struct gqa_device *device; /* NULL: not open */
+    struct gqa_device *beside; /* the same, for work at the same time; or NULL:
+                                  it has no use for that */
     struct gqa_device_info info;
 };
 

@@ -10,7 +10,7 @@ enum { CPU_LOGITS = 1 << 20, DEVICE_LOGITS = 1 << 26, MAX_ROWS = 1 << 16 };
 
 struct gqa_loss {
     const struct gqa_backend *backend;
-    struct gqa_device *device;
+    struct gqa_device *device, *beside;
     uint64_t vocab_size, n_rows; /* at a time */
     double logit_scale, soft_cap;
     size_t wide; /* bytes of an element */
@@ -37,6 +37,7 @@ uint64_t gqa_loss_bytes(const struct gqa_network *student,
 enum gqa_status gqa_loss_create(struct gqa_loss **out,
                                 const struct gqa_backend *backend,
                                 struct gqa_device *device,
+                                struct gqa_device *beside,
                                 const struct gqa_network *student)
 {
     struct gqa_loss *loss = calloc(1, sizeof *loss);
@@ -48,6 +49,7 @@ enum gqa_status gqa_loss_create(struct gqa_loss **out,
         return gqa_fail_nomem();
     *loss = (struct gqa_loss){.backend = backend,
                               .device = device,
+                              .beside = beside,
                               .vocab_size = student->vocab_size,
                               .logit_scale = student->logit_scale,
                               .soft_cap = student->logit_soft_cap,
@@ -88,6 +90,22 @@ static bool any_counts(const double *weights, uint64_t n)
     return false;
 }
 
+/* The teacher's logits of some rows, once what was before them has been read.
+ */
+static enum gqa_status teacher_logits(struct gqa_loss *l,
+                                      struct gqa_tape *teacher, uint64_t row,
+                                      uint64_t n)
+{
+    enum gqa_status st =
+        l->beside ? l->backend->wait_for(l->beside, l->device) : GQA_OK;
+
+    if (st == GQA_OK)
+        st = gqa_tape_logits(teacher, row, n, l->teacher);
+    return st == GQA_OK && l->beside
+               ? l->backend->wait_for(l->device, l->beside)
+               : st;
+}
+
 enum gqa_status gqa_loss_back(struct gqa_loss *l,
                               const struct gqa_loss_mix *mix,
                               struct gqa_tape *teacher,
@@ -117,7 +135,7 @@ enum gqa_status gqa_loss_back(struct gqa_loss *l,
         op.n_rows = n;
         if (gqa_loss_wants_teacher(mix)) {
             op.teacher = l->teacher;
-            st = gqa_tape_logits(teacher, row, n, l->teacher);
+            st = teacher_logits(l, teacher, row, n);
         }
         if (st == GQA_OK)
             st = gqa_tape_logits(student, row, n, l->student);
@@ -144,7 +162,7 @@ enum gqa_status gqa_loss_visit(struct gqa_loss *l, struct gqa_tape *teacher,
         n = gqa_min_u64(l->n_rows, all - row);
         if (!any_counts(rows->weights + row, n))
             continue;
-        st = gqa_tape_logits(teacher, row, n, l->teacher);
+        st = teacher_logits(l, teacher, row, n);
         if (st == GQA_OK)
             st = gqa_tape_logits(student, row, n, l->student);
         if (st == GQA_OK)

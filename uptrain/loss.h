@@ -8,11 +8,13 @@
 /* Room on a device for logits of some rows at a time. */
 struct gqa_loss;
 
-/* backend, device: lent. */
+/* backend, device, beside: lent. beside: what the teacher's tape runs on; NULL:
+ * the same as the student's. */
 GQA_MUST_USE
 enum gqa_status gqa_loss_create(struct gqa_loss **out,
                                 const struct gqa_backend *backend,
                                 struct gqa_device *device,
+                                struct gqa_device *beside,
                                 const struct gqa_network *student);
 void gqa_loss_free(struct gqa_loss *loss);
 

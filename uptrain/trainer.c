@@ -10,6 +10,27 @@
 
 /* --- Making one ----------------------------------------------------------- */
 
+/* The teacher once more, of the same weights, so that it runs while the student
+ * does. */
+static enum gqa_status create_beside(struct gqa_trainer *t)
+{
+    const struct gqa_side *teacher = &t->pair->teacher;
+    const struct gqa_weight_source weights =
+        gqa_checkpoint_weight_source(&teacher->weights);
+    const size_t n = teacher->model->n_params;
+    size_t *same = calloc(n + 1, sizeof *same);
+    enum gqa_status st;
+
+    if (!same)
+        return gqa_fail_nomem();
+    for (size_t i = 0; i < n; i++)
+        same[i] = i;
+    st = gqa_runtime_create_sharing(&t->teacher_beside, teacher->network,
+                                    t->beside, &weights, t->teacher, same);
+    free(same);
+    return st;
+}
+
 static enum gqa_status create_runtimes(struct gqa_trainer *t)
 {
     struct gqa_pair *p = t->pair;
@@ -28,10 +49,11 @@ static enum gqa_status create_runtimes(struct gqa_trainer *t)
     st = gqa_runtime_create(&t->teacher, p->teacher.network, t->backend,
                             t->device, &teacher);
     if (st == GQA_OK)
-        st = gqa_runtime_create_sharing(&t->student, p->student.network,
-                                        &student, t->teacher, shared);
+        st =
+            gqa_runtime_create_sharing(&t->student, p->student.network,
+                                       t->device, &student, t->teacher, shared);
     free(shared);
-    return st;
+    return st == GQA_OK && t->beside ? create_beside(t) : st;
 }
 
 static enum gqa_status create_tapes(struct gqa_trainer *t)
@@ -42,8 +64,8 @@ static enum gqa_status create_tapes(struct gqa_trainer *t)
         .encoder_length =
             t->pair->student.network->n_stacks > 1 ? t->options.length : 0};
     struct gqa_device_info info;
-    enum gqa_status st =
-        gqa_tape_create(&t->teacher_tape, t->teacher, &options);
+    enum gqa_status st = gqa_tape_create(
+        &t->teacher_tape, t->beside ? t->teacher_beside : t->teacher, &options);
 
     if (st == GQA_OK)
         st = t->backend->describe(t->device, &info);
@@ -101,13 +123,14 @@ enum gqa_status gqa_trainer_create(struct gqa_trainer **out,
         return gqa_fail_nomem();
     t->backend = device->backend;
     t->device = device->device;
+    t->beside = device->beside;
     t->wide = gqa_wide_of(device->info.real);
     t->pair = pair;
     t->trained = trained;
     t->options = *options;
     if ((st = create_runtimes(t)) != GQA_OK ||
         (st = gqa_masters_create(&t->masters, t->student, trained)) != GQA_OK ||
-        (st = gqa_loss_create(&t->loss, t->backend, t->device,
+        (st = gqa_loss_create(&t->loss, t->backend, t->device, t->beside,
                               pair->student.network)) != GQA_OK ||
         (st = create_tapes(t)) != GQA_OK || (st = list_trainees(t)) != GQA_OK ||
         (st = gqa_optimiser_create(&t->optimiser, t->backend, t->device,
@@ -141,6 +164,7 @@ void gqa_trainer_free(struct gqa_trainer *t)
     gqa_tape_free(t->teacher_tape);
     gqa_masters_free(t->masters);
     gqa_runtime_free(t->student);
+    gqa_runtime_free(t->teacher_beside);
     gqa_runtime_free(t->teacher);
     free(t->trainees);
     free(t);

@@ -17,8 +17,10 @@ struct gqa_trainer {
     struct gqa_trainer_options options;
     const struct gqa_backend *backend;
     struct gqa_device *device;
+    struct gqa_device *beside; /* or NULL */
     enum gqa_dtype wide;
     struct gqa_runtime *teacher, *student;
+    struct gqa_runtime *teacher_beside; /* which the tape runs; NULL: none */
     struct gqa_tape *teacher_tape, *student_tape;
     struct gqa_masters *masters;
     struct gqa_trainee *trainees;

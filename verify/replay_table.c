@@ -10,20 +10,18 @@
 
 /* --- Which tables --------------------------------------------------------- */
 
-/* Param of the table that an attention reads, or GQA_NO_PARAM. */
-static size_t table_of(const struct gqa_network *network,
-                       const struct gqa_attention *a)
+/* The block of an attention that may read tables; NULL: it does not. */
+static const struct gqa_attention_block *block_of(
+    const struct gqa_network *network, const struct gqa_attention *a)
 {
     for (size_t i = 0; i < network->n_stacks; i++) {
         const struct gqa_network_stack *s = &network->stacks[i];
 
         if (s->stack != a->stack || a->layer >= s->n_blocks)
             continue;
-        return a->kind == GQA_ATTENTION_SELF
-                   ? s->blocks[a->layer].self.bias.table
-                   : GQA_NO_PARAM;
+        return a->kind == GQA_ATTENTION_SELF ? &s->blocks[a->layer].self : NULL;
     }
-    return GQA_NO_PARAM;
+    return NULL;
 }
 
 static const struct gqa_pool_step *steps_of(const struct gqa_recipe *recipe,
@@ -52,6 +50,23 @@ static bool same_order(const struct gqa_recipe *recipe, size_t a, size_t b)
     return true;
 }
 
+/* Attention i reads the table; GQA_NO_PARAM: it reads none. */
+static void follow_table(size_t *follows, struct gqa_finding *finding,
+                         const struct gqa_model *m,
+                         const struct gqa_recipe *recipe, size_t table,
+                         size_t i)
+{
+    if (table == GQA_NO_PARAM)
+        return;
+    if (follows[table] == GQA_FOLLOWS_NONE)
+        follows[table] = i;
+    else if (!same_order(recipe, follows[table], i))
+        gqa_note(finding,
+                 "attentions that read '%.300s' are told to have their "
+                 "heads in different orders",
+                 m->params[table].name);
+}
+
 static void follow(size_t *follows, struct gqa_finding *finding,
                    const struct gqa_network *network,
                    const struct gqa_recipe *recipe)
@@ -59,17 +74,15 @@ static void follow(size_t *follows, struct gqa_finding *finding,
     const struct gqa_model *m = network->model;
 
     for (size_t i = 0; i < m->n_attentions; i++) {
-        const size_t table = table_of(network, &m->attentions[i]);
+        const struct gqa_attention_block *b =
+            block_of(network, &m->attentions[i]);
 
-        if (table == GQA_NO_PARAM || !recipe->fits[i])
+        if (!b || !recipe->fits[i])
             continue;
-        if (follows[table] == GQA_FOLLOWS_NONE)
-            follows[table] = i;
-        else if (!same_order(recipe, follows[table], i))
-            gqa_note(finding,
-                     "attentions that read '%.300s' are told to have their "
-                     "heads in different orders",
-                     m->params[table].name);
+        follow_table(follows, finding, m, recipe, b->bias.table, i);
+        if (b->summaries.size)
+            follow_table(follows, finding, m, recipe, b->summaries.bias.table,
+                         i);
     }
     for (size_t p = 0; p < m->n_params; p++)
         if (follows[p] != GQA_FOLLOWS_NONE && !is_moved(recipe, follows[p]))

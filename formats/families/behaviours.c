@@ -220,16 +220,18 @@ static enum gqa_status deepseek_has(bool *out, const json_t *config,
     return st;
 }
 
-/* The step is 0 where there are none. */
-static enum gqa_status switch_has(bool *out, const json_t *config,
-                                  bool is_encoder, size_t layer)
+/* Of each so many layers the second has experts, or the last. The step is 0
+ * where there are none. */
+static enum gqa_status step_has(bool *out, const json_t *config,
+                                bool is_encoder, size_t layer, bool is_last)
 {
     uint64_t step = 4; /* 12 layers, 3 of them sparse */
     const enum gqa_status st = gqa_config_natural(
         &step, config,
         is_encoder ? "encoder_sparse_step" : "decoder_sparse_step");
+    const uint64_t which = is_last ? step - 1 : 1;
 
-    *out = step == 1 || (step > 0 && layer % step == 1);
+    *out = step == 1 || (step > 0 && layer % step == which);
     return st;
 }
 
@@ -239,8 +241,11 @@ enum gqa_status gqa_layer_has_experts(bool *out,
                                       size_t layer)
 {
     *out = true;
-    if (behaviours->expert_layers == GQA_EXPERT_LAYERS_SWITCH)
-        return switch_has(out, config, is_encoder, layer);
+    if (behaviours->expert_layers == GQA_EXPERT_LAYERS_SWITCH ||
+        behaviours->expert_layers == GQA_EXPERT_LAYERS_NLLB_MOE)
+        return step_has(out, config, is_encoder, layer,
+                        behaviours->expert_layers ==
+                            GQA_EXPERT_LAYERS_NLLB_MOE);
     if (behaviours->expert_layers == GQA_EXPERT_LAYERS_QWEN2_MOE)
         return qwen2_moe_has(out, config, layer);
     return behaviours->expert_layers == GQA_EXPERT_LAYERS_DEEPSEEK

@@ -46,6 +46,7 @@ enum gqa_expert_layers {
     GQA_EXPERT_LAYERS_QWEN2_MOE, /* decoder_sparse_step, mlp_only_layers */
     GQA_EXPERT_LAYERS_DEEPSEEK,  /* first_k_dense_replace, moe_layer_freq */
     GQA_EXPERT_LAYERS_SWITCH,    /* encoder_sparse_step, decoder_sparse_step */
+    GQA_EXPERT_LAYERS_NLLB_MOE,  /* the same, counted from the step on */
 };
 
 struct gqa_behaviours {

@@ -265,6 +265,14 @@ static enum gqa_status check_attention(const struct gqa_family *f,
                            f->positions.scheme != GQA_POSITION_RELATIVE_BIAS))
         return FAIL(f, "stacks", stack, kind, "within",
                     "it is for encoders with a bias by distance");
+    if (a->summaries.given &&
+        (a->stack != GQA_STACK_ENCODER || a->kind != GQA_ATTENTION_SELF ||
+         !a->positions || f->positions.scheme != GQA_POSITION_RELATIVE_BIAS))
+        return FAIL(f, "stacks", stack, kind, "summaries",
+                    "they are for encoders with a bias by distance");
+    if (a->summaries.given && (a->head_norms.module[1].json || a->clip.json))
+        return FAIL(f, "stacks", stack, kind, "summaries",
+                    "their keys and values are neither normed nor clipped");
     if (a->kind == GQA_ATTENTION_CROSS && a->positions)
         return FAIL(f, "stacks", stack, kind, "positions",
                     "cross-attention has none");

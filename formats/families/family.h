@@ -111,6 +111,14 @@ struct gqa_head_norms_rule {
     bool turned;               /* behind their rotation */
 };
 
+/* Keys and values of an encoder that stand for several tokens each. */
+struct gqa_summaries_rule {
+    bool given;
+    struct gqa_setting of;   /* tokens */
+    struct gqa_setting norm; /* module, in the attention */
+    const char *table;       /* of biases by distance, in an attention */
+};
+
 struct gqa_attention_rule {
     bool given;
     enum gqa_stack stack;
@@ -126,7 +134,8 @@ struct gqa_attention_rule {
     const char *output_bias;
     struct gqa_setting scale, scale_rsqrt; /* one of them */
     struct gqa_setting window, soft_cap, clip;
-    struct gqa_setting within; /* of an encoder */
+    struct gqa_setting within;           /* of an encoder */
+    struct gqa_summaries_rule summaries; /* the same */
     struct gqa_sublayer_norms norms;
     struct gqa_head_norms_rule head_norms;
     bool positions; /* it has what `positions` of the family says */
@@ -142,7 +151,7 @@ struct gqa_experts_rule {
      * inputs]. */
     const char *each;
     const char *gate, *up, *down; /* within it, or within the layer */
-    struct gqa_setting n, chosen, normalised, jitter;
+    struct gqa_setting n, chosen, normalised, jitter, dropout;
     enum gqa_experts_choice choice;
     const char *shared, *shared_gate; /* within the layer, or NULL */
 };

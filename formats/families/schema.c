@@ -60,6 +60,7 @@ static const char *const expert_layers_words[] = {
     [GQA_EXPERT_LAYERS_QWEN2_MOE] = "qwen2_moe",
     [GQA_EXPERT_LAYERS_DEEPSEEK] = "deepseek",
     [GQA_EXPERT_LAYERS_SWITCH] = "switch",
+    [GQA_EXPERT_LAYERS_NLLB_MOE] = "nllb_moe",
     NULL};
 static const char *const choice_words[] = {[GQA_EXPERTS_SOFTMAX] = "softmax",
                                            [GQA_EXPERTS_SPARSEMIXER] =
@@ -254,6 +255,17 @@ static const struct gqa_field head_norms_fields[] = {
 static const struct gqa_schema head_norms_schema =
     SCHEMA(head_norms_fields, gqa_head_norms_rule, false);
 
+static const struct gqa_field summaries_fields[] = {
+    {"of", GQA_FIELD_SETTING, AT(gqa_summaries_rule, of),
+     .value = GQA_VALUE_WHOLE, REQUIRED},
+    {"norm", GQA_FIELD_SETTING, AT(gqa_summaries_rule, norm),
+     .value = GQA_VALUE_MODULE, REQUIRED},
+    TEXT_NEEDED("bias", gqa_summaries_rule, table),
+    END,
+};
+static const struct gqa_schema summaries_schema =
+    SCHEMA(summaries_fields, gqa_summaries_rule, true);
+
 static const struct gqa_field attention_fields[] = {
     TEXT_NEEDED("module", gqa_attention_rule, module),
     TEXT_NEEDED("q", gqa_attention_rule, names[0]),
@@ -279,6 +291,7 @@ static const struct gqa_field attention_fields[] = {
     SETTING("soft_cap", gqa_attention_rule, soft_cap, GQA_VALUE_POSITIVE),
     SETTING("clip", gqa_attention_rule, clip, GQA_VALUE_POSITIVE),
     SETTING("within", gqa_attention_rule, within, GQA_VALUE_WHOLE),
+    OBJECT("summaries", gqa_attention_rule, summaries, summaries_schema),
     END,
 };
 static const struct gqa_schema attention_schema =
@@ -307,6 +320,7 @@ static const struct gqa_field experts_fields[] = {
      .value = GQA_VALUE_WHOLE, REQUIRED},
     SETTING("normalised", gqa_experts_rule, normalised, GQA_VALUE_FLAG),
     SETTING("jitter", gqa_experts_rule, jitter, GQA_VALUE_POSITIVE),
+    SETTING("dropout", gqa_experts_rule, dropout, GQA_VALUE_DROPOUT),
     WORD("choice", gqa_experts_rule, choice, choice_words),
     TEXT("shared", gqa_experts_rule, shared),
     TEXT("shared_gate", gqa_experts_rule, shared_gate),

@@ -19,6 +19,7 @@ const char *gqa_value_kind_text(enum gqa_value_kind kind)
         [GQA_VALUE_WINDOW] = "a whole number above 0",
         [GQA_VALUE_TOKEN] = "the number of a token",
         [GQA_VALUE_SHARE] = "a number in (0, 1]",
+        [GQA_VALUE_DROPOUT] = "a number in [0, 1)",
         [GQA_VALUE_TEXT] = "a text",
         [GQA_VALUE_MODULE] = "the name of a module",
         [GQA_VALUE_PRESENCE] = "true, false or \"optional\"",
@@ -59,6 +60,9 @@ bool gqa_value_fits(const json_t *value, enum gqa_value_kind kind)
         return json_is_integer(value) && json_integer_value(value) >= 1;
     case GQA_VALUE_TOKEN:
         return json_is_integer(value) && json_integer_value(value) >= 0;
+    case GQA_VALUE_DROPOUT:
+        return json_is_number(value) && json_number_value(value) >= 0 &&
+               json_number_value(value) < 1;
     case GQA_VALUE_SHARE:
         return is_positive(value) && json_number_value(value) <= 1;
     case GQA_VALUE_TEXT:

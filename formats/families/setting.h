@@ -32,6 +32,7 @@ enum gqa_value_kind {
     GQA_VALUE_WINDOW,   /* likewise; a description may say 0: none */
     GQA_VALUE_TOKEN,    /* a whole number, 0 among them */
     GQA_VALUE_SHARE,    /* a number in (0, 1] */
+    GQA_VALUE_DROPOUT,  /* a number in [0, 1) */
     GQA_VALUE_TEXT,
     GQA_VALUE_MODULE,   /* a text, or null: no such module */
     GQA_VALUE_PRESENCE, /* true, false or "optional" */

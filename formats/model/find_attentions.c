@@ -174,6 +174,22 @@ static bool is_sublayer_norm(const struct gqa_attention_rule *rule,
     return false;
 }
 
+/* Whether it is the norm or the table of summaries. */
+static bool is_of_summaries(const struct gqa_attention_rule *rule,
+                            const char *leaf)
+{
+    const struct gqa_summaries_rule *s = &rule->summaries;
+    const char *norm;
+
+    if (!s->given)
+        return false;
+    for (size_t i = 0; (norm = gqa_setting_choice(&s->norm, i)); i++)
+        if (is_projection(leaf, norm, "weight") ||
+            is_projection(leaf, norm, "bias"))
+            return true;
+    return is_projection(leaf, s->table, "weight");
+}
+
 /* A parameter inside an attention: note which one it is. */
 static enum gqa_status take(struct finder *in, size_t rule, uint64_t layer,
                             const char *leaf, size_t index)
@@ -203,7 +219,8 @@ static enum gqa_status take(struct finder *in, size_t rule, uint64_t layer,
         known = true;
     }
     known = known || (r->output_bias && strcmp(leaf, r->output_bias) == 0);
-    if (known || is_listed(leaf, names->ignored) || is_sublayer_norm(r, leaf))
+    if (known || is_listed(leaf, names->ignored) || is_sublayer_norm(r, leaf) ||
+        is_of_summaries(r, leaf))
         return GQA_OK;
     return refuse_extra(&in->params->items[index], leaf, in->family);
 }

@@ -268,8 +268,6 @@ static const struct {
                   "bias, and its encoder hears sound"},
     {"mpnet", "an encoder, which keeps no KV cache: grouping would save some "
               "of its weights, and none of a cache"},
-    {"nllb-moe", "it has experts in each so many-th layer of an encoder and of "
-                 "a decoder, whose shares are cut to a capacity"},
     {"prophetnet", "its decoder runs several predictions at once through each "
                    "attention"},
     {"xlm-prophetnet", "its decoder runs several predictions at once through "

@@ -143,7 +143,7 @@ static enum gqa_status choose_d_ff(struct gqa_taking *t, enum gqa_stack stack)
     return hold_against(t, names, said, *width);
 }
 
-/* The width within the first expert that there is. */
+/* The width within the decoder's first expert that there is. */
 static uint64_t find_expert_width(const struct gqa_taking *t)
 {
     const struct gqa_stack_rule *stack = &t->family->stacks[GQA_STACK_DECODER];
@@ -175,7 +175,9 @@ static uint64_t find_expert_width(const struct gqa_taking *t)
 static enum gqa_status choose_expert_d_ff(struct gqa_taking *t)
 {
     const struct gqa_config_keys *keys = &t->family->keys;
-    const gqa_texts names = keys->expert_d_ff ? keys->expert_d_ff : keys->d_ff;
+    const gqa_texts names = keys->expert_d_ff
+                                ? keys->expert_d_ff
+                                : gqa_d_ff_keys(keys, GQA_STACK_DECODER);
 
     t->out->expert_d_ff = find_expert_width(t);
     return hold_against(t, names, said_by(t, names), t->out->expert_d_ff);

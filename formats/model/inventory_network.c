@@ -272,7 +272,8 @@ static enum gqa_status expect_head_norms(struct gqa_taking *t,
 /* T5's table of biases by distance, in a layer or in the first for all. */
 static enum gqa_status expect_table(struct gqa_taking *t,
                                     const struct gqa_attention_rule *rule,
-                                    const struct gqa_attention *a)
+                                    const struct gqa_attention *a,
+                                    const char *table)
 {
     const struct gqa_position_rule *said = &t->family->positions;
     struct gqa_stem stem = {""};
@@ -282,7 +283,7 @@ static enum gqa_status expect_table(struct gqa_taking *t,
 
     if (a->position.scheme != GQA_POSITION_RELATIVE_BIAS)
         return GQA_OK;
-    snprintf(name, sizeof name, "%s.%s", rule->module, said->table);
+    snprintf(name, sizeof name, "%s.%s", rule->module, table);
     gqa_stem_in(&stem, &t->names, t->family->stacks[a->stack].layers,
                 (size_t)a->layer, name);
     st = gqa_setting_count(&n_buckets, &said->buckets, t->model->config);
@@ -298,35 +299,61 @@ static enum gqa_status expect_table(struct gqa_taking *t,
                        a->n_heads);
 }
 
+/* What an encoder's summaries are normed and weighed with. */
+static enum gqa_status expect_summaries(struct gqa_taking *t,
+                                        const struct gqa_attention_rule *rule,
+                                        const struct gqa_attention *a)
+{
+    enum gqa_status st;
+
+    if (!rule->summaries.given)
+        return GQA_OK;
+    st = expect_norm(t, rule->pattern, a->layer, &rule->summaries.norm);
+    return st == GQA_OK ? expect_table(t, rule, a, rule->summaries.table) : st;
+}
+
 /* Faults that are worth listing, of experts of which there are none. */
 enum { MAX_MISSING = 4096 };
 
-/* Width of an expert is nowhere else: any is right. */
+/* Width of an expert is nowhere else: any is right. bias: where the
+ * description says that there is one; NULL: there is none. */
 static enum gqa_status expect_in_expert(struct gqa_taking *t,
                                         enum gqa_stack stack, uint64_t layer,
-                                        const char *within, const char *module)
+                                        const char *within, const char *module,
+                                        const struct gqa_setting *bias)
 {
+    enum gqa_part_presence presence = GQA_PART_ABSENT;
     char name[3 * GQA_MAX_NAME];
     struct gqa_stem stem = {""};
+    enum gqa_status st;
 
     if (!module)
         return GQA_OK;
     snprintf(name, sizeof name, "%s%s%s", within, *within ? "." : "", module);
     gqa_stem_in(&stem, &t->names, t->family->stacks[stack].layers,
                 (size_t)layer, name);
-    return expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2, 0, 0);
+    st = expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2, 0, 0);
+    if (st == GQA_OK && bias)
+        st = presence_of(&presence, t, bias);
+    return st == GQA_OK && presence == GQA_PART_PRESENT
+               ? expect_part(t, stem.text, "bias", presence, 1, 0, 0)
+               : st;
 }
 
 static enum gqa_status expect_expert(struct gqa_taking *t, enum gqa_stack stack,
                                      uint64_t layer, const char *within)
 {
-    const struct gqa_experts_rule *rule =
-        &t->family->stacks[stack].feed_forward.experts;
-    enum gqa_status st = expect_in_expert(t, stack, layer, within, rule->up);
+    const struct gqa_feed_forward_rule *ff =
+        &t->family->stacks[stack].feed_forward;
+    const struct gqa_experts_rule *rule = &ff->experts;
+    enum gqa_status st = expect_in_expert(t, stack, layer, within, rule->up,
+                                          &ff->bias[GQA_FF_UP]);
 
     if (st == GQA_OK)
-        st = expect_in_expert(t, stack, layer, within, rule->down);
-    return st == GQA_OK ? expect_in_expert(t, stack, layer, within, rule->gate)
+        st = expect_in_expert(t, stack, layer, within, rule->down,
+                              &ff->bias[GQA_FF_DOWN]);
+    return st == GQA_OK ? expect_in_expert(t, stack, layer, within, rule->gate,
+                                           &ff->bias[GQA_FF_GATE])
                         : st;
 }
 
@@ -362,11 +389,11 @@ static enum gqa_status expect_experts(struct gqa_taking *t,
     enum gqa_status st = gqa_setting_count(&n, &rule->n, t->model->config);
 
     if (st == GQA_OK)
-        st = expect_in_expert(t, stack, layer, "", rule->router);
+        st = expect_in_expert(t, stack, layer, "", rule->router, NULL);
     if (st == GQA_OK && rule->shared)
         st = expect_expert(t, stack, layer, rule->shared);
     if (st == GQA_OK)
-        st = expect_in_expert(t, stack, layer, "", rule->shared_gate);
+        st = expect_in_expert(t, stack, layer, "", rule->shared_gate, NULL);
     if (!rule->each)
         return st == GQA_OK ? expect_stacked(t, stack, layer, n) : st;
     for (uint64_t e = 0; e < n && st == GQA_OK; e++) {
@@ -537,7 +564,9 @@ static enum gqa_status expect_stacks(struct gqa_taking *t)
         if (st == GQA_OK)
             st = expect_head_norms(t, attention, a);
         if (st == GQA_OK)
-            st = expect_table(t, attention, a);
+            st = expect_table(t, attention, a, t->family->positions.table);
+        if (st == GQA_OK)
+            st = expect_summaries(t, attention, a);
     }
     for (int s = 0; s < 2 && st == GQA_OK; s++) {
         if (!t->family->stacks[s].given)

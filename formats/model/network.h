@@ -55,6 +55,7 @@ struct gqa_experts {
     enum gqa_experts_choice choice;
     bool normalised; /* weights of those that are chosen add up to 1 */
     double jitter;   /* of the sparse mixer */
+    double scale;    /* times each weight; 0: 1 */
     struct gqa_linear router;
     struct gqa_expert *each;  /* [n] */
     struct gqa_expert shared; /* up GQA_NO_PARAM: none */
@@ -104,6 +105,19 @@ struct gqa_relative_bias {
     bool bidirectional;
 };
 
+/*
+ * Keys and values beside those of tokens, which stand for `size` of them each
+ * (LongT5): made, as theirs are, of rows, which are sums of their rows, normed.
+ * A sequence has as many as fit into it whole, and the last one takes in what
+ * is left over. All its queries see all of them; the bias is that of their
+ * numbers' distance, a query's being that of the one it is in.
+ */
+struct gqa_summaries {
+    uint64_t size; /* 0: there are none */
+    struct gqa_norm norm;
+    struct gqa_relative_bias bias; /* of layer 0 where layers share it */
+};
+
 struct gqa_attention_block {
     const struct gqa_attention *heads; /* lent by the model */
     struct gqa_norm norm, output_norm, after_norm;
@@ -129,6 +143,7 @@ struct gqa_attention_block {
     /* Only keys that are at most so far away, on either side, are seen, where
      * it is not 0; the bias by distance says so (LongT5). */
     uint64_t within;
+    struct gqa_summaries summaries; /* of an encoder */
     /* ALiBi: a score's addend is -slopes[h] * |distance|. [n_heads], owned
      * by the network; layers may share it. NULL: none, as where bias has a
      * table. */

@@ -250,6 +250,22 @@ enum gqa_status gqa_take_norm(struct gqa_norm *out,
     return take_norm(out, b, stem.text, &b->family->norm, b->network->d_model);
 }
 
+enum gqa_status gqa_take_sublayer_norms(struct gqa_norm *before,
+                                        struct gqa_norm *output,
+                                        struct gqa_norm *after,
+                                        const struct gqa_network_builder *b,
+                                        const char *layers, size_t layer,
+                                        const struct gqa_sublayer_norms *rule)
+{
+    enum gqa_status st;
+
+    if ((st = gqa_take_norm(before, b, layers, layer, &rule->norm)) != GQA_OK ||
+        (st = gqa_take_norm(output, b, layers, layer, &rule->output_norm)) !=
+            GQA_OK)
+        return st;
+    return gqa_take_norm(after, b, layers, layer, &rule->after_norm);
+}
+
 /* Stock loaders drop a norm that the configuration does not ask for. */
 static enum gqa_status check_no_head_norm(const struct gqa_network_builder *b,
                                           const struct gqa_attention_rule *rule,

@@ -73,6 +73,15 @@ enum gqa_status gqa_take_norm(struct gqa_norm *out,
                               const char *layers, size_t layer,
                               const struct gqa_setting *module);
 
+/* The norms of a sublayer of layer `layer`. */
+GQA_MUST_USE
+enum gqa_status gqa_take_sublayer_norms(struct gqa_norm *before,
+                                        struct gqa_norm *output,
+                                        struct gqa_norm *after,
+                                        const struct gqa_network_builder *b,
+                                        const char *layers, size_t layer,
+                                        const struct gqa_sublayer_norms *rule);
+
 /* The norm of queries or keys that a module of the attention is, likewise. */
 GQA_MUST_USE
 enum gqa_status gqa_take_head_norm(struct gqa_norm *out,

@@ -12,8 +12,11 @@ void gqa_model_sizes(struct gqa_size out[GQA_N_SIZES],
     const bool two_stacks = gqa_model_is_encoder_decoder(m);
     const enum gqa_stack first = m->attentions[0].stack;
     const uint64_t d_ff = k->d_ff_per_d_model * m->d_model;
+    /* The decoder's, and where no key is theirs, what its key says. */
     const uint64_t expert = inventory->expert_d_ff;
     const uint64_t dense = inventory->d_ff[first];
+    const uint64_t decoder = inventory->d_ff[GQA_STACK_DECODER];
+    const bool is_decoders = first == GQA_STACK_DECODER || !k->decoder_d_ff;
     /* Tables of codes have a row more. */
     const uint64_t vocab_size =
         m->family->stacks[GQA_STACK_DECODER].input == GQA_INPUT_CODES
@@ -21,9 +24,10 @@ void gqa_model_sizes(struct gqa_size out[GQA_N_SIZES],
             : inventory->vocab_size;
     const struct gqa_size sizes[] = {
         {k->d_model, m->d_model, 0},
-        {k->d_ff, dense || k->expert_d_ff ? dense : expert, d_ff},
+        {k->d_ff, dense || k->expert_d_ff || !is_decoders ? dense : expert,
+         d_ff},
         {k->expert_d_ff, expert, 0},
-        {k->decoder_d_ff, inventory->d_ff[GQA_STACK_DECODER], d_ff},
+        {k->decoder_d_ff, decoder || k->expert_d_ff ? decoder : expert, d_ff},
         {k->n_layers, m->n_layers, 0},
         {k->n_decoder_layers, two_stacks ? m->n_decoder_layers : 0,
          m->n_layers},

@@ -121,6 +121,8 @@ struct attention {
     struct gqa_attention_op op; /* as it ran */
     void *d_bias;
     struct gqa_heads q, k, v; /* d of projections */
+    void *d_k, *d_v;          /* d of caches */
+    bool adds_q;              /* d of queries is there already, of other keys */
     /* Of all three; data NULL: they are not one product. */
     struct gqa_weight weight;
 };
@@ -191,22 +193,31 @@ static enum gqa_status heads_back(const struct attention *at,
                : GQA_OK;
 }
 
-/* From dy, of what is added to the stream, to d of queries, turned, and of the
- * caches. */
-static enum gqa_status scores_back(const struct attention *at, const void *dy)
+/* From d of what was attended to, to d of queries, turned, and of the caches.
+ */
+static enum gqa_status keys_back(const struct attention *at)
+{
+    const struct gqa_tape *t = at->tape;
+    const struct gqa_tape_scratch *s = &t->scratch;
+    const struct gqa_attention_gradient op = {
+        .forward = at->op,
+        .d_out = s->attended,
+        .d_q = s->q,
+        .adds_q = at->adds_q,
+        .d_k = at->d_k,
+        .d_v = at->d_v,
+        .d_bias = at->d_bias,
+    };
+
+    return ops_of(t)->attend_back(t->runtime->device, &op);
+}
+
+/* From dy, of what is added to the stream, to d of what was attended to. */
+static enum gqa_status attended_back(const struct attention *at, const void *dy)
 {
     const struct gqa_tape *t = at->tape;
     const struct gqa_tape_scratch *s = &t->scratch;
     const uint64_t n_rows = at->stack->n_rows;
-    struct gqa_attention_gradient op = {
-        .forward = at->op,
-        .lse = at->room->lse,
-        .d_out = s->attended,
-        .d_q = s->q,
-        .d_k = s->cache_k,
-        .d_v = s->cache_v,
-        .d_bias = at->d_bias,
-    };
     enum gqa_status st =
         output_back(t, &dy, at->room->output, dy, n_rows, &at->a->output_norm,
                     at->a->residual_scale);
@@ -214,9 +225,7 @@ static enum gqa_status scores_back(const struct attention *at, const void *dy)
     if (st == GQA_OK)
         st = gqa_tape_linear_back(t, s->attended, at->room->attended, dy,
                                   n_rows, &at->a->o, false);
-    if (st == GQA_OK)
-        st = clear(at, &at->q, n_rows);
-    return st == GQA_OK ? ops_of(t)->attend_back(t->runtime->device, &op) : st;
+    return st == GQA_OK ? clear(at, &at->q, n_rows) : st;
 }
 
 /* d of what was clipped, in place, of the rows that turn_back() is about. */
@@ -269,8 +278,8 @@ static enum gqa_status turn_back(const struct attention *at, bool queries,
                                  bool keys, uint64_t n_rows)
 {
     const struct gqa_tape *t = at->tape;
-    const struct gqa_tape_attention caches = {.cache_k = t->scratch.cache_k,
-                                              .cache_v = t->scratch.cache_v};
+    const struct gqa_tape_attention caches = {.cache_k = at->d_k,
+                                              .cache_v = at->d_v};
     const struct gqa_turn_op op =
         gqa_tape_turn(t, at->a, &caches, queries ? &at->q : NULL,
                       keys ? &at->k : NULL, &at->v, at->op.capacity);
@@ -304,6 +313,7 @@ static void self_op(struct attention *at, size_t i)
 
     at->op = gqa_part_attention(at->a, &q);
     at->op.out = at->room->attended;
+    at->op.lse = at->room->lse;
     at->op.k = at->room->cache_k;
     at->op.v = at->room->cache_v;
     at->op.capacity = gqa_tape_stack_length(&t->sizes, stack);
@@ -320,6 +330,7 @@ static void cross_op(struct attention *at)
 
     at->op = gqa_part_attention(at->a, &q);
     at->op.out = at->room->attended;
+    at->op.lse = at->room->lse;
     at->op.k = at->room->cache_k;
     at->op.v = at->room->cache_v;
     at->op.capacity = t->sizes.encoder_length;
@@ -348,6 +359,79 @@ static enum gqa_status joint_back(const struct attention *at, void *d_in,
                : st;
 }
 
+/* The attention to summaries that is beside one to tokens; both have queries,
+ * so that d of these is added to. */
+static struct attention summaries_of(const struct attention *tokens, size_t i)
+{
+    const struct gqa_tape *t = tokens->tape;
+    struct attention at = *tokens;
+
+    at.op = gqa_tape_summaries_op(t, tokens->stack, i, &tokens->op);
+    at.d_bias = tokens->stack->d_summary_bias[i];
+    at.d_k = t->scratch.summed_k;
+    at.d_v = t->scratch.summed_v;
+    at.adds_q = true;
+    place_heads(&at, true);
+    return at;
+}
+
+/* From d of their keys and values, behind all that tokens have of scratch: d of
+ * the rows that they sum up, in scratch.summed. */
+static enum gqa_status summaries_back(const struct attention *at, size_t i)
+{
+    const struct gqa_tape *t = at->tape;
+    const struct gqa_tape_attention *room = at->room;
+    const uint64_t n_rows = gqa_tape_n_summaries(at->stack, i);
+    void *d = t->scratch.summed;
+    enum gqa_status st = gqa_tape_set_summaries(t, at->stack, i);
+
+    if (st == GQA_OK)
+        st = turn_back(at, false, true, n_rows);
+    if (st == GQA_OK)
+        st = gqa_tape_linear_back(t, d, room->summed_normed, at->k.x, n_rows,
+                                  &at->a->k, false);
+    if (st == GQA_OK && at->v.x != at->k.x)
+        st = gqa_tape_linear_back(t, d, room->summed_normed, at->v.x, n_rows,
+                                  &at->a->v, true);
+    if (st == GQA_OK)
+        st = gqa_tape_norm_back(t, d, room->summed, d, n_rows,
+                                &at->a->summaries.norm, false);
+    return st == GQA_OK ? gqa_tape_set_batch(t, at->stack) : st;
+}
+
+/* d_in += what the rows that summaries sum up are to blame for. */
+static enum gqa_status add_summed(const struct attention *summaries, void *d_in)
+{
+    const struct gqa_tape *t = summaries->tape;
+
+    return d_in ? ops_of(t)->sum_pieces(
+                      t->runtime->device, d_in, t->scratch.summed,
+                      t->runtime->network->d_model,
+                      summaries->a->summaries.size, summaries->op.capacity)
+                : GQA_OK;
+}
+
+/* Through the projections, from d of queries, keys and values. */
+static enum gqa_status projections_back(const struct attention *at, void *d_in,
+                                        const void *in, bool accumulate)
+{
+    const struct gqa_tape *t = at->tape;
+    const uint64_t n_rows = at->stack->n_rows;
+    enum gqa_status st;
+
+    if (at->weight.data)
+        return joint_back(at, d_in, in, accumulate);
+    st = gqa_tape_linear_back(t, d_in, in, at->q.x, n_rows, &at->a->q,
+                              accumulate);
+    if (st == GQA_OK && at->k.x != at->q.x)
+        st =
+            gqa_tape_linear_back(t, d_in, in, at->k.x, n_rows, &at->a->k, true);
+    if (st == GQA_OK && at->v.x != at->k.x)
+        st =
+            gqa_tape_linear_back(t, d_in, in, at->v.x, n_rows, &at->a->v, true);
+    return st;
+}
+
 /* d_in (+)= what the attention's normed input, `in`, is to blame for; NULL: it
  * is not asked. */
 static enum gqa_status self_back(const struct gqa_tape *t,
@@ -358,26 +442,29 @@ static enum gqa_status self_back(const struct gqa_tape *t,
     struct attention at = {.tape = t,
                            .stack = stack,
                            .room = &stack->rooms[i].self,
-                           .a = &stack->network->blocks[i].self};
+                           .a = &stack->network->blocks[i].self,
+                           .d_k = t->scratch.cache_k,
+                           .d_v = t->scratch.cache_v};
+    const bool summed = gqa_tape_n_summaries(stack, i) > 0;
+    struct attention summaries;
     enum gqa_status st;
 
     place_heads(&at, false);
     self_op(&at, i);
-    st = scores_back(&at, dy);
+    if (summed)
+        summaries = summaries_of(&at, i);
+    st = attended_back(&at, dy);
+    if (st == GQA_OK)
+        st = keys_back(&at);
+    if (st == GQA_OK && summed)
+        st = keys_back(&summaries);
     if (st == GQA_OK)
         st = turn_back(&at, true, true, stack->n_rows);
-    if (st == GQA_OK && at.weight.data)
-        return joint_back(&at, d_in, in, accumulate);
     if (st == GQA_OK)
-        st = gqa_tape_linear_back(t, d_in, in, at.q.x, stack->n_rows, &at.a->q,
-                                  accumulate);
-    if (st == GQA_OK && at.k.x != at.q.x)
-        st = gqa_tape_linear_back(t, d_in, in, at.k.x, stack->n_rows, &at.a->k,
-                                  true);
-    if (st == GQA_OK && at.v.x != at.k.x)
-        st = gqa_tape_linear_back(t, d_in, in, at.v.x, stack->n_rows, &at.a->v,
-                                  true);
-    return st;
+        st = projections_back(&at, d_in, in, accumulate);
+    if (st == GQA_OK && summed)
+        st = summaries_back(&summaries, i);
+    return st == GQA_OK && summed ? add_summed(&summaries, d_in) : st;
 }
 
 /* Whether keys and values of a cross-attention, or what they are made of, are
@@ -418,12 +505,16 @@ static enum gqa_status cross_back(const struct gqa_tape *t,
     struct attention at = {.tape = t,
                            .stack = stack,
                            .room = &stack->rooms[i].cross,
-                           .a = &stack->network->blocks[i].cross};
+                           .a = &stack->network->blocks[i].cross,
+                           .d_k = t->scratch.cache_k,
+                           .d_v = t->scratch.cache_v};
     enum gqa_status st;
 
     cross_op(&at);
     place_heads(&at, true);
-    st = scores_back(&at, dy);
+    st = attended_back(&at, dy);
+    if (st == GQA_OK)
+        st = keys_back(&at);
     if (st == GQA_OK)
         st = turn_back(&at, true, false, stack->n_rows);
     if (st == GQA_OK)

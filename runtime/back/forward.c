@@ -4,6 +4,7 @@
 #include "runtime/back/state.h"
 #include "runtime/joint.h"
 #include "runtime/parts.h"
+#include "runtime/summaries.h"
 
 /* One sublayer's surroundings. */
 struct run {
@@ -259,15 +260,106 @@ static enum gqa_status project_all(const struct run *run, struct gqa_heads *q,
     return st == GQA_OK ? project_keys(run, k, v, a, in, run->n_rows, q) : st;
 }
 
-static enum gqa_status attend(const struct run *run,
-                              const struct gqa_tape_attention *room,
-                              const struct gqa_attention_op *op)
-{
-    const struct gqa_backend *b = run->r->backend;
+/* --- Summaries ------------------------------------------------------------ */
 
-    return room->lse ? b->gradients->attend(run->r->device, op, room->lse)
-                     : b->attend(run->r->device, op);
+/* Room for them in each sequence of the batch. */
+static uint64_t most_summaries(const struct gqa_tape_stack *stack, size_t i)
+{
+    const uint64_t size = stack->network->blocks[i].self.summaries.size;
+
+    return size ? stack->batch.n_new / size : 0;
 }
+
+uint64_t gqa_tape_n_summaries(const struct gqa_tape_stack *stack, size_t i)
+{
+    return stack->batch.n_sequences * most_summaries(stack, i);
+}
+
+enum gqa_status gqa_tape_set_summaries(const struct gqa_tape *t,
+                                       const struct gqa_tape_stack *stack,
+                                       size_t i)
+{
+    const struct gqa_batch batch = gqa_summaries_batch(
+        &stack->batch, stack->n_summaries, most_summaries(stack, i));
+
+    gqa_summaries_count(stack->n_summaries, &stack->batch,
+                        stack->network->blocks[i].self.summaries.size);
+    return t->runtime->backend->set_batch(t->runtime->device, &batch);
+}
+
+struct gqa_attention_op gqa_tape_summaries_op(
+    const struct gqa_tape *t, const struct gqa_tape_stack *stack, size_t i,
+    const struct gqa_attention_op *op)
+{
+    const struct gqa_tape_attention *room = &stack->rooms[i].self;
+    const struct gqa_summaries *summaries =
+        &stack->network->blocks[i].self.summaries;
+    struct gqa_attention_op own = gqa_summaries_op(
+        op, summaries, stack->n_summaries, most_summaries(stack, i));
+
+    own.k = room->summed_k;
+    own.v = room->summed_v;
+    own.bias = stack->summary_bias[i];
+    own.reach = gqa_summaries_reach(
+        summaries, gqa_tape_stack_length(&t->room, stack->network->stack));
+    return own;
+}
+
+/* Of `in`, the attention's input: their keys and values. */
+static enum gqa_status make_summaries(const struct run *run,
+                                      const struct gqa_tape_attention *room,
+                                      const struct gqa_attention_block *a,
+                                      size_t i, const void *in)
+{
+    const struct gqa_runtime *r = run->r;
+    const uint64_t n_rows = gqa_tape_n_summaries(run->stack, i);
+    const struct gqa_tape_attention own = {.cache_k = room->summed_k,
+                                           .cache_v = room->summed_v};
+    struct gqa_heads k, v;
+    enum gqa_status st;
+
+    if (n_rows == 0)
+        return GQA_OK;
+    st = r->backend->sum_pieces(r->device, room->summed, in,
+                                r->network->d_model, a->summaries.size,
+                                most_summaries(run->stack, i));
+    if (st == GQA_OK && a->summaries.norm.kind != GQA_NORM_NONE)
+        st = gqa_part_norm(r, room->summed_normed, room->summed, n_rows,
+                           &a->summaries.norm, false);
+    if (st == GQA_OK)
+        st = gqa_tape_set_summaries(run->tape, run->stack, i);
+    if (st == GQA_OK)
+        st = project_keys(run, &k, &v, a, room->summed_normed, n_rows, NULL);
+    if (st == GQA_OK)
+        st = turn(run, &own, a, n_rows, most_summaries(run->stack, i), NULL, &k,
+                  &v);
+    return st == GQA_OK ? gqa_tape_set_batch(run->tape, run->stack) : st;
+}
+
+/* Attention to tokens, op, becomes that to tokens and summaries. */
+static enum gqa_status attend_summaries(const struct run *run,
+                                        const struct gqa_attention_block *a,
+                                        size_t i,
+                                        const struct gqa_attention_op *op)
+{
+    const struct gqa_runtime *r = run->r;
+    const struct gqa_tape_scratch *s = &run->tape->scratch;
+    struct gqa_attention_op own =
+        gqa_tape_summaries_op(run->tape, run->stack, i, op);
+    enum gqa_status st;
+
+    if (own.capacity == 0)
+        return GQA_OK;
+    own.out = s->summed_attended;
+    own.lse = s->summed_lse;
+    st = r->backend->attend(r->device, &own);
+    return st == GQA_OK ? r->backend->merge(r->device, op->out, op->lse,
+                                            own.out, own.lse, a->heads->n_heads,
+                                            a->heads->head_dim)
+                        : st;
+}
+
+/* --- Both attentions ------------------------------------------------------ */
 
 static enum gqa_status add_attended(const struct run *run,
                                     const struct gqa_tape_attention *room,
@@ -302,16 +394,21 @@ static enum gqa_status self_attention(const struct run *run,
 
     if (st == GQA_OK)
         st = turn(run, room, a, run->n_rows, length, &q, &k, &v);
+    if (st == GQA_OK)
+        st = make_summaries(run, room, a, i, in);
     if (st != GQA_OK)
         return st;
     op = gqa_part_attention(a, &q);
     op.out = room->attended;
+    op.lse = room->lse;
     op.k = room->cache_k;
     op.v = room->cache_v;
     op.capacity = length;
     op.bias = run->stack->bias[i];
     op.reach = gqa_tape_stack_length(&run->tape->room, stack);
-    return attend(run, room, &op);
+    st = run->r->backend->attend(run->r->device, &op);
+    return st == GQA_OK && a->summaries.size ? attend_summaries(run, a, i, &op)
+                                             : st;
 }
 
 static enum gqa_status cross_attention(const struct run *run,
@@ -334,11 +431,12 @@ static enum gqa_status cross_attention(const struct run *run,
         return st;
     op = gqa_part_attention(a, &q);
     op.out = room->attended;
+    op.lse = room->lse;
     op.k = room->cache_k;
     op.v = room->cache_v;
     op.capacity = run->tape->sizes.encoder_length;
     op.key_counts = run->tape->stacks[0].n_tokens;
-    st = attend(run, room, &op);
+    st = run->r->backend->attend(run->r->device, &op);
     return st == GQA_OK ? add_attended(run, room, a, before, after) : st;
 }
 

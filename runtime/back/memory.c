@@ -5,6 +5,7 @@
 #include "runtime/back/state.h"
 #include "runtime/joint.h"
 #include "runtime/position_tables.h"
+#include "runtime/summaries.h"
 
 /* Of the device, for a tape; or only counted. */
 struct allotment {
@@ -101,6 +102,34 @@ static enum gqa_status take_bias_gradients(struct allotment *a)
     return st;
 }
 
+/* Likewise of summaries' biases. */
+static enum gqa_status take_summary_gradients(struct allotment *a)
+{
+    const struct gqa_tape *t = a->tape;
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < t->n_stacks; i++) {
+        const struct gqa_tape_stack *s = &t->stacks[i];
+        const uint64_t length =
+            gqa_tape_stack_length(&t->room, s->network->stack);
+
+        for (size_t j = 0; j < s->network->n_blocks && st == GQA_OK; j++) {
+            const struct gqa_attention_block *b = &s->network->blocks[j].self;
+
+            if (b->summaries.size == 0 || !t->trained[b->summaries.bias.table])
+                continue;
+            if (j > 0 && gqa_position_same_summary_bias(
+                             b, &s->network->blocks[j - 1].self))
+                s->d_summary_bias[j] = s->d_summary_bias[j - 1];
+            else
+                st = take(a, &s->d_summary_bias[j], t->runtime->wide,
+                          b->heads->n_heads,
+                          2 * gqa_summaries_reach(&b->summaries, length) - 1);
+        }
+    }
+    return st;
+}
+
 /* Gradients of constants of xIELU, a pair for each block of a stack that has
  * any that is trained. */
 static enum gqa_status take_constant_gradients(struct allotment *a)
@@ -151,6 +180,8 @@ static enum gqa_status take_gradients(struct allotment *a)
     free(places);
     if (st == GQA_OK)
         st = take_bias_gradients(a);
+    if (st == GQA_OK)
+        st = take_summary_gradients(a);
     return st == GQA_OK ? take_constant_gradients(a) : st;
 }
 

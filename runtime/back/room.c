@@ -4,6 +4,7 @@
 
 #include "common/bounds.h"
 #include "runtime/joint.h"
+#include "runtime/summaries.h"
 
 /* Pieces begin where any device likes them to. */
 enum { ALIGNMENT = 256 };
@@ -74,6 +75,32 @@ static uint64_t q_width(const struct gqa_runtime *r,
                : gqa_runtime_outputs(r, &a->q);
 }
 
+/* Summaries of all sequences; 0: there are none. */
+static uint64_t n_summaries(const struct gqa_attention_block *a,
+                            const struct gqa_tape_sizes *sizes)
+{
+    return a->summaries.size
+               ? sizes->n_sequences *
+                     (gqa_tape_stack_length(sizes, a->heads->stack) /
+                      a->summaries.size)
+               : 0;
+}
+
+static void place_summaries(struct pieces *p, struct gqa_tape_attention *room,
+                            const struct gqa_attention_block *a, uint64_t n)
+{
+    const uint64_t d = p->runtime->network->d_model;
+    const uint64_t kv = a->heads->n_kv_heads * a->heads->head_dim;
+
+    if (n == 0)
+        return;
+    room->summed = take_reals(p, n, d);
+    room->summed_normed =
+        has(&a->summaries.norm) ? take_reals(p, n, d) : room->summed;
+    room->summed_k = take_reals(p, n, kv);
+    room->summed_v = take_reals(p, n, kv);
+}
+
 /* is_last: nothing but the block's end comes behind it; is_read: what is
  * normed is kept for another. */
 static void place_attention(struct pieces *p, struct gqa_tape_attention *room,
@@ -110,7 +137,7 @@ static void place_attention(struct pieces *p, struct gqa_tape_attention *room,
     room->cache_v = take_reals(p, cached, kv);
     room->attended =
         take_reals(p, rows, a->heads->n_heads * a->heads->head_dim);
-    if (back)
+    if (back || a->summaries.size)
         room->lse = take(p, r->wide, rows, a->heads->n_heads);
     if (has(&a->output_norm))
         room->output = take_reals(p, rows, d);
@@ -236,6 +263,8 @@ uint64_t gqa_tape_room_place(struct gqa_tape_room *room, char *base,
                     block->parallel,
                     block->shared_norm && (is_trained(&p, &block->ff.up) ||
                                            is_trained(&p, &block->ff.gate)));
+    place_summaries(&p, &room->self, &block->self,
+                    n_summaries(&block->self, sizes));
     if (block->has_cross)
         place_attention(&p, &room->cross, &block->cross, rows,
                         gqa_tape_stack_rows(sizes, GQA_STACK_ENCODER), true,
@@ -251,7 +280,8 @@ uint64_t gqa_tape_room_place(struct gqa_tape_room *room, char *base,
 
 struct widths {
     uint64_t rows, q, k, v, attended, cache, ff;
-    uint64_t pairs, logits; /* of experts */
+    uint64_t summed, summed_kv, summed_attended, summed_lse; /* of summaries */
+    uint64_t pairs, logits;                                  /* of experts */
     bool gated, normed, output, scaled;
 };
 
@@ -269,6 +299,20 @@ static void widen(struct widths *w, const struct gqa_runtime *r,
     w->cache = gqa_max_u64(w->cache, cached * kv);
     w->output = w->output || has(&a->output_norm);
     w->scaled = w->scaled || a->residual_scale != 0;
+}
+
+static void widen_summaries(struct widths *w, const struct gqa_runtime *r,
+                            const struct gqa_attention_block *a, uint64_t rows,
+                            uint64_t n)
+{
+    if (n == 0)
+        return;
+    w->summed = gqa_max_u64(w->summed, n * r->network->d_model);
+    w->summed_kv = gqa_max_u64(w->summed_kv,
+                               n * a->heads->n_kv_heads * a->heads->head_dim);
+    w->summed_attended = gqa_max_u64(
+        w->summed_attended, rows * a->heads->n_heads * a->heads->head_dim);
+    w->summed_lse = gqa_max_u64(w->summed_lse, rows * a->heads->n_heads);
 }
 
 static void widen_experts(struct widths *w, const struct gqa_runtime *r,
@@ -309,6 +353,8 @@ static struct widths widths_of(const struct gqa_runtime *r,
             const struct gqa_block *b = &stack->blocks[j];
 
             widen(&w, r, &b->self, rows, rows, false);
+            widen_summaries(&w, r, &b->self, rows,
+                            n_summaries(&b->self, sizes));
             if (b->has_cross)
                 widen(&w, r, &b->cross, rows,
                       gqa_tape_stack_rows(sizes, GQA_STACK_ENCODER), true);
@@ -345,6 +391,8 @@ uint64_t gqa_tape_scratch_place(struct gqa_tape_scratch *scratch, char *base,
         (trained && (w.output || has_other_widths(runtime->network))))
         scratch->output = take_reals(&p, w.rows, widest);
     scratch->picked = take_reals(&p, w.pairs, d);
+    scratch->summed_attended = take_reals(&p, w.summed_attended, 1);
+    scratch->summed_lse = take(&p, runtime->wide, w.summed_lse, 1);
     if (!trained)
         return p.n_bytes;
     scratch->mixed = take_reals(&p, w.pairs, d);
@@ -356,5 +404,8 @@ uint64_t gqa_tape_scratch_place(struct gqa_tape_scratch *scratch, char *base,
     scratch->attended = take_reals(&p, w.attended, 1);
     scratch->cache_k = take_reals(&p, w.cache, 1);
     scratch->cache_v = take_reals(&p, w.cache, 1);
+    scratch->summed = take_reals(&p, w.summed, 1);
+    scratch->summed_k = take_reals(&p, w.summed_kv, 1);
+    scratch->summed_v = take_reals(&p, w.summed_kv, 1);
     return p.n_bytes;
 }

@@ -31,10 +31,13 @@ struct gqa_tape_attention {
         *v_unclipped;     /* likewise, where rows are not those before them */
     void *cache_k;        /* real [n_sequences, n_kv_heads, length, head_dim] */
     void *cache_v;        /* the same */
-    void *attended, *lse; /* as gradients->attend() makes them */
-    void *output;         /* o's, before output_norm */
-    void *sum;            /* the stream before after_norm */
-    void *after;          /* the stream behind it */
+    void *attended, *lse; /* as attend() makes them, or merge() */
+    /* Of summaries (summaries.h): rows of what they sum up, and normed; their
+     * caches. */
+    void *summed, *summed_normed, *summed_k, *summed_v;
+    void *output; /* o's, before output_norm */
+    void *sum;    /* the stream before after_norm */
+    void *after;  /* the stream behind it */
 };
 
 /* Of experts: a pair is a row and one of those that it has, and pairs of an
@@ -67,6 +70,9 @@ struct gqa_tape_scratch {
     void *q, *k, *v;          /* d of projections; k and v themselves */
     void *attended;
     void *cache_k, *cache_v;
+    /* Of summaries: attention to them alone, real and wide; d of rows that they
+     * sum up, and of their caches. */
+    void *summed_attended, *summed_lse, *summed, *summed_k, *summed_v;
     void *hidden, *up; /* d of gate (or up alone) and of up; hidden too */
     /* Of experts: rows of pairs, and of what these make; d of logits. */
     void *picked, *mixed, *logits;

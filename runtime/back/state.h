@@ -19,8 +19,11 @@ struct gqa_tape_stack {
     bool *kept;                  /* [n_blocks]: the room is the block's own */
     void **bias;                 /* [n_blocks]: wide, or NULL; shared */
     void **d_bias;               /* the same, where the table is trained */
-    double *d_xielu; /* device, [n_blocks, 2]: of xIELU's `positive` and
-                        `negative`; NULL: none is trained */
+    /* Of its summaries, likewise. */
+    void **summary_bias, **d_summary_bias;
+    uint64_t *n_summaries; /* host [n_sequences]: of the block that runs */
+    double *d_xielu;       /* device, [n_blocks, 2]: of xIELU's `positive` and
+                              `negative`; NULL: none is trained */
     /* Of the batch, host memory. */
     int32_t *tokens;
     uint64_t *n_tokens, *starts;
@@ -162,6 +165,20 @@ GQA_MUST_USE
 enum gqa_status gqa_tape_attention_back(const struct gqa_tape *tape,
                                         const struct gqa_tape_stack *stack,
                                         size_t i, bool cross);
+
+/* The attention to summaries that belongs to one to tokens, `op`, of block i:
+ * keys and values of the room, counts of the stack. */
+struct gqa_attention_op gqa_tape_summaries_op(
+    const struct gqa_tape *tape, const struct gqa_tape_stack *stack, size_t i,
+    const struct gqa_attention_op *op);
+
+/* Make block i's summaries, of which there are some, the device's batch; and
+ * how many rows that has, 0 where there are none. */
+GQA_MUST_USE
+enum gqa_status gqa_tape_set_summaries(const struct gqa_tape *tape,
+                                       const struct gqa_tape_stack *stack,
+                                       size_t i);
+uint64_t gqa_tape_n_summaries(const struct gqa_tape_stack *stack, size_t i);
 
 /* What turns an attention's heads: queries and keys that are given, NULL those
  * that are not; keys and values are kept in the room's caches. */

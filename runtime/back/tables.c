@@ -8,7 +8,27 @@
 #include "runtime/back/state.h"
 #include "runtime/position_tables.h"
 #include "runtime/relative_bias.h"
+#include "runtime/summaries.h"
 #include "runtime/values.h"
+
+static enum gqa_status make_summary_bias(const struct gqa_tape *t,
+                                         const struct gqa_tape_stack *s,
+                                         size_t j)
+{
+    const struct gqa_attention_block *a = &s->network->blocks[j].self;
+
+    if (a->summaries.size == 0)
+        return GQA_OK;
+    if (j > 0 &&
+        gqa_position_same_summary_bias(a, &s->network->blocks[j - 1].self)) {
+        s->summary_bias[j] = s->summary_bias[j - 1];
+        return GQA_OK;
+    }
+    return gqa_position_summary_bias(
+        t->runtime, &s->summary_bias[j], a,
+        gqa_summaries_reach(
+            &a->summaries, gqa_tape_stack_length(&t->room, s->network->stack)));
+}
 
 /* Once, but for tables, which may have been trained. */
 static enum gqa_status make_biases(struct gqa_tape *t)
@@ -22,6 +42,8 @@ static enum gqa_status make_biases(struct gqa_tape *t)
         for (size_t j = 0; j < s->network->n_blocks && st == GQA_OK; j++) {
             const struct gqa_attention_block *a = &blocks[j].self;
 
+            if ((st = make_summary_bias(t, s, j)) != GQA_OK)
+                break;
             if (!gqa_position_has_bias(a) || (a->slopes && s->bias[j]))
                 continue;
             if (j > 0 && gqa_position_same_bias(a, &blocks[j - 1].self))
@@ -56,51 +78,67 @@ static enum gqa_status send_table(const struct gqa_tape *t, size_t param)
                              r->network->model->params[param].n_elements);
 }
 
-/* Biases by distance are summed into their table's buckets, on the host. */
-static enum gqa_status add_table(struct gqa_tape *t,
-                                 const struct gqa_tape_stack *s, size_t i)
+/* Biases by distance, or what they are to blame for, in device memory. */
+struct biases {
+    void *d; /* wide [n_heads, 2 * reach - 1] */
+    const struct gqa_relative_bias *of;
+    uint64_t n_heads, reach;
+};
+
+/* They are summed into their table's buckets, on the host. */
+static enum gqa_status add_table(struct gqa_tape *t, const struct biases *b)
 {
     const struct gqa_runtime *r = t->runtime;
-    const struct gqa_attention_block *a = &s->network->blocks[i].self;
-    const uint64_t n_heads = a->heads->n_heads;
-    const uint64_t reach = gqa_tape_stack_length(&t->room, s->network->stack);
+    const uint64_t n_heads = b->n_heads, reach = b->reach;
     const uint64_t width = 2 * reach - 1;
-    double *table = t->tables[a->bias.table];
+    double *table = t->tables[b->of->table];
     double *values = malloc((size_t)(n_heads * width) * sizeof *values);
     enum gqa_status st;
 
     if (!values)
         return gqa_fail_nomem();
-    st = gqa_values_download(r->backend, r->device, values, s->d_bias[i],
-                             r->wide, n_heads * width);
+    st = gqa_values_download(r->backend, r->device, values, b->d, r->wide,
+                             n_heads * width);
     for (uint64_t h = 0; h < n_heads && st == GQA_OK; h++)
         for (uint64_t j = 0; j < width; j++)
-            table[gqa_relative_bucket(&a->bias,
-                                      (int64_t)j - (int64_t)reach + 1) *
+            table[gqa_relative_bucket(b->of, (int64_t)j - (int64_t)reach + 1) *
                       n_heads +
                   h] += values[h * width + j];
     free(values);
-    return st == GQA_OK ? send_table(t, a->bias.table) : st;
+    return st == GQA_OK ? send_table(t, b->of->table) : st;
 }
 
-/* Of each bias by distance, once: begin with 0, or end in its table. */
+/* They begin with 0, or end in their table. */
+static enum gqa_status begin_or_end(struct gqa_tape *t, const struct biases *b,
+                                    bool end)
+{
+    const struct gqa_runtime *r = t->runtime;
+
+    return end ? add_table(t, b)
+               : r->backend->zero(r->device, b->d,
+                                  b->n_heads * (2 * b->reach - 1) *
+                                      gqa_dtype_bits(r->wide) / 8);
+}
+
+/* Of each bias by distance, once. */
 static enum gqa_status stack_biases(struct gqa_tape *t,
                                     const struct gqa_tape_stack *s, bool end)
 {
-    const struct gqa_runtime *r = t->runtime;
-    const uint64_t width =
-        2 * gqa_tape_stack_length(&t->room, s->network->stack) - 1;
+    const uint64_t length = gqa_tape_stack_length(&t->room, s->network->stack);
     enum gqa_status st = GQA_OK;
 
     for (size_t i = 0; i < s->network->n_blocks && st == GQA_OK; i++) {
-        const struct gqa_attention *a = s->network->blocks[i].self.heads;
+        const struct gqa_attention_block *a = &s->network->blocks[i].self;
+        struct biases b = {s->d_bias[i], &a->bias, a->heads->n_heads, length};
 
-        if (!s->d_bias[i] || (i > 0 && s->d_bias[i] == s->d_bias[i - 1]))
+        if (b.d && !(i > 0 && b.d == s->d_bias[i - 1]))
+            st = begin_or_end(t, &b, end);
+        b.d = s->d_summary_bias[i];
+        if (st != GQA_OK || !b.d || (i > 0 && b.d == s->d_summary_bias[i - 1]))
             continue;
-        st = end ? add_table(t, s, i)
-                 : r->backend->zero(r->device, s->d_bias[i],
-                                    a->n_heads * width *
-                                        gqa_dtype_bits(r->wide) / 8);
+        b.of = &a->summaries.bias;
+        b.reach = gqa_summaries_reach(&a->summaries, length);
+        st = begin_or_end(t, &b, end);
     }
     return st;
 }

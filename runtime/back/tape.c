@@ -25,6 +25,10 @@ static enum gqa_status make_stack(struct gqa_tape *t, size_t i)
     s->kept = calloc(n + 1, sizeof *s->kept);
     s->bias = calloc(n + 1, sizeof *s->bias);
     s->d_bias = calloc(n + 1, sizeof *s->d_bias);
+    s->summary_bias = calloc(n + 1, sizeof *s->summary_bias);
+    s->d_summary_bias = calloc(n + 1, sizeof *s->d_summary_bias);
+    s->n_summaries =
+        calloc((size_t)t->room.n_sequences, sizeof *s->n_summaries);
     s->below = calloc(n + 1, sizeof *s->below);
     s->block = calloc(n + 1, sizeof *s->block);
     s->self_attention = calloc(n + 1, sizeof *s->self_attention);
@@ -32,9 +36,10 @@ static enum gqa_status make_stack(struct gqa_tape *t, size_t i)
     s->tokens = calloc(rows, sizeof *s->tokens);
     s->n_tokens = calloc((size_t)t->room.n_sequences, sizeof *s->n_tokens);
     s->starts = calloc((size_t)t->room.n_sequences, sizeof *s->starts);
-    return s->x && s->rooms && s->kept && s->bias && s->d_bias && s->below &&
-                   s->block && s->self_attention && s->cross_attention &&
-                   s->tokens && s->n_tokens && s->starts
+    return s->x && s->rooms && s->kept && s->bias && s->d_bias &&
+                   s->summary_bias && s->d_summary_bias && s->n_summaries &&
+                   s->below && s->block && s->self_attention &&
+                   s->cross_attention && s->tokens && s->n_tokens && s->starts
                ? GQA_OK
                : gqa_fail_nomem();
 }
@@ -188,11 +193,13 @@ enum gqa_status gqa_tape_create(struct gqa_tape **out,
     return st;
 }
 
-static void free_biases(struct gqa_tape *t, struct gqa_tape_stack *s)
+/* Neighbours may share one. */
+static void free_biases(const struct gqa_tape *t, void **bias, size_t n)
 {
-    for (size_t j = 0; s->bias && j < s->network->n_blocks; j++)
-        if (s->bias[j] && (j == 0 || s->bias[j] != s->bias[j - 1]))
-            t->runtime->backend->free(t->runtime->device, s->bias[j]);
+    for (size_t j = 0; bias && j < n; j++)
+        if (bias[j] && (j == 0 || bias[j] != bias[j - 1]))
+            t->runtime->backend->free(t->runtime->device, bias[j]);
+    free(bias);
 }
 
 void gqa_tape_free(struct gqa_tape *t)
@@ -205,12 +212,14 @@ void gqa_tape_free(struct gqa_tape *t)
     for (size_t i = 0; i < t->n_stacks; i++) {
         struct gqa_tape_stack *s = &t->stacks[i];
 
-        free_biases(t, s);
+        free_biases(t, s->bias, s->network->n_blocks);
+        free_biases(t, s->summary_bias, s->network->n_blocks);
         free(s->x);
         free(s->rooms);
         free(s->kept);
-        free(s->bias);
         free(s->d_bias);
+        free(s->d_summary_bias);
+        free(s->n_summaries);
         free(s->below);
         free(s->block);
         free(s->self_attention);

@@ -1,10 +1,9 @@
 /* Attention of the CPU backend: which task takes which queries. */
-#include "runtime/cpu/back.h"
+#include "runtime/cpu/cpu.h"
 
 struct attention {
     const struct gqa_device *device;
     const struct gqa_attention_op *op;
-    void *lse;
     uint64_t n_tiles; /* of queries, for each sequence and KV head */
 };
 
@@ -13,7 +12,7 @@ static void attend_tile(void *ctx, size_t task, void *scratch)
     const struct attention *a = ctx;
     const struct gqa_device *d = a->device;
     const struct gqa_attention_op *op = a->op;
-    struct gqa_cpu_attend_task t = {.op = op, .n_new = d->n_new, .lse = a->lse};
+    struct gqa_cpu_attend_task t = {.op = op, .n_new = d->n_new};
 
     /* The last tiles of a causal sequence have the most keys: they come
      * first, so that no thread is left with one at the end. */
@@ -33,13 +32,11 @@ static void attend_tile(void *ctx, size_t task, void *scratch)
     d->real->attend(&t, scratch);
 }
 
-enum gqa_status gqa_cpu_back_attend(struct gqa_device *device,
-                                    const struct gqa_attention_op *op,
-                                    void *lse)
+enum gqa_status gqa_cpu_attend(struct gqa_device *device,
+                               const struct gqa_attention_op *op)
 {
     struct attention a = {.device = device,
                           .op = op,
-                          .lse = lse,
                           .n_tiles = (device->n_new + GQA_CPU_QUERIES - 1) /
                                      GQA_CPU_QUERIES};
     const uint64_t group = op->q_place.n_heads / op->n_kv_heads;
@@ -50,8 +47,43 @@ enum gqa_status gqa_cpu_back_attend(struct gqa_device *device,
         device->real->attend_bytes(op->head_dim, group), attend_tile, &a);
 }
 
-enum gqa_status gqa_cpu_attend(struct gqa_device *device,
-                               const struct gqa_attention_op *op)
+/* --- Two sets of keys ----------------------------------------------------- */
+
+struct merge {
+    const struct gqa_device *device;
+    char *out, *lse;
+    const char *other, *other_lse;
+    uint64_t n_heads, head_dim;
+};
+
+static void merge_row(void *ctx, size_t task, void *scratch)
 {
-    return gqa_cpu_back_attend(device, op, NULL);
+    const struct merge *m = ctx;
+    const struct gqa_cpu_real *real = m->device->real;
+
+    (void)scratch;
+    for (uint64_t h = 0; h < m->n_heads; h++) {
+        const uint64_t head = task * m->n_heads + h;
+        const uint64_t at = head * m->head_dim * real->size;
+        const struct gqa_cpu_merge op = {
+            .out = m->out + at,
+            .lse = m->lse + head * real->size,
+            .other = m->other + at,
+            .other_lse = m->other_lse + head * real->size,
+            .head_dim = (size_t)m->head_dim,
+        };
+
+        real->merge(&op);
+    }
+}
+
+enum gqa_status gqa_cpu_merge(struct gqa_device *device, void *out, void *lse,
+                              const void *other, const void *other_lse,
+                              uint64_t n_heads, uint64_t head_dim)
+{
+    struct merge m = {device, out, lse, other, other_lse, n_heads, head_dim};
+
+    return gqa_cpu_pool_run(device->pool,
+                            (size_t)(device->n_sequences * device->n_new), 0,
+                            merge_row, &m);
 }

@@ -98,11 +98,11 @@ enum gqa_status gqa_cpu_turn(struct gqa_device *device,
                              const struct gqa_turn_op *op);
 enum gqa_status gqa_cpu_back_turn(struct gqa_device *device,
                                   const struct gqa_turn_op *op);
-enum gqa_status gqa_cpu_back_attend(struct gqa_device *device,
-                                    const struct gqa_attention_op *op,
-                                    void *lse);
 enum gqa_status gqa_cpu_back_attend_back(
     struct gqa_device *device, const struct gqa_attention_gradient *op);
+enum gqa_status gqa_cpu_back_sum_pieces(struct gqa_device *device, void *dx,
+                                        const void *dy, uint64_t width,
+                                        uint64_t size, uint64_t n_out);
 enum gqa_status gqa_cpu_back_norm_heads(struct gqa_device *device, void *dy,
                                         void *d_weight, void *d_bias,
                                         const void *x, uint64_t width,

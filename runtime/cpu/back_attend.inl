@@ -29,7 +29,7 @@ static void weigh_row_back(const struct back_tile *b, uint64_t row, real lse,
     const uint64_t n = b->keys.n, c0 = b->keys.c0;
     const real dot = b->dot[row];
     /* Of the tile's first key in a row of biases, where there is one. */
-    const uint64_t shift = c0 + op->reach - 1 - (b->t.start + b->t.first + row);
+    const uint64_t shift = bias_at(&b->t, b->t.first + row) + c0;
     const real *bias = op->bias ? (const real *)op->bias +
                                       b->head * (2 * op->reach - 1) + shift
                                 : NULL;
@@ -115,7 +115,7 @@ static void attend_tile_back(const struct gqa_cpu_attend_back_task *task,
     const real *d_out = (const real *)op->d_out +
                         row_of_tile(b, n_heads * f->head_dim) +
                         b->head * f->head_dim;
-    const real *lse = (const real *)op->lse + row_of_tile(b, n_heads) + b->head;
+    const real *lse = (const real *)f->lse + row_of_tile(b, n_heads) + b->head;
 
     GEMM(CblasRowMajor, CblasNoTrans, CblasTrans, n, n_keys, d, scale, q,
          q_width, k, d, 0, b->p, n_keys);
@@ -129,7 +129,8 @@ static void attend_tile_back(const struct gqa_cpu_attend_back_task *task,
          n_keys, q, q_width, 1, (real *)task->d_k + b->keys.c0 * f->head_dim,
          d);
     GEMM(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, d, n_keys, scale, b->ds,
-         n_keys, k, d, first ? 0 : 1, (real *)op->d_q + at, q_width);
+         n_keys, k, d, first && !op->adds_q ? 0 : 1, (real *)op->d_q + at,
+         q_width);
 }
 
 static void clear_queries(const struct gqa_cpu_attend_back_task *task,
@@ -139,7 +140,7 @@ static void clear_queries(const struct gqa_cpu_attend_back_task *task,
     real *d_q = (real *)task->op->d_q + row_of_tile(b, f->q_width) +
                 gqa_cpu_head(&f->q_place, f->head_dim, b->head);
 
-    for (uint64_t row = 0; row < n; row++)
+    for (uint64_t row = 0; row < n && !task->op->adds_q; row++)
         memset(d_q + row * f->q_width, 0, f->head_dim * sizeof *d_q);
 }
 

@@ -557,3 +557,37 @@ enum gqa_status gqa_cpu_back_squares(struct gqa_device *device, void *dx,
     free(s.sums);
     return st;
 }
+
+/* --- Pieces --------------------------------------------------------------- */
+
+struct pieces {
+    const struct gqa_device *device;
+    char *dx;
+    const char *dy;
+    uint64_t width, size, n_out;
+};
+
+static void add_piece(void *ctx, size_t task, void *scratch)
+{
+    const struct pieces *p = ctx;
+    const struct gqa_device *d = p->device;
+    const uint64_t s = task / p->n_out;
+    const size_t row_bytes = (size_t)p->width * d->real->size;
+    uint64_t first, end;
+
+    (void)scratch;
+    gqa_cpu_piece(&first, &end, task % p->n_out, d->n_tokens[s], p->size);
+    for (uint64_t i = first; i < end; i++)
+        d->real->add(p->dx + (s * d->n_new + i) * row_bytes,
+                     p->dy + task * row_bytes, (size_t)p->width);
+}
+
+enum gqa_status gqa_cpu_back_sum_pieces(struct gqa_device *device, void *dx,
+                                        const void *dy, uint64_t width,
+                                        uint64_t size, uint64_t n_out)
+{
+    struct pieces p = {device, dx, dy, width, size, n_out};
+
+    return gqa_cpu_pool_run(device->pool, (size_t)(device->n_sequences * n_out),
+                            0, add_piece, &p);
+}

@@ -16,7 +16,13 @@ struct gqa_cpu_attend_task {
     uint64_t sequence, kv_head;
     uint64_t n_new, first, n, n_padding;
     uint64_t start, n_keys; /* of the sequence */
-    void *lse;              /* as gradients->attend() has it, or NULL */
+};
+
+/* Of a row's head: what merge() is given. */
+struct gqa_cpu_merge {
+    void *out, *lse;
+    const void *other, *other_lse;
+    size_t head_dim;
 };
 
 /* A tile of queries (t.op is op->original, t.kv_head one of the other keys');
@@ -78,6 +84,7 @@ struct gqa_cpu_real {
     /* scratch: attend_bytes(head_dim, group). */
     size_t (*attend_bytes)(uint64_t head_dim, uint64_t group);
     void (*attend)(const struct gqa_cpu_attend_task *task, void *scratch);
+    void (*merge)(const struct gqa_cpu_merge *op);
     /* scratch: two reals for each query of the task and key of the
      * capacity. */
     void (*scores)(const struct gqa_cpu_score_task *task, void *scratch);
@@ -120,6 +127,20 @@ static inline uint64_t gqa_cpu_position(const struct gqa_device *device,
     return i < device->n_tokens[s] ? device->starts[s] + i : 0;
 }
 
+/* Tokens [*first, *end) of piece i of a sequence's, as sum_pieces() has them;
+ * none where there is no such piece. */
+static inline void gqa_cpu_piece(uint64_t *first, uint64_t *end, uint64_t i,
+                                 uint64_t n_tokens, uint64_t size)
+{
+    const uint64_t n = n_tokens / size;
+
+    *first = *end = 0;
+    if (i >= n)
+        return;
+    *first = i * size;
+    *end = i + 1 < n ? *first + size : n_tokens;
+}
+
 /* First element of head h in a row. */
 static inline uint64_t gqa_cpu_head(const struct gqa_head_place *place,
                                     uint64_t head_dim, uint64_t h)
@@ -143,6 +164,12 @@ enum gqa_status gqa_cpu_store(struct gqa_device *device, void *cache,
                               uint64_t head_dim);
 enum gqa_status gqa_cpu_attend(struct gqa_device *device,
                                const struct gqa_attention_op *op);
+enum gqa_status gqa_cpu_merge(struct gqa_device *device, void *out, void *lse,
+                              const void *other, const void *other_lse,
+                              uint64_t n_heads, uint64_t head_dim);
+enum gqa_status gqa_cpu_sum_pieces(struct gqa_device *device, void *out,
+                                   const void *x, uint64_t width, uint64_t size,
+                                   uint64_t n_out);
 enum gqa_status gqa_cpu_norm(struct gqa_device *device, void *out,
                              const void *x, uint64_t n_rows, uint64_t width,
                              const struct gqa_norm_op *op, bool accumulate);

@@ -235,6 +235,8 @@ const struct gqa_backend *gqa_cpu_backend(void)
         .rotate = gqa_cpu_rotate,
         .store = gqa_cpu_store,
         .attend = gqa_cpu_attend,
+        .merge = gqa_cpu_merge,
+        .sum_pieces = gqa_cpu_sum_pieces,
         .norm = gqa_cpu_norm,
         .linear = gqa_cpu_linear,
         .activate = gqa_cpu_activate,

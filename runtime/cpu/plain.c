@@ -262,6 +262,23 @@ static enum gqa_status plain_attend(struct gqa_device *d,
                      batch_rows(d) * op->q_place.n_heads * op->head_dim);
 }
 
+static enum gqa_status plain_merge(struct gqa_device *d, void *out, void *lse,
+                                   const void *other, const void *other_lse,
+                                   uint64_t n_heads, uint64_t head_dim)
+{
+    return round_all(
+        gqa_cpu_merge(d, out, lse, other, other_lse, n_heads, head_dim), d, out,
+        batch_rows(d) * n_heads * head_dim);
+}
+
+static enum gqa_status plain_sum_pieces(struct gqa_device *d, void *out,
+                                        const void *x, uint64_t width,
+                                        uint64_t size, uint64_t n_out)
+{
+    return round_all(gqa_cpu_sum_pieces(d, out, x, width, size, n_out), d, out,
+                     d->n_sequences * n_out * width);
+}
+
 static enum gqa_status plain_norm(struct gqa_device *d, void *out,
                                   const void *x, uint64_t n_rows,
                                   uint64_t width, const struct gqa_norm_op *op,
@@ -345,6 +362,8 @@ const struct gqa_backend *gqa_plain_backend(void)
     backend.embed = plain_embed;
     backend.rotate = plain_rotate;
     backend.attend = plain_attend;
+    backend.merge = plain_merge;
+    backend.sum_pieces = plain_sum_pieces;
     backend.norm = plain_norm;
     backend.norm_heads = plain_norm_heads;
     backend.linear = plain_linear;

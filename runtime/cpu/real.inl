@@ -309,6 +309,20 @@ static void seen_keys(const struct gqa_cpu_attend_task *t, uint64_t query,
         *first = position + 1 - t->op->window;
 }
 
+/* Place of key 0 in a row of biases for a query that sees a key. */
+static uint64_t bias_at(const struct gqa_cpu_attend_task *t, uint64_t query)
+{
+    const struct gqa_attention_op *op = t->op;
+    uint64_t position = t->start + query;
+
+    if (op->per_key) {
+        position /= op->per_key;
+        if (position > t->n_keys - 1)
+            position = t->n_keys - 1;
+    }
+    return op->reach - 1 - position;
+}
+
 static real largest(const real *x, size_t n)
 {
     real lanes[LANES];
@@ -356,7 +370,7 @@ struct tile {
  * summed before where a score is larger than all so far. */
 static void weigh_row(const struct gqa_cpu_attend_task *t,
                       const struct running *r, real *scores, uint64_t row,
-                      const struct tile *tile, const real *bias)
+                      const struct tile *tile, uint64_t head)
 {
     const uint64_t head_dim = t->op->head_dim;
     uint64_t first, end;
@@ -375,9 +389,10 @@ static void weigh_row(const struct gqa_cpu_attend_task *t,
     memset(scores + end, 0, (tile->n - end) * sizeof *scores);
     if (t->op->soft_cap > 0)
         cap_reals(scores + first, (size_t)(end - first), t->op->soft_cap);
-    if (bias) {
-        const real *b =
-            bias + tile->c0 + t->op->reach - 1 - (t->start + t->first + row);
+    if (t->op->bias) {
+        const real *b = (const real *)t->op->bias +
+                        head * (2 * t->op->reach - 1) +
+                        bias_at(t, t->first + row) + tile->c0;
 
         for (uint64_t c = first; c < end; c++)
             scores[c] += b[c];
@@ -412,8 +427,6 @@ static void attend_head(const struct gqa_cpu_attend_task *t,
         op->head_dim;
     const real *k = (const real *)op->k + at;
     const real *v = (const real *)op->v + at;
-    const real *bias =
-        op->bias ? (const real *)op->bias + head * (2 * op->reach - 1) : NULL;
 
     if (n_queries == 1)
         GEMV(CblasRowMajor, CblasNoTrans, n_keys, d, (real)op->scale, k, d, q,
@@ -422,7 +435,7 @@ static void attend_head(const struct gqa_cpu_attend_task *t,
         GEMM(CblasRowMajor, CblasNoTrans, CblasTrans, n_queries, n_keys, d,
              (real)op->scale, q, (int)op->q_width, k, d, 0, scores, n_keys);
     for (uint64_t row = 0; row < t->n; row++)
-        weigh_row(t, r, scores + row * tile->n, row, tile, bias);
+        weigh_row(t, r, scores + row * tile->n, row, tile, head);
     if (n_queries == 1)
         GEMV(CblasRowMajor, CblasTrans, n_keys, d, 1, v, d, scores, 1, 1,
              r->out, 1);
@@ -457,12 +470,13 @@ static void end_head(const struct gqa_cpu_attend_task *t,
 
         for (uint64_t i = 0; i < d; i++)
             out[i] = seen ? r->out[row * d + i] / r->total[row] : 0;
-        if (t->lse)
-            ((real *)t->lse)[(t->sequence * t->n_new + t->first + row) *
-                                 op->q_place.n_heads +
-                             head] =
+        if (op->lse)
+            ((real *)op->lse)[(t->sequence * t->n_new + t->first + row) *
+                                  op->q_place.n_heads +
+                              head] =
                 seen ? (real)((double)r->most[row] + log((double)r->total[row]))
-                     : 0;
+                : row < t->n ? (real)-INFINITY
+                             : 0;
     }
 }
 
@@ -512,6 +526,24 @@ static void attend(const struct gqa_cpu_attend_task *t, void *scratch)
     }
 }
 
+static void merge_head(const struct gqa_cpu_merge *op)
+{
+    real *out = op->out, *lse = op->lse;
+    const real *other = op->other;
+    const real a = *lse, b = *(const real *)op->other_lse;
+    const real most = a > b ? a : b;
+    real share, rest;
+
+    /* Nothing is seen of the others. */
+    if (b == (real)-INFINITY)
+        return;
+    share = exp_real(a - most);
+    rest = exp_real(b - most);
+    for (size_t i = 0; i < op->head_dim; i++)
+        out[i] = (share * out[i] + rest * other[i]) / (share + rest);
+    *lse = (real)((double)most + log((double)(share + rest)));
+}
+
 #include "runtime/cpu/scores.inl"
 
 #include "runtime/cpu/back.inl"
@@ -558,5 +590,6 @@ const struct gqa_cpu_real EXPORT = {
     .multiply = multiply,
     .attend_bytes = attend_bytes,
     .attend = attend,
+    .merge = merge_head,
     .scores = scores_tile,
 };

@@ -505,3 +505,37 @@ enum gqa_status gqa_cpu_add_rows(struct gqa_device *device, void *out,
     return gqa_cpu_pool_run(device->pool, tasks_of(n_rows, a.rows_of_task), 0,
                             add_some, &a);
 }
+
+struct pieces {
+    const struct gqa_device *device;
+    char *out;
+    const char *x;
+    uint64_t width, size, n_out;
+};
+
+static void sum_piece(void *ctx, size_t task, void *scratch)
+{
+    const struct pieces *p = ctx;
+    const struct gqa_device *d = p->device;
+    const uint64_t s = task / p->n_out;
+    const size_t row_bytes = (size_t)p->width * d->real->size;
+    char *out = p->out + task * row_bytes;
+    uint64_t first, end;
+
+    (void)scratch;
+    gqa_cpu_piece(&first, &end, task % p->n_out, d->n_tokens[s], p->size);
+    memset(out, 0, row_bytes);
+    for (uint64_t i = first; i < end; i++)
+        d->real->add(out, p->x + (s * d->n_new + i) * row_bytes,
+                     (size_t)p->width);
+}
+
+enum gqa_status gqa_cpu_sum_pieces(struct gqa_device *device, void *out,
+                                   const void *x, uint64_t width, uint64_t size,
+                                   uint64_t n_out)
+{
+    struct pieces p = {device, out, x, width, size, n_out};
+
+    return gqa_cpu_pool_run(device->pool, (size_t)(device->n_sequences * n_out),
+                            0, sum_piece, &p);
+}

@@ -8,10 +8,12 @@
 #include "runtime/cuda/attend_simple.cuh"
 #include "runtime/cuda/back_attend.cuh"
 #include "runtime/cuda/device.cuh"
+#include "runtime/cuda/real.cuh"
+#include "runtime/cuda/rows.cuh"
 
 /* Query rows of a KV head up to which they share each read of a key: the
  * decode kernel's tile. */
-enum { DECODE_ROWS = 64 };
+enum { DECODE_ROWS = 64, MERGE_THREADS = 256 };
 
 enum gqa_status gqa_cuda_key_counts(struct gqa_device *device,
                                     const int64_t **out,
@@ -99,6 +101,8 @@ enum gqa_status gqa_cuda_attend_args(struct gqa_device *device,
     args.n_tokens = device->n_tokens;
     args.bias = (const float *)op->bias;
     args.reach = (int64_t)op->reach;
+    args.per_key = (int64_t)op->per_key;
+    args.lse = (float *)op->lse;
     args.n_processors = device->n_processors;
     args.overlaps = device->overlaps;
     args.warpgroups = device->warpgroups;
@@ -108,9 +112,8 @@ enum gqa_status gqa_cuda_attend_args(struct gqa_device *device,
     return st;
 }
 
-enum gqa_status gqa_cuda_attend_lse(struct gqa_device *device,
-                                    const struct gqa_attention_op *op,
-                                    void *lse)
+enum gqa_status gqa_cuda_attend(struct gqa_device *device,
+                                const struct gqa_attention_op *op)
 {
     enum gqa_status st = gqa_cuda_enter(device);
     struct gqa_attend_fast args;
@@ -120,8 +123,8 @@ enum gqa_status gqa_cuda_attend_lse(struct gqa_device *device,
         st = gqa_cuda_attend_args(device, &args, op);
     if (st != GQA_OK)
         return st;
-    args.lse = (float *)lse;
-    few = !lse && args.n_heads / args.n_kv_heads * args.n_new <= DECODE_ROWS;
+    few =
+        !args.lse && args.n_heads / args.n_kv_heads * args.n_new <= DECODE_ROWS;
     if (device->real == GQA_F32 || op->soft_cap > 0 ||
         !gqa_attend_fast_takes(&args))
         return gqa_cuda_check(device,
@@ -132,8 +135,53 @@ enum gqa_status gqa_cuda_attend_lse(struct gqa_device *device,
     return gqa_cuda_check(device, gqa_attend_prefill(&args, device->stream));
 }
 
-enum gqa_status gqa_cuda_attend(struct gqa_device *device,
-                                const struct gqa_attention_op *op)
+/* A warp has a head of a row. */
+template <typename T>
+static __global__ void __launch_bounds__(MERGE_THREADS)
+    merge_kernel(T *out, float *lse, const T *other, const float *other_lse,
+                 int64_t n, int64_t head_dim)
 {
-    return gqa_cuda_attend_lse(device, op, NULL);
+    const int64_t step = (int64_t)gridDim.x * (MERGE_THREADS / 32);
+    const int lane = (int)threadIdx.x % 32;
+
+    for (int64_t i =
+             (int64_t)blockIdx.x * (MERGE_THREADS / 32) + threadIdx.x / 32;
+         i < n; i += step) {
+        const float a = lse[i], b = other_lse[i], most = fmaxf(a, b);
+        float share, rest;
+
+        /* Nothing is seen of the others. */
+        if (b == -INFINITY)
+            continue;
+        share = expf(a - most);
+        rest = expf(b - most);
+        for (int64_t c = i * head_dim + lane; c < (i + 1) * head_dim; c += 32)
+            out[c] = real<T>::round(((float)real<T>::load(out[c]) * share +
+                                     (float)real<T>::load(other[c]) * rest) /
+                                    (share + rest));
+        __syncwarp();
+        if (lane == 0)
+            lse[i] = most + logf(share + rest);
+    }
+}
+
+enum gqa_status gqa_cuda_merge(struct gqa_device *device, void *out, void *lse,
+                               const void *other, const void *other_lse,
+                               uint64_t n_heads, uint64_t head_dim)
+{
+    const uint64_t n = device->n_sequences * device->n_new * n_heads;
+    const uint64_t each = MERGE_THREADS / 32;
+    const enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        merge_kernel<T><<<blocks_for((n + each - 1) / each), MERGE_THREADS, 0,
+                          device->stream>>>(
+            (T *)out, (float *)lse, (const T *)other, (const float *)other_lse,
+            (int64_t)n, (int64_t)head_dim);
+    });
+    return gqa_cuda_launched(device);
 }

@@ -302,11 +302,12 @@ bool gqa_attend_fast_takes(const struct gqa_attend_fast *args)
 {
     return (args->head_dim == 32 || args->head_dim == 64 ||
             args->head_dim == 128) &&
-           args->scale > 0 && args->q_width % 8 == 0 && args->q_base % 8 == 0 &&
-           args->q_block_stride % 8 == 0 && (uintptr_t)args->q % 16 == 0 &&
-           (uintptr_t)args->k % 16 == 0 && (uintptr_t)args->v % 16 == 0 &&
-           (uintptr_t)args->out % 8 == 0 && args->n_sequences <= 65535 &&
-           args->capacity <= INT32_MAX && args->n_heads <= 65535 &&
+           args->per_key == 0 && args->scale > 0 && args->q_width % 8 == 0 &&
+           args->q_base % 8 == 0 && args->q_block_stride % 8 == 0 &&
+           (uintptr_t)args->q % 16 == 0 && (uintptr_t)args->k % 16 == 0 &&
+           (uintptr_t)args->v % 16 == 0 && (uintptr_t)args->out % 8 == 0 &&
+           args->n_sequences <= 65535 && args->capacity <= INT32_MAX &&
+           args->n_heads <= 65535 &&
            args->n_heads * args->n_sequences <= INT32_MAX &&
            args->n_new <= 65535;
 }

@@ -24,14 +24,25 @@ struct gqa_attend_fast {
     const int64_t *n_tokens; /* [n_sequences]: new ones; the rest is padding */
     const float *bias;       /* [n_heads, 2 * reach - 1], or NULL */
     int64_t reach;
-    /* [rows, n_heads], or NULL: the logarithm of the sum of exp(score) over
-     * the keys that a row sees, 0 for padding; not written by decode. */
+    int64_t per_key; /* 0: a key is a position; else not taken here */
+    /* [rows, n_heads], or NULL; not written by decode. */
     float *lse;
     float *workspace; /* gqa_attend_decode_workspace() floats */
     int n_processors; /* of the device */
     bool overlaps;    /* it can begin a kernel as another ends: from 9.0 on */
     bool warpgroups;  /* it is 9.0, and code for it (sm_90a) is here */
 };
+
+/* Of the query at position p among n_keys keys, what its bias is told by. */
+static __device__ __forceinline__ int64_t
+gqa_attend_place(const struct gqa_attend_fast &a, int64_t p, int64_t n_keys)
+{
+    const int64_t last = n_keys - 1;
+
+    if (a.per_key == 0)
+        return p;
+    return p / a.per_key < last ? p / a.per_key : last;
+}
 
 /* Whether the kernels below take this shape: head_dim 32, 64 or 128, rows that
  * 16-byte (K, V) and 4-byte (Q) accesses can reach, a positive scale. */

@@ -53,7 +53,8 @@ static __device__ void simple_row(struct simple_rows<ROWS> *rows, int r,
                  head % a.q_per_block * a.head_dim;
     rows->begin[r] = a.window && p >= a.window ? p - a.window + 1 : 0;
     rows->end[r] = a.causal && p + 1 < n_keys ? p + 1 : n_keys;
-    rows->bias[r] = head * (2 * a.reach - 1) - p + a.reach - 1;
+    rows->bias[r] =
+        head * (2 * a.reach - 1) - gqa_attend_place(a, p, n_keys) + a.reach - 1;
 }
 
 /* to [DEPTH, n + PAD] = columns d .. d + DEPTH - 1 of rows, transposed;

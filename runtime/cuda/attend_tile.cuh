@@ -47,6 +47,12 @@ template <int N> static __device__ __forceinline__ void copy_wait(void)
     asm volatile("cp.async.wait_group %0;\n" ::"n"(N) : "memory");
 }
 
+/* Committed or not. */
+static __device__ __forceinline__ void copy_wait_all(void)
+{
+    asm volatile("cp.async.wait_all;\n" ::: "memory");
+}
+
 static __device__ __forceinline__ void load_matrices(uint32_t r[4],
                                                      uint32_t address)
 {

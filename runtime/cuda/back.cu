@@ -12,8 +12,8 @@ static constexpr struct gqa_gradient_ops make_gradients(void)
     g.embed = gqa_cuda_embed_back;
     g.turn = gqa_cuda_turn;
     g.turn_back = gqa_cuda_turn_back;
-    g.attend = gqa_cuda_attend_lse;
     g.attend_back = gqa_cuda_attend_back;
+    g.sum_pieces = gqa_cuda_sum_pieces_back;
     g.norm_heads = gqa_cuda_norm_heads_back;
     g.norm = gqa_cuda_norm_back;
     g.linear_weight = gqa_cuda_linear_weight;

@@ -128,6 +128,11 @@ enum gqa_status gqa_cuda_adamw(struct gqa_device *device,
 enum gqa_status gqa_cuda_adafactor(struct gqa_device *device,
                                    const struct gqa_adafactor_op *op);
 
+/* pieces.cu */
+enum gqa_status gqa_cuda_sum_pieces_back(struct gqa_device *device, void *dx,
+                                         const void *dy, uint64_t width,
+                                         uint64_t size, uint64_t n_out);
+
 /* back_attend.cu */
 enum gqa_status gqa_cuda_attend_back(struct gqa_device *device,
                                      const struct gqa_attention_gradient *op);

@@ -2,9 +2,11 @@
  * Attention backwards: which kernels, and what they need beside the tensors;
  * the gradient of a relative bias is summed in two stages.
  */
+#include "runtime/cuda/attend_tile.cuh"
 #include "runtime/cuda/back.cuh"
 #include "runtime/cuda/back_attend.cuh"
 #include "runtime/cuda/pack.cuh"
+#include "runtime/cuda/real.cuh"
 #include "runtime/cuda/rows.cuh"
 #include "runtime/cuda/sums.cuh"
 
@@ -15,8 +17,9 @@ static const uint64_t MOST_PARTS = (uint64_t)256 << 20; /* bytes */
 /* LANES threads have a head of a row, N columns at a time. */
 template <typename T, int N, int LANES>
 static __global__ void __launch_bounds__(THREADS)
-    dots_kernel(float *dots, const T *out, const T *d_out,
-                struct batch_view batch, int64_t n_heads, int64_t head_dim)
+    dots_kernel(float *dots, float *lse_log2, const float *lse, const T *out,
+                const T *d_out, struct batch_view batch, int64_t n_heads,
+                int64_t head_dim)
 {
     typedef typename real<T>::sum S;
     const int lane = (int)threadIdx.x % LANES;
@@ -40,16 +43,20 @@ static __global__ void __launch_bounds__(THREADS)
             }
         for (int offset = LANES / 2; offset > 0; offset /= 2)
             sum += __shfl_xor_sync(0xffffffffu, sum, offset);
-        if (lane == 0 && i < n)
+        if (lane == 0 && i < n) {
             dots[i] = (float)sum;
+            lse_log2[i] = lse[i] * GQA_LOG2E;
+        }
     }
 }
 
-/* D of struct gqa_attend_back, to device->back. */
+/* args' dots and lse_log2, in device->back. */
 static enum gqa_status make_dots(struct gqa_device *device,
-                                 const struct gqa_attention_op *forward,
-                                 const void *d_out)
+                                 struct gqa_attend_back *args,
+                                 const struct gqa_attention_op *forward)
 {
+    const void *d_out = args->d_out;
+
     const struct batch_view batch = batch_of(device);
     const uint64_t n_heads = forward->q_place.n_heads;
     const uint64_t head_dim = forward->head_dim;
@@ -57,10 +64,14 @@ static enum gqa_status make_dots(struct gqa_device *device,
     const bool whole = is_whole(device->real, head_dim) &&
                        is_aligned(forward->out) && is_aligned(d_out);
     const enum gqa_status st =
-        gqa_cuda_reserve(device, &device->back, all * sizeof(float));
+        gqa_cuda_reserve(device, &device->back, 2 * all * sizeof(float));
+    float *dots;
 
     if (st != GQA_OK)
         return st;
+    dots = (float *)device->back.data;
+    args->dots = dots;
+    args->lse_log2 = dots + all;
     with_packs(device->real, whole, [&](auto t, auto n) {
         typedef decltype(t) T;
         constexpr int N = decltype(n)::value, MANY = N > 1 ? 8 : 32;
@@ -71,7 +82,7 @@ static enum gqa_status make_dots(struct gqa_device *device,
         (few ? dots_kernel<T, N, FEW>
              : dots_kernel<T, N, MANY>)<<<blocks_for((all + each - 1) / each),
                                           THREADS, 0, device->stream>>>(
-            (float *)device->back.data, (const T *)forward->out,
+            dots, dots + all, args->a.lse, (const T *)forward->out,
             (const T *)d_out, batch, (int64_t)n_heads, (int64_t)head_dim);
     });
     return gqa_cuda_launched(device);
@@ -109,6 +120,75 @@ static __global__ void __launch_bounds__(THREADS)
         }
     }
     d_bias[head * n + o] = (float)((double)d_bias[head * n + o] + sum);
+}
+
+/*
+ * The same where keys stand for several positions, and no diagonal is a bias's:
+ * a warp has an offset of a head, and makes again the scores that it is added
+ * to. There are few such keys.
+ */
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    sum_bias_kernel(float *d_bias, struct gqa_attend_back args)
+{
+    const struct gqa_attend_fast &a = args.a;
+    const int64_t n = 2 * a.reach - 1;
+    const int64_t o = (int64_t)blockIdx.x * (THREADS / 32) + threadIdx.x / 32;
+    const int64_t head = blockIdx.y,
+                  kv_head = head / (a.n_heads / a.n_kv_heads);
+    double sum = 0;
+
+    if (o >= n)
+        return;
+    for (int64_t s = 0; s < a.n_sequences; s++)
+        for (int64_t i = threadIdx.x % 32; i < a.n_tokens[s]; i += 32) {
+            const int64_t row = s * a.n_new + i, n_keys = a.n_keys[s];
+            const int64_t c =
+                o - a.reach + 1 + gqa_attend_place(a, a.starts[s] + i, n_keys);
+            const int64_t q = row * a.q_width + a.q_base +
+                              head / a.q_per_block * a.q_block_stride +
+                              head % a.q_per_block * a.head_dim;
+            const int64_t d_out = (row * a.n_heads + head) * a.head_dim;
+            const int64_t key =
+                ((s * a.n_kv_heads + kv_head) * a.capacity + c) * a.head_dim;
+            float score = 0, slope = 0;
+
+            if (c < 0 || c >= n_keys)
+                continue;
+            for (int64_t d = 0; d < a.head_dim; d++) {
+                score += (float)real<T>::load(((const T *)a.q)[q + d]) *
+                         (float)real<T>::load(((const T *)a.k)[key + d]);
+                slope +=
+                    (float)real<T>::load(((const T *)args.d_out)[d_out + d]) *
+                    (float)real<T>::load(((const T *)a.v)[key + d]);
+            }
+            score *= a.scale;
+            if (args.soft_cap > 0)
+                score = args.soft_cap * tanhf(score / args.soft_cap);
+            if (a.bias)
+                score += a.bias[head * n + o];
+            sum += (double)(expf(score - a.lse[row * a.n_heads + head]) *
+                            (slope - args.dots[row * a.n_heads + head]));
+        }
+    for (int offset = 16; offset > 0; offset /= 2)
+        sum += __shfl_xor_sync(0xffffffffu, sum, offset);
+    if (threadIdx.x % 32 == 0)
+        d_bias[head * n + o] = (float)((double)d_bias[head * n + o] + sum);
+}
+
+static enum gqa_status sum_bias(struct gqa_device *device,
+                                const struct gqa_attend_back *args,
+                                float *d_bias)
+{
+    const int64_t each = THREADS / 32, n = 2 * args->a.reach - 1;
+
+    with_real(device->real, [&](auto t) {
+        sum_bias_kernel<decltype(t)>
+            <<<dim3((unsigned)((n + each - 1) / each),
+                    (unsigned)args->a.n_heads),
+               THREADS, 0, device->stream>>>(d_bias, *args);
+    });
+    return gqa_cuda_launched(device);
 }
 
 static cudaError_t queries(struct gqa_device *device,
@@ -166,15 +246,14 @@ enum gqa_status gqa_cuda_attend_back(struct gqa_device *device,
 
     if (st == GQA_OK)
         st = gqa_cuda_attend_args(device, &args.a, forward);
-    if (st == GQA_OK)
-        st = make_dots(device, forward, op->d_out);
     if (st != GQA_OK)
         return st;
-    args.a.lse = (float *)const_cast<void *>(op->lse);
     args.soft_cap = (float)forward->soft_cap;
     args.d_out = op->d_out;
-    args.dots = (const float *)device->back.data;
+    if ((st = make_dots(device, &args, forward)) != GQA_OK)
+        return st;
     args.d_q = op->d_q;
+    args.adds_q = op->adds_q;
     args.d_k = op->d_k;
     args.d_v = op->d_v;
     args.n_sequences = args.a.n_sequences;
@@ -185,6 +264,10 @@ enum gqa_status gqa_cuda_attend_back(struct gqa_device *device,
                                                            device->stream));
     if (st != GQA_OK)
         return st;
+    if (op->d_bias && args.a.max_keys > 0 && args.a.per_key) {
+        st = gqa_cuda_check(device, queries(device, &args, fast));
+        return st == GQA_OK ? sum_bias(device, &args, (float *)op->d_bias) : st;
+    }
     if (op->d_bias && args.a.max_keys > 0)
         return queries_and_bias(device, &args, fast, (float *)op->d_bias);
     return gqa_cuda_check(device, queries(device, &args, fast));

@@ -21,8 +21,9 @@ struct gqa_attend_back {
     struct gqa_attend_fast a; /* lse is read */
     float soft_cap;           /* 0: none */
     const void *d_out;
-    const float *dots; /* [rows, n_heads]: D */
+    const float *lse_log2, *dots; /* [rows, n_heads]: lse / log 2, and D */
     void *d_q, *d_k, *d_v;
+    bool adds_q; /* d_q is added to */
     /*
      * Or NULL: sums of ds along the diagonals of a tile of queries, [tiles,
      * part_length], of sequences first_sequence .. + n_sequences - 1, head by
@@ -45,15 +46,22 @@ cudaError_t gqa_attend_back_simple_queries(const struct gqa_attend_back *args,
                                            enum gqa_dtype real,
                                            cudaStream_t stream);
 
-/* On tensor cores: bf16, no soft cap, head_dim 32, 64 or 128, pointers that
- * 16-byte accesses can reach. */
+/* On tensor cores: bf16, no soft cap, keys of one position, head_dim 32, 64 or
+ * 128, pointers that 16-byte accesses can reach; d_q is set. */
 bool gqa_attend_back_fast_takes(const struct gqa_attend_back *args);
 cudaError_t gqa_attend_back_fast_keys(const struct gqa_attend_back *args,
                                       cudaStream_t stream);
 cudaError_t gqa_attend_back_fast_queries(const struct gqa_attend_back *args,
                                          cudaStream_t stream);
 
-/* attend.cu: all but lse and workspace, of the batch and op. */
+/* Likewise, by products of warpgroups: where a.warpgroups, and without a bias;
+ * queries of heads of 64 or 128. */
+cudaError_t gqa_attend_back_sm90_keys(const struct gqa_attend_back *args,
+                                      cudaStream_t stream);
+cudaError_t gqa_attend_back_sm90_queries(const struct gqa_attend_back *args,
+                                         cudaStream_t stream);
+
+/* attend.cu: all but workspace, of the batch and op. */
 enum gqa_status gqa_cuda_attend_args(struct gqa_device *device,
                                      struct gqa_attend_fast *out,
                                      const struct gqa_attention_op *op);

@@ -13,8 +13,8 @@
  * Rows of padding are copied as zeros, of q, do, lse and D: they weigh 1 and
  * add nothing.
  */
-#include "runtime/cuda/attend_tile.cuh"
 #include "runtime/cuda/back_attend.cuh"
+#include "runtime/cuda/back_attend_tile.cuh"
 
 enum { TILE = 64, PAD = 1 };
 
@@ -26,17 +26,6 @@ enum {
     QUERIES_BLOCKS = 4,
     QUERIES_AT_ONCE = 2,
 };
-
-/* Copy 4 bytes, or write zeros where valid is false. */
-static __device__ __forceinline__ void copy_number(uint32_t dst,
-                                                   const float *src, bool valid)
-{
-    int n = valid ? 4 : 0;
-
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(dst),
-                 "l"(src), "r"(n)
-                 : "memory");
-}
 
 /* Rows first .. first + ROWS - 1 of a matrix into a tile; rows from `end` on
  * as zeros. */
@@ -114,43 +103,6 @@ static __device__ __forceinline__ void products_along(float (*sum)[D / 8][4],
             tile_type<T>::mma(sum[m][2 * d + 1], a[m], b[2], b[3]);
         }
     }
-}
-
-/* A row of D columns, `half` of 16, times factor. */
-template <int D, typename T>
-static __device__ __forceinline__ void row_store(T *to, const float (*sum)[4],
-                                                 float factor, int half,
-                                                 int lane)
-{
-    uint32_t *out = (uint32_t *)to;
-
-#pragma unroll
-    for (int d = 0; d < D / 8; d++)
-        out[d * 4 + lane % 4] = tile_type<T>::pack(
-            sum[d][half * 2] * factor, sum[d][half * 2 + 1] * factor);
-}
-
-/* What the queries of a sequence see. */
-struct sight {
-    int start, n_tokens, n_keys, window;
-    bool causal;
-    float scale_log2;
-    const float *bias; /* of the head; at [key - position] */
-};
-
-static __device__ __forceinline__ struct sight sight_of(
-    const struct gqa_attend_fast &a, int64_t sequence)
-{
-    struct sight s;
-
-    s.start = (int)a.starts[sequence];
-    s.n_tokens = (int)a.n_tokens[sequence];
-    s.n_keys = (int)a.n_keys[sequence];
-    s.window = a.window < INT32_MAX ? (int)a.window : 0;
-    s.causal = a.causal;
-    s.scale_log2 = a.scale * GQA_LOG2E;
-    s.bias = NULL;
-    return s;
 }
 
 static __device__ __forceinline__ const float *bias_of(
@@ -233,7 +185,8 @@ static __device__ __forceinline__ void queries_load(
                                 t * TILE, n_tokens);
     if (threadIdx.x < 2 * TILE)
         copy_number(to + 2 * TILE * D * 2 + threadIdx.x * 4,
-                    (threadIdx.x < TILE ? a.lse : args.dots) + at, valid);
+                    (threadIdx.x < TILE ? args.lse_log2 : args.dots) + at,
+                    valid);
 }
 
 template <typename T, int D, int MT, int WARPS, bool BIAS>
@@ -341,7 +294,6 @@ static __global__ void __launch_bounds__(WARPS * 32, D == 32 ? KEYS_BLOCKS : 1)
                     const int column = j * 16 + u * 8 + (lane & 3) * 2;
                     const float2 l = *(const float2 *)(lse + column);
                     const float2 dot = *(const float2 *)(lse + TILE + column);
-                    const float l2[2] = {l.x * GQA_LOG2E, l.y * GQA_LOG2E};
 
 #pragma unroll
                     for (int m = 0; m < MT; m++)
@@ -351,7 +303,7 @@ static __global__ void __launch_bounds__(WARPS * 32, D == 32 ? KEYS_BLOCKS : 1)
                                 &p[m][u][x], &ds[m][u][x], s,
                                 row0 + column + x % 2,
                                 warp_key + m * 16 + x / 2 * 8 + lane / 4,
-                                l2[x % 2], x % 2 ? dot.y : dot.x);
+                                x % 2 ? l.y : l.x, x % 2 ? dot.y : dot.x);
                 }
                 products_along<D, MT, T>(d_v, p,
                                          d_out_tile + rows_at + j * 32 * D);
@@ -475,7 +427,7 @@ static __global__ void __launch_bounds__(128, D == 32 ? QUERIES_BLOCKS : 2)
             const bool valid = row < s.n_tokens;
             const int64_t i = (first_row + (valid ? row : 0)) * n_heads + head;
 
-            lse[m][half] = valid ? a.lse[i] * GQA_LOG2E : 0;
+            lse[m][half] = valid ? args.lse_log2[i] : 0;
             dot[m][half] = valid ? args.dots[i] : 0;
         }
 #pragma unroll
@@ -620,7 +572,8 @@ bool gqa_attend_back_fast_takes(const struct gqa_attend_back *args)
                                (uintptr_t)args->d_k | (uintptr_t)args->d_v;
 
     return gqa_attend_fast_takes(&args->a) && args->soft_cap == 0 &&
-           pointers % 16 == 0 && args->a.capacity <= 65535 * 128;
+           !args->adds_q && pointers % 16 == 0 &&
+           args->a.capacity <= 65535 * 128;
 }
 
 /* Few rows of a tile where a head is wide: registers are. */
@@ -639,6 +592,8 @@ cudaError_t gqa_attend_back_fast_keys(const struct gqa_attend_back *args,
 {
     typedef __nv_bfloat16 T;
 
+    if (args->a.warpgroups && !args->a.bias)
+        return gqa_attend_back_sm90_keys(args, stream);
     switch (args->a.head_dim) {
     case 32:
         return launch_keys<T, 32, 2, 4>(args, stream);
@@ -654,6 +609,8 @@ cudaError_t gqa_attend_back_fast_queries(const struct gqa_attend_back *args,
 {
     typedef __nv_bfloat16 T;
 
+    if (args->a.warpgroups && !args->a.bias && args->a.head_dim > 32)
+        return gqa_attend_back_sm90_queries(args, stream);
     switch (args->a.head_dim) {
     case 32:
         return launch_queries<T, 32, 2>(args, stream);

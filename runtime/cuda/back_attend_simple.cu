@@ -184,7 +184,8 @@ static __device__ __forceinline__ void simple_weigh(
                 slope = (1 - share) * (1 + share);
             }
             if (a.bias)
-                score += a.bias[h.head * (2 * a.reach - 1) + c - h.start - n +
+                score += a.bias[h.head * (2 * a.reach - 1) + c -
+                                gqa_attend_place(a, h.start + n, h.n_keys) +
                                 a.reach - 1];
             p = expf(score - lse);
             ds = p * (dp[i][j] - dot);
@@ -230,11 +231,11 @@ static __device__ __forceinline__ void simple_add(
     }
 }
 
-/* Rows first .., below end, of a matrix = factor * sum. */
+/* Rows first .., below end, of a matrix (+)= factor * sum. */
 template <typename T>
 static __device__ __forceinline__ void simple_store(
     T *to, const square sum, float factor, int64_t stride, int64_t first,
-    int64_t end, int64_t column, int64_t head_dim)
+    int64_t end, int64_t column, int64_t head_dim, bool adds)
 {
     const int x = (int)threadIdx.x % 16, y = (int)threadIdx.x / 16;
 
@@ -245,7 +246,9 @@ static __device__ __forceinline__ void simple_store(
             const int64_t r = first + 4 * y + i, c = column + 4 * x + j;
 
             if (r < end && c < head_dim)
-                to[r * stride + c] = real<T>::round(factor * sum[i][j]);
+                to[r * stride + c] = real<T>::round(
+                    factor * sum[i][j] +
+                    (adds ? (float)real<T>::load(to[r * stride + c]) : 0));
         }
 }
 
@@ -302,9 +305,9 @@ static __global__ void __launch_bounds__(THREADS)
         }
     }
     simple_store((T *)args.d_k + cache, d_k, a.scale, a.head_dim, key,
-                 a.capacity, column, a.head_dim);
+                 a.capacity, column, a.head_dim, false);
     simple_store((T *)args.d_v + cache, d_v, 1, a.head_dim, key, a.capacity,
-                 column, a.head_dim);
+                 column, a.head_dim, false);
 }
 
 /* part[key + offset] += the sum of weights [key, query] along a diagonal of
@@ -376,7 +379,7 @@ static __global__ void __launch_bounds__(THREADS)
         __syncthreads();
     }
     simple_store((T *)args.d_q + h.q, d_q, a.scale, a.q_width, row, a.n_new,
-                 column, a.head_dim);
+                 column, a.head_dim, args.adds_q);
 }
 
 cudaError_t gqa_attend_back_simple_keys(const struct gqa_attend_back *args,

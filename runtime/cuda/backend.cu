@@ -167,6 +167,8 @@ static void device_close(struct gqa_device *device)
         (void)cudaFreeHost(device->aside.data);
         if (device->lt)
             (void)cublasLtDestroy(device->lt);
+        if (device->mark)
+            (void)cudaEventDestroy(device->mark);
         if (device->stream)
             (void)cudaStreamDestroy(device->stream);
     }
@@ -238,6 +240,10 @@ static enum gqa_status device_open(struct gqa_device **out,
                                     &device->stream, cudaStreamNonBlocking));
     if (st != GQA_OK)
         goto done;
+    st = gqa_cuda_check(device, cudaEventCreateWithFlags(
+                                    &device->mark, cudaEventDisableTiming));
+    if (st != GQA_OK)
+        goto done;
     if ((st = gqa_cuda_products_create(device)) != GQA_OK)
         goto done;
     *out = device;
@@ -245,6 +251,19 @@ static enum gqa_status device_open(struct gqa_device **out,
 done:
     device_close(device);
     return st;
+}
+
+static enum gqa_status device_wait_for(struct gqa_device *device,
+                                       struct gqa_device *other)
+{
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st == GQA_OK)
+        st = gqa_cuda_check(other, cudaEventRecord(other->mark, other->stream));
+    return st == GQA_OK
+               ? gqa_cuda_check(device, cudaStreamWaitEvent(device->stream,
+                                                            other->mark, 0))
+               : st;
 }
 
 /* "; kernel module 580.1.2" or nothing. */
@@ -501,11 +520,14 @@ static constexpr struct gqa_backend make_backend(void)
     b.stage_send = stage_send;
     b.stage_fetch = stage_fetch;
     b.stage_wait = stage_wait;
+    b.wait_for = device_wait_for;
     b.set_batch = device_set_batch;
     b.embed = gqa_cuda_embed;
     b.rotate = gqa_cuda_rotate;
     b.store = gqa_cuda_store;
     b.attend = gqa_cuda_attend;
+    b.merge = gqa_cuda_merge;
+    b.sum_pieces = gqa_cuda_sum_pieces;
     b.norm = gqa_cuda_norm;
     b.linear = gqa_cuda_linear;
     b.activate = gqa_cuda_activate;

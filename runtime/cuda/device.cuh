@@ -2,7 +2,7 @@
  * An opened GPU, and what the operations share: a stream, cuBLASLt, the
  * batch, and memory that grows to the largest need. All work goes down one
  * stream, in order, so that an operation may use scratch memory that an
- * earlier one still works in.
+ * earlier one still works in. Opened twice, a GPU works down two at once.
  */
 #ifndef GQA_RUNTIME_CUDA_DEVICE_CUH
 #define GQA_RUNTIME_CUDA_DEVICE_CUH
@@ -32,6 +32,7 @@ struct gqa_device {
     int n_processors;
     bool overlaps, warpgroups; /* as in gqa_attend_fast */
     cudaStream_t stream;
+    cudaEvent_t mark; /* what another that follows waits for */
     cublasLtHandle_t lt;
     struct gqa_products *products;
     struct gqa_solver *solver; /* NULL: nothing has been solved yet */
@@ -172,12 +173,17 @@ enum gqa_status gqa_cuda_fit_loss(struct gqa_device *device, double *out,
                                   const double *products, uint64_t n,
                                   uint64_t m);
 
-/* attend.cu; lse as in gradients.h, or NULL */
+/* attend.cu */
 enum gqa_status gqa_cuda_attend(struct gqa_device *device,
                                 const struct gqa_attention_op *op);
-enum gqa_status gqa_cuda_attend_lse(struct gqa_device *device,
-                                    const struct gqa_attention_op *op,
-                                    void *lse);
+enum gqa_status gqa_cuda_merge(struct gqa_device *device, void *out, void *lse,
+                               const void *other, const void *other_lse,
+                               uint64_t n_heads, uint64_t head_dim);
+
+/* pieces.cu */
+enum gqa_status gqa_cuda_sum_pieces(struct gqa_device *device, void *out,
+                                    const void *x, uint64_t width,
+                                    uint64_t size, uint64_t n_out);
 
 /* On the device; sent only where they are not there already, as in each block
  * of each step that decodes. */

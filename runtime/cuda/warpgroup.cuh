@@ -43,6 +43,14 @@ static __device__ __forceinline__ void barrier_arrive(uint64_t *barrier)
                  : "memory");
 }
 
+/* Once all copies that this thread has begun are done. */
+static __device__ __forceinline__ void barrier_arrive_copied(uint64_t *barrier)
+{
+    asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];\n" ::"r"(
+                     shared_address(barrier))
+                 : "memory");
+}
+
 /* Until the phase of that parity has ended; that before the first has. */
 static __device__ __forceinline__ void barrier_wait(uint64_t *barrier,
                                                     int parity)
@@ -116,6 +124,14 @@ static __device__ __forceinline__ uint64_t operand(uint32_t address,
            (uint64_t)(stride >> 4 & 0x3fff) << 16 |
            (uint64_t)(part<D>::EIGHT >> 4) << 32 |
            (uint64_t)part<D>::SWIZZLE << 62;
+}
+
+/* The one that begins n bytes behind it. */
+static __device__ __forceinline__ uint64_t operand_after(uint64_t operand,
+                                                         uint32_t n)
+{
+    return (operand & 0xffffffff00000000) |
+           ((uint32_t)operand + (n >> 4)); /* without a carry */
 }
 
 /* Rows first .. first + ROWS - 1 of a [.., D] matrix, `width` elements from

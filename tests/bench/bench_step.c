@@ -351,8 +351,8 @@ int main(int argc, char **argv)
     same = room(model->n_params, sizeof *same);
     for (size_t i = 0; i < model->n_params; i++)
         same[i] = i;
-    must(gqa_runtime_create_sharing(&student, b.network, &source, teacher,
-                                    same));
+    must(gqa_runtime_create_sharing(&student, b.network, b.device, &source,
+                                    teacher, same));
     choose(&b, argc > 5 && strcmp(argv[5], "all") == 0);
     must(gqa_masters_create(&b.masters, student, b.trained));
     disturb(&b);

@@ -13,12 +13,12 @@ try 's/"share_encoder_decoder_embeddings": true/"share_encoder_decoder_embedding
 try 's/"max_position_embeddings": 20/"max_position_embeddings": 1048577/'
 try 's/"decoder_attention_heads": 4/"decoder_attention_heads": 3/'
 try 's/"decoder_ffn_dim": 21/"decoder_ffn_dim": 19/'
-# An encoder of LongT5 may have attentions of a make of its own.
-longt5=$DATA/families/longt5-global
-gqa-inspect "$longt5" | sed -n '4,13p'
-gqa-convert -q -g 2 -a all "$longt5" out.gqa || echo $?
-gqa-convert -q -g 2 "$longt5" out.gqa
-gqa-verify --no-run --against "$longt5" out.gqa |
+# An encoder of LED has attentions of a make of its own.
+led=$DATA/families/led
+gqa-inspect "$led" | sed -n '4,13p'
+gqa-convert -q -g 2 -a all "$led" out.gqa || echo $?
+gqa-convert -q -g 2 "$led" out.gqa
+gqa-verify --no-run --against "$led" out.gqa |
     grep -E '^(file +parameters|weights)'
-gqa-convert -q -g 2 -a encoder "$longt5" out.gqa || echo $?
-gqa-verify -q --against "$longt5" "$longt5" || echo $?
+gqa-convert -q -g 2 -a encoder "$led" out.gqa || echo $?
+gqa-verify -q --against "$led" "$led" || echo $?

@@ -199,6 +199,23 @@ static enum gqa_status attend(struct gqa_device *device,
     return GQA_OK;
 }
 
+static enum gqa_status merge(struct gqa_device *device, void *out, void *lse,
+                             const void *other, const void *other_lse,
+                             uint64_t n_heads, uint64_t head_dim)
+{
+    (void)device, (void)out, (void)lse, (void)other, (void)other_lse;
+    (void)n_heads, (void)head_dim;
+    return GQA_OK;
+}
+
+static enum gqa_status sum_pieces(struct gqa_device *device, void *out,
+                                  const void *x, uint64_t width, uint64_t size,
+                                  uint64_t n_out)
+{
+    (void)device, (void)out, (void)x, (void)width, (void)size, (void)n_out;
+    return GQA_OK;
+}
+
 static enum gqa_status norm(struct gqa_device *device, void *out, const void *x,
                             uint64_t n_rows, uint64_t width,
                             const struct gqa_norm_op *op, bool accumulate)
@@ -332,6 +349,8 @@ const struct gqa_backend *gqa_cuda_backend(const struct gqa_host *host)
         .rotate = rotate,
         .store = store,
         .attend = attend,
+        .merge = merge,
+        .sum_pieces = sum_pieces,
         .norm = norm,
         .linear = linear,
         .activate = activate,

@@ -30,11 +30,12 @@ FOLDERS = ("runtime/t5-v1_0", "runtime/t5-v1_1", "sample/t5-tiny16", "runtime/mt
            "families/gptj", "families/gpt_neo", "families/bloom",
            "families/codegen", "families/mpt", "families/mpt-six", "families/xglm", "families/biogpt",
            "families/openai_gpt", "families/persimmon", "families/blenderbot_small",
-           "families/gpt_neox_japanese", "families/switch_transformers")
+           "families/gpt_neox_japanese", "families/switch_transformers", "families/nllb_moe")
 # KV heads, where not two.
 GROUPS = {"codegen": "4", "mt5": "1", "gpt_neox": "1", "gpt_neox-nobias": "1", "gpt_neox-sequential": "1"}
 # More than one number of KV heads, and those of the encoder.
 VARIANTS = {"t5-v1_1": (("-l", "0=1,1=2"), ("-g", "2", "-a", "all"), ("-g", "2", "-a", "decoder-self")),
+            "longt5-global": (("-g", "2", "-a", "all"),),
             "bart": (("-l", "0=1,1=2"), ("-g", "2", "-a", "all")),
             "gpt2": (("-l", "0=1,1=2"),), "gpt_neox": (("-l", "0=1,1=2"),)}
 

@@ -21,6 +21,8 @@ import make_reference as made
 
 VOCAB = 47
 LENGTHS, DECODER_LENGTHS = [9, 4, 1], [6, 1, 4]
+# In pieces of four tokens: three with what is left over, one with it, none.
+LENGTHS_OF = {"longt5-global": [14, 7, 3]}
 
 
 def value_of(name, key, shape):
@@ -69,9 +71,16 @@ def switch(name):
          relative_attention_num_buckets=8, relative_attention_max_distance=16, repeat=2)
 
 
-def longt5(name, **more):
-    save(name, "LongT5", vocab_size=VOCAB, d_model=16, d_kv=4, d_ff=19, num_layers=1, num_decoder_layers=2, num_heads=4,
-         decoder_start_token_id=0, relative_attention_num_buckets=8, relative_attention_max_distance=16, **more)
+def nllb_moe(name):
+    save(name, "NllbMoe", vocab_size=VOCAB, d_model=16, encoder_layers=3, decoder_layers=2, encoder_ffn_dim=9,
+         decoder_ffn_dim=11, encoder_attention_heads=4, decoder_attention_heads=4, max_position_embeddings=20,
+         num_experts=3, encoder_sparse_step=3, decoder_sparse_step=2, repeat=2)
+
+
+def longt5(name, num_layers=1, **more):
+    save(name, "LongT5", vocab_size=VOCAB, d_model=16, d_kv=4, d_ff=19, num_layers=num_layers, num_decoder_layers=2,
+         num_heads=4, decoder_start_token_id=0, relative_attention_num_buckets=8, relative_attention_max_distance=16,
+         **more)
 
 
 def udop(name):
@@ -87,8 +96,6 @@ def encoder_apart(name, family, **more):
 
 
 CONVERTED_ALONE = {
-    "longt5-global": lambda n: longt5(n, local_radius=4, global_block_size=4,
-                                      encoder_attention_type="transient-global"),
     "led": lambda n: encoder_apart(n, "LED", max_encoder_position_embeddings=16, max_decoder_position_embeddings=12,
                                    attention_window=4),
     "bigbird_pegasus": lambda n: encoder_apart(n, "BigBirdPegasus", max_position_embeddings=12),
@@ -109,7 +116,10 @@ MODELS = {
     "blenderbot": lambda n: bart(n, "Blenderbot", start=1),
     "blenderbot_small": lambda n: bart(n, "BlenderbotSmall", start=1, repeat=2),
     "longt5": lambda n: longt5(n, local_radius=2, repeat=2),
+    "longt5-global": lambda n: longt5(n, num_layers=2, local_radius=2, global_block_size=4,
+                                      encoder_attention_type="transient-global", repeat=2),
     "switch_transformers": switch,
+    "nllb_moe": nllb_moe,
     "udop": udop,
     "pop2piano": lambda n: save(n, "Pop2Piano", vocab_size=VOCAB, composer_vocab_size=3, d_model=16, d_kv=4, d_ff=19,
                                 num_layers=1, num_decoder_layers=2, num_heads=4, decoder_start_token_id=0,
@@ -145,19 +155,19 @@ def blocks_of(model):
 def reference(name):
     model = load(os.path.join("families", name))
     with made.in_doubles():
-        start = model.config.decoder_start_token_id
-        ids, decoder_ids = made.tokens(name, LENGTHS, VOCAB), made.tokens(name + "/decoder", DECODER_LENGTHS, VOCAB)
+        start, lengths = model.config.decoder_start_token_id, LENGTHS_OF.get(name, LENGTHS)
+        ids, decoder_ids = made.tokens(name, lengths, VOCAB), made.tokens(name + "/decoder", DECODER_LENGTHS, VOCAB)
         decoder_ids[:, 0] = start
         if model.config.model_type == "udop":  # all of the text lies in one place of the page
             forward = model.forward
             model.forward = lambda input_ids, **more: forward(
                 input_ids=input_ids, bbox=torch.zeros(*input_ids.shape, 4), **more)
-        logits, hidden = made.run(model, input_ids=ids, attention_mask=made.mask(LENGTHS),
+        logits, hidden = made.run(model, input_ids=ids, attention_mask=made.mask(lengths),
                                   decoder_input_ids=decoder_ids, decoder_attention_mask=made.mask(DECODER_LENGTHS))
         real = made.mask(DECODER_LENGTHS)[..., None].bool()
-        data = {"input_ids": ids, "lengths": torch.tensor(LENGTHS), "decoder_input_ids": decoder_ids,
+        data = {"input_ids": ids, "lengths": torch.tensor(lengths), "decoder_input_ids": decoder_ids,
                 "decoder_lengths": torch.tensor(DECODER_LENGTHS), "logits": torch.where(real, logits, 0.0),
-                "hidden": torch.where(real, hidden, 0.0), "greedy": made.greedy(model, ids[0, :LENGTHS[0]], start)}
+                "hidden": torch.where(real, hidden, 0.0), "greedy": made.greedy(model, ids[0, :lengths[0]], start)}
     assert torch.isfinite(data["logits"]).all() and torch.isfinite(data["hidden"]).all()
     path = os.path.join("families", name, "reference.safetensors")
     safetensors.numpy.save_file({key: np.ascontiguousarray(value.numpy()) for key, value in data.items()}, path)

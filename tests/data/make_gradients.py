@@ -30,8 +30,10 @@ MODELS = ["runtime/llama", "runtime/llama-grouped", "runtime/mistral", "runtime/
           "families/granitemoe", "families/phimoe", "families/switch_transformers",
           "families/olmoe-clip", "families/mpt-clip", "families/apertus",
           "families/blenderbot_small", "families/whisper", "families/speech_to_text", "families/trocr",
-          "families/musicgen", "families/gpt2-cross", "families/t5gemma", "families/udop", "families/bloom-normed", "families/chatglm"]
-ENCODER_DECODERS = ["families/switch_transformers", "families/blenderbot_small", "families/udop"]
+          "families/musicgen", "families/gpt2-cross", "families/t5gemma", "families/udop", "families/bloom-normed", "families/chatglm",
+          "families/longt5", "families/longt5-global", "families/nllb_moe"]
+ENCODER_DECODERS = ["families/switch_transformers", "families/blenderbot_small", "families/udop", "families/longt5",
+                    "families/longt5-global", "families/nllb_moe"]
 TEMPERATURE, LABELS, ELEMENTS = 1.5, 0.2, 16
 
 

@@ -16,10 +16,11 @@ struct shape {
     uint64_t n_heads, n_kv_heads, head_dim, capacity, n_new, n_sequences;
     uint64_t n_tokens[MOST_SEQUENCES];
     uint64_t key_counts[MOST_SEQUENCES]; /* where counted */
-    uint64_t window, reach;
+    uint64_t window, reach, per_key;
     bool causal, biased, counted;
     bool frozen; /* the bias's gradient is not wanted */
     bool fused;  /* Q among K and V in its rows */
+    bool adds;   /* to what the gradient of queries is already */
     double scale, soft_cap;
 };
 
@@ -70,15 +71,17 @@ static enum gqa_status call(const struct side *side, const void *ctx)
                 .key_counts = s->counted ? s->key_counts : NULL,
                 .bias = s->biased ? side->p[BIAS] : NULL,
                 .reach = s->reach,
+                .per_key = s->per_key,
+                .lse = side->p[LSE],
             },
-        .lse = side->p[LSE],
         .d_out = side->p[D_OUT],
         .d_q = side->p[D_Q],
+        .adds_q = s->adds,
         .d_k = side->p[D_K],
         .d_v = side->p[D_V],
         .d_bias = s->biased && !s->frozen ? side->p[D_BIAS] : NULL,
     };
-    enum gqa_status st = ops->attend(side->device, &op.forward, side->p[LSE]);
+    const enum gqa_status st = side->backend->attend(side->device, &op.forward);
 
     return st == GQA_OK ? ops->attend_back(side->device, &op) : st;
 }
@@ -147,13 +150,15 @@ static void check(struct shape s)
     trial_sum(&t, "d_bias", n_bias, GQA_F32, tolerance);
     trial_run(&t, call, &s,
               "%llu heads of %llu on %llu, %llu tokens, capacity "
-              "%llu%s%s%s%s%s%s",
+              "%llu%s%s%s%s%s%s%s%s",
               (unsigned long long)s.n_heads, (unsigned long long)s.head_dim,
               (unsigned long long)s.n_kv_heads, (unsigned long long)s.n_new,
               (unsigned long long)s.capacity, s.causal ? ", causal" : "",
               s.window ? ", window" : "", s.biased ? ", bias" : "",
               s.counted ? ", counted" : "", s.fused ? ", fused" : "",
-              s.soft_cap > 0 ? ", capped" : "");
+              s.soft_cap > 0 ? ", capped" : "",
+              s.per_key ? ", keys of several positions" : "",
+              s.adds ? ", added" : "");
 }
 
 /* Every step-th mask over one arrangement of heads. */
@@ -229,6 +234,33 @@ static void check_long(uint64_t head_dim, bool biased, uint64_t window)
                          .window = window});
 }
 
+/* Keys that stand for several positions, and then tokens' own. */
+static void check_summaries(uint64_t head_dim, uint64_t per_key,
+                            double soft_cap)
+{
+    struct shape s = {.n_heads = 6,
+                      .n_kv_heads = 2,
+                      .head_dim = head_dim,
+                      .n_new = 131,
+                      .n_sequences = 3,
+                      .n_tokens = {131, 70, 2},
+                      .counted = true,
+                      .biased = true,
+                      .per_key = per_key,
+                      .soft_cap = soft_cap};
+
+    s.capacity = s.n_new / per_key;
+    for (int i = 0; i < MOST_SEQUENCES; i++)
+        s.key_counts[i] = s.n_tokens[i] / per_key;
+    check(s);
+    s.frozen = s.adds = true;
+    check(s);
+    s.per_key = 0;
+    s.counted = s.frozen = false;
+    s.capacity = s.n_new;
+    check(s);
+}
+
 static void tests(void)
 {
     static const uint64_t dims[] = {32, 64, 128, 1, 7, 16, 33, 80, 129, 256};
@@ -243,6 +275,9 @@ static void tests(void)
         for (uint64_t dim = 32; dim <= 128; dim *= 2)
             if (!gpu.small)
                 check_masks(heads[i][0], heads[i][1], dim, 5);
+    check_summaries(33, 4, 0);
+    check_summaries(64, 16, 0);
+    check_summaries(64, 3, 2);
     check_cap(33);
     check_cap(64);
     for (uint64_t dim = 32; dim <= 128 && !gpu.small; dim *= 2) {

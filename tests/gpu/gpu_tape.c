@@ -37,6 +37,9 @@ static const char *const fixtures[] = {
     "families/t5gemma",
     "families/chatglm",
     "families/udop",
+    "families/longt5",
+    "families/longt5-global",
+    "families/nllb_moe",
     "families/bloom-normed",
     "families/opt-350m",
 };

@@ -26,7 +26,8 @@ static const char *const fixtures[] = {
     "families/trocr",         "families/musicgen",
     "families/gpt2-cross",    "families/t5gemma",
     "families/udop",          "families/bloom-normed",
-    "families/chatglm",
+    "families/chatglm",       "families/longt5",
+    "families/longt5-global", "families/nllb_moe",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };

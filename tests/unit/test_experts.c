@@ -32,6 +32,28 @@ START_TEST(takes_the_largest)
 }
 END_TEST
 
+/* Each counts three quarters of that, and so does what logits are to blame
+ * for. */
+START_TEST(scales_weights)
+{
+    static const double logits[] = {1, 0, 2, 0}, d_weights[] = {3, -1};
+    struct gqa_experts x = {.n = 4, .n_chosen = 2, .normalised = true};
+    uint64_t chosen[2];
+    double weights[2], scaled[2], d[4], d_scaled[4];
+
+    gqa_experts_choose(chosen, weights, logits, &x);
+    gqa_experts_choose_back(d, d_weights, chosen, logits, &x);
+    x.scale = 0.75;
+    gqa_experts_choose(chosen, scaled, logits, &x);
+    gqa_experts_choose_back(d_scaled, d_weights, chosen, logits, &x);
+    for (int i = 0; i < 2; i++)
+        ck_assert(is_near(scaled[i], 0.75 * weights[i]));
+    for (int e = 0; e < 4; e++)
+        ck_assert(is_near(d_scaled[e], 0.75 * d[e]));
+    ck_assert(d[2] > 0.1);
+}
+END_TEST
+
 START_TEST(takes_the_first_of_equals)
 {
     static const double logits[] = {-5, 3, 3, 3};
@@ -221,6 +243,7 @@ int main(void)
     TCase *tc = tcase_create("experts");
 
     tcase_add_test(tc, takes_the_largest);
+    tcase_add_test(tc, scales_weights);
     tcase_add_test(tc, takes_the_first_of_equals);
     tcase_add_test(tc, mixes_sparsely);
     tcase_add_test(tc, rows_lie_by_expert);

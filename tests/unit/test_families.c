@@ -212,6 +212,13 @@ static const struct refusal refusals[] = {
      "key 'stacks.decoder.frames': 'input' says that it reads none"},
     {"\"layout\": \"separate\"", "\"layout\": \"separate\", \"within\": 2",
      "key 'stacks.decoder.self.within': it is for encoders"},
+    {"\"layout\": \"separate\"",
+     "\"layout\": \"separate\", \"summaries\": {\"of\": 2, \"norm\": \"n\", "
+     "\"bias\": \"b\"}",
+     "key 'stacks.decoder.self.summaries': they are for encoders"},
+    {"\"layout\": \"separate\"",
+     "\"layout\": \"separate\", \"summaries\": {\"of\": 2, \"bias\": \"b\"}",
+     "key 'stacks.decoder.self.summaries.norm': is missing"},
     {"\"config\": {", "\"only\": {\"key\": \"k\"}, \"config\": {",
      "key 'only': says one of 'is' and 'is_not'"},
     {"\"k\": \"k\"", "\"k\": \"q\"",

@@ -125,8 +125,9 @@ START_TEST(student_shares)
         (struct gqa_checkpoint_weights){teacher.checkpoint, teacher.model};
     source = gqa_checkpoint_weight_source(&weights);
     ck_assert_int_eq(gqa_runtime_create_sharing(&student.runtime,
-                                                teacher.network, &source,
-                                                teacher.runtime, same),
+                                                teacher.network,
+                                                teacher.runtime->device,
+                                                &source, teacher.runtime, same),
                      GQA_OK);
     ck_assert_int_eq(
         gqa_masters_create(&student.masters, student.runtime, student.trained),
@@ -182,7 +183,8 @@ START_TEST(refuses_what_is_not_there)
         find(&m, "model.norm.weight");
     weights = (struct gqa_checkpoint_weights){m.checkpoint, m.model};
     source = gqa_checkpoint_weight_source(&weights);
-    ck_assert_int_eq(gqa_runtime_create_sharing(&runtime, m.network, &source,
+    ck_assert_int_eq(gqa_runtime_create_sharing(&runtime, m.network,
+                                                m.runtime->device, &source,
                                                 m.runtime, same),
                      GQA_ERR_USAGE);
     ck_assert_ptr_nonnull(strstr(gqa_error_message(), "up_proj"));

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "align/conjugate.h"
+#include "align/score_bias.h"
 #include "align/scores.h"
 #include "cpu_device.h"
 #include "suite.h"
@@ -342,6 +343,37 @@ START_TEST(heads_count_as_they_add)
 }
 END_TEST
 
+/* One bucket a distance of -1, 0, 1 and more, of two heads; what is farther
+ * away than one position counts nothing. */
+START_TEST(biases_end_within_reach)
+{
+    static const double table[4 * 2] = {1, 10, 2, 20, 3, 30, 4, 40};
+    static const struct gqa_attention heads = {.n_heads = 2};
+    const struct gqa_attention_block block = {
+        .heads = &heads,
+        .bias = {.n_buckets = 4, .max_distance = 8, .bidirectional = true},
+        .within = 1,
+    };
+    double got[2 * 5];
+    void *bias;
+
+    open_device(GQA_F64, 1);
+    ck_assert_int_eq(gqa_score_bias_upload(&bias, backend, device, GQA_F64,
+                                           &block, table, 3),
+                     GQA_OK);
+    memcpy(got, bias, sizeof got);
+    for (int h = 0; h < 2; h++) {
+        ck_assert_double_lt(got[5 * h], -1e29);
+        ck_assert_double_eq(got[5 * h + 1], h ? 20 : 2);
+        ck_assert_double_eq(got[5 * h + 2], h ? 10 : 1);
+        ck_assert_double_eq(got[5 * h + 3], h ? 40 : 4);
+        ck_assert_double_lt(got[5 * h + 4], -1e29);
+    }
+    backend->free(device, bias);
+    close_device();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("score_fit");
@@ -351,6 +383,7 @@ int main(void)
     tcase_add_loop_test(tc, finds_the_queries, 0, 2);
     tcase_add_test(tc, keeps_what_gains_nothing);
     tcase_add_test(tc, heads_count_as_they_add);
+    tcase_add_test(tc, biases_end_within_reach);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
 }
