@@ -556,7 +556,11 @@ static const struct {
     FOREIGN("abc", GQA_ERR_FORMAT, "/x: 3 bytes: too short for a checkpoint"),
     FOREIGN("\0\0\0\0\0\0\0\0\0\0\0\0", GQA_ERR_FORMAT,
             "/x: not a checkpoint that we know (safetensors, PyTorch, .gqa, "
-            "HDF5, GGUF or an index); it begins with the bytes 00 00 00 00 00 "
+            "HDF5, GGUF or an index); it begins with zeros alone: a download "
+            "that was not finished, or what is left of a file"),
+    FOREIGN("\xff\0\0\0\0\0\0\0\0\0\0\0", GQA_ERR_FORMAT,
+            "/x: not a checkpoint that we know (safetensors, PyTorch, .gqa, "
+            "HDF5, GGUF or an index); it begins with the bytes ff 00 00 00 00 "
             "00 00 00"),
     FOREIGN("PK\3\4\0\0\0\0\0\0archive/data.pkl", GQA_ERR_FORMAT,
             "/x: a zip archive without its end, which lists what is in it; "
