@@ -27,6 +27,32 @@ enum gqa_status gqa_file_open(int *out, uint64_t *size, const char *path)
     return GQA_OK;
 }
 
+enum gqa_status gqa_file_append(int *out, const char *path)
+{
+    struct stat info;
+    const int fd = open(
+        path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+        0666);
+
+    if (fd < 0 && errno == ENXIO && stat(path, &info) == 0 &&
+        S_ISFIFO(info.st_mode))
+        return gqa_fail(GQA_ERR_USAGE,
+                        "%s: a pipe that nobody reads: begin what reads it "
+                        "first",
+                        path);
+    if (fd < 0)
+        return gqa_fail_errno("%s", path);
+    /* Only opening it must not wait. */
+    if (fcntl(fd, F_SETFL, O_APPEND) != 0) {
+        const enum gqa_status st = gqa_fail_errno("%s", path);
+
+        close(fd);
+        return st;
+    }
+    *out = fd;
+    return GQA_OK;
+}
+
 enum gqa_status gqa_file_read(int fd, void *buf, size_t n, uint64_t offset)
 {
     char *at = buf;

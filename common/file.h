@@ -19,6 +19,15 @@ GQA_MUST_USE
 enum gqa_status gqa_file_open(int *fd, uint64_t *size, const char *path);
 
 /*
+ * Open a file for what is written to its end; it is made where there is none.
+ * Of a pipe or a device what is written goes there, and one that nobody reads
+ * is refused, not waited for. The caller closes *fd. Errors GQA_ERR_USAGE: such
+ * a pipe; GQA_ERR_IO.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_file_append(int *fd, const char *path);
+
+/*
  * Read n bytes at offset, all of them. Errors GQA_ERR_IO; a file that ends
  * before is "shrank while it was read". The message has no file name.
  */

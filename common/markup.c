@@ -1,5 +1,7 @@
 #include "common/markup.h"
 
+#include <string.h>
+
 #include "common/memory_stream.h"
 #include "common/text.h"
 
@@ -26,6 +28,11 @@ static void put_escaped(FILE *out, const char *text, size_t n)
             fputc(text[i], out);
             break;
         }
+}
+
+void gqa_markup_escape(FILE *out, const char *text)
+{
+    put_escaped(out, text, strlen(text));
 }
 
 enum gqa_status gqa_markup_put(FILE *out, const char *name)

@@ -8,6 +8,7 @@ enum { MAX_TEXT = 1536 };
 static void say_all(const struct gqa_inventory *inventory)
 {
     static const char *const words[] = {
+        [GQA_FAULT_NUMBER] = "",
         [GQA_FAULT_CONFIG] = "",
         [GQA_FAULT_MISSING] = "missing: ",
         [GQA_FAULT_SHAPE] = "of another shape: ",
@@ -63,6 +64,13 @@ enum gqa_status gqa_check_inventory(const struct gqa_inventory *inventory,
     char text[MAX_TEXT];
 
     say_all(inventory);
+    if (inventory->n_of[GQA_FAULT_NUMBER] > 0) {
+        gqa_inventory_text(text, sizeof text, inventory, GQA_FAULT_NUMBER,
+                           GQA_FAULT_NUMBER);
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: mend it there, or give another with --config",
+                        text);
+    }
     if (inventory->n_of[GQA_FAULT_CONFIG] > 0) {
         gqa_inventory_text(text, sizeof text, inventory, GQA_FAULT_CONFIG,
                            GQA_FAULT_CONFIG);

@@ -7,9 +7,8 @@
 #include <string.h>
 
 /* Heads and layers beyond any model's. */
-#define MAX_COUNT           ((uint64_t)1 << 31)
-#define MAX_LEVEL           19
-#define DEFAULT_SHARD_BYTES UINT64_C(5000000000)
+#define MAX_COUNT ((uint64_t)1 << 31)
+#define MAX_LEVEL 19
 
 /* Beside the element types of the other choices. */
 enum { KEEP_DTYPE = -1 };
@@ -289,8 +288,9 @@ static const struct gqa_option rows[] = {
      .offset = AT(settings.shard_bytes),
      .min = 1,
      .max = UINT64_MAX,
-     .help = "largest shard of a folder (default 5GB); K, M and G are powers "
-             "of 1024, KB, MB and GB of 1000"},
+     .help = "largest file of a folder's weights (default 5GB), or of a GGUF "
+             "file cut in several; K, M and G are powers of 1024, KB, MB and "
+             "GB of 1000"},
     {.name = "config",
      .letter = 'c',
      .kind = GQA_OPTION_FILE,
@@ -450,6 +450,9 @@ static enum gqa_status check_together(const struct gqa_convert_options *o)
     if (given(o, "shard-size") && !(o->writer->settings & GQA_SETTING_SHARDS))
         return gqa_fail(GQA_ERR_USAGE, "option --shard-size is for %s output",
                         outputs_with(GQA_SETTING_SHARDS));
+    if (given(o, "shard-size") && o->to_stdout)
+        return gqa_fail(GQA_ERR_USAGE, "option --shard-size makes several "
+                                       "files, and standard output is one");
     if (given(o, "seed") && o->plan.method != GQA_METHOD_RANDOM &&
         o->plan.method != GQA_METHOD_ALIGNED)
         return gqa_fail(GQA_ERR_USAGE, "option --seed is for --method=random "
@@ -484,7 +487,7 @@ enum gqa_status gqa_convert_options_parse(struct gqa_convert_options *out,
         .plan = {.attentions = GQA_SELECT_DECODER},
         .dtype = KEEP_DTYPE,
         .budget = {.share = -1, .max_kl = -1},
-        .settings = {.level = 1, .shard_bytes = DEFAULT_SHARD_BYTES},
+        .settings = {.level = 1},
     };
     st = gqa_options_parse(out, &gqa_convert_tool, argc, argv);
     if (st != GQA_OK || out->common.help || out->common.version)

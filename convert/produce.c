@@ -422,9 +422,15 @@ static enum gqa_status mix_abreast(const struct job *job,
         fitted_abreast(job, fitted, from, n, first, n_rows, out, pitch);
         return GQA_OK;
     }
+    if (n > SUM_ELEMENTS / GQA_MIX_ROWS)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "'%s': heads of %llu elements are too long to be "
+                        "mixed: at most %d are",
+                        job->t->param->name, (unsigned long long)s->length,
+                        SUM_ELEMENTS / GQA_MIX_ROWS);
     turned = malloc(w * n * sizeof *turned);
     in = malloc(GQA_MIX_ROWS * w * sizeof *in);
-    if (!turned || !in || n > SUM_ELEMENTS / GQA_MIX_ROWS) {
+    if (!turned || !in) {
         free(turned);
         free(in);
         return gqa_fail_nomem();

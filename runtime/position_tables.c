@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/checked.h"
 #include "common/ull.h"
@@ -166,6 +167,9 @@ enum gqa_status gqa_position_sinusoids(const struct gqa_runtime *r,
             values[p * 2 * half + i] = turned ? cos(angle) : sin(angle);
             values[p * 2 * half + half + i] = turned ? sin(angle) : cos(angle);
         }
+    if (stack->zero_row < rows)
+        memset(values + stack->zero_row * 2 * half, 0,
+               2 * half * sizeof *values);
     st = put(r, &data, values, n);
     free(values);
     *out = (struct gqa_weight){data, r->wide, rows, 2 * half};

@@ -9,9 +9,8 @@
 #include "uptrain/device.h"
 
 /* Beyond any run's. */
-#define MAX_COUNT           ((uint64_t)1 << 31)
-#define MAX_LEVEL           19
-#define DEFAULT_SHARD_BYTES UINT64_C(5000000000)
+#define MAX_COUNT ((uint64_t)1 << 31)
+#define MAX_LEVEL 19
 
 enum {
     DEFAULT_STEPS = 400,
@@ -368,8 +367,9 @@ static const struct gqa_option rows[] = {
      .offset = AT(settings.shard_bytes),
      .min = 1,
      .max = UINT64_MAX,
-     .help = "largest shard of a folder (default 5GB); K, M and G are powers "
-             "of 1024, KB, MB and GB of 1000"},
+     .help = "largest file of a folder's weights (default 5GB), or of a GGUF "
+             "file cut in several; K, M and G are powers of 1024, KB, MB and "
+             "GB of 1000"},
     {.name = "force",
      .letter = 'f',
      .offset = AT(force),
@@ -433,8 +433,8 @@ static enum gqa_status check_output(const struct gqa_uptrain_options *o)
     }
     if (gqa_uptrain_given(o, "shard-size") &&
         !(w->settings & GQA_SETTING_SHARDS))
-        return gqa_fail(GQA_ERR_USAGE, "option --shard-size is for folder "
-                                       "output");
+        return gqa_fail(GQA_ERR_USAGE, "option --shard-size is for folder or "
+                                       ".gguf output");
     if (o->remote_code && !w->is_folder)
         return gqa_fail(GQA_ERR_USAGE,
                         "option --remote-code is for folder output: a %s holds "
@@ -511,7 +511,7 @@ enum gqa_status gqa_uptrain_options_parse(struct gqa_uptrain_options *out,
     enum gqa_status st;
 
     *out = (struct gqa_uptrain_options){
-        .settings = {.level = 1, .shard_bytes = DEFAULT_SHARD_BYTES},
+        .settings = {.level = 1},
         .dtype = GQA_TRAIN_DTYPE_AUTO,
         .n_ranks = 1,
         .batch = DEFAULT_BATCH,

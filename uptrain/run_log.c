@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
+#include "common/file.h"
 #include "common/json.h"
 #include "common/log.h"
 
@@ -16,19 +18,32 @@ struct gqa_run_log {
     char *failure; /* what kept it from going on; NULL: nothing */
 };
 
+static enum gqa_status open_stream(FILE **out, const char *path)
+{
+    int fd = -1;
+    const enum gqa_status st = gqa_file_append(&fd, path);
+
+    if (st != GQA_OK || (*out = fdopen(fd, "a")))
+        return st;
+    close(fd);
+    return gqa_fail_nomem();
+}
+
 enum gqa_status gqa_run_log_open(struct gqa_run_log **out, const char *path)
 {
     struct gqa_run_log *log = calloc(1, sizeof *log);
+    enum gqa_status st = GQA_OK;
 
     if (!log)
         return gqa_fail_nomem();
     log->path = path;
-    if (path && !(log->out = fopen(path, "ae"))) {
+    if (path)
+        st = open_stream(&log->out, path);
+    if (st == GQA_OK)
+        *out = log;
+    else
         free(log);
-        return gqa_fail_errno("%s", path);
-    }
-    *out = log;
-    return GQA_OK;
+    return st;
 }
 
 /* What was trained is worth more than what is told of it. */

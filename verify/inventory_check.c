@@ -10,12 +10,13 @@ void gqa_inventory_check_config(struct gqa_check *check,
 {
     const struct gqa_inventory *inventory = subject->inventory;
 
-    if (!inventory || inventory->n_of[GQA_FAULT_CONFIG] == 0)
+    if (!inventory || (inventory->n_of[GQA_FAULT_NUMBER] == 0 &&
+                       inventory->n_of[GQA_FAULT_CONFIG] == 0))
         return;
     check->verdict = GQA_FAILED;
     check->figure[0] = '\0';
     gqa_inventory_text(check->detail, sizeof check->detail, inventory,
-                       GQA_FAULT_CONFIG, GQA_FAULT_CONFIG);
+                       GQA_FAULT_NUMBER, GQA_FAULT_CONFIG);
 }
 
 static json_t *list_names(const struct gqa_inventory *inventory,

@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "common/json.h"
+#include "common/markup.h"
 #include "verify/summary.h"
 
 const char *gqa_check_group_name(enum gqa_check_group group)
@@ -167,32 +168,10 @@ void gqa_report_write_tap(FILE *out, const struct gqa_report *report)
 
 /* --- JUnit ---------------------------------------------------------------- */
 
-static void write_xml_text(FILE *out, const char *text)
-{
-    for (; *text; text++)
-        switch (*text) {
-        case '<':
-            fputs("&lt;", out);
-            break;
-        case '>':
-            fputs("&gt;", out);
-            break;
-        case '&':
-            fputs("&amp;", out);
-            break;
-        case '"':
-            fputs("&quot;", out);
-            break;
-        default:
-            fputc(*text, out);
-            break;
-        }
-}
-
 static void write_attribute(FILE *out, const char *name, const char *text)
 {
     fprintf(out, " %s=\"", name);
-    write_xml_text(out, text);
+    gqa_markup_escape(out, text);
     fputc('"', out);
 }
 
@@ -223,15 +202,15 @@ static void write_case(FILE *out, const struct gqa_report_entry *e)
         fputs("      <failure", out);
         write_attribute(out, "message", *line ? line : e->detail);
         fputc('>', out);
-        write_xml_text(out, e->detail);
+        gqa_markup_escape(out, e->detail);
         fputs("</failure>\n", out);
     }
     fputs("      <system-out>", out);
-    write_xml_text(out, line);
+    gqa_markup_escape(out, line);
     if ((e->verdict == GQA_PASSED || e->verdict == GQA_REPORTED) &&
         *e->detail) {
         fputc('\n', out);
-        write_xml_text(out, e->detail);
+        gqa_markup_escape(out, e->detail);
     }
     fputs("</system-out>\n    </testcase>\n", out);
 }

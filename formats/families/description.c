@@ -196,6 +196,7 @@ static void forget_positions(json_t *embedding)
 {
     json_object_del(embedding, "positions");
     json_object_del(embedding, "position_offset");
+    json_object_del(embedding, "zero_row");
 }
 
 /* Lay what a text says over what it inherits. With another scheme of positions
@@ -376,6 +377,8 @@ static enum gqa_status collect(json_t **out, struct gqa_description *d,
             goto done;
         for (int i = 0; i < N_OWN_KEYS; i++)
             json_object_del(root, own_keys[i]);
+        /* Nor does a class read what another does. */
+        json_object_del(json_object_get(root, "stock"), "longrope");
     } else if (!(root = json_object())) {
         st = gqa_fail_nomem();
         goto done;

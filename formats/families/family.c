@@ -7,8 +7,6 @@
 #include "common/ull.h"
 #include "formats/families/description.h"
 
-/* No model has a dimension as large as this. */
-#define MAX_COUNT ((uint64_t)1 << 32)
 /* No vocabulary has as many tokens. */
 #define MAX_OFFSET ((uint64_t)1 << 24)
 
@@ -115,7 +113,8 @@ enum gqa_status gqa_config_count(uint64_t *out, const json_t *config,
 
     if (!value || json_is_null(value))
         return GQA_OK;
-    if (gqa_json_u64(value, &count) && count > 0 && count <= MAX_COUNT) {
+    if (gqa_json_u64(value, &count) && count > 0 &&
+        count <= GQA_MAX_CONFIG_COUNT) {
         *out = count;
         return GQA_OK;
     }

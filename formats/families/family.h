@@ -61,6 +61,7 @@ struct gqa_embedding_rule {
     uint64_t position_offset; /* row of position 0 */
     /* Or the token behind whose number that row comes. */
     struct gqa_setting positions_behind;
+    struct gqa_setting zero_row; /* of positions that are computed */
     gqa_texts places; /* modules whose first row is added to each token's */
     /* Of a table of another width than the stream has, and the module that
      * makes the stream of its rows. */
@@ -276,6 +277,7 @@ struct gqa_family {
     struct gqa_keras_names keras;
     enum gqa_stock_grouped stock_grouped;
     bool stock_longrope; /* a divisor of each pair's frequency is read */
+    bool stock_own_code; /* transformers has no class: checkpoints bring one */
     /* Classes of transformers that its module of Python makes grouped, by the
      * Auto class that loads each; an object of names, or NULL: there is no
      * module (remote_code.h). */
@@ -325,6 +327,9 @@ enum gqa_status gqa_position_offset(uint64_t *out,
 /* Standard deviation of key and value projections that are drawn afresh. */
 double gqa_family_deviation(const struct gqa_family *family,
                             const json_t *config, uint64_t d_model);
+
+/* No model has more of anything that its configuration counts. */
+#define GQA_MAX_CONFIG_COUNT ((uint64_t)1 << 32)
 
 /*
  * A whole number > 0 of the configuration, by the first key that is there;

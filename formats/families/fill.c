@@ -620,6 +620,8 @@ static void finish_embeddings(struct gqa_family *family)
             own->position_offset = base->position_offset;
         if (!own->positions_behind.json)
             own->positions_behind = base->positions_behind;
+        if (!own->zero_row.json)
+            own->zero_row = base->zero_row;
         if (!own->places)
             own->places = base->places;
     }

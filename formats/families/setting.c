@@ -15,6 +15,7 @@ const char *gqa_value_kind_text(enum gqa_value_kind kind)
         [GQA_VALUE_ANY] = "a value",
         [GQA_VALUE_FLAG] = "true or false",
         [GQA_VALUE_POSITIVE] = "a number above 0",
+        [GQA_VALUE_FROM_ZERO] = "a number from 0 on",
         [GQA_VALUE_WHOLE] = "a whole number above 0",
         [GQA_VALUE_WINDOW] = "a whole number above 0",
         [GQA_VALUE_TOKEN] = "the number of a token",
@@ -41,6 +42,12 @@ static bool is_positive(const json_t *value)
     return json_is_number(value) && isfinite(number) && number > 0;
 }
 
+static bool is_from_zero(const json_t *value)
+{
+    return is_positive(value) ||
+           (json_is_number(value) && json_number_value(value) == 0);
+}
+
 static bool is_word(const json_t *value, const char *word)
 {
     const char *text = json_string_value(value);
@@ -55,6 +62,8 @@ bool gqa_value_fits(const json_t *value, enum gqa_value_kind kind)
         return json_is_boolean(value);
     case GQA_VALUE_POSITIVE:
         return is_positive(value);
+    case GQA_VALUE_FROM_ZERO:
+        return is_from_zero(value);
     case GQA_VALUE_WHOLE:
     case GQA_VALUE_WINDOW:
         return json_is_integer(value) && json_integer_value(value) >= 1;
@@ -73,9 +82,7 @@ bool gqa_value_fits(const json_t *value, enum gqa_value_kind kind)
     case GQA_VALUE_RESIDUAL:
         return is_word(value, "sequential") || is_word(value, "parallel");
     case GQA_VALUE_STREAM:
-        return is_positive(value) ||
-               (json_is_number(value) && json_number_value(value) == 0) ||
-               is_word(value, "sqrt_2n_layers");
+        return is_from_zero(value) || is_word(value, "sqrt_2n_layers");
     case GQA_VALUE_SCORES:
         return is_positive(value) || is_word(value, "head_dim") ||
                is_word(value, "rhead_dim");

@@ -26,13 +26,14 @@ typedef const char *const *gqa_texts;
 enum gqa_value_kind {
     GQA_VALUE_ANY,
     GQA_VALUE_FLAG,
-    GQA_VALUE_POSITIVE, /* a finite number above 0; of null a description
-                           may say 0: nothing */
-    GQA_VALUE_WHOLE,    /* a whole number of at least 1 */
-    GQA_VALUE_WINDOW,   /* likewise; a description may say 0: none */
-    GQA_VALUE_TOKEN,    /* a whole number, 0 among them */
-    GQA_VALUE_SHARE,    /* a number in (0, 1] */
-    GQA_VALUE_DROPOUT,  /* a number in [0, 1) */
+    GQA_VALUE_POSITIVE,  /* a finite number above 0; of null a description
+                            may say 0: nothing */
+    GQA_VALUE_FROM_ZERO, /* a finite number of at least 0 */
+    GQA_VALUE_WHOLE,     /* a whole number of at least 1 */
+    GQA_VALUE_WINDOW,    /* likewise; a description may say 0: none */
+    GQA_VALUE_TOKEN,     /* a whole number, 0 among them */
+    GQA_VALUE_SHARE,     /* a number in (0, 1] */
+    GQA_VALUE_DROPOUT,   /* a number in [0, 1) */
     GQA_VALUE_TEXT,
     GQA_VALUE_MODULE,   /* a text, or null: no such module */
     GQA_VALUE_PRESENCE, /* true, false or "optional" */

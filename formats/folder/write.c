@@ -43,13 +43,21 @@ struct folder {
     struct gqa_atomic *target;
 };
 
+/* As Hugging Face's writers do it. */
+#define DEFAULT_SHARD_BYTES UINT64_C(5000000000)
+
+static uint64_t shard_bytes(const struct gqa_output_settings *settings)
+{
+    return settings->shard_bytes ? settings->shard_bytes : DEFAULT_SHARD_BYTES;
+}
+
 /*
  * Cut the tensors, in the caller's order, into shards of at most
  * shard_bytes; a longer tensor is a shard of its own.
  */
 static enum gqa_status cut(struct folder *f)
 {
-    const uint64_t limit = f->out->options->settings.shard_bytes;
+    const uint64_t limit = shard_bytes(&f->out->options->settings);
     uint64_t filled = 0;
     size_t n = 0; /* in order */
 
@@ -407,7 +415,7 @@ static void describe(char *out, size_t size,
     char bytes[GQA_UNITS_MAX];
 
     snprintf(out, size, "a folder, in shards of at most %s",
-             gqa_units_bytes(bytes, settings->shard_bytes));
+             gqa_units_bytes(bytes, shard_bytes(settings)));
 }
 
 const struct gqa_writer gqa_writer_folder = {

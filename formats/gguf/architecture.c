@@ -119,13 +119,18 @@ static enum gqa_status place_heads(struct gqa_gguf_place *p,
     return GQA_OK;
 }
 
+bool gqa_gguf_is_half(enum gqa_gguf_order order)
+{
+    return order == GQA_GGUF_FIRST_HALVES || order == GQA_GGUF_SECOND_HALVES;
+}
+
 static bool is_by_heads(enum gqa_gguf_order order)
 {
     return is_paired(order) || order == GQA_GGUF_BY_GROUPS;
 }
 
-/* A bias whose rows are to be put in order is read number by number, and of
- * integers one is not taken off. */
+/* A bias whose rows are to be put in order is read number by number, of
+ * integers one is not taken off, and halves are of experts. */
 static enum gqa_status check_type(const struct gqa_gguf_place *p,
                                   const struct gqa_gguf_tensor *t)
 {
@@ -134,6 +139,10 @@ static enum gqa_status check_type(const struct gqa_gguf_place *p,
         return gqa_fail(GQA_ERR_FORMAT,
                         "tensor %s is of the type %s, which it cannot be",
                         t->name, t->type->name);
+    if (gqa_gguf_is_half(p->order) && t->rank != 3)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "tensor %s has %u dimensions, and experts have 3",
+                        t->name, t->rank);
     return GQA_OK;
 }
 

@@ -23,6 +23,10 @@ enum gqa_gguf_order {
     GQA_GGUF_BY_GROUPS,
     /* Rows as they are; each number is one more than in the original. */
     GQA_GGUF_ONE_MORE,
+    /* Of [experts, rows, columns], the first or the second half of each
+     * expert's rows in the original. */
+    GQA_GGUF_FIRST_HALVES,
+    GQA_GGUF_SECOND_HALVES,
 };
 
 struct gqa_gguf_place {
@@ -51,6 +55,9 @@ enum gqa_status gqa_gguf_tensor_place(
     char **name, struct gqa_gguf_place *place,
     const struct gqa_gguf_architecture *architecture,
     const struct gqa_gguf_header *header, const struct gqa_gguf_tensor *tensor);
+
+/* Whether it has one of both halves. */
+bool gqa_gguf_is_half(enum gqa_gguf_order order);
 
 /* Where in the file a row of the original lies, and which row of the original
  * lies there. */

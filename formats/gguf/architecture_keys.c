@@ -263,13 +263,27 @@ const struct gqa_gguf_key gqa_gguf_mpt_keys[] = {
     {0},
 };
 
+#define GRANITE                                                         \
+    SHAPES, {"rms_norm_eps", RMS_EPS, NEEDED | REAL},                   \
+        {"attention_multiplier", "%.attention.scale", NEEDED | REAL},   \
+        {"embedding_multiplier", "%.embedding_scale", OPTIONAL | REAL}, \
+        {"residual_multiplier", "%.residual_scale", OPTIONAL | REAL},   \
+    {                                                                   \
+        "logits_scaling", "%.logit_scale", NEEDED | REAL                \
+    }
+
 const struct gqa_gguf_key gqa_gguf_granite_keys[] = {
-    SHAPES,
-    {"rms_norm_eps", RMS_EPS, NEEDED | REAL},
-    {"attention_multiplier", "%.attention.scale", NEEDED | REAL},
-    {"embedding_multiplier", "%.embedding_scale", OPTIONAL | REAL},
-    {"residual_multiplier", "%.residual_scale", OPTIONAL | REAL},
-    {"logits_scaling", "%.logit_scale", NEEDED | REAL},
+    GRANITE,
+    TOKENS,
+    {0},
+};
+
+/* Those with a shared expert are another model type. */
+const struct gqa_gguf_key gqa_gguf_granite_moe_keys[] = {
+    GRANITE,
+    EXPERTS("num_local_experts"),
+    {"shared_intermediate_size", "%.expert_shared_feed_forward_length",
+     OPTIONAL | GQA_GGUF_REFUSED},
     TOKENS,
     {0},
 };

@@ -178,6 +178,26 @@ static enum gqa_status join_elements(const struct making *m, uint64_t first,
     return st;
 }
 
+/* A half of each expert, whose other half ours has before or behind it. */
+static enum gqa_status halve_elements(const struct making *m, uint64_t first,
+                                      uint64_t n, unsigned char *out)
+{
+    const uint64_t each = m->t->shape[1] * m->t->shape[2];
+    const bool is_second = m->piece->place.order == GQA_GGUF_SECOND_HALVES;
+    enum gqa_status st = GQA_OK;
+    uint64_t take;
+
+    for (uint64_t i = 0; i < n && st == GQA_OK; i += take) {
+        const uint64_t expert = (first + i) / each;
+        const uint64_t within = (first + i) % each;
+
+        take = gqa_min_u64(n - i, each - within);
+        st = produce(m, 0, (2 * expert + is_second) * each + within, take,
+                     out + i * m->width);
+    }
+    return st;
+}
+
 /* The rest of a row, whole rows, a beginning: each by itself. */
 static enum gqa_status arrange(const struct making *m, uint64_t first,
                                uint64_t n, unsigned char *out)
@@ -188,6 +208,8 @@ static enum gqa_status arrange(const struct making *m, uint64_t first,
 
     if (order == GQA_GGUF_AS_IT_IS || order == GQA_GGUF_ONE_MORE)
         return join_elements(m, first, n, out);
+    if (gqa_gguf_is_half(order))
+        return halve_elements(m, first, n, out);
     for (uint64_t i = 0; i < n && st == GQA_OK; i += take) {
         const uint64_t column = (first + i) % m->length;
 

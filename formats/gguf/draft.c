@@ -49,9 +49,10 @@ static const struct gqa_gguf_name *find_ours(
     return NULL;
 }
 
-/* A model without its head is written without its prefix. *out stays NULL for
- * what has no place there. */
-static enum gqa_status name_theirs(struct named *out,
+/* A model without its head is written without its prefix. out->name stays NULL
+ * for what has no place there; second receives another of the same rows, by
+ * its name, or NULL: it may itself be NULL where that does not count. */
+static enum gqa_status name_theirs(struct named *out, struct named *second,
                                    const struct gqa_gguf_architecture *a,
                                    const struct gqa_family *family,
                                    const char *name)
@@ -70,7 +71,20 @@ static enum gqa_status name_theirs(struct named *out,
     out->order = n ? n->order : GQA_GGUF_AS_IT_IS;
     if (n && !out->name)
         st = gqa_fail_nomem();
+    if (second) {
+        const bool is_halved = n && n->order == GQA_GGUF_FIRST_HALVES;
+
+        second->order = GQA_GGUF_SECOND_HALVES;
+        second->name =
+            is_halved ? gqa_gguf_make_name(n[1].theirs, &found) : NULL;
+        if (st == GQA_OK && is_halved && !second->name)
+            st = gqa_fail_nomem();
+    }
     free(whole);
+    if (st != GQA_OK) {
+        free(out->name);
+        out->name = NULL;
+    }
     return st;
 }
 
@@ -136,7 +150,8 @@ static enum gqa_status name_all(struct named_list *out,
     const struct gqa_family *family = output->options->model->family;
     enum gqa_status st = GQA_OK;
 
-    out->items = calloc(output->n_tensors + 2, sizeof *out->items);
+    /* Each may be two there, and the embedding once more. */
+    out->items = calloc(2 * output->n_tensors + 3, sizeof *out->items);
     if (!out->items)
         return gqa_fail_nomem();
     for (size_t i = 0; i < output->n_tensors && st == GQA_OK; i++) {
@@ -145,7 +160,7 @@ static enum gqa_status name_all(struct named_list *out,
 
         if (t->part != GQA_OUTPUT_WEIGHT)
             continue;
-        st = name_theirs(item, a, family, t->name);
+        st = name_theirs(item, item + 1, a, family, t->name);
         if (st == GQA_OK && !item->name)
             st = gqa_fail(GQA_ERR_UNSUPPORTED,
                           "'%s' has no place in a GGUF file of the "
@@ -153,8 +168,8 @@ static enum gqa_status name_all(struct named_list *out,
                           t->name, a->name);
         if (st != GQA_OK)
             break;
-        item->index = i;
-        out->n++;
+        item[0].index = item[1].index = i;
+        out->n += item[1].name ? 2 : 1;
         if (a->is_mixture)
             st = name_expert(item);
     }
@@ -189,8 +204,9 @@ static enum gqa_status is_marked(bool *is,
     *is = !a->marked;
     for (size_t i = 0; i < output->n_tensors && !*is; i++) {
         struct named named;
-        const enum gqa_status st = name_theirs(
-            &named, a, output->options->model->family, output->tensors[i].name);
+        const enum gqa_status st =
+            name_theirs(&named, NULL, a, output->options->model->family,
+                        output->tensors[i].name);
 
         if (st != GQA_OK)
             return st;
@@ -352,6 +368,14 @@ static enum gqa_status find_place(struct gqa_gguf_draft *d, size_t i,
     return st;
 }
 
+static bool halve_experts(struct gqa_gguf_tensor *t)
+{
+    const bool fits = t->rank == 3 && t->shape[1] % 2 == 0;
+
+    t->shape[1] /= 2;
+    return fits;
+}
+
 /* One tensor, of `n` that have its name. */
 static enum gqa_status add_tensor(struct gqa_gguf_draft *d, struct named *items,
                                   size_t n, const struct gqa_output *output)
@@ -388,6 +412,10 @@ static enum gqa_status add_tensor(struct gqa_gguf_draft *d, struct named *items,
         t->shape[more + i] =
             from->shape[items->order == GQA_GGUF_TURNED ? from->rank - 1 - i
                                                         : i];
+    if (gqa_gguf_is_half(items->order) && !halve_experts(t))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "'%s' is not a matrix of two halves for each expert",
+                        from->name);
     return place_tensor(d, t);
 }
 

@@ -6,6 +6,8 @@
 #include "common/memory_stream.h"
 #include "formats/gguf/values.h"
 
+enum { N_SPLIT_KEYS = 3 };
+
 void gqa_gguf_put(FILE *out, uint64_t value, unsigned n)
 {
     unsigned char bytes[8] = {0};
@@ -74,41 +76,76 @@ static void put_value(FILE *out, const json_t *value)
     }
 }
 
-static void put_tensor(FILE *out, const struct gqa_gguf_tensor *t)
+/* Which of several files it is: of the types that llama.cpp reads them in. */
+static void put_split(FILE *out, const struct gqa_gguf_part *part, size_t all)
+{
+    const struct {
+        const char *key;
+        enum gqa_gguf_value_type type;
+        uint64_t value;
+        unsigned n_bytes;
+    } keys[N_SPLIT_KEYS] = {
+        {"split.no", GQA_GGUF_U16, part->number, 2},
+        {"split.count", GQA_GGUF_U16, part->count, 2},
+        {"split.tensors.count", GQA_GGUF_I32, all, 4},
+    };
+
+    for (size_t i = 0; i < N_SPLIT_KEYS; i++) {
+        gqa_gguf_put_text(out, keys[i].key, strlen(keys[i].key));
+        gqa_gguf_put(out, keys[i].type, 4);
+        gqa_gguf_put(out, keys[i].value, keys[i].n_bytes);
+    }
+}
+
+/* base: where the data of its file begin. */
+static void put_tensor(FILE *out, const struct gqa_gguf_tensor *t,
+                       uint64_t base)
 {
     gqa_gguf_put_text(out, t->name, strlen(t->name));
     gqa_gguf_put(out, t->rank, 4);
     for (unsigned i = t->rank; i-- > 0;)
         gqa_gguf_put(out, t->shape[i], 8);
     gqa_gguf_put(out, t->type->number, 4);
-    gqa_gguf_put(out, t->offset, 8);
+    gqa_gguf_put(out, t->offset - base, 8);
+}
+
+static void put_keys(FILE *out, const struct gqa_gguf_draft *draft)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(draft->header.keys, key, value)
+    {
+        gqa_gguf_put_text(out, key, strlen(key));
+        put_value(out, value);
+    }
+    if (draft->pairs_bytes > 0)
+        fwrite(draft->pairs, 1, draft->pairs_bytes, out);
 }
 
 enum gqa_status gqa_gguf_text_create(struct gqa_gguf_text *text,
-                                     const struct gqa_gguf_draft *draft)
+                                     const struct gqa_gguf_draft *draft,
+                                     const struct gqa_gguf_part *part)
 {
     const struct gqa_gguf_header *header = &draft->header;
+    const struct gqa_gguf_tensor *tensors = header->tensors + part->first;
+    const size_t n_keys =
+        part->number == 0 ? json_object_size(header->keys) + draft->n_pairs : 0;
     struct gqa_memory_stream stream;
-    const char *key;
-    json_t *value;
     enum gqa_status st = gqa_memory_stream_open(&stream);
 
     if (st != GQA_OK)
         return st;
     fputs("GGUF", stream.out);
     gqa_gguf_put(stream.out, 3, 4);
-    gqa_gguf_put(stream.out, header->n, 8);
-    gqa_gguf_put(stream.out, json_object_size(header->keys) + draft->n_pairs,
-                 8);
-    json_object_foreach(header->keys, key, value)
-    {
-        gqa_gguf_put_text(stream.out, key, strlen(key));
-        put_value(stream.out, value);
-    }
-    if (draft->pairs_bytes > 0)
-        fwrite(draft->pairs, 1, draft->pairs_bytes, stream.out);
-    for (size_t i = 0; i < header->n; i++)
-        put_tensor(stream.out, &header->tensors[i]);
+    gqa_gguf_put(stream.out, part->n, 8);
+    gqa_gguf_put(stream.out, n_keys + (part->count > 1 ? N_SPLIT_KEYS : 0), 8);
+    if (part->number == 0)
+        put_keys(stream.out, draft);
+    if (part->count > 1)
+        put_split(stream.out, part, header->n);
+    for (size_t i = 0; i < part->n; i++)
+        put_tensor(stream.out, &tensors[i], tensors->offset);
     st = gqa_memory_stream_flush(&stream);
     if (st == GQA_OK) {
         text->n_bytes = (size_t)gqa_gguf_padded(stream.n);

@@ -122,6 +122,23 @@ const struct gqa_gguf_name gqa_gguf_plain_experts_names[] = {
     {0},
 };
 
+/* Gate and up of all experts lie in one tensor of the original; the second
+ * halves follow the first. */
+const struct gqa_gguf_name gqa_gguf_granite_moe_names[] = {
+    ENDS(AS_IT_IS),
+    NORMS,
+    PAIRED_ATTENTION,
+    LAYER("ffn_gate_inp.weight", "block_sparse_moe.router.layer.weight",
+          AS_IT_IS),
+    LAYER("ffn_gate_exps.weight", "block_sparse_moe.input_linear.weight",
+          GQA_GGUF_FIRST_HALVES),
+    LAYER("ffn_up_exps.weight", "block_sparse_moe.input_linear.weight",
+          GQA_GGUF_SECOND_HALVES),
+    LAYER("ffn_down_exps.weight", "block_sparse_moe.output_linear.weight",
+          AS_IT_IS),
+    {0},
+};
+
 const struct gqa_gguf_name gqa_gguf_mixtral_names[] = {
     ENDS(AS_IT_IS),
     NORMS,

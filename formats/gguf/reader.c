@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/checked.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "formats/formats.h"
@@ -38,16 +39,25 @@ static enum gqa_status refuse_quantised(const struct gqa_gguf_type *type)
                     type->name);
 }
 
+/* NULL: none of it is of a type that is not to be read. */
+static const struct gqa_gguf_type *find_unread(const struct gguf *g,
+                                               const struct gqa_gguf_rows *rows)
+{
+    for (; rows; rows = rows->second)
+        if (rows->type->is_quantised && !(g->dequantises && rows->type->decode))
+            return rows->type;
+    return NULL;
+}
+
 static enum gqa_status gguf_read(struct gqa_source *source, size_t index,
                                  const struct gqa_span *span, void *buf)
 {
     const struct gguf *g = (const struct gguf *)source;
     const struct gqa_gguf_rows *rows = &g->rows[index];
-    const bool may_read =
-        !rows->type->is_quantised || (g->dequantises && rows->type->decode);
+    const struct gqa_gguf_type *unread = find_unread(g, rows);
     const enum gqa_status st =
-        may_read ? gqa_gguf_rows_read(rows, g->files.fds[rows->part], span, buf)
-                 : refuse_quantised(rows->type);
+        unread ? refuse_quantised(unread)
+               : gqa_gguf_rows_read(rows, g->files.fds, span, buf);
 
     if (st != GQA_OK)
         return gqa_fail_prefix(st, "tensor %s", source->tensors[index].name);
@@ -59,6 +69,8 @@ static void gguf_close(struct gqa_source *source)
     struct gguf *g = (struct gguf *)source;
 
     gqa_gguf_parts_close(&g->files);
+    for (size_t i = 0; g->rows && i < g->base.n_tensors; i++)
+        free(g->rows[i].second);
     free(g->rows);
     for (size_t i = 0; i < g->n_pairs; i++)
         free(g->pairs[i].key);
@@ -155,18 +167,114 @@ static int compare_tensors(const void *a, const void *b)
     return strcmp((*x)->name, (*y)->name);
 }
 
-/* One that keeps its name may have that of another in the original. */
-static enum gqa_status check_unique(const struct gqa_source *s)
+/* The second halves of experts come behind the first ones, in the same tensor
+ * of the original; b is emptied. */
+static enum gqa_status join_halves(struct gguf *g, size_t first, size_t second)
+{
+    struct gqa_tensor *a = &g->base.tensors[first];
+    const struct gqa_tensor *b = &g->base.tensors[second];
+    struct gqa_gguf_rows *rows = &g->rows[first];
+    const bool fits =
+        a->dtype == b->dtype &&
+        memcmp(a->shape, b->shape, a->rank * sizeof *a->shape) == 0 &&
+        a->shape[1] <= UINT64_MAX / 2 &&
+        gqa_mul_u64(a->n_elements, 2, &a->n_elements) &&
+        gqa_dtype_bytes(a->dtype, a->n_elements, &a->n_bytes);
+
+    if (!fits)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "the halves of %s do not fit each other", a->name);
+    rows->second = malloc(sizeof *rows->second);
+    if (!rows->second)
+        return gqa_fail_nomem();
+    *rows->second = g->rows[second];
+    rows->n_half = a->shape[1];
+    a->shape[1] *= 2;
+    return GQA_OK;
+}
+
+/* Without those that were joined to others. */
+static void drop_joined(struct gguf *g)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < g->base.n_tensors; i++) {
+        if (g->rows[i].place.order == GQA_GGUF_SECOND_HALVES) {
+            free(g->base.tensors[i].name);
+            continue;
+        }
+        g->base.tensors[n] = g->base.tensors[i];
+        g->rows[n++] = g->rows[i];
+    }
+    g->base.n_tensors = n;
+}
+
+/* By their names; the caller owns it. NULL: memory is short. */
+static const struct gqa_tensor **sort_tensors(const struct gqa_source *s)
 {
     const struct gqa_tensor **sorted =
         calloc(s->n_tensors + 1, sizeof(struct gqa_tensor *));
+
+    for (size_t i = 0; sorted && i < s->n_tensors; i++)
+        sorted[i] = &s->tensors[i];
+    if (sorted)
+        qsort(sorted, s->n_tensors, sizeof(struct gqa_tensor *),
+              compare_tensors);
+    return sorted;
+}
+
+/* Both halves of a tensor have its name, and follow each other here. */
+static enum gqa_status join_sorted(struct gguf *g,
+                                   const struct gqa_tensor *const *sorted)
+{
+    const size_t n = g->base.n_tensors;
     enum gqa_status st = GQA_OK;
 
-    if (!sorted)
+    for (size_t i = 0; i < n && st == GQA_OK; i++) {
+        const size_t at = (size_t)(sorted[i] - g->base.tensors);
+        const size_t next =
+            (size_t)(sorted[i + 1 < n ? i + 1 : i] - g->base.tensors);
+        const enum gqa_gguf_order order = g->rows[at].place.order;
+        const enum gqa_gguf_order other = g->rows[next].place.order;
+
+        if (!gqa_gguf_is_half(order))
+            continue;
+        if (!gqa_gguf_is_half(other) || other == order ||
+            strcmp(sorted[i]->name, g->base.tensors[next].name) != 0)
+            return gqa_fail(GQA_ERR_FORMAT, "a half of %s is missing",
+                            sorted[i]->name);
+        st = order == GQA_GGUF_FIRST_HALVES ? join_halves(g, at, next)
+                                            : join_halves(g, next, at);
+        i++;
+    }
+    return st;
+}
+
+static enum gqa_status join_all(struct gguf *g)
+{
+    const struct gqa_tensor **sorted;
+    bool any = false;
+    enum gqa_status st;
+
+    for (size_t i = 0; i < g->base.n_tensors; i++)
+        any |= gqa_gguf_is_half(g->rows[i].place.order);
+    if (!any)
+        return GQA_OK;
+    if (!(sorted = sort_tensors(&g->base)))
         return gqa_fail_nomem();
-    for (size_t i = 0; i < s->n_tensors; i++)
-        sorted[i] = &s->tensors[i];
-    qsort(sorted, s->n_tensors, sizeof(struct gqa_tensor *), compare_tensors);
+    st = join_sorted(g, sorted);
+    free(sorted);
+    if (st == GQA_OK)
+        drop_joined(g);
+    return st;
+}
+
+/* One that keeps its name may have that of another in the original. */
+static enum gqa_status check_unique(const struct gqa_source *s)
+{
+    const struct gqa_tensor **sorted = sort_tensors(s);
+    enum gqa_status st = sorted ? GQA_OK : gqa_fail_nomem();
+
     for (size_t i = 1; i < s->n_tensors && st == GQA_OK; i++)
         if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0)
             st =
@@ -229,6 +337,8 @@ static enum gqa_status fill(struct gguf *g, struct gqa_gguf_header *h,
         return gqa_fail_nomem();
     for (size_t i = 0; i < h->n && st == GQA_OK; i++)
         st = add_tensor(g, a, h, &h->tensors[i]);
+    if (st == GQA_OK)
+        st = join_all(g);
     if (st == GQA_OK)
         st = check_unique(&g->base);
     if (st == GQA_OK)

@@ -13,8 +13,13 @@ enum { TILE_BYTES = 256 << 10 };
 
 struct reading {
     const struct gqa_gguf_rows *rows;
-    int fd;
+    const int *fds;
 };
+
+static int fd_of(const struct reading *r)
+{
+    return r->fds[r->rows->part];
+}
 
 static uint64_t element_bytes(const struct gqa_gguf_rows *rows)
 {
@@ -31,7 +36,7 @@ static enum gqa_status read_plain(const struct reading *r, uint64_t row,
     const uint64_t row_bytes = r->rows->length * size;
 
     return gqa_span_pread(
-        r->fd, r->rows->offset + row * row_bytes + column * size,
+        fd_of(r), r->rows->offset + row * row_bytes + column * size,
         &(const struct gqa_span){0, n_columns * size, step * row_bytes, n_rows},
         out);
 }
@@ -54,9 +59,10 @@ static enum gqa_status read_blocks(const struct reading *r, uint64_t row,
     enum gqa_status st = blocks && values ? GQA_OK : gqa_fail_nomem();
 
     for (uint64_t i = 0; i < n_rows && st == GQA_OK; i++) {
-        st = gqa_file_read(r->fd, blocks, (size_t)(n_blocks * t->block_bytes),
-                           r->rows->offset + (row + i * step) * row_bytes +
-                               first * t->block_bytes);
+        st =
+            gqa_file_read(fd_of(r), blocks, (size_t)(n_blocks * t->block_bytes),
+                          r->rows->offset + (row + i * step) * row_bytes +
+                              first * t->block_bytes);
         for (uint64_t k = 0; k < n_blocks && st == GQA_OK; k++)
             t->decode(values + k * t->block_elements,
                       blocks + k * t->block_bytes);
@@ -102,6 +108,29 @@ static enum gqa_status read_ordered(const struct reading *r,
             n++;
         st = read_rows(r, first, step, n, a->column, a->n_columns,
                        out + i * size);
+    }
+    return st;
+}
+
+/* Of experts whose halves are two tensors, rows of one half at a time. */
+static enum gqa_status read_halves(const struct reading *r,
+                                   const struct gqa_rectangle *a,
+                                   unsigned char *out)
+{
+    const uint64_t n_half = r->rows->n_half;
+    const uint64_t size = a->n_columns * element_bytes(r->rows);
+    enum gqa_status st = GQA_OK;
+    uint64_t n;
+
+    for (uint64_t i = 0; i < a->n_rows && st == GQA_OK; i += n) {
+        const uint64_t half = (a->row + i) / n_half;
+        const uint64_t within = (a->row + i) % n_half;
+        const struct reading one = {half % 2 == 0 ? r->rows : r->rows->second,
+                                    r->fds};
+
+        n = gqa_min_u64(a->n_rows - i, n_half - within);
+        st = read_rows(&one, half / 2 * n_half + within, 1, n, a->column,
+                       a->n_columns, out + i * size);
     }
     return st;
 }
@@ -158,19 +187,22 @@ static enum gqa_status read_rectangle(void *ctx, const struct gqa_rectangle *a,
 
     if (r->rows->place.order == GQA_GGUF_TURNED)
         return read_turned(r, a, out);
+    if (r->rows->second)
+        return read_halves(r, a, out);
     st = read_ordered(r, a, out);
     if (st == GQA_OK && r->rows->place.order == GQA_GGUF_ONE_MORE)
         take_one_off(out, r->rows->type->dtype, a->n_rows * a->n_columns);
     return st;
 }
 
-enum gqa_status gqa_gguf_rows_read(const struct gqa_gguf_rows *rows, int fd,
-                                   const struct gqa_span *span, void *buf)
+enum gqa_status gqa_gguf_rows_read(const struct gqa_gguf_rows *rows,
+                                   const int *fds, const struct gqa_span *span,
+                                   void *buf)
 {
-    struct reading reading = {rows, fd};
+    struct reading reading = {rows, fds};
 
     if (rows->place.order == GQA_GGUF_AS_IT_IS && !rows->type->is_quantised)
-        return gqa_span_pread(fd, rows->offset, span, buf);
+        return gqa_span_pread(fds[rows->part], rows->offset, span, buf);
     return gqa_rectangles_read(
         &(const struct gqa_rows){
             rows->place.order == GQA_GGUF_TURNED ? rows->n_rows : rows->length,

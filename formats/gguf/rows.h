@@ -13,12 +13,18 @@ struct gqa_gguf_rows {
     uint64_t n_rows; /* there */
     uint64_t n_elements;
     struct gqa_gguf_place place;
+    /* Of the first halves of experts: the second ones, of as many rows, of
+     * which each expert has n_half; owned. NULL: its content is all there. */
+    struct gqa_gguf_rows *second;
+    uint64_t n_half;
 };
 
 /* Read a span of the content, which fits, in the original's order, into buf.
+ * fds: of the model's files.
  * Errors GQA_ERR_IO, GQA_ERR_NOMEM. */
 GQA_MUST_USE
-enum gqa_status gqa_gguf_rows_read(const struct gqa_gguf_rows *rows, int fd,
-                                   const struct gqa_span *span, void *buf);
+enum gqa_status gqa_gguf_rows_read(const struct gqa_gguf_rows *rows,
+                                   const int *fds, const struct gqa_span *span,
+                                   void *buf);
 
 #endif

@@ -1,8 +1,11 @@
-/* A GGUF file, for llama.cpp. */
+/* A GGUF file, or several, for llama.cpp. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
+#include "common/atomic.h"
 #include "common/log.h"
+#include "common/units.h"
 #include "formats/gguf/content.h"
 #include "formats/gguf/header_write.h"
 #include "formats/model/model.h"
@@ -10,11 +13,12 @@
 #include "formats/write/weights.h"
 #include "formats/writers.h"
 
-/* Its header, and what its tensors are made of. */
+/* One of a model's, its header, and what its tensors are made of. */
 struct file {
     struct gqa_weights weights; /* first: what forms are given */
     struct gqa_gguf_text text;
     uint64_t data_bytes;
+    char *path;
 };
 
 static uint64_t file_bytes(const struct gqa_weights *w)
@@ -37,6 +41,8 @@ static enum gqa_status write_all(const struct gqa_weights *w,
     stream = gqa_weights_stream(w, sink);
     return gqa_stream_run(&stream);
 }
+
+static const struct gqa_weights_form form = {file_bytes, write_all};
 
 /* Tensors with their padding, in the order of the draft. */
 static enum gqa_status list_tensors(struct gqa_output_tensor **tensors,
@@ -63,14 +69,63 @@ static enum gqa_status list_tensors(struct gqa_output_tensor **tensors,
     return GQA_OK;
 }
 
+static enum gqa_status begin_file(struct file *file,
+                                  const struct gqa_gguf_draft *draft,
+                                  const struct gqa_gguf_part *part,
+                                  const struct gqa_output *theirs,
+                                  const size_t *order)
+{
+    file->path = gqa_gguf_part_path(theirs->path, part);
+    if (!file->path)
+        return gqa_fail_nomem();
+    file->data_bytes = part->data_bytes;
+    file->weights = (struct gqa_weights){
+        .path = file->path,
+        .output = theirs,
+        .order = order + part->first,
+        .n = part->n,
+        .progress_base =
+            part->n ? draft->header.tensors[part->first].offset : 0,
+        .progress_all = draft->data_bytes};
+    return gqa_gguf_text_create(&file->text, draft, part);
+}
+
+/* All headers are made before anything is written. */
+static enum gqa_status write_files(struct gqa_output_summary *summary,
+                                   const struct gqa_output *theirs,
+                                   const struct gqa_gguf_draft *draft,
+                                   const struct gqa_gguf_split *split,
+                                   const size_t *order)
+{
+    struct file *files = calloc(split->n, sizeof *files);
+    const struct gqa_weights **weights = calloc(split->n, sizeof *weights);
+    enum gqa_status st = files && weights ? GQA_OK : gqa_fail_nomem();
+
+    for (size_t i = 0; i < split->n && st == GQA_OK; i++) {
+        st = begin_file(&files[i], draft, &split->parts[i], theirs, order);
+        weights[i] = &files[i].weights;
+        summary->content_bytes += files[i].text.n_bytes + files[i].data_bytes;
+    }
+    if (st == GQA_OK)
+        st = split->n == 1
+                 ? gqa_one_file_put(summary, weights[0], &form)
+                 : gqa_several_files_put(summary, weights, split->n, &form);
+    for (size_t i = 0; files && i < split->n; i++) {
+        gqa_gguf_text_free(&files[i].text);
+        free(files[i].path);
+    }
+    free(weights);
+    free(files);
+    return st;
+}
+
 static enum gqa_status write_draft(struct gqa_output_summary *summary,
                                    const struct gqa_output *output,
-                                   const struct gqa_gguf_draft *draft)
+                                   const struct gqa_gguf_draft *draft,
+                                   const struct gqa_gguf_split *split)
 {
-    static const struct gqa_weights_form form = {file_bytes, write_all};
     struct gqa_output_tensor *tensors = NULL;
     struct gqa_gguf_content *content = NULL;
-    struct file file = {.data_bytes = draft->data_bytes};
     struct gqa_output theirs = {.path = output->path,
                                 .n_tensors = draft->header.n,
                                 .produce = gqa_gguf_content_produce,
@@ -80,36 +135,75 @@ static enum gqa_status write_draft(struct gqa_output_summary *summary,
 
     if (st == GQA_OK)
         st = gqa_gguf_content_create(&content, draft, output);
-    if (st == GQA_OK)
-        st = gqa_gguf_text_create(&file.text, draft);
     theirs.tensors = tensors;
     theirs.produce_ctx = content;
-    file.weights = (struct gqa_weights){.path = output->path,
-                                        .output = &theirs,
-                                        .order = order,
-                                        .n = draft->header.n,
-                                        .progress_all = draft->data_bytes};
-    summary->content_bytes = file.text.n_bytes + draft->data_bytes;
     if (st == GQA_OK)
-        st = gqa_one_file_put(summary, &file.weights, &form);
-    gqa_gguf_text_free(&file.text);
+        st = write_files(summary, &theirs, draft, split, order);
     gqa_gguf_content_free(content);
     free(order);
     free(tensors);
     return st;
 }
 
+/* What is to be written, and in how many files. */
+struct plan {
+    struct gqa_gguf_draft draft;
+    struct gqa_gguf_split split;
+};
+
+static enum gqa_status make_plan(struct plan *plan,
+                                 const struct gqa_output *output)
+{
+    enum gqa_status st = gqa_gguf_draft_create(&plan->draft, output);
+
+    plan->split = (struct gqa_gguf_split){.n = 0};
+    if (st == GQA_OK)
+        st = gqa_gguf_split_create(&plan->split, &plan->draft,
+                                   output->options->settings.shard_bytes);
+    return st == GQA_OK ? GQA_OK : gqa_fail_prefix(st, "%s", output->path);
+}
+
+static void clear_plan(struct plan *plan)
+{
+    gqa_gguf_split_clear(&plan->split);
+    gqa_gguf_draft_clear(&plan->draft);
+}
+
 static enum gqa_status write_file(struct gqa_output_summary *summary,
                                   const struct gqa_output *output)
 {
-    struct gqa_gguf_draft draft;
-    enum gqa_status st = gqa_gguf_draft_create(&draft, output);
+    struct plan plan;
+    enum gqa_status st = make_plan(&plan, output);
 
-    if (st != GQA_OK)
-        st = gqa_fail_prefix(st, "%s", output->path);
-    else
-        st = write_draft(summary, output, &draft);
-    gqa_gguf_draft_clear(&draft);
+    if (st == GQA_OK)
+        st = write_draft(summary, output, &plan.draft, &plan.split);
+    clear_plan(&plan);
+    return st;
+}
+
+/* Files of a split model come to be together, which replacing some would not:
+ * those that are there stay. */
+static enum gqa_status check_places(const char *path,
+                                    const struct gqa_gguf_split *split)
+{
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < split->n && st == GQA_OK; i++) {
+        char *part = gqa_gguf_part_path(path, &split->parts[i]);
+        struct stat info;
+
+        if (!part)
+            return gqa_fail_nomem();
+        if (lstat(part, &info) == 0)
+            st = gqa_fail(GQA_ERR_USAGE,
+                          "%s: exists, and files of a split model are not "
+                          "replaced, nor with --force: remove all of them "
+                          "first, or give another name",
+                          part);
+        else
+            st = gqa_atomic_try_file(part, false);
+        free(part);
+    }
     return st;
 }
 
@@ -133,15 +227,25 @@ static void say_limits(const char *path, const struct gqa_gguf_draft *draft)
 
 static enum gqa_status check_model(const struct gqa_output *output)
 {
-    struct gqa_gguf_draft draft;
-    enum gqa_status st = gqa_gguf_draft_create(&draft, output);
+    struct plan plan;
+    enum gqa_status st = make_plan(&plan, output);
 
-    if (st != GQA_OK)
-        st = gqa_fail_prefix(st, "%s", output->path);
-    else
-        say_limits(output->path, &draft);
-    gqa_gguf_draft_clear(&draft);
+    if (st == GQA_OK && output->options->settings.shard_bytes)
+        st = plan.split.n > 1
+                 ? check_places(output->path, &plan.split)
+                 : gqa_one_file_check(output->path, output->options);
+    if (st == GQA_OK)
+        say_limits(output->path, &plan.draft);
+    clear_plan(&plan);
     return st;
+}
+
+/* Of several files check_model() looks at the names, once it knows them. */
+static enum gqa_status check(const char *path,
+                             const struct gqa_output_options *options)
+{
+    return options->settings.shard_bytes ? GQA_OK
+                                         : gqa_one_file_check(path, options);
 }
 
 static unsigned takes(const struct gqa_model *model)
@@ -156,8 +260,13 @@ static unsigned takes(const struct gqa_model *model)
 static void describe(char *out, size_t size,
                      const struct gqa_output_settings *settings)
 {
-    (void)settings;
-    snprintf(out, size, "a GGUF file");
+    char bytes[GQA_UNITS_MAX];
+
+    if (settings->shard_bytes)
+        snprintf(out, size, "GGUF files with at most %s of tensors each",
+                 gqa_units_bytes(bytes, settings->shard_bytes));
+    else
+        snprintf(out, size, "a GGUF file");
 }
 
 const struct gqa_writer gqa_writer_gguf = {
@@ -166,10 +275,11 @@ const struct gqa_writer gqa_writer_gguf = {
     .label = "GGUF file",
     .form = "NAME.gguf",
     .names = (const char *const[]){"*.gguf", NULL},
+    .settings = GQA_SETTING_SHARDS,
     .needs_config = true,
     .takes = takes,
     .describe = describe,
-    .check = gqa_one_file_check,
+    .check = check,
     .check_model = check_model,
     .write = write_file,
 };

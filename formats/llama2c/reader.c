@@ -27,7 +27,7 @@ static enum gqa_status llama2c_read(struct gqa_source *source, size_t index,
 {
     const struct llama2c *l = (const struct llama2c *)source;
     const enum gqa_status st =
-        gqa_gguf_rows_read(&l->rows[index], l->fd, span, buf);
+        gqa_gguf_rows_read(&l->rows[index], &l->fd, span, buf);
 
     if (st != GQA_OK)
         return gqa_fail_prefix(st, "tensor %s", source->tensors[index].name);

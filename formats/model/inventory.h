@@ -28,6 +28,7 @@ enum gqa_param_role {
 bool gqa_role_is_needless(enum gqa_param_role role);
 
 enum gqa_fault_kind {
+    GQA_FAULT_NUMBER,    /* of the configuration, which no model has */
     GQA_FAULT_CONFIG,    /* a key of the configuration contradicts tensors */
     GQA_FAULT_MISSING,   /* a parameter */
     GQA_FAULT_SHAPE,     /* of a parameter */

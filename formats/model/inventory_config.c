@@ -7,6 +7,7 @@
 #include "formats/families/kv_words.h"
 #include "formats/families/meaning.h"
 #include "formats/model/inventory_taking.h"
+#include "formats/model/numbers.h"
 
 /* The width that a projection up or down of a layer has; 0: it has none. */
 static uint64_t width_of(const struct gqa_taking *t, enum gqa_stack stack,
@@ -340,13 +341,26 @@ static enum gqa_status count_positions(uint64_t *out,
     return st;
 }
 
+/* Nor where a number is none that a model has. */
+static enum gqa_status check_numbers(struct gqa_taking *t)
+{
+    const enum gqa_status st =
+        t->is_known ? gqa_check_numbers(t->model) : GQA_OK;
+
+    return st == GQA_ERR_FORMAT
+               ? gqa_taking_fault(t, GQA_FAULT_NUMBER, "configuration", "%s",
+                                  gqa_error_message())
+               : st;
+}
+
 enum gqa_status gqa_take_config(struct gqa_taking *t)
 {
     const struct gqa_config_keys *keys = &t->family->keys;
     uint64_t rows = 0;
     enum gqa_status st;
 
-    if ((st = count_positions(&rows, t, GQA_STACK_ENCODER)) != GQA_OK ||
+    if ((st = check_numbers(t)) != GQA_OK ||
+        (st = count_positions(&rows, t, GQA_STACK_ENCODER)) != GQA_OK ||
         (st = count_positions(&rows, t, GQA_STACK_DECODER)) != GQA_OK)
         return st;
     if ((st = hold_against(t, keys->d_model, said_by(t, keys->d_model),

@@ -80,7 +80,7 @@ static void put_kind(char *out, size_t size, size_t *used,
         if (inventory->faults[i].kind != kind)
             continue;
         snprintf(text, sizeof text, "%s%.*s",
-                 named ? (kind == GQA_FAULT_CONFIG ? "; " : ", ") : "",
+                 named ? (kind <= GQA_FAULT_CONFIG ? "; " : ", ") : "",
                  (int)MAX_TEXT, inventory->faults[i].text);
         put(out, size, used, text);
         named++;

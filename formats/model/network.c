@@ -16,6 +16,7 @@
 #include "formats/model/network_params.h"
 #include "formats/model/network_refused.h"
 #include "formats/model/network_rope.h"
+#include "formats/model/numbers.h"
 
 /* Rows of the largest table of positions that is computed: no model has a
  * context so long. */
@@ -161,7 +162,8 @@ static enum gqa_status choose_width(double *out,
 /* Rows of positions that no tensor has: as many as the configuration says, or
  * means where it does not. */
 static enum gqa_status compute_positions(struct gqa_network_stack *stack,
-                                         const struct gqa_network_builder *b)
+                                         const struct gqa_network_builder *b,
+                                         const struct gqa_embedding_rule *rule)
 {
     const gqa_texts keys = b->family->keys.max_positions;
     const json_t *by_default =
@@ -184,7 +186,9 @@ static enum gqa_status compute_positions(struct gqa_network_stack *stack,
                         ULL(b->network->d_model));
     stack->sinusoids = b->family->positions.sinusoids;
     stack->n_positions = n;
-    return GQA_OK;
+    stack->zero_row = UINT64_MAX;
+    return gqa_setting_count(&stack->zero_row, &rule->zero_row,
+                             b->model->config);
 }
 
 static enum gqa_status read_positions(struct gqa_network_stack *stack,
@@ -226,7 +230,7 @@ static enum gqa_status take_positions(struct gqa_network_stack *stack,
         st = read_positions(stack, b, rule);
     if (st == GQA_OK && stack->positions == GQA_NO_PARAM &&
         b->family->positions.scheme == GQA_POSITION_SINUSOIDAL)
-        st = compute_positions(stack, b);
+        st = compute_positions(stack, b, rule);
     if (stack->n_positions && (*most == 0 || stack->n_positions < *most))
         *most = stack->n_positions;
     return st;
@@ -541,7 +545,10 @@ static enum gqa_status take_tokens(const struct gqa_network_builder *b)
 static enum gqa_status check_runnable(const struct gqa_network_builder *b)
 {
     const struct gqa_family *family = b->family;
+    const enum gqa_status st = gqa_check_numbers(b->model);
 
+    if (st != GQA_OK)
+        return st;
     if (family->needs_config &&
         (!b->model->config_is_complete || !b->model->model_type))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
@@ -618,42 +625,6 @@ static enum gqa_status find_prefix(struct gqa_network_builder *b)
     return GQA_OK;
 }
 
-/* An attention that rotates; they all do so alike. */
-static const struct gqa_attention *find_turning(const struct gqa_model *model)
-{
-    for (size_t i = 0; i < model->n_attentions; i++)
-        if (model->attentions[i].position.scheme == GQA_POSITION_ROPE)
-            return &model->attentions[i];
-    return NULL;
-}
-
-static enum gqa_status make_ropes(const struct gqa_network_builder *b)
-{
-    const struct gqa_position_rule *rule = &b->family->positions;
-    const struct gqa_attention *turning = find_turning(b->model);
-    struct gqa_network *n = b->network;
-    double theta = 0, local = 0;
-    enum gqa_status st;
-
-    if (!turning)
-        return GQA_OK;
-    if ((st = gqa_setting_number(&theta, &rule->theta, b->model->config)) !=
-            GQA_OK ||
-        (st = gqa_setting_number(&local, &rule->local_theta,
-                                 b->model->config)) != GQA_OK ||
-        (st = gqa_rope_create(&n->rope, b->model->config, theta,
-                              local > 0 ? "full_attention" : NULL, rule,
-                              &turning->position)) != GQA_OK)
-        return st;
-    if (local > 0)
-        st = gqa_rope_create(&n->local_rope, NULL, local, NULL, rule,
-                             &turning->position);
-    if (rule->at_end)
-        n->rope.first = n->local_rope.first =
-            turning->head_dim - turning->position.rotary_dim;
-    return st;
-}
-
 /* What all attentions share: angles or slopes. */
 static enum gqa_status make_positions(const struct gqa_network_builder *b)
 {
@@ -666,7 +637,7 @@ static enum gqa_status make_positions(const struct gqa_network_builder *b)
     enum gqa_status st;
 
     if (first->position.scheme != GQA_POSITION_ALIBI)
-        return rule->scheme == GQA_POSITION_ROPE ? make_ropes(b) : GQA_OK;
+        return gqa_ropes_create(&n->rope, &n->local_rope, b->model);
     if (rule->slopes_scaled &&
         (st = gqa_choose_even_scale(&scale, b, self, first)) != GQA_OK)
         return st;
@@ -734,10 +705,8 @@ void gqa_network_free(struct gqa_network *network)
         free(network->stacks[i].blocks);
         free(network->stacks[i].codes);
     }
-    free(network->rope.frequency);
-    free(network->rope.longer);
-    free(network->local_rope.frequency);
-    free(network->local_rope.longer);
+    gqa_rope_free(&network->rope);
+    gqa_rope_free(&network->local_rope);
     free(network->slopes);
     free(network);
 }

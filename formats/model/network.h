@@ -216,6 +216,7 @@ struct gqa_network_stack {
     size_t positions; /* param [n_rows, d_model] added, or GQA_NO_PARAM */
     enum gqa_sinusoids sinusoids; /* or these; one of both is none */
     uint64_t position_offset;     /* position p's row is p + position_offset */
+    uint64_t zero_row;    /* of sinusoids: the row that is 0, or UINT64_MAX */
     uint64_t n_positions; /* there are rows for so many; 0: nothing is added */
     /* Tables whose first row each token has, too: a place on a page, which is
      * the same for all (UDOP). */

@@ -206,9 +206,6 @@ static enum gqa_status take_shared(struct gqa_experts *out,
     return gqa_check_linear(b, &out->shared_gate, b->network->d_model, 1);
 }
 
-/* No model has as many. */
-enum { MAX_EXPERTS = 4096 };
-
 static enum gqa_status take_experts(struct gqa_feed_forward *ff,
                                     const struct gqa_network_builder *b,
                                     const struct gqa_stack_rule *stack,
@@ -238,12 +235,6 @@ static enum gqa_status take_experts(struct gqa_feed_forward *ff,
             GQA_OK)
         return st;
     x->scale = 1 - dropout;
-    if (x->n == 0 || x->n > MAX_EXPERTS || x->n_chosen == 0 ||
-        x->n_chosen > x->n)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "configuration: %llu of %llu experts cannot be chosen "
-                        "(at most %d are possible)",
-                        ULL(x->n_chosen), ULL(x->n), MAX_EXPERTS);
     if (x->choice == GQA_EXPERTS_SPARSEMIXER && x->n_chosen != 2)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "configuration: a sparse mixer of %llu experts cannot "

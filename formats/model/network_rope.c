@@ -124,24 +124,6 @@ static enum gqa_status yarn_scale_magnitude(struct scaling *s)
     return GQA_OK;
 }
 
-/* Without a factor, that of the length of now to the one before. */
-static enum gqa_status find_factor(struct scaling *s, const char *kind)
-{
-    double longest = NAN;
-    enum gqa_status st;
-
-    if ((st = gqa_config_positive(&s->factor, s->said, "factor")) != GQA_OK ||
-        (st = gqa_config_positive(&longest, s->config,
-                                  "max_position_embeddings")) != GQA_OK)
-        return st;
-    if (isnan(s->factor))
-        s->factor = longest / s->context;
-    return isnan(s->factor)
-               ? gqa_fail(GQA_ERR_FORMAT,
-                          "configuration: RoPE of kind '%s' needs factor", kind)
-               : GQA_OK;
-}
-
 static enum gqa_status scale_yarn(struct scaling *s)
 {
     double fast = 32;
@@ -151,7 +133,7 @@ static enum gqa_status scale_yarn(struct scaling *s)
     enum gqa_status st;
 
     if ((st = find_context(s, "yarn")) != GQA_OK ||
-        (st = find_factor(s, "yarn")) != GQA_OK ||
+        (st = need(s, "yarn", "factor", &s->factor)) != GQA_OK ||
         (st = yarn_scale_magnitude(s)) != GQA_OK ||
         (st = gqa_config_positive(&fast, s->said, "beta_fast")) != GQA_OK ||
         (st = gqa_config_positive(&slow, s->said, "beta_slow")) != GQA_OK ||
@@ -232,6 +214,24 @@ static enum gqa_status find_own_magnitude(const struct scaling *s)
     return st;
 }
 
+/* Without a factor, that of the length of now to the one before. */
+static enum gqa_status find_factor(struct scaling *s)
+{
+    double longest = NAN;
+    enum gqa_status st;
+
+    if ((st = gqa_config_positive(&s->factor, s->said, "factor")) != GQA_OK ||
+        (st = gqa_config_positive(&longest, s->config,
+                                  "max_position_embeddings")) != GQA_OK)
+        return st;
+    if (isnan(s->factor))
+        s->factor = longest / s->context;
+    return isnan(s->factor)
+               ? gqa_fail(GQA_ERR_FORMAT,
+                          "configuration: RoPE of kind 'longrope' needs factor")
+               : GQA_OK;
+}
+
 /* Divisors for each pair, others for sequences that are longer than those of
  * the model before it was scaled. */
 static enum gqa_status scale_longrope(struct scaling *s)
@@ -247,7 +247,7 @@ static enum gqa_status scale_longrope(struct scaling *s)
     if (st == GQA_OK)
         st = find_own_magnitude(s);
     if (st == GQA_OK && isnan(rope->magnitude)) {
-        st = find_factor(s, "longrope");
+        st = find_factor(s);
         rope->magnitude =
             s->factor > 1 ? sqrt(1 + log(s->factor) / log(s->context)) : 1;
     }
@@ -280,10 +280,6 @@ static enum gqa_status scale_dynamic(struct scaling *s)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "configuration: RoPE of kind 'dynamic' with an alpha "
                         "cannot be run");
-    if (n_pairs < 2)
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "configuration: RoPE of kind 'dynamic' cannot be run "
-                        "with one pair");
     if ((st = need(s, "dynamic", "factor", &s->factor)) != GQA_OK ||
         (st = gqa_config_positive(&s->context, s->config,
                                   "max_position_embeddings")) != GQA_OK)
@@ -292,6 +288,10 @@ static enum gqa_status scale_dynamic(struct scaling *s)
         return gqa_fail(GQA_ERR_FORMAT,
                         "configuration: RoPE of kind 'dynamic' needs "
                         "max_position_embeddings");
+    if (n_pairs < 2)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "configuration: RoPE of kind 'dynamic' cannot be run "
+                        "with one pair");
     /* Sequences that are longer are made for by the factor alone. */
     for (uint64_t j = 0; alpha != 1 && j < n_pairs; j++)
         s->rope->frequency[j] =
@@ -462,9 +462,49 @@ enum gqa_status gqa_rope_create(struct gqa_rope *out, const json_t *config,
     json_decref(s.said);
     if (st == GQA_OK)
         *out = rope;
-    if (st != GQA_OK) {
-        free(rope.frequency);
-        free(rope.longer);
-    }
+    else
+        gqa_rope_free(&rope);
     return st;
+}
+
+/* An attention that rotates; they all do so alike. */
+static const struct gqa_attention *find_turning(const struct gqa_model *model)
+{
+    for (size_t i = 0; i < model->n_attentions; i++)
+        if (model->attentions[i].position.scheme == GQA_POSITION_ROPE)
+            return &model->attentions[i];
+    return NULL;
+}
+
+enum gqa_status gqa_ropes_create(struct gqa_rope *out, struct gqa_rope *local,
+                                 const struct gqa_model *model)
+{
+    const struct gqa_position_rule *rule = &model->family->positions;
+    const struct gqa_attention *turning = find_turning(model);
+    double theta = 0, of_local = 0;
+    enum gqa_status st;
+
+    if (!turning)
+        return GQA_OK;
+    if ((st = gqa_setting_number(&theta, &rule->theta, model->config)) !=
+            GQA_OK ||
+        (st = gqa_setting_number(&of_local, &rule->local_theta,
+                                 model->config)) != GQA_OK ||
+        (st = gqa_rope_create(out, model->config, theta,
+                              of_local > 0 ? "full_attention" : NULL, rule,
+                              &turning->position)) != GQA_OK)
+        return st;
+    if (of_local > 0)
+        st = gqa_rope_create(local, NULL, of_local, NULL, rule,
+                             &turning->position);
+    if (rule->at_end)
+        out->first = local->first =
+            turning->head_dim - turning->position.rotary_dim;
+    return st;
+}
+
+void gqa_rope_free(struct gqa_rope *rope)
+{
+    free(rope->frequency);
+    free(rope->longer);
 }

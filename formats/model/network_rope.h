@@ -26,4 +26,18 @@ enum gqa_status gqa_rope_create(struct gqa_rope *out, const json_t *config,
                                 const struct gqa_position_rule *rule,
                                 const struct gqa_position *position);
 
+/*
+ * Those of a model: of all attentions that rotate, and of those that slide,
+ * where the family has another base for them. Both stay as they are where
+ * nothing rotates, local where all do so alike. The caller owns what is in
+ * them, also after a failure, and ends it with gqa_rope_free(). Errors as
+ * gqa_rope_create().
+ */
+GQA_MUST_USE
+enum gqa_status gqa_ropes_create(struct gqa_rope *out, struct gqa_rope *local,
+                                 const struct gqa_model *model);
+
+/* What is in it. */
+void gqa_rope_free(struct gqa_rope *rope);
+
 #endif

@@ -299,6 +299,28 @@ static void tell_names(json_t *list, const struct gqa_model *model,
     }
 }
 
+/* A kind that no class of transformers computes by itself. */
+static void tell_kind(json_t *list, const struct gqa_model *model)
+{
+    static const char *const known[] = {"default",      "linear", "dynamic",
+                                        "proportional", "yarn",   "llama3",
+                                        "longrope"};
+    const json_t *said = gqa_rope_said(model->config);
+    const char *kind = gqa_rope_said_kind(said);
+    char text[MAX_TEXT];
+
+    if (model->family->positions.kinds || gqa_rope_said_is_nested(said))
+        return;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(kind, known[i]) == 0)
+            return;
+    snprintf(text, sizeof text,
+             "RoPE is of kind '%.40s', which transformers does not know: it "
+             "does not load the model, but by code of its own",
+             kind);
+    append(list, text);
+}
+
 enum gqa_status gqa_rope_readings_add(json_t *list,
                                       const struct gqa_model *model)
 {
@@ -316,5 +338,6 @@ enum gqa_status gqa_rope_readings_add(json_t *list,
     json_decref(older);
     tell_object(list, model, by_layer);
     tell_names(list, model, by_layer);
+    tell_kind(list, model);
     return tell_scaled(list, model);
 }

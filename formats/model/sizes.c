@@ -80,6 +80,18 @@ static void say_absent(json_t *config, const struct gqa_model *model,
         say(config, model, &size);
 }
 
+/* A null of this is worked out by classes whose configuration has the key
+ * (Llama's); others (Qwen2's, OLMo's) compute with it, and fail. */
+static void say_head_dim(json_t *config, gqa_texts keys, uint64_t fact)
+{
+    const char *key = gqa_config_key(config, keys);
+
+    if (key && !json_is_number(json_object_get(config, key)))
+        json_object_set_new(config, key, json_integer((json_int_t)fact));
+    else if (json_is_null(json_object_get(config, "head_dim")))
+        json_object_del(config, "head_dim");
+}
+
 void gqa_model_say_sizes(json_t *config, const struct gqa_model *model,
                          const struct gqa_inventory *inventory,
                          uint64_t n_kv_heads)
@@ -91,7 +103,7 @@ void gqa_model_say_sizes(json_t *config, const struct gqa_model *model,
     gqa_model_sizes(sizes, model, inventory);
     for (size_t i = 0; i < GQA_N_SIZES; i++)
         say(config, model, &sizes[i]);
-    say_absent(config, model, k->head_dim, a->head_dim);
+    say_head_dim(config, k->head_dim, a->head_dim);
     if (model->family->stock_grouped == GQA_STOCK_UNIFORM)
         say_absent(config, model, k->n_kv_heads, n_kv_heads);
 }

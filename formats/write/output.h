@@ -56,9 +56,11 @@ struct gqa_output_tensor gqa_output_transform(const struct gqa_tensor *t);
 
 /* What is for some writers: each takes what it can (writers.h). */
 struct gqa_output_settings {
-    bool store;           /* frames without compression */
-    unsigned level;       /* of zstd */
-    uint64_t shard_bytes; /* largest data size of one shard */
+    bool store;     /* frames without compression */
+    unsigned level; /* of zstd */
+    /* Largest data size of one of several files; 0: what the writer does by
+     * itself. */
+    uint64_t shard_bytes;
 };
 
 struct gqa_output_options {

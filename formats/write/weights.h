@@ -57,6 +57,18 @@ enum gqa_status gqa_one_file_put(struct gqa_output_summary *summary,
                                  const struct gqa_weights *weights,
                                  const struct gqa_weights_form *form);
 
+/*
+ * The same of several files, of which readers open the first: it appears last,
+ * and none of them where something fails. What is there already is never
+ * replaced, whatever options->force says. options->kept_fd and to_stdout are
+ * for one file.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_several_files_put(struct gqa_output_summary *summary,
+                                      const struct gqa_weights *const *weights,
+                                      size_t n,
+                                      const struct gqa_weights_form *form);
+
 /* And its check(). */
 GQA_MUST_USE
 enum gqa_status gqa_one_file_check(const char *path,

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "runtime/backend.h"
@@ -41,12 +42,21 @@ static bool beside_executable(char path[PATH_MAX], const char *name)
     return length > 0 && length < PATH_MAX;
 }
 
+/* The loader would wait for a pipe. */
+static bool is_file(const char *path)
+{
+    struct stat info;
+
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode) &&
+           access(path, R_OK) == 0;
+}
+
 static enum gqa_status find(char path[PATH_MAX])
 {
     const char *set = getenv("GQA_CUDA_PLUGIN");
 
     if (set && *set) {
-        if (strlen(set) >= PATH_MAX || access(set, R_OK) != 0)
+        if (strlen(set) >= PATH_MAX || !is_file(set))
             return gqa_fail(GQA_ERR_UNSUPPORTED,
                             "no CUDA plug-in at %s, where GQA_CUDA_PLUGIN "
                             "points; correct or unset it",

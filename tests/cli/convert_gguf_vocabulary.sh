@@ -91,7 +91,7 @@ again 's/\["h","e"\]/["h","d"]/'
 cp "$DATA/bpe/tokenizer.json" folder
 mkdir large
 cp "$DATA/runtime/llama/model.safetensors" large
-for n in 4294967296 64.5 '"64"'; do
+for n in 4294967296 64.0 '"64"'; do
     sed -E "s/(\"max_position_embeddings\": )[0-9]+/\\1$n/" \
         "$DATA/runtime/llama/config.json" >large/config.json
     gqa-convert --groups 1 large new.gguf

@@ -31,7 +31,7 @@ means falcon-40b
 means olmo
 means olmo2
 means cohere
-for family in qwen2_moe-all qwen3_moe-all olmoe granite nemotron glm glm4 ernie4_5 \
+for family in qwen2_moe-all qwen3_moe-all olmoe granite granitemoe nemotron glm glm4 ernie4_5 \
     arcee seed_oss gpt_bigcode-mqa; do
     means "$family"
 done

@@ -15,6 +15,14 @@ try --steps 4 --log /dev/full --checkpoint state
 try --steps 4 --html /dev/full --checkpoint state
 try --steps 4 --layerwise --layer-steps 2 --log /dev/full
 try --steps 0 --layerwise --layer-steps 2 --log /dev/full
+# A pipe is waited for by nobody, and may be read.
+mkfifo pipe
+try --steps 2 --log pipe
+exec 3<>pipe
+try --steps 2 --log pipe
+head -n 1 <&3 | cut -d : -f 1
+exec 3>&-
+GQA_CUDA_PLUGIN=pipe try --steps 2 --backend cuda
 # A page that is larger than files may be here
 gqa-convert -q --groups 1 "$DATA/runtime/llama" llama/
 (

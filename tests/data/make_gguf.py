@@ -217,6 +217,18 @@ def stacked(tensors):
     return made
 
 
+def halved(tensors):
+    """Gate and up of GraniteMoE's experts, which lie in one tensor, as two, by the names that other models have."""
+    made = {}
+    for key, (w, dtype) in tensors.items():
+        if key.endswith("block_sparse_moe.input_linear.weight"):
+            experts = key.replace("block_sparse_moe.input_linear", "mlp.experts.%s_proj")
+            made[experts % "gate"], made[experts % "up"] = ((half, dtype) for half in np.split(w, 2, axis=1))
+        else:
+            made[key] = w, dtype
+    return made
+
+
 def mixtral_keys(made, c):
     common_keys(made, c)
     made.add_expert_count(c["num_local_experts"])
@@ -247,7 +259,7 @@ def family(name, arch, change=lambda key, w, c: w, keys=lambda made, c: None):
     if c.get("pad_token_id") is not None:
         made.add_pad_token_id(c["pad_token_id"])
     keys(made, c)
-    for key, (w, dtype) in stacked(tensors).items():
+    for key, (w, dtype) in halved(stacked(tensors)).items():
         w = change(key, w.astype(np.float32) if w.ndim == 1 else w, c)
         made.add_tensor(key_of(arch, key, n_layers), w, raw_dtype=Q.F32 if w.ndim == 1 else dtype)
     finish(made)
@@ -380,6 +392,12 @@ def granite_keys(made, c):
     made.add_logit_scale(c["logits_scaling"])
 
 
+def granite_moe_keys(made, c):
+    granite_keys(made, c)
+    made.add_expert_count(c["num_local_experts"])
+    made.add_expert_used_count(c["num_experts_per_tok"])
+
+
 def minicpm_keys(made, c):
     common_keys(made, c)
     made.add_embedding_scale(c["scale_emb"])
@@ -472,6 +490,7 @@ family("cohere2", "COHERE2", keys=cohere2_keys)
 family("mpt", "MPT", keys=mpt_keys)
 family("mpt-clip", "MPT", keys=mpt_keys)
 family("granite", "GRANITE", llama_rows, granite_keys)
+family("granitemoe", "GRANITE_MOE", llama_rows, granite_moe_keys)
 family("smollm3", "SMOLLM3", llama_rows, common_keys)
 family("nemotron", "NEMOTRON", one_more, partial_keys)
 family("glm4", "GLM4", keys=partial_keys)

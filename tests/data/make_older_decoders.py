@@ -169,6 +169,7 @@ MODELS = {
     "mpt-clip": lambda n: mpt(n, attn_config=MptAttentionConfig(clip_qkv=0.75), repeat=2),
     "mpt-six": lambda n: mpt(n, heads=6),
     "xglm": lambda n: xglm(n, repeat=2),
+    "xglm-pad": lambda n: xglm(n, pad_token_id=7),
     "biogpt": lambda n: biogpt(n, repeat=2),
     "openai_gpt": lambda n: openai_gpt(n, repeat=2),
     "codegen": lambda n: codegen(n, repeat=2),

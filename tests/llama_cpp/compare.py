@@ -5,12 +5,13 @@
 BIN is the build's folder with gqa-convert and gqa-verify. Each SOURCE (a folder of Hugging Face) becomes a GGUF file with
 GROUPS KV heads (1 by default; the heads of the source: as it is), which the package gguf reads, and llama.cpp runs on
 tokens that gqa-verify drew; its logits are compared with those of gqa-verify, computed in float64. OPTIONs are for
-gqa-convert. Needs llama-cpp-python, gguf, numpy and safetensors.
+gqa-convert; with --shard-size it is several files, each of which the package reads. Needs llama-cpp-python, gguf, numpy and safetensors.
 
 The figure is the largest error over the largest logit. llama.cpp computes in float32, rounds what it multiplies with
 weights of 16 bits to their type, and takes GELU, in the tanh form whatever the model asks for, from a table in float16.
 """
 import ctypes
+import glob
 import os
 import subprocess
 import sys
@@ -67,8 +68,14 @@ def compare(bin_folder, source, groups, options):
         made, dump = os.path.join(folder, "made.gguf"), os.path.join(folder, "dump.safetensors")
         subprocess.run([f"{bin_folder}/convert/gqa-convert", "--quiet", "--groups", groups, *options, source, made],
                        check=True)
-        read = gguf.GGUFReader(made)
-        keys = {k: f.contents() for k, f in read.fields.items()}
+        files = sorted(glob.glob(os.path.join(folder, "made*.gguf")))
+        made, parts = files[0], [gguf.GGUFReader(file) for file in files]
+        keys = {k: f.contents() for k, f in parts[0].fields.items()}
+        n_tensors = sum(len(part.tensors) for part in parts)
+        for i, part in enumerate(parts):
+            said = {k: f.contents() for k, f in part.fields.items() if k.startswith("split.")}
+            assert len(parts) == 1 or said == {"split.no": i, "split.count": len(parts),
+                                               "split.tensors.count": n_tensors}, said
         arch = keys["general.architecture"]
         length = str(min(24, keys[arch + ".context_length"]))
         subprocess.run([f"{bin_folder}/verify/gqa-verify", "--quiet", "--samples", "1", "--length", length, "--dtype",
@@ -82,7 +89,7 @@ def compare(bin_folder, source, groups, options):
         theirs = logits_of(made, tokens, heard)
         error = np.abs(theirs - ours).max() / np.abs(ours).max()
         print(f"{os.path.basename(source.rstrip('/')):24} {arch:10} heads {keys[arch + '.attention.head_count']} on "
-              f"{keys[arch + '.attention.head_count_kv']}, {len(read.tensors)} tensors, {len(tokens)} tokens: {error:.2e}",
+              f"{keys[arch + '.attention.head_count_kv']}, {n_tensors} tensors in {len(parts)} file(s), {len(tokens)} tokens: {error:.2e}",
               flush=True)
 
 

@@ -60,6 +60,8 @@ torture convert-gqa "${convert[@]}" in/llama out/model.gqa
 torture convert-safetensors "${convert[@]}" --json in/llama out/model.safetensors
 torture convert-folder "${convert[@]}" in/llama out/model/
 torture convert-shards "${convert[@]}" --shard-size 20K in/t5-sharded out/s/
+torture convert-gguf-split "${convert[@]}" --shard-size 8K in/llama \
+    out/model.gguf
 torture convert-again "${convert[@]}" --expand in/model.gqa out/model.gqa
 torture convert-aligned "${convert[@]}" -m aligned --calibrate none in/llama \
     out/model/

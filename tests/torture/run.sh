@@ -70,6 +70,8 @@ torture convert-store "${convert[@]}" --store "$llama" out/model.gqa
 torture convert-json "${convert[@]}" --json "$llama" out/model.safetensors
 torture convert-dry-run "${convert[@]}" --json --dry-run "$llama" out/model.gqa
 torture convert-shards "${convert[@]}" --json --shard-size 20K "$sharded" out/s/
+torture convert-gguf-split "${convert[@]}" --shard-size 8K "$llama" \
+    out/model.gguf
 torture convert-gqa "${convert[@]}" --expand model.gqa out/model/
 torture convert-gqa-again "${convert[@]}" --json expanded.gqa out/model.gqa
 torture convert-aligned "${convert[@]}" -m aligned --calibrate none "$llama" \

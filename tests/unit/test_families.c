@@ -89,20 +89,20 @@ static const struct refusal refusals[] = {
     {"[\"model.\", \"\"]", "[]", "key 'names.prefixes': a list of 0; 1 to 32"},
     {"\"rms\"", "\"rsm\"",
      "mine.json:8: key 'norm.kind': 'rsm' is not known; did you mean 'rms'?"},
-    {"1e-5", "-1", "key 'norm.eps': -1 is not a number above 0"},
+    {"1e-5", "-1", "key 'norm.eps': -1 is not a number from 0 on"},
     {"1e-5", "{\"keys\": \"e\"}",
      "key 'norm.eps.keys': no such part of a setting is known; did you mean "
      "'key'?"},
     {"1e-5", "{\"default\": 1}", "key 'norm.eps': the setting has no \"key\""},
     {"1e-5", "{\"key\": \"e\", \"default\": \"x\"}",
-     "key 'norm.eps.default': \"x\" is not a number above 0"},
-    {"1e-5", "{\"key\": \"e\", \"map\": {\"a\": 0}}",
-     "key 'norm.eps.map.a': 0 is not a number above 0"},
+     "key 'norm.eps.default': \"x\" is not a number from 0 on"},
+    {"1e-5", "{\"key\": \"e\", \"map\": {\"a\": -1}}",
+     "key 'norm.eps.map.a': -1 is not a number from 0 on"},
     {"1e-5", "{\"key\": \"e\", \"map\": {}}",
      "key 'norm.eps.map': must be an object of 1 to 64"},
     {"1e-5", "{\"key\": []}", "key 'norm.eps.key': a list of 0"},
-    {"1e-5", "{\"key\": \"e\", \"default\": {\"key\": \"f\", \"default\": 0}}",
-     "key 'norm.eps.default.default': 0 is not a number above 0"},
+    {"1e-5", "{\"key\": \"e\", \"default\": {\"key\": \"f\", \"default\": -1}}",
+     "key 'norm.eps.default.default': -1 is not a number from 0 on"},
     {"1e-5", "{\"key\": \"e\", \"map\": {\"a\": {\"default\": 1}}}",
      "key 'norm.eps.map.a': the setting has no \"key\""},
     {"1e-5",
@@ -354,8 +354,10 @@ START_TEST(inherits)
     ck_assert_str_eq(f->model_types[0], "a");
     ck_assert_str_eq(f->model_types[1], "b");
     ck_assert_ptr_null(f->model_types[2]);
-    /* Names of KerasHub are not inherited. */
+    /* Names of KerasHub are not inherited, nor what its class reads. */
     ck_assert(!f->keras.given);
+    ck_assert_int_eq(f->stock_grouped, GQA_STOCK_UNIFORM);
+    ck_assert(!f->stock_longrope);
     gqa_family_free(f);
     ck_assert_int_eq(parse(&f, text, "b"), GQA_OK);
     ck_assert_ptr_null(f->attentions[0]->window.json);

@@ -163,6 +163,7 @@ static const struct {
     {"gguf/mpt.gguf", "families/mpt/model.safetensors", NULL},
     {"gguf/mpt-clip.gguf", "families/mpt-clip/model.safetensors", NULL},
     {"gguf/granite.gguf", "families/granite/model.safetensors", NULL},
+    {"gguf/granitemoe.gguf", "families/granitemoe/model.safetensors", NULL},
     {"gguf/smollm3.gguf", "families/smollm3/model.safetensors",
      "families/smollm3/config.json"},
     {"gguf/nemotron.gguf", "families/nemotron/model.safetensors", NULL},
@@ -821,6 +822,28 @@ static void put_one(struct made *m, uint64_t rows, uint64_t columns,
     put_data(m, data, n_data);
 }
 
+static const char gates[] = "blk.0.ffn_gate_exps.weight";
+static const char ups[] = "blk.0.ffn_up_exps.weight";
+
+static void put_granite_moe(struct made *m, uint64_t n_tensors)
+{
+    put_start(m, n_tensors, 1);
+    put_word(m, "general.architecture", "granitemoe");
+}
+
+/* Of 8 columns of float32. */
+static void put_experts(struct made *m, const char *name, uint64_t experts,
+                        uint64_t rows, uint64_t offset)
+{
+    put_text(m, name);
+    put(m, 3, 4);
+    put(m, 8, 8);
+    put(m, rows, 8);
+    put(m, experts, 8);
+    put(m, 0, 4);
+    put(m, offset, 8);
+}
+
 START_TEST(refuses_bad_tensors)
 {
     struct made m = {.n = 0};
@@ -862,6 +885,26 @@ START_TEST(refuses_bad_tensors)
     put_tensor(&m, "model.norm.weight", 0, 8, 0, 32);
     put_data(&m, (char[64]){0}, 64);
     refused(&m, GQA_ERR_FORMAT, "two tensors are model.norm.weight");
+    /* Halves that are one tensor in the original */
+    put_granite_moe(&m, 1);
+    put_experts(&m, gates, 2, 3, 0);
+    put_data(&m, (char[192]){0}, 192);
+    refused(&m, GQA_ERR_FORMAT,
+            "a half of model.layers.0.block_sparse_moe.input_linear.weight is "
+            "missing");
+    put_granite_moe(&m, 2);
+    put_experts(&m, gates, 2, 3, 0);
+    put_experts(&m, ups, 3, 2, 192);
+    put_data(&m, (char[384]){0}, 384);
+    refused(&m, GQA_ERR_FORMAT,
+            "the halves of model.layers.0.block_sparse_moe.input_linear.weight "
+            "do not fit each other");
+    put_granite_moe(&m, 1);
+    put_tensor(&m, gates, 6, 8, 0, 0);
+    put_data(&m, (char[192]){0}, 192);
+    refused(&m, GQA_ERR_FORMAT,
+            "tensor blk.0.ffn_gate_exps.weight has 2 dimensions, and experts "
+            "have 3");
 }
 END_TEST
 

@@ -387,6 +387,7 @@ static const struct {
     {"families/mpt", "2", false, 0},
     {"families/mpt-clip", "2", false, 0},
     {"families/granite", "2", false, 0},
+    {"families/granitemoe", "1", false, 0},
     {"families/nemotron", "2", true, 0},
     {"families/glm4", "1", false, 0},
     {"families/glm", "2", false, 0},
@@ -502,12 +503,14 @@ START_TEST(has_keys_of_llama_cpp)
              "\"llama.attention.head_count\":4,"
              "\"llama.attention.head_count_kv\":1,"
              "\"llama.rope.freq_base\":1e6,"
+             "\"llama.attention.key_length\":8,"
              "\"llama.attention.layer_norm_rms_epsilon\":1e-5,"
              "\"llama.expert_count\":4,\"llama.expert_used_count\":2,"
              "\"tokenizer.ggml.bos_token_id\":1,"
              "\"tokenizer.ggml.eos_token_id\":2,"
              "\"tokenizer.ggml.padding_token_id\":0,\"llama.vocab_size\":47,"
-             "\"llama.rope.dimension_count\":8,\"gqa.version\":\"1\","
+             "\"llama.rope.dimension_count\":8,\"llama.attention.value_"
+             "length\":8,\"gqa.version\":\"1\","
              "\"tokenizer.ggml.model\":\"no_vocab\"}");
     /* Layers that differ in KV heads: a list, in the architecture that takes
      * one, or where it is asked for. */

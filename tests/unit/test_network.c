@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "changed_config.h"
 #include "common/json.h"
 #include "formats/families/load.h"
 #include "formats/model/network.h"
@@ -40,39 +41,6 @@ static void close_all(struct opened *o)
     gqa_network_free(o->network);
     gqa_model_free(o->model);
     gqa_checkpoint_close(o->checkpoint);
-}
-
-/* The fixture's configuration with one key changed ("outer.inner"), or
- * without it where value is NULL. */
-static const char *changed_config(const char *fixture, const char *key,
-                                  const char *value)
-{
-    char path[256], outer[64];
-    json_t *config = NULL, *at, *put;
-    char *text;
-    const char *dot = strchr(key, '.');
-    const char *written;
-
-    snprintf(path, sizeof path, "%s/config.json", fixture);
-    ck_assert_int_eq(
-        gqa_json_load_file(&config, test_data(path), (size_t)1 << 20), GQA_OK);
-    at = config;
-    if (dot) {
-        snprintf(outer, sizeof outer, "%.*s", (int)(dot - key), key);
-        at = json_object_get(config, outer);
-        ck_assert_msg(json_is_object(at), "%s has no %s", fixture, outer);
-        key = dot + 1;
-    }
-    put = value ? json_loads(value, JSON_DECODE_ANY, NULL) : NULL;
-    if (put)
-        json_object_set_new(at, key, put);
-    else
-        json_object_del(at, key);
-    text = json_dumps(config, 0);
-    written = scratch_write_text("config.json", text);
-    free(text);
-    json_decref(config);
-    return written;
 }
 
 struct refusal {
@@ -128,7 +96,7 @@ static const struct refusal refusals[] = {
     {"runtime/llama", "hidden_act", "7", GQA_ERR_FORMAT,
      "hidden_act is 7, not a text"},
     {"runtime/llama", "rms_norm_eps", "-1.0", GQA_ERR_FORMAT,
-     "rms_norm_eps is -1.0, not a number above 0"},
+     "rms_norm_eps is -1.0, not a number from 0 on"},
     {"runtime/llama", "rms_norm_eps", "\"x\"", GQA_ERR_FORMAT,
      "rms_norm_eps is \"x\""},
     {"runtime/llama", "tie_word_embeddings", "1", GQA_ERR_FORMAT,
