@@ -101,10 +101,13 @@ static enum gqa_status factor(struct gqa_transforms *t,
     t->v = malloc(a->n_kv_heads * d * d * sizeof *t->v);
     t->q = malloc(a->n_heads * d * d * sizeof *t->q);
     t->o = malloc(a->n_heads * d * d * sizeof *t->o);
-    if (!heads || !t->k || !t->v || !t->q || !t->o)
+    t->outputs = malloc(a->n_heads * sizeof *t->outputs);
+    if (!heads || !t->k || !t->v || !t->q || !t->o || !t->outputs)
         st = gqa_fail_nomem();
     for (uint64_t i = 0; i < a->n_kv_heads && st == GQA_OK; i++)
         heads[i] = t->heads ? t->heads[i] : i;
+    for (uint64_t h = 0; h < a->n_heads && st == GQA_OK; h++)
+        t->outputs[h] = e->outputs[gqa_order_query_head(heads, a, h)];
     if (st == GQA_OK)
         st = factor_groups(t->k, t->q, &t->keys_lost, a, &e->key_bands, heads,
                            t->pooled, e->keys, e->key_metrics);
@@ -418,6 +421,7 @@ void gqa_alignment_free(struct gqa_alignment *alignment)
         free(t->v);
         free(t->q);
         free(t->o);
+        free(t->outputs);
         free(t->heads);
         gqa_spill_clear(&t->fitted_o);
         gqa_spill_clear(&t->fitted_q);

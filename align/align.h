@@ -29,6 +29,9 @@ struct gqa_transforms {
      * written in, in their parameter's dtype; biases are not fitted. Without
      * data: as the transforms make them. */
     struct gqa_spill fitted_q, fitted_k, fitted_v;
+    /* [n_heads], by places: energy of what each query head can add, its o times
+     * values; NULL where none share. */
+    double *outputs;
     /* Shares of the energy of scores and of outputs that are lost. */
     double keys_lost, values_lost;
 };

@@ -26,8 +26,10 @@ enum gqa_status gqa_energies_take(struct gqa_energies *out,
     out->key_metrics = gqa_large_malloc(n * d * d * sizeof *out->key_metrics);
     out->value_metrics =
         gqa_large_malloc(n * d * d * sizeof *out->value_metrics);
-    if (st == GQA_OK && (!outputs || !out->keys || !out->values ||
-                         !out->key_metrics || !out->value_metrics))
+    out->outputs = malloc(a->n_heads * sizeof *out->outputs);
+    if (st == GQA_OK &&
+        (!outputs || !out->keys || !out->values || !out->key_metrics ||
+         !out->value_metrics || !out->outputs))
         st = gqa_fail_nomem();
     /* O_h^T O_h; o's bias is no head's. */
     if (st == GQA_OK)
@@ -38,6 +40,7 @@ enum gqa_status gqa_energies_take(struct gqa_energies *out,
         memcpy(out->values, statistics->values, all * sizeof *out->values);
         gqa_moments_by_kv_head(out->key_metrics, a, statistics->queries);
         gqa_moments_by_kv_head(out->value_metrics, a, outputs);
+        gqa_moments_of_outputs(out->outputs, a, outputs, out->values);
     }
     free(outputs);
     return st;
@@ -51,5 +54,6 @@ void gqa_energies_clear(struct gqa_energies *e)
     free(e->values);
     free(e->key_metrics);
     free(e->value_metrics);
+    free(e->outputs);
     *e = (struct gqa_energies){0};
 }

@@ -11,6 +11,7 @@ struct gqa_energies {
     struct gqa_bands key_bands, value_bands;
     double *keys, *values;               /* moments [n d, n d], factor.h */
     double *key_metrics, *value_metrics; /* [n, d, d] */
+    double *outputs; /* [n_heads]: E|O_h v|^2 of each query head */
 };
 
 /*

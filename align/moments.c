@@ -90,6 +90,23 @@ void gqa_moments_by_kv_head(double *out, const struct gqa_attention *a,
             out[h / per * dd + i] += metrics[h * dd + i];
 }
 
+void gqa_moments_of_outputs(double *out, const struct gqa_attention *a,
+                            const double *metrics, const double *values)
+{
+    const uint64_t d = a->head_dim, ld = a->n_kv_heads * d;
+
+    for (uint64_t h = 0; h < a->n_heads; h++) {
+        const uint64_t first = h / (a->n_heads / a->n_kv_heads) * d;
+        const double *metric = metrics + h * d * d;
+
+        out[h] = 0;
+        for (uint64_t i = 0; i < d; i++)
+            for (uint64_t j = 0; j < d; j++)
+                out[h] +=
+                    metric[i * d + j] * values[(first + i) * ld + first + j];
+    }
+}
+
 void gqa_moments_of_keys(double *out, const struct gqa_attention *a,
                          const struct gqa_bands *bands,
                          const struct gqa_head_statistics *statistics)

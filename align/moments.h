@@ -32,6 +32,12 @@ enum gqa_status gqa_statistics_of_weights(struct gqa_head_statistics *out,
 void gqa_moments_by_kv_head(double *out, const struct gqa_attention *a,
                             const double *metrics);
 
+/* E|O_h v|^2 of each query head, out [n_heads], v being the values that it
+ * reads; metrics [n_heads, d, d]: O_h^T O_h, values [n_kv_heads d, n_kv_heads
+ * d]: moments of all values. */
+void gqa_moments_of_outputs(double *out, const struct gqa_attention *a,
+                            const double *metrics, const double *values);
+
 /* Moments of all keys, [n_kv_heads d, n_kv_heads d]; about the mean where
  * coordinates do not turn. */
 void gqa_moments_of_keys(double *out, const struct gqa_attention *a,

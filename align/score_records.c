@@ -22,6 +22,9 @@ static const double enough = 1.5e11;
 /* A stream that is nothing weighs nothing: its norm is all noise. */
 static const double least_square = 1e-8;
 
+/* Of the mean, that a head which adds next to nothing counts for. */
+static const double least_share = 1e-2;
+
 /* The parts of a batch. */
 struct gqa_score_batch {
     size_t first, n;
@@ -153,7 +156,7 @@ static void count(uint64_t *out, const struct gqa_score_part *part,
 
 /* Each row counts as the norm that comes next sees it. */
 static void weigh(double *out, const double *stream, uint64_t width,
-                  uint64_t n_heads, bool is_real)
+                  const double *shares, uint64_t n_heads, bool is_real)
 {
     double square = 0;
 
@@ -161,12 +164,12 @@ static void weigh(double *out, const double *stream, uint64_t width,
         square += stream[j] * stream[j];
     square /= (double)width;
     for (uint64_t h = 0; h < n_heads; h++)
-        out[h] = is_real && square > least_square ? 1 / square : 0;
+        out[h] = is_real && square > least_square ? shares[h] / square : 0;
 }
 
 struct weighing {
     double *out;
-    const double *stream;
+    const double *stream, *shares;
     const struct gqa_score_part *part;
     const struct gqa_tapped *t;
     uint64_t n_heads;
@@ -182,9 +185,27 @@ static enum gqa_status weigh_rows(void *ctx, uint64_t first, uint64_t n)
 
         weigh(w->out + i * w->n_heads,
               w->stream + (member * t->n_new + i % t->n_new) * t->width,
-              t->width, w->n_heads, i % t->n_new < t->n_tokens[member]);
+              t->width, w->shares, w->n_heads,
+              i % t->n_new < t->n_tokens[member]);
     }
     return GQA_OK;
+}
+
+/* How much heads count: as they can change what the attention adds, but none
+ * less than a hundredth of the mean, so that all are fitted. */
+static void share_out(double *shares, const double *outputs, uint64_t n_heads)
+{
+    double sum = 0;
+
+    for (uint64_t h = 0; h < n_heads; h++) {
+        shares[h] = 1;
+        sum += outputs ? outputs[h] : 0;
+    }
+    if (!outputs || !isfinite(sum) || sum <= 0)
+        return;
+    for (uint64_t h = 0; h < n_heads; h++)
+        shares[h] = (outputs[h] * (double)n_heads / sum + least_share) /
+                    (1 + least_share);
 }
 
 static enum gqa_status keep_weights(const struct gqa_score_records *r,
@@ -198,17 +219,21 @@ static enum gqa_status keep_weights(const struct gqa_score_records *r,
     const enum gqa_dtype wide = gqa_wide_of(r->real);
     const size_t n_bytes = (size_t)(n * n_heads * gqa_dtype_bits(wide) / 8);
     double *values = gqa_large_malloc(n * n_heads * sizeof *values);
-    struct weighing w = {values, stream, part, t, n_heads};
-    enum gqa_status st =
-        values ? gqa_ranges_run(n, STEP, r->n_threads, weigh_rows, &w)
-               : gqa_fail_nomem();
+    double *shares = malloc(n_heads * sizeof *shares);
+    struct weighing w = {values, stream, shares, part, t, n_heads};
+    enum gqa_status st = values && shares ? GQA_OK : gqa_fail_nomem();
 
+    if (st == GQA_OK) {
+        share_out(shares, r->outputs, n_heads);
+        st = gqa_ranges_run(n, STEP, r->n_threads, weigh_rows, &w);
+    }
     if (st == GQA_OK)
         st = r->backend->alloc(r->device, &part->weights, n_bytes);
     if (st == GQA_OK)
         st = gqa_values_upload(r->backend, r->device, part->weights, wide,
                                values, n * n_heads);
     free(values);
+    free(shares);
     return st;
 }
 

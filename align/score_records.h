@@ -43,6 +43,9 @@ struct gqa_score_records {
     /* KV heads that stand one after another with the same keys, of which one
      * is kept, where their place can be said so; 0: 1. */
     uint64_t alike;
+    /* [n_heads] of the converted model, lent: energies of what heads add, as
+     * far as which scores count; NULL: alike. */
+    const double *outputs;
     struct gqa_score_part *parts;
     size_t n_parts;
     struct gqa_score_batch *batches;

@@ -62,12 +62,13 @@ void gqa_score_stage_begin(struct gqa_score_stage *stage,
             kind ? &block->cross : &block->self;
 
         stage->wanted[a->heads->kind] = can_fit(stage, a);
-        stage->records[a->heads->kind] =
-            (struct gqa_score_records){.backend = job->backend,
-                                       .device = job->device,
-                                       .real = job->real,
-                                       .n_threads = job->n_threads,
-                                       .block = a};
+        stage->records[a->heads->kind] = (struct gqa_score_records){
+            .backend = job->backend,
+            .device = job->device,
+            .real = job->real,
+            .n_threads = job->n_threads,
+            .block = a,
+            .outputs = transforms_of(stage, a)->outputs};
     }
 }
 

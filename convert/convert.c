@@ -77,13 +77,18 @@ static enum gqa_status check_config(const struct gqa_conversion *c)
  * not every number has one. */
 static enum gqa_status check_said(const struct gqa_conversion *c)
 {
+    const struct gqa_convert_options *o = c->options;
     const struct gqa_model *m = c->model;
 
-    return c->options->writer->is_folder
-               ? gqa_kv_said_check(m->family, m->config, gqa_model_n_heads(m),
-                                   gqa_uniform_kv_heads(c->plan),
-                                   c->options->output)
-               : GQA_OK;
+    if (!o->writer->is_folder)
+        return GQA_OK;
+    if (o->plan.remote_code)
+        return in_source(gqa_remote_code_needed(c->plan), o);
+    return gqa_kv_said_check(m->family, m->config, gqa_model_n_heads(m),
+                             gqa_uniform_kv_heads(c->plan), o->output,
+                             gqa_has_remote_code(m)
+                                 ? ", or give --remote-code or --expand"
+                                 : ", or give --expand");
 }
 
 /* A folder is for loaders of others. */

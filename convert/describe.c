@@ -115,6 +115,13 @@ static json_t *describe_divisors(const struct gqa_alignment *alignment)
     return list;
 }
 
+/* A module's class reads it that takes KV heads, and has to make all. */
+static bool is_read_by_stock_class(const struct gqa_plan *plan)
+{
+    return plan->options.remote_code &&
+           plan->model->family->stock_grouped != GQA_STOCK_NONE;
+}
+
 /* By words, where there is one for the number; else shapes alone tell, and no
  * folder is written. *own: the key that says it. */
 static void say_kv_heads(json_t *config, const char **own,
@@ -122,7 +129,8 @@ static void say_kv_heads(json_t *config, const char **own,
 {
     const struct gqa_family *family = plan->model->family;
     const uint64_t n_heads = gqa_model_n_heads(plan->model);
-    const uint64_t n = gqa_uniform_kv_heads(plan);
+    const uint64_t n =
+        is_read_by_stock_class(plan) ? n_heads : gqa_uniform_kv_heads(plan);
 
     if (!config || !gqa_kv_said(family) ||
         !gqa_kv_said_can(family, config, n_heads, n))
@@ -147,8 +155,11 @@ json_t *gqa_describe_config(const struct gqa_plan *plan,
                             const struct gqa_inventory *inventory, json_t *told)
 {
     json_t *config = json_deep_copy(plan->model->config);
+    /* Which holds it, where it is a part. */
+    json_t *whole = gqa_model_put_config(plan->model, json_incref(config));
     const char *own = kv_heads_key(plan);
 
+    gqa_remote_code_forget(whole);
     gqa_remote_code_forget(config);
     if (kv_heads_key(plan) && must_say_kv_heads(plan)) {
         json_t *count = kv_heads(plan);
@@ -159,7 +170,7 @@ json_t *gqa_describe_config(const struct gqa_plan *plan,
             json_object_del(config, kv_heads_key(plan));
     }
     say_kv_heads(config, &own, plan);
-    if (!gqa_is_repacking(plan))
+    if (!gqa_is_repacking(plan) && !is_read_by_stock_class(plan))
         gqa_adapt_config(config, own, plan, told);
     if (plan->model->config_is_complete && plan->model->model_type)
         gqa_model_say_sizes(config, plan->model, inventory,
@@ -176,13 +187,11 @@ json_t *gqa_describe_config(const struct gqa_plan *plan,
     if (plan->model->config_is_complete)
         gqa_rope_config_say_older(config, plan->model->family);
     if (plan->options.remote_code)
-        gqa_remote_code_describe(config, plan);
-    if (!plan->model->within)
-        return config;
-    config = gqa_model_put_config(plan->model, config);
-    if (!plan->options.keep_dtype)
-        set_dtype(config, plan->options.dtype);
-    return config;
+        gqa_remote_code_describe(whole, config, plan);
+    if (plan->model->within && !plan->options.keep_dtype)
+        set_dtype(whole, plan->options.dtype);
+    json_decref(config);
+    return whole;
 }
 
 /* --- Recipe -------------------------------------------------------------- */

@@ -7,7 +7,10 @@
 #include "common/json.h"
 #include "common/memory_stream.h"
 #include "common/strings.h"
+#include "convert/stock.h"
 #include "formats/families/family.h"
+#include "formats/families/kv_said.h"
+#include "formats/families/nested.h"
 #include "formats/families/remote_code.h"
 
 /* --- What there is ------------------------------------------------------- */
@@ -42,12 +45,49 @@ static bool are_plain(const struct gqa_family *family)
     return plain;
 }
 
+/* The model that holds it; NULL: it is one by itself. */
+static const struct gqa_nested *nested_of(const struct gqa_model *model)
+{
+    return model->within ? gqa_nested_find(model->model_type) : NULL;
+}
+
+/* Classes by Auto classes, or NULL. The caller gives them up. */
+static json_t *classes_of(const struct gqa_model *model)
+{
+    const struct gqa_nested *nested = nested_of(model);
+    json_t *classes;
+
+    if (!nested)
+        return json_incref((json_t *)(uintptr_t)model->family->remote_code);
+    if (!nested->classes)
+        return NULL;
+    classes = json_object();
+    for (const struct gqa_nested_class *c = nested->classes; c->loader; c++)
+        json_object_set_new(classes, c->loader, json_string(c->class));
+    return classes;
+}
+
+static bool has_classes(const struct gqa_model *model)
+{
+    const struct gqa_nested *nested = nested_of(model);
+
+    return nested ? nested->classes &&
+                        model->family->stock_grouped == GQA_STOCK_NONE
+                  : model->family->remote_code != NULL;
+}
+
 bool gqa_has_remote_code(const struct gqa_model *model)
 {
-    const struct gqa_family *family = model->family;
+    return has_classes(model) && model->family->model_type &&
+           are_plain(model->family);
+}
 
-    return family->remote_code && family->model_type && are_plain(family) &&
-           !model->within;
+static enum gqa_status not_needed(const char *type)
+{
+    return gqa_fail(GQA_ERR_USAGE,
+                    "option --remote-code is not needed: the class that "
+                    "transformers has for '%s' loads grouped heads",
+                    type);
 }
 
 enum gqa_status gqa_remote_code_allow(const struct gqa_model *model)
@@ -58,25 +98,46 @@ enum gqa_status gqa_remote_code_allow(const struct gqa_model *model)
 
     if (gqa_has_remote_code(model))
         return GQA_OK;
-    if (family->stock_grouped != GQA_STOCK_NONE)
+    if (family->stock_own_code)
         return gqa_fail(GQA_ERR_USAGE,
-                        "option --remote-code is not needed: the class that "
-                        "transformers has for '%s' loads grouped heads",
+                        "option --remote-code: transformers has no class for "
+                        "'%s' that a module could make grouped: checkpoints "
+                        "bring their own; --expand writes a folder that it "
+                        "loads",
                         type);
+    if (family->stock_grouped != GQA_STOCK_NONE)
+        return not_needed(type);
     return gqa_fail(GQA_ERR_USAGE,
                     "option --remote-code: there is no module for '%s'; "
                     "--expand writes a folder that transformers loads",
                     type);
 }
 
+enum gqa_status gqa_remote_code_needed(const struct gqa_plan *plan)
+{
+    const struct gqa_model *model = plan->model;
+
+    return model->family->stock_grouped != GQA_STOCK_NONE &&
+                   gqa_kv_said_can(model->family, model->config,
+                                   gqa_model_n_heads(model),
+                                   gqa_uniform_kv_heads(plan))
+               ? not_needed(model->model_type)
+               : GQA_OK;
+}
+
 /* --- The module ---------------------------------------------------------- */
 
-/* "modeling_grouped_t5" */
+/* "modeling_grouped_t5"; of a model within another
+ * "modeling_grouped_blip_2_opt"
+ */
 static void name_module(char out[GQA_REMOTE_CODE_FILE_MAX],
                         const struct gqa_model *model)
 {
-    snprintf(out, GQA_REMOTE_CODE_FILE_MAX - sizeof ".py", "%s%s",
-             GQA_REMOTE_CODE_MODULE, model->family->model_type);
+    const struct gqa_nested *nested = nested_of(model);
+
+    snprintf(out, GQA_REMOTE_CODE_FILE_MAX - sizeof ".py", "%s%s%s%s",
+             GQA_REMOTE_CODE_MODULE, nested ? nested->model_type : "",
+             nested ? "_" : "", model->family->model_type);
     for (char *c = out; *c; c++)
         *c = *c == '-' || *c == '.' || *c == '%' ? '_' : *c;
 }
@@ -104,12 +165,14 @@ static void put_attentions(FILE *out, const struct gqa_family *family)
     fprintf(out, ")\n");
 }
 
-static void put_classes(FILE *out, const struct gqa_family *family)
+static void put_classes(FILE *out, const struct gqa_model *model)
 {
+    const struct gqa_nested *nested = nested_of(model);
+    json_t *classes = classes_of(model);
     const char *loader;
     json_t *class;
 
-    json_object_foreach((json_t *)(uintptr_t)family->remote_code, loader, class)
+    json_object_foreach(classes, loader, class)
     {
         fprintf(out,
                 "\n\nclass " GQA_REMOTE_CODE_CLASS
@@ -117,7 +180,11 @@ static void put_classes(FILE *out, const struct gqa_family *family)
                 "    _auto_class = \"%s\"\n"
                 "    grouped = GROUPED\n",
                 json_string_value(class), json_string_value(class), loader);
+        if (nested)
+            fprintf(out, "    inner = (\"%s\", \"%s\")\n", nested->config,
+                    nested->attribute);
     }
+    json_decref(classes);
 }
 
 enum gqa_status gqa_remote_code_text(char **out, const struct gqa_model *model)
@@ -129,8 +196,10 @@ enum gqa_status gqa_remote_code_text(char **out, const struct gqa_model *model)
         return st;
     fputs(gqa_remote_code_template, text.out);
     put_attentions(text.out, model->family);
-    put_classes(text.out, model->family);
-    st = gqa_memory_stream_flush(&text);
+    put_classes(text.out, model);
+    st = gqa_json_check();
+    if (st == GQA_OK)
+        st = gqa_memory_stream_flush(&text);
     if (st == GQA_OK && !(*out = strdup(text.text)))
         st = gqa_fail_nomem();
     gqa_memory_stream_free(&text);
@@ -163,12 +232,12 @@ static json_t *kv_heads(const struct gqa_plan *plan, const char *kind)
     return result;
 }
 
-static bool has_class(const struct gqa_family *family, const char *name)
+static bool has_class(json_t *classes, const char *name)
 {
     const char *loader;
     json_t *class;
 
-    json_object_foreach((json_t *)(uintptr_t)family->remote_code, loader, class)
+    json_object_foreach(classes, loader, class)
     {
         if (strcmp(json_string_value(class), name) == 0)
             return true;
@@ -182,10 +251,11 @@ static json_t *grouped_class(const char *module, const char *class)
                         GQA_REMOTE_CODE_CLASS, class);
 }
 
-void gqa_remote_code_describe(json_t *config, const struct gqa_plan *plan)
+void gqa_remote_code_describe(json_t *whole, json_t *config,
+                              const struct gqa_plan *plan)
 {
     static const char *const kinds[] = {"encoder", "self", "cross"};
-    const struct gqa_family *family = plan->model->family;
+    json_t *classes = classes_of(plan->model);
     char module[GQA_REMOTE_CODE_FILE_MAX];
     json_t *heads = json_object();
     json_t *map = json_object();
@@ -194,7 +264,7 @@ void gqa_remote_code_describe(json_t *config, const struct gqa_plan *plan)
     size_t i;
 
     name_module(module, plan->model);
-    json_object_foreach((json_t *)(uintptr_t)family->remote_code, loader, class)
+    json_object_foreach(classes, loader, class)
     {
         json_object_set_new(map, loader,
                             grouped_class(module, json_string_value(class)));
@@ -205,16 +275,17 @@ void gqa_remote_code_describe(json_t *config, const struct gqa_plan *plan)
         if (n)
             json_object_set_new(heads, kinds[i], n);
     }
-    json_object_set_new(config, "auto_map", map);
+    json_object_set_new(whole, "auto_map", map);
     json_object_set_new(config, GQA_REMOTE_CODE_HEADS, heads);
-    json_array_foreach(json_object_get(config, "architectures"), i, class)
+    json_array_foreach(json_object_get(whole, "architectures"), i, class)
     {
         const char *name = json_string_value(class);
 
-        if (name && has_class(family, name))
-            json_array_set_new(json_object_get(config, "architectures"), i,
+        if (name && has_class(classes, name))
+            json_array_set_new(json_object_get(whole, "architectures"), i,
                                grouped_class("", name));
     }
+    json_decref(classes);
 }
 
 const char *gqa_remote_code_loader(const json_t *config)

@@ -3,7 +3,8 @@
  * weights (--remote-code), where it has no grouped class of its own: the module
  * is the text of remote_code/modeling_grouped.py, with what the family's
  * description says of its attentions and classes behind it
- * (formats/families/remote_code.h).
+ * (formats/families/remote_code.h); classes of a model that holds it beside
+ * others are in formats/families/nested.c.
  */
 #ifndef GQA_CONVERT_REMOTE_CODE_H
 #define GQA_CONVERT_REMOTE_CODE_H
@@ -16,6 +17,11 @@ bool gqa_has_remote_code(const struct gqa_model *model);
 /* Whether there is one, and it is of use. Errors GQA_ERR_USAGE. */
 GQA_MUST_USE
 enum gqa_status gqa_remote_code_allow(const struct gqa_model *model);
+
+/* Whether it is of use for the numbers of a plan: where words say how many KV
+ * heads there are, the stock class may take them. Errors GQA_ERR_USAGE. */
+GQA_MUST_USE
+enum gqa_status gqa_remote_code_needed(const struct gqa_plan *plan);
 
 /* Room for the name of a module's file. */
 enum { GQA_REMOTE_CODE_FILE_MAX = 128 };
@@ -32,8 +38,11 @@ extern const char gqa_remote_code_template[];
 GQA_MUST_USE
 enum gqa_status gqa_remote_code_text(char **out, const struct gqa_model *model);
 
-/* What it reads of a configuration goes there: of the output of a plan. */
-void gqa_remote_code_describe(json_t *config, const struct gqa_plan *plan);
+/* What it reads of a configuration goes there: of the output of a plan. Of a
+ * model within another, whole is that one's, and config is in it; else they are
+ * the same. */
+void gqa_remote_code_describe(json_t *whole, json_t *config,
+                              const struct gqa_plan *plan);
 
 /* The Auto class that loads the first of a configuration's architectures by a
  * module, lent; "AutoModel" where the module has no such class. */

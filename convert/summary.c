@@ -138,6 +138,7 @@ void gqa_summary_print(FILE *out, const struct gqa_conversion *c)
 {
     const struct gqa_totals t = gqa_totals_of(c->plan);
     const struct gqa_convert_options *o = c->options;
+    const json_t *whole = gqa_model_whole_config(c->model);
     const char *note =
         o->writer->stock ? gqa_stock_note(gqa_stock_of(c->plan)) : NULL;
 
@@ -171,8 +172,8 @@ void gqa_summary_print(FILE *out, const struct gqa_conversion *c)
     if (has_shared_norm(c->model))
         fprintf(out, "Keys are normed head by head: what a pooled head is, "
                      "normed, is no mean of normed\nones, but a start.\n");
-    if (o->writer->is_folder && !gqa_remote_code_class(c->model->config) &&
-        json_object_get(c->model->config, "auto_map"))
+    if (o->writer->is_folder && !gqa_remote_code_class(whole) &&
+        json_object_get(whole, "auto_map"))
         fprintf(
             out,
             "config.json names code of its own (auto_map), which came along "

@@ -13,6 +13,7 @@
 #include "formats/model/readings.h"
 #include "formats/transforms.h"
 #include "formats/unwritten.h"
+#include "inspect/adapter.h"
 #include "inspect/recipe.h"
 
 enum { DEFAULT_CONTEXT = 4096 };
@@ -157,7 +158,16 @@ static enum gqa_status understand(struct gqa_inspection *inspection)
     inspection->model = NULL;
     inspection->model_refused = st;
     inspection->model_unknown = strdup(gqa_error_message());
-    return inspection->model_unknown ? GQA_OK : gqa_fail_nomem();
+    if (!inspection->model_unknown)
+        return gqa_fail_nomem();
+    st = gqa_heads_said(
+        &inspection->has_said, &inspection->said,
+        gqa_checkpoint_config(inspection->checkpoint),
+        &(struct gqa_family_choice){.own = inspection->family,
+                                    .library = &gqa_builtin_families});
+    return st == GQA_OK ? gqa_adapter_config(&inspection->adapter,
+                                             inspection->checkpoint)
+                        : st;
 }
 
 static enum gqa_status plan_kv_cache(struct gqa_inspection *inspection)
@@ -350,7 +360,10 @@ enum gqa_status gqa_inspection_judge(const struct gqa_inspection *inspection)
         return GQA_OK;
     if (inspection->model_refused != GQA_ERR_UNSUPPORTED)
         return gqa_fail(inspection->model_refused, "%s", refusal);
-    gqa_warn("%s; the tensors alone are shown", refusal);
+    gqa_warn("%s; %s", refusal,
+             inspection->has_said
+                 ? "the tensors are shown, and heads by the configuration"
+                 : "the tensors alone are shown");
     return GQA_OK;
 }
 
@@ -363,6 +376,7 @@ void gqa_inspection_free(struct gqa_inspection *inspection)
     gqa_similarity_free(inspection->similarity);
     gqa_stats_free(inspection->stats);
     json_decref(inspection->recipe);
+    json_decref(inspection->adapter);
     gqa_model_free(inspection->model);
     free(inspection->model_unknown);
     free(inspection->faults);

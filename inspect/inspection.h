@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "formats/checkpoint.h"
+#include "formats/model/heads_said.h"
 #include "formats/model/model.h"
 #include "inspect/kv_cache.h"
 #include "inspect/options.h"
@@ -29,6 +30,10 @@ struct gqa_inspection {
     struct gqa_model *model;
     char *model_unknown;           /* why, else NULL */
     enum gqa_status model_refused; /* likewise, else GQA_OK */
+    /* Of one that is not understood, by its configuration. */
+    bool has_said;
+    struct gqa_heads_said said;
+    json_t *adapter; /* adapter_config.json, or NULL */
     /* What the model lacks or has too much; NULL: nothing, or no model. */
     char *faults;
     json_t *readings; /* texts: what loaders read in two ways; or NULL */

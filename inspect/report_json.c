@@ -282,6 +282,27 @@ static json_t *make_stats(const struct gqa_inspection *in)
     return object;
 }
 
+static json_t *make_said(const struct gqa_heads_said *said)
+{
+    json_t *object = json_object();
+
+    json_object_set_new(object, "family", json_string(said->family));
+    json_object_set_new(object, "n_layers",
+                        gqa_json_make_count(said->n_layers));
+    json_object_set_new(object, "n_heads", gqa_json_make_count(said->n_heads));
+    json_object_set_new(object, "n_kv_heads",
+                        said->n_kv_heads ? gqa_json_make_count(said->n_kv_heads)
+                                         : json_null());
+    json_object_set_new(object, "n_kv_heads_of_all_layers",
+                        gqa_json_make_count(said->all_kv_heads));
+    json_object_set_new(object, "head_dim",
+                        gqa_json_make_count(said->head_dim));
+    json_object_set_new(object, "is_cached", json_boolean(said->is_cached));
+    json_object_set_new(object, "has_cross_attention",
+                        json_boolean(said->has_cross));
+    return object;
+}
+
 static json_t *make_kv_plan(const struct gqa_inspection *in)
 {
     static const char *const origins[] = {
@@ -339,6 +360,13 @@ enum gqa_status gqa_report_json(FILE *out,
     if (inspection->model_unknown)
         json_object_set_new(root, "model_unknown",
                             gqa_json_make_text(inspection->model_unknown));
+    if (inspection->adapter)
+        json_object_set_new(
+            root, "adapter_for",
+            gqa_json_make_text(json_string_value(json_object_get(
+                inspection->adapter, "base_model_name_or_path"))));
+    if (inspection->has_said)
+        json_object_set_new(root, "config_says", make_said(&inspection->said));
     if (show->tensors || !inspection->model)
         json_object_set_new(root, "tensors", make_tensors(inspection));
     if (show->recipe)

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/checked.h"
 #include "common/memory_stream.h"
 #include "common/text.h"
 #include "common/units.h"
@@ -161,6 +162,55 @@ static void put_totals(FILE *out, const struct gqa_inspection *in)
     }
 }
 
+/* At 16 bits: tensors do not tell what a runtime computes in. */
+static void put_said_cache(FILE *out, const struct gqa_heads_said *said,
+                           const char *label, const char *token)
+{
+    const uint64_t bytes = 2 * 2 * said->head_dim;
+    uint64_t stored, all;
+
+    if (gqa_mul_u64(bytes, said->all_kv_heads, &stored) &&
+        gqa_mul_u64(bytes * said->n_layers, said->n_heads, &all))
+        put_kv_line(out, label, stored, all, token);
+}
+
+static void put_said(FILE *out, const struct gqa_heads_said *said)
+{
+    put_label(out, "By config");
+    fprintf(out, "family %s, %" PRIu64 " layers%s\n", said->family,
+            said->n_layers, said->has_cross ? " in the decoder" : "");
+    put_label(out, "Heads");
+    fprintf(out, "%" PRIu64 ", ", said->n_heads);
+    if (said->n_kv_heads)
+        fprintf(out, "KV heads %" PRIu64, said->n_kv_heads);
+    else
+        fprintf(out, "KV heads that differ, %" PRIu64 " in all layers",
+                said->all_kv_heads);
+    fprintf(out, ", each of %" PRIu64 "\n", said->head_dim);
+    if (!said->is_cached)
+        return;
+    if (!said->has_cross) {
+        put_said_cache(out, said, "KV cache, 16 bit", "token");
+        return;
+    }
+    put_said_cache(out, said, "KV cache, self", "generated token, at 16 bits");
+    put_said_cache(out, said, "KV cache, cross", "source token, at 16 bits");
+}
+
+/* Of the model that it is for, not a number is here. */
+static void put_adapter(FILE *out, const json_t *adapter)
+{
+    const char *kind = json_string_value(json_object_get(adapter, "peft_type"));
+    const char *base =
+        json_string_value(json_object_get(adapter, "base_model_name_or_path"));
+
+    put_label(out, "Adapter");
+    gqa_text_put(out, kind ? kind : "of PEFT");
+    fputs(" for ", out);
+    gqa_text_put(out, base ? base : "a model that it does not name");
+    fputs(", whose heads and cache are its own\n", out);
+}
+
 static enum gqa_status put_summary(FILE *out, const struct gqa_inspection *in)
 {
     enum gqa_status st = put_checkpoint(out, in);
@@ -170,6 +220,10 @@ static enum gqa_status put_summary(FILE *out, const struct gqa_inspection *in)
     if (!in->model) {
         put_label(out, "Model");
         fputs("not understood\n", out);
+        if (in->has_said)
+            put_said(out, &in->said);
+        if (in->adapter)
+            put_adapter(out, in->adapter);
         put_label(out, "Tensors");
         fprintf(out, "%zu, ", in->n_tensors);
         put_size(out, in->tensor_bytes);

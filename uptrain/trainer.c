@@ -14,7 +14,7 @@
  * does. */
 static enum gqa_status create_beside(struct gqa_trainer *t)
 {
-    const struct gqa_side *teacher = &t->pair->teacher;
+    struct gqa_side *teacher = &t->pair->teacher;
     const struct gqa_weight_source weights =
         gqa_checkpoint_weight_source(&teacher->weights);
     const size_t n = teacher->model->n_params;

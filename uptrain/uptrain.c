@@ -17,6 +17,7 @@
 #include "common/whole_file.h"
 #include "convert/convert.h"
 #include "formats/families/kv_said.h"
+#include "formats/families/remote_code.h"
 #include "formats/recorded.h"
 #include "formats/write/apart.h"
 #include "runtime/values.h"
@@ -64,9 +65,13 @@ static enum gqa_status check_output(const struct gqa_uptraining *u)
                       "%s has no configuration, and no runtime loads a %s "
                       "without; write a .gqa or .safetensors",
                       o->student ? o->student : o->teacher, o->writer->label);
-    if (st == GQA_OK && o->writer->is_folder)
+    if (st == GQA_OK && o->writer->is_folder &&
+        !gqa_remote_code_class(gqa_model_whole_config(m)))
         st = gqa_kv_said_check(m->family, m->config, gqa_model_n_heads(m),
-                               gqa_model_kv_heads(m), o->output);
+                               gqa_model_kv_heads(m), o->output,
+                               !o->student && gqa_has_remote_code(m)
+                                   ? ", or give --remote-code"
+                                   : "");
     return st;
 }
 

@@ -10,6 +10,7 @@
 #include "common/ull.h"
 #include "formats/families/kv_said.h"
 #include "formats/families/meaning.h"
+#include "formats/families/remote_code.h"
 #include "formats/folder/config_file.h"
 #include "formats/folder/folder.h"
 #include "formats/model/readings.h"
@@ -333,12 +334,19 @@ static void check_kv_key(struct finding *f, const struct gqa_subject *subject)
     fail(f, clause);
 }
 
+/* A module begins with the class that has all heads. */
+static bool has_module(const struct gqa_subject *subject)
+{
+    return gqa_remote_code_class(gqa_model_whole_config(subject->model));
+}
+
 /* The first attention of which words say another number, or NULL. Where there
  * are none for it, shapes alone tell what no folder is. */
 static const struct gqa_attention *find_missaid(
     uint64_t *said, const struct gqa_subject *subject)
 {
     const struct gqa_model *m = subject->model;
+    const bool all = has_module(subject);
     const bool must_be_said =
         gqa_checkpoint_is_folder(subject->checkpoint) ||
         gqa_kv_said_can(m->family, m->config, gqa_model_n_heads(m),
@@ -349,7 +357,7 @@ static const struct gqa_attention *find_missaid(
 
         *said = gqa_kv_said_count(m->family, m->config, a->n_heads);
         if (must_be_said && a->stack == GQA_STACK_DECODER &&
-            *said != a->n_kv_heads)
+            *said != (all ? a->n_heads : a->n_kv_heads))
             return a;
     }
     return NULL;
@@ -373,7 +381,12 @@ static void check_kv_said(struct finding *f, const struct gqa_subject *subject)
     json_array_append_new(f->list, json_pack("{s:s, s:O*, s:I}", "key", key,
                                              "converted", value, "tensors",
                                              (json_int_t)a->n_kv_heads));
-    if (said)
+    if (said && has_module(subject))
+        snprintf(clause, sizeof clause,
+                 "%.100s: %s here, by which loaders take %llu KV heads, and "
+                 "its module begins with all %llu",
+                 key, text, ULL(said), ULL(a->n_heads));
+    else if (said)
         snprintf(clause, sizeof clause,
                  "%.100s: %s here, by which loaders take %llu KV heads, but "
                  "the tensors of layer %llu have %llu",

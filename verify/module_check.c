@@ -93,7 +93,9 @@ enum gqa_status gqa_module_check(char **module, json_t *list,
                                  const struct gqa_subject *subject)
 {
     const char *class =
-        subject->model ? gqa_remote_code_class(subject->model->config) : NULL;
+        subject->model
+            ? gqa_remote_code_class(gqa_model_whole_config(subject->model))
+            : NULL;
 
     *module = NULL;
     if (!class)

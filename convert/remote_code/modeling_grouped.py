@@ -135,10 +135,12 @@ class GroupedAttentions:
     """
     In front of the class of a stock model. `grouped` has for each kind of attention what the configuration calls it in
     `key_value_heads`, the pattern of its names ("%" is the layer), the projections of keys and values, their layout,
-    and the key that says how many query heads there are.
+    and the key that says how many query heads there are. `inner`: where that is of a model within it, the key of that
+    one's configuration, and its attribute.
     """
 
     grouped = ()
+    inner = None
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -146,8 +148,12 @@ class GroupedAttentions:
 
     def __init__(self, config, *args, **kwargs):
         super().__init__(config, *args, **kwargs)
+        if self.inner:
+            config = getattr(config, self.inner[0])
         said = getattr(config, "key_value_heads", None) or {}
         for name, attention in list(self.named_modules()):
+            if self.inner and self.inner[1] not in name.split("."):
+                continue
             for kind, pattern, projections, layout, heads_key in self.grouped:
                 found = re.search(rf"(^|\.){re.escape(pattern).replace('%', '([0-9]+)')}$", name)
                 if found and said.get(kind):
@@ -162,7 +168,9 @@ def group(attention, projections, layout, n_heads, n_kv_heads):
     if n_kv_heads == n_heads:
         return
     for name in projections:
-        setattr(attention, name, GroupedProjection.of(getattr(attention, name), layout, n_heads, n_kv_heads))
+        holder, _, own_name = name.rpartition(".")
+        holder = attention.get_submodule(holder)
+        setattr(holder, own_name, GroupedProjection.of(getattr(holder, own_name), layout, n_heads, n_kv_heads))
     attention.register_forward_pre_hook(
         partial(show_repeated_caches, n_repeats=n_heads // n_kv_heads), with_kwargs=True
     )

@@ -513,9 +513,11 @@ static enum gqa_status check_remote_code(const struct gqa_family *f)
     const char *loader;
     json_t *class;
 
-    if (f->remote_code && f->stock_grouped != GQA_STOCK_NONE)
+    if (f->remote_code && f->stock_grouped != GQA_STOCK_NONE &&
+        !f->keys.n_kv_heads_by.json)
         return FAIL(f, "stock", "remote_code", NULL, NULL,
-                    "is for families of which \"grouped\" is \"none\"");
+                    "is for families of which \"grouped\" is \"none\", or "
+                    "whose configuration cannot say each number of KV heads");
     json_object_foreach((json_t *)(uintptr_t)f->remote_code, loader, class)
     {
         if (strncmp(loader, "AutoModel", 9) != 0 || !gqa_is_identifier(loader))

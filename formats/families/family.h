@@ -277,6 +277,7 @@ struct gqa_family {
     struct gqa_keras_names keras;
     enum gqa_stock_grouped stock_grouped;
     bool stock_longrope; /* a divisor of each pair's frequency is read */
+    bool stock_own_code; /* transformers has no class: checkpoints bring one */
     /* Classes of transformers that its module of Python makes grouped, by the
      * Auto class that loads each; an object of names, or NULL: there is no
      * module (remote_code.h). */

@@ -117,7 +117,8 @@ static void list_counts(char *out, size_t size, const json_t *map,
 
 enum gqa_status gqa_kv_said_check(const struct gqa_family *family,
                                   const json_t *config, uint64_t n_heads,
-                                  uint64_t n_kv_heads, const char *output)
+                                  uint64_t n_kv_heads, const char *output,
+                                  const char *ways)
 {
     const char *key;
     char counts[128];
@@ -129,8 +130,8 @@ enum gqa_status gqa_kv_said_check(const struct gqa_family *family,
     if (n_kv_heads == 0)
         return gqa_fail(GQA_ERR_USAGE,
                         "%s: its layers would differ in KV heads, and %s says "
-                        "one number for all: write a .gqa, or give --expand",
-                        output, key);
+                        "one number for all: write a .gqa%s",
+                        output, key, ways);
     list_counts(counts, sizeof counts,
                 json_object_get(deciding(family, config), "map"), n_heads);
     if (!counts[0])
@@ -142,6 +143,6 @@ enum gqa_status gqa_kv_said_check(const struct gqa_family *family,
     return gqa_fail(GQA_ERR_USAGE,
                     "%s: loaders of a folder take %s KV heads by %s of its "
                     "config.json, which cannot say %llu: keep %s, write a "
-                    ".gqa, or give --expand",
-                    output, counts, key, ULL(n_kv_heads), counts);
+                    ".gqa%s",
+                    output, counts, key, ULL(n_kv_heads), counts, ways);
 }

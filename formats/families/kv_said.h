@@ -33,11 +33,13 @@ void gqa_kv_said_set(json_t *config, const struct gqa_family *family,
 /*
  * A folder is loaded by what its configuration says. n_kv_heads: of all
  * attentions of the decoder; 0: they differ. Errors GQA_ERR_USAGE: no value
- * says it; the message names output and what can be done.
+ * says it; the message names output and what can be done, and ends with ways:
+ * what else the tool has, or "".
  */
 GQA_MUST_USE
 enum gqa_status gqa_kv_said_check(const struct gqa_family *family,
                                   const json_t *config, uint64_t n_heads,
-                                  uint64_t n_kv_heads, const char *output);
+                                  uint64_t n_kv_heads, const char *output,
+                                  const char *ways);
 
 #endif

@@ -22,30 +22,53 @@ static const char *const of_siglip[] = {"", NULL};
 static const char *const of_decoder[] = {"decoder.", NULL};
 static const char *const of_t5gemma[] = {"model.decoder.", NULL};
 
+static const struct gqa_nested_class blip2_classes[] = {
+    {"AutoModel", "Blip2Model"},
+    {"AutoModelForImageTextToText", "Blip2ForConditionalGeneration"},
+    {NULL, NULL}};
+static const struct gqa_nested_class clip_classes[] = {
+    {"AutoModel", "CLIPModel"}, {NULL, NULL}};
+static const struct gqa_nested_class siglip_classes[] = {
+    {"AutoModel", "SiglipModel"}, {NULL, NULL}};
+static const struct gqa_nested_class instructblip_classes[] = {
+    {"AutoModel", "InstructBlipModel"},
+    {"AutoModelForImageTextToText", "InstructBlipForConditionalGeneration"},
+    {NULL, NULL}};
+static const struct gqa_nested_class musicgen_classes[] = {
+    {"AutoModelForTextToWaveform", "MusicgenForConditionalGeneration"},
+    {NULL, NULL}};
+static const struct gqa_nested_class vision_classes[] = {
+    {"AutoModelForImageTextToText", "VisionEncoderDecoderModel"}, {NULL, NULL}};
+
 const struct gqa_nested gqa_nested_types[] = {
-    {"aya_vision", "text_config", "cohere2", of_llava},
-    {"blip-2", "text_config", "opt", of_llava},
-    {"clip", "text_config", "clip_text_model", of_clip},
-    {"gemma3", "text_config", "gemma3_text", of_llava},
-    {"idefics3", "text_config", "llama", of_idefics3},
-    {"instructblip", "text_config", "opt", of_llava},
-    {"internvl", "text_config", "qwen2", of_llava},
-    {"llava", "text_config", "llama", of_llava},
-    {"llava_next", "text_config", "llama", of_llava},
-    {"llava_next_video", "text_config", "llama", of_llava},
-    {"llava_onevision", "text_config", "qwen2", of_llava},
-    {"mistral3", "text_config", "mistral", of_llava},
-    {"musicgen", "decoder", "musicgen_decoder", of_decoder},
-    {"paligemma", "text_config", "gemma", of_llava},
-    {"qwen2_5_vl", "text_config", "qwen2_5_vl_text", of_qwen2_vl},
-    {"qwen2_vl", "text_config", "qwen2_vl_text", of_qwen2_vl},
-    {"smolvlm", "text_config", "llama", of_idefics3},
-    {"siglip", "text_config", "siglip_text_model", of_siglip},
-    {"t5gemma", "decoder", "t5_gemma_module", of_t5gemma},
-    {"video_llava", "text_config", "llama", of_llava},
-    {"vipllava", "text_config", "llama", of_llava},
-    {"vision-encoder-decoder", "decoder", "trocr", of_decoder},
-    {NULL, NULL, NULL, NULL},
+    {"aya_vision", "text_config", "cohere2", of_llava, NULL, NULL},
+    {"blip-2", "text_config", "opt", of_llava, blip2_classes, "language_model"},
+    {"clip", "text_config", "clip_text_model", of_clip, clip_classes,
+     "text_model"},
+    {"gemma3", "text_config", "gemma3_text", of_llava, NULL, NULL},
+    {"idefics3", "text_config", "llama", of_idefics3, NULL, NULL},
+    {"instructblip", "text_config", "opt", of_llava, instructblip_classes,
+     "language_model"},
+    {"internvl", "text_config", "qwen2", of_llava, NULL, NULL},
+    {"llava", "text_config", "llama", of_llava, NULL, NULL},
+    {"llava_next", "text_config", "llama", of_llava, NULL, NULL},
+    {"llava_next_video", "text_config", "llama", of_llava, NULL, NULL},
+    {"llava_onevision", "text_config", "qwen2", of_llava, NULL, NULL},
+    {"mistral3", "text_config", "mistral", of_llava, NULL, NULL},
+    {"musicgen", "decoder", "musicgen_decoder", of_decoder, musicgen_classes,
+     "decoder"},
+    {"paligemma", "text_config", "gemma", of_llava, NULL, NULL},
+    {"qwen2_5_vl", "text_config", "qwen2_5_vl_text", of_qwen2_vl, NULL, NULL},
+    {"qwen2_vl", "text_config", "qwen2_vl_text", of_qwen2_vl, NULL, NULL},
+    {"smolvlm", "text_config", "llama", of_idefics3, NULL, NULL},
+    {"siglip", "text_config", "siglip_text_model", of_siglip, siglip_classes,
+     "text_model"},
+    {"t5gemma", "decoder", "t5_gemma_module", of_t5gemma, NULL, NULL},
+    {"video_llava", "text_config", "llama", of_llava, NULL, NULL},
+    {"vipllava", "text_config", "llama", of_llava, NULL, NULL},
+    {"vision-encoder-decoder", "decoder", "trocr", of_decoder, vision_classes,
+     "decoder"},
+    {NULL, NULL, NULL, NULL, NULL, NULL},
 };
 
 const struct gqa_nested *gqa_nested_find(const char *model_type)

@@ -9,11 +9,21 @@
 
 #include "formats/families/family.h"
 
+/* By which class an Auto class loads the whole. */
+struct gqa_nested_class {
+    const char *loader, *class;
+};
+
 struct gqa_nested {
     const char *model_type; /* of the whole */
     const char *config;     /* the key that the inner configuration stands at */
     const char *inner_type; /* where that says no model_type */
     gqa_texts prefixes;     /* before names of the language model */
+    /* Where transformers has no grouped class for the language model: the
+     * classes of a module that loads the whole (remote_code.h), and what the
+     * language model is called in them; NULL: there is no module. */
+    const struct gqa_nested_class *classes; /* loader NULL ends */
+    const char *attribute;
 };
 
 /* model_type NULL ends. */

@@ -1,6 +1,7 @@
 #include "formats/families/remote_code.h"
 
 #include <ctype.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "common/strings.h"
@@ -72,16 +73,32 @@ static void name_stock_classes(json_t *architectures)
     }
 }
 
+/* Numbers by kind, and nothing else. */
+static bool are_heads(const json_t *heads)
+{
+    const char *kind;
+    json_t *n;
+
+    json_object_foreach((json_t *)(uintptr_t)heads, kind, n)
+    {
+        if (strcmp(kind, "encoder") != 0 && strcmp(kind, "self") != 0 &&
+            strcmp(kind, "cross") != 0)
+            return false;
+    }
+    return json_is_object(heads);
+}
+
 void gqa_remote_code_forget(json_t *config)
 {
     json_t *map = json_object_get(config, "auto_map");
 
+    if (are_heads(json_object_get(config, GQA_REMOTE_CODE_HEADS)))
+        json_object_del(config, GQA_REMOTE_CODE_HEADS);
     if (!gqa_remote_code_class(config))
         return;
     forget_classes(map);
     if (json_object_size(map) == 0)
         json_object_del(config, "auto_map");
-    json_object_del(config, GQA_REMOTE_CODE_HEADS);
     name_stock_classes(json_object_get(config, "architectures"));
 }
 

@@ -3,7 +3,8 @@
  * weights: what their configuration says for it. `auto_map` names its classes,
  * which are the stock ones with "Grouped" before their names, `architectures`
  * too, and `key_value_heads` has how many KV heads there are: a number, or one
- * for each layer, by kind of attention ("encoder", "self", "cross").
+ * for each layer, by kind of attention ("encoder", "self", "cross"). Of a model
+ * within another (nested.h) it stands in the inner configuration.
  */
 #ifndef GQA_FORMATS_FAMILIES_REMOTE_CODE_H
 #define GQA_FORMATS_FAMILIES_REMOTE_CODE_H
@@ -26,11 +27,12 @@ bool gqa_is_identifier(const char *text);
 /* Whether a file of this name is such a module. */
 bool gqa_remote_code_is_file(const char *name);
 
-/* A class of such a module that the configuration names, as
+/* A class of such a module that the configuration of the whole names, as
  * "modeling_grouped_t5.GroupedT5Model", lent; or NULL. */
 const char *gqa_remote_code_class(const json_t *config);
 
-/* Make it the configuration of a model without such a module. */
+/* Make it the configuration of a model without such a module: of the whole, or
+ * of the part that has the heads. */
 void gqa_remote_code_forget(json_t *config);
 
 /* The word for attentions of a kind. */

@@ -506,6 +506,7 @@ static const struct gqa_field stock_fields[] = {
     {"grouped", GQA_FIELD_WORD, AT(gqa_family, stock_grouped),
      .more = stock_words, REQUIRED},
     FLAG("longrope", gqa_family, stock_longrope),
+    FLAG("own_code", gqa_family, stock_own_code),
     {"remote_code", GQA_FIELD_SETTINGS, AT(gqa_family, remote_code)},
     END,
 };

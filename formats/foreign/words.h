@@ -67,6 +67,9 @@
     "t5/convert_t5_original_tf_checkpoint_to_pytorch.py)"
 
 #define ONNX_WORDS "an ONNX model, a graph for runtimes; " CONVERT_ITS_SOURCE
+#define EXPORTED_WORDS                                    \
+    "a program of torch.export (.pt2), a graph with its " \
+    "weights; " CONVERT_ITS_SOURCE
 #define TFLITE_WORDS \
     "a TensorFlow Lite model, a graph for runtimes; " CONVERT_ITS_SOURCE
 #define CTRANSLATE2_WORDS                                     \

@@ -13,6 +13,9 @@ static const char *advise(const struct gqa_file_start *start)
 {
     if (has_name(start, ".npy"))
         return NPZ_WORDS;
+    if (has_name(start, "serialized_exported_program") ||
+        has_name(start, "archive_format"))
+        return EXPORTED_WORDS;
     return "a zip archive; unpack it first";
 }
 

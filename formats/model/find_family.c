@@ -373,6 +373,7 @@ static enum gqa_status find_by_type(struct gqa_model_builder *b,
         number++;
     if (number == n)
         return fail_by_type(b, model_type);
+    b->is_of_type = true;
     if (b->choice.own && number > 0)
         gqa_warn("%s is not used: %s says model_type '%s', which is built in "
                  "and which it does not name",
@@ -520,5 +521,5 @@ enum gqa_status gqa_find_family(struct gqa_model_builder *b)
 
     if ((st != GQA_ERR_FORMAT && st != GQA_ERR_UNSUPPORTED) || b->choice.own)
         return st;
-    return gqa_kind_refuse(st, &b->params, b->checkpoint);
+    return gqa_kind_refuse(st, &b->params, b->checkpoint, b->is_of_type);
 }

@@ -18,6 +18,7 @@ struct gqa_model_builder {
     struct gqa_family_choice choice;
     size_t number; /* of the family among the choice */
     struct gqa_family *family;
+    bool is_of_type; /* the configuration's model type is one of families */
     /* Model type of KerasHub's backbone, lent by the family that the names
      * told; NULL: not known, or none. */
     const char *backbone_type;

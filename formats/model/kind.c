@@ -126,7 +126,8 @@ static bool is_quantised_keras(const struct gqa_checkpoint *checkpoint)
 
 enum gqa_status gqa_kind_refuse(enum gqa_status st,
                                 const struct gqa_params *params,
-                                const struct gqa_checkpoint *checkpoint)
+                                const struct gqa_checkpoint *checkpoint,
+                                bool has_family)
 {
     if (is_quantised_keras(checkpoint))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
@@ -138,5 +139,5 @@ enum gqa_status gqa_kind_refuse(enum gqa_status st,
     for (size_t i = 0; i < COUNT(signs); i++)
         if (count_with(params, signs[i].part) > 0)
             return gqa_fail(GQA_ERR_UNSUPPORTED, "%s", signs[i].words);
-    return refuse_encoder(st, params);
+    return has_family ? st : refuse_encoder(st, params);
 }

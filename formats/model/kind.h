@@ -7,7 +7,8 @@
 /*
  * Refuse a model that no family has: say what it is, and what to do or why
  * there is nothing to be done. params may be empty, where names are none that
- * we know.
+ * we know. has_family: there is one by the model type, and st says what is
+ * wrong with the model, so that an encoder is none for being one.
  *
  * Errors GQA_ERR_UNSUPPORTED; st where it is nothing that we know, and the
  * message stays as it was.
@@ -15,6 +16,7 @@
 GQA_MUST_USE
 enum gqa_status gqa_kind_refuse(enum gqa_status st,
                                 const struct gqa_params *params,
-                                const struct gqa_checkpoint *checkpoint);
+                                const struct gqa_checkpoint *checkpoint,
+                                bool has_family);
 
 #endif

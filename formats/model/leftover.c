@@ -45,6 +45,7 @@ static const struct {
     {"quant_", &quantised, true},
     {"SCB", &quantised, false},
     {"weight_format", &quantised, false},
+    {"W_q", &quantised, false},
     {"weight_packed", &quantised, false},
     {"weight_scale", &quantised, true},
     {"weight_zero_point", &quantised, false},
@@ -124,12 +125,14 @@ bool gqa_name_is_buffer(const char *name)
     return false;
 }
 
+bool gqa_leftover_is_quantised(const char *name)
+{
+    return gqa_leftover_cause(name) == quantised;
+}
+
 bool gqa_name_is_scale(const char *name, size_t n)
 {
-    const char *cause =
-        name[n] == '.' ? gqa_leftover_cause(name + n + 1) : NULL;
-
-    return cause == quantised;
+    return name[n] == '.' && gqa_leftover_is_quantised(name + n + 1);
 }
 
 /* What stands before or within names that loaders know without it. */

@@ -20,7 +20,10 @@ bool gqa_name_is_scale(const char *name, size_t n);
  * merged: merge it first (merge_and_unload() of PEFT)"; NULL: no idea. */
 const char *gqa_leftover_cause(const char *name);
 
-/* The same of what stands before all names, as "_orig_mod." does. */
+/* Whether that is a weight stored in fewer bits. */
+bool gqa_leftover_is_quantised(const char *name);
+
+/* The cause of what stands before all names, as "_orig_mod." does. */
 const char *gqa_prefix_cause(const char *prefix);
 
 /* The name without what wrappers of modules put between its parts; whether

@@ -29,6 +29,32 @@ for name in runtime/gpt2 runtime/gpt_neox-nobias families/codegen families/bart 
     rm -r fused
 done
 
+echo '== models within others, whose classes are those of the whole'
+for name in blip2 trocr; do
+    gqa-convert -q --remote-code -g 2 "$DATA/families/$name" inner/
+    ls inner
+    sed -n '/^GROUPED/,$p' inner/modeling_grouped_*.py
+    tr -d ' \n' <inner/config.json |
+        grep -oE '"(auto_map|architectures)":[[{][^]}]*[]}]|"[a-z_]*_value_heads":([{][^}]*}|[0-9]+)'
+    gqa-convert -q --expand -g 1 inner back/
+    grep -c -e auto_map -e Grouped -e '"key_value' back/config.json
+    rm -r inner back
+done
+
+echo '== numbers that no word says'
+gqa-convert -q --remote-code -g 4 "$DATA/families/falcon" words/
+sed -n '/^GROUPED/,/^)/p' words/modeling_grouped_falcon.py
+tr -d ' \n' <words/config.json | grep -oE '"[a-z_]*(kv_heads|value_heads|multi_query)":([{][^}]*}|[a-z0-9]+)'
+gqa-verify --no-run --against "$DATA/families/falcon" words | sed -n '/ config /,/ parameters /p' | sed '$d'
+sed -i 's/"multi_query": false/"multi_query": true/' words/config.json
+gqa-verify --no-run --against "$DATA/families/falcon" words | sed -n '/ config /,/ parameters /p' | sed '$d'
+rm -r words
+
+echo '== an encoder'
+gqa-convert -q --remote-code -a encoder -g 2 "$DATA/encoders/bert" words/
+sed -n '/^GROUPED/,/^)/p' words/modeling_grouped_bert.py
+rm -r words
+
 echo '== what it was made for goes, where the heads are others'
 gqa-convert -q --expand -g 4 out expanded/
 ls expanded

@@ -24,3 +24,17 @@ refused rename lm_head.weight lm_head._orig_mod.weight
 refused rename $norm _orig_mod.$norm
 refused prefix _fsdp_wrapped_module.
 refused prefix transformer.
+
+# An encoder is told of as any other model.
+encoder() {
+    cp -r "$DATA/encoders/bert" model
+    chmod -R u+w model
+    edit_tensors model/model.safetensors "$@"
+    gqa-convert --attention encoder --groups 1 model out.gqa && echo "converted: $*"
+    rm -rf model out.gqa
+}
+
+encoder prefix module.
+encoder rename bert.encoder.layer.0.attention.self.key.weight \
+    bert.encoder.layer.0.attention.self._orig_mod.key.weight
+encoder drop bert.encoder.layer.0.attention.self.key.weight

@@ -3,15 +3,23 @@ longt5=$DATA/families/longt5-global
 gqa-inspect "$longt5" | sed -n '4,14p'
 gqa-convert -q -g 2 -a all "$longt5" out.gqa
 gqa-verify -q --against "$longt5" out.gqa && echo equal
-sed 's/transient-global/global/' "$longt5/config.json" >config.json
 mkdir other
-cp "$longt5/model.safetensors" config.json other/
+sed 's/transient-global/global/' "$longt5/config.json" >other/config.json
+cp "$longt5/model.safetensors" other/
 gqa-verify -q --against other other || echo $?
 
 # Inputs that are shorter than a block, and as long as one.
 echo '3 4 5 | 7 8' >tokens
 echo '3 4 5 6 | 7 8' >>tokens
 gqa-verify -q --tokens tokens --against "$longt5" out.gqa && echo equal
+
+# It is trained, too, an attention by itself and all together.
+gqa-convert -q -g 1 -a all "$longt5" far.gqa
+gqa-uptrain -q --steps 4 --layerwise --layer-steps 4 --batch 4 --length 32 \
+    --samples 8 --eval-sequences 4 --teacher "$longt5" far.gqa near.gqa
+gqa-verify --trained --samples 4 --length 16 --against "$longt5" near.gqa |
+    grep -E '^(weights +(grouped|trained)|runtime)' | cut -c 1-34
+rm near.gqa
 
 # Heads that are alike are found wherever they stand: both tables of positions
 # follow them.

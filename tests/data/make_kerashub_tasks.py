@@ -150,6 +150,7 @@ def main():
             M.MistralCausalLM, M.MistralBackbone, rope_scaling_factor=2.5, sliding_window=5, head_dim=6)),
         "mistral-full": (unpacked, compiled(rope(M.MistralCausalLM, M.MistralBackbone, sliding_window=None,
                                                  num_layers=1))),
+        "phi3": (unpacked, rope(M.Phi3CausalLM, M.Phi3Backbone)),
         "qwen-sharded": (shards, compiled(rope(M.QwenCausalLM, M.QwenBackbone, rope_max_wavelength=1000))),
     }
     for name, (save, task) in models.items():

@@ -93,9 +93,15 @@ static void add_keys(struct row *row, const json_t *setting)
 
 static const char *grouped_words(const struct gqa_family *f)
 {
+    if (f->remote_code && f->stock_grouped == GQA_STOCK_UNIFORM)
+        return "a folder with a number that these keys can say, with others by "
+               "`--remote-code`";
     if (f->remote_code)
         return "a folder with `--remote-code`, which has a module that loads "
                "it, or with `--expand`; grouped in `.gqa`";
+    if (f->stock_own_code && f->stock_grouped != GQA_STOCK_UNIFORM)
+        return "a folder with `--expand`, loaded by the code that comes with "
+               "checkpoints; grouped in `.gqa`";
     if (f->stock_grouped != GQA_STOCK_UNIFORM)
         return "a folder with `--expand`; grouped in `.gqa`";
     return gqa_kv_said(f) ? "a folder with a number that these keys can say"
@@ -140,7 +146,8 @@ static void list_nested(void)
         types[0] = '\0';
         for (const struct gqa_nested *m = gqa_nested_types; m->model_type;
              m++) {
-            if (m->prefixes != n->prefixes || strcmp(m->config, n->config) != 0)
+            if (m->prefixes != n->prefixes || m->classes != n->classes ||
+                strcmp(m->config, n->config) != 0)
                 continue;
             if (m < n)
                 first = false;
@@ -155,8 +162,11 @@ static void list_nested(void)
         for (gqa_texts p = n->prefixes; *p; p++)
             printf(**p ? "%s `%s`" : "%s nothing%s",
                    p == n->prefixes ? "" : " or", *p);
-        printf(" | its own | in `%s` | as it is; other parts are copied |\n",
-               n->config);
+        printf(" | its own | in `%s` | as it is%s; other parts are copied |\n",
+               n->config,
+               n->classes ? ", and with `--remote-code` where it has no "
+                            "grouped class"
+                          : "");
     }
 }
 

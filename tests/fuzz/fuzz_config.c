@@ -58,7 +58,7 @@ static void say_kv_heads(const struct gqa_model *model)
     for (uint64_t n = 0; n <= n_heads; n++) {
         json_t *config = json_deep_copy(model->config);
 
-        if (gqa_kv_said_check(model->family, config, n_heads, n, "out/") ==
+        if (gqa_kv_said_check(model->family, config, n_heads, n, "out/", "") ==
             GQA_OK) {
             gqa_kv_said_set(config, model->family, n_heads, n);
             if (gqa_kv_said_count(model->family, config, n_heads) != n)

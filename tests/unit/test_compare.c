@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "align/compare.h"
+#include "align/energies.h"
 #include "align/moments.h"
 #include "runtime/blas.h"
 #include "suite.h"
@@ -167,6 +168,53 @@ START_TEST(not_aligned)
 }
 END_TEST
 
+/* Of values h + 1 times the same, E|O_h v|^2. */
+START_TEST(energy_of_outputs)
+{
+    const uint64_t d = cross->head_dim, n = cross->n_kv_heads, w = n * d;
+    struct gqa_energies e = {0};
+
+    for (uint64_t i = 0; i < w; i++)
+        for (uint64_t j = 0; j < w; j++) {
+            const uint64_t x = (i / d + 1) * (i % d + 1);
+            const uint64_t y = (j / d + 1) * (j % d + 1);
+
+            statistics.values[i * w + j] = (double)(x * y);
+        }
+    ck_assert_int_eq(
+        gqa_energies_take(&e, checkpoint, model, cross, NULL, &statistics, 1),
+        GQA_OK);
+    for (uint64_t h = 0; h < n; h++) {
+        double want = 0;
+
+        for (uint64_t i = 0; i < d; i++)
+            for (uint64_t j = 0; j < d; j++)
+                want += e.value_metrics[(h * d + i) * d + j] *
+                        (double)((h + 1) * (i + 1) * (h + 1) * (j + 1));
+        ck_assert_double_gt(want, 0);
+        ck_assert_double_eq_tol(e.outputs[h], want, 1e-12 * want);
+    }
+    gqa_energies_clear(&e);
+}
+END_TEST
+
+/* Two that read one KV head, then two of another. */
+START_TEST(energy_of_query_heads)
+{
+    const struct gqa_attention a = {
+        .n_heads = 4, .n_kv_heads = 2, .head_dim = 1};
+    const double metrics[] = {2, 3, 4, 5};
+    const double values[] = {10, 7, 7, 100};
+    double out[4];
+
+    gqa_moments_of_outputs(out, &a, metrics, values);
+    ck_assert_double_eq(out[0], 20);
+    ck_assert_double_eq(out[1], 30);
+    ck_assert_double_eq(out[2], 400);
+    ck_assert_double_eq(out[3], 500);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("compare");
@@ -178,6 +226,8 @@ int main(void)
     tcase_add_test(all, groups);
     tcase_add_test(all, any_number_of_threads);
     tcase_add_test(all, not_aligned);
+    tcase_add_test(all, energy_of_outputs);
+    tcase_add_test(all, energy_of_query_heads);
     suite_add_tcase(suite, all);
     return suite_run(suite);
 }

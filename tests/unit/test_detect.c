@@ -116,9 +116,16 @@ START_TEST(finds_hdf5_behind_a_user_block)
     /* Nor cut off within */
     memset(bytes, 'x', sizeof bytes);
     memcpy(bytes + 512, HDF5_SIGNATURE, 8);
+    is_refused(
+        GQA_ERR_FORMAT,
+        "not a checkpoint that we know (safetensors, PyTorch, .gqa, "
+        "HDF5, GGUF or an index), but text: \""
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"",
+        bytes, 519);
+    bytes[0] = '\xff';
     is_refused(GQA_ERR_FORMAT,
                "not a checkpoint that we know (safetensors, PyTorch, .gqa, "
-               "HDF5, GGUF or an index); it begins with the bytes 78 78 78 78 "
+               "HDF5, GGUF or an index); it begins with the bytes ff 78 78 78 "
                "78 78 78 78",
                bytes, 519);
 }
@@ -189,6 +196,19 @@ START_TEST(tells_a_tar_archive)
     char bytes[512] = "model_config.yaml";
 
     memcpy(bytes + 257, "ustar", 5);
+    IS_REFUSED(GQA_ERR_FORMAT,
+               "not a checkpoint that we know (safetensors, PyTorch, .gqa, "
+               "HDF5, GGUF or an index), but text: \"Entry not found\"",
+               "Entry not found\nat all");
+    IS_REFUSED(GQA_ERR_FORMAT,
+               "not a checkpoint that we know (safetensors, PyTorch, .gqa, "
+               "HDF5, GGUF or an index); it begins with zeros alone: a "
+               "download that was not finished, or what is left of a file",
+               ZEROS_26 ZEROS_26);
+    IS_REFUSED(GQA_ERR_UNSUPPORTED, EXPORTED_WORDS,
+               "PK\x03\x04" ZEROS_26 "serialized_exported_program.json");
+    IS_REFUSED(GQA_ERR_UNSUPPORTED, EXPORTED_WORDS,
+               "PK\x03\x04" ZEROS_26 "t5/archive_format");
     is_refused(GQA_ERR_UNSUPPORTED,
                "a tar archive; unpack it first (NeMo's .nemo is one)", bytes,
                sizeof bytes);

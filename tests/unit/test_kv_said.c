@@ -96,7 +96,7 @@ START_TEST(says)
     ck_assert(gqa_kv_said_can(family, config, 8, cases[_i].wanted) ==
               (becomes != NULL));
     ck_assert_int_eq(
-        gqa_kv_said_check(family, config, 8, cases[_i].wanted, "out/"),
+        gqa_kv_said_check(family, config, 8, cases[_i].wanted, "out/", ""),
         becomes ? GQA_OK : GQA_ERR_USAGE);
     if (becomes) {
         gqa_kv_said_set(config, family, 8, cases[_i].wanted);
@@ -114,7 +114,7 @@ START_TEST(is_of_few)
     struct gqa_family *family = load("llama");
 
     ck_assert(!gqa_kv_said(family));
-    ck_assert_int_eq(gqa_kv_said_check(family, NULL, 8, 2, "out/"), GQA_OK);
+    ck_assert_int_eq(gqa_kv_said_check(family, NULL, 8, 2, "out/", ""), GQA_OK);
     gqa_family_free(family);
 }
 END_TEST

@@ -275,6 +275,74 @@ START_TEST(keeps_what_gains_nothing)
 }
 END_TEST
 
+/* --- How much rows and heads count ---------------------------------------- */
+
+enum { N_NEW = 2, STREAM = 3 };
+
+/* Weights of the two tokens' heads, the stream behind them having the mean
+ * squares 4 and 25. */
+static void weigh(double out[N_NEW * HEADS], const double *outputs)
+{
+    double stream[] = {2, -2, 2, 5, 5, -5};
+    const uint64_t n_tokens = N_NEW, start = 0, number = 0;
+    struct gqa_attention attention = {.n_heads = HEADS,
+                                      .n_kv_heads = HEADS,
+                                      .head_dim = DIM,
+                                      .kind = GQA_ATTENTION_SELF};
+    const struct gqa_attention_block block = {.heads = &attention};
+    struct gqa_score_records records = {.backend = backend,
+                                        .device = device,
+                                        .real = real,
+                                        .n_threads = 1,
+                                        .block = &block,
+                                        .outputs = outputs};
+    const struct gqa_tapped tapped = {.point = GQA_TAP_AFTER_ATTENTION,
+                                      .kind = GQA_ATTENTION_SELF,
+                                      .x = stream,
+                                      .width = STREAM,
+                                      .n_rows = N_NEW,
+                                      .n_sequences = 1,
+                                      .n_new = N_NEW,
+                                      .n_tokens = &n_tokens,
+                                      .starts = &start,
+                                      .numbers = &number,
+                                      .backend = backend,
+                                      .device = device,
+                                      .real = real};
+
+    ck_assert_int_eq(gqa_score_records_see_original(&records, &tapped), GQA_OK);
+    ck_assert_uint_eq(records.n_parts, 1);
+    memcpy(out, records.parts[0].weights, sizeof(double[N_NEW * HEADS]));
+    gqa_score_records_clear(&records);
+}
+
+START_TEST(heads_count_as_they_add)
+{
+    const double three[] = {3, 1}, nothing[] = {0, 0};
+    const double one[] = {0, 5}, endless[] = {INFINITY, 1};
+    double w[N_NEW * HEADS];
+
+    open_device(GQA_F64, 1);
+    weigh(w, NULL);
+    ck_assert_double_eq(w[0], 0.25);
+    ck_assert_double_eq(w[1], 0.25);
+    ck_assert_double_eq(w[2], 0.04);
+    weigh(w, three);
+    ck_assert_double_eq_tol(w[0], 0.25 * 1.51 / 1.01, 1e-15);
+    ck_assert_double_eq_tol(w[1], 0.25 * 0.51 / 1.01, 1e-15);
+    ck_assert_double_eq_tol(w[2], 0.04 * 1.51 / 1.01, 1e-15);
+    /* A head that adds nothing counts all the same, and what tells nothing
+     * changes nothing. */
+    weigh(w, one);
+    ck_assert_double_eq_tol(w[0], 0.25 * 0.01 / 1.01, 1e-15);
+    weigh(w, nothing);
+    ck_assert_double_eq(w[0], 0.25);
+    weigh(w, endless);
+    ck_assert_double_eq(w[1], 0.25);
+    close_device();
+}
+END_TEST
+
 /* One bucket a distance of -1, 0, 1 and more, of two heads; what is farther
  * away than one position counts nothing. */
 START_TEST(biases_end_within_reach)
@@ -314,6 +382,7 @@ int main(void)
     tcase_add_test(tc, solves_groups_side_by_side);
     tcase_add_loop_test(tc, finds_the_queries, 0, 2);
     tcase_add_test(tc, keeps_what_gains_nothing);
+    tcase_add_test(tc, heads_count_as_they_add);
     tcase_add_test(tc, biases_end_within_reach);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
