@@ -177,12 +177,15 @@ static enum gqa_status check_stacks(struct checked *c,
 
     for (int s = 0; s < 2 && st == GQA_OK; s++) {
         const struct gqa_stack_rule *rule = &family->stacks[s];
+        bool has_experts = false;
 
         c->stack = (enum gqa_stack)s;
         if (!rule->given)
             continue;
         st = check_part(c, &schema->fields[s], (const char *)rule);
         if (st == GQA_OK && rule->feed_forward.experts.given)
+            st = find_experts(&has_experts, c);
+        if (st == GQA_OK && has_experts)
             st = check_experts(c, &rule->feed_forward.experts);
     }
     return st;

@@ -18,25 +18,24 @@
 
 typedef __nv_bfloat16 T;
 
-/* Of heads of D. Warpgroups that compute; a tile, and tiles in flight; blocks
- * on a processor; registers of a thread that copies, and one that computes. */
+/* Of heads of D. Warpgroups that compute; a tile, and tiles in flight;
+ * registers of a thread that copies, and of one that computes. */
 template <int D> struct keys_plan {
     enum {
         CONSUMERS = D == 32 ? 3 : 2,
         TILE = D == 64 ? 128 : 64,
         STAGES = D == 64 ? 3 : 4,
-        BLOCKS = 1,
         PRODUCER_REGISTERS = D == 32 ? 32 : 40,
         CONSUMER_REGISTERS = D == 32 ? 152 : 232,
     };
 };
 
-template <int D> struct queries_plan {
+/* Of 64 or 128. */
+struct queries_plan {
     enum {
         CONSUMERS = 2,
         TILE = 128,
         STAGES = 2,
-        BLOCKS = 1,
         PRODUCER_REGISTERS = 40,
         CONSUMER_REGISTERS = 232,
     };
@@ -63,7 +62,7 @@ template <int D> struct keys_room {
 };
 
 template <int D> struct queries_room {
-    typedef queries_plan<D> plan;
+    typedef queries_plan plan;
     enum {
         HELD = plan::STAGES * 2 * plan::TILE * D * 2,
         HELD_BYTES = ROWS * D * 2,
@@ -228,8 +227,7 @@ static __device__ __forceinline__ void copy_queries(
  */
 
 template <int D>
-static __global__ void __launch_bounds__(block<keys_plan<D>>::THREADS,
-                                         keys_plan<D>::BLOCKS)
+static __global__ void __launch_bounds__(block<keys_plan<D>>::THREADS, 1)
     keys_kernel(struct gqa_attend_back args)
 {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -364,12 +362,11 @@ static __global__ void __launch_bounds__(block<keys_plan<D>>::THREADS,
  */
 
 template <int D>
-static __global__ void __launch_bounds__(block<queries_plan<D>>::THREADS,
-                                         queries_plan<D>::BLOCKS)
+static __global__ void __launch_bounds__(block<queries_plan>::THREADS, 1)
     queries_kernel(struct gqa_attend_back args)
 {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-    typedef queries_plan<D> plan;
+    typedef queries_plan plan;
     typedef queries_room<D> room;
     constexpr int TILE = plan::TILE, STAGES = plan::STAGES;
     constexpr int QUERIES = plan::CONSUMERS * ROWS;
@@ -529,7 +526,7 @@ template <int D>
 static cudaError_t launch_queries(const struct gqa_attend_back *args,
                                   cudaStream_t stream)
 {
-    return launch<queries_plan<D>>(
+    return launch<queries_plan>(
         queries_kernel<D>, args->a.n_heads * args->n_sequences, args->a.n_new,
         queries_room<D>::ALL, args, stream);
 }

@@ -62,6 +62,8 @@ torture convert-module "${convert[@]}" --remote-code "$tf" out/model/
 torture convert-gguf "${convert[@]}" --dequantise \
     "$data/gguf/quantised.gguf" out/model.gqa
 torture convert-experts "${convert[@]}" "$data/gguf/mixtral.gguf" out/model.gqa
+torture convert-halves "${convert[@]}" "$data/gguf/granitemoe.gguf" \
+    out/model.gguf
 torture convert-llama2c "${convert[@]}" "$data/llama2c/v0.bin" out/model.gqa
 torture convert-original "${convert[@]}" "$data/original/meta" out/model.gqa
 torture convert-archive "${convert[@]}" "$data/keras/deflated.keras" \

@@ -68,6 +68,7 @@ static const struct number numbers[] = {
     {MOE, "num_experts_per_tok", "0",
      "num_experts_per_tok is 0, not a whole number above 0"},
     {MOE, "num_experts", "-1", "num_experts is -1"},
+    {"families/deepseek", "num_experts_per_tok", "9", "9 of 4 experts cannot"},
     {"families/phimoe", "router_jitter_noise", "-1",
      "router_jitter_noise is -1"},
     {"families/phimoe", "router_jitter_noise", "0", NULL},
