@@ -478,6 +478,8 @@ static const struct gqa_field keras_rule_fields[] = {
     COUNT("part", gqa_keras_rule, part),
     COUNT("parts", gqa_keras_rule, parts),
     COUNT("axis", gqa_keras_rule, axis),
+    FLAG("by_head", gqa_keras_rule, by_head),
+    COUNT("unused_rows", gqa_keras_rule, unused_rows),
     TEXT("when", gqa_keras_rule, when),
     END,
 };

@@ -1,16 +1,18 @@
 """Models of KerasHub as its users save them, and what Keras computes of them.
 
-    python make_kerashub_tasks.py      (writes below kerashub/)
+    python make_kerashub_tasks.py [NAME]...     (writes below kerashub/; default: all)
 
-Written with keras-hub 0.32.0, keras 3.15.1, torch 2.15.0, h5py 3.16.0, safetensors 0.8.0.
+Written with keras-hub 0.32.0, keras 3.15.1, torch 2.15.0, h5py 3.16.0, safetensors 0.8.0; OPT and those below it with
+TensorFlow 2.21.0 as the backend (KERAS_BACKEND=tensorflow).
 """
 import json
 import os
 import shutil
+import sys
 import zipfile
 import zlib
 
-os.environ["KERAS_BACKEND"] = "torch"
+os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import h5py
 import keras
@@ -50,6 +52,12 @@ def t5(**options):
         preprocessor=None)
 
 
+def learned(task, cls, n_layers=2, **options):
+    return task(cls(
+        **{"vocabulary_size": VOCAB, "num_layers": n_layers, "num_heads": 4, "hidden_dim": 16, "intermediate_dim": 10,
+           "max_sequence_length": 24, **options}), preprocessor=None)
+
+
 def compiled(task):
     """With variables of the optimizer, as many as the model has."""
     task.compile(optimizer=keras.optimizers.SGD(0.1, momentum=0.9), loss="mse")
@@ -79,7 +87,7 @@ def greedy(task, ids, target):
 
 
 def reference(path, task):
-    target = TARGET if isinstance(task, M.T5Seq2SeqLM) else None
+    target = TARGET if isinstance(task, M.Seq2SeqLM) else None
     tensors = {
         "input_ids": TEXT, "lengths": np.full(len(TEXT), TEXT.shape[1]),
         "logits": logits_of(task, TEXT, target).astype("float32"), "greedy": greedy(task, TEXT, target)}
@@ -132,7 +140,7 @@ def whole(task, path):
     task.save(os.path.join(path, "model.h5"))
 
 
-def main():
+def main(names):
     llama3 = {"rope_frequency_adjustment_factor": 8.0, "rope_low_freq_factor": 1.0, "rope_high_freq_factor": 4.0,
               "rope_pretraining_sequence_length": 16}
     models = {
@@ -152,8 +160,11 @@ def main():
                                                  num_layers=1))),
         "phi3": (unpacked, rope(M.Phi3CausalLM, M.Phi3Backbone)),
         "qwen-sharded": (shards, compiled(rope(M.QwenCausalLM, M.QwenBackbone, rope_max_wavelength=1000))),
+        "opt": (unpacked, learned(M.OPTCausalLM, M.OPTBackbone)),
+        "opt-whole": (whole, learned(M.OPTCausalLM, M.OPTBackbone, 1)),
     }
-    for name, (save, task) in models.items():
+    for name in names or models:
+        save, task = models[name]
         path = os.path.join("kerashub", name)
         shutil.rmtree(path, ignore_errors=True)
         os.makedirs(path)
@@ -165,4 +176,4 @@ def main():
 
 if __name__ == "__main__":
     os.chdir(os.path.dirname(os.path.abspath(__file__)))
-    main()
+    main(sys.argv[1:])

@@ -363,6 +363,36 @@ START_TEST(finds_many_below_a_prefix)
 }
 END_TEST
 
+#define OPT_POSITIONS "token_and_position_embedding/position_embedding/vars/0"
+
+/* Rows 2 and on are the variable's; those before are its first ones. */
+START_TEST(puts_unused_rows_before)
+{
+    const struct gqa_param *p;
+
+    put(GPT2_LAYER "query_dense/vars/0", 6, 3, 2);
+    put(OPT_POSITIONS, 5, 6, 0);
+    named();
+    ck_assert_str_eq(backbone, "opt");
+    p = param("model.decoder.embed_positions.weight");
+    ck_assert_uint_eq(p->rows, 7);
+    ck_assert_uint_eq(p->cols, 6);
+    ck_assert_uint_eq(p->n_parts, 2);
+    ck_assert_uint_eq(p->parts[0].rows, 2);
+    ck_assert_uint_eq(p->parts[1].rows, 5);
+}
+END_TEST
+
+START_TEST(refuses_fewer_rows_than_unused)
+{
+    put(GPT2_LAYER "query_dense/vars/0", 6, 3, 2);
+    put(OPT_POSITIONS, 1, 6, 0);
+    refused(GQA_ERR_FORMAT, "has 1 rows, fewer than the 2 that "
+                            "'model.decoder.embed_positions.weight' has "
+                            "before them");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("keras_names");
@@ -386,6 +416,8 @@ int main(void)
     tcase_add_test(tc, refuses_two_backbones);
     tcase_add_test(tc, names_quantised_weights);
     tcase_add_test(tc, finds_many_below_a_prefix);
+    tcase_add_test(tc, puts_unused_rows_before);
+    tcase_add_test(tc, refuses_fewer_rows_than_unused);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
 }
