@@ -37,6 +37,7 @@ enum gqa_score_scale { GQA_SCORE_SCALE_AS_IT_IS, GQA_SCORE_SCALE_GPT2 };
 enum gqa_keras_finish {
     GQA_KERAS_FINISH_NONE,
     GQA_KERAS_FINISH_T5,
+    GQA_KERAS_FINISH_BLOOM,
     GQA_KERAS_FINISH_LLAMA,
 };
 

@@ -70,6 +70,7 @@ static const char *const score_words[] = {
     [GQA_SCORE_SCALE_AS_IT_IS] = "", [GQA_SCORE_SCALE_GPT2] = "gpt2", NULL};
 static const char *const finish_words[] = {[GQA_KERAS_FINISH_NONE] = "",
                                            [GQA_KERAS_FINISH_T5] = "t5",
+                                           [GQA_KERAS_FINISH_BLOOM] = "bloom",
                                            [GQA_KERAS_FINISH_LLAMA] = "llama",
                                            NULL};
 

@@ -55,7 +55,7 @@ def t5(**options):
 def learned(task, cls, n_layers=2, **options):
     return task(cls(
         **{"vocabulary_size": VOCAB, "num_layers": n_layers, "num_heads": 4, "hidden_dim": 16, "intermediate_dim": 10,
-           "max_sequence_length": 24, **options}), preprocessor=None)
+           **options}), preprocessor=None)
 
 
 def compiled(task):
@@ -160,8 +160,11 @@ def main(names):
                                                  num_layers=1))),
         "phi3": (unpacked, rope(M.Phi3CausalLM, M.Phi3Backbone)),
         "qwen-sharded": (shards, compiled(rope(M.QwenCausalLM, M.QwenBackbone, rope_max_wavelength=1000))),
-        "opt": (unpacked, learned(M.OPTCausalLM, M.OPTBackbone)),
-        "opt-whole": (whole, learned(M.OPTCausalLM, M.OPTBackbone, 1)),
+        "opt": (unpacked, learned(M.OPTCausalLM, M.OPTBackbone, max_sequence_length=24)),
+        "opt-whole": (whole, learned(M.OPTCausalLM, M.OPTBackbone, 1, max_sequence_length=24)),
+        "bloom": (preset, learned(
+            M.BloomCausalLM, M.BloomBackbone, hidden_dim=12, intermediate_dim=48, layer_norm_epsilon=1e-3)),
+        "bloom-whole": (whole, learned(M.BloomCausalLM, M.BloomBackbone, 1, hidden_dim=12, intermediate_dim=48)),
     }
     for name in names or models:
         save, task = models[name]
