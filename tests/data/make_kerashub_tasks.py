@@ -58,6 +58,12 @@ def learned(task, cls, n_layers=2, **options):
            **options}), preprocessor=None)
 
 
+def falcon(n_layers=2):
+    return M.FalconCausalLM(M.FalconBackbone(
+        vocabulary_size=VOCAB, num_layers=n_layers, num_attention_heads=4, hidden_dim=12, intermediate_dim=10),
+        preprocessor=None)
+
+
 def compiled(task):
     """With variables of the optimizer, as many as the model has."""
     task.compile(optimizer=keras.optimizers.SGD(0.1, momentum=0.9), loss="mse")
@@ -165,6 +171,8 @@ def main(names):
         "bloom": (preset, learned(
             M.BloomCausalLM, M.BloomBackbone, hidden_dim=12, intermediate_dim=48, layer_norm_epsilon=1e-3)),
         "bloom-whole": (whole, learned(M.BloomCausalLM, M.BloomBackbone, 1, hidden_dim=12, intermediate_dim=48)),
+        "falcon": (unpacked, falcon()),
+        "falcon-whole": (whole, compiled(falcon(1))),
     }
     for name in names or models:
         save, task = models[name]
