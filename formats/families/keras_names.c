@@ -478,13 +478,35 @@ static enum gqa_status finish_param(struct gqa_param *param)
     return GQA_OK;
 }
 
-/* The reading that explains most variables, which should be all. */
+/* The reading that explains most variables, which should be all; of several the
+ * one that asks for the fewest others. */
 struct best {
     struct gqa_family *family; /* owned */
     size_t number, backbone;
     const struct gqa_keras_prefix *prefix;
     size_t n_unexplained, unexplained;
+    size_t n_lacking;
 };
+
+/* Rules without a variable: layers of KerasHub's own are a part of BART and of
+ * GPT-2, and what else is there tells which it is. */
+static size_t count_lacking(const struct match *matches,
+                            const struct reading *in,
+                            const struct gqa_keras_names *names)
+{
+    bool is_met[MAX_RULES] = {false};
+    size_t n = names->n_rules;
+
+    for (size_t i = 0; i < in->n; i++) {
+        const struct gqa_keras_rule *rule = matches[i].rule;
+
+        if (!rule || is_met[rule - names->rules])
+            continue;
+        is_met[rule - names->rules] = true;
+        n--;
+    }
+    return n;
+}
 
 /* Whether some variable shows that this family may describe the file. */
 static bool may_be(const struct reading *in,
@@ -510,17 +532,21 @@ static void try_family(struct best *best, struct gqa_family *family,
     for (size_t i = 0; i < n_backbones * in->prefixes.n; i++) {
         const size_t backbone = i % n_backbones;
         size_t first = 0;
-        size_t n;
+        size_t n, n_lacking;
 
         in->prefix = &in->prefixes.items[i / n_backbones];
         n = match_all(matches, &first, in, family,
                       family->keras.backbones[backbone].layers);
-        if (n >= best->n_unexplained)
+        if (n == SIZE_MAX || n > best->n_unexplained)
+            continue;
+        n_lacking = count_lacking(matches, in, &family->keras);
+        if (n == best->n_unexplained && n_lacking >= best->n_lacking)
             continue;
         if (!better)
             gqa_family_free(best->family);
         better = true;
-        *best = (struct best){family, number, backbone, in->prefix, n, first};
+        *best = (struct best){family, number, backbone, in->prefix,
+                              n,      first,  n_lacking};
     }
     if (!better)
         gqa_family_free(family);
