@@ -173,6 +173,8 @@ def main(names):
         "bloom-whole": (whole, learned(M.BloomCausalLM, M.BloomBackbone, 1, hidden_dim=12, intermediate_dim=48)),
         "falcon": (unpacked, falcon()),
         "falcon-whole": (whole, compiled(falcon(1))),
+        "bart": (task_weights, learned(M.BartSeq2SeqLM, M.BartBackbone, max_sequence_length=24)),
+        "bart-whole": (whole, learned(M.BartSeq2SeqLM, M.BartBackbone, 1, max_sequence_length=24)),
     }
     for name in names or models:
         save, task = models[name]
