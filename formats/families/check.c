@@ -479,6 +479,9 @@ static enum gqa_status check_keras_rule(const struct gqa_family *f,
         return gqa_description_fail(f->description, &at,
                                     "'by_head' is for kernels that are "
                                     "'turned', along 'axis' 0");
+    if (r->convolution && (r->parts > 1 || strcmp(leaf, ".weight") != 0))
+        return gqa_description_fail(f->description, &at,
+                                    "a 'convolution' is a weight of one part");
     if (r->unused_rows > 8 || (r->unused_rows && (r->parts > 1 || r->turned)))
         return gqa_description_fail(f->description, &at,
                                     "'unused_rows' is at most 8, of what is "

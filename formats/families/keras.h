@@ -29,6 +29,7 @@ struct gqa_keras_rule {
     bool by_head;
     /* Rows that the parameter has before the variable's, and nobody reads. */
     uint64_t unused_rows;
+    bool convolution; /* a kernel (places, inputs, outputs) */
     /* The rule holds where some path has this component ("!": where none
      * has); NULL: always. */
     const char *when;

@@ -138,6 +138,26 @@ static enum gqa_status check_bloom(const json_t *preset)
                     text);
 }
 
+/* --- Whisper -------------------------------------------------------------- */
+
+static const char *const whisper_keys[] = {"max_encoder_sequence_length", NULL};
+
+/* KerasHub counts frames, of which a position has two. */
+static enum gqa_status finish_whisper(json_t *hf, const json_t *preset)
+{
+    const json_t *json = json_object_get(preset, whisper_keys[0]);
+    char text[41];
+
+    if (!json)
+        return GQA_OK;
+    if (json_integer_value(json) >= 2)
+        return set_new(hf, "max_source_positions",
+                       json_integer(json_integer_value(json) / 2));
+    gqa_value_text(text, sizeof text, json);
+    return gqa_fail(GQA_ERR_FORMAT, "%s is %s, not a whole number above 1",
+                    whisper_keys[0], text);
+}
+
 /* --- RoPE of Llama and its kin -------------------------------------------- */
 
 static const char *const llama_keys[] = {"rope_scaling_factor",
@@ -250,6 +270,8 @@ enum gqa_status gqa_finish_preset(json_t *hf, enum gqa_keras_finish kind,
         return finish_t5(hf, preset);
     case GQA_KERAS_FINISH_BLOOM:
         return check_bloom(preset);
+    case GQA_KERAS_FINISH_WHISPER:
+        return finish_whisper(hf, preset);
     case GQA_KERAS_FINISH_LLAMA:
         return llama_rope(hf, preset);
     default:
@@ -264,6 +286,8 @@ bool gqa_finish_reads(enum gqa_keras_finish kind, const char *key)
         return is_among(t5_keys, key);
     case GQA_KERAS_FINISH_BLOOM:
         return is_among(bloom_keys, key);
+    case GQA_KERAS_FINISH_WHISPER:
+        return is_among(whisper_keys, key);
     case GQA_KERAS_FINISH_LLAMA:
         return is_among(llama_keys, key);
     default:

@@ -326,6 +326,7 @@ static struct gqa_view make_view(const struct gqa_keras_rule *rule,
             out *= tensor->shape[i];
     view.rows = view.transposed ? out : in;
     view.cols = view.transposed ? in : out;
+    view.places = rule->convolution ? tensor->shape[0] : 0;
     return view;
 }
 
@@ -424,6 +425,11 @@ static enum gqa_status add_variable(struct gqa_params *params,
                         "tensor '%s' is %s, but others of '%s' are %s",
                         tensor->name, gqa_dtype_name(tensor->dtype), name,
                         gqa_dtype_name(param->dtype));
+    if (match->rule->convolution && tensor->rank != 3)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "variable '%s' is not of shape (places, inputs, "
+                        "outputs)",
+                        tensor->name);
     if (param->n_parts != n * step)
         return refuse_parts(name);
     if (param->parts[match->rule->part].rows)
@@ -471,6 +477,11 @@ static enum gqa_status finish_param(struct gqa_param *param)
     param->rank = vector ? 1 : 2;
     param->shape[0] = param->rows;
     param->shape[1] = vector ? 0 : param->cols;
+    if (param->parts[0].places) {
+        param->rank = 3;
+        param->shape[1] = param->cols / param->parts[0].places;
+        param->shape[2] = param->parts[0].places;
+    }
     param->n_elements = param->rows * param->cols;
     if (!gqa_dtype_bytes(param->dtype, param->n_elements, &param->n_bytes))
         return gqa_fail(GQA_ERR_FORMAT, "the parameter '%s' is too large",

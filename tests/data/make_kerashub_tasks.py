@@ -21,6 +21,7 @@ import numpy as np
 from keras_hub.src.utils.keras_utils import gelu_approximate
 from safetensors.numpy import save_file
 
+from drawn_frames import drawn
 from weights import newer_format
 
 M = keras_hub.models
@@ -64,6 +65,25 @@ def falcon(n_layers=2):
         preprocessor=None)
 
 
+class Listener:
+    """Whisper and its logits, of which KerasHub has no task. A token stands for two frames."""
+
+    def __init__(self, n_layers=2):
+        self.backbone = M.WhisperBackbone(
+            vocabulary_size=VOCAB, num_layers=n_layers, num_heads=4, hidden_dim=16, intermediate_dim=10, num_mels=3,
+            max_encoder_sequence_length=33, max_decoder_sequence_length=24)
+        self.save = self.backbone.save
+
+    def __call__(self, inputs):
+        width = self.backbone.num_mels
+        features = [np.concatenate([drawn(t, 2 * width) for t in ids]) for ids in inputs["encoder_token_ids"]]
+        out = self.backbone({
+            "encoder_features": np.stack(features).reshape(len(features), -1, width).astype("float32"),
+            "decoder_token_ids": inputs["decoder_token_ids"],
+            "decoder_padding_mask": inputs["decoder_padding_mask"]})
+        return self.backbone.token_embedding(out["decoder_sequence_output"], reverse=True)
+
+
 def compiled(task):
     """With variables of the optimizer, as many as the model has."""
     task.compile(optimizer=keras.optimizers.SGD(0.1, momentum=0.9), loss="mse")
@@ -93,7 +113,7 @@ def greedy(task, ids, target):
 
 
 def reference(path, task):
-    target = TARGET if isinstance(task, M.Seq2SeqLM) else None
+    target = TARGET if isinstance(task, (M.Seq2SeqLM, Listener)) else None
     tensors = {
         "input_ids": TEXT, "lengths": np.full(len(TEXT), TEXT.shape[1]),
         "logits": logits_of(task, TEXT, target).astype("float32"), "greedy": greedy(task, TEXT, target)}
@@ -175,6 +195,8 @@ def main(names):
         "falcon-whole": (whole, compiled(falcon(1))),
         "bart": (task_weights, learned(M.BartSeq2SeqLM, M.BartBackbone, max_sequence_length=24)),
         "bart-whole": (whole, learned(M.BartSeq2SeqLM, M.BartBackbone, 1, max_sequence_length=24)),
+        "whisper": (preset, Listener()),
+        "whisper-whole": (whole, Listener(1)),
     }
     for name in names or models:
         save, task = models[name]

@@ -479,6 +479,36 @@ START_TEST(refuses_too_many_heads)
 }
 END_TEST
 
+#define WHISPER_LAYER "whisper_encoder/_self_attention_layer/"
+
+/* (places 3, inputs 2, outputs 6) is [6, 2, 3]. */
+START_TEST(turns_convolutions)
+{
+    const struct gqa_param *p;
+
+    put(WHISPER_LAYER "key_dense/vars/0", 6, 3, 2);
+    put("conv1d/vars/0", 3, 2, 6);
+    named();
+    ck_assert_str_eq(backbone, "whisper");
+    p = param("model.encoder.conv1.weight");
+    ck_assert_uint_eq(p->rank, 3);
+    ck_assert_uint_eq(p->shape[0], 6);
+    ck_assert_uint_eq(p->shape[1], 2);
+    ck_assert_uint_eq(p->shape[2], 3);
+    ck_assert(p->parts[0].transposed);
+    ck_assert_uint_eq(p->parts[0].places, 3);
+}
+END_TEST
+
+START_TEST(refuses_flat_convolutions)
+{
+    put(WHISPER_LAYER "key_dense/vars/0", 6, 3, 2);
+    put("conv1d/vars/0", 6, 6, 0);
+    refused(GQA_ERR_FORMAT, "conv1d/vars/0' is not of shape (places, inputs, "
+                            "outputs)");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("keras_names");
@@ -507,6 +537,8 @@ int main(void)
     tcase_add_test(tc, refuses_what_has_no_heads);
     tcase_add_test(tc, refuses_biases_without_heads);
     tcase_add_test(tc, refuses_too_many_heads);
+    tcase_add_test(tc, turns_convolutions);
+    tcase_add_test(tc, refuses_flat_convolutions);
     tcase_add_test(tc, puts_unused_rows_before);
     tcase_add_test(tc, refuses_fewer_rows_than_unused);
     suite_add_tcase(suite, tc);
