@@ -38,6 +38,8 @@ enum gqa_keras_finish {
     GQA_KERAS_FINISH_NONE,
     GQA_KERAS_FINISH_T5,
     GQA_KERAS_FINISH_LLAMA,
+    GQA_KERAS_FINISH_GEMMA,
+    GQA_KERAS_FINISH_GEMMA2,
 };
 
 /* behaviours.expert_layers: which layers have experts. */

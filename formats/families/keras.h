@@ -22,9 +22,15 @@ struct gqa_keras_rule {
     const char *is;    /* the parameter's whole name */
     bool turned;       /* its matrix lies transposed, [in, out] */
     /* Leading axes of the kernel that are its input: (D,H,d) 1, (H,d,D) 2. */
-    uint64_t input_axes;
+    uint64_t input_axes; /* behind that of blocks */
     /* Which part of a fused parameter, and along which axis. */
     uint64_t part, parts, axis;
+    /* Its first axis counts matrices, of which the other axes are: each is a
+     * parameter where `is` has a second '%', which is its number; else they
+     * lie above one another in one. */
+    bool blocks;
+    /* A second parameter: its outputs lie behind the first one's, as many. */
+    const char *then;
     /* The rule holds where some path has this component ("!": where none
      * has); NULL: always. */
     const char *when;

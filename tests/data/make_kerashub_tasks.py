@@ -10,7 +10,7 @@ import shutil
 import zipfile
 import zlib
 
-os.environ["KERAS_BACKEND"] = "torch"
+os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import h5py
 import keras
@@ -153,6 +153,10 @@ def main():
         "phi3": (unpacked, rope(M.Phi3CausalLM, M.Phi3Backbone)),
         "qwen-sharded": (shards, compiled(rope(M.QwenCausalLM, M.QwenBackbone, rope_max_wavelength=1000))),
     }
+    write(models)
+
+
+def write(models):
     for name, (save, task) in models.items():
         path = os.path.join("kerashub", name)
         shutil.rmtree(path, ignore_errors=True)

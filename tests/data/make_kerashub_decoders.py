@@ -1,0 +1,44 @@
+"""More models of KerasHub as its users save them, of families that came after the first, and what Keras computes.
+
+    python make_kerashub_decoders.py [NAME...]      (writes below kerashub/)
+
+Written with keras-hub 0.32.0, keras 3.15.1, tensorflow-cpu 2.21.0, h5py 3.14.0.
+"""
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+import keras_hub
+
+from make_kerashub_tasks import VOCAB, preset, rope, task_weights, unpacked, whole, write
+
+M = keras_hub.models
+
+
+def gemma(**options):
+    """Its blocks take no epsilon but 1e-6."""
+    return rope(M.GemmaCausalLM, M.GemmaBackbone, **{
+        "head_dim": 6, "intermediate_dim": 20, "layer_norm_epsilon": 1e-6, **options})
+
+
+GEMMA2 = {"use_post_ffw_norm": True, "use_post_attention_norm": True, "attention_logit_soft_cap": 2.0,
+          "final_logit_soft_cap": 3.0}
+
+MODELS = {
+    "gemma": lambda: (unpacked, gemma()),
+    "gemma2": lambda: (preset, gemma(
+        use_sliding_window_attention=True, sliding_window_size=5, num_key_value_heads=2, **GEMMA2)),
+    "gemma2-full": lambda: (whole, gemma(**GEMMA2)),
+}
+
+
+def main():
+    os.chdir(os.path.dirname(os.path.abspath(__file__)))
+    write({name: MODELS[name]() for name in sys.argv[1:] or MODELS})
+
+
+if __name__ == "__main__":
+    main()
