@@ -16,3 +16,4 @@ convert() {
 convert "$cases/gemma" 4
 convert "$cases/gemma2" 2
 convert "$cases/gemma2-full/model.h5" 4
+convert "$cases/mixtral" 2

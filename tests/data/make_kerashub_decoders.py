@@ -32,6 +32,9 @@ MODELS = {
     "gemma2": lambda: (preset, gemma(
         use_sliding_window_attention=True, sliding_window_size=5, num_key_value_heads=2, **GEMMA2)),
     "gemma2-full": lambda: (whole, gemma(**GEMMA2)),
+    "mixtral": lambda: (task_weights, rope(
+        M.MixtralCausalLM, M.MixtralBackbone, num_key_value_heads=2, num_experts=3, top_k=2, sliding_window=5,
+        rope_max_wavelength=1000)),
 }
 
 

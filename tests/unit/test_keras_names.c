@@ -176,6 +176,24 @@ START_TEST(stacks_blocks)
 }
 END_TEST
 
+/* A matrix for each of two experts, which is a parameter. */
+START_TEST(names_experts)
+{
+    const struct gqa_param *p;
+
+    put("mixtral_transformer_decoder_3/sparse_moe_block/expert_bank/vars/2", 2,
+        4, 5);
+    named();
+    ck_assert_uint_eq(params.n, 2);
+    p = param("model.layers.3.block_sparse_moe.experts.1.w2.weight");
+    ck_assert_uint_eq(p->n_parts, 1);
+    ck_assert_uint_eq(p->rows, 5);
+    ck_assert_uint_eq(p->cols, 4);
+    ck_assert_uint_eq(p->parts[0].first, 20);
+    ck_assert_uint_eq(p->parts[0].pitch, 0);
+}
+END_TEST
+
 START_TEST(refuses_blocks_of_no_matrices)
 {
     put("gemma_decoder_block/attention/query_dense/vars/0", 3, 5, 0);
@@ -402,6 +420,7 @@ int main(void)
     tcase_add_test(tc, joins_parts);
     tcase_add_test(tc, numbers_layers);
     tcase_add_test(tc, stacks_blocks);
+    tcase_add_test(tc, names_experts);
     tcase_add_test(tc, refuses_blocks_of_no_matrices);
     tcase_add_test(tc, turns_matrices);
     tcase_add_test(tc, tells_backbones_apart);
