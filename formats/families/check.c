@@ -531,7 +531,10 @@ static enum gqa_status check_keras(const struct gqa_family *f)
     if (k->numbered_through && !gqa_family_is_encoder_decoder(f))
         return FAIL(f, "keras", "numbered_through", NULL, NULL,
                     "there is one stack only");
-    return check_refusals(f, &keras, "refuse", k->refusals, k->n_refusals);
+    st = check_refusals(f, &keras, "refuse", k->refusals, k->n_refusals);
+    return st == GQA_OK ? check_refusals(f, &keras, "readings", k->readings,
+                                         k->n_readings)
+                        : st;
 }
 
 /* --- Stock loaders ------------------------------------------------------- */

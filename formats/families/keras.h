@@ -65,6 +65,9 @@ struct gqa_keras_names {
     /* Values of its keys that nothing of Hugging Face's says. */
     const struct gqa_refusal *refusals;
     size_t n_refusals;
+    /* Values that it computes a little otherwise: told of. */
+    const struct gqa_refusal *readings;
+    size_t n_readings;
     enum gqa_keras_finish finish;
 };
 

@@ -68,12 +68,10 @@ static const char *const choice_words[] = {[GQA_EXPERTS_SOFTMAX] = "softmax",
                                            NULL};
 static const char *const score_words[] = {
     [GQA_SCORE_SCALE_AS_IT_IS] = "", [GQA_SCORE_SCALE_GPT2] = "gpt2", NULL};
-static const char *const finish_words[] = {[GQA_KERAS_FINISH_NONE] = "",
-                                           [GQA_KERAS_FINISH_T5] = "t5",
-                                           [GQA_KERAS_FINISH_LLAMA] = "llama",
-                                           [GQA_KERAS_FINISH_GEMMA] = "gemma",
-                                           [GQA_KERAS_FINISH_GEMMA2] = "gemma2",
-                                           NULL};
+static const char *const finish_words[] = {
+    [GQA_KERAS_FINISH_NONE] = "",         [GQA_KERAS_FINISH_T5] = "t5",
+    [GQA_KERAS_FINISH_LLAMA] = "llama",   [GQA_KERAS_FINISH_GEMMA] = "gemma",
+    [GQA_KERAS_FINISH_GEMMA2] = "gemma2", NULL};
 
 /* --- Fields -------------------------------------------------------------- */
 
@@ -500,6 +498,7 @@ static const struct gqa_field keras_fields[] = {
     {"config", GQA_FIELD_SETTINGS, AT(gqa_keras_names, config)},
     TEXTS("unread", gqa_keras_names, unread),
     LIST("refuse", gqa_keras_names, refusals, n_refusals, refusal_schema),
+    LIST("readings", gqa_keras_names, readings, n_readings, refusal_schema),
     WORD("finish", gqa_keras_names, finish, finish_words),
     END,
 };

@@ -18,4 +18,11 @@ try gemma 's/"intermediate_dim": 20/"intermediate_dim": "20"/'
 try gemma2 's/"use_post_attention_norm": true/"use_post_attention_norm": false/'
 try gemma2 's/"query_head_dim_normalize": true/"query_head_dim_normalize": false/'
 try gemma2 's/"use_sliding_window_attention": true/"use_sliding_window_attention": false/; s/"num_layers": 2/"num_layers": 9999999/'
+try qwen3 's/"sliding_window_size": 32768/"sliding_window_size": 8/'
 ls
+
+# A little otherwise: told of.
+sed 's/"layer_norm_epsilon": 1e-05/"layer_norm_epsilon": 1e-06/' \
+    "$DATA/kerashub/qwen3/config.json" >in/config.json
+cp "$DATA/kerashub/qwen3/model.weights.h5" in
+gqa-convert -g 2 in out.gqa | grep '^model'

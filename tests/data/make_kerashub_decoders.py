@@ -35,6 +35,19 @@ MODELS = {
     "mixtral": lambda: (task_weights, rope(
         M.MixtralCausalLM, M.MixtralBackbone, num_key_value_heads=2, num_experts=3, top_k=2, sliding_window=5,
         rope_max_wavelength=1000)),
+    # Its norms of queries and keys take 1e-5.
+    "qwen3": lambda: (unpacked, rope(
+        M.Qwen3CausalLM, M.Qwen3Backbone, num_key_value_heads=2, head_dim=6, layer_norm_epsilon=1e-5)),
+    "qwen3-untied": lambda: (whole, rope(
+        M.Qwen3CausalLM, M.Qwen3Backbone, head_dim=4, layer_norm_epsilon=1e-5, tie_word_embeddings=False,
+        sliding_window_size=None)),
+    "qwen_moe": lambda: (preset, rope(
+        M.QwenMoeCausalLM, M.QwenMoeBackbone, num_key_value_heads=2, moe_intermediate_dim=6,
+        shared_expert_intermediate_dim=7, num_experts=3, top_k=2, decoder_sparse_step=2)),
+    # Its norms of queries and keys take 1e-6.
+    "qwen3_moe": lambda: (unpacked, rope(
+        M.Qwen3MoeCausalLM, M.Qwen3MoeBackbone, moe_intermediate_dim=6, num_experts=3, top_k=2,
+        norm_top_k_prob=True, mlp_only_layers=[0], layer_norm_epsilon=1e-6, tie_word_embeddings=True)),
 }
 
 
