@@ -19,3 +19,4 @@ convert "$cases/gemma2-full/model.h5" 4
 convert "$cases/mixtral" 2
 convert "$cases/qwen3" 2
 convert "$cases/qwen3-untied/model.h5" 4
+convert "$cases/qwen_moe" 2

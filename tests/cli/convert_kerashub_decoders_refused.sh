@@ -19,6 +19,9 @@ try gemma2 's/"use_post_attention_norm": true/"use_post_attention_norm": false/'
 try gemma2 's/"query_head_dim_normalize": true/"query_head_dim_normalize": false/'
 try gemma2 's/"use_sliding_window_attention": true/"use_sliding_window_attention": false/; s/"num_layers": 2/"num_layers": 9999999/'
 try qwen3 's/"sliding_window_size": 32768/"sliding_window_size": 8/'
+try qwen_moe 's/"decoder_sparse_step": 1/"decoder_sparse_step": 2/'
+try qwen_moe 's/"mlp_only_layers": \[\]/"mlp_only_layers": [1]/'
+try qwen_moe 's/"use_sliding_window_attention": false/"use_sliding_window_attention": true/'
 ls
 
 # A little otherwise: told of.

@@ -43,7 +43,7 @@ MODELS = {
         sliding_window_size=None)),
     "qwen_moe": lambda: (preset, rope(
         M.QwenMoeCausalLM, M.QwenMoeBackbone, num_key_value_heads=2, moe_intermediate_dim=6,
-        shared_expert_intermediate_dim=7, num_experts=3, top_k=2, decoder_sparse_step=2)),
+        shared_expert_intermediate_dim=7, num_experts=3, top_k=2)),
     # Its norms of queries and keys take 1e-6.
     "qwen3_moe": lambda: (unpacked, rope(
         M.Qwen3MoeCausalLM, M.Qwen3MoeBackbone, moe_intermediate_dim=6, num_experts=3, top_k=2,

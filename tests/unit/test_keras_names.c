@@ -194,6 +194,33 @@ START_TEST(names_experts)
 }
 END_TEST
 
+/* The outputs of two parameters, side by side: 4 inputs, 3 outputs each. */
+START_TEST(parts_outputs)
+{
+    const struct gqa_param *p;
+
+    put("qwen_moe_transformer_decoder/mlp/expert_bank/vars/0", 2, 4, 6);
+    named();
+    ck_assert_str_eq(backbone, "qwen2_moe");
+    ck_assert_uint_eq(params.n, 4);
+    p = param("model.layers.0.mlp.experts.1.gate_proj.weight");
+    ck_assert_uint_eq(p->rows, 3);
+    ck_assert_uint_eq(p->cols, 4);
+    ck_assert_uint_eq(p->parts[0].first, 24);
+    ck_assert_uint_eq(p->parts[0].pitch, 6);
+    p = param("model.layers.0.mlp.experts.1.up_proj.weight");
+    ck_assert_uint_eq(p->parts[0].first, 27);
+    ck_assert_uint_eq(p->parts[0].pitch, 6);
+}
+END_TEST
+
+START_TEST(refuses_halves_of_an_odd_number)
+{
+    put("qwen_moe_transformer_decoder/mlp/expert_bank/vars/0", 2, 4, 5);
+    refused(GQA_ERR_FORMAT, "has 5 outputs, which are no two halves");
+}
+END_TEST
+
 START_TEST(refuses_blocks_of_no_matrices)
 {
     put("gemma_decoder_block/attention/query_dense/vars/0", 3, 5, 0);
@@ -421,6 +448,8 @@ int main(void)
     tcase_add_test(tc, numbers_layers);
     tcase_add_test(tc, stacks_blocks);
     tcase_add_test(tc, names_experts);
+    tcase_add_test(tc, parts_outputs);
+    tcase_add_test(tc, refuses_halves_of_an_odd_number);
     tcase_add_test(tc, refuses_blocks_of_no_matrices);
     tcase_add_test(tc, turns_matrices);
     tcase_add_test(tc, tells_backbones_apart);
