@@ -632,8 +632,11 @@ static enum gqa_status produce_whole(const struct job *job, uint64_t row,
 /* The whole parameter is one tensor as it stands: bytes for bytes. */
 static bool is_plain_copy(const struct gqa_plan_tensor *t)
 {
+    const struct gqa_view *view = &t->param->parts[0];
+
     return !t->segments && t->dtype == t->param->dtype &&
-           t->param->n_parts == 1 && !is_transposed(t->param);
+           t->param->n_parts == 1 && !view->transposed && view->first == 0 &&
+           view->pitch == 0;
 }
 
 static enum gqa_status produce_rect(const struct job *job, uint64_t row,

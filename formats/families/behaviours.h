@@ -40,6 +40,8 @@ enum gqa_keras_finish {
     GQA_KERAS_FINISH_BLOOM,
     GQA_KERAS_FINISH_WHISPER,
     GQA_KERAS_FINISH_LLAMA,
+    GQA_KERAS_FINISH_GEMMA,
+    GQA_KERAS_FINISH_GEMMA2,
 };
 
 /* behaviours.expert_layers: which layers have experts. */

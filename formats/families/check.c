@@ -450,6 +450,34 @@ static size_t count_of(const char *text, char c)
     return n;
 }
 
+static bool is_name_of(const char *name, const char *leaf)
+{
+    const char *last = strrchr(name, '.');
+
+    return last && strcmp(last, leaf) == 0;
+}
+
+/* What is no whole tensor is a matrix of one. */
+static enum gqa_status check_keras_blocks(const struct gqa_family *f,
+                                          const struct gqa_keras_rule *r,
+                                          const struct gqa_place *at)
+{
+    const struct gqa_place then = {at, "then", 0};
+
+    if ((r->blocks || r->then) &&
+        (!is_name_of(r->is, ".weight") || r->parts > 1))
+        return gqa_description_fail(f->description, at,
+                                    "'blocks' and 'then' are of a weight that "
+                                    "is no part of another");
+    if (r->then && (!is_name_of(r->then, ".weight") ||
+                    count_of(r->then, '%') != count_of(r->is, '%')))
+        return gqa_description_fail(f->description, &then,
+                                    "'%s' is no name of a weight with as many "
+                                    "'%%' as 'is'",
+                                    r->then);
+    return GQA_OK;
+}
+
 static enum gqa_status check_keras_rule(const struct gqa_family *f,
                                         const struct gqa_keras_rule *r,
                                         size_t i)
@@ -458,15 +486,16 @@ static enum gqa_status check_keras_rule(const struct gqa_family *f,
     const struct gqa_place rules = {&keras, "rules", 0};
     const struct gqa_place at = {&rules, NULL, i};
     const struct gqa_place is = {&at, "is", 0};
-    const size_t layers = count_of(r->is, '%');
-    const char *leaf = strrchr(r->is, '.');
+    const size_t layers = count_of(r->path, '%');
+    const size_t numbers = count_of(r->is, '%');
 
-    if (layers > 1 || count_of(r->path, '%') != layers ||
-        (r->whole && count_of(r->whole, '%') != layers))
+    if (layers > 1 || (r->whole && count_of(r->whole, '%') != layers) ||
+        (numbers != layers && !(r->blocks && layers == 1 && numbers == 2)))
         return gqa_description_fail(f->description, &at,
                                     "'%%' stands for the layer's number, once "
-                                    "in each name or in none");
-    if (!leaf || (strcmp(leaf, ".weight") != 0 && strcmp(leaf, ".bias") != 0))
+                                    "in each name or in none, and behind it in "
+                                    "'is' for that of a block");
+    if (!is_name_of(r->is, ".weight") && !is_name_of(r->is, ".bias"))
         return gqa_description_fail(f->description, &is,
                                     "'%s' is no name of a weight or a bias",
                                     r->is);
@@ -486,7 +515,7 @@ static enum gqa_status check_keras_rule(const struct gqa_family *f,
         return gqa_description_fail(f->description, &at,
                                     "'unused_rows' is at most 8, of what is "
                                     "one part and not 'turned'");
-    return GQA_OK;
+    return check_keras_blocks(f, r, &at);
 }
 
 static enum gqa_status check_keras(const struct gqa_family *f)
@@ -514,7 +543,10 @@ static enum gqa_status check_keras(const struct gqa_family *f)
     if (k->numbered_through && !gqa_family_is_encoder_decoder(f))
         return FAIL(f, "keras", "numbered_through", NULL, NULL,
                     "there is one stack only");
-    return check_refusals(f, &keras, "refuse", k->refusals, k->n_refusals);
+    st = check_refusals(f, &keras, "refuse", k->refusals, k->n_refusals);
+    return st == GQA_OK ? check_refusals(f, &keras, "readings", k->readings,
+                                         k->n_readings)
+                        : st;
 }
 
 /* --- Stock loaders ------------------------------------------------------- */

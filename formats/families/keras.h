@@ -22,7 +22,7 @@ struct gqa_keras_rule {
     const char *is;    /* the parameter's whole name */
     bool turned;       /* its matrix lies transposed, [in, out] */
     /* Leading axes of the kernel that are its input: (D,H,d) 1, (H,d,D) 2. */
-    uint64_t input_axes;
+    uint64_t input_axes; /* behind that of blocks */
     /* Which part of a fused parameter, and along which axis. */
     uint64_t part, parts, axis;
     /* The parts alternate: those of the first head, of the second, ... */
@@ -30,6 +30,12 @@ struct gqa_keras_rule {
     /* Rows that the parameter has before the variable's, and nobody reads. */
     uint64_t unused_rows;
     bool convolution; /* a kernel (places, inputs, outputs) */
+    /* Its first axis counts matrices, of which the other axes are: each is a
+     * parameter where `is` has a second '%', which is its number; else they
+     * lie above one another in one. */
+    bool blocks;
+    /* A second parameter: its outputs lie behind the first one's, as many. */
+    const char *then;
     /* The rule holds where some path has this component ("!": where none
      * has); NULL: always. */
     const char *when;
@@ -64,6 +70,9 @@ struct gqa_keras_names {
     /* Values of its keys that nothing of Hugging Face's says. */
     const struct gqa_refusal *refusals;
     size_t n_refusals;
+    /* Values that it computes a little otherwise: told of. */
+    const struct gqa_refusal *readings;
+    size_t n_readings;
     enum gqa_keras_finish finish;
 };
 

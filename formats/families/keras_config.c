@@ -1,6 +1,7 @@
 /* The configuration of a KerasHub backbone, as Hugging Face's. */
 #include <string.h>
 
+#include "common/log.h"
 #include "formats/families/description.h"
 #include "formats/model/params.h"
 
@@ -97,39 +98,71 @@ static enum gqa_status translate(json_t *hf, const json_t *keys,
     return GQA_OK;
 }
 
+static bool speaks_of(const struct gqa_refusal *said, size_t n, const char *key)
+{
+    for (size_t i = 0; i < n; i++)
+        for (gqa_texts t = said[i].keys; *t; t++)
+            if (strcmp(*t, key) == 0)
+                return true;
+    return false;
+}
+
 static bool is_read(const struct gqa_keras_names *names,
                     const struct gqa_keras_backbone *backbone, const char *key)
 {
     for (gqa_texts t = names->unread; t && *t; t++)
         if (strcmp(*t, key) == 0)
             return true;
-    for (size_t i = 0; i < names->n_refusals; i++)
-        for (gqa_texts t = names->refusals[i].keys; *t; t++)
-            if (strcmp(*t, key) == 0)
-                return true;
-    return gqa_settings_read(names->config, key) ||
+    return speaks_of(names->refusals, names->n_refusals, key) ||
+           speaks_of(names->readings, names->n_readings, key) ||
+           gqa_settings_read(names->config, key) ||
            gqa_settings_read(backbone->config, key) ||
            gqa_finish_reads(names->finish, key);
+}
+
+/* The key whose value it speaks of, and the value as text; NULL: of none. */
+static const char *holding_key(char text[41], const struct gqa_refusal *r,
+                               const json_t *values)
+{
+    for (gqa_texts key = r->keys; *key; key++) {
+        const json_t *value = json_object_get(values, *key);
+
+        if (!value || json_is_null(value) || !gqa_refusal_holds(r, value))
+            continue;
+        gqa_value_text(text, 41, value);
+        return *key;
+    }
+    return NULL;
 }
 
 static enum gqa_status check_refusals(const struct gqa_keras_names *names,
                                       const json_t *values)
 {
+    char text[41];
+
     for (size_t i = 0; i < names->n_refusals; i++) {
         const struct gqa_refusal *r = &names->refusals[i];
+        const char *key = holding_key(text, r, values);
 
-        for (gqa_texts key = r->keys; *key; key++) {
-            const json_t *value = json_object_get(values, *key);
-            char text[41];
-
-            if (!value || json_is_null(value) || !gqa_refusal_holds(r, value))
-                continue;
-            gqa_value_text(text, sizeof text, value);
-            return gqa_fail(GQA_ERR_UNSUPPORTED, "%s is %s: %s", *key, text,
+        if (key)
+            return gqa_fail(GQA_ERR_UNSUPPORTED, "%s is %s: %s", key, text,
                             r->because);
-        }
     }
     return GQA_OK;
+}
+
+static void tell_readings(const struct gqa_keras_names *names,
+                          const json_t *values)
+{
+    char text[41];
+
+    for (size_t i = 0; i < names->n_readings; i++) {
+        const struct gqa_refusal *r = &names->readings[i];
+        const char *key = holding_key(text, r, values);
+
+        if (key)
+            gqa_warn("%s is %s: %s", key, text, r->because);
+    }
 }
 
 /* What nobody here knows of may decide what is computed. */
@@ -181,9 +214,11 @@ enum gqa_status gqa_config_from_preset(json_t **out, const char **backbone_type,
         (st = translate(hf, names->config, values)) == GQA_OK &&
         (st = translate(hf, named->config, values)) == GQA_OK)
         st = gqa_finish_preset(hf, names->finish, values);
-    if (st == GQA_OK)
-        *out = hf;
-    else
+    if (st != GQA_OK) {
         json_decref(hf);
-    return st;
+        return st;
+    }
+    tell_readings(names, values);
+    *out = hf;
+    return GQA_OK;
 }

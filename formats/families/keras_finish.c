@@ -260,6 +260,62 @@ static enum gqa_status llama_rope(json_t *hf, const json_t *preset)
     return st;
 }
 
+/* --- Gemma ---------------------------------------------------------------- */
+
+static const char *const gemma_keys[] = {"intermediate_dim", NULL};
+static const char *const gemma2_keys[] = {"intermediate_dim", "num_layers",
+                                          "use_sliding_window_attention", NULL};
+
+/* More layers than any model has: a list of as many is made. */
+enum { MAX_LAYERS = 4096 };
+
+/* KerasHub counts the gate's and the other's width together. */
+static enum gqa_status halve_width(json_t *hf, const json_t *preset)
+{
+    static const char key[] = "intermediate_dim";
+    const json_t *width = json_object_get(preset, key);
+    char text[41];
+
+    if (json_is_integer(width) && json_integer_value(width) >= 2)
+        return set_new(hf, "intermediate_size",
+                       json_integer(json_integer_value(width) / 2));
+    gqa_value_text(text, sizeof text, width);
+    return gqa_fail(GQA_ERR_FORMAT, "%s is %s, not a whole number above 1", key,
+                    text);
+}
+
+/* Where no layer has a window, each is said to have none. */
+static enum gqa_status spread_windows(json_t *hf, const json_t *preset)
+{
+    const json_t *layers = json_object_get(preset, "num_layers");
+    json_t *types;
+    char text[41];
+
+    if (json_is_true(json_object_get(preset, "use_sliding_window_attention")))
+        return GQA_OK;
+    if (!json_is_integer(layers) || json_integer_value(layers) < 1 ||
+        json_integer_value(layers) > MAX_LAYERS) {
+        gqa_value_text(text, sizeof text, layers);
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "num_layers is %s, not a number from 1 to %d", text,
+                        MAX_LAYERS);
+    }
+    types = json_array();
+    for (json_int_t i = 0; i < json_integer_value(layers); i++)
+        if (json_array_append_new(types, json_string("full_attention")) != 0) {
+            json_decref(types);
+            return gqa_fail_nomem();
+        }
+    return set_new(hf, "layer_types", types);
+}
+
+static enum gqa_status finish_gemma2(json_t *hf, const json_t *preset)
+{
+    const enum gqa_status st = halve_width(hf, preset);
+
+    return st == GQA_OK ? spread_windows(hf, preset) : st;
+}
+
 /* --- Which ---------------------------------------------------------------- */
 
 enum gqa_status gqa_finish_preset(json_t *hf, enum gqa_keras_finish kind,
@@ -274,6 +330,10 @@ enum gqa_status gqa_finish_preset(json_t *hf, enum gqa_keras_finish kind,
         return finish_whisper(hf, preset);
     case GQA_KERAS_FINISH_LLAMA:
         return llama_rope(hf, preset);
+    case GQA_KERAS_FINISH_GEMMA:
+        return halve_width(hf, preset);
+    case GQA_KERAS_FINISH_GEMMA2:
+        return finish_gemma2(hf, preset);
     default:
         return GQA_OK;
     }
@@ -290,6 +350,10 @@ bool gqa_finish_reads(enum gqa_keras_finish kind, const char *key)
         return is_among(whisper_keys, key);
     case GQA_KERAS_FINISH_LLAMA:
         return is_among(llama_keys, key);
+    case GQA_KERAS_FINISH_GEMMA:
+        return is_among(gemma_keys, key);
+    case GQA_KERAS_FINISH_GEMMA2:
+        return is_among(gemma2_keys, key);
     default:
         return false;
     }

@@ -18,6 +18,9 @@ enum { MAX_RULES = 256 };
 /* Variables without a rule, from the first on, that tell that none has one. */
 enum { ENOUGH = 256 };
 
+/* More heads or experts than any model has. */
+enum { MAX_BLOCKS = 4096 };
+
 /* One variable and the rule that explains it. */
 struct match {
     const struct gqa_keras_rule *rule;
@@ -291,24 +294,40 @@ static size_t match_all(struct match *matches, size_t *unexplained,
     return n_unexplained;
 }
 
+/* The pattern with the layer's number for its first '%' and the block's for
+ * its second. */
 static void expand_name(char *out, size_t size, const char *pattern,
-                        uint64_t layer)
+                        uint64_t layer, uint64_t block)
 {
-    const size_t at = strcspn(pattern, "%");
+    uint64_t number = layer;
+    size_t n = 0;
 
-    if (pattern[at])
-        snprintf(out, size, "%.*s%llu%s", (int)at, pattern,
-                 (unsigned long long)layer, pattern + at + 1);
-    else
-        snprintf(out, size, "%s", pattern);
+    for (; *pattern && n < size; pattern++) {
+        if (*pattern != '%') {
+            out[n++] = *pattern;
+            continue;
+        }
+        n += (size_t)snprintf(out + n, size - n, "%llu",
+                              (unsigned long long)number);
+        number = block;
+    }
+    out[n < size ? n : size - 1] = '\0';
 }
 
-/* The variable as a matrix in Hugging Face orientation. */
+/* Where in a variable a matrix lies. */
+struct place {
+    uint64_t block;
+    unsigned half; /* of the outputs; 1 is of the parameter that is `then` */
+};
+
+/* The variable, or a place in it, as a matrix in Hugging Face orientation. */
 static struct gqa_view make_view(const struct gqa_keras_rule *rule,
-                                 const struct gqa_tensor *tensor, size_t index)
+                                 const struct gqa_tensor *tensor, size_t index,
+                                 struct place place)
 {
     struct gqa_view view = {
         .tensor = index, .rows = 1, .cols = 1, .transposed = rule->turned};
+    const unsigned first_axis = rule->blocks ? 1 : 0;
     uint64_t in = 1;
     uint64_t out = 1;
 
@@ -319,11 +338,17 @@ static struct gqa_view make_view(const struct gqa_keras_rule *rule,
         view.rows = tensor->n_elements;
         return view;
     }
-    for (unsigned i = 0; i < tensor->rank; i++)
-        if (i < rule->input_axes)
+    for (unsigned i = first_axis; i < tensor->rank; i++)
+        if (i < first_axis + rule->input_axes)
             in *= tensor->shape[i];
         else
             out *= tensor->shape[i];
+    view.first = place.block * in * out;
+    if (rule->then) {
+        view.pitch = out;
+        out /= 2;
+        view.first += place.half * out;
+    }
     view.rows = view.transposed ? out : in;
     view.cols = view.transposed ? in : out;
     view.places = rule->convolution ? tensor->shape[0] : 0;
@@ -335,6 +360,65 @@ static enum gqa_status refuse_parts(const char *name)
     return gqa_fail(GQA_ERR_FORMAT,
                     "the parts of the parameter '%s' do not fit together",
                     name);
+}
+
+/* The parameter of this name; part: where in it the view stands. */
+static enum gqa_status add_view(struct gqa_params *params, const char *name,
+                                const struct gqa_keras_rule *rule,
+                                const struct gqa_tensor *tensor,
+                                const struct gqa_view *view, size_t part,
+                                size_t n_parts)
+{
+    struct gqa_param *param = NULL;
+
+    /* The parts of a variable are added one after another; those of others
+     * are anywhere before. */
+    for (size_t i = params->n; n_parts > 1 && i-- > 0 && !param;)
+        if (strcmp(params->items[i].name, name) == 0)
+            param = &params->items[i];
+    if (!param) {
+        param = gqa_params_add(params, name, n_parts);
+        if (!param)
+            return gqa_fail_nomem();
+        param->dtype = tensor->dtype;
+        param->axis = (unsigned)rule->axis;
+    }
+    if (param->dtype != tensor->dtype)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "tensor '%s' is %s, but others of '%s' are %s",
+                        tensor->name, gqa_dtype_name(tensor->dtype), name,
+                        gqa_dtype_name(param->dtype));
+    if (param->n_parts != n_parts)
+        return refuse_parts(name);
+    if (param->parts[part].rows)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "two tensors stand for the parameter '%s'", name);
+    param->parts[part] = *view;
+    return GQA_OK;
+}
+
+/* How many matrices its first axis counts. */
+static enum gqa_status count_blocks(uint64_t *out,
+                                    const struct gqa_keras_rule *rule,
+                                    const struct gqa_tensor *tensor)
+{
+    const uint64_t last = tensor->rank ? tensor->shape[tensor->rank - 1] : 0;
+
+    *out = 1;
+    if (rule->blocks) {
+        if (tensor->rank != 3 || tensor->shape[0] < 1 ||
+            tensor->shape[0] > MAX_BLOCKS)
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "tensor '%s' is none of 1 to %d matrices",
+                            tensor->name, MAX_BLOCKS);
+        *out = tensor->shape[0];
+    }
+    if (rule->then && (last == 0 || last % 2 != 0))
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "tensor '%s' has %llu outputs, which are no two "
+                        "halves",
+                        tensor->name, (unsigned long long)last);
+    return GQA_OK;
 }
 
 /* Of a kernel (inputs, heads, head_dim) or its bias (heads, head_dim). */
@@ -396,56 +480,70 @@ static struct gqa_view make_part(const struct gqa_keras_rule *rule,
     return part;
 }
 
+/* Of a variable whose rows are parts of their own. */
+static enum gqa_status add_rows(struct gqa_params *params,
+                                const struct match *match,
+                                const struct gqa_tensor *tensor, size_t index)
+{
+    const struct gqa_keras_rule *rule = match->rule;
+    const struct gqa_view whole =
+        make_view(rule, tensor, index, (struct place){0, 0});
+    char name[GQA_MAX_NAME];
+    size_t n, step;
+    enum gqa_status st = count_parts(&n, &step, rule, tensor);
+
+    expand_name(name, sizeof name, rule->is, match->layer, 0);
+    if (st == GQA_OK && rule->unused_rows > whole.rows)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "variable '%s' has %llu rows, fewer than the %llu "
+                        "that '%s' has before them",
+                        tensor->name, ULL(whole.rows), ULL(rule->unused_rows),
+                        name);
+    for (size_t i = 0; st == GQA_OK && i < n; i++) {
+        const struct gqa_view part = make_part(rule, &whole, i, n);
+
+        st = add_view(params, name, rule, tensor, &part, i * step + rule->part,
+                      n * step);
+    }
+    return st;
+}
+
 static enum gqa_status add_variable(struct gqa_params *params,
                                     const struct match *match,
                                     const struct gqa_tensor *tensor,
                                     size_t index)
 {
-    char name[GQA_MAX_NAME];
-    struct gqa_param *param = NULL;
-    struct gqa_view whole;
-    size_t n, step;
+    const struct gqa_keras_rule *rule = match->rule;
+    const char *second = strchr(rule->is, '%');
+    const bool apart = second && strchr(second + 1, '%');
+    uint64_t n_blocks;
     enum gqa_status st;
 
-    expand_name(name, sizeof name, match->rule->is, match->layer);
-    for (size_t i = 0; match->rule->parts > 1 && i < params->n && !param; i++)
-        if (strcmp(params->items[i].name, name) == 0)
-            param = &params->items[i];
-    if ((st = count_parts(&n, &step, match->rule, tensor)) != GQA_OK)
-        return st;
-    if (!param) {
-        param = gqa_params_add(params, name, n * step);
-        if (!param)
-            return gqa_fail_nomem();
-        param->dtype = tensor->dtype;
-        param->axis = (unsigned)match->rule->axis;
-    }
-    if (param->dtype != tensor->dtype)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "tensor '%s' is %s, but others of '%s' are %s",
-                        tensor->name, gqa_dtype_name(tensor->dtype), name,
-                        gqa_dtype_name(param->dtype));
-    if (match->rule->convolution && tensor->rank != 3)
+    if (rule->convolution && tensor->rank != 3)
         return gqa_fail(GQA_ERR_FORMAT,
                         "variable '%s' is not of shape (places, inputs, "
                         "outputs)",
                         tensor->name);
-    if (param->n_parts != n * step)
-        return refuse_parts(name);
-    if (param->parts[match->rule->part].rows)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "two tensors stand for the parameter '%s'", name);
-    whole = make_view(match->rule, tensor, index);
-    if (match->rule->unused_rows > whole.rows)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "variable '%s' has %llu rows, fewer than the %llu "
-                        "that '%s' has before them",
-                        tensor->name, ULL(whole.rows),
-                        ULL(match->rule->unused_rows), name);
-    for (size_t i = 0; i < n; i++)
-        param->parts[i * step + match->rule->part] =
-            make_part(match->rule, &whole, i, n);
-    return GQA_OK;
+    if (rule->by_head || rule->unused_rows)
+        return add_rows(params, match, tensor, index);
+    st = count_blocks(&n_blocks, rule, tensor);
+    for (uint64_t i = 0; st == GQA_OK && i < n_blocks; i++)
+        for (unsigned half = 0; st == GQA_OK && half < 1 + !!rule->then;
+             half++) {
+            const struct gqa_view view =
+                make_view(rule, tensor, index, (struct place){i, half});
+            const bool stacked = rule->blocks && !apart;
+            char name[GQA_MAX_NAME];
+
+            expand_name(name, sizeof name, half ? rule->then : rule->is,
+                        match->layer, i);
+            st = add_view(params, name, rule, tensor, &view,
+                          stacked ? i
+                          : apart ? 0
+                                  : rule->part,
+                          stacked ? n_blocks : rule->parts);
+        }
+    return st;
 }
 
 /* Put the parts' sizes together into the parameter's shape. */

@@ -69,9 +69,14 @@ static const char *const choice_words[] = {[GQA_EXPERTS_SOFTMAX] = "softmax",
 static const char *const score_words[] = {
     [GQA_SCORE_SCALE_AS_IT_IS] = "", [GQA_SCORE_SCALE_GPT2] = "gpt2", NULL};
 static const char *const finish_words[] = {
-    [GQA_KERAS_FINISH_NONE] = "",       [GQA_KERAS_FINISH_T5] = "t5",
-    [GQA_KERAS_FINISH_BLOOM] = "bloom", [GQA_KERAS_FINISH_WHISPER] = "whisper",
-    [GQA_KERAS_FINISH_LLAMA] = "llama", NULL};
+    [GQA_KERAS_FINISH_NONE] = "",
+    [GQA_KERAS_FINISH_T5] = "t5",
+    [GQA_KERAS_FINISH_BLOOM] = "bloom",
+    [GQA_KERAS_FINISH_WHISPER] = "whisper",
+    [GQA_KERAS_FINISH_LLAMA] = "llama",
+    [GQA_KERAS_FINISH_GEMMA] = "gemma",
+    [GQA_KERAS_FINISH_GEMMA2] = "gemma2",
+    NULL};
 
 /* --- Fields -------------------------------------------------------------- */
 
@@ -481,6 +486,8 @@ static const struct gqa_field keras_rule_fields[] = {
     FLAG("by_head", gqa_keras_rule, by_head),
     COUNT("unused_rows", gqa_keras_rule, unused_rows),
     FLAG("convolution", gqa_keras_rule, convolution),
+    FLAG("blocks", gqa_keras_rule, blocks),
+    TEXT("then", gqa_keras_rule, then),
     TEXT("when", gqa_keras_rule, when),
     END,
 };
@@ -499,6 +506,7 @@ static const struct gqa_field keras_fields[] = {
     {"config", GQA_FIELD_SETTINGS, AT(gqa_keras_names, config)},
     TEXTS("unread", gqa_keras_names, unread),
     LIST("refuse", gqa_keras_names, refusals, n_refusals, refusal_schema),
+    LIST("readings", gqa_keras_names, readings, n_readings, refusal_schema),
     WORD("finish", gqa_keras_names, finish, finish_words),
     END,
 };

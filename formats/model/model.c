@@ -105,14 +105,19 @@ static enum gqa_status ask_shapes(struct said *n_heads, struct said *head_dim,
         const struct gqa_param *q = &b->params.items[first->weight[0]];
         const struct gqa_tensor *t =
             gqa_checkpoint_tensor(b->checkpoint, q->parts[0].tensor);
-        /* (d_model, heads, head_dim); GPT-NeoX has q, k and v in the last. */
+        const struct gqa_view *part = &q->parts[0];
         const bool is_one = q->n_parts == 1;
+        /* (d_model, heads, head_dim), or a matrix for each head, which is
+         * a part (Gemma); GPT-NeoX has q, k and v in the last. */
         const uint64_t fused =
             is_one && first->rule->layout == GQA_HEADS_FUSED_GROUP ? 3 : 1;
 
         if (t->rank != 3)
             return GQA_OK;
-        if ((st = agree(n_heads, "the number of heads", t->shape[1],
+        if ((st = agree(n_heads, "the number of heads",
+                        part->cols == t->shape[1] && part->rows == t->shape[2]
+                            ? t->shape[0]
+                            : t->shape[1],
                         t->name)) != GQA_OK)
             return st;
         return agree(head_dim, "head_dim", t->shape[2] / fused, t->name);

@@ -198,8 +198,11 @@ def main(names):
         "whisper": (preset, Listener()),
         "whisper-whole": (whole, Listener(1)),
     }
-    for name in names or models:
-        save, task = models[name]
+    write({name: models[name] for name in names or models})
+
+
+def write(models):
+    for name, (save, task) in models.items():
         path = os.path.join("kerashub", name)
         shutil.rmtree(path, ignore_errors=True)
         os.makedirs(path)

@@ -153,6 +153,81 @@ START_TEST(numbers_layers)
 }
 END_TEST
 
+/* A matrix (D 5, d 2) for each of three heads: parts of one of 6 x 5. */
+START_TEST(stacks_blocks)
+{
+    const struct gqa_param *p;
+
+    put("gemma_decoder_block/attention/query_dense/vars/0", 3, 5, 2);
+    put("gemma_decoder_block/post_ffw_norm/vars/0", 5, 0, 0);
+    named();
+    ck_assert_str_eq(gqa_family_name(family), "gemma2");
+    ck_assert_uint_eq(params.n, 2);
+    p = param("model.layers.0.self_attn.q_proj.weight");
+    ck_assert_uint_eq(p->n_parts, 3);
+    ck_assert_uint_eq(p->axis, 0);
+    ck_assert_uint_eq(p->rows, 6);
+    ck_assert_uint_eq(p->cols, 5);
+    for (uint64_t i = 0; i < 3; i++) {
+        ck_assert(p->parts[i].transposed);
+        ck_assert_uint_eq(p->parts[i].rows, 2);
+        ck_assert_uint_eq(p->parts[i].first, i * 10);
+    }
+}
+END_TEST
+
+/* A matrix for each of two experts, which is a parameter. */
+START_TEST(names_experts)
+{
+    const struct gqa_param *p;
+
+    put("mixtral_transformer_decoder_3/sparse_moe_block/expert_bank/vars/2", 2,
+        4, 5);
+    named();
+    ck_assert_uint_eq(params.n, 2);
+    p = param("model.layers.3.block_sparse_moe.experts.1.w2.weight");
+    ck_assert_uint_eq(p->n_parts, 1);
+    ck_assert_uint_eq(p->rows, 5);
+    ck_assert_uint_eq(p->cols, 4);
+    ck_assert_uint_eq(p->parts[0].first, 20);
+    ck_assert_uint_eq(p->parts[0].pitch, 0);
+}
+END_TEST
+
+/* The outputs of two parameters, side by side: 4 inputs, 3 outputs each. */
+START_TEST(parts_outputs)
+{
+    const struct gqa_param *p;
+
+    put("qwen_moe_transformer_decoder/mlp/expert_bank/vars/0", 2, 4, 6);
+    named();
+    ck_assert_str_eq(backbone, "qwen2_moe");
+    ck_assert_uint_eq(params.n, 4);
+    p = param("model.layers.0.mlp.experts.1.gate_proj.weight");
+    ck_assert_uint_eq(p->rows, 3);
+    ck_assert_uint_eq(p->cols, 4);
+    ck_assert_uint_eq(p->parts[0].first, 24);
+    ck_assert_uint_eq(p->parts[0].pitch, 6);
+    p = param("model.layers.0.mlp.experts.1.up_proj.weight");
+    ck_assert_uint_eq(p->parts[0].first, 27);
+    ck_assert_uint_eq(p->parts[0].pitch, 6);
+}
+END_TEST
+
+START_TEST(refuses_halves_of_an_odd_number)
+{
+    put("qwen_moe_transformer_decoder/mlp/expert_bank/vars/0", 2, 4, 5);
+    refused(GQA_ERR_FORMAT, "has 5 outputs, which are no two halves");
+}
+END_TEST
+
+START_TEST(refuses_blocks_of_no_matrices)
+{
+    put("gemma_decoder_block/attention/query_dense/vars/0", 3, 5, 0);
+    refused(GQA_ERR_FORMAT, "is none of 1 to 4096 matrices");
+}
+END_TEST
+
 /* [in, out] there, [out, in] here: (D 6, H 3, d 2) is 6 x 6 turned, the
  * feed-forward 6 x 5 is 5 x 6. */
 START_TEST(turns_matrices)
@@ -517,6 +592,11 @@ int main(void)
     tcase_add_checked_fixture(tc, begin, end);
     tcase_add_test(tc, joins_parts);
     tcase_add_test(tc, numbers_layers);
+    tcase_add_test(tc, stacks_blocks);
+    tcase_add_test(tc, names_experts);
+    tcase_add_test(tc, parts_outputs);
+    tcase_add_test(tc, refuses_halves_of_an_odd_number);
+    tcase_add_test(tc, refuses_blocks_of_no_matrices);
     tcase_add_test(tc, turns_matrices);
     tcase_add_test(tc, tells_backbones_apart);
     tcase_add_test(tc, parts_stacks);

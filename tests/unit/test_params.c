@@ -167,6 +167,26 @@ static void holds(const struct gqa_param *p, uint64_t row, uint64_t n_rows,
     }
 }
 
+/* Of [2, 3] what begins behind the first of a row of 3, either way. */
+START_TEST(reads_what_lies_within_more)
+{
+    struct gqa_param *p = gqa_params_add(&params, "a", 1);
+
+    open_two();
+    ck_assert_ptr_nonnull(p);
+    p->dtype = GQA_F32;
+    p->rows = 2;
+    p->cols = 2;
+    p->parts[0] =
+        (struct gqa_view){.rows = 2, .cols = 2, .first = 1, .pitch = 3};
+    holds(p, 0, 2, 0, 2, (const float[]){1, 2, 4, 5});
+    holds(p, 1, 1, 1, 1, (const float[]){5});
+    p->parts[0].transposed = true;
+    holds(p, 0, 2, 0, 2, (const float[]){1, 4, 2, 5});
+    holds(p, 1, 1, 0, 2, (const float[]){2, 5});
+}
+END_TEST
+
 START_TEST(reads_parts_above_one_another)
 {
     open_two();
@@ -226,6 +246,7 @@ int main(void)
     tcase_add_test(tc, refuses_two_of_one_name);
     tcase_add_test(tc, parts_begin_unset);
     tcase_add_test(tc, tensors_are_matrices);
+    tcase_add_test(tc, reads_what_lies_within_more);
     tcase_add_test(tc, reads_parts_above_one_another);
     tcase_add_test(tc, reads_parts_side_by_side);
     tcase_add_test(tc, reads_a_convolution);

@@ -1,0 +1,22 @@
+# Families whose heads or experts are blocks of one variable: the configuration
+# of each, and heads pooled out of it as out of the folder that it becomes.
+cases=$DATA/kerashub
+data() {
+    tail -c "+$(($(od -An -t u8 -N 8 "$1") + 9))" "$1"
+}
+convert() {
+    local from=$1 heads=$2
+
+    rm -rf out *.safetensors
+    gqa-convert -g "$heads" "$from" out/ | grep '^model' && cat out/config.json
+    gqa-convert -q -g 1 "$from" straight.safetensors
+    gqa-convert -q -g 1 out by_way.safetensors
+    cmp <(data straight.safetensors) <(data by_way.safetensors) && echo same
+}
+convert "$cases/gemma" 4
+convert "$cases/gemma2" 2
+convert "$cases/gemma2-full/model.h5" 4
+convert "$cases/mixtral" 2
+convert "$cases/qwen3" 2
+convert "$cases/qwen3-untied/model.h5" 4
+convert "$cases/qwen_moe" 2

@@ -1,0 +1,31 @@
+# What KerasHub computes otherwise than any model of transformers.
+try() {
+    local from=$1 edit=$2
+
+    rm -rf in
+    mkdir in
+    cp "$DATA/kerashub/$from/model.weights.h5" in
+    sed -E "$edit" "$DATA/kerashub/$from/config.json" >in/config.json
+    gqa-convert -q -g 2 in out.gqa
+    echo "exit $?"
+}
+try gemma 's/"final_logit_soft_cap": null/"final_logit_soft_cap": 30.0/'
+try gemma 's/"use_sliding_window_attention": false/"use_sliding_window_attention": true/'
+try gemma 's/"use_post_ffw_norm": false/"use_post_ffw_norm": true/'
+try gemma 's/"query_head_dim_normalize": true/"query_head_dim_normalize": false/'
+try gemma 's/"layer_norm_epsilon": 1e-06/"layer_norm_epsilon": 1e-05/'
+try gemma 's/"intermediate_dim": 20/"intermediate_dim": "20"/'
+try gemma2 's/"use_post_attention_norm": true/"use_post_attention_norm": false/'
+try gemma2 's/"query_head_dim_normalize": true/"query_head_dim_normalize": false/'
+try gemma2 's/"use_sliding_window_attention": true/"use_sliding_window_attention": false/; s/"num_layers": 2/"num_layers": 9999999/'
+try qwen3 's/"sliding_window_size": 32768/"sliding_window_size": 8/'
+try qwen_moe 's/"decoder_sparse_step": 1/"decoder_sparse_step": 2/'
+try qwen_moe 's/"mlp_only_layers": \[\]/"mlp_only_layers": [1]/'
+try qwen_moe 's/"use_sliding_window_attention": false/"use_sliding_window_attention": true/'
+ls
+
+# A little otherwise: told of.
+sed 's/"layer_norm_epsilon": 1e-05/"layer_norm_epsilon": 1e-06/' \
+    "$DATA/kerashub/qwen3/config.json" >in/config.json
+cp "$DATA/kerashub/qwen3/model.weights.h5" in
+gqa-convert -g 2 in out.gqa | grep '^model'

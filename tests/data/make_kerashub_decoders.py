@@ -1,0 +1,60 @@
+"""More models of KerasHub as its users save them, of families that came after the first, and what Keras computes.
+
+    python make_kerashub_decoders.py [NAME...]      (writes below kerashub/)
+
+Written with keras-hub 0.32.0, keras 3.15.1, tensorflow-cpu 2.21.0, h5py 3.14.0.
+"""
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+import keras_hub
+
+from make_kerashub_tasks import VOCAB, preset, rope, task_weights, unpacked, whole, write
+
+M = keras_hub.models
+
+
+def gemma(**options):
+    """Its blocks take no epsilon but 1e-6."""
+    return rope(M.GemmaCausalLM, M.GemmaBackbone, **{
+        "head_dim": 6, "intermediate_dim": 20, "layer_norm_epsilon": 1e-6, **options})
+
+
+GEMMA2 = {"use_post_ffw_norm": True, "use_post_attention_norm": True, "attention_logit_soft_cap": 2.0,
+          "final_logit_soft_cap": 3.0}
+
+MODELS = {
+    "gemma": lambda: (unpacked, gemma()),
+    "gemma2": lambda: (preset, gemma(
+        use_sliding_window_attention=True, sliding_window_size=5, num_key_value_heads=2, **GEMMA2)),
+    "gemma2-full": lambda: (whole, gemma(**GEMMA2)),
+    "mixtral": lambda: (task_weights, rope(
+        M.MixtralCausalLM, M.MixtralBackbone, num_key_value_heads=2, num_experts=3, top_k=2, sliding_window=5,
+        rope_max_wavelength=1000)),
+    # Its norms of queries and keys take 1e-5.
+    "qwen3": lambda: (unpacked, rope(
+        M.Qwen3CausalLM, M.Qwen3Backbone, num_key_value_heads=2, head_dim=6, layer_norm_epsilon=1e-5)),
+    "qwen3-untied": lambda: (whole, rope(
+        M.Qwen3CausalLM, M.Qwen3Backbone, head_dim=4, layer_norm_epsilon=1e-5, tie_word_embeddings=False,
+        sliding_window_size=None)),
+    "qwen_moe": lambda: (preset, rope(
+        M.QwenMoeCausalLM, M.QwenMoeBackbone, num_key_value_heads=2, moe_intermediate_dim=6,
+        shared_expert_intermediate_dim=7, num_experts=3, top_k=2)),
+    # Its norms of queries and keys take 1e-6.
+    "qwen3_moe": lambda: (unpacked, rope(
+        M.Qwen3MoeCausalLM, M.Qwen3MoeBackbone, moe_intermediate_dim=6, num_experts=3, top_k=2,
+        norm_top_k_prob=True, mlp_only_layers=[0], layer_norm_epsilon=1e-6, tie_word_embeddings=True)),
+}
+
+
+def main():
+    os.chdir(os.path.dirname(os.path.abspath(__file__)))
+    write({name: MODELS[name]() for name in sys.argv[1:] or MODELS})
+
+
+if __name__ == "__main__":
+    main()
