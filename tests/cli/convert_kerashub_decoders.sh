@@ -20,3 +20,4 @@ convert "$cases/mixtral" 2
 convert "$cases/qwen3" 2
 convert "$cases/qwen3-untied/model.h5" 4
 convert "$cases/qwen_moe" 2
+convert "$cases/qwen3_moe" 4

@@ -22,6 +22,8 @@ try qwen3 's/"sliding_window_size": 32768/"sliding_window_size": 8/'
 try qwen_moe 's/"decoder_sparse_step": 1/"decoder_sparse_step": 2/'
 try qwen_moe 's/"mlp_only_layers": \[\]/"mlp_only_layers": [1]/'
 try qwen_moe 's/"use_sliding_window_attention": false/"use_sliding_window_attention": true/'
+try qwen3_moe 's/"layer_norm_epsilon": 1e-06/"layer_norm_epsilon": 1e-05/'
+try qwen3_moe 's/"sliding_window_size": 32768/"sliding_window_size": 8/'
 ls
 
 # A little otherwise: told of.
