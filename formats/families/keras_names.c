@@ -292,7 +292,7 @@ static size_t match_all(struct match *matches, size_t *unexplained,
 }
 
 /* The reading that explains most variables, which should be all; of several the
- * one that asks for the fewest others. */
+ * one that lacks the fewest attentions. */
 struct best {
     struct gqa_family *family; /* owned */
     size_t number, backbone;
@@ -301,23 +301,31 @@ struct best {
     size_t n_lacking;
 };
 
-/* Rules without a variable: layers of KerasHub's own are a part of BART and of
- * GPT-2, and what else is there tells which it is. */
+/* Whether rules are for this attention, and no variable has one of them. */
+static bool is_lacking(const struct gqa_attention_rule *attention,
+                       const struct match *matches, const struct reading *in,
+                       const struct gqa_keras_names *names)
+{
+    bool is_there = false;
+
+    for (size_t r = 0; r < names->n_rules && !is_there; r++)
+        is_there = is_part_of(&names->rules[r], attention);
+    for (size_t i = 0; i < in->n && is_there; i++)
+        if (matches[i].rule && is_part_of(matches[i].rule, attention))
+            return false;
+    return is_there;
+}
+
+/* Layers of KerasHub's own are a part of BART and of GPT-2, and what else is
+ * there tells which it is. */
 static size_t count_lacking(const struct match *matches,
                             const struct reading *in,
-                            const struct gqa_keras_names *names)
+                            const struct gqa_family *family)
 {
-    bool is_met[MAX_RULES] = {false};
-    size_t n = names->n_rules;
+    size_t n = 0;
 
-    for (size_t i = 0; i < in->n; i++) {
-        const struct gqa_keras_rule *rule = matches[i].rule;
-
-        if (!rule || is_met[rule - names->rules])
-            continue;
-        is_met[rule - names->rules] = true;
-        n--;
-    }
+    for (size_t i = 0; i < family->n_attentions; i++)
+        n += is_lacking(family->attentions[i], matches, in, &family->keras);
     return n;
 }
 
@@ -352,7 +360,7 @@ static void try_family(struct best *best, struct gqa_family *family,
                       family->keras.backbones[backbone].layers);
         if (n == SIZE_MAX || n > best->n_unexplained)
             continue;
-        n_lacking = count_lacking(matches, in, &family->keras);
+        n_lacking = count_lacking(matches, in, family);
         if (n == best->n_unexplained && n_lacking >= best->n_lacking)
             continue;
         if (!better)
