@@ -465,7 +465,8 @@ static enum gqa_status check_keras_blocks(const struct gqa_family *f,
     const struct gqa_place then = {at, "then", 0};
 
     if ((r->blocks || r->then) &&
-        (!is_name_of(r->is, ".weight") || r->parts > 1))
+        (!is_name_of(r->is, ".weight") || r->parts > 1 || r->by_head ||
+         r->unused_rows || r->convolution))
         return gqa_description_fail(f->description, at,
                                     "'blocks' and 'then' are of a weight that "
                                     "is no part of another");
