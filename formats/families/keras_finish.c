@@ -156,6 +156,19 @@ static enum gqa_status check_factor(const char *key, const json_t *value)
                     gqa_value_kind_text(GQA_VALUE_POSITIVE));
 }
 
+/* Positions divided by what the key says. */
+static enum gqa_status linear_scaling(json_t *hf, const char *key,
+                                      const json_t *factor)
+{
+    const enum gqa_status st = check_factor(key, factor);
+
+    if (st != GQA_OK)
+        return st;
+    return set_new(hf, "rope_scaling",
+                   json_pack("{s:s, s:f}", "rope_type", "linear", "factor",
+                             json_number_value(factor)));
+}
+
 /* All of the four, or none. */
 static enum gqa_status llama3_scaling(json_t *scaling, const json_t *preset)
 {
@@ -194,7 +207,7 @@ static enum gqa_status llama_rope(json_t *hf, const json_t *preset)
 {
     static const char plain[] = "rope_scaling_factor";
     const json_t *factor = json_object_get(preset, plain);
-    enum gqa_status st = GQA_OK;
+    enum gqa_status st;
     json_t *scaling;
 
     if (!is_scaled(factor) && !has_llama3(preset))
@@ -204,16 +217,12 @@ static enum gqa_status llama_rope(json_t *hf, const json_t *preset)
                         "%s beside the factors of Llama 3.1's RoPE: "
                         "transformers scales in one of these ways",
                         plain);
+    if (!has_llama3(preset))
+        return linear_scaling(hf, plain, factor);
     scaling = json_object();
     if (!scaling)
         return gqa_fail_nomem();
-    if (has_llama3(preset))
-        st = llama3_scaling(scaling, preset);
-    else if ((st = check_factor(plain, factor)) == GQA_OK &&
-             (st = set_new(scaling, "rope_type", json_string("linear"))) ==
-                 GQA_OK)
-        st = set_new(scaling, "factor", json_real(json_number_value(factor)));
-    if (st == GQA_OK)
+    if ((st = llama3_scaling(scaling, preset)) == GQA_OK)
         return set_new(hf, "rope_scaling", scaling);
     json_decref(scaling);
     return st;
@@ -223,6 +232,10 @@ static enum gqa_status llama_rope(json_t *hf, const json_t *preset)
 
 static const char *const gemma_keys[] = {"intermediate_dim", NULL};
 static const char *const gemma2_keys[] = {"intermediate_dim", "num_layers",
+                                          "use_sliding_window_attention", NULL};
+
+static const char *const gemma3_keys[] = {"global_rope_scaling_factor",
+                                          "num_layers",
                                           "use_sliding_window_attention", NULL};
 
 /* More layers than any model has: a list of as many is made. */
@@ -275,6 +288,17 @@ static enum gqa_status finish_gemma2(json_t *hf, const json_t *preset)
     return st == GQA_OK ? spread_windows(hf, preset) : st;
 }
 
+static enum gqa_status finish_gemma3(json_t *hf, const json_t *preset)
+{
+    static const char key[] = "global_rope_scaling_factor";
+    const json_t *factor = json_object_get(preset, key);
+    enum gqa_status st = spread_windows(hf, preset);
+
+    if (st == GQA_OK && is_scaled(factor))
+        st = linear_scaling(hf, key, factor);
+    return st;
+}
+
 /* --- Which ---------------------------------------------------------------- */
 
 enum gqa_status gqa_finish_preset(json_t *hf, enum gqa_keras_finish kind,
@@ -289,6 +313,8 @@ enum gqa_status gqa_finish_preset(json_t *hf, enum gqa_keras_finish kind,
         return halve_width(hf, preset);
     case GQA_KERAS_FINISH_GEMMA2:
         return finish_gemma2(hf, preset);
+    case GQA_KERAS_FINISH_GEMMA3:
+        return finish_gemma3(hf, preset);
     default:
         return GQA_OK;
     }
@@ -305,6 +331,8 @@ bool gqa_finish_reads(enum gqa_keras_finish kind, const char *key)
         return is_among(gemma_keys, key);
     case GQA_KERAS_FINISH_GEMMA2:
         return is_among(gemma2_keys, key);
+    case GQA_KERAS_FINISH_GEMMA3:
+        return is_among(gemma3_keys, key);
     default:
         return false;
     }

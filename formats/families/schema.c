@@ -68,10 +68,13 @@ static const char *const choice_words[] = {[GQA_EXPERTS_SOFTMAX] = "softmax",
                                            NULL};
 static const char *const score_words[] = {
     [GQA_SCORE_SCALE_AS_IT_IS] = "", [GQA_SCORE_SCALE_GPT2] = "gpt2", NULL};
-static const char *const finish_words[] = {
-    [GQA_KERAS_FINISH_NONE] = "",         [GQA_KERAS_FINISH_T5] = "t5",
-    [GQA_KERAS_FINISH_LLAMA] = "llama",   [GQA_KERAS_FINISH_GEMMA] = "gemma",
-    [GQA_KERAS_FINISH_GEMMA2] = "gemma2", NULL};
+static const char *const finish_words[] = {[GQA_KERAS_FINISH_NONE] = "",
+                                           [GQA_KERAS_FINISH_T5] = "t5",
+                                           [GQA_KERAS_FINISH_LLAMA] = "llama",
+                                           [GQA_KERAS_FINISH_GEMMA] = "gemma",
+                                           [GQA_KERAS_FINISH_GEMMA2] = "gemma2",
+                                           [GQA_KERAS_FINISH_GEMMA3] = "gemma3",
+                                           NULL};
 
 /* --- Fields -------------------------------------------------------------- */
 

@@ -21,3 +21,5 @@ convert "$cases/qwen3" 2
 convert "$cases/qwen3-untied/model.h5" 4
 convert "$cases/qwen_moe" 2
 convert "$cases/qwen3_moe" 4
+convert "$cases/gemma3" 2
+convert "$cases/gemma3-full" 4

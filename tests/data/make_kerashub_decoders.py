@@ -24,6 +24,15 @@ def gemma(**options):
         "head_dim": 6, "intermediate_dim": 20, "layer_norm_epsilon": 1e-6, **options})
 
 
+def gemma3(**options):
+    def task(backbone, preprocessor):
+        return M.Gemma3CausalLM(backbone=backbone, preprocessor=preprocessor)
+
+    return rope(task, M.Gemma3Backbone, **{
+        "image_size": 16, "head_dim": 6, "layer_norm_epsilon": 1e-6, "use_post_ffw_norm": True,
+        "use_post_attention_norm": True, **options})
+
+
 GEMMA2 = {"use_post_ffw_norm": True, "use_post_attention_norm": True, "attention_logit_soft_cap": 2.0,
           "final_logit_soft_cap": 3.0}
 
@@ -32,6 +41,9 @@ MODELS = {
     "gemma2": lambda: (preset, gemma(
         use_sliding_window_attention=True, sliding_window_size=5, num_key_value_heads=2, **GEMMA2)),
     "gemma2-full": lambda: (whole, gemma(**GEMMA2)),
+    "gemma3": lambda: (unpacked, gemma3(
+        use_sliding_window_attention=True, sliding_window_size=5, num_key_value_heads=2, final_logit_soft_cap=3.0)),
+    "gemma3-full": lambda: (preset, gemma3(global_rope_scaling_factor=8.0)),
     "mixtral": lambda: (task_weights, rope(
         M.MixtralCausalLM, M.MixtralBackbone, num_key_value_heads=2, num_experts=3, top_k=2, sliding_window=5,
         rope_max_wavelength=1000)),
