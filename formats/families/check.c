@@ -487,7 +487,7 @@ static enum gqa_status check_keras_rule(const struct gqa_family *f,
     const struct gqa_place at = {&rules, NULL, i};
     const struct gqa_place is = {&at, "is", 0};
     const size_t layers = count_of(r->path, '%');
-    const size_t numbers = count_of(r->is, '%');
+    const size_t numbers = *r->is ? count_of(r->is, '%') : layers;
 
     if (layers > 1 || (r->whole && count_of(r->whole, '%') != layers) ||
         (numbers != layers && !(r->blocks && layers == 1 && numbers == 2)))
@@ -495,7 +495,7 @@ static enum gqa_status check_keras_rule(const struct gqa_family *f,
                                     "'%%' stands for the layer's number, once "
                                     "in each name or in none, and behind it in "
                                     "'is' for that of a block");
-    if (!is_name_of(r->is, ".weight") && !is_name_of(r->is, ".bias"))
+    if (*r->is && !is_name_of(r->is, ".weight") && !is_name_of(r->is, ".bias"))
         return gqa_description_fail(f->description, &is,
                                     "'%s' is no name of a weight or a bias",
                                     r->is);

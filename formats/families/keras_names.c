@@ -604,7 +604,7 @@ static enum gqa_status build(struct gqa_params *params, const struct best *best,
         if (in->paths[i] && !matches[i].rule)
             gqa_info("%s: a layer that the backbone has too; left out",
                      gqa_checkpoint_tensor(in->checkpoint, i)->name);
-        if (matches[i].rule &&
+        if (matches[i].rule && *matches[i].rule->is &&
             (st = add_variable(params, &matches[i],
                                gqa_checkpoint_tensor(in->checkpoint, i), i)) !=
                 GQA_OK)

@@ -68,13 +68,16 @@ static const char *const choice_words[] = {[GQA_EXPERTS_SOFTMAX] = "softmax",
                                            NULL};
 static const char *const score_words[] = {
     [GQA_SCORE_SCALE_AS_IT_IS] = "", [GQA_SCORE_SCALE_GPT2] = "gpt2", NULL};
-static const char *const finish_words[] = {[GQA_KERAS_FINISH_NONE] = "",
-                                           [GQA_KERAS_FINISH_T5] = "t5",
-                                           [GQA_KERAS_FINISH_LLAMA] = "llama",
-                                           [GQA_KERAS_FINISH_GEMMA] = "gemma",
-                                           [GQA_KERAS_FINISH_GEMMA2] = "gemma2",
-                                           [GQA_KERAS_FINISH_GEMMA3] = "gemma3",
-                                           NULL};
+static const char *const finish_words[] = {
+    [GQA_KERAS_FINISH_NONE] = "",
+    [GQA_KERAS_FINISH_T5] = "t5",
+    [GQA_KERAS_FINISH_LLAMA] = "llama",
+    [GQA_KERAS_FINISH_GEMMA] = "gemma",
+    [GQA_KERAS_FINISH_GEMMA2] = "gemma2",
+    [GQA_KERAS_FINISH_GEMMA3] = "gemma3",
+    [GQA_KERAS_FINISH_SMOLLM3] = "smollm3",
+    NULL,
+};
 
 /* --- Fields -------------------------------------------------------------- */
 
@@ -475,7 +478,7 @@ static const struct gqa_schema backbone_schema =
 static const struct gqa_field keras_rule_fields[] = {
     TEXT_NEEDED("path", gqa_keras_rule, path),
     TEXT("whole", gqa_keras_rule, whole),
-    TEXT_NEEDED("is", gqa_keras_rule, is),
+    TEXT("is", gqa_keras_rule, is),
     FLAG("turned", gqa_keras_rule, turned),
     COUNT("input_axes", gqa_keras_rule, input_axes),
     COUNT("part", gqa_keras_rule, part),

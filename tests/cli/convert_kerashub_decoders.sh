@@ -23,3 +23,5 @@ convert "$cases/qwen_moe" 2
 convert "$cases/qwen3_moe" 4
 convert "$cases/gemma3" 2
 convert "$cases/gemma3-full" 4
+convert "$cases/smollm3" 2
+convert "$cases/smollm3-mha" 4

@@ -31,6 +31,10 @@ try gemma3 's/"global_rope_scaling_factor": 1.0/"global_rope_scaling_factor": -8
 try gemma3 's/"use_bidirectional_attention": false/"use_bidirectional_attention": true/'
 try gemma3 's/"vision_encoder": null/"vision_encoder": {"class_name": "Gemma3VisionEncoder"}/'
 try gemma3 's/"query_head_dim_normalize": true/"query_head_dim_normalize": false/'
+try smollm3 's/"attention_bias": false/"attention_bias": true/'
+try smollm3 's/"partial_rotary_factor": 1.0/"partial_rotary_factor": 0.5/'
+try smollm3 ':a;N;$!ba;s/("rope_layer_enabled_list": \[)[^]]*/\1 "no" /'
+try smollm3 's/"num_layers": 2/"num_layers": 2.5/'
 ls
 
 # A little otherwise: told of.

@@ -33,6 +33,15 @@ def gemma3(**options):
         "use_post_attention_norm": True, **options})
 
 
+def smollm3(**options):
+    def backbone(num_query_heads, **options):
+        return M.SmolLM3Backbone(num_attention_heads=num_query_heads, **options)
+
+    return rope(M.SmolLM3CausalLM, backbone, **{
+        "attention_bias": False, "attention_dropout": 0.0, "mlp_bias": True, "max_position_embeddings": 32,
+        "rope_theta": 1000.0, "partial_rotary_factor": 1.0, "layer_types": ["full_attention"] * 2, **options})
+
+
 GEMMA2 = {"use_post_ffw_norm": True, "use_post_attention_norm": True, "attention_logit_soft_cap": 2.0,
           "final_logit_soft_cap": 3.0}
 
@@ -60,6 +69,8 @@ MODELS = {
     "qwen3_moe": lambda: (unpacked, rope(
         M.Qwen3MoeCausalLM, M.Qwen3MoeBackbone, moe_intermediate_dim=6, num_experts=3, top_k=2,
         norm_top_k_prob=True, mlp_only_layers=[0], layer_norm_epsilon=1e-6, tie_word_embeddings=True)),
+    "smollm3": lambda: (preset, smollm3(num_key_value_heads=2, rope_layer_enabled_list=[False, True])),
+    "smollm3-mha": lambda: (task_weights, smollm3(mlp_bias=False, rope_layer_enabled_list=[])),
 }
 
 
