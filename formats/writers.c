@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "common/memory_stream.h"
@@ -84,4 +85,11 @@ enum gqa_status gqa_writer_find(const struct gqa_writer **out,
                     "%s: none of NAME.gqa, NAME.safetensors and NAME.gguf, and "
                     "no folder is there; for a new folder write '%s/'",
                     output, output);
+}
+
+char *gqa_output_first(const struct gqa_writer *writer, const char *path,
+                       size_t n_files)
+{
+    return writer->first && n_files > 1 ? writer->first(path, n_files)
+                                        : strdup(path);
 }

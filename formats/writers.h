@@ -63,6 +63,8 @@ struct gqa_writer {
     enum gqa_status (*check_model)(const struct gqa_output *output);
     enum gqa_status (*write)(struct gqa_output_summary *summary,
                              const struct gqa_output *output);
+    /* gqa_output_first(), of more than one file; NULL: the output's name. */
+    char *(*first)(const char *path, size_t n_files);
 };
 
 #define GQA_WRITER_DECLARE(name) \
@@ -82,5 +84,11 @@ extern const size_t gqa_n_writers;
 GQA_MUST_USE
 enum gqa_status gqa_writer_find(const struct gqa_writer **out,
                                 const char *output);
+
+/* What a loader is given of an output in so many files: of several that have
+ * its name with a number the first, else the output. Owned; NULL when memory is
+ * short. */
+char *gqa_output_first(const struct gqa_writer *writer, const char *path,
+                       size_t n_files);
 
 #endif

@@ -2,6 +2,8 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/json.h"
@@ -65,12 +67,24 @@ static void print_matches(FILE *out, const struct gqa_history *h)
                 "attentions", n, h->n_matches, h->evaluations[1].kl);
 }
 
+static void print_output(FILE *out, const struct gqa_uptraining *u)
+{
+    const struct gqa_uptrain_options *o = u->options;
+    char *first = gqa_output_first(o->writer, o->output, u->output.n_files);
+    char bytes[GQA_UNITS_MAX];
+
+    fprintf(out, "%-11s %s, ", "output", first ? first : o->output);
+    if (first && strcmp(first, o->output) != 0)
+        fprintf(out, "the first of %zu files, ", u->output.n_files);
+    fprintf(out, "%s\n", gqa_units_bytes(bytes, u->output.file_bytes));
+    free(first);
+}
+
 static void print_result(FILE *out, const struct gqa_uptraining *u)
 {
     const struct gqa_history *h = &u->run.history;
     const struct gqa_evaluation *start = gqa_history_start(h);
     const struct gqa_evaluation *best = gqa_history_best(h);
-    char bytes[GQA_UNITS_MAX];
 
     fprintf(out, "%-11s %.4g -> %.4g, on %" PRIu64 " positions held out\n",
             "mean KL", start->kl, best->kl, best->n_positions);
@@ -90,8 +104,7 @@ static void print_result(FILE *out, const struct gqa_uptraining *u)
     else
         fprintf(out, "%-11s %.1f s\n", "time", h->seconds);
     if (u->written)
-        fprintf(out, "%-11s %s, %s\n", "output", u->options->output,
-                gqa_units_bytes(bytes, u->output.file_bytes));
+        print_output(out, u);
 }
 
 void gqa_uptrain_summary_print(FILE *out, const struct gqa_uptraining *u)
@@ -110,6 +123,18 @@ void gqa_uptrain_summary_print(FILE *out, const struct gqa_uptraining *u)
 }
 
 /* --- JSON ----------------------------------------------------------------- */
+
+static enum gqa_status tell_first(json_t *root, const struct gqa_uptraining *u)
+{
+    const struct gqa_uptrain_options *o = u->options;
+    char *first = gqa_output_first(o->writer, o->output, u->output.n_files);
+
+    if (!first)
+        return gqa_fail_nomem();
+    json_object_set_new(root, "first", gqa_json_text(first));
+    free(first);
+    return GQA_OK;
+}
 
 static json_t *integer(uint64_t value)
 {
@@ -133,7 +158,7 @@ enum gqa_status gqa_uptrain_summary_json(char **out,
         "logit_bytes", integer(e->logits), "run_bytes", integer(e->run),
         "fast_run_bytes", integer(e->fast), "host_bytes",
         integer(e->sequences + e->losses + e->copies));
-    enum gqa_status st;
+    enum gqa_status st = GQA_OK;
 
     if (!o->dry_run) {
         json_t *history = gqa_history_describe(&u->run.history);
@@ -147,9 +172,13 @@ enum gqa_status gqa_uptrain_summary_json(char **out,
         json_object_set_new(root, "run", history);
     }
     json_object_set_new(root, "device", json_string(u->device.info.name));
-    if (u->written)
+    if (u->written) {
         json_object_set_new(root, "file_bytes", integer(u->output.file_bytes));
-    st = gqa_json_dump(out, root, JSON_INDENT(2) | gqa_json_real_flags(root));
+        st = tell_first(root, u);
+    }
+    if (st == GQA_OK)
+        st = gqa_json_dump(out, root,
+                           JSON_INDENT(2) | gqa_json_real_flags(root));
     json_decref(root);
     return st;
 }

@@ -465,10 +465,12 @@ static enum gqa_status check_keras_blocks(const struct gqa_family *f,
     const struct gqa_place then = {at, "then", 0};
 
     if ((r->blocks || r->then) &&
-        (!is_name_of(r->is, ".weight") || r->parts > 1))
+        (!is_name_of(r->is, ".weight") || r->parts > 1 || r->by_head ||
+         r->unused_rows || r->convolution))
         return gqa_description_fail(f->description, at,
                                     "'blocks' and 'then' are of a weight that "
-                                    "is no part of another");
+                                    "is no part of another, and of no other "
+                                    "kind");
     if (r->then && (!is_name_of(r->then, ".weight") ||
                     count_of(r->then, '%') != count_of(r->is, '%')))
         return gqa_description_fail(f->description, &then,
@@ -503,6 +505,18 @@ static enum gqa_status check_keras_rule(const struct gqa_family *f,
         return gqa_description_fail(f->description, &at,
                                     "'part' is one of at most 8 'parts', "
                                     "'axis' 0 or 1, 'input_axes' at most 7");
+    if (r->by_head && (!*r->is || r->axis != 0 || r->input_axes != 1 ||
+                       (!r->turned && is_name_of(r->is, ".weight"))))
+        return gqa_description_fail(f->description, &at,
+                                    "'by_head' is for kernels that are "
+                                    "'turned', along 'axis' 0");
+    if (r->convolution && (r->parts > 1 || !is_name_of(r->is, ".weight")))
+        return gqa_description_fail(f->description, &at,
+                                    "a 'convolution' is a weight of one part");
+    if (r->unused_rows > 8 || (r->unused_rows && (r->parts > 1 || r->turned)))
+        return gqa_description_fail(f->description, &at,
+                                    "'unused_rows' is at most 8, of what is "
+                                    "one part and not 'turned'");
     return check_keras_blocks(f, r, &at);
 }
 

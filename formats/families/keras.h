@@ -22,11 +22,16 @@ struct gqa_keras_rule {
     /* The parameter's whole name; "": it is left out, for the configuration
      * says what it does. */
     const char *is;
-    bool turned;       /* its matrix lies transposed, [in, out] */
+    bool turned; /* its matrix lies transposed, [in, out] */
     /* Leading axes of the kernel that are its input: (D,H,d) 1, (H,d,D) 2. */
     uint64_t input_axes; /* behind that of blocks */
     /* Which part of a fused parameter, and along which axis. */
     uint64_t part, parts, axis;
+    /* The parts alternate: those of the first head, of the second, ... */
+    bool by_head;
+    /* Rows that the parameter has before the variable's, and nobody reads. */
+    uint64_t unused_rows;
+    bool convolution; /* a kernel (places, inputs, outputs) */
     /* Its first axis counts matrices, of which the other axes are: each is a
      * parameter where `is` has a second '%', which is its number; else they
      * lie above one another in one. */

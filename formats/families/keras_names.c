@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/ull.h"
 #include "formats/families/keras_paths.h"
 #include "formats/model/params.h"
 
@@ -34,6 +35,8 @@ struct reading {
     size_t n;
     struct gqa_keras_prefixes prefixes;
     const struct gqa_keras_prefix *prefix; /* the one that is tried */
+    /* What the configuration says that it is; NULL: nothing. */
+    const char *class_name, *model_type;
 };
 
 /* The path below the prefix; NULL: it is not, or no weight. */
@@ -239,11 +242,17 @@ static bool are_alike(const struct gqa_tensor *a, const struct gqa_tensor *b)
 static bool is_copy(const struct reading *in, const struct rules *rules,
                     const struct match *matches, size_t i)
 {
+    const char *layer = in->paths[i];
     struct match match;
 
     if (!in->legacy || path_below(in, i))
         return false;
-    match_one(&match, rules, in->paths[i], true);
+    match_one(&match, rules, layer, true);
+    /* The name of a layer that is a part of one begins with its own, and then
+     * says whose part it is. */
+    layer = strchr(layer, '/');
+    if (!match.rule && layer)
+        match_one(&match, rules, layer + 1, true);
     if (!match.rule || strchr(match.rule->is, '%'))
         return false;
     for (size_t of = 0; of < in->n; of++)
@@ -344,40 +353,74 @@ static struct gqa_view make_view(const struct gqa_keras_rule *rule,
     }
     view.rows = view.transposed ? out : in;
     view.cols = view.transposed ? in : out;
+    view.places = rule->convolution ? tensor->shape[0] : 0;
     return view;
 }
 
-/* The parameter of this name; part: where in it the view stands. */
-static enum gqa_status add_view(struct gqa_params *params, const char *name,
-                                const struct gqa_keras_rule *rule,
-                                const struct gqa_tensor *tensor,
-                                const struct gqa_view *view, size_t part,
-                                size_t n_parts)
+static enum gqa_status refuse_parts(const char *name)
 {
-    struct gqa_param *param = NULL;
+    return gqa_fail(GQA_ERR_FORMAT,
+                    "the parts of the parameter '%s' do not fit together",
+                    name);
+}
 
-    /* The parts of a variable are added one after another; those of others
-     * are anywhere before. */
-    for (size_t i = params->n; n_parts > 1 && i-- > 0 && !param;)
-        if (strcmp(params->items[i].name, name) == 0)
-            param = &params->items[i];
-    if (!param) {
-        param = gqa_params_add(params, name, n_parts);
-        if (!param)
-            return gqa_fail_nomem();
-        param->dtype = tensor->dtype;
-        param->axis = (unsigned)rule->axis;
-    }
-    if (param->dtype != tensor->dtype)
+/* Of a kernel (inputs, heads, head_dim) or its bias (heads, head_dim). */
+static enum gqa_status count_heads(uint64_t *n_heads,
+                                   const struct gqa_keras_rule *rule,
+                                   const struct gqa_tensor *tensor)
+{
+    const bool is_bias = strcmp(strrchr(rule->is, '.'), ".bias") == 0;
+    const unsigned axis = is_bias ? 0 : 1;
+
+    if (tensor->rank != axis + 2 || tensor->shape[axis] == 0)
+        return gqa_fail(
+            GQA_ERR_FORMAT, "variable '%s' is not of shape %s", tensor->name,
+            is_bias ? "(heads, head_dim)" : "(inputs, heads, head_dim)");
+    *n_heads = tensor->shape[axis];
+    if (*n_heads > GQA_MAX_HEADS)
         return gqa_fail(GQA_ERR_FORMAT,
-                        "tensor '%s' is %s, but others of '%s' are %s",
-                        tensor->name, gqa_dtype_name(tensor->dtype), name,
-                        gqa_dtype_name(param->dtype));
-    if (part >= param->n_parts || param->parts[part].rows)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "two tensors stand for the parameter '%s'", name);
-    param->parts[part] = *view;
+                        "variable '%s' has %llu heads, which are more than "
+                        "the %d that we take for possible",
+                        tensor->name, ULL(*n_heads), GQA_MAX_HEADS);
     return GQA_OK;
+}
+
+/*
+ * The parts of its parameter that a variable is, *n of them, at *step from one
+ * another: one, or one a head, or the rows that nobody reads and all of them.
+ */
+static enum gqa_status count_parts(size_t *n, size_t *step,
+                                   const struct gqa_keras_rule *rule,
+                                   const struct gqa_tensor *tensor)
+{
+    uint64_t n_heads = 0;
+    enum gqa_status st;
+
+    *n = rule->unused_rows ? 2 : 1;
+    *step = rule->parts;
+    if (!rule->by_head)
+        return GQA_OK;
+    if ((st = count_heads(&n_heads, rule, tensor)) != GQA_OK)
+        return st;
+    *n = (size_t)n_heads;
+    return GQA_OK;
+}
+
+/* Part i of the n that a variable is, of which `whole` is all. */
+static struct gqa_view make_part(const struct gqa_keras_rule *rule,
+                                 const struct gqa_view *whole, size_t i,
+                                 size_t n)
+{
+    struct gqa_view part = *whole;
+
+    if (rule->by_head) {
+        part.rows = whole->rows / n;
+        part.first = i * part.rows;
+        part.pitch = whole->transposed ? whole->rows : 0;
+    } else if (rule->unused_rows && i == 0) {
+        part.rows = rule->unused_rows;
+    }
+    return part;
 }
 
 /* How many matrices its first axis counts. */
@@ -404,34 +447,117 @@ static enum gqa_status count_blocks(uint64_t *out,
     return GQA_OK;
 }
 
+/*
+ * The parameter of this name, which is a new one unless other variables may be
+ * parts of it too.
+ */
+static enum gqa_status get_param(struct gqa_param **out,
+                                 struct gqa_params *params, const char *name,
+                                 const struct gqa_keras_rule *rule,
+                                 const struct gqa_tensor *tensor,
+                                 size_t n_parts)
+{
+    struct gqa_param *param = NULL;
+
+    for (size_t i = 0; rule->parts > 1 && i < params->n && !param; i++)
+        if (strcmp(params->items[i].name, name) == 0)
+            param = &params->items[i];
+    if (!param) {
+        param = gqa_params_add(params, name, n_parts);
+        if (!param)
+            return gqa_fail_nomem();
+        param->dtype = tensor->dtype;
+        param->axis = (unsigned)rule->axis;
+    }
+    if (param->dtype != tensor->dtype)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "tensor '%s' is %s, but others of '%s' are %s",
+                        tensor->name, gqa_dtype_name(tensor->dtype), name,
+                        gqa_dtype_name(param->dtype));
+    *out = param;
+    return GQA_OK;
+}
+
+/* One parameter of a variable that holds several matrices: one of its blocks,
+ * or all of them above one another. */
+static enum gqa_status add_matrices(struct gqa_params *params,
+                                    const struct match *match,
+                                    const struct gqa_tensor *tensor,
+                                    size_t index, struct place place,
+                                    size_t n_parts)
+{
+    const struct gqa_keras_rule *rule = match->rule;
+    char name[GQA_MAX_NAME];
+    struct gqa_param *param = NULL;
+    enum gqa_status st;
+
+    expand_name(name, sizeof name, place.half ? rule->then : rule->is,
+                match->layer, place.block);
+    st = get_param(&param, params, name, rule, tensor, n_parts);
+    for (size_t i = 0; st == GQA_OK && i < n_parts; i++) {
+        param->parts[i] = make_view(rule, tensor, index, place);
+        place.block++;
+    }
+    return st;
+}
+
+static enum gqa_status add_blocks(struct gqa_params *params,
+                                  const struct match *match,
+                                  const struct gqa_tensor *tensor, size_t index)
+{
+    const struct gqa_keras_rule *rule = match->rule;
+    const char *number = strchr(rule->is, '%');
+    const bool apart = number && strchr(number + 1, '%');
+    const unsigned n_halves = rule->then ? 2 : 1;
+    uint64_t n_blocks;
+    enum gqa_status st = count_blocks(&n_blocks, rule, tensor);
+
+    for (uint64_t i = 0; st == GQA_OK && i < (apart ? n_blocks : 1); i++)
+        for (unsigned half = 0; st == GQA_OK && half < n_halves; half++)
+            st = add_matrices(params, match, tensor, index,
+                              (struct place){i, half}, apart ? 1 : n_blocks);
+    return st;
+}
+
 static enum gqa_status add_variable(struct gqa_params *params,
                                     const struct match *match,
                                     const struct gqa_tensor *tensor,
                                     size_t index)
 {
     const struct gqa_keras_rule *rule = match->rule;
-    const char *second = strchr(rule->is, '%');
-    const bool apart = second && strchr(second + 1, '%');
-    uint64_t n_blocks;
-    enum gqa_status st = count_blocks(&n_blocks, rule, tensor);
+    char name[GQA_MAX_NAME];
+    struct gqa_param *param;
+    struct gqa_view whole;
+    size_t n, step;
+    enum gqa_status st;
 
-    for (uint64_t i = 0; st == GQA_OK && i < n_blocks; i++)
-        for (unsigned half = 0; st == GQA_OK && half < 1 + !!rule->then;
-             half++) {
-            const struct gqa_view view =
-                make_view(rule, tensor, index, (struct place){i, half});
-            const bool stacked = rule->blocks && !apart;
-            char name[GQA_MAX_NAME];
-
-            expand_name(name, sizeof name, half ? rule->then : rule->is,
-                        match->layer, i);
-            st = add_view(params, name, rule, tensor, &view,
-                          stacked ? i
-                          : apart ? 0
-                                  : rule->part,
-                          stacked ? n_blocks : rule->parts);
-        }
-    return st;
+    if (rule->blocks || rule->then)
+        return add_blocks(params, match, tensor, index);
+    expand_name(name, sizeof name, rule->is, match->layer, 0);
+    if ((st = count_parts(&n, &step, rule, tensor)) != GQA_OK ||
+        (st = get_param(&param, params, name, rule, tensor, n * step)) !=
+            GQA_OK)
+        return st;
+    if (rule->convolution && tensor->rank != 3)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "variable '%s' is not of shape (places, inputs, "
+                        "outputs)",
+                        tensor->name);
+    if (param->n_parts != n * step)
+        return refuse_parts(name);
+    if (param->parts[rule->part].rows)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "two tensors stand for the parameter '%s'", name);
+    whole = make_view(rule, tensor, index, (struct place){0, 0});
+    if (rule->unused_rows > whole.rows)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "variable '%s' has %llu rows, fewer than the %llu "
+                        "that '%s' has before them",
+                        tensor->name, ULL(whole.rows), ULL(rule->unused_rows),
+                        name);
+    for (size_t i = 0; i < n; i++)
+        param->parts[i * step + rule->part] = make_part(rule, &whole, i, n);
+    return GQA_OK;
 }
 
 /* Put the parts' sizes together into the parameter's shape. */
@@ -453,10 +579,7 @@ static enum gqa_status finish_param(struct gqa_param *param)
             continue;
         if (param->axis == 0 ? part->cols != param->cols
                              : part->rows != param->rows)
-            return gqa_fail(GQA_ERR_FORMAT,
-                            "the parts of the parameter '%s' do not fit "
-                            "together",
-                            param->name);
+            return refuse_parts(param->name);
         if (param->axis == 0)
             param->rows += part->rows;
         else
@@ -466,6 +589,11 @@ static enum gqa_status finish_param(struct gqa_param *param)
     param->rank = vector ? 1 : 2;
     param->shape[0] = param->rows;
     param->shape[1] = vector ? 0 : param->cols;
+    if (param->parts[0].places) {
+        param->rank = 3;
+        param->shape[1] = param->cols / param->parts[0].places;
+        param->shape[2] = param->parts[0].places;
+    }
     param->n_elements = param->rows * param->cols;
     if (!gqa_dtype_bytes(param->dtype, param->n_elements, &param->n_bytes))
         return gqa_fail(GQA_ERR_FORMAT, "the parameter '%s' is too large",
@@ -473,13 +601,46 @@ static enum gqa_status finish_param(struct gqa_param *param)
     return GQA_OK;
 }
 
-/* The reading that explains most variables, which should be all. */
+/* The reading that explains most variables, which should be all; of several the
+ * one of the configuration, and then the one that asks for the fewest others.
+ */
 struct best {
     struct gqa_family *family; /* owned */
     size_t number, backbone;
     const struct gqa_keras_prefix *prefix;
     size_t n_unexplained, unexplained;
+    bool is_said;
+    size_t n_lacking;
 };
+
+/* Rules without a variable: layers of KerasHub's own are a part of BART and of
+ * GPT-2, and what else is there tells which it is. */
+static size_t count_lacking(const struct match *matches,
+                            const struct reading *in,
+                            const struct gqa_keras_names *names)
+{
+    bool is_met[MAX_RULES] = {false};
+    size_t n = names->n_rules;
+
+    for (size_t i = 0; i < in->n; i++) {
+        const struct gqa_keras_rule *rule = matches[i].rule;
+
+        if (!rule || is_met[rule - names->rules])
+            continue;
+        is_met[rule - names->rules] = true;
+        n--;
+    }
+    return n;
+}
+
+static bool is_said(const struct reading *in,
+                    const struct gqa_keras_backbone *backbone)
+{
+    return (in->class_name &&
+            strcmp(in->class_name, backbone->class_name) == 0) ||
+           (in->model_type &&
+            strcmp(in->model_type, backbone->model_type) == 0);
+}
 
 /* Whether some variable shows that this family may describe the file. */
 static bool may_be(const struct reading *in,
@@ -505,17 +666,25 @@ static void try_family(struct best *best, struct gqa_family *family,
     for (size_t i = 0; i < n_backbones * in->prefixes.n; i++) {
         const size_t backbone = i % n_backbones;
         size_t first = 0;
-        size_t n;
+        size_t n, n_lacking;
+        bool said;
 
         in->prefix = &in->prefixes.items[i / n_backbones];
         n = match_all(matches, &first, in, family,
                       family->keras.backbones[backbone].layers);
-        if (n >= best->n_unexplained)
+        if (n == SIZE_MAX || n > best->n_unexplained)
+            continue;
+        said = is_said(in, &family->keras.backbones[backbone]);
+        n_lacking = count_lacking(matches, in, &family->keras);
+        if (n == best->n_unexplained &&
+            (said != best->is_said ? best->is_said
+                                   : n_lacking >= best->n_lacking))
             continue;
         if (!better)
             gqa_family_free(best->family);
         better = true;
-        *best = (struct best){family, number, backbone, in->prefix, n, first};
+        *best = (struct best){family, number, backbone, in->prefix,
+                              n,      first,  said,     n_lacking};
     }
     if (!better)
         gqa_family_free(family);
@@ -616,6 +785,14 @@ static enum gqa_status build(struct gqa_params *params, const struct best *best,
     return gqa_params_finish(params);
 }
 
+static void take_config(struct reading *in, const json_t *config)
+{
+    const json_t *backbone = config ? gqa_config_backbone(config, NULL) : NULL;
+
+    in->class_name = backbone ? gqa_backbone_class(backbone) : NULL;
+    in->model_type = json_string_value(json_object_get(config, "model_type"));
+}
+
 enum gqa_status gqa_params_from_keras(struct gqa_params *params, size_t *number,
                                       struct gqa_family **family,
                                       const char **backbone_type,
@@ -628,6 +805,7 @@ enum gqa_status gqa_params_from_keras(struct gqa_params *params, size_t *number,
     enum gqa_status st;
 
     in.n = gqa_checkpoint_n_tensors(checkpoint);
+    take_config(&in, gqa_checkpoint_config(checkpoint));
     in.legacy = gqa_checkpoint_naming(checkpoint) == GQA_NAMES_KERAS_LEGACY;
     in.paths = calloc(in.n + 1, sizeof *in.paths);
     matches = calloc(in.n + 1, sizeof *matches);

@@ -127,16 +127,20 @@ static void state_overruled(const struct meaning *m, const json_t *setting,
     }
 }
 
-/* The key that says null where the setting has a default and no meaning of
- * null; NULL: none does. Loaders put defaults for what is not there alone. */
+/* The key that says null where the setting, or the model type, has a default
+ * and no meaning of null; NULL: none does. Loaders put defaults for what is not
+ * there alone. */
 static const char *null_key(const struct meaning *m, const json_t *json)
 {
+    const bool has_default = json_object_get(json, "default") != NULL;
     const char *key;
 
-    if (json_object_get(json, "null") || !json_object_get(json, "default"))
+    if (json_object_get(json, "null"))
         return NULL;
     for (size_t i = 0; (key = setting_key(json, i)); i++)
-        if (json_is_null(gqa_config_at(m->config, key)))
+        if (json_is_null(gqa_config_at(m->config, key)) &&
+            (has_default ||
+             json_is_number(json_object_get(m->family->keys.defaults, key))))
             return key;
     return NULL;
 }

@@ -71,6 +71,8 @@ static const char *const score_words[] = {
 static const char *const finish_words[] = {
     [GQA_KERAS_FINISH_NONE] = "",
     [GQA_KERAS_FINISH_T5] = "t5",
+    [GQA_KERAS_FINISH_BLOOM] = "bloom",
+    [GQA_KERAS_FINISH_WHISPER] = "whisper",
     [GQA_KERAS_FINISH_LLAMA] = "llama",
     [GQA_KERAS_FINISH_GEMMA] = "gemma",
     [GQA_KERAS_FINISH_GEMMA2] = "gemma2",
@@ -484,6 +486,9 @@ static const struct gqa_field keras_rule_fields[] = {
     COUNT("part", gqa_keras_rule, part),
     COUNT("parts", gqa_keras_rule, parts),
     COUNT("axis", gqa_keras_rule, axis),
+    FLAG("by_head", gqa_keras_rule, by_head),
+    COUNT("unused_rows", gqa_keras_rule, unused_rows),
+    FLAG("convolution", gqa_keras_rule, convolution),
     FLAG("blocks", gqa_keras_rule, blocks),
     TEXT("then", gqa_keras_rule, then),
     TEXT("when", gqa_keras_rule, when),

@@ -16,15 +16,25 @@ static const char *text_of(const json_t *keys, const char *key)
     return json_string_value(json_object_get(keys, key));
 }
 
+/* Some are what they are written from where the file records that alone. */
+static bool may_be(const struct gqa_gguf_architecture *a,
+                   const struct gqa_gguf_header *h, const json_t *recorded)
+{
+    const char *type = text_of(recorded, "model_type");
+
+    if (a->is_recorded && (!type || strcmp(type, a->model_type) != 0))
+        return false;
+    return !a->marked || gqa_gguf_header_has(h, a->marked);
+}
+
 const struct gqa_gguf_architecture *gqa_gguf_architecture_find(
-    const struct gqa_gguf_header *h)
+    const struct gqa_gguf_header *h, const json_t *recorded)
 {
     const char *name = text_of(h->keys, "general.architecture");
 
     for (const struct gqa_gguf_architecture *a = gqa_gguf_architectures;
          name && a->name; a++)
-        if (strcmp(a->name, name) == 0 &&
-            (!a->marked || gqa_gguf_header_has(h, a->marked)))
+        if (strcmp(a->name, name) == 0 && may_be(a, h, recorded))
             return a;
     return NULL;
 }
@@ -95,9 +105,39 @@ static enum gqa_status find_heads(struct gqa_gguf_place *p,
     return GQA_OK;
 }
 
+bool gqa_gguf_is_half(enum gqa_gguf_order order)
+{
+    return order == GQA_GGUF_FIRST_HALVES || order == GQA_GGUF_SECOND_HALVES;
+}
+
+/* One of queries, keys and values */
+static bool is_third(enum gqa_gguf_order order)
+{
+    return order >= GQA_GGUF_QUERIES && order <= GQA_GGUF_GROUPED_VALUES;
+}
+
+unsigned gqa_gguf_n_slices(enum gqa_gguf_order order)
+{
+    return is_third(order) ? 3 : gqa_gguf_is_half(order) ? 2 : 1;
+}
+
+unsigned gqa_gguf_slice(enum gqa_gguf_order order)
+{
+    return is_third(order)           ? (order - GQA_GGUF_QUERIES) % 3
+           : gqa_gguf_is_half(order) ? order - GQA_GGUF_FIRST_HALVES
+                                     : 0;
+}
+
 static bool is_paired(enum gqa_gguf_order order)
 {
     return order == GQA_GGUF_PAIRED || order == GQA_GGUF_PAIRED_KEYS;
+}
+
+static uint64_t count_heads(const struct gqa_gguf_place *p)
+{
+    if (is_third(p->order))
+        return gqa_gguf_slice(p->order) == 0 ? p->n_heads : p->n_kv_heads;
+    return is_paired(p->order) ? p->n_heads : p->n_heads + 2 * p->n_kv_heads;
 }
 
 /* The heads whose rows the tensor has. */
@@ -109,9 +149,10 @@ static enum gqa_status place_heads(struct gqa_gguf_place *p,
 
     if (p->order == GQA_GGUF_PAIRED_KEYS)
         p->n_heads = p->n_kv_heads;
-    n = is_paired(p->order) ? p->n_heads : p->n_heads + 2 * p->n_kv_heads;
+    n = count_heads(p);
     p->head_dim = rows / n;
-    if (rows % n != 0 || (is_paired(p->order) && p->head_dim % 2 != 0))
+    if (rows % n != 0 ||
+        (p->order != GQA_GGUF_BY_GROUPS && p->head_dim % 2 != 0))
         return gqa_fail(GQA_ERR_FORMAT,
                         "tensor %s: %" PRIu64 " rows do not make %" PRIu64
                         " heads",
@@ -119,14 +160,9 @@ static enum gqa_status place_heads(struct gqa_gguf_place *p,
     return GQA_OK;
 }
 
-bool gqa_gguf_is_half(enum gqa_gguf_order order)
-{
-    return order == GQA_GGUF_FIRST_HALVES || order == GQA_GGUF_SECOND_HALVES;
-}
-
 static bool is_by_heads(enum gqa_gguf_order order)
 {
-    return is_paired(order) || order == GQA_GGUF_BY_GROUPS;
+    return is_paired(order) || is_third(order) || order == GQA_GGUF_BY_GROUPS;
 }
 
 /* A bias whose rows are to be put in order is read number by number, of
@@ -142,6 +178,10 @@ static enum gqa_status check_type(const struct gqa_gguf_place *p,
     if (gqa_gguf_is_half(p->order) && t->rank != 3)
         return gqa_fail(GQA_ERR_FORMAT,
                         "tensor %s has %u dimensions, and experts have 3",
+                        t->name, t->rank);
+    if (is_third(p->order) && t->rank != 2)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "tensor %s has %u dimensions, and a matrix has 2",
                         t->name, t->rank);
     return GQA_OK;
 }
@@ -223,9 +263,38 @@ static uint64_t ungrouped_row(const struct gqa_gguf_place *p, uint64_t row)
     return block * p->head_dim + i;
 }
 
+static bool is_grouped_third(enum gqa_gguf_order order)
+{
+    return is_third(order) && order >= GQA_GGUF_GROUPED_QUERIES;
+}
+
+/* A row of all three, and a row of one of them as one of ours */
+static uint64_t third_row(const struct gqa_gguf_place *p, uint64_t row)
+{
+    const uint64_t theirs =
+        is_grouped_third(p->order) ? grouped_row(p, row) : row;
+
+    return theirs / p->head_dim < p->n_heads + p->n_kv_heads
+               ? paired_row(p, theirs)
+               : theirs;
+}
+
+static uint64_t row_of_third(const struct gqa_gguf_place *p, uint64_t row)
+{
+    const unsigned slice = gqa_gguf_slice(p->order);
+    const uint64_t before = slice == 0   ? 0
+                            : slice == 1 ? p->n_heads
+                                         : p->n_heads + p->n_kv_heads;
+    const uint64_t theirs = before * p->head_dim + row;
+    const uint64_t apart = slice < 2 ? unpaired_row(p, theirs) : theirs;
+
+    return is_grouped_third(p->order) ? ungrouped_row(p, apart) : apart;
+}
+
 uint64_t gqa_gguf_original_row(const struct gqa_gguf_place *p, uint64_t row)
 {
     return is_paired(p->order)              ? unpaired_row(p, row)
+           : is_third(p->order)             ? row_of_third(p, row)
            : p->order == GQA_GGUF_BY_GROUPS ? ungrouped_row(p, row)
                                             : row;
 }
@@ -233,6 +302,7 @@ uint64_t gqa_gguf_original_row(const struct gqa_gguf_place *p, uint64_t row)
 uint64_t gqa_gguf_row(const struct gqa_gguf_place *p, uint64_t row)
 {
     return is_paired(p->order)              ? paired_row(p, row)
+           : is_third(p->order)             ? third_row(p, row)
            : p->order == GQA_GGUF_BY_GROUPS ? grouped_row(p, row)
                                             : row;
 }

@@ -27,6 +27,15 @@ enum gqa_gguf_order {
      * expert's rows in the original. */
     GQA_GGUF_FIRST_HALVES,
     GQA_GGUF_SECOND_HALVES,
+    /* Of what the original has as [all q, all k, all v], one of these; q and k
+     * in pairs, as above. */
+    GQA_GGUF_QUERIES,
+    GQA_GGUF_KEYS,
+    GQA_GGUF_VALUES,
+    /* The same of [q... k v] by groups of heads */
+    GQA_GGUF_GROUPED_QUERIES,
+    GQA_GGUF_GROUPED_KEYS,
+    GQA_GGUF_GROUPED_VALUES,
 };
 
 struct gqa_gguf_place {
@@ -37,11 +46,11 @@ struct gqa_gguf_place {
 
 struct gqa_gguf_architecture;
 
-/* What general.architecture says, and tensors that only some models of it have;
- * NULL: none that is known, whose tensors keep their names and have no
- * configuration. */
+/* What general.architecture says, tensors that only some models of it have, and
+ * the configuration that a file of ours records (NULL: it does not). NULL: none
+ * that is known, whose tensors keep their names and have no configuration. */
 const struct gqa_gguf_architecture *gqa_gguf_architecture_find(
-    const struct gqa_gguf_header *header);
+    const struct gqa_gguf_header *header, const json_t *recorded);
 
 /*
  * A tensor's name in the original, which the caller owns, and how its rows
@@ -59,8 +68,14 @@ enum gqa_status gqa_gguf_tensor_place(
 /* Whether it has one of both halves. */
 bool gqa_gguf_is_half(enum gqa_gguf_order order);
 
-/* Where in the file a row of the original lies, and which row of the original
- * lies there. */
+/* In how many tensors the file has what is one in the original, and which of
+ * them, from 0 on, such a one is. */
+unsigned gqa_gguf_n_slices(enum gqa_gguf_order order);
+unsigned gqa_gguf_slice(enum gqa_gguf_order order);
+
+/* Where in the file a row of the original lies, of queries, keys and values by
+ * themselves counted through all three; and which row of the original lies
+ * there, counted in each. */
 uint64_t gqa_gguf_row(const struct gqa_gguf_place *place, uint64_t row);
 uint64_t gqa_gguf_original_row(const struct gqa_gguf_place *place,
                                uint64_t row);

@@ -38,6 +38,26 @@ const struct gqa_gguf_key gqa_gguf_llama_keys[] = {
     {0},
 };
 
+const struct gqa_gguf_key gqa_gguf_internlm2_keys[] = {
+    SHAPES,
+    {"rms_norm_eps", RMS_EPS, NEEDED | REAL},
+    TOKENS,
+    {0},
+};
+
+const struct gqa_gguf_key gqa_gguf_baichuan_keys[] = {
+    {"hidden_size", "%.embedding_length", NEEDED},
+    {"intermediate_size", "%.feed_forward_length", NEEDED},
+    {"num_hidden_layers", "%.block_count", NEEDED},
+    {"num_attention_heads", "%.attention.head_count", NEEDED},
+    {"num_key_value_heads", "%.attention.head_count_kv", OPTIONAL | BY_LAYER},
+    {"model_max_length", "%.context_length", NEEDED},
+    {"rope_theta", "%.rope.freq_base", OPTIONAL | REAL},
+    {"rms_norm_eps", RMS_EPS, NEEDED | REAL},
+    TOKENS,
+    {0},
+};
+
 const struct gqa_gguf_key gqa_gguf_gemma2_keys[] = {
     SHAPES,
     {"head_dim", "%.attention.key_length", OPTIONAL},

@@ -38,6 +38,13 @@ static const struct gqa_gguf_constant baichuan_constants[] = {
     {0},
 };
 
+/* 7B and 13B: others have no positions there. */
+static const struct gqa_gguf_depth baichuan_depths[] = {
+    {32, GQA_POSITION_ROPE},
+    {40, GQA_POSITION_ALIBI},
+    {0, GQA_POSITION_NONE},
+};
+
 static const struct gqa_gguf_sign llama_signs[] = {
     {"attention_bias", "blk.0.attn_q.bias", true},
     {"mlp_bias", "blk.0.ffn_up.bias", true},
@@ -137,7 +144,25 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .extra = "{\"hidden_act\": \"silu\"}",
      .has_factors = true},
     /* Models that are a Llama once what they have in one matrix is apart, as it
-     * is there: read as that, and written as that. */
+     * is there: read as that, but where a file of ours says what it was. */
+    {.name = "internlm2",
+     .is_recorded = true,
+     .model_type = "internlm2",
+     .class = "InternLM2ForCausalLM",
+     .names = gqa_gguf_internlm2_names,
+     .keys = gqa_gguf_internlm2_keys,
+     .extra = "{\"hidden_act\": \"silu\"}",
+     .demanded = ENDED("output.weight")},
+    {.name = "baichuan",
+     .is_recorded = true,
+     .model_type = "baichuan",
+     .class = "BaichuanForCausalLM",
+     .names = gqa_gguf_baichuan_names,
+     .keys = gqa_gguf_baichuan_keys,
+     .extra = "{\"hidden_act\": \"silu\"}",
+     .depths = baichuan_depths,
+     .unloaded = ENDED(OUTPUT_BIAS, FEED_FORWARD_BIASES),
+     .demanded = ENDED("output.weight")},
     {.name = "internlm2",
      .model_type = "llama",
      .class = "LlamaForCausalLM",

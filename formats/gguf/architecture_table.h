@@ -3,6 +3,7 @@
 #define GQA_FORMATS_GGUF_ARCHITECTURE_TABLE_H
 
 #include "formats/gguf/architecture.h"
+#include "formats/model/model.h"
 
 /* '%' stands for a layer's number, a second one for an expert's. */
 struct gqa_gguf_name {
@@ -61,10 +62,18 @@ struct gqa_gguf_known {
     json_int_t value;
 };
 
+/* What llama.cpp gives models of so many layers. */
+struct gqa_gguf_depth {
+    uint64_t n_layers;
+    enum gqa_position_scheme positions;
+};
+
 struct gqa_gguf_architecture {
     const char *name;   /* llama.cpp's */
     const char *marked; /* a tensor that of those of this name only these models
                            have, before the others in the table; or NULL */
+    bool is_recorded;   /* it is what a file is of that records a
+                           configuration of the model type, and no other */
     const char *model_type, *class;
     bool is_mixture;                   /* of experts, which may be one tensor */
     const struct gqa_gguf_name *names; /* ends in one of NULL */
@@ -92,6 +101,9 @@ struct gqa_gguf_architecture {
     uint64_t context;     /* where a configuration says none; or 0 */
     uint64_t head_norms_from; /* as many layers have norms of heads, and fewer
                                  have none; or 0 */
+    const struct gqa_gguf_depth *depths; /* those that it knows positions of, by
+                                            this alone; end in 0 layers; NULL:
+                                            it does not go by it */
     const struct gqa_gguf_constant *constants; /* end in one of NULL; or NULL */
     /* Names of tensors for which llama.cpp refuses a file: those it has no
      * place for, and those that must be there. End in NULL; or NULL. */
@@ -114,6 +126,8 @@ extern const struct gqa_gguf_name gqa_gguf_falcon_names[];
 extern const struct gqa_gguf_name gqa_gguf_falcon_2_norms_names[];
 extern const struct gqa_gguf_name gqa_gguf_gpt2_names[];
 extern const struct gqa_gguf_name gqa_gguf_gpt_neox_names[];
+extern const struct gqa_gguf_name gqa_gguf_internlm2_names[];
+extern const struct gqa_gguf_name gqa_gguf_baichuan_names[];
 extern const struct gqa_gguf_name gqa_gguf_arcee_names[];
 extern const struct gqa_gguf_name gqa_gguf_deepseek_names[];
 extern const struct gqa_gguf_name gqa_gguf_granite_moe_names[];
@@ -129,6 +143,8 @@ extern const struct gqa_gguf_name gqa_gguf_t5_names[];
 extern const struct gqa_gguf_name gqa_gguf_gated_t5_names[];
 
 extern const struct gqa_gguf_key gqa_gguf_llama_keys[];
+extern const struct gqa_gguf_key gqa_gguf_internlm2_keys[];
+extern const struct gqa_gguf_key gqa_gguf_baichuan_keys[];
 extern const struct gqa_gguf_key gqa_gguf_gemma2_keys[];
 extern const struct gqa_gguf_key gqa_gguf_mixtral_keys[];
 extern const struct gqa_gguf_key gqa_gguf_gpt2_keys[];

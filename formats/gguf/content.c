@@ -88,11 +88,19 @@ static enum gqa_status spread_rows(const struct making *m, uint64_t row,
     return st;
 }
 
-/* Rows of pairs come from two places of each head. */
+/* In runs, or in pairs that come from two places of each head. */
+static uint64_t step_of(enum gqa_gguf_order order)
+{
+    return order == GQA_GGUF_BY_GROUPS || order == GQA_GGUF_VALUES ||
+                   order == GQA_GGUF_GROUPED_VALUES
+               ? 1
+               : 2;
+}
+
 static enum gqa_status order_rows(const struct making *m, uint64_t row,
                                   uint64_t n, unsigned char *out)
 {
-    const uint64_t step = m->piece->place.order == GQA_GGUF_BY_GROUPS ? 1 : 2;
+    const uint64_t step = step_of(m->piece->place.order);
     enum gqa_status st = GQA_OK;
 
     for (uint64_t i = 0; i < step && i < n && st == GQA_OK; i++)
@@ -183,7 +191,7 @@ static enum gqa_status halve_elements(const struct making *m, uint64_t first,
                                       uint64_t n, unsigned char *out)
 {
     const uint64_t each = m->t->shape[1] * m->t->shape[2];
-    const bool is_second = m->piece->place.order == GQA_GGUF_SECOND_HALVES;
+    const unsigned half = gqa_gguf_slice(m->piece->place.order);
     enum gqa_status st = GQA_OK;
     uint64_t take;
 
@@ -192,7 +200,7 @@ static enum gqa_status halve_elements(const struct making *m, uint64_t first,
         const uint64_t within = (first + i) % each;
 
         take = gqa_min_u64(n - i, each - within);
-        st = produce(m, 0, (2 * expert + is_second) * each + within, take,
+        st = produce(m, 0, (2 * expert + half) * each + within, take,
                      out + i * m->width);
     }
     return st;

@@ -49,10 +49,13 @@ static const struct gqa_gguf_name *find_ours(
     return NULL;
 }
 
-/* A model without its head is written without its prefix. out->name stays NULL
- * for what has no place there; second receives another of the same rows, by
- * its name, or NULL: it may itself be NULL where that does not count. */
-static enum gqa_status name_theirs(struct named *out, struct named *second,
+/* What one tensor of ours becomes at most */
+enum { MAX_SLICES = 3 };
+
+/* A model without its head is written without its prefix. *n_out is how many
+ * names out receives, which the caller frees, on an error too: 0 for what has
+ * no place there. */
+static enum gqa_status name_theirs(struct named out[MAX_SLICES], size_t *n_out,
                                    const struct gqa_gguf_architecture *a,
                                    const struct gqa_family *family,
                                    const char *name)
@@ -63,28 +66,20 @@ static enum gqa_status name_theirs(struct named *out, struct named *second,
     enum gqa_status st = GQA_OK;
 
     if (!n && *family->names.prefixes[0]) {
-        if (asprintf(&whole, "%s%s", family->names.prefixes[0], name) < 0)
+        if (asprintf(&whole, "%s%s", family->names.prefixes[0], name) < 0) {
+            *n_out = 0;
             return gqa_fail_nomem();
+        }
         n = find_ours(a, whole, &found);
     }
-    out->name = n ? gqa_gguf_make_name(n->theirs, &found) : NULL;
-    out->order = n ? n->order : GQA_GGUF_AS_IT_IS;
-    if (n && !out->name)
-        st = gqa_fail_nomem();
-    if (second) {
-        const bool is_halved = n && n->order == GQA_GGUF_FIRST_HALVES;
-
-        second->order = GQA_GGUF_SECOND_HALVES;
-        second->name =
-            is_halved ? gqa_gguf_make_name(n[1].theirs, &found) : NULL;
-        if (st == GQA_OK && is_halved && !second->name)
+    *n_out = n ? gqa_gguf_n_slices(n->order) : 0;
+    for (size_t i = 0; i < *n_out; i++) {
+        out[i].name = gqa_gguf_make_name(n[i].theirs, &found);
+        out[i].order = n[i].order;
+        if (!out[i].name)
             st = gqa_fail_nomem();
     }
     free(whole);
-    if (st != GQA_OK) {
-        free(out->name);
-        out->name = NULL;
-    }
     return st;
 }
 
@@ -150,32 +145,33 @@ static enum gqa_status name_all(struct named_list *out,
     const struct gqa_family *family = output->options->model->family;
     enum gqa_status st = GQA_OK;
 
-    /* Each may be two there, and the embedding once more. */
-    out->items = calloc(2 * output->n_tensors + 3, sizeof *out->items);
+    /* And the embedding once more. */
+    out->items =
+        calloc(MAX_SLICES * (output->n_tensors + 1) + 1, sizeof *out->items);
     if (!out->items)
         return gqa_fail_nomem();
     for (size_t i = 0; i < output->n_tensors && st == GQA_OK; i++) {
         const struct gqa_output_tensor *t = &output->tensors[i];
         struct named *item = &out->items[out->n];
+        size_t n;
 
         if (t->part != GQA_OUTPUT_WEIGHT)
             continue;
-        st = name_theirs(item, item + 1, a, family, t->name);
-        if (st == GQA_OK && !item->name)
+        st = name_theirs(item, &n, a, family, t->name);
+        for (size_t k = 0; k < n; k++)
+            item[k].index = i;
+        out->n += n;
+        if (st == GQA_OK && n == 0)
             st = gqa_fail(GQA_ERR_UNSUPPORTED,
                           "'%s' has no place in a GGUF file of the "
                           "architecture %s",
                           t->name, a->name);
-        if (st != GQA_OK)
-            break;
-        item[0].index = item[1].index = i;
-        out->n += item[1].name ? 2 : 1;
-        if (a->is_mixture)
+        if (st == GQA_OK && a->is_mixture)
             st = name_expert(item);
     }
     if (st == GQA_OK)
         st = copy_embedding(out, a);
-    if (out->n > 1)
+    if (st == GQA_OK && out->n > 1)
         qsort(out->items, out->n, sizeof *out->items, compare_named);
     return st;
 }
@@ -203,17 +199,25 @@ static enum gqa_status is_marked(bool *is,
 {
     *is = !a->marked;
     for (size_t i = 0; i < output->n_tensors && !*is; i++) {
-        struct named named;
+        struct named named[MAX_SLICES];
+        size_t n;
         const enum gqa_status st =
-            name_theirs(&named, NULL, a, output->options->model->family,
+            name_theirs(named, &n, a, output->options->model->family,
                         output->tensors[i].name);
 
+        for (size_t k = 0; k < n; k++) {
+            *is |= named[k].name && strcmp(named[k].name, a->marked) == 0;
+            free(named[k].name);
+        }
         if (st != GQA_OK)
             return st;
-        *is = named.name && strcmp(named.name, a->marked) == 0;
-        free(named.name);
     }
     return GQA_OK;
+}
+
+static bool is_first_of_type(const struct gqa_gguf_architecture *a)
+{
+    return gqa_gguf_architecture_of(a->model_type) == a;
 }
 
 /* The model types that there are names and keys of. */
@@ -223,15 +227,11 @@ static enum gqa_status refuse_type(const char *type)
     size_t used = 0;
 
     for (const struct gqa_gguf_architecture *a = gqa_gguf_architectures;
-         a->name && used < sizeof list; a++) {
-        const bool is_listed = a > gqa_gguf_architectures &&
-                               strcmp(a[-1].model_type, a->model_type) == 0;
-
-        if (!is_listed)
+         a->name && used < sizeof list; a++)
+        if (is_first_of_type(a))
             used += (size_t)snprintf(
                 list + used, sizeof list - used, "%s%s%s%s", used ? ", " : "",
                 a->model_type, a->also ? ", " : "", a->also ? a->also : "");
-    }
     return gqa_fail(GQA_ERR_UNSUPPORTED,
                     "a model of the type %s cannot be written as GGUF; models "
                     "of these types can: %s",
@@ -376,6 +376,20 @@ static bool halve_experts(struct gqa_gguf_tensor *t)
     return fits;
 }
 
+/* Queries, or keys, or values, of all three. */
+static bool take_third(struct gqa_gguf_tensor *t, enum gqa_gguf_order order,
+                       const struct gqa_model *model)
+{
+    const uint64_t queries =
+        gqa_model_n_heads(model) * model->attentions[0].head_dim;
+    const bool fits = t->rank == 2 && t->shape[0] > queries &&
+                      (t->shape[0] - queries) % 2 == 0;
+
+    t->shape[0] =
+        gqa_gguf_slice(order) == 0 ? queries : (t->shape[0] - queries) / 2;
+    return fits;
+}
+
 /* One tensor, of `n` that have its name. */
 static enum gqa_status add_tensor(struct gqa_gguf_draft *d, struct named *items,
                                   size_t n, const struct gqa_output *output)
@@ -415,6 +429,11 @@ static enum gqa_status add_tensor(struct gqa_gguf_draft *d, struct named *items,
     if (gqa_gguf_is_half(items->order) && !halve_experts(t))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "'%s' is not a matrix of two halves for each expert",
+                        from->name);
+    if (gqa_gguf_n_slices(items->order) == 3 &&
+        !take_third(t, items->order, output->options->model))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "'%s' is not a matrix of queries, keys and values",
                         from->name);
     return place_tensor(d, t);
 }
@@ -484,12 +503,38 @@ static bool has_fewer_kv_heads(const struct gqa_gguf_header *h,
     return false;
 }
 
+static const char *name_of(enum gqa_position_scheme positions)
+{
+    return positions == GQA_POSITION_ROPE    ? "RoPE"
+           : positions == GQA_POSITION_ALIBI ? "ALiBi"
+                                             : "no positions";
+}
+
+static enum gqa_status check_depth(const struct gqa_gguf_architecture *a,
+                                   const struct gqa_model *model)
+{
+    const enum gqa_position_scheme ours = model->attentions[0].position.scheme;
+    enum gqa_position_scheme theirs = GQA_POSITION_NONE;
+
+    for (const struct gqa_gguf_depth *d = a->depths; d && d->n_layers; d++)
+        if (d->n_layers == model->n_layers)
+            theirs = d->positions;
+    return !a->depths || ours == theirs
+               ? GQA_OK
+               : gqa_fail(GQA_ERR_UNSUPPORTED,
+                          "by its %llu layers llama.cpp takes a model of the "
+                          "architecture %s for one with %s, and this has %s",
+                          ULL(model->n_layers), a->name, name_of(theirs),
+                          name_of(ours));
+}
+
 static enum gqa_status check_loaded(const struct gqa_gguf_draft *d,
                                     const struct gqa_output *output)
 {
     const struct gqa_gguf_architecture *a = d->architecture;
     const struct gqa_model *model = output->options->model;
     const struct gqa_attention *first = model->attentions;
+    enum gqa_status st;
 
     if (!a->has_head_dim && first->n_heads * first->head_dim != model->d_model)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
@@ -512,6 +557,8 @@ static enum gqa_status check_loaded(const struct gqa_gguf_draft *d,
                         "architecture %s for one with%s norms of heads",
                         ULL(model->n_layers), a->name,
                         model->n_layers < a->head_norms_from ? "out" : "");
+    if ((st = check_depth(a, model)) != GQA_OK)
+        return st;
     for (const char *const *p = a->unloaded; p && *p; p++)
         if (has_fitting(&d->header, *p))
             return gqa_fail(GQA_ERR_UNSUPPORTED,

@@ -90,6 +90,35 @@ const struct gqa_gguf_name gqa_gguf_llama_names[] = {
     ENDS(AS_IT_IS), NORMS, PAIRED_ATTENTION, GATED, {0},
 };
 
+/* Queries, keys and values lie in one tensor of the original; the second and
+ * the third follow the first. */
+const struct gqa_gguf_name gqa_gguf_internlm2_names[] = {
+    {"token_embd.weight", "model.tok_embeddings.weight", AS_IT_IS},
+    {"output_norm.weight", "model.norm.weight", AS_IT_IS},
+    {"output.weight", "output.weight", AS_IT_IS},
+    LAYER("attn_norm.weight", "attention_norm.weight", AS_IT_IS),
+    LAYER("attn_q.weight", "attention.wqkv.weight", GQA_GGUF_GROUPED_QUERIES),
+    LAYER("attn_k.weight", "attention.wqkv.weight", GQA_GGUF_GROUPED_KEYS),
+    LAYER("attn_v.weight", "attention.wqkv.weight", GQA_GGUF_GROUPED_VALUES),
+    LAYER("attn_output.weight", "attention.wo.weight", AS_IT_IS),
+    LAYER("ffn_norm.weight", "ffn_norm.weight", AS_IT_IS),
+    LAYER("ffn_gate.weight", "feed_forward.w1.weight", AS_IT_IS),
+    LAYER("ffn_down.weight", "feed_forward.w2.weight", AS_IT_IS),
+    LAYER("ffn_up.weight", "feed_forward.w3.weight", AS_IT_IS),
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_baichuan_names[] = {
+    ENDS(AS_IT_IS),
+    NORMS,
+    LAYER("attn_q.weight", "self_attn.W_pack.weight", GQA_GGUF_QUERIES),
+    LAYER("attn_k.weight", "self_attn.W_pack.weight", GQA_GGUF_KEYS),
+    LAYER("attn_v.weight", "self_attn.W_pack.weight", GQA_GGUF_VALUES),
+    OUTPUT("self_attn.o_proj"),
+    GATED,
+    {0},
+};
+
 const struct gqa_gguf_name gqa_gguf_arcee_names[] = {
     ENDS(AS_IT_IS),
     NORMS,

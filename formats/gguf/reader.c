@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/bounds.h"
 #include "common/checked.h"
 #include "common/file.h"
 #include "common/log.h"
@@ -43,9 +44,11 @@ static enum gqa_status refuse_quantised(const struct gqa_gguf_type *type)
 static const struct gqa_gguf_type *find_unread(const struct gguf *g,
                                                const struct gqa_gguf_rows *rows)
 {
-    for (; rows; rows = rows->second)
-        if (rows->type->is_quantised && !(g->dequantises && rows->type->decode))
-            return rows->type;
+    const struct gqa_gguf_rows *one = rows;
+
+    for (size_t i = 0; i <= rows->n_rest; one = &rows->rest[i++])
+        if (one->type->is_quantised && !(g->dequantises && one->type->decode))
+            return one->type;
     return NULL;
 }
 
@@ -70,7 +73,7 @@ static void gguf_close(struct gqa_source *source)
 
     gqa_gguf_parts_close(&g->files);
     for (size_t i = 0; g->rows && i < g->base.n_tensors; i++)
-        free(g->rows[i].second);
+        free(g->rows[i].rest);
     free(g->rows);
     for (size_t i = 0; i < g->n_pairs; i++)
         free(g->pairs[i].key);
@@ -167,29 +170,45 @@ static int compare_tensors(const void *a, const void *b)
     return strcmp((*x)->name, (*y)->name);
 }
 
-/* The second halves of experts come behind the first ones, in the same tensor
- * of the original; b is emptied. */
-static enum gqa_status join_halves(struct gguf *g, size_t first, size_t second)
+/* Whether what is one in the original is so by both: numbers of the same type,
+ * rows of one length, halves of as many, thirds of heads of one size. */
+static bool fits(const struct gguf *g, size_t first, size_t other)
 {
-    struct gqa_tensor *a = &g->base.tensors[first];
-    const struct gqa_tensor *b = &g->base.tensors[second];
-    struct gqa_gguf_rows *rows = &g->rows[first];
-    const bool fits =
-        a->dtype == b->dtype &&
-        memcmp(a->shape, b->shape, a->rank * sizeof *a->shape) == 0 &&
-        a->shape[1] <= UINT64_MAX / 2 &&
-        gqa_mul_u64(a->n_elements, 2, &a->n_elements) &&
-        gqa_dtype_bytes(a->dtype, a->n_elements, &a->n_bytes);
+    const struct gqa_tensor *a = &g->base.tensors[first];
+    const struct gqa_tensor *b = &g->base.tensors[other];
 
-    if (!fits)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "the halves of %s do not fit each other", a->name);
-    rows->second = malloc(sizeof *rows->second);
-    if (!rows->second)
+    return a->dtype == b->dtype && a->rank == b->rank &&
+           g->rows[first].length == g->rows[other].length &&
+           g->rows[first].place.head_dim == g->rows[other].place.head_dim &&
+           (!gqa_gguf_is_half(g->rows[first].place.order) ||
+            memcmp(a->shape, b->shape, a->rank * sizeof *a->shape) == 0);
+}
+
+/* The others come behind the first, in the same tensor of the original: of
+ * experts in each, of heads as rows. at: [n], in their order. */
+static enum gqa_status join_slices(struct gguf *g, const size_t *at, size_t n)
+{
+    struct gqa_tensor *a = &g->base.tensors[at[0]];
+    struct gqa_gguf_rows *rows = &g->rows[at[0]];
+    uint64_t *axis = &a->shape[gqa_gguf_is_half(rows->place.order) ? 1 : 0];
+    bool is_one = true;
+
+    rows->rest = calloc(n - 1, sizeof *rows->rest);
+    if (!rows->rest)
         return gqa_fail_nomem();
-    *rows->second = g->rows[second];
     rows->n_half = a->shape[1];
-    a->shape[1] *= 2;
+    for (size_t i = 1; i < n && is_one; i++) {
+        const struct gqa_tensor *b = &g->base.tensors[at[i]];
+        const uint64_t more =
+            gqa_gguf_is_half(rows->place.order) ? b->shape[1] : b->shape[0];
+
+        is_one = fits(g, at[0], at[i]) && gqa_add_u64(*axis, more, axis) &&
+                 gqa_add_u64(a->n_elements, b->n_elements, &a->n_elements);
+        rows->rest[rows->n_rest++] = g->rows[at[i]];
+    }
+    if (!is_one || !gqa_dtype_bytes(a->dtype, a->n_elements, &a->n_bytes))
+        return gqa_fail(GQA_ERR_FORMAT, "the parts of %s do not fit each other",
+                        a->name);
     return GQA_OK;
 }
 
@@ -199,7 +218,7 @@ static void drop_joined(struct gguf *g)
     size_t n = 0;
 
     for (size_t i = 0; i < g->base.n_tensors; i++) {
-        if (g->rows[i].place.order == GQA_GGUF_SECOND_HALVES) {
+        if (gqa_gguf_slice(g->rows[i].place.order) > 0) {
             free(g->base.tensors[i].name);
             continue;
         }
@@ -223,29 +242,48 @@ static const struct gqa_tensor **sort_tensors(const struct gqa_source *s)
     return sorted;
 }
 
-/* Both halves of a tensor have its name, and follow each other here. */
+/* The n that have the name of the first, each at its place. */
+static enum gqa_status find_slices(size_t *at, const struct gguf *g,
+                                   const struct gqa_tensor *const *sorted,
+                                   size_t n)
+{
+    unsigned found = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const size_t index = (size_t)(sorted[i] - g->base.tensors);
+        const enum gqa_gguf_order order = g->rows[index].place.order;
+
+        if (strcmp(sorted[i]->name, sorted[0]->name) != 0 ||
+            gqa_gguf_n_slices(order) != n)
+            break;
+        at[gqa_gguf_slice(order)] = index;
+        found |= 1U << gqa_gguf_slice(order);
+    }
+    return found == (1U << n) - 1
+               ? GQA_OK
+               : gqa_fail(GQA_ERR_FORMAT, "a part of %s is missing",
+                          sorted[0]->name);
+}
+
+/* Those of one tensor have its name, and follow each other here. */
 static enum gqa_status join_sorted(struct gguf *g,
                                    const struct gqa_tensor *const *sorted)
 {
-    const size_t n = g->base.n_tensors;
+    enum { MOST = 3 };
     enum gqa_status st = GQA_OK;
+    size_t n;
 
-    for (size_t i = 0; i < n && st == GQA_OK; i++) {
-        const size_t at = (size_t)(sorted[i] - g->base.tensors);
-        const size_t next =
-            (size_t)(sorted[i + 1 < n ? i + 1 : i] - g->base.tensors);
-        const enum gqa_gguf_order order = g->rows[at].place.order;
-        const enum gqa_gguf_order other = g->rows[next].place.order;
+    for (size_t i = 0; i < g->base.n_tensors && st == GQA_OK; i += n) {
+        const size_t index = (size_t)(sorted[i] - g->base.tensors);
+        size_t at[MOST];
 
-        if (!gqa_gguf_is_half(order))
+        n = gqa_gguf_n_slices(g->rows[index].place.order);
+        if (n == 1)
             continue;
-        if (!gqa_gguf_is_half(other) || other == order ||
-            strcmp(sorted[i]->name, g->base.tensors[next].name) != 0)
-            return gqa_fail(GQA_ERR_FORMAT, "a half of %s is missing",
-                            sorted[i]->name);
-        st = order == GQA_GGUF_FIRST_HALVES ? join_halves(g, at, next)
-                                            : join_halves(g, next, at);
-        i++;
+        st = find_slices(at, g, sorted + i,
+                         gqa_min_u64(n, g->base.n_tensors - i));
+        if (st == GQA_OK)
+            st = join_slices(g, at, n);
     }
     return st;
 }
@@ -257,7 +295,7 @@ static enum gqa_status join_all(struct gguf *g)
     enum gqa_status st;
 
     for (size_t i = 0; i < g->base.n_tensors; i++)
-        any |= gqa_gguf_is_half(g->rows[i].place.order);
+        any |= gqa_gguf_n_slices(g->rows[i].place.order) > 1;
     if (!any)
         return GQA_OK;
     if (!(sorted = sort_tensors(&g->base)))
@@ -325,10 +363,14 @@ static enum gqa_status make_config(struct gguf *g,
 static enum gqa_status fill(struct gguf *g, struct gqa_gguf_header *h,
                             const struct gqa_file_handle *file)
 {
-    const struct gqa_gguf_architecture *a = gqa_gguf_architecture_find(h);
-    enum gqa_status st =
-        a && a->is_mixture ? gqa_gguf_experts_split(h) : GQA_OK;
+    const struct gqa_gguf_architecture *a;
+    enum gqa_status st = take_recorded(g, h);
 
+    if (st != GQA_OK)
+        return st;
+    a = gqa_gguf_architecture_find(h, g->base.config);
+    if (a && a->is_mixture)
+        st = gqa_gguf_experts_split(h);
     if (st != GQA_OK)
         return st;
     g->base.tensors = calloc(h->n + 1, sizeof *g->base.tensors);
@@ -341,8 +383,6 @@ static enum gqa_status fill(struct gguf *g, struct gqa_gguf_header *h,
         st = join_all(g);
     if (st == GQA_OK)
         st = check_unique(&g->base);
-    if (st == GQA_OK)
-        st = take_recorded(g, h);
     return st == GQA_OK && a ? make_config(g, a, h, file) : st;
 }
 

@@ -86,6 +86,19 @@ static enum gqa_status read_rows(const struct reading *r, uint64_t row,
                : read_plain(r, row, step, n_rows, column, n_columns, out);
 }
 
+/* Which tensor has a row of all, and where in it; *row is counted there. */
+static const struct gqa_gguf_rows *find_slice(const struct gqa_gguf_rows *rows,
+                                              uint64_t *row)
+{
+    const struct gqa_gguf_rows *slice = rows;
+
+    for (size_t i = 0; i < rows->n_rest && *row >= slice->n_rows; i++) {
+        *row -= slice->n_rows;
+        slice = &rows->rest[i];
+    }
+    return slice;
+}
+
 /* Rows of the original, as many at once as lie at one distance. */
 static enum gqa_status read_ordered(const struct reading *r,
                                     const struct gqa_rectangle *a,
@@ -98,7 +111,8 @@ static enum gqa_status read_ordered(const struct reading *r,
 
     for (uint64_t i = 0; i < a->n_rows && st == GQA_OK; i += n) {
         const uint64_t first = gqa_gguf_row(p, a->row + i);
-        uint64_t step = 1;
+        uint64_t within = first, step = 1;
+        const struct reading one = {find_slice(r->rows, &within), r->fds};
 
         n = 1;
         if (i + 1 < a->n_rows && gqa_gguf_row(p, a->row + i + 1) > first)
@@ -106,7 +120,8 @@ static enum gqa_status read_ordered(const struct reading *r,
         while (i + n < a->n_rows &&
                gqa_gguf_row(p, a->row + i + n) == first + n * step)
             n++;
-        st = read_rows(r, first, step, n, a->column, a->n_columns,
+        n = gqa_min_u64(n, (one.rows->n_rows - 1 - within) / step + 1);
+        st = read_rows(&one, within, step, n, a->column, a->n_columns,
                        out + i * size);
     }
     return st;
@@ -125,7 +140,7 @@ static enum gqa_status read_halves(const struct reading *r,
     for (uint64_t i = 0; i < a->n_rows && st == GQA_OK; i += n) {
         const uint64_t half = (a->row + i) / n_half;
         const uint64_t within = (a->row + i) % n_half;
-        const struct reading one = {half % 2 == 0 ? r->rows : r->rows->second,
+        const struct reading one = {half % 2 == 0 ? r->rows : r->rows->rest,
                                     r->fds};
 
         n = gqa_min_u64(a->n_rows - i, n_half - within);
@@ -187,7 +202,7 @@ static enum gqa_status read_rectangle(void *ctx, const struct gqa_rectangle *a,
 
     if (r->rows->place.order == GQA_GGUF_TURNED)
         return read_turned(r, a, out);
-    if (r->rows->second)
+    if (gqa_gguf_is_half(r->rows->place.order))
         return read_halves(r, a, out);
     st = read_ordered(r, a, out);
     if (st == GQA_OK && r->rows->place.order == GQA_GGUF_ONE_MORE)

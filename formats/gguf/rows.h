@@ -13,9 +13,10 @@ struct gqa_gguf_rows {
     uint64_t n_rows; /* there */
     uint64_t n_elements;
     struct gqa_gguf_place place;
-    /* Of the first halves of experts: the second ones, of as many rows, of
-     * which each expert has n_half; owned. NULL: its content is all there. */
-    struct gqa_gguf_rows *second;
+    /* What of the content other tensors have: the second halves of experts,
+     * each with n_half rows; keys and values. */
+    struct gqa_gguf_rows *rest; /* [n_rest], owned */
+    size_t n_rest;
     uint64_t n_half;
 };
 

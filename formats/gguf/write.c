@@ -269,6 +269,12 @@ static void describe(char *out, size_t size,
         snprintf(out, size, "a GGUF file");
 }
 
+static char *first_of(const char *path, size_t n_files)
+{
+    return gqa_gguf_part_path(
+        path, &(const struct gqa_gguf_part){.count = (unsigned)n_files});
+}
+
 const struct gqa_writer gqa_writer_gguf = {
     .word = ".gguf",
     .name = "gguf",
@@ -282,4 +288,5 @@ const struct gqa_writer gqa_writer_gguf = {
     .check = check,
     .check_model = check_model,
     .write = write_file,
+    .first = first_of,
 };

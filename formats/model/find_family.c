@@ -484,6 +484,20 @@ static enum gqa_status look_inside(const char **model_type,
     return GQA_OK;
 }
 
+/* BERT and its kin may be told to make a text, and keep a cache then. */
+static enum gqa_status refuse_decoder(const struct gqa_model_builder *b)
+{
+    if (!json_is_true(json_object_get(b->config, "is_decoder")))
+        return GQA_OK;
+    for (size_t i = 0; i < b->family->n_attentions; i++)
+        if (b->family->attentions[i]->stack == GQA_STACK_DECODER)
+            return GQA_OK;
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "%s: is_decoder is true: layers of family %s that make a "
+                    "text, with a cache of their own, are not handled",
+                    b->config_path, b->family->name);
+}
+
 static enum gqa_status find_family(struct gqa_model_builder *b)
 {
     const char *model_type;
@@ -512,7 +526,9 @@ static enum gqa_status find_family(struct gqa_model_builder *b)
     if ((st = look_inside(&model_type, b)) != GQA_OK)
         return st;
     st = model_type ? find_by_type(b, model_type) : find_by_names(b);
-    return st == GQA_OK ? take_config(b) : st;
+    if (st == GQA_OK)
+        st = take_config(b);
+    return st == GQA_OK ? refuse_decoder(b) : st;
 }
 
 enum gqa_status gqa_find_family(struct gqa_model_builder *b)

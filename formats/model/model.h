@@ -82,6 +82,9 @@ enum gqa_head_layout {
 };
 enum { GQA_HEAD_BLOCKS = 4 };
 
+/* The cost of a plan grows with the heads, which a file must not set. */
+enum { GQA_MAX_HEADS = 16384 };
+
 /*
  * The heads of q, k or v, or the inputs that o takes from each head. Head h
  * covers head_dim indices of the weight's `axis` (0 rows, 1 columns) from

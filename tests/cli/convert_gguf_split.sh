@@ -2,11 +2,12 @@
 # tensors, the first all keys.
 model=$DATA/runtime/gpt2
 split() { gqa-convert -q --groups 2 --shard-size "$@"; }
-split 8KB "$model" m.gguf && ls
+gqa-convert --groups 2 --shard-size 8KB "$model" m.gguf | grep -e ^output -e ^size && ls
 gqa-inspect m-00001-of-00004.gguf | grep -E '^(Checkpoint|Grouped)'
 gqa-convert -q --groups 2 "$model" one.gguf
 gqa-verify -q --against one.gguf m-00001-of-00004.gguf && echo the same
 gqa-verify -q --against "$model" m-00001-of-00004.gguf && echo a conversion
+gqa-convert --json --groups 2 --shard-size 8KB "$model" told.gguf | grep -e '"output"' -e '"first"'
 # What fits is one file.
 split 8MB "$model" small.gguf && ls small*
 split 8MB "$model" small.gguf

@@ -7,6 +7,8 @@
  *   drop BEGINNING         the tensors whose names begin so
  *   prefix TEXT            put before every name
  *   rename OLD NEW         one tensor
+ *   repeat OLD NEW         the tensors whose names begin with OLD, once more,
+ *                          with NEW in its place
  *   add NAME DTYPE SHAPE   such as 4,32, or - for a scalar; F32 is a ramp,
  *                          anything else zeros
  */
@@ -115,6 +117,27 @@ static void rename_to(struct file *file, const char *only, const char *text)
     file->header = renamed;
 }
 
+/* Of the same bytes */
+static void repeat(struct file *file, const char *old, const char *beginning)
+{
+    json_t *more = json_object();
+    const char *name;
+    json_t *tensor;
+    char other[512];
+
+    json_object_foreach(file->header, name, tensor)
+    {
+        if (strncmp(name, old, strlen(old)) != 0)
+            continue;
+        snprintf(other, sizeof other, "%s%s", beginning, name + strlen(old));
+        json_object_set(more, other, tensor);
+    }
+    if (json_object_size(more) == 0)
+        fail("begins no name", old);
+    json_object_update(file->header, more);
+    json_decref(more);
+}
+
 /* Its bytes go behind all others. */
 static void add(struct file *file, const char *name, const char *dtype,
                 const char *shape)
@@ -217,6 +240,9 @@ int main(int argc, char **argv)
             i += 2;
         } else if (strcmp(edit, "rename") == 0 && n_left >= 2) {
             rename_to(&file, argv[i + 1], argv[i + 2]);
+            i += 3;
+        } else if (strcmp(edit, "repeat") == 0 && n_left >= 2) {
+            repeat(&file, argv[i + 1], argv[i + 2]);
             i += 3;
         } else if (strcmp(edit, "add") == 0 && n_left >= 3) {
             add(&file, argv[i + 1], argv[i + 2], argv[i + 3]);

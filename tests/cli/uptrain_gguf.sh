@@ -25,4 +25,6 @@ train --teacher "$DATA/runtime/t5-v1_1" --groups 1 t5.gguf
 train --teacher "$DATA/families/gemma2" --method mean --groups 1 gemma2.gguf
 train --teacher "$DATA/runtime/gpt2" --groups 2 --remote-code made.gguf
 train --teacher "$DATA/runtime/gpt2" --groups 2 --shard-size 8K split.gguf
+gqa-uptrain --write-start --steps 2 --rate 1e-3 --batch 2 --length 16 --shard-size 8K \
+    --teacher "$DATA/runtime/gpt2" --groups 2 told.gguf 2>/dev/null | grep '^output'
 ls

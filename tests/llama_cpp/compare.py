@@ -5,7 +5,7 @@
 BIN is the build's folder with gqa-convert and gqa-verify. Each SOURCE (a folder of Hugging Face) becomes a GGUF file with
 GROUPS KV heads (1 by default; the heads of the source: as it is), which the package gguf reads, and llama.cpp runs on
 tokens that gqa-verify drew; its logits are compared with those of gqa-verify, computed in float64. OPTIONs are for
-gqa-convert; with --shard-size it is several files, each of which the package reads. Needs llama-cpp-python, gguf, numpy and safetensors.
+gqa-convert (--family, for gqa-verify, too); with --shard-size it is several files, each of which the package reads. Needs llama-cpp-python, gguf, numpy and safetensors.
 
 The figure is the largest error over the largest logit. llama.cpp computes in float32, rounds what it multiplies with
 weights of 16 bits to their type, and takes GELU, in the tanh form whatever the model asks for, from a table in float16.
@@ -64,6 +64,7 @@ def logits_of(path, tokens, heard=None):
 
 
 def compare(bin_folder, source, groups, options):
+    family = options[options.index("--family"):][:2] if "--family" in options else []
     with tempfile.TemporaryDirectory() as folder:
         made, dump = os.path.join(folder, "made.gguf"), os.path.join(folder, "dump.safetensors")
         subprocess.run([f"{bin_folder}/convert/gqa-convert", "--quiet", "--groups", groups, *options, source, made],
@@ -78,7 +79,7 @@ def compare(bin_folder, source, groups, options):
                                                "split.tensors.count": n_tensors}, said
         arch = keys["general.architecture"]
         length = str(min(24, keys[arch + ".context_length"]))
-        subprocess.run([f"{bin_folder}/verify/gqa-verify", "--quiet", "--samples", "1", "--length", length, "--dtype",
+        subprocess.run([f"{bin_folder}/verify/gqa-verify", *family, "--quiet", "--samples", "1", "--length", length, "--dtype",
                         "f64", "--dump-logits", dump, "--against", source, made], stdout=subprocess.DEVNULL, check=False)
         with safe_open(dump, "np") as file:
             tokens, ours = file.get_tensor("input_ids")[0], file.get_tensor("logits")[0]

@@ -195,7 +195,7 @@ static void holds(struct gqa_source *source, size_t i, const float *values,
                   size_t n)
 {
     const struct gqa_span all = {0, 4 * n, 0, 1};
-    float found[64];
+    float found[128];
 
     ck_assert_int_eq(source->tensors[i].dtype, GQA_F32);
     ck_assert_uint_eq(source->tensors[i].n_bytes, 4 * n);
@@ -890,14 +890,14 @@ START_TEST(refuses_bad_tensors)
     put_experts(&m, gates, 2, 3, 0);
     put_data(&m, (char[192]){0}, 192);
     refused(&m, GQA_ERR_FORMAT,
-            "a half of model.layers.0.block_sparse_moe.input_linear.weight is "
+            "a part of model.layers.0.block_sparse_moe.input_linear.weight is "
             "missing");
     put_granite_moe(&m, 2);
     put_experts(&m, gates, 2, 3, 0);
     put_experts(&m, ups, 3, 2, 192);
     put_data(&m, (char[384]){0}, 384);
     refused(&m, GQA_ERR_FORMAT,
-            "the halves of model.layers.0.block_sparse_moe.input_linear.weight "
+            "the parts of model.layers.0.block_sparse_moe.input_linear.weight "
             "do not fit each other");
     put_granite_moe(&m, 1);
     put_tensor(&m, gates, 6, 8, 0, 0);
@@ -905,6 +905,108 @@ START_TEST(refuses_bad_tensors)
     refused(&m, GQA_ERR_FORMAT,
             "tensor blk.0.ffn_gate_exps.weight has 2 dimensions, and experts "
             "have 3");
+}
+END_TEST
+
+/* Four heads on two, of what a file of ours says that it was. */
+static void put_internlm2(struct made *m, uint64_t n_tensors, const char *type)
+{
+    char config[64];
+
+    snprintf(config, sizeof config, "{\"model_type\": \"%s\"}", type);
+    put_start(m, n_tensors, 4);
+    put_word(m, "general.architecture", "internlm2");
+    put_word(m, "gqa.config", config);
+    put_u32(m, "internlm2.attention.head_count", 4);
+    put_u32(m, "internlm2.attention.head_count_kv", 2);
+}
+
+/* Rows of 8 of float32 */
+static void put_third(struct made *m, const char *which, uint64_t rows,
+                      uint64_t offset)
+{
+    char name[32];
+
+    snprintf(name, sizeof name, "blk.0.attn_%s.weight", which);
+    put_tensor(m, name, rows, 8, 0, offset);
+}
+
+#define WQKV "model.layers.0.attention.wqkv.weight"
+
+/* Of heads of 2, a pair each: all queries, keys and values, and in ours two
+ * queries, a key and a value, twice. */
+START_TEST(recorded_thirds_are_one)
+{
+    static const int rows[] = {0, 1, 2, 3, 8,  9,  12, 13,
+                               4, 5, 6, 7, 10, 11, 14, 15};
+    struct made m = {.n = 0};
+    struct gqa_source *source;
+    float data[16 * 8], ours[16 * 8];
+
+    for (int i = 0; i < 16 * 8; i++)
+        data[i] = (float)i;
+    put_internlm2(&m, 3, "internlm2");
+    put_third(&m, "q", 8, 0);
+    put_third(&m, "v", 4, 256);
+    put_third(&m, "k", 4, 384);
+    /* Values lie before keys in the file. */
+    for (int i = 64; i < 96; i++) {
+        data[i] += 32;
+        data[i + 32] -= 32;
+    }
+    put_data(&m, (const char *)data, sizeof data);
+    source = open_good(&m);
+    ck_assert_uint_eq(source->n_tensors, 1);
+    ck_assert_str_eq(source->tensors[0].name, WQKV);
+    ck_assert_uint_eq(source->tensors[0].shape[0], 16);
+    ck_assert_uint_eq(source->tensors[0].n_bytes, sizeof data);
+    for (int i = 0; i < 16 * 8; i++)
+        ours[i] = (float)(rows[i / 8] * 8 + i % 8);
+    holds(source, 0, ours, 16 * 8);
+    gqa_source_close(source);
+    /* Of another type, or by nothing, it is a Llama. */
+    put_internlm2(&m, 1, "llama");
+    put_third(&m, "k", 4, 0);
+    put_data(&m, (const char *)data, 128);
+    source = open_good(&m);
+    ck_assert_str_eq(source->tensors[0].name,
+                     "model.layers.0.self_attn.k_proj.weight");
+    gqa_source_close(source);
+}
+END_TEST
+
+START_TEST(refuses_thirds_that_do_not_fit)
+{
+    static const char data[768];
+    struct made m = {.n = 0};
+
+    put_internlm2(&m, 2, "internlm2");
+    put_third(&m, "q", 8, 0);
+    put_third(&m, "k", 4, 256);
+    put_data(&m, data, 384);
+    refused(&m, GQA_ERR_FORMAT, "a part of " WQKV " is missing");
+    put_internlm2(&m, 3, "internlm2");
+    put_third(&m, "q", 8, 0);
+    put_third(&m, "k", 4, 256);
+    put_third(&m, "v", 8, 384);
+    put_data(&m, data, 640);
+    refused(&m, GQA_ERR_FORMAT, "the parts of " WQKV " do not fit each other");
+    put_internlm2(&m, 3, "internlm2");
+    put_third(&m, "q", 8, 0);
+    put_third(&m, "k", 4, 256);
+    put_tensor(&m, "blk.0.attn_v.weight", 4, 16, 0, 384);
+    put_data(&m, data, 640);
+    refused(&m, GQA_ERR_FORMAT, "the parts of " WQKV " do not fit each other");
+    put_internlm2(&m, 1, "internlm2");
+    put_third(&m, "k", 5, 0);
+    put_data(&m, data, 160);
+    refused(&m, GQA_ERR_FORMAT,
+            "tensor blk.0.attn_k.weight: 5 rows do not make 2 heads");
+    put_internlm2(&m, 1, "internlm2");
+    put_tensor(&m, "blk.0.attn_q.weight", 0, 8, 0, 0);
+    put_data(&m, data, 32);
+    refused(&m, GQA_ERR_FORMAT,
+            "tensor blk.0.attn_q.weight has 1 dimensions, and a matrix has 2");
 }
 END_TEST
 
@@ -920,6 +1022,8 @@ int main(void)
     tcase_add_test(tests, blocks_stand_for_what_others_say);
     tcase_add_test(tests, quantised_weights_are_asked_for);
     tcase_add_test(tests, baichuan_is_a_llama_of_32_layers);
+    tcase_add_test(tests, recorded_thirds_are_one);
+    tcase_add_test(tests, refuses_thirds_that_do_not_fit);
     tcase_add_test(tests, parts_are_known_by_their_names);
     tcase_add_test(tests, yarn_is_read_with_its_numbers);
     tcase_add_test(tests, pairs_of_rope_are_put_apart);

@@ -185,6 +185,72 @@ START_TEST(parts_groups)
 }
 END_TEST
 
+/* Of pairs 3 apart, queries, keys and values that are one in ours */
+static float by_third(const struct contents *c, uint64_t i)
+{
+    const struct gqa_gguf_place *p = &c->piece.place;
+    const uint64_t length = c->tensor.shape[1];
+    const unsigned slice = gqa_gguf_slice(p->order);
+    const uint64_t before = slice == 0   ? 0
+                            : slice == 1 ? p->n_heads
+                                         : p->n_heads + p->n_kv_heads;
+    const uint64_t row = gqa_gguf_original_row(p, i / length);
+
+    /* Reading counts through all three. */
+    ck_assert_uint_eq(gqa_gguf_n_slices(p->order), 3);
+    if (gqa_gguf_row(p, row) != before * p->head_dim + i / length)
+        ck_abort_msg("row %llu", (unsigned long long)row);
+    return number(2, row * length + i % length);
+}
+
+static void takes_third(enum gqa_gguf_order order, uint64_t n_rows,
+                        uint64_t second, uint64_t third)
+{
+    struct contents c;
+    float *all;
+
+    begin(&c, n_rows, 7, (struct gqa_gguf_place){order, 4, 2, 6}, 1);
+    all = take_all(&c, 1 << 20);
+    ck_assert(all[7] == number(2, 7 * second));
+    ck_assert(all[84] == number(2, 7 * third));
+    free(all);
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        check_all(&c, steps[i], by_third);
+    end(&c);
+}
+
+/* Four queries, two keys and two values of 6 rows: row 1 of each, and row 12,
+ * the first of the third query; there is none of a third key. */
+START_TEST(parts_what_is_fused)
+{
+    struct contents c;
+
+    takes_third(GQA_GGUF_QUERIES, 24, 3, 12);
+    takes_third(GQA_GGUF_GROUPED_QUERIES, 24, 3, 24);
+    begin(&c, 12, 7, (struct gqa_gguf_place){GQA_GGUF_GROUPED_KEYS, 4, 2, 6},
+          1);
+    check_all(&c, 100, by_third);
+    ck_assert_uint_eq(gqa_gguf_original_row(&c.piece.place, 1), 15);
+    ck_assert_uint_eq(gqa_gguf_original_row(&c.piece.place, 6), 36);
+    c.piece.place.order = GQA_GGUF_GROUPED_VALUES;
+    check_all(&c, 100, by_third);
+    ck_assert_uint_eq(gqa_gguf_original_row(&c.piece.place, 1), 19);
+    ck_assert_uint_eq(gqa_gguf_original_row(&c.piece.place, 6), 42);
+    c.piece.place.order = GQA_GGUF_KEYS;
+    check_all(&c, 100, by_third);
+    ck_assert_uint_eq(gqa_gguf_original_row(&c.piece.place, 1), 27);
+    c.piece.place.order = GQA_GGUF_VALUES;
+    check_all(&c, 100, by_third);
+    ck_assert_uint_eq(gqa_gguf_original_row(&c.piece.place, 1), 37);
+    end(&c);
+    /* Values come in runs, three of these rows at a time. */
+    begin(&c, 12, 40000, (struct gqa_gguf_place){GQA_GGUF_VALUES, 4, 2, 6}, 1);
+    check_all(&c, 4 << 20, by_third);
+    ck_assert_uint_le(c.n_calls, 4);
+    end(&c);
+}
+END_TEST
+
 static float by_column(const struct contents *c, uint64_t i)
 {
     const uint64_t rows = c->tensor.shape[0], length = c->tensor.shape[1];
@@ -383,6 +449,8 @@ static const struct {
     {"families/qwen3_moe-all", "1", false, 0},
     {"families/olmoe", "4", false, 0},
     {"families/deepseek", "2", false, 0},
+    {"families/internlm2", "1", false, 0},
+    {"families/internlm2", "2", false, 0},
     {"families/cohere2", "2", false, 0},
     {"families/mpt", "2", false, 0},
     {"families/mpt-clip", "2", false, 0},
@@ -614,7 +682,7 @@ START_TEST(refuses_what_it_cannot_say)
 
     refused("families/gptj", GQA_ERR_UNSUPPORTED,
             "a model of the type gptj cannot be written as GGUF; models of "
-            "these types can: mixtral, llama, mistral, qwen2",
+            "these types can: mixtral, llama, mistral, internlm2",
             one);
     refused("families/gptj", GQA_ERR_UNSUPPORTED, "cannot be written", dry);
     refused("runtime/t5-v1_1", GQA_ERR_UNSUPPORTED,
@@ -628,6 +696,10 @@ START_TEST(refuses_what_it_cannot_say)
     refused("families/gemma2", GQA_ERR_UNSUPPORTED,
             "query_pre_attn_scalar is 24 in the configuration, and a GGUF file "
             "of the architecture gemma2 can say 6 alone",
+            one);
+    refused("families/baichuan", GQA_ERR_UNSUPPORTED,
+            "by its 2 layers llama.cpp takes a model of the architecture "
+            "baichuan for one with no positions, and this has RoPE",
             one);
     refused("families/olmo", GQA_ERR_UNSUPPORTED,
             "has no place for in the architecture olmo", one);
@@ -712,6 +784,7 @@ int main(void)
 
     tcase_add_test(contents, pairs_rows_of_heads);
     tcase_add_test(contents, parts_groups);
+    tcase_add_test(contents, parts_what_is_fused);
     tcase_add_test(contents, turns_matrices);
     tcase_add_test(contents, joins_experts_and_adds_to_norms);
     tcase_add_checked_fixture(files, scratch_create, scratch_remove);
