@@ -42,6 +42,8 @@ enum gqa_keras_finish {
     GQA_KERAS_FINISH_LLAMA,
     GQA_KERAS_FINISH_GEMMA,
     GQA_KERAS_FINISH_GEMMA2,
+    GQA_KERAS_FINISH_GEMMA3,
+    GQA_KERAS_FINISH_SMOLLM3,
 };
 
 /* behaviours.expert_layers: which layers have experts. */

@@ -469,7 +469,8 @@ static enum gqa_status check_keras_blocks(const struct gqa_family *f,
          r->unused_rows || r->convolution))
         return gqa_description_fail(f->description, at,
                                     "'blocks' and 'then' are of a weight that "
-                                    "is no part of another");
+                                    "is no part of another, and of no other "
+                                    "kind");
     if (r->then && (!is_name_of(r->then, ".weight") ||
                     count_of(r->then, '%') != count_of(r->is, '%')))
         return gqa_description_fail(f->description, &then,
@@ -488,7 +489,7 @@ static enum gqa_status check_keras_rule(const struct gqa_family *f,
     const struct gqa_place at = {&rules, NULL, i};
     const struct gqa_place is = {&at, "is", 0};
     const size_t layers = count_of(r->path, '%');
-    const size_t numbers = count_of(r->is, '%');
+    const size_t numbers = *r->is ? count_of(r->is, '%') : layers;
 
     if (layers > 1 || (r->whole && count_of(r->whole, '%') != layers) ||
         (numbers != layers && !(r->blocks && layers == 1 && numbers == 2)))
@@ -496,7 +497,7 @@ static enum gqa_status check_keras_rule(const struct gqa_family *f,
                                     "'%%' stands for the layer's number, once "
                                     "in each name or in none, and behind it in "
                                     "'is' for that of a block");
-    if (!is_name_of(r->is, ".weight") && !is_name_of(r->is, ".bias"))
+    if (*r->is && !is_name_of(r->is, ".weight") && !is_name_of(r->is, ".bias"))
         return gqa_description_fail(f->description, &is,
                                     "'%s' is no name of a weight or a bias",
                                     r->is);
@@ -504,7 +505,7 @@ static enum gqa_status check_keras_rule(const struct gqa_family *f,
         return gqa_description_fail(f->description, &at,
                                     "'part' is one of at most 8 'parts', "
                                     "'axis' 0 or 1, 'input_axes' at most 7");
-    if (r->by_head && (r->axis != 0 || r->input_axes != 1 ||
+    if (r->by_head && (!*r->is || r->axis != 0 || r->input_axes != 1 ||
                        (!r->turned && is_name_of(r->is, ".weight"))))
         return gqa_description_fail(f->description, &at,
                                     "'by_head' is for kernels that are "

@@ -647,6 +647,8 @@ static void finish_defaults(struct gqa_family *family)
             rules[i].input_axes = 1;
         if (rules[i].parts == 0)
             rules[i].parts = 1;
+        if (!rules[i].is)
+            rules[i].is = "";
     }
 }
 

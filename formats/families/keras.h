@@ -19,8 +19,10 @@ struct gqa_keras_rule {
      */
     const char *path;
     const char *whole; /* its path in a whole-model .h5, or NULL */
-    const char *is;    /* the parameter's whole name */
-    bool turned;       /* its matrix lies transposed, [in, out] */
+    /* The parameter's whole name; "": it is left out, for the configuration
+     * says what it does. */
+    const char *is;
+    bool turned; /* its matrix lies transposed, [in, out] */
     /* Leading axes of the kernel that are its input: (D,H,d) 1, (H,d,D) 2. */
     uint64_t input_axes; /* behind that of blocks */
     /* Which part of a fused parameter, and along which axis. */

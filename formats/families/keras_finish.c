@@ -197,6 +197,19 @@ static enum gqa_status check_factor(const char *key, const json_t *value)
                     gqa_value_kind_text(GQA_VALUE_POSITIVE));
 }
 
+/* Positions divided by what the key says. */
+static enum gqa_status linear_scaling(json_t *hf, const char *key,
+                                      const json_t *factor)
+{
+    const enum gqa_status st = check_factor(key, factor);
+
+    if (st != GQA_OK)
+        return st;
+    return set_new(hf, "rope_scaling",
+                   json_pack("{s:s, s:f}", "rope_type", "linear", "factor",
+                             json_number_value(factor)));
+}
+
 /* All of the four, or none. */
 static enum gqa_status llama3_scaling(json_t *scaling, const json_t *preset)
 {
@@ -235,7 +248,7 @@ static enum gqa_status llama_rope(json_t *hf, const json_t *preset)
 {
     static const char plain[] = "rope_scaling_factor";
     const json_t *factor = json_object_get(preset, plain);
-    enum gqa_status st = GQA_OK;
+    enum gqa_status st;
     json_t *scaling;
 
     if (!is_scaled(factor) && !has_llama3(preset))
@@ -245,16 +258,12 @@ static enum gqa_status llama_rope(json_t *hf, const json_t *preset)
                         "%s beside the factors of Llama 3.1's RoPE: "
                         "transformers scales in one of these ways",
                         plain);
+    if (!has_llama3(preset))
+        return linear_scaling(hf, plain, factor);
     scaling = json_object();
     if (!scaling)
         return gqa_fail_nomem();
-    if (has_llama3(preset))
-        st = llama3_scaling(scaling, preset);
-    else if ((st = check_factor(plain, factor)) == GQA_OK &&
-             (st = set_new(scaling, "rope_type", json_string("linear"))) ==
-                 GQA_OK)
-        st = set_new(scaling, "factor", json_real(json_number_value(factor)));
-    if (st == GQA_OK)
+    if ((st = llama3_scaling(scaling, preset)) == GQA_OK)
         return set_new(hf, "rope_scaling", scaling);
     json_decref(scaling);
     return st;
@@ -266,8 +275,26 @@ static const char *const gemma_keys[] = {"intermediate_dim", NULL};
 static const char *const gemma2_keys[] = {"intermediate_dim", "num_layers",
                                           "use_sliding_window_attention", NULL};
 
+static const char *const gemma3_keys[] = {"global_rope_scaling_factor",
+                                          "num_layers",
+                                          "use_sliding_window_attention", NULL};
+
 /* More layers than any model has: a list of as many is made. */
 enum { MAX_LAYERS = 4096 };
+
+static enum gqa_status count_layers(json_int_t *out, const json_t *preset)
+{
+    const json_t *layers = json_object_get(preset, "num_layers");
+    char text[41];
+
+    *out = json_integer_value(layers);
+    if (json_is_integer(layers) && *out >= 1 && *out <= MAX_LAYERS)
+        return GQA_OK;
+    gqa_value_text(text, sizeof text, layers);
+    return gqa_fail(GQA_ERR_FORMAT,
+                    "num_layers is %s, not a number from 1 to %d", text,
+                    MAX_LAYERS);
+}
 
 /* KerasHub counts the gate's and the other's width together. */
 static enum gqa_status halve_width(json_t *hf, const json_t *preset)
@@ -287,21 +314,16 @@ static enum gqa_status halve_width(json_t *hf, const json_t *preset)
 /* Where no layer has a window, each is said to have none. */
 static enum gqa_status spread_windows(json_t *hf, const json_t *preset)
 {
-    const json_t *layers = json_object_get(preset, "num_layers");
+    json_int_t n = 0;
     json_t *types;
-    char text[41];
+    enum gqa_status st;
 
     if (json_is_true(json_object_get(preset, "use_sliding_window_attention")))
         return GQA_OK;
-    if (!json_is_integer(layers) || json_integer_value(layers) < 1 ||
-        json_integer_value(layers) > MAX_LAYERS) {
-        gqa_value_text(text, sizeof text, layers);
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "num_layers is %s, not a number from 1 to %d", text,
-                        MAX_LAYERS);
-    }
+    if ((st = count_layers(&n, preset)) != GQA_OK)
+        return st;
     types = json_array();
-    for (json_int_t i = 0; i < json_integer_value(layers); i++)
+    for (json_int_t i = 0; i < n; i++)
         if (json_array_append_new(types, json_string("full_attention")) != 0) {
             json_decref(types);
             return gqa_fail_nomem();
@@ -314,6 +336,52 @@ static enum gqa_status finish_gemma2(json_t *hf, const json_t *preset)
     const enum gqa_status st = halve_width(hf, preset);
 
     return st == GQA_OK ? spread_windows(hf, preset) : st;
+}
+
+static enum gqa_status finish_gemma3(json_t *hf, const json_t *preset)
+{
+    static const char key[] = "global_rope_scaling_factor";
+    const json_t *factor = json_object_get(preset, key);
+    enum gqa_status st = spread_windows(hf, preset);
+
+    if (st == GQA_OK && is_scaled(factor))
+        st = linear_scaling(hf, key, factor);
+    return st;
+}
+
+/* --- SmolLM3 -------------------------------------------------------------- */
+
+static const char *const smollm3_keys[] = {"num_layers",
+                                           "rope_layer_enabled_list", NULL};
+
+/* Which layers rotate: those that the list does not reach do. */
+static enum gqa_status finish_smollm3(json_t *hf, const json_t *preset)
+{
+    static const char key[] = "rope_layer_enabled_list";
+    const json_t *list = json_object_get(preset, key);
+    json_int_t n = 0;
+    enum gqa_status st = count_layers(&n, preset);
+    json_t *rotate = st == GQA_OK ? json_array() : NULL;
+
+    for (json_int_t i = 0; st == GQA_OK && i < n; i++) {
+        const json_t *said = json_array_get(list, (size_t)i);
+        char text[41];
+
+        if (said ? !json_is_boolean(said) : !json_is_array(list)) {
+            gqa_value_text(text, sizeof text, list);
+            st = gqa_fail(GQA_ERR_FORMAT,
+                          "%s is %s, not a list of true and "
+                          "false",
+                          key, text);
+        } else if (json_array_append_new(
+                       rotate, json_integer(!json_is_false(said))) != 0) {
+            st = gqa_fail_nomem();
+        }
+    }
+    if (st == GQA_OK)
+        return set_new(hf, "no_rope_layers", rotate);
+    json_decref(rotate);
+    return st;
 }
 
 /* --- Which ---------------------------------------------------------------- */
@@ -334,6 +402,10 @@ enum gqa_status gqa_finish_preset(json_t *hf, enum gqa_keras_finish kind,
         return halve_width(hf, preset);
     case GQA_KERAS_FINISH_GEMMA2:
         return finish_gemma2(hf, preset);
+    case GQA_KERAS_FINISH_GEMMA3:
+        return finish_gemma3(hf, preset);
+    case GQA_KERAS_FINISH_SMOLLM3:
+        return finish_smollm3(hf, preset);
     default:
         return GQA_OK;
     }
@@ -354,6 +426,10 @@ bool gqa_finish_reads(enum gqa_keras_finish kind, const char *key)
         return is_among(gemma_keys, key);
     case GQA_KERAS_FINISH_GEMMA2:
         return is_among(gemma2_keys, key);
+    case GQA_KERAS_FINISH_GEMMA3:
+        return is_among(gemma3_keys, key);
+    case GQA_KERAS_FINISH_SMOLLM3:
+        return is_among(smollm3_keys, key);
     default:
         return false;
     }

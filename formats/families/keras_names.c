@@ -32,6 +32,8 @@ struct reading {
     size_t n;
     struct gqa_keras_prefixes prefixes;
     const struct gqa_keras_prefix *prefix; /* the one that is tried */
+    /* What the configuration says that it is; NULL: nothing. */
+    const char *class_name, *model_type;
 };
 
 /* The path below the prefix; NULL: it is not, or no weight. */
@@ -292,12 +294,14 @@ static size_t match_all(struct match *matches, size_t *unexplained,
 }
 
 /* The reading that explains most variables, which should be all; of several the
- * one that lacks the fewest attentions. */
+ * one of the configuration, and then the one that lacks the fewest attentions.
+ */
 struct best {
     struct gqa_family *family; /* owned */
     size_t number, backbone;
     const struct gqa_keras_prefix *prefix;
     size_t n_unexplained, unexplained;
+    bool is_said;
     size_t n_lacking;
 };
 
@@ -329,6 +333,15 @@ static size_t count_lacking(const struct match *matches,
     return n;
 }
 
+static bool is_said(const struct reading *in,
+                    const struct gqa_keras_backbone *backbone)
+{
+    return (in->class_name &&
+            strcmp(in->class_name, backbone->class_name) == 0) ||
+           (in->model_type &&
+            strcmp(in->model_type, backbone->model_type) == 0);
+}
+
 /* Whether some variable shows that this family may describe the file. */
 static bool may_be(const struct reading *in,
                    const struct gqa_family_choice *choice, size_t number)
@@ -354,20 +367,24 @@ static void try_family(struct best *best, struct gqa_family *family,
         const size_t backbone = i % n_backbones;
         size_t first = 0;
         size_t n, n_lacking;
+        bool said;
 
         in->prefix = &in->prefixes.items[i / n_backbones];
         n = match_all(matches, &first, in, family,
                       family->keras.backbones[backbone].layers);
         if (n == SIZE_MAX || n > best->n_unexplained)
             continue;
+        said = is_said(in, &family->keras.backbones[backbone]);
         n_lacking = count_lacking(matches, in, family);
-        if (n == best->n_unexplained && n_lacking >= best->n_lacking)
+        if (n == best->n_unexplained &&
+            (said != best->is_said ? best->is_said
+                                   : n_lacking >= best->n_lacking))
             continue;
         if (!better)
             gqa_family_free(best->family);
         better = true;
         *best = (struct best){family, number, backbone, in->prefix,
-                              n,      first,  n_lacking};
+                              n,      first,  said,     n_lacking};
     }
     if (!better)
         gqa_family_free(family);
@@ -456,7 +473,7 @@ static enum gqa_status build(struct gqa_params *params, const struct best *best,
         if (in->paths[i] && !matches[i].rule)
             gqa_info("%s: a layer that the backbone has too; left out",
                      gqa_checkpoint_tensor(in->checkpoint, i)->name);
-        if (matches[i].rule &&
+        if (matches[i].rule && *matches[i].rule->is &&
             (st = gqa_keras_add_variable(
                  params, matches[i].rule, matches[i].layer,
                  gqa_checkpoint_tensor(in->checkpoint, i), i)) != GQA_OK)
@@ -466,6 +483,14 @@ static enum gqa_status build(struct gqa_params *params, const struct best *best,
         if ((st = gqa_keras_finish_param(&params->items[i])) != GQA_OK)
             return st;
     return gqa_params_finish(params);
+}
+
+static void take_config(struct reading *in, const json_t *config)
+{
+    const json_t *backbone = config ? gqa_config_backbone(config, NULL) : NULL;
+
+    in->class_name = backbone ? gqa_backbone_class(backbone) : NULL;
+    in->model_type = json_string_value(json_object_get(config, "model_type"));
 }
 
 enum gqa_status gqa_params_from_keras(struct gqa_params *params, size_t *number,
@@ -480,6 +505,7 @@ enum gqa_status gqa_params_from_keras(struct gqa_params *params, size_t *number,
     enum gqa_status st;
 
     in.n = gqa_checkpoint_n_tensors(checkpoint);
+    take_config(&in, gqa_checkpoint_config(checkpoint));
     in.legacy = gqa_checkpoint_naming(checkpoint) == GQA_NAMES_KERAS_LEGACY;
     in.paths = calloc(in.n + 1, sizeof *in.paths);
     matches = calloc(in.n + 1, sizeof *matches);

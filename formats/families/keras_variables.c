@@ -76,65 +76,6 @@ static enum gqa_status refuse_parts(const char *name)
                     name);
 }
 
-/* The parameter of this name; part: where in it the view stands. */
-static enum gqa_status add_view(struct gqa_params *params, const char *name,
-                                const struct gqa_keras_rule *rule,
-                                const struct gqa_tensor *tensor,
-                                const struct gqa_view *view, size_t part,
-                                size_t n_parts)
-{
-    struct gqa_param *param = NULL;
-
-    /* The parts of a variable are added one after another; those of others
-     * are anywhere before. */
-    for (size_t i = params->n; n_parts > 1 && i-- > 0 && !param;)
-        if (strcmp(params->items[i].name, name) == 0)
-            param = &params->items[i];
-    if (!param) {
-        param = gqa_params_add(params, name, n_parts);
-        if (!param)
-            return gqa_fail_nomem();
-        param->dtype = tensor->dtype;
-        param->axis = (unsigned)rule->axis;
-    }
-    if (param->dtype != tensor->dtype)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "tensor '%s' is %s, but others of '%s' are %s",
-                        tensor->name, gqa_dtype_name(tensor->dtype), name,
-                        gqa_dtype_name(param->dtype));
-    if (param->n_parts != n_parts)
-        return refuse_parts(name);
-    if (param->parts[part].rows)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "two tensors stand for the parameter '%s'", name);
-    param->parts[part] = *view;
-    return GQA_OK;
-}
-
-/* How many matrices its first axis counts. */
-static enum gqa_status count_blocks(uint64_t *out,
-                                    const struct gqa_keras_rule *rule,
-                                    const struct gqa_tensor *tensor)
-{
-    const uint64_t last = tensor->rank ? tensor->shape[tensor->rank - 1] : 0;
-
-    *out = 1;
-    if (rule->blocks) {
-        if (tensor->rank != 3 || tensor->shape[0] < 1 ||
-            tensor->shape[0] > MAX_BLOCKS)
-            return gqa_fail(GQA_ERR_FORMAT,
-                            "tensor '%s' is none of 1 to %d matrices",
-                            tensor->name, MAX_BLOCKS);
-        *out = tensor->shape[0];
-    }
-    if (rule->then && (last == 0 || last % 2 != 0))
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "tensor '%s' has %llu outputs, which are no two "
-                        "halves",
-                        tensor->name, (unsigned long long)last);
-    return GQA_OK;
-}
-
 /* Of a kernel (inputs, heads, head_dim) or its bias (heads, head_dim). */
 static enum gqa_status count_heads(uint64_t *n_heads,
                                    const struct gqa_keras_rule *rule,
@@ -194,31 +135,99 @@ static struct gqa_view make_part(const struct gqa_keras_rule *rule,
     return part;
 }
 
-/* Of a variable whose rows are parts of their own. */
-static enum gqa_status add_rows(struct gqa_params *params,
-                                const struct gqa_keras_rule *rule,
-                                uint64_t layer, const struct gqa_tensor *tensor,
-                                size_t index)
+/* How many matrices its first axis counts. */
+static enum gqa_status count_blocks(uint64_t *out,
+                                    const struct gqa_keras_rule *rule,
+                                    const struct gqa_tensor *tensor)
 {
-    const struct gqa_view whole =
-        make_view(rule, tensor, index, (struct place){0, 0});
-    char name[GQA_MAX_NAME];
-    size_t n, step;
-    enum gqa_status st = count_parts(&n, &step, rule, tensor);
+    const uint64_t last = tensor->rank ? tensor->shape[tensor->rank - 1] : 0;
 
-    expand_name(name, sizeof name, rule->is, layer, 0);
-    if (st == GQA_OK && rule->unused_rows > whole.rows)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "variable '%s' has %llu rows, fewer than the %llu "
-                        "that '%s' has before them",
-                        tensor->name, ULL(whole.rows), ULL(rule->unused_rows),
-                        name);
-    for (size_t i = 0; st == GQA_OK && i < n; i++) {
-        const struct gqa_view part = make_part(rule, &whole, i, n);
-
-        st = add_view(params, name, rule, tensor, &part, i * step + rule->part,
-                      n * step);
+    *out = 1;
+    if (rule->blocks) {
+        if (tensor->rank != 3 || tensor->shape[0] < 1 ||
+            tensor->shape[0] > MAX_BLOCKS)
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "tensor '%s' is none of 1 to %d matrices",
+                            tensor->name, MAX_BLOCKS);
+        *out = tensor->shape[0];
     }
+    if (rule->then && (last == 0 || last % 2 != 0))
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "tensor '%s' has %llu outputs, which are no two "
+                        "halves",
+                        tensor->name, (unsigned long long)last);
+    return GQA_OK;
+}
+
+/*
+ * The parameter of this name, which is a new one unless other variables may be
+ * parts of it too.
+ */
+static enum gqa_status get_param(struct gqa_param **out,
+                                 struct gqa_params *params, const char *name,
+                                 const struct gqa_keras_rule *rule,
+                                 const struct gqa_tensor *tensor,
+                                 size_t n_parts)
+{
+    struct gqa_param *param = NULL;
+
+    for (size_t i = 0; rule->parts > 1 && i < params->n && !param; i++)
+        if (strcmp(params->items[i].name, name) == 0)
+            param = &params->items[i];
+    if (!param) {
+        param = gqa_params_add(params, name, n_parts);
+        if (!param)
+            return gqa_fail_nomem();
+        param->dtype = tensor->dtype;
+        param->axis = (unsigned)rule->axis;
+    }
+    if (param->dtype != tensor->dtype)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "tensor '%s' is %s, but others of '%s' are %s",
+                        tensor->name, gqa_dtype_name(tensor->dtype), name,
+                        gqa_dtype_name(param->dtype));
+    *out = param;
+    return GQA_OK;
+}
+
+/* One parameter of a variable that holds several matrices: one of its blocks,
+ * or all of them above one another. */
+static enum gqa_status add_matrices(struct gqa_params *params,
+                                    const struct gqa_keras_rule *rule,
+                                    uint64_t layer,
+                                    const struct gqa_tensor *tensor,
+                                    size_t index, struct place place,
+                                    size_t n_parts)
+{
+    char name[GQA_MAX_NAME];
+    struct gqa_param *param = NULL;
+    enum gqa_status st;
+
+    expand_name(name, sizeof name, place.half ? rule->then : rule->is, layer,
+                place.block);
+    st = get_param(&param, params, name, rule, tensor, n_parts);
+    for (size_t i = 0; st == GQA_OK && i < n_parts; i++) {
+        param->parts[i] = make_view(rule, tensor, index, place);
+        place.block++;
+    }
+    return st;
+}
+
+static enum gqa_status add_blocks(struct gqa_params *params,
+                                  const struct gqa_keras_rule *rule,
+                                  uint64_t layer,
+                                  const struct gqa_tensor *tensor, size_t index)
+{
+    const char *number = strchr(rule->is, '%');
+    const bool apart = number && strchr(number + 1, '%');
+    const unsigned n_halves = rule->then ? 2 : 1;
+    uint64_t n_blocks;
+    enum gqa_status st = count_blocks(&n_blocks, rule, tensor);
+
+    for (uint64_t i = 0; st == GQA_OK && i < (apart ? n_blocks : 1); i++)
+        for (unsigned half = 0; st == GQA_OK && half < n_halves; half++)
+            st = add_matrices(params, rule, layer, tensor, index,
+                              (struct place){i, half}, apart ? 1 : n_blocks);
     return st;
 }
 
@@ -228,36 +237,39 @@ enum gqa_status gqa_keras_add_variable(struct gqa_params *params,
                                        const struct gqa_tensor *tensor,
                                        size_t index)
 {
-    const char *second = strchr(rule->is, '%');
-    const bool apart = second && strchr(second + 1, '%');
-    uint64_t n_blocks;
+    char name[GQA_MAX_NAME];
+    struct gqa_param *param;
+    struct gqa_view whole;
+    size_t n, step;
     enum gqa_status st;
 
+    if (rule->blocks || rule->then)
+        return add_blocks(params, rule, layer, tensor, index);
+    expand_name(name, sizeof name, rule->is, layer, 0);
+    if ((st = count_parts(&n, &step, rule, tensor)) != GQA_OK ||
+        (st = get_param(&param, params, name, rule, tensor, n * step)) !=
+            GQA_OK)
+        return st;
     if (rule->convolution && tensor->rank != 3)
         return gqa_fail(GQA_ERR_FORMAT,
                         "variable '%s' is not of shape (places, inputs, "
                         "outputs)",
                         tensor->name);
-    if (rule->by_head || rule->unused_rows)
-        return add_rows(params, rule, layer, tensor, index);
-    st = count_blocks(&n_blocks, rule, tensor);
-    for (uint64_t i = 0; st == GQA_OK && i < n_blocks; i++)
-        for (unsigned half = 0; st == GQA_OK && half < 1 + !!rule->then;
-             half++) {
-            const struct gqa_view view =
-                make_view(rule, tensor, index, (struct place){i, half});
-            const bool stacked = rule->blocks && !apart;
-            char name[GQA_MAX_NAME];
-
-            expand_name(name, sizeof name, half ? rule->then : rule->is, layer,
-                        i);
-            st = add_view(params, name, rule, tensor, &view,
-                          stacked ? i
-                          : apart ? 0
-                                  : rule->part,
-                          stacked ? n_blocks : rule->parts);
-        }
-    return st;
+    if (param->n_parts != n * step)
+        return refuse_parts(name);
+    if (param->parts[rule->part].rows)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "two tensors stand for the parameter '%s'", name);
+    whole = make_view(rule, tensor, index, (struct place){0, 0});
+    if (rule->unused_rows > whole.rows)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "variable '%s' has %llu rows, fewer than the %llu "
+                        "that '%s' has before them",
+                        tensor->name, ULL(whole.rows), ULL(rule->unused_rows),
+                        name);
+    for (size_t i = 0; i < n; i++)
+        param->parts[i * step + rule->part] = make_part(rule, &whole, i, n);
+    return GQA_OK;
 }
 
 enum gqa_status gqa_keras_finish_param(struct gqa_param *param)

@@ -76,7 +76,10 @@ static const char *const finish_words[] = {
     [GQA_KERAS_FINISH_LLAMA] = "llama",
     [GQA_KERAS_FINISH_GEMMA] = "gemma",
     [GQA_KERAS_FINISH_GEMMA2] = "gemma2",
-    NULL};
+    [GQA_KERAS_FINISH_GEMMA3] = "gemma3",
+    [GQA_KERAS_FINISH_SMOLLM3] = "smollm3",
+    NULL,
+};
 
 /* --- Fields -------------------------------------------------------------- */
 
@@ -477,7 +480,7 @@ static const struct gqa_schema backbone_schema =
 static const struct gqa_field keras_rule_fields[] = {
     TEXT_NEEDED("path", gqa_keras_rule, path),
     TEXT("whole", gqa_keras_rule, whole),
-    TEXT_NEEDED("is", gqa_keras_rule, is),
+    TEXT("is", gqa_keras_rule, is),
     FLAG("turned", gqa_keras_rule, turned),
     COUNT("input_axes", gqa_keras_rule, input_axes),
     COUNT("part", gqa_keras_rule, part),

@@ -7,7 +7,7 @@ data() {
 convert() {
     local from=$1 heads=$2
 
-    rm -rf out *.safetensors
+    rm -rf out ./*.safetensors
     gqa-convert -g "$heads" "$from" out/ | grep '^model' && cat out/config.json
     gqa-convert -q -g 1 "$from" straight.safetensors
     gqa-convert -q -g 1 out by_way.safetensors
@@ -21,3 +21,7 @@ convert "$cases/qwen3" 2
 convert "$cases/qwen3-untied/model.h5" 4
 convert "$cases/qwen_moe" 2
 convert "$cases/qwen3_moe" 4
+convert "$cases/gemma3" 2
+convert "$cases/gemma3-full" 4
+convert "$cases/smollm3" 2
+convert "$cases/smollm3-mha" 4

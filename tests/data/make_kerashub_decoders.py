@@ -24,6 +24,24 @@ def gemma(**options):
         "head_dim": 6, "intermediate_dim": 20, "layer_norm_epsilon": 1e-6, **options})
 
 
+def gemma3(**options):
+    def task(backbone, preprocessor):
+        return M.Gemma3CausalLM(backbone=backbone, preprocessor=preprocessor)
+
+    return rope(task, M.Gemma3Backbone, **{
+        "image_size": 16, "head_dim": 6, "layer_norm_epsilon": 1e-6, "use_post_ffw_norm": True,
+        "use_post_attention_norm": True, **options})
+
+
+def smollm3(**options):
+    def backbone(num_query_heads, **options):
+        return M.SmolLM3Backbone(num_attention_heads=num_query_heads, **options)
+
+    return rope(M.SmolLM3CausalLM, backbone, **{
+        "attention_bias": False, "attention_dropout": 0.0, "mlp_bias": True, "max_position_embeddings": 32,
+        "rope_theta": 1000.0, "partial_rotary_factor": 1.0, "layer_types": ["full_attention"] * 2, **options})
+
+
 GEMMA2 = {"use_post_ffw_norm": True, "use_post_attention_norm": True, "attention_logit_soft_cap": 2.0,
           "final_logit_soft_cap": 3.0}
 
@@ -32,6 +50,9 @@ MODELS = {
     "gemma2": lambda: (preset, gemma(
         use_sliding_window_attention=True, sliding_window_size=5, num_key_value_heads=2, **GEMMA2)),
     "gemma2-full": lambda: (whole, gemma(**GEMMA2)),
+    "gemma3": lambda: (unpacked, gemma3(
+        use_sliding_window_attention=True, sliding_window_size=5, num_key_value_heads=2, final_logit_soft_cap=3.0)),
+    "gemma3-full": lambda: (preset, gemma3(global_rope_scaling_factor=8.0)),
     "mixtral": lambda: (task_weights, rope(
         M.MixtralCausalLM, M.MixtralBackbone, num_key_value_heads=2, num_experts=3, top_k=2, sliding_window=5,
         rope_max_wavelength=1000)),
@@ -48,6 +69,8 @@ MODELS = {
     "qwen3_moe": lambda: (unpacked, rope(
         M.Qwen3MoeCausalLM, M.Qwen3MoeBackbone, moe_intermediate_dim=6, num_experts=3, top_k=2,
         norm_top_k_prob=True, mlp_only_layers=[0], layer_norm_epsilon=1e-6, tie_word_embeddings=True)),
+    "smollm3": lambda: (preset, smollm3(num_key_value_heads=2, rope_layer_enabled_list=[False, True])),
+    "smollm3-mha": lambda: (task_weights, smollm3(mlp_bias=False, rope_layer_enabled_list=[])),
 }
 
 

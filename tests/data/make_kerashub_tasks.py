@@ -33,6 +33,8 @@ TARGET = np.array([[0, 7, 1, 8, 2, 8, 1, 8, 2], [0, 5, 9, 0, 4, 5, 2, 3, 5]])
 
 def filled(name, task):
     for i, variable in enumerate(task.backbone.weights):  # T5's two relative biases have one path
+        if not variable.trainable:  # SmolLM3's frequencies of RoPE
+            continue
         rng = np.random.default_rng(zlib.crc32(f"{name}{i}".encode()))
         value = rng.standard_normal(variable.shape) * 0.4
         if variable.path.split("/")[-1] in ("scale", "gamma", "weight"):

@@ -36,6 +36,10 @@ static const struct {
     {"\"qwen2\"", "good/qwen2/model.safetensors"},
     {"\"mistral\"", "good/mistral/model.safetensors"},
     {"T5Backbone", "good/kerashub-t5/model.weights.h5"},
+    {"GemmaBackbone", "kerashub/gemma2/model.weights.h5"},
+    {"Gemma3Backbone", "kerashub/gemma3/model.weights.h5"},
+    {"QwenMoeBackbone", "kerashub/qwen_moe/model.weights.h5"},
+    {"SmolLM3Backbone", "kerashub/smollm3/model.weights.h5"},
     {"", "good/llama/model.safetensors"},
 };
 

@@ -214,6 +214,18 @@ START_TEST(parts_outputs)
 }
 END_TEST
 
+/* What the configuration says too is left out. */
+START_TEST(leaves_out)
+{
+    put("smol_lm3_decoder_layer/self_attn/rotary_embedding/vars/0", 3, 0, 0);
+    put("smol_lm3_decoder_layer/mlp/up_proj/vars/1", 5, 0, 0);
+    named();
+    ck_assert_str_eq(backbone, "smollm3");
+    ck_assert_uint_eq(params.n, 1);
+    (void)param("model.layers.0.mlp.up_proj.bias");
+}
+END_TEST
+
 START_TEST(refuses_halves_of_an_odd_number)
 {
     put("qwen_moe_transformer_decoder/mlp/expert_bank/vars/0", 2, 4, 5);
@@ -595,6 +607,7 @@ int main(void)
     tcase_add_test(tc, stacks_blocks);
     tcase_add_test(tc, names_experts);
     tcase_add_test(tc, parts_outputs);
+    tcase_add_test(tc, leaves_out);
     tcase_add_test(tc, refuses_halves_of_an_odd_number);
     tcase_add_test(tc, refuses_blocks_of_no_matrices);
     tcase_add_test(tc, turns_matrices);
