@@ -62,6 +62,15 @@ static json_t *make_checkpoint(const struct gqa_inspection *in)
     return checkpoint;
 }
 
+/* Parts may be of one tensor: those of heads that alternate with others'. */
+static bool is_named(const struct gqa_param *param, size_t part)
+{
+    for (size_t i = 0; i < part; i++)
+        if (param->parts[i].tensor == param->parts[part].tensor)
+            return true;
+    return false;
+}
+
 static json_t *make_param(const struct gqa_inspection *in, size_t index)
 {
     const struct gqa_param *param;
@@ -75,11 +84,12 @@ static json_t *make_param(const struct gqa_inspection *in, size_t index)
     }
     param = &in->model->params[index];
     for (size_t i = 0; i < param->n_parts; i++)
-        json_array_append_new(
-            stored,
-            gqa_json_make_text(
-                gqa_checkpoint_tensor(in->checkpoint, param->parts[i].tensor)
-                    ->name));
+        if (!is_named(param, i))
+            json_array_append_new(
+                stored,
+                gqa_json_make_text(gqa_checkpoint_tensor(in->checkpoint,
+                                                         param->parts[i].tensor)
+                                       ->name));
     json_object_set_new(object, "name", gqa_json_make_text(param->name));
     json_object_set_new(object, "dtype",
                         json_string(gqa_dtype_name(param->dtype)));

@@ -162,11 +162,11 @@ static void put_totals(FILE *out, const struct gqa_inspection *in)
     }
 }
 
-/* At 16 bits: tensors do not tell what a runtime computes in. */
+/* At two bytes a value: tensors do not tell what a runtime computes in. */
 static void put_said_cache(FILE *out, const struct gqa_heads_said *said,
                            const char *label, const char *token)
 {
-    const uint64_t bytes = 2 * 2 * said->head_dim;
+    const uint64_t bytes = 4 * said->head_dim; /* of K and V */
     uint64_t stored, all;
 
     if (gqa_mul_u64(bytes, said->all_kv_heads, &stored) &&

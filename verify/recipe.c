@@ -7,9 +7,6 @@
 #include "common/json.h"
 #include "formats/model/attentions.h"
 
-/* As many as a model can have. */
-enum { MAX_HEADS = 16384 };
-
 /* The recipes of a checkpoint, oldest first: each has the one before inside. */
 struct chain {
     const json_t *items[GQA_MAX_STEPS];
@@ -191,9 +188,9 @@ static void read_said(struct said *out, struct gqa_recipe *r,
 /* Whether each of n heads is there once. */
 static bool is_order(const json_t *heads, uint64_t n)
 {
-    bool seen[MAX_HEADS] = {false};
+    bool seen[GQA_MAX_HEADS] = {false};
 
-    if (n > MAX_HEADS || json_array_size(heads) != n)
+    if (n > GQA_MAX_HEADS || json_array_size(heads) != n)
         return false;
     for (uint64_t i = 0; i < n; i++) {
         uint64_t head;

@@ -474,6 +474,18 @@ static enum gqa_status check_keras_rule(const struct gqa_family *f,
         return gqa_description_fail(f->description, &at,
                                     "'part' is one of at most 8 'parts', "
                                     "'axis' 0 or 1, 'input_axes' at most 7");
+    if (r->by_head && (r->axis != 0 || r->input_axes != 1 ||
+                       (!r->turned && strcmp(leaf, ".weight") == 0)))
+        return gqa_description_fail(f->description, &at,
+                                    "'by_head' is for kernels that are "
+                                    "'turned', along 'axis' 0");
+    if (r->convolution && (r->parts > 1 || strcmp(leaf, ".weight") != 0))
+        return gqa_description_fail(f->description, &at,
+                                    "a 'convolution' is a weight of one part");
+    if (r->unused_rows > 8 || (r->unused_rows && (r->parts > 1 || r->turned)))
+        return gqa_description_fail(f->description, &at,
+                                    "'unused_rows' is at most 8, of what is "
+                                    "one part and not 'turned'");
     return GQA_OK;
 }
 

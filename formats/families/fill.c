@@ -639,6 +639,10 @@ static void finish_defaults(struct gqa_family *family)
     finish_head_norms(family);
     finish_embeddings(family);
     for (size_t i = 0; i < family->keras.n_rules; i++) {
+        if (rules[i].convolution) {
+            rules[i].turned = true;
+            rules[i].input_axes = 2;
+        }
         if (rules[i].input_axes == 0)
             rules[i].input_axes = 1;
         if (rules[i].parts == 0)

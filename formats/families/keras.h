@@ -25,6 +25,11 @@ struct gqa_keras_rule {
     uint64_t input_axes;
     /* Which part of a fused parameter, and along which axis. */
     uint64_t part, parts, axis;
+    /* The parts alternate: those of the first head, of the second, ... */
+    bool by_head;
+    /* Rows that the parameter has before the variable's, and nobody reads. */
+    uint64_t unused_rows;
+    bool convolution; /* a kernel (places, inputs, outputs) */
     /* The rule holds where some path has this component ("!": where none
      * has); NULL: always. */
     const char *when;

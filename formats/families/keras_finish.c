@@ -117,6 +117,47 @@ static enum gqa_status finish_t5(json_t *hf, const json_t *preset)
     return st == GQA_OK ? t5_head_dim(hf, preset) : st;
 }
 
+/* --- BLOOM ---------------------------------------------------------------- */
+
+static const char *const bloom_keys[] = {"intermediate_dim", NULL};
+
+/* No key of transformers says the width within the feed-forward. */
+static enum gqa_status check_bloom(const json_t *preset)
+{
+    const json_t *json = json_object_get(preset, "intermediate_dim");
+    const json_int_t width = json_integer_value(json);
+    char text[41];
+
+    if (width > 0 && width % 4 == 0 &&
+        width / 4 == json_integer_value(json_object_get(preset, "hidden_dim")))
+        return GQA_OK;
+    gqa_value_text(text, sizeof text, json);
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "intermediate_dim is %s, not 4 times hidden_dim: the BLOOM "
+                    "of transformers has no other",
+                    text);
+}
+
+/* --- Whisper -------------------------------------------------------------- */
+
+static const char *const whisper_keys[] = {"max_encoder_sequence_length", NULL};
+
+/* KerasHub counts frames, of which a position has two. */
+static enum gqa_status finish_whisper(json_t *hf, const json_t *preset)
+{
+    const json_t *json = json_object_get(preset, whisper_keys[0]);
+    char text[41];
+
+    if (!json)
+        return GQA_OK;
+    if (json_integer_value(json) >= 2)
+        return set_new(hf, "max_source_positions",
+                       json_integer(json_integer_value(json) / 2));
+    gqa_value_text(text, sizeof text, json);
+    return gqa_fail(GQA_ERR_FORMAT, "%s is %s, not a whole number above 1",
+                    whisper_keys[0], text);
+}
+
 /* --- RoPE of Llama and its kin -------------------------------------------- */
 
 static const char *const llama_keys[] = {"rope_scaling_factor",
@@ -227,6 +268,10 @@ enum gqa_status gqa_finish_preset(json_t *hf, enum gqa_keras_finish kind,
     switch (kind) {
     case GQA_KERAS_FINISH_T5:
         return finish_t5(hf, preset);
+    case GQA_KERAS_FINISH_BLOOM:
+        return check_bloom(preset);
+    case GQA_KERAS_FINISH_WHISPER:
+        return finish_whisper(hf, preset);
     case GQA_KERAS_FINISH_LLAMA:
         return llama_rope(hf, preset);
     default:
@@ -239,6 +284,10 @@ bool gqa_finish_reads(enum gqa_keras_finish kind, const char *key)
     switch (kind) {
     case GQA_KERAS_FINISH_T5:
         return is_among(t5_keys, key);
+    case GQA_KERAS_FINISH_BLOOM:
+        return is_among(bloom_keys, key);
+    case GQA_KERAS_FINISH_WHISPER:
+        return is_among(whisper_keys, key);
     case GQA_KERAS_FINISH_LLAMA:
         return is_among(llama_keys, key);
     default:

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/ull.h"
 #include "formats/families/keras_paths.h"
 #include "formats/model/params.h"
 
@@ -236,11 +237,17 @@ static bool are_alike(const struct gqa_tensor *a, const struct gqa_tensor *b)
 static bool is_copy(const struct reading *in, const struct rules *rules,
                     const struct match *matches, size_t i)
 {
+    const char *layer = in->paths[i];
     struct match match;
 
     if (!in->legacy || path_below(in, i))
         return false;
-    match_one(&match, rules, in->paths[i], true);
+    match_one(&match, rules, layer, true);
+    /* The name of a layer that is a part of one begins with its own, and then
+     * says whose part it is. */
+    layer = strchr(layer, '/');
+    if (!match.rule && layer)
+        match_one(&match, rules, layer + 1, true);
     if (!match.rule || strchr(match.rule->is, '%'))
         return false;
     for (size_t of = 0; of < in->n; of++)
@@ -319,7 +326,74 @@ static struct gqa_view make_view(const struct gqa_keras_rule *rule,
             out *= tensor->shape[i];
     view.rows = view.transposed ? out : in;
     view.cols = view.transposed ? in : out;
+    view.places = rule->convolution ? tensor->shape[0] : 0;
     return view;
+}
+
+static enum gqa_status refuse_parts(const char *name)
+{
+    return gqa_fail(GQA_ERR_FORMAT,
+                    "the parts of the parameter '%s' do not fit together",
+                    name);
+}
+
+/* Of a kernel (inputs, heads, head_dim) or its bias (heads, head_dim). */
+static enum gqa_status count_heads(uint64_t *n_heads,
+                                   const struct gqa_keras_rule *rule,
+                                   const struct gqa_tensor *tensor)
+{
+    const bool is_bias = strcmp(strrchr(rule->is, '.'), ".bias") == 0;
+    const unsigned axis = is_bias ? 0 : 1;
+
+    if (tensor->rank != axis + 2 || tensor->shape[axis] == 0)
+        return gqa_fail(
+            GQA_ERR_FORMAT, "variable '%s' is not of shape %s", tensor->name,
+            is_bias ? "(heads, head_dim)" : "(inputs, heads, head_dim)");
+    *n_heads = tensor->shape[axis];
+    if (*n_heads > GQA_MAX_HEADS)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "variable '%s' has %llu heads, which are more than "
+                        "the %d that we take for possible",
+                        tensor->name, ULL(*n_heads), GQA_MAX_HEADS);
+    return GQA_OK;
+}
+
+/*
+ * The parts of its parameter that a variable is, *n of them, at *step from one
+ * another: one, or one a head, or the rows that nobody reads and all of them.
+ */
+static enum gqa_status count_parts(size_t *n, size_t *step,
+                                   const struct gqa_keras_rule *rule,
+                                   const struct gqa_tensor *tensor)
+{
+    uint64_t n_heads = 0;
+    enum gqa_status st;
+
+    *n = rule->unused_rows ? 2 : 1;
+    *step = rule->parts;
+    if (!rule->by_head)
+        return GQA_OK;
+    if ((st = count_heads(&n_heads, rule, tensor)) != GQA_OK)
+        return st;
+    *n = (size_t)n_heads;
+    return GQA_OK;
+}
+
+/* Part i of the n that a variable is, of which `whole` is all. */
+static struct gqa_view make_part(const struct gqa_keras_rule *rule,
+                                 const struct gqa_view *whole, size_t i,
+                                 size_t n)
+{
+    struct gqa_view part = *whole;
+
+    if (rule->by_head) {
+        part.rows = whole->rows / n;
+        part.first = i * part.rows;
+        part.pitch = whole->transposed ? whole->rows : 0;
+    } else if (rule->unused_rows && i == 0) {
+        part.rows = rule->unused_rows;
+    }
+    return part;
 }
 
 static enum gqa_status add_variable(struct gqa_params *params,
@@ -329,14 +403,18 @@ static enum gqa_status add_variable(struct gqa_params *params,
 {
     char name[GQA_MAX_NAME];
     struct gqa_param *param = NULL;
-    struct gqa_view *part;
+    struct gqa_view whole;
+    size_t n, step;
+    enum gqa_status st;
 
     expand_name(name, sizeof name, match->rule->is, match->layer);
     for (size_t i = 0; match->rule->parts > 1 && i < params->n && !param; i++)
         if (strcmp(params->items[i].name, name) == 0)
             param = &params->items[i];
+    if ((st = count_parts(&n, &step, match->rule, tensor)) != GQA_OK)
+        return st;
     if (!param) {
-        param = gqa_params_add(params, name, match->rule->parts);
+        param = gqa_params_add(params, name, n * step);
         if (!param)
             return gqa_fail_nomem();
         param->dtype = tensor->dtype;
@@ -347,11 +425,26 @@ static enum gqa_status add_variable(struct gqa_params *params,
                         "tensor '%s' is %s, but others of '%s' are %s",
                         tensor->name, gqa_dtype_name(tensor->dtype), name,
                         gqa_dtype_name(param->dtype));
-    part = &param->parts[match->rule->part];
-    if (part->rows)
+    if (match->rule->convolution && tensor->rank != 3)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "variable '%s' is not of shape (places, inputs, "
+                        "outputs)",
+                        tensor->name);
+    if (param->n_parts != n * step)
+        return refuse_parts(name);
+    if (param->parts[match->rule->part].rows)
         return gqa_fail(GQA_ERR_FORMAT,
                         "two tensors stand for the parameter '%s'", name);
-    *part = make_view(match->rule, tensor, index);
+    whole = make_view(match->rule, tensor, index);
+    if (match->rule->unused_rows > whole.rows)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "variable '%s' has %llu rows, fewer than the %llu "
+                        "that '%s' has before them",
+                        tensor->name, ULL(whole.rows),
+                        ULL(match->rule->unused_rows), name);
+    for (size_t i = 0; i < n; i++)
+        param->parts[i * step + match->rule->part] =
+            make_part(match->rule, &whole, i, n);
     return GQA_OK;
 }
 
@@ -374,10 +467,7 @@ static enum gqa_status finish_param(struct gqa_param *param)
             continue;
         if (param->axis == 0 ? part->cols != param->cols
                              : part->rows != param->rows)
-            return gqa_fail(GQA_ERR_FORMAT,
-                            "the parts of the parameter '%s' do not fit "
-                            "together",
-                            param->name);
+            return refuse_parts(param->name);
         if (param->axis == 0)
             param->rows += part->rows;
         else
@@ -387,6 +477,11 @@ static enum gqa_status finish_param(struct gqa_param *param)
     param->rank = vector ? 1 : 2;
     param->shape[0] = param->rows;
     param->shape[1] = vector ? 0 : param->cols;
+    if (param->parts[0].places) {
+        param->rank = 3;
+        param->shape[1] = param->cols / param->parts[0].places;
+        param->shape[2] = param->parts[0].places;
+    }
     param->n_elements = param->rows * param->cols;
     if (!gqa_dtype_bytes(param->dtype, param->n_elements, &param->n_bytes))
         return gqa_fail(GQA_ERR_FORMAT, "the parameter '%s' is too large",
@@ -394,13 +489,35 @@ static enum gqa_status finish_param(struct gqa_param *param)
     return GQA_OK;
 }
 
-/* The reading that explains most variables, which should be all. */
+/* The reading that explains most variables, which should be all; of several the
+ * one that asks for the fewest others. */
 struct best {
     struct gqa_family *family; /* owned */
     size_t number, backbone;
     const struct gqa_keras_prefix *prefix;
     size_t n_unexplained, unexplained;
+    size_t n_lacking;
 };
+
+/* Rules without a variable: layers of KerasHub's own are a part of BART and of
+ * GPT-2, and what else is there tells which it is. */
+static size_t count_lacking(const struct match *matches,
+                            const struct reading *in,
+                            const struct gqa_keras_names *names)
+{
+    bool is_met[MAX_RULES] = {false};
+    size_t n = names->n_rules;
+
+    for (size_t i = 0; i < in->n; i++) {
+        const struct gqa_keras_rule *rule = matches[i].rule;
+
+        if (!rule || is_met[rule - names->rules])
+            continue;
+        is_met[rule - names->rules] = true;
+        n--;
+    }
+    return n;
+}
 
 /* Whether some variable shows that this family may describe the file. */
 static bool may_be(const struct reading *in,
@@ -426,17 +543,21 @@ static void try_family(struct best *best, struct gqa_family *family,
     for (size_t i = 0; i < n_backbones * in->prefixes.n; i++) {
         const size_t backbone = i % n_backbones;
         size_t first = 0;
-        size_t n;
+        size_t n, n_lacking;
 
         in->prefix = &in->prefixes.items[i / n_backbones];
         n = match_all(matches, &first, in, family,
                       family->keras.backbones[backbone].layers);
-        if (n >= best->n_unexplained)
+        if (n == SIZE_MAX || n > best->n_unexplained)
+            continue;
+        n_lacking = count_lacking(matches, in, &family->keras);
+        if (n == best->n_unexplained && n_lacking >= best->n_lacking)
             continue;
         if (!better)
             gqa_family_free(best->family);
         better = true;
-        *best = (struct best){family, number, backbone, in->prefix, n, first};
+        *best = (struct best){family, number, backbone, in->prefix,
+                              n,      first,  n_lacking};
     }
     if (!better)
         gqa_family_free(family);

@@ -68,10 +68,10 @@ static const char *const choice_words[] = {[GQA_EXPERTS_SOFTMAX] = "softmax",
                                            NULL};
 static const char *const score_words[] = {
     [GQA_SCORE_SCALE_AS_IT_IS] = "", [GQA_SCORE_SCALE_GPT2] = "gpt2", NULL};
-static const char *const finish_words[] = {[GQA_KERAS_FINISH_NONE] = "",
-                                           [GQA_KERAS_FINISH_T5] = "t5",
-                                           [GQA_KERAS_FINISH_LLAMA] = "llama",
-                                           NULL};
+static const char *const finish_words[] = {
+    [GQA_KERAS_FINISH_NONE] = "",       [GQA_KERAS_FINISH_T5] = "t5",
+    [GQA_KERAS_FINISH_BLOOM] = "bloom", [GQA_KERAS_FINISH_WHISPER] = "whisper",
+    [GQA_KERAS_FINISH_LLAMA] = "llama", NULL};
 
 /* --- Fields -------------------------------------------------------------- */
 
@@ -478,6 +478,9 @@ static const struct gqa_field keras_rule_fields[] = {
     COUNT("part", gqa_keras_rule, part),
     COUNT("parts", gqa_keras_rule, parts),
     COUNT("axis", gqa_keras_rule, axis),
+    FLAG("by_head", gqa_keras_rule, by_head),
+    COUNT("unused_rows", gqa_keras_rule, unused_rows),
+    FLAG("convolution", gqa_keras_rule, convolution),
     TEXT("when", gqa_keras_rule, when),
     END,
 };

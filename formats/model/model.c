@@ -15,9 +15,6 @@
 #include "formats/model/params.h"
 #include "formats/model/say.h"
 
-/* The cost of a plan grows with the heads, which a file must not set. */
-#define MAX_HEADS 16384
-
 const char *gqa_family_name(const struct gqa_family *family)
 {
     return family->name;
@@ -109,8 +106,9 @@ static enum gqa_status ask_shapes(struct said *n_heads, struct said *head_dim,
         const struct gqa_tensor *t =
             gqa_checkpoint_tensor(b->checkpoint, q->parts[0].tensor);
         /* (d_model, heads, head_dim); GPT-NeoX has q, k and v in the last. */
+        const bool is_one = q->n_parts == 1;
         const uint64_t fused =
-            first->rule->layout == GQA_HEADS_FUSED_GROUP ? 3 : 1;
+            is_one && first->rule->layout == GQA_HEADS_FUSED_GROUP ? 3 : 1;
 
         if (t->rank != 3)
             return GQA_OK;
@@ -209,11 +207,11 @@ static enum gqa_status resolve_heads(uint64_t *n_heads, uint64_t *head_dim,
             ULL(heads.value), heads.by ? " by " : "", heads.by ? heads.by : "",
             b->params.items[b->found[0].weight[3]].name, ULL(length),
             dim.value ? ", and head_dim is given" : "");
-    if (heads.value > MAX_HEADS)
+    if (heads.value > GQA_MAX_HEADS)
         return gqa_fail(GQA_ERR_FORMAT,
                         "%llu heads are more than the %llu "
                         "that we take for possible",
-                        ULL(heads.value), ULL(MAX_HEADS));
+                        ULL(heads.value), ULL(GQA_MAX_HEADS));
     gqa_info("%" PRIu64 " heads%s%s, each of %" PRIu64 "%s%s", heads.value,
              heads.by ? " by " : "", heads.by ? heads.by : "", dim.value,
              dim.by ? " by " : "", dim.by ? dim.by : "");
@@ -350,7 +348,7 @@ static enum gqa_status decoder_heads(uint64_t *n_heads, uint64_t *head_dim,
                                   gqa_config_key(b->config, keys));
     if (st != GQA_OK || !said)
         return st;
-    if (said > MAX_HEADS || length % said != 0)
+    if (said > GQA_MAX_HEADS || length % said != 0)
         return gqa_fail(GQA_ERR_FORMAT,
                         "%s: %s is %llu, which does not divide the %llu inputs "
                         "that '%s' takes from all heads together",

@@ -15,7 +15,9 @@
 /*
  * A parameter's part as it lies in a tensor of the checkpoint: a matrix of
  * rows x cols elements, row-major as it stands or transposed. Element
- * (r, c) is element r * cols + c of the tensor, or c * rows + r.
+ * (r, c) is element r * cols + c of the tensor, or c * rows + r. Where the
+ * tensor holds more than that, it begins at element `first`, and `pitch` stands
+ * for the cols or the rows of that product.
  *
  * A transposed one may be a convolution's kernel, whose places come first in
  * the tensor, [places, inputs, rows], and last in the parameter, [rows, inputs,
@@ -26,6 +28,8 @@ struct gqa_view {
     uint64_t rows, cols;
     bool transposed;
     uint64_t places; /* of a convolution, which is transposed; else 0 */
+    uint64_t first;
+    uint64_t pitch; /* 0: the tensor has no more in a row than the view */
 };
 
 /*
@@ -77,6 +81,9 @@ enum gqa_head_layout {
     GQA_HEADS_FUSED_BLOCKS,
 };
 enum { GQA_HEAD_BLOCKS = 4 };
+
+/* The cost of a plan grows with the heads, which a file must not set. */
+enum { GQA_MAX_HEADS = 16384 };
 
 /*
  * The heads of q, k or v, or the inputs that o takes from each head. Head h

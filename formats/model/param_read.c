@@ -48,6 +48,14 @@ static void transpose(void *dst, size_t pitch, const void *src, size_t rows,
     }
 }
 
+/* Elements from a row of what the tensor has to the next, as it stands. */
+static uint64_t stored_pitch(const struct gqa_view *view)
+{
+    if (view->pitch)
+        return view->pitch;
+    return view->transposed ? view->rows : view->cols;
+}
+
 /* Columns of a transposed view, one after another, into scratch. */
 static enum gqa_status read_columns(struct gqa_checkpoint *checkpoint,
                                     const struct gqa_view *view, uint64_t row,
@@ -56,19 +64,20 @@ static enum gqa_status read_columns(struct gqa_checkpoint *checkpoint,
                                     char *scratch)
 {
     const uint64_t inputs = view->places ? view->cols / view->places : 0;
+    const uint64_t pitch = stored_pitch(view);
     struct gqa_span span = {
-        .piece = n_rows * width, .stride = view->rows * width, .count = n_cols};
+        .piece = n_rows * width, .stride = pitch * width, .count = n_cols};
     enum gqa_status st = GQA_OK;
 
     if (!view->places) {
-        span.offset = (col * view->rows + row) * width;
+        span.offset = (view->first + col * pitch + row) * width;
         return gqa_checkpoint_read(checkpoint, view->tensor, &span, scratch);
     }
     span.count = 1;
     for (uint64_t c = col; c < col + n_cols && st == GQA_OK; c++) {
         const uint64_t there = c % view->places * inputs + c / view->places;
 
-        span.offset = (there * view->rows + row) * width;
+        span.offset = (view->first + there * pitch + row) * width;
         st = gqa_checkpoint_read(checkpoint, view->tensor, &span,
                                  scratch + (c - col) * span.piece);
     }
@@ -82,6 +91,7 @@ static enum gqa_status read_view(struct gqa_checkpoint *checkpoint,
                                  size_t width, char *buf, uint64_t pitch,
                                  char *scratch)
 {
+    const uint64_t stored = stored_pitch(view);
     enum gqa_status st;
     struct gqa_span span;
 
@@ -92,11 +102,11 @@ static enum gqa_status read_view(struct gqa_checkpoint *checkpoint,
             transpose(buf, pitch, scratch, n_rows, n_cols, width);
         return st;
     }
-    span.offset = (row * view->cols + col) * width;
+    span.offset = (view->first + row * stored + col) * width;
     span.piece = n_cols * width;
-    span.stride = view->cols * width;
+    span.stride = stored * width;
     span.count = n_rows;
-    if (n_cols == view->cols) {
+    if (n_cols == stored) {
         span.piece *= n_rows;
         span.count = 1;
     }

@@ -20,6 +20,9 @@ try mistral 's/"dropout"/"rope_position_scaling_factor": 2.0, "dropout"/'
 try mistral 's/"dropout"/"use_sliding_window_attention": true, "dropout"/'
 try mistral 's/MistralBackbone/GemmaBackbone/g'
 try phi3 's/"rope_scaling_type": null/"rope_scaling_type": "su"/'
+try falcon 's/"layer_norm_epsilon": 1e-05/"layer_norm_epsilon": 1e-06/'
+try whisper 's/"max_encoder_sequence_length": 33/"max_encoder_sequence_length": 1/'
+try bloom 's/"intermediate_dim": 48/"intermediate_dim": 47/'
 try mistral 's/"preprocessor": null/"teacher": {"class_name": "MistralBackbone", "config": {}}/'
 
 # Said by hand it is read.

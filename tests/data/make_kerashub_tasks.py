@@ -1,16 +1,18 @@
 """Models of KerasHub as its users save them, and what Keras computes of them.
 
-    python make_kerashub_tasks.py      (writes below kerashub/)
+    python make_kerashub_tasks.py [NAME]...     (writes below kerashub/; default: all)
 
-Written with keras-hub 0.32.0, keras 3.15.1, torch 2.15.0, h5py 3.16.0, safetensors 0.8.0.
+Written with keras-hub 0.32.0, keras 3.15.1, torch 2.15.0, h5py 3.16.0, safetensors 0.8.0; OPT and those below it with
+TensorFlow 2.21.0 as the backend (KERAS_BACKEND=tensorflow).
 """
 import json
 import os
 import shutil
+import sys
 import zipfile
 import zlib
 
-os.environ["KERAS_BACKEND"] = "torch"
+os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import h5py
 import keras
@@ -19,6 +21,7 @@ import numpy as np
 from keras_hub.src.utils.keras_utils import gelu_approximate
 from safetensors.numpy import save_file
 
+from drawn_frames import drawn
 from weights import newer_format
 
 M = keras_hub.models
@@ -50,6 +53,37 @@ def t5(**options):
         preprocessor=None)
 
 
+def learned(task, cls, n_layers=2, **options):
+    return task(cls(
+        **{"vocabulary_size": VOCAB, "num_layers": n_layers, "num_heads": 4, "hidden_dim": 16, "intermediate_dim": 10,
+           **options}), preprocessor=None)
+
+
+def falcon(n_layers=2):
+    return M.FalconCausalLM(M.FalconBackbone(
+        vocabulary_size=VOCAB, num_layers=n_layers, num_attention_heads=4, hidden_dim=12, intermediate_dim=10),
+        preprocessor=None)
+
+
+class Listener:
+    """Whisper and its logits, of which KerasHub has no task. A token stands for two frames."""
+
+    def __init__(self, n_layers=2):
+        self.backbone = M.WhisperBackbone(
+            vocabulary_size=VOCAB, num_layers=n_layers, num_heads=4, hidden_dim=16, intermediate_dim=10, num_mels=3,
+            max_encoder_sequence_length=33, max_decoder_sequence_length=24)
+        self.save = self.backbone.save
+
+    def __call__(self, inputs):
+        width = self.backbone.num_mels
+        features = [np.concatenate([drawn(t, 2 * width) for t in ids]) for ids in inputs["encoder_token_ids"]]
+        out = self.backbone({
+            "encoder_features": np.stack(features).reshape(len(features), -1, width).astype("float32"),
+            "decoder_token_ids": inputs["decoder_token_ids"],
+            "decoder_padding_mask": inputs["decoder_padding_mask"]})
+        return self.backbone.token_embedding(out["decoder_sequence_output"], reverse=True)
+
+
 def compiled(task):
     """With variables of the optimizer, as many as the model has."""
     task.compile(optimizer=keras.optimizers.SGD(0.1, momentum=0.9), loss="mse")
@@ -79,7 +113,7 @@ def greedy(task, ids, target):
 
 
 def reference(path, task):
-    target = TARGET if isinstance(task, M.T5Seq2SeqLM) else None
+    target = TARGET if isinstance(task, (M.Seq2SeqLM, Listener)) else None
     tensors = {
         "input_ids": TEXT, "lengths": np.full(len(TEXT), TEXT.shape[1]),
         "logits": logits_of(task, TEXT, target).astype("float32"), "greedy": greedy(task, TEXT, target)}
@@ -132,7 +166,7 @@ def whole(task, path):
     task.save(os.path.join(path, "model.h5"))
 
 
-def main():
+def main(names):
     llama3 = {"rope_frequency_adjustment_factor": 8.0, "rope_low_freq_factor": 1.0, "rope_high_freq_factor": 4.0,
               "rope_pretraining_sequence_length": 16}
     models = {
@@ -152,8 +186,20 @@ def main():
                                                  num_layers=1))),
         "phi3": (unpacked, rope(M.Phi3CausalLM, M.Phi3Backbone)),
         "qwen-sharded": (shards, compiled(rope(M.QwenCausalLM, M.QwenBackbone, rope_max_wavelength=1000))),
+        "opt": (unpacked, learned(M.OPTCausalLM, M.OPTBackbone, max_sequence_length=24)),
+        "opt-whole": (whole, learned(M.OPTCausalLM, M.OPTBackbone, 1, max_sequence_length=24)),
+        "bloom": (preset, learned(
+            M.BloomCausalLM, M.BloomBackbone, hidden_dim=12, intermediate_dim=48, layer_norm_epsilon=1e-3)),
+        "bloom-whole": (whole, learned(M.BloomCausalLM, M.BloomBackbone, 1, hidden_dim=12, intermediate_dim=48)),
+        "falcon": (unpacked, falcon()),
+        "falcon-whole": (whole, compiled(falcon(1))),
+        "bart": (task_weights, learned(M.BartSeq2SeqLM, M.BartBackbone, max_sequence_length=24)),
+        "bart-whole": (whole, learned(M.BartSeq2SeqLM, M.BartBackbone, 1, max_sequence_length=24)),
+        "whisper": (preset, Listener()),
+        "whisper-whole": (whole, Listener(1)),
     }
-    for name, (save, task) in models.items():
+    for name in names or models:
+        save, task = models[name]
         path = os.path.join("kerashub", name)
         shutil.rmtree(path, ignore_errors=True)
         os.makedirs(path)
@@ -165,4 +211,4 @@ def main():
 
 if __name__ == "__main__":
     os.chdir(os.path.dirname(os.path.abspath(__file__)))
-    main()
+    main(sys.argv[1:])

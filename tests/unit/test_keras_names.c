@@ -363,6 +363,152 @@ START_TEST(finds_many_below_a_prefix)
 }
 END_TEST
 
+#define OPT_POSITIONS "token_and_position_embedding/position_embedding/vars/0"
+
+/* Rows 2 and on are the variable's; those before are its first ones. */
+START_TEST(puts_unused_rows_before)
+{
+    const struct gqa_param *p;
+
+    put(GPT2_LAYER "query_dense/vars/0", 6, 3, 2);
+    put(OPT_POSITIONS, 5, 6, 0);
+    named();
+    ck_assert_str_eq(backbone, "opt");
+    p = param("model.decoder.embed_positions.weight");
+    ck_assert_uint_eq(p->rows, 7);
+    ck_assert_uint_eq(p->cols, 6);
+    ck_assert_uint_eq(p->n_parts, 2);
+    ck_assert_uint_eq(p->parts[0].rows, 2);
+    ck_assert_uint_eq(p->parts[1].rows, 5);
+}
+END_TEST
+
+START_TEST(refuses_fewer_rows_than_unused)
+{
+    put(GPT2_LAYER "query_dense/vars/0", 6, 3, 2);
+    put(OPT_POSITIONS, 1, 6, 0);
+    refused(GQA_ERR_FORMAT, "has 1 rows, fewer than the 2 that "
+                            "'model.decoder.embed_positions.weight' has "
+                            "before them");
+}
+END_TEST
+
+#define BLOOM_LAYER "bloom_decoder/_self_attention_layer/"
+
+static void put_bloom_attention(hsize_t value_heads)
+{
+    put(BLOOM_LAYER "_query_dense/vars/0", 6, 3, 2);
+    put(BLOOM_LAYER "_key_dense/vars/0", 6, 3, 2);
+    put(BLOOM_LAYER "_value_dense/vars/0", 6, value_heads, 2);
+}
+
+/* Width 6, heads of 2: rows 0 and 1 are the first head's query, 2 and 3 its
+ * key, and those of the second head begin at row 6. In the tensor (6, 3, 2) of
+ * queries a head's begin at element 2, and the next input's 6 on. */
+START_TEST(alternates_by_head)
+{
+    const struct gqa_param *p;
+
+    put_bloom_attention(3);
+    put(BLOOM_LAYER "_query_dense/vars/1", 3, 2, 0);
+    put(BLOOM_LAYER "_key_dense/vars/1", 3, 2, 0);
+    put(BLOOM_LAYER "_value_dense/vars/1", 3, 2, 0);
+    named();
+    ck_assert_str_eq(backbone, "bloom");
+    ck_assert_uint_eq(params.n, 2);
+    p = param("transformer.h.0.self_attention.query_key_value.weight");
+    ck_assert_uint_eq(p->n_parts, 9);
+    ck_assert_uint_eq(p->rows, 18);
+    ck_assert_uint_eq(p->cols, 6);
+    for (size_t i = 0; i < 9; i++) {
+        static const char *const kinds[] = {"query", "key", "value"};
+        const struct gqa_view *part = &p->parts[i];
+
+        ck_assert_ptr_nonnull(
+            strstr(gqa_checkpoint_tensor(checkpoint, part->tensor)->name,
+                   kinds[i % 3]));
+        ck_assert(part->transposed);
+        ck_assert_uint_eq(part->rows, 2);
+        ck_assert_uint_eq(part->cols, 6);
+        ck_assert_uint_eq(part->first, 2 * (i / 3));
+        ck_assert_uint_eq(part->pitch, 6);
+    }
+    p = param("transformer.h.0.self_attention.query_key_value.bias");
+    ck_assert_uint_eq(p->n_parts, 9);
+    ck_assert_uint_eq(p->rank, 1);
+    ck_assert_uint_eq(p->rows, 18);
+    ck_assert_uint_eq(p->parts[8].first, 4);
+    ck_assert_uint_eq(p->parts[8].rows, 2);
+}
+END_TEST
+
+START_TEST(refuses_parts_of_other_heads)
+{
+    put_bloom_attention(2);
+    refused(GQA_ERR_FORMAT, "do not fit together");
+}
+END_TEST
+
+START_TEST(refuses_what_has_no_heads)
+{
+    put(BLOOM_LAYER "_query_dense/vars/0", 6, 6, 0);
+    refused(GQA_ERR_FORMAT, "query_dense/vars/0' is not of shape (inputs, "
+                            "heads, head_dim)");
+}
+END_TEST
+
+START_TEST(refuses_biases_without_heads)
+{
+    put(BLOOM_LAYER "_query_dense/vars/1", 6, 0, 0);
+    refused(GQA_ERR_FORMAT, "query_dense/vars/1' is not of shape (heads, "
+                            "head_dim)");
+}
+END_TEST
+
+/* As many as no model has, and parts are made for each. */
+START_TEST(refuses_too_many_heads)
+{
+    const hsize_t shape[] = {1, 16385, 1};
+    float *values = calloc(16385, sizeof *values);
+
+    ck_assert_ptr_nonnull(values);
+    h5_write(file, "/layers/" BLOOM_LAYER "_query_dense/vars/0", H5T_IEEE_F32LE,
+             3, shape, H5P_DEFAULT, values);
+    free(values);
+    refused(GQA_ERR_FORMAT, "has 16385 heads");
+}
+END_TEST
+
+#define WHISPER_LAYER "whisper_encoder/_self_attention_layer/"
+
+/* (places 3, inputs 2, outputs 6) is [6, 2, 3]. */
+START_TEST(turns_convolutions)
+{
+    const struct gqa_param *p;
+
+    put(WHISPER_LAYER "key_dense/vars/0", 6, 3, 2);
+    put("conv1d/vars/0", 3, 2, 6);
+    named();
+    ck_assert_str_eq(backbone, "whisper");
+    p = param("model.encoder.conv1.weight");
+    ck_assert_uint_eq(p->rank, 3);
+    ck_assert_uint_eq(p->shape[0], 6);
+    ck_assert_uint_eq(p->shape[1], 2);
+    ck_assert_uint_eq(p->shape[2], 3);
+    ck_assert(p->parts[0].transposed);
+    ck_assert_uint_eq(p->parts[0].places, 3);
+}
+END_TEST
+
+START_TEST(refuses_flat_convolutions)
+{
+    put(WHISPER_LAYER "key_dense/vars/0", 6, 3, 2);
+    put("conv1d/vars/0", 6, 6, 0);
+    refused(GQA_ERR_FORMAT, "conv1d/vars/0' is not of shape (places, inputs, "
+                            "outputs)");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("keras_names");
@@ -386,6 +532,15 @@ int main(void)
     tcase_add_test(tc, refuses_two_backbones);
     tcase_add_test(tc, names_quantised_weights);
     tcase_add_test(tc, finds_many_below_a_prefix);
+    tcase_add_test(tc, alternates_by_head);
+    tcase_add_test(tc, refuses_parts_of_other_heads);
+    tcase_add_test(tc, refuses_what_has_no_heads);
+    tcase_add_test(tc, refuses_biases_without_heads);
+    tcase_add_test(tc, refuses_too_many_heads);
+    tcase_add_test(tc, turns_convolutions);
+    tcase_add_test(tc, refuses_flat_convolutions);
+    tcase_add_test(tc, puts_unused_rows_before);
+    tcase_add_test(tc, refuses_fewer_rows_than_unused);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
 }

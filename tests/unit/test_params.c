@@ -141,7 +141,8 @@ static struct gqa_param *join(unsigned axis, bool transposed)
     p->dtype = GQA_F32;
     p->axis = axis;
     for (size_t i = 0; i < 2; i++)
-        p->parts[i] = (struct gqa_view){i, rows, cols, transposed, 0};
+        p->parts[i] = (struct gqa_view){
+            .tensor = i, .rows = rows, .cols = cols, .transposed = transposed};
     p->rows = axis == 0 ? 2 * rows : rows;
     p->cols = axis == 1 ? 2 * cols : cols;
     return p;
@@ -185,7 +186,8 @@ START_TEST(reads_a_convolution)
     p->rows = 1;
     p->cols = 6;
     /* [2 places, 3 inputs, 1 output]: places of an input lie 3 apart. */
-    p->parts[0] = (struct gqa_view){0, 1, 6, true, 2};
+    p->parts[0] = (struct gqa_view){
+        .rows = 1, .cols = 6, .transposed = true, .places = 2};
     holds(p, 0, 1, 0, 6, (const float[]){0, 3, 1, 4, 2, 5});
     holds(p, 0, 1, 3, 2, (const float[]){4, 2});
 }
