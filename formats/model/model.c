@@ -178,6 +178,18 @@ static enum gqa_status ask_config(struct said *n_heads, struct said *head_dim,
     return agree(head_dim, "head_dim", dim, b->config_path);
 }
 
+/* What classes take for a configuration that does not say it, as those of text
+ * models within others leave out what is usual. */
+static uint64_t usual_heads(const struct gqa_model_builder *b)
+{
+    const char *key = gqa_config_key(b->config, b->family->keys.n_heads);
+
+    return json_object_get(b->config, "model_type") &&
+                   !json_object_get(b->config, key)
+               ? gqa_family_default(b->family, b->config, key)
+               : 0;
+}
+
 static enum gqa_status resolve_heads(uint64_t *n_heads, uint64_t *head_dim,
                                      const struct gqa_model_builder *b)
 {
@@ -187,8 +199,11 @@ static enum gqa_status resolve_heads(uint64_t *n_heads, uint64_t *head_dim,
     enum gqa_status st;
 
     if ((st = ask_shapes(&heads, &dim, b)) != GQA_OK ||
-        (st = ask_config(&heads, &dim, b)) != GQA_OK ||
-        (st = agree(&heads, "the number of heads", b->hints->n_heads,
+        (st = ask_config(&heads, &dim, b)) != GQA_OK)
+        return st;
+    if (!heads.value && !dim.value)
+        heads = (struct said){usual_heads(b), "the default of its class"};
+    if ((st = agree(&heads, "the number of heads", b->hints->n_heads,
                     "--n-heads")) != GQA_OK ||
         (st = agree(&dim, "head_dim", b->hints->head_dim, "--head-dim")) !=
             GQA_OK)

@@ -163,6 +163,28 @@ START_TEST(are_told_of)
 }
 END_TEST
 
+/* Of a configuration that says no heads, as those of text models within others
+ * may. */
+START_TEST(heads_are_the_default_of_the_class)
+{
+    static const struct number none = {"families/bloom", "n_head", NULL, NULL};
+    const struct gqa_model_hints four = {.n_heads = 4};
+    struct gqa_checkpoint *checkpoint = NULL;
+    struct gqa_model *model = NULL;
+
+    ck_assert_int_eq(open_with(&checkpoint, &model, &none), GQA_OK);
+    ck_assert_uint_eq(model->attentions[0].n_heads, 8);
+    gqa_model_free(model);
+    model = NULL;
+    ck_assert_int_eq(gqa_model_create(&model, checkpoint, &four),
+                     GQA_ERR_FORMAT);
+    ck_assert_str_eq(gqa_error_message(),
+                     "the number of heads is 8 by the default of its class, "
+                     "but 4 by --n-heads");
+    gqa_checkpoint_close(checkpoint);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("config_numbers");
@@ -171,6 +193,7 @@ int main(void)
     tcase_add_checked_fixture(tc, scratch_create, scratch_remove);
     tcase_add_loop_test(tc, are_told_of, 0,
                         (int)(sizeof numbers / sizeof *numbers));
+    tcase_add_test(tc, heads_are_the_default_of_the_class);
     suite_add_tcase(s, tc);
     return suite_run(s);
 }
