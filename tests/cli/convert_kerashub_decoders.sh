@@ -7,7 +7,7 @@ data() {
 convert() {
     local from=$1 heads=$2
 
-    rm -rf out *.safetensors
+    rm -rf out ./*.safetensors
     gqa-convert -g "$heads" "$from" out/ | grep '^model' && cat out/config.json
     gqa-convert -q -g 1 "$from" straight.safetensors
     gqa-convert -q -g 1 out by_way.safetensors
