@@ -138,14 +138,13 @@ static void print_output(FILE *out, const struct gqa_conversion *c)
 {
     const struct gqa_convert_options *o = c->options;
     const char *name = gqa_output_name(o);
-    char *first = gqa_output_first(o->writer, name, c->output.n_files);
+    char first[PATH_MAX];
 
-    fprintf(out, "%-11s %s (%s", "output", first ? first : name,
-            o->writer->label);
-    if (first && strcmp(first, name) != 0)
+    gqa_output_first(first, o->writer, name, c->output.n_files);
+    fprintf(out, "%-11s %s (%s", "output", first, o->writer->label);
+    if (strcmp(first, name) != 0)
         fprintf(out, ", the first of %zu", c->output.n_files);
     fprintf(out, ")\n");
-    free(first);
 }
 
 void gqa_summary_print(FILE *out, const struct gqa_conversion *c)
@@ -207,18 +206,6 @@ static json_t *pair(uint64_t before, uint64_t after)
                      integer(after));
 }
 
-static enum gqa_status tell_first(json_t *root, const struct gqa_conversion *c)
-{
-    const struct gqa_convert_options *o = c->options;
-    char *first = gqa_output_first(o->writer, o->output, c->output.n_files);
-
-    if (!first)
-        return gqa_fail_nomem();
-    json_object_set_new(root, "first", gqa_json_text(first));
-    free(first);
-    return GQA_OK;
-}
-
 static json_t *describe_left_out(const struct gqa_conversion *c)
 {
     const struct gqa_companions *files = c->output.companions;
@@ -255,7 +242,8 @@ enum gqa_status gqa_summary_json(char **out, const struct gqa_conversion *c)
         "version", SCHEMA_VERSION, "input", gqa_json_text(o->input), "kind",
         gqa_checkpoint_kind(c->source), "output", gqa_json_text(o->output),
         "dry_run", (int)o->dry_run);
-    enum gqa_status st = GQA_OK;
+    char first[PATH_MAX];
+    enum gqa_status st;
 
     for (size_t i = 0; i < c->model->n_attentions; i++)
         json_array_append_new(attentions,
@@ -289,16 +277,15 @@ enum gqa_status gqa_summary_json(char **out, const struct gqa_conversion *c)
                             integer(c->output.content_bytes));
         json_object_set_new(root, "file_bytes", integer(c->output.file_bytes));
         json_object_set_new(root, "n_files", integer(c->output.n_files));
-        st = tell_first(root, c);
+        gqa_output_first(first, o->writer, o->output, c->output.n_files);
+        json_object_set_new(root, "first", gqa_json_text(first));
         json_object_set_new(root, "left_out", describe_left_out(c));
         json_object_set_new(root, "n_nan", integer(c->n_nan));
         json_object_set_new(root, "n_inf", integer(c->n_inf));
         json_object_set_new(root, "elapsed_s",
                             json_real(gqa_clock_round(c->elapsed_s)));
     }
-    if (st == GQA_OK)
-        st = gqa_json_dump(out, root,
-                           JSON_INDENT(2) | gqa_json_real_flags(root));
+    st = gqa_json_dump(out, root, JSON_INDENT(2) | gqa_json_real_flags(root));
     json_decref(root);
     return st;
 }

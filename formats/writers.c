@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 
 #include "common/memory_stream.h"
@@ -87,9 +86,11 @@ enum gqa_status gqa_writer_find(const struct gqa_writer **out,
                     output, output);
 }
 
-char *gqa_output_first(const struct gqa_writer *writer, const char *path,
-                       size_t n_files)
+void gqa_output_first(char out[PATH_MAX], const struct gqa_writer *writer,
+                      const char *path, size_t n_files)
 {
-    return writer->first && n_files > 1 ? writer->first(path, n_files)
-                                        : strdup(path);
+    if (writer->first && n_files > 1)
+        writer->first(out, path, n_files);
+    else
+        snprintf(out, PATH_MAX, "%s", path);
 }

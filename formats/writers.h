@@ -6,6 +6,8 @@
 #ifndef GQA_FORMATS_WRITERS_H
 #define GQA_FORMATS_WRITERS_H
 
+#include <limits.h>
+
 #include "formats/write/output.h"
 
 /* In the order in which a name is tried: the first that takes it has it. */
@@ -64,7 +66,7 @@ struct gqa_writer {
     enum gqa_status (*write)(struct gqa_output_summary *summary,
                              const struct gqa_output *output);
     /* gqa_output_first(), of more than one file; NULL: the output's name. */
-    char *(*first)(const char *path, size_t n_files);
+    void (*first)(char out[PATH_MAX], const char *path, size_t n_files);
 };
 
 #define GQA_WRITER_DECLARE(name) \
@@ -85,10 +87,9 @@ GQA_MUST_USE
 enum gqa_status gqa_writer_find(const struct gqa_writer **out,
                                 const char *output);
 
-/* What a loader is given of an output in so many files: of several that have
- * its name with a number the first, else the output. Owned; NULL when memory is
- * short. */
-char *gqa_output_first(const struct gqa_writer *writer, const char *path,
-                       size_t n_files);
+/* What a loader is given of an output in so many files, which are there: of
+ * several that have its name with a number the first, else the output. */
+void gqa_output_first(char out[PATH_MAX], const struct gqa_writer *writer,
+                      const char *path, size_t n_files);
 
 #endif

@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -70,14 +69,13 @@ static void print_matches(FILE *out, const struct gqa_history *h)
 static void print_output(FILE *out, const struct gqa_uptraining *u)
 {
     const struct gqa_uptrain_options *o = u->options;
-    char *first = gqa_output_first(o->writer, o->output, u->output.n_files);
-    char bytes[GQA_UNITS_MAX];
+    char first[PATH_MAX], bytes[GQA_UNITS_MAX];
 
-    fprintf(out, "%-11s %s, ", "output", first ? first : o->output);
-    if (first && strcmp(first, o->output) != 0)
+    gqa_output_first(first, o->writer, o->output, u->output.n_files);
+    fprintf(out, "%-11s %s, ", "output", first);
+    if (strcmp(first, o->output) != 0)
         fprintf(out, "the first of %zu files, ", u->output.n_files);
     fprintf(out, "%s\n", gqa_units_bytes(bytes, u->output.file_bytes));
-    free(first);
 }
 
 static void print_result(FILE *out, const struct gqa_uptraining *u)
@@ -124,18 +122,6 @@ void gqa_uptrain_summary_print(FILE *out, const struct gqa_uptraining *u)
 
 /* --- JSON ----------------------------------------------------------------- */
 
-static enum gqa_status tell_first(json_t *root, const struct gqa_uptraining *u)
-{
-    const struct gqa_uptrain_options *o = u->options;
-    char *first = gqa_output_first(o->writer, o->output, u->output.n_files);
-
-    if (!first)
-        return gqa_fail_nomem();
-    json_object_set_new(root, "first", gqa_json_text(first));
-    free(first);
-    return GQA_OK;
-}
-
 static json_t *integer(uint64_t value)
 {
     return json_integer((json_int_t)value);
@@ -158,7 +144,8 @@ enum gqa_status gqa_uptrain_summary_json(char **out,
         "logit_bytes", integer(e->logits), "run_bytes", integer(e->run),
         "fast_run_bytes", integer(e->fast), "host_bytes",
         integer(e->sequences + e->losses + e->copies));
-    enum gqa_status st = GQA_OK;
+    char first[PATH_MAX];
+    enum gqa_status st;
 
     if (!o->dry_run) {
         json_t *history = gqa_history_describe(&u->run.history);
@@ -174,11 +161,10 @@ enum gqa_status gqa_uptrain_summary_json(char **out,
     json_object_set_new(root, "device", json_string(u->device.info.name));
     if (u->written) {
         json_object_set_new(root, "file_bytes", integer(u->output.file_bytes));
-        st = tell_first(root, u);
+        gqa_output_first(first, o->writer, o->output, u->output.n_files);
+        json_object_set_new(root, "first", gqa_json_text(first));
     }
-    if (st == GQA_OK)
-        st = gqa_json_dump(out, root,
-                           JSON_INDENT(2) | gqa_json_real_flags(root));
+    st = gqa_json_dump(out, root, JSON_INDENT(2) | gqa_json_real_flags(root));
     json_decref(root);
     return st;
 }

@@ -51,16 +51,26 @@ void gqa_gguf_split_clear(struct gqa_gguf_split *split)
     free(split->parts);
 }
 
-char *gqa_gguf_part_path(const char *path, const struct gqa_gguf_part *part)
+int gqa_gguf_part_name(char *out, size_t size, const char *path,
+                       const struct gqa_gguf_part *part)
 {
     static const char end[] = ".gguf";
     const size_t stem =
         strlen(path) - (gqa_ends_with(path, end) ? sizeof end - 1 : 0);
     char ending[GQA_GGUF_PART_ENDING + 1];
-    char *out;
 
     if (part->count == 1)
-        return strdup(path);
+        return snprintf(out, size, "%s", path);
     gqa_gguf_part_ending(ending, part->number + 1, part->count);
-    return asprintf(&out, "%.*s%s", (int)stem, path, ending) < 0 ? NULL : out;
+    return snprintf(out, size, "%.*s%s", (int)stem, path, ending);
+}
+
+char *gqa_gguf_part_path(const char *path, const struct gqa_gguf_part *part)
+{
+    const size_t size = (size_t)gqa_gguf_part_name(NULL, 0, path, part) + 1;
+    char *out = malloc(size);
+
+    if (out)
+        gqa_gguf_part_name(out, size, path, part);
+    return out;
 }

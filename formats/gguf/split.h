@@ -36,4 +36,8 @@ void gqa_gguf_split_clear(struct gqa_gguf_split *split);
  * is one. Owned; NULL when memory is short. */
 char *gqa_gguf_part_path(const char *path, const struct gqa_gguf_part *part);
 
+/* The same into out, as snprintf() does it. */
+int gqa_gguf_part_name(char *out, size_t size, const char *path,
+                       const struct gqa_gguf_part *part);
+
 #endif

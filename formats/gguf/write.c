@@ -269,10 +269,11 @@ static void describe(char *out, size_t size,
         snprintf(out, size, "a GGUF file");
 }
 
-static char *first_of(const char *path, size_t n_files)
+static void first_of(char out[PATH_MAX], const char *path, size_t n_files)
 {
-    return gqa_gguf_part_path(
-        path, &(const struct gqa_gguf_part){.count = (unsigned)n_files});
+    gqa_gguf_part_name(
+        out, PATH_MAX, path,
+        &(const struct gqa_gguf_part){.count = (unsigned)n_files});
 }
 
 const struct gqa_writer gqa_writer_gguf = {

@@ -106,9 +106,9 @@ static enum gqa_status ask_shapes(struct said *n_heads, struct said *head_dim,
         const struct gqa_tensor *t =
             gqa_checkpoint_tensor(b->checkpoint, q->parts[0].tensor);
         const struct gqa_view *part = &q->parts[0];
+        const bool is_one = q->n_parts == 1;
         /* (d_model, heads, head_dim), or a matrix for each head, which is
          * a part (Gemma); GPT-NeoX has q, k and v in the last. */
-        const bool is_one = q->n_parts == 1;
         const uint64_t fused =
             is_one && first->rule->layout == GQA_HEADS_FUSED_GROUP ? 3 : 1;
 

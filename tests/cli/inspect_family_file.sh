@@ -3,6 +3,7 @@
 builtin=$DATA/../../formats/families
 sed -e 's/"family": "bloom"/"family": "flower"/' \
     -e 's/"bloom": {"stock"/"flower": {"stock"/' \
+    -e 's/"model_type": "bloom"/"model_type": "flower"/' \
     "$builtin/bloom.json" >flower.json
 for model in bloom bloom-base; do
     cp -R "$DATA/families/$model" "${model/bloom/flower}"

@@ -38,6 +38,7 @@ kerashub=$data/good/kerashub-gpt2-sharded
 gqa-convert -q --threads 1 -g 1 "$llama" model.gqa
 gqa-convert -q --threads 1 -g 1 "$llama" model.safetensors
 gqa-convert -q --threads 1 -g 1 --expand model.gqa expanded.gqa
+gqa-convert -q --threads 1 -g 2 "$data/families/internlm2" thirds.gguf
 gqa-convert -q --threads 1 -g 1 -m aligned --calibrate none "$llama" aligned/
 gqa-convert -q --threads 1 -g 1 --remote-code "$tf" module/
 echo '1 2 3 4' >tokens.json
@@ -64,6 +65,7 @@ torture convert-gguf "${convert[@]}" --dequantise \
 torture convert-experts "${convert[@]}" "$data/gguf/mixtral.gguf" out/model.gqa
 torture convert-halves "${convert[@]}" "$data/gguf/granitemoe.gguf" \
     out/model.gguf
+torture convert-thirds "${convert[@]}" thirds.gguf out/model.gguf
 torture convert-llama2c "${convert[@]}" "$data/llama2c/v0.bin" out/model.gqa
 torture convert-original "${convert[@]}" "$data/original/meta" out/model.gqa
 torture convert-archive "${convert[@]}" "$data/keras/deflated.keras" \

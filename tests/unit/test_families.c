@@ -256,6 +256,26 @@ static const struct refusal refusals[] = {
      "\"b\"}]},\n\"logits\"",
      "key 'keras.rules[0].is': 'b' is no name of a weight"},
     {"\"logits\"",
+     "\"keras\": {\"backbones\": [], \"rules\": [{\"path\": \"a\", \"is\": "
+     "\"b.weight\", \"by_head\": true}]},\n\"logits\"",
+     "key 'keras.rules[0]': 'by_head' is for kernels that are 'turned'"},
+    {"\"logits\"",
+     "\"keras\": {\"backbones\": [], \"rules\": [{\"path\": \"a\", \"is\": "
+     "\"b.bias\", \"by_head\": true, \"axis\": 1}]},\n\"logits\"",
+     "key 'keras.rules[0]': 'by_head' is for kernels that are 'turned'"},
+    {"\"logits\"",
+     "\"keras\": {\"backbones\": [], \"rules\": [{\"path\": \"a\", \"is\": "
+     "\"b.weight\", \"unused_rows\": 2, \"turned\": true}]},\n\"logits\"",
+     "key 'keras.rules[0]': 'unused_rows' is at most 8"},
+    {"\"logits\"",
+     "\"keras\": {\"backbones\": [], \"rules\": [{\"path\": \"a\", \"is\": "
+     "\"b.bias\", \"convolution\": true}]},\n\"logits\"",
+     "key 'keras.rules[0]': a 'convolution' is a weight of one part"},
+    {"\"logits\"",
+     "\"keras\": {\"backbones\": [], \"rules\": [{\"path\": \"a\", \"is\": "
+     "\"b.weight\", \"convolution\": true, \"blocks\": true}]},\n\"logits\"",
+     "key 'keras.rules[0]': 'blocks' and 'then' are of a weight"},
+    {"\"logits\"",
      "\"keras\": {\"backbones\": [], \"rules\": [{\"path\": \"a%\", \"is\": "
      "\"b.%.%.weight\"}]},\n\"logits\"",
      "key 'keras.rules[0]': '%' stands for the layer's number"},

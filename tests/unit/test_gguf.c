@@ -960,9 +960,10 @@ START_TEST(recorded_thirds_are_one)
     ck_assert_str_eq(source->tensors[0].name, WQKV);
     ck_assert_uint_eq(source->tensors[0].shape[0], 16);
     ck_assert_uint_eq(source->tensors[0].n_bytes, sizeof data);
-    for (int i = 0; i < 16 * 8; i++)
-        ours[i] = (float)(rows[i / 8] * 8 + i % 8);
-    holds(source, 0, ours, 16 * 8);
+    for (int row = 0; row < 16; row++)
+        for (int k = 0; k < 8; k++)
+            ours[row * 8 + k] = (float)(rows[row] * 8 + k);
+    holds(source, 0, ours, 128);
     gqa_source_close(source);
     /* Of another type, or by nothing, it is a Llama. */
     put_internlm2(&m, 1, "llama");
@@ -996,6 +997,12 @@ START_TEST(refuses_thirds_that_do_not_fit)
     put_third(&m, "k", 4, 256);
     put_tensor(&m, "blk.0.attn_v.weight", 4, 16, 0, 384);
     put_data(&m, data, 640);
+    refused(&m, GQA_ERR_FORMAT, "the parts of " WQKV " do not fit each other");
+    put_internlm2(&m, 3, "internlm2");
+    put_third(&m, "q", 8, 0);
+    put_third(&m, "k", 4, 256);
+    put_tensor(&m, "blk.0.attn_v.weight", 4, 8, 1, 384);
+    put_data(&m, data, 448);
     refused(&m, GQA_ERR_FORMAT, "the parts of " WQKV " do not fit each other");
     put_internlm2(&m, 1, "internlm2");
     put_third(&m, "k", 5, 0);
