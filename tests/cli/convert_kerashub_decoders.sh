@@ -25,3 +25,4 @@ convert "$cases/gemma3" 2
 convert "$cases/gemma3-full" 4
 convert "$cases/smollm3" 2
 convert "$cases/smollm3-mha" 4
+convert "$cases/gemma-mqa" 1

@@ -71,6 +71,16 @@ MODELS = {
         norm_top_k_prob=True, mlp_only_layers=[0], layer_norm_epsilon=1e-6, tie_word_embeddings=True)),
     "smollm3": lambda: (preset, smollm3(num_key_value_heads=2, rope_layer_enabled_list=[False, True])),
     "smollm3-mha": lambda: (task_weights, smollm3(mlp_bias=False, rope_layer_enabled_list=[])),
+    "gemma-mqa": lambda: (preset, gemma(num_layers=1, num_key_value_heads=1)),
+    "mixtral-mha": lambda: (unpacked, rope(
+        M.MixtralCausalLM, M.MixtralBackbone, num_layers=1, num_experts=3, top_k=1, sliding_window=None,
+        rope_scaling_factor=2.0)),
+    "qwen_moe-mha": lambda: (unpacked, rope(
+        M.QwenMoeCausalLM, M.QwenMoeBackbone, num_layers=1, moe_intermediate_dim=6, shared_expert_intermediate_dim=7,
+        num_experts=3, top_k=2, norm_top_k_prob=True, tie_word_embeddings=True)),
+    "qwen3_moe-grouped": lambda: (preset, rope(
+        M.Qwen3MoeCausalLM, M.Qwen3MoeBackbone, num_layers=1, num_key_value_heads=2, head_dim=6,
+        moe_intermediate_dim=6, num_experts=3, top_k=2, layer_norm_epsilon=1e-6)),
 }
 
 
