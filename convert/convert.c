@@ -483,6 +483,7 @@ static enum gqa_status run(struct gqa_conversion *c)
         .config_path = o->config_path,
         .unsafe_hdf5 = o->common.unsafe_hdf5,
         .dequantise = o->common.dequantise,
+        .unwrap = true,
         .state_dict = o->common.state_dict};
     struct gqa_model_hints hints = o->hints;
     struct written written = {.c = c};

@@ -11,6 +11,7 @@
 
 #include "common/file.h"
 #include "common/json.h"
+#include "common/log.h"
 #include "formats/detect.h"
 #include "formats/folder/config_file.h"
 #include "formats/folder/folder.h"
@@ -451,6 +452,24 @@ static enum gqa_status watch_config(struct gqa_checkpoint *c)
     return st;
 }
 
+/* Loaders of a model find nothing by such names, so that they are a state
+ * dict's of what the model was trained within, and in none of its own. */
+static void unwrap(struct gqa_checkpoint *c)
+{
+    static const char *const wrappers[] = {"module.", "_orig_mod."};
+    const size_t n = sizeof wrappers / sizeof *wrappers;
+
+    for (size_t i = 0, none = 0; none < n; i = (i + 1) % n) {
+        if (gqa_tensor_table_take_prefix(&c->table, c->sources, wrappers[i])) {
+            gqa_info("names are read without '%s' before all of them",
+                     wrappers[i]);
+            none = 0;
+        } else {
+            none++;
+        }
+    }
+}
+
 static enum gqa_status set_kind(struct gqa_checkpoint *c)
 {
     const struct gqa_source *first = c->sources[0];
@@ -505,6 +524,9 @@ enum gqa_status gqa_checkpoint_open(
     }
     st = is_stream || options->fd ? open_weights(c, c->path, options)
                                   : open_path(c, options);
+    if (st == GQA_OK && options->unwrap &&
+        c->sources[0]->naming == GQA_NAMES_TORCH)
+        unwrap(c);
     if (st == GQA_OK)
         st = open_transforms(c, options);
     if (st != GQA_OK)

@@ -21,7 +21,8 @@ struct gqa_checkpoint_options {
     bool keep_going;         /* where the configuration cannot be read */
     bool unsafe_hdf5;        /* likewise */
     bool dequantise;         /* likewise */
-    const char *state_dict;  /* likewise; lent */
+    bool unwrap; /* leave out what wrappers of PyTorch put before all names */
+    const char *state_dict; /* likewise; lent */
     /* A descriptor of a file that has no name and is read in place of path,
      * which is what it is called; lent. NULL: none. */
     const int *fd;

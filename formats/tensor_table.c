@@ -86,6 +86,28 @@ enum gqa_status gqa_tensor_table_add(struct gqa_tensor_table *table,
     return sort(table, sources);
 }
 
+bool gqa_tensor_table_take_prefix(struct gqa_tensor_table *table,
+                                  struct gqa_source *const *sources,
+                                  const char *prefix)
+{
+    const size_t n = strlen(prefix);
+
+    for (size_t i = 0; i < table->n; i++) {
+        const char *name = table->refs[i].tensor->name;
+
+        if (strncmp(name, prefix, n) != 0 || name[n] == '\0')
+            return false;
+    }
+    /* Their order is the same without it. */
+    for (size_t i = 0; i < table->n; i++) {
+        const struct gqa_tensor_ref *ref = &table->refs[i];
+        char *name = sources[ref->source]->tensors[ref->local].name;
+
+        memmove(name, name + n, strlen(name + n) + 1);
+    }
+    return table->n > 0;
+}
+
 void gqa_tensor_table_clear(struct gqa_tensor_table *table)
 {
     free(table->refs);

@@ -41,6 +41,11 @@ GQA_MUST_USE
 enum gqa_status gqa_tensor_table_add(struct gqa_tensor_table *table,
                                      struct gqa_source *const *sources,
                                      size_t s);
+/* Take `prefix` from all names where all of the table's begin with it and none
+ * ends there; returns whether they did. */
+bool gqa_tensor_table_take_prefix(struct gqa_tensor_table *table,
+                                  struct gqa_source *const *sources,
+                                  const char *prefix);
 void gqa_tensor_table_clear(struct gqa_tensor_table *table);
 
 /* The tensor of this name, or NULL. */

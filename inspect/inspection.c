@@ -312,6 +312,7 @@ enum gqa_status gqa_inspection_create(struct gqa_inspection **out,
         .keep_going = true,
         .unsafe_hdf5 = options->common.unsafe_hdf5,
         .dequantise = options->common.dequantise,
+        .unwrap = true,
         .state_dict = options->common.state_dict};
     struct gqa_inspection *inspection = calloc(1, sizeof *inspection);
     const double start = gqa_clock_s();

@@ -22,6 +22,7 @@ static enum gqa_status open_side(struct gqa_side *side, const char *path,
     const struct gqa_checkpoint_options open = {.unsafe_hdf5 = o->unsafe_hdf5,
                                                 .dequantise = o->dequantise,
                                                 .state_dict = o->state_dict,
+                                                .unwrap = true,
                                                 .fd = fd};
     const struct gqa_model_hints hints = {.family = family};
     enum gqa_status st = gqa_checkpoint_open(&side->checkpoint, path, &open);

@@ -28,10 +28,12 @@ static enum gqa_status open_original(struct gqa_subject *original,
                                      const struct gqa_verify_options *options)
 {
     const double start = gqa_clock_s();
-    const struct gqa_checkpoint_options open =
+    struct gqa_checkpoint_options open =
         open_options(options, options->original_config_path);
-    enum gqa_status st =
-        gqa_subject_open(original, options->original_path, &open);
+    enum gqa_status st;
+
+    open.unwrap = true;
+    st = gqa_subject_open(original, options->original_path, &open);
 
     if (st == GQA_OK) {
         (void)gqa_unwritten_warn(original->checkpoint);

@@ -46,7 +46,7 @@ refused --allow-extra
 model t5-v1_0 add encoder.block.0.layer.0.TransientGlobalSelfAttention.q.weight \
     F32 8,8
 refused --allow-extra
-for prefix in module. _orig_mod. base_model.model. language_model.; do
+for prefix in base_model.model. language_model.; do
     model llama prefix $prefix
     refused
 done
