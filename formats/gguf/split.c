@@ -67,7 +67,9 @@ int gqa_gguf_part_name(char *out, size_t size, const char *path,
 
 char *gqa_gguf_part_path(const char *path, const struct gqa_gguf_part *part)
 {
-    const size_t size = (size_t)gqa_gguf_part_name(NULL, 0, path, part) + 1;
+    char none[1];
+    const size_t size =
+        (size_t)gqa_gguf_part_name(none, sizeof none, path, part) + 1;
     char *out = malloc(size);
 
     if (out)

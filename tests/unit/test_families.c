@@ -701,7 +701,8 @@ static const char *checkpoint_of(const char *layer, const char *model_type)
         n += (size_t)snprintf(
             header + n, sizeof header - n,
             "\"__metadata__\":{\"gqa.version\":\"1\",\"gqa.config\":"
-            "\"{\\\"model_type\\\":\\\"%s\\\"}\"},",
+            "\"{\\\"model_type\\\":\\\"%s\\\","
+            "\\\"num_attention_heads\\\":2}\"},",
             model_type);
     for (int i = 0; i < 4; i++) {
         n += (size_t)snprintf(header + n, sizeof header - n,
