@@ -459,6 +459,8 @@ static void unwrap(struct gqa_checkpoint *c)
     static const char *const wrappers[] = {"module.", "_orig_mod."};
     const size_t n = sizeof wrappers / sizeof *wrappers;
 
+    if (c->n_sources == 0 || c->sources[0]->naming != GQA_NAMES_TORCH)
+        return;
     for (size_t i = 0, none = 0; none < n; i = (i + 1) % n) {
         if (gqa_tensor_table_take_prefix(&c->table, c->sources, wrappers[i])) {
             gqa_info("names are read without '%s' before all of them",
@@ -524,8 +526,7 @@ enum gqa_status gqa_checkpoint_open(
     }
     st = is_stream || options->fd ? open_weights(c, c->path, options)
                                   : open_path(c, options);
-    if (st == GQA_OK && options->unwrap &&
-        c->sources[0]->naming == GQA_NAMES_TORCH)
+    if (st == GQA_OK && options->unwrap)
         unwrap(c);
     if (st == GQA_OK)
         st = open_transforms(c, options);
