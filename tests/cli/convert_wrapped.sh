@@ -34,7 +34,7 @@ encoder() {
     rm -rf model out.gqa
 }
 
-encoder prefix module.
+encoder prefix _fsdp_wrapped_module.
 encoder rename bert.encoder.layer.0.attention.self.key.weight \
     bert.encoder.layer.0.attention.self._orig_mod.key.weight
 encoder drop bert.encoder.layer.0.attention.self.key.weight
