@@ -250,7 +250,8 @@ static void state_windows(const struct meaning *m)
 {
     static const char path[] = "stacks.decoder.self.window";
     static const char *const keys[] = {"layer_types", "max_window_layers",
-                                       "use_sliding_window"};
+                                       "use_sliding_window",
+                                       "sliding_window_pattern"};
     const bool by_layer =
         m->family->behaviours.sliding_layers != GQA_SLIDING_ALL;
     const json_t *types = json_object_get(m->config, keys[0]);

@@ -44,12 +44,15 @@ static const char *const sinusoid_words[] = {
     [GQA_SINUSOIDS_TENSOR2TENSOR] = "tensor2tensor",
     [GQA_SINUSOIDS_MUSICGEN] = "musicgen",
     NULL};
-static const char *const sliding_words[] = {[GQA_SLIDING_ALL] = "",
-                                            [GQA_SLIDING_QWEN2] = "qwen2",
-                                            [GQA_SLIDING_LAYER_TYPES] =
-                                                "layer_types",
-                                            [GQA_SLIDING_GPT_NEO] = "gpt_neo",
-                                            NULL};
+static const char *const sliding_words[] = {
+    [GQA_SLIDING_ALL] = "",
+    [GQA_SLIDING_QWEN2] = "qwen2",
+    [GQA_SLIDING_QWEN2_MOE] = "qwen2_moe",
+    [GQA_SLIDING_SMOLLM3] = "smollm3",
+    [GQA_SLIDING_USE_SLIDING_WINDOW] = "use_sliding_window",
+    [GQA_SLIDING_LAYER_TYPES] = "layer_types",
+    [GQA_SLIDING_GPT_NEO] = "gpt_neo",
+    NULL};
 static const char *const rope_words[] = {[GQA_ROPE_ALL] = "",
                                          [GQA_ROPE_SLIDING] = "sliding",
                                          [GQA_ROPE_NO_ROPE_LAYERS] =
@@ -447,7 +450,9 @@ static const struct gqa_schema initialiser_schema =
 
 static const struct gqa_field behaviours_fields[] = {
     WORD("sliding_layers", gqa_behaviours, sliding_layers, sliding_words),
-    COUNT("sliding_pattern", gqa_behaviours, sliding_pattern),
+    SETTING("sliding_pattern", gqa_behaviours, sliding_pattern,
+            GQA_VALUE_WHOLE),
+    COUNT("max_window_layers", gqa_behaviours, max_window_layers),
     WORD("rope_layers", gqa_behaviours, rope_layers, rope_words),
     WORD("expert_layers", gqa_behaviours, expert_layers, expert_layers_words),
     WORD("score_scale", gqa_behaviours, score_scale, score_words),

@@ -334,7 +334,8 @@ START_TEST(obeys_layer_types)
     static const char description[] =
         "{\"family\": \"own\", \"like\": \"mistral\", \"model_types\": "
         "{\"own\": {}}, \"behaviours\": {\"sliding_layers\": "
-        "\"layer_types\"}}";
+        "\"layer_types\", \"sliding_pattern\": {\"key\": "
+        "\"sliding_window_pattern\"}}}";
     const struct gqa_checkpoint_options options = {
         .config_path = changed_config("runtime/mistral", "layer_types", NULL)};
     struct gqa_model_hints hints = {.n_heads = 0};
@@ -363,12 +364,10 @@ START_TEST(obeys_layer_types)
                   gqa_error_message());
     ck_assert_uint_eq(o.network->stacks[0].blocks[0].self.window, 5);
     ck_assert_uint_eq(o.network->stacks[0].blocks[1].self.window, 0);
-    /* Or as a pattern says, whose public name counts. */
+    /* Or as the key of a pattern says. */
     gqa_network_free(o.network);
     o.network = NULL;
     json_object_del(o.model->config, "layer_types");
-    json_object_set_new(o.model->config, "_sliding_window_pattern",
-                        json_integer(6));
     json_object_set_new(o.model->config, "sliding_window_pattern",
                         json_integer(2));
     ck_assert_msg(gqa_network_create(&o.network, o.model) == GQA_OK, "%s",
@@ -747,6 +746,11 @@ static const struct reading readings[] = {
      "{\"rope_type\": \"linear\", \"factor\": 2.0}",
      "rope_scaling.rope_type is \"linear\": transformers 5 and these tools "
      "scale RoPE by it, and transformers 4 does not"},
+    {"families/qwen2_moe", "use_sliding_window", "true",
+     "use_sliding_window is true: transformers 5 and these tools let the "
+     "layers slide that layer_types says"},
+    {"families/phimoe", "use_sliding_window", "false",
+     "use_sliding_window is false: transformers 4 has no window then"},
     {"families/cohere", "rope_theta", NULL,
      "rope_theta is not there: it is 500000 for transformers 5"},
     {"families/gemma3", "rope_parameters",
