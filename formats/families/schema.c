@@ -231,6 +231,7 @@ static const struct gqa_field positions_fields[] = {
     SETTING("share", gqa_position_rule, share, GQA_VALUE_SHARE),
     SETTING("dims", gqa_position_rule, dims, GQA_VALUE_WINDOW),
     TEXTS("kinds", gqa_position_rule, kinds),
+    TEXTS("longrope_names", gqa_position_rule, longrope_names),
     FLAG("interleaved", gqa_position_rule, interleaved),
     FLAG("at_end", gqa_position_rule, at_end),
     SETTING("alibi", gqa_position_rule, alibi, GQA_VALUE_FLAG),

@@ -746,6 +746,9 @@ static const struct reading readings[] = {
      "{\"rope_type\": \"linear\", \"factor\": 2.0}",
      "rope_scaling.rope_type is \"linear\": transformers 5 and these tools "
      "scale RoPE by it, and transformers 4 does not"},
+    {"families/phi3-long", "rope_scaling.type", "\"su\"",
+     "rope_scaling.type is \"su\": longrope for transformers 4 and these "},
+    {"families/phi3-long", "rope_scaling.type", "\"yarn\"", NULL},
     {"families/qwen2_moe", "use_sliding_window", "true",
      "use_sliding_window is true: transformers 5 and these tools let the "
      "layers slide that layer_types says"},
@@ -786,6 +789,40 @@ START_TEST(tells_what_is_read_in_two_ways)
     ck_assert_msg(!r->says || strstr(text, r->says), "%s", text);
     json_decref(texts);
     close_all(&o);
+}
+END_TEST
+
+/* Phi-3 says su, and once said yarn, for what it calls longrope now. */
+START_TEST(knows_old_names_of_longrope)
+{
+    static const char phi3[] = "families/phi3-long";
+    static const char *const names[] = {"\"su\"", "\"yarn\""};
+    struct opened now, once;
+
+    ck_assert_int_eq(open_with(&now, phi3, NULL), GQA_OK);
+    ck_assert_ptr_nonnull(now.network->rope.longer);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const struct gqa_rope *a = &now.network->rope, *b;
+
+        ck_assert_msg(open_with(&once, phi3,
+                                changed_config(phi3, "rope_scaling.type",
+                                               names[i])) == GQA_OK,
+                      "%s", gqa_error_message());
+        b = &once.network->rope;
+        ck_assert(b->magnitude == a->magnitude && b->context == a->context);
+        ck_assert_mem_eq(b->frequency, a->frequency,
+                         a->n_pairs * sizeof *a->frequency);
+        ck_assert_mem_eq(b->longer, a->longer, a->n_pairs * sizeof *a->longer);
+        close_all(&once);
+    }
+    close_all(&now);
+    /* Others have a yarn of their own, and no su. */
+    ck_assert_int_eq(
+        open_with(&once, "runtime/llama-linear",
+                  changed_config("runtime/llama-linear", "rope_scaling",
+                                 "{\"type\": \"su\"}")),
+        GQA_ERR_UNSUPPORTED);
+    close_all(&once);
 }
 END_TEST
 
@@ -863,6 +900,7 @@ int main(void)
     tcase_add_test(tc, obeys_as_transformers_does);
     tcase_add_test(tc, finds_the_context_before_scaling);
     tcase_add_test(tc, knows_contexts_of_families);
+    tcase_add_test(tc, knows_old_names_of_longrope);
     tcase_add_test(tc, knows_keys_of_activations);
     tcase_add_test(tc, takes_null_for_false);
     tcase_add_test(tc, knows_where_positions_begin);
