@@ -749,6 +749,20 @@ static const struct reading readings[] = {
     {"families/phi3-long", "rope_scaling.type", "\"su\"",
      "rope_scaling.type is \"su\": longrope for transformers 4 and these "},
     {"families/phi3-long", "rope_scaling.type", "\"yarn\"", NULL},
+    {"families/falcon", "alibi", "true",
+     "alibi is true: transformers rounds ALiBi to bfloat16"},
+    {"families/bloom", "slow_but_exact", "true",
+     "slow_but_exact is true: transformers leaves out the biases"},
+    {"families/bloom", "slow_but_exact", "false", NULL},
+    {"families/apertus", "model_type", "\"apertus\"",
+     "transformers 4 rounds the constants of its activation to bfloat16"},
+    {"families/phimoe", "rope_scaling",
+     "{\"type\": \"longrope\", \"rope_type\": \"longrope\", "
+     "\"original_max_position_embeddings\": 16, "
+     "\"short_factor\": [1, 1, 1, 1], \"long_factor\": [1, 2, 3, 4], "
+     "\"short_mscale\": 1.25, \"long_mscale\": 1.25}",
+     "rope_scaling.rope_type is \"longrope\": transformers 4 and these tools "
+     "take long_factor"},
     {"families/qwen2_moe", "use_sliding_window", "true",
      "use_sliding_window is true: transformers 5 and these tools let the "
      "layers slide that layer_types says"},
