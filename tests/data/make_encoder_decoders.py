@@ -28,7 +28,7 @@ LENGTHS_OF = {"longt5-global": [14, 7, 3]}
 def value_of(name, key, shape):
     if key == "final_logits_bias":
         return made.value_of(name, "lm_head.bias", shape)
-    if len(shape) > 2:  # of pictures and sound
+    if len(shape) > 2 or not key.endswith(("weight", "bias")):  # of pictures and sound
         return made.value_of(name, key + ".bias", shape)
     return made.value_of(name, key, shape)
 
@@ -49,7 +49,10 @@ def write(name, model, repeat=None):
             value = value_of(name, key, tuple(tensor.shape))
             if repeat and "." in key:
                 text = getattr(model.config, "decoder", model.config)
-                make_families.repeat_heads(key, value, text.num_attention_heads, repeat)
+                heads = text.num_attention_heads  # an encoder's, where there might be one
+                if not text.is_encoder_decoder:
+                    heads = getattr(text, "decoder_attention_heads", heads)
+                make_families.repeat_heads(key, value, heads, repeat)
             tensor.copy_(torch.from_numpy(value).to(dtype))
     folder = os.path.join("families", name)
     shutil.rmtree(folder, ignore_errors=True)
