@@ -149,6 +149,7 @@ enum { GQA_FF_GATE, GQA_FF_UP, GQA_FF_DOWN };
 struct gqa_experts_rule {
     bool given;
     const char *router;
+    struct gqa_setting router_bias;
     /* Of each expert, '%' its number; NULL: all lie in one tensor, [n, outputs,
      * inputs]. */
     const char *each;

@@ -323,6 +323,7 @@ static const struct gqa_schema ff_bias_schema =
 
 static const struct gqa_field experts_fields[] = {
     TEXT_NEEDED("router", gqa_experts_rule, router),
+    SETTING("router_bias", gqa_experts_rule, router_bias, GQA_VALUE_PRESENCE),
     {"each", GQA_FIELD_PATTERN, AT(gqa_experts_rule, each)},
     TEXT("gate", gqa_experts_rule, gate),
     TEXT_NEEDED("up", gqa_experts_rule, up),

@@ -749,6 +749,8 @@ static const struct reading readings[] = {
     {"families/phi3-long", "rope_scaling.type", "\"su\"",
      "rope_scaling.type is \"su\": longrope for transformers 4 and these "},
     {"families/phi3-long", "rope_scaling.type", "\"yarn\"", NULL},
+    {"families/nllb_moe", "router_dtype", "\"bfloat16\"",
+     "router_dtype is \"bfloat16\": transformers works out in that type"},
     {"families/falcon", "alibi", "true",
      "alibi is true: transformers rounds ALiBi to bfloat16"},
     {"families/bloom", "slow_but_exact", "true",
