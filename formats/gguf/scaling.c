@@ -73,6 +73,17 @@ bool gqa_gguf_scaling_is_by_tensors(const struct gqa_output *output)
     return strcmp(kind, "llama3") == 0 || strcmp(kind, "longrope") == 0;
 }
 
+/* Whether it is as it would be without a scale in all of the context. */
+static bool grows(const struct gqa_output *output)
+{
+    const struct gqa_position_rule *rule =
+        &output->options->model->family->positions;
+    const json_t *said = gqa_gguf_scaling_said(output->options->config);
+
+    return strcmp(kind_of(output), "dynamic") == 0 && !rule->kinds &&
+           !rule->alpha.json && !json_object_get(said, "alpha");
+}
+
 enum gqa_status gqa_gguf_scaling_keys(struct gqa_gguf_draft *d,
                                       const struct gqa_output *output)
 {
@@ -84,6 +95,10 @@ enum gqa_status gqa_gguf_scaling_keys(struct gqa_gguf_draft *d,
 
     if (strcmp(kind, "default") == 0)
         return GQA_OK;
+    if (grows(output)) {
+        d->grows = true;
+        return GQA_OK;
+    }
     if (gqa_gguf_scaling_is_by_tensors(output))
         return d->architecture->has_factors
                    ? GQA_OK
