@@ -696,9 +696,13 @@ START_TEST(refuses_what_it_cannot_say)
     static const char *const one[] = {"--groups", "1", NULL};
     static const char *const dry[] = {"--dry-run", "--groups", "1", NULL};
 
-    refused("families/gptj", GQA_ERR_UNSUPPORTED,
-            "a model of the type gptj cannot be written as GGUF; models of "
+    refused("families/codegen", GQA_ERR_UNSUPPORTED,
+            "a model of the type codegen cannot be written as GGUF; models of "
             "these types can: mixtral, llama, mistral, internlm2",
+            (const char *const[]){"--groups", "4", NULL});
+    refused("families/apertus", GQA_ERR_UNSUPPORTED,
+            "a model of the type apertus cannot be written as GGUF: llama.cpp "
+            "takes the constants of each layer's activation from keys",
             one);
     refused("families/gptj", GQA_ERR_UNSUPPORTED, "cannot be written", dry);
     refused("runtime/t5-v1_1", GQA_ERR_UNSUPPORTED,
