@@ -18,6 +18,7 @@ struct gqa_refit_job {
     struct gqa_device *device;
     enum gqa_dtype real;                   /* that it was opened with */
     bool no_scores, no_outputs, no_values; /* leave these as they are */
+    bool not_together; /* nor fit q, k, v and o at once, behind them all */
     /* Of the original, and of the converted model in the original's shapes,
      * which has what is fitted as soon as it is there. */
     const struct gqa_weight_source *original, *converted;
