@@ -3,11 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "align/device_inverse.h"
 #include "align/solve.h"
 #include "common/bounds.h"
 #include "common/large.h"
 #include "common/ranges.h"
 #include "runtime/blas.h"
+#include "runtime/values.h"
 
 /* Of the mean diagonal, added to moments: what changes little where the weights
  * are would go far, and what is learnt there holds nearby alone. */
@@ -20,49 +22,67 @@ enum {
 
 struct gqa_attention_metric {
     const struct gqa_attention_loss *loss;
+    const struct gqa_backend *backend;
+    struct gqa_device *device;
+    enum gqa_dtype real;
     const struct gqa_head_rows *rows[N_PROJECTIONS];
     uint64_t head_dim;
     unsigned n_threads;
-    struct gqa_attention_moments inverses;
-    double *room; /* of the largest projection */
+    /* Inverses: of heads' moments of q, k and v; on the device, real, of
+     * inputs, those of o being heads. */
+    double *heads[O];
+    void *inputs[N_PROJECTIONS];
+    double *room;    /* of the largest projection */
+    void *vector[2]; /* the same on the device, real */
 };
 
-/* o is one block. */
-static uint64_t block_of(const struct gqa_attention_metric *m, int i)
+/* --- Dividing ------------------------------------------------------------- */
+
+static uint64_t size_of(const struct gqa_attention_metric *m, int i)
 {
-    return i == O ? m->rows[O]->n : m->head_dim;
+    return m->rows[i]->n * m->rows[i]->inputs;
 }
 
-/* Some rows of a projection, times inverses on both sides. */
+/* Heads of a projection. */
 struct dividing {
     const struct gqa_attention_metric *m;
     int i;
-    double *x;
+    const double *x;
 };
 
-static enum gqa_status divide_blocks(void *ctx, uint64_t first, uint64_t n)
+static enum gqa_status divide_heads(void *ctx, uint64_t first, uint64_t n)
 {
-    const struct dividing *d = ctx;
-    const struct gqa_attention_metric *m = d->m;
-    const uint64_t size = block_of(m, d->i), inputs = m->rows[d->i]->inputs;
+    const struct dividing *v = ctx;
+    const struct gqa_attention_metric *m = v->m;
+    const uint64_t d = m->head_dim, inputs = m->rows[v->i]->inputs;
 
-    for (uint64_t b = first; b < first + n; b++) {
-        double *x = d->x + b * size * inputs;
-        double *room = m->room + b * size * inputs;
-
-        gqa_blas.dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)size,
-                       (int)inputs, (int)size, 1,
-                       m->inverses.heads[d->i] + b * size * size, (int)size, x,
-                       (int)inputs, 0, room, (int)inputs);
-        if (d->i == O)
-            memcpy(x, room, size * inputs * sizeof *x);
-        else
-            gqa_blas.dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)size,
-                           (int)inputs, (int)inputs, 1, room, (int)inputs,
-                           m->inverses.inputs[d->i], (int)inputs, 0, x,
-                           (int)inputs);
-    }
+    for (uint64_t h = first; h < first + n; h++)
+        gqa_blas.dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)d,
+                       (int)inputs, (int)d, 1, m->heads[v->i] + h * d * d,
+                       (int)d, v->x + h * d * inputs, (int)inputs, 0,
+                       m->room + h * d * inputs, (int)inputs);
     return GQA_OK;
+}
+
+/* Of o, whose inputs are its rows: from the left. */
+static enum gqa_status divide_inputs(const struct gqa_attention_metric *m,
+                                     int i, double *out, const double *x)
+{
+    const uint64_t n = m->rows[i]->n, inputs = m->rows[i]->inputs;
+    const struct gqa_weight inverse = {m->inputs[i], m->real, inputs, inputs};
+    const struct gqa_weight values = {m->vector[0], m->real, n, inputs};
+    enum gqa_status st = gqa_values_upload(m->backend, m->device, m->vector[0],
+                                           m->real, x, n * inputs);
+
+    if (st == GQA_OK && i == O)
+        st = m->backend->linear(m->device, m->vector[1], m->inputs[i], n,
+                                &values, true, NULL, NULL);
+    else if (st == GQA_OK)
+        st = m->backend->linear(m->device, m->vector[1], m->vector[0], n,
+                                &inverse, false, NULL, NULL);
+    return st == GQA_OK ? gqa_values_download(m->backend, m->device, out,
+                                              m->vector[1], m->real, n * inputs)
+                        : st;
 }
 
 enum gqa_status gqa_attention_metric_divide(struct gqa_attention_metric *m,
@@ -71,10 +91,14 @@ enum gqa_status gqa_attention_metric_divide(struct gqa_attention_metric *m,
     enum gqa_status st = GQA_OK;
 
     for (int i = 0; i < N_PROJECTIONS && st == GQA_OK; i++) {
-        struct dividing d = {m, i, x + gqa_attention_loss_at(m->loss, i)};
+        double *values = x + gqa_attention_loss_at(m->loss, i);
+        struct dividing v = {m, i, values};
 
-        st = gqa_ranges_run(m->rows[i]->n / block_of(m, i), 1, m->n_threads,
-                            divide_blocks, &d);
+        if (i < O)
+            st = gqa_ranges_run(m->rows[i]->n / m->head_dim, 1, m->n_threads,
+                                divide_heads, &v);
+        if (st == GQA_OK)
+            st = divide_inputs(m, i, values, i < O ? m->room : values);
     }
     return st;
 }
@@ -82,58 +106,93 @@ enum gqa_status gqa_attention_metric_divide(struct gqa_attention_metric *m,
 /* --- Beginning and end ---------------------------------------------------- */
 
 struct inverting {
-    double *blocks;
-    uint64_t size;
+    double *heads; /* moments that become their inverses */
+    uint64_t d;
     double ridge;
 };
 
-static enum gqa_status invert_blocks(void *ctx, uint64_t first, uint64_t n)
+static enum gqa_status invert_some(void *ctx, uint64_t first, uint64_t n)
 {
     const struct inverting *v = ctx;
-    const uint64_t n_values = v->size * v->size;
-    double *a = gqa_large_malloc(n_values * sizeof *a);
+    const uint64_t size = v->d * v->d;
+    double *a = malloc(size * sizeof *a);
     enum gqa_status st = a ? GQA_OK : gqa_fail_nomem();
 
-    for (uint64_t b = first; b < first + n && st == GQA_OK; b++) {
-        memcpy(a, v->blocks + b * n_values, n_values * sizeof *a);
-        for (uint64_t i = 0; i < v->size; i++)
-            a[i * v->size + i] += v->ridge;
-        st = gqa_inverse(v->blocks + b * n_values, a, v->size, 0);
+    for (uint64_t h = first; h < first + n && st == GQA_OK; h++) {
+        memcpy(a, v->heads + h * size, size * sizeof *a);
+        for (uint64_t i = 0; i < v->d; i++)
+            a[i * v->d + i] += v->ridge;
+        st = gqa_inverse(v->heads + h * size, a, v->d, 0);
     }
     free(a);
     return st;
 }
 
-/* The ridge is that of all blocks: a head that changes nothing where it is
- * would go far else. */
-static enum gqa_status invert(const struct gqa_attention_metric *m,
-                              double *blocks, uint64_t size, uint64_t n_blocks)
+/* The ridge is that of all heads: one that changes nothing where it is would go
+ * far else. */
+static enum gqa_status invert_heads(const struct gqa_attention_metric *m, int i)
 {
-    struct inverting v = {blocks, size, 0};
+    const uint64_t n = m->rows[i]->n, d = m->head_dim;
+    struct inverting v = {m->heads[i], d, 0};
 
-    for (uint64_t i = 0; i < n_blocks * size; i++)
-        v.ridge += blocks[i * size + i % size];
-    v.ridge *= ridge / (double)(n_blocks * size);
-    return gqa_ranges_run(n_blocks, 1, m->n_threads, invert_blocks, &v);
+    for (uint64_t r = 0; r < n; r++)
+        v.ridge += v.heads[r * d + r % d];
+    v.ridge *= ridge / (double)n;
+    return gqa_ranges_run(n / d, 1, m->n_threads, invert_some, &v);
+}
+
+/* moments: [n, n]. */
+static enum gqa_status invert_inputs(struct gqa_attention_metric *m, int i,
+                                     const double *moments, uint64_t n)
+{
+    double *inverse = gqa_large_malloc(n * n * sizeof *inverse);
+    enum gqa_status st = inverse ? gqa_device_invert(m->backend, m->device,
+                                                     inverse, moments, n, ridge)
+                                 : gqa_fail_nomem();
+
+    if (st == GQA_OK)
+        st = m->backend->alloc(m->device, &m->inputs[i],
+                               n * n * gqa_dtype_bits(m->real) / 8);
+    if (st == GQA_OK)
+        st = gqa_values_upload(m->backend, m->device, m->inputs[i], m->real,
+                               inverse, n * n);
+    free(inverse);
+    return st;
+}
+
+static enum gqa_status invert(struct gqa_attention_metric *m,
+                              struct gqa_attention_moments *moments)
+{
+    enum gqa_status st = GQA_OK;
+
+    for (int i = 0; i < O && st == GQA_OK; i++) {
+        m->heads[i] = moments->heads[i];
+        moments->heads[i] = NULL;
+        st = invert_heads(m, i);
+        if (st == GQA_OK)
+            st = invert_inputs(m, i, moments->inputs[i], m->rows[i]->inputs);
+    }
+    return st == GQA_OK ? invert_inputs(m, O, moments->heads[O], m->rows[O]->n)
+                        : st;
 }
 
 static enum gqa_status begin(struct gqa_attention_metric *m,
                              struct gqa_attention_loss *loss,
                              const double *weights)
 {
-    struct gqa_attention_moments *inverses = &m->inverses;
-    uint64_t largest = 0;
-    enum gqa_status st = gqa_attention_loss_probe(loss, weights, inverses);
+    struct gqa_attention_moments moments;
+    uint64_t most = 0;
+    enum gqa_status st = gqa_attention_loss_probe(loss, weights, &moments);
 
-    for (int i = 0; i < N_PROJECTIONS && st == GQA_OK; i++) {
-        const uint64_t size = block_of(m, i);
-
-        largest = gqa_max_u64(largest, m->rows[i]->n * m->rows[i]->inputs);
-        st = invert(m, inverses->heads[i], size, m->rows[i]->n / size);
-        if (st == GQA_OK && inverses->inputs[i])
-            st = invert(m, inverses->inputs[i], m->rows[i]->inputs, 1);
-    }
-    m->room = gqa_large_malloc(largest * sizeof *m->room);
+    if (st == GQA_OK)
+        st = invert(m, &moments);
+    gqa_attention_moments_clear(&moments);
+    for (int i = 0; i < N_PROJECTIONS; i++)
+        most = gqa_max_u64(most, size_of(m, i));
+    for (int i = 0; i < 2 && st == GQA_OK; i++)
+        st = m->backend->alloc(m->device, &m->vector[i],
+                               most * gqa_dtype_bits(m->real) / 8);
+    m->room = gqa_large_malloc(most * sizeof *m->room);
     return st == GQA_OK && !m->room ? gqa_fail_nomem() : st;
 }
 
@@ -148,6 +207,9 @@ enum gqa_status gqa_attention_metric_create(
     if (!m)
         return gqa_fail_nomem();
     m->loss = loss;
+    m->backend = job->records->backend;
+    m->device = job->records->device;
+    m->real = job->records->real;
     m->head_dim = job->becomes->heads->head_dim;
     m->n_threads = n_threads;
     memcpy(m->rows, job->rows, sizeof m->rows);
@@ -163,7 +225,12 @@ void gqa_attention_metric_free(struct gqa_attention_metric *m)
 {
     if (!m)
         return;
-    gqa_attention_moments_clear(&m->inverses);
+    for (int i = 0; i < O; i++)
+        free(m->heads[i]);
+    for (int i = 0; i < N_PROJECTIONS; i++)
+        m->backend->free(m->device, m->inputs[i]);
+    for (int i = 0; i < 2; i++)
+        m->backend->free(m->device, m->vector[i]);
     free(m->room);
     free(m);
 }
