@@ -41,6 +41,7 @@ struct gqa_attention_loss {
     void *moments; /* float64, of the widest rows */
     /* Of the largest part, and what they are to blame for: */
     void *rows[N_PROJECTIONS]; /* of o: what is missing of what it adds */
+    void *d_q;                 /* of q, whose rows are wanted on the way back */
     void *cache[2], *d_cache[2];
     void *heads, *d_heads;
     void *lse;
@@ -66,9 +67,9 @@ static struct gqa_weight weight_of(const struct gqa_attention_loss *l, int i)
                                l->job.rows[i]->inputs};
 }
 
-/* Queries alone, or keys and values. */
+/* Queries alone, or, where there are caches, keys and values. */
 static struct gqa_turn_op turn_of(const struct gqa_attention_loss *l,
-                                  const struct gqa_score_part *p, bool keys,
+                                  const struct gqa_score_part *p, void *q,
                                   void *const cache[2])
 {
     const struct gqa_rope *rope = l->turning.rope;
@@ -80,8 +81,8 @@ static struct gqa_turn_op turn_of(const struct gqa_attention_loss *l,
         op.interleaved = rope->interleaved;
         op.cos_sin = l->turning.forth;
     }
-    if (!keys) {
-        op.q = l->rows[Q];
+    if (!cache) {
+        op.q = q;
         op.q_width = l->width;
         op.q_place = place_of(attention_of(l)->n_heads);
         return op;
@@ -137,8 +138,8 @@ static enum gqa_status project(const struct gqa_attention_loss *l,
 static enum gqa_status attend(const struct gqa_attention_loss *l,
                               const struct gqa_score_part *p)
 {
-    const struct gqa_turn_op keys = turn_of(l, p, true, l->cache);
-    const struct gqa_turn_op queries = turn_of(l, p, false, NULL);
+    const struct gqa_turn_op keys = turn_of(l, p, NULL, l->cache);
+    const struct gqa_turn_op queries = turn_of(l, p, l->rows[Q], NULL);
     const struct gqa_attention_op op = op_of(l, p);
     enum gqa_status st = gqa_score_records_begin(l->records, p, true);
 
@@ -194,6 +195,12 @@ static enum gqa_status lose(const struct gqa_attention_loss *l, size_t part,
 
 /* --- Back ----------------------------------------------------------------- */
 
+/* What the rows of a projection are to blame for. */
+static void *blamed(const struct gqa_attention_loss *l, int i)
+{
+    return i == Q ? l->d_q : l->rows[i];
+}
+
 /* From rows of the output, divided, which become what it is to blame for, to
  * those of q, k and v. */
 static enum gqa_status blame(const struct gqa_attention_loss *l, size_t part)
@@ -203,11 +210,11 @@ static enum gqa_status blame(const struct gqa_attention_loss *l, size_t part)
     const struct gqa_weight output = weight_of(l, O);
     const struct gqa_attention_gradient back = {.forward = op_of(l, p),
                                                 .d_out = l->d_heads,
-                                                .d_q = l->rows[Q],
+                                                .d_q = l->d_q,
                                                 .d_k = l->d_cache[0],
                                                 .d_v = l->d_cache[1]};
-    const struct gqa_turn_op keys = turn_of(l, p, true, l->d_cache);
-    const struct gqa_turn_op queries = turn_of(l, p, false, NULL);
+    const struct gqa_turn_op keys = turn_of(l, p, NULL, l->d_cache);
+    const struct gqa_turn_op queries = turn_of(l, p, l->d_q, NULL);
     enum gqa_status st =
         scale_rows(l, l->rows[O], l->rows[O], NULL, l->d_model, part);
 
@@ -237,7 +244,7 @@ static enum gqa_status add_gradients(const struct gqa_attention_loss *l,
         st = l->backend->gradients->linear_weight(
             l->device, l->sums[i], NULL,
             output ? l->heads : gqa_score_part_inputs(p, keys),
-            output ? l->width : l->job.rows[i]->inputs, l->rows[i],
+            output ? l->width : l->job.rows[i]->inputs, blamed(l, i),
             output ? l->d_model : l->job.rows[i]->n,
             gqa_score_part_rows(p, keys), output);
     }
@@ -367,7 +374,8 @@ static enum gqa_status add_inputs(const struct gqa_attention_loss *l,
     const uint64_t n_rows = gqa_score_part_rows(p, i != Q);
     const uint64_t inputs = l->job.rows[i]->inputs;
     enum gqa_status st = l->backend->gradients->dot_rows(
-        l->device, l->dots, l->rows[i], l->rows[i], l->job.rows[i]->n, n_rows);
+        l->device, l->dots, blamed(l, i), blamed(l, i), l->job.rows[i]->n,
+        n_rows);
 
     for (uint64_t r = 0; r < n_rows && st == GQA_OK; r++)
         l->dots[r] = l->dots[r] > 0 ? 1 / sqrt(l->dots[r]) : 0;
@@ -396,7 +404,7 @@ static enum gqa_status probe_part(const struct gqa_attention_loss *l,
     if (st == GQA_OK)
         st = blame(l, part);
     for (int i = Q; i <= V && st == GQA_OK; i++) {
-        st = add_moments(l, out->heads[i], l->rows[i], l->job.rows[i]->n, d,
+        st = add_moments(l, out->heads[i], blamed(l, i), l->job.rows[i]->n, d,
                          gqa_score_part_rows(p, i != Q));
         if (st == GQA_OK)
             st = add_inputs(l, out->inputs[i], p, i);
@@ -537,6 +545,7 @@ static enum gqa_status alloc_rows(struct gqa_attention_loss *l)
         l->reach = gqa_max_u64(l->reach, gqa_max_u64(p->n_new, p->n_keys));
     }
     if ((st = alloc_reals(l, &l->rows[Q], n_rows * l->width)) != GQA_OK ||
+        (st = alloc_reals(l, &l->d_q, n_rows * l->width)) != GQA_OK ||
         (st = alloc_reals(l, &l->rows[K], n_keys * kv_width)) != GQA_OK ||
         (st = alloc_reals(l, &l->rows[V], n_keys * kv_width)) != GQA_OK ||
         (st = alloc_reals(l, &l->rows[O], n_rows * l->d_model)) != GQA_OK ||
@@ -643,10 +652,10 @@ void gqa_attention_loss_free(struct gqa_attention_loss *l)
     if (!l)
         return;
 
-    void *const memory[] = {l->score_bias, l->moments,    l->cache[0],
-                            l->cache[1],   l->d_cache[0], l->d_cache[1],
-                            l->heads,      l->d_heads,    l->lse,
-                            l->inputs,     l->shares};
+    void *const memory[] = {l->d_q,        l->score_bias, l->moments,
+                            l->cache[0],   l->cache[1],   l->d_cache[0],
+                            l->d_cache[1], l->heads,      l->d_heads,
+                            l->lse,        l->inputs,     l->shares};
 
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         l->backend->free(l->device, memory[i]);

@@ -127,10 +127,10 @@ enum {
     HEADS = 4,
     POOLED = 2,
     DIM = 4,
-    WIDTH = 6,  /* of the stream */
-    MEMORY = 5, /* of what a cross-attention looks at */
-    TOKENS = 7,
-    KEYS = 9,
+    WIDTH = 6,   /* of the stream */
+    MEMORY = 5,  /* of what a cross-attention looks at */
+    TOKENS = 70, /* and keys: more than the way back takes at a time */
+    KEYS = 300,
     FIT = 6, /* sequences; two more are held out */
     PARTS = 3,
     Q = GQA_PROJECTION_Q,
