@@ -1,9 +1,10 @@
 /*
  * Projections fitted anew, layer by layer, all layers before being converted
  * and fitted: queries and keys to the original's scores (scores.h), then output
- * projections to what the original's
- * residual stream is behind the attention, from what the converted model's
- * heads give. It takes back what a layer lost, and what those before it did.
+ * projections to what the original's residual stream is behind the attention,
+ * from what the converted model's heads give, in turn with values (values.h),
+ * and all of them together (attention_fit.h). It takes back what a layer lost,
+ * and what those before it did.
  */
 #ifndef GQA_ALIGN_REFIT_H
 #define GQA_ALIGN_REFIT_H
