@@ -185,7 +185,8 @@ static double shorten(double length, double value, double slope, double tried)
 
 static enum gqa_status step(struct search *s, bool *taken)
 {
-    double slope = 0, length = s->n_made ? 1 : first_length, value;
+    double slope = 0, length = s->n_made ? 1 : first_length;
+    double value = INFINITY;
     enum gqa_status st = direct(s);
 
     *taken = false;

@@ -127,12 +127,12 @@ enum {
     HEADS = 4,
     POOLED = 2,
     DIM = 4,
-    WIDTH = 6,   /* of the stream */
-    MEMORY = 5,  /* of what a cross-attention looks at */
-    TOKENS = 70, /* and keys: more than the way back takes at a time */
-    KEYS = 300,
-    FIT = 6, /* sequences; two more are held out */
+    WIDTH = 6,  /* of the stream */
+    MEMORY = 5, /* of what a cross-attention looks at */
+    FIT = 6,    /* sequences; two more are held out */
     PARTS = 3,
+    OUTPUTS = HEADS * DIM,
+    SHARED = POOLED * DIM, /* outputs of k and v */
     Q = GQA_PROJECTION_Q,
     O = GQA_PROJECTION_O,
     PROJECTIONS = GQA_N_PROJECTIONS,
@@ -171,6 +171,7 @@ struct problem {
     struct gqa_attention_block block;
     struct gqa_score_records records;
     struct gqa_head_rows rows[PROJECTIONS];
+    uint64_t n_new, n_keys; /* tokens, and those that are looked at */
     double *x[PARTS], *y[PARTS], *aim[PARTS], *weight[PARTS];
     struct gqa_attention_loss_job job;
 };
@@ -178,11 +179,6 @@ struct problem {
 static uint64_t n_of_part(size_t i)
 {
     return i == 0 ? FIT : 1;
-}
-
-static uint64_t n_keys(const struct problem *p)
-{
-    return p->kind.cross ? KEYS : TOKENS;
 }
 
 static uint64_t inputs_of_keys(const struct problem *p)
@@ -194,29 +190,29 @@ static void make_part(struct problem *p, size_t i)
 {
     struct gqa_score_part *part = &p->records.parts[i];
     const uint64_t n = n_of_part(i);
-    double *weights = make(n * TOKENS * HEADS, sizeof *weights);
+    double *weights = make(n * p->n_new * HEADS, sizeof *weights);
 
     part->held_out = i > 0;
     part->n_sequences = n;
-    part->n_new = TOKENS;
-    part->n_keys = n_keys(p);
+    part->n_new = p->n_new;
+    part->n_keys = p->n_keys;
     part->n_tokens = make(n, sizeof *part->n_tokens);
     part->key_counts = make(n, sizeof *part->key_counts);
-    p->weight[i] = make(n * TOKENS, sizeof *p->weight[i]);
+    p->weight[i] = make(n * p->n_new, sizeof *p->weight[i]);
     for (uint64_t s = 0; s < n; s++) {
-        part->n_tokens[s] = TOKENS - s % 3;
-        part->key_counts[s] = n_keys(p) - s % 3;
+        part->n_tokens[s] = p->n_new - s % 3;
+        part->key_counts[s] = p->n_keys - s % 3;
         for (uint64_t t = 0; t < part->n_tokens[s]; t++)
-            p->weight[i][s * TOKENS + t] = 1 + draw() / 2;
+            p->weight[i][s * p->n_new + t] = 1 + draw() / 2;
     }
-    for (uint64_t r = 0; r < n * TOKENS * HEADS; r++)
+    for (uint64_t r = 0; r < n * p->n_new * HEADS; r++)
         weights[r] = p->weight[i][r / HEADS];
-    part->weights = rounded(weights, n * TOKENS * HEADS, real);
-    part->x = drawn(&p->x[i], n * TOKENS * WIDTH, real);
+    part->weights = rounded(weights, n * p->n_new * HEADS, real);
+    part->x = drawn(&p->x[i], n * p->n_new * WIDTH, real);
     if (p->kind.cross)
-        part->y = drawn(&p->y[i], n * KEYS * MEMORY, real);
-    part->aim = drawn(&p->aim[i], n * TOKENS * WIDTH, real);
-    part->k_rows = make(n * n_keys(p) * HEADS * DIM, bytes_of(real));
+        part->y = drawn(&p->y[i], n * p->n_keys * MEMORY, real);
+    part->aim = drawn(&p->aim[i], n * p->n_new * WIDTH, real);
+    part->k_rows = make(n * p->n_keys * OUTPUTS, bytes_of(real));
     free(weights);
 }
 
@@ -225,7 +221,7 @@ static void make_rows(struct problem *p, int i)
     struct gqa_head_rows *rows = &p->rows[i];
     const bool keys = i != Q && i != O;
 
-    rows->n = (keys ? POOLED : HEADS) * DIM;
+    rows->n = keys ? SHARED : OUTPUTS;
     rows->inputs = keys ? inputs_of_keys(p) : WIDTH;
     rows->dtype = GQA_F64;
     rows->weight = make(rows->n * rows->inputs, sizeof *rows->weight);
@@ -238,12 +234,15 @@ static void make_rows(struct problem *p, int i)
         rows->bias[j] = draw();
 }
 
-static void make_problem(struct problem *p, const struct kind *kind)
+/* many: more than the way back takes at a time. */
+static void make_problem(struct problem *p, const struct kind *kind, bool many)
 {
     const struct gqa_head_place place = {HEADS, 0, HEADS, 0};
 
     memset(p, 0, sizeof *p);
     p->kind = *kind;
+    p->n_new = many ? 70 : 7;
+    p->n_keys = !kind->cross ? p->n_new : many ? 300 : 9;
     p->attention = (struct gqa_attention){
         .n_heads = HEADS,
         .n_kv_heads = HEADS,
@@ -265,7 +264,7 @@ static void make_problem(struct problem *p, const struct kind *kind)
                                             .real = real,
                                             .block = &p->block,
                                             .n_parts = PARTS,
-                                            .k_width = HEADS * DIM,
+                                            .k_width = OUTPUTS,
                                             .k_place = place};
     p->records.parts = make(PARTS, sizeof *p->records.parts);
     for (size_t i = 0; i < PARTS; i++)
@@ -328,8 +327,8 @@ static void project(double out[DIM], const struct problem *p, int i, uint64_t h,
 static const double *key_row(const struct problem *p, size_t part, uint64_t s,
                              uint64_t c)
 {
-    return p->kind.cross ? p->y[part] + (s * KEYS + c) * MEMORY
-                         : p->x[part] + (s * TOKENS + c) * WIDTH;
+    return p->kind.cross ? p->y[part] + (s * p->n_keys + c) * MEMORY
+                         : p->x[part] + (s * p->n_new + c) * WIDTH;
 }
 
 /* -INFINITY where the key is not seen. Buckets: a distance each up to two,
@@ -361,8 +360,8 @@ static void add_head(double out[WIDTH], const struct problem *p, size_t part,
 {
     double q[DIM], v[DIM], z[DIM] = {0}, all = 0;
 
-    project(q, p, Q, h, p->x[part] + (s * TOKENS + t) * WIDTH, t);
-    for (uint64_t c = 0; c < n_keys(p); c++) {
+    project(q, p, Q, h, p->x[part] + (s * p->n_new + t) * WIDTH, t);
+    for (uint64_t c = 0; c < p->n_keys; c++) {
         const double e = exp(score(p, q, part, s, h, t, c));
 
         project(v, p, GQA_PROJECTION_V, h / (HEADS / POOLED),
@@ -383,13 +382,13 @@ static double loss_of_part(const struct problem *p, size_t part)
 {
     double sum = 0;
 
-    for (uint64_t r = 0; r < n_of_part(part) * TOKENS; r++) {
+    for (uint64_t r = 0; r < n_of_part(part) * p->n_new; r++) {
         double out[WIDTH] = {0};
 
         if (p->weight[part][r] == 0)
             continue;
         for (uint64_t h = 0; h < HEADS; h++)
-            add_head(out, p, part, r / TOKENS, h, r % TOKENS);
+            add_head(out, p, part, r / p->n_new, h, r % p->n_new);
         for (uint64_t j = 0; j < WIDTH; j++) {
             const double missing = p->aim[part][r * WIDTH + j] - out[j];
 
@@ -431,7 +430,7 @@ START_TEST(loses_what_it_says)
     if (kinds[_i / 2].table)
         return;
     open_device(wide ? GQA_F64 : GQA_F32, 2);
-    make_problem(&p, &kinds[_i / 2]);
+    make_problem(&p, &kinds[_i / 2], false);
     l = open_loss(&p, &w);
     gradient = make(gqa_attention_loss_at(l, PROJECTIONS), sizeof *gradient);
     ck_assert_int_eq(gqa_attention_loss_differentiate(l, w, &value, gradient),
@@ -474,7 +473,7 @@ START_TEST(goes_back)
     uint64_t n;
 
     open_device(GQA_F64, 2);
-    make_problem(&p, &kinds[_i]);
+    make_problem(&p, &kinds[_i], true);
     l = open_loss(&p, &w);
     n = gqa_attention_loss_at(l, PROJECTIONS);
     gradient = make(n, sizeof *gradient);
@@ -520,7 +519,7 @@ START_TEST(divides_by_something_positive)
     uint64_t n;
 
     open_device(GQA_F64, 2);
-    make_problem(&p, &kinds[_i]);
+    make_problem(&p, &kinds[_i], false);
     l = open_loss(&p, &w);
     n = gqa_attention_loss_at(l, PROJECTIONS);
     given_a = make(n, sizeof *given_a);
@@ -565,15 +564,15 @@ END_TEST
  * are changed. */
 static void make_known(struct problem *p, const struct kind *kind, double off)
 {
-    make_problem(p, kind);
+    make_problem(p, kind, false);
     for (size_t i = 0; i < PARTS; i++) {
-        const uint64_t n = n_of_part(i) * TOKENS;
+        const uint64_t n = n_of_part(i) * p->n_new;
 
         memset(p->aim[i], 0, n * WIDTH * sizeof *p->aim[i]);
         for (uint64_t r = 0; r < n; r++)
             for (uint64_t h = 0; h < HEADS; h++)
-                add_head(p->aim[i] + r * WIDTH, p, i, r / TOKENS, h,
-                         r % TOKENS);
+                add_head(p->aim[i] + r * WIDTH, p, i, r / p->n_new, h,
+                         r % p->n_new);
         gqa_store_f64(p->records.parts[i].aim, real, p->aim[i], n * WIDTH);
     }
     for (int i = 0; i < PROJECTIONS; i++)
@@ -644,7 +643,7 @@ START_TEST(keeps_what_gains_nothing)
         memcpy(was[i], p.rows[i].weight, n_bytes);
     }
     for (size_t i = 1; i < PARTS; i++)
-        memset(p.records.parts[i].weights, 0, sizeof(double[TOKENS * HEADS]));
+        memset(p.records.parts[i].weights, 0, p.n_new * HEADS * sizeof(double));
     ck_assert(!fit(&p, 1));
     for (int i = 0; i < PROJECTIONS; i++) {
         ck_assert_mem_eq(p.rows[i].weight, was[i],
