@@ -377,9 +377,9 @@ static const char *outputs_with(enum gqa_writer_setting setting)
 static enum gqa_status check_calibration(const struct gqa_convert_options *o)
 {
     static const char *const names[] = {
-        "calibrate",  "keep-context", "no-free-pairs", "no-regroup",
-        "no-pooling", "text",         "samples",       "length",
-        "backend",    "no-refit",     "no-fit-scores", "no-fit-values",
+        "calibrate",      "keep-context", "no-free-pairs", "no-regroup",
+        "no-pooling",     "text",         "samples",       "length",
+        "backend",        "no-refit",     "no-fit-scores", "no-fit-values",
         "no-fit-together"};
     const bool none = !gqa_learning_has_tokens(&o->calibration.learning);
 
