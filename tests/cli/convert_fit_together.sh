@@ -1,6 +1,6 @@
 # Queries, keys, values and outputs fitted at once, behind all other fits, bring a
 # model closer, on tokens that nothing was fitted to: turned and not, fused, inputs
-# first, with biases, in groups already, with relative positions and across.
+# first, with biases, with relative positions and across.
 kl() {
     gqa-verify --json --samples 16 --length 32 --seed 3 --against "$1" "$2" |
         sed -n '/"name": "kl"/,/"mean"/s/.*"mean": \([0-9.e-]*\).*/\1/p'
@@ -8,7 +8,7 @@ kl() {
 convert() {
     gqa-convert -q -m aligned --samples 256 --length 32 --groups 1 "$@"
 }
-for model in llama llama-yarn llama-grouped gpt2 gpt_neox qwen2 t5-v1_1; do
+for model in llama llama-yarn gpt2 gpt_neox qwen2 t5-v1_1; do
     original=$DATA/runtime/$model
     convert "$original" with.gqa
     convert --no-fit-together "$original" without.gqa
