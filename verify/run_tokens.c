@@ -102,6 +102,8 @@ static enum gqa_status read_file(struct gqa_tokens *tokens,
         st = check_lengths(tokens, network, options->tokens_path);
     if (st != GQA_OK || !rules.is_encoder_decoder)
         return st;
+    if (!network->has_logits)
+        return gqa_repeat_inputs(tokens, network);
     if (runtime)
         return gqa_sample_outputs(tokens, runtime, network, &samples);
     for (size_t i = 0; i < tokens->n; i++)
@@ -120,6 +122,8 @@ static enum gqa_status draw(struct gqa_tokens *tokens,
     const struct gqa_sample_options samples = gqa_run_samples(options, network);
     enum gqa_status st;
 
+    if (!network->has_logits)
+        return gqa_sample_uniform(tokens, network, &samples);
     if (!gqa_running_runtime(running)) {
         warn_of_random_tokens("samples");
         return gqa_sample_uniform(tokens, network, &samples);
@@ -163,7 +167,8 @@ enum gqa_status gqa_run_tokens(struct gqa_tokens *tokens,
         st = draw(tokens, running, options);
     }
     return st == GQA_OK ? state_data(report, tokens, options,
-                                     gqa_running_runtime(running) != NULL)
+                                     gqa_running_runtime(running) != NULL &&
+                                         network->has_logits)
                         : st;
 }
 

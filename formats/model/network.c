@@ -355,6 +355,13 @@ static enum gqa_status take_embedding(struct gqa_network_stack *stack,
     return gqa_take_norm(&stack->embedding_norm, b, NULL, 0, &rule->norm);
 }
 
+static uint64_t count_layers(const struct gqa_model *m, enum gqa_stack which)
+{
+    return which == GQA_STACK_DECODER && gqa_model_is_encoder_decoder(m)
+               ? m->n_decoder_layers
+               : m->n_layers;
+}
+
 static enum gqa_status take_stack(const struct gqa_network_builder *b,
                                   enum gqa_stack which)
 {
@@ -362,10 +369,7 @@ static enum gqa_status take_stack(const struct gqa_network_builder *b,
     const struct gqa_stack_rule *rule = &b->family->stacks[which];
     struct gqa_network *n = b->network;
     struct gqa_network_stack *stack = &n->stacks[n->n_stacks++];
-    const uint64_t n_blocks =
-        which == GQA_STACK_DECODER && gqa_model_is_encoder_decoder(m)
-            ? m->n_decoder_layers
-            : m->n_layers;
+    const uint64_t n_blocks = count_layers(m, which);
     enum gqa_status st;
 
     stack->stack = which;
@@ -430,6 +434,13 @@ static enum gqa_status take_addend(const struct gqa_network_builder *b)
     return st == GQA_OK ? gqa_check_matrix(b, index, 1, n->vocab_size) : st;
 }
 
+/* Of a class that makes no logits of tokens, but what others make of rows. */
+static bool may_lack_logits(const struct gqa_model *m)
+{
+    return gqa_has_classes(m->config) &&
+           !gqa_class_named(m->config, GQA_CLASS_LM);
+}
+
 /*
  * One that is there is used even where the configuration ties it: transformers
  * 5 writes that T5 v1.1 is tied beside a matrix of its own, and then reads
@@ -441,11 +452,15 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
     struct gqa_network *n = b->network;
     char name[GQA_MAX_NAME];
     gqa_texts stem = b->family->names.unembedding;
-    const char *class;
     bool tied = false;
     size_t index;
     enum gqa_status st;
 
+    n->unembedding =
+        (struct gqa_linear){.weight = GQA_NO_PARAM, .bias = GQA_NO_PARAM};
+    n->n_outputs = n->d_model;
+    if (gqa_network_is_encoder(n))
+        return GQA_OK;
     if ((st = gqa_setting_flag(&tied, &rule->tied, b->model->config)) != GQA_OK)
         return st;
     for (; *stem; stem++) {
@@ -463,11 +478,8 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
         snprintf(name, sizeof name, "%s.bias", b->family->names.unembedding[0]);
         if (rule->bias.json)
             st = gqa_take_param(&n->unembedding.bias, b, name, true);
-    } else if ((class = gqa_class_named(b->model->config, GQA_CLASS_TASK))) {
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "'%s.weight' is missing: a %.80s has a head of its own "
-                        "and makes no logits of tokens, so it cannot be run",
-                        b->family->names.unembedding[0], class);
+    } else if (may_lack_logits(b->model)) {
+        return GQA_OK;
     } else {
         return gqa_fail(GQA_ERR_FORMAT,
                         "'%s.weight' is missing, and the configuration does "
@@ -483,6 +495,8 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
         (st = take_addend(b)) != GQA_OK ||
         (st = choose_logit_scale(b)) != GQA_OK)
         return st;
+    n->has_logits = true;
+    n->n_outputs = n->vocab_size;
     return gqa_setting_number(&n->logit_soft_cap, &rule->soft_cap,
                               b->model->config);
 }
@@ -573,6 +587,17 @@ static enum gqa_status check_runnable(const struct gqa_network_builder *b)
     return gqa_check_refused(b);
 }
 
+/* Of an encoder-decoder the encoder may be alone, where no class says that
+ * there must be more. */
+static bool has_stack(const struct gqa_network_builder *b, enum gqa_stack which)
+{
+    const struct gqa_model *m = b->model;
+
+    return b->family->stacks[which].given &&
+           (which == GQA_STACK_ENCODER || count_layers(m, which) > 0 ||
+            gqa_class_named(m->config, GQA_CLASS_LM));
+}
+
 /* What the decoder looks back at: its own encoder's rows, or those of another
  * model's, which are as wide as its projections say. */
 static void find_memory(const struct gqa_network_builder *b)
@@ -580,7 +605,7 @@ static void find_memory(const struct gqa_network_builder *b)
     const struct gqa_model *m = b->model;
     struct gqa_network *n = b->network;
 
-    if (gqa_model_is_encoder_decoder(m))
+    if (gqa_model_is_encoder_decoder(m) && has_stack(b, GQA_STACK_DECODER))
         n->memory_width = n->d_model;
     for (size_t i = 0; i < m->n_attentions && n->memory_width == 0; i++) {
         const struct gqa_attention *a = &m->attentions[i];
@@ -659,7 +684,7 @@ static enum gqa_status build(struct gqa_network_builder *b)
         return st;
     find_memory(b);
     for (int s = 0; s < 2; s++)
-        if (b->family->stacks[s].given &&
+        if (has_stack(b, (enum gqa_stack)s) &&
             (st = take_stack(b, (enum gqa_stack)s)) != GQA_OK)
             return st;
     if ((st = take_unembedding(b)) != GQA_OK)
@@ -709,6 +734,17 @@ void gqa_network_free(struct gqa_network *network)
     gqa_rope_free(&network->local_rope);
     free(network->slopes);
     free(network);
+}
+
+bool gqa_network_is_encoder(const struct gqa_network *n)
+{
+    return n->n_stacks == 1 && n->stacks[0].stack == GQA_STACK_ENCODER;
+}
+
+bool gqa_network_is_input(const struct gqa_network *n,
+                          const struct gqa_network_stack *stack)
+{
+    return stack->stack == GQA_STACK_ENCODER && n->n_stacks > 1;
 }
 
 uint64_t gqa_network_row_width(const struct gqa_network *n)

@@ -52,7 +52,8 @@ enum gqa_status gqa_sample(struct gqa_tokens *tokens,
 /*
  * The same, of tokens that are all equally likely: no model is run. For
  * models that are run layer by layer, whose weights would have to be read
- * anew for each token that is drawn. Errors GQA_ERR_NOMEM.
+ * anew for each token that is drawn, and for those that make no logits, whose
+ * decoder, where there is one, reads its input again. Errors GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
 enum gqa_status gqa_sample_uniform(struct gqa_tokens *tokens,
@@ -72,5 +73,11 @@ GQA_MUST_USE
 enum gqa_status gqa_sample_uniform_outputs(
     struct gqa_tokens *tokens, const struct gqa_network *network,
     const struct gqa_sample_options *options);
+
+/* Of a model that makes no logits: the decoder reads the input, behind the
+ * start token, as classifiers of T5 and BART do. Errors GQA_ERR_NOMEM. */
+GQA_MUST_USE
+enum gqa_status gqa_repeat_inputs(struct gqa_tokens *tokens,
+                                  const struct gqa_network *network);
 
 #endif
