@@ -38,7 +38,13 @@ struct gqa_token_rules gqa_token_rules_of(const struct gqa_network *network);
  * Each number drawn depends on seed, sequence and position alone, but what
  * it picks on logits, whose last bits depend on the machine.
  *
- * runtime  of the original; network is what it was made of.
+ * Of a model that makes no logits nothing can be drawn: its tokens are those of
+ * gqa_sample_uniform(), and its decoder, where it has one, reads the input
+ * again behind the start token, as classifiers of T5 and BART do. So it is with
+ * outputs, below.
+ *
+ * runtime  of the original; network is what it was made of. NULL will do where
+ *          that makes no logits.
  * tokens   empty; filled.
  * Errors   those of the session, and GQA_ERR_FORMAT for logits that are not
  *          finite.
@@ -52,8 +58,7 @@ enum gqa_status gqa_sample(struct gqa_tokens *tokens,
 /*
  * The same, of tokens that are all equally likely: no model is run. For
  * models that are run layer by layer, whose weights would have to be read
- * anew for each token that is drawn, and for those that make no logits, whose
- * decoder, where there is one, reads its input again. Errors GQA_ERR_NOMEM.
+ * anew for each token that is drawn. Errors GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
 enum gqa_status gqa_sample_uniform(struct gqa_tokens *tokens,
@@ -73,11 +78,5 @@ GQA_MUST_USE
 enum gqa_status gqa_sample_uniform_outputs(
     struct gqa_tokens *tokens, const struct gqa_network *network,
     const struct gqa_sample_options *options);
-
-/* Of a model that makes no logits: the decoder reads the input, behind the
- * start token, as classifiers of T5 and BART do. Errors GQA_ERR_NOMEM. */
-GQA_MUST_USE
-enum gqa_status gqa_repeat_inputs(struct gqa_tokens *tokens,
-                                  const struct gqa_network *network);
 
 #endif

@@ -30,6 +30,15 @@ for name in t5-classes t5-tokens mt5-answers; do
         grep -E '^(runtime|exact)' | sed -E 's/(passed|skipped).*/\1/'
 done
 
+# Heads of such models are aligned as others are.
+for name in t5-encoder t5-classes; do
+    model=$DATA/families/$name
+    gqa-convert -q -f -m aligned --samples 4 --length 16 --attention all -g 2 \
+        "$model" out.gqa
+    "${run[@]}" --against "$model" out.gqa |
+        grep -E '^(weights +grouped|exact)' | sed -E 's/aligned.*/aligned/'
+done
+
 # What a decoder reads where nothing else is given: its input, behind the start.
 echo 5 9 4 31 >tokens
 "${run[@]}" -q --dtype f64 --tokens tokens --dump-logits rows.safetensors \

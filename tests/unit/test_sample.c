@@ -316,17 +316,19 @@ START_TEST(decodes_the_input_again)
 {
     static const int64_t given[] = {4, 7};
     const struct gqa_token_rules rules = gqa_token_rules_of(&network);
+    const struct gqa_sample_options options = {.n = 3, .length = 6};
 
     network.n_stacks = 2;
     network.has_logits = false;
-    sample_uniform();
+    sample(2, 6, 0);
     ck_assert_int_eq(
         gqa_tokens_add(&tokens,
                        &(struct gqa_token_rules){.vocab_size = rules.vocab_size,
                                                  .is_encoder_decoder = true},
                        given, 2, NULL, 0),
         GQA_OK);
-    ck_assert_int_eq(gqa_repeat_inputs(&tokens, &network), GQA_OK);
+    ck_assert_int_eq(gqa_sample_outputs(&tokens, NULL, &network, &options),
+                     GQA_OK);
     for (size_t i = 0; i < tokens.n; i++) {
         const struct gqa_sequence *s = &tokens.sequences[i];
 
