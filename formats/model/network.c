@@ -252,6 +252,11 @@ static enum gqa_status take_between(struct gqa_linear *out, uint64_t *width,
     *width = 0;
     if (st != GQA_OK || said == d_model)
         return st;
+    if (!module)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "an embedding of width %llu before a stream of %llu "
+                        "cannot be run in models of family %s",
+                        ULL(said), ULL(d_model), b->family->name);
     st = gqa_take_linear(out, b, gqa_stem_of(&stem, b, module), &no_bias);
     if (st != GQA_OK)
         return st;
@@ -559,7 +564,8 @@ static enum gqa_status take_tokens(const struct gqa_network_builder *b)
 static enum gqa_status check_runnable(const struct gqa_network_builder *b)
 {
     const struct gqa_family *family = b->family;
-    const enum gqa_status st = gqa_check_numbers(b->model);
+    const struct gqa_stack_rule *encoder = &family->stacks[GQA_STACK_ENCODER];
+    enum gqa_status st = gqa_check_numbers(b->model);
 
     if (st != GQA_OK)
         return st;
@@ -569,11 +575,10 @@ static enum gqa_status check_runnable(const struct gqa_network_builder *b)
                         "a model of family %s cannot be run without its "
                         "configuration%s",
                         family->name, gqa_advice(GQA_ADVICE_CONFIG));
-    if (!family->stacks[GQA_STACK_DECODER].given)
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "a model of family %s has no decoder, and cannot be "
-                        "run",
-                        family->name);
+    /* Of these there is no table of tokens to be looked for. */
+    if (encoder->input == GQA_INPUT_FRAMES &&
+        (st = gqa_check_frames(b, &encoder->frames)) != GQA_OK)
+        return st;
     if (family->stacks[GQA_STACK_DECODER].input == GQA_INPUT_CODES &&
         !family->stacks[GQA_STACK_DECODER].codes.each)
         return gqa_fail(GQA_ERR_UNSUPPORTED,

@@ -226,8 +226,9 @@ struct gqa_network_stack {
      * before positions are added (OPT-350m). */
     uint64_t embedding_width;
     struct gqa_linear widened;
-    /* x = embedding_norm(embedding * embedding_scale + positions). The scale
-     * is rounded to the type of the activations, as Gemma rounds it. */
+    /* x = embedding_norm(embedding * embedding_scale + positions + places),
+     * codes being further embeddings. The scale is rounded to the type of the
+     * activations, as Gemma rounds it. */
     double embedding_scale;
     struct gqa_norm embedding_norm;
     bool norm_first; /* of the embedding alone: positions are added behind */
