@@ -221,28 +221,6 @@ static void find_cause(struct gqa_taking *t)
 
 /* --- Taking it ------------------------------------------------------------ */
 
-/* The prefix that the attentions were found behind. */
-static const char *find_prefix(const struct gqa_taking *t)
-{
-    const struct gqa_attention *a = &t->model->attentions[0];
-    const char *name = t->model->params[a->q.weight].name;
-
-    for (gqa_texts prefix = t->family->names.prefixes; *prefix; prefix++) {
-        const size_t n = strlen(*prefix);
-
-        for (size_t r = 0; r < t->family->n_attentions; r++) {
-            uint64_t layer;
-            const char *leaf;
-
-            if (strncmp(name, *prefix, n) == 0 &&
-                gqa_pattern_match(t->family->attentions[r]->pattern, name + n,
-                                  &layer, &leaf))
-                return *prefix;
-        }
-    }
-    return "";
-}
-
 static int compare_kinds(const void *a, const void *b)
 {
     const struct gqa_fault *x = a;
@@ -300,7 +278,7 @@ enum gqa_status gqa_inventory_create(struct gqa_inventory **out,
 
     if (!t.out)
         return gqa_fail_nomem();
-    t.names.prefix = find_prefix(&t);
+    t.names.prefix = gqa_prefix_of(t.model);
     t.out->roles = calloc(model->n_params + 1, sizeof *t.out->roles);
     st = t.out->roles ? take(&t) : gqa_fail_nomem();
     if (st == GQA_OK)

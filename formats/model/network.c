@@ -630,6 +630,27 @@ static void find_memory(const struct gqa_network_builder *b)
         };
 }
 
+/* Whether frames are all that is read: what tokens stand for, which are as many
+ * as the configuration says, and no table has. */
+static bool reads_frames_alone(const struct gqa_network_builder *b)
+{
+    return b->family->stacks[GQA_STACK_ENCODER].input == GQA_INPUT_FRAMES &&
+           !has_stack(b, GQA_STACK_DECODER);
+}
+
+static enum gqa_status count_tokens(struct gqa_network_builder *b)
+{
+    const struct gqa_config_keys *keys = &b->family->keys;
+    uint64_t n = (uint64_t)json_integer_value(
+        json_object_get(keys->defaults, keys->vocab_size[0]));
+    const enum gqa_status st = gqa_config_count(
+        &n, b->model->config, keys->vocab_size, b->model->config_path);
+
+    b->prefix = gqa_prefix_of(b->model);
+    b->network->table_size = n;
+    return st;
+}
+
 static enum gqa_status find_prefix(struct gqa_network_builder *b)
 {
     const struct gqa_family_names *names = &b->family->names;
@@ -637,7 +658,14 @@ static enum gqa_status find_prefix(struct gqa_network_builder *b)
     char name[2 * GQA_MAX_NAME];
     size_t index;
 
-    for (gqa_texts prefix = names->prefixes; *prefix; prefix++) {
+    if (reads_frames_alone(b)) {
+        const enum gqa_status st = count_tokens(b);
+
+        if (st != GQA_OK)
+            return st;
+    }
+    for (gqa_texts prefix = names->prefixes; *prefix && !b->network->table_size;
+         prefix++) {
         b->prefix = *prefix;
         snprintf(name, sizeof name, "%s%s.weight", *prefix, names->embedding);
         if (gqa_find_param(b, name, &index)) {
