@@ -1,9 +1,11 @@
 #include "formats/model/inventory.h"
+#include "common/strings.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/strings.h"
 #include "formats/model/inventory_taking.h"
 #include "formats/model/leftover.h"
 
@@ -193,6 +195,7 @@ static void find_cause(struct gqa_taking *t)
         "quant_method"));
     char *out = t->out->missing_cause;
     const size_t size = sizeof t->out->missing_cause;
+    const char *class = gqa_class_named(t->model->config, GQA_CLASS_LM);
     unsigned long number = 0, n = 0;
 
     if (is_shard(path, &number, &n) && gqa_checkpoint_n_sources(c) < n)
@@ -214,6 +217,13 @@ static void find_cause(struct gqa_taking *t)
                  t->family->name,
                  t->family->weights == GQA_WEIGHTS_IN_OUT ? "inputs, outputs"
                                                           : "outputs, inputs");
+    else if (t->out->n_of[GQA_FAULT_MISSING] && class &&
+             gqa_ends_with(class, "ForCausalLM") && t->model->n_layers == 0 &&
+             gqa_model_is_encoder_decoder(t->model))
+        snprintf(out, size,
+                 "a %.80s is the decoder alone of such a model, which is not "
+                 "handled: give the whole model",
+                 class);
     else if (t->out->n_of[GQA_FAULT_MISSING])
         snprintf(out, size,
                  "an interrupted download, or a part of the model only");
