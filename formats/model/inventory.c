@@ -1,5 +1,4 @@
 #include "formats/model/inventory.h"
-#include "common/strings.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -72,7 +72,7 @@ static enum gqa_status repeat_inputs(struct gqa_tokens *tokens,
         struct gqa_sequence *s = &tokens->sequences[i];
         int64_t *row;
 
-        if (s->n_decoder > 0)
+        if (s->n_decoder > 0 || s->n_encoder == 0)
             continue;
         if (!(row = calloc(s->n_encoder + 1, sizeof *row)))
             return gqa_fail_nomem();
