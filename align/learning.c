@@ -104,6 +104,10 @@ enum gqa_status gqa_learning_tokens(struct gqa_tokens *out,
     st = gqa_tokens_read(out, asked->from, &rules, n);
     if (st == GQA_OK && length)
         gqa_tokens_cut(out, length);
+    /* Labels are what a decoder says; of one that says none it reads what the
+     * encoder does. */
+    if (st == GQA_OK && rules.is_encoder_decoder && !l->network->has_logits)
+        st = gqa_sample_outputs(out, NULL, l->network, &options);
     return st;
 }
 

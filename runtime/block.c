@@ -308,7 +308,8 @@ static enum gqa_status attend_summaries(const struct gqa_pass *pass,
     own.k = room->cache.k;
     own.v = room->cache.v;
     own.bias = room->bias[a->heads->layer];
-    own.reach = gqa_summaries_reach(&a->summaries, s->room.encoder_capacity);
+    own.reach =
+        gqa_summaries_reach(&a->summaries, gqa_session_reach(s, pass->stack));
     st = r->backend->attend(r->device, &own);
     return st == GQA_OK ? r->backend->merge(r->device, op->out, op->lse,
                                             own.out, own.lse, a->heads->n_heads,
@@ -342,9 +343,7 @@ static enum gqa_status attend(const struct gqa_pass *pass,
     op.capacity = capacity;
     op.key_counts = key_counts;
     op.bias = bias;
-    op.reach = pass->stack->stack == GQA_STACK_ENCODER
-                   ? s->room.encoder_capacity
-                   : s->room.capacity;
+    op.reach = gqa_session_reach(s, pass->stack);
     op.lse = summed ? s->summaries.all_lse : NULL;
     st = r->backend->attend(r->device, &op);
     if (st == GQA_OK && summed)
@@ -367,7 +366,7 @@ static enum gqa_status self_attention(const struct gqa_pass *pass,
                                       size_t layer, const void *in)
 {
     struct gqa_session *s = pass->session;
-    const bool encoder = pass->stack->stack == GQA_STACK_ENCODER;
+    const bool encoder = gqa_network_is_input(s->runtime->network, pass->stack);
     const struct gqa_kv_cache *cache = encoder ? &s->encoder : &s->self[layer];
     const uint64_t capacity = encoder ? s->encoder_capacity : s->capacity;
     struct gqa_heads q, k, v;

@@ -56,9 +56,9 @@ static enum gqa_status embed_plain(const struct gqa_runtime *r,
         stack->norm_first ? NULL : gqa_part_positions(r, stack, &positions));
 }
 
-enum gqa_status gqa_part_embed_plain(const struct gqa_runtime *r,
-                                     const struct gqa_network_stack *stack,
-                                     void *x, uint64_t n_rows, void *room)
+static enum gqa_status embed_tokens(const struct gqa_runtime *r,
+                                    const struct gqa_network_stack *stack,
+                                    void *x, uint64_t n_rows, void *room)
 {
     struct gqa_weight positions;
 
@@ -76,15 +76,6 @@ static enum gqa_status norm_embedded(const struct gqa_runtime *r,
     return stack->embedding_norm.kind == GQA_NORM_NONE
                ? GQA_OK
                : gqa_part_norm(r, x, x, n_rows, &stack->embedding_norm, false);
-}
-
-enum gqa_status gqa_part_embed(const struct gqa_runtime *r,
-                               const struct gqa_network_stack *stack, void *x,
-                               uint64_t n_rows, void *room)
-{
-    const enum gqa_status st = gqa_part_embed_plain(r, stack, x, n_rows, room);
-
-    return st == GQA_OK ? norm_embedded(r, stack, x, n_rows) : st;
 }
 
 enum gqa_status gqa_part_embed_from(const struct gqa_runtime *r,
@@ -143,12 +134,11 @@ static enum gqa_status add_place(const struct gqa_runtime *r, void *x,
     return add_embedded(r, x, room, n_rows, NULL, 1, &row);
 }
 
-enum gqa_status gqa_part_embed_whole(const struct gqa_runtime *r,
-                                     const struct gqa_network_stack *stack,
-                                     void *x, void *room, uint64_t n_rows)
+enum gqa_status gqa_part_embed_sum(const struct gqa_runtime *r,
+                                   const struct gqa_network_stack *stack,
+                                   void *x, uint64_t n_rows, void *room)
 {
-    struct gqa_weight positions;
-    enum gqa_status st = gqa_part_embed(r, stack, x, n_rows, room);
+    enum gqa_status st = embed_tokens(r, stack, x, n_rows, room);
 
     for (size_t i = 0; i < stack->n_codes && st == GQA_OK; i++)
         st = add_embedded(r, x, room, n_rows,
@@ -156,6 +146,18 @@ enum gqa_status gqa_part_embed_whole(const struct gqa_runtime *r,
                           stack->embedding_scale, NULL);
     for (size_t i = 0; i < stack->n_places && st == GQA_OK; i++)
         st = add_place(r, x, room, n_rows, stack->places[i]);
+    return st;
+}
+
+enum gqa_status gqa_part_embed_whole(const struct gqa_runtime *r,
+                                     const struct gqa_network_stack *stack,
+                                     void *x, void *room, uint64_t n_rows)
+{
+    struct gqa_weight positions;
+    enum gqa_status st = gqa_part_embed_sum(r, stack, x, n_rows, room);
+
+    if (st == GQA_OK)
+        st = norm_embedded(r, stack, x, n_rows);
     if (st == GQA_OK && stack->norm_first)
         st = add_embedded(r, x, room, n_rows, NULL, 1,
                           gqa_part_positions(r, stack, &positions));

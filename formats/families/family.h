@@ -37,6 +37,8 @@ struct gqa_config_keys {
 
 struct gqa_family_names {
     gqa_texts prefixes; /* before all names but `unembedding` */
+    /* First of them in a class for answers to questions; NULL: as in all. */
+    const char *answers_prefix;
     const char *embedding;
     gqa_texts unembedding; /* whole names */
     gqa_texts copies;      /* of the embedding: modules, read by nothing */

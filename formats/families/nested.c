@@ -20,7 +20,7 @@ static const char *const of_clip[] = {"", "clip.", NULL};
 static const char *const of_siglip[] = {"", NULL};
 
 static const char *const of_decoder[] = {"decoder.", NULL};
-static const char *const of_t5gemma[] = {"model.decoder.", NULL};
+static const char *const of_t5gemma[] = {"model.decoder.", "decoder.", NULL};
 
 static const struct gqa_nested_class blip2_classes[] = {
     {"AutoModel", "Blip2Model"},

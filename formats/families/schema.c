@@ -176,6 +176,7 @@ static const struct gqa_schema config_schema =
 
 static const struct gqa_field names_fields[] = {
     {"prefixes", GQA_FIELD_PREFIXES, AT(gqa_family_names, prefixes), REQUIRED},
+    TEXT("answers_prefix", gqa_family_names, answers_prefix),
     TEXT_NEEDED("embedding", gqa_family_names, embedding),
     TEXTS_NEEDED("unembedding", gqa_family_names, unembedding),
     TEXTS("copies", gqa_family_names, copies),

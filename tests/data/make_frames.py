@@ -134,6 +134,40 @@ def run_whisper(model, ids, decoder_ids):
         encoder.embed_positions, encoder.config.max_source_positions = whole, most
 
 
+def whisper_encoder(name):
+    text.save(name, "Whisper", model="ForAudioClassification", vocab_size=VOCAB, num_mel_bins=3, d_model=16,
+              encoder_layers=2, encoder_ffn_dim=19, encoder_attention_heads=4, max_source_positions=10, pad_token_id=0,
+              bos_token_id=1, eos_token_id=2, decoder_start_token_id=3, classifier_proj_size=5, num_labels=3, repeat=2)
+
+
+def run_whisper_encoder(model, ids):
+    """Of an encoder alone: its last hidden state, and the stream after each layer."""
+    whole, most = model.encoder.embed_positions, model.config.max_source_positions
+    model.encoder.embed_positions = First(whole, len(ids))
+    model.config.max_source_positions = model.encoder.config.max_source_positions = len(ids)
+    hidden = []
+    hooks = [layer.register_forward_hook(lambda _, __, out: hidden.append(out[0])) for layer in model.encoder.layers]
+    with torch.no_grad():
+        rows = model.encoder(frames(ids, 2, model.config.num_mel_bins).transpose(1, 2)).last_hidden_state
+    for hook in hooks:
+        hook.remove()
+    model.encoder.embed_positions = whole
+    model.config.max_source_positions = model.encoder.config.max_source_positions = most
+    return rows, torch.stack(hidden)
+
+
+def reference_of_encoder(name):
+    model = tr.WhisperForAudioClassification.from_pretrained(
+        os.path.join("families", name), dtype=torch.float64, attn_implementation="eager").eval()
+    with made.in_doubles():
+        ids, rows = made.tokens(name, LENGTHS, VOCAB), torch.zeros(len(LENGTHS), max(LENGTHS), model.config.d_model)
+        hidden = torch.zeros(model.config.encoder_layers, *rows.shape)
+        for s, n in enumerate(LENGTHS):
+            some, stream = run_whisper_encoder(model, ids[s, :n])
+            rows[s, :n], hidden[:, s, :n] = some[0], stream.reshape(len(hidden), n, -1)
+    text.keep(name, {"input_ids": ids, "lengths": torch.tensor(LENGTHS), "last_hidden_state": rows, "hidden": hidden})
+
+
 def run_speech_to_text(model, ids, decoder_ids):
     width = model.config.input_feat_per_channel * model.config.input_channels
     return made.run(model, input_features=frames(ids, 2**model.config.num_conv_layers, width),
@@ -255,7 +289,11 @@ def main():
     os.chdir(os.path.dirname(os.path.abspath(__file__)))
     torch.set_num_threads(1)
     made.blocks_of, make_families.repeat_heads = blocks_of, repeat_heads
-    for name in sys.argv[1:] or MODELS:
+    for name in sys.argv[1:] or [*MODELS, "whisper-encoder"]:
+        if name == "whisper-encoder":
+            whisper_encoder(name)
+            reference_of_encoder(name)
+            continue
         make, run = MODELS[name]
         make(name)
         reference(name, run)

@@ -240,6 +240,73 @@ START_TEST(takes_fixtures)
 }
 END_TEST
 
+/* What classes make: logits of tokens, or rows for heads of their own. */
+static const struct {
+    const char *fixture, *architectures;
+    size_t n_stacks;
+    bool has_logits;
+} classes[] = {
+    {"runtime/t5-v1_0", "[\"T5ForConditionalGeneration\"]", 2, true},
+    /* The embedding is tied, and makes them. */
+    {"runtime/t5-v1_0", "[\"T5ForSequenceClassification\"]", 2, true},
+    {"families/t5-classes", "[\"T5ForSequenceClassification\"]", 2, false},
+    {"families/t5-classes", "[\"T5Model\"]", 2, false},
+    {"families/mt5-answers", "[\"MT5ForQuestionAnswering\"]", 2, false},
+    {"families/t5-encoder", "[\"T5EncoderModel\"]", 1, false},
+    {"families/t5-encoder", NULL, 1, false},
+    {"families/t5-tokens", "[\"T5ForTokenClassification\"]", 1, false},
+};
+
+START_TEST(tells_what_comes_of_a_token)
+{
+    const char *fixture = classes[_i].fixture;
+    struct opened o;
+    const struct gqa_network *n;
+    const enum gqa_status st = open_with(
+        &o, fixture,
+        changed_config(fixture, "architectures", classes[_i].architectures));
+
+    ck_assert_msg(st == GQA_OK, "%s: %s", fixture, gqa_error_message());
+    n = o.network;
+    ck_assert_uint_eq(n->n_stacks, classes[_i].n_stacks);
+    ck_assert(n->has_logits == classes[_i].has_logits);
+    ck_assert_uint_eq(n->n_outputs, n->has_logits ? n->vocab_size : n->d_model);
+    ck_assert((n->unembedding.weight != GQA_NO_PARAM) == n->has_logits);
+    ck_assert(gqa_network_is_encoder(n) == (n->n_stacks == 1));
+    ck_assert(gqa_network_is_input(n, &n->stacks[0]) == (n->n_stacks == 2));
+    close_all(&o);
+}
+END_TEST
+
+/* What a class must have is missed. */
+START_TEST(misses_what_a_class_has)
+{
+    static const struct {
+        const char *fixture, *class, *says;
+    } wrong[] = {
+        {"families/t5-classes", "[\"T5ForConditionalGeneration\"]",
+         "'lm_head.weight' is missing, and the configuration does not tie it"},
+        {"families/t5-classes", NULL, "'lm_head.weight' is missing"},
+        {"families/t5-encoder", "[\"T5ForConditionalGeneration\"]",
+         "there are no layers of the decoder"},
+    };
+
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct opened o;
+
+        ck_assert_int_ne(
+            open_with(&o, wrong[i].fixture,
+                      changed_config(wrong[i].fixture, "architectures",
+                                     wrong[i].class)),
+            GQA_OK);
+        ck_assert_msg(strstr(gqa_error_message(), wrong[i].says) != NULL, "%s",
+                      gqa_error_message());
+        ck_assert_ptr_null(o.network);
+        close_all(&o);
+    }
+}
+END_TEST
+
 START_TEST(needs_a_configuration)
 {
     struct opened o;
@@ -909,6 +976,9 @@ int main(void)
                         (int)(sizeof refusals / sizeof *refusals));
     tcase_add_loop_test(tc, takes_fixtures, 0,
                         (int)(sizeof fixtures / sizeof *fixtures));
+    tcase_add_loop_test(tc, tells_what_comes_of_a_token, 0,
+                        sizeof classes / sizeof *classes);
+    tcase_add_test(tc, misses_what_a_class_has);
     tcase_add_test(tc, needs_a_configuration);
     tcase_add_test(tc, finds_windows);
     tcase_add_test(tc, takes_what_is_neutral);
