@@ -641,8 +641,9 @@ static bool reads_frames_alone(const struct gqa_network_builder *b)
 static enum gqa_status count_tokens(struct gqa_network_builder *b)
 {
     const struct gqa_config_keys *keys = &b->family->keys;
+    const char *first = gqa_config_key(NULL, keys->vocab_size);
     uint64_t n = (uint64_t)json_integer_value(
-        json_object_get(keys->defaults, keys->vocab_size[0]));
+        first ? json_object_get(keys->defaults, first) : NULL);
     const enum gqa_status st = gqa_config_count(
         &n, b->model->config, keys->vocab_size, b->model->config_path);
 
