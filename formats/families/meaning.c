@@ -70,6 +70,24 @@ static bool is_used(const struct meaning *m, const char *key)
     return json_object_get(m->used, key) != NULL;
 }
 
+/* Whether transformers 5 wrote the configuration, or a later one. */
+static bool is_of_5(const struct meaning *m)
+{
+    const char *version =
+        json_string_value(json_object_get(m->config, "transformers_version"));
+
+    return version && strtol(version, NULL, 10) >= 5;
+}
+
+/* What a key means that only older versions write and read; NULL: what it
+ * says. Lent. */
+static const json_t *said_before_5(const struct meaning *m, const char *key)
+{
+    const json_t *value = json_object_get(m->family->keys.overwritten, key);
+
+    return is_of_5(m) || !json_object_get(m->config, key) ? value : NULL;
+}
+
 static bool decides_nothing(const struct meaning *m, const char *key)
 {
     for (gqa_texts t = m->family->keys.unread; t && *t; t++)
@@ -154,7 +172,7 @@ static void state_setting(const struct meaning *m, const json_t *json,
     const char *first = setting_key(json, 0);
     const char *by = NULL;
     const char *key, *dot;
-    const json_t *value;
+    const json_t *value, *before;
 
     /* Nothing is refused where any value will do. */
     if (gqa_setting_get(&value, &by, &setting, m->config) != GQA_OK)
@@ -163,6 +181,10 @@ static void state_setting(const struct meaning *m, const json_t *json,
         use_key(m, key);
     if (decides_nothing(m, first))
         return;
+    if ((before = said_before_5(m, first))) {
+        state(m, path, first, copy(before), gqa_config_at(m->config, first));
+        return;
+    }
     if (!by && (key = null_key(m, json))) {
         json_object_set_new(state(m, path, key, NULL, json_null()), "refused",
                             json_true());

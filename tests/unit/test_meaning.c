@@ -117,8 +117,12 @@ START_TEST(a_resave_means_the_same)
             const json_t *second = json_object_get(all, forms[k]);
             char *text;
 
-            /* transformers 5 refuses some. */
-            if (!first || !second)
+            /* transformers 5 refuses some, and 4 makes another model of an
+             * MT5 that 5 saved: it obeys what 5 wrote there. */
+            if (!first || !second ||
+                (strcmp(names[_i], "mt5") == 0 &&
+                 (strcmp(forms[i], "54") == 0) !=
+                     (strcmp(forms[k], "54") == 0)))
                 continue;
             text = compare(first, second,
                            (struct gqa_meaning_view){.kv_heads = true});
@@ -361,7 +365,17 @@ static const struct edit edits[] = {
     {"t5", "4", "dropout_rate", "0.0", NULL},
     {"gpt2", "4", "summary_type", "\"last\"", NULL},
     {"llama", "4", "pretraining_tp", "2", NULL},
-    {"mt5", "4", "tie_word_embeddings", "true", NULL},
+    /* 5 writes true, and reads nothing; to 4 it is another model. */
+    {"mt5", "4", "tie_word_embeddings", "true",
+     "tie_word_embeddings: false, true\n"},
+    {"mt5", "54", "tie_word_embeddings", "false",
+     "tie_word_embeddings: true, false\n"},
+    {"mt5", "4", "tie_word_embeddings", NULL, NULL},
+    {"mt5", "5", "tie_word_embeddings", NULL, NULL},
+    {"t5-v1_1", "4", "tie_word_embeddings", "true",
+     "tie_word_embeddings: false, true\n"},
+    {"umt5", "4", "tie_word_embeddings", "true",
+     "tie_word_embeddings: false, true\n"},
     /* What a class writes is what it takes, and nothing else is. */
     {"opt", "original", "layer_norm_elementwise_affine", "false",
      "layer_norm_elementwise_affine: true, false\n"},
