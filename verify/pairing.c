@@ -7,6 +7,7 @@
 #include "common/strings.h"
 #include "formats/families/family.h"
 #include "formats/model/buffers.h"
+#include "formats/model/sinusoids.h"
 #include "formats/model/tied.h"
 
 /* Under prefix `to` what `name` is under `from`. */
@@ -89,6 +90,12 @@ static enum gqa_status judge_lone(struct gqa_pairing *p, bool *harmless,
                  name, where);
         return GQA_OK;
     }
+    st = gqa_param_is_sinusoids(harmless, has->checkpoint, has->model, i);
+    if (st == GQA_OK && *harmless)
+        gqa_note(&p->remark, "'%.200s', sinusoids that are computed, is in %s",
+                 name, where);
+    if (st != GQA_OK || *harmless)
+        return st;
     st = is_shared(&shared, lacks->model, name);
     if (st == GQA_OK && shared)
         st = is_copy(harmless, has, i);
