@@ -55,7 +55,6 @@ static const struct gqa_embedding_rule *find_rule(const struct gqa_model *model,
     return NULL;
 }
 
-/* What a row of zeros is, is nothing that is computed by its number. */
 static bool is_row(const double *row, const double *made, uint64_t n,
                    bool is_zero)
 {
