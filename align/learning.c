@@ -97,13 +97,17 @@ enum gqa_status gqa_learning_tokens(struct gqa_tokens *out,
         options.length = gqa_min_u64(options.length, l->network->max_positions);
     gqa_progress_phase(l->bar, "getting tokens", GQA_PROGRESS_TOKENS);
     if (asked->text_path)
-        return gqa_tokens_from_text(out, asked->text_path, &rules,
-                                    options.length, options.n);
+        return gqa_tokens_from_text_again(out, asked->text_path, &rules,
+                                          options.length, options.n);
     if (!asked->from || strcmp(asked->from, "self") == 0)
         return draw(out, l, &options);
     st = gqa_tokens_read(out, asked->from, &rules, n);
     if (st == GQA_OK && length)
         gqa_tokens_cut(out, length);
+    /* Labels are what a decoder says; of one that says none it reads what the
+     * encoder does. */
+    if (st == GQA_OK && rules.is_encoder_decoder && !l->network->has_logits)
+        st = gqa_sample_outputs(out, NULL, l->network, &options);
     return st;
 }
 

@@ -104,7 +104,8 @@ static enum gqa_status choose_pairs(struct gqa_calibrator *c,
     return st;
 }
 
-/* Without tokens those that do not turn by more than a radian. */
+/* Without tokens, or logits to measure by, those that do not turn by more than
+ * a radian. */
 static enum gqa_status free_pairs(struct gqa_calibrator *c,
                                   const struct gqa_plan *plan)
 {
@@ -116,7 +117,7 @@ static enum gqa_status free_pairs(struct gqa_calibrator *c,
     c->divisors = calloc(c->network->rope.n_pairs + 1, sizeof *c->divisors);
     if (!c->divisors)
         return gqa_fail_nomem();
-    if (gqa_learning_has_tokens(&c->asked->learning))
+    if (gqa_learning_has_tokens(&c->asked->learning) && c->network->has_logits)
         st = choose_pairs(c, plan, context, &choice);
     else
         choice.n_changed = gqa_free_pairs(c->divisors, rope, context,
@@ -240,6 +241,8 @@ static enum gqa_status refit(struct gqa_alignment *alignment,
                                       .no_scores = c->asked->no_fit_scores,
                                       .no_outputs = c->asked->no_refit,
                                       .no_values = c->asked->no_fit_values,
+                                      .not_together =
+                                          c->asked->no_fit_together,
                                       .original = &c->learning.weights,
                                       .converted = &converted.weights,
                                       .tokens = &c->fitted,
@@ -517,6 +520,12 @@ enum gqa_status gqa_calibrator_create(struct gqa_calibrator **out,
         st = gqa_network_create(&c->becomes, model);
     if (st != GQA_OK)
         st = gqa_fail_prefix(st, "%s", gqa_checkpoint_path(checkpoint));
+    else if (holds_out && !c->network->has_logits)
+        st = gqa_fail(GQA_ERR_UNSUPPORTED,
+                      "%s: the model makes no logits of tokens, whose KL "
+                      "divergence numbers of KV heads are chosen by; give them "
+                      "by --groups",
+                      gqa_checkpoint_path(checkpoint));
     if (st == GQA_OK)
         st = gqa_progress_create(&c->bar, log_level);
     c->learning = (struct gqa_learning){

@@ -308,7 +308,8 @@ static enum gqa_status attend_summaries(const struct gqa_pass *pass,
     own.k = room->cache.k;
     own.v = room->cache.v;
     own.bias = room->bias[a->heads->layer];
-    own.reach = gqa_summaries_reach(&a->summaries, s->room.encoder_capacity);
+    own.reach =
+        gqa_summaries_reach(&a->summaries, gqa_session_reach(s, pass->stack));
     st = r->backend->attend(r->device, &own);
     return st == GQA_OK ? r->backend->merge(r->device, op->out, op->lse,
                                             own.out, own.lse, a->heads->n_heads,
@@ -342,9 +343,7 @@ static enum gqa_status attend(const struct gqa_pass *pass,
     op.capacity = capacity;
     op.key_counts = key_counts;
     op.bias = bias;
-    op.reach = pass->stack->stack == GQA_STACK_ENCODER
-                   ? s->room.encoder_capacity
-                   : s->room.capacity;
+    op.reach = gqa_session_reach(s, pass->stack);
     op.lse = summed ? s->summaries.all_lse : NULL;
     st = r->backend->attend(r->device, &op);
     if (st == GQA_OK && summed)
@@ -367,7 +366,7 @@ static enum gqa_status self_attention(const struct gqa_pass *pass,
                                       size_t layer, const void *in)
 {
     struct gqa_session *s = pass->session;
-    const bool encoder = pass->stack->stack == GQA_STACK_ENCODER;
+    const bool encoder = gqa_network_is_input(s->runtime->network, pass->stack);
     const struct gqa_kv_cache *cache = encoder ? &s->encoder : &s->self[layer];
     const uint64_t capacity = encoder ? s->encoder_capacity : s->capacity;
     struct gqa_heads q, k, v;
@@ -447,6 +446,12 @@ static enum gqa_status feed_forward(const struct gqa_pass *pass,
         r->network->d_model * gqa_dtype_bits(r->real) / 8;
     const bool gated = ff->gate.weight != GQA_NO_PARAM;
     void *const hidden = gated ? s->work.gate : s->work.up;
+    const struct gqa_part_hidden part = {.gate = &ff->gate,
+                                         .up = &ff->up,
+                                         .activation = ff->activation,
+                                         .out = hidden,
+                                         .gate_room = s->work.gate,
+                                         .up_room = s->work.up};
     enum gqa_status st = tap_block(pass, layer, GQA_TAP_FF_INPUT, normed,
                                    r->network->d_model, 0, pass->n_rows);
 
@@ -458,15 +463,13 @@ static enum gqa_status feed_forward(const struct gqa_pass *pass,
             pass->n_rows - row < s->ff_rows ? pass->n_rows - row : s->ff_rows;
         const char *in = (const char *)normed + row * row_bytes;
 
-        st = gqa_part_linear(r, s->work.up, in, n, &ff->up, NULL);
-        if (st == GQA_OK && gated)
-            st = gqa_part_linear(r, s->work.gate, in, n, &ff->gate, NULL);
-        if (st == GQA_OK && ff->has_xielu)
-            st = gqa_part_xielu(r, hidden, n * width, ff);
-        else if (st == GQA_OK)
-            st = r->backend->activate(r->device, hidden, hidden,
-                                      gated ? s->work.up : NULL, n * width,
-                                      ff->activation);
+        if (ff->has_xielu) {
+            st = gqa_part_linear(r, hidden, in, n, &ff->up, NULL);
+            if (st == GQA_OK)
+                st = gqa_part_xielu(r, hidden, n * width, ff);
+        } else {
+            st = gqa_part_hidden(r, &part, in, n);
+        }
         if (st == GQA_OK)
             st = tap_block(pass, layer, GQA_TAP_HIDDEN, hidden, width, row, n);
         if (st == GQA_OK)

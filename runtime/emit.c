@@ -79,7 +79,8 @@ static uint64_t choose_rows(const struct gqa_pass *pass)
     return n;
 }
 
-/* Logits of n chosen rows from the first one on, to session->values. */
+/* Logits of n chosen rows from the first one on, or these rows normed where the
+ * model makes none, to session->values. */
 static enum gqa_status compute(const struct gqa_pass *pass, uint64_t first,
                                uint64_t n)
 {
@@ -98,9 +99,11 @@ static enum gqa_status compute(const struct gqa_pass *pass, uint64_t first,
         st = r->backend->norm(r->device, rows, room, n, net->d_model, &norm,
                               false);
     }
+    if (st == GQA_OK && !net->has_logits)
+        return fetch(s, rows, r->real, n * net->n_outputs);
     if (st == GQA_OK)
         st = gqa_part_unembed(r, s->work.logits, rows, n, room);
-    return st == GQA_OK ? fetch(s, s->work.logits, r->wide, n * net->vocab_size)
+    return st == GQA_OK ? fetch(s, s->work.logits, r->wide, n * net->n_outputs)
                         : st;
 }
 
@@ -109,7 +112,7 @@ static enum gqa_status hand_over(const struct gqa_pass *pass, uint64_t first,
                                  uint64_t n)
 {
     const struct gqa_session *s = pass->session;
-    const uint64_t vocab = s->runtime->network->vocab_size;
+    const uint64_t width = s->runtime->network->n_outputs;
     uint64_t i = 0;
 
     while (i < n) {
@@ -121,7 +124,7 @@ static enum gqa_status hand_over(const struct gqa_pass *pass, uint64_t first,
             run++;
         st = pass->output->logits(pass->output->ctx, s->numbers[sequence],
                                   s->out_position[first + i], run,
-                                  s->values + i * vocab);
+                                  s->values + i * width);
         if (st != GQA_OK)
             return st;
         i += run;

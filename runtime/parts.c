@@ -56,9 +56,9 @@ static enum gqa_status embed_plain(const struct gqa_runtime *r,
         stack->norm_first ? NULL : gqa_part_positions(r, stack, &positions));
 }
 
-enum gqa_status gqa_part_embed_plain(const struct gqa_runtime *r,
-                                     const struct gqa_network_stack *stack,
-                                     void *x, uint64_t n_rows, void *room)
+static enum gqa_status embed_tokens(const struct gqa_runtime *r,
+                                    const struct gqa_network_stack *stack,
+                                    void *x, uint64_t n_rows, void *room)
 {
     struct gqa_weight positions;
 
@@ -76,15 +76,6 @@ static enum gqa_status norm_embedded(const struct gqa_runtime *r,
     return stack->embedding_norm.kind == GQA_NORM_NONE
                ? GQA_OK
                : gqa_part_norm(r, x, x, n_rows, &stack->embedding_norm, false);
-}
-
-enum gqa_status gqa_part_embed(const struct gqa_runtime *r,
-                               const struct gqa_network_stack *stack, void *x,
-                               uint64_t n_rows, void *room)
-{
-    const enum gqa_status st = gqa_part_embed_plain(r, stack, x, n_rows, room);
-
-    return st == GQA_OK ? norm_embedded(r, stack, x, n_rows) : st;
 }
 
 enum gqa_status gqa_part_embed_from(const struct gqa_runtime *r,
@@ -143,12 +134,11 @@ static enum gqa_status add_place(const struct gqa_runtime *r, void *x,
     return add_embedded(r, x, room, n_rows, NULL, 1, &row);
 }
 
-enum gqa_status gqa_part_embed_whole(const struct gqa_runtime *r,
-                                     const struct gqa_network_stack *stack,
-                                     void *x, void *room, uint64_t n_rows)
+enum gqa_status gqa_part_embed_sum(const struct gqa_runtime *r,
+                                   const struct gqa_network_stack *stack,
+                                   void *x, uint64_t n_rows, void *room)
 {
-    struct gqa_weight positions;
-    enum gqa_status st = gqa_part_embed(r, stack, x, n_rows, room);
+    enum gqa_status st = embed_tokens(r, stack, x, n_rows, room);
 
     for (size_t i = 0; i < stack->n_codes && st == GQA_OK; i++)
         st = add_embedded(r, x, room, n_rows,
@@ -156,6 +146,18 @@ enum gqa_status gqa_part_embed_whole(const struct gqa_runtime *r,
                           stack->embedding_scale, NULL);
     for (size_t i = 0; i < stack->n_places && st == GQA_OK; i++)
         st = add_place(r, x, room, n_rows, stack->places[i]);
+    return st;
+}
+
+enum gqa_status gqa_part_embed_whole(const struct gqa_runtime *r,
+                                     const struct gqa_network_stack *stack,
+                                     void *x, void *room, uint64_t n_rows)
+{
+    struct gqa_weight positions;
+    enum gqa_status st = gqa_part_embed_sum(r, stack, x, n_rows, room);
+
+    if (st == GQA_OK)
+        st = norm_embedded(r, stack, x, n_rows);
     if (st == GQA_OK && stack->norm_first)
         st = add_embedded(r, x, room, n_rows, NULL, 1,
                           gqa_part_positions(r, stack, &positions));
@@ -181,6 +183,47 @@ enum gqa_status gqa_part_linear(const struct gqa_runtime *r, void *out,
     return r->backend->linear(r->device, out, x, n_rows,
                               gqa_runtime_matrix(r, l, &room), l->input_major,
                               gqa_runtime_weight(r, l->bias), added);
+}
+
+/* At once, where the device can; else *done is false. */
+static enum gqa_status make_gated(const struct gqa_runtime *r, bool *done,
+                                  const struct gqa_part_hidden *h,
+                                  const void *x, uint64_t n_rows)
+{
+    struct gqa_weight gate, up;
+
+    *done = false;
+    if (!r->backend->gated || h->gate->input_major || h->up->input_major ||
+        h->gate->bias != GQA_NO_PARAM || h->up->bias != GQA_NO_PARAM)
+        return GQA_OK;
+    return r->backend->gated(r->device, done, h->out,
+                             h->kept ? h->gate_room : NULL,
+                             h->kept ? h->up_room : NULL, x, n_rows,
+                             gqa_runtime_matrix(r, h->gate, &gate),
+                             gqa_runtime_matrix(r, h->up, &up), h->activation);
+}
+
+enum gqa_status gqa_part_hidden(const struct gqa_runtime *r,
+                                const struct gqa_part_hidden *h, const void *x,
+                                uint64_t n_rows)
+{
+    const bool gated = h->gate->weight != GQA_NO_PARAM;
+    enum gqa_status st = GQA_OK;
+    bool done = false;
+
+    if (gated)
+        st = make_gated(r, &done, h, x, n_rows);
+    if (st != GQA_OK || done)
+        return st;
+    st = gqa_part_linear(r, h->up_room, x, n_rows, h->up, NULL);
+    if (st == GQA_OK && gated)
+        st = gqa_part_linear(r, h->gate_room, x, n_rows, h->gate, NULL);
+    return st == GQA_OK
+               ? r->backend->activate(
+                     r->device, h->out, gated ? h->gate_room : h->up_room,
+                     gated ? h->up_room : NULL,
+                     n_rows * gqa_runtime_outputs(r, h->up), h->activation)
+               : st;
 }
 
 struct gqa_head_place gqa_part_normed(uint64_t *width,

@@ -23,30 +23,23 @@ const struct gqa_weight *gqa_part_positions(
     const struct gqa_runtime *runtime, const struct gqa_network_stack *stack,
     struct gqa_weight *room);
 
-/* The tokens of the batch, which is set, become n_rows rows of x, without
- * positions where these come behind a norm. room: as many, of
- * gqa_network_row_width(), which are looked at where the embedding has a width
- * of its own. */
+/* The tokens of the batch, which is set, become n_rows rows of x, which are
+ * sums: of the embedding, positions but where these come behind a norm, rows of
+ * further tables (codes) and places. room: as many, of gqa_network_row_width().
+ */
 GQA_MUST_USE
-enum gqa_status gqa_part_embed(const struct gqa_runtime *runtime,
-                               const struct gqa_network_stack *stack, void *x,
-                               uint64_t n_rows, void *room);
+enum gqa_status gqa_part_embed_sum(const struct gqa_runtime *runtime,
+                                   const struct gqa_network_stack *stack,
+                                   void *x, uint64_t n_rows, void *room);
 
-/* The same before the norm. */
-GQA_MUST_USE
-enum gqa_status gqa_part_embed_plain(const struct gqa_runtime *runtime,
-                                     const struct gqa_network_stack *stack,
-                                     void *x, uint64_t n_rows, void *room);
-
-/* gqa_part_embed() with all that is added to it: rows of further tables
- * (codes), places, and positions behind a norm. room likewise. */
+/* The same, normed, with positions behind the norm. */
 GQA_MUST_USE
 enum gqa_status gqa_part_embed_whole(const struct gqa_runtime *runtime,
                                      const struct gqa_network_stack *stack,
                                      void *x, void *room, uint64_t n_rows);
 
-/* As gqa_part_embed() where tokens are rows of a table that is not the
- * stack's. */
+/* As gqa_part_embed_whole() where tokens are rows of a table that is not the
+ * stack's, and there are neither codes nor places. */
 GQA_MUST_USE
 enum gqa_status gqa_part_embed_from(const struct gqa_runtime *runtime,
                                     const struct gqa_network_stack *stack,
@@ -71,6 +64,22 @@ enum gqa_status gqa_part_linear(const struct gqa_runtime *runtime, void *out,
                                 const void *x, uint64_t n_rows,
                                 const struct gqa_linear *linear,
                                 const void *added);
+
+/* The wide half of a feed-forward: where `up` gives a width, of each row of x
+ * act(x up^T), or act(x gate^T) * (x up^T). */
+struct gqa_part_hidden {
+    const struct gqa_linear *gate, *up;
+    enum gqa_activation activation;
+    /* Room, [n_rows, width]; gate_room only where there is a gate. Where they
+     * are kept they hold what act() was given, and its factor; else `out` may
+     * be one of them. */
+    void *out, *gate_room, *up_room;
+    bool kept;
+};
+GQA_MUST_USE
+enum gqa_status gqa_part_hidden(const struct gqa_runtime *runtime,
+                                const struct gqa_part_hidden *hidden,
+                                const void *x, uint64_t n_rows);
 
 /* What a norm of q or k goes over: each head by itself, or all as one of
  * *width elements. */

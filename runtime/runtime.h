@@ -65,7 +65,8 @@ void gqa_runtime_free(struct gqa_runtime *runtime);
 struct gqa_step_output {
     void *ctx;
     /* Logits of n_rows tokens of sequence s from position on: [n_rows,
-     * vocab_size] as double. Tokens of a sequence come in order. */
+     * n_outputs] as double; of a model without logits the rows that stand in
+     * their place (network.h). Tokens of a sequence come in order. */
     enum gqa_status (*logits)(void *ctx, uint64_t s, uint64_t position,
                               uint64_t n_rows, const double *logits);
     bool last_only; /* logits of each sequence's last token alone */
@@ -140,9 +141,11 @@ enum gqa_status gqa_session_encode(struct gqa_session *session,
 
 /*
  * Run new tokens through the decoder behind those already seen. tokens and
- * n_tokens as above; n_tokens[s] 0 is allowed. Errors GQA_ERR_USAGE: a token
- * outside the vocabulary, more tokens than the capacity or than the model
- * has positions.
+ * n_tokens as above; n_tokens[s] 0 is allowed. A model that is an encoder alone
+ * (gqa_network_is_encoder()) takes all tokens of its sequences in one call, and
+ * has no more behind them. Errors GQA_ERR_USAGE: a token outside the
+ * vocabulary, more tokens than the capacity or than the model has positions,
+ * any behind those of an encoder.
  */
 GQA_MUST_USE
 enum gqa_status gqa_session_decode(struct gqa_session *session,

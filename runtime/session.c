@@ -129,6 +129,14 @@ static enum gqa_status alloc_caches(struct gqa_session *s)
 
 /* --- Tables --------------------------------------------------------------- */
 
+uint64_t gqa_session_reach(const struct gqa_session *s,
+                           const struct gqa_network_stack *stack)
+{
+    return gqa_network_is_input(s->runtime->network, stack)
+               ? s->room.encoder_capacity
+               : s->room.capacity;
+}
+
 static enum gqa_status make_biases(struct gqa_session *s)
 {
     const struct gqa_network *n = s->runtime->network;
@@ -136,7 +144,6 @@ static enum gqa_status make_biases(struct gqa_session *s)
 
     for (size_t i = 0; i < n->n_stacks; i++) {
         const struct gqa_network_stack *stack = &n->stacks[i];
-        const bool encoder = stack->stack == GQA_STACK_ENCODER;
         void **tables = calloc(stack->n_blocks, sizeof *tables);
 
         s->bias[stack->stack] = tables;
@@ -151,8 +158,7 @@ static enum gqa_status make_biases(struct gqa_session *s)
                 tables[j] = tables[j - 1];
             else
                 st = gqa_position_bias(s->runtime, &tables[j], a,
-                                       encoder ? s->room.encoder_capacity
-                                               : s->room.capacity);
+                                       gqa_session_reach(s, stack));
         }
     }
     return st;
@@ -178,7 +184,8 @@ static enum gqa_status make_summary_biases(
         else
             st = gqa_position_summary_bias(
                 s->runtime, &tables[j], a,
-                gqa_summaries_reach(&a->summaries, s->room.encoder_capacity));
+                gqa_summaries_reach(&a->summaries,
+                                    gqa_session_reach(s, stack)));
     }
     return st;
 }
@@ -288,7 +295,7 @@ uint64_t gqa_session_sequence_bytes(const struct gqa_runtime *r,
         encoder += 2 * real * kv_width(widest(&n->stacks[0], false)) +
                    summary_bytes(r, &w);
     return row + length * decoder + width * encoder +
-           n->vocab_size * gqa_dtype_bits(r->wide) / 8;
+           n->n_outputs * gqa_dtype_bits(r->wide) / 8;
 }
 
 static enum gqa_status alloc_workspace(struct gqa_session *s)
@@ -316,7 +323,8 @@ static enum gqa_status alloc_workspace(struct gqa_session *s)
         {&s->work.gate, r->real, w.gated ? s->ff_rows : 0, w.ff},
         {&s->work.last, r->real, s->head_rows, last},
         {&s->work.last_normed, r->real, s->head_rows, last},
-        {&s->work.logits, r->wide, s->head_rows, r->network->vocab_size},
+        {&s->work.logits, r->wide, r->network->has_logits ? s->head_rows : 0,
+         r->network->n_outputs},
     };
     enum gqa_status st = GQA_OK;
 
@@ -332,11 +340,13 @@ static enum gqa_status alloc_summaries(struct gqa_session *s)
     const struct gqa_network_stack *stack = &r->network->stacks[0];
     const struct widths w = widths_of(r);
     struct gqa_summary_room *room = &s->summaries;
-    const uint64_t rows = s->room.encoder_tokens;
+    const uint64_t rows = gqa_network_is_input(r->network, stack)
+                              ? s->room.encoder_tokens
+                              : s->room.tokens;
     uint64_t n;
     enum gqa_status st;
 
-    if (r->network->n_stacks < 2 || summary_size(stack) == 0)
+    if (summary_size(stack) == 0)
         return GQA_OK;
     n = rows / summary_size(stack);
     room->n = calloc(s->room.n_sequences, sizeof *room->n);
@@ -357,7 +367,7 @@ static enum gqa_status alloc_host(struct gqa_session *s)
 {
     const struct gqa_network *n = s->runtime->network;
     const size_t values =
-        (size_t)(s->head_rows * gqa_max_u64(n->vocab_size, n->d_model));
+        (size_t)(s->head_rows * gqa_max_u64(n->n_outputs, n->d_model));
 
     assert(s->rows > 0 && s->room.n_sequences > 0);
     s->numbers = calloc(s->room.n_sequences, sizeof *s->numbers);
@@ -387,16 +397,18 @@ static enum gqa_status choose_sizes(struct gqa_session *s)
     const struct gqa_session_room *room = &s->room;
 
     /* Of decoders some at a time, of encoders all. */
-    s->rows = gqa_max_u64(
-        gqa_min_u64(room->tokens, gqa_max_u64(MANY_ROWS, room->n_sequences)),
-        room->encoder_tokens);
+    s->rows = gqa_network_is_encoder(n)
+                  ? room->tokens
+                  : gqa_min_u64(room->tokens,
+                                gqa_max_u64(MANY_ROWS, room->n_sequences));
+    s->rows = gqa_max_u64(s->rows, room->encoder_tokens);
     if (s->rows > MAX_ROWS)
         return gqa_fail(GQA_ERR_NOMEM,
                         "a batch of %llu tokens is more than any memory holds",
                         ULL(s->rows));
     s->ff_rows = gqa_min_u64(s->rows, MANY_ROWS);
     s->head_rows =
-        gqa_min_u64(s->rows, gqa_max_u64(MANY_LOGITS / n->vocab_size, 1));
+        gqa_min_u64(s->rows, gqa_max_u64(MANY_LOGITS / n->n_outputs, 1));
     return GQA_OK;
 }
 
@@ -415,7 +427,8 @@ static enum gqa_status create(struct gqa_session **out,
     if (!(s = calloc(1, sizeof *s)))
         return gqa_fail_nomem();
     s->runtime = runtime;
-    s->one_cache = one_cache;
+    /* Nothing of an encoder is kept behind its blocks. */
+    s->one_cache = one_cache || gqa_network_is_encoder(n);
     s->room = *room;
     if (n->n_stacks < 2)
         s->room.encoder_capacity = s->room.encoder_tokens = 0;
@@ -601,7 +614,10 @@ enum gqa_status gqa_session_begin(struct gqa_session *s, uint64_t n_sequences,
     s->n_sequences = n_sequences;
     s->capacity = capacity;
     s->encoder_capacity = encoder_capacity;
-    s->chunk = gqa_min_u64(capacity, gqa_max_u64(MANY_ROWS / n_sequences, 1));
+    s->chunk =
+        gqa_network_is_encoder(s->runtime->network)
+            ? gqa_max_u64(capacity, 1)
+            : gqa_min_u64(capacity, gqa_max_u64(MANY_ROWS / n_sequences, 1));
     for (uint64_t i = 0; i < n_sequences; i++)
         s->numbers[i] = numbers ? numbers[i] : i;
     gqa_session_reset(s);

@@ -147,7 +147,7 @@ struct gqa_session {
     bool *ends; /* whether a sequence's last new token is in the batch */
     uint64_t *out_rows, *out_sequence, *out_position; /* [rows] */
     void *raw;
-    double *values; /* as many as head_rows * max(vocab_size, d_model) */
+    double *values; /* as many as head_rows * max(n_outputs, d_model) */
 };
 
 /* Rows of a batch that run through a stack. */
@@ -175,6 +175,10 @@ enum gqa_status gqa_session_create_one_cache(
  */
 void gqa_pass_fill(struct gqa_pass *pass, const int32_t *tokens, uint64_t n_new,
                    const uint64_t *n_tokens, uint64_t first, uint64_t n);
+
+/* How far apart two tokens of the stack may be: what tables of biases cover. */
+uint64_t gqa_session_reach(const struct gqa_session *session,
+                           const struct gqa_network_stack *stack);
 
 /* Bytes of the device that a session takes for each of its sequences, of so
  * many tokens, and of so many of input where there is an encoder. */

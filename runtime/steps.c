@@ -109,6 +109,11 @@ enum gqa_status gqa_session_check_room(const struct gqa_session *s,
         if (n->n_stacks > 1 && s->inputs[i] == 0)
             return gqa_fail(GQA_ERR_USAGE,
                             "the decoder has no input yet: encode first");
+        if (s->seen[i] > 0 && n_tokens[i] > 0 && gqa_network_is_encoder(n))
+            return gqa_fail(GQA_ERR_USAGE,
+                            "sequence %llu has been run: an encoder takes all "
+                            "of one at once",
+                            ULL(s->numbers[i]));
         if (n_tokens[i] > s->capacity - s->seen[i])
             return gqa_fail(GQA_ERR_USAGE,
                             "sequence %llu: %llu tokens behind %llu are more "

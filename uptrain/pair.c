@@ -33,6 +33,12 @@ static enum gqa_status open_side(struct gqa_side *side, const char *path,
     st = gqa_model_create(&side->model, side->checkpoint, &hints);
     if (st == GQA_OK)
         st = gqa_network_create(&side->network, side->model);
+    if (st == GQA_OK && !side->network->has_logits)
+        st =
+            gqa_fail(GQA_ERR_UNSUPPORTED,
+                     "the model makes no logits of tokens, which training "
+                     "here goes by: as a folder that transformers loads it can "
+                     "be trained there for what its head makes");
     side->weights = (struct gqa_checkpoint_weights){
         .checkpoint = side->checkpoint, .model = side->model};
     return st == GQA_OK ? st : gqa_fail_prefix(st, "%s", path);

@@ -10,7 +10,8 @@
 #include "formats/safetensors/header_write.h"
 
 struct shape {
-    uint64_t n, length, vocab_size;
+    uint64_t n, length, n_outputs;
+    const char *names[2]; /* of what both models give */
     enum gqa_dtype dtype; /* of the logits */
     uint64_t n_bytes;     /* of the logits of one model */
     uint64_t n_input;     /* tokens of the longest input */
@@ -26,10 +27,18 @@ static const int32_t *input_of(uint64_t *n, const struct gqa_sequence *s)
 
 static enum gqa_status measure(struct shape *shape,
                                const struct gqa_tokens *tokens,
-                               uint64_t vocab_size, enum gqa_dtype dtype)
+                               const struct gqa_trace *trace,
+                               enum gqa_dtype dtype)
 {
-    *shape = (struct shape){
-        .n = tokens->n, .vocab_size = vocab_size, .dtype = dtype};
+    const bool has_logits = gqa_trace_has_logits(trace);
+
+    *shape =
+        (struct shape){.n = tokens->n,
+                       .n_outputs = gqa_trace_n_outputs(trace),
+                       .names = {has_logits ? "logits" : "last_hidden_state",
+                                 has_logits ? "original.logits"
+                                            : "original.last_hidden_state"},
+                       .dtype = dtype};
     for (size_t i = 0; i < tokens->n; i++) {
         const struct gqa_sequence *s = &tokens->sequences[i];
         uint64_t n;
@@ -43,7 +52,7 @@ static enum gqa_status measure(struct shape *shape,
             s->encoder || s->next[s->n_decoder - 1] == GQA_NOT_COUNTED;
     }
     if (!gqa_mul_u64(shape->n, shape->length, &shape->n_bytes) ||
-        !gqa_mul_u64(shape->n_bytes, vocab_size, &shape->n_bytes) ||
+        !gqa_mul_u64(shape->n_bytes, shape->n_outputs, &shape->n_bytes) ||
         !gqa_mul_u64(shape->n_bytes, gqa_dtype_bits(dtype) / 8,
                      &shape->n_bytes) ||
         shape->n_bytes > INT64_MAX / 4)
@@ -58,7 +67,7 @@ static enum gqa_status write_header(FILE *out, const struct shape *s)
     const uint64_t lengths[] = {s->n};
     const uint64_t input[] = {s->n, s->n_input};
     const uint64_t labels[] = {s->n, s->length};
-    const uint64_t logits[] = {s->n, s->length, s->vocab_size};
+    const uint64_t logits[] = {s->n, s->length, s->n_outputs};
     const uint64_t n_input = s->n * s->n_input * sizeof(int64_t);
     const uint64_t n_labels = s->n * s->length * sizeof(int64_t);
     const struct gqa_output_tensor tensors[] = {
@@ -67,8 +76,8 @@ static enum gqa_status write_header(FILE *out, const struct shape *s)
         {"input_ids", GQA_I64, 2, input, n_input, GQA_OUTPUT_WEIGHT},
         {"attention_mask", GQA_I64, 2, input, n_input, GQA_OUTPUT_WEIGHT},
         {"labels", GQA_I64, 2, labels, n_labels, GQA_OUTPUT_WEIGHT},
-        {"logits", s->dtype, 3, logits, s->n_bytes, GQA_OUTPUT_WEIGHT},
-        {"original.logits", s->dtype, 3, logits, s->n_bytes, GQA_OUTPUT_WEIGHT},
+        {s->names[0], s->dtype, 3, logits, s->n_bytes, GQA_OUTPUT_WEIGHT},
+        {s->names[1], s->dtype, 3, logits, s->n_bytes, GQA_OUTPUT_WEIGHT},
     };
     const size_t with_labels[] = {0, 1, 2, 3, 4, 5};
     const size_t without[] = {0, 1, 2, 4, 5};
@@ -131,7 +140,7 @@ static enum gqa_status write_logits(FILE *out, struct gqa_trace *trace,
                                     const struct gqa_tokens *tokens,
                                     const struct shape *shape)
 {
-    const size_t v = shape->vocab_size;
+    const size_t v = shape->n_outputs;
     double *values = calloc(v, sizeof *values);
     const size_t size = gqa_dtype_bits(shape->dtype) / 8;
     void *row = calloc(v, size);
@@ -155,11 +164,11 @@ enum gqa_status gqa_dump_logits(struct gqa_whole_file *out, const char *path,
                                 struct gqa_trace *original,
                                 struct gqa_trace *converted,
                                 const struct gqa_tokens *tokens,
-                                uint64_t vocab_size, enum gqa_dtype dtype)
+                                enum gqa_dtype dtype)
 {
     struct gqa_whole_file file;
     struct shape shape;
-    enum gqa_status st = measure(&shape, tokens, vocab_size, dtype);
+    enum gqa_status st = measure(&shape, tokens, original, dtype);
 
     if (st == GQA_OK)
         st = gqa_whole_file_begin(&file, path, true);

@@ -8,7 +8,8 @@
 /*
  * Write a safetensors file: `logits` of the converted model and
  * `original.logits`, of dtype (F32, F64), [n, len, vocab], zeros behind the end
- * of shorter sequences, and `lengths`, I64 [n]; and the tokens as
+ * of shorter sequences (`last_hidden_state`, [n, len, d_model], of models that
+ * make none), and `lengths`, I64 [n]; and the tokens as
  * gqa_tokens_read() takes them: `input_ids`, `attention_mask` and, of an
  * encoder-decoder and where some were given, `labels`. On GQA_OK the caller
  * ends it (gqa_whole_file_end()); otherwise there is none.
@@ -20,6 +21,6 @@ enum gqa_status gqa_dump_logits(struct gqa_whole_file *out, const char *path,
                                 struct gqa_trace *original,
                                 struct gqa_trace *converted,
                                 const struct gqa_tokens *tokens,
-                                uint64_t vocab_size, enum gqa_dtype dtype);
+                                enum gqa_dtype dtype);
 
 #endif

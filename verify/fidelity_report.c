@@ -77,6 +77,7 @@ static enum gqa_status report_finite(struct gqa_report *report,
 
 static const char no_position[] = "no position could be compared";
 static const char no_next[] = "no following token is known";
+static const char no_logits[] = "the model makes no logits of tokens";
 
 /* Add a check that there is no figure for: a limit is then not kept. */
 static enum gqa_status add_without(struct gqa_report *report,
@@ -94,7 +95,8 @@ static enum gqa_status add_without(struct gqa_report *report,
 
 static enum gqa_status report_kl(struct gqa_report *report,
                                  const struct gqa_fidelity_result *r,
-                                 const struct gqa_budget *budget)
+                                 const struct gqa_budget *budget,
+                                 const char *why)
 {
     struct gqa_check check = fidelity_check("kl", 0);
 
@@ -103,7 +105,7 @@ static enum gqa_status report_kl(struct gqa_report *report,
         snprintf(check.limit, sizeof check.limit, "mean <= %g", budget->max_kl);
     }
     if (r->n_positions == 0)
-        return add_without(report, &check, no_position);
+        return add_without(report, &check, why);
     snprintf(check.figure, sizeof check.figure,
              "mean %.3g, median %.3g, p99.9 %.3g, max %.3g nats", r->kl_mean,
              r->kl_p50, r->kl_p999, r->kl_max);
@@ -126,7 +128,8 @@ static enum gqa_status report_kl(struct gqa_report *report,
 
 static enum gqa_status report_kl_p99(struct gqa_report *report,
                                      const struct gqa_fidelity_result *r,
-                                     const struct gqa_budget *budget)
+                                     const struct gqa_budget *budget,
+                                     const char *why)
 {
     struct gqa_check check = fidelity_check("kl-p99", 0);
 
@@ -136,7 +139,7 @@ static enum gqa_status report_kl_p99(struct gqa_report *report,
                  budget->max_kl_p99);
     }
     if (r->n_positions == 0)
-        return add_without(report, &check, no_position);
+        return add_without(report, &check, why);
     snprintf(check.figure, sizeof check.figure, "p99 %.3g nats", r->kl_p99);
     check.values = json_pack("{s:o}", "p99", number(r->kl_p99));
     return add(report, &check);
@@ -144,7 +147,8 @@ static enum gqa_status report_kl_p99(struct gqa_report *report,
 
 static enum gqa_status report_top1(struct gqa_report *report,
                                    const struct gqa_fidelity_result *r,
-                                   const struct gqa_budget *budget)
+                                   const struct gqa_budget *budget,
+                                   const char *why)
 {
     struct gqa_check check = fidelity_check("top-1", 0);
 
@@ -154,7 +158,7 @@ static enum gqa_status report_top1(struct gqa_report *report,
                  100 * budget->min_top1);
     }
     if (r->n_positions == 0)
-        return add_without(report, &check, no_position);
+        return add_without(report, &check, why);
     snprintf(check.figure, sizeof check.figure,
              "%.2f %% have the same most likely token", 100 * r->top1);
     check.values = json_pack("{s:o}", "same", number(r->top1));
@@ -189,7 +193,8 @@ static void say_perplexity(char *out, size_t n,
 
 static enum gqa_status report_perplexity(struct gqa_report *report,
                                          const struct gqa_fidelity_result *r,
-                                         const struct gqa_budget *budget)
+                                         const struct gqa_budget *budget,
+                                         const char *why)
 {
     struct gqa_check check = fidelity_check("perplexity", 0);
 
@@ -200,8 +205,7 @@ static enum gqa_status report_perplexity(struct gqa_report *report,
                  100 * budget->max_ppl_increase);
     }
     if (r->n_next == 0)
-        return add_without(report, &check,
-                           r->n_positions > 0 ? no_next : no_position);
+        return add_without(report, &check, r->n_positions > 0 ? no_next : why);
     say_perplexity(check.figure, sizeof check.figure, r);
     check.values = json_pack(
         "{s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "original",
@@ -213,20 +217,29 @@ static enum gqa_status report_perplexity(struct gqa_report *report,
     return add(report, &check);
 }
 
+/* why: no position could be compared. */
+static enum gqa_status report_logits(struct gqa_report *report,
+                                     const struct gqa_fidelity_result *r,
+                                     const struct gqa_budget *budget,
+                                     const char *why)
+{
+    enum gqa_status st = report_kl(report, r, budget, why);
+
+    if (st == GQA_OK)
+        st = report_kl_p99(report, r, budget, why);
+    if (st == GQA_OK)
+        st = report_top1(report, r, budget, why);
+    return st == GQA_OK ? report_perplexity(report, r, budget, why) : st;
+}
+
 enum gqa_status gqa_fidelity_report(struct gqa_report *report,
                                     const struct gqa_fidelity_result *r,
                                     const struct gqa_budget *budget,
                                     double seconds)
 {
-    enum gqa_status st = report_finite(report, r, seconds);
+    const enum gqa_status st = report_finite(report, r, seconds);
 
-    if (st == GQA_OK)
-        st = report_kl(report, r, budget);
-    if (st == GQA_OK)
-        st = report_kl_p99(report, r, budget);
-    if (st == GQA_OK)
-        st = report_top1(report, r, budget);
-    return st == GQA_OK ? report_perplexity(report, r, budget) : st;
+    return st == GQA_OK ? report_logits(report, r, budget, no_position) : st;
 }
 
 enum gqa_status gqa_scale_report(struct gqa_report *report, const char *name,
@@ -249,10 +262,10 @@ enum gqa_status gqa_scale_report(struct gqa_report *report, const char *name,
     return add(report, &check);
 }
 
-enum gqa_status gqa_kl_of_first_report(struct gqa_report *report,
-                                       const struct gqa_fidelity_result *r,
-                                       const struct gqa_fidelity_result *first,
-                                       const struct gqa_budget *budget)
+static enum gqa_status report_kl_of_first(
+    struct gqa_report *report, const struct gqa_fidelity_result *r,
+    const struct gqa_fidelity_result *first, const struct gqa_budget *budget,
+    const char *why)
 {
     struct gqa_check check = fidelity_check("kl-of-first", 0);
     const double limit = budget->max_kl_of_first * first->kl_mean;
@@ -260,7 +273,7 @@ enum gqa_status gqa_kl_of_first_report(struct gqa_report *report,
     snprintf(check.limit, sizeof check.limit, "<= %g times",
              budget->max_kl_of_first);
     if (r->n_positions == 0 || first->n_positions == 0)
-        return add_without(report, &check, no_position);
+        return add_without(report, &check, why);
     check.verdict = verdict_of(r->kl_mean <= limit);
     snprintf(check.figure, sizeof check.figure,
              "KL mean %.3g, that of first heads %.3g", r->kl_mean,
@@ -270,6 +283,83 @@ enum gqa_status gqa_kl_of_first_report(struct gqa_report *report,
                   number(first->kl_mean), "limit", number(limit));
     return add(report, &check);
 }
+
+enum gqa_status gqa_kl_of_first_report(struct gqa_report *report,
+                                       const struct gqa_fidelity_result *r,
+                                       const struct gqa_fidelity_result *first,
+                                       const struct gqa_budget *budget)
+{
+    return report_kl_of_first(report, r, first, budget, no_position);
+}
+
+/* --- Without logits ------------------------------------------------------- */
+
+static enum gqa_status report_finite_rows(struct gqa_report *report,
+                                          const struct gqa_drift *rows,
+                                          uint64_t n_positions, double seconds)
+{
+    struct gqa_check check = fidelity_check("finite", seconds);
+
+    check.verdict = verdict_of(rows->n_nonfinite == 0);
+    if (check.verdict == GQA_PASSED)
+        snprintf(check.figure, sizeof check.figure,
+                 "%llu position%s, no NaN, no infinity", ULL(n_positions),
+                 n_positions == 1 ? "" : "s");
+    else
+        snprintf(check.figure, sizeof check.figure,
+                 "%llu values of %llu positions are NaN or infinity",
+                 ULL(rows->n_nonfinite), ULL(n_positions));
+    check.values = json_pack("{s:I, s:I}", "positions", (json_int_t)n_positions,
+                             "nonfinite", (json_int_t)rows->n_nonfinite);
+    return add(report, &check);
+}
+
+/* What figures of logits would be held against. */
+static enum gqa_status report_no_logits(struct gqa_report *report,
+                                        const struct gqa_budget *budget)
+{
+    const struct gqa_fidelity_result none = {.n_positions = 0};
+    enum gqa_status st = report_logits(report, &none, budget, no_logits);
+
+    return st == GQA_OK && budget->max_kl_of_first >= 0
+               ? report_kl_of_first(report, &none, &none, budget, no_logits)
+               : st;
+}
+
+/* A distance, as a figure and as a value. */
+static enum gqa_status report_rows(struct gqa_report *report, const char *name,
+                                   const struct gqa_drift *rows, double seconds)
+{
+    const double relative = gqa_drift_relative(rows);
+    struct gqa_check check = fidelity_check(name, seconds);
+
+    snprintf(check.figure, sizeof check.figure,
+             "relative L2 of the last hidden state %.3g", relative);
+    check.values = json_pack("{s:o}", "relative_l2", number(relative));
+    return add(report, &check);
+}
+
+enum gqa_status gqa_rows_report(struct gqa_report *report,
+                                const struct gqa_drift *rows,
+                                uint64_t n_positions,
+                                const struct gqa_budget *budget, double seconds)
+{
+    enum gqa_status st = report_finite_rows(report, rows, n_positions, seconds);
+
+    if (st == GQA_OK)
+        st = report_no_logits(report, budget);
+    return st == GQA_OK ? report_rows(report, "hidden-state", rows, 0) : st;
+}
+
+enum gqa_status gqa_rows_scale_report(struct gqa_report *report,
+                                      const char *name,
+                                      const struct gqa_drift *rows,
+                                      double seconds)
+{
+    return report_rows(report, name, rows, seconds);
+}
+
+/* --- Layers --------------------------------------------------------------- */
 
 /* Append the layers of one stack to a JSON array. */
 static bool list_layers(json_t *list, enum gqa_stack stack,

@@ -19,6 +19,21 @@ enum gqa_status gqa_fidelity_report(struct gqa_report *report,
                                     double seconds);
 
 /*
+ * The same of a model that makes no logits of tokens: `finite`, the others as
+ * where nothing could be compared, and `hidden-state`, the relative L2 distance
+ * of the rows that a head of its own would read; reported. Where the budget
+ * holds a conversion against another, `kl-of-first` fails likewise.
+ *
+ * rows  of n_positions tokens
+ */
+GQA_MUST_USE
+enum gqa_status gqa_rows_report(struct gqa_report *report,
+                                const struct gqa_drift *rows,
+                                uint64_t n_positions,
+                                const struct gqa_budget *budget,
+                                double seconds);
+
+/*
  * Check `drift` of the group fidelity: the layer that brings in most, and
  * the drift at the end of each stack. layers: [n_encoder + n_decoder].
  * Reported; failed where a value is not finite. Errors GQA_ERR_NOMEM.
@@ -36,6 +51,13 @@ GQA_MUST_USE
 enum gqa_status gqa_scale_report(struct gqa_report *report, const char *name,
                                  const struct gqa_fidelity_result *result,
                                  double seconds);
+
+/* The same of a model that makes no logits of tokens. */
+GQA_MUST_USE
+enum gqa_status gqa_rows_scale_report(struct gqa_report *report,
+                                      const char *name,
+                                      const struct gqa_drift *rows,
+                                      double seconds);
 
 /*
  * Check `kl-of-first` of the group fidelity: the mean KL divergence of a

@@ -14,16 +14,25 @@ static enum gqa_status measure(const struct gqa_function_job *job,
                                struct gqa_running *running)
 {
     const double start = gqa_clock_s();
+    const struct gqa_network *network = gqa_running_network(running);
     struct gqa_fidelity_result result;
+    struct gqa_drift rows = {0};
     struct gqa_comparison to = {0};
-    enum gqa_status st =
-        gqa_fidelity_create(&to.fidelity, job->vocab_size, job->tokens->n,
-                            gqa_tokens_n_positions(job->tokens));
+    enum gqa_status st = GQA_OK;
 
+    if (network->has_logits)
+        st = gqa_fidelity_create(&to.fidelity, network->n_outputs,
+                                 job->tokens->n,
+                                 gqa_tokens_n_positions(job->tokens));
+    else
+        to.logits = &rows;
     if (st == GQA_OK)
         st = gqa_trace_compare(job->trace, running, 0, false, &to,
                                job->progress);
-    if (st == GQA_OK) {
+    if (st == GQA_OK && !network->has_logits) {
+        st = gqa_rows_scale_report(job->report, "freed-pairs", &rows,
+                                   gqa_clock_s() - start);
+    } else if (st == GQA_OK) {
         gqa_fidelity_finish(to.fidelity, &result);
         st = gqa_scale_report(job->report, "freed-pairs", &result,
                               gqa_clock_s() - start);
@@ -60,6 +69,8 @@ static enum gqa_status run_turned(const struct gqa_function_job *job,
 static enum gqa_status report(const struct gqa_function_job *job,
                               const struct gqa_drift *logits, double seconds)
 {
+    const char *what =
+        gqa_trace_has_logits(job->trace) ? "logits" : "the last hidden state";
     const double relative = gqa_drift_relative(logits);
     const bool is_exact =
         job->claims->in_float64 && job->run->device.real == GQA_F64;
@@ -68,8 +79,9 @@ static enum gqa_status report(const struct gqa_function_job *job,
                               .verdict = GQA_REPORTED,
                               .seconds = seconds};
 
-    snprintf(check.figure, sizeof check.figure, "relative L2 of logits %.2g%s",
-             relative, job->claims->divisors ? " but for the freed pairs" : "");
+    snprintf(check.figure, sizeof check.figure, "relative L2 of %s %.2g%s",
+             what, relative,
+             job->claims->divisors ? " but for the freed pairs" : "");
     if (is_exact) {
         check.verdict = relative <= MAX_RELATIVE ? GQA_PASSED : GQA_FAILED;
         snprintf(check.limit, sizeof check.limit, "<= %g", MAX_RELATIVE);

@@ -15,7 +15,6 @@ struct gqa_function_job {
     const struct gqa_run_options *run;
     const struct gqa_tokens *tokens;
     struct gqa_trace *trace; /* of the original */
-    uint64_t vocab_size;
     struct gqa_progress *bar;
     const struct gqa_run_progress *progress;
 };
@@ -26,9 +25,10 @@ struct gqa_function_job {
  *   freed-pairs    the original with the converted one's frequencies, and
  *                  nothing else changed, beside itself; reported
  *   same-function  the converted model beside the original with these
- *                  frequencies: the relative L2 distance of all logits, where
- *                  transforms are all that was done. It has a limit where
- *                  weights and runs are float64, else it is reported.
+ *                  frequencies: the relative L2 distance of all logits, or of
+ *                  the rows in their place, where transforms are all that was
+ *                  done. It has a limit where weights and runs are float64,
+ *                  else it is reported.
  *
  * Errors those of gqa_running_open(), of traces and of the report.
  */

@@ -22,6 +22,13 @@
 /* Sequences that have continuations. */
 enum { SHORT_SEQUENCES = 2 };
 
+/* How far a model is from the original: its logits, or, where it makes none,
+ * the rows in their place. */
+struct measured {
+    struct gqa_fidelity_result logits;
+    struct gqa_drift rows;
+};
+
 struct gqa_run {
     struct gqa_report *report;
     struct gqa_report *facts; /* found before there was a report */
@@ -33,12 +40,14 @@ struct gqa_run {
     struct gqa_sequence short_list[GQA_REFERENCE_SEQUENCES];
     struct gqa_tokens short_tokens;
     struct gqa_reference *reference;
-    uint64_t vocab_size;
+    /* Of the original's network, and of others that are compared with it. */
+    bool has_logits, is_encoder;
+    uint64_t n_outputs;
     size_t n_layers[2]; /* of encoder and decoder */
     /* [SHORT_SEQUENCES, n_generate] of each model; NULL: none wanted */
     int32_t *generated[GQA_N_MODELS];
-    struct gqa_fidelity_result result; /* of the converted model */
-    double start;                      /* of the original's run */
+    struct measured result; /* of the converted model */
+    double start;           /* of the original's run */
     struct gqa_progress *bar;
     struct gqa_run_progress progress;
     pthread_t thread; /* runs the original */
@@ -117,7 +126,9 @@ static enum gqa_status state_order(const struct gqa_run *r,
 
 static void learn_shape(struct gqa_run *r, const struct gqa_network *network)
 {
-    r->vocab_size = network->vocab_size;
+    r->has_logits = network->has_logits;
+    r->is_encoder = gqa_network_is_encoder(network);
+    r->n_outputs = network->n_outputs;
     for (size_t i = 0; i < network->n_stacks; i++)
         r->n_layers[network->stacks[i].stack == GQA_STACK_DECODER] +=
             network->stacks[i].n_blocks;
@@ -131,7 +142,8 @@ static uint64_t n_short(const struct gqa_run *r)
 /* By layer each token would take a pass over the weights. */
 static bool generates(const struct gqa_run *r, struct gqa_running *running)
 {
-    return r->options->n_generate > 0 && gqa_running_runtime(running);
+    return r->options->n_generate > 0 && r->has_logits &&
+           gqa_running_runtime(running);
 }
 
 static enum gqa_status generate(struct gqa_run *r, int model,
@@ -158,8 +170,15 @@ static enum gqa_status report_generated(struct gqa_run *r)
         .verdict = GQA_SKIPPED,
         .detail = "layer by layer, each token would take a pass over the "
                   "weights"};
+    const struct gqa_check none = {.group = GQA_CHECK_FIDELITY,
+                                   .name = "generate-0",
+                                   .verdict = GQA_SKIPPED,
+                                   .detail =
+                                       "the model makes no logits of tokens"};
     enum gqa_status st = GQA_OK;
 
+    if (!r->has_logits)
+        return gqa_report_add(r->report, &none);
     if (!r->generated[0] || !r->generated[1])
         return gqa_report_add(r->report, &skipped);
     for (uint64_t s = 0; s < n_short(r) && st == GQA_OK; s++) {
@@ -240,19 +259,22 @@ static enum gqa_status run_original(struct gqa_run *r)
 /* layers: [n_layers], or NULL. */
 static enum gqa_status compare(struct gqa_run *r, const char *phase,
                                struct gqa_running *running,
-                               struct gqa_fidelity_result *result,
-                               struct gqa_drift *layers)
+                               struct measured *out, struct gqa_drift *layers)
 {
     const uint64_t n = gqa_tokens_n_positions(&r->tokens);
     struct gqa_comparison to = {.layers = layers};
-    enum gqa_status st =
-        gqa_fidelity_create(&to.fidelity, r->vocab_size, r->tokens.n, n);
+    enum gqa_status st = GQA_OK;
 
+    *out = (struct measured){.rows = {0}};
+    if (r->has_logits)
+        st = gqa_fidelity_create(&to.fidelity, r->n_outputs, r->tokens.n, n);
+    else
+        to.logits = &out->rows;
     gqa_progress_phase(r->bar, phase, GQA_PROGRESS_TOKENS);
     if (st == GQA_OK)
         st = gqa_trace_compare(r->trace, running, 0, false, &to, &r->progress);
-    if (st == GQA_OK)
-        gqa_fidelity_finish(to.fidelity, result);
+    if (st == GQA_OK && r->has_logits)
+        gqa_fidelity_finish(to.fidelity, &out->logits);
     gqa_fidelity_free(to.fidelity);
     return st;
 }
@@ -270,8 +292,13 @@ static enum gqa_status check_fidelity(struct gqa_run *r,
                      layers);
     gqa_clock_log("running the converted model", start, 0);
     if (st == GQA_OK)
-        st = gqa_fidelity_report(r->report, &r->result, &r->options->budget,
-                                 gqa_clock_s() - r->start);
+        st = r->has_logits ? gqa_fidelity_report(r->report, &r->result.logits,
+                                                 &r->options->budget,
+                                                 gqa_clock_s() - r->start)
+                           : gqa_rows_report(r->report, &r->result.rows,
+                                             gqa_tokens_n_positions(&r->tokens),
+                                             &r->options->budget,
+                                             gqa_clock_s() - r->start);
     if (st == GQA_OK)
         st =
             gqa_drift_report(r->report, layers, r->n_layers[0], r->n_layers[1]);
@@ -288,7 +315,7 @@ static enum gqa_status dump(struct gqa_run *r, struct gqa_running *running)
 
     if (st == GQA_OK)
         st = gqa_dump_logits(r->options->dump, r->options->dump_path, r->trace,
-                             converted, &r->tokens, r->vocab_size, keep.dtype);
+                             converted, &r->tokens, keep.dtype);
     gqa_trace_free(converted);
     return st;
 }
@@ -327,6 +354,22 @@ static enum gqa_status check_expanded(struct gqa_run *r)
     return st == GQA_OK ? st : gqa_fail_prefix(st, "expanded");
 }
 
+/* Token by token, from the KV cache. */
+static enum gqa_status check_steps(struct gqa_run *r,
+                                   struct gqa_running *running)
+{
+    static const char name[] = "decode-prefill";
+    const struct gqa_check none = {
+        .group = GQA_CHECK_RUNTIME,
+        .name = name,
+        .verdict = GQA_SKIPPED,
+        .detail = "an encoder takes all tokens of a sequence at once"};
+
+    return r->is_encoder ? gqa_report_add(r->report, &none)
+                         : gqa_reference_check(r->reference, r->report, name,
+                                               running, true);
+}
+
 static enum gqa_status run_converted(struct gqa_run *r)
 {
     struct gqa_running *running = NULL;
@@ -341,8 +384,7 @@ static enum gqa_status run_converted(struct gqa_run *r)
         st = report_generated(r);
     gqa_progress_phase(r->bar, "checking the runtime", GQA_PROGRESS_TOKENS);
     if (st == GQA_OK)
-        st = gqa_reference_check(r->reference, r->report, "decode-prefill",
-                                 running, true);
+        st = check_steps(r, running);
     if (st == GQA_OK)
         st = gqa_reference_check(r->reference, r->report, "device-float64",
                                  running, false);
@@ -361,7 +403,7 @@ static enum gqa_status run_scale(struct gqa_run *r,
     struct gqa_running *running = NULL;
     struct gqa_weight_source weights;
     struct gqa_mapped *mapped = NULL;
-    struct gqa_fidelity_result result;
+    struct measured result;
     const double start = gqa_clock_s();
     enum gqa_status st =
         gqa_regroup(&mapped, r->original.model, &r->original.weights,
@@ -375,11 +417,15 @@ static enum gqa_status run_scale(struct gqa_run *r,
     if (st == GQA_OK)
         st = compare(r, "comparing another conversion", running, &result, NULL);
     if (st == GQA_OK)
-        st = gqa_scale_report(r->report, name, &result, gqa_clock_s() - start);
-    if (st == GQA_OK && regrouping == GQA_REGROUP_FIRST &&
+        st = r->has_logits
+                 ? gqa_scale_report(r->report, name, &result.logits,
+                                    gqa_clock_s() - start)
+                 : gqa_rows_scale_report(r->report, name, &result.rows,
+                                         gqa_clock_s() - start);
+    if (st == GQA_OK && regrouping == GQA_REGROUP_FIRST && r->has_logits &&
         r->options->budget.max_kl_of_first >= 0)
-        st = gqa_kl_of_first_report(r->report, &r->result, &result,
-                                    &r->options->budget);
+        st = gqa_kl_of_first_report(r->report, &r->result.logits,
+                                    &result.logits, &r->options->budget);
     gqa_running_close(running);
     gqa_mapped_free(mapped);
     /* Not every layout can be regrouped; nothing else depends on it. */
@@ -407,7 +453,6 @@ static enum gqa_status check_function(struct gqa_run *r,
                                          .run = &r->options->run,
                                          .tokens = &r->tokens,
                                          .trace = r->trace,
-                                         .vocab_size = r->vocab_size,
                                          .bar = r->bar,
                                          .progress = &r->progress};
 

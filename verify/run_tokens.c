@@ -102,7 +102,7 @@ static enum gqa_status read_file(struct gqa_tokens *tokens,
         st = check_lengths(tokens, network, options->tokens_path);
     if (st != GQA_OK || !rules.is_encoder_decoder)
         return st;
-    if (runtime)
+    if (runtime || !network->has_logits)
         return gqa_sample_outputs(tokens, runtime, network, &samples);
     for (size_t i = 0; i < tokens->n; i++)
         if (tokens->sequences[i].n_decoder == 0) {
@@ -120,7 +120,7 @@ static enum gqa_status draw(struct gqa_tokens *tokens,
     const struct gqa_sample_options samples = gqa_run_samples(options, network);
     enum gqa_status st;
 
-    if (!gqa_running_runtime(running)) {
+    if (!gqa_running_runtime(running) && network->has_logits) {
         warn_of_random_tokens("samples");
         return gqa_sample_uniform(tokens, network, &samples);
     }
@@ -163,7 +163,8 @@ enum gqa_status gqa_run_tokens(struct gqa_tokens *tokens,
         st = draw(tokens, running, options);
     }
     return st == GQA_OK ? state_data(report, tokens, options,
-                                     gqa_running_runtime(running) != NULL)
+                                     gqa_running_runtime(running) != NULL &&
+                                         network->has_logits)
                         : st;
 }
 

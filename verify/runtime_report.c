@@ -15,7 +15,9 @@ static const char *name_point(char out[NAME_SIZE],
     const struct gqa_trace_point point = gqa_trace_point(f->trace, index);
 
     if (point.kind == GQA_POINT_LOGITS)
-        snprintf(out, NAME_SIZE, "logits");
+        snprintf(out, NAME_SIZE, "%s",
+                 gqa_trace_has_logits(f->trace) ? "logits"
+                                                : "last hidden state");
     else
         snprintf(out, NAME_SIZE, "%s layer %zu%s", gqa_stack_name(point.stack),
                  point.layer, parts[point.kind]);

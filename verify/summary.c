@@ -127,6 +127,7 @@ static void say_fidelity(struct gqa_summary *s, const struct gqa_report *report)
     const double kl = figure(report, "kl", "mean");
     const double top1 = figure(report, "top-1", "same");
     const double increase = figure(report, "perplexity", "increase");
+    const double rows = figure(report, "hidden-state", "relative_l2");
     char text[GQA_INCREASE_SIZE];
 
     s->nearness = nearness(kl, top1);
@@ -138,6 +139,12 @@ static void say_fidelity(struct gqa_summary *s, const struct gqa_report *report)
     } else if (s->n_limits > 1) {
         /* One is `finite`, which needs no budget. */
         SAY(s->fidelity, "PASSED (%zu checks); ", s->n_limits);
+    }
+    /* No words for these: what a head makes of them tells. */
+    if (!isnan(rows)) {
+        SAY(s->fidelity, "the last hidden state is off by %.3g (relative L2)",
+            rows);
+        return;
     }
     if (s->nearness == GQA_NEAR_UNKNOWN) {
         SAY(s->fidelity, "not measured");

@@ -106,6 +106,7 @@ static enum gqa_status check_positions(const struct gqa_family *f)
         {"share", p->share.json != NULL, GQA_POSITION_ROPE},
         {"dims", p->dims.json != NULL, GQA_POSITION_ROPE},
         {"kinds", p->kinds != NULL, GQA_POSITION_ROPE},
+        {"longrope_names", p->longrope_names != NULL, GQA_POSITION_ROPE},
         {"interleaved", p->interleaved, GQA_POSITION_ROPE},
         {"at_end", p->at_end, GQA_POSITION_ROPE},
         {"alibi", p->alibi.json != NULL, GQA_POSITION_ROPE},
@@ -170,11 +171,10 @@ static enum gqa_status check_embedding(const struct gqa_family *f,
         if (i >= GQA_MAX_PLACES)
             return FAIL(f, "embedding", "places", NULL, NULL,
                         "there are more than %d", GQA_MAX_PLACES);
-    if (f->embedding.width.json &&
-        (!f->embedding.widened || !f->logits.narrowed))
+    if (f->embedding.width.json && !f->embedding.widened != !f->logits.narrowed)
         return FAIL(f, "embedding", "width", NULL, NULL,
                     "is not the stream's, which needs 'embedding.widened' and "
-                    "'logits.narrowed'");
+                    "'logits.narrowed', or neither");
     if (e->positions_behind.json && e->position_offset)
         return FAIL(f, "embedding", "positions_behind", NULL, NULL,
                     "stands in place of 'position_offset', which is there");

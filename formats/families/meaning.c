@@ -356,17 +356,11 @@ static json_t *silent_scaling(const struct meaning *m, const char *kind)
     return out;
 }
 
-/* "su" is what "longrope" was called before. */
-static const char *newest_kind(const char *kind)
-{
-    return strcmp(kind, "su") == 0 ? "longrope" : kind;
-}
-
 static void state_scaling(const struct meaning *m, const char *before,
                           const json_t *said)
 {
     static const char *const elsewhere[] = {"type", "rope_type"};
-    const char *kind = newest_kind(gqa_rope_said_kind(said));
+    const char *kind = gqa_rope_known_kind(&m->family->positions, said);
     const char *key;
     char of[2 * GQA_MAX_NAME];
     json_t *all, *value;

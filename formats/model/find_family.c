@@ -6,12 +6,49 @@
 
 #include "common/advice.h"
 #include "common/log.h"
+#include "common/strings.h"
+#include "formats/families/description.h"
 #include "formats/model/kind.h"
 #include "formats/model/leftover.h"
 
 /* --- Which family ------------------------------------------------------- */
 
 /* model_type may be lent by the family there is. */
+/* Whether the configuration names a class for answers to questions. */
+static bool answers(const json_t *config)
+{
+    const json_t *list = json_object_get(config, "architectures");
+
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+
+        if (name && gqa_ends_with(name, "ForQuestionAnswering"))
+            return true;
+    }
+    return false;
+}
+
+/* Of such a class names may begin otherwise; of others nothing finds them. */
+static enum gqa_status take_answers_prefix(struct gqa_family *family,
+                                           const json_t *config)
+{
+    struct gqa_family_names *names = &family->names;
+    size_t n = 0;
+    const char **list;
+
+    if (!names->answers_prefix || !answers(config))
+        return GQA_OK;
+    while (names->prefixes[n])
+        n++;
+    list = gqa_description_allocate(family->description, n + 2, sizeof *list);
+    if (!list)
+        return gqa_fail_nomem();
+    list[0] = names->answers_prefix;
+    memcpy(list + 1, names->prefixes, n * sizeof *list);
+    names->prefixes = list;
+    return GQA_OK;
+}
+
 static enum gqa_status take_family(struct gqa_model_builder *b, size_t number,
                                    const char *model_type)
 {
@@ -21,6 +58,8 @@ static enum gqa_status take_family(struct gqa_model_builder *b, size_t number,
 
     if (st == GQA_OK && b->nested)
         st = gqa_nested_names(family, b->nested);
+    else if (st == GQA_OK)
+        st = take_answers_prefix(family, gqa_checkpoint_config(b->checkpoint));
     if (st != GQA_OK) {
         gqa_family_free(family);
         return st;
@@ -339,8 +378,12 @@ static bool next_of_type(size_t *number, const struct gqa_model_builder *b,
 }
 
 /* Whether the description is for models with this configuration. */
-static bool is_for(const struct gqa_family *family, const json_t *config)
+static bool is_for(const struct gqa_model_builder *b)
 {
+    const struct gqa_family *family = b->family;
+    const json_t *whole = gqa_checkpoint_config(b->checkpoint);
+    const json_t *config =
+        b->nested ? json_object_get(whole, b->nested->config) : whole;
     const json_t *value =
         family->only_key ? gqa_config_at(config, family->only_key) : NULL;
 
@@ -356,10 +399,7 @@ static enum gqa_status try_family(struct gqa_model_builder *b, size_t number,
 {
     const enum gqa_status st = take_family(b, number, model_type);
 
-    return st == GQA_OK &&
-                   is_for(b->family, gqa_checkpoint_config(b->checkpoint))
-               ? find_attentions(b)
-               : st;
+    return st == GQA_OK && is_for(b) ? find_attentions(b) : st;
 }
 
 static enum gqa_status find_by_type(struct gqa_model_builder *b,

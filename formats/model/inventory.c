@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/strings.h"
 #include "formats/model/inventory_taking.h"
 #include "formats/model/leftover.h"
 
@@ -193,6 +194,7 @@ static void find_cause(struct gqa_taking *t)
         "quant_method"));
     char *out = t->out->missing_cause;
     const size_t size = sizeof t->out->missing_cause;
+    const char *class = gqa_class_named(t->model->config, GQA_CLASS_LM);
     unsigned long number = 0, n = 0;
 
     if (is_shard(path, &number, &n) && gqa_checkpoint_n_sources(c) < n)
@@ -214,34 +216,19 @@ static void find_cause(struct gqa_taking *t)
                  t->family->name,
                  t->family->weights == GQA_WEIGHTS_IN_OUT ? "inputs, outputs"
                                                           : "outputs, inputs");
+    else if (t->out->n_of[GQA_FAULT_MISSING] && class &&
+             gqa_ends_with(class, "ForCausalLM") && t->model->n_layers == 0 &&
+             gqa_model_is_encoder_decoder(t->model))
+        snprintf(out, size,
+                 "a %.80s is the decoder alone of such a model, which is not "
+                 "handled: give the whole model",
+                 class);
     else if (t->out->n_of[GQA_FAULT_MISSING])
         snprintf(out, size,
                  "an interrupted download, or a part of the model only");
 }
 
 /* --- Taking it ------------------------------------------------------------ */
-
-/* The prefix that the attentions were found behind. */
-static const char *find_prefix(const struct gqa_taking *t)
-{
-    const struct gqa_attention *a = &t->model->attentions[0];
-    const char *name = t->model->params[a->q.weight].name;
-
-    for (gqa_texts prefix = t->family->names.prefixes; *prefix; prefix++) {
-        const size_t n = strlen(*prefix);
-
-        for (size_t r = 0; r < t->family->n_attentions; r++) {
-            uint64_t layer;
-            const char *leaf;
-
-            if (strncmp(name, *prefix, n) == 0 &&
-                gqa_pattern_match(t->family->attentions[r]->pattern, name + n,
-                                  &layer, &leaf))
-                return *prefix;
-        }
-    }
-    return "";
-}
 
 static int compare_kinds(const void *a, const void *b)
 {
@@ -300,7 +287,7 @@ enum gqa_status gqa_inventory_create(struct gqa_inventory **out,
 
     if (!t.out)
         return gqa_fail_nomem();
-    t.names.prefix = find_prefix(&t);
+    t.names.prefix = gqa_prefix_of(t.model);
     t.out->roles = calloc(model->n_params + 1, sizeof *t.out->roles);
     st = t.out->roles ? take(&t) : gqa_fail_nomem();
     if (st == GQA_OK)

@@ -323,13 +323,16 @@ static enum gqa_status check_nulls(struct gqa_taking *t)
 }
 
 /* Rows of the table of positions that a stack adds, from that of position 0
- * on; *out stays as it is where it reads none. */
+ * on; *out stays as it is where it reads none, or frames, whose positions the
+ * configuration counts apart. */
 static enum gqa_status count_positions(uint64_t *out,
                                        const struct gqa_taking *t,
                                        enum gqa_stack stack)
 {
-    const struct gqa_embedding_rule *rule = &t->family->stacks[stack].embedding;
-    const uint64_t rows = t->family->stacks[stack].given && rule->positions
+    const struct gqa_stack_rule *of_stack = &t->family->stacks[stack];
+    const struct gqa_embedding_rule *rule = &of_stack->embedding;
+    const uint64_t rows = of_stack->given && rule->positions &&
+                                  of_stack->input != GQA_INPUT_FRAMES
                               ? rows_of(t, rule->positions, true)
                               : 0;
     uint64_t offset = 0;

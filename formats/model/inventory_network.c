@@ -389,7 +389,8 @@ static enum gqa_status expect_experts(struct gqa_taking *t,
     enum gqa_status st = gqa_setting_count(&n, &rule->n, t->model->config);
 
     if (st == GQA_OK)
-        st = expect_in_expert(t, stack, layer, "", rule->router, NULL);
+        st = expect_in_expert(t, stack, layer, "", rule->router,
+                              &rule->router_bias);
     if (st == GQA_OK && rule->shared)
         st = expect_expert(t, stack, layer, rule->shared);
     if (st == GQA_OK)
@@ -653,6 +654,13 @@ static enum gqa_status expect_between(struct gqa_taking *t, const char *module,
                        inputs);
 }
 
+/* Of an encoder-decoder an encoder of frames alone, which reads no tokens. */
+static bool reads_frames_alone(const struct gqa_taking *t)
+{
+    return t->family->stacks[GQA_STACK_ENCODER].input == GQA_INPUT_FRAMES &&
+           gqa_taking_layers(t, GQA_STACK_DECODER) == 0;
+}
+
 static enum gqa_status expect_embedding(struct gqa_taking *t)
 {
     struct gqa_stem stem = {""};
@@ -665,8 +673,10 @@ static enum gqa_status expect_embedding(struct gqa_taking *t)
     gqa_stem_of(&stem, &t->names, t->family->names.embedding);
     st = embedding_width(&width, t);
     if (st == GQA_OK)
-        st = expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2,
-                         t->vocab_size, width);
+        st = expect_part(t, stem.text, "weight",
+                         reads_frames_alone(t) ? GQA_PART_OPTIONAL
+                                               : GQA_PART_PRESENT,
+                         2, t->vocab_size, width);
     if (st == GQA_OK)
         st = expect_between(t, t->family->embedding.widened, t->model->d_model,
                             width);

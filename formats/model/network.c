@@ -252,6 +252,11 @@ static enum gqa_status take_between(struct gqa_linear *out, uint64_t *width,
     *width = 0;
     if (st != GQA_OK || said == d_model)
         return st;
+    if (!module)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "an embedding of width %llu before a stream of %llu "
+                        "cannot be run in models of family %s",
+                        ULL(said), ULL(d_model), b->family->name);
     st = gqa_take_linear(out, b, gqa_stem_of(&stem, b, module), &no_bias);
     if (st != GQA_OK)
         return st;
@@ -355,6 +360,13 @@ static enum gqa_status take_embedding(struct gqa_network_stack *stack,
     return gqa_take_norm(&stack->embedding_norm, b, NULL, 0, &rule->norm);
 }
 
+static uint64_t count_layers(const struct gqa_model *m, enum gqa_stack which)
+{
+    return which == GQA_STACK_DECODER && gqa_model_is_encoder_decoder(m)
+               ? m->n_decoder_layers
+               : m->n_layers;
+}
+
 static enum gqa_status take_stack(const struct gqa_network_builder *b,
                                   enum gqa_stack which)
 {
@@ -362,10 +374,7 @@ static enum gqa_status take_stack(const struct gqa_network_builder *b,
     const struct gqa_stack_rule *rule = &b->family->stacks[which];
     struct gqa_network *n = b->network;
     struct gqa_network_stack *stack = &n->stacks[n->n_stacks++];
-    const uint64_t n_blocks =
-        which == GQA_STACK_DECODER && gqa_model_is_encoder_decoder(m)
-            ? m->n_decoder_layers
-            : m->n_layers;
+    const uint64_t n_blocks = count_layers(m, which);
     enum gqa_status st;
 
     stack->stack = which;
@@ -430,6 +439,13 @@ static enum gqa_status take_addend(const struct gqa_network_builder *b)
     return st == GQA_OK ? gqa_check_matrix(b, index, 1, n->vocab_size) : st;
 }
 
+/* Of a class that makes no logits of tokens, but what others make of rows. */
+static bool may_lack_logits(const struct gqa_model *m)
+{
+    return gqa_has_classes(m->config) &&
+           !gqa_class_named(m->config, GQA_CLASS_LM);
+}
+
 /*
  * One that is there is used even where the configuration ties it: transformers
  * 5 writes that T5 v1.1 is tied beside a matrix of its own, and then reads
@@ -441,11 +457,15 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
     struct gqa_network *n = b->network;
     char name[GQA_MAX_NAME];
     gqa_texts stem = b->family->names.unembedding;
-    const char *class;
     bool tied = false;
     size_t index;
     enum gqa_status st;
 
+    n->unembedding =
+        (struct gqa_linear){.weight = GQA_NO_PARAM, .bias = GQA_NO_PARAM};
+    n->n_outputs = n->d_model;
+    if (gqa_network_is_encoder(n))
+        return GQA_OK;
     if ((st = gqa_setting_flag(&tied, &rule->tied, b->model->config)) != GQA_OK)
         return st;
     for (; *stem; stem++) {
@@ -463,11 +483,8 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
         snprintf(name, sizeof name, "%s.bias", b->family->names.unembedding[0]);
         if (rule->bias.json)
             st = gqa_take_param(&n->unembedding.bias, b, name, true);
-    } else if ((class = gqa_class_named(b->model->config, GQA_CLASS_TASK))) {
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "'%s.weight' is missing: a %.80s has a head of its own "
-                        "and makes no logits of tokens, so it cannot be run",
-                        b->family->names.unembedding[0], class);
+    } else if (may_lack_logits(b->model)) {
+        return GQA_OK;
     } else {
         return gqa_fail(GQA_ERR_FORMAT,
                         "'%s.weight' is missing, and the configuration does "
@@ -483,6 +500,8 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
         (st = take_addend(b)) != GQA_OK ||
         (st = choose_logit_scale(b)) != GQA_OK)
         return st;
+    n->has_logits = true;
+    n->n_outputs = n->vocab_size;
     return gqa_setting_number(&n->logit_soft_cap, &rule->soft_cap,
                               b->model->config);
 }
@@ -545,7 +564,8 @@ static enum gqa_status take_tokens(const struct gqa_network_builder *b)
 static enum gqa_status check_runnable(const struct gqa_network_builder *b)
 {
     const struct gqa_family *family = b->family;
-    const enum gqa_status st = gqa_check_numbers(b->model);
+    const struct gqa_stack_rule *encoder = &family->stacks[GQA_STACK_ENCODER];
+    enum gqa_status st = gqa_check_numbers(b->model);
 
     if (st != GQA_OK)
         return st;
@@ -555,11 +575,10 @@ static enum gqa_status check_runnable(const struct gqa_network_builder *b)
                         "a model of family %s cannot be run without its "
                         "configuration%s",
                         family->name, gqa_advice(GQA_ADVICE_CONFIG));
-    if (!family->stacks[GQA_STACK_DECODER].given)
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "a model of family %s has no decoder, and cannot be "
-                        "run",
-                        family->name);
+    /* Of these there is no table of tokens to be looked for. */
+    if (encoder->input == GQA_INPUT_FRAMES &&
+        (st = gqa_check_frames(b, &encoder->frames)) != GQA_OK)
+        return st;
     if (family->stacks[GQA_STACK_DECODER].input == GQA_INPUT_CODES &&
         !family->stacks[GQA_STACK_DECODER].codes.each)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
@@ -573,6 +592,17 @@ static enum gqa_status check_runnable(const struct gqa_network_builder *b)
     return gqa_check_refused(b);
 }
 
+/* Of an encoder-decoder the encoder may be alone, where no class says that
+ * there must be more. */
+static bool has_stack(const struct gqa_network_builder *b, enum gqa_stack which)
+{
+    const struct gqa_model *m = b->model;
+
+    return b->family->stacks[which].given &&
+           (which == GQA_STACK_ENCODER || count_layers(m, which) > 0 ||
+            gqa_class_named(m->config, GQA_CLASS_LM));
+}
+
 /* What the decoder looks back at: its own encoder's rows, or those of another
  * model's, which are as wide as its projections say. */
 static void find_memory(const struct gqa_network_builder *b)
@@ -580,7 +610,7 @@ static void find_memory(const struct gqa_network_builder *b)
     const struct gqa_model *m = b->model;
     struct gqa_network *n = b->network;
 
-    if (gqa_model_is_encoder_decoder(m))
+    if (gqa_model_is_encoder_decoder(m) && has_stack(b, GQA_STACK_DECODER))
         n->memory_width = n->d_model;
     for (size_t i = 0; i < m->n_attentions && n->memory_width == 0; i++) {
         const struct gqa_attention *a = &m->attentions[i];
@@ -600,6 +630,27 @@ static void find_memory(const struct gqa_network_builder *b)
         };
 }
 
+/* Whether frames are all that is read: what tokens stand for, which are as many
+ * as the configuration says, and no table has. */
+static bool reads_frames_alone(const struct gqa_network_builder *b)
+{
+    return b->family->stacks[GQA_STACK_ENCODER].input == GQA_INPUT_FRAMES &&
+           !has_stack(b, GQA_STACK_DECODER);
+}
+
+static enum gqa_status count_tokens(struct gqa_network_builder *b)
+{
+    const struct gqa_config_keys *keys = &b->family->keys;
+    uint64_t n = (uint64_t)json_integer_value(
+        json_object_get(keys->defaults, keys->vocab_size[0]));
+    const enum gqa_status st = gqa_config_count(
+        &n, b->model->config, keys->vocab_size, b->model->config_path);
+
+    b->prefix = gqa_prefix_of(b->model);
+    b->network->table_size = n;
+    return st;
+}
+
 static enum gqa_status find_prefix(struct gqa_network_builder *b)
 {
     const struct gqa_family_names *names = &b->family->names;
@@ -607,7 +658,14 @@ static enum gqa_status find_prefix(struct gqa_network_builder *b)
     char name[2 * GQA_MAX_NAME];
     size_t index;
 
-    for (gqa_texts prefix = names->prefixes; *prefix; prefix++) {
+    if (reads_frames_alone(b)) {
+        const enum gqa_status st = count_tokens(b);
+
+        if (st != GQA_OK)
+            return st;
+    }
+    for (gqa_texts prefix = names->prefixes; *prefix && !b->network->table_size;
+         prefix++) {
         b->prefix = *prefix;
         snprintf(name, sizeof name, "%s%s.weight", *prefix, names->embedding);
         if (gqa_find_param(b, name, &index)) {
@@ -659,7 +717,7 @@ static enum gqa_status build(struct gqa_network_builder *b)
         return st;
     find_memory(b);
     for (int s = 0; s < 2; s++)
-        if (b->family->stacks[s].given &&
+        if (has_stack(b, (enum gqa_stack)s) &&
             (st = take_stack(b, (enum gqa_stack)s)) != GQA_OK)
             return st;
     if ((st = take_unembedding(b)) != GQA_OK)
@@ -709,6 +767,17 @@ void gqa_network_free(struct gqa_network *network)
     gqa_rope_free(&network->local_rope);
     free(network->slopes);
     free(network);
+}
+
+bool gqa_network_is_encoder(const struct gqa_network *n)
+{
+    return n->n_stacks == 1 && n->stacks[0].stack == GQA_STACK_ENCODER;
+}
+
+bool gqa_network_is_input(const struct gqa_network *n,
+                          const struct gqa_network_stack *stack)
+{
+    return stack->stack == GQA_STACK_ENCODER && n->n_stacks > 1;
 }
 
 uint64_t gqa_network_row_width(const struct gqa_network *n)

@@ -226,8 +226,9 @@ struct gqa_network_stack {
      * before positions are added (OPT-350m). */
     uint64_t embedding_width;
     struct gqa_linear widened;
-    /* x = embedding_norm(embedding * embedding_scale + positions). The scale
-     * is rounded to the type of the activations, as Gemma rounds it. */
+    /* x = embedding_norm(embedding * embedding_scale + positions + places),
+     * codes being further embeddings. The scale is rounded to the type of the
+     * activations, as Gemma rounds it. */
     double embedding_scale;
     struct gqa_norm embedding_norm;
     bool norm_first; /* of the embedding alone: positions are added behind */
@@ -238,12 +239,18 @@ struct gqa_network_stack {
 
 struct gqa_network {
     const struct gqa_model *model; /* lent; must outlive the network */
-    /* Encoder, then decoder. Of a decoder that looks back at what another model
-     * makes, the encoder is frames alone, without blocks. */
+    /* Encoder, then decoder, or one of both. Of a decoder that looks back at
+     * what another model makes, the encoder is frames alone, without blocks. */
     struct gqa_network_stack stacks[2];
     size_t n_stacks;
-    struct gqa_linear unembedding; /* the embedding where it has none */
-    double logit_scale;            /* of the final norm's output */
+    /* What comes of a token: logits of vocab_size tokens; or, of a model that
+     * makes none (an encoder alone, a classifier), the last stack's row behind
+     * its norm, which is what a head of its own reads. */
+    bool has_logits;
+    uint64_t n_outputs; /* vocab_size or d_model */
+    /* The embedding where it has none; weight GQA_NO_PARAM: no logits. */
+    struct gqa_linear unembedding;
+    double logit_scale; /* of the final norm's output */
     /* Not 0: the unembedding reads so wide what this makes of that. */
     uint64_t logit_width;
     struct gqa_linear narrowed;
@@ -269,6 +276,15 @@ GQA_MUST_USE
 enum gqa_status gqa_network_create(struct gqa_network **out,
                                    const struct gqa_model *model);
 void gqa_network_free(struct gqa_network *network);
+
+/* Whether it has an encoder and no decoder: tokens see those behind them, so
+ * that a sequence is run all at once, and nothing of it is kept for more. */
+bool gqa_network_is_encoder(const struct gqa_network *network);
+
+/* Whether the stack is looked back at by another: an encoder beside a
+ * decoder. */
+bool gqa_network_is_input(const struct gqa_network *network,
+                          const struct gqa_network_stack *stack);
 
 /* The widest row of a stream between blocks, behind an encoder, or of an
  * embedding before it is one. */

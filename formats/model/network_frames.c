@@ -36,25 +36,32 @@ static enum gqa_status take_convolution(struct gqa_convolution *out,
     return gqa_check_vector(b, out->linear.bias, out->linear.rows);
 }
 
+enum gqa_status gqa_check_frames(const struct gqa_network_builder *b,
+                                 const struct gqa_frames_rule *rule)
+{
+    return rule->n_convolutions > 0
+               ? GQA_OK
+               : gqa_fail(GQA_ERR_UNSUPPORTED,
+                          "the encoder of a %s reads frames, of sound or of a "
+                          "picture, and the description of family %s does not "
+                          "say how they become its rows: such a model can be "
+                          "converted and inspected, but not run",
+                          b->model->model_type ? b->model->model_type
+                                               : b->family->name,
+                          b->family->name);
+}
+
 static enum gqa_status count_convolutions(size_t *out,
                                           const struct gqa_network_builder *b,
                                           const struct gqa_frames_rule *rule)
 {
     uint64_t n = rule->n_convolutions;
-    const enum gqa_status st =
-        gqa_setting_count(&n, &rule->n, b->model->config);
+    enum gqa_status st = gqa_setting_count(&n, &rule->n, b->model->config);
 
+    if (st == GQA_OK)
+        st = gqa_check_frames(b, rule);
     if (st != GQA_OK)
         return st;
-    if (rule->n_convolutions == 0)
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "the encoder of a %s reads frames, of sound or of a "
-                        "picture, and the description of family %s does not "
-                        "say how they become its rows: such a model can be "
-                        "converted and inspected, but not run",
-                        b->model->model_type ? b->model->model_type
-                                             : b->family->name,
-                        b->family->name);
     if (n == 0 || n > rule->n_convolutions || n > GQA_MAX_CONVOLUTIONS)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "configuration: an encoder behind %llu convolutions "

@@ -8,6 +8,27 @@
 
 /* --- Names --------------------------------------------------------------- */
 
+const char *gqa_prefix_of(const struct gqa_model *model)
+{
+    const struct gqa_family *family = model->family;
+    const char *name = model->params[model->attentions[0].q.weight].name;
+
+    for (gqa_texts prefix = family->names.prefixes; *prefix; prefix++) {
+        const size_t n = strlen(*prefix);
+
+        for (size_t r = 0; r < family->n_attentions; r++) {
+            uint64_t layer;
+            const char *leaf;
+
+            if (strncmp(name, *prefix, n) == 0 &&
+                gqa_pattern_match(family->attentions[r]->pattern, name + n,
+                                  &layer, &leaf))
+                return *prefix;
+        }
+    }
+    return "";
+}
+
 const char *gqa_stem_of(struct gqa_stem *out,
                         const struct gqa_network_builder *b, const char *module)
 {

@@ -18,6 +18,10 @@ struct gqa_stem {
 };
 
 /* A module without a layer, behind the family's prefix. */
+/* The prefix that the model's attentions were found behind; lent by its
+ * family. */
+const char *gqa_prefix_of(const struct gqa_model *model);
+
 const char *gqa_stem_of(struct gqa_stem *out,
                         const struct gqa_network_builder *b,
                         const char *module);

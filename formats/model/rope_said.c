@@ -51,6 +51,17 @@ const char *gqa_rope_said_kind(const json_t *said)
     return text ? text : kind ? "" : "default";
 }
 
+const char *gqa_rope_known_kind(const struct gqa_position_rule *rule,
+                                const json_t *said)
+{
+    const char *kind = gqa_rope_said_kind(said);
+
+    for (gqa_texts name = rule->longrope_names; name && *name; name++)
+        if (strcmp(*name, kind) == 0)
+            return "longrope";
+    return kind;
+}
+
 json_t *gqa_rope_older(const json_t *config)
 {
     json_t *older = json_deep_copy(config);

@@ -85,7 +85,7 @@ static enum gqa_status embedding_norm_back(const struct gqa_tape *t,
                                            const struct gqa_tape_stack *s)
 {
     const struct gqa_network_stack *net = s->network;
-    const enum gqa_status st = gqa_part_embed_plain(
+    const enum gqa_status st = gqa_part_embed_sum(
         t->runtime, net, t->scratch.normed, s->n_rows, t->scratch.output);
 
     return st == GQA_OK
@@ -147,15 +147,15 @@ enum gqa_status gqa_tape_embed_back(const struct gqa_tape *t,
     const uint64_t d = t->runtime->network->d_model;
     enum gqa_status st = GQA_OK;
 
+    if (net->norm_first)
+        st = positions_back(t, net);
+    if (st == GQA_OK && net->embedding_norm.kind != GQA_NORM_NONE)
+        st = embedding_norm_back(t, s);
     for (size_t i = 0; i < net->n_codes && st == GQA_OK; i++)
         st = sum_back(t, net->codes[i], NULL, 0, t->d_x, d,
                       net->embedding_scale);
     for (size_t i = 0; i < net->n_places && st == GQA_OK; i++)
         st = place_back(t, s, net->places[i]);
-    if (st == GQA_OK && net->norm_first)
-        st = positions_back(t, net);
-    if (st == GQA_OK && net->embedding_norm.kind != GQA_NORM_NONE)
-        st = embedding_norm_back(t, s);
     if (st == GQA_OK && !net->norm_first)
         st = positions_back(t, net);
     if (st != GQA_OK)

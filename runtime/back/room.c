@@ -371,6 +371,16 @@ static bool has_other_widths(const struct gqa_network *n)
     return n->logit_width || n->stacks[n->n_stacks - 1].embedding_width;
 }
 
+/* Whether what is normed is a sum, which the way back makes again. */
+static bool norms_sums(const struct gqa_network *n)
+{
+    for (size_t i = 0; i < n->n_stacks; i++)
+        if (n->stacks[i].embedding_norm.kind != GQA_NORM_NONE &&
+            n->stacks[i].n_codes + n->stacks[i].n_places > 0)
+            return true;
+    return false;
+}
+
 uint64_t gqa_tape_scratch_place(struct gqa_tape_scratch *scratch, char *base,
                                 const struct gqa_runtime *runtime,
                                 const struct gqa_tape_sizes *sizes,
@@ -388,7 +398,8 @@ uint64_t gqa_tape_scratch_place(struct gqa_tape_scratch *scratch, char *base,
     scratch->k = take_reals(&p, w.k, 1);
     scratch->v = take_reals(&p, w.v, 1);
     if (w.scaled ||
-        (trained && (w.output || has_other_widths(runtime->network))))
+        (trained && (w.output || has_other_widths(runtime->network) ||
+                     norms_sums(runtime->network))))
         scratch->output = take_reals(&p, w.rows, widest);
     scratch->picked = take_reals(&p, w.pairs, d);
     scratch->summed_attended = take_reals(&p, w.summed_attended, 1);

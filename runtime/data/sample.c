@@ -61,6 +61,30 @@ static enum gqa_status draw_outputs(struct gqa_tokens *tokens,
     return st;
 }
 
+/* Of a model that makes no logits: the decoder reads the input, behind the
+ * start token, as classifiers of T5 and BART do. */
+static enum gqa_status repeat_inputs(struct gqa_tokens *tokens,
+                                     const struct gqa_network *network)
+{
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < tokens->n && st == GQA_OK; i++) {
+        struct gqa_sequence *s = &tokens->sequences[i];
+        int64_t *row;
+
+        if (s->n_decoder > 0 || s->n_encoder == 0)
+            continue;
+        if (!(row = calloc(s->n_encoder + 1, sizeof *row)))
+            return gqa_fail_nomem();
+        row[0] = network->start_token;
+        for (uint64_t t = 0; t < s->n_encoder; t++)
+            row[t + 1] = s->encoder[t];
+        st = set_output(s, row, s->n_encoder);
+        free(row);
+    }
+    return st;
+}
+
 enum gqa_status gqa_sample_outputs(struct gqa_tokens *tokens,
                                    struct gqa_runtime *runtime,
                                    const struct gqa_network *network,
@@ -68,8 +92,11 @@ enum gqa_status gqa_sample_outputs(struct gqa_tokens *tokens,
 {
     const struct gqa_token_rules rules = gqa_token_rules_of(network);
     struct gqa_drawing d;
-    enum gqa_status st = gqa_drawing_init(&d, runtime, &rules, options);
+    enum gqa_status st;
 
+    if (!network->has_logits)
+        return repeat_inputs(tokens, network);
+    st = gqa_drawing_init(&d, runtime, &rules, options);
     d.all = tokens->n * options->length;
     if (st == GQA_OK)
         st = draw_outputs(tokens, runtime, &d);
@@ -173,8 +200,11 @@ enum gqa_status gqa_sample(struct gqa_tokens *tokens,
 {
     const struct gqa_token_rules rules = gqa_token_rules_of(network);
     struct gqa_drawing d;
-    enum gqa_status st = gqa_drawing_init(&d, runtime, &rules, options);
+    enum gqa_status st;
 
+    if (!network->has_logits)
+        return gqa_sample_uniform(tokens, network, options);
+    st = gqa_drawing_init(&d, runtime, &rules, options);
     d.all = options->n * options->length;
     if (st == GQA_OK && !rules.is_encoder_decoder)
         st = draw_texts(tokens, runtime, &d);
@@ -189,6 +219,9 @@ enum gqa_status gqa_sample_uniform(struct gqa_tokens *tokens,
                                    const struct gqa_sample_options *options)
 {
     const struct gqa_token_rules rules = gqa_token_rules_of(network);
+    /* What an encoder alone reads begins with nothing. */
+    const bool begins =
+        !rules.is_encoder_decoder && !gqa_network_is_encoder(network);
     const uint64_t length = options->length;
     int64_t *ids = calloc(length, sizeof *ids);
     int64_t *labels = calloc(length, sizeof *labels);
@@ -200,14 +233,17 @@ enum gqa_status gqa_sample_uniform(struct gqa_tokens *tokens,
 
         gqa_random_input(ids, length, &rules,
                          gqa_random_key(options->seed, "input", number));
-        gqa_random_input(labels, length, &rules, key);
-        if (!rules.is_encoder_decoder)
+        if (network->has_logits)
+            gqa_random_input(labels, length, &rules, key);
+        else
+            memcpy(labels, ids, length * sizeof *labels);
+        if (begins)
             ids[0] = rules.start_token;
         st = gqa_tokens_add(tokens, &rules, ids, length,
                             rules.is_encoder_decoder ? labels : NULL,
                             rules.is_encoder_decoder ? length : 0);
         if (st == GQA_OK)
-            tokens->sequences[i].starts = true;
+            tokens->sequences[i].starts = begins || rules.is_encoder_decoder;
     }
     free(ids);
     free(labels);
@@ -219,9 +255,13 @@ enum gqa_status gqa_sample_uniform_outputs(
     const struct gqa_sample_options *options)
 {
     const struct gqa_token_rules rules = gqa_token_rules_of(network);
-    int64_t *row = calloc(options->length + 1, sizeof *row);
-    enum gqa_status st = row ? GQA_OK : gqa_fail_nomem();
+    int64_t *row;
+    enum gqa_status st;
 
+    if (!network->has_logits)
+        return repeat_inputs(tokens, network);
+    row = calloc(options->length + 1, sizeof *row);
+    st = row ? GQA_OK : gqa_fail_nomem();
     for (size_t i = 0; i < tokens->n && st == GQA_OK; i++) {
         if (tokens->sequences[i].n_decoder > 0)
             continue;

@@ -38,7 +38,13 @@ struct gqa_token_rules gqa_token_rules_of(const struct gqa_network *network);
  * Each number drawn depends on seed, sequence and position alone, but what
  * it picks on logits, whose last bits depend on the machine.
  *
- * runtime  of the original; network is what it was made of.
+ * Of a model that makes no logits nothing can be drawn: its tokens are those of
+ * gqa_sample_uniform(), and its decoder, where it has one, reads the input
+ * again behind the start token, as classifiers of T5 and BART do. So it is with
+ * outputs, below.
+ *
+ * runtime  of the original; network is what it was made of. NULL will do where
+ *          that makes no logits.
  * tokens   empty; filled.
  * Errors   those of the session, and GQA_ERR_FORMAT for logits that are not
  *          finite.

@@ -9,18 +9,21 @@
 #include "common/temporary.h"
 
 /*
- * For each sequence: logits [n_decoder, vocab], then, where residuals are
+ * For each sequence: logits [n_decoder, n_outputs], then, where residuals are
  * kept, each encoder layer's [n_encoder, d_model] and each decoder layer's
  * [n_decoder, d_model]; then, where they are kept, what attentions give, in
  * rows as wide as the widest: those of the encoder, of the decoder, and its
- * cross-attentions.
+ * cross-attentions. An encoder alone reads what else a decoder would, so that
+ * its rows are n_decoder.
  */
 struct gqa_trace {
     int fd;
     const struct gqa_tokens *tokens;
     struct gqa_trace_options options;
-    uint64_t vocab_size, d_model;
+    uint64_t n_outputs, d_model;
     uint64_t n_layers[2]; /* of encoder and decoder */
+    bool has_logits;
+    bool is_encoder; /* it is alone */
     uint64_t attended_width;
     uint64_t *starts; /* [tokens->n]: first element of each */
     /* Values of a few rows, as kept and as double. */
@@ -48,6 +51,16 @@ static void count_layers(uint64_t n_layers[2],
     for (size_t i = 0; i < network->n_stacks; i++)
         n_layers[network->stacks[i].stack == GQA_STACK_DECODER] +=
             network->stacks[i].n_blocks;
+}
+
+bool gqa_trace_has_logits(const struct gqa_trace *t)
+{
+    return t->has_logits;
+}
+
+uint64_t gqa_trace_n_outputs(const struct gqa_trace *t)
+{
+    return t->n_outputs;
 }
 
 size_t gqa_trace_n_layers(const struct gqa_trace *t)
@@ -94,10 +107,17 @@ static uint64_t widest_attention(const struct gqa_network *network)
     return most;
 }
 
+/* Tokens that the encoder reads. */
+static uint64_t encoder_rows(const struct gqa_trace *t,
+                             const struct gqa_sequence *s)
+{
+    return t->is_encoder ? s->n_decoder : s->n_encoder;
+}
+
 static uint64_t residual_rows(const struct gqa_trace *t,
                               const struct gqa_sequence *s)
 {
-    return t->n_layers[0] * s->n_encoder + t->n_layers[1] * s->n_decoder;
+    return t->n_layers[0] * encoder_rows(t, s) + t->n_layers[1] * s->n_decoder;
 }
 
 /* Elements of a sequence: rows x width of each part. */
@@ -106,11 +126,11 @@ static bool sequence_elements(const struct gqa_trace *t,
 {
     uint64_t encoder, decoder, attended, cross, residual;
 
-    if (!gqa_mul_u64(s->n_decoder, t->vocab_size, n))
+    if (!gqa_mul_u64(s->n_decoder, t->n_outputs, n))
         return false;
     if (!t->options.residual)
         return true;
-    if (!gqa_mul_u64(t->n_layers[0], s->n_encoder, &encoder) ||
+    if (!gqa_mul_u64(t->n_layers[0], encoder_rows(t, s), &encoder) ||
         !gqa_mul_u64(t->n_layers[1], s->n_decoder, &decoder) ||
         !gqa_add_u64(encoder, decoder, &attended) ||
         !gqa_mul_u64(attended, t->d_model, &residual) ||
@@ -191,17 +211,17 @@ static enum gqa_status recall(struct gqa_trace *t, uint64_t at, size_t n)
 static uint64_t logits_at(const struct gqa_trace *t, uint64_t s,
                           uint64_t position)
 {
-    return t->starts[s] + position * t->vocab_size;
+    return t->starts[s] + position * t->n_outputs;
 }
 
 static uint64_t residual_at(const struct gqa_trace *t, enum gqa_stack stack,
                             uint64_t layer, uint64_t s, uint64_t position)
 {
     const struct gqa_sequence *sequence = &t->tokens->sequences[s];
-    uint64_t row = layer * sequence->n_encoder + position;
+    uint64_t row = layer * encoder_rows(t, sequence) + position;
 
     if (stack == GQA_STACK_DECODER)
-        row = t->n_layers[0] * sequence->n_encoder +
+        row = t->n_layers[0] * encoder_rows(t, sequence) +
               layer * sequence->n_decoder + position;
     return logits_at(t, s, sequence->n_decoder) + row * t->d_model;
 }
@@ -217,9 +237,9 @@ static bool attended_at(uint64_t *at, const struct gqa_trace *t,
     if (!gqa_tapped_row(tapped, r, s, &position))
         return false;
     sequence = &t->tokens->sequences[*s];
-    row = tapped->layer * sequence->n_encoder + position;
+    row = tapped->layer * encoder_rows(t, sequence) + position;
     if (tapped->stack == GQA_STACK_DECODER)
-        row = t->n_layers[0] * sequence->n_encoder +
+        row = t->n_layers[0] * encoder_rows(t, sequence) +
               tapped->layer * sequence->n_decoder + position;
     if (tapped->kind == GQA_ATTENTION_CROSS)
         row += t->n_layers[1] * sequence->n_decoder;
@@ -248,7 +268,7 @@ static enum gqa_status keep_logits(void *ctx, uint64_t s, uint64_t position,
 {
     struct gqa_trace *t = ctx;
 
-    return keep(t, logits_at(t, s, position), logits, n_rows * t->vocab_size);
+    return keep(t, logits_at(t, s, position), logits, n_rows * t->n_outputs);
 }
 
 static enum gqa_status keep_residual(void *ctx, enum gqa_stack stack,
@@ -280,7 +300,9 @@ enum gqa_status gqa_trace_record(struct gqa_trace **out,
     t->fd = -1;
     t->tokens = tokens;
     t->options = *options;
-    t->vocab_size = network->vocab_size;
+    t->n_outputs = network->n_outputs;
+    t->has_logits = network->has_logits;
+    t->is_encoder = gqa_network_is_encoder(network);
     t->d_model = network->d_model;
     t->attended_width = widest_attention(network);
     count_layers(t->n_layers, network);
@@ -304,7 +326,7 @@ enum gqa_status gqa_trace_logits(struct gqa_trace *t, uint64_t s,
                                  uint64_t position, uint64_t n_rows,
                                  double *logits)
 {
-    const size_t n = n_rows * t->vocab_size;
+    const size_t n = n_rows * t->n_outputs;
     enum gqa_status st = recall(t, logits_at(t, s, position), n);
 
     for (size_t i = 0; i < n && st == GQA_OK; i++)
@@ -328,7 +350,7 @@ static enum gqa_status compare_logits(void *ctx, uint64_t s, uint64_t position,
 {
     const struct comparing *c = ctx;
     struct gqa_trace *t = c->trace;
-    const uint64_t v = t->vocab_size;
+    const uint64_t v = t->n_outputs;
     const int32_t *next = t->tokens->sequences[s].next + position;
     enum gqa_status st;
 
@@ -409,11 +431,16 @@ static enum gqa_status check_shape(const struct gqa_trace *t,
     uint64_t n_layers[2];
 
     count_layers(n_layers, network);
-    if (t->vocab_size != network->vocab_size)
+    if (t->has_logits != network->has_logits)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "vocabularies of %llu and %llu cannot be compared",
-                        (unsigned long long)t->vocab_size,
-                        (unsigned long long)network->vocab_size);
+                        "a model that makes logits of tokens and one that "
+                        "makes none cannot be compared");
+    if (t->n_outputs != network->n_outputs)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "%s of %llu and %llu cannot be compared",
+                        network->has_logits ? "vocabularies" : "rows",
+                        (unsigned long long)t->n_outputs,
+                        (unsigned long long)network->n_outputs);
     if (t->d_model != network->d_model || t->n_layers[0] != n_layers[0] ||
         t->n_layers[1] != n_layers[1])
         return gqa_fail(

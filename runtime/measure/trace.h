@@ -34,6 +34,11 @@ enum gqa_status gqa_trace_record(struct gqa_trace **out,
                                  const struct gqa_run_progress *progress);
 void gqa_trace_free(struct gqa_trace *trace);
 
+/* Whether the model makes logits of tokens, and how wide these are, or the rows
+ * in their place. */
+bool gqa_trace_has_logits(const struct gqa_trace *trace);
+uint64_t gqa_trace_n_outputs(const struct gqa_trace *trace);
+
 /* Layers of both stacks, encoder first: elements of a comparison's drift. */
 size_t gqa_trace_n_layers(const struct gqa_trace *trace);
 
@@ -44,7 +49,7 @@ struct gqa_trace_point {
         GQA_POINT_SELF,  /* what an attention gives, before o */
         GQA_POINT_CROSS, /* the same of a cross-attention */
         GQA_POINT_AFTER, /* the residual stream after a layer */
-        GQA_POINT_LOGITS
+        GQA_POINT_LOGITS /* or the rows in their place */
     } kind;
     enum gqa_stack stack; /* and layer: not of LOGITS */
     size_t layer;
@@ -54,7 +59,8 @@ size_t gqa_trace_n_points(const struct gqa_trace *trace);
 struct gqa_trace_point gqa_trace_point(const struct gqa_trace *trace,
                                        size_t index);
 
-/* Logits of n_rows positions of a sequence, [n_rows, vocab_size]. */
+/* Logits, or what stands in their place, of n_rows positions of a sequence,
+ * [n_rows, n_outputs]. */
 GQA_MUST_USE
 enum gqa_status gqa_trace_logits(struct gqa_trace *trace, uint64_t s,
                                  uint64_t position, uint64_t n_rows,
@@ -62,8 +68,8 @@ enum gqa_status gqa_trace_logits(struct gqa_trace *trace, uint64_t s,
 
 /* What a comparison adds to; each may be NULL. */
 struct gqa_comparison {
-    struct gqa_fidelity *fidelity;
-    struct gqa_drift *logits; /* the distance of all logits */
+    struct gqa_fidelity *fidelity; /* of a model that makes logits */
+    struct gqa_drift *logits; /* the distance of all logits, or of the rows */
     struct gqa_drift *layers; /* [gqa_trace_n_layers()], of a trace with
                                  residuals */
     /* [gqa_trace_n_points()], of a trace with residuals and attentions */

@@ -28,4 +28,6 @@ try -m aligned --samples 1 --length 16 --kv-budget 25% "$model" out.gqa
 try "${small[@]}" --max-kl 1e-9 --uniform "$DATA/runtime/mistral" out.gqa |&
     sed 's/mean KL is .*,/mean KL is SOME,/; s/ [0-9.]*%/ SHARE/'
 try --kv-budget 50% -m aligned "$DATA/families/qwen3" out.gqa
+# No logits to measure by
+try "${small[@]}" --kv-budget 50% "$DATA/families/t5-classes" out.gqa
 ls

@@ -10,7 +10,7 @@ for folder in "$DATA"/foreign/*; do
     name=${folder##*/}
     echo "== $name"
     tell "$folder"
-    [[ $name != t5-encoder ]] || continue
+    [[ $name != t5-encoder && $name != bart-decoder ]] || continue
     for file in "$folder"/* "$folder"/.metadata; do
         [[ -f $file && $file != *.json ]] || continue
         rm -rf alone

@@ -63,6 +63,10 @@ rm -r original notes
     try --teacher "$sample" --until-kl 1000 --write-start --force model.gqa \
         there.gqa
 } 2>&1 | sed 's/start, [0-9.]*/start, X/'
+# No logits to learn by
+gqa-convert -q -g 2 "$DATA/families/t5-classes" classes.gqa
+try --teacher "$DATA/families/t5-classes" classes.gqa out.gqa
+rm classes.gqa
 # Rates that ruin it
 try --teacher "$sample" --rate 1e30 --eval-every 2 model.gqa out.gqa
 try --teacher "$sample" --rate 1e30 model.gqa out.gqa

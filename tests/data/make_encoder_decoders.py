@@ -2,7 +2,8 @@
 
     python make_encoder_decoders.py [NAME...]         (writes below families/)
 
-As make_families.py, of models that read a text and write another.
+As make_families.py, of models that read a text and write another, and of classes of theirs that make no logits of
+tokens: encoders alone and classifiers, of which the last hidden state is kept in place of logits.
 
 Written with transformers 4.57.1, torch 2.7.1, safetensors 0.8.0, numpy 2.4.6.
 """
@@ -22,13 +23,13 @@ import make_reference as made
 VOCAB = 47
 LENGTHS, DECODER_LENGTHS = [9, 4, 1], [6, 1, 4]
 # In pieces of four tokens: three with what is left over, one with it, none.
-LENGTHS_OF = {"longt5-global": [14, 7, 3]}
+LENGTHS_OF = {"longt5-global": [14, 7, 3], "longt5-encoder": [14, 7, 3]}
 
 
 def value_of(name, key, shape):
     if key == "final_logits_bias":
         return made.value_of(name, "lm_head.bias", shape)
-    if len(shape) > 2:  # of pictures and sound
+    if len(shape) > 2 or not key.endswith(("weight", "bias")):  # of pictures and sound
         return made.value_of(name, key + ".bias", shape)
     return made.value_of(name, key, shape)
 
@@ -49,7 +50,10 @@ def write(name, model, repeat=None):
             value = value_of(name, key, tuple(tensor.shape))
             if repeat and "." in key:
                 text = getattr(model.config, "decoder", model.config)
-                make_families.repeat_heads(key, value, text.num_attention_heads, repeat)
+                heads = text.num_attention_heads  # an encoder's, where there might be one
+                if not text.is_encoder_decoder:
+                    heads = getattr(text, "decoder_attention_heads", heads)
+                make_families.repeat_heads(key, value, heads, repeat)
             tensor.copy_(torch.from_numpy(value).to(dtype))
     folder = os.path.join("families", name)
     shutil.rmtree(folder, ignore_errors=True)
@@ -71,16 +75,22 @@ def switch(name):
          relative_attention_num_buckets=8, relative_attention_max_distance=16, repeat=2)
 
 
-def nllb_moe(name):
+def nllb_moe(name, **more):
     save(name, "NllbMoe", vocab_size=VOCAB, d_model=16, encoder_layers=3, decoder_layers=2, encoder_ffn_dim=9,
          decoder_ffn_dim=11, encoder_attention_heads=4, decoder_attention_heads=4, max_position_embeddings=20,
-         num_experts=3, encoder_sparse_step=3, decoder_sparse_step=2, repeat=2)
+         num_experts=3, encoder_sparse_step=3, decoder_sparse_step=2, repeat=2, **more)
 
 
 def longt5(name, num_layers=1, **more):
     save(name, "LongT5", vocab_size=VOCAB, d_model=16, d_kv=4, d_ff=19, num_layers=num_layers, num_decoder_layers=2,
          num_heads=4, decoder_start_token_id=0, relative_attention_num_buckets=8, relative_attention_max_distance=16,
          **more)
+
+
+def t5(name, family, model, repeat=None, **more):
+    save(name, family, model=model, repeat=repeat, vocab_size=VOCAB, d_model=16, d_kv=5, d_ff=19, num_layers=2,
+         num_decoder_layers=2, num_heads=4, decoder_start_token_id=0, relative_attention_num_buckets=8,
+         relative_attention_max_distance=16, **more)
 
 
 def udop(name):
@@ -105,6 +115,14 @@ CONVERTED_ALONE = {
 }
 
 MODELS = {
+    "t5-encoder": lambda n: t5(n, "T5", "EncoderModel", repeat=2),
+    "t5-tokens": lambda n: t5(n, "T5", "ForTokenClassification", feed_forward_proj="gated-gelu", num_labels=3),
+    "t5-classes": lambda n: t5(n, "T5", "ForSequenceClassification", repeat=2, feed_forward_proj="gated-gelu",
+                               tie_word_embeddings=False, num_labels=3),
+    "mt5-answers": lambda n: t5(n, "MT5", "ForQuestionAnswering", tie_word_embeddings=False),
+    "umt5-encoder": lambda n: t5(n, "UMT5", "EncoderModel", repeat=2),
+    "longt5-encoder": lambda n: longt5(n, num_layers=2, local_radius=2, global_block_size=4,
+                                       encoder_attention_type="transient-global", repeat=2, model="EncoderModel"),
     "bart": lambda n: bart(n, "Bart", repeat=2),
     "bart-base": lambda n: bart(n, "Bart", model="Model", scale_embedding=True, activation_function="relu"),
     "plbart": lambda n: bart(n, "PLBart"),
@@ -120,6 +138,7 @@ MODELS = {
                                       encoder_attention_type="transient-global", repeat=2),
     "switch_transformers": switch,
     "nllb_moe": nllb_moe,
+    "nllb_moe-bias": lambda n: nllb_moe(n, router_bias=True),
     "udop": udop,
     "pop2piano": lambda n: save(n, "Pop2Piano", vocab_size=VOCAB, composer_vocab_size=3, d_model=16, d_kv=4, d_ff=19,
                                 num_layers=1, num_decoder_layers=2, num_heads=4, decoder_start_token_id=0,
@@ -130,8 +149,9 @@ MODELS = {
 def load(folder):
     """The model on double tensors, positions that are computed worked out again in float64."""
     config = tr.AutoConfig.from_pretrained(folder)
-    cls = {"udop": tr.UdopForConditionalGeneration, "pop2piano": tr.Pop2PianoForConditionalGeneration}.get(
-        config.model_type, tr.AutoModelForSeq2SeqLM)
+    # A model without its head is the base of one with it.
+    cls = {"BartModel": tr.BartForConditionalGeneration}.get(
+        config.architectures[0], getattr(tr, config.architectures[0]))
     model = cls.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
     with made.in_doubles():
         for module in model.modules():
@@ -152,8 +172,40 @@ def blocks_of(model):
     return model.decoder.block if hasattr(model, "decoder") else model.model.decoder.layers
 
 
+def makes_logits(model):
+    return "ConditionalGeneration" in type(model).__name__ or "MTModel" in type(model).__name__
+
+
+def reference_of_rows(name, model):
+    """What the last stack gives, where no logits of tokens are made of it."""
+    base = getattr(model, "transformer", model)
+    last = getattr(base, "decoder", base.encoder)
+    lengths, hidden = LENGTHS_OF.get(name, LENGTHS), []
+    ids = made.tokens(name, lengths, VOCAB)
+    data = {"input_ids": ids, "lengths": torch.tensor(lengths)}
+    inputs, read = {"input_ids": ids, "attention_mask": made.mask(lengths)}, lengths
+    if last is not base.encoder:
+        decoder_ids, read = made.tokens(name + "/decoder", DECODER_LENGTHS, VOCAB), DECODER_LENGTHS
+        decoder_ids[:, 0] = model.config.decoder_start_token_id
+        data.update(decoder_input_ids=decoder_ids, decoder_lengths=torch.tensor(read))
+        inputs.update(decoder_input_ids=decoder_ids, decoder_attention_mask=made.mask(read), use_cache=False)
+    for block in last.block:
+        block.register_forward_hook(lambda _, __, out: hidden.append(out[0] if isinstance(out, (tuple, list)) else out))
+    last.register_forward_hook(lambda _, __, out: data.update(last_hidden_state=out[0]))
+    with torch.no_grad():
+        base(**inputs)
+    real = made.mask(read)[..., None].bool()
+    data["last_hidden_state"] = torch.where(real, data["last_hidden_state"], 0.0)
+    data["hidden"] = torch.where(real, torch.stack(hidden), 0.0)
+    assert data["last_hidden_state"].dtype == torch.float64
+    return data
+
+
 def reference(name):
     model = load(os.path.join("families", name))
+    if not makes_logits(model):
+        with made.in_doubles():
+            return keep(name, reference_of_rows(name, model))
     with made.in_doubles():
         start, lengths = model.config.decoder_start_token_id, LENGTHS_OF.get(name, LENGTHS)
         ids, decoder_ids = made.tokens(name, lengths, VOCAB), made.tokens(name + "/decoder", DECODER_LENGTHS, VOCAB)
@@ -168,7 +220,11 @@ def reference(name):
         data = {"input_ids": ids, "lengths": torch.tensor(lengths), "decoder_input_ids": decoder_ids,
                 "decoder_lengths": torch.tensor(DECODER_LENGTHS), "logits": torch.where(real, logits, 0.0),
                 "hidden": torch.where(real, hidden, 0.0), "greedy": made.greedy(model, ids[0, :lengths[0]], start)}
-    assert torch.isfinite(data["logits"]).all() and torch.isfinite(data["hidden"]).all()
+    keep(name, data)
+
+
+def keep(name, data):
+    assert all(torch.isfinite(value).all() for value in data.values())
     path = os.path.join("families", name, "reference.safetensors")
     safetensors.numpy.save_file({key: np.ascontiguousarray(value.numpy()) for key, value in data.items()}, path)
     os.chmod(path, 0o644)

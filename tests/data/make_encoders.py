@@ -1,4 +1,4 @@
-"""Small encoders, which are inspected and converted, and run by nobody.
+"""Small encoders, and what transformers computes of those that are run: their last hidden states.
 
     python make_encoders.py [NAME...]                 (writes below encoders/)
 
@@ -8,6 +8,8 @@ import os
 import shutil
 import sys
 
+import numpy as np
+import safetensors.numpy
 import torch
 import transformers as tr
 
@@ -49,10 +51,36 @@ MODELS = {
 }
 
 
+RUN = ["bert", "roberta", "distilbert"]
+LENGTHS = [9, 4, 1]
+
+
+def reference(name):
+    folder = os.path.join("encoders", name)
+    config = tr.AutoConfig.from_pretrained(folder)
+    model = getattr(tr, config.architectures[0]).from_pretrained(
+        folder, dtype=torch.float64, attn_implementation="eager").eval().base_model
+    hidden, ids = [], made.tokens(name, LENGTHS, TEXT["vocab_size"], pad=config.pad_token_id)
+    layers = model.encoder.layer if hasattr(model, "encoder") else model.transformer.layer
+    for layer in layers:
+        layer.register_forward_hook(lambda _, __, out: hidden.append(out[0] if isinstance(out, (tuple, list)) else out))
+    with made.in_doubles(), torch.no_grad():
+        rows = model(input_ids=ids, attention_mask=made.mask(LENGTHS)).last_hidden_state
+    real = made.mask(LENGTHS)[..., None].bool()
+    data = {"input_ids": ids, "lengths": torch.tensor(LENGTHS), "last_hidden_state": torch.where(real, rows, 0.0),
+            "hidden": torch.where(real, torch.stack(hidden), 0.0)}
+    assert rows.dtype == torch.float64 and all(torch.isfinite(value).all() for value in data.values())
+    path = os.path.join(folder, "reference.safetensors")
+    safetensors.numpy.save_file({key: np.ascontiguousarray(value.numpy()) for key, value in data.items()}, path)
+    os.chmod(path, 0o644)
+
+
 def main():
     os.chdir(os.path.dirname(os.path.abspath(__file__)))
     for name in sys.argv[1:] or MODELS:
         MODELS[name](name)
+        if name in RUN:
+            reference(name)
 
 
 if __name__ == "__main__":

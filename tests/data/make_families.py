@@ -208,6 +208,7 @@ MODELS = {
     "smolvlm": lambda n: nested(n, tr.SmolVLMForConditionalGeneration, tr.SmolVLMConfig, {"model_type": "llama"},
                                 repeat=2, image_token_id=46, scale_factor=1),
     "apertus": lambda n: decoder(n, "Apertus", repeat=2),
+    "llama-answers": lambda n: decoder(n, "Llama", repeat=2, cls=tr.LlamaForQuestionAnswering),
     "arcee": lambda n: decoder(n, "Arcee", repeat=2, head_dim=6),
     "ernie4_5": lambda n: decoder(n, "Ernie4_5", repeat=2, head_dim=6, use_bias=True),
     "gemma": lambda n: decoder(n, "Gemma", repeat=2, head_dim=6),
@@ -264,6 +265,8 @@ def load(folder):
     kind = "sdpa" if "falcon" in folder else "eager"
     config = tr.AutoConfig.from_pretrained(folder)
     auto = tr.AutoModelForImageTextToText if hasattr(config, "vision_config") else tr.AutoModelForCausalLM
+    if folder.endswith("-answers"):
+        auto = tr.AutoModelForQuestionAnswering
     model = auto.from_pretrained(folder, dtype=torch.float64, attn_implementation=kind).eval()
     if folder.endswith("blip2"):  # it does not run without a picture
         model = model.language_model
@@ -547,9 +550,28 @@ def blocks_of(model):
     return base.h if hasattr(base, "h") else base.layers
 
 
+def reference_of_rows(name, model):
+    """What the layers give a head that makes no logits of tokens."""
+    with made.in_doubles(), torch.no_grad():
+        ids, hidden = made.tokens(name, LENGTHS, VOCAB), []
+        for block in blocks_of(model):
+            block.register_forward_hook(
+                lambda _, __, out: hidden.append(out[0] if isinstance(out, (tuple, list)) else out))
+        rows = model.base_model(input_ids=ids, attention_mask=made.mask(LENGTHS), use_cache=False).last_hidden_state
+        real = made.mask(LENGTHS)[..., None].bool()
+        data = {"input_ids": ids, "lengths": torch.tensor(LENGTHS), "last_hidden_state": torch.where(real, rows, 0.0),
+                "hidden": torch.where(real, torch.stack(hidden), 0.0)}
+    assert rows.dtype == torch.float64 and all(torch.isfinite(value).all() for value in data.values())
+    path = os.path.join("families", name, "reference.safetensors")
+    safetensors.numpy.save_file({key: np.ascontiguousarray(value.numpy()) for key, value in data.items()}, path)
+    os.chmod(path, 0o644)
+
+
 def reference(name, folder=None, path=None):
     """What the model of a folder computes, of tokens that the name tells."""
     model = load(folder or os.path.join("families", name))
+    if name.endswith("-answers"):
+        return reference_of_rows(name, model)
     with made.in_doubles():
         ids = made.tokens(name, LENGTHS, VOCAB)
         logits, hidden = made.run(model, input_ids=ids, attention_mask=made.mask(LENGTHS))

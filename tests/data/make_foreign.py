@@ -110,6 +110,12 @@ def write_others():
     save(transformers.T5EncoderModel(transformers.T5Config(
         d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2, vocab_size=8)),
         "t5-encoder")
+    save(transformers.BartForCausalLM(transformers.BartConfig(
+        d_model=8, decoder_ffn_dim=8, decoder_layers=1,
+        decoder_attention_heads=2, encoder_attention_heads=2, vocab_size=8,
+        pad_token_id=1, bos_token_id=0, eos_token_id=2,
+        max_position_embeddings=8)),
+        "bart-decoder")
 
 
 write_torch()

@@ -80,6 +80,36 @@ def gpt2(name):
               add_cross_attention=True, bos_token_id=1, eos_token_id=2, repeat=2)
 
 
+def decoder_config(family, **more):
+    """Of the decoder of an encoder-decoder, by itself."""
+    return getattr(tr, family + "Config")(**{**dict(
+        vocab_size=VOCAB, d_model=16, decoder_layers=2, decoder_attention_heads=4, decoder_ffn_dim=19,
+        encoder_layers=1, encoder_attention_heads=2, encoder_ffn_dim=7, max_position_embeddings=12, is_decoder=True,
+        is_encoder_decoder=False, add_cross_attention=True), **more})
+
+
+def donut(name):
+    """With a projection between the two, which is the whole's."""
+    encoder = tr.DonutSwinConfig(image_size=8, patch_size=2, embed_dim=6, depths=[1, 1], num_heads=[1, 2], window_size=2)
+    text.write(name, tr.VisionEncoderDecoderModel(tr.VisionEncoderDecoderConfig.from_encoder_decoder_configs(
+        encoder, decoder_config("MBart", scale_embedding=True, add_final_layer_norm=True))), repeat=2)
+
+
+def speech(name):
+    encoder = tr.Wav2Vec2Config(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=13, conv_dim=(8,),
+        conv_stride=(5,), conv_kernel=(10,), num_feat_extract_layers=1, num_conv_pos_embeddings=4,
+        num_conv_pos_embedding_groups=2)
+    text.write(name, tr.SpeechEncoderDecoderModel(tr.SpeechEncoderDecoderConfig.from_encoder_decoder_configs(
+        encoder, decoder_config("Bart", decoder_start_token_id=2))), repeat=2)
+
+
+def xglm(name):
+    text.write(name, tr.XGLMForCausalLM(tr.XGLMConfig(
+        vocab_size=VOCAB, d_model=16, num_layers=2, attention_heads=4, ffn_dim=19, max_position_embeddings=12,
+        is_decoder=True, add_cross_attention=True)), repeat=2)
+
+
 class First(torch.nn.Module):
     """The first n rows of an embedding."""
 
@@ -102,6 +132,40 @@ def run_whisper(model, ids, decoder_ids):
                         decoder_input_ids=decoder_ids)
     finally:
         encoder.embed_positions, encoder.config.max_source_positions = whole, most
+
+
+def whisper_encoder(name):
+    text.save(name, "Whisper", model="ForAudioClassification", vocab_size=VOCAB, num_mel_bins=3, d_model=16,
+              encoder_layers=2, encoder_ffn_dim=19, encoder_attention_heads=4, max_source_positions=10, pad_token_id=0,
+              bos_token_id=1, eos_token_id=2, decoder_start_token_id=3, classifier_proj_size=5, num_labels=3, repeat=2)
+
+
+def run_whisper_encoder(model, ids):
+    """Of an encoder alone: its last hidden state, and the stream after each layer."""
+    whole, most = model.encoder.embed_positions, model.config.max_source_positions
+    model.encoder.embed_positions = First(whole, len(ids))
+    model.config.max_source_positions = model.encoder.config.max_source_positions = len(ids)
+    hidden = []
+    hooks = [layer.register_forward_hook(lambda _, __, out: hidden.append(out[0])) for layer in model.encoder.layers]
+    with torch.no_grad():
+        rows = model.encoder(frames(ids, 2, model.config.num_mel_bins).transpose(1, 2)).last_hidden_state
+    for hook in hooks:
+        hook.remove()
+    model.encoder.embed_positions = whole
+    model.config.max_source_positions = model.encoder.config.max_source_positions = most
+    return rows, torch.stack(hidden)
+
+
+def reference_of_encoder(name):
+    model = tr.WhisperForAudioClassification.from_pretrained(
+        os.path.join("families", name), dtype=torch.float64, attn_implementation="eager").eval()
+    with made.in_doubles():
+        ids, rows = made.tokens(name, LENGTHS, VOCAB), torch.zeros(len(LENGTHS), max(LENGTHS), model.config.d_model)
+        hidden = torch.zeros(model.config.encoder_layers, *rows.shape)
+        for s, n in enumerate(LENGTHS):
+            some, stream = run_whisper_encoder(model, ids[s, :n])
+            rows[s, :n], hidden[:, s, :n] = some[0], stream.reshape(len(hidden), n, -1)
+    text.keep(name, {"input_ids": ids, "lengths": torch.tensor(LENGTHS), "last_hidden_state": rows, "hidden": hidden})
 
 
 def run_speech_to_text(model, ids, decoder_ids):
@@ -142,6 +206,9 @@ MODELS = {
     "whisper": (whisper, run_whisper), "speech_to_text": (speech_to_text, run_speech_to_text),
     "t5gemma": (t5gemma, run_t5gemma),
     "trocr": (trocr, run_decoder), "musicgen": (musicgen, run_musicgen), "gpt2-cross": (gpt2, run_decoder),
+    "donut": (donut, run_decoder), "speech-bart": (speech, run_decoder), "xglm-cross": (xglm, run_decoder),
+    "marian-decoder": (lambda n: text.write(n, tr.MarianForCausalLM(decoder_config(
+        "Marian", pad_token_id=0, decoder_start_token_id=3)), repeat=2), run_decoder),
 }
 
 
@@ -150,10 +217,11 @@ def load(folder):
         kind = json.load(file)["model_type"]
     auto = {"whisper": tr.AutoModelForSpeechSeq2Seq, "speech_to_text": tr.AutoModelForSpeechSeq2Seq,
             "vision-encoder-decoder": tr.VisionEncoderDecoderModel,
+            "speech-encoder-decoder": tr.SpeechEncoderDecoderModel,
             "musicgen_decoder": tr.MusicgenForCausalLM,
             "t5gemma": tr.T5GemmaForConditionalGeneration}.get(kind, tr.AutoModelForCausalLM)
     model = auto.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
-    model = getattr(model, "decoder", model) if kind == "vision-encoder-decoder" else model
+    model = model.decoder if kind.endswith("-encoder-decoder") else model
     with made.in_doubles():
         for module in model.modules():
             if hasattr(module, "rotary_emb"):
@@ -170,7 +238,8 @@ def load(folder):
 
 def blocks_of(model):
     base = model.model if hasattr(model, "model") else model.base_model
-    return base.h if hasattr(base, "h") else base.decoder.layers
+    base = getattr(base, "decoder", base)
+    return base.h if hasattr(base, "h") else base.layers
 
 
 def greedy(model, run, ids, start):
@@ -220,7 +289,11 @@ def main():
     os.chdir(os.path.dirname(os.path.abspath(__file__)))
     torch.set_num_threads(1)
     made.blocks_of, make_families.repeat_heads = blocks_of, repeat_heads
-    for name in sys.argv[1:] or MODELS:
+    for name in sys.argv[1:] or [*MODELS, "whisper-encoder"]:
+        if name == "whisper-encoder":
+            whisper_encoder(name)
+            reference_of_encoder(name)
+            continue
         make, run = MODELS[name]
         make(name)
         reference(name, run)

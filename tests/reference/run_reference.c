@@ -9,6 +9,9 @@
  *   steps    logits of steps of 1, 2, 3 ... tokens, with those of the batch
  *   greedy   tokens that greedy decoding goes on with
  *
+ * Of a model without logits the reference has last_hidden_state in their place,
+ * and nothing to go on with; an encoder alone takes no steps.
+ *
  *   --backend cpu|cuda   default: cpu
  *   --dtype F64|F32|...  of activations; default: F64
  *   --limit X            relative L2 of the first two; default: 1e-9
@@ -183,8 +186,10 @@ static void read_reference(struct reference *out, const char *path,
         else
             read_batch(&out->text, file, "labels", "", network->start_token);
     }
-    if (!read_array(&out->logits, file, prefix, "logits") ||
-        !read_array(&out->greedy, file, prefix, "greedy"))
+    if (!read_array(&out->logits, file, prefix,
+                    network->has_logits ? "logits" : "last_hidden_state") ||
+        (network->has_logits &&
+         !read_array(&out->greedy, file, prefix, "greedy")))
         must(gqa_fail(GQA_ERR_FORMAT, "%s has no %slogits and %sgreedy", path,
                       prefix, prefix));
     read_array(&out->hidden, file, prefix, "hidden");
@@ -207,7 +212,8 @@ static void free_reference(struct reference *r)
 /* Logits [n, len, width] and residual streams [layers, n, len, d_model]. */
 struct results {
     uint64_t n, len, width, d_model;
-    uint64_t sequence; /* added to the callbacks' */
+    uint64_t sequence;    /* added to the callbacks' */
+    enum gqa_stack stack; /* whose streams are kept */
     double *logits, *hidden;
 };
 
@@ -228,7 +234,7 @@ static enum gqa_status take_residual(void *ctx, enum gqa_stack stack,
 {
     struct results *r = ctx;
 
-    if (stack == GQA_STACK_DECODER)
+    if (stack == r->stack)
         memcpy(r->hidden +
                    ((layer * r->n + s) * r->len + position) * r->d_model,
                x, (size_t)(n_rows * r->d_model) * sizeof *x);
@@ -558,14 +564,16 @@ static void compare_orders(const struct subject *s, const struct reference *r,
 
 static void compare(const struct subject *s, const struct reference *r)
 {
-    const uint64_t width = s->network->vocab_size;
+    const uint64_t width = s->network->n_outputs;
     const uint64_t layers =
         s->network->stacks[s->network->n_stacks - 1].n_blocks;
     const uint64_t n = r->text.n * r->text.len;
-    struct results batch = {.n = r->text.n,
-                            .len = r->text.len,
-                            .width = width,
-                            .d_model = s->network->d_model};
+    struct results batch = {
+        .n = r->text.n,
+        .len = r->text.len,
+        .width = width,
+        .d_model = s->network->d_model,
+        .stack = s->network->stacks[s->network->n_stacks - 1].stack};
     struct results other = batch;
 
     if (r->logits.rank != 3 || r->logits.shape[0] != r->text.n ||
@@ -593,10 +601,13 @@ static void compare(const struct subject *s, const struct reference *r)
     report("alone", distance(other.logits, batch.logits, &r->text, 1, width),
            same);
     memset(other.logits, 0, (size_t)(n * width) * sizeof(double));
-    run_steps(s, r, &other);
-    report("steps", distance(other.logits, batch.logits, &r->text, 1, width),
-           same);
-    check_greedy(s, r);
+    if (!gqa_network_is_encoder(s->network)) {
+        run_steps(s, r, &other);
+        report("steps",
+               distance(other.logits, batch.logits, &r->text, 1, width), same);
+    }
+    if (s->network->has_logits)
+        check_greedy(s, r);
     free_results(&batch);
     free_results(&other);
 }

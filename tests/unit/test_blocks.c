@@ -317,7 +317,8 @@ static struct made *make_network(const struct design *d)
     m->model.d_model = D_MODEL;
     n->model = &m->model;
     n->d_model = D_MODEL;
-    n->vocab_size = n->table_size = VOCAB;
+    n->vocab_size = n->table_size = n->n_outputs = VOCAB;
+    n->has_logits = true;
     n->logit_scale = d->logit_scale != 0 ? d->logit_scale : 1;
     n->logit_soft_cap = d->logit_soft_cap;
     n->max_positions = d->positions ? N_TOKENS : 0;

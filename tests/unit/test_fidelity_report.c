@@ -222,6 +222,43 @@ START_TEST(fails_a_budget_without_figures)
 END_TEST
 
 /* Encoder: 0.1; decoder: 0, 0.5, 0.6: its layer 1 brings in most. */
+/* Rows in place of logits: their distance, and no figure of predictions. */
+START_TEST(reports_rows)
+{
+    const struct gqa_drift rows = {.squared_distance = 1, .squared_norm = 16};
+
+    ck_assert_int_eq(gqa_rows_report(report, &rows, 100, &gqa_budget_none, 1),
+                     GQA_OK);
+    ck_assert_uint_eq(gqa_report_count(report, GQA_PASSED), 1); /* finite */
+    ck_assert_uint_eq(gqa_report_count(report, GQA_SKIPPED), 4);
+    ck_assert_uint_eq(gqa_report_count(report, GQA_REPORTED), 1);
+    ck_assert_int_eq(gqa_rows_scale_report(report, "scale-first", &rows, 1),
+                     GQA_OK);
+    says("relative L2 of the last hidden state 0.25");
+    says("\"relative_l2\": 0.25");
+    says("the model makes no logits of tokens");
+    says("the last hidden state is off by 0.25 (relative L2)");
+    ck_assert_int_eq(gqa_report_exit_status(report), 0);
+}
+END_TEST
+
+/* Limits of predictions are not kept, nor is what is not finite right. */
+START_TEST(holds_rows_against_no_budget_of_logits)
+{
+    const struct gqa_drift rows = {
+        .squared_distance = 1, .squared_norm = 16, .n_nonfinite = 3};
+    struct gqa_budget budget;
+
+    ck_assert(gqa_budget_profile(&budget, "strict"));
+    budget.max_kl_of_first = 1.25;
+    ck_assert_int_eq(gqa_rows_report(report, &rows, 7, &budget, 1), GQA_OK);
+    ck_assert_uint_eq(gqa_report_count(report, GQA_FAILED), 6);
+    says("3 values of 7 positions are NaN or infinity");
+    says("kl-of-first");
+    ck_assert_int_eq(gqa_report_exit_status(report), 1);
+}
+END_TEST
+
 START_TEST(names_the_layer)
 {
     const struct gqa_drift layers[4] = {
@@ -281,6 +318,8 @@ int main(void)
     tcase_add_test(tc, no_budget_holds_what_is_no_number);
     tcase_add_test(tc, fails_what_is_not_finite);
     tcase_add_test(tc, fails_a_budget_without_figures);
+    tcase_add_test(tc, reports_rows);
+    tcase_add_test(tc, holds_rows_against_no_budget_of_logits);
     tcase_add_test(tc, names_the_layer);
     tcase_add_test(tc, names_the_layer_that_is_not_finite);
     tcase_add_test(tc, holds_against_first_heads);

@@ -108,6 +108,7 @@ enum gqa_status gqa_session_draw(struct gqa_session *session, int32_t *out,
 }
 
 static struct gqa_network network = {.n_stacks = 2,
+                                     .has_logits = true,
                                      .vocab_size = VOCAB,
                                      .start_token = 0,
                                      .end_token = END,

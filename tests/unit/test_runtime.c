@@ -72,9 +72,9 @@ static void close_subject(void)
     gqa_checkpoint_close(subject.checkpoint);
 }
 
-/* Logits of one sequence. */
+/* Logits of one sequence, or what stands in their place. */
 struct kept {
-    uint64_t sequence, vocab_size, n_rows;
+    uint64_t sequence, n_outputs, n_rows;
     double *logits;
 };
 
@@ -85,15 +85,16 @@ static enum gqa_status keep(void *ctx, uint64_t s, uint64_t position,
 
     if (s != k->sequence)
         return GQA_OK;
-    memcpy(k->logits + position * k->vocab_size, logits,
-           (size_t)(n_rows * k->vocab_size) * sizeof *logits);
+    memcpy(k->logits + position * k->n_outputs, logits,
+           (size_t)(n_rows * k->n_outputs) * sizeof *logits);
     k->n_rows += n_rows;
     return GQA_OK;
 }
 
 static int32_t token_at(uint64_t s, uint64_t i)
 {
-    return (int32_t)((i * i * 31 + i * 7 + s * 13) % 61);
+    return (int32_t)((i * i * 31 + i * 7 + s * 13) %
+                     subject.network->table_size);
 }
 
 static int32_t *make_tokens(uint64_t n_sequences, uint64_t n)
@@ -113,10 +114,10 @@ static int32_t *make_tokens(uint64_t n_sequences, uint64_t n)
  */
 static double *run(uint64_t n_sequences, uint64_t which, uint64_t n)
 {
-    const uint64_t vocab = subject.network->vocab_size;
+    const uint64_t width = subject.network->n_outputs;
     struct kept kept = {.sequence = which,
-                        .vocab_size = vocab,
-                        .logits = calloc(n * vocab, sizeof *kept.logits)};
+                        .n_outputs = width,
+                        .logits = calloc(n * width, sizeof *kept.logits)};
     const struct gqa_step_output output = {.ctx = &kept, .logits = keep};
     const bool encodes = subject.network->n_stacks > 1;
     int32_t *tokens = make_tokens(n_sequences, n);
@@ -152,8 +153,9 @@ static double distance(const double *a, const double *b, uint64_t n)
 }
 
 static const char *const long_fixtures[] = {
-    "runtime/llama-yarn", "runtime/mistral", "runtime/gpt_neox",
-    "runtime/t5-v1_0",    "runtime/umt5",
+    "runtime/llama-yarn",      "runtime/mistral", "runtime/gpt_neox",
+    "runtime/t5-v1_0",         "runtime/umt5",    "families/t5-encoder",
+    "families/longt5-encoder",
 };
 
 /*
@@ -170,7 +172,7 @@ START_TEST(runs_long_sequences)
 
     take_backend();
     ck_assert_int_eq(open_subject(long_fixtures[_i], GQA_F64), GQA_OK);
-    n = length * subject.network->vocab_size;
+    n = length * subject.network->n_outputs;
     alone = run(1, 0, length);
     batched = run(3, 0, length);
     ck_assert_double_le(distance(batched, alone, n), 1e-12);
@@ -193,7 +195,7 @@ START_TEST(runs_one_token)
     ck_assert_int_eq(open_subject("runtime/t5-v1_1", GQA_F64), GQA_OK);
     alone = run(1, 0, 1);
     batched = run(3, 0, 1);
-    ck_assert_double_le(distance(batched, alone, subject.network->vocab_size),
+    ck_assert_double_le(distance(batched, alone, subject.network->n_outputs),
                         1e-12);
     free(alone);
     free(batched);
@@ -255,6 +257,20 @@ START_TEST(refuses_bad_steps)
                      GQA_OK);
     refused(gqa_session_decode(session, tokens, 3, &three, NULL),
             "encode first");
+    gqa_session_free(session);
+    close_subject();
+    ck_assert_int_eq(open_subject("families/t5-encoder", GQA_F32), GQA_OK);
+    ck_assert_int_eq(gqa_session_create(&session, subject.runtime, 1, 8, 0),
+                     GQA_OK);
+    refused(gqa_session_encode(session, tokens, 3, &three, NULL),
+            "has no encoder");
+    ck_assert_int_eq(gqa_session_decode(session, tokens, 3, &three, NULL),
+                     GQA_OK);
+    refused(gqa_session_decode(session, tokens, 2, &two, NULL),
+            "sequence 0 has been run: an encoder takes all of one at once");
+    gqa_session_reset(session);
+    ck_assert_int_eq(gqa_session_decode(session, tokens, 3, &three, NULL),
+                     GQA_OK);
     gqa_session_free(session);
     close_subject();
 }

@@ -112,6 +112,8 @@ enum gqa_status gqa_session_draw(struct gqa_session *session, int32_t *out,
 }
 
 static struct gqa_network network = {.n_stacks = 1,
+                                     .stacks = {{.stack = GQA_STACK_DECODER}},
+                                     .has_logits = true,
                                      .vocab_size = VOCAB,
                                      .start_token = 0,
                                      .end_token = 1,
@@ -300,6 +302,71 @@ START_TEST(ends_with_the_model)
 }
 END_TEST
 
+static void sample_uniform(void)
+{
+    const struct gqa_sample_options options = {.n = 2, .length = 6};
+
+    tokens = (struct gqa_tokens){NULL, 0};
+    ck_assert_int_eq(gqa_sample_uniform(&tokens, &network, &options), GQA_OK);
+    ck_assert_uint_eq(tokens.n, 2);
+}
+
+/* Of a model that makes no logits: nothing is said, and so nothing is fed. */
+START_TEST(decodes_the_input_again)
+{
+    static const int64_t given[] = {4, 7};
+    const struct gqa_token_rules rules = gqa_token_rules_of(&network);
+    const struct gqa_sample_options options = {.n = 3, .length = 6};
+
+    network.n_stacks = 2;
+    network.has_logits = false;
+    sample(2, 6, 0);
+    ck_assert_int_eq(
+        gqa_tokens_add(&tokens,
+                       &(struct gqa_token_rules){.vocab_size = rules.vocab_size,
+                                                 .is_encoder_decoder = true},
+                       given, 2, NULL, 0),
+        GQA_OK);
+    ck_assert_int_eq(gqa_sample_outputs(&tokens, NULL, &network, &options),
+                     GQA_OK);
+    for (size_t i = 0; i < tokens.n; i++) {
+        const struct gqa_sequence *s = &tokens.sequences[i];
+
+        ck_assert_uint_eq(s->n_encoder, i < 2 ? 6 : 2);
+        ck_assert_uint_eq(s->n_decoder, s->n_encoder);
+        ck_assert(s->starts);
+        ck_assert_int_eq(s->decoder[0], 0);
+        for (uint64_t t = 0; t + 1 < s->n_decoder; t++)
+            ck_assert_int_eq(s->decoder[t + 1], s->encoder[t]);
+    }
+    gqa_tokens_clear(&tokens);
+}
+END_TEST
+
+/* An encoder alone reads a text and nothing before it. */
+START_TEST(begins_with_a_start_where_one_decodes)
+{
+    for (int encodes = 0; encodes < 2; encodes++) {
+        network.n_stacks = 1;
+        network.has_logits = !encodes;
+        network.stacks[0].stack =
+            encodes ? GQA_STACK_ENCODER : GQA_STACK_DECODER;
+        sample_uniform();
+        for (size_t i = 0; i < tokens.n; i++) {
+            const struct gqa_sequence *s = &tokens.sequences[i];
+
+            ck_assert_ptr_null(s->encoder);
+            ck_assert_uint_eq(s->n_decoder, 6);
+            ck_assert(s->starts == !encodes);
+            ck_assert((s->decoder[0] == 0) == !encodes);
+            for (int t = 1; t < 6; t++)
+                ck_assert_int_ge(s->decoder[t], 3);
+        }
+        gqa_tokens_clear(&tokens);
+    }
+}
+END_TEST
+
 START_TEST(refuses_what_is_not_finite)
 {
     const struct gqa_sample_options options = {.n = 1, .length = 5};
@@ -324,6 +391,8 @@ int main(void)
     tcase_add_test(tc, follows_the_number);
     tcase_add_test(tc, draws_two_rounds);
     tcase_add_test(tc, ends_with_the_model);
+    tcase_add_test(tc, decodes_the_input_again);
+    tcase_add_test(tc, begins_with_a_start_where_one_decodes);
     tcase_add_test(tc, refuses_what_is_not_finite);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
