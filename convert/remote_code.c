@@ -263,6 +263,8 @@ void gqa_remote_code_describe(json_t *whole, json_t *config,
     const char *loader;
     size_t i;
 
+    gqa_remote_code_supersede(whole);
+    json_object_update(map, json_object_get(whole, "auto_map"));
     name_module(module, plan->model);
     json_object_foreach(classes, loader, class)
     {

@@ -7,6 +7,7 @@
 #include "common/checked.h"
 #include "common/ull.h"
 #include "formats/model/rope.h"
+#include "formats/model/sinusoids.h"
 #include "runtime/relative_bias.h"
 #include "runtime/values.h"
 
@@ -149,9 +150,6 @@ enum gqa_status gqa_position_sinusoids(const struct gqa_runtime *r,
                                        const struct gqa_network_stack *stack)
 {
     const uint64_t half = r->network->d_model / 2;
-    const double last =
-        (double)(stack->sinusoids == GQA_SINUSOIDS_MARIAN ? half : half - 1);
-    const bool turned = stack->sinusoids == GQA_SINUSOIDS_MUSICGEN;
     const uint64_t rows = stack->n_positions + stack->position_offset;
     void *data = NULL;
     double *values;
@@ -161,12 +159,7 @@ enum gqa_status gqa_position_sinusoids(const struct gqa_runtime *r,
     if (!(values = doubles(rows, 2 * half, &n)))
         return gqa_fail_nomem();
     for (uint64_t p = 0; p < rows; p++)
-        for (uint64_t i = 0; i < half; i++) {
-            const double angle = (double)p * pow(10000, -(double)i / last);
-
-            values[p * 2 * half + i] = turned ? cos(angle) : sin(angle);
-            values[p * 2 * half + half + i] = turned ? sin(angle) : cos(angle);
-        }
+        gqa_sinusoids_row(values + p * 2 * half, stack->sinusoids, half, p);
     if (stack->zero_row < rows)
         memset(values + stack->zero_row * 2 * half, 0,
                2 * half * sizeof *values);

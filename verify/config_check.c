@@ -216,6 +216,13 @@ static void expect_sizes(json_t *config, const struct gqa_subject *subject,
     }
 }
 
+/* A module begins with the class that has all heads. */
+static bool has_module(const struct gqa_subject *subject)
+{
+    return subject->model &&
+           gqa_remote_code_class(gqa_model_whole_config(subject->model));
+}
+
 /* The original's configuration as a conversion and the recipe leave it. The
  * caller owns it. */
 static json_t *expected_config(const struct gqa_subject *subject,
@@ -226,6 +233,8 @@ static json_t *expected_config(const struct gqa_subject *subject,
     json_t *config = json_deep_copy(original->model->config);
 
     expect_sizes(config, subject, original);
+    if (has_module(subject))
+        gqa_remote_code_supersede(config);
     if (json_is_array(divisors) && gqa_rope_config_is_plain(config))
         gqa_rope_config_divide(config, divisors);
     return config;
@@ -332,12 +341,6 @@ static void check_kv_key(struct finding *f, const struct gqa_subject *subject)
              key, said ? "null" : "absent", ULL(taken), ULL(a->layer),
              ULL(a->n_kv_heads));
     fail(f, clause);
-}
-
-/* A module begins with the class that has all heads. */
-static bool has_module(const struct gqa_subject *subject)
-{
-    return gqa_remote_code_class(gqa_model_whole_config(subject->model));
 }
 
 /* The first attention of which words say another number, or NULL. Where there

@@ -104,13 +104,15 @@ static double rounding_of(enum gqa_dtype dtype)
 }
 
 /* Relative; of a norm that was rounded in each of the steps, made of weights
- * that were. */
+ * that were. was: the original's type, which all may have been rounded to. */
 static double tolerance_of(const struct gqa_heads_check *check,
-                           enum gqa_dtype dtype)
+                           enum gqa_dtype dtype, enum gqa_dtype was)
 {
     double most = rounding_of(dtype);
     const size_t n_steps = 1 + check->hypothesis.n_then;
 
+    if (check->hypothesis.is_widened)
+        most = fmax(most, rounding_of(was));
     for (size_t i = 0; i < check->n_through; i++)
         most = fmax(most, rounding_of(check->through[i]));
     for (size_t i = 0; i < check->hypothesis.n_then; i++)
@@ -142,6 +144,7 @@ static enum gqa_status check_number(struct gqa_finding *finding,
     const struct gqa_attention *b =
         &check->converted->model->attentions[check->attention];
     const struct gqa_param *p = &check->converted->model->params[b->k_norm];
+    const enum gqa_dtype was = check->original->model->params[a->k_norm].dtype;
     double from = 0, to = 0, expected;
     enum gqa_status st;
 
@@ -160,7 +163,7 @@ static enum gqa_status check_number(struct gqa_finding *finding,
         return st;
     expected = (norm->weights ? 1 : norm->all[0]) * to / from;
     if (from > 0 && !(fabs(values[0] - expected) <=
-                      tolerance_of(check, p->dtype) * fabs(expected)))
+                      tolerance_of(check, p->dtype, was) * fabs(expected)))
         gqa_note(finding,
                  "'%.300s' is %.9g, and keys that are pooled so ask for %.9g",
                  p->name, values[0], expected);

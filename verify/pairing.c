@@ -1,29 +1,41 @@
 #include "verify/pairing.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/strings.h"
 #include "formats/families/family.h"
 #include "formats/model/buffers.h"
+#include "formats/model/sinusoids.h"
 #include "formats/model/tied.h"
 
-/* Of another prefix of the family's than `name` has. */
-static bool find_renamed(size_t *found, const char **prefix,
-                         const struct gqa_model *model, const char *name)
+/* Under prefix `to` what `name` is under `from`. */
+static bool find_under(size_t *found, const struct gqa_model *model,
+                       const char *name, const char *from, const char *to)
 {
-    for (gqa_texts p = model->family->names.prefixes; *p; p++) {
-        const size_t n = strlen(*p);
-        char longer[2 * GQA_MAX_NAME];
+    const size_t n = strlen(from);
+    char other[2 * GQA_MAX_NAME];
 
-        *prefix = *p;
-        if (n == 0)
-            continue;
-        if (strncmp(name, *p, n) == 0 && gqa_model_find(model, name + n, found))
+    if (strncmp(name, from, n) != 0)
+        return false;
+    snprintf(other, sizeof other, "%s%s", to, name + n);
+    return gqa_model_find(model, other, found);
+}
+
+/* Of another prefix of the family's than `name` has; none is one, too. */
+static bool find_renamed(size_t *found, const struct gqa_model *model,
+                         const char *name)
+{
+    const gqa_texts prefixes = model->family->names.prefixes;
+
+    for (gqa_texts from = prefixes; *from; from++) {
+        if (find_under(found, model, name, *from, "") ||
+            find_under(found, model, name, "", *from))
             return true;
-        snprintf(longer, sizeof longer, "%s%s", *p, name);
-        if (gqa_model_find(model, longer, found))
-            return true;
+        for (gqa_texts to = prefixes; *to; to++)
+            if (find_under(found, model, name, *from, *to))
+                return true;
     }
     return false;
 }
@@ -78,6 +90,12 @@ static enum gqa_status judge_lone(struct gqa_pairing *p, bool *harmless,
                  name, where);
         return GQA_OK;
     }
+    st = gqa_param_is_sinusoids(harmless, has->checkpoint, has->model, i);
+    if (st == GQA_OK && *harmless)
+        gqa_note(&p->remark, "'%.200s', sinusoids that are computed, is in %s",
+                 name, where);
+    if (st != GQA_OK || *harmless)
+        return st;
     st = is_shared(&shared, lacks->model, name);
     if (st == GQA_OK && shared)
         st = is_copy(harmless, has, i);
@@ -89,15 +107,23 @@ static enum gqa_status judge_lone(struct gqa_pairing *p, bool *harmless,
     return st;
 }
 
-static void check_prefix(struct gqa_pairing *p, bool *renamed, const char *from,
-                         const char *to, const char *prefix)
+/* "transformer." of "transformer.h.0" and "h.0". */
+static void note_prefix(struct gqa_pairing *p, const char *from, const char *to)
 {
-    if (!*renamed)
-        gqa_note_more(&p->remark, "names %s the prefix '%s', as of a model %s",
-                      strlen(to) < strlen(from) ? "lack" : "have", prefix,
-                      strlen(to) < strlen(from) ? "without its head"
-                                                : "with its head");
-    *renamed = true;
+    const bool lack = strlen(to) < strlen(from);
+    const char *longer = lack ? from : to;
+    const char *shorter = lack ? to : from;
+
+    if (gqa_has_ending(longer, shorter))
+        gqa_note_more(
+            &p->remark, "names %s the prefix '%.*s', as of a model %s",
+            lack ? "lack" : "have", (int)(strlen(longer) - strlen(shorter)),
+            longer, lack ? "without its head" : "with its head");
+    else
+        gqa_note_more(&p->remark,
+                      "names have another prefix: '%.200s' is '%.200s' in the "
+                      "original",
+                      to, from);
 }
 
 enum gqa_status gqa_pairing_make(struct gqa_pairing *out,
@@ -116,12 +142,12 @@ enum gqa_status gqa_pairing_make(struct gqa_pairing *out,
         return gqa_fail_nomem();
     }
     for (size_t i = 0; i < b->n_params && st == GQA_OK; i++) {
-        const char *name = b->params[i].name, *prefix;
+        const char *name = b->params[i].name;
         size_t found;
 
         out->partner[i] = GQA_NO_PARAM;
         if (!gqa_model_find(a, name, &found)) {
-            if (!find_renamed(&found, &prefix, a, name) || taken[found]) {
+            if (!find_renamed(&found, a, name) || taken[found]) {
                 st = judge_lone(out, &harmless, converted, i, original,
                                 "the converted one alone");
                 if (st == GQA_OK && !harmless)
@@ -129,7 +155,9 @@ enum gqa_status gqa_pairing_make(struct gqa_pairing *out,
                              name);
                 continue;
             }
-            check_prefix(out, &renamed, a->params[found].name, name, prefix);
+            if (!renamed)
+                note_prefix(out, a->params[found].name, name);
+            renamed = true;
         }
         taken[found] = true;
         out->partner[i] = found;

@@ -32,6 +32,9 @@ struct gqa_config_keys {
     /* For comparing configurations: what keys stand for where they are not
      * there (an object of settings, or NULL), and those nothing reads. */
     const json_t *defaults;
+    /* By key that transformers 5 writes one value of, whatever was there, what
+     * 4 computes the same by; an object, or NULL. */
+    const json_t *overwritten;
     gqa_texts unread;
 };
 

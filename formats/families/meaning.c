@@ -1,5 +1,6 @@
 #include "formats/families/meaning.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,8 +31,9 @@ struct meaning {
     const json_t *config;
     const struct gqa_meaning_view *view;
     json_t *facts;
-    json_t *used;   /* keys of the configuration that a fact was made of */
-    json_t *silent; /* what keys stand for where they are not there */
+    json_t *used;       /* keys of the configuration that a fact was made of */
+    json_t *silent;     /* what keys stand for where they are not there */
+    json_t *generation; /* the same of generation_config.json's alone */
 };
 
 /* value: the fact's from now on; NULL: null. shown: lent; NULL: the value. */
@@ -66,6 +68,24 @@ static void use_key(const struct meaning *m, const char *key)
 static bool is_used(const struct meaning *m, const char *key)
 {
     return json_object_get(m->used, key) != NULL;
+}
+
+/* Whether transformers 5 wrote the configuration, or a later one. */
+static bool is_of_5(const struct meaning *m)
+{
+    const char *version =
+        json_string_value(json_object_get(m->config, "transformers_version"));
+
+    return version && strtol(version, NULL, 10) >= 5;
+}
+
+/* What a key means that only older versions write and read; NULL: what it
+ * says. Lent. */
+static const json_t *said_before_5(const struct meaning *m, const char *key)
+{
+    const json_t *value = json_object_get(m->family->keys.overwritten, key);
+
+    return is_of_5(m) || !json_object_get(m->config, key) ? value : NULL;
 }
 
 static bool decides_nothing(const struct meaning *m, const char *key)
@@ -152,7 +172,7 @@ static void state_setting(const struct meaning *m, const json_t *json,
     const char *first = setting_key(json, 0);
     const char *by = NULL;
     const char *key, *dot;
-    const json_t *value;
+    const json_t *value, *before;
 
     /* Nothing is refused where any value will do. */
     if (gqa_setting_get(&value, &by, &setting, m->config) != GQA_OK)
@@ -161,6 +181,10 @@ static void state_setting(const struct meaning *m, const json_t *json,
         use_key(m, key);
     if (decides_nothing(m, first))
         return;
+    if ((before = said_before_5(m, first))) {
+        state(m, path, first, copy(before), gqa_config_at(m->config, first));
+        return;
+    }
     if (!by && (key = null_key(m, json))) {
         json_object_set_new(state(m, path, key, NULL, json_null()), "refused",
                             json_true());
@@ -236,12 +260,32 @@ static json_t *window_of(const struct meaning *m, size_t layer, bool *known)
     uint64_t window = 0;
     bool slides = false;
 
+    /* Of layers that do not slide it is nothing, whatever it says. */
     if (gqa_layer_slides(&slides, &m->family->behaviours, m->config, layer) !=
             GQA_OK ||
-        gqa_setting_count(&window, &rule->window, m->config) != GQA_OK)
+        (slides &&
+         gqa_setting_count(&window, &rule->window, m->config) != GQA_OK))
         *known = false;
     return slides && window > 0 ? json_integer((json_int_t)window)
                                 : json_null();
+}
+
+/* As transformers 5 writes a window that no layer has. */
+static bool is_zero(const json_t *value)
+{
+    return json_is_integer(value) && json_integer_value(value) == 0;
+}
+
+/* What people are shown of windows: a number that no layer has is none. */
+static json_t *shown_windows(const struct meaning *m, const char *key,
+                             const json_t *windows)
+{
+    const json_t *said = gqa_config_at(m->config, key);
+
+    return json_is_null(windows) && json_is_integer(said)
+               ? json_sprintf("%lld, of no layer",
+                              (long long)json_integer_value(said))
+               : copy(windows);
 }
 
 /* Of each layer, in place of the keys that it takes to say it; one number
@@ -249,15 +293,16 @@ static json_t *window_of(const struct meaning *m, size_t layer, bool *known)
 static void state_windows(const struct meaning *m)
 {
     static const char path[] = "stacks.decoder.self.window";
-    static const char *const keys[] = {"layer_types", "max_window_layers",
-                                       "use_sliding_window",
-                                       "sliding_window_pattern"};
+    static const char *const keys[] = {
+        "layer_types", "max_window_layers", "use_sliding_window",
+        "sliding_window_pattern", "_sliding_window_pattern"};
     const bool by_layer =
         m->family->behaviours.sliding_layers != GQA_SLIDING_ALL;
     const json_t *types = json_object_get(m->config, keys[0]);
     const json_t *fact = json_object_get(m->facts, path);
     const char *key = json_string_value(json_object_get(fact, "key"));
-    json_t *list;
+    const json_t *windows;
+    json_t *list, *shown;
     bool known = true;
     bool uniform = true;
 
@@ -271,7 +316,7 @@ static void state_windows(const struct meaning *m)
     }
     if (by_layer && json_is_array(types))
         known = known && json_array_size(types) == m->view->n_layers;
-    if (by_layer)
+    if (by_layer && !is_zero(gqa_config_at(m->config, key)))
         state_aside(m, path, key);
     /* Where they make no sense, each stands as it is. */
     for (size_t i = 0; by_layer && known && i < sizeof keys / sizeof *keys;
@@ -279,9 +324,12 @@ static void state_windows(const struct meaning *m)
         use_key(m, keys[i]);
         state_aside(m, path, keys[i]);
     }
-    if (known && m->view->n_layers > 0)
-        state(m, path, key, copy(uniform ? json_array_get(list, 0) : list),
-              NULL);
+    if (known && m->view->n_layers > 0) {
+        windows = uniform ? json_array_get(list, 0) : list;
+        shown = shown_windows(m, key, windows);
+        state(m, path, key, copy(windows), shown);
+        json_decref(shown);
+    }
     json_decref(list);
 }
 
@@ -470,6 +518,21 @@ static void state_kv_said(const struct meaning *m)
     use_kv_keys(m, k->n_kv_heads_by.json);
 }
 
+/* Where the key says nothing it is so many times the stream's width. */
+static void state_feed_forward(const struct meaning *m)
+{
+    const struct gqa_config_keys *k = &m->family->keys;
+    const json_int_t d_model = json_integer_value(size_of(m, k->d_model));
+    const bool sane = k->d_ff_per_d_model && d_model > 0 &&
+                      (uint64_t)d_model <= GQA_MAX_CONFIG_COUNT;
+
+    if (k->d_ff_per_d_model)
+        state_size(m, k->d_ff,
+                   sane
+                       ? json_integer(d_model * (json_int_t)k->d_ff_per_d_model)
+                       : NULL);
+}
+
 static void state_sizes(const struct meaning *m)
 {
     const struct gqa_config_keys *k = &m->family->keys;
@@ -482,6 +545,7 @@ static void state_sizes(const struct meaning *m)
     state_size(m, k->n_heads, NULL);
     state_size(m, k->head_dim,
                even_share(size_of(m, k->d_model), size_of(m, k->n_heads)));
+    state_feed_forward(m);
     if (m->view->kv_heads)
         state_size(m, kv, copy(size_of(m, k->n_heads)));
     for (; kv && *kv; kv++)
@@ -499,6 +563,37 @@ static const json_t *plain_token(const char *key, const json_t *value)
                : value;
 }
 
+/* Classes were spelt with other capitals before: LLaMAForCausalLM. */
+static json_t *plain_classes(const json_t *value)
+{
+    json_t *out = json_array();
+    const json_t *class;
+    size_t i;
+
+    json_array_foreach(value, i, class)
+    {
+        const char *name = json_string_value(class);
+        char lower[GQA_MAX_NAME];
+        size_t n = 0;
+
+        for (; name && name[n] && n + 1 < sizeof lower; n++)
+            lower[n] = (char)tolower((unsigned char)name[n]);
+        lower[n] = '\0';
+        json_array_append_new(out, name && !name[n] ? json_string(lower)
+                                                    : copy(class));
+    }
+    return out;
+}
+
+static json_t *plain_key(const struct meaning *m, const char *key,
+                         const json_t *value)
+{
+    if (strcmp(key, "architectures") == 0 && json_is_array(value))
+        return plain_classes(value);
+    value = plain_token(key, value);
+    return m->view->kv_heads ? copy(value) : gqa_kv_words_hide(key, value);
+}
+
 static void state_key(const struct meaning *m, const char *key,
                       const json_t *value, bool silent)
 {
@@ -506,16 +601,20 @@ static void state_key(const struct meaning *m, const char *key,
 
     if (is_used(m, key) || decides_nothing(m, key))
         return;
-    fact = state(m, key, key,
-                 m->view->kv_heads
-                     ? copy(plain_token(key, value))
-                     : gqa_kv_words_hide(key, plain_token(key, value)),
-                 value);
+    fact = state(m, key, key, plain_key(m, key, value), value);
     json_object_set_new(fact, "silent", json_boolean(silent));
     if (m->view->network_alone)
         json_object_set_new(fact, "aside", json_true());
     json_object_set_new(fact, "additional",
                         json_boolean(strcmp(key, "architectures") == 0));
+}
+
+/* transformers 4 leaves null behind where it takes a key of generation into a
+ * file of its own. */
+static bool is_moved(const struct meaning *m, const char *key)
+{
+    return json_is_null(json_object_get(m->config, key)) &&
+           json_object_get(m->generation, key);
 }
 
 static void state_others(const struct meaning *m)
@@ -525,28 +624,60 @@ static void state_others(const struct meaning *m)
 
     json_object_foreach((json_t *)(uintptr_t)m->config, key, value)
     {
-        state_key(m, key, value, false);
+        if (!is_moved(m, key))
+            state_key(m, key, value, false);
     }
     if (m->view->network_alone)
         return;
     json_object_foreach(m->silent, key, value)
     {
-        if (!json_object_get(m->config, key))
+        if (!json_object_get(m->config, key) || is_moved(m, key))
             state_key(m, key, value, true);
     }
 }
 
-/* The family's over those of generation_config.json, over those of all. */
+/*
+ * A model that refuses a value is known with the other one, or the one that
+ * it wants, and so it is where its configuration does not have the key.
+ */
+static void add_wanted(json_t *out, const struct gqa_family *family)
+{
+    for (size_t i = 0; i < family->n_refusals; i++) {
+        const struct gqa_refusal *r = &family->refusals[i];
+        const char *key = r->keys[0];
+
+        if (r->absent || r->keys[1] || strchr(key, '.'))
+            continue;
+        if (r->is_not)
+            json_object_set(out, key, (json_t *)(uintptr_t)r->is_not);
+        else if (json_is_boolean(r->is))
+            json_object_set_new(out, key, json_boolean(json_is_false(r->is)));
+    }
+}
+
+static void add_said(json_t *out, const json_t *file, const json_t *generation)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)file, key, value)
+    {
+        if (json_object_get(generation, key))
+            json_object_set(out, key, value);
+    }
+}
+
+/* generation_config.json's over the family's over those of all. */
 static json_t *all_silent(const struct meaning *m)
 {
-    json_t *out = gqa_silent_generation();
+    json_t *out = json_copy(m->generation);
     json_t *all = gqa_silent_common();
     const char *key;
     json_t *value;
 
-    json_object_update_existing(out, (json_t *)(uintptr_t)m->view->generation);
     json_object_update(out, all);
     json_decref(all);
+    add_wanted(out, m->family);
     json_object_foreach((json_t *)(uintptr_t)m->family->keys.defaults, key,
                         value)
     {
@@ -557,6 +688,7 @@ static json_t *all_silent(const struct meaning *m)
             taken)
             json_object_set(out, key, (json_t *)(uintptr_t)taken);
     }
+    add_said(out, m->view->generation, m->generation);
     return out;
 }
 
@@ -574,6 +706,7 @@ enum gqa_status gqa_meaning_create(json_t **out,
                         .used = json_object()};
 
     gqa_remote_code_forget(plain);
+    m.generation = gqa_silent_generation();
     m.silent = all_silent(&m);
     state_description(&m);
     unite_tied(&m);
@@ -581,6 +714,7 @@ enum gqa_status gqa_meaning_create(json_t **out,
     state_rope(&m);
     state_sizes(&m);
     state_others(&m);
+    json_decref(m.generation);
     json_decref(m.silent);
     json_decref(m.used);
     json_decref(plain);

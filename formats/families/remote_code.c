@@ -25,6 +25,23 @@ bool gqa_remote_code_is_file(const char *name)
            gqa_has_ending(name, ".py");
 }
 
+void gqa_remote_code_supersede(json_t *config)
+{
+    json_t *map = json_object_get(config, "auto_map");
+    const char *loader;
+    json_t *class;
+    void *next;
+
+    json_object_foreach_safe(map, next, loader, class)
+    {
+        if (strcmp(loader, "AutoConfig") == 0 ||
+            begins_with(loader, "AutoModel"))
+            json_object_del(map, loader);
+    }
+    if (json_object_size(map) == 0)
+        json_object_del(config, "auto_map");
+}
+
 static bool is_ours(const json_t *class)
 {
     return json_is_string(class) &&

@@ -31,6 +31,10 @@ bool gqa_remote_code_is_file(const char *name);
  * "modeling_grouped_t5.GroupedT5Model", lent; or NULL. */
 const char *gqa_remote_code_class(const json_t *config);
 
+/* Take what loads a model or a configuration out of its `auto_map`: beside such
+ * a module no other code does. What loads a tokenizer stays. */
+void gqa_remote_code_supersede(json_t *config);
+
 /* Make it the configuration of a model without such a module: of the whole, or
  * of the part that has the heads. */
 void gqa_remote_code_forget(json_t *config);

@@ -168,6 +168,7 @@ static const struct gqa_field config_fields[] = {
     TEXTS("end_token", gqa_config_keys, end_token),
     TEXTS("pad_token", gqa_config_keys, pad_token),
     {"defaults", GQA_FIELD_SETTINGS, AT(gqa_config_keys, defaults)},
+    {"overwritten", GQA_FIELD_SETTINGS, AT(gqa_config_keys, overwritten)},
     TEXTS("unread", gqa_config_keys, unread),
     END,
 };

@@ -55,6 +55,7 @@ bool gqa_is_idle_key(const char *key)
         "_from_model_config",
         "*_version",
         "*.js_config",
+        "verbose",
         /* Training */
         "*dropout",
         "*dropout_rate",
@@ -62,6 +63,7 @@ bool gqa_is_idle_key(const char *key)
         "*pdrop",
         "initializer_*",
         "init_std",
+        "init_device",
         "gradient_checkpointing",
         "pretraining_tp",
         "slow_but_exact", /* with that alone, and then the sums' order */
@@ -70,6 +72,9 @@ bool gqa_is_idle_key(const char *key)
         "*_layerdrop",
         "layerdrop",
         "router_aux_loss_coef",
+        "router_z_loss_coef",
+        "mask_feature_*", /* of SpecAugment */
+        "mask_time_*",
         "unsloth_*",
         /* Heads of classifiers, which language models have not */
         "summary_*",

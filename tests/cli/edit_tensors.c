@@ -11,8 +11,10 @@
  *                          with NEW in its place
  *   add NAME DTYPE SHAPE   such as 4,32, or - for a scalar; F32 is a ramp,
  *                          anything else zeros
+ *   sines NAME ROWS COLS   Marian's table of positions
  */
 #include <jansson.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -179,6 +181,27 @@ static void add(struct file *file, const char *name, const char *dtype,
                                   (json_int_t)end_at));
 }
 
+static void add_sines(struct file *file, const char *name, const char *rows,
+                      const char *cols)
+{
+    const unsigned long n_rows = strtoul(rows, NULL, 10);
+    const unsigned long n_cols = strtoul(cols, NULL, 10), half = n_cols / 2;
+    unsigned char *at;
+    char shape[64];
+
+    snprintf(shape, sizeof shape, "%lu,%lu", n_rows, n_cols);
+    add(file, name, "F32", shape);
+    at = file->bytes + file->n_bytes - n_rows * n_cols * sizeof(float);
+    for (unsigned long p = 0; p < n_rows; p++)
+        for (unsigned long i = 0; i < n_cols; i++, at += sizeof(float)) {
+            const double angle =
+                (double)p * pow(10000, -(double)(i % half) / (double)half);
+            const float value = (float)(i < half ? sin(angle) : cos(angle));
+
+            memcpy(at, &value, sizeof value);
+        }
+}
+
 /* --- Writing ------------------------------------------------------------- */
 
 static void save(struct file *file, const char *path)
@@ -246,6 +269,9 @@ int main(int argc, char **argv)
             i += 3;
         } else if (strcmp(edit, "add") == 0 && n_left >= 3) {
             add(&file, argv[i + 1], argv[i + 2], argv[i + 3]);
+            i += 4;
+        } else if (strcmp(edit, "sines") == 0 && n_left >= 3) {
+            add_sines(&file, argv[i + 1], argv[i + 2], argv[i + 3]);
             i += 4;
         } else {
             fail("is no edit", edit);

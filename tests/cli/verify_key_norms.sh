@@ -29,3 +29,10 @@ done
 cp right.safetensors wrong.safetensors
 break_weights wrong.safetensors model.layers.0.self_attn.k_proj.weight scale 2
 check wrong.safetensors
+# Made in the original's type, and then saved in a wider one by another program.
+gqa-convert -q -f -g 2 "$model" half/
+gqa-convert -q -f -g 2 -d f32 half wide/
+forget_recipe wide/model.safetensors
+check wide
+break_weights wide/model.safetensors "$norm" scale 1.01
+check wide

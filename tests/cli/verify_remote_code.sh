@@ -17,3 +17,14 @@ echo '== without the module'
 gqa-convert -qf --remote-code -g 4 "$model" out/
 rm out/modeling_grouped_t5.py
 config
+echo '== of an original with code of its own'
+cp -r "$model" own
+chmod -R u+w own
+sed -i '0,/{/s//{ "auto_map": {"AutoConfig": "own.T5Config", "AutoModel": "own.T5Model", "AutoTokenizer": ["own.T5Tokenizer", null]},/' \
+    own/config.json
+gqa-convert -qf --remote-code -g 4 own out/
+model=own
+tr -d ' \n' <out/config.json | grep -o '"Auto[CT][a-z]*":[^]]*]*'
+config
+sed -i 's/own.T5Tokenizer/other.T5Tokenizer/' out/config.json
+config

@@ -94,6 +94,86 @@ ORIGINALS = {
                  model_type="umt5", dense_act_fn="gelu_new",
                  is_gated_act=True, scalable_attention=True,
                  torch_dtype="float32"),
+    "opt": dict(
+        architectures=["OPTForCausalLM"], activation_function="relu",
+        bos_token_id=2, do_layer_norm_before=True, eos_token_id=2, ffn_dim=48,
+        hidden_size=32, init_std=0.02, layerdrop=0.0,
+        max_position_embeddings=64, model_type="opt", num_attention_heads=4,
+        num_hidden_layers=2, pad_token_id=1, prefix="</s>",
+        torch_dtype="float16", vocab_size=97, word_embed_proj_dim=32),
+    "falcon": dict(
+        architectures=["FalconForCausalLM"], alibi=False, bias=False,
+        bos_token_id=11, eos_token_id=11, hidden_size=32,
+        layer_norm_epsilon=1e-5, model_type="falcon", multi_query=True,
+        new_decoder_architecture=False, num_attention_heads=4,
+        num_hidden_layers=2, parallel_attn=True, torch_dtype="bfloat16",
+        vocab_size=97),
+    "mixtral": dict(
+        LLAMA, architectures=["MixtralForCausalLM"], model_type="mixtral",
+        num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2,
+        sliding_window=None, rope_theta=1e6, tie_word_embeddings=False),
+    "cohere2": dict(
+        LLAMA, architectures=["Cohere2ForCausalLM"], model_type="cohere2",
+        num_key_value_heads=2, logit_scale=0.25, sliding_window=16,
+        sliding_window_pattern=4, rope_theta=50000, bos_token_id=5,
+        eos_token_id=6, pad_token_id=0),
+    "gemma3": dict(
+        LLAMA, architectures=["Gemma3ForCausalLM"], model_type="gemma3_text",
+        num_key_value_heads=2, head_dim=8, sliding_window=16,
+        sliding_window_pattern=6, query_pre_attn_scalar=8,
+        hidden_activation="gelu_pytorch_tanh", attn_logit_softcapping=None,
+        final_logit_softcapping=None, rope_theta=1000000,
+        rope_local_base_freq=10000, rope_scaling=None, bos_token_id=2,
+        eos_token_id=[1, 10], pad_token_id=0),
+    "qwen2_moe": dict(
+        QWEN2, architectures=["Qwen2MoeForCausalLM"], model_type="qwen2_moe",
+        moe_intermediate_size=16, num_experts=4, num_experts_per_tok=2,
+        norm_topk_prob=False, max_window_layers=21, sliding_window=32768,
+        tie_word_embeddings=False),
+    "phimoe": dict(
+        LLAMA, architectures=["PhiMoEForCausalLM"], model_type="phimoe",
+        num_key_value_heads=2, attention_bias=True, lm_head_bias=True,
+        num_local_experts=4, num_experts_per_tok=2,
+        router_jitter_noise=0.01, rope_theta=10000.0, bos_token_id=1,
+        eos_token_id=2, sliding_window=None, tie_word_embeddings=False),
+    "llama-capitals": dict(LLAMA, architectures=["LLaMAForCausalLM"]),
+    "mpt": dict(
+        architectures=["MPTForCausalLM"], attn_config=dict(
+            alibi=True, alibi_bias_max=8, attn_impl="torch", attn_pdrop=0,
+            attn_type="multihead_attention", attn_uses_sequence_id=False,
+            clip_qkv=None, prefix_lm=False, qk_ln=False, softmax_scale=None),
+        d_model=32, expansion_ratio=4, max_seq_len=64, model_type="mpt",
+        n_heads=4, n_layers=2, torch_dtype="bfloat16", use_cache=False,
+        vocab_size=97),
+    "marian": dict(
+        architectures=["MarianMTModel"], activation_function="swish",
+        bos_token_id=0, d_model=32, decoder_attention_heads=4,
+        decoder_ffn_dim=48, decoder_layers=2, decoder_start_token_id=96,
+        encoder_attention_heads=4, encoder_ffn_dim=48, encoder_layers=2,
+        eos_token_id=0, is_encoder_decoder=True, max_position_embeddings=64,
+        model_type="marian", num_hidden_layers=2, pad_token_id=96,
+        scale_embedding=True, static_position_embeddings=True, vocab_size=97),
+    "whisper": dict(
+        architectures=["WhisperForConditionalGeneration"],
+        activation_function="gelu", bos_token_id=95, d_model=32,
+        decoder_attention_heads=4, decoder_ffn_dim=48, decoder_layers=2,
+        decoder_start_token_id=96, encoder_attention_heads=4,
+        encoder_ffn_dim=48, encoder_layers=2, eos_token_id=95,
+        is_encoder_decoder=True, max_source_positions=16,
+        max_target_positions=16, model_type="whisper", num_hidden_layers=2,
+        num_mel_bins=8, pad_token_id=95, scale_embedding=False,
+        vocab_size=97),
+}
+
+# Of a kind that 5 refuses.
+ORIGINALS_OF_4 = {
+    "phi3-su": dict(
+        LLAMA, architectures=["Phi3ForCausalLM"], model_type="phi3",
+        max_position_embeddings=64, original_max_position_embeddings=16,
+        num_key_value_heads=4, sliding_window=32, rope_theta=10000.0,
+        bos_token_id=1, eos_token_id=2, pad_token_id=2, rope_scaling=dict(
+            type="su", long_factor=[1.1, 2.0, 4.0, 8.0],
+            short_factor=[1.0, 1.1, 1.25, 1.5])),
 }
 
 
@@ -109,14 +189,16 @@ def resave(config):
 
 def main():
     os.makedirs(HERE, exist_ok=True)
-    for name, original in ORIGINALS.items():
+    originals = {**ORIGINALS, **ORIGINALS_OF_4}
+    for name, original in originals.items():
         path = os.path.join(HERE, name + ".json")
         forms = {}
         if os.path.exists(path):
             with open(path) as file:
                 forms = json.load(file)
         forms["original"] = original
-        forms[MAJOR] = resave(original)
+        if MAJOR == "4" or name not in ORIGINALS_OF_4:
+            forms[MAJOR] = resave(original)
         other = "5" if MAJOR == "4" else "4"
         if other in forms:
             forms[other + MAJOR] = resave(forms[other])
