@@ -384,7 +384,8 @@ static void check_activate(enum gqa_activation which, uint64_t n, bool has_up)
         x.host[i] *= 3;
     array_send(&x);
     for (uint64_t i = 0; i < n; i++)
-        expected[i] = gpu_activation(x.host[i], which) * (has_up ? up.host[i] : 1);
+        expected[i] =
+            gpu_activation(x.host[i], which) * (has_up ? up.host[i] : 1);
     gpu_must(gpu.backend->activate(gpu.device, out.device, x.device,
                                    has_up ? up.device : NULL, n, which),
              "activate");
