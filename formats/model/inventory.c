@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/model/buffers.h"
 #include "formats/model/inventory_taking.h"
 #include "formats/model/leftover.h"
 
@@ -35,14 +36,13 @@ static const char *leaf_in_attention(const struct gqa_taking *t,
 static bool is_buffer(const struct gqa_taking *t, const char *name)
 {
     const struct gqa_family_names *names = &t->family->names;
+    const size_t n = strlen(t->names.prefix);
     enum gqa_attention_kind kind = GQA_ATTENTION_SELF;
     const char *leaf = leaf_in_attention(t, name, &kind);
 
-    if (gqa_name_is_buffer(name))
+    if (gqa_name_is_buffer(name) || (strncmp(name, t->names.prefix, n) == 0 &&
+                                     gqa_family_ignores(t->family, name + n)))
         return true;
-    for (gqa_texts i = names->ignored; leaf && i && *i; i++)
-        if (strcmp(leaf, *i) == 0)
-            return true;
     /* T5's first checkpoints have a table where nothing reads it. */
     return leaf && names->heads_proof && kind == GQA_ATTENTION_CROSS &&
            strcmp(leaf, names->heads_proof) == 0;
