@@ -7,6 +7,7 @@
 #include "formats/model/buffers.h"
 #include "formats/model/inventory_taking.h"
 #include "formats/model/leftover.h"
+#include "formats/model/network_refused.h"
 
 /* --- What is left --------------------------------------------------------- */
 
@@ -194,6 +195,7 @@ static void find_cause(struct gqa_taking *t)
     char *out = t->out->missing_cause;
     const size_t size = sizeof t->out->missing_cause;
     unsigned long number = 0, n = 0;
+    char flag[256];
 
     if (is_shard(path, &number, &n) && gqa_checkpoint_n_sources(c) < n)
         snprintf(out, size,
@@ -214,6 +216,11 @@ static void find_cause(struct gqa_taking *t)
                  t->family->name,
                  t->family->weights == GQA_WEIGHTS_IN_OUT ? "inputs, outputs"
                                                           : "outputs, inputs");
+    else if (t->out->n_of[GQA_FAULT_MISSING] &&
+             gqa_refused_flag(flag, sizeof flag, t->family, t->model->config))
+        snprintf(out, size,
+                 "%s, or an interrupted download, or a part of the model only",
+                 flag);
     else if (t->out->n_of[GQA_FAULT_MISSING])
         snprintf(out, size,
                  "an interrupted download, or a part of the model only");
