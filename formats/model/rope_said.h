@@ -31,6 +31,10 @@ bool gqa_rope_said_is_nested(const json_t *said);
  */
 const char *gqa_rope_said_kind(const json_t *said);
 
+/* Of YaRN: whether mscale and mscale_all_dim count. Neither does by itself, nor
+ * beside an attention_factor. */
+bool gqa_rope_said_mscales(const json_t *said);
+
 /*
  * The configuration that transformers 4 makes of one: without rope_parameters,
  * and without what it does not read in rope_scaling. New; NULL: no memory.
