@@ -282,6 +282,14 @@ static void list_names(FILE *out)
         fprintf(out, " and *%s", held);
 }
 
+static bool is_there(const struct listing *list, const char *name)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (strcmp(list->entries[i]->d_name, name) == 0)
+            return true;
+    return false;
+}
+
 static enum gqa_status refuse_folder(const char *folder,
                                      const struct listing *list)
 {
@@ -294,6 +302,12 @@ static enum gqa_status refuse_folder(const char *folder,
 
     if (foreign)
         return refuse_foreign(folder, name, foreign);
+    /* That of a hub's client, where a model's folders lie by their commits. */
+    if (is_there(list, "snapshots") && is_there(list, "blobs"))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "%s: a cache of models from a hub; give the folder of "
+                        "one in %s/snapshots",
+                        folder, folder);
     if ((st = refuse_told(folder, list)) != GQA_OK)
         return st;
     out = open_memstream(&looked_for, &n);
@@ -310,14 +324,6 @@ static enum gqa_status refuse_folder(const char *folder,
 }
 
 /* --- The choice ----------------------------------------------------------- */
-
-static bool is_there(const struct listing *list, const char *name)
-{
-    for (size_t i = 0; i < list->n; i++)
-        if (strcmp(list->entries[i]->d_name, name) == 0)
-            return true;
-    return false;
-}
 
 /* Open a safetensors file; *source is NULL for any other, and for one that
  * cannot be opened, which says so when it is read. Errors GQA_ERR_NOMEM. */

@@ -297,6 +297,10 @@ static enum gqa_status find_by_names(struct gqa_model_builder *b)
                     b->choice.own ? own : gqa_advice(GQA_ADVICE_FAMILY));
 }
 
+static const char older_falcon[] =
+    "an older name of Falcon, with other keys; the model is published with a "
+    "configuration of the type falcon, too: take that";
+
 /* Types that no description has words for, and why. */
 static const struct {
     const char *model_type, *why;
@@ -309,6 +313,11 @@ static const struct {
               "of its weights, and none of a cache"},
     {"prophetnet", "its decoder runs several predictions at once through each "
                    "attention"},
+    {"RefinedWeb", older_falcon},
+    {"RefinedWebModel", older_falcon},
+    {"stablelm_epoch",
+     "an older name of StableLM: write 'stablelm', layer_norm_eps in place of "
+     "norm_eps and partial_rotary_factor in place of rope_pct"},
     {"xlm-prophetnet", "its decoder runs several predictions at once through "
                        "each attention"},
 };
