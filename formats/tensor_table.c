@@ -121,6 +121,15 @@ static char *name_of(const struct gqa_tensor_table *table,
     return sources[ref->source]->tensors[ref->local].name;
 }
 
+/* Whether some name may have it: most checkpoints are whole as they are. */
+static bool may_have(const struct gqa_tensor_table *table, const char *part)
+{
+    for (size_t i = 0; i < table->n; i++)
+        if (strstr(table->refs[i].tensor->name, part))
+            return true;
+    return false;
+}
+
 /* Whether name had it. */
 static bool take_part(char *name, const char *part)
 {
@@ -156,10 +165,15 @@ enum gqa_status gqa_tensor_table_take_part(size_t *n,
                                            struct gqa_source *const *sources,
                                            const char *part)
 {
-    char **before = calloc(table->n + 1, sizeof *before);
-    enum gqa_status st = before ? GQA_OK : gqa_fail_nomem();
+    enum gqa_status st = GQA_OK;
+    char **before;
 
     *n = 0;
+    if (!may_have(table, part))
+        return GQA_OK;
+    before = calloc(table->n + 1, sizeof *before);
+    if (!before)
+        return gqa_fail_nomem();
     for (size_t i = 0; i < table->n && st == GQA_OK; i++)
         if (!(before[i] = strdup(name_of(table, sources, i))))
             st = gqa_fail_nomem();
@@ -174,7 +188,7 @@ enum gqa_status gqa_tensor_table_take_part(size_t *n,
             *n = 0;
         }
     }
-    for (size_t i = 0; before && i < table->n; i++)
+    for (size_t i = 0; i < table->n; i++)
         free(before[i]);
     free(before);
     return st;
