@@ -1,9 +1,8 @@
 #include "align/input_moments.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "align/solve.h"
+#include "align/device_inverse.h"
 #include "common/bounds.h"
 #include "common/large.h"
 
@@ -87,47 +86,6 @@ static enum gqa_status open_sums(struct sums *s, bool keys)
     return st;
 }
 
-/* With cuSOLVER; what it may not do, the host may. */
-static enum gqa_status invert_there(const struct gqa_score_records *r,
-                                    double *out, double *moments, uint64_t n)
-{
-    void *memory[4] = {NULL}; /* moments, an identity, zeros, the inverse */
-    const uint64_t n_bytes = n * n * sizeof *out;
-    enum gqa_status st = GQA_OK;
-
-    for (int i = 0; i < 4 && st == GQA_OK; i++)
-        st = r->backend->alloc(r->device, &memory[i], n_bytes);
-    if (st == GQA_OK)
-        st = r->backend->upload(r->device, memory[0], moments, n_bytes);
-    if (st == GQA_OK)
-        st = r->backend->zero(r->device, memory[2], n_bytes);
-    memset(out, 0, n_bytes);
-    for (uint64_t i = 0; i < n; i++)
-        out[i * n + i] = 1;
-    if (st == GQA_OK)
-        st = r->backend->upload(r->device, memory[1], out, n_bytes);
-    if (st == GQA_OK)
-        st = r->backend->fit_ridge(r->device, memory[3], memory[2], memory[0],
-                                   memory[1], n, n, ridge);
-    if (st == GQA_OK)
-        st = r->backend->download(r->device, out, memory[3], n_bytes);
-    for (int i = 0; i < 4; i++)
-        r->backend->free(r->device, memory[i]);
-    return st;
-}
-
-static enum gqa_status invert(const struct gqa_score_records *r, double *out,
-                              double *moments, uint64_t n)
-{
-    enum gqa_status st = GQA_ERR_UNSUPPORTED;
-
-    if (r->backend->fit_ridge)
-        st = invert_there(r, out, moments, n);
-    return st == GQA_ERR_UNSUPPORTED || st == GQA_ERR_FORMAT
-               ? gqa_inverse(out, moments, n, ridge)
-               : st;
-}
-
 enum gqa_status gqa_input_moments_invert(double **out,
                                          const struct gqa_score_records *r,
                                          bool keys, uint64_t width)
@@ -147,7 +105,8 @@ enum gqa_status gqa_input_moments_invert(double **out,
     if (st == GQA_OK && !*out)
         st = gqa_fail_nomem();
     if (st == GQA_OK)
-        st = invert(r, *out, moments, width);
+        st = gqa_device_invert(r->backend, r->device, *out, moments, width,
+                               ridge);
     r->backend->free(r->device, s.rows);
     r->backend->free(r->device, s.total);
     free(moments);

@@ -97,8 +97,8 @@ enum gqa_status gqa_learning_tokens(struct gqa_tokens *out,
         options.length = gqa_min_u64(options.length, l->network->max_positions);
     gqa_progress_phase(l->bar, "getting tokens", GQA_PROGRESS_TOKENS);
     if (asked->text_path)
-        return gqa_tokens_from_text(out, asked->text_path, &rules,
-                                    options.length, options.n);
+        return gqa_tokens_from_text_again(out, asked->text_path, &rules,
+                                          options.length, options.n);
     if (!asked->from || strcmp(asked->from, "self") == 0)
         return draw(out, l, &options);
     st = gqa_tokens_read(out, asked->from, &rules, n);

@@ -9,6 +9,7 @@
 #include "align/score_stage.h"
 #include "align/solve.h"
 #include "align/source_values.h"
+#include "align/turning.h"
 #include "align/value_stage.h"
 #include "common/bounds.h"
 #include "common/large.h"
@@ -449,6 +450,39 @@ static int n_rounds(const struct refit *r)
     return gqa_value_stage_is_whole(&r->values) ? ROUNDS : 1;
 }
 
+/* Whether everything that is fitted together is fitted by itself too, and
+ * can be gone back through. In 16 bits steps are lost that are as small. */
+static bool can_fit_together(const struct refit *r,
+                             const struct gqa_attention_block *block)
+{
+    const struct gqa_refit_job *job = r->job;
+    const struct gqa_attention_block *to =
+        gqa_score_stage_converted(job, block);
+
+    return !job->no_scores && !job->no_outputs && !job->no_values &&
+           !job->not_together && block->summaries.size == 0 &&
+           job->backend->gradients &&
+           (job->real == GQA_F32 || job->real == GQA_F64) && to &&
+           gqa_turns_by_table(to->rope);
+}
+
+/* q, k, v and o at once. */
+static enum gqa_status fit_together(struct refit *r,
+                                    const struct gqa_attention_block *block)
+{
+    const struct gqa_param *p =
+        &r->job->network->model->params[block->heads->o.weight];
+    double *output = NULL;
+    bool changed;
+    enum gqa_status st =
+        gqa_value_stage_fit_together(&r->values, &changed, &output);
+
+    if (st == GQA_OK && changed)
+        st = keep(r, output, p, block->o.input_major);
+    free(output);
+    return st;
+}
+
 /* o; then v with that o, and o with that v, while v goes all of its way. */
 static enum gqa_status refit_attention(struct refit *r,
                                        const struct gqa_attention_block *block)
@@ -468,6 +502,8 @@ static enum gqa_status refit_attention(struct refit *r,
         if (st == GQA_OK && step > 0)
             st = refit_output(r, block);
     }
+    if (st == GQA_OK && can_fit_together(r, block))
+        st = fit_together(r, block);
     gqa_value_stage_clear(&r->values);
     r->job->backend->free(r->job->device, r->bias);
     r->bias = NULL;

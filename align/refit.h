@@ -1,9 +1,10 @@
 /*
  * Projections fitted anew, layer by layer, all layers before being converted
  * and fitted: queries and keys to the original's scores (scores.h), then output
- * projections to what the original's
- * residual stream is behind the attention, from what the converted model's
- * heads give. It takes back what a layer lost, and what those before it did.
+ * projections to what the original's residual stream is behind the attention,
+ * from what the converted model's heads give, in turn with values (values.h),
+ * and all of them together (attention_fit.h). It takes back what a layer lost,
+ * and what those before it did.
  */
 #ifndef GQA_ALIGN_REFIT_H
 #define GQA_ALIGN_REFIT_H
@@ -18,6 +19,7 @@ struct gqa_refit_job {
     struct gqa_device *device;
     enum gqa_dtype real;                   /* that it was opened with */
     bool no_scores, no_outputs, no_values; /* leave these as they are */
+    bool not_together; /* nor fit q, k, v and o at once, behind them all */
     /* Of the original, and of the converted model in the original's shapes,
      * which has what is fitted as soon as it is there. */
     const struct gqa_weight_source *original, *converted;

@@ -6,6 +6,7 @@
 #include "align/order.h"
 #include "align/scores.h"
 #include "align/source_values.h"
+#include "align/turning.h"
 
 static struct gqa_transforms *transforms_of(
     const struct gqa_score_stage *stage,
@@ -14,12 +15,6 @@ static struct gqa_transforms *transforms_of(
     return &stage->alignment
                 ->attentions[block->heads -
                              stage->job->network->model->attentions];
-}
-
-/* Frequencies that depend on a sequence's length are those of no table. */
-static bool turns_alike(const struct gqa_attention_block *block)
-{
-    return !block->rope || block->rope->context == 0;
 }
 
 const struct gqa_attention_block *gqa_score_stage_converted(
@@ -45,8 +40,8 @@ static bool can_fit(const struct gqa_score_stage *stage,
 
     /* Records have scores of tokens' keys alone. */
     return !stage->job->no_scores && to && block->summaries.size == 0 &&
-           transforms_of(stage, block)->pooled > 0 && turns_alike(block) &&
-           turns_alike(to);
+           transforms_of(stage, block)->pooled > 0 &&
+           gqa_turns_by_table(block->rope) && gqa_turns_by_table(to->rope);
 }
 
 void gqa_score_stage_begin(struct gqa_score_stage *stage,

@@ -18,6 +18,11 @@ static enum gqa_status put(void **out, const struct gqa_backend *backend,
                : st;
 }
 
+bool gqa_turns_by_table(const struct gqa_rope *rope)
+{
+    return !rope || rope->context == 0;
+}
+
 enum gqa_status gqa_turning_create(struct gqa_turning *out,
                                    const struct gqa_backend *backend,
                                    struct gqa_device *device,

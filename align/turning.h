@@ -12,6 +12,9 @@ struct gqa_turning {
     void *forth, *back;
 };
 
+/* Whether frequencies are those of one table, however long sequences are. */
+bool gqa_turns_by_table(const struct gqa_rope *rope);
+
 /* Frequencies are those of short sequences. Errors those of the device,
  * GQA_ERR_NOMEM. */
 GQA_MUST_USE

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "align/attention_fit.h"
 #include "align/score_records.h"
 #include "align/score_stage.h"
 #include "align/source_values.h"
@@ -128,6 +129,70 @@ enum gqa_status gqa_value_stage_fit(struct gqa_value_stage *s, double *step)
         st = gqa_head_rows_keep(&t->fitted_v, &values);
     gqa_head_rows_clear(&values);
     gqa_head_rows_clear(&output);
+    return st;
+}
+
+/* --- Together ------------------------------------------------------------- */
+
+/* q, k, v and o as the converted model has them now. */
+static enum gqa_status read_all(struct gqa_head_rows rows[GQA_N_PROJECTIONS],
+                                const struct gqa_value_stage *s, uint64_t alike)
+{
+    const struct gqa_refit_job *refit = s->job.refit;
+    const struct gqa_attention *a = s->job.block->heads;
+    const struct gqa_slice *const slices[] = {&a->q, &a->k, &a->v, &a->o};
+    enum gqa_status st = GQA_OK;
+
+    for (int i = 0; i < GQA_N_PROJECTIONS && st == GQA_OK; i++)
+        st = gqa_head_rows_read(
+            &rows[i], refit->converted, refit->network->model, slices[i],
+            a->head_dim,
+            i == GQA_PROJECTION_K || i == GQA_PROJECTION_V ? alike : 1,
+            refit->n_threads);
+    return st;
+}
+
+static enum gqa_status keep_all(struct gqa_transforms *t, double **output,
+                                struct gqa_head_rows *rows)
+{
+    struct gqa_spill *const kept[] = {&t->fitted_q, &t->fitted_k, &t->fitted_v};
+    enum gqa_status st = GQA_OK;
+
+    for (int i = 0; i < GQA_PROJECTION_O && st == GQA_OK; i++)
+        st = gqa_head_rows_keep(kept[i], &rows[i]);
+    *output = rows[GQA_PROJECTION_O].weight;
+    rows[GQA_PROJECTION_O].weight = NULL;
+    return st;
+}
+
+enum gqa_status gqa_value_stage_fit_together(struct gqa_value_stage *s,
+                                             bool *changed, double **output)
+{
+    const struct gqa_refit_job *refit = s->job.refit;
+    struct gqa_transforms *t =
+        &s->job.alignment->attentions[s->job.block->heads -
+                                      refit->network->model->attentions];
+    struct gqa_head_rows rows[GQA_N_PROJECTIONS] = {{0}};
+    struct gqa_head_rows *const all[] = {&rows[0], &rows[1], &rows[2],
+                                         &rows[3]};
+    const struct gqa_attention_loss_job job = {
+        .records = &s->records,
+        .becomes = s->records.block,
+        .pooled = t->pooled,
+        .rows = {&rows[0], &rows[1], &rows[2], &rows[3]},
+        .table = s->table};
+    enum gqa_status st = read_all(rows, s, t->source / t->pooled);
+
+    *changed = false;
+    *output = NULL;
+    gqa_values_free(s->fitter);
+    s->fitter = NULL;
+    if (st == GQA_OK)
+        st = gqa_attention_fit(all, changed, &job, refit->n_threads);
+    if (st == GQA_OK && *changed)
+        st = keep_all(t, output, rows);
+    for (int i = 0; i < GQA_N_PROJECTIONS; i++)
+        gqa_head_rows_clear(&rows[i]);
     return st;
 }
 

@@ -52,6 +52,16 @@ GQA_MUST_USE
 enum gqa_status gqa_value_stage_fit(struct gqa_value_stage *stage,
                                     double *step);
 
+/*
+ * Put fitted_q, fitted_k and fitted_v into the alignment, and o into *output,
+ * [n_heads * d, d_model], where all four gain together (attention_fit.h);
+ * *changed: they did. Behind gqa_value_stage_fit(), which is no use any more.
+ * Errors those of attention_fit.h.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_value_stage_fit_together(struct gqa_value_stage *stage,
+                                             bool *changed, double **output);
+
 /* Whether all tokens are fitted to, and not a part of them. */
 bool gqa_value_stage_is_whole(const struct gqa_value_stage *stage);
 

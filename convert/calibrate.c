@@ -240,6 +240,8 @@ static enum gqa_status refit(struct gqa_alignment *alignment,
                                       .no_scores = c->asked->no_fit_scores,
                                       .no_outputs = c->asked->no_refit,
                                       .no_values = c->asked->no_fit_values,
+                                      .not_together =
+                                          c->asked->no_fit_together,
                                       .original = &c->learning.weights,
                                       .converted = &converted.weights,
                                       .tokens = &c->fitted,

@@ -10,7 +10,7 @@
 
 struct gqa_calibration {
     struct gqa_learning_options learning;
-    bool no_refit, no_fit_scores, no_fit_values;
+    bool no_refit, no_fit_scores, no_fit_values, no_fit_together;
     /* Tokens over which positions must hold when pairs of RoPE are freed; 0:
      * those of the configuration. */
     uint64_t keep_context;

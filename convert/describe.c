@@ -283,6 +283,11 @@ static json_t *describe_alignment(const struct gqa_plan *plan,
     json_object_set_new(
         out, "values_fitted",
         json_boolean(tokens && !c->no_fit_values && !plan->options.no_pooling));
+    json_object_set_new(out, "fitted_together",
+                        json_boolean(tokens && !c->no_refit &&
+                                     !c->no_fit_scores && !c->no_fit_values &&
+                                     !c->no_fit_together &&
+                                     !plan->options.no_pooling));
     json_object_set_new(
         out, "refitted",
         json_boolean(tokens && !c->no_refit && !plan->options.no_pooling));

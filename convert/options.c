@@ -204,6 +204,10 @@ static const struct gqa_option rows[] = {
      .offset = AT(calibration.no_fit_values),
      .help = "leave values what alignment makes of them, and do not fit them "
              "to what attentions of INPUT give"},
+    {.name = "no-fit-together",
+     .offset = AT(calibration.no_fit_together),
+     .help = "do not fit queries, keys, values and outputs of an attention at "
+             "once, behind all other fits"},
     {.name = "no-regroup",
      .offset = AT(calibration.no_regroup),
      .help = "let neighbours share, not the heads that lose least together"},
@@ -373,9 +377,10 @@ static const char *outputs_with(enum gqa_writer_setting setting)
 static enum gqa_status check_calibration(const struct gqa_convert_options *o)
 {
     static const char *const names[] = {
-        "calibrate",  "keep-context", "no-free-pairs", "no-regroup",
-        "no-pooling", "text",         "samples",       "length",
-        "backend",    "no-refit",     "no-fit-scores", "no-fit-values"};
+        "calibrate",      "keep-context", "no-free-pairs", "no-regroup",
+        "no-pooling",     "text",         "samples",       "length",
+        "backend",        "no-refit",     "no-fit-scores", "no-fit-values",
+        "no-fit-together"};
     const bool none = !gqa_learning_has_tokens(&o->calibration.learning);
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

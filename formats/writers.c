@@ -1,7 +1,9 @@
 #include "formats/writers.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "common/memory_stream.h"
@@ -59,6 +61,40 @@ static bool is_other_kind(const char *output)
     return false;
 }
 
+/* "-00001-of-00003", behind which the name ends but for ".gguf" or the like: of
+ * one of several files, which readers look for. NULL: it is none. */
+static const char *find_part(const char *output)
+{
+    static const char form[] = "-00000-of-00000";
+    const char *dot = strrchr(output, '.');
+    const char *part;
+
+    if (!dot || dot - output < (ptrdiff_t)sizeof form)
+        return NULL;
+    part = dot - (sizeof form - 1);
+    for (size_t i = 0; i < sizeof form - 1; i++)
+        if (form[i] == '0' ? part[i] < '0' || part[i] > '9'
+                           : part[i] != form[i])
+            return NULL;
+    return part;
+}
+
+static enum gqa_status check_part(const struct gqa_writer *writer,
+                                  const char *output)
+{
+    const char *part = find_part(output);
+
+    if (!part)
+        return GQA_OK;
+    return gqa_fail(GQA_ERR_USAGE,
+                    "%s: the name of one of several files, and an output is "
+                    "named by the whole; write '%.*s%s'%s",
+                    output, (int)(part - output), output, strrchr(output, '.'),
+                    writer->settings & GQA_SETTING_SHARDS
+                        ? ", of which --shard-size makes such files"
+                        : "");
+}
+
 enum gqa_status gqa_writer_find(const struct gqa_writer **out,
                                 const char *output)
 {
@@ -67,7 +103,7 @@ enum gqa_status gqa_writer_find(const struct gqa_writer **out,
     for (size_t i = 0; i < gqa_n_writers; i++)
         if (takes(gqa_writers[i], output)) {
             *out = gqa_writers[i];
-            return GQA_OK;
+            return check_part(*out, output);
         }
     *out = &gqa_writer_folder;
     if (gqa_ends_with(output, "/"))

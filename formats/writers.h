@@ -80,8 +80,8 @@ extern const size_t gqa_n_writers;
 /*
  * The writer of outputs with this name: of a folder where it ends in '/' or one
  * is there. Errors GQA_ERR_USAGE: none writes what has such a name, or it may
- * be a folder's and may be a mistake; the message says what to write instead.
- * GQA_ERR_IO.
+ * be a folder's and may be a mistake, or it is that of one of several files;
+ * the message says what to write instead. GQA_ERR_IO.
  */
 GQA_MUST_USE
 enum gqa_status gqa_writer_find(const struct gqa_writer **out,

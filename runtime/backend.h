@@ -25,7 +25,7 @@
 
 /* Raised with every change of this header, of ops.h and of what they
  * include: the tools and the plug-in must agree. */
-#define GQA_BACKEND_ABI 16
+#define GQA_BACKEND_ABI 17
 
 struct gqa_device;
 
@@ -178,6 +178,15 @@ struct gqa_backend {
     enum gqa_status (*activate)(struct gqa_device *device, void *out,
                                 const void *x, const void *up, uint64_t n,
                                 enum gqa_activation activation);
+    /* out = act(x gate^T) * (x up^T) at once, where the device has that for
+     * such rows and weights: *done says whether, and else nothing has been
+     * written. gate_out, up_out: the two factors of act()'s inside, NULL: not
+     * kept; out: none of them. NULL: linear() and activate() have to do. */
+    enum gqa_status (*gated)(struct gqa_device *device, bool *done, void *out,
+                             void *gate_out, void *up_out, const void *x,
+                             uint64_t n_rows, const struct gqa_weight *gate,
+                             const struct gqa_weight *up,
+                             enum gqa_activation activation);
     /* out[i] = x[rows[i]]; rows in host memory, copied. */
     enum gqa_status (*gather)(struct gqa_device *device, void *out,
                               const void *x, uint64_t width,

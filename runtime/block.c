@@ -447,6 +447,12 @@ static enum gqa_status feed_forward(const struct gqa_pass *pass,
         r->network->d_model * gqa_dtype_bits(r->real) / 8;
     const bool gated = ff->gate.weight != GQA_NO_PARAM;
     void *const hidden = gated ? s->work.gate : s->work.up;
+    const struct gqa_part_hidden part = {.gate = &ff->gate,
+                                         .up = &ff->up,
+                                         .activation = ff->activation,
+                                         .out = hidden,
+                                         .gate_room = s->work.gate,
+                                         .up_room = s->work.up};
     enum gqa_status st = tap_block(pass, layer, GQA_TAP_FF_INPUT, normed,
                                    r->network->d_model, 0, pass->n_rows);
 
@@ -458,15 +464,13 @@ static enum gqa_status feed_forward(const struct gqa_pass *pass,
             pass->n_rows - row < s->ff_rows ? pass->n_rows - row : s->ff_rows;
         const char *in = (const char *)normed + row * row_bytes;
 
-        st = gqa_part_linear(r, s->work.up, in, n, &ff->up, NULL);
-        if (st == GQA_OK && gated)
-            st = gqa_part_linear(r, s->work.gate, in, n, &ff->gate, NULL);
-        if (st == GQA_OK && ff->has_xielu)
-            st = gqa_part_xielu(r, hidden, n * width, ff);
-        else if (st == GQA_OK)
-            st = r->backend->activate(r->device, hidden, hidden,
-                                      gated ? s->work.up : NULL, n * width,
-                                      ff->activation);
+        if (ff->has_xielu) {
+            st = gqa_part_linear(r, hidden, in, n, &ff->up, NULL);
+            if (st == GQA_OK)
+                st = gqa_part_xielu(r, hidden, n * width, ff);
+        } else {
+            st = gqa_part_hidden(r, &part, in, n);
+        }
         if (st == GQA_OK)
             st = tap_block(pass, layer, GQA_TAP_HIDDEN, hidden, width, row, n);
         if (st == GQA_OK)

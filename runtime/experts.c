@@ -209,17 +209,17 @@ static enum gqa_status run_expert(const struct mixing *m,
     const struct gqa_session *s = m->pass->session;
     const struct gqa_runtime *r = s->runtime;
     const bool gated = x->gate.weight != GQA_NO_PARAM;
-    void *hidden = gated ? s->work.gate : s->work.up;
-    enum gqa_status st = gqa_part_linear(r, s->work.up, in, n, &x->up, NULL);
+    const struct gqa_part_hidden part = {.gate = &x->gate,
+                                         .up = &x->up,
+                                         .activation = m->ff->activation,
+                                         .out =
+                                             gated ? s->work.gate : s->work.up,
+                                         .gate_room = s->work.gate,
+                                         .up_room = s->work.up};
+    const enum gqa_status st = gqa_part_hidden(r, &part, in, n);
 
-    if (st == GQA_OK && gated)
-        st = gqa_part_linear(r, hidden, in, n, &x->gate, NULL);
-    if (st == GQA_OK)
-        st = r->backend->activate(
-            r->device, hidden, hidden, gated ? s->work.up : NULL,
-            n * gqa_runtime_outputs(r, &x->up), m->ff->activation);
     return st == GQA_OK
-               ? gqa_part_linear(r, s->work.output, hidden, n, &x->down, NULL)
+               ? gqa_part_linear(r, s->work.output, part.out, n, &x->down, NULL)
                : st;
 }
 

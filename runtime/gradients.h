@@ -31,8 +31,10 @@ struct gqa_attention_gradient {
      * sequence, starts 0. */
     struct gqa_attention_op forward;
     const void *d_out; /* real [rows, n_heads * head_dim] */
-    void *d_q;         /* real [rows, q_width]: the heads of q_place are set */
-    bool adds_q;       /* or added to */
+    /* real [rows, q_width], and not forward.q, which is read to the end: the
+     * heads of q_place are set. */
+    void *d_q;
+    bool adds_q; /* or added to */
     /* real [n_sequences, n_kv_heads, capacity, head_dim]: set, also where no
      * key is (0). */
     void *d_k, *d_v;

@@ -183,6 +183,47 @@ enum gqa_status gqa_part_linear(const struct gqa_runtime *r, void *out,
                               gqa_runtime_weight(r, l->bias), added);
 }
 
+/* At once, where the device can; else *done is false. */
+static enum gqa_status make_gated(const struct gqa_runtime *r, bool *done,
+                                  const struct gqa_part_hidden *h,
+                                  const void *x, uint64_t n_rows)
+{
+    struct gqa_weight gate, up;
+
+    *done = false;
+    if (!r->backend->gated || h->gate->input_major || h->up->input_major ||
+        h->gate->bias != GQA_NO_PARAM || h->up->bias != GQA_NO_PARAM)
+        return GQA_OK;
+    return r->backend->gated(r->device, done, h->out,
+                             h->kept ? h->gate_room : NULL,
+                             h->kept ? h->up_room : NULL, x, n_rows,
+                             gqa_runtime_matrix(r, h->gate, &gate),
+                             gqa_runtime_matrix(r, h->up, &up), h->activation);
+}
+
+enum gqa_status gqa_part_hidden(const struct gqa_runtime *r,
+                                const struct gqa_part_hidden *h, const void *x,
+                                uint64_t n_rows)
+{
+    const bool gated = h->gate->weight != GQA_NO_PARAM;
+    enum gqa_status st = GQA_OK;
+    bool done = false;
+
+    if (gated)
+        st = make_gated(r, &done, h, x, n_rows);
+    if (st != GQA_OK || done)
+        return st;
+    st = gqa_part_linear(r, h->up_room, x, n_rows, h->up, NULL);
+    if (st == GQA_OK && gated)
+        st = gqa_part_linear(r, h->gate_room, x, n_rows, h->gate, NULL);
+    return st == GQA_OK
+               ? r->backend->activate(
+                     r->device, h->out, gated ? h->gate_room : h->up_room,
+                     gated ? h->up_room : NULL,
+                     n_rows * gqa_runtime_outputs(r, h->up), h->activation)
+               : st;
+}
+
 struct gqa_head_place gqa_part_normed(uint64_t *width,
                                       const struct gqa_attention *heads,
                                       const struct gqa_head_place *place)

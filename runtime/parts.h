@@ -72,6 +72,22 @@ enum gqa_status gqa_part_linear(const struct gqa_runtime *runtime, void *out,
                                 const struct gqa_linear *linear,
                                 const void *added);
 
+/* The wide half of a feed-forward: where `up` gives a width, of each row of x
+ * act(x up^T), or act(x gate^T) * (x up^T). */
+struct gqa_part_hidden {
+    const struct gqa_linear *gate, *up;
+    enum gqa_activation activation;
+    /* Room, [n_rows, width]; gate_room only where there is a gate. Where they
+     * are kept they hold what act() was given, and its factor; else `out` may
+     * be one of them. */
+    void *out, *gate_room, *up_room;
+    bool kept;
+};
+GQA_MUST_USE
+enum gqa_status gqa_part_hidden(const struct gqa_runtime *runtime,
+                                const struct gqa_part_hidden *hidden,
+                                const void *x, uint64_t n_rows);
+
 /* What a norm of q or k goes over: each head by itself, or all as one of
  * *width elements. */
 struct gqa_head_place gqa_part_normed(uint64_t *width,

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "formats/families/description.h"
 #include "formats/model/network_config.h"
 
 /* --- ALiBi --------------------------------------------------------------- */
@@ -33,35 +34,18 @@ void gqa_make_slopes(double *slopes, enum gqa_slopes kind, uint64_t n_heads)
 
 /* --- Layers that slide --------------------------------------------------- */
 
-/* All layers but each of a number, which the configuration or, where it says
- * nothing, the description tells; 0: neither does. */
-static enum gqa_status find_pattern(uint64_t *pattern, const json_t *config)
+static bool has_types(const json_t *config)
 {
-    enum gqa_status st;
-
-    /* As transformers writes what its users are not to read. */
-    if ((st = gqa_config_natural(pattern, config, "_sliding_window_pattern")) !=
-        GQA_OK)
-        return st;
-    return gqa_config_natural(pattern, config, "sliding_window_pattern");
+    return json_is_array(json_object_get(config, "layer_types"));
 }
 
 /* What layer_types says of a layer. */
 static enum gqa_status read_type(bool *slides, const json_t *config,
-                                 uint64_t pattern, size_t layer)
+                                 size_t layer)
 {
     const json_t *types = json_object_get(config, "layer_types");
     const char *type = json_string_value(json_array_get(types, layer));
-    enum gqa_status st;
 
-    if (!json_is_array(types)) {
-        if ((st = find_pattern(&pattern, config)) != GQA_OK)
-            return st;
-        if (pattern) {
-            *slides = (layer + 1) % pattern != 0;
-            return GQA_OK;
-        }
-    }
     if (!types)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "configuration: layer_types is missing, and without "
@@ -77,25 +61,66 @@ static enum gqa_status read_type(bool *slides, const json_t *config,
                     layer, type ? type : "?");
 }
 
-/* From max_window_layers on, unless layer_types says it of each. */
+/* All but each of a number, unless layer_types says it of each. */
+static enum gqa_status pattern_slides(bool *out, const json_t *config,
+                                      const struct gqa_setting *setting,
+                                      size_t layer)
+{
+    uint64_t pattern = 0;
+    const enum gqa_status st = gqa_setting_count(&pattern, setting, config);
+
+    if (st != GQA_OK || pattern == 0 || has_types(config))
+        return st != GQA_OK ? st : read_type(out, config, layer);
+    *out = (layer + 1) % pattern != 0;
+    return GQA_OK;
+}
+
+static enum gqa_status flag_slides(bool *out, const json_t *config)
+{
+    *out = false;
+    return gqa_config_flag(out, config, "use_sliding_window");
+}
+
+/* From max_window_layers on, or every other layer before it, unless
+ * layer_types says it of each. */
 static enum gqa_status qwen2_slides(bool *out, const json_t *config,
+                                    const struct gqa_behaviours *behaviours,
                                     size_t layer)
 {
-    bool slides = false;
-    uint64_t first = 28;
+    uint64_t first =
+        behaviours->max_window_layers ? behaviours->max_window_layers : 28;
     enum gqa_status st;
 
-    *out = false;
-    if ((st = gqa_config_flag(&slides, config, "use_sliding_window")) !=
-            GQA_OK ||
+    if ((st = flag_slides(out, config)) != GQA_OK ||
         (st = gqa_config_natural(&first, config, "max_window_layers")) !=
             GQA_OK ||
-        !slides)
+        !*out)
         return st;
-    *out = layer >= first;
-    return json_is_array(json_object_get(config, "layer_types"))
-               ? read_type(out, config, 0, layer)
-               : GQA_OK;
+    if (has_types(config))
+        return read_type(out, config, layer);
+    *out = behaviours->sliding_layers == GQA_SLIDING_QWEN2
+               ? layer >= first
+               : layer < first && layer % 2 == 0;
+    return GQA_OK;
+}
+
+static enum gqa_status read_no_rope(bool *out, const json_t *config,
+                                    size_t layer);
+
+/* Those that do not rotate, unless layer_types says it of each. */
+static enum gqa_status smollm3_slides(bool *out, const json_t *config,
+                                      size_t layer)
+{
+    bool turns = true;
+    enum gqa_status st;
+
+    if (has_types(config))
+        return read_type(out, config, layer);
+    if ((st = flag_slides(out, config)) != GQA_OK || !*out)
+        return st;
+    st = read_no_rope(&turns, config, layer);
+    *out = !turns;
+    return st;
 }
 
 /* The kind of a layer by a list of [kinds, how often]; NULL: it has none. */
@@ -144,13 +169,21 @@ enum gqa_status gqa_layer_slides(bool *out,
                                  const json_t *config, size_t layer)
 {
     *out = true;
-    if (behaviours->sliding_layers == GQA_SLIDING_QWEN2)
-        return qwen2_slides(out, config, layer);
-    if (behaviours->sliding_layers == GQA_SLIDING_GPT_NEO)
+    switch (behaviours->sliding_layers) {
+    case GQA_SLIDING_QWEN2:
+    case GQA_SLIDING_QWEN2_MOE:
+        return qwen2_slides(out, config, behaviours, layer);
+    case GQA_SLIDING_SMOLLM3:
+        return smollm3_slides(out, config, layer);
+    case GQA_SLIDING_USE_SLIDING_WINDOW:
+        return flag_slides(out, config);
+    case GQA_SLIDING_GPT_NEO:
         return gpt_neo_slides(out, config, layer);
-    return behaviours->sliding_layers == GQA_SLIDING_LAYER_TYPES
-               ? read_type(out, config, behaviours->sliding_pattern, layer)
-               : GQA_OK;
+    case GQA_SLIDING_LAYER_TYPES:
+        return pattern_slides(out, config, &behaviours->sliding_pattern, layer);
+    default:
+        return GQA_OK;
+    }
 }
 
 /* --- Layers that rotate --------------------------------------------------- */
@@ -256,8 +289,9 @@ enum gqa_status gqa_layer_has_experts(bool *out,
 bool gqa_behaviours_read(const struct gqa_behaviours *behaviours,
                          const char *key)
 {
-    return behaviours->rope_layers == GQA_ROPE_NO_ROPE_LAYERS &&
-           strcmp(key, "no_rope_layers") == 0;
+    return (behaviours->rope_layers == GQA_ROPE_NO_ROPE_LAYERS &&
+            strcmp(key, "no_rope_layers") == 0) ||
+           gqa_settings_read(behaviours->sliding_pattern.json, key);
 }
 
 /* --- Scale of scores

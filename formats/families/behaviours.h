@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/status.h"
+#include "formats/families/setting.h"
 
 /* positions.slopes: what ALiBi takes from a score by head and distance. */
 enum gqa_slopes { GQA_SLOPES_NONE, GQA_SLOPES_BLOOM };
@@ -19,6 +20,9 @@ enum gqa_slopes { GQA_SLOPES_NONE, GQA_SLOPES_BLOOM };
 enum gqa_sliding_layers {
     GQA_SLIDING_ALL,
     GQA_SLIDING_QWEN2,
+    GQA_SLIDING_QWEN2_MOE,
+    GQA_SLIDING_SMOLLM3,
+    GQA_SLIDING_USE_SLIDING_WINDOW,
     GQA_SLIDING_LAYER_TYPES,
     GQA_SLIDING_GPT_NEO,
 };
@@ -58,9 +62,12 @@ enum gqa_expert_layers {
 struct gqa_behaviours {
     enum gqa_expert_layers expert_layers;
     enum gqa_sliding_layers sliding_layers;
-    /* Where no configuration says which layers slide: all but each of this
-     * number; 0: not known. */
-    uint64_t sliding_pattern;
+    /* GQA_SLIDING_LAYER_TYPES, without a list: all layers slide but each of
+     * this number; nothing: the list is needed. */
+    struct gqa_setting sliding_pattern;
+    /* GQA_SLIDING_QWEN2 and _MOE, without a list and without
+     * max_window_layers, what that is. */
+    uint64_t max_window_layers;
     enum gqa_rope_layers rope_layers;
     enum gqa_score_scale score_scale;
 };

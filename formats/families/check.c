@@ -106,6 +106,7 @@ static enum gqa_status check_positions(const struct gqa_family *f)
         {"share", p->share.json != NULL, GQA_POSITION_ROPE},
         {"dims", p->dims.json != NULL, GQA_POSITION_ROPE},
         {"kinds", p->kinds != NULL, GQA_POSITION_ROPE},
+        {"longrope_names", p->longrope_names != NULL, GQA_POSITION_ROPE},
         {"interleaved", p->interleaved, GQA_POSITION_ROPE},
         {"at_end", p->at_end, GQA_POSITION_ROPE},
         {"alibi", p->alibi.json != NULL, GQA_POSITION_ROPE},

@@ -80,6 +80,7 @@ struct gqa_position_rule {
     /* Of kind dynamic: what makes the base of short sequences. */
     struct gqa_setting alpha;
     gqa_texts kinds; /* of RoPE, beside "default"; NULL: those that all have */
+    gqa_texts longrope_names; /* of kind longrope, beside that */
     bool interleaved;
     bool at_end; /* what is rotated of a head is its end, not its beginning */
     struct gqa_setting alibi; /* ALiBi in place of RoPE where it says true */
@@ -148,6 +149,7 @@ enum { GQA_FF_GATE, GQA_FF_UP, GQA_FF_DOWN };
 struct gqa_experts_rule {
     bool given;
     const char *router;
+    struct gqa_setting router_bias;
     /* Of each expert, '%' its number; NULL: all lie in one tensor, [n, outputs,
      * inputs]. */
     const char *each;

@@ -250,7 +250,8 @@ static void state_windows(const struct meaning *m)
 {
     static const char path[] = "stacks.decoder.self.window";
     static const char *const keys[] = {"layer_types", "max_window_layers",
-                                       "use_sliding_window"};
+                                       "use_sliding_window",
+                                       "sliding_window_pattern"};
     const bool by_layer =
         m->family->behaviours.sliding_layers != GQA_SLIDING_ALL;
     const json_t *types = json_object_get(m->config, keys[0]);
@@ -311,7 +312,7 @@ static void state_scaling(const struct meaning *m, const char *before,
                           const json_t *said)
 {
     static const char *const elsewhere[] = {"type", "rope_type"};
-    const char *kind = gqa_rope_said_kind(said);
+    const char *kind = gqa_rope_known_kind(&m->family->positions, said);
     const char *key;
     char of[2 * GQA_MAX_NAME];
     json_t *all, *value;

@@ -37,6 +37,10 @@ static const struct gqa_nested_class instructblip_classes[] = {
 static const struct gqa_nested_class musicgen_classes[] = {
     {"AutoModelForTextToWaveform", "MusicgenForConditionalGeneration"},
     {NULL, NULL}};
+static const struct gqa_nested_class encoder_decoder_classes[] = {
+    {"AutoModelForSeq2SeqLM", "EncoderDecoderModel"}, {NULL, NULL}};
+static const struct gqa_nested_class speech_classes[] = {
+    {"AutoModelForSpeechSeq2Seq", "SpeechEncoderDecoderModel"}, {NULL, NULL}};
 static const struct gqa_nested_class vision_classes[] = {
     {"AutoModelForImageTextToText", "VisionEncoderDecoderModel"}, {NULL, NULL}};
 
@@ -45,6 +49,8 @@ const struct gqa_nested gqa_nested_types[] = {
     {"blip-2", "text_config", "opt", of_llava, blip2_classes, "language_model"},
     {"clip", "text_config", "clip_text_model", of_clip, clip_classes,
      "text_model"},
+    {"encoder-decoder", "decoder", "bert", of_decoder, encoder_decoder_classes,
+     "decoder"},
     {"gemma3", "text_config", "gemma3_text", of_llava, NULL, NULL},
     {"idefics3", "text_config", "llama", of_idefics3, NULL, NULL},
     {"instructblip", "text_config", "opt", of_llava, instructblip_classes,
@@ -63,6 +69,8 @@ const struct gqa_nested gqa_nested_types[] = {
     {"smolvlm", "text_config", "llama", of_idefics3, NULL, NULL},
     {"siglip", "text_config", "siglip_text_model", of_siglip, siglip_classes,
      "text_model"},
+    {"speech-encoder-decoder", "decoder", "mbart", of_decoder, speech_classes,
+     "decoder"},
     {"t5gemma", "decoder", "t5_gemma_module", of_t5gemma, NULL, NULL},
     {"video_llava", "text_config", "llama", of_llava, NULL, NULL},
     {"vipllava", "text_config", "llama", of_llava, NULL, NULL},

@@ -44,12 +44,15 @@ static const char *const sinusoid_words[] = {
     [GQA_SINUSOIDS_TENSOR2TENSOR] = "tensor2tensor",
     [GQA_SINUSOIDS_MUSICGEN] = "musicgen",
     NULL};
-static const char *const sliding_words[] = {[GQA_SLIDING_ALL] = "",
-                                            [GQA_SLIDING_QWEN2] = "qwen2",
-                                            [GQA_SLIDING_LAYER_TYPES] =
-                                                "layer_types",
-                                            [GQA_SLIDING_GPT_NEO] = "gpt_neo",
-                                            NULL};
+static const char *const sliding_words[] = {
+    [GQA_SLIDING_ALL] = "",
+    [GQA_SLIDING_QWEN2] = "qwen2",
+    [GQA_SLIDING_QWEN2_MOE] = "qwen2_moe",
+    [GQA_SLIDING_SMOLLM3] = "smollm3",
+    [GQA_SLIDING_USE_SLIDING_WINDOW] = "use_sliding_window",
+    [GQA_SLIDING_LAYER_TYPES] = "layer_types",
+    [GQA_SLIDING_GPT_NEO] = "gpt_neo",
+    NULL};
 static const char *const rope_words[] = {[GQA_ROPE_ALL] = "",
                                          [GQA_ROPE_SLIDING] = "sliding",
                                          [GQA_ROPE_NO_ROPE_LAYERS] =
@@ -228,6 +231,7 @@ static const struct gqa_field positions_fields[] = {
     SETTING("share", gqa_position_rule, share, GQA_VALUE_SHARE),
     SETTING("dims", gqa_position_rule, dims, GQA_VALUE_WINDOW),
     TEXTS("kinds", gqa_position_rule, kinds),
+    TEXTS("longrope_names", gqa_position_rule, longrope_names),
     FLAG("interleaved", gqa_position_rule, interleaved),
     FLAG("at_end", gqa_position_rule, at_end),
     SETTING("alibi", gqa_position_rule, alibi, GQA_VALUE_FLAG),
@@ -319,6 +323,7 @@ static const struct gqa_schema ff_bias_schema =
 
 static const struct gqa_field experts_fields[] = {
     TEXT_NEEDED("router", gqa_experts_rule, router),
+    SETTING("router_bias", gqa_experts_rule, router_bias, GQA_VALUE_PRESENCE),
     {"each", GQA_FIELD_PATTERN, AT(gqa_experts_rule, each)},
     TEXT("gate", gqa_experts_rule, gate),
     TEXT_NEEDED("up", gqa_experts_rule, up),
@@ -447,7 +452,9 @@ static const struct gqa_schema initialiser_schema =
 
 static const struct gqa_field behaviours_fields[] = {
     WORD("sliding_layers", gqa_behaviours, sliding_layers, sliding_words),
-    COUNT("sliding_pattern", gqa_behaviours, sliding_pattern),
+    SETTING("sliding_pattern", gqa_behaviours, sliding_pattern,
+            GQA_VALUE_WHOLE),
+    COUNT("max_window_layers", gqa_behaviours, max_window_layers),
     WORD("rope_layers", gqa_behaviours, rope_layers, rope_words),
     WORD("expert_layers", gqa_behaviours, expert_layers, expert_layers_words),
     WORD("score_scale", gqa_behaviours, score_scale, score_words),

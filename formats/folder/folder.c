@@ -27,6 +27,7 @@ struct listing {
     bool say; /* what is there too, and is not read */
     /* What models are made into to be run, where there is nothing else */
     bool wants_made;
+    bool wants_adapters; /* likewise: what is added to a model is none */
 };
 
 char *gqa_path_join(const char *folder, const char *name)
@@ -84,6 +85,19 @@ static bool has_wanted_ending(const struct listing *list, const char *name)
     return false;
 }
 
+/* What llama.cpp reads beside a model: what sees for it, and what weights
+ * matter for quantising it. */
+static bool is_beside_gguf(const char *name)
+{
+    return fnmatch("*mmproj*.gguf", name, 0) == 0 ||
+           fnmatch("*imatrix*.gguf", name, 0) == 0;
+}
+
+static bool is_adapter(const char *name)
+{
+    return fnmatch("adapter_model.*", name, 0) == 0;
+}
+
 /* What is looked for: a pattern or, if NULL, the ending of any format read. */
 static bool is_wanted(const struct listing *list, const char *name,
                       const char *pattern)
@@ -92,7 +106,8 @@ static bool is_wanted(const struct listing *list, const char *name,
 
     /* Hidden ones are no candidates: macOS's "._" files, unfinished ones. Nor
      * are parts of a model whose first is read with them. */
-    if (name[0] == '.' ||
+    if (name[0] == '.' || is_beside_gguf(name) ||
+        (is_adapter(name) && !list->wants_adapters) ||
         (gqa_gguf_part_find(name, &number, &count) && number > 1))
         return false;
     return pattern ? gqa_name_fits(name, pattern)
@@ -117,12 +132,19 @@ static enum gqa_status refuse_several(const char *folder,
 {
     char names[512] = "";
     size_t used = 0, shown = 0, n = 0;
+    bool has_shards = false, is_split = false;
 
     for (size_t i = 0; i < list->n; i++) {
         const char *name = list->entries[i]->d_name;
 
+        unsigned number, count;
+
         if (!is_wanted(list, name, pattern))
             continue;
+        if (gqa_gguf_part_find(name, &number, &count))
+            is_split = true;
+        else
+            has_shards = has_shards || strstr(name, "-of-");
         if (used + strlen(name) + 3 < sizeof names) {
             used += (size_t)snprintf(names + used, sizeof names - used, "%s%s",
                                      n ? ", " : "", name);
@@ -136,7 +158,13 @@ static enum gqa_status refuse_several(const char *folder,
     if (strstr(names, "consolidated.00.pth"))
         return gqa_fail(GQA_ERR_UNSUPPORTED, "%s: %s: " META_WORDS, folder,
                         names);
-    if (strstr(names, "-of-"))
+    if (list->wants_made)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "%s: %zu models; give one of them by name%s: %s%s",
+                        folder, n,
+                        is_split ? ", one in several files by the first" : "",
+                        names, shown < n ? ", ..." : "");
+    if (has_shards)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "%s: %zu shards and no index, which says what belongs "
                         "together; fetch it (*.index.json): %s%s",
@@ -282,6 +310,17 @@ static void list_names(FILE *out)
         fprintf(out, " and *%s", held);
 }
 
+/* A part of a GGUF file whose first is not there; NULL: none is. */
+static const char *find_later_part(const struct listing *list)
+{
+    unsigned number, count;
+
+    for (size_t i = 0; i < list->n; i++)
+        if (gqa_gguf_part_find(list->entries[i]->d_name, &number, &count))
+            return list->entries[i]->d_name;
+    return NULL;
+}
+
 static bool is_there(const struct listing *list, const char *name)
 {
     for (size_t i = 0; i < list->n; i++)
@@ -290,9 +329,28 @@ static bool is_there(const struct listing *list, const char *name)
     return false;
 }
 
+/* What is there of a model whose weights are not; "": nothing. */
+static void say_rest(char *out, size_t size, const struct listing *list)
+{
+    const char *part = find_later_part(list);
+
+    *out = '\0';
+    if (part)
+        snprintf(out, size,
+                 "; there is %s, and the first file of that model is missing",
+                 part);
+    else if (list->n == 2) /* "." and ".." */
+        snprintf(out, size, ", which is empty");
+    else if (is_there(list, "config.json"))
+        snprintf(out, size,
+                 "; there is config.json, and the weights that it "
+                 "is of are missing");
+}
+
 static enum gqa_status refuse_folder(const char *folder,
                                      const struct listing *list)
 {
+    char rest[GQA_MAX_NAME + 80];
     enum gqa_status st;
     const char *name;
     const struct gqa_foreign_name *foreign = find_foreign(list, &name);
@@ -310,6 +368,7 @@ static enum gqa_status refuse_folder(const char *folder,
                         folder, folder);
     if ((st = refuse_told(folder, list)) != GQA_OK)
         return st;
+    say_rest(rest, sizeof rest, list);
     out = open_memstream(&looked_for, &n);
     if (out)
         list_names(out);
@@ -317,8 +376,8 @@ static enum gqa_status refuse_folder(const char *folder,
         st = gqa_fail_nomem();
     else
         st = gqa_fail(GQA_ERR_UNSUPPORTED,
-                      "%s: no checkpoint in this folder (looked for %s)",
-                      folder, looked_for);
+                      "%s: no checkpoint in this folder%s (looked for %s)",
+                      folder, rest, looked_for);
     free(looked_for);
     return st;
 }
@@ -585,6 +644,11 @@ static enum gqa_status choose(const char **name, const char *folder,
             return st;
         list->wants_made = true;
         st = choose_any(name, folder, list);
+        if (st != GQA_OK || *name)
+            return st;
+        list->wants_made = false;
+        list->wants_adapters = true;
+        st = choose_any(name, folder, list);
         return st != GQA_OK || *name ? st : refuse_folder(folder, list);
     }
     if (count_matches(list, &gqa, "*.gqa") > 0 && list->say)
@@ -618,6 +682,17 @@ static void clear_listing(struct listing *list)
     free(list->entries);
 }
 
+/* A GGUF file of what sees is of no use without the model's own, which it
+ * still fits when heads were grouped. */
+static void tell_beside(const struct listing *list, const char *name)
+{
+    for (size_t i = 0; i < list->n && gqa_has_ending(name, ".gguf"); i++)
+        if (fnmatch("*mmproj*.gguf", list->entries[i]->d_name, 0) == 0)
+            gqa_warn("%s: %s is read; %s, which sees for it, is not, and goes "
+                     "with what is written as it is",
+                     list->folder, name, list->entries[i]->d_name);
+}
+
 enum gqa_status gqa_folder_find(char **path, const char *folder, bool say)
 {
     struct listing list = {.say = say};
@@ -627,6 +702,8 @@ enum gqa_status gqa_folder_find(char **path, const char *folder, bool say)
     if (st == GQA_OK)
         st = choose(&name, folder, &list);
     if (st == GQA_OK) {
+        if (say)
+            tell_beside(&list, name);
         *path = gqa_path_join(folder, name);
         if (!*path)
             st = gqa_fail_nomem();

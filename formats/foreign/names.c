@@ -24,6 +24,7 @@ const struct gqa_foreign_name gqa_foreign_names[] = {
     {"*.ckpt-*.meta", TF_CHECKPOINT_WORDS, true},
     {"openvino_model.*", OPENVINO_WORDS, true},
     {"ggml*.bin", GGML_WORDS, false},
+    {"*mmproj*.gguf", MMPROJ_WORDS, false},
     {"*.msgpack", FLAX_WORDS, false},
     {"*.npz", NPZ_WORDS, false},
     {"*.onnx", ONNX_WORDS, false},

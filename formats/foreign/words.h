@@ -81,6 +81,10 @@
     "an OpenVINO model, a graph for runtimes; " CONVERT_ITS_SOURCE
 #define CORE_ML_WORDS \
     "a Core ML model, a graph for runtimes; " CONVERT_ITS_SOURCE
+#define MMPROJ_WORDS                                                    \
+    "what sees or hears for a model, as llama.cpp has it: a GGUF file " \
+    "without "                                                          \
+    "an attention that makes text; give the one of the model"
 #define GGML_WORDS "a GGML file, what came before GGUF; " CONVERT_ITS_SOURCE
 #define TENSORRT_LLM_WORDS                                              \
     "a part of a TensorRT-LLM checkpoint, whose tensors are fused and " \

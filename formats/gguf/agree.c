@@ -93,7 +93,7 @@ static void forget_told(struct pair *p)
         forget(p, "max_position_embeddings");
     if (is_copied(p->d))
         forget(p, "logits.tied");
-    if (gqa_gguf_scaling_is_by_tensors(p->output->options->config))
+    if (p->d->grows || gqa_gguf_scaling_is_by_tensors(p->output))
         forget(p, "rope_scaling");
     for (const struct gqa_gguf_key *k = p->d->architecture->keys; k->ours; k++)
         if (k->flags & GQA_GGUF_ONE_OR_ALL)

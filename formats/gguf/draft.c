@@ -220,11 +220,28 @@ static bool is_first_of_type(const struct gqa_gguf_architecture *a)
     return gqa_gguf_architecture_of(a->model_type) == a;
 }
 
+/* Types that llama.cpp has a name for, and that are not written. */
+static const struct {
+    const char *model_type, *why;
+} unwritten[] = {
+    {"apertus", "llama.cpp takes the constants of each layer's activation from "
+                "keys, which nothing here makes of tensors"},
+    {"gptj", "llama.cpp has a name for such models, and computes none"},
+    {"phimoe", "llama.cpp computes other norms, and chooses experts otherwise"},
+};
+
 /* The model types that there are names and keys of. */
 static enum gqa_status refuse_type(const char *type)
 {
     char list[512];
     size_t used = 0;
+
+    for (size_t i = 0; type && i < sizeof unwritten / sizeof *unwritten; i++)
+        if (strcmp(type, unwritten[i].model_type) == 0)
+            return gqa_fail(GQA_ERR_UNSUPPORTED,
+                            "a model of the type %s cannot be written as GGUF: "
+                            "%s",
+                            type, unwritten[i].why);
 
     for (const struct gqa_gguf_architecture *a = gqa_gguf_architectures;
          a->name && used < sizeof list; a++)

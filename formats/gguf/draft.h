@@ -35,6 +35,9 @@ struct gqa_gguf_draft {
     /* The context is that of its layers' windows, which llama.cpp has not of
      * such models; else 0. */
     uint64_t window;
+    /* RoPE is scaled in texts that are longer than the context alone, which
+     * llama.cpp does not know. */
+    bool grows;
 };
 
 /* Tensors begin at multiples of it. */

@@ -443,7 +443,7 @@ enum gqa_status gqa_gguf_keys_create(struct gqa_gguf_draft *d,
     if (st != GQA_OK)
         return st;
     tell_shapes(&t);
-    st = gqa_gguf_scaling_keys(d, t.config);
+    st = gqa_gguf_scaling_keys(d, output);
     if (st == GQA_OK)
         st = check_sizes(d);
     if (st == GQA_OK)

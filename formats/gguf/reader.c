@@ -360,6 +360,20 @@ static enum gqa_status make_config(struct gguf *g,
     return GQA_OK;
 }
 
+/* Its tensors keep the names that they have there, which a description of the
+ * user's may know. */
+static void tell_unknown(const struct gguf *g, const struct gqa_gguf_header *h,
+                         const struct gqa_file_handle *file)
+{
+    const char *name =
+        json_string_value(json_object_get(h->keys, "general.architecture"));
+
+    if (name && !file->has_config && !g->base.config)
+        gqa_warn("%s: its architecture is '%.40s', of which no names and keys "
+                 "are known; convert the checkpoint that it was made of",
+                 file->path, name);
+}
+
 static enum gqa_status fill(struct gguf *g, struct gqa_gguf_header *h,
                             const struct gqa_file_handle *file)
 {
@@ -369,6 +383,8 @@ static enum gqa_status fill(struct gguf *g, struct gqa_gguf_header *h,
     if (st != GQA_OK)
         return st;
     a = gqa_gguf_architecture_find(h, g->base.config);
+    if (!a)
+        tell_unknown(g, h, file);
     if (a && a->is_mixture)
         st = gqa_gguf_experts_split(h);
     if (st != GQA_OK)

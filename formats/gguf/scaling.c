@@ -83,30 +83,46 @@ static void tell_yarn(struct gqa_gguf_draft *d, const json_t *said)
                          json_real(json_number_value(attention) / magnitude));
 }
 
-static const char *kind_of(const json_t *config)
+static const char *kind_of(const struct gqa_output *output)
 {
-    return gqa_rope_said_kind(gqa_gguf_scaling_said(config));
+    return gqa_rope_known_kind(&output->options->model->family->positions,
+                               gqa_gguf_scaling_said(output->options->config));
 }
 
-bool gqa_gguf_scaling_is_by_tensors(const json_t *config)
+bool gqa_gguf_scaling_is_by_tensors(const struct gqa_output *output)
 {
-    const char *kind = kind_of(config);
+    const char *kind = kind_of(output);
 
     return strcmp(kind, "llama3") == 0 || strcmp(kind, "longrope") == 0;
 }
 
+/* Whether it is as it would be without a scale in all of the context. */
+static bool grows(const struct gqa_output *output)
+{
+    const struct gqa_position_rule *rule =
+        &output->options->model->family->positions;
+    const json_t *said = gqa_gguf_scaling_said(output->options->config);
+
+    return strcmp(kind_of(output), "dynamic") == 0 && !rule->kinds &&
+           !rule->alpha.json && !json_object_get(said, "alpha");
+}
+
 enum gqa_status gqa_gguf_scaling_keys(struct gqa_gguf_draft *d,
-                                      const json_t *config)
+                                      const struct gqa_output *output)
 {
     static const char context[] = "original_max_position_embeddings";
-    const char *kind = kind_of(config);
-    const json_t *said = gqa_gguf_scaling_said(config);
+    const char *kind = kind_of(output);
+    const json_t *said = gqa_gguf_scaling_said(output->options->config);
     const json_t *factor = json_object_get(said, "factor");
     uint64_t length;
 
     if (strcmp(kind, "default") == 0)
         return GQA_OK;
-    if (gqa_gguf_scaling_is_by_tensors(config))
+    if (grows(output)) {
+        d->grows = true;
+        return GQA_OK;
+    }
+    if (gqa_gguf_scaling_is_by_tensors(output))
         return d->architecture->has_factors
                    ? GQA_OK
                    : gqa_fail(GQA_ERR_UNSUPPORTED,
@@ -195,7 +211,7 @@ enum gqa_status gqa_gguf_scaling_add(struct gqa_gguf_draft *d,
     double theta = 0;
     enum gqa_status st;
 
-    if (!position || !gqa_gguf_scaling_is_by_tensors(config))
+    if (!position || !gqa_gguf_scaling_is_by_tensors(output))
         return GQA_OK;
     st = gqa_setting_number(&theta, &model->family->positions.theta, config);
     if (st == GQA_OK)

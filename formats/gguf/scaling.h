@@ -8,13 +8,13 @@
 enum { GQA_GGUF_SCALING_TENSORS = 2 };
 
 /* Whether tensors say it there: the divisors of all frequencies. */
-bool gqa_gguf_scaling_is_by_tensors(const json_t *config);
+bool gqa_gguf_scaling_is_by_tensors(const struct gqa_output *output);
 
 /* Where keys say it, add them. Errors GQA_ERR_UNSUPPORTED: a kind of scaling
  * that llama.cpp does not know, or not of such models. */
 GQA_MUST_USE
 enum gqa_status gqa_gguf_scaling_keys(struct gqa_gguf_draft *draft,
-                                      const json_t *config);
+                                      const struct gqa_output *output);
 
 /* Where tensors do, add them, and the keys that go with them. Errors those of
  * gqa_rope_create(). */

@@ -215,6 +215,11 @@ static void say_limits(const char *path, const struct gqa_gguf_draft *draft)
                  "which the model is the same",
                  path, draft->architecture->name,
                  (unsigned long long)draft->window);
+    if (draft->grows)
+        gqa_warn("%s: llama.cpp has no RoPE of kind 'dynamic': within the "
+                 "context that the file says the model is the same, and in "
+                 "longer texts nothing is scaled",
+                 path);
     if (!draft->has_vocabulary)
         gqa_warn("%s: without a vocabulary, so that llama.cpp takes tokens by "
                  "their numbers; a folder with a tokenizer.model or "

@@ -387,8 +387,12 @@ static bool next_of_type(size_t *number, const struct gqa_model_builder *b,
 }
 
 /* Whether the description is for models with this configuration. */
-static bool is_for(const struct gqa_family *family, const json_t *config)
+static bool is_for(const struct gqa_model_builder *b)
 {
+    const struct gqa_family *family = b->family;
+    const json_t *whole = gqa_checkpoint_config(b->checkpoint);
+    const json_t *config =
+        b->nested ? json_object_get(whole, b->nested->config) : whole;
     const json_t *value =
         family->only_key ? gqa_config_at(config, family->only_key) : NULL;
 
@@ -404,10 +408,7 @@ static enum gqa_status try_family(struct gqa_model_builder *b, size_t number,
 {
     const enum gqa_status st = take_family(b, number, model_type);
 
-    return st == GQA_OK &&
-                   is_for(b->family, gqa_checkpoint_config(b->checkpoint))
-               ? find_attentions(b)
-               : st;
+    return st == GQA_OK && is_for(b) ? find_attentions(b) : st;
 }
 
 static enum gqa_status find_by_type(struct gqa_model_builder *b,

@@ -389,7 +389,8 @@ static enum gqa_status expect_experts(struct gqa_taking *t,
     enum gqa_status st = gqa_setting_count(&n, &rule->n, t->model->config);
 
     if (st == GQA_OK)
-        st = expect_in_expert(t, stack, layer, "", rule->router, NULL);
+        st = expect_in_expert(t, stack, layer, "", rule->router,
+                              &rule->router_bias);
     if (st == GQA_OK && rule->shared)
         st = expect_expert(t, stack, layer, rule->shared);
     if (st == GQA_OK)

@@ -164,13 +164,16 @@ static enum gqa_status take_expert(struct gqa_expert *out,
     return st == GQA_OK ? check_expert(b, out) : st;
 }
 
+/* As it is found. */
+static const struct gqa_setting any_bias = {.json = NULL};
+
 static enum gqa_status take_module(struct gqa_linear *out,
                                    const struct gqa_network_builder *b,
                                    const struct gqa_stack_rule *stack,
                                    size_t layer, const char *module,
-                                   const char *within)
+                                   const char *within,
+                                   const struct gqa_setting *bias)
 {
-    static const struct gqa_setting no_bias = {.json = NULL};
     char name[2 * GQA_MAX_NAME];
     struct gqa_stem stem = {""};
 
@@ -179,7 +182,7 @@ static enum gqa_status take_module(struct gqa_linear *out,
         return GQA_OK;
     snprintf(name, sizeof name, "%s%s%s", within, *within ? "." : "", module);
     return gqa_take_linear(
-        out, b, gqa_stem_in(&stem, b, stack->layers, layer, name), &no_bias);
+        out, b, gqa_stem_in(&stem, b, stack->layers, layer, name), bias);
 }
 
 static enum gqa_status take_shared(struct gqa_experts *out,
@@ -191,13 +194,13 @@ static enum gqa_status take_shared(struct gqa_experts *out,
     enum gqa_status st;
 
     if ((st = take_module(&out->shared.up, b, stack, layer, rule->up,
-                          rule->shared)) != GQA_OK ||
+                          rule->shared, &any_bias)) != GQA_OK ||
         (st = take_module(&out->shared.down, b, stack, layer, rule->down,
-                          rule->shared)) != GQA_OK ||
+                          rule->shared, &any_bias)) != GQA_OK ||
         (st = take_module(&out->shared.gate, b, stack, layer, rule->gate,
-                          rule->shared)) != GQA_OK ||
+                          rule->shared, &any_bias)) != GQA_OK ||
         (st = take_module(&out->shared_gate, b, stack, layer, rule->shared_gate,
-                          "")) != GQA_OK ||
+                          "", &any_bias)) != GQA_OK ||
         !rule->shared)
         return st;
     if ((st = check_expert(b, &out->shared)) != GQA_OK ||
@@ -231,8 +234,8 @@ static enum gqa_status take_experts(struct gqa_feed_forward *ff,
         (st = gqa_setting_number(&x->jitter, &rule->jitter, config)) !=
             GQA_OK ||
         (st = gqa_setting_number(&dropout, &rule->dropout, config)) != GQA_OK ||
-        (st = take_module(&x->router, b, stack, layer, rule->router, "")) !=
-            GQA_OK)
+        (st = take_module(&x->router, b, stack, layer, rule->router, "",
+                          &rule->router_bias)) != GQA_OK)
         return st;
     x->scale = 1 - dropout;
     if (x->choice == GQA_EXPERTS_SPARSEMIXER && x->n_chosen != 2)

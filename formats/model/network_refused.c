@@ -208,8 +208,10 @@ enum gqa_status gqa_check_layer_type(const struct gqa_network_builder *b,
     const json_t *config = b->model->config;
     const json_t *types = json_object_get(config, "layer_types");
     const char *type = json_string_value(json_array_get(types, layer));
+    const enum gqa_sliding_layers sliding =
+        b->family->behaviours.sliding_layers;
     const bool is_qwen2 =
-        b->family->behaviours.sliding_layers == GQA_SLIDING_QWEN2;
+        sliding == GQA_SLIDING_QWEN2 || sliding == GQA_SLIDING_QWEN2_MOE;
 
     if (!type || rule->kind != GQA_ATTENTION_SELF ||
         strcmp(type, window ? "sliding_attention" : "full_attention") == 0)

@@ -308,7 +308,7 @@ static enum gqa_status keep(struct scaling *s)
 /* The kind, which is one of those that the family's classes have. */
 static enum gqa_status find_kind(const char **out, const struct scaling *s)
 {
-    const char *kind = gqa_rope_said_kind(s->said);
+    const char *kind = gqa_rope_known_kind(s->rule, s->said);
     char known[128] = "";
     size_t n = 0;
 
@@ -345,7 +345,6 @@ static enum gqa_status scale(struct scaling *s)
         {"llama3", scale_llama3, false},
         {"yarn", scale_yarn, false},
         {"longrope", scale_longrope, false},
-        {"su", scale_longrope, true}, /* its old name */
         {"dynamic", scale_dynamic, false},
     };
     const char *kind;

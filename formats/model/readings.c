@@ -39,6 +39,7 @@ static void tell_described(json_t *list, const struct gqa_model *model)
             gqa_value_text(said, sizeof said, value);
             snprintf(text, sizeof text, "%s is %s: %s", *key, said, r->because);
             add(list, text);
+            break; /* the others are its other spellings */
         }
     }
 }

@@ -41,7 +41,7 @@ static enum gqa_status find_scaled(struct scaled_rope *r,
     r->said = json_object_get(r->config, "rope_scaling");
     if (!json_is_object(r->said))
         return GQA_OK;
-    r->kind = gqa_rope_said_kind(r->said);
+    r->kind = gqa_rope_known_kind(rule, r->said);
     r->longest = number(r->config, "max_position_embeddings");
     r->within = number(r->said, original);
     r->above = number(r->config, original);

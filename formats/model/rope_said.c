@@ -61,6 +61,17 @@ bool gqa_rope_said_mscales(const json_t *said)
            json_number_value(json_object_get(said, "mscale_all_dim")) != 0;
 }
 
+const char *gqa_rope_known_kind(const struct gqa_position_rule *rule,
+                                const json_t *said)
+{
+    const char *kind = gqa_rope_said_kind(said);
+
+    for (gqa_texts name = rule->longrope_names; name && *name; name++)
+        if (strcmp(*name, kind) == 0)
+            return "longrope";
+    return kind;
+}
+
 json_t *gqa_rope_older(const json_t *config)
 {
     json_t *older = json_deep_copy(config);

@@ -6,6 +6,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "formats/families/family.h"
+
 /*
  * The object that counts: rope_scaling where that says anything, else
  * rope_parameters; NULL: there is neither. Lent by config. It may be nested by
@@ -34,6 +36,11 @@ const char *gqa_rope_said_kind(const json_t *said);
 /* Of YaRN: whether mscale and mscale_all_dim count. Neither does by itself, nor
  * beside an attention_factor. */
 bool gqa_rope_said_mscales(const json_t *said);
+
+/* Likewise, by the name that it has now where models of these types have an old
+ * one. Lent by said, or constant. */
+const char *gqa_rope_known_kind(const struct gqa_position_rule *rule,
+                                const json_t *said);
 
 /*
  * The configuration that transformers 4 makes of one: without rope_parameters,

@@ -530,18 +530,20 @@ static enum gqa_status make_hidden(const struct run *run, void **out,
     const bool gated = ff->gate.weight != GQA_NO_PARAM;
     void *first = gated ? room->gate : room->up;
     void *hidden = room->hidden ? room->hidden : run->tape->scratch.hidden;
-    enum gqa_status st =
-        gqa_part_linear(r, room->up, in, run->n_rows, &ff->up, NULL);
+    struct gqa_part_hidden part = {.gate = &ff->gate,
+                                   .up = &ff->up,
+                                   .activation = ff->activation,
+                                   .gate_room = room->gate,
+                                   .up_room = room->up,
+                                   .kept = run->back};
+    enum gqa_status st;
 
-    *out = hidden = run->back ? hidden : first;
-    if (st == GQA_OK && ff->has_xielu)
-        return make_xielu(run, hidden, room->up, run->n_rows, width, ff);
-    if (st == GQA_OK && gated)
-        st = gqa_part_linear(r, room->gate, in, run->n_rows, &ff->gate, NULL);
+    *out = part.out = hidden = run->back ? hidden : first;
+    if (!ff->has_xielu)
+        return gqa_part_hidden(r, &part, in, run->n_rows);
+    st = gqa_part_linear(r, room->up, in, run->n_rows, &ff->up, NULL);
     return st == GQA_OK
-               ? r->backend->activate(r->device, hidden, first,
-                                      gated ? room->up : NULL,
-                                      run->n_rows * width, ff->activation)
+               ? make_xielu(run, hidden, room->up, run->n_rows, width, ff)
                : st;
 }
 

@@ -5,17 +5,28 @@
 #include "common/functions.h"
 
 /* e^x and a / b, to float32's rounding for float, else to a few of its last
- * bits, which are more than a half or bfloat16 holds. */
+ * bits, which are more than a half or bfloat16 holds, and with 0 for what is
+ * smaller than float32's normal numbers. */
 template <typename T>
 static __device__ __forceinline__ float exponential(float x)
 {
-    return sizeof(T) == 4 ? expf(x) : __expf(x);
+    float y;
+
+    if (sizeof(T) == 4)
+        return expf(x);
+    asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(y) : "f"(x * 1.44269504f));
+    return y;
 }
 
 template <typename T>
 static __device__ __forceinline__ float quotient(float a, float b)
 {
-    return sizeof(T) == 4 ? a / b : __fdividef(a, b);
+    float inverse;
+
+    if (sizeof(T) == 4)
+        return a / b;
+    asm("rcp.approx.ftz.f32 %0, %1;\n" : "=f"(inverse) : "f"(b));
+    return a * inverse;
 }
 
 /* Written so that neither tail loses digits: 1 + erf and 1 + tanh are 0 to
@@ -47,7 +58,10 @@ static __device__ __forceinline__ void gated(float *y, float *dy, float x,
                                              float inner, float inner_slope)
 {
     const float half = quotient<T>(1, 1 + exponential<T>(-inner));
-    const float both = quotient<T>(half, 1 + exponential<T>(inner));
+    /* half (1 - half), whose last bits a half or bfloat16 does not hold. */
+    const float both = sizeof(T) == 4
+                           ? quotient<T>(half, 1 + exponential<T>(inner))
+                           : half - half * half;
 
     *y = x * half;
     /* Far out the slope of a cube is no number times nothing. */

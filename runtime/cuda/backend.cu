@@ -8,6 +8,7 @@
 
 #include "runtime/cuda/back.cuh"
 #include "runtime/cuda/device.cuh"
+#include "runtime/cuda/gated.cuh"
 
 enum { MIN_MAJOR = 8 }; /* what the attention kernels are written for */
 
@@ -531,6 +532,7 @@ static constexpr struct gqa_backend make_backend(void)
     b.norm = gqa_cuda_norm;
     b.linear = gqa_cuda_linear;
     b.activate = gqa_cuda_activate;
+    b.gated = gqa_cuda_gated;
     b.clip = gqa_cuda_clip;
     b.xielu = gqa_cuda_xielu;
     b.gather = gqa_cuda_gather;

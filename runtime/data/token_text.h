@@ -25,4 +25,18 @@ enum gqa_status gqa_tokens_from_text(struct gqa_tokens *tokens,
                                      const struct gqa_token_rules *rules,
                                      uint64_t length, uint64_t max_sequences);
 
+/*
+ * The same, but where an encoder-decoder's text has fewer pieces than
+ * max_sequences, it is gone over again with gaps in other places until there
+ * are as many. Each time those pieces are taken, a multiple of eight of eight
+ * or more, in one order: who keeps out every eighth sequence keeps out the same
+ * text always.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_tokens_from_text_again(struct gqa_tokens *tokens,
+                                           const char *path,
+                                           const struct gqa_token_rules *rules,
+                                           uint64_t length,
+                                           uint64_t max_sequences);
+
 #endif

@@ -28,3 +28,10 @@ gqa-convert --groups 1 --dry-run model out.gqa | head -n 1
 rm model/pytorch_model.bin
 cp "$DATA/good/tf-gpt2/tf_model.h5" model
 gqa-convert --groups 1 --dry-run model out.gqa
+# Of GGUF files what sees for a model is none; of several one has to be named.
+mkdir files
+cp "$DATA/gguf/llama-grouped.gguf" files/model.gguf
+cp "$DATA/gguf/llama-grouped.gguf" files/mmproj-model-f16.gguf
+gqa-convert --groups 1 --dry-run files out.gqa | head -n 1
+cp "$DATA"/gguf/llama-parts-*.gguf files
+gqa-convert --groups 1 --dry-run files out.gqa

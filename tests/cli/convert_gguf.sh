@@ -120,3 +120,8 @@ sed -i '0,/{/s//{"n_head_kv": [4, 4],/' said/config.json
 gqa-convert --groups 1 said said.gguf >said.txt
 gqa-convert --dry-run --groups 1 said dry.gguf >said.txt
 gqa-convert --dry-run --groups 1 said dry.gqa >said.txt
+# RoPE that grows with texts longer than the context, which the file says
+gqa-convert --groups 1 "$DATA/runtime/llama-dynamic" dynamic.gguf >/dev/null
+gqa-verify -q --against "$DATA/runtime/llama-dynamic" dynamic.gguf && echo dynamic
+sed 's/"factor": 2.5/"factor": 2.5, "alpha": 3/' "$DATA/runtime/llama-dynamic/config.json" >alpha.json
+gqa-convert --groups 1 -c alpha.json "$DATA/runtime/llama-dynamic" alpha.gguf

@@ -5,8 +5,9 @@ gqa-inspect "$whisper" | sed -n '4,30p'
 gqa-convert -q -g 2 "$whisper" out.gqa
 gqa-verify --no-run --against "$whisper" out.gqa | grep -E '^(file +parameters|weights)'
 gqa-verify -q --against "$whisper" out.gqa
-# Decoders of others' encoders, and of several codes at a time
-for name in trocr musicgen; do
+# Decoders of others' encoders (a Donut's, whose num_hidden_layers are those of
+# the encoder that it has not), and of several codes at a time
+for name in trocr musicgen donut; do
     gqa-inspect "$DATA/families/$name" | sed -n '4,15p'
     gqa-convert -q -f -g 2 "$DATA/families/$name" out.gqa
     gqa-verify --no-run --against "$DATA/families/$name" out.gqa |

@@ -78,7 +78,9 @@ part() {
     echo "exit $?"
 }
 part llama-parts-00003-of-00004.gguf
-part llama-parts-00001-of-00004.gguf parts/llama-parts-00002-of-00004.gguf
+ln parts/llama-parts-00002-of-00004.gguf parts/linked.gguf
+part llama-parts-00001-of-00004.gguf parts/linked.gguf
+rm parts/linked.gguf
 gqa-convert --groups 1 - out.gguf <parts/llama-parts-00001-of-00004.gguf
 mv parts/llama-parts-00002-of-00004.gguf other
 part llama-parts-00001-of-00004.gguf

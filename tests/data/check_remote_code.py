@@ -78,6 +78,7 @@ FOLDERS = ("runtime/t5-v1_0", "runtime/t5-v1_1", "sample/t5-tiny16", "runtime/mt
            "families/imagegpt",
            "families/led", "families/fsmt", "families/bigbird_pegasus", "families/pegasus_x", "families/pop2piano",
            "families/udop", "families/trocr", "families/blip2", trocr_alone, vision_gpt2, musicgen,
+           "families/donut", "families/speech-bart", "families/marian-decoder",
            "encoders/albert", "encoders/bert", "encoders/clip", "encoders/distilbert", "encoders/electra",
            "families/falcon", "families/gpt_bigcode", "encoders/modernbert", "encoders/roberta", "encoders/wav2vec2")
 # KV heads, where not two.
@@ -106,6 +107,8 @@ def inputs(config):
             ids[:, 0] = config.image_token_index
             return images | {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         return images | {"decoder_input_ids": ids}
+    if config.model_type == "speech-encoder-decoder":
+        return {"input_values": torch.randn(2, 64), "decoder_input_ids": ids}
     if config.model_type == "musicgen":
         codes = torch.randint(0, text.vocab_size, (2 * text.num_codebooks, 9))
         return {"input_ids": torch.randint(3, config.text_encoder.vocab_size, (2, 5)), "decoder_input_ids": codes}

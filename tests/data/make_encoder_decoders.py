@@ -28,7 +28,7 @@ LENGTHS_OF = {"longt5-global": [14, 7, 3]}
 def value_of(name, key, shape):
     if key == "final_logits_bias":
         return made.value_of(name, "lm_head.bias", shape)
-    if len(shape) > 2:  # of pictures and sound
+    if len(shape) > 2 or not key.endswith(("weight", "bias")):  # of pictures and sound
         return made.value_of(name, key + ".bias", shape)
     return made.value_of(name, key, shape)
 
@@ -49,7 +49,10 @@ def write(name, model, repeat=None):
             value = value_of(name, key, tuple(tensor.shape))
             if repeat and "." in key:
                 text = getattr(model.config, "decoder", model.config)
-                make_families.repeat_heads(key, value, text.num_attention_heads, repeat)
+                heads = text.num_attention_heads  # an encoder's, where there might be one
+                if not text.is_encoder_decoder:
+                    heads = getattr(text, "decoder_attention_heads", heads)
+                make_families.repeat_heads(key, value, heads, repeat)
             tensor.copy_(torch.from_numpy(value).to(dtype))
     folder = os.path.join("families", name)
     shutil.rmtree(folder, ignore_errors=True)
@@ -71,10 +74,10 @@ def switch(name):
          relative_attention_num_buckets=8, relative_attention_max_distance=16, repeat=2)
 
 
-def nllb_moe(name):
+def nllb_moe(name, **more):
     save(name, "NllbMoe", vocab_size=VOCAB, d_model=16, encoder_layers=3, decoder_layers=2, encoder_ffn_dim=9,
          decoder_ffn_dim=11, encoder_attention_heads=4, decoder_attention_heads=4, max_position_embeddings=20,
-         num_experts=3, encoder_sparse_step=3, decoder_sparse_step=2, repeat=2)
+         num_experts=3, encoder_sparse_step=3, decoder_sparse_step=2, repeat=2, **more)
 
 
 def longt5(name, num_layers=1, **more):
@@ -120,6 +123,7 @@ MODELS = {
                                       encoder_attention_type="transient-global", repeat=2),
     "switch_transformers": switch,
     "nllb_moe": nllb_moe,
+    "nllb_moe-bias": lambda n: nllb_moe(n, router_bias=True),
     "udop": udop,
     "pop2piano": lambda n: save(n, "Pop2Piano", vocab_size=VOCAB, composer_vocab_size=3, d_model=16, d_kv=4, d_ff=19,
                                 num_layers=1, num_decoder_layers=2, num_heads=4, decoder_start_token_id=0,

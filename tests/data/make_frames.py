@@ -80,6 +80,36 @@ def gpt2(name):
               add_cross_attention=True, bos_token_id=1, eos_token_id=2, repeat=2)
 
 
+def decoder_config(family, **more):
+    """Of the decoder of an encoder-decoder, by itself."""
+    return getattr(tr, family + "Config")(**{**dict(
+        vocab_size=VOCAB, d_model=16, decoder_layers=2, decoder_attention_heads=4, decoder_ffn_dim=19,
+        encoder_layers=1, encoder_attention_heads=2, encoder_ffn_dim=7, max_position_embeddings=12, is_decoder=True,
+        is_encoder_decoder=False, add_cross_attention=True), **more})
+
+
+def donut(name):
+    """With a projection between the two, which is the whole's."""
+    encoder = tr.DonutSwinConfig(image_size=8, patch_size=2, embed_dim=6, depths=[1, 1], num_heads=[1, 2], window_size=2)
+    text.write(name, tr.VisionEncoderDecoderModel(tr.VisionEncoderDecoderConfig.from_encoder_decoder_configs(
+        encoder, decoder_config("MBart", scale_embedding=True, add_final_layer_norm=True))), repeat=2)
+
+
+def speech(name):
+    encoder = tr.Wav2Vec2Config(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=13, conv_dim=(8,),
+        conv_stride=(5,), conv_kernel=(10,), num_feat_extract_layers=1, num_conv_pos_embeddings=4,
+        num_conv_pos_embedding_groups=2)
+    text.write(name, tr.SpeechEncoderDecoderModel(tr.SpeechEncoderDecoderConfig.from_encoder_decoder_configs(
+        encoder, decoder_config("Bart", decoder_start_token_id=2))), repeat=2)
+
+
+def xglm(name):
+    text.write(name, tr.XGLMForCausalLM(tr.XGLMConfig(
+        vocab_size=VOCAB, d_model=16, num_layers=2, attention_heads=4, ffn_dim=19, max_position_embeddings=12,
+        is_decoder=True, add_cross_attention=True)), repeat=2)
+
+
 class First(torch.nn.Module):
     """The first n rows of an embedding."""
 
@@ -142,6 +172,9 @@ MODELS = {
     "whisper": (whisper, run_whisper), "speech_to_text": (speech_to_text, run_speech_to_text),
     "t5gemma": (t5gemma, run_t5gemma),
     "trocr": (trocr, run_decoder), "musicgen": (musicgen, run_musicgen), "gpt2-cross": (gpt2, run_decoder),
+    "donut": (donut, run_decoder), "speech-bart": (speech, run_decoder), "xglm-cross": (xglm, run_decoder),
+    "marian-decoder": (lambda n: text.write(n, tr.MarianForCausalLM(decoder_config(
+        "Marian", pad_token_id=0, decoder_start_token_id=3)), repeat=2), run_decoder),
 }
 
 
@@ -150,10 +183,11 @@ def load(folder):
         kind = json.load(file)["model_type"]
     auto = {"whisper": tr.AutoModelForSpeechSeq2Seq, "speech_to_text": tr.AutoModelForSpeechSeq2Seq,
             "vision-encoder-decoder": tr.VisionEncoderDecoderModel,
+            "speech-encoder-decoder": tr.SpeechEncoderDecoderModel,
             "musicgen_decoder": tr.MusicgenForCausalLM,
             "t5gemma": tr.T5GemmaForConditionalGeneration}.get(kind, tr.AutoModelForCausalLM)
     model = auto.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
-    model = getattr(model, "decoder", model) if kind == "vision-encoder-decoder" else model
+    model = model.decoder if kind.endswith("-encoder-decoder") else model
     with made.in_doubles():
         for module in model.modules():
             if hasattr(module, "rotary_emb"):
@@ -170,7 +204,8 @@ def load(folder):
 
 def blocks_of(model):
     base = model.model if hasattr(model, "model") else model.base_model
-    return base.h if hasattr(base, "h") else base.decoder.layers
+    base = getattr(base, "decoder", base)
+    return base.h if hasattr(base, "h") else base.layers
 
 
 def greedy(model, run, ids, start):

@@ -31,9 +31,10 @@ MODELS = ["runtime/llama", "runtime/llama-grouped", "runtime/mistral", "runtime/
           "families/olmoe-clip", "families/mpt-clip", "families/apertus",
           "families/blenderbot_small", "families/whisper", "families/speech_to_text", "families/trocr",
           "families/musicgen", "families/gpt2-cross", "families/t5gemma", "families/udop", "families/bloom-normed", "families/chatglm",
-          "families/longt5", "families/longt5-global", "families/nllb_moe"]
+          "families/longt5", "families/longt5-global", "families/nllb_moe",
+          "families/nllb_moe-bias", "families/donut"]
 ENCODER_DECODERS = ["families/switch_transformers", "families/blenderbot_small", "families/udop", "families/longt5",
-                    "families/longt5-global", "families/nllb_moe"]
+                    "families/longt5-global", "families/nllb_moe", "families/nllb_moe-bias"]
 TEMPERATURE, LABELS, ELEMENTS = 1.5, 0.2, 16
 
 
@@ -98,7 +99,8 @@ def gradients(name):
         loss = loss_of(logits, data["logits"], tokens, lengths)
         loss.backward()
     out = {"loss": np.array([loss.item()])}
-    prefix = "decoder." if model.config.model_type == "trocr" else ""  # of the whole, whose picture is not looked at
+    of_whole = model.config.is_decoder and not hasattr(model, "transformer")  # whose picture is not looked at
+    prefix = "decoder." if of_whole else ""
     for key, parameter in learnt.items():
         if parameter.grad is None and "expert" not in key:  # a bias that the model does not use
             continue

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 #
 # Every key that descriptions of families may have is in the tables of
-# docs/families.md, every word that a value may be too, and the tables have no
-# others; and its table of families is what the descriptions say.
+# docs/families.md once, every word that a value may be too, and the tables have
+# no others; and its table of families is what the descriptions say.
 #
 # usage: families.sh [--update] LIST_KEYS LIST_FAMILIES
 #
@@ -22,7 +22,7 @@ with_families() {
     sed -n "1,\|^$first\$|p" "$page"
     echo '| model types | attention | layout | key of KV heads | grouped, for transformers |'
     echo '|---|---|---|---|---|'
-    "$1" | LC_ALL=C sort
+    "$1" | LC_ALL=C sort -u
     sed -n "\|^$last\$|,\$p" "$page"
 }
 
@@ -41,7 +41,7 @@ diff -u --label 'keys that are known' --label 'keys in docs/families.md' \
     <(sed -nE 's/^key //p' <<<"$known" |
         sed -E 's/^stacks\.(encoder|decoder)/stacks.*/; s/^(stacks\.\*\.)cross\./\1self./' |
         sort -u) \
-    <(sed "\|^$first\$|,\|^$last\$|d" "$page" | sed -nE "$rows" | sort -u)
+    <(sed "\|^$first\$|,\|^$last\$|d" "$page" | sed -nE "$rows" | sort)
 status=0
 while read -r word; do
     grep -qF "\`\"$word\"\`" "$page" || {

@@ -223,3 +223,24 @@ int gpu_main(int argc, char **argv, void (*tests)(void))
     printf("%u checks, %u failures\n", n_checks, n_failures);
     return n_failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+double gpu_activation(double x, enum gqa_activation which)
+{
+    switch (which) {
+    case GQA_ACTIVATION_RELU:
+        return x < 0 ? 0 : x;
+    case GQA_ACTIVATION_GELU:
+        return 0.5 * x * erfc(-x * sqrt(0.5));
+    case GQA_ACTIVATION_GELU_TANH:
+        return 0.5 * x *
+               (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
+    case GQA_ACTIVATION_QUICK_GELU:
+        return x / (1 + exp(-1.702 * x));
+    case GQA_ACTIVATION_RELU2:
+        return x < 0 ? 0 : x * x;
+    case GQA_ACTIVATION_GELU_BLOOM:
+        return 0.5 * x * (1 + tanh(0.79788456 * x * (1 + 0.044715 * x * x)));
+    default:
+        return x / (1 + exp(-x));
+    }
+}

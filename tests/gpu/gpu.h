@@ -49,6 +49,9 @@ struct gqa_weight array_weight(const struct array *array, uint64_t rows,
 
 void round_to(double *x, size_t n, enum gqa_dtype dtype);
 
+/* act(x). */
+double gpu_activation(double x, enum gqa_activation which);
+
 /* A number from 0 to n - 1. */
 uint64_t random_below(uint64_t n);
 

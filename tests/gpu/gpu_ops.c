@@ -373,27 +373,6 @@ static void check_weigh_rows(uint64_t n_rows, uint64_t width, uint64_t by_width,
     array_free(&out);
 }
 
-static double activation(double x, enum gqa_activation which)
-{
-    switch (which) {
-    case GQA_ACTIVATION_RELU:
-        return x < 0 ? 0 : x;
-    case GQA_ACTIVATION_GELU:
-        return 0.5 * x * erfc(-x * sqrt(0.5));
-    case GQA_ACTIVATION_GELU_TANH:
-        return 0.5 * x *
-               (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
-    case GQA_ACTIVATION_QUICK_GELU:
-        return x / (1 + exp(-1.702 * x));
-    case GQA_ACTIVATION_RELU2:
-        return x < 0 ? 0 : x * x;
-    case GQA_ACTIVATION_GELU_BLOOM:
-        return 0.5 * x * (1 + tanh(0.79788456 * x * (1 + 0.044715 * x * x)));
-    default:
-        return x / (1 + exp(-x));
-    }
-}
-
 static void check_activate(enum gqa_activation which, uint64_t n, bool has_up)
 {
     struct array x = array_random(n, gpu.real);
@@ -405,7 +384,7 @@ static void check_activate(enum gqa_activation which, uint64_t n, bool has_up)
         x.host[i] *= 3;
     array_send(&x);
     for (uint64_t i = 0; i < n; i++)
-        expected[i] = activation(x.host[i], which) * (has_up ? up.host[i] : 1);
+        expected[i] = gpu_activation(x.host[i], which) * (has_up ? up.host[i] : 1);
     gpu_must(gpu.backend->activate(gpu.device, out.device, x.device,
                                    has_up ? up.device : NULL, n, which),
              "activate");
@@ -430,7 +409,7 @@ static void check_activation_ends(enum gqa_activation which)
     memcpy(x.host, ends, sizeof ends);
     array_send(&x);
     for (size_t i = 0; i < n; i++)
-        expected[i] = activation(x.host[i], which);
+        expected[i] = gpu_activation(x.host[i], which);
     gpu_must(
         gpu.backend->activate(gpu.device, x.device, x.device, NULL, n, which),
         "activate");

@@ -28,6 +28,7 @@ static const char *const fixtures[] = {
     "families/udop",          "families/bloom-normed",
     "families/chatglm",       "families/longt5",
     "families/longt5-global", "families/nllb_moe",
+    "families/nllb_moe-bias", "families/donut",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };

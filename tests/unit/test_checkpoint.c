@@ -422,7 +422,7 @@ START_TEST(refuses_folders_without_a_choice)
 {
     refused_folder(
         GQA_ERR_UNSUPPORTED,
-        ": no checkpoint in this folder (looked for "
+        ": no checkpoint in this folder, which is empty (looked for "
         "model.safetensors, pytorch_model.bin, tf_model.h5, "
         "model.weights.h5, their indices, *.gqa, *.gguf, *.safetensors, "
         "*.bin, *.pt, *.pth, *.ckpt and *.h5)");
@@ -475,6 +475,53 @@ START_TEST(refuses_shards_without_an_index)
                    "together; fetch it (*.index.json): "
                    "model-00001-of-00002.safetensors, "
                    "model-00002-of-00002.safetensors");
+}
+END_TEST
+
+/* What is there of one that is not. */
+START_TEST(says_what_a_folder_lacks)
+{
+    static const struct {
+        const char *file, *says;
+    } cases[] = {
+        {"config.json", ": no checkpoint in this folder; there is "
+                        "config.json, and the weights that it is of are "
+                        "missing (looked for "},
+        {"m-00002-of-00003.gguf",
+         ": no checkpoint in this folder; there is m-00002-of-00003.gguf, and "
+         "the first file of that model is missing (looked for "},
+        {"mmproj-m.gguf", ": no checkpoint that we read; there is "
+                          "mmproj-m.gguf: what sees or hears for a model"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct gqa_checkpoint *c = NULL;
+
+        scratch_write(cases[i].file, "GGUF", 4);
+        ck_assert_int_eq(gqa_checkpoint_open(&c, scratch_path("."), &defaults),
+                         GQA_ERR_UNSUPPORTED);
+        ck_assert_msg(strstr(gqa_error_message(), cases[i].says) != NULL, "%s",
+                      gqa_error_message());
+    }
+}
+END_TEST
+
+/* Which have no index: what is there besides is none of them. */
+START_TEST(asks_which_of_several_gguf_files)
+{
+    scratch_write("b.gguf", "GGUF", 4);
+    scratch_write("a.gguf", "GGUF", 4);
+    scratch_write("mmproj-a.gguf", "GGUF", 4);
+    scratch_write("imatrix.gguf", "GGUF", 4);
+    write_tensor("adapter_model.safetensors", HEADER("a"));
+    refused_folder(GQA_ERR_UNSUPPORTED,
+                   ": 2 models; give one of them by name: a.gguf, b.gguf");
+    scratch_write("c-00001-of-00002.gguf", "GGUF", 4);
+    scratch_write("c-00002-of-00002.gguf", "GGUF", 4);
+    refused_folder(GQA_ERR_UNSUPPORTED,
+                   ": 3 models; give one of them by name, one in several "
+                   "files by the first: a.gguf, b.gguf, "
+                   "c-00001-of-00002.gguf");
 }
 END_TEST
 
@@ -679,6 +726,8 @@ int main(void)
     tcase_add_loop_test(bad, says_what_a_name_means, 0,
                         sizeof named / sizeof *named);
     tcase_add_test(bad, refuses_shards_without_an_index);
+    tcase_add_test(bad, says_what_a_folder_lacks);
+    tcase_add_test(bad, asks_which_of_several_gguf_files);
     tcase_add_test(bad, refuses_a_choice_that_no_loader_makes);
     tcase_add_loop_test(bad, reads_no_output_beside_its_source, 0,
                         (int)(sizeof besides / sizeof *besides));

@@ -530,6 +530,22 @@ START_TEST(has_keys_of_llama_cpp)
              "\"gpt2.attention.layer_norm_epsilon\":1e-5,"
              "\"gpt2.vocab_size\":13,\"gqa.version\":\"1\","
              "\"tokenizer.ggml.model\":\"no_vocab\"}");
+    /* What grows with longer texts is not said. */
+    has_keys("runtime/llama-dynamic",
+             (const char *const[]){"-f", "--groups", "1", NULL},
+             "{\"general.architecture\":\"llama\",\"general.file_type\":1,"
+             "\"llama.context_length\":8,\"llama.embedding_length\":24,"
+             "\"llama.feed_forward_length\":29,\"llama.block_count\":2,"
+             "\"llama.attention.head_count\":4,"
+             "\"llama.attention.head_count_kv\":1,"
+             "\"llama.rope.freq_base\":10000.0,"
+             "\"llama.attention.key_length\":8,"
+             "\"llama.attention.layer_norm_rms_epsilon\":1e-5,"
+             "\"tokenizer.ggml.bos_token_id\":1,"
+             "\"tokenizer.ggml.eos_token_id\":2,\"llama.vocab_size\":61,"
+             "\"llama.rope.dimension_count\":8,"
+             "\"llama.attention.value_length\":8,\"gqa.version\":\"1\","
+             "\"tokenizer.ggml.model\":\"no_vocab\"}");
     has_keys("runtime/llama-llama3",
              (const char *const[]){"-f", "--groups", "1", NULL},
              "{\"general.architecture\":\"llama\",\"general.file_type\":1,"
@@ -680,17 +696,19 @@ START_TEST(refuses_what_it_cannot_say)
     static const char *const one[] = {"--groups", "1", NULL};
     static const char *const dry[] = {"--dry-run", "--groups", "1", NULL};
 
-    refused("families/gptj", GQA_ERR_UNSUPPORTED,
-            "a model of the type gptj cannot be written as GGUF; models of "
+    refused("families/codegen", GQA_ERR_UNSUPPORTED,
+            "a model of the type codegen cannot be written as GGUF; models of "
             "these types can: mixtral, llama, mistral, internlm2",
+            (const char *const[]){"--groups", "4", NULL});
+    refused("families/apertus", GQA_ERR_UNSUPPORTED,
+            "a model of the type apertus cannot be written as GGUF: llama.cpp "
+            "takes the constants of each layer's activation from keys",
             one);
     refused("families/gptj", GQA_ERR_UNSUPPORTED, "cannot be written", dry);
     refused("runtime/t5-v1_1", GQA_ERR_UNSUPPORTED,
             "llama.cpp takes no fewer KV heads than the 4 heads", one);
     refused("families/llava", GQA_ERR_UNSUPPORTED,
             "a model that is a part of another ('text_config')", one);
-    refused("runtime/llama-dynamic", GQA_ERR_UNSUPPORTED,
-            "RoPE of kind 'dynamic' cannot be written as GGUF", one);
     refused("runtime/gpt2-variant", GQA_ERR_UNSUPPORTED,
             "scale_attn_weights is false", one);
     refused("families/gemma2", GQA_ERR_UNSUPPORTED,

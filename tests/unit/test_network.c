@@ -334,7 +334,8 @@ START_TEST(obeys_layer_types)
     static const char description[] =
         "{\"family\": \"own\", \"like\": \"mistral\", \"model_types\": "
         "{\"own\": {}}, \"behaviours\": {\"sliding_layers\": "
-        "\"layer_types\"}}";
+        "\"layer_types\", \"sliding_pattern\": {\"key\": "
+        "\"sliding_window_pattern\"}}}";
     const struct gqa_checkpoint_options options = {
         .config_path = changed_config("runtime/mistral", "layer_types", NULL)};
     struct gqa_model_hints hints = {.n_heads = 0};
@@ -363,12 +364,10 @@ START_TEST(obeys_layer_types)
                   gqa_error_message());
     ck_assert_uint_eq(o.network->stacks[0].blocks[0].self.window, 5);
     ck_assert_uint_eq(o.network->stacks[0].blocks[1].self.window, 0);
-    /* Or as a pattern says, whose public name counts. */
+    /* Or as the key of a pattern says. */
     gqa_network_free(o.network);
     o.network = NULL;
     json_object_del(o.model->config, "layer_types");
-    json_object_set_new(o.model->config, "_sliding_window_pattern",
-                        json_integer(6));
     json_object_set_new(o.model->config, "sliding_window_pattern",
                         json_integer(2));
     ck_assert_msg(gqa_network_create(&o.network, o.model) == GQA_OK, "%s",
@@ -773,6 +772,30 @@ static const struct reading readings[] = {
      "{\"rope_type\": \"linear\", \"factor\": 2.0}",
      "rope_scaling.rope_type is \"linear\": transformers 5 and these tools "
      "scale RoPE by it, and transformers 4 does not"},
+    {"families/phi3-long", "rope_scaling.type", "\"su\"",
+     "rope_scaling.type is \"su\": longrope for transformers 4 and these "},
+    {"families/phi3-long", "rope_scaling.type", "\"yarn\"", NULL},
+    {"families/nllb_moe", "router_dtype", "\"bfloat16\"",
+     "router_dtype is \"bfloat16\": transformers works out in that type"},
+    {"families/falcon", "alibi", "true",
+     "alibi is true: transformers rounds ALiBi to bfloat16"},
+    {"families/bloom", "slow_but_exact", "true",
+     "slow_but_exact is true: transformers leaves out the biases"},
+    {"families/bloom", "slow_but_exact", "false", NULL},
+    {"families/apertus", "model_type", "\"apertus\"",
+     "transformers 4 rounds the constants of its activation to bfloat16"},
+    {"families/phimoe", "rope_scaling",
+     "{\"type\": \"longrope\", \"rope_type\": \"longrope\", "
+     "\"original_max_position_embeddings\": 16, "
+     "\"short_factor\": [1, 1, 1, 1], \"long_factor\": [1, 2, 3, 4], "
+     "\"short_mscale\": 1.25, \"long_mscale\": 1.25}",
+     "rope_scaling.rope_type is \"longrope\": transformers 4 and these tools "
+     "take long_factor"},
+    {"families/qwen2_moe", "use_sliding_window", "true",
+     "use_sliding_window is true: transformers 5 and these tools let the "
+     "layers slide that layer_types says"},
+    {"families/phimoe", "use_sliding_window", "false",
+     "use_sliding_window is false: transformers 4 has no window then"},
     {"families/cohere", "rope_theta", NULL,
      "rope_theta is not there: it is 500000 for transformers 5"},
     {"families/gemma3", "rope_parameters",
@@ -808,6 +831,40 @@ START_TEST(tells_what_is_read_in_two_ways)
     ck_assert_msg(!r->says || strstr(text, r->says), "%s", text);
     json_decref(texts);
     close_all(&o);
+}
+END_TEST
+
+/* Phi-3 says su, and once said yarn, for what it calls longrope now. */
+START_TEST(knows_old_names_of_longrope)
+{
+    static const char phi3[] = "families/phi3-long";
+    static const char *const names[] = {"\"su\"", "\"yarn\""};
+    struct opened now, once;
+
+    ck_assert_int_eq(open_with(&now, phi3, NULL), GQA_OK);
+    ck_assert_ptr_nonnull(now.network->rope.longer);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const struct gqa_rope *a = &now.network->rope, *b;
+
+        ck_assert_msg(open_with(&once, phi3,
+                                changed_config(phi3, "rope_scaling.type",
+                                               names[i])) == GQA_OK,
+                      "%s", gqa_error_message());
+        b = &once.network->rope;
+        ck_assert(b->magnitude == a->magnitude && b->context == a->context);
+        ck_assert_mem_eq(b->frequency, a->frequency,
+                         a->n_pairs * sizeof *a->frequency);
+        ck_assert_mem_eq(b->longer, a->longer, a->n_pairs * sizeof *a->longer);
+        close_all(&once);
+    }
+    close_all(&now);
+    /* Others have a yarn of their own, and no su. */
+    ck_assert_int_eq(
+        open_with(&once, "runtime/llama-linear",
+                  changed_config("runtime/llama-linear", "rope_scaling",
+                                 "{\"type\": \"su\"}")),
+        GQA_ERR_UNSUPPORTED);
+    close_all(&once);
 }
 END_TEST
 
@@ -885,6 +942,7 @@ int main(void)
     tcase_add_test(tc, obeys_as_transformers_does);
     tcase_add_test(tc, finds_the_context_before_scaling);
     tcase_add_test(tc, knows_contexts_of_families);
+    tcase_add_test(tc, knows_old_names_of_longrope);
     tcase_add_test(tc, knows_keys_of_activations);
     tcase_add_test(tc, takes_null_for_false);
     tcase_add_test(tc, knows_which_stacks_scale);

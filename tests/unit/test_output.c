@@ -383,6 +383,8 @@ START_TEST(an_output_is_of_the_kind_that_its_name_says)
         {"a.h5/", &gqa_writer_folder},
         {scratch_folder(), &gqa_writer_folder}, /* which is there */
         {"/", &gqa_writer_folder},
+        {"a-00001-of-0002.gguf", &gqa_writer_gguf},
+        {"a-00001-of-00002.gguf/", &gqa_writer_folder},
     };
     static const struct {
         const char *name, *message;
@@ -396,6 +398,13 @@ START_TEST(an_output_is_of_the_kind_that_its_name_says)
         /* Nothing before it. */
         {".gqa", ".gqa: none of NAME.gqa, NAME.safetensors and NAME.gguf, and "
                  "no folder is there; for a new folder write '.gqa/'"},
+        {"b/a-00001-of-00002.gguf",
+         "b/a-00001-of-00002.gguf: the name of one of several files, and an "
+         "output is named by the whole; write 'b/a.gguf', of which "
+         "--shard-size makes such files"},
+        {"model-00002-of-00002.safetensors",
+         "model-00002-of-00002.safetensors: the name of one of several files, "
+         "and an output is named by the whole; write 'model.safetensors'"},
         {"/dev/null",
          "/dev/null: is there, and no folder; an output is NAME.gqa, "
          "NAME.safetensors, NAME.gguf or FOLDER/"},

@@ -76,6 +76,8 @@ static const char *const fixtures[] = {
     "families/longt5",
     "families/longt5-global",
     "families/nllb_moe",
+    "families/nllb_moe-bias",
+    "families/donut",
     "families/chatglm",
     "families/udop",
     "families/bloom-normed",

@@ -394,6 +394,45 @@ START_TEST(text_with_four_gaps)
 }
 END_TEST
 
+/* Eight pieces of nine are gone over again, in the same order, with gaps that
+ * have moved; of what is left over for a third time, evenly. */
+START_TEST(text_gone_over_again)
+{
+    char text[9 * 8 + 1] = "";
+    const char *path;
+
+    for (int i = 0; i < 9 * 8; i++)
+        text[i] = (char)('a' + i / 8);
+    path = scratch_write_text("text", text);
+    ck_assert_int_eq(gqa_tokens_from_text_again(&tokens, path, &t5, 8, 20),
+                     GQA_OK);
+    ck_assert_uint_eq(tokens.n, 20);
+    for (size_t i = 0; i < 16; i++) {
+        const struct gqa_sequence *s = &tokens.sequences[i];
+        const bool moved = i >= 8;
+
+        ck_assert_uint_eq(s->n_encoder, 6);
+        ck_assert_int_eq(s->encoder[moved ? 0 : 2], 383);
+        ck_assert_int_eq(s->next[1], tokens.sequences[i % 8].next[1]);
+    }
+    ck_assert_int_eq(tokens.sequences[17].next[1], tokens.sequences[2].next[1]);
+    gqa_tokens_clear(&tokens);
+    /* As many as there are, or one alone, are as they ever were; and a
+     * decoder's text has no gaps. */
+    ck_assert_int_eq(gqa_tokens_from_text_again(&tokens, path, &t5, 8, 9),
+                     GQA_OK);
+    ck_assert_uint_eq(tokens.n, 9);
+    gqa_tokens_clear(&tokens);
+    ck_assert_int_eq(gqa_tokens_from_text_again(&tokens, path, &t5, 40, 3),
+                     GQA_OK);
+    ck_assert_uint_eq(tokens.n, 3);
+    gqa_tokens_clear(&tokens);
+    ck_assert_int_eq(gqa_tokens_from_text_again(&tokens, path, &decoder, 9, 20),
+                     GQA_OK);
+    ck_assert_uint_eq(tokens.n, 9);
+}
+END_TEST
+
 START_TEST(bad_text)
 {
     struct gqa_token_rules words_of = decoder;
@@ -435,6 +474,7 @@ int main(void)
     tcase_add_test(tc, text_of_a_decoder);
     tcase_add_test(tc, text_of_an_encoder_decoder);
     tcase_add_test(tc, text_with_four_gaps);
+    tcase_add_test(tc, text_gone_over_again);
     tcase_add_test(tc, bad_text);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
