@@ -116,8 +116,8 @@ static char *respell(size_t *n, const char *text, size_t length)
         n_strange += text[i] == 'N' || text[i] == 'I';
     /* A word that becomes an object has one of those, and a big integer has
      * more digits than it gains. */
-    out =
-        malloc(2 * length + n_strange * sizeof "{\"__float__\":\"-Infinity\"}");
+    out = malloc(2 * length + 1 +
+                 n_strange * sizeof "{\"__float__\":\"-Infinity\"}");
     if (!out)
         return NULL;
     to = out;
