@@ -1,5 +1,6 @@
 #include "common/json.h"
 
+#include <errno.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdatomic.h>
@@ -54,25 +55,144 @@ enum gqa_status gqa_json_check(void)
     return atomic_load(&ran_short) ? gqa_fail_nomem() : GQA_OK;
 }
 
+/* --- Numbers as Python's json writes them ----------------------------------
+ */
+
+static bool is_of_word(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+           (c >= 'A' && c <= 'Z') || c == '-' || c == '+' || c == '.';
+}
+
+/* Digits alone, and more of them than json_int_t has. */
+static bool is_big_integer(const char *word, size_t length)
+{
+    const size_t n_sign = *word == '-' ? 1 : 0;
+    size_t n = n_sign;
+    char digits[32];
+
+    while (n < length && word[n] >= '0' && word[n] <= '9')
+        n++;
+    if (n < length || n == n_sign)
+        return false;
+    if (length >= sizeof digits)
+        return true;
+    memcpy(digits, word, length);
+    digits[length] = '\0';
+    errno = 0;
+    strtoll(digits, NULL, 10);
+    return errno == ERANGE;
+}
+
+/* What to write in place of a word, NULL: itself. */
+static const char *other_spelling(const char *word, size_t length)
+{
+    static const struct {
+        const char *python, *json;
+    } spellings[] = {
+        {"NaN", "{\"__float__\":\"NaN\"}"},
+        {"Infinity", "{\"__float__\":\"Infinity\"}"},
+        {"-Infinity", "{\"__float__\":\"-Infinity\"}"},
+    };
+
+    for (size_t i = 0; i < sizeof spellings / sizeof *spellings; i++)
+        if (length == strlen(spellings[i].python) &&
+            memcmp(word, spellings[i].python, length) == 0)
+            return spellings[i].json;
+    return NULL;
+}
+
+/*
+ * text with those numbers in words that jansson knows, n bytes; the caller
+ * owns it, NULL: memory is short. What is in texts is none. Nothing that is
+ * not JSON becomes JSON: what comes is a value where a value was.
+ */
+static char *respell(size_t *n, const char *text, size_t length)
+{
+    size_t n_strange = 0, n_word;
+    char *out, *to;
+
+    for (size_t i = 0; i < length; i++)
+        n_strange += text[i] == 'N' || text[i] == 'I';
+    /* A word that becomes an object has one of those, and a big integer has
+     * more digits than it gains. */
+    out = malloc(2 * length + 1 +
+                 n_strange * sizeof "{\"__float__\":\"-Infinity\"}");
+    if (!out)
+        return NULL;
+    to = out;
+    for (size_t i = 0; i < length; i += n_word) {
+        const char *spelling;
+
+        n_word = 1;
+        if (text[i] == '"')
+            while (i + n_word < length && text[i + n_word++] != '"')
+                n_word += text[i + n_word - 1] == '\\';
+        else
+            while (is_of_word(text[i]) && i + n_word < length &&
+                   is_of_word(text[i + n_word]))
+                n_word++;
+        n_word = n_word < length - i ? n_word : length - i;
+        spelling = other_spelling(text + i, n_word);
+        if (!spelling) {
+            memcpy(to, text + i, n_word);
+            to += n_word;
+            spelling = is_big_integer(text + i, n_word) ? "e0" : "";
+        }
+        to = stpcpy(to, spelling);
+    }
+    *n = (size_t)(to - out);
+    return out;
+}
+
+/* A text that was not taken: those numbers are no fault, so that an error is
+ * what is wrong beside them. */
+static json_t *parse_respelt(const char *text, size_t length,
+                             json_error_t *error)
+{
+    json_t *root = NULL;
+    size_t n;
+    char *respelt = respell(&n, text, length);
+
+    if (!respelt) {
+        error->text[0] = '\0';
+        return NULL;
+    }
+    if (n != length) {
+        error->text[0] = '\0';
+        root = parse(respelt, n, error);
+    }
+    free(respelt);
+    return root;
+}
+
+static enum gqa_status parsed(json_t **out, json_t *root,
+                              const json_error_t *error, const char *what)
+{
+    if (gqa_json_check() != GQA_OK) {
+        json_decref(root);
+        return GQA_ERR_NOMEM;
+    }
+    /* Jansson has a word for what is wrong with a text, and none for this. */
+    if (!root && error->text[0] == '\0')
+        return gqa_fail_nomem();
+    if (!root)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "%s: not valid JSON: %s (line %d, column %d)", what,
+                        error->text, error->line, error->column);
+    *out = root;
+    return GQA_OK;
+}
+
 enum gqa_status gqa_json_parse(json_t **out, const char *text, size_t length,
                                const char *what)
 {
     json_error_t error = {.text = ""};
     json_t *root = parse(text, length, &error);
 
-    if (gqa_json_check() != GQA_OK) {
-        json_decref(root);
-        return GQA_ERR_NOMEM;
-    }
-    /* Jansson has a word for what is wrong with a text, and none for this. */
-    if (!root && error.text[0] == '\0')
-        return gqa_fail_nomem();
-    if (!root)
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "%s: not valid JSON: %s (line %d, column %d)", what,
-                        error.text, error.line, error.column);
-    *out = root;
-    return GQA_OK;
+    if (!root && error.text[0] != '\0')
+        root = parse_respelt(text, length, &error);
+    return parsed(out, root, &error, what);
 }
 
 /* Texts are passed over: what is in them separates nothing. */
@@ -109,6 +229,8 @@ enum gqa_status gqa_json_parse_list(json_t **out, const char *text,
                                     size_t length, const char *what)
 {
     const size_t n = gqa_json_n_values(text, length);
+    json_error_t error = {.text = ""};
+    json_t *root;
 
     if (n > GQA_JSON_MAX_VALUES)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
@@ -116,7 +238,8 @@ enum gqa_status gqa_json_parse_list(json_t **out, const char *text,
                         "take 64 MiB of memory (%zu tensors of two dimensions "
                         "in one file): write the checkpoint in more shards",
                         what, n, GQA_JSON_MAX_VALUES, GQA_JSON_MAX_VALUES / 8);
-    return gqa_json_parse(out, text, length, what);
+    root = parse(text, length, &error);
+    return parsed(out, root, &error, what);
 }
 
 typedef enum gqa_status (*parse_fn)(json_t **out, const char *text,

@@ -27,6 +27,10 @@ enum gqa_status gqa_json_check(void);
 /*
  * Parse length bytes. what: the subject of the error message ("header",
  * "config.json"). The caller owns *out (json_decref).
+ * Numbers may be as Python's json writes them: an integer of more than 64 bits
+ * becomes a real number; NaN, Infinity and -Infinity, which JSON has not,
+ * become {"__float__": "NaN"} and so on, as transformers 5 writes and reads
+ * them, which is a number for nobody here.
  * Errors GQA_ERR_FORMAT, GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
@@ -52,7 +56,8 @@ enum gqa_status gqa_json_check_bytes(uint64_t n_bytes, const char *what);
 /* How many values a text has at most: numbers, texts, lists and objects. */
 size_t gqa_json_n_values(const char *text, size_t length);
 
-/* gqa_json_parse() of no more than GQA_JSON_MAX_VALUES; also: _UNSUPPORTED. */
+/* gqa_json_parse() of no more than GQA_JSON_MAX_VALUES, all of them JSON's
+ * own: sizes and places are. Also: GQA_ERR_UNSUPPORTED. */
 GQA_MUST_USE
 enum gqa_status gqa_json_parse_list(json_t **out, const char *text,
                                     size_t length, const char *what);

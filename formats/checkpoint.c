@@ -38,6 +38,7 @@ struct gqa_checkpoint {
     bool is_folder;
     bool is_sharded;     /* put together by an index */
     bool has_transforms; /* the last source is a file of them */
+    bool unwraps;        /* names may be without what is before all of them */
     char *kind;
     struct gqa_source **sources; /* [n_sources] */
     size_t n_sources;
@@ -453,23 +454,30 @@ static enum gqa_status watch_config(struct gqa_checkpoint *c)
 }
 
 /* Loaders of a model find nothing by such names, so that they are a state
- * dict's of what the model was trained within, and in none of its own. */
-static void unwrap(struct gqa_checkpoint *c)
+ * dict's of what the model, or modules of it, were trained within, and in none
+ * of its own. */
+static enum gqa_status unwrap(struct gqa_checkpoint *c)
 {
-    static const char *const wrappers[] = {"module.", "_orig_mod."};
-    const size_t n = sizeof wrappers / sizeof *wrappers;
+    static const char *const parts[] = {
+        "_orig_mod",       "_fsdp_wrapped_module",       "_fpw_module",
+        "_forward_module", "_checkpoint_wrapped_module",
+    };
+    enum gqa_status st = GQA_OK;
+    size_t n = 0;
 
     if (c->n_sources == 0 || c->sources[0]->naming != GQA_NAMES_TORCH)
-        return;
-    for (size_t i = 0, none = 0; none < n; i = (i + 1) % n) {
-        if (gqa_tensor_table_take_prefix(&c->table, c->sources, wrappers[i])) {
-            gqa_info("names are read without '%s' before all of them",
-                     wrappers[i]);
-            none = 0;
-        } else {
-            none++;
-        }
+        return GQA_OK;
+    c->unwraps = true;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        st = gqa_tensor_table_take_part(&n, &c->table, c->sources, parts[i]);
+        if (st != GQA_OK)
+            return st;
+        if (n > 0)
+            gqa_info("%zu names are read without '%s.'", n, parts[i]);
     }
+    while (gqa_tensor_table_take_prefix(&c->table, c->sources, "module."))
+        gqa_info("names are read without 'module.' before all of them");
+    return GQA_OK;
 }
 
 static enum gqa_status set_kind(struct gqa_checkpoint *c)
@@ -527,7 +535,7 @@ enum gqa_status gqa_checkpoint_open(
     st = is_stream || options->fd ? open_weights(c, c->path, options)
                                   : open_path(c, options);
     if (st == GQA_OK && options->unwrap)
-        unwrap(c);
+        st = unwrap(c);
     if (st == GQA_OK)
         st = open_transforms(c, options);
     if (st != GQA_OK)
@@ -597,6 +605,11 @@ enum gqa_status gqa_checkpoint_check_unchanged(const struct gqa_checkpoint *c)
                       c->folder, now, c->file);
     free(now);
     return st;
+}
+
+bool gqa_checkpoint_unwraps(const struct gqa_checkpoint *checkpoint)
+{
+    return checkpoint->unwraps;
 }
 
 size_t gqa_checkpoint_n_files(const struct gqa_checkpoint *c)

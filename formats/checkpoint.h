@@ -21,7 +21,7 @@ struct gqa_checkpoint_options {
     bool keep_going;         /* where the configuration cannot be read */
     bool unsafe_hdf5;        /* likewise */
     bool dequantise;         /* likewise */
-    bool unwrap; /* leave out what wrappers of PyTorch put before all names */
+    bool unwrap; /* leave out what wrappers of PyTorch put into names */
     const char *state_dict; /* likewise; lent */
     /* A descriptor of a file that has no name and is read in place of path,
      * which is what it is called; lent. NULL: none. */
@@ -70,6 +70,9 @@ enum gqa_status gqa_checkpoint_check_state_dict(const char *name,
 GQA_MUST_USE
 enum gqa_status gqa_checkpoint_check_unchanged(
     const struct gqa_checkpoint *checkpoint);
+
+/* Whether it was opened with `unwrap`, and has names of PyTorch. */
+bool gqa_checkpoint_unwraps(const struct gqa_checkpoint *checkpoint);
 
 /* The files that were read, of these kinds, by their paths; lent. None of
  * standard input. */

@@ -26,11 +26,16 @@ static enum gqa_status check_unique(const struct gqa_tensor_table *table,
     return GQA_OK;
 }
 
-static enum gqa_status sort(struct gqa_tensor_table *table,
-                            struct gqa_source *const *sources)
+static void sort_names(struct gqa_tensor_table *table)
 {
     qsort(table->by_name, table->n, sizeof(struct gqa_tensor_ref *),
           compare_names);
+}
+
+static enum gqa_status sort(struct gqa_tensor_table *table,
+                            struct gqa_source *const *sources)
+{
+    sort_names(table);
     return check_unique(table, sources);
 }
 
@@ -106,6 +111,87 @@ bool gqa_tensor_table_take_prefix(struct gqa_tensor_table *table,
         memmove(name, name + n, strlen(name + n) + 1);
     }
     return table->n > 0;
+}
+
+static char *name_of(const struct gqa_tensor_table *table,
+                     struct gqa_source *const *sources, size_t i)
+{
+    const struct gqa_tensor_ref *ref = &table->refs[i];
+
+    return sources[ref->source]->tensors[ref->local].name;
+}
+
+/* Whether some name may have it: most checkpoints are whole as they are. */
+static bool may_have(const struct gqa_tensor_table *table, const char *part)
+{
+    for (size_t i = 0; i < table->n; i++)
+        if (strstr(table->refs[i].tensor->name, part))
+            return true;
+    return false;
+}
+
+/* Whether name had it. */
+static bool take_part(char *name, const char *part)
+{
+    const size_t n = strlen(part);
+    char *to = name;
+
+    for (const char *at = name; *at;) {
+        const size_t length = strcspn(at, ".");
+        const size_t whole = length + (at[length] == '.');
+
+        if (whole == length || length != n || strncmp(at, part, n) != 0) {
+            memmove(to, at, whole);
+            to += whole;
+        }
+        at += whole;
+    }
+    if (*to == '\0')
+        return false;
+    *to = '\0';
+    return true;
+}
+
+static bool has_twins(const struct gqa_tensor_table *table)
+{
+    for (size_t i = 1; i < table->n; i++)
+        if (compare_names(&table->by_name[i - 1], &table->by_name[i]) == 0)
+            return true;
+    return false;
+}
+
+enum gqa_status gqa_tensor_table_take_part(size_t *n,
+                                           struct gqa_tensor_table *table,
+                                           struct gqa_source *const *sources,
+                                           const char *part)
+{
+    enum gqa_status st = GQA_OK;
+    char **before;
+
+    *n = 0;
+    if (!may_have(table, part))
+        return GQA_OK;
+    before = calloc(table->n + 1, sizeof *before);
+    if (!before)
+        return gqa_fail_nomem();
+    for (size_t i = 0; i < table->n && st == GQA_OK; i++)
+        if (!(before[i] = strdup(name_of(table, sources, i))))
+            st = gqa_fail_nomem();
+    if (st == GQA_OK) {
+        for (size_t i = 0; i < table->n; i++)
+            *n += take_part(name_of(table, sources, i), part);
+        sort_names(table);
+        if (has_twins(table)) {
+            for (size_t i = 0; i < table->n; i++)
+                strcpy(name_of(table, sources, i), before[i]);
+            sort_names(table);
+            *n = 0;
+        }
+    }
+    for (size_t i = 0; i < table->n; i++)
+        free(before[i]);
+    free(before);
+    return st;
 }
 
 void gqa_tensor_table_clear(struct gqa_tensor_table *table)

@@ -46,6 +46,16 @@ enum gqa_status gqa_tensor_table_add(struct gqa_tensor_table *table,
 bool gqa_tensor_table_take_prefix(struct gqa_tensor_table *table,
                                   struct gqa_source *const *sources,
                                   const char *prefix);
+/*
+ * Take `part` from within all names, which it is a component of, but no last
+ * one; *n: how many had it. Where two names were one then, none changes.
+ * Errors GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_tensor_table_take_part(size_t *n,
+                                           struct gqa_tensor_table *table,
+                                           struct gqa_source *const *sources,
+                                           const char *part);
 void gqa_tensor_table_clear(struct gqa_tensor_table *table);
 
 /* The tensor of this name, or NULL. */

@@ -45,7 +45,7 @@ struct gqa_family_names {
     const char *embedding;
     gqa_texts unembedding; /* whole names */
     gqa_texts copies;      /* of the embedding: modules, read by nothing */
-    gqa_texts ignored;     /* in an attention, read by nothing */
+    gqa_texts ignored;     /* of an attention or the model, read by nothing */
     gqa_texts beside; /* modules that nothing here reads, and all in them */
     const char *heads_proof; /* in an attention; its columns are the heads */
 };

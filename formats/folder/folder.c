@@ -360,6 +360,12 @@ static enum gqa_status refuse_folder(const char *folder,
 
     if (foreign)
         return refuse_foreign(folder, name, foreign);
+    /* That of a hub's client, where a model's folders lie by their commits. */
+    if (is_there(list, "snapshots") && is_there(list, "blobs"))
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "%s: a cache of models from a hub; give the folder of "
+                        "one in %s/snapshots",
+                        folder, folder);
     if ((st = refuse_told(folder, list)) != GQA_OK)
         return st;
     say_rest(rest, sizeof rest, list);

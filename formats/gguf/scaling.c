@@ -20,7 +20,7 @@ const json_t *gqa_gguf_scaling_said(const json_t *config)
     return full ? full : said;
 }
 
-json_t *gqa_gguf_scaling_flat(const json_t *config)
+static json_t *flattened(const json_t *config)
 {
     const json_t *kinds = json_object_get(config, "rope_parameters");
     json_t *full = json_object_get(kinds, "full_attention");
@@ -37,6 +37,29 @@ json_t *gqa_gguf_scaling_flat(const json_t *config)
     json_object_set(flat, "rope_theta", json_object_get(full, "rope_theta"));
     json_object_del(json_object_get(flat, "rope_scaling"), "rope_theta");
     json_object_set(flat, "rope_local_base_freq", theta);
+    return flat;
+}
+
+/* What YaRN does not read of the object of this name. */
+static void leave_out_idle(json_t *config, const char *name)
+{
+    json_t *said = json_object_get(config, name);
+
+    if (strcmp(gqa_rope_said_kind(said), "yarn") != 0 ||
+        gqa_rope_said_mscales(said))
+        return;
+    said = json_copy(said);
+    json_object_del(said, "mscale");
+    json_object_del(said, "mscale_all_dim");
+    json_object_set_new(config, name, said);
+}
+
+json_t *gqa_gguf_scaling_flat(const json_t *config)
+{
+    json_t *flat = flattened(config);
+
+    leave_out_idle(flat, "rope_scaling");
+    leave_out_idle(flat, "rope_parameters");
     return flat;
 }
 

@@ -12,7 +12,6 @@ static bool is_ignored(const struct gqa_family *family, const char *leaf)
     return false;
 }
 
-/* name: without the family's prefix. */
 static bool is_in_attention(const struct gqa_family *family, const char *name)
 {
     for (size_t r = 0; r < family->n_attentions; r++) {
@@ -27,15 +26,20 @@ static bool is_in_attention(const struct gqa_family *family, const char *name)
     return false;
 }
 
+bool gqa_family_ignores(const struct gqa_family *family, const char *name)
+{
+    return is_ignored(family, name) || is_in_attention(family, name);
+}
+
 bool gqa_model_is_buffer(const struct gqa_model *model, const char *name)
 {
-    const struct gqa_family *family = model->family;
+    gqa_texts prefix = model->family->names.prefixes;
 
-    for (gqa_texts prefix = family->names.prefixes; *prefix; prefix++) {
+    for (; *prefix; prefix++) {
         const size_t n = strlen(*prefix);
 
         if (strncmp(name, *prefix, n) == 0 &&
-            (is_ignored(family, name + n) || is_in_attention(family, name + n)))
+            gqa_family_ignores(model->family, name + n))
             return true;
     }
     return false;

@@ -8,6 +8,12 @@
 #include "formats/model/model.h"
 
 /*
+ * Whether a name, without the family's prefix, is one that its description
+ * ignores.
+ */
+bool gqa_family_ignores(const struct gqa_family *family, const char *name);
+
+/*
  * Whether a parameter of this name is one: those that the family's
  * description ignores (masks, rotary frequencies), in an attention or of the
  * whole model.

@@ -10,6 +10,7 @@
 #include "formats/families/description.h"
 #include "formats/model/kind.h"
 #include "formats/model/leftover.h"
+#include "formats/model/params.h"
 
 /* --- Which family ------------------------------------------------------- */
 
@@ -155,11 +156,41 @@ static enum gqa_status refuse_wrapped(const struct gqa_model_builder *b)
     return GQA_OK;
 }
 
+/* Take it from all names that have it, and *out: whether that was done. Where
+ * others are of attentions, too, it is not known which are meant. */
+static enum gqa_status take_prefix(bool *out, struct gqa_model_builder *b,
+                                   const char *prefix)
+{
+    const size_t n = strlen(prefix);
+    struct gqa_params *params = &b->params;
+
+    *out = false;
+    for (size_t i = 0; i < params->n; i++) {
+        const char *name = params->items[i].name;
+        const bool has_it = strncmp(name, prefix, n) == 0;
+
+        if (has_it ? name[n] == '\0' : find_inside(b->family, name) > 0)
+            return GQA_OK;
+    }
+    for (size_t i = 0; i < params->n; i++) {
+        char *name = params->items[i].name;
+
+        if (strncmp(name, prefix, n) == 0)
+            memmove(name, name + n, strlen(name + n) + 1);
+    }
+    *out = true;
+    gqa_info("names are read without '%s' before them", prefix);
+    return gqa_params_finish(params);
+}
+
 /* The family's attentions may be there behind something that a wrapper put
- * before all names. */
-static enum gqa_status refuse_prefix(const struct gqa_model_builder *b)
+ * before all names, as the module of Lightning's that has the model. What is
+ * the language model of a larger one may lack what was beside it. */
+static enum gqa_status take_or_refuse_prefix(struct gqa_model_builder *b)
 {
     char prefix[GQA_MAX_NAME];
+    enum gqa_status st;
+    bool is_taken = false;
 
     for (size_t i = 0; i < b->params.n; i++) {
         const char *name = b->params.items[i].name;
@@ -168,6 +199,13 @@ static enum gqa_status refuse_prefix(const struct gqa_model_builder *b)
         if (n == 0 || n >= sizeof prefix)
             continue;
         snprintf(prefix, sizeof prefix, "%.*s", (int)n, name);
+        if (gqa_checkpoint_unwraps(b->checkpoint) && !b->family->is_own &&
+            !gqa_prefix_is_of_larger(prefix) &&
+            (st = take_prefix(&is_taken, b, prefix)) != GQA_OK)
+            return st;
+        if (is_taken)
+            return gqa_find_attentions(&b->found, &b->n_found, b->family,
+                                       &b->params);
         return gqa_fail(GQA_ERR_FORMAT,
                         "'%s' has '%s' before the name that it has in a model "
                         "of family %s: %s",
@@ -183,7 +221,8 @@ static enum gqa_status find_attentions(struct gqa_model_builder *b)
         gqa_find_attentions(&b->found, &b->n_found, b->family, &b->params);
     enum gqa_status wrapped;
 
-    if (st == GQA_OK && b->n_found == 0 && (st = refuse_prefix(b)) != GQA_OK)
+    if (st == GQA_OK && b->n_found == 0 &&
+        (st = take_or_refuse_prefix(b)) != GQA_OK)
         return st;
     if (st == GQA_ERR_NOMEM)
         return st;
@@ -297,6 +336,10 @@ static enum gqa_status find_by_names(struct gqa_model_builder *b)
                     b->choice.own ? own : gqa_advice(GQA_ADVICE_FAMILY));
 }
 
+static const char older_falcon[] =
+    "an older name of Falcon, with other keys; the model is published with a "
+    "configuration of the type falcon, too: take that";
+
 /* Types that no description has words for, and why. */
 static const struct {
     const char *model_type, *why;
@@ -309,6 +352,11 @@ static const struct {
               "of its weights, and none of a cache"},
     {"prophetnet", "its decoder runs several predictions at once through each "
                    "attention"},
+    {"RefinedWeb", older_falcon},
+    {"RefinedWebModel", older_falcon},
+    {"stablelm_epoch",
+     "an older name of StableLM: write 'stablelm', layer_norm_eps in place of "
+     "norm_eps and partial_rotary_factor in place of rope_pct"},
     {"xlm-prophetnet", "its decoder runs several predictions at once through "
                        "each attention"},
 };

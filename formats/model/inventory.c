@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "common/strings.h"
+#include "formats/model/buffers.h"
 #include "formats/model/inventory_taking.h"
 #include "formats/model/leftover.h"
+#include "formats/model/network_refused.h"
 
 /* --- What is left --------------------------------------------------------- */
 
@@ -36,14 +38,13 @@ static const char *leaf_in_attention(const struct gqa_taking *t,
 static bool is_buffer(const struct gqa_taking *t, const char *name)
 {
     const struct gqa_family_names *names = &t->family->names;
+    const size_t n = strlen(t->names.prefix);
     enum gqa_attention_kind kind = GQA_ATTENTION_SELF;
     const char *leaf = leaf_in_attention(t, name, &kind);
 
-    if (gqa_name_is_buffer(name))
+    if (gqa_name_is_buffer(name) || (strncmp(name, t->names.prefix, n) == 0 &&
+                                     gqa_family_ignores(t->family, name + n)))
         return true;
-    for (gqa_texts i = names->ignored; leaf && i && *i; i++)
-        if (strcmp(leaf, *i) == 0)
-            return true;
     /* T5's first checkpoints have a table where nothing reads it. */
     return leaf && names->heads_proof && kind == GQA_ATTENTION_CROSS &&
            strcmp(leaf, names->heads_proof) == 0;
@@ -196,6 +197,7 @@ static void find_cause(struct gqa_taking *t)
     const size_t size = sizeof t->out->missing_cause;
     const char *class = gqa_class_named(t->model->config, GQA_CLASS_LM);
     unsigned long number = 0, n = 0;
+    char flag[256];
 
     if (is_shard(path, &number, &n) && gqa_checkpoint_n_sources(c) < n)
         snprintf(out, size,
@@ -223,6 +225,11 @@ static void find_cause(struct gqa_taking *t)
                  "a %.80s is the decoder alone of such a model, which is not "
                  "handled: give the whole model",
                  class);
+    else if (t->out->n_of[GQA_FAULT_MISSING] &&
+             gqa_refused_flag(flag, sizeof flag, t->family, t->model->config))
+        snprintf(out, size,
+                 "%s, or an interrupted download, or a part of the model only",
+                 flag);
     else if (t->out->n_of[GQA_FAULT_MISSING])
         snprintf(out, size,
                  "an interrupted download, or a part of the model only");

@@ -135,6 +135,9 @@ bool gqa_name_is_scale(const char *name, size_t n)
     return name[n] == '.' && gqa_leftover_is_quantised(name + n + 1);
 }
 
+static const char of_larger[] =
+    "it is the language model of a larger one: save it by itself";
+
 /* What stands before or within names that loaders know without it. */
 static const struct {
     const char *part, *cause;
@@ -171,11 +174,14 @@ static const struct {
     {"pretrained_model",
      "TRL puts that there: save the model within, its .pretrained_model",
      false},
-    {"language_model",
-     "it is the language model of a larger one: save it by itself", false},
-    {"text_model",
-     "it is the language model of a larger one: save it by itself", false},
+    {"language_model", of_larger, false},
+    {"text_model", of_larger, false},
 };
+
+bool gqa_prefix_is_of_larger(const char *prefix)
+{
+    return gqa_prefix_cause(prefix) == of_larger;
+}
 
 const char *gqa_prefix_cause(const char *prefix)
 {

@@ -26,6 +26,9 @@ bool gqa_leftover_is_quantised(const char *name);
 /* The cause of what stands before all names, as "_orig_mod." does. */
 const char *gqa_prefix_cause(const char *prefix);
 
+/* Whether that says that the model is a part of another. */
+bool gqa_prefix_is_of_larger(const char *prefix);
+
 /* The name without what wrappers of modules put between its parts; whether
  * there is such a part, and the first, lent by `name`, without the dot. */
 bool gqa_name_unwrap(char *out, size_t size, const char *name,

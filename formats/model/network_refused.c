@@ -35,6 +35,25 @@ static bool is_refused(const struct gqa_refusal *r, const json_t *value)
                                : gqa_refusal_holds(r, value);
 }
 
+bool gqa_refused_flag(char *out, size_t size, const struct gqa_family *family,
+                      const json_t *config)
+{
+    for (size_t i = 0; i < family->n_refusals; i++) {
+        const struct gqa_refusal *r = &family->refusals[i];
+
+        for (gqa_texts key = r->keys; *key; key++) {
+            const json_t *value = gqa_config_at(config, *key);
+
+            if (!json_is_boolean(value) || !is_refused(r, value))
+                continue;
+            snprintf(out, size, "%s is %s (%s)", *key,
+                     json_is_true(value) ? "true" : "false", r->because);
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum gqa_status check_refusals(const struct gqa_network_builder *b)
 {
     for (size_t i = 0; i < b->family->n_refusals; i++) {

@@ -10,6 +10,11 @@
 GQA_MUST_USE
 enum gqa_status gqa_check_refused(const struct gqa_network_builder *b);
 
+/* Whether `refuse` says so of a key that is true or false, as those are that
+ * add parameters or drop them; out: which, and why, in a clause. */
+bool gqa_refused_flag(char *out, size_t size, const struct gqa_family *family,
+                      const json_t *config);
+
 /* That the window which was found for a layer, or none with 0, is what
  * layer_types says of it. Errors GQA_ERR_UNSUPPORTED. */
 GQA_MUST_USE

@@ -112,9 +112,7 @@ static enum gqa_status yarn_scale_magnitude(struct scaling *s)
             GQA_OK ||
         !isnan(*magnitude))
         return st;
-    /* 0 stands for none, so these may not be above 0. */
-    if (json_number_value(json_object_get(s->said, "mscale")) != 0 &&
-        json_number_value(json_object_get(s->said, "mscale_all_dim")) != 0 &&
+    if (gqa_rope_said_mscales(s->said) &&
         ((st = gqa_config_positive(&one, s->said, "mscale")) != GQA_OK ||
          (st = gqa_config_positive(&all, s->said, "mscale_all_dim")) != GQA_OK))
         return st;

@@ -235,7 +235,10 @@ static enum gqa_status check_sizes(const struct gqa_model *model)
         const json_t *value = key ? json_object_get(model->config, key) : NULL;
         char text[41];
 
-        if (!json_is_number(value) || is_count(value))
+        /* Of other sizes classes know what null stands for, or say so. */
+        if ((!json_is_number(value) &&
+             !(json_is_null(value) && sizes[i] == k->vocab_size)) ||
+            is_count(value))
             continue;
         gqa_value_text(text, sizeof text, value);
         return gqa_fail(GQA_ERR_FORMAT, "configuration: %s is %s, not a count",

@@ -51,6 +51,16 @@ const char *gqa_rope_said_kind(const json_t *said)
     return text ? text : kind ? "" : "default";
 }
 
+bool gqa_rope_said_mscales(const json_t *said)
+{
+    const json_t *attention = json_object_get(said, "attention_factor");
+
+    /* 0 stands for none. */
+    return (!attention || json_is_null(attention)) &&
+           json_number_value(json_object_get(said, "mscale")) != 0 &&
+           json_number_value(json_object_get(said, "mscale_all_dim")) != 0;
+}
+
 const char *gqa_rope_known_kind(const struct gqa_position_rule *rule,
                                 const json_t *said)
 {

@@ -33,6 +33,10 @@ bool gqa_rope_said_is_nested(const json_t *said);
  */
 const char *gqa_rope_said_kind(const json_t *said);
 
+/* Of YaRN: whether mscale and mscale_all_dim count. Neither does by itself, nor
+ * beside an attention_factor. */
+bool gqa_rope_said_mscales(const json_t *said);
+
 /* Likewise, by the name that it has now where models of these types have an old
  * one. Lent by said, or constant. */
 const char *gqa_rope_known_kind(const struct gqa_position_rule *rule,

@@ -76,6 +76,13 @@ cp -r "$DATA/runtime/llama-yarn" yarn
 sed -i 's/"beta_fast"/"attention_factor": 1.2079441541679836, &/' yarn/config.json
 gqa-convert --quiet --groups 1 yarn yarn.gguf
 gqa-verify --no-run --against yarn yarn.gguf | grep -e config -e '^exact'
+# mscale counts beside mscale_all_dim alone
+cp "$DATA/runtime/llama-yarn/config.json" yarn
+sed -i 's/"beta_fast"/"mscale": 2.0, &/' yarn/config.json
+gqa-convert --quiet --force --groups 1 yarn yarn.gguf
+gqa-verify --no-run --against yarn yarn.gguf | grep -e config -e '^exact'
+sed -i 's/"beta_fast"/"mscale_all_dim": 1.0, &/' yarn/config.json
+gqa-convert --quiet --force --groups 1 yarn yarn.gguf
 
 echo '== refused'
 refused() {

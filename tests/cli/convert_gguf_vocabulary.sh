@@ -10,6 +10,7 @@ fill runtime/llama bpe
 cat >folder/tokenizer_config.json <<'END'
 {
   "add_bos_token": true, "add_eos_token": false, "chat_template": "{{ x }}",
+  "model_max_length": 1000000000000000019884624838656, "sp": NaN,
   "added_tokens_decoder": {
     "50": {"content": "<image>", "special": true},
     "51": {"content": "<user>", "special": false},

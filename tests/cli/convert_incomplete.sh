@@ -46,19 +46,12 @@ refused --allow-extra
 model t5-v1_0 add encoder.block.0.layer.0.TransientGlobalSelfAttention.q.weight \
     F32 8,8
 refused --allow-extra
-for prefix in base_model.model. language_model.; do
-    model llama prefix $prefix
-    refused
-done
+model llama prefix language_model.
+refused
 # A wrapper of one layer, of one module
-for part in _orig_mod _fsdp_wrapped_module _checkpoint_wrapped_module module; do
-    model llama rename $layer.self_attn.k_proj.weight \
-        $layer.$part.self_attn.k_proj.weight
-    refused
-done
+model llama rename $layer.self_attn.k_proj.weight \
+    $layer.module.self_attn.k_proj.weight
+refused
 model llama rename $layer.self_attn.k_proj.weight \
     $layer.self_attn.module.k_proj.weight
-refused
-model llama rename $layer.mlp.up_proj.weight \
-    $layer.mlp._orig_mod.up_proj.weight
 refused

@@ -6,7 +6,8 @@ for name in bigbird_pegasus diffllama fsmt led pegasus_x; do
 done
 gqa-convert -q -f -g 2 --attention all "$DATA/families/led" out.gqa || echo "-> $?"
 cp -r "$DATA/families/hunyuan" model
-for type in jetmoe moonshine mpnet prophetnet; do
+for type in jetmoe moonshine mpnet prophetnet RefinedWeb RefinedWebModel \
+    stablelm_epoch; do
     sed -i "s/\"model_type\": .*/\"model_type\": \"$type\",/" model/config.json
     gqa-convert -q -f -g 2 model out.gqa || echo "-> $?"
 done

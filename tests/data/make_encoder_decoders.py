@@ -132,7 +132,7 @@ MODELS = {
     "m2m_100": lambda n: bart(n, "M2M100", repeat=2),
     "m2m_100-pad": lambda n: bart(n, "M2M100", pad_token_id=0),
     "blenderbot": lambda n: bart(n, "Blenderbot", start=1),
-    "blenderbot_small": lambda n: bart(n, "BlenderbotSmall", start=1, repeat=2),
+    "blenderbot_small": lambda n: bart(n, "BlenderbotSmall", start=1, scale_embedding=True, repeat=2),
     "longt5": lambda n: longt5(n, local_radius=2, repeat=2),
     "longt5-global": lambda n: longt5(n, num_layers=2, local_radius=2, global_block_size=4,
                                       encoder_attention_type="transient-global", repeat=2),

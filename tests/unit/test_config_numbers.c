@@ -74,6 +74,7 @@ static const struct number numbers[] = {
     {"families/phimoe", "router_jitter_noise", "0", NULL},
     /* Sizes, where no tensor contradicts them */
     {LLAMA, "vocab_size", "-1", "vocab_size is -1, not a count"},
+    {LLAMA, "vocab_size", "null", "vocab_size is null, not a count"},
     {LLAMA, "hidden_size", "0", "hidden_size is 0, not a count"},
     {LLAMA, "intermediate_size", "-1", "intermediate_size is -1"},
     {LLAMA, "max_position_embeddings", "0", "max_position_embeddings is 0"},

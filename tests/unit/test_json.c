@@ -55,6 +55,65 @@ START_TEST(tells_lack_of_memory_from_bad_text)
 }
 END_TEST
 
+/* What json.dumps() of Python makes of 2 ** 63, 10 ** 30 and floats. */
+static const struct {
+    const char *python, *read; /* NULL: not taken */
+} numbers[] = {
+    {"[9223372036854775807, -9223372036854775808]",
+     "[9223372036854775807,-9223372036854775808]"},
+    {"[9223372036854775808]", "[9.2233720368547758e18]"},
+    {"[-9223372036854775809]", "[-9.2233720368547758e18]"},
+    {"{\"a\": 1000000000000000019884624838656}", "{\"a\":1e30}"},
+    {"[NaN, Infinity, -Infinity]",
+     "[{\"__float__\":\"NaN\"},{\"__float__\":\"Infinity\"},"
+     "{\"__float__\":\"-Infinity\"}]"},
+    {"[\"NaN, 9223372036854775808\\\" Infinity\", NaN]",
+     "[\"NaN, 9223372036854775808\\\" Infinity\",{\"__float__\":\"NaN\"}]"},
+    {"[09223372036854775808]", NULL},
+    {"[nan]", NULL},
+    {"[+Infinity]", NULL},
+    {"[InfinityInfinity]", NULL},
+    {"[--Infinity]", NULL},
+    {"[NaN", NULL},
+    {"[\"NaN", NULL},
+    {"[NaN, \"\\", NULL},
+    {"{NaN: 1}", NULL},
+    {"{\"a\": NaN, \"a\": 1}", NULL},
+};
+
+START_TEST(numbers_of_python_are_read)
+{
+    const char *text = numbers[_i].python, *expected = numbers[_i].read;
+    json_t *value = NULL, *right = NULL;
+    const enum gqa_status st =
+        gqa_json_parse(&value, text, strlen(text), "config.json");
+
+    if (expected) {
+        ck_assert_int_eq(st, GQA_OK);
+        right = json_loads(expected, 0, NULL);
+        ck_assert_msg(json_equal(value, right), "%s", text);
+    } else {
+        ck_assert_int_eq(st, GQA_ERR_FORMAT);
+    }
+    json_decref(value);
+    json_decref(right);
+}
+END_TEST
+
+/* What is wrong is not the number; and in a list no number is respelt. */
+START_TEST(numbers_of_python_in_errors)
+{
+    static const char bad[] = "[NaN, }", list[] = "[9223372036854775808]";
+    json_t *value = NULL;
+
+    ck_assert_int_eq(gqa_json_parse(&value, bad, strlen(bad), "x"),
+                     GQA_ERR_FORMAT);
+    ck_assert_ptr_nonnull(strstr(gqa_error_message(), "near '}' (line 1, "));
+    ck_assert_int_eq(gqa_json_parse_list(&value, list, strlen(list), "header"),
+                     GQA_ERR_FORMAT);
+}
+END_TEST
+
 /* Numbers, texts, lists and objects; what stands in a text is none. */
 START_TEST(values_are_counted)
 {
@@ -114,6 +173,9 @@ int main(void)
     tcase_add_test(all, lists_are_bounded);
     tcase_add_test(all, keeps_utf8);
     tcase_add_test(all, replaces_other_bytes);
+    tcase_add_loop_test(all, numbers_of_python_are_read, 0,
+                        sizeof numbers / sizeof *numbers);
+    tcase_add_test(all, numbers_of_python_in_errors);
     tcase_add_test(all, tells_lack_of_memory_from_bad_text);
     suite_add_tcase(suite, all);
     return suite_run(suite);

@@ -630,6 +630,32 @@ START_TEST(takes_null_for_false)
 }
 END_TEST
 
+/* Both stacks of BART's kin scale the embedding that they share, but of
+ * Blenderbot Small's, whose class does so in the encoder alone. */
+START_TEST(knows_which_stacks_scale)
+{
+    static const struct {
+        const char *fixture;
+        double encoder, decoder;
+    } known[] = {
+        {"families/bart-base", 4, 4},        {"families/mbart", 4, 4},
+        {"families/m2m_100", 4, 4},          {"families/bart", 1, 1},
+        {"families/blenderbot_small", 4, 1},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        struct opened o;
+
+        ck_assert_int_eq(open_with(&o, known[i].fixture, NULL), GQA_OK);
+        ck_assert_double_eq(o.network->stacks[0].embedding_scale,
+                            known[i].encoder);
+        ck_assert_double_eq(o.network->stacks[1].embedding_scale,
+                            known[i].decoder);
+        close_all(&o);
+    }
+}
+END_TEST
+
 /* Positions begin behind the token that pads. */
 START_TEST(knows_where_positions_begin)
 {
@@ -989,6 +1015,7 @@ int main(void)
     tcase_add_test(tc, knows_old_names_of_longrope);
     tcase_add_test(tc, knows_keys_of_activations);
     tcase_add_test(tc, takes_null_for_false);
+    tcase_add_test(tc, knows_which_stacks_scale);
     tcase_add_test(tc, knows_where_positions_begin);
     tcase_add_test(tc, knows_what_begins);
     tcase_add_loop_test(tc, tells_what_is_read_in_two_ways, 0,
