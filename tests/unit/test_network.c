@@ -842,8 +842,11 @@ static const struct reading readings[] = {
     {"families/phi3-long", "rope_scaling.type", "\"su\"",
      "rope_scaling.type is \"su\": longrope for transformers 4 and these "},
     {"families/phi3-long", "rope_scaling.type", "\"yarn\"", NULL},
-    {"families/nllb_moe", "router_dtype", "\"bfloat16\"",
-     "router_dtype is \"bfloat16\": transformers works out in that type"},
+    {"families/nllb_moe", "model_type", "\"nllb-moe\"",
+     "transformers 5 runs expert 1 in place of the first that a token has"},
+    {"families/switch_transformers", "expert_capacity", "2",
+     "expert_capacity is 2: in transformers an expert takes so many tokens"},
+    {"families/switch_transformers", "expert_capacity", "null", NULL},
     {"families/falcon", "alibi", "true",
      "alibi is true: transformers rounds ALiBi to bfloat16"},
     {"families/bloom", "slow_but_exact", "true",
@@ -879,12 +882,10 @@ static const struct reading readings[] = {
      "models of this type"},
 };
 
-START_TEST(tells_what_is_read_in_two_ways)
+static json_t *readings_of(const struct reading *r)
 {
-    const struct reading *r = &readings[_i];
     struct opened o;
     json_t *texts = NULL;
-    const char *text;
 
     ck_assert_int_eq(
         open_with(&o, r->fixture, changed_config(r->fixture, r->key, r->value)),
@@ -892,12 +893,35 @@ START_TEST(tells_what_is_read_in_two_ways)
     ck_assert_int_eq(
         gqa_readings_create(&texts, o.checkpoint, o.model, GQA_TIED_ALL),
         GQA_OK);
-    text = json_string_value(json_array_get(texts, 0));
+    close_all(&o);
+    return texts;
+}
+
+START_TEST(tells_what_is_read_in_two_ways)
+{
+    const struct reading *r = &readings[_i];
+    json_t *texts = readings_of(r);
+    const char *text = json_string_value(json_array_get(texts, 0));
+
     ck_assert_msg(json_array_size(texts) == (r->says ? 1 : 0), "%s: %zu, %s",
                   r->fixture, json_array_size(texts), text ? text : "none");
     ck_assert_msg(!r->says || strstr(text, r->says), "%s", text);
     json_decref(texts);
-    close_all(&o);
+}
+END_TEST
+
+/* A fixture of which something is told whatever its configuration says. */
+START_TEST(tells_each_of_two_readings)
+{
+    static const struct reading r = {
+        "families/nllb_moe", "router_dtype", "\"bfloat16\"",
+        "router_dtype is \"bfloat16\": transformers works out in that type"};
+    json_t *texts = readings_of(&r);
+
+    ck_assert_uint_eq(json_array_size(texts), 2);
+    ck_assert_ptr_nonnull(
+        strstr(json_string_value(json_array_get(texts, 1)), r.says));
+    json_decref(texts);
 }
 END_TEST
 
@@ -1020,6 +1044,7 @@ int main(void)
     tcase_add_test(tc, knows_what_begins);
     tcase_add_loop_test(tc, tells_what_is_read_in_two_ways, 0,
                         (int)(sizeof readings / sizeof *readings));
+    tcase_add_test(tc, tells_each_of_two_readings);
     tcase_add_test(tc, knows_frequencies_of_a_length);
     tcase_add_test(tc, knows_names_of_activations);
     tcase_add_test(tc, buckets_distances);
