@@ -199,8 +199,8 @@ static enum gqa_status take_or_refuse_prefix(struct gqa_model_builder *b)
         if (n == 0 || n >= sizeof prefix)
             continue;
         snprintf(prefix, sizeof prefix, "%.*s", (int)n, name);
-        if (gqa_checkpoint_unwraps(b->checkpoint) && !b->family->is_own &&
-            !gqa_prefix_is_of_larger(prefix) &&
+        if (gqa_checkpoint_unwraps(b->checkpoint) && !b->keeps_names &&
+            !b->family->is_own && !gqa_prefix_is_of_larger(prefix) &&
             (st = take_prefix(&is_taken, b, prefix)) != GQA_OK)
             return st;
         if (is_taken)
@@ -280,17 +280,19 @@ static enum gqa_status choose_heir(struct gqa_model_builder *b,
     return st == GQA_OK ? find_attentions(b) : st;
 }
 
-/* Several families may share a part of their names: the first whose attentions
- * are whole is it, and where none is, the first mistake is told. Of those that
- * are like another, whose names do not fit, one alone must be. */
-static enum gqa_status find_by_names(struct gqa_model_builder *b)
+/* What looking through the families by names came to. */
+struct search {
+    struct heirs heirs;
+    bool is_found;
+    enum gqa_status first; /* mistake, and what was said of it */
+    char message[1024];
+    char own_name[GQA_MAX_NAME];
+};
+
+static enum gqa_status search_names(struct search *s,
+                                    struct gqa_model_builder *b)
 {
-    struct heirs heirs = {.n = 0};
     const size_t n_families = gqa_family_count(&b->choice);
-    char own_name[GQA_MAX_NAME] = "";
-    char own[2 * GQA_MAX_NAME] = "";
-    enum gqa_status first = GQA_OK;
-    char message[1024] = "";
     size_t number = 0;
 
     for (find_by_sign(&number, b); number < n_families;
@@ -298,35 +300,56 @@ static enum gqa_status find_by_names(struct gqa_model_builder *b)
         enum gqa_status st = take_family(b, number, NULL);
 
         if (st == GQA_OK && b->family->is_own)
-            name_first(own_name, sizeof own_name, b->family);
+            name_first(s->own_name, sizeof s->own_name, b->family);
         if (st == GQA_OK && !b->family->is_own && !has_projections(b))
             continue;
         if (st == GQA_OK)
             st = find_attentions(b);
-        if (st == GQA_OK && b->n_found &&
-            (b->family->is_own || !gqa_family_is_like_another(b->family)))
-            return GQA_OK;
-        if (st == GQA_ERR_NOMEM)
+        s->is_found =
+            st == GQA_OK && b->n_found &&
+            (b->family->is_own || !gqa_family_is_like_another(b->family));
+        if (s->is_found || st == GQA_ERR_NOMEM)
             return st;
         if (st == GQA_OK && b->n_found)
-            add_heir(&heirs, b, number);
+            add_heir(&s->heirs, b, number);
         free(b->found);
         b->found = NULL;
         b->n_found = 0;
-        if (st != GQA_OK && first == GQA_OK) {
-            first = st;
-            snprintf(message, sizeof message, "%s", gqa_error_message());
+        if (st != GQA_OK && s->first == GQA_OK) {
+            s->first = st;
+            snprintf(s->message, sizeof s->message, "%s", gqa_error_message());
         }
     }
-    if (heirs.n > 0)
-        return choose_heir(b, &heirs);
-    if (first != GQA_OK)
-        return gqa_fail(first, "%s", message);
+    return GQA_OK;
+}
+
+/* Several families may share a part of their names: the first whose attentions
+ * are whole is it, and where none is, the first mistake is told. Of those that
+ * are like another, whose names do not fit, one alone must be. Names are tried
+ * as they are with all of them, before something is taken from them. */
+static enum gqa_status find_by_names(struct gqa_model_builder *b)
+{
+    struct search s = {.first = GQA_OK};
+    char own[2 * GQA_MAX_NAME] = "";
+    enum gqa_status st;
+
+    b->keeps_names = true;
+    st = search_names(&s, b);
+    b->keeps_names = false;
+    if (st == GQA_OK && !s.is_found && s.heirs.n == 0 &&
+        gqa_checkpoint_unwraps(b->checkpoint))
+        st = search_names(&s, b);
+    if (st != GQA_OK || s.is_found)
+        return st;
+    if (s.heirs.n > 0)
+        return choose_heir(b, &s.heirs);
+    if (s.first != GQA_OK)
+        return gqa_fail(s.first, "%s", s.message);
     if (b->choice.own)
         snprintf(own, sizeof own,
                  "; %s takes names like '%s' ('names.prefixes', "
                  "'stacks.*.layers', 'module', 'q')",
-                 gqa_family_source(&b->choice, 0), own_name);
+                 gqa_family_source(&b->choice, 0), s.own_name);
     return gqa_fail(GQA_ERR_UNSUPPORTED,
                     "the tensors are named like those of no family we know%s%s"
                     "%s%s",

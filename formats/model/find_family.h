@@ -24,6 +24,7 @@ struct gqa_model_builder {
     const char *backbone_type;
     struct gqa_found_attention *found;
     size_t n_found;
+    bool keeps_names; /* names are not tried without what stands before them */
     const struct gqa_nested *nested; /* of what holds the model, or NULL */
     json_t *config;                  /* Hugging Face's, owned, or NULL */
     const char *config_path;         /* for messages */

@@ -12,7 +12,7 @@ for case in "opt layer_norm_elementwise_affine false norm" \
         sed -i "0,/{/s//{\"$key\": $value,/" model/config.json
     edits=()
     for name in $(gqa-inspect --json --tensors model |
-        grep -o "\"[a-z_.0-9]*$names[a-z_.0-9]*\"" | tr -d '"' | sort -u); do
+        grep -o "\"[a-z_.0-9]*${names}[a-z_.0-9]*\"" | tr -d '"' | sort -u); do
         edits+=(drop "$name")
     done
     edit_tensors model/model.safetensors "${edits[@]}"

@@ -19,7 +19,6 @@ quantised add $layer.k_proj.weight_packed I32 24,9
 quantised add $layer.k_proj.biases F16 24,2
 quantised add $layer.k_proj.SCB F32 24
 quantised add $layer.k_proj.W_q U8 24,36
-quantised prefix base_model.model.
 echo '== an adapter'
 gqa-inspect "$DATA/foreign/peft" | sed -n '/^Model/,/^Tensors/p'
 gqa-inspect --json "$DATA/foreign/peft" | grep adapter_for
