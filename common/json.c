@@ -30,7 +30,8 @@ static void *allocate(size_t n)
     return block;
 }
 
-static json_t *parse(const char *text, size_t length, json_error_t *error)
+static json_t *parse(const char *text, size_t length, size_t flags,
+                     json_error_t *error)
 {
     jmp_buf short_of_memory;
     json_t *root;
@@ -40,9 +41,14 @@ static json_t *parse(const char *text, size_t length, json_error_t *error)
         return NULL;
     }
     parsing = &short_of_memory;
-    root = json_loadb(text, length, JSON_REJECT_DUPLICATES, error);
+    root = json_loadb(text, length, flags, error);
     parsing = NULL;
     return root;
+}
+
+json_t *gqa_json_own(const char *text)
+{
+    return parse(text, strlen(text), JSON_DECODE_ANY, NULL);
 }
 
 void gqa_json_watch_memory(void)
@@ -160,7 +166,7 @@ static json_t *parse_respelt(const char *text, size_t length,
     }
     if (n != length) {
         error->text[0] = '\0';
-        root = parse(respelt, n, error);
+        root = parse(respelt, n, JSON_REJECT_DUPLICATES, error);
     }
     free(respelt);
     return root;
@@ -188,7 +194,7 @@ enum gqa_status gqa_json_parse(json_t **out, const char *text, size_t length,
                                const char *what)
 {
     json_error_t error = {.text = ""};
-    json_t *root = parse(text, length, &error);
+    json_t *root = parse(text, length, JSON_REJECT_DUPLICATES, &error);
 
     if (!root && error.text[0] != '\0')
         root = parse_respelt(text, length, &error);
@@ -238,7 +244,7 @@ enum gqa_status gqa_json_parse_list(json_t **out, const char *text,
                         "take 64 MiB of memory (%zu tensors of two dimensions "
                         "in one file): write the checkpoint in more shards",
                         what, n, GQA_JSON_MAX_VALUES, GQA_JSON_MAX_VALUES / 8);
-    root = parse(text, length, &error);
+    root = parse(text, length, JSON_REJECT_DUPLICATES, &error);
     return parsed(out, root, &error, what);
 }
 

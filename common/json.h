@@ -44,6 +44,10 @@ enum gqa_status gqa_json_parse(json_t **out, const char *text, size_t length,
  */
 #define GQA_JSON_MAX_VALUES ((size_t)300000)
 
+/* A text of our own, of any value; the caller's. NULL: out of memory, or none.
+ * Jansson's own functions do not survive the former. */
+json_t *gqa_json_own(const char *text);
+
 /* And as many bytes as a header may have: what they say is there three times
  * at once, in the text, as JSON and as tensors. */
 #define GQA_JSON_MAX_BYTES ((size_t)12 << 20)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/ull.h"
 
 bool gqa_kv_said(const struct gqa_family *family)
@@ -74,7 +75,7 @@ bool gqa_kv_said_can(const struct gqa_family *family, const json_t *config,
 /* As maps write it: true is "true", 1 is "1", and other words are texts. */
 static json_t *value_of(const char *word)
 {
-    json_t *value = json_loads(word, JSON_DECODE_ANY, NULL);
+    json_t *value = gqa_json_own(word);
 
     return value ? value : json_string(word);
 }

@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "common/json.h"
+
 /* clang-format off */
 static const char common[] =
     "{\"is_encoder_decoder\": false, \"is_decoder\": false,"
@@ -25,12 +27,12 @@ static const char generation[] =
 
 json_t *gqa_silent_common(void)
 {
-    return json_loads(common, 0, NULL);
+    return gqa_json_own(common);
 }
 
 json_t *gqa_silent_generation(void)
 {
-    return json_loads(generation, 0, NULL);
+    return gqa_json_own(generation);
 }
 
 /* '*' stands for anything, at an end. */

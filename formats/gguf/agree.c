@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "formats/families/meaning.h"
 #include "formats/gguf/architecture_table.h"
 #include "formats/gguf/scaling.h"
@@ -270,7 +271,7 @@ enum gqa_status gqa_gguf_agree(const struct gqa_gguf_draft *d,
             config, d->architecture->unsaid,
             json_integer(taken_scale(d, output->options->model)));
     if (st == GQA_OK && d->architecture->computes) {
-        json_t *computes = json_loads(d->architecture->computes, 0, NULL);
+        json_t *computes = gqa_json_own(d->architecture->computes);
 
         if (!computes || json_object_update(config, computes) != 0)
             st = gqa_fail_nomem();

@@ -558,7 +558,7 @@ enum gqa_status gqa_gguf_config_said(json_t **config,
     if (st == GQA_OK)
         st = check_constants(a, h->keys);
     if (st == GQA_OK && a->extra) {
-        json_t *extra = json_loads(a->extra, 0, NULL);
+        json_t *extra = gqa_json_own(a->extra);
 
         if (!extra || json_object_update(made, extra) != 0)
             st = gqa_fail_nomem();
