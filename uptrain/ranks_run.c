@@ -36,7 +36,7 @@ static enum gqa_status differ(const char *key, const json_t *here,
 
 static enum gqa_status compare(const json_t *what, const char *text)
 {
-    json_t *first = json_loads(text, 0, NULL);
+    json_t *first = gqa_json_own(text);
     enum gqa_status st = first ? GQA_OK : gqa_fail_nomem();
     const char *key;
     json_t *value;
@@ -78,7 +78,7 @@ static enum gqa_status tell_history(struct gqa_ranks *ranks,
 
     json_decref(json);
     if (st == GQA_OK && !gqa_ranks_is_first(ranks)) {
-        json = json_loads(text, 0, NULL);
+        json = gqa_json_own(text);
         if (!gqa_history_read(h, json))
             st = gqa_fail_nomem();
         json_decref(json);
