@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "align/input_moments.h"
 #include "align/score_bias.h"
 #include "align/turning.h"
 #include "common/bounds.h"
@@ -31,8 +30,8 @@ struct gqa_attention_loss {
     uint64_t d_model, width;        /* of the stream; of heads side by side */
     uint64_t at[N_PROJECTIONS + 1]; /* in weights */
     struct gqa_turning turning;
-    void *score_bias; /* and its reach */
-    uint64_t reach;
+    struct gqa_score_sizes sizes; /* of parts */
+    void *score_bias;             /* of their reach */
     void **scales; /* by part, real [rows]: what each row is divided by */
     double *dots;  /* of rows, on the host */
     /* On the device, in the shapes of projections: */
@@ -100,26 +99,19 @@ static struct gqa_turn_op turn_of(const struct gqa_attention_loss *l,
 static struct gqa_attention_op op_of(const struct gqa_attention_loss *l,
                                      const struct gqa_score_part *p)
 {
-    const struct gqa_attention_block *b = l->job.becomes;
-    const bool cross = b->heads->kind == GQA_ATTENTION_CROSS;
+    struct gqa_attention_op op = gqa_score_part_attention(p, l->job.becomes);
 
-    return (struct gqa_attention_op){.out = l->heads,
-                                     .q = l->rows[Q],
-                                     .q_width = l->width,
-                                     .q_place = place_of(b->heads->n_heads),
-                                     .k = l->cache[0],
-                                     .v = l->cache[1],
-                                     .n_kv_heads = l->job.pooled,
-                                     .head_dim = b->heads->head_dim,
-                                     .capacity = p->n_keys,
-                                     .scale = b->scale,
-                                     .soft_cap = b->soft_cap,
-                                     .causal = b->causal,
-                                     .window = b->window,
-                                     .key_counts = cross ? p->key_counts : NULL,
-                                     .bias = l->score_bias,
-                                     .reach = l->reach,
-                                     .lse = l->lse};
+    op.out = l->heads;
+    op.q = l->rows[Q];
+    op.q_width = l->width;
+    op.q_place = place_of(attention_of(l)->n_heads);
+    op.k = l->cache[0];
+    op.v = l->cache[1];
+    op.n_kv_heads = l->job.pooled;
+    op.bias = l->score_bias;
+    op.reach = l->sizes.reach;
+    op.lse = l->lse;
+    return op;
 }
 
 static enum gqa_status project(const struct gqa_attention_loss *l,
@@ -533,17 +525,10 @@ static enum gqa_status alloc_rows(struct gqa_attention_loss *l)
         gqa_max_u64(l->job.rows[Q]->inputs, l->job.rows[K]->inputs);
     const uint64_t widest =
         gqa_max_u64(gqa_max_u64(l->width, kv_width), inputs);
-    uint64_t n_rows = 1, n_keys = 1, n_all;
+    const uint64_t n_rows = l->sizes.n_queries, n_keys = l->sizes.n_keys;
+    const uint64_t n_all = gqa_max_u64(n_rows, n_keys);
     enum gqa_status st;
 
-    l->reach = 1;
-    for (size_t i = 0; i < l->records->n_parts; i++) {
-        const struct gqa_score_part *p = &l->records->parts[i];
-
-        n_rows = gqa_max_u64(n_rows, gqa_score_part_rows(p, false));
-        n_keys = gqa_max_u64(n_keys, gqa_score_part_rows(p, true));
-        l->reach = gqa_max_u64(l->reach, gqa_max_u64(p->n_new, p->n_keys));
-    }
     if ((st = alloc_reals(l, &l->rows[Q], n_rows * l->width)) != GQA_OK ||
         (st = alloc_reals(l, &l->d_q, n_rows * l->width)) != GQA_OK ||
         (st = alloc_reals(l, &l->rows[K], n_keys * kv_width)) != GQA_OK ||
@@ -556,7 +541,6 @@ static enum gqa_status alloc_rows(struct gqa_attention_loss *l)
         (st = alloc_reals(l, &l->heads, n_rows * l->width)) != GQA_OK ||
         (st = alloc_reals(l, &l->d_heads, n_rows * l->width)) != GQA_OK)
         return st;
-    n_all = gqa_max_u64(n_rows, n_keys);
     if ((st = alloc_reals(l, &l->inputs, n_all * inputs)) != GQA_OK ||
         (st = alloc_reals(l, &l->shares, n_all)) != GQA_OK)
         return st;
@@ -613,10 +597,10 @@ static enum gqa_status begin(struct gqa_attention_loss *l)
     if (st == GQA_OK)
         st = gqa_score_bias_upload(&l->score_bias, l->backend, l->device,
                                    l->real, l->job.becomes, l->job.table,
-                                   l->reach);
+                                   l->sizes.reach);
     return st == GQA_OK
                ? gqa_turning_create(&l->turning, l->backend, l->device, l->real,
-                                    l->job.becomes->rope, l->reach)
+                                    l->job.becomes->rope, l->sizes.reach)
                : st;
 }
 
@@ -637,6 +621,7 @@ enum gqa_status gqa_attention_loss_create(
     l->real = job->records->real;
     l->width = job->rows[O]->n;
     l->d_model = job->rows[O]->inputs;
+    l->sizes = gqa_score_records_sizes(l->records);
     for (int i = 0; i < N_PROJECTIONS; i++)
         l->at[i + 1] = l->at[i] + job->rows[i]->n * job->rows[i]->inputs;
     st = begin(l);

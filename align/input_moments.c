@@ -17,16 +17,6 @@ struct sums {
     uint64_t width, n;
 };
 
-uint64_t gqa_score_part_rows(const struct gqa_score_part *p, bool keys)
-{
-    return p->n_sequences * (keys ? p->n_keys : p->n_new);
-}
-
-const void *gqa_score_part_inputs(const struct gqa_score_part *p, bool keys)
-{
-    return keys && p->y ? p->y : p->x;
-}
-
 static enum gqa_status gather_real(const struct sums *s,
                                    const struct gqa_score_part *p, bool keys,
                                    uint64_t *n)
@@ -72,13 +62,11 @@ static enum gqa_status open_sums(struct sums *s, bool keys)
 {
     const struct gqa_score_records *r = s->records;
     const uint64_t n_bytes = s->width * s->width * sizeof(double);
-    uint64_t n_rows = 1;
-    enum gqa_status st;
+    const struct gqa_score_sizes most = gqa_score_records_sizes(r);
+    const uint64_t n_rows = keys ? most.n_keys : most.n_queries;
+    enum gqa_status st = r->backend->alloc(
+        r->device, &s->rows, n_rows * s->width * gqa_dtype_bits(r->real) / 8);
 
-    for (size_t i = 0; i < r->n_parts; i++)
-        n_rows = gqa_max_u64(n_rows, gqa_score_part_rows(&r->parts[i], keys));
-    st = r->backend->alloc(r->device, &s->rows,
-                           n_rows * s->width * gqa_dtype_bits(r->real) / 8);
     if (st == GQA_OK)
         st = r->backend->alloc(r->device, &s->total, n_bytes);
     if (st == GQA_OK)

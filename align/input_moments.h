@@ -16,8 +16,4 @@ enum gqa_status gqa_input_moments_invert(double **out,
                                          const struct gqa_score_records *r,
                                          bool keys, uint64_t width);
 
-/* Rows of a part's queries, or keys, and what they are made from. */
-uint64_t gqa_score_part_rows(const struct gqa_score_part *part, bool keys);
-const void *gqa_score_part_inputs(const struct gqa_score_part *part, bool keys);
-
 #endif

@@ -413,6 +413,48 @@ enum gqa_status gqa_score_records_finish(struct gqa_score_records *r)
     return st;
 }
 
+uint64_t gqa_score_part_rows(const struct gqa_score_part *p, bool keys)
+{
+    return p->n_sequences * (keys ? p->n_keys : p->n_new);
+}
+
+const void *gqa_score_part_inputs(const struct gqa_score_part *p, bool keys)
+{
+    return keys && p->y ? p->y : p->x;
+}
+
+struct gqa_score_sizes gqa_score_records_sizes(
+    const struct gqa_score_records *records)
+{
+    struct gqa_score_sizes most = {1, 1, 1};
+
+    for (size_t i = 0; i < records->n_parts; i++) {
+        const struct gqa_score_part *p = &records->parts[i];
+
+        most.n_queries =
+            gqa_max_u64(most.n_queries, gqa_score_part_rows(p, false));
+        most.n_keys = gqa_max_u64(most.n_keys, gqa_score_part_rows(p, true));
+        most.reach = gqa_max_u64(most.reach, gqa_max_u64(p->n_new, p->n_keys));
+    }
+    return most;
+}
+
+struct gqa_attention_op gqa_score_part_attention(
+    const struct gqa_score_part *part, const struct gqa_attention_block *block)
+{
+    const bool cross = block->heads->kind == GQA_ATTENTION_CROSS;
+
+    return (struct gqa_attention_op){.n_kv_heads = block->heads->n_kv_heads,
+                                     .head_dim = block->heads->head_dim,
+                                     .capacity = part->n_keys,
+                                     .scale = block->scale,
+                                     .soft_cap = block->soft_cap,
+                                     .causal = block->causal,
+                                     .window = block->window,
+                                     .key_counts =
+                                         cross ? part->key_counts : NULL};
+}
+
 enum gqa_status gqa_score_records_begin(const struct gqa_score_records *r,
                                         const struct gqa_score_part *part,
                                         bool keys)

@@ -93,6 +93,23 @@ GQA_MUST_USE
 enum gqa_status gqa_score_records_finish(struct gqa_score_records *records);
 void gqa_score_records_clear(struct gqa_score_records *records);
 
+/* Rows of a part's queries, or keys, and what they are made from. */
+uint64_t gqa_score_part_rows(const struct gqa_score_part *part, bool keys);
+const void *gqa_score_part_inputs(const struct gqa_score_part *part, bool keys);
+
+/* The largest of all parts, at least 1 each: rows of queries and of keys, and
+ * distances of positions, which `reach` is above. */
+struct gqa_score_sizes {
+    uint64_t n_queries, n_keys, reach;
+};
+struct gqa_score_sizes gqa_score_records_sizes(
+    const struct gqa_score_records *records);
+
+/* What attend() is told of a part by the block, whose numbers of heads it has;
+ * the rest is 0: rows, caches and their heads, the bias and its reach. */
+struct gqa_attention_op gqa_score_part_attention(
+    const struct gqa_score_part *part, const struct gqa_attention_block *block);
+
 /* Make a part's queries, or its keys, the device's batch. */
 GQA_MUST_USE
 enum gqa_status gqa_score_records_begin(const struct gqa_score_records *records,

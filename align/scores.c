@@ -148,33 +148,25 @@ static enum gqa_status update_now(const struct fitter *f,
 static struct gqa_score_op op_of(const struct fitter *f, size_t part,
                                  const void *q, const void *k)
 {
-    const struct gqa_attention_block *b = f->job->block;
     const struct gqa_score_part *p = &f->records->parts[part];
-    const bool cross = b->heads->kind == GQA_ATTENTION_CROSS;
+    struct gqa_score_op op = {.original =
+                                  gqa_score_part_attention(p, f->job->block),
+                              .q = q,
+                              .q_width = f->queries.rows->n,
+                              .q_place = place_of(f, &f->queries),
+                              .k = k,
+                              .n_kv_heads = f->job->pooled,
+                              .heads = f->job->heads,
+                              .weights = p->weights,
+                              .scale = f->job->becomes->scale};
 
-    return (struct gqa_score_op){
-        .original = {.q = p->q,
-                     .q_width = f->records->q_width,
-                     .q_place = f->records->q_place,
-                     .k = p->k,
-                     .n_kv_heads = b->heads->n_kv_heads,
-                     .head_dim = b->heads->head_dim,
-                     .capacity = p->n_keys,
-                     .scale = b->scale,
-                     .soft_cap = b->soft_cap,
-                     .causal = b->causal,
-                     .window = b->window,
-                     .key_counts = cross ? p->key_counts : NULL,
-                     .bias = f->score_bias,
-                     .reach = f->reach},
-        .q = q,
-        .q_width = f->queries.rows->n,
-        .q_place = place_of(f, &f->queries),
-        .k = k,
-        .n_kv_heads = f->job->pooled,
-        .heads = f->job->heads,
-        .weights = p->weights,
-        .scale = f->job->becomes->scale};
+    op.original.q = p->q;
+    op.original.q_width = f->records->q_width;
+    op.original.q_place = f->records->q_place;
+    op.original.k = p->k;
+    op.original.bias = f->score_bias;
+    op.original.reach = f->reach;
+    return op;
 }
 
 /* The operation's r, as a gradient of the rows of the side that is fitted, to
@@ -539,17 +531,11 @@ static enum gqa_status alloc_room(struct fitter *f)
     const struct gqa_head_rows *q = f->queries.rows, *k = f->keys.rows;
     const uint64_t inputs = gqa_max_u64(q->inputs, k->inputs);
     const uint64_t n = gqa_max_u64(q->n, k->n);
-    uint64_t n_rows = 1;
+    const struct gqa_score_sizes most = gqa_score_records_sizes(f->records);
+    const uint64_t n_rows = gqa_max_u64(most.n_queries, most.n_keys);
     enum gqa_status st;
 
-    f->reach = 1;
-    for (size_t i = 0; i < f->records->n_parts; i++) {
-        const struct gqa_score_part *p = &f->records->parts[i];
-
-        n_rows = gqa_max_u64(n_rows, gqa_max_u64(gqa_score_part_rows(p, false),
-                                                 gqa_score_part_rows(p, true)));
-        f->reach = gqa_max_u64(f->reach, gqa_max_u64(p->n_new, p->n_keys));
-    }
+    f->reach = most.reach;
     if ((st = alloc_reals(f, &f->rows, n_rows * n)) != GQA_OK ||
         (st = alloc_reals(f, &f->cache, n_rows * k->n)) != GQA_OK ||
         (st = alloc_reals(f, &f->out, n_rows * gqa_max_u64(n, inputs))) !=

@@ -8,7 +8,6 @@
 #include "align/gradient_sums.h"
 #include "align/input_moments.h"
 #include "align/score_bias.h"
-#include "common/bounds.h"
 #include "common/interrupt.h"
 #include "common/large.h"
 #include "common/ranges.h"
@@ -76,25 +75,18 @@ static const struct gqa_attention *heads_of(const struct gqa_values *f)
 static struct gqa_attention_op attention_of(const struct gqa_values *f,
                                             const struct gqa_score_part *p)
 {
-    const struct gqa_attention_block *b = f->job.becomes;
-    const bool cross = b->heads->kind == GQA_ATTENTION_CROSS;
+    struct gqa_attention_op op = gqa_score_part_attention(p, f->job.becomes);
 
-    return (struct gqa_attention_op){.out = f->heads,
-                                     .q = p->q,
-                                     .q_width = f->records->q_width,
-                                     .q_place = f->records->q_place,
-                                     .k = p->k,
-                                     .v = f->cache,
-                                     .n_kv_heads = f->records->n_kv_heads,
-                                     .head_dim = b->heads->head_dim,
-                                     .capacity = p->n_keys,
-                                     .scale = b->scale,
-                                     .soft_cap = b->soft_cap,
-                                     .causal = b->causal,
-                                     .window = b->window,
-                                     .key_counts = cross ? p->key_counts : NULL,
-                                     .bias = f->score_bias,
-                                     .reach = f->reach};
+    op.out = f->heads;
+    op.q = p->q;
+    op.q_width = f->records->q_width;
+    op.q_place = f->records->q_place;
+    op.k = p->k;
+    op.v = f->cache;
+    op.n_kv_heads = f->records->n_kv_heads;
+    op.bias = f->score_bias;
+    op.reach = f->reach;
+    return op;
 }
 
 /* Values of the pooled heads, n of each, for each KV head that the records
@@ -491,17 +483,11 @@ static enum gqa_status alloc_room(struct gqa_values *f)
 {
     const uint64_t width = f->records->n_kv_heads * heads_of(f)->head_dim;
     const uint64_t inputs = f->job.inputs, n = f->n * inputs;
-    uint64_t n_rows = 1, n_keys = 1;
+    const struct gqa_score_sizes most = gqa_score_records_sizes(f->records);
+    const uint64_t n_rows = most.n_queries, n_keys = most.n_keys;
     enum gqa_status st;
 
-    f->reach = 1;
-    for (size_t i = 0; i < f->records->n_parts; i++) {
-        const struct gqa_score_part *p = &f->records->parts[i];
-
-        n_rows = gqa_max_u64(n_rows, gqa_score_part_rows(p, false));
-        n_keys = gqa_max_u64(n_keys, gqa_score_part_rows(p, true));
-        f->reach = gqa_max_u64(f->reach, gqa_max_u64(p->n_new, p->n_keys));
-    }
+    f->reach = most.reach;
     if ((st = alloc_reals(f, &f->output, f->width * f->job.d_model)) !=
             GQA_OK ||
         (st = alloc_reals(f, &f->square, f->width * f->width)) != GQA_OK ||
