@@ -91,6 +91,14 @@ enum gqa_status gqa_tensor_table_add(struct gqa_tensor_table *table,
     return sort(table, sources);
 }
 
+static char *name_of(const struct gqa_tensor_table *table,
+                     struct gqa_source *const *sources, size_t i)
+{
+    const struct gqa_tensor_ref *ref = &table->refs[i];
+
+    return sources[ref->source]->tensors[ref->local].name;
+}
+
 bool gqa_tensor_table_take_prefix(struct gqa_tensor_table *table,
                                   struct gqa_source *const *sources,
                                   const char *prefix)
@@ -105,20 +113,11 @@ bool gqa_tensor_table_take_prefix(struct gqa_tensor_table *table,
     }
     /* Their order is the same without it. */
     for (size_t i = 0; i < table->n; i++) {
-        const struct gqa_tensor_ref *ref = &table->refs[i];
-        char *name = sources[ref->source]->tensors[ref->local].name;
+        char *name = name_of(table, sources, i);
 
         memmove(name, name + n, strlen(name + n) + 1);
     }
     return table->n > 0;
-}
-
-static char *name_of(const struct gqa_tensor_table *table,
-                     struct gqa_source *const *sources, size_t i)
-{
-    const struct gqa_tensor_ref *ref = &table->refs[i];
-
-    return sources[ref->source]->tensors[ref->local].name;
 }
 
 /* Whether some name may have it: most checkpoints are whole as they are. */

@@ -14,7 +14,6 @@
 
 /* --- Which family ------------------------------------------------------- */
 
-/* model_type may be lent by the family there is. */
 /* Whether the configuration names a class for answers to questions. */
 static bool answers(const json_t *config)
 {
@@ -50,6 +49,7 @@ static enum gqa_status take_answers_prefix(struct gqa_family *family,
     return GQA_OK;
 }
 
+/* model_type may be lent by the family there is. */
 static enum gqa_status take_family(struct gqa_model_builder *b, size_t number,
                                    const char *model_type)
 {

@@ -8,7 +8,6 @@
 
 #include "runtime/cuda/back.cuh"
 #include "runtime/cuda/device.cuh"
-#include "runtime/cuda/gated.cuh"
 
 enum { MIN_MAJOR = 8 }; /* what the attention kernels are written for */
 

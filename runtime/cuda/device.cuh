@@ -149,6 +149,14 @@ enum gqa_status gqa_cuda_add_rows(struct gqa_device *device, void *out,
                                   const uint64_t *rows, const double *weights,
                                   double scale, uint64_t n_rows);
 
+/* gated.cu */
+enum gqa_status gqa_cuda_gated(struct gqa_device *device, bool *done,
+                               void *hidden, void *gate_out, void *up_out,
+                               const void *x, uint64_t n_rows,
+                               const struct gqa_weight *gate,
+                               const struct gqa_weight *up,
+                               enum gqa_activation activation);
+
 /* draw.cu */
 enum gqa_status gqa_cuda_draw(struct gqa_device *device, int32_t *out,
                               const void *logits, const uint64_t *keys,

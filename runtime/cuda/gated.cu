@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "runtime/cuda/gated.cuh"
+#include "runtime/cuda/device.cuh"
 #include "runtime/cuda/gated_sm90.cuh"
 #include "runtime/cuda/pack.cuh"
 

@@ -17,8 +17,6 @@
  */
 #include <string.h>
 
-#include <type_traits>
-
 #include "runtime/cuda/activation.cuh"
 #include "runtime/cuda/gated_sm90.cuh"
 #include "runtime/cuda/pack.cuh"
@@ -124,48 +122,6 @@ static __device__ __forceinline__ void box_load_for_both(uint32_t to,
                  "h"((uint16_t)((1 << PAIR) - 1))
                  : "memory");
 }
-
-/* --- Products ------------------------------------------------------------- */
-
-#define GQA_ROW(j) "+f"(s[j][0]), "+f"(s[j][1]), "+f"(s[j][2]), "+f"(s[j][3])
-#define GQA_ROWS_8(j)                                           \
-    GQA_ROW(j), GQA_ROW(j + 1), GQA_ROW(j + 2), GQA_ROW(j + 3), \
-        GQA_ROW(j + 4), GQA_ROW(j + 5), GQA_ROW(j + 6), GQA_ROW(j + 7)
-#define GQA_WIDE_PRODUCT(dtype)                                               \
-    asm volatile(                                                             \
-        "{\n"                                                                 \
-        ".reg .pred adds;\n"                                                  \
-        "setp.ne.b32 adds, %130, 0;\n"                                        \
-        "wgmma.mma_async.sync.aligned.m64n256k16.f32." dtype "." dtype        \
-        " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, " \
-        "%15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, "   \
-        "%28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, "   \
-        "%41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, "   \
-        "%54, %55, %56, %57, %58, %59, %60, %61, %62, %63, %64, %65, %66, "   \
-        "%67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "   \
-        "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, "   \
-        "%93, %94, %95, %96, %97, %98, %99, %100, %101, %102, %103, %104, "   \
-        "%105, %106, %107, %108, %109, %110, %111, %112, %113, %114, %115, "  \
-        "%116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, "  \
-        "%127}, %128, %129, adds, 1, 1, 0, 0;\n"                              \
-        "}\n"                                                                 \
-        : GQA_ROWS_8(0), GQA_ROWS_8(8), GQA_ROWS_8(16), GQA_ROWS_8(24)        \
-        : "l"(a), "l"(b), "r"(adds))
-
-/* s [64, 256] = or += A B^T: a [64, 16], b [256, 16]. */
-template <typename T>
-static __device__ __forceinline__ void multiply(float (*s)[4], uint64_t a,
-                                                uint64_t b, int adds)
-{
-    if constexpr (std::is_same<T, __nv_bfloat16>::value)
-        GQA_WIDE_PRODUCT("bf16");
-    else
-        GQA_WIDE_PRODUCT("f16");
-}
-
-#undef GQA_WIDE_PRODUCT
-#undef GQA_ROWS_8
-#undef GQA_ROW
 
 /* --- Sums in shared memory ------------------------------------------------ */
 
@@ -323,8 +279,9 @@ static __device__ __forceinline__ void multiply_tiles(
             product_fence();
 #pragma unroll
             for (int c = 0; c < DEPTH / 16; c++)
-                multiply<T>(s, operand_after(a, c * 32),
-                            operand_after(b, c * 32), k + c > 0);
+                product<T>::template scores<COLUMNS>(
+                    s, operand_after(a, c * 32), operand_after(b, c * 32),
+                    k + c > 0);
             product_commit();
             if (k > 0) {
                 product_wait<1>();
