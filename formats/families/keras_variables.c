@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/strings.h"
 #include "common/ull.h"
 
 /* More heads or experts than any model has. */
@@ -48,7 +49,7 @@ static struct gqa_view make_view(const struct gqa_keras_rule *rule,
     if (tensor->rank < 2 || !rule->turned)
         view.transposed = false;
     /* A bias has no input axes: (H, d) is one row of H * d. */
-    if (tensor->rank == 1 || strcmp(strrchr(rule->is, '.'), ".bias") == 0) {
+    if (tensor->rank == 1 || gqa_ends_with(rule->is, ".bias")) {
         view.rows = tensor->n_elements;
         return view;
     }
@@ -81,7 +82,7 @@ static enum gqa_status count_heads(uint64_t *n_heads,
                                    const struct gqa_keras_rule *rule,
                                    const struct gqa_tensor *tensor)
 {
-    const bool is_bias = strcmp(strrchr(rule->is, '.'), ".bias") == 0;
+    const bool is_bias = gqa_ends_with(rule->is, ".bias");
     const unsigned axis = is_bias ? 0 : 1;
 
     if (tensor->rank != axis + 2 || tensor->shape[axis] == 0)
@@ -274,8 +275,7 @@ enum gqa_status gqa_keras_add_variable(struct gqa_params *params,
 
 enum gqa_status gqa_keras_finish_param(struct gqa_param *param)
 {
-    bool vector = strlen(param->name) > 5 &&
-                  strcmp(param->name + strlen(param->name) - 5, ".bias") == 0;
+    bool vector = gqa_ends_with(param->name, ".bias");
 
     param->rows = param->parts[0].rows;
     param->cols = param->parts[0].cols;

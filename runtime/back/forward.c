@@ -528,22 +528,24 @@ static enum gqa_status make_hidden(const struct run *run, void **out,
     const struct gqa_runtime *r = run->r;
     const uint64_t width = gqa_runtime_outputs(r, &ff->up);
     const bool gated = ff->gate.weight != GQA_NO_PARAM;
-    void *first = gated ? room->gate : room->up;
-    void *hidden = room->hidden ? room->hidden : run->tape->scratch.hidden;
-    struct gqa_part_hidden part = {.gate = &ff->gate,
-                                   .up = &ff->up,
-                                   .activation = ff->activation,
-                                   .gate_room = room->gate,
-                                   .up_room = room->up,
-                                   .kept = run->back};
+    void *apart = room->hidden ? room->hidden : run->tape->scratch.hidden;
+    const struct gqa_part_hidden part = {.gate = &ff->gate,
+                                         .up = &ff->up,
+                                         .activation = ff->activation,
+                                         .out = run->back ? apart
+                                                : gated   ? room->gate
+                                                          : room->up,
+                                         .gate_room = room->gate,
+                                         .up_room = room->up,
+                                         .kept = run->back};
     enum gqa_status st;
 
-    *out = part.out = hidden = run->back ? hidden : first;
+    *out = part.out;
     if (!ff->has_xielu)
         return gqa_part_hidden(r, &part, in, run->n_rows);
     st = gqa_part_linear(r, room->up, in, run->n_rows, &ff->up, NULL);
     return st == GQA_OK
-               ? make_xielu(run, hidden, room->up, run->n_rows, width, ff)
+               ? make_xielu(run, part.out, room->up, run->n_rows, width, ff)
                : st;
 }
 
