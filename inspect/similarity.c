@@ -194,7 +194,7 @@ static enum gqa_status compare_by_tokens(struct comparing *c,
     enum gqa_status st = gqa_learning_open(&learning);
 
     if (st == GQA_OK)
-        st = gqa_learning_all_tokens(&tokens, &learning);
+        st = gqa_learning_all_tokens(&tokens, &learning, 0);
     if (st == GQA_OK)
         st = gqa_learn_heads(&job);
     if (st == GQA_OK)
