@@ -5,6 +5,7 @@
 #include "common/ull.h"
 #include "formats/model/inventory_taking.h"
 #include "formats/model/regroup.h"
+#include "formats/model/tied.h"
 
 static bool has(const struct gqa_taking *t, const char *name)
 {
@@ -503,10 +504,9 @@ static enum gqa_status expect_no_stack(struct gqa_taking *t,
     const struct gqa_stack_rule *rule = &t->family->stacks[stack];
     char module[2 * GQA_MAX_NAME];
     struct gqa_stem stem = {""};
-    const bool may_lack =
-        stack == GQA_STACK_DECODER &&
-        (gqa_class_named(t->model->config, GQA_CLASS_ENCODER) ||
-         gqa_class_named(t->model->config, GQA_CLASS_TASK));
+    const bool may_lack = stack == GQA_STACK_DECODER &&
+                          (gqa_class_named(t->model, GQA_CLASS_ENCODER) ||
+                           gqa_class_named(t->model, GQA_CLASS_TASK));
 
     if (!t->is_known || may_lack)
         return GQA_OK;
@@ -694,15 +694,14 @@ static enum gqa_status expect_embedding(struct gqa_taking *t)
 static enum gqa_status needs_unembedding(bool *out, const struct gqa_taking *t)
 {
     const char *first = t->family->names.prefixes[0];
-    bool tied = false;
-    const enum gqa_status st =
-        gqa_setting_flag(&tied, &t->family->logits.tied, t->model->config);
+    struct gqa_tied tied;
+    const enum gqa_status st = gqa_model_tied(&tied, t->model);
     /* A model without its head is written without its prefix. */
     const bool is_base = *first && !*t->names.prefix;
 
-    *out = t->is_known && !tied &&
-           (gqa_has_classes(t->model->config)
-                ? gqa_class_named(t->model->config, GQA_CLASS_LM) != NULL
+    *out = t->is_known && !tied.in_4 && !tied.in_5 &&
+           (gqa_has_classes(t->model)
+                ? gqa_class_named(t->model, GQA_CLASS_LM) != NULL
                 : !is_base);
     return st;
 }

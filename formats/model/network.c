@@ -17,6 +17,7 @@
 #include "formats/model/network_refused.h"
 #include "formats/model/network_rope.h"
 #include "formats/model/numbers.h"
+#include "formats/model/tied.h"
 
 /* Rows of the largest table of positions that is computed: no model has a
  * context so long. */
@@ -442,8 +443,7 @@ static enum gqa_status take_addend(const struct gqa_network_builder *b)
 /* Of a class that makes no logits of tokens, but what others make of rows. */
 static bool may_lack_logits(const struct gqa_model *m)
 {
-    return gqa_has_classes(m->config) &&
-           !gqa_class_named(m->config, GQA_CLASS_LM);
+    return gqa_has_classes(m) && !gqa_class_named(m, GQA_CLASS_LM);
 }
 
 /*
@@ -457,7 +457,7 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
     struct gqa_network *n = b->network;
     char name[GQA_MAX_NAME];
     gqa_texts stem = b->family->names.unembedding;
-    bool tied = false;
+    struct gqa_tied tied;
     size_t index;
     enum gqa_status st;
 
@@ -466,7 +466,7 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
     n->n_outputs = n->d_model;
     if (gqa_network_is_encoder(n))
         return GQA_OK;
-    if ((st = gqa_setting_flag(&tied, &rule->tied, b->model->config)) != GQA_OK)
+    if ((st = gqa_model_tied(&tied, b->model)) != GQA_OK)
         return st;
     for (; *stem; stem++) {
         snprintf(name, sizeof name, "%s.weight", *stem);
@@ -476,7 +476,7 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
     if (*stem) {
         st = gqa_take_linear(&n->unembedding, b, *stem, &rule->bias);
         n->unembedding.input_major = false;
-    } else if (tied) {
+    } else if (tied.in_4 || tied.in_5) {
         n->unembedding =
             (struct gqa_linear){.weight = n->stacks[n->n_stacks - 1].embedding,
                                 .bias = GQA_NO_PARAM};
@@ -600,7 +600,7 @@ static bool has_stack(const struct gqa_network_builder *b, enum gqa_stack which)
 
     return b->family->stacks[which].given &&
            (which == GQA_STACK_ENCODER || count_layers(m, which) > 0 ||
-            gqa_class_named(m->config, GQA_CLASS_LM));
+            gqa_class_named(m, GQA_CLASS_LM));
 }
 
 /* What the decoder looks back at: its own encoder's rows, or those of another
