@@ -481,6 +481,8 @@ static enum gqa_status get_tokens(struct gqa_calibrator *c, bool holds_out)
     enum gqa_status st = gqa_learning_open(&c->learning);
     size_t n_apart;
 
+    if (st == GQA_ERR_UNSUPPORTED)
+        st = gqa_fail_prefix(st, "%s", gqa_checkpoint_path(c->checkpoint));
     if (st == GQA_OK)
         st = gqa_learning_all_tokens(&c->tokens, &c->learning);
     if (st != GQA_OK)

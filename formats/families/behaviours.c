@@ -63,15 +63,18 @@ static enum gqa_status read_type(bool *slides, const json_t *config,
 
 /* All but each of a number, unless layer_types says it of each. */
 static enum gqa_status pattern_slides(bool *out, const json_t *config,
-                                      const struct gqa_setting *setting,
+                                      const struct gqa_behaviours *behaviours,
                                       size_t layer)
 {
+    const size_t place =
+        behaviours->sliding_layers == GQA_SLIDING_BUT_FIRST ? layer : layer + 1;
     uint64_t pattern = 0;
-    const enum gqa_status st = gqa_setting_count(&pattern, setting, config);
+    const enum gqa_status st =
+        gqa_setting_count(&pattern, &behaviours->sliding_pattern, config);
 
     if (st != GQA_OK || pattern == 0 || has_types(config))
         return st != GQA_OK ? st : read_type(out, config, layer);
-    *out = (layer + 1) % pattern != 0;
+    *out = place % pattern != 0;
     return GQA_OK;
 }
 
@@ -180,7 +183,8 @@ enum gqa_status gqa_layer_slides(bool *out,
     case GQA_SLIDING_GPT_NEO:
         return gpt_neo_slides(out, config, layer);
     case GQA_SLIDING_LAYER_TYPES:
-        return pattern_slides(out, config, &behaviours->sliding_pattern, layer);
+    case GQA_SLIDING_BUT_FIRST:
+        return pattern_slides(out, config, behaviours, layer);
     default:
         return GQA_OK;
     }

@@ -25,6 +25,7 @@ enum gqa_sliding_layers {
     GQA_SLIDING_USE_SLIDING_WINDOW,
     GQA_SLIDING_LAYER_TYPES,
     GQA_SLIDING_GPT_NEO,
+    GQA_SLIDING_BUT_FIRST, /* layer_types, or all but the first of each */
 };
 
 /* behaviours.rope_layers: which layers rotate queries and keys. */
@@ -63,7 +64,8 @@ struct gqa_behaviours {
     enum gqa_expert_layers expert_layers;
     enum gqa_sliding_layers sliding_layers;
     /* GQA_SLIDING_LAYER_TYPES, without a list: all layers slide but each of
-     * this number; nothing: the list is needed. */
+     * this number, the last of so many (BUT_FIRST: the first); nothing: the
+     * list is needed. */
     struct gqa_setting sliding_pattern;
     /* GQA_SLIDING_QWEN2 and _MOE, without a list and without
      * max_window_layers, what that is. */

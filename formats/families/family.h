@@ -55,8 +55,8 @@ enum gqa_part_presence { GQA_PART_ABSENT, GQA_PART_PRESENT, GQA_PART_OPTIONAL };
 struct gqa_norm_rule {
     enum gqa_norm_kind kind;
     struct gqa_setting eps;
-    enum gqa_part_presence weight, bias;
-    bool one_plus; /* times 1 + weight */
+    struct gqa_setting weight, bias; /* gqa_norm_parts() reads them */
+    bool one_plus;                   /* times 1 + weight */
 };
 
 struct gqa_embedding_rule {
@@ -72,6 +72,7 @@ struct gqa_embedding_rule {
      * makes the stream of its rows. */
     struct gqa_setting width;
     const char *widened;
+    const char *widened_behind; /* the same of the sum, normed; with a bias */
 };
 
 struct gqa_position_rule {
@@ -141,7 +142,9 @@ struct gqa_attention_rule {
     const char *output_bias;
     struct gqa_setting scale, scale_rsqrt; /* one of them */
     struct gqa_setting window, soft_cap, clip;
-    struct gqa_setting within;           /* of an encoder */
+    struct gqa_setting within, span;     /* of an encoder */
+    bool causal;                         /* the same */
+    bool first_unnormed;                 /* layer 0 has no `norm` */
     struct gqa_summaries_rule summaries; /* the same */
     struct gqa_sublayer_norms norms;
     struct gqa_head_norms_rule head_norms;
@@ -210,7 +213,8 @@ struct gqa_stack_rule {
     enum gqa_stack_input input;
     struct gqa_frames_rule frames;
     struct gqa_codes_rule codes;
-    const char *layers;                  /* pattern */
+    const char *layers;       /* pattern */
+    struct gqa_setting times; /* all of them run, one round after another */
     struct gqa_embedding_rule embedding; /* the family's but where it differs */
     struct gqa_attention_rule self, cross;
     struct gqa_feed_forward_rule feed_forward;
@@ -299,6 +303,15 @@ void gqa_family_free(struct gqa_family *family);
 
 /* What descriptions call a layout: "fused-qkv". */
 const char *gqa_described_layout(enum gqa_head_layout layout);
+
+/* Whether norms have a weight and a bias; where the rule says nothing, all have
+ * the one and layer norms the other. config NULL: what it decides is optional.
+ * Errors as gqa_setting_get(). */
+GQA_MUST_USE
+enum gqa_status gqa_norm_parts(enum gqa_part_presence *weight,
+                               enum gqa_part_presence *bias,
+                               const struct gqa_norm_rule *rule,
+                               const json_t *config);
 
 /* The bias that a rule with this setting says, where the description itself
  * does; GQA_PART_OPTIONAL where the configuration decides. */

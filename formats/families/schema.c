@@ -52,6 +52,7 @@ static const char *const sliding_words[] = {
     [GQA_SLIDING_USE_SLIDING_WINDOW] = "use_sliding_window",
     [GQA_SLIDING_LAYER_TYPES] = "layer_types",
     [GQA_SLIDING_GPT_NEO] = "gpt_neo",
+    [GQA_SLIDING_BUT_FIRST] = "but_first",
     NULL};
 static const char *const rope_words[] = {[GQA_ROPE_ALL] = "",
                                          [GQA_ROPE_SLIDING] = "sliding",
@@ -100,10 +101,6 @@ static const char *const finish_words[] = {
 #define FLAG(name, type, field)               \
     {                                         \
         name, GQA_FIELD_FLAG, AT(type, field) \
-    }
-#define PART(name, type, field)               \
-    {                                         \
-        name, GQA_FIELD_PART, AT(type, field) \
     }
 #define COUNT(name, type, field)               \
     {                                          \
@@ -194,8 +191,8 @@ static const struct gqa_field norm_fields[] = {
      REQUIRED},
     {"eps", GQA_FIELD_SETTING, AT(gqa_norm_rule, eps),
      .value = GQA_VALUE_FROM_ZERO, REQUIRED},
-    PART("weight", gqa_norm_rule, weight),
-    PART("bias", gqa_norm_rule, bias),
+    SETTING("weight", gqa_norm_rule, weight, GQA_VALUE_PRESENCE),
+    SETTING("bias", gqa_norm_rule, bias, GQA_VALUE_PRESENCE),
     FLAG("one_plus", gqa_norm_rule, one_plus),
     END,
 };
@@ -214,6 +211,7 @@ static const struct gqa_field embedding_fields[] = {
     TEXTS("places", gqa_embedding_rule, places),
     SETTING("width", gqa_embedding_rule, width, GQA_VALUE_WHOLE),
     TEXT("widened", gqa_embedding_rule, widened),
+    TEXT("widened_behind", gqa_embedding_rule, widened_behind),
     END,
 };
 static const struct gqa_schema embedding_schema =
@@ -306,6 +304,9 @@ static const struct gqa_field attention_fields[] = {
     SETTING("soft_cap", gqa_attention_rule, soft_cap, GQA_VALUE_POSITIVE),
     SETTING("clip", gqa_attention_rule, clip, GQA_VALUE_POSITIVE),
     SETTING("within", gqa_attention_rule, within, GQA_VALUE_WHOLE),
+    SETTING("span", gqa_attention_rule, span, GQA_VALUE_ANY),
+    FLAG("causal", gqa_attention_rule, causal),
+    FLAG("first_unnormed", gqa_attention_rule, first_unnormed),
     OBJECT("summaries", gqa_attention_rule, summaries, summaries_schema),
     END,
 };
@@ -396,6 +397,7 @@ static const struct gqa_schema codes_schema =
 
 static const struct gqa_field stack_fields[] = {
     {"layers", GQA_FIELD_PATTERN, AT(gqa_stack_rule, layers), REQUIRED},
+    SETTING("times", gqa_stack_rule, times, GQA_VALUE_WHOLE),
     WORD("input", gqa_stack_rule, input, input_words),
     OBJECT("frames", gqa_stack_rule, frames, frames_schema),
     OBJECT("codes", gqa_stack_rule, codes, codes_schema),
