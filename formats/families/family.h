@@ -36,6 +36,7 @@ struct gqa_config_keys {
      * 4 computes the same by; an object, or NULL. */
     const json_t *overwritten;
     gqa_texts unread;
+    gqa_texts more_layers; /* layers behind the last that predict more tokens */
 };
 
 struct gqa_family_names {
@@ -46,6 +47,7 @@ struct gqa_family_names {
     gqa_texts unembedding; /* whole names */
     gqa_texts copies;      /* of the embedding: modules, read by nothing */
     gqa_texts ignored;     /* of an attention or the model, read by nothing */
+    gqa_texts left_out;    /* beginnings of what stock classes do not load */
     gqa_texts beside; /* modules that nothing here reads, and all in them */
     const char *heads_proof; /* in an attention; its columns are the heads */
 };
@@ -162,9 +164,13 @@ struct gqa_experts_rule {
      * inputs]. */
     const char *each;
     const char *gate, *up, *down; /* within it, or within the layer */
-    struct gqa_setting n, chosen, normalised, jitter, dropout;
+    struct gqa_setting n, chosen, normalised, jitter, dropout, factor;
     enum gqa_experts_choice choice;
+    struct gqa_setting groups, groups_chosen;
+    const char *correction;           /* whole name within the layer, or NULL */
     const char *shared, *shared_gate; /* within the layer, or NULL */
+    struct gqa_setting n_shared;      /* 0: there is none */
+    const char *shared_names[3];      /* as `bias`; NULL: as in the others */
 };
 
 struct gqa_feed_forward_rule {

@@ -52,7 +52,9 @@ static bool has_shared(const struct mixture *m)
 static enum gqa_status make_pairs(struct mixture *m)
 {
     struct gqa_pairs *p = &m->pairs;
-    enum gqa_status st = gqa_pairs_create(p, m->ff->experts, m->n_rows);
+    enum gqa_status st = gqa_pairs_create(
+        p, m->ff->experts, gqa_experts_correction(m->r, m->ff->experts),
+        m->n_rows);
 
     if (st == GQA_OK)
         st = gqa_values_download(m->r->backend, m->r->device, p->logits,

@@ -3,11 +3,14 @@
 #include <stdlib.h>
 
 enum gqa_status gqa_pairs_create(struct gqa_pairs *p,
-                                 const struct gqa_experts *x, uint64_t n_rows)
+                                 const struct gqa_experts *x,
+                                 const double *correction, uint64_t n_rows)
 {
     const size_t n = (size_t)(n_rows * x->n_chosen);
 
-    *p = (struct gqa_pairs){.experts = x, .n_rows = n_rows, .n = n};
+    *p = (struct gqa_pairs){
+        .experts = x, .correction = correction, .n_rows = n_rows, .n = n};
+    p->scores = calloc((size_t)x->n, sizeof *p->scores);
     p->logits = calloc((size_t)(n_rows * x->n), sizeof *p->logits);
     p->chosen = calloc(n, sizeof *p->chosen);
     p->shares = calloc(n, sizeof *p->shares);
@@ -15,8 +18,8 @@ enum gqa_status gqa_pairs_create(struct gqa_pairs *p,
     p->first = calloc((size_t)x->n + 1, sizeof *p->first);
     p->rows = calloc(n, sizeof *p->rows);
     p->weights = calloc(n, sizeof *p->weights);
-    return p->logits && p->chosen && p->shares && p->places && p->first &&
-                   p->rows && p->weights
+    return p->logits && p->scores && p->chosen && p->shares && p->places &&
+                   p->first && p->rows && p->weights
                ? GQA_OK
                : gqa_fail_nomem();
 }
@@ -24,6 +27,7 @@ enum gqa_status gqa_pairs_create(struct gqa_pairs *p,
 void gqa_pairs_clear(struct gqa_pairs *p)
 {
     free(p->logits);
+    free(p->scores);
     free(p->chosen);
     free(p->shares);
     free(p->places);
@@ -39,11 +43,12 @@ void gqa_pairs_clear(struct gqa_pairs *p)
 void gqa_pairs_sort(struct gqa_pairs *p)
 {
     const struct gqa_experts *x = p->experts;
+    const struct gqa_chooser chooser = {x, p->correction, p->scores};
 
     for (uint64_t i = 0; i < p->n_rows; i++)
         gqa_experts_choose(p->chosen + i * x->n_chosen,
                            p->shares + i * x->n_chosen, p->logits + i * x->n,
-                           x);
+                           &chooser);
     for (uint64_t k = 0; k < p->n; k++)
         p->first[p->chosen[k] + 1]++;
     for (uint64_t e = 0; e < x->n; e++)

@@ -126,6 +126,7 @@ MODELS = {
     "bart": lambda n: bart(n, "Bart", repeat=2),
     "bart-base": lambda n: bart(n, "Bart", model="Model", scale_embedding=True, activation_function="relu"),
     "plbart": lambda n: bart(n, "PLBart"),
+    "mvp": lambda n: bart(n, "Mvp", repeat=2),
     "marian": lambda n: bart(n, "Marian", start=0, pad_token_id=0, eos_token_id=1, repeat=2, model="MTModel"),
     "mbart": lambda n: bart(n, "MBart", heads=2, scale_embedding=True),
     "pegasus": lambda n: bart(n, "Pegasus", start=0, scale_embedding=True),

@@ -40,6 +40,8 @@ static const char *const fixtures[] = {
     "families/longt5",
     "families/longt5-global",
     "families/nllb_moe",
+    "families/dots1",
+    "families/granitemoeshared",
     "families/bloom-normed",
     "families/opt-350m",
 };
