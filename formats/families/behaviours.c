@@ -383,6 +383,33 @@ bool gqa_behaviours_read(const struct gqa_behaviours *behaviours,
            gqa_settings_read(behaviours->dense_layers.json, key);
 }
 
+/* --- Inputs that are attended to as a whole --------------------------------
+ */
+
+/* Two global blocks, three that slide, and twice those that are drawn. */
+static enum gqa_status bigbird_whole(uint64_t *most, const json_t *config)
+{
+    const char *type =
+        json_string_value(json_object_get(config, "attention_type"));
+    uint64_t n_random = 3, size = 64;
+    enum gqa_status st;
+
+    if (type && strcmp(type, "original_full") == 0)
+        return GQA_OK;
+    st = gqa_config_natural(&n_random, config, "num_random_blocks");
+    if (st == GQA_OK)
+        st = gqa_config_natural(&size, config, "block_size");
+    if (st == GQA_OK)
+        *most = (5 + 2 * n_random) * size;
+    return st;
+}
+
+enum gqa_status gqa_longest_whole(uint64_t *most, enum gqa_whole_attention kind,
+                                  const json_t *config)
+{
+    return kind == GQA_WHOLE_BIGBIRD ? bigbird_whole(most, config) : GQA_OK;
+}
+
 /* --- Scale of scores
  * ---------------------------------------------------------- */
 

@@ -178,6 +178,9 @@ static enum gqa_status check_embedding(const struct gqa_family *f,
         return FAIL(f, "embedding", "width", NULL, NULL,
                     "is not the stream's, which needs 'embedding.widened' and "
                     "'logits.narrowed', or neither");
+    if (f->embedding.table.json)
+        return FAIL(f, "embedding", "table", NULL, NULL,
+                    "is of one stack; 'names.embedding' is of all");
     if (f->embedding.widened_behind && (f->embedding.widened || e->norm_first))
         return FAIL(f, "embedding", "widened_behind", NULL, NULL,
                     "goes with neither 'widened' nor 'norm_first'");

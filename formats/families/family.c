@@ -65,6 +65,29 @@ bool gqa_family_is_encoder_decoder(const struct gqa_family *family)
            family->stacks[GQA_STACK_DECODER].given;
 }
 
+const char *gqa_embedding_of(const struct gqa_family *family,
+                             enum gqa_stack stack, const json_t *config)
+{
+    const char *own = NULL;
+
+    /* What is no text there is told of by who takes it. */
+    return gqa_setting_text(&own, &family->stacks[stack].embedding.table,
+                            config) == GQA_OK &&
+                   own
+               ? own
+               : family->names.embedding;
+}
+
+const char *gqa_written_embedding(const struct gqa_family *family,
+                                  const json_t *config)
+{
+    return gqa_embedding_of(family,
+                            family->stacks[GQA_STACK_DECODER].given
+                                ? GQA_STACK_DECODER
+                                : GQA_STACK_ENCODER,
+                            config);
+}
+
 static bool is_same(const json_t *a, const json_t *b)
 {
     return json_is_number(a) && json_is_number(b)

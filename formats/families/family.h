@@ -62,6 +62,7 @@ struct gqa_norm_rule {
 };
 
 struct gqa_embedding_rule {
+    struct gqa_setting table; /* of a stack: module in place of the family's */
     struct gqa_setting scale, norm;
     bool norm_first;          /* before positions are added */
     const char *positions;    /* learned ones, or sinusoids that are stored */
@@ -325,6 +326,13 @@ enum gqa_part_presence gqa_bias_said(const struct gqa_setting *bias);
 
 /* Whether its description is laid over another's, whose names it may have. */
 bool gqa_family_is_like_another(const struct gqa_family *family);
+
+/* The module that has a stack's embedding; and that of the tokens that are
+ * written: the decoder's where there is one. */
+const char *gqa_embedding_of(const struct gqa_family *family,
+                             enum gqa_stack stack, const json_t *config);
+const char *gqa_written_embedding(const struct gqa_family *family,
+                                  const json_t *config);
 
 /* Where a family's encoder and decoder are two stacks of one model. */
 bool gqa_family_is_encoder_decoder(const struct gqa_family *family);

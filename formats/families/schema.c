@@ -77,6 +77,8 @@ static const char *const choice_words[] = {[GQA_EXPERTS_SOFTMAX] = "softmax",
                                            [GQA_EXPERTS_SPARSEMIXER] =
                                                "sparsemixer",
                                            NULL};
+static const char *const whole_words[] = {
+    [GQA_WHOLE_ALWAYS] = "", [GQA_WHOLE_BIGBIRD] = "bigbird", NULL};
 static const char *const score_words[] = {
     [GQA_SCORE_SCALE_AS_IT_IS] = "", [GQA_SCORE_SCALE_GPT2] = "gpt2", NULL};
 static const char *const finish_words[] = {
@@ -209,6 +211,7 @@ static const struct gqa_schema norm_schema =
     SCHEMA(norm_fields, gqa_norm_rule, false);
 
 static const struct gqa_field embedding_fields[] = {
+    SETTING("table", gqa_embedding_rule, table, GQA_VALUE_MODULE),
     SETTING("scale", gqa_embedding_rule, scale, GQA_VALUE_WIDTH),
     SETTING("norm", gqa_embedding_rule, norm, GQA_VALUE_MODULE),
     FLAG("norm_first", gqa_embedding_rule, norm_first),
@@ -487,6 +490,7 @@ static const struct gqa_field behaviours_fields[] = {
     WORD("rope_layers", gqa_behaviours, rope_layers, rope_words),
     WORD("expert_layers", gqa_behaviours, expert_layers, expert_layers_words),
     SETTING("dense_layers", gqa_behaviours, dense_layers, GQA_VALUE_FROM_ZERO),
+    WORD("whole_attention", gqa_behaviours, whole_attention, whole_words),
     WORD("score_scale", gqa_behaviours, score_scale, score_words),
     END,
 };

@@ -726,22 +726,35 @@ static bool reads_frames_alone(const struct gqa_taking *t)
            gqa_taking_layers(t, GQA_STACK_DECODER) == 0;
 }
 
-static enum gqa_status expect_embedding(struct gqa_taking *t)
+/* Of a stack; n_tokens 0: of any number. */
+static enum gqa_status expect_embedding_of(struct gqa_taking *t,
+                                           enum gqa_stack stack,
+                                           uint64_t n_tokens, uint64_t width)
 {
     struct gqa_stem stem = {""};
+
+    gqa_stem_of(&stem, &t->names,
+                gqa_embedding_of(t->family, stack, t->model->config));
+    return expect_part(t, stem.text, "weight",
+                       reads_frames_alone(t) ? GQA_PART_OPTIONAL
+                                             : GQA_PART_PRESENT,
+                       2, n_tokens, width);
+}
+
+static enum gqa_status expect_embedding(struct gqa_taking *t)
+{
     uint64_t width = 0;
     enum gqa_status st;
 
     /* What an encoder alone reads, and how, is nobody's who runs decoders. */
     if (!reads_tokens(t))
         return GQA_OK;
-    gqa_stem_of(&stem, &t->names, t->family->names.embedding);
     st = embedding_width(&width, t);
     if (st == GQA_OK)
-        st = expect_part(t, stem.text, "weight",
-                         reads_frames_alone(t) ? GQA_PART_OPTIONAL
-                                               : GQA_PART_PRESENT,
-                         2, t->vocab_size, width);
+        st = expect_embedding_of(t, GQA_STACK_DECODER, t->vocab_size, width);
+    if (st == GQA_OK &&
+        t->family->stacks[GQA_STACK_ENCODER].embedding.table.json)
+        st = expect_embedding_of(t, GQA_STACK_ENCODER, 0, width);
     if (st == GQA_OK)
         st = expect_between(t, t->family->embedding.widened, t->model->d_model,
                             width);

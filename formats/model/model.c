@@ -432,7 +432,7 @@ static void fill_dimensions(struct gqa_model *m,
         size_t index;
 
         snprintf(name, sizeof name, "%s%s.weight", *prefix,
-                 b->family->names.embedding);
+                 gqa_written_embedding(b->family, b->config));
         if (gqa_params_find(&b->params, name, &index)) {
             m->vocab_size = b->params.items[index].rows;
             return;

@@ -314,10 +314,13 @@ static enum gqa_status take_table(struct gqa_network_stack *stack,
     const struct gqa_embedding_rule *rule = &b->family->embedding;
     char name[2 * GQA_MAX_NAME + 8];
     struct gqa_stem stem = {""};
+    uint64_t rows;
     enum gqa_status st;
 
     snprintf(name, sizeof name, "%s.weight",
-             gqa_stem_of(&stem, b, b->family->names.embedding));
+             gqa_stem_of(
+                 &stem, b,
+                 gqa_embedding_of(b->family, stack->stack, b->model->config)));
     if ((st = gqa_take_param(&stack->embedding, b, name, false)) != GQA_OK)
         return st;
     st = rule->widened_behind
@@ -326,9 +329,17 @@ static enum gqa_status take_table(struct gqa_network_stack *stack,
                             rule->widened, true);
     if (st != GQA_OK)
         return st;
-    return gqa_check_matrix(b, stack->embedding, n->table_size,
-                            stack->embedding_width ? stack->embedding_width
-                                                   : n->d_model);
+    rows = b->model->params[stack->embedding].rows;
+    /* The same tokens go into both stacks. */
+    if (stack->stack == GQA_STACK_ENCODER && rows < n->table_size)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "'%s' has %llu tokens, and the decoder's table %llu: "
+                        "an encoder of fewer cannot be run",
+                        name, ULL(rows), ULL(n->table_size));
+    return gqa_check_matrix(
+        b, stack->embedding,
+        stack->stack == GQA_STACK_ENCODER ? rows : n->table_size,
+        stack->embedding_width ? stack->embedding_width : n->d_model);
 }
 
 /* Tables of places, of which all tokens have the first. */
@@ -415,6 +426,24 @@ static uint64_t count_layers(const struct gqa_model *m, enum gqa_stack which)
                : m->n_layers;
 }
 
+/* An input is no longer than what is attended to as a whole. */
+static enum gqa_status limit_input(struct gqa_network_stack *stack,
+                                   const struct gqa_network_builder *b)
+{
+    struct gqa_network *n = b->network;
+    uint64_t most = 0;
+    const enum gqa_status st = gqa_longest_whole(
+        &most, b->family->behaviours.whole_attention, b->model->config);
+
+    if (st != GQA_OK || most == 0)
+        return st;
+    if (stack->n_positions == 0 || most < stack->n_positions)
+        stack->n_positions = most;
+    if (n->max_positions == 0 || most < n->max_positions)
+        n->max_positions = most;
+    return GQA_OK;
+}
+
 /* No model runs its layers as often. */
 enum { MAX_ROUNDS = 4096 };
 
@@ -430,7 +459,8 @@ static enum gqa_status take_stack(const struct gqa_network_builder *b,
     enum gqa_status st = gqa_setting_count(&times, &rule->times, m->config);
 
     stack->stack = which;
-    if (st != GQA_OK || (st = take_embedding(stack, b)) != GQA_OK)
+    if (st != GQA_OK || (st = take_embedding(stack, b)) != GQA_OK ||
+        (which == GQA_STACK_ENCODER && (st = limit_input(stack, b)) != GQA_OK))
         return st;
     if (n_layers == 0)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
@@ -712,6 +742,10 @@ static enum gqa_status find_prefix(struct gqa_network_builder *b)
 {
     const struct gqa_family_names *names = &b->family->names;
     const uint64_t unwritten = b->family->logits.unwritten;
+    const char *module = gqa_embedding_of(
+        b->family,
+        has_stack(b, GQA_STACK_DECODER) ? GQA_STACK_DECODER : GQA_STACK_ENCODER,
+        b->model->config);
     char name[2 * GQA_MAX_NAME];
     size_t index;
 
@@ -724,7 +758,7 @@ static enum gqa_status find_prefix(struct gqa_network_builder *b)
     for (gqa_texts prefix = names->prefixes; *prefix && !b->network->table_size;
          prefix++) {
         b->prefix = *prefix;
-        snprintf(name, sizeof name, "%s%s.weight", *prefix, names->embedding);
+        snprintf(name, sizeof name, "%s%s.weight", *prefix, module);
         if (gqa_find_param(b, name, &index)) {
             b->network->table_size = b->model->params[index].rows;
             break;
@@ -735,7 +769,7 @@ static enum gqa_status find_prefix(struct gqa_network_builder *b)
         return gqa_fail(GQA_ERR_FORMAT,
                         "'%s%s.weight' is missing, or is no embedding of 1 to "
                         "%d tokens: the model cannot be run",
-                        names->prefixes[0], names->embedding, INT32_MAX);
+                        names->prefixes[0], module, INT32_MAX);
     b->network->vocab_size = b->network->table_size - unwritten;
     return GQA_OK;
 }

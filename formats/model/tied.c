@@ -32,7 +32,7 @@ static bool find_module(size_t *index, const struct gqa_model *model,
 
 bool gqa_find_embedding(size_t *index, const struct gqa_model *model)
 {
-    const char *module = model->family->names.embedding;
+    const char *module = gqa_written_embedding(model->family, model->config);
 
     return module && find_module(index, model, module);
 }
@@ -262,6 +262,17 @@ static enum gqa_status say_unembedding(char *text,
     return st;
 }
 
+/* What a stack has for itself is no copy. */
+static bool is_own_table(const struct gqa_model *model, const char *module)
+{
+    for (int s = 0; s < 2; s++)
+        if (model->family->stacks[s].embedding.table.json &&
+            strcmp(module, gqa_embedding_of(model->family, (enum gqa_stack)s,
+                                            model->config)) == 0)
+            return true;
+    return false;
+}
+
 static enum gqa_status say_copies(char *text, struct gqa_checkpoint *checkpoint,
                                   const struct gqa_model *model,
                                   size_t embedding, enum gqa_tied_rows rows)
@@ -271,7 +282,7 @@ static enum gqa_status say_copies(char *text, struct gqa_checkpoint *checkpoint,
 
     for (gqa_texts copy = model->family->names.copies;
          copy && *copy && st == GQA_OK && other == GQA_NO_PARAM; copy++)
-        if (find_module(&index, model, *copy))
+        if (!is_own_table(model, *copy) && find_module(&index, model, *copy))
             st = find_other(&other, checkpoint, model, embedding, index, rows);
     if (st == GQA_OK && other != GQA_NO_PARAM)
         snprintf(text, MAX_TEXT,

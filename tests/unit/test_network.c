@@ -63,8 +63,8 @@ static const struct refusal refusals[] = {
      "relative_attention_num_buckets is null, which loaders do not take"},
     {"families/granitemoe", "position_embedding_type", "null",
      GQA_ERR_UNSUPPORTED, "a Granite without RoPE cannot be run"},
-    {"families/opt", "layer_norm_elementwise_affine", "null",
-     GQA_ERR_UNSUPPORTED, "norms without weights are not handled"},
+    {"families/opt", "layer_norm_elementwise_affine", "null", GQA_ERR_FORMAT,
+     "norms of family opt have no weight"},
     {"families/phimoe", "rope_scaling",
      "{\"type\": \"longrope\", \"original_max_position_embeddings\": 16,"
      " \"short_factor\": [1, 1, 1, 1], \"long_factor\": [1, 2, 3, 4],"
