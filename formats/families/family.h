@@ -80,6 +80,7 @@ struct gqa_position_rule {
     enum gqa_position_scheme scheme;
     /* local_theta: of layers that slide, without scaling. dims 0: all. */
     struct gqa_setting theta, local_theta, share, dims;
+    struct gqa_setting theta_factor; /* theta is times that */
     /* RoPE that is scaled: the context before that, where this counts more
      * than the key that all have; what sines and cosines are times, in short
      * and in long sequences. */

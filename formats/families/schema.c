@@ -232,6 +232,8 @@ static const struct gqa_field positions_fields[] = {
     {"scheme", GQA_FIELD_WORD, AT(gqa_position_rule, scheme),
      .more = scheme_words, REQUIRED},
     SETTING("theta", gqa_position_rule, theta, GQA_VALUE_POSITIVE),
+    SETTING("theta_factor", gqa_position_rule, theta_factor,
+            GQA_VALUE_POSITIVE),
     SETTING("local_theta", gqa_position_rule, local_theta, GQA_VALUE_POSITIVE),
     SETTING("original_context", gqa_position_rule, original_context,
             GQA_VALUE_POSITIVE),
