@@ -164,7 +164,7 @@ struct gqa_experts_rule {
     const char *gate, *up, *down; /* within it, or within the layer */
     struct gqa_setting n, chosen, normalised, jitter, dropout, factor;
     enum gqa_experts_choice choice;
-    struct gqa_setting groups, groups_chosen;
+    struct gqa_setting groups, groups_chosen, capacity;
     const char *correction;           /* whole name within the layer, or NULL */
     const char *shared, *shared_gate; /* within the layer, or NULL */
     struct gqa_setting n_shared;      /* 0: there is none */

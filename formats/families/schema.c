@@ -360,6 +360,7 @@ static const struct gqa_field experts_fields[] = {
     SETTING("factor", gqa_experts_rule, factor, GQA_VALUE_POSITIVE),
     WORD("choice", gqa_experts_rule, choice, choice_words),
     TEXT("correction", gqa_experts_rule, correction),
+    SETTING("capacity", gqa_experts_rule, capacity, GQA_VALUE_WHOLE),
     SETTING("groups", gqa_experts_rule, groups, GQA_VALUE_WHOLE),
     SETTING("groups_chosen", gqa_experts_rule, groups_chosen, GQA_VALUE_WHOLE),
     TEXT("shared", gqa_experts_rule, shared),
