@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "runtime/capacity.h"
 #include "runtime/parts.h"
 
 const double *gqa_experts_correction(const struct gqa_runtime *runtime,
@@ -18,6 +19,8 @@ const double *gqa_experts_correction(const struct gqa_runtime *runtime,
 struct mixing {
     const struct gqa_pass *pass;
     const struct gqa_feed_forward *ff;
+    struct gqa_capacity capacity;
+    uint64_t first; /* of all rows, that is the first here */
     const char *in; /* [n, d_model] */
     char *x;        /* the stream's rows, which are added to */
     uint64_t n;
@@ -152,6 +155,17 @@ static enum gqa_status mix_shared(const struct mixing *m)
                         : st;
 }
 
+/* Rows that their experts do not take have none. */
+static void leave_out(const struct mixing *m)
+{
+    const struct gqa_experts *x = m->ff->experts;
+
+    for (uint64_t k = 0; k < m->n * x->n_chosen; k++)
+        if (!gqa_capacity_takes(&m->capacity, m->first + k / x->n_chosen,
+                                m->chosen[k]))
+            m->chosen[k] = x->n;
+}
+
 static enum gqa_status mix_rows(const struct mixing *m)
 {
     const struct gqa_experts *x = m->ff->experts;
@@ -163,6 +177,8 @@ static enum gqa_status mix_rows(const struct mixing *m)
         gqa_experts_choose(m->chosen + i * x->n_chosen,
                            m->shares + i * x->n_chosen, m->logits + i * x->n,
                            &chooser);
+    if (st == GQA_OK)
+        leave_out(m);
     for (uint64_t e = 0; e < x->n && st == GQA_OK; e++)
         st = mix_expert(m, e);
     return st == GQA_OK ? mix_shared(m) : st;
@@ -170,18 +186,23 @@ static enum gqa_status mix_rows(const struct mixing *m)
 
 enum gqa_status gqa_block_experts(const struct gqa_pass *pass,
                                   const struct gqa_feed_forward *ff,
-                                  const void *normed)
+                                  size_t layer, const void *normed)
 {
     const struct gqa_session *s = pass->session;
     const struct gqa_runtime *r = s->runtime;
+    const size_t stack = (size_t)(pass->stack - r->network->stacks);
     const uint64_t row_bytes =
         r->network->d_model * gqa_dtype_bits(r->real) / 8;
-    struct mixing m = {.pass = pass, .ff = ff};
+    struct mixing m = {
+        .pass = pass,
+        .ff = ff,
+        .capacity = {ff->experts, &pass->batch, s->taken[stack][layer]}};
     enum gqa_status st =
         begin_mixing(&m, pass->n_rows < s->ff_rows ? pass->n_rows : s->ff_rows);
 
     for (uint64_t row = 0; row < pass->n_rows && st == GQA_OK;
          row += s->ff_rows) {
+        m.first = row;
         m.n = pass->n_rows - row < s->ff_rows ? pass->n_rows - row : s->ff_rows;
         m.in = (const char *)normed + row * row_bytes;
         m.x = (char *)s->work.x + row * row_bytes;

@@ -38,11 +38,11 @@ void gqa_experts_choose_back(double *d_logits, const double *d_weights,
                              const uint64_t *chosen, const double *logits,
                              const struct gqa_experts *experts);
 
-/* Add what the experts make of rows that are normed, and no part of the stream,
- * to all rows of the stream. */
+/* Add what the experts of a layer make of rows that are normed, and no part of
+ * the stream, to all rows of the stream. */
 GQA_MUST_USE
 enum gqa_status gqa_block_experts(const struct gqa_pass *pass,
                                   const struct gqa_feed_forward *ff,
-                                  const void *normed);
+                                  size_t layer, const void *normed);
 
 #endif

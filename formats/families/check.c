@@ -97,6 +97,7 @@ static enum gqa_status check_positions(const struct gqa_family *f)
         enum gqa_position_scheme scheme;
     } parts[] = {
         {"theta", p->theta.json != NULL, GQA_POSITION_ROPE},
+        {"theta_factor", p->theta_factor.json != NULL, GQA_POSITION_ROPE},
         {"local_theta", p->local_theta.json != NULL, GQA_POSITION_ROPE},
         {"original_context", p->original_context.json != NULL,
          GQA_POSITION_ROPE},

@@ -82,6 +82,7 @@ struct gqa_position_rule {
     enum gqa_position_scheme scheme;
     /* local_theta: of layers that slide, without scaling. dims 0: all. */
     struct gqa_setting theta, local_theta, share, dims;
+    struct gqa_setting theta_factor; /* theta is times that */
     /* RoPE that is scaled: the context before that, where this counts more
      * than the key that all have; what sines and cosines are times, in short
      * and in long sequences. */
@@ -167,7 +168,7 @@ struct gqa_experts_rule {
     const char *gate, *up, *down; /* within it, or within the layer */
     struct gqa_setting n, chosen, normalised, jitter, dropout, factor;
     enum gqa_experts_choice choice;
-    struct gqa_setting groups, groups_chosen;
+    struct gqa_setting groups, groups_chosen, capacity;
     const char *correction;           /* whole name within the layer, or NULL */
     const char *shared, *shared_gate; /* within the layer, or NULL */
     struct gqa_setting n_shared;      /* 0: there is none */

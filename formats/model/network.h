@@ -53,6 +53,7 @@ enum gqa_experts_choice {
  * the shared one, which all rows have. */
 struct gqa_experts {
     uint64_t n, n_chosen;
+    uint64_t capacity; /* tokens of a sequence that each takes; 0: all */
     enum gqa_experts_choice choice;
     bool normalised; /* weights of those that are chosen add up to 1 */
     double jitter;   /* of the sparse mixer */

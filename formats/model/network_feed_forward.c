@@ -255,6 +255,8 @@ static enum gqa_status read_choice(struct gqa_experts *x,
             GQA_OK ||
         (st = gqa_experts_groups(&x->n_groups, &x->n_best, rule, config)) !=
             GQA_OK ||
+        (st = gqa_setting_count(&x->capacity, &rule->capacity, config)) !=
+            GQA_OK ||
         (st = gqa_setting_flag(&x->normalised, &rule->normalised, config)) !=
             GQA_OK ||
         (st = gqa_setting_number(&x->jitter, &rule->jitter, config)) !=

@@ -17,6 +17,7 @@ struct gqa_pairs {
     double *scores;                    /* [experts] */
     uint64_t *chosen;                  /* [n_rows, n_chosen]: experts */
     double *shares;                    /* likewise: what they count */
+    bool *left_out;                    /* likewise: not taken, and counting 0 */
     uint64_t *places;                  /* likewise: their pairs */
     /* Expert e has pairs [first[e], first[e + 1]), in the order of rows. */
     uint64_t *first;
@@ -32,8 +33,11 @@ enum gqa_status gqa_pairs_create(struct gqa_pairs *pairs,
                                  const double *correction, uint64_t n_rows);
 void gqa_pairs_clear(struct gqa_pairs *pairs);
 
-/* Choose each row's experts by the logits (gqa_experts_choose()), once. */
-void gqa_pairs_sort(struct gqa_pairs *pairs);
+/* Choose each row's experts by the logits (gqa_experts_choose()), once. batch:
+ * whose rows they are. Errors GQA_ERR_NOMEM. */
+GQA_MUST_USE
+enum gqa_status gqa_pairs_sort(struct gqa_pairs *pairs,
+                               const struct gqa_batch *batch);
 
 /* d_logits, [n_rows, experts], set, from d of weights, [n], of pairs. Errors
  * GQA_ERR_NOMEM. */

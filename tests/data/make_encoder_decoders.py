@@ -69,10 +69,10 @@ def bart(name, family, start=2, heads=4, **more):
          decoder_start_token_id=start, **more)
 
 
-def switch(name):
+def switch(name, **more):
     save(name, "SwitchTransformers", vocab_size=VOCAB, d_model=16, d_kv=4, d_ff=19, num_layers=2, num_decoder_layers=2,
          num_heads=4, num_sparse_encoder_layers=1, num_sparse_decoder_layers=1, num_experts=3, decoder_start_token_id=0,
-         relative_attention_num_buckets=8, relative_attention_max_distance=16, repeat=2)
+         relative_attention_num_buckets=8, relative_attention_max_distance=16, repeat=2, **more)
 
 
 def nllb_moe(name, **more):
@@ -135,6 +135,7 @@ MODELS = {
     "longt5-global": lambda n: longt5(n, num_layers=2, local_radius=2, global_block_size=4,
                                       encoder_attention_type="transient-global", repeat=2),
     "switch_transformers": switch,
+    "switch_transformers-full": lambda n: switch(n, expert_capacity=2, router_bias=True),
     "nllb_moe": nllb_moe,
     "nllb_moe-bias": lambda n: nllb_moe(n, router_bias=True),
     "udop": udop,

@@ -200,6 +200,7 @@ MODELS = {
     "baichuan": lambda n: decoder(n, "Llama", repeat=2),
     "baichuan_alibi": lambda n: decoder(n, "Llama", kv=6, repeat=2, hidden_size=36, num_attention_heads=6),
     "chatglm": lambda n: chatglm(n),
+    "chatglm2-long": lambda n: decoder(n, "Glm", repeat=2, head_dim=8, attention_bias=True, rope_theta=500000.0),
     "chatglm2": lambda n: decoder(n, "Glm", kv=2, head_dim=8, attention_bias=True),
     "deepseek": lambda n: decoder(n, "Qwen2Moe", repeat=2, num_experts=4, num_experts_per_tok=2, qkv_bias=False,
                                   moe_intermediate_size=6, shared_expert_intermediate_size=6, mlp_only_layers=[0]),
@@ -460,6 +461,12 @@ def as_chatglm2(tensors, config):
     config.update(rmsnorm=True, add_bias_linear=False, apply_residual_connection_post_layernorm=False)
 
 
+def as_chatglm2_long(tensors, config):
+    """ChatGLM3-6B-32K and GLM-4: rope_ratio times 10000 is the base of RoPE."""
+    as_chatglm2(tensors, config)
+    config["rope_ratio"] = config.pop("rope_theta") / 10000
+
+
 def as_minicpm(tensors, config):
     config.update(scale_emb=config.pop("embedding_multiplier"), scale_depth=config.pop("residual_multiplier") * 2**0.5,
                   dim_model_base=config["hidden_size"] / config.pop("logits_scaling"))
@@ -478,7 +485,8 @@ def as_deepseek(tensors, config):
 
 CONVERTED_ALONE = {"diffllama"}
 
-REMOTE = {"baichuan": as_baichuan, "baichuan_alibi": as_baichuan_alibi, "chatglm2": as_chatglm2, "deepseek": as_deepseek, "internlm": as_internlm,
+REMOTE = {"baichuan": as_baichuan, "baichuan_alibi": as_baichuan_alibi, "chatglm2": as_chatglm2, "chatglm2-long": as_chatglm2_long,
+          "deepseek": as_deepseek, "internlm": as_internlm,
           "internlm2": as_internlm2, "minicpm": as_minicpm, "orion": as_orion, "qwen": as_qwen,
           "xverse": lambda tensors, config: config.pop("num_key_value_heads")}
 
@@ -581,7 +589,7 @@ def disguise(name):
     with open(os.path.join(folder, "config.json")) as file:
         config = json.load(file)
     REMOTE[name](tensors, config)
-    config["model_type"] = {"chatglm2": "chatglm", "baichuan_alibi": "baichuan"}.get(name, name)
+    config["model_type"] = {"chatglm2": "chatglm", "chatglm2-long": "chatglm", "baichuan_alibi": "baichuan"}.get(name, name)
     config["architectures"] = ["ForCausalLM"]
     os.remove(path)
     safetensors.numpy.save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, path, {"format": "pt"})

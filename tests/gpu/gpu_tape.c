@@ -26,6 +26,7 @@ static const char *const fixtures[] = {
     "families/granitemoe",
     "families/phimoe",
     "families/switch_transformers",
+    "families/switch_transformers-full",
     "families/olmoe-clip",
     "families/mpt-clip",
     "families/apertus",

@@ -50,6 +50,7 @@ static const char *const fixtures[] = {
     "families/ernie4_5_moe",
     "families/dots1",
     "families/granitemoeshared",
+    "families/switch_transformers-full",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };

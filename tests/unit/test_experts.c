@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "runtime/back/pairs.h"
+#include "runtime/capacity.h"
 #include "suite.h"
 
 /* More experts than any model of these tests has. */
@@ -187,7 +188,7 @@ START_TEST(rows_lie_by_expert)
 
     ck_assert_int_eq(gqa_pairs_create(&p, &x, NULL, 3), GQA_OK);
     memcpy(p.logits, logits, sizeof logits);
-    gqa_pairs_sort(&p);
+    ck_assert_int_eq(gqa_pairs_sort(&p, NULL), GQA_OK);
     ck_assert_uint_eq(p.n, 6);
     ck_assert_mem_eq(p.first, first, sizeof first);
     ck_assert_mem_eq(p.rows, rows, sizeof rows);
@@ -203,6 +204,59 @@ START_TEST(rows_lie_by_expert)
         ck_assert(is_near(d_logits[i], i == 4   ? less * (1 - less)
                                        : i == 6 ? -less * (1 - less)
                                                 : 0));
+    gqa_pairs_clear(&p);
+}
+END_TEST
+
+/* Two of a sequence, whose second part comes behind its first; the padding of
+ * the other counts nothing. */
+START_TEST(takes_so_many)
+{
+    static const uint64_t n_tokens[] = {3, 1}, more[] = {1, 2};
+    static const uint64_t zeros[] = {0, 0};
+    static const bool all[] = {true, true, false, true, true, true};
+    static const bool behind[] = {false, true, true, false};
+    const struct gqa_experts x = {.n = 3, .capacity = 2}, any = {.n = 3};
+    const struct gqa_batch first = {2, 3, NULL, n_tokens, zeros},
+                           second = {2, 2, NULL, more, n_tokens};
+    uint64_t taken[] = {9, 9, 9, 9, 9, 9};
+
+    for (uint64_t row = 0; row < 6; row++)
+        ck_assert_int_eq(
+            gqa_capacity_takes(&(const struct gqa_capacity){&x, &first, taken},
+                               row, 1),
+            all[row]);
+    for (uint64_t row = 0; row < 4; row++)
+        ck_assert_int_eq(
+            gqa_capacity_takes(&(const struct gqa_capacity){&x, &second, taken},
+                               row, 1),
+            behind[row]);
+    ck_assert(gqa_capacity_takes(
+        &(const struct gqa_capacity){&any, &second, NULL}, 0, 1));
+}
+END_TEST
+
+/* Three rows have expert 1, which takes two: the third counts nothing, and has
+ * no slope. */
+START_TEST(leaves_rows_out)
+{
+    static const double logits[] = {0, 1, 0, 2, 0, 3};
+    static const uint64_t n_tokens[] = {3}, zeros[] = {0};
+    const struct gqa_experts x = {.n = 2, .n_chosen = 1, .capacity = 2};
+    const struct gqa_batch batch = {1, 3, NULL, n_tokens, zeros};
+    double d_logits[6];
+    struct gqa_pairs p;
+
+    ck_assert_int_eq(gqa_pairs_create(&p, &x, NULL, 3), GQA_OK);
+    memcpy(p.logits, logits, sizeof logits);
+    ck_assert_int_eq(gqa_pairs_sort(&p, &batch), GQA_OK);
+    ck_assert(is_near(p.weights[1], 1 / (1 + exp(-2))));
+    ck_assert_double_eq(p.weights[2], 0);
+    ck_assert_int_eq(gqa_pairs_back(d_logits, &p, (const double[]){1, 1, 1}),
+                     GQA_OK);
+    ck_assert_double_gt(d_logits[3], 0);
+    ck_assert_double_eq(d_logits[4], 0);
+    ck_assert_double_eq(d_logits[5], 0);
     gqa_pairs_clear(&p);
 }
 END_TEST
@@ -336,6 +390,8 @@ int main(void)
     tcase_add_test(tc, corrects_shares);
     tcase_add_test(tc, chooses_groups);
     tcase_add_test(tc, rows_lie_by_expert);
+    tcase_add_test(tc, takes_so_many);
+    tcase_add_test(tc, leaves_rows_out);
     tcase_add_loop_test(tc, goes_back, 0, N_MIXTURES);
     tcase_add_test(tc, another_ones_are_caught);
     tcase_add_test(tc, lives_through_what_is_no_number);

@@ -460,6 +460,7 @@ static const struct {
     {"families/glm4", "1", false, 0},
     {"families/glm", "2", false, 0},
     {"families/chatglm2", "1", false, 0},
+    {"families/chatglm2-long", "1", false, 0},
     {"families/arcee", "2", false, 0},
     {"families/apertus", "2", false, 0},
     {"families/xverse", "1", false, 0},

@@ -62,6 +62,7 @@ static const char *const fixtures[] = {
     "families/phimoe",
     "families/deepseek",
     "families/switch_transformers",
+    "families/switch_transformers-full",
     "families/olmo-clip",
     "families/olmoe-clip",
     "families/mpt-clip",
