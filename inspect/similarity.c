@@ -180,6 +180,7 @@ static enum gqa_status compare_by_tokens(struct comparing *c,
                                     .bar = bar};
     struct gqa_tokens tokens = {NULL, 0};
     const struct gqa_learn_heads_job job = {.learning = &learning,
+                                            .checkpoint = c->checkpoint,
                                             .tokens = &tokens,
                                             .wanted = wanted,
                                             .take = compare_with,
