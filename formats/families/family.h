@@ -22,11 +22,14 @@ struct gqa_config_keys {
     gqa_texts n_heads, n_kv_heads, head_dim, d_model, d_ff;
     /* In place of n_kv_heads, where words say their number (kv_said.h). */
     struct gqa_setting n_kv_heads_by;
+    /* Read besides where those words say as many as there are query heads. */
+    const char *n_kv_heads_also;
     /* decoder: of an encoder-decoder, where it says another number */
     gqa_texts n_decoder_heads, decoder_d_ff;
     gqa_texts expert_d_ff; /* where experts have a key of their own */
     gqa_texts n_layers, n_decoder_layers;
     uint64_t d_ff_per_d_model; /* times d_model where d_ff says nothing, or 0 */
+    const char *d_ff_times; /* the key that says how many times d_model it is */
     gqa_texts vocab_size, max_positions;
     gqa_texts start_token, end_token, pad_token;
     /* For comparing configurations: what keys stand for where they are not
@@ -37,6 +40,11 @@ struct gqa_config_keys {
     const json_t *overwritten;
     gqa_texts unread;
     gqa_texts more_layers; /* layers behind the last that predict more tokens */
+    /* What keys say together that elsewhere decide nothing; settings. */
+    const json_t *decides;
+    /* Keys that loaders have nothing in place of, and those that they have
+     * nothing in place of a null of. */
+    gqa_texts needed, not_null;
 };
 
 struct gqa_family_names {

@@ -159,6 +159,7 @@ static const struct gqa_field config_fields[] = {
     TEXTS_NEEDED("n_heads", gqa_config_keys, n_heads),
     TEXTS("n_kv_heads", gqa_config_keys, n_kv_heads),
     SETTING("n_kv_heads_by", gqa_config_keys, n_kv_heads_by, GQA_VALUE_HEADS),
+    TEXT("n_kv_heads_also", gqa_config_keys, n_kv_heads_also),
     TEXTS("head_dim", gqa_config_keys, head_dim),
     TEXTS("d_model", gqa_config_keys, d_model),
     TEXTS("d_ff", gqa_config_keys, d_ff),
@@ -169,6 +170,7 @@ static const struct gqa_field config_fields[] = {
     TEXTS("n_decoder_layers", gqa_config_keys, n_decoder_layers),
     TEXTS("vocab_size", gqa_config_keys, vocab_size),
     COUNT("d_ff_per_d_model", gqa_config_keys, d_ff_per_d_model),
+    TEXT("d_ff_times", gqa_config_keys, d_ff_times),
     TEXTS("max_positions", gqa_config_keys, max_positions),
     TEXTS("start_token", gqa_config_keys, start_token),
     TEXTS("end_token", gqa_config_keys, end_token),
@@ -177,6 +179,9 @@ static const struct gqa_field config_fields[] = {
     {"overwritten", GQA_FIELD_SETTINGS, AT(gqa_config_keys, overwritten)},
     TEXTS("unread", gqa_config_keys, unread),
     TEXTS("more_layers", gqa_config_keys, more_layers),
+    {"decides", GQA_FIELD_SETTINGS, AT(gqa_config_keys, decides)},
+    TEXTS("needed", gqa_config_keys, needed),
+    TEXTS("not_null", gqa_config_keys, not_null),
     END,
 };
 static const struct gqa_schema config_schema =
