@@ -434,6 +434,15 @@ static enum gqa_status begin_calibration(struct gqa_conversion *c)
                                  o->common.n_threads, o->common.log_level);
 }
 
+/* Whether words of a folder's configuration tell loaders how many there are. */
+static bool is_said(const struct gqa_conversion *c)
+{
+    const struct gqa_convert_options *o = c->options;
+
+    return o->writer->is_folder && !o->plan.expand && !o->plan.remote_code &&
+           gqa_kv_said(c->model->family);
+}
+
 /* Numbers that differ are found at last, when much was run: what they would be
  * refused for is told before. */
 static enum gqa_status check_may_differ(const struct gqa_conversion *c)
@@ -444,15 +453,18 @@ static enum gqa_status check_may_differ(const struct gqa_conversion *c)
         w->takes ? w->takes(c->model) & GQA_TAKES_HYBRID : !w->is_folder;
 
     if (may_be || o->budget.uniform || o->plan.expand || o->plan.remote_code ||
-        o->allow_hybrid)
+        (o->allow_hybrid && !is_said(c)))
         return GQA_OK;
     return gqa_fail(
         GQA_ERR_USAGE,
-        "%s: its layers may come to differ in KV heads, and no "
-        "stock loader takes such a %s: write a .gqa, or give "
-        "--uniform, %s--expand or --allow-hybrid",
+        is_said(c) ? "%s: its layers may come to differ in KV heads, and no "
+                     "stock loader takes such a %s: write a .gqa, or give "
+                     "--uniform%s or --expand"
+                   : "%s: its layers may come to differ in KV heads, and no "
+                     "stock loader takes such a %s: write a .gqa, or give "
+                     "--uniform%s, --expand or --allow-hybrid",
         gqa_output_name(o), w->label,
-        w->is_folder && gqa_has_remote_code(c->model) ? "--remote-code, " : "");
+        w->is_folder && gqa_has_remote_code(c->model) ? ", --remote-code" : "");
 }
 
 /* How many KV heads each attention keeps, where no numbers are asked for. */
@@ -464,6 +476,7 @@ static enum gqa_status choose(struct gqa_conversion *c)
                                     .budget = &o->budget,
                                     .options = &o->plan,
                                     .no_regroup = o->calibration.no_regroup,
+                                    .is_said = is_said(c),
                                     .n_threads = o->common.n_threads};
     enum gqa_status st;
 
