@@ -115,6 +115,29 @@ static void check_also(json_t *list, const struct gqa_subject *subject,
     add(list, key, said, clause);
 }
 
+/* An original of another world says nothing in these words. */
+static void check_padding(json_t *list, const struct gqa_subject *subject,
+                          const struct gqa_subject *original)
+{
+    const json_t *config = config_of(subject);
+    const bool alike =
+        original && json_object_get(config_of(original), "model_type");
+    uint64_t token, rows;
+    char clause[GQA_CLAUSE_MAX];
+    const char *key;
+
+    if (!gqa_model_pads_beyond(&token, &rows, config, subject->model))
+        return;
+    key = gqa_config_key(config, subject->model->family->keys.pad_token);
+    if (alike && is_said_by(original, key, NULL))
+        return;
+    snprintf(clause, sizeof clause,
+             "%.100s: absent here, so that loaders take %llu, and the "
+             "vocabulary has %llu rows",
+             key, ULL(token), ULL(rows));
+    add(list, key, NULL, clause);
+}
+
 /* --- What is read in two ways --------------------------------------------- */
 
 /* What it says, or the original's, of which a reading is; "absent". */
@@ -178,6 +201,7 @@ enum gqa_status gqa_loader_check(json_t **list,
     check_needed(*list, subject, original, family->keys.needed, true);
     check_needed(*list, subject, original, family->keys.not_null, false);
     check_also(*list, subject, original);
+    check_padding(*list, subject, original);
     for (size_t i = 0; original && i < family->n_readings; i++)
         check_reading(*list, subject, original, &family->readings[i]);
     return *list ? gqa_json_check() : gqa_fail_nomem();

@@ -61,3 +61,10 @@ alone gpt_neox_japanese '/"intermediate_multiple_size"/d'
 alone falcon 's/"num_kv_heads": 8/"num_kv_heads": 7/'
 alone mpt 's/"expansion_ratio": [0-9]*/"expansion_ratio": 3/'
 alone gemma 's/"num_key_value_heads": 4/"num_key_value_heads": null/'
+# Padding that a class puts beyond a small vocabulary is said to be none.
+gqa-convert -q -g 1 "$DATA/kerashub/phi3" phi3/
+grep pad_token_id phi3/config.json
+gqa-verify --no-run --against "$DATA/kerashub/phi3" phi3 >out && grep '^file *config' out
+sed -i 's/"pad_token_id": null/"eos_token_id": 2/' phi3/config.json
+gqa-verify --no-run --against "$DATA/kerashub/phi3" phi3 >out || echo "-> $?"
+sed -n '/^file *config/,/^file *parameters/{/^file *param/!p;}' out

@@ -800,6 +800,9 @@ static const struct reading readings[] = {
      "hidden_act is \"gelu\": transformers 5 and these tools take "
      "gelu_pytorch_tanh for it"},
     {"families/gemma", "hidden_activation", "\"gelu\"", NULL},
+    {"families/llava", "model_type", "\"paligemma\"",
+     "model_type is \"paligemma\": transformers 4 lets each token of a prompt "
+     "see all of it"},
     {"runtime/llama", "rope_theta", "10000.0", NULL},
     {"runtime/llama", "rope_theta", "500000.0",
      "rope_theta is 500000 for transformers 4, and 10000, as "
