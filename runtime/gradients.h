@@ -144,6 +144,13 @@ struct gqa_gradient_ops {
      * caches, as store() puts them there. What k holds then is not said. */
     enum gqa_status (*turn)(struct gqa_device *device,
                             const struct gqa_turn_op *op);
+    /* x weight^T, whose rows op's q, k and v lie in, of the batch's rows of x,
+     * and turn() of that at once, where the device has that for such: *done
+     * says whether, and else nothing has been written. Of the rows turned
+     * queries alone are. NULL: linear() and turn() have to do. */
+    enum gqa_status (*project)(struct gqa_device *device, bool *done,
+                               const struct gqa_turn_op *op, const void *x,
+                               const struct gqa_weight *weight);
     /* And back: of d of what is turned, in place, and of d of caches to rows of
      * k and v. Those beyond n_tokens get 0. */
     enum gqa_status (*turn_back)(struct gqa_device *device,

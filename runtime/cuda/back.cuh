@@ -63,6 +63,11 @@ enum gqa_status gqa_cuda_turn(struct gqa_device *device,
 enum gqa_status gqa_cuda_turn_back(struct gqa_device *device,
                                    const struct gqa_turn_op *op);
 
+/* turned.cu */
+enum gqa_status gqa_cuda_project(struct gqa_device *device, bool *done,
+                                 const struct gqa_turn_op *op, const void *x,
+                                 const struct gqa_weight *weight);
+
 /* back_rows.cu */
 enum gqa_status gqa_cuda_activate_back(struct gqa_device *device, void *d_gate,
                                        void *d_up, const void *gate,
