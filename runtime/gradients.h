@@ -24,6 +24,8 @@
 
 struct gqa_device;
 
+struct gqa_turn_op;
+
 /* attend(), backwards; the scores are made again and never stored. */
 struct gqa_attention_gradient {
     /* As attend() took it; out and lse are what it made, or merge() of that and
@@ -39,6 +41,11 @@ struct gqa_attention_gradient {
      * key is (0). */
     void *d_k, *d_v;
     void *d_bias; /* wide [n_heads, 2 * reach - 1] */
+    /* Or NULL: what turn_back() is to be called with behind it, whose q and
+     * caches are these. A device that has both at once sets *turned, and what
+     * d_k and d_v hold then is not said. */
+    const struct gqa_turn_op *turn;
+    bool *turned;
 };
 
 /* Queries, keys and values of the current batch, between their projections and

@@ -193,9 +193,10 @@ static enum gqa_status heads_back(const struct attention *at,
                : GQA_OK;
 }
 
-/* From d of what was attended to, to d of queries, turned, and of the caches.
- */
-static enum gqa_status keys_back(const struct attention *at)
+/* From d of what was attended to, to d of queries, turned, and of the caches;
+ * and farther, through `turn`, where *turned says so behind it. */
+static enum gqa_status keys_back(const struct attention *at,
+                                 const struct gqa_turn_op *turn, bool *turned)
 {
     const struct gqa_tape *t = at->tape;
     const struct gqa_tape_scratch *s = &t->scratch;
@@ -207,6 +208,8 @@ static enum gqa_status keys_back(const struct attention *at)
         .d_k = at->d_k,
         .d_v = at->d_v,
         .d_bias = at->d_bias,
+        .turn = turn,
+        .turned = turned,
     };
 
     return ops_of(t)->attend_back(t->runtime->device, &op);
@@ -272,27 +275,32 @@ static enum gqa_status ends_back(const struct attention *at,
     return ops_of(t)->turn_back(t->runtime->device, &op);
 }
 
-/* To d of projections: of queries, and from the caches of keys and values; the
- * batch is theirs. */
-static enum gqa_status turn_back(const struct attention *at, bool queries,
-                                 bool keys, uint64_t n_rows)
+/* To d of queries, and from the caches of keys and values. */
+static struct gqa_turn_op turn_of(const struct attention *at, bool queries,
+                                  bool keys)
 {
-    const struct gqa_tape *t = at->tape;
     const struct gqa_tape_attention caches = {.cache_k = at->d_k,
                                               .cache_v = at->d_v};
-    const struct gqa_turn_op op =
-        gqa_tape_turn(t, at->a, &caches, queries ? &at->q : NULL,
-                      keys ? &at->k : NULL, &at->v, at->op.capacity);
-    enum gqa_status st = GQA_OK;
 
-    if (keys && at->k.x != at->q.x)
-        st = clear(at, &at->k, n_rows);
-    if (st == GQA_OK && keys && at->v.x != at->k.x)
-        st = clear(at, &at->v, n_rows);
-    if (st == GQA_OK)
-        st = ops_of(t)->turn_back(t->runtime->device, &op);
-    if (st == GQA_OK && queries)
-        st = ends_back(at, &at->q);
+    return gqa_tape_turn(at->tape, at->a, &caches, queries ? &at->q : NULL,
+                         keys ? &at->k : NULL, &at->v, at->op.capacity);
+}
+
+/* Rows of keys and values, before their heads are set. */
+static enum gqa_status clear_keys(const struct attention *at, uint64_t n_rows)
+{
+    enum gqa_status st =
+        at->k.x != at->q.x ? clear(at, &at->k, n_rows) : GQA_OK;
+
+    return st == GQA_OK && at->v.x != at->k.x ? clear(at, &at->v, n_rows) : st;
+}
+
+/* From d of heads as turn_back() leaves them, to d of projections. */
+static enum gqa_status plain_back(const struct attention *at, bool queries,
+                                  bool keys, uint64_t n_rows)
+{
+    enum gqa_status st = queries ? ends_back(at, &at->q) : GQA_OK;
+
     if (st == GQA_OK && keys)
         st = ends_back(at, &at->k);
     if (st == GQA_OK)
@@ -302,6 +310,36 @@ static enum gqa_status turn_back(const struct attention *at, bool queries,
     return st == GQA_OK && keys
                ? heads_back(at, &at->k, &at->a->k_norm, at->room->k_plain)
                : st;
+}
+
+/* To d of projections: of queries, and from the caches of keys and values; the
+ * batch is theirs. */
+static enum gqa_status turn_back(const struct attention *at, bool queries,
+                                 bool keys, uint64_t n_rows)
+{
+    const struct gqa_tape *t = at->tape;
+    const struct gqa_turn_op op = turn_of(at, queries, keys);
+    enum gqa_status st = keys ? clear_keys(at, n_rows) : GQA_OK;
+
+    if (st == GQA_OK)
+        st = ops_of(t)->turn_back(t->runtime->device, &op);
+    return st == GQA_OK ? plain_back(at, queries, keys, n_rows) : st;
+}
+
+/* From d of what was attended to, to d of projections: at once, where the
+ * device can. */
+static enum gqa_status attention_back(const struct attention *at)
+{
+    const uint64_t n_rows = at->stack->n_rows;
+    const struct gqa_turn_op turn = turn_of(at, true, true);
+    bool turned = false;
+    enum gqa_status st = clear_keys(at, n_rows);
+
+    if (st == GQA_OK)
+        st = keys_back(at, &turn, &turned);
+    if (st == GQA_OK && !turned)
+        st = ops_of(at->tape)->turn_back(at->tape->runtime->device, &turn);
+    return st == GQA_OK ? plain_back(at, true, true, n_rows) : st;
 }
 
 /* Behind place_heads(): queries lie in their rows as their gradients do. */
@@ -454,11 +492,13 @@ static enum gqa_status self_back(const struct gqa_tape *t,
     if (summed)
         summaries = summaries_of(&at, i);
     st = attended_back(&at, dy);
-    if (st == GQA_OK)
-        st = keys_back(&at);
+    if (st == GQA_OK && !summed)
+        st = attention_back(&at);
     if (st == GQA_OK && summed)
-        st = keys_back(&summaries);
-    if (st == GQA_OK)
+        st = keys_back(&at, NULL, NULL);
+    if (st == GQA_OK && summed)
+        st = keys_back(&summaries, NULL, NULL);
+    if (st == GQA_OK && summed)
         st = turn_back(&at, true, true, stack->n_rows);
     if (st == GQA_OK)
         st = projections_back(&at, d_in, in, accumulate);
@@ -514,7 +554,7 @@ static enum gqa_status cross_back(const struct gqa_tape *t,
     place_heads(&at, true);
     st = attended_back(&at, dy);
     if (st == GQA_OK)
-        st = keys_back(&at);
+        st = keys_back(&at, NULL, NULL);
     if (st == GQA_OK)
         st = turn_back(&at, true, false, stack->n_rows);
     if (st == GQA_OK)

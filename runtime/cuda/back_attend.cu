@@ -236,6 +236,49 @@ static enum gqa_status queries_and_bias(struct gqa_device *device,
     return st;
 }
 
+/* Where d_k and d_v go. */
+static void place_keys(struct gqa_attend_back *args)
+{
+    const struct gqa_attend_fast *a = &args->a;
+
+    args->kv_key = a->head_dim;
+    args->kv_head = a->capacity * a->head_dim;
+    args->kv_sequence = a->n_kv_heads * args->kv_head;
+    args->kv_keys = a->capacity;
+}
+
+/* Whether the fast kernels turn back what they make, and put it in rows. */
+static bool turns_back(const struct gqa_device *device,
+                       const struct gqa_attend_back *args,
+                       const struct gqa_attention_gradient *op)
+{
+    const struct gqa_turn_op *t = op->turn;
+    const uint64_t d = op->forward.head_dim;
+
+    return t && args->a.warpgroups && !args->a.bias &&
+           !op->forward.key_counts && !t->interleaved &&
+           (t->n_pairs == 0 || t->n_pairs == d / 2) &&
+           t->k_width == t->v_width && device->n_new <= t->capacity &&
+           lie_side_by_side(&t->k_place, d) &&
+           lie_side_by_side(&t->v_place, d) &&
+           are_whole(device->real, t->k_width, &t->k_place, d) &&
+           are_whole(device->real, t->v_width, &t->v_place, d) &&
+           is_aligned(t->k) && is_aligned(t->v) && is_aligned(t->cos_sin);
+}
+
+/* args, so that they do. */
+static void turn_back(struct gqa_attend_back *args,
+                      const struct gqa_turn_op *turn)
+{
+    args->d_k = (__nv_bfloat16 *)turn->k + turn->k_place.base;
+    args->d_v = (__nv_bfloat16 *)turn->v + turn->v_place.base;
+    args->kv_key = (int64_t)turn->k_width;
+    args->kv_head = args->a.head_dim;
+    args->kv_sequence = args->a.n_new * args->kv_key;
+    args->kv_keys = args->a.n_new;
+    args->cos_sin = turn->n_pairs ? (const float *)turn->cos_sin : NULL;
+}
+
 enum gqa_status gqa_cuda_attend_back(struct gqa_device *device,
                                      const struct gqa_attention_gradient *op)
 {
@@ -257,7 +300,12 @@ enum gqa_status gqa_cuda_attend_back(struct gqa_device *device,
     args.d_k = op->d_k;
     args.d_v = op->d_v;
     args.n_sequences = args.a.n_sequences;
+    place_keys(&args);
     fast = device->real == GQA_BF16 && gqa_attend_back_fast_takes(&args);
+    if (fast && turns_back(device, &args, op)) {
+        turn_back(&args, op->turn);
+        *op->turned = true;
+    }
     st = gqa_cuda_check(device,
                         fast ? gqa_attend_back_fast_keys(&args, device->stream)
                              : gqa_attend_back_simple_keys(&args, device->real,

@@ -512,9 +512,13 @@ static __global__ void __launch_bounds__(128, D == 32 ? QUERIES_BLOCKS : 2)
         for (int half = 0; half < 2; half++) {
             const int row = warp_row + m * 16 + half * 8 + lane / 4;
 
-            if (row < a.n_new)
+            if (row < a.n_new) {
+                if (!BIAS && args.cos_sin)
+                    row_turn_back<D>(d_q[m], args.cos_sin + (int64_t)row * D,
+                                     half, lane);
                 row_store<D>((T *)args.d_q + q_at + row * a.q_width, d_q[m],
                              a.scale, half, lane);
+            }
         }
 }
 

@@ -347,9 +347,13 @@ static __global__ void __launch_bounds__(block<keys_plan<D>>::THREADS, 1)
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             const int key = row + half * 8;
-            const int64_t at = cache + (int64_t)key * D;
+            const int64_t at = sequence * args.kv_sequence +
+                               kv_head * args.kv_head + key * args.kv_key;
 
-            if (key < a.capacity) {
+            if (key < args.kv_keys) {
+                if (args.cos_sin)
+                    row_turn_back<D>(d_k, args.cos_sin + (int64_t)key * D, half,
+                                     lane);
                 row_store<D>((T *)args.d_k + at, d_k, a.scale, half, lane);
                 row_store<D>((T *)args.d_v + at, d_v, 1, half, lane);
             }
@@ -481,12 +485,16 @@ static __global__ void __launch_bounds__(block<queries_plan>::THREADS, 1)
         for (int half = 0; half < 2; half++) {
             const int i = row + half * 8;
 
-            if (i < a.n_new)
+            if (i < a.n_new) {
+                if (args.cos_sin)
+                    row_turn_back<D>(d_q, args.cos_sin + (int64_t)i * D, half,
+                                     lane);
                 row_store<D>(
                     (T *)args.d_q +
                         (queries_of(a, first_row, head, D) - (const T *)a.q) +
                         i * a.q_width,
                     d_q, a.scale, half, lane);
+            }
         }
     }
 #endif

@@ -33,6 +33,32 @@ static __device__ __forceinline__ void row_store(T *to, const float (*sum)[4],
             sum[d][half * 2] * factor, sum[d][half * 2 + 1] * factor);
 }
 
+/* Turn a row of D columns of sums, `half` of 16, back, by cosines and sines of
+ * its position. */
+template <int D>
+static __device__ __forceinline__ void row_turn_back(float (*sum)[4],
+                                                     const float *cos_sin,
+                                                     int half, int lane)
+{
+#pragma unroll
+    for (int d = 0; d < D / 16; d++) {
+        const float4 angles =
+            *(const float4 *)(cos_sin + (d * 8 + lane % 4 * 2) * 2);
+        const float cosine[2] = {angles.x, angles.z};
+        const float sine[2] = {angles.y, angles.w};
+
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            float *a = &sum[d][half * 2 + i];
+            float *b = &sum[d + D / 16][half * 2 + i];
+            const float from_a = *a, from_b = *b;
+
+            *a = from_a * cosine[i] + from_b * sine[i];
+            *b = from_b * cosine[i] - from_a * sine[i];
+        }
+    }
+}
+
 /* What the queries of a sequence see. */
 struct sight {
     int start, n_tokens, n_keys, window;

@@ -10,15 +10,6 @@
 
 enum { COLUMNS = 2 * GQA_BOX_ROWS }; /* of a tile */
 
-/* Heads side by side, from element `base` on. */
-static bool are_plain(const struct gqa_head_place *place, uint64_t base,
-                      uint64_t head_dim)
-{
-    return place->base == base &&
-           (place->per_block >= place->n_heads ||
-            place->block_stride == place->per_block * head_dim);
-}
-
 /* The three side by side in rows of the product. */
 static bool lie_together(const struct gqa_turn_op *op, uint64_t outputs)
 {
@@ -28,9 +19,11 @@ static bool lie_together(const struct gqa_turn_op *op, uint64_t outputs)
     return op->q == op->k && op->k == op->v && op->q_width == outputs &&
            op->k_width == outputs && op->v_width == outputs &&
            n_k == op->v_place.n_heads && (n_q + 2 * n_k) * d == outputs &&
-           are_plain(&op->q_place, 0, d) &&
-           are_plain(&op->k_place, n_q * d, d) &&
-           are_plain(&op->v_place, (n_q + n_k) * d, d);
+           op->q_place.base == 0 && op->k_place.base == n_q * d &&
+           op->v_place.base == (n_q + n_k) * d &&
+           lie_side_by_side(&op->q_place, d) &&
+           lie_side_by_side(&op->k_place, d) &&
+           lie_side_by_side(&op->v_place, d);
 }
 
 static bool takes(const struct gqa_device *device, const struct gqa_turn_op *op,
