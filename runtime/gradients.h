@@ -192,12 +192,13 @@ struct gqa_gradient_ops {
                                      uint64_t inputs, const void *dy,
                                      uint64_t outputs, uint64_t n_rows,
                                      bool input_major);
-    /* activate(): gate is what x was before, up as it was. d_gate and d_up
-     * (NULL where up is) are set; d_gate may be dy. */
+    /* activate() of n_rows * width elements: gate is what x was before, up as
+     * it was. d_gate and d_up (NULL where up is) are set, rows d_width elements
+     * apart; d_gate may be dy where that is width. */
     enum gqa_status (*activate)(struct gqa_device *device, void *d_gate,
-                                void *d_up, const void *gate, const void *up,
-                                const void *dy, uint64_t n,
-                                enum gqa_activation activation);
+                                void *d_up, uint64_t d_width, const void *gate,
+                                const void *up, const void *dy, uint64_t n_rows,
+                                uint64_t width, enum gqa_activation activation);
     /* xielu(), of x as it was before: dx, which may be dy, is set. sums (device
      * float64 [2], or NULL) are added to: what the constants `positive` and
      * `negative` are to blame for. */

@@ -70,6 +70,28 @@ enum gqa_status gqa_tape_linear_back(const struct gqa_tape *t, void *dx,
                : st;
 }
 
+/* Through a product of several weights: theirs and biases' gradients lie as
+ * they do, d_weight and d_bias those of the first, NULL where none is trained.
+ */
+static enum gqa_status joint_back(const struct gqa_tape *t, void *dx,
+                                  const void *x, const void *dy,
+                                  uint64_t n_rows,
+                                  const struct gqa_weight *weight,
+                                  void *d_weight, void *d_bias, bool accumulate)
+{
+    const struct gqa_runtime *r = t->runtime;
+    enum gqa_status st = GQA_OK;
+
+    if (d_weight || d_bias)
+        st = ops_of(t)->linear_weight(r->device, d_weight, d_bias, x,
+                                      weight->cols, dy, weight->rows, n_rows,
+                                      false);
+    return st == GQA_OK && dx
+               ? gqa_linear_transposed(r->backend, r->device, dx, dy, n_rows,
+                                       weight, false, accumulate)
+               : st;
+}
+
 static bool norm_is_trained(const struct gqa_tape *t,
                             const struct gqa_norm *norm)
 {
@@ -375,28 +397,6 @@ static void cross_op(struct attention *at)
     at->op.key_counts = t->stacks[0].n_tokens;
 }
 
-/* Through one product; gradients lie as the weights do, where these are
- * trained. */
-static enum gqa_status joint_back(const struct attention *at, void *d_in,
-                                  const void *in, bool accumulate)
-{
-    const struct gqa_tape *t = at->tape;
-    const struct gqa_runtime *r = t->runtime;
-    const uint64_t n_rows = at->stack->n_rows;
-    void *d_weight = gqa_tape_gradient_of(t, at->a->q.weight);
-    void *d_bias = gqa_tape_gradient_of(t, at->a->q.bias);
-    enum gqa_status st = GQA_OK;
-
-    if (d_weight || d_bias)
-        st = ops_of(t)->linear_weight(r->device, d_weight, d_bias, in,
-                                      at->weight.cols, at->q.x, at->weight.rows,
-                                      n_rows, false);
-    return st == GQA_OK && d_in
-               ? gqa_linear_transposed(r->backend, r->device, d_in, at->q.x,
-                                       n_rows, &at->weight, false, accumulate)
-               : st;
-}
-
 /* The attention to summaries that is beside one to tokens; both have queries,
  * so that d of these is added to. */
 static struct attention summaries_of(const struct attention *tokens, size_t i)
@@ -458,7 +458,9 @@ static enum gqa_status projections_back(const struct attention *at, void *d_in,
     enum gqa_status st;
 
     if (at->weight.data)
-        return joint_back(at, d_in, in, accumulate);
+        return joint_back(t, d_in, in, at->q.x, n_rows, &at->weight,
+                          gqa_tape_gradient_of(t, at->a->q.weight),
+                          gqa_tape_gradient_of(t, at->a->q.bias), accumulate);
     st = gqa_tape_linear_back(t, d_in, in, at->q.x, n_rows, &at->a->q,
                               accumulate);
     if (st == GQA_OK && at->k.x != at->q.x)
@@ -565,24 +567,32 @@ static enum gqa_status cross_back(const struct gqa_tape *t,
 
 /* --- Feed-forward --------------------------------------------------------- */
 
-/* Through the activation, in place: of gate and up, or of up alone. */
+/* Through the activation: of gate and up, or of up alone, in place; of both in
+ * rows of both. */
 static enum gqa_status activation_back(const struct gqa_tape *t,
                                        const struct gqa_tape_stack *stack,
-                                       size_t i)
+                                       size_t i, bool joint)
 {
     const struct gqa_runtime *r = t->runtime;
     const struct gqa_feed_forward *ff = &stack->network->blocks[i].ff;
     const struct gqa_tape_feed_forward *room = &stack->rooms[i].ff;
     const struct gqa_tape_scratch *s = &t->scratch;
     const bool gated = ff->gate.weight != GQA_NO_PARAM;
-    const uint64_t n = stack->n_rows * gqa_runtime_outputs(r, &ff->up);
+    const uint64_t width = gqa_runtime_outputs(r, &ff->up);
+    const uint64_t n = stack->n_rows * width;
     struct gqa_xielu constants;
 
+    if (joint)
+        return ops_of(t)->activate(r->device, s->up,
+                                   (char *)s->up +
+                                       width * gqa_dtype_bits(r->real) / 8,
+                                   2 * width, room->gate, room->up, s->hidden,
+                                   stack->n_rows, width, ff->activation);
     if (!ff->has_xielu)
         return ops_of(t)->activate(r->device, s->hidden, gated ? s->up : NULL,
-                                   gated ? room->gate : room->up,
-                                   gated ? room->up : NULL, s->hidden, n,
-                                   ff->activation);
+                                   width, gated ? room->gate : room->up,
+                                   gated ? room->up : NULL, s->hidden,
+                                   stack->n_rows, width, ff->activation);
     constants = gqa_part_xielu_constants(r, ff);
     return ops_of(t)->xielu(r->device, s->hidden,
                             stack->d_xielu ? stack->d_xielu + 2 * i : NULL,
@@ -599,6 +609,8 @@ static enum gqa_status feed_forward_back(const struct gqa_tape *t,
     const struct gqa_tape_scratch *s = &t->scratch;
     const bool gated = ff->gate.weight != GQA_NO_PARAM;
     const uint64_t n_rows = stack->n_rows;
+    struct gqa_weight both;
+    const bool joint = gqa_tape_joint_gated(&both, t, ff);
     enum gqa_status st;
 
     if (ff->experts)
@@ -610,7 +622,11 @@ static enum gqa_status feed_forward_back(const struct gqa_tape *t,
         st = gqa_tape_linear_back(t, s->hidden, room->hidden, dy, n_rows,
                                   &ff->down, false);
     if (st == GQA_OK)
-        st = activation_back(t, stack, i);
+        st = activation_back(t, stack, i, joint);
+    if (st == GQA_OK && joint)
+        return joint_back(t, d_in, in, s->up, n_rows, &both,
+                          gqa_tape_gradient_of(t, ff->gate.weight), NULL,
+                          false);
     if (st == GQA_OK)
         st = gqa_tape_linear_back(t, d_in, in, gated ? s->up : s->hidden,
                                   n_rows, &ff->up, false);

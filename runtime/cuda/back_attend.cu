@@ -50,28 +50,32 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* args' dots and lse_log2, in device->back. */
+/* Room for args' dots and lse_log2, in device->back. */
+static enum gqa_status reserve_dots(struct gqa_device *device,
+                                    struct gqa_attend_back *args)
+{
+    const uint64_t n =
+        device->n_sequences * device->n_new * (uint64_t)args->a.n_heads;
+    const enum gqa_status st =
+        gqa_cuda_reserve(device, &device->back, 2 * n * sizeof(float));
+
+    args->dots = (float *)device->back.data;
+    args->lse_log2 = args->dots + n;
+    return st;
+}
+
 static enum gqa_status make_dots(struct gqa_device *device,
-                                 struct gqa_attend_back *args,
+                                 const struct gqa_attend_back *args,
                                  const struct gqa_attention_op *forward)
 {
     const void *d_out = args->d_out;
-
     const struct batch_view batch = batch_of(device);
     const uint64_t n_heads = forward->q_place.n_heads;
     const uint64_t head_dim = forward->head_dim;
     const uint64_t all = (uint64_t)batch.n_rows * n_heads;
     const bool whole = is_whole(device->real, head_dim) &&
                        is_aligned(forward->out) && is_aligned(d_out);
-    const enum gqa_status st =
-        gqa_cuda_reserve(device, &device->back, 2 * all * sizeof(float));
-    float *dots;
 
-    if (st != GQA_OK)
-        return st;
-    dots = (float *)device->back.data;
-    args->dots = dots;
-    args->lse_log2 = dots + all;
     with_packs(device->real, whole, [&](auto t, auto n) {
         typedef decltype(t) T;
         constexpr int N = decltype(n)::value, MANY = N > 1 ? 8 : 32;
@@ -82,7 +86,7 @@ static enum gqa_status make_dots(struct gqa_device *device,
         (few ? dots_kernel<T, N, FEW>
              : dots_kernel<T, N, MANY>)<<<blocks_for((all + each - 1) / each),
                                           THREADS, 0, device->stream>>>(
-            dots, dots + all, args->a.lse, (const T *)forward->out,
+            args->dots, args->lse_log2, args->a.lse, (const T *)forward->out,
             (const T *)d_out, batch, (int64_t)n_heads, (int64_t)head_dim);
     });
     return gqa_cuda_launched(device);
@@ -201,9 +205,10 @@ static cudaError_t queries(struct gqa_device *device,
 
 /* As many sequences at a time as their parts have room for. */
 static enum gqa_status queries_and_bias(struct gqa_device *device,
-                                        struct gqa_attend_back *args, bool fast,
-                                        float *d_bias)
+                                        const struct gqa_attend_back *all,
+                                        bool fast, float *d_bias)
 {
+    struct gqa_attend_back some = *all, *args = &some;
     const int64_t rows = gqa_attend_back_rows(args, fast);
     const int64_t n_tiles = (args->a.n_new + rows - 1) / rows;
     const int64_t n_sequences = args->a.n_sequences;
@@ -279,6 +284,21 @@ static void turn_back(struct gqa_attend_back *args,
     args->cos_sin = turn->n_pairs ? (const float *)turn->cos_sin : NULL;
 }
 
+/* With the gradient of a bias, where that is wanted. */
+static enum gqa_status queries_back(struct gqa_device *device,
+                                    const struct gqa_attend_back *args,
+                                    bool fast, float *d_bias)
+{
+    enum gqa_status st;
+
+    if (d_bias && args->a.max_keys > 0 && !args->a.per_key)
+        return queries_and_bias(device, args, fast, d_bias);
+    st = gqa_cuda_check(device, queries(device, args, fast));
+    return st == GQA_OK && d_bias && args->a.max_keys > 0
+               ? sum_bias(device, args, d_bias)
+               : st;
+}
+
 enum gqa_status gqa_cuda_attend_back(struct gqa_device *device,
                                      const struct gqa_attention_gradient *op)
 {
@@ -293,8 +313,6 @@ enum gqa_status gqa_cuda_attend_back(struct gqa_device *device,
         return st;
     args.soft_cap = (float)forward->soft_cap;
     args.d_out = op->d_out;
-    if ((st = make_dots(device, &args, forward)) != GQA_OK)
-        return st;
     args.d_q = op->d_q;
     args.adds_q = op->adds_q;
     args.d_k = op->d_k;
@@ -306,17 +324,15 @@ enum gqa_status gqa_cuda_attend_back(struct gqa_device *device,
         turn_back(&args, op->turn);
         *op->turned = true;
     }
-    st = gqa_cuda_check(device,
-                        fast ? gqa_attend_back_fast_keys(&args, device->stream)
-                             : gqa_attend_back_simple_keys(&args, device->real,
-                                                           device->stream));
+    st = reserve_dots(device, &args);
+    if (st == GQA_OK && !fast)
+        st = make_dots(device, &args, forward);
+    if (st == GQA_OK)
+        st = queries_back(device, &args, fast, (float *)op->d_bias);
     if (st != GQA_OK)
         return st;
-    if (op->d_bias && args.a.max_keys > 0 && args.a.per_key) {
-        st = gqa_cuda_check(device, queries(device, &args, fast));
-        return st == GQA_OK ? sum_bias(device, &args, (float *)op->d_bias) : st;
-    }
-    if (op->d_bias && args.a.max_keys > 0)
-        return queries_and_bias(device, &args, fast, (float *)op->d_bias);
-    return gqa_cuda_check(device, queries(device, &args, fast));
+    return gqa_cuda_check(
+        device, fast ? gqa_attend_back_fast_keys(&args, device->stream)
+                     : gqa_attend_back_simple_keys(&args, device->real,
+                                                   device->stream));
 }

@@ -357,6 +357,7 @@ static __global__ void __launch_bounds__(128, D == 32 ? QUERIES_BLOCKS : 2)
     constexpr uint32_t tile_bytes = TILE * D * 2;
     static_assert(2 * ROWS * D * 2 <= 4 * tile_bytes, "room at first");
     extern __shared__ __align__(256) unsigned char shared[];
+    __shared__ struct numbers<ROWS> numbers;
 
     const struct gqa_attend_fast &a = args.a;
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -408,11 +409,15 @@ static __global__ void __launch_bounds__(128, D == 32 ? QUERIES_BLOCKS : 2)
                                     (first_row * n_heads + head) * D,
                                 a.n_heads * D, row0, s.n_tokens);
     copy_commit();
+    dots_of<T, D, ROWS, THREADS> dots;
+    dots.begin(args, first_row, head, row0, s.n_tokens, (int)threadIdx.x);
     if (BIAS)
         s.bias = bias_of(a, head);
     if (part)
         for (int64_t i = threadIdx.x; i < args.part_length; i += THREADS)
             part[i] = 0;
+    dots.tell(&numbers, args, first_row, head, row0, s.n_tokens,
+              (int)threadIdx.x);
     copy_wait<0>();
     __syncthreads();
 #pragma unroll
@@ -423,12 +428,10 @@ static __global__ void __launch_bounds__(128, D == 32 ? QUERIES_BLOCKS : 2)
         rows_take<D>(d_out[m], at + ROWS * D * 2);
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            const int row = warp_row + m * 16 + half * 8 + lane / 4;
-            const bool valid = row < s.n_tokens;
-            const int64_t i = (first_row + (valid ? row : 0)) * n_heads + head;
+            const int i = (warp * MT + m) * 16 + half * 8 + lane / 4;
 
-            lse[m][half] = valid ? args.lse_log2[i] : 0;
-            dot[m][half] = valid ? args.dots[i] : 0;
+            lse[m][half] = numbers.lse_log2[i];
+            dot[m][half] = numbers.dots[i];
         }
 #pragma unroll
         for (int d = 0; d < D / 8; d++)
@@ -572,8 +575,9 @@ static cudaError_t launch_queries(const struct gqa_attend_back *args,
 
 bool gqa_attend_back_fast_takes(const struct gqa_attend_back *args)
 {
-    const uintptr_t pointers = (uintptr_t)args->d_out | (uintptr_t)args->d_q |
-                               (uintptr_t)args->d_k | (uintptr_t)args->d_v;
+    const uintptr_t pointers = (uintptr_t)args->a.out | (uintptr_t)args->d_out |
+                               (uintptr_t)args->d_q | (uintptr_t)args->d_k |
+                               (uintptr_t)args->d_v;
 
     return gqa_attend_fast_takes(&args->a) && args->soft_cap == 0 &&
            !args->adds_q && pointers % 16 == 0 &&

@@ -376,6 +376,7 @@ static __global__ void __launch_bounds__(block<queries_plan>::THREADS, 1)
     constexpr int QUERIES = plan::CONSUMERS * ROWS;
     extern __shared__ __align__(1024) unsigned char shared[];
     __shared__ struct barriers<2, STAGES> barriers;
+    __shared__ struct numbers<ROWS> numbers[plan::CONSUMERS];
 
     const struct gqa_attend_fast &a = args.a;
     const int lane = threadIdx.x % 32;
@@ -428,19 +429,22 @@ static __global__ void __launch_bounds__(block<queries_plan>::THREADS, 1)
             d_out_tile, gradients_of(args, first_row, head, D),
             (int64_t)n_heads * D, row0, s.n_tokens, thread);
         copy_commit();
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            const bool valid = row + half * 8 < s.n_tokens;
-            const int64_t i =
-                (first_row + (valid ? row + half * 8 : 0)) * n_heads + head;
+        {
+            dots_of<T, D, ROWS, GROUP> dots;
 
-            lse[half] = valid ? args.lse_log2[i] : 0;
-            dot[half] = valid ? args.dots[i] : 0;
+            dots.begin(args, first_row, head, row0, s.n_tokens, thread);
+            dots.tell(&numbers[group], args, first_row, head, row0, s.n_tokens,
+                      thread);
         }
         clear<D / 8>(d_q);
         copy_wait<0>();
         proxy_fence();
         meet(group);
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            lse[half] = numbers[group].lse_log2[row - row0 + half * 8];
+            dot[half] = numbers[group].dots[row - row0 + half * 8];
+        }
 
         for (int t = all.t0; t < own.t0; t++)
             pass_over(&barriers, t - all.t0, lane);

@@ -40,7 +40,8 @@ static __device__ __forceinline__ void parts_read(void)
 template <typename T, enum gqa_activation WHICH>
 static __device__ __forceinline__ void finish(const struct gqa_gated *args,
                                               uint32_t sums, int row0,
-                                              int column0, int warp, int lane)
+                                              int column0, int warp,
+                                              int n_warps, int lane)
 {
     constexpr int PARTS = WIDTH / PART_COLUMNS; /* of gate, and of up */
     const int piece = lane % PIECES;
@@ -55,7 +56,7 @@ static __device__ __forceinline__ void finish(const struct gqa_gated *args,
                        column, row0);
         }
 #pragma unroll 2
-    for (int i = warp; i < ROWS / WARP_ROWS; i += FINISHERS) {
+    for (int i = warp; i < ROWS / WARP_ROWS; i += n_warps) {
         const int row = i * WARP_ROWS + lane / PIECES;
 
 #pragma unroll
@@ -87,10 +88,10 @@ static __global__ void __cluster_dims__(PAIR, 1, 1)
         gated_kernel(const __grid_constant__ struct gqa_gated args)
 {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-    multiply_pairs<T>(
-        args.pair, [&](uint32_t sums, int row, int column, int warp, int lane) {
-            finish<T, WHICH>(&args, sums, row, column * WIDTH, warp, lane);
-        });
+    multiply_pairs<T>(args.pair, [&](uint32_t sums, int row, int column,
+                                     int warp, int n_warps, int lane) {
+        finish<T, WHICH>(&args, sums, row, column * WIDTH, warp, n_warps, lane);
+    });
 #endif
 }
 

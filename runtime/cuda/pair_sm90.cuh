@@ -27,6 +27,7 @@ enum {
     FACTORS = 2, /* warpgroups that multiply */
     /* Warps of one more: these make results, and the fourth copies. */
     FINISHERS = 3,
+    ALL_WARPS = FINISHERS + FACTORS * GROUP / 32,
     PAIR = 2, /* blocks that share a tile of weights */
     ROWS = GQA_BOX_ROWS,
     COLUMNS = PAIR * GQA_BOX_ROWS, /* sums of a row */
@@ -239,16 +240,20 @@ static __device__ __forceinline__ void copy(const struct place *p,
     }
 }
 
-template <typename T>
+/* Of the last tile all make results, since there is nothing left to multiply:
+ * finish() as below. */
+template <typename T, typename F>
 static __device__ __forceinline__ void multiply_tiles(
     const struct place *p, uint32_t tiles, uint32_t sums,
-    struct barrier_set *barriers, int group, int thread)
+    struct barrier_set *barriers, int group, int thread, F finish)
 {
     const int lane = thread % 32;
     float s[COLUMNS / 8][4];
+    int64_t last = 0;
     int step = 0, n = 0;
 
     for (int64_t t = first_tile(); t < p->n_tiles; t = next_tile(t), n++) {
+        last = t;
         for (int k = 0; k < p->n_steps; k++, step++) {
             const int stage = step % STAGES;
             const uint32_t from = tiles + stage * STAGE_BYTES;
@@ -281,6 +286,9 @@ static __device__ __forceinline__ void multiply_tiles(
         if (lane == 0)
             barrier_arrive(&barriers->summed);
     }
+    barrier_wait(&barriers->summed, n & 1 ^ 1);
+    finish(tile_row(p, last), tile_column(p, last),
+           FINISHERS + group * (GROUP / 32) + thread / 32, ALL_WARPS, lane);
 }
 
 /* Tell that the warp has done with the sums. */
@@ -292,8 +300,8 @@ static __device__ __forceinline__ void release(struct barrier_set *barriers,
         barrier_arrive(&barriers->finished);
 }
 
-/* finish(row, column, warp, lane): of the tile of sums whose first row that is,
- * column of those side by side. */
+/* finish(row, column, warp, n_warps, lane): as one of several warps, of the
+ * tile of sums whose first row that is, column of those side by side. */
 template <typename F>
 static __device__ __forceinline__ void finish_tiles(
     const struct place *p, struct barrier_set *barriers, int warp, int lane,
@@ -303,7 +311,9 @@ static __device__ __forceinline__ void finish_tiles(
 
     for (int64_t t = first_tile(); t < p->n_tiles; t = next_tile(t), n++) {
         barrier_wait(&barriers->summed, n & 1);
-        finish(tile_row(p, t), tile_column(p, t), warp, lane);
+        finish(tile_row(p, t), tile_column(p, t), warp,
+               next_tile(t) < p->n_tiles ? (int)FINISHERS : (int)ALL_WARPS,
+               lane);
         release(barriers, lane);
     }
 }
@@ -324,6 +334,10 @@ static __device__ __forceinline__ void multiply_pairs(
     const uint32_t tiles = shared_address(shared);
     const uint32_t sums = tiles + STAGES * STAGE_BYTES;
     struct place p;
+    auto finish_one = [&](int row, int column, int warp, int n_warps,
+                          int lane) {
+        finish(sums, row, column, warp, n_warps, lane);
+    };
 
     p.rank = rank_in_pair();
     p.n_columns = args.n_columns;
@@ -343,17 +357,14 @@ static __device__ __forceinline__ void multiply_pairs(
     if (group < FACTORS) {
         registers_more<FACTOR_REGISTERS>();
         multiply_tiles<T>(&p, tiles, sums, &barriers, group,
-                          threadIdx.x % GROUP);
+                          threadIdx.x % GROUP, finish_one);
     } else {
         registers_less<FINISHER_REGISTERS>();
         if (warp == FINISHERS) {
             if (lane == 0)
                 copy(&p, &args, tiles, &barriers);
         } else {
-            finish_tiles(&p, &barriers, warp, lane,
-                         [&](int row, int column, int warp, int lane) {
-                             finish(sums, row, column, warp, lane);
-                         });
+            finish_tiles(&p, &barriers, warp, lane, finish_one);
         }
     }
     __syncwarp();

@@ -12,23 +12,25 @@
 #include "runtime/cuda/turned_sm90.cuh"
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-/* Where head `head` of a row goes; NULL: nowhere. */
-template <typename T, int D>
-static __device__ __forceinline__ T *turned_to(const struct gqa_turned &args,
-                                               int head, int row, int sequence,
-                                               int64_t position)
-{
-    const bool is_value = head >= args.n_queries + args.n_keys;
-    const int kept = head - args.n_queries - (is_value ? args.n_keys : 0);
+/* Where a row's heads go, one after the other: as if each were one of queries,
+ * of keys and of values, in elements from where those begin. */
+struct turned_at {
+    int64_t q, k, v;
+};
 
-    if (head < args.n_queries)
-        return (T *)args.q + row * args.q_width + head * D;
-    if (position < 0 || position >= args.capacity)
-        return NULL;
-    return (T *)(is_value ? args.cache_v : args.cache_k) +
-           (((int64_t)sequence * args.n_keys + kept) * args.capacity +
-            position) *
-               D;
+template <int D>
+static __device__ __forceinline__ struct turned_at turned_at_head(
+    const struct gqa_turned &args, int row, int sequence, int64_t position,
+    int head)
+{
+    const int64_t kept =
+        (int64_t)sequence * args.n_keys - args.n_queries + head;
+    struct turned_at at;
+
+    at.q = row * args.q_width + head * D;
+    at.k = (kept * args.capacity + position) * D;
+    at.v = at.k - args.n_keys * args.capacity * D;
+    return at;
 }
 
 /* A thread has a row, and of all heads of the tile the same two pieces of 16
@@ -37,7 +39,7 @@ template <typename T, int D>
 static __device__ __forceinline__ void finish(const struct gqa_turned &args,
                                               uint32_t sums, int row0,
                                               int first_head, int warp,
-                                              int lane)
+                                              int n_warps, int lane)
 {
     constexpr int COUPLES = D / 16;         /* of a head */
     constexpr int WARP_ROWS = 32 / COUPLES; /* that a warp takes at a time */
@@ -46,13 +48,14 @@ static __device__ __forceinline__ void finish(const struct gqa_turned &args,
     const int couple = lane % COUPLES, at = lane / COUPLES;
     /* So that the rows of eight threads have their pieces in all banks. */
     const int within = at / 8 * 8 + at % 8 % APART * COUPLES + at % 8 / APART;
-    const int n_turned = args.cos_sin ? args.n_queries + args.n_keys : 0;
-    const int n_heads = args.n_queries + 2 * args.n_keys;
+    const int n_queries_keys = args.n_queries + args.n_keys;
+    const int n_heads = n_queries_keys + args.n_keys;
+    const int n_turned = args.cos_sin ? n_queries_keys : 0;
 
-    for (int i = warp; i < ROWS / WARP_ROWS; i += FINISHERS) {
+    for (int i = warp; i < ROWS / WARP_ROWS; i += n_warps) {
         const int in_tile = i * WARP_ROWS + within, row = row0 + in_tile;
         const int sequence = row / (int)args.batch.n_new;
-        const int64_t new_token = row - sequence * (int)args.batch.n_new;
+        const int new_token = row - sequence * (int)args.batch.n_new;
         pack<float, 16> angles = {};
         int64_t position = -1;
 
@@ -60,27 +63,34 @@ static __device__ __forceinline__ void finish(const struct gqa_turned &args,
             continue;
         if (new_token < args.batch.n_tokens[sequence])
             position = args.batch.starts[sequence] + new_token;
+        const bool is_kept = position >= 0 && position < args.capacity;
         if (n_turned > 0)
             angles = pack_at<16>(
                 args.cos_sin + (position < 0 ? 0 : position) * D + couple * 16);
-#pragma unroll 2
+        struct turned_at to =
+            turned_at_head<D>(args, row, sequence, position, first_head);
+#pragma unroll
         for (int h = 0; h < HEADS; h++) {
             const int head = first_head + h;
             const int first = h * (D / 8) + couple, second = first + COUPLES;
-            T *to = head < n_heads
-                        ? turned_to<T, D>(args, head, row, sequence, position)
-                        : NULL;
+            T *out = (T *)args.q + to.q;
             pack<T, 8> both[2];
 
-            if (!to)
+            if (head >= args.n_queries)
+                out = head < n_queries_keys ? (T *)args.cache_k + to.k
+                                            : (T *)args.cache_v + to.v;
+            to.q += D;
+            to.k += args.capacity * D;
+            to.v += args.capacity * D;
+            if (head >= args.n_queries && (!is_kept || head >= n_heads))
                 continue;
             both[0] = sums_at<T>(sums, first / PIECES, in_tile, first % PIECES);
             both[1] =
                 sums_at<T>(sums, second / PIECES, in_tile, second % PIECES);
             if (head < n_turned)
                 turn_pairs<T, 8, false>(both, angles, 1);
-            pack_to(to + couple * 8, both[0]);
-            pack_to(to + D / 2 + couple * 8, both[1]);
+            pack_to(out + couple * 8, both[0]);
+            pack_to(out + D / 2 + couple * 8, both[1]);
         }
     }
 }
@@ -92,10 +102,11 @@ static __global__ void __cluster_dims__(PAIR, 1, 1)
         turned_kernel(const __grid_constant__ struct gqa_turned args)
 {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-    multiply_pairs<T>(
-        args.pair, [&](uint32_t sums, int row, int column, int warp, int lane) {
-            finish<T, D>(args, sums, row, column * (COLUMNS / D), warp, lane);
-        });
+    multiply_pairs<T>(args.pair, [&](uint32_t sums, int row, int column,
+                                     int warp, int n_warps, int lane) {
+        finish<T, D>(args, sums, row, column * (COLUMNS / D), warp, n_warps,
+                     lane);
+    });
 #endif
 }
 
