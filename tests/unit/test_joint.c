@@ -92,7 +92,7 @@ START_TEST(gated_lie_behind_each_other)
     struct gqa_weight weight;
     const struct gqa_feed_forward *ff;
 
-    trained_open(&m, "runtime/llama-grouped", GQA_F64, 1, choices[_i]);
+    trained_open(&m, "runtime/qwen2", GQA_F64, 1, choices[_i]);
     for (size_t i = 0; i < 2; i++) {
         ff = feed_forward(&m, i);
         ck_assert(gqa_joint_gated(&weight, m.runtime, ff));
@@ -116,15 +116,16 @@ static bool is_gate(const struct gqa_param *p)
     return strstr(p->name, "gate_proj") != NULL;
 }
 
-/* One that is trained alone; a feed-forward without a gate; one with experts;
- * one whose gate and up are one weight. */
+/* One that is trained alone; biases; a feed-forward without a gate; one with
+ * experts; one whose gate and up are one weight. */
 START_TEST(gated_do_not_where_they_cannot)
 {
     static const struct {
         const char *name;
         trained_choice *choice;
     } others[] = {
-        {"runtime/llama", is_gate},
+        {"runtime/qwen2", is_gate},
+        {"runtime/llama-grouped", NULL},
         {"runtime/gpt_neox", NULL},
         {"families/mixtral", NULL},
         {"families/phi3", NULL},
@@ -227,7 +228,7 @@ int main(void)
 
     tcase_add_loop_test(tcase, lie_behind_each_other, 0, 2);
     tcase_add_loop_test(tcase, gated_lie_behind_each_other, 0, 2);
-    tcase_add_loop_test(tcase, gated_do_not_where_they_cannot, 0, 4);
+    tcase_add_loop_test(tcase, gated_do_not_where_they_cannot, 0, 5);
     tcase_add_test(tcase, heads_lie_side_by_side);
     tcase_add_test(tcase, not_where_one_is_trained_alone);
     tcase_add_loop_test(tcase, not_what_is_otherwise, 0, 3);
