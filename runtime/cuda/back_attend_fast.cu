@@ -15,6 +15,7 @@
  */
 #include "runtime/cuda/back_attend.cuh"
 #include "runtime/cuda/back_attend_tile.cuh"
+#include "runtime/cuda/launch.cuh"
 
 enum { TILE = 64, PAD = 1 };
 
@@ -210,6 +211,8 @@ static __global__ void __launch_bounds__(WARPS * 32, D == 32 ? KEYS_BLOCKS : 1)
     const uint32_t rows_at = tile_at<D>(0, lane & 15, lane >> 4);
     const uint32_t columns_at =
         tile_at<D>(0, ((lane >> 4) << 3) + (lane & 7), (lane >> 3) & 1);
+
+    await_before();
     struct sight s = sight_of(a, sequence);
 
     /* The queries that see some key of the block, in tiles. */
@@ -379,6 +382,8 @@ static __global__ void __launch_bounds__(128, D == 32 ? QUERIES_BLOCKS : 2)
     const uint32_t rows_at = tile_at<D>(0, lane & 15, lane >> 4);
     const uint32_t columns_at =
         tile_at<D>(0, ((lane >> 4) << 3) + (lane & 7), (lane >> 3) & 1);
+
+    await_before();
     struct sight s = sight_of(a, sequence);
     float *part =
         BIAS && args.bias_parts
@@ -540,8 +545,8 @@ static cudaError_t launch(kernel_of *kernel, dim3 grid, int n_threads,
 
     if (error != cudaSuccess)
         return error;
-    kernel<<<grid, n_threads, shared, stream>>>(*args);
-    return cudaGetLastError();
+    return launch_early(args->a.overlaps, kernel, grid, (unsigned)n_threads,
+                        shared, stream, *args);
 }
 
 template <typename T, int D, int MT, int WARPS>

@@ -15,6 +15,7 @@
 #include "runtime/cuda/attend_sm90.cuh"
 #include "runtime/cuda/back_attend.cuh"
 #include "runtime/cuda/back_attend_tile.cuh"
+#include "runtime/cuda/launch.cuh"
 
 typedef __nv_bfloat16 T;
 
@@ -247,6 +248,8 @@ static __global__ void __launch_bounds__(block<keys_plan<D>>::THREADS, 1)
     const int64_t sequence = which / a.n_kv_heads;
     const int key0 = (int)blockIdx.y * KEYS;
     const uint32_t room_at = shared_address(shared);
+
+    await_before();
     const struct sight s = sight_of(a, sequence);
     const int kv_head = (int)(which % a.n_kv_heads);
     const struct walk w = walk_of<TILE>(a, s, kv_head, key0, KEYS);
@@ -389,6 +392,8 @@ static __global__ void __launch_bounds__(block<queries_plan>::THREADS, 1)
     /* The longest rows first. */
     const int first = (int)(gridDim.y - 1 - blockIdx.y) * QUERIES;
     const int64_t first_row = sequence * a.n_new;
+
+    await_before();
     const struct sight s = sight_of(a, sequence);
     const struct span all = span_of<TILE>(a, s.start, first, QUERIES,
                                           s.n_tokens, s.window, s.n_keys);
@@ -521,8 +526,8 @@ static cudaError_t launch(void (*kernel)(struct gqa_attend_back), int64_t n,
 
     if (error != cudaSuccess)
         return error;
-    kernel<<<grid, block<PLAN>::THREADS, shared, stream>>>(*args);
-    return cudaGetLastError();
+    return launch_early(args->a.overlaps, kernel, grid, block<PLAN>::THREADS,
+                        shared, stream, *args);
 }
 
 template <int D>

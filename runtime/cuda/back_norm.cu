@@ -6,6 +6,7 @@
  *   d_weight += dy d f,   d_bias += dy
  */
 #include "runtime/cuda/back.cuh"
+#include "runtime/cuda/launch.cuh"
 #include "runtime/cuda/norm_rows.cuh"
 #include "runtime/cuda/pack.cuh"
 #include "runtime/cuda/rows.cuh"
@@ -58,6 +59,7 @@ static __global__ void __launch_bounds__(THREADS)
     row_of next_x, next_dy, some, slopes, out = {};
     S weights[PACKS][N];
 
+    await_before();
     norm_weights<N, PACKS>(weights, norm.weight, width, (S)norm.plus);
     next_x.load(x, row, n_rows, width);
     next_dy.load(dy, row, n_rows, width);
@@ -235,14 +237,14 @@ enum gqa_status gqa_cuda_norm_back(struct gqa_device *device, void *dx,
         with_norm_packs<N>((int)width, [&](auto packs) {
             constexpr int PACKS = decltype(packs)::value;
 
-            (norm.centred
-                 ? norm_back_rows_kernel<T, N, PACKS, true>
-                 : norm_back_rows_kernel<
-                       T, N, PACKS,
-                       false>)<<<norm_blocks(device, (int64_t)n_rows, BLOCKS),
-                                 THREADS, 0, device->stream>>>(
-                (T *)dx, (const T *)x, (const T *)dy, (int64_t)n_rows,
-                (int)width, norm);
+            /* An error comes with gqa_cuda_launched(). */
+            (void)launch_early(
+                device->overlaps,
+                norm.centred ? norm_back_rows_kernel<T, N, PACKS, true>
+                             : norm_back_rows_kernel<T, N, PACKS, false>,
+                norm_blocks(device, (int64_t)n_rows, BLOCKS), THREADS, 0,
+                device->stream, (T *)dx, (const T *)x, (const T *)dy,
+                (int64_t)n_rows, (int)width, norm);
         });
     });
     return gqa_cuda_launched(device);

@@ -4,6 +4,7 @@
  */
 #include "runtime/cuda/activation.cuh"
 #include "runtime/cuda/back.cuh"
+#include "runtime/cuda/launch.cuh"
 #include "runtime/cuda/pack.cuh"
 #include "runtime/cuda/rows.cuh"
 #include "runtime/cuda/sums.cuh"
@@ -19,6 +20,7 @@ static __global__ void __launch_bounds__(THREADS)
 {
     const I n = n_rows * (width / N), step = (I)gridDim.x * THREADS;
 
+    await_before();
     for (I i = (I)blockIdx.x * THREADS + threadIdx.x; i < n; i += step) {
         const I row = i / (width / N), column = i % (width / N) * N;
         const I to = row * d_width + column;
@@ -72,10 +74,12 @@ enum gqa_status gqa_cuda_activate_back(struct gqa_device *device, void *d_gate,
             auto launch = [&](auto i) {
                 typedef decltype(i) I;
 
-                activate_back_kernel<T, N, WHICH, I>
-                    <<<n_blocks, THREADS, 0, device->stream>>>(
-                        (T *)d_gate, (T *)d_up, (I)d_width, (const T *)gate,
-                        (const T *)up, (const T *)dy, (I)n_rows, (I)width);
+                /* An error comes with gqa_cuda_launched(). */
+                (void)launch_early(
+                    device->overlaps, activate_back_kernel<T, N, WHICH, I>,
+                    n_blocks, THREADS, 0, device->stream, (T *)d_gate,
+                    (T *)d_up, (I)d_width, (const T *)gate, (const T *)up,
+                    (const T *)dy, (I)n_rows, (I)width);
             };
 
             /* Numbers of 32 bits are divided in a fraction of the time. */

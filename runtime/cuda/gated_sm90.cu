@@ -89,7 +89,9 @@ static __global__ void __cluster_dims__(PAIR, 1, 1)
 {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
     multiply_pairs<T>(args.pair, [&](uint32_t sums, int row, int column,
-                                     int warp, int n_warps, int lane) {
+                                     int warp, int n_warps, int lane,
+                                     auto await) {
+        await();
         finish<T, WHICH>(&args, sums, row, column * WIDTH, warp, n_warps, lane);
     });
 #endif

@@ -4,6 +4,7 @@
  * it once for each of the norm's steps.
  */
 #include "runtime/cuda/device.cuh"
+#include "runtime/cuda/launch.cuh"
 #include "runtime/cuda/norm_rows.cuh"
 #include "runtime/cuda/pack.cuh"
 #include "runtime/cuda/real.cuh"
@@ -25,6 +26,7 @@ static __global__ void __launch_bounds__(THREADS)
     };
     S weights[PACKS][N], biases[PACKS][N];
 
+    await_before();
     norm_weights<N, PACKS>(weights, norm.weight, width, (S)norm.plus);
     if (!PLAIN)
         norm_weights<N, PACKS>(biases, norm.bias, width, (S)0);
@@ -170,10 +172,12 @@ static void launch(const struct gqa_device *device, T *out, const T *x,
     with_norm_packs<N>(width, [&](auto packs) {
         constexpr int PACKS = decltype(packs)::value;
 
-        (plain ? norm_rows_kernel<T, N, PACKS, true>
-               : norm_rows_kernel<T, N, PACKS, false>)<<<
-            norm_blocks(device, n_rows, BLOCKS), THREADS, 0, device->stream>>>(
-            out, x, n_rows, width, norm);
+        /* An error comes with gqa_cuda_launched(). */
+        (void)launch_early(device->overlaps,
+                           plain ? norm_rows_kernel<T, N, PACKS, true>
+                                 : norm_rows_kernel<T, N, PACKS, false>,
+                           norm_blocks(device, n_rows, BLOCKS), THREADS, 0,
+                           device->stream, out, x, n_rows, width, norm);
     });
 }
 

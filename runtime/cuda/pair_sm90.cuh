@@ -17,6 +17,7 @@
 
 #include <string.h>
 
+#include "runtime/cuda/launch.cuh"
 #include "runtime/cuda/pack.cuh"
 #include "runtime/cuda/pair.cuh"
 #include "runtime/cuda/real.cuh"
@@ -160,20 +161,30 @@ static __device__ __forceinline__ void leave_sums(uint32_t sums, float (*s)[4],
     }
 }
 
+/* 16 bytes of a row of sums. from: where those lie that have number `lane`
+ * alone, of numbers whose bits are lane's and piece's, none of both. */
 template <typename T>
-static __device__ __forceinline__ pack<T, 8> sums_at(uint32_t sums, int part,
-                                                     int row, int piece)
+static __device__ __forceinline__ pack<T, 8> piece_at(uint32_t from, int piece)
 {
     pack<T, 8> out;
     uint32_t w[4];
 
-    asm volatile(
-        "ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];\n"
-        : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3])
-        : "r"(sums + part * PART_BYTES + row * 128 + ((piece ^ (row & 7)) << 4))
-        : "memory");
+    asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];\n"
+                 : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3])
+                 : "r"((from ^ (uint32_t)(piece % PIECES << 4)) +
+                       piece / PIECES * PART_BYTES)
+                 : "memory");
     memcpy(&out, w, sizeof w);
     return out;
+}
+
+/* Piece `piece` of those numbers, of part `part`. */
+template <typename T>
+static __device__ __forceinline__ pack<T, 8> sums_at(uint32_t sums, int part,
+                                                     int row, int piece)
+{
+    return piece_at<T>(sums + row * 128 + ((piece ^ (row & 7)) << 4),
+                       part * PIECES);
 }
 
 /* --- Of the warpgroups ---------------------------------------------------- */
@@ -286,9 +297,9 @@ static __device__ __forceinline__ void multiply_tiles(
         if (lane == 0)
             barrier_arrive(&barriers->summed);
     }
-    barrier_wait(&barriers->summed, n & 1 ^ 1);
     finish(tile_row(p, last), tile_column(p, last),
-           FINISHERS + group * (GROUP / 32) + thread / 32, ALL_WARPS, lane);
+           FINISHERS + group * (GROUP / 32) + thread / 32, ALL_WARPS, lane,
+           [&] { barrier_wait(&barriers->summed, n & 1 ^ 1); });
 }
 
 /* Tell that the warp has done with the sums. */
@@ -300,8 +311,9 @@ static __device__ __forceinline__ void release(struct barrier_set *barriers,
         barrier_arrive(&barriers->finished);
 }
 
-/* finish(row, column, warp, n_warps, lane): as one of several warps, of the
- * tile of sums whose first row that is, column of those side by side. */
+/* finish(row, column, warp, n_warps, lane, await): as one of several warps, of
+ * the tile of sums whose first row that is, column of those side by side. The
+ * sums are there once await() has been called. */
 template <typename F>
 static __device__ __forceinline__ void finish_tiles(
     const struct place *p, struct barrier_set *barriers, int warp, int lane,
@@ -310,10 +322,9 @@ static __device__ __forceinline__ void finish_tiles(
     int n = 0;
 
     for (int64_t t = first_tile(); t < p->n_tiles; t = next_tile(t), n++) {
-        barrier_wait(&barriers->summed, n & 1);
         finish(tile_row(p, t), tile_column(p, t), warp,
                next_tile(t) < p->n_tiles ? (int)FINISHERS : (int)ALL_WARPS,
-               lane);
+               lane, [&] { barrier_wait(&barriers->summed, n & 1); });
         release(barriers, lane);
     }
 }
@@ -334,9 +345,9 @@ static __device__ __forceinline__ void multiply_pairs(
     const uint32_t tiles = shared_address(shared);
     const uint32_t sums = tiles + STAGES * STAGE_BYTES;
     struct place p;
-    auto finish_one = [&](int row, int column, int warp, int n_warps,
-                          int lane) {
-        finish(sums, row, column, warp, n_warps, lane);
+    auto finish_one = [&](int row, int column, int warp, int n_warps, int lane,
+                          auto await) {
+        finish(sums, row, column, warp, n_warps, lane, await);
     };
 
     p.rank = rank_in_pair();
@@ -353,6 +364,7 @@ static __device__ __forceinline__ void multiply_pairs(
         asm volatile("fence.mbarrier_init.release.cluster;\n" ::: "memory");
     }
     pair_meets();
+    await_before();
 
     if (group < FACTORS) {
         registers_more<FACTOR_REGISTERS>();
@@ -388,9 +400,9 @@ static cudaError_t launch_pairs(void (*kernel)(ARGS), const ARGS *args,
 
     if (error != cudaSuccess)
         return error;
-    kernel<<<(unsigned)((n_tiles < most ? n_tiles : most) * PAIR),
-             GROUP *(FACTORS + 1), shared, stream>>>(*args);
-    return cudaGetLastError();
+    return launch_early(true, kernel,
+                        (unsigned)((n_tiles < most ? n_tiles : most) * PAIR),
+                        GROUP * (FACTORS + 1), shared, stream, *args);
 }
 
 #endif
