@@ -12,7 +12,7 @@
 #include "runtime/cuda/rows.cuh"
 #include "runtime/cuda/sums.cuh"
 
-enum { THREADS = NORM_THREADS, BLOCKS = 2, MOST_PARTS = 1024 };
+enum { THREADS = NORM_THREADS, BLOCKS = 3, MOST_PARTS = 1024 };
 
 /* stats [n_rows, 2]: mean and factor of a row. */
 template <typename T>
@@ -45,10 +45,12 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* A warp has rows, in registers (norm_rows.cuh). dx may be dy: a thread writes
- * where it alone has read. */
+/* A warp has rows, in registers (norm_rows.cuh): there are three matrices to
+ * read, so that none has to be read ahead. dx may be dy: a thread writes where
+ * it alone has read. */
 template <typename T, int N, int PACKS, bool CENTRED>
-static __global__ void __launch_bounds__(THREADS)
+static __global__ void __launch_bounds__(
+    THREADS, sizeof(T) == 2 && PACKS < NORM_MOST_PACKS ? BLOCKS : 1)
     norm_back_rows_kernel(T *dx, const T *x, const T *dy, int64_t n_rows,
                           int width, struct norm_view norm)
 {
@@ -56,22 +58,18 @@ static __global__ void __launch_bounds__(THREADS)
     typedef struct norm_row<T, N, PACKS> row_of;
     const int64_t step = (int64_t)gridDim.x * NORM_WARPS;
     int64_t row = (int64_t)blockIdx.x * NORM_WARPS + threadIdx.x / 32;
-    row_of next_x, next_dy, some, slopes, out = {};
+    row_of some, slopes, out = {};
     S weights[PACKS][N];
 
     await_before();
     norm_weights<N, PACKS>(weights, norm.weight, width, (S)norm.plus);
-    next_x.load(x, row, n_rows, width);
-    next_dy.load(dy, row, n_rows, width);
     for (; row < n_rows; row += step) {
         S mean = 0, square = 0, both = 0, middle = 0, factor;
 
-        some = next_x;
-        slopes = next_dy;
+        some.load(x, row, n_rows, width);
+        slopes.load(dy, row, n_rows, width);
         if (norm.accumulate)
             out.load(dx, row, n_rows, width);
-        next_x.load(x, row + step, n_rows, width);
-        next_dy.load(dy, row + step, n_rows, width);
         if (CENTRED) {
 #pragma unroll
             for (int i = 0; i < PACKS * N; i++)
