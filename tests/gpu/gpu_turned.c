@@ -20,6 +20,11 @@ static struct gqa_head_place place_of(uint64_t n_heads, uint64_t base)
         .n_heads = n_heads, .base = base, .per_block = n_heads};
 }
 
+static uint64_t rows_of(const struct shape *s)
+{
+    return N_SEQUENCES * s->n_new;
+}
+
 static uint64_t outputs_of(const struct shape *s)
 {
     return (s->n_queries + 2 * s->n_keys) * s->head_dim + s->more;
@@ -52,18 +57,16 @@ static enum gqa_status call(const struct side *side, const void *ctx)
         .cos_sin = side->p[COS_SIN],
     };
     bool done = false;
-    enum gqa_status st =
-        b->gradients->project
-            ? b->gradients->project(side->device, &done, &op, side->p[X],
-                                    &weight)
-            : GQA_OK;
+    enum gqa_status st = b->gradients->project
+                             ? b->gradients->project(side->device, &done, &op,
+                                                     side->p[X], &weight)
+                             : GQA_OK;
 
     check_true(!done || s->taken, "projection of %llu rows of %llu: done",
-               (unsigned long long)(N_SEQUENCES * s->n_new),
-               (unsigned long long)s->inputs);
+               (unsigned long long)rows_of(s), (unsigned long long)s->inputs);
     if (st == GQA_OK && !done)
-        st = b->linear(side->device, side->p[ROWS], side->p[X],
-                       N_SEQUENCES * s->n_new, &weight, false, NULL, NULL);
+        st = b->linear(side->device, side->p[ROWS], side->p[X], rows_of(s),
+                       &weight, false, NULL, NULL);
     if (st == GQA_OK && !done)
         st = b->gradients->turn(side->device, &op);
     return st == GQA_OK ? b->store(side->device, side->p[QUERIES], CAPACITY,
@@ -93,8 +96,8 @@ static void check(const struct shape *s)
     static const int32_t tokens[N_SEQUENCES * MOST_NEW];
     const struct gqa_batch batch = {N_SEQUENCES, s->n_new, tokens, n_tokens,
                                     starts};
-    const size_t rows = (size_t)(N_SEQUENCES * s->n_new);
-    const size_t cache = (size_t)(N_SEQUENCES * CAPACITY * s->head_dim);
+    const size_t rows = (size_t)rows_of(s);
+    const size_t cache = (size_t)N_SEQUENCES * CAPACITY * s->head_dim;
     /* Rounded before they are turned, and behind that. */
     const double twice = twin_tolerance(3.92e-3, 4.9e-4);
     struct trial t = {.n = 0};
