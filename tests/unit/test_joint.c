@@ -124,10 +124,8 @@ START_TEST(gated_do_not_where_they_cannot)
         const char *name;
         trained_choice *choice;
     } others[] = {
-        {"runtime/qwen2", is_gate},
-        {"runtime/llama-grouped", NULL},
-        {"runtime/gpt_neox", NULL},
-        {"families/mixtral", NULL},
+        {"runtime/qwen2", is_gate}, {"runtime/llama-grouped", NULL},
+        {"runtime/gpt_neox", NULL}, {"families/mixtral", NULL},
         {"families/phi3", NULL},
     };
     struct gqa_weight weight;
