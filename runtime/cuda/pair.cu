@@ -19,13 +19,14 @@ bool gqa_pair_takes(const struct gqa_device *device, uint64_t n_rows,
 }
 
 /* cuTensorMapEncodeTiled(), which the driver has. */
-typedef CUresult encode(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *,
-                        const cuuint64_t *, const cuuint64_t *,
-                        const cuuint32_t *, const cuuint32_t *,
-                        CUtensorMapInterleave, CUtensorMapSwizzle,
-                        CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
+typedef CUresult encode_tiled(CUtensorMap *, CUtensorMapDataType, cuuint32_t,
+                              void *, const cuuint64_t *, const cuuint64_t *,
+                              const cuuint32_t *, const cuuint32_t *,
+                              CUtensorMapInterleave, CUtensorMapSwizzle,
+                              CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
 
-static enum gqa_status find_encode(struct gqa_device *device, encode **out)
+static enum gqa_status find_encode(struct gqa_device *device,
+                                   encode_tiled **out)
 {
     cudaDriverEntryPointQueryResult found;
     void *address = NULL;
@@ -38,11 +39,11 @@ static enum gqa_status find_encode(struct gqa_device *device, encode **out)
         return st;
     if (found != cudaDriverEntryPointSuccess)
         address = NULL;
-    *out = (encode *)address;
+    *out = (encode_tiled *)address;
     return GQA_OK;
 }
 
-static bool describe(encode *encode, bool bf16, const struct gqa_boxes *b)
+static bool describe(encode_tiled *encode, bool bf16, const struct gqa_boxes *b)
 {
     const cuuint64_t size[2] = {b->width, b->rows}, pitch[1] = {b->width * 2};
     const cuuint32_t box[2] = {GQA_BOX_COLUMNS, GQA_BOX_ROWS};
@@ -60,7 +61,7 @@ static bool describe(encode *encode, bool bf16, const struct gqa_boxes *b)
 enum gqa_status gqa_cuda_boxes(struct gqa_device *device, bool *done,
                                const struct gqa_boxes *boxes, int n)
 {
-    encode *encode = NULL;
+    encode_tiled *encode = NULL;
     const enum gqa_status st = find_encode(device, &encode);
 
     *done = st == GQA_OK && encode;
