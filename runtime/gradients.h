@@ -23,7 +23,6 @@
 #include "runtime/ops.h"
 
 struct gqa_device;
-
 struct gqa_turn_op;
 
 /* attend(), backwards; the scores are made again and never stored. */

@@ -67,8 +67,8 @@ template <int ROWS> struct numbers {
 };
 
 /* o . do and lse of the queries of a head from `first` on, by THREADS threads,
- * each of which has 16 bytes of a row at a time: begun before what o and do are
- * for is there, and told behind it, to shared memory, and to the kernel of keys
+ * each of which has 16 bytes of a row at a time: read by begin(), while tiles
+ * are copied, and told by tell(), in shared memory and to the kernel of keys
  * behind this one. */
 template <typename T, int D, int ROWS, int THREADS> struct dots_of {
     enum { LANES = D / 8, STEP = THREADS / LANES, N = ROWS / STEP };
