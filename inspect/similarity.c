@@ -180,6 +180,7 @@ static enum gqa_status compare_by_tokens(struct comparing *c,
                                     .bar = bar};
     struct gqa_tokens tokens = {NULL, 0};
     const struct gqa_learn_heads_job job = {.learning = &learning,
+                                            .checkpoint = c->checkpoint,
                                             .tokens = &tokens,
                                             .wanted = wanted,
                                             .take = compare_with,
@@ -187,6 +188,8 @@ static enum gqa_status compare_by_tokens(struct comparing *c,
                                             .influence = influence};
     enum gqa_status st = gqa_learning_open(&learning);
 
+    if (st == GQA_ERR_UNSUPPORTED)
+        st = gqa_fail_prefix(st, "%s", gqa_checkpoint_path(c->checkpoint));
     if (st == GQA_OK)
         st = gqa_learning_all_tokens(&tokens, &learning);
     if (st == GQA_OK)

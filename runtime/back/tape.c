@@ -44,11 +44,15 @@ static enum gqa_status make_stack(struct gqa_tape *t, size_t i)
                : gqa_fail_nomem();
 }
 
-/* What has no way back: rows that would have to be made again before a norm,
- * and norms of heads that are rotated already. */
+/* What has no way back: rows that would have to be made again before a norm, or
+ * are widened behind it, and norms of heads that are rotated already. */
 static enum gqa_status check_network(const struct gqa_network *n)
 {
     for (size_t i = 0; i < n->n_stacks; i++) {
+        if (n->stacks[i].widened_behind)
+            return gqa_fail(GQA_ERR_UNSUPPORTED,
+                            "a model whose embedding is widened behind its "
+                            "norm cannot be trained");
         if (n->stacks[i].frames.width &&
             n->stacks[i].embedding_norm.kind != GQA_NORM_NONE)
             return gqa_fail(GQA_ERR_UNSUPPORTED,
