@@ -517,6 +517,8 @@ static enum gqa_status get_tokens(struct gqa_calibrator *c, bool holds_out)
     const uint64_t more = holds_out ? held_out_of(n) : 0;
     size_t n_apart;
 
+    if (st == GQA_ERR_UNSUPPORTED)
+        st = gqa_fail_prefix(st, "%s", gqa_checkpoint_path(c->checkpoint));
     if (st == GQA_OK)
         st = gqa_learning_all_tokens(&c->tokens, &c->learning, more);
     if (st != GQA_OK)

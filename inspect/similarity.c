@@ -193,6 +193,8 @@ static enum gqa_status compare_by_tokens(struct comparing *c,
                                             .influence = influence};
     enum gqa_status st = gqa_learning_open(&learning);
 
+    if (st == GQA_ERR_UNSUPPORTED)
+        st = gqa_fail_prefix(st, "%s", gqa_checkpoint_path(c->checkpoint));
     if (st == GQA_OK)
         st = gqa_learning_all_tokens(&tokens, &learning, 0);
     if (st == GQA_OK)
