@@ -97,6 +97,7 @@ static enum gqa_status check_positions(const struct gqa_family *f)
         enum gqa_position_scheme scheme;
     } parts[] = {
         {"theta", p->theta.json != NULL, GQA_POSITION_ROPE},
+        {"theta_factor", p->theta_factor.json != NULL, GQA_POSITION_ROPE},
         {"local_theta", p->local_theta.json != NULL, GQA_POSITION_ROPE},
         {"original_context", p->original_context.json != NULL,
          GQA_POSITION_ROPE},
@@ -126,7 +127,10 @@ static enum gqa_status check_positions(const struct gqa_family *f)
             (parts[i].scheme != GQA_POSITION_ALIBI || !p->alibi.json))
             return FAIL(f, "positions", parts[i].key, NULL, NULL,
                         "belongs to another scheme than this one");
-    if (p->share.json && p->dims.json)
+    /* Where its key says nothing the share counts. */
+    if (p->share.json && p->dims.json &&
+        (!gqa_is_setting(p->dims.json) ||
+         json_object_get(p->dims.json, "default")))
         return FAIL(f, "positions", "dims", NULL, NULL,
                     "says how much of a head is rotated, and 'share' does too");
     if (p->scheme == GQA_POSITION_ROPE && !p->theta.json)
@@ -175,6 +179,12 @@ static enum gqa_status check_embedding(const struct gqa_family *f,
         return FAIL(f, "embedding", "width", NULL, NULL,
                     "is not the stream's, which needs 'embedding.widened' and "
                     "'logits.narrowed', or neither");
+    if (f->embedding.table.json)
+        return FAIL(f, "embedding", "table", NULL, NULL,
+                    "is of one stack; 'names.embedding' is of all");
+    if (f->embedding.widened_behind && (f->embedding.widened || e->norm_first))
+        return FAIL(f, "embedding", "widened_behind", NULL, NULL,
+                    "goes with neither 'widened' nor 'norm_first'");
     if (e->positions_behind.json && e->position_offset)
         return FAIL(f, "embedding", "positions_behind", NULL, NULL,
                     "stands in place of 'position_offset', which is there");
@@ -196,10 +206,11 @@ static enum gqa_status check_norm(const struct gqa_family *f,
     const struct gqa_place bias = {place, "bias", 0};
     const struct gqa_place one_plus = {place, "one_plus", 0};
 
-    if (norm->kind == GQA_NORM_RMS && norm->bias != GQA_PART_ABSENT)
+    if (norm->kind == GQA_NORM_RMS && norm->bias.json &&
+        !is_literal(&norm->bias, false))
         return gqa_description_fail(f->description, &bias,
                                     "an RMS norm has no bias");
-    if (norm->one_plus && norm->weight == GQA_PART_ABSENT)
+    if (norm->one_plus && is_literal(&norm->weight, false))
         return gqa_description_fail(f->description, &one_plus,
                                     "has no weight to add 1 to");
     return GQA_OK;
@@ -264,10 +275,19 @@ static enum gqa_status check_attention(const struct gqa_family *f,
     if (a->kind == GQA_ATTENTION_SELF && a->when.json)
         return FAIL(f, "stacks", stack, kind, "when",
                     "a layer always has its self-attention");
-    if (a->within.json && (a->stack != GQA_STACK_ENCODER || !a->positions ||
-                           f->positions.scheme != GQA_POSITION_RELATIVE_BIAS))
-        return FAIL(f, "stacks", stack, kind, "within",
-                    "it is for encoders with a bias by distance");
+    if ((a->within.json || a->span.json || a->causal) &&
+        (a->stack != GQA_STACK_ENCODER || a->kind != GQA_ATTENTION_SELF))
+        return FAIL(f, "stacks", stack, kind,
+                    a->within.json ? "within"
+                    : a->span.json ? "span"
+                                   : "causal",
+                    "it is for encoders");
+    if (a->within.json && a->span.json)
+        return FAIL(f, "stacks", stack, kind, "span",
+                    "says what is seen, and 'within' does too");
+    if (a->first_unnormed && !a->norms.norm.json)
+        return FAIL(f, "stacks", stack, kind, "first_unnormed",
+                    "there is no 'norm' that other layers could have");
     if (a->summaries.given &&
         (a->stack != GQA_STACK_ENCODER || a->kind != GQA_ATTENTION_SELF ||
          !a->positions || f->positions.scheme != GQA_POSITION_RELATIVE_BIAS))

@@ -787,6 +787,141 @@ enum gqa_status gqa_meaning_create(json_t **out,
     return m.facts ? gqa_json_check() : gqa_fail_nomem();
 }
 
+/* --- Beside a language model ----------------------------------------------
+ */
+
+/* As transformers 4 has it: 5 says the base within rope_parameters, and calls
+ * some towers by another model type. */
+static void spell_part(json_t *part)
+{
+    static const char *const tower = "_vision";
+    json_t *rope = json_object_get(part, "rope_parameters");
+    const char *type = json_string_value(json_object_get(part, "model_type"));
+    const char *kind = json_string_value(json_object_get(rope, "rope_type"));
+
+    if (type && gqa_ends_with(type, tower))
+        json_object_set_new(part, "model_type",
+                            json_stringn(type, strlen(type) - strlen(tower)));
+    if (!rope)
+        return;
+    if (json_object_get(rope, "rope_theta"))
+        json_object_set(part, "rope_theta",
+                        json_object_get(rope, "rope_theta"));
+    json_object_del(rope, "rope_theta");
+    if (kind && strcmp(kind, "default") == 0)
+        json_object_del(rope, "rope_type");
+    json_object_set(part, "rope_scaling", rope);
+    json_object_del(part, "rope_parameters");
+}
+
+/* What an object of the whole says of another part, key by key: who saves a
+ * model adds to it what its keys stand for. */
+static void state_part(const struct meaning *m, const char *name, json_t *part)
+{
+    const char *key;
+    json_t *value;
+
+    spell_part(part);
+    json_object_foreach(part, key, value)
+    {
+        char of[2 * GQA_MAX_NAME];
+        json_t *fact;
+
+        if (decides_nothing(m, key))
+            continue;
+        snprintf(of, sizeof of, "%.*s.%.*s", GQA_MAX_NAME / 2, name,
+                 GQA_MAX_NAME, key);
+        fact = state(m, of, of, copy(plain_token(key, value)), value);
+        json_object_set_new(fact, "additional", json_true());
+    }
+}
+
+/* The language model has keys of the same names. */
+static void rename_facts(const struct meaning *m, const char *inner)
+{
+    const char *of;
+    json_t *fact;
+
+    json_object_foreach(m->facts, of, fact)
+    {
+        json_object_set_new(fact, "key",
+                            json_sprintf("%s beside %s", of, inner));
+    }
+}
+
+/* The configuration of another part of the model. */
+static bool is_part(const char *key, const json_t *value)
+{
+    return json_is_object(value) && strcmp(key, "quantization_config") != 0 &&
+           (gqa_ends_with(key, "_config") || strcmp(key, "encoder") == 0);
+}
+
+/* Takes what is said of the language model and of other parts out of it. */
+static void take_parts(const struct meaning *m, const struct gqa_nested *nested,
+                       json_t *whole)
+{
+    static const char tied[] = "tie_word_embeddings";
+    json_t *parts = json_object();
+    const char *key;
+    json_t *value;
+    void *next;
+
+    /* transformers 5 writes outside what it finds inside. */
+    if (nested->tied == GQA_TIED_EITHER_IN_5 &&
+        json_is_true(
+            json_object_get(json_object_get(whole, nested->config), tied)))
+        json_object_set_new(whole, tied, json_true());
+    json_object_del(whole, nested->config);
+    /* SmolVLM's, which transformers 5 calls so. */
+    if (!json_object_get(whole, "pad_token_id"))
+        json_object_set(whole, "pad_token_id",
+                        json_object_get(whole, "_pad_token_id"));
+    json_object_del(whole, "_pad_token_id");
+    if (nested->tied == GQA_TIED_INSIDE)
+        json_object_del(whole, tied);
+    json_object_foreach_safe(whole, next, key, value)
+    {
+        if (!is_part(key, value))
+            continue;
+        json_object_set(parts, key, value);
+        json_object_del(whole, key);
+    }
+    state_others(m);
+    rename_facts(m, nested->config);
+    json_object_foreach(parts, key, value)
+    {
+        state_part(m, key, value);
+    }
+    json_decref(parts);
+}
+
+enum gqa_status gqa_meaning_beside(json_t **out,
+                                   const struct gqa_nested *nested,
+                                   const json_t *whole,
+                                   const struct gqa_meaning_view *view)
+{
+    json_t *defaults = nested->silent ? gqa_json_own(nested->silent) : NULL;
+    const struct gqa_family none = {.keys.defaults = defaults};
+    json_t *plain = json_deep_copy(whole);
+    struct meaning m = {.family = &none,
+                        .config = plain,
+                        .view = view,
+                        .facts = json_object(),
+                        .used = json_object()};
+
+    gqa_remote_code_forget(plain);
+    m.generation = gqa_silent_generation();
+    m.silent = all_silent(&m);
+    take_parts(&m, nested, plain);
+    json_decref(m.generation);
+    json_decref(m.silent);
+    json_decref(m.used);
+    json_decref(plain);
+    json_decref(defaults);
+    *out = m.facts;
+    return m.facts ? gqa_json_check() : gqa_fail_nomem();
+}
+
 const char *gqa_meaning_refused(const json_t *meaning)
 {
     const char *of;

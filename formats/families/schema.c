@@ -50,13 +50,16 @@ static const char *const sliding_words[] = {
     [GQA_SLIDING_QWEN2_MOE] = "qwen2_moe",
     [GQA_SLIDING_SMOLLM3] = "smollm3",
     [GQA_SLIDING_USE_SLIDING_WINDOW] = "use_sliding_window",
+    [GQA_SLIDING_MAX_WINDOW_LAYERS] = "max_window_layers",
     [GQA_SLIDING_LAYER_TYPES] = "layer_types",
     [GQA_SLIDING_GPT_NEO] = "gpt_neo",
+    [GQA_SLIDING_BUT_FIRST] = "but_first",
     NULL};
 static const char *const rope_words[] = {[GQA_ROPE_ALL] = "",
                                          [GQA_ROPE_SLIDING] = "sliding",
                                          [GQA_ROPE_NO_ROPE_LAYERS] =
                                              "no_rope_layers",
+                                         [GQA_ROPE_EXAONE4] = "exaone4",
                                          NULL};
 static const char *const expert_layers_words[] = {
     [GQA_EXPERT_LAYERS_ALL] = "",
@@ -64,11 +67,18 @@ static const char *const expert_layers_words[] = {
     [GQA_EXPERT_LAYERS_DEEPSEEK] = "deepseek",
     [GQA_EXPERT_LAYERS_SWITCH] = "switch",
     [GQA_EXPERT_LAYERS_NLLB_MOE] = "nllb_moe",
+    [GQA_EXPERT_LAYERS_BEHIND] = "behind",
+    [GQA_EXPERT_LAYERS_ERNIE] = "ernie4_5_moe",
+    [GQA_EXPERT_LAYERS_SOME] = "num_local_experts",
+    [GQA_EXPERT_LAYERS_TYPES] = "mlp_layer_types",
     NULL};
 static const char *const choice_words[] = {[GQA_EXPERTS_SOFTMAX] = "softmax",
+                                           [GQA_EXPERTS_SIGMOID] = "sigmoid",
                                            [GQA_EXPERTS_SPARSEMIXER] =
                                                "sparsemixer",
                                            NULL};
+static const char *const whole_words[] = {
+    [GQA_WHOLE_ALWAYS] = "", [GQA_WHOLE_BIGBIRD] = "bigbird", NULL};
 static const char *const score_words[] = {
     [GQA_SCORE_SCALE_AS_IT_IS] = "", [GQA_SCORE_SCALE_GPT2] = "gpt2", NULL};
 static const char *const finish_words[] = {
@@ -100,10 +110,6 @@ static const char *const finish_words[] = {
 #define FLAG(name, type, field)               \
     {                                         \
         name, GQA_FIELD_FLAG, AT(type, field) \
-    }
-#define PART(name, type, field)               \
-    {                                         \
-        name, GQA_FIELD_PART, AT(type, field) \
     }
 #define COUNT(name, type, field)               \
     {                                          \
@@ -172,6 +178,7 @@ static const struct gqa_field config_fields[] = {
     {"defaults", GQA_FIELD_SETTINGS, AT(gqa_config_keys, defaults)},
     {"overwritten", GQA_FIELD_SETTINGS, AT(gqa_config_keys, overwritten)},
     TEXTS("unread", gqa_config_keys, unread),
+    TEXTS("more_layers", gqa_config_keys, more_layers),
     {"decides", GQA_FIELD_SETTINGS, AT(gqa_config_keys, decides)},
     TEXTS("needed", gqa_config_keys, needed),
     TEXTS("not_null", gqa_config_keys, not_null),
@@ -188,6 +195,7 @@ static const struct gqa_field names_fields[] = {
     TEXTS("copies", gqa_family_names, copies),
     TEXTS("ignored", gqa_family_names, ignored),
     TEXTS("beside", gqa_family_names, beside),
+    TEXTS("left_out", gqa_family_names, left_out),
     TEXT("heads_proof", gqa_family_names, heads_proof),
     END,
 };
@@ -199,8 +207,8 @@ static const struct gqa_field norm_fields[] = {
      REQUIRED},
     {"eps", GQA_FIELD_SETTING, AT(gqa_norm_rule, eps),
      .value = GQA_VALUE_FROM_ZERO, REQUIRED},
-    PART("weight", gqa_norm_rule, weight),
-    PART("bias", gqa_norm_rule, bias),
+    SETTING("weight", gqa_norm_rule, weight, GQA_VALUE_PRESENCE),
+    SETTING("bias", gqa_norm_rule, bias, GQA_VALUE_PRESENCE),
     FLAG("one_plus", gqa_norm_rule, one_plus),
     END,
 };
@@ -208,6 +216,7 @@ static const struct gqa_schema norm_schema =
     SCHEMA(norm_fields, gqa_norm_rule, false);
 
 static const struct gqa_field embedding_fields[] = {
+    SETTING("table", gqa_embedding_rule, table, GQA_VALUE_MODULE),
     SETTING("scale", gqa_embedding_rule, scale, GQA_VALUE_WIDTH),
     SETTING("norm", gqa_embedding_rule, norm, GQA_VALUE_MODULE),
     FLAG("norm_first", gqa_embedding_rule, norm_first),
@@ -219,6 +228,7 @@ static const struct gqa_field embedding_fields[] = {
     TEXTS("places", gqa_embedding_rule, places),
     SETTING("width", gqa_embedding_rule, width, GQA_VALUE_WHOLE),
     TEXT("widened", gqa_embedding_rule, widened),
+    TEXT("widened_behind", gqa_embedding_rule, widened_behind),
     END,
 };
 static const struct gqa_schema embedding_schema =
@@ -228,6 +238,8 @@ static const struct gqa_field positions_fields[] = {
     {"scheme", GQA_FIELD_WORD, AT(gqa_position_rule, scheme),
      .more = scheme_words, REQUIRED},
     SETTING("theta", gqa_position_rule, theta, GQA_VALUE_POSITIVE),
+    SETTING("theta_factor", gqa_position_rule, theta_factor,
+            GQA_VALUE_POSITIVE),
     SETTING("local_theta", gqa_position_rule, local_theta, GQA_VALUE_POSITIVE),
     SETTING("original_context", gqa_position_rule, original_context,
             GQA_VALUE_POSITIVE),
@@ -311,6 +323,9 @@ static const struct gqa_field attention_fields[] = {
     SETTING("soft_cap", gqa_attention_rule, soft_cap, GQA_VALUE_POSITIVE),
     SETTING("clip", gqa_attention_rule, clip, GQA_VALUE_POSITIVE),
     SETTING("within", gqa_attention_rule, within, GQA_VALUE_WHOLE),
+    SETTING("span", gqa_attention_rule, span, GQA_VALUE_ANY),
+    FLAG("causal", gqa_attention_rule, causal),
+    FLAG("first_unnormed", gqa_attention_rule, first_unnormed),
     OBJECT("summaries", gqa_attention_rule, summaries, summaries_schema),
     END,
 };
@@ -328,6 +343,15 @@ static const struct gqa_field ff_bias_fields[] = {
 static const struct gqa_schema ff_bias_schema =
     SCHEMA(ff_bias_fields, gqa_feed_forward_rule, false);
 
+static const struct gqa_field shared_names_fields[] = {
+    TEXT("gate", gqa_experts_rule, shared_names[GQA_FF_GATE]),
+    TEXT_NEEDED("up", gqa_experts_rule, shared_names[GQA_FF_UP]),
+    TEXT_NEEDED("down", gqa_experts_rule, shared_names[GQA_FF_DOWN]),
+    END,
+};
+static const struct gqa_schema shared_names_schema =
+    SCHEMA(shared_names_fields, gqa_experts_rule, false);
+
 static const struct gqa_field experts_fields[] = {
     TEXT_NEEDED("router", gqa_experts_rule, router),
     SETTING("router_bias", gqa_experts_rule, router_bias, GQA_VALUE_PRESENCE),
@@ -336,14 +360,22 @@ static const struct gqa_field experts_fields[] = {
     TEXT_NEEDED("up", gqa_experts_rule, up),
     TEXT_NEEDED("down", gqa_experts_rule, down),
     {"n", GQA_FIELD_SETTING, AT(gqa_experts_rule, n),
-     .value = GQA_VALUE_WHOLE, REQUIRED},
+     .value = GQA_VALUE_ALIKE, REQUIRED},
     {"chosen", GQA_FIELD_SETTING, AT(gqa_experts_rule, chosen),
-     .value = GQA_VALUE_WHOLE, REQUIRED},
+     .value = GQA_VALUE_ALIKE, REQUIRED},
     SETTING("normalised", gqa_experts_rule, normalised, GQA_VALUE_FLAG),
     SETTING("jitter", gqa_experts_rule, jitter, GQA_VALUE_FROM_ZERO),
     SETTING("dropout", gqa_experts_rule, dropout, GQA_VALUE_DROPOUT),
+    SETTING("factor", gqa_experts_rule, factor, GQA_VALUE_POSITIVE),
     WORD("choice", gqa_experts_rule, choice, choice_words),
+    TEXT("correction", gqa_experts_rule, correction),
+    SETTING("capacity", gqa_experts_rule, capacity, GQA_VALUE_WHOLE),
+    SETTING("groups", gqa_experts_rule, groups, GQA_VALUE_WHOLE),
+    SETTING("groups_chosen", gqa_experts_rule, groups_chosen, GQA_VALUE_WHOLE),
     TEXT("shared", gqa_experts_rule, shared),
+    SETTING("n_shared", gqa_experts_rule, n_shared, GQA_VALUE_FROM_ZERO),
+    {"shared_names", GQA_FIELD_OBJECT, .offset = 0,
+     .more = &shared_names_schema},
     TEXT("shared_gate", gqa_experts_rule, shared_gate),
     END,
 };
@@ -401,6 +433,7 @@ static const struct gqa_schema codes_schema =
 
 static const struct gqa_field stack_fields[] = {
     {"layers", GQA_FIELD_PATTERN, AT(gqa_stack_rule, layers), REQUIRED},
+    SETTING("times", gqa_stack_rule, times, GQA_VALUE_WHOLE),
     WORD("input", gqa_stack_rule, input, input_words),
     OBJECT("frames", gqa_stack_rule, frames, frames_schema),
     OBJECT("codes", gqa_stack_rule, codes, codes_schema),
@@ -464,6 +497,8 @@ static const struct gqa_field behaviours_fields[] = {
     COUNT("max_window_layers", gqa_behaviours, max_window_layers),
     WORD("rope_layers", gqa_behaviours, rope_layers, rope_words),
     WORD("expert_layers", gqa_behaviours, expert_layers, expert_layers_words),
+    SETTING("dense_layers", gqa_behaviours, dense_layers, GQA_VALUE_FROM_ZERO),
+    WORD("whole_attention", gqa_behaviours, whole_attention, whole_words),
     WORD("score_scale", gqa_behaviours, score_scale, score_words),
     END,
 };

@@ -82,7 +82,8 @@ static enum gqa_status choose_vocabulary(struct gqa_taking *t)
 {
     const gqa_texts keys = t->family->keys.vocab_size;
     const uint64_t said = said_by(t, keys);
-    const uint64_t rows = rows_of(t, t->family->names.embedding, true);
+    const uint64_t rows =
+        rows_of(t, gqa_written_embedding(t->family, t->model->config), true);
     gqa_texts stem = t->family->names.unembedding;
     uint64_t logits = 0;
 

@@ -45,6 +45,7 @@ struct gqa_expert {
 /* How a router's logits choose experts. */
 enum gqa_experts_choice {
     GQA_EXPERTS_SOFTMAX,     /* the largest, by their shares of the softmax */
+    GQA_EXPERTS_SIGMOID,     /* likewise, each by its sigmoid (DeepSeek-V3) */
     GQA_EXPERTS_SPARSEMIXER, /* Phi-MoE's two (runtime/experts.h) */
 };
 
@@ -52,11 +53,18 @@ enum gqa_experts_choice {
  * the shared one, which all rows have. */
 struct gqa_experts {
     uint64_t n, n_chosen;
+    uint64_t capacity; /* tokens of a sequence that each takes; 0: all */
     enum gqa_experts_choice choice;
     bool normalised; /* weights of those that are chosen add up to 1 */
     double jitter;   /* of the sparse mixer */
     double scale;    /* times each weight; 0: 1 */
+    /* Those of the n_best groups alone may be chosen whose two best add up to
+     * most, of n_groups of as many each; 0 or 1: all. */
+    uint64_t n_groups, n_best;
     struct gqa_linear router;
+    /* Param of n numbers that are added to shares or sigmoids where experts are
+     * chosen, and not to what these count; GQA_NO_PARAM: none. */
+    size_t correction;
     struct gqa_expert *each;  /* [n] */
     struct gqa_expert shared; /* up GQA_NO_PARAM: none */
     /* The shared one times sigmoid(x); weight GQA_NO_PARAM: times 1. */
@@ -141,7 +149,8 @@ struct gqa_attention_block {
     const struct gqa_rope *rope;   /* NULL: none; lent by the network */
     struct gqa_relative_bias bias; /* of layer 0 where layers share it */
     /* Only keys that are at most so far away, on either side, are seen, where
-     * it is not 0; the bias by distance says so (LongT5). */
+     * it is not 0: a bias by distance says so, of its own where there is no
+     * other (LongT5, ModernBERT). */
     uint64_t within;
     struct gqa_summaries summaries; /* of an encoder */
     /* ALiBi: a score's addend is -slopes[h] * |distance|. [n_heads], owned
@@ -223,16 +232,19 @@ struct gqa_network_stack {
     size_t places[GQA_MAX_PLACES];
     size_t n_places;
     /* Not 0: the embedding is so wide, and the stream what this makes of it,
-     * before positions are added (OPT-350m). */
+     * before positions are added (OPT-350m), or of all below, normed, which are
+     * no wider than it, nor than the stream (ALBERT). */
     uint64_t embedding_width;
     struct gqa_linear widened;
+    bool widened_behind;
     /* x = embedding_norm(embedding * embedding_scale + positions + places),
      * codes being further embeddings. The scale is rounded to the type of the
      * activations, as Gemma rounds it. */
     double embedding_scale;
     struct gqa_norm embedding_norm;
     bool norm_first; /* of the embedding alone: positions are added behind */
-    struct gqa_block *blocks; /* owned by the network */
+    /* Owned by the network. Layers that run several times are as many. */
+    struct gqa_block *blocks;
     size_t n_blocks;
     struct gqa_norm final_norm;
 };
@@ -280,6 +292,9 @@ void gqa_network_free(struct gqa_network *network);
 /* Whether it has an encoder and no decoder: tokens see those behind them, so
  * that a sequence is run all at once, and nothing of it is kept for more. */
 bool gqa_network_is_encoder(const struct gqa_network *network);
+
+/* Whether layers run several times. */
+bool gqa_network_repeats(const struct gqa_network *network);
 
 /* Whether the stack is looked back at by another: an encoder beside a
  * decoder. */
