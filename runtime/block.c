@@ -459,7 +459,7 @@ static enum gqa_status feed_forward(const struct gqa_pass *pass,
                                    r->network->d_model, 0, pass->n_rows);
 
     if (ff->experts)
-        return st == GQA_OK ? gqa_block_experts(pass, ff, normed) : st;
+        return st == GQA_OK ? gqa_block_experts(pass, ff, layer, normed) : st;
     for (uint64_t row = 0; row < pass->n_rows && st == GQA_OK;
          row += s->ff_rows) {
         const uint64_t n =

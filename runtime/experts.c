@@ -4,149 +4,29 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "runtime/capacity.h"
 #include "runtime/parts.h"
 
-static bool is_among(uint64_t expert, const uint64_t *chosen, uint64_t n)
+const double *gqa_experts_correction(const struct gqa_runtime *runtime,
+                                     const struct gqa_experts *experts)
 {
-    for (uint64_t i = 0; i < n; i++)
-        if (chosen[i] == expert)
-            return true;
-    return false;
+    return experts->correction == GQA_NO_PARAM
+               ? NULL
+               : runtime->tables[experts->correction];
 }
-
-/* The largest logit of those that are not chosen yet. */
-static uint64_t next_of(const double *logits, uint64_t n_experts,
-                        const uint64_t *chosen, uint64_t n)
-{
-    uint64_t best = n_experts;
-
-    for (uint64_t e = 0; e < n_experts; e++)
-        if (!is_among(e, chosen, n) &&
-            (best == n_experts || logits[e] > logits[best]))
-            best = e;
-    return best;
-}
-
-/* Shares of a softmax over all experts, or over those that are chosen. */
-static void share(double *weights, const uint64_t *chosen, const double *logits,
-                  const struct gqa_experts *x)
-{
-    const double most = logits[chosen[0]];
-    double all = 0;
-
-    for (uint64_t e = 0; e < x->n; e++)
-        if (!x->normalised || is_among(e, chosen, x->n_chosen))
-            all += exp(logits[e] - most);
-    for (uint64_t i = 0; i < x->n_chosen; i++)
-        weights[i] = exp(logits[chosen[i]] - most) / all;
-}
-
-/*
- * Phi-MoE's: each of two by itself, its share of those that are not much
- * smaller; the second among what the first has left. Whether e is one of them.
- */
-static bool shares_with(uint64_t e, uint64_t expert, const double *logits,
-                        const uint64_t *before, uint64_t n_before,
-                        const struct gqa_experts *x)
-{
-    const double most = logits[expert];
-    const double factor = fmax(fabs(logits[e]), most);
-
-    return !is_among(e, before, n_before) &&
-           !((most - logits[e]) / factor > 2 * x->jitter);
-}
-
-static double sparse_share(const double *logits, uint64_t expert,
-                           const uint64_t *before, uint64_t n_before,
-                           const struct gqa_experts *x)
-{
-    double all = 0;
-
-    for (uint64_t e = 0; e < x->n; e++)
-        if (shares_with(e, expert, logits, before, n_before, x))
-            all += exp(logits[e] - logits[expert]);
-    return 1 / all;
-}
-
-void gqa_experts_choose(uint64_t *chosen, double *weights, const double *logits,
-                        const struct gqa_experts *experts)
-{
-    for (uint64_t i = 0; i < experts->n_chosen; i++) {
-        chosen[i] = next_of(logits, experts->n, chosen, i);
-        if (experts->choice == GQA_EXPERTS_SPARSEMIXER)
-            weights[i] = sparse_share(logits, chosen[i], chosen, i, experts);
-    }
-    if (experts->choice == GQA_EXPERTS_SOFTMAX)
-        share(weights, chosen, logits, experts);
-    for (uint64_t i = 0; experts->scale != 0 && i < experts->n_chosen; i++)
-        weights[i] *= experts->scale;
-}
-
-/* --- What logits are to blame for ----------------------------------------- */
-
-/* Of shares of one softmax: of weights w_i by d_i, with e's share p_e,
- * d_e = w_e d_e - p_e (sum of w_i d_i). */
-static void share_back(double *d_logits, const double *d_weights,
-                       const uint64_t *chosen, const double *logits,
-                       const struct gqa_experts *x)
-{
-    const double most = logits[chosen[0]];
-    double all = 0, sum = 0;
-
-    for (uint64_t e = 0; e < x->n; e++)
-        if (!x->normalised || is_among(e, chosen, x->n_chosen))
-            all += exp(logits[e] - most);
-    for (uint64_t i = 0; i < x->n_chosen; i++) {
-        const double d = exp(logits[chosen[i]] - most) / all * d_weights[i];
-
-        d_logits[chosen[i]] += d;
-        sum += d;
-    }
-    for (uint64_t e = 0; e < x->n; e++)
-        if (!x->normalised || is_among(e, chosen, x->n_chosen))
-            d_logits[e] -= exp(logits[e] - most) / all * sum;
-}
-
-/* The i-th of a sparse mixer: a softmax by itself. */
-static void sparse_back(double *d_logits, double d_weight,
-                        const uint64_t *chosen, uint64_t i,
-                        const double *logits, const struct gqa_experts *x)
-{
-    const double most = logits[chosen[i]];
-    const double share = sparse_share(logits, chosen[i], chosen, i, x);
-
-    for (uint64_t e = 0; e < x->n; e++)
-        if (shares_with(e, chosen[i], logits, chosen, i, x))
-            d_logits[e] -= share * share * exp(logits[e] - most) * d_weight;
-    d_logits[chosen[i]] += share * d_weight;
-}
-
-void gqa_experts_choose_back(double *d_logits, const double *d_weights,
-                             const uint64_t *chosen, const double *logits,
-                             const struct gqa_experts *experts)
-{
-    for (uint64_t e = 0; e < experts->n; e++)
-        d_logits[e] = 0;
-    if (experts->choice == GQA_EXPERTS_SOFTMAX)
-        share_back(d_logits, d_weights, chosen, logits, experts);
-    else
-        for (uint64_t i = 0; i < experts->n_chosen; i++)
-            sparse_back(d_logits, d_weights[i], chosen, i, logits, experts);
-    for (uint64_t e = 0; experts->scale != 0 && e < experts->n; e++)
-        d_logits[e] *= experts->scale;
-}
-
-/* --- Running them --------------------------------------------------------- */
 
 /* Some rows on their way: which experts they have, on the host. */
 struct mixing {
     const struct gqa_pass *pass;
     const struct gqa_feed_forward *ff;
+    struct gqa_capacity capacity;
+    uint64_t first; /* of all rows, that is the first here */
     const char *in; /* [n, d_model] */
     char *x;        /* the stream's rows, which are added to */
     uint64_t n;
     void *raw;        /* [n, experts]: logits as reals */
     double *logits;   /* [n, experts] */
+    double *scores;   /* [experts] */
     uint64_t *chosen; /* [n, n_chosen] */
     double *shares;   /* [n, n_chosen] */
     uint64_t *rows;   /* [n]: of one expert */
@@ -162,6 +42,7 @@ static void end_mixing(struct mixing *m)
 {
     free(m->raw);
     free(m->logits);
+    free(m->scores);
     free(m->chosen);
     free(m->shares);
     free(m->rows);
@@ -174,12 +55,13 @@ static enum gqa_status begin_mixing(struct mixing *m, uint64_t n)
 
     m->raw = calloc(n * x->n, sizeof(double));
     m->logits = calloc(n * x->n, sizeof *m->logits);
+    m->scores = calloc(x->n, sizeof *m->scores);
     m->chosen = calloc(n * x->n_chosen, sizeof *m->chosen);
     m->shares = calloc(n * x->n_chosen, sizeof *m->shares);
     m->rows = calloc(n, sizeof *m->rows);
     m->weights = calloc(n, sizeof *m->weights);
-    return m->raw && m->logits && m->chosen && m->shares && m->rows &&
-                   m->weights
+    return m->raw && m->logits && m->scores && m->chosen && m->shares &&
+                   m->rows && m->weights
                ? GQA_OK
                : gqa_fail_nomem();
 }
@@ -273,15 +155,30 @@ static enum gqa_status mix_shared(const struct mixing *m)
                         : st;
 }
 
+/* Rows that their experts do not take have none. */
+static void leave_out(const struct mixing *m)
+{
+    const struct gqa_experts *x = m->ff->experts;
+
+    for (uint64_t k = 0; k < m->n * x->n_chosen; k++)
+        if (!gqa_capacity_takes(&m->capacity, m->first + k / x->n_chosen,
+                                m->chosen[k]))
+            m->chosen[k] = x->n;
+}
+
 static enum gqa_status mix_rows(const struct mixing *m)
 {
     const struct gqa_experts *x = m->ff->experts;
+    const struct gqa_chooser chooser = {
+        x, gqa_experts_correction(m->pass->session->runtime, x), m->scores};
     enum gqa_status st = ask(m, m->logits, &x->router);
 
     for (uint64_t i = 0; i < m->n && st == GQA_OK; i++)
         gqa_experts_choose(m->chosen + i * x->n_chosen,
                            m->shares + i * x->n_chosen, m->logits + i * x->n,
-                           x);
+                           &chooser);
+    if (st == GQA_OK)
+        leave_out(m);
     for (uint64_t e = 0; e < x->n && st == GQA_OK; e++)
         st = mix_expert(m, e);
     return st == GQA_OK ? mix_shared(m) : st;
@@ -289,18 +186,23 @@ static enum gqa_status mix_rows(const struct mixing *m)
 
 enum gqa_status gqa_block_experts(const struct gqa_pass *pass,
                                   const struct gqa_feed_forward *ff,
-                                  const void *normed)
+                                  size_t layer, const void *normed)
 {
     const struct gqa_session *s = pass->session;
     const struct gqa_runtime *r = s->runtime;
+    const size_t stack = (size_t)(pass->stack - r->network->stacks);
     const uint64_t row_bytes =
         r->network->d_model * gqa_dtype_bits(r->real) / 8;
-    struct mixing m = {.pass = pass, .ff = ff};
+    struct mixing m = {
+        .pass = pass,
+        .ff = ff,
+        .capacity = {ff->experts, &pass->batch, s->taken[stack][layer]}};
     enum gqa_status st =
         begin_mixing(&m, pass->n_rows < s->ff_rows ? pass->n_rows : s->ff_rows);
 
     for (uint64_t row = 0; row < pass->n_rows && st == GQA_OK;
          row += s->ff_rows) {
+        m.first = row;
         m.n = pass->n_rows - row < s->ff_rows ? pass->n_rows - row : s->ff_rows;
         m.in = (const char *)normed + row * row_bytes;
         m.x = (char *)s->work.x + row * row_bytes;

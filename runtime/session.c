@@ -363,6 +363,41 @@ static enum gqa_status alloc_summaries(struct gqa_session *s)
     return make_summary_biases(s, stack);
 }
 
+static enum gqa_status alloc_taken(struct gqa_session *s)
+{
+    const struct gqa_network *n = s->runtime->network;
+
+    for (size_t i = 0; i < n->n_stacks; i++) {
+        const struct gqa_network_stack *stack = &n->stacks[i];
+
+        s->taken[i] = calloc(stack->n_blocks, sizeof *s->taken[i]);
+        if (!s->taken[i])
+            return gqa_fail_nomem();
+        for (size_t j = 0; j < stack->n_blocks; j++) {
+            const struct gqa_experts *x = stack->blocks[j].ff.experts;
+
+            if (!x || x->capacity == 0)
+                continue;
+            s->taken[i][j] =
+                calloc(s->room.n_sequences * x->n, sizeof *s->taken[i][j]);
+            if (!s->taken[i][j])
+                return gqa_fail_nomem();
+        }
+    }
+    return GQA_OK;
+}
+
+static void free_taken(struct gqa_session *s)
+{
+    const struct gqa_network *n = s->runtime->network;
+
+    for (size_t i = 0; i < n->n_stacks; i++) {
+        for (size_t j = 0; s->taken[i] && j < n->stacks[i].n_blocks; j++)
+            free(s->taken[i][j]);
+        free(s->taken[i]);
+    }
+}
+
 static enum gqa_status alloc_host(struct gqa_session *s)
 {
     const struct gqa_network *n = s->runtime->network;
@@ -385,7 +420,7 @@ static enum gqa_status alloc_host(struct gqa_session *s)
     return s->numbers && s->seen && s->inputs && s->n_tokens && s->starts &&
                    s->ends && s->tokens && s->out_rows && s->out_sequence &&
                    s->out_position && s->raw && s->values
-               ? GQA_OK
+               ? alloc_taken(s)
                : gqa_fail_nomem();
 }
 
@@ -551,6 +586,7 @@ void gqa_session_free(struct gqa_session *s)
     free_biases(s);
     free_summaries(s);
     free_caches(s);
+    free_taken(s);
     gqa_position_free(s->runtime, &s->angles);
     release(s, s->work.x);
     release(s, s->work.normed);

@@ -128,6 +128,9 @@ struct gqa_session {
     uint64_t *numbers; /* [n_sequences]: what callbacks call the sequences */
     uint64_t *seen;    /* [n_sequences]: tokens of the decoder so far */
     uint64_t *inputs;  /* [n_sequences]: tokens of the encoder; 0: none yet */
+    /* By stack and block, of experts that take so many tokens of a sequence
+     * (capacity.h): what they have taken; NULL: they take all. */
+    uint64_t **taken[2];
     /* By decoder block; cross of encoder-decoders. */
     struct gqa_kv_cache *self, *cross;
     bool one_cache; /* one of each, which serves one block after another */

@@ -31,6 +31,8 @@ static void use_expert(enum gqa_use *uses, const struct gqa_expert *expert)
 static void use_experts(enum gqa_use *uses, const struct gqa_experts *experts)
 {
     use_linear(uses, &experts->router);
+    if (experts->correction != GQA_NO_PARAM)
+        uses[experts->correction] = GQA_USE_CONSTANT;
     for (uint64_t e = 0; e < experts->n; e++)
         use_expert(uses, &experts->each[e]);
     use_expert(uses, &experts->shared);

@@ -304,6 +304,8 @@ static enum gqa_status compare_original(struct finding *f,
     const bool alike = is_hugging_face(raw_config(original)) &&
                        is_hugging_face(raw_config(subject));
     const bool freed = freed_pairs(subject->recipe) != NULL;
+    const bool are_folders = gqa_checkpoint_is_folder(original->checkpoint) &&
+                             gqa_checkpoint_is_folder(subject->checkpoint);
     const struct other other = {
         "original",
         {freed ? "the original or its recipe" : "the original", "here"}};
@@ -318,9 +320,11 @@ static enum gqa_status compare_original(struct finding *f,
     if (st == GQA_OK)
         st = find_generation(&generation[1], subject);
     view.generation = generation[0];
+    view.no_generation = are_folders && !generation[0];
     if (st == GQA_OK)
         st = gqa_meaning_create(&first, a->family, expected, &view);
     view.generation = generation[1];
+    view.no_generation = are_folders && !generation[1];
     if (st == GQA_OK)
         st = gqa_meaning_create(&second, a->family,
                                 b ? b->config : raw_config(subject), &view);

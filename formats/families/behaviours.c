@@ -107,6 +107,21 @@ static enum gqa_status qwen2_slides(bool *out, const json_t *config,
     return GQA_OK;
 }
 
+/* From max_window_layers on, unless layer_types says it of each. */
+static enum gqa_status late_slides(bool *out, const json_t *config,
+                                   const struct gqa_behaviours *behaviours,
+                                   size_t layer)
+{
+    uint64_t first = behaviours->max_window_layers;
+    enum gqa_status st;
+
+    if (has_types(config))
+        return read_type(out, config, layer);
+    st = gqa_config_natural(&first, config, "max_window_layers");
+    *out = layer >= first;
+    return st;
+}
+
 static enum gqa_status read_no_rope(bool *out, const json_t *config,
                                     size_t layer);
 
@@ -176,6 +191,8 @@ enum gqa_status gqa_layer_slides(bool *out,
     case GQA_SLIDING_QWEN2:
     case GQA_SLIDING_QWEN2_MOE:
         return qwen2_slides(out, config, behaviours, layer);
+    case GQA_SLIDING_MAX_WINDOW_LAYERS:
+        return late_slides(out, config, behaviours, layer);
     case GQA_SLIDING_SMOLLM3:
         return smollm3_slides(out, config, layer);
     case GQA_SLIDING_USE_SLIDING_WINDOW:
@@ -220,7 +237,9 @@ enum gqa_status gqa_layer_turns(bool *out,
                                 const json_t *config, size_t layer)
 {
     *out = true;
-    if (behaviours->rope_layers == GQA_ROPE_SLIDING)
+    if (behaviours->rope_layers == GQA_ROPE_SLIDING ||
+        (behaviours->rope_layers == GQA_ROPE_EXAONE4 &&
+         !json_is_null(json_object_get(config, "sliding_window"))))
         return gqa_layer_slides(out, behaviours, config, layer);
     return behaviours->rope_layers == GQA_ROPE_NO_ROPE_LAYERS
                ? read_no_rope(out, config, layer)
@@ -257,6 +276,56 @@ static enum gqa_status deepseek_has(bool *out, const json_t *config,
     return st;
 }
 
+static enum gqa_status behind_has(bool *out, const json_t *config,
+                                  const struct gqa_behaviours *behaviours,
+                                  size_t layer)
+{
+    double first = 0;
+    const enum gqa_status st =
+        gqa_setting_number(&first, &behaviours->dense_layers, config);
+
+    *out = (double)layer >= first;
+    return st;
+}
+
+/* "sparse" or "dense" of each layer. */
+static enum gqa_status types_have(bool *out, const json_t *config,
+                                  const struct gqa_behaviours *behaviours,
+                                  size_t layer)
+{
+    const json_t *types = json_object_get(config, "mlp_layer_types");
+    const char *type = json_string_value(json_array_get(types, layer));
+
+    if (!json_is_array(types))
+        return behind_has(out, config, behaviours, layer);
+    *out = type && strcmp(type, "sparse") == 0;
+    return type && (*out || strcmp(type, "dense") == 0)
+               ? GQA_OK
+               : gqa_fail(GQA_ERR_FORMAT,
+                          "configuration: mlp_layer_types of layer %zu is "
+                          "%.40s, not sparse or dense",
+                          layer, type ? type : "nothing");
+}
+
+/* Each so many-th, from one to another, among them; the last is -1 where all
+ * behind the first are meant. */
+static enum gqa_status ernie_has(bool *out, const json_t *config, size_t layer)
+{
+    const json_t *last = json_object_get(config, "moe_layer_end_index");
+    uint64_t first = 1, end = UINT64_MAX, every = 1;
+    enum gqa_status st;
+
+    st = gqa_config_natural(&first, config, "moe_layer_start_index");
+    if (st == GQA_OK)
+        st = gqa_config_natural(&every, config, "moe_layer_interval");
+    if (st == GQA_OK &&
+        !(json_is_integer(last) && json_integer_value(last) == -1))
+        st = gqa_config_natural(&end, config, "moe_layer_end_index");
+    *out =
+        layer >= first && layer <= end && every > 0 && (layer + 1) % every == 0;
+    return st;
+}
+
 /* Of each so many layers the second has experts, or the last. The step is 0
  * where there are none. */
 static enum gqa_status step_has(bool *out, const json_t *config,
@@ -277,17 +346,32 @@ enum gqa_status gqa_layer_has_experts(bool *out,
                                       const json_t *config, bool is_encoder,
                                       size_t layer)
 {
+    uint64_t n = 1;
+    enum gqa_status st;
+
     *out = true;
-    if (behaviours->expert_layers == GQA_EXPERT_LAYERS_SWITCH ||
-        behaviours->expert_layers == GQA_EXPERT_LAYERS_NLLB_MOE)
-        return step_has(out, config, is_encoder, layer,
-                        behaviours->expert_layers ==
-                            GQA_EXPERT_LAYERS_NLLB_MOE);
-    if (behaviours->expert_layers == GQA_EXPERT_LAYERS_QWEN2_MOE)
+    switch (behaviours->expert_layers) {
+    case GQA_EXPERT_LAYERS_SWITCH:
+        return step_has(out, config, is_encoder, layer, false);
+    case GQA_EXPERT_LAYERS_NLLB_MOE:
+        return step_has(out, config, is_encoder, layer, true);
+    case GQA_EXPERT_LAYERS_QWEN2_MOE:
         return qwen2_moe_has(out, config, layer);
-    return behaviours->expert_layers == GQA_EXPERT_LAYERS_DEEPSEEK
-               ? deepseek_has(out, config, layer)
-               : GQA_OK;
+    case GQA_EXPERT_LAYERS_DEEPSEEK:
+        return deepseek_has(out, config, layer);
+    case GQA_EXPERT_LAYERS_BEHIND:
+        return behind_has(out, config, behaviours, layer);
+    case GQA_EXPERT_LAYERS_SOME:
+        st = gqa_config_natural(&n, config, "num_local_experts");
+        *out = n > 0;
+        return st;
+    case GQA_EXPERT_LAYERS_TYPES:
+        return types_have(out, config, behaviours, layer);
+    case GQA_EXPERT_LAYERS_ERNIE:
+        return ernie_has(out, config, layer);
+    default:
+        return GQA_OK;
+    }
 }
 
 bool gqa_behaviours_read(const struct gqa_behaviours *behaviours,
@@ -295,7 +379,8 @@ bool gqa_behaviours_read(const struct gqa_behaviours *behaviours,
 {
     return (behaviours->rope_layers == GQA_ROPE_NO_ROPE_LAYERS &&
             strcmp(key, "no_rope_layers") == 0) ||
-           gqa_settings_read(behaviours->sliding_pattern.json, key);
+           gqa_settings_read(behaviours->sliding_pattern.json, key) ||
+           gqa_settings_read(behaviours->dense_layers.json, key);
 }
 
 /* --- Inputs that are attended to as a whole --------------------------------

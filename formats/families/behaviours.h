@@ -23,6 +23,7 @@ enum gqa_sliding_layers {
     GQA_SLIDING_QWEN2_MOE,
     GQA_SLIDING_SMOLLM3,
     GQA_SLIDING_USE_SLIDING_WINDOW,
+    GQA_SLIDING_MAX_WINDOW_LAYERS, /* as QWEN2, whatever the flag is */
     GQA_SLIDING_LAYER_TYPES,
     GQA_SLIDING_GPT_NEO,
     GQA_SLIDING_BUT_FIRST, /* layer_types, or all but the first of each */
@@ -33,6 +34,7 @@ enum gqa_rope_layers {
     GQA_ROPE_ALL,
     GQA_ROPE_SLIDING,        /* those that the window holds for (Cohere 2) */
     GQA_ROPE_NO_ROPE_LAYERS, /* as no_rope_layers says (SmolLM3) */
+    GQA_ROPE_EXAONE4,        /* SLIDING, or all where there is no window */
 };
 
 /* behaviours.score_scale: what `scale` is multiplied with, by layer. */
@@ -58,6 +60,10 @@ enum gqa_expert_layers {
     GQA_EXPERT_LAYERS_DEEPSEEK,  /* first_k_dense_replace, moe_layer_freq */
     GQA_EXPERT_LAYERS_SWITCH,    /* encoder_sparse_step, decoder_sparse_step */
     GQA_EXPERT_LAYERS_NLLB_MOE,  /* the same, counted from the step on */
+    GQA_EXPERT_LAYERS_BEHIND,    /* all behind `dense_layers` */
+    GQA_EXPERT_LAYERS_ERNIE,     /* moe_layer_start_index and its kin */
+    GQA_EXPERT_LAYERS_SOME,      /* all, unless num_local_experts is 0 */
+    GQA_EXPERT_LAYERS_TYPES,     /* mlp_layer_types, or without it BEHIND */
 };
 
 /* behaviours.whole_attention: which inputs an encoder attends to as a whole;
@@ -70,6 +76,7 @@ enum gqa_whole_attention {
 struct gqa_behaviours {
     enum gqa_whole_attention whole_attention;
     enum gqa_expert_layers expert_layers;
+    struct gqa_setting dense_layers; /* how many; nothing: none */
     enum gqa_sliding_layers sliding_layers;
     /* GQA_SLIDING_LAYER_TYPES, without a list: all layers slide but each of
      * this number, the last of so many (BUT_FIRST: the first); nothing: the

@@ -97,6 +97,7 @@ static enum gqa_status check_positions(const struct gqa_family *f)
         enum gqa_position_scheme scheme;
     } parts[] = {
         {"theta", p->theta.json != NULL, GQA_POSITION_ROPE},
+        {"theta_factor", p->theta_factor.json != NULL, GQA_POSITION_ROPE},
         {"local_theta", p->local_theta.json != NULL, GQA_POSITION_ROPE},
         {"original_context", p->original_context.json != NULL,
          GQA_POSITION_ROPE},
@@ -126,7 +127,10 @@ static enum gqa_status check_positions(const struct gqa_family *f)
             (parts[i].scheme != GQA_POSITION_ALIBI || !p->alibi.json))
             return FAIL(f, "positions", parts[i].key, NULL, NULL,
                         "belongs to another scheme than this one");
-    if (p->share.json && p->dims.json)
+    /* Where its key says nothing the share counts. */
+    if (p->share.json && p->dims.json &&
+        (!gqa_is_setting(p->dims.json) ||
+         json_object_get(p->dims.json, "default")))
         return FAIL(f, "positions", "dims", NULL, NULL,
                     "says how much of a head is rotated, and 'share' does too");
     if (p->scheme == GQA_POSITION_ROPE && !p->theta.json)

@@ -22,11 +22,14 @@ struct gqa_config_keys {
     gqa_texts n_heads, n_kv_heads, head_dim, d_model, d_ff;
     /* In place of n_kv_heads, where words say their number (kv_said.h). */
     struct gqa_setting n_kv_heads_by;
+    /* Read besides where those words say as many as there are query heads. */
+    const char *n_kv_heads_also;
     /* decoder: of an encoder-decoder, where it says another number */
     gqa_texts n_decoder_heads, decoder_d_ff;
     gqa_texts expert_d_ff; /* where experts have a key of their own */
     gqa_texts n_layers, n_decoder_layers;
     uint64_t d_ff_per_d_model; /* times d_model where d_ff says nothing, or 0 */
+    const char *d_ff_times; /* the key that says how many times d_model it is */
     gqa_texts vocab_size, max_positions;
     gqa_texts start_token, end_token, pad_token;
     /* For comparing configurations: what keys stand for where they are not
@@ -36,6 +39,12 @@ struct gqa_config_keys {
      * 4 computes the same by; an object, or NULL. */
     const json_t *overwritten;
     gqa_texts unread;
+    gqa_texts more_layers; /* layers behind the last that predict more tokens */
+    /* What keys say together that elsewhere decide nothing; settings. */
+    const json_t *decides;
+    /* Keys that loaders have nothing in place of, and those that they have
+     * nothing in place of a null of. */
+    gqa_texts needed, not_null;
 };
 
 struct gqa_family_names {
@@ -46,6 +55,7 @@ struct gqa_family_names {
     gqa_texts unembedding; /* whole names */
     gqa_texts copies;      /* of the embedding: modules, read by nothing */
     gqa_texts ignored;     /* of an attention or the model, read by nothing */
+    gqa_texts left_out;    /* beginnings of what stock classes do not load */
     gqa_texts beside; /* modules that nothing here reads, and all in them */
     const char *heads_proof; /* in an attention; its columns are the heads */
 };
@@ -80,6 +90,7 @@ struct gqa_position_rule {
     enum gqa_position_scheme scheme;
     /* local_theta: of layers that slide, without scaling. dims 0: all. */
     struct gqa_setting theta, local_theta, share, dims;
+    struct gqa_setting theta_factor; /* theta is times that */
     /* RoPE that is scaled: the context before that, where this counts more
      * than the key that all have; what sines and cosines are times, in short
      * and in long sequences. */
@@ -163,9 +174,13 @@ struct gqa_experts_rule {
      * inputs]. */
     const char *each;
     const char *gate, *up, *down; /* within it, or within the layer */
-    struct gqa_setting n, chosen, normalised, jitter, dropout;
+    struct gqa_setting n, chosen, normalised, jitter, dropout, factor;
     enum gqa_experts_choice choice;
+    struct gqa_setting groups, groups_chosen, capacity;
+    const char *correction;           /* whole name within the layer, or NULL */
     const char *shared, *shared_gate; /* within the layer, or NULL */
+    struct gqa_setting n_shared;      /* 0: there is none */
+    const char *shared_names[3];      /* as `bias`; NULL: as in the others */
 };
 
 struct gqa_feed_forward_rule {

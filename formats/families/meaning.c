@@ -179,8 +179,6 @@ static void state_setting(const struct meaning *m, const json_t *json,
         value = NULL;
     for (size_t i = 0; (key = setting_key(json, i)); i++)
         use_key(m, key);
-    if (decides_nothing(m, first))
-        return;
     if ((before = said_before_5(m, first))) {
         state(m, path, first, copy(before), gqa_config_at(m->config, first));
         return;
@@ -206,7 +204,7 @@ static void state_settings(const struct meaning *m, const json_t *part,
     const char *key;
     json_t *value;
 
-    if (gqa_is_setting(part))
+    if (gqa_is_setting(part) && !decides_nothing(m, setting_key(part, 0)))
         state_setting(m, part, path);
     json_object_foreach((json_t *)(uintptr_t)part, key, value)
     {
@@ -223,9 +221,19 @@ static void state_settings(const struct meaning *m, const json_t *part,
 static void state_description(const struct meaning *m)
 {
     const json_t *root = m->family->description->root;
+    const char *name;
+    json_t *setting;
 
     for (gqa_texts part = gqa_computing_parts; *part; part++)
         state_settings(m, json_object_get(root, *part), *part);
+    json_object_foreach((json_t *)(uintptr_t)m->family->keys.decides, name,
+                        setting)
+    {
+        char path[2 * GQA_MAX_NAME];
+
+        snprintf(path, sizeof path, "decides.%s", name);
+        state_setting(m, setting, path);
+    }
 }
 
 /*
@@ -301,6 +309,7 @@ static void state_windows(const struct meaning *m)
     const json_t *types = json_object_get(m->config, keys[0]);
     const json_t *fact = json_object_get(m->facts, path);
     const char *key = json_string_value(json_object_get(fact, "key"));
+    const json_t *said = key ? gqa_config_at(m->config, key) : NULL;
     const json_t *windows;
     json_t *list, *shown;
     bool known = true;
@@ -314,6 +323,7 @@ static void state_windows(const struct meaning *m)
         uniform = uniform &&
                   json_equal(json_array_get(list, 0), json_array_get(list, i));
     }
+    known = known && (!said || json_is_null(said) || json_is_integer(said));
     if (by_layer && json_is_array(types))
         known = known && json_array_size(types) == m->view->n_layers;
     if (by_layer && !is_zero(gqa_config_at(m->config, key)))
@@ -398,9 +408,19 @@ static json_t *find_scaling(const struct meaning *m)
     return said;
 }
 
+/* No loader takes it. */
+static void state_no_object(const struct meaning *m, const char *key)
+{
+    const json_t *said = json_object_get(m->config, key);
+
+    if (said && !json_is_null(said) && !json_is_object(said))
+        state(m, key, key, copy(said), NULL);
+}
+
 static void state_rope(const struct meaning *m)
 {
     static const char name[] = "rope_scaling";
+    static const char newer[] = "rope_parameters";
     json_t *flat = json_object();
     json_t *said, *value;
     const char *key;
@@ -419,8 +439,10 @@ static void state_rope(const struct meaning *m)
         }
         state_scaling(m, name, flat);
         json_decref(said);
+        state_no_object(m, name);
+        state_no_object(m, newer);
         use_key(m, name);
-        use_key(m, "rope_parameters");
+        use_key(m, newer);
         use_key(m, "original_max_position_embeddings");
     }
     json_decref(flat);
@@ -594,13 +616,31 @@ static json_t *plain_key(const struct meaning *m, const char *key,
     return m->view->kv_heads ? copy(value) : gqa_kv_words_hide(key, value);
 }
 
+/* Of a key that decides nothing, whatever the number is, that it is one:
+ * loaders compute with it, and fail with anything else. */
+static void state_kind(const struct meaning *m, const char *key,
+                       const json_t *value)
+{
+    const char *kind = json_is_number(value)    ? "a number"
+                       : json_is_boolean(value) ? "a flag"
+                                                : "neither";
+
+    if (!m->view->network_alone)
+        json_object_set_new(state(m, key, key, json_string(kind), value),
+                            "aside", json_true());
+}
+
 static void state_key(const struct meaning *m, const char *key,
                       const json_t *value, bool silent)
 {
     json_t *fact;
 
-    if (is_used(m, key) || decides_nothing(m, key))
+    if (is_used(m, key))
         return;
+    if (decides_nothing(m, key)) {
+        state_kind(m, key, value);
+        return;
+    }
     fact = state(m, key, key, plain_key(m, key, value), value);
     json_object_set_new(fact, "silent", json_boolean(silent));
     if (m->view->network_alone)
@@ -610,10 +650,11 @@ static void state_key(const struct meaning *m, const char *key,
 }
 
 /* transformers 4 leaves null behind where it takes a key of generation into a
- * file of its own. */
+ * file of its own; in a folder without that file it is null. */
 static bool is_moved(const struct meaning *m, const char *key)
 {
-    return json_is_null(json_object_get(m->config, key)) &&
+    return !m->view->no_generation &&
+           json_is_null(json_object_get(m->config, key)) &&
            json_object_get(m->generation, key);
 }
 

@@ -18,6 +18,7 @@ struct gqa_meaning_view {
     /* generation_config.json beside it, or NULL: it has the keys of generation
      * that newer versions no longer write into a config.json. */
     const json_t *generation;
+    bool no_generation; /* that of a folder, which has no such file */
 };
 
 /*

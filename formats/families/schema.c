@@ -50,6 +50,7 @@ static const char *const sliding_words[] = {
     [GQA_SLIDING_QWEN2_MOE] = "qwen2_moe",
     [GQA_SLIDING_SMOLLM3] = "smollm3",
     [GQA_SLIDING_USE_SLIDING_WINDOW] = "use_sliding_window",
+    [GQA_SLIDING_MAX_WINDOW_LAYERS] = "max_window_layers",
     [GQA_SLIDING_LAYER_TYPES] = "layer_types",
     [GQA_SLIDING_GPT_NEO] = "gpt_neo",
     [GQA_SLIDING_BUT_FIRST] = "but_first",
@@ -58,6 +59,7 @@ static const char *const rope_words[] = {[GQA_ROPE_ALL] = "",
                                          [GQA_ROPE_SLIDING] = "sliding",
                                          [GQA_ROPE_NO_ROPE_LAYERS] =
                                              "no_rope_layers",
+                                         [GQA_ROPE_EXAONE4] = "exaone4",
                                          NULL};
 static const char *const expert_layers_words[] = {
     [GQA_EXPERT_LAYERS_ALL] = "",
@@ -65,8 +67,13 @@ static const char *const expert_layers_words[] = {
     [GQA_EXPERT_LAYERS_DEEPSEEK] = "deepseek",
     [GQA_EXPERT_LAYERS_SWITCH] = "switch",
     [GQA_EXPERT_LAYERS_NLLB_MOE] = "nllb_moe",
+    [GQA_EXPERT_LAYERS_BEHIND] = "behind",
+    [GQA_EXPERT_LAYERS_ERNIE] = "ernie4_5_moe",
+    [GQA_EXPERT_LAYERS_SOME] = "num_local_experts",
+    [GQA_EXPERT_LAYERS_TYPES] = "mlp_layer_types",
     NULL};
 static const char *const choice_words[] = {[GQA_EXPERTS_SOFTMAX] = "softmax",
+                                           [GQA_EXPERTS_SIGMOID] = "sigmoid",
                                            [GQA_EXPERTS_SPARSEMIXER] =
                                                "sparsemixer",
                                            NULL};
@@ -152,6 +159,7 @@ static const struct gqa_field config_fields[] = {
     TEXTS_NEEDED("n_heads", gqa_config_keys, n_heads),
     TEXTS("n_kv_heads", gqa_config_keys, n_kv_heads),
     SETTING("n_kv_heads_by", gqa_config_keys, n_kv_heads_by, GQA_VALUE_HEADS),
+    TEXT("n_kv_heads_also", gqa_config_keys, n_kv_heads_also),
     TEXTS("head_dim", gqa_config_keys, head_dim),
     TEXTS("d_model", gqa_config_keys, d_model),
     TEXTS("d_ff", gqa_config_keys, d_ff),
@@ -162,6 +170,7 @@ static const struct gqa_field config_fields[] = {
     TEXTS("n_decoder_layers", gqa_config_keys, n_decoder_layers),
     TEXTS("vocab_size", gqa_config_keys, vocab_size),
     COUNT("d_ff_per_d_model", gqa_config_keys, d_ff_per_d_model),
+    TEXT("d_ff_times", gqa_config_keys, d_ff_times),
     TEXTS("max_positions", gqa_config_keys, max_positions),
     TEXTS("start_token", gqa_config_keys, start_token),
     TEXTS("end_token", gqa_config_keys, end_token),
@@ -169,6 +178,10 @@ static const struct gqa_field config_fields[] = {
     {"defaults", GQA_FIELD_SETTINGS, AT(gqa_config_keys, defaults)},
     {"overwritten", GQA_FIELD_SETTINGS, AT(gqa_config_keys, overwritten)},
     TEXTS("unread", gqa_config_keys, unread),
+    TEXTS("more_layers", gqa_config_keys, more_layers),
+    {"decides", GQA_FIELD_SETTINGS, AT(gqa_config_keys, decides)},
+    TEXTS("needed", gqa_config_keys, needed),
+    TEXTS("not_null", gqa_config_keys, not_null),
     END,
 };
 static const struct gqa_schema config_schema =
@@ -182,6 +195,7 @@ static const struct gqa_field names_fields[] = {
     TEXTS("copies", gqa_family_names, copies),
     TEXTS("ignored", gqa_family_names, ignored),
     TEXTS("beside", gqa_family_names, beside),
+    TEXTS("left_out", gqa_family_names, left_out),
     TEXT("heads_proof", gqa_family_names, heads_proof),
     END,
 };
@@ -224,6 +238,8 @@ static const struct gqa_field positions_fields[] = {
     {"scheme", GQA_FIELD_WORD, AT(gqa_position_rule, scheme),
      .more = scheme_words, REQUIRED},
     SETTING("theta", gqa_position_rule, theta, GQA_VALUE_POSITIVE),
+    SETTING("theta_factor", gqa_position_rule, theta_factor,
+            GQA_VALUE_POSITIVE),
     SETTING("local_theta", gqa_position_rule, local_theta, GQA_VALUE_POSITIVE),
     SETTING("original_context", gqa_position_rule, original_context,
             GQA_VALUE_POSITIVE),
@@ -327,6 +343,15 @@ static const struct gqa_field ff_bias_fields[] = {
 static const struct gqa_schema ff_bias_schema =
     SCHEMA(ff_bias_fields, gqa_feed_forward_rule, false);
 
+static const struct gqa_field shared_names_fields[] = {
+    TEXT("gate", gqa_experts_rule, shared_names[GQA_FF_GATE]),
+    TEXT_NEEDED("up", gqa_experts_rule, shared_names[GQA_FF_UP]),
+    TEXT_NEEDED("down", gqa_experts_rule, shared_names[GQA_FF_DOWN]),
+    END,
+};
+static const struct gqa_schema shared_names_schema =
+    SCHEMA(shared_names_fields, gqa_experts_rule, false);
+
 static const struct gqa_field experts_fields[] = {
     TEXT_NEEDED("router", gqa_experts_rule, router),
     SETTING("router_bias", gqa_experts_rule, router_bias, GQA_VALUE_PRESENCE),
@@ -335,14 +360,22 @@ static const struct gqa_field experts_fields[] = {
     TEXT_NEEDED("up", gqa_experts_rule, up),
     TEXT_NEEDED("down", gqa_experts_rule, down),
     {"n", GQA_FIELD_SETTING, AT(gqa_experts_rule, n),
-     .value = GQA_VALUE_WHOLE, REQUIRED},
+     .value = GQA_VALUE_ALIKE, REQUIRED},
     {"chosen", GQA_FIELD_SETTING, AT(gqa_experts_rule, chosen),
-     .value = GQA_VALUE_WHOLE, REQUIRED},
+     .value = GQA_VALUE_ALIKE, REQUIRED},
     SETTING("normalised", gqa_experts_rule, normalised, GQA_VALUE_FLAG),
     SETTING("jitter", gqa_experts_rule, jitter, GQA_VALUE_FROM_ZERO),
     SETTING("dropout", gqa_experts_rule, dropout, GQA_VALUE_DROPOUT),
+    SETTING("factor", gqa_experts_rule, factor, GQA_VALUE_POSITIVE),
     WORD("choice", gqa_experts_rule, choice, choice_words),
+    TEXT("correction", gqa_experts_rule, correction),
+    SETTING("capacity", gqa_experts_rule, capacity, GQA_VALUE_WHOLE),
+    SETTING("groups", gqa_experts_rule, groups, GQA_VALUE_WHOLE),
+    SETTING("groups_chosen", gqa_experts_rule, groups_chosen, GQA_VALUE_WHOLE),
     TEXT("shared", gqa_experts_rule, shared),
+    SETTING("n_shared", gqa_experts_rule, n_shared, GQA_VALUE_FROM_ZERO),
+    {"shared_names", GQA_FIELD_OBJECT, .offset = 0,
+     .more = &shared_names_schema},
     TEXT("shared_gate", gqa_experts_rule, shared_gate),
     END,
 };
@@ -476,6 +509,7 @@ static const struct gqa_field behaviours_fields[] = {
     COUNT("max_window_layers", gqa_behaviours, max_window_layers),
     WORD("rope_layers", gqa_behaviours, rope_layers, rope_words),
     WORD("expert_layers", gqa_behaviours, expert_layers, expert_layers_words),
+    SETTING("dense_layers", gqa_behaviours, dense_layers, GQA_VALUE_FROM_ZERO),
     WORD("whole_attention", gqa_behaviours, whole_attention, whole_words),
     WORD("score_scale", gqa_behaviours, score_scale, score_words),
     END,

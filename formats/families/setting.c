@@ -17,6 +17,7 @@ const char *gqa_value_kind_text(enum gqa_value_kind kind)
         [GQA_VALUE_POSITIVE] = "a number above 0",
         [GQA_VALUE_FROM_ZERO] = "a number from 0 on",
         [GQA_VALUE_WHOLE] = "a whole number above 0",
+        [GQA_VALUE_ALIKE] = "a whole number above 0, the same in all layers",
         [GQA_VALUE_WINDOW] = "a whole number above 0",
         [GQA_VALUE_TOKEN] = "the number of a token",
         [GQA_VALUE_SHARE] = "a number in (0, 1]",
@@ -55,6 +56,21 @@ static bool is_word(const json_t *value, const char *word)
     return text && strcmp(text, word) == 0;
 }
 
+static bool is_whole(const json_t *value)
+{
+    return json_is_integer(value) && json_integer_value(value) >= 1;
+}
+
+/* A list of the same number throughout. */
+static bool is_list_of_one(const json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (!is_whole(json_array_get(list, i)) ||
+            !json_equal(json_array_get(list, i), json_array_get(list, 0)))
+            return false;
+    return json_array_size(list) > 0;
+}
+
 bool gqa_value_fits(const json_t *value, enum gqa_value_kind kind)
 {
     switch (kind) {
@@ -66,7 +82,9 @@ bool gqa_value_fits(const json_t *value, enum gqa_value_kind kind)
         return is_from_zero(value);
     case GQA_VALUE_WHOLE:
     case GQA_VALUE_WINDOW:
-        return json_is_integer(value) && json_integer_value(value) >= 1;
+        return is_whole(value);
+    case GQA_VALUE_ALIKE:
+        return is_whole(value) || is_list_of_one(value);
     case GQA_VALUE_TOKEN:
         return json_is_integer(value) && json_integer_value(value) >= 0;
     case GQA_VALUE_DROPOUT:
@@ -91,8 +109,7 @@ bool gqa_value_fits(const json_t *value, enum gqa_value_kind kind)
     case GQA_VALUE_RWIDTH:
         return is_positive(value) || is_word(value, "rsqrt_d_model");
     case GQA_VALUE_HEADS:
-        return (json_is_integer(value) && json_integer_value(value) >= 1) ||
-               is_word(value, "n_heads");
+        return is_whole(value) || is_word(value, "n_heads");
     default:
         return value != NULL;
     }
@@ -311,6 +328,8 @@ enum gqa_status gqa_setting_count(uint64_t *out,
     const json_t *value;
     const enum gqa_status st = gqa_setting_get(&value, NULL, setting, config);
 
+    if (st == GQA_OK && json_is_array(value))
+        value = json_array_get(value, 0);
     if (st == GQA_OK && value)
         *out = (uint64_t)json_integer_value(value);
     return st;

@@ -30,10 +30,11 @@ enum gqa_value_kind {
                             may say 0: nothing */
     GQA_VALUE_FROM_ZERO, /* a finite number of at least 0 */
     GQA_VALUE_WHOLE,     /* a whole number of at least 1 */
-    GQA_VALUE_WINDOW,    /* likewise; a description may say 0: none */
-    GQA_VALUE_TOKEN,     /* a whole number, 0 among them */
-    GQA_VALUE_SHARE,     /* a number in (0, 1] */
-    GQA_VALUE_DROPOUT,   /* a number in [0, 1) */
+    GQA_VALUE_ALIKE,   /* likewise, or a list of the same one, of each layer */
+    GQA_VALUE_WINDOW,  /* likewise; a description may say 0: none */
+    GQA_VALUE_TOKEN,   /* a whole number, 0 among them */
+    GQA_VALUE_SHARE,   /* a number in (0, 1] */
+    GQA_VALUE_DROPOUT, /* a number in [0, 1) */
     GQA_VALUE_TEXT,
     GQA_VALUE_MODULE,   /* a text, or null: no such module */
     GQA_VALUE_PRESENCE, /* true, false or "optional" */

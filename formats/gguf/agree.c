@@ -129,7 +129,8 @@ static enum gqa_status compare(struct pair *p, const json_t *config)
     const struct gqa_meaning_view view = {
         .n_layers = model->n_layers, .kv_heads = true, .network_alone = true};
     json_t *differences = NULL;
-    json_t *flat = gqa_gguf_scaling_flat(p->output->options->config);
+    json_t *flat =
+        gqa_gguf_scaling_flat(model->family, p->output->options->config);
     enum gqa_status st =
         flat ? gqa_meaning_create(&p->ours, model->family, flat, &view)
              : gqa_fail_nomem();
@@ -278,7 +279,11 @@ enum gqa_status gqa_gguf_agree(const struct gqa_gguf_draft *d,
         json_decref(computes);
     }
     if (st == GQA_OK) {
-        take_ours(config, d, output->options->config);
+        json_t *flat = gqa_gguf_scaling_flat(output->options->model->family,
+                                             output->options->config);
+
+        take_ours(config, d, flat);
+        json_decref(flat);
         st = compare(&pair, config);
     }
     if (st == GQA_OK)

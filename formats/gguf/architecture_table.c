@@ -100,6 +100,14 @@ static const struct gqa_gguf_sign seed_oss_signs[] = {
     {0},
 };
 
+static const struct gqa_gguf_layer_number apertus_numbers[] = {
+    {"xielu.alpha_p", "model.layers.%.mlp.act_fn.alpha_p", 1},
+    {"xielu.alpha_n", "model.layers.%.mlp.act_fn.alpha_n", 1},
+    {"xielu.beta", "model.layers.%.mlp.act_fn.beta", 0},
+    {"xielu.eps", "model.layers.%.mlp.act_fn.eps", 0},
+    {0},
+};
+
 #define ENDED(...)        \
     (const char *const[]) \
     {                     \
@@ -468,6 +476,17 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .signs = ernie4_5_signs,
      .extra = "{\"hidden_act\": \"silu\"}",
      .unloaded = ENDED(FEED_FORWARD_BIASES)},
+    {.name = "apertus",
+     .model_type = "apertus",
+     .class = "ApertusForCausalLM",
+     .names = gqa_gguf_apertus_names,
+     .has_head_dim = true,
+     .keys = gqa_gguf_llama_keys,
+     .signs = bias_signs,
+     .layer_numbers = apertus_numbers,
+     .extra = "{\"hidden_act\": \"xielu\"}",
+     .has_factors = true,
+     .demanded = ENDED("output.weight")},
     {.name = "arcee",
      .model_type = "arcee",
      .class = "ArceeForCausalLM",

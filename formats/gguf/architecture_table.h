@@ -50,6 +50,13 @@ struct gqa_gguf_constant {
                               NULL: a configuration tells */
 };
 
+/* What each layer has one of: a tensor of one element, of that rank, and there
+ * a list of all layers'. */
+struct gqa_gguf_layer_number {
+    const char *theirs, *ours;
+    unsigned rank;
+};
+
 /* What is true where a tensor is there, or where it is not. */
 struct gqa_gguf_sign {
     const char *ours, *tensor;
@@ -79,6 +86,7 @@ struct gqa_gguf_architecture {
     const struct gqa_gguf_name *names; /* ends in one of NULL */
     const struct gqa_gguf_key *keys;   /* likewise */
     const struct gqa_gguf_sign *signs; /* likewise; or NULL */
+    const struct gqa_gguf_layer_number *layer_numbers; /* likewise */
     const char *share;  /* the key of the share of heads that RoPE turns; NULL:
                            it turns all, or there is no RoPE */
     const char *extra;  /* JSON: what is always so; or NULL */
@@ -129,6 +137,7 @@ extern const struct gqa_gguf_name gqa_gguf_gpt_neox_names[];
 extern const struct gqa_gguf_name gqa_gguf_internlm2_names[];
 extern const struct gqa_gguf_name gqa_gguf_baichuan_names[];
 extern const struct gqa_gguf_name gqa_gguf_arcee_names[];
+extern const struct gqa_gguf_name gqa_gguf_apertus_names[];
 extern const struct gqa_gguf_name gqa_gguf_deepseek_names[];
 extern const struct gqa_gguf_name gqa_gguf_granite_moe_names[];
 extern const struct gqa_gguf_name gqa_gguf_plain_experts_names[];

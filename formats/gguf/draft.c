@@ -11,6 +11,7 @@
 #include "formats/gguf/agree.h"
 #include "formats/gguf/experts.h"
 #include "formats/gguf/keys.h"
+#include "formats/gguf/layer_numbers.h"
 #include "formats/gguf/pattern.h"
 #include "formats/gguf/scaling.h"
 #include "formats/gguf/vocabulary.h"
@@ -153,9 +154,10 @@ static enum gqa_status name_all(struct named_list *out,
     for (size_t i = 0; i < output->n_tensors && st == GQA_OK; i++) {
         const struct gqa_output_tensor *t = &output->tensors[i];
         struct named *item = &out->items[out->n];
-        size_t n;
+        size_t n, layer;
 
-        if (t->part != GQA_OUTPUT_WEIGHT)
+        if (t->part != GQA_OUTPUT_WEIGHT ||
+            gqa_gguf_layer_number_find(&layer, a, family, t->name))
             continue;
         st = name_theirs(item, &n, a, family, t->name);
         for (size_t k = 0; k < n; k++)
@@ -224,8 +226,6 @@ static bool is_first_of_type(const struct gqa_gguf_architecture *a)
 static const struct {
     const char *model_type, *why;
 } unwritten[] = {
-    {"apertus", "llama.cpp takes the constants of each layer's activation from "
-                "keys, which nothing here makes of tensors"},
     {"gptj", "llama.cpp has a name for such models, and computes none"},
     {"phimoe", "llama.cpp computes other norms, and chooses experts otherwise"},
 };
@@ -611,6 +611,8 @@ enum gqa_status gqa_gguf_draft_create(struct gqa_gguf_draft *d,
         st = check_loaded(d, output);
     if (st == GQA_OK)
         st = gqa_gguf_keys_create(d, output);
+    if (st == GQA_OK)
+        st = gqa_gguf_layer_numbers_add(d, output);
     if (st == GQA_OK)
         st = find_places(d, &list);
     if (st == GQA_OK)

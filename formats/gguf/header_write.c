@@ -23,14 +23,19 @@ void gqa_gguf_put_text(FILE *out, const char *text, size_t n)
     fwrite(text, 1, n, out);
 }
 
-static void put_real(FILE *out, double value)
+static uint32_t float_bits(double value)
 {
     const float small = (float)value;
     uint32_t bits;
 
     memcpy(&bits, &small, sizeof bits);
+    return bits;
+}
+
+static void put_real(FILE *out, double value)
+{
     gqa_gguf_put(out, GQA_GGUF_F32, 4);
-    gqa_gguf_put(out, bits, 4);
+    gqa_gguf_put(out, float_bits(value), 4);
 }
 
 /* Keys are held against what this can say when they are made. */
@@ -40,19 +45,26 @@ static void put_whole(FILE *out, json_int_t value)
     gqa_gguf_put(out, (uint64_t)value, 4);
 }
 
-/* Of whole numbers, or of what is true. */
+/* Of whole numbers, of others, or of what is true. */
 static void put_list(FILE *out, const json_t *list)
 {
-    const bool are_flags = json_is_boolean(json_array_get(list, 0));
+    const json_t *first = json_array_get(list, 0);
+    const bool are_flags = json_is_boolean(first);
 
     gqa_gguf_put(out, GQA_GGUF_LIST, 4);
-    gqa_gguf_put(out, are_flags ? GQA_GGUF_BOOL : GQA_GGUF_I32, 4);
+    gqa_gguf_put(out,
+                 are_flags             ? GQA_GGUF_BOOL
+                 : json_is_real(first) ? GQA_GGUF_F32
+                                       : GQA_GGUF_I32,
+                 4);
     gqa_gguf_put(out, json_array_size(list), 8);
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *item = json_array_get(list, i);
 
         if (are_flags)
             gqa_gguf_put(out, json_is_true(item), 1);
+        else if (json_is_real(first))
+            gqa_gguf_put(out, float_bits(json_number_value(item)), 4);
         else
             gqa_gguf_put(out, (uint64_t)json_integer_value(item), 4);
     }

@@ -421,32 +421,44 @@ static enum gqa_status check_sizes(const struct gqa_gguf_draft *d)
     return GQA_OK;
 }
 
-enum gqa_status gqa_gguf_keys_create(struct gqa_gguf_draft *d,
-                                     const struct gqa_output *output)
+static enum gqa_status tell_all(const struct telling *t)
 {
-    const struct telling t = {.d = d,
-                              .output = output,
-                              .model = output->options->model,
-                              .config = output->options->config};
+    struct gqa_gguf_draft *d = t->d;
     enum gqa_status st;
 
-    d->header.keys = json_object();
-    if (!d->header.keys)
-        return gqa_fail_nomem();
     gqa_gguf_key_set(d, "general.architecture",
                      json_string(d->architecture->name));
     gqa_gguf_key_set(d, "general.file_type", file_type(d));
-    st = tell_context(&t);
+    st = tell_context(t);
     for (const struct gqa_gguf_key *k = d->architecture->keys;
          k->ours && st == GQA_OK; k++)
-        st = tell_row(&t, k);
+        st = tell_row(t, k);
     if (st != GQA_OK)
         return st;
-    tell_shapes(&t);
-    st = gqa_gguf_scaling_keys(d, output);
+    tell_shapes(t);
+    st = gqa_gguf_scaling_keys(d, t->output);
     if (st == GQA_OK)
         st = check_sizes(d);
     if (st == GQA_OK)
-        tell_recorded(&t);
+        tell_recorded(t);
+    return st;
+}
+
+enum gqa_status gqa_gguf_keys_create(struct gqa_gguf_draft *d,
+                                     const struct gqa_output *output)
+{
+    const struct gqa_model *model = output->options->model;
+    json_t *config =
+        gqa_gguf_scaling_folded(model->family, output->options->config);
+    const struct telling t = {
+        .d = d, .output = output, .model = model, .config = config};
+    enum gqa_status st = config ? GQA_OK : gqa_fail_nomem();
+
+    d->header.keys = json_object();
+    if (!d->header.keys)
+        st = gqa_fail_nomem();
+    if (st == GQA_OK)
+        st = tell_all(&t);
+    json_decref(config);
     return st == GQA_OK ? gqa_json_check() : st;
 }

@@ -119,6 +119,16 @@ const struct gqa_gguf_name gqa_gguf_baichuan_names[] = {
     {0},
 };
 
+const struct gqa_gguf_name gqa_gguf_apertus_names[] = {
+    ENDS(AS_IT_IS),
+    LAYER("attn_norm.weight", "attention_layernorm.weight", AS_IT_IS),
+    LAYER("ffn_norm.weight", "feedforward_layernorm.weight", AS_IT_IS),
+    ATTENTION,
+    HEAD_NORMS,
+    UP_AND_DOWN("mlp.up_proj", "mlp.down_proj"),
+    {0},
+};
+
 const struct gqa_gguf_name gqa_gguf_arcee_names[] = {
     ENDS(AS_IT_IS),
     NORMS,

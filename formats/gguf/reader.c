@@ -11,6 +11,7 @@
 #include "formats/formats.h"
 #include "formats/gguf/architecture_table.h"
 #include "formats/gguf/experts.h"
+#include "formats/gguf/layer_numbers.h"
 #include "formats/gguf/parts.h"
 #include "formats/gguf/rows.h"
 #include "formats/recorded.h"
@@ -126,6 +127,31 @@ static enum gqa_status add_tensor(struct gguf *g,
     rows->n_rows = from->n_elements / rows->length;
     rows->n_elements = from->n_elements;
     return describe_tensor(tensor, rows, from);
+}
+
+/* What a key says of a layer. */
+static enum gqa_status add_number(struct gguf *g,
+                                  const struct gqa_gguf_architecture *a,
+                                  const struct gqa_gguf_header *header,
+                                  size_t index)
+{
+    struct gqa_tensor *tensor = &g->base.tensors[g->base.n_tensors];
+    struct gqa_gguf_rows *rows = &g->rows[g->base.n_tensors];
+    enum gqa_status st = gqa_gguf_layer_numbers_take(
+        &tensor->name, &tensor->rank, &rows->number, index, a, header);
+
+    if (st != GQA_OK)
+        return st;
+    g->base.n_tensors++;
+    rows->is_number = true;
+    rows->type = gqa_gguf_type_find(0);
+    rows->length = rows->n_rows = rows->n_elements = 1;
+    tensor->dtype = GQA_F32;
+    tensor->n_elements = 1;
+    if (tensor->rank > 0)
+        tensor->shape[0] = 1;
+    tensor->n_bytes = sizeof rows->number;
+    return GQA_OK;
 }
 
 /* Of those that are quantised: how many, and the first. */
@@ -378,6 +404,7 @@ static enum gqa_status fill(struct gguf *g, struct gqa_gguf_header *h,
                             const struct gqa_file_handle *file)
 {
     const struct gqa_gguf_architecture *a;
+    size_t n_numbers;
     enum gqa_status st = take_recorded(g, h);
 
     if (st != GQA_OK)
@@ -387,14 +414,18 @@ static enum gqa_status fill(struct gguf *g, struct gqa_gguf_header *h,
         tell_unknown(g, h, file);
     if (a && a->is_mixture)
         st = gqa_gguf_experts_split(h);
+    if (st == GQA_OK)
+        st = gqa_gguf_layer_numbers_count(&n_numbers, a, h);
     if (st != GQA_OK)
         return st;
-    g->base.tensors = calloc(h->n + 1, sizeof *g->base.tensors);
-    g->rows = calloc(h->n + 1, sizeof *g->rows);
+    g->base.tensors = calloc(h->n + n_numbers + 1, sizeof *g->base.tensors);
+    g->rows = calloc(h->n + n_numbers + 1, sizeof *g->rows);
     if (!g->base.tensors || !g->rows)
         return gqa_fail_nomem();
     for (size_t i = 0; i < h->n && st == GQA_OK; i++)
         st = add_tensor(g, a, h, &h->tensors[i]);
+    for (size_t i = 0; i < n_numbers && st == GQA_OK; i++)
+        st = add_number(g, a, h, i);
     if (st == GQA_OK)
         st = join_all(g);
     if (st == GQA_OK)

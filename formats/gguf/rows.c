@@ -210,12 +210,27 @@ static enum gqa_status read_rectangle(void *ctx, const struct gqa_rectangle *a,
     return st;
 }
 
+static void read_number(const struct gqa_gguf_rows *rows,
+                        const struct gqa_span *span, void *buf)
+{
+    const unsigned char *bytes = (const unsigned char *)&rows->number;
+    unsigned char *out = buf;
+
+    for (uint64_t i = 0; i < span->count; i++)
+        memcpy(out + i * span->piece, bytes + span->offset + i * span->stride,
+               span->piece);
+}
+
 enum gqa_status gqa_gguf_rows_read(const struct gqa_gguf_rows *rows,
                                    const int *fds, const struct gqa_span *span,
                                    void *buf)
 {
     struct reading reading = {rows, fds};
 
+    if (rows->is_number) {
+        read_number(rows, span, buf);
+        return GQA_OK;
+    }
     if (rows->place.order == GQA_GGUF_AS_IT_IS && !rows->type->is_quantised)
         return gqa_span_pread(fds[rows->part], rows->offset, span, buf);
     return gqa_rectangles_read(

@@ -18,6 +18,10 @@ struct gqa_gguf_rows {
     struct gqa_gguf_rows *rest; /* [n_rest], owned */
     size_t n_rest;
     uint64_t n_half;
+    /* In place of all that: the one element, of a float32 tensor that a key
+     * stands for. */
+    bool is_number;
+    float number;
 };
 
 /* Read a span of the content, which fits, in the original's order, into buf.

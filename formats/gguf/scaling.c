@@ -40,37 +40,84 @@ static json_t *flattened(const json_t *config)
     return flat;
 }
 
-/* What YaRN does not read of the object of this name. */
-static void leave_out_idle(json_t *config, const char *name)
+/* What YaRN multiplies with where it says so, by one number or by two. */
+static bool find_attention(double *out, const json_t *said)
+{
+    const json_t *attention = json_object_get(said, "attention_factor");
+    const double factor = json_number_value(json_object_get(said, "factor"));
+
+    *out = json_number_value(attention);
+    if (gqa_rope_said_mscales(said))
+        *out = gqa_rope_yarn_magnitude(
+                   factor, json_number_value(json_object_get(said, "mscale"))) /
+               gqa_rope_yarn_magnitude(
+                   factor,
+                   json_number_value(json_object_get(said, "mscale_all_dim")));
+    return *out > 0;
+}
+
+/* In the object of this name that number, and not what YaRN makes it of, or
+ * does not read. */
+static void put_attention(json_t *config, const char *name)
 {
     json_t *said = json_object_get(config, name);
+    double attention;
 
-    if (strcmp(gqa_rope_said_kind(said), "yarn") != 0 ||
-        gqa_rope_said_mscales(said))
+    if (strcmp(gqa_rope_said_kind(said), "yarn") != 0)
         return;
     said = json_copy(said);
+    if (find_attention(&attention, said))
+        json_object_set_new(said, "attention_factor", json_real(attention));
     json_object_del(said, "mscale");
     json_object_del(said, "mscale_all_dim");
     json_object_set_new(config, name, said);
 }
 
-json_t *gqa_gguf_scaling_flat(const json_t *config)
+/* The last of a setting's keys. */
+static const char *key_of(const struct gqa_setting *setting)
 {
-    json_t *flat = flattened(config);
+    const json_t *keys = json_object_get(setting->json, "key");
 
-    leave_out_idle(flat, "rope_scaling");
-    leave_out_idle(flat, "rope_parameters");
+    return json_string_value(
+        json_is_array(keys) ? json_array_get(keys, json_array_size(keys) - 1)
+                            : keys);
+}
+
+json_t *gqa_gguf_scaling_folded(const struct gqa_family *family,
+                                const json_t *config)
+{
+    const struct gqa_position_rule *rule = &family->positions;
+    json_t *folded = json_copy((json_t *)(uintptr_t)config);
+    double theta;
+
+    if (!rule->theta_factor.json ||
+        gqa_rope_theta(&theta, rule, config) != GQA_OK)
+        return folded;
+    json_object_set_new(folded, key_of(&rule->theta), json_real(theta));
+    json_object_del(folded, key_of(&rule->theta_factor));
+    return folded;
+}
+
+json_t *gqa_gguf_scaling_flat(const struct gqa_family *family,
+                              const json_t *config)
+{
+    json_t *folded = gqa_gguf_scaling_folded(family, config);
+    json_t *flat = flattened(folded);
+
+    json_decref(folded);
+    put_attention(flat, "rope_scaling");
+    put_attention(flat, "rope_parameters");
     return flat;
 }
 
 /* What llama.cpp takes otherwise than transformers, or not at all. */
 static void tell_yarn(struct gqa_gguf_draft *d, const json_t *said)
 {
-    const double magnitude = gqa_gguf_yarn_magnitude(
-        json_number_value(json_object_get(said, "factor")));
+    const double magnitude = gqa_rope_yarn_magnitude(
+        json_number_value(json_object_get(said, "factor")), 1);
     json_t *fast = json_object_get(said, "beta_fast");
     json_t *slow = json_object_get(said, "beta_slow");
-    json_t *attention = json_object_get(said, "attention_factor");
+    double attention;
 
     if (json_is_number(fast))
         gqa_gguf_key_set(d, "%.rope.scaling.yarn_beta_fast",
@@ -78,9 +125,9 @@ static void tell_yarn(struct gqa_gguf_draft *d, const json_t *said)
     if (json_is_number(slow))
         gqa_gguf_key_set(d, "%.rope.scaling.yarn_beta_slow",
                          json_real(json_number_value(slow)));
-    if (json_is_number(attention))
+    if (find_attention(&attention, said))
         gqa_gguf_key_set(d, "%.rope.scaling.attn_factor",
-                         json_real(json_number_value(attention) / magnitude));
+                         json_real(attention / magnitude));
 }
 
 static const char *kind_of(const struct gqa_output *output)
@@ -208,12 +255,12 @@ enum gqa_status gqa_gguf_scaling_add(struct gqa_gguf_draft *d,
     const struct gqa_model *model = output->options->model;
     const struct gqa_position *position = find_turning(model);
     struct gqa_rope rope = {0};
-    double theta = 0;
+    double theta;
     enum gqa_status st;
 
     if (!position || !gqa_gguf_scaling_is_by_tensors(output))
         return GQA_OK;
-    st = gqa_setting_number(&theta, &model->family->positions.theta, config);
+    st = gqa_rope_theta(&theta, &model->family->positions, config);
     if (st == GQA_OK)
         st = gqa_rope_create(&rope, config, theta, NULL,
                              &model->family->positions, position);

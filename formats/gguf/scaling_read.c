@@ -1,9 +1,9 @@
 #include "formats/gguf/scaling_read.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "formats/gguf/architecture_table.h"
+#include "formats/model/rope.h"
 
 struct scaling {
     const struct gqa_gguf_architecture *a;
@@ -71,12 +71,7 @@ static void take_yarn(const struct scaling *s)
         json_object_set_new(
             s->made, "attention_factor",
             gqa_gguf_rounded(json_number_value(attention) *
-                             gqa_gguf_yarn_magnitude(s->factor)));
-}
-
-double gqa_gguf_yarn_magnitude(double factor)
-{
-    return factor <= 1 ? 1 : 0.1 * log(factor) + 1;
+                             gqa_rope_yarn_magnitude(s->factor, 1)));
 }
 
 /* Where no kind is said, llama.cpp takes "linear", and knows an older name of

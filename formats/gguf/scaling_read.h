@@ -11,7 +11,4 @@ enum gqa_status gqa_gguf_scaling_read(
     json_t *config, const struct gqa_gguf_architecture *architecture,
     const struct gqa_gguf_header *header);
 
-/* What YaRN multiplies queries and keys with where nothing else is said. */
-double gqa_gguf_yarn_magnitude(double factor);
-
 #endif

@@ -8,6 +8,7 @@
 #include "common/units.h"
 #include "formats/gguf/content.h"
 #include "formats/gguf/header_write.h"
+#include "formats/gguf/layer_numbers.h"
 #include "formats/model/model.h"
 #include "formats/write/sink.h"
 #include "formats/write/weights.h"
@@ -175,6 +176,8 @@ static enum gqa_status write_file(struct gqa_output_summary *summary,
     struct plan plan;
     enum gqa_status st = make_plan(&plan, output);
 
+    if (st == GQA_OK)
+        st = gqa_gguf_layer_numbers_fill(&plan.draft, output);
     if (st == GQA_OK)
         st = write_draft(summary, output, &plan.draft, &plan.split);
     clear_plan(&plan);

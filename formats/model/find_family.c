@@ -10,7 +10,9 @@
 #include "formats/families/description.h"
 #include "formats/model/kind.h"
 #include "formats/model/leftover.h"
+#include "formats/model/more_layers.h"
 #include "formats/model/params.h"
+#include "formats/model/unhandled.h"
 
 /* --- Which family ------------------------------------------------------- */
 
@@ -359,39 +361,6 @@ static enum gqa_status find_by_names(struct gqa_model_builder *b)
                     b->choice.own ? own : gqa_advice(GQA_ADVICE_FAMILY));
 }
 
-static const char older_falcon[] =
-    "an older name of Falcon, with other keys; the model is published with a "
-    "configuration of the type falcon, too: take that";
-
-/* Types that no description has words for, and why. */
-static const struct {
-    const char *model_type, *why;
-} unhandled[] = {
-    {"jetmoe", "its queries and outputs are those of experts, of which a token "
-               "has as many as share each head of keys and values"},
-    {"moonshine", "its decoder's feed-forward is gated by one matrix with a "
-                  "bias, and its encoder hears sound"},
-    {"mpnet", "an encoder, which keeps no KV cache: grouping would save some "
-              "of its weights, and none of a cache"},
-    {"prophetnet", "its decoder runs several predictions at once through each "
-                   "attention"},
-    {"RefinedWeb", older_falcon},
-    {"RefinedWebModel", older_falcon},
-    {"stablelm_epoch",
-     "an older name of StableLM: write 'stablelm', layer_norm_eps in place of "
-     "norm_eps and partial_rotary_factor in place of rope_pct"},
-    {"xlm-prophetnet", "its decoder runs several predictions at once through "
-                       "each attention"},
-};
-
-static const char *why_unhandled(const char *model_type)
-{
-    for (size_t i = 0; i < sizeof unhandled / sizeof *unhandled; i++)
-        if (strcmp(model_type, unhandled[i].model_type) == 0)
-            return unhandled[i].why;
-    return NULL;
-}
-
 static enum gqa_status fail_by_type(const struct gqa_model_builder *b,
                                     const char *model_type)
 {
@@ -406,10 +375,10 @@ static enum gqa_status fail_by_type(const struct gqa_model_builder *b,
                         b->config_path, model_type,
                         gqa_family_source(&b->choice, 0), known);
     }
-    if (why_unhandled(model_type))
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "%s: model_type '%.80s' is not handled: %s",
-                        b->config_path, model_type, why_unhandled(model_type));
+    if (gqa_why_unhandled(model_type))
+        return gqa_fail(
+            GQA_ERR_UNSUPPORTED, "%s: model_type '%.80s' is not handled: %s",
+            b->config_path, model_type, gqa_why_unhandled(model_type));
     near = gqa_family_near_type(&b->choice, model_type);
     return gqa_fail(
         GQA_ERR_UNSUPPORTED, "%s: model_type '%.80s' is not known%s%s%s%s",
@@ -448,13 +417,19 @@ static bool next_of_type(size_t *number, const struct gqa_model_builder *b,
     return false;
 }
 
+/* Of the language model. */
+static const json_t *inner_config(const struct gqa_model_builder *b)
+{
+    const json_t *whole = gqa_checkpoint_config(b->checkpoint);
+
+    return b->nested ? json_object_get(whole, b->nested->config) : whole;
+}
+
 /* Whether the description is for models with this configuration. */
 static bool is_for(const struct gqa_model_builder *b)
 {
     const struct gqa_family *family = b->family;
-    const json_t *whole = gqa_checkpoint_config(b->checkpoint);
-    const json_t *config =
-        b->nested ? json_object_get(whole, b->nested->config) : whole;
+    const json_t *config = inner_config(b);
     const json_t *value =
         family->only_key ? gqa_config_at(config, family->only_key) : NULL;
 
@@ -470,13 +445,17 @@ static enum gqa_status try_family(struct gqa_model_builder *b, size_t number,
 {
     const enum gqa_status st = take_family(b, number, model_type);
 
-    return st == GQA_OK && is_for(b) ? find_attentions(b) : st;
+    if (st != GQA_OK || !is_for(b))
+        return st;
+    gqa_leave_more_layers(&b->params, b->family, inner_config(b));
+    return find_attentions(b);
 }
 
 static enum gqa_status find_by_type(struct gqa_model_builder *b,
                                     const char *model_type)
 {
     const size_t n = gqa_family_count(&b->choice);
+    const char *why = gqa_why_layers_unhandled(inner_config(b), model_type);
     size_t number = 0;
     enum gqa_status st;
 
@@ -484,6 +463,10 @@ static enum gqa_status find_by_type(struct gqa_model_builder *b,
         number++;
     if (number == n)
         return fail_by_type(b, model_type);
+    if (why && !b->choice.own)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "%s: layers of this '%.80s' are not handled: %s",
+                        b->config_path, model_type, why);
     b->is_of_type = true;
     if (b->choice.own && number > 0)
         gqa_warn("%s is not used: %s says model_type '%s', which is built in "

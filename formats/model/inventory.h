@@ -22,6 +22,8 @@ enum gqa_param_role {
     GQA_ROLE_BUFFER,  /* a constant that nothing reads */
     GQA_ROLE_SCALE,   /* beside a weight that is stored in fewer bits */
     GQA_ROLE_BESIDE,  /* of a part of the model that nothing here reads */
+    GQA_ROLE_CHOICE,  /* a weight by which experts are chosen, of which a
+                         rounded one chooses others: its type stays */
 };
 
 /* Whether loaders that take no more than a model needs are given it. */

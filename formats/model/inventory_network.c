@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/ull.h"
+#include "formats/model/experts_config.h"
 #include "formats/model/inventory_taking.h"
 #include "formats/model/regroup.h"
 #include "formats/model/tied.h"
@@ -352,21 +353,66 @@ static enum gqa_status expect_in_expert(struct gqa_taking *t,
                : st;
 }
 
+/* names: as `bias`; the gate may be none, or what is up as well. */
 static enum gqa_status expect_expert(struct gqa_taking *t, enum gqa_stack stack,
-                                     uint64_t layer, const char *within)
+                                     uint64_t layer, const char *within,
+                                     const char *const names[3])
 {
     const struct gqa_feed_forward_rule *ff =
         &t->family->stacks[stack].feed_forward;
-    const struct gqa_experts_rule *rule = &ff->experts;
-    enum gqa_status st = expect_in_expert(t, stack, layer, within, rule->up,
-                                          &ff->bias[GQA_FF_UP]);
+    enum gqa_status st = GQA_OK;
 
-    if (st == GQA_OK)
-        st = expect_in_expert(t, stack, layer, within, rule->down,
-                              &ff->bias[GQA_FF_DOWN]);
-    return st == GQA_OK ? expect_in_expert(t, stack, layer, within, rule->gate,
-                                           &ff->bias[GQA_FF_GATE])
-                        : st;
+    for (int i = 0; i < 3 && st == GQA_OK; i++)
+        if (i != GQA_FF_GATE || !names[i] ||
+            strcmp(names[i], names[GQA_FF_UP]) != 0)
+            st = expect_in_expert(t, stack, layer, within, names[i],
+                                  &ff->bias[i]);
+    return st;
+}
+
+/* As many numbers as there are experts, whatever shape they lie in. */
+static enum gqa_status expect_correction(struct gqa_taking *t,
+                                         enum gqa_stack stack, uint64_t layer,
+                                         uint64_t n)
+{
+    const struct gqa_stack_rule *rule = &t->family->stacks[stack];
+    const char *name = rule->feed_forward.experts.correction;
+    struct gqa_stem stem = {""};
+    struct gqa_shape_text found = {""};
+    const struct gqa_param *p;
+    size_t index;
+
+    if (!name)
+        return GQA_OK;
+    gqa_stem_in(&stem, &t->names, rule->layers, (size_t)layer, name);
+    if (!gqa_taking_find(t, stem.text, &index))
+        return gqa_taking_fault(t, GQA_FAULT_MISSING, stem.text, "'%s' [%llu]",
+                                stem.text, ULL(n));
+    t->out->roles[index] = GQA_ROLE_CHOICE;
+    p = &t->model->params[index];
+    return p->n_elements == n
+               ? GQA_OK
+               : gqa_taking_fault(t, GQA_FAULT_SHAPE, stem.text,
+                                  "'%s' is %s, not [%llu]", stem.text,
+                                  gqa_shape_text(&found, p->rank, p->shape),
+                                  ULL(n));
+}
+
+static enum gqa_status expect_shared(struct gqa_taking *t, enum gqa_stack stack,
+                                     uint64_t layer)
+{
+    const struct gqa_experts_rule *rule =
+        &t->family->stacks[stack].feed_forward.experts;
+    const char *names[3], *within;
+    enum gqa_status st =
+        gqa_shared_expert(&within, names, rule, t->model->config);
+
+    if (st != GQA_OK || !within)
+        return st;
+    st = expect_expert(t, stack, layer, within, names);
+    return st == GQA_OK
+               ? expect_in_expert(t, stack, layer, "", rule->shared_gate, NULL)
+               : st;
 }
 
 /* [experts, outputs, inputs] */
@@ -396,6 +442,7 @@ static enum gqa_status expect_experts(struct gqa_taking *t,
 {
     const struct gqa_experts_rule *rule =
         &t->family->stacks[stack].feed_forward.experts;
+    const char *const names[] = {rule->gate, rule->up, rule->down};
     char within[GQA_MAX_NAME + 32];
     uint64_t n = 0;
     enum gqa_status st = gqa_setting_count(&n, &rule->n, t->model->config);
@@ -403,10 +450,10 @@ static enum gqa_status expect_experts(struct gqa_taking *t,
     if (st == GQA_OK)
         st = expect_in_expert(t, stack, layer, "", rule->router,
                               &rule->router_bias);
-    if (st == GQA_OK && rule->shared)
-        st = expect_expert(t, stack, layer, rule->shared);
     if (st == GQA_OK)
-        st = expect_in_expert(t, stack, layer, "", rule->shared_gate, NULL);
+        st = expect_correction(t, stack, layer, n);
+    if (st == GQA_OK)
+        st = expect_shared(t, stack, layer);
     if (!rule->each)
         return st == GQA_OK ? expect_stacked(t, stack, layer, n) : st;
     for (uint64_t e = 0; e < n && st == GQA_OK; e++) {
@@ -415,7 +462,7 @@ static enum gqa_status expect_experts(struct gqa_taking *t,
         /* A number from a file is not worked through where nothing is. */
         snprintf(within, sizeof within, "%.*s%llu%s", (int)at, rule->each,
                  ULL(e), rule->each + at + 1);
-        st = expect_expert(t, stack, layer, within);
+        st = expect_expert(t, stack, layer, within, names);
         if (t->out->n_of[GQA_FAULT_MISSING] > MAX_MISSING)
             break;
     }

@@ -45,6 +45,7 @@ struct gqa_expert {
 /* How a router's logits choose experts. */
 enum gqa_experts_choice {
     GQA_EXPERTS_SOFTMAX,     /* the largest, by their shares of the softmax */
+    GQA_EXPERTS_SIGMOID,     /* likewise, each by its sigmoid (DeepSeek-V3) */
     GQA_EXPERTS_SPARSEMIXER, /* Phi-MoE's two (runtime/experts.h) */
 };
 
@@ -52,11 +53,18 @@ enum gqa_experts_choice {
  * the shared one, which all rows have. */
 struct gqa_experts {
     uint64_t n, n_chosen;
+    uint64_t capacity; /* tokens of a sequence that each takes; 0: all */
     enum gqa_experts_choice choice;
     bool normalised; /* weights of those that are chosen add up to 1 */
     double jitter;   /* of the sparse mixer */
     double scale;    /* times each weight; 0: 1 */
+    /* Those of the n_best groups alone may be chosen whose two best add up to
+     * most, of n_groups of as many each; 0 or 1: all. */
+    uint64_t n_groups, n_best;
     struct gqa_linear router;
+    /* Param of n numbers that are added to shares or sigmoids where experts are
+     * chosen, and not to what these count; GQA_NO_PARAM: none. */
+    size_t correction;
     struct gqa_expert *each;  /* [n] */
     struct gqa_expert shared; /* up GQA_NO_PARAM: none */
     /* The shared one times sigmoid(x); weight GQA_NO_PARAM: times 1. */

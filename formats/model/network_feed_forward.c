@@ -7,6 +7,7 @@
 
 #include "common/json.h"
 #include "common/ull.h"
+#include "formats/model/experts_config.h"
 #include "formats/model/network_config.h"
 
 /* The constants of xIELU, of which each is one number. */
@@ -191,22 +192,85 @@ static enum gqa_status take_shared(struct gqa_experts *out,
                                    size_t layer)
 {
     const struct gqa_experts_rule *rule = &stack->feed_forward.experts;
+    const char *names[3], *within;
+    struct gqa_expert *x = &out->shared;
     enum gqa_status st;
 
-    if ((st = take_module(&out->shared.up, b, stack, layer, rule->up,
-                          rule->shared, &any_bias)) != GQA_OK ||
-        (st = take_module(&out->shared.down, b, stack, layer, rule->down,
-                          rule->shared, &any_bias)) != GQA_OK ||
-        (st = take_module(&out->shared.gate, b, stack, layer, rule->gate,
-                          rule->shared, &any_bias)) != GQA_OK ||
-        (st = take_module(&out->shared_gate, b, stack, layer, rule->shared_gate,
-                          "", &any_bias)) != GQA_OK ||
-        !rule->shared)
+    x->gate = x->up = x->down = out->shared_gate = no_linear;
+    st = gqa_shared_expert(&within, names, rule, b->model->config);
+    if (st != GQA_OK || !within)
         return st;
-    if ((st = check_expert(b, &out->shared)) != GQA_OK ||
+    if ((st = take_module(&x->up, b, stack, layer, names[GQA_FF_UP], within,
+                          &any_bias)) != GQA_OK ||
+        (st = take_module(&x->down, b, stack, layer, names[GQA_FF_DOWN], within,
+                          &any_bias)) != GQA_OK ||
+        (st = take_module(&x->gate, b, stack, layer, names[GQA_FF_GATE], within,
+                          &any_bias)) != GQA_OK ||
+        (st = take_module(&out->shared_gate, b, stack, layer, rule->shared_gate,
+                          "", &any_bias)) != GQA_OK)
+        return st;
+    if (x->gate.weight != GQA_NO_PARAM && x->gate.weight == x->up.weight)
+        st = split_expert(x, b);
+    if (st != GQA_OK || (st = check_expert(b, x)) != GQA_OK ||
         out->shared_gate.weight == GQA_NO_PARAM)
         return st;
     return gqa_check_linear(b, &out->shared_gate, b->network->d_model, 1);
+}
+
+/* What is added where experts are chosen, whatever shape its numbers lie in. */
+static enum gqa_status take_correction(struct gqa_experts *out,
+                                       const struct gqa_network_builder *b,
+                                       const struct gqa_stack_rule *stack,
+                                       size_t layer)
+{
+    const char *name = stack->feed_forward.experts.correction;
+    struct gqa_stem stem = {""};
+    enum gqa_status st;
+
+    out->correction = GQA_NO_PARAM;
+    if (!name)
+        return GQA_OK;
+    gqa_stem_in(&stem, b, stack->layers, layer, name);
+    st = gqa_take_param(&out->correction, b, stem.text, false);
+    return st == GQA_OK &&
+                   b->model->params[out->correction].n_elements != out->n
+               ? gqa_fail(GQA_ERR_FORMAT,
+                          "'%s' has %llu numbers, for %llu experts", stem.text,
+                          ULL(b->model->params[out->correction].n_elements),
+                          ULL(out->n))
+               : st;
+}
+
+/* How many there are, and how those are chosen and weighed. */
+static enum gqa_status read_choice(struct gqa_experts *x,
+                                   const struct gqa_experts_rule *rule,
+                                   const json_t *config)
+{
+    double dropout = 0, factor = 1;
+    enum gqa_status st;
+
+    x->choice = rule->choice;
+    x->jitter = 0.01;
+    if ((st = gqa_experts_numbers(&x->n, &x->n_chosen, rule, config)) !=
+            GQA_OK ||
+        (st = gqa_experts_groups(&x->n_groups, &x->n_best, rule, config)) !=
+            GQA_OK ||
+        (st = gqa_setting_count(&x->capacity, &rule->capacity, config)) !=
+            GQA_OK ||
+        (st = gqa_setting_flag(&x->normalised, &rule->normalised, config)) !=
+            GQA_OK ||
+        (st = gqa_setting_number(&x->jitter, &rule->jitter, config)) !=
+            GQA_OK ||
+        (st = gqa_setting_number(&dropout, &rule->dropout, config)) != GQA_OK ||
+        (st = gqa_setting_number(&factor, &rule->factor, config)) != GQA_OK)
+        return st;
+    x->scale = (1 - dropout) * factor;
+    return x->choice == GQA_EXPERTS_SPARSEMIXER && x->n_chosen != 2
+               ? gqa_fail(GQA_ERR_UNSUPPORTED,
+                          "configuration: a sparse mixer of %llu experts "
+                          "cannot be run: it chooses 2",
+                          ULL(x->n_chosen))
+               : GQA_OK;
 }
 
 static enum gqa_status take_experts(struct gqa_feed_forward *ff,
@@ -215,34 +279,18 @@ static enum gqa_status take_experts(struct gqa_feed_forward *ff,
                                     size_t layer)
 {
     const struct gqa_experts_rule *rule = &stack->feed_forward.experts;
-    const json_t *config = b->model->config;
     struct gqa_experts *x = calloc(1, sizeof *x);
-    double dropout = 0;
     enum gqa_status st;
 
     if (!x)
         return gqa_fail_nomem();
     ff->experts = x;
     ff->gate = ff->up = ff->down = no_linear;
-    x->choice = rule->choice;
-    x->jitter = 0.01;
-    if ((st = gqa_setting_count(&x->n, &rule->n, config)) != GQA_OK ||
-        (st = gqa_setting_count(&x->n_chosen, &rule->chosen, config)) !=
-            GQA_OK ||
-        (st = gqa_setting_flag(&x->normalised, &rule->normalised, config)) !=
-            GQA_OK ||
-        (st = gqa_setting_number(&x->jitter, &rule->jitter, config)) !=
-            GQA_OK ||
-        (st = gqa_setting_number(&dropout, &rule->dropout, config)) != GQA_OK ||
+    if ((st = read_choice(x, rule, b->model->config)) != GQA_OK ||
         (st = take_module(&x->router, b, stack, layer, rule->router, "",
-                          &rule->router_bias)) != GQA_OK)
+                          &rule->router_bias)) != GQA_OK ||
+        (st = take_correction(x, b, stack, layer)) != GQA_OK)
         return st;
-    x->scale = 1 - dropout;
-    if (x->choice == GQA_EXPERTS_SPARSEMIXER && x->n_chosen != 2)
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "configuration: a sparse mixer of %llu experts cannot "
-                        "be run: it chooses 2",
-                        ULL(x->n_chosen));
     if ((ff->norm.kind == GQA_NORM_NONE) ||
         ff->output_norm.kind != GQA_NORM_NONE ||
         ff->after_norm.kind != GQA_NORM_NONE)

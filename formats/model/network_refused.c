@@ -214,7 +214,8 @@ enum gqa_status gqa_check_layer_type(const struct gqa_network_builder *b,
         sliding == GQA_SLIDING_QWEN2 || sliding == GQA_SLIDING_QWEN2_MOE;
 
     if (!type || rule->kind != GQA_ATTENTION_SELF ||
-        strcmp(type, window ? "sliding_attention" : "full_attention") == 0)
+        strcmp(type, window ? "sliding_attention" : "full_attention") == 0 ||
+        (!window && strcmp(type, "attention") == 0))
         return GQA_OK;
     /* transformers lets this key overrule the list. */
     if (is_qwen2 && json_object_get(config, "use_sliding_window"))

@@ -7,6 +7,7 @@
 
 #include "common/json.h"
 #include "formats/model/network_config.h"
+#include "formats/model/rope.h"
 #include "formats/model/rope_said.h"
 
 /* What makes the frequencies. */
@@ -95,11 +96,6 @@ static double yarn_pair(const struct scaling *s, double turns)
     return s->dim * log(s->context / (turns * 2 * M_PI)) / (2 * log(s->theta));
 }
 
-static double yarn_magnitude(double factor, double mscale)
-{
-    return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1;
-}
-
 static enum gqa_status yarn_scale_magnitude(struct scaling *s)
 {
     double one = NAN;
@@ -116,9 +112,10 @@ static enum gqa_status yarn_scale_magnitude(struct scaling *s)
         ((st = gqa_config_positive(&one, s->said, "mscale")) != GQA_OK ||
          (st = gqa_config_positive(&all, s->said, "mscale_all_dim")) != GQA_OK))
         return st;
-    *magnitude = isnan(all) || isnan(one) ? yarn_magnitude(s->factor, 1)
-                                          : yarn_magnitude(s->factor, one) /
-                                                yarn_magnitude(s->factor, all);
+    *magnitude = isnan(all) || isnan(one)
+                     ? gqa_rope_yarn_magnitude(s->factor, 1)
+                     : gqa_rope_yarn_magnitude(s->factor, one) /
+                           gqa_rope_yarn_magnitude(s->factor, all);
     return GQA_OK;
 }
 
@@ -473,18 +470,32 @@ static const struct gqa_attention *find_turning(const struct gqa_model *model)
     return NULL;
 }
 
+enum gqa_status gqa_rope_theta(double *theta,
+                               const struct gqa_position_rule *rule,
+                               const json_t *config)
+{
+    double factor = 1;
+    enum gqa_status st;
+
+    *theta = 0;
+    st = gqa_setting_number(theta, &rule->theta, config);
+    if (st == GQA_OK)
+        st = gqa_setting_number(&factor, &rule->theta_factor, config);
+    *theta *= factor;
+    return st;
+}
+
 enum gqa_status gqa_ropes_create(struct gqa_rope *out, struct gqa_rope *local,
                                  const struct gqa_model *model)
 {
     const struct gqa_position_rule *rule = &model->family->positions;
     const struct gqa_attention *turning = find_turning(model);
-    double theta = 0, of_local = 0;
+    double theta, of_local = 0;
     enum gqa_status st;
 
     if (!turning)
         return GQA_OK;
-    if ((st = gqa_setting_number(&theta, &rule->theta, model->config)) !=
-            GQA_OK ||
+    if ((st = gqa_rope_theta(&theta, rule, model->config)) != GQA_OK ||
         (st = gqa_setting_number(&of_local, &rule->local_theta,
                                  model->config)) != GQA_OK ||
         (st = gqa_rope_create(out, model->config, theta,

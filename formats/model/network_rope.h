@@ -26,6 +26,13 @@ enum gqa_status gqa_rope_create(struct gqa_rope *out, const json_t *config,
                                 const struct gqa_position_rule *rule,
                                 const struct gqa_position *position);
 
+/* The base, with what it is times: 0 where there is none. Errors
+ * GQA_ERR_FORMAT, naming the key. */
+GQA_MUST_USE
+enum gqa_status gqa_rope_theta(double *theta,
+                               const struct gqa_position_rule *rule,
+                               const json_t *config);
+
 /*
  * Those of a model: of all attentions that rotate, and of those that slide,
  * where the family has another base for them. Both stay as they are where

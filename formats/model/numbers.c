@@ -6,10 +6,8 @@
 #include "common/ull.h"
 #include "formats/families/family.h"
 #include "formats/families/schema.h"
+#include "formats/model/experts_config.h"
 #include "formats/model/network_rope.h"
-
-/* No model has as many. */
-enum { MAX_EXPERTS = 4096 };
 
 struct checked {
     const struct gqa_model *model;
@@ -79,6 +77,7 @@ static bool is_number(enum gqa_value_kind kind)
     case GQA_VALUE_POSITIVE:
     case GQA_VALUE_FROM_ZERO:
     case GQA_VALUE_WHOLE:
+    case GQA_VALUE_ALIKE:
     case GQA_VALUE_TOKEN:
     case GQA_VALUE_SHARE:
     case GQA_VALUE_DROPOUT:
@@ -109,18 +108,13 @@ static enum gqa_status check_setting(const struct checked *c,
 static enum gqa_status check_experts(const struct checked *c,
                                      const struct gqa_experts_rule *rule)
 {
-    uint64_t n = 0, chosen = 0;
-    enum gqa_status st = gqa_setting_count(&n, &rule->n, c->model->config);
+    uint64_t n, chosen, n_groups, n_best;
+    const enum gqa_status st =
+        gqa_experts_numbers(&n, &chosen, rule, c->model->config);
 
-    if (st == GQA_OK)
-        st = gqa_setting_count(&chosen, &rule->chosen, c->model->config);
-    if (st != GQA_OK ||
-        (n > 0 && n <= MAX_EXPERTS && chosen > 0 && chosen <= n))
-        return st;
-    return gqa_fail(GQA_ERR_FORMAT,
-                    "configuration: %llu of %llu experts cannot be chosen "
-                    "(at most %d are possible)",
-                    ULL(chosen), ULL(n), MAX_EXPERTS);
+    return st == GQA_OK
+               ? gqa_experts_groups(&n_groups, &n_best, rule, c->model->config)
+               : st;
 }
 
 /* Whether what an object of the description says is of any use in the model. */

@@ -44,6 +44,11 @@ double gqa_rope_plain(const struct gqa_rope *rope, uint64_t pair)
     return pow(rope->theta, -(double)pair / (double)rope->n_pairs);
 }
 
+double gqa_rope_yarn_magnitude(double factor, double mscale)
+{
+    return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1;
+}
+
 void gqa_rope_divide(struct gqa_rope *rope, const double *divisors)
 {
     for (uint64_t j = 0; j < rope->n_pairs; j++)

@@ -26,6 +26,10 @@ bool gqa_rope_turns(const struct gqa_rope *rope, uint64_t pair);
 /* theta^(-2 pair / dim): before any scaling. */
 double gqa_rope_plain(const struct gqa_rope *rope, uint64_t pair);
 
+/* What sines and cosines of YaRN are times: 0.1 mscale ln(factor) + 1, and 1
+ * where nothing is stretched. */
+double gqa_rope_yarn_magnitude(double factor, double mscale);
+
 /* Plain frequencies divided by divisors [n_pairs], at any length: RoPE of kind
  * longrope with two equal lists. */
 void gqa_rope_divide(struct gqa_rope *rope, const double *divisors);

@@ -14,6 +14,7 @@ struct mixture {
     const struct gqa_runtime *r;
     const struct gqa_feed_forward *ff;
     const struct gqa_tape_feed_forward *room;
+    const struct gqa_batch *batch;
     uint64_t n_rows, d;
     double scale;
     struct gqa_pairs pairs;
@@ -29,6 +30,7 @@ static struct mixture mixture_of(const struct gqa_tape *t,
         .r = t->runtime,
         .ff = ff,
         .room = &stack->rooms[i].ff,
+        .batch = &stack->batch,
         .n_rows = stack->n_rows,
         .d = t->runtime->network->d_model,
         .scale = ff->residual_scale == 0 ? 1 : ff->residual_scale,
@@ -52,15 +54,15 @@ static bool has_shared(const struct mixture *m)
 static enum gqa_status make_pairs(struct mixture *m)
 {
     struct gqa_pairs *p = &m->pairs;
-    enum gqa_status st = gqa_pairs_create(p, m->ff->experts, m->n_rows);
+    enum gqa_status st = gqa_pairs_create(
+        p, m->ff->experts, gqa_experts_correction(m->r, m->ff->experts),
+        m->n_rows);
 
     if (st == GQA_OK)
         st = gqa_values_download(m->r->backend, m->r->device, p->logits,
                                  m->room->experts.logits, m->r->real,
                                  p->n_rows * p->experts->n);
-    if (st == GQA_OK)
-        gqa_pairs_sort(p);
-    return st;
+    return st == GQA_OK ? gqa_pairs_sort(p, m->batch) : st;
 }
 
 /* An expert's pairs, and where its hidden rows lie: behind those of the experts
@@ -260,9 +262,9 @@ static enum gqa_status activate_back(const struct mixture *m, const void *up,
 {
     const struct gqa_tape_scratch *s = &m->tape->scratch;
 
-    return ops_of(m)->activate(m->r->device, s->hidden, gate ? s->up : NULL,
-                               gate ? gate : up, gate ? up : NULL, s->hidden, n,
-                               m->ff->activation);
+    return ops_of(m)->activate(m->r->device, s->hidden, gate ? s->up : NULL, n,
+                               gate ? gate : up, gate ? up : NULL, s->hidden, 1,
+                               n, m->ff->activation);
 }
 
 /* d_in (+)= what up and gate of rows `in` are to blame for. d_first: of the

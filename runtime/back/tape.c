@@ -220,6 +220,8 @@ void gqa_tape_free(struct gqa_tape *t)
     for (size_t i = 0; i < t->n_stacks; i++) {
         struct gqa_tape_stack *s = &t->stacks[i];
 
+        if (!s->network) /* memory was short before it was made */
+            continue;
         free_biases(t, s->bias, s->network->n_blocks);
         free_biases(t, s->summary_bias, s->network->n_blocks);
         free(s->x);

@@ -42,6 +42,7 @@ gqa-convert --groups 1 "$DATA/gguf/starcoder2.gguf" out.gqa
 means starcoder2 --config "$DATA/families/starcoder2/config.json"
 gqa-convert --groups 1 "$DATA/gguf/gemma3.gguf" out.gqa
 means gemma3 --config "$DATA/families/gemma3/config.json"
+means apertus --config "$DATA/families/apertus/config.json"
 # Mixtral has no window; this one does.
 means mixtral --config "$DATA/families/mixtral/config.json"
 gqa-inspect "$DATA/gguf/mixtral.gguf" | grep -e Family -e Parameters

@@ -3,7 +3,7 @@
 # norm, frames and their convolutions, several codes, places, streams of what was
 # normed, heads that turn at their ends. On any number of threads the
 # bytes are the same.
-for name in mixtral qwen2_moe phimoe granite granitemoe olmoe-clip apertus blenderbot_small \
+for name in mixtral qwen2_moe phimoe granite granitemoe granitemoeshared glm4_moe olmoe-clip apertus blenderbot_small \
     whisper speech_to_text musicgen gpt2-cross t5gemma chatglm udop bloom-normed; do
     rm -f ./*.gqa
     echo "== $name"

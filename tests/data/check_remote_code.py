@@ -68,7 +68,7 @@ def musicgen(folder):
 FOLDERS = ("runtime/t5-v1_0", "runtime/t5-v1_1", "sample/t5-tiny16", "runtime/mt5", "runtime/umt5", "runtime/gpt2",
            "runtime/gpt2-variant", "runtime/gpt_neox", "runtime/gpt_neox-nobias", "runtime/gpt_neox-sequential",
            "families/longt5", "families/longt5-global", "families/bart", "families/mbart", "families/marian", "families/pegasus",
-           "families/plbart", "families/m2m_100", "families/m2m_100-pad",
+           "families/plbart", "families/mvp", "families/m2m_100", "families/m2m_100-pad",
            "families/blenderbot", "families/whisper", "families/speech_to_text",
            "families/opt", "families/opt-post", "families/opt-350m", "families/bloom-normed",
            "families/gptj", "families/gpt_neo", "families/bloom",

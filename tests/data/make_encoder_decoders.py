@@ -70,10 +70,10 @@ def bart(name, family, start=2, heads=4, **more):
          decoder_start_token_id=start, **more)
 
 
-def switch(name):
+def switch(name, **more):
     save(name, "SwitchTransformers", vocab_size=VOCAB, d_model=16, d_kv=4, d_ff=19, num_layers=2, num_decoder_layers=2,
          num_heads=4, num_sparse_encoder_layers=1, num_sparse_decoder_layers=1, num_experts=3, decoder_start_token_id=0,
-         relative_attention_num_buckets=8, relative_attention_max_distance=16, repeat=2)
+         relative_attention_num_buckets=8, relative_attention_max_distance=16, repeat=2, **more)
 
 
 def nllb_moe(name, **more):
@@ -122,6 +122,7 @@ MODELS = {
     "bart": lambda n: bart(n, "Bart", repeat=2),
     "bart-base": lambda n: bart(n, "Bart", model="Model", scale_embedding=True, activation_function="relu"),
     "plbart": lambda n: bart(n, "PLBart"),
+    "mvp": lambda n: bart(n, "Mvp", repeat=2),
     "marian": lambda n: bart(n, "Marian", start=0, pad_token_id=0, eos_token_id=1, repeat=2, model="MTModel"),
     "marian-two": lambda n: bart(n, "Marian", start=0, pad_token_id=0, eos_token_id=1, repeat=2, model="MTModel",
                                  share_encoder_decoder_embeddings=False, decoder_vocab_size=VOCAB),
@@ -135,6 +136,7 @@ MODELS = {
     "longt5-global": lambda n: longt5(n, num_layers=2, local_radius=2, global_block_size=4,
                                       encoder_attention_type="transient-global", repeat=2),
     "switch_transformers": switch,
+    "switch_transformers-full": lambda n: switch(n, expert_capacity=2, router_bias=True),
     "nllb_moe": nllb_moe,
     "nllb_moe-bias": lambda n: nllb_moe(n, router_bias=True),
     "udop": udop,

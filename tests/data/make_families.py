@@ -4,7 +4,7 @@
 
 As make_reference.py, whose way of putting float64 in the place of float32 this shares.
 
-Written with transformers 4.57.1, torch 2.15.0, safetensors 0.8.0, numpy 2.4.6.
+Written with transformers 4.57.1 (LATER: 5.24.0), torch 2.15.0, safetensors 0.8.0, numpy 2.4.6.
 """
 import contextlib
 import copy
@@ -148,13 +148,59 @@ def nested(name, cls, config, text, repeat=None, **more):
          repeat=repeat)
 
 
+# What transformers 4 has no classes for: made with 5.24.
+LATER = {
+    "exaone": lambda n: decoder(n, "Exaone", cls=tr.LlamaForCausalLM, repeat=2),
+    "exaone_moe": lambda n: decoder(n, "ExaoneMoe", repeat=2, num_experts=4, num_experts_per_tok=2,
+                                    moe_intermediate_size=6, sliding_window=3,
+                                    layer_types=["sliding_attention", "full_attention"]),
+    "internlm3": lambda n: decoder(n, "InternLM3", cls=tr.LlamaForCausalLM, kv=2, head_dim=6, attention_bias=True,
+                                   mlp_bias=True),
+    "jais2": lambda n: decoder(n, "Jais2", repeat=2),
+    "hyperclovax": lambda n: decoder(n, "HyperCLOVAX", repeat=2, embedding_multiplier=3.0, logits_scaling=0.5,
+                                     attention_multiplier=0.3),
+    "cwm": lambda n: decoder(n, "Cwm", kv=2, head_dim=6, sliding_window=3, eos_token_id=2, rope_parameters={
+        "rope_type": "llama3", "rope_theta": 1000000.0, "factor": 16.0, "high_freq_factor": 4.0,
+        "low_freq_factor": 1.0, "original_max_position_embeddings": 32}),
+    "minimax_m2": lambda n: decoder(n, "MiniMaxM2", repeat=2, head_dim=8, intermediate_size=6, num_local_experts=5,
+                                    num_experts_per_tok=3, rotary_dim=4),
+    "solar_open": lambda n: decoder(n, "SolarOpen", kv=2, head_dim=6, attention_bias=True, n_routed_experts=4,
+                                    num_experts_per_tok=2, moe_intermediate_size=6, routed_scaling_factor=1.5),
+}
+
 QWEN_VISION = {"depth": 1, "embed_dim": 8, "num_heads": 2, "mlp_ratio": 1, "patch_size": 2, "spatial_merge_size": 1,
                "temporal_patch_size": 1}
 
 MODELS = {
+    "exaone4": lambda n: decoder(n, "Exaone4", repeat=2, sliding_window=3, sliding_window_pattern="LLLG",
+                                 layer_types=["sliding_attention", "full_attention"]),
+    "exaone4-full": lambda n: decoder(n, "Exaone4", kv=2, sliding_window=None,
+                                      layer_types=["full_attention", "full_attention"]),
+    "hunyuan-moe": lambda n: decoder(n, "HunYuanMoEV1", kv=2, head_dim=6, intermediate_size=6, num_experts=4,
+                                     moe_topk=[2, 2]),
+    "ministral": lambda n: decoder(n, "Ministral", repeat=2, head_dim=8, sliding_window=3),
+    "vaultgemma": lambda n: decoder(n, "VaultGemma", repeat=2, head_dim=6, query_pre_attn_scalar=24, sliding_window=3,
+                                    attn_logit_softcapping=5.0,
+                                    layer_types=["sliding_attention", "full_attention"]),
+    "granitemoeshared": lambda n: decoder(n, "GraniteMoeShared", repeat=2, intermediate_size=6, num_local_experts=4,
+                                          num_experts_per_tok=2, shared_intermediate_size=7, embedding_multiplier=3.0,
+                                          residual_multiplier=0.4, logits_scaling=2.5, attention_multiplier=0.3),
+    "granitemoehybrid": lambda n: decoder(n, "GraniteMoeHybrid", repeat=2, shared_intermediate_size=13,
+                                          num_local_experts=0, num_experts_per_tok=0, layer_types=["attention"] * 2,
+                                          mamba_n_heads=4, position_embedding_type="rope", embedding_multiplier=3.0,
+                                          residual_multiplier=0.4, logits_scaling=2.5, attention_multiplier=0.3),
+    "ernie4_5_moe": lambda n: decoder(n, "Ernie4_5_Moe", repeat=2, moe_num_experts=4, moe_k=2, moe_intermediate_size=6,
+                                      moe_num_shared_experts=1),
+    "glm4_moe": lambda n: decoder(n, "Glm4Moe", repeat=2, head_dim=8, attention_bias=True, n_routed_experts=5,
+                                  num_experts_per_tok=2, moe_intermediate_size=6, routed_scaling_factor=1.5,
+                                  use_qk_norm=True),
+    "dots1": lambda n: decoder(n, "Dots1", kv=2, n_routed_experts=6, num_experts_per_tok=2, moe_intermediate_size=4,
+                               n_shared_experts=2, n_group=3, topk_group=2, first_k_dense_replace=1, sliding_window=3,
+                               max_window_layers=1, norm_topk_prob=True, routed_scaling_factor=2.5),
     "baichuan": lambda n: decoder(n, "Llama", repeat=2),
     "baichuan_alibi": lambda n: decoder(n, "Llama", kv=6, repeat=2, hidden_size=36, num_attention_heads=6),
     "chatglm": lambda n: chatglm(n),
+    "chatglm2-long": lambda n: decoder(n, "Glm", repeat=2, head_dim=8, attention_bias=True, rope_theta=500000.0),
     "chatglm2": lambda n: decoder(n, "Glm", kv=2, head_dim=8, attention_bias=True),
     "deepseek": lambda n: decoder(n, "Qwen2Moe", repeat=2, num_experts=4, num_experts_per_tok=2, qkv_bias=False,
                                   moe_intermediate_size=6, shared_expert_intermediate_size=6, mlp_only_layers=[0]),
@@ -277,6 +323,7 @@ def load(folder):
     if folder.endswith("-answers"):
         auto = tr.AutoModelForQuestionAnswering
     model = auto.from_pretrained(folder, dtype=torch.float64, attn_implementation=kind).eval()
+    model.double()  # routers of some are kept in float32
     if folder.endswith("blip2"):  # it does not run without a picture
         model = model.language_model
     with made.in_doubles():
@@ -417,6 +464,12 @@ def as_chatglm2(tensors, config):
     config.update(rmsnorm=True, add_bias_linear=False, apply_residual_connection_post_layernorm=False)
 
 
+def as_chatglm2_long(tensors, config):
+    """ChatGLM3-6B-32K and GLM-4: rope_ratio times 10000 is the base of RoPE."""
+    as_chatglm2(tensors, config)
+    config["rope_ratio"] = config.pop("rope_theta") / 10000
+
+
 def as_minicpm(tensors, config):
     config.update(scale_emb=config.pop("embedding_multiplier"), scale_depth=config.pop("residual_multiplier") * 2**0.5,
                   dim_model_base=config["hidden_size"] / config.pop("logits_scaling"))
@@ -435,7 +488,8 @@ def as_deepseek(tensors, config):
 
 CONVERTED_ALONE = {"diffllama"}
 
-REMOTE = {"baichuan": as_baichuan, "baichuan_alibi": as_baichuan_alibi, "chatglm2": as_chatglm2, "deepseek": as_deepseek, "internlm": as_internlm,
+REMOTE = {"baichuan": as_baichuan, "baichuan_alibi": as_baichuan_alibi, "chatglm2": as_chatglm2, "chatglm2-long": as_chatglm2_long,
+          "deepseek": as_deepseek, "internlm": as_internlm,
           "internlm2": as_internlm2, "minicpm": as_minicpm, "orion": as_orion, "qwen": as_qwen,
           "xverse": lambda tensors, config: config.pop("num_key_value_heads")}
 
@@ -538,7 +592,7 @@ def disguise(name):
     with open(os.path.join(folder, "config.json")) as file:
         config = json.load(file)
     REMOTE[name](tensors, config)
-    config["model_type"] = {"chatglm2": "chatglm", "baichuan_alibi": "baichuan"}.get(name, name)
+    config["model_type"] = {"chatglm2": "chatglm", "chatglm2-long": "chatglm", "baichuan_alibi": "baichuan"}.get(name, name)
     config["architectures"] = ["ForCausalLM"]
     os.remove(path)
     safetensors.numpy.save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, path, {"format": "pt"})
@@ -599,8 +653,9 @@ def main():
     os.chdir(os.path.dirname(os.path.abspath(__file__)))
     torch.set_num_threads(1)
     made.blocks_of = blocks_of
-    for name in sys.argv[1:] or MODELS:
-        MODELS[name](name)
+    is_later = tr.__version__ >= "5"
+    for name in sys.argv[1:] or (LATER if is_later else MODELS):
+        (LATER | MODELS)[name](name)
         with alibi_in_llama(6) if name == "baichuan_alibi" else contextlib.nullcontext():
             if name not in CONVERTED_ALONE:
                 reference(name)

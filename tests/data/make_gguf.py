@@ -259,6 +259,8 @@ def family(name, arch, change=lambda key, w, c: w, keys=lambda made, c: None):
     if c.get("pad_token_id") is not None:
         made.add_pad_token_id(c["pad_token_id"])
     keys(made, c)
+    if arch == "APERTUS":
+        tensors = apertus_extra(made, tensors, c)
     for key, (w, dtype) in halved(stacked(tensors)).items():
         w = change(key, w.astype(np.float32) if w.ndim == 1 else w, c)
         made.add_tensor(key_of(arch, key, n_layers), w, raw_dtype=Q.F32 if w.ndim == 1 else dtype)
@@ -277,6 +279,24 @@ def common_keys(made, c):
     eps = c.get("layer_norm_eps", c.get("norm_epsilon"))
     if eps:
         made.add_layer_norm_eps(eps)
+
+
+def apertus_extra(made, tensors, c):
+    """Constants of each layer's activation are keys; RoPE's divisors a tensor."""
+    for what in ("alpha_n", "alpha_p", "beta", "eps"):
+        getattr(made, f"add_xielu_{what}")([
+            float(tensors[f"model.layers.{i}.mlp.act_fn.{what}"][0].item()) for i in range(c["num_hidden_layers"])])
+    rope, dim = c["rope_scaling"], c["hidden_size"] // c["num_attention_heads"]
+    low, high = (rope["original_max_position_embeddings"] / rope[f"{k}_freq_factor"] for k in ("low", "high"))
+    factors = []
+    for i in range(0, dim, 2):
+        length = 2 * np.pi * c["rope_theta"] ** (i / dim)
+        share = (rope["original_max_position_embeddings"] / length - rope["low_freq_factor"]) / (
+            rope["high_freq_factor"] - rope["low_freq_factor"])
+        factors.append(1 if length < high else rope["factor"] if length > low else
+                       1 / ((1 - share) / rope["factor"] + share))
+    made.add_tensor(gguf.TENSOR_NAMES[gguf.MODEL_TENSOR.ROPE_FREQS] + ".weight", np.array(factors, np.float32))
+    return {key: value for key, value in tensors.items() if "act_fn" not in key}
 
 
 def phi3_keys(made, c):
@@ -495,6 +515,7 @@ family("smollm3", "SMOLLM3", llama_rows, common_keys)
 family("nemotron", "NEMOTRON", one_more, partial_keys)
 family("glm4", "GLM4", keys=partial_keys)
 family("ernie4_5", "ERNIE4_5", keys=common_keys)
+family("apertus", "APERTUS", keys=common_keys)
 family("arcee", "ARCEE", llama_rows, common_keys)
 family("seed_oss", "SEED_OSS", keys=common_keys)
 family("xverse", "XVERSE", olmo_rows, common_keys)

@@ -32,8 +32,9 @@ MODELS = ["runtime/llama", "runtime/llama-grouped", "runtime/mistral", "runtime/
           "families/blenderbot_small", "families/whisper", "families/speech_to_text", "families/trocr",
           "families/musicgen", "families/gpt2-cross", "families/t5gemma", "families/udop", "families/bloom-normed", "families/chatglm",
           "families/longt5", "families/longt5-global", "families/nllb_moe",
-          "families/nllb_moe-bias", "families/donut"]
-ENCODER_DECODERS = ["families/switch_transformers", "families/blenderbot_small", "families/udop", "families/longt5",
+          "families/nllb_moe-bias", "families/donut", "families/ernie4_5_moe", "families/dots1",
+          "families/granitemoeshared", "families/switch_transformers-full"]
+ENCODER_DECODERS = ["families/switch_transformers", "families/switch_transformers-full", "families/blenderbot_small", "families/udop", "families/longt5",
                     "families/longt5-global", "families/nllb_moe", "families/nllb_moe-bias"]
 TEMPERATURE, LABELS, ELEMENTS = 1.5, 0.2, 16
 

@@ -26,6 +26,7 @@ static const char *const fixtures[] = {
     "families/granitemoe",
     "families/phimoe",
     "families/switch_transformers",
+    "families/switch_transformers-full",
     "families/olmoe-clip",
     "families/mpt-clip",
     "families/apertus",
@@ -40,6 +41,8 @@ static const char *const fixtures[] = {
     "families/longt5",
     "families/longt5-global",
     "families/nllb_moe",
+    "families/dots1",
+    "families/granitemoeshared",
     "families/bloom-normed",
     "families/opt-350m",
 };

@@ -4,7 +4,20 @@
 #include <string.h>
 
 #include "runtime/back/pairs.h"
+#include "runtime/capacity.h"
 #include "suite.h"
+
+/* More experts than any model of these tests has. */
+enum { ROOM = 8 };
+
+static void choose(uint64_t *chosen, double *weights, const double *logits,
+                   const struct gqa_experts *x, const double *correction)
+{
+    double scores[ROOM];
+
+    gqa_experts_choose(chosen, weights, logits,
+                       &(const struct gqa_chooser){x, correction, scores});
+}
 
 static bool is_near(double a, double b)
 {
@@ -20,13 +33,13 @@ START_TEST(takes_the_largest)
     uint64_t chosen[2];
     double weights[2];
 
-    gqa_experts_choose(chosen, weights, logits, &x);
+    choose(chosen, weights, logits, &x, NULL);
     ck_assert_uint_eq(chosen[0], 2);
     ck_assert_uint_eq(chosen[1], 0);
     ck_assert(is_near(weights[0], exp(2) / all));
     ck_assert(is_near(weights[1], exp(1) / all));
     x.normalised = true;
-    gqa_experts_choose(chosen, weights, logits, &x);
+    choose(chosen, weights, logits, &x, NULL);
     ck_assert(is_near(weights[0], exp(2) / (exp(2) + exp(1))));
     ck_assert(is_near(weights[0] + weights[1], 1));
 }
@@ -41,10 +54,10 @@ START_TEST(scales_weights)
     uint64_t chosen[2];
     double weights[2], scaled[2], d[4], d_scaled[4];
 
-    gqa_experts_choose(chosen, weights, logits, &x);
+    choose(chosen, weights, logits, &x, NULL);
     gqa_experts_choose_back(d, d_weights, chosen, logits, &x);
     x.scale = 0.75;
-    gqa_experts_choose(chosen, scaled, logits, &x);
+    choose(chosen, scaled, logits, &x, NULL);
     gqa_experts_choose_back(d_scaled, d_weights, chosen, logits, &x);
     for (int i = 0; i < 2; i++)
         ck_assert(is_near(scaled[i], 0.75 * weights[i]));
@@ -61,7 +74,7 @@ START_TEST(takes_the_first_of_equals)
     uint64_t chosen[3];
     double weights[3];
 
-    gqa_experts_choose(chosen, weights, logits, &x);
+    choose(chosen, weights, logits, &x, NULL);
     for (uint64_t i = 0; i < 3; i++) {
         ck_assert_uint_eq(chosen[i], i + 1);
         ck_assert(is_near(weights[i], 1.0 / 3));
@@ -83,11 +96,80 @@ START_TEST(mixes_sparsely)
     uint64_t chosen[2];
     double weights[2];
 
-    gqa_experts_choose(chosen, weights, logits, &x);
+    choose(chosen, weights, logits, &x, NULL);
     ck_assert_uint_eq(chosen[0], 1);
     ck_assert_uint_eq(chosen[1], 3);
     ck_assert(is_near(weights[0], 1 / (1 + exp(-1.5) + exp(-1))));
     ck_assert(is_near(weights[1], 1 / (1 + exp(-0.5))));
+}
+END_TEST
+
+/* Each counts its sigmoid, half at 0; with the correction 1 is better than 2,
+ * which counts as much as before. */
+START_TEST(takes_sigmoids)
+{
+    static const double logits[] = {-1, 0, 2, -2};
+    static const double correction[] = {0, 0.5, 0, -0.25};
+    struct gqa_experts x = {
+        .n = 4, .n_chosen = 2, .choice = GQA_EXPERTS_SIGMOID};
+    const double two = 1 / (1 + exp(-2));
+    uint64_t chosen[2];
+    double weights[2];
+
+    choose(chosen, weights, logits, &x, NULL);
+    ck_assert_uint_eq(chosen[0], 2);
+    ck_assert_uint_eq(chosen[1], 1);
+    ck_assert(is_near(weights[0], two));
+    ck_assert(is_near(weights[1], 0.5));
+    x.normalised = true;
+    x.scale = 2.5;
+    choose(chosen, weights, logits, &x, correction);
+    ck_assert_uint_eq(chosen[0], 1);
+    ck_assert_uint_eq(chosen[1], 2);
+    ck_assert(is_near(weights[0], 2.5 * 0.5 / (0.5 + two)));
+    ck_assert(is_near(weights[0] + weights[1], 2.5));
+}
+END_TEST
+
+/* Shares are 0.09, 0.24, 0.67: with 0.5 more the first is the second best. What
+ * they count are shares as they are. */
+START_TEST(corrects_shares)
+{
+    static const double logits[] = {0, 1, 2}, correction[] = {0.5, 0, 0};
+    const struct gqa_experts x = {.n = 3, .n_chosen = 2};
+    const double all = 1 + exp(1) + exp(2);
+    uint64_t chosen[2];
+    double weights[2];
+
+    choose(chosen, weights, logits, &x, correction);
+    ck_assert_uint_eq(chosen[0], 2);
+    ck_assert_uint_eq(chosen[1], 0);
+    ck_assert(is_near(weights[0], exp(2) / all));
+    ck_assert(is_near(weights[1], 1 / all));
+}
+END_TEST
+
+/* The best of all is in the first of three groups, whose two are less than
+ * those of the others. Of groups that are equal the first is taken. */
+START_TEST(chooses_groups)
+{
+    static const double logits[] = {3, -9, 1, 1, 0.5, 2},
+                        equal[] = {0, 0, 0, 0, 0, 0};
+    const struct gqa_experts x = {.n = 6,
+                                  .n_chosen = 3,
+                                  .choice = GQA_EXPERTS_SIGMOID,
+                                  .n_groups = 3,
+                                  .n_best = 2};
+    uint64_t chosen[3];
+    double weights[3];
+
+    choose(chosen, weights, logits, &x, NULL);
+    ck_assert_uint_eq(chosen[0], 5);
+    ck_assert_uint_eq(chosen[1], 2);
+    ck_assert_uint_eq(chosen[2], 3);
+    choose(chosen, weights, equal, &x, NULL);
+    for (uint64_t i = 0; i < 3; i++)
+        ck_assert_uint_eq(chosen[i], i);
 }
 END_TEST
 
@@ -104,9 +186,9 @@ START_TEST(rows_lie_by_expert)
     double d_logits[12];
     struct gqa_pairs p;
 
-    ck_assert_int_eq(gqa_pairs_create(&p, &x, 3), GQA_OK);
+    ck_assert_int_eq(gqa_pairs_create(&p, &x, NULL, 3), GQA_OK);
     memcpy(p.logits, logits, sizeof logits);
-    gqa_pairs_sort(&p);
+    ck_assert_int_eq(gqa_pairs_sort(&p, NULL), GQA_OK);
     ck_assert_uint_eq(p.n, 6);
     ck_assert_mem_eq(p.first, first, sizeof first);
     ck_assert_mem_eq(p.rows, rows, sizeof rows);
@@ -126,6 +208,59 @@ START_TEST(rows_lie_by_expert)
 }
 END_TEST
 
+/* Two of a sequence, whose second part comes behind its first; the padding of
+ * the other counts nothing. */
+START_TEST(takes_so_many)
+{
+    static const uint64_t n_tokens[] = {3, 1}, more[] = {1, 2};
+    static const uint64_t zeros[] = {0, 0};
+    static const bool all[] = {true, true, false, true, true, true};
+    static const bool behind[] = {false, true, true, false};
+    const struct gqa_experts x = {.n = 3, .capacity = 2}, any = {.n = 3};
+    const struct gqa_batch first = {2, 3, NULL, n_tokens, zeros},
+                           second = {2, 2, NULL, more, n_tokens};
+    uint64_t taken[] = {9, 9, 9, 9, 9, 9};
+
+    for (uint64_t row = 0; row < 6; row++)
+        ck_assert_int_eq(
+            gqa_capacity_takes(&(const struct gqa_capacity){&x, &first, taken},
+                               row, 1),
+            all[row]);
+    for (uint64_t row = 0; row < 4; row++)
+        ck_assert_int_eq(
+            gqa_capacity_takes(&(const struct gqa_capacity){&x, &second, taken},
+                               row, 1),
+            behind[row]);
+    ck_assert(gqa_capacity_takes(
+        &(const struct gqa_capacity){&any, &second, NULL}, 0, 1));
+}
+END_TEST
+
+/* Three rows have expert 1, which takes two: the third counts nothing, and has
+ * no slope. */
+START_TEST(leaves_rows_out)
+{
+    static const double logits[] = {0, 1, 0, 2, 0, 3};
+    static const uint64_t n_tokens[] = {3}, zeros[] = {0};
+    const struct gqa_experts x = {.n = 2, .n_chosen = 1, .capacity = 2};
+    const struct gqa_batch batch = {1, 3, NULL, n_tokens, zeros};
+    double d_logits[6];
+    struct gqa_pairs p;
+
+    ck_assert_int_eq(gqa_pairs_create(&p, &x, NULL, 3), GQA_OK);
+    memcpy(p.logits, logits, sizeof logits);
+    ck_assert_int_eq(gqa_pairs_sort(&p, &batch), GQA_OK);
+    ck_assert(is_near(p.weights[1], 1 / (1 + exp(-2))));
+    ck_assert_double_eq(p.weights[2], 0);
+    ck_assert_int_eq(gqa_pairs_back(d_logits, &p, (const double[]){1, 1, 1}),
+                     GQA_OK);
+    ck_assert_double_gt(d_logits[3], 0);
+    ck_assert_double_eq(d_logits[4], 0);
+    ck_assert_double_eq(d_logits[5], 0);
+    gqa_pairs_clear(&p);
+}
+END_TEST
+
 /* --- Back ----------------------------------------------------------------- */
 
 enum { SEVERAL = 5 };
@@ -138,6 +273,11 @@ static const struct gqa_experts mixtures[] = {
      .n_chosen = 2,
      .choice = GQA_EXPERTS_SPARSEMIXER,
      .jitter = 0.1},
+    {.n = SEVERAL, .n_chosen = 2, .choice = GQA_EXPERTS_SIGMOID, .scale = 1.5},
+    {.n = SEVERAL,
+     .n_chosen = 3,
+     .choice = GQA_EXPERTS_SIGMOID,
+     .normalised = true},
 };
 
 enum { N_MIXTURES = sizeof mixtures / sizeof *mixtures };
@@ -151,7 +291,7 @@ static double weighted(const double *logits, const struct gqa_experts *x)
     uint64_t chosen[SEVERAL];
     double weights[SEVERAL], sum = 0;
 
-    gqa_experts_choose(chosen, weights, logits, x);
+    choose(chosen, weights, logits, x, NULL);
     for (uint64_t i = 0; i < x->n_chosen; i++)
         sum += d_weights[i] * weights[i];
     return sum;
@@ -185,11 +325,11 @@ START_TEST(goes_back)
     uint64_t chosen[SEVERAL];
     double weights[SEVERAL], d_logits[SEVERAL];
 
-    gqa_experts_choose(chosen, weights, several, x);
+    choose(chosen, weights, several, x, NULL);
     gqa_experts_choose_back(d_logits, d_weights, chosen, several, x);
     ck_assert_double_le(slope_error(d_logits, x), 1e-10);
     /* What is no expert of the softmax's has no say. */
-    if (x->normalised || x->choice == GQA_EXPERTS_SPARSEMIXER)
+    if (x->normalised || x->choice != GQA_EXPERTS_SOFTMAX)
         ck_assert_double_eq(d_logits[0], 0);
     else
         ck_assert_double_ne(d_logits[0], 0);
@@ -204,7 +344,7 @@ START_TEST(another_ones_are_caught)
         uint64_t chosen[SEVERAL];
         double weights[SEVERAL], d_logits[SEVERAL];
 
-        gqa_experts_choose(chosen, weights, several, &mixtures[i]);
+        choose(chosen, weights, several, &mixtures[i], NULL);
         if (broken.choice == GQA_EXPERTS_SPARSEMIXER)
             broken.jitter = 0.5;
         else
@@ -223,11 +363,11 @@ START_TEST(lives_through_what_is_no_number)
     uint64_t chosen[4];
     double weights[4];
 
-    for (int choice = 0; choice < 2; choice++) {
+    for (int choice = 0; choice < 3; choice++) {
         bool seen[4] = {false};
 
         x.choice = (enum gqa_experts_choice)choice;
-        gqa_experts_choose(chosen, weights, logits, &x);
+        choose(chosen, weights, logits, &x, NULL);
         for (int i = 0; i < 4; i++) {
             ck_assert_uint_lt(chosen[i], 4);
             ck_assert(!seen[chosen[i]]);
@@ -246,7 +386,12 @@ int main(void)
     tcase_add_test(tc, scales_weights);
     tcase_add_test(tc, takes_the_first_of_equals);
     tcase_add_test(tc, mixes_sparsely);
+    tcase_add_test(tc, takes_sigmoids);
+    tcase_add_test(tc, corrects_shares);
+    tcase_add_test(tc, chooses_groups);
     tcase_add_test(tc, rows_lie_by_expert);
+    tcase_add_test(tc, takes_so_many);
+    tcase_add_test(tc, leaves_rows_out);
     tcase_add_loop_test(tc, goes_back, 0, N_MIXTURES);
     tcase_add_test(tc, another_ones_are_caught);
     tcase_add_test(tc, lives_through_what_is_no_number);

@@ -169,6 +169,8 @@ static const struct {
     {"gguf/nemotron.gguf", "families/nemotron/model.safetensors", NULL},
     {"gguf/glm4.gguf", "families/glm4/model.safetensors", NULL},
     {"gguf/ernie4_5.gguf", "families/ernie4_5/model.safetensors", NULL},
+    {"gguf/apertus.gguf", "families/apertus/model.safetensors",
+     "families/apertus/config.json"},
     {"gguf/arcee.gguf", "families/arcee/model.safetensors", NULL},
     {"gguf/seed_oss.gguf", "families/seed_oss/model.safetensors", NULL},
     {"gguf/xverse.gguf", "families/xverse/model.safetensors", NULL},
@@ -844,6 +846,91 @@ static void put_experts(struct made *m, const char *name, uint64_t experts,
     put(m, offset, 8);
 }
 
+static void put_floats(struct made *m, const char *key, const float *values,
+                       uint32_t n)
+{
+    put_text(m, key);
+    put(m, 9, 4);
+    put(m, 6, 4);
+    put(m, n, 8);
+    memcpy(m->bytes + m->n, values, n * sizeof *values);
+    m->n += n * sizeof *values;
+}
+
+/* Three tensors; keys of activations are behind it, n_more. */
+static void put_apertus(struct made *m, uint32_t n_layers, uint64_t n_more)
+{
+    put_start(m, 3, 3 + n_more);
+    put_word(m, "general.architecture", "apertus");
+    put_word(m, "gqa.config", "{\"model_type\": \"apertus\"}");
+    put_u32(m, "apertus.block_count", n_layers);
+}
+
+static void end_apertus(struct made *m)
+{
+    put_tensor(m, "a", 0, 8, 0, 0);
+    put_tensor(m, "b", 0, 8, 0, 32);
+    put_tensor(m, "c", 0, 8, 0, 64);
+    put_data(m, (char[96]){0}, 96);
+}
+
+/* A list, or one number for all layers, is a tensor of each. */
+START_TEST(keys_stand_for_tensors)
+{
+    static const float positive[] = {0.5F, -0.25F}, negative[] = {2, 3};
+    struct made m = {.n = 0};
+    struct gqa_source *source;
+
+    put_apertus(&m, 2, 4);
+    put_floats(&m, "xielu.alpha_p", positive, 2);
+    put_floats(&m, "xielu.alpha_n", negative, 2);
+    put_f32(&m, "xielu.beta", 0.5F);
+    put_f32(&m, "xielu.eps", -1e-6F);
+    end_apertus(&m);
+    source = open_good(&m);
+    ck_assert_uint_eq(source->n_tensors, 3 + 8);
+    ck_assert_str_eq(source->tensors[4].name,
+                     "model.layers.1.mlp.act_fn.alpha_p");
+    ck_assert_uint_eq(source->tensors[4].rank, 1);
+    ck_assert_uint_eq(source->tensors[4].shape[0], 1);
+    holds(source, 4, &positive[1], 1);
+    holds(source, 6, &negative[1], 1);
+    ck_assert_str_eq(source->tensors[8].name, "model.layers.1.mlp.act_fn.beta");
+    ck_assert_uint_eq(source->tensors[8].rank, 0);
+    holds(source, 8, positive, 1);
+    gqa_source_close(source);
+}
+END_TEST
+
+START_TEST(refuses_keys_that_stand_for_no_tensors)
+{
+    static const float three[] = {1, 2, 3};
+    struct made m = {.n = 0};
+
+    put_apertus(&m, 2, 0);
+    end_apertus(&m);
+    refused(&m, GQA_ERR_FORMAT,
+            "no xielu.alpha_p that says a number for each of 2 layers");
+    put_apertus(&m, 2, 1);
+    put_floats(&m, "xielu.alpha_p", three, 3);
+    end_apertus(&m);
+    refused(&m, GQA_ERR_FORMAT,
+            "no xielu.alpha_p that says a number for each of 2 layers");
+    put_apertus(&m, 2, 1);
+    put_word(&m, "xielu.alpha_p", "1");
+    end_apertus(&m);
+    refused(&m, GQA_ERR_FORMAT,
+            "no xielu.alpha_p that says a number for each of 2 layers");
+    put_apertus(&m, 0, 0);
+    end_apertus(&m);
+    refused(&m, GQA_ERR_FORMAT, "block_count is 0, where there are 3 tensors");
+    put_apertus(&m, 4000000000, 0);
+    end_apertus(&m);
+    refused(&m, GQA_ERR_FORMAT,
+            "block_count is 4000000000, where there are 3 tensors");
+}
+END_TEST
+
 START_TEST(refuses_bad_tensors)
 {
     struct made m = {.n = 0};
@@ -1042,6 +1129,8 @@ int main(void)
     tcase_add_test(tests, scaling_without_a_kind_is_linear);
     tcase_add_test(tests, refuses_what_no_configuration_says);
     tcase_add_test(tests, refuses_bad_headers);
+    tcase_add_test(tests, keys_stand_for_tensors);
+    tcase_add_test(tests, refuses_keys_that_stand_for_no_tensors);
     tcase_add_test(tests, refuses_bad_tensors);
     suite_add_tcase(suite, tests);
     return suite_run(suite);

@@ -460,7 +460,9 @@ static const struct {
     {"families/glm4", "1", false, 0},
     {"families/glm", "2", false, 0},
     {"families/chatglm2", "1", false, 0},
+    {"families/chatglm2-long", "1", false, 0},
     {"families/arcee", "2", false, 0},
+    {"families/apertus", "2", false, 0},
     {"families/xverse", "1", false, 0},
     {"families/orion", "2", false, 0},
     {"families/minicpm", "2", false, 0},
@@ -596,6 +598,26 @@ START_TEST(has_keys_of_llama_cpp)
              "\"llama.rope.dimension_count\":8,\"llama.attention.value_"
              "length\":8,\"gqa.version\":\"1\","
              "\"tokenizer.ggml.model\":\"no_vocab\"}");
+    /* Constants of activations, of both layers. */
+    has_keys("families/apertus",
+             (const char *const[]){"-f", "--groups", "1", NULL},
+             "{\"general.architecture\":\"apertus\",\"general.file_type\":1,"
+             "\"apertus.context_length\":64,\"apertus.embedding_length\":32,"
+             "\"apertus.feed_forward_length\":29,\"apertus.block_count\":2,"
+             "\"apertus.attention.head_count\":4,"
+             "\"apertus.attention.head_count_kv\":1,"
+             "\"apertus.rope.freq_base\":1.2e7,"
+             "\"apertus.attention.layer_norm_rms_epsilon\":1e-5,"
+             "\"tokenizer.ggml.bos_token_id\":1,"
+             "\"tokenizer.ggml.eos_token_id\":2,"
+             "\"tokenizer.ggml.padding_token_id\":0,\"apertus.vocab_size\":47,"
+             "\"apertus.rope.dimension_count\":8,"
+             "\"gqa.version\":\"1\","
+             "\"xielu.alpha_p\":[-0.412109,0.728027],"
+             "\"xielu.alpha_n\":[-0.171631,-0.0387573],"
+             "\"xielu.beta\":[0.5,0.5],"
+             "\"xielu.eps\":[-1.01328e-6,-1.01328e-6],"
+             "\"tokenizer.ggml.model\":\"no_vocab\"}");
     /* Layers that differ in KV heads: a list, in the architecture that takes
      * one, or where it is asked for. */
     has_keys("runtime/llama",
@@ -700,10 +722,6 @@ START_TEST(refuses_what_it_cannot_say)
             "a model of the type codegen cannot be written as GGUF; models of "
             "these types can: mixtral, llama, mistral, internlm2",
             (const char *const[]){"--groups", "4", NULL});
-    refused("families/apertus", GQA_ERR_UNSUPPORTED,
-            "a model of the type apertus cannot be written as GGUF: llama.cpp "
-            "takes the constants of each layer's activation from keys",
-            one);
     refused("families/gptj", GQA_ERR_UNSUPPORTED, "cannot be written", dry);
     refused("runtime/t5-v1_1", GQA_ERR_UNSUPPORTED,
             "llama.cpp takes no fewer KV heads than the 4 heads", one);

@@ -61,6 +61,8 @@ static const struct refusal refusals[] = {
     {"runtime/t5-v1_1", "relative_attention_num_buckets", "null",
      GQA_ERR_FORMAT,
      "relative_attention_num_buckets is null, which loaders do not take"},
+    {"families/switch_transformers", "expert_capacity", "null", GQA_ERR_FORMAT,
+     "expert_capacity is null, which loaders do not take"},
     {"families/granitemoe", "position_embedding_type", "null",
      GQA_ERR_UNSUPPORTED, "a Granite without RoPE cannot be run"},
     {"families/opt", "layer_norm_elementwise_affine", "null", GQA_ERR_FORMAT,
@@ -798,6 +800,9 @@ static const struct reading readings[] = {
      "hidden_act is \"gelu\": transformers 5 and these tools take "
      "gelu_pytorch_tanh for it"},
     {"families/gemma", "hidden_activation", "\"gelu\"", NULL},
+    {"families/llava", "model_type", "\"paligemma\"",
+     "model_type is \"paligemma\": transformers 4 lets each token of a prompt "
+     "see all of it"},
     {"runtime/llama", "rope_theta", "10000.0", NULL},
     {"runtime/llama", "rope_theta", "500000.0",
      "rope_theta is 500000 for transformers 4, and 10000, as "
@@ -845,8 +850,7 @@ static const struct reading readings[] = {
     {"families/nllb_moe", "model_type", "\"nllb-moe\"",
      "transformers 5 runs expert 1 in place of the first that a token has"},
     {"families/switch_transformers", "expert_capacity", "2",
-     "expert_capacity is 2: in transformers an expert takes so many tokens"},
-    {"families/switch_transformers", "expert_capacity", "null", NULL},
+     "expert_capacity is 2: an expert takes so many tokens of a sequence"},
     {"families/falcon", "alibi", "true",
      "alibi is true: transformers rounds ALiBi to bfloat16"},
     {"families/bloom", "slow_but_exact", "true",
